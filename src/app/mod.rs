@@ -1,0 +1,83 @@
+//! Apps: who may use the broker, with which keys, and within which limits.
+//!
+//! An [`App`] is configuration as a value; it knows nothing of the sockets or channels that live under it.
+
+mod limits;
+mod registry;
+
+pub use limits::Limits;
+pub use registry::{AppRegistry, DuplicateApp};
+
+use std::fmt;
+
+/// One app: a name space of channels with its own credentials, switches and limits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct App {
+    /// The id used in HTTP API paths. Any non-empty text of letters, digits, `-` and `_`; some official
+    /// libraries insist on digits.
+    pub id: String,
+    /// The credentials, oldest first; any of them is accepted, each with its own secret. Never empty.
+    pub keys: Vec<Key>,
+    /// Off: connections are closed with 4003 and the HTTP API answers 403.
+    pub enabled: bool,
+    /// On: sockets that did not come over TLS are closed with 4000.
+    pub force_tls: bool,
+    /// On: clients may send `client-*` events on private and presence channels.
+    pub client_events: bool,
+    /// On: clients may also send `client-*` events on encrypted channels (the protocol does not forbid it).
+    pub client_events_on_encrypted_channels: bool,
+    /// On: subscription counts are offered by the HTTP API.
+    pub subscription_count: bool,
+    /// Sizes, counts and rates.
+    pub limits: Limits,
+}
+
+impl App {
+    /// An app with hosted Pusher's defaults: enabled, and every optional feature off.
+    #[must_use]
+    pub fn new(id: impl Into<String>, key: impl Into<String>, secret: impl Into<String>) -> Self {
+        App {
+            id: id.into(),
+            keys: vec![Key { key: key.into(), secret: Secret(secret.into()) }],
+            enabled: true,
+            force_tls: false,
+            client_events: false,
+            client_events_on_encrypted_channels: true,
+            subscription_count: false,
+            limits: Limits::default(),
+        }
+    }
+
+    /// The secret that belongs to `key`, if it is one of this app's.
+    #[must_use]
+    pub fn secret_of(&self, key: &str) -> Option<&Secret> {
+        self.keys.iter().find(|k| k.key == key).map(|k| &k.secret)
+    }
+}
+
+/// One pair of credentials of an app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Public half: names the app in `/app/{key}` and in signatures.
+    pub key: String,
+    /// Private half: signs.
+    pub secret: Secret,
+}
+
+/// A signing secret: the raw bytes of its text. Never printed, not even by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl Secret {
+    /// The bytes that key the HMAC.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}

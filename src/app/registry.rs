@@ -1,0 +1,87 @@
+//! Finding an app by its id or by one of its keys.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::App;
+
+/// The apps of one broker. Ids and keys are each unique across it.
+#[derive(Clone, Debug, Default)]
+pub struct AppRegistry {
+    by_id: HashMap<String, Arc<App>>,
+    by_key: HashMap<String, Arc<App>>,
+}
+
+/// Two apps claim the same id or key; the requests for it could not be told apart.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DuplicateApp {
+    /// The id is taken.
+    #[error("two apps have the id {0:?}; ids must be unique")]
+    Id(String),
+    /// The key is taken, by another app or by another pair of the same app.
+    #[error("the key {0:?} is used twice; keys must be unique across all apps")]
+    Key(String),
+}
+
+impl AppRegistry {
+    /// Indexes `apps`.
+    ///
+    /// # Errors
+    /// If an id or a key occurs twice.
+    pub fn new(apps: impl IntoIterator<Item = App>) -> Result<Self, DuplicateApp> {
+        let mut registry = AppRegistry::default();
+        for app in apps {
+            let app = Arc::new(app);
+            for key in &app.keys {
+                if registry.by_key.insert(key.key.clone(), Arc::clone(&app)).is_some() {
+                    return Err(DuplicateApp::Key(key.key.clone()));
+                }
+            }
+            if registry.by_id.insert(app.id.clone(), Arc::clone(&app)).is_some() {
+                return Err(DuplicateApp::Id(app.id.clone()));
+            }
+        }
+        Ok(registry)
+    }
+
+    /// The app with this id.
+    #[must_use]
+    pub fn by_id(&self, id: &str) -> Option<&Arc<App>> {
+        self.by_id.get(id)
+    }
+
+    /// The app one of whose keys this is.
+    #[must_use]
+    pub fn by_key(&self, key: &str) -> Option<&Arc<App>> {
+        self.by_key.get(key)
+    }
+
+    /// All apps, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<App>> {
+        self.by_id.values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_app_is_found_by_its_id_and_by_any_of_its_keys() {
+        let mut app = App::new("1", "old", "s1");
+        app.keys.extend(App::new("", "new", "s2").keys);
+        let registry = AppRegistry::new([app, App::new("2", "other", "s3")]).unwrap();
+        assert_eq!(registry.by_key("new").unwrap().id, "1");
+        assert_eq!(registry.by_key("old").unwrap().id, "1");
+        assert_eq!(registry.by_id("2").unwrap().keys[0].key, "other");
+        assert!(registry.by_key("1").is_none());
+    }
+
+    #[test]
+    fn a_shared_id_or_key_is_refused_by_name() {
+        let again = [App::new("1", "a", "s"), App::new("1", "b", "s")];
+        assert_eq!(AppRegistry::new(again).unwrap_err(), DuplicateApp::Id("1".into()));
+        let again = [App::new("1", "a", "s"), App::new("2", "a", "s")];
+        assert_eq!(AppRegistry::new(again).unwrap_err(), DuplicateApp::Key("a".into()));
+    }
+}

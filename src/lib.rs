@@ -1,0 +1,3 @@
+//! heliostat, skeleton.
+pub mod app;
+pub mod pipe;
