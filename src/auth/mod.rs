@@ -1,0 +1,11 @@
+//! Every signed string of the protocol: how it is put together, signed and verified.
+//!
+//! All signatures are HMAC-SHA256 in lower-case hexadecimal, and all comparisons take constant time. Nothing here
+//! knows sockets or HTTP frameworks; the clock is an argument.
+
+pub mod channel;
+pub mod request;
+mod signature;
+pub mod user;
+
+pub use signature::{sign, verify};

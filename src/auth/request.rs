@@ -1,0 +1,346 @@
+//! Authenticating an HTTP API request by the signature in its query.
+//!
+//! The rules are those of the official signature library, and so are the texts; the tolerances are the ones that
+//! official client libraries need.
+
+use std::sync::Arc;
+
+use md5::{Digest, Md5};
+
+use crate::app::{App, AppRegistry};
+
+/// How far a request's clock may be off, in seconds; this much is too much.
+pub const TIMESTAMP_WINDOW_SECONDS: u64 = 600;
+
+/// The signed parts of a request.
+#[derive(Clone, Debug)]
+pub struct SignedRequest<'a> {
+    /// `GET` or `POST`, in upper case.
+    pub method: &'a str,
+    /// The paths that the client may have signed: as sent first, then decoded and without the path prefix.
+    pub paths: &'a [String],
+    /// The query's parameters.
+    pub query: &'a Query,
+    /// The body's raw bytes.
+    pub body: &'a [u8],
+}
+
+/// A query string's parameters in order, each as sent and decoded. Names are in lower case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    parameters: Vec<Parameter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Parameter {
+    name: String,
+    value: String,
+    raw_value: String,
+}
+
+/// Why a request is not authenticated. The text is the body of the answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestAuthError {
+    /// 401.
+    #[error("Missing parameter: auth_key")]
+    NoKey,
+    /// 400, as the real service answers it.
+    #[error("Unknown auth_key")]
+    UnknownKey,
+    /// 401.
+    #[error("Version required")]
+    NoVersion,
+    /// 401.
+    #[error("Version not supported")]
+    UnsupportedVersion,
+    /// 401.
+    #[error("Timestamp required")]
+    NoTimestamp,
+    /// 401.
+    #[error("Timestamp expired: Given timestamp ({given}) not within {TIMESTAMP_WINDOW_SECONDS}s of server time ({now})")]
+    TimestampExpired {
+        /// The request's clock, as a date.
+        given: String,
+        /// The broker's clock, as a date.
+        now: String,
+    },
+    /// 401. Newlines of the string to sign are shown as `\n`.
+    #[error("Invalid signature: you should have sent HmacSHA256Hex({signed:?}, your_secret_key), but you sent {got:?}")]
+    WrongSignature {
+        /// The string to sign.
+        signed: String,
+        /// What came instead of its digest.
+        got: String,
+    },
+    /// 401. The signature covers the body only through this hash.
+    #[error("Invalid body_md5")]
+    WrongBodyHash,
+}
+
+impl Query {
+    /// Reads a query string. `%` escapes and `+` are decoded; bytes that are no UTF-8 become replacement
+    /// characters, which no signature matches.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let parameters = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let raw_value = value.to_owned();
+            Parameter { name: decode(name).to_lowercase(), value: decode(value), raw_value }
+        });
+        Query { parameters: parameters.collect() }
+    }
+
+    /// The value of a parameter; the last one where it is repeated.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.parameters.iter().rev().find(|p| p.name == name).map(|p| p.value.as_str())
+    }
+
+    /// Every value of a parameter, in order.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.parameters.iter().filter(move |p| p.name == name).map(|p| p.value.as_str())
+    }
+
+    /// The names of the parameters that are not part of the authentication, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let authentication = |name: &str| name.starts_with("auth_") || name == "body_md5";
+        self.parameters.iter().map(|p| p.name.as_str()).filter(move |name| !authentication(name))
+    }
+
+    /// The parameters as they are signed: sorted by name, joined, values not encoded. Array parameters keep
+    /// their order.
+    fn to_sign(&self, form: ValueForm) -> String {
+        let mut signed: Vec<(&str, String)> = Vec::with_capacity(self.parameters.len());
+        for parameter in self.parameters.iter().filter(|p| p.name != "auth_signature") {
+            let value = match form {
+                ValueForm::Raw => &parameter.raw_value,
+                ValueForm::Decoded | ValueForm::Joined => &parameter.value,
+            };
+            let name = match form {
+                ValueForm::Joined => parameter.name.strip_suffix("[]").unwrap_or(&parameter.name),
+                ValueForm::Decoded | ValueForm::Raw => &parameter.name,
+            };
+            match signed.last_mut() {
+                Some((last, joined)) if form == ValueForm::Joined && name != parameter.name && *last == name => {
+                    joined.push(',');
+                    joined.push_str(value);
+                }
+                _ => signed.push((name, value.clone())),
+            }
+        }
+        signed.sort_by(|a, b| a.0.cmp(b.0));
+        let pairs: Vec<String> = signed.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        pairs.join("&")
+    }
+
+    fn is_plain(&self) -> bool {
+        self.parameters.iter().all(|p| p.value == p.raw_value && !p.name.ends_with("[]"))
+    }
+}
+
+/// The forms in which official libraries sign values.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ValueForm {
+    /// As documented.
+    Decoded,
+    /// As they are in the URL: some HTTP stacks encode after signing, some before.
+    Raw,
+    /// Array values joined by commas, as one library signs them.
+    Joined,
+}
+
+/// Finds the app that a request speaks for, and checks that it may. `now` is in seconds since 1970.
+///
+/// # Errors
+/// See [`RequestAuthError`]; the checks are made in the order of its variants.
+pub fn authenticate(
+    apps: &AppRegistry,
+    request: &SignedRequest<'_>,
+    now: u64,
+) -> Result<Arc<App>, RequestAuthError> {
+    let query = request.query;
+    let key = query.get("auth_key").filter(|k| !k.is_empty()).ok_or(RequestAuthError::NoKey)?;
+    let app = apps.by_key(key).ok_or(RequestAuthError::UnknownKey)?;
+    let secret = app.secret_of(key).ok_or(RequestAuthError::UnknownKey)?;
+    match query.get("auth_version") {
+        None | Some("") => return Err(RequestAuthError::NoVersion),
+        Some("1.0") => {}
+        Some(_) => return Err(RequestAuthError::UnsupportedVersion),
+    }
+    check_timestamp(query.get("auth_timestamp"), now)?;
+    let signature = query.get("auth_signature").unwrap_or_default();
+    let signed = |path: &str, form| format!("{}\n{path}\n{}", request.method, query.to_sign(form));
+    // Each form costs one HMAC, so the unusual ones are tried only where they differ from the documented one.
+    let forms: &[ValueForm] = match query.is_plain() {
+        true => &[ValueForm::Decoded],
+        false => &[ValueForm::Decoded, ValueForm::Raw, ValueForm::Joined],
+    };
+    let verifies = |path: &String| forms.iter().any(|form| super::verify(secret, &signed(path, *form), signature));
+    if !request.paths.iter().any(verifies) {
+        let path = request.paths.first().map_or("", String::as_str);
+        let signed = signed(path, ValueForm::Decoded);
+        return Err(RequestAuthError::WrongSignature { signed, got: signature.to_owned() });
+    }
+    check_body(query.get("body_md5"), request.body)?;
+    Ok(Arc::clone(app))
+}
+
+fn check_timestamp(timestamp: Option<&str>, now: u64) -> Result<(), RequestAuthError> {
+    let text = timestamp.filter(|t| !t.is_empty()).ok_or(RequestAuthError::NoTimestamp)?;
+    let expired = |given| RequestAuthError::TimestampExpired { given, now: date(now) };
+    match text.parse::<u64>() {
+        Ok(given) if given.abs_diff(now) < TIMESTAMP_WINDOW_SECONDS => Ok(()),
+        Ok(given) => Err(expired(date(given))),
+        Err(_) => Err(expired(text.to_owned())),
+    }
+}
+
+fn check_body(hash: Option<&str>, body: &[u8]) -> Result<(), RequestAuthError> {
+    match hash {
+        None if body.is_empty() => Ok(()),
+        Some(hash) if hash == hex::encode(Md5::digest(body)) => Ok(()),
+        _ => Err(RequestAuthError::WrongBodyHash),
+    }
+}
+
+/// Decodes `%` escapes and `+`.
+#[must_use]
+pub fn decode(text: &str) -> String {
+    let spaced = text.replace('+', " ");
+    percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
+}
+
+/// Seconds since 1970 as a date and time, such as `2024-01-01T00:00:00Z`.
+fn date(seconds: u64) -> String {
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // Counting years from March puts the leap day at the end of the year; an era has 400 years, 146,097 days.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let (day, month) = (day - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
+    let year = year + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_353_088_179;
+    const BODY: &str = r#"{"name":"foo","channels":["project-3"],"data":"{\"some\":\"data\"}"}"#;
+    const SIGNED: &str = "auth_key=278d425bdf160c739803&auth_timestamp=1353088179&auth_version=1.0\
+                          &body_md5=ec365a775a4cd0599faeb73354201b6f";
+    const SIGNATURE: &str = "da454824c97ba181a32ccc17a72625ba02771f50b50e1e7430e47a1f3f457e6c";
+
+    fn apps() -> AppRegistry {
+        let documentation = App::new("3", "278d425bdf160c739803", "7ad3773142a6692b25b8");
+        AppRegistry::new([documentation, App::new("1", "app-key", "app-secret")]).unwrap()
+    }
+
+    fn check(method: &str, path: &str, query: &str, body: &str, now: u64) -> Result<String, RequestAuthError> {
+        let paths = [path.to_owned()];
+        let query = Query::parse(query);
+        let request = SignedRequest { method, paths: &paths, query: &query, body: body.as_bytes() };
+        authenticate(&apps(), &request, now).map(|app| app.id.clone())
+    }
+
+    /// Proves: 166.
+    #[test]
+    fn the_documentations_worked_example_verifies() {
+        let query = format!("{SIGNED}&auth_signature={SIGNATURE}");
+        assert_eq!(check("POST", "/apps/3/events", &query, BODY, NOW), Ok("3".into()));
+        assert_eq!(check("POST", "/apps/3/events", &query, BODY, NOW + 599), Ok("3".into()));
+    }
+
+    #[test]
+    fn the_parts_may_come_in_any_order_and_case() {
+        let query = format!(
+            "auth_signature={SIGNATURE}&Body_MD5=ec365a775a4cd0599faeb73354201b6f&AUTH_VERSION=1.0\
+             &auth_timestamp=1353088179&auth_key=278d425bdf160c739803"
+        );
+        assert_eq!(check("POST", "/apps/3/events", &query, BODY, NOW), Ok("3".into()));
+    }
+
+    #[test]
+    fn checks_are_made_in_order_and_say_what_is_wrong() {
+        let key = "auth_key=app-key";
+        let table = [
+            (String::new(), "Missing parameter: auth_key"),
+            ("auth_key=nope".into(), "Unknown auth_key"),
+            (key.into(), "Version required"),
+            (format!("{key}&auth_version=2.0"), "Version not supported"),
+            (format!("{key}&auth_version=1.0"), "Timestamp required"),
+            (
+                format!("{key}&auth_version=1.0&auth_timestamp=1704067200"),
+                "Timestamp expired: Given timestamp (2024-01-01T00:00:00Z) not within 600s of server time \
+                 (2012-11-16T17:49:39Z)",
+            ),
+            (
+                format!("{key}&auth_version=1.0&auth_timestamp=1353088179&auth_signature=x"),
+                "Invalid signature: you should have sent HmacSHA256Hex(\"GET\\n/apps/1/channels\\nauth_key=app-key\
+                 &auth_timestamp=1353088179&auth_version=1.0\", your_secret_key), but you sent \"x\"",
+            ),
+        ];
+        for (query, message) in table {
+            let error = check("GET", "/apps/1/channels", &query, "", NOW).unwrap_err();
+            assert_eq!(error.to_string(), message);
+        }
+    }
+
+    #[test]
+    fn the_window_ends_at_six_hundred_seconds() {
+        let query = format!("{SIGNED}&auth_signature={SIGNATURE}");
+        for now in [NOW - 600, NOW + 600, 0, u64::MAX] {
+            let result = check("POST", "/apps/3/events", &query, BODY, now);
+            assert!(matches!(result, Err(RequestAuthError::TimestampExpired { .. })), "{now}");
+        }
+    }
+
+    #[test]
+    fn the_body_is_covered_through_its_hash() {
+        let query = format!("{SIGNED}&auth_signature={SIGNATURE}");
+        let changed = check("POST", "/apps/3/events", &query, "{}", NOW);
+        assert_eq!(changed, Err(RequestAuthError::WrongBodyHash));
+    }
+
+    fn signed(method: &str, path: &str, signed: &str) -> String {
+        let secret = crate::app::Secret("app-secret".into());
+        crate::auth::sign(&secret, &format!("{method}\n{path}\n{signed}"))
+    }
+
+    #[test]
+    fn what_official_libraries_sign_is_accepted() {
+        let base = format!("auth_key=app-key&auth_timestamp={NOW}&auth_version=1.0");
+        // (as sent, as signed)
+        let table = [
+            ("body_md5=d41d8cd98f00b204e9800998ecf8427e", "body_md5=d41d8cd98f00b204e9800998ecf8427e"),
+            ("info=user_count%2Csubscription_count", "info=user_count,subscription_count"),
+            ("info=user_count%2Csubscription_count", "info=user_count%2Csubscription_count"),
+            ("k=a+b%20c", "k=a b c"),
+            ("k[]=v1&k[]=v2", "k[]=v1&k[]=v2"),
+            ("k%5B%5D=v1&k%5B%5D=v2", "k=v1,v2"),
+        ];
+        for (sent, to_sign) in table {
+            let signature = signed("GET", "/apps/1/channels", &format!("{base}&{to_sign}"));
+            let query = format!("{base}&{sent}&auth_signature={signature}");
+            assert_eq!(check("GET", "/apps/1/channels", &query, "", NOW), Ok("1".into()), "{sent} as {to_sign}");
+        }
+    }
+
+    #[test]
+    fn dates_are_right_around_leap_days() {
+        let table = [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (951_868_800, "2000-03-01T00:00:00Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ];
+        for (seconds, text) in table {
+            assert_eq!(date(seconds), text);
+        }
+    }
+}

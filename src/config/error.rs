@@ -1,0 +1,225 @@
+//! Everything that can be wrong with a configuration, each said in one sentence that names the place.
+
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use super::Origin;
+use crate::app::DuplicateApp;
+use crate::pipe::BadRule;
+
+/// Why the broker does not start. Nothing was started and no port bound; the user has to change what is named.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The configuration file could not be read.
+    #[error("cannot read the configuration file {}, named by {named_by}: {}", .path.display(), reason(*.kind))]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The flag or variable that asked for it.
+        named_by: Origin,
+        /// What the operating system said.
+        kind: io::ErrorKind,
+    },
+    /// The configuration file is not text.
+    #[error("{at}: expected UTF-8 text, got other bytes")]
+    FileNotUtf8 {
+        /// The first offending byte.
+        at: Origin,
+    },
+    /// The configuration file is not TOML.
+    #[error("{at}: not valid TOML: {message}")]
+    Syntax {
+        /// The first offending character.
+        at: Origin,
+        /// What the parser expected.
+        message: String,
+    },
+    /// The configuration file holds a key that means nothing.
+    #[error("{at}: unknown key {key:?}{}", did_you_mean(.nearest))]
+    UnknownKey {
+        /// The key.
+        at: Origin,
+        /// Its full name.
+        key: String,
+        /// The known name that it resembles most.
+        nearest: Option<String>,
+    },
+    /// The environment holds a variable of ours that means nothing.
+    #[error("{name}: unknown environment variable{}", did_you_mean(.nearest))]
+    UnknownVariable {
+        /// Its name.
+        name: String,
+        /// The known name that it resembles most.
+        nearest: Option<String>,
+    },
+    /// A variable of ours is not text.
+    #[error("{name}: expected UTF-8 text, got other bytes")]
+    VariableNotUtf8 {
+        /// Its name, with a replacement character where that is not text either.
+        name: String,
+    },
+    /// A value has the wrong type, or lies out of its range.
+    #[error("{at}: {key} must be {expected}, got {got}")]
+    Value {
+        /// The value.
+        at: Origin,
+        /// The key it was meant for.
+        key: String,
+        /// What is allowed.
+        expected: String,
+        /// What came. Never a secret.
+        got: String,
+    },
+    /// An app or a rule lacks something it cannot be without.
+    #[error("{at}: {what} needs {key:?}, which is missing{}", or_variable(.variable))]
+    Missing {
+        /// The table.
+        at: Origin,
+        /// An app or a pipe rule.
+        what: &'static str,
+        /// The key that is missing.
+        key: &'static str,
+        /// The variable that could give it instead.
+        variable: Option<&'static str>,
+    },
+    /// An app has both `keys` and one of `key` and `secret`.
+    #[error("{at}: an app has either \"keys\" or one \"key\" with its \"secret\", got both")]
+    TwoKindsOfKeys {
+        /// The list.
+        at: Origin,
+    },
+    /// The environment gives half of a pair for an app whose file lists several.
+    #[error("{at}: the first app has a list of \"keys\", which only HELIOSTAT_APP_KEY and HELIOSTAT_APP_SECRET together replace")]
+    HalfAPair {
+        /// The variable that was given.
+        at: Origin,
+    },
+    /// A pipe rule cannot be understood, or could never work.
+    #[error("{at}: {source}")]
+    Rule {
+        /// The rule.
+        at: Origin,
+        /// Why.
+        source: BadRule,
+    },
+    /// The same rule stands twice in the file: every event would be sent twice.
+    #[error("{at}: the same pipe rule is already given at {first}")]
+    RepeatedRule {
+        /// The second one.
+        at: Origin,
+        /// The first one.
+        first: Origin,
+    },
+    /// Two apps cannot be told apart.
+    #[error("{at}: {source}")]
+    Duplicate {
+        /// The later of the two.
+        at: Origin,
+        /// What they share.
+        source: DuplicateApp,
+    },
+    /// The configuration file is fine, but nobody could use the broker.
+    #[error("{file} defines no app, so nobody could connect; add one, for example:\n\n{SNIPPET}")]
+    NoApps {
+        /// The file.
+        file: String,
+    },
+    /// The default app's secret is public knowledge, and others could reach the broker.
+    #[error(
+        "{host} can be reached from other machines, where the default app's secret is public knowledge: set {}, \
+         or give a file with --config, or insist with --development",
+        .missing.join(" and ")
+    )]
+    PublicSecret {
+        /// The address to listen on.
+        host: IpAddr,
+        /// The variables that would define an app.
+        missing: Vec<&'static str>,
+    },
+}
+
+impl Error {
+    /// The line of the configuration file it is about, to report in reading order.
+    pub(super) fn line(&self) -> Option<usize> {
+        match self {
+            Error::FileNotUtf8 { at }
+            | Error::Syntax { at, .. }
+            | Error::UnknownKey { at, .. }
+            | Error::Value { at, .. }
+            | Error::Missing { at, .. }
+            | Error::TwoKindsOfKeys { at }
+            | Error::HalfAPair { at }
+            | Error::Rule { at, .. }
+            | Error::RepeatedRule { at, .. }
+            | Error::Duplicate { at, .. } => at.line(),
+            Error::Unreadable { .. }
+            | Error::UnknownVariable { .. }
+            | Error::VariableNotUtf8 { .. }
+            | Error::NoApps { .. }
+            | Error::PublicSecret { .. } => None,
+        }
+    }
+}
+
+/// Something that is allowed but probably not meant; the broker starts, and logs it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Warning {
+    /// The default app's secret is in use where others can reach it.
+    #[error("{host} can be reached from other machines, and app {app:?} uses the default secret, which is public knowledge")]
+    PublicSecret {
+        /// The address to listen on.
+        host: IpAddr,
+        /// The app's id.
+        app: String,
+    },
+    /// The endpoints that sign anything are on where others can reach them.
+    #[error("{host} can be reached from other machines, and development.auth_endpoints signs whatever they ask for")]
+    OpenAuthEndpoints {
+        /// The address to listen on.
+        host: IpAddr,
+    },
+}
+
+const SNIPPET: &str = "\
+[[apps]]
+id = \"1001\"
+key = \"choose-a-key\"
+secret = \"choose-a-long-random-secret\"
+client_events = true
+";
+
+/// The candidate that `name` resembles, if it resembles one.
+pub(super) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<String> {
+    const ALIKE: f64 = 0.8;
+    let name = name.to_lowercase();
+    candidates
+        .into_iter()
+        .map(|known| (strsim::jaro_winkler(&name, &known.to_lowercase()), known))
+        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, known)| known.to_owned())
+}
+
+fn did_you_mean(nearest: &Option<String>) -> String {
+    match nearest {
+        Some(known) => format!("; did you mean {known:?}?"),
+        None => String::new(),
+    }
+}
+
+fn or_variable(variable: &Option<&'static str>) -> String {
+    match variable {
+        Some(name) => format!("; {name} may give it too"),
+        None => String::new(),
+    }
+}
+
+fn reason(kind: io::ErrorKind) -> String {
+    match kind {
+        io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        io::ErrorKind::IsADirectory => "it is a directory, not a file".to_owned(),
+        other => other.to_string(),
+    }
+}

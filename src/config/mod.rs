@@ -1,0 +1,76 @@
+//! Configuration: every value the broker can be told, where each came from, and what is wrong with it.
+//!
+//! [`Config`] is a plain value, and [`Config::default`] or [`Config::development`] is all that a program which
+//! embeds the broker needs. [`load`] builds one from a TOML file, the environment and the command line, in rising
+//! precedence. It is pure: the environment comes in as pairs and the file through a function, so it reads no
+//! process state and starts nothing. Parsing of arguments is left to [`cli`](crate::cli).
+
+mod sections;
+
+pub use sections::{ConnectionConfig, Development, LogFormat, Logging, Server, WithoutVersion};
+
+use crate::app::App;
+use crate::pipe::RuleSpec;
+
+/// Everything the broker can be told.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {
+    /// The listener.
+    pub server: Server,
+    /// The life of one WebSocket connection.
+    pub connection: ConnectionConfig,
+    /// The log on standard error.
+    pub logging: Logging,
+    /// Conveniences for trying the broker out.
+    pub development: Development,
+    /// The apps, in the order of the file. The first is the one that development conveniences speak for.
+    pub apps: Vec<AppConfig>,
+}
+
+/// One app with its pipe rules: `[[apps]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AppConfig {
+    /// Its credentials, switches and limits.
+    pub app: App,
+    /// What its pipe forwards, in the order of the file.
+    pub pipe: Vec<RuleSpec>,
+}
+
+impl Config {
+    /// Development mode's values: the default app with raised limits, its two pipe rules, and every convenience.
+    #[must_use]
+    pub fn development() -> Self {
+        Config {
+            development: Development { pages: true, auth_endpoints: true, pusher_js: None },
+            apps: vec![AppConfig::development()],
+            ..Config::default()
+        }
+    }
+}
+
+impl AppConfig {
+    /// The id of development mode's app.
+    pub const DEFAULT_ID: &str = "1001";
+    /// The key of development mode's app.
+    pub const DEFAULT_KEY: &str = "app-key";
+    /// The secret of development mode's app. It is public knowledge.
+    pub const DEFAULT_SECRET: &str = "app-secret";
+
+    /// Development mode's app: well-known credentials, client events on, limits that fit camera frames, and a pipe
+    /// from `stream` to `mirror`.
+    #[must_use]
+    pub fn development() -> Self {
+        let mut app = App::new(Self::DEFAULT_ID, Self::DEFAULT_KEY, Self::DEFAULT_SECRET);
+        app.client_events = true;
+        app.limits.client_event_payload_bytes = 1024 * 1024;
+        app.limits.client_events_per_second = 100;
+        AppConfig { app, pipe: development_rules().collect() }
+    }
+}
+
+/// The rules that make the magic mirror work: one for clients of the oldest kind, one for today's.
+fn development_rules() -> impl Iterator<Item = RuleSpec> {
+    ["stream:frame=mirror:frame", "private-stream:client-frame=mirror:frame"]
+        .into_iter()
+        .filter_map(|rule| RuleSpec::parse(rule).ok())
+}

@@ -1,0 +1,156 @@
+//! The sections of the configuration that concern the whole node, as plain values.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// `[server]`: the listener, and what it tolerates from HTTP clients.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    /// The address to listen on. Development mode needs a loopback one.
+    pub host: IpAddr,
+    /// The TCP port; 0 takes any free one.
+    pub port: u16,
+    /// Put before every path the broker serves: empty, or `/` and segments without a trailing slash.
+    pub path_prefix: String,
+    /// Worker threads; 0 stands for one per core.
+    pub workers: usize,
+    /// Connections the kernel may hold before they are accepted.
+    pub backlog: u32,
+    /// Simultaneous WebSocket connections of this node, all apps together; 0 lifts the limit.
+    /// Over it: close 4100, so that clients come back later.
+    pub max_connections: usize,
+    /// Bytes of one HTTP request body. Over it: HTTP 413.
+    pub http_body_bytes: usize,
+    /// How long a client may take to send a whole request head, and then a whole body. Over it: HTTP 408.
+    pub http_request_timeout: Duration,
+    /// How long an idle HTTP connection is kept for the next request.
+    pub keep_alive: Duration,
+    /// How long open connections may take to end on shutdown before they are cut.
+    pub shutdown_grace: Duration,
+    /// On: `X-Forwarded-Proto: https` counts as TLS. Only for brokers that clients cannot reach directly.
+    pub trust_forwarded_proto: bool,
+    /// On: HTTP answers allow any origin.
+    pub cors: bool,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Server {
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 6001,
+            path_prefix: String::new(),
+            workers: 0,
+            backlog: 4096,
+            max_connections: 0,
+            http_body_bytes: 1024 * 1024,
+            http_request_timeout: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(75),
+            shutdown_grace: Duration::from_secs(5),
+            trust_forwarded_proto: false,
+            cors: true,
+        }
+    }
+}
+
+impl Server {
+    /// Where to listen.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.host, self.port)
+    }
+
+    /// Worker threads to start: `workers`, or one per core.
+    #[must_use]
+    pub fn worker_threads(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            workers => workers,
+        }
+    }
+}
+
+/// `[connection]`: the life of one WebSocket connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConnectionConfig {
+    /// The silence after which a client should ping, as told to clients that speak protocol 7.
+    /// Whole seconds, at least one.
+    pub activity_timeout: Duration,
+    /// The silence after which the broker itself pings a client.
+    pub ping_after: Duration,
+    /// How long a client may take to answer a ping. Over it: close 4201.
+    pub pong_timeout: Duration,
+    /// The oldest protocol version that may connect, 1 to 7. Below it: close 4007.
+    pub min_protocol: u8,
+    /// What becomes of a client that names no protocol version.
+    pub without_version: WithoutVersion,
+    /// On: a refused subscription is answered with `pusher:subscription_error` where the version knows it.
+    pub subscription_error_event: bool,
+    /// Bytes that may wait for one slow reader. Over it: the connection is closed.
+    pub outbox_bytes: usize,
+    /// Frames that may wait for one slow reader. Over it: the connection is closed.
+    pub outbox_frames: usize,
+}
+
+impl Default for ConnectionConfig {
+    fn default() -> Self {
+        ConnectionConfig {
+            activity_timeout: Duration::from_secs(120),
+            ping_after: Duration::from_secs(45),
+            pong_timeout: Duration::from_secs(30),
+            min_protocol: 1,
+            without_version: WithoutVersion::Legacy,
+            subscription_error_event: true,
+            outbox_bytes: 1024 * 1024,
+            outbox_frames: 4096,
+        }
+    }
+}
+
+/// What becomes of a client that names no protocol version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WithoutVersion {
+    /// It is taken for the old client that it probably is: the version is inferred.
+    #[default]
+    Legacy,
+    /// It is closed with 4008.
+    Strict,
+}
+
+/// `[logging]`: what is written to standard error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logging {
+    /// For people or for machines.
+    pub format: LogFormat,
+    /// `error`, `warn`, `info`, `debug`, `trace`, `off`, or a filter of the `tracing` crate such as
+    /// `info,heliostat::pipe=debug`.
+    pub level: String,
+}
+
+impl Default for Logging {
+    fn default() -> Self {
+        Logging { format: LogFormat::Human, level: "info".to_owned() }
+    }
+}
+
+/// The shape of a log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One readable line per event.
+    #[default]
+    Human,
+    /// One JSON object per event.
+    Json,
+}
+
+/// `[development]`: conveniences for trying the broker out. They give anyone who can reach the broker the
+/// rights of the first app's backend, so they are off by default; development mode turns them on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Development {
+    /// Serves the example pages at `/`, with the first app's credentials filled in.
+    pub pages: bool,
+    /// Serves `/dev/auth`, `/dev/user-auth` and `/dev/config.json`: they sign whatever they are asked to.
+    pub auth_endpoints: bool,
+    /// A `pusher.min.js` to serve to the example pages, in place of one found in `node_modules` or on the CDN.
+    pub pusher_js: Option<PathBuf>,
+}

@@ -1,0 +1,386 @@
+//! JSON as it passes through: values are looked at as far as the protocol needs and no further.
+//!
+//! A payload is never turned into a tree and back. What must be known of it (its length once unescaped, its
+//! compact text) is found in one pass over the bytes as they came.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use memchr::{memchr, memchr2};
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// How deep a value that is relayed may be nested. Clients parse what they are sent, some of them recursively.
+pub const MAX_DEPTH: usize = 128;
+
+/// A value that may not be relayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unrelayable {
+    /// A string escape that stands for half a character; strict parsers refuse the whole frame.
+    #[error("a string holds half of a surrogate pair")]
+    LoneSurrogate,
+    /// Nested deeper than [`MAX_DEPTH`].
+    #[error("nested deeper than {MAX_DEPTH} levels")]
+    TooDeep,
+}
+
+/// The `data` of an event in the form in which every client accepts it: a JSON string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Data<'a> {
+    literal: Cow<'a, str>,
+    bytes: usize,
+}
+
+impl<'a> Data<'a> {
+    /// A string passes unchanged; any other value becomes the string of its compact JSON text.
+    ///
+    /// # Errors
+    /// If the value holds what some client could not parse.
+    pub fn relay(value: &'a RawValue) -> Result<Self, Unrelayable> {
+        let text = value.get();
+        if text.starts_with('"') {
+            return Ok(Data { literal: Cow::Borrowed(text), bytes: unescaped_bytes(text)? });
+        }
+        let mut literal = String::with_capacity(text.len() + text.len() / 8 + 2);
+        literal.push('"');
+        let bytes = compact(text, &mut literal, Escaping::InsideString)?;
+        literal.push('"');
+        Ok(Data { literal: Cow::Owned(literal), bytes })
+    }
+
+    /// The data of an event whose payload is `text`, to be delivered as it is.
+    #[must_use]
+    pub fn of_text(text: &str) -> Data<'static> {
+        Data { literal: Cow::Owned(string_literal(text)), bytes: text.len() }
+    }
+
+    /// The JSON string, quotes included.
+    #[must_use]
+    pub fn literal(&self) -> &str {
+        &self.literal
+    }
+
+    /// Bytes of the payload itself: without quotes, and with every escape resolved.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// `text` as a JSON string, quotes included.
+#[must_use]
+pub fn string_literal(text: &str) -> String {
+    let mut literal = String::with_capacity(text.len() + 2);
+    push_string(text, &mut literal);
+    literal
+}
+
+/// Appends `text` as a JSON string, quotes included.
+pub fn push_string(text: &str, out: &mut String) {
+    use fmt::Write;
+    let needs_escape = |b: u8| b < 0x20 || b == b'"' || b == b'\\';
+    let mut rest = text;
+    out.push('"');
+    while let Some(at) = rest.bytes().position(needs_escape) {
+        out.push_str(&rest[..at]);
+        match rest.as_bytes()[at] {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            // Writing to a String cannot fail.
+            control => drop(write!(out, "\\u{control:04x}")),
+        }
+        rest = &rest[at + 1..];
+    }
+    out.push_str(rest);
+    out.push('"');
+}
+
+/// Appends the JSON text `value` without its insignificant white space.
+///
+/// # Errors
+/// If it is nested too deeply.
+pub fn push_compact(value: &RawValue, out: &mut String) -> Result<(), Unrelayable> {
+    compact(value.get(), out, Escaping::None).map(|_| ())
+}
+
+/// The value as a string: `None` if it is another type, or cannot be one.
+#[must_use]
+pub fn as_string(value: &RawValue) -> Option<Cow<'_, str>> {
+    let text = value.get();
+    let inner = text.strip_prefix('"')?.strip_suffix('"')?;
+    match memchr(b'\\', inner.as_bytes()) {
+        None => Some(Cow::Borrowed(inner)),
+        Some(_) => serde_json::from_str(text).ok().map(Cow::Owned),
+    }
+}
+
+/// Whether the value is `null`.
+#[must_use]
+pub fn is_null(value: &RawValue) -> bool {
+    value.get() == "null"
+}
+
+/// Reads the named members of a JSON object, as raw text. Where a name is repeated the last one counts, as in
+/// every JavaScript engine; other members are skipped.
+///
+/// # Errors
+/// If `text` is not JSON, or not an object.
+pub fn members<'a, const N: usize>(text: &'a str, names: [&str; N]) -> serde_json::Result<[Option<&'a RawValue>; N]> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let found = Members(names).deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(found)
+}
+
+struct Members<'n, const N: usize>([&'n str; N]);
+
+impl<'de, const N: usize> DeserializeSeed<'de> for Members<'_, N> {
+    type Value = [Option<&'de RawValue>; N];
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, const N: usize> Visitor<'de> for Members<'_, N> {
+    type Value = [Option<&'de RawValue>; N];
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = [None; N];
+        while let Some(index) = map.next_key_seed(IndexOf(&self.0))? {
+            match index {
+                Some(index) => found[index] = Some(map.next_value::<&'de RawValue>()?),
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Finds a key among the wanted names without keeping it.
+struct IndexOf<'n, const N: usize>(&'n [&'n str; N]);
+
+impl<'de, const N: usize> DeserializeSeed<'de> for IndexOf<'_, N> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<const N: usize> Visitor<'_> for IndexOf<'_, N> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member name")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<Self::Value, E> {
+        Ok(self.0.iter().position(|name| *name == key))
+    }
+}
+
+/// Whether the text that is written stands on its own or inside a JSON string.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Escaping {
+    None,
+    InsideString,
+}
+
+/// Writes valid JSON text without white space between its tokens; returns its length before escaping.
+fn compact(text: &str, out: &mut String, escaping: Escaping) -> Result<usize, Unrelayable> {
+    let mut rest = text;
+    let mut depth = 0_usize;
+    let mut bytes = 0;
+    while let Some(first) = rest.bytes().next() {
+        match first {
+            b'"' => {
+                let end = string_end(rest);
+                bytes += end;
+                match escaping {
+                    Escaping::None => out.push_str(&rest[..end]),
+                    Escaping::InsideString => push_escaped(&rest[..end], out),
+                }
+                rest = &rest[end..];
+                continue;
+            }
+            b' ' | b'\t' | b'\n' | b'\r' => {}
+            token => {
+                match token {
+                    b'{' | b'[' => depth += 1,
+                    b'}' | b']' => depth = depth.saturating_sub(1),
+                    _ => {}
+                }
+                if depth > MAX_DEPTH {
+                    return Err(Unrelayable::TooDeep);
+                }
+                bytes += 1;
+                out.push(char::from(token));
+            }
+        }
+        rest = &rest[1..];
+    }
+    Ok(bytes)
+}
+
+/// The length of the string literal that `text` begins with, quotes included.
+fn string_end(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let mut at = 1;
+    while let Some(found) = memchr2(b'"', b'\\', &bytes[at.min(bytes.len())..]) {
+        at += found;
+        match bytes[at] {
+            b'"' => return at + 1,
+            _ => at += 2,
+        }
+    }
+    bytes.len()
+}
+
+/// Valid JSON text holds no control characters, so only quotes and backslashes need escaping.
+fn push_escaped(text: &str, out: &mut String) {
+    let mut rest = text;
+    while let Some(at) = memchr2(b'"', b'\\', rest.as_bytes()) {
+        out.push_str(&rest[..at]);
+        out.push('\\');
+        out.push(char::from(rest.as_bytes()[at]));
+        rest = &rest[at + 1..];
+    }
+    out.push_str(rest);
+}
+
+/// Bytes of the text that a valid string literal stands for.
+fn unescaped_bytes(literal: &str) -> Result<usize, Unrelayable> {
+    let mut rest = &literal.as_bytes()[1..literal.len() - 1];
+    let mut bytes = 0;
+    while let Some(at) = memchr(b'\\', rest) {
+        bytes += at;
+        rest = &rest[at + 1..];
+        if rest.first() != Some(&b'u') {
+            bytes += 1;
+            rest = rest.get(1..).unwrap_or_default();
+            continue;
+        }
+        let unit = code_unit(&rest[1..]);
+        rest = rest.get(5..).unwrap_or_default();
+        bytes += match unit {
+            0..=0x7f => 1,
+            0x80..=0x7ff => 2,
+            0xd800..=0xdbff => {
+                let low = rest.strip_prefix(br"\u").map(code_unit);
+                if !low.is_some_and(|low| (0xdc00..=0xdfff).contains(&low)) {
+                    return Err(Unrelayable::LoneSurrogate);
+                }
+                rest = rest.get(6..).unwrap_or_default();
+                4
+            }
+            0xdc00..=0xdfff => return Err(Unrelayable::LoneSurrogate),
+            _ => 3,
+        };
+    }
+    Ok(bytes + rest.len())
+}
+
+/// The four hexadecimal digits that `text` begins with.
+fn code_unit(text: &[u8]) -> u32 {
+    let digit = |b: &u8| char::from(*b).to_digit(16).unwrap_or_default();
+    text.iter().take(4).fold(0, |unit, b| unit * 16 + digit(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(text: &str) -> Box<RawValue> {
+        RawValue::from_string(text.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn a_string_passes_to_the_byte_and_is_measured_unescaped() {
+        let table = [
+            (r#""""#, 0),
+            (r#""abc""#, 3),
+            (r#""a\"b\\c\n""#, 6),
+            ("\"\u{e9}\"", 2),
+            (r#""\u00e9""#, 2),
+            (r#""\u20ac""#, 3),
+            (r#""\u0041\/""#, 2),
+            (r#""\ud83d\ude00!""#, 5),
+        ];
+        for (text, bytes) in table {
+            let value = raw(text);
+            let data = Data::relay(&value).unwrap();
+            assert_eq!((data.literal(), data.bytes()), (text, bytes), "{text}");
+            assert_eq!(serde_json::from_str::<String>(text).unwrap().len(), bytes, "{text}");
+        }
+    }
+
+    #[test]
+    fn half_a_character_is_refused() {
+        for text in [r#""\ud83d""#, r#""\ude00""#, r#""\ud83d\u0041""#, r#""\ud83dx\ude00""#] {
+            assert_eq!(Data::relay(&raw(text)), Err(Unrelayable::LoneSurrogate), "{text}");
+        }
+    }
+
+    #[test]
+    fn any_other_value_becomes_the_string_of_its_compact_text() {
+        let table = [
+            (r#"{ "on" : true }"#, r#"{"on":true}"#),
+            ("[1, 2.50 ,\n-3e9]", "[1,2.50,-3e9]"),
+            ("null", "null"),
+            (r#"{"a b":" c\" \\ "}"#, r#"{"a b":" c\" \\ "}"#),
+            (r#"["\ud800", ""]"#, r#"["\ud800",""]"#),
+            ("1e400", "1e400"),
+        ];
+        for (text, inner) in table {
+            let value = raw(text);
+            let data = Data::relay(&value).unwrap();
+            let decoded: String = serde_json::from_str(data.literal()).unwrap();
+            assert_eq!((decoded.as_str(), data.bytes()), (inner, inner.len()), "{text}");
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded_where_a_client_would_have_to_follow() {
+        let nested = |n: usize| raw(&format!("{}{}", "[".repeat(n), "]".repeat(n)));
+        assert!(Data::relay(&nested(MAX_DEPTH)).is_ok());
+        assert_eq!(Data::relay(&nested(MAX_DEPTH + 1)), Err(Unrelayable::TooDeep));
+        assert_eq!(Data::relay(&nested(10_000)), Err(Unrelayable::TooDeep));
+    }
+
+    #[test]
+    fn members_are_found_by_name_and_the_last_one_counts() {
+        let [a, b] = members(r#"{"a":1,"x":{"a":2},"\u0061":[3],"c":4}"#, ["a", "b"]).unwrap();
+        assert_eq!(a.unwrap().get(), "[3]");
+        assert!(b.is_none());
+        for bad in ["", "[]", "1", "\"a\"", "{\"a\":}", "{\"a\":1", "{} {}", "{a:1}"] {
+            assert!(members(bad, ["a"]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn deep_nesting_in_a_member_is_carried_without_recursion() {
+        let text = format!("{{\"a\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000));
+        assert!(members(&text, ["a"]).unwrap()[0].is_some());
+        assert!(members(&text, ["b"]).unwrap()[0].is_none());
+    }
+
+    #[test]
+    fn text_is_quoted_as_serde_would() {
+        for text in ["", "plain", "q\"b\\n\n\r\t\0\u{1f}é€😀"] {
+            assert_eq!(serde_json::from_str::<String>(&string_literal(text)).unwrap(), text);
+        }
+        assert_eq!(as_string(&raw(r#""a\u0062""#)).as_deref(), Some("ab"));
+        assert_eq!(as_string(&raw("1")), None);
+        assert_eq!(as_string(&raw(r#""\ud800""#)), None);
+    }
+}

@@ -1,0 +1,18 @@
+//! The Pusher wire: what each side may say, as values. It knows no sockets, no clock and no state.
+//!
+//! Names, ids and versions are parsed once, here; past that they are right by type.
+
+mod channel_name;
+pub mod client_message;
+mod close_code;
+pub mod event_name;
+pub mod json;
+pub mod server_message;
+mod socket_id;
+mod version;
+
+pub use channel_name::{ChannelName, ChannelType, InvalidChannelName, SERVER_TO_USER_PREFIX};
+pub use close_code::{CloseCode, ErrorCode, Reconnection};
+pub use server_message::Frame;
+pub use socket_id::{InvalidSocketId, SocketId, WrittenSocketId};
+pub use version::{Negotiated, ProtocolVersion, VersionError};

@@ -1,0 +1,307 @@
+//! What the broker says: every frame it sends, encoded once and shared by all who get it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::json::{Data, push_string};
+use super::{ChannelName, CloseCode, ErrorCode, ProtocolVersion, SocketId};
+
+/// One message to clients, ready for the socket: a whole WebSocket text frame, shared by reference count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame(Bytes);
+
+impl Frame {
+    /// The largest header of a frame from a server, in bytes.
+    const MAX_HEADER_BYTES: usize = 10;
+
+    /// Wraps `json` in an unmasked, final text frame. `build` appends it to the buffer it is given.
+    fn text(capacity: usize, build: impl FnOnce(&mut String)) -> Frame {
+        // The header's length depends on the text's: leave room in front, then write it backwards.
+        let mut json = String::with_capacity(Self::MAX_HEADER_BYTES + capacity);
+        json.push_str("\0\0\0\0\0\0\0\0\0\0");
+        build(&mut json);
+        let mut buffer = json.into_bytes();
+        let (header, length) = header(OPCODE_TEXT, buffer.len() - Self::MAX_HEADER_BYTES);
+        let start = Self::MAX_HEADER_BYTES - length;
+        buffer[start..Self::MAX_HEADER_BYTES].copy_from_slice(&header[..length]);
+        Frame(Bytes::from(buffer).slice(start..))
+    }
+
+    /// A close frame. A reason too long for one is cut at a character.
+    #[must_use]
+    pub fn close(code: CloseCode, reason: &str) -> Frame {
+        const REASON_BYTES: usize = 123;
+        let reason = &reason[..reason.floor_char_boundary(REASON_BYTES)];
+        let mut payload = code.code().to_be_bytes().to_vec();
+        payload.extend_from_slice(reason.as_bytes());
+        Frame::control(OPCODE_CLOSE, &payload)
+    }
+
+    /// A ping frame without payload.
+    #[must_use]
+    pub fn ping() -> Frame {
+        Frame::control(OPCODE_PING, &[])
+    }
+
+    /// The pong frame that answers a ping with this payload, of at most 125 bytes.
+    #[must_use]
+    pub fn pong(payload: &[u8]) -> Frame {
+        Frame::control(OPCODE_PONG, payload)
+    }
+
+    fn control(opcode: u8, payload: &[u8]) -> Frame {
+        let (header, length) = header(opcode, payload.len());
+        Frame(Bytes::from([&header[..length], payload].concat()))
+    }
+
+    /// The frame as it goes over a WebSocket, header included.
+    #[must_use]
+    pub fn websocket(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// The JSON text alone, for transports that frame it in another way.
+    #[must_use]
+    pub fn json(&self) -> &[u8] {
+        let header = match self.0.get(1) {
+            Some(126) => 4,
+            Some(127) => 10,
+            _ => 2,
+        };
+        &self.0[header..]
+    }
+}
+
+const OPCODE_TEXT: u8 = 0x1;
+const OPCODE_CLOSE: u8 = 0x8;
+const OPCODE_PING: u8 = 0x9;
+const OPCODE_PONG: u8 = 0xa;
+
+/// The header of a final, unmasked frame, and how many of its bytes count.
+fn header(opcode: u8, payload_bytes: usize) -> ([u8; Frame::MAX_HEADER_BYTES], usize) {
+    let mut header = [0; Frame::MAX_HEADER_BYTES];
+    header[0] = 0x80 | opcode;
+    let length = payload_bytes as u64;
+    match payload_bytes {
+        0..=125 => {
+            header[1] = payload_bytes as u8;
+            (header, 2)
+        }
+        126..=0xffff => {
+            header[1] = 126;
+            header[2..4].copy_from_slice(&length.to_be_bytes()[6..]);
+            (header, 4)
+        }
+        _ => {
+            header[1] = 127;
+            header[2..10].copy_from_slice(&length.to_be_bytes());
+            (header, 10)
+        }
+    }
+}
+
+/// An event on a channel; `user_id` tells on presence channels which member sent it.
+#[must_use]
+pub fn channel_event(event: &str, data: &Data<'_>, channel: &ChannelName, user_id: Option<&str>) -> Frame {
+    let literal = data.literal();
+    Frame::text(event.len() + literal.len() + channel.as_str().len() + 64, |out| {
+        push_head(event, literal, out);
+        push_channel(channel, out);
+        if let Some(user_id) = user_id {
+            out.push_str(",\"user_id\":");
+            push_string(user_id, out);
+        }
+        out.push('}');
+    })
+}
+
+/// An event to one connection, on no channel.
+#[must_use]
+pub fn connection_event(event: &str, data: &Data<'_>) -> Frame {
+    Frame::text(event.len() + data.literal().len() + 32, |out| {
+        push_head(event, data.literal(), out);
+        out.push('}');
+    })
+}
+
+/// The first frame of every accepted connection.
+#[must_use]
+pub fn connection_established(version: ProtocolVersion, socket_id: SocketId, activity_timeout: Duration) -> Frame {
+    let event = match version.greets_without_prefix() {
+        true => "connection_established",
+        false => "pusher:connection_established",
+    };
+    let data = match version.is_told_activity_timeout() {
+        true => format!(r#"{{"socket_id":"{socket_id}","activity_timeout":{}}}"#, activity_timeout.as_secs()),
+        false => format!(r#"{{"socket_id":"{socket_id}"}}"#),
+    };
+    connection_event(event, &Data::of_text(&data))
+}
+
+/// `pusher:ping`, for those that cannot be pinged by the WebSocket itself.
+#[must_use]
+pub fn ping() -> Frame {
+    connection_event("pusher:ping", &Data::of_text("{}"))
+}
+
+/// The answer to a client's `pusher:ping`.
+#[must_use]
+pub fn pong() -> Frame {
+    connection_event("pusher:pong", &Data::of_text("{}"))
+}
+
+/// An error that leaves the connection open.
+#[must_use]
+pub fn error(code: ErrorCode, message: &str) -> Frame {
+    error_frame(code.code(), message)
+}
+
+/// The error that goes before a fatal close, for versions that look at nothing else.
+#[must_use]
+pub fn fatal_error(code: CloseCode, message: &str) -> Frame {
+    error_frame(Some(code.code()), message)
+}
+
+/// `data` is an object here and nowhere else: so the real service writes it, and some clients insist.
+fn error_frame(code: Option<u16>, message: &str) -> Frame {
+    Frame::text(message.len() + 64, |out| {
+        out.push_str(r#"{"event":"pusher:error","data":{"code":"#);
+        match code {
+            Some(code) => out.push_str(&code.to_string()),
+            None => out.push_str("null"),
+        }
+        out.push_str(",\"message\":");
+        push_string(message, out);
+        out.push_str("}}");
+    })
+}
+
+/// A subscription took effect. `roster` is the JSON text of the members, on presence channels.
+#[must_use]
+pub fn subscription_succeeded(channel: &ChannelName, roster: Option<&str>) -> Frame {
+    let data = Data::of_text(roster.unwrap_or("{}"));
+    channel_event("pusher_internal:subscription_succeeded", &data, channel, None)
+}
+
+/// What kind of fault refused a subscription, for handlers bound on the channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubscriptionFault {
+    /// The signature, or its absence.
+    Auth,
+    /// The shape of the request.
+    Format,
+    /// A limit of the app.
+    Limit,
+}
+
+impl SubscriptionFault {
+    /// The `type` and `status` that the frame carries.
+    const fn row(self) -> (&'static str, u16) {
+        match self {
+            SubscriptionFault::Auth => ("AuthError", 401),
+            SubscriptionFault::Format => ("FormatError", 400),
+            SubscriptionFault::Limit => ("LimitReached", 4301),
+        }
+    }
+}
+
+/// `pusher:subscription_error`: an extension that reaches handlers bound on the channel itself.
+#[must_use]
+pub fn subscription_error(channel: &ChannelName, fault: SubscriptionFault, message: &str) -> Frame {
+    let (kind, status) = fault.row();
+    let mut data = format!(r#"{{"type":"{kind}","error":"#);
+    push_string(message, &mut data);
+    data.push_str(&format!(r#","status":{status}}}"#));
+    channel_event("pusher:subscription_error", &Data::of_text(&data), channel, None)
+}
+
+/// A member came. `user_info` is JSON text.
+#[must_use]
+pub fn member_added(channel: &ChannelName, user_id: &str, user_info: Option<&str>) -> Frame {
+    let mut data = String::from("{\"user_id\":");
+    push_string(user_id, &mut data);
+    if let Some(user_info) = user_info {
+        data.push_str(",\"user_info\":");
+        data.push_str(user_info);
+    }
+    data.push('}');
+    channel_event("pusher_internal:member_added", &Data::of_text(&data), channel, None)
+}
+
+/// A member left.
+#[must_use]
+pub fn member_removed(channel: &ChannelName, user_id: &str) -> Frame {
+    let mut data = String::from("{\"user_id\":");
+    push_string(user_id, &mut data);
+    data.push('}');
+    channel_event("pusher_internal:member_removed", &Data::of_text(&data), channel, None)
+}
+
+fn push_head(event: &str, data_literal: &str, out: &mut String) {
+    out.push_str("{\"event\":");
+    push_string(event, out);
+    out.push_str(",\"data\":");
+    out.push_str(data_literal);
+}
+
+fn push_channel(channel: &ChannelName, out: &mut String) {
+    out.push_str(",\"channel\":\"");
+    out.push_str(channel.as_str());
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(frame: &Frame) -> &str {
+        std::str::from_utf8(frame.json()).unwrap()
+    }
+
+    fn channel() -> ChannelName {
+        ChannelName::parse("presence-room", 164).unwrap()
+    }
+
+    #[test]
+    fn the_greeting_differs_by_version() {
+        let greet = |n| {
+            let version = ProtocolVersion::new(n).unwrap();
+            connection_established(version, SocketId::new(1, 2), Duration::from_secs(120))
+        };
+        assert_eq!(json(&greet(1)), r#"{"event":"connection_established","data":"{\"socket_id\":\"1.2\"}"}"#);
+        assert_eq!(json(&greet(6)), r#"{"event":"pusher:connection_established","data":"{\"socket_id\":\"1.2\"}"}"#);
+        let newest = r#"{"event":"pusher:connection_established","data":"{\"socket_id\":\"1.2\",\"activity_timeout\":120}"}"#;
+        assert_eq!(json(&greet(7)), newest);
+    }
+
+    #[test]
+    fn errors_carry_an_object_and_everything_else_a_string() {
+        let frame = error(ErrorCode::Unnumbered, "Unsupported event received on socket: \"x\"");
+        let expected = r#"{"event":"pusher:error","data":{"code":null,"message":"Unsupported event received on socket: \"x\""}}"#;
+        assert_eq!(json(&frame), expected);
+        let frame = member_added(&channel(), "u\"1", Some(r#"{"name":"Ann"}"#));
+        let expected = r#"{"event":"pusher_internal:member_added","data":"{\"user_id\":\"u\\\"1\",\"user_info\":{\"name\":\"Ann\"}}","channel":"presence-room"}"#;
+        assert_eq!(json(&frame), expected);
+        let frame = channel_event("client-x", &Data::of_text("1"), &channel(), Some("u1"));
+        assert_eq!(json(&frame), r#"{"event":"client-x","data":"1","channel":"presence-room","user_id":"u1"}"#);
+    }
+
+    #[test]
+    fn the_header_announces_the_length_in_the_shortest_form() {
+        for (length, header_bytes) in [(0, 2), (125, 2), (126, 4), (65_535, 4), (65_536, 10)] {
+            let frame = Frame::text(length, |out| out.push_str(&"x".repeat(length)));
+            assert_eq!(frame.websocket().len(), length + header_bytes, "{length}");
+            assert_eq!(frame.json().len(), length);
+            assert_eq!(frame.websocket()[0], 0x81);
+        }
+        let frame = Frame::text(0, |out| out.push_str(&"x".repeat(300)));
+        assert_eq!(&frame.websocket()[..4], [0x81, 126, 1, 44]);
+    }
+
+    #[test]
+    fn a_close_reason_is_cut_between_characters() {
+        let frame = Frame::close(CloseCode::UnknownApp, &"é".repeat(100));
+        assert_eq!(frame.websocket()[..4], [0x88, 2 + 122, 0x0f, 0xa1]);
+    }
+}

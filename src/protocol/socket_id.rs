@@ -1,0 +1,95 @@
+//! Socket ids: the name of one connection, such as `731408.20598114`.
+
+use std::fmt;
+
+/// The id of one connection of this broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SocketId {
+    first: u32,
+    second: u32,
+}
+
+/// A socket id as a client or backend wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WrittenSocketId {
+    /// One that this broker could have given out.
+    Ours(SocketId),
+    /// Digits, a dot and digits, but no connection of ours can have this id.
+    Foreign,
+}
+
+/// The text is not of the form `digits.digits`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("Invalid socket id")]
+pub struct InvalidSocketId;
+
+impl SocketId {
+    /// The largest number in either half; ids are drawn from 1 to this.
+    pub const MAX: u32 = 1_000_000_000;
+
+    /// An id from two numbers, each from 1 to [`SocketId::MAX`]. The caller draws them at random.
+    #[must_use]
+    pub const fn new(first: u32, second: u32) -> Self {
+        SocketId { first, second }
+    }
+}
+
+impl WrittenSocketId {
+    /// Reads an id.
+    ///
+    /// # Errors
+    /// If the text is not `digits.digits`, the form that all official server libraries check for.
+    pub fn parse(text: &str) -> Result<Self, InvalidSocketId> {
+        let (first, second) = text.split_once('.').ok_or(InvalidSocketId)?;
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        if !digits(first) || !digits(second) {
+            return Err(InvalidSocketId);
+        }
+        // Leading zeros and numbers beyond the range are well-formed, but name nobody here.
+        let number = |part: &str| match part.starts_with('0') {
+            true => None,
+            false => part.parse::<u32>().ok().filter(|n| *n <= SocketId::MAX),
+        };
+        Ok(match (number(first), number(second)) {
+            (Some(first), Some(second)) => WrittenSocketId::Ours(SocketId { first, second }),
+            _ => WrittenSocketId::Foreign,
+        })
+    }
+
+    /// The id, if it can be one of ours.
+    #[must_use]
+    pub fn ours(self) -> Option<SocketId> {
+        match self {
+            WrittenSocketId::Ours(id) => Some(id),
+            WrittenSocketId::Foreign => None,
+        }
+    }
+}
+
+impl fmt::Display for SocketId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.first, self.second)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_read_back_as_written() {
+        let id = SocketId::new(731_408, 20_598_114);
+        assert_eq!(id.to_string(), "731408.20598114");
+        assert_eq!(WrittenSocketId::parse("731408.20598114"), Ok(WrittenSocketId::Ours(id)));
+    }
+
+    #[test]
+    fn well_formed_ids_that_cannot_be_ours_are_foreign_not_wrong() {
+        for text in ["007.1", "1.99999999999999999999", "0.0", "1000000001.1"] {
+            assert_eq!(WrittenSocketId::parse(text), Ok(WrittenSocketId::Foreign), "{text}");
+        }
+        for text in ["", ".", "1.", ".1", "1", "1.2.3", "a.b", "1.2 ", "-1.2", "1.２"] {
+            assert_eq!(WrittenSocketId::parse(text), Err(InvalidSocketId), "{text}");
+        }
+    }
+}
