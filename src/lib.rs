@@ -1,6 +1,9 @@
 //! heliostat, skeleton.
 pub mod app;
 pub mod auth;
+pub mod channel;
 pub mod config;
+pub mod connection;
+pub mod hub;
 pub mod pipe;
 pub mod protocol;

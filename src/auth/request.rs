@@ -57,7 +57,9 @@ pub enum RequestAuthError {
     #[error("Timestamp required")]
     NoTimestamp,
     /// 401.
-    #[error("Timestamp expired: Given timestamp ({given}) not within {TIMESTAMP_WINDOW_SECONDS}s of server time ({now})")]
+    #[error(
+        "Timestamp expired: Given timestamp ({given}) not within {TIMESTAMP_WINDOW_SECONDS}s of server time ({now})"
+    )]
     TimestampExpired {
         /// The request's clock, as a date.
         given: String,
@@ -65,7 +67,9 @@ pub enum RequestAuthError {
         now: String,
     },
     /// 401. Newlines of the string to sign are shown as `\n`.
-    #[error("Invalid signature: you should have sent HmacSHA256Hex({signed:?}, your_secret_key), but you sent {got:?}")]
+    #[error(
+        "Invalid signature: you should have sent HmacSHA256Hex({signed:?}, your_secret_key), but you sent {got:?}"
+    )]
     WrongSignature {
         /// The string to sign.
         signed: String,
@@ -121,7 +125,9 @@ impl Query {
                 ValueForm::Decoded | ValueForm::Raw => &parameter.name,
             };
             match signed.last_mut() {
-                Some((last, joined)) if form == ValueForm::Joined && name != parameter.name && *last == name => {
+                Some((last, joined))
+                    if form == ValueForm::Joined && name != parameter.name && *last == name =>
+                {
                     joined.push(',');
                     joined.push_str(value);
                 }
@@ -175,7 +181,8 @@ pub fn authenticate(
         true => &[ValueForm::Decoded],
         false => &[ValueForm::Decoded, ValueForm::Raw, ValueForm::Joined],
     };
-    let verifies = |path: &String| forms.iter().any(|form| super::verify(secret, &signed(path, *form), signature));
+    let verifies =
+        |path: &String| forms.iter().any(|form| super::verify(secret, &signed(path, *form), signature));
     if !request.paths.iter().any(verifies) {
         let path = request.paths.first().map_or("", String::as_str);
         let signed = signed(path, ValueForm::Decoded);
@@ -240,7 +247,13 @@ mod tests {
         AppRegistry::new([documentation, App::new("1", "app-key", "app-secret")]).unwrap()
     }
 
-    fn check(method: &str, path: &str, query: &str, body: &str, now: u64) -> Result<String, RequestAuthError> {
+    fn check(
+        method: &str,
+        path: &str,
+        query: &str,
+        body: &str,
+        now: u64,
+    ) -> Result<String, RequestAuthError> {
         let paths = [path.to_owned()];
         let query = Query::parse(query);
         let request = SignedRequest { method, paths: &paths, query: &query, body: body.as_bytes() };
@@ -326,7 +339,11 @@ mod tests {
         for (sent, to_sign) in table {
             let signature = signed("GET", "/apps/1/channels", &format!("{base}&{to_sign}"));
             let query = format!("{base}&{sent}&auth_signature={signature}");
-            assert_eq!(check("GET", "/apps/1/channels", &query, "", NOW), Ok("1".into()), "{sent} as {to_sign}");
+            assert_eq!(
+                check("GET", "/apps/1/channels", &query, "", NOW),
+                Ok("1".into()),
+                "{sent} as {to_sign}"
+            );
         }
     }
 

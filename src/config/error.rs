@@ -2,9 +2,10 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Origin;
+use super::origin::file_name;
 use crate::app::DuplicateApp;
 use crate::pipe::BadRule;
 
@@ -12,7 +13,7 @@ use crate::pipe::BadRule;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The configuration file could not be read.
-    #[error("cannot read the configuration file {}, named by {named_by}: {}", .path.display(), reason(*.kind))]
+    #[error("cannot read the configuration file {}, named by {named_by}: {}", shown(.path), reason(*.kind))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -90,7 +91,9 @@ pub enum Error {
         at: Origin,
     },
     /// The environment gives half of a pair for an app whose file lists several.
-    #[error("{at}: the first app has a list of \"keys\", which only HELIOSTAT_APP_KEY and HELIOSTAT_APP_SECRET together replace")]
+    #[error(
+        "{at}: the first app has a list of \"keys\", which only HELIOSTAT_APP_KEY and HELIOSTAT_APP_SECRET together replace"
+    )]
     HalfAPair {
         /// The variable that was given.
         at: Origin,
@@ -129,7 +132,7 @@ pub enum Error {
     #[error(
         "{host} can be reached from other machines, where the default app's secret is public knowledge: set {}, \
          or give a file with --config, or insist with --development",
-        .missing.join(" and ")
+        list(.missing)
     )]
     PublicSecret {
         /// The address to listen on.
@@ -140,8 +143,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// The line of the configuration file it is about, to report in reading order.
-    pub(super) fn line(&self) -> Option<usize> {
+    /// The line of the configuration file it is about, for reporting in reading order; what is about something else
+    /// comes last.
+    pub(super) fn line(&self) -> usize {
         match self {
             Error::FileNotUtf8 { at }
             | Error::Syntax { at, .. }
@@ -152,12 +156,12 @@ impl Error {
             | Error::HalfAPair { at }
             | Error::Rule { at, .. }
             | Error::RepeatedRule { at, .. }
-            | Error::Duplicate { at, .. } => at.line(),
+            | Error::Duplicate { at, .. } => at.line().unwrap_or(usize::MAX),
             Error::Unreadable { .. }
             | Error::UnknownVariable { .. }
             | Error::VariableNotUtf8 { .. }
             | Error::NoApps { .. }
-            | Error::PublicSecret { .. } => None,
+            | Error::PublicSecret { .. } => usize::MAX,
         }
     }
 }
@@ -166,7 +170,9 @@ impl Error {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
     /// The default app's secret is in use where others can reach it.
-    #[error("{host} can be reached from other machines, and app {app:?} uses the default secret, which is public knowledge")]
+    #[error(
+        "{host} can be reached from other machines, and app {app:?} uses the default secret, which is public knowledge"
+    )]
     PublicSecret {
         /// The address to listen on.
         host: IpAddr,
@@ -174,7 +180,9 @@ pub enum Warning {
         app: String,
     },
     /// The endpoints that sign anything are on where others can reach them.
-    #[error("{host} can be reached from other machines, and development.auth_endpoints signs whatever they ask for")]
+    #[error(
+        "{host} can be reached from other machines, and development.auth_endpoints signs whatever they ask for"
+    )]
     OpenAuthEndpoints {
         /// The address to listen on.
         host: IpAddr,
@@ -212,6 +220,22 @@ fn or_variable(variable: &Option<&'static str>) -> String {
     match variable {
         Some(name) => format!("; {name} may give it too"),
         None => String::new(),
+    }
+}
+
+/// The names as in a sentence: `a, b and c`.
+fn list(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [name] => (*name).to_owned(),
+        [names @ .., last] => format!("{} and {last}", names.join(", ")),
+    }
+}
+
+fn shown(path: &Path) -> String {
+    match path.as_os_str().is_empty() {
+        true => "\"\"".to_owned(),
+        false => file_name(path).to_string(),
     }
 }
 

@@ -6,78 +6,9 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use toml::de::DeValue;
 use tracing_subscriber::EnvFilter;
 
-/// A value as somebody gave it: typed by TOML, or as the text of a variable or flag.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Given<'g> {
-    Toml(&'g DeValue<'g>),
-    Text(&'g str),
-}
-
-impl Given<'_> {
-    fn integer(&self) -> Option<i64> {
-        match self {
-            Given::Toml(DeValue::Integer(i)) => i64::from_str_radix(i.as_str(), i.radix()).ok(),
-            Given::Toml(_) => None,
-            Given::Text(text) => text.parse().ok(),
-        }
-    }
-
-    fn number(&self) -> Option<f64> {
-        match self {
-            Given::Toml(DeValue::Float(f)) => f.as_str().parse().ok(),
-            Given::Toml(_) => self.integer().map(|i| i as f64),
-            Given::Text(text) => text.parse().ok(),
-        }
-    }
-
-    fn boolean(&self) -> Option<bool> {
-        match self {
-            Given::Toml(value) => value.as_bool(),
-            Given::Text("true" | "1") => Some(true),
-            Given::Text("false" | "0") => Some(false),
-            Given::Text(_) => None,
-        }
-    }
-
-    pub(super) fn text(&self) -> Option<&str> {
-        match self {
-            Given::Toml(value) => value.as_str(),
-            Given::Text(text) => Some(text),
-        }
-    }
-
-    /// The value for an error message, cut short where it is long.
-    pub(super) fn describe(&self) -> String {
-        const SHOWN_CHARS: usize = 60;
-        let quoted = |text: &str| match text.char_indices().nth(SHOWN_CHARS) {
-            Some((cut, _)) => format!("{:?} and {} more bytes", &text[..cut], text.len() - cut),
-            None => format!("{text:?}"),
-        };
-        match self {
-            Given::Text(text) => quoted(text),
-            Given::Toml(DeValue::String(text)) => format!("the string {}", quoted(text)),
-            Given::Toml(DeValue::Integer(i)) => i.to_string(),
-            Given::Toml(DeValue::Float(f)) => f.to_string(),
-            Given::Toml(DeValue::Boolean(b)) => b.to_string(),
-            Given::Toml(other) => self.type_name(other),
-        }
-    }
-
-    fn type_name(&self, value: &DeValue<'_>) -> String {
-        match value {
-            DeValue::Array(items) => format!("an array of {}", items.len()),
-            DeValue::Table(_) => "a table".to_owned(),
-            DeValue::Datetime(_) => "a date or time".to_owned(),
-            DeValue::Integer(_) => "an integer".to_owned(),
-            DeValue::Float(_) => "a float".to_owned(),
-            DeValue::Boolean(_) => "a boolean".to_owned(),
-            DeValue::String(_) => "a string".to_owned(),
-        }
-    }
-}
+use super::given::Given;
 
 /// One form.
 pub(super) trait Form {
@@ -100,6 +31,7 @@ pub(super) trait Form {
 }
 
 /// A whole number in a range.
+#[derive(Clone)]
 pub(super) struct Integer<N>(pub(super) RangeInclusive<N>);
 
 impl<N: TryFrom<i64> + PartialOrd + Display> Form for Integer<N> {
@@ -119,6 +51,7 @@ impl<N: TryFrom<i64> + PartialOrd + Display> Form for Integer<N> {
 }
 
 /// A span of time in seconds, fractions allowed.
+#[derive(Clone)]
 pub(super) struct Seconds {
     /// The shortest.
     pub(super) least: f64,
@@ -145,6 +78,7 @@ impl Form for Seconds {
 }
 
 /// A span of time in whole seconds, at least one.
+#[derive(Clone)]
 pub(super) struct WholeSeconds;
 
 impl Form for WholeSeconds {
@@ -165,6 +99,7 @@ impl Form for WholeSeconds {
 }
 
 /// A switch.
+#[derive(Clone)]
 pub(super) struct Boolean;
 
 impl Form for Boolean {
@@ -184,6 +119,7 @@ impl Form for Boolean {
 }
 
 /// One of a few names.
+#[derive(Clone)]
 pub(super) struct Choice<V: 'static>(pub(super) &'static [(&'static str, V)]);
 
 impl<V: Copy + PartialEq> Form for Choice<V> {
@@ -206,6 +142,7 @@ impl<V: Copy + PartialEq> Form for Choice<V> {
 }
 
 /// The address to listen on.
+#[derive(Clone)]
 pub(super) struct Host;
 
 impl Form for Host {
@@ -219,7 +156,8 @@ impl Form for Host {
     }
 
     fn expected(&self) -> String {
-        "an IP address without a port, such as \"127.0.0.1\", \"0.0.0.0\" or \"::1\", or \"localhost\"".to_owned()
+        "an IP address without a port, such as \"127.0.0.1\", \"0.0.0.0\" or \"::1\", or \"localhost\""
+            .to_owned()
     }
 
     fn write(&self, value: &IpAddr) -> String {
@@ -228,6 +166,7 @@ impl Form for Host {
 }
 
 /// A path before all paths, brought into the form `/a/b`.
+#[derive(Clone)]
 pub(super) struct PathPrefix;
 
 impl Form for PathPrefix {
@@ -255,6 +194,7 @@ impl Form for PathPrefix {
 }
 
 /// How much is logged.
+#[derive(Clone)]
 pub(super) struct LogLevel;
 
 impl Form for LogLevel {
@@ -270,7 +210,8 @@ impl Form for LogLevel {
     }
 
     fn expected(&self) -> String {
-        "off, error, warn, info, debug or trace, or a filter such as \"info,heliostat::pipe=debug\"".to_owned()
+        "off, error, warn, info, debug or trace, or a filter such as \"info,heliostat::pipe=debug\""
+            .to_owned()
     }
 
     fn write(&self, value: &String) -> String {
@@ -279,6 +220,7 @@ impl Form for LogLevel {
 }
 
 /// A file, or none.
+#[derive(Clone)]
 pub(super) struct OptionalFile;
 
 impl Form for OptionalFile {
@@ -298,11 +240,37 @@ impl Form for OptionalFile {
     }
 }
 
-/// An app's id, or one of its keys: it stands in URLs and in signatures.
+/// A string of any kind.
+#[derive(Clone)]
+pub(super) struct AnyText;
+
+impl Form for AnyText {
+    type Value = String;
+
+    fn read(&self, given: &Given<'_>) -> Option<String> {
+        given.text().map(str::to_owned)
+    }
+
+    fn expected(&self) -> String {
+        "a string".to_owned()
+    }
+
+    fn write(&self, value: &String) -> String {
+        quote(value)
+    }
+}
+
+/// An app's id, or one of its keys.
+#[derive(Clone)]
 pub(super) struct Name {
     /// What it may hold besides letters and digits.
     pub(super) punctuation: &'static str,
 }
+
+/// An app's id. It stands in paths.
+pub(super) const APP_ID: Name = Name { punctuation: "-_" };
+/// An app's key. It stands in paths, and before the `:` of a signature.
+pub(super) const APP_KEY: Name = Name { punctuation: "-_.~" };
 
 impl Form for Name {
     type Value = Option<String>;
@@ -324,6 +292,7 @@ impl Form for Name {
 }
 
 /// An app's secret. Neither it nor what was given in its place is ever shown.
+#[derive(Clone)]
 pub(super) struct SecretText;
 
 /// What stands for a secret in printed configuration; it is not accepted as one.
@@ -334,7 +303,8 @@ impl Form for SecretText {
 
     fn read(&self, given: &Given<'_>) -> Option<Option<String>> {
         let text = given.text()?;
-        let sound = !text.is_empty() && text != MASK && text.trim() == text && !text.contains(char::is_control);
+        let sound =
+            !text.is_empty() && text != MASK && text.trim() == text && !text.contains(char::is_control);
         sound.then(|| Some(text.to_owned()))
     }
 

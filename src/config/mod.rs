@@ -5,12 +5,35 @@
 //! precedence. It is pure: the environment comes in as pairs and the file through a function, so it reads no
 //! process state and starts nothing. Parsing of arguments is left to [`cli`](crate::cli).
 
+mod builder;
+mod draft;
+mod environment;
+mod error;
+mod file;
+mod form;
+mod given;
+mod load;
+mod origin;
+mod print;
+#[cfg(test)]
+mod reference;
+mod rules;
 mod sections;
+mod settings;
+mod tables;
+#[cfg(test)]
+mod tests;
 
+pub use error::{Error, Warning};
+pub use load::{Flags, Loaded, Mode, load};
+pub use origin::{Origin, Origins};
 pub use sections::{ConnectionConfig, Development, LogFormat, Logging, Server, WithoutVersion};
 
 use crate::app::App;
 use crate::pipe::RuleSpec;
+
+/// The commented default configuration file: every key, its meaning and its default, with the apps commented out.
+pub const TEMPLATE: &str = include_str!("default.toml");
 
 /// Everything the broker can be told.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -95,12 +95,18 @@ impl ChannelName {
     /// The type that the name means. Prefixes are matched exactly, in lower case and with their hyphen.
     #[must_use]
     pub fn channel_type(&self) -> ChannelType {
-        let found = PREFIXES.iter().find(|(prefix, _)| self.0.starts_with(prefix));
-        found.map_or(ChannelType::Public, |(_, channel_type)| *channel_type)
+        ChannelType::of(&self.0)
     }
 }
 
 impl ChannelType {
+    /// The type that a channel of this name has, if the name is valid.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        let found = PREFIXES.iter().find(|(prefix, _)| name.starts_with(prefix));
+        found.map_or(ChannelType::Public, |(_, channel_type)| *channel_type)
+    }
+
     /// Subscribing takes a signature.
     #[must_use]
     pub const fn needs_auth(self) -> bool {

@@ -59,9 +59,24 @@ impl CloseCode {
     pub const ALL: [CloseCode; 18] = {
         use CloseCode::*;
         [
-            Normal, ProtocolError, UnsupportedData, InvalidUtf8, MessageTooBig, TlsOnly, UnknownApp, AppDisabled,
-            OverQuota, PathNotFound, InvalidVersion, UnsupportedVersion, VersionMissing, Unauthorized,
-            OverCapacity, Reconnect, PongMissing, Inactive,
+            Normal,
+            ProtocolError,
+            UnsupportedData,
+            InvalidUtf8,
+            MessageTooBig,
+            TlsOnly,
+            UnknownApp,
+            AppDisabled,
+            OverQuota,
+            PathNotFound,
+            InvalidVersion,
+            UnsupportedVersion,
+            VersionMissing,
+            Unauthorized,
+            OverCapacity,
+            Reconnect,
+            PongMissing,
+            Inactive,
         ]
     };
 

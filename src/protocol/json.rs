@@ -128,7 +128,10 @@ pub fn is_null(value: &RawValue) -> bool {
 ///
 /// # Errors
 /// If `text` is not JSON, or not an object.
-pub fn members<'a, const N: usize>(text: &'a str, names: [&str; N]) -> serde_json::Result<[Option<&'a RawValue>; N]> {
+pub fn members<'a, const N: usize>(
+    text: &'a str,
+    names: [&str; N],
+) -> serde_json::Result<[Option<&'a RawValue>; N]> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let found = Members(names).deserialize(&mut deserializer)?;
     deserializer.end()?;

@@ -127,7 +127,11 @@ pub fn connection_event(event: &str, data: &Data<'_>) -> Frame {
 
 /// The first frame of every accepted connection.
 #[must_use]
-pub fn connection_established(version: ProtocolVersion, socket_id: SocketId, activity_timeout: Duration) -> Frame {
+pub fn connection_established(
+    version: ProtocolVersion,
+    socket_id: SocketId,
+    activity_timeout: Duration,
+) -> Frame {
     let event = match version.greets_without_prefix() {
         true => "connection_established",
         false => "pusher:connection_established",
@@ -208,12 +212,18 @@ impl SubscriptionFault {
 
 /// `pusher:subscription_error`: an extension that reaches handlers bound on the channel itself.
 #[must_use]
-pub fn subscription_error(channel: &ChannelName, fault: SubscriptionFault, message: &str) -> Frame {
+pub fn subscription_error(channel: &str, fault: SubscriptionFault, message: &str) -> Frame {
     let (kind, status) = fault.row();
     let mut data = format!(r#"{{"type":"{kind}","error":"#);
     push_string(message, &mut data);
     data.push_str(&format!(r#","status":{status}}}"#));
-    channel_event("pusher:subscription_error", &Data::of_text(&data), channel, None)
+    // The name is the client's own word for it: it may be no valid name at all.
+    Frame::text(data.len() + channel.len() + 96, |out| {
+        push_head("pusher:subscription_error", Data::of_text(&data).literal(), out);
+        out.push_str(",\"channel\":");
+        push_string(channel, out);
+        out.push('}');
+    })
 }
 
 /// A member came. `user_info` is JSON text.
@@ -270,7 +280,10 @@ mod tests {
             connection_established(version, SocketId::new(1, 2), Duration::from_secs(120))
         };
         assert_eq!(json(&greet(1)), r#"{"event":"connection_established","data":"{\"socket_id\":\"1.2\"}"}"#);
-        assert_eq!(json(&greet(6)), r#"{"event":"pusher:connection_established","data":"{\"socket_id\":\"1.2\"}"}"#);
+        assert_eq!(
+            json(&greet(6)),
+            r#"{"event":"pusher:connection_established","data":"{\"socket_id\":\"1.2\"}"}"#
+        );
         let newest = r#"{"event":"pusher:connection_established","data":"{\"socket_id\":\"1.2\",\"activity_timeout\":120}"}"#;
         assert_eq!(json(&greet(7)), newest);
     }
@@ -284,7 +297,10 @@ mod tests {
         let expected = r#"{"event":"pusher_internal:member_added","data":"{\"user_id\":\"u\\\"1\",\"user_info\":{\"name\":\"Ann\"}}","channel":"presence-room"}"#;
         assert_eq!(json(&frame), expected);
         let frame = channel_event("client-x", &Data::of_text("1"), &channel(), Some("u1"));
-        assert_eq!(json(&frame), r#"{"event":"client-x","data":"1","channel":"presence-room","user_id":"u1"}"#);
+        assert_eq!(
+            json(&frame),
+            r#"{"event":"client-x","data":"1","channel":"presence-room","user_id":"u1"}"#
+        );
     }
 
     #[test]

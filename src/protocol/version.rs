@@ -52,6 +52,9 @@ impl ProtocolVersion {
     /// The newest version; what every current JavaScript client speaks.
     pub const NEWEST: ProtocolVersion = ProtocolVersion(7);
 
+    /// The first version whose greeting is called `pusher:connection_established`.
+    pub const FIRST_WITH_PREFIX: ProtocolVersion = ProtocolVersion(2);
+
     /// Version `number`, if it is one.
     #[must_use]
     pub const fn new(number: u8) -> Option<Self> {
@@ -79,7 +82,9 @@ impl ProtocolVersion {
         };
         match ProtocolVersion::new(number) {
             Some(version) if number >= min => Ok(Negotiated { version, parameterless }),
-            _ => Err(VersionError::Unsupported { min, got: shorten(protocol.unwrap_or(&number.to_string())) }),
+            _ => {
+                Err(VersionError::Unsupported { min, got: shorten(protocol.unwrap_or(&number.to_string())) })
+            }
         }
     }
 

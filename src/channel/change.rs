@@ -1,0 +1,43 @@
+//! What a call on a channel altered.
+
+use super::Member;
+
+/// The outcome of a subscription that took effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joined {
+    /// The channel was empty before.
+    pub occupied: bool,
+    /// Where members are announced: the version of the roster with this connection in it.
+    pub announcement: Option<Announcement>,
+}
+
+/// The outcome of a subscription's end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// The channel is empty now, and is to be forgotten.
+    pub vacated: bool,
+    /// On presence channels: what to tell the others.
+    pub announcement: Option<Announcement>,
+}
+
+/// A change of a roster, to be told to the subscribers who are not told it by their own roster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// Who came or left.
+    pub member: Member,
+    /// The user's first connection came or its last one left; otherwise only subscribers that count
+    /// connections (protocols 1 and 2) are told.
+    pub user_changed: bool,
+    /// The version of the roster that holds this change. A subscriber that joined at this version or a later
+    /// one knows it already.
+    pub version: u64,
+}
+
+/// Why a subscription did not take effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinRefused {
+    /// The presence channel has all the members it may have.
+    OverCapacity,
+    /// The connection is subscribed.
+    AlreadyJoined,
+}

@@ -1,0 +1,87 @@
+//! One channel as a value: its subscribers, its members, and what each call changes.
+//!
+//! A channel knows no lock, no socket and no clock; the hub keeps it in a map and carries out what it reports.
+
+mod change;
+mod presence;
+mod subscribers;
+
+pub use change::{Announcement, JoinRefused, Joined, Left};
+pub use presence::{BadMember, Member, Presence};
+pub use subscribers::{Subscribers, WorkerIndex};
+
+use std::collections::HashMap;
+
+use crate::protocol::SocketId;
+
+/// The state of one channel across all workers of this node.
+#[derive(Clone, Debug, Default)]
+pub struct Channel {
+    subscribers: Subscribers,
+    presence: Option<Box<Roster>>,
+}
+
+/// What a presence channel has besides.
+#[derive(Clone, Debug, Default)]
+struct Roster {
+    presence: Presence,
+    members: HashMap<SocketId, Member>,
+}
+
+impl Channel {
+    /// Subscribes a connection; with a member on presence channels. `version` is a number larger than any
+    /// given to a channel of this name before: it outlives the channel, which is forgotten when it is empty.
+    ///
+    /// # Errors
+    /// If it is subscribed, or the member would be one too many. Nothing has changed then.
+    pub fn join(
+        &mut self,
+        worker: WorkerIndex,
+        socket: SocketId,
+        member: Option<&Member>,
+        members_limit: usize,
+        version: u64,
+    ) -> Result<Joined, JoinRefused> {
+        let occupied = self.subscribers.is_empty();
+        if !self.subscribers.insert(worker, socket) {
+            return Err(JoinRefused::AlreadyJoined);
+        }
+        let Some(member) = member else { return Ok(Joined { occupied, announcement: None }) };
+        let roster = self.presence.get_or_insert_default();
+        let Ok(user_changed) = roster.presence.join(socket, member, members_limit) else {
+            self.subscribers.remove(worker, socket);
+            return Err(JoinRefused::OverCapacity);
+        };
+        roster.members.insert(socket, member.clone());
+        let announcement = Announcement { member: member.clone(), user_changed, version };
+        Ok(Joined { occupied, announcement: Some(announcement) })
+    }
+
+    /// Ends a connection's subscription; `None` if it had none. `version` as in [`Channel::join`].
+    pub fn leave(&mut self, worker: WorkerIndex, socket: SocketId, version: u64) -> Option<Left> {
+        if !self.subscribers.remove(worker, socket) {
+            return None;
+        }
+        let announcement = self.presence.as_mut().and_then(|roster| {
+            let member = roster.members.remove(&socket)?;
+            let user_changed = roster.presence.leave(socket, &member.user_id);
+            Some(Announcement { member, user_changed, version })
+        });
+        Some(Left { vacated: self.subscribers.is_empty(), announcement })
+    }
+
+    /// The subscribed connections.
+    #[must_use]
+    pub fn subscribers(&self) -> &Subscribers {
+        &self.subscribers
+    }
+
+    /// The members, on presence channels that have had one.
+    #[must_use]
+    pub fn presence(&self) -> Option<&Presence> {
+        self.presence.as_ref().map(|roster| &roster.presence)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,246 @@
+//! The members of a presence channel: distinct users, each with the connections it came by.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use serde_json::value::RawValue;
+
+use crate::app::Limits;
+use crate::protocol::SocketId;
+use crate::protocol::json;
+
+/// What a connection says of its user when it joins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The user, as text also where it came as a number.
+    pub user_id: Arc<str>,
+    /// Anything about the user, as the compact text of a JSON object.
+    pub user_info: Option<Arc<str>>,
+}
+
+/// `channel_data` that makes no member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadMember {
+    /// Not JSON, not an object, or without a usable `user_id`.
+    #[error("Invalid channel_data for presence channel")]
+    Invalid,
+    /// `user_info` is neither an object nor absent.
+    #[error("user_info supplied to presence subscription is invalid - if supplied it must be a type of hash")]
+    InfoNotAnObject,
+    /// The id or the whole is over its limit.
+    #[error("user_id/user_info too large for presence channel")]
+    TooLarge,
+}
+
+impl Member {
+    /// Reads `channel_data`. Members other than `user_id` and `user_info` are ignored.
+    ///
+    /// # Errors
+    /// See [`BadMember`].
+    pub fn parse(channel_data: &str, limits: &Limits) -> Result<Self, BadMember> {
+        let members = json::members(channel_data, ["user_id", "user_info"]);
+        let [user_id, user_info] = members.map_err(|_| BadMember::Invalid)?;
+        let user_id = user_id.and_then(user_id_text).ok_or(BadMember::Invalid)?;
+        let user_info = match user_info.filter(|info| !json::is_null(info)) {
+            None => None,
+            Some(info) if info.get().starts_with('{') => {
+                let mut compact = String::with_capacity(info.get().len());
+                json::push_compact(info, &mut compact).map_err(|_| BadMember::Invalid)?;
+                Some(Arc::from(compact))
+            }
+            Some(_) => return Err(BadMember::InfoNotAnObject),
+        };
+        let too_long = user_id.chars().count() > limits.presence_user_id_chars;
+        match too_long || channel_data.len() > limits.presence_member_bytes {
+            true => Err(BadMember::TooLarge),
+            false => Ok(Member { user_id, user_info }),
+        }
+    }
+}
+
+/// A user id is a string, or a number that stands for the string of its digits.
+fn user_id_text(value: &RawValue) -> Option<Arc<str>> {
+    match value.get().as_bytes().first()? {
+        b'"' => json::as_string(value).filter(|id| !id.is_empty()).map(Arc::from),
+        b'-' | b'0'..=b'9' => Some(Arc::from(value.get())),
+        _ => None,
+    }
+}
+
+/// The members of one channel, in the order in which they came.
+#[derive(Clone, Debug, Default)]
+pub struct Presence {
+    users: IndexMap<Arc<str>, Vec<Attendance>>,
+}
+
+/// One connection of a member. The first one still there speaks for the user.
+#[derive(Clone, Debug)]
+struct Attendance {
+    socket: SocketId,
+    user_info: Option<Arc<str>>,
+}
+
+/// The channel has all the members it may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OverCapacity;
+
+impl Presence {
+    /// Adds a connection of `member`; `true` if it is the user's first. A further connection of a user who is
+    /// present is always admitted.
+    ///
+    /// # Errors
+    /// If the user would be one too many.
+    pub fn join(&mut self, socket: SocketId, member: &Member, limit: usize) -> Result<bool, OverCapacity> {
+        let attendance = Attendance { socket, user_info: member.user_info.clone() };
+        if let Some(present) = self.users.get_mut(&member.user_id) {
+            present.push(attendance);
+            return Ok(false);
+        }
+        if self.users.len() >= limit {
+            return Err(OverCapacity);
+        }
+        self.users.insert(member.user_id.clone(), vec![attendance]);
+        Ok(true)
+    }
+
+    /// Removes a connection of the user; `true` if it was the last one.
+    pub fn leave(&mut self, socket: SocketId, user_id: &str) -> bool {
+        let Some(present) = self.users.get_mut(user_id) else { return false };
+        present.retain(|a| a.socket != socket);
+        let last = present.is_empty();
+        if last {
+            self.users.shift_remove(user_id);
+        }
+        last
+    }
+
+    /// The distinct users, in the order in which they came.
+    pub fn user_ids(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.users.keys().map(AsRef::as_ref)
+    }
+
+    /// How many distinct users there are.
+    #[must_use]
+    pub fn user_count(&self) -> usize {
+        self.users.len()
+    }
+
+    /// The roster as a subscriber is told it: JSON text.
+    ///
+    /// By user, it is what protocol 3 and later read: ids, count, and a hash with an entry for every id, `null`
+    /// where there is no info. By connection, it is the array that protocols 1 and 2 read.
+    #[must_use]
+    pub fn roster(&self, by_user: bool) -> String {
+        match by_user {
+            true => self.roster_by_user(),
+            false => self.roster_by_connection(),
+        }
+    }
+
+    fn roster_by_user(&self) -> String {
+        let mut text = format!("{{\"presence\":{{\"count\":{},\"ids\":[", self.users.len());
+        for (n, id) in self.users.keys().enumerate() {
+            push_comma(n, &mut text);
+            json::push_string(id, &mut text);
+        }
+        text.push_str("],\"hash\":{");
+        for (n, (id, present)) in self.users.iter().enumerate() {
+            push_comma(n, &mut text);
+            json::push_string(id, &mut text);
+            text.push(':');
+            text.push_str(present.first().and_then(|a| a.user_info.as_deref()).unwrap_or("null"));
+        }
+        text.push_str("}}}");
+        text
+    }
+
+    fn roster_by_connection(&self) -> String {
+        let connections = self.users.iter().flat_map(|(id, present)| present.iter().map(move |a| (id, a)));
+        let mut text = String::from("[");
+        for (n, (id, attendance)) in connections.enumerate() {
+            push_comma(n, &mut text);
+            text.push_str("{\"user_id\":");
+            json::push_string(id, &mut text);
+            if let Some(info) = &attendance.user_info {
+                text.push_str(",\"user_info\":");
+                text.push_str(info);
+            }
+            text.push('}');
+        }
+        text.push(']');
+        text
+    }
+}
+
+fn push_comma(index: usize, text: &mut String) {
+    if index > 0 {
+        text.push(',');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(channel_data: &str) -> Result<Member, BadMember> {
+        Member::parse(channel_data, &Limits::default())
+    }
+
+    fn socket(n: u32) -> SocketId {
+        SocketId::new(n, 1)
+    }
+
+    #[test]
+    fn channel_data_is_read_or_refused() {
+        let ann = member(r#"{"user_id":"u1","user_info":{ "name": "Ann" },"more":1}"#).unwrap();
+        assert_eq!((&*ann.user_id, ann.user_info.as_deref()), ("u1", Some(r#"{"name":"Ann"}"#)));
+        assert_eq!(&*member(r#"{"user_id":10}"#).unwrap().user_id, "10");
+        assert_eq!(member(r#"{"user_id":10}"#), member(r#"{"user_id":"10","user_info":null}"#));
+        assert_eq!(member(r#"{"user_id":1,"user_info":{}}"#).unwrap().user_info.as_deref(), Some("{}"));
+        for text in
+            ["", "x", "[]", "\"u1\"", "{}", r#"{"user_id":""}"#, r#"{"user_id":true}"#, r#"{"user_id":[1]}"#]
+        {
+            assert_eq!(member(text), Err(BadMember::Invalid), "{text}");
+        }
+        for info in ["\"x\"", "[]", "1", "false"] {
+            let text = format!(r#"{{"user_id":"u1","user_info":{info}}}"#);
+            assert_eq!(member(&text), Err(BadMember::InfoNotAnObject), "{info}");
+        }
+    }
+
+    #[test]
+    fn limits_hold_to_the_character_and_the_byte() {
+        let with_id = |n| member(&format!(r#"{{"user_id":"{}"}}"#, "é".repeat(n)));
+        assert!(with_id(128).is_ok());
+        assert_eq!(with_id(129), Err(BadMember::TooLarge));
+        let with_info = |n| member(&format!(r#"{{"user_id":"1","user_info":{{"a":"{}"}}}}"#, "x".repeat(n)));
+        let frame = r#"{"user_id":"1","user_info":{"a":""}}"#.len();
+        assert!(with_info(1024 - frame).is_ok());
+        assert_eq!(with_info(1025 - frame), Err(BadMember::TooLarge));
+    }
+
+    #[test]
+    fn a_user_is_present_from_the_first_connection_to_the_last() {
+        let mut presence = Presence::default();
+        let ann = member(r#"{"user_id":"ann","user_info":{"n":1}}"#).unwrap();
+        let again = member(r#"{"user_id":"ann","user_info":{"n":2}}"#).unwrap();
+        let bob = member(r#"{"user_id":"bob"}"#).unwrap();
+        assert_eq!(presence.join(socket(1), &ann, 2), Ok(true));
+        assert_eq!(presence.join(socket(2), &again, 2), Ok(false));
+        assert_eq!(presence.join(socket(3), &bob, 2), Ok(true));
+        let cy = member(r#"{"user_id":"cy"}"#).unwrap();
+        assert_eq!(presence.join(socket(4), &cy, 2), Err(OverCapacity));
+        let roster = r#"{"presence":{"count":2,"ids":["ann","bob"],"hash":{"ann":{"n":1},"bob":null}}}"#;
+        assert_eq!(presence.roster(true), roster);
+        let by_connection = r#"[{"user_id":"ann","user_info":{"n":1}},{"user_id":"ann","user_info":{"n":2}},{"user_id":"bob"}]"#;
+        assert_eq!(presence.roster(false), by_connection);
+        assert!(!presence.leave(socket(1), "ann"));
+        let second_speaks =
+            r#"{"presence":{"count":2,"ids":["ann","bob"],"hash":{"ann":{"n":2},"bob":null}}}"#;
+        assert_eq!(presence.roster(true), second_speaks);
+        assert!(presence.leave(socket(2), "ann"));
+        assert!(!presence.leave(socket(2), "ann"), "gone is gone");
+        assert!(presence.leave(socket(3), "bob"));
+        assert_eq!(presence.roster(true), r#"{"presence":{"count":0,"ids":[],"hash":{}}}"#);
+    }
+}

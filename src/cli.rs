@@ -1,0 +1,284 @@
+//! The command line: what can be asked of the program, and what it answers in words.
+//!
+//! Arguments are handed to [`config::load`] as text, so that a bad value is explained in the same words wherever it
+//! was given. Nothing here starts anything.
+
+use std::ffi::OsString;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::config::{self, AppConfig, Config, Flags, Loaded, Mode};
+
+/// What the user wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Run the broker.
+    Serve(Flags),
+    /// Say whether the configuration is sound.
+    CheckConfig(Flags),
+    /// Show the effective configuration.
+    PrintConfig {
+        /// The command line's part of it.
+        flags: Flags,
+        /// Also what is otherwise hidden.
+        show_secrets: bool,
+    },
+    /// Show the commented default configuration, to begin one's own with.
+    PrintTemplate,
+}
+
+/// Reads the process's arguments. For `--help`, `--version` and usage errors it prints and ends the process, with
+/// exit code 0, 0 and 2.
+#[must_use]
+pub fn parse() -> Command {
+    parse_from(std::env::args_os()).unwrap_or_else(|usage| usage.exit())
+}
+
+/// Reads `arguments`, the program's name first.
+///
+/// # Errors
+/// What clap prints for `--help`, `--version` and usage errors.
+pub fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
+    let matches = CommandLine::command().try_get_matches_from(arguments)?;
+    let CommandLine { options, action } = CommandLine::from_arg_matches(&matches)?;
+    Ok(match action {
+        None => Command::Serve(options.into()),
+        Some(Action::Serve(later)) => Command::Serve(options.and(later).into()),
+        Some(Action::CheckConfig(later)) => Command::CheckConfig(options.and(later).into()),
+        Some(Action::PrintConfig { template: true, .. }) => Command::PrintTemplate,
+        Some(Action::PrintConfig { options: later, show_secrets, .. }) => {
+            Command::PrintConfig { flags: options.and(later).into(), show_secrets }
+        }
+    })
+}
+
+/// Loads the configuration from the process's environment, the file system and `flags`.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load(flags: &Flags) -> Result<Loaded, Vec<config::Error>> {
+    config::load(std::env::vars_os(), flags, |path| std::fs::read(path))
+}
+
+/// The text for standard error when the configuration is not sound: one line per error.
+#[must_use]
+pub fn complaint(errors: &[config::Error]) -> String {
+    errors.iter().fold(String::new(), |text, error| text + &format!("heliostat: {error}\n"))
+}
+
+/// The answer of `check-config` when the configuration is sound.
+#[must_use]
+pub fn verdict(loaded: &Loaded) -> String {
+    let Config { server, apps, .. } = &loaded.config;
+    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let rules = apps.iter().map(|app| app.pipe.len()).sum();
+    let mode = if loaded.mode.is_development() { ", development mode" } else { "" };
+    let (apps, rules) = (count(apps.len(), "app"), count(rules, "pipe rule"));
+    let mut text = format!("ok: {apps}, {rules}, to listen on {}{mode}\n", server.address());
+    for warning in &loaded.warnings {
+        let _ = writeln!(text, "warning: {warning}");
+    }
+    text
+}
+
+/// What the broker prints once it accepts connections at `url` (`http://` and the address and port): a line that says
+/// so, and in development mode what is on, why, and where to begin. Configured secrets are never shown.
+#[must_use]
+pub fn welcome(config: &Config, url: &str, mode: Mode) -> String {
+    let mut text = format!("heliostat listening on {url}\n");
+    let because = match mode {
+        Mode::Configured => return text,
+        Mode::DevelopmentByDefault => "there is no configuration file and only this machine can reach it",
+        Mode::DevelopmentByName => "it was asked for",
+    };
+    let _ = writeln!(text, "\nDevelopment mode, because {because}.");
+    let exposed = !config.server.host.is_loopback();
+    if exposed {
+        text.push_str("Other machines can reach this broker, and may do all that is listed here.\n");
+    }
+    if config.development.pages {
+        let base = format!("{}{}", openable(url), config.server.path_prefix);
+        let pages = [
+            ("/", "snippets for clients and server libraries"),
+            ("/stream", "sends your camera's frames"),
+            ("/mirror", "shows them, in another tab or browser"),
+        ];
+        text.push_str("\nOpen\n");
+        let width = base.len() + "/stream".len();
+        for (path, what) in pages {
+            let _ = writeln!(text, "  {:width$}   {what}", format!("{base}{path}"));
+        }
+        if exposed {
+            text.push_str(
+                "  Browsers lend the camera only to https:// pages and to those of their own machine.\n",
+            );
+        }
+    }
+    if let Some(first) = config.apps.first() {
+        describe_app(first, &mut text);
+    }
+    if config.development.auth_endpoints {
+        row(&mut text, "auth endpoints", "/dev/auth and /dev/user-auth sign whatever they are asked to");
+    }
+    text.push_str(
+        "\nA configuration of your own switches all of this off:\n  \
+         heliostat print-config --template > heliostat.toml\n  \
+         heliostat serve --config heliostat.toml\n\n\
+         heliostat --help tells more. Ctrl-C stops the broker.\n",
+    );
+    text
+}
+
+fn describe_app(config: &AppConfig, text: &mut String) {
+    let AppConfig { app, pipe } = config;
+    let key = app.keys.first();
+    let secret = match key.map(|pair| pair.secret.0.as_str()) {
+        Some(AppConfig::DEFAULT_SECRET) => "app-secret (public knowledge: for experiments only)",
+        _ => "as configured, not shown",
+    };
+    text.push_str("\nCredentials\n");
+    row(text, "app id", &app.id);
+    row(text, "key", key.map_or("", |pair| pair.key.as_str()));
+    row(text, "secret", secret);
+    text.push_str("\nOn\n");
+    if app.client_events {
+        let limits = &app.limits;
+        let rate = match limits.client_events_per_second {
+            0 => "any number".to_owned(),
+            rate => rate.to_string(),
+        };
+        let bytes = limits.client_event_payload_bytes;
+        row(text, "client events", &format!("{rate} per second and connection, up to {bytes} bytes each"));
+    }
+    for (index, rule) in pipe.iter().enumerate() {
+        let sent = rule.rename.as_ref().unwrap_or(&rule.event);
+        let label = if index == 0 { "pipe" } else { "" };
+        row(text, label, &format!("{}:{} -> {}:{sent}", rule.from, rule.event, rule.to));
+    }
+}
+
+fn row(text: &mut String, label: &str, value: &str) {
+    let _ = writeln!(text, "  {label:14}   {value}");
+}
+
+/// An address that a browser on this machine can open, where the broker listens on every one.
+fn openable(url: &str) -> String {
+    url.replacen("//0.0.0.0:", "//127.0.0.1:", 1).replacen("//[::]:", "//[::1]:", 1)
+}
+
+/// A self-hosted broker that speaks the Pusher Channels protocol.
+///
+/// Without a file and without options it runs in development mode: reachable from this machine only, with a ready-made
+/// app and example pages. For anything else, give it a configuration file.
+#[derive(Parser)]
+#[command(name = "heliostat", version, after_help = AFTER_HELP, after_long_help = AFTER_HELP)]
+struct CommandLine {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Run the broker; this is what happens without a command, too.
+    Serve(Options),
+    /// Say whether the configuration is sound, and start nothing. Exit code 0: it is; 2: it is not.
+    CheckConfig(Options),
+    /// Show the effective configuration as TOML, with where each value came from, and start nothing.
+    PrintConfig {
+        #[command(flatten)]
+        options: Options,
+        /// Show secrets instead of hiding them.
+        #[arg(long)]
+        show_secrets: bool,
+        /// Show the commented default file instead, to begin your own with.
+        #[arg(long)]
+        template: bool,
+    },
+}
+
+#[derive(Args, Default)]
+struct Options {
+    /// The configuration file (TOML).
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The IP address to listen on [default: 127.0.0.1].
+    #[arg(long, value_name = "ADDRESS")]
+    host: Option<String>,
+    /// The TCP port; 0 takes any free one [default: 6001].
+    #[arg(long, short, value_name = "PORT", allow_hyphen_values = true)]
+    port: Option<String>,
+    /// Worker threads; 0 starts one per core [default: 0].
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    workers: Option<String>,
+    /// Put before every path, such as /realtime [default: none].
+    #[arg(long, value_name = "PATH")]
+    path_prefix: Option<String>,
+    /// Forward what clients send: 'from:event=to' or 'from:event=to:other-event', for the first app; may be repeated.
+    #[arg(long, value_name = "RULE")]
+    pipe: Vec<String>,
+    /// The shape of log lines: human or json [default: human].
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// off, error, warn, info, debug, trace, or a filter such as info,heliostat::pipe=debug [default: info].
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Insist on development mode, although there is a file or other machines can reach the broker.
+    #[arg(long)]
+    development: bool,
+}
+
+impl Options {
+    /// These, and those given after the command, which are the later word.
+    fn and(mut self, later: Options) -> Options {
+        self.pipe.extend(later.pipe);
+        Options {
+            config: later.config.or(self.config),
+            host: later.host.or(self.host),
+            port: later.port.or(self.port),
+            workers: later.workers.or(self.workers),
+            path_prefix: later.path_prefix.or(self.path_prefix),
+            pipe: self.pipe,
+            log_format: later.log_format.or(self.log_format),
+            log_level: later.log_level.or(self.log_level),
+            development: later.development || self.development,
+        }
+    }
+}
+
+impl From<Options> for Flags {
+    fn from(options: Options) -> Self {
+        let Options { config, host, port, workers, path_prefix, pipe, log_format, log_level, development } =
+            options;
+        Flags { config, host, port, workers, path_prefix, log_format, log_level, pipe, development }
+    }
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  heliostat                                            try it out at http://127.0.0.1:6001/
+  heliostat --port 0 --pipe 'camera-*:frame=screen-*'  on any free port, with a pipe rule of your own
+  heliostat print-config --template > heliostat.toml   begin a configuration
+  heliostat check-config --config heliostat.toml       is it sound?
+  heliostat serve --config heliostat.toml              run with it
+
+Environment:
+  HELIOSTAT_CONFIG       the configuration file
+  HELIOSTAT_DEVELOPMENT  true: insist on development mode
+  HELIOSTAT_PIPE         pipe rules for the first app, separated by ;
+  HELIOSTAT_APP_ID, HELIOSTAT_APP_KEY, HELIOSTAT_APP_SECRET
+                         the credentials of the first app
+  HELIOSTAT_APP_CLIENT_EVENTS, HELIOSTAT_APP_LIMITS_CONNECTIONS, ...
+                         the other settings of the first app
+  HELIOSTAT_SERVER_PORT, HELIOSTAT_LOGGING_LEVEL, ...
+                         section and key of any setting of the file
+
+Flags beat the environment, which beats the file, which beats the defaults.
+The broker ends with exit code 0 when told to stop, and 2 when it cannot start.
+";
+
+#[cfg(test)]
+mod tests;

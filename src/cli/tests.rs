@@ -1,0 +1,169 @@
+//! The command line, and the words of the answers.
+
+use super::*;
+use crate::config::load;
+
+fn parsed(arguments: &[&str]) -> Result<Command, clap::Error> {
+    parse_from(["heliostat"].iter().chain(arguments).map(OsString::from))
+}
+
+fn loaded(flags: &Flags) -> Loaded {
+    load([], flags, |_| Ok(b"[[apps]]\nid = \"7\"\nkey = \"k\"\nsecret = \"hush\"".to_vec())).unwrap()
+}
+
+#[test]
+fn clap_finds_no_contradiction_in_the_definitions() {
+    CommandLine::command().debug_assert();
+}
+
+#[test]
+fn serving_is_what_happens_without_a_command() {
+    assert_eq!(parsed(&[]).unwrap(), Command::Serve(Flags::default()));
+    assert_eq!(parsed(&["serve"]).unwrap(), Command::Serve(Flags::default()));
+    assert_eq!(parsed(&["check-config"]).unwrap(), Command::CheckConfig(Flags::default()));
+    let printed = Command::PrintConfig { flags: Flags::default(), show_secrets: true };
+    assert_eq!(parsed(&["print-config", "--show-secrets"]).unwrap(), printed);
+    assert_eq!(parsed(&["print-config", "--template"]).unwrap(), Command::PrintTemplate);
+}
+
+#[test]
+fn every_flag_arrives_as_text_before_or_after_the_command() {
+    let arguments = [
+        "--config=c.toml",
+        "--host=::1",
+        "--port=-1",
+        "--workers=two",
+        "--path-prefix=/x",
+        "--pipe=a:e=b",
+        "--pipe=c:e=d",
+        "--log-format=json",
+        "--log-level=debug",
+        "--development",
+    ];
+    let flags = Flags {
+        config: Some("c.toml".into()),
+        host: Some("::1".into()),
+        port: Some("-1".into()),
+        workers: Some("two".into()),
+        path_prefix: Some("/x".into()),
+        log_format: Some("json".into()),
+        log_level: Some("debug".into()),
+        pipe: vec!["a:e=b".into(), "c:e=d".into()],
+        development: true,
+    };
+    let after: Vec<_> = ["serve"].into_iter().chain(arguments).collect();
+    let before: Vec<_> = arguments.into_iter().chain(["serve"]).collect();
+    for arguments in [&arguments[..], &after, &before] {
+        assert_eq!(parsed(arguments).unwrap(), Command::Serve(flags.clone()), "{arguments:?}");
+    }
+    let both = parsed(&["--port=1", "--pipe=a:e=b", "serve", "--port=2", "--pipe=c:e=d"]).unwrap();
+    let Command::Serve(both) = both else { panic!("{both:?}") };
+    assert_eq!((both.port.as_deref(), both.pipe.len()), (Some("2"), 2));
+}
+
+#[test]
+fn a_negative_number_after_a_space_is_a_value_and_not_a_flag() {
+    let Command::Serve(flags) = parsed(&["--port", "-1"]).unwrap() else { panic!("another command") };
+    assert_eq!(flags.port.as_deref(), Some("-1"));
+}
+
+#[test]
+fn usage_errors_end_with_two_and_help_with_zero() {
+    let cases: [(&[&str], i32); 6] = [
+        (&["--prot", "1"], 2),
+        (&["sevre"], 2),
+        (&["--port"], 2),
+        (&["--help"], 0),
+        (&["-h"], 0),
+        (&["--version"], 0),
+    ];
+    for (arguments, code) in cases {
+        assert_eq!(parsed(arguments).unwrap_err().exit_code(), code, "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_help_names_commands_examples_and_real_variables() {
+    let help = parsed(&["--help"]).unwrap_err().to_string();
+    for word in ["check-config", "print-config", "--pipe", "Examples:", "Environment:", "HELIOSTAT_CONFIG"] {
+        assert!(help.contains(word), "{word}");
+    }
+    let names = AFTER_HELP.split(|c: char| !c.is_ascii_uppercase() && c != '_');
+    for name in names.filter(|word| word.starts_with("HELIOSTAT_")) {
+        let set = load([(name.into(), "?".into())], &Flags::default(), |_| Ok(Vec::new()));
+        let is_unknown = |e: &config::Error| matches!(e, config::Error::UnknownVariable { .. });
+        assert!(name == "HELIOSTAT_" || !set.is_err_and(|errors| errors.iter().any(is_unknown)), "{name}");
+    }
+}
+
+#[test]
+fn outside_development_mode_the_welcome_is_one_line() {
+    let configured = loaded(&Flags { config: Some("h.toml".into()), ..Flags::default() });
+    let text = welcome(&configured.config, "http://127.0.0.1:6001", configured.mode);
+    assert_eq!(text, "heliostat listening on http://127.0.0.1:6001\n");
+}
+
+#[test]
+fn the_welcome_tells_what_is_on_and_why() {
+    let flags = Flags { path_prefix: Some("x".into()), ..Flags::default() };
+    let loaded = loaded(&flags);
+    let text = welcome(&loaded.config, "http://127.0.0.1:41735", loaded.mode);
+    for line in [
+        "heliostat listening on http://127.0.0.1:41735",
+        "Development mode, because there is no configuration file and only this machine can reach it.",
+        "  http://127.0.0.1:41735/x/         snippets for clients and server libraries",
+        "  http://127.0.0.1:41735/x/stream   sends your camera's frames",
+        "  http://127.0.0.1:41735/x/mirror   shows them, in another tab or browser",
+        "  app id           1001",
+        "  key              app-key",
+        "  secret           app-secret (public knowledge: for experiments only)",
+        "  client events    100 per second and connection, up to 1048576 bytes each",
+        "  pipe             stream:frame -> mirror:frame",
+        "                   private-stream:client-frame -> mirror:frame",
+        "  auth endpoints   /dev/auth and /dev/user-auth sign whatever they are asked to",
+    ] {
+        assert!(text.lines().any(|l| l == line), "missing {line:?} in:\n{text}");
+    }
+}
+
+#[test]
+fn the_welcome_keeps_configured_secrets_and_warns_of_other_machines() {
+    let flags = Flags {
+        config: Some("h.toml".into()),
+        host: Some("0.0.0.0".into()),
+        development: true,
+        ..Flags::default()
+    };
+    let loaded = loaded(&flags);
+    let text = welcome(&loaded.config, "http://0.0.0.0:6001", loaded.mode);
+    assert!(!text.contains("hush"), "{text}");
+    assert!(text.contains("as configured, not shown"), "{text}");
+    assert!(text.contains("Development mode, because it was asked for."), "{text}");
+    assert!(text.contains("Other machines can reach this broker"), "{text}");
+    assert!(text.contains("  http://127.0.0.1:6001/stream"), "an address that browsers can open: {text}");
+}
+
+#[test]
+fn the_verdict_counts_and_warns() {
+    let sound = loaded(&Flags::default());
+    assert_eq!(verdict(&sound), "ok: 1 app, 2 pipe rules, to listen on 127.0.0.1:6001, development mode\n");
+    let exposed = loaded(&Flags { host: Some("::".into()), development: true, ..Flags::default() });
+    let text = verdict(&exposed);
+    assert!(
+        text.starts_with("ok: 1 app, 2 pipe rules, to listen on [::]:6001, development mode\n"),
+        "{text}"
+    );
+    assert_eq!(text.matches("\nwarning: ").count(), 2, "{text}");
+}
+
+#[test]
+fn a_complaint_is_one_line_per_error() {
+    let flags = Flags { port: Some("70000".into()), workers: Some("x".into()), ..Flags::default() };
+    let errors = load([], &flags, |_| Ok(Vec::new())).unwrap_err();
+    let text = complaint(&errors);
+    assert_eq!(
+        text,
+        "heliostat: --port: server.port must be an integer from 0 to 65535, got \"70000\"\n\
+         heliostat: --workers: server.workers must be an integer from 0 to 1024, got \"x\"\n"
+    );
+}

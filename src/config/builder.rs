@@ -1,0 +1,86 @@
+//! What the sources of configuration write to: the values so far, their origins, and what was wrong.
+
+use super::draft::AppDraft;
+use super::error::nearest;
+use super::given::Given;
+use super::settings::{Setting, app_settings, node_settings};
+use super::{Config, Error, Origin, Origins};
+
+/// A configuration under construction. Later assignments beat earlier ones.
+pub(super) struct Builder {
+    pub(super) config: Config,
+    pub(super) origins: Origins,
+    pub(super) errors: Vec<Error>,
+    node_settings: Vec<Setting<Config>>,
+    app_settings: Vec<Setting<AppDraft>>,
+}
+
+impl Builder {
+    /// Begins with the defaults, and no app.
+    pub(super) fn new() -> Self {
+        Builder {
+            config: Config::default(),
+            origins: Origins::default(),
+            errors: Vec::new(),
+            node_settings: node_settings(),
+            app_settings: app_settings(),
+        }
+    }
+
+    /// Sets `server.port` or the like. False if there is no such setting.
+    pub(super) fn set_node(&mut self, path: &str, given: &Given<'_>, origin: Origin) -> bool {
+        let Some(setting) = self.node_settings.iter().find(|s| s.path == path) else {
+            return false;
+        };
+        match setting.assign(&mut self.config, given, path, &origin) {
+            Ok(()) => self.origins.record(path.to_owned(), origin),
+            Err(error) => self.errors.push(error),
+        }
+        true
+    }
+
+    /// Sets `limits.connections` or the like of the app at `index`. False if there is no such setting.
+    pub(super) fn set_app(
+        &mut self,
+        (index, draft): (usize, &mut AppDraft),
+        path: &str,
+        given: &Given<'_>,
+        origin: Origin,
+    ) -> bool {
+        let Some(setting) = self.app_settings.iter().find(|s| s.path == path) else {
+            return false;
+        };
+        match setting.assign(draft, given, &format!("apps.{path}"), &origin) {
+            Ok(()) => self.origins.record(format!("apps[{index}].{path}"), origin),
+            Err(error) => self.errors.push(error),
+        }
+        true
+    }
+
+    /// The settings of one app.
+    pub(super) fn app_settings(&self) -> impl Iterator<Item = &Setting<AppDraft>> {
+        self.app_settings.iter()
+    }
+
+    /// Each node setting's path with its environment variable.
+    pub(super) fn node_variables(&self) -> impl Iterator<Item = (&'static str, String)> {
+        self.node_settings.iter().map(|s| (s.path, s.variable("HELIOSTAT_")))
+    }
+
+    /// Each app setting's path with its environment variable.
+    pub(super) fn app_variables(&self) -> impl Iterator<Item = (&'static str, String)> {
+        self.app_settings.iter().map(|s| (s.path, s.variable("HELIOSTAT_APP_")))
+    }
+
+    /// The known key that an unknown `name` in the table `prefix` was probably meant to be: one like it in the same
+    /// table, or the same name in another table.
+    pub(super) fn nearest_key(&self, prefix: &str, name: &str) -> Option<String> {
+        let node = self.node_settings.iter().map(|s| s.path.to_owned());
+        let app = self.app_settings.iter().map(|s| format!("apps.{}", s.path));
+        let known: Vec<String> =
+            node.chain(app).chain(["apps.keys", "apps.pipe"].map(str::to_owned)).collect();
+        let siblings = known.iter().filter_map(|path| path.strip_prefix(prefix)?.split('.').next());
+        let sibling = nearest(name, siblings).map(|sibling| format!("{prefix}{sibling}"));
+        sibling.or_else(|| known.iter().find(|path| path.rsplit('.').next() == Some(name)).cloned())
+    }
+}

@@ -1,0 +1,103 @@
+//! Environment variables: everything that begins with `HELIOSTAT_` is ours, and must be known.
+
+use std::ffi::OsString;
+
+use super::Error;
+use super::builder::Builder;
+use super::draft::AppDraft;
+use super::error::nearest;
+use super::form::{Boolean, Form};
+use super::given::Given;
+use super::{Origin, rules};
+
+const PREFIX: &str = "HELIOSTAT_";
+/// The variables that are no setting of a section or an app.
+pub(super) const OWN_NAMES: [&str; 3] = [CONFIG, DEVELOPMENT, PIPE];
+/// Names the configuration file.
+pub(super) const CONFIG: &str = "HELIOSTAT_CONFIG";
+/// Insists on development mode, like the flag.
+const DEVELOPMENT: &str = "HELIOSTAT_DEVELOPMENT";
+/// Pipe rules, separated by `;`.
+const PIPE: &str = "HELIOSTAT_PIPE";
+
+/// Our variables, in order of name.
+pub(super) struct Environment(Vec<(String, String)>);
+
+impl Environment {
+    /// Keeps what is ours.
+    pub(super) fn new(
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+        builder: &mut Builder,
+    ) -> Self {
+        let mut ours = Vec::new();
+        for (name, value) in variables {
+            let shown = name.to_string_lossy().into_owned();
+            if !shown.starts_with(PREFIX) {
+                continue;
+            }
+            match (name.into_string(), value.into_string()) {
+                (Ok(name), Ok(value)) => ours.push((name, value)),
+                _ => builder.errors.push(Error::VariableNotUtf8 { name: shown }),
+            }
+        }
+        ours.sort();
+        Environment(ours)
+    }
+
+    /// The value of one variable.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether development mode is insisted on.
+    pub(super) fn insists_on_development(&self, builder: &mut Builder) -> bool {
+        let given = self.get(DEVELOPMENT).map(Given::Text);
+        let Some(given) = given else { return false };
+        Boolean.read(&given).unwrap_or_else(|| {
+            builder.errors.push(Error::Value {
+                at: Origin::Variable(DEVELOPMENT.to_owned()),
+                key: "development mode".to_owned(),
+                expected: Boolean.expected(),
+                got: given.describe(),
+            });
+            false
+        })
+    }
+
+    /// Sets what concerns the node, and complains of unknown names.
+    pub(super) fn set_node(&self, builder: &mut Builder) {
+        let node: Vec<_> = builder.node_variables().collect();
+        let app: Vec<_> = builder.app_variables().collect();
+        for (name, value) in &self.0 {
+            if let Some((path, _)) = node.iter().find(|(_, variable)| variable == name) {
+                builder.set_node(path, &Given::Text(value), Origin::Variable(name.clone()));
+            } else if !OWN_NAMES.contains(&name.as_str()) && !app.iter().any(|(_, variable)| variable == name)
+            {
+                let known = node.iter().chain(&app).map(|(_, variable)| variable.as_str()).chain(OWN_NAMES);
+                // All begin alike, which is no likeness.
+                let tails = known.filter_map(|known| known.strip_prefix(PREFIX));
+                let nearest = nearest(name.trim_start_matches(PREFIX), tails);
+                let nearest = nearest.map(|tail| format!("{PREFIX}{tail}"));
+                builder.errors.push(Error::UnknownVariable { name: name.clone(), nearest });
+            }
+        }
+    }
+
+    /// Sets what concerns the first app, its pipe rules apart.
+    pub(super) fn set_app(&self, draft: &mut AppDraft, builder: &mut Builder) {
+        let variables: Vec<_> = builder.app_variables().collect();
+        for (path, name) in variables {
+            if let Some(value) = self.get(&name) {
+                builder.set_app((0, draft), path, &Given::Text(value), Origin::Variable(name));
+            }
+        }
+    }
+
+    /// Adds the rules of `HELIOSTAT_PIPE` to the first app.
+    pub(super) fn add_rules(&self, draft: &mut AppDraft, builder: &mut Builder) {
+        let rules = self.get(PIPE).into_iter().flat_map(|rules| rules.split(';'));
+        for rule in rules.map(str::trim).filter(|rule| !rule.is_empty()) {
+            rules::add(rule, Origin::Variable(PIPE.to_owned()), draft, builder);
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The configuration file as text: where each of its characters stands, and whether it is TOML at all.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::DeTable;
+
+use super::origin::file_name;
+use super::{Error, Origin};
+
+/// The text of the configuration file, and the name it goes by in messages.
+pub(super) struct File<'t> {
+    name: Arc<str>,
+    text: &'t str,
+}
+
+impl<'t> File<'t> {
+    /// Takes the bytes of the file at `path` for text.
+    pub(super) fn new(path: &Path, bytes: &'t [u8]) -> Result<Self, Error> {
+        let name = file_name(path);
+        match std::str::from_utf8(bytes) {
+            // Editors on Windows like to begin a file with a byte order mark.
+            Ok(text) => Ok(File { name, text: text.strip_prefix('\u{feff}').unwrap_or(text) }),
+            Err(error) => {
+                let sound = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+                Err(Error::FileNotUtf8 { at: File { name, text: &sound }.origin(sound.len()) })
+            }
+        }
+    }
+
+    /// The tables it holds. One syntax error often brings forth others, so only the first is told.
+    pub(super) fn parse(&self) -> Result<DeTable<'t>, Error> {
+        DeTable::parse(self.text).map(Spanned::into_inner).map_err(|error| Error::Syntax {
+            at: self.origin(error.span().map_or(0, |span| span.start)),
+            // The parser quotes the offending line in its full message; it might hold a secret.
+            message: error.message().replace('\n', " "),
+        })
+    }
+
+    /// Where a value or key stands.
+    pub(super) fn at<V>(&self, value: &Spanned<V>) -> Origin {
+        self.origin(value.span().start)
+    }
+
+    fn origin(&self, offset: usize) -> Origin {
+        let before = self.text.get(..offset).unwrap_or(self.text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Origin::File {
+            name: Arc::clone(&self.name),
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! From the sources to a configuration: what beats what, and when development mode holds.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::builder::Builder;
+use super::draft::AppDraft;
+use super::environment::{self, Environment};
+use super::file::File;
+use super::given::Given;
+use super::tables::Tables;
+use super::{AppConfig, Config, Error, Origin, Origins, Warning, rules};
+use crate::app::{AppRegistry, DuplicateApp};
+
+/// What the command line says, as text; [`load`] reads it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// `--config`: the configuration file.
+    pub config: Option<PathBuf>,
+    /// `--host`.
+    pub host: Option<String>,
+    /// `--port`.
+    pub port: Option<String>,
+    /// `--workers`.
+    pub workers: Option<String>,
+    /// `--path-prefix`.
+    pub path_prefix: Option<String>,
+    /// `--log-format`.
+    pub log_format: Option<String>,
+    /// `--log-level`.
+    pub log_level: Option<String>,
+    /// `--pipe`, as often as it was given.
+    pub pipe: Vec<String>,
+    /// `--development`: insists on development mode.
+    pub development: bool,
+}
+
+impl Flags {
+    /// The flags that set one value each, with the setting.
+    pub(super) const NAMES: [(&str, &str); 6] = [
+        ("--host", "server.host"),
+        ("--port", "server.port"),
+        ("--workers", "server.workers"),
+        ("--path-prefix", "server.path_prefix"),
+        ("--log-format", "logging.format"),
+        ("--log-level", "logging.level"),
+    ];
+
+    fn settings(&self) -> impl Iterator<Item = (&'static str, &'static str, &str)> {
+        let Flags { host, port, workers, path_prefix, log_format, log_level, .. } = self;
+        let values = [host, port, workers, path_prefix, log_format, log_level];
+        Self::NAMES
+            .into_iter()
+            .zip(values)
+            .filter_map(|((flag, path), value)| Some((flag, path, value.as_deref()?)))
+    }
+}
+
+/// A configuration, and how it came to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    /// The effective values. At least one app, no two with the same id or key.
+    pub config: Config,
+    /// Whether development mode holds, and why.
+    pub mode: Mode,
+    /// The configuration file, if there was one.
+    pub file: Option<PathBuf>,
+    /// Where each value came from.
+    pub origins: Origins,
+    /// What is allowed but probably not meant.
+    pub warnings: Vec<Warning>,
+}
+
+/// Whether development mode holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The broker does what it was configured to do and nothing else.
+    Configured,
+    /// Development mode, because there is no configuration file and nobody else can reach the broker.
+    DevelopmentByDefault,
+    /// Development mode, because the user insists on it.
+    DevelopmentByName,
+}
+
+impl Mode {
+    /// Whether development mode holds.
+    #[must_use]
+    pub fn is_development(self) -> bool {
+        match self {
+            Mode::DevelopmentByDefault | Mode::DevelopmentByName => true,
+            Mode::Configured => false,
+        }
+    }
+}
+
+/// Builds a configuration from the defaults, the configuration file, the environment and the flags, in rising
+/// precedence. The file is the one that `--config` or `HELIOSTAT_CONFIG` names, if any; `read` fetches it.
+///
+/// # Errors
+/// Everything that is wrong, in the order of the file.
+pub fn load(
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    flags: &Flags,
+    read: impl FnOnce(&Path) -> io::Result<Vec<u8>>,
+) -> Result<Loaded, Vec<Error>> {
+    let mut builder = Builder::new();
+    let environment = Environment::new(environment, &mut builder);
+    let file = named_file(&environment, flags);
+
+    let mut apps = match &file {
+        Some((path, named_by)) => read_file(path, named_by, read, &mut builder),
+        None => Vec::new(),
+    };
+    environment.set_node(&mut builder);
+    for (flag, path, value) in flags.settings() {
+        builder.set_node(path, &Given::Text(value), Origin::Flag(flag));
+    }
+    let insists = flags.development || environment.insists_on_development(&mut builder);
+    builder.stop_on_errors()?;
+
+    let host = builder.config.server.host;
+    let mode = match (insists, &file) {
+        (true, _) => Mode::DevelopmentByName,
+        (false, None) if host.is_loopback() => Mode::DevelopmentByDefault,
+        (false, _) => Mode::Configured,
+    };
+    if mode.is_development() {
+        builder.development_defaults();
+    }
+    if apps.is_empty() {
+        let file = file.as_ref().map(|(path, _)| path.as_path());
+        apps.push(first_app(mode, file, &environment, &mut builder).map_err(|error| vec![error])?);
+    }
+    if let Some(first) = apps.first_mut() {
+        environment.set_app(first, &mut builder);
+        environment.add_rules(first, &mut builder);
+        for rule in &flags.pipe {
+            rules::add(rule, Origin::Flag("--pipe"), first, &mut builder);
+        }
+    }
+    builder.stop_on_errors()?;
+    builder.finish_apps(apps);
+    builder.stop_on_errors()?;
+
+    let Builder { config, origins, .. } = builder;
+    let warnings = warnings(&config);
+    Ok(Loaded { config, mode, file: file.map(|(path, _)| path), origins, warnings })
+}
+
+fn named_file(environment: &Environment, flags: &Flags) -> Option<(PathBuf, Origin)> {
+    let by_flag = flags.config.clone().map(|path| (path, Origin::Flag("--config")));
+    let by_variable = || {
+        let path = environment.get(environment::CONFIG)?;
+        Some((PathBuf::from(path), Origin::Variable(environment::CONFIG.to_owned())))
+    };
+    by_flag.or_else(by_variable)
+}
+
+fn read_file(
+    path: &Path,
+    named_by: &Origin,
+    read: impl FnOnce(&Path) -> io::Result<Vec<u8>>,
+    builder: &mut Builder,
+) -> Vec<AppDraft> {
+    let unreadable = |error: io::Error| Error::Unreadable {
+        path: path.to_owned(),
+        named_by: named_by.clone(),
+        kind: error.kind(),
+    };
+    let parse = || {
+        let bytes = read(path).map_err(unreadable)?;
+        let file = File::new(path, &bytes)?;
+        let document = file.parse()?;
+        Ok(Tables { file: &file, builder: &mut *builder }.read(&document))
+    };
+    parse().unwrap_or_else(|error| {
+        builder.errors.push(error);
+        Vec::new()
+    })
+}
+
+/// The app that the environment defines or development mode brings along, where the file has none.
+fn first_app(
+    mode: Mode,
+    file: Option<&Path>,
+    environment: &Environment,
+    builder: &mut Builder,
+) -> Result<AppDraft, Error> {
+    const CREDENTIALS: [&str; 3] = ["HELIOSTAT_APP_ID", "HELIOSTAT_APP_KEY", "HELIOSTAT_APP_SECRET"];
+    if mode.is_development() {
+        return Ok(builder.development_app());
+    }
+    let (given, missing): (Vec<_>, Vec<_>) =
+        CREDENTIALS.into_iter().partition(|name| environment.get(name).is_some());
+    match (file, given.first()) {
+        (_, Some(name)) if missing.is_empty() => Ok(AppDraft::begun_at(Origin::Variable((*name).to_owned()))),
+        (None, _) => Err(Error::PublicSecret { host: builder.config.server.host, missing }),
+        (Some(file), _) => Err(Error::NoApps { file: super::origin::file_name(file).to_string() }),
+    }
+}
+
+impl Builder {
+    fn stop_on_errors(&mut self) -> Result<(), Vec<Error>> {
+        match self.errors.is_empty() {
+            true => Ok(()),
+            false => {
+                let mut errors = std::mem::take(&mut self.errors);
+                errors.sort_by_key(Error::line);
+                Err(errors)
+            }
+        }
+    }
+
+    /// Turns on what was not turned off by name.
+    fn development_defaults(&mut self) {
+        let wanted = Config::development().development;
+        let Config { development, .. } = &mut self.config;
+        let switches = [
+            ("development.pages", &mut development.pages, wanted.pages),
+            ("development.auth_endpoints", &mut development.auth_endpoints, wanted.auth_endpoints),
+        ];
+        for (path, switch, wanted) in switches {
+            if *self.origins.of(path) == Origin::Default {
+                *switch = wanted;
+                self.origins.record(path.to_owned(), Origin::Development);
+            }
+        }
+    }
+
+    /// Development mode's app. What it shares with any app counts as a default.
+    fn development_app(&mut self) -> AppDraft {
+        let draft = AppDraft::of(&AppConfig::development());
+        let plain = AppDraft::begun_at(Origin::Default);
+        let own: Vec<_> =
+            self.app_settings().filter(|s| s.write(&draft) != s.write(&plain)).map(|s| s.path).collect();
+        for path in own {
+            self.origins.record(format!("apps[0].{path}"), Origin::Development);
+        }
+        for index in 0..draft.pipe.len() {
+            self.origins.record(format!("apps[0].pipe[{index}]"), Origin::Development);
+        }
+        draft
+    }
+
+    /// Makes apps of the drafts, if each is complete and all can be told apart.
+    fn finish_apps(&mut self, drafts: Vec<AppDraft>) {
+        for (index, draft) in drafts.into_iter().enumerate() {
+            match draft.finish(index, &self.origins) {
+                Ok(app) => self.config.apps.push(app),
+                Err(error) => self.errors.push(error),
+            }
+        }
+        if let Err(source) = AppRegistry::new(self.config.apps.iter().map(|app| app.app.clone())) {
+            let at = self.origin_of_duplicate(&source);
+            self.errors.push(Error::Duplicate { at, source });
+        }
+    }
+
+    fn origin_of_duplicate(&self, duplicate: &DuplicateApp) -> Origin {
+        let has = |app: &AppConfig| match duplicate {
+            DuplicateApp::Id(id) => app.app.id == *id,
+            DuplicateApp::Key(key) => app.app.secret_of(key).is_some(),
+        };
+        let index = self.config.apps.iter().rposition(has).unwrap_or_default();
+        let fields: &[&str] = match duplicate {
+            DuplicateApp::Id(_) => &["id"],
+            DuplicateApp::Key(_) => &["key", "keys"],
+        };
+        let origins = fields.iter().map(|field| self.origins.of(&format!("apps[{index}].{field}")));
+        origins.filter(|origin| **origin != Origin::Default).next().cloned().unwrap_or(Origin::Default)
+    }
+}
+
+fn warnings(config: &Config) -> Vec<Warning> {
+    let host = config.server.host;
+    if host.is_loopback() {
+        return Vec::new();
+    }
+    let uses_public_secret =
+        |app: &&AppConfig| app.app.keys.iter().any(|key| key.secret.0 == AppConfig::DEFAULT_SECRET);
+    let public_secrets = config.apps.iter().filter(uses_public_secret);
+    let public_secrets = public_secrets.map(|app| Warning::PublicSecret { host, app: app.app.id.clone() });
+    let open = config.development.auth_endpoints.then_some(Warning::OpenAuthEndpoints { host });
+    public_secrets.chain(open).collect()
+}

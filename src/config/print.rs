@@ -1,0 +1,123 @@
+//! `print-config`: the effective values as TOML, each with its origin in a comment.
+
+use std::fmt::Write;
+
+use super::draft::AppDraft;
+use super::form::{MASK, quote};
+use super::settings::{app_settings, node_settings};
+use super::{Loaded, Origin};
+use crate::app::Key;
+use crate::pipe::RuleSpec;
+
+impl Loaded {
+    /// The effective configuration as a TOML file. Unless `show_secrets`, each secret is replaced by `…`, which
+    /// is not accepted as a secret.
+    #[must_use]
+    pub fn to_toml(&self, show_secrets: bool) -> String {
+        let mut page = Page { text: String::new(), show_secrets };
+        if !show_secrets {
+            page.text.push_str("# Secrets are hidden; --show-secrets shows them.\n\n");
+        }
+        let mut section = "";
+        for setting in node_settings() {
+            let (table, key) = setting.path.split_once('.').unwrap_or(("", setting.path));
+            if table != section {
+                section = table;
+                page.header(&format!("[{table}]"), None);
+            }
+            page.line(key, &setting.write(&self.config), self.origins.of(setting.path));
+        }
+        for (index, app) in self.config.apps.iter().enumerate() {
+            self.print_app(index, &AppDraft::of(app), &mut page);
+        }
+        page.text
+    }
+
+    fn print_app(&self, index: usize, draft: &AppDraft, page: &mut Page) {
+        page.header("[[apps]]", None);
+        let origin = |path: &str| self.origins.of(&format!("apps[{index}].{path}"));
+        let mut in_limits = false;
+        for setting in app_settings() {
+            match setting.path {
+                "key" if draft.keys.is_some() => {
+                    let keys: Vec<_> = draft.keys.iter().flatten().map(|key| page.pair(key)).collect();
+                    page.line("keys", &format!("[{}]", keys.join(", ")), origin("keys"));
+                }
+                "secret" if draft.keys.is_some() => {}
+                "secret" => {
+                    let secret = page.secret(draft.secret.as_deref().unwrap_or_default());
+                    page.line("secret", &secret, origin("secret"));
+                }
+                path => {
+                    let limit = path.strip_prefix("limits.");
+                    if limit.is_some() && !in_limits {
+                        in_limits = true;
+                        page.header("[apps.limits]", None);
+                    }
+                    page.line(limit.unwrap_or(path), &setting.write(draft), origin(path));
+                }
+            }
+        }
+        for (number, rule) in draft.pipe.iter().enumerate() {
+            page.header("[[apps.pipe]]", Some(origin(&format!("pipe[{number}]"))));
+            page.text.push_str(&rule_lines(rule));
+        }
+    }
+}
+
+struct Page {
+    text: String,
+    show_secrets: bool,
+}
+
+impl Page {
+    fn header(&mut self, header: &str, origin: Option<&Origin>) {
+        if !self.text.is_empty() && !self.text.ends_with("\n\n") {
+            self.text.push('\n');
+        }
+        let comment = origin.map(|origin| format!("  # {}", origin.comment())).unwrap_or_default();
+        let _ = writeln!(self.text, "{header}{comment}");
+    }
+
+    fn line(&mut self, key: &str, value: &str, origin: &Origin) {
+        const COMMENT_COLUMN: usize = 48;
+        let setting = format!("{key} = {value}");
+        let _ = writeln!(self.text, "{setting:COMMENT_COLUMN$}  # {}", origin.comment());
+    }
+
+    fn secret(&self, secret: &str) -> String {
+        quote(if self.show_secrets { secret } else { MASK })
+    }
+
+    fn pair(&self, key: &Key) -> String {
+        format!("{{ key = {}, secret = {} }}", quote(&key.key), self.secret(&key.secret.0))
+    }
+}
+
+fn rule_lines(rule: &RuleSpec) -> String {
+    let list = |texts: &mut dyn Iterator<Item = &str>| {
+        let texts: Vec<_> = texts.map(quote).collect();
+        format!("[{}]", texts.join(", "))
+    };
+    let mut lines = String::new();
+    let mut line = |key: &str, value: &str| {
+        let _ = writeln!(lines, "{key} = {value}");
+    };
+    line("from", &quote(&rule.from.to_string()));
+    line("event", &quote(&rule.event));
+    line("to", &quote(&rule.to.to_string()));
+    if let Some(name) = &rule.rename {
+        line("as", &quote(name));
+    }
+    if !rule.add.is_empty()
+        && let Ok(table) = toml::Value::try_from(&rule.add)
+    {
+        line("add", &table.to_string());
+    }
+    if let Some(names) = &rule.pick {
+        line("pick", &list(&mut names.iter().map(String::as_str)));
+    }
+    let sources = [("client", rule.hears_clients), ("http", rule.hears_http)];
+    line("source", &list(&mut sources.into_iter().filter(|(_, heard)| *heard).map(|(name, _)| name)));
+    lines
+}

@@ -1,0 +1,140 @@
+//! The table of all keys: name, form, and the field that each one sets.
+//!
+//! The file, the environment, the flags, `print-config` and the reference documentation all read this table, so
+//! a key that stands here exists in all of them.
+
+use super::draft::AppDraft;
+use super::form::{APP_ID, APP_KEY, Boolean, Choice, Form, Host, Integer, LogLevel, OptionalFile};
+use super::form::{PathPrefix, Seconds, SecretText, WholeSeconds};
+use super::given::Given;
+use super::{Config, Error, LogFormat, Origin, WithoutVersion};
+
+/// One key that takes a single value.
+pub(super) struct Setting<T> {
+    /// Section and key, `server.port`; of an app, as seen from the app: `id`, `limits.connections`.
+    pub(super) path: &'static str,
+    /// What is allowed, as the end of the sentence "it must be …".
+    pub(super) expected: String,
+    read: Box<dyn Fn(&mut T, &Given<'_>) -> Result<(), String>>,
+    write: Box<dyn Fn(&T) -> String>,
+}
+
+impl<T: 'static> Setting<T> {
+    fn new<F: Form + Clone + 'static>(
+        path: &'static str,
+        form: F,
+        field: fn(&T) -> &F::Value,
+        field_mut: fn(&mut T) -> &mut F::Value,
+    ) -> Self {
+        let reader = form.clone();
+        Setting {
+            path,
+            expected: form.expected(),
+            read: Box::new(move |target, given| match reader.read(given) {
+                Some(value) => {
+                    *field_mut(target) = value;
+                    Ok(())
+                }
+                None => Err(reader.got(given)),
+            }),
+            write: Box::new(move |source| form.write(field(source))),
+        }
+    }
+
+    /// Sets the field, or says what was expected of `key`.
+    pub(super) fn assign(
+        &self,
+        target: &mut T,
+        given: &Given<'_>,
+        key: &str,
+        origin: &Origin,
+    ) -> Result<(), Error> {
+        (self.read)(target, given).map_err(|got| Error::Value {
+            at: origin.clone(),
+            key: key.to_owned(),
+            expected: self.expected.clone(),
+            got,
+        })
+    }
+
+    /// The field's value in TOML.
+    pub(super) fn write(&self, source: &T) -> String {
+        (self.write)(source)
+    }
+
+    /// The environment variable of this setting.
+    pub(super) fn variable(&self, prefix: &str) -> String {
+        format!("{prefix}{}", self.path.replace('.', "_").to_uppercase())
+    }
+}
+
+/// The largest count, and the largest size in bytes. More is a slip of the finger.
+const MOST: usize = 1_000_000_000;
+
+macro_rules! settings {
+    ($target:ty: $($path:literal, $form:expr, $($field:ident).+;)*) => {
+        vec![$(Setting::<$target>::new($path, $form, |t| &t.$($field).+, |t| &mut t.$($field).+)),*]
+    };
+}
+
+/// The keys of the whole node, section by section.
+pub(super) fn node_settings() -> Vec<Setting<Config>> {
+    const WITHOUT_VERSION: &[(&str, WithoutVersion)] =
+        &[("legacy", WithoutVersion::Legacy), ("strict", WithoutVersion::Strict)];
+    const LOG_FORMAT: &[(&str, LogFormat)] = &[("human", LogFormat::Human), ("json", LogFormat::Json)];
+    settings! { Config:
+        "server.host", Host, server.host;
+        "server.port", Integer(0..=65_535), server.port;
+        "server.path_prefix", PathPrefix, server.path_prefix;
+        "server.workers", Integer(0..=1024), server.workers;
+        "server.backlog", Integer(1..=65_535), server.backlog;
+        "server.max_connections", Integer(0..=MOST), server.max_connections;
+        "server.http_body_bytes", Integer(1..=MOST), server.http_body_bytes;
+        "server.http_request_timeout_seconds", Seconds { least: 0.001 }, server.http_request_timeout;
+        "server.keep_alive_seconds", Seconds { least: 0.001 }, server.keep_alive;
+        "server.shutdown_grace_seconds", Seconds { least: 0.0 }, server.shutdown_grace;
+        "server.trust_forwarded_proto", Boolean, server.trust_forwarded_proto;
+        "server.cors", Boolean, server.cors;
+        "connection.activity_timeout_seconds", WholeSeconds, connection.activity_timeout;
+        "connection.ping_after_seconds", Seconds { least: 0.001 }, connection.ping_after;
+        "connection.pong_timeout_seconds", Seconds { least: 0.001 }, connection.pong_timeout;
+        "connection.min_protocol", Integer(1..=7), connection.min_protocol;
+        "connection.without_version", Choice(WITHOUT_VERSION), connection.without_version;
+        "connection.subscription_error_event", Boolean, connection.subscription_error_event;
+        "connection.outbox_bytes", Integer(1024..=MOST), connection.outbox_bytes;
+        "connection.outbox_frames", Integer(1..=MOST), connection.outbox_frames;
+        "logging.format", Choice(LOG_FORMAT), logging.format;
+        "logging.level", LogLevel, logging.level;
+        "development.pages", Boolean, development.pages;
+        "development.auth_endpoints", Boolean, development.auth_endpoints;
+        "development.pusher_js", OptionalFile, development.pusher_js;
+    }
+}
+
+/// The keys of one app that take a single value; `keys` and `pipe` are read by themselves.
+pub(super) fn app_settings() -> Vec<Setting<AppDraft>> {
+    settings! { AppDraft:
+        "id", APP_ID, id;
+        "key", APP_KEY, key;
+        "secret", SecretText, secret;
+        "enabled", Boolean, app.enabled;
+        "force_tls", Boolean, app.force_tls;
+        "client_events", Boolean, app.client_events;
+        "client_events_on_encrypted_channels", Boolean, app.client_events_on_encrypted_channels;
+        "subscription_count", Boolean, app.subscription_count;
+        "limits.event_payload_bytes", Integer(1..=MOST), app.limits.event_payload_bytes;
+        "limits.event_name_chars", Integer(1..=MOST), app.limits.event_name_chars;
+        "limits.channels_per_event", Integer(1..=MOST), app.limits.channels_per_event;
+        "limits.events_per_batch", Integer(1..=MOST), app.limits.events_per_batch;
+        "limits.channel_name_chars", Integer(1..=MOST), app.limits.channel_name_chars;
+        "limits.client_event_payload_bytes", Integer(1..=MOST), app.limits.client_event_payload_bytes;
+        "limits.client_events_per_second", Integer(0..=1_000_000), app.limits.client_events_per_second;
+        "limits.presence_members_per_channel", Integer(1..=MOST), app.limits.presence_members_per_channel;
+        "limits.presence_user_id_chars", Integer(1..=MOST), app.limits.presence_user_id_chars;
+        "limits.presence_member_bytes", Integer(1..=MOST), app.limits.presence_member_bytes;
+        "limits.subscriptions_per_connection", Integer(0..=MOST), app.limits.subscriptions_per_connection;
+        "limits.connections", Integer(0..=MOST), app.limits.connections;
+        "limits.message_bytes", Integer(1024..=MOST), app.limits.message_bytes;
+        "limits.pipe_message_bytes", Integer(1..=MOST), app.limits.pipe_message_bytes;
+    }
+}

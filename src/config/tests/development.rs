@@ -1,0 +1,162 @@
+//! When development mode holds, and what it changes.
+
+use super::*;
+
+/// Mode, pages and auth endpoints.
+type Outcome = (Mode, bool, bool);
+
+fn outcome(sources: &Sources<'_>) -> Outcome {
+    let loaded = sources.load().unwrap_or_else(|errors| panic!("{errors:?}"));
+    let Development { pages, auth_endpoints, .. } = loaded.config.development;
+    (loaded.mode, pages, auth_endpoints)
+}
+
+const CREDENTIALS: [(&str, &str); 3] =
+    [("HELIOSTAT_APP_ID", "9"), ("HELIOSTAT_APP_KEY", "k9"), ("HELIOSTAT_APP_SECRET", "s9")];
+
+#[test]
+fn without_any_source_the_values_are_those_of_development() {
+    let loaded = Sources::default().load().unwrap();
+    assert_eq!(loaded.config, Config::development());
+    assert_eq!((loaded.mode, loaded.file, loaded.warnings), (Mode::DevelopmentByDefault, None, vec![]));
+    let app = &loaded.config.apps[0].app;
+    assert_eq!(
+        (app.id.as_str(), app.keys[0].key.as_str(), app.keys[0].secret.0.as_str()),
+        ("1001", "app-key", "app-secret")
+    );
+    assert_eq!(
+        (app.limits.client_event_payload_bytes, app.limits.client_events_per_second),
+        (1_048_576, 100)
+    );
+    assert_eq!(loaded.config.apps[0].pipe.len(), 2);
+}
+
+#[test]
+fn the_origins_tell_what_development_mode_changed() {
+    let origins = Sources::default().load().unwrap().origins;
+    let changed = [
+        "development.pages",
+        "development.auth_endpoints",
+        "apps[0].id",
+        "apps[0].key",
+        "apps[0].secret",
+        "apps[0].client_events",
+        "apps[0].limits.client_event_payload_bytes",
+        "apps[0].limits.client_events_per_second",
+        "apps[0].pipe[0]",
+        "apps[0].pipe[1]",
+    ];
+    for path in changed {
+        assert_eq!(origins.of(path), &Origin::Development, "{path}");
+    }
+    for path in ["server.port", "apps[0].enabled", "apps[0].limits.connections"] {
+        assert_eq!(origins.of(path), &Origin::Default, "{path}");
+    }
+}
+
+#[test]
+fn the_mode_depends_on_file_address_and_will() {
+    use Mode::{Configured, DevelopmentByDefault, DevelopmentByName};
+    let file = with_app("");
+    let file = Some(file.as_str());
+    let host =
+        |host: &str, development| Flags { host: Some(host.to_owned()), development, ..Flags::default() };
+    let by_name = [("HELIOSTAT_DEVELOPMENT_PAGES", "true"), ("HELIOSTAT_DEVELOPMENT_AUTH_ENDPOINTS", "true")];
+    let off = [("HELIOSTAT_DEVELOPMENT_PAGES", "false"), ("HELIOSTAT_DEVELOPMENT_AUTH_ENDPOINTS", "false")];
+    let insisting = [("HELIOSTAT_DEVELOPMENT", "true")];
+    let none: &[(&str, &str)] = &[];
+    let loopback = || host("127.8.8.8", false);
+    let cases: [(Option<&str>, &[(&str, &str)], Flags, Outcome); 12] = [
+        (None, none, loopback(), (DevelopmentByDefault, true, true)),
+        (None, none, host("::1", false), (DevelopmentByDefault, true, true)),
+        (None, none, host("localhost", false), (DevelopmentByDefault, true, true)),
+        (None, &off, loopback(), (DevelopmentByDefault, false, false)),
+        (None, &CREDENTIALS, loopback(), (DevelopmentByDefault, true, true)),
+        (None, &CREDENTIALS, host("0.0.0.0", false), (Configured, false, false)),
+        (None, none, host("0.0.0.0", true), (DevelopmentByName, true, true)),
+        (file, none, loopback(), (Configured, false, false)),
+        (file, &by_name, host("::", false), (Configured, true, true)),
+        (file, none, host("::", true), (DevelopmentByName, true, true)),
+        (file, &insisting, loopback(), (DevelopmentByName, true, true)),
+        (file, &off, host("127.0.0.1", true), (DevelopmentByName, false, false)),
+    ];
+    for (number, (file, variables, flags, expected)) in cases.into_iter().enumerate() {
+        assert_eq!(outcome(&Sources { file, variables, flags }), expected, "case {number}");
+    }
+}
+
+#[test]
+fn the_file_decides_by_its_own_address_and_switches() {
+    let text = with_app("development = { pages = true }");
+    let sources = Sources { file: Some(&text), ..Sources::default() };
+    assert_eq!(outcome(&sources), (Mode::Configured, true, false));
+}
+
+#[test]
+fn an_app_of_the_environment_is_a_development_app_on_loopback_only() {
+    let development = Sources { variables: &CREDENTIALS, ..Sources::default() }.load().unwrap();
+    let mut expected = AppConfig::development();
+    expected.app.id = "9".to_owned();
+    expected.app.keys = crate::app::App::new("9", "k9", "s9").keys;
+    assert_eq!(development.config.apps, [expected]);
+
+    let flags =
+        Flags { host: Some("0.0.0.0".to_owned()), pipe: vec!["a:e=b".to_owned()], ..Flags::default() };
+    let exposed = Sources { variables: &CREDENTIALS, flags, ..Sources::default() }.load().unwrap();
+    let pipe = vec![RuleSpec::parse("a:e=b").unwrap()];
+    assert_eq!(exposed.config.apps, [AppConfig { app: crate::app::App::new("9", "k9", "s9"), pipe }]);
+    assert_eq!(exposed.warnings, []);
+}
+
+#[test]
+fn rules_of_ones_own_join_the_two_of_development_mode() {
+    let flags = Flags { pipe: vec!["a:e=b".into(), "stream:frame=mirror:frame".into()], ..Flags::default() };
+    let loaded =
+        Sources { variables: &[("HELIOSTAT_PIPE", "c:e=d")], flags, ..Sources::default() }.load().unwrap();
+    let heard: Vec<_> = loaded.config.apps[0].pipe.iter().map(|rule| rule.from.to_string()).collect();
+    assert_eq!(heard, ["stream", "private-stream", "c", "a"]);
+}
+
+#[test]
+fn insisting_brings_the_default_app_only_where_there_is_none() {
+    let insist = Flags { development: true, ..Flags::default() };
+    let own = with_app("");
+    let loaded = Sources { file: Some(&own), flags: insist.clone(), ..Sources::default() }.load().unwrap();
+    assert_eq!(
+        loaded.config.apps,
+        [AppConfig { app: crate::app::App::new("7", "key-7", "hush"), pipe: vec![] }]
+    );
+    let loaded =
+        Sources { file: Some("[server]\nport = 1"), flags: insist, ..Sources::default() }.load().unwrap();
+    assert_eq!(loaded.config.apps, [AppConfig::development()]);
+}
+
+#[test]
+fn where_others_can_reach_the_broker_the_default_secret_is_refused() {
+    let exposed = || Flags { host: Some("0.0.0.0".to_owned()), ..Flags::default() };
+    let complaints = Sources { flags: exposed(), ..Sources::default() }.complaints();
+    assert_eq!(
+        complaints,
+        [
+            "0.0.0.0 can be reached from other machines, where the default app's secret is public knowledge: set \
+          HELIOSTAT_APP_ID, HELIOSTAT_APP_KEY and HELIOSTAT_APP_SECRET, or give a file with --config, or insist \
+          with --development"
+        ]
+    );
+    let complaints =
+        Sources { variables: &CREDENTIALS[..2], flags: exposed(), ..Sources::default() }.complaints();
+    assert!(complaints[0].contains(": set HELIOSTAT_APP_SECRET, or give"), "{complaints:?}");
+}
+
+#[test]
+fn what_is_open_to_others_is_warned_of() {
+    let host = "0.0.0.0".parse().unwrap();
+    let flags = Flags { host: Some("0.0.0.0".to_owned()), development: true, ..Flags::default() };
+    let warnings = Sources { flags, ..Sources::default() }.load().unwrap().warnings;
+    assert_eq!(
+        warnings,
+        [Warning::PublicSecret { host, app: "1001".to_owned() }, Warning::OpenAuthEndpoints { host }]
+    );
+    let text = with_app("server = { host = '0.0.0.0' }");
+    assert_eq!(Sources { file: Some(&text), ..Sources::default() }.load().unwrap().warnings, []);
+}

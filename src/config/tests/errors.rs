@@ -1,0 +1,456 @@
+//! Every mistake, and the sentence it gets.
+
+use super::*;
+
+#[test]
+fn mistakes_in_the_node_sections_name_line_and_column() {
+    let cases = [
+        ("[server]\nport = 70000", "h.toml:2:8: server.port must be an integer from 0 to 65535, got 70000"),
+        ("[server]\nport = -1", "h.toml:2:8: server.port must be an integer from 0 to 65535, got -1"),
+        (
+            "[server]\nport = \"6001\"",
+            "h.toml:2:8: server.port must be an integer from 0 to 65535, got the string \"6001\"",
+        ),
+        (
+            "[server]\nport = 0x1_0000",
+            "h.toml:2:8: server.port must be an integer from 0 to 65535, got 0x10000",
+        ),
+        ("[server]\nport = 1.5", "h.toml:2:8: server.port must be an integer from 0 to 65535, got 1.5"),
+        (
+            "[server]\nport = [1, 2]",
+            "h.toml:2:8: server.port must be an integer from 0 to 65535, got an array of 2",
+        ),
+        ("[server]\ncors = \"yes\"", "h.toml:2:8: server.cors must be true or false, got the string \"yes\""),
+        (
+            "[server]\nworkers = 99999999999999999999999999",
+            "h.toml:2:11: server.workers must be an integer from 0 to 1024, got 99999999999999999999999999",
+        ),
+        (
+            "[server]\nhost = \"example.com\"",
+            "h.toml:2:8: server.host must be an IP address without a port, such as \"127.0.0.1\", \"0.0.0.0\" or \
+             \"::1\", or \"localhost\", got the string \"example.com\"",
+        ),
+        (
+            "[server]\npath_prefix = \"/a//b\"",
+            "h.toml:2:15: server.path_prefix must be empty, or a path such as \"/realtime\" whose segments are \
+             letters, digits and - _ . ~, got the string \"/a//b\"",
+        ),
+        ("server = 1", "h.toml:1:10: server must be a table, got 1"),
+        (
+            "[connection]\nping_after_seconds = 0",
+            "h.toml:2:22: connection.ping_after_seconds must be a number of seconds from 0.001 to 86400, got 0",
+        ),
+        (
+            "[connection]\nping_after_seconds = nan",
+            "h.toml:2:22: connection.ping_after_seconds must be a number of seconds from 0.001 to 86400, got nan",
+        ),
+        (
+            "[connection]\npong_timeout_seconds = -1",
+            "h.toml:2:24: connection.pong_timeout_seconds must be a number of seconds from 0.001 to 86400, got -1",
+        ),
+        (
+            "[connection]\npong_timeout_seconds = inf",
+            "h.toml:2:24: connection.pong_timeout_seconds must be a number of seconds from 0.001 to 86400, got inf",
+        ),
+        (
+            "[connection]\nactivity_timeout_seconds = 0",
+            "h.toml:2:28: connection.activity_timeout_seconds must be a whole number of seconds from 1 to 86400, \
+             got 0",
+        ),
+        (
+            "[connection]\nactivity_timeout_seconds = 1.5",
+            "h.toml:2:28: connection.activity_timeout_seconds must be a whole number of seconds from 1 to 86400, \
+             got 1.5",
+        ),
+        (
+            "connection.min_protocol = 9",
+            "h.toml:1:27: connection.min_protocol must be an integer from 1 to 7, got 9",
+        ),
+        (
+            "connection.without_version = \"lenient\"",
+            "h.toml:1:30: connection.without_version must be \"legacy\" or \"strict\", got the string \"lenient\"",
+        ),
+        (
+            "logging.level = \"inof\"",
+            "h.toml:1:17: logging.level must be off, error, warn, info, debug or trace, or a filter such as \
+             \"info,heliostat::pipe=debug\", got the string \"inof\"",
+        ),
+        (
+            "logging.level = \"heliostat=loud\"",
+            "h.toml:1:17: logging.level must be off, error, warn, info, debug or trace, or a filter such as \
+             \"info,heliostat::pipe=debug\", got the string \"heliostat=loud\"",
+        ),
+    ];
+    for (text, expected) in cases {
+        let text = with_app(text);
+        assert_eq!(Sources { file: Some(&text), ..Sources::default() }.complaints(), [expected], "{text}");
+    }
+}
+
+#[test]
+fn unknown_keys_name_the_nearest_known_one() {
+    let cases = [
+        ("[server]\nprot = 1", "h.toml:2:1: unknown key \"server.prot\"; did you mean \"server.port\"?"),
+        ("port = 1", "h.toml:1:1: unknown key \"port\"; did you mean \"server.port\"?"),
+        ("[sever]\nport = 1", "h.toml:1:2: unknown key \"sever\"; did you mean \"server\"?"),
+        (
+            "[connection]\nping_after = 1",
+            "h.toml:2:1: unknown key \"connection.ping_after\"; did you mean \"connection.ping_after_seconds\"?",
+        ),
+        ("[server]\nzzz = 1", "h.toml:2:1: unknown key \"server.zzz\""),
+        ("[logging]\nport = 1", "h.toml:2:1: unknown key \"logging.port\"; did you mean \"server.port\"?"),
+        ("[[app]]", "h.toml:1:3: unknown key \"app\"; did you mean \"apps\"?"),
+    ];
+    for (text, expected) in cases {
+        let text = with_app(text);
+        assert_eq!(Sources { file: Some(&text), ..Sources::default() }.complaints(), [expected], "{text}");
+    }
+}
+
+#[test]
+fn mistakes_in_an_app_name_the_line() {
+    let id = "h.toml:2:6: apps.id must be a string of letters, digits and - _, got";
+    let key = "apps.key must be a string of letters, digits and - _ . ~, got";
+    let secret = "h.toml:4:10: apps.secret must be a non-empty string without white space around it, got";
+    let app = |id: &str, key: &str, secret: &str, more: &str| {
+        format!("[[apps]]\nid = {id}\nkey = {key}\nsecret = {secret}\n{more}")
+    };
+    let good = |more: &str| app("'7'", "'k'", "'hush'", more);
+    let cases = [
+        (app("1001", "'k'", "'s'", ""), format!("{id} 1001")),
+        (app("''", "'k'", "'s'", ""), format!("{id} the string \"\"")),
+        (app("'a b'", "'k'", "'s'", ""), format!("{id} the string \"a b\"")),
+        (app("'7'", "''", "'s'", ""), format!("h.toml:3:7: {key} the string \"\"")),
+        (app("'7'", "'a/b'", "'s'", ""), format!("h.toml:3:7: {key} the string \"a/b\"")),
+        (app("'7'", "'k'", "''", ""), format!("{secret} an empty string")),
+        (app("'7'", "'k'", "'hush '", ""), format!("{secret} one with white space around it")),
+        (app("'7'", "'k'", "\"hu\\tsh\"", ""), format!("{secret} one with control characters in it")),
+        (app("'7'", "'k'", "271828", ""), format!("{secret} an integer")),
+        (
+            good("[apps.limits]\nconnections = -1"),
+            "h.toml:6:15: apps.limits.connections must be an integer from 0 to 1000000000, got -1".to_owned(),
+        ),
+        (good("limits = 3"), "h.toml:5:10: apps.limits must be a table, got 3".to_owned()),
+        (
+            good("client_event = true"),
+            "h.toml:5:1: unknown key \"apps.client_event\"; did you mean \"apps.client_events\"?".to_owned(),
+        ),
+        (
+            good("message_bytes = 2048"),
+            "h.toml:5:1: unknown key \"apps.message_bytes\"; did you mean \"apps.limits.message_bytes\"?".to_owned(),
+        ),
+        (
+            good("[apps.limits]\nconections = 1"),
+            "h.toml:6:1: unknown key \"apps.limits.conections\"; did you mean \"apps.limits.connections\"?".to_owned(),
+        ),
+        (
+            good("keys = [{ key = 'a', secret = 'b' }]"),
+            "h.toml:5:8: an app has either \"keys\" or one \"key\" with its \"secret\", got both".to_owned(),
+        ),
+        (
+            "[[apps]]\nid = '7'\nkeys = []".to_owned(),
+            "h.toml:3:8: apps.keys must be a list of at least one { key = \"…\", secret = \"…\" }, got an array of 0"
+                .to_owned(),
+        ),
+        (
+            "[[apps]]\nid = '7'\nkeys = ['a']".to_owned(),
+            "h.toml:3:9: apps.keys must be a list of at least one { key = \"…\", secret = \"…\" }, got the string \"a\""
+                .to_owned(),
+        ),
+        (
+            "[[apps]]\nid = '7'\nkeys = [{ key = 'a' }]".to_owned(),
+            "h.toml:3:9: an item of apps.keys needs \"secret\", which is missing".to_owned(),
+        ),
+        (
+            "[[apps]]\nid = '7'\nkeys = [{ key = 'a', secret = 'b', secrte = 'c' }]".to_owned(),
+            "h.toml:3:36: unknown key \"apps.keys.secrte\"; did you mean \"apps.keys.secret\"?".to_owned(),
+        ),
+        (
+            "[[apps]]\nid = '7'\nkey = 'k'".to_owned(),
+            "h.toml:1:1: an app needs \"secret\", which is missing; HELIOSTAT_APP_SECRET may give it too".to_owned(),
+        ),
+        (
+            good("[[apps]]\nkey = 'k'"),
+            "h.toml:5:1: an app needs \"id\", which is missing".to_owned(),
+        ),
+        (
+            good("[[apps]]\nid = '7'\nkey = 'l'\nsecret = 's'"),
+            "h.toml:6:6: two apps have the id \"7\"; ids must be unique".to_owned(),
+        ),
+        (
+            good("[[apps]]\nid = '8'\nkey = 'k'\nsecret = 's'"),
+            "h.toml:7:7: the key \"k\" is used twice; keys must be unique across all apps".to_owned(),
+        ),
+        (
+            good("[[apps]]\nid = '8'\nkeys = [{ key = 'k', secret = 's' }]"),
+            "h.toml:7:8: the key \"k\" is used twice; keys must be unique across all apps".to_owned(),
+        ),
+        (
+            "apps = 7".to_owned(),
+            "h.toml:1:8: apps must be one or more tables, each begun by [[apps]], got 7".to_owned(),
+        ),
+        (
+            "[apps]\nid = '7'".to_owned(),
+            "h.toml:1:1: apps must be one or more tables, each begun by [[apps]], got a table".to_owned(),
+        ),
+    ];
+    for (text, expected) in cases {
+        let complaints = Sources { file: Some(&text), ..Sources::default() }.complaints();
+        assert_eq!(complaints[0], expected, "{text}");
+        assert!(!complaints.iter().any(|c| c.contains("hush") || c.contains("271828")), "{complaints:?}");
+    }
+}
+
+#[test]
+fn mistakes_in_a_rule_name_the_line() {
+    let rule = |fields: &str| with_app("") + "[[apps.pipe]]\n" + fields;
+    let whole = |more: &str| rule(&format!("from = 'a'\nevent = 'e'\nto = 'b'\n{more}"));
+    let cases = [
+        (rule("event = 'e'\nto = 'b'"), "h.toml:6:1: a pipe rule needs \"from\", which is missing"),
+        (
+            rule("from = 'a'\nevent = 'e'\nto = 'b-*'"),
+            "h.toml:6:1: the target \"b-*\" holds a `*` but the source \"a\" holds none to fill it with",
+        ),
+        (
+            rule("from = 'a b'\nevent = 'e'\nto = 'b'"),
+            "h.toml:7:8: a channel name is made of letters, digits and _ - = @ , . ; but \"a b\" holds ' '",
+        ),
+        (rule("from = 'a'\nevent = 'e'\nto = ''"), "h.toml:9:6: a channel pattern may not be empty"),
+        (rule("from = 'a'\nevent = 7\nto = 'b'"), "h.toml:8:9: apps.pipe.event must be a string, got 7"),
+        (
+            rule("from = 'a'\nevent = 'pusher:ping'\nto = 'b'"),
+            "h.toml:6:1: \"pusher:ping\" cannot be an event name: it is empty or begins with the reserved \"pusher\"",
+        ),
+        (whole("source = []"), "h.toml:6:1: a rule must hear at least one source: \"client\" or \"http\""),
+        (
+            whole("source = ['clients']"),
+            "h.toml:10:10: apps.pipe.source must be a list of \"client\" and \"http\", one or both, got \"clients\"",
+        ),
+        (
+            whole("source = 'http'"),
+            "h.toml:10:10: apps.pipe.source must be a list of strings, got the string \"http\"",
+        ),
+        (whole("pick = 'x'"), "h.toml:10:8: apps.pipe.pick must be a list of strings, got the string \"x\""),
+        (
+            whole("add = 'x'"),
+            "h.toml:10:7: apps.pipe.add must be a table such as { message = \"Sending frame\" }, got the string \"x\"",
+        ),
+        (
+            whole("add = { a = [1979-05-27] }"),
+            "h.toml:10:14: apps.pipe.add must be made of what JSON can hold, got a date or time",
+        ),
+        (
+            whole("add = { a = nan }"),
+            "h.toml:10:13: apps.pipe.add must be made of what JSON can hold, got nan",
+        ),
+        (
+            whole("form = 'x'"),
+            "h.toml:10:1: unknown key \"apps.pipe.form\"; did you mean \"apps.pipe.from\"?",
+        ),
+        (
+            whole("[[apps.pipe]]\nfrom = 'a'\nevent = 'e'\nto = 'b'"),
+            "h.toml:10:1: the same pipe rule is already given at h.toml:6:1",
+        ),
+        (
+            with_app("") + "pipe = 'a:e=b'",
+            "h.toml:6:8: apps.pipe must be one or more tables, each begun by [[apps.pipe]], got the string \"a:e=b\"",
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(Sources { file: Some(&text), ..Sources::default() }.complaints(), [expected], "{text}");
+    }
+}
+
+#[test]
+fn mistakes_in_variables_name_them() {
+    let cases = [
+        (
+            "HELIOSTAT_SERVER_PORT",
+            "70000",
+            "HELIOSTAT_SERVER_PORT: server.port must be an integer from 0 to 65535, got \"70000\"",
+        ),
+        (
+            "HELIOSTAT_SERVER_PORT",
+            "",
+            "HELIOSTAT_SERVER_PORT: server.port must be an integer from 0 to 65535, got \"\"",
+        ),
+        (
+            "HELIOSTAT_SERVER_CORS",
+            "yes",
+            "HELIOSTAT_SERVER_CORS: server.cors must be true or false, got \"yes\"",
+        ),
+        (
+            "HELIOSTAT_DEVELOPMENT",
+            "on",
+            "HELIOSTAT_DEVELOPMENT: development mode must be true or false, got \"on\"",
+        ),
+        (
+            "HELIOSTAT_SERVER_PROT",
+            "1",
+            "HELIOSTAT_SERVER_PROT: unknown environment variable; did you mean \"HELIOSTAT_SERVER_PORT\"?",
+        ),
+        (
+            "HELIOSTAT_PIPES",
+            "1",
+            "HELIOSTAT_PIPES: unknown environment variable; did you mean \"HELIOSTAT_PIPE\"?",
+        ),
+        ("HELIOSTAT_XYZZY", "1", "HELIOSTAT_XYZZY: unknown environment variable"),
+        (
+            "HELIOSTAT_APP_ID",
+            "a/b",
+            "HELIOSTAT_APP_ID: apps.id must be a string of letters, digits and - _, got \"a/b\"",
+        ),
+        (
+            "HELIOSTAT_APP_SECRET",
+            " hush",
+            "HELIOSTAT_APP_SECRET: apps.secret must be a non-empty string without white space around it, got one with white space around it",
+        ),
+        (
+            "HELIOSTAT_PIPE",
+            "a:e=b;c",
+            "HELIOSTAT_PIPE: expected 'channel:event=channel' or 'channel:event=channel:event', got \"c\"",
+        ),
+        (
+            "HELIOSTAT_CONFIG",
+            "gone.toml",
+            "cannot read the configuration file gone.toml, named by HELIOSTAT_CONFIG: there is no such file",
+        ),
+        (
+            "HELIOSTAT_CONFIG",
+            "",
+            "cannot read the configuration file \"\", named by HELIOSTAT_CONFIG: there is no such file",
+        ),
+    ];
+    for (name, value, expected) in cases {
+        let complaints = Sources { variables: &[(name, value)], ..Sources::default() }.complaints();
+        assert_eq!(complaints, [expected], "{name}={value}");
+    }
+}
+
+#[test]
+fn mistakes_in_flags_name_them() {
+    let flags = |set: fn(&mut Flags)| {
+        let mut flags = Flags::default();
+        set(&mut flags);
+        flags
+    };
+    let cases = [
+        (
+            flags(|f| f.port = Some("-1".into())),
+            "--port: server.port must be an integer from 0 to 65535, got \"-1\"",
+        ),
+        (
+            flags(|f| f.workers = Some("two".into())),
+            "--workers: server.workers must be an integer from 0 to 1024, got \"two\"",
+        ),
+        (
+            flags(|f| f.log_format = Some("xml".into())),
+            "--log-format: logging.format must be \"human\" or \"json\", got \"xml\"",
+        ),
+        (
+            flags(|f| f.pipe = vec!["a".into()]),
+            "--pipe: expected 'channel:event=channel' or 'channel:event=channel:event', got \"a\"",
+        ),
+        (
+            flags(|f| f.config = Some("gone.toml".into())),
+            "cannot read the configuration file gone.toml, named by --config: there is no such file",
+        ),
+    ];
+    for (flags, expected) in cases {
+        assert_eq!(Sources { flags, ..Sources::default() }.complaints(), [expected]);
+    }
+}
+
+#[test]
+fn text_that_is_no_toml_is_placed_without_being_shown() {
+    let cases = [
+        ("[server\nport = 1", "h.toml:1:8: not valid TOML: "),
+        ("[[apps]]\nsecret = hush", "h.toml:2:10: not valid TOML: "),
+        ("[server]\nport = 1\nport = 2", "h.toml:3:1: not valid TOML: duplicate key"),
+    ];
+    for (text, expected) in cases {
+        let complaints = Sources { file: Some(text), ..Sources::default() }.complaints();
+        assert!(complaints.len() == 1 && complaints[0].starts_with(expected), "{complaints:?}");
+        assert!(!complaints[0].contains("hush"), "{complaints:?}");
+        assert!(!complaints[0].contains('\n'), "{complaints:?}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_why() {
+    let flags = Flags { config: Some("h.toml".into()), ..Flags::default() };
+    let cases = [
+        (io::ErrorKind::NotFound, "there is no such file"),
+        (io::ErrorKind::PermissionDenied, "permission denied"),
+        (io::ErrorKind::IsADirectory, "it is a directory, not a file"),
+    ];
+    for (kind, why) in cases {
+        let errors = load([], &flags, |_| Err(kind.into())).unwrap_err();
+        let text = format!("cannot read the configuration file h.toml, named by --config: {why}");
+        assert_eq!(errors.iter().map(ToString::to_string).collect::<Vec<_>>(), [text]);
+    }
+    let errors = load([], &flags, |_| Ok(b"[server]\n# \xff\n".to_vec())).unwrap_err();
+    assert_eq!(errors[0].to_string(), "h.toml:2:3: expected UTF-8 text, got other bytes");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_no_text_is_an_error_only_if_it_is_ours() {
+    use std::os::unix::ffi::OsStringExt;
+    let broken = || OsString::from_vec(b"\xff".to_vec());
+    let errors =
+        load([("HELIOSTAT_APP_KEY".into(), broken())], &Flags::default(), |_| Ok(Vec::new())).unwrap_err();
+    assert_eq!(errors[0].to_string(), "HELIOSTAT_APP_KEY: expected UTF-8 text, got other bytes");
+    let ours = OsString::from_vec(b"HELIOSTAT_\xff".to_vec());
+    assert!(load([(ours, "1".into())], &Flags::default(), |_| Ok(Vec::new())).is_err());
+    assert!(
+        load([("OTHER".into(), broken()), (broken(), "1".into())], &Flags::default(), |_| Ok(Vec::new()))
+            .is_ok()
+    );
+}
+
+#[test]
+fn half_a_pair_does_not_replace_a_list_of_keys() {
+    let text = "[[apps]]\nid = '7'\nkeys = [{ key = 'a', secret = 'b' }]";
+    for (name, value) in [("HELIOSTAT_APP_KEY", "k"), ("HELIOSTAT_APP_SECRET", "s")] {
+        let complaints =
+            Sources { file: Some(text), variables: &[(name, value)], ..Sources::default() }.complaints();
+        let expected = "the first app has a list of \"keys\", which only HELIOSTAT_APP_KEY and \
+                        HELIOSTAT_APP_SECRET together replace";
+        assert_eq!(complaints, [format!("{name}: {expected}")]);
+    }
+}
+
+#[test]
+fn a_file_without_apps_is_told_what_to_add() {
+    let complaints = Sources { file: Some("[server]\nport = 1"), ..Sources::default() }.complaints();
+    let (sentence, snippet) = complaints[0].split_once("\n\n").unwrap();
+    assert_eq!(sentence, "h.toml defines no app, so nobody could connect; add one, for example:");
+    assert!(
+        Sources { file: Some(snippet), ..Sources::default() }.load().is_ok(),
+        "the snippet is ready to use"
+    );
+}
+
+#[test]
+fn all_mistakes_are_told_in_the_order_of_the_file() {
+    let text = "[server]\nport = -1\nbacklog = 0\n[connection]\nmin_protocol = 0\n[[apps]]\nid = ''\n";
+    let sources = Sources {
+        file: Some(text),
+        variables: &[("HELIOSTAT_SERVER_WORKERS", "x")],
+        flags: Flags { host: Some("nowhere".to_owned()), ..Flags::default() },
+    };
+    let complaints = sources.complaints();
+    let places: Vec<_> = complaints.iter().map(|text| text.split(": ").next().unwrap_or_default()).collect();
+    assert_eq!(
+        places,
+        ["h.toml:2:8", "h.toml:3:11", "h.toml:5:16", "h.toml:7:6", "HELIOSTAT_SERVER_WORKERS", "--host"]
+    );
+}
+
+#[test]
+fn long_values_are_cut_short() {
+    let text = with_app(&format!("logging.level = \"{}\"", "é".repeat(500)));
+    let complaints = Sources { file: Some(&text), ..Sources::default() }.complaints();
+    assert!(complaints[0].ends_with(&format!("got the string \"{}\" and 880 more bytes", "é".repeat(60))));
+}

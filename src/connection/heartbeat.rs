@@ -1,0 +1,115 @@
+//! Whether the other side is still there: deadlines as values.
+
+use std::time::{Duration, Instant};
+
+/// How long a client that cannot be pinged may be silent. The protocol's own figure.
+pub const SILENCE_WITHOUT_PING: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How a connection can be asked whether it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// By a ping of the WebSocket itself, which the peer's library answers.
+    ControlFrame,
+    /// By the event `pusher:ping`, which clients of protocol 5 and later answer.
+    Event,
+    /// Not at all.
+    Impossible,
+}
+
+/// The silence of one connection. Whatever arrives ends it.
+#[derive(Clone, Copy, Debug)]
+pub struct Heartbeat {
+    probe: Probe,
+    last_heard: Instant,
+    pinged: Option<Instant>,
+}
+
+/// What is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// Nothing before this instant.
+    Wait(Instant),
+    /// A ping must be sent now; ask again at the instant.
+    Ping(Instant),
+    /// The ping went unanswered.
+    PongMissing,
+    /// A day went by.
+    Inactive,
+}
+
+impl Heartbeat {
+    /// A connection that was heard `now`.
+    #[must_use]
+    pub fn new(probe: Probe, now: Instant) -> Self {
+        Heartbeat { probe, last_heard: now, pinged: None }
+    }
+
+    /// Something came from the client, whatever it was.
+    pub fn heard(&mut self, now: Instant) {
+        self.last_heard = now;
+        self.pinged = None;
+    }
+
+    /// How the client is asked.
+    #[must_use]
+    pub fn probe(&self) -> Probe {
+        self.probe
+    }
+
+    /// What is due `now`. A ping that is due counts as sent.
+    pub fn poll(&mut self, now: Instant, ping_after: Duration, pong_timeout: Duration) -> Due {
+        if self.probe == Probe::Impossible {
+            let end = self.last_heard + SILENCE_WITHOUT_PING;
+            return if now < end { Due::Wait(end) } else { Due::Inactive };
+        }
+        match self.pinged {
+            Some(pinged) if now < pinged + pong_timeout => Due::Wait(pinged + pong_timeout),
+            Some(_) => Due::PongMissing,
+            None if now < self.last_heard + ping_after => Due::Wait(self.last_heard + ping_after),
+            None => {
+                self.pinged = Some(now);
+                Due::Ping(now + pong_timeout)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PING_AFTER: Duration = Duration::from_secs(45);
+    const PONG_TIMEOUT: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn silence_is_met_with_one_ping_and_then_the_end() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut heartbeat = Heartbeat::new(Probe::ControlFrame, start);
+        let mut poll = |now| heartbeat.poll(now, PING_AFTER, PONG_TIMEOUT);
+        assert_eq!(poll(at(44)), Due::Wait(at(45)));
+        assert_eq!(poll(at(46)), Due::Ping(at(76)));
+        assert_eq!(poll(at(75)), Due::Wait(at(76)));
+        assert_eq!(poll(at(76)), Due::PongMissing);
+    }
+
+    #[test]
+    fn anything_heard_starts_the_silence_anew() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut heartbeat = Heartbeat::new(Probe::Event, start);
+        assert_eq!(heartbeat.poll(at(45), PING_AFTER, PONG_TIMEOUT), Due::Ping(at(75)));
+        heartbeat.heard(at(74));
+        assert_eq!(heartbeat.poll(at(75), PING_AFTER, PONG_TIMEOUT), Due::Wait(at(119)));
+    }
+
+    #[test]
+    fn who_cannot_be_asked_has_a_day() {
+        let start = Instant::now();
+        let mut heartbeat = Heartbeat::new(Probe::Impossible, start);
+        let end = start + SILENCE_WITHOUT_PING;
+        let early = end - Duration::from_secs(1);
+        assert_eq!(heartbeat.poll(early, PING_AFTER, PONG_TIMEOUT), Due::Wait(end));
+        assert_eq!(heartbeat.poll(end, PING_AFTER, PONG_TIMEOUT), Due::Inactive);
+    }
+}

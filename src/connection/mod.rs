@@ -1,0 +1,235 @@
+//! One client's life as a pure state machine: a message and the time go in, [`Action`]s come out.
+//!
+//! [`Connection`] never awaits, spawns, reads a clock or draws a number, and knows neither sockets nor other
+//! clients. The driver that owns it carries its actions out, in order.
+
+mod action;
+mod client_event;
+mod heartbeat;
+pub mod phase;
+mod rate_limit;
+mod subscribe;
+
+pub use action::{Action, ClientEvent, Refusal};
+pub use heartbeat::{Due, Heartbeat, Probe, SILENCE_WITHOUT_PING};
+pub use rate_limit::RateLimit;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::value::RawValue;
+
+use crate::app::App;
+use crate::channel::JoinRefused;
+use crate::config::ConnectionConfig;
+use crate::protocol::client_message::{BadParameter, ClientMessage, Parameters};
+use crate::protocol::event_name::{self, ClientEventKind};
+use crate::protocol::{ChannelName, CloseCode, Frame, ProtocolVersion, SocketId, json, server_message};
+
+/// Tells whether some pipe wants an event of this name on this channel (or on none).
+pub type PipeListens<'p> = dyn Fn(Option<&str>, &str) -> bool + 'p;
+
+/// The state of one client's connection, from its greeting to its end.
+#[derive(Debug)]
+pub struct Connection {
+    app: Arc<App>,
+    config: Arc<ConnectionConfig>,
+    socket_id: SocketId,
+    version: ProtocolVersion,
+    /// What it is subscribed to; on presence channels, as whom.
+    subscriptions: HashMap<ChannelName, Option<Arc<str>>>,
+    heartbeat: Heartbeat,
+    client_event_rate: RateLimit,
+}
+
+impl Connection {
+    /// A connection that has just been accepted.
+    #[must_use]
+    pub fn new(
+        app: Arc<App>,
+        config: Arc<ConnectionConfig>,
+        socket_id: SocketId,
+        version: ProtocolVersion,
+        probe: Probe,
+        now: Instant,
+    ) -> Self {
+        let client_event_rate = RateLimit::new(app.limits.client_events_per_second, now);
+        let heartbeat = Heartbeat::new(probe, now);
+        let subscriptions = HashMap::new();
+        Connection { app, config, socket_id, version, subscriptions, heartbeat, client_event_rate }
+    }
+
+    /// The app it belongs to.
+    #[must_use]
+    pub fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
+    /// Bytes arrived, whatever they were: the client is there.
+    pub fn heard(&mut self, now: Instant) {
+        self.heartbeat.heard(now);
+    }
+
+    /// Its first words. A client that named no version is greeted by both names of the first frame.
+    pub fn greeting(&self, parameterless: bool) -> impl Iterator<Item = Frame> {
+        let timeout = self.config.activity_timeout;
+        let greet = |version| server_message::connection_established(version, self.socket_id, timeout);
+        let second = parameterless.then_some(ProtocolVersion::FIRST_WITH_PREFIX).map(greet);
+        [greet(self.version)].into_iter().chain(second)
+    }
+
+    /// Looks at the time: what to do now, and when to look again.
+    pub fn tick(&mut self, now: Instant) -> (Option<Action<'static>>, Option<Instant>) {
+        match self.heartbeat.poll(now, self.config.ping_after, self.config.pong_timeout) {
+            Due::Wait(until) => (None, Some(until)),
+            Due::Ping(until) => {
+                let ping = match self.heartbeat.probe() {
+                    Probe::Event => Action::Send(server_message::ping()),
+                    Probe::ControlFrame | Probe::Impossible => Action::Ping,
+                };
+                (Some(ping), Some(until))
+            }
+            Due::PongMissing => (Some(Action::Close(CloseCode::PongMissing)), None),
+            Due::Inactive => (Some(Action::Close(CloseCode::Inactive)), None),
+        }
+    }
+
+    /// A text message arrived: what to do about it, if anything.
+    pub fn receive<'m>(
+        &mut self,
+        text: &'m str,
+        now: Instant,
+        pipe_listens: &PipeListens<'_>,
+    ) -> Option<Action<'m>> {
+        let outcome = match ClientMessage::parse(text) {
+            Ok(message) => self.handle(message, now, pipe_listens),
+            Err(unreadable) => Err(Refusal::unnumbered(unreadable)),
+        };
+        outcome.unwrap_or_else(|refusal| Some(Action::Refuse(refusal)))
+    }
+
+    /// Subscribes to a public channel without having been asked by a message: the very first release named its
+    /// channel in the URL.
+    pub fn subscribe_at_connect(&mut self, channel: &str) -> Action<'static> {
+        self.subscribe(Ok(Parameters::naming(channel))).unwrap_or_else(Action::Refuse)
+    }
+
+    /// The channel could not be joined after all; returns what to tell the client.
+    pub fn join_refused(&mut self, channel: &ChannelName, reason: JoinRefused) -> Refusal {
+        if reason != JoinRefused::AlreadyJoined {
+            self.subscriptions.remove(channel);
+        }
+        subscribe::refused(channel, reason)
+    }
+
+    /// The connection is over: its subscriptions, to be ended. There are none from now on.
+    pub fn disconnect(&mut self) -> impl Iterator<Item = ChannelName> + use<> {
+        std::mem::take(&mut self.subscriptions).into_keys()
+    }
+
+    fn handle<'m>(
+        &mut self,
+        message: ClientMessage<'m>,
+        now: Instant,
+        pipe_listens: &PipeListens<'_>,
+    ) -> Result<Option<Action<'m>>, Refusal> {
+        match message.event.as_ref() {
+            "pusher:ping" => Ok(Some(Action::Send(server_message::pong()))),
+            "pusher:pong" => Ok(None),
+            "pusher:subscribe" => self.subscribe(Parameters::of(message.data)).map(Some),
+            "pusher:unsubscribe" => self.unsubscribe(Parameters::of(message.data)).map(Some),
+            name => match event_name::kind(name) {
+                ClientEventKind::ClientEvent => self.client_event(message, now).map(Some),
+                ClientEventKind::Reserved => Err(client_event::unsupported(name)),
+                ClientEventKind::Unprefixed => self.pipe_event(message, pipe_listens).map(Some),
+            },
+        }
+    }
+
+    fn subscribe<'m>(
+        &mut self,
+        parameters: Result<Parameters<'_>, BadParameter>,
+    ) -> Result<Action<'m>, Refusal> {
+        let subscribed = |name: &str| self.subscriptions.contains_key(name);
+        let count = self.subscriptions.len();
+        let request = subscribe::subscribe(&self.app, self.socket_id, parameters, subscribed, count)?;
+        let subscribe::Subscription { channel, member } = request;
+        self.subscriptions.insert(channel.clone(), member.as_ref().map(|m| m.user_id.clone()));
+        Ok(Action::Join { channel, member })
+    }
+
+    fn unsubscribe<'m>(
+        &mut self,
+        parameters: Result<Parameters<'_>, BadParameter>,
+    ) -> Result<Action<'m>, Refusal> {
+        let name = subscribe::unsubscribe(parameters)?;
+        match self.subscriptions.remove_entry(name.as_str()) {
+            Some((channel, _)) => Ok(Action::Leave(channel)),
+            None => Err(subscribe::not_subscribed(&name)),
+        }
+    }
+
+    fn client_event<'m>(&mut self, message: ClientMessage<'m>, now: Instant) -> Result<Action<'m>, Refusal> {
+        let shape = client_event::shape(&message)?;
+        client_event::check_allowed(&self.app, &shape.channel)?;
+        let subscription = self.subscriptions.get_key_value(shape.channel.as_ref());
+        let (channel, user_id) = subscription.ok_or_else(|| client_event::not_subscribed(&shape.channel))?;
+        let max_bytes = self.app.limits.client_event_payload_bytes;
+        let data = client_event::payload(&self.app, &message.event, shape.data, max_bytes)?;
+        if !self.client_event_rate.admit(now) {
+            return Err(client_event::too_fast(self.app.limits.client_events_per_second));
+        }
+        let (channel, user_id) = (Some(channel.clone()), user_id.clone());
+        Ok(Action::Broadcast(ClientEvent { event: message.event, channel, raw: shape.data, data, user_id }))
+    }
+
+    /// An event that only a pipe can want. It is not broadcast, and the rate of client events does not bind it.
+    fn pipe_event<'m>(
+        &mut self,
+        message: ClientMessage<'m>,
+        pipe_listens: &PipeListens<'_>,
+    ) -> Result<Action<'m>, Refusal> {
+        let unsupported = || client_event::unsupported(&message.event);
+        let name = match message.channel {
+            Some(channel) => Some(json::as_string(channel).ok_or_else(unsupported)?),
+            None => None,
+        };
+        if !pipe_listens(name.as_deref(), &message.event) {
+            return Err(unsupported());
+        }
+        let (channel, user_id) = match &name {
+            None => (None, None),
+            Some(name) => {
+                let subscription = self.subscriptions.get_key_value(name.as_ref());
+                let (channel, user_id) = subscription.ok_or_else(|| client_event::not_subscribed(name))?;
+                (Some(channel.clone()), user_id.clone())
+            }
+        };
+        let raw = message.data.unwrap_or(RawValue::NULL);
+        let max_bytes = self.app.limits.pipe_message_bytes;
+        let data = client_event::payload(&self.app, &message.event, raw, max_bytes)?;
+        Ok(Action::Pipe(ClientEvent { event: message.event, channel, raw, data, user_id }))
+    }
+}
+
+/// The error frame that must precede a fatal close for clients of this version, if one must. A version that is
+/// not known is taken for an old one.
+#[must_use]
+pub fn last_error(version: Option<ProtocolVersion>, code: CloseCode, reason: &str) -> Option<Frame> {
+    let needed = version.is_none_or(ProtocolVersion::needs_error_before_close) && code.is_protocols_own();
+    needed.then(|| server_message::fatal_error(code, reason))
+}
+
+/// A name that came from outside, as far as it helps in a message.
+fn quote(name: &str) -> Cow<'_, str> {
+    const QUOTED_CHARS: usize = 200;
+    match name.char_indices().nth(QUOTED_CHARS) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &name[..end])),
+        None => Cow::Borrowed(name),
+    }
+}
+
+#[cfg(test)]
+mod tests;

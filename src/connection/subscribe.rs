@@ -1,0 +1,96 @@
+//! `pusher:subscribe` and `pusher:unsubscribe`.
+
+use crate::app::App;
+use crate::auth::channel::authorise;
+use crate::channel::{BadMember, JoinRefused, Member};
+use crate::protocol::client_message::{BadParameter, Parameters};
+use crate::protocol::server_message::SubscriptionFault;
+use crate::protocol::{ChannelName, ChannelType, SocketId};
+
+use super::{Refusal, quote};
+
+/// A request that passed every check but the ones that only the channel can make.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    pub(super) channel: ChannelName,
+    pub(super) member: Option<Member>,
+}
+
+/// Reads and checks a `pusher:subscribe`. `subscribed` tells of the connection's present subscriptions.
+pub(super) fn subscribe(
+    app: &App,
+    socket_id: SocketId,
+    parameters: Result<Parameters<'_>, BadParameter>,
+    subscribed: impl Fn(&str) -> bool,
+    subscriptions: usize,
+) -> Result<Subscription, Refusal> {
+    let parameters = parameters.map_err(Refusal::unnumbered)?;
+    let [name, auth, channel_data] =
+        parameters.strings(["channel", "auth", "channel_data"]).map_err(Refusal::unnumbered)?;
+    let name = name.ok_or_else(|| Refusal::unnumbered(BadParameter::Missing("channel")))?;
+    let refuse = |fault, message: &dyn ToString| Refusal::subscription(&name, fault, message.to_string());
+
+    let channel = ChannelName::parse(&name, app.limits.channel_name_chars).map_err(|reason| {
+        refuse(SubscriptionFault::Format, &format!("Invalid channel name: {} ({reason})", quote(&name)))
+    })?;
+    if subscribed(&name) {
+        return Err(Refusal::unnumbered(format!("Existing subscription to channel {channel}")));
+    }
+    let limit = app.limits.subscriptions_per_connection;
+    if limit > 0 && subscriptions >= limit {
+        let message =
+            format!("Cannot subscribe to {channel}: {limit} subscriptions per connection are allowed");
+        return Err(refuse(SubscriptionFault::Limit, &message));
+    }
+    let channel_type = channel.channel_type();
+    if channel_type == ChannelType::ServerToUser {
+        return Err(refuse(SubscriptionFault::Auth, &format!("Not authorized to subscribe to {channel}")));
+    }
+    if channel_type.needs_auth() {
+        authorise(app, socket_id, &channel, auth.as_deref(), channel_data.as_deref())
+            .map_err(|error| refuse(SubscriptionFault::Auth, &error))?;
+    }
+    let member = match channel_type.is_presence() {
+        true => Some(member(app, &channel, channel_data.as_deref())?),
+        false => None,
+    };
+    Ok(Subscription { channel, member })
+}
+
+fn member(app: &App, channel: &ChannelName, channel_data: Option<&str>) -> Result<Member, Refusal> {
+    let parsed = channel_data.ok_or(BadMember::Invalid).and_then(|data| Member::parse(data, &app.limits));
+    parsed.map_err(|error| {
+        let (fault, message) = match error {
+            BadMember::Invalid => (SubscriptionFault::Format, format!("{error} {channel}")),
+            BadMember::InfoNotAnObject => (SubscriptionFault::Format, error.to_string()),
+            BadMember::TooLarge => (SubscriptionFault::Limit, format!("{error} {channel}")),
+        };
+        Refusal::subscription(channel.as_str(), fault, message)
+    })
+}
+
+/// The refusal that the channel itself decided on.
+pub(super) fn refused(channel: &ChannelName, reason: JoinRefused) -> Refusal {
+    match reason {
+        JoinRefused::OverCapacity => {
+            let message = format!("Presence channel {channel} is over capacity");
+            Refusal::subscription(channel.as_str(), SubscriptionFault::Limit, message)
+        }
+        JoinRefused::AlreadyJoined => {
+            Refusal::unnumbered(format!("Existing subscription to channel {channel}"))
+        }
+    }
+}
+
+/// Reads a `pusher:unsubscribe`.
+pub(super) fn unsubscribe(parameters: Result<Parameters<'_>, BadParameter>) -> Result<String, Refusal> {
+    let parameters = parameters.map_err(Refusal::unnumbered)?;
+    let [name] = parameters.strings(["channel"]).map_err(Refusal::unnumbered)?;
+    Ok(name.ok_or_else(|| Refusal::unnumbered(BadParameter::Missing("channel")))?.into_owned())
+}
+
+/// The refusal of an unsubscription from what is not subscribed.
+pub(super) fn not_subscribed(name: &str) -> Refusal {
+    let message = format!("No current subscription to channel {}, or subscription in progress", quote(name));
+    Refusal::unnumbered(message)
+}

@@ -1,0 +1,192 @@
+//! The state machine stepped by hand.
+
+use std::time::Duration;
+
+use super::*;
+use crate::app::Secret;
+use crate::auth::{channel::string_to_sign, sign};
+
+struct Subject {
+    connection: Connection,
+    now: Instant,
+    pipe: bool,
+}
+
+impl Subject {
+    fn new(change: impl FnOnce(&mut App)) -> Self {
+        let mut app = App::new("1", "app-key", "app-secret");
+        app.client_events = true;
+        change(&mut app);
+        let now = Instant::now();
+        let version = ProtocolVersion::NEWEST;
+        let config = Arc::new(ConnectionConfig::default());
+        let probe = Probe::ControlFrame;
+        let id = SocketId::new(1, 2);
+        let connection = Connection::new(Arc::new(app), config, id, version, probe, now);
+        Subject { connection, now, pipe: false }
+    }
+
+    /// What the connection does about `text`, in short words.
+    fn say(&mut self, text: &str) -> String {
+        let pipe = self.pipe;
+        let action = self.connection.receive(text, self.now, &|_, _| pipe);
+        action.as_ref().map(in_short).unwrap_or_default()
+    }
+
+    fn subscribe(&mut self, channel: &str, channel_data: Option<&str>) -> String {
+        let name = ChannelName::parse(channel, 164).unwrap();
+        let signed = string_to_sign(SocketId::new(1, 2), &name, channel_data);
+        let auth = format!("app-key:{}", sign(&Secret("app-secret".into()), &signed));
+        let data = serde_json::json!({"channel": channel, "auth": auth, "channel_data": channel_data});
+        self.say(&serde_json::json!({"event": "pusher:subscribe", "data": data}).to_string())
+    }
+}
+
+fn in_short(action: &Action<'_>) -> String {
+    match action {
+        Action::Send(frame) => format!("send {}", String::from_utf8_lossy(frame.json())),
+        Action::Ping => "ping".into(),
+        Action::Refuse(refusal) => {
+            let code = refusal.code.code().map_or("null".into(), |c| c.to_string());
+            format!("refuse {code} {}", refusal.message)
+        }
+        Action::Join { channel, member: None } => format!("join {channel}"),
+        Action::Join { channel, member: Some(member) } => format!("join {channel} as {}", member.user_id),
+        Action::Leave(channel) => format!("leave {channel}"),
+        Action::Broadcast(event) => format!("broadcast {}", event_in_short(event)),
+        Action::Pipe(event) => format!("pipe {}", event_in_short(event)),
+        Action::Close(code) => format!("close {}", code.code()),
+    }
+}
+
+fn event_in_short(event: &ClientEvent<'_>) -> String {
+    let channel = event.channel.as_ref().map_or("-", ChannelName::as_str);
+    let user = event.user_id.as_deref().unwrap_or("-");
+    format!("{} on {channel} by {user}: {}", event.event, event.data.literal())
+}
+
+#[test]
+fn commands_become_actions() {
+    let mut subject = Subject::new(|_| {});
+    assert_eq!(subject.say(r#"{"event":"pusher:ping"}"#), r#"send {"event":"pusher:pong","data":"{}"}"#);
+    assert_eq!(subject.say(r#"{"event":"pusher:pong","data":null}"#), "");
+    assert_eq!(subject.say(r#"{"event":"pusher:subscribe","data":{"channel":"a","auth":""}}"#), "join a");
+    let again = subject.say(r#"{"event":"pusher:subscribe","data":{"channel":"a"}}"#);
+    assert_eq!(again, "refuse null Existing subscription to channel a");
+    assert_eq!(subject.say(r#"{"event":"pusher:unsubscribe","data":{"channel":"a"}}"#), "leave a");
+    let again = subject.say(r#"{"event":"pusher:unsubscribe","data":{"channel":"a"}}"#);
+    assert_eq!(again, "refuse null No current subscription to channel a, or subscription in progress");
+    assert_eq!(subject.subscribe("presence-a", Some(r#"{"user_id":7}"#)), "join presence-a as 7");
+}
+
+#[test]
+fn faults_are_refused_and_never_fatal() {
+    let mut subject = Subject::new(|_| {});
+    let table = [
+        ("nonsense", "refuse null Received invalid JSON"),
+        ("{}", "refuse null Missing parameter: event"),
+        (r#"{"event":"nope"}"#, "refuse null Unsupported event received on socket: nope"),
+        (
+            r#"{"event":"pusher_internal:x"}"#,
+            "refuse null Unsupported event received on socket: pusher_internal:x",
+        ),
+        (r#"{"event":"pusher:subscribe"}"#, "refuse null Expected parameter data to be a hash"),
+        (r#"{"event":"pusher:subscribe","data":{}}"#, "refuse null Missing parameter: data.channel"),
+        (
+            r#"{"event":"pusher:subscribe","data":{"channel":"a b"}}"#,
+            "refuse null Invalid channel name: a b (' ' is not one of the letters, digits and _ - = @ , . ; \
+             that a name may hold)",
+        ),
+        (
+            r##"{"event":"pusher:subscribe","data":{"channel":"#server-to-user-1"}}"##,
+            "refuse null Not authorized to subscribe to #server-to-user-1",
+        ),
+        (
+            r#"{"event":"pusher:subscribe","data":{"channel":"private-a"}}"#,
+            "refuse null Auth info required to subscribe to private-a",
+        ),
+        (
+            r#"{"event":"client-x","channel":"private-a"}"#,
+            "refuse null Invalid client event (must contain channel and data)",
+        ),
+        (
+            r#"{"event":"client-x","channel":"a","data":1}"#,
+            "refuse null Client event rejected - only supported on private and presence channels",
+        ),
+        (
+            r#"{"event":"client-x","channel":"private-a","data":1}"#,
+            "refuse null Cannot broadcast client event (connection not subscribed to channel private-a)",
+        ),
+    ];
+    for (text, expected) in table {
+        assert_eq!(subject.say(text), expected, "{text}");
+    }
+    let no_data = subject.subscribe("presence-a", None);
+    assert_eq!(no_data, "refuse null Invalid channel_data for presence channel presence-a");
+}
+
+#[test]
+fn client_events_carry_their_sender_and_obey_the_limits() {
+    let mut subject = Subject::new(|app| app.limits.client_event_payload_bytes = 10);
+    subject.subscribe("presence-a", Some(r#"{"user_id":"u1"}"#));
+    let event = |data: &str| format!(r#"{{"event":"client-x","channel":"presence-a","data":{data}}}"#);
+    let heard = subject.say(&event(r#"{ "a": 1 }"#));
+    assert_eq!(heard, r#"broadcast client-x on presence-a by u1: "{\"a\":1}""#);
+    assert!(subject.say(&event("\"1234567890\"")).starts_with("broadcast"));
+    let too_big = "refuse 4301 Client event data exceeds the allowed maximum (10 bytes)";
+    assert_eq!(subject.say(&event("\"12345678901\"")), too_big);
+    for _ in 0..8 {
+        assert!(subject.say(&event("null")).starts_with("broadcast"), "a refused event costs nothing");
+    }
+    let too_fast = "refuse 4301 Client event rejected due to rate limit \
+                    (at most 10 per second and connection are allowed)";
+    assert_eq!(subject.say(&event("null")), too_fast);
+    subject.now += Duration::from_secs(1);
+    assert!(subject.say(&event("null")).starts_with("broadcast"));
+}
+
+#[test]
+fn unprefixed_events_are_for_the_pipe_alone() {
+    let mut subject = Subject::new(|app| app.client_events = false);
+    subject.say(r#"{"event":"pusher:subscribe","data":{"channel":"stream"}}"#);
+    let frame = r#"{"event":"frame","channel":"stream","data":{"dataUrl":"x"}}"#;
+    assert_eq!(subject.say(frame), "refuse null Unsupported event received on socket: frame");
+    subject.pipe = true;
+    for _ in 0..50 {
+        assert_eq!(subject.say(frame), r#"pipe frame on stream by -: "{\"dataUrl\":\"x\"}""#);
+    }
+    let elsewhere = subject.say(r#"{"event":"frame","channel":"other","data":1}"#);
+    let expected = "refuse null Cannot broadcast client event (connection not subscribed to channel other)";
+    assert_eq!(elsewhere, expected);
+    assert_eq!(subject.say(r#"{"event":"hello"}"#), r#"pipe hello on - by -: "null""#);
+    let reserved = subject.say(r#"{"event":"pusher:hello"}"#);
+    assert_eq!(reserved, "refuse null Unsupported event received on socket: pusher:hello");
+}
+
+#[test]
+fn a_refused_join_leaves_the_connection_unsubscribed() {
+    let mut subject = Subject::new(|_| {});
+    subject.subscribe("presence-a", Some(r#"{"user_id":"u1"}"#));
+    let channel = ChannelName::parse("presence-a", 164).unwrap();
+    let refusal = subject.connection.join_refused(&channel, JoinRefused::OverCapacity);
+    assert_eq!(refusal.message, "Presence channel presence-a is over capacity");
+    assert_eq!(refusal.frames(true).count(), 2);
+    assert_eq!(refusal.frames(false).count(), 1);
+    assert_eq!(subject.connection.disconnect().count(), 0);
+}
+
+#[test]
+fn silence_leads_to_a_ping_and_to_the_end() {
+    let mut subject = Subject::new(|_| {});
+    let start = subject.now;
+    let tick = |subject: &mut Subject, seconds| {
+        let (action, _) = subject.connection.tick(start + Duration::from_secs(seconds));
+        action.as_ref().map(in_short).unwrap_or_default()
+    };
+    assert_eq!(tick(&mut subject, 10), "");
+    assert_eq!(tick(&mut subject, 45), "ping");
+    subject.connection.heard(start + Duration::from_secs(50));
+    assert_eq!(tick(&mut subject, 94), "");
+    assert_eq!(tick(&mut subject, 95), "ping");
+    assert_eq!(tick(&mut subject, 125), "close 4201");
+}

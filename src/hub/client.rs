@@ -1,0 +1,221 @@
+//! What the hub knows of one connection: its name, its outbox, and how to wake whoever drives it.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::sync::Arc;
+use std::task::Waker;
+
+use crate::protocol::{CloseCode, Frame, ProtocolVersion, SocketId};
+
+use super::AppState;
+use super::outbox::{Bounds, Outbox};
+
+/// How frames leave: the one thing that differs between transports. It is called on the connection's own thread.
+pub trait Transport {
+    /// Writes as much of the outbox as can be written without waiting.
+    ///
+    /// # Errors
+    /// If the connection is lost.
+    fn write(&self, outbox: &mut Outbox) -> io::Result<Written>;
+}
+
+/// How far a write came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// The outbox is empty.
+    Everything,
+    /// The transport takes no more for now; its driver will say when it does again.
+    Blocked,
+}
+
+/// One connection as the hub sees it. It lives on one worker and never leaves it.
+pub struct Client<T: ?Sized = dyn Transport> {
+    app: Arc<AppState>,
+    socket_id: SocketId,
+    version: ProtocolVersion,
+    bounds: Bounds,
+    outbox: RefCell<Outbox>,
+    /// In the worker's list of clients with something to write.
+    dirty: Cell<bool>,
+    /// The transport takes no more; the driver waits for it.
+    blocked: Cell<bool>,
+    /// Nothing is queued any more: the last word is said, or there is nobody to hear it.
+    muted: Cell<bool>,
+    signals: Cell<Signals>,
+    waker: RefCell<Option<Waker>>,
+    transport: T,
+}
+
+/// What the driver has been woken for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Signals {
+    /// A time it asked for has come.
+    pub timer: bool,
+    /// The connection is to be ended, for this reason.
+    pub close: Option<CloseCode>,
+    /// The outbox would have passed its bounds.
+    pub overflow: bool,
+    /// A write failed.
+    pub lost: bool,
+}
+
+impl<T: Transport> Client<T> {
+    /// A connection that has just been admitted.
+    pub fn new(
+        app: Arc<AppState>,
+        socket_id: SocketId,
+        version: ProtocolVersion,
+        bounds: Bounds,
+        transport: T,
+    ) -> Self {
+        Client {
+            app,
+            socket_id,
+            version,
+            bounds,
+            outbox: RefCell::default(),
+            dirty: Cell::new(false),
+            blocked: Cell::new(false),
+            muted: Cell::new(false),
+            signals: Cell::default(),
+            waker: RefCell::default(),
+            transport,
+        }
+    }
+
+    /// The transport, for its driver.
+    pub fn transport(&self) -> &T {
+        &self.transport
+    }
+}
+
+impl<T: Transport + ?Sized> Client<T> {
+    /// The app it belongs to.
+    #[must_use]
+    pub fn app(&self) -> &Arc<AppState> {
+        &self.app
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn socket_id(&self) -> SocketId {
+        self.socket_id
+    }
+
+    /// The dialect it speaks.
+    #[must_use]
+    pub fn version(&self) -> ProtocolVersion {
+        self.version
+    }
+
+    /// Whether frames wait to be written.
+    #[must_use]
+    pub fn has_pending(&self) -> bool {
+        !self.outbox.borrow().is_empty()
+    }
+
+    /// Bytes and frames that wait to be written.
+    #[must_use]
+    pub fn owed(&self) -> (usize, usize) {
+        let outbox = self.outbox.borrow();
+        (outbox.bytes(), outbox.frames())
+    }
+
+    /// Whether the transport takes no more; the driver then waits for it and calls [`Client::unblock`].
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        self.blocked.get()
+    }
+
+    /// The transport takes more again.
+    pub fn unblock(&self) {
+        self.blocked.set(false);
+    }
+
+    /// From now on nothing is queued but by [`Client::last_words`].
+    pub fn mute(&self) {
+        self.muted.set(true);
+    }
+
+    /// Queues what is said at the very end, whatever the bounds.
+    pub fn last_words(&self, frames: impl IntoIterator<Item = Frame>) {
+        const NO_BOUNDS: Bounds = Bounds { bytes: usize::MAX, frames: usize::MAX };
+        let mut outbox = self.outbox.borrow_mut();
+        for frame in frames {
+            // Nothing can overflow without bounds.
+            let _ = outbox.push(frame, NO_BOUNDS);
+        }
+    }
+
+    /// Gives up what waits; the peer was too slow for it.
+    pub fn abandon_outbox(&self) {
+        self.outbox.borrow_mut().abandon();
+    }
+
+    /// Writes what can be written, and wakes the driver if it has something to do about the outcome.
+    pub fn flush(&self) {
+        self.dirty.set(false);
+        if self.blocked.get() {
+            return;
+        }
+        let written = self.transport.write(&mut self.outbox.borrow_mut());
+        match written {
+            Ok(Written::Everything) if self.muted.get() => self.wake(),
+            Ok(Written::Everything) => {}
+            Ok(Written::Blocked) => {
+                self.blocked.set(true);
+                self.wake();
+            }
+            Err(_) => self.signal(|signals| signals.lost = true),
+        }
+    }
+
+    /// The driver's task, to be woken. Called at each of its turns.
+    pub fn set_waker(&self, waker: &Waker) {
+        let mut current = self.waker.borrow_mut();
+        if !current.as_ref().is_some_and(|c| c.will_wake(waker)) {
+            *current = Some(waker.clone());
+        }
+    }
+
+    /// What the driver has been woken for since it last asked.
+    pub fn take_signals(&self) -> Signals {
+        self.signals.take()
+    }
+
+    /// Tells the driver that a time it asked for has come.
+    pub(super) fn signal_timer(&self) {
+        self.signal(|signals| signals.timer = true);
+    }
+
+    /// Tells the driver to end the connection.
+    pub(super) fn signal_close(&self, code: CloseCode) {
+        self.signal(|signals| signals.close = Some(code));
+    }
+
+    /// Queues a frame; `true` if the client is to be put on the worker's dirty list.
+    pub(super) fn enqueue(&self, frame: Frame) -> bool {
+        if self.muted.get() {
+            return false;
+        }
+        if self.outbox.borrow_mut().push(frame, self.bounds).is_err() {
+            self.mute();
+            self.signal(|signals| signals.overflow = true);
+            return false;
+        }
+        !self.blocked.get() && !self.dirty.replace(true)
+    }
+
+    fn signal(&self, change: impl FnOnce(&mut Signals)) {
+        let mut signals = self.signals.take();
+        change(&mut signals);
+        self.signals.set(signals);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+}

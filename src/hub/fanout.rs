@@ -1,0 +1,54 @@
+//! A worker's own subscribers of each channel: dense lists, so that a broadcast is a walk.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use indexmap::IndexMap;
+
+use crate::protocol::{ChannelName, SocketId};
+
+use super::client::Client;
+
+/// The local subscribers of all channels of one app.
+#[derive(Default)]
+pub(super) struct LocalChannels {
+    channels: HashMap<ChannelName, IndexMap<SocketId, Subscriber>>,
+}
+
+/// One local subscription.
+pub(super) struct Subscriber {
+    pub(super) client: Rc<Client>,
+    /// The version of the roster that the subscriber was given; 0 on channels without presence.
+    pub(super) since: u64,
+}
+
+impl LocalChannels {
+    /// Adds a subscription.
+    pub(super) fn insert(&mut self, channel: &ChannelName, client: Rc<Client>, since: u64) {
+        let socket_id = client.socket_id();
+        let subscriber = Subscriber { client, since };
+        match self.channels.get_mut(channel) {
+            Some(subscribers) => subscribers.insert(socket_id, subscriber),
+            None => {
+                let subscribers = self.channels.entry(channel.clone()).or_default();
+                subscribers.insert(socket_id, subscriber)
+            }
+        };
+    }
+
+    /// Removes a subscription, and gives memory back that the channel will not need again soon.
+    pub(super) fn remove(&mut self, channel: &ChannelName, socket: SocketId) {
+        let Some(subscribers) = self.channels.get_mut(channel) else { return };
+        subscribers.swap_remove(&socket);
+        if subscribers.is_empty() {
+            self.channels.remove(channel);
+        } else if subscribers.capacity() > 64 && subscribers.len() * 4 < subscribers.capacity() {
+            subscribers.shrink_to(subscribers.len() * 2);
+        }
+    }
+
+    /// The local subscribers of a channel.
+    pub(super) fn subscribers(&self, channel: &ChannelName) -> impl Iterator<Item = &Subscriber> {
+        self.channels.get(channel).into_iter().flat_map(IndexMap::values)
+    }
+}

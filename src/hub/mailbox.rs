@@ -1,0 +1,102 @@
+//! Letters between workers: one per worker and broadcast, read in the order in which they were posted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::protocol::{ChannelName, Frame, SocketId};
+
+/// Bytes of unread letters over which a mailbox counts as congested. Publishers wait then: HTTP requests before
+/// they publish, connections before they are read on. So a mailbox holds at most this, and one message more of
+/// each connection and request.
+pub const CONGESTED_BYTES: usize = 64 * 1024 * 1024;
+
+/// What a worker is asked to do.
+#[derive(Clone, Debug)]
+pub(super) enum Letter {
+    /// Deliver a frame to the local subscribers of a channel.
+    Broadcast { app: usize, channel: ChannelName, frame: Frame, except: Option<SocketId> },
+    /// Tell the local subscribers of a presence channel of a member.
+    Member {
+        app: usize,
+        channel: ChannelName,
+        frame: Frame,
+        /// Subscribers that joined at this version of the roster or later know already.
+        version: u64,
+        /// The user came or left, and not just one of its connections.
+        user_changed: bool,
+    },
+    /// End every connection, politely.
+    Drain,
+}
+
+impl Letter {
+    fn bytes(&self) -> usize {
+        // A letter shares its frame, but the frame lives at least as long as the letter.
+        let frame = match self {
+            Letter::Broadcast { frame, .. } | Letter::Member { frame, .. } => frame.websocket().len(),
+            Letter::Drain => 0,
+        };
+        size_of::<Letter>() + frame
+    }
+}
+
+/// The side that posts. Any thread may.
+#[derive(Clone, Debug)]
+pub(super) struct Mailbox {
+    sender: UnboundedSender<Letter>,
+    unread: Arc<AtomicUsize>,
+}
+
+/// The side that reads: the worker's own.
+#[derive(Debug)]
+pub(super) struct MailboxReader {
+    receiver: UnboundedReceiver<Letter>,
+    unread: Arc<AtomicUsize>,
+}
+
+pub(super) fn mailbox() -> (Mailbox, MailboxReader) {
+    let (sender, receiver) = unbounded_channel();
+    let unread = Arc::new(AtomicUsize::new(0));
+    (Mailbox { sender, unread: Arc::clone(&unread) }, MailboxReader { receiver, unread })
+}
+
+impl Mailbox {
+    /// Posts a letter. To a worker that is gone it is lost, like its connections.
+    pub(super) fn post(&self, letter: Letter) {
+        let bytes = letter.bytes();
+        self.unread.fetch_add(bytes, Ordering::Relaxed);
+        if self.sender.send(letter).is_err() {
+            self.unread.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether every letter posted by the calling thread has been read.
+    pub(super) fn is_empty(&self) -> bool {
+        self.unread.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether publishers should wait.
+    pub(super) fn is_congested(&self) -> bool {
+        self.unread.load(Ordering::Relaxed) > CONGESTED_BYTES
+    }
+}
+
+impl MailboxReader {
+    /// The next letter. It counts as unread until the one after it is asked for, so that while it is being
+    /// carried out the mailbox is not empty and nothing overtakes it.
+    pub(super) fn poll(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<Option<Letter>> {
+        self.receiver.poll_recv(context)
+    }
+
+    /// The letter was carried out.
+    pub(super) fn done(&self, bytes: usize) {
+        self.unread.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Measures a letter before it is carried out.
+pub(super) fn letter_bytes(letter: &Letter) -> usize {
+    letter.bytes()
+}

@@ -1,0 +1,288 @@
+//! The hub: it carries events from whoever publishes them to whoever is subscribed.
+//!
+//! [`Hub`] is what all workers share: the apps, their channels, and the workers' mailboxes. Each worker thread has
+//! its own half, a [`Worker`], with the connections it accepted. A channel's entry says which workers have
+//! subscribers of it; a delivery touches the entry once per broadcast and then only what belongs to the worker.
+//!
+//! The hub knows neither sockets nor HTTP, and announces what happens to [`Listener`]s that it does not know.
+
+mod client;
+mod fanout;
+mod mailbox;
+mod notice;
+mod outbox;
+mod sockets;
+mod wheel;
+mod worker;
+
+pub use client::{Client, Signals, Transport, Written};
+pub use mailbox::CONGESTED_BYTES;
+pub use notice::{Heard, Listener, Notice, Source};
+pub use outbox::{Bounds, Outbox, Overflow};
+pub use sockets::{NotAdmitted, Sockets};
+pub use wheel::Wheel;
+pub use worker::Worker;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use dashmap::DashMap;
+
+use crate::app::{App, AppRegistry};
+use crate::channel::{Channel, WorkerIndex};
+use crate::config::ConnectionConfig;
+use crate::protocol::json::Data;
+use crate::protocol::{ChannelName, ChannelType, SocketId, server_message};
+
+use mailbox::{Letter, Mailbox, MailboxReader, mailbox};
+
+/// What all workers of a node share.
+pub struct Hub {
+    registry: AppRegistry,
+    apps: Vec<Arc<AppState>>,
+    sockets: Sockets,
+    connection: Arc<ConnectionConfig>,
+    mailboxes: Vec<Mailbox>,
+    /// The mailboxes' other ends, until the workers start and take them.
+    readers: Mutex<Vec<Option<MailboxReader>>>,
+    /// Numbers the changes of rosters, across all channels and their reincarnations.
+    versions: AtomicU64,
+    draining: AtomicBool,
+}
+
+/// One app and what lives under it.
+pub struct AppState {
+    index: usize,
+    app: Arc<App>,
+    channels: DashMap<ChannelName, Channel>,
+    listeners: Vec<Arc<dyn Listener>>,
+}
+
+/// An event to be published on one channel.
+#[derive(Clone, Debug)]
+pub struct Publication<'a> {
+    /// Where to.
+    pub channel: &'a ChannelName,
+    /// Its name.
+    pub event: &'a str,
+    /// Its payload.
+    pub data: &'a Data<'a>,
+    /// On presence channels, the member that sent it.
+    pub user_id: Option<&'a str>,
+    /// The connection that does not get it.
+    pub except: Option<SocketId>,
+}
+
+/// The state of one channel, as the HTTP API tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelSummary {
+    /// The channel.
+    pub name: ChannelName,
+    /// Subscribed connections.
+    pub subscription_count: usize,
+    /// Distinct members; 0 on channels without presence.
+    pub user_count: usize,
+}
+
+impl Hub {
+    /// A hub for these apps, each with those who listen to it, served by `workers` worker threads.
+    /// `max_connections` bounds the connections of all apps together; 0 lifts the limit.
+    ///
+    /// # Errors
+    /// If two apps share an id or a key.
+    pub fn new(
+        apps: Vec<(App, Vec<Arc<dyn Listener>>)>,
+        connection: ConnectionConfig,
+        workers: usize,
+        max_connections: usize,
+    ) -> Result<Arc<Self>, crate::app::DuplicateApp> {
+        let registry = AppRegistry::new(apps.iter().map(|(app, _)| app.clone()))?;
+        let sockets = Sockets::new(apps.len(), max_connections);
+        let states = apps.into_iter().enumerate().filter_map(|(index, (app, listeners))| {
+            let app = Arc::clone(registry.by_id(&app.id)?);
+            Some(Arc::new(AppState { index, app, channels: DashMap::new(), listeners }))
+        });
+        let apps = states.collect();
+        let (mailboxes, readers) = (0..workers.max(1)).map(|_| mailbox()).unzip();
+        let readers: Vec<MailboxReader> = readers;
+        Ok(Arc::new(Hub {
+            registry,
+            apps,
+            sockets,
+            connection: Arc::new(connection),
+            mailboxes,
+            readers: Mutex::new(readers.into_iter().map(Some).collect()),
+            versions: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+        }))
+    }
+
+    /// The apps, to be found by id or key.
+    #[must_use]
+    pub fn registry(&self) -> &AppRegistry {
+        &self.registry
+    }
+
+    /// The state of an app found in the registry.
+    #[must_use]
+    pub fn state_of(&self, app: &App) -> Option<&Arc<AppState>> {
+        self.apps.iter().find(|state| state.app.id == app.id)
+    }
+
+    /// The state of the app with this key.
+    #[must_use]
+    pub fn state_by_key(&self, key: &str) -> Option<&Arc<AppState>> {
+        self.registry.by_key(key).and_then(|app| self.state_of(app))
+    }
+
+    /// How connections are treated.
+    #[must_use]
+    pub fn connection_config(&self) -> &Arc<ConnectionConfig> {
+        &self.connection
+    }
+
+    /// The connections of all apps.
+    #[must_use]
+    pub fn sockets(&self) -> &Sockets {
+        &self.sockets
+    }
+
+    /// Worker threads to run.
+    #[must_use]
+    pub fn worker_count(&self) -> usize {
+        self.mailboxes.len()
+    }
+
+    /// Sends an event to every subscriber of a channel. From a worker's thread its own subscribers are reached
+    /// directly, and events of one publisher stay in order everywhere.
+    pub fn publish(&self, app: &AppState, publication: &Publication<'_>) {
+        let Publication { channel, event, data, user_id, except } = *publication;
+        let own = Worker::current(self);
+        let mut direct = None;
+        {
+            // Posted under the entry, so that a letter to a worker always follows its subscription.
+            let Some(entry) = app.channels.get(channel) else { return };
+            let frame = server_message::channel_event(event, data, channel, user_id);
+            for worker in entry.subscribers().workers() {
+                if own.as_ref().is_some_and(|own| own.index() == worker) && self.mailbox(worker).is_empty() {
+                    direct = Some(frame.clone());
+                    continue;
+                }
+                let (channel, frame) = (channel.clone(), frame.clone());
+                self.mailbox(worker).post(Letter::Broadcast { app: app.index, channel, frame, except });
+            }
+        }
+        if let (Some(worker), Some(frame)) = (own, direct) {
+            worker.deliver(app.index, channel, &frame, except);
+        }
+    }
+
+    /// Announces an event that was accepted.
+    pub fn announce_event(self: &Arc<Self>, app: &Arc<AppState>, heard: Heard<'_>) {
+        if !app.listeners.is_empty() {
+            self.announce(app, &Notice::Event(heard));
+        }
+    }
+
+    /// Ends every connection politely, and admits no more.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        self.mailboxes.iter().for_each(|mailbox| mailbox.post(Letter::Drain));
+    }
+
+    /// Whether [`Hub::drain`] was called.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Whether some worker is far behind, so that publishers should wait.
+    #[must_use]
+    pub fn is_congested(&self) -> bool {
+        self.mailboxes.iter().any(Mailbox::is_congested)
+    }
+
+    fn announce(self: &Arc<Self>, app: &Arc<AppState>, notice: &Notice<'_>) {
+        app.listeners.iter().for_each(|listener| listener.notice(self, app, notice));
+    }
+
+    fn mailbox(&self, worker: WorkerIndex) -> &Mailbox {
+        &self.mailboxes[usize::from(worker)]
+    }
+
+    /// A number larger than all before. Drawn under a channel's entry, it orders the channel's changes.
+    fn next_version(&self) -> u64 {
+        self.versions.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The reading end of a mailbox nobody has taken yet.
+    fn take_reader(&self) -> Option<(WorkerIndex, MailboxReader)> {
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = readers.iter_mut().enumerate().find_map(|(index, reader)| Some((index, reader.take()?)));
+        found.and_then(|(index, reader)| Some((WorkerIndex::try_from(index).ok()?, reader)))
+    }
+}
+
+impl AppState {
+    /// The app itself.
+    #[must_use]
+    pub fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
+    /// Whether some listener wants a client's event of this name on this channel.
+    #[must_use]
+    pub fn is_listened_to(&self, channel: Option<&str>, event: &str) -> bool {
+        self.listeners.iter().any(|listener| listener.listens(channel, event))
+    }
+
+    /// Whether anybody listens to the app at all.
+    #[must_use]
+    pub fn has_listeners(&self) -> bool {
+        !self.listeners.is_empty()
+    }
+
+    /// The occupied channels whose names begin with `prefix`, in no particular order.
+    #[must_use]
+    pub fn channels(&self, prefix: &str) -> Vec<ChannelSummary> {
+        let occupied = self.channels.iter().filter(|entry| {
+            let name = entry.key();
+            name.as_str().starts_with(prefix) && name.channel_type() != ChannelType::ServerToUser
+        });
+        occupied.map(|entry| summary(entry.key(), entry.value())).collect()
+    }
+
+    /// The state of a channel; `None` if nobody is subscribed.
+    #[must_use]
+    pub fn channel(&self, name: &ChannelName) -> Option<ChannelSummary> {
+        self.channels.get(name).map(|entry| summary(entry.key(), entry.value()))
+    }
+
+    /// The distinct members of a presence channel, in the order in which they came.
+    #[must_use]
+    pub fn user_ids(&self, name: &ChannelName) -> Vec<String> {
+        let entry = self.channels.get(name);
+        let presence = entry.as_ref().and_then(|entry| entry.presence());
+        presence.map(|p| p.user_ids().map(str::to_owned).collect()).unwrap_or_default()
+    }
+}
+
+fn summary(name: &ChannelName, channel: &Channel) -> ChannelSummary {
+    let user_count = channel.presence().map_or(0, |p| p.user_count());
+    ChannelSummary { name: name.clone(), subscription_count: channel.subscribers().len(), user_count }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").field("apps", &self.apps.len()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for AppState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AppState").field("id", &self.app.id).finish_non_exhaustive()
+    }
+}

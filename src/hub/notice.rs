@@ -1,0 +1,74 @@
+//! What just happened, for whoever listens: the pipe, and whatever else wants to know.
+//!
+//! The hub announces and does not know who hears.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use crate::protocol::json::Data;
+use crate::protocol::{ChannelName, SocketId};
+
+use super::{AppState, Hub};
+
+/// Where an event came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A client sent it.
+    Client {
+        /// The sender.
+        socket_id: SocketId,
+        /// Who the sender is, on presence channels.
+        user_id: Option<Arc<str>>,
+    },
+    /// A backend published it over the HTTP API.
+    Http,
+}
+
+/// An event that was accepted.
+#[derive(Clone, Debug)]
+pub struct Heard<'a> {
+    /// Where it came from.
+    pub source: Source,
+    /// The channel; none for a client's event to no channel.
+    pub channel: Option<&'a ChannelName>,
+    /// Its name.
+    pub event: &'a str,
+    /// The payload as it came: any JSON value. A published event's payload is a string.
+    pub raw: &'a RawValue,
+    /// The payload as it is delivered.
+    pub data: &'a Data<'a>,
+}
+
+/// Something that happened in an app.
+#[derive(Clone, Debug)]
+pub enum Notice<'a> {
+    /// An event was accepted.
+    Event(Heard<'a>),
+    /// A channel got its first subscriber.
+    ChannelOccupied(&'a ChannelName),
+    /// A channel lost its last subscriber.
+    ChannelVacated(&'a ChannelName),
+    /// A user's first connection joined a presence channel.
+    MemberAdded(&'a ChannelName, &'a str),
+    /// A user's last connection left a presence channel.
+    MemberRemoved(&'a ChannelName, &'a str),
+    /// A connection was accepted.
+    SocketOpened(SocketId),
+    /// A connection ended.
+    SocketClosed(SocketId),
+}
+
+/// Hears of what happens in one app.
+///
+/// A notice is given on the worker thread where it happened, in the order in which it happened on its channel; some
+/// are given under the channel's lock. A listener must not block and must not call back into the hub on
+/// any notice but [`Notice::Event`]; what takes time belongs in a bounded queue of its own.
+pub trait Listener: Send + Sync {
+    /// Whether it wants a client's event of this name on this channel (or on none). If some listener does, a client
+    /// may send events that are neither the protocol's nor begin with `client-`.
+    fn listens(&self, channel: Option<&str>, event: &str) -> bool;
+
+    /// Something happened.
+    fn notice(&self, hub: &Arc<Hub>, app: &Arc<AppState>, notice: &Notice<'_>);
+}

@@ -1,0 +1,159 @@
+//! The frames that wait for one client, bounded in bytes and in number.
+//!
+//! When a bound is reached the client is too slow for what it subscribed to. Nothing is dropped from the middle,
+//! because clients cannot notice a gap: the connection is ended, and the client comes back and starts afresh.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use crate::protocol::Frame;
+
+/// The most that may wait for one client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes of waiting frames.
+    pub bytes: usize,
+    /// Waiting frames.
+    pub frames: usize,
+}
+
+/// A queue of frames, the first of which may be partly written. It holds no memory while it is empty.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    frames: VecDeque<Frame>,
+    /// How much of the first frame is written.
+    written: usize,
+    /// Bytes that wait.
+    bytes: usize,
+}
+
+/// The frame does not fit within the bounds; it was not queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overflow;
+
+impl Outbox {
+    /// Queues a frame. An empty outbox takes a frame of any size.
+    ///
+    /// # Errors
+    /// If the bounds would be passed.
+    pub fn push(&mut self, frame: Frame, bounds: Bounds) -> Result<(), Overflow> {
+        let bytes = self.bytes + frame.websocket().len();
+        if !self.frames.is_empty() && (bytes > bounds.bytes || self.frames.len() >= bounds.frames) {
+            return Err(Overflow);
+        }
+        self.bytes = bytes;
+        self.frames.push_back(frame);
+        Ok(())
+    }
+
+    /// Fills `slices` with what is to be written next; returns how many were filled.
+    pub fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut skip = self.written;
+        let mut filled = 0;
+        for (slice, frame) in slices.iter_mut().zip(&self.frames) {
+            *slice = IoSlice::new(&frame.websocket()[skip..]);
+            skip = 0;
+            filled += 1;
+        }
+        filled
+    }
+
+    /// Takes off `bytes` that were written.
+    pub fn advance(&mut self, bytes: usize) {
+        self.bytes -= bytes;
+        self.written += bytes;
+        while let Some(first) = self.frames.front() {
+            let length = first.websocket().len();
+            if self.written < length {
+                return;
+            }
+            self.written -= length;
+            self.frames.pop_front();
+        }
+        self.frames = VecDeque::new();
+    }
+
+    /// Gives up what waits, but for the rest of a frame that the client has seen the beginning of.
+    pub fn abandon(&mut self) {
+        self.frames.truncate(usize::from(self.written > 0));
+        self.bytes = self.frames.front().map_or(0, |f| f.websocket().len() - self.written);
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Bytes that wait.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Frames that wait, a partly written one included.
+    #[must_use]
+    pub fn frames(&self) -> usize {
+        self.frames.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds { bytes: 100, frames: 3 };
+
+    /// A frame of `length` bytes, 2 to 127.
+    fn frame(length: usize) -> Frame {
+        Frame::pong(&vec![b'x'; length - 2])
+    }
+
+    fn pending(outbox: &Outbox) -> Vec<usize> {
+        let mut slices = [IoSlice::new(&[]); 8];
+        let filled = outbox.fill(&mut slices);
+        slices[..filled].iter().map(|s| s.len()).collect()
+    }
+
+    #[test]
+    fn what_is_written_comes_off_the_front() {
+        let mut outbox = Outbox::default();
+        for length in [10, 20, 30] {
+            outbox.push(frame(length), BOUNDS).unwrap();
+        }
+        assert_eq!((pending(&outbox), outbox.bytes()), (vec![10, 20, 30], 60));
+        outbox.advance(15);
+        assert_eq!((pending(&outbox), outbox.bytes()), (vec![15, 30], 45));
+        outbox.advance(15);
+        assert_eq!(pending(&outbox), [30]);
+        outbox.advance(30);
+        assert!(outbox.is_empty() && outbox.bytes() == 0 && outbox.frames.capacity() == 0);
+    }
+
+    #[test]
+    fn both_bounds_hold_but_an_empty_outbox_takes_any_frame() {
+        let bounds = Bounds { bytes: 50, frames: 2 };
+        let mut outbox = Outbox::default();
+        assert_eq!(outbox.push(frame(120), bounds), Ok(()));
+        assert_eq!(outbox.push(frame(2), bounds), Err(Overflow), "bytes");
+        outbox.advance(120);
+        outbox.push(frame(2), bounds).unwrap();
+        outbox.push(frame(2), bounds).unwrap();
+        assert_eq!(outbox.push(frame(2), bounds), Err(Overflow), "frames");
+        assert_eq!((outbox.frames(), outbox.bytes()), (2, 4));
+    }
+
+    #[test]
+    fn a_begun_frame_is_never_abandoned() {
+        let mut outbox = Outbox::default();
+        outbox.push(frame(10), BOUNDS).unwrap();
+        outbox.push(frame(20), BOUNDS).unwrap();
+        outbox.advance(4);
+        outbox.abandon();
+        assert_eq!((pending(&outbox), outbox.bytes()), (vec![6], 6));
+        let mut unbegun = Outbox::default();
+        unbegun.push(frame(10), BOUNDS).unwrap();
+        unbegun.abandon();
+        assert!(unbegun.is_empty() && unbegun.bytes() == 0);
+    }
+}

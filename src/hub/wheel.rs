@@ -1,0 +1,108 @@
+//! A coarse timer wheel: one per worker, in place of a timer per connection.
+
+use std::time::{Duration, Instant};
+
+/// Items by the time at which to look at them again. An item comes out within one resolution after its time;
+/// one that lies beyond the wheel's reach comes out early, and whoever put it in looks and puts it in again.
+#[derive(Debug)]
+pub struct Wheel<T> {
+    slots: Vec<Vec<T>>,
+    resolution: Duration,
+    start: Instant,
+    /// Ticks that have been taken out.
+    turned: u64,
+}
+
+impl<T> Wheel<T> {
+    /// Slots of the wheel; its reach is this many resolutions.
+    const SLOTS: u64 = 256;
+
+    /// An empty wheel.
+    #[must_use]
+    pub fn new(resolution: Duration, now: Instant) -> Self {
+        let slots = (0..Self::SLOTS).map(|_| Vec::new()).collect();
+        Wheel { slots, resolution, start: now, turned: 0 }
+    }
+
+    /// How often to call [`Wheel::turn`].
+    #[must_use]
+    pub fn resolution(&self) -> Duration {
+        self.resolution
+    }
+
+    /// Puts an item in.
+    pub fn insert(&mut self, time: Instant, item: T) {
+        let tick = self.tick(time).saturating_add(1);
+        let tick = tick.clamp(self.turned + 1, self.turned + Self::SLOTS - 1);
+        self.slots[(tick % Self::SLOTS) as usize].push(item);
+    }
+
+    /// Takes out all items whose time has come.
+    pub fn turn(&mut self, now: Instant, mut each: impl FnMut(T)) {
+        let tick = self.tick(now);
+        // After a long pause one full round empties every slot.
+        let first = (self.turned + 1).max(tick.saturating_sub(Self::SLOTS - 1));
+        for tick in first..=tick {
+            std::mem::take(&mut self.slots[(tick % Self::SLOTS) as usize]).into_iter().for_each(&mut each);
+        }
+        self.turned = self.turned.max(tick);
+    }
+
+    fn tick(&self, time: Instant) -> u64 {
+        let elapsed = time.saturating_duration_since(self.start).as_nanos();
+        u64::try_from(elapsed / self.resolution.as_nanos().max(1)).unwrap_or(u64::MAX / 2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wheel() -> (Wheel<u32>, impl Fn(u64) -> Instant) {
+        let start = Instant::now();
+        (Wheel::new(Duration::from_millis(10), start), move |ms| start + Duration::from_millis(ms))
+    }
+
+    fn out(wheel: &mut Wheel<u32>, now: Instant) -> Vec<u32> {
+        let mut items = Vec::new();
+        wheel.turn(now, |item| items.push(item));
+        items
+    }
+
+    #[test]
+    fn an_item_comes_out_after_its_time_and_within_a_resolution() {
+        let (mut wheel, at) = wheel();
+        wheel.insert(at(25), 1);
+        wheel.insert(at(50), 2);
+        assert!(out(&mut wheel, at(25)).is_empty());
+        assert_eq!(out(&mut wheel, at(35)), [1]);
+        assert!(out(&mut wheel, at(59)).is_empty());
+        assert_eq!(out(&mut wheel, at(60)), [2]);
+        assert!(out(&mut wheel, at(5000)).is_empty());
+    }
+
+    #[test]
+    fn an_item_of_the_past_comes_out_at_the_next_turn() {
+        let (mut wheel, at) = wheel();
+        out(&mut wheel, at(1000));
+        wheel.insert(at(5), 1);
+        assert_eq!(out(&mut wheel, at(1010)), [1]);
+    }
+
+    #[test]
+    fn an_item_beyond_the_reach_comes_out_early_rather_than_never() {
+        let (mut wheel, at) = wheel();
+        wheel.insert(at(86_400_000), 1);
+        assert!(out(&mut wheel, at(2540)).is_empty());
+        assert_eq!(out(&mut wheel, at(2560)), [1]);
+    }
+
+    #[test]
+    fn nothing_is_lost_over_a_long_pause() {
+        let (mut wheel, at) = wheel();
+        (0..100).for_each(|n| wheel.insert(at(u64::from(n) * 20), n));
+        let mut items = out(&mut wheel, at(1_000_000));
+        items.sort_unstable();
+        assert_eq!(items, (0..100).collect::<Vec<_>>());
+    }
+}

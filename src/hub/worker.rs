@@ -1,0 +1,374 @@
+//! A worker's half of the hub: the connections that one thread accepted, and everything done to them.
+//!
+//! Nothing here is shared between threads or locked. At the end of each turn of the thread, the worker writes what
+//! has been queued: each connection once, however many frames are ready.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use dashmap::mapref::entry::Entry;
+
+use crate::channel::{Announcement, Channel, JoinRefused, Member, WorkerIndex};
+use crate::protocol::{ChannelName, CloseCode, Frame, SocketId, server_message};
+
+use super::client::{Client, Transport};
+use super::fanout::LocalChannels;
+use super::mailbox::{Letter, MailboxReader, letter_bytes};
+use super::sockets::NotAdmitted;
+use super::wheel::Wheel;
+use super::{AppState, Hub, Notice};
+
+/// Connections written per turn before others get their turn: about a millisecond's worth.
+const FLUSHES_PER_TURN: usize = 256;
+
+/// Bytes that one read may bring. One buffer serves all connections of a worker.
+const SCRATCH_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<Worker>>> = const { RefCell::new(None) };
+}
+
+/// The connections of one worker thread.
+pub struct Worker {
+    index: WorkerIndex,
+    hub: Arc<Hub>,
+    clients: RefCell<HashMap<ClientKey, Rc<Client>>>,
+    /// Per app, by its index.
+    channels: RefCell<Vec<LocalChannels>>,
+    dirty: RefCell<VecDeque<Rc<Client>>>,
+    wheel: RefCell<Wheel<ClientKey>>,
+    scratch: RefCell<Box<[u8]>>,
+    /// Who waits until no mailbox is congested.
+    waiting: RefCell<Vec<Waker>>,
+    waker: RefCell<Option<Waker>>,
+    turning: Cell<bool>,
+}
+
+/// The index of the app, and the name within it.
+type ClientKey = (usize, SocketId);
+
+impl Worker {
+    /// The half that belongs to the calling thread; starts it at the first call. `None` if more threads call than
+    /// the hub was made for. Must be called within the thread's runtime.
+    #[must_use]
+    pub fn of_this_thread(hub: &Arc<Hub>) -> Option<Rc<Worker>> {
+        CURRENT.with_borrow_mut(|current| match current {
+            Some(worker) => Some(Rc::clone(worker)),
+            None => {
+                let (index, reader) = hub.take_reader()?;
+                let worker = Rc::new(Worker::new(index, Arc::clone(hub)));
+                actix_web::rt::spawn(Rc::clone(&worker).run(reader));
+                *current = Some(Rc::clone(&worker));
+                Some(worker)
+            }
+        })
+    }
+
+    fn new(index: WorkerIndex, hub: Arc<Hub>) -> Self {
+        let connection = hub.connection_config();
+        let shortest = connection.ping_after.min(connection.pong_timeout);
+        let resolution = (shortest / 8).clamp(Duration::from_millis(5), Duration::from_secs(1));
+        let channels = hub.apps.iter().map(|_| LocalChannels::default()).collect();
+        Worker {
+            index,
+            clients: RefCell::default(),
+            channels: RefCell::new(channels),
+            dirty: RefCell::default(),
+            wheel: RefCell::new(Wheel::new(resolution, Instant::now())),
+            scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
+            waiting: RefCell::default(),
+            waker: RefCell::default(),
+            turning: Cell::new(false),
+            hub,
+        }
+    }
+
+    /// The worker of the calling thread, if it is one of this hub's.
+    pub(super) fn current(hub: &Hub) -> Option<Rc<Worker>> {
+        CURRENT.with_borrow(|current| current.clone().filter(|worker| std::ptr::eq(&*worker.hub, hub)))
+    }
+
+    /// Its number among the hub's workers.
+    pub(super) fn index(&self) -> WorkerIndex {
+        self.index
+    }
+
+    /// What all workers share.
+    #[must_use]
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// The buffer for one read. It is empty again as soon as the reader has looked through it.
+    pub fn scratch(&self) -> RefMut<'_, Box<[u8]>> {
+        self.scratch.borrow_mut()
+    }
+
+    /// Draws a socket id for a new connection of an app, if there is room for one. It must be followed by
+    /// [`Worker::open`], or by [`Worker::disconnect`] of the same id.
+    ///
+    /// # Errors
+    /// If the app or the node is full.
+    pub fn admit(&self, app: &AppState) -> Result<SocketId, NotAdmitted> {
+        let mut random = rand::rng();
+        let mut number = || rand::RngExt::random_range(&mut random, 1..=SocketId::MAX);
+        let draw = || SocketId::new(number(), number());
+        self.hub.sockets.admit(app.index, app.app.limits.connections, self.index, draw)
+    }
+
+    /// Makes a new connection known.
+    pub fn open(&self, client: &Rc<Client>) {
+        self.clients.borrow_mut().insert(key(client), Rc::clone(client));
+        self.hub.announce(client.app(), &Notice::SocketOpened(client.socket_id()));
+    }
+
+    /// Ends a connection's subscriptions and forgets it. Safe to call again.
+    pub fn disconnect(&self, client: &Client, subscriptions: impl IntoIterator<Item = ChannelName>) {
+        client.mute();
+        subscriptions.into_iter().for_each(|channel| self.leave(client, &channel));
+        let known = self.clients.borrow_mut().remove(&key(client)).is_some();
+        self.hub.sockets.remove(client.app().index, client.socket_id());
+        if known {
+            self.hub.announce(client.app(), &Notice::SocketClosed(client.socket_id()));
+        }
+    }
+
+    /// Subscribes a connection and tells it so; tells the others of a new member.
+    ///
+    /// # Errors
+    /// If the channel refuses. Nothing has changed then.
+    pub fn join(
+        &self,
+        client: &Rc<Client>,
+        channel: &ChannelName,
+        member: Option<&Member>,
+    ) -> Result<(), JoinRefused> {
+        let app = client.app();
+        let limit = app.app.limits.presence_members_per_channel;
+        let (roster, since) = {
+            let mut entry = app.channels.entry(channel.clone()).or_default();
+            let version = self.hub.next_version();
+            let joined = match entry.join(self.index, client.socket_id(), member, limit, version) {
+                Ok(joined) => joined,
+                Err(refused) => {
+                    let empty = entry.subscribers().is_empty();
+                    drop(entry);
+                    if empty {
+                        app.channels.remove_if(channel, |_, channel| channel.subscribers().is_empty());
+                    }
+                    return Err(refused);
+                }
+            };
+            if joined.occupied {
+                self.hub.announce(app, &Notice::ChannelOccupied(channel));
+            }
+            if let Some(announcement) = &joined.announcement {
+                let member = &announcement.member;
+                let frame =
+                    server_message::member_added(channel, &member.user_id, member.user_info.as_deref());
+                self.post_announcement(app, channel, &entry, announcement, frame);
+                if announcement.user_changed {
+                    self.hub.announce(app, &Notice::MemberAdded(channel, &member.user_id));
+                }
+            }
+            let by_user = client.version().presence_by_user();
+            let roster = member.and_then(|_| entry.presence()).map(|presence| presence.roster(by_user));
+            (roster, joined.announcement.map_or(0, |a| a.version))
+        };
+        self.channels.borrow_mut()[app.index].insert(channel, Rc::clone(client), since);
+        if roster.is_some() || client.version().confirms_every_subscription() {
+            self.send(client, server_message::subscription_succeeded(channel, roster.as_deref()));
+        }
+        Ok(())
+    }
+
+    /// Ends a connection's subscription; tells the others if a member left.
+    pub fn leave(&self, client: &Client, channel: &ChannelName) {
+        let app = client.app();
+        self.channels.borrow_mut()[app.index].remove(channel, client.socket_id());
+        let Entry::Occupied(mut entry) = app.channels.entry(channel.clone()) else { return };
+        let version = self.hub.next_version();
+        let Some(left) = entry.get_mut().leave(self.index, client.socket_id(), version) else { return };
+        if let Some(announcement) = &left.announcement {
+            let user_id = &announcement.member.user_id;
+            let frame = server_message::member_removed(channel, user_id);
+            self.post_announcement(app, channel, entry.get(), announcement, frame);
+            if announcement.user_changed {
+                self.hub.announce(app, &Notice::MemberRemoved(channel, user_id));
+            }
+        }
+        if left.vacated {
+            self.hub.announce(app, &Notice::ChannelVacated(channel));
+            entry.remove();
+        }
+    }
+
+    /// Member events go through every mailbox, this worker's too, and are posted under the channel's entry: so
+    /// each subscriber hears them in the order of the roster's versions.
+    fn post_announcement(
+        &self,
+        app: &AppState,
+        channel: &ChannelName,
+        entry: &Channel,
+        announcement: &Announcement,
+        frame: Frame,
+    ) {
+        for worker in entry.subscribers().workers() {
+            self.hub.mailbox(worker).post(Letter::Member {
+                app: app.index,
+                channel: channel.clone(),
+                frame: frame.clone(),
+                version: announcement.version,
+                user_changed: announcement.user_changed,
+            });
+        }
+    }
+
+    /// Queues a frame for one connection.
+    pub fn send(&self, client: &Rc<Client>, frame: Frame) {
+        if client.enqueue(frame) {
+            self.dirty.borrow_mut().push_back(Rc::clone(client));
+            self.wake();
+        }
+    }
+
+    /// Asks for the connection's driver to be told when `time` has come (or somewhat before, if it is far off).
+    pub fn remind(&self, client: &Client, time: Instant) {
+        self.wheel.borrow_mut().insert(time, key(client));
+    }
+
+    /// Whether some worker is far behind; if so, `waker` is woken when it no longer is.
+    pub fn is_congested(&self, waker: &Waker) -> bool {
+        let congested = self.hub.is_congested();
+        if congested {
+            self.waiting.borrow_mut().push(waker.clone());
+        }
+        congested
+    }
+
+    /// Waits until no worker is far behind.
+    pub async fn uncongested(&self) {
+        poll_fn(|context| match self.is_congested(context.waker()) {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        })
+        .await;
+    }
+
+    /// Delivers to the local subscribers of a channel.
+    pub(super) fn deliver(&self, app: usize, channel: &ChannelName, frame: &Frame, except: Option<SocketId>) {
+        let channels = self.channels.borrow();
+        for subscriber in channels[app].subscribers(channel) {
+            if Some(subscriber.client.socket_id()) != except {
+                self.send(&subscriber.client, frame.clone());
+            }
+        }
+    }
+
+    async fn run(self: Rc<Self>, mut mailbox: MailboxReader) {
+        let resolution = self.wheel.borrow().resolution();
+        let mut ticks = tokio::time::interval(resolution);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        poll_fn(|context| {
+            *self.waker.borrow_mut() = Some(context.waker().clone());
+            self.turning.set(true);
+            let outcome = self.turn(&mut mailbox, &mut ticks, context);
+            self.turning.set(false);
+            outcome
+        })
+        .await;
+    }
+
+    /// One turn: read the mailbox, look at the clock, write what is queued.
+    fn turn(
+        &self,
+        mailbox: &mut MailboxReader,
+        ticks: &mut tokio::time::Interval,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
+        while let Poll::Ready(letter) = mailbox.poll(context) {
+            // The hub holds the other end, so the mailbox never ends; if it did, so would this.
+            let Some(letter) = letter else { return Poll::Ready(()) };
+            let bytes = letter_bytes(&letter);
+            self.open_letter(letter);
+            mailbox.done(bytes);
+        }
+        if ticks.poll_tick(context).is_ready() {
+            // Polled again at once, so that the next tick wakes this task.
+            while ticks.poll_tick(context).is_ready() {}
+            self.tick();
+        }
+        if !self.hub.is_congested() {
+            self.waiting.take().into_iter().for_each(Waker::wake);
+        }
+        self.flush(context);
+        Poll::Pending
+    }
+
+    fn open_letter(&self, letter: Letter) {
+        match letter {
+            Letter::Broadcast { app, channel, frame, except } => self.deliver(app, &channel, &frame, except),
+            Letter::Member { app, channel, frame, version, user_changed } => {
+                let channels = self.channels.borrow();
+                for subscriber in channels[app].subscribers(&channel) {
+                    let by_user = subscriber.client.version().presence_by_user();
+                    if subscriber.since < version && (user_changed || !by_user) {
+                        self.send(&subscriber.client, frame.clone());
+                    }
+                }
+            }
+            Letter::Drain => {
+                self.clients.borrow().values().for_each(|client| client.signal_close(CloseCode::Reconnect));
+            }
+        }
+    }
+
+    fn tick(&self) {
+        let clients = self.clients.borrow();
+        self.wheel.borrow_mut().turn(Instant::now(), |key| {
+            if let Some(client) = clients.get(&key) {
+                client.signal_timer();
+            }
+        });
+    }
+
+    /// Writes to the connections that have something queued.
+    fn flush(&self, context: &mut Context<'_>) {
+        for _ in 0..FLUSHES_PER_TURN {
+            let Some(client) = self.dirty.borrow_mut().pop_front() else {
+                // A burst's list is not kept.
+                if self.dirty.borrow().capacity() > FLUSHES_PER_TURN {
+                    self.dirty.take();
+                }
+                return;
+            };
+            client.flush();
+        }
+        context.waker().wake_by_ref();
+    }
+
+    /// Asks for a turn. During one, the flush at its end is sure to come.
+    fn wake(&self) {
+        if self.turning.get() || self.dirty.borrow().len() > 1 {
+            return;
+        }
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+fn key<T: Transport + ?Sized>(client: &Client<T>) -> ClientKey {
+    (client.app().index, client.socket_id())
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").field("index", &self.index).finish_non_exhaustive()
+    }
+}
