@@ -260,7 +260,7 @@ impl From<Options> for Flags {
 const AFTER_HELP: &str = "\
 Examples:
   heliostat                                            try it out at http://127.0.0.1:6001/
-  heliostat --port 0 --pipe 'camera-*:frame=screen-*'  on any free port, with a pipe rule of your own
+  heliostat --port 0 --pipe 'camera-*:frame=screen-*'  any free port, one more pipe rule
   heliostat print-config --template > heliostat.toml   begin a configuration
   heliostat check-config --config heliostat.toml       is it sound?
   heliostat serve --config heliostat.toml              run with it

@@ -1,9 +1,40 @@
-//! heliostat, skeleton.
+//! heliostat: a self-hosted broker that speaks the Pusher Channels protocol, with a server-side pipe.
+//!
+//! Read the modules in this order and the broker is explained:
+//!
+//! * [`protocol`], [`auth`], [`app`]: the words on the wire, the signatures, the apps. Pure values.
+//! * [`channel`], [`connection`]: one channel and one client's life, as values that are stepped.
+//! * [`hub`]: carries events to subscribers, across worker threads.
+//! * [`transport`], [`http`], [`pipe`], [`development`]: the edges. They know the hub; it does not know them.
+//! * [`config`], [`server`], [`telemetry`], [`cli`]: the whole, put together.
+//! * [`testing`]: a real broker inside a test.
+//!
+//! To embed a broker, make a [`Config`], add pipes, and run it:
+//!
+//! ```no_run
+//! use heliostat::{Config, Server};
+//!
+//! let bound = Server::new(Config::development()).bind()?;
+//! println!("listening on {}", bound.url());
+//! actix_web::rt::System::new().block_on(bound.run(std::future::pending()))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
 pub mod app;
 pub mod auth;
 pub mod channel;
+pub mod cli;
 pub mod config;
 pub mod connection;
+pub mod development;
+pub mod http;
 pub mod hub;
 pub mod pipe;
 pub mod protocol;
+pub mod server;
+pub mod telemetry;
+pub mod testing;
+pub mod transport;
+
+pub use config::Config;
+pub use server::{BoundServer, Server, StartError};

@@ -94,6 +94,17 @@ impl Query {
         Query { parameters: parameters.collect() }
     }
 
+    /// A query of these parameters, as they are.
+    #[must_use]
+    pub fn of_pairs<'p>(pairs: impl IntoIterator<Item = (&'p str, &'p str)>) -> Self {
+        let parameters = pairs.into_iter().map(|(name, value)| Parameter {
+            name: name.to_lowercase(),
+            value: value.to_owned(),
+            raw_value: value.to_owned(),
+        });
+        Query { parameters: parameters.collect() }
+    }
+
     /// The value of a parameter; the last one where it is repeated.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {

@@ -4,8 +4,7 @@ use super::{AppConfig, Error, Origin, Origins};
 use crate::app::{App, Key, Secret};
 use crate::pipe::RuleSpec;
 
-/// An app that may still lack its credentials.
-#[derive(Clone, Debug)]
+/// An app that may still lack its credentials. It has no `Debug`, for it holds a secret as plain text.
 pub(super) struct AppDraft {
     /// Where it was begun, for what turns out to be missing.
     pub(super) at: Origin,

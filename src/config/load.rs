@@ -267,8 +267,8 @@ impl Builder {
             DuplicateApp::Id(_) => &["id"],
             DuplicateApp::Key(_) => &["key", "keys"],
         };
-        let origins = fields.iter().map(|field| self.origins.of(&format!("apps[{index}].{field}")));
-        origins.filter(|origin| **origin != Origin::Default).next().cloned().unwrap_or(Origin::Default)
+        let mut origins = fields.iter().map(|field| self.origins.of(&format!("apps[{index}].{field}")));
+        origins.find(|origin| **origin != Origin::Default).cloned().unwrap_or(Origin::Default)
     }
 }
 

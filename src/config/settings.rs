@@ -9,13 +9,16 @@ use super::form::{PathPrefix, Seconds, SecretText, WholeSeconds};
 use super::given::Given;
 use super::{Config, Error, LogFormat, Origin, WithoutVersion};
 
+/// Sets a field, or says what came in place of a value that fits.
+type Read<T> = Box<dyn Fn(&mut T, &Given<'_>) -> Result<(), String>>;
+
 /// One key that takes a single value.
 pub(super) struct Setting<T> {
     /// Section and key, `server.port`; of an app, as seen from the app: `id`, `limits.connections`.
     pub(super) path: &'static str,
     /// What is allowed, as the end of the sentence "it must be …".
     pub(super) expected: String,
-    read: Box<dyn Fn(&mut T, &Given<'_>) -> Result<(), String>>,
+    read: Read<T>,
     write: Box<dyn Fn(&T) -> String>,
 }
 

@@ -8,7 +8,7 @@ use std::task::Waker;
 use crate::protocol::{CloseCode, Frame, ProtocolVersion, SocketId};
 
 use super::AppState;
-use super::outbox::{Bounds, Outbox};
+use super::outbox::{Bounds, Outbox, Overflow};
 
 /// How frames leave: the one thing that differs between transports. It is called on the connection's own thread.
 pub trait Transport {
@@ -166,7 +166,10 @@ impl<T: Transport + ?Sized> Client<T> {
                 self.blocked.set(true);
                 self.wake();
             }
-            Err(_) => self.signal(|signals| signals.lost = true),
+            Err(_) => {
+                self.mute();
+                self.signal(|signals| signals.lost = true);
+            }
         }
     }
 
@@ -198,12 +201,20 @@ impl<T: Transport + ?Sized> Client<T> {
         if self.muted.get() {
             return false;
         }
-        if self.outbox.borrow_mut().push(frame, self.bounds).is_err() {
-            self.mute();
-            self.signal(|signals| signals.overflow = true);
-            return false;
+        if let Err(Overflow(frame)) = self.push(frame) {
+            // A burst of one turn is no sign of a slow reader: it has had no chance to read yet.
+            self.flush();
+            if self.push(frame).is_err() {
+                self.mute();
+                self.signal(|signals| signals.overflow = true);
+                return false;
+            }
         }
         !self.blocked.get() && !self.dirty.replace(true)
+    }
+
+    fn push(&self, frame: Frame) -> Result<(), Overflow> {
+        self.outbox.borrow_mut().push(frame, self.bounds)
     }
 
     fn signal(&self, change: impl FnOnce(&mut Signals)) {

@@ -23,13 +23,13 @@ pub use sockets::{NotAdmitted, Sockets};
 pub use wheel::Wheel;
 pub use worker::Worker;
 
+use std::convert::Infallible;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
+use tokio::sync::mpsc;
 
 use crate::app::{App, AppRegistry};
 use crate::channel::{Channel, WorkerIndex};
@@ -50,7 +50,16 @@ pub struct Hub {
     readers: Mutex<Vec<Option<MailboxReader>>>,
     /// Numbers the changes of rosters, across all channels and their reincarnations.
     versions: AtomicU64,
-    draining: AtomicBool,
+    /// Cloned by everything that shutdown waits for; gone once shutdown has begun.
+    at_work: Mutex<Option<mpsc::Sender<Infallible>>>,
+    /// Ends when the last clone is dropped.
+    all_done: Mutex<Option<mpsc::Receiver<Infallible>>>,
+}
+
+/// Held by a connection or request while it lives: shutdown waits for it.
+#[derive(Clone, Debug)]
+pub struct AtWork {
+    _sender: mpsc::Sender<Infallible>,
 }
 
 /// One app and what lives under it.
@@ -108,6 +117,7 @@ impl Hub {
         let apps = states.collect();
         let (mailboxes, readers) = (0..workers.max(1)).map(|_| mailbox()).unzip();
         let readers: Vec<MailboxReader> = readers;
+        let (at_work, all_done) = mpsc::channel(1);
         Ok(Arc::new(Hub {
             registry,
             apps,
@@ -116,7 +126,8 @@ impl Hub {
             mailboxes,
             readers: Mutex::new(readers.into_iter().map(Some).collect()),
             versions: AtomicU64::new(0),
-            draining: AtomicBool::new(false),
+            at_work: Mutex::new(Some(at_work)),
+            all_done: Mutex::new(Some(all_done)),
         }))
     }
 
@@ -187,16 +198,21 @@ impl Hub {
         }
     }
 
-    /// Ends every connection politely, and admits no more.
-    pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
-        self.mailboxes.iter().for_each(|mailbox| mailbox.post(Letter::Drain));
+    /// Says that something begins that shutdown should wait for; `None` if shutdown has begun.
+    #[must_use]
+    pub fn begin_work(&self) -> Option<AtWork> {
+        lock(&self.at_work).clone().map(|_sender| AtWork { _sender })
     }
 
-    /// Whether [`Hub::drain`] was called.
-    #[must_use]
-    pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+    /// Ends every connection politely, admits no more, and waits until all are gone and all requests answered.
+    pub async fn drain(&self) {
+        drop(lock(&self.at_work).take());
+        self.mailboxes.iter().for_each(|mailbox| mailbox.post(Letter::Drain));
+        let all_done = lock(&self.all_done).take();
+        if let Some(mut all_done) = all_done {
+            // Nothing is ever sent; it ends when nobody is left who could.
+            all_done.recv().await;
+        }
     }
 
     /// Whether some worker is far behind, so that publishers should wait.
@@ -220,7 +236,7 @@ impl Hub {
 
     /// The reading end of a mailbox nobody has taken yet.
     fn take_reader(&self) -> Option<(WorkerIndex, MailboxReader)> {
-        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut readers = lock(&self.readers);
         let found = readers.iter_mut().enumerate().find_map(|(index, reader)| Some((index, reader.take()?)));
         found.and_then(|(index, reader)| Some((WorkerIndex::try_from(index).ok()?, reader)))
     }
@@ -268,6 +284,11 @@ impl AppState {
         let presence = entry.as_ref().and_then(|entry| entry.presence());
         presence.map(|p| p.user_ids().map(str::to_owned).collect()).unwrap_or_default()
     }
+}
+
+/// No code panics while it holds one of the hub's locks, and what they guard is valid at all times.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn summary(name: &ChannelName, channel: &Channel) -> ChannelSummary {

@@ -34,8 +34,8 @@ pub struct Heard<'a> {
     pub channel: Option<&'a ChannelName>,
     /// Its name.
     pub event: &'a str,
-    /// The payload as it came: any JSON value. A published event's payload is a string.
-    pub raw: &'a RawValue,
+    /// The payload as a client sent it: any JSON value. `None` for a published event, whose payload is text.
+    pub raw: Option<&'a RawValue>,
     /// The payload as it is delivered.
     pub data: &'a Data<'a>,
 }

@@ -27,9 +27,9 @@ pub struct Outbox {
     bytes: usize,
 }
 
-/// The frame does not fit within the bounds; it was not queued.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Overflow;
+/// The frame does not fit within the bounds; it was not queued, and is given back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overflow(pub Frame);
 
 impl Outbox {
     /// Queues a frame. An empty outbox takes a frame of any size.
@@ -39,7 +39,7 @@ impl Outbox {
     pub fn push(&mut self, frame: Frame, bounds: Bounds) -> Result<(), Overflow> {
         let bytes = self.bytes + frame.websocket().len();
         if !self.frames.is_empty() && (bytes > bounds.bytes || self.frames.len() >= bounds.frames) {
-            return Err(Overflow);
+            return Err(Overflow(frame));
         }
         self.bytes = bytes;
         self.frames.push_back(frame);
@@ -135,11 +135,11 @@ mod tests {
         let bounds = Bounds { bytes: 50, frames: 2 };
         let mut outbox = Outbox::default();
         assert_eq!(outbox.push(frame(120), bounds), Ok(()));
-        assert_eq!(outbox.push(frame(2), bounds), Err(Overflow), "bytes");
+        assert_eq!(outbox.push(frame(2), bounds), Err(Overflow(frame(2))), "bytes");
         outbox.advance(120);
         outbox.push(frame(2), bounds).unwrap();
         outbox.push(frame(2), bounds).unwrap();
-        assert_eq!(outbox.push(frame(2), bounds), Err(Overflow), "frames");
+        assert_eq!(outbox.push(frame(2), bounds), Err(Overflow(frame(2))), "frames");
         assert_eq!((outbox.frames(), outbox.bytes()), (2, 4));
     }
 

@@ -1,143 +1,156 @@
-//! Rules: what a line of configuration makes the pipe do.
+//! A rule at work.
 
-use super::Pattern;
-use super::pattern::BadPattern;
+use std::borrow::Cow;
 
-/// What a rule hears and what it sends on: `[[apps.pipe]]` of the configuration, or `--pipe`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RuleSpec {
-    /// The channels it hears.
-    pub from: Pattern,
-    /// The event it hears, exactly; `*` hears every event.
-    pub event: String,
-    /// Where it sends; a `*` takes what the star of `from` matched.
-    pub to: Pattern,
-    /// The event name it sends; the heard one if absent.
-    pub rename: Option<String>,
-    /// Members merged into an object payload, replacing members of the same name.
-    pub add: serde_json::Map<String, serde_json::Value>,
-    /// The members of an object payload to keep; all if absent.
-    pub pick: Option<Vec<String>>,
-    /// Hears events that clients send.
-    pub hears_clients: bool,
-    /// Hears events published over the HTTP API.
-    pub hears_http: bool,
+use indexmap::IndexMap;
+use serde_json::value::RawValue;
+use tracing::{trace, warn};
+
+use crate::hub::Source;
+use crate::protocol::json::{Data, push_string};
+
+use super::{Context, Message, Pipe, RuleSpec};
+
+/// A pipe that does what one [`RuleSpec`] says.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    spec: RuleSpec,
 }
 
-/// A rule that cannot be understood, or could never work.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadRule {
-    /// The command-line form has another shape.
-    #[error("expected 'channel:event=channel' or 'channel:event=channel:event', got {0:?}")]
-    Shape(String),
-    /// A channel or pattern is wrong.
-    #[error(transparent)]
-    Pattern(#[from] BadPattern),
-    /// The target has a star that nothing fills.
-    #[error("the target {to:?} holds a `*` but the source {from:?} holds none to fill it with")]
-    NothingToFill {
-        /// The source pattern.
-        from: String,
-        /// The target pattern.
-        to: String,
-    },
-    /// The name is empty or reserved for the protocol.
-    #[error("{0:?} cannot be an event name: it is empty or begins with the reserved \"pusher\"")]
-    EventName(String),
-    /// It would never hear anything.
-    #[error("a rule must hear at least one source: \"client\" or \"http\"")]
-    Deaf,
-}
-
-impl RuleSpec {
-    /// A rule that forwards `event` from `from` to `to` unchanged and hears clients only.
-    ///
-    /// # Errors
-    /// If a pattern or the event name is wrong.
-    pub fn new(from: &str, event: &str, to: &str) -> Result<Self, BadRule> {
-        let rule = RuleSpec {
-            from: Pattern::parse(from)?,
-            event: event.to_owned(),
-            to: Pattern::parse(to)?,
-            rename: None,
-            add: serde_json::Map::new(),
-            pick: None,
-            hears_clients: true,
-            hears_http: false,
-        };
-        rule.check().map(|()| rule)
-    }
-
-    /// Reads the command-line form `channel:event=channel[:event]`.
-    ///
-    /// # Errors
-    /// If the shape, a pattern or an event name is wrong.
-    pub fn parse(text: &str) -> Result<Self, BadRule> {
-        let shape = || BadRule::Shape(text.to_owned());
-        // A channel name may hold `=` but never `:`, so the first colon comes first.
-        let (from, heard) = text.split_once(':').ok_or_else(shape)?;
-        let (event, sent) = heard.split_once('=').ok_or_else(shape)?;
-        let (to, rename) = match sent.split_once(':') {
-            Some((to, rename)) => (to, Some(rename)),
-            None => (sent, None),
-        };
-        let mut rule = RuleSpec::new(from, event, to)?;
-        rule.rename = rename.filter(|name| *name != event).map(str::to_owned);
-        rule.check().map(|()| rule)
-    }
-
-    /// Whether the parts go together; call it after changing a field.
-    ///
-    /// # Errors
-    /// If the target cannot be filled, an event name is reserved or empty, or nothing would be heard.
-    pub fn check(&self) -> Result<(), BadRule> {
-        if self.to.is_wild() && !self.from.is_wild() {
-            return Err(BadRule::NothingToFill { from: self.from.to_string(), to: self.to.to_string() });
-        }
-        let names = [Some(self.event.as_str()), self.rename.as_deref()];
-        if let Some(bad) = names.into_iter().flatten().find(|n| n.is_empty() || is_reserved(n)) {
-            return Err(BadRule::EventName(bad.to_owned()));
-        }
-        match self.hears_clients || self.hears_http {
-            true => Ok(()),
-            false => Err(BadRule::Deaf),
-        }
-    }
-
-    /// Whether the payload goes through untouched, and so unparsed.
+impl Rule {
+    /// The rule at work.
     #[must_use]
-    pub fn forwards_verbatim(&self) -> bool {
-        self.add.is_empty() && self.pick.is_none()
+    pub fn new(spec: RuleSpec) -> Self {
+        Rule { spec }
+    }
+
+    /// What the star of the source pattern matched, if the event is one that the rule hears.
+    fn capture<'c>(&self, channel: Option<&'c str>, event: &str) -> Option<&'c str> {
+        let heard = self.spec.event == "*" || self.spec.event == event;
+        self.spec.from.capture(channel?).filter(|_| heard)
+    }
+
+    /// The payload as the rule sends it. Only an object can be changed; anything else passes.
+    fn transform<'d>(&self, data: &'d Data<'d>) -> Cow<'d, Data<'d>> {
+        if self.spec.forwards_verbatim() {
+            return Cow::Borrowed(data);
+        }
+        let text = data.text();
+        // Members are kept as they were written: only the outermost object is taken apart.
+        match serde_json::from_str::<IndexMap<Cow<'_, str>, &RawValue>>(&text) {
+            Ok(members) => Cow::Owned(Data::of_text(&self.rewrite(members))),
+            Err(_) => Cow::Borrowed(data),
+        }
+    }
+
+    fn rewrite(&self, members: IndexMap<Cow<'_, str>, &RawValue>) -> String {
+        let picked = |name: &str| match &self.spec.pick {
+            Some(pick) => pick.iter().any(|p| p == name),
+            None => true,
+        };
+        let kept =
+            members.iter().filter(|(name, _)| picked(name) && !self.spec.add.contains_key(name.as_ref()));
+        let kept = kept.map(|(name, value)| (name.as_ref(), Cow::Borrowed(value.get())));
+        let added = self.spec.add.iter().map(|(name, value)| (name.as_str(), Cow::Owned(value.to_string())));
+        let mut text = String::from("{");
+        for (name, value) in kept.chain(added) {
+            if text.len() > 1 {
+                text.push(',');
+            }
+            push_string(name, &mut text);
+            text.push(':');
+            text.push_str(&value);
+        }
+        text.push('}');
+        text
     }
 }
 
-/// The names that only the broker itself may send.
-fn is_reserved(event: &str) -> bool {
-    event.starts_with("pusher:") || event.starts_with("pusher_internal:")
+impl Pipe for Rule {
+    fn listens(&self, channel: Option<&str>, event: &str) -> bool {
+        self.spec.hears_clients && self.capture(channel, event).is_some()
+    }
+
+    fn hear(&self, message: &Message<'_>, context: &Context<'_>) {
+        let heard = match message.source {
+            Source::Client { .. } => self.spec.hears_clients,
+            Source::Http => self.spec.hears_http,
+        };
+        let channel = message.channel.map(|channel| channel.as_str());
+        let Some(captured) = self.capture(channel, message.event).filter(|_| heard) else { return };
+        let to = self.spec.to.fill(captured);
+        match context.channel(&to) {
+            Ok(to) => {
+                let event = self.spec.rename.as_deref().unwrap_or(message.event);
+                trace!(app = context.app().id, from = channel, %to, event, "forwarded");
+                context.trigger(&to, event, &self.transform(message.data));
+            }
+            Err(reason) => {
+                let app = &context.app().id;
+                warn!(app, from = channel, to, %reason, "a pipe rule leads to an invalid channel name");
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_command_line_form_reads_as_it_looks() {
-        let rule = RuleSpec::parse("stream:frame=mirror:frame").unwrap();
-        assert_eq!(rule, RuleSpec::new("stream", "frame", "mirror").unwrap());
-        let rule = RuleSpec::parse("cam-*:client-frame=mirror-*:frame").unwrap();
-        assert_eq!(rule.rename.as_deref(), Some("frame"));
-        assert_eq!(rule.to.fill("7"), "mirror-7");
-        assert_eq!(RuleSpec::parse("a=b:e=c").unwrap(), RuleSpec::new("a=b", "e", "c").unwrap());
+    fn sent(rule: impl FnOnce(&mut RuleSpec), payload: &str) -> String {
+        let mut spec = RuleSpec::new("a", "e", "b").unwrap();
+        rule(&mut spec);
+        let data = Data::of_text(payload);
+        let rule = Rule::new(spec);
+        rule.transform(&data).text().into_owned()
     }
 
     #[test]
-    fn a_rule_that_could_never_work_says_why() {
-        assert!(matches!(RuleSpec::parse("stream=mirror"), Err(BadRule::Shape(_))));
-        assert!(matches!(RuleSpec::parse("stream:frame"), Err(BadRule::Shape(_))));
-        assert!(matches!(RuleSpec::parse("a:e=b-*"), Err(BadRule::NothingToFill { .. })));
-        assert!(matches!(RuleSpec::parse("a:pusher:ping=b"), Err(BadRule::EventName(_))));
-        assert!(matches!(RuleSpec::parse("a:=b"), Err(BadRule::EventName(_))));
-        let deaf = RuleSpec { hears_clients: false, ..RuleSpec::new("a", "e", "b").unwrap() };
-        assert_eq!(deaf.check(), Err(BadRule::Deaf));
+    fn a_payload_that_is_not_changed_is_not_looked_at() {
+        for payload in [r#"{ "a" : 1 }"#, "not json", ""] {
+            assert_eq!(sent(|_| {}, payload), payload);
+        }
+    }
+
+    #[test]
+    fn members_are_picked_and_added_and_otherwise_kept_as_written() {
+        let add = |spec: &mut RuleSpec| {
+            spec.add.insert("message".into(), "Sending frame".into());
+        };
+        let payload = r#"{"dataUrl":"data:,x","n":1.50,"deep":{"a": [1]}}"#;
+        let expected = r#"{"dataUrl":"data:,x","n":1.50,"deep":{"a": [1]},"message":"Sending frame"}"#;
+        assert_eq!(sent(add, payload), expected);
+        assert_eq!(sent(add, r#"{"message":"old","a":1}"#), r#"{"a":1,"message":"Sending frame"}"#);
+        let pick = |spec: &mut RuleSpec| spec.pick = Some(vec!["dataUrl".into(), "missing".into()]);
+        assert_eq!(sent(pick, payload), r#"{"dataUrl":"data:,x"}"#);
+        let both = |spec: &mut RuleSpec| {
+            add(spec);
+            pick(spec);
+        };
+        assert_eq!(sent(both, payload), r#"{"dataUrl":"data:,x","message":"Sending frame"}"#);
+        assert_eq!(sent(both, "{}"), r#"{"message":"Sending frame"}"#);
+    }
+
+    #[test]
+    fn what_is_no_object_passes() {
+        let add = |spec: &mut RuleSpec| {
+            spec.add.insert("message".into(), 1.into());
+        };
+        for payload in ["text", "[1]", "1", "null", ""] {
+            assert_eq!(sent(add, payload), payload);
+        }
+    }
+
+    #[test]
+    fn a_rule_hears_its_channel_and_event_only() {
+        let rule = Rule::new(RuleSpec::parse("cam-*:frame=mirror-*").unwrap());
+        assert!(rule.listens(Some("cam-1"), "frame"));
+        assert!(!rule.listens(Some("cam-1"), "other") && !rule.listens(Some("dog-1"), "frame"));
+        assert!(!rule.listens(None, "frame"));
+        let every = Rule::new(RuleSpec::parse("a:*=b").unwrap());
+        assert!(every.listens(Some("a"), "anything"));
+        let http =
+            RuleSpec { hears_clients: false, hears_http: true, ..RuleSpec::new("a", "e", "b").unwrap() };
+        assert!(!Rule::new(http).listens(Some("a"), "e"));
     }
 }

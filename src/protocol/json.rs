@@ -54,6 +54,17 @@ impl<'a> Data<'a> {
         Data { literal: Cow::Owned(string_literal(text)), bytes: text.len() }
     }
 
+    /// The payload itself, every escape resolved.
+    #[must_use]
+    pub fn text(&self) -> Cow<'_, str> {
+        let inner = &self.literal[1..self.literal.len() - 1];
+        match memchr(b'\\', inner.as_bytes()) {
+            None => Cow::Borrowed(inner),
+            // The literal is valid JSON and holds no half characters, so it can always be read.
+            Some(_) => Cow::Owned(serde_json::from_str(&self.literal).unwrap_or_default()),
+        }
+    }
+
     /// The JSON string, quotes included.
     #[must_use]
     pub fn literal(&self) -> &str {

@@ -5,6 +5,9 @@ use super::*;
 /// Mode, pages and auth endpoints.
 type Outcome = (Mode, bool, bool);
 
+/// File, variables and flags, and what becomes of them.
+type Case<'c> = (Option<&'c str>, &'c [(&'c str, &'c str)], Flags, Outcome);
+
 fn outcome(sources: &Sources<'_>) -> Outcome {
     let loaded = sources.load().unwrap_or_else(|errors| panic!("{errors:?}"));
     let Development { pages, auth_endpoints, .. } = loaded.config.development;
@@ -66,7 +69,7 @@ fn the_mode_depends_on_file_address_and_will() {
     let insisting = [("HELIOSTAT_DEVELOPMENT", "true")];
     let none: &[(&str, &str)] = &[];
     let loopback = || host("127.8.8.8", false);
-    let cases: [(Option<&str>, &[(&str, &str)], Flags, Outcome); 12] = [
+    let cases: [Case<'_>; 12] = [
         (None, none, loopback(), (DevelopmentByDefault, true, true)),
         (None, none, host("::1", false), (DevelopmentByDefault, true, true)),
         (None, none, host("localhost", false), (DevelopmentByDefault, true, true)),

@@ -1,5 +1,6 @@
 //! Configuration from given sources: no process environment, no file system.
 
+mod app_errors;
 mod defaults;
 mod development;
 mod errors;

@@ -1,0 +1,34 @@
+// Do the two pages read the same clock? They do if they are in one browser, and a BroadcastChannel
+// reaches exactly the pages in one browser: the mirror asks for a stream by name and its page answers.
+
+const NAME = 'heliostat-magic-mirror';
+
+/** On the stream page: answers whoever asks for this stream. */
+export function answerForClock(stream) {
+  if (!('BroadcastChannel' in globalThis)) return;
+  const channel = new BroadcastChannel(NAME);
+  channel.onmessage = ({ data }) => {
+    if (data?.ask === stream) channel.postMessage({ answer: stream });
+  };
+}
+
+/** On the mirror page: which of the streams are sent from this very browser. */
+export class SameClock {
+  #channel = 'BroadcastChannel' in globalThis ? new BroadcastChannel(NAME) : null;
+  #asked = null;
+  #answered = null;
+
+  constructor() {
+    if (!this.#channel) return;
+    this.#channel.onmessage = ({ data }) => { this.#answered = data?.answer ?? this.#answered; };
+  }
+
+  /** The answer comes a moment after the first question; until then the clocks count as two. */
+  isShared(stream) {
+    if (stream && stream !== this.#asked) {
+      this.#asked = stream;
+      this.#channel?.postMessage({ ask: stream });
+    }
+    return Boolean(stream) && stream === this.#answered;
+  }
+}

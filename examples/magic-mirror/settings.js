@@ -1,0 +1,86 @@
+// Where the broker is, and with which key to knock.
+//
+// A page that heliostat serves asks `dev/config.json` for the key and takes the address from its own URL,
+// so the same page works under a path prefix and behind a TLS proxy. A page opened from any other
+// static server names the broker in its query: ?host=…&port=…&key=…&path=…&auth=…
+
+const CDN = 'https://js.pusher.com/8.4.0/pusher.min.js';
+const DEFAULT_PORT = 6001;
+const DEFAULT_KEY = 'app-key';
+
+/**
+ * @typedef {object} Settings
+ * @property {boolean} served  whether heliostat itself served this page
+ * @property {string} host     name or address of the broker, as a URL spells it
+ * @property {number} port
+ * @property {boolean} tls     follows the page: an https page may only open wss
+ * @property {string} path     path prefix, '' or '/x'
+ * @property {string} key
+ * @property {string} appId    empty when unknown
+ * @property {string} secret   empty when unknown
+ * @property {string} auth     URL that signs private and presence channels
+ * @property {string[]} scripts  where pusher-js may be found, best first
+ */
+
+/** @returns {Promise<Settings>} */
+export async function loadSettings(page = location) {
+  const query = new URLSearchParams(page.search);
+  const config = query.has('host') ? null : await runningConfig(page);
+  const tls = page.protocol === 'https:';
+  const own = addressOf(page, tls);
+  const address = config ? own : { host: own.host || '127.0.0.1', port: DEFAULT_PORT, path: '' };
+
+  const host = query.get('host') || address.host;
+  const port = portNumber(query.get('port')) ?? address.port;
+  const path = query.has('path') ? prefix(query.get('path')) : address.path;
+  const origin = `${tls ? 'https' : 'http'}://${host}:${port}${path}`;
+
+  return {
+    served: config !== null,
+    host,
+    port,
+    tls,
+    path,
+    key: query.get('key') || config?.key || DEFAULT_KEY,
+    appId: config?.app_id ?? '',
+    secret: config?.secret ?? '',
+    auth: query.get('auth') || `${origin}/dev/auth`,
+    scripts: config
+      ? [config.pusher_js || 'vendor/pusher.min.js', 'vendor/pusher.min.js', CDN]
+      : ['node_modules/pusher-js/dist/web/pusher.min.js', CDN],
+  };
+}
+
+/** The settings as the URL a client's socket is opened with; for people to read. */
+export function socketUrl({ tls, host, port, path, key }) {
+  return `${tls ? 'wss' : 'ws'}://${host}:${port}${path}/app/${key}`;
+}
+
+async function runningConfig(page) {
+  if (!page.protocol.startsWith('http')) return null;
+  try {
+    const answer = await fetch('dev/config.json', { cache: 'no-store' });
+    const config = answer.ok ? await answer.json() : null;
+    return config?.key ? config : null;
+  } catch {
+    return null;
+  }
+}
+
+/** The broker's address when it served this page: the page's own, up to its last slash. */
+function addressOf(page, tls) {
+  return {
+    host: page.hostname,
+    port: portNumber(page.port) ?? (tls ? 443 : 80),
+    path: prefix(page.pathname.replace(/[^/]*$/, '')),
+  };
+}
+
+function prefix(text) {
+  const trimmed = text.replace(/^\/+|\/+$/g, '');
+  return trimmed && `/${trimmed}`;
+}
+
+function portNumber(text) {
+  return /^\d{1,5}$/.test(text ?? '') ? Number(text) : null;
+}

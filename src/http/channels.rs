@@ -1,0 +1,58 @@
+//! The state of channels: `GET /apps/{id}/channels`, `…/channels/{name}`, `…/channels/{name}/users`, and the older
+//! `…/channels/{name}/stats`.
+
+use actix_web::HttpResponse;
+use serde_json::{Map, Value, json};
+
+use super::ApiError;
+use super::event::channel_name;
+use super::info::Info;
+use super::routes::{Authenticated, json_response};
+
+/// The occupied channels, all or those whose names begin with `filter_by_prefix`.
+pub(super) fn list(request: &Authenticated<'_>) -> Result<HttpResponse, ApiError> {
+    let prefix = request.query.get("filter_by_prefix").unwrap_or_default();
+    let info = Info::of_channels(request.query.get("info").unwrap_or_default(), prefix, &request.app)?;
+    let channels = request.app.channels(prefix);
+    let channels: Map<_, _> =
+        channels.iter().map(|c| (c.name.to_string(), Value::Object(info.attributes(Some(c))))).collect();
+    Ok(json_response(&json!({ "channels": channels })))
+}
+
+/// One channel. An unknown one is not occupied; that is no error.
+pub(super) fn show(request: &Authenticated<'_>, name: &str) -> Result<HttpResponse, ApiError> {
+    let name = channel_name(name, &request.app.app().limits)?;
+    let info = Info::of_channel(request.query.get("info").unwrap_or_default(), &name, &request.app)?;
+    let channel = request.app.channel(&name).filter(|_| name.channel_type().is_listed());
+    let mut attributes = info.attributes(channel.as_ref());
+    attributes.insert("occupied".into(), channel.is_some().into());
+    Ok(json_response(&Value::Object(attributes)))
+}
+
+/// The distinct members of a presence channel.
+pub(super) fn users(request: &Authenticated<'_>, name: &str) -> Result<HttpResponse, ApiError> {
+    let name = channel_name(name, &request.app.app().limits)?;
+    if !name.channel_type().is_presence() {
+        return Err(ApiError::UsersNotPresence);
+    }
+    let extraneous: Vec<&str> = request.query.names().collect();
+    if !extraneous.is_empty() {
+        return Err(ApiError::Extraneous(extraneous.join(", ")));
+    }
+    let users: Vec<Value> = request.app.user_ids(&name).into_iter().map(|id| json!({ "id": id })).collect();
+    Ok(json_response(&json!({ "users": users })))
+}
+
+/// What `show` was before attributes could be chosen.
+pub(super) fn stats(request: &Authenticated<'_>, name: &str) -> Result<HttpResponse, ApiError> {
+    let name = channel_name(name, &request.app.app().limits)?;
+    let channel = request.app.channel(&name).filter(|_| name.channel_type().is_listed());
+    let mut stats = Map::from_iter([("occupied".to_owned(), channel.is_some().into())]);
+    if let Some(channel) = channel {
+        stats.insert("connection_count".into(), channel.subscription_count.into());
+        if name.channel_type().is_presence() {
+            stats.insert("user_count".into(), channel.user_count.into());
+        }
+    }
+    Ok(json_response(&Value::Object(stats)))
+}

@@ -1,0 +1,211 @@
+//! Refusals of the HTTP API. Bodies are plain text that ends with a newline: libraries show it as it is.
+
+use actix_web::HttpResponse;
+use actix_web::http::{StatusCode, header};
+
+use crate::auth::request::RequestAuthError;
+use crate::protocol::event_name::InvalidEventName;
+use crate::protocol::json::Unrelayable;
+use crate::protocol::{InvalidChannelName, InvalidSocketId};
+
+/// Why a request was not carried out. Nothing has happened then.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// The signature, or what goes with it.
+    #[error(transparent)]
+    Auth(#[from] RequestAuthError),
+    /// The path names no endpoint.
+    #[error("Not found: {0} is no endpoint of this broker")]
+    NotFound(String),
+    /// The endpoint exists, for another method.
+    #[error("Method {method} not allowed, use {allowed}")]
+    MethodNotAllowed {
+        /// What came.
+        method: String,
+        /// What the endpoint takes, as the `Allow` header has it.
+        allowed: &'static str,
+    },
+    /// A WebSocket endpoint was asked for without an upgrade.
+    #[error("Upgrade required: this is a WebSocket endpoint")]
+    UpgradeRequired,
+    /// A convenience of development mode was asked for under a name that is not this machine's.
+    #[error("Forbidden: development endpoints answer only to localhost and loopback addresses, not to {0}")]
+    ForeignHost(String),
+    /// The app of the path is not the one that signed.
+    #[error("App {0} not found: no app with this id belongs to the auth_key")]
+    AppNotFound(String),
+    /// The app is switched off.
+    #[error("App disabled")]
+    AppDisabled,
+    /// The body is not what it should be.
+    #[error("Invalid JSON in the request body: {0}")]
+    InvalidJson(String),
+    /// The body is not text.
+    #[error("The request body must be UTF-8")]
+    BodyNotUtf8,
+    /// Something required is not there.
+    #[error("Missing required parameter: {0}")]
+    Missing(&'static str),
+    /// Something is of another type.
+    #[error("Expected {parameter} parameter to be {expected}")]
+    WrongType {
+        /// Its name.
+        parameter: &'static str,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// The event's name cannot be published.
+    #[error(transparent)]
+    EventName(#[from] InvalidEventName),
+    /// The payload cannot be relayed.
+    #[error("The data of this event cannot be delivered: {0}")]
+    Unrelayable(#[from] Unrelayable),
+    /// The payload is over the app's limit.
+    #[error("The data content of this event exceeds the allowed maximum ({limit} bytes): it has {bytes}")]
+    DataTooLarge {
+        /// What is allowed.
+        limit: usize,
+        /// What came.
+        bytes: usize,
+    },
+    /// The whole body is over the broker's limit.
+    #[error("The request body exceeds the allowed maximum ({limit} bytes)")]
+    BodyTooLarge {
+        /// What is allowed.
+        limit: usize,
+    },
+    /// The name cannot be a channel's.
+    #[error("Invalid channel name: {name} ({reason})")]
+    ChannelName {
+        /// What came.
+        name: String,
+        /// What is wrong with it.
+        reason: InvalidChannelName,
+    },
+    /// More channels than one event may go to.
+    #[error("Too many channels ({got} > {limit})")]
+    TooManyChannels {
+        /// What came.
+        got: usize,
+        /// What is allowed.
+        limit: usize,
+    },
+    /// More events than one batch may hold.
+    #[error("Batch too large ({got} > {limit})")]
+    BatchTooLarge {
+        /// What came.
+        got: usize,
+        /// What is allowed.
+        limit: usize,
+    },
+    /// A batch without events.
+    #[error("Batch is empty: send 1 event or more")]
+    BatchEmpty,
+    /// The id of the connection to leave out is malformed.
+    #[error("{error}: expected digits, a dot and digits, got {got:?}")]
+    SocketId {
+        /// The sentence that libraries know.
+        error: InvalidSocketId,
+        /// What came.
+        got: String,
+    },
+    /// `info` asks for what does not exist.
+    #[error("info should be a comma separated list of attributes, of which {got:?} is none here: {allowed}")]
+    Info {
+        /// What came.
+        got: String,
+        /// What there is.
+        allowed: &'static str,
+    },
+    /// `info` asks for what the app has switched off.
+    #[error("info attribute subscription_count is not available: subscription counting is off for this app")]
+    SubscriptionCountOff,
+    /// Members were asked for where there are none. The misspelling is the real service's.
+    #[error(
+        "user_count may only be requested for presence channels - please supply filter_by_prefix begining with presence-"
+    )]
+    UserCountWithoutPrefix,
+    /// Members were asked for where there are none.
+    #[error("Cannot retrieve the user count unless the channel is a presence channel")]
+    UserCountNotPresence,
+    /// Members were asked for where there are none.
+    #[error("Users can only be retrieved for presence channels")]
+    UsersNotPresence,
+    /// The cached event was asked for where none is kept.
+    #[error("Cannot retrieve the cache unless the channel is a cache channel")]
+    NotACacheChannel,
+    /// Parameters that the endpoint does not take.
+    #[error("The following query string parameters are extraneous: {0}")]
+    Extraneous(String),
+    /// The body did not arrive in time.
+    #[error("Request timeout: the body did not arrive within {seconds} s")]
+    Timeout {
+        /// What is allowed.
+        seconds: String,
+    },
+}
+
+impl ApiError {
+    /// The status, in one place for all refusals.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            // The real service answers 400 for this one and 401 for the rest.
+            ApiError::Auth(RequestAuthError::UnknownKey) => StatusCode::BAD_REQUEST,
+            ApiError::Auth(
+                RequestAuthError::NoKey
+                | RequestAuthError::NoVersion
+                | RequestAuthError::UnsupportedVersion
+                | RequestAuthError::NoTimestamp
+                | RequestAuthError::TimestampExpired { .. }
+                | RequestAuthError::WrongSignature { .. }
+                | RequestAuthError::WrongBodyHash,
+            ) => StatusCode::UNAUTHORIZED,
+            ApiError::NotFound(_) | ApiError::AppNotFound(_) => StatusCode::NOT_FOUND,
+            ApiError::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            ApiError::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
+            ApiError::AppDisabled | ApiError::ForeignHost(_) => StatusCode::FORBIDDEN,
+            ApiError::DataTooLarge { .. } | ApiError::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            ApiError::Timeout { .. } => StatusCode::REQUEST_TIMEOUT,
+            ApiError::InvalidJson(_)
+            | ApiError::BodyNotUtf8
+            | ApiError::Missing(_)
+            | ApiError::WrongType { .. }
+            | ApiError::EventName(_)
+            | ApiError::Unrelayable(_)
+            | ApiError::ChannelName { .. }
+            | ApiError::TooManyChannels { .. }
+            | ApiError::BatchTooLarge { .. }
+            | ApiError::BatchEmpty
+            | ApiError::SocketId { .. }
+            | ApiError::Info { .. }
+            | ApiError::SubscriptionCountOff
+            | ApiError::UserCountWithoutPrefix
+            | ApiError::UserCountNotPresence
+            | ApiError::UsersNotPresence
+            | ApiError::NotACacheChannel
+            | ApiError::Extraneous(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// The answer.
+    #[must_use]
+    pub fn response(&self) -> HttpResponse {
+        let mut answer = HttpResponse::build(self.status());
+        answer.content_type("text/plain; charset=utf-8");
+        match self {
+            ApiError::MethodNotAllowed { allowed, .. } => {
+                answer.insert_header((header::ALLOW, *allowed));
+            }
+            ApiError::UpgradeRequired => {
+                answer.insert_header((header::UPGRADE, "websocket"));
+            }
+            // The rest of the body may still come; it is not waited for.
+            ApiError::BodyTooLarge { .. } | ApiError::Timeout { .. } => {
+                answer.force_close();
+            }
+            _ => {}
+        }
+        answer.body(format!("{self}\n"))
+    }
+}

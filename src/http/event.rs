@@ -1,0 +1,150 @@
+//! One event of a publish request: read and checked as a whole, before anything is sent.
+
+use std::borrow::Cow;
+
+use indexmap::IndexSet;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::app::Limits;
+use crate::auth::request::Query;
+use crate::hub::{AppState, Heard, Hub, Publication, Source};
+use crate::protocol::json::{self, Data};
+use crate::protocol::{ChannelName, SocketId, WrittenSocketId, event_name};
+
+use super::ApiError;
+use super::info::Info;
+
+use std::sync::Arc;
+
+/// An event that may be published.
+#[derive(Debug)]
+pub(super) struct Event<'a> {
+    name: Cow<'a, str>,
+    data: Data<'a>,
+    channels: IndexSet<ChannelName>,
+    except: Option<SocketId>,
+    pub(super) info: Option<Info>,
+}
+
+/// The parameters of an event as they came, from a JSON body or from a query.
+#[derive(Debug, Default)]
+pub(super) struct Parameters<'a> {
+    pub(super) name: Option<Cow<'a, str>>,
+    pub(super) data: Option<Data<'a>>,
+    pub(super) channels: Vec<Cow<'a, str>>,
+    pub(super) socket_id: Option<Cow<'a, str>>,
+    pub(super) info: Option<Cow<'a, str>>,
+}
+
+/// Whether an event may name several channels.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Channels {
+    /// `channels` or `channel`.
+    Several,
+    /// `channel` only.
+    One,
+}
+
+impl<'a> Parameters<'a> {
+    /// Those of a JSON object.
+    pub(super) fn of_json(text: &'a str, accepts: Channels) -> Result<Self, ApiError> {
+        let names = ["name", "data", "channels", "channel", "socket_id", "info"];
+        let members = json::members(text, names).map_err(|error| ApiError::InvalidJson(error.to_string()))?;
+        let [name, data, channels, channel, socket_id, info] =
+            members.map(|m| m.filter(|v| !json::is_null(v)));
+        let channels = match (accepts, channels, channel) {
+            (Channels::Several, Some(channels), _) => list("channels", channels)?,
+            (_, _, Some(channel)) => vec![string("channel", channel)?],
+            (_, _, None) => Vec::new(),
+        };
+        let name = match name {
+            Some(name) => Some(json::as_string(name).ok_or(event_name::InvalidEventName::NotAString)?),
+            None => None,
+        };
+        Ok(Parameters {
+            name,
+            data: data.map(Data::relay).transpose()?,
+            channels,
+            socket_id: socket_id.map(|value| string("socket_id", value)).transpose()?,
+            info: info.map(|value| string("info", value)).transpose()?,
+        })
+    }
+
+    /// Those of a query.
+    pub(super) fn of_query(query: &'a Query) -> Self {
+        let text = |name| query.get(name).map(Cow::Borrowed);
+        let mut channels: Vec<_> =
+            query.all("channels[]").chain(query.all("channels")).map(Cow::Borrowed).collect();
+        if channels.is_empty() {
+            channels.extend(text("channel"));
+        }
+        let data = query.get("data").map(Data::of_text);
+        Parameters { name: text("name"), data, channels, socket_id: text("socket_id"), info: text("info") }
+    }
+
+    /// The event they describe, if it may be published.
+    pub(super) fn check(self, limits: &Limits) -> Result<Event<'a>, ApiError> {
+        let name = self.name.ok_or(event_name::InvalidEventName::NotAString)?;
+        event_name::check_published(&name, limits.event_name_chars)?;
+        let data = self.data.ok_or(ApiError::Missing("data"))?;
+        let (bytes, limit) = (data.bytes(), limits.event_payload_bytes);
+        if bytes > limit {
+            return Err(ApiError::DataTooLarge { limit, bytes });
+        }
+        if self.channels.is_empty() {
+            return Err(ApiError::Missing("channel"));
+        }
+        let (got, limit) = (self.channels.len(), limits.channels_per_event);
+        if got > limit {
+            return Err(ApiError::TooManyChannels { got, limit });
+        }
+        let parsed = self.channels.iter().map(|name| channel_name(name, limits));
+        let channels = parsed.collect::<Result<_, _>>()?;
+        let except = match &self.socket_id {
+            Some(text) => WrittenSocketId::parse(text)
+                .map_err(|error| ApiError::SocketId { error, got: text.to_string() })?
+                .ours(),
+            None => None,
+        };
+        let info = self.info.map(|text| Info::of_event(&text)).transpose()?;
+        Ok(Event { name, data, channels, except, info })
+    }
+}
+
+impl Event<'_> {
+    /// Sends the event to all its channels.
+    pub(super) fn publish(&self, hub: &Arc<Hub>, app: &Arc<AppState>) {
+        for channel in &self.channels {
+            let (event, data) = (self.name.as_ref(), &self.data);
+            hub.publish(app, &Publication { channel, event, data, user_id: None, except: self.except });
+            let heard = Heard { source: Source::Http, channel: Some(channel), event, raw: None, data };
+            hub.announce_event(app, heard);
+        }
+    }
+
+    /// What `info` asks for, channel by channel.
+    pub(super) fn attributes<'e>(
+        &'e self,
+        app: &'e AppState,
+    ) -> impl Iterator<Item = (&'e ChannelName, Value)> {
+        let info = self.info.unwrap_or_default();
+        self.channels.iter().map(move |name| (name, info.of_published(app, name)))
+    }
+}
+
+/// Parses a name that came in a request.
+pub(super) fn channel_name(name: &str, limits: &Limits) -> Result<ChannelName, ApiError> {
+    ChannelName::parse(name, limits.channel_name_chars)
+        .map_err(|reason| ApiError::ChannelName { name: name.to_owned(), reason })
+}
+
+fn string<'a>(parameter: &'static str, value: &'a RawValue) -> Result<Cow<'a, str>, ApiError> {
+    json::as_string(value).ok_or(ApiError::WrongType { parameter, expected: "a string" })
+}
+
+fn list<'a>(parameter: &'static str, value: &'a RawValue) -> Result<Vec<Cow<'a, str>>, ApiError> {
+    let wrong = || ApiError::WrongType { parameter, expected: "an array of strings" };
+    let items: Vec<&RawValue> = serde_json::from_str(value.get()).map_err(|_| wrong())?;
+    items.into_iter().map(|item| json::as_string(item).ok_or_else(wrong)).collect()
+}

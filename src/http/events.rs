@@ -1,0 +1,76 @@
+//! `POST /apps/{id}/events`, `POST /apps/{id}/batch_events`, and the older `POST /apps/{id}/channels/{name}/events`.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::protocol::json::{self, Data};
+
+use super::ApiError;
+use super::event::{Channels, Event, Parameters, channel_name};
+use super::routes::{Authenticated, json_response};
+
+/// Publishes one event to one or more channels. Parameters may also come in the query, with an empty body.
+pub(super) fn publish(request: &Authenticated<'_>) -> Result<HttpResponse, ApiError> {
+    let body = request.body_text()?;
+    let parameters = match body.is_empty() {
+        true => Parameters::of_query(request.query),
+        false => Parameters::of_json(body, Channels::Several)?,
+    };
+    let event = parameters.check(&request.app.app().limits)?;
+    event.publish(request.hub(), &request.app);
+    Ok(match event.info {
+        None => json_response(&Value::Object(Map::new())),
+        Some(_) => {
+            let attributes = event.attributes(&request.app);
+            let channels: Map<_, _> = attributes.map(|(name, value)| (name.to_string(), value)).collect();
+            json_response(&serde_json::json!({ "channels": channels }))
+        }
+    })
+}
+
+/// Publishes several events. If one of them cannot be published, none is.
+pub(super) fn publish_batch(request: &Authenticated<'_>) -> Result<HttpResponse, ApiError> {
+    let [batch] = json::members(request.body_text()?, ["batch"])
+        .map_err(|error| ApiError::InvalidJson(error.to_string()))?;
+    let wrong = ApiError::WrongType { parameter: "batch", expected: "an array of objects" };
+    let batch = batch.ok_or(ApiError::Missing("batch"))?;
+    let items: Vec<&RawValue> = serde_json::from_str(batch.get()).map_err(|_| wrong.clone())?;
+    let limits = &request.app.app().limits;
+    let (got, limit) = (items.len(), limits.events_per_batch);
+    if got == 0 {
+        return Err(ApiError::BatchEmpty);
+    }
+    if got > limit {
+        return Err(ApiError::BatchTooLarge { got, limit });
+    }
+    let mut events: Vec<Event<'_>> = Vec::with_capacity(got);
+    for item in items {
+        if !item.get().starts_with('{') {
+            return Err(wrong);
+        }
+        events.push(Parameters::of_json(item.get(), Channels::One)?.check(limits)?);
+    }
+    events.iter().for_each(|event| event.publish(request.hub(), &request.app));
+    if events.iter().all(|event| event.info.is_none()) {
+        return Ok(json_response(&Value::Object(Map::new())));
+    }
+    let attributes = |event: &Event<'_>| event.attributes(&request.app).map(|(_, value)| value).next();
+    let batch: Vec<Value> = events.iter().filter_map(attributes).collect();
+    Ok(json_response(&serde_json::json!({ "batch": batch })))
+}
+
+/// Publishes the body itself, any text, under the name in the query.
+pub(super) fn publish_body(request: &Authenticated<'_>, channel: &str) -> Result<HttpResponse, ApiError> {
+    let limits = &request.app.app().limits;
+    channel_name(channel, limits)?;
+    let parameters = Parameters {
+        data: Some(Data::of_text(request.body_text()?)),
+        channels: vec![channel.into()],
+        info: None,
+        ..Parameters::of_query(request.query)
+    };
+    parameters.check(limits)?.publish(request.hub(), &request.app);
+    Ok(HttpResponse::build(StatusCode::ACCEPTED).finish())
+}

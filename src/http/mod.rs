@@ -1,0 +1,15 @@
+//! The HTTP API: publishing events and asking for the state of channels, for backends.
+//!
+//! It knows the hub, and the hub does not know it. A request is read whole, authenticated, checked in every part,
+//! and only then carried out.
+
+mod body;
+mod channels;
+mod error;
+mod event;
+mod events;
+mod info;
+mod routes;
+
+pub use error::ApiError;
+pub use routes::{Context, handle};

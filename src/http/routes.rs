@@ -1,0 +1,267 @@
+//! Paths and methods: what a request asks for, and the way it takes to its endpoint.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::web::{self, Bytes};
+use actix_web::{HttpRequest, HttpResponse};
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
+use tracing::info;
+
+use crate::auth::request::{Query, SignedRequest, authenticate};
+use crate::development::Development;
+use crate::hub::{AppState, Hub, Worker};
+
+use super::{ApiError, body, channels, events};
+
+/// What the endpoints need besides the request.
+#[derive(Debug)]
+pub struct Context {
+    /// The calling thread's half of the hub.
+    pub worker: Rc<Worker>,
+    /// Put before every path; empty, or `/` and segments.
+    pub path_prefix: String,
+    /// Bytes of one body.
+    pub body_bytes: usize,
+    /// How long a whole body may take.
+    pub request_timeout: Duration,
+    /// Whether answers allow any origin.
+    pub cors: bool,
+    /// The conveniences of development mode, as far as they are on.
+    pub development: Development,
+}
+
+/// A request whose sender is known.
+#[derive(Debug)]
+pub(super) struct Authenticated<'a> {
+    pub(super) app: Arc<AppState>,
+    pub(super) query: &'a Query,
+    worker: &'a Worker,
+    body: Bytes,
+}
+
+impl Authenticated<'_> {
+    /// What all workers share.
+    pub(super) fn hub(&self) -> &Arc<Hub> {
+        self.worker.hub()
+    }
+
+    /// The body as text.
+    pub(super) fn body_text(&self) -> Result<&str, ApiError> {
+        std::str::from_utf8(&self.body).map_err(|_| ApiError::BodyNotUtf8)
+    }
+}
+
+/// An endpoint of an app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Endpoint<'p> {
+    Events,
+    BatchEvents,
+    Channels,
+    Channel(&'p str),
+    ChannelUsers(&'p str),
+    ChannelEvents(&'p str),
+    ChannelStats(&'p str),
+}
+
+impl<'p> Endpoint<'p> {
+    /// The endpoint at the segments that follow `/apps/{id}`.
+    fn at(segments: &[&'p str]) -> Option<Self> {
+        match *segments {
+            ["events"] => Some(Endpoint::Events),
+            ["batch_events"] => Some(Endpoint::BatchEvents),
+            ["channels"] => Some(Endpoint::Channels),
+            ["channels", name] => Some(Endpoint::Channel(name)),
+            ["channels", name, "users"] => Some(Endpoint::ChannelUsers(name)),
+            ["channels", name, "events"] => Some(Endpoint::ChannelEvents(name)),
+            ["channels", name, "stats"] => Some(Endpoint::ChannelStats(name)),
+            _ => None,
+        }
+    }
+
+    /// The method it takes.
+    fn method(self) -> &'static str {
+        match self {
+            Endpoint::Events | Endpoint::BatchEvents | Endpoint::ChannelEvents(_) => "POST",
+            Endpoint::Channels
+            | Endpoint::Channel(_)
+            | Endpoint::ChannelUsers(_)
+            | Endpoint::ChannelStats(_) => "GET",
+        }
+    }
+}
+
+/// Answers any request that is no upgrade.
+pub async fn handle(request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    let Some(context) = request.app_data::<Rc<Context>>().cloned() else {
+        return HttpResponse::InternalServerError().finish();
+    };
+    let _at_work = context.worker.hub().begin_work();
+    let mut response = match answer(&context, &request, payload).await {
+        Ok(response) => response,
+        Err(error) => {
+            let (method, path, status) = (request.method().as_str(), request.path(), error.status().as_u16());
+            info!(method, path, status, reason = %error, "request refused");
+            error.response()
+        }
+    };
+    // What tells secrets is for pages of this origin alone.
+    if context.cors && !request.path().ends_with("/dev/config.json") {
+        let any = HeaderValue::from_static("*");
+        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
+    }
+    response
+}
+
+async fn answer(
+    context: &Context,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, ApiError> {
+    let sent_path = request.path();
+    let not_found = || ApiError::NotFound(sent_path.to_owned());
+    let path = sent_path.strip_prefix(context.path_prefix.as_str()).ok_or_else(not_found)?;
+    if path.is_empty() {
+        // So that relative links of the pages lead below the prefix.
+        return Ok(moved(&format!("{}/", context.path_prefix)));
+    }
+    let Some(path) = path.strip_prefix('/') else { return Err(not_found()) };
+    let segments: Option<Vec<String>> = path.split('/').map(decode_segment).collect();
+    let segments = segments.ok_or_else(not_found)?;
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+
+    if request.method() == Method::OPTIONS && context.cors {
+        return Ok(preflight(request));
+    }
+    match segments.as_slice() {
+        ["health"] => match *request.method() {
+            Method::GET | Method::HEAD => Ok(text_response("ok\n")),
+            _ => Err(not_allowed(request, "GET, HEAD")),
+        },
+        ["app", _] => Err(ApiError::UpgradeRequired),
+        ["apps", app_id, endpoint @ ..] => {
+            let endpoint = Endpoint::at(endpoint).ok_or_else(not_found)?;
+            if request.method() != endpoint.method() {
+                return Err(not_allowed(request, endpoint.method()));
+            }
+            let body = body::read(request, payload, context.body_bytes, context.request_timeout).await?;
+            context.worker.uncongested().await;
+            let query = Query::parse(request.query_string());
+            let request = authenticated(context, request, &query, app_id, body)?;
+            dispatch(endpoint, &request)
+        }
+        segments => {
+            let body = body::read(request, payload, context.body_bytes, context.request_timeout).await?;
+            let answer = context.development.answer(request, segments, &body);
+            answer.unwrap_or_else(|| Err(not_found()))
+        }
+    }
+}
+
+fn dispatch(endpoint: Endpoint<'_>, request: &Authenticated<'_>) -> Result<HttpResponse, ApiError> {
+    match endpoint {
+        Endpoint::Events => events::publish(request),
+        Endpoint::BatchEvents => events::publish_batch(request),
+        Endpoint::ChannelEvents(name) => events::publish_body(request, name),
+        Endpoint::Channels => channels::list(request),
+        Endpoint::Channel(name) => channels::show(request, name),
+        Endpoint::ChannelUsers(name) => channels::users(request, name),
+        Endpoint::ChannelStats(name) => channels::stats(request, name),
+    }
+}
+
+/// Finds out who sent the request, and that the path names the same app.
+fn authenticated<'a>(
+    context: &'a Context,
+    request: &HttpRequest,
+    query: &'a Query,
+    app_id: &str,
+    body: Bytes,
+) -> Result<Authenticated<'a>, ApiError> {
+    let hub = context.worker.hub();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let paths = signed_paths(request.path(), &context.path_prefix);
+    let method = request.method().as_str();
+    let signed = SignedRequest { method, paths: &paths, query, body: &body };
+    let app = authenticate(hub.registry(), &signed, now)?;
+    if app.id != app_id {
+        return Err(ApiError::AppNotFound(app_id.to_owned()));
+    }
+    if !app.enabled {
+        return Err(ApiError::AppDisabled);
+    }
+    let app = hub.state_of(&app).ok_or_else(|| ApiError::AppNotFound(app_id.to_owned()))?;
+    Ok(Authenticated { app: Arc::clone(app), query, worker: &context.worker, body })
+}
+
+/// The paths that libraries may have signed: as sent, decoded, and each of them without the path prefix.
+fn signed_paths(sent: &str, prefix: &str) -> Vec<String> {
+    let mut paths = vec![sent.to_owned()];
+    paths.extend(percent_decode_str(sent).decode_utf8().map(String::from));
+    if !prefix.is_empty() {
+        let short: Vec<String> =
+            paths.iter().filter_map(|path| path.strip_prefix(prefix)).map(str::to_owned).collect();
+        paths.extend(short);
+    }
+    paths.dedup();
+    paths
+}
+
+/// A path segment, decoded; `None` if it is not UTF-8.
+fn decode_segment(segment: &str) -> Option<String> {
+    percent_decode_str(segment).decode_utf8().ok().map(String::from)
+}
+
+fn not_allowed(request: &HttpRequest, allowed: &'static str) -> ApiError {
+    ApiError::MethodNotAllowed { method: request.method().to_string(), allowed }
+}
+
+/// Lets browsers ask from any origin. The API is meant for servers, but does no harm: it takes a signature.
+fn preflight(request: &HttpRequest) -> HttpResponse {
+    let asked = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+    let headers = asked.unwrap_or(HeaderValue::from_static("content-type"));
+    HttpResponse::build(StatusCode::NO_CONTENT)
+        .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, headers))
+        .insert_header((header::ACCESS_CONTROL_MAX_AGE, "86400"))
+        .finish()
+}
+
+/// A JSON answer.
+pub(super) fn json_response(value: &Value) -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(value.to_string())
+}
+
+fn moved(location: &str) -> HttpResponse {
+    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, location)).finish()
+}
+
+fn text_response(text: &'static str) -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_tried_in_every_form_that_may_have_been_signed() {
+        assert_eq!(signed_paths("/apps/1/events", ""), ["/apps/1/events"]);
+        let encoded = signed_paths("/apps/1/channels/a%40b", "");
+        assert_eq!(encoded, ["/apps/1/channels/a%40b", "/apps/1/channels/a@b"]);
+        assert_eq!(signed_paths("/x/apps/1/events", "/x"), ["/x/apps/1/events", "/apps/1/events"]);
+    }
+
+    #[test]
+    fn endpoints_are_found_by_their_segments() {
+        assert_eq!(Endpoint::at(&["events"]), Some(Endpoint::Events));
+        assert_eq!(Endpoint::at(&["channels", "a", "users"]), Some(Endpoint::ChannelUsers("a")));
+        assert_eq!(Endpoint::at(&["channels", "events"]), Some(Endpoint::Channel("events")));
+        assert_eq!(Endpoint::at(&["channels", "a", "b"]), None);
+        assert_eq!(Endpoint::at(&[]), None);
+    }
+}

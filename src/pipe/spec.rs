@@ -1,0 +1,143 @@
+//! Rules: what a line of configuration makes the pipe do.
+
+use super::Pattern;
+use super::pattern::BadPattern;
+
+/// What a rule hears and what it sends on: `[[apps.pipe]]` of the configuration, or `--pipe`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuleSpec {
+    /// The channels it hears.
+    pub from: Pattern,
+    /// The event it hears, exactly; `*` hears every event.
+    pub event: String,
+    /// Where it sends; a `*` takes what the star of `from` matched.
+    pub to: Pattern,
+    /// The event name it sends; the heard one if absent.
+    pub rename: Option<String>,
+    /// Members merged into an object payload, replacing members of the same name.
+    pub add: serde_json::Map<String, serde_json::Value>,
+    /// The members of an object payload to keep; all if absent.
+    pub pick: Option<Vec<String>>,
+    /// Hears events that clients send.
+    pub hears_clients: bool,
+    /// Hears events published over the HTTP API.
+    pub hears_http: bool,
+}
+
+/// A rule that cannot be understood, or could never work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadRule {
+    /// The command-line form has another shape.
+    #[error("expected 'channel:event=channel' or 'channel:event=channel:event', got {0:?}")]
+    Shape(String),
+    /// A channel or pattern is wrong.
+    #[error(transparent)]
+    Pattern(#[from] BadPattern),
+    /// The target has a star that nothing fills.
+    #[error("the target {to:?} holds a `*` but the source {from:?} holds none to fill it with")]
+    NothingToFill {
+        /// The source pattern.
+        from: String,
+        /// The target pattern.
+        to: String,
+    },
+    /// The name is empty or reserved for the protocol.
+    #[error("{0:?} cannot be an event name: it is empty or begins with the reserved \"pusher\"")]
+    EventName(String),
+    /// It would never hear anything.
+    #[error("a rule must hear at least one source: \"client\" or \"http\"")]
+    Deaf,
+}
+
+impl RuleSpec {
+    /// A rule that forwards `event` from `from` to `to` unchanged and hears clients only.
+    ///
+    /// # Errors
+    /// If a pattern or the event name is wrong.
+    pub fn new(from: &str, event: &str, to: &str) -> Result<Self, BadRule> {
+        let rule = RuleSpec {
+            from: Pattern::parse(from)?,
+            event: event.to_owned(),
+            to: Pattern::parse(to)?,
+            rename: None,
+            add: serde_json::Map::new(),
+            pick: None,
+            hears_clients: true,
+            hears_http: false,
+        };
+        rule.check().map(|()| rule)
+    }
+
+    /// Reads the command-line form `channel:event=channel[:event]`.
+    ///
+    /// # Errors
+    /// If the shape, a pattern or an event name is wrong.
+    pub fn parse(text: &str) -> Result<Self, BadRule> {
+        let shape = || BadRule::Shape(text.to_owned());
+        // A channel name may hold `=` but never `:`, so the first colon comes first.
+        let (from, heard) = text.split_once(':').ok_or_else(shape)?;
+        let (event, sent) = heard.split_once('=').ok_or_else(shape)?;
+        let (to, rename) = match sent.split_once(':') {
+            Some((to, rename)) => (to, Some(rename)),
+            None => (sent, None),
+        };
+        let mut rule = RuleSpec::new(from, event, to)?;
+        rule.rename = rename.filter(|name| *name != event).map(str::to_owned);
+        rule.check().map(|()| rule)
+    }
+
+    /// Whether the parts go together; call it after changing a field.
+    ///
+    /// # Errors
+    /// If the target cannot be filled, an event name is reserved or empty, or nothing would be heard.
+    pub fn check(&self) -> Result<(), BadRule> {
+        if self.to.is_wild() && !self.from.is_wild() {
+            return Err(BadRule::NothingToFill { from: self.from.to_string(), to: self.to.to_string() });
+        }
+        let names = [Some(self.event.as_str()), self.rename.as_deref()];
+        if let Some(bad) = names.into_iter().flatten().find(|n| n.is_empty() || is_reserved(n)) {
+            return Err(BadRule::EventName(bad.to_owned()));
+        }
+        match self.hears_clients || self.hears_http {
+            true => Ok(()),
+            false => Err(BadRule::Deaf),
+        }
+    }
+
+    /// Whether the payload goes through untouched, and so unparsed.
+    #[must_use]
+    pub fn forwards_verbatim(&self) -> bool {
+        self.add.is_empty() && self.pick.is_none()
+    }
+}
+
+/// The names that only the broker itself may send.
+fn is_reserved(event: &str) -> bool {
+    event.starts_with("pusher:") || event.starts_with("pusher_internal:")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_form_reads_as_it_looks() {
+        let rule = RuleSpec::parse("stream:frame=mirror:frame").unwrap();
+        assert_eq!(rule, RuleSpec::new("stream", "frame", "mirror").unwrap());
+        let rule = RuleSpec::parse("cam-*:client-frame=mirror-*:frame").unwrap();
+        assert_eq!(rule.rename.as_deref(), Some("frame"));
+        assert_eq!(rule.to.fill("7"), "mirror-7");
+        assert_eq!(RuleSpec::parse("a=b:e=c").unwrap(), RuleSpec::new("a=b", "e", "c").unwrap());
+    }
+
+    #[test]
+    fn a_rule_that_could_never_work_says_why() {
+        assert!(matches!(RuleSpec::parse("stream=mirror"), Err(BadRule::Shape(_))));
+        assert!(matches!(RuleSpec::parse("stream:frame"), Err(BadRule::Shape(_))));
+        assert!(matches!(RuleSpec::parse("a:e=b-*"), Err(BadRule::NothingToFill { .. })));
+        assert!(matches!(RuleSpec::parse("a:pusher:ping=b"), Err(BadRule::EventName(_))));
+        assert!(matches!(RuleSpec::parse("a:=b"), Err(BadRule::EventName(_))));
+        let deaf = RuleSpec { hears_clients: false, ..RuleSpec::new("a", "e", "b").unwrap() };
+        assert_eq!(deaf.check(), Err(BadRule::Deaf));
+    }
+}

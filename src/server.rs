@@ -1,0 +1,248 @@
+//! The whole: builds the parts from a configuration, joins them on one listener, and ends them in order.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_http::HttpService;
+use actix_server::Server as ActixServer;
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::dev::AppConfig;
+use actix_web::{App as WebApp, web};
+use socket2::{Domain, Protocol, Socket, Type};
+use tracing::{info, warn};
+
+use crate::app::DuplicateApp;
+use crate::config::Config;
+use crate::development::Development;
+use crate::http::{self, Context};
+use crate::hub::{Hub, Listener, Worker};
+use crate::pipe::{Pipe, PipeListener, Rule};
+use crate::transport::websocket;
+
+/// Bytes that the kernel may hold for one connection before it says that the socket is full: a stalled client is
+/// noticed soon, and holds little.
+const UNSENT_BYTES: u32 = 128 * 1024;
+
+/// How long data may stay unacknowledged before the kernel gives the connection up.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
+
+/// HTTP and WebSocket connections that one worker may hold: as good as none, because both have limits of their own.
+const CONNECTIONS_PER_WORKER: usize = 1_000_000;
+
+/// A broker that has been put together and does not listen yet.
+pub struct Server {
+    config: Config,
+    pipes: Vec<(String, Arc<dyn Pipe>)>,
+}
+
+/// A broker that has its address. Connections wait in the kernel until it runs.
+pub struct BoundServer {
+    config: Config,
+    hub: Arc<Hub>,
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+/// Why a broker cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Two apps could not be told apart.
+    #[error(transparent)]
+    Apps(#[from] DuplicateApp),
+    /// A pipe is for an app that does not exist.
+    #[error("a pipe was added to the app {0:?}, but no app has this id")]
+    PipeWithoutApp(String),
+    /// Another program listens there.
+    #[error(
+        "cannot listen on {0}: the port is in use; stop the other program, or choose another port with --port"
+    )]
+    PortInUse(SocketAddr),
+    /// This machine has no such address.
+    #[error("cannot listen on {0}: this machine has no such address; check --host")]
+    NoSuchAddress(SocketAddr),
+    /// The port is reserved.
+    #[error(
+        "cannot listen on {0}: permission denied; ports below 1024 are reserved, choose another with --port"
+    )]
+    PermissionDenied(SocketAddr),
+    /// The system refused for another reason.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+impl Server {
+    /// A broker of this configuration, with its pipe rules.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Server { config, pipes: Vec::new() }
+    }
+
+    /// Adds a pipe to the app with this id.
+    #[must_use]
+    pub fn pipe(mut self, app_id: impl Into<String>, pipe: impl Pipe) -> Self {
+        self.pipes.push((app_id.into(), Arc::new(pipe)));
+        self
+    }
+
+    /// Takes the configured address.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing is left behind.
+    pub fn bind(self) -> Result<BoundServer, StartError> {
+        let Server { config, mut pipes } = self;
+        let apps = config.apps.iter().map(|configured| {
+            let rules = configured.pipe.iter().map(|spec| listener(Arc::new(Rule::new(spec.clone()))));
+            let (own, others) = pipes.drain(..).partition(|(app_id, _)| *app_id == configured.app.id);
+            pipes = others;
+            let own: Vec<(String, Arc<dyn Pipe>)> = own;
+            let listeners = rules.chain(own.into_iter().map(|(_, pipe)| listener(pipe))).collect();
+            (configured.app.clone(), listeners)
+        });
+        let apps = apps.collect();
+        if let Some((app_id, _)) = pipes.pop() {
+            return Err(StartError::PipeWithoutApp(app_id));
+        }
+        let (workers, max_connections) = (config.server.worker_threads(), config.server.max_connections);
+        let hub = Hub::new(apps, config.connection.clone(), workers, max_connections)?;
+        let address = config.server.address();
+        let socket = listen(address, config.server.backlog).map_err(|error| start_error(address, error))?;
+        let address = socket.local_addr().map_err(|error| start_error(address, error))?;
+        Ok(BoundServer { config, hub, socket, address })
+    }
+}
+
+fn listener(pipe: Arc<dyn Pipe>) -> Arc<dyn Listener> {
+    Arc::new(PipeListener(pipe))
+}
+
+impl BoundServer {
+    /// Where it listens; with the port it was given, if any free one was asked for.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL of the address, without a path.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Serves until `shutdown` is ready, then ends every connection with 4200 and stops. Must run within an
+    /// [`actix_web::rt::System`].
+    ///
+    /// # Errors
+    /// If the worker threads cannot be started.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        raise_open_files_limit();
+        let BoundServer { config, hub, socket, address } = self;
+        let workers = hub.worker_count();
+        let server = {
+            let (hub, config) = (Arc::clone(&hub), config.clone());
+            ActixServer::build()
+                .workers(workers)
+                .max_concurrent_connections(CONNECTIONS_PER_WORKER)
+                .disable_signals()
+                .listen("heliostat", socket, move || service(&hub, &config))?
+                .run()
+        };
+        let handle = server.handle();
+        info!(%address, workers, apps = config.apps.len(), "serving");
+        let mut running = actix_web::rt::spawn(server);
+        tokio::select! {
+            ended = &mut running => return ended.unwrap_or_else(|panic| Err(io::Error::other(panic))),
+            () = shutdown => {}
+        }
+        info!(connections = hub.sockets().len(), "shutting down");
+        handle.pause().await;
+        let drained = hub.drain();
+        if tokio::time::timeout(config.server.shutdown_grace, drained).await.is_err() {
+            warn!(grace = ?config.server.shutdown_grace, "some connections did not end in time and are cut");
+        }
+        handle.stop(false).await;
+        running.await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
+    }
+}
+
+/// What one worker thread does with a connection: HTTP requests go to the API, upgrades become WebSockets.
+///
+/// # Panics
+/// If it is called by more threads than the hub was made for, which happens only if a worker thread died.
+fn service(
+    hub: &Arc<Hub>,
+    config: &Config,
+) -> impl actix_service::ServiceFactory<
+    actix_web::rt::net::TcpStream,
+    Config = (),
+    Response = (),
+    Error = actix_http::error::DispatchError,
+    InitError = (),
+> + use<> {
+    let worker = Worker::of_this_thread(hub).expect("a hub has one half for each worker thread");
+    let context = Rc::new(Context {
+        worker: Rc::clone(&worker),
+        path_prefix: config.server.path_prefix.clone(),
+        body_bytes: config.server.http_body_bytes,
+        request_timeout: config.server.http_request_timeout,
+        cors: config.server.cors,
+        development: Development::new(config),
+    });
+    let endpoint = Rc::new(websocket::Listener {
+        path_prefix: config.server.path_prefix.clone(),
+        trust_forwarded_proto: config.server.trust_forwarded_proto,
+    });
+    let api = WebApp::new().app_data(context).default_service(web::to(http::handle)).into_factory();
+    HttpService::build()
+        .client_request_timeout(config.server.http_request_timeout)
+        .keep_alive(config.server.keep_alive)
+        .h1_allow_half_closed(false)
+        .upgrade(fn_service(move |(request, framed)| {
+            websocket::upgrade(Rc::clone(&worker), Rc::clone(&endpoint), request, framed)
+        }))
+        .finish(map_config(api.map_err(|error: actix_web::Error| error.error_response()), |()| {
+            AppConfig::default()
+        }))
+        .tcp()
+}
+
+/// A listening socket. What is set on it, every accepted connection inherits.
+fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for the last run's connections to be forgotten.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    {
+        socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
+        socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
+
+fn start_error(address: SocketAddr, error: io::Error) -> StartError {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => StartError::PortInUse(address),
+        io::ErrorKind::AddrNotAvailable => StartError::NoSuchAddress(address),
+        io::ErrorKind::PermissionDenied => StartError::PermissionDenied(address),
+        _ => StartError::Listen { address, error },
+    }
+}
+
+/// Every connection is an open file, and the usual limit of 1024 is soon reached.
+fn raise_open_files_limit() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) => tracing::debug!(limit, "open files"),
+        Err(error) => warn!(%error, "the limit of open files could not be raised"),
+    }
+}
