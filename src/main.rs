@@ -1,5 +1,6 @@
 //! The `heliostat` command: arguments, configuration, run, exit code.
 
+use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -13,53 +14,44 @@ use tokio::signal::unix::{SignalKind, signal};
 const CANNOT_START: u8 = 2;
 
 fn main() -> ExitCode {
-    let (flags, act): (_, fn(Loaded) -> Result<(), String>) = match cli::parse() {
-        Command::PrintTemplate => return finish(print(config::TEMPLATE)),
-        Command::PrintConfig { flags, show_secrets: true } => (flags, |loaded| print(&loaded.to_toml(true))),
-        Command::PrintConfig { flags, show_secrets: false } => {
-            (flags, |loaded| print(&loaded.to_toml(false)))
-        }
-        Command::CheckConfig(flags) => (flags, |loaded| print(&cli::verdict(&loaded))),
-        Command::Serve(flags) => (flags, serve),
-    };
-    match cli::load(&flags) {
-        Ok(loaded) => finish(act(loaded)),
-        Err(errors) => {
-            eprint!("{}", cli::complaint(&errors));
-            ExitCode::from(CANNOT_START)
-        }
-    }
-}
-
-fn finish(outcome: Result<(), String>) -> ExitCode {
-    match outcome {
+    match run(cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(sentence) => {
-            eprintln!("heliostat: {sentence}");
+        Err(complaint) => {
+            eprint!("{complaint}");
             ExitCode::from(CANNOT_START)
         }
     }
 }
 
-/// Prints to standard output; a reader that has gone is no error.
-fn print(text: &str) -> Result<(), String> {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+/// Does what was asked; an error is the complaint for standard error.
+fn run(command: Command) -> Result<(), String> {
+    let load = |flags| cli::load(&flags).map_err(|errors| cli::complaint(&errors));
+    match command {
+        Command::PrintTemplate => print(config::TEMPLATE),
+        Command::PrintConfig { flags, show_secrets } => print(&load(flags)?.to_toml(show_secrets)),
+        Command::CheckConfig(flags) => print(&cli::verdict(&load(flags)?)),
+        Command::Serve(flags) => return serve(load(flags)?).map_err(|error| format!("heliostat: {error}\n")),
+    }
     Ok(())
 }
 
-fn serve(loaded: Loaded) -> Result<(), String> {
+/// Prints to standard output; a reader that has gone is no error.
+fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn serve(loaded: Loaded) -> Result<(), Box<dyn Error>> {
     let Loaded { config, mode, warnings, .. } = loaded;
-    telemetry::start(&config.logging).map_err(|error| error.to_string())?;
+    telemetry::start(&config.logging)?;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let bound = Server::new(config.clone()).bind().map_err(|error| error.to_string())?;
+    let bound = Server::new(config.clone()).bind()?;
     let welcome = cli::welcome(&config, &bound.url(), mode);
-    let outcome = actix_web::rt::System::new().block_on(async {
+    actix_web::rt::System::new().block_on(async {
         let shutdown = shutdown_signal()?;
-        print(&welcome).map_err(std::io::Error::other)?;
-        bound.run(shutdown).await
-    });
-    outcome.map_err(|error| error.to_string())
+        print(&welcome);
+        Ok(bound.run(shutdown).await?)
+    })
 }
 
 /// Ready at the first SIGTERM or SIGINT. The signals are caught from now on, not from the first poll on.

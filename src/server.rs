@@ -29,6 +29,12 @@ const UNSENT_BYTES: u32 = 128 * 1024;
 /// How long data may stay unacknowledged before the kernel gives the connection up.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
 
+/// How long an HTTP client may go on sending after its request was refused and answered.
+const HTTP_DISCONNECT: Duration = Duration::from_secs(1);
+
+/// By how much the HTTP server's clock may be behind: it is read twice a second.
+const CLOCK_SLACK: Duration = Duration::from_millis(500);
+
 /// HTTP and WebSocket connections that one worker may hold: as good as none, because both have limits of their own.
 const CONNECTIONS_PER_WORKER: usize = 1_000_000;
 
@@ -201,9 +207,9 @@ fn service(
     });
     let api = WebApp::new().app_data(context).default_service(web::to(http::handle)).into_factory();
     HttpService::build()
-        .client_request_timeout(config.server.http_request_timeout)
-        .keep_alive(config.server.keep_alive)
-        .h1_allow_half_closed(false)
+        .client_request_timeout(config.server.http_request_timeout + CLOCK_SLACK)
+        .keep_alive(config.server.keep_alive + CLOCK_SLACK)
+        .client_disconnect_timeout(HTTP_DISCONNECT + CLOCK_SLACK)
         .upgrade(fn_service(move |(request, framed)| {
             websocket::upgrade(Rc::clone(&worker), Rc::clone(&endpoint), request, framed)
         }))

@@ -1,10 +1,12 @@
 // Where the broker is, and with which key to knock.
 //
 // A page that heliostat serves asks `dev/config.json` for the key and takes the address from its own URL,
-// so the same page works under a path prefix and behind a TLS proxy. A page opened from any other
-// static server names the broker in its query: ?host=…&port=…&key=…&path=…&auth=…
+// so the same page works under a path prefix and behind a TLS proxy. A page from any other server
+// names the broker in its query: ?host=…&port=…&key=…&path=…&auth=…
 
-const CDN = 'https://js.pusher.com/8.4.0/pusher.min.js';
+const CDN = 'https://js.pusher.com/8.4/pusher.min.js';
+const VENDORED = 'vendor/pusher.min.js';
+const INSTALLED = 'node_modules/pusher-js/dist/web/pusher.min.js';
 const DEFAULT_PORT = 6001;
 const DEFAULT_KEY = 'app-key';
 
@@ -25,10 +27,14 @@ const DEFAULT_KEY = 'app-key';
 /** @returns {Promise<Settings>} */
 export async function loadSettings(page = location) {
   const query = new URLSearchParams(page.search);
-  const config = query.has('host') ? null : await runningConfig(page);
+  const ask = !query.has('host') && page.protocol.startsWith('http');
+  const config = ask ? await runningConfig() : null;
+  const served = config !== null || (ask && await brokerIsHere());
   const tls = page.protocol === 'https:';
   const own = addressOf(page, tls);
-  const address = config ? own : { host: own.host || '127.0.0.1', port: DEFAULT_PORT, path: '' };
+  const address = served ? own : { host: own.host || '127.0.0.1', port: DEFAULT_PORT, path: '' };
+  const key = query.get('key') || config?.key || DEFAULT_KEY;
+  const known = key === config?.key;
 
   const host = query.get('host') || address.host;
   const port = portNumber(query.get('port')) ?? address.port;
@@ -36,18 +42,16 @@ export async function loadSettings(page = location) {
   const origin = `${tls ? 'https' : 'http'}://${host}:${port}${path}`;
 
   return {
-    served: config !== null,
+    served,
     host,
     port,
     tls,
     path,
-    key: query.get('key') || config?.key || DEFAULT_KEY,
-    appId: config?.app_id ?? '',
-    secret: config?.secret ?? '',
+    key,
+    appId: known ? config.app_id : '',
+    secret: known ? config.secret : '',
     auth: query.get('auth') || `${origin}/dev/auth`,
-    scripts: config
-      ? [config.pusher_js || 'vendor/pusher.min.js', 'vendor/pusher.min.js', CDN]
-      : ['node_modules/pusher-js/dist/web/pusher.min.js', CDN],
+    scripts: served ? [config?.pusher_js || VENDORED, VENDORED, CDN] : [INSTALLED, CDN],
   };
 }
 
@@ -56,14 +60,24 @@ export function socketUrl({ tls, host, port, path, key }) {
   return `${tls ? 'wss' : 'ws'}://${host}:${port}${path}/app/${key}`;
 }
 
-async function runningConfig(page) {
-  if (!page.protocol.startsWith('http')) return null;
+/** What the broker tells about itself; null when there is none here or it keeps that to itself. */
+async function runningConfig() {
   try {
     const answer = await fetch('dev/config.json', { cache: 'no-store' });
     const config = answer.ok ? await answer.json() : null;
     return config?.key ? config : null;
   } catch {
     return null;
+  }
+}
+
+/** Whether the broker serves this page even though it does not tell its credentials. */
+async function brokerIsHere() {
+  try {
+    const answer = await fetch('health', { cache: 'no-store' });
+    return answer.ok && (await answer.text()).trim() === 'ok';
+  } catch {
+    return false;
   }
 }
 

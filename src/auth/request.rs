@@ -116,6 +116,17 @@ impl Query {
         self.parameters.iter().filter(move |p| p.name == name).map(|p| p.value.as_str())
     }
 
+    /// The value of a parameter, or the values of the array of that name, joined by commas.
+    #[must_use]
+    pub fn list(&self, name: &str) -> Option<String> {
+        let items = self.parameters.iter().filter(|p| array_name(&p.name) == Some(name));
+        let items: Vec<&str> = items.map(|p| p.value.as_str()).collect();
+        match self.get(name) {
+            Some(value) => Some(value.to_owned()),
+            None => (!items.is_empty()).then(|| items.join(",")),
+        }
+    }
+
     /// The names of the parameters that are not part of the authentication, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let authentication = |name: &str| name.starts_with("auth_") || name == "body_md5";
@@ -132,7 +143,7 @@ impl Query {
                 ValueForm::Decoded | ValueForm::Joined => &parameter.value,
             };
             let name = match form {
-                ValueForm::Joined => parameter.name.strip_suffix("[]").unwrap_or(&parameter.name),
+                ValueForm::Joined => array_name(&parameter.name).unwrap_or(&parameter.name),
                 ValueForm::Decoded | ValueForm::Raw => &parameter.name,
             };
             match signed.last_mut() {
@@ -151,8 +162,14 @@ impl Query {
     }
 
     fn is_plain(&self) -> bool {
-        self.parameters.iter().all(|p| p.value == p.raw_value && !p.name.ends_with("[]"))
+        self.parameters.iter().all(|p| p.value == p.raw_value && array_name(&p.name).is_none())
     }
+}
+
+/// The name of the array that a parameter such as `name[]` or `name[0]` is an item of.
+fn array_name(parameter: &str) -> Option<&str> {
+    let (name, index) = parameter.strip_suffix(']')?.rsplit_once('[')?;
+    index.bytes().all(|b| b.is_ascii_digit()).then_some(name)
 }
 
 /// The forms in which official libraries sign values.
@@ -346,6 +363,7 @@ mod tests {
             ("k=a+b%20c", "k=a b c"),
             ("k[]=v1&k[]=v2", "k[]=v1&k[]=v2"),
             ("k%5B%5D=v1&k%5B%5D=v2", "k=v1,v2"),
+            ("k%5B0%5D=v1&k%5B1%5D=v2", "k=v1,v2"),
         ];
         for (sent, to_sign) in table {
             let signature = signed("GET", "/apps/1/channels", &format!("{base}&{to_sign}"));

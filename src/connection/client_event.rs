@@ -8,8 +8,9 @@ use crate::app::App;
 use crate::protocol::ChannelType;
 use crate::protocol::client_message::ClientMessage;
 use crate::protocol::json::{self, Data, Unrelayable};
+use crate::protocol::quote;
 
-use super::{Refusal, quote};
+use super::Refusal;
 
 /// The shape of a client event: both parts are there.
 pub(super) struct Shape<'m> {

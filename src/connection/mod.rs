@@ -14,7 +14,6 @@ pub use action::{Action, ClientEvent, Refusal};
 pub use heartbeat::{Due, Heartbeat, Probe, SILENCE_WITHOUT_PING};
 pub use rate_limit::RateLimit;
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -220,15 +219,6 @@ impl Connection {
 pub fn last_error(version: Option<ProtocolVersion>, code: CloseCode, reason: &str) -> Option<Frame> {
     let needed = version.is_none_or(ProtocolVersion::needs_error_before_close) && code.is_protocols_own();
     needed.then(|| server_message::fatal_error(code, reason))
-}
-
-/// A name that came from outside, as far as it helps in a message.
-fn quote(name: &str) -> Cow<'_, str> {
-    const QUOTED_CHARS: usize = 200;
-    match name.char_indices().nth(QUOTED_CHARS) {
-        Some((end, _)) => Cow::Owned(format!("{}…", &name[..end])),
-        None => Cow::Borrowed(name),
-    }
 }
 
 #[cfg(test)]

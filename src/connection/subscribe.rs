@@ -5,9 +5,9 @@ use crate::auth::channel::authorise;
 use crate::channel::{BadMember, JoinRefused, Member};
 use crate::protocol::client_message::{BadParameter, Parameters};
 use crate::protocol::server_message::SubscriptionFault;
-use crate::protocol::{ChannelName, ChannelType, SocketId};
+use crate::protocol::{ChannelName, ChannelType, SocketId, quote};
 
-use super::{Refusal, quote};
+use super::Refusal;
 
 /// A request that passed every check but the ones that only the channel can make.
 #[derive(Debug)]

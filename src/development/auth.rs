@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use crate::app::{App, Key};
 use crate::auth;
 use crate::auth::request::Query;
-use crate::http::ApiError;
-use crate::protocol::{ChannelName, SocketId, WrittenSocketId};
+use crate::http::{ApiError, channel_name};
+use crate::protocol::{SocketId, WrittenSocketId};
 
 /// Signs a subscription. The form has `socket_id` and `channel_name`; on presence channels `user_id` and `name`
 /// say who joins, and somebody is made up where they do not.
@@ -15,8 +15,7 @@ pub(super) fn channel(app: &App, key: &Key, body: &[u8]) -> Result<HttpResponse,
     let form = form(body)?;
     let socket_id = socket_id(&form)?;
     let name = form.get("channel_name").ok_or(ApiError::Missing("channel_name"))?;
-    let channel = ChannelName::parse(name, app.limits.channel_name_chars)
-        .map_err(|reason| ApiError::ChannelName { name: name.to_owned(), reason })?;
+    let channel = channel_name(name, &app.limits)?;
     let channel_data = channel.channel_type().is_presence().then(|| user(&form, "user_id").to_string());
     let signed = auth::channel::string_to_sign(socket_id, &channel, channel_data.as_deref());
     let mut answer = json!({ "auth": format!("{}:{}", key.key, auth::sign(&key.secret, &signed)) });

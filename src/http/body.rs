@@ -1,9 +1,12 @@
-//! Reading a request's body within its bounds of size and time.
+//! Reading a request's body within its bounds of size and time, and not reading one that was refused.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::web::{self, Bytes, BytesMut};
-use actix_web::{HttpRequest, http::header};
+use actix_web::{HttpRequest, HttpResponse, http::header};
 use futures_util::StreamExt;
 
 use super::ApiError;
@@ -15,7 +18,7 @@ use super::ApiError;
 /// breaks off.
 pub(super) async fn read(
     request: &HttpRequest,
-    payload: web::Payload,
+    payload: &mut web::Payload,
     limit: usize,
     patience: Duration,
 ) -> Result<Bytes, ApiError> {
@@ -27,7 +30,7 @@ pub(super) async fn read(
     whole.unwrap_or_else(|_| Err(ApiError::Timeout { seconds: patience.as_secs_f64().to_string() }))
 }
 
-async fn read_all(mut payload: web::Payload, limit: usize) -> Result<Bytes, ApiError> {
+async fn read_all(payload: &mut web::Payload, limit: usize) -> Result<Bytes, ApiError> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| ApiError::InvalidJson(format!("it broke off: {error}")))?;
@@ -44,4 +47,32 @@ async fn read_all(mut payload: web::Payload, limit: usize) -> Result<Bytes, ApiE
         };
     }
     Ok(body.freeze())
+}
+
+/// Makes the connection end with this answer if the request's body has not been read to its end.
+///
+/// The server drains a chunked body that nobody holds any more, however long it is, and closes the connection on one
+/// that somebody does. So the answer holds it.
+pub(super) fn unread(response: HttpResponse, payload: web::Payload) -> HttpResponse {
+    response.map_body(|_, answer| BoxBody::new(Unread { answer, _payload: payload }))
+}
+
+struct Unread {
+    answer: BoxBody,
+    _payload: web::Payload,
+}
+
+impl MessageBody for Unread {
+    type Error = Box<dyn std::error::Error>;
+
+    fn size(&self) -> BodySize {
+        self.answer.size()
+    }
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.get_mut().answer).poll_next(context)
+    }
 }

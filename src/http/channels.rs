@@ -12,7 +12,7 @@ use super::routes::{Authenticated, json_response};
 /// The occupied channels, all or those whose names begin with `filter_by_prefix`.
 pub(super) fn list(request: &Authenticated<'_>) -> Result<HttpResponse, ApiError> {
     let prefix = request.query.get("filter_by_prefix").unwrap_or_default();
-    let info = Info::of_channels(request.query.get("info").unwrap_or_default(), prefix, &request.app)?;
+    let info = Info::of_channels(&request.query.list("info").unwrap_or_default(), prefix, &request.app)?;
     let channels = request.app.channels(prefix);
     let channels: Map<_, _> =
         channels.iter().map(|c| (c.name.to_string(), Value::Object(info.attributes(Some(c))))).collect();
@@ -22,7 +22,7 @@ pub(super) fn list(request: &Authenticated<'_>) -> Result<HttpResponse, ApiError
 /// One channel. An unknown one is not occupied; that is no error.
 pub(super) fn show(request: &Authenticated<'_>, name: &str) -> Result<HttpResponse, ApiError> {
     let name = channel_name(name, &request.app.app().limits)?;
-    let info = Info::of_channel(request.query.get("info").unwrap_or_default(), &name, &request.app)?;
+    let info = Info::of_channel(&request.query.list("info").unwrap_or_default(), &name, &request.app)?;
     let channel = request.app.channel(&name).filter(|_| name.channel_type().is_listed());
     let mut attributes = info.attributes(channel.as_ref());
     attributes.insert("occupied".into(), channel.is_some().into());

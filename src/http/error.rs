@@ -77,7 +77,7 @@ pub enum ApiError {
     /// The name cannot be a channel's.
     #[error("Invalid channel name: {name} ({reason})")]
     ChannelName {
-        /// What came.
+        /// What came, shortened.
         name: String,
         /// What is wrong with it.
         reason: InvalidChannelName,
@@ -199,10 +199,6 @@ impl ApiError {
             }
             ApiError::UpgradeRequired => {
                 answer.insert_header((header::UPGRADE, "websocket"));
-            }
-            // The rest of the body may still come; it is not waited for.
-            ApiError::BodyTooLarge { .. } | ApiError::Timeout { .. } => {
-                answer.force_close();
             }
             _ => {}
         }

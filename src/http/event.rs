@@ -10,7 +10,7 @@ use crate::app::Limits;
 use crate::auth::request::Query;
 use crate::hub::{AppState, Heard, Hub, Publication, Source};
 use crate::protocol::json::{self, Data};
-use crate::protocol::{ChannelName, SocketId, WrittenSocketId, event_name};
+use crate::protocol::{ChannelName, SocketId, WrittenSocketId, event_name, quote};
 
 use super::ApiError;
 use super::info::Info;
@@ -103,7 +103,7 @@ impl<'a> Parameters<'a> {
         let channels = parsed.collect::<Result<_, _>>()?;
         let except = match &self.socket_id {
             Some(text) => WrittenSocketId::parse(text)
-                .map_err(|error| ApiError::SocketId { error, got: text.to_string() })?
+                .map_err(|error| ApiError::SocketId { error, got: quote(text).into_owned() })?
                 .ours(),
             None => None,
         };
@@ -134,9 +134,9 @@ impl Event<'_> {
 }
 
 /// Parses a name that came in a request.
-pub(super) fn channel_name(name: &str, limits: &Limits) -> Result<ChannelName, ApiError> {
+pub(crate) fn channel_name(name: &str, limits: &Limits) -> Result<ChannelName, ApiError> {
     ChannelName::parse(name, limits.channel_name_chars)
-        .map_err(|reason| ApiError::ChannelName { name: name.to_owned(), reason })
+        .map_err(|reason| ApiError::ChannelName { name: quote(name).into_owned(), reason })
 }
 
 fn string<'a>(parameter: &'static str, value: &'a RawValue) -> Result<Cow<'a, str>, ApiError> {

@@ -12,4 +12,5 @@ mod info;
 mod routes;
 
 pub use error::ApiError;
+pub(crate) use event::channel_name;
 pub use routes::{Context, handle};

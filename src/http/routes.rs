@@ -96,17 +96,17 @@ impl<'p> Endpoint<'p> {
 }
 
 /// Answers any request that is no upgrade.
-pub async fn handle(request: HttpRequest, payload: web::Payload) -> HttpResponse {
+pub async fn handle(request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
     let Some(context) = request.app_data::<Rc<Context>>().cloned() else {
         return HttpResponse::InternalServerError().finish();
     };
     let _at_work = context.worker.hub().begin_work();
-    let mut response = match answer(&context, &request, payload).await {
+    let mut response = match answer(&context, &request, &mut payload).await {
         Ok(response) => response,
         Err(error) => {
             let (method, path, status) = (request.method().as_str(), request.path(), error.status().as_u16());
             info!(method, path, status, reason = %error, "request refused");
-            error.response()
+            body::unread(error.response(), payload)
         }
     };
     // What tells secrets is for pages of this origin alone.
@@ -120,7 +120,7 @@ pub async fn handle(request: HttpRequest, payload: web::Payload) -> HttpResponse
 async fn answer(
     context: &Context,
     request: &HttpRequest,
-    payload: web::Payload,
+    payload: &mut web::Payload,
 ) -> Result<HttpResponse, ApiError> {
     let sent_path = request.path();
     let not_found = || ApiError::NotFound(sent_path.to_owned());
@@ -130,9 +130,10 @@ async fn answer(
         return Ok(moved(&format!("{}/", context.path_prefix)));
     }
     let Some(path) = path.strip_prefix('/') else { return Err(not_found()) };
-    let segments: Option<Vec<String>> = path.split('/').map(decode_segment).collect();
-    let segments = segments.ok_or_else(not_found)?;
-    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    // Bytes that are no UTF-8 become a character that no name may hold.
+    let segments = path.split('/').map(|segment| percent_decode_str(segment).decode_utf8_lossy());
+    let segments: Vec<_> = segments.collect();
+    let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
 
     if request.method() == Method::OPTIONS && context.cors {
         return Ok(preflight(request));
@@ -209,11 +210,6 @@ fn signed_paths(sent: &str, prefix: &str) -> Vec<String> {
     }
     paths.dedup();
     paths
-}
-
-/// A path segment, decoded; `None` if it is not UTF-8.
-fn decode_segment(segment: &str) -> Option<String> {
-    percent_decode_str(segment).decode_utf8().ok().map(String::from)
 }
 
 fn not_allowed(request: &HttpRequest, allowed: &'static str) -> ApiError {

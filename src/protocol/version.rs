@@ -160,10 +160,7 @@ fn inferred(text: &str) -> Result<u8, VersionError> {
 /// Close reasons hold 123 bytes: what came is quoted only as far as it helps.
 fn shorten(text: &str) -> String {
     const QUOTED_CHARS: usize = 16;
-    match text.char_indices().nth(QUOTED_CHARS) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    super::shorten(text, QUOTED_CHARS).into_owned()
 }
 
 #[cfg(test)]

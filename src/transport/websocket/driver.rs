@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use actix_web::rt::net::TcpStream;
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tracing::{debug, trace, warn};
 
 use crate::connection::phase::{Event as Happening, Phase, Step};
@@ -38,6 +38,8 @@ pub(super) struct Driver {
     grace_ends: Option<Instant>,
     /// The peer has said its last word too: the socket is dropped as soon as ours is written.
     hang_up: bool,
+    /// The last word is written, and the end of the stream after it.
+    write_ended: bool,
     disconnected: bool,
 }
 
@@ -60,6 +62,7 @@ impl Driver {
             phase: Phase::Open,
             grace_ends: None,
             hang_up: false,
+            write_ended: false,
             disconnected: false,
         }
     }
@@ -262,6 +265,15 @@ impl Driver {
         debug!(app = self.connection.app().id, socket_id = %self.client.socket_id(), how, reason, "disconnected");
     }
 
+    /// Once the last word is written, nothing more will be: the peer sees the end at once, and may still answer.
+    fn end_writing(&mut self, context: &mut Context<'_>) {
+        if self.phase == Phase::Closing && !self.write_ended && !self.client.has_pending() {
+            self.write_ended = true;
+            // It never has to wait on a plain socket; and if it failed, reading will say so.
+            let _ = self.client.transport().poll_shutdown(context);
+        }
+    }
+
     /// Whether everything is said and done.
     fn is_over(&self) -> bool {
         self.phase == Phase::Closed || (self.hang_up && !self.client.has_pending())
@@ -297,6 +309,7 @@ impl Future for Driver {
                 Poll::Pending => break,
             }
         }
+        this.end_writing(context);
         if !this.is_over() && this.read(context).is_pending() && !this.is_over() {
             return Poll::Pending;
         }
@@ -334,6 +347,10 @@ impl WebSocket {
 
     fn poll_write_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream.borrow().poll_write_ready(context)
+    }
+
+    fn poll_shutdown(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(context)
     }
 
     /// Dropping the socket will reset it, so that nothing lingers in the kernel for a peer that does not read.

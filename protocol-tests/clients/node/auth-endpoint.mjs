@@ -1,0 +1,51 @@
+// The application's own auth endpoint, as every pusher-js release calls it: a form post with `socket_id` and
+// `channel_name`, answered with what the server library signs. The rest of the form is how a test says who the
+// member is and what should go wrong.
+
+import { createServer } from 'node:http';
+import { once } from 'node:events';
+
+/** @returns {Promise<{ url: string, stop(): Promise<void> }>} */
+export async function startAuthEndpoint(library) {
+  const server = createServer(async (request, response) => {
+    const form = new URLSearchParams(await text(request));
+    if (form.has('refuse')) {
+      response.writeHead(Number(form.get('refuse')), { 'content-type': 'text/plain' }).end('not you');
+      return;
+    }
+    const channel = form.get('channel_name');
+    const answer = library.authorize(form.get('socket_id'), channel, member(channel, form));
+    if (form.has('tamper')) answer.auth = oneDigitChanged(answer.auth);
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(answer));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    url: `http://127.0.0.1:${server.address().port}/auth`,
+    async stop() {
+      server.close();
+      server.closeAllConnections();
+      await once(server, 'close');
+    },
+  };
+}
+
+async function text(request) {
+  let body = '';
+  for await (const chunk of request.setEncoding('utf8')) body += chunk;
+  return body;
+}
+
+function member(channel, form) {
+  if (!channel.startsWith('presence-')) return undefined;
+  const id = form.get('user_id');
+  return {
+    user_id: form.has('numeric') ? Number(id) : id,
+    ...(form.has('name') && { user_info: { name: form.get('name') } }),
+  };
+}
+
+function oneDigitChanged(auth) {
+  const last = auth.at(-1);
+  return auth.slice(0, -1) + (last === '0' ? '1' : '0');
+}

@@ -1,0 +1,269 @@
+//! Starting a broker of our own: a child process on a free port, gone when the test is.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a broker may take from its start until it says that it listens.
+const START_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Lines of the broker's log kept for failure messages; older ones are forgotten.
+const LOG_LINES: usize = 200;
+
+/// A running broker process. Dropping it kills the process.
+#[derive(Debug)]
+pub struct Broker {
+    port: u16,
+    pid: u32,
+    child: Mutex<Child>,
+    stdout: Mutex<Receiver<String>>,
+    log: Arc<Mutex<VecDeque<String>>>,
+    config: Option<PathBuf>,
+}
+
+impl Broker {
+    /// Starts a broker on a free port with this configuration (TOML), and waits until it listens.
+    ///
+    /// # Panics
+    /// With the broker's own words, if it does not come up.
+    #[must_use]
+    pub fn start(config: &str) -> Broker {
+        Broker::start_with(Some(config), &[], &[])
+    }
+
+    /// Starts a broker with an optional configuration, more command-line arguments and more environment.
+    ///
+    /// # Panics
+    /// With the broker's own words, if it does not come up.
+    #[must_use]
+    pub fn start_with(config: Option<&str>, arguments: &[&str], environment: &[(&str, &str)]) -> Broker {
+        let config = config.map(write_config);
+        let mut command = command();
+        if let Some(path) = &config {
+            command.arg("--config").arg(path);
+        }
+        command.args(["--port", "0"]).args(arguments).envs(environment.iter().copied());
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| panic!("cannot start {}: {e}", binary().display()));
+        let stdout = lines_of(child.stdout.take().expect("stdout is piped"));
+        let log = keep_log(child.stderr.take().expect("stderr is piped"));
+        let pid = child.id();
+        let mut broker =
+            Broker { port: 0, pid, child: Mutex::new(child), stdout: Mutex::new(stdout), log, config };
+        broker.port = broker.await_listening();
+        broker
+    }
+
+    /// The port it listens on, at 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The last lines it logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let lines = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().fold(String::new(), |mut text, line| {
+            let _ = writeln!(text, "    {line}");
+            text
+        })
+    }
+
+    /// Asks it to stop, as a service manager does.
+    ///
+    /// # Panics
+    /// If the signal cannot be sent.
+    pub fn terminate(&self) {
+        let sent = Command::new("kill").args(["-TERM", &self.pid.to_string()]).status();
+        assert!(sent.is_ok_and(|s| s.success()), "cannot send SIGTERM to the broker {}", self.pid);
+    }
+
+    /// Waits until the process has ended.
+    ///
+    /// # Panics
+    /// If it has not within `within`.
+    #[must_use]
+    pub fn await_exit(&self, within: Duration) -> ExitStatus {
+        let deadline = Instant::now() + within;
+        let stdout = self.stdout.lock().unwrap_or_else(PoisonError::into_inner);
+        // The pipe closes when the process ends; until then lines may still come.
+        loop {
+            match stdout.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("the broker still runs after {within:?}; its log:\n{}", self.log())
+                }
+            }
+        }
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        child.wait().expect("the broker's exit status")
+    }
+
+    /// The memory it occupies now and has occupied at most, in bytes; `None` where the system does not tell.
+    #[must_use]
+    pub fn resident_bytes(&self) -> Option<Resident> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+        let field = |name: &str| -> Option<u64> {
+            let line = status.lines().find_map(|l| l.strip_prefix(name))?;
+            line.trim_start_matches(':')
+                .trim()
+                .strip_suffix("kB")?
+                .trim()
+                .parse::<u64>()
+                .ok()
+                .map(|k| k * 1024)
+        };
+        Some(Resident { now: field("VmRSS")?, peak: field("VmHWM")? })
+    }
+
+    fn await_listening(&self) -> u16 {
+        let deadline = Instant::now() + START_DEADLINE;
+        let stdout = self.stdout.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = String::new();
+        loop {
+            match stdout.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => match listening_port(&line) {
+                    Some(port) => return port,
+                    None => said = said + "    " + &line + "\n",
+                },
+                Err(end) => {
+                    let why = match end {
+                        RecvTimeoutError::Timeout => format!("said nothing useful for {START_DEADLINE:?}"),
+                        RecvTimeoutError::Disconnected => "ended before it listened".to_owned(),
+                    };
+                    panic!("the broker {why}\n  stdout:\n{said}  stderr:\n{}", self.log());
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = child.kill();
+        let _ = child.wait();
+        if let Some(path) = &self.config {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Memory of a process, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resident {
+    /// At this moment.
+    pub now: u64,
+    /// At most since its start.
+    pub peak: u64,
+}
+
+/// The broker's command without arguments, and without `HELIOSTAT_` variables that would configure it.
+#[must_use]
+pub fn command() -> Command {
+    let mut command = Command::new(binary());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("HELIOSTAT_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// The broker binary: `PROTOCOL_TESTS_BIN`, else the workspace's own, built once per test process.
+///
+/// # Panics
+/// If it cannot be built.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let binary = BINARY.get_or_init(|| match std::env::var_os("PROTOCOL_TESTS_BIN") {
+        Some(path) => Ok(path.into()),
+        None => build(),
+    });
+    binary.as_ref().unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// Builds the broker into the directory this test was built into, in the same profile.
+fn build() -> Result<PathBuf, String> {
+    let this = std::env::current_exe().expect("the path of the test binary");
+    let profile =
+        this.parent().and_then(Path::parent).expect("a test binary lies in <target>/<profile>/deps");
+    let target = profile.parent().expect("a profile directory lies in the target directory");
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--package", "heliostat", "--bin", "heliostat"]);
+    cargo.arg("--target-dir").arg(target).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    if profile.ends_with("release") {
+        cargo.arg("--release");
+    }
+    match cargo.status() {
+        Ok(status) if status.success() => Ok(profile.join("heliostat")),
+        Ok(_) => Err("the broker does not build".to_owned()),
+        Err(e) => Err(format!("cannot run cargo to build the broker: {e}")),
+    }
+}
+
+fn write_config(config: &str) -> PathBuf {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    let n = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("protocol-tests-{}-{n}.toml", std::process::id()));
+    std::fs::write(&path, config).unwrap_or_else(|e| panic!("cannot write {}: {e}", path.display()));
+    path
+}
+
+/// The port in a line such as `… listening on http://127.0.0.1:41735/prefix`.
+fn listening_port(line: &str) -> Option<u16> {
+    let (_, url) = line.split_once("listening on http://")?;
+    let authority = url.split(['/', ' ']).next()?;
+    authority.rsplit_once(':')?.1.parse().ok()
+}
+
+fn lines_of(stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            // The pipe is read to its end even if nobody listens any more: a full pipe would stop the broker.
+            let _ = sender.send(line);
+        }
+    });
+    receiver
+}
+
+fn keep_log(stream: impl Read + Send + 'static) -> Arc<Mutex<VecDeque<String>>> {
+    let log = Arc::new(Mutex::new(VecDeque::new()));
+    let kept = Arc::clone(&log);
+    thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            let mut lines = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            if lines.len() == LOG_LINES {
+                lines.pop_front();
+            }
+            lines.push_back(line);
+        }
+    });
+    log
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_is_read_from_the_line_that_announces_it() {
+        assert_eq!(listening_port("heliostat listening on http://127.0.0.1:41735"), Some(41735));
+        assert_eq!(listening_port("x listening on http://[::1]:80/prefix and more"), Some(80));
+        assert_eq!(listening_port("open http://127.0.0.1:6001/stream"), None);
+    }
+}

@@ -1,0 +1,56 @@
+//! The black-box suite over the raw wire: one file per behaviour, one function per thing a client can observe.
+//!
+//! The line `Proves:` that ends each function's comment names the statements of the conformance checklist
+//! (`docs/conformance.md`) which that function proves.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test reports its failure")]
+
+mod authorise;
+mod bad_frames;
+mod channel_names;
+mod client_event_limits;
+mod client_events;
+mod connection;
+mod frames;
+mod framing;
+mod heartbeat;
+mod http_auth;
+mod http_bad;
+mod http_batch;
+mod http_channels;
+mod http_events;
+mod http_legacy;
+mod isolation;
+mod pipe_experiment;
+mod pipe_rule;
+mod presence;
+mod presence_limits;
+mod refusals;
+mod shutdown;
+mod subscribe;
+mod versions;
+
+use std::time::Instant;
+
+use heliostat_protocol_tests::patience;
+use serde_json::Value;
+
+/// Tries again until `attempt` succeeds, and answers what it answered. An attempt asks the server, so the tries
+/// pace themselves.
+#[track_caller]
+fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + patience();
+    loop {
+        if let Some(found) = attempt() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {:?}: {what}", patience());
+    }
+}
+
+/// The members' names of a JSON object, sorted.
+#[track_caller]
+fn keys(object: &Value) -> Vec<&str> {
+    let mut keys: Vec<&str> = object.as_object().expect("an object").keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    keys
+}
