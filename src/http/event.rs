@@ -136,7 +136,16 @@ impl Event<'_> {
 /// Parses a name that came in a request.
 pub(crate) fn channel_name(name: &str, limits: &Limits) -> Result<ChannelName, ApiError> {
     ChannelName::parse(name, limits.channel_name_chars)
-        .map_err(|reason| ApiError::ChannelName { name: quote(name).into_owned(), reason })
+        .map_err(|reason| ApiError::ChannelName { name: on_one_line(name), reason })
+}
+
+/// A name as it is quoted in a text of one line.
+fn on_one_line(name: &str) -> String {
+    let name = quote(name);
+    match name.chars().any(char::is_control) {
+        true => name.escape_debug().to_string(),
+        false => name.into_owned(),
+    }
 }
 
 fn string<'a>(parameter: &'static str, value: &'a RawValue) -> Result<Cow<'a, str>, ApiError> {

@@ -17,15 +17,11 @@ pub use server_message::Frame;
 pub use socket_id::{InvalidSocketId, SocketId, WrittenSocketId};
 pub use version::{Negotiated, ProtocolVersion, VersionError};
 
-/// A name that came from outside, as it is shown in a message: on one line, and as far as it helps.
+/// A name that came from outside, as far as it helps in a message.
 #[must_use]
 pub fn quote(name: &str) -> std::borrow::Cow<'_, str> {
     const QUOTED_CHARS: usize = 200;
-    let short = shorten(name, QUOTED_CHARS);
-    match short.chars().any(char::is_control) {
-        true => short.escape_debug().to_string().into(),
-        false => short,
-    }
+    shorten(name, QUOTED_CHARS)
 }
 
 /// The beginning of a text, with an ellipsis where something was cut.

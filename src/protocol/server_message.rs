@@ -38,6 +38,15 @@ impl Frame {
         Frame::control(OPCODE_CLOSE, &payload)
     }
 
+    /// The close frame that answers one with this code, if it had any.
+    #[must_use]
+    pub fn close_echo(code: Option<u16>) -> Frame {
+        match code {
+            Some(code) => Frame::control(OPCODE_CLOSE, &code.to_be_bytes()),
+            None => Frame::control(OPCODE_CLOSE, &[]),
+        }
+    }
+
     /// A ping frame without payload.
     #[must_use]
     pub fn ping() -> Frame {

@@ -36,6 +36,8 @@ pub(super) struct Driver {
     reader: FrameReader,
     phase: Phase,
     grace_ends: Option<Instant>,
+    /// The code of the peer's close frame.
+    echo: Option<u16>,
     /// The peer has said its last word too: the socket is dropped as soon as ours is written.
     hang_up: bool,
     /// The last word is written, and the end of the stream after it.
@@ -61,6 +63,7 @@ impl Driver {
             reader: FrameReader::new(message_limit),
             phase: Phase::Open,
             grace_ends: None,
+            echo: None,
             hang_up: false,
             write_ended: false,
             disconnected: false,
@@ -122,7 +125,10 @@ impl Driver {
 
     fn on_event(&mut self, event: Event<'_>, now: Instant) {
         match (event, self.phase) {
-            (Event::Close, _) => self.happened(Happening::PeerClosed, CloseCode::Normal, ""),
+            (Event::Close(code), _) => {
+                self.echo = code;
+                self.happened(Happening::PeerClosed, CloseCode::Normal, "");
+            }
             // Its last word is said; the client has not heard it yet.
             (_, Phase::Closing | Phase::Closed) | (Event::Pong, Phase::Open) => {}
             (Event::Ping(payload), Phase::Open) => self.worker.send(&self.shared, Frame::pong(payload)),
@@ -225,18 +231,18 @@ impl Driver {
             Step::EchoClose => {
                 self.disconnect("client left", "");
                 self.hang_up = true;
-                self.say_last(None, CloseCode::Normal, "");
+                self.say_last([Frame::close_echo(self.echo)]);
             }
             Step::SayGoodbye => {
                 self.disconnect("closed", reason);
                 let error = last_error(Some(self.client.version()), code, reason);
-                self.say_last(error, code, reason);
+                self.say_last(error.into_iter().chain([Frame::close(code, reason)]));
             }
         }
     }
 
-    fn say_last(&mut self, error: Option<Frame>, code: CloseCode, reason: &str) {
-        self.client.last_words(error.into_iter().chain([Frame::close(code, reason)]));
+    fn say_last(&mut self, words: impl IntoIterator<Item = Frame>) {
+        self.client.last_words(words);
         let end = Instant::now() + CLOSE_GRACE;
         self.grace_ends = Some(end);
         self.client.flush();
@@ -330,7 +336,8 @@ fn close_code(fault: Fault) -> CloseCode {
         | Fault::UnknownOpcode(_)
         | Fault::BadControlFrame
         | Fault::Interleaved
-        | Fault::NothingToContinue => CloseCode::ProtocolError,
+        | Fault::NothingToContinue
+        | Fault::BadClose => CloseCode::ProtocolError,
         Fault::Binary => CloseCode::UnsupportedData,
         Fault::NotUtf8 => CloseCode::InvalidUtf8,
         Fault::TooBig { .. } => CloseCode::MessageTooBig,

@@ -12,8 +12,8 @@ pub(super) enum Event<'a> {
     Ping(&'a [u8]),
     /// A pong.
     Pong,
-    /// The peer's last frame. What follows is not read.
-    Close,
+    /// The peer's last frame, with the code it gave. What follows is not read.
+    Close(Option<u16>),
 }
 
 /// The peer broke the protocol; the connection cannot go on.
@@ -37,6 +37,9 @@ pub(super) enum Fault {
     /// Close code 1002.
     #[error("WebSocket protocol error: a continuation without a beginning")]
     NothingToContinue,
+    /// Close code 1002.
+    #[error("WebSocket protocol error: a close frame must hold nothing, or a code that an endpoint may send")]
+    BadClose,
     /// Close code 1003.
     #[error("Binary messages are not part of the protocol, send text")]
     Binary,
@@ -144,7 +147,7 @@ impl FrameReader {
             OPCODE_PING => Ok(each(Event::Ping(payload))),
             OPCODE_PONG => Ok(each(Event::Pong)),
             OPCODE_CLOSE => {
-                each(Event::Close);
+                each(Event::Close(close_code(payload)?));
                 Ok(false)
             }
             OPCODE_TEXT if header.fin => Ok(each(Event::Text(text(payload)?))),
@@ -202,6 +205,21 @@ impl FrameReader {
     }
 }
 
+/// The code of a close frame's payload, if it has one, and its reason checked.
+fn close_code(payload: &[u8]) -> Result<Option<u16>, Fault> {
+    let (code, reason) = match payload {
+        [] => return Ok(None),
+        [_] => return Err(Fault::BadClose),
+        [high, low, reason @ ..] => (u16::from_be_bytes([*high, *low]), reason),
+    };
+    text(reason)?;
+    // The others are reserved, or stand for a close without a code.
+    match code {
+        1000..=1003 | 1007..=1014 | 3000..=4999 => Ok(Some(code)),
+        _ => Err(Fault::BadClose),
+    }
+}
+
 fn text(payload: &[u8]) -> Result<&str, Fault> {
     std::str::from_utf8(payload).map_err(|_| Fault::NotUtf8)
 }
@@ -253,7 +271,7 @@ mod tests {
                     Event::Text(text) => format!("text {text}"),
                     Event::Ping(payload) => format!("ping {}", String::from_utf8_lossy(payload)),
                     Event::Pong => "pong".into(),
-                    Event::Close => "close".into(),
+                    Event::Close(code) => format!("close {code:?}"),
                 });
                 true
             })?;
@@ -293,7 +311,8 @@ mod tests {
     #[test]
     fn nothing_is_read_after_a_close() {
         let input = [frame(0x88, &[0x03, 0xe8]), frame(0xf1, b"rubbish")].concat();
-        assert_eq!(read(100, &input, input.len()), Ok(vec!["close".into()]));
+        assert_eq!(read(100, &input, input.len()), Ok(vec!["close Some(1000)".into()]));
+        assert_eq!(read(100, &frame(0x88, b""), 3), Ok(vec!["close None".into()]));
     }
 
     #[test]
@@ -310,6 +329,9 @@ mod tests {
             (frame(0x89, &[0; 126]), Fault::BadControlFrame),
             (frame(0x80, b"a"), Fault::NothingToContinue),
             ([frame(0x01, b"a"), frame(0x81, b"b")].concat(), Fault::Interleaved),
+            (frame(0x88, &[3]), Fault::BadClose),
+            (frame(0x88, &[3, 0xed]), Fault::BadClose),
+            (frame(0x88, &[3, 0xe8, 0xff]), Fault::NotUtf8),
             (frame(0x81, &[0xff, 0xfe]), Fault::NotUtf8),
             ([frame(0x01, &[0xc3]), frame(0x80, b"x")].concat(), Fault::NotUtf8),
             (frame(0x81, &[b'x'; 1001]), Fault::TooBig { limit: 1000, bytes: 1001 }),
