@@ -103,7 +103,7 @@ pub fn welcome(config: &Config, url: &str, mode: Mode) -> String {
         let pages = [
             ("/", "snippets for clients and server libraries"),
             ("/stream", "sends your camera's frames"),
-            ("/mirror", "shows them, in another tab or browser"),
+            ("/mirror", "shows them, in another window"),
         ];
         text.push_str("\nOpen\n");
         let width = base.len() + "/stream".len();

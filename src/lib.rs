@@ -38,3 +38,8 @@ pub mod transport;
 
 pub use config::Config;
 pub use server::{BoundServer, Server, StartError};
+
+/// The example of the pipe's documentation, so that it is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/pipe.md")]
+struct PipeDocumentation;

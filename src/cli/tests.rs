@@ -113,7 +113,7 @@ fn the_welcome_tells_what_is_on_and_why() {
         "Development mode, because there is no configuration file and only this machine can reach it.",
         "  http://127.0.0.1:41735/x/         snippets for clients and server libraries",
         "  http://127.0.0.1:41735/x/stream   sends your camera's frames",
-        "  http://127.0.0.1:41735/x/mirror   shows them, in another tab or browser",
+        "  http://127.0.0.1:41735/x/mirror   shows them, in another window",
         "  app id           1001",
         "  key              app-key",
         "  secret           app-secret (public knowledge: for experiments only)",

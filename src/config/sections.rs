@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use crate::protocol::WithoutVersion;
+
 /// `[server]`: the listener, and what it tolerates from HTTP clients.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
@@ -105,16 +107,6 @@ impl Default for ConnectionConfig {
             outbox_frames: 4096,
         }
     }
-}
-
-/// What becomes of a client that names no protocol version.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WithoutVersion {
-    /// It is taken for the old client that it probably is: the version is inferred.
-    #[default]
-    Legacy,
-    /// It is closed with 4008.
-    Strict,
 }
 
 /// `[logging]`: what is written to standard error.

@@ -42,7 +42,9 @@ pub enum BadRule {
         to: String,
     },
     /// The name is empty or reserved for the protocol.
-    #[error("{0:?} cannot be an event name: it is empty or begins with the reserved \"pusher\"")]
+    #[error(
+        "{0:?} cannot be an event name: it is empty, or begins with \"pusher:\" or \"pusher_internal:\", which are reserved"
+    )]
     EventName(String),
     /// It would never hear anything.
     #[error("a rule must hear at least one source: \"client\" or \"http\"")]

@@ -15,7 +15,7 @@ pub use channel_name::{ChannelName, ChannelType, InvalidChannelName, SERVER_TO_U
 pub use close_code::{CloseCode, ErrorCode, Reconnection};
 pub use server_message::Frame;
 pub use socket_id::{InvalidSocketId, SocketId, WrittenSocketId};
-pub use version::{Negotiated, ProtocolVersion, VersionError};
+pub use version::{Negotiated, ProtocolVersion, VersionError, WithoutVersion};
 
 /// A name that came from outside, as far as it helps in a message.
 #[must_use]

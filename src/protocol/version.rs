@@ -2,11 +2,19 @@
 //!
 //! Input is read alike for all versions; every difference is a method of [`ProtocolVersion`].
 
-use crate::config::WithoutVersion;
-
 /// A version of the protocol, 1 to 7.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ProtocolVersion(u8);
+
+/// What becomes of a client that names no protocol version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WithoutVersion {
+    /// It is taken for the old client that it probably is: the version is inferred.
+    #[default]
+    Legacy,
+    /// It is closed with 4008.
+    Strict,
+}
 
 /// What a connection's query asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

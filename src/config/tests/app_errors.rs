@@ -114,7 +114,8 @@ fn mistakes_in_a_rule_name_the_line() {
         (rule("from = 'a'\nevent = 7\nto = 'b'"), "h.toml:8:9: apps.pipe.event must be a string, got 7"),
         (
             rule("from = 'a'\nevent = 'pusher:ping'\nto = 'b'"),
-            "h.toml:6:1: \"pusher:ping\" cannot be an event name: it is empty or begins with the reserved \"pusher\"",
+            "h.toml:6:1: \"pusher:ping\" cannot be an event name: it is empty, or begins with \
+             \"pusher:\" or \"pusher_internal:\", which are reserved",
         ),
         (whole("source = []"), "h.toml:6:1: a rule must hear at least one source: \"client\" or \"http\""),
         (
