@@ -22,7 +22,8 @@ TABLE = ROOT / "docs/conformance.md"
 SCANNED = {"protocol-tests": (".rs", ".mjs", ".js", ".py"), "src": (".rs",)}
 SKIPPED = {"node_modules", ".venv", "venv", "target", "__pycache__", "conformance"}
 
-MARKER = r"^[ \t]*(?://[/!]?|\#|\*)[ \t]*Proves:[ \t]*(?P<proves>[^\n]*(?:,[ \t]*\n[ \t]*(?://[/!]?|\#|\*)[^\n]*)*)$"
+# The comment line, and the ones after it for as long as each ends in a comma.
+MARKER = r"^[ \t]*(?://[/!]?|\#|\*)[ \t]*Proves:[ \t]*(?P<proves>[^\n]*(?:(?<=,)\n[ \t]*(?://[/!]?|\#|\*)[^\n]*)*)$"
 # What declares a test, per language, and what takes it out of the run.
 DECLARATIONS = {
     ".rs": r"^[ \t]*(?:pub(?:\([a-z]+\))?[ \t]+)?(?:async[ \t]+)?fn[ \t]+(?P<name>\w+)",
@@ -232,7 +233,7 @@ def statement_row(statement, group, proving):
 
 
 def listed(tests):
-    return "<br>".join(f"`{test}`" for test in tests)
+    return "<br>".join(f"`{test}`" for test in tests).replace("|", "\\|")
 
 
 if __name__ == "__main__":

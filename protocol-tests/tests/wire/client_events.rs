@@ -3,7 +3,7 @@
 use heliostat_protocol_tests::{Incoming, Shared, Socket, Target, unique};
 use serde_json::{Value, json};
 
-use crate::keys;
+use crate::{fence, keys, settle};
 
 /// Everybody else on the channel gets it, the sender does not.
 ///
@@ -18,17 +18,14 @@ fn the_others_get_it_and_the_sender_does_not() {
             join(socket, &channel, &format!("u{n}"));
         }
         // Whatever joining brought has been read before the event is sent.
-        sockets.iter_mut().for_each(|socket| drop(socket.drain()));
+        settle(&target, &channel, &mut sockets);
         let [sender, others @ ..] = &mut sockets[..] else { unreachable!() };
         sender.trigger(&channel, "client-x", &json!({ "n": 1 }));
         for socket in others.iter_mut() {
             let event = socket.expect_on(&channel, "client-x");
             assert_eq!(event.data, json!(r#"{"n":1}"#));
         }
-        target.publish(&channel, "fence", "");
-        for socket in &mut sockets {
-            socket.expect_on(&channel, "fence");
-        }
+        fence(&target, &channel, &mut sockets);
     }
 }
 
@@ -135,7 +132,7 @@ fn with_the_flag_off_nothing_is_delivered() {
         let (mut sender, mut other) = (target.connect(), target.connect());
         join(&mut other, &channel, "other");
         join(&mut sender, &channel, "sender");
-        other.drain();
+        settle(&target, &channel, [&mut sender, &mut other]);
         sender.trigger(&channel, "client-x", &json!({}));
         sender.expect_error(
             None,

@@ -3,7 +3,7 @@
 use heliostat_protocol_tests::{Incoming, Target, unique};
 use serde_json::json;
 
-use crate::keys;
+use crate::{fence, keys};
 
 const INVALID: &str = "Received invalid JSON";
 
@@ -107,10 +107,7 @@ fn an_unprefixed_event_without_a_pipe_reaches_nobody() {
         sender.trigger(&channel, name, &json!({ "dataUrl": "data:image/webp;base64,AAAA" }));
         sender.expect_error(None, &format!("Unsupported event received on socket: {name}"));
     }
-    target.publish(&channel, "afterwards", "");
-    for socket in [&mut sender, &mut other] {
-        socket.expect_on(&channel, "afterwards");
-    }
+    fence(&target, &channel, [&mut sender, &mut other]);
 }
 
 /// A message in several frames is one message, wherever it was cut and whatever control frames came between.

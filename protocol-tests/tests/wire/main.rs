@@ -31,7 +31,7 @@ mod versions;
 
 use std::time::Instant;
 
-use heliostat_protocol_tests::patience;
+use heliostat_protocol_tests::{Socket, Target, patience, unique};
 use serde_json::Value;
 
 /// Tries again until `attempt` succeeds, and answers what it answered. An attempt asks the server, so the tries
@@ -44,6 +44,28 @@ fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
             return found;
         }
         assert!(Instant::now() < deadline, "not within {:?}: {what}", patience());
+    }
+}
+
+/// Asserts that nothing was delivered to these subscribers of `channel` that they have not read: one more event is
+/// published, and since the events of a channel arrive in their order, it must be the next thing each one hears. A
+/// ping would not do: its answer says nothing of what other connections have under way to this one.
+#[track_caller]
+fn fence<'s>(target: &Target, channel: &str, subscribers: impl IntoIterator<Item = &'s mut Socket>) {
+    let name = unique("fence-");
+    target.publish(channel, &name, "");
+    for socket in subscribers {
+        socket.expect_on(channel, &name);
+    }
+}
+
+/// Publishes an event and has these subscribers of `channel` read everything up to it, whatever that is.
+#[track_caller]
+fn settle<'s>(target: &Target, channel: &str, subscribers: impl IntoIterator<Item = &'s mut Socket>) {
+    let name = unique("settle-");
+    target.publish(channel, &name, "");
+    for socket in subscribers {
+        while socket.message().event != name {}
     }
 }
 

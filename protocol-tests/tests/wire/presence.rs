@@ -3,7 +3,7 @@
 use heliostat_protocol_tests::{Socket, Target, unique};
 use serde_json::{Value, json};
 
-use crate::keys;
+use crate::{fence, keys};
 
 /// The success carries the whole roster, the joiner included, in the form of protocol 3 and later.
 ///
@@ -76,10 +76,7 @@ fn the_others_hear_who_came() {
     );
     let roster = bob_again.subscribe_presence(&channel, "bob", &json!({ "name": "Bob's phone" }));
     assert_eq!(roster["presence"]["count"], json!(2));
-    target.publish(&channel, "fence", "");
-    for socket in [&mut ann, &mut bob, &mut bob_again] {
-        socket.expect_on(&channel, "fence");
-    }
+    fence(&target, &channel, [&mut ann, &mut bob, &mut bob_again]);
 }
 
 /// A member without `user_info` is announced without it.
@@ -186,7 +183,7 @@ fn leaving_and_joining_again_is_announced_each_time() {
         socket.unsubscribe(&channel);
         watcher.expect_on(&channel, "pusher_internal:member_removed");
     }
-    watcher.assert_silence();
+    fence(&target, &channel, [&mut watcher]);
     socket.assert_silence();
 }
 
@@ -284,12 +281,10 @@ fn old_protocols_see_connections_instead_of_users() {
                 let removed = socket.expect_on(&channel, "pusher_internal:member_removed");
                 assert_eq!(removed.decoded(), json!({ "user_id": "bob" }));
             }
-            match last {
-                true => {
-                    young.expect_on(&channel, "pusher_internal:member_removed");
-                }
-                false => young.assert_silence(),
+            if last {
+                young.expect_on(&channel, "pusher_internal:member_removed");
             }
+            fence(&target, &channel, [&mut young, &mut old, &mut other_old]);
         }
     }
 }
@@ -316,7 +311,7 @@ fn closing_leaves_every_channel() {
     let mut expected = channels.clone();
     expected.sort();
     assert_eq!(left, expected);
-    watcher.assert_silence();
+    channels.iter().for_each(|channel| fence(&target, channel, [&mut watcher]));
 }
 
 #[track_caller]

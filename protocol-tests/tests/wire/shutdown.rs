@@ -85,7 +85,7 @@ fn the_last_word_is_the_close() {
     for (n, socket) in members.iter_mut().enumerate() {
         socket.subscribe_presence(&channel, &format!("u{n}"), &json!(null));
     }
-    members.iter_mut().for_each(|socket| drop(socket.drain()));
+    crate::settle(&target, &channel, &mut members);
     target.broker().unwrap().terminate();
     for socket in &mut members {
         let closed = loop {
