@@ -26,6 +26,7 @@ mod presence;
 mod presence_limits;
 mod refusals;
 mod shutdown;
+mod storm;
 mod subscribe;
 mod versions;
 
