@@ -44,8 +44,8 @@ fn print(text: &str) {
 fn serve(loaded: Loaded) -> Result<(), Box<dyn Error>> {
     let Loaded { config, mode, warnings, .. } = loaded;
     telemetry::start(&config.logging)?;
-    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let bound = Server::new(config.clone()).bind()?;
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let welcome = cli::welcome(&config, &bound.url(), mode);
     actix_web::rt::System::new().block_on(async {
         let shutdown = shutdown_signal()?;

@@ -23,6 +23,7 @@ pub use sockets::{NotAdmitted, Sockets};
 pub use wheel::Wheel;
 pub use worker::Worker;
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,7 +43,8 @@ use mailbox::{Letter, Mailbox, MailboxReader, mailbox};
 /// What all workers of a node share.
 pub struct Hub {
     registry: AppRegistry,
-    apps: Vec<Arc<AppState>>,
+    /// By id.
+    apps: HashMap<String, Arc<AppState>>,
     sockets: Sockets,
     connection: Arc<ConnectionConfig>,
     mailboxes: Vec<Mailbox>,
@@ -112,7 +114,8 @@ impl Hub {
         let sockets = Sockets::new(apps.len(), max_connections);
         let states = apps.into_iter().enumerate().filter_map(|(index, (app, listeners))| {
             let app = Arc::clone(registry.by_id(&app.id)?);
-            Some(Arc::new(AppState { index, app, channels: DashMap::new(), listeners }))
+            let state = AppState { index, app: Arc::clone(&app), channels: DashMap::new(), listeners };
+            Some((app.id.clone(), Arc::new(state)))
         });
         let apps = states.collect();
         let (mailboxes, readers) = (0..workers.max(1)).map(|_| mailbox()).unzip();
@@ -140,7 +143,7 @@ impl Hub {
     /// The state of an app found in the registry.
     #[must_use]
     pub fn state_of(&self, app: &App) -> Option<&Arc<AppState>> {
-        self.apps.iter().find(|state| state.app.id == app.id)
+        self.apps.get(&app.id)
     }
 
     /// The state of the app with this key.

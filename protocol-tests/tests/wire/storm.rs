@@ -150,7 +150,7 @@ fn each_publisher_is_heard_in_order() {
     let publishers = (0..6).map(|publisher: u64| {
         let (target, channel) = (target.clone(), channel.clone());
         thread::spawn(move || {
-            let mut socket = (publisher % 2 == 0).then(|| target.connect());
+            let mut socket = publisher.is_multiple_of(2).then(|| target.connect());
             if let Some(socket) = &mut socket {
                 socket.subscribe_private(&channel);
             }

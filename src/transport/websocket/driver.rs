@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use actix_web::rt::net::TcpStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tracing::{debug, trace, warn};
+use tracing::{debug, info, trace, warn};
 
 use crate::connection::phase::{Event as Happening, Phase, Step};
-use crate::connection::{Action, ClientEvent, Connection, Refusal, last_error};
+use crate::connection::{Action, ClientEvent, Connection, RateLimit, Refusal, last_error};
 use crate::hub::{Client, Heard, Publication, Source, Worker};
 use crate::protocol::{CloseCode, Frame};
 
@@ -25,6 +25,9 @@ const READS_PER_TURN: usize = 4;
 /// How long a peer may take to answer the close frame before its socket is reset.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
 
+/// Refusals of one connection that are logged in a second. A client that errs in a loop must not fill the disk.
+const REFUSALS_LOGGED_PER_SECOND: u32 = 10;
+
 /// Everything that one connection is. Whatever ends it, dropping the driver runs the disconnect procedure if
 /// nothing else has.
 pub(super) struct Driver {
@@ -34,6 +37,7 @@ pub(super) struct Driver {
     shared: Rc<Client>,
     connection: Connection,
     reader: FrameReader,
+    refusals_logged: RateLimit,
     phase: Phase,
     grace_ends: Option<Instant>,
     /// The code of the peer's close frame.
@@ -61,6 +65,7 @@ impl Driver {
             shared,
             connection,
             reader: FrameReader::new(message_limit),
+            refusals_logged: RateLimit::new(REFUSALS_LOGGED_PER_SECOND, Instant::now()),
             phase: Phase::Open,
             grace_ends: None,
             echo: None,
@@ -194,10 +199,12 @@ impl Driver {
         );
     }
 
-    fn refuse(&self, refusal: &Refusal) {
-        let app = &self.connection.app().id;
-        let code = refusal.code.code();
-        debug!(app, socket_id = %self.client.socket_id(), code, reason = refusal.message, "refused");
+    fn refuse(&mut self, refusal: &Refusal) {
+        if self.refusals_logged.admit(Instant::now()) {
+            let app = &self.connection.app().id;
+            let code = refusal.code.code();
+            info!(app, socket_id = %self.client.socket_id(), code, reason = refusal.message, "refused");
+        }
         let with_event = self.worker.hub().connection_config().subscription_error_event;
         refusal.frames(with_event).for_each(|frame| self.worker.send(&self.shared, frame));
     }

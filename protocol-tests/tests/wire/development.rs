@@ -1,0 +1,128 @@
+//! Development mode's conveniences: on without a configuration, off with one, and for this machine alone.
+
+use heliostat_protocol_tests::http::{Connection, Response};
+use heliostat_protocol_tests::signature::hmac_hex;
+use heliostat_protocol_tests::target::MAIN_APP;
+use heliostat_protocol_tests::{Target, unique};
+use serde_json::json;
+
+/// The broker as it starts with no file and no flags.
+fn development() -> Option<Target> {
+    Target::own_with(None, &[], &[])
+}
+
+fn ask(target: &Target, method: &str, path: &str, host: &str, body: &str) -> Response {
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    );
+    let mut connection = Connection::open(target);
+    connection.send(request.as_bytes());
+    connection.answer()
+}
+
+fn local(target: &Target, method: &str, path: &str, body: &str) -> Response {
+    ask(target, method, path, &format!("localhost:{}", target.port), body)
+}
+
+/// What `/dev/auth` signs opens private and presence channels, as the user that the form names or as a guest.
+///
+/// Proves: pages.
+#[test]
+fn the_auth_endpoint_signs_any_subscription() {
+    let Some(target) = development() else { return };
+    let (private, presence) = (unique("private-"), unique("presence-"));
+    let mut socket = target.connect();
+    let form = format!("socket_id={}&channel_name={private}", socket.id);
+    let signed = local(&target, "POST", "/dev/auth", &form).json();
+    socket.send(
+        &json!({ "event": "pusher:subscribe", "data": { "channel": private, "auth": signed["auth"] } }),
+    );
+    socket.expect_on(&private, "pusher_internal:subscription_succeeded");
+
+    let form = format!("socket_id={}&channel_name={presence}&user_id=ann&name=Ann+B.", socket.id);
+    let mut signed = local(&target, "POST", "/dev/auth", &form).json();
+    signed["channel"] = presence.clone().into();
+    socket.send(&json!({ "event": "pusher:subscribe", "data": signed }));
+    let roster = socket.expect_on(&presence, "pusher_internal:subscription_succeeded").decoded();
+    assert_eq!(roster["presence"]["hash"], json!({ "ann": { "name": "Ann B." } }));
+
+    let mut guest = target.connect();
+    let form = json!({ "socket_id": guest.id, "channel_name": presence }).to_string();
+    let mut signed = local(&target, "POST", "/dev/auth", &form).json();
+    signed["channel"] = presence.clone().into();
+    guest.send(&json!({ "event": "pusher:subscribe", "data": signed }));
+    let roster = guest.expect_on(&presence, "pusher_internal:subscription_succeeded").decoded();
+    assert_eq!(roster["presence"]["count"], json!(2));
+}
+
+/// What `/dev/user-auth` signs is the signature that a sign-in needs.
+///
+/// Proves: pages.
+#[test]
+fn the_user_endpoint_signs_any_user() {
+    let Some(target) = development() else { return };
+    let signed = local(&target, "POST", "/dev/user-auth", "socket_id=12.34&user_id=ann").json();
+    let user_data = signed["user_data"].as_str().unwrap();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(user_data).unwrap()["id"], json!("ann"));
+    let expected = hmac_hex("app-secret", &format!("12.34::user::{user_data}"));
+    assert_eq!(signed["auth"], json!(format!("app-key:{expected}")));
+}
+
+/// What is wrong with a request is said.
+///
+/// Proves: bad input.
+#[test]
+fn faulty_requests_are_told_why() {
+    let Some(target) = development() else { return };
+    let post = |path: &str, body: &str| local(&target, "POST", path, body);
+    assert!(post("/dev/auth", "").error(400).contains("socket_id"));
+    assert!(post("/dev/auth", "socket_id=1.2").error(400).contains("channel_name"));
+    assert!(
+        post("/dev/auth", "socket_id=1.2&channel_name=private-a%20b")
+            .error(400)
+            .contains("Invalid channel name")
+    );
+    assert!(post("/dev/auth", "socket_id=x&channel_name=private-a").error(400).contains("Invalid socket id"));
+    assert!(post("/dev/auth", "{\"socket_id\":").error(400).contains("JSON"));
+    assert!(post("/dev/user-auth", "socket_id=%ff").error(400).contains("Invalid socket id"));
+    let _ = local(&target, "GET", "/dev/auth", "").error(405);
+    let _ = local(&target, "POST", "/stream", "").error(405);
+}
+
+/// A page of another site that has its name resolved to this machine is told nothing, and neither is one that asks
+/// across origins for the secret.
+///
+/// Proves: bad input.
+#[test]
+fn only_this_machine_is_answered() {
+    let Some(target) = development() else { return };
+    for path in ["/dev/config.json", "/", "/stream"] {
+        let _ = ask(&target, "GET", path, "evil.example:6001", "").error(403);
+        assert_eq!(ask(&target, "GET", path, "127.0.0.1:6001", "").status, 200);
+    }
+    let _ = ask(&target, "POST", "/dev/auth", "evil.example", "socket_id=1.2&channel_name=a").error(403);
+    let settings = local(&target, "GET", "/dev/config.json", "");
+    assert_eq!(settings.header("access-control-allow-origin"), None);
+    assert_eq!(settings.json()["secret"], json!("app-secret"));
+    assert_eq!(settings.json()["port"], json!(target.port));
+}
+
+/// With a configuration all of it is gone, unless it is asked for by name.
+///
+/// Proves: bad input.
+#[test]
+fn a_configuration_switches_it_off() {
+    let paths = ["/", "/stream", "/mirror", "/style.css", "/vendor/pusher.min.js", "/dev/config.json"];
+    let Some(target) = Target::own(MAIN_APP) else { return };
+    for path in paths {
+        let _ = local(&target, "GET", path, "").error(404);
+    }
+    let _ = local(&target, "POST", "/dev/auth", "socket_id=1.2&channel_name=private-a").error(404);
+    let _ = local(&target, "POST", "/dev/user-auth", "socket_id=1.2").error(404);
+
+    let pages_only = Target::own(&format!("[development]\npages = true\n{MAIN_APP}")).unwrap();
+    assert_eq!(local(&pages_only, "GET", "/mirror", "").status, 200);
+    let _ = local(&pages_only, "POST", "/dev/auth", "socket_id=1.2&channel_name=private-a").error(404);
+}
