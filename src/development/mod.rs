@@ -72,9 +72,11 @@ impl Development {
     }
 
     fn check(&self, request: &HttpRequest, expected: &Method) -> Result<(), ApiError> {
-        let host = request.connection_info().host().to_owned();
-        if self.loopback_only && !names_this_machine(&host) {
-            return Err(ApiError::ForeignHost(host));
+        // What proxies add is not believed: a page can add it too.
+        let host =
+            request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        if self.loopback_only && !names_this_machine(host) {
+            return Err(ApiError::ForeignHost(host.to_owned()));
         }
         let method = request.method();
         let fits = method == expected || (expected == Method::GET && method == Method::HEAD);

@@ -38,9 +38,11 @@ pub use pattern::{BadPattern, Pattern};
 pub use rule::Rule;
 pub use spec::{BadRule, RuleSpec};
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
+use tracing::error;
 
 use crate::app::App;
 use crate::hub::{AppState, Heard, Hub, Listener, Notice, Publication, Source};
@@ -58,7 +60,7 @@ pub trait Pipe: Send + Sync + 'static {
     /// of the app come here, also those it does not listen to.
     ///
     /// It is called on the thread that accepted the event, in the order of each sender's events, and must not
-    /// block. What takes time belongs in a bounded queue and a task of its own.
+    /// block. What takes time belongs in a bounded queue and a task of its own. A panic is logged and hurts nobody.
     fn hear(&self, message: &Message<'_>, context: &Context<'_>);
 }
 
@@ -118,6 +120,10 @@ impl Listener for PipeListener {
     fn notice(&self, hub: &Arc<Hub>, app: &Arc<AppState>, notice: &Notice<'_>) {
         let Notice::Event(Heard { source, channel, event, raw, data }) = notice else { return };
         let message = Message { source: source.clone(), channel: *channel, event, data, raw: *raw };
-        self.0.hear(&message, &Context { hub, app });
+        // The event has been accepted, and whoever sent it is not to blame for a pipe that fails.
+        let hear = AssertUnwindSafe(|| self.0.hear(&message, &Context { hub, app }));
+        if catch_unwind(hear).is_err() {
+            error!(app = app.app().id, event, "a pipe panicked; the event is lost to it");
+        }
     }
 }

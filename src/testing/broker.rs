@@ -85,3 +85,92 @@ impl Drop for Broker {
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::pipe::{Context, Message};
+    use crate::protocol::ChannelName;
+
+    /// Panics at every event but `frame`, which it sends on.
+    struct Clumsy;
+
+    impl Pipe for Clumsy {
+        fn listens(&self, channel: Option<&str>, _: &str) -> bool {
+            channel == Some("stream")
+        }
+
+        fn hear(&self, message: &Message<'_>, context: &Context<'_>) {
+            assert_eq!(message.event, "frame");
+            assert_eq!(message.channel.map(ChannelName::as_str), Some("stream"));
+            context.trigger(&context.channel("mirror").unwrap(), message.event, message.data);
+        }
+    }
+
+    fn connect(broker: &Broker) -> TcpStream {
+        let mut socket = TcpStream::connect(broker.address()).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let request = "GET /app/app-key?protocol=7 HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+                       Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        socket.write_all(request.as_bytes()).unwrap();
+        read_until(&mut socket, "activity_timeout");
+        socket
+    }
+
+    /// Sends a short text message, masked with zeros.
+    fn say(socket: &mut TcpStream, text: &str) {
+        let length = u8::try_from(text.len()).unwrap();
+        assert!(length < 126);
+        socket.write_all(&[&[0x81, 0x80 | length, 0, 0, 0, 0], text.as_bytes()].concat()).unwrap();
+    }
+
+    fn read_until(socket: &mut TcpStream, word: &str) -> String {
+        let mut heard = Vec::new();
+        while !String::from_utf8_lossy(&heard).contains(word) {
+            let mut buffer = [0; 4096];
+            let read = socket.read(&mut buffer).unwrap();
+            assert!(read > 0, "the broker ended the connection");
+            heard.extend_from_slice(&buffer[..read]);
+        }
+        String::from_utf8_lossy(&heard).into_owned()
+    }
+
+    #[test]
+    fn a_pipe_that_panics_hurts_nobody() {
+        let broker = Broker::builder(Config::development()).pipe("1001", Clumsy).start().unwrap();
+        let (mut sender, mut mirror) = (connect(&broker), connect(&broker));
+        say(&mut mirror, r#"{"event":"pusher:subscribe","data":{"channel":"mirror"}}"#);
+        read_until(&mut mirror, "subscription_succeeded");
+        say(&mut sender, r#"{"event":"pusher:subscribe","data":{"channel":"stream"}}"#);
+        read_until(&mut sender, "subscription_succeeded");
+        say(&mut sender, r#"{"event":"other","channel":"stream","data":1}"#);
+        say(&mut sender, r#"{"event":"frame","channel":"stream","data":"a picture"}"#);
+        assert!(read_until(&mut mirror, "picture").contains(r#""event":"frame""#));
+        say(&mut sender, r#"{"event":"pusher:ping"}"#);
+        read_until(&mut sender, "pusher:pong");
+    }
+
+    #[test]
+    fn a_pipe_for_an_unknown_app_is_refused() {
+        let refused = Broker::builder(Config::development()).pipe("7", Clumsy).start();
+        assert!(matches!(refused, Err(StartError::PipeWithoutApp(id)) if id == "7"));
+    }
+
+    #[test]
+    fn dropping_a_broker_ends_its_connections_with_4200() {
+        let broker = Broker::start(Config::development()).unwrap();
+        let address = broker.address();
+        let mut socket = connect(&broker);
+        let stopping = std::thread::spawn(move || drop(broker));
+        let goodbye = read_until(&mut socket, "Please reconnect immediately");
+        assert!(goodbye.len() > 4);
+        drop(socket);
+        stopping.join().unwrap();
+        assert!(TcpStream::connect(address).is_err(), "nobody listens any more");
+    }
+}

@@ -103,6 +103,9 @@ fn only_this_machine_is_answered() {
         assert_eq!(ask(&target, "GET", path, "127.0.0.1:6001", "").status, 200);
     }
     let _ = ask(&target, "POST", "/dev/auth", "evil.example", "socket_id=1.2&channel_name=a").error(403);
+    // A page may add headers that proxies add, so they prove nothing.
+    let forged = "evil.example\r\nX-Forwarded-Host: localhost\r\nForwarded: host=localhost";
+    let _ = ask(&target, "GET", "/dev/config.json", forged, "").error(403);
     let settings = local(&target, "GET", "/dev/config.json", "");
     assert_eq!(settings.header("access-control-allow-origin"), None);
     assert_eq!(settings.json()["secret"], json!("app-secret"));

@@ -162,7 +162,9 @@ fn version_code(error: &VersionError) -> CloseCode {
 
 fn is_tls(listener: &Listener, request: &Request) -> bool {
     let forwarded = request.headers().get("x-forwarded-proto").and_then(|value| value.to_str().ok());
-    listener.trust_forwarded_proto && forwarded.is_some_and(|proto| matches!(proto.trim(), "https" | "wss"))
+    // Of several proxies, the first in the list is the one that the client reached.
+    let reached = forwarded.and_then(|proto| proto.split(',').next()).map(str::trim);
+    listener.trust_forwarded_proto && matches!(reached, Some("https" | "wss"))
 }
 
 /// Runs an accepted connection to its end.
