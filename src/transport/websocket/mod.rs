@@ -4,6 +4,7 @@ mod driver;
 mod reader;
 mod upgrade;
 
+pub use reader::{Event, Fault, FrameReader};
 pub use upgrade::{Listener, UpgradeError, upgrade};
 
 use std::cell::RefCell;

@@ -5,7 +5,7 @@
 
 /// Something whole that arrived.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Event<'a> {
+pub enum Event<'a> {
     /// A text message, all fragments together.
     Text(&'a str),
     /// A ping, to be answered with its payload.
@@ -18,7 +18,7 @@ pub(super) enum Event<'a> {
 
 /// The peer broke the protocol; the connection cannot go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Fault {
+pub enum Fault {
     /// Close code 1002.
     #[error("WebSocket protocol error: frames from a client must be masked")]
     Unmasked,
@@ -58,7 +58,7 @@ pub(super) enum Fault {
 
 /// The reading side of one connection.
 #[derive(Debug)]
-pub(super) struct FrameReader {
+pub struct FrameReader {
     limit: usize,
     /// The beginning of a frame whose end has not come.
     partial: Vec<u8>,
@@ -86,13 +86,17 @@ struct Header {
 
 impl FrameReader {
     /// A reader that allows messages of at most `limit` bytes.
-    pub(super) fn new(limit: usize) -> Self {
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
         FrameReader { limit, partial: Vec::new(), fragments: None }
     }
 
     /// Reads what arrived, and hands every event to `each`, in order. `each` returns whether to go on. The input is
     /// used as a working space.
-    pub(super) fn feed(
+    ///
+    /// # Errors
+    /// If the peer broke the protocol. Nothing more is to be fed then.
+    pub fn feed(
         &mut self,
         input: &mut [u8],
         mut each: impl FnMut(Event<'_>) -> bool,
