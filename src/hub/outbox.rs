@@ -17,10 +17,12 @@ pub struct Bounds {
     pub frames: usize,
 }
 
-/// A queue of frames, the first of which may be partly written. It holds no memory while it is empty.
+/// A queue of frames, the first of which may be partly written. While it holds one frame or none, which is nearly
+/// always, it owns no memory.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    frames: VecDeque<Frame>,
+    first: Option<Frame>,
+    rest: VecDeque<Frame>,
     /// How much of the first frame is written.
     written: usize,
     /// Bytes that wait.
@@ -38,11 +40,14 @@ impl Outbox {
     /// If the bounds would be passed.
     pub fn push(&mut self, frame: Frame, bounds: Bounds) -> Result<(), Overflow> {
         let bytes = self.bytes + frame.websocket().len();
-        if !self.frames.is_empty() && (bytes > bounds.bytes || self.frames.len() >= bounds.frames) {
+        if !self.is_empty() && (bytes > bounds.bytes || self.frames() >= bounds.frames) {
             return Err(Overflow(frame));
         }
         self.bytes = bytes;
-        self.frames.push_back(frame);
+        match self.first {
+            None => self.first = Some(frame),
+            Some(_) => self.rest.push_back(frame),
+        }
         Ok(())
     }
 
@@ -50,7 +55,7 @@ impl Outbox {
     pub fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut skip = self.written;
         let mut filled = 0;
-        for (slice, frame) in slices.iter_mut().zip(&self.frames) {
+        for (slice, frame) in slices.iter_mut().zip(self.first.iter().chain(&self.rest)) {
             *slice = IoSlice::new(&frame.websocket()[skip..]);
             skip = 0;
             filled += 1;
@@ -62,27 +67,30 @@ impl Outbox {
     pub fn advance(&mut self, bytes: usize) {
         self.bytes -= bytes;
         self.written += bytes;
-        while let Some(first) = self.frames.front() {
+        while let Some(first) = &self.first {
             let length = first.websocket().len();
             if self.written < length {
                 return;
             }
             self.written -= length;
-            self.frames.pop_front();
+            self.first = self.rest.pop_front();
         }
-        self.frames = VecDeque::new();
+        self.rest = VecDeque::new();
     }
 
     /// Gives up what waits, but for the rest of a frame that the client has seen the beginning of.
     pub fn abandon(&mut self) {
-        self.frames.truncate(usize::from(self.written > 0));
-        self.bytes = self.frames.front().map_or(0, |f| f.websocket().len() - self.written);
+        self.rest = VecDeque::new();
+        if self.written == 0 {
+            self.first = None;
+        }
+        self.bytes = self.first.as_ref().map_or(0, |first| first.websocket().len() - self.written);
     }
 
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+        self.first.is_none()
     }
 
     /// Bytes that wait.
@@ -94,7 +102,7 @@ impl Outbox {
     /// Frames that wait, a partly written one included.
     #[must_use]
     pub fn frames(&self) -> usize {
-        self.frames.len()
+        usize::from(self.first.is_some()) + self.rest.len()
     }
 }
 
@@ -127,7 +135,7 @@ mod tests {
         outbox.advance(15);
         assert_eq!(pending(&outbox), [30]);
         outbox.advance(30);
-        assert!(outbox.is_empty() && outbox.bytes() == 0 && outbox.frames.capacity() == 0);
+        assert!(outbox.is_empty() && outbox.bytes() == 0 && outbox.rest.capacity() == 0);
     }
 
     #[test]
