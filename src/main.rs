@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use heliostat::cli::{self, Command};
 use heliostat::config::{self, Loaded};
-use heliostat::server::Server;
+use heliostat::server::{self, Server};
 use heliostat::telemetry;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -29,7 +29,11 @@ fn run(command: Command) -> Result<(), String> {
     match command {
         Command::PrintTemplate => print(config::TEMPLATE),
         Command::PrintConfig { flags, show_secrets } => print(&load(flags)?.to_toml(show_secrets)),
-        Command::CheckConfig(flags) => print(&cli::verdict(&load(flags)?)),
+        Command::CheckConfig(flags) => {
+            let loaded = load(flags)?;
+            server::check(&loaded.config).map_err(|error| format!("heliostat: {error}\n"))?;
+            print(&cli::verdict(&loaded));
+        }
         Command::Serve(flags) => return serve(load(flags)?).map_err(|error| format!("heliostat: {error}\n")),
     }
     Ok(())

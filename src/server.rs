@@ -9,6 +9,7 @@ use std::time::Duration;
 use actix_http::HttpService;
 use actix_server::Server as ActixServer;
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_tls::accept::max_concurrent_tls_connect;
 use actix_web::dev::AppConfig;
 use actix_web::{App as WebApp, web};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -16,10 +17,10 @@ use tracing::{info, warn};
 
 use crate::app::DuplicateApp;
 use crate::config::Config;
-use crate::development::Development;
 use crate::http::{self, Context};
 use crate::hub::{Hub, Listener, Worker};
 use crate::pipe::{Pipe, PipeListener, Rule};
+use crate::transport::tls::{self, TlsError};
 use crate::transport::websocket;
 
 /// Bytes that the kernel may hold for one connection before it says that the socket is full: a stalled client is
@@ -38,6 +39,32 @@ const CLOCK_SLACK: Duration = Duration::from_millis(500);
 /// HTTP and WebSocket connections that one worker may hold: as good as none, because both have limits of their own.
 const CONNECTIONS_PER_WORKER: usize = 1_000_000;
 
+/// What one worker thread does with a connection: HTTP requests go to the API, upgrades become WebSockets. A macro,
+/// because the type that it builds differs between plain and TLS streams and cannot be written down.
+///
+/// It panics if it is expanded on more threads than the hub was made for, which happens only if a worker thread died.
+macro_rules! http_service {
+    ($hub:expr, $config:expr) => {{
+        let (hub, config): (&Arc<Hub>, &Config) = ($hub, $config);
+        let worker = Worker::of_this_thread(hub).expect("a hub has one half for each worker thread");
+        let context = Rc::new(Context::new(Rc::clone(&worker), config));
+        let endpoint = Rc::new(websocket::Listener {
+            path_prefix: config.server.path_prefix.clone(),
+            trust_forwarded_proto: config.server.trust_forwarded_proto,
+        });
+        let api = WebApp::new().app_data(context).default_service(web::to(http::handle)).into_factory();
+        let api = api.map_err(|error: actix_web::Error| error.error_response());
+        HttpService::build()
+            .client_request_timeout(config.server.http_request_timeout + CLOCK_SLACK)
+            .keep_alive(config.server.keep_alive + CLOCK_SLACK)
+            .client_disconnect_timeout(HTTP_DISCONNECT + CLOCK_SLACK)
+            .upgrade(fn_service(move |(request, framed)| {
+                websocket::upgrade(Rc::clone(&worker), Rc::clone(&endpoint), request, framed)
+            }))
+            .finish(map_config(api, |()| AppConfig::default()))
+    }};
+}
+
 /// A broker that has been put together and does not listen yet.
 pub struct Server {
     config: Config,
@@ -47,6 +74,7 @@ pub struct Server {
 /// A broker that has its address. Connections wait in the kernel until it runs.
 pub struct BoundServer {
     config: Config,
+    tls: Option<rustls::ServerConfig>,
     hub: Arc<Hub>,
     socket: TcpListener,
     address: SocketAddr,
@@ -58,6 +86,9 @@ pub enum StartError {
     /// Two apps could not be told apart.
     #[error(transparent)]
     Apps(#[from] DuplicateApp),
+    /// TLS is configured but cannot be served.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A pipe is for an app that does not exist.
     #[error("a pipe was added to the app {0:?}, but no app has this id")]
     PipeWithoutApp(String),
@@ -82,6 +113,19 @@ pub enum StartError {
         /// Why.
         error: io::Error,
     },
+}
+
+/// Finds what would keep a broker of this configuration from starting, as far as it can be found without starting.
+///
+/// # Errors
+/// See [`StartError`].
+pub fn check(config: &Config) -> Result<(), StartError> {
+    load_tls(config)?;
+    Ok(())
+}
+
+fn load_tls(config: &Config) -> Result<Option<rustls::ServerConfig>, TlsError> {
+    tls::load(config.server.tls_certificate.as_deref(), config.server.tls_key.as_deref())
 }
 
 impl Server {
@@ -118,10 +162,11 @@ impl Server {
         }
         let (workers, max_connections) = (config.server.worker_threads(), config.server.max_connections);
         let hub = Hub::new(apps, config.connection.clone(), workers, max_connections)?;
+        let tls = load_tls(&config)?;
         let address = config.server.address();
         let socket = listen(address, config.server.backlog).map_err(|error| start_error(address, error))?;
         let address = socket.local_addr().map_err(|error| start_error(address, error))?;
-        Ok(BoundServer { config, hub, socket, address })
+        Ok(BoundServer { config, tls, hub, socket, address })
     }
 }
 
@@ -139,7 +184,8 @@ impl BoundServer {
     /// The URL of the address, without a path.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// Serves until `shutdown` is ready, then ends every connection with 4200 and stops. Must run within an
@@ -149,16 +195,22 @@ impl BoundServer {
     /// If the worker threads cannot be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         raise_open_files_limit();
-        let BoundServer { config, hub, socket, address } = self;
+        let BoundServer { config, tls, hub, socket, address } = self;
         let workers = hub.worker_count();
         let server = {
             let (hub, config) = (Arc::clone(&hub), config.clone());
-            ActixServer::build()
+            max_concurrent_tls_connect(tls::HANDSHAKES_PER_WORKER);
+            let server = ActixServer::build()
                 .workers(workers)
                 .max_concurrent_connections(CONNECTIONS_PER_WORKER)
-                .disable_signals()
-                .listen("heliostat", socket, move || service(&hub, &config))?
-                .run()
+                .disable_signals();
+            match tls {
+                None => server.listen("heliostat", socket, move || http_service!(&hub, &config).tcp())?,
+                Some(tls) => server.listen("heliostat", socket, move || {
+                    http_service!(&hub, &config).rustls_0_23(tls.clone())
+                })?,
+            }
+            .run()
         };
         let handle = server.handle();
         info!(%address, workers, apps = config.apps.len(), "serving");
@@ -176,47 +228,6 @@ impl BoundServer {
         handle.stop(false).await;
         running.await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
     }
-}
-
-/// What one worker thread does with a connection: HTTP requests go to the API, upgrades become WebSockets.
-///
-/// # Panics
-/// If it is called by more threads than the hub was made for, which happens only if a worker thread died.
-fn service(
-    hub: &Arc<Hub>,
-    config: &Config,
-) -> impl actix_service::ServiceFactory<
-    actix_web::rt::net::TcpStream,
-    Config = (),
-    Response = (),
-    Error = actix_http::error::DispatchError,
-    InitError = (),
-> + use<> {
-    let worker = Worker::of_this_thread(hub).expect("a hub has one half for each worker thread");
-    let context = Rc::new(Context {
-        worker: Rc::clone(&worker),
-        path_prefix: config.server.path_prefix.clone(),
-        body_bytes: config.server.http_body_bytes,
-        request_timeout: config.server.http_request_timeout,
-        cors: config.server.cors,
-        development: Development::new(config),
-    });
-    let endpoint = Rc::new(websocket::Listener {
-        path_prefix: config.server.path_prefix.clone(),
-        trust_forwarded_proto: config.server.trust_forwarded_proto,
-    });
-    let api = WebApp::new().app_data(context).default_service(web::to(http::handle)).into_factory();
-    HttpService::build()
-        .client_request_timeout(config.server.http_request_timeout + CLOCK_SLACK)
-        .keep_alive(config.server.keep_alive + CLOCK_SLACK)
-        .client_disconnect_timeout(HTTP_DISCONNECT + CLOCK_SLACK)
-        .upgrade(fn_service(move |(request, framed)| {
-            websocket::upgrade(Rc::clone(&worker), Rc::clone(&endpoint), request, framed)
-        }))
-        .finish(map_config(api.map_err(|error: actix_web::Error| error.error_response()), |()| {
-            AppConfig::default()
-        }))
-        .tcp()
 }
 
 /// A listening socket. What is set on it, every accepted connection inherits.

@@ -164,6 +164,6 @@ fn a_complaint_is_one_line_per_error() {
     assert_eq!(
         text,
         "heliostat: --port: server.port must be an integer from 0 to 65535, got \"70000\"\n\
-         heliostat: --workers: server.workers must be an integer from 0 to 1024, got \"x\"\n"
+         heliostat: --workers: server.workers must be an integer from 0 to 512, got \"x\"\n"
     );
 }

@@ -13,9 +13,13 @@ pub struct Server {
     pub host: IpAddr,
     /// The TCP port; 0 takes any free one.
     pub port: u16,
+    /// The certificate chain to serve TLS with, a PEM file; `None` serves plain connections. Needs `tls_key`.
+    pub tls_certificate: Option<PathBuf>,
+    /// The private key of the certificate, a PEM file. Needs `tls_certificate`.
+    pub tls_key: Option<PathBuf>,
     /// Put before every path the broker serves: empty, or `/` and segments without a trailing slash.
     pub path_prefix: String,
-    /// Worker threads; 0 stands for one per core.
+    /// Worker threads, at most [`Server::MOST_WORKERS`]; 0 stands for one per core.
     pub workers: usize,
     /// Connections the kernel may hold before they are accepted.
     pub backlog: u32,
@@ -41,6 +45,8 @@ impl Default for Server {
         Server {
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 6001,
+            tls_certificate: None,
+            tls_key: None,
             path_prefix: String::new(),
             workers: 0,
             backlog: 4096,
@@ -56,6 +62,9 @@ impl Default for Server {
 }
 
 impl Server {
+    /// The most worker threads that the framework runs.
+    pub const MOST_WORKERS: usize = 512;
+
     /// Where to listen.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
@@ -65,10 +74,11 @@ impl Server {
     /// Worker threads to start: `workers`, or one per core.
     #[must_use]
     pub fn worker_threads(&self) -> usize {
-        match self.workers {
+        let workers = match self.workers {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             workers => workers,
-        }
+        };
+        workers.min(Self::MOST_WORKERS)
     }
 }
 

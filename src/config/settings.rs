@@ -88,8 +88,10 @@ pub(super) fn node_settings() -> Vec<Setting<Config>> {
     settings! { Config:
         "server.host", Host, server.host;
         "server.port", Integer(0..=65_535), server.port;
+        "server.tls_certificate", OptionalFile, server.tls_certificate;
+        "server.tls_key", OptionalFile, server.tls_key;
         "server.path_prefix", PathPrefix, server.path_prefix;
-        "server.workers", Integer(0..=1024), server.workers;
+        "server.workers", Integer(0..=512), server.workers;
         "server.backlog", Integer(1..=65_535), server.backlog;
         "server.max_connections", Integer(0..=MOST), server.max_connections;
         "server.http_body_bytes", Integer(1..=MOST), server.http_body_bytes;

@@ -13,6 +13,7 @@ use serde_json::Value;
 use tracing::info;
 
 use crate::auth::request::{Query, SignedRequest, authenticate};
+use crate::config::Config;
 use crate::development::Development;
 use crate::hub::{AppState, Hub, Worker};
 
@@ -33,6 +34,21 @@ pub struct Context {
     pub cors: bool,
     /// The conveniences of development mode, as far as they are on.
     pub development: Development,
+}
+
+impl Context {
+    /// What a configuration asks for, on the worker of the calling thread.
+    #[must_use]
+    pub fn new(worker: Rc<Worker>, config: &Config) -> Self {
+        Context {
+            worker,
+            path_prefix: config.server.path_prefix.clone(),
+            body_bytes: config.server.http_body_bytes,
+            request_timeout: config.server.http_request_timeout,
+            cors: config.server.cors,
+            development: Development::new(config),
+        }
+    }
 }
 
 /// A request whose sender is known.

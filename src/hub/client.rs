@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Waker};
 
 use crate::protocol::{CloseCode, Frame, ProtocolVersion, SocketId};
 
@@ -12,17 +12,18 @@ use super::outbox::{Bounds, Outbox, Overflow};
 
 /// How frames leave: the one thing that differs between transports. It is called on the connection's own thread.
 pub trait Transport {
-    /// Writes as much of the outbox as can be written without waiting.
+    /// Writes as much of the outbox as can be written without waiting. `context` is that of the connection's driver:
+    /// it is to be woken when more can be written.
     ///
     /// # Errors
     /// If the connection is lost.
-    fn write(&self, outbox: &mut Outbox) -> io::Result<Written>;
+    fn write(&self, outbox: &mut Outbox, context: &mut Context<'_>) -> io::Result<Written>;
 }
 
 /// How far a write came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// The outbox is empty.
+    /// The outbox is empty, and nothing is held back by the transport.
     Everything,
     /// The transport takes no more for now; its driver will say when it does again.
     Blocked,
@@ -108,10 +109,10 @@ impl<T: Transport + ?Sized> Client<T> {
         self.version
     }
 
-    /// Whether frames wait to be written.
+    /// Whether something waits to be written, here or in the transport.
     #[must_use]
     pub fn has_pending(&self) -> bool {
-        !self.outbox.borrow().is_empty()
+        self.blocked.get() || !self.outbox.borrow().is_empty()
     }
 
     /// Bytes and frames that wait to be written.
@@ -158,7 +159,11 @@ impl<T: Transport + ?Sized> Client<T> {
         if self.blocked.get() {
             return;
         }
-        let written = self.transport.write(&mut self.outbox.borrow_mut());
+        let written = {
+            let waker = self.waker.borrow();
+            let mut context = Context::from_waker(waker.as_ref().unwrap_or(Waker::noop()));
+            self.transport.write(&mut self.outbox.borrow_mut(), &mut context)
+        };
         match written {
             Ok(Written::Everything) if self.muted.get() => self.wake(),
             Ok(Written::Everything) => {}

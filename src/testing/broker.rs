@@ -14,6 +14,7 @@ use crate::server::{Server, StartError};
 #[derive(Debug)]
 pub struct Broker {
     address: SocketAddr,
+    url: String,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<io::Result<()>>>,
 }
@@ -48,7 +49,7 @@ impl Broker {
     /// Its URL, without a path.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.url.clone()
     }
 }
 
@@ -66,7 +67,7 @@ impl BrokerBuilder {
     /// See [`StartError`].
     pub fn start(self) -> Result<Broker, StartError> {
         let bound = self.server.bind()?;
-        let address = bound.address();
+        let (address, url) = (bound.address(), bound.url());
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(bound.run(async {
@@ -74,7 +75,7 @@ impl BrokerBuilder {
                 let _ = stopped.await;
             }))
         });
-        Ok(Broker { address, stop: Some(stop), thread: Some(thread) })
+        Ok(Broker { address, url, stop: Some(stop), thread: Some(thread) })
     }
 }
 

@@ -23,7 +23,7 @@ fn mistakes_in_the_node_sections_name_line_and_column() {
         ("[server]\ncors = \"yes\"", "h.toml:2:8: server.cors must be true or false, got the string \"yes\""),
         (
             "[server]\nworkers = 99999999999999999999999999",
-            "h.toml:2:11: server.workers must be an integer from 0 to 1024, got 99999999999999999999999999",
+            "h.toml:2:11: server.workers must be an integer from 0 to 512, got 99999999999999999999999999",
         ),
         (
             "[server]\nhost = \"example.com\"",
@@ -187,7 +187,7 @@ fn mistakes_in_flags_name_them() {
         ),
         (
             flags(|f| f.workers = Some("two".into())),
-            "--workers: server.workers must be an integer from 0 to 1024, got \"two\"",
+            "--workers: server.workers must be an integer from 0 to 512, got \"two\"",
         ),
         (
             flags(|f| f.log_format = Some("xml".into())),

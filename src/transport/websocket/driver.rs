@@ -7,8 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use actix_web::rt::net::TcpStream;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::ReadBuf;
 use tracing::{debug, info, trace, warn};
 
 use crate::connection::phase::{Event as Happening, Phase, Step};
@@ -18,6 +17,7 @@ use crate::protocol::{CloseCode, Frame};
 
 use super::WebSocket;
 use super::reader::{Event, Fault, FrameReader};
+use crate::transport::Stream;
 
 /// Reads per turn: one connection that floods does not starve its neighbours.
 const READS_PER_TURN: usize = 4;
@@ -30,9 +30,9 @@ const REFUSALS_LOGGED_PER_SECOND: u32 = 10;
 
 /// Everything that one connection is. Whatever ends it, dropping the driver runs the disconnect procedure if
 /// nothing else has.
-pub(super) struct Driver {
+pub(super) struct Driver<S: Stream> {
     worker: Rc<Worker>,
-    client: Rc<Client<WebSocket>>,
+    client: Rc<Client<WebSocket<S>>>,
     /// The same, as the hub knows it.
     shared: Rc<Client>,
     connection: Connection,
@@ -49,11 +49,11 @@ pub(super) struct Driver {
     disconnected: bool,
 }
 
-impl Driver {
+impl<S: Stream> Driver<S> {
     /// Takes charge of a connection that has been admitted.
     pub(super) fn new(
         worker: Rc<Worker>,
-        client: Rc<Client<WebSocket>>,
+        client: Rc<Client<WebSocket<S>>>,
         connection: Connection,
         message_limit: usize,
     ) -> Self {
@@ -293,7 +293,7 @@ impl Driver {
     }
 }
 
-impl Future for Driver {
+impl<S: Stream> Future for Driver<S> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -313,7 +313,7 @@ impl Future for Driver {
             this.tick(Instant::now());
         }
         while this.client.is_blocked() && !this.is_over() {
-            match this.client.transport().poll_write_ready(context) {
+            match this.client.transport().poll_writable(context) {
                 Poll::Ready(Ok(())) => {
                     this.client.unblock();
                     this.client.flush();
@@ -330,7 +330,7 @@ impl Future for Driver {
     }
 }
 
-impl Drop for Driver {
+impl<S: Stream> Drop for Driver<S> {
     fn drop(&mut self) {
         self.disconnect("dropped", "");
     }
@@ -351,7 +351,7 @@ fn close_code(fault: Fault) -> CloseCode {
     }
 }
 
-impl WebSocket {
+impl<S: Stream> WebSocket<S> {
     fn poll_read(&self, context: &mut Context<'_>, scratch: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buffer = ReadBuf::new(scratch);
         let mut stream = self.stream.borrow_mut();
@@ -359,8 +359,8 @@ impl WebSocket {
         Poll::Ready(Ok(buffer.filled().len()))
     }
 
-    fn poll_write_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.borrow().poll_write_ready(context)
+    fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.borrow_mut().poll_writable(context)
     }
 
     fn poll_shutdown(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -369,7 +369,6 @@ impl WebSocket {
 
     /// Dropping the socket will reset it, so that nothing lingers in the kernel for a peer that does not read.
     fn reset_on_drop(&self) {
-        // On failure the socket is merely closed in the ordinary way.
-        let _ = TcpStream::set_zero_linger(&self.stream.borrow());
+        self.stream.borrow().reset_on_drop();
     }
 }

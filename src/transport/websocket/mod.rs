@@ -9,35 +9,41 @@ pub use upgrade::{Listener, UpgradeError, upgrade};
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
+use std::task::Context;
 
-use actix_web::rt::net::TcpStream;
-
+use super::Stream;
 use crate::hub::{Outbox, Transport, Written};
 
 /// Frames handed to the kernel in one system call.
 const FRAMES_PER_WRITE: usize = 64;
 
 /// The socket of one connection. The worker writes, the driver reads; both are on the same thread.
-pub(crate) struct WebSocket {
-    stream: RefCell<TcpStream>,
+pub(crate) struct WebSocket<S> {
+    stream: RefCell<S>,
 }
 
-impl Transport for WebSocket {
-    fn write(&self, outbox: &mut Outbox) -> io::Result<Written> {
-        let stream = self.stream.borrow();
+impl<S: Stream> Transport for WebSocket<S> {
+    fn write(&self, outbox: &mut Outbox, context: &mut Context<'_>) -> io::Result<Written> {
+        let mut stream = self.stream.borrow_mut();
         while !outbox.is_empty() {
             let mut slices = [IoSlice::new(&[]); FRAMES_PER_WRITE];
-            let written = match outbox.fill(&mut slices) {
-                1 => stream.try_write(&slices[0]),
-                filled => stream.try_write_vectored(&slices[..filled]),
-            };
-            match written {
+            let filled = outbox.fill(&mut slices);
+            match stream.try_write_now(&slices[..filled], context) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(bytes) => outbox.advance(bytes),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Written::Blocked),
-                Err(error) => return Err(error),
+                Err(error) => return blocked_or_lost(error),
             }
         }
-        Ok(Written::Everything)
+        match stream.try_flush_now(context) {
+            Ok(()) => Ok(Written::Everything),
+            Err(error) => blocked_or_lost(error),
+        }
+    }
+}
+
+fn blocked_or_lost(error: io::Error) -> io::Result<Written> {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => Ok(Written::Blocked),
+        _ => Err(error),
     }
 }

@@ -96,11 +96,7 @@ impl FrameReader {
     ///
     /// # Errors
     /// If the peer broke the protocol. Nothing more is to be fed then.
-    pub fn feed(
-        &mut self,
-        input: &mut [u8],
-        mut each: impl FnMut(Event<'_>) -> bool,
-    ) -> Result<(), Fault> {
+    pub fn feed(&mut self, input: &mut [u8], mut each: impl FnMut(Event<'_>) -> bool) -> Result<(), Fault> {
         if self.partial.is_empty() {
             let used = self.read_frames(input, &mut each)?;
             // The rest is copied at its exact size: most often it is a few bytes, or a large frame's first part.

@@ -13,7 +13,6 @@ use actix_http::body::BoxBody;
 use actix_http::{Request, Response, StatusCode, h1, ws};
 use actix_web::HttpMessage;
 use actix_web::http::header;
-use actix_web::rt::net::TcpStream;
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tracing::{debug, info};
@@ -25,6 +24,7 @@ use crate::protocol::{CloseCode, Frame, Negotiated, ProtocolVersion, VersionErro
 
 use super::WebSocket;
 use super::driver::Driver;
+use crate::transport::Stream;
 
 /// How long a refused peer may take to answer the close frame.
 const REFUSAL_GRACE: Duration = Duration::from_secs(5);
@@ -72,11 +72,11 @@ struct Refused {
 ///
 /// # Errors
 /// If the socket fails before the answer is written.
-pub async fn upgrade(
+pub async fn upgrade<S: Stream>(
     worker: Rc<Worker>,
     listener: Rc<Listener>,
     request: Request,
-    framed: Framed<TcpStream, h1::Codec>,
+    framed: Framed<S, h1::Codec>,
 ) -> Result<(), UpgradeError> {
     let parts = framed.into_parts();
     let (mut stream, early) = (parts.io, parts.read_buf);
@@ -88,7 +88,7 @@ pub async fn upgrade(
     }
     stream.write_all(switching_protocols(&request).as_bytes()).await?;
     let at_work = worker.hub().begin_work();
-    match admit(&worker, &listener, &request) {
+    match admit::<S>(&worker, &listener, &request) {
         Ok(accepted) => {
             let Some(at_work) = at_work else {
                 let (code, version) = (CloseCode::Reconnect, Some(accepted.agreed.version));
@@ -108,7 +108,7 @@ pub async fn upgrade(
 }
 
 /// The checks at connect time, in the order in which they are to be reported.
-fn admit(worker: &Worker, listener: &Listener, request: &Request) -> Result<Accepted, Refused> {
+fn admit<S: Stream>(worker: &Worker, listener: &Listener, request: &Request) -> Result<Accepted, Refused> {
     let hub = worker.hub();
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let agreed = ProtocolVersion::negotiate(
@@ -136,7 +136,7 @@ fn admit(worker: &Worker, listener: &Listener, request: &Request) -> Result<Acce
     if !settings.enabled {
         return Err(refuse(CloseCode::AppDisabled, CloseCode::AppDisabled.sentence().to_owned()));
     }
-    if settings.force_tls && !is_tls(listener, request) {
+    if settings.force_tls && !S::IS_TLS && !came_by_tls(listener, request) {
         return Err(refuse(CloseCode::TlsOnly, CloseCode::TlsOnly.sentence().to_owned()));
     }
     Ok(Accepted { app: Arc::clone(app), agreed })
@@ -160,7 +160,8 @@ fn version_code(error: &VersionError) -> CloseCode {
     }
 }
 
-fn is_tls(listener: &Listener, request: &Request) -> bool {
+/// Whether a trusted proxy says that the client reached it by TLS.
+fn came_by_tls(listener: &Listener, request: &Request) -> bool {
     let forwarded = request.headers().get("x-forwarded-proto").and_then(|value| value.to_str().ok());
     // Of several proxies, the first in the list is the one that the client reached.
     let reached = forwarded.and_then(|proto| proto.split(',').next()).map(str::trim);
@@ -168,11 +169,11 @@ fn is_tls(listener: &Listener, request: &Request) -> bool {
 }
 
 /// Runs an accepted connection to its end.
-async fn connect(
+async fn connect<S: Stream>(
     worker: Rc<Worker>,
     accepted: Accepted,
     request: Request,
-    stream: TcpStream,
+    stream: S,
     mut early: BytesMut,
     at_work: AtWork,
 ) {
@@ -221,7 +222,7 @@ async fn connect(
 
 /// Says why, and waits a moment for the peer to have read it: a socket closed with unread input would be reset,
 /// and the reason lost.
-async fn refuse(mut stream: TcpStream, refused: Refused) {
+async fn refuse<S: Stream>(mut stream: S, refused: Refused) {
     let Refused { code, reason, version } = refused;
     let error = last_error(version, code, &reason);
     let frames = error.into_iter().chain([Frame::close(code, &reason)]);

@@ -1,0 +1,82 @@
+//! TLS for the whole listener, from a certificate and a key in PEM files.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use actix_web::rt::net::TcpStream;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// A TLS connection whose handshake is done.
+pub type TlsStream = actix_tls::accept::rustls_0_23::TlsStream<TcpStream>;
+
+/// TLS handshakes that one worker runs at once; while there are more, it accepts nobody.
+pub const HANDSHAKES_PER_WORKER: usize = 1024;
+
+/// Why TLS cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// Only one half is configured.
+    #[error("server.tls_certificate and server.tls_key go together, but only {0} is set")]
+    Half(&'static str),
+    /// A file is missing, unreadable, or holds something else.
+    #[error("cannot read {what} in {path}, named by {key}: {error}")]
+    File {
+        /// What it should hold.
+        what: &'static str,
+        /// Where it was looked for.
+        path: PathBuf,
+        /// The setting.
+        key: &'static str,
+        /// Why.
+        error: pem::Error,
+    },
+    /// The file with the chain holds none.
+    #[error("{0}, named by server.tls_certificate, holds no certificate in PEM form")]
+    NoCertificate(PathBuf),
+    /// They do not belong together, or cannot be used.
+    #[error("server.tls_certificate and server.tls_key cannot be used: {0}")]
+    Unusable(#[from] rustls::Error),
+}
+
+/// The TLS settings that two PEM files make; `None` if neither is named. Sessions are resumed, by tickets whose keys
+/// are drawn at each start and renewed.
+///
+/// # Errors
+/// If only one is named, or they cannot be used.
+pub fn load(
+    certificate: Option<&Path>,
+    key: Option<&Path>,
+) -> Result<Option<rustls::ServerConfig>, TlsError> {
+    let (certificate, key) = match (certificate, key) {
+        (None, None) => return Ok(None),
+        (Some(_), None) => return Err(TlsError::Half("server.tls_certificate")),
+        (None, Some(_)) => return Err(TlsError::Half("server.tls_key")),
+        (Some(certificate), Some(key)) => (certificate, key),
+    };
+    let of_certificate = |error| TlsError::File {
+        what: "a certificate",
+        path: certificate.to_owned(),
+        key: "server.tls_certificate",
+        error,
+    };
+    let of_key =
+        |error| TlsError::File { what: "a private key", path: key.to_owned(), key: "server.tls_key", error };
+    let chain = CertificateDer::pem_file_iter(certificate).map_err(of_certificate)?;
+    let chain: Vec<_> = chain.collect::<Result<_, _>>().map_err(of_certificate)?;
+    if chain.is_empty() {
+        return Err(TlsError::NoCertificate(certificate.to_owned()));
+    }
+    let key = PrivateKeyDer::from_pem_file(key).map_err(of_key)?;
+    let provider = Arc::new(ring::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    config.ticketer = ring::Ticketer::new()?;
+    Ok(Some(config))
+}
+
+#[cfg(test)]
+mod tests;
