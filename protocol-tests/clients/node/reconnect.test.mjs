@@ -9,6 +9,9 @@ import { libraries } from './libraries.mjs';
 /**
  * pusher-js comes back the moment it is told 4200. Where it then finds the port closed, because the broker is not up
  * again, its transport tries once more after 15 s; and while it waits it reports itself `unavailable`.
+ *
+ * Newer releases may lose track of an attempt that fails in this moment: its timer then runs on after `disconnect` and
+ * would keep this process alive. `--test-force-exit` ends it when the tests have.
  */
 const RETURN_DEADLINE_MS = 40_000;
 
