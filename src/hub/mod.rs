@@ -50,6 +50,7 @@ pub struct Hub {
     mailboxes: Vec<Mailbox>,
     /// The mailboxes' other ends, until the workers start and take them.
     readers: Mutex<Vec<Option<MailboxReader>>>,
+    slow_readers: AtomicU64,
     /// Numbers the changes of rosters, across all channels and their reincarnations.
     versions: AtomicU64,
     /// Cloned by everything that shutdown waits for; gone once shutdown has begun.
@@ -128,6 +129,7 @@ impl Hub {
             connection: Arc::new(connection),
             mailboxes,
             readers: Mutex::new(readers.into_iter().map(Some).collect()),
+            slow_readers: AtomicU64::new(0),
             versions: AtomicU64::new(0),
             at_work: Mutex::new(Some(at_work)),
             all_done: Mutex::new(Some(all_done)),
@@ -216,6 +218,18 @@ impl Hub {
             // Nothing is ever sent; it ends when nobody is left who could.
             all_done.recv().await;
         }
+    }
+
+    /// Counts one more connection that was closed because it read too slowly; returns how many there were since the
+    /// start.
+    pub fn count_slow_reader(&self) -> u64 {
+        self.slow_readers.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Connections closed since the start because they read too slowly.
+    #[must_use]
+    pub fn slow_readers(&self) -> u64 {
+        self.slow_readers.load(Ordering::Relaxed)
     }
 
     /// Whether some worker is far behind, so that publishers should wait.

@@ -6,6 +6,8 @@ use heliostat_protocol_tests::target::MAIN_APP;
 use heliostat_protocol_tests::{Incoming, Socket, Target, unique};
 use serde_json::json;
 
+use crate::eventually;
+
 /// JSON nested ten thousand deep, in every place where a value may stand, ends neither broker nor connection.
 ///
 /// Proves: bad input.
@@ -261,4 +263,36 @@ fn a_client_that_never_reads_does_not_grow_the_broker() {
         read += 1;
     }
     assert!(read < EVENTS, "everything was kept for it");
+}
+
+/// One that was merely slow, and reads on, is told to come back later, in so many words.
+///
+/// Proves: 29.
+#[test]
+fn a_client_that_reads_too_late_is_told_4100() {
+    const EVENT_BYTES: usize = 1 << 20;
+    let Some(target) = Target::own(&format!(
+        "[server]\nhttp_body_bytes = 4194304\n[connection]\noutbox_bytes = 65536\n\
+         {MAIN_APP}limits = {{ event_payload_bytes = {EVENT_BYTES} }}\n"
+    )) else {
+        return;
+    };
+    let channel = unique("room-");
+    let mut late = target.connect();
+    late.subscribe(&channel);
+    let payload = "p".repeat(EVENT_BYTES);
+    // The kernel takes some of them; sooner or later the broker has to keep one, and gives up at the next.
+    eventually("the subscription ends", || {
+        target.publish(&channel, "much", &payload);
+        let channel = target.get(&format!("/channels/{channel}")).send();
+        (channel.json()["occupied"] == json!(false)).then_some(())
+    });
+    let closed = loop {
+        match late.receive() {
+            Incoming::Message(message) => assert_eq!(message.event, "much"),
+            Incoming::Close(closed) => break closed,
+            other => late.fail(&format!("expected a Close, got {other:?}")),
+        }
+    };
+    assert_eq!(closed.code, 4100, "{closed:?}");
 }

@@ -255,18 +255,17 @@ impl<S: Stream> Driver<S> {
         self.client.flush();
     }
 
-    /// The client could not keep up: its socket takes nothing now, and waiting for it would hold its memory.
+    /// The client could not keep up. What waits for it is given up but for the rest of a frame that it has begun to
+    /// receive, and the close frame goes behind that: a client that reads on within the grace period learns that it is
+    /// to back off, where a reset would make some releases distrust WebSockets altogether.
     fn overflowed(&mut self) {
         let (bytes, frames) = self.client.owed();
-        let socket_id = self.client.socket_id();
-        warn!(app = self.connection.app().id, %socket_id, bytes, frames, "slow reader closed");
+        let (app, socket_id) = (&self.connection.app().id, self.client.socket_id());
+        let closed = self.worker.hub().count_slow_reader();
+        warn!(app, %socket_id, bytes, frames, closed, "slow reader closed");
         self.client.abandon_outbox();
         let reason = "Too slow: more was waiting for this connection than is allowed";
         self.happened(Happening::Close, CloseCode::OverCapacity, reason);
-        if self.client.has_pending() {
-            self.client.transport().reset_on_drop();
-            self.phase = Phase::Closed;
-        }
     }
 
     /// The disconnect procedure: runs once, whatever the cause.
