@@ -98,6 +98,8 @@ pub struct ConnectionConfig {
     pub without_version: WithoutVersion,
     /// On: a refused subscription is answered with `pusher:subscription_error` where the version knows it.
     pub subscription_error_event: bool,
+    /// On: clients that offer permessage-deflate are sent compressed broadcasts, and may send compressed messages.
+    pub compression: bool,
     /// Bytes that may wait for one slow reader. Over it: the connection is closed.
     pub outbox_bytes: usize,
     /// Frames that may wait for one slow reader. Over it: the connection is closed.
@@ -113,6 +115,7 @@ impl Default for ConnectionConfig {
             min_protocol: 1,
             without_version: WithoutVersion::Legacy,
             subscription_error_event: true,
+            compression: false,
             outbox_bytes: 1024 * 1024,
             outbox_frames: 4096,
         }

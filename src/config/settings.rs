@@ -106,6 +106,7 @@ pub(super) fn node_settings() -> Vec<Setting<Config>> {
         "connection.min_protocol", Integer(1..=7), connection.min_protocol;
         "connection.without_version", Choice(WITHOUT_VERSION), connection.without_version;
         "connection.subscription_error_event", Boolean, connection.subscription_error_event;
+        "connection.compression", Boolean, connection.compression;
         "connection.outbox_bytes", Integer(1024..=MOST), connection.outbox_bytes;
         "connection.outbox_frames", Integer(1..=MOST), connection.outbox_frames;
         "logging.format", Choice(LOG_FORMAT), logging.format;

@@ -18,6 +18,11 @@ pub trait Transport {
     /// # Errors
     /// If the connection is lost.
     fn write(&self, outbox: &mut Outbox, context: &mut Context<'_>) -> io::Result<Written>;
+
+    /// Whether the peer takes compressed messages. Asked once.
+    fn compresses(&self) -> bool {
+        false
+    }
 }
 
 /// How far a write came.
@@ -35,6 +40,7 @@ pub struct Client<T: ?Sized = dyn Transport> {
     socket_id: SocketId,
     version: ProtocolVersion,
     bounds: Bounds,
+    compresses: bool,
     outbox: RefCell<Outbox>,
     /// In the worker's list of clients with something to write.
     dirty: Cell<bool>,
@@ -74,6 +80,7 @@ impl<T: Transport> Client<T> {
             socket_id,
             version,
             bounds,
+            compresses: transport.compresses(),
             outbox: RefCell::default(),
             dirty: Cell::new(false),
             blocked: Cell::new(false),
@@ -206,6 +213,7 @@ impl<T: Transport + ?Sized> Client<T> {
         if self.muted.get() {
             return false;
         }
+        let frame = if self.compresses { frame.for_compressing_client() } else { frame };
         if let Err(Overflow(frame)) = self.push(frame) {
             // A burst of one turn is no sign of a slow reader: it has had no chance to read yet.
             self.flush();

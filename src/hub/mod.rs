@@ -182,6 +182,7 @@ impl Hub {
             // Posted under the entry, so that a letter to a worker always follows its subscription.
             let Some(entry) = app.channels.get(channel) else { return };
             let frame = server_message::channel_event(event, data, channel, user_id);
+            let frame = if self.connection.compression { frame.compressible() } else { frame };
             for worker in entry.subscribers().workers() {
                 if own.as_ref().is_some_and(|own| own.index() == worker) && self.mailbox(worker).is_empty() {
                     direct = Some(frame.clone());

@@ -5,6 +5,7 @@
 mod channel_name;
 pub mod client_message;
 mod close_code;
+pub mod deflate;
 pub mod event_name;
 pub mod json;
 pub mod server_message;

@@ -1,15 +1,21 @@
 //! What the broker says: every frame it sends, encoded once and shared by all who get it.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::deflate;
 use super::json::{Data, push_string};
 use super::{ChannelName, CloseCode, ErrorCode, ProtocolVersion, SocketId};
 
-/// One message to clients, ready for the socket: a whole WebSocket text frame, shared by reference count.
+/// One message to clients, ready for the socket: a whole WebSocket frame, shared by reference count.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame(Bytes);
+pub struct Frame {
+    websocket: Bytes,
+    /// For clients that take compressed messages: the compressed form, made when the first one needs it.
+    compressed: Option<Arc<OnceLock<Bytes>>>,
+}
 
 impl Frame {
     /// The largest header of a frame from a server, in bytes.
@@ -25,7 +31,29 @@ impl Frame {
         let (header, length) = header(OPCODE_TEXT, buffer.len() - Self::MAX_HEADER_BYTES);
         let start = Self::MAX_HEADER_BYTES - length;
         buffer[start..Self::MAX_HEADER_BYTES].copy_from_slice(&header[..length]);
-        Frame(Bytes::from(buffer).slice(start..))
+        Frame { websocket: Bytes::from(buffer).slice(start..), compressed: None }
+    }
+
+    /// The same message, with room for a compressed form that is made once and shared.
+    #[must_use]
+    pub fn compressible(self) -> Frame {
+        let worthwhile = self.json().len() >= deflate::WORTHWHILE_BYTES;
+        Frame { compressed: worthwhile.then(Arc::default), ..self }
+    }
+
+    /// The frame for a client that takes compressed messages: the compressed form if there is one and it is shorter.
+    /// Its [`Frame::json`] is then not JSON but that form.
+    #[must_use]
+    pub fn for_compressing_client(self) -> Frame {
+        let Some(compressed) = &self.compressed else { return self };
+        let websocket = compressed.get_or_init(|| match deflate::deflate(self.json()) {
+            Some(payload) => {
+                let (header, length) = header(OPCODE_TEXT | COMPRESSED, payload.len());
+                Bytes::from([&header[..length], &payload].concat())
+            }
+            None => self.websocket.clone(),
+        });
+        Frame { websocket: websocket.clone(), compressed: None }
     }
 
     /// A close frame. A reason too long for one is cut at a character.
@@ -61,27 +89,29 @@ impl Frame {
 
     fn control(opcode: u8, payload: &[u8]) -> Frame {
         let (header, length) = header(opcode, payload.len());
-        Frame(Bytes::from([&header[..length], payload].concat()))
+        Frame { websocket: Bytes::from([&header[..length], payload].concat()), compressed: None }
     }
 
     /// The frame as it goes over a WebSocket, header included.
     #[must_use]
     pub fn websocket(&self) -> &Bytes {
-        &self.0
+        &self.websocket
     }
 
     /// The JSON text alone, for transports that frame it in another way.
     #[must_use]
     pub fn json(&self) -> &[u8] {
-        let header = match self.0.get(1) {
+        let header = match self.websocket.get(1) {
             Some(126) => 4,
             Some(127) => 10,
             _ => 2,
         };
-        &self.0[header..]
+        &self.websocket[header..]
     }
 }
 
+/// The reserved bit that says that a message is compressed.
+const COMPRESSED: u8 = 0x40;
 const OPCODE_TEXT: u8 = 0x1;
 const OPCODE_CLOSE: u8 = 0x8;
 const OPCODE_PING: u8 = 0x9;
@@ -322,6 +352,18 @@ mod tests {
         }
         let frame = Frame::text(0, |out| out.push_str(&"x".repeat(300)));
         assert_eq!(&frame.websocket()[..4], [0x81, 126, 1, 44]);
+    }
+
+    #[test]
+    fn the_compressed_form_is_made_once_and_only_where_it_is_shorter() {
+        let long = Data::of_text(&r#"{"price":1234,"name":"Ann"}"#.repeat(40));
+        let frame = channel_event("update", &long, &channel(), None).compressible();
+        let [first, second] = [frame.clone(), frame.clone()].map(Frame::for_compressing_client);
+        assert_eq!(first.websocket().as_ptr(), second.websocket().as_ptr(), "one form for all");
+        assert_eq!(first.websocket()[0], 0xc1);
+        assert_eq!(deflate::inflate(first.json(), 10_000).unwrap(), frame.json());
+        let short = channel_event("update", &Data::of_text("1"), &channel(), None).compressible();
+        assert_eq!(short.clone().for_compressing_client(), short);
     }
 
     #[test]

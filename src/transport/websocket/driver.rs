@@ -12,7 +12,7 @@ use tracing::{debug, info, trace, warn};
 
 use crate::connection::phase::{Event as Happening, Phase, Step};
 use crate::connection::{Action, ClientEvent, Connection, RateLimit, Refusal, last_error};
-use crate::hub::{Client, Heard, Publication, Source, Worker};
+use crate::hub::{Client, Heard, Publication, Source, Transport, Worker};
 use crate::protocol::{CloseCode, Frame};
 
 use super::WebSocket;
@@ -57,6 +57,7 @@ impl<S: Stream> Driver<S> {
         connection: Connection,
         message_limit: usize,
     ) -> Self {
+        let compression = client.transport().compresses();
         let shared: Rc<Client> = client.clone();
         worker.open(&shared);
         Driver {
@@ -64,7 +65,7 @@ impl<S: Stream> Driver<S> {
             client,
             shared,
             connection,
-            reader: FrameReader::new(message_limit),
+            reader: FrameReader::new(message_limit).with_compression(compression),
             refusals_logged: RateLimit::new(REFUSALS_LOGGED_PER_SECOND, Instant::now()),
             phase: Phase::Open,
             grace_ends: None,
@@ -345,7 +346,7 @@ fn close_code(fault: Fault) -> CloseCode {
         | Fault::NothingToContinue
         | Fault::BadClose => CloseCode::ProtocolError,
         Fault::Binary => CloseCode::UnsupportedData,
-        Fault::NotUtf8 => CloseCode::InvalidUtf8,
+        Fault::NotUtf8 | Fault::DamagedCompression => CloseCode::InvalidUtf8,
         Fault::TooBig { .. } => CloseCode::MessageTooBig,
     }
 }

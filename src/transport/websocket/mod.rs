@@ -1,6 +1,7 @@
 //! WebSocket connections over sockets taken from the HTTP server after the handshake.
 
 mod driver;
+mod extension;
 mod reader;
 mod upgrade;
 
@@ -20,9 +21,14 @@ const FRAMES_PER_WRITE: usize = 64;
 /// The socket of one connection. The worker writes, the driver reads; both are on the same thread.
 pub(crate) struct WebSocket<S> {
     stream: RefCell<S>,
+    compression: bool,
 }
 
 impl<S: Stream> Transport for WebSocket<S> {
+    fn compresses(&self) -> bool {
+        self.compression
+    }
+
     fn write(&self, outbox: &mut Outbox, context: &mut Context<'_>) -> io::Result<Written> {
         let mut stream = self.stream.borrow_mut();
         while !outbox.is_empty() {

@@ -3,6 +3,8 @@
 //! What a frame announces is checked before anything of it is kept. Only an incomplete frame and the earlier
 //! fragments of a message are copied, and both together are bounded by the message limit.
 
+use crate::protocol::deflate::{self, InflateError};
+
 /// Something whole that arrived.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event<'a> {
@@ -44,6 +46,9 @@ pub enum Fault {
     #[error("Binary messages are not part of the protocol, send text")]
     Binary,
     /// Close code 1007.
+    #[error("The compressed message is damaged")]
+    DamagedCompression,
+    /// Close code 1007.
     #[error("Text messages must be UTF-8")]
     NotUtf8,
     /// Close code 1009.
@@ -60,10 +65,19 @@ pub enum Fault {
 #[derive(Debug)]
 pub struct FrameReader {
     limit: usize,
+    /// Compressed messages are allowed.
+    compression: bool,
     /// The beginning of a frame whose end has not come.
     partial: Vec<u8>,
     /// The fragments so far of a message whose end has not come.
-    fragments: Option<Vec<u8>>,
+    fragments: Option<Fragments>,
+}
+
+/// The beginning of a message.
+#[derive(Debug, Default)]
+struct Fragments {
+    payload: Vec<u8>,
+    compressed: bool,
 }
 
 const OPCODE_CONTINUATION: u8 = 0x0;
@@ -78,6 +92,7 @@ const OPCODE_PONG: u8 = 0xa;
 struct Header {
     opcode: u8,
     fin: bool,
+    compressed: bool,
     mask: [u8; 4],
     /// Where the payload begins, from the frame's first byte.
     payload_at: usize,
@@ -88,7 +103,14 @@ impl FrameReader {
     /// A reader that allows messages of at most `limit` bytes.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        FrameReader { limit, partial: Vec::new(), fragments: None }
+        FrameReader { limit, compression: false, partial: Vec::new(), fragments: None }
+    }
+
+    /// The same reader, for a peer with which permessage-deflate was agreed on. The limit holds for what a message is
+    /// restored to.
+    #[must_use]
+    pub fn with_compression(self, compression: bool) -> Self {
+        FrameReader { compression, ..self }
     }
 
     /// Reads what arrived, and hands every event to `each`, in order. `each` returns whether to go on. The input is
@@ -150,26 +172,45 @@ impl FrameReader {
                 each(Event::Close(close_code(payload)?));
                 Ok(false)
             }
-            OPCODE_TEXT if header.fin => Ok(each(Event::Text(text(payload)?))),
+            OPCODE_TEXT if header.fin => self.read_message(payload, header.compressed, each),
             _ => {
-                let fragments = self.fragments.get_or_insert_default();
-                fragments.extend_from_slice(payload);
+                let compressed = header.compressed;
+                let fragments = self.fragments.get_or_insert(Fragments { payload: Vec::new(), compressed });
+                fragments.payload.extend_from_slice(payload);
                 if !header.fin {
                     return Ok(true);
                 }
-                let message = self.fragments.take().unwrap_or_default();
-                Ok(each(Event::Text(text(&message)?)))
+                let Fragments { payload, compressed } = self.fragments.take().unwrap_or_default();
+                self.read_message(&payload, compressed, each)
             }
         }
+    }
+
+    fn read_message(
+        &self,
+        payload: &[u8],
+        compressed: bool,
+        each: &mut impl FnMut(Event<'_>) -> bool,
+    ) -> Result<bool, Fault> {
+        if !compressed {
+            return Ok(each(Event::Text(text(payload)?)));
+        }
+        let message = deflate::inflate(payload, self.limit).map_err(|error| match error {
+            InflateError::Damaged => Fault::DamagedCompression,
+            InflateError::TooLong => Fault::TooBig { limit: self.limit, bytes: self.limit as u64 + 1 },
+        })?;
+        Ok(each(Event::Text(text(&message)?)))
     }
 
     /// The header that `buffer` begins with; `None` if it is not all there.
     fn header(&self, buffer: &[u8]) -> Result<Option<Header>, Fault> {
         let [first, second, ..] = *buffer else { return Ok(None) };
-        if first & 0x70 != 0 {
+        let (opcode, fin) = (first & 0x0f, first & 0x80 != 0);
+        // The first reserved bit says that a message is compressed, on its first frame.
+        let compressed = self.compression && opcode == OPCODE_TEXT && first & 0x40 != 0;
+        if first & 0x70 != 0 && !(compressed && first & 0x30 == 0) {
             return Err(Fault::ReservedBits);
         }
-        let (opcode, fin) = (first & 0x0f, first & 0x80 != 0);
         let length = second & 0x7f;
         match opcode {
             OPCODE_CONTINUATION if self.fragments.is_none() => return Err(Fault::NothingToContinue),
@@ -192,7 +233,7 @@ impl FrameReader {
             (short, _) => (u64::from(short), 2),
         };
         let so_far = match opcode {
-            OPCODE_CONTINUATION => self.fragments.as_ref().map_or(0, Vec::len) as u64,
+            OPCODE_CONTINUATION => self.fragments.as_ref().map_or(0, |f| f.payload.len()) as u64,
             _ => 0,
         };
         let total = so_far.saturating_add(bytes);
@@ -201,7 +242,8 @@ impl FrameReader {
             _ => return Err(Fault::TooBig { limit: self.limit, bytes: total }),
         };
         let Some(&[a, b, c, d]) = buffer.get(mask_at..mask_at + 4) else { return Ok(None) };
-        Ok(Some(Header { opcode, fin, mask: [a, b, c, d], payload_at: mask_at + 4, payload_bytes }))
+        let mask = [a, b, c, d];
+        Ok(Some(Header { opcode, fin, compressed, mask, payload_at: mask_at + 4, payload_bytes }))
     }
 }
 
@@ -351,6 +393,35 @@ mod tests {
         let mut header = vec![0x81, 0x80 | 127];
         header.extend(u64::MAX.to_be_bytes());
         assert_eq!(read(1000, &header, 100), Err(Fault::TooBig { limit: 1000, bytes: u64::MAX }));
+    }
+
+    #[test]
+    fn compressed_messages_are_read_where_they_were_agreed_on() {
+        let text = "compressible ".repeat(50);
+        let payload = deflate::deflate(text.as_bytes()).unwrap();
+        let (begin, end) = payload.split_at(10);
+        let cut = [frame(0x41, begin), frame(0x89, b"in between"), frame(0x80, end)].concat();
+        for (input, events) in [(frame(0xc1, &payload), 1), (cut, 2)] {
+            let mut reader = FrameReader::new(1000).with_compression(true);
+            let mut heard = Vec::new();
+            let each = |event: Event<'_>| {
+                heard.push(if let Event::Text(text) = event { text.to_owned() } else { String::new() });
+                true
+            };
+            assert_eq!(reader.feed(&mut input.clone(), each), Ok(()));
+            assert_eq!((heard.len(), heard.last()), (events, Some(&text)));
+            assert_eq!(read(1000, &input, input.len()), Err(Fault::ReservedBits), "not agreed on");
+        }
+        let feed = |limit, bytes: &[u8]| {
+            let mut reader = FrameReader::new(limit).with_compression(true);
+            reader.feed(&mut bytes.to_vec(), |_| true)
+        };
+        assert_eq!(feed(100, &frame(0xc1, &payload)), Err(Fault::TooBig { limit: 100, bytes: 101 }));
+        assert_eq!(feed(1000, &frame(0xc1, &[0xff; 9])), Err(Fault::DamagedCompression));
+        assert_eq!(feed(1000, &frame(0xc9, b"")), Err(Fault::ReservedBits), "a control frame");
+        assert_eq!(feed(1000, &frame(0xa1, b"")), Err(Fault::ReservedBits), "another bit");
+        let second = [frame(0x01, b"a"), frame(0xc0, b"b")].concat();
+        assert_eq!(feed(1000, &second), Err(Fault::ReservedBits), "not on the first frame");
     }
 
     #[test]

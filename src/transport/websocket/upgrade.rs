@@ -24,6 +24,7 @@ use crate::protocol::{CloseCode, Frame, Negotiated, ProtocolVersion, VersionErro
 
 use super::WebSocket;
 use super::driver::Driver;
+use super::extension;
 use crate::transport::Stream;
 
 /// How long a refused peer may take to answer the close frame.
@@ -86,7 +87,8 @@ pub async fn upgrade<S: Stream>(
         let answer = http_answer("400 Bad Request", &reason);
         return Ok(stream.write_all(answer.as_bytes()).await?);
     }
-    stream.write_all(switching_protocols(&request).as_bytes()).await?;
+    let compression = worker.hub().connection_config().compression && offers_compression(&request);
+    stream.write_all(switching_protocols(&request, compression).as_bytes()).await?;
     let at_work = worker.hub().begin_work();
     match admit::<S>(&worker, &listener, &request) {
         Ok(accepted) => {
@@ -96,7 +98,7 @@ pub async fn upgrade<S: Stream>(
                 actix_web::rt::spawn(refuse(stream, refused));
                 return Ok(());
             };
-            actix_web::rt::spawn(connect(worker, accepted, request, stream, early, at_work));
+            actix_web::rt::spawn(connect(worker, accepted, request, (stream, compression), early, at_work));
         }
         Err(refused) => {
             let path = request.path();
@@ -173,7 +175,7 @@ async fn connect<S: Stream>(
     worker: Rc<Worker>,
     accepted: Accepted,
     request: Request,
-    stream: S,
+    (stream, compression): (S, bool),
     mut early: BytesMut,
     at_work: AtWork,
 ) {
@@ -209,7 +211,7 @@ async fn connect<S: Stream>(
     let message_limit = app.app().limits.inbound_message_bytes(app.has_listeners());
     let connection =
         Connection::new(Arc::clone(app.app()), config, socket_id, agreed.version, probe, Instant::now());
-    let transport = WebSocket { stream: RefCell::new(stream) };
+    let transport = WebSocket { stream: RefCell::new(stream), compression };
     let client = Rc::new(Client::new(app, socket_id, agreed.version, bounds, transport));
     let mut driver = Driver::new(worker, client, connection, message_limit);
     let channel = query.get("channel").filter(|_| agreed.parameterless).map(str::to_owned);
@@ -240,7 +242,7 @@ async fn refuse<S: Stream>(mut stream: S, refused: Refused) {
 
 /// The answer that completes the handshake. Apple's clients drop a connection whose offered sub-protocol is not
 /// echoed.
-fn switching_protocols(request: &Request) -> String {
+fn switching_protocols(request: &Request, compression: bool) -> String {
     let key = request.headers().get(header::SEC_WEBSOCKET_KEY).map(|key| key.as_bytes()).unwrap_or_default();
     let accept = ws::hash_key(key);
     let accept = String::from_utf8_lossy(&accept);
@@ -251,8 +253,17 @@ fn switching_protocols(request: &Request) -> String {
     if let Some(token) = offered_protocol(request) {
         answer.push_str(&format!("Sec-WebSocket-Protocol: {token}\r\n"));
     }
+    if compression {
+        answer.push_str(&format!("Sec-WebSocket-Extensions: {}\r\n", extension::ACCEPTED));
+    }
     answer.push_str("\r\n");
     answer
+}
+
+/// Whether the client offers compression in a form that can be accepted.
+fn offers_compression(request: &Request) -> bool {
+    let offers = request.headers().get_all(header::SEC_WEBSOCKET_EXTENSIONS);
+    offers.filter_map(|offer| offer.to_str().ok()).any(extension::is_offered)
 }
 
 /// The first offered sub-protocol that is one of ours. It does not decide the version; the query does.
