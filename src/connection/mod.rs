@@ -9,12 +9,13 @@ mod heartbeat;
 pub mod phase;
 mod rate_limit;
 mod subscribe;
+mod subscriptions;
 
 pub use action::{Action, ClientEvent, Refusal};
 pub use heartbeat::{Due, Heartbeat, Probe, SILENCE_WITHOUT_PING};
 pub use rate_limit::RateLimit;
+use subscriptions::Subscriptions;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -37,8 +38,7 @@ pub struct Connection {
     config: Arc<ConnectionConfig>,
     socket_id: SocketId,
     version: ProtocolVersion,
-    /// What it is subscribed to; on presence channels, as whom.
-    subscriptions: HashMap<ChannelName, Option<Arc<str>>>,
+    subscriptions: Subscriptions,
     heartbeat: Heartbeat,
     client_event_rate: RateLimit,
 }
@@ -56,7 +56,7 @@ impl Connection {
     ) -> Self {
         let client_event_rate = RateLimit::new(app.limits.client_events_per_second, now);
         let heartbeat = Heartbeat::new(probe, now);
-        let subscriptions = HashMap::new();
+        let subscriptions = Subscriptions::new();
         Connection { app, config, socket_id, version, subscriptions, heartbeat, client_event_rate }
     }
 
@@ -118,14 +118,14 @@ impl Connection {
     /// The channel could not be joined after all; returns what to tell the client.
     pub fn join_refused(&mut self, channel: &ChannelName, reason: JoinRefused) -> Refusal {
         if reason != JoinRefused::AlreadyJoined {
-            self.subscriptions.remove(channel);
+            self.subscriptions.remove(channel.as_str());
         }
         subscribe::refused(channel, reason)
     }
 
     /// The connection is over: its subscriptions, to be ended. There are none from now on.
-    pub fn disconnect(&mut self) -> impl Iterator<Item = ChannelName> + use<> {
-        std::mem::take(&mut self.subscriptions).into_keys()
+    pub fn disconnect(&mut self) -> Vec<ChannelName> {
+        self.subscriptions.take()
     }
 
     fn handle<'m>(
@@ -151,7 +151,7 @@ impl Connection {
         &mut self,
         parameters: Result<Parameters<'_>, BadParameter>,
     ) -> Result<Action<'m>, Refusal> {
-        let subscribed = |name: &str| self.subscriptions.contains_key(name);
+        let subscribed = |name: &str| self.subscriptions.get(name).is_some();
         let count = self.subscriptions.len();
         let request = subscribe::subscribe(&self.app, self.socket_id, parameters, subscribed, count)?;
         let subscribe::Subscription { channel, member } = request;
@@ -164,8 +164,8 @@ impl Connection {
         parameters: Result<Parameters<'_>, BadParameter>,
     ) -> Result<Action<'m>, Refusal> {
         let name = subscribe::unsubscribe(parameters)?;
-        match self.subscriptions.remove_entry(name.as_str()) {
-            Some((channel, _)) => Ok(Action::Leave(channel)),
+        match self.subscriptions.remove(&name) {
+            Some(channel) => Ok(Action::Leave(channel)),
             None => Err(subscribe::not_subscribed(&name)),
         }
     }
@@ -173,14 +173,14 @@ impl Connection {
     fn client_event<'m>(&mut self, message: ClientMessage<'m>, now: Instant) -> Result<Action<'m>, Refusal> {
         let shape = client_event::shape(&message)?;
         client_event::check_allowed(&self.app, &shape.channel)?;
-        let subscription = self.subscriptions.get_key_value(shape.channel.as_ref());
+        let subscription = self.subscriptions.get(&shape.channel);
         let (channel, user_id) = subscription.ok_or_else(|| client_event::not_subscribed(&shape.channel))?;
         let max_bytes = self.app.limits.client_event_payload_bytes;
         let data = client_event::payload(&self.app, &message.event, shape.data, max_bytes)?;
         if !self.client_event_rate.admit(now) {
             return Err(client_event::too_fast(self.app.limits.client_events_per_second));
         }
-        let (channel, user_id) = (Some(channel.clone()), user_id.clone());
+        let (channel, user_id) = (Some(channel.clone()), user_id.cloned());
         Ok(Action::Broadcast(ClientEvent { event: message.event, channel, raw: shape.data, data, user_id }))
     }
 
@@ -201,9 +201,9 @@ impl Connection {
         let (channel, user_id) = match &name {
             None => (None, None),
             Some(name) => {
-                let subscription = self.subscriptions.get_key_value(name.as_ref());
+                let subscription = self.subscriptions.get(name);
                 let (channel, user_id) = subscription.ok_or_else(|| client_event::not_subscribed(name))?;
-                (Some(channel.clone()), user_id.clone())
+                (Some(channel.clone()), user_id.cloned())
             }
         };
         let raw = message.data.unwrap_or(RawValue::NULL);

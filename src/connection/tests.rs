@@ -172,7 +172,7 @@ fn a_refused_join_leaves_the_connection_unsubscribed() {
     assert_eq!(refusal.message, "Presence channel presence-a is over capacity");
     assert_eq!(refusal.frames(true).count(), 2);
     assert_eq!(refusal.frames(false).count(), 1);
-    assert_eq!(subject.connection.disconnect().count(), 0);
+    assert_eq!(subject.connection.disconnect().len(), 0);
 }
 
 #[test]

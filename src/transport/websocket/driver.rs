@@ -12,7 +12,7 @@ use tracing::{debug, info, trace, warn};
 
 use crate::connection::phase::{Event as Happening, Phase, Step};
 use crate::connection::{Action, ClientEvent, Connection, RateLimit, Refusal, last_error};
-use crate::hub::{Client, Heard, Publication, Source, Transport, Worker};
+use crate::hub::{AtWork, Client, Heard, Publication, Source, Transport, Worker};
 use crate::protocol::{CloseCode, Frame};
 
 use super::WebSocket;
@@ -47,6 +47,8 @@ pub(super) struct Driver<S: Stream> {
     /// The last word is written, and the end of the stream after it.
     write_ended: bool,
     disconnected: bool,
+    /// Shutdown waits for this connection.
+    _at_work: AtWork,
 }
 
 impl<S: Stream> Driver<S> {
@@ -56,6 +58,7 @@ impl<S: Stream> Driver<S> {
         client: Rc<Client<WebSocket<S>>>,
         connection: Connection,
         message_limit: usize,
+        at_work: AtWork,
     ) -> Self {
         let compression = client.transport().compresses();
         let shared: Rc<Client> = client.clone();
@@ -73,6 +76,7 @@ impl<S: Stream> Driver<S> {
             hang_up: false,
             write_ended: false,
             disconnected: false,
+            _at_work: at_work,
         }
     }
 

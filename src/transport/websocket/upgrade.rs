@@ -20,7 +20,7 @@ use tracing::{debug, info};
 use crate::auth::request::Query;
 use crate::connection::{Connection, Probe, last_error};
 use crate::hub::{AppState, AtWork, Bounds, Client, NotAdmitted, Worker};
-use crate::protocol::{CloseCode, Frame, Negotiated, ProtocolVersion, VersionError};
+use crate::protocol::{CloseCode, Frame, Negotiated, ProtocolVersion, SocketId, VersionError};
 
 use super::WebSocket;
 use super::driver::Driver;
@@ -53,11 +53,12 @@ pub struct Listener {
     pub trust_forwarded_proto: bool,
 }
 
-/// A request that passed every check but the ones of room.
-#[derive(Debug)]
-struct Accepted {
+/// A connection that passed every check and has its place.
+struct Admitted {
     app: Arc<AppState>,
     agreed: Negotiated,
+    socket_id: SocketId,
+    at_work: AtWork,
 }
 
 /// Why a connection is refused.
@@ -89,16 +90,11 @@ pub async fn upgrade<S: Stream>(
     }
     let compression = worker.hub().connection_config().compression && offers_compression(&request);
     stream.write_all(switching_protocols(&request, compression).as_bytes()).await?;
-    let at_work = worker.hub().begin_work();
-    match admit::<S>(&worker, &listener, &request) {
-        Ok(accepted) => {
-            let Some(at_work) = at_work else {
-                let (code, version) = (CloseCode::Reconnect, Some(accepted.agreed.version));
-                let refused = Refused { code, reason: code.sentence().to_owned(), version };
-                actix_web::rt::spawn(refuse(stream, refused));
-                return Ok(());
-            };
-            actix_web::rt::spawn(connect(worker, accepted, request, (stream, compression), early, at_work));
+    let query = Query::parse(request.uri().query().unwrap_or_default());
+    match admit::<S>(&worker, &listener, &request, &query) {
+        Ok(admitted) => {
+            let transport = WebSocket { stream: RefCell::new(stream), compression };
+            actix_web::rt::spawn(connect(worker, admitted, &query, transport, early));
         }
         Err(refused) => {
             let path = request.path();
@@ -110,9 +106,13 @@ pub async fn upgrade<S: Stream>(
 }
 
 /// The checks at connect time, in the order in which they are to be reported.
-fn admit<S: Stream>(worker: &Worker, listener: &Listener, request: &Request) -> Result<Accepted, Refused> {
+fn admit<S: Stream>(
+    worker: &Worker,
+    listener: &Listener,
+    request: &Request,
+    query: &Query,
+) -> Result<Admitted, Refused> {
     let hub = worker.hub();
-    let query = Query::parse(request.uri().query().unwrap_or_default());
     let agreed = ProtocolVersion::negotiate(
         query.get("protocol"),
         query.get("version"),
@@ -141,7 +141,17 @@ fn admit<S: Stream>(worker: &Worker, listener: &Listener, request: &Request) -> 
     if settings.force_tls && !S::IS_TLS && !came_by_tls(listener, request) {
         return Err(refuse(CloseCode::TlsOnly, CloseCode::TlsOnly.sentence().to_owned()));
     }
-    Ok(Accepted { app: Arc::clone(app), agreed })
+    let Some(at_work) = hub.begin_work() else {
+        return Err(refuse(CloseCode::Reconnect, CloseCode::Reconnect.sentence().to_owned()));
+    };
+    let socket_id = worker.admit(app).map_err(|full| {
+        let (code, limit) = match full {
+            NotAdmitted::AppFull => (CloseCode::OverQuota, settings.limits.connections),
+            NotAdmitted::NodeFull => (CloseCode::OverCapacity, hub.sockets().len()),
+        };
+        refuse(code, format!("{} ({limit} connections)", code.sentence()))
+    })?;
+    Ok(Admitted { app: Arc::clone(app), agreed, socket_id, at_work })
 }
 
 /// The key in `{prefix}/app/{key}`: one segment, decoded.
@@ -170,38 +180,25 @@ fn came_by_tls(listener: &Listener, request: &Request) -> bool {
     listener.trust_forwarded_proto && matches!(reached, Some("https" | "wss"))
 }
 
-/// Runs an accepted connection to its end.
-async fn connect<S: Stream>(
+/// Makes the connection that was admitted, greets it, and returns the task that is its life. Nothing that the
+/// handshake needed goes along: this task is most of what an idle connection costs.
+fn connect<S: Stream>(
     worker: Rc<Worker>,
-    accepted: Accepted,
-    request: Request,
-    (stream, compression): (S, bool),
+    admitted: Admitted,
+    query: &Query,
+    transport: WebSocket<S>,
     mut early: BytesMut,
-    at_work: AtWork,
-) {
-    let Accepted { app, agreed } = accepted;
-    let socket_id = match worker.admit(&app) {
-        Ok(socket_id) => socket_id,
-        Err(full) => {
-            let (code, limit) = match full {
-                NotAdmitted::AppFull => (CloseCode::OverQuota, app.app().limits.connections),
-                NotAdmitted::NodeFull => (CloseCode::OverCapacity, worker.hub().sockets().len()),
-            };
-            let reason = format!("{} ({limit} connections)", code.sentence());
-            info!(app = app.app().id, code = code.code(), reason, "connection refused");
-            return refuse(stream, Refused { code, reason, version: Some(agreed.version) }).await;
-        }
-    };
-    let query = Query::parse(request.uri().query().unwrap_or_default());
+) -> Driver<S> {
+    let Admitted { app, agreed: Negotiated { version, parameterless }, socket_id, at_work } = admitted;
     let probe = match query.get("flash") {
-        Some("true") if agreed.version.understands_ping_event() => Probe::Event,
+        Some("true") if version.understands_ping_event() => Probe::Event,
         Some("true") => Probe::Impossible,
         _ => Probe::ControlFrame,
     };
     debug!(
         app = app.app().id,
         %socket_id,
-        protocol = agreed.version.number(),
+        protocol = version.number(),
         client = query.get("client"),
         version = query.get("version"),
         "connected"
@@ -210,16 +207,12 @@ async fn connect<S: Stream>(
     let bounds = Bounds { bytes: config.outbox_bytes, frames: config.outbox_frames };
     let message_limit = app.app().limits.inbound_message_bytes(app.has_listeners());
     let connection =
-        Connection::new(Arc::clone(app.app()), config, socket_id, agreed.version, probe, Instant::now());
-    let transport = WebSocket { stream: RefCell::new(stream), compression };
-    let client = Rc::new(Client::new(app, socket_id, agreed.version, bounds, transport));
-    let mut driver = Driver::new(worker, client, connection, message_limit);
-    let channel = query.get("channel").filter(|_| agreed.parameterless).map(str::to_owned);
-    driver.start(agreed.parameterless, channel.as_deref(), &mut early);
-    // What the handshake needed is not kept for the life of the connection.
-    drop((request, query, channel, early));
-    driver.await;
-    drop(at_work);
+        Connection::new(Arc::clone(app.app()), config, socket_id, version, probe, Instant::now());
+    let client = Rc::new(Client::new(app, socket_id, version, bounds, transport));
+    let mut driver = Driver::new(worker, client, connection, message_limit, at_work);
+    let channel = query.get("channel").filter(|_| parameterless);
+    driver.start(parameterless, channel, &mut early);
+    driver
 }
 
 /// Says why, and waits a moment for the peer to have read it: a socket closed with unread input would be reset,
