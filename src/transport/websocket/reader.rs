@@ -69,8 +69,8 @@ pub struct FrameReader {
     compression: bool,
     /// The beginning of a frame whose end has not come.
     partial: Vec<u8>,
-    /// The fragments so far of a message whose end has not come.
-    fragments: Option<Fragments>,
+    /// The fragments so far of a message whose end has not come. Rare, so it takes no room while there are none.
+    fragments: Option<Box<Fragments>>,
 }
 
 /// The beginning of a message.
@@ -175,12 +175,13 @@ impl FrameReader {
             OPCODE_TEXT if header.fin => self.read_message(payload, header.compressed, each),
             _ => {
                 let compressed = header.compressed;
-                let fragments = self.fragments.get_or_insert(Fragments { payload: Vec::new(), compressed });
+                let begun = || Box::new(Fragments { payload: Vec::new(), compressed });
+                let fragments = self.fragments.get_or_insert_with(begun);
                 fragments.payload.extend_from_slice(payload);
                 if !header.fin {
                     return Ok(true);
                 }
-                let Fragments { payload, compressed } = self.fragments.take().unwrap_or_default();
+                let Fragments { payload, compressed } = *self.fragments.take().unwrap_or_default();
                 self.read_message(&payload, compressed, each)
             }
         }
