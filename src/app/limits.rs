@@ -33,6 +33,10 @@ pub struct Limits {
     /// Bytes of one inbound WebSocket message. Over it: close 1009. The broker raises it by itself where the
     /// client-event or pipe limits need more (see [`Limits::inbound_message_bytes`]).
     pub message_bytes: usize,
+    /// Cache channels that remember an event at once. Over it: the oldest is forgotten.
+    pub cached_channels: usize,
+    /// Bytes of all remembered events together. Over it: the oldest are forgotten.
+    pub cached_bytes: usize,
     /// Bytes of one message that only a pipe hears (an event without the `client-` prefix).
     /// Over it: `pusher:error` 4301.
     pub pipe_message_bytes: usize,
@@ -54,6 +58,8 @@ impl Default for Limits {
             subscriptions_per_connection: 0,
             connections: 0,
             message_bytes: 128 * 1024,
+            cached_channels: 10_000,
+            cached_bytes: 64 * 1024 * 1024,
             pipe_message_bytes: 1024 * 1024,
         }
     }

@@ -9,6 +9,7 @@ pub use limits::Limits;
 pub use registry::{AppRegistry, DuplicateApp};
 
 use std::fmt;
+use std::time::Duration;
 
 /// One app: a name space of channels with its own credentials, switches and limits.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +29,8 @@ pub struct App {
     pub client_events_on_encrypted_channels: bool,
     /// On: subscription counts are offered by the HTTP API.
     pub subscription_count: bool,
+    /// How long a cache channel remembers its last event.
+    pub cache_ttl: Duration,
     /// Sizes, counts and rates.
     pub limits: Limits,
 }
@@ -44,6 +47,7 @@ impl App {
             client_events: false,
             client_events_on_encrypted_channels: true,
             subscription_count: false,
+            cache_ttl: Duration::from_secs(30 * 60),
             limits: Limits::default(),
         }
     }

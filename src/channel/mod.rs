@@ -2,15 +2,18 @@
 //!
 //! A channel knows no lock, no socket and no clock; the hub keeps it in a map and carries out what it reports.
 
+mod cache;
 mod change;
 mod presence;
 mod subscribers;
 
+pub use cache::CachedEvent;
 pub use change::{Announcement, JoinRefused, Joined, Left};
 pub use presence::{BadMember, Member, Presence};
 pub use subscribers::{Subscribers, WorkerIndex};
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use crate::protocol::SocketId;
 
@@ -19,6 +22,7 @@ use crate::protocol::SocketId;
 pub struct Channel {
     subscribers: Subscribers,
     presence: Option<Box<Roster>>,
+    cached: Option<Box<CachedEvent>>,
 }
 
 /// What a presence channel has besides.
@@ -74,6 +78,28 @@ impl Channel {
     #[must_use]
     pub fn subscribers(&self) -> &Subscribers {
         &self.subscribers
+    }
+
+    /// Remembers an event in place of the last one.
+    pub fn remember(&mut self, event: CachedEvent) {
+        self.cached = Some(Box::new(event));
+    }
+
+    /// The event that is remembered, if any is.
+    #[must_use]
+    pub fn recall(&self, now: Instant) -> Option<&CachedEvent> {
+        self.cached.as_deref().filter(|cached| cached.is_alive(now))
+    }
+
+    /// Forgets the event of this version, if it is still the one that is remembered.
+    pub fn forget(&mut self, version: u64) {
+        self.cached.take_if(|cached| cached.version == version);
+    }
+
+    /// Whether nothing would be lost if the channel were forgotten: nobody is subscribed, nothing is remembered.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.subscribers.is_empty() && self.cached.is_none()
     }
 
     /// The members, on presence channels that have had one.

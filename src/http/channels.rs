@@ -15,7 +15,7 @@ pub(super) fn list(request: &Authenticated<'_>) -> Result<HttpResponse, ApiError
     let info = Info::of_channels(&request.query.list("info").unwrap_or_default(), prefix, &request.app)?;
     let channels = request.app.channels(prefix);
     let channels: Map<_, _> =
-        channels.iter().map(|c| (c.name.to_string(), Value::Object(info.attributes(Some(c))))).collect();
+        channels.iter().map(|c| (c.name.to_string(), Value::Object(info.counts(Some(c))))).collect();
     Ok(json_response(&json!({ "channels": channels })))
 }
 
@@ -23,9 +23,9 @@ pub(super) fn list(request: &Authenticated<'_>) -> Result<HttpResponse, ApiError
 pub(super) fn show(request: &Authenticated<'_>, name: &str) -> Result<HttpResponse, ApiError> {
     let name = channel_name(name, &request.app.app().limits)?;
     let info = Info::of_channel(&request.query.list("info").unwrap_or_default(), &name, &request.app)?;
-    let channel = request.app.channel(&name).filter(|_| name.channel_type().is_listed());
-    let mut attributes = info.attributes(channel.as_ref());
-    attributes.insert("occupied".into(), channel.is_some().into());
+    let mut attributes = info.attributes(&request.app, &name);
+    let occupied = name.channel_type().is_listed() && request.app.channel(&name).is_some();
+    attributes.insert("occupied".into(), occupied.into());
     Ok(json_response(&Value::Object(attributes)))
 }
 

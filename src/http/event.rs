@@ -117,7 +117,8 @@ impl Event<'_> {
     pub(super) fn publish(&self, hub: &Arc<Hub>, app: &Arc<AppState>) {
         for channel in &self.channels {
             let (event, data) = (self.name.as_ref(), &self.data);
-            hub.publish(app, &Publication { channel, event, data, user_id: None, except: self.except });
+            let except = self.except;
+            hub.publish(app, &Publication { channel, event, data, user_id: None, except, remember: true });
             let heard = Heard { source: Source::Http, channel: Some(channel), event, raw: None, data };
             hub.announce_event(app, heard);
         }

@@ -1,6 +1,6 @@
 //! The `info` parameter: which attributes of a channel a request asks for.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::hub::{AppState, ChannelSummary};
 use crate::protocol::ChannelName;
@@ -71,11 +71,22 @@ impl Info {
             subscription_count: self.subscription_count && app.app().subscription_count,
             cache: false,
         };
-        Value::Object(fitting.attributes(app.channel(name).as_ref()))
+        Value::Object(fitting.attributes(app, name))
     }
 
-    /// The attributes of a channel, 0 where nobody is subscribed.
-    pub(super) fn attributes(self, channel: Option<&ChannelSummary>) -> Map<String, Value> {
+    /// The attributes of a channel.
+    pub(super) fn attributes(self, app: &AppState, name: &ChannelName) -> Map<String, Value> {
+        let mut attributes = self.counts(app.channel(name).as_ref());
+        if self.cache {
+            let cached = app.cached(name);
+            let cached = cached.map(|(data, ttl)| json!({ "data": data, "ttl": ttl.as_secs() }));
+            attributes.insert("cache".into(), cached.unwrap_or_default());
+        }
+        attributes
+    }
+
+    /// The counts of a channel, 0 where nobody is subscribed.
+    pub(super) fn counts(self, channel: Option<&ChannelSummary>) -> Map<String, Value> {
         let mut attributes = Map::new();
         if self.user_count {
             attributes.insert("user_count".into(), channel.map_or(0, |c| c.user_count).into());
@@ -83,9 +94,6 @@ impl Info {
         if self.subscription_count {
             attributes
                 .insert("subscription_count".into(), channel.map_or(0, |c| c.subscription_count).into());
-        }
-        if self.cache {
-            attributes.insert("cache".into(), Value::Null);
         }
         attributes
     }

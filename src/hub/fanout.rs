@@ -18,7 +18,8 @@ pub(super) struct LocalChannels {
 /// One local subscription.
 pub(super) struct Subscriber {
     pub(super) client: Rc<Client>,
-    /// The version of the roster that the subscriber was given; 0 on channels without presence.
+    /// The version of the channel that the subscriber joined: it has the roster and the remembered event of that
+    /// version, and is told of later ones.
     pub(super) since: u64,
 }
 

@@ -16,7 +16,15 @@ pub const CONGESTED_BYTES: usize = 64 * 1024 * 1024;
 #[derive(Clone, Debug)]
 pub(super) enum Letter {
     /// Deliver a frame to the local subscribers of a channel.
-    Broadcast { app: usize, channel: ChannelName, frame: Frame, except: Option<SocketId> },
+    Broadcast {
+        app: usize,
+        channel: ChannelName,
+        frame: Frame,
+        except: Option<SocketId>,
+        /// On a cache channel: subscribers that joined at this version or later were given the event as the
+        /// remembered one. 0 elsewhere.
+        version: u64,
+    },
     /// Tell the local subscribers of a presence channel of a member.
     Member {
         app: usize,

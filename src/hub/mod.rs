@@ -6,6 +6,7 @@
 //!
 //! The hub knows neither sockets nor HTTP, and announces what happens to [`Listener`]s that it does not know.
 
+mod cache_index;
 mod client;
 mod fanout;
 mod mailbox;
@@ -28,16 +29,19 @@ use std::convert::Infallible;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
 use tokio::sync::mpsc;
 
 use crate::app::{App, AppRegistry};
-use crate::channel::{Channel, WorkerIndex};
+use crate::channel::{CachedEvent, Channel, WorkerIndex};
 use crate::config::ConnectionConfig;
-use crate::protocol::json::Data;
-use crate::protocol::{ChannelName, ChannelType, SocketId, server_message};
+use crate::protocol::json::{self, Data};
+use crate::protocol::{ChannelName, ChannelType, Frame, SocketId, server_message};
 
+use cache_index::CacheIndex;
 use mailbox::{Letter, Mailbox, MailboxReader, mailbox};
 
 /// What all workers of a node share.
@@ -70,6 +74,8 @@ pub struct AppState {
     index: usize,
     app: Arc<App>,
     channels: DashMap<ChannelName, Channel>,
+    /// Which of them remember an event.
+    cache: Mutex<CacheIndex>,
     listeners: Vec<Arc<dyn Listener>>,
 }
 
@@ -86,6 +92,8 @@ pub struct Publication<'a> {
     pub user_id: Option<&'a str>,
     /// The connection that does not get it.
     pub except: Option<SocketId>,
+    /// A cache channel remembers it. What clients send is not remembered.
+    pub remember: bool,
 }
 
 /// The state of one channel, as the HTTP API tells it.
@@ -115,7 +123,13 @@ impl Hub {
         let sockets = Sockets::new(apps.len(), max_connections);
         let states = apps.into_iter().enumerate().filter_map(|(index, (app, listeners))| {
             let app = Arc::clone(registry.by_id(&app.id)?);
-            let state = AppState { index, app: Arc::clone(&app), channels: DashMap::new(), listeners };
+            let state = AppState {
+                index,
+                app: Arc::clone(&app),
+                channels: DashMap::new(),
+                cache: Mutex::default(),
+                listeners,
+            };
             Some((app.id.clone(), Arc::new(state)))
         });
         let apps = states.collect();
@@ -175,25 +189,74 @@ impl Hub {
     /// Sends an event to every subscriber of a channel. From a worker's thread its own subscribers are reached
     /// directly, and events of one publisher stay in order everywhere.
     pub fn publish(&self, app: &AppState, publication: &Publication<'_>) {
-        let Publication { channel, event, data, user_id, except } = *publication;
+        if publication.remember && publication.channel.channel_type().is_cache() {
+            return self.publish_and_remember(app, publication);
+        }
+        let Publication { channel, except, .. } = *publication;
         let own = Worker::current(self);
         let mut direct = None;
         {
             // Posted under the entry, so that a letter to a worker always follows its subscription.
             let Some(entry) = app.channels.get(channel) else { return };
-            let frame = server_message::channel_event(event, data, channel, user_id);
-            let frame = if self.connection.compression { frame.compressible() } else { frame };
+            let frame = self.encode(publication);
             for worker in entry.subscribers().workers() {
                 if own.as_ref().is_some_and(|own| own.index() == worker) && self.mailbox(worker).is_empty() {
                     direct = Some(frame.clone());
                     continue;
                 }
                 let (channel, frame) = (channel.clone(), frame.clone());
-                self.mailbox(worker).post(Letter::Broadcast { app: app.index, channel, frame, except });
+                self.mailbox(worker).post(Letter::Broadcast {
+                    app: app.index,
+                    channel,
+                    frame,
+                    except,
+                    version: 0,
+                });
             }
         }
         if let (Some(worker), Some(frame)) = (own, direct) {
-            worker.deliver(app.index, channel, &frame, except);
+            worker.deliver(app.index, channel, &frame, except, 0);
+        }
+    }
+
+    /// As [`Hub::publish`], on a cache channel. The event gets a version, so that a subscriber that is given it as
+    /// the remembered one does not hear it again.
+    fn publish_and_remember(&self, app: &AppState, publication: &Publication<'_>) {
+        let Publication { channel, except, .. } = *publication;
+        let frame = self.encode(publication);
+        let (bytes, expires) = (frame.websocket().len(), Instant::now() + app.app.cache_ttl);
+        let version = {
+            let mut entry = app.channels.entry(channel.clone()).or_default();
+            let version = self.next_version();
+            entry.remember(CachedEvent { frame: frame.clone(), expires, version });
+            for worker in entry.subscribers().workers() {
+                let (channel, frame) = (channel.clone(), frame.clone());
+                self.mailbox(worker).post(Letter::Broadcast {
+                    app: app.index,
+                    channel,
+                    frame,
+                    except,
+                    version,
+                });
+            }
+            version
+        };
+        let forgotten = lock(&app.cache).remember(channel, version, bytes, expires, &app.app.limits);
+        app.forget(forgotten);
+    }
+
+    fn encode(&self, publication: &Publication<'_>) -> Frame {
+        let Publication { channel, event, data, user_id, .. } = *publication;
+        let frame = server_message::channel_event(event, data, channel, user_id);
+        if self.connection.compression { frame.compressible() } else { frame }
+    }
+
+    /// Forgets what has expired.
+    fn expire_caches(&self) {
+        let now = Instant::now();
+        for app in self.apps.values() {
+            let forgotten = lock(&app.cache).expire(now);
+            app.forget(forgotten);
         }
     }
 
@@ -282,17 +345,39 @@ impl AppState {
     /// The occupied channels whose names begin with `prefix`, in no particular order.
     #[must_use]
     pub fn channels(&self, prefix: &str) -> Vec<ChannelSummary> {
-        let occupied = self.channels.iter().filter(|entry| {
+        let listed = self.channels.iter().filter(|entry| {
             let name = entry.key();
             name.as_str().starts_with(prefix) && name.channel_type() != ChannelType::ServerToUser
         });
-        occupied.map(|entry| summary(entry.key(), entry.value())).collect()
+        listed.filter_map(|entry| summary(entry.key(), entry.value())).collect()
     }
 
     /// The state of a channel; `None` if nobody is subscribed.
     #[must_use]
     pub fn channel(&self, name: &ChannelName) -> Option<ChannelSummary> {
-        self.channels.get(name).map(|entry| summary(entry.key(), entry.value()))
+        self.channels.get(name).and_then(|entry| summary(entry.key(), entry.value()))
+    }
+
+    /// The payload that a cache channel remembers, and for how much longer.
+    #[must_use]
+    pub fn cached(&self, name: &ChannelName) -> Option<(String, Duration)> {
+        let now = Instant::now();
+        let entry = self.channels.get(name)?;
+        let cached = entry.recall(now)?;
+        let [data] = json::members(std::str::from_utf8(cached.frame.json()).ok()?, ["data"]).ok()?;
+        Some((json::as_string(data?)?.into_owned(), cached.expires - now))
+    }
+
+    /// Forgets remembered events, and the channels that nothing is left of.
+    fn forget(&self, forgotten: Vec<cache_index::Forgotten>) {
+        for (channel, version) in forgotten {
+            if let Entry::Occupied(mut entry) = self.channels.entry(channel) {
+                entry.get_mut().forget(version);
+                if entry.get().is_idle() {
+                    entry.remove();
+                }
+            }
+        }
     }
 
     /// The distinct members of a presence channel, in the order in which they came.
@@ -309,9 +394,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn summary(name: &ChannelName, channel: &Channel) -> ChannelSummary {
+/// The state of a channel that somebody is subscribed to.
+fn summary(name: &ChannelName, channel: &Channel) -> Option<ChannelSummary> {
     let user_count = channel.presence().map_or(0, |p| p.user_count());
-    ChannelSummary { name: name.clone(), subscription_count: channel.subscribers().len(), user_count }
+    let subscription_count = channel.subscribers().len();
+    (subscription_count > 0).then(|| ChannelSummary { name: name.clone(), subscription_count, user_count })
 }
 
 impl fmt::Debug for Hub {

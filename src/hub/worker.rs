@@ -150,16 +150,17 @@ impl Worker {
     ) -> Result<(), JoinRefused> {
         let app = client.app();
         let limit = app.app.limits.presence_members_per_channel;
-        let (roster, since) = {
+        let is_cache = channel.channel_type().is_cache();
+        let (roster, remembered, version) = {
             let mut entry = app.channels.entry(channel.clone()).or_default();
             let version = self.hub.next_version();
             let joined = match entry.join(self.index, client.socket_id(), member, limit, version) {
                 Ok(joined) => joined,
                 Err(refused) => {
-                    let empty = entry.subscribers().is_empty();
+                    let idle = entry.is_idle();
                     drop(entry);
-                    if empty {
-                        app.channels.remove_if(channel, |_, channel| channel.subscribers().is_empty());
+                    if idle {
+                        app.channels.remove_if(channel, |_, channel| channel.is_idle());
                     }
                     return Err(refused);
                 }
@@ -178,11 +179,15 @@ impl Worker {
             }
             let by_user = client.version().presence_by_user();
             let roster = member.and_then(|_| entry.presence()).map(|presence| presence.roster(by_user));
-            (roster, joined.announcement.map_or(0, |a| a.version))
+            let remembered = is_cache.then(|| entry.recall(Instant::now()).map(|event| event.frame.clone()));
+            (roster, remembered, version)
         };
-        self.channels.borrow_mut()[app.index].insert(channel, Rc::clone(client), since);
+        self.channels.borrow_mut()[app.index].insert(channel, Rc::clone(client), version);
         if roster.is_some() || client.version().confirms_every_subscription() {
             self.send(client, server_message::subscription_succeeded(channel, roster.as_deref()));
+        }
+        if let Some(remembered) = remembered {
+            self.send(client, remembered.unwrap_or_else(|| server_message::cache_miss(channel)));
         }
         Ok(())
     }
@@ -204,7 +209,9 @@ impl Worker {
         }
         if left.vacated {
             self.hub.announce(app, &Notice::ChannelVacated(channel));
-            entry.remove();
+            if entry.get().is_idle() {
+                entry.remove();
+            }
         }
     }
 
@@ -261,10 +268,18 @@ impl Worker {
     }
 
     /// Delivers to the local subscribers of a channel.
-    pub(super) fn deliver(&self, app: usize, channel: &ChannelName, frame: &Frame, except: Option<SocketId>) {
+    pub(super) fn deliver(
+        &self,
+        app: usize,
+        channel: &ChannelName,
+        frame: &Frame,
+        except: Option<SocketId>,
+        version: u64,
+    ) {
         let channels = self.channels.borrow();
         for subscriber in channels[app].subscribers(channel) {
-            if Some(subscriber.client.socket_id()) != except {
+            let given = version != 0 && subscriber.since >= version;
+            if !given && Some(subscriber.client.socket_id()) != except {
                 self.send(&subscriber.client, frame.clone());
             }
         }
@@ -312,7 +327,9 @@ impl Worker {
 
     fn open_letter(&self, letter: Letter) {
         match letter {
-            Letter::Broadcast { app, channel, frame, except } => self.deliver(app, &channel, &frame, except),
+            Letter::Broadcast { app, channel, frame, except, version } => {
+                self.deliver(app, &channel, &frame, except, version);
+            }
             Letter::Member { app, channel, frame, version, user_changed } => {
                 let channels = self.channels.borrow();
                 for subscriber in channels[app].subscribers(&channel) {
@@ -329,6 +346,10 @@ impl Worker {
     }
 
     fn tick(&self) {
+        // What is global needs one worker to look after it.
+        if self.index == 0 {
+            self.hub.expire_caches();
+        }
         let clients = self.clients.borrow();
         self.wheel.borrow_mut().turn(Instant::now(), |key| {
             if let Some(client) = clients.get(&key) {

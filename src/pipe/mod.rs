@@ -103,9 +103,10 @@ impl Context<'_> {
     }
 
     /// Sends an event to every subscriber of a channel. The limits on the payload and the rate of events do not
-    /// apply, and no pipe hears it.
+    /// apply, and no pipe hears it. A cache channel remembers it.
     pub fn trigger(&self, channel: &ChannelName, event: &str, data: &Data<'_>) {
-        self.hub.publish(self.app, &Publication { channel, event, data, user_id: None, except: None });
+        let publication = Publication { channel, event, data, user_id: None, except: None, remember: true };
+        self.hub.publish(self.app, &publication);
     }
 }
 

@@ -227,6 +227,12 @@ pub fn subscription_succeeded(channel: &ChannelName, roster: Option<&str>) -> Fr
     channel_event("pusher_internal:subscription_succeeded", &data, channel, None)
 }
 
+/// A cache channel remembers nothing.
+#[must_use]
+pub fn cache_miss(channel: &ChannelName) -> Frame {
+    channel_event("pusher:cache_miss", &Data::of_text("{}"), channel, None)
+}
+
 /// What kind of fault refused a subscription, for handlers bound on the channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubscriptionFault {

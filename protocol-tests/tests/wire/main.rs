@@ -6,6 +6,7 @@
 
 mod authorise;
 mod bad_frames;
+mod cache;
 mod channel_names;
 mod client_event_limits;
 mod client_events;

@@ -181,6 +181,7 @@ impl<S: Stream> Driver<S> {
                             data: &event.data,
                             user_id: event.user_id.as_deref(),
                             except: Some(self.client.socket_id()),
+                            remember: false,
                         },
                     );
                 }

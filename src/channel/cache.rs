@@ -1,0 +1,24 @@
+//! What a cache channel remembers: its last published event, for a while.
+
+use std::time::Instant;
+
+use crate::protocol::Frame;
+
+/// The last event of a cache channel.
+#[derive(Clone, Debug)]
+pub struct CachedEvent {
+    /// The event as its subscribers were sent it.
+    pub frame: Frame,
+    /// When it is forgotten. Reading it changes nothing about that.
+    pub expires: Instant,
+    /// Its place in the channel's history: a subscriber that joined later is given it, and must not hear it twice.
+    pub version: u64,
+}
+
+impl CachedEvent {
+    /// Whether it is still to be remembered.
+    #[must_use]
+    pub fn is_alive(&self, now: Instant) -> bool {
+        now < self.expires
+    }
+}

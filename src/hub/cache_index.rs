@@ -1,0 +1,104 @@
+//! Which channels of an app remember an event, in the order in which they will forget it; and the bounds of that.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
+
+use crate::app::Limits;
+use crate::protocol::ChannelName;
+
+/// The remembered events of one app, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct CacheIndex {
+    by_age: BTreeMap<u64, Entry>,
+    by_name: HashMap<ChannelName, u64>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    channel: ChannelName,
+    bytes: usize,
+    expires: Instant,
+}
+
+/// An event that is to be forgotten now: the channel, and the version it must still have.
+pub(super) type Forgotten = (ChannelName, u64);
+
+impl CacheIndex {
+    /// Notes that a channel remembers an event of this size, in place of the one it remembered before; returns what
+    /// must be forgotten for it. An event that alone is over the bound is forgotten itself.
+    pub(super) fn remember(
+        &mut self,
+        channel: &ChannelName,
+        version: u64,
+        bytes: usize,
+        expires: Instant,
+        limits: &Limits,
+    ) -> Vec<Forgotten> {
+        if let Some(replaced) = self.by_name.insert(channel.clone(), version) {
+            self.bytes -= self.by_age.remove(&replaced).map_or(0, |entry| entry.bytes);
+        }
+        self.by_age.insert(version, Entry { channel: channel.clone(), bytes, expires });
+        self.bytes += bytes;
+        let mut forgotten = Vec::new();
+        while self.by_age.len() > limits.cached_channels || self.bytes > limits.cached_bytes {
+            forgotten.extend(self.pop());
+        }
+        forgotten
+    }
+
+    /// What has expired.
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<Forgotten> {
+        let mut forgotten = Vec::new();
+        while self.by_age.first_key_value().is_some_and(|(_, entry)| entry.expires <= now) {
+            forgotten.extend(self.pop());
+        }
+        forgotten
+    }
+
+    fn pop(&mut self) -> Option<Forgotten> {
+        let (version, entry) = self.by_age.pop_first()?;
+        self.by_name.remove(&entry.channel);
+        self.bytes -= entry.bytes;
+        Some((entry.channel, version))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn name(text: &str) -> ChannelName {
+        ChannelName::parse(text, 164).unwrap()
+    }
+
+    #[test]
+    fn the_oldest_is_forgotten_where_a_bound_is_passed() {
+        let limits = Limits { cached_channels: 2, cached_bytes: 100, ..Limits::default() };
+        let mut index = CacheIndex::default();
+        let later = Instant::now() + Duration::from_secs(60);
+        let mut remember =
+            |channel: &str, version, bytes| index.remember(&name(channel), version, bytes, later, &limits);
+        assert!(remember("a", 1, 40).is_empty());
+        assert!(remember("b", 2, 40).is_empty());
+        assert!(remember("a", 3, 50).is_empty(), "in place of what it remembered");
+        assert_eq!(remember("c", 4, 10), [(name("b"), 2)], "too many channels");
+        assert_eq!(remember("c", 5, 60), [(name("a"), 3)], "too many bytes");
+        assert_eq!(remember("d", 6, 101), [(name("c"), 5), (name("d"), 6)], "too large by itself");
+        assert!(index.by_age.is_empty() && index.by_name.is_empty() && index.bytes == 0);
+    }
+
+    #[test]
+    fn what_has_expired_is_forgotten() {
+        let mut index = CacheIndex::default();
+        let now = Instant::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        index.remember(&name("a"), 1, 10, at(10), &Limits::default());
+        index.remember(&name("b"), 2, 10, at(20), &Limits::default());
+        assert!(index.expire(at(9)).is_empty());
+        assert_eq!(index.expire(at(10)), [(name("a"), 1)]);
+        assert_eq!(index.expire(at(99)), [(name("b"), 2)]);
+        assert!(index.expire(at(99)).is_empty());
+    }
+}
