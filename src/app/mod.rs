@@ -27,7 +27,7 @@ pub struct App {
     pub client_events: bool,
     /// On: clients may also send `client-*` events on encrypted channels (the protocol does not forbid it).
     pub client_events_on_encrypted_channels: bool,
-    /// On: subscription counts are offered by the HTTP API.
+    /// On: subscribers are told how many they are, and the HTTP API tells it too.
     pub subscription_count: bool,
     /// How long a cache channel remembers its last event.
     pub cache_ttl: Duration,

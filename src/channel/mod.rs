@@ -4,11 +4,13 @@
 
 mod cache;
 mod change;
+mod count;
 mod presence;
 mod subscribers;
 
 pub use cache::CachedEvent;
 pub use change::{Announcement, JoinRefused, Joined, Left};
+pub use count::{CountChange, TOLD_AT_ONCE, WINDOW};
 pub use presence::{BadMember, Member, Presence};
 pub use subscribers::{Subscribers, WorkerIndex};
 
@@ -16,6 +18,7 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use crate::protocol::SocketId;
+use count::CountWindow;
 
 /// The state of one channel across all workers of this node.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +26,7 @@ pub struct Channel {
     subscribers: Subscribers,
     presence: Option<Box<Roster>>,
     cached: Option<Box<CachedEvent>>,
+    count_window: CountWindow,
 }
 
 /// What a presence channel has besides.
@@ -78,6 +82,20 @@ impl Channel {
     #[must_use]
     pub fn subscribers(&self) -> &Subscribers {
         &self.subscribers
+    }
+
+    /// The number of subscribers has changed, on a channel whose subscribers are told it: when to tell them.
+    pub fn count_changed(&mut self, now: Instant) -> CountChange {
+        self.count_window.changed(self.subscribers.len(), now)
+    }
+
+    /// Whether a window in which the count changed has ended now, so that the count is to be told. Otherwise, when to
+    /// look again, if a window is open.
+    pub fn take_count_window(&mut self, now: Instant) -> Result<(), Option<Instant>> {
+        match self.count_window.take_end(now) {
+            true => Ok(()),
+            false => Err(self.count_window.ends()),
+        }
     }
 
     /// Remembers an event in place of the last one.

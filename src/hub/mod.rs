@@ -6,8 +6,10 @@
 //!
 //! The hub knows neither sockets nor HTTP, and announces what happens to [`Listener`]s that it does not know.
 
+mod app_state;
 mod cache_index;
 mod client;
+mod counts;
 mod fanout;
 mod mailbox;
 mod notice;
@@ -16,6 +18,7 @@ mod sockets;
 mod wheel;
 mod worker;
 
+pub use app_state::{AppState, ChannelSummary};
 pub use client::{Client, Signals, Transport, Written};
 pub use mailbox::CONGESTED_BYTES;
 pub use notice::{Heard, Listener, Notice, Source};
@@ -29,19 +32,16 @@ use std::convert::Infallible;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use dashmap::DashMap;
-use dashmap::mapref::entry::Entry;
 use tokio::sync::mpsc;
 
 use crate::app::{App, AppRegistry};
-use crate::channel::{CachedEvent, Channel, WorkerIndex};
+use crate::channel::{CachedEvent, WorkerIndex};
 use crate::config::ConnectionConfig;
-use crate::protocol::json::{self, Data};
-use crate::protocol::{ChannelName, ChannelType, Frame, SocketId, server_message};
+use crate::protocol::json::Data;
+use crate::protocol::{ChannelName, Frame, SocketId, server_message};
 
-use cache_index::CacheIndex;
 use mailbox::{Letter, Mailbox, MailboxReader, mailbox};
 
 /// What all workers of a node share.
@@ -69,16 +69,6 @@ pub struct AtWork {
     _sender: mpsc::Sender<Infallible>,
 }
 
-/// One app and what lives under it.
-pub struct AppState {
-    index: usize,
-    app: Arc<App>,
-    channels: DashMap<ChannelName, Channel>,
-    /// Which of them remember an event.
-    cache: Mutex<CacheIndex>,
-    listeners: Vec<Arc<dyn Listener>>,
-}
-
 /// An event to be published on one channel.
 #[derive(Clone, Debug)]
 pub struct Publication<'a> {
@@ -94,17 +84,6 @@ pub struct Publication<'a> {
     pub except: Option<SocketId>,
     /// A cache channel remembers it. What clients send is not remembered.
     pub remember: bool,
-}
-
-/// The state of one channel, as the HTTP API tells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChannelSummary {
-    /// The channel.
-    pub name: ChannelName,
-    /// Subscribed connections.
-    pub subscription_count: usize,
-    /// Distinct members; 0 on channels without presence.
-    pub user_count: usize,
 }
 
 impl Hub {
@@ -123,13 +102,7 @@ impl Hub {
         let sockets = Sockets::new(apps.len(), max_connections);
         let states = apps.into_iter().enumerate().filter_map(|(index, (app, listeners))| {
             let app = Arc::clone(registry.by_id(&app.id)?);
-            let state = AppState {
-                index,
-                app: Arc::clone(&app),
-                channels: DashMap::new(),
-                cache: Mutex::default(),
-                listeners,
-            };
+            let state = AppState::new(index, Arc::clone(&app), listeners);
             Some((app.id.clone(), Arc::new(state)))
         });
         let apps = states.collect();
@@ -323,92 +296,13 @@ impl Hub {
     }
 }
 
-impl AppState {
-    /// The app itself.
-    #[must_use]
-    pub fn app(&self) -> &Arc<App> {
-        &self.app
-    }
-
-    /// Whether some listener wants a client's event of this name on this channel.
-    #[must_use]
-    pub fn is_listened_to(&self, channel: Option<&str>, event: &str) -> bool {
-        self.listeners.iter().any(|listener| listener.listens(channel, event))
-    }
-
-    /// Whether anybody listens to the app at all.
-    #[must_use]
-    pub fn has_listeners(&self) -> bool {
-        !self.listeners.is_empty()
-    }
-
-    /// The occupied channels whose names begin with `prefix`, in no particular order.
-    #[must_use]
-    pub fn channels(&self, prefix: &str) -> Vec<ChannelSummary> {
-        let listed = self.channels.iter().filter(|entry| {
-            let name = entry.key();
-            name.as_str().starts_with(prefix) && name.channel_type() != ChannelType::ServerToUser
-        });
-        listed.filter_map(|entry| summary(entry.key(), entry.value())).collect()
-    }
-
-    /// The state of a channel; `None` if nobody is subscribed.
-    #[must_use]
-    pub fn channel(&self, name: &ChannelName) -> Option<ChannelSummary> {
-        self.channels.get(name).and_then(|entry| summary(entry.key(), entry.value()))
-    }
-
-    /// The payload that a cache channel remembers, and for how much longer.
-    #[must_use]
-    pub fn cached(&self, name: &ChannelName) -> Option<(String, Duration)> {
-        let now = Instant::now();
-        let entry = self.channels.get(name)?;
-        let cached = entry.recall(now)?;
-        let [data] = json::members(std::str::from_utf8(cached.frame.json()).ok()?, ["data"]).ok()?;
-        Some((json::as_string(data?)?.into_owned(), cached.expires - now))
-    }
-
-    /// Forgets remembered events, and the channels that nothing is left of.
-    fn forget(&self, forgotten: Vec<cache_index::Forgotten>) {
-        for (channel, version) in forgotten {
-            if let Entry::Occupied(mut entry) = self.channels.entry(channel) {
-                entry.get_mut().forget(version);
-                if entry.get().is_idle() {
-                    entry.remove();
-                }
-            }
-        }
-    }
-
-    /// The distinct members of a presence channel, in the order in which they came.
-    #[must_use]
-    pub fn user_ids(&self, name: &ChannelName) -> Vec<String> {
-        let entry = self.channels.get(name);
-        let presence = entry.as_ref().and_then(|entry| entry.presence());
-        presence.map(|p| p.user_ids().map(str::to_owned).collect()).unwrap_or_default()
-    }
-}
-
 /// No code panics while it holds one of the hub's locks, and what they guard is valid at all times.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The state of a channel that somebody is subscribed to.
-fn summary(name: &ChannelName, channel: &Channel) -> Option<ChannelSummary> {
-    let user_count = channel.presence().map_or(0, |p| p.user_count());
-    let subscription_count = channel.subscribers().len();
-    (subscription_count > 0).then(|| ChannelSummary { name: name.clone(), subscription_count, user_count })
-}
-
 impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hub").field("apps", &self.apps.len()).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for AppState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AppState").field("id", &self.app.id).finish_non_exhaustive()
     }
 }

@@ -17,6 +17,7 @@ use crate::channel::{Announcement, Channel, JoinRefused, Member, WorkerIndex};
 use crate::protocol::{ChannelName, CloseCode, Frame, SocketId, server_message};
 
 use super::client::{Client, Transport};
+use super::counts::Counts;
 use super::fanout::LocalChannels;
 use super::mailbox::{Letter, MailboxReader, letter_bytes};
 use super::sockets::NotAdmitted;
@@ -42,6 +43,7 @@ pub struct Worker {
     channels: RefCell<Vec<LocalChannels>>,
     dirty: RefCell<VecDeque<Rc<Client>>>,
     wheel: RefCell<Wheel<ClientKey>>,
+    counts: Counts,
     scratch: RefCell<Box<[u8]>>,
     /// Who waits until no mailbox is congested.
     waiting: RefCell<Vec<Waker>>,
@@ -80,6 +82,7 @@ impl Worker {
             channels: RefCell::new(channels),
             dirty: RefCell::default(),
             wheel: RefCell::new(Wheel::new(resolution, Instant::now())),
+            counts: Counts::new(resolution),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             waiting: RefCell::default(),
             waker: RefCell::default(),
@@ -177,6 +180,7 @@ impl Worker {
                     self.hub.announce(app, &Notice::MemberAdded(channel, &member.user_id));
                 }
             }
+            self.counts.changed(&self.hub, app, channel, &mut entry);
             let by_user = client.version().presence_by_user();
             let roster = member.and_then(|_| entry.presence()).map(|presence| presence.roster(by_user));
             let remembered = is_cache.then(|| entry.recall(Instant::now()).map(|event| event.frame.clone()));
@@ -207,6 +211,7 @@ impl Worker {
                 self.hub.announce(app, &Notice::MemberRemoved(channel, user_id));
             }
         }
+        self.counts.changed(&self.hub, app, channel, entry.get_mut());
         if left.vacated {
             self.hub.announce(app, &Notice::ChannelVacated(channel));
             if entry.get().is_idle() {
@@ -350,6 +355,7 @@ impl Worker {
         if self.index == 0 {
             self.hub.expire_caches();
         }
+        self.counts.tell(&self.hub, Instant::now());
         let clients = self.clients.borrow();
         self.wheel.borrow_mut().turn(Instant::now(), |key| {
             if let Some(client) = clients.get(&key) {

@@ -133,6 +133,12 @@ impl ChannelType {
         matches!(self, ChannelType::Encrypted | ChannelType::EncryptedCache)
     }
 
+    /// Subscribers can be told how many they are. Members of presence channels know.
+    #[must_use]
+    pub const fn tells_count(self) -> bool {
+        self.is_listed() && !self.is_presence()
+    }
+
     /// The channel shows in the HTTP API and in webhooks.
     #[must_use]
     pub const fn is_listed(self) -> bool {

@@ -227,6 +227,13 @@ pub fn subscription_succeeded(channel: &ChannelName, roster: Option<&str>) -> Fr
     channel_event("pusher_internal:subscription_succeeded", &data, channel, None)
 }
 
+/// How many connections are subscribed to the channel.
+#[must_use]
+pub fn subscription_count(channel: &ChannelName, count: usize) -> Frame {
+    let data = Data::of_text(&format!("{{\"subscription_count\":{count}}}"));
+    channel_event("pusher_internal:subscription_count", &data, channel, None)
+}
+
 /// A cache channel remembers nothing.
 #[must_use]
 pub fn cache_miss(channel: &ChannelName) -> Frame {

@@ -12,6 +12,7 @@ mod client_event_limits;
 mod client_events;
 mod command_line;
 mod connection;
+mod counts;
 mod development;
 mod frames;
 mod framing;

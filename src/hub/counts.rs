@@ -1,0 +1,61 @@
+//! Telling the subscribers of a channel how many they are, where the app has that switched on.
+
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+use crate::channel::{Channel, CountChange};
+use crate::protocol::{ChannelName, server_message};
+
+use super::mailbox::Letter;
+use super::wheel::Wheel;
+use super::{AppState, Hub};
+
+/// One worker's part of it: the channels whose count it has to tell later, each with the index of its app.
+pub(super) struct Counts {
+    later: RefCell<Wheel<(usize, ChannelName)>>,
+}
+
+impl Counts {
+    pub(super) fn new(resolution: Duration) -> Self {
+        Counts { later: RefCell::new(Wheel::new(resolution, Instant::now())) }
+    }
+
+    /// Somebody has subscribed or left: tells it now or later. Called under the channel's entry. Like member events,
+    /// counts go through every mailbox: a new subscriber hears its own after everything it is told first.
+    pub(super) fn changed(&self, hub: &Hub, app: &AppState, channel: &ChannelName, entry: &mut Channel) {
+        if !app.app().subscription_count || !channel.channel_type().tells_count() {
+            return;
+        }
+        match entry.count_changed(Instant::now()) {
+            CountChange::Tell => post(hub, app, channel, entry),
+            CountChange::Later(time) => self.later.borrow_mut().insert(time, (app.index, channel.clone())),
+            CountChange::Pending => {}
+        }
+    }
+
+    /// Tells the counts whose time has come.
+    pub(super) fn tell(&self, hub: &Hub, now: Instant) {
+        let mut due = Vec::new();
+        self.later.borrow_mut().turn(now, |item| due.push(item));
+        for (index, channel) in due {
+            let Some(app) = hub.apps.values().find(|app| app.index == index) else { continue };
+            let Some(mut entry) = app.channels.get_mut(&channel) else { continue };
+            match entry.take_count_window(now) {
+                Ok(()) => post(hub, app, &channel, &entry),
+                Err(Some(time)) => {
+                    drop(entry);
+                    self.later.borrow_mut().insert(time, (index, channel));
+                }
+                Err(None) => {}
+            }
+        }
+    }
+}
+
+fn post(hub: &Hub, app: &AppState, channel: &ChannelName, entry: &Channel) {
+    let frame = server_message::subscription_count(channel, entry.subscribers().len());
+    for worker in entry.subscribers().workers() {
+        let (app, channel, frame) = (app.index, channel.clone(), frame.clone());
+        hub.mailbox(worker).post(Letter::Broadcast { app, channel, frame, except: None, version: 0 });
+    }
+}
