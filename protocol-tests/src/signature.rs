@@ -28,6 +28,12 @@ pub fn channel_auth(app: &Credentials, socket_id: &str, channel: &str, channel_d
     format!("{}:{}", app.key, hmac_hex(&app.secret, &channel_payload(socket_id, channel, channel_data)))
 }
 
+/// The `auth` of a sign-in with this `user_data`.
+#[must_use]
+pub fn user_auth(app: &Credentials, socket_id: &str, user_data: &str) -> String {
+    format!("{}:{}", app.key, hmac_hex(&app.secret, &format!("{socket_id}::user::{user_data}")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

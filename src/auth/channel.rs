@@ -46,10 +46,7 @@ pub fn authorise(
     channel_data: Option<&str>,
 ) -> Result<(), ChannelAuthError> {
     let auth = auth.filter(|a| !a.is_empty()).ok_or_else(|| ChannelAuthError::Missing(channel.clone()))?;
-    let (key, signature) = match auth.split_once(':') {
-        Some((key, signature)) if !key.is_empty() && !signature.is_empty() => (key, signature),
-        _ => return Err(ChannelAuthError::Malformed(channel.clone())),
-    };
+    let (key, signature) = super::split(auth).ok_or_else(|| ChannelAuthError::Malformed(channel.clone()))?;
     let secret = app.secret_of(key).ok_or_else(|| ChannelAuthError::UnknownKey(key.to_owned()))?;
     let signed = string_to_sign(socket_id, channel, channel_data);
     match super::verify(secret, &signed, signature) {

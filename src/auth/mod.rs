@@ -8,4 +8,4 @@ pub mod request;
 mod signature;
 pub mod user;
 
-pub use signature::{sign, verify};
+pub use signature::{sign, split, verify};

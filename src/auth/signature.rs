@@ -29,6 +29,12 @@ pub fn verify(secret: &Secret, message: &str, signature: &str) -> bool {
     mac(secret, message).verify_slice(&bytes).is_ok()
 }
 
+/// The two parts of `key:signature`, neither of them empty.
+#[must_use]
+pub fn split(auth: &str) -> Option<(&str, &str)> {
+    auth.split_once(':').filter(|(key, signature)| !key.is_empty() && !signature.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

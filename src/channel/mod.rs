@@ -11,6 +11,7 @@ mod subscribers;
 pub use cache::CachedEvent;
 pub use change::{Announcement, JoinRefused, Joined, Left};
 pub use count::{CountChange, TOLD_AT_ONCE, WINDOW};
+pub(crate) use presence::user_info_text;
 pub use presence::{BadMember, Member, Presence};
 pub use subscribers::{Subscribers, WorkerIndex};
 

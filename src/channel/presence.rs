@@ -41,21 +41,27 @@ impl Member {
         let members = json::members(channel_data, ["user_id", "user_info"]);
         let [user_id, user_info] = members.map_err(|_| BadMember::Invalid)?;
         let user_id = user_id.and_then(user_id_text).ok_or(BadMember::Invalid)?;
-        let user_info = match user_info.filter(|info| !json::is_null(info)) {
-            None => None,
-            Some(info) if info.get().starts_with('{') => {
-                let mut compact = String::with_capacity(info.get().len());
-                json::push_compact(info, &mut compact).map_err(|_| BadMember::Invalid)?;
-                Some(Arc::from(compact))
-            }
-            Some(_) => return Err(BadMember::InfoNotAnObject),
-        };
+        let user_info = user_info_text(user_info)?;
         let too_long = user_id.chars().count() > limits.presence_user_id_chars;
         match too_long || channel_data.len() > limits.presence_member_bytes {
             true => Err(BadMember::TooLarge),
             false => Ok(Member { user_id, user_info }),
         }
     }
+}
+
+/// The compact text of a `user_info`: an object, or nothing.
+///
+/// # Errors
+/// If it is anything else, or nested too deeply.
+pub(crate) fn user_info_text(value: Option<&RawValue>) -> Result<Option<Arc<str>>, BadMember> {
+    let Some(value) = value.filter(|value| !json::is_null(value)) else { return Ok(None) };
+    if !value.get().starts_with('{') {
+        return Err(BadMember::InfoNotAnObject);
+    }
+    let mut compact = String::with_capacity(value.get().len());
+    json::push_compact(value, &mut compact).map_err(|_| BadMember::Invalid)?;
+    Ok(Some(Arc::from(compact)))
 }
 
 /// A user id is a string, or a number that stands for the string of its digits.

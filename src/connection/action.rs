@@ -28,6 +28,13 @@ pub enum Action<'m> {
     },
     /// End its subscription.
     Leave(ChannelName),
+    /// It is signed in as a user: make that known, then send the answer.
+    SignIn {
+        /// The user.
+        user_id: Arc<str>,
+        /// The answer.
+        answer: Frame,
+    },
     /// Send its event to the other subscribers of the channel, and to the pipes that listen.
     Broadcast(ClientEvent<'m>),
     /// Hand its event to the pipes that listen, and to nobody else.

@@ -8,12 +8,14 @@ mod client_event;
 mod heartbeat;
 pub mod phase;
 mod rate_limit;
+mod signin;
 mod subscribe;
 mod subscriptions;
 
 pub use action::{Action, ClientEvent, Refusal};
 pub use heartbeat::{Due, Heartbeat, Probe, SILENCE_WITHOUT_PING};
 pub use rate_limit::RateLimit;
+pub use signin::User;
 use subscriptions::Subscriptions;
 
 use std::sync::Arc;
@@ -39,6 +41,8 @@ pub struct Connection {
     socket_id: SocketId,
     version: ProtocolVersion,
     subscriptions: Subscriptions,
+    /// Whom it is signed in as. Most connections never are.
+    user: Option<Box<User>>,
     heartbeat: Heartbeat,
     client_event_rate: RateLimit,
 }
@@ -57,7 +61,16 @@ impl Connection {
         let client_event_rate = RateLimit::new(app.limits.client_events_per_second, now);
         let heartbeat = Heartbeat::new(probe, now);
         let subscriptions = Subscriptions::new();
-        Connection { app, config, socket_id, version, subscriptions, heartbeat, client_event_rate }
+        Connection {
+            app,
+            config,
+            socket_id,
+            version,
+            subscriptions,
+            user: None,
+            heartbeat,
+            client_event_rate,
+        }
     }
 
     /// The app it belongs to.
@@ -123,9 +136,10 @@ impl Connection {
         subscribe::refused(channel, reason)
     }
 
-    /// The connection is over: its subscriptions, to be ended. There are none from now on.
-    pub fn disconnect(&mut self) -> Vec<ChannelName> {
-        self.subscriptions.take()
+    /// The connection is over: what is to be ended. There is nothing of it from now on.
+    pub fn disconnect(&mut self) -> Departure {
+        let user_id = self.user.take().map(|user| Arc::clone(user.id()));
+        Departure { subscriptions: self.subscriptions.take(), user_id }
     }
 
     fn handle<'m>(
@@ -138,6 +152,7 @@ impl Connection {
             "pusher:ping" => Ok(Some(Action::Send(server_message::pong()))),
             "pusher:pong" => Ok(None),
             "pusher:subscribe" => self.subscribe(Parameters::of(message.data)).map(Some),
+            "pusher:signin" => self.sign_in(Parameters::of(message.data)).map(Some),
             "pusher:unsubscribe" => self.unsubscribe(Parameters::of(message.data)).map(Some),
             name => match event_name::kind(name) {
                 ClientEventKind::ClientEvent => self.client_event(message, now).map(Some),
@@ -153,10 +168,28 @@ impl Connection {
     ) -> Result<Action<'m>, Refusal> {
         let subscribed = |name: &str| self.subscriptions.get(name).is_some();
         let count = self.subscriptions.len();
-        let request = subscribe::subscribe(&self.app, self.socket_id, parameters, subscribed, count)?;
-        let subscribe::Subscription { channel, member } = request;
+        let user = self.user.as_deref();
+        let request = subscribe::subscribe(&self.app, self.socket_id, parameters, user, subscribed, count)?;
+        let subscribe::Subscription { channel, member } = match request {
+            subscribe::Request::New(subscription) => subscription,
+            subscribe::Request::Again(channel) => {
+                return Ok(Action::Send(server_message::subscription_succeeded(&channel, None)));
+            }
+        };
         self.subscriptions.insert(channel.clone(), member.as_ref().map(|m| m.user_id.clone()));
         Ok(Action::Join { channel, member })
+    }
+
+    fn sign_in<'m>(
+        &mut self,
+        parameters: Result<Parameters<'_>, BadParameter>,
+    ) -> Result<Action<'m>, Refusal> {
+        let current = self.user.as_deref();
+        let signin::SignIn { user, user_data } =
+            signin::sign_in(&self.app, self.socket_id, parameters, current)?;
+        let (user_id, answer) = (Arc::clone(user.id()), server_message::signin_success(&user_data));
+        self.user = Some(Box::new(user));
+        Ok(Action::SignIn { user_id, answer })
     }
 
     fn unsubscribe<'m>(
@@ -211,6 +244,15 @@ impl Connection {
         let data = client_event::payload(&self.app, &message.event, raw, max_bytes)?;
         Ok(Action::Pipe(ClientEvent { event: message.event, channel, raw, data, user_id }))
     }
+}
+
+/// What a connection leaves behind when it ends.
+#[derive(Debug, Default)]
+pub struct Departure {
+    /// What it was subscribed to.
+    pub subscriptions: Vec<ChannelName>,
+    /// Whom it was signed in as.
+    pub user_id: Option<Arc<str>>,
 }
 
 /// The error frame that must precede a fatal close for clients of this version, if one must. A version that is

@@ -7,7 +7,7 @@ use crate::protocol::client_message::{BadParameter, Parameters};
 use crate::protocol::server_message::SubscriptionFault;
 use crate::protocol::{ChannelName, ChannelType, SocketId, quote};
 
-use super::Refusal;
+use super::{Refusal, User};
 
 /// A request that passed every check but the ones that only the channel can make.
 #[derive(Debug)]
@@ -16,14 +16,24 @@ pub(super) struct Subscription {
     pub(super) member: Option<Member>,
 }
 
+/// What a request asks for.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// A subscription.
+    New(Subscription),
+    /// The user's own channel, which is subscribed: libraries ask again after a second sign-in.
+    Again(ChannelName),
+}
+
 /// Reads and checks a `pusher:subscribe`. `subscribed` tells of the connection's present subscriptions.
 pub(super) fn subscribe(
     app: &App,
     socket_id: SocketId,
     parameters: Result<Parameters<'_>, BadParameter>,
+    user: Option<&User>,
     subscribed: impl Fn(&str) -> bool,
     subscriptions: usize,
-) -> Result<Subscription, Refusal> {
+) -> Result<Request, Refusal> {
     let parameters = parameters.map_err(Refusal::unnumbered)?;
     let [name, auth, channel_data] =
         parameters.strings(["channel", "auth", "channel_data"]).map_err(Refusal::unnumbered)?;
@@ -33,6 +43,13 @@ pub(super) fn subscribe(
     let channel = ChannelName::parse(&name, app.limits.channel_name_chars).map_err(|reason| {
         refuse(SubscriptionFault::Format, &format!("Invalid channel name: {} ({reason})", quote(&name)))
     })?;
+    let channel_type = channel.channel_type();
+    if channel_type == ChannelType::ServerToUser && user.is_none_or(|user| user.channel != channel) {
+        return Err(refuse(SubscriptionFault::Auth, &format!("Not authorized to subscribe to {channel}")));
+    }
+    if subscribed(&name) && channel_type == ChannelType::ServerToUser {
+        return Ok(Request::Again(channel));
+    }
     if subscribed(&name) {
         return Err(Refusal::unnumbered(format!("Existing subscription to channel {channel}")));
     }
@@ -42,23 +59,29 @@ pub(super) fn subscribe(
             format!("Cannot subscribe to {channel}: {limit} subscriptions per connection are allowed");
         return Err(refuse(SubscriptionFault::Limit, &message));
     }
-    let channel_type = channel.channel_type();
-    if channel_type == ChannelType::ServerToUser {
-        return Err(refuse(SubscriptionFault::Auth, &format!("Not authorized to subscribe to {channel}")));
-    }
     if channel_type.needs_auth() {
         authorise(app, socket_id, &channel, auth.as_deref(), channel_data.as_deref())
             .map_err(|error| refuse(SubscriptionFault::Auth, &error))?;
     }
     let member = match channel_type.is_presence() {
-        true => Some(member(app, &channel, channel_data.as_deref())?),
+        true => Some(member(app, &channel, channel_data.as_deref(), user)?),
         false => None,
     };
-    Ok(Subscription { channel, member })
+    Ok(Request::New(Subscription { channel, member }))
 }
 
-fn member(app: &App, channel: &ChannelName, channel_data: Option<&str>) -> Result<Member, Refusal> {
-    let parsed = channel_data.ok_or(BadMember::Invalid).and_then(|data| Member::parse(data, &app.limits));
+/// Who joins: the one that `channel_data` names, or else the one that is signed in.
+fn member(
+    app: &App,
+    channel: &ChannelName,
+    channel_data: Option<&str>,
+    user: Option<&User>,
+) -> Result<Member, Refusal> {
+    let parsed = match (channel_data, user) {
+        (Some(data), _) => Member::parse(data, &app.limits),
+        (None, Some(user)) => Ok(user.member.clone()),
+        (None, None) => Err(BadMember::Invalid),
+    };
     parsed.map_err(|error| {
         let (fault, message) = match error {
             BadMember::Invalid => (SubscriptionFault::Format, format!("{error} {channel}")),

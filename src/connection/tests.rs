@@ -53,6 +53,9 @@ fn in_short(action: &Action<'_>) -> String {
         Action::Join { channel, member: None } => format!("join {channel}"),
         Action::Join { channel, member: Some(member) } => format!("join {channel} as {}", member.user_id),
         Action::Leave(channel) => format!("leave {channel}"),
+        Action::SignIn { user_id, answer } => {
+            format!("sign in {user_id}: {}", String::from_utf8_lossy(answer.json()))
+        }
         Action::Broadcast(event) => format!("broadcast {}", event_in_short(event)),
         Action::Pipe(event) => format!("pipe {}", event_in_short(event)),
         Action::Close(code) => format!("close {}", code.code()),
@@ -164,6 +167,31 @@ fn unprefixed_events_are_for_the_pipe_alone() {
 }
 
 #[test]
+fn a_signed_in_user_has_a_channel_and_is_a_member_without_saying_so() {
+    let mut subject = Subject::new(|_| {});
+    let sign_in = |subject: &mut Subject, user_data: &str| {
+        let signed = crate::auth::user::string_to_sign(SocketId::new(1, 2), user_data);
+        let auth = format!("app-key:{}", sign(&Secret("app-secret".into()), &signed));
+        let data = serde_json::json!({"auth": auth, "user_data": user_data});
+        subject.say(&serde_json::json!({"event": "pusher:signin", "data": data}).to_string())
+    };
+    let expected = r#"sign in ann: {"event":"pusher:signin_success","data":"{\"user_data\":\"{\\\"id\\\":\\\"ann\\\"}\"}"}"#;
+    assert_eq!(sign_in(&mut subject, r#"{"id":"ann"}"#), expected);
+    assert!(sign_in(&mut subject, r#"{"id":"ann","user_info":{"n":1}}"#).starts_with("sign in ann"));
+    let other = sign_in(&mut subject, r#"{"id":"bob"}"#);
+    assert_eq!(other, "refuse null Connection already signed in as another user");
+    let own = r##"{"event":"pusher:subscribe","data":{"channel":"#server-to-user-ann","auth":""}}"##;
+    assert_eq!(subject.say(own), "join #server-to-user-ann");
+    assert!(subject.say(own).contains("subscription_succeeded"), "again");
+    let foreign = r##"{"event":"pusher:subscribe","data":{"channel":"#server-to-user-bob"}}"##;
+    assert_eq!(subject.say(foreign), "refuse null Not authorized to subscribe to #server-to-user-bob");
+    assert_eq!(subject.subscribe("presence-a", None), "join presence-a as ann");
+    assert_eq!(subject.subscribe("presence-b", Some(r#"{"user_id":"guest"}"#)), "join presence-b as guest");
+    let departure = subject.connection.disconnect();
+    assert_eq!((departure.subscriptions.len(), departure.user_id.as_deref()), (3, Some("ann")));
+}
+
+#[test]
 fn a_refused_join_leaves_the_connection_unsubscribed() {
     let mut subject = Subject::new(|_| {});
     subject.subscribe("presence-a", Some(r#"{"user_id":"u1"}"#));
@@ -172,7 +200,7 @@ fn a_refused_join_leaves_the_connection_unsubscribed() {
     assert_eq!(refusal.message, "Presence channel presence-a is over capacity");
     assert_eq!(refusal.frames(true).count(), 2);
     assert_eq!(refusal.frames(false).count(), 1);
-    assert_eq!(subject.connection.disconnect().len(), 0);
+    assert_eq!(subject.connection.disconnect().subscriptions.len(), 0);
 }
 
 #[test]

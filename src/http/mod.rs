@@ -10,6 +10,7 @@ mod event;
 mod events;
 mod info;
 mod routes;
+mod users;
 
 pub use error::ApiError;
 pub(crate) use event::channel_name;

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::development::Development;
 use crate::hub::{AppState, Hub, Worker};
 
-use super::{ApiError, body, channels, events};
+use super::{ApiError, body, channels, events, users};
 
 /// What the endpoints need besides the request.
 #[derive(Debug)]
@@ -82,6 +82,7 @@ enum Endpoint<'p> {
     ChannelUsers(&'p str),
     ChannelEvents(&'p str),
     ChannelStats(&'p str),
+    TerminateConnections(&'p str),
 }
 
 impl<'p> Endpoint<'p> {
@@ -95,6 +96,7 @@ impl<'p> Endpoint<'p> {
             ["channels", name, "users"] => Some(Endpoint::ChannelUsers(name)),
             ["channels", name, "events"] => Some(Endpoint::ChannelEvents(name)),
             ["channels", name, "stats"] => Some(Endpoint::ChannelStats(name)),
+            ["users", id, "terminate_connections"] => Some(Endpoint::TerminateConnections(id)),
             _ => None,
         }
     }
@@ -102,7 +104,10 @@ impl<'p> Endpoint<'p> {
     /// The method it takes.
     fn method(self) -> &'static str {
         match self {
-            Endpoint::Events | Endpoint::BatchEvents | Endpoint::ChannelEvents(_) => "POST",
+            Endpoint::Events
+            | Endpoint::BatchEvents
+            | Endpoint::ChannelEvents(_)
+            | Endpoint::TerminateConnections(_) => "POST",
             Endpoint::Channels
             | Endpoint::Channel(_)
             | Endpoint::ChannelUsers(_)
@@ -160,7 +165,12 @@ async fn answer(
             _ => Err(not_allowed(request, "GET, HEAD")),
         },
         ["app", _] => Err(ApiError::UpgradeRequired),
-        ["apps", app_id, endpoint @ ..] => {
+        // One official library leaves the app out of this path; the key tells which it is.
+        ["apps", ..] | ["users", _, "terminate_connections"] => {
+            let (app_id, endpoint) = match segments.as_slice() {
+                ["apps", app_id, endpoint @ ..] => (Some(*app_id), endpoint),
+                endpoint => (None, endpoint),
+            };
             let endpoint = Endpoint::at(endpoint).ok_or_else(not_found)?;
             if request.method() != endpoint.method() {
                 return Err(not_allowed(request, endpoint.method()));
@@ -188,6 +198,7 @@ fn dispatch(endpoint: Endpoint<'_>, request: &Authenticated<'_>) -> Result<HttpR
         Endpoint::Channel(name) => channels::show(request, name),
         Endpoint::ChannelUsers(name) => channels::users(request, name),
         Endpoint::ChannelStats(name) => channels::stats(request, name),
+        Endpoint::TerminateConnections(user_id) => Ok(users::terminate(request, user_id)),
     }
 }
 
@@ -196,7 +207,7 @@ fn authenticated<'a>(
     context: &'a Context,
     request: &HttpRequest,
     query: &'a Query,
-    app_id: &str,
+    app_id: Option<&str>,
     body: Bytes,
 ) -> Result<Authenticated<'a>, ApiError> {
     let hub = context.worker.hub();
@@ -205,13 +216,13 @@ fn authenticated<'a>(
     let method = request.method().as_str();
     let signed = SignedRequest { method, paths: &paths, query, body: &body };
     let app = authenticate(hub.registry(), &signed, now)?;
-    if app.id != app_id {
-        return Err(ApiError::AppNotFound(app_id.to_owned()));
+    if let Some(other) = app_id.filter(|id| *id != app.id) {
+        return Err(ApiError::AppNotFound(other.to_owned()));
     }
     if !app.enabled {
         return Err(ApiError::AppDisabled);
     }
-    let app = hub.state_of(&app).ok_or_else(|| ApiError::AppNotFound(app_id.to_owned()))?;
+    let app = hub.state_of(&app).ok_or_else(|| ApiError::AppNotFound(app.id.clone()))?;
     Ok(Authenticated { app: Arc::clone(app), query, worker: &context.worker, body })
 }
 

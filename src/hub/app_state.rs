@@ -13,6 +13,7 @@ use crate::protocol::{ChannelName, ChannelType, json};
 
 use super::Listener;
 use super::cache_index::{CacheIndex, Forgotten};
+use super::users::Users;
 
 /// One app and what lives under it.
 pub struct AppState {
@@ -21,6 +22,7 @@ pub struct AppState {
     pub(super) channels: DashMap<ChannelName, Channel>,
     /// Which of them remember an event.
     pub(super) cache: Mutex<CacheIndex>,
+    pub(super) users: Users,
     pub(super) listeners: Vec<Arc<dyn Listener>>,
 }
 
@@ -37,7 +39,8 @@ pub struct ChannelSummary {
 
 impl AppState {
     pub(super) fn new(index: usize, app: Arc<App>, listeners: Vec<Arc<dyn Listener>>) -> Self {
-        AppState { index, app, channels: DashMap::new(), cache: Mutex::default(), listeners }
+        let (channels, cache, users) = (DashMap::new(), Mutex::default(), Users::default());
+        AppState { index, app, channels, cache, users, listeners }
     }
 
     /// The app itself.

@@ -58,8 +58,8 @@ pub struct Client<T: ?Sized = dyn Transport> {
 pub struct Signals {
     /// A time it asked for has come.
     pub timer: bool,
-    /// The connection is to be ended, for this reason.
-    pub close: Option<CloseCode>,
+    /// The connection is to be ended, with this code and reason.
+    pub close: Option<(CloseCode, &'static str)>,
     /// The outbox would have passed its bounds.
     pub overflow: bool,
     /// A write failed.
@@ -204,8 +204,8 @@ impl<T: Transport + ?Sized> Client<T> {
     }
 
     /// Tells the driver to end the connection.
-    pub(super) fn signal_close(&self, code: CloseCode) {
-        self.signal(|signals| signals.close = Some(code));
+    pub(super) fn signal_close(&self, code: CloseCode, reason: &'static str) {
+        self.signal(|signals| signals.close = Some((code, reason)));
     }
 
     /// Queues a frame; `true` if the client is to be put on the worker's dirty list.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::protocol::{ChannelName, Frame, SocketId};
+use crate::protocol::{ChannelName, CloseCode, Frame, SocketId};
 
 /// Bytes of unread letters over which a mailbox counts as congested. Publishers wait then: HTTP requests before
 /// they publish, connections before they are read on. So a mailbox holds at most this, and one message more of
@@ -35,6 +35,8 @@ pub(super) enum Letter {
         /// The user came or left, and not just one of its connections.
         user_changed: bool,
     },
+    /// End one connection, politely.
+    Close { app: usize, socket: SocketId, code: CloseCode, reason: &'static str },
     /// End every connection, politely.
     Drain,
 }
@@ -44,7 +46,7 @@ impl Letter {
         // A letter shares its frame, but the frame lives at least as long as the letter.
         let frame = match self {
             Letter::Broadcast { frame, .. } | Letter::Member { frame, .. } => frame.websocket().len(),
-            Letter::Drain => 0,
+            Letter::Close { .. } | Letter::Drain => 0,
         };
         size_of::<Letter>() + frame
     }

@@ -15,6 +15,7 @@ mod mailbox;
 mod notice;
 mod outbox;
 mod sockets;
+mod users;
 mod wheel;
 mod worker;
 
@@ -40,7 +41,7 @@ use crate::app::{App, AppRegistry};
 use crate::channel::{CachedEvent, WorkerIndex};
 use crate::config::ConnectionConfig;
 use crate::protocol::json::Data;
-use crate::protocol::{ChannelName, Frame, SocketId, server_message};
+use crate::protocol::{ChannelName, CloseCode, Frame, SocketId, server_message};
 
 use mailbox::{Letter, Mailbox, MailboxReader, mailbox};
 
@@ -237,6 +238,14 @@ impl Hub {
     pub fn announce_event(self: &Arc<Self>, app: &Arc<AppState>, heard: Heard<'_>) {
         if !app.listeners.is_empty() {
             self.announce(app, &Notice::Event(heard));
+        }
+    }
+
+    /// Ends every connection that is signed in as the user. They may come back.
+    pub fn terminate_user(&self, app: &AppState, user_id: &str) {
+        for (worker, socket) in app.users.connections(user_id) {
+            let (code, reason) = (CloseCode::Unauthorized, "You got disconnected by the app.");
+            self.mailbox(worker).post(Letter::Close { app: app.index, socket, code, reason });
         }
     }
 

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use dashmap::mapref::entry::Entry;
 
 use crate::channel::{Announcement, Channel, JoinRefused, Member, WorkerIndex};
+use crate::connection::Departure;
 use crate::protocol::{ChannelName, CloseCode, Frame, SocketId, server_message};
 
 use super::client::{Client, Transport};
@@ -130,10 +131,18 @@ impl Worker {
         self.hub.announce(client.app(), &Notice::SocketOpened(client.socket_id()));
     }
 
-    /// Ends a connection's subscriptions and forgets it. Safe to call again.
-    pub fn disconnect(&self, client: &Client, subscriptions: impl IntoIterator<Item = ChannelName>) {
+    /// Makes known that a connection is signed in as the user.
+    pub fn sign_in(&self, client: &Client, user_id: &Arc<str>) {
+        client.app().users.add(user_id, self.index, client.socket_id());
+    }
+
+    /// Ends what a connection leaves behind and forgets it. Safe to call again.
+    pub fn disconnect(&self, client: &Client, departure: Departure) {
         client.mute();
-        subscriptions.into_iter().for_each(|channel| self.leave(client, &channel));
+        departure.subscriptions.iter().for_each(|channel| self.leave(client, channel));
+        if let Some(user_id) = &departure.user_id {
+            client.app().users.remove(user_id, self.index, client.socket_id());
+        }
         let known = self.clients.borrow_mut().remove(&key(client)).is_some();
         self.hub.sockets.remove(client.app().index, client.socket_id());
         if known {
@@ -344,8 +353,14 @@ impl Worker {
                     }
                 }
             }
+            Letter::Close { app, socket, code, reason } => {
+                if let Some(client) = self.clients.borrow().get(&(app, socket)) {
+                    client.signal_close(code, reason);
+                }
+            }
             Letter::Drain => {
-                self.clients.borrow().values().for_each(|client| client.signal_close(CloseCode::Reconnect));
+                let (code, reason) = (CloseCode::Reconnect, CloseCode::Reconnect.sentence());
+                self.clients.borrow().values().for_each(|client| client.signal_close(code, reason));
             }
         }
     }

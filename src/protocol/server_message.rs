@@ -227,6 +227,15 @@ pub fn subscription_succeeded(channel: &ChannelName, roster: Option<&str>) -> Fr
     channel_event("pusher_internal:subscription_succeeded", &data, channel, None)
 }
 
+/// The user is signed in. `user_data` is what the client sent; it parses that again.
+#[must_use]
+pub fn signin_success(user_data: &str) -> Frame {
+    let mut data = String::from("{\"user_data\":");
+    push_string(user_data, &mut data);
+    data.push('}');
+    connection_event("pusher:signin_success", &Data::of_text(&data))
+}
+
 /// How many connections are subscribed to the channel.
 #[must_use]
 pub fn subscription_count(channel: &ChannelName, count: usize) -> Frame {

@@ -32,6 +32,7 @@ mod refusals;
 mod shutdown;
 mod storm;
 mod subscribe;
+mod users;
 mod versions;
 
 use std::time::Instant;

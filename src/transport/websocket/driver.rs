@@ -171,6 +171,11 @@ impl<S: Stream> Driver<S> {
                 self.worker.leave(&self.shared, &channel);
                 debug!(socket_id = %self.client.socket_id(), %channel, "unsubscribed");
             }
+            Action::SignIn { user_id, answer } => {
+                self.worker.sign_in(&self.shared, &user_id);
+                self.worker.send(&self.shared, answer);
+                debug!(socket_id = %self.client.socket_id(), %user_id, "signed in");
+            }
             Action::Broadcast(event) => {
                 if let Some(channel) = &event.channel {
                     self.worker.hub().publish(
@@ -311,8 +316,8 @@ impl<S: Stream> Future for Driver<S> {
         if signals.overflow {
             this.overflowed();
         }
-        if let Some(code) = signals.close {
-            this.happened(Happening::Close, code, code.sentence());
+        if let Some((code, reason)) = signals.close {
+            this.happened(Happening::Close, code, reason);
         }
         if signals.timer {
             this.tick(Instant::now());

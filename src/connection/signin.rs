@@ -1,0 +1,114 @@
+//! `pusher:signin`: who the user of a connection is.
+
+use std::sync::Arc;
+
+use crate::app::App;
+use crate::auth::user::authenticate;
+use crate::channel::{Member, user_info_text};
+use crate::protocol::client_message::{BadParameter, Parameters};
+use crate::protocol::{ChannelName, SERVER_TO_USER_PREFIX, SocketId, json};
+
+use super::Refusal;
+
+/// The user that a connection is signed in as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// What the user is known by on presence channels, too.
+    pub member: Member,
+    /// The channel of the user's own events.
+    pub channel: ChannelName,
+}
+
+impl User {
+    /// The user's id.
+    #[must_use]
+    pub fn id(&self) -> &Arc<str> {
+        &self.member.user_id
+    }
+}
+
+/// `user_data` that makes no user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum BadUser {
+    #[error("Invalid user_data: expected a JSON object")]
+    NotAnObject,
+    #[error("Invalid user_data: id must be a string that is not empty")]
+    NoId,
+    #[error(
+        "Invalid user_data: id may hold letters, digits and _ - = @ , . ; and must not be longer than a channel name"
+    )]
+    InvalidId,
+    #[error("Invalid user_data: user_info must be an object")]
+    InfoNotAnObject,
+}
+
+/// A sign-in that passed every check.
+#[derive(Debug)]
+pub(super) struct SignIn {
+    pub(super) user: User,
+    /// As it came; the client reads it again in the answer.
+    pub(super) user_data: String,
+}
+
+/// Reads and checks a `pusher:signin`. A connection that is signed in may sign in again as the same user.
+pub(super) fn sign_in(
+    app: &App,
+    socket_id: SocketId,
+    parameters: Result<Parameters<'_>, BadParameter>,
+    current: Option<&User>,
+) -> Result<SignIn, Refusal> {
+    let parameters = parameters.map_err(Refusal::unnumbered)?;
+    let [auth, user_data] = parameters.strings(["auth", "user_data"]).map_err(Refusal::unnumbered)?;
+    let missing = |name| Refusal::unnumbered(BadParameter::Missing(name));
+    let user_data = user_data.ok_or_else(|| missing("user_data"))?;
+    let auth = auth.ok_or_else(|| missing("auth"))?;
+    authenticate(app, socket_id, &auth, &user_data).map_err(Refusal::unnumbered)?;
+    let user = user(app, &user_data).map_err(Refusal::unnumbered)?;
+    match current {
+        Some(current) if current.id() != user.id() => {
+            Err(Refusal::unnumbered("Connection already signed in as another user"))
+        }
+        _ => Ok(SignIn { user, user_data: user_data.into_owned() }),
+    }
+}
+
+fn user(app: &App, user_data: &str) -> Result<User, BadUser> {
+    let [id, user_info] = json::members(user_data, ["id", "user_info"]).map_err(|_| BadUser::NotAnObject)?;
+    let id = id.and_then(json::as_string).filter(|id| !id.is_empty()).ok_or(BadUser::NoId)?;
+    // The name of the user's own channel has the same alphabet, and room for an id of a channel name's length.
+    let channel = format!("{SERVER_TO_USER_PREFIX}{id}");
+    let channel =
+        ChannelName::parse(&channel, app.limits.channel_name_chars).map_err(|_| BadUser::InvalidId)?;
+    let user_info = user_info_text(user_info).map_err(|_| BadUser::InfoNotAnObject)?;
+    Ok(User { member: Member { user_id: Arc::from(id), user_info }, channel })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_data_is_read_or_refused() {
+        let app = App::new("1", "k", "s");
+        let ann = user(&app, r#"{"id":"ann","user_info":{ "n": 1 },"watchlist":["bob"],"more":2}"#).unwrap();
+        assert_eq!((&**ann.id(), ann.member.user_info.as_deref()), ("ann", Some(r#"{"n":1}"#)));
+        assert_eq!(ann.channel.as_str(), "#server-to-user-ann");
+        let table = [
+            ("", BadUser::NotAnObject),
+            ("[]", BadUser::NotAnObject),
+            ("{}", BadUser::NoId),
+            (r#"{"id":""}"#, BadUser::NoId),
+            (r#"{"id":7}"#, BadUser::NoId),
+            (r#"{"id":null}"#, BadUser::NoId),
+            (r#"{"id":"a b"}"#, BadUser::InvalidId),
+            (r#"{"id":"é"}"#, BadUser::InvalidId),
+            (r#"{"id":"a","user_info":[]}"#, BadUser::InfoNotAnObject),
+        ];
+        for (text, error) in table {
+            assert_eq!(user(&app, text), Err(error), "{text}");
+        }
+        let long = |chars| user(&app, &format!(r#"{{"id":"{}"}}"#, "x".repeat(chars)));
+        assert!(long(164).is_ok());
+        assert_eq!(long(165), Err(BadUser::InvalidId));
+    }
+}
