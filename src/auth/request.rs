@@ -3,6 +3,7 @@
 //! The rules are those of the official signature library, and so are the texts; the tolerances are the ones that
 //! official client libraries need.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use md5::{Digest, Md5};
@@ -35,7 +36,8 @@ pub struct Query {
 struct Parameter {
     name: String,
     value: String,
-    raw_value: String,
+    /// The value as sent, where it is another.
+    raw_value: Option<String>,
 }
 
 /// Why a request is not authenticated. The text is the body of the answer.
@@ -88,8 +90,9 @@ impl Query {
     pub fn parse(text: &str) -> Self {
         let parameters = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let raw_value = value.to_owned();
-            Parameter { name: decode(name).to_lowercase(), value: decode(value), raw_value }
+            let decoded = decode(value);
+            let raw_value = (decoded != value).then(|| value.to_owned());
+            Parameter { name: lower_case(decode(name)), value: decoded, raw_value }
         });
         Query { parameters: parameters.collect() }
     }
@@ -98,9 +101,9 @@ impl Query {
     #[must_use]
     pub fn of_pairs<'p>(pairs: impl IntoIterator<Item = (&'p str, &'p str)>) -> Self {
         let parameters = pairs.into_iter().map(|(name, value)| Parameter {
-            name: name.to_lowercase(),
+            name: lower_case(name.to_owned()),
             value: value.to_owned(),
-            raw_value: value.to_owned(),
+            raw_value: None,
         });
         Query { parameters: parameters.collect() }
     }
@@ -136,10 +139,10 @@ impl Query {
     /// The parameters as they are signed: sorted by name, joined, values not encoded. Array parameters keep
     /// their order.
     fn to_sign(&self, form: ValueForm) -> String {
-        let mut signed: Vec<(&str, String)> = Vec::with_capacity(self.parameters.len());
+        let mut signed: Vec<(&str, Cow<'_, str>)> = Vec::with_capacity(self.parameters.len());
         for parameter in self.parameters.iter().filter(|p| p.name != "auth_signature") {
             let value = match form {
-                ValueForm::Raw => &parameter.raw_value,
+                ValueForm::Raw => parameter.raw_value.as_ref().unwrap_or(&parameter.value),
                 ValueForm::Decoded | ValueForm::Joined => &parameter.value,
             };
             let name = match form {
@@ -150,19 +153,29 @@ impl Query {
                 Some((last, joined))
                     if form == ValueForm::Joined && name != parameter.name && *last == name =>
                 {
+                    let joined = joined.to_mut();
                     joined.push(',');
                     joined.push_str(value);
                 }
-                _ => signed.push((name, value.clone())),
+                _ => signed.push((name, Cow::Borrowed(value))),
             }
         }
         signed.sort_by(|a, b| a.0.cmp(b.0));
-        let pairs: Vec<String> = signed.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        pairs.join("&")
+        let bytes = signed.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
+        let mut text = String::with_capacity(bytes);
+        for (name, value) in &signed {
+            if !text.is_empty() {
+                text.push('&');
+            }
+            text.push_str(name);
+            text.push('=');
+            text.push_str(value);
+        }
+        text
     }
 
     fn is_plain(&self) -> bool {
-        self.parameters.iter().all(|p| p.value == p.raw_value && array_name(&p.name).is_none())
+        self.parameters.iter().all(|p| p.raw_value.is_none() && array_name(&p.name).is_none())
     }
 }
 
@@ -238,9 +251,22 @@ fn check_body(hash: Option<&str>, body: &[u8]) -> Result<(), RequestAuthError> {
     }
 }
 
+fn lower_case(mut name: String) -> String {
+    match name.is_ascii() {
+        true => {
+            name.make_ascii_lowercase();
+            name
+        }
+        false => name.to_lowercase(),
+    }
+}
+
 /// Decodes `%` escapes and `+`.
 #[must_use]
 pub fn decode(text: &str) -> String {
+    if !text.bytes().any(|b| matches!(b, b'%' | b'+')) {
+        return text.to_owned();
+    }
     let spaced = text.replace('+', " ");
     percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
 }

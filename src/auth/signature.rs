@@ -25,8 +25,9 @@ pub fn sign(secret: &Secret, message: &str) -> String {
 #[must_use]
 pub fn verify(secret: &Secret, message: &str, signature: &str) -> bool {
     let lower_hex = signature.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    let Some(bytes) = hex::decode(signature).ok().filter(|_| lower_hex) else { return false };
-    mac(secret, message).verify_slice(&bytes).is_ok()
+    let mut digest = [0; 32];
+    let decoded = hex::decode_to_slice(signature, &mut digest).is_ok();
+    lower_hex && decoded && mac(secret, message).verify_slice(&digest).is_ok()
 }
 
 /// The two parts of `key:signature`, neither of them empty.

@@ -116,6 +116,11 @@ impl<T: Transport + ?Sized> Client<T> {
         self.version
     }
 
+    /// Whether it takes compressed messages.
+    pub(super) fn compresses(&self) -> bool {
+        self.compresses
+    }
+
     /// Whether something waits to be written, here or in the transport.
     #[must_use]
     pub fn has_pending(&self) -> bool {
@@ -213,7 +218,6 @@ impl<T: Transport + ?Sized> Client<T> {
         if self.muted.get() {
             return false;
         }
-        let frame = if self.compresses { frame.for_compressing_client() } else { frame };
         if let Err(Overflow(frame)) = self.push(frame) {
             // A burst of one turn is no sign of a slow reader: it has had no chance to read yet.
             self.flush();

@@ -4,9 +4,8 @@ use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use crate::channel::{Channel, CountChange};
-use crate::protocol::{ChannelName, server_message};
+use crate::protocol::{Broadcast, ChannelName, server_message};
 
-use super::mailbox::Letter;
 use super::wheel::Wheel;
 use super::{AppState, Hub};
 
@@ -54,8 +53,8 @@ impl Counts {
 
 fn post(hub: &Hub, app: &AppState, channel: &ChannelName, entry: &Channel) {
     let frame = server_message::subscription_count(channel, entry.subscribers().len());
+    let message = Broadcast::new(frame, false);
     for worker in entry.subscribers().workers() {
-        let (app, channel, frame) = (app.index, channel.clone(), frame.clone());
-        hub.mailbox(worker).post(Letter::Broadcast { app, channel, frame, except: None, version: 0 });
+        hub.post_broadcast(worker, app, channel, &message, None, 0);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::protocol::{ChannelName, CloseCode, Frame, SocketId};
+use crate::protocol::{Broadcast, ChannelName, CloseCode, Frame, SocketId};
 
 /// Bytes of unread letters over which a mailbox counts as congested. Publishers wait then: HTTP requests before
 /// they publish, connections before they are read on. So a mailbox holds at most this, and one message more of
@@ -19,7 +19,7 @@ pub(super) enum Letter {
     Broadcast {
         app: usize,
         channel: ChannelName,
-        frame: Frame,
+        message: Broadcast,
         except: Option<SocketId>,
         /// On a cache channel: subscribers that joined at this version or later were given the event as the
         /// remembered one. 0 elsewhere.
@@ -45,7 +45,8 @@ impl Letter {
     fn bytes(&self) -> usize {
         // A letter shares its frame, but the frame lives at least as long as the letter.
         let frame = match self {
-            Letter::Broadcast { frame, .. } | Letter::Member { frame, .. } => frame.websocket().len(),
+            Letter::Broadcast { message, .. } => message.plain().websocket().len(),
+            Letter::Member { frame, .. } => frame.websocket().len(),
             Letter::Close { .. } | Letter::Drain => 0,
         };
         size_of::<Letter>() + frame

@@ -41,7 +41,7 @@ use crate::app::{App, AppRegistry};
 use crate::channel::{CachedEvent, WorkerIndex};
 use crate::config::ConnectionConfig;
 use crate::protocol::json::Data;
-use crate::protocol::{ChannelName, CloseCode, Frame, SocketId, server_message};
+use crate::protocol::{Broadcast, ChannelName, CloseCode, SocketId, server_message};
 
 use mailbox::{Letter, Mailbox, MailboxReader, mailbox};
 
@@ -172,24 +172,17 @@ impl Hub {
         {
             // Posted under the entry, so that a letter to a worker always follows its subscription.
             let Some(entry) = app.channels.get(channel) else { return };
-            let frame = self.encode(publication);
+            let message = self.encode(publication);
             for worker in entry.subscribers().workers() {
                 if own.as_ref().is_some_and(|own| own.index() == worker) && self.mailbox(worker).is_empty() {
-                    direct = Some(frame.clone());
+                    direct = Some(message.clone());
                     continue;
                 }
-                let (channel, frame) = (channel.clone(), frame.clone());
-                self.mailbox(worker).post(Letter::Broadcast {
-                    app: app.index,
-                    channel,
-                    frame,
-                    except,
-                    version: 0,
-                });
+                self.post_broadcast(worker, app, channel, &message, except, 0);
             }
         }
-        if let (Some(worker), Some(frame)) = (own, direct) {
-            worker.deliver(app.index, channel, &frame, except, 0);
+        if let (Some(worker), Some(message)) = (own, direct) {
+            worker.deliver(app.index, channel, &message, except, 0);
         }
     }
 
@@ -197,21 +190,15 @@ impl Hub {
     /// the remembered one does not hear it again.
     fn publish_and_remember(&self, app: &AppState, publication: &Publication<'_>) {
         let Publication { channel, except, .. } = *publication;
-        let frame = self.encode(publication);
+        let message = self.encode(publication);
+        let frame = message.plain().clone();
         let (bytes, expires) = (frame.websocket().len(), Instant::now() + app.app.cache_ttl);
         let version = {
             let mut entry = app.channels.entry(channel.clone()).or_default();
             let version = self.next_version();
-            entry.remember(CachedEvent { frame: frame.clone(), expires, version });
+            entry.remember(CachedEvent { frame, expires, version });
             for worker in entry.subscribers().workers() {
-                let (channel, frame) = (channel.clone(), frame.clone());
-                self.mailbox(worker).post(Letter::Broadcast {
-                    app: app.index,
-                    channel,
-                    frame,
-                    except,
-                    version,
-                });
+                self.post_broadcast(worker, app, channel, &message, except, version);
             }
             version
         };
@@ -219,10 +206,23 @@ impl Hub {
         app.forget(forgotten);
     }
 
-    fn encode(&self, publication: &Publication<'_>) -> Frame {
+    fn encode(&self, publication: &Publication<'_>) -> Broadcast {
         let Publication { channel, event, data, user_id, .. } = *publication;
         let frame = server_message::channel_event(event, data, channel, user_id);
-        if self.connection.compression { frame.compressible() } else { frame }
+        Broadcast::new(frame, self.connection.compression)
+    }
+
+    fn post_broadcast(
+        &self,
+        worker: WorkerIndex,
+        app: &AppState,
+        channel: &ChannelName,
+        message: &Broadcast,
+        except: Option<SocketId>,
+        version: u64,
+    ) {
+        let (app, channel, message) = (app.index, channel.clone(), message.clone());
+        self.mailbox(worker).post(Letter::Broadcast { app, channel, message, except, version });
     }
 
     /// Forgets what has expired.

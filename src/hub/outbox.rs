@@ -75,7 +75,9 @@ impl Outbox {
             self.written -= length;
             self.first = self.rest.pop_front();
         }
-        self.rest = VecDeque::new();
+        if self.rest.capacity() > 0 {
+            self.rest = VecDeque::new();
+        }
     }
 
     /// Gives up what waits, but for the rest of a frame that the client has seen the beginning of.

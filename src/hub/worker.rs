@@ -15,7 +15,7 @@ use dashmap::mapref::entry::Entry;
 
 use crate::channel::{Announcement, Channel, JoinRefused, Member, WorkerIndex};
 use crate::connection::Departure;
-use crate::protocol::{ChannelName, CloseCode, Frame, SocketId, server_message};
+use crate::protocol::{Broadcast, ChannelName, CloseCode, Frame, SocketId, server_message};
 
 use super::client::{Client, Transport};
 use super::counts::Counts;
@@ -286,7 +286,7 @@ impl Worker {
         &self,
         app: usize,
         channel: &ChannelName,
-        frame: &Frame,
+        message: &Broadcast,
         except: Option<SocketId>,
         version: u64,
     ) {
@@ -294,7 +294,8 @@ impl Worker {
         for subscriber in channels[app].subscribers(channel) {
             let given = version != 0 && subscriber.since >= version;
             if !given && Some(subscriber.client.socket_id()) != except {
-                self.send(&subscriber.client, frame.clone());
+                let frame = message.for_client(subscriber.client.compresses());
+                self.send(&subscriber.client, frame);
             }
         }
     }
@@ -341,8 +342,8 @@ impl Worker {
 
     fn open_letter(&self, letter: Letter) {
         match letter {
-            Letter::Broadcast { app, channel, frame, except, version } => {
-                self.deliver(app, &channel, &frame, except, version);
+            Letter::Broadcast { app, channel, message, except, version } => {
+                self.deliver(app, &channel, &message, except, version);
             }
             Letter::Member { app, channel, frame, version, user_changed } => {
                 let channels = self.channels.borrow();
@@ -377,18 +378,17 @@ impl Worker {
                 client.signal_timer();
             }
         });
+        // The list is kept between broadcasts, but not at the size of connections that are long gone.
+        let mut dirty = self.dirty.borrow_mut();
+        if dirty.capacity() > 2 * clients.len().max(FLUSHES_PER_TURN) {
+            dirty.shrink_to(clients.len());
+        }
     }
 
     /// Writes to the connections that have something queued.
     fn flush(&self, context: &mut Context<'_>) {
         for _ in 0..FLUSHES_PER_TURN {
-            let Some(client) = self.dirty.borrow_mut().pop_front() else {
-                // A burst's list is not kept.
-                if self.dirty.borrow().capacity() > FLUSHES_PER_TURN {
-                    self.dirty.take();
-                }
-                return;
-            };
+            let Some(client) = self.dirty.borrow_mut().pop_front() else { return };
             client.flush();
         }
         context.waker().wake_by_ref();

@@ -14,7 +14,7 @@ mod version;
 
 pub use channel_name::{ChannelName, ChannelType, InvalidChannelName, SERVER_TO_USER_PREFIX};
 pub use close_code::{CloseCode, ErrorCode, Reconnection};
-pub use server_message::Frame;
+pub use server_message::{Broadcast, Frame};
 pub use socket_id::{InvalidSocketId, SocketId, WrittenSocketId};
 pub use version::{Negotiated, ProtocolVersion, VersionError, WithoutVersion};
 

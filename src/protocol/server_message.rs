@@ -11,10 +11,38 @@ use super::{ChannelName, CloseCode, ErrorCode, ProtocolVersion, SocketId};
 
 /// One message to clients, ready for the socket: a whole WebSocket frame, shared by reference count.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame {
-    websocket: Bytes,
-    /// For clients that take compressed messages: the compressed form, made when the first one needs it.
-    compressed: Option<Arc<OnceLock<Bytes>>>,
+pub struct Frame(Bytes);
+
+/// A message to many: as it is, and compressed for those clients that take it so.
+#[derive(Clone, Debug)]
+pub struct Broadcast {
+    plain: Frame,
+    /// Made when the first client needs it, and shared.
+    compressed: Option<Arc<OnceLock<Frame>>>,
+}
+
+impl Broadcast {
+    /// A message that is compressed where `compression` allows it and it is worthwhile.
+    #[must_use]
+    pub fn new(plain: Frame, compression: bool) -> Self {
+        let worthwhile = compression && plain.json().len() >= deflate::WORTHWHILE_BYTES;
+        Broadcast { plain, compressed: worthwhile.then(Arc::default) }
+    }
+
+    /// The message as it is.
+    #[must_use]
+    pub fn plain(&self) -> &Frame {
+        &self.plain
+    }
+
+    /// The frame for a client: the compressed one if it takes that, there is one, and it is shorter.
+    #[must_use]
+    pub fn for_client(&self, compresses: bool) -> Frame {
+        match &self.compressed {
+            Some(compressed) if compresses => compressed.get_or_init(|| self.plain.compressed()).clone(),
+            _ => self.plain.clone(),
+        }
+    }
 }
 
 impl Frame {
@@ -31,29 +59,18 @@ impl Frame {
         let (header, length) = header(OPCODE_TEXT, buffer.len() - Self::MAX_HEADER_BYTES);
         let start = Self::MAX_HEADER_BYTES - length;
         buffer[start..Self::MAX_HEADER_BYTES].copy_from_slice(&header[..length]);
-        Frame { websocket: Bytes::from(buffer).slice(start..), compressed: None }
+        Frame(Bytes::from(buffer).slice(start..))
     }
 
-    /// The same message, with room for a compressed form that is made once and shared.
-    #[must_use]
-    pub fn compressible(self) -> Frame {
-        let worthwhile = self.json().len() >= deflate::WORTHWHILE_BYTES;
-        Frame { compressed: worthwhile.then(Arc::default), ..self }
-    }
-
-    /// The frame for a client that takes compressed messages: the compressed form if there is one and it is shorter.
-    /// Its [`Frame::json`] is then not JSON but that form.
-    #[must_use]
-    pub fn for_compressing_client(self) -> Frame {
-        let Some(compressed) = &self.compressed else { return self };
-        let websocket = compressed.get_or_init(|| match deflate::deflate(self.json()) {
+    /// The compressed form, if that is shorter; its [`Frame::json`] is then not JSON but compressed JSON.
+    fn compressed(&self) -> Frame {
+        match deflate::deflate(self.json()) {
             Some(payload) => {
                 let (header, length) = header(OPCODE_TEXT | COMPRESSED, payload.len());
-                Bytes::from([&header[..length], &payload].concat())
+                Frame(Bytes::from([&header[..length], &payload].concat()))
             }
-            None => self.websocket.clone(),
-        });
-        Frame { websocket: websocket.clone(), compressed: None }
+            None => self.clone(),
+        }
     }
 
     /// A close frame. A reason too long for one is cut at a character.
@@ -89,24 +106,24 @@ impl Frame {
 
     fn control(opcode: u8, payload: &[u8]) -> Frame {
         let (header, length) = header(opcode, payload.len());
-        Frame { websocket: Bytes::from([&header[..length], payload].concat()), compressed: None }
+        Frame(Bytes::from([&header[..length], payload].concat()))
     }
 
     /// The frame as it goes over a WebSocket, header included.
     #[must_use]
     pub fn websocket(&self) -> &Bytes {
-        &self.websocket
+        &self.0
     }
 
     /// The JSON text alone, for transports that frame it in another way.
     #[must_use]
     pub fn json(&self) -> &[u8] {
-        let header = match self.websocket.get(1) {
+        let header = match self.0.get(1) {
             Some(126) => 4,
             Some(127) => 10,
             _ => 2,
         };
-        &self.websocket[header..]
+        &self.0[header..]
     }
 }
 
@@ -379,13 +396,16 @@ mod tests {
     #[test]
     fn the_compressed_form_is_made_once_and_only_where_it_is_shorter() {
         let long = Data::of_text(&r#"{"price":1234,"name":"Ann"}"#.repeat(40));
-        let frame = channel_event("update", &long, &channel(), None).compressible();
-        let [first, second] = [frame.clone(), frame.clone()].map(Frame::for_compressing_client);
+        let frame = channel_event("update", &long, &channel(), None);
+        let broadcast = Broadcast::new(frame.clone(), true);
+        let [first, second] = [broadcast.for_client(true), broadcast.clone().for_client(true)];
         assert_eq!(first.websocket().as_ptr(), second.websocket().as_ptr(), "one form for all");
         assert_eq!(first.websocket()[0], 0xc1);
         assert_eq!(deflate::inflate(first.json(), 10_000).unwrap(), frame.json());
-        let short = channel_event("update", &Data::of_text("1"), &channel(), None).compressible();
-        assert_eq!(short.clone().for_compressing_client(), short);
+        assert_eq!(broadcast.for_client(false), frame);
+        assert_eq!(Broadcast::new(frame.clone(), false).for_client(true), frame);
+        let short = channel_event("update", &Data::of_text("1"), &channel(), None);
+        assert_eq!(Broadcast::new(short.clone(), true).for_client(true), short);
     }
 
     #[test]

@@ -32,9 +32,12 @@ impl<S: Stream> Transport for WebSocket<S> {
     fn write(&self, outbox: &mut Outbox, context: &mut Context<'_>) -> io::Result<Written> {
         let mut stream = self.stream.borrow_mut();
         while !outbox.is_empty() {
-            let mut slices = [IoSlice::new(&[]); FRAMES_PER_WRITE];
-            let filled = outbox.fill(&mut slices);
-            match stream.try_write_now(&slices[..filled], context) {
+            let written = match outbox.frames() {
+                // Nearly always: one frame needs no list of them.
+                1 => write_frames::<1, S>(&mut stream, outbox, context),
+                _ => write_frames::<FRAMES_PER_WRITE, S>(&mut stream, outbox, context),
+            };
+            match written {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(bytes) => outbox.advance(bytes),
                 Err(error) => return blocked_or_lost(error),
@@ -45,6 +48,16 @@ impl<S: Stream> Transport for WebSocket<S> {
             Err(error) => blocked_or_lost(error),
         }
     }
+}
+
+fn write_frames<const N: usize, S: Stream>(
+    stream: &mut S,
+    outbox: &Outbox,
+    context: &mut Context<'_>,
+) -> io::Result<usize> {
+    let mut slices = [IoSlice::new(&[]); N];
+    let filled = outbox.fill(&mut slices);
+    stream.try_write_now(&slices[..filled], context)
 }
 
 fn blocked_or_lost(error: io::Error) -> io::Result<Written> {
