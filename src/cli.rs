@@ -134,7 +134,7 @@ pub fn welcome(config: &Config, url: &str, mode: Mode) -> String {
 fn describe_app(config: &AppConfig, text: &mut String) {
     let AppConfig { app, pipe } = config;
     let key = app.keys.first();
-    let secret = match key.map(|pair| pair.secret.0.as_str()) {
+    let secret = match key.map(|pair| pair.secret.text()) {
         Some(AppConfig::DEFAULT_SECRET) => "app-secret (public knowledge: for experiments only)",
         _ => "as configured, not shown",
     };

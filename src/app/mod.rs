@@ -11,6 +11,9 @@ pub use registry::{AppRegistry, DuplicateApp};
 use std::fmt;
 use std::time::Duration;
 
+use hmac::{Hmac, KeyInit};
+use sha2::Sha256;
+
 /// One app: a name space of channels with its own credentials, switches and limits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct App {
@@ -41,7 +44,7 @@ impl App {
     pub fn new(id: impl Into<String>, key: impl Into<String>, secret: impl Into<String>) -> Self {
         App {
             id: id.into(),
-            keys: vec![Key { key: key.into(), secret: Secret(secret.into()) }],
+            keys: vec![Key { key: key.into(), secret: Secret::new(secret) }],
             enabled: true,
             force_tls: false,
             client_events: false,
@@ -69,16 +72,44 @@ pub struct Key {
 }
 
 /// A signing secret: the raw bytes of its text. Never printed, not even by `Debug`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub String);
+#[derive(Clone)]
+pub struct Secret {
+    text: String,
+    /// HMAC with the key worked in: half the work of a short signature, done once.
+    keyed: Hmac<Sha256>,
+}
 
 impl Secret {
-    /// The bytes that key the HMAC.
+    /// The secret of this text.
     #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
+    pub fn new(text: impl Into<String>) -> Self {
+        let text = text.into();
+        // HMAC takes a key of any length, so this cannot fail; an impossible failure must still not panic.
+        let keyed = <Hmac<Sha256> as KeyInit>::new_from_slice(text.as_bytes());
+        let keyed = keyed.unwrap_or_else(|_| <Hmac<Sha256> as KeyInit>::new(&Default::default()));
+        Secret { text, keyed }
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// HMAC-SHA256 with this key, to be fed a message.
+    #[must_use]
+    pub fn hmac(&self) -> Hmac<Sha256> {
+        self.keyed.clone()
     }
 }
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Secret {}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

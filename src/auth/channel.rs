@@ -71,9 +71,9 @@ mod tests {
         let (mut app, socket, channel) = subject();
         let auth = "app-key:383bdeb99976476085391ef62e2b622e71e721afdbdd147f163bfed5e267ac74";
         assert_eq!(authorise(&app, socket, &channel, Some(auth), None), Ok(()));
-        app.keys.insert(0, Key { key: "older".into(), secret: Secret("other".into()) });
+        app.keys.insert(0, Key { key: "older".into(), secret: Secret::new("other") });
         assert_eq!(authorise(&app, socket, &channel, Some(auth), None), Ok(()));
-        let older = format!("older:{}", super::super::sign(&Secret("other".into()), "111.222:private-room"));
+        let older = format!("older:{}", super::super::sign(&Secret::new("other"), "111.222:private-room"));
         assert_eq!(authorise(&app, socket, &channel, Some(&older), None), Ok(()));
         let with_data = "app-key:71a2e3bd086b4bf1c119ccb21d8b96e096e0e719aeca9c7e9f9148e1d6f8fe4e";
         assert_eq!(authorise(&app, socket, &channel, Some(with_data), Some(r#"{"note":"x"}"#)), Ok(()));

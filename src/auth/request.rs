@@ -374,7 +374,7 @@ mod tests {
     }
 
     fn signed(method: &str, path: &str, signed: &str) -> String {
-        let secret = crate::app::Secret("app-secret".into());
+        let secret = crate::app::Secret::new("app-secret");
         crate::auth::sign(&secret, &format!("{method}\n{path}\n{signed}"))
     }
 

@@ -32,7 +32,7 @@ impl AppDraft {
         match config.app.keys.as_slice() {
             [Key { key, secret }] => {
                 draft.key = Some(key.clone());
-                draft.secret = Some(secret.0.clone());
+                draft.secret = Some(secret.text().to_owned());
             }
             keys => draft.keys = Some(keys.to_vec()),
         }
@@ -55,7 +55,7 @@ impl AppDraft {
             (Some(keys), None, None) => keys,
             (Some(_), Some(_), None) => return Err(Error::HalfAPair { at: origin("key") }),
             (Some(_), None, Some(_)) => return Err(Error::HalfAPair { at: origin("secret") }),
-            (_, Some(key), Some(secret)) => vec![Key { key, secret: Secret(secret) }],
+            (_, Some(key), Some(secret)) => vec![Key { key, secret: Secret::new(secret) }],
             (None, None, _) => return Err(missing("key", "HELIOSTAT_APP_KEY")),
             (None, _, None) => return Err(missing("secret", "HELIOSTAT_APP_SECRET")),
         };

@@ -278,7 +278,7 @@ fn warnings(config: &Config) -> Vec<Warning> {
         return Vec::new();
     }
     let uses_public_secret =
-        |app: &&AppConfig| app.app.keys.iter().any(|key| key.secret.0 == AppConfig::DEFAULT_SECRET);
+        |app: &&AppConfig| app.app.keys.iter().any(|key| key.secret.text() == AppConfig::DEFAULT_SECRET);
     let public_secrets = config.apps.iter().filter(uses_public_secret);
     let public_secrets = public_secrets.map(|app| Warning::PublicSecret { host, app: app.app.id.clone() });
     let open = config.development.auth_endpoints.then_some(Warning::OpenAuthEndpoints { host });

@@ -90,7 +90,7 @@ impl Page {
     }
 
     fn pair(&self, key: &Key) -> String {
-        format!("{{ key = {}, secret = {} }}", quote(&key.key), self.secret(&key.secret.0))
+        format!("{{ key = {}, secret = {} }}", quote(&key.key), self.secret(key.secret.text()))
     }
 }
 

@@ -128,7 +128,7 @@ impl Tables<'_> {
             let key = key.and_then(|value| self.read_as(APP_KEY, "apps.keys.key", value));
             let secret = secret.and_then(|value| self.read_as(SecretText, "apps.keys.secret", value));
             if let (Some(Some(key)), Some(Some(secret))) = (key, secret) {
-                keys.push(Key { key, secret: Secret(secret) });
+                keys.push(Key { key, secret: Secret::new(secret) });
             }
         }
         Some(keys)

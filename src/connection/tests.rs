@@ -36,7 +36,7 @@ impl Subject {
     fn subscribe(&mut self, channel: &str, channel_data: Option<&str>) -> String {
         let name = ChannelName::parse(channel, 164).unwrap();
         let signed = string_to_sign(SocketId::new(1, 2), &name, channel_data);
-        let auth = format!("app-key:{}", sign(&Secret("app-secret".into()), &signed));
+        let auth = format!("app-key:{}", sign(&Secret::new("app-secret"), &signed));
         let data = serde_json::json!({"channel": channel, "auth": auth, "channel_data": channel_data});
         self.say(&serde_json::json!({"event": "pusher:subscribe", "data": data}).to_string())
     }
@@ -171,7 +171,7 @@ fn a_signed_in_user_has_a_channel_and_is_a_member_without_saying_so() {
     let mut subject = Subject::new(|_| {});
     let sign_in = |subject: &mut Subject, user_data: &str| {
         let signed = crate::auth::user::string_to_sign(SocketId::new(1, 2), user_data);
-        let auth = format!("app-key:{}", sign(&Secret("app-secret".into()), &signed));
+        let auth = format!("app-key:{}", sign(&Secret::new("app-secret"), &signed));
         let data = serde_json::json!({"auth": auth, "user_data": user_data});
         subject.say(&serde_json::json!({"event": "pusher:signin", "data": data}).to_string())
     };

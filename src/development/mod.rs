@@ -95,7 +95,7 @@ impl Development {
         let settings = json!({
             "app_id": app.id,
             "key": key.key,
-            "secret": key.secret.0,
+            "secret": key.secret.text(),
             "host": host,
             "port": port,
             "path_prefix": self.path_prefix,

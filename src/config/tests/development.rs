@@ -24,7 +24,7 @@ fn without_any_source_the_values_are_those_of_development() {
     assert_eq!((loaded.mode, loaded.file, loaded.warnings), (Mode::DevelopmentByDefault, None, vec![]));
     let app = &loaded.config.apps[0].app;
     assert_eq!(
-        (app.id.as_str(), app.keys[0].key.as_str(), app.keys[0].secret.0.as_str()),
+        (app.id.as_str(), app.keys[0].key.as_str(), app.keys[0].secret.text()),
         ("1001", "app-key", "app-secret")
     );
     assert_eq!(

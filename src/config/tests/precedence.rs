@@ -106,7 +106,7 @@ fn the_environment_changes_the_first_app_of_the_file() {
     ];
     let loaded = Sources { file: Some(&text), variables: &variables, ..Sources::default() }.load().unwrap();
     let [first, second] = &loaded.config.apps[..] else { panic!("two apps") };
-    assert_eq!((first.app.id.as_str(), first.app.keys[0].secret.0.as_str()), ("7", "other"));
+    assert_eq!((first.app.id.as_str(), first.app.keys[0].secret.text()), ("7", "other"));
     assert_eq!((first.app.client_events, first.app.limits.connections), (true, 5));
     assert_eq!((second.app.client_events, second.app.limits.connections), (false, 0));
     assert_eq!(loaded.origins.of("apps[0].secret"), &Origin::Variable("HELIOSTAT_APP_SECRET".to_owned()));
@@ -118,7 +118,7 @@ fn the_environment_completes_an_app_or_defines_the_only_one() {
     let partial = "[[apps]]\nid = \"7\"\nkey = \"key-7\"\n";
     let variables = [("HELIOSTAT_APP_SECRET", "given")];
     let loaded = Sources { file: Some(partial), variables: &variables, ..Sources::default() }.load().unwrap();
-    assert_eq!(loaded.config.apps[0].app.keys[0].secret.0, "given");
+    assert_eq!(loaded.config.apps[0].app.keys[0].secret.text(), "given");
 
     let variables = [("HELIOSTAT_APP_ID", "9"), ("HELIOSTAT_APP_KEY", "k9"), ("HELIOSTAT_APP_SECRET", "s9")];
     let loaded =
@@ -133,7 +133,7 @@ fn several_keys_are_kept_oldest_first_unless_the_environment_replaces_them() {
     let text = "[[apps]]\nid = \"7\"\nkeys = [{ key = \"old\", secret = \"s1\" }, { secret = \"s2\", key = \"new\" }]";
     let keys = |variables: &[(&str, &str)]| {
         let loaded = Sources { file: Some(text), variables, ..Sources::default() }.load().unwrap();
-        let keys = loaded.config.apps[0].app.keys.iter().map(|k| format!("{}:{}", k.key, k.secret.0));
+        let keys = loaded.config.apps[0].app.keys.iter().map(|k| format!("{}:{}", k.key, k.secret.text()));
         keys.collect::<Vec<_>>()
     };
     assert_eq!(keys(&[]), ["old:s1", "new:s2"]);
