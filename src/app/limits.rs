@@ -33,6 +33,8 @@ pub struct Limits {
     /// Bytes of one inbound WebSocket message. Over it: close 1009. The broker raises it by itself where the
     /// client-event or pipe limits need more (see [`Limits::inbound_message_bytes`]).
     pub message_bytes: usize,
+    /// Users whom one connection may watch. Of a longer watchlist the first ones count; `pusher:error` 4302.
+    pub watchlist_users: usize,
     /// Cache channels that remember an event at once. Over it: the oldest is forgotten.
     pub cached_channels: usize,
     /// Bytes of all remembered events together. Over it: the oldest are forgotten.
@@ -58,6 +60,7 @@ impl Default for Limits {
             subscriptions_per_connection: 0,
             connections: 0,
             message_bytes: 128 * 1024,
+            watchlist_users: 100,
             cached_channels: 10_000,
             cached_bytes: 64 * 1024 * 1024,
             pipe_message_bytes: 1024 * 1024,

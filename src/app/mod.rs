@@ -32,6 +32,8 @@ pub struct App {
     pub client_events_on_encrypted_channels: bool,
     /// On: subscribers are told how many they are, and the HTTP API tells it too.
     pub subscription_count: bool,
+    /// On: connections are told when the users of their watchlist come and go.
+    pub watchlist_events: bool,
     /// How long a cache channel remembers its last event.
     pub cache_ttl: Duration,
     /// Sizes, counts and rates.
@@ -50,6 +52,7 @@ impl App {
             client_events: false,
             client_events_on_encrypted_channels: true,
             subscription_count: false,
+            watchlist_events: false,
             cache_ttl: Duration::from_secs(30 * 60),
             limits: Limits::default(),
         }

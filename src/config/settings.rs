@@ -128,6 +128,7 @@ pub(super) fn app_settings() -> Vec<Setting<AppDraft>> {
         "client_events", Boolean, app.client_events;
         "client_events_on_encrypted_channels", Boolean, app.client_events_on_encrypted_channels;
         "subscription_count", Boolean, app.subscription_count;
+        "watchlist_events", Boolean, app.watchlist_events;
         "cache_ttl_seconds", Seconds { least: 0.001 }, app.cache_ttl;
         "limits.event_payload_bytes", Integer(1..=MOST), app.limits.event_payload_bytes;
         "limits.event_name_chars", Integer(1..=MOST), app.limits.event_name_chars;
@@ -142,6 +143,7 @@ pub(super) fn app_settings() -> Vec<Setting<AppDraft>> {
         "limits.subscriptions_per_connection", Integer(0..=MOST), app.limits.subscriptions_per_connection;
         "limits.connections", Integer(0..=MOST), app.limits.connections;
         "limits.message_bytes", Integer(1024..=MOST), app.limits.message_bytes;
+        "limits.watchlist_users", Integer(0..=MOST), app.limits.watchlist_users;
         "limits.cached_channels", Integer(0..=MOST), app.limits.cached_channels;
         "limits.cached_bytes", Integer(0..=MOST), app.limits.cached_bytes;
         "limits.pipe_message_bytes", Integer(1..=MOST), app.limits.pipe_message_bytes;

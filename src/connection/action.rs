@@ -34,6 +34,10 @@ pub enum Action<'m> {
         user_id: Arc<str>,
         /// The answer.
         answer: Frame,
+        /// Whom it watches, where the app has that switched on.
+        watchlist: Vec<Arc<str>>,
+        /// What to tell it of a watchlist that is too long.
+        warning: Option<Refusal>,
     },
     /// Send its event to the other subscribers of the channel, and to the pipes that listen.
     Broadcast(ClientEvent<'m>),
@@ -78,6 +82,16 @@ impl Refusal {
     /// A client event over a limit.
     pub(super) fn client_event(message: impl ToString) -> Self {
         Refusal { code: ErrorCode::ClientEventRejected, message: message.to_string(), subscription: None }
+    }
+
+    /// A watchlist of which only these count.
+    pub(super) fn watchlist(accepted: &[Arc<str>]) -> Self {
+        let limit = accepted.len();
+        let message = format!(
+            "Watchlist limit exceeded. Only the first {limit} user IDs are accepted: {}",
+            accepted.join(", ")
+        );
+        Refusal { code: ErrorCode::WatchlistTooLong, message, subscription: None }
     }
 
     /// A refused subscription.

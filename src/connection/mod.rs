@@ -185,11 +185,12 @@ impl Connection {
         parameters: Result<Parameters<'_>, BadParameter>,
     ) -> Result<Action<'m>, Refusal> {
         let current = self.user.as_deref();
-        let signin::SignIn { user, user_data } =
+        let signin::SignIn { user, user_data, watchlist, watchlist_cut } =
             signin::sign_in(&self.app, self.socket_id, parameters, current)?;
         let (user_id, answer) = (Arc::clone(user.id()), server_message::signin_success(&user_data));
         self.user = Some(Box::new(user));
-        Ok(Action::SignIn { user_id, answer })
+        let warning = watchlist_cut.then(|| Refusal::watchlist(&watchlist));
+        Ok(Action::SignIn { user_id, answer, watchlist, warning })
     }
 
     fn unsubscribe<'m>(

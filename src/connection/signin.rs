@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use indexmap::IndexSet;
+
 use crate::app::App;
 use crate::auth::user::authenticate;
 use crate::channel::{Member, user_info_text};
@@ -40,6 +42,8 @@ enum BadUser {
     InvalidId,
     #[error("Invalid user_data: user_info must be an object")]
     InfoNotAnObject,
+    #[error("Invalid user_data: watchlist must be an array of strings")]
+    WatchlistNotStrings,
 }
 
 /// A sign-in that passed every check.
@@ -48,6 +52,10 @@ pub(super) struct SignIn {
     pub(super) user: User,
     /// As it came; the client reads it again in the answer.
     pub(super) user_data: String,
+    /// Whom the connection watches; nobody where the app has that switched off.
+    pub(super) watchlist: Vec<Arc<str>>,
+    /// The watchlist was longer.
+    pub(super) watchlist_cut: bool,
 }
 
 /// Reads and checks a `pusher:signin`. A connection that is signed in may sign in again as the same user.
@@ -68,8 +76,25 @@ pub(super) fn sign_in(
         Some(current) if current.id() != user.id() => {
             Err(Refusal::unnumbered("Connection already signed in as another user"))
         }
-        _ => Ok(SignIn { user, user_data: user_data.into_owned() }),
+        _ => {
+            let (watchlist, watchlist_cut) = watchlist(app, &user_data).map_err(Refusal::unnumbered)?;
+            Ok(SignIn { user, user_data: user_data.into_owned(), watchlist, watchlist_cut })
+        }
     }
+}
+
+/// The distinct users of the watchlist, as many as count, and whether there were more.
+fn watchlist(app: &App, user_data: &str) -> Result<(Vec<Arc<str>>, bool), BadUser> {
+    if !app.watchlist_events {
+        return Ok((Vec::new(), false));
+    }
+    let [list] = json::members(user_data, ["watchlist"]).map_err(|_| BadUser::NotAnObject)?;
+    let Some(list) = list.filter(|list| !json::is_null(list)) else { return Ok((Vec::new(), false)) };
+    let ids: IndexSet<Arc<str>> =
+        serde_json::from_str(list.get()).map_err(|_| BadUser::WatchlistNotStrings)?;
+    let limit = app.limits.watchlist_users;
+    let cut = ids.len() > limit;
+    Ok((ids.into_iter().take(limit).collect(), cut))
 }
 
 fn user(app: &App, user_data: &str) -> Result<User, BadUser> {
@@ -86,6 +111,24 @@ fn user(app: &App, user_data: &str) -> Result<User, BadUser> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_watchlist_counts_where_it_is_switched_on_and_as_far_as_it_may_go() {
+        let mut app = App::new("1", "k", "s");
+        app.limits.watchlist_users = 2;
+        let read = |app: &App, list: &str| {
+            let read = watchlist(app, &format!(r#"{{"id":"a","watchlist":{list}}}"#));
+            read.map(|(ids, cut)| (ids.join(" "), cut))
+        };
+        assert_eq!(read(&app, r#"["b"]"#), Ok((String::new(), false)), "off");
+        app.watchlist_events = true;
+        assert_eq!(read(&app, "null"), Ok((String::new(), false)));
+        assert_eq!(read(&app, r#"["b","c","b"]"#), Ok(("b c".into(), false)));
+        assert_eq!(read(&app, r#"["b","c","d"]"#), Ok(("b c".into(), true)));
+        for wrong in ["1", "{}", "\"b\"", "[1]", "[null]"] {
+            assert_eq!(read(&app, wrong), Err(BadUser::WatchlistNotStrings), "{wrong}");
+        }
+    }
 
     #[test]
     fn user_data_is_read_or_refused() {

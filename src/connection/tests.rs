@@ -53,7 +53,7 @@ fn in_short(action: &Action<'_>) -> String {
         Action::Join { channel, member: None } => format!("join {channel}"),
         Action::Join { channel, member: Some(member) } => format!("join {channel} as {}", member.user_id),
         Action::Leave(channel) => format!("leave {channel}"),
-        Action::SignIn { user_id, answer } => {
+        Action::SignIn { user_id, answer, .. } => {
             format!("sign in {user_id}: {}", String::from_utf8_lossy(answer.json()))
         }
         Action::Broadcast(event) => format!("broadcast {}", event_in_short(event)),

@@ -35,6 +35,8 @@ pub(super) enum Letter {
         /// The user came or left, and not just one of its connections.
         user_changed: bool,
     },
+    /// Send a frame to one connection.
+    ToSocket { app: usize, socket: SocketId, frame: Frame },
     /// End one connection, politely.
     Close { app: usize, socket: SocketId, code: CloseCode, reason: &'static str },
     /// End every connection, politely.
@@ -46,7 +48,7 @@ impl Letter {
         // A letter shares its frame, but the frame lives at least as long as the letter.
         let frame = match self {
             Letter::Broadcast { message, .. } => message.plain().websocket().len(),
-            Letter::Member { frame, .. } => frame.websocket().len(),
+            Letter::Member { frame, .. } | Letter::ToSocket { frame, .. } => frame.websocket().len(),
             Letter::Close { .. } | Letter::Drain => 0,
         };
         size_of::<Letter>() + frame

@@ -41,9 +41,10 @@ use crate::app::{App, AppRegistry};
 use crate::channel::{CachedEvent, WorkerIndex};
 use crate::config::ConnectionConfig;
 use crate::protocol::json::Data;
-use crate::protocol::{Broadcast, ChannelName, CloseCode, SocketId, server_message};
+use crate::protocol::{Broadcast, ChannelName, CloseCode, Frame, SocketId, server_message};
 
 use mailbox::{Letter, Mailbox, MailboxReader, mailbox};
+use users::Address;
 
 /// What all workers of a node share.
 pub struct Hub {
@@ -210,6 +211,17 @@ impl Hub {
         let Publication { channel, event, data, user_id, .. } = *publication;
         let frame = server_message::channel_event(event, data, channel, user_id);
         Broadcast::new(frame, self.connection.compression)
+    }
+
+    /// Sends one frame to several connections, wherever they live. It is made only if there are any.
+    fn post_to_sockets(&self, app: &AppState, addresses: &[Address], frame: impl FnOnce() -> Frame) {
+        if addresses.is_empty() {
+            return;
+        }
+        let frame = frame();
+        for &(worker, socket) in addresses {
+            self.mailbox(worker).post(Letter::ToSocket { app: app.index, socket, frame: frame.clone() });
+        }
     }
 
     fn post_broadcast(

@@ -1,4 +1,7 @@
-//! Who is signed in, and by which connections.
+//! Who is signed in, by which connections, and who watches whom.
+//!
+//! A user is online while one of its connections is signed in. Whoever watches a user is told when it comes and goes;
+//! what is to be told is decided and posted under one lock, so that it is told in the order in which it happened.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,44 +9,96 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::channel::WorkerIndex;
 use crate::protocol::SocketId;
 
-/// The connections of each user.
-type Connections = HashMap<Arc<str>, Vec<(WorkerIndex, SocketId)>>;
+/// A connection, and the worker that owns it.
+pub(super) type Address = (WorkerIndex, SocketId);
 
 /// The signed-in users of one app. Touched when one signs in or leaves, never by a delivery.
 #[derive(Debug, Default)]
 pub(super) struct Users {
-    by_id: Mutex<Connections>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The connections of each user who is online.
+    online: HashMap<Arc<str>, Vec<Address>>,
+    /// The connections that watch each user, online or not.
+    watchers: HashMap<Arc<str>, Vec<Address>>,
+    /// Whom each connection watches, where it watches anybody.
+    watching: HashMap<Address, Vec<Arc<str>>>,
+}
+
+/// The users of a watchlist, as they are now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Watched {
+    pub(super) online: Vec<Arc<str>>,
+    pub(super) offline: Vec<Arc<str>>,
 }
 
 impl Users {
-    /// A connection is signed in as the user; to say so again changes nothing.
-    pub(super) fn add(&self, user_id: &Arc<str>, worker: WorkerIndex, socket: SocketId) {
-        let mut by_id = self.lock();
-        let connections = by_id.entry(Arc::clone(user_id)).or_default();
-        if !connections.contains(&(worker, socket)) {
-            connections.push((worker, socket));
+    /// A connection is signed in as the user, and watches these. To sign in again replaces the watchlist. `tell` is
+    /// called with the watchers of the user if it has come online. Returns how the watched ones are.
+    pub(super) fn sign_in(
+        &self,
+        user_id: &Arc<str>,
+        address: Address,
+        watchlist: &[Arc<str>],
+        tell: impl FnOnce(&[Address]),
+    ) -> Watched {
+        let mut state = self.lock();
+        let connections = state.online.entry(Arc::clone(user_id)).or_default();
+        let came_online = connections.is_empty();
+        if !connections.contains(&address) {
+            connections.push(address);
         }
+        if came_online {
+            tell(state.watchers.get(user_id).map_or(&[], Vec::as_slice));
+        }
+        state.unwatch(address);
+        for watched in watchlist {
+            state.watchers.entry(Arc::clone(watched)).or_default().push(address);
+        }
+        if !watchlist.is_empty() {
+            state.watching.insert(address, watchlist.to_vec());
+        }
+        let (online, offline) = watchlist.iter().cloned().partition(|id| state.online.contains_key(id));
+        Watched { online, offline }
     }
 
-    /// A connection of the user is gone.
-    pub(super) fn remove(&self, user_id: &str, worker: WorkerIndex, socket: SocketId) {
-        let mut by_id = self.lock();
-        if let Some(connections) = by_id.get_mut(user_id) {
-            connections.retain(|connection| *connection != (worker, socket));
-            if connections.is_empty() {
-                by_id.remove(user_id);
-            }
+    /// A connection of the user is gone, and watches nobody any more. `tell` is called with the watchers of the user
+    /// if that was its last one.
+    pub(super) fn remove(&self, user_id: &str, address: Address, tell: impl FnOnce(&[Address])) {
+        let mut state = self.lock();
+        state.unwatch(address);
+        let Some(connections) = state.online.get_mut(user_id) else { return };
+        connections.retain(|connection| *connection != address);
+        if connections.is_empty() {
+            state.online.remove(user_id);
+            tell(state.watchers.get(user_id).map_or(&[], Vec::as_slice));
         }
     }
 
     /// The connections that are signed in as the user.
-    pub(super) fn connections(&self, user_id: &str) -> Vec<(WorkerIndex, SocketId)> {
-        self.lock().get(user_id).cloned().unwrap_or_default()
+    pub(super) fn connections(&self, user_id: &str) -> Vec<Address> {
+        self.lock().online.get(user_id).cloned().unwrap_or_default()
     }
 
-    /// No code panics while it holds the lock, and every state of the map is a valid one.
-    fn lock(&self) -> MutexGuard<'_, Connections> {
-        self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
+    /// No code panics while it holds the lock, and every state of the maps is a valid one.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn unwatch(&mut self, address: Address) {
+        for watched in self.watching.remove(&address).unwrap_or_default() {
+            if let Some(watchers) = self.watchers.get_mut(&watched) {
+                watchers.retain(|watcher| *watcher != address);
+                if watchers.is_empty() {
+                    self.watchers.remove(&watched);
+                }
+            }
+        }
     }
 }
 
@@ -51,19 +106,60 @@ impl Users {
 mod tests {
     use super::*;
 
+    fn address(n: u32) -> Address {
+        (0, SocketId::new(n, 1))
+    }
+
+    fn ids(names: &[&str]) -> Vec<Arc<str>> {
+        names.iter().map(|name| Arc::from(*name)).collect()
+    }
+
+    /// Signs in and tells who was told of it.
+    fn sign_in(users: &Users, user: &str, n: u32, watchlist: &[&str]) -> (Watched, Vec<Address>) {
+        let mut told = Vec::new();
+        let tell = |watchers: &[Address]| told = watchers.to_vec();
+        let watched = users.sign_in(&Arc::from(user), address(n), &ids(watchlist), tell);
+        (watched, told)
+    }
+
+    fn remove(users: &Users, user: &str, n: u32) -> Vec<Address> {
+        let mut told = Vec::new();
+        users.remove(user, address(n), |watchers| told = watchers.to_vec());
+        told
+    }
+
     #[test]
-    fn a_user_is_there_from_the_first_connection_to_the_last() {
+    fn a_user_is_online_from_the_first_connection_to_the_last() {
         let users = Users::default();
-        let ann: Arc<str> = Arc::from("ann");
-        let socket = |n| SocketId::new(n, 1);
-        users.add(&ann, 0, socket(1));
-        users.add(&ann, 0, socket(1));
-        users.add(&ann, 1, socket(2));
-        assert_eq!(users.connections("ann"), [(0, socket(1)), (1, socket(2))]);
-        users.remove("ann", 0, socket(1));
-        users.remove("bob", 0, socket(1));
-        assert_eq!(users.connections("ann"), [(1, socket(2))]);
-        users.remove("ann", 1, socket(2));
-        assert!(users.connections("ann").is_empty() && users.lock().is_empty());
+        let (watched, told) = sign_in(&users, "ann", 1, &["bob", "cy", "ann"]);
+        assert_eq!(watched, Watched { online: ids(&["ann"]), offline: ids(&["bob", "cy"]) });
+        assert!(told.is_empty());
+        assert_eq!(sign_in(&users, "bob", 2, &[]).1, [address(1)], "online");
+        assert!(sign_in(&users, "bob", 3, &[]).1.is_empty(), "he is already");
+        assert_eq!(users.connections("bob"), [address(2), address(3)]);
+        assert!(remove(&users, "bob", 2).is_empty(), "he still is");
+        assert_eq!(remove(&users, "bob", 3), [address(1)], "offline");
+        assert!(remove(&users, "bob", 3).is_empty(), "gone is gone");
+    }
+
+    #[test]
+    fn signing_in_again_replaces_the_watchlist() {
+        let users = Users::default();
+        sign_in(&users, "ann", 1, &["bob"]);
+        let (watched, told) = sign_in(&users, "ann", 1, &["cy"]);
+        assert_eq!((watched.offline, told), (ids(&["cy"]), Vec::new()));
+        assert!(sign_in(&users, "bob", 2, &[]).1.is_empty());
+        assert_eq!(sign_in(&users, "cy", 3, &[]).1, [address(1)]);
+    }
+
+    #[test]
+    fn nothing_is_left_of_who_has_gone() {
+        let users = Users::default();
+        sign_in(&users, "ann", 1, &["bob", "ann"]);
+        sign_in(&users, "bob", 2, &["ann"]);
+        assert_eq!(remove(&users, "ann", 1), [address(2)]);
+        assert!(remove(&users, "bob", 2).is_empty());
+        let state = users.lock();
+        assert!(state.online.is_empty() && state.watchers.is_empty() && state.watching.is_empty());
     }
 }

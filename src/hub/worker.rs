@@ -22,6 +22,7 @@ use super::counts::Counts;
 use super::fanout::LocalChannels;
 use super::mailbox::{Letter, MailboxReader, letter_bytes};
 use super::sockets::NotAdmitted;
+use super::users::Address;
 use super::wheel::Wheel;
 use super::{AppState, Hub, Notice};
 
@@ -131,9 +132,17 @@ impl Worker {
         self.hub.announce(client.app(), &Notice::SocketOpened(client.socket_id()));
     }
 
-    /// Makes known that a connection is signed in as the user.
-    pub fn sign_in(&self, client: &Client, user_id: &Arc<str>) {
-        client.app().users.add(user_id, self.index, client.socket_id());
+    /// Makes known that a connection is signed in as the user, and confirms it; tells it how the users of its
+    /// watchlist are, and those who watch the user that it has come online.
+    pub fn sign_in(&self, client: &Rc<Client>, user_id: &Arc<str>, watchlist: &[Arc<str>], answer: Frame) {
+        let (app, address) = (client.app(), (self.index, client.socket_id()));
+        let came = || server_message::watchlist_events(std::slice::from_ref(user_id), &[]);
+        let tell = |watchers: &[Address]| self.hub.post_to_sockets(app, watchers, came);
+        let watched = app.users.sign_in(user_id, address, watchlist, tell);
+        self.send(client, answer);
+        if !watchlist.is_empty() {
+            self.send(client, server_message::watchlist_events(&watched.online, &watched.offline));
+        }
     }
 
     /// Ends what a connection leaves behind and forgets it. Safe to call again.
@@ -141,7 +150,9 @@ impl Worker {
         client.mute();
         departure.subscriptions.iter().for_each(|channel| self.leave(client, channel));
         if let Some(user_id) = &departure.user_id {
-            client.app().users.remove(user_id, self.index, client.socket_id());
+            let (app, address) = (client.app(), (self.index, client.socket_id()));
+            let gone = || server_message::watchlist_events(&[], std::slice::from_ref(user_id));
+            app.users.remove(user_id, address, |watchers| self.hub.post_to_sockets(app, watchers, gone));
         }
         let known = self.clients.borrow_mut().remove(&key(client)).is_some();
         self.hub.sockets.remove(client.app().index, client.socket_id());
@@ -352,6 +363,11 @@ impl Worker {
                     if subscriber.since < version && (user_changed || !by_user) {
                         self.send(&subscriber.client, frame.clone());
                     }
+                }
+            }
+            Letter::ToSocket { app, socket, frame } => {
+                if let Some(client) = self.clients.borrow().get(&(app, socket)) {
+                    self.send(client, frame);
                 }
             }
             Letter::Close { app, socket, code, reason } => {

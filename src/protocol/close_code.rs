@@ -142,6 +142,8 @@ pub enum ErrorCode {
     Unnumbered,
     /// 4301: a client event over a limit.
     ClientEventRejected,
+    /// 4302: a watchlist over the limit, of which the first users count.
+    WatchlistTooLong,
 }
 
 impl ErrorCode {
@@ -151,6 +153,7 @@ impl ErrorCode {
         match self {
             ErrorCode::Unnumbered => None,
             ErrorCode::ClientEventRejected => Some(4301),
+            ErrorCode::WatchlistTooLong => Some(4302),
         }
     }
 }

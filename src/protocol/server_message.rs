@@ -253,6 +253,28 @@ pub fn signin_success(user_data: &str) -> Frame {
     connection_event("pusher:signin_success", &Data::of_text(&data))
 }
 
+/// Users of a watchlist who are or have come online, and who are or have gone offline. What is empty is left out.
+#[must_use]
+pub fn watchlist_events(online: &[Arc<str>], offline: &[Arc<str>]) -> Frame {
+    let mut data = String::from("{\"events\":[");
+    let mut separator = "";
+    for (name, ids) in [("online", online), ("offline", offline)] {
+        if ids.is_empty() {
+            continue;
+        }
+        data.push_str(separator);
+        data.push_str(&format!("{{\"name\":\"{name}\",\"user_ids\":["));
+        for (n, id) in ids.iter().enumerate() {
+            data.push_str(if n > 0 { "," } else { "" });
+            push_string(id, &mut data);
+        }
+        data.push_str("]}");
+        separator = ",";
+    }
+    data.push_str("]}");
+    connection_event("pusher_internal:watchlist_events", &Data::of_text(&data))
+}
+
 /// How many connections are subscribed to the channel.
 #[must_use]
 pub fn subscription_count(channel: &ChannelName, count: usize) -> Frame {

@@ -34,6 +34,7 @@ mod storm;
 mod subscribe;
 mod users;
 mod versions;
+mod watchlists;
 
 use std::time::Instant;
 

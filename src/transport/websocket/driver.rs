@@ -171,9 +171,11 @@ impl<S: Stream> Driver<S> {
                 self.worker.leave(&self.shared, &channel);
                 debug!(socket_id = %self.client.socket_id(), %channel, "unsubscribed");
             }
-            Action::SignIn { user_id, answer } => {
-                self.worker.sign_in(&self.shared, &user_id);
-                self.worker.send(&self.shared, answer);
+            Action::SignIn { user_id, answer, watchlist, warning } => {
+                self.worker.sign_in(&self.shared, &user_id, &watchlist, answer);
+                if let Some(warning) = warning {
+                    self.refuse(&warning);
+                }
                 debug!(socket_id = %self.client.socket_id(), %user_id, "signed in");
             }
             Action::Broadcast(event) => {
