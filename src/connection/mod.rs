@@ -44,7 +44,8 @@ pub struct Connection {
     /// Whom it is signed in as. Most connections never are.
     user: Option<Box<User>>,
     heartbeat: Heartbeat,
-    client_event_rate: RateLimit,
+    /// From the first client event on.
+    client_event_rate: Option<Box<RateLimit>>,
 }
 
 impl Connection {
@@ -58,7 +59,6 @@ impl Connection {
         probe: Probe,
         now: Instant,
     ) -> Self {
-        let client_event_rate = RateLimit::new(app.limits.client_events_per_second, now);
         let heartbeat = Heartbeat::new(probe, now);
         let subscriptions = Subscriptions::new();
         Connection {
@@ -69,7 +69,7 @@ impl Connection {
             subscriptions,
             user: None,
             heartbeat,
-            client_event_rate,
+            client_event_rate: None,
         }
     }
 
@@ -211,8 +211,10 @@ impl Connection {
         let (channel, user_id) = subscription.ok_or_else(|| client_event::not_subscribed(&shape.channel))?;
         let max_bytes = self.app.limits.client_event_payload_bytes;
         let data = client_event::payload(&self.app, &message.event, shape.data, max_bytes)?;
-        if !self.client_event_rate.admit(now) {
-            return Err(client_event::too_fast(self.app.limits.client_events_per_second));
+        let per_second = self.app.limits.client_events_per_second;
+        let rate = self.client_event_rate.get_or_insert_with(|| Box::new(RateLimit::new(per_second, now)));
+        if !rate.admit(now) {
+            return Err(client_event::too_fast(per_second));
         }
         let (channel, user_id) = (Some(channel.clone()), user_id.cloned());
         Ok(Action::Broadcast(ClientEvent { event: message.event, channel, raw: shape.data, data, user_id }))

@@ -54,12 +54,12 @@ pub struct Client<T: ?Sized = dyn Transport> {
 }
 
 /// What the driver has been woken for.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Signals {
     /// A time it asked for has come.
     pub timer: bool,
     /// The connection is to be ended, with this code and reason.
-    pub close: Option<(CloseCode, &'static str)>,
+    pub close: Option<Box<(CloseCode, &'static str)>>,
     /// The outbox would have passed its bounds.
     pub overflow: bool,
     /// A write failed.
@@ -210,7 +210,7 @@ impl<T: Transport + ?Sized> Client<T> {
 
     /// Tells the driver to end the connection.
     pub(super) fn signal_close(&self, code: CloseCode, reason: &'static str) {
-        self.signal(|signals| signals.close = Some((code, reason)));
+        self.signal(|signals| signals.close = Some(Box::new((code, reason))));
     }
 
     /// Queues a frame; `true` if the client is to be put on the worker's dirty list.

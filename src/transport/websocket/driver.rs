@@ -37,7 +37,8 @@ pub(super) struct Driver<S: Stream> {
     shared: Rc<Client>,
     connection: Connection,
     reader: FrameReader,
-    refusals_logged: RateLimit,
+    /// From the first refusal on.
+    refusals_logged: Option<Box<RateLimit>>,
     phase: Phase,
     grace_ends: Option<Instant>,
     /// The code of the peer's close frame.
@@ -69,7 +70,7 @@ impl<S: Stream> Driver<S> {
             shared,
             connection,
             reader: FrameReader::new(message_limit).with_compression(compression),
-            refusals_logged: RateLimit::new(REFUSALS_LOGGED_PER_SECOND, Instant::now()),
+            refusals_logged: None,
             phase: Phase::Open,
             grace_ends: None,
             echo: None,
@@ -213,7 +214,9 @@ impl<S: Stream> Driver<S> {
     }
 
     fn refuse(&mut self, refusal: &Refusal) {
-        if self.refusals_logged.admit(Instant::now()) {
+        let now = Instant::now();
+        let limit = || Box::new(RateLimit::new(REFUSALS_LOGGED_PER_SECOND, now));
+        if self.refusals_logged.get_or_insert_with(limit).admit(now) {
             let app = &self.connection.app().id;
             let code = refusal.code.code();
             info!(app, socket_id = %self.client.socket_id(), code, reason = refusal.message, "refused");
@@ -318,8 +321,8 @@ impl<S: Stream> Future for Driver<S> {
         if signals.overflow {
             this.overflowed();
         }
-        if let Some((code, reason)) = signals.close {
-            this.happened(Happening::Close, code, reason);
+        if let Some(close) = signals.close {
+            this.happened(Happening::Close, close.0, close.1);
         }
         if signals.timer {
             this.tick(Instant::now());
