@@ -1,0 +1,149 @@
+//! A worker with subscribers whose sockets take everything: the broadcast path without the kernel.
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Context;
+
+use actix_web::rt::task::yield_now;
+use actix_web::rt::{System, SystemRunner};
+
+use heliostat::config::ConnectionConfig;
+use heliostat::hub::{AppState, Bounds, Client, Hub, Outbox, Publication, Transport, Worker, Written};
+use heliostat::protocol::json::Data;
+use heliostat::protocol::{ChannelName, ProtocolVersion, SocketId};
+
+use super::client;
+
+/// Turns of the worker in which everything must be written. Far more than it takes, so that a path that is broken
+/// ends with a message and not never.
+const MOST_TURNS: usize = 100_000;
+
+/// Subscribers of one channel, all on the worker of the calling thread. A thread can have one audience only.
+pub struct Audience {
+    system: SystemRunner,
+    worker: Rc<Worker>,
+    app: Arc<AppState>,
+    channel: ChannelName,
+    clients: Vec<Rc<Client>>,
+    /// Frames that all of them have been given since this was last set to 0.
+    written: Rc<Cell<usize>>,
+}
+
+/// A socket that takes everything at once.
+struct Sink {
+    written: Rc<Cell<usize>>,
+}
+
+impl Transport for Sink {
+    fn write(&self, outbox: &mut Outbox, _: &mut Context<'_>) -> io::Result<Written> {
+        self.written.set(self.written.get() + outbox.frames());
+        outbox.advance(outbox.bytes());
+        Ok(Written::Everything)
+    }
+}
+
+impl Audience {
+    /// Subscribes `size` connections to `channel`.
+    ///
+    /// # Panics
+    /// If the hub refuses one.
+    #[must_use]
+    pub fn of(size: usize, channel: &ChannelName) -> Self {
+        let system = System::new();
+        let apps = vec![(client::app(), Vec::new())];
+        let hub = Hub::new(apps, ConnectionConfig::default(), 1, 0).expect("one app");
+        let app = Arc::clone(hub.state_of(&client::app()).expect("the app of the hub"));
+        let worker = system.block_on(async { Worker::of_this_thread(&hub).expect("the only worker") });
+        let written = Rc::new(Cell::new(0));
+        let mut audience =
+            Audience { system, worker, app, channel: channel.clone(), clients: Vec::new(), written };
+        for _ in 0..size {
+            let client = audience.admit();
+            audience.worker.join(&client, channel, None).expect("a first subscription");
+            audience.clients.push(client);
+        }
+        audience.run(audience.written(size));
+        audience
+    }
+
+    /// A connection that is subscribed to nothing.
+    ///
+    /// # Panics
+    /// If the hub refuses it.
+    #[must_use]
+    pub fn admit(&self) -> Rc<Client> {
+        let socket_id = self.worker.admit(&self.app).expect("room for a connection");
+        let config = self.worker.hub().connection_config();
+        let bounds = Bounds { bytes: config.outbox_bytes, frames: config.outbox_frames };
+        let sink = Sink { written: Rc::clone(&self.written) };
+        let client: Rc<Client> =
+            Rc::new(Client::new(Arc::clone(&self.app), socket_id, ProtocolVersion::NEWEST, bounds, sink));
+        self.worker.open(&client);
+        client
+    }
+
+    /// The worker that they are all on.
+    #[must_use]
+    pub fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn someone(&self) -> SocketId {
+        self.clients[self.clients.len() / 2].socket_id()
+    }
+
+    /// An event of a backend, to all of them.
+    #[must_use]
+    pub fn event<'a>(&'a self, event: &'a str, data: &'a Data<'a>) -> Publication<'a> {
+        Publication { channel: &self.channel, event, data, user_id: None, except: None, remember: true }
+    }
+
+    /// Publishes it, from the worker's own thread.
+    pub fn publish(&self, publication: &Publication<'_>) {
+        self.worker.hub().publish(&self.app, publication);
+    }
+
+    /// Publishes an event `times` times, each time only when everybody has been written the last one.
+    ///
+    /// # Panics
+    /// If they never are.
+    pub fn broadcast(&self, times: usize, publication: &Publication<'_>) {
+        let hearers = self.clients.len() - usize::from(publication.except.is_some());
+        self.run(async {
+            for _ in 0..times {
+                self.publish(publication);
+                self.written(hearers).await;
+            }
+        });
+    }
+
+    /// Runs on the worker's thread.
+    pub fn run<R>(&self, future: impl Future<Output = R>) -> R {
+        self.system.block_on(future)
+    }
+
+    /// Waits until `frames` frames have been written, to whomever.
+    ///
+    /// # Panics
+    /// If they never are, or if it were more.
+    pub async fn written(&self, frames: usize) {
+        for _ in 0..MOST_TURNS {
+            if self.written.get() >= frames {
+                assert_eq!(self.written.take(), frames, "more was written than was asked for");
+                return;
+            }
+            yield_now().await;
+        }
+        panic!("{} of {frames} frames were written in {MOST_TURNS} turns", self.written.get());
+    }
+}
+
+impl std::fmt::Debug for Audience {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Audience").field("size", &self.clients.len()).finish_non_exhaustive()
+    }
+}
