@@ -1,0 +1,24 @@
+//! Loads a Pusher-compatible broker, verifies every delivery, and says what each one cost.
+//!
+//! One thread and one epoll carry all clients, so that on two cores the server is the bottleneck. Servers are started
+//! on one core and this process moves to another. Beside the broker runs the *ceiling*: a program that only writes
+//! prepared bytes, so that a figure can be read as a ratio taken in the same minute on the same machine.
+
+mod ceiling;
+mod cli;
+mod clients;
+mod gauge;
+mod ledger;
+mod load;
+mod report;
+mod run;
+mod scenario;
+mod server;
+mod trace;
+mod wire;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

@@ -1,0 +1,191 @@
+//! The scenarios: what is opened, what is sent, and which figures come of it.
+
+mod chat;
+mod churn;
+mod connections;
+mod fanout;
+mod latency;
+mod slow;
+
+use std::time::Duration;
+
+use crate::clients::{Broken, Crowd};
+use crate::ledger::Ledger;
+use crate::load::Load;
+use crate::run::{Outcome, Window, count_calls};
+use crate::server::Server;
+
+/// One scenario. Its first figure is the one it is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    /// It asks for more than subscribing and delivering: the ceiling cannot do it.
+    pub(crate) needs_a_broker: bool,
+    pub(crate) run: fn(&Stage<'_>) -> Result<Outcome, Broken>,
+}
+
+/// A server, and how much of a scenario to run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stage<'a> {
+    pub(crate) server: &'a Server,
+    pub(crate) seconds: f64,
+    pub(crate) quick: bool,
+    /// Publishers that have a message on its way at any time, where the load is as much as goes.
+    pub(crate) outstanding: u32,
+    /// Count system calls too.
+    pub(crate) system_calls: bool,
+}
+
+impl Stage<'_> {
+    fn crowd(&self, groups: u32, slots: u32) -> Result<Crowd, Broken> {
+        Crowd::new(self.server.address, self.server.app.clone(), Ledger::new(groups, slots))
+    }
+
+    /// So many, or a twentieth of them in a quick run.
+    fn scaled(&self, count: usize) -> usize {
+        if self.quick { (count / 20).max(5) } else { count }
+    }
+
+    fn window(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds)
+    }
+
+    /// For scenarios that need time for enough events: at least so long, except in a quick run.
+    fn window_of_at_least(&self, seconds: f64) -> Duration {
+        Duration::from_secs_f64(if self.quick { self.seconds } else { self.seconds.max(seconds) })
+    }
+}
+
+/// Adds the system calls for each unit, if somebody wants to know.
+fn add_calls(
+    stage: &Stage<'_>,
+    crowd: &mut Crowd,
+    load: &mut dyn Load,
+    units: fn(&Window) -> u64,
+    outcome: &mut Outcome,
+) -> Result<(), Broken> {
+    if stage.system_calls {
+        outcome.calls = Some(count_calls(crowd, stage.server.process, load, stage.window(), units)?);
+    }
+    Ok(())
+}
+
+/// What every scenario ends with: who is still owed something, and what else went wrong.
+fn verdict(mut crowd: Crowd, mut outcome: Outcome) -> Outcome {
+    crowd.settle();
+    outcome.faults = crowd.shared.ledger.faults;
+    outcome
+}
+
+/// All scenarios, in the order of the table of targets.
+pub(crate) const ALL: &[Scenario] = &[
+    Scenario {
+        name: "fanout-100x100b",
+        about: "HTTP-published fan-out, saturated: 100 subscribers, 100 bytes",
+        needs_a_broker: false,
+        run: |stage| fanout::over_http(stage, 100, 100),
+    },
+    Scenario {
+        name: "fanout-1000x100b",
+        about: "HTTP-published fan-out, saturated: 1000 subscribers, 100 bytes",
+        needs_a_broker: false,
+        run: |stage| fanout::over_http(stage, 1000, 100),
+    },
+    Scenario {
+        name: "fanout-1000x1k",
+        about: "HTTP-published fan-out, saturated: 1000 subscribers, 1 KB",
+        needs_a_broker: false,
+        run: |stage| fanout::over_http(stage, 1000, 1000),
+    },
+    Scenario {
+        name: "fanout-1000x10k",
+        about: "HTTP-published fan-out, saturated: 1000 subscribers, 10 KB",
+        needs_a_broker: false,
+        run: |stage| fanout::over_http(stage, 1000, 10_000),
+    },
+    Scenario {
+        name: "fanout-5000x100b",
+        about: "HTTP-published fan-out, saturated: 5000 subscribers, 100 bytes",
+        needs_a_broker: false,
+        run: |stage| fanout::over_http(stage, 5000, 100),
+    },
+    Scenario {
+        name: "camera-100x40k",
+        about: "HTTP-published camera frames, saturated: 100 subscribers, 40 KB",
+        needs_a_broker: false,
+        run: |stage| fanout::over_http(stage, 100, 40_000),
+    },
+    Scenario {
+        name: "chat-50x20",
+        about: "50 private channels of 20, everybody sends client events of 100 bytes, saturated",
+        needs_a_broker: false,
+        run: |stage| chat::saturated(stage, 50, 20),
+    },
+    Scenario {
+        name: "client-events-1000x1k",
+        about: "client-event fan-out, saturated: 4 of 1000 subscribers of a private channel send 1 KB",
+        needs_a_broker: false,
+        run: |stage| fanout::of_client_events(stage, 1000, 1000),
+    },
+    Scenario {
+        name: "http-publish",
+        about: "HTTP publish of 100 bytes over 64 kept connections to a channel without subscribers",
+        needs_a_broker: false,
+        run: |stage| fanout::to_nobody(stage, 64),
+    },
+    Scenario {
+        name: "connect-10000",
+        about: "10,000 clients connect and subscribe, 64 at a time",
+        needs_a_broker: false,
+        run: |stage| connections::connect(stage, 10_000),
+    },
+    Scenario {
+        name: "memory-10000",
+        about: "memory of 10,000 idle subscribers, after a broadcast of 40 KB, and 10 s later",
+        needs_a_broker: false,
+        run: |stage| connections::memory(stage, 10_000),
+    },
+    Scenario {
+        name: "latency-fanout",
+        about: "latency at moderate load: 20 messages/s of 100 bytes to 1000 subscribers",
+        needs_a_broker: false,
+        run: |stage| latency::fanout(stage, 1000, 20.0),
+    },
+    Scenario {
+        name: "latency-chat",
+        about: "latency at moderate load: 50 private channels of 20, 1000 client events/s of 100 bytes",
+        needs_a_broker: false,
+        run: |stage| latency::chat(stage, 50, 20, 1000.0),
+    },
+    Scenario {
+        name: "presence-churn-500",
+        about: "presence channel of 500: one in ten leaves and joins again, four at a time",
+        needs_a_broker: true,
+        run: |stage| churn::presence(stage, 500),
+    },
+    Scenario {
+        name: "storm-5000",
+        about: "5000 subscribers drop at once and come back, 512 at a time",
+        needs_a_broker: false,
+        run: |stage| connections::storm(stage, 5000),
+    },
+    Scenario {
+        name: "mixed-2000",
+        about: "real life: 2000 readers of the news, 400 of them in 20 chats, and 20 a second who leave and return",
+        needs_a_broker: false,
+        run: |stage| churn::mixed(stage, 2000),
+    },
+    Scenario {
+        name: "slow-one",
+        about: "one stalled reader of 1000: 60 messages/s of 10 KB",
+        needs_a_broker: true,
+        run: |stage| slow::one_of(stage, 1000),
+    },
+    Scenario {
+        name: "slow-thousand",
+        about: "1000 stalled readers and 100 that read: 60 messages/s of 10 KB",
+        needs_a_broker: true,
+        run: |stage| slow::many(stage, 1000, 100),
+    },
+];

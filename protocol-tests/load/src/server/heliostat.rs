@@ -1,0 +1,31 @@
+//! The broker's configuration under load: its defaults, with the limits lifted that a scenario would run into.
+
+use crate::wire::signature::App;
+
+/// One worker, because the server has one core; payloads up to 1 MiB; no rate limit on client events.
+pub(super) fn configuration(app: &App) -> String {
+    let App { id, key, secret } = app;
+    format!(
+        r#"[server]
+host = "127.0.0.1"
+port = 0
+workers = 1
+http_body_bytes = 2097152
+
+[logging]
+level = "warn"
+
+[[apps]]
+id = "{id}"
+key = "{key}"
+secret = "{secret}"
+client_events = true
+
+[apps.limits]
+event_payload_bytes = 1048576
+client_event_payload_bytes = 1048576
+client_events_per_second = 0
+presence_members_per_channel = 10000
+"#
+    )
+}
