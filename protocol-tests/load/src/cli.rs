@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -151,7 +152,7 @@ impl RunArguments {
             for run in 1..=runs {
                 for kind in kinds.iter().filter(|kind| kind.is_a_broker() || !scenario.needs_a_broker) {
                     let entry = self.once(scenario, kind, run, cores.as_ref());
-                    println!("{}", entry.json());
+                    say(&entry.json());
                     if let Some(failure) = entry.failure() {
                         eprintln!("heliostat-load: {} against {}: {failure}", entry.scenario, entry.server);
                     }
@@ -160,9 +161,9 @@ impl RunArguments {
             }
         }
         let servers: Vec<String> = kinds.iter().map(|kind| kind.name().to_owned()).collect();
-        println!("\n{}", Table { entries: &entries, servers: &servers });
         let failed = entries.iter().filter(|entry| entry.failure().is_some()).count();
-        println!("{} runs, {failed} failed", entries.len());
+        let table = Table { entries: &entries, servers: &servers };
+        say(&format!("\n{table}\n{} runs, {failed} failed", entries.len()));
         Ok(failed == 0)
     }
 
@@ -226,4 +227,9 @@ impl RunArguments {
             Ok(Some(Cores { server: self.server_cores.clone(), load: self.load_cores.clone() }))
         }
     }
+}
+
+/// Prints a line. Whoever has stopped listening, such as `head`, has seen enough, and there is nobody to tell.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
