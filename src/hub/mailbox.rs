@@ -44,7 +44,8 @@ pub(super) enum Letter {
 }
 
 impl Letter {
-    fn bytes(&self) -> usize {
+    /// What it counts as while it is unread.
+    pub(super) fn bytes(&self) -> usize {
         // A letter shares its frame, but the frame lives at least as long as the letter.
         let frame = match self {
             Letter::Broadcast { message, .. } => message.plain().websocket().len(),
@@ -97,19 +98,14 @@ impl Mailbox {
 }
 
 impl MailboxReader {
-    /// The next letter. It counts as unread until the one after it is asked for, so that while it is being
+    /// The next letter. It counts as unread until [`MailboxReader::done`] is called, so that while it is being
     /// carried out the mailbox is not empty and nothing overtakes it.
     pub(super) fn poll(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<Option<Letter>> {
         self.receiver.poll_recv(context)
     }
 
-    /// The letter was carried out.
+    /// A letter of this many bytes was carried out.
     pub(super) fn done(&self, bytes: usize) {
         self.unread.fetch_sub(bytes, Ordering::Relaxed);
     }
-}
-
-/// Measures a letter before it is carried out.
-pub(super) fn letter_bytes(letter: &Letter) -> usize {
-    letter.bytes()
 }

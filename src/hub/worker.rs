@@ -20,7 +20,7 @@ use crate::protocol::{Broadcast, ChannelName, CloseCode, Frame, SocketId, server
 use super::client::{Client, Transport};
 use super::counts::Counts;
 use super::fanout::LocalChannels;
-use super::mailbox::{Letter, MailboxReader, letter_bytes};
+use super::mailbox::{Letter, MailboxReader};
 use super::sockets::NotAdmitted;
 use super::users::Address;
 use super::wheel::Wheel;
@@ -335,7 +335,7 @@ impl Worker {
         while let Poll::Ready(letter) = mailbox.poll(context) {
             // The hub holds the other end, so the mailbox never ends; if it did, so would this.
             let Some(letter) = letter else { return Poll::Ready(()) };
-            let bytes = letter_bytes(&letter);
+            let bytes = letter.bytes();
             self.open_letter(letter);
             mailbox.done(bytes);
         }
