@@ -23,6 +23,10 @@ pub trait Transport {
     fn compresses(&self) -> bool {
         false
     }
+
+    /// The peer had its time to take the last word and has not: dropping the transport must leave nothing behind that
+    /// lingers for it.
+    fn reset(&self) {}
 }
 
 /// How far a write came.
@@ -145,6 +149,11 @@ impl<T: Transport + ?Sized> Client<T> {
         self.blocked.set(false);
     }
 
+    /// The peer had its time: see [`Transport::reset`].
+    pub fn reset(&self) {
+        self.transport.reset();
+    }
+
     /// From now on nothing is queued but by [`Client::last_words`].
     pub fn mute(&self) {
         self.muted.set(true);
@@ -241,7 +250,8 @@ impl<T: Transport + ?Sized> Client<T> {
         self.wake();
     }
 
-    fn wake(&self) {
+    /// Wakes the driver's task.
+    pub fn wake(&self) {
         if let Some(waker) = self.waker.borrow().as_ref() {
             waker.wake_by_ref();
         }

@@ -1,5 +1,7 @@
 //! How frames come in and go out. A transport carries frames and knows nothing of what they say.
 
+mod admission;
+mod conversation;
 mod stream;
 pub mod tls;
 pub mod websocket;

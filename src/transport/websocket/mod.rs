@@ -48,6 +48,10 @@ impl<S: Stream> Transport for WebSocket<S> {
             Err(error) => blocked_or_lost(error),
         }
     }
+
+    fn reset(&self) {
+        self.stream.borrow().reset_on_drop();
+    }
 }
 
 fn write_frames<const N: usize, S: Stream>(

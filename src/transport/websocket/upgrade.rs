@@ -5,8 +5,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix_codec::Framed;
 use actix_http::body::BoxBody;
@@ -15,17 +14,19 @@ use actix_web::HttpMessage;
 use actix_web::http::header;
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tracing::{debug, info};
+use tracing::info;
 
 use crate::auth::request::Query;
-use crate::connection::{Connection, Probe, last_error};
-use crate::hub::{AppState, AtWork, Bounds, Client, NotAdmitted, Worker};
-use crate::protocol::{CloseCode, Frame, Negotiated, ProtocolVersion, SocketId, VersionError};
+use crate::connection::last_error;
+use crate::hub::Worker;
+use crate::protocol::{Frame, Negotiated};
 
 use super::WebSocket;
 use super::driver::Driver;
 use super::extension;
 use crate::transport::Stream;
+use crate::transport::admission::{self, Admitted, Introduction, Refused};
+use crate::transport::conversation::Conversation;
 
 /// How long a refused peer may take to answer the close frame.
 const REFUSAL_GRACE: Duration = Duration::from_secs(5);
@@ -53,23 +54,6 @@ pub struct Listener {
     pub trust_forwarded_proto: bool,
 }
 
-/// A connection that passed every check and has its place.
-struct Admitted {
-    app: Arc<AppState>,
-    agreed: Negotiated,
-    socket_id: SocketId,
-    at_work: AtWork,
-}
-
-/// Why a connection is refused.
-#[derive(Debug)]
-struct Refused {
-    code: CloseCode,
-    reason: String,
-    /// The version, as far as it could be found out.
-    version: Option<ProtocolVersion>,
-}
-
 /// Answers an upgrade request: with a connection that then lives as a task of its own, or with a refusal.
 ///
 /// # Errors
@@ -91,7 +75,13 @@ pub async fn upgrade<S: Stream>(
     let compression = worker.hub().connection_config().compression && offers_compression(&request);
     stream.write_all(switching_protocols(&request, compression).as_bytes()).await?;
     let query = Query::parse(request.uri().query().unwrap_or_default());
-    match admit::<S>(&worker, &listener, &request, &query) {
+    let forwarded = listener.trust_forwarded_proto && admission::came_by_tls(request.headers());
+    let introduction = Introduction {
+        key: admission::key_in_path(request.path(), &listener.path_prefix),
+        query: &query,
+        tls: S::IS_TLS || forwarded,
+    };
+    match admission::admit(&worker, &introduction) {
         Ok(admitted) => {
             let transport = WebSocket { stream: RefCell::new(stream), compression };
             actix_web::rt::spawn(connect(worker, admitted, &query, transport, early));
@@ -105,81 +95,6 @@ pub async fn upgrade<S: Stream>(
     Ok(())
 }
 
-/// The checks at connect time, in the order in which they are to be reported.
-fn admit<S: Stream>(
-    worker: &Worker,
-    listener: &Listener,
-    request: &Request,
-    query: &Query,
-) -> Result<Admitted, Refused> {
-    let hub = worker.hub();
-    let agreed = ProtocolVersion::negotiate(
-        query.get("protocol"),
-        query.get("version"),
-        hub.connection_config().min_protocol,
-        hub.connection_config().without_version,
-    );
-    let version = agreed.as_ref().ok().map(|agreed| agreed.version);
-    let refuse = |code: CloseCode, reason: String| Refused { code, reason, version };
-
-    let path = request.path();
-    let Some(key) = key_of(path, &listener.path_prefix) else {
-        let expected = format!("expected {}/app/{{key}}", listener.path_prefix);
-        return Err(refuse(CloseCode::PathNotFound, format!("Path not found: {expected}, got {path}")));
-    };
-    let Some(app) = hub.state_by_key(&key) else {
-        return Err(refuse(CloseCode::UnknownApp, format!("Could not find app by key {key}")));
-    };
-    let agreed = match &agreed {
-        Ok(agreed) => *agreed,
-        Err(error) => return Err(refuse(version_code(error), error.to_string())),
-    };
-    let settings = app.app();
-    if !settings.enabled {
-        return Err(refuse(CloseCode::AppDisabled, CloseCode::AppDisabled.sentence().to_owned()));
-    }
-    if settings.force_tls && !S::IS_TLS && !came_by_tls(listener, request) {
-        return Err(refuse(CloseCode::TlsOnly, CloseCode::TlsOnly.sentence().to_owned()));
-    }
-    let Some(at_work) = hub.begin_work() else {
-        return Err(refuse(CloseCode::Reconnect, CloseCode::Reconnect.sentence().to_owned()));
-    };
-    let socket_id = worker.admit(app).map_err(|full| {
-        let (code, limit) = match full {
-            NotAdmitted::AppFull => (CloseCode::OverQuota, settings.limits.connections),
-            NotAdmitted::NodeFull => (CloseCode::OverCapacity, hub.sockets().len()),
-        };
-        refuse(code, format!("{} ({limit} connections)", code.sentence()))
-    })?;
-    Ok(Admitted { app: Arc::clone(app), agreed, socket_id, at_work })
-}
-
-/// The key in `{prefix}/app/{key}`: one segment, decoded.
-fn key_of(path: &str, prefix: &str) -> Option<String> {
-    let key = path.strip_prefix(prefix)?.strip_prefix("/app/")?;
-    let key = key.strip_suffix('/').unwrap_or(key);
-    match key.is_empty() || key.contains('/') {
-        true => None,
-        false => Some(percent_encoding::percent_decode_str(key).decode_utf8_lossy().into_owned()),
-    }
-}
-
-fn version_code(error: &VersionError) -> CloseCode {
-    match error {
-        VersionError::NotAnInteger { .. } | VersionError::NotARelease { .. } => CloseCode::InvalidVersion,
-        VersionError::Unsupported { .. } => CloseCode::UnsupportedVersion,
-        VersionError::Missing => CloseCode::VersionMissing,
-    }
-}
-
-/// Whether a trusted proxy says that the client reached it by TLS.
-fn came_by_tls(listener: &Listener, request: &Request) -> bool {
-    let forwarded = request.headers().get("x-forwarded-proto").and_then(|value| value.to_str().ok());
-    // Of several proxies, the first in the list is the one that the client reached.
-    let reached = forwarded.and_then(|proto| proto.split(',').next()).map(str::trim);
-    listener.trust_forwarded_proto && matches!(reached, Some("https" | "wss"))
-}
-
 /// Makes the connection that was admitted, greets it, and returns the task that is its life. Nothing that the
 /// handshake needed goes along: this task is most of what an idle connection costs.
 fn connect<S: Stream>(
@@ -189,29 +104,10 @@ fn connect<S: Stream>(
     transport: WebSocket<S>,
     mut early: BytesMut,
 ) -> Driver<S> {
-    let Admitted { app, agreed: Negotiated { version, parameterless }, socket_id, at_work } = admitted;
-    let probe = match query.get("flash") {
-        Some("true") if version.understands_ping_event() => Probe::Event,
-        Some("true") => Probe::Impossible,
-        _ => Probe::ControlFrame,
-    };
-    debug!(
-        app = app.app().id,
-        %socket_id,
-        protocol = version.number(),
-        client = query.get("client"),
-        version = query.get("version"),
-        "connected"
-    );
-    let config = Arc::clone(worker.hub().connection_config());
-    let bounds = Bounds { bytes: config.outbox_bytes, frames: config.outbox_frames };
-    let message_limit = app.app().limits.inbound_message_bytes(app.has_listeners());
-    let connection =
-        Connection::new(Arc::clone(app.app()), config, socket_id, version, probe, Instant::now());
-    let client = Rc::new(Client::new(app, socket_id, version, bounds, transport));
-    let mut driver = Driver::new(worker, client, connection, message_limit, at_work);
-    let channel = query.get("channel").filter(|_| parameterless);
-    driver.start(parameterless, channel, &mut early);
+    let Negotiated { version, parameterless } = admitted.agreed;
+    let probe = admission::websocket_probe(query, version);
+    let mut driver = Driver::new(Conversation::begin(worker, admitted, query, probe, transport));
+    driver.start(parameterless, query.get("channel"), &mut early);
     driver
 }
 

@@ -1,0 +1,311 @@
+//! One client's conversation with the broker, whatever carries it: what the transport hears goes into the state
+//! machine, and what that asks for is carried out.
+//!
+//! It knows nothing of sockets, requests or framing. A transport owns one, feeds it, and lets go of its peer when the
+//! conversation is over. Whatever ends it, dropping it runs the disconnect procedure if nothing else has.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Context;
+use std::time::{Duration, Instant};
+
+use tokio::time::Sleep;
+use tracing::{debug, info, trace, warn};
+
+use crate::auth::request::Query;
+use crate::connection::phase::{Event as Happening, Phase, Step};
+use crate::connection::{Action, ClientEvent, Connection, Probe, RateLimit, Refusal, last_error};
+use crate::hub::{AtWork, Bounds, Client, Heard, Publication, Source, Transport, Worker};
+use crate::protocol::{CloseCode, Frame, Negotiated};
+
+use super::admission::Admitted;
+
+/// How long a peer may take to answer the last word before the transport lets go of it.
+pub(super) const CLOSE_GRACE: Duration = Duration::from_secs(5);
+
+/// Refusals of one connection that are logged in a second. A client that errs in a loop must not fill the disk.
+const REFUSALS_LOGGED_PER_SECOND: u32 = 10;
+
+/// Everything that one connection is, but for the transport that carries it.
+pub(super) struct Conversation {
+    worker: Rc<Worker>,
+    client: Rc<Client>,
+    connection: Connection,
+    /// From the first refusal on.
+    refusals_logged: Option<Box<RateLimit>>,
+    /// From the last word on: the peer's time to answer it.
+    grace: Option<Pin<Box<Sleep>>>,
+    phase: Phase,
+    /// Shutdown waits for this connection.
+    _at_work: AtWork,
+}
+
+/// A client that has been admitted, and its conversation.
+pub(super) struct Begun<T> {
+    pub(super) client: Rc<Client<T>>,
+    pub(super) conversation: Conversation,
+    /// Bytes that one message from the client may have.
+    pub(super) message_limit: usize,
+}
+
+impl Conversation {
+    /// Makes the connection that was admitted. Nothing has been said yet.
+    pub(super) fn begin<T: Transport + 'static>(
+        worker: Rc<Worker>,
+        admitted: Admitted,
+        query: &Query,
+        probe: Probe,
+        transport: T,
+    ) -> Begun<T> {
+        let Admitted { app, agreed: Negotiated { version, .. }, socket_id, at_work } = admitted;
+        debug!(
+            app = app.app().id,
+            %socket_id,
+            protocol = version.number(),
+            client = query.get("client"),
+            version = query.get("version"),
+            "connected"
+        );
+        let config = Arc::clone(worker.hub().connection_config());
+        let bounds = Bounds { bytes: config.outbox_bytes, frames: config.outbox_frames };
+        let message_limit = app.app().limits.inbound_message_bytes(app.has_listeners());
+        let connection =
+            Connection::new(Arc::clone(app.app()), config, socket_id, version, probe, Instant::now());
+        let client = Rc::new(Client::new(app, socket_id, version, bounds, transport));
+        let shared: Rc<Client> = client.clone();
+        worker.open(&shared);
+        let conversation = Conversation {
+            worker,
+            client: shared,
+            connection,
+            refusals_logged: None,
+            grace: None,
+            phase: Phase::Open,
+            _at_work: at_work,
+        };
+        Begun { client, conversation, message_limit }
+    }
+
+    /// Says the first words; the very first release names a channel in its URL that it wants right away.
+    pub(super) fn greet(&mut self, parameterless: bool, channel: Option<&str>) {
+        let greeting: Vec<Frame> = self.connection.greeting(parameterless).collect();
+        greeting.into_iter().for_each(|frame| self.send(frame));
+        if let Some(channel) = channel.filter(|_| parameterless) {
+            let action = self.connection.subscribe_at_connect(channel);
+            self.carry_out(action);
+        }
+        self.tick(Instant::now());
+    }
+
+    /// The worker that it lives on.
+    pub(super) fn worker(&self) -> &Rc<Worker> {
+        &self.worker
+    }
+
+    /// Where it is in its life.
+    pub(super) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Something came from the client, whatever it was.
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.connection.heard(now);
+    }
+
+    /// A message came from the client. Once the last word is said, it is passed over.
+    pub(super) fn receive(&mut self, text: &str, now: Instant) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        trace!(socket_id = %self.client.socket_id(), text, "received");
+        let app = self.client.app();
+        let listens = |channel: Option<&str>, event: &str| app.is_listened_to(channel, event);
+        if let Some(action) = self.connection.receive(text, now, &listens) {
+            self.carry_out(action);
+        }
+    }
+
+    /// Sends the client a frame.
+    pub(super) fn send(&self, frame: Frame) {
+        self.worker.send(&self.client, frame);
+    }
+
+    /// Does what its transport's task has been woken for. To be called at each of the task's turns, whose waker it
+    /// keeps.
+    pub(super) fn attend(&mut self, context: &mut Context<'_>) {
+        self.client.set_waker(context.waker());
+        let signals = self.client.take_signals();
+        if signals.lost {
+            self.lost();
+        }
+        if signals.overflow {
+            self.overflowed();
+        }
+        if let Some(close) = signals.close {
+            self.close(close.0, close.1);
+        }
+        if signals.timer {
+            self.tick(Instant::now());
+        }
+        if self.grace.as_mut().is_some_and(|grace| grace.as_mut().poll(context).is_ready()) {
+            self.grace = None;
+            self.happened(Happening::GraceOver, CloseCode::Normal, "");
+        }
+    }
+
+    /// Ends it from our side.
+    pub(super) fn close(&mut self, code: CloseCode, reason: &str) {
+        self.happened(Happening::Close, code, reason);
+    }
+
+    /// The peer has said its last word. Returns whether `answer` was queued as ours; if not, ours came before.
+    pub(super) fn peer_closed(&mut self, answer: Frame) -> bool {
+        let was_open = self.phase == Phase::Open;
+        self.happened(Happening::PeerClosed, CloseCode::Normal, "");
+        if was_open {
+            self.say_last([answer]);
+        }
+        was_open
+    }
+
+    /// The peer is gone without a word.
+    pub(super) fn lost(&mut self) {
+        self.happened(Happening::Lost, CloseCode::Normal, "");
+    }
+
+    fn carry_out(&mut self, action: Action<'_>) {
+        match action {
+            Action::Send(frame) => self.send(frame),
+            Action::Ping => self.send(Frame::ping()),
+            Action::Refuse(refusal) => self.refuse(&refusal),
+            Action::Join { channel, member } => {
+                match self.worker.join(&self.client, &channel, member.as_ref()) {
+                    Ok(()) => debug!(socket_id = %self.client.socket_id(), %channel, "subscribed"),
+                    Err(reason) => {
+                        let refusal = self.connection.join_refused(&channel, reason);
+                        self.refuse(&refusal);
+                    }
+                }
+            }
+            Action::Leave(channel) => {
+                self.worker.leave(&self.client, &channel);
+                debug!(socket_id = %self.client.socket_id(), %channel, "unsubscribed");
+            }
+            Action::SignIn { user_id, answer, watchlist, warning } => {
+                self.worker.sign_in(&self.client, &user_id, &watchlist, answer);
+                if let Some(warning) = warning {
+                    self.refuse(&warning);
+                }
+                debug!(socket_id = %self.client.socket_id(), %user_id, "signed in");
+            }
+            Action::Broadcast(event) => {
+                if let Some(channel) = &event.channel {
+                    self.worker.hub().publish(
+                        self.client.app(),
+                        &Publication {
+                            channel,
+                            event: &event.event,
+                            data: &event.data,
+                            user_id: event.user_id.as_deref(),
+                            except: Some(self.client.socket_id()),
+                            remember: false,
+                        },
+                    );
+                }
+                self.announce(&event);
+            }
+            Action::Pipe(event) => self.announce(&event),
+            Action::Close(code) => self.close(code, code.sentence()),
+        }
+    }
+
+    fn announce(&self, event: &ClientEvent<'_>) {
+        self.worker.hub().announce_event(
+            self.client.app(),
+            Heard {
+                source: Source::Client { socket_id: self.client.socket_id(), user_id: event.user_id.clone() },
+                channel: event.channel.as_ref(),
+                event: &event.event,
+                raw: Some(event.raw),
+                data: &event.data,
+            },
+        );
+    }
+
+    fn refuse(&mut self, refusal: &Refusal) {
+        let now = Instant::now();
+        let limit = || Box::new(RateLimit::new(REFUSALS_LOGGED_PER_SECOND, now));
+        if self.refusals_logged.get_or_insert_with(limit).admit(now) {
+            let app = &self.connection.app().id;
+            let code = refusal.code.code();
+            info!(app, socket_id = %self.client.socket_id(), code, reason = refusal.message, "refused");
+        }
+        let with_event = self.worker.hub().connection_config().subscription_error_event;
+        refusal.frames(with_event).for_each(|frame| self.send(frame));
+    }
+
+    /// Looks at the time, for everything that waits for it.
+    fn tick(&mut self, now: Instant) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        let (action, again) = self.connection.tick(now);
+        if let Some(action) = action {
+            self.carry_out(action);
+        }
+        if let Some(again) = again {
+            self.worker.remind(&self.client, again);
+        }
+    }
+
+    /// Steps the table of phases, and does what it says.
+    fn happened(&mut self, happening: Happening, code: CloseCode, reason: &str) {
+        let (phase, step) = self.phase.on(happening);
+        self.phase = phase;
+        match step {
+            Step::None | Step::Drop => {}
+            Step::Forget => self.disconnect("lost", ""),
+            Step::Reset => self.client.reset(),
+            Step::EchoClose => self.disconnect("client left", ""),
+            Step::SayGoodbye => {
+                self.disconnect("closed", reason);
+                let error = last_error(Some(self.client.version()), code, reason);
+                self.say_last(error.into_iter().chain([Frame::close(code, reason)]));
+            }
+        }
+    }
+
+    fn say_last(&mut self, words: impl IntoIterator<Item = Frame>) {
+        self.client.last_words(words);
+        self.grace = Some(Box::pin(tokio::time::sleep(CLOSE_GRACE)));
+        // Polled at once, so that its end wakes the task.
+        self.client.wake();
+        self.client.flush();
+    }
+
+    /// The client could not keep up. What waits for it is given up but for the rest of a frame that it has begun to
+    /// receive, and the close frame goes behind that: a client that reads on within the grace period learns that it is
+    /// to back off, where a reset would make some releases distrust WebSockets altogether.
+    fn overflowed(&mut self) {
+        let (bytes, frames) = self.client.owed();
+        let (app, socket_id) = (&self.connection.app().id, self.client.socket_id());
+        let closed = self.worker.hub().count_slow_reader();
+        warn!(app, %socket_id, bytes, frames, closed, "slow reader closed");
+        self.client.abandon_outbox();
+        let reason = "Too slow: more was waiting for this connection than is allowed";
+        self.close(CloseCode::OverCapacity, reason);
+    }
+
+    /// The disconnect procedure. The table of phases has it run once, whatever the cause.
+    fn disconnect(&mut self, how: &str, reason: &str) {
+        self.worker.disconnect(&self.client, self.connection.disconnect());
+        debug!(app = self.connection.app().id, socket_id = %self.client.socket_id(), how, reason, "disconnected");
+    }
+}
+
+impl Drop for Conversation {
+    fn drop(&mut self) {
+        self.lost();
+    }
+}
