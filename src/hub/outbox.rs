@@ -3,10 +3,22 @@
 //! When a bound is reached the client is too slow for what it subscribed to. Nothing is dropped from the middle,
 //! because clients cannot notice a gap: the connection is ended, and the client comes back and starts afresh.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use crate::protocol::Frame;
+
+/// Empty queues that a thread keeps for its outboxes, which need one only while two frames or more wait: as many as
+/// a broadcast to so many busy clients takes. At [`SPARE_FRAMES`] each they hold half a megabyte at the most.
+const SPARES: usize = 1024;
+
+/// Frames that a queue may have room for and still be kept.
+const SPARE_FRAMES: usize = 16;
+
+thread_local! {
+    static SPARE: RefCell<Vec<VecDeque<Frame>>> = const { RefCell::new(Vec::new()) };
+}
 
 /// The most that may wait for one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,9 +58,17 @@ impl Outbox {
         self.bytes = bytes;
         match self.first {
             None => self.first = Some(frame),
-            Some(_) => self.rest.push_back(frame),
+            Some(_) => self.push_behind(frame),
         }
         Ok(())
+    }
+
+    /// Queues a frame behind the first.
+    fn push_behind(&mut self, frame: Frame) {
+        if self.rest.capacity() == 0 {
+            self.rest = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        }
+        self.rest.push_back(frame);
     }
 
     /// Fills `slices` with what is to be written next; returns how many were filled.
@@ -76,13 +96,25 @@ impl Outbox {
             self.first = self.rest.pop_front();
         }
         if self.rest.capacity() > 0 {
-            self.rest = VecDeque::new();
+            self.give_queue_back();
         }
+    }
+
+    /// An outbox that waits for nothing owns no memory.
+    #[cold]
+    fn give_queue_back(&mut self) {
+        let mut queue = std::mem::take(&mut self.rest);
+        queue.clear();
+        SPARE.with_borrow_mut(|spare| {
+            if spare.len() < SPARES && queue.capacity() <= SPARE_FRAMES {
+                spare.push(queue);
+            }
+        });
     }
 
     /// Gives up what waits, but for the rest of a frame that the client has seen the beginning of.
     pub fn abandon(&mut self) {
-        self.rest = VecDeque::new();
+        self.give_queue_back();
         if self.written == 0 {
             self.first = None;
         }
