@@ -53,6 +53,36 @@ impl Load for SaturateHttp {
     }
 }
 
+/// Every HTTP publisher of the crowd publishes so many messages, each as soon as the one before is answered.
+#[derive(Debug)]
+pub(crate) struct RoundsOfHttp {
+    rounds: u32,
+}
+
+impl RoundsOfHttp {
+    pub(crate) fn new(rounds: u32) -> Self {
+        RoundsOfHttp { rounds }
+    }
+
+    /// Whether everything is sent and answered.
+    pub(crate) fn is_over(&self, crowd: &Crowd) -> bool {
+        let ledger = &crowd.shared.ledger;
+        (0..crowd.publishers()).all(|one| ledger.sent(one as u32) == self.rounds && !crowd.is_busy(one))
+    }
+}
+
+impl Load for RoundsOfHttp {
+    fn pump(&mut self, crowd: &mut Crowd) -> Option<Instant> {
+        let now = Instant::now();
+        for publisher in 0..crowd.publishers() {
+            if !crowd.is_busy(publisher) && crowd.shared.ledger.sent(publisher as u32) < self.rounds {
+                crowd.publish(publisher, now);
+            }
+        }
+        None
+    }
+}
+
 /// One who sends client events.
 #[derive(Debug)]
 pub(crate) struct Speaker {

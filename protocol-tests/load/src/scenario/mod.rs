@@ -188,4 +188,10 @@ pub(crate) const ALL: &[Scenario] = &[
         needs_a_broker: true,
         run: |stage| slow::many(stage, 1000, 100),
     },
+    Scenario {
+        name: "slow-thousand-apart",
+        about: "1000 stalled readers, each owed 1.5 MB of its own, in messages of 10 KB",
+        needs_a_broker: true,
+        run: |stage| slow::many_apart(stage, 1000),
+    },
 ];
