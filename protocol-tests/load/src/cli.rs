@@ -36,8 +36,8 @@ struct RunArguments {
     /// Scenarios, separated by commas; one that ends in `*` stands for all that begin so
     #[arg(long, default_value = "all", value_delimiter = ',')]
     scenario: Vec<String>,
-    /// Servers, separated by commas: ceiling, ceiling-each, heliostat, sockudo, peer (see --peer-command), running
-    /// (see --url); ratios are to the first
+    /// Servers, separated by commas: ceiling, ceiling-each, heliostat, heliostat-tls, sockudo, peer (see --peer-command),
+    /// running (see --url); ratios are to the first
     #[arg(long, default_value = "ceiling,heliostat", value_delimiter = ',')]
     against: Vec<String>,
     /// Runs of each scenario against each server, the servers taking turns
@@ -201,7 +201,8 @@ impl RunArguments {
             "ceiling" | "ceiling-each" => {
                 Kind::Ceiling { each: name == "ceiling-each", fault: self.fault.clone() }
             }
-            "heliostat" => Kind::Heliostat {
+            "heliostat" | "heliostat-tls" => Kind::Heliostat {
+                tls: name == "heliostat-tls",
                 program: self.heliostat.clone().unwrap_or_else(|| sibling("heliostat")),
                 arguments: self.heliostat_argument.clone(),
             },

@@ -1,17 +1,15 @@
 //! One subscriber: opens, subscribes, and reports each delivery to the ledger.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Instant;
 
-use memchr::memmem;
-use mio::net::TcpStream;
-
-use super::{Shared, Wish};
+use super::{Shared, Socket, Wish};
 use crate::ledger::Seat;
 use crate::wire::frame::{CLOSE, Cutter, Frame, PING, PONG, TEXT, push_client_frame};
 use crate::wire::http;
 use crate::wire::mark::Mark;
+use memchr::memmem;
 
 /// The key of every handshake, and what RFC 6455 makes of it.
 pub(crate) const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -45,7 +43,7 @@ pub(super) struct Client {
     pub(super) stalled: bool,
     /// The server may end it, and leave it without what it was owed.
     pub(super) excused: bool,
-    socket: TcpStream,
+    socket: Socket,
     phase: Phase,
     wishes: Vec<Wish>,
     granted: usize,
@@ -58,13 +56,13 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(
-        socket: TcpStream,
+        socket: Socket,
         host: SocketAddr,
         key: &str,
         wishes: Vec<Wish>,
         seats: Vec<Seat>,
     ) -> Self {
-        let _ = socket.set_nodelay(true);
+        socket.set_nodelay();
         let handshake = format!(
             "GET /app/{key}?protocol=7&client=load&version=1 HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n\
              Connection: Upgrade\r\nSec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -97,7 +95,7 @@ impl Client {
 
     pub(super) fn end(&mut self) {
         self.phase = Phase::Ended(Ending::Ours);
-        let _ = self.socket.shutdown(Shutdown::Both);
+        self.socket.shutdown();
     }
 
     // ---- Out ----------------------------------------------------------------------------------------------------
@@ -144,6 +142,7 @@ impl Client {
     }
 
     pub(super) fn flush(&mut self, shared: &mut Shared) {
+        let _ = self.socket.flush();
         if !self.unsent.is_empty() {
             let unsent = std::mem::take(&mut self.unsent);
             let written = self.write(&unsent, shared);
@@ -179,7 +178,7 @@ impl Client {
                     shared.counts.reads += 1;
                     self.take(&scratch[..count], shared, number);
                     // A short read has emptied the socket: whatever comes later announces itself.
-                    if count < scratch.len() && !closing {
+                    if count < scratch.len() && self.socket.short_reads_empty_it() && !closing {
                         return;
                     }
                 }

@@ -2,21 +2,24 @@
 
 mod client;
 mod publisher;
+mod socket;
 mod template;
 
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll, Token};
+use rustls::ClientConfig;
 
 use crate::ledger::{Ledger, Seat};
 use crate::wire::mark::Finder;
 use crate::wire::signature::{App, Signer};
 use client::Client;
 use publisher::Publisher;
+use socket::Socket;
 
 pub(crate) use client::{ACCEPT, Ending};
 pub(crate) use template::Template;
@@ -104,6 +107,7 @@ impl Shared {
 pub(crate) struct Crowd {
     pub(crate) shared: Shared,
     address: SocketAddr,
+    tls: Option<Arc<ClientConfig>>,
     poll: Poll,
     events: Events,
     scratch: Vec<u8>,
@@ -112,7 +116,12 @@ pub(crate) struct Crowd {
 }
 
 impl Crowd {
-    pub(crate) fn new(address: SocketAddr, app: App, ledger: Ledger) -> Result<Self, Broken> {
+    pub(crate) fn new(
+        address: SocketAddr,
+        tls: Option<Arc<ClientConfig>>,
+        app: App,
+        ledger: Ledger,
+    ) -> Result<Self, Broken> {
         Ok(Crowd {
             shared: Shared {
                 ledger,
@@ -126,6 +135,7 @@ impl Crowd {
                 frame: Vec::new(),
             },
             address,
+            tls,
             poll: Poll::new()?,
             events: Events::with_capacity(EVENTS_PER_STEP),
             scratch: vec![0; SCRATCH_BYTES],
@@ -156,8 +166,8 @@ impl Crowd {
     }
 
     fn connect(&mut self, number: usize, wishes: Vec<Wish>, seats: Vec<Seat>) -> Result<Client, Broken> {
-        let mut socket = TcpStream::connect(self.address)?;
-        self.poll.registry().register(&mut socket, Token(number), Interest::READABLE | Interest::WRITABLE)?;
+        let mut socket = Socket::connect(self.address, self.tls.as_ref())?;
+        socket.register(self.poll.registry(), Token(number))?;
         Ok(Client::new(socket, self.address, &self.shared.signer.app().key, wishes, seats))
     }
 
@@ -225,12 +235,7 @@ impl Crowd {
     /// Opens a kept HTTP connection that publishes this template.
     pub(crate) fn open_publisher(&mut self, template: Template) -> Result<usize, Broken> {
         let number = self.publishers.len();
-        let mut socket = TcpStream::connect(self.address)?;
-        self.poll.registry().register(
-            &mut socket,
-            Token(FIRST_PUBLISHER + number),
-            Interest::READABLE | Interest::WRITABLE,
-        )?;
+        let socket = self.connect_publisher(number)?;
         let path = format!("/apps/{}/events", self.shared.signer.app().id);
         self.publishers.push(Publisher::new(socket, self.address, path, template));
         Ok(number)
@@ -247,7 +252,19 @@ impl Crowd {
 
     /// Publishes the next message; `due` is when it should have gone.
     pub(crate) fn publish(&mut self, publisher: usize, due: Instant) {
+        if self.publishers[publisher].has_ended() {
+            match self.connect_publisher(publisher) {
+                Ok(socket) => self.publishers[publisher].renew(socket),
+                Err(error) => self.shared.ledger.faults.show_example(error.to_string().as_bytes()),
+            }
+        }
         self.publishers[publisher].publish(due, &mut self.shared);
+    }
+
+    fn connect_publisher(&self, number: usize) -> io::Result<Socket> {
+        let mut socket = Socket::connect(self.address, self.tls.as_ref())?;
+        socket.register(self.poll.registry(), Token(FIRST_PUBLISHER + number))?;
+        Ok(socket)
     }
 
     // ---- Turning ------------------------------------------------------------------------------------------------
@@ -268,6 +285,8 @@ impl Crowd {
                 }
                 if event.is_readable() || closing {
                     publisher.read(&mut self.scratch, closing, &mut self.shared);
+                    // Under TLS, what was read may have been the end of the handshake.
+                    publisher.flush(&mut self.shared);
                 }
             } else {
                 let client = &mut self.clients[number];
@@ -276,6 +295,7 @@ impl Crowd {
                 }
                 if (event.is_readable() || closing) && !client.stalled {
                     client.read(&mut self.scratch, closing, &mut self.shared, number);
+                    client.flush(&mut self.shared);
                 }
             }
         }

@@ -1,17 +1,15 @@
-//! A backend's kept HTTP connection: publishes, waits for the answer, publishes again.
+//! A backend's HTTP connection: publishes, waits for the answer, publishes again. It is kept, if the server keeps it.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use mio::net::TcpStream;
-
-use super::{Shared, Template};
+use super::{Shared, Socket, Template};
 use crate::wire::http;
 
 #[derive(Debug)]
 pub(super) struct Publisher {
-    socket: TcpStream,
+    socket: Socket,
     host: SocketAddr,
     path: String,
     template: Template,
@@ -20,11 +18,13 @@ pub(super) struct Publisher {
     written: usize,
     answer: Vec<u8>,
     busy: bool,
+    /// The server ended the connection after its answer, as it may.
+    ended: bool,
 }
 
 impl Publisher {
-    pub(super) fn new(socket: TcpStream, host: SocketAddr, path: String, template: Template) -> Self {
-        let _ = socket.set_nodelay(true);
+    pub(super) fn new(socket: Socket, host: SocketAddr, path: String, template: Template) -> Self {
+        socket.set_nodelay();
         Publisher {
             socket,
             host,
@@ -34,7 +34,19 @@ impl Publisher {
             written: 0,
             answer: Vec::new(),
             busy: false,
+            ended: false,
         }
+    }
+
+    /// Whether the next message needs another connection; give it one with [`Publisher::renew`].
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    pub(super) fn renew(&mut self, socket: Socket) {
+        socket.set_nodelay();
+        self.socket = socket;
+        self.ended = false;
     }
 
     pub(super) fn is_busy(&self) -> bool {
@@ -60,7 +72,8 @@ impl Publisher {
     }
 
     pub(super) fn flush(&mut self, shared: &mut Shared) {
-        while self.written < self.request.len() {
+        let _ = self.socket.flush();
+        while self.written < self.request.len() && !self.ended {
             match self.socket.write(&self.request[self.written..]) {
                 Ok(taken) => self.written += taken,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -76,13 +89,13 @@ impl Publisher {
 
     /// Reads the answer; to the end if the server is `closing`.
     pub(super) fn read(&mut self, scratch: &mut [u8], closing: bool, shared: &mut Shared) {
-        loop {
+        while !self.ended {
             match self.socket.read(scratch) {
                 Ok(0) => return self.lost(shared),
                 Ok(count) => {
                     self.answer.extend_from_slice(&scratch[..count]);
                     self.look(shared);
-                    if count < scratch.len() && !closing {
+                    if count < scratch.len() && self.socket.short_reads_empty_it() && !closing {
                         return;
                     }
                 }
@@ -108,6 +121,10 @@ impl Publisher {
                 self.answer.drain(..response.bytes);
                 self.busy = false;
                 shared.counts.answered += 1;
+                if response.closes {
+                    self.socket.shutdown();
+                    self.ended = true;
+                }
             }
             Err(error) => {
                 shared.ledger.faults.malformed += 1;
@@ -118,10 +135,10 @@ impl Publisher {
         }
     }
 
-    /// The server gave up this connection. It stays busy: nothing more can be published on it.
+    /// The server gave up this connection. If it owes an answer it stays busy: nothing more can be published.
     fn lost(&mut self, shared: &mut Shared) {
-        let _ = self.socket.shutdown(Shutdown::Both);
-        self.busy = true;
+        self.socket.shutdown();
+        self.ended = true;
         shared.counts.ended += 1;
     }
 }

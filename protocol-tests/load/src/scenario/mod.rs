@@ -39,7 +39,8 @@ pub(crate) struct Stage<'a> {
 
 impl Stage<'_> {
     fn crowd(&self, groups: u32, slots: u32) -> Result<Crowd, Broken> {
-        Crowd::new(self.server.address, self.server.app.clone(), Ledger::new(groups, slots))
+        let Server { address, ref tls, ref app, .. } = *self.server;
+        Crowd::new(address, tls.clone(), app.clone(), Ledger::new(groups, slots))
     }
 
     /// So many, or a twentieth of them in a quick run.

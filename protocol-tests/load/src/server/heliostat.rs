@@ -1,17 +1,22 @@
 //! The broker's configuration under load: its defaults, with the limits lifted that a scenario would run into.
 
+use std::path::Path;
+
 use crate::wire::signature::App;
 
 /// One worker, because the server has one core; payloads up to 1 MiB; no rate limit on client events.
-pub(super) fn configuration(app: &App) -> String {
+/// With the paths of a certificate and its key it serves TLS.
+pub(super) fn configuration(app: &App, tls: Option<(&Path, &Path)>) -> String {
     let App { id, key, secret } = app;
+    let tls = tls.map(|(certificate, key)| format!("tls_certificate = {certificate:?}\ntls_key = {key:?}\n"));
+    let tls = tls.unwrap_or_default();
     format!(
         r#"[server]
 host = "127.0.0.1"
 port = 0
 workers = 1
 http_body_bytes = 2097152
-
+{tls}
 [logging]
 level = "warn"
 

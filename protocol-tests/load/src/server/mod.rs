@@ -1,5 +1,6 @@
 //! The servers under load: started here, or running somewhere already.
 
+mod certificate;
 mod heliostat;
 mod peers;
 
@@ -8,10 +9,14 @@ use std::io::{self, BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use rustls::ClientConfig;
 
 use crate::gauge::{Cores, Process};
 use crate::wire::signature::App;
+use certificate::Certificate;
 
 /// A server gets so long to accept its first connection.
 const START_DEADLINE: Duration = Duration::from_secs(30);
@@ -27,7 +32,12 @@ pub(crate) enum Kind {
         fault: Option<String>,
     },
     /// The broker, at this path, with these arguments besides the configuration.
-    Heliostat { program: PathBuf, arguments: Vec<String> },
+    Heliostat {
+        program: PathBuf,
+        arguments: Vec<String>,
+        /// Serve TLS.
+        tls: bool,
+    },
     /// sockudo, at this path.
     Sockudo { program: PathBuf },
     /// A shell command; `{port}` in it becomes the port it must listen on.
@@ -41,7 +51,8 @@ impl Kind {
         match self {
             Kind::Ceiling { each: false, .. } => "ceiling",
             Kind::Ceiling { each: true, .. } => "ceiling-each",
-            Kind::Heliostat { .. } => "heliostat",
+            Kind::Heliostat { tls: false, .. } => "heliostat",
+            Kind::Heliostat { tls: true, .. } => "heliostat-tls",
             Kind::Sockudo { .. } => "sockudo",
             Kind::Command { name, .. } => name,
             Kind::Running { .. } => "running",
@@ -69,6 +80,8 @@ pub(crate) enum StartError {
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
+    /// How to reach it, if by TLS.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
     pub(crate) app: App,
     pub(crate) process: Process,
     child: Option<Started>,
@@ -89,10 +102,15 @@ impl Server {
             let address = address.trim_start_matches("http://").trim_end_matches('/');
             let address = address.to_socket_addrs().map_err(failed)?.next();
             let address = address.ok_or_else(|| failed(io::ErrorKind::AddrNotAvailable.into()))?;
-            return Ok(Server { address, app: app.clone(), process: Process(*pid), child: None });
+            let process = Process(*pid);
+            return Ok(Server { address, tls: None, app: app.clone(), process, child: None });
         }
         let directory = new_directory().map_err(failed)?;
         let port = free_port().map_err(failed)?;
+        let tls = match kind {
+            Kind::Heliostat { tls: true, .. } => Some(Certificate::new(&directory).map_err(failed)?),
+            _ => None,
+        };
         let (mut command, announces) = match kind {
             Kind::Ceiling { each, fault } => {
                 let mut command = Command::new(std::env::current_exe().map_err(failed)?);
@@ -100,9 +118,10 @@ impl Server {
                 command.args(fault.iter().flat_map(|fault| ["--fault", fault]));
                 (command, true)
             }
-            Kind::Heliostat { program, arguments } => {
+            Kind::Heliostat { program, arguments, tls: _ } => {
                 let configuration = directory.join("heliostat.toml");
-                fs::write(&configuration, heliostat::configuration(app)).map_err(failed)?;
+                let files = tls.as_ref().map(|tls| (tls.certificate.as_path(), tls.key.as_path()));
+                fs::write(&configuration, heliostat::configuration(app, files)).map_err(failed)?;
                 let mut command = Command::new(program);
                 command.arg("--config").arg(configuration).args(arguments);
                 (command, true)
@@ -134,7 +153,8 @@ impl Server {
         let Some(address) = address else {
             return Err(StartError::Deaf { what: kind.name().to_owned(), words: started.last_words() });
         };
-        Ok(Server { address, app: app.clone(), process: Process(started.child.id()), child: Some(started) })
+        let (process, tls) = (Process(started.child.id()), tls.map(|tls| tls.trusted));
+        Ok(Server { address, tls, app: app.clone(), process, child: Some(started) })
     }
 
     /// The end of what it logged, for a report of what went wrong.
@@ -162,7 +182,8 @@ impl Drop for Started {
 fn announced(stdout: &mut impl BufRead) -> Option<SocketAddr> {
     let mut line = String::new();
     while stdout.read_line(&mut line).ok()? > 0 {
-        if let Some((_, url)) = line.split_once("listening on http://") {
+        if let Some((_, url)) = line.split_once("listening on http") {
+            let (_, url) = url.split_once("://")?;
             return url.split_whitespace().next()?.trim_end_matches('/').parse().ok();
         }
         line.clear();

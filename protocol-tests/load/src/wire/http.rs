@@ -1,4 +1,4 @@
-//! HTTP/1.1 as a publisher speaks it: one request at a time on a kept connection.
+//! HTTP/1.1 as a publisher speaks it: one request at a time, on a connection that is kept if the server keeps it.
 
 use memchr::memmem;
 
@@ -8,6 +8,8 @@ pub(crate) struct Response {
     pub(crate) status: u16,
     /// Bytes of head and body together.
     pub(crate) bytes: usize,
+    /// The server ends the connection after it.
+    pub(crate) closes: bool,
 }
 
 /// Why a response cannot be understood.
@@ -36,7 +38,8 @@ pub(crate) fn response(bytes: &[u8]) -> Result<Option<Response>, BadResponse> {
     } else {
         return Err(BadResponse);
     };
-    Ok(bytes.map(|bytes| Response { status, bytes }))
+    let closes = field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+    Ok(bytes.map(|bytes| Response { status, bytes, closes }))
 }
 
 #[cfg(test)]
@@ -49,21 +52,28 @@ mod tests {
         let cases: &[Case] = &[
             (
                 b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP",
-                Ok(Some(Response { status: 200, bytes: 40 })),
+                Ok(Some(Response { status: 200, bytes: 40, closes: false })),
             ),
             (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{", Ok(None)),
-            (b"HTTP/1.1 413 X\r\ncontent-length:0\r\n\r\n", Ok(Some(Response { status: 413, bytes: 36 }))),
+            (
+                b"HTTP/1.1 413 X\r\ncontent-length:0\r\n\r\n",
+                Ok(Some(Response { status: 413, bytes: 36, closes: false })),
+            ),
             (b"HTTP/1.1 200 OK\r\ncontent-le", Ok(None)),
             (
                 b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
-                Ok(Some(Response { status: 200, bytes: 59 })),
+                Ok(Some(Response { status: 200, bytes: 59, closes: false })),
             ),
             (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n", Ok(None)),
             (b"HTTP/1.1 200 OK\r\n\r\n", Err(BadResponse)),
+            (
+                b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+                Ok(Some(Response { status: 200, bytes: 57, closes: true })),
+            ),
             (b"nonsense\r\n\r\n", Err(BadResponse)),
             (
                 b"HTTP/1.1 101 Switching Protocols\r\n\r\n\x81\x00",
-                Ok(Some(Response { status: 101, bytes: 36 })),
+                Ok(Some(Response { status: 101, bytes: 36, closes: false })),
             ),
         ];
         for (bytes, expected) in cases {

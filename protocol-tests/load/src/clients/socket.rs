@@ -1,0 +1,90 @@
+//! The socket of a client or publisher: plain, or under TLS.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
+
+use mio::event::Source;
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+
+/// It never waits: what it cannot do now fails with `WouldBlock`.
+#[derive(Debug)]
+pub(super) enum Socket {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Socket {
+    /// Begins to connect. Under TLS the handshake goes on by itself as the socket is read and written.
+    pub(super) fn connect(address: SocketAddr, tls: Option<&Arc<ClientConfig>>) -> io::Result<Self> {
+        let socket = TcpStream::connect(address)?;
+        Ok(match tls {
+            None => Socket::Plain(socket),
+            Some(config) => {
+                let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
+                let session = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
+                Socket::Tls(Box::new(StreamOwned::new(session, socket)))
+            }
+        })
+    }
+
+    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        self.tcp_mut().register(registry, token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    pub(super) fn set_nodelay(&self) {
+        let _ = self.tcp().set_nodelay(true);
+    }
+
+    pub(super) fn shutdown(&self) {
+        let _ = self.tcp().shutdown(Shutdown::Both);
+    }
+
+    /// Whether a read that did not fill its buffer has emptied the socket. Under TLS records end before the data does.
+    pub(super) fn short_reads_empty_it(&self) -> bool {
+        matches!(self, Socket::Plain(_))
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Socket::Plain(socket) => socket,
+            Socket::Tls(session) => &session.sock,
+        }
+    }
+
+    fn tcp_mut(&mut self) -> &mut TcpStream {
+        match self {
+            Socket::Plain(socket) => socket,
+            Socket::Tls(session) => &mut session.sock,
+        }
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Socket::Plain(socket) => socket.read(buffer),
+            Socket::Tls(session) => session.read(buffer),
+        }
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Socket::Plain(socket) => socket.write(bytes),
+            Socket::Tls(session) => session.write(bytes),
+        }
+    }
+
+    /// Under TLS, sends what is encrypted already and the socket has not taken.
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Socket::Plain(socket) => socket.flush(),
+            Socket::Tls(session) => session.flush(),
+        }
+    }
+}
