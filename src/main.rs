@@ -5,8 +5,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use heliostat::cli::{self, Command};
-use heliostat::config::{self, Loaded};
-use heliostat::server::{self, Server};
+use heliostat::config::{self, Flags, Loaded};
+use heliostat::server::{self, Reloader, Server};
 use heliostat::telemetry;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -34,7 +34,10 @@ fn run(command: Command) -> Result<(), String> {
             server::check(&loaded.config).map_err(|error| format!("heliostat: {error}\n"))?;
             print(&cli::verdict(&loaded));
         }
-        Command::Serve(flags) => return serve(load(flags)?).map_err(|error| format!("heliostat: {error}\n")),
+        Command::Serve(flags) => {
+            let loaded = cli::load(&flags).map_err(|errors| cli::complaint(&errors))?;
+            return serve(flags, loaded).map_err(|error| format!("heliostat: {error}\n"));
+        }
     }
     Ok(())
 }
@@ -45,17 +48,44 @@ fn print(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-fn serve(loaded: Loaded) -> Result<(), Box<dyn Error>> {
+fn serve(flags: Flags, loaded: Loaded) -> Result<(), Box<dyn Error>> {
     let Loaded { config, mode, warnings, .. } = loaded;
     telemetry::start(&config.logging)?;
     let bound = Server::new(config.clone()).bind()?;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let welcome = cli::welcome(&config, &bound.url(), mode);
+    let reloader = bound.reloader();
     actix_web::rt::System::new().block_on(async {
         let shutdown = shutdown_signal()?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        actix_web::rt::spawn(async move {
+            while hangup.recv().await.is_some() {
+                reload(&flags, &reloader);
+            }
+        });
         print(&welcome);
         Ok(bound.run(shutdown).await?)
     })
+}
+
+/// Reads the configuration again from where it came, and puts in force what can be. Tells the log.
+fn reload(flags: &Flags, reloader: &Reloader) {
+    let loaded = match cli::load(flags) {
+        Ok(loaded) => loaded,
+        Err(errors) => {
+            errors.iter().for_each(|error| tracing::error!("{error}"));
+            tracing::error!(errors = errors.len(), "the configuration was not reloaded; nothing has changed");
+            return;
+        }
+    };
+    loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    match reloader.reload(loaded.config) {
+        Ok(reloaded) if reloaded.needs_restart.is_empty() => {
+            tracing::info!("configuration reloaded: {reloaded}")
+        }
+        Ok(reloaded) => tracing::warn!("configuration reloaded: {reloaded}"),
+        Err(error) => tracing::error!("the configuration was not reloaded; nothing has changed: {error}"),
+    }
 }
 
 /// Ready at the first SIGTERM or SIGINT. The signals are caught from now on, not from the first poll on.

@@ -1,5 +1,10 @@
 //! The whole: builds the parts from a configuration, joins them on one listener, and ends them in order.
 
+mod listeners;
+mod reload;
+
+pub use reload::{Reloaded, Reloader};
+
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
@@ -18,10 +23,12 @@ use tracing::{info, warn};
 use crate::app::DuplicateApp;
 use crate::config::Config;
 use crate::http::{self, Context};
-use crate::hub::{Hub, Listener, Worker};
-use crate::pipe::{Pipe, PipeListener, Rule};
+use crate::hub::{Hub, Worker};
+use crate::pipe::Pipe;
 use crate::transport::tls::{self, TlsError};
 use crate::transport::websocket;
+
+use listeners::Listeners;
 
 /// Bytes that the kernel may hold for one connection before it says that the socket is full: a stalled client is
 /// noticed soon, and holds little.
@@ -76,6 +83,7 @@ pub struct BoundServer {
     config: Config,
     tls: Option<rustls::ServerConfig>,
     hub: Arc<Hub>,
+    reloader: Reloader,
     socket: TcpListener,
     address: SocketAddr,
 }
@@ -147,31 +155,22 @@ impl Server {
     /// # Errors
     /// See [`StartError`]; nothing is left behind.
     pub fn bind(self) -> Result<BoundServer, StartError> {
-        let Server { config, mut pipes } = self;
-        let apps = config.apps.iter().map(|configured| {
-            let rules = configured.pipe.iter().map(|spec| listener(Arc::new(Rule::new(spec.clone()))));
-            let (own, others) = pipes.drain(..).partition(|(app_id, _)| *app_id == configured.app.id);
-            pipes = others;
-            let own: Vec<(String, Arc<dyn Pipe>)> = own;
-            let listeners = rules.chain(own.into_iter().map(|(_, pipe)| listener(pipe))).collect();
-            (configured.app.clone(), listeners)
-        });
-        let apps = apps.collect();
-        if let Some((app_id, _)) = pipes.pop() {
-            return Err(StartError::PipeWithoutApp(app_id));
+        let Server { config, pipes } = self;
+        let listeners = Listeners::new(pipes);
+        if let Some(app_id) = listeners.without_app(&config.apps) {
+            return Err(StartError::PipeWithoutApp(app_id.to_owned()));
         }
+        let apps = config.apps.iter().map(|configured| (configured.app.clone(), listeners.of(configured)));
+        let apps = apps.collect();
         let (workers, max_connections) = (config.server.worker_threads(), config.server.max_connections);
         let hub = Hub::new(apps, config.connection.clone(), workers, max_connections)?;
         let tls = load_tls(&config)?;
         let address = config.server.address();
         let socket = listen(address, config.server.backlog).map_err(|error| start_error(address, error))?;
         let address = socket.local_addr().map_err(|error| start_error(address, error))?;
-        Ok(BoundServer { config, tls, hub, socket, address })
+        let reloader = Reloader::new(Arc::clone(&hub), listeners, config.clone());
+        Ok(BoundServer { config, tls, hub, reloader, socket, address })
     }
-}
-
-fn listener(pipe: Arc<dyn Pipe>) -> Arc<dyn Listener> {
-    Arc::new(PipeListener(pipe))
 }
 
 impl BoundServer {
@@ -188,6 +187,12 @@ impl BoundServer {
         format!("{scheme}://{}", self.address)
     }
 
+    /// Changes the configuration from now on, also while the broker serves.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
+    }
+
     /// Serves until `shutdown` is ready, then ends every connection with 4200 and stops. Must run within an
     /// [`actix_web::rt::System`].
     ///
@@ -195,7 +200,7 @@ impl BoundServer {
     /// If the worker threads cannot be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         raise_open_files_limit();
-        let BoundServer { config, tls, hub, socket, address } = self;
+        let BoundServer { config, tls, hub, reloader: _, socket, address } = self;
         let workers = hub.worker_count();
         let server = {
             let (hub, config) = (Arc::clone(&hub), config.clone());

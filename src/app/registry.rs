@@ -10,6 +10,7 @@ use super::App;
 pub struct AppRegistry {
     by_id: HashMap<String, Arc<App>>,
     by_key: HashMap<String, Arc<App>>,
+    first: Option<Arc<App>>,
 }
 
 /// Two apps claim the same id or key; the requests for it could not be told apart.
@@ -32,6 +33,7 @@ impl AppRegistry {
         let mut registry = AppRegistry::default();
         for app in apps {
             let app = Arc::new(app);
+            registry.first.get_or_insert_with(|| Arc::clone(&app));
             for key in &app.keys {
                 if registry.by_key.insert(key.key.clone(), Arc::clone(&app)).is_some() {
                     return Err(DuplicateApp::Key(key.key.clone()));
@@ -56,6 +58,12 @@ impl AppRegistry {
         self.by_key.get(key)
     }
 
+    /// The app that was named first.
+    #[must_use]
+    pub fn first(&self) -> Option<&Arc<App>> {
+        self.first.as_ref()
+    }
+
     /// All apps, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<App>> {
         self.by_id.values()
@@ -75,6 +83,7 @@ mod tests {
         assert_eq!(registry.by_key("old").unwrap().id, "1");
         assert_eq!(registry.by_id("2").unwrap().keys[0].key, "other");
         assert!(registry.by_key("1").is_none());
+        assert_eq!(registry.first().unwrap().id, "1");
     }
 
     #[test]

@@ -60,6 +60,14 @@ pub struct AppConfig {
 }
 
 impl Config {
+    /// The settings of the node whose values differ in another configuration, by their names: `server.port`.
+    #[must_use]
+    pub fn node_differences(&self, other: &Config) -> Vec<&'static str> {
+        let settings = settings::node_settings();
+        let different = settings.iter().filter(|setting| setting.write(self) != setting.write(other));
+        different.map(|setting| setting.path).collect()
+    }
+
     /// Development mode's values: the default app with raised limits, its two pipe rules, and every convenience.
     #[must_use]
     pub fn development() -> Self {

@@ -79,6 +79,15 @@ impl Connection {
         &self.app
     }
 
+    /// The app's settings have changed: from now on these hold.
+    pub fn set_app(&mut self, app: Arc<App>) {
+        if app.limits.client_events_per_second != self.app.limits.client_events_per_second {
+            // The next event begins with a full second's worth at the new rate.
+            self.client_event_rate = None;
+        }
+        self.app = app;
+    }
+
     /// Bytes arrived, whatever they were: the client is there.
     pub fn heard(&mut self, now: Instant) {
         self.heartbeat.heard(now);

@@ -7,21 +7,18 @@ mod auth;
 mod pages;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
-use crate::app::{App, Key};
+use crate::app::{App, AppRegistry, Key};
 use crate::config;
 use crate::http::ApiError;
 
-/// What is on, and for which app.
+/// What is on. It speaks for the first app, with its oldest key; without one nothing is served.
 #[derive(Clone, Debug, Default)]
 pub struct Development {
-    /// The app it speaks for, with its oldest key. Without one nothing is served.
-    app: Option<(Arc<App>, Key)>,
     pages: bool,
     auth_endpoints: bool,
     pusher_js: Option<PathBuf>,
@@ -35,14 +32,10 @@ impl Development {
     /// What the configuration asks for.
     #[must_use]
     pub fn new(config: &config::Config) -> Self {
-        let app = config.apps.first().and_then(|first| {
-            let key = first.app.keys.first()?.clone();
-            Some((Arc::new(first.app.clone()), key))
-        });
         let config::Development { pages, auth_endpoints, pusher_js } = config.development.clone();
         let path_prefix = config.server.path_prefix.clone();
         let loopback_only = config.server.host.is_loopback();
-        Development { app, pages, auth_endpoints, pusher_js, path_prefix, loopback_only }
+        Development { pages, auth_endpoints, pusher_js, path_prefix, loopback_only }
     }
 
     /// Answers a request for one of the conveniences; `None` if it is for none that is on. `path` is what follows
@@ -52,8 +45,10 @@ impl Development {
         request: &HttpRequest,
         path: &[&str],
         body: &[u8],
+        apps: &AppRegistry,
     ) -> Option<Result<HttpResponse, ApiError>> {
-        let (app, key) = self.app.as_ref()?;
+        let app = apps.first()?;
+        let key = app.keys.first()?;
         let expected = match path {
             ["dev", "auth" | "user-auth"] if self.auth_endpoints => Method::POST,
             ["dev", "config.json"] if self.auth_endpoints => Method::GET,

@@ -183,7 +183,8 @@ async fn answer(
         }
         segments => {
             let body = body::read(request, payload, context.body_bytes, context.request_timeout).await?;
-            let answer = context.development.answer(request, segments, &body);
+            let apps = context.worker.hub().apps();
+            let answer = context.development.answer(request, segments, &body, apps.registry());
             answer.unwrap_or_else(|| Err(not_found()))
         }
     }
@@ -215,14 +216,15 @@ fn authenticated<'a>(
     let paths = signed_paths(request.path(), &context.path_prefix);
     let method = request.method().as_str();
     let signed = SignedRequest { method, paths: &paths, query, body: &body };
-    let app = authenticate(hub.registry(), &signed, now)?;
+    let apps = hub.apps();
+    let app = authenticate(apps.registry(), &signed, now)?;
     if let Some(other) = app_id.filter(|id| *id != app.id) {
         return Err(ApiError::AppNotFound(other.to_owned()));
     }
     if !app.enabled {
         return Err(ApiError::AppDisabled);
     }
-    let app = hub.state_of(&app).ok_or_else(|| ApiError::AppNotFound(app.id.clone()))?;
+    let app = apps.state_of(&app).ok_or_else(|| ApiError::AppNotFound(app.id.clone()))?;
     Ok(Authenticated { app: Arc::clone(app), query, worker: &context.worker, body })
 }
 

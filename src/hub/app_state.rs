@@ -1,9 +1,11 @@
 //! One app and what lives under it: its channels, and what they remember.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
@@ -11,19 +13,28 @@ use crate::app::App;
 use crate::channel::Channel;
 use crate::protocol::{ChannelName, ChannelType, json};
 
-use super::Listener;
+use super::app_index::{AppIndex, Place};
 use super::cache_index::{CacheIndex, Forgotten};
 use super::users::Users;
+use super::{Current, Listeners};
 
 /// One app and what lives under it.
+///
+/// Its settings and its listeners can be replaced at any time; everything else stays. Connections hold it, so an app
+/// that has been removed is here until its last one is gone.
 pub struct AppState {
-    pub(super) index: usize,
-    pub(super) app: Arc<App>,
+    place: Place,
+    id: String,
+    app: ArcSwap<App>,
+    /// Where the app's settings are, so that a connection can see cheaply whether it has them.
+    address: AtomicPtr<App>,
+    listeners: ArcSwap<Listeners>,
+    /// Whether there are listeners.
+    listened_to: AtomicBool,
     pub(super) channels: DashMap<ChannelName, Channel>,
     /// Which of them remember an event.
     pub(super) cache: Mutex<CacheIndex>,
     pub(super) users: Users,
-    pub(super) listeners: Vec<Arc<dyn Listener>>,
 }
 
 /// The state of one channel, as the HTTP API tells it.
@@ -38,27 +49,72 @@ pub struct ChannelSummary {
 }
 
 impl AppState {
-    pub(super) fn new(index: usize, app: Arc<App>, listeners: Vec<Arc<dyn Listener>>) -> Self {
-        let (channels, cache, users) = (DashMap::new(), Mutex::default(), Users::default());
-        AppState { index, app, channels, cache, users, listeners }
+    pub(super) fn new(place: Place, app: Arc<App>) -> Self {
+        AppState {
+            place,
+            id: app.id.clone(),
+            address: AtomicPtr::new(Arc::as_ptr(&app).cast_mut()),
+            app: ArcSwap::new(app),
+            listeners: ArcSwap::default(),
+            listened_to: AtomicBool::new(false),
+            channels: DashMap::new(),
+            cache: Mutex::default(),
+            users: Users::default(),
+        }
     }
 
-    /// The app itself.
+    /// Replaces the settings. The id must be the same.
+    pub(super) fn set_app(&self, app: Arc<App>) {
+        let address = Arc::as_ptr(&app).cast_mut();
+        self.app.store(app);
+        // After the settings: who sees the new address finds the new settings.
+        self.address.store(address, Ordering::Release);
+    }
+
+    /// Replaces those who listen.
+    pub(super) fn set_listeners(&self, listeners: Listeners) {
+        let any = !listeners.is_empty();
+        self.listeners.store(Arc::new(listeners));
+        self.listened_to.store(any, Ordering::Release);
+    }
+
+    pub(super) fn index(&self) -> AppIndex {
+        self.place.index()
+    }
+
+    /// The app's id, which never changes.
     #[must_use]
-    pub fn app(&self) -> &Arc<App> {
-        &self.app
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The app's settings as they are now.
+    #[must_use]
+    pub fn app(&self) -> Current<App> {
+        Current::of(&self.app)
+    }
+
+    /// Whether these are the app's settings as they are now. They must have been taken from here: then no others can
+    /// be at the same address.
+    #[must_use]
+    pub fn is_current(&self, app: &Arc<App>) -> bool {
+        std::ptr::eq(self.address.load(Ordering::Acquire), Arc::as_ptr(app))
     }
 
     /// Whether some listener wants a client's event of this name on this channel.
     #[must_use]
     pub fn is_listened_to(&self, channel: Option<&str>, event: &str) -> bool {
-        self.listeners.iter().any(|listener| listener.listens(channel, event))
+        self.has_listeners() && self.listeners().iter().any(|listener| listener.listens(channel, event))
     }
 
     /// Whether anybody listens to the app at all.
     #[must_use]
     pub fn has_listeners(&self) -> bool {
-        !self.listeners.is_empty()
+        self.listened_to.load(Ordering::Acquire)
+    }
+
+    pub(super) fn listeners(&self) -> Current<Listeners> {
+        Current::of(&self.listeners)
     }
 
     /// The occupied channels whose names begin with `prefix`, in no particular order.
@@ -117,6 +173,6 @@ fn summary(name: &ChannelName, channel: &Channel) -> Option<ChannelSummary> {
 
 impl fmt::Debug for AppState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AppState").field("id", &self.app.id).finish_non_exhaustive()
+        f.debug_struct("AppState").field("id", &self.id).finish_non_exhaustive()
     }
 }

@@ -1,6 +1,7 @@
 //! Telling the subscribers of a channel how many they are, where the app has that switched on.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::channel::{Channel, CountChange};
@@ -9,9 +10,9 @@ use crate::protocol::{Broadcast, ChannelName, server_message};
 use super::wheel::Wheel;
 use super::{AppState, Hub};
 
-/// One worker's part of it: the channels whose count it has to tell later, each with the index of its app.
+/// One worker's part of it: the channels whose count it has to tell later, each with its app.
 pub(super) struct Counts {
-    later: RefCell<Wheel<(usize, ChannelName)>>,
+    later: RefCell<Wheel<(Arc<AppState>, ChannelName)>>,
 }
 
 impl Counts {
@@ -21,13 +22,15 @@ impl Counts {
 
     /// Somebody has subscribed or left: tells it now or later. Called under the channel's entry. Like member events,
     /// counts go through every mailbox: a new subscriber hears its own after everything it is told first.
-    pub(super) fn changed(&self, hub: &Hub, app: &AppState, channel: &ChannelName, entry: &mut Channel) {
+    pub(super) fn changed(&self, hub: &Hub, app: &Arc<AppState>, channel: &ChannelName, entry: &mut Channel) {
         if !app.app().subscription_count || !channel.channel_type().tells_count() {
             return;
         }
         match entry.count_changed(Instant::now()) {
             CountChange::Tell => post(hub, app, channel, entry),
-            CountChange::Later(time) => self.later.borrow_mut().insert(time, (app.index, channel.clone())),
+            CountChange::Later(time) => {
+                self.later.borrow_mut().insert(time, (Arc::clone(app), channel.clone()))
+            }
             CountChange::Pending => {}
         }
     }
@@ -36,14 +39,13 @@ impl Counts {
     pub(super) fn tell(&self, hub: &Hub, now: Instant) {
         let mut due = Vec::new();
         self.later.borrow_mut().turn(now, |item| due.push(item));
-        for (index, channel) in due {
-            let Some(app) = hub.apps.values().find(|app| app.index == index) else { continue };
+        for (app, channel) in due {
             let Some(mut entry) = app.channels.get_mut(&channel) else { continue };
             match entry.take_count_window(now) {
-                Ok(()) => post(hub, app, &channel, &entry),
+                Ok(()) => post(hub, &app, &channel, &entry),
                 Err(Some(time)) => {
                     drop(entry);
-                    self.later.borrow_mut().insert(time, (index, channel));
+                    self.later.borrow_mut().insert(time, (app, channel));
                 }
                 Err(None) => {}
             }

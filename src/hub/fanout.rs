@@ -7,7 +7,41 @@ use indexmap::IndexMap;
 
 use crate::protocol::{ChannelName, SocketId};
 
+use super::app_index::AppIndex;
 use super::client::Client;
+
+/// The local subscribers of all apps, by their places. Places are made when somebody first subscribes.
+#[derive(Default)]
+pub(super) struct LocalApps {
+    apps: Vec<Option<(AppIndex, LocalChannels)>>,
+}
+
+impl LocalApps {
+    /// The channels of an app that has had a subscriber here.
+    pub(super) fn of(&self, app: AppIndex) -> Option<&LocalChannels> {
+        let (owner, channels) = self.apps.get(app.place())?.as_ref()?;
+        (*owner == app).then_some(channels)
+    }
+
+    /// The same, to be changed.
+    pub(super) fn of_mut(&mut self, app: AppIndex) -> Option<&mut LocalChannels> {
+        let (owner, channels) = self.apps.get_mut(app.place())?.as_mut()?;
+        (*owner == app).then_some(channels)
+    }
+
+    /// The channels of an app. Where another app had the place, that one is gone: each of its subscribers would have
+    /// kept it.
+    pub(super) fn of_or_new(&mut self, app: AppIndex) -> &mut LocalChannels {
+        if self.apps.len() <= app.place() {
+            self.apps.resize_with(app.place() + 1, || None);
+        }
+        let place = &mut self.apps[app.place()];
+        if place.as_ref().is_some_and(|(owner, _)| *owner != app) {
+            *place = None;
+        }
+        &mut place.get_or_insert_with(|| (app, LocalChannels::default())).1
+    }
+}
 
 /// The local subscribers of all channels of one app.
 #[derive(Default)]

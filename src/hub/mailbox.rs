@@ -7,6 +7,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::protocol::{Broadcast, ChannelName, CloseCode, Frame, SocketId};
 
+use super::app_index::AppIndex;
+
 /// Bytes of unread letters over which a mailbox counts as congested. Publishers wait then: HTTP requests before
 /// they publish, connections before they are read on. So a mailbox holds at most this, and one message more of
 /// each connection and request.
@@ -17,7 +19,7 @@ pub const CONGESTED_BYTES: usize = 64 * 1024 * 1024;
 pub(super) enum Letter {
     /// Deliver a frame to the local subscribers of a channel.
     Broadcast {
-        app: usize,
+        app: AppIndex,
         channel: ChannelName,
         message: Broadcast,
         except: Option<SocketId>,
@@ -27,7 +29,7 @@ pub(super) enum Letter {
     },
     /// Tell the local subscribers of a presence channel of a member.
     Member {
-        app: usize,
+        app: AppIndex,
         channel: ChannelName,
         frame: Frame,
         /// Subscribers that joined at this version of the roster or later know already.
@@ -36,9 +38,11 @@ pub(super) enum Letter {
         user_changed: bool,
     },
     /// Send a frame to one connection.
-    ToSocket { app: usize, socket: SocketId, frame: Frame },
+    ToSocket { app: AppIndex, socket: SocketId, frame: Frame },
     /// End one connection, politely.
-    Close { app: usize, socket: SocketId, code: CloseCode, reason: &'static str },
+    Close { app: AppIndex, socket: SocketId, code: CloseCode, reason: &'static str },
+    /// End every connection of an app, politely.
+    CloseApp { app: AppIndex, code: CloseCode, reason: &'static str },
     /// End every connection, politely.
     Drain,
 }
@@ -50,7 +54,7 @@ impl Letter {
         let frame = match self {
             Letter::Broadcast { message, .. } => message.plain().websocket().len(),
             Letter::Member { frame, .. } | Letter::ToSocket { frame, .. } => frame.websocket().len(),
-            Letter::Close { .. } | Letter::Drain => 0,
+            Letter::Close { .. } | Letter::CloseApp { .. } | Letter::Drain => 0,
         };
         size_of::<Letter>() + frame
     }

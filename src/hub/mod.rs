@@ -6,10 +6,13 @@
 //!
 //! The hub knows neither sockets nor HTTP, and announces what happens to [`Listener`]s that it does not know.
 
+mod app_index;
 mod app_state;
+mod apps;
 mod cache_index;
 mod client;
 mod counts;
+mod current;
 mod fanout;
 mod mailbox;
 mod notice;
@@ -19,38 +22,43 @@ mod users;
 mod wheel;
 mod worker;
 
+pub use app_index::AppIndex;
 pub use app_state::{AppState, ChannelSummary};
+pub use apps::Apps;
 pub use client::{Client, Signals, Transport, Written};
+pub use current::Current;
 pub use mailbox::CONGESTED_BYTES;
-pub use notice::{Heard, Listener, Notice, Source};
+pub use notice::{Heard, Listener, Listeners, Notice, Source};
 pub use outbox::{Bounds, Outbox, Overflow};
 pub use sockets::{NotAdmitted, Sockets};
 pub use wheel::Wheel;
 pub use worker::Worker;
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 
-use crate::app::{App, AppRegistry};
+use crate::app::{App, AppRegistry, DuplicateApp};
 use crate::channel::{CachedEvent, WorkerIndex};
 use crate::config::ConnectionConfig;
 use crate::protocol::json::Data;
 use crate::protocol::{Broadcast, ChannelName, CloseCode, Frame, SocketId, server_message};
 
+use app_index::Places;
 use mailbox::{Letter, Mailbox, MailboxReader, mailbox};
 use users::Address;
 
 /// What all workers of a node share.
 pub struct Hub {
-    registry: AppRegistry,
-    /// By id.
-    apps: HashMap<String, Arc<AppState>>,
+    apps: ArcSwap<Apps>,
+    places: Arc<Places>,
+    /// Held while the apps are changed: one change at a time.
+    changing: Mutex<()>,
     sockets: Sockets,
     connection: Arc<ConnectionConfig>,
     mailboxes: Vec<Mailbox>,
@@ -95,26 +103,19 @@ impl Hub {
     /// # Errors
     /// If two apps share an id or a key.
     pub fn new(
-        apps: Vec<(App, Vec<Arc<dyn Listener>>)>,
+        apps: Vec<(App, Listeners)>,
         connection: ConnectionConfig,
         workers: usize,
         max_connections: usize,
-    ) -> Result<Arc<Self>, crate::app::DuplicateApp> {
-        let registry = AppRegistry::new(apps.iter().map(|(app, _)| app.clone()))?;
-        let sockets = Sockets::new(apps.len(), max_connections);
-        let states = apps.into_iter().enumerate().filter_map(|(index, (app, listeners))| {
-            let app = Arc::clone(registry.by_id(&app.id)?);
-            let state = AppState::new(index, Arc::clone(&app), listeners);
-            Some((app.id.clone(), Arc::new(state)))
-        });
-        let apps = states.collect();
+    ) -> Result<Arc<Self>, DuplicateApp> {
         let (mailboxes, readers) = (0..workers.max(1)).map(|_| mailbox()).unzip();
         let readers: Vec<MailboxReader> = readers;
         let (at_work, all_done) = mpsc::channel(1);
-        Ok(Arc::new(Hub {
-            registry,
-            apps,
-            sockets,
+        let hub = Arc::new(Hub {
+            apps: ArcSwap::default(),
+            places: Arc::default(),
+            changing: Mutex::default(),
+            sockets: Sockets::new(max_connections),
             connection: Arc::new(connection),
             mailboxes,
             readers: Mutex::new(readers.into_iter().map(Some).collect()),
@@ -122,25 +123,68 @@ impl Hub {
             versions: AtomicU64::new(0),
             at_work: Mutex::new(Some(at_work)),
             all_done: Mutex::new(Some(all_done)),
-        }))
+        });
+        hub.set_apps(apps.into_iter().map(|(app, listeners)| (app, Some(listeners))).collect())?;
+        Ok(hub)
     }
 
-    /// The apps, to be found by id or key.
+    /// The apps as they are now, to be found by id or key.
     #[must_use]
-    pub fn registry(&self) -> &AppRegistry {
-        &self.registry
-    }
-
-    /// The state of an app found in the registry.
-    #[must_use]
-    pub fn state_of(&self, app: &App) -> Option<&Arc<AppState>> {
-        self.apps.get(&app.id)
+    pub fn apps(&self) -> Current<Apps> {
+        Current::of(&self.apps)
     }
 
     /// The state of the app with this key.
     #[must_use]
-    pub fn state_by_key(&self, key: &str) -> Option<&Arc<AppState>> {
-        self.registry.by_key(key).and_then(|app| self.state_of(app))
+    pub fn state_by_key(&self, key: &str) -> Option<Arc<AppState>> {
+        self.apps().by_key(key).cloned()
+    }
+
+    /// From now on there are these apps and no others, each with those who listen to it; `None` leaves the listeners
+    /// of an app as they are. An app is the same as before if its id is.
+    ///
+    /// Connections of an app that stays go on, and see its new settings from their next message on. If it has been
+    /// switched off, they are closed with 4003. Those of an app that is not among these are closed with 4001, and what
+    /// is left of it goes with the last of them.
+    ///
+    /// # Errors
+    /// If two apps share an id or a key. Nothing has changed then.
+    pub fn set_apps(&self, apps: Vec<(App, Option<Listeners>)>) -> Result<(), DuplicateApp> {
+        let _one_at_a_time = lock(&self.changing);
+        let registry = AppRegistry::new(apps.iter().map(|(app, _)| app.clone()))?;
+        let before = self.apps().share();
+        let mut states = Vec::with_capacity(apps.len());
+        for (app, listeners) in apps {
+            let Some(settings) = registry.by_id(&app.id) else { continue };
+            let state = match before.by_id(&app.id) {
+                Some(state) => Arc::clone(state),
+                None => Arc::new(AppState::new(self.places.take(), Arc::clone(settings))),
+            };
+            if let Some(listeners) = listeners {
+                state.set_listeners(listeners);
+            }
+            state.set_app(Arc::clone(settings));
+            states.push(state);
+        }
+        self.apps.store(Arc::new(Apps::new(registry, states)));
+        // After the change: whoever was admitted before is closed by these letters, and nobody is admitted any more.
+        let now = self.apps();
+        for state in before.iter() {
+            match now.by_id(state.id()) {
+                None => self.close_app(state, CloseCode::UnknownApp, "The app was removed"),
+                Some(state) if !state.app().enabled => {
+                    self.close_app(state, CloseCode::AppDisabled, CloseCode::AppDisabled.sentence());
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends every connection of an app.
+    fn close_app(&self, app: &AppState, code: CloseCode, reason: &'static str) {
+        let app = app.index();
+        self.mailboxes.iter().for_each(|mailbox| mailbox.post(Letter::CloseApp { app, code, reason }));
     }
 
     /// How connections are treated.
@@ -183,7 +227,7 @@ impl Hub {
             }
         }
         if let (Some(worker), Some(message)) = (own, direct) {
-            worker.deliver(app.index, channel, &message, except, 0);
+            worker.deliver(app.index(), channel, &message, except, 0);
         }
     }
 
@@ -193,7 +237,8 @@ impl Hub {
         let Publication { channel, except, .. } = *publication;
         let message = self.encode(publication);
         let frame = message.plain().clone();
-        let (bytes, expires) = (frame.websocket().len(), Instant::now() + app.app.cache_ttl);
+        let settings = app.app();
+        let (bytes, expires) = (frame.websocket().len(), Instant::now() + settings.cache_ttl);
         let version = {
             let mut entry = app.channels.entry(channel.clone()).or_default();
             let version = self.next_version();
@@ -203,7 +248,7 @@ impl Hub {
             }
             version
         };
-        let forgotten = lock(&app.cache).remember(channel, version, bytes, expires, &app.app.limits);
+        let forgotten = lock(&app.cache).remember(channel, version, bytes, expires, &settings.limits);
         app.forget(forgotten);
     }
 
@@ -220,7 +265,7 @@ impl Hub {
         }
         let frame = frame();
         for &(worker, socket) in addresses {
-            self.mailbox(worker).post(Letter::ToSocket { app: app.index, socket, frame: frame.clone() });
+            self.mailbox(worker).post(Letter::ToSocket { app: app.index(), socket, frame: frame.clone() });
         }
     }
 
@@ -233,14 +278,14 @@ impl Hub {
         except: Option<SocketId>,
         version: u64,
     ) {
-        let (app, channel, message) = (app.index, channel.clone(), message.clone());
+        let (app, channel, message) = (app.index(), channel.clone(), message.clone());
         self.mailbox(worker).post(Letter::Broadcast { app, channel, message, except, version });
     }
 
     /// Forgets what has expired.
     fn expire_caches(&self) {
         let now = Instant::now();
-        for app in self.apps.values() {
+        for app in self.apps().iter() {
             let forgotten = lock(&app.cache).expire(now);
             app.forget(forgotten);
         }
@@ -248,16 +293,14 @@ impl Hub {
 
     /// Announces an event that was accepted.
     pub fn announce_event(self: &Arc<Self>, app: &Arc<AppState>, heard: Heard<'_>) {
-        if !app.listeners.is_empty() {
-            self.announce(app, &Notice::Event(heard));
-        }
+        self.announce(app, &Notice::Event(heard));
     }
 
     /// Ends every connection that is signed in as the user. They may come back.
     pub fn terminate_user(&self, app: &AppState, user_id: &str) {
         for (worker, socket) in app.users.connections(user_id) {
             let (code, reason) = (CloseCode::Unauthorized, "You got disconnected by the app.");
-            self.mailbox(worker).post(Letter::Close { app: app.index, socket, code, reason });
+            self.mailbox(worker).post(Letter::Close { app: app.index(), socket, code, reason });
         }
     }
 
@@ -297,7 +340,9 @@ impl Hub {
     }
 
     fn announce(self: &Arc<Self>, app: &Arc<AppState>, notice: &Notice<'_>) {
-        app.listeners.iter().for_each(|listener| listener.notice(self, app, notice));
+        if app.has_listeners() {
+            app.listeners().iter().for_each(|listener| listener.notice(self, app, notice));
+        }
     }
 
     fn mailbox(&self, worker: WorkerIndex) -> &Mailbox {
@@ -324,6 +369,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hub").field("apps", &self.apps.len()).finish_non_exhaustive()
+        f.debug_struct("Hub").field("apps", &self.apps().iter().count()).finish_non_exhaustive()
     }
 }

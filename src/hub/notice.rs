@@ -59,6 +59,9 @@ pub enum Notice<'a> {
     SocketClosed(SocketId),
 }
 
+/// Those who listen to an app, in the order in which they are told.
+pub type Listeners = Vec<Arc<dyn Listener>>;
+
 /// Hears of what happens in one app.
 ///
 /// A notice is given on the worker thread where it happened, in the order in which it happened on its channel; some

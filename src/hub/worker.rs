@@ -19,12 +19,12 @@ use crate::protocol::{Broadcast, ChannelName, CloseCode, Frame, SocketId, server
 
 use super::client::{Client, Transport};
 use super::counts::Counts;
-use super::fanout::LocalChannels;
+use super::fanout::LocalApps;
 use super::mailbox::{Letter, MailboxReader};
 use super::sockets::NotAdmitted;
 use super::users::Address;
 use super::wheel::Wheel;
-use super::{AppState, Hub, Notice};
+use super::{AppIndex, AppState, Hub, Notice};
 
 /// Connections written per turn before others get their turn: about a millisecond's worth.
 const FLUSHES_PER_TURN: usize = 256;
@@ -41,8 +41,7 @@ pub struct Worker {
     index: WorkerIndex,
     hub: Arc<Hub>,
     clients: RefCell<HashMap<ClientKey, Rc<Client>>>,
-    /// Per app, by its index.
-    channels: RefCell<Vec<LocalChannels>>,
+    channels: RefCell<LocalApps>,
     dirty: RefCell<VecDeque<Rc<Client>>>,
     wheel: RefCell<Wheel<ClientKey>>,
     counts: Counts,
@@ -53,8 +52,8 @@ pub struct Worker {
     turning: Cell<bool>,
 }
 
-/// The index of the app, and the name within it.
-type ClientKey = (usize, SocketId);
+/// The app, and the name within it.
+type ClientKey = (AppIndex, SocketId);
 
 impl Worker {
     /// The half that belongs to the calling thread; starts it at the first call. `None` if more threads call than
@@ -77,11 +76,10 @@ impl Worker {
         let connection = hub.connection_config();
         let shortest = connection.ping_after.min(connection.pong_timeout);
         let resolution = (shortest / 8).clamp(Duration::from_millis(5), Duration::from_secs(1));
-        let channels = hub.apps.iter().map(|_| LocalChannels::default()).collect();
         Worker {
             index,
             clients: RefCell::default(),
-            channels: RefCell::new(channels),
+            channels: RefCell::default(),
             dirty: RefCell::default(),
             wheel: RefCell::new(Wheel::new(resolution, Instant::now())),
             counts: Counts::new(resolution),
@@ -123,7 +121,7 @@ impl Worker {
         let mut random = rand::rng();
         let mut number = || rand::RngExt::random_range(&mut random, 1..=SocketId::MAX);
         let draw = || SocketId::new(number(), number());
-        self.hub.sockets.admit(app.index, app.app.limits.connections, self.index, draw)
+        self.hub.sockets.admit(app.index(), app.app().limits.connections, self.index, draw)
     }
 
     /// Makes a new connection known.
@@ -155,7 +153,7 @@ impl Worker {
             app.users.remove(user_id, address, |watchers| self.hub.post_to_sockets(app, watchers, gone));
         }
         let known = self.clients.borrow_mut().remove(&key(client)).is_some();
-        self.hub.sockets.remove(client.app().index, client.socket_id());
+        self.hub.sockets.remove(client.app().index(), client.socket_id());
         if known {
             self.hub.announce(client.app(), &Notice::SocketClosed(client.socket_id()));
         }
@@ -172,7 +170,7 @@ impl Worker {
         member: Option<&Member>,
     ) -> Result<(), JoinRefused> {
         let app = client.app();
-        let limit = app.app.limits.presence_members_per_channel;
+        let limit = app.app().limits.presence_members_per_channel;
         let is_cache = channel.channel_type().is_cache();
         let (roster, remembered, version) = {
             let mut entry = app.channels.entry(channel.clone()).or_default();
@@ -206,7 +204,7 @@ impl Worker {
             let remembered = is_cache.then(|| entry.recall(Instant::now()).map(|event| event.frame.clone()));
             (roster, remembered, version)
         };
-        self.channels.borrow_mut()[app.index].insert(channel, Rc::clone(client), version);
+        self.channels.borrow_mut().of_or_new(app.index()).insert(channel, Rc::clone(client), version);
         if roster.is_some() || client.version().confirms_every_subscription() {
             self.send(client, server_message::subscription_succeeded(channel, roster.as_deref()));
         }
@@ -219,7 +217,9 @@ impl Worker {
     /// Ends a connection's subscription; tells the others if a member left.
     pub fn leave(&self, client: &Client, channel: &ChannelName) {
         let app = client.app();
-        self.channels.borrow_mut()[app.index].remove(channel, client.socket_id());
+        if let Some(channels) = self.channels.borrow_mut().of_mut(app.index()) {
+            channels.remove(channel, client.socket_id());
+        }
         let Entry::Occupied(mut entry) = app.channels.entry(channel.clone()) else { return };
         let version = self.hub.next_version();
         let Some(left) = entry.get_mut().leave(self.index, client.socket_id(), version) else { return };
@@ -252,7 +252,7 @@ impl Worker {
     ) {
         for worker in entry.subscribers().workers() {
             self.hub.mailbox(worker).post(Letter::Member {
-                app: app.index,
+                app: app.index(),
                 channel: channel.clone(),
                 frame: frame.clone(),
                 version: announcement.version,
@@ -295,14 +295,15 @@ impl Worker {
     /// Delivers to the local subscribers of a channel.
     pub(super) fn deliver(
         &self,
-        app: usize,
+        app: AppIndex,
         channel: &ChannelName,
         message: &Broadcast,
         except: Option<SocketId>,
         version: u64,
     ) {
         let channels = self.channels.borrow();
-        for subscriber in channels[app].subscribers(channel) {
+        let Some(channels) = channels.of(app) else { return };
+        for subscriber in channels.subscribers(channel) {
             let given = version != 0 && subscriber.since >= version;
             if !given && Some(subscriber.client.socket_id()) != except {
                 let frame = message.for_client(subscriber.client.compresses());
@@ -358,7 +359,8 @@ impl Worker {
             }
             Letter::Member { app, channel, frame, version, user_changed } => {
                 let channels = self.channels.borrow();
-                for subscriber in channels[app].subscribers(&channel) {
+                let Some(channels) = channels.of(app) else { return };
+                for subscriber in channels.subscribers(&channel) {
                     let by_user = subscriber.client.version().presence_by_user();
                     if subscriber.since < version && (user_changed || !by_user) {
                         self.send(&subscriber.client, frame.clone());
@@ -374,6 +376,11 @@ impl Worker {
                 if let Some(client) = self.clients.borrow().get(&(app, socket)) {
                     client.signal_close(code, reason);
                 }
+            }
+            Letter::CloseApp { app, code, reason } => {
+                let clients = self.clients.borrow();
+                let clients = clients.iter().filter(|((of, _), _)| *of == app);
+                clients.for_each(|(_, client)| client.signal_close(code, reason));
             }
             Letter::Drain => {
                 let (code, reason) = (CloseCode::Reconnect, CloseCode::Reconnect.sentence());
@@ -422,7 +429,7 @@ impl Worker {
 }
 
 fn key<T: Transport + ?Sized>(client: &Client<T>) -> ClientKey {
-    (client.app().index, client.socket_id())
+    (client.app().index(), client.socket_id())
 }
 
 impl std::fmt::Debug for Worker {

@@ -45,7 +45,7 @@ use serde_json::value::RawValue;
 use tracing::error;
 
 use crate::app::App;
-use crate::hub::{AppState, Heard, Hub, Listener, Notice, Publication, Source};
+use crate::hub::{AppState, Current, Heard, Hub, Listener, Notice, Publication, Source};
 use crate::protocol::json::Data;
 use crate::protocol::{ChannelName, InvalidChannelName};
 
@@ -88,9 +88,9 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// The app whose events are heard.
+    /// The app whose events are heard, as it is now.
     #[must_use]
-    pub fn app(&self) -> &App {
+    pub fn app(&self) -> Current<App> {
         self.app.app()
     }
 
@@ -124,7 +124,7 @@ impl Listener for PipeListener {
         // The event has been accepted, and whoever sent it is not to blame for a pipe that fails.
         let hear = AssertUnwindSafe(|| self.0.hear(&message, &Context { hub, app }));
         if catch_unwind(hear).is_err() {
-            error!(app = app.app().id, event, "a pipe panicked; the event is lost to it");
+            error!(app = app.id(), event, "a pipe panicked; the event is lost to it");
         }
     }
 }

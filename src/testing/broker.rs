@@ -6,15 +6,17 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
+use crate::app::DuplicateApp;
 use crate::config::Config;
 use crate::pipe::Pipe;
-use crate::server::{Server, StartError};
+use crate::server::{Reloaded, Reloader, Server, StartError};
 
 /// A running broker. Dropping it closes its connections with 4200 and waits until it has stopped.
 #[derive(Debug)]
 pub struct Broker {
     address: SocketAddr,
     url: String,
+    reloader: Reloader,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<io::Result<()>>>,
 }
@@ -51,6 +53,15 @@ impl Broker {
     pub fn url(&self) -> String {
         self.url.clone()
     }
+
+    /// Gives it other apps while it serves. Of the rest of the configuration nothing takes effect.
+    ///
+    /// # Errors
+    /// If two apps share an id or a key. Nothing has changed then.
+    pub fn reload(&self, mut config: Config) -> Result<Reloaded, DuplicateApp> {
+        config.server.port = 0;
+        self.reloader.reload(config)
+    }
 }
 
 impl BrokerBuilder {
@@ -67,7 +78,7 @@ impl BrokerBuilder {
     /// See [`StartError`].
     pub fn start(self) -> Result<Broker, StartError> {
         let bound = self.server.bind()?;
-        let (address, url) = (bound.address(), bound.url());
+        let (address, url, reloader) = (bound.address(), bound.url(), bound.reloader());
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(bound.run(async {
@@ -75,7 +86,7 @@ impl BrokerBuilder {
                 let _ = stopped.await;
             }))
         });
-        Ok(Broker { address, url, stop: Some(stop), thread: Some(thread) })
+        Ok(Broker { address, url, reloader, stop: Some(stop), thread: Some(thread) })
     }
 }
 
@@ -94,6 +105,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::app::App;
+    use crate::config::AppConfig;
     use crate::pipe::{Context, Message};
     use crate::protocol::ChannelName;
 
@@ -113,13 +126,20 @@ mod tests {
     }
 
     fn connect(broker: &Broker) -> TcpStream {
+        let mut socket = upgrade(broker, AppConfig::DEFAULT_KEY);
+        read_until(&mut socket, "activity_timeout");
+        socket
+    }
+
+    fn upgrade(broker: &Broker, key: &str) -> TcpStream {
         let mut socket = TcpStream::connect(broker.address()).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        let request = "GET /app/app-key?protocol=7 HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
-                       Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        let request = format!(
+            "GET /app/{key}?protocol=7 HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
         socket.write_all(request.as_bytes()).unwrap();
-        read_until(&mut socket, "activity_timeout");
         socket
     }
 
@@ -160,6 +180,36 @@ mod tests {
     fn a_pipe_for_an_unknown_app_is_refused() {
         let refused = Broker::builder(Config::development()).pipe("7", Clumsy).start();
         assert!(matches!(refused, Err(StartError::PipeWithoutApp(id)) if id == "7"));
+    }
+
+    #[test]
+    fn a_reload_ends_whom_it_must_and_leaves_the_others() {
+        let app = |id: &str| AppConfig { app: App::new(id, format!("key-{id}"), "s"), pipe: Vec::new() };
+        let mut config = Config::development();
+        config.apps.extend([app("7"), app("8")]);
+        let broker = Broker::start(config.clone()).unwrap();
+        let mut stays = connect(&broker);
+        let mut disabled = upgrade(&broker, "key-7");
+        let mut removed = upgrade(&broker, "key-8");
+        for socket in [&mut disabled, &mut removed] {
+            read_until(socket, "activity_timeout");
+        }
+        say(&mut stays, r#"{"event":"client-x","channel":"private-a","data":1}"#);
+        read_until(&mut stays, "not subscribed");
+
+        config.apps.truncate(2);
+        config.apps[0].app.client_events = false;
+        config.apps[1].app.enabled = false;
+        config.apps.push(app("9"));
+        let done = broker.reload(config).unwrap();
+        assert_eq!(done.to_string(), "apps: added 1 (9), changed 2 (1001, 7), removed 1 (8)");
+        read_until(&mut disabled, "The app is disabled");
+        read_until(&mut removed, "The app was removed");
+        say(&mut stays, r#"{"event":"client-x","channel":"private-a","data":1}"#);
+        read_until(&mut stays, "you must enable this feature");
+        read_until(&mut upgrade(&broker, "key-7"), "The app is disabled");
+        read_until(&mut upgrade(&broker, "key-8"), "Could not find app by key key-8");
+        read_until(&mut upgrade(&broker, "key-9"), "activity_timeout");
     }
 
     #[test]

@@ -74,14 +74,14 @@ pub(super) fn admit(worker: &Worker, introduction: &Introduction<'_>) -> Result<
     let Some(at_work) = hub.begin_work() else {
         return Err(refuse(CloseCode::Reconnect, CloseCode::Reconnect.sentence().to_owned()));
     };
-    let socket_id = worker.admit(app).map_err(|full| {
+    let socket_id = worker.admit(&app).map_err(|full| {
         let (code, limit) = match full {
             NotAdmitted::AppFull => (CloseCode::OverQuota, settings.limits.connections),
             NotAdmitted::NodeFull => (CloseCode::OverCapacity, hub.sockets().len()),
         };
         refuse(code, format!("{} ({limit} connections)", code.sentence()))
     })?;
-    Ok(Admitted { app: Arc::clone(app), agreed, socket_id, at_work })
+    Ok(Admitted { app, agreed, socket_id, at_work })
 }
 
 /// The key in `{prefix}/app/{key}`: one segment, decoded.

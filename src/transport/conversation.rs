@@ -60,7 +60,7 @@ impl Conversation {
     ) -> Begun<T> {
         let Admitted { app, agreed: Negotiated { version, .. }, socket_id, at_work } = admitted;
         debug!(
-            app = app.app().id,
+            app = app.id(),
             %socket_id,
             protocol = version.number(),
             client = query.get("client"),
@@ -71,7 +71,7 @@ impl Conversation {
         let bounds = Bounds { bytes: config.outbox_bytes, frames: config.outbox_frames };
         let message_limit = app.app().limits.inbound_message_bytes(app.has_listeners());
         let connection =
-            Connection::new(Arc::clone(app.app()), config, socket_id, version, probe, Instant::now());
+            Connection::new(app.app().share(), config, socket_id, version, probe, Instant::now());
         let client = Rc::new(Client::new(app, socket_id, version, bounds, transport));
         let shared: Rc<Client> = client.clone();
         worker.open(&shared);
@@ -108,9 +108,16 @@ impl Conversation {
         self.phase
     }
 
-    /// Something came from the client, whatever it was.
-    pub(super) fn heard(&mut self, now: Instant) {
+    /// Something came from the client, whatever it was. Returns the bytes that one message may have from now on, if the
+    /// app's settings have changed since something came last.
+    pub(super) fn heard(&mut self, now: Instant) -> Option<usize> {
         self.connection.heard(now);
+        let app = self.client.app();
+        if app.is_current(self.connection.app()) {
+            return None;
+        }
+        self.connection.set_app(app.app().share());
+        Some(self.connection.app().limits.inbound_message_bytes(app.has_listeners()))
     }
 
     /// A message came from the client. Once the last word is said, it is passed over.

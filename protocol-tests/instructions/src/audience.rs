@@ -54,7 +54,7 @@ impl Audience {
         let system = System::new();
         let apps = vec![(client::app(), Vec::new())];
         let hub = Hub::new(apps, ConnectionConfig::default(), 1, 0).expect("one app");
-        let app = Arc::clone(hub.state_of(&client::app()).expect("the app of the hub"));
+        let app = Arc::clone(hub.apps().state_of(&client::app()).expect("the app of the hub"));
         let worker = system.block_on(async { Worker::of_this_thread(&hub).expect("the only worker") });
         let written = Rc::new(Cell::new(0));
         let mut audience =

@@ -81,7 +81,9 @@ impl<S: Stream> Driver<S> {
 
     fn consume(&mut self, input: &mut [u8], now: Instant) {
         let Driver { conversation, reader, hang_up, .. } = self;
-        conversation.heard(now);
+        if let Some(limit) = conversation.heard(now) {
+            reader.set_limit(limit);
+        }
         let outcome = reader.feed(input, |event| {
             match event {
                 Event::Close(code) => *hang_up |= conversation.peer_closed(Frame::close_echo(code)),

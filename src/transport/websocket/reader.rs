@@ -113,6 +113,11 @@ impl FrameReader {
         FrameReader { compression, ..self }
     }
 
+    /// From now on allows messages of at most `limit` bytes. A frame whose header has been read is not judged again.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     /// Reads what arrived, and hands every event to `each`, in order. `each` returns whether to go on. The input is
     /// used as a working space.
     ///

@@ -1,0 +1,170 @@
+//! Changing the configuration of a broker while it serves.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::app::DuplicateApp;
+use crate::config::{AppConfig, Config};
+use crate::hub::Hub;
+
+use super::listeners::Listeners;
+
+/// Gives a running broker another configuration. Of that, the apps take effect at once, with all that belongs to them;
+/// everything else needs a restart.
+#[derive(Clone)]
+pub struct Reloader {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    hub: Arc<Hub>,
+    listeners: Listeners,
+    /// What is in force, but for the settings of the node, which are those of the start.
+    running: Mutex<Config>,
+}
+
+/// What a reload has done. The apps are named by their ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Apps that are new. Clients can connect to them now.
+    pub added: Vec<String>,
+    /// Apps that have other settings now, those that were switched on or off among them.
+    pub changed: Vec<String>,
+    /// Apps that are no more. Their connections are being closed with 4001.
+    pub removed: Vec<String>,
+    /// Settings, such as `server.port`, that differ from those the broker runs with and that only a restart changes.
+    pub needs_restart: Vec<&'static str>,
+}
+
+impl Reloader {
+    pub(super) fn new(hub: Arc<Hub>, listeners: Listeners, running: Config) -> Self {
+        Reloader { shared: Arc::new(Shared { hub, listeners, running: Mutex::new(running) }) }
+    }
+
+    /// Makes the apps of this configuration the broker's apps. Connections of apps that stay are kept, and see the new
+    /// settings from their next message on; those of an app that was switched off are closed with 4003, those of one
+    /// that was removed with 4001. May be called from any thread.
+    ///
+    /// # Errors
+    /// If two apps share an id or a key. Nothing has changed then.
+    pub fn reload(&self, config: Config) -> Result<Reloaded, DuplicateApp> {
+        let Shared { hub, listeners, running } = &*self.shared;
+        // Every value in it is a configuration that was in force.
+        let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
+        let apps = config.apps.iter().map(|configured| {
+            let same = app(&running, &configured.app.id) == Some(configured);
+            (configured.app.clone(), (!same).then(|| listeners.of(configured)))
+        });
+        hub.set_apps(apps.collect())?;
+        let reloaded = Reloaded::between(&running, &config);
+        running.apps = config.apps;
+        Ok(reloaded)
+    }
+}
+
+impl Reloaded {
+    fn between(before: &Config, after: &Config) -> Self {
+        let ids = |apps: &mut dyn Iterator<Item = &AppConfig>| apps.map(|of| of.app.id.clone()).collect();
+        let known = |configured: &&AppConfig| app(before, &configured.app.id).is_some();
+        let changed = |now: &&AppConfig| app(before, &now.app.id).is_some_and(|then| then != *now);
+        Reloaded {
+            added: ids(&mut after.apps.iter().filter(|configured| !known(configured))),
+            changed: ids(&mut after.apps.iter().filter(changed)),
+            removed: ids(&mut before.apps.iter().filter(|then| app(after, &then.app.id).is_none())),
+            needs_restart: before.node_differences(after),
+        }
+    }
+}
+
+fn app<'c>(config: &'c Config, id: &str) -> Option<&'c AppConfig> {
+    config.apps.iter().find(|configured| configured.app.id == id)
+}
+
+/// One sentence, or two.
+impl fmt::Display for Reloaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Reloaded { added, changed, removed, needs_restart } = self;
+        let parts = [("added", added), ("changed", changed), ("removed", removed)];
+        let parts = parts.iter().filter(|(_, ids)| !ids.is_empty());
+        let parts: Vec<String> =
+            parts.map(|(what, ids)| format!("{what} {} ({})", ids.len(), ids.join(", "))).collect();
+        match parts.is_empty() {
+            true => f.write_str("no app has changed")?,
+            false => write!(f, "apps: {}", parts.join(", "))?,
+        }
+        match needs_restart.is_empty() {
+            true => Ok(()),
+            false => write!(f, "; not before a restart: {}", needs_restart.join(", ")),
+        }
+    }
+}
+
+impl fmt::Debug for Reloader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reloader").field("hub", &self.shared.hub).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::app::App;
+
+    use super::*;
+
+    fn config(apps: &[(&str, bool)]) -> Config {
+        let app = |(id, enabled): &(&str, bool)| {
+            let app = App { enabled: *enabled, ..App::new(*id, format!("key-{id}"), "secret") };
+            AppConfig { app, pipe: Vec::new() }
+        };
+        Config { apps: apps.iter().map(app).collect(), ..Config::default() }
+    }
+
+    fn reloader(config: Config) -> Reloader {
+        let hub = Hub::new(Vec::new(), config.connection.clone(), 1, 0).unwrap();
+        let reloader = Reloader::new(hub, Listeners::new(Vec::new()), Config::default());
+        reloader.reload(config).unwrap();
+        reloader
+    }
+
+    #[test]
+    fn a_reload_says_what_it_has_done() {
+        let reloader = reloader(config(&[("1", true), ("2", true), ("3", true)]));
+        let mut next = config(&[("1", true), ("2", false), ("4", true)]);
+        next.server.port = 7000;
+        let done = reloader.reload(next.clone()).unwrap();
+        let text = "apps: added 1 (4), changed 1 (2), removed 1 (3); not before a restart: server.port";
+        assert_eq!(done.to_string(), text);
+        let again = reloader.reload(next).unwrap();
+        assert_eq!(
+            again.to_string(),
+            "no app has changed; not before a restart: server.port",
+            "it still runs"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_told_apart_changes_nothing() {
+        let reloader = reloader(config(&[("1", true)]));
+        let refused = reloader.reload(config(&[("2", true), ("2", true)]));
+        assert_eq!(refused, Err(DuplicateApp::Key("key-2".into())));
+        let done = reloader.reload(config(&[("1", true)])).unwrap();
+        assert_eq!(done, Reloaded::default());
+    }
+
+    #[test]
+    fn a_state_outlives_a_change_and_not_a_removal() {
+        let reloader = reloader(config(&[("1", true)]));
+        let hub = &reloader.shared.hub;
+        let state = hub.state_by_key("key-1").unwrap();
+        let settings = state.app().share();
+        assert!(state.is_current(&settings) && settings.enabled);
+        reloader.reload(config(&[("1", false)])).unwrap();
+        assert!(Arc::ptr_eq(&state, &hub.state_by_key("key-1").unwrap()));
+        assert!(!state.is_current(&settings) && !state.app().enabled);
+        let left = Arc::downgrade(&state);
+        drop(state);
+        reloader.reload(config(&[("2", true)])).unwrap();
+        assert!(hub.state_by_key("key-1").is_none());
+        assert!(left.upgrade().is_none(), "nothing of it is left");
+    }
+}
