@@ -7,5 +7,6 @@ pub mod channel;
 pub mod request;
 mod signature;
 pub mod user;
+pub mod webhook;
 
 pub use signature::{sign, split, verify};

@@ -117,6 +117,12 @@ impl AppState {
         Current::of(&self.listeners)
     }
 
+    /// Whether events without the `client-` prefix may be wanted by somebody.
+    #[must_use]
+    pub fn is_piped(&self) -> bool {
+        self.has_listeners() && self.listeners().iter().any(|listener| listener.is_pipe())
+    }
+
     /// The occupied channels whose names begin with `prefix`, in no particular order.
     #[must_use]
     pub fn channels(&self, prefix: &str) -> Vec<ChannelSummary> {

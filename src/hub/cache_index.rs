@@ -12,7 +12,14 @@ pub(super) struct CacheIndex {
     by_age: BTreeMap<u64, Entry>,
     by_name: HashMap<ChannelName, u64>,
     bytes: usize,
+    /// The channels that somebody has missed an event of since they last remembered one, in the order in which it was
+    /// missed.
+    missed: BTreeMap<u64, ChannelName>,
+    missed_names: HashMap<ChannelName, u64>,
 }
+
+/// Channels of which it is known that their event has been missed. Of one more, the oldest is taken for never missed.
+const MISSED_CHANNELS: usize = 10_000;
 
 #[derive(Debug)]
 struct Entry {
@@ -35,6 +42,9 @@ impl CacheIndex {
         expires: Instant,
         limits: &Limits,
     ) -> Vec<Forgotten> {
+        if let Some(place) = self.missed_names.remove(channel) {
+            self.missed.remove(&place);
+        }
         if let Some(replaced) = self.by_name.insert(channel.clone(), version) {
             self.bytes -= self.by_age.remove(&replaced).map_or(0, |entry| entry.bytes);
         }
@@ -45,6 +55,22 @@ impl CacheIndex {
             forgotten.extend(self.pop());
         }
         forgotten
+    }
+
+    /// Somebody has missed an event of the channel, which remembers none. Whether it is the first one since the channel
+    /// last remembered something. `version` is larger than any given here before.
+    pub(super) fn miss(&mut self, channel: &ChannelName, version: u64) -> bool {
+        if self.missed_names.contains_key(channel) {
+            return false;
+        }
+        self.missed_names.insert(channel.clone(), version);
+        self.missed.insert(version, channel.clone());
+        if self.missed.len() > MISSED_CHANNELS
+            && let Some((_, oldest)) = self.missed.pop_first()
+        {
+            self.missed_names.remove(&oldest);
+        }
+        true
     }
 
     /// What has expired.
@@ -87,6 +113,21 @@ mod tests {
         assert_eq!(remember("c", 5, 60), [(name("a"), 3)], "too many bytes");
         assert_eq!(remember("d", 6, 101), [(name("c"), 5), (name("d"), 6)], "too large by itself");
         assert!(index.by_age.is_empty() && index.by_name.is_empty() && index.bytes == 0);
+    }
+
+    #[test]
+    fn the_first_miss_is_told_from_the_others() {
+        let now = Instant::now();
+        let mut index = CacheIndex::default();
+        assert!(index.miss(&name("a"), 1) && !index.miss(&name("a"), 2) && index.miss(&name("b"), 3));
+        index.remember(&name("a"), 4, 10, now, &Limits::default());
+        assert_eq!(index.expire(now), [(name("a"), 4)]);
+        assert!(index.miss(&name("a"), 5) && !index.miss(&name("b"), 6));
+        for n in 0..MISSED_CHANNELS {
+            index.miss(&name(&format!("many-{n}")), 7 + n as u64);
+        }
+        assert_eq!((index.missed.len(), index.missed_names.len()), (MISSED_CHANNELS, MISSED_CHANNELS));
+        assert!(index.miss(&name("b"), 1_000_000), "too long ago to be known");
     }
 
     #[test]

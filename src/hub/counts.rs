@@ -8,7 +8,7 @@ use crate::channel::{Channel, CountChange};
 use crate::protocol::{Broadcast, ChannelName, server_message};
 
 use super::wheel::Wheel;
-use super::{AppState, Hub};
+use super::{AppState, Hub, Notice};
 
 /// One worker's part of it: the channels whose count it has to tell later, each with its app.
 pub(super) struct Counts {
@@ -22,7 +22,13 @@ impl Counts {
 
     /// Somebody has subscribed or left: tells it now or later. Called under the channel's entry. Like member events,
     /// counts go through every mailbox: a new subscriber hears its own after everything it is told first.
-    pub(super) fn changed(&self, hub: &Hub, app: &Arc<AppState>, channel: &ChannelName, entry: &mut Channel) {
+    pub(super) fn changed(
+        &self,
+        hub: &Arc<Hub>,
+        app: &Arc<AppState>,
+        channel: &ChannelName,
+        entry: &mut Channel,
+    ) {
         if !app.app().subscription_count || !channel.channel_type().tells_count() {
             return;
         }
@@ -36,7 +42,7 @@ impl Counts {
     }
 
     /// Tells the counts whose time has come.
-    pub(super) fn tell(&self, hub: &Hub, now: Instant) {
+    pub(super) fn tell(&self, hub: &Arc<Hub>, now: Instant) {
         let mut due = Vec::new();
         self.later.borrow_mut().turn(now, |item| due.push(item));
         for (app, channel) in due {
@@ -53,8 +59,10 @@ impl Counts {
     }
 }
 
-fn post(hub: &Hub, app: &AppState, channel: &ChannelName, entry: &Channel) {
-    let frame = server_message::subscription_count(channel, entry.subscribers().len());
+fn post(hub: &Arc<Hub>, app: &Arc<AppState>, channel: &ChannelName, entry: &Channel) {
+    let count = entry.subscribers().len();
+    hub.announce(app, &Notice::SubscriptionCount(channel, count));
+    let frame = server_message::subscription_count(channel, count);
     let message = Broadcast::new(frame, false);
     for worker in entry.subscribers().workers() {
         hub.post_broadcast(worker, app, channel, &message, None, 0);

@@ -53,6 +53,10 @@ pub enum Notice<'a> {
     MemberAdded(&'a ChannelName, &'a str),
     /// A user's last connection left a presence channel.
     MemberRemoved(&'a ChannelName, &'a str),
+    /// Somebody subscribed to a cache channel that remembers nothing: the first one since it last remembered something.
+    CacheMiss(&'a ChannelName),
+    /// The number of a channel's subscriptions, where the app tells it: as often as it is told to subscribers.
+    SubscriptionCount(&'a ChannelName, usize),
     /// A connection was accepted.
     SocketOpened(SocketId),
     /// A connection ended.
@@ -71,6 +75,11 @@ pub trait Listener: Send + Sync {
     /// Whether it wants a client's event of this name on this channel (or on none). If some listener does, a client
     /// may send events that are neither the protocol's nor begin with `client-`.
     fn listens(&self, channel: Option<&str>, event: &str) -> bool;
+
+    /// Whether it may ever want such an event.
+    fn is_pipe(&self) -> bool {
+        true
+    }
 
     /// Something happened.
     fn notice(&self, hub: &Arc<Hub>, app: &Arc<AppState>, notice: &Notice<'_>);

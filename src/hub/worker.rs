@@ -24,7 +24,7 @@ use super::mailbox::{Letter, MailboxReader};
 use super::sockets::NotAdmitted;
 use super::users::Address;
 use super::wheel::Wheel;
-use super::{AppIndex, AppState, Hub, Notice};
+use super::{AppIndex, AppState, Hub, Notice, lock};
 
 /// Connections written per turn before others get their turn: about a millisecond's worth.
 const FLUSHES_PER_TURN: usize = 256;
@@ -202,6 +202,9 @@ impl Worker {
             let by_user = client.version().presence_by_user();
             let roster = member.and_then(|_| entry.presence()).map(|presence| presence.roster(by_user));
             let remembered = is_cache.then(|| entry.recall(Instant::now()).map(|event| event.frame.clone()));
+            if remembered == Some(None) && app.has_listeners() && lock(&app.cache).miss(channel, version) {
+                self.hub.announce(app, &Notice::CacheMiss(channel));
+            }
             (roster, remembered, version)
         };
         self.channels.borrow_mut().of_or_new(app.index()).insert(channel, Rc::clone(client), version);

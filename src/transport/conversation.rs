@@ -69,7 +69,7 @@ impl Conversation {
         );
         let config = Arc::clone(worker.hub().connection_config());
         let bounds = Bounds { bytes: config.outbox_bytes, frames: config.outbox_frames };
-        let message_limit = app.app().limits.inbound_message_bytes(app.has_listeners());
+        let message_limit = app.app().limits.inbound_message_bytes(app.is_piped());
         let connection =
             Connection::new(app.app().share(), config, socket_id, version, probe, Instant::now());
         let client = Rc::new(Client::new(app, socket_id, version, bounds, transport));
@@ -117,7 +117,7 @@ impl Conversation {
             return None;
         }
         self.connection.set_app(app.app().share());
-        Some(self.connection.app().limits.inbound_message_bytes(app.has_listeners()))
+        Some(self.connection.app().limits.inbound_message_bytes(app.is_piped()))
     }
 
     /// A message came from the client. Once the last word is said, it is passed over.
