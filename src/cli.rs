@@ -3,6 +3,10 @@
 //! Arguments are handed to [`config::load`] as text, so that a bad value is explained in the same words wherever it
 //! was given. Nothing here starts anything.
 
+mod send_test;
+
+pub use send_test::{NothingSent, Wanted, send_test};
+
 use std::ffi::OsString;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -27,6 +31,13 @@ pub enum Command {
     },
     /// Show the commented default configuration, to begin one's own with.
     PrintTemplate,
+    /// Send samples to webhook endpoints.
+    SendTest {
+        /// The command line's part of the configuration.
+        flags: Flags,
+        /// Which endpoints, and what.
+        wanted: Wanted,
+    },
 }
 
 /// Reads the process's arguments. For `--help`, `--version` and usage errors it prints and ends the process, with
@@ -50,6 +61,12 @@ pub fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Comma
         Some(Action::PrintConfig { template: true, .. }) => Command::PrintTemplate,
         Some(Action::PrintConfig { options: later, show_secrets, .. }) => {
             Command::PrintConfig { flags: options.and(later).into(), show_secrets }
+        }
+        Some(Action::Webhooks {
+            action: WebhooksAction::SendTest { options: later, app, endpoint, event_type },
+        }) => {
+            let wanted = Wanted { app, endpoint, event_type };
+            Command::SendTest { flags: options.and(later).into(), wanted }
         }
     })
 }
@@ -132,7 +149,7 @@ pub fn welcome(config: &Config, url: &str, mode: Mode) -> String {
 }
 
 fn describe_app(config: &AppConfig, text: &mut String) {
-    let AppConfig { app, pipe } = config;
+    let AppConfig { app, pipe, webhooks } = config;
     let key = app.keys.first();
     let secret = match key.map(|pair| pair.secret.text()) {
         Some(AppConfig::DEFAULT_SECRET) => "app-secret (public knowledge: for experiments only)",
@@ -156,6 +173,9 @@ fn describe_app(config: &AppConfig, text: &mut String) {
         let sent = rule.rename.as_ref().unwrap_or(&rule.event);
         let label = if index == 0 { "pipe" } else { "" };
         row(text, label, &format!("{}:{} -> {}:{sent}", rule.from, rule.event, rule.to));
+    }
+    for (index, endpoint) in webhooks.endpoints.iter().enumerate() {
+        row(text, if index == 0 { "webhooks" } else { "" }, &endpoint.url.to_string());
     }
 }
 
@@ -197,6 +217,31 @@ enum Action {
         /// Show the commented default file instead, to begin your own with.
         #[arg(long)]
         template: bool,
+    },
+    /// Try webhook endpoints out.
+    Webhooks {
+        #[command(subcommand)]
+        action: WebhooksAction,
+    },
+}
+
+#[derive(Subcommand)]
+enum WebhooksAction {
+    /// Send a signed sample to each endpoint of the configuration that matches, and show what it answers. Exit code 0:
+    /// all answered with 2xx; 1: one did not; 2: nothing was sent.
+    SendTest {
+        #[command(flatten)]
+        options: Options,
+        /// Only endpoints of the app with this id.
+        #[arg(long, value_name = "ID")]
+        app: Option<String>,
+        /// Only the endpoint with this URL.
+        #[arg(long, value_name = "URL")]
+        endpoint: Option<String>,
+        /// An event of this type, such as member_added, and only endpoints that want it [default: the first that the
+        /// endpoint wants].
+        #[arg(long = "type", value_name = "TYPE")]
+        event_type: Option<String>,
     },
 }
 
@@ -264,6 +309,7 @@ Examples:
   heliostat print-config --template > heliostat.toml   begin a configuration
   heliostat check-config --config heliostat.toml       is it sound?
   heliostat serve --config heliostat.toml              run with it
+  heliostat webhooks send-test --config heliostat.toml send a sample to its webhook endpoints
 
 Environment:
   HELIOSTAT_CONFIG       the configuration file
@@ -271,6 +317,8 @@ Environment:
   HELIOSTAT_PIPE         pipe rules for the first app, separated by ;
   HELIOSTAT_APP_ID, HELIOSTAT_APP_KEY, HELIOSTAT_APP_SECRET
                          the credentials of the first app
+  HELIOSTAT_APP_WEBHOOK_URL
+                         webhook endpoints of the first app, separated by spaces
   HELIOSTAT_APP_CLIENT_EVENTS, HELIOSTAT_APP_LIMITS_CONNECTIONS, ...
                          the other settings of the first app
   HELIOSTAT_SERVER_PORT, HELIOSTAT_LOGGING_LEVEL, ...

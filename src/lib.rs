@@ -5,7 +5,7 @@
 //! * [`protocol`], [`auth`], [`app`]: the words on the wire, the signatures, the apps. Pure values.
 //! * [`channel`], [`connection`]: one channel and one client's life, as values that are stepped.
 //! * [`hub`]: carries events to subscribers, across worker threads.
-//! * [`transport`], [`http`], [`pipe`], [`development`]: the edges. They know the hub; it does not know them.
+//! * [`transport`], [`http`], [`pipe`], [`webhook`], [`development`]: the edges. They know the hub; it does not know them.
 //! * [`config`], [`server`], [`telemetry`], [`cli`]: the whole, put together.
 //! * [`testing`]: a real broker inside a test.
 //!
@@ -35,6 +35,7 @@ pub mod server;
 pub mod telemetry;
 pub mod testing;
 pub mod transport;
+pub mod webhook;
 
 pub use config::Config;
 pub use server::{BoundServer, Server, StartError};
@@ -43,3 +44,8 @@ pub use server::{BoundServer, Server, StartError};
 #[cfg(doctest)]
 #[doc = include_str!("../docs/pipe.md")]
 struct PipeDocumentation;
+
+/// The example of the webhooks' documentation, so that it is run.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/webhooks.md")]
+struct WebhookDocumentation;

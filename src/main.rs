@@ -15,7 +15,7 @@ const CANNOT_START: u8 = 2;
 
 fn main() -> ExitCode {
     match run(cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(complaint) => {
             eprint!("{complaint}");
             ExitCode::from(CANNOT_START)
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
 }
 
 /// Does what was asked; an error is the complaint for standard error.
-fn run(command: Command) -> Result<(), String> {
+fn run(command: Command) -> Result<ExitCode, String> {
     let load = |flags| cli::load(&flags).map_err(|errors| cli::complaint(&errors));
     match command {
         Command::PrintTemplate => print(config::TEMPLATE),
@@ -36,10 +36,15 @@ fn run(command: Command) -> Result<(), String> {
         }
         Command::Serve(flags) => {
             let loaded = cli::load(&flags).map_err(|errors| cli::complaint(&errors))?;
-            return serve(flags, loaded).map_err(|error| format!("heliostat: {error}\n"));
+            serve(flags, loaded).map_err(|error| format!("heliostat: {error}\n"))?;
+        }
+        Command::SendTest { flags, wanted } => {
+            let sent = cli::send_test(&load(flags)?.config, &wanted, print);
+            let all_taken = sent.map_err(|error| format!("heliostat: {error}\n"))?;
+            return Ok(if all_taken { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Prints to standard output; a reader that has gone is no error.

@@ -7,6 +7,7 @@ pub use reload::{Reloaded, Reloader};
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,7 @@ use crate::hub::{Hub, Worker};
 use crate::pipe::Pipe;
 use crate::transport::tls::{self, TlsError};
 use crate::transport::websocket;
+use crate::webhook::{self, Webhooks, client::ClientError};
 
 use listeners::Listeners;
 
@@ -36,6 +38,9 @@ const UNSENT_BYTES: u32 = 128 * 1024;
 
 /// How long data may stay unacknowledged before the kernel gives the connection up.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
+
+/// How long the last webhooks may take where the connections have used up the time that both have.
+const LAST_WEBHOOKS: Duration = Duration::from_secs(1);
 
 /// How long an HTTP client may go on sending after its request was refused and answered.
 const HTTP_DISCONNECT: Duration = Duration::from_secs(1);
@@ -84,6 +89,7 @@ pub struct BoundServer {
     tls: Option<rustls::ServerConfig>,
     hub: Arc<Hub>,
     reloader: Reloader,
+    webhooks: Webhooks,
     socket: TcpListener,
     address: SocketAddr,
 }
@@ -97,6 +103,9 @@ pub enum StartError {
     /// TLS is configured but cannot be served.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// Webhooks are configured but cannot be sent.
+    #[error(transparent)]
+    Webhooks(#[from] ClientError),
     /// A pipe is for an app that does not exist.
     #[error("a pipe was added to the app {0:?}, but no app has this id")]
     PipeWithoutApp(String),
@@ -129,6 +138,7 @@ pub enum StartError {
 /// See [`StartError`].
 pub fn check(config: &Config) -> Result<(), StartError> {
     load_tls(config)?;
+    config.apps.iter().try_for_each(|app| webhook::check(&app.webhooks))?;
     Ok(())
 }
 
@@ -156,7 +166,9 @@ impl Server {
     /// See [`StartError`]; nothing is left behind.
     pub fn bind(self) -> Result<BoundServer, StartError> {
         let Server { config, pipes } = self;
-        let listeners = Listeners::new(pipes);
+        config.apps.iter().try_for_each(|app| webhook::check(&app.webhooks))?;
+        let webhooks = Webhooks::new();
+        let listeners = Listeners::new(pipes, webhooks.clone());
         if let Some(app_id) = listeners.without_app(&config.apps) {
             return Err(StartError::PipeWithoutApp(app_id.to_owned()));
         }
@@ -169,7 +181,7 @@ impl Server {
         let socket = listen(address, config.server.backlog).map_err(|error| start_error(address, error))?;
         let address = socket.local_addr().map_err(|error| start_error(address, error))?;
         let reloader = Reloader::new(Arc::clone(&hub), listeners, config.clone());
-        Ok(BoundServer { config, tls, hub, reloader, socket, address })
+        Ok(BoundServer { config, tls, hub, reloader, webhooks, socket, address })
     }
 }
 
@@ -193,6 +205,12 @@ impl BoundServer {
         self.reloader.clone()
     }
 
+    /// The webhooks, and what became of them.
+    #[must_use]
+    pub fn webhooks(&self) -> Webhooks {
+        self.webhooks.clone()
+    }
+
     /// Serves until `shutdown` is ready, then ends every connection with 4200 and stops. Must run within an
     /// [`actix_web::rt::System`].
     ///
@@ -200,7 +218,7 @@ impl BoundServer {
     /// If the worker threads cannot be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         raise_open_files_limit();
-        let BoundServer { config, tls, hub, reloader: _, socket, address } = self;
+        let BoundServer { config, tls, hub, reloader: _, webhooks, socket, address } = self;
         let workers = hub.worker_count();
         let server = {
             let (hub, config) = (Arc::clone(&hub), config.clone());
@@ -225,13 +243,24 @@ impl BoundServer {
             () = shutdown => {}
         }
         info!(connections = hub.sockets().len(), "shutting down");
+        let grace = config.server.shutdown_grace;
+        let deadline = tokio::time::Instant::now() + grace;
         handle.pause().await;
-        let drained = hub.drain();
-        if tokio::time::timeout(config.server.shutdown_grace, drained).await.is_err() {
-            warn!(grace = ?config.server.shutdown_grace, "some connections did not end in time and are cut");
+        webhooks.hurry();
+        let mut drained = pin!(hub.drain());
+        let ended = tokio::time::timeout_at(deadline, &mut drained).await;
+        if ended.is_err() {
+            warn!(?grace, "some connections did not end in time and are cut");
         }
         handle.stop(false).await;
-        running.await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
+        let stopped = running.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+        // The connections that were cut have something to tell, too.
+        let last = deadline.max(tokio::time::Instant::now() + LAST_WEBHOOKS);
+        if ended.is_err() {
+            let _ = tokio::time::timeout_at(last, drained).await;
+        }
+        webhooks.finish(last.into_std()).await;
+        stopped
     }
 }
 

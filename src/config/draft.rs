@@ -3,6 +3,7 @@
 use super::{AppConfig, Error, Origin, Origins};
 use crate::app::{App, Key, Secret};
 use crate::pipe::RuleSpec;
+use crate::webhook;
 
 /// An app that may still lack its credentials. It has no `Debug`, for it holds a secret as plain text.
 pub(super) struct AppDraft {
@@ -16,13 +17,15 @@ pub(super) struct AppDraft {
     /// Switches and limits. Its id and keys are not used.
     pub(super) app: App,
     pub(super) pipe: Vec<RuleSpec>,
+    pub(super) webhooks: webhook::Config,
 }
 
 impl AppDraft {
     /// An app of which nothing is known yet.
     pub(super) fn begun_at(at: Origin) -> Self {
         let app = App::new("", "", "");
-        AppDraft { at, id: None, key: None, secret: None, keys: None, app, pipe: Vec::new() }
+        let (pipe, webhooks) = (Vec::new(), webhook::Config::default());
+        AppDraft { at, id: None, key: None, secret: None, keys: None, app, pipe, webhooks }
     }
 
     /// A finished app, to be changed or printed.
@@ -38,6 +41,7 @@ impl AppDraft {
         }
         draft.app = config.app.clone();
         draft.pipe = config.pipe.clone();
+        draft.webhooks = config.webhooks.clone();
         draft
     }
 
@@ -59,6 +63,6 @@ impl AppDraft {
             (None, None, _) => return Err(missing("key", "HELIOSTAT_APP_KEY")),
             (None, _, None) => return Err(missing("secret", "HELIOSTAT_APP_SECRET")),
         };
-        Ok(AppConfig { app: App { id, keys, ..self.app }, pipe: self.pipe })
+        Ok(AppConfig { app: App { id, keys, ..self.app }, pipe: self.pipe, webhooks: self.webhooks })
     }
 }

@@ -8,17 +8,19 @@ use super::draft::AppDraft;
 use super::error::nearest;
 use super::form::{Boolean, Form};
 use super::given::Given;
-use super::{Origin, rules};
+use super::{Origin, rules, webhooks};
 
 const PREFIX: &str = "HELIOSTAT_";
 /// The variables that are no setting of a section or an app.
-pub(super) const OWN_NAMES: [&str; 3] = [CONFIG, DEVELOPMENT, PIPE];
+pub(super) const OWN_NAMES: [&str; 4] = [CONFIG, DEVELOPMENT, PIPE, WEBHOOK_URL];
 /// Names the configuration file.
 pub(super) const CONFIG: &str = "HELIOSTAT_CONFIG";
 /// Insists on development mode, like the flag.
 const DEVELOPMENT: &str = "HELIOSTAT_DEVELOPMENT";
 /// Pipe rules, separated by `;`.
 const PIPE: &str = "HELIOSTAT_PIPE";
+/// Webhook endpoints that are told everything, separated by white space.
+const WEBHOOK_URL: &str = "HELIOSTAT_APP_WEBHOOK_URL";
 
 /// Our variables, in order of name.
 pub(super) struct Environment(Vec<(String, String)>);
@@ -98,6 +100,13 @@ impl Environment {
         let rules = self.get(PIPE).into_iter().flat_map(|rules| rules.split(';'));
         for rule in rules.map(str::trim).filter(|rule| !rule.is_empty()) {
             rules::add(rule, Origin::Variable(PIPE.to_owned()), draft, builder);
+        }
+    }
+
+    /// Adds the endpoints of `HELIOSTAT_APP_WEBHOOK_URL` to the first app.
+    pub(super) fn add_webhooks(&self, draft: &mut AppDraft, builder: &mut Builder) {
+        for url in self.get(WEBHOOK_URL).into_iter().flat_map(str::split_whitespace) {
+            webhooks::add(url, Origin::Variable(WEBHOOK_URL.to_owned()), draft, builder);
         }
     }
 }

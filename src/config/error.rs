@@ -8,6 +8,7 @@ use super::Origin;
 use super::origin::file_name;
 use crate::app::DuplicateApp;
 use crate::pipe::BadRule;
+use crate::webhook::BadEndpoint;
 
 /// Why the broker does not start. Nothing was started and no port bound; the user has to change what is named.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -114,6 +115,24 @@ pub enum Error {
         /// The first one.
         first: Origin,
     },
+    /// A webhook cannot be sent there, or not so.
+    #[error("{at}: {source}{}", did_you_mean(.nearest))]
+    Webhook {
+        /// The value at fault.
+        at: Origin,
+        /// Why.
+        source: BadEndpoint,
+        /// The known name that an unknown one resembles most.
+        nearest: Option<String>,
+    },
+    /// The same webhook stands twice in the file: every event would be sent twice.
+    #[error("{at}: the same webhook is already given at {first}")]
+    RepeatedWebhook {
+        /// The second one.
+        at: Origin,
+        /// The first one.
+        first: Origin,
+    },
     /// Two apps cannot be told apart.
     #[error("{at}: {source}")]
     Duplicate {
@@ -156,6 +175,8 @@ impl Error {
             | Error::HalfAPair { at }
             | Error::Rule { at, .. }
             | Error::RepeatedRule { at, .. }
+            | Error::Webhook { at, .. }
+            | Error::RepeatedWebhook { at, .. }
             | Error::Duplicate { at, .. } => at.line().unwrap_or(usize::MAX),
             Error::Unreadable { .. }
             | Error::UnknownVariable { .. }
@@ -198,7 +219,7 @@ client_events = true
 ";
 
 /// The candidate that `name` resembles, if it resembles one.
-pub(super) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<String> {
+pub(crate) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<String> {
     const ALIKE: f64 = 0.8;
     let name = name.to_lowercase();
     candidates

@@ -135,6 +135,7 @@ pub fn load(
     if let Some(first) = apps.first_mut() {
         environment.set_app(first, &mut builder);
         environment.add_rules(first, &mut builder);
+        environment.add_webhooks(first, &mut builder);
         for rule in &flags.pipe {
             rules::add(rule, Origin::Flag("--pipe"), first, &mut builder);
         }

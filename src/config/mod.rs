@@ -23,7 +23,9 @@ mod settings;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 
+pub(crate) use error::nearest;
 pub use error::{Error, Warning};
 pub use load::{Flags, Loaded, Mode, load};
 pub use origin::{Origin, Origins};
@@ -31,6 +33,7 @@ pub use sections::{ConnectionConfig, Development, LogFormat, Logging, Server, Wi
 
 use crate::app::App;
 use crate::pipe::RuleSpec;
+use crate::webhook;
 
 /// The commented default configuration file: every key, its meaning and its default, with the apps commented out.
 pub const TEMPLATE: &str = include_str!("default.toml");
@@ -50,13 +53,15 @@ pub struct Config {
     pub apps: Vec<AppConfig>,
 }
 
-/// One app with its pipe rules: `[[apps]]`.
+/// One app with its pipe rules and webhooks: `[[apps]]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AppConfig {
     /// Its credentials, switches and limits.
     pub app: App,
     /// What its pipe forwards, in the order of the file.
     pub pipe: Vec<RuleSpec>,
+    /// Where its webhooks go, and how.
+    pub webhooks: webhook::Config,
 }
 
 impl Config {
@@ -87,6 +92,12 @@ impl AppConfig {
     /// The secret of development mode's app. It is public knowledge.
     pub const DEFAULT_SECRET: &str = "app-secret";
 
+    /// An app without pipe rules and webhooks.
+    #[must_use]
+    pub fn new(app: App) -> Self {
+        AppConfig { app, pipe: Vec::new(), webhooks: webhook::Config::default() }
+    }
+
     /// Development mode's app: well-known credentials, client events on, limits that fit camera frames, and a pipe
     /// from `stream` to `mirror`.
     #[must_use]
@@ -95,7 +106,7 @@ impl AppConfig {
         app.client_events = true;
         app.limits.client_event_payload_bytes = 1024 * 1024;
         app.limits.client_events_per_second = 100;
-        AppConfig { app, pipe: development_rules().collect() }
+        AppConfig { pipe: development_rules().collect(), ..AppConfig::new(app) }
     }
 }
 

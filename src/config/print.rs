@@ -8,6 +8,7 @@ use super::settings::{app_settings, node_settings};
 use super::{Loaded, Origin};
 use crate::app::Key;
 use crate::pipe::RuleSpec;
+use crate::webhook::{Endpoint, Header};
 
 impl Loaded {
     /// The effective configuration as a TOML file. Unless `show_secrets`, each secret is replaced by `…`, which
@@ -36,7 +37,7 @@ impl Loaded {
     fn print_app(&self, index: usize, draft: &AppDraft, page: &mut Page) {
         page.header("[[apps]]", None);
         let origin = |path: &str| self.origins.of(&format!("apps[{index}].{path}"));
-        let mut in_limits = false;
+        let mut section = "";
         for setting in app_settings() {
             match setting.path {
                 "key" if draft.keys.is_some() => {
@@ -49,18 +50,22 @@ impl Loaded {
                     page.line("secret", &secret, origin("secret"));
                 }
                 path => {
-                    let limit = path.strip_prefix("limits.");
-                    if limit.is_some() && !in_limits {
-                        in_limits = true;
-                        page.header("[apps.limits]", None);
+                    let (table, key) = path.split_once('.').unwrap_or(("", path));
+                    if table != section {
+                        section = table;
+                        page.header(&format!("[apps.{table}]"), None);
                     }
-                    page.line(limit.unwrap_or(path), &setting.write(draft), origin(path));
+                    page.line(key, &setting.write(draft), origin(path));
                 }
             }
         }
         for (number, rule) in draft.pipe.iter().enumerate() {
             page.header("[[apps.pipe]]", Some(origin(&format!("pipe[{number}]"))));
             page.text.push_str(&rule_lines(rule));
+        }
+        for (number, endpoint) in draft.webhooks.endpoints.iter().enumerate() {
+            page.header("[[apps.webhooks]]", Some(origin(&format!("webhooks[{number}]"))));
+            page.webhook(endpoint);
         }
     }
 }
@@ -87,6 +92,21 @@ impl Page {
 
     fn secret(&self, secret: &str) -> String {
         quote(if self.show_secrets { secret } else { MASK })
+    }
+
+    fn webhook(&mut self, endpoint: &Endpoint) {
+        let mut lines = format!("url = {}\n", quote(endpoint.url.as_str()));
+        let names: Vec<_> = endpoint.events.iter().map(|one| quote(one.name())).collect();
+        let _ = writeln!(lines, "events = [{}]", names.join(", "));
+        if let Some(pattern) = &endpoint.channels {
+            let _ = writeln!(lines, "channels = {}", quote(&pattern.to_string()));
+        }
+        let header = |of: &Header| format!("{} = {}", quote(of.name()), self.secret(of.value()));
+        let headers: Vec<_> = endpoint.headers.iter().map(header).collect();
+        if !headers.is_empty() {
+            let _ = writeln!(lines, "headers = {{ {} }}", headers.join(", "));
+        }
+        self.text.push_str(&lines);
     }
 
     fn pair(&self, key: &Key) -> String {

@@ -103,7 +103,7 @@ impl Tables<'_> {
         Some((hears("client"), hears("http")))
     }
 
-    fn texts(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Vec<String>> {
+    pub(super) fn texts(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Vec<String>> {
         let items = value.get_ref().as_array().map(|items| items.iter());
         let texts = items.and_then(|mut items| {
             items.try_fold(Vec::new(), |mut texts, item| {

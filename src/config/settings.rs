@@ -117,7 +117,7 @@ pub(super) fn node_settings() -> Vec<Setting<Config>> {
     }
 }
 
-/// The keys of one app that take a single value; `keys` and `pipe` are read by themselves.
+/// The keys of one app that take a single value; `keys`, `pipe` and `webhooks` are read by themselves.
 pub(super) fn app_settings() -> Vec<Setting<AppDraft>> {
     settings! { AppDraft:
         "id", APP_ID, id;
@@ -147,5 +147,18 @@ pub(super) fn app_settings() -> Vec<Setting<AppDraft>> {
         "limits.cached_channels", Integer(0..=MOST), app.limits.cached_channels;
         "limits.cached_bytes", Integer(0..=MOST), app.limits.cached_bytes;
         "limits.pipe_message_bytes", Integer(1..=MOST), app.limits.pipe_message_bytes;
+        "webhook_delivery.batching", Boolean, webhooks.delivery.batching;
+        "webhook_delivery.batch_window_seconds", Seconds { least: 0.0 }, webhooks.delivery.batch_window;
+        "webhook_delivery.batch_events", Integer(1..=10_000), webhooks.delivery.batch_events;
+        "webhook_delivery.removal_delay_seconds", Seconds { least: 0.0 }, webhooks.delivery.removal_delay;
+        "webhook_delivery.timeout_seconds", Seconds { least: 0.001 }, webhooks.delivery.timeout;
+        "webhook_delivery.retry_first_seconds", Seconds { least: 0.001 }, webhooks.delivery.retry.first;
+        "webhook_delivery.retry_longest_seconds", Seconds { least: 0.001 }, webhooks.delivery.retry.longest;
+        "webhook_delivery.give_up_after_seconds", Seconds { least: 0.0 }, webhooks.delivery.retry.give_up_after;
+        "webhook_delivery.requests_at_once", Integer(1..=1000), webhooks.delivery.requests_at_once;
+        "webhook_delivery.queue_events", Integer(1..=MOST), webhooks.delivery.queue_events;
+        "webhook_delivery.queue_bytes", Integer(1..=MOST), webhooks.delivery.queue_bytes;
+        "webhook_delivery.log_attempts", Integer(0..=100_000), webhooks.delivery.log_attempts;
+        "webhook_delivery.ca_file", OptionalFile, webhooks.delivery.ca_file;
     }
 }

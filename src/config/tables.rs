@@ -76,9 +76,10 @@ impl Tables<'_> {
                     self.builder.origins.record(format!("apps[{index}].keys"), self.file.at(value));
                 }
                 "pipe" => self.pipe(index, value, draft),
-                "limits" => match value.get_ref().as_table() {
-                    Some(limits) => self.app_settings((index, draft), limits, "limits."),
-                    None => self.wrong("apps.limits", "a table", value),
+                "webhooks" => self.webhooks(index, value, draft),
+                section @ ("limits" | "webhook_delivery") => match value.get_ref().as_table() {
+                    Some(table) => self.app_settings((index, draft), table, &format!("{section}.")),
+                    None => self.wrong(&format!("apps.{section}"), "a table", value),
                 },
                 _ => self.app_setting((index, draft), "", key, value),
             }

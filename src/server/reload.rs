@@ -108,20 +108,21 @@ impl fmt::Debug for Reloader {
 #[cfg(test)]
 mod tests {
     use crate::app::App;
+    use crate::webhook::Webhooks;
 
     use super::*;
 
     fn config(apps: &[(&str, bool)]) -> Config {
         let app = |(id, enabled): &(&str, bool)| {
             let app = App { enabled: *enabled, ..App::new(*id, format!("key-{id}"), "secret") };
-            AppConfig { app, pipe: Vec::new() }
+            AppConfig::new(app)
         };
         Config { apps: apps.iter().map(app).collect(), ..Config::default() }
     }
 
     fn reloader(config: Config) -> Reloader {
         let hub = Hub::new(Vec::new(), config.connection.clone(), 1, 0).unwrap();
-        let reloader = Reloader::new(hub, Listeners::new(Vec::new()), Config::default());
+        let reloader = Reloader::new(hub, Listeners::new(Vec::new(), Webhooks::new()), Config::default());
         reloader.reload(config).unwrap();
         reloader
     }

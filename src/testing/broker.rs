@@ -10,6 +10,7 @@ use crate::app::DuplicateApp;
 use crate::config::Config;
 use crate::pipe::Pipe;
 use crate::server::{Reloaded, Reloader, Server, StartError};
+use crate::webhook::Webhooks;
 
 /// A running broker. Dropping it closes its connections with 4200 and waits until it has stopped.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub struct Broker {
     address: SocketAddr,
     url: String,
     reloader: Reloader,
+    webhooks: Webhooks,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<io::Result<()>>>,
 }
@@ -62,6 +64,12 @@ impl Broker {
         config.server.port = 0;
         self.reloader.reload(config)
     }
+
+    /// Its webhooks, and what became of them.
+    #[must_use]
+    pub fn webhooks(&self) -> &Webhooks {
+        &self.webhooks
+    }
 }
 
 impl BrokerBuilder {
@@ -78,7 +86,8 @@ impl BrokerBuilder {
     /// See [`StartError`].
     pub fn start(self) -> Result<Broker, StartError> {
         let bound = self.server.bind()?;
-        let (address, url, reloader) = (bound.address(), bound.url(), bound.reloader());
+        let (address, url) = (bound.address(), bound.url());
+        let (reloader, webhooks) = (bound.reloader(), bound.webhooks());
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(bound.run(async {
@@ -86,7 +95,7 @@ impl BrokerBuilder {
                 let _ = stopped.await;
             }))
         });
-        Ok(Broker { address, url, reloader, stop: Some(stop), thread: Some(thread) })
+        Ok(Broker { address, url, reloader, webhooks, stop: Some(stop), thread: Some(thread) })
     }
 }
 
@@ -184,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_reload_ends_whom_it_must_and_leaves_the_others() {
-        let app = |id: &str| AppConfig { app: App::new(id, format!("key-{id}"), "s"), pipe: Vec::new() };
+        let app = |id: &str| AppConfig::new(App::new(id, format!("key-{id}"), "s"));
         let mut config = Config::development();
         config.apps.extend([app("7"), app("8")]);
         let broker = Broker::start(config.clone()).unwrap();

@@ -6,7 +6,8 @@ use super::*;
 use crate::config::environment::OWN_NAMES;
 use crate::config::reference::entries;
 use crate::config::settings::{app_settings, node_settings};
-use crate::pipe::RuleSpec;
+use crate::pipe::{Pattern, RuleSpec};
+use crate::webhook::{Delivery, Endpoint, EventTypes, Header};
 
 /// The default file with every setting in force.
 fn all_in_force() -> String {
@@ -26,7 +27,13 @@ fn the_default_file_holds_the_default_values() {
     rule.rename = Some("other-event".to_owned());
     rule.add.insert("message".to_owned(), "Sending frame".into());
     rule.pick = Some(vec!["dataUrl".to_owned()]);
-    let apps = vec![AppConfig { app, pipe: vec![rule] }];
+    let mut endpoint = Endpoint::new("https://example.com/webhooks").unwrap();
+    let groups = ["channel_existence", "presence"].into_iter().filter_map(EventTypes::of_name);
+    endpoint.events = groups.fold(EventTypes::default(), EventTypes::with);
+    endpoint.channels = Some(Pattern::parse("presence-*").unwrap());
+    endpoint.headers.push(Header::new("authorization", "Bearer choose-a-token").unwrap());
+    let webhooks = webhook::Config { endpoints: vec![endpoint], delivery: Delivery::default() };
+    let apps = vec![AppConfig { app, pipe: vec![rule], webhooks }];
     assert_eq!(loaded.config, Config { apps, ..Config::default() });
 }
 
@@ -40,8 +47,8 @@ fn as_it_is_shipped_the_default_file_defines_no_app() {
 fn the_default_file_explains_every_setting_and_nothing_else() {
     let (keys, tables): (Vec<_>, Vec<_>) = entries(TEMPLATE).into_iter().partition(|e| e.value.is_some());
     assert!(tables.iter().chain(&keys).all(|e| e.is_explained()), "a comment is missing");
-    let written: BTreeSet<_> =
-        keys.into_iter().map(|e| e.path).filter(|path| !path.starts_with("apps.pipe.")).collect();
+    let by_itself = |path: &str| path.starts_with("apps.pipe.") || path.starts_with("apps.webhooks.");
+    let written: BTreeSet<_> = keys.into_iter().map(|e| e.path).filter(|path| !by_itself(path)).collect();
     let known = node_settings().into_iter().map(|s| s.path.to_owned());
     let known: BTreeSet<_> =
         known.chain(app_settings().into_iter().map(|s| format!("apps.{}", s.path))).collect();

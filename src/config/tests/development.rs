@@ -107,7 +107,10 @@ fn an_app_of_the_environment_is_a_development_app_on_loopback_only() {
         Flags { host: Some("0.0.0.0".to_owned()), pipe: vec!["a:e=b".to_owned()], ..Flags::default() };
     let exposed = Sources { variables: &CREDENTIALS, flags, ..Sources::default() }.load().unwrap();
     let pipe = vec![RuleSpec::parse("a:e=b").unwrap()];
-    assert_eq!(exposed.config.apps, [AppConfig { app: crate::app::App::new("9", "k9", "s9"), pipe }]);
+    assert_eq!(
+        exposed.config.apps,
+        [AppConfig { pipe, ..AppConfig::new(crate::app::App::new("9", "k9", "s9")) }]
+    );
     assert_eq!(exposed.warnings, []);
 }
 
@@ -125,10 +128,7 @@ fn insisting_brings_the_default_app_only_where_there_is_none() {
     let insist = Flags { development: true, ..Flags::default() };
     let own = with_app("");
     let loaded = Sources { file: Some(&own), flags: insist.clone(), ..Sources::default() }.load().unwrap();
-    assert_eq!(
-        loaded.config.apps,
-        [AppConfig { app: crate::app::App::new("7", "key-7", "hush"), pipe: vec![] }]
-    );
+    assert_eq!(loaded.config.apps, [AppConfig::new(crate::app::App::new("7", "key-7", "hush"))]);
     let loaded =
         Sources { file: Some("[server]\nport = 1"), flags: insist, ..Sources::default() }.load().unwrap();
     assert_eq!(loaded.config.apps, [AppConfig::development()]);

@@ -6,6 +6,7 @@ mod development;
 mod errors;
 mod precedence;
 mod printing;
+mod webhooks;
 
 use std::ffi::OsString;
 use std::io;

@@ -124,7 +124,7 @@ fn the_environment_completes_an_app_or_defines_the_only_one() {
     let loaded =
         Sources { file: Some("[server]\nport = 1"), variables: &variables, ..Sources::default() }.load();
     let loaded = loaded.unwrap();
-    assert_eq!(loaded.config.apps, [AppConfig { app: crate::app::App::new("9", "k9", "s9"), pipe: vec![] }]);
+    assert_eq!(loaded.config.apps, [AppConfig::new(crate::app::App::new("9", "k9", "s9"))]);
     assert_eq!(loaded.mode, Mode::Configured);
 }
 

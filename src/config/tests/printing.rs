@@ -7,6 +7,9 @@ fn rich() -> Loaded {
         "[server]\nhost = \"0.0.0.0\"\npath_prefix = \"x\"\n[connection]\nping_after_seconds = 0.5",
     ) + "[[apps.pipe]]\nfrom = \"a-*\"\nevent = \"*\"\nto = \"b-*\"\nas = \"it's \\\"f\\\"\"\npick = [\"x\", \"y\"]\n\
            add = { n = 1, deep = { list = [true, 0.5], text = \"a\\nb\" } }\nsource = [\"client\", \"http\"]\n\
+           [[apps.webhooks]]\nurl = \"https://example.com/a?b=c\"\nevents = [\"presence\"]\nchannels = \"presence-*\"\n\
+           headers = { authorization = \"Bearer s3\", x-tenant = \"s4\" }\n\
+           [[apps.webhooks]]\nurl = \"http://127.0.0.1:1\"\n[apps.webhook_delivery]\nbatching = true\nca_file = \"ca.pem\"\n\
            [[apps]]\nid = \"8\"\nenabled = false\nkeys = [{ key = \"old\", secret = \"s1\" }, { key = \"new\", secret = \"s2\" }]\n\
            [apps.limits]\nmessage_bytes = 4096\n";
     Sources { file: Some(&text), ..Sources::default() }.load().unwrap()
@@ -28,11 +31,11 @@ fn what_is_printed_with_secrets_reads_back_as_the_same() {
 #[test]
 fn hidden_secrets_are_nowhere_and_are_not_taken_for_secrets() {
     let printed = rich().to_toml(false);
-    for secret in ["hush", "s1", "s2"] {
+    for secret in ["hush", "s1", "s2", "s3", "s4"] {
         assert!(!printed.contains(secret), "{printed}");
     }
     let complaints = Sources { file: Some(&printed), ..Sources::default() }.complaints();
-    assert_eq!(complaints.len(), 3, "{complaints:?}");
+    assert_eq!(complaints.len(), 5, "{complaints:?}");
     assert!(complaints.iter().all(|c| c.contains("got the mask that print-config writes")), "{complaints:?}");
 }
 

@@ -1,0 +1,78 @@
+//! One app's events on their way to its endpoints: removals are held back, the rest is handed out at once.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::watch;
+use tracing::warn;
+
+use super::event::Event;
+use super::intake::Intake;
+use super::lane::Lane;
+use super::suppress::Suppressor;
+use super::{Stage, clock};
+
+/// The task of one app.
+pub(super) struct Dispatcher {
+    pub(super) app_id: String,
+    pub(super) intake: Intake,
+    pub(super) suppressor: Suppressor,
+    pub(super) lanes: Vec<Arc<Lane>>,
+}
+
+impl Dispatcher {
+    /// Hands events out until the listener is gone or the broker ends; then everything that was held back, too.
+    pub(super) async fn run(mut self, mut stage: watch::Receiver<Stage>) {
+        loop {
+            tokio::select! {
+                biased;
+                Ok(()) = stage.changed() => match *stage.borrow_and_update() {
+                    Stage::Running => {}
+                    Stage::Hurrying => self.hurry(),
+                    Stage::Ending => self.intake.close(),
+                },
+                event = self.intake.next() => match event {
+                    Some(event) => self.hear(event),
+                    None => break,
+                },
+                () = clock::sleep_until(self.suppressor.deadline()) => {
+                    let (now, lanes) = (clock::now(), &self.lanes);
+                    self.suppressor.due(now, |event| hand_out(lanes, &event, now));
+                }
+            }
+        }
+        self.hurry();
+        self.lanes.iter().for_each(|lane| lane.close());
+    }
+
+    fn hear(&mut self, event: Event) {
+        let (now, lanes) = (clock::now(), &self.lanes);
+        let lost = self.intake.take_lost();
+        if lost > 0 {
+            warn!(
+                app = self.app_id,
+                events = lost,
+                "webhook events lost: they came faster than they could be sorted"
+            );
+        }
+        self.suppressor.due(now, |event| hand_out(lanes, &event, now));
+        self.suppressor.hear(event, now, |event| hand_out(lanes, &event, now));
+    }
+
+    /// Nobody can come back any more: nothing is held back from now on.
+    fn hurry(&mut self) {
+        let (now, lanes) = (clock::now(), &self.lanes);
+        self.suppressor.flush(|event| hand_out(lanes, &event, now));
+        lanes.iter().for_each(|lane| lane.hurry());
+    }
+}
+
+/// Queues an event for every endpoint that wants it.
+fn hand_out(lanes: &[Arc<Lane>], event: &Event, now: Instant) {
+    let (one, channel) = (event.event_type(), event.channel());
+    let mut json: Option<Arc<str>> = None;
+    for lane in lanes.iter().filter(|lane| lane.endpoint.wants(one, channel)) {
+        let json = json.get_or_insert_with(|| event.to_json().into());
+        lane.push(channel, Arc::clone(json), now);
+    }
+}

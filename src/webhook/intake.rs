@@ -1,0 +1,139 @@
+//! From the hub to the webhooks: a listener that puts events into a bounded queue and does nothing else.
+//!
+//! It is called on the workers' threads, often under a channel's lock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::hub::{AppState, Hub, Listener, Notice};
+
+use super::batch::Bounds;
+use super::config::Endpoint;
+use super::event::Event;
+
+/// Hears what happens in one app, for its endpoints.
+#[derive(Debug)]
+pub(super) struct WebhookListener {
+    endpoints: Arc<[Endpoint]>,
+    events: mpsc::Sender<Event>,
+    gauge: Arc<Gauge>,
+}
+
+/// The other end: events in the order in which they happened on each channel. It ends when the listener is dropped.
+#[derive(Debug)]
+pub(super) struct Intake {
+    events: mpsc::Receiver<Event>,
+    gauge: Arc<Gauge>,
+}
+
+/// What is under way from one end to the other.
+#[derive(Debug)]
+struct Gauge {
+    most_bytes: usize,
+    bytes: AtomicUsize,
+    /// Events for which there was no room.
+    lost: AtomicU64,
+}
+
+/// A listener for these endpoints, and the other end of its queue. When the queue is full, events are lost and counted.
+pub(super) fn intake(endpoints: Arc<[Endpoint]>, bounds: Bounds) -> (WebhookListener, Intake) {
+    let gauge = Gauge { most_bytes: bounds.bytes, bytes: AtomicUsize::new(0), lost: AtomicU64::new(0) };
+    let gauge = Arc::new(gauge);
+    let (sender, receiver) = mpsc::channel(bounds.events.clamp(1, Semaphore::MAX_PERMITS));
+    let listener = WebhookListener { endpoints, events: sender, gauge: Arc::clone(&gauge) };
+    (listener, Intake { events: receiver, gauge })
+}
+
+impl WebhookListener {
+    fn offer(&self, event: Event) {
+        let bytes = event.bytes();
+        // The bound may be passed by as many events as there are workers; it is there to keep memory in check.
+        let room = self.gauge.bytes.load(Ordering::Relaxed) + bytes <= self.gauge.most_bytes;
+        if !room || self.events.capacity() == 0 {
+            self.gauge.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        self.gauge.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if self.events.try_send(event).is_err() {
+            self.gauge.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.gauge.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Listener for WebhookListener {
+    fn listens(&self, _: Option<&str>, _: &str) -> bool {
+        false
+    }
+
+    fn is_pipe(&self) -> bool {
+        false
+    }
+
+    fn notice(&self, _: &Arc<Hub>, _: &Arc<AppState>, notice: &Notice<'_>) {
+        let concerns =
+            |one, channel: &_| self.endpoints.iter().any(|endpoint| endpoint.is_concerned(one, channel));
+        if let Some(event) = Event::of_notice(notice, concerns) {
+            self.offer(event);
+        }
+    }
+}
+
+impl Intake {
+    /// The next event; `None` when the listener is gone, or after [`Intake::close`], and everything has been taken.
+    pub(super) async fn next(&mut self) -> Option<Event> {
+        let event = self.events.recv().await?;
+        self.gauge.bytes.fetch_sub(event.bytes(), Ordering::Relaxed);
+        Some(event)
+    }
+
+    /// Takes no more events; those that are in the queue can still be had.
+    pub(super) fn close(&mut self) {
+        self.events.close();
+    }
+
+    /// Events lost since this was last asked.
+    pub(super) fn take_lost(&self) -> u64 {
+        self.gauge.lost.swap(0, Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::ChannelName;
+
+    fn event(n: usize) -> Event {
+        Event::ChannelOccupied(ChannelName::parse(&format!("room-{n}"), 164).unwrap())
+    }
+
+    fn ends(events: usize, bytes: usize) -> (WebhookListener, Intake) {
+        intake(Arc::new([Endpoint::new("http://localhost/").unwrap()]), Bounds { events, bytes })
+    }
+
+    #[tokio::test]
+    async fn what_has_no_room_is_lost_and_counted() {
+        let (listener, mut intake) = ends(2, usize::MAX);
+        (1..=3).for_each(|n| listener.offer(event(n)));
+        assert_eq!((intake.take_lost(), intake.take_lost()), (1, 0));
+        drop(listener);
+        assert_eq!(intake.next().await, Some(event(1)));
+        assert_eq!(intake.next().await, Some(event(2)));
+        assert_eq!(intake.next().await, None);
+
+        let (listener, mut intake) = ends(100, event(1).bytes() * 2);
+        (1..=3).for_each(|n| listener.offer(event(n)));
+        assert_eq!(intake.take_lost(), 1);
+        intake.next().await;
+        listener.offer(event(4));
+        assert_eq!(intake.take_lost(), 0, "there is room again");
+        intake.close();
+        listener.offer(event(5));
+        assert_eq!(intake.take_lost(), 1);
+        assert_eq!(intake.next().await, Some(event(2)));
+        assert_eq!(intake.next().await, Some(event(4)));
+        assert_eq!(intake.next().await, None);
+    }
+}

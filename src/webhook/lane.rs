@@ -1,0 +1,232 @@
+//! The way to one endpoint: a queue of its own, and the task that sends what is in it.
+//!
+//! Each endpoint has one, so that a slow or broken one delays nobody else.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tracing::{debug, error, info, warn};
+
+use crate::app::Key;
+use crate::protocol::ChannelName;
+
+use super::batch::{Batch, Queue};
+use super::client::{HttpClient, Signed};
+use super::config::{Delivery, Endpoint};
+use super::log::{Attempt, DeliveryLog, Outcome};
+use super::{Stage, clock, event};
+
+/// A drop is logged at once, and further ones of the same endpoint not more often than this.
+const DROPS_LOGGED_EVERY: Duration = Duration::from_secs(10);
+
+/// What the senders of one app share.
+#[derive(Debug)]
+pub(super) struct Courier {
+    pub(super) app_id: String,
+    /// The key that signs.
+    pub(super) key: Key,
+    pub(super) delivery: Delivery,
+    pub(super) client: HttpClient,
+}
+
+/// The way to one endpoint.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) endpoint: Endpoint,
+    pub(super) log: Arc<DeliveryLog>,
+    courier: Arc<Courier>,
+    queue: Mutex<Queue>,
+    changed: Notify,
+    /// Nothing more will be queued.
+    closed: AtomicBool,
+    drops: Mutex<Drops>,
+    /// Numbers the requests, for the log.
+    requests: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Drops {
+    unsaid: u64,
+    said: Option<Instant>,
+}
+
+impl Lane {
+    pub(super) fn new(endpoint: Endpoint, log: Arc<DeliveryLog>, courier: Arc<Courier>) -> Self {
+        let queue = Queue::new(courier.delivery.bounds(), courier.delivery.batches());
+        Lane {
+            endpoint,
+            log,
+            courier,
+            queue: Mutex::new(queue),
+            changed: Notify::new(),
+            closed: AtomicBool::new(false),
+            drops: Mutex::default(),
+            requests: AtomicU64::new(0),
+        }
+    }
+
+    /// Queues an event, or drops it where too many wait.
+    pub(super) fn push(&self, channel: &ChannelName, json: Arc<str>, now: Instant) {
+        let pushed = self.queue().push(channel, json, now);
+        match pushed {
+            Ok(()) => {
+                self.log.count(|tally| tally.waiting += 1);
+                self.changed.notify_one();
+            }
+            Err(_) => {
+                self.log.count(|tally| tally.dropped += 1);
+                self.count_drops(1, now);
+            }
+        }
+    }
+
+    /// Counts events that were dropped, and says so from time to time.
+    fn count_drops(&self, events: u64, now: Instant) {
+        let mut drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner);
+        drops.unsaid += events;
+        if drops.said.is_none_or(|said| now.duration_since(said) >= DROPS_LOGGED_EVERY) {
+            let (app, endpoint) = (&self.courier.app_id, &self.endpoint.url);
+            let total = self.log.tally().dropped;
+            warn!(app, %endpoint, dropped = drops.unsaid, total, "webhook events dropped: too many are waiting");
+            *drops = Drops { unsaid: 0, said: Some(now) };
+        }
+    }
+
+    /// Events that wait or are under way.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue().len()
+    }
+
+    /// From now on requests do not wait for more events.
+    pub(super) fn hurry(&self) {
+        self.queue().hurry();
+        self.changed.notify_one();
+    }
+
+    /// Nothing more will be queued; the task ends when everything is sent.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.hurry();
+    }
+
+    /// Sends what is queued until the lane is closed and empty.
+    pub(super) async fn run(self: Arc<Self>, stage: watch::Receiver<Stage>) {
+        let most = self.courier.delivery.requests_at_once;
+        let mut under_way = JoinSet::new();
+        loop {
+            let now = clock::now();
+            while under_way.len() < most {
+                let Some(batch) = self.queue().take(now) else { break };
+                under_way.spawn(Arc::clone(&self).deliver(batch, stage.clone()));
+            }
+            if under_way.is_empty() && self.closed.load(Ordering::Acquire) && self.queue().is_empty() {
+                return;
+            }
+            let ripe = if under_way.len() < most { self.queue().ripe_at(now) } else { None };
+            tokio::select! {
+                Some(over) = under_way.join_next() => match over {
+                    Ok(batch) => self.queue().done(batch),
+                    Err(error) => error!(endpoint = %self.endpoint.url, %error, "sending a webhook failed"),
+                },
+                () = clock::sleep_until(ripe) => {}
+                () = self.changed.notified() => {}
+            }
+        }
+    }
+
+    /// Sends one request until it is taken, or given up.
+    async fn deliver(self: Arc<Self>, batch: Batch, mut stage: watch::Receiver<Stage>) -> Batch {
+        let Courier { key, delivery, .. } = &*self.courier;
+        let body = event::body(clock::unix_millis(), batch.events.iter().map(|event| &**event));
+        let created = clock::now();
+        let events = batch.events.len();
+        let Some(signed) = Signed::new(body, key, &self.endpoint) else {
+            error!(
+                app = self.courier.app_id,
+                "the app's key cannot stand in a header; its webhooks are lost"
+            );
+            self.count_end(events, false);
+            return batch;
+        };
+        let request = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
+        // Failures since the pauses began; they begin anew when the broker is about to end.
+        let mut failures = 0;
+        for number in 1.. {
+            let outcome = self.attempt(request, number, events, &signed).await;
+            if outcome.is_delivered() {
+                self.count_end(events, true);
+                break;
+            }
+            failures += 1;
+            let Some(again) = delivery.retry.again(failures, created, clock::now()) else {
+                self.say_given_up(events, number);
+                self.count_end(events, false);
+                break;
+            };
+            let hurried = *stage.borrow_and_update() != Stage::Running;
+            tokio::select! {
+                () = clock::sleep_until(Some(again)) => {}
+                Ok(()) = stage.changed(), if !hurried => failures = 0,
+            }
+        }
+        batch
+    }
+
+    async fn attempt(&self, request: u64, number: u32, events: usize, signed: &Signed) -> Outcome {
+        let Courier { app_id: app, delivery, client, .. } = &*self.courier;
+        let (at, begun) = (clock::date(), clock::now());
+        let reply = client.send(&self.endpoint, signed, delivery.timeout).await;
+        let duration = clock::now().duration_since(begun);
+        let (endpoint, body_bytes) = (&self.endpoint.url, signed.body_bytes());
+        let outcome = match reply {
+            Ok(reply) => Outcome::Status(reply.status),
+            Err(failure) => Outcome::Failure(failure.to_string()),
+        };
+        match &outcome {
+            Outcome::Status(status) if outcome.is_delivered() => {
+                debug!(app, %endpoint, request, number, events, body_bytes, status, ?duration, "webhook delivered");
+            }
+            Outcome::Status(status) => {
+                info!(app, %endpoint, request, number, events, status, ?duration, "webhook not taken");
+            }
+            Outcome::Failure(reason) => {
+                info!(app, %endpoint, request, number, events, reason, ?duration, "webhook not delivered");
+            }
+        }
+        self.log.record(Attempt { at, number, events, body_bytes, duration, outcome: outcome.clone() });
+        outcome
+    }
+
+    fn say_given_up(&self, events: usize, attempts: u32) {
+        let (app, endpoint) = (&self.courier.app_id, &self.endpoint.url);
+        warn!(app, %endpoint, events, attempts, "webhook given up: the endpoint has not taken it");
+    }
+
+    fn count_end(&self, events: usize, delivered: bool) {
+        self.log.count(|tally| {
+            tally.waiting = tally.waiting.saturating_sub(events);
+            match delivered {
+                true => tally.delivered += events as u64,
+                false => tally.given_up += events as u64,
+            }
+        });
+    }
+
+    /// The broker ends: what is left will not be sent. Says so, if anything is.
+    pub(super) fn abandon(&self) {
+        let events = self.waiting();
+        if events > 0 {
+            let (app, endpoint) = (&self.courier.app_id, &self.endpoint.url);
+            warn!(app, %endpoint, events, "webhook events given up: the endpoint has not taken them in time");
+            self.count_end(events, false);
+        }
+    }
+
+    /// No code panics while it holds the lock.
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,134 @@
+//! What became of the webhooks of one endpoint: the last attempts, and how many events fared how.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+/// One request to an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// When it was begun.
+    pub at: SystemTime,
+    /// From 1; more than that if the same webhook had been sent before.
+    pub number: u32,
+    /// Events in the request.
+    pub events: usize,
+    /// Bytes of its body.
+    pub body_bytes: usize,
+    /// From its beginning to the end of the answer, or to the failure.
+    pub duration: Duration,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How a request ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The endpoint answered with this status. 200 to 299 means that the webhook is delivered.
+    Status(u16),
+    /// It gave no whole answer, and why.
+    Failure(String),
+}
+
+impl Outcome {
+    /// Whether the webhook is delivered.
+    #[must_use]
+    pub fn is_delivered(&self) -> bool {
+        matches!(self, Outcome::Status(200..=299))
+    }
+}
+
+/// Events of one endpoint, by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Delivered.
+    pub delivered: u64,
+    /// Dropped because too many were waiting.
+    pub dropped: u64,
+    /// Given up after the last attempt, or at the end of the broker.
+    pub given_up: u64,
+    /// Waiting, or under way.
+    pub waiting: usize,
+}
+
+/// The log of one endpoint. The sender writes it, anybody may read it.
+#[derive(Debug)]
+pub struct DeliveryLog {
+    most: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    attempts: VecDeque<Attempt>,
+    tally: Tally,
+}
+
+impl DeliveryLog {
+    /// An empty log that remembers this many attempts.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        DeliveryLog { most, state: Mutex::default() }
+    }
+
+    /// The attempts that are remembered, oldest first.
+    #[must_use]
+    pub fn attempts(&self) -> Vec<Attempt> {
+        self.lock().attempts.iter().cloned().collect()
+    }
+
+    /// How many events fared how, since the endpoint was configured.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        self.lock().tally
+    }
+
+    pub(super) fn record(&self, attempt: Attempt) {
+        let mut state = self.lock();
+        while state.attempts.len() >= self.most.max(1) {
+            state.attempts.pop_front();
+        }
+        if self.most > 0 {
+            state.attempts.push_back(attempt);
+        }
+    }
+
+    pub(super) fn count(&self, change: impl FnOnce(&mut Tally)) -> Tally {
+        let mut state = self.lock();
+        change(&mut state.tally);
+        state.tally
+    }
+
+    /// No code panics while it holds the lock, and every state is a valid one.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(number: u32) -> Attempt {
+        let outcome = Outcome::Status(200);
+        let (at, duration) = (SystemTime::UNIX_EPOCH, Duration::ZERO);
+        Attempt { at, number, events: 1, body_bytes: 10, duration, outcome }
+    }
+
+    #[test]
+    fn the_last_attempts_are_remembered() {
+        let log = DeliveryLog::new(2);
+        (1..=3).for_each(|number| log.record(attempt(number)));
+        assert_eq!(log.attempts(), [attempt(2), attempt(3)]);
+        let none = DeliveryLog::new(0);
+        none.record(attempt(1));
+        assert!(none.attempts().is_empty());
+    }
+
+    #[test]
+    fn two_hundreds_are_deliveries() {
+        let statuses = [(200, true), (204, true), (299, true), (301, false), (400, false), (500, false)];
+        assert!(statuses.into_iter().all(|(status, good)| Outcome::Status(status).is_delivered() == good));
+        assert!(!Outcome::Failure("refused".into()).is_delivered());
+    }
+}

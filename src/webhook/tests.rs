@@ -1,0 +1,303 @@
+//! Webhooks on their whole way, from a notice to an endpoint of this process.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use rustls::crypto::ring;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConnection, StreamOwned};
+
+use super::*;
+use crate::app::App;
+use crate::auth::webhook::is_valid;
+use crate::config::ConnectionConfig;
+use crate::hub::{Hub, Listener, Notice};
+use crate::protocol::ChannelName;
+
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An endpoint. It answers one request per connection, with the given statuses in turn; the last one for ever.
+struct Sink {
+    port: u16,
+    bodies: Receiver<String>,
+}
+
+impl Sink {
+    fn plain(statuses: &'static [u16]) -> Sink {
+        Sink::with(statuses, None)
+    }
+
+    fn with(statuses: &'static [u16], tls: Option<Arc<rustls::ServerConfig>>) -> Sink {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (sender, bodies) = mpsc::channel();
+        thread::spawn(move || {
+            let mut statuses = statuses.iter().copied();
+            let mut status = statuses.next().unwrap();
+            for stream in listener.incoming() {
+                let stream = stream.unwrap();
+                let served = match &tls {
+                    None => serve(stream, status),
+                    Some(tls) => {
+                        let connection = ServerConnection::new(Arc::clone(tls)).unwrap();
+                        serve(StreamOwned::new(connection, stream), status)
+                    }
+                };
+                // A client that trusts nobody sends nothing.
+                let Some(body) = served else { continue };
+                status = statuses.next().unwrap_or(status);
+                if sender.send(body).is_err() {
+                    return;
+                }
+            }
+        });
+        Sink { port, bodies }
+    }
+
+    #[track_caller]
+    fn body(&self) -> String {
+        self.bodies.recv_timeout(PATIENCE).expect("a webhook in time")
+    }
+}
+
+/// Reads one request, checks its signature, answers it, and returns its body.
+fn serve(mut stream: impl Read + Write, status: u16) -> Option<String> {
+    let mut request = Vec::new();
+    let (head, body) = loop {
+        let mut chunk = [0; 4096];
+        let read = stream.read(&mut chunk).ok().filter(|read| *read > 0)?;
+        request.extend_from_slice(&chunk[..read]);
+        let text = String::from_utf8_lossy(&request).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length: usize = header(head, "Content-Length").parse().unwrap();
+        if body.len() == length {
+            break (head.to_owned(), body.to_owned());
+        }
+    };
+    assert!(
+        is_valid(&app(), header(&head, "X-Pusher-Key"), header(&head, "X-Pusher-Signature"), &body),
+        "{head}"
+    );
+    let answer = format!("HTTP/1.1 {status} x\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+    let _ = stream.write_all(answer.as_bytes()).and_then(|()| stream.flush());
+    Some(body)
+}
+
+fn header<'h>(head: &'h str, name: &str) -> &'h str {
+    let line = head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    line.unwrap_or_else(|| panic!("{name} is missing in {head}"))
+}
+
+fn app() -> App {
+    App::new("1", "app-key", "app-secret")
+}
+
+fn config(url: &str) -> Config {
+    let mut config = Config { endpoints: vec![Endpoint::new(url).unwrap()], ..Config::default() };
+    config.delivery.retry.first = Duration::from_millis(10);
+    config
+}
+
+/// What a listener is told by.
+struct Stage {
+    hub: Arc<Hub>,
+    room: ChannelName,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let hub = Hub::new(vec![(app(), Vec::new())], ConnectionConfig::default(), 1, 0).unwrap();
+        Stage { hub, room: ChannelName::parse("room", 164).unwrap() }
+    }
+
+    fn tell(&self, listener: &Arc<dyn Listener>, notice: fn(&ChannelName) -> Notice<'_>) {
+        let state = Arc::clone(&self.hub.state_by_key("app-key").unwrap());
+        listener.notice(&self.hub, &state, &notice(&self.room));
+    }
+}
+
+#[track_caller]
+fn eventually<T>(log: &DeliveryLog, mut found: impl FnMut(&DeliveryLog) -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = found(log) {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not in time: {log:?}");
+        thread::yield_now();
+    }
+}
+
+fn attempts(log: &DeliveryLog, least: usize) -> Vec<Attempt> {
+    eventually(log, |log| Some(log.attempts()).filter(|attempts| attempts.len() >= least))
+}
+
+const OCCUPIED: &str = r#""events":[{"name":"channel_occupied","channel":"room"}]}"#;
+const VACATED: &str = r#""events":[{"name":"channel_vacated","channel":"room"}]}"#;
+
+#[test]
+fn every_attempt_is_logged() {
+    let (stage, webhooks, sink) = (Stage::new(), Webhooks::new(), Sink::plain(&[500, 302, 204]));
+    let config = config(&format!("http://127.0.0.1:{}/hook", sink.port));
+    let listener = webhooks.listener(&app(), &config).unwrap();
+    stage.tell(&listener, |room| Notice::ChannelOccupied(room));
+    let bodies = [sink.body(), sink.body(), sink.body()];
+    assert!(bodies[0].ends_with(OCCUPIED) && bodies.iter().all(|body| *body == bodies[0]), "{bodies:?}");
+    let [endpoint] = &webhooks.endpoints("1")[..] else { panic!("one endpoint") };
+    let attempts = attempts(&endpoint.log, 3);
+    let told: Vec<_> =
+        attempts.iter().map(|a| (a.number, a.outcome.clone(), a.events, a.body_bytes)).collect();
+    let expected = |number, status| (number, Outcome::Status(status), 1, bodies[0].len());
+    assert_eq!(told, [expected(1, 500), expected(2, 302), expected(3, 204)]);
+    assert!(attempts.windows(2).all(|pair| pair[0].at + pair[0].duration <= pair[1].at));
+    let tally = eventually(&endpoint.log, |log| Some(log.tally()).filter(|tally| tally.waiting == 0));
+    assert_eq!(tally, Tally { delivered: 1, ..Tally::default() });
+    assert!(webhooks.endpoints("2").is_empty());
+}
+
+/// An unchanged configuration keeps its listener. Another one does not lose what the old one held back.
+#[test]
+fn a_listener_that_is_replaced_sends_what_it_held_back() {
+    let (stage, webhooks) = (Stage::new(), Webhooks::new());
+    let (old, new) = (Sink::plain(&[200]), Sink::plain(&[200]));
+    let first = config(&format!("http://127.0.0.1:{}/", old.port));
+    let listener = webhooks.listener(&app(), &first).unwrap();
+    assert!(Arc::ptr_eq(&listener, &webhooks.listener(&app(), &first).unwrap()));
+    stage.tell(&listener, |room| Notice::ChannelOccupied(room));
+    assert!(old.body().ends_with(OCCUPIED));
+    stage.tell(&listener, |room| Notice::ChannelVacated(room));
+
+    let mut second = config(&format!("http://127.0.0.1:{}/", new.port));
+    second.endpoints.extend(first.endpoints.clone());
+    let before = webhooks.endpoints("1");
+    let replaced = webhooks.listener(&app(), &second).unwrap();
+    assert!(
+        Arc::ptr_eq(&before[0].log, &webhooks.endpoints("1")[1].log),
+        "an endpoint that stays keeps its log"
+    );
+    drop(listener);
+    assert!(old.body().ends_with(VACATED), "at once, not after three seconds");
+    stage.tell(&replaced, |room| Notice::ChannelOccupied(room));
+    assert!(new.body().ends_with(OCCUPIED) && old.body().ends_with(OCCUPIED));
+    assert!(webhooks.listener(&app(), &Config::default()).is_none() && webhooks.endpoints("1").is_empty());
+}
+
+/// At the end, nothing is held back; and what cannot be delivered does not hold the end up.
+#[test]
+fn the_end_waits_for_what_can_be_delivered() {
+    let (stage, webhooks, sink) = (Stage::new(), Webhooks::new(), Sink::plain(&[200]));
+    let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut config = config(&format!("http://127.0.0.1:{}/", sink.port));
+    let url = format!("http://{}/", hanging.local_addr().unwrap());
+    config.endpoints.push(Endpoint::new(&url).unwrap());
+    let listener = webhooks.listener(&app(), &config).unwrap();
+    stage.tell(&listener, |room| Notice::ChannelVacated(room));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let begun = Instant::now();
+    webhooks.hurry();
+    assert!(sink.body().ends_with(VACATED));
+    stage.tell(&listener, |room| Notice::ChannelVacated(room));
+    runtime.block_on(webhooks.finish(begun + Duration::from_millis(700)));
+    assert!(sink.body().ends_with(VACATED), "also what happened during the end");
+    assert!(begun.elapsed() < PATIENCE);
+    let tallies: Vec<_> = webhooks.endpoints("1").iter().map(|endpoint| endpoint.log.tally()).collect();
+    let (delivered, given_up) =
+        (Tally { delivered: 2, ..Tally::default() }, Tally { given_up: 2, ..Tally::default() });
+    assert_eq!(tallies, [delivered, given_up]);
+    assert!(webhooks.listener(&app(), &config).is_none(), "no more after the end");
+}
+
+/// A certificate and its key, signed by itself; the certificate in a file that is removed with the value.
+struct Certificate {
+    file: PathBuf,
+    server: Arc<rustls::ServerConfig>,
+}
+
+impl Certificate {
+    fn new(name: &str, years: (i32, i32)) -> Self {
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        (params.not_before, params.not_after) = (date_time_ymd(years.0, 1, 1), date_time_ymd(years.1, 1, 1));
+        let key = KeyPair::generate().unwrap();
+        let made = params.self_signed(&key).unwrap();
+        let file = std::env::temp_dir().join(format!("heliostat-{}-webhooks-{name}.pem", std::process::id()));
+        std::fs::write(&file, made.pem()).unwrap();
+        let server = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+            .unwrap();
+        Certificate { file, server: Arc::new(server) }
+    }
+}
+
+impl Drop for Certificate {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.file);
+    }
+}
+
+/// The first attempt at an endpoint that serves this certificate, and what it was sent, if it was sent anything.
+fn first_attempt(certificate: &Certificate, trusted: bool) -> (Outcome, Option<String>) {
+    let (stage, webhooks) = (Stage::new(), Webhooks::new());
+    let sink = Sink::with(&[200], Some(Arc::clone(&certificate.server)));
+    let mut config = config(&format!("https://localhost:{}/", sink.port));
+    config.delivery.ca_file = trusted.then(|| certificate.file.clone());
+    check(&config).unwrap();
+    let listener = webhooks.listener(&app(), &config).unwrap();
+    stage.tell(&listener, |room| Notice::ChannelOccupied(room));
+    let attempts = attempts(&webhooks.endpoints("1")[0].log, 1);
+    let sent = sink.bodies.try_recv().ok();
+    (attempts[0].outcome.clone(), sent)
+}
+
+#[test]
+fn an_endpoint_must_have_a_certificate_that_is_trusted_and_has_not_expired() {
+    let good = Certificate::new("good", (2020, 2200));
+    let (outcome, sent) = first_attempt(&good, true);
+    assert_eq!(outcome, Outcome::Status(200));
+    assert!(sent.is_some_and(|body| body.ends_with(OCCUPIED)));
+    for (certificate, trusted, why) in
+        [(&good, false, "UnknownIssuer"), (&Certificate::new("expired", (2020, 2021)), true, "xpired")]
+    {
+        let (outcome, sent) = first_attempt(certificate, trusted);
+        assert!(matches!(&outcome, Outcome::Failure(reason) if reason.contains(why)), "{outcome:?}");
+        assert_eq!(sent, None, "nothing is said to whom it does not concern");
+    }
+}
+
+#[test]
+fn a_file_of_certificates_that_cannot_be_used_says_so() {
+    let mut config = config("https://localhost/");
+    let missing = PathBuf::from("/nowhere/ca.pem");
+    config.delivery.ca_file = Some(missing);
+    let error = check(&config).unwrap_err().to_string();
+    assert!(error.contains("/nowhere/ca.pem, named by apps.webhook_delivery.ca_file"), "{error}");
+    config.endpoints.clear();
+    assert!(check(&config).is_ok(), "nobody needs it");
+}
+
+/// Sending is not allowed to block whoever tells of an event: a listener whose endpoint hangs still takes everything.
+#[test]
+fn whoever_tells_is_not_held_up() {
+    let (stage, webhooks) = (Stage::new(), Webhooks::new());
+    let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut config = config(&format!("http://{}/", hanging.local_addr().unwrap()));
+    config.delivery.queue_events = 10;
+    let listener = webhooks.listener(&app(), &config).unwrap();
+    let begun = Instant::now();
+    for _ in 0..10_000 {
+        stage.tell(&listener, |room| Notice::ChannelOccupied(room));
+    }
+    assert!(begun.elapsed() < PATIENCE);
+    let log = &webhooks.endpoints("1")[0].log;
+    let tally = eventually(log, |log| Some(log.tally()).filter(|tally| tally.waiting == 10));
+    assert!(tally.delivered == 0, "{tally:?}");
+}
