@@ -21,12 +21,14 @@ pub mod frame;
 pub mod http;
 pub mod message;
 pub mod signature;
+pub mod sink;
 pub mod socket;
 pub mod target;
 pub mod wire;
 
 pub use broker::Broker;
 pub use message::{Closed, Incoming, Message};
+pub use sink::Sink;
 pub use socket::Socket;
 pub use target::{Credentials, Shared, Target};
 pub use wire::Wire;

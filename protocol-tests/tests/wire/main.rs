@@ -35,6 +35,9 @@ mod subscribe;
 mod users;
 mod versions;
 mod watchlists;
+mod webhook_delivery;
+mod webhooks;
+mod webhooks_churn;
 
 use std::time::Instant;
 
