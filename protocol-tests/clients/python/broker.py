@@ -34,9 +34,14 @@ class Broker:
     secret: str = "app-secret"
 
 
+# Whether the environment names a server: then no test may reconfigure it.
+EXTERNAL = bool(os.environ.get("PUSHER_HOST"))
+
+
 @contextmanager
-def running_broker():
-    if os.environ.get("PUSHER_HOST"):
+def running_broker(settings=None):
+    """A broker; `settings` are added to its environment."""
+    if EXTERNAL:
         yield _named(os.environ)
         return
     if not BINARY.exists():
@@ -47,7 +52,7 @@ def running_broker():
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HELIOSTAT_")}
     process = subprocess.Popen(
         [BINARY, "--port", "0", "--log-level", "warn"],
-        env={**inherited, **HOSTED_LIMITS},
+        env={**inherited, **HOSTED_LIMITS, **(settings or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
     )
