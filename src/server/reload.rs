@@ -3,10 +3,12 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::app::DuplicateApp;
+use crate::app::AppRegistry;
 use crate::config::{AppConfig, Config};
 use crate::hub::Hub;
+use crate::webhook;
 
+use super::StartError;
 use super::listeners::Listeners;
 
 /// Gives a running broker another configuration. Of that, the apps take effect at once, with all that belongs to them;
@@ -46,8 +48,10 @@ impl Reloader {
     /// that was removed with 4001. May be called from any thread.
     ///
     /// # Errors
-    /// If two apps share an id or a key. Nothing has changed then.
-    pub fn reload(&self, config: Config) -> Result<Reloaded, DuplicateApp> {
+    /// If two apps share an id or a key, or webhooks could not be sent. Nothing has changed then.
+    pub fn reload(&self, config: Config) -> Result<Reloaded, StartError> {
+        AppRegistry::new(config.apps.iter().map(|configured| configured.app.clone()))?;
+        config.apps.iter().try_for_each(|configured| webhook::check(&configured.webhooks))?;
         let Shared { hub, listeners, running } = &*self.shared;
         // Every value in it is a configuration that was in force.
         let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
@@ -107,7 +111,7 @@ impl fmt::Debug for Reloader {
 
 #[cfg(test)]
 mod tests {
-    use crate::app::App;
+    use crate::app::{App, DuplicateApp};
     use crate::webhook::Webhooks;
 
     use super::*;
@@ -147,7 +151,7 @@ mod tests {
     fn what_cannot_be_told_apart_changes_nothing() {
         let reloader = reloader(config(&[("1", true)]));
         let refused = reloader.reload(config(&[("2", true), ("2", true)]));
-        assert_eq!(refused, Err(DuplicateApp::Key("key-2".into())));
+        assert!(matches!(refused, Err(StartError::Apps(DuplicateApp::Key(key))) if key == "key-2"));
         let done = reloader.reload(config(&[("1", true)])).unwrap();
         assert_eq!(done, Reloaded::default());
     }

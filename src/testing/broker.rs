@@ -6,7 +6,6 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
-use crate::app::DuplicateApp;
 use crate::config::Config;
 use crate::pipe::Pipe;
 use crate::server::{Reloaded, Reloader, Server, StartError};
@@ -59,8 +58,8 @@ impl Broker {
     /// Gives it other apps while it serves. Of the rest of the configuration nothing takes effect.
     ///
     /// # Errors
-    /// If two apps share an id or a key. Nothing has changed then.
-    pub fn reload(&self, mut config: Config) -> Result<Reloaded, DuplicateApp> {
+    /// If two apps share an id or a key, or webhooks could not be sent. Nothing has changed then.
+    pub fn reload(&self, mut config: Config) -> Result<Reloaded, StartError> {
         config.server.port = 0;
         self.reloader.reload(config)
     }

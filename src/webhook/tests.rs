@@ -1,7 +1,7 @@
 //! Webhooks on their whole way, from a notice to an endpoint of this process.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
@@ -19,6 +19,8 @@ use crate::auth::webhook::is_valid;
 use crate::config::ConnectionConfig;
 use crate::hub::{Hub, Listener, Notice};
 use crate::protocol::ChannelName;
+use crate::server::StartError;
+use crate::testing::Broker;
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -300,4 +302,58 @@ fn whoever_tells_is_not_held_up() {
     let log = &webhooks.endpoints("1")[0].log;
     let tally = eventually(log, |log| Some(log.tally()).filter(|tally| tally.waiting == 10));
     assert!(tally.delivered == 0, "{tally:?}");
+}
+
+/// Subscribes to `room` by a WebSocket, which stays open while the value lives.
+fn subscribe(broker: &Broker) -> TcpStream {
+    let mut socket = TcpStream::connect(broker.address()).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let request = "GET /app/app-key?protocol=7 HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+                   Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let message = r#"{"event":"pusher:subscribe","data":{"channel":"room"}}"#;
+    // Masked with zeros.
+    let frame =
+        [&[0x81, 0x80 | u8::try_from(message.len()).unwrap(), 0, 0, 0, 0], message.as_bytes()].concat();
+    socket.write_all(request.as_bytes()).unwrap();
+    let mut heard = String::new();
+    for (word, answer) in [("activity_timeout", &frame[..]), ("subscription_succeeded", &[])] {
+        while !heard.contains(word) {
+            let mut chunk = [0; 4096];
+            let read = socket.read(&mut chunk).unwrap();
+            assert!(read > 0, "the broker ended the connection");
+            heard.push_str(&String::from_utf8_lossy(&chunk[..read]));
+        }
+        socket.write_all(answer).unwrap();
+    }
+    socket
+}
+
+/// A reload moves an app's webhooks to other endpoints while it serves. One that cannot work changes nothing.
+#[test]
+fn a_running_broker_can_be_given_other_endpoints() {
+    let (old, new) = (Sink::plain(&[200]), Sink::plain(&[500, 200]));
+    let url = |sink: &Sink| format!("http://127.0.0.1:{}/", sink.port);
+    let mut running = crate::config::Config::development();
+    running.apps[0].webhooks = config(&url(&old));
+    running.apps[0].webhooks.delivery.removal_delay = Duration::from_millis(50);
+    let broker = Broker::start(running.clone()).unwrap();
+    let socket = subscribe(&broker);
+    assert!(old.body().ends_with(OCCUPIED));
+
+    let mut broken = running.clone();
+    broken.apps[0].webhooks.delivery.ca_file = Some(PathBuf::from("/nowhere/ca.pem"));
+    assert!(matches!(broker.reload(broken.clone()), Err(StartError::Webhooks(_))));
+    assert!(
+        matches!(Broker::start(broken), Err(StartError::Webhooks(_))),
+        "neither can a broker be started so"
+    );
+    running.apps[0].webhooks.endpoints = vec![Endpoint::new(&url(&new)).unwrap()];
+    broker.reload(running).unwrap();
+    drop(socket);
+    assert!(new.body().ends_with(VACATED) && new.body().ends_with(VACATED));
+    let [endpoint] = &broker.webhooks().endpoints("1001")[..] else { panic!("one endpoint") };
+    let outcomes: Vec<_> = attempts(&endpoint.log, 2).into_iter().map(|attempt| attempt.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Status(500), Outcome::Status(200)]);
+    assert!(old.bodies.try_recv().is_err(), "the old one is told nothing more");
 }

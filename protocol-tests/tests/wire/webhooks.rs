@@ -296,6 +296,34 @@ fn subscription_counts_are_integers() {
     assert_eq!(first["name"], "channel_occupied", "the app has no counts: {first}");
 }
 
+/// Above a hundred subscribers the count is told as seldom as subscribers are told it, with the latest number.
+///
+/// Proves: 226.
+#[test]
+fn the_count_of_a_crowd_is_told_seldom() {
+    let sink = sink();
+    let endpoint =
+        format!("[[apps.webhooks]]\nurl = \"{}\"\nevents = [\"subscription_count\"]\n", sink.url());
+    let Some(target) = Target::own(&format!("{MAIN_APP}subscription_count = true\n{endpoint}")) else {
+        return;
+    };
+    let room = unique("room-");
+    let subscribe = |_| {
+        let mut socket = target.connect();
+        socket.send(&json!({ "event": "pusher:subscribe", "data": { "channel": room } }));
+        socket
+    };
+    let counted = || sink.webhook_within(Duration::from_secs(8)).map(|webhook| webhook.event());
+    let told =
+        |count: u64| json!({ "name": "subscription_count", "channel": room, "subscription_count": count });
+    let _few: Vec<Socket> = (0..100).map(subscribe).collect();
+    let counts: Vec<Option<Value>> = (0..100).map(|_| counted()).collect();
+    assert_eq!(counts.last(), Some(&Some(told(100))));
+    let _more: Vec<Socket> = (0..10).map(subscribe).collect();
+    assert_eq!(counted(), Some(told(110)), "the latest number, and no number before it");
+    assert!(sink.webhook_within(Duration::from_millis(300)).is_none(), "nothing has changed since");
+}
+
 /// An endpoint is told what it asked for, of the channels that it asked for, and nothing else; what others are told does
 /// not change what it is sent.
 ///
