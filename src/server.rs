@@ -17,7 +17,7 @@ use actix_server::Server as ActixServer;
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_tls::accept::max_concurrent_tls_connect;
 use actix_web::dev::AppConfig;
-use actix_web::{App as WebApp, web};
+use actix_web::{App as WebApp, HttpRequest, HttpResponse, web};
 use socket2::{Domain, Protocol, Socket, Type};
 use tracing::{info, warn};
 
@@ -26,6 +26,7 @@ use crate::config::Config;
 use crate::http::{self, Context};
 use crate::hub::{Hub, Worker};
 use crate::pipe::Pipe;
+use crate::transport::fallback::{self, Fallback, Sessions};
 use crate::transport::tls::{self, TlsError};
 use crate::transport::websocket;
 use crate::webhook::{self, Webhooks, client::ClientError};
@@ -56,25 +57,34 @@ const CONNECTIONS_PER_WORKER: usize = 1_000_000;
 ///
 /// It panics if it is expanded on more threads than the hub was made for, which happens only if a worker thread died.
 macro_rules! http_service {
-    ($hub:expr, $config:expr) => {{
-        let (hub, config): (&Arc<Hub>, &Config) = ($hub, $config);
+    ($hub:expr, $sessions:expr, $config:expr) => {{
+        let (hub, sessions, config): (&Arc<Hub>, &Arc<Sessions>, &Config) = ($hub, $sessions, $config);
         let worker = Worker::of_this_thread(hub).expect("a hub has one half for each worker thread");
         let context = Rc::new(Context::new(Rc::clone(&worker), config));
-        let endpoint = Rc::new(websocket::Listener {
-            path_prefix: config.server.path_prefix.clone(),
-            trust_forwarded_proto: config.server.trust_forwarded_proto,
-        });
-        let api = WebApp::new().app_data(context).default_service(web::to(http::handle)).into_factory();
+        let fallback = Rc::new(Fallback::new(Rc::clone(&worker), Arc::clone(sessions), config));
+        let endpoint = Rc::new(websocket::Listener::new(config));
+        let api = WebApp::new().app_data(context).app_data(fallback);
+        let api = api.default_service(web::to(answer)).into_factory();
         let api = api.map_err(|error: actix_web::Error| error.error_response());
         HttpService::build()
             .client_request_timeout(config.server.http_request_timeout + CLOCK_SLACK)
             .keep_alive(config.server.keep_alive + CLOCK_SLACK)
             .client_disconnect_timeout(HTTP_DISCONNECT + CLOCK_SLACK)
+            // A client that has ended its side is gone: a stream must not wait for it until the next write.
+            .h1_allow_half_closed(false)
             .upgrade(fn_service(move |(request, framed)| {
                 websocket::upgrade(Rc::clone(&worker), Rc::clone(&endpoint), request, framed)
             }))
             .finish(map_config(api, |()| AppConfig::default()))
     }};
+}
+
+/// Hands a request that is no upgrade to those who know its path.
+async fn answer(request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    match request.app_data::<Rc<Fallback>>().filter(|fallback| fallback.serves(request.path())).cloned() {
+        Some(fallback) => fallback::handle(fallback, request, payload).await,
+        None => http::handle(request, payload).await,
+    }
 }
 
 /// A broker that has been put together and does not listen yet.
@@ -222,15 +232,17 @@ impl BoundServer {
         let workers = hub.worker_count();
         let server = {
             let (hub, config) = (Arc::clone(&hub), config.clone());
+            let sessions = Arc::new(Sessions::new(config.fallback.max_sessions));
             max_concurrent_tls_connect(tls::HANDSHAKES_PER_WORKER);
             let server = ActixServer::build()
                 .workers(workers)
                 .max_concurrent_connections(CONNECTIONS_PER_WORKER)
                 .disable_signals();
             match tls {
-                None => server.listen("heliostat", socket, move || http_service!(&hub, &config).tcp())?,
+                None => server
+                    .listen("heliostat", socket, move || http_service!(&hub, &sessions, &config).tcp())?,
                 Some(tls) => server.listen("heliostat", socket, move || {
-                    http_service!(&hub, &config).rustls_0_23(tls.clone())
+                    http_service!(&hub, &sessions, &config).rustls_0_23(tls.clone())
                 })?,
             }
             .run()

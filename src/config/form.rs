@@ -193,6 +193,72 @@ impl Form for PathPrefix {
     }
 }
 
+/// A path that cannot be empty, brought into the form `/a/b`.
+#[derive(Clone)]
+pub(super) struct BasePath;
+
+impl Form for BasePath {
+    type Value = String;
+
+    fn read(&self, given: &Given<'_>) -> Option<String> {
+        PathPrefix.read(given).filter(|path| !path.is_empty())
+    }
+
+    fn expected(&self) -> String {
+        "a path such as \"/pusher\" whose segments are letters, digits and - _ . ~".to_owned()
+    }
+
+    fn write(&self, value: &String) -> String {
+        quote(value)
+    }
+}
+
+/// The name of a host, with or without a port, or none.
+#[derive(Clone)]
+pub(super) struct HostName;
+
+impl Form for HostName {
+    type Value = String;
+
+    fn read(&self, given: &Given<'_>) -> Option<String> {
+        let text = given.text()?;
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:[]".contains(c);
+        text.chars().all(allowed).then(|| text.to_owned())
+    }
+
+    fn expected(&self) -> String {
+        "empty, or the name of a host such as \"node3.example.com\"".to_owned()
+    }
+
+    fn write(&self, value: &String) -> String {
+        quote(value)
+    }
+}
+
+/// The URL of a script.
+#[derive(Clone)]
+pub(super) struct ScriptUrl;
+
+impl Form for ScriptUrl {
+    type Value = String;
+
+    fn read(&self, given: &Given<'_>) -> Option<String> {
+        let text = given.text()?;
+        let begins = text.starts_with("https://") || text.starts_with("http://") || text.starts_with('/');
+        // It stands in an attribute of a page.
+        let allowed = |c: char| c.is_ascii_graphic() && !"\"'<>`\\".contains(c);
+        (begins && text.chars().all(allowed)).then(|| text.to_owned())
+    }
+
+    fn expected(&self) -> String {
+        "a URL that begins with https://, http:// or /".to_owned()
+    }
+
+    fn write(&self, value: &String) -> String {
+        quote(value)
+    }
+}
+
 /// How much is logged.
 #[derive(Clone)]
 pub(super) struct LogLevel;

@@ -29,7 +29,9 @@ pub(crate) use error::nearest;
 pub use error::{Error, Warning};
 pub use load::{Flags, Loaded, Mode, load};
 pub use origin::{Origin, Origins};
-pub use sections::{ConnectionConfig, Development, LogFormat, Logging, Server, WithoutVersion};
+pub use sections::{
+    ConnectionConfig, Development, FallbackConfig, LogFormat, Logging, Server, WithoutVersion,
+};
 
 use crate::app::App;
 use crate::pipe::RuleSpec;
@@ -45,6 +47,8 @@ pub struct Config {
     pub server: Server,
     /// The life of one WebSocket connection.
     pub connection: ConnectionConfig,
+    /// The HTTP transports.
+    pub fallback: FallbackConfig,
     /// The log on standard error.
     pub logging: Logging,
     /// Conveniences for trying the broker out.

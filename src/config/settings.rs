@@ -4,8 +4,8 @@
 //! a key that stands here exists in all of them.
 
 use super::draft::AppDraft;
-use super::form::{APP_ID, APP_KEY, Boolean, Choice, Form, Host, Integer, LogLevel, OptionalFile};
-use super::form::{PathPrefix, Seconds, SecretText, WholeSeconds};
+use super::form::{APP_ID, APP_KEY, BasePath, Boolean, Choice, Form, Host, HostName, Integer, LogLevel};
+use super::form::{OptionalFile, PathPrefix, ScriptUrl, Seconds, SecretText, WholeSeconds};
 use super::given::Given;
 use super::{Config, Error, LogFormat, Origin, WithoutVersion};
 
@@ -109,6 +109,16 @@ pub(super) fn node_settings() -> Vec<Setting<Config>> {
         "connection.compression", Boolean, connection.compression;
         "connection.outbox_bytes", Integer(1024..=MOST), connection.outbox_bytes;
         "connection.outbox_frames", Integer(1..=MOST), connection.outbox_frames;
+        "fallback.enabled", Boolean, fallback.enabled;
+        "fallback.path", BasePath, fallback.path;
+        "fallback.hostname", HostName, fallback.hostname;
+        "fallback.heartbeat_seconds", Seconds { least: 0.001 }, fallback.heartbeat;
+        "fallback.poll_hold_seconds", Seconds { least: 0.001 }, fallback.poll_hold;
+        "fallback.session_timeout_seconds", Seconds { least: 0.001 }, fallback.session_timeout;
+        "fallback.introduction_timeout_seconds", Seconds { least: 0.001 }, fallback.introduction_timeout;
+        "fallback.sockjs_stream_bytes", Integer(1..=MOST), fallback.sockjs_stream_bytes;
+        "fallback.max_sessions", Integer(0..=MOST), fallback.max_sessions;
+        "fallback.sockjs_url", ScriptUrl, fallback.sockjs_url;
         "logging.format", Choice(LOG_FORMAT), logging.format;
         "logging.level", LogLevel, logging.level;
         "development.pages", Boolean, development.pages;

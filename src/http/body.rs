@@ -16,7 +16,7 @@ use super::ApiError;
 /// # Errors
 /// If it is larger than `limit` bytes, by its own announcement or in fact, does not arrive within `patience`, or
 /// breaks off.
-pub(super) async fn read(
+pub(crate) async fn read(
     request: &HttpRequest,
     payload: &mut web::Payload,
     limit: usize,
@@ -53,7 +53,7 @@ async fn read_all(payload: &mut web::Payload, limit: usize) -> Result<Bytes, Api
 ///
 /// The server drains a chunked body that nobody holds any more, however long it is, and closes the connection on one
 /// that somebody does. So the answer holds it.
-pub(super) fn unread(response: HttpResponse, payload: web::Payload) -> HttpResponse {
+pub(crate) fn unread(response: HttpResponse, payload: web::Payload) -> HttpResponse {
     response.map_body(|_, answer| BoxBody::new(Unread { answer, _payload: payload }))
 }
 

@@ -3,7 +3,7 @@
 //! It knows the hub, and the hub does not know it. A request is read whole, authenticated, checked in every part,
 //! and only then carried out.
 
-mod body;
+pub(crate) mod body;
 mod channels;
 mod error;
 mod event;

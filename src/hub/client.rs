@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use crate::protocol::{CloseCode, Frame, ProtocolVersion, SocketId};
+use crate::protocol::{CloseCode, Form, Frame, ProtocolVersion, SocketId};
 
 use super::AppState;
 use super::outbox::{Bounds, Outbox, Overflow};
@@ -19,9 +19,9 @@ pub trait Transport {
     /// If the connection is lost.
     fn write(&self, outbox: &mut Outbox, context: &mut Context<'_>) -> io::Result<Written>;
 
-    /// Whether the peer takes compressed messages. Asked once.
-    fn compresses(&self) -> bool {
-        false
+    /// The form in which the peer takes messages. Asked once.
+    fn form(&self) -> Form {
+        Form::Plain
     }
 
     /// The peer had its time to take the last word and has not: dropping the transport must leave nothing behind that
@@ -44,7 +44,7 @@ pub struct Client<T: ?Sized = dyn Transport> {
     socket_id: SocketId,
     version: ProtocolVersion,
     bounds: Bounds,
-    compresses: bool,
+    form: Form,
     outbox: RefCell<Outbox>,
     /// In the worker's list of clients with something to write.
     dirty: Cell<bool>,
@@ -84,7 +84,7 @@ impl<T: Transport> Client<T> {
             socket_id,
             version,
             bounds,
-            compresses: transport.compresses(),
+            form: transport.form(),
             outbox: RefCell::default(),
             dirty: Cell::new(false),
             blocked: Cell::new(false),
@@ -120,9 +120,10 @@ impl<T: Transport + ?Sized> Client<T> {
         self.version
     }
 
-    /// Whether it takes compressed messages.
-    pub(super) fn compresses(&self) -> bool {
-        self.compresses
+    /// The form in which it takes messages.
+    #[must_use]
+    pub fn form(&self) -> Form {
+        self.form
     }
 
     /// Whether something waits to be written, here or in the transport.
@@ -159,7 +160,7 @@ impl<T: Transport + ?Sized> Client<T> {
         self.muted.set(true);
     }
 
-    /// Queues what is said at the very end, whatever the bounds.
+    /// Queues what is said at the very end, in the client's form, whatever the bounds.
     pub fn last_words(&self, frames: impl IntoIterator<Item = Frame>) {
         const NO_BOUNDS: Bounds = Bounds { bytes: usize::MAX, frames: usize::MAX };
         let mut outbox = self.outbox.borrow_mut();
@@ -222,7 +223,7 @@ impl<T: Transport + ?Sized> Client<T> {
         self.signal(|signals| signals.close = Some(Box::new((code, reason))));
     }
 
-    /// Queues a frame; `true` if the client is to be put on the worker's dirty list.
+    /// Queues a frame in the client's form; `true` if the client is to be put on the worker's dirty list.
     pub(super) fn enqueue(&self, frame: Frame) -> bool {
         if self.muted.get() {
             return false;

@@ -83,6 +83,11 @@ impl Outbox {
         filled
     }
 
+    /// The frames that wait, the first of which may be partly written.
+    pub fn waiting(&self) -> impl Iterator<Item = &Frame> {
+        self.first.iter().chain(&self.rest)
+    }
+
     /// Takes off `bytes` that were written.
     pub fn advance(&mut self, bytes: usize) {
         self.bytes -= bytes;

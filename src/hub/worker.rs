@@ -15,7 +15,7 @@ use dashmap::mapref::entry::Entry;
 
 use crate::channel::{Announcement, Channel, JoinRefused, Member, WorkerIndex};
 use crate::connection::Departure;
-use crate::protocol::{Broadcast, ChannelName, CloseCode, Frame, SocketId, server_message};
+use crate::protocol::{Broadcast, ChannelName, CloseCode, Form, Frame, SocketId, server_message};
 
 use super::client::{Client, Transport};
 use super::counts::Counts;
@@ -266,6 +266,15 @@ impl Worker {
 
     /// Queues a frame for one connection.
     pub fn send(&self, client: &Rc<Client>, frame: Frame) {
+        let frame = match client.form() {
+            Form::Quoted => frame.quoted(),
+            Form::Plain | Form::Compressed => frame,
+        };
+        self.queue(client, frame);
+    }
+
+    /// Queues a frame that is in the client's form.
+    fn queue(&self, client: &Rc<Client>, frame: Frame) {
         if client.enqueue(frame) {
             self.dirty.borrow_mut().push_back(Rc::clone(client));
             self.wake();
@@ -306,11 +315,17 @@ impl Worker {
     ) {
         let channels = self.channels.borrow();
         let Some(channels) = channels.of(app) else { return };
+        // Made for the first that takes it, and shared by the others of this worker.
+        let mut quoted = None;
         for subscriber in channels.subscribers(channel) {
             let given = version != 0 && subscriber.since >= version;
             if !given && Some(subscriber.client.socket_id()) != except {
-                let frame = message.for_client(subscriber.client.compresses());
-                self.send(&subscriber.client, frame);
+                let frame = match subscriber.client.form() {
+                    Form::Plain => message.plain().clone(),
+                    Form::Compressed => message.for_client(true),
+                    Form::Quoted => quoted.get_or_insert_with(|| message.plain().quoted()).clone(),
+                };
+                self.queue(&subscriber.client, frame);
             }
         }
     }
@@ -363,10 +378,15 @@ impl Worker {
             Letter::Member { app, channel, frame, version, user_changed } => {
                 let channels = self.channels.borrow();
                 let Some(channels) = channels.of(app) else { return };
+                let mut quoted = None;
                 for subscriber in channels.subscribers(&channel) {
                     let by_user = subscriber.client.version().presence_by_user();
                     if subscriber.since < version && (user_changed || !by_user) {
-                        self.send(&subscriber.client, frame.clone());
+                        let frame = match subscriber.client.form() {
+                            Form::Quoted => quoted.get_or_insert_with(|| frame.quoted()),
+                            Form::Plain | Form::Compressed => &frame,
+                        };
+                        self.queue(&subscriber.client, frame.clone());
                     }
                 }
             }

@@ -8,13 +8,14 @@ mod close_code;
 pub mod deflate;
 pub mod event_name;
 pub mod json;
+pub mod quoted;
 pub mod server_message;
 mod socket_id;
 mod version;
 
 pub use channel_name::{ChannelName, ChannelType, InvalidChannelName, SERVER_TO_USER_PREFIX};
 pub use close_code::{CloseCode, ErrorCode, Reconnection};
-pub use server_message::{Broadcast, Frame};
+pub use server_message::{Broadcast, Form, Frame};
 pub use socket_id::{InvalidSocketId, SocketId, WrittenSocketId};
 pub use version::{Negotiated, ProtocolVersion, VersionError, WithoutVersion};
 

@@ -21,6 +21,17 @@ pub struct Broadcast {
     compressed: Option<Arc<OnceLock<Frame>>>,
 }
 
+/// The form in which a client takes messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As they are.
+    Plain,
+    /// Compressed, where there is a compressed one.
+    Compressed,
+    /// As [`Frame::quoted`] makes them.
+    Quoted,
+}
+
 impl Broadcast {
     /// A message that is compressed where `compression` allows it and it is worthwhile.
     #[must_use]
@@ -50,7 +61,7 @@ impl Frame {
     const MAX_HEADER_BYTES: usize = 10;
 
     /// Wraps `json` in an unmasked, final text frame. `build` appends it to the buffer it is given.
-    fn text(capacity: usize, build: impl FnOnce(&mut String)) -> Frame {
+    pub(super) fn text(capacity: usize, build: impl FnOnce(&mut String)) -> Frame {
         // The header's length depends on the text's: leave room in front, then write it backwards.
         let mut json = String::with_capacity(Self::MAX_HEADER_BYTES + capacity);
         json.push_str("\0\0\0\0\0\0\0\0\0\0");
@@ -76,11 +87,15 @@ impl Frame {
     /// A close frame. A reason too long for one is cut at a character.
     #[must_use]
     pub fn close(code: CloseCode, reason: &str) -> Frame {
-        const REASON_BYTES: usize = 123;
-        let reason = &reason[..reason.floor_char_boundary(REASON_BYTES)];
         let mut payload = code.code().to_be_bytes().to_vec();
-        payload.extend_from_slice(reason.as_bytes());
+        payload.extend_from_slice(Frame::close_reason(reason).as_bytes());
         Frame::control(OPCODE_CLOSE, &payload)
+    }
+
+    /// The reason of a close as far as a close frame has room for it.
+    pub(super) fn close_reason(reason: &str) -> &str {
+        const REASON_BYTES: usize = 123;
+        &reason[..reason.floor_char_boundary(REASON_BYTES)]
     }
 
     /// The close frame that answers one with this code, if it had any.
@@ -113,6 +128,22 @@ impl Frame {
     #[must_use]
     pub fn websocket(&self) -> &Bytes {
         &self.0
+    }
+
+    /// Whether it is a message, and no control frame.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        self.opcode() == OPCODE_TEXT
+    }
+
+    /// Whether it is a ping.
+    #[must_use]
+    pub fn is_ping(&self) -> bool {
+        self.opcode() == OPCODE_PING
+    }
+
+    fn opcode(&self) -> u8 {
+        self.0.first().map_or(0, |first| first & 0x0f)
     }
 
     /// The JSON text alone, for transports that frame it in another way.

@@ -17,7 +17,7 @@ use crate::auth::request::Query;
 use crate::connection::phase::{Event as Happening, Phase, Step};
 use crate::connection::{Action, ClientEvent, Connection, Probe, RateLimit, Refusal, last_error};
 use crate::hub::{AtWork, Bounds, Client, Heard, Publication, Source, Transport, Worker};
-use crate::protocol::{CloseCode, Frame, Negotiated};
+use crate::protocol::{CloseCode, Form, Frame, Negotiated};
 
 use super::admission::Admitted;
 
@@ -278,7 +278,15 @@ impl Conversation {
             Step::SayGoodbye => {
                 self.disconnect("closed", reason);
                 let error = last_error(Some(self.client.version()), code, reason);
-                self.say_last(error.into_iter().chain([Frame::close(code, reason)]));
+                let close = Frame::close(code, reason);
+                match self.client.form() {
+                    Form::Quoted => {
+                        let error = error.map(|error| error.quoted());
+                        let text = Frame::quoted_close(code, reason);
+                        self.say_last(error.into_iter().chain([text, close]));
+                    }
+                    Form::Plain | Form::Compressed => self.say_last(error.into_iter().chain([close])),
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod admission;
 mod conversation;
+pub mod fallback;
 mod stream;
 pub mod tls;
 pub mod websocket;

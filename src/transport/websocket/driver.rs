@@ -10,13 +10,14 @@ use std::time::Instant;
 use tokio::io::ReadBuf;
 
 use crate::connection::phase::Phase;
-use crate::hub::{Client, Transport};
-use crate::protocol::{CloseCode, Frame};
+use crate::hub::Client;
+use crate::protocol::{CloseCode, Form, Frame};
 
 use super::WebSocket;
 use super::reader::{Event, Fault, FrameReader};
 use crate::transport::Stream;
 use crate::transport::conversation::{Begun, Conversation};
+use crate::transport::fallback::messages_of_frame;
 
 /// Reads per turn: one connection that floods does not starve its neighbours.
 const READS_PER_TURN: usize = 4;
@@ -35,15 +36,16 @@ pub(super) struct Driver<S: Stream> {
 impl<S: Stream> Driver<S> {
     /// Takes charge of a connection that has been admitted.
     pub(super) fn new(begun: Begun<WebSocket<S>>) -> Self {
+        Driver::resuming(begun, FrameReader::new(0))
+    }
+
+    /// Takes charge of a connection of which something has been read already.
+    pub(super) fn resuming(begun: Begun<WebSocket<S>>, reader: FrameReader) -> Self {
         let Begun { client, conversation, message_limit } = begun;
-        let compression = client.transport().compresses();
-        Driver {
-            conversation,
-            client,
-            reader: FrameReader::new(message_limit).with_compression(compression),
-            hang_up: false,
-            write_ended: false,
-        }
+        let form = client.form();
+        let mut reader = reader.with_compression(form == Form::Compressed);
+        reader.set_limit(frame_limit(form, message_limit));
+        Driver { conversation, client, reader, hang_up: false, write_ended: false }
     }
 
     /// Says the first words, and reads what came together with the handshake.
@@ -52,6 +54,11 @@ impl<S: Stream> Driver<S> {
         if !early.is_empty() {
             self.consume(early, Instant::now());
         }
+    }
+
+    /// A message that was read before there was a connection.
+    pub(super) fn hear(&mut self, message: &str) {
+        self.conversation.receive(message, Instant::now());
     }
 
     /// Reads the socket until it has no more, or this turn is over.
@@ -80,13 +87,14 @@ impl<S: Stream> Driver<S> {
     }
 
     fn consume(&mut self, input: &mut [u8], now: Instant) {
-        let Driver { conversation, reader, hang_up, .. } = self;
+        let Driver { conversation, client, reader, hang_up, .. } = self;
         if let Some(limit) = conversation.heard(now) {
-            reader.set_limit(limit);
+            reader.set_limit(frame_limit(client.form(), limit));
         }
         let outcome = reader.feed(input, |event| {
             match event {
                 Event::Close(code) => *hang_up |= conversation.peer_closed(Frame::close_echo(code)),
+                Event::Text(text) if client.form() == Form::Quoted => receive_quoted(conversation, text, now),
                 Event::Text(text) => conversation.receive(text, now),
                 Event::Ping(payload) if conversation.phase() == Phase::Open => {
                     conversation.send(Frame::pong(payload));
@@ -141,7 +149,24 @@ impl<S: Stream> Future for Driver<S> {
     }
 }
 
-fn close_code(fault: Fault) -> CloseCode {
+/// Bytes that a frame may have whose message may have so many. Quoting adds an escape to each byte at most, and
+/// brackets.
+fn frame_limit(form: Form, message_limit: usize) -> usize {
+    match form {
+        Form::Plain | Form::Compressed => message_limit,
+        Form::Quoted => message_limit.saturating_mul(2).saturating_add(4),
+    }
+}
+
+/// Messages in SockJS's framing.
+fn receive_quoted(conversation: &mut Conversation, text: &str, now: Instant) {
+    match messages_of_frame(text) {
+        Ok(messages) => messages.iter().for_each(|message| conversation.receive(message, now)),
+        Err(_) => conversation.close(CloseCode::ProtocolError, "Broken framing."),
+    }
+}
+
+pub(super) fn close_code(fault: Fault) -> CloseCode {
     match fault {
         Fault::Unmasked
         | Fault::ReservedBits

@@ -3,6 +3,7 @@
 mod driver;
 mod extension;
 mod reader;
+mod sockjs;
 mod upgrade;
 
 pub use reader::{Event, Fault, FrameReader};
@@ -14,6 +15,7 @@ use std::task::Context;
 
 use super::Stream;
 use crate::hub::{Outbox, Transport, Written};
+use crate::protocol::Form;
 
 /// Frames handed to the kernel in one system call.
 const FRAMES_PER_WRITE: usize = 64;
@@ -21,12 +23,12 @@ const FRAMES_PER_WRITE: usize = 64;
 /// The socket of one connection. The worker writes, the driver reads; both are on the same thread.
 pub(crate) struct WebSocket<S> {
     stream: RefCell<S>,
-    compression: bool,
+    form: Form,
 }
 
 impl<S: Stream> Transport for WebSocket<S> {
-    fn compresses(&self) -> bool {
-        self.compression
+    fn form(&self) -> Form {
+        self.form
     }
 
     fn write(&self, outbox: &mut Outbox, context: &mut Context<'_>) -> io::Result<Written> {

@@ -17,16 +17,18 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tracing::info;
 
 use crate::auth::request::Query;
+use crate::config::Config;
 use crate::connection::last_error;
 use crate::hub::Worker;
-use crate::protocol::{Frame, Negotiated};
+use crate::protocol::{Form, Frame, Negotiated};
 
 use super::WebSocket;
 use super::driver::Driver;
-use super::extension;
+use super::{extension, sockjs};
 use crate::transport::Stream;
 use crate::transport::admission::{self, Admitted, Introduction, Refused};
 use crate::transport::conversation::Conversation;
+use crate::transport::fallback;
 
 /// How long a refused peer may take to answer the close frame.
 const REFUSAL_GRACE: Duration = Duration::from_secs(5);
@@ -52,6 +54,24 @@ pub struct Listener {
     pub path_prefix: String,
     /// Whether `X-Forwarded-Proto` is believed.
     pub trust_forwarded_proto: bool,
+    /// Where SockJS is, prefix included, if it is served.
+    pub sockjs: Option<String>,
+    /// How long a SockJS client may take to name its app.
+    pub introduction_timeout: Duration,
+}
+
+impl Listener {
+    /// What a configuration asks for.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let Config { server, fallback, .. } = config;
+        Listener {
+            path_prefix: server.path_prefix.clone(),
+            trust_forwarded_proto: server.trust_forwarded_proto,
+            sockjs: fallback.enabled.then(|| format!("{}{}", server.path_prefix, fallback.path)),
+            introduction_timeout: fallback.introduction_timeout,
+        }
+    }
 }
 
 /// Answers an upgrade request: with a connection that then lives as a task of its own, or with a refusal.
@@ -72,18 +92,26 @@ pub async fn upgrade<S: Stream>(
         let answer = http_answer("400 Bad Request", &reason);
         return Ok(stream.write_all(answer.as_bytes()).await?);
     }
+    let sockjs = listener.sockjs.as_deref().and_then(|base| fallback::websocket_at(request.path(), base));
     let compression = worker.hub().connection_config().compression && offers_compression(&request);
+    let compression = compression && sockjs.is_none();
     stream.write_all(switching_protocols(&request, compression).as_bytes()).await?;
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let forwarded = listener.trust_forwarded_proto && admission::came_by_tls(request.headers());
+    let tls = S::IS_TLS || forwarded;
+    if let Some(framing) = sockjs {
+        actix_web::rt::spawn(sockjs::connect(worker, listener, framing, tls, stream, early));
+        return Ok(());
+    }
     let introduction = Introduction {
         key: admission::key_in_path(request.path(), &listener.path_prefix),
         query: &query,
-        tls: S::IS_TLS || forwarded,
+        tls,
     };
     match admission::admit(&worker, &introduction) {
         Ok(admitted) => {
-            let transport = WebSocket { stream: RefCell::new(stream), compression };
+            let form = if compression { Form::Compressed } else { Form::Plain };
+            let transport = WebSocket { stream: RefCell::new(stream), form };
             actix_web::rt::spawn(connect(worker, admitted, &query, transport, early));
         }
         Err(refused) => {
@@ -113,10 +141,14 @@ fn connect<S: Stream>(
 
 /// Says why, and waits a moment for the peer to have read it: a socket closed with unread input would be reset,
 /// and the reason lost.
-async fn refuse<S: Stream>(mut stream: S, refused: Refused) {
+async fn refuse<S: Stream>(stream: S, refused: Refused) {
     let Refused { code, reason, version } = refused;
     let error = last_error(version, code, &reason);
-    let frames = error.into_iter().chain([Frame::close(code, &reason)]);
+    farewell(stream, error.into_iter().chain([Frame::close(code, &reason)])).await;
+}
+
+/// Says these last words, and waits a moment for the peer to have read them.
+pub(super) async fn farewell<S: Stream>(mut stream: S, frames: impl Iterator<Item = Frame>) {
     let bytes = frames.map(|frame| frame.websocket().clone()).collect::<Vec<_>>().concat();
     let farewell = async {
         stream.write_all(&bytes).await?;

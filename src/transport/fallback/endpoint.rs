@@ -1,0 +1,220 @@
+//! Paths: which session a request belongs to, and what it wants of it.
+
+use percent_encoding::percent_decode_str;
+
+/// Bytes that one id in a path may have. Clients use up to 8.
+const ID_BYTES: usize = 64;
+
+/// What stands at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    /// SockJS's words of welcome.
+    Greeting,
+    /// What SockJS asks for first.
+    Info,
+    /// The page from which SockJS reaches across origins.
+    Iframe,
+    /// A request of a session.
+    Session {
+        /// Which one. A session is found by all of its name: two that differ in anything are two sessions.
+        name: SessionName,
+        /// What for.
+        wish: Wish,
+    },
+    /// A WebSocket, in SockJS's framing or without; by an upgrade.
+    WebSocket,
+    /// Statistics that old releases send: a script that calls them back under this number.
+    StatisticsScript(String),
+    /// The same, for the oldest releases.
+    OldStatisticsScript(String),
+    /// The same, as JSON.
+    Statistics,
+}
+
+/// The family of a session, and its name within it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum SessionName {
+    /// pusher-js's own transports. The key of the app is part of the name.
+    Native {
+        /// The app's key.
+        key: String,
+        /// Two ids, which the client drew.
+        ids: (String, String),
+    },
+    /// SockJS. The server's number in the path is for proxies and says nothing.
+    SockJs(String),
+}
+
+/// What a request wants of its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// To receive, for as long as it lasts.
+    XhrStreaming,
+    /// To receive once.
+    Xhr,
+    /// To send.
+    XhrSend,
+    /// To receive as server-sent events.
+    EventSource,
+    /// To receive as a page.
+    HtmlFile,
+    /// To receive once, as a script.
+    Jsonp,
+    /// To send from a form.
+    JsonpSend,
+}
+
+impl Wish {
+    /// The one method that fits.
+    pub(super) fn method(self) -> &'static str {
+        match self {
+            Wish::XhrStreaming | Wish::Xhr | Wish::XhrSend | Wish::JsonpSend => "POST",
+            Wish::EventSource | Wish::HtmlFile | Wish::Jsonp => "GET",
+        }
+    }
+
+    fn at(segment: &str) -> Option<Wish> {
+        Some(match segment {
+            "xhr_streaming" => Wish::XhrStreaming,
+            "xhr" => Wish::Xhr,
+            "xhr_send" => Wish::XhrSend,
+            "eventsource" => Wish::EventSource,
+            "htmlfile" => Wish::HtmlFile,
+            "jsonp" => Wish::Jsonp,
+            "jsonp_send" => Wish::JsonpSend,
+            _ => return None,
+        })
+    }
+}
+
+impl Endpoint {
+    /// The endpoint at a path below the base path of the fallbacks, which begins with a slash or is empty.
+    pub(super) fn at(path: &str) -> Option<Endpoint> {
+        let Some(path) = path.strip_prefix('/') else { return path.is_empty().then_some(Endpoint::Greeting) };
+        let segments: Vec<String> = path.split('/').map(decode).collect();
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        match segments.as_slice() {
+            [""] => Some(Endpoint::Greeting),
+            ["info"] => Some(Endpoint::Info),
+            ["websocket"] => Some(Endpoint::WebSocket),
+            [page] if is_iframe(page) => Some(Endpoint::Iframe),
+            ["app", key, first, second, wish] if is_id(first) && is_id(second) && !key.is_empty() => {
+                let wish = Wish::at(wish)?;
+                let native = matches!(wish, Wish::XhrStreaming | Wish::Xhr | Wish::XhrSend);
+                let ids = ((*first).to_owned(), (*second).to_owned());
+                let name = SessionName::Native { key: (*key).to_owned(), ids };
+                native.then_some(Endpoint::Session { name, wish })
+            }
+            [server, session, wish] if is_id(server) && is_id(session) => match *wish {
+                "websocket" => Some(Endpoint::WebSocket),
+                wish => {
+                    let name = SessionName::SockJs((*session).to_owned());
+                    Some(Endpoint::Session { name, wish: Wish::at(wish)? })
+                }
+            },
+            _ => None,
+        }
+    }
+
+    /// The endpoint at a path below `/timeline/`.
+    pub(super) fn of_statistics(path: &str) -> Option<Endpoint> {
+        let number = |text: &str| {
+            let sound = !text.is_empty() && text.len() <= 20 && text.bytes().all(|b| b.is_ascii_digit());
+            sound.then(|| text.to_owned())
+        };
+        match path.split('/').collect::<Vec<_>>().as_slice() {
+            ["v2", "jsonp", id] => number(id).map(Endpoint::StatisticsScript),
+            ["v2", "xhr", _] => Some(Endpoint::Statistics),
+            [id] => number(id).map(Endpoint::OldStatisticsScript),
+            _ => None,
+        }
+    }
+}
+
+fn decode(segment: &str) -> String {
+    percent_decode_str(segment).decode_utf8_lossy().into_owned()
+}
+
+/// SockJS leaves ids to its clients, but for dots, which stand in the names of pages.
+fn is_id(segment: &str) -> bool {
+    !segment.is_empty() && segment.len() <= ID_BYTES && !segment.contains('.')
+}
+
+fn is_iframe(segment: &str) -> bool {
+    let version = segment.strip_prefix("iframe").and_then(|rest| rest.strip_suffix(".html"));
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b);
+    version.is_some_and(|version| version.bytes().all(allowed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sockjs(session: &str, wish: Wish) -> Option<Endpoint> {
+        Some(Endpoint::Session { name: SessionName::SockJs(session.to_owned()), wish })
+    }
+
+    #[test]
+    fn the_two_families_are_told_apart_by_their_paths() {
+        let name =
+            SessionName::Native { key: "app-key".to_owned(), ids: ("1".to_owned(), "abcdefgh".to_owned()) };
+        let native = Endpoint::Session { name, wish: Wish::XhrStreaming };
+        assert_eq!(Endpoint::at("/app/app-key/1/abcdefgh/xhr_streaming"), Some(native));
+        assert_eq!(Endpoint::at("/000/abcdefgh/xhr"), sockjs("abcdefgh", Wish::Xhr));
+        assert_eq!(
+            Endpoint::at("/999/abcdefgh/xhr"),
+            sockjs("abcdefgh", Wish::Xhr),
+            "the server says nothing"
+        );
+        assert_eq!(Endpoint::at("/app/x/jsonp_send"), sockjs("x", Wish::JsonpSend));
+        assert_eq!(Endpoint::at("/a%20b/c%20d/htmlfile"), sockjs("c d", Wish::HtmlFile));
+        assert_eq!(Endpoint::at("/app/key/1/abcdefgh/jsonp"), None, "not a native transport");
+    }
+
+    #[test]
+    fn sockjs_has_pages_and_sockets() {
+        for greeting in ["", "/"] {
+            assert_eq!(Endpoint::at(greeting), Some(Endpoint::Greeting));
+        }
+        for page in ["/iframe.html", "/iframe-a.html", "/iframe-.html", "/iframe-0.1.2abc-dirty.2144.html"] {
+            assert_eq!(Endpoint::at(page), Some(Endpoint::Iframe), "{page}");
+        }
+        for none in
+            ["/iframe.htm", "/iframe", "/IFRAME.HTML", "/iframe.HTML", "/iframe-/.html", "/iframe.xml"]
+        {
+            assert_eq!(Endpoint::at(none), None, "{none}");
+        }
+        assert_eq!(Endpoint::at("/websocket"), Some(Endpoint::WebSocket));
+        assert_eq!(Endpoint::at("/000/abcdefgh/websocket"), Some(Endpoint::WebSocket));
+    }
+
+    #[test]
+    fn what_is_no_path_of_a_session_is_nothing() {
+        let long = format!("/a/{}/xhr", "x".repeat(65));
+        for none in [
+            "/a",
+            "//",
+            "///",
+            "/a/a",
+            "/a/a/",
+            "//a/xhr",
+            "/a//xhr",
+            "/a./a/xhr",
+            "/a/a./xhr",
+            "/./././xhr",
+            &long,
+        ] {
+            assert_eq!(Endpoint::at(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn statistics_are_called_back_by_a_number_alone() {
+        assert_eq!(Endpoint::of_statistics("v2/jsonp/12"), Some(Endpoint::StatisticsScript("12".to_owned())));
+        assert_eq!(Endpoint::of_statistics("3"), Some(Endpoint::OldStatisticsScript("3".to_owned())));
+        assert_eq!(Endpoint::of_statistics("v2/xhr/2"), Some(Endpoint::Statistics));
+        for none in ["", "v2/jsonp/", "v2/jsonp/1;alert(1)", "v2/jsonp/-1", "1a", "v3/jsonp/1"] {
+            assert_eq!(Endpoint::of_statistics(none), None, "{none}");
+        }
+    }
+}

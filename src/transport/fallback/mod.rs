@@ -1,0 +1,95 @@
+//! The HTTP transports, for clients that cannot have a WebSocket: pusher-js's own, and SockJS 0.3.
+//!
+//! Both are sessions made of many requests. A session is a conversation like any other, with an outlet in place of a
+//! socket: what it has to say waits until a request is there to receive it. SockJS over a WebSocket is in here too,
+//! since it begins in the same way; from then on it is a WebSocket connection.
+
+mod carrier;
+mod endpoint;
+mod error;
+mod introduction;
+mod outlet;
+mod pages;
+mod requests;
+mod response;
+mod sent;
+mod session;
+mod sessions;
+
+pub(super) use introduction::Path;
+pub use requests::handle;
+pub(super) use sent::messages_of_frame;
+pub use sessions::Sessions;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{Config, FallbackConfig};
+use crate::hub::Worker;
+
+/// The HTTP transports as one worker serves them.
+#[derive(Debug)]
+pub struct Fallback {
+    worker: Rc<Worker>,
+    sessions: Arc<Sessions>,
+    config: FallbackConfig,
+    path_prefix: String,
+    /// The prefix, and the path of the fallbacks after it.
+    base: String,
+    body_bytes: usize,
+    request_timeout: Duration,
+    /// Whether the listener itself speaks TLS.
+    tls: bool,
+    trust_forwarded_proto: bool,
+}
+
+impl Fallback {
+    /// What a configuration asks for, on the worker of the calling thread; `sessions` are the whole node's.
+    #[must_use]
+    pub fn new(worker: Rc<Worker>, sessions: Arc<Sessions>, config: &Config) -> Self {
+        let server = &config.server;
+        Fallback {
+            worker,
+            sessions,
+            config: config.fallback.clone(),
+            path_prefix: server.path_prefix.clone(),
+            base: format!("{}{}", server.path_prefix, config.fallback.path),
+            body_bytes: server.http_body_bytes,
+            request_timeout: server.http_request_timeout,
+            tls: server.tls_certificate.is_some(),
+            trust_forwarded_proto: server.trust_forwarded_proto,
+        }
+    }
+
+    /// Whether requests at this path are for [`handle`].
+    #[must_use]
+    pub fn serves(&self, path: &str) -> bool {
+        let below =
+            |base: &str| path.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        self.config.enabled && (below(&self.base) || self.statistics_path(path).is_some())
+    }
+
+    fn statistics_path<'p>(&self, path: &'p str) -> Option<&'p str> {
+        path.strip_prefix(self.path_prefix.as_str())?.strip_prefix("/timeline/")
+    }
+}
+
+/// The framing that a WebSocket of SockJS has, by its path below the base path of the fallbacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SockJsFraming {
+    /// SockJS's own: arrays of messages.
+    Framed,
+    /// None: a message is a message.
+    Raw,
+}
+
+/// The framing of the WebSocket at this path, if one of SockJS's is there.
+pub(super) fn websocket_at(path: &str, base: &str) -> Option<SockJsFraming> {
+    let path = path.strip_prefix(base)?;
+    match endpoint::Endpoint::at(path) {
+        Some(endpoint::Endpoint::WebSocket) if path == "/websocket" => Some(SockJsFraming::Raw),
+        Some(endpoint::Endpoint::WebSocket) => Some(SockJsFraming::Framed),
+        _ => None,
+    }
+}

@@ -1,0 +1,80 @@
+//! The way of a response from its session to the connection that asked for it, which may be on another thread.
+//!
+//! It holds a few chunks. When it is full, because the peer does not read, the session keeps what follows in the
+//! client's outbox, whose bounds decide how long that goes well.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use actix_web::body::{BodySize, MessageBody};
+use bytes::{Bytes, BytesMut};
+use tokio::sync::{mpsc, oneshot};
+
+use super::carrier::Carrier;
+use crate::hub::AtWork;
+
+/// Chunks on their way.
+const CHUNKS: usize = 4;
+
+/// One piece of a response.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    pub(super) bytes: Bytes,
+    /// With the last word: shutdown waits until it is out.
+    pub(super) at_work: Option<AtWork>,
+}
+
+/// The session's end.
+#[derive(Debug)]
+pub(super) struct Receiver {
+    pub(super) carrier: Carrier,
+    pub(super) chunks: mpsc::Sender<Chunk>,
+    /// Ends when nobody waits for the response any more.
+    pub(super) gone: oneshot::Receiver<()>,
+}
+
+/// The connection's end: the body of a response.
+#[derive(Debug)]
+pub(super) struct Response {
+    chunks: mpsc::Receiver<Chunk>,
+    at_work: Option<AtWork>,
+    _here: oneshot::Sender<()>,
+}
+
+/// Both ends.
+pub(super) fn response(carrier: Carrier) -> (Receiver, Response) {
+    let (sender, chunks) = mpsc::channel(CHUNKS);
+    let (here, gone) = oneshot::channel();
+    (Receiver { carrier, chunks: sender, gone }, Response { chunks, at_work: None, _here: here })
+}
+
+impl Response {
+    /// Waits for the whole of a response that ends after its first frame.
+    pub(super) async fn whole(mut self) -> (Bytes, Option<AtWork>) {
+        let mut whole = BytesMut::new();
+        while let Some(chunk) = self.chunks.recv().await {
+            whole.extend_from_slice(&chunk.bytes);
+            self.at_work = chunk.at_work.or(self.at_work);
+        }
+        (whole.freeze(), self.at_work)
+    }
+}
+
+impl MessageBody for Response {
+    type Error = std::convert::Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Stream
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        let chunk = std::task::ready!(self.chunks.poll_recv(context));
+        Poll::Ready(chunk.map(|Chunk { bytes, at_work }| {
+            self.at_work = at_work.or_else(|| self.at_work.take());
+            Ok(bytes)
+        }))
+    }
+}

@@ -1,0 +1,365 @@
+//! One session: a conversation whose client comes and goes with requests.
+//!
+//! It is a task on the worker that its first request came to. What happens to it comes in as [`Visit`]s, and what it
+//! has to say goes out by its [`Outlet`]. It ends when nobody has received for a while, and some seconds after its
+//! last word.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+use tokio::time::Sleep;
+use tracing::info;
+
+use super::Fallback;
+use super::carrier::Prelude;
+use super::endpoint::SessionName;
+use super::introduction::Path;
+use super::outlet::Outlet;
+use super::response::{Chunk, Receiver};
+use super::sessions::Visit;
+use crate::auth::request::Query;
+use crate::connection::phase::Phase;
+use crate::connection::{Probe, last_error};
+use crate::hub::Client;
+use crate::protocol::{CloseCode, Frame, ProtocolVersion};
+use crate::transport::admission::{self, Introduction, Refused};
+use crate::transport::conversation::{Begun, CLOSE_GRACE, Conversation};
+
+/// Visits in one turn: a session that is sent much does not starve its neighbours.
+const VISITS_PER_TURN: usize = 8;
+
+/// What SockJS says to a second response while a first one receives.
+const ANOTHER_RECEIVES: &str = "c[2010,\"Another connection still open\"]";
+
+/// One session.
+pub(super) struct Session {
+    fallback: Rc<Fallback>,
+    name: SessionName,
+    visits: mpsc::Receiver<Visit>,
+    outlet: Rc<Outlet>,
+    /// The very first frame, until somebody is there to hear it.
+    hello: Option<String>,
+    stage: Stage,
+    timer: Pin<Box<Sleep>>,
+}
+
+enum Stage {
+    /// SockJS: the client has not said yet what it wants.
+    Introducing { until: Instant, tls: bool },
+    /// It has been admitted.
+    Talking(Box<Talking>),
+    /// The last words are said, or would be if somebody received. The very last is repeated to whoever asks.
+    Over { words: VecDeque<String>, until: Instant },
+    /// There is nothing more to it.
+    Ended,
+}
+
+struct Talking {
+    client: Rc<Client<Rc<Outlet>>>,
+    conversation: Conversation,
+    message_limit: usize,
+}
+
+impl Session {
+    /// A native session, whose first request says everything about its client.
+    pub(super) fn native(
+        fallback: &Rc<Fallback>,
+        name: SessionName,
+        visits: mpsc::Receiver<Visit>,
+        key: &str,
+        query: &Query,
+        tls: bool,
+    ) -> Self {
+        let mut session = Session::new(fallback, name, visits, hello(&fallback.config.hostname));
+        let introduction = Introduction { key: Ok(key.into()), query, tls };
+        // The client answers a heartbeat of a stream, and polls again after one.
+        session.admit(&introduction, |_| Probe::ControlFrame);
+        session
+    }
+
+    /// A session of SockJS, whose client will say in its first message what it wants.
+    pub(super) fn sockjs(
+        fallback: &Rc<Fallback>,
+        name: SessionName,
+        visits: mpsc::Receiver<Visit>,
+        tls: bool,
+    ) -> Self {
+        let mut session = Session::new(fallback, name, visits, "o".to_owned());
+        let until = Instant::now() + fallback.config.introduction_timeout;
+        session.stage = Stage::Introducing { until, tls };
+        session
+    }
+
+    fn new(fallback: &Rc<Fallback>, name: SessionName, visits: mpsc::Receiver<Visit>, hello: String) -> Self {
+        let stream_bytes = match name {
+            SessionName::Native { .. } => usize::MAX,
+            SessionName::SockJs(_) => fallback.config.sockjs_stream_bytes,
+        };
+        Session {
+            fallback: Rc::clone(fallback),
+            name,
+            visits,
+            outlet: Rc::new(Outlet::new(stream_bytes)),
+            hello: Some(hello),
+            stage: Stage::Ended,
+            timer: Box::pin(tokio::time::sleep(fallback.config.session_timeout)),
+        }
+    }
+
+    fn admit(&mut self, introduction: &Introduction<'_>, probe: impl FnOnce(ProtocolVersion) -> Probe) {
+        let worker = &self.fallback.worker;
+        let admitted = match admission::admit(worker, introduction) {
+            Ok(admitted) => admitted,
+            Err(refused) => return self.refuse(&refused),
+        };
+        self.outlet.hold(admitted.at_work.clone());
+        let agreed = admitted.agreed;
+        let transport = Rc::clone(&self.outlet);
+        let begun = Conversation::begin(
+            Rc::clone(worker),
+            admitted,
+            introduction.query,
+            probe(agreed.version),
+            transport,
+        );
+        let Begun { client, mut conversation, message_limit } = begun;
+        conversation.greet(agreed.parameterless, introduction.query.get("channel"));
+        self.stage = Stage::Talking(Box::new(Talking { client, conversation, message_limit }));
+    }
+
+    fn refuse(&mut self, refused: &Refused) {
+        let Refused { code, reason, version } = refused;
+        info!(session = ?self.name, code = code.code(), reason, "connection refused");
+        let error = last_error(*version, *code, reason).map(|error| error.quoted());
+        let words = error.into_iter().chain([Frame::quoted_close(*code, reason)]);
+        let words = words.map(|frame| String::from_utf8_lossy(frame.json()).into_owned()).collect();
+        self.stage = Stage::Over { words, until: Instant::now() + CLOSE_GRACE };
+        self.say_words();
+    }
+
+    /// Says the last words, as many as are taken.
+    fn say_words(&mut self) {
+        let Stage::Over { words, .. } = &mut self.stage else { return };
+        while let Some(word) = words.front() {
+            if !self.outlet.say(word) {
+                return;
+            }
+            if words.len() == 1 {
+                return self.outlet.end();
+            }
+            words.pop_front();
+        }
+    }
+
+    fn take(&mut self, visit: Visit) {
+        match visit {
+            Visit::Receive { receiver, prelude, taken } => {
+                self.receive_by(receiver, prelude);
+                // The request may have been given up meanwhile; the outlet notices.
+                let _ = taken.send(());
+            }
+            Visit::Send { messages, taken } => {
+                if matches!(self.stage, Stage::Introducing { .. } | Stage::Talking(_)) {
+                    self.hear(messages);
+                    let _ = taken.send(());
+                }
+            }
+        }
+    }
+
+    fn receive_by(&mut self, receiver: Receiver, prelude: Prelude) {
+        let is_native = matches!(self.name, SessionName::Native { .. });
+        if !is_native && self.outlet.is_received() {
+            let bytes = receiver.carrier.wrap(ANOTHER_RECEIVES);
+            // A new response has room, and one that is given up needs nothing.
+            let _ = receiver.chunks.try_send(Chunk { bytes, at_work: None });
+            return;
+        }
+        self.outlet.attach(receiver, prelude);
+        let outlet = &self.outlet;
+        let _ = self.hello.take_if(|hello| outlet.say(hello));
+        match &mut self.stage {
+            Stage::Talking(talking) => {
+                talking.heard(Instant::now());
+                talking.flush();
+                self.outlet.settle();
+            }
+            Stage::Over { .. } => self.say_words(),
+            Stage::Introducing { .. } | Stage::Ended => {}
+        }
+    }
+
+    fn hear(&mut self, messages: Vec<String>) {
+        if messages.is_empty() {
+            self.outlet.beat();
+        }
+        let now = Instant::now();
+        if let Stage::Talking(talking) = &mut self.stage {
+            talking.heard(now);
+        }
+        for message in messages {
+            match &mut self.stage {
+                Stage::Introducing { tls, .. } => {
+                    let tls = *tls;
+                    self.introduced(&message, tls);
+                }
+                Stage::Talking(talking) => talking.receive(&message, now),
+                Stage::Over { .. } | Stage::Ended => return,
+            }
+        }
+    }
+
+    /// The first message of SockJS, which names the path that a WebSocket would have been opened at.
+    fn introduced(&mut self, message: &str, tls: bool) {
+        let path = Path::read(message, &self.fallback.path_prefix);
+        let introduction = Introduction { key: path.key, query: &path.query, tls };
+        self.admit(&introduction, |version| match version.understands_ping_event() {
+            true => Probe::Event,
+            false => Probe::Impossible,
+        });
+    }
+
+    /// Looks after the conversation, and at who has come and gone.
+    fn attend(&mut self, context: &mut Context<'_>) {
+        let has_room = self.outlet.poll(context);
+        match &mut self.stage {
+            Stage::Talking(talking) => {
+                talking.conversation.attend(context);
+                if has_room {
+                    talking.flush();
+                }
+                match talking.conversation.phase() {
+                    Phase::Closed => self.stage = Stage::Ended,
+                    Phase::Closing => {
+                        if let Some(last) = self.outlet.last_word() {
+                            let until = Instant::now() + CLOSE_GRACE;
+                            self.stage = Stage::Over { words: [last].into(), until };
+                        }
+                    }
+                    Phase::Open => {}
+                }
+            }
+            Stage::Over { .. } if has_room => self.say_words(),
+            Stage::Over { .. } | Stage::Introducing { .. } | Stage::Ended => {}
+        }
+    }
+
+    /// When to look at the time again.
+    fn deadline(&self) -> Instant {
+        let config = &self.fallback.config;
+        let outlet = match (self.outlet.is_received(), self.outlet.is_single()) {
+            (false, _) => self.outlet.changed() + config.session_timeout,
+            (true, true) => self.outlet.changed() + config.poll_hold,
+            (true, false) => self.outlet.said() + config.heartbeat,
+        };
+        match self.stage {
+            Stage::Introducing { until, .. } => outlet.min(until),
+            Stage::Over { until, .. } => until,
+            Stage::Talking(_) | Stage::Ended => outlet,
+        }
+    }
+
+    /// A deadline has come.
+    fn tick(&mut self, now: Instant) {
+        match self.stage {
+            Stage::Introducing { until, .. } if now >= until => {
+                let code = CloseCode::Unauthorized;
+                let reason =
+                    "No app was named in time, expected {\"path\":\"/app/KEY?protocol=7\"}".to_owned();
+                self.refuse(&Refused { code, reason, version: Some(ProtocolVersion::NEWEST) });
+            }
+            Stage::Over { .. } => self.stage = Stage::Ended,
+            _ if self.outlet.is_received() => self.outlet.tick(),
+            _ => self.stage = Stage::Ended,
+        }
+    }
+
+    /// Whether the timer was due.
+    fn poll_timer(&mut self, context: &mut Context<'_>) -> bool {
+        let deadline = tokio::time::Instant::from_std(self.deadline());
+        if self.timer.deadline() != deadline {
+            self.timer.as_mut().reset(deadline);
+        }
+        let due = self.timer.as_mut().poll(context).is_ready();
+        if due {
+            self.tick(Instant::now());
+        }
+        due
+    }
+
+    /// Whether the client's next words have to wait.
+    fn is_held_up(&self, context: &Context<'_>) -> bool {
+        matches!(self.stage, Stage::Talking(_)) && self.fallback.worker.is_congested(context.waker())
+    }
+}
+
+impl Talking {
+    /// Something came from the client.
+    fn heard(&mut self, now: Instant) {
+        if let Some(limit) = self.conversation.heard(now) {
+            self.message_limit = limit;
+        }
+    }
+
+    fn receive(&mut self, message: &str, now: Instant) {
+        if message.len() > self.message_limit {
+            let (limit, bytes) = (self.message_limit, message.len());
+            let reason = format!("Message too big: at most {limit} bytes are allowed, got {bytes}");
+            return self.conversation.close(CloseCode::MessageTooBig, &reason);
+        }
+        self.conversation.receive(message, now);
+    }
+
+    /// Somebody receives again, or has room again.
+    fn flush(&self) {
+        self.client.unblock();
+        self.client.flush();
+    }
+}
+
+impl Future for Session {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        for _ in 0..VISITS_PER_TURN {
+            this.attend(context);
+            if matches!(this.stage, Stage::Ended) {
+                return Poll::Ready(());
+            }
+            let visit = match this.is_held_up(context) {
+                true => Poll::Pending,
+                false => this.visits.poll_recv(context),
+            };
+            match visit {
+                Poll::Ready(Some(visit)) => this.take(visit),
+                // The table holds a sender for as long as the session lives.
+                Poll::Ready(None) | Poll::Pending => {
+                    if !this.poll_timer(context) {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.fallback.sessions.remove(&self.name);
+    }
+}
+
+/// The first frame of a native session; clients send everything later to the host it names.
+pub(super) fn hello(hostname: &str) -> String {
+    match hostname {
+        "" => "o".to_owned(),
+        hostname => format!("o{}", serde_json::json!({ "hostname": hostname })),
+    }
+}

@@ -1,0 +1,153 @@
+//! The sessions of the node, and the way to each: whichever worker a request arrives at, it finds its session's.
+//!
+//! A session lives on the worker that its first request came to. Others reach it by a bounded channel; the table is
+//! looked into once per request, and never for a delivery.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use tokio::sync::{mpsc, oneshot};
+
+use super::carrier::Prelude;
+use super::endpoint::SessionName;
+use super::response::Receiver;
+
+/// Requests that wait for one session. More wait at their connections.
+const VISITS: usize = 4;
+
+/// What a request brings to its session.
+#[derive(Debug)]
+pub(super) enum Visit {
+    /// A response that receives.
+    Receive {
+        receiver: Receiver,
+        prelude: Prelude,
+        /// Told when the session has it.
+        taken: oneshot::Sender<()>,
+    },
+    /// Messages, in order.
+    Send {
+        messages: Vec<String>,
+        /// Told when the session has read them.
+        taken: oneshot::Sender<()>,
+    },
+}
+
+/// The sessions of all workers.
+#[derive(Debug)]
+pub struct Sessions {
+    table: DashMap<SessionName, Place>,
+    count: AtomicUsize,
+    /// 0 lifts it.
+    limit: usize,
+}
+
+#[derive(Debug)]
+struct Place {
+    visits: mpsc::Sender<Visit>,
+    /// The origin of the first request that told one. Scripts and same-origin requests need not tell theirs.
+    origin: OnceLock<String>,
+}
+
+/// What came of looking for a session.
+pub(super) enum Found {
+    /// It is there.
+    Session(mpsc::Sender<Visit>),
+    /// It is to be begun: these are its visits.
+    New(mpsc::Sender<Visit>, mpsc::Receiver<Visit>),
+    /// It is not there, and no other may be.
+    Full,
+    /// It is not there, or is none of this origin's.
+    Nothing,
+}
+
+impl Sessions {
+    /// None yet.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Sessions { table: DashMap::new(), count: AtomicUsize::new(0), limit }
+    }
+
+    /// Finds a session for a request from `origin`.
+    pub(super) fn find(&self, name: &SessionName, origin: Option<&str>) -> Found {
+        match self.table.get(name) {
+            Some(place) => place.open_to(origin),
+            None => Found::Nothing,
+        }
+    }
+
+    /// Finds a session, or makes room for a new one.
+    pub(super) fn find_or_begin(&self, name: &SessionName, origin: Option<&str>) -> Found {
+        match self.table.entry(name.clone()) {
+            Entry::Occupied(place) => place.get().open_to(origin),
+            Entry::Vacant(vacant) => {
+                let before = self.count.fetch_add(1, Ordering::Relaxed);
+                if self.limit > 0 && before >= self.limit {
+                    self.count.fetch_sub(1, Ordering::Relaxed);
+                    return Found::Full;
+                }
+                let (sender, visits) = mpsc::channel(VISITS);
+                let place = Place { visits: sender.clone(), origin: OnceLock::new() };
+                let _ = place.open_to(origin);
+                vacant.insert(place);
+                Found::New(sender, visits)
+            }
+        }
+    }
+
+    /// Forgets a session that has ended.
+    pub(super) fn remove(&self, name: &SessionName) {
+        if self.table.remove(name).is_some() {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Place {
+    fn open_to(&self, origin: Option<&str>) -> Found {
+        let foreign = origin.is_some_and(|origin| self.origin.get_or_init(|| origin.to_owned()) != origin);
+        match foreign {
+            true => Found::Nothing,
+            false => Found::Session(self.visits.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(id: &str) -> SessionName {
+        SessionName::SockJs(id.to_owned())
+    }
+
+    #[test]
+    fn a_session_is_found_by_its_own_name_and_origin_alone() {
+        let sessions = Sessions::new(0);
+        assert!(matches!(sessions.find(&name("a"), None), Found::Nothing));
+        assert!(matches!(sessions.find_or_begin(&name("a"), None), Found::New(..)));
+        assert!(matches!(sessions.find(&name("a"), None), Found::Session(_)));
+        assert!(matches!(sessions.find(&name("A"), None), Found::Nothing));
+        // The first that tells its origin binds the session to it.
+        assert!(matches!(sessions.find(&name("a"), Some("https://a.example")), Found::Session(_)));
+        assert!(matches!(sessions.find(&name("a"), Some("https://b.example")), Found::Nothing));
+        assert!(matches!(sessions.find_or_begin(&name("a"), Some("null")), Found::Nothing));
+        assert!(matches!(sessions.find(&name("a"), None), Found::Session(_)));
+        sessions.remove(&name("a"));
+        assert!(matches!(sessions.find(&name("a"), None), Found::Nothing));
+    }
+
+    #[test]
+    fn there_are_no_more_than_the_limit_and_a_place_given_back_can_be_taken() {
+        let sessions = Sessions::new(1);
+        assert!(matches!(sessions.find_or_begin(&name("a"), None), Found::New(..)));
+        assert!(matches!(sessions.find_or_begin(&name("b"), None), Found::Full));
+        assert!(matches!(sessions.find_or_begin(&name("a"), None), Found::Session(_)));
+        sessions.remove(&name("b"));
+        sessions.remove(&name("a"));
+        sessions.remove(&name("a"));
+        assert!(matches!(sessions.find_or_begin(&name("b"), None), Found::New(..)));
+    }
+}

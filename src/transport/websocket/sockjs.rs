@@ -1,0 +1,164 @@
+//! SockJS over a WebSocket: the client names its app in its first message, and only then there is a connection. From
+//! then on it is one like any other, with SockJS's framing around each message or without.
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tracing::info;
+
+use super::WebSocket;
+use super::driver::Driver;
+use super::reader::{Event, FrameReader};
+use super::upgrade::{Listener, farewell};
+use crate::connection::{Probe, last_error};
+use crate::hub::Worker;
+use crate::protocol::{CloseCode, Form, Frame, Negotiated, ProtocolVersion};
+use crate::transport::Stream;
+use crate::transport::admission::{self, Introduction, Refused};
+use crate::transport::conversation::Conversation;
+use crate::transport::fallback::{Path, SockJsFraming, messages_of_frame};
+
+/// Bytes that the first message may have.
+const INTRODUCTION_BYTES: usize = 16 * 1024;
+
+/// What was heard before there was a connection.
+#[derive(Default)]
+struct Heard {
+    messages: Vec<String>,
+    /// Messages that could not be read.
+    broken: bool,
+    pongs: Vec<Frame>,
+    closed: Option<Frame>,
+}
+
+/// The life of one such connection, from its handshake to its end.
+pub(super) async fn connect<S: Stream>(
+    worker: Rc<Worker>,
+    listener: Rc<Listener>,
+    framing: SockJsFraming,
+    tls: bool,
+    mut stream: S,
+    early: BytesMut,
+) {
+    let mut reader = FrameReader::new(INTRODUCTION_BYTES);
+    let introduced = introduction(&mut stream, framing, &mut reader, early);
+    let heard = within(listener.introduction_timeout, introduced).await;
+    let refused = match heard {
+        Ok(Some(heard)) => {
+            let mut messages = heard.messages.into_iter();
+            let first = messages.next().unwrap_or_default();
+            let path = Path::read(&first, &listener.path_prefix);
+            let introduction = Introduction { key: path.key, query: &path.query, tls };
+            match admission::admit(&worker, &introduction) {
+                Ok(admitted) => {
+                    let form = match framing {
+                        SockJsFraming::Framed => Form::Quoted,
+                        SockJsFraming::Raw => Form::Plain,
+                    };
+                    let transport = WebSocket { stream: RefCell::new(stream), form };
+                    let Negotiated { parameterless, .. } = admitted.agreed;
+                    let probe = Probe::ControlFrame;
+                    let begun = Conversation::begin(worker, admitted, &path.query, probe, transport);
+                    let mut driver = Driver::resuming(begun, reader);
+                    driver.start(parameterless, path.query.get("channel"), &mut []);
+                    messages.for_each(|message| driver.hear(&message));
+                    return driver.await;
+                }
+                Err(refused) => refused,
+            }
+        }
+        Ok(None) => return,
+        Err(refused) => refused,
+    };
+    let Refused { code, reason, version } = refused;
+    info!(code = code.code(), reason, "SockJS connection refused");
+    let error = last_error(version, code, &reason);
+    let close = Frame::close(code, &reason);
+    match framing {
+        SockJsFraming::Raw => farewell(stream, error.into_iter().chain([close])).await,
+        SockJsFraming::Framed => {
+            let error = error.map(|error| error.quoted());
+            let text = Frame::quoted_close(code, &reason);
+            farewell(stream, error.into_iter().chain([text, close])).await;
+        }
+    }
+}
+
+async fn within<T>(
+    patience: Duration,
+    introduced: impl Future<Output = Result<T, Refused>>,
+) -> Result<T, Refused> {
+    tokio::time::timeout(patience, introduced).await.unwrap_or_else(|_| {
+        let reason = "No app was named in time, expected {\"path\":\"/app/KEY?protocol=7\"}";
+        Err(refused(CloseCode::Unauthorized, reason))
+    })
+}
+
+/// Says hello, and reads until the first message has come; `None` if the peer went before.
+async fn introduction<S: Stream>(
+    stream: &mut S,
+    framing: SockJsFraming,
+    reader: &mut FrameReader,
+    mut early: BytesMut,
+) -> Result<Option<Heard>, Refused> {
+    if framing == SockJsFraming::Framed && write(stream, &Frame::quoted_hello()).await.is_err() {
+        return Ok(None);
+    }
+    loop {
+        let mut heard = Heard::default();
+        let outcome = reader.feed(&mut early, |event| heard.take(event, framing));
+        if let Err(fault) = outcome {
+            return Err(refused(super::driver::close_code(fault), &fault.to_string()));
+        }
+        if heard.broken {
+            return Err(refused(CloseCode::ProtocolError, "Broken framing."));
+        }
+        for answer in heard.pongs.iter().chain(&heard.closed) {
+            if write(stream, answer).await.is_err() {
+                return Ok(None);
+            }
+        }
+        if heard.closed.is_some() {
+            // The peer knows; there is nobody to say more to.
+            let _ = stream.shutdown().await;
+            return Ok(None);
+        }
+        if !heard.messages.is_empty() {
+            return Ok(Some(heard));
+        }
+        early.clear();
+        match stream.read_buf(&mut early).await {
+            Ok(0) | Err(_) => return Ok(None),
+            Ok(_) => {}
+        }
+    }
+}
+
+impl Heard {
+    fn take(&mut self, event: Event<'_>, framing: SockJsFraming) -> bool {
+        match event {
+            Event::Text(text) if framing == SockJsFraming::Raw => self.messages.push(text.to_owned()),
+            Event::Text(text) => match messages_of_frame(text) {
+                Ok(messages) => self.messages.extend(messages),
+                Err(_) => self.broken = true,
+            },
+            Event::Ping(payload) => self.pongs.push(Frame::pong(payload)),
+            Event::Pong => {}
+            Event::Close(code) => self.closed = Some(Frame::close_echo(code)),
+        }
+        !self.broken
+    }
+}
+
+async fn write<S: Stream>(stream: &mut S, frame: &Frame) -> io::Result<()> {
+    stream.write_all(frame.websocket()).await?;
+    stream.flush().await
+}
+
+fn refused(code: CloseCode, reason: &str) -> Refused {
+    Refused { code, reason: reason.to_owned(), version: Some(ProtocolVersion::NEWEST) }
+}
