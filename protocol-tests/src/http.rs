@@ -4,6 +4,7 @@
 //! has a deadline, and a failure to get an answer panics with what came instead.
 
 mod call;
+mod stream;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -14,6 +15,7 @@ use serde_json::Value;
 
 use crate::{Target, patience};
 pub use call::{Call, now_seconds, percent_encoded, within_one_second};
+pub use stream::Stream;
 
 /// One TCP connection that speaks HTTP/1.1, for as many exchanges as the broker keeps it open.
 #[derive(Debug)]
@@ -30,6 +32,19 @@ pub enum Heard {
     /// The connection ended before a whole answer had come.
     Closed,
     /// Not a byte.
+    Nothing,
+}
+
+/// What came next of a body that is read as it comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// A chunk.
+    Chunk(Vec<u8>),
+    /// The end of the body.
+    End,
+    /// The end of the connection before that.
+    Closed,
+    /// Not a whole chunk.
     Nothing,
 }
 
@@ -172,6 +187,54 @@ impl Connection {
             Err(Unanswered::Closed) => Heard::Closed,
             Err(Unanswered::Late) => panic!("an answer began and did not end; {}", self.fragment()),
         }
+    }
+
+    /// The head of the next answer, whose chunked body is then read as it comes, by [`Connection::piece`]. `None` if the
+    /// connection ends.
+    ///
+    /// # Panics
+    /// If nothing comes.
+    #[must_use]
+    #[track_caller]
+    pub fn begin(&mut self) -> Option<Response> {
+        match self.read_until(b"\r\n\r\n", Instant::now() + patience()) {
+            Ok(head) => Some(Response::from_head(&head)),
+            Err(Unanswered::Closed) => None,
+            Err(Unanswered::Late) => panic!("no answer within {:?}; {}", patience(), self.fragment()),
+        }
+    }
+
+    /// The next chunk of a body, whole.
+    #[must_use]
+    pub fn piece(&mut self, wait: Duration) -> Piece {
+        let deadline = Instant::now() + wait;
+        loop {
+            if let Some(line) = self.received.windows(2).position(|window| window == b"\r\n") {
+                let size = String::from_utf8_lossy(&self.received[..line]).into_owned();
+                let size =
+                    usize::from_str_radix(size.trim(), 16).expect("a chunk begins with its size in hex");
+                let (start, end) = (line + 2, line + 2 + size);
+                if self.received.len() >= end + 2 {
+                    let chunk = self.received[start..end].to_vec();
+                    self.received.drain(..end + 2);
+                    return if size == 0 { Piece::End } else { Piece::Chunk(chunk) };
+                }
+            }
+            match self.fill(deadline) {
+                Ok(()) => {}
+                Err(Unanswered::Closed) => return Piece::Closed,
+                Err(Unanswered::Late) => return Piece::Nothing,
+            }
+        }
+    }
+
+    /// Another handle of the socket.
+    ///
+    /// # Panics
+    /// If the system has none to give.
+    #[must_use]
+    pub fn handle(&self) -> TcpStream {
+        self.stream.try_clone().expect("a second handle of the socket")
     }
 
     fn read_answer(&mut self, deadline: Instant) -> Result<Response, Unanswered> {

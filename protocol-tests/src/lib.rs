@@ -24,6 +24,7 @@ pub mod signature;
 pub mod sink;
 pub mod socket;
 pub mod target;
+pub mod transport;
 pub mod wire;
 
 pub use broker::Broker;
@@ -31,6 +32,7 @@ pub use message::{Closed, Incoming, Message};
 pub use sink::Sink;
 pub use socket::Socket;
 pub use target::{Credentials, Shared, Target};
+pub use transport::Transport;
 pub use wire::Wire;
 
 use std::sync::OnceLock;

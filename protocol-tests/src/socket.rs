@@ -54,6 +54,10 @@ impl Socket {
     /// Ends the connection as a browser does: Close 1000, then the server's answer and the end of TCP awaited.
     #[track_caller]
     pub fn close(mut self) {
+        if self.is_session() {
+            // A browser that leaves a page aborts what it has under way, and that is all.
+            return self.vanish();
+        }
         self.send_frame(FIN | CLOSE, &frame::close_payload(1000, ""));
         while self.receive() != Incoming::End {}
     }

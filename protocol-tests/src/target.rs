@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::broker::Broker;
 use crate::socket::Socket;
+use crate::transport::Transport;
+use crate::wire::Wire;
 
 /// The configuration of the broker that tests share.
 const SHARED_CONFIG: &str = include_str!("shared.toml");
@@ -92,6 +94,8 @@ pub struct Target {
     pub path_prefix: String,
     /// The app.
     pub credentials: Credentials,
+    /// What clients connect over.
+    pub transport: Transport,
     broker: Option<Arc<Broker>>,
 }
 
@@ -179,11 +183,23 @@ impl Target {
         socket
     }
 
-    /// Completes the upgrade with this query and awaits nothing.
+    /// Completes the upgrade with this query, or what comes before the first frame on another transport, and awaits
+    /// nothing.
     #[must_use]
     #[track_caller]
     pub fn upgrade(&self, query: &str) -> Socket {
-        Socket::upgrade(self, &self.socket_path(query), &[])
+        match self.transport {
+            Transport::WebSocket => Socket::upgrade(self, &self.socket_path(query), &[]),
+            other => Socket::over(Wire::begin(self, other, query), self),
+        }
+    }
+
+    /// The same server, with clients that connect over this transport.
+    #[must_use]
+    pub fn over(&self, transport: Transport) -> Target {
+        let mut target = self.clone();
+        target.transport = transport;
+        target
     }
 
     fn at(broker: Arc<Broker>, credentials: Credentials) -> Target {
@@ -193,6 +209,7 @@ impl Target {
             port,
             path_prefix: String::new(),
             credentials,
+            transport: Transport::current(),
             broker: Some(broker),
         }
     }
@@ -222,7 +239,8 @@ fn external() -> Option<Target> {
         &required("PUSHER_APP_KEY"),
         &required("PUSHER_APP_SECRET"),
     );
-    Some(Target { host, port, path_prefix: String::new(), credentials, broker: None })
+    let transport = Transport::current();
+    Some(Target { host, port, path_prefix: String::new(), credentials, transport, broker: None })
 }
 
 /// The shared broker, started by the first test that wants it and ended when no test holds it: a static would

@@ -3,6 +3,7 @@
 //! It knows RFC 6455 and nothing of what the messages mean; [`Socket`](crate::Socket) does. Of the protocol it
 //! checks only that a Close of the 4000s has a reason, and that none is of the 4300s, which keep connections open.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
@@ -10,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use crate::frame::{self, BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT};
 use crate::message::{Closed, Incoming, Message};
-use crate::{Broker, Target, patience};
+use crate::transport::{Session, SessionFrame, session_path};
+use crate::{Broker, Target, Transport, patience};
 
 /// Bytes of one transcript line; a hundred-kilobyte frame is not worth reading.
 const TRANSCRIPT_LINE_BYTES: usize = 400;
@@ -27,6 +29,12 @@ pub struct Wire {
     fragments: Option<Vec<u8>>,
     began: Instant,
     transcript: Vec<String>,
+    /// What was in an array of messages and has not been asked for.
+    pending: VecDeque<Incoming>,
+    /// The framing of SockJS around each message.
+    sockjs: bool,
+    /// An HTTP transport in place of a WebSocket; the stream is then the connection that receives.
+    session: Option<Session>,
     /// The broker must outlive the connection, also where a test keeps no target.
     _broker: Option<Arc<Broker>>,
 }
@@ -44,6 +52,10 @@ impl Wire {
             .unwrap_or_else(|e| panic!("cannot connect to {}:{}: {e}", target.host, target.port));
         stream.set_nodelay(true).expect("TCP_NODELAY");
         stream.set_write_timeout(Some(patience())).expect("a write timeout");
+        Wire::on(target, stream, None)
+    }
+
+    fn on(target: &Target, stream: TcpStream, session: Option<Session>) -> Wire {
         Wire {
             answers_pings: true,
             response_head: String::new(),
@@ -53,6 +65,9 @@ impl Wire {
             fragments: None,
             began: Instant::now(),
             transcript: Vec::new(),
+            pending: VecDeque::new(),
+            sockjs: false,
+            session,
             _broker: target.share_broker(),
         }
     }
@@ -75,6 +90,30 @@ impl Wire {
         wire
     }
 
+    /// Begins a connection over another transport than the bare WebSocket, up to where the first frame is due.
+    #[must_use]
+    #[track_caller]
+    pub fn begin(target: &Target, transport: Transport, query: &str) -> Wire {
+        let path = match transport {
+            Transport::SockJsWebSocket => format!("{}/websocket", session_path(target, transport).1),
+            Transport::SockJsRawWebSocket => format!("{}/pusher/websocket", target.path_prefix),
+            _ => {
+                let session = Session::begin(target, transport, query);
+                return Wire::on(target, session.receiving(), Some(session));
+            }
+        };
+        let mut wire = Wire::upgrade(target, &path, &[]);
+        wire.sockjs = transport == Transport::SockJsWebSocket;
+        wire.send_text(&serde_json::json!({ "path": target.socket_path(query) }).to_string());
+        wire
+    }
+
+    /// Whether it is a session of HTTP requests.
+    #[must_use]
+    pub fn is_session(&self) -> bool {
+        self.session.is_some()
+    }
+
     /// A header of the upgrade's response; `name` in lower case.
     #[must_use]
     pub fn response_header(&self, name: &str) -> Option<String> {
@@ -87,7 +126,13 @@ impl Wire {
     /// Sends one text message, whatever it holds.
     #[track_caller]
     pub fn send_text(&mut self, text: &str) {
-        self.send_frame(FIN | TEXT, text.as_bytes());
+        if self.session.is_some() {
+            return self.send_together([text]);
+        }
+        match self.sockjs {
+            true => self.send_frame(FIN | TEXT, serde_json::json!([text]).to_string().as_bytes()),
+            false => self.send_frame(FIN | TEXT, text.as_bytes()),
+        }
     }
 
     /// Sends one masked WebSocket frame; `head` as in [`frame::masked`].
@@ -108,10 +153,17 @@ impl Wire {
     /// Sends several text messages in one write, so that they arrive together.
     #[track_caller]
     pub fn send_together<'t>(&mut self, texts: impl IntoIterator<Item = &'t str>) {
+        if let Some(session) = &mut self.session {
+            let texts: Vec<String> = texts.into_iter().map(str::to_owned).collect();
+            session.send(&texts);
+            self.note(&format!("→ {texts:?}"));
+            return;
+        }
         let mut bytes = Vec::new();
         for text in texts {
             self.note(&format!("→ {text}"));
-            bytes.extend(frame::masked(FIN | TEXT, text.as_bytes()));
+            let framed = self.sockjs.then(|| serde_json::json!([text]).to_string());
+            bytes.extend(frame::masked(FIN | TEXT, framed.as_deref().unwrap_or(text).as_bytes()));
         }
         self.write(&bytes);
     }
@@ -151,6 +203,20 @@ impl Wire {
     pub fn receive_within(&mut self, wait: Duration) -> Option<Incoming> {
         let deadline = Instant::now() + wait;
         loop {
+            if let Some(incoming) = self.pending.pop_front() {
+                return Some(incoming);
+            }
+            if let Some(session) = &mut self.session {
+                match session.next(deadline.saturating_duration_since(Instant::now())) {
+                    Ok(Some(frame)) => self.take_session_frame(&frame),
+                    Ok(None) => return None,
+                    Err(()) => {
+                        self.note("← (the session ended)");
+                        return Some(Incoming::End);
+                    }
+                }
+                continue;
+            }
             let frame = match frame::take(&mut self.received) {
                 Ok(Some(frame)) => frame,
                 Ok(None) => match self.read_more(deadline) {
@@ -165,6 +231,31 @@ impl Wire {
             };
             if let Some(incoming) = self.take_frame(frame) {
                 return Some(incoming);
+            }
+        }
+    }
+
+    /// The payload of the next WebSocket frame but a Close, whatever it says: for framings within the protocol's.
+    #[track_caller]
+    pub fn raw_text(&mut self) -> String {
+        let deadline = Instant::now() + patience();
+        loop {
+            match frame::take(&mut self.received) {
+                Ok(Some(frame)) if frame.opcode != CLOSE => {
+                    let text = String::from_utf8_lossy(&frame.payload).into_owned();
+                    self.note(&format!("← {text}"));
+                    return if frame.opcode == PONG { String::new() } else { text };
+                }
+                Ok(Some(frame)) => {
+                    let closed = self.take_close(&frame.payload);
+                    self.fail(&format!("expected a frame, the server closed with {closed:?}"));
+                }
+                Ok(None) => match self.read_more(deadline) {
+                    Progress::Bytes => {}
+                    Progress::Deadline => self.fail(&format!("nothing arrived within {:?}", patience())),
+                    Progress::Ended => self.fail("the connection ended"),
+                },
+                Err(fault) => self.fail(&fault),
             }
         }
     }
@@ -249,9 +340,40 @@ impl Wire {
             return None;
         }
         let Ok(text) = String::from_utf8(bytes) else { self.fail("the server sent invalid UTF-8") };
+        if self.sockjs {
+            self.take_session_frame(&text);
+            return self.pending.pop_front();
+        }
         self.note(&format!("← {text}"));
         match Message::parse(&text) {
             Ok(message) => Some(Incoming::Message(message)),
+            Err(fault) => self.fail(&fault),
+        }
+    }
+
+    /// Takes a frame of an HTTP transport or of SockJS apart.
+    #[track_caller]
+    fn take_session_frame(&mut self, text: &str) {
+        self.note(&format!("← {text}"));
+        match SessionFrame::parse(text) {
+            Ok(SessionFrame::Open(_)) => {}
+            Ok(SessionFrame::Heartbeat) => self.pending.push_back(Incoming::Ping(Vec::new())),
+            Ok(SessionFrame::Messages(messages)) => {
+                for message in messages {
+                    match Message::parse(&message) {
+                        Ok(message) => self.pending.push_back(Incoming::Message(message)),
+                        Err(fault) => self.fail(&fault),
+                    }
+                }
+            }
+            Ok(SessionFrame::Close(code, reason)) if self.session.is_some() => {
+                if code >= 4000 && (reason.is_empty() || code >= 4300) {
+                    self.fail(&format!("{code} {reason:?} is no way to close"));
+                }
+                self.pending.push_back(Incoming::Close(Closed { code, reason }));
+            }
+            // The Close of the WebSocket follows, and says the same.
+            Ok(SessionFrame::Close(..)) => {}
             Err(fault) => self.fail(&fault),
         }
     }

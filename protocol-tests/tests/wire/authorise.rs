@@ -11,7 +11,7 @@ use crate::subscribe::subscribe;
 ///
 /// Proves: 69, 130, 133.
 #[test]
-fn a_signed_private_subscription_succeeds() {
+pub(crate) fn a_signed_private_subscription_succeeds() {
     let target = Target::main();
     let mut socket = target.connect();
     for prefix in ["private-", "private-encrypted-", "private-room,with=all@of_it;."] {
@@ -29,7 +29,7 @@ fn a_signed_private_subscription_succeeds() {
 ///
 /// Proves: 70, 71, 76.
 #[test]
-fn one_wrong_digit_fails_without_telling_the_right_one() {
+pub(crate) fn one_wrong_digit_fails_without_telling_the_right_one() {
     let mut socket = Target::main().connect();
     for prefix in ["private-", "private-encrypted-"] {
         let channel = unique(prefix);
@@ -73,7 +73,7 @@ fn one_wrong_digit_fails_without_telling_the_right_one() {
 ///
 /// Proves: 72, 76.
 #[test]
-fn a_signature_for_another_socket_or_channel_fails() {
+pub(crate) fn a_signature_for_another_socket_or_channel_fails() {
     let target = Target::main();
     let (mut socket, other) = (target.connect(), target.connect());
     let (channel, elsewhere) = (unique("private-room-"), unique("private-room-"));
@@ -136,7 +136,7 @@ fn auth_without_a_colon_fails() {
 ///
 /// Proves: 75, 76.
 #[test]
-fn missing_auth_fails() {
+pub(crate) fn missing_auth_fails() {
     let mut socket = Target::main().connect();
     for prefix in ["private-room-", "private-encrypted-room-", "presence-room-"] {
         let channel = unique(prefix);
@@ -156,7 +156,7 @@ fn missing_auth_fails() {
 ///
 /// Proves: 77, 78.
 #[test]
-fn channel_data_is_signed_as_it_was_sent() {
+pub(crate) fn channel_data_is_signed_as_it_was_sent() {
     let mut socket = Target::main().connect();
     let odd = [
         r#"{"note":"x"}"#,

@@ -43,7 +43,7 @@ const TODAY: &str = "protocol=7";
 ///
 /// Proves: 134, 135, 136, 137, 138, 140, 141.
 #[test]
-fn the_last_event_waits_for_those_who_come_later() {
+pub(crate) fn the_last_event_waits_for_those_who_come_later() {
     let target = Target::main();
     for kind in KINDS {
         let channel = unique(kind);
@@ -64,7 +64,7 @@ fn the_last_event_waits_for_those_who_come_later() {
 ///
 /// Proves: 141.
 #[test]
-fn other_channels_remember_nothing() {
+pub(crate) fn other_channels_remember_nothing() {
     let target = Target::main();
     for kind in ["cachefoo-", "Cache-", "public-cache-"] {
         let channel = unique(kind);
@@ -79,7 +79,7 @@ fn other_channels_remember_nothing() {
 ///
 /// Proves: 132.
 #[test]
-fn ciphertext_is_remembered_untouched() {
+pub(crate) fn ciphertext_is_remembered_untouched() {
     let target = Target::main();
     let channel = unique("private-encrypted-cache-");
     let text = r#"{"nonce":"4sVYwy4j/8dCcjyxtPCWyk19GaaViaW9","ciphertext":"/GMESnFGlbNn01BuBjp31XYa3i9vZsGKR8fgR9EDhXKx3lzGiUD501A="}"#;
@@ -91,7 +91,7 @@ fn ciphertext_is_remembered_untouched() {
 ///
 /// Proves: 128.
 #[test]
-fn client_events_are_not_remembered() {
+pub(crate) fn client_events_are_not_remembered() {
     let target = Target::main();
     let channel = unique("presence-cache-");
     let (mut sender, mut other) = (target.connect(), target.connect());
@@ -155,7 +155,7 @@ fn memory_is_bounded() {
 ///
 /// Proves: 134, 137.
 #[test]
-fn joining_in_the_middle_loses_and_repeats_nothing() {
+pub(crate) fn joining_in_the_middle_loses_and_repeats_nothing() {
     const EVENTS: u64 = 300;
     let target = Target::main();
     let channel = unique("cache-counter-");

@@ -40,7 +40,7 @@ fn a_name_has_at_most_164_characters() {
 ///
 /// Proves: 61.
 #[test]
-fn every_forbidden_character_is_refused() {
+pub(crate) fn every_forbidden_character_is_refused() {
     let mut socket = Target::main().connect();
     let ascii =
         (0..=127_u8).map(char::from).filter(|c| !c.is_ascii_alphanumeric() && !"_-=@,.;".contains(*c));
@@ -110,7 +110,7 @@ fn a_prefix_ends_with_its_hyphen() {
 ///
 /// Proves: 64, 75, 130.
 #[test]
-fn each_type_asks_for_its_authorisation() {
+pub(crate) fn each_type_asks_for_its_authorisation() {
     let mut socket = Target::main().connect();
     let tag = unique("t");
     let needing = [

@@ -9,7 +9,7 @@ use crate::{fence, keys, settle};
 ///
 /// Proves: 113, 114.
 #[test]
-fn the_others_get_it_and_the_sender_does_not() {
+pub(crate) fn the_others_get_it_and_the_sender_does_not() {
     let target = Target::main();
     for prefix in ["private-", "presence-", "private-encrypted-", "private-cache-", "presence-cache-"] {
         let channel = unique(prefix);
@@ -33,7 +33,7 @@ fn the_others_get_it_and_the_sender_does_not() {
 ///
 /// Proves: 115.
 #[test]
-fn the_same_users_other_connection_gets_it() {
+pub(crate) fn the_same_users_other_connection_gets_it() {
     let target = Target::main();
     let channel = unique("presence-");
     let (mut phone, mut laptop) = (target.connect(), target.connect());
@@ -48,7 +48,7 @@ fn the_same_users_other_connection_gets_it() {
 ///
 /// Proves: 56, 116, 117.
 #[test]
-fn data_arrives_as_a_string() {
+pub(crate) fn data_arrives_as_a_string() {
     let target = Target::main();
     let channel = unique("private-");
     let mut other = target.connect();
@@ -77,7 +77,7 @@ fn data_arrives_as_a_string() {
 ///
 /// Proves: 116.
 #[test]
-fn a_value_arrives_as_the_same_value() {
+pub(crate) fn a_value_arrives_as_the_same_value() {
     let target = Target::main();
     let channel = unique("private-");
     let (mut sender, mut other) = (target.connect(), target.connect());
@@ -102,7 +102,7 @@ fn a_value_arrives_as_the_same_value() {
 ///
 /// Proves: 118, 119.
 #[test]
-fn the_sender_is_named_on_presence_channels_only() {
+pub(crate) fn the_sender_is_named_on_presence_channels_only() {
     let target = Target::main();
     let (presence, private) = (unique("presence-"), unique("private-"));
     let (mut sender, mut other) = (target.connect(), target.connect());
@@ -125,7 +125,7 @@ fn the_sender_is_named_on_presence_channels_only() {
 ///
 /// Proves: 76, 120.
 #[test]
-fn with_the_flag_off_nothing_is_delivered() {
+pub(crate) fn with_the_flag_off_nothing_is_delivered() {
     let Some(target) = Target::shared(Shared::Plain) else { return };
     for prefix in ["private-", "presence-"] {
         let channel = unique(prefix);
@@ -166,7 +166,7 @@ fn public_channels_take_no_client_events() {
 ///
 /// Proves: 122.
 #[test]
-fn only_subscribers_may_send() {
+pub(crate) fn only_subscribers_may_send() {
     let target = Target::main();
     let channel = unique("private-");
     let (mut sender, mut other) = (target.connect(), target.connect());
@@ -208,7 +208,7 @@ fn without_channel_or_data_it_is_no_client_event() {
 ///
 /// Proves: 120, 121, 122, 123.
 #[test]
-fn of_several_faults_the_first_in_order_is_told() {
+pub(crate) fn of_several_faults_the_first_in_order_is_told() {
     let (Some(plain), Some(small)) = (Target::shared(Shared::Plain), Target::shared(Shared::Small)) else {
         return;
     };
@@ -255,7 +255,7 @@ fn client_events_on_encrypted_channels_can_be_switched_off() {
 ///
 /// Proves: 113.
 #[test]
-fn events_arrive_in_order() {
+pub(crate) fn events_arrive_in_order() {
     let Some(target) = Target::shared(Shared::Small) else { return };
     let channel = unique("private-");
     let (mut sender, mut other) = (target.connect(), target.connect());
@@ -295,7 +295,7 @@ fn client_events_over_http_are_ordinary_events() {
 ///
 /// Proves: 131, 133.
 #[test]
-fn encrypted_payloads_arrive_byte_for_byte() {
+pub(crate) fn encrypted_payloads_arrive_byte_for_byte() {
     let target = Target::main();
     let channel = unique("private-encrypted-");
     let (mut sender, mut other) = (target.connect(), target.connect());

@@ -35,7 +35,7 @@ fn subscribe(socket: &mut Socket, channel: &str) {
 ///
 /// Proves: 161, 162.
 #[test]
-fn every_change_is_told_to_every_subscriber() {
+pub(crate) fn every_change_is_told_to_every_subscriber() {
     let Some(target) = counting() else { return };
     for kind in ["room-", "private-", "private-encrypted-"] {
         let channel = unique(kind);
@@ -75,7 +75,7 @@ fn the_count_comes_after_what_is_remembered() {
 ///
 /// Proves: 163.
 #[test]
-fn presence_channels_are_told_no_count() {
+pub(crate) fn presence_channels_are_told_no_count() {
     let Some(target) = counting() else { return };
     for kind in ["presence-", "presence-cache-"] {
         let channel = unique(kind);

@@ -29,7 +29,7 @@ fn expect_frame(socket: &mut Socket, channel: &str, event: &str, data: &str) {
 ///
 /// Proves: 178.
 #[test]
-fn an_event_for_several_channels_arrives_in_each() {
+pub(crate) fn an_event_for_several_channels_arrives_in_each() {
     let target = Target::main();
     let (mut one, first) = subscriber(&target);
     let second = unique("private-");
@@ -114,7 +114,7 @@ fn content_type_and_unknown_members_do_not_matter() {
 ///
 /// Proves: 178.
 #[test]
-fn data_arrives_untouched() {
+pub(crate) fn data_arrives_untouched() {
     let target = Target::main();
     let (mut socket, channel) = subscriber(&target);
     for data in [
@@ -195,7 +195,7 @@ fn a_channel_listed_twice_gets_the_event_once() {
 ///
 /// Proves: 183.
 #[test]
-fn one_connection_can_be_left_out() {
+pub(crate) fn one_connection_can_be_left_out() {
     let target = Target::main();
     let (mut left_out, first) = subscriber(&target);
     let second = unique("room-");
@@ -251,7 +251,7 @@ fn events_are_neither_kept_nor_merged() {
 ///
 /// Proves: 65.
 #[test]
-fn an_event_stays_in_its_app() {
+pub(crate) fn an_event_stays_in_its_app() {
     let Some(target) = Target::shared(Shared::Main) else { return };
     let Some(other) = Target::shared(Shared::Other) else { return };
     let (mut socket, channel) = subscriber(&target);

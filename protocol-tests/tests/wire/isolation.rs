@@ -8,7 +8,7 @@ use serde_json::json;
 ///
 /// Proves: 65.
 #[test]
-fn channels_of_the_same_name_are_two_channels() {
+pub(crate) fn channels_of_the_same_name_are_two_channels() {
     let (Some(ours), Some(theirs)) = (Target::shared(Shared::Main), Target::shared(Shared::Other)) else {
         return;
     };
@@ -31,7 +31,7 @@ fn channels_of_the_same_name_are_two_channels() {
 ///
 /// Proves: 65.
 #[test]
-fn rosters_hold_the_own_apps_members() {
+pub(crate) fn rosters_hold_the_own_apps_members() {
     let (Some(ours), Some(theirs)) = (Target::shared(Shared::Main), Target::shared(Shared::Other)) else {
         return;
     };

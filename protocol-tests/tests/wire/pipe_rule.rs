@@ -10,7 +10,7 @@ use crate::keys;
 ///
 /// Proves: 116, 117, pipe rules.
 #[test]
-fn payloads_go_on_unchanged() {
+pub(crate) fn payloads_go_on_unchanged() {
     let Some(mut line) = Line::open("stream-", "mirror-") else { return };
     for text in ["plain", "", "{\"a\": 1}", "line\nbreak \"quoted\" é 📷 \u{0}"] {
         line.say("frame", &json!(text));
@@ -43,7 +43,7 @@ fn as_renames_the_event() {
 ///
 /// Proves: pipe rules.
 #[test]
-fn add_merges_members_into_objects() {
+pub(crate) fn add_merges_members_into_objects() {
     let Some(mut line) = Line::open("adding-", "mirror-") else { return };
     line.say("frame", &json!({ "dataUrl": "data:", "depth": 1 }));
     let merged = json!({ "dataUrl": "data:", "message": "Sending frame", "depth": 3 });
@@ -129,7 +129,7 @@ fn a_rule_for_every_event_hears_no_protocol_events() {
 ///
 /// Proves: 49, 50.
 #[test]
-fn what_no_rule_hears_is_unsupported() {
+pub(crate) fn what_no_rule_hears_is_unsupported() {
     let Some(mut line) = Line::open("stream-", "mirror-") else { return };
     let (to, from) = (line.to.clone(), line.from.clone());
     for event in ["Frame", "frames", "picture", "frame "] {

@@ -9,7 +9,7 @@ use crate::{fence, keys};
 ///
 /// Proves: 90, 92, 93, 94.
 #[test]
-fn the_roster_holds_everybody() {
+pub(crate) fn the_roster_holds_everybody() {
     let target = Target::main();
     let channel = unique("presence-room-");
     let mut members = Vec::new();
@@ -36,7 +36,7 @@ fn the_roster_holds_everybody() {
 ///
 /// Proves: 91, 102.
 #[test]
-fn a_numeric_id_is_the_same_user_as_its_digits() {
+pub(crate) fn a_numeric_id_is_the_same_user_as_its_digits() {
     let target = Target::main();
     let channel = unique("presence-room-");
     let mut watcher = target.connect();
@@ -62,7 +62,7 @@ fn a_numeric_id_is_the_same_user_as_its_digits() {
 ///
 /// Proves: 95, 96, 97.
 #[test]
-fn the_others_hear_who_came() {
+pub(crate) fn the_others_hear_who_came() {
     let target = Target::main();
     let channel = unique("presence-room-");
     let (mut ann, mut bob, mut bob_again) = (target.connect(), target.connect(), target.connect());
@@ -121,7 +121,7 @@ fn an_empty_info_stays_an_object() {
 ///
 /// Proves: 95.
 #[test]
-fn user_info_arrives_unchanged() {
+pub(crate) fn user_info_arrives_unchanged() {
     let target = Target::main();
     let channel = unique("presence-room-");
     let mut watcher = target.connect();
@@ -140,7 +140,7 @@ fn user_info_arrives_unchanged() {
 ///
 /// Proves: 98, 99, 100.
 #[test]
-fn a_user_has_gone_with_its_last_connection() {
+pub(crate) fn a_user_has_gone_with_its_last_connection() {
     let target = Target::main();
     let channel = unique("presence-room-");
     let (mut watcher, mut phone, mut laptop) = (target.connect(), target.connect(), target.connect());
@@ -171,7 +171,7 @@ fn a_user_has_gone_with_its_last_connection() {
 ///
 /// Proves: 84, 99, 100.
 #[test]
-fn leaving_and_joining_again_is_announced_each_time() {
+pub(crate) fn leaving_and_joining_again_is_announced_each_time() {
     let target = Target::main();
     let channel = unique("presence-room-");
     let (mut watcher, mut socket) = (target.connect(), target.connect());
@@ -192,7 +192,7 @@ fn leaving_and_joining_again_is_announced_each_time() {
 ///
 /// Proves: 85, 92.
 #[test]
-fn roster_and_announcements_agree() {
+pub(crate) fn roster_and_announcements_agree() {
     let target = Target::main();
     let channel = unique("presence-room-");
     std::thread::scope(|scope| {
@@ -245,7 +245,7 @@ fn roster_and_announcements_agree() {
 ///
 /// Proves: 88, 97, 98, 111.
 #[test]
-fn old_protocols_see_connections_instead_of_users() {
+pub(crate) fn old_protocols_see_connections_instead_of_users() {
     let target = Target::main();
     for protocol in [1, 2] {
         let channel = unique("presence-room-");
@@ -293,7 +293,7 @@ fn old_protocols_see_connections_instead_of_users() {
 ///
 /// Proves: 87, 99.
 #[test]
-fn closing_leaves_every_channel() {
+pub(crate) fn closing_leaves_every_channel() {
     let target = Target::main();
     let channels: Vec<String> = (0..5).map(|_| unique("presence-room-")).collect();
     let (mut watcher, mut goes) = (target.connect(), target.connect());

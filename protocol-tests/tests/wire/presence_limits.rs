@@ -9,7 +9,7 @@ use crate::channel_names::expect_failure;
 ///
 /// Proves: 103, 109.
 #[test]
-fn channel_data_without_a_user_id_is_refused() {
+pub(crate) fn channel_data_without_a_user_id_is_refused() {
     let mut socket = Target::main().connect();
     let channel = unique("presence-room-");
     let bad = [
@@ -55,7 +55,7 @@ fn channel_data_without_a_user_id_is_refused() {
 ///
 /// Proves: 104.
 #[test]
-fn user_info_must_be_an_object() {
+pub(crate) fn user_info_must_be_an_object() {
     let mut socket = Target::main().connect();
     let channel = unique("presence-room-");
     for info in ["\"Ann\"", "[]", "[{}]", "7", "true", "\"{}\""] {

@@ -8,7 +8,7 @@ use heliostat_protocol_tests::{Credentials, Incoming, Shared, Socket, Target, un
 ///
 /// Proves: 22, 23, 24, 25, 31, 32.
 #[test]
-fn an_unknown_key_is_closed_with_4001() {
+pub(crate) fn an_unknown_key_is_closed_with_4001() {
     let nobody = nobody(&Target::main());
     for protocol in 1..=7 {
         let reason =
@@ -46,7 +46,7 @@ fn a_reason_is_cut_to_fit_and_stays_text() {
 ///
 /// Proves: 19, 32.
 #[test]
-fn an_unsupported_protocol_is_closed_with_4007() {
+pub(crate) fn an_unsupported_protocol_is_closed_with_4007() {
     let target = Target::main();
     for protocol in ["8", "0", "70", "99999999999999999999999999"] {
         let mut socket = target.upgrade(&format!("protocol={protocol}&client=js"));
@@ -60,7 +60,7 @@ fn an_unsupported_protocol_is_closed_with_4007() {
 ///
 /// Proves: 20, 21, 32.
 #[test]
-fn an_unreadable_version_is_closed_with_4006() {
+pub(crate) fn an_unreadable_version_is_closed_with_4006() {
     let target = Target::main();
     let queries = [
         "protocol=abc",
@@ -85,7 +85,7 @@ fn an_unreadable_version_is_closed_with_4006() {
 ///
 /// Proves: 26, 32.
 #[test]
-fn a_disabled_app_is_closed_with_4003() {
+pub(crate) fn a_disabled_app_is_closed_with_4003() {
     let Some(target) = Target::shared(Shared::Disabled) else { return };
     for protocol in [1, 5, 6, 7] {
         expect_refusal(&mut target.upgrade(&format!("protocol={protocol}")), 4003, protocol <= 5);
@@ -232,7 +232,7 @@ fn of_several_reasons_the_first_in_order_is_given() {
 ///
 /// Proves: 33.
 #[test]
-fn what_keeps_a_connection_open_is_no_close_code() {
+pub(crate) fn what_keeps_a_connection_open_is_no_close_code() {
     let Some(target) = Target::shared(Shared::Small) else { return };
     let channel = unique("private-c-");
     let mut socket = target.connect();

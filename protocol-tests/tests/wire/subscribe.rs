@@ -13,7 +13,7 @@ use crate::keys;
 ///
 /// Proves: 66.
 #[test]
-fn a_public_subscription_succeeds() {
+pub(crate) fn a_public_subscription_succeeds() {
     let target = Target::main();
     for protocol in 4..=7 {
         let channel = unique("room-");
@@ -30,7 +30,7 @@ fn a_public_subscription_succeeds() {
 ///
 /// Proves: 67, 68.
 #[test]
-fn credentials_are_ignored_where_none_are_needed() {
+pub(crate) fn credentials_are_ignored_where_none_are_needed() {
     let mut socket = Target::main().connect();
     let extras = [
         json!({ "auth": "" }),
@@ -59,7 +59,7 @@ fn credentials_are_ignored_where_none_are_needed() {
 ///
 /// Proves: 80, 81.
 #[test]
-fn a_second_subscription_is_refused_and_changes_nothing() {
+pub(crate) fn a_second_subscription_is_refused_and_changes_nothing() {
     let target = Target::main();
     let mut socket = target.connect();
     for prefix in ["room-", "private-room-", "presence-room-"] {
@@ -88,7 +88,7 @@ fn a_second_subscription_is_refused_and_changes_nothing() {
 ///
 /// Proves: 82.
 #[test]
-fn unsubscribing_ends_delivery_without_a_reply() {
+pub(crate) fn unsubscribing_ends_delivery_without_a_reply() {
     let target = Target::main();
     let (mut leaver, mut stays) = (target.connect(), target.connect());
     let aside = unique("aside-");
@@ -113,7 +113,7 @@ fn unsubscribing_ends_delivery_without_a_reply() {
 ///
 /// Proves: 83.
 #[test]
-fn unsubscribing_an_unknown_channel_is_an_error() {
+pub(crate) fn unsubscribing_an_unknown_channel_is_an_error() {
     let mut socket = Target::main().connect();
     for channel in [unique("room-"), unique("private-room-"), unique("presence-room-")] {
         socket.unsubscribe(&channel);
@@ -131,7 +131,7 @@ fn unsubscribing_an_unknown_channel_is_an_error() {
 ///
 /// Proves: 84.
 #[test]
-fn a_channel_can_be_subscribed_again() {
+pub(crate) fn a_channel_can_be_subscribed_again() {
     let target = Target::main();
     let mut socket = target.connect();
     let channel = unique("private-room-");
@@ -180,7 +180,7 @@ fn no_event_precedes_the_success() {
 ///
 /// Proves: 86.
 #[test]
-fn a_subscription_without_a_channel_is_an_error() {
+pub(crate) fn a_subscription_without_a_channel_is_an_error() {
     let mut socket = Target::main().connect();
     for data in [json!({}), json!({ "auth": "a:b" })] {
         subscribe(&mut socket, data);
@@ -199,7 +199,7 @@ fn a_subscription_without_a_channel_is_an_error() {
 ///
 /// Proves: 87.
 #[test]
-fn subscriptions_end_with_their_connection() {
+pub(crate) fn subscriptions_end_with_their_connection() {
     let target = Target::main();
     let channel = unique("room-");
     let mut first = target.connect();
@@ -219,7 +219,7 @@ fn subscriptions_end_with_their_connection() {
 ///
 /// Proves: 15, 88.
 #[test]
-fn old_protocols_get_no_success_on_public_and_private_channels() {
+pub(crate) fn old_protocols_get_no_success_on_public_and_private_channels() {
     let target = Target::main();
     for query in ["protocol=1", "protocol=2", "protocol=3", "client=js&version=1.9.4"] {
         let mut socket = target.connect_as(query);
@@ -242,7 +242,7 @@ fn old_protocols_get_no_success_on_public_and_private_channels() {
 ///
 /// Proves: 76, 89.
 #[test]
-fn a_failure_is_also_told_on_the_channel() {
+pub(crate) fn a_failure_is_also_told_on_the_channel() {
     let Some(target) = Target::shared(Shared::Small) else { return };
     let mut socket = target.connect();
     let room = unique("private-r");

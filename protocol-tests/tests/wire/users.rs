@@ -35,7 +35,7 @@ fn subscribe_own(socket: &mut Socket, id: &str) {
 ///
 /// Proves: 142, 143.
 #[test]
-fn a_sign_in_is_confirmed_with_what_was_sent() {
+pub(crate) fn a_sign_in_is_confirmed_with_what_was_sent() {
     let target = Target::main();
     let mut socket = target.connect();
     let user_data = r#"{ "id":"u1",  "user_info":{"name":"Ann \u00e9"}, "more":[1] }"#;
@@ -61,7 +61,7 @@ fn a_sign_in_is_confirmed_with_what_was_sent() {
 ///
 /// Proves: 144, 145, 146, 147.
 #[test]
-fn a_faulty_sign_in_is_told_why() {
+pub(crate) fn a_faulty_sign_in_is_told_why() {
     let target = Target::main();
     let mut socket = target.connect();
     let mut say = |data: Value| {
@@ -93,7 +93,7 @@ fn a_faulty_sign_in_is_told_why() {
 ///
 /// Proves: 148, 149, 150.
 #[test]
-fn a_users_events_reach_the_users_connections() {
+pub(crate) fn a_users_events_reach_the_users_connections() {
     let target = Target::main();
     let (ann, bob) = (unique("ann-"), unique("bob-"));
     let (mut first, mut second) = (signed_in(&target, &ann), signed_in(&target, &ann));
@@ -130,7 +130,7 @@ fn a_users_events_reach_the_users_connections() {
 ///
 /// Proves: 151, 152, 153, 209.
 #[test]
-fn a_users_connections_can_be_ended() {
+pub(crate) fn a_users_connections_can_be_ended() {
     let target = Target::main();
     let (ann, channel) = (unique("ann-"), unique("presence-"));
     let mut ended: Vec<Socket> = (0..3).map(|_| signed_in(&target, &ann)).collect();
@@ -155,7 +155,7 @@ fn a_users_connections_can_be_ended() {
 ///
 /// Proves: 151.
 #[test]
-fn old_protocols_are_told_by_an_error() {
+pub(crate) fn old_protocols_are_told_by_an_error() {
     let target = Target::main();
     let ann = unique("ann-");
     let mut socket = target.connect_as("protocol=5");
@@ -170,7 +170,7 @@ fn old_protocols_are_told_by_an_error() {
 ///
 /// Proves: 108, 110.
 #[test]
-fn a_signed_in_user_is_a_member_without_saying_so() {
+pub(crate) fn a_signed_in_user_is_a_member_without_saying_so() {
     let target = Target::main();
     let (ann, channel) = (unique("ann-"), unique("presence-"));
     let mut socket = target.connect();

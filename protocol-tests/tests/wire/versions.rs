@@ -8,7 +8,7 @@ use serde_json::json;
 ///
 /// Proves: 4, 10, 11, 12, 13.
 #[test]
-fn each_named_version_gets_its_own_first_frame() {
+pub(crate) fn each_named_version_gets_its_own_first_frame() {
     let target = Target::main();
     for protocol in 1..=7 {
         let mut socket = target.upgrade(&format!("protocol={protocol}&client=js&version=1.0.0"));
@@ -26,7 +26,7 @@ fn each_named_version_gets_its_own_first_frame() {
 ///
 /// Proves: 15.
 #[test]
-fn the_version_of_the_library_implies_the_protocol() {
+pub(crate) fn the_version_of_the_library_implies_the_protocol() {
     let target = Target::main();
     let cases = [
         ("version=1.2", "1"),
@@ -51,7 +51,7 @@ fn the_version_of_the_library_implies_the_protocol() {
 ///
 /// Proves: 11.
 #[test]
-fn a_named_protocol_wins_over_the_version() {
+pub(crate) fn a_named_protocol_wins_over_the_version() {
     let target = Target::main();
     for (query, protocol) in [
         ("protocol=4&version=1.9.4", "4 or 5"),
@@ -66,7 +66,7 @@ fn a_named_protocol_wins_over_the_version() {
 ///
 /// Proves: 17.
 #[test]
-fn a_client_that_names_no_version_gets_both_first_frames() {
+pub(crate) fn a_client_that_names_no_version_gets_both_first_frames() {
     let target = Target::main();
     for query in ["", "client=js", "flash=false"] {
         let mut socket = target.upgrade(query);
@@ -81,7 +81,7 @@ fn a_client_that_names_no_version_gets_both_first_frames() {
 ///
 /// Proves: 17.
 #[test]
-fn the_oldest_library_subscribes_in_its_url() {
+pub(crate) fn the_oldest_library_subscribes_in_its_url() {
     let target = Target::main();
     let channel = unique("room-");
     let mut socket = target.upgrade(&format!("channel={channel}"));
@@ -95,7 +95,7 @@ fn the_oldest_library_subscribes_in_its_url() {
 ///
 /// Proves: 10, 11, 13.
 #[test]
-fn every_version_is_pinged_ponged_and_subscribed_alike() {
+pub(crate) fn every_version_is_pinged_ponged_and_subscribed_alike() {
     let target = Target::main();
     for protocol in 1..=7 {
         let mut socket = target.connect_as(&format!("protocol={protocol}"));

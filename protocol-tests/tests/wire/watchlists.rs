@@ -63,7 +63,7 @@ fn watchers_hear_who_comes_and_goes() {
 ///
 /// Proves: 154.
 #[test]
-fn a_watchlist_is_replaced_by_signing_in_again() {
+pub(crate) fn a_watchlist_is_replaced_by_signing_in_again() {
     let Some(target) = watching() else { return };
     let (mut ann, mut bob) = (target.connect(), target.connect());
     sign_in(&mut ann, &target, "ann", &json!(["ann", "bob"]));
@@ -79,7 +79,7 @@ fn a_watchlist_is_replaced_by_signing_in_again() {
 ///
 /// Proves: 157.
 #[test]
-fn a_long_watchlist_counts_as_far_as_a_hundred() {
+pub(crate) fn a_long_watchlist_counts_as_far_as_a_hundred() {
     let Some(target) = watching() else { return };
     for length in [101, 10_000] {
         let list: Vec<String> = (0..length).map(|n| format!("u{n}")).collect();
