@@ -91,9 +91,11 @@ pub fn verdict(loaded: &Loaded) -> String {
     let Config { server, apps, .. } = &loaded.config;
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let rules = apps.iter().map(|app| app.pipe.len()).sum();
+    let webhooks = apps.iter().map(|app| app.webhooks.endpoints.len()).sum();
     let mode = if loaded.mode.is_development() { ", development mode" } else { "" };
     let (apps, rules) = (count(apps.len(), "app"), count(rules, "pipe rule"));
-    let mut text = format!("ok: {apps}, {rules}, to listen on {}{mode}\n", server.address());
+    let webhooks = count(webhooks, "webhook");
+    let mut text = format!("ok: {apps}, {rules}, {webhooks}, to listen on {}{mode}\n", server.address());
     for warning in &loaded.warnings {
         let _ = writeln!(text, "warning: {warning}");
     }

@@ -27,6 +27,18 @@ fn serving_is_what_happens_without_a_command() {
 }
 
 #[test]
+fn samples_are_sent_to_whom_is_named() {
+    let all = Command::SendTest { flags: Flags::default(), wanted: Wanted::default() };
+    assert_eq!(parsed(&["webhooks", "send-test"]).unwrap(), all);
+    let arguments = ["webhooks", "send-test", "--config=c", "--app=7", "--endpoint=u", "--type=t"];
+    let own = |text: &str| Some(text.to_owned());
+    let wanted = Wanted { app: own("7"), endpoint: own("u"), event_type: own("t") };
+    let flags = Flags { config: Some("c".into()), ..Flags::default() };
+    assert_eq!(parsed(&arguments).unwrap(), Command::SendTest { flags, wanted });
+    assert!(parsed(&["webhooks"]).is_err());
+}
+
+#[test]
 fn every_flag_arrives_as_text_before_or_after_the_command() {
     let arguments = [
         "--config=c.toml",
@@ -146,11 +158,14 @@ fn the_welcome_keeps_configured_secrets_and_warns_of_other_machines() {
 #[test]
 fn the_verdict_counts_and_warns() {
     let sound = loaded(&Flags::default());
-    assert_eq!(verdict(&sound), "ok: 1 app, 2 pipe rules, to listen on 127.0.0.1:6001, development mode\n");
+    assert_eq!(
+        verdict(&sound),
+        "ok: 1 app, 2 pipe rules, 0 webhooks, to listen on 127.0.0.1:6001, development mode\n"
+    );
     let exposed = loaded(&Flags { host: Some("::".into()), development: true, ..Flags::default() });
     let text = verdict(&exposed);
     assert!(
-        text.starts_with("ok: 1 app, 2 pipe rules, to listen on [::]:6001, development mode\n"),
+        text.starts_with("ok: 1 app, 2 pipe rules, 0 webhooks, to listen on [::]:6001, development mode\n"),
         "{text}"
     );
     assert_eq!(text.matches("\nwarning: ").count(), 2, "{text}");

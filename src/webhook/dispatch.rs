@@ -41,7 +41,7 @@ impl Dispatcher {
                 }
             }
         }
-        self.hurry();
+        self.let_go();
         self.lanes.iter().for_each(|lane| lane.close());
     }
 
@@ -59,11 +59,16 @@ impl Dispatcher {
         self.suppressor.hear(event, now, |event| hand_out(lanes, &event, now));
     }
 
-    /// Nobody can come back any more: nothing is held back from now on.
+    /// Nobody can come back any more: nothing is held back from now on, and no request waits for more events.
     fn hurry(&mut self) {
+        self.let_go();
+        self.lanes.iter().for_each(|lane| lane.hurry());
+    }
+
+    /// Hands out what is held back.
+    fn let_go(&mut self) {
         let (now, lanes) = (clock::now(), &self.lanes);
         self.suppressor.flush(|event| hand_out(lanes, &event, now));
-        lanes.iter().for_each(|lane| lane.hurry());
     }
 }
 

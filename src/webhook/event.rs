@@ -203,7 +203,8 @@ impl Event {
                     user_id,
                 }))
             }
-            Notice::Event(_) | Notice::SocketOpened(_) | Notice::SocketClosed(_) => return None,
+            // Nobody is told of anything else.
+            _ => return None,
         })
     }
 
@@ -301,7 +302,7 @@ fn kind<'n>(notice: &'n Notice<'_>) -> Option<(EventType, &'n ChannelName)> {
         {
             (EventType::ClientEvent, channel)
         }
-        Notice::Event(_) | Notice::SocketOpened(_) | Notice::SocketClosed(_) => return None,
+        _ => return None,
     })
 }
 

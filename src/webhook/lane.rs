@@ -2,7 +2,7 @@
 //!
 //! Each endpoint has one, so that a slow or broken one delays nobody else.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,8 +40,9 @@ pub(super) struct Lane {
     courier: Arc<Courier>,
     queue: Mutex<Queue>,
     changed: Notify,
-    /// Nothing more will be queued.
-    closed: AtomicBool,
+    /// Who may still queue something: the dispatcher of the configuration in force, and those of earlier ones that are
+    /// at their end.
+    feeders: AtomicUsize,
     drops: Mutex<Drops>,
     /// Numbers the requests, for the log.
     requests: AtomicU64,
@@ -62,7 +63,7 @@ impl Lane {
             courier,
             queue: Mutex::new(queue),
             changed: Notify::new(),
-            closed: AtomicBool::new(false),
+            feeders: AtomicUsize::new(1),
             drops: Mutex::default(),
             requests: AtomicU64::new(0),
         }
@@ -106,10 +107,22 @@ impl Lane {
         self.changed.notify_one();
     }
 
-    /// Nothing more will be queued; the task ends when everything is sent.
+    /// One more may queue something. False if the lane is at its end already.
+    pub(super) fn join(&self) -> bool {
+        let more = |feeders: usize| (feeders > 0).then_some(feeders + 1);
+        self.feeders.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok()
+    }
+
+    /// One of those who may queue something is at its end; after the last one, the task ends when everything is sent.
     pub(super) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-        self.hurry();
+        if self.feeders.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.hurry();
+        }
+    }
+
+    /// Whether it sends to this endpoint, and in this way.
+    pub(super) fn is_for(&self, endpoint: &Endpoint, key: &Key, delivery: &Delivery) -> bool {
+        self.endpoint == *endpoint && self.courier.key == *key && self.courier.delivery == *delivery
     }
 
     /// Sends what is queued until the lane is closed and empty.
@@ -122,7 +135,8 @@ impl Lane {
                 let Some(batch) = self.queue().take(now) else { break };
                 under_way.spawn(Arc::clone(&self).deliver(batch, stage.clone()));
             }
-            if under_way.is_empty() && self.closed.load(Ordering::Acquire) && self.queue().is_empty() {
+            let closed = self.feeders.load(Ordering::Acquire) == 0;
+            if under_way.is_empty() && closed && self.queue().is_empty() {
                 return;
             }
             let ripe = if under_way.len() < most { self.queue().ripe_at(now) } else { None };

@@ -50,6 +50,7 @@ struct AppWebhooks {
     config: Config,
     key: Key,
     listener: Weak<WebhookListener>,
+    lanes: Vec<Weak<Lane>>,
     logs: Vec<EndpointLog>,
 }
 
@@ -109,6 +110,8 @@ impl Webhooks {
         }
         let logs: Vec<EndpointLog> =
             config.endpoints.iter().map(|endpoint| log_of(old, config, endpoint)).collect();
+        let old_lanes: Vec<Arc<Lane>> =
+            old.into_iter().flat_map(|old| old.lanes.iter().filter_map(Weak::upgrade)).collect();
         let thread = match state.thread.take().map_or_else(Thread::start, Ok) {
             Ok(thread) => state.thread.insert(thread),
             Err(error) => {
@@ -116,13 +119,16 @@ impl Webhooks {
                 return None;
             }
         };
-        let (listener, lanes) = self.start(thread, &app.id, key, config, &logs)?;
+        let (listener, lanes) = self.start(thread, &app.id, key, config, &logs, &old_lanes)?;
         state.lanes.retain(|lane| lane.strong_count() > 0);
         // Apps that have been removed.
         state.apps.retain(|_, app| app.listener.strong_count() > 0);
-        state.lanes.extend(lanes.iter().map(Arc::downgrade));
+        let lanes: Vec<Weak<Lane>> = lanes.iter().map(Arc::downgrade).collect();
+        let new = lanes.iter().filter(|lane| !state.lanes.iter().any(|known| known.ptr_eq(lane)));
+        let new: Vec<Weak<Lane>> = new.cloned().collect();
+        state.lanes.extend(new);
         let (config, key) = (config.clone(), key.clone());
-        let listening = AppWebhooks { config, key, listener: Arc::downgrade(&listener), logs };
+        let listening = AppWebhooks { config, key, listener: Arc::downgrade(&listener), lanes, logs };
         state.apps.insert(app.id.clone(), listening);
         Some(listener)
     }
@@ -135,6 +141,7 @@ impl Webhooks {
         key: &Key,
         config: &Config,
         logs: &[EndpointLog],
+        old_lanes: &[Arc<Lane>],
     ) -> Option<(Arc<WebhookListener>, Vec<Arc<Lane>>)> {
         let delivery = config.delivery.clone();
         let client = HttpClient::new(delivery.ca_file.as_deref()).or_else(|error| {
@@ -147,16 +154,23 @@ impl Webhooks {
         let suppressor = Suppressor::new(delivery.removal_delay, delivery.queue_events);
         let (listener, intake) = intake(config.endpoints.clone().into(), delivery.bounds());
         let courier = Arc::new(Courier { app_id: app_id.to_owned(), key: key.clone(), delivery, client });
+        // What waits for an endpoint that stays goes before what will come, so it stays in the same lane.
+        let known = |of: &EndpointLog| {
+            let same = |lane: &&Arc<Lane>| lane.is_for(&of.endpoint, key, &courier.delivery);
+            old_lanes.iter().find(same).filter(|lane| lane.join()).cloned()
+        };
         let lane = |of: &EndpointLog| {
-            Arc::new(Lane::new(of.endpoint.clone(), Arc::clone(&of.log), Arc::clone(&courier)))
+            known(of).unwrap_or_else(|| {
+                let (endpoint, log) = (of.endpoint.clone(), Arc::clone(&of.log));
+                let lane = Arc::new(Lane::new(endpoint, log, Arc::clone(&courier)));
+                thread.spawn(Arc::clone(&lane).run(self.shared.stage.subscribe()));
+                lane
+            })
         };
         let lanes: Vec<Arc<Lane>> = logs.iter().map(lane).collect();
         let app_id = app_id.to_owned();
         let dispatcher = Dispatcher { app_id, intake, suppressor, lanes: lanes.clone() };
         thread.spawn(dispatcher.run(self.shared.stage.subscribe()));
-        for lane in &lanes {
-            thread.spawn(Arc::clone(lane).run(self.shared.stage.subscribe()));
-        }
         Some((Arc::new(listener), lanes))
     }
 

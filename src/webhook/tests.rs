@@ -191,6 +191,30 @@ fn a_listener_that_is_replaced_sends_what_it_held_back() {
     assert!(webhooks.listener(&app(), &Config::default()).is_none() && webhooks.endpoints("1").is_empty());
 }
 
+/// What waits for an endpoint that stays goes before what comes after the change.
+#[test]
+fn a_channel_stays_in_order_over_a_change_of_the_endpoints() {
+    let (stage, webhooks) = (Stage::new(), Webhooks::new());
+    let (sink, other) = (Sink::plain(&[500, 500, 500, 200]), Sink::plain(&[200]));
+    let mut config = config(&format!("http://127.0.0.1:{}/", sink.port));
+    config.delivery.retry.first = Duration::from_millis(100);
+    let listener = webhooks.listener(&app(), &config).unwrap();
+    stage.tell(&listener, |room| Notice::ChannelOccupied(room));
+    assert!(sink.body().ends_with(OCCUPIED));
+    config.endpoints.push(Endpoint::new(&format!("http://127.0.0.1:{}/", other.port)).unwrap());
+    let changed = webhooks.listener(&app(), &config).unwrap();
+    drop(listener);
+    stage.tell(&changed, |room| Notice::CacheMiss(room));
+    let missed = r#""events":[{"name":"cache_miss","channel":"room"}]}"#;
+    assert!(other.body().ends_with(missed), "it does not wait for the other endpoint");
+    for _ in 0..3 {
+        assert!(sink.body().ends_with(OCCUPIED));
+    }
+    assert!(sink.body().ends_with(missed));
+    let attempts = attempts(&webhooks.endpoints("1")[0].log, 5);
+    assert!(attempts.iter().map(|attempt| attempt.number).eq([1, 2, 3, 4, 1]));
+}
+
 /// At the end, nothing is held back; and what cannot be delivered does not hold the end up.
 #[test]
 fn the_end_waits_for_what_can_be_delivered() {
