@@ -11,12 +11,14 @@
 //! | `PUSHER_PORT` | its port | 80 |
 //! | `PUSHER_APP_ID`, `PUSHER_APP_KEY`, `PUSHER_APP_SECRET` | one app of it, with client events enabled | required |
 //! | `PROTOCOL_TESTS_BIN` | the broker binary to start | built with cargo |
+//! | `PROTOCOL_TESTS_RECORDS` | the directory to note in which client has used which feature | unset: nothing is noted |
 //! | `PROTOCOL_TESTS_DEADLINE_SECONDS` | patience for one expected thing, in seconds | 5 |
 //!
 //! Everything blocks: a test is one thread that reads like the conversation it holds.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test reports its failure")]
 
 pub mod broker;
+pub mod compatibility;
 pub mod frame;
 pub mod http;
 pub mod message;

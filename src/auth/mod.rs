@@ -4,9 +4,11 @@
 //! knows sockets or HTTP frameworks; the clock is an argument.
 
 pub mod channel;
+mod encryption;
 pub mod request;
 mod signature;
 pub mod user;
 pub mod webhook;
 
+pub use encryption::EncryptionMasterKey;
 pub use signature::{sign, split, verify};

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use super::given::Given;
+use crate::auth::EncryptionMasterKey;
 
 /// One form.
 pub(super) trait Form {
@@ -388,6 +389,38 @@ impl Form for SecretText {
             (_, Some(MASK)) => "the mask that print-config writes in place of secrets".to_owned(),
             (_, Some(text)) if text.trim() != text => "one with white space around it".to_owned(),
             (_, Some(_)) => "one with control characters in it".to_owned(),
+            (Given::Toml(value), None) => given.type_name(value),
+            (Given::Text(_), None) => "something else".to_owned(),
+        }
+    }
+}
+
+/// The master key of encrypted channels, or none. Neither it nor what was given in its place is ever shown.
+#[derive(Clone)]
+pub(super) struct OptionalMasterKey;
+
+impl Form for OptionalMasterKey {
+    type Value = Option<EncryptionMasterKey>;
+
+    fn read(&self, given: &Given<'_>) -> Option<Option<EncryptionMasterKey>> {
+        match given.text()? {
+            "" => Some(None),
+            text => EncryptionMasterKey::from_base64(text).map(Some),
+        }
+    }
+
+    fn expected(&self) -> String {
+        format!("{} bytes in Base64, or empty", EncryptionMasterKey::BYTES)
+    }
+
+    fn write(&self, value: &Option<EncryptionMasterKey>) -> String {
+        quote(&value.as_ref().map(EncryptionMasterKey::to_base64).unwrap_or_default())
+    }
+
+    fn got(&self, given: &Given<'_>) -> String {
+        match (given, given.text()) {
+            (_, Some(MASK)) => "the mask that print-config writes in place of secrets".to_owned(),
+            (_, Some(text)) => format!("a string of {} characters that is not", text.chars().count()),
             (Given::Toml(value), None) => given.type_name(value),
             (Given::Text(_), None) => "something else".to_owned(),
         }

@@ -81,7 +81,7 @@ impl Config {
     #[must_use]
     pub fn development() -> Self {
         Config {
-            development: Development { pages: true, auth_endpoints: true, pusher_js: None },
+            development: Development { pages: true, auth_endpoints: true, ..Development::default() },
             apps: vec![AppConfig::development()],
             ..Config::default()
         }

@@ -26,7 +26,11 @@ impl Loaded {
                 section = table;
                 page.header(&format!("[{table}]"), None);
             }
-            page.line(key, &setting.write(&self.config), self.origins.of(setting.path));
+            let value = match &self.config.development.encryption_master_key {
+                Some(master) if key == "encryption_master_key_base64" => page.secret(&master.to_base64()),
+                _ => setting.write(&self.config),
+            };
+            page.line(key, &value, self.origins.of(setting.path));
         }
         for (index, app) in self.config.apps.iter().enumerate() {
             self.print_app(index, &AppDraft::of(app), &mut page);

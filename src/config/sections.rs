@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::auth::EncryptionMasterKey;
 pub use crate::protocol::WithoutVersion;
 
 /// `[server]`: the listener, and what it tolerates from HTTP clients.
@@ -199,6 +200,8 @@ pub struct Development {
     pub pages: bool,
     /// Serves `/dev/auth`, `/dev/user-auth` and `/dev/config.json`: they sign whatever they are asked to.
     pub auth_endpoints: bool,
+    /// What `/dev/auth` derives the keys of encrypted channels from; `None` derives it from the first app's secret.
+    pub encryption_master_key: Option<EncryptionMasterKey>,
     /// A `pusher.min.js` to serve to the example pages, in place of one found in `node_modules` or on the CDN.
     pub pusher_js: Option<PathBuf>,
 }

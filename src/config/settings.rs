@@ -5,7 +5,9 @@
 
 use super::draft::AppDraft;
 use super::form::{APP_ID, APP_KEY, BasePath, Boolean, Choice, Form, Host, HostName, Integer, LogLevel};
-use super::form::{OptionalFile, PathPrefix, ScriptUrl, Seconds, SecretText, WholeSeconds};
+use super::form::{
+    OptionalFile, OptionalMasterKey, PathPrefix, ScriptUrl, Seconds, SecretText, WholeSeconds,
+};
 use super::given::Given;
 use super::{Config, Error, LogFormat, Origin, WithoutVersion};
 
@@ -123,6 +125,7 @@ pub(super) fn node_settings() -> Vec<Setting<Config>> {
         "logging.level", LogLevel, logging.level;
         "development.pages", Boolean, development.pages;
         "development.auth_endpoints", Boolean, development.auth_endpoints;
+        "development.encryption_master_key_base64", OptionalMasterKey, development.encryption_master_key;
         "development.pusher_js", OptionalFile, development.pusher_js;
     }
 }

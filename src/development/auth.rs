@@ -4,14 +4,20 @@ use actix_web::HttpResponse;
 use serde_json::{Value, json};
 
 use crate::app::{App, Key};
-use crate::auth;
 use crate::auth::request::Query;
+use crate::auth::{self, EncryptionMasterKey};
 use crate::http::{ApiError, channel_name};
 use crate::protocol::{SocketId, WrittenSocketId};
 
 /// Signs a subscription. The form has `socket_id` and `channel_name`; on presence channels `user_id` and `name`
-/// say who joins, and somebody is made up where they do not.
-pub(super) fn channel(app: &App, key: &Key, body: &[u8]) -> Result<HttpResponse, ApiError> {
+/// say who joins, and somebody is made up where they do not. On encrypted channels the answer has the channel's
+/// `shared_secret`.
+pub(super) fn channel(
+    app: &App,
+    key: &Key,
+    master_key: &EncryptionMasterKey,
+    body: &[u8],
+) -> Result<HttpResponse, ApiError> {
     let form = form(body)?;
     let socket_id = socket_id(&form)?;
     let name = form.get("channel_name").ok_or(ApiError::Missing("channel_name"))?;
@@ -21,6 +27,9 @@ pub(super) fn channel(app: &App, key: &Key, body: &[u8]) -> Result<HttpResponse,
     let mut answer = json!({ "auth": format!("{}:{}", key.key, auth::sign(&key.secret, &signed)) });
     if let Some(channel_data) = channel_data {
         answer["channel_data"] = channel_data.into();
+    }
+    if channel.channel_type().is_encrypted() {
+        answer["shared_secret"] = master_key.shared_secret(name).into();
     }
     Ok(json_response(&answer))
 }

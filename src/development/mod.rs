@@ -13,6 +13,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
 use crate::app::{App, AppRegistry, Key};
+use crate::auth::EncryptionMasterKey;
 use crate::config;
 use crate::http::ApiError;
 
@@ -21,6 +22,8 @@ use crate::http::ApiError;
 pub struct Development {
     pages: bool,
     auth_endpoints: bool,
+    /// The configured one; without it, each app has its own.
+    encryption_master_key: Option<EncryptionMasterKey>,
     pusher_js: Option<PathBuf>,
     path_prefix: String,
     /// Only requests that name this machine as their host are answered: a page of another site that has its name
@@ -32,10 +35,11 @@ impl Development {
     /// What the configuration asks for.
     #[must_use]
     pub fn new(config: &config::Config) -> Self {
-        let config::Development { pages, auth_endpoints, pusher_js } = config.development.clone();
+        let config::Development { pages, auth_endpoints, encryption_master_key, pusher_js } =
+            config.development.clone();
         let path_prefix = config.server.path_prefix.clone();
         let loopback_only = config.server.host.is_loopback();
-        Development { pages, auth_endpoints, pusher_js, path_prefix, loopback_only }
+        Development { pages, auth_endpoints, encryption_master_key, pusher_js, path_prefix, loopback_only }
     }
 
     /// Answers a request for one of the conveniences; `None` if it is for none that is on. `path` is what follows
@@ -57,7 +61,7 @@ impl Development {
             _ => return None,
         };
         Some(self.check(request, &expected).and_then(|()| match path {
-            ["dev", "auth"] => auth::channel(app, key, body),
+            ["dev", "auth"] => auth::channel(app, key, &self.master_key(key), body),
             ["dev", "user-auth"] => auth::user_auth(key, body),
             ["dev", "config.json"] => Ok(self.settings(request, app, key)),
             ["vendor", ..] => Ok(pages::pusher_js(self.pusher_js.as_deref())),
@@ -82,6 +86,11 @@ impl Development {
         }
     }
 
+    /// The master key that speaks for an app with this key: the configured one, or one derived from the secret.
+    fn master_key(&self, key: &Key) -> EncryptionMasterKey {
+        self.encryption_master_key.clone().unwrap_or_else(|| EncryptionMasterKey::derived_from(&key.secret))
+    }
+
     /// What the example pages need to know to connect, and to show to whoever reads them.
     fn settings(&self, request: &HttpRequest, app: &App, key: &Key) -> HttpResponse {
         let connection = request.connection_info();
@@ -91,6 +100,7 @@ impl Development {
             "app_id": app.id,
             "key": key.key,
             "secret": key.secret.text(),
+            "encryption_master_key_base64": self.master_key(key).to_base64(),
             "host": host,
             "port": port,
             "path_prefix": self.path_prefix,

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { errorCode, fresh, heard } from './clients.mjs';
 import { everyPair } from './matrix.mjs';
+import { shown } from './record.mjs';
 
 /** More than the 10,240 bytes a client event may have, in one string. */
 const TOO_LONG = 'x'.repeat(10_241);
@@ -28,6 +29,7 @@ everyPair('client events', (stage) => {
     assert.deepEqual(bob.eventsOn(name), ['client-typing']);
     const [frame] = await bob.received('client-typing', name);
     assert.equal(frame.user_id, undefined);
+    shown(stage.release, 'client events');
   });
 
   // Proves: 115, 118.
@@ -77,6 +79,7 @@ everyPair('client events', (stage) => {
     await reader.received('client-after', name);
     assert.deepEqual(reader.eventsOn(name), ['client-after']);
     assert.equal(sender.state, 'connected');
+    shown(stage.release, 'payload too large');
   });
 
   // Proves: 124.

@@ -2,21 +2,30 @@
 // that each major knows, waiting with a deadline instead of sleeping, and the raw record of what arrived.
 
 import { createRequire } from 'node:module';
+import { installedVersion } from './record.mjs';
 
 const require = createRequire(import.meta.url);
+
+// Release 4 asks what it runs on before it makes an encrypted channel. Node itself has the name since 21.
+globalThis.navigator ??= { product: 'Node' };
 
 /** The longest any single expectation may take. Reached only by a failing test. */
 export const DEADLINE_MS = 10_000;
 
 export const releases = [3, 4, 5, 6, 7, 8].map((major) => ({
+  client: 'pusher-js',
+  version: installedVersion(`pusher-js-${major}`),
   major,
-  // Named by file, because the `main` of release 3 is the browser's build.
+  // Named by file, because the `main` of release 3 is the browser's build. Since 4.3 it knows encrypted channels.
   Pusher: require(`pusher-js-${major}/dist/node/pusher.js`),
   // Release 3 has no second argument for handlers; its users read `user_id` nowhere.
   tellsSender: major >= 4,
 }));
 
-/** One pusher-js connection, ended with the test `t`. */
+/**
+ * One pusher-js connection, ended with the test `t`. `member` is whom `auth`, the auth endpoint, lets join presence
+ * channels and sign in; the rest are options of pusher-js.
+ */
 export function openClient(t, release, broker, { auth, member = {}, key = broker.key, ...options } = {}) {
   const client = new Client(release, broker, { auth, member, key, options });
   t.after(() => client.close());
@@ -34,14 +43,7 @@ class Client {
 
   constructor(release, broker, { auth, member, key, options }) {
     this.pusher = new release.Pusher(key, {
-      cluster: 'mt1',
-      wsHost: broker.host,
-      wsPort: broker.port,
-      httpHost: broker.host,
-      httpPort: broker.port,
-      enabledTransports: ['ws'],
-      ...noTls(release),
-      ...noStatistics(release),
+      ...connectionOptions(release, broker),
       ...authorization(release, auth, member),
       ...options,
     });
@@ -167,6 +169,20 @@ export function fresh(prefix) {
   return `${prefix}-${Math.random().toString(36).slice(2, 12)}`;
 }
 
+/** What every release needs to be told to connect to this broker. */
+export function connectionOptions(release, broker) {
+  return {
+    cluster: 'mt1',
+    wsHost: broker.host,
+    wsPort: broker.port,
+    httpHost: broker.host,
+    httpPort: broker.port,
+    enabledTransports: ['ws'],
+    ...noTls(release),
+    ...noStatistics(release),
+  };
+}
+
 function noTls({ major }) {
   return major === 3 ? { encrypted: false } : { forceTLS: false };
 }
@@ -179,5 +195,8 @@ function noStatistics({ major }) {
 function authorization({ major }, endpoint, member) {
   if (!endpoint) return {};
   if (major < 7) return { authEndpoint: endpoint.url, auth: { params: member } };
-  return { channelAuthorization: { endpoint: endpoint.url, transport: 'ajax', params: member } };
+  return {
+    channelAuthorization: { endpoint: endpoint.url, transport: 'ajax', params: member },
+    userAuthentication: { endpoint: endpoint.userUrl, transport: 'ajax', params: member },
+  };
 }

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { startBroker } from './broker.mjs';
 import { errorCode, openClient, releases } from './clients.mjs';
+import { shown } from './record.mjs';
 
 describe('connections', () => {
   let broker;
@@ -21,6 +22,7 @@ describe('connections', () => {
         const { activityTimeout } = client.pusher.connection;
         assert.ok(activityTimeout > 0 && activityTimeout < ownLimit, `activity timeout ${activityTimeout}`);
         assert.deepEqual(client.errors, []);
+        shown(release, 'connection');
       });
 
       // Proves: 6.
@@ -38,6 +40,7 @@ describe('connections', () => {
         assert.equal(client.state, 'connected');
         assert.equal(client.socketId, socketId);
         assert.deepEqual(client.errors, []);
+        shown(release, 'ping');
       });
 
       // Proves: 22, 24.
@@ -51,6 +54,7 @@ describe('connections', () => {
         // Nor has it tried again by the time another client has come all the way.
         await openClient(t, release, broker).connected();
         assert.deepEqual(client.states, ['disconnected']);
+        shown(release, 'bad key');
       });
     });
   }

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fresh, heard } from './clients.mjs';
 import { everyPair } from './matrix.mjs';
+import { shown } from './record.mjs';
 
 const ids = (channel) => {
   const found = [];
@@ -47,6 +48,8 @@ everyPair('presence', (stage) => {
     assert.equal(left.id, 'bob');
     assert.deepEqual(ids(channel), ['ann']);
     assert.deepEqual(bobHearsAdded.calls, []);
+    shown(stage.release, 'presence');
+    shown(stage.library, 'authorize presence');
   });
 
   // Proves: 100.

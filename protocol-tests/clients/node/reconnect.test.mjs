@@ -5,6 +5,7 @@ import { describe, test } from 'node:test';
 import { external, startBroker } from './broker.mjs';
 import { errorCode, fresh, heard, openClient, releases } from './clients.mjs';
 import { libraries } from './libraries.mjs';
+import { shown } from './record.mjs';
 
 /**
  * pusher-js comes back the moment it is told 4200. Where it then finds the port closed, because the broker is not up
@@ -40,6 +41,7 @@ describe('a broker that restarts', options, () => {
       await client.received('pusher_internal:subscription_succeeded', name, 2);
       await libraries.at(-1).connect(broker).trigger(name, 'greet', { again: true });
       assert.deepEqual((await greets.next())[0], { again: true });
+      shown(release, 'reconnect');
     });
   }
 });

@@ -6,6 +6,7 @@ import { startAuthEndpoint } from './auth-endpoint.mjs';
 import { startBroker } from './broker.mjs';
 import { fresh, openClient, releases } from './clients.mjs';
 import { libraries, refusal } from './libraries.mjs';
+import { shown } from './record.mjs';
 
 describe('the HTTP API', () => {
   let broker;
@@ -46,6 +47,7 @@ describe('the HTTP API', () => {
         assert.deepEqual(await get('/channels', { filter_by_prefix: prefix, info: 'user_count' }), {
           channels: { [`${prefix}-a`]: { user_count: 1 }, [`${prefix}-b`]: { user_count: 1 } },
         });
+        shown(library, 'channels');
       });
 
       // Proves: 199, 205.
@@ -56,6 +58,7 @@ describe('the HTTP API', () => {
         await join(t, name, { user_id: 'ann' });
         await join(t, name, { user_id: 'bob' });
         assert.deepEqual(await get(`/channels/${name}`, { info: 'user_count' }), { occupied: true, user_count: 2 });
+        shown(library, 'channel');
       });
 
       // Proves: 202.
@@ -69,6 +72,7 @@ describe('the HTTP API', () => {
           users.sort((a, b) => a.id.localeCompare(b.id)),
           [{ id: '7' }, { id: 'ann' }],
         );
+        shown(library, 'users');
       });
 
       // Proves: 192, 198, 200, 203, 204.
@@ -136,6 +140,39 @@ describe('the HTTP API', () => {
         const eleven = Array.from({ length: 11 }, () => ({ channel: 'news', name: 'greet', data: '1' }));
         const tooMany = await refusal(library.triggerBatch(eleven));
         assert.deepEqual(tooMany, { status: 400, body: 'Batch too large (11 > 10)\n' });
+        shown(library, 'refusals');
+      });
+
+      // Proves: 178, 182, 183, 193, 194.
+      test('publishes one event on several channels, several at once, and not to who caused them', async (t) => {
+        const names = [fresh('news'), fresh('private-room'), fresh('presence-room')];
+        const author = await openClient(t, releases.at(-1), broker, { auth, member: { user_id: 'ann' } }).connected();
+        const reader = await openClient(t, releases.at(-1), broker, { auth, member: { user_id: 'bob' } }).connected();
+        for (const client of [author, reader]) for (const name of names) await client.subscribe(name);
+        assert.deepEqual(await library.trigger(names, 'greet', { hi: 'ünï' }), { status: 200, body: '{}' });
+        await library.trigger(names, 'edited', {}, { socketId: author.socketId });
+        const batch = names.map((channel, n) => ({ channel, name: 'tick', data: { n }, socket_id: author.socketId }));
+        assert.deepEqual(await library.triggerBatch(batch), { status: 200, body: '{}' });
+        await library.trigger(names, 'last', {});
+        for (const name of names) {
+          for (const client of [author, reader]) await client.received('last', name);
+          assert.deepEqual(author.eventsOn(name), ['greet', 'last']);
+          assert.deepEqual(reader.eventsOn(name), ['greet', 'edited', 'tick', 'last']);
+          assert.deepEqual((await reader.received('greet', name))[0].data, { hi: 'ünï' });
+        }
+        shown(library, 'trigger', 'many channels', 'exclude', 'batch', 'authorize', 'authorize presence');
+      });
+
+      // Proves: 195.
+      test('asks for counts in a batch', async (t) => {
+        const room = fresh('presence-room');
+        await join(t, room, { user_id: 'ann' });
+        const batch = await library.triggerBatch([
+          { channel: 'news', name: 'greet', data: '1' },
+          { channel: room, name: 'greet', data: '2', info: 'user_count' },
+        ]);
+        assert.deepEqual(JSON.parse(batch.body), { batch: [{}, { user_count: 1 }] });
+        shown(library, 'batch info');
       });
     });
   }
@@ -150,10 +187,6 @@ describe('the HTTP API', () => {
     await client.subscribe(room);
     const single = await library.trigger([room, 'news'], 'greet', {}, { info: 'user_count' });
     assert.deepEqual(JSON.parse(single.body), { channels: { [room]: { user_count: 1 }, news: {} } });
-    const batch = await library.triggerBatch([
-      { channel: 'news', name: 'greet', data: '1' },
-      { channel: room, name: 'greet', data: '2', info: 'user_count' },
-    ]);
-    assert.deepEqual(JSON.parse(batch.body), { batch: [{}, { user_count: 1 }] });
+    shown(library, 'info');
   });
 });

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fresh } from './clients.mjs';
 import { everyPair } from './matrix.mjs';
+import { shown } from './record.mjs';
 
 everyPair('subscriptions', (stage) => {
   // Proves: 66, 67.
@@ -11,6 +12,7 @@ everyPair('subscriptions', (stage) => {
     const client = await stage.open(t);
     const channel = await client.subscribe(fresh('news'));
     assert.equal(channel.subscribed, true);
+    shown(stage.release, 'public');
   });
 
   // Proves: 69.
@@ -18,6 +20,8 @@ everyPair('subscriptions', (stage) => {
     const client = await stage.open(t);
     const channel = await client.subscribe(fresh('private-room'));
     assert.equal(channel.subscribed, true);
+    shown(stage.release, 'private');
+    shown(stage.library, 'authorize');
   });
 
   // Proves: 70, 76, 89.
@@ -33,6 +37,7 @@ everyPair('subscriptions', (stage) => {
     await client.subscribe(fresh('news'));
     assert.equal(client.pusher.channel(name).subscribed, false);
     assert.equal(client.state, 'connected');
+    shown(stage.release, 'bad auth');
   });
 
   // Proves: clients.
@@ -62,6 +67,7 @@ everyPair('subscriptions', (stage) => {
     await leaver.received('seen', name);
     assert.deepEqual(leaver.eventsOn(name), ['seen']);
     assert.deepEqual(leaver.errors, []);
+    shown(stage.release, 'unsubscribe');
   });
 
   // Proves: 59, 63.

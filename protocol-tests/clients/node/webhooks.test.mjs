@@ -8,6 +8,7 @@ import { startAuthEndpoint } from './auth-endpoint.mjs';
 import { external, startBroker } from './broker.mjs';
 import { fresh, openClient, releases, within } from './clients.mjs';
 import { libraries } from './libraries.mjs';
+import { shown } from './record.mjs';
 
 /** Removals are held back for three seconds; here for less, so that the tests need not wait. */
 const SETTINGS = {
@@ -125,6 +126,7 @@ for (const { major, connect } of libraries) {
       assert.ok(!isValid({ headers: { ...headers, 'x-pusher-signature': '0'.repeat(64) }, rawBody }));
       assert.ok(!isValid({ headers: { ...headers, 'x-pusher-key': 'other' }, rawBody }));
       assert.ok(!isValid({ headers, rawBody }, connect(broker, { secret: 'other' })));
+      shown(library, 'webhook');
     });
   });
 }

@@ -1,12 +1,17 @@
 """The `pusher` server library: publishing, asking, signing, and reading refusals."""
 
+import base64
 import hashlib
 import hmac
 import json
 import time
 
+import nacl.secret
 import pusher
 import pytest
+
+from listener import DEADLINE_SECONDS
+from record import LIBRARY, shown
 
 
 # Proves: 178, 55, 56.
@@ -16,6 +21,7 @@ def test_trigger_reaches_a_subscriber(library, listen, fresh, data):
     listener.subscribe(name, "greet")
     assert library.trigger(name, "greet", data) == {}
     assert listener.received(name, "greet") == data
+    shown(LIBRARY, "trigger")
 
 
 # Proves: 178, 182.
@@ -29,6 +35,7 @@ def test_trigger_reaches_several_channels_once_each(library, listen, fresh):
     for name in names:
         listener.received(name, "last")
         assert listener.all(name, "greet") == [{"hi": 1}]
+    shown(LIBRARY, "many channels")
 
 
 # Proves: 183.
@@ -42,6 +49,7 @@ def test_the_socket_that_caused_an_event_is_left_out(library, listen, fresh):
         listener.received(name, "for-all")
     assert reader.all(name, "edited") == [{"by": "author"}]
     assert author.all(name, "edited") == []
+    shown(LIBRARY, "exclude")
 
 
 # Proves: 193, 194.
@@ -52,6 +60,7 @@ def test_a_batch_arrives_in_its_order(library, listen, fresh):
     assert answer == {}
     listener.received(name, "tick", count=10)
     assert listener.all(name, "tick") == [{"n": n} for n in range(10)]
+    shown(LIBRARY, "batch")
 
 
 # Proves: 195.
@@ -65,6 +74,7 @@ def test_a_batch_item_may_ask_for_its_counts(library, listen, fresh):
         ]
     )
     assert answer == {"batch": [{}, {"user_count": 1}]}
+    shown(LIBRARY, "batch info")
 
 
 # Proves: 177, 196, 197.
@@ -79,6 +89,7 @@ def test_channels_of_a_prefix_are_listed_with_their_users(library, listen, fresh
     assert library.channels_info(prefix, ["user_count"]) == {
         "channels": {f"{prefix}-a": {"user_count": 1}, f"{prefix}-b": {"user_count": 2}}
     }
+    shown(LIBRARY, "channels")
 
 
 # Proves: 177, 199, 205.
@@ -88,6 +99,7 @@ def test_one_channel_is_described(library, listen, fresh):
     for user in ("ann", "ann", "bob"):
         listen(user_id=user).subscribe(room)
     assert library.channel_info(room, ["user_count"]) == {"occupied": True, "user_count": 2}
+    shown(LIBRARY, "channel")
 
 
 # Proves: 177, 202.
@@ -98,6 +110,7 @@ def test_the_users_of_a_channel_are_named(library, listen, fresh):
         listen(user_id=user).subscribe(room)
     users = library.users_info(room)["users"]
     assert sorted(user["id"] for user in users) == ["7", "ann"]
+    shown(LIBRARY, "users")
 
 
 # Proves: 69, 77, 78.
@@ -113,6 +126,7 @@ def test_what_authenticate_signs_is_accepted(library, listen, fresh, prefix):
     joined = listener.received(name, "pusher_internal:subscription_succeeded")
     if member:
         assert joined["presence"]["hash"] == {"ünï": {"name": "Ann  of two spaces"}}
+    shown(LIBRARY, "authorize presence" if member else "authorize")
 
 
 # Proves: 168, 171, 192.
@@ -149,6 +163,7 @@ def test_what_does_not_fit_is_explained(library):
         assert str(refused.value) == text
     with pytest.raises(pusher.errors.PusherBadStatus, match="^413: The data content of this event exceeds"):
         library.trigger("news", "greet", "x" * 10_241)
+    shown(LIBRARY, "refusals")
 
 
 # Proves: clients.
@@ -157,6 +172,42 @@ def test_the_library_validates_a_webhook_signed_with_the_secret(broker, library)
     signature = hmac.new(broker.secret.encode(), body.encode(), hashlib.sha256).hexdigest()
     assert library.validate_webhook(broker.key, signature, body)["events"][0]["channel"] == "news"
     assert library.validate_webhook(broker.key, signature, body + " ") is None
+
+
+# Proves: 130, 131.
+def test_what_is_encrypted_is_decrypted_by_who_has_the_key(stranger, listen, fresh):
+    library = stranger(encryption_master_key_base64=base64.b64encode(b"k" * 32).decode())
+    listener, name = listen(), fresh("private-encrypted-room")
+    signed = library.authenticate(name, listener.socket_id)
+    assert listener.subscribe(name, "secret", auth=signed["auth"]) == {}
+    library.trigger(name, "secret", {"text": "für dich"})
+    sealed = {part: base64.b64decode(text) for part, text in listener.received(name, "secret").items()}
+    box = nacl.secret.SecretBox(base64.b64decode(signed["shared_secret"]))
+    assert json.loads(box.decrypt(sealed["ciphertext"], sealed["nonce"])) == {"text": "für dich"}
+    shown(LIBRARY, "encrypted", "authorize encrypted")
+
+
+# Proves: 142, 150, 151, 209.
+def test_a_user_is_signed_in_sent_an_event_and_disconnected(library, listen, fresh):
+    listener, user = listen(), fresh("ann")
+    own = f"#server-to-user-{user}"
+    signed = library.authenticate_user(listener.socket_id, {"id": user, "user_info": {"name": "Ann"}})
+    # pysher knows no users: the frames go out by hand, and what comes back is read by it.
+    listener.pusher.connection.bind("pusher:signin_success", listener._note, None, "pusher:signin_success")
+    listener.pusher.connection.send_event("pusher:signin", signed)
+    assert json.loads(listener.received(None, "pusher:signin_success")["user_data"])["id"] == user
+    listener.subscribe(own, "note")
+    assert library.send_to_user(user, "note", {"for": "ann"}) == {}
+    assert listener.received(own, "note") == {"for": "ann"}
+    room = fresh("news")
+    listener.subscribe(room)
+    # It would come back after ten seconds.
+    listener.pusher.connection.disconnect_called = True
+    assert library.terminate_user_connections(user) == {}
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while library.channel_info(room)["occupied"]:
+        assert time.monotonic() < deadline, "the connection is still there"
+    shown(LIBRARY, "authenticate user", "send to user", "terminate")
 
 
 def pysher_channel(listener, name):

@@ -2,6 +2,8 @@
 
 import pytest
 
+from record import PYSHER, shown
+
 
 # Proves: 3, 11, 36.
 def test_connects_and_is_answered_its_early_ping(listen):
@@ -9,6 +11,7 @@ def test_connects_and_is_answered_its_early_ping(listen):
     first, second = listener.socket_id.split(".")
     assert first.isdigit() and second.isdigit()
     assert listener.received(None, "pusher:pong") == {}
+    shown(PYSHER, "connection", "ping")
 
 
 # Proves: 66, 69.
@@ -18,6 +21,7 @@ def test_subscribes_and_hears_events(listen, library, fresh, prefix):
     assert listener.subscribe(name, "greet") == {}
     library.trigger(name, "greet", {"hi": 1})
     assert listener.received(name, "greet") == {"hi": 1}
+    shown(PYSHER, "private" if prefix.startswith("private-") else "public")
 
 
 # Proves: 70, 73, 76.
@@ -35,6 +39,7 @@ def test_a_refused_subscription_leaves_the_connection_open(broker, listen, fresh
     expected = complaint.format(socket_id=listener.socket_id, channel=name)
     assert refused == {"code": None, "message": expected}
     assert listener.subscribe(fresh("news")) == {}
+    shown(PYSHER, "bad auth")
 
 
 # Proves: 90, 91, 92, 93, 94.
@@ -59,6 +64,7 @@ def test_hears_members_come_and_go(listen, fresh):
     bob.unsubscribe(room)
     assert ann.received(room, "pusher_internal:member_removed") == {"user_id": "bob"}
     assert bob.all(room, "pusher_internal:member_added") == []
+    shown(PYSHER, "presence")
 
 
 # Proves: 113, 114, 116.
@@ -74,6 +80,7 @@ def test_client_events_go_both_ways_and_never_back(listen, fresh, prefix):
     assert ann.received(name, "client-said") == {"by": "bob"}
     assert bob.all(name, "client-said") == [{"by": "ann"}]
     assert ann.all(name, "client-said") == [{"by": "bob"}]
+    shown(PYSHER, "client events")
 
 
 # Proves: 127.
@@ -87,6 +94,7 @@ def test_an_oversize_client_event_is_refused_with_4301(listen, fresh):
     sender.trigger(name, "client-picture", "x" * 10_240)
     reader.received(name, "client-picture")
     assert reader.all(name, "client-picture") == ["x" * 10_240]
+    shown(PYSHER, "payload too large")
 
 
 # Proves: 82.
@@ -105,3 +113,4 @@ def test_after_unsubscribe_nothing_arrives(listen, library, fresh):
     leaver.pusher.connection.send_ping()
     leaver.received(None, "pusher:pong", count=3)
     assert frames == []
+    shown(PYSHER, "unsubscribe")

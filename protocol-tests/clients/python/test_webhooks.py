@@ -9,6 +9,7 @@ import pytest
 from broker import EXTERNAL, running_broker
 from conftest import library_with
 from listener import DEADLINE_SECONDS, Listener
+from record import LIBRARY, shown
 
 pytestmark = pytest.mark.skipif(EXTERNAL, reason="it needs a broker of its own")
 
@@ -81,3 +82,4 @@ def test_webhooks_are_valid_and_say_what_happened(endpoint, telling_broker, fres
         {"name": "member_removed", "channel": room, "user_id": "7"},
         {"name": "channel_vacated", "channel": room},
     ]
+    shown(LIBRARY, "webhook")

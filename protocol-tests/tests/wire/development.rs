@@ -1,10 +1,13 @@
 //! Development mode's conveniences: on without a configuration, off with one, and for this machine alone.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use heliostat_protocol_tests::http::{Connection, Response};
 use heliostat_protocol_tests::signature::hmac_hex;
 use heliostat_protocol_tests::target::MAIN_APP;
 use heliostat_protocol_tests::{Target, unique};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 /// The broker as it starts with no file and no flags.
 fn development() -> Option<Target> {
@@ -55,6 +58,37 @@ fn the_auth_endpoint_signs_any_subscription() {
     guest.send(&json!({ "event": "pusher:subscribe", "data": signed }));
     let roster = guest.expect_on(&presence, "pusher_internal:subscription_succeeded").decoded();
     assert_eq!(roster["presence"]["count"], json!(2));
+}
+
+/// On encrypted channels the answer has the channel's key besides: the SHA-256 of its name and of the master key, which
+/// the configuration gives, or which `/dev/config.json` tells where it gives none.
+///
+/// Proves: pages, 130.
+#[test]
+fn the_auth_endpoint_answers_with_the_key_of_an_encrypted_channel() {
+    const MASTER_KEY: &str = "YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=";
+    let variable = ("HELIOSTAT_DEVELOPMENT_ENCRYPTION_MASTER_KEY_BASE64", MASTER_KEY);
+    let Some(given) = Target::own_with(None, &[], &[variable]) else { return };
+    let derived = development().unwrap();
+    for (target, expected) in [(&given, Some(MASTER_KEY)), (&derived, None)] {
+        let settings = local(target, "GET", "/dev/config.json", "").json();
+        let told = settings["encryption_master_key_base64"].as_str().unwrap();
+        assert!(expected.is_none_or(|key| key == told), "{settings}");
+        let master_key = STANDARD.decode(told).unwrap();
+        for kind in ["private-encrypted-", "private-encrypted-cache-"] {
+            let channel = unique(kind);
+            let mut socket = target.connect();
+            let form = format!("socket_id={}&channel_name={channel}", socket.id);
+            let signed = local(target, "POST", "/dev/auth", &form).json();
+            let key = Sha256::new().chain_update(&channel).chain_update(&master_key).finalize();
+            assert_eq!(signed["shared_secret"], json!(STANDARD.encode(key)));
+            let data = json!({ "channel": channel, "auth": signed["auth"] });
+            socket.send(&json!({ "event": "pusher:subscribe", "data": data }));
+            socket.expect_on(&channel, "pusher_internal:subscription_succeeded");
+        }
+    }
+    let plain = local(&given, "POST", "/dev/auth", "socket_id=1.2&channel_name=private-a").json();
+    assert_eq!(plain.get("shared_secret"), None);
 }
 
 /// What `/dev/user-auth` signs is the signature that a sign-in needs.

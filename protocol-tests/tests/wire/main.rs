@@ -31,6 +31,7 @@ mod pipe_rule;
 mod presence;
 mod presence_limits;
 mod refusals;
+mod sdk;
 mod shutdown;
 mod sockjs;
 mod storm;

@@ -152,6 +152,11 @@ fn mistakes_in_variables_name_them() {
             "HELIOSTAT_APP_SECRET: apps.secret must be a non-empty string without white space around it, got one with white space around it",
         ),
         (
+            "HELIOSTAT_DEVELOPMENT_ENCRYPTION_MASTER_KEY_BASE64",
+            "YWJj",
+            "HELIOSTAT_DEVELOPMENT_ENCRYPTION_MASTER_KEY_BASE64: development.encryption_master_key_base64 must be 32 bytes in Base64, or empty, got a string of 4 characters that is not",
+        ),
+        (
             "HELIOSTAT_PIPE",
             "a:e=b;c",
             "HELIOSTAT_PIPE: expected 'channel:event=channel' or 'channel:event=channel:event', got \"c\"",
