@@ -150,6 +150,12 @@ pub fn welcome(config: &Config, url: &str, mode: Mode) -> String {
     text
 }
 
+/// What the broker prints about the pipe's own port, served at `url` (`ws://` and the address and port).
+#[must_use]
+pub fn pipe_line(url: &str) -> String {
+    format!("heliostat serves the pipe on {url}\n")
+}
+
 fn describe_app(config: &AppConfig, text: &mut String) {
     let AppConfig { app, pipe, webhooks } = config;
     let key = app.keys.first();

@@ -58,7 +58,10 @@ fn serve(flags: Flags, loaded: Loaded) -> Result<(), Box<dyn Error>> {
     telemetry::start(&config.logging)?;
     let bound = Server::new(config.clone()).bind()?;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let welcome = cli::welcome(&config, &bound.url(), mode);
+    let mut welcome = cli::welcome(&config, &bound.url(), mode);
+    if let Some(url) = bound.pipe_url() {
+        welcome.push_str(&cli::pipe_line(&url));
+    }
     let reloader = bound.reloader();
     actix_web::rt::System::new().block_on(async {
         let shutdown = shutdown_signal()?;

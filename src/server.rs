@@ -24,8 +24,9 @@ use tracing::{info, warn};
 use crate::app::DuplicateApp;
 use crate::config::Config;
 use crate::http::{self, Context};
-use crate::hub::{Hub, Worker};
-use crate::pipe::Pipe;
+use crate::hub::{Hub, Listener, Worker};
+use crate::pipe::wire::PipeWire;
+use crate::pipe::{Hook, Pipe, PipeCounts, RunningHook, Tap, TapListener};
 use crate::transport::fallback::{self, Fallback, Sessions};
 use crate::transport::tls::{self, TlsError};
 use crate::transport::websocket;
@@ -57,14 +58,18 @@ const CONNECTIONS_PER_WORKER: usize = 1_000_000;
 ///
 /// It panics if it is expanded on more threads than the hub was made for, which happens only if a worker thread died.
 macro_rules! http_service {
-    ($hub:expr, $sessions:expr, $config:expr) => {{
-        let (hub, sessions, config): (&Arc<Hub>, &Arc<Sessions>, &Config) = ($hub, $sessions, $config);
+    ($shared:expr, $pipes_only:expr) => {{
+        let Shared { hub, sessions, config, wire }: &Shared = $shared;
         let worker = Worker::of_this_thread(hub).expect("a hub has one half for each worker thread");
         let context = Rc::new(Context::new(Rc::clone(&worker), config));
         let fallback = Rc::new(Fallback::new(Rc::clone(&worker), Arc::clone(sessions), config));
-        let endpoint = Rc::new(websocket::Listener::new(config));
+        let endpoint = Rc::new(websocket::Listener::new(config, Arc::clone(wire), $pipes_only));
         let api = WebApp::new().app_data(context).app_data(fallback);
-        let api = api.default_service(web::to(answer)).into_factory();
+        let api = match $pipes_only {
+            true => api.default_service(web::to(http::pipes_only)),
+            false => api.default_service(web::to(answer)),
+        };
+        let api = api.into_factory();
         let api = api.map_err(|error: actix_web::Error| error.error_response());
         HttpService::build()
             .client_request_timeout(config.server.http_request_timeout + CLOCK_SLACK)
@@ -90,18 +95,31 @@ async fn answer(request: HttpRequest, payload: web::Payload) -> HttpResponse {
 /// A broker that has been put together and does not listen yet.
 pub struct Server {
     config: Config,
-    pipes: Vec<(String, Arc<dyn Pipe>)>,
+    /// Each with the id of its app.
+    taps: Vec<(String, Arc<dyn Tap>)>,
+    hooks: Vec<(String, Hook)>,
+}
+
+/// What the services of all worker threads are made of.
+#[derive(Clone)]
+struct Shared {
+    hub: Arc<Hub>,
+    sessions: Arc<Sessions>,
+    config: Config,
+    wire: Arc<PipeWire>,
 }
 
 /// A broker that has its address. Connections wait in the kernel until it runs.
 pub struct BoundServer {
-    config: Config,
+    shared: Shared,
     tls: Option<rustls::ServerConfig>,
-    hub: Arc<Hub>,
     reloader: Reloader,
     webhooks: Webhooks,
+    hooks: Vec<(String, Hook)>,
     socket: TcpListener,
     address: SocketAddr,
+    /// The pipe's own listener, if it has one, and where that is.
+    pipe: Option<(TcpListener, SocketAddr)>,
 }
 
 /// Why a broker cannot start.
@@ -160,13 +178,20 @@ impl Server {
     /// A broker of this configuration, with its pipe rules.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Server { config, pipes: Vec::new() }
+        Server { config, taps: Vec::new(), hooks: Vec::new() }
     }
 
     /// Adds a pipe to the app with this id.
     #[must_use]
     pub fn pipe(mut self, app_id: impl Into<String>, pipe: impl Pipe) -> Self {
-        self.pipes.push((app_id.into(), Arc::new(pipe)));
+        self.hooks.push((app_id.into(), Hook::new(pipe)));
+        self
+    }
+
+    /// Adds a tap to the app with this id.
+    #[must_use]
+    pub fn tap(mut self, app_id: impl Into<String>, tap: impl Tap) -> Self {
+        self.taps.push((app_id.into(), Arc::new(tap)));
         self
     }
 
@@ -175,10 +200,15 @@ impl Server {
     /// # Errors
     /// See [`StartError`]; nothing is left behind.
     pub fn bind(self) -> Result<BoundServer, StartError> {
-        let Server { config, pipes } = self;
+        let Server { config, taps, hooks } = self;
         config.apps.iter().try_for_each(|app| webhook::check(&app.webhooks))?;
-        let webhooks = Webhooks::new();
-        let listeners = Listeners::new(pipes, webhooks.clone());
+        let taps = taps.into_iter().map(|(app_id, tap)| {
+            let listener: Arc<dyn Listener> = Arc::new(TapListener(tap));
+            (app_id, listener)
+        });
+        let own = hooks.iter().map(|(app_id, hook)| (app_id.clone(), Arc::clone(&hook.listener)));
+        let (webhooks, wire) = (Webhooks::new(), PipeWire::new(config.pipe.clone()));
+        let listeners = Listeners::new(taps.chain(own).collect(), webhooks.clone(), Arc::clone(&wire));
         if let Some(app_id) = listeners.without_app(&config.apps) {
             return Err(StartError::PipeWithoutApp(app_id.to_owned()));
         }
@@ -187,11 +217,18 @@ impl Server {
         let (workers, max_connections) = (config.server.worker_threads(), config.server.max_connections);
         let hub = Hub::new(apps, config.connection.clone(), workers, max_connections)?;
         let tls = load_tls(&config)?;
-        let address = config.server.address();
-        let socket = listen(address, config.server.backlog).map_err(|error| start_error(address, error))?;
-        let address = socket.local_addr().map_err(|error| start_error(address, error))?;
+        let (socket, address) = bound(config.server.address(), config.server.backlog)?;
+        let pipe = match config.pipe.own_port {
+            true => {
+                let address = SocketAddr::new(config.server.host, config.pipe.port);
+                Some(bound(address, config.server.backlog)?)
+            }
+            false => None,
+        };
         let reloader = Reloader::new(Arc::clone(&hub), listeners, config.clone());
-        Ok(BoundServer { config, tls, hub, reloader, webhooks, socket, address })
+        let sessions = Arc::new(Sessions::new(config.fallback.max_sessions));
+        let shared = Shared { hub, sessions, config, wire };
+        Ok(BoundServer { shared, tls, reloader, webhooks, hooks, socket, address, pipe })
     }
 }
 
@@ -207,6 +244,26 @@ impl BoundServer {
     pub fn url(&self) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.address)
+    }
+
+    /// Where the pipe's wire is served on a port of its own, if it is.
+    #[must_use]
+    pub fn pipe_address(&self) -> Option<SocketAddr> {
+        self.pipe.as_ref().map(|(_, address)| *address)
+    }
+
+    /// The same as a URL, without a path.
+    #[must_use]
+    pub fn pipe_url(&self) -> Option<String> {
+        let scheme = if self.tls.is_some() { "wss" } else { "ws" };
+        self.pipe_address().map(|address| format!("{scheme}://{address}"))
+    }
+
+    /// Tells what became of the events that the pipes of this program were to hear: one entry for each pipe, with the id
+    /// of its app, in the order in which they were added. It may be asked at any time, from any thread.
+    pub fn pipe_counts(&self) -> impl Fn() -> Vec<(String, PipeCounts)> + Send + Sync + use<> {
+        let hooks: Vec<_> = self.hooks.iter().map(|(app_id, hook)| (app_id.clone(), hook.counts())).collect();
+        move || hooks.iter().map(|(app_id, counts)| (app_id.clone(), counts())).collect()
     }
 
     /// Changes the configuration from now on, also while the broker serves.
@@ -228,22 +285,38 @@ impl BoundServer {
     /// If the worker threads cannot be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         raise_open_files_limit();
-        let BoundServer { config, tls, hub, reloader: _, webhooks, socket, address } = self;
+        let BoundServer { shared, tls, reloader: _, webhooks, hooks, socket, address, pipe } = self;
+        let Shared { hub, config, wire, .. } = shared.clone();
+        let hooks =
+            hooks.into_iter().map(|(_, hook)| hook.start()).collect::<io::Result<Vec<RunningHook>>>()?;
         let workers = hub.worker_count();
         let server = {
-            let (hub, config) = (Arc::clone(&hub), config.clone());
-            let sessions = Arc::new(Sessions::new(config.fallback.max_sessions));
             max_concurrent_tls_connect(tls::HANDSHAKES_PER_WORKER);
             let server = ActixServer::build()
                 .workers(workers)
                 .max_concurrent_connections(CONNECTIONS_PER_WORKER)
                 .disable_signals();
-            match tls {
-                None => server
-                    .listen("heliostat", socket, move || http_service!(&hub, &sessions, &config).tcp())?,
-                Some(tls) => server.listen("heliostat", socket, move || {
-                    http_service!(&hub, &sessions, &config).rustls_0_23(tls.clone())
+            let for_pipe = shared.clone();
+            match (tls, pipe) {
+                (None, None) => {
+                    server.listen("heliostat", socket, move || http_service!(&shared, false).tcp())?
+                }
+                (None, Some((pipe, _))) => server
+                    .listen("heliostat", socket, move || http_service!(&shared, false).tcp())?
+                    .listen("pipe", pipe, move || http_service!(&for_pipe, true).tcp())?,
+                (Some(tls), None) => server.listen("heliostat", socket, move || {
+                    http_service!(&shared, false).rustls_0_23(tls.clone())
                 })?,
+                (Some(tls), Some((pipe, _))) => {
+                    let pipe_tls = tls.clone();
+                    server
+                        .listen("heliostat", socket, move || {
+                            http_service!(&shared, false).rustls_0_23(tls.clone())
+                        })?
+                        .listen("pipe", pipe, move || {
+                            http_service!(&for_pipe, true).rustls_0_23(pipe_tls.clone())
+                        })?
+                }
             }
             .run()
         };
@@ -259,7 +332,14 @@ impl BoundServer {
         let deadline = tokio::time::Instant::now() + grace;
         handle.pause().await;
         webhooks.hurry();
-        let mut drained = pin!(hub.drain());
+        wire.drain();
+        let mut drained = pin!(async {
+            hub.drain().await;
+            // Nobody says anything any more: the pipes of this program hear what they have not heard yet.
+            for hook in hooks {
+                hook.stop().await;
+            }
+        });
         let ended = tokio::time::timeout_at(deadline, &mut drained).await;
         if ended.is_err() {
             warn!(?grace, "some connections did not end in time and are cut");
@@ -274,6 +354,13 @@ impl BoundServer {
         webhooks.finish(last.into_std()).await;
         stopped
     }
+}
+
+/// A listening socket, and where it is.
+fn bound(address: SocketAddr, backlog: u32) -> Result<(TcpListener, SocketAddr), StartError> {
+    let socket = listen(address, backlog).map_err(|error| start_error(address, error))?;
+    let address = socket.local_addr().map_err(|error| start_error(address, error))?;
+    Ok((socket, address))
 }
 
 /// A listening socket. What is set on it, every accepted connection inherits.

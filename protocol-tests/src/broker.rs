@@ -71,6 +71,23 @@ impl Broker {
         self.port
     }
 
+    /// The next line of its standard output that holds `text`.
+    ///
+    /// # Panics
+    /// If none comes in time.
+    #[must_use]
+    pub fn await_line(&self, text: &str) -> String {
+        let deadline = Instant::now() + START_DEADLINE;
+        let stdout = self.stdout.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match stdout.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) if line.contains(text) => return line,
+                Ok(_) => {}
+                Err(_) => panic!("the broker printed no line with {text:?}; its log:\n{}", self.log()),
+            }
+        }
+    }
+
     /// The last lines it logged.
     #[must_use]
     pub fn log(&self) -> String {

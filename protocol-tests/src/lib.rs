@@ -22,6 +22,7 @@ pub mod compatibility;
 pub mod frame;
 pub mod http;
 pub mod message;
+pub mod pipe;
 pub mod signature;
 pub mod sink;
 pub mod socket;
@@ -31,6 +32,7 @@ pub mod wire;
 
 pub use broker::Broker;
 pub use message::{Closed, Incoming, Message};
+pub use pipe::Pipe;
 pub use sink::Sink;
 pub use socket::Socket;
 pub use target::{Credentials, Shared, Target};

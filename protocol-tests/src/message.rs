@@ -74,6 +74,31 @@ impl Message {
         })
     }
 
+    /// Reads a message to a pipe client; `event` is what it notifies of, and empty in an answer.
+    ///
+    /// # Errors
+    /// With a sentence, if it breaks a rule that all messages to pipe clients keep.
+    pub fn parse_pipe(text: &str) -> Result<Message, String> {
+        let whole: Value = serde_json::from_str(text).map_err(|e| format!("the server sent no JSON: {e}"))?;
+        let mut keys: Vec<&str> =
+            whole.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
+        keys.sort_unstable();
+        if keys != ["error", "id", "result"] {
+            return Err(format!("a message to a pipe has id, error and result, and nothing else: {whole}"));
+        }
+        if whole["error"].is_null() == whole["result"].is_null() {
+            return Err(format!("of error and result one is null, and not both: {whole}"));
+        }
+        let error = &whole["error"];
+        let sound = error["code"].is_u64() && error["message"].is_string();
+        if !error.is_null() && !sound {
+            return Err(format!("an error has a code and a message: {whole}"));
+        }
+        let event = whole["result"]["event"].as_str().filter(|_| whole["id"].is_null());
+        let (event, data) = (event.unwrap_or_default().to_owned(), whole["result"]["data"].clone());
+        Ok(Message { event, channel: None, data, whole })
+    }
+
     /// The payload with its inner JSON read.
     ///
     /// # Panics

@@ -22,6 +22,8 @@ const TRANSCRIPT_LINE_BYTES: usize = 400;
 pub struct Wire {
     /// Whether a WebSocket Ping is answered as soon as it is read; on unless a test wants to fall silent.
     pub answers_pings: bool,
+    /// Whether what the server says is the pipe's protocol.
+    pub(crate) speaks_pipe: bool,
     response_head: String,
     closing: bool,
     stream: TcpStream,
@@ -58,6 +60,7 @@ impl Wire {
     fn on(target: &Target, stream: TcpStream, session: Option<Session>) -> Wire {
         Wire {
             answers_pings: true,
+            speaks_pipe: false,
             response_head: String::new(),
             closing: false,
             stream,
@@ -166,6 +169,20 @@ impl Wire {
             bytes.extend(frame::masked(FIN | TEXT, framed.as_deref().unwrap_or(text).as_bytes()));
         }
         self.write(&bytes);
+    }
+
+    /// As [`Wire::send_together`], but gives up when the server has taken nothing for `patience`; `false` if it did.
+    /// Nothing more can be said on the connection then.
+    #[must_use]
+    pub fn try_send_together<'t>(
+        &mut self,
+        texts: impl IntoIterator<Item = &'t str>,
+        patience: Duration,
+    ) -> bool {
+        let bytes: Vec<u8> =
+            texts.into_iter().flat_map(|text| frame::masked(FIN | TEXT, text.as_bytes())).collect();
+        self.stream.set_write_timeout(Some(patience)).expect("a write timeout");
+        self.stream.write_all(&bytes).is_ok()
     }
 
     /// Ends the connection without a word: TCP is shut down, no Close is sent.
@@ -345,7 +362,8 @@ impl Wire {
             return self.pending.pop_front();
         }
         self.note(&format!("← {text}"));
-        match Message::parse(&text) {
+        let read = if self.speaks_pipe { Message::parse_pipe(&text) } else { Message::parse(&text) };
+        match read {
             Ok(message) => Some(Incoming::Message(message)),
             Err(fault) => self.fail(&fault),
         }

@@ -42,6 +42,9 @@ pub struct Limits {
     /// Bytes of one message that only a pipe hears (an event without the `client-` prefix).
     /// Over it: `pusher:error` 4301.
     pub pipe_message_bytes: usize,
+    /// Backends that may be connected to the pipe's wire at once; 0 lifts the limit. Over it: close 4004. They do not
+    /// count as connections of the app.
+    pub pipe_connections: usize,
 }
 
 impl Default for Limits {
@@ -64,6 +67,7 @@ impl Default for Limits {
             cached_channels: 10_000,
             cached_bytes: 64 * 1024 * 1024,
             pipe_message_bytes: 1024 * 1024,
+            pipe_connections: 100,
         }
     }
 }

@@ -30,7 +30,7 @@ pub use error::{Error, Warning};
 pub use load::{Flags, Loaded, Mode, load};
 pub use origin::{Origin, Origins};
 pub use sections::{
-    ConnectionConfig, Development, FallbackConfig, LogFormat, Logging, Server, WithoutVersion,
+    ConnectionConfig, Development, FallbackConfig, LogFormat, Logging, PipeConfig, Server, WithoutVersion,
 };
 
 use crate::app::App;
@@ -49,6 +49,8 @@ pub struct Config {
     pub connection: ConnectionConfig,
     /// The HTTP transports.
     pub fallback: FallbackConfig,
+    /// The wire of the pipe.
+    pub pipe: PipeConfig,
     /// The log on standard error.
     pub logging: Logging,
     /// Conveniences for trying the broker out.

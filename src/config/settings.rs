@@ -121,6 +121,11 @@ pub(super) fn node_settings() -> Vec<Setting<Config>> {
         "fallback.sockjs_stream_bytes", Integer(1..=MOST), fallback.sockjs_stream_bytes;
         "fallback.max_sessions", Integer(0..=MOST), fallback.max_sessions;
         "fallback.sockjs_url", ScriptUrl, fallback.sockjs_url;
+        "pipe.own_port", Boolean, pipe.own_port;
+        "pipe.port", Integer(0..=65_535), pipe.port;
+        "pipe.request_bytes", Integer(1024..=MOST), pipe.request_bytes;
+        "pipe.queue_bytes", Integer(1024..=MOST), pipe.queue_bytes;
+        "pipe.queue_messages", Integer(1..=MOST), pipe.queue_messages;
         "logging.format", Choice(LOG_FORMAT), logging.format;
         "logging.level", LogLevel, logging.level;
         "development.pages", Boolean, development.pages;
@@ -160,6 +165,7 @@ pub(super) fn app_settings() -> Vec<Setting<AppDraft>> {
         "limits.cached_channels", Integer(0..=MOST), app.limits.cached_channels;
         "limits.cached_bytes", Integer(0..=MOST), app.limits.cached_bytes;
         "limits.pipe_message_bytes", Integer(1..=MOST), app.limits.pipe_message_bytes;
+        "limits.pipe_connections", Integer(0..=MOST), app.limits.pipe_connections;
         "webhook_delivery.batching", Boolean, webhooks.delivery.batching;
         "webhook_delivery.batch_window_seconds", Seconds { least: 0.0 }, webhooks.delivery.batch_window;
         "webhook_delivery.batch_events", Integer(1..=10_000), webhooks.delivery.batch_events;

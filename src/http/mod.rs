@@ -14,4 +14,4 @@ mod users;
 
 pub use error::ApiError;
 pub(crate) use event::channel_name;
-pub use routes::{Context, handle};
+pub use routes::{Context, handle, pipes_only};

@@ -116,6 +116,14 @@ impl<'p> Endpoint<'p> {
     }
 }
 
+/// Answers any request that is no upgrade on the port that serves nothing but the pipe.
+pub async fn pipes_only() -> HttpResponse {
+    HttpResponse::UpgradeRequired()
+        .insert_header((header::UPGRADE, "websocket"))
+        .content_type("text/plain; charset=utf-8")
+        .body("This port serves the pipe: expected a WebSocket handshake on /app/{app id}\n")
+}
+
 /// Answers any request that is no upgrade.
 pub async fn handle(request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
     let Some(context) = request.app_data::<Rc<Context>>().cloned() else {

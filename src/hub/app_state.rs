@@ -1,7 +1,7 @@
 //! One app and what lives under it: its channels, and what they remember.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::protocol::{ChannelName, ChannelType, json};
 use super::app_index::{AppIndex, Place};
 use super::cache_index::{CacheIndex, Forgotten};
 use super::users::Users;
-use super::{Current, Listeners};
+use super::{Current, Listeners, lock};
 
 /// One app and what lives under it.
 ///
@@ -29,12 +29,18 @@ pub struct AppState {
     /// Where the app's settings are, so that a connection can see cheaply whether it has them.
     address: AtomicPtr<App>,
     listeners: ArcSwap<Listeners>,
-    /// Whether there are listeners.
+    /// Whether any listener wants to hear anything at present.
     listened_to: AtomicBool,
     pub(super) channels: DashMap<ChannelName, Channel>,
     /// Which of them remember an event.
     pub(super) cache: Mutex<CacheIndex>,
     pub(super) users: Users,
+    /// Bytes that one message of a client may have; see [`AppState::message_bytes`].
+    message_bytes: AtomicUsize,
+    /// Whether anybody has listened to clients yet.
+    clients_heard: AtomicBool,
+    /// Held while what the listeners want is looked at: the last look counts.
+    looking: Mutex<()>,
 }
 
 /// The state of one channel, as the HTTP API tells it.
@@ -54,6 +60,9 @@ impl AppState {
             place,
             id: app.id.clone(),
             address: AtomicPtr::new(Arc::as_ptr(&app).cast_mut()),
+            message_bytes: AtomicUsize::new(app.limits.inbound_message_bytes(false)),
+            clients_heard: AtomicBool::new(false),
+            looking: Mutex::default(),
             app: ArcSwap::new(app),
             listeners: ArcSwap::default(),
             listened_to: AtomicBool::new(false),
@@ -69,13 +78,13 @@ impl AppState {
         self.app.store(app);
         // After the settings: who sees the new address finds the new settings.
         self.address.store(address, Ordering::Release);
+        self.listening_changed();
     }
 
     /// Replaces those who listen.
     pub(super) fn set_listeners(&self, listeners: Listeners) {
-        let any = !listeners.is_empty();
         self.listeners.store(Arc::new(listeners));
-        self.listened_to.store(any, Ordering::Release);
+        self.listening_changed();
     }
 
     pub(super) fn index(&self) -> AppIndex {
@@ -107,20 +116,38 @@ impl AppState {
         self.has_listeners() && self.listeners().iter().any(|listener| listener.listens(channel, event))
     }
 
-    /// Whether anybody listens to the app at all.
+    /// Bytes that one message of a client may have, as of now.
     #[must_use]
-    pub fn has_listeners(&self) -> bool {
+    pub fn message_bytes(&self) -> usize {
+        self.message_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Some listener wants more, or less, than before. Once somebody has listened to clients, their messages may be large
+    /// for good: one may be half read when nobody listens any more.
+    pub fn listening_changed(&self) {
+        let _last_look_counts = lock(&self.looking);
+        let listeners = self.listeners();
+        let any = listeners.iter().any(|listener| !listener.is_idle());
+        self.listened_to.store(any, Ordering::Release);
+        if listeners.iter().any(|listener| listener.listens_to_clients()) {
+            self.clients_heard.store(true, Ordering::Relaxed);
+        }
+        let bytes = self.app().limits.inbound_message_bytes(self.clients_heard.load(Ordering::Relaxed));
+        self.message_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether anybody listens at present.
+    pub(super) fn has_listeners(&self) -> bool {
         self.listened_to.load(Ordering::Acquire)
     }
 
-    pub(super) fn listeners(&self) -> Current<Listeners> {
-        Current::of(&self.listeners)
+    /// Those who listen, if any of them does at present.
+    pub(super) fn awake_listeners(&self) -> Option<Current<Listeners>> {
+        self.has_listeners().then(|| self.listeners())
     }
 
-    /// Whether events without the `client-` prefix may be wanted by somebody.
-    #[must_use]
-    pub fn is_piped(&self) -> bool {
-        self.has_listeners() && self.listeners().iter().any(|listener| listener.is_pipe())
+    fn listeners(&self) -> Current<Listeners> {
+        Current::of(&self.listeners)
     }
 
     /// The occupied channels whose names begin with `prefix`, in no particular order.
@@ -137,6 +164,12 @@ impl AppState {
     #[must_use]
     pub fn channel(&self, name: &ChannelName) -> Option<ChannelSummary> {
         self.channels.get(name).and_then(|entry| summary(entry.key(), entry.value()))
+    }
+
+    /// The connections that are subscribed to a channel, of any type.
+    #[must_use]
+    pub fn subscription_count(&self, name: &ChannelName) -> usize {
+        self.channels.get(name).map_or(0, |entry| entry.subscribers().len())
     }
 
     /// The payload that a cache channel remembers, and for how much longer.

@@ -299,9 +299,34 @@ impl Hub {
     /// Ends every connection that is signed in as the user. They may come back.
     pub fn terminate_user(&self, app: &AppState, user_id: &str) {
         for (worker, socket) in app.users.connections(user_id) {
-            let (code, reason) = (CloseCode::Unauthorized, "You got disconnected by the app.");
-            self.mailbox(worker).post(Letter::Close { app: app.index(), socket, code, reason });
+            self.post_close(app, worker, socket);
         }
+    }
+
+    /// Sends an event to one connection, on no channel. `false` if there is no such connection.
+    pub fn send_to_socket(&self, app: &AppState, socket: SocketId, event: &str, data: &Data<'_>) -> bool {
+        let Some(worker) = self.sockets.worker_of(app.index(), socket) else { return false };
+        let frame = server_message::connection_event(event, data);
+        self.mailbox(worker).post(Letter::ToSocket { app: app.index(), socket, frame });
+        true
+    }
+
+    /// Whether there is such a connection.
+    #[must_use]
+    pub fn is_connected(&self, app: &AppState, socket: SocketId) -> bool {
+        self.sockets.worker_of(app.index(), socket).is_some()
+    }
+
+    /// Ends one connection. It may come back. `false` if there is no such connection.
+    pub fn close_socket(&self, app: &AppState, socket: SocketId) -> bool {
+        let Some(worker) = self.sockets.worker_of(app.index(), socket) else { return false };
+        self.post_close(app, worker, socket);
+        true
+    }
+
+    fn post_close(&self, app: &AppState, worker: WorkerIndex, socket: SocketId) {
+        let (code, reason) = (CloseCode::Unauthorized, "You got disconnected by the app.");
+        self.mailbox(worker).post(Letter::Close { app: app.index(), socket, code, reason });
     }
 
     /// Says that something begins that shutdown should wait for; `None` if shutdown has begun.
@@ -340,8 +365,8 @@ impl Hub {
     }
 
     fn announce(self: &Arc<Self>, app: &Arc<AppState>, notice: &Notice<'_>) {
-        if app.has_listeners() {
-            app.listeners().iter().for_each(|listener| listener.notice(self, app, notice));
+        if let Some(listeners) = app.awake_listeners() {
+            listeners.iter().for_each(|listener| listener.notice(self, app, notice));
         }
     }
 

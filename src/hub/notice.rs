@@ -57,10 +57,40 @@ pub enum Notice<'a> {
     CacheMiss(&'a ChannelName),
     /// The number of a channel's subscriptions, where the app tells it: as often as it is told to subscribers.
     SubscriptionCount(&'a ChannelName, usize),
+    /// A connection subscribed to a channel.
+    Subscribed {
+        /// The channel.
+        channel: &'a ChannelName,
+        /// The connection.
+        socket_id: SocketId,
+        /// Who it is, on presence channels.
+        user_id: Option<&'a str>,
+    },
+    /// A connection is subscribed to a channel no more, whether it left the channel or is gone.
+    Unsubscribed {
+        /// The channel.
+        channel: &'a ChannelName,
+        /// The connection.
+        socket_id: SocketId,
+        /// Who it was, on presence channels.
+        user_id: Option<&'a str>,
+    },
     /// A connection was accepted.
     SocketOpened(SocketId),
+    /// A connection signed in as a user.
+    SignedIn {
+        /// The connection.
+        socket_id: SocketId,
+        /// The user.
+        user_id: &'a str,
+    },
     /// A connection ended.
-    SocketClosed(SocketId),
+    SocketClosed {
+        /// The connection.
+        socket_id: SocketId,
+        /// Whom it was signed in as.
+        user_id: Option<&'a str>,
+    },
 }
 
 /// Those who listen to an app, in the order in which they are told.
@@ -76,9 +106,15 @@ pub trait Listener: Send + Sync {
     /// may send events that are neither the protocol's nor begin with `client-`.
     fn listens(&self, channel: Option<&str>, event: &str) -> bool;
 
-    /// Whether it may ever want such an event.
-    fn is_pipe(&self) -> bool {
-        true
+    /// Whether such events are wanted at all, at present. If some listener wants them, clients may send messages as
+    /// large as `limits.pipe_message_bytes`. Whoever changes its mind calls [`AppState::listening_changed`].
+    fn listens_to_clients(&self) -> bool {
+        false
+    }
+
+    /// Whether it wants to hear nothing at all at present. If all listeners do, notices cost nothing.
+    fn is_idle(&self) -> bool {
+        false
     }
 
     /// Something happened.

@@ -137,6 +137,7 @@ impl Worker {
         let came = || server_message::watchlist_events(std::slice::from_ref(user_id), &[]);
         let tell = |watchers: &[Address]| self.hub.post_to_sockets(app, watchers, came);
         let watched = app.users.sign_in(user_id, address, watchlist, tell);
+        self.hub.announce(app, &Notice::SignedIn { socket_id: client.socket_id(), user_id });
         self.send(client, answer);
         if !watchlist.is_empty() {
             self.send(client, server_message::watchlist_events(&watched.online, &watched.offline));
@@ -155,7 +156,8 @@ impl Worker {
         let known = self.clients.borrow_mut().remove(&key(client)).is_some();
         self.hub.sockets.remove(client.app().index(), client.socket_id());
         if known {
-            self.hub.announce(client.app(), &Notice::SocketClosed(client.socket_id()));
+            let (socket_id, user_id) = (client.socket_id(), departure.user_id.as_deref());
+            self.hub.announce(client.app(), &Notice::SocketClosed { socket_id, user_id });
         }
     }
 
@@ -198,6 +200,8 @@ impl Worker {
                     self.hub.announce(app, &Notice::MemberAdded(channel, &member.user_id));
                 }
             }
+            let (socket_id, user_id) = (client.socket_id(), member.map(|member| &*member.user_id));
+            self.hub.announce(app, &Notice::Subscribed { channel, socket_id, user_id });
             self.counts.changed(&self.hub, app, channel, &mut entry);
             let by_user = client.version().presence_by_user();
             let roster = member.and_then(|_| entry.presence()).map(|presence| presence.roster(by_user));
@@ -234,6 +238,9 @@ impl Worker {
                 self.hub.announce(app, &Notice::MemberRemoved(channel, user_id));
             }
         }
+        let user_id = left.announcement.as_ref().map(|announcement| &*announcement.member.user_id);
+        let socket_id = client.socket_id();
+        self.hub.announce(app, &Notice::Unsubscribed { channel, socket_id, user_id });
         self.counts.changed(&self.hub, app, channel, entry.get_mut());
         if left.vacated {
             self.hub.announce(app, &Notice::ChannelVacated(channel));

@@ -9,9 +9,9 @@ use tracing::{trace, warn};
 use crate::hub::Source;
 use crate::protocol::json::{Data, push_string};
 
-use super::{Context, Message, Pipe, RuleSpec};
+use super::{Context, Message, RuleSpec, Tap};
 
-/// A pipe that does what one [`RuleSpec`] says.
+/// A tap that does what one [`RuleSpec`] says.
 #[derive(Clone, Debug)]
 pub struct Rule {
     spec: RuleSpec,
@@ -66,7 +66,7 @@ impl Rule {
     }
 }
 
-impl Pipe for Rule {
+impl Tap for Rule {
     fn listens(&self, channel: Option<&str>, event: &str) -> bool {
         self.spec.hears_clients && self.capture(channel, event).is_some()
     }

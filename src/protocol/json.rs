@@ -55,6 +55,12 @@ impl<'a> Data<'a> {
         Data { literal: Cow::Owned(string_literal(text)), bytes: text.len() }
     }
 
+    /// The same, for keeping.
+    #[must_use]
+    pub fn into_owned(self) -> Data<'static> {
+        Data { literal: Cow::Owned(self.literal.into_owned()), bytes: self.bytes }
+    }
+
     /// The payload itself, every escape resolved.
     #[must_use]
     pub fn text(&self) -> Cow<'_, str> {

@@ -124,6 +124,16 @@ impl Frame {
         Frame(Bytes::from([&header[..length], payload].concat()))
     }
 
+    /// The header of one frame of a text message of several: the first, the last, one between, or both.
+    pub(crate) fn text_header(first: bool, last: bool, payload_bytes: usize) -> Bytes {
+        let opcode = if first { OPCODE_TEXT } else { 0 };
+        let (mut header, length) = header(opcode, payload_bytes);
+        if !last {
+            header[0] &= 0x7f;
+        }
+        Bytes::copy_from_slice(&header[..length])
+    }
+
     /// The frame as it goes over a WebSocket, header included.
     #[must_use]
     pub fn websocket(&self) -> &Bytes {

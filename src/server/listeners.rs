@@ -4,20 +4,27 @@ use std::sync::Arc;
 
 use crate::config::AppConfig;
 use crate::hub::Listener;
-use crate::pipe::{Pipe, PipeListener, Rule};
+use crate::pipe::wire::PipeWire;
+use crate::pipe::{Rule, TapListener};
 use crate::webhook::Webhooks;
 
 /// What the listeners of all apps are made of, besides the configuration. It lives as long as the broker, so what is
 /// to outlive a change of the configuration belongs in here.
 pub(super) struct Listeners {
     /// The pipes that the embedding program has added, each with the id of its app.
-    pipes: Vec<(String, Arc<dyn Pipe>)>,
+    pipes: Vec<(String, Arc<dyn Listener>)>,
     webhooks: Webhooks,
+    /// Backends on the pipe's wire.
+    wire: Arc<PipeWire>,
 }
 
 impl Listeners {
-    pub(super) fn new(pipes: Vec<(String, Arc<dyn Pipe>)>, webhooks: Webhooks) -> Self {
-        Listeners { pipes, webhooks }
+    pub(super) fn new(
+        pipes: Vec<(String, Arc<dyn Listener>)>,
+        webhooks: Webhooks,
+        wire: Arc<PipeWire>,
+    ) -> Self {
+        Listeners { pipes, webhooks, wire }
     }
 
     /// Everything that listens to an app of this configuration, in the order in which it is told. This is the one place
@@ -25,10 +32,17 @@ impl Listeners {
     /// changed.
     pub(super) fn of(&self, configured: &AppConfig) -> Vec<Arc<dyn Listener>> {
         let AppConfig { app, pipe, webhooks } = configured;
-        let rules = pipe.iter().map(|spec| listener(Arc::new(Rule::new(spec.clone()))));
+        let rule = |spec| -> Arc<dyn Listener> { Arc::new(TapListener(Arc::new(Rule::new(spec)))) };
+        let rules = pipe.iter().cloned().map(rule);
         let own = self.pipes.iter().filter(|(app_id, _)| *app_id == app.id);
-        let pipes = rules.chain(own.map(|(_, pipe)| listener(Arc::clone(pipe))));
+        let own = own.map(|(_, pipe)| Arc::clone(pipe));
+        let pipes = rules.chain(own).chain([self.wire.listener(&app.id)]);
         pipes.chain(self.webhooks.listener(app, webhooks)).collect()
+    }
+
+    /// Backends on the pipe's wire.
+    pub(super) fn wire(&self) -> &PipeWire {
+        &self.wire
     }
 
     /// The app of a pipe that is not among these.
@@ -36,8 +50,4 @@ impl Listeners {
         let missing = |id: &&str| apps.iter().all(|configured| configured.app.id != *id);
         self.pipes.iter().map(|(app_id, _)| app_id.as_str()).find(missing)
     }
-}
-
-fn listener(pipe: Arc<dyn Pipe>) -> Arc<dyn Listener> {
-    Arc::new(PipeListener(pipe))
 }

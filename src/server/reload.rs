@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::app::AppRegistry;
 use crate::config::{AppConfig, Config};
 use crate::hub::Hub;
+use crate::protocol::CloseCode;
 use crate::webhook;
 
 use super::StartError;
@@ -61,6 +62,9 @@ impl Reloader {
         });
         hub.set_apps(apps.collect())?;
         let reloaded = Reloaded::between(&running, &config);
+        reloaded.removed.iter().for_each(|id| listeners.wire().end_app(id, CloseCode::UnknownApp));
+        let off = config.apps.iter().filter(|configured| !configured.app.enabled);
+        off.for_each(|configured| listeners.wire().end_app(&configured.app.id, CloseCode::AppDisabled));
         running.apps = config.apps;
         Ok(reloaded)
     }
@@ -112,6 +116,7 @@ impl fmt::Debug for Reloader {
 #[cfg(test)]
 mod tests {
     use crate::app::{App, DuplicateApp};
+    use crate::pipe::wire::PipeWire;
     use crate::webhook::Webhooks;
 
     use super::*;
@@ -126,7 +131,9 @@ mod tests {
 
     fn reloader(config: Config) -> Reloader {
         let hub = Hub::new(Vec::new(), config.connection.clone(), 1, 0).unwrap();
-        let reloader = Reloader::new(hub, Listeners::new(Vec::new(), Webhooks::new()), Config::default());
+        let wire = PipeWire::new(config.pipe.clone());
+        let listeners = Listeners::new(Vec::new(), Webhooks::new(), wire);
+        let reloader = Reloader::new(hub, listeners, Config::default());
         reloader.reload(config).unwrap();
         reloader
     }

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 use crate::config::Config;
-use crate::pipe::Pipe;
+use crate::pipe::{Pipe, PipeCounts, Tap};
 use crate::server::{Reloaded, Reloader, Server, StartError};
 use crate::webhook::Webhooks;
 
@@ -18,8 +18,18 @@ pub struct Broker {
     url: String,
     reloader: Reloader,
     webhooks: Webhooks,
+    pipe_address: Option<SocketAddr>,
+    pipe_counts: Counts,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+struct Counts(Box<dyn Fn() -> Vec<(String, PipeCounts)> + Send + Sync>);
+
+impl std::fmt::Debug for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries((self.0)()).finish()
+    }
 }
 
 /// A broker that is to have pipes.
@@ -40,6 +50,7 @@ impl Broker {
     #[must_use]
     pub fn builder(mut config: Config) -> BrokerBuilder {
         config.server.port = 0;
+        config.pipe.port = 0;
         BrokerBuilder { server: Server::new(config) }
     }
 
@@ -55,12 +66,25 @@ impl Broker {
         self.url.clone()
     }
 
+    /// Where it serves the pipe's wire on a port of its own, if it does.
+    #[must_use]
+    pub fn pipe_address(&self) -> Option<SocketAddr> {
+        self.pipe_address
+    }
+
+    /// What became of the events that each pipe of the test was to hear, in the order in which they were added.
+    #[must_use]
+    pub fn pipe_counts(&self) -> Vec<PipeCounts> {
+        (self.pipe_counts.0)().into_iter().map(|(_, counts)| counts).collect()
+    }
+
     /// Gives it other apps while it serves. Of the rest of the configuration nothing takes effect.
     ///
     /// # Errors
     /// If two apps share an id or a key, or webhooks could not be sent. Nothing has changed then.
     pub fn reload(&self, mut config: Config) -> Result<Reloaded, StartError> {
         config.server.port = 0;
+        config.pipe.port = 0;
         self.reloader.reload(config)
     }
 
@@ -79,6 +103,13 @@ impl BrokerBuilder {
         self
     }
 
+    /// Adds a tap to the app with this id.
+    #[must_use]
+    pub fn tap(mut self, app_id: impl Into<String>, tap: impl Tap) -> Self {
+        self.server = self.server.tap(app_id, tap);
+        self
+    }
+
     /// Starts it. Connections are accepted as soon as this returns.
     ///
     /// # Errors
@@ -87,6 +118,7 @@ impl BrokerBuilder {
         let bound = self.server.bind()?;
         let (address, url) = (bound.address(), bound.url());
         let (reloader, webhooks) = (bound.reloader(), bound.webhooks());
+        let (pipe_address, pipe_counts) = (bound.pipe_address(), Counts(Box::new(bound.pipe_counts())));
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(bound.run(async {
@@ -94,7 +126,16 @@ impl BrokerBuilder {
                 let _ = stopped.await;
             }))
         });
-        Ok(Broker { address, url, reloader, webhooks, stop: Some(stop), thread: Some(thread) })
+        Ok(Broker {
+            address,
+            url,
+            reloader,
+            webhooks,
+            pipe_address,
+            pipe_counts,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 }
 
@@ -121,7 +162,7 @@ mod tests {
     /// Panics at every event but `frame`, which it sends on.
     struct Clumsy;
 
-    impl Pipe for Clumsy {
+    impl Tap for Clumsy {
         fn listens(&self, channel: Option<&str>, _: &str) -> bool {
             channel == Some("stream")
         }
@@ -171,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_pipe_that_panics_hurts_nobody() {
-        let broker = Broker::builder(Config::development()).pipe("1001", Clumsy).start().unwrap();
+        let broker = Broker::builder(Config::development()).tap("1001", Clumsy).start().unwrap();
         let (mut sender, mut mirror) = (connect(&broker), connect(&broker));
         say(&mut mirror, r#"{"event":"pusher:subscribe","data":{"channel":"mirror"}}"#);
         read_until(&mut mirror, "subscription_succeeded");
@@ -186,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_pipe_for_an_unknown_app_is_refused() {
-        let refused = Broker::builder(Config::development()).pipe("7", Clumsy).start();
+        let refused = Broker::builder(Config::development()).tap("7", Clumsy).start();
         assert!(matches!(refused, Err(StartError::PipeWithoutApp(id)) if id == "7"));
     }
 

@@ -69,7 +69,7 @@ impl Conversation {
         );
         let config = Arc::clone(worker.hub().connection_config());
         let bounds = Bounds { bytes: config.outbox_bytes, frames: config.outbox_frames };
-        let message_limit = app.app().limits.inbound_message_bytes(app.is_piped());
+        let message_limit = app.message_bytes();
         let connection =
             Connection::new(app.app().share(), config, socket_id, version, probe, Instant::now());
         let client = Rc::new(Client::new(app, socket_id, version, bounds, transport));
@@ -108,16 +108,18 @@ impl Conversation {
         self.phase
     }
 
-    /// Something came from the client, whatever it was. Returns the bytes that one message may have from now on, if the
-    /// app's settings have changed since something came last.
-    pub(super) fn heard(&mut self, now: Instant) -> Option<usize> {
+    /// Something came from the client, whatever it was.
+    pub(super) fn heard(&mut self, now: Instant) {
         self.connection.heard(now);
         let app = self.client.app();
-        if app.is_current(self.connection.app()) {
-            return None;
+        if !app.is_current(self.connection.app()) {
+            self.connection.set_app(app.app().share());
         }
-        self.connection.set_app(app.app().share());
-        Some(self.connection.app().limits.inbound_message_bytes(app.is_piped()))
+    }
+
+    /// Bytes that one message may have, as of now.
+    pub(super) fn message_bytes(&self) -> usize {
+        self.client.app().message_bytes()
     }
 
     /// A message came from the client. Once the last word is said, it is passed over.

@@ -68,10 +68,6 @@ impl Listener for WebhookListener {
         false
     }
 
-    fn is_pipe(&self) -> bool {
-        false
-    }
-
     fn notice(&self, _: &Arc<Hub>, _: &Arc<AppState>, notice: &Notice<'_>) {
         let concerns =
             |one, channel: &_| self.endpoints.iter().any(|endpoint| endpoint.is_concerned(one, channel));

@@ -61,7 +61,6 @@ enum Stage {
 struct Talking {
     client: Rc<Client<Rc<Outlet>>>,
     conversation: Conversation,
-    message_limit: usize,
 }
 
 impl Session {
@@ -126,9 +125,9 @@ impl Session {
             probe(agreed.version),
             transport,
         );
-        let Begun { client, mut conversation, message_limit } = begun;
+        let Begun { client, mut conversation, .. } = begun;
         conversation.greet(agreed.parameterless, introduction.query.get("channel"));
-        self.stage = Stage::Talking(Box::new(Talking { client, conversation, message_limit }));
+        self.stage = Stage::Talking(Box::new(Talking { client, conversation }));
     }
 
     fn refuse(&mut self, refused: &Refused) {
@@ -300,14 +299,12 @@ impl Session {
 impl Talking {
     /// Something came from the client.
     fn heard(&mut self, now: Instant) {
-        if let Some(limit) = self.conversation.heard(now) {
-            self.message_limit = limit;
-        }
+        self.conversation.heard(now);
     }
 
     fn receive(&mut self, message: &str, now: Instant) {
-        if message.len() > self.message_limit {
-            let (limit, bytes) = (self.message_limit, message.len());
+        let (limit, bytes) = (self.conversation.message_bytes(), message.len());
+        if bytes > limit {
             let reason = format!("Message too big: at most {limit} bytes are allowed, got {bytes}");
             return self.conversation.close(CloseCode::MessageTooBig, &reason);
         }

@@ -88,9 +88,9 @@ impl<S: Stream> Driver<S> {
 
     fn consume(&mut self, input: &mut [u8], now: Instant) {
         let Driver { conversation, client, reader, hang_up, .. } = self;
-        if let Some(limit) = conversation.heard(now) {
-            reader.set_limit(frame_limit(client.form(), limit));
-        }
+        conversation.heard(now);
+        // It may change at any time: by a new configuration, or a pipe that connects.
+        reader.set_limit(frame_limit(client.form(), conversation.message_bytes()));
         let outcome = reader.feed(input, |event| {
             match event {
                 Event::Close(code) => *hang_up |= conversation.peer_closed(Frame::close_echo(code)),
@@ -166,7 +166,8 @@ fn receive_quoted(conversation: &mut Conversation, text: &str, now: Instant) {
     }
 }
 
-pub(super) fn close_code(fault: Fault) -> CloseCode {
+/// The code that a connection is ended with whose peer broke the WebSocket protocol.
+pub(crate) fn close_code(fault: Fault) -> CloseCode {
     match fault {
         Fault::Unmasked
         | Fault::ReservedBits

@@ -6,6 +6,7 @@ mod reader;
 mod sockjs;
 mod upgrade;
 
+pub(crate) use driver::close_code;
 pub use reader::{Event, Fault, FrameReader};
 pub use upgrade::{Listener, UpgradeError, upgrade};
 

@@ -5,7 +5,8 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use actix_codec::Framed;
 use actix_http::body::BoxBody;
@@ -20,6 +21,7 @@ use crate::auth::request::Query;
 use crate::config::Config;
 use crate::connection::last_error;
 use crate::hub::Worker;
+use crate::pipe::wire::{self, Knock, PipeWire};
 use crate::protocol::{Form, Frame, Negotiated};
 
 use super::WebSocket;
@@ -58,18 +60,24 @@ pub struct Listener {
     pub sockjs: Option<String>,
     /// How long a SockJS client may take to name its app.
     pub introduction_timeout: Duration,
+    /// Backends on the pipe's wire.
+    pub pipes: Arc<PipeWire>,
+    /// Whether nobody but backends comes here.
+    pub pipes_only: bool,
 }
 
 impl Listener {
     /// What a configuration asks for.
     #[must_use]
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config, pipes: Arc<PipeWire>, pipes_only: bool) -> Self {
         let Config { server, fallback, .. } = config;
         Listener {
             path_prefix: server.path_prefix.clone(),
             trust_forwarded_proto: server.trust_forwarded_proto,
             sockjs: fallback.enabled.then(|| format!("{}{}", server.path_prefix, fallback.path)),
             introduction_timeout: fallback.introduction_timeout,
+            pipes,
+            pipes_only,
         }
     }
 }
@@ -92,22 +100,27 @@ pub async fn upgrade<S: Stream>(
         let answer = http_answer("400 Bad Request", &reason);
         return Ok(stream.write_all(answer.as_bytes()).await?);
     }
+    let query = Query::parse(request.uri().query().unwrap_or_default());
+    let forwarded = listener.trust_forwarded_proto && admission::came_by_tls(request.headers());
+    let tls = S::IS_TLS || forwarded;
+    if listener.pipes_only || wire::is_pipe(&query) {
+        stream.write_all(switching_protocols(&request, false).as_bytes()).await?;
+        let (path, path_prefix) = (request.path(), listener.path_prefix.as_str());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let knock = Knock { path, path_prefix, query: &query, tls, now };
+        open_pipe(&worker, &listener.pipes, &knock, stream, early);
+        return Ok(());
+    }
     let sockjs = listener.sockjs.as_deref().and_then(|base| fallback::websocket_at(request.path(), base));
     let compression = worker.hub().connection_config().compression && offers_compression(&request);
     let compression = compression && sockjs.is_none();
     stream.write_all(switching_protocols(&request, compression).as_bytes()).await?;
-    let query = Query::parse(request.uri().query().unwrap_or_default());
-    let forwarded = listener.trust_forwarded_proto && admission::came_by_tls(request.headers());
-    let tls = S::IS_TLS || forwarded;
     if let Some(framing) = sockjs {
         actix_web::rt::spawn(sockjs::connect(worker, listener, framing, tls, stream, early));
         return Ok(());
     }
-    let introduction = Introduction {
-        key: admission::key_in_path(request.path(), &listener.path_prefix),
-        query: &query,
-        tls,
-    };
+    let key = admission::key_in_path(request.path(), &listener.path_prefix);
+    let introduction = Introduction { key, query: &query, tls };
     match admission::admit(&worker, &introduction) {
         Ok(admitted) => {
             let form = if compression { Form::Compressed } else { Form::Plain };
@@ -121,6 +134,25 @@ pub async fn upgrade<S: Stream>(
         }
     }
     Ok(())
+}
+
+/// Lets a backend in, or tells it why not.
+fn open_pipe<S: Stream>(
+    worker: &Rc<Worker>,
+    pipes: &Arc<PipeWire>,
+    knock: &Knock<'_>,
+    stream: S,
+    early: BytesMut,
+) {
+    match pipes.admit(worker, knock) {
+        Ok(admitted) => {
+            actix_web::rt::spawn(wire::serve(stream, early, admitted));
+        }
+        Err(refused) => {
+            info!(path = knock.path, code = refused.code.code(), reason = refused.reason, "pipe refused");
+            actix_web::rt::spawn(wire::refuse(stream, refused));
+        }
+    }
 }
 
 /// Makes the connection that was admitted, greets it, and returns the task that is its life. Nothing that the

@@ -1,0 +1,265 @@
+//! The thread of one hook.
+
+use std::future::poll_fn;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, oneshot};
+use tracing::{error, warn};
+
+use crate::connection::RateLimit;
+use crate::hub::{AppState, Heard, Hub, Listener, Notice};
+use crate::pipe::Context;
+
+use super::queue::Queue;
+use super::{Failure, OwnedMessage, Pipe, PipeCounts};
+
+/// Failures, panics and losses of one hook that are logged in a second, of each kind.
+const LOGGED_PER_SECOND: u32 = 1;
+
+/// How often a hook looks whether the broker has caught up, while it is behind.
+const CONGESTION_LOOK: Duration = Duration::from_millis(5);
+
+/// A hook that has not been started.
+pub(crate) struct Hook {
+    /// Its ear, for the hub.
+    pub(crate) listener: Arc<dyn Listener>,
+    shared: Arc<Shared>,
+    body: Box<dyn FnOnce() + Send>,
+}
+
+/// A hook at work.
+pub(crate) struct RunningHook {
+    shared: Arc<Shared>,
+    ended: oneshot::Receiver<()>,
+}
+
+/// What the ear and the thread of a hook share.
+struct Shared {
+    queue: Mutex<Queue<Context<'static>>>,
+    arrived: Notify,
+    closed: AtomicBool,
+    counts: Counts,
+    logged: Mutex<RateLimit>,
+}
+
+#[derive(Default)]
+struct Counts {
+    heard: AtomicU64,
+    dropped: AtomicU64,
+    failed: AtomicU64,
+    panicked: AtomicU64,
+    timed_out: AtomicU64,
+}
+
+/// How the hearing of one event ended.
+enum Outcome {
+    Heard,
+    Failed(Failure),
+    Panicked,
+    TimedOut,
+}
+
+impl Hook {
+    /// The hook of a pipe.
+    pub(crate) fn new(pipe: impl Pipe) -> Self {
+        let settings = pipe.settings();
+        let pipe = Arc::new(pipe);
+        let shared = Arc::new(Shared {
+            queue: Mutex::new(Queue::new(settings)),
+            arrived: Notify::new(),
+            closed: AtomicBool::new(false),
+            counts: Counts::default(),
+            logged: Mutex::new(RateLimit::new(LOGGED_PER_SECOND, Instant::now())),
+        });
+        let listener = Arc::new(Ear { pipe: Arc::clone(&pipe), shared: Arc::clone(&shared) });
+        let body = {
+            let shared = Arc::clone(&shared);
+            Box::new(move || run(&*pipe, &shared, settings.timeout))
+        };
+        Hook { listener, shared, body }
+    }
+
+    /// What became of its events so far.
+    pub(crate) fn counts(&self) -> impl Fn() -> PipeCounts + Send + Sync + use<> {
+        let shared = Arc::clone(&self.shared);
+        move || shared.counts.read()
+    }
+
+    /// Starts its thread.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub(crate) fn start(self) -> io::Result<RunningHook> {
+        let Hook { shared, body, .. } = self;
+        let (done, ended) = oneshot::channel();
+        // Not joined: a hook that blocks must not keep the broker from ending.
+        thread::Builder::new().name("heliostat-hook".to_owned()).spawn(move || {
+            body();
+            // Nobody may wait for it.
+            let _ = done.send(());
+        })?;
+        Ok(RunningHook { shared, ended })
+    }
+}
+
+impl RunningHook {
+    /// Lets the hook hear what waits, and waits until it has.
+    pub(crate) async fn stop(self) {
+        self.shared.closed.store(true, Ordering::Release);
+        self.shared.arrived.notify_one();
+        // An error means that the thread ended by a panic.
+        let _ = self.ended.await;
+    }
+}
+
+/// The side of a hook that the hub tells of events.
+struct Ear<P> {
+    pipe: Arc<P>,
+    shared: Arc<Shared>,
+}
+
+impl<P: Pipe> Ear<P> {
+    /// The answer to a question; a pipe that panics at it says no.
+    fn ask(&self, question: impl FnOnce(&P) -> bool) -> bool {
+        catch_unwind(AssertUnwindSafe(|| question(&self.pipe))).unwrap_or_else(|_| {
+            self.shared.counts.panicked.fetch_add(1, Ordering::Relaxed);
+            if self.shared.may_log() {
+                error!("a pipe panicked when it was asked whether it listens; that counts as a no");
+            }
+            false
+        })
+    }
+}
+
+impl<P: Pipe> Listener for Ear<P> {
+    fn listens(&self, channel: Option<&str>, event: &str) -> bool {
+        self.ask(|pipe| pipe.listens(channel, event))
+    }
+
+    fn listens_to_clients(&self) -> bool {
+        true
+    }
+
+    fn notice(&self, hub: &Arc<Hub>, app: &Arc<AppState>, notice: &Notice<'_>) {
+        let Notice::Event(Heard { source, channel, event, data, .. }) = notice else { return };
+        let name = channel.map(|channel| channel.as_str());
+        if !self.ask(|pipe| pipe.hears(source, name, event)) {
+            return;
+        }
+        let message = OwnedMessage {
+            source: source.clone(),
+            channel: channel.cloned(),
+            event: (*event).to_owned(),
+            data: (*data).clone().into_owned(),
+        };
+        let lost = lock(&self.shared.queue).push(message, Context::borrowed(hub, app).into_owned());
+        self.shared.arrived.notify_one();
+        if lost > 0 {
+            let dropped = self.shared.counts.dropped.fetch_add(lost, Ordering::Relaxed) + lost;
+            if self.shared.may_log() {
+                warn!(app = app.id(), event, dropped, "a pipe cannot keep up; events are lost to it");
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Waits for the next event; `None` if there will be none.
+    async fn next(&self) -> Option<(OwnedMessage, Context<'static>)> {
+        loop {
+            if let Some(next) = lock(&self.queue).pop() {
+                return Some(next);
+            }
+            if self.closed.load(Ordering::Acquire) {
+                return None;
+            }
+            self.arrived.notified().await;
+        }
+    }
+
+    fn may_log(&self) -> bool {
+        lock(&self.logged).admit(Instant::now())
+    }
+}
+
+impl Counts {
+    fn read(&self) -> PipeCounts {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        PipeCounts {
+            heard: read(&self.heard),
+            dropped: read(&self.dropped),
+            failed: read(&self.failed),
+            panicked: read(&self.panicked),
+            timed_out: read(&self.timed_out),
+        }
+    }
+}
+
+/// The life of the thread.
+fn run(pipe: &impl Pipe, shared: &Shared, timeout: Duration) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return error!(%error, "a pipe has no runtime and hears nothing"),
+    };
+    runtime.block_on(async {
+        while let Some((message, context)) = shared.next().await {
+            while context.is_congested() {
+                tokio::time::sleep(CONGESTION_LOOK).await;
+            }
+            let (app, event) = (context.app().id.clone(), message.event.clone());
+            let outcome = hear(pipe, message, context, timeout).await;
+            account(shared, &app, &event, outcome, timeout);
+        }
+    });
+}
+
+/// Has the pipe hear one event.
+async fn hear(
+    pipe: &impl Pipe,
+    message: OwnedMessage,
+    context: Context<'static>,
+    timeout: Duration,
+) -> Outcome {
+    // The call itself may panic, before there is anything to poll.
+    let Ok(hearing) = catch_unwind(AssertUnwindSafe(|| pipe.hear(message, context))) else {
+        return Outcome::Panicked;
+    };
+    let mut hearing = pin!(hearing);
+    let guarded = poll_fn(|task| match catch_unwind(AssertUnwindSafe(|| hearing.as_mut().poll(task))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(Ok(()))) => Poll::Ready(Outcome::Heard),
+        Ok(Poll::Ready(Err(failure))) => Poll::Ready(Outcome::Failed(failure)),
+        Err(_) => Poll::Ready(Outcome::Panicked),
+    });
+    tokio::time::timeout(timeout, guarded).await.unwrap_or(Outcome::TimedOut)
+}
+
+fn account(shared: &Shared, app: &str, event: &str, outcome: Outcome, timeout: Duration) {
+    let Counts { heard, failed, panicked, timed_out, .. } = &shared.counts;
+    let count = match &outcome {
+        Outcome::Heard => heard,
+        Outcome::Failed(_) => failed,
+        Outcome::Panicked => panicked,
+        Outcome::TimedOut => timed_out,
+    };
+    let count = count.fetch_add(1, Ordering::Relaxed) + 1;
+    match outcome {
+        Outcome::Heard => {}
+        _ if !shared.may_log() => {}
+        Outcome::Failed(reason) => warn!(app, event, count, %reason, "a pipe failed"),
+        Outcome::Panicked => error!(app, event, count, "a pipe panicked; the event is lost to it"),
+        Outcome::TimedOut => warn!(app, event, count, ?timeout, "a pipe took too long and was stopped"),
+    }
+}
+
+/// No code panics while it holds one of these locks, and what they guard is valid at all times.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

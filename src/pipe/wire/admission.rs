@@ -1,0 +1,188 @@
+//! Who may open a pipe. A pipe holds the app's secret, so it signs its request like one of the HTTP API.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use crate::auth::request::{Query, RequestAuthError, SignedRequest, authenticate};
+use crate::hub::{AtWork, Worker};
+use crate::pipe::Context;
+use crate::protocol::{CloseCode, SocketId};
+
+use super::lines::Line;
+use super::outgoing::Bounds;
+use super::session::Session;
+use super::{Dialect, PipeWire};
+
+/// The method that a pipe's request is signed with.
+const METHOD: &str = "WEBSOCKET";
+
+/// Whether an upgrade on `/app/{…}` is a pipe's. Browsers never send these parameters, and pipes always do; what
+/// `{…}` looks like says nothing.
+pub(crate) fn is_pipe(query: &Query) -> bool {
+    query.get("auth_key").is_some() && query.get("auth_signature").is_some()
+}
+
+/// A request to open a pipe.
+#[derive(Debug)]
+pub(crate) struct Knock<'a> {
+    /// The path as it was sent.
+    pub(crate) path: &'a str,
+    /// Put before every path of the broker. A pipe may sign with or without it.
+    pub(crate) path_prefix: &'a str,
+    /// The parameters.
+    pub(crate) query: &'a Query,
+    /// Whether it came over TLS.
+    pub(crate) tls: bool,
+    /// Seconds since 1970.
+    pub(crate) now: u64,
+}
+
+/// A client that has been let in.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    pub(super) session: Session,
+    pub(super) line: Arc<Line>,
+    pub(super) worker: Rc<Worker>,
+    /// Bytes that one message of it may have.
+    pub(super) message_bytes: usize,
+    /// Shutdown waits for this connection.
+    pub(super) at_work: AtWork,
+}
+
+/// Why a client is not let in.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) code: CloseCode,
+    pub(crate) reason: String,
+}
+
+impl PipeWire {
+    /// The checks, in the order in which they are to be reported.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        worker: &Rc<Worker>,
+        knock: &Knock<'_>,
+    ) -> Result<Admitted, Refused> {
+        let hub = worker.hub();
+        let refuse = |code: CloseCode, reason: String| Refused { code, reason };
+        let plain = |code: CloseCode| refuse(code, code.sentence().to_owned());
+
+        let Some(app_id) = app_id_of(knock.path, knock.path_prefix) else {
+            let reason = format!("Path not found: expected /app/{{app id}}, got {}", knock.path);
+            return Err(refuse(CloseCode::PathNotFound, reason));
+        };
+        let paths = [knock.path.to_owned(), format!("/app/{app_id}")];
+        let request = SignedRequest { method: METHOD, paths: &paths, query: knock.query, body: b"" };
+        let apps = hub.apps();
+        let app = authenticate(apps.registry(), &request, knock.now)
+            .map_err(|error| refuse(code_of(&error), error.to_string()))?;
+        let Some(state) = apps.by_id(&app_id).filter(|_| app.id == app_id) else {
+            return Err(refuse(CloseCode::UnknownApp, format!("App {app_id} not found")));
+        };
+        if !app.enabled {
+            return Err(plain(CloseCode::AppDisabled));
+        }
+        if app.force_tls && !knock.tls {
+            return Err(plain(CloseCode::TlsOnly));
+        }
+        let dialect = Dialect::of(knock.query.get("protocol_version"))
+            .map_err(|unknown| refuse(CloseCode::UnsupportedVersion, unknown.to_string()))?;
+        let at_work = hub.begin_work().filter(|_| !self.is_draining());
+        let at_work = at_work.ok_or_else(|| plain(CloseCode::Reconnect))?;
+
+        let socket_id = std::iter::repeat_with(draw).find(|id| !hub.is_connected(state, *id));
+        // The iterator is endless.
+        let socket_id = socket_id.ok_or_else(|| plain(CloseCode::OverCapacity))?;
+        let bounds = Bounds { bytes: self.config.queue_bytes, messages: self.config.queue_messages };
+        let signature = knock.query.get("auth_signature").unwrap_or_default();
+        let line = Arc::new(Line::new(socket_id, dialect, signature, bounds));
+        let lines = self.lines(&app.id);
+        let most = app.limits.pipe_connections;
+        match lines.add(&line, if most == 0 { usize::MAX } else { most }) {
+            None => {
+                let reason = format!("{} ({most} pipe connections)", CloseCode::OverQuota.sentence());
+                return Err(refuse(CloseCode::OverQuota, reason));
+            }
+            Some(true) => warn!(
+                app = app.id, %socket_id,
+                "a pipe client connects with the signature of another that is connected: both were signed in the \
+                 same second, or it was overheard"
+            ),
+            Some(false) => {}
+        }
+        info!(app = app.id, %socket_id, protocol = %dialect, "pipe connected");
+        let context = Context::borrowed(hub, state).into_owned();
+        let session = Session::new(context, Arc::clone(state), lines, Arc::clone(&line));
+        let message_bytes = self.config.request_bytes;
+        Ok(Admitted { session, line, worker: Rc::clone(worker), message_bytes, at_work })
+    }
+}
+
+/// The id in `{prefix}/app/{id}`, where the prefix may be missing: original clients cannot be told one.
+fn app_id_of(path: &str, prefix: &str) -> Option<String> {
+    let path = path.strip_prefix(prefix).unwrap_or(path);
+    let id = path.strip_prefix("/app/")?;
+    let id = id.strip_suffix('/').unwrap_or(id);
+    let sound = !id.is_empty() && !id.contains('/');
+    sound.then(|| percent_encoding::percent_decode_str(id).decode_utf8_lossy().into_owned())
+}
+
+/// Who the app is not known for, and whoever cannot prove it.
+fn code_of(error: &RequestAuthError) -> CloseCode {
+    match error {
+        RequestAuthError::NoKey | RequestAuthError::UnknownKey => CloseCode::UnknownApp,
+        RequestAuthError::NoVersion
+        | RequestAuthError::UnsupportedVersion
+        | RequestAuthError::NoTimestamp
+        | RequestAuthError::TimestampExpired { .. }
+        | RequestAuthError::WrongSignature { .. }
+        | RequestAuthError::WrongBodyHash => CloseCode::Unauthorized,
+    }
+}
+
+fn draw() -> SocketId {
+    let mut random = rand::rng();
+    let mut number = || rand::RngExt::random_range(&mut random, 1..=SocketId::MAX);
+    SocketId::new(number(), number())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::{App, AppRegistry};
+
+    /// The worked example of the original client's URL.
+    #[test]
+    fn the_original_clients_signature_verifies() {
+        let query = Query::parse(
+            "auth_key=app-key&auth_timestamp=1700000000&auth_version=1.0&protocol_version=0.2\
+             &auth_signature=baf3632d91ce215d0cd74a7696898c6b34dc48f2452f99760a36118fe4aa2484",
+        );
+        let apps = AppRegistry::new([App::new("1", "app-key", "app-secret")]).unwrap();
+        let paths = ["/app/1".to_owned()];
+        let request = SignedRequest { method: METHOD, paths: &paths, query: &query, body: b"" };
+        assert!(is_pipe(&query));
+        assert_eq!(authenticate(&apps, &request, 1_700_000_599).unwrap().id, "1");
+        assert!(authenticate(&apps, &request, 1_700_000_600).is_err(), "the window");
+        let paths = ["/app/2".to_owned()];
+        let elsewhere = SignedRequest { paths: &paths, ..request };
+        assert!(authenticate(&apps, &elsewhere, 1_700_000_000).is_err(), "the path is signed");
+    }
+
+    #[test]
+    fn the_app_is_named_with_or_without_the_prefix() {
+        for (path, prefix, id) in [
+            ("/app/1001", "", Some("1001")),
+            ("/app/1001/", "", Some("1001")),
+            ("/x/app/1001", "/x", Some("1001")),
+            ("/app/1001", "/x", Some("1001")),
+            ("/app/", "", None),
+            ("/app/1/2", "", None),
+            ("/apps/1", "", None),
+        ] {
+            assert_eq!(app_id_of(path, prefix).as_deref(), id, "{path}");
+        }
+    }
+}

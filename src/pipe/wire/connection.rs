@@ -1,0 +1,260 @@
+//! The task of one pipe client: it reads requests, writes what waits, and notices when the client is gone.
+//!
+//! Nobody waits for a slow client but its own task. A client that asks for more than it reads, or that floods a broker
+//! that is behind, is not read from until that has changed.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::time::{Duration, Instant};
+
+use bytes::{BufMut, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tracing::info;
+
+use crate::protocol::{CloseCode, Frame};
+use crate::transport::Stream;
+use crate::transport::websocket::{Event, Fault, FrameReader, close_code};
+
+use super::admission::{Admitted, Refused};
+use super::message;
+
+/// Bytes that one read may bring.
+const READ_BYTES: usize = 16 * 1024;
+
+/// Bytes that are taken off the queue at a time.
+const BATCH_BYTES: usize = 128 * 1024;
+
+/// The largest frame that the original client takes. A larger message is sent in pieces.
+const FRAME_BYTES: usize = 1024 * 1024;
+
+/// How long a client may take to read the last words, and to answer the close frame.
+const CLOSE_GRACE: Duration = Duration::from_secs(5);
+
+/// How a connection ended.
+enum End {
+    /// The client said goodbye, with this code.
+    Peer(Option<u16>),
+    /// The socket is gone.
+    Lost,
+    /// The broker ends it.
+    Ours(CloseCode, String),
+}
+
+/// One connection while it is open.
+struct Connection {
+    admitted: Admitted,
+    heard: Cell<Instant>,
+    /// Control frames to be written before anything else: our ping, and the answer to the client's newest one.
+    ping: Cell<bool>,
+    pong: RefCell<Option<Frame>>,
+}
+
+/// Serves a client until it is gone. `early` came together with the handshake.
+pub(crate) async fn serve<S: Stream>(stream: S, early: BytesMut, admitted: Admitted) {
+    let connection = Connection {
+        admitted,
+        heard: Cell::new(Instant::now()),
+        ping: Cell::new(false),
+        pong: RefCell::new(None),
+    };
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    // Outside of the future that writes it, so that a frame that was begun can be ended.
+    let mut unwritten = BytesMut::new();
+    let end = tokio::select! {
+        end = connection.read(&mut reader, early) => end,
+        end = connection.write(&mut writer, &mut unwritten) => end,
+        end = connection.watch() => end,
+    };
+    let Connection { admitted: Admitted { session, line, at_work, .. }, .. } = connection;
+    // From here on nothing more is queued for it.
+    drop(session);
+    let (how, last) = match &end {
+        End::Peer(code) => ("client left", Some(vec![Frame::close_echo(*code)])),
+        End::Lost => ("lost", None),
+        End::Ours(code, reason) => {
+            let error = message::error(None, code.code(), reason);
+            line.answer(error);
+            ("closed", Some(vec![Frame::close(*code, reason)]))
+        }
+    };
+    info!(socket_id = %line.socket_id, how, "pipe disconnected");
+    if let Some(frames) = last {
+        if matches!(end, End::Ours(..)) {
+            line.take(BATCH_BYTES).iter().for_each(|text| push_text(text, &mut unwritten));
+        }
+        frames.iter().for_each(|frame| unwritten.put_slice(frame.websocket()));
+        farewell(reader, writer, unwritten).await;
+    }
+    drop(at_work);
+}
+
+/// Tells a client why it is not let in, and ends the connection.
+pub(crate) async fn refuse<S: Stream>(stream: S, refused: Refused) {
+    let Refused { code, reason } = refused;
+    let mut words = BytesMut::new();
+    push_text(&message::error(None, code.code(), &reason), &mut words);
+    words.put_slice(Frame::close(code, &reason).websocket());
+    let (reader, writer) = tokio::io::split(stream);
+    farewell(reader, writer, words).await;
+}
+
+/// Writes the last words and waits a moment for the peer to have read them: a socket closed with unread input would be
+/// reset, and the reason lost.
+async fn farewell<S: Stream>(mut reader: ReadHalf<S>, mut writer: WriteHalf<S>, mut words: BytesMut) {
+    let said = async {
+        writer.write_all_buf(&mut words).await?;
+        writer.shutdown().await?;
+        let mut unread = [0; 1024];
+        while reader.read(&mut unread).await? > 0 {}
+        Ok::<(), io::Error>(())
+    };
+    // A peer that is gone, or stays without reading, is not worth more time.
+    let _ = tokio::time::timeout(CLOSE_GRACE, said).await;
+}
+
+impl Connection {
+    async fn read<S: Stream>(&self, reader: &mut ReadHalf<S>, mut early: BytesMut) -> End {
+        let mut frames = FrameReader::new(self.admitted.message_bytes);
+        if !early.is_empty()
+            && let Some(end) = self.consume(&mut frames, &mut early).await
+        {
+            return end;
+        }
+        let mut input = vec![0; READ_BYTES];
+        loop {
+            self.patience().await;
+            let read = match reader.read(&mut input).await {
+                Ok(0) | Err(_) => return End::Lost,
+                Ok(read) => read,
+            };
+            if let Some(end) = self.consume(&mut frames, &mut input[..read]).await {
+                return end;
+            }
+            // A client that floods does not starve its neighbours.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Waits until the client reads its answers, and the broker has caught up.
+    async fn patience(&self) {
+        let line = &self.admitted.line;
+        while line.is_stuffed() {
+            line.relief.notified().await;
+        }
+        self.admitted.worker.uncongested().await;
+    }
+
+    async fn consume(&self, frames: &mut FrameReader, input: &mut [u8]) -> Option<End> {
+        self.heard.set(Instant::now());
+        let mut texts = Vec::new();
+        let mut closed = None;
+        let outcome = frames.feed(input, |event| {
+            match event {
+                Event::Text(text) => texts.push(text.to_owned()),
+                Event::Ping(payload) => {
+                    *self.pong.borrow_mut() = Some(Frame::pong(payload));
+                    self.admitted.line.news.notify_one();
+                }
+                Event::Close(code) => closed = Some(End::Peer(code)),
+                _ => {}
+            }
+            closed.is_none()
+        });
+        for text in texts {
+            self.patience().await;
+            self.admitted.session.receive(&text);
+        }
+        match outcome {
+            Ok(()) => closed,
+            Err(fault) => Some(self.broken(fault)),
+        }
+    }
+
+    fn broken(&self, fault: Fault) -> End {
+        let reason = fault.to_string();
+        self.admitted.session.refuse(&reason);
+        End::Ours(close_code(fault), reason)
+    }
+
+    async fn write<S: Stream>(&self, writer: &mut WriteHalf<S>, unwritten: &mut BytesMut) -> End {
+        let line = &self.admitted.line;
+        loop {
+            if unwritten.is_empty() {
+                if self.ping.take() {
+                    unwritten.put_slice(Frame::ping().websocket());
+                }
+                if let Some(pong) = self.pong.take() {
+                    unwritten.put_slice(pong.websocket());
+                }
+                line.take(BATCH_BYTES).iter().for_each(|text| push_text(text, unwritten));
+                line.relief.notify_one();
+            }
+            if unwritten.is_empty() {
+                // What was written is sent, and the memory for it given back.
+                if writer.flush().await.is_err() {
+                    return End::Lost;
+                }
+                *unwritten = BytesMut::new();
+                line.news.notified().await;
+            } else if !matches!(writer.write_buf(unwritten).await, Ok(1..)) {
+                return End::Lost;
+            }
+        }
+    }
+
+    /// Waits for the end that the broker decides on, or for the client to fall silent.
+    async fn watch(&self) -> End {
+        let line = &self.admitted.line;
+        let config = self.admitted.worker.hub().connection_config();
+        let silence = async {
+            loop {
+                let heard = self.heard.get();
+                tokio::time::sleep_until((heard + config.ping_after).into()).await;
+                if self.heard.get() != heard {
+                    continue;
+                }
+                self.ping.set(true);
+                line.news.notify_one();
+                tokio::time::sleep(config.pong_timeout).await;
+                if self.heard.get() == heard {
+                    return;
+                }
+            }
+        };
+        let code = tokio::select! {
+            () = silence => CloseCode::PongMissing,
+            code = line.ended() => code,
+        };
+        End::Ours(code, code.sentence().to_owned())
+    }
+}
+
+/// Appends a text message, in as many frames as the original client needs.
+fn push_text(text: &[u8], out: &mut BytesMut) {
+    let pieces = text.len().div_ceil(FRAME_BYTES).max(1);
+    for n in 0..pieces {
+        let piece = &text[n * FRAME_BYTES..text.len().min((n + 1) * FRAME_BYTES)];
+        out.put_slice(&Frame::text_header(n == 0, n + 1 == pieces, piece.len()));
+        out.put_slice(piece);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_messages_go_out_in_pieces() {
+        for length in [0, 5, 126, 70_000, FRAME_BYTES] {
+            let mut out = BytesMut::new();
+            push_text(&vec![b'x'; length], &mut out);
+            assert_eq!(out[0], 0x81, "{length}");
+            assert!(out.len() - length <= 10);
+        }
+        let mut out = BytesMut::new();
+        push_text(&vec![b'x'; 2 * FRAME_BYTES + 1], &mut out);
+        assert_eq!(out[0], 0x01, "a beginning");
+        assert_eq!(out[10 + FRAME_BYTES], 0x00, "a middle");
+        assert_eq!(out[20 + 2 * FRAME_BYTES..], [0x80, 1, b'x'], "an end");
+    }
+}

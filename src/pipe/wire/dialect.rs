@@ -1,0 +1,73 @@
+//! The versions of the pipe's protocol.
+
+use std::fmt;
+
+/// A version of the pipe's protocol, as the connection's query names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// None was named: the oldest clients, which never subscribe and hear everything that 0.2 knows.
+    Unversioned,
+    /// 0.2, of the hosted service's last alpha.
+    V0_2,
+    /// 1.0, this broker's own.
+    V1_0,
+}
+
+/// The version is not spoken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("Unsupported protocol_version {0:?}: expected \"0.2\", \"1.0\", or none")]
+pub struct UnknownDialect(String);
+
+impl Dialect {
+    /// The version that `protocol_version` names.
+    ///
+    /// # Errors
+    /// If it is none of them.
+    pub fn of(version: Option<&str>) -> Result<Self, UnknownDialect> {
+        match version {
+            None => Ok(Dialect::Unversioned),
+            Some("0.2") => Ok(Dialect::V0_2),
+            Some("1.0") => Ok(Dialect::V1_0),
+            Some(other) => Err(UnknownDialect(other.chars().take(20).collect())),
+        }
+    }
+
+    /// Whether it is the broker's own protocol, and not the original one.
+    #[must_use]
+    pub fn is_modern(self) -> bool {
+        self == Dialect::V1_0
+    }
+
+    /// The methods it has.
+    pub(crate) fn methods(self) -> &'static [&'static str] {
+        const ALL: [&str; 11] = [
+            "subscribe",
+            "unsubscribe",
+            "send_to_socket",
+            "send_to_channel",
+            "send_to_user",
+            "close_socket",
+            "channel",
+            "channels",
+            "users",
+            "credit",
+            "ping",
+        ];
+        if self.is_modern() { &ALL } else { &ALL[..4] }
+    }
+
+    /// The groups of notifications it has.
+    pub(crate) fn groups(self) -> Vec<&'static str> {
+        super::Kind::ALL.into_iter().filter(|kind| kind.is_in(self)).map(super::Kind::name).collect()
+    }
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Dialect::Unversioned => "0.1",
+            Dialect::V0_2 => "0.2",
+            Dialect::V1_0 => "1.0",
+        })
+    }
+}

@@ -1,0 +1,88 @@
+//! What can be wrong with a request, and the code that says so.
+
+use crate::protocol::json::Unrelayable;
+use crate::protocol::{InvalidChannelName, quote};
+
+use super::Dialect;
+
+/// A request that is answered by an error. The connection stays open.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Fault {
+    /// The name is empty, too long, or the protocol's own.
+    #[error("invalid event name {name:?}: {reason}")]
+    EventName {
+        /// What came.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No such connection.
+    #[error("no connection has the socket id {0:?}")]
+    UnknownSocket(String),
+    /// No channel can have this name.
+    #[error("invalid channel name {name:?}: {reason}")]
+    Channel {
+        /// What came.
+        name: String,
+        /// What is wrong with it.
+        reason: InvalidChannelName,
+    },
+    /// The parameters are not those of the method.
+    #[error("bad params of {method}: {reason}")]
+    Params {
+        /// The method.
+        method: String,
+        /// What was expected, and what came.
+        reason: String,
+    },
+    /// No such method in this version of the protocol.
+    #[error("unknown method {method:?}: protocol {dialect} has {}", dialect.methods().join(", "))]
+    UnknownMethod {
+        /// What came.
+        method: String,
+        /// What is spoken.
+        dialect: Dialect,
+    },
+    /// No such group of notifications in this version of the protocol.
+    #[error("unknown event group {group:?}: protocol {dialect} has {}", dialect.groups().join(", "))]
+    UnknownGroup {
+        /// What came.
+        group: String,
+        /// What is spoken.
+        dialect: Dialect,
+    },
+    /// Not a JSON object with a method.
+    #[error("expected a JSON object {{\"id\", \"method\", \"params\"}}: {0}")]
+    Unreadable(String),
+}
+
+impl Fault {
+    /// The `code` on the wire.
+    #[must_use]
+    pub(crate) fn code(&self) -> u16 {
+        match self {
+            Fault::EventName { .. } => 4210,
+            Fault::UnknownSocket(_) => 4211,
+            Fault::Channel { .. } => 4212,
+            Fault::Params { .. } => 4213,
+            Fault::UnknownMethod { .. } => 4214,
+            Fault::UnknownGroup { .. } => 4215,
+            Fault::Unreadable(_) => 4216,
+        }
+    }
+
+    /// Bad parameters.
+    pub(crate) fn params(method: &str, reason: impl ToString) -> Self {
+        Fault::Params { method: method.to_owned(), reason: reason.to_string() }
+    }
+
+    /// A bad channel name.
+    pub(crate) fn channel(name: &str, reason: InvalidChannelName) -> Self {
+        Fault::Channel { name: quote(name).into_owned(), reason }
+    }
+
+    /// Data that no client could read.
+    pub(crate) fn data(method: &str, reason: Unrelayable) -> Self {
+        Fault::params(method, format!("the data is unusable, {reason}"))
+    }
+}

@@ -1,0 +1,75 @@
+//! The pipe's wire: a WebSocket on which a backend, in any language, hears what clients say and talks back at once.
+//!
+//! Two protocols are spoken on it. The original one (0.2, and what came before it) is what the npm package
+//! `pusher-pipe` of 2012 speaks; the broker's own (1.0) is a superset with filters, groups, acknowledgements and flow
+//! control. `docs/pipe.md` specifies both. Requests, filters and queues are pure; [`PipeWire`] is the rest.
+
+mod admission;
+mod connection;
+mod dialect;
+mod fault;
+mod filter;
+mod lines;
+mod message;
+mod outgoing;
+mod request;
+mod session;
+
+pub(crate) use admission::{Knock, is_pipe};
+pub(crate) use connection::{refuse, serve};
+pub use dialect::{Dialect, UnknownDialect};
+pub(crate) use fault::Fault;
+pub(crate) use filter::Kind;
+pub(crate) use lines::Lines;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::config::PipeConfig;
+use crate::hub::Listener;
+use crate::protocol::CloseCode;
+
+/// The pipe clients of all apps of a node.
+#[derive(Debug)]
+pub struct PipeWire {
+    config: PipeConfig,
+    /// By the app's id. An app keeps its entry when it is configured anew.
+    apps: Mutex<HashMap<String, Arc<Lines>>>,
+    draining: AtomicBool,
+}
+
+impl PipeWire {
+    /// Nobody is connected yet.
+    pub(crate) fn new(config: PipeConfig) -> Arc<Self> {
+        Arc::new(PipeWire { config, apps: Mutex::default(), draining: AtomicBool::new(false) })
+    }
+
+    /// What tells the clients of an app what happens in it.
+    pub(crate) fn listener(&self, app_id: &str) -> Arc<dyn Listener> {
+        self.lines(app_id)
+    }
+
+    /// Ends every client with 4200, and admits no more.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.apps().values().for_each(|lines| lines.end_all(CloseCode::Reconnect));
+    }
+
+    /// Ends the clients of an app, which is gone or switched off.
+    pub(crate) fn end_app(&self, app_id: &str, code: CloseCode) {
+        self.lines(app_id).end_all(code);
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    fn lines(&self, app_id: &str) -> Arc<Lines> {
+        Arc::clone(self.apps().entry(app_id.to_owned()).or_default())
+    }
+
+    fn apps(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Lines>>> {
+        self.apps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

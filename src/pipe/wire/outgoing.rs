@@ -1,0 +1,219 @@
+//! What waits to be told to one pipe client. Pure.
+//!
+//! Answers are never lost: while too many wait, the client's next requests are not read. Notifications are bounded, and
+//! what does not fit is counted and told as a number. A window of credits, if the client wants one, holds notifications
+//! back until it asks for more.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::Kind;
+
+/// The most notifications that may wait for one client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    /// Bytes of waiting notifications. One always fits, however large.
+    pub(crate) bytes: usize,
+    /// Waiting notifications.
+    pub(crate) messages: usize,
+}
+
+/// Bytes of answers that may wait before requests are no longer read.
+const ANSWER_BYTES: usize = 1024 * 1024;
+
+/// The queue of one client.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    bounds: Bounds,
+    /// Each with the number of its turn.
+    answers: VecDeque<(u64, Bytes)>,
+    answer_bytes: usize,
+    notifications: VecDeque<(u64, Kind, Bytes)>,
+    notification_bytes: usize,
+    turn: u64,
+    /// Notifications that did not fit since the client was last told.
+    missed: u64,
+    /// Since one did not fit, none is taken until all that waits is gone: so there is one gap, not many.
+    shut: bool,
+    /// Notifications that the client wants to be sent before it asks for more; `None`: any number.
+    credit: Option<u64>,
+}
+
+/// One thing to write.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// This text.
+    Text(Bytes),
+    /// So many notifications were missed here.
+    Missed(u64),
+}
+
+impl Outgoing {
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        Outgoing {
+            bounds,
+            answers: VecDeque::new(),
+            answer_bytes: 0,
+            notifications: VecDeque::new(),
+            notification_bytes: 0,
+            turn: 0,
+            missed: 0,
+            shut: false,
+            credit: None,
+        }
+    }
+
+    /// Queues what must not be lost.
+    pub(crate) fn answer(&mut self, text: Bytes) {
+        self.turn += 1;
+        self.answer_bytes += text.len();
+        self.answers.push_back((self.turn, text));
+    }
+
+    /// Queues a notification, or counts it; `true` if it is the first of a gap.
+    pub(crate) fn notify(&mut self, kind: Kind, text: Bytes) -> bool {
+        let (bytes, messages) = (self.notification_bytes + text.len(), self.notifications.len());
+        let fits = messages == 0 || (bytes <= self.bounds.bytes && messages < self.bounds.messages);
+        if self.shut || !fits {
+            return self.miss();
+        }
+        self.turn += 1;
+        self.notification_bytes = bytes;
+        self.notifications.push_back((self.turn, kind, text));
+        false
+    }
+
+    /// Counts a notification that cannot be queued; `true` if it is the first of a gap.
+    pub(crate) fn miss(&mut self) -> bool {
+        self.shut = true;
+        self.missed += 1;
+        self.missed == 1
+    }
+
+    /// What is to be written next, if anything may be. A gap is told of where it is, behind what was queued before it.
+    pub(crate) fn next(&mut self) -> Option<Next> {
+        let answer = self.answers.front().map(|(turn, _)| *turn);
+        let notification = self.notifications.front().map(|(turn, ..)| *turn);
+        let may_notify = self.credit != Some(0);
+        match (answer, notification.filter(|_| may_notify)) {
+            (Some(answer), other) if other.is_none_or(|other| answer < other) => {
+                let (_, text) = self.answers.pop_front()?;
+                self.answer_bytes -= text.len();
+                Some(Next::Text(text))
+            }
+            (_, Some(_)) => {
+                let (_, _, text) = self.notifications.pop_front()?;
+                self.notification_bytes -= text.len();
+                self.credit = self.credit.map(|credit| credit - 1);
+                Some(Next::Text(text))
+            }
+            (_, None) => self.gap(),
+        }
+    }
+
+    /// The gap that comes next, if nothing but it does.
+    fn gap(&mut self) -> Option<Next> {
+        if self.missed == 0 || !self.notifications.is_empty() {
+            return None;
+        }
+        // Notifications are taken again, behind the word of the gap.
+        self.shut = false;
+        Some(Next::Missed(std::mem::take(&mut self.missed)))
+    }
+
+    /// The client wants so many notifications more; `None`: any number. Returns what it may be sent now.
+    pub(crate) fn grant(&mut self, more: Option<u64>) -> Option<u64> {
+        self.credit = more.map(|more| self.credit.unwrap_or(0).saturating_add(more).min(MOST_CREDIT));
+        self.credit
+    }
+
+    /// Forgets waiting notifications of these kinds (bits); the client does not want them any more.
+    pub(crate) fn forget(&mut self, kinds: u8) {
+        self.notifications.retain(|(_, kind, _)| kind.bit() & kinds == 0);
+        self.notification_bytes = self.notifications.iter().map(|(.., text)| text.len()).sum();
+    }
+
+    /// Whether so many answers wait that the next request should.
+    pub(crate) fn is_stuffed(&self) -> bool {
+        self.answer_bytes > ANSWER_BYTES
+    }
+}
+
+/// The largest window.
+pub(crate) const MOST_CREDIT: u64 = 1_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds { bytes: 100, messages: 3 };
+
+    fn text(text: &'static str) -> Bytes {
+        Bytes::from_static(text.as_bytes())
+    }
+
+    fn all(outgoing: &mut Outgoing) -> Vec<String> {
+        std::iter::from_fn(|| outgoing.next())
+            .map(|next| match next {
+                Next::Text(text) => String::from_utf8(text.to_vec()).unwrap(),
+                Next::Missed(count) => format!("missed {count}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn answers_and_notifications_keep_their_order() {
+        let mut outgoing = Outgoing::new(BOUNDS);
+        outgoing.answer(text("a"));
+        outgoing.notify(Kind::SocketMessage, text("b"));
+        outgoing.answer(text("c"));
+        assert_eq!(all(&mut outgoing), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_gap_is_counted_and_told_where_it_is() {
+        let mut outgoing = Outgoing::new(BOUNDS);
+        let first: Vec<bool> =
+            ["1", "2", "3", "4", "5"].map(|n| outgoing.notify(Kind::SocketMessage, text(n))).to_vec();
+        assert_eq!(first, [false, false, false, true, false], "only the first of a gap");
+        outgoing.answer(text("answer"));
+        assert_eq!(all(&mut outgoing), ["1", "2", "3", "answer", "missed 2"]);
+        assert!(!outgoing.notify(Kind::SocketMessage, text("6")));
+        assert_eq!(all(&mut outgoing), ["6"]);
+    }
+
+    #[test]
+    fn bytes_are_bounded_but_one_notification_always_fits() {
+        let mut outgoing = Outgoing::new(BOUNDS);
+        let large = Bytes::from("x".repeat(1000));
+        assert!(!outgoing.notify(Kind::SocketMessage, large));
+        assert!(outgoing.notify(Kind::SocketMessage, text("y")));
+        assert_eq!(all(&mut outgoing).len(), 2);
+    }
+
+    #[test]
+    fn without_credit_answers_pass_and_notifications_wait() {
+        let mut outgoing = Outgoing::new(BOUNDS);
+        assert_eq!(outgoing.grant(Some(1)), Some(1));
+        for n in ["1", "2", "3", "4"] {
+            outgoing.notify(Kind::SocketMessage, text(n));
+        }
+        outgoing.answer(text("answer"));
+        assert_eq!(all(&mut outgoing), ["1", "answer"]);
+        assert_eq!(outgoing.grant(Some(1)), Some(1));
+        assert_eq!(all(&mut outgoing), ["2"]);
+        assert_eq!(outgoing.grant(None), None);
+        assert_eq!(all(&mut outgoing), ["3", "missed 1"]);
+    }
+
+    #[test]
+    fn what_is_not_wanted_any_more_is_forgotten() {
+        let mut outgoing = Outgoing::new(BOUNDS);
+        outgoing.notify(Kind::SocketMessage, text("1"));
+        outgoing.notify(Kind::SocketExistence, text("2"));
+        outgoing.forget(Kind::SocketMessage.bit());
+        assert_eq!(all(&mut outgoing), ["2"]);
+        assert_eq!(outgoing.notification_bytes, 0);
+    }
+}
