@@ -226,6 +226,39 @@ describe('Laravel Echo', () => {
           shown(subject, 'sign-in', 'user events');
         });
 
+        // Proves: clients, 108.
+        test('joins a presence channel as the signed-in user', async (t) => {
+          const id = fresh('ann');
+          const echo = await open(t, { user_id: id, name: 'Ann', nobody: '1' });
+          echo.connector.pusher.signin();
+          const here = await happens((done) => echo.join(fresh('room')).here(done), 'here');
+          assert.deepEqual(here, [{ name: 'Ann' }]);
+          shown(subject, 'presence of the user');
+        });
+
+        // Proves: clients, 134, 135.
+        test('gets what a cache channel remembers', async (t) => {
+          const name = fresh('cache-prices');
+          const early = await open(t);
+          await happens((done) => early.channel(name).listen('.pusher:cache_miss', done), 'the miss');
+          await library.trigger(name, 'price', { p: 1 });
+          const late = await open(t);
+          assert.deepEqual(await happens((done) => late.channel(name).listen('.price', done), 'the price'), { p: 1 });
+          shown(subject, 'cache');
+        });
+
+        // Proves: clients, 36, 43.
+        test('pings while nothing happens, and stays connected', async (t) => {
+          const echo = await open(t, {}, { activityTimeout: 100, pongTimeout: 5_000 });
+          const { connection } = echo.connector.pusher;
+          const socketId = echo.socketId();
+          for (let n = 0; n < 3; n++) {
+            await happens((done) => connection.bind('message', ({ event }) => event === 'pusher:pong' && done()), 'a pong');
+          }
+          assert.equal(echo.socketId(), socketId);
+          shown(subject, 'ping');
+        });
+
         // Proves: clients, 22, 24.
         test('gives up on a key that no app has', async (t) => {
           const { cluster, ...connection } = connectionOptions(release, broker);

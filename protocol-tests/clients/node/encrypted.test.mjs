@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startAuthEndpoint } from './auth-endpoint.mjs';
+import { external } from './broker.mjs';
 import { fresh, heard, openClient, releases } from './clients.mjs';
 import { encrypting } from './libraries.mjs';
 import { everyRelease } from './matrix.mjs';
@@ -11,6 +12,7 @@ import { shown } from './record.mjs';
 
 /** Thirty-two bytes that the application and nobody else has. */
 const MASTER_KEY = Buffer.from('a master key of thirty-two bytes').toString('base64');
+const NOT_OURS = 'the server named by PUSHER_HOST has no such endpoint';
 const MESSAGE = { text: 'für deine Augen 👁', list: [1, null] };
 
 /** A client of the newest release, or of `release`, whose auth endpoint answers with the keys of its channels. */
@@ -39,6 +41,18 @@ everyRelease('encrypted channels', { since: 4 }, (stage) => {
       shown(library, 'encrypted', 'authorize encrypted');
     });
   }
+
+  // Proves: pages, 130.
+  test("development mode's own auth endpoint hands out the keys", { skip: external && NOT_OURS }, async (t) => {
+    const base = `http://${stage.broker.host}:${stage.broker.port}/dev`;
+    const { encryption_master_key_base64: masterKey } = await (await fetch(`${base}/config.json`)).json();
+    const library = encrypting.at(-1).connect(stage.broker, { encryptionMasterKeyBase64: masterKey });
+    const client = await openClient(t, stage.release, stage.broker, { auth: { url: `${base}/auth` } }).connected();
+    const name = fresh('private-encrypted-room');
+    const secrets = heard(await client.subscribe(name), 'secret');
+    await library.trigger(name, 'secret', MESSAGE);
+    assert.deepEqual((await secrets.next())[0], MESSAGE);
+  });
 
   // Proves: 132.
   test('a cached event is decrypted by who comes late', async (t) => {

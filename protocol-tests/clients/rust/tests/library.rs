@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 
-use heliostat_protocol_tests::{Shared, Socket, Target, compatibility, unique};
+use heliostat_protocol_tests::target::MAIN_APP;
+use heliostat_protocol_tests::{Shared, Sink, Socket, Target, compatibility, unique};
 use pushers::events::{BatchEvent, TriggerParams};
+use pushers::webhook::WebhookEvent;
 use pushers::{Channel, Config, Pusher, PusherError};
 use serde_json::{Value, json};
 use sonic_rs::json as own_json;
@@ -181,6 +183,46 @@ fn its_signatures_open_channels() {
         socket.expect_on(channel, "pusher_internal:subscription_succeeded");
     }
     shown(&["authorize", "authorize presence"]);
+}
+
+/// It takes the broker's webhooks for genuine, reads what happened out of them, and takes a forged one for what it is.
+///
+/// Proves: clients, 212, 213, 214, 218.
+#[test]
+fn webhooks() {
+    let sink = Sink::start(&Shared::Main.credentials());
+    let config = format!("{MAIN_APP}[[apps.webhooks]]\nurl = \"{}\"\n", sink.url());
+    let Some(target) = Target::own(&config) else { return };
+    let pusher = library(&target);
+    let room = unique("presence-room-");
+    let mut socket = target.connect();
+    socket.subscribe_presence(&room, "ann", &json!(null));
+    socket.trigger(&room, "client-wave", &json!({ "to": "all" }));
+    let mut events = Vec::new();
+    while events.len() < 3 {
+        let webhook = sink.webhook();
+        let headers: BTreeMap<_, _> = webhook.headers.iter().cloned().collect();
+        let read = pusher.webhook(&headers, &webhook.body);
+        assert!(read.is_valid(None), "{}", webhook.body);
+        assert!(!pusher.webhook(&headers, &format!("{} ", webhook.body)).is_valid(None));
+        events.extend(read.get_events().unwrap());
+    }
+    let channel = room;
+    assert_eq!(
+        events,
+        [
+            WebhookEvent::ChannelOccupied { channel: channel.clone() },
+            WebhookEvent::MemberAdded { channel: channel.clone(), user_id: "ann".to_owned() },
+            WebhookEvent::ClientEvent {
+                channel,
+                event: "client-wave".to_owned(),
+                data: r#"{"to":"all"}"#.to_owned(),
+                socket_id: socket.id.clone(),
+                user_id: Some("ann".to_owned()),
+            },
+        ]
+    );
+    shown(&["webhook"]);
 }
 
 /// It signs a user in and ends the user's connections. Its `send_to_user` refuses the name of a user's channel before it

@@ -15,9 +15,9 @@ use super::{
     CIPHERTEXT, Sdk, app_path, auth, hears, md5_hex, request, sign_in_auth, signed, string_data, succeeded,
 };
 
-const QUERY: &str = "protocol=5&client=pusher-dotnet-client&version=2.1.0";
-const CLIENT: Sdk = Sdk { name: ".NET", version: "2.1" };
-const SERVER: Sdk = Sdk { name: ".NET server", version: "5.0" };
+pub(super) const QUERY: &str = "protocol=5&client=pusher-dotnet-client&version=2.1.0";
+pub(super) const CLIENT: Sdk = Sdk { name: ".NET", version: "2.1" };
+pub(super) const SERVER: Sdk = Sdk { name: ".NET server", version: "5.0" };
 
 /// Connecting, and a WebSocket Ping that carries the time of day.
 ///

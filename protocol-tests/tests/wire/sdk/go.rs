@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{CIPHERTEXT, Sdk, app_path, hears, md5_hex, request, signed};
 
-const SERVER: Sdk = Sdk { name: "Go server", version: "5" };
+pub(super) const SERVER: Sdk = Sdk { name: "Go server", version: "5" };
 
 /// Events, batches and questions.
 ///

@@ -13,9 +13,9 @@ use super::{
     CIPHERTEXT, Sdk, app_path, auth, hears, md5_hex, request, sign_in_auth, signed, string_data, succeeded,
 };
 
-const QUERY: &str = "client=java-client&protocol=5&version=2.4.4";
-const CLIENT: Sdk = Sdk { name: "Java", version: "2.4" };
-const SERVER: Sdk = Sdk { name: "Java server", version: "1.3" };
+pub(super) const QUERY: &str = "client=java-client&protocol=5&version=2.4.4";
+pub(super) const CLIENT: Sdk = Sdk { name: "Java", version: "2.4" };
+pub(super) const SERVER: Sdk = Sdk { name: "Java server", version: "1.3" };
 
 /// Connecting, pinging with no data at all, and public channels.
 ///

@@ -3,6 +3,7 @@
 //! One file per family. The facts are from the SDKs' own public sources, of the release that each file names; where a
 //! release puts the members of an object in an order that its platform chooses, the file has one such order.
 
+mod common;
 mod dotnet;
 mod go;
 mod java;
@@ -20,7 +21,7 @@ use serde_json::{Value, json};
 const CIPHERTEXT: &str = r#"{"nonce":"4sVYwy4j/8dCcjyxtPCWyk19GaaViaW9","ciphertext":"/GMESnFGlbNn01BuBjp31XYa3i9vZsGKR8fgR9EDhXKx3lzG"}"#;
 
 /// One SDK in one release, as the table of compatibility names it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Sdk {
     name: &'static str,
     version: &'static str,

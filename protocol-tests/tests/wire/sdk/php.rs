@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{CIPHERTEXT, Sdk, app_path, hears, md5_hex, request, signed};
 
-const SEVEN: Sdk = Sdk { name: "PHP server", version: "7" };
+pub(super) const SEVEN: Sdk = Sdk { name: "PHP server", version: "7" };
 const THREE: Sdk = Sdk { name: "PHP server", version: "3" };
 
 /// A call of release 7: `more` is what it is asked with, as it is signed and as it is sent.

@@ -10,9 +10,9 @@ use serde_json::json;
 
 use super::{CIPHERTEXT, Sdk, app_path, auth, hears, md5_hex, request, signed, string_data, succeeded};
 
-const QUERY: &str = "client=pusher-ruby-client&version=0.6.2&protocol=6";
-const CLIENT: Sdk = Sdk { name: "Ruby", version: "0.6" };
-const SERVER: Sdk = Sdk { name: "Ruby server", version: "2.0" };
+pub(super) const QUERY: &str = "client=pusher-ruby-client&version=0.6.2&protocol=6";
+pub(super) const CLIENT: Sdk = Sdk { name: "Ruby", version: "0.6" };
+pub(super) const SERVER: Sdk = Sdk { name: "Ruby server", version: "2.0" };
 
 /// Connecting, a pong that nobody asked for with null for data, and a public channel joined with two nulls.
 ///

@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 
 use super::{CIPHERTEXT, Sdk, app_path, auth, hears, md5_hex, request, signed, string_data, succeeded};
 
-const QUERY: &str = "client=pusher-websocket-swift&version=10.1.5&protocol=7";
-const CLIENT: Sdk = Sdk { name: "Swift", version: "10.1" };
-const SERVER: Sdk = Sdk { name: "Swift server", version: "0.1" };
+pub(super) const QUERY: &str = "client=pusher-websocket-swift&version=10.1.5&protocol=7";
+pub(super) const CLIENT: Sdk = Sdk { name: "Swift", version: "10.1" };
+pub(super) const SERVER: Sdk = Sdk { name: "Swift server", version: "0.1" };
 
 fn connected(target: &Target) -> Socket {
     let offer = ["Sec-WebSocket-Protocol: pusher-channels-protocol-7"];
