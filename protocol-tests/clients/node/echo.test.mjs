@@ -184,7 +184,11 @@ describe('Laravel Echo', () => {
           const told = happens((done) => channel.listen('.told', done), 'the secret');
           await keyed.trigger(`private-encrypted-${name}`, 'told', { secret: 'für dich' });
           assert.deepEqual(await told, { secret: 'für dich' });
-          shown(subject, 'encrypted');
+          const cached = fresh('cache-secrets');
+          await keyed.trigger(`private-encrypted-${cached}`, 'told', { secret: 'für später' });
+          const late = happens((done) => echo.encryptedPrivate(cached).listen('.told', done), 'the cached secret');
+          assert.deepEqual(await late, { secret: 'für später' });
+          shown(subject, 'encrypted', 'encrypted cache');
         });
 
         // Proves: clients, 82.
@@ -207,8 +211,8 @@ describe('Laravel Echo', () => {
           shown(subject, 'unsubscribe');
         });
 
-        // Proves: clients, 142, 148.
-        test('signs its user in', async (t) => {
+        // Proves: clients, 142, 148, 151.
+        test('signs its user in, until the backend ends the connection', async (t) => {
           const id = fresh('ann');
           const echo = await open(t, { user_id: id });
           const note = happens((done) => echo.connector.pusher.user.bind('note', done), 'the note');
@@ -223,7 +227,10 @@ describe('Laravel Echo', () => {
           await ready;
           await library.sendToUser(id, 'note', { for: id });
           assert.deepEqual(await note, { for: id });
-          shown(subject, 'sign-in', 'user events');
+          const ended = happens((done) => pusher.connection.bind('disconnected', done), 'the end of the connection');
+          await library.terminateUserConnections(id);
+          await ended;
+          shown(subject, 'sign-in', 'user events', 'terminate');
         });
 
         // Proves: clients, 108.

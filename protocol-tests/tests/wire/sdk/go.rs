@@ -60,7 +60,6 @@ fn the_server_library_signs_and_sends_the_same_text() {
     );
     assert_eq!(batch.json(), json!({ "batch": [{ "user_count": 1 }, {}] }));
     hears(&mut socket, &room, "last", "1");
-    post("/users/nobody/terminate_connections", "").assert_empty_object();
 
     let get = |rest: &str, more: &str| call("GET", rest, more, None);
     let listed = get("/channels", &format!("&filter_by_prefix={room}&info=user_count")).json();
@@ -81,7 +80,6 @@ fn the_server_library_signs_and_sends_the_same_text() {
         "channels",
         "channel",
         "users",
-        "terminate",
         "refusals",
     ]);
 }
