@@ -57,6 +57,8 @@ struct Shared {
 pub struct Webhook {
     /// When it had arrived.
     pub at: Instant,
+    /// The request line and the headers as they came.
+    pub head: String,
     /// `/path?query`.
     pub path: String,
     /// Names in lower case.
@@ -234,7 +236,8 @@ impl Shared {
             let Ok(body) = String::from_utf8(body) else { return };
             let fault = self.fault(&head, length, &body).err();
             let (path, headers) = parts(&head);
-            let webhook = Webhook { at: Instant::now(), path, headers, body, connection: number, fault };
+            let webhook =
+                Webhook { at: Instant::now(), head, path, headers, body, connection: number, fault };
             // The test may be over.
             let _ = webhooks.send(webhook);
             let response = match &answer {

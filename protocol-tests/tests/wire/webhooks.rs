@@ -48,6 +48,10 @@ fn a_webhook_is_signed_json() {
     assert_eq!(webhook.header("content-type"), Some("application/json"));
     assert_eq!(webhook.header("x-pusher-key"), Some("app-key"));
     assert_eq!(webhook.header("transfer-encoding"), None);
+    // Backends that look for headers by their very names are many.
+    for name in ["Content-Type", "X-Pusher-Key", "X-Pusher-Signature"] {
+        assert!(webhook.head.contains(&format!("\r\n{name}: ")), "{}", webhook.head);
+    }
     assert_eq!(webhook.path, "/webhooks");
     let body = webhook.json();
     assert_eq!(crate::keys(&body), ["events", "time_ms"]);
