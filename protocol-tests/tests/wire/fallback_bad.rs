@@ -29,7 +29,7 @@ fn a_session_belongs_to_its_key_and_its_origin() {
         assert_eq!(session.ask(&receive, "", &[foreign]).status, 404);
     }
     assert_eq!(session.ask(&send, "[]", &["Origin: https://page.example"]).status, 204);
-    stream.expect_line("h");
+    stream.expect_line("a[]");
     let Some(other) = Target::shared(Shared::Other) else { return };
     let elsewhere = send.replace(&target.credentials.key, &other.credentials.key);
     assert_eq!(session.ask(&elsewhere, "[]", &[]).status, 404);
@@ -37,7 +37,7 @@ fn a_session_belongs_to_its_key_and_its_origin() {
         assert_eq!(session.ask(&near, "[]", &[]).status, 404, "{near}");
     }
     assert_eq!(session.send("[]").status, 204);
-    stream.expect_line("h");
+    stream.expect_line("a[]");
 }
 
 /// Nobody is there to be sent anything before the first request that receives.
@@ -88,7 +88,7 @@ fn bodies_that_are_no_messages_are_refused() {
         errors += told.len();
     }
     assert_eq!(session.send("[]").status, 204);
-    stream.expect_line("h");
+    stream.expect_line("a[]");
 }
 
 /// Each path takes one method.
@@ -136,7 +136,7 @@ fn large_bodies_and_messages_are_refused() {
         assert_eq!(connection.answer().status, 413);
     }
     assert_eq!(session.send("[]").status, 204);
-    stream.expect_line("h");
+    stream.expect_line("a[]");
     let message = json!({ "event": "pusher:ping", "data": "x".repeat(200_000) }).to_string();
     assert_eq!(session.send(&json!([message]).to_string()).status, 204);
     assert!(
@@ -168,7 +168,7 @@ fn slow_bodies_are_given_up() {
         })
         .collect();
     assert_eq!(session.send("[]").status, 204);
-    stream.expect_line("h");
+    stream.expect_line("a[]");
     for connection in &mut slow {
         assert_eq!(connection.answer().status, 408);
     }
@@ -204,7 +204,7 @@ fn there_are_no_more_sessions_than_the_limit() {
     connection.send(format!("GET {sockjs} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
     assert!(connection.answer().text().starts_with("/**/f(\"c[4100,"));
     assert_eq!(first.send("[]").status, 204);
-    stream.expect_line("h");
+    stream.expect_line("a[]");
     eventually("the forgotten sessions make room", || {
         (Session::new(&target).poll().text() == "o\n").then_some(())
     });
@@ -222,7 +222,7 @@ fn a_session_counts_as_a_connection_of_its_app() {
     assert!(Session::new(&target).stream().rest().contains("c[4004,"));
     assert!(target.upgrade("protocol=7").expect_close().code == 4004);
     assert_eq!(first.send("[]").status, 204);
-    stream.expect_line("h");
+    stream.expect_line("a[]");
 }
 
 /// What waits for a client that does not come, or does not read, is bounded; then it is told to come back later.

@@ -21,8 +21,12 @@ use crate::protocol::Form;
 /// Bytes of messages that go into one frame, where one message alone is not larger.
 const FRAME_BYTES: usize = 32 * 1024;
 
-/// A session's heartbeat.
+/// A session's heartbeat. The client of a stream answers with one of its own.
 pub(super) const HEARTBEAT: &str = "h";
+
+/// What a client's heartbeat is answered with: a sign of life that asks for none. With a heartbeat in its place, the two
+/// sides would answer each other without end.
+const ACKNOWLEDGEMENT: &str = "a[]";
 
 /// The outlet of one session.
 pub(super) struct Outlet {
@@ -43,8 +47,8 @@ struct State {
     changed: Instant,
     /// When something was last said.
     said: Instant,
-    /// A sign of life is owed, and nobody was there to be given it.
-    heartbeat_owed: bool,
+    /// A client's heartbeat is to be answered, and nobody was there to be told.
+    acknowledgement_owed: bool,
     /// The frame that ends the session, once its turn has come.
     last_word: Option<String>,
     at_work: Option<AtWork>,
@@ -62,7 +66,7 @@ impl Outlet {
                 room: None,
                 changed: now,
                 said: now,
-                heartbeat_owed: false,
+                acknowledgement_owed: false,
                 last_word: None,
                 at_work: None,
             }),
@@ -118,11 +122,11 @@ impl Outlet {
         self.state.borrow_mut().say(frame)
     }
 
-    /// Gives a sign of life: now, or to the next that receives.
-    pub(super) fn beat(&self) {
+    /// Answers a client's heartbeat: now, or to the next that receives.
+    pub(super) fn acknowledge(&self) {
         let state = &mut *self.state.borrow_mut();
         // A response that is full has signs enough under way.
-        state.heartbeat_owed = !state.say(HEARTBEAT) && state.receiver.is_none();
+        state.acknowledgement_owed = !state.say(ACKNOWLEDGEMENT) && state.receiver.is_none();
     }
 
     /// Gives the sign of life that is due after a silence.
@@ -133,10 +137,10 @@ impl Outlet {
         state.said = Instant::now();
     }
 
-    /// Gives the sign of life that is owed.
+    /// Gives the answer that is owed.
     pub(super) fn settle(&self) {
-        if self.state.borrow().heartbeat_owed {
-            self.beat();
+        if self.state.borrow().acknowledgement_owed {
+            self.acknowledge();
         }
     }
 
@@ -180,7 +184,7 @@ impl State {
             return false;
         }
         self.said = Instant::now();
-        self.heartbeat_owed = false;
+        self.acknowledgement_owed = false;
         self.left = self.left.saturating_sub(bytes);
         if single || self.left == 0 {
             self.detach();

@@ -194,7 +194,7 @@ impl Session {
 
     fn hear(&mut self, messages: Vec<String>) {
         if messages.is_empty() {
-            self.outlet.beat();
+            self.outlet.acknowledge();
         }
         let now = Instant::now();
         if let Stage::Talking(talking) = &mut self.stage {
