@@ -21,7 +21,8 @@ export const APP = { id: '1001', key: 'app-key', secret: 'app-secret' };
  *
  * @param {import('node:test').TestContext} t
  * @param {{ port?: number, args?: string[], env?: Record<string, string> }} [options]  port 0 is any free one
- * @returns {Promise<{ url: string, host: string, port: number, stop: () => Promise<void> }>}
+ * @returns {Promise<{ url: string, host: string, port: number, reload: () => void, stop: () => Promise<void> }>}
+ *   `reload` makes it read its configuration again
  */
 export async function startBroker(t, { port = 0, args = [], env = {} } = {}) {
   if (!existsSync(BINARY)) {
@@ -51,7 +52,8 @@ export async function startBroker(t, { port = 0, args = [], env = {} } = {}) {
   cleanup(t, stop);
 
   const url = new URL(await listening(child, ended));
-  return { url: url.origin, host: url.hostname, port: Number(url.port), stop };
+  const reload = () => { child.kill('SIGHUP'); };
+  return { url: url.origin, host: url.hostname, port: Number(url.port), reload, stop };
 }
 
 /** Settings of the developer's own broker must not reach this one. */

@@ -11,12 +11,13 @@ const TYPES = { '.html': 'text/html; charset=utf-8', '.css': 'text/css', '.js': 
 const LIBRARIES = fileURLToPath(new URL('node_modules/', import.meta.url));
 
 /**
- * Serves the given pages (path to HTML), the files of `folder` if there is one, and the installed libraries
- * under /node_modules/. Returns its origin.
+ * Serves the given pages (path to HTML), the files of `folder` if there is one, the installed libraries under
+ * /node_modules/, and some of their files (path to file) elsewhere. Returns its origin.
  */
-export async function serve(t, { pages = {}, folder = null } = {}) {
+export async function serve(t, { pages = {}, folder = null, libraries = {} } = {}) {
   const read = (path) => {
     if (path in pages) return pages[path];
+    if (path in libraries) return readFile(LIBRARIES + libraries[path]);
     if (path.startsWith('/node_modules/')) return readFile(LIBRARIES + path.slice('/node_modules/'.length));
     if (!folder) throw new Error(`nothing at ${path}`);
     return readFile(folder + path.slice(1));

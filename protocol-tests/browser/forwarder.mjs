@@ -1,0 +1,68 @@
+// A port that hands every connection on to a broker, and can do so badly.
+
+import { connect, createServer } from 'node:net';
+import { cleanup } from './cleanup.mjs';
+
+/** A request head longer than this is passed on unread. */
+const HEAD_BYTES = 16_384;
+const TLS_HANDSHAKE = 0x16;
+
+/**
+ * Forwards connections to `broker` until it is told another. Connections that ask for a WebSocket fare as `upgrades`
+ * says: they `pass`, they are answered with an error (`refuse`), or they are accepted and never answered (`hang`), as
+ * middle boxes do that know nothing of WebSockets. So do attempts at TLS, which it does not speak, unless they pass.
+ *
+ * @param {import('node:test').TestContext} t
+ * @param {{ host: string, port: number }} broker
+ * @param {'pass' | 'refuse' | 'hang'} upgrades
+ */
+export async function forwarder(t, broker, upgrades = 'pass') {
+  let target = broker;
+  const sockets = new Set();
+  const keep = (socket) => {
+    sockets.add(socket);
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => sockets.delete(socket));
+  };
+  const pass = (client, head) => {
+    const onward = connect(target.port, target.host);
+    keep(onward);
+    onward.write(head);
+    client.pipe(onward).pipe(client);
+    client.on('close', () => onward.destroy());
+    onward.on('close', () => client.destroy());
+  };
+  const fail = (client) => {
+    if (upgrades === 'hang') client.resume();
+    else client.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n');
+  };
+
+  const server = createServer((client) => {
+    keep(client);
+    client.setNoDelay(true);
+    let head = Buffer.alloc(0);
+    const read = (bytes) => {
+      head = Buffer.concat([head, bytes]);
+      const tls = head[0] === TLS_HANDSHAKE;
+      if (!tls && !head.includes('\r\n\r\n') && head.length < HEAD_BYTES) return;
+      client.off('data', read);
+      client.pause();
+      const blocked = tls || /^upgrade: *websocket/im.test(head.toString('latin1'));
+      if (blocked && upgrades !== 'pass') fail(client);
+      else pass(client, head);
+    };
+    client.on('data', read);
+  });
+  await new Promise((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+  cleanup(t, () => new Promise((resolve) => {
+    server.close(resolve);
+    for (const socket of sockets) socket.destroy();
+  }));
+  const { port } = server.address();
+  return {
+    host: '127.0.0.1',
+    port,
+    url: `http://127.0.0.1:${port}`,
+    forwardTo: (other) => { target = other; },
+  };
+}
