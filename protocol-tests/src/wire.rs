@@ -24,6 +24,10 @@ pub struct Wire {
     pub answers_pings: bool,
     /// Whether what the server says is the pipe's protocol.
     pub(crate) speaks_pipe: bool,
+    /// Whether the server may send binary messages; off unless the connection asked for them.
+    pub takes_binary: bool,
+    /// Those that have come and were not asked for yet.
+    binaries: VecDeque<Vec<u8>>,
     response_head: String,
     closing: bool,
     stream: TcpStream,
@@ -61,6 +65,8 @@ impl Wire {
         Wire {
             answers_pings: true,
             speaks_pipe: false,
+            takes_binary: false,
+            binaries: VecDeque::new(),
             response_head: String::new(),
             closing: false,
             stream,
@@ -296,6 +302,35 @@ impl Wire {
         }
     }
 
+    /// The next binary message. What else comes before it must be a Ping or a Pong.
+    #[track_caller]
+    pub fn receive_binary(&mut self) -> Vec<u8> {
+        let deadline = Instant::now() + patience();
+        loop {
+            if let Some(binary) = self.binaries.pop_front() {
+                return binary;
+            }
+            match frame::take(&mut self.received) {
+                Ok(Some(frame)) => match self.take_frame(frame) {
+                    None | Some(Incoming::Ping(_) | Incoming::Pong(_)) => {}
+                    Some(other) => self.fail(&format!("expected a binary message, got {other:?}")),
+                },
+                Ok(None) => match self.read_more(deadline) {
+                    Progress::Bytes => {}
+                    Progress::Deadline => self.fail(&format!("no binary message within {:?}", patience())),
+                    Progress::Ended => self.fail("expected a binary message, but the connection ended"),
+                },
+                Err(fault) => self.fail(&fault),
+            }
+        }
+    }
+
+    /// Whether binary messages have come that were not asked for.
+    #[must_use]
+    pub fn has_binary(&self) -> bool {
+        !self.binaries.is_empty()
+    }
+
     /// Reads whatever comes, which need not be WebSocket frames, until the server ends the connection.
     #[track_caller]
     pub fn read_to_end(&mut self) -> String {
@@ -344,6 +379,11 @@ impl Wire {
             (CONTINUATION, Some(mut begun)) => {
                 begun.extend(frame.payload);
                 self.take_text(begun, frame.fin)
+            }
+            (BINARY, None) if self.takes_binary && frame.fin => {
+                self.note(&format!("← BINARY {}", String::from_utf8_lossy(&frame.payload)));
+                self.binaries.push_back(frame.payload);
+                None
             }
             (BINARY, _) => self.fail("the server sent a binary message"),
             (opcode, _) => self.fail(&format!("the server sent the frame {opcode:#x} out of order")),

@@ -45,6 +45,9 @@ pub struct Limits {
     /// Backends that may be connected to the pipe's wire at once; 0 lifts the limit. Over it: close 4004. They do not
     /// count as connections of the app.
     pub pipe_connections: usize,
+    /// Bytes of one binary message, its header included, from a connection that may send them (`docs/binary.md`).
+    /// Over it: `pusher:error` 4301; far over it: close 1009.
+    pub binary_message_bytes: usize,
 }
 
 impl Default for Limits {
@@ -68,22 +71,32 @@ impl Default for Limits {
             cached_bytes: 64 * 1024 * 1024,
             pipe_message_bytes: 1024 * 1024,
             pipe_connections: 100,
+            binary_message_bytes: 1024 * 1024,
         }
     }
 }
+
+/// What a message holds besides a payload.
+const ENVELOPE_BYTES: usize = 4096;
 
 impl Limits {
     /// The bytes one inbound message may have, so that every payload the other limits allow fits with its
     /// envelope. JSON escaping may double a payload of quotes; more than that is not provided for.
     #[must_use]
     pub fn inbound_message_bytes(&self, pipe_listens: bool) -> usize {
-        const ENVELOPE_BYTES: usize = 4096;
         let client_event = self.client_event_payload_bytes.saturating_mul(2).saturating_add(ENVELOPE_BYTES);
         let piped = match pipe_listens {
             true => self.pipe_message_bytes.saturating_add(ENVELOPE_BYTES),
             false => 0,
         };
         self.message_bytes.max(client_event).max(piped)
+    }
+
+    /// The bytes one inbound message may have on a connection that may send binary ones: `text`, or as much as makes a
+    /// binary message that is a little too large worth an answer.
+    #[must_use]
+    pub fn inbound_bytes_with_binary(&self, text: usize) -> usize {
+        text.max(self.binary_message_bytes.saturating_add(ENVELOPE_BYTES))
     }
 }
 

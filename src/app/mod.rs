@@ -2,9 +2,11 @@
 //!
 //! An [`App`] is configuration as a value; it knows nothing of the sockets or channels that live under it.
 
+mod delivery;
 mod limits;
 mod registry;
 
+pub use delivery::{ChannelSettings, Delivery};
 pub use limits::Limits;
 pub use registry::{AppRegistry, DuplicateApp};
 
@@ -34,8 +36,12 @@ pub struct App {
     pub subscription_count: bool,
     /// On: connections are told when the users of their watchlist come and go.
     pub watchlist_events: bool,
+    /// On: channels can be had as HTTP answers that do not end, public ones by anybody.
+    pub http_streams: bool,
     /// How long a cache channel remembers its last event.
     pub cache_ttl: Duration,
+    /// Settings of some of its channels; of several patterns that match a channel the first counts.
+    pub channels: Vec<ChannelSettings>,
     /// Sizes, counts and rates.
     pub limits: Limits,
 }
@@ -53,7 +59,9 @@ impl App {
             client_events_on_encrypted_channels: true,
             subscription_count: false,
             watchlist_events: false,
+            http_streams: false,
             cache_ttl: Duration::from_secs(30 * 60),
+            channels: Vec::new(),
             limits: Limits::default(),
         }
     }

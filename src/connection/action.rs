@@ -54,8 +54,8 @@ pub struct ClientEvent<'m> {
     pub event: Cow<'m, str>,
     /// The channel; none on a client's own back channel to the pipes.
     pub channel: Option<ChannelName>,
-    /// The payload as it came.
-    pub raw: &'m RawValue,
+    /// The payload as it came; `None` if it came as a binary message.
+    pub raw: Option<&'m RawValue>,
     /// The payload as it is delivered.
     pub data: Data<'m>,
     /// The sender, on presence channels.

@@ -23,8 +23,13 @@ pub(super) fn shape<'m>(message: &ClientMessage<'m>) -> Result<Shape<'m>, Refusa
     let channel = message.channel.and_then(json::as_string).filter(|channel| !channel.is_empty());
     match (channel, message.data) {
         (Some(channel), Some(data)) => Ok(Shape { channel, data }),
-        _ => Err(Refusal::unnumbered("Invalid client event (must contain channel and data)")),
+        _ => Err(incomplete()),
     }
+}
+
+/// The refusal of a client event without one of its parts.
+pub(super) fn incomplete() -> Refusal {
+    Refusal::unnumbered("Invalid client event (must contain channel and data)")
 }
 
 /// Checks that the app and the type of the channel allow client events.
@@ -59,21 +64,31 @@ pub(super) fn payload<'m>(
     data: &'m RawValue,
     max_bytes: usize,
 ) -> Result<Data<'m>, Refusal> {
-    let max_chars = app.limits.event_name_chars;
-    if event.chars().count() > max_chars {
-        let message = format!("Client event name exceeds the allowed maximum ({max_chars} characters)");
-        return Err(Refusal::client_event(message));
-    }
+    check_name(app, event)?;
     let data = Data::relay(data).map_err(|error: Unrelayable| {
         Refusal::unnumbered(format!("Received invalid JSON: the data is unusable, {error}"))
     })?;
     match data.bytes() > max_bytes {
-        true => {
-            let message = format!("Client event data exceeds the allowed maximum ({max_bytes} bytes)");
-            Err(Refusal::client_event(message))
-        }
+        true => Err(too_large(max_bytes)),
         false => Ok(data),
     }
+}
+
+/// Checks the length of the name.
+pub(super) fn check_name(app: &App, event: &str) -> Result<(), Refusal> {
+    let max_chars = app.limits.event_name_chars;
+    match event.chars().count() > max_chars {
+        true => {
+            let message = format!("Client event name exceeds the allowed maximum ({max_chars} characters)");
+            Err(Refusal::client_event(message))
+        }
+        false => Ok(()),
+    }
+}
+
+/// The refusal of an event that is larger than the limit that holds for its kind.
+pub(super) fn too_large(max_bytes: usize) -> Refusal {
+    Refusal::client_event(format!("Client event data exceeds the allowed maximum ({max_bytes} bytes)"))
 }
 
 /// The refusal of an event over the rate.

@@ -28,7 +28,10 @@ use crate::channel::JoinRefused;
 use crate::config::ConnectionConfig;
 use crate::protocol::client_message::{BadParameter, ClientMessage, Parameters};
 use crate::protocol::event_name::{self, ClientEventKind};
-use crate::protocol::{ChannelName, CloseCode, Frame, ProtocolVersion, SocketId, json, server_message};
+use crate::protocol::json::{self, Data};
+use crate::protocol::{
+    BinaryMessage, ChannelName, CloseCode, Frame, ProtocolVersion, SocketId, server_message,
+};
 
 /// Tells whether some pipe wants an event of this name on this channel (or on none).
 pub type PipeListens<'p> = dyn Fn(Option<&str>, &str) -> bool + 'p;
@@ -93,10 +96,13 @@ impl Connection {
         self.heartbeat.heard(now);
     }
 
-    /// Its first words. A client that named no version is greeted by both names of the first frame.
-    pub fn greeting(&self, parameterless: bool) -> impl Iterator<Item = Frame> {
+    /// Its first words. A client that named no version is greeted by both names of the first frame, and one that may
+    /// send binary messages is told how large they may be.
+    pub fn greeting(&self, parameterless: bool, binary: bool) -> impl Iterator<Item = Frame> {
         let timeout = self.config.activity_timeout;
-        let greet = |version| server_message::connection_established(version, self.socket_id, timeout);
+        let binary = binary.then_some(self.app.limits.binary_message_bytes);
+        let greet =
+            move |version| server_message::connection_established(version, self.socket_id, timeout, binary);
         let second = parameterless.then_some(ProtocolVersion::FIRST_WITH_PREFIX).map(greet);
         [greet(self.version)].into_iter().chain(second)
     }
@@ -129,6 +135,20 @@ impl Connection {
             Err(unreadable) => Err(Refusal::unnumbered(unreadable)),
         };
         outcome.unwrap_or_else(|refusal| Some(Action::Refuse(refusal)))
+    }
+
+    /// A binary message arrived, on a connection that may send them: what to do about it.
+    pub fn receive_binary<'m>(
+        &mut self,
+        message: &'m [u8],
+        now: Instant,
+        pipe_listens: &PipeListens<'_>,
+    ) -> Action<'m> {
+        let parsed = BinaryMessage::parse(message);
+        let parsed = parsed
+            .map_err(|fault| Refusal::unnumbered(format!("Received an invalid binary message: {fault}")));
+        let bytes = message.len();
+        parsed.and_then(|m| self.binary_event(m, bytes, now, pipe_listens)).unwrap_or_else(Action::Refuse)
     }
 
     /// Subscribes to a public channel without having been asked by a message: the very first release named its
@@ -220,13 +240,19 @@ impl Connection {
         let (channel, user_id) = subscription.ok_or_else(|| client_event::not_subscribed(&shape.channel))?;
         let max_bytes = self.app.limits.client_event_payload_bytes;
         let data = client_event::payload(&self.app, &message.event, shape.data, max_bytes)?;
+        let (channel, user_id) = (Some(channel.clone()), user_id.cloned());
+        self.check_rate(now)?;
+        let raw = Some(shape.data);
+        Ok(Action::Broadcast(ClientEvent { event: message.event, channel, raw, data, user_id }))
+    }
+
+    fn check_rate(&mut self, now: Instant) -> Result<(), Refusal> {
         let per_second = self.app.limits.client_events_per_second;
         let rate = self.client_event_rate.get_or_insert_with(|| Box::new(RateLimit::new(per_second, now)));
-        if !rate.admit(now) {
-            return Err(client_event::too_fast(per_second));
+        match rate.admit(now) {
+            true => Ok(()),
+            false => Err(client_event::too_fast(per_second)),
         }
-        let (channel, user_id) = (Some(channel.clone()), user_id.cloned());
-        Ok(Action::Broadcast(ClientEvent { event: message.event, channel, raw: shape.data, data, user_id }))
     }
 
     /// An event that only a pipe can want. It is not broadcast, and the rate of client events does not bind it.
@@ -235,26 +261,73 @@ impl Connection {
         message: ClientMessage<'m>,
         pipe_listens: &PipeListens<'_>,
     ) -> Result<Action<'m>, Refusal> {
-        let unsupported = || client_event::unsupported(&message.event);
         let name = match message.channel {
-            Some(channel) => Some(json::as_string(channel).ok_or_else(unsupported)?),
+            Some(channel) => {
+                let name = json::as_string(channel);
+                Some(name.ok_or_else(|| client_event::unsupported(&message.event))?)
+            }
             None => None,
         };
-        if !pipe_listens(name.as_deref(), &message.event) {
-            return Err(unsupported());
-        }
-        let (channel, user_id) = match &name {
-            None => (None, None),
-            Some(name) => {
-                let subscription = self.subscriptions.get(name);
-                let (channel, user_id) = subscription.ok_or_else(|| client_event::not_subscribed(name))?;
-                (Some(channel.clone()), user_id.cloned())
-            }
-        };
+        let (channel, user_id) = self.channel_of_pipe_event(name.as_deref(), &message.event, pipe_listens)?;
         let raw = message.data.unwrap_or(RawValue::NULL);
         let max_bytes = self.app.limits.pipe_message_bytes;
         let data = client_event::payload(&self.app, &message.event, raw, max_bytes)?;
-        Ok(Action::Pipe(ClientEvent { event: message.event, channel, raw, data, user_id }))
+        Ok(Action::Pipe(ClientEvent { event: message.event, channel, raw: Some(raw), data, user_id }))
+    }
+
+    /// The channel of an event that only a pipe can want, and who the sender is on it, if some pipe listens and the
+    /// sender is subscribed.
+    fn channel_of_pipe_event(
+        &self,
+        name: Option<&str>,
+        event: &str,
+        pipe_listens: &PipeListens<'_>,
+    ) -> Result<(Option<ChannelName>, Option<Arc<str>>), Refusal> {
+        if !pipe_listens(name, event) {
+            return Err(client_event::unsupported(event));
+        }
+        let Some(name) = name else { return Ok((None, None)) };
+        let subscription = self.subscriptions.get(name);
+        let (channel, user_id) = subscription.ok_or_else(|| client_event::not_subscribed(name))?;
+        Ok((Some(channel.clone()), user_id.cloned()))
+    }
+
+    /// An event that came as a binary message. The rules are those of the same event as text, but for its size.
+    fn binary_event<'m>(
+        &mut self,
+        message: BinaryMessage<'m>,
+        bytes: usize,
+        now: Instant,
+        pipe_listens: &PipeListens<'_>,
+    ) -> Result<Action<'m>, Refusal> {
+        let BinaryMessage { channel, event, payload, .. } = message;
+        let max_bytes = self.app.limits.binary_message_bytes;
+        let check_size = || match bytes > max_bytes {
+            true => Err(client_event::too_large(max_bytes)),
+            false => client_event::check_name(&self.app, event),
+        };
+        let of_kind = |channel, user_id| {
+            let data = Data::of_binary(payload);
+            ClientEvent { event: event.into(), channel, raw: None, data, user_id }
+        };
+        match event_name::kind(event) {
+            ClientEventKind::Reserved => Err(client_event::unsupported(event)),
+            ClientEventKind::Unprefixed => {
+                let (channel, user_id) = self.channel_of_pipe_event(channel, event, pipe_listens)?;
+                check_size()?;
+                Ok(Action::Pipe(of_kind(channel, user_id)))
+            }
+            ClientEventKind::ClientEvent => {
+                let name = channel.ok_or_else(client_event::incomplete)?;
+                client_event::check_allowed(&self.app, name)?;
+                let subscription = self.subscriptions.get(name);
+                let (channel, user_id) = subscription.ok_or_else(|| client_event::not_subscribed(name))?;
+                let (channel, user_id) = (Some(channel.clone()), user_id.cloned());
+                check_size()?;
+                self.check_rate(now)?;
+                Ok(Action::Broadcast(of_kind(channel, user_id)))
+            }
+        }
     }
 }
 

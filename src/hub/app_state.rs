@@ -15,6 +15,7 @@ use crate::protocol::{ChannelName, ChannelType, json};
 
 use super::app_index::{AppIndex, Place};
 use super::cache_index::{CacheIndex, Forgotten};
+use super::passed_over::PassedOver;
 use super::users::Users;
 use super::{Current, Listeners, lock};
 
@@ -41,6 +42,7 @@ pub struct AppState {
     clients_heard: AtomicBool,
     /// Held while what the listeners want is looked at: the last look counts.
     looking: Mutex<()>,
+    pub(super) passed_over: PassedOver,
 }
 
 /// The state of one channel, as the HTTP API tells it.
@@ -69,6 +71,7 @@ impl AppState {
             channels: DashMap::new(),
             cache: Mutex::default(),
             users: Users::default(),
+            passed_over: PassedOver::default(),
         }
     }
 
@@ -148,6 +151,13 @@ impl AppState {
 
     fn listeners(&self) -> Current<Listeners> {
         Current::of(&self.listeners)
+    }
+
+    /// Events of latest-only channels since the start that slow subscribers were not sent, because newer ones came
+    /// before they could take them.
+    #[must_use]
+    pub fn passed_over(&self) -> u64 {
+        self.passed_over.total()
     }
 
     /// The occupied channels whose names begin with `prefix`, in no particular order.

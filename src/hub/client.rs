@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use crate::protocol::{CloseCode, Form, Frame, ProtocolVersion, SocketId};
+use crate::protocol::{CloseCode, Form, Frame, LatestKey, ProtocolVersion, SocketId};
 
 use super::AppState;
 use super::outbox::{Bounds, Outbox, Overflow};
@@ -228,14 +228,44 @@ impl<T: Transport + ?Sized> Client<T> {
         if self.muted.get() {
             return false;
         }
-        if let Err(Overflow(frame)) = self.push(frame) {
-            // A burst of one turn is no sign of a slow reader: it has had no chance to read yet.
+        if let Err(Overflow(frame)) = self.push(frame)
+            && !self.enqueue_if_room_can_be_made(frame)
+        {
+            return false;
+        }
+        !self.blocked.get() && !self.dirty.replace(true)
+    }
+
+    /// The outbox is full: makes room, or says that it has overflown.
+    #[cold]
+    fn enqueue_if_room_can_be_made(&self, frame: Frame) -> bool {
+        // A burst of one turn is no sign of a slow reader: it has had no chance to read yet.
+        self.flush();
+        let given_up = self.outbox.borrow_mut().make_room(&frame, self.bounds);
+        self.app.passed_over.add(given_up);
+        let has_room = self.push(frame).is_ok();
+        if !has_room {
+            self.mute();
+            self.signal(|signals| signals.overflow = true);
+        }
+        has_room
+    }
+
+    /// Queues a frame of a latest-only channel: while the transport takes no more, in place of older ones of its kind.
+    /// Returns as [`Client::enqueue`] does.
+    pub(super) fn enqueue_latest(&self, frame: Frame, latest: &Arc<LatestKey>) -> bool {
+        if self.muted.get() {
+            return false;
+        }
+        let keeps_up = match self.blocked.get() {
+            true => Err(Overflow(frame)),
+            false => self.outbox.borrow_mut().push_as(frame, latest, self.bounds),
+        };
+        if let Err(Overflow(frame)) = keeps_up {
+            // As above, a burst of one turn may still go out.
             self.flush();
-            if self.push(frame).is_err() {
-                self.mute();
-                self.signal(|signals| signals.overflow = true);
-                return false;
-            }
+            let given_up = self.outbox.borrow_mut().push_latest(frame, latest, self.bounds);
+            self.app.passed_over.add(given_up);
         }
         !self.blocked.get() && !self.dirty.replace(true)
     }

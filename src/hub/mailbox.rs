@@ -52,7 +52,7 @@ impl Letter {
     pub(super) fn bytes(&self) -> usize {
         // A letter shares its frame, but the frame lives at least as long as the letter.
         let frame = match self {
-            Letter::Broadcast { message, .. } => message.plain().websocket().len(),
+            Letter::Broadcast { message, .. } => message.bytes(),
             Letter::Member { frame, .. } | Letter::ToSocket { frame, .. } => frame.websocket().len(),
             Letter::Close { .. } | Letter::CloseApp { .. } | Letter::Drain => 0,
         };

@@ -17,6 +17,7 @@ mod fanout;
 mod mailbox;
 mod notice;
 mod outbox;
+mod passed_over;
 mod sockets;
 mod users;
 mod wheel;
@@ -42,12 +43,13 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
+use tracing::info;
 
-use crate::app::{App, AppRegistry, DuplicateApp};
+use crate::app::{App, AppRegistry, Delivery, DuplicateApp};
 use crate::channel::{CachedEvent, WorkerIndex};
 use crate::config::ConnectionConfig;
 use crate::protocol::json::Data;
-use crate::protocol::{Broadcast, ChannelName, CloseCode, Frame, SocketId, server_message};
+use crate::protocol::{Broadcast, ChannelName, CloseCode, Frame, LatestKey, SocketId, server_message};
 
 use app_index::Places;
 use mailbox::{Letter, Mailbox, MailboxReader, mailbox};
@@ -217,7 +219,7 @@ impl Hub {
         {
             // Posted under the entry, so that a letter to a worker always follows its subscription.
             let Some(entry) = app.channels.get(channel) else { return };
-            let message = self.encode(publication);
+            let message = self.encode(app, publication);
             for worker in entry.subscribers().workers() {
                 if own.as_ref().is_some_and(|own| own.index() == worker) && self.mailbox(worker).is_empty() {
                     direct = Some(message.clone());
@@ -235,7 +237,7 @@ impl Hub {
     /// the remembered one does not hear it again.
     fn publish_and_remember(&self, app: &AppState, publication: &Publication<'_>) {
         let Publication { channel, except, .. } = *publication;
-        let message = self.encode(publication);
+        let message = self.encode(app, publication);
         let frame = message.plain().clone();
         let settings = app.app();
         let (bytes, expires) = (frame.websocket().len(), Instant::now() + settings.cache_ttl);
@@ -252,10 +254,19 @@ impl Hub {
         app.forget(forgotten);
     }
 
-    fn encode(&self, publication: &Publication<'_>) -> Broadcast {
+    fn encode(&self, app: &AppState, publication: &Publication<'_>) -> Broadcast {
         let Publication { channel, event, data, user_id, .. } = *publication;
-        let frame = server_message::channel_event(event, data, channel, user_id);
-        Broadcast::new(frame, self.connection.compression)
+        let frame = match data.as_binary() {
+            None => server_message::channel_event(event, data, channel, user_id),
+            Some(payload) => server_message::binary_event(event, payload, channel, user_id),
+        };
+        let message = Broadcast::new(frame, self.connection.compression);
+        match app.app().delivery(channel) {
+            Delivery::Every => message,
+            Delivery::Latest => {
+                message.latest_only(LatestKey { channel: channel.clone(), event: event.into() })
+            }
+        }
     }
 
     /// Sends one frame to several connections, wherever they live. It is made only if there are any.
@@ -288,6 +299,20 @@ impl Hub {
         for app in self.apps().iter() {
             let forgotten = lock(&app.cache).expire(now);
             app.forget(forgotten);
+        }
+    }
+
+    /// Logs how many events slow subscribers were not sent of late. Called at each tick of one worker, which is once a
+    /// second unless pings are more frequent than every eight.
+    fn tell_passed_over(&self) {
+        for app in self.apps().iter() {
+            let events = app.passed_over.untold();
+            if events > 0 {
+                info!(
+                    app = app.id(),
+                    events, "newer events of latest-only channels replaced older ones for slow readers"
+                );
+            }
         }
     }
 

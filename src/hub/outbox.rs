@@ -2,12 +2,18 @@
 //!
 //! When a bound is reached the client is too slow for what it subscribed to. Nothing is dropped from the middle,
 //! because clients cannot notice a gap: the connection is ended, and the client comes back and starts afresh.
+//!
+//! Events of latest-only channels are the exception: of those a slow client needs only the newest of each name. While
+//! its transport takes no more, a newer one takes the older one's room ([`Outbox::push_latest`]). It does not take its
+//! place but goes to the end: so what a client is sent is always a part of what was published, in the order in which
+//! it was published, and an event never overtakes one that came before it on its channel.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::sync::Arc;
 
-use crate::protocol::Frame;
+use crate::protocol::{Frame, LatestKey};
 
 /// Empty queues that a thread keeps for its outboxes, which need one only while two frames or more wait: as many as
 /// a broadcast to so many busy clients takes. At [`SPARE_FRAMES`] each they hold half a megabyte at the most.
@@ -17,7 +23,7 @@ const SPARES: usize = 1024;
 const SPARE_FRAMES: usize = 16;
 
 thread_local! {
-    static SPARE: RefCell<Vec<VecDeque<Frame>>> = const { RefCell::new(Vec::new()) };
+    static SPARE: RefCell<Vec<VecDeque<Waiting>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The most that may wait for one client.
@@ -34,11 +40,19 @@ pub struct Bounds {
 #[derive(Debug, Default)]
 pub struct Outbox {
     first: Option<Frame>,
-    rest: VecDeque<Frame>,
+    rest: VecDeque<Waiting>,
     /// How much of the first frame is written.
     written: usize,
     /// Bytes that wait.
     bytes: usize,
+}
+
+/// A frame behind the first.
+#[derive(Debug)]
+struct Waiting {
+    frame: Frame,
+    /// It can be given up for a newer one of the same kind.
+    latest: Option<Arc<LatestKey>>,
 }
 
 /// The frame does not fit within the bounds; it was not queued, and is given back.
@@ -51,31 +65,94 @@ impl Outbox {
     /// # Errors
     /// If the bounds would be passed.
     pub fn push(&mut self, frame: Frame, bounds: Bounds) -> Result<(), Overflow> {
-        let bytes = self.bytes + frame.websocket().len();
-        if !self.is_empty() && (bytes > bounds.bytes || self.frames() >= bounds.frames) {
+        if !self.fits(&frame, bounds) {
             return Err(Overflow(frame));
         }
-        self.bytes = bytes;
-        match self.first {
-            None => self.first = Some(frame),
-            Some(_) => self.push_behind(frame),
-        }
+        self.append(frame, None);
         Ok(())
     }
 
+    /// Queues a frame of a latest-only channel for a client that keeps up, as far as is known: none is given up.
+    ///
+    /// # Errors
+    /// If the bounds would be passed.
+    pub fn push_as(&mut self, frame: Frame, latest: &Arc<LatestKey>, bounds: Bounds) -> Result<(), Overflow> {
+        if !self.fits(&frame, bounds) {
+            return Err(Overflow(frame));
+        }
+        self.append(frame, Some(latest));
+        Ok(())
+    }
+
+    /// Queues a frame of a latest-only channel for a client that takes no more for now. Waiting frames of the same kind
+    /// are given up for it, and then, oldest first, those of other kinds, as far as it needs their room. Behind the
+    /// frame that is being written, one of any size is accepted. Returns how many were given up; if others leave no
+    /// room for it, it is given up itself.
+    pub fn push_latest(&mut self, frame: Frame, latest: &Arc<LatestKey>, bounds: Bounds) -> usize {
+        let mut given_up = self.give_up(usize::MAX, |waiting| waiting == latest);
+        given_up += self.make_room(&frame, bounds);
+        if !self.rest.is_empty() && !self.fits(&frame, bounds) {
+            return given_up + 1;
+        }
+        self.append(frame, Some(latest));
+        given_up
+    }
+
+    /// Gives waiting frames of latest-only channels up, oldest first, until this frame fits or none is left. Returns
+    /// how many were given up.
+    pub fn make_room(&mut self, frame: &Frame, bounds: Bounds) -> usize {
+        let mut given_up = 0;
+        while self.bytes + frame.websocket().len() > bounds.bytes || self.frames() >= bounds.frames {
+            match self.give_up(1, |_| true) {
+                0 => break,
+                one => given_up += one,
+            }
+        }
+        given_up
+    }
+
+    /// Gives up at most so many waiting frames of latest-only channels, from the front; returns how many.
+    fn give_up(&mut self, most: usize, which: impl Fn(&Arc<LatestKey>) -> bool) -> usize {
+        let (mut given_up, bytes) = (0, &mut self.bytes);
+        self.rest.retain(|waiting| {
+            let goes = given_up < most && waiting.latest.as_ref().is_some_and(&which);
+            if goes {
+                given_up += 1;
+                *bytes -= waiting.frame.websocket().len();
+            }
+            !goes
+        });
+        given_up
+    }
+
+    #[inline]
+    fn fits(&self, frame: &Frame, bounds: Bounds) -> bool {
+        let bytes = self.bytes + frame.websocket().len();
+        self.is_empty() || (bytes <= bounds.bytes && self.frames() < bounds.frames)
+    }
+
+    #[inline]
+    fn append(&mut self, frame: Frame, latest: Option<&Arc<LatestKey>>) {
+        self.bytes += frame.websocket().len();
+        match self.first {
+            None => self.first = Some(frame),
+            Some(_) => self.push_behind(Waiting { frame, latest: latest.cloned() }),
+        }
+    }
+
     /// Queues a frame behind the first.
-    fn push_behind(&mut self, frame: Frame) {
+    fn push_behind(&mut self, waiting: Waiting) {
         if self.rest.capacity() == 0 {
             self.rest = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
         }
-        self.rest.push_back(frame);
+        self.rest.push_back(waiting);
     }
 
     /// Fills `slices` with what is to be written next; returns how many were filled.
     pub fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut skip = self.written;
         let mut filled = 0;
-        for (slice, frame) in slices.iter_mut().zip(self.first.iter().chain(&self.rest)) {
+        for (slice, frame) in slices.iter_mut().zip(self.waiting()) {
             *slice = IoSlice::new(&frame.websocket()[skip..]);
             skip = 0;
             filled += 1;
@@ -85,7 +162,7 @@ impl Outbox {
 
     /// The frames that wait, the first of which may be partly written.
     pub fn waiting(&self) -> impl Iterator<Item = &Frame> {
-        self.first.iter().chain(&self.rest)
+        self.first.iter().chain(self.rest.iter().map(|waiting| &waiting.frame))
     }
 
     /// Takes off `bytes` that were written.
@@ -98,7 +175,7 @@ impl Outbox {
                 return;
             }
             self.written -= length;
-            self.first = self.rest.pop_front();
+            self.first = self.rest.pop_front().map(|waiting| waiting.frame);
         }
         if self.rest.capacity() > 0 {
             self.give_queue_back();
@@ -115,6 +192,13 @@ impl Outbox {
                 spare.push(queue);
             }
         });
+    }
+
+    /// Takes the first frame, for transports that never write a part of one.
+    pub fn pop(&mut self) -> Option<Frame> {
+        let first = self.first.clone()?;
+        self.advance(first.websocket().len() - self.written);
+        Some(first)
     }
 
     /// Gives up what waits, but for the rest of a frame that the client has seen the beginning of.
@@ -154,6 +238,11 @@ mod tests {
     /// A frame of `length` bytes, 2 to 127.
     fn frame(length: usize) -> Frame {
         Frame::pong(&vec![b'x'; length - 2])
+    }
+
+    fn key(event: &str) -> Arc<LatestKey> {
+        let channel = crate::protocol::ChannelName::parse("mirror", 164).unwrap();
+        Arc::new(LatestKey { channel, event: event.into() })
     }
 
     fn pending(outbox: &Outbox) -> Vec<usize> {
@@ -202,5 +291,58 @@ mod tests {
         unbegun.push(frame(10), BOUNDS).unwrap();
         unbegun.abandon();
         assert!(unbegun.is_empty() && unbegun.bytes() == 0);
+    }
+
+    #[test]
+    fn the_newest_of_each_kind_waits_behind_what_is_being_written() {
+        let mut outbox = Outbox::default();
+        outbox.push(frame(10), BOUNDS).unwrap();
+        assert_eq!(outbox.push_latest(frame(20), &key("a"), BOUNDS), 0);
+        assert_eq!(outbox.push_latest(frame(21), &key("b"), BOUNDS), 0);
+        assert_eq!(outbox.push_latest(frame(22), &key("a"), BOUNDS), 1);
+        assert_eq!(
+            (pending(&outbox), outbox.bytes()),
+            (vec![10, 21, 22], 53),
+            "the newer one goes to the end"
+        );
+        outbox.advance(10);
+        assert_eq!(outbox.push_latest(frame(30), &key("b"), BOUNDS), 0, "the first may have been begun");
+        assert_eq!(pending(&outbox), [21, 22, 30]);
+    }
+
+    #[test]
+    fn the_newest_frame_finds_room_or_is_given_up_and_never_ends_the_connection() {
+        let mut outbox = Outbox::default();
+        outbox.push(frame(90), BOUNDS).unwrap();
+        assert_eq!(outbox.push_latest(frame(120), &key("a"), BOUNDS), 0, "one of any size");
+        assert_eq!(outbox.push_latest(frame(50), &key("b"), BOUNDS), 1, "the other kind makes room");
+        assert_eq!(pending(&outbox), [90, 50]);
+        let mut full = Outbox::default();
+        for length in [40, 40, 10] {
+            full.push(frame(length), BOUNDS).unwrap();
+        }
+        assert_eq!(full.push_latest(frame(5), &key("a"), BOUNDS), 1, "it is given up itself");
+        assert_eq!(pending(&full), [40, 40, 10]);
+    }
+
+    #[test]
+    fn ordinary_frames_take_the_room_of_the_latest_only_ones() {
+        let mut outbox = Outbox::default();
+        outbox.push(frame(10), BOUNDS).unwrap();
+        outbox.push_as(frame(80), &key("a"), BOUNDS).unwrap();
+        assert_eq!(outbox.push(frame(20), BOUNDS), Err(Overflow(frame(20))));
+        assert_eq!(outbox.make_room(&frame(20), BOUNDS), 1);
+        outbox.push(frame(20), BOUNDS).unwrap();
+        assert_eq!((pending(&outbox), outbox.bytes()), (vec![10, 20], 30));
+        assert_eq!(outbox.make_room(&frame(90), BOUNDS), 0, "ordinary frames are not given up");
+    }
+
+    #[test]
+    fn whole_frames_can_be_taken() {
+        let mut outbox = Outbox::default();
+        outbox.push(frame(10), BOUNDS).unwrap();
+        outbox.push(frame(20), BOUNDS).unwrap();
+        assert_eq!(outbox.pop(), Some(frame(10)));
+        assert_eq!((outbox.pop(), outbox.pop(), outbox.bytes()), (Some(frame(20)), None, 0));
     }
 }

@@ -15,7 +15,7 @@ use dashmap::mapref::entry::Entry;
 
 use crate::channel::{Announcement, Channel, JoinRefused, Member, WorkerIndex};
 use crate::connection::Departure;
-use crate::protocol::{Broadcast, ChannelName, CloseCode, Form, Frame, SocketId, server_message};
+use crate::protocol::{Broadcast, ChannelName, CloseCode, Form, Frame, LatestKey, SocketId, server_message};
 
 use super::client::{Client, Transport};
 use super::counts::Counts;
@@ -275,7 +275,7 @@ impl Worker {
     pub fn send(&self, client: &Rc<Client>, frame: Frame) {
         let frame = match client.form() {
             Form::Quoted => frame.quoted(),
-            Form::Plain | Form::Compressed => frame,
+            _ => frame,
         };
         self.queue(client, frame);
     }
@@ -283,9 +283,21 @@ impl Worker {
     /// Queues a frame that is in the client's form.
     fn queue(&self, client: &Rc<Client>, frame: Frame) {
         if client.enqueue(frame) {
-            self.dirty.borrow_mut().push_back(Rc::clone(client));
-            self.wake();
+            self.is_dirty(client);
         }
+    }
+
+    /// Queues a frame of a latest-only channel, in the client's form.
+    fn queue_latest(&self, client: &Rc<Client>, frame: Frame, latest: &Arc<LatestKey>) {
+        if client.enqueue_latest(frame, latest) {
+            self.is_dirty(client);
+        }
+    }
+
+    /// The connection has something to be written at the end of the turn.
+    fn is_dirty(&self, client: &Rc<Client>) {
+        self.dirty.borrow_mut().push_back(Rc::clone(client));
+        self.wake();
     }
 
     /// Asks for the connection's driver to be told when `time` has come (or somewhat before, if it is far off).
@@ -322,18 +334,23 @@ impl Worker {
     ) {
         let channels = self.channels.borrow();
         let Some(channels) = channels.of(app) else { return };
+        let hearers = channels.subscribers(channel).filter(|subscriber| {
+            let given = version != 0 && subscriber.since >= version;
+            !given && Some(subscriber.client.socket_id()) != except
+        });
+        let only_form = message.only_form();
         // Made for the first that takes it, and shared by the others of this worker.
         let mut quoted = None;
-        for subscriber in channels.subscribers(channel) {
-            let given = version != 0 && subscriber.since >= version;
-            if !given && Some(subscriber.client.socket_id()) != except {
-                let frame = match subscriber.client.form() {
-                    Form::Plain => message.plain().clone(),
-                    Form::Compressed => message.for_client(true),
-                    Form::Quoted => quoted.get_or_insert_with(|| message.plain().quoted()).clone(),
-                };
-                self.queue(&subscriber.client, frame);
-            }
+        let mut frame_for = |client: &Client| match (client.form(), only_form) {
+            (Form::Quoted, _) => quoted.get_or_insert_with(|| message.plain().quoted()).clone(),
+            (_, Some(frame)) => frame.clone(),
+            (form, None) => message.for_client(form),
+        };
+        match message.latest() {
+            None => hearers.for_each(|hearer| self.queue(&hearer.client, frame_for(&hearer.client))),
+            Some(latest) => hearers.for_each(|hearer| {
+                self.queue_latest(&hearer.client, frame_for(&hearer.client), latest);
+            }),
         }
     }
 
@@ -391,7 +408,7 @@ impl Worker {
                     if subscriber.since < version && (user_changed || !by_user) {
                         let frame = match subscriber.client.form() {
                             Form::Quoted => quoted.get_or_insert_with(|| frame.quoted()),
-                            Form::Plain | Form::Compressed => &frame,
+                            _ => &frame,
                         };
                         self.queue(&subscriber.client, frame.clone());
                     }
@@ -423,6 +440,7 @@ impl Worker {
         // What is global needs one worker to look after it.
         if self.index == 0 {
             self.hub.expire_caches();
+            self.hub.tell_passed_over();
         }
         self.counts.tell(&self.hub, Instant::now());
         let clients = self.clients.borrow();

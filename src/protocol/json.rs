@@ -10,6 +10,8 @@ use memchr::{memchr, memchr2};
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::BinaryPayload;
+
 /// How deep a value that is relayed may be nested. Clients parse what they are sent, some of them recursively.
 pub const MAX_DEPTH: usize = 128;
 
@@ -26,9 +28,16 @@ pub enum Unrelayable {
 
 /// The `data` of an event in the form in which every client accepts it: a JSON string.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Data<'a> {
-    literal: Cow<'a, str>,
-    bytes: usize,
+pub struct Data<'a>(Payload<'a>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Payload<'a> {
+    Text {
+        literal: Cow<'a, str>,
+        bytes: usize,
+    },
+    /// It came as a binary message, and is made a string when somebody asks for that.
+    Binary(Box<BinaryPayload<'a>>),
 }
 
 impl<'a> Data<'a> {
@@ -39,49 +48,78 @@ impl<'a> Data<'a> {
     pub fn relay(value: &'a RawValue) -> Result<Self, Unrelayable> {
         let text = value.get();
         if text.starts_with('"') {
-            return Ok(Data { literal: Cow::Borrowed(text), bytes: unescaped_bytes(text)? });
+            return Ok(Data::of_literal(Cow::Borrowed(text), unescaped_bytes(text)?));
         }
         let escapes = text.bytes().filter(|b| matches!(b, b'"' | b'\\')).count();
         let mut literal = String::with_capacity(text.len() + escapes + 2);
         literal.push('"');
         let bytes = compact(text, &mut literal, Escaping::InsideString)?;
         literal.push('"');
-        Ok(Data { literal: Cow::Owned(literal), bytes })
+        Ok(Data::of_literal(Cow::Owned(literal), bytes))
     }
 
-    /// The data of an event whose payload is `text`, to be delivered as it is.
+    fn of_literal(literal: Cow<'a, str>, bytes: usize) -> Self {
+        Data(Payload::Text { literal, bytes })
+    }
+
+    /// The data of a binary message.
     #[must_use]
-    pub fn of_text(text: &str) -> Data<'static> {
-        Data { literal: Cow::Owned(string_literal(text)), bytes: text.len() }
+    pub fn of_binary(payload: BinaryPayload<'a>) -> Self {
+        Data(Payload::Binary(Box::new(payload)))
+    }
+
+    /// The binary payload, if it came as one.
+    #[must_use]
+    pub fn as_binary(&self) -> Option<&BinaryPayload<'a>> {
+        match &self.0 {
+            Payload::Text { .. } => None,
+            Payload::Binary(payload) => Some(payload),
+        }
     }
 
     /// The same, for keeping.
     #[must_use]
     pub fn into_owned(self) -> Data<'static> {
-        Data { literal: Cow::Owned(self.literal.into_owned()), bytes: self.bytes }
+        match self.0 {
+            Payload::Text { literal, bytes } => Data::of_literal(Cow::Owned(literal.into_owned()), bytes),
+            Payload::Binary(payload) => Data::of_binary(payload.into_owned()),
+        }
+    }
+
+    /// The data of an event whose payload is `text`, to be delivered as it is.
+    #[must_use]
+    pub fn of_text(text: &str) -> Data<'static> {
+        Data::of_literal(Cow::Owned(string_literal(text)), text.len())
     }
 
     /// The payload itself, every escape resolved.
     #[must_use]
     pub fn text(&self) -> Cow<'_, str> {
-        let inner = &self.literal[1..self.literal.len() - 1];
+        let literal = self.literal();
+        let inner = &literal[1..literal.len() - 1];
         match memchr(b'\\', inner.as_bytes()) {
             None => Cow::Borrowed(inner),
             // The literal is valid JSON and holds no half characters, so it can always be read.
-            Some(_) => Cow::Owned(serde_json::from_str(&self.literal).unwrap_or_default()),
+            Some(_) => Cow::Owned(serde_json::from_str(literal).unwrap_or_default()),
         }
     }
 
     /// The JSON string, quotes included.
     #[must_use]
     pub fn literal(&self) -> &str {
-        &self.literal
+        match &self.0 {
+            Payload::Text { literal, .. } => literal,
+            Payload::Binary(payload) => payload.literal(),
+        }
     }
 
-    /// Bytes of the payload itself: without quotes, and with every escape resolved.
+    /// Bytes of the payload itself: without quotes, and with every escape resolved; of a binary payload, its content.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.bytes
+        match &self.0 {
+            Payload::Text { bytes, .. } => *bytes,
+            Payload::Binary(payload) => payload.content().len(),
+        }
     }
 }
 

@@ -2,20 +2,25 @@
 //!
 //! Names, ids and versions are parsed once, here; past that they are right by type.
 
+mod binary;
+mod broadcast;
 mod channel_name;
 pub mod client_message;
 mod close_code;
 pub mod deflate;
 pub mod event_name;
 pub mod json;
+pub mod pattern;
 pub mod quoted;
 pub mod server_message;
 mod socket_id;
 mod version;
 
+pub use binary::{BinaryMessage, BinaryPayload, DATA_URL, InvalidBinary};
+pub use broadcast::{Broadcast, Form, LatestKey};
 pub use channel_name::{ChannelName, ChannelType, InvalidChannelName, SERVER_TO_USER_PREFIX};
 pub use close_code::{CloseCode, ErrorCode, Reconnection};
-pub use server_message::{Broadcast, Form, Frame};
+pub use server_message::Frame;
 pub use socket_id::{InvalidSocketId, SocketId, WrittenSocketId};
 pub use version::{Negotiated, ProtocolVersion, VersionError, WithoutVersion};
 

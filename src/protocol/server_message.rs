@@ -1,60 +1,18 @@
 //! What the broker says: every frame it sends, encoded once and shared by all who get it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::deflate;
 use super::json::{Data, push_string};
+use super::{BinaryMessage, BinaryPayload};
 use super::{ChannelName, CloseCode, ErrorCode, ProtocolVersion, SocketId};
 
 /// One message to clients, ready for the socket: a whole WebSocket frame, shared by reference count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame(Bytes);
-
-/// A message to many: as it is, and compressed for those clients that take it so.
-#[derive(Clone, Debug)]
-pub struct Broadcast {
-    plain: Frame,
-    /// Made when the first client needs it, and shared.
-    compressed: Option<Arc<OnceLock<Frame>>>,
-}
-
-/// The form in which a client takes messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// As they are.
-    Plain,
-    /// Compressed, where there is a compressed one.
-    Compressed,
-    /// As [`Frame::quoted`] makes them.
-    Quoted,
-}
-
-impl Broadcast {
-    /// A message that is compressed where `compression` allows it and it is worthwhile.
-    #[must_use]
-    pub fn new(plain: Frame, compression: bool) -> Self {
-        let worthwhile = compression && plain.json().len() >= deflate::WORTHWHILE_BYTES;
-        Broadcast { plain, compressed: worthwhile.then(Arc::default) }
-    }
-
-    /// The message as it is.
-    #[must_use]
-    pub fn plain(&self) -> &Frame {
-        &self.plain
-    }
-
-    /// The frame for a client: the compressed one if it takes that, there is one, and it is shorter.
-    #[must_use]
-    pub fn for_client(&self, compresses: bool) -> Frame {
-        match &self.compressed {
-            Some(compressed) if compresses => compressed.get_or_init(|| self.plain.compressed()).clone(),
-            _ => self.plain.clone(),
-        }
-    }
-}
 
 impl Frame {
     /// The largest header of a frame from a server, in bytes.
@@ -74,7 +32,7 @@ impl Frame {
     }
 
     /// The compressed form, if that is shorter; its [`Frame::json`] is then not JSON but compressed JSON.
-    fn compressed(&self) -> Frame {
+    pub(super) fn compressed(&self) -> Frame {
         match deflate::deflate(self.json()) {
             Some(payload) => {
                 let (header, length) = header(OPCODE_TEXT | COMPRESSED, payload.len());
@@ -82,6 +40,23 @@ impl Frame {
             }
             None => self.clone(),
         }
+    }
+
+    /// Whether it is a binary message.
+    #[must_use]
+    pub fn is_binary(&self) -> bool {
+        self.opcode() == OPCODE_BINARY
+    }
+
+    /// A binary message as text, for those that do not take it so.
+    pub(super) fn binary_as_text(&self) -> Frame {
+        // It was made by `binary_event`, so it can be read; if it could not, an empty object would do no harm.
+        let Ok(BinaryMessage { channel, event, user_id, payload }) = BinaryMessage::parse(self.payload())
+        else {
+            return Frame::text(2, |out| out.push_str("{}"));
+        };
+        let data = Data::of_binary(payload);
+        event_frame(event, &data, channel.unwrap_or_default(), user_id)
     }
 
     /// A close frame. A reason too long for one is cut at a character.
@@ -159,6 +134,12 @@ impl Frame {
     /// The JSON text alone, for transports that frame it in another way.
     #[must_use]
     pub fn json(&self) -> &[u8] {
+        self.payload()
+    }
+
+    /// What the frame carries, without its header.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
         let header = match self.0.get(1) {
             Some(126) => 4,
             Some(127) => 10,
@@ -171,6 +152,7 @@ impl Frame {
 /// The reserved bit that says that a message is compressed.
 const COMPRESSED: u8 = 0x40;
 const OPCODE_TEXT: u8 = 0x1;
+const OPCODE_BINARY: u8 = 0x2;
 const OPCODE_CLOSE: u8 = 0x8;
 const OPCODE_PING: u8 = 0x9;
 const OPCODE_PONG: u8 = 0xa;
@@ -201,8 +183,29 @@ fn header(opcode: u8, payload_bytes: usize) -> ([u8; Frame::MAX_HEADER_BYTES], u
 /// An event on a channel; `user_id` tells on presence channels which member sent it.
 #[must_use]
 pub fn channel_event(event: &str, data: &Data<'_>, channel: &ChannelName, user_id: Option<&str>) -> Frame {
+    event_frame(event, data, channel.as_str(), user_id)
+}
+
+/// The same as a binary message, for clients that take those.
+#[must_use]
+pub fn binary_event(
+    event: &str,
+    payload: &BinaryPayload<'_>,
+    channel: &ChannelName,
+    user_id: Option<&str>,
+) -> Frame {
+    let (payload, channel) = (payload.borrowed(), Some(channel.as_str()));
+    let message = BinaryMessage { channel, event, user_id, payload };
+    let (header, length) = header(OPCODE_BINARY, message.encoded_bytes());
+    let mut buffer = Vec::with_capacity(length + message.encoded_bytes());
+    buffer.extend_from_slice(&header[..length]);
+    message.encode(&mut buffer);
+    Frame(Bytes::from(buffer))
+}
+
+fn event_frame(event: &str, data: &Data<'_>, channel: &str, user_id: Option<&str>) -> Frame {
     let literal = data.literal();
-    Frame::text(event.len() + literal.len() + channel.as_str().len() + 64, |out| {
+    Frame::text(event.len() + literal.len() + channel.len() + 64, |out| {
         push_head(event, literal, out);
         push_channel(channel, out);
         if let Some(user_id) = user_id {
@@ -222,21 +225,27 @@ pub fn connection_event(event: &str, data: &Data<'_>) -> Frame {
     })
 }
 
-/// The first frame of every accepted connection.
+/// The first frame of every accepted connection. `binary` is for one that may send binary messages: the bytes that one
+/// may have.
 #[must_use]
 pub fn connection_established(
     version: ProtocolVersion,
     socket_id: SocketId,
     activity_timeout: Duration,
+    binary: Option<usize>,
 ) -> Frame {
     let event = match version.greets_without_prefix() {
         true => "connection_established",
         false => "pusher:connection_established",
     };
-    let data = match version.is_told_activity_timeout() {
-        true => format!(r#"{{"socket_id":"{socket_id}","activity_timeout":{}}}"#, activity_timeout.as_secs()),
-        false => format!(r#"{{"socket_id":"{socket_id}"}}"#),
-    };
+    let mut data = format!(r#"{{"socket_id":"{socket_id}""#);
+    if version.is_told_activity_timeout() {
+        data.push_str(&format!(r#","activity_timeout":{}"#, activity_timeout.as_secs()));
+    }
+    if let Some(bytes) = binary {
+        data.push_str(&format!(r#","binary_message_bytes":{bytes}"#));
+    }
+    data.push('}');
     connection_event(event, &Data::of_text(&data))
 }
 
@@ -396,9 +405,9 @@ fn push_head(event: &str, data_literal: &str, out: &mut String) {
     out.push_str(data_literal);
 }
 
-fn push_channel(channel: &ChannelName, out: &mut String) {
+fn push_channel(channel: &str, out: &mut String) {
     out.push_str(",\"channel\":\"");
-    out.push_str(channel.as_str());
+    out.push_str(channel);
     out.push('"');
 }
 

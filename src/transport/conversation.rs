@@ -16,7 +16,7 @@ use tracing::{debug, info, trace, warn};
 use crate::auth::request::Query;
 use crate::connection::phase::{Event as Happening, Phase, Step};
 use crate::connection::{Action, ClientEvent, Connection, Probe, RateLimit, Refusal, last_error};
-use crate::hub::{AtWork, Bounds, Client, Heard, Publication, Source, Transport, Worker};
+use crate::hub::{AppState, AtWork, Bounds, Client, Heard, Publication, Source, Transport, Worker};
 use crate::protocol::{CloseCode, Form, Frame, Negotiated};
 
 use super::admission::Admitted;
@@ -69,7 +69,7 @@ impl Conversation {
         );
         let config = Arc::clone(worker.hub().connection_config());
         let bounds = Bounds { bytes: config.outbox_bytes, frames: config.outbox_frames };
-        let message_limit = app.message_bytes();
+        let message_limit = message_bytes(&app, transport.form());
         let connection =
             Connection::new(app.app().share(), config, socket_id, version, probe, Instant::now());
         let client = Rc::new(Client::new(app, socket_id, version, bounds, transport));
@@ -89,7 +89,8 @@ impl Conversation {
 
     /// Says the first words; the very first release names a channel in its URL that it wants right away.
     pub(super) fn greet(&mut self, parameterless: bool, channel: Option<&str>) {
-        let greeting: Vec<Frame> = self.connection.greeting(parameterless).collect();
+        let binary = self.client.form().is_binary();
+        let greeting: Vec<Frame> = self.connection.greeting(parameterless, binary).collect();
         greeting.into_iter().for_each(|frame| self.send(frame));
         if let Some(channel) = channel.filter(|_| parameterless) {
             let action = self.connection.subscribe_at_connect(channel);
@@ -119,7 +120,7 @@ impl Conversation {
 
     /// Bytes that one message may have, as of now.
     pub(super) fn message_bytes(&self) -> usize {
-        self.client.app().message_bytes()
+        message_bytes(self.client.app(), self.client.form())
     }
 
     /// A message came from the client. Once the last word is said, it is passed over.
@@ -133,6 +134,18 @@ impl Conversation {
         if let Some(action) = self.connection.receive(text, now, &listens) {
             self.carry_out(action);
         }
+    }
+
+    /// A binary message came from the client, which may send such.
+    pub(super) fn receive_binary(&mut self, message: &[u8], now: Instant) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        trace!(socket_id = %self.client.socket_id(), bytes = message.len(), "received");
+        let app = self.client.app();
+        let listens = |channel: Option<&str>, event: &str| app.is_listened_to(channel, event);
+        let action = self.connection.receive_binary(message, now, &listens);
+        self.carry_out(action);
     }
 
     /// Sends the client a frame.
@@ -236,7 +249,7 @@ impl Conversation {
                 source: Source::Client { socket_id: self.client.socket_id(), user_id: event.user_id.clone() },
                 channel: event.channel.as_ref(),
                 event: &event.event,
-                raw: Some(event.raw),
+                raw: event.raw,
                 data: &event.data,
             },
         );
@@ -287,7 +300,7 @@ impl Conversation {
                         let text = Frame::quoted_close(code, reason);
                         self.say_last(error.into_iter().chain([text, close]));
                     }
-                    Form::Plain | Form::Compressed => self.say_last(error.into_iter().chain([close])),
+                    _ => self.say_last(error.into_iter().chain([close])),
                 }
             }
         }
@@ -325,4 +338,10 @@ impl Drop for Conversation {
     fn drop(&mut self) {
         self.lost();
     }
+}
+
+/// Bytes that one message may have, in the form that the client takes and sends.
+fn message_bytes(app: &AppState, form: Form) -> usize {
+    let text = app.message_bytes();
+    if form.is_binary() { app.app().limits.inbound_bytes_with_binary(text) } else { text }
 }

@@ -1,5 +1,6 @@
 //! What each frame looks like on the wire.
 
+use super::super::{Broadcast, Form};
 use super::*;
 
 fn json(frame: &Frame) -> &str {
@@ -14,7 +15,7 @@ fn channel() -> ChannelName {
 fn the_greeting_differs_by_version() {
     let greet = |n| {
         let version = ProtocolVersion::new(n).unwrap();
-        connection_established(version, SocketId::new(1, 2), Duration::from_secs(120))
+        connection_established(version, SocketId::new(1, 2), Duration::from_secs(120), None)
     };
     assert_eq!(json(&greet(1)), r#"{"event":"connection_established","data":"{\"socket_id\":\"1.2\"}"}"#);
     assert_eq!(
@@ -23,6 +24,10 @@ fn the_greeting_differs_by_version() {
     );
     let newest = r#"{"event":"pusher:connection_established","data":"{\"socket_id\":\"1.2\",\"activity_timeout\":120}"}"#;
     assert_eq!(json(&greet(7)), newest);
+    let version = ProtocolVersion::new(7).unwrap();
+    let binary = connection_established(version, SocketId::new(1, 2), Duration::from_secs(120), Some(1000));
+    let expected = newest.replace(":120}", ":120,\\\"binary_message_bytes\\\":1000}");
+    assert_eq!(json(&binary), expected);
 }
 
 #[test]
@@ -54,14 +59,15 @@ fn the_compressed_form_is_made_once_and_only_where_it_is_shorter() {
     let long = Data::of_text(&r#"{"price":1234,"name":"Ann"}"#.repeat(40));
     let frame = channel_event("update", &long, &channel(), None);
     let broadcast = Broadcast::new(frame.clone(), true);
-    let [first, second] = [broadcast.for_client(true), broadcast.clone().for_client(true)];
+    let [first, second] =
+        [broadcast.for_client(Form::Compressed), broadcast.clone().for_client(Form::Compressed)];
     assert_eq!(first.websocket().as_ptr(), second.websocket().as_ptr(), "one form for all");
     assert_eq!(first.websocket()[0], 0xc1);
     assert_eq!(deflate::inflate(first.json(), 10_000).unwrap(), frame.json());
-    assert_eq!(broadcast.for_client(false), frame);
-    assert_eq!(Broadcast::new(frame.clone(), false).for_client(true), frame);
+    assert_eq!(broadcast.for_client(Form::Plain), frame);
+    assert_eq!(Broadcast::new(frame.clone(), false).for_client(Form::Compressed), frame);
     let short = channel_event("update", &Data::of_text("1"), &channel(), None);
-    assert_eq!(Broadcast::new(short.clone(), true).for_client(true), short);
+    assert_eq!(Broadcast::new(short.clone(), true).for_client(Form::Compressed), short);
 }
 
 #[test]

@@ -43,7 +43,7 @@ impl<S: Stream> Driver<S> {
     pub(super) fn resuming(begun: Begun<WebSocket<S>>, reader: FrameReader) -> Self {
         let Begun { client, conversation, message_limit } = begun;
         let form = client.form();
-        let mut reader = reader.with_compression(form == Form::Compressed);
+        let mut reader = reader.with_compression(form.is_compressed()).with_binary(form.is_binary());
         reader.set_limit(frame_limit(form, message_limit));
         Driver { conversation, client, reader, hang_up: false, write_ended: false }
     }
@@ -96,6 +96,7 @@ impl<S: Stream> Driver<S> {
                 Event::Close(code) => *hang_up |= conversation.peer_closed(Frame::close_echo(code)),
                 Event::Text(text) if client.form() == Form::Quoted => receive_quoted(conversation, text, now),
                 Event::Text(text) => conversation.receive(text, now),
+                Event::Binary(message) => conversation.receive_binary(message, now),
                 Event::Ping(payload) if conversation.phase() == Phase::Open => {
                     conversation.send(Frame::pong(payload));
                 }
@@ -153,8 +154,8 @@ impl<S: Stream> Future for Driver<S> {
 /// brackets.
 fn frame_limit(form: Form, message_limit: usize) -> usize {
     match form {
-        Form::Plain | Form::Compressed => message_limit,
         Form::Quoted => message_limit.saturating_mul(2).saturating_add(4),
+        _ => message_limit,
     }
 }
 

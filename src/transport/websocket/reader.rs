@@ -10,6 +10,8 @@ use crate::protocol::deflate::{self, InflateError};
 pub enum Event<'a> {
     /// A text message, all fragments together.
     Text(&'a str),
+    /// A binary message, all fragments together, from a peer that may send them.
+    Binary(&'a [u8]),
     /// A ping, to be answered with its payload.
     Ping(&'a [u8]),
     /// A pong.
@@ -43,7 +45,7 @@ pub enum Fault {
     #[error("WebSocket protocol error: a close frame must hold nothing, or a code that an endpoint may send")]
     BadClose,
     /// Close code 1003.
-    #[error("Binary messages are not part of the protocol, send text")]
+    #[error("Binary messages are not part of the protocol, send text or connect with binary=1")]
     Binary,
     /// Close code 1007.
     #[error("The compressed message is damaged")]
@@ -67,6 +69,8 @@ pub struct FrameReader {
     limit: usize,
     /// Compressed messages are allowed.
     compression: bool,
+    /// Binary messages are allowed.
+    binary: bool,
     /// The beginning of a frame whose end has not come.
     partial: Vec<u8>,
     /// The fragments so far of a message whose end has not come. Rare, so it takes no room while there are none.
@@ -77,6 +81,13 @@ pub struct FrameReader {
 #[derive(Debug, Default)]
 struct Fragments {
     payload: Vec<u8>,
+    kind: Kind,
+}
+
+/// How a message was sent, as its first frame says.
+#[derive(Clone, Copy, Debug, Default)]
+struct Kind {
+    binary: bool,
     compressed: bool,
 }
 
@@ -92,7 +103,7 @@ const OPCODE_PONG: u8 = 0xa;
 struct Header {
     opcode: u8,
     fin: bool,
-    compressed: bool,
+    kind: Kind,
     mask: [u8; 4],
     /// Where the payload begins, from the frame's first byte.
     payload_at: usize,
@@ -103,7 +114,7 @@ impl FrameReader {
     /// A reader that allows messages of at most `limit` bytes.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        FrameReader { limit, compression: false, partial: Vec::new(), fragments: None }
+        FrameReader { limit, compression: false, binary: false, partial: Vec::new(), fragments: None }
     }
 
     /// The same reader, for a peer with which permessage-deflate was agreed on. The limit holds for what a message is
@@ -116,6 +127,12 @@ impl FrameReader {
     /// From now on allows messages of at most `limit` bytes. A frame whose header has been read is not judged again.
     pub fn set_limit(&mut self, limit: usize) {
         self.limit = limit;
+    }
+
+    /// The same reader, for a peer that may send binary messages.
+    #[must_use]
+    pub fn with_binary(self, binary: bool) -> Self {
+        FrameReader { binary, ..self }
     }
 
     /// Reads what arrived, and hands every event to `each`, in order. `each` returns whether to go on. The input is
@@ -177,17 +194,17 @@ impl FrameReader {
                 each(Event::Close(close_code(payload)?));
                 Ok(false)
             }
-            OPCODE_TEXT if header.fin => self.read_message(payload, header.compressed, each),
+            OPCODE_TEXT | OPCODE_BINARY if header.fin => self.read_message(payload, header.kind, each),
             _ => {
-                let compressed = header.compressed;
-                let begun = || Box::new(Fragments { payload: Vec::new(), compressed });
+                let kind = header.kind;
+                let begun = || Box::new(Fragments { payload: Vec::new(), kind });
                 let fragments = self.fragments.get_or_insert_with(begun);
                 fragments.payload.extend_from_slice(payload);
                 if !header.fin {
                     return Ok(true);
                 }
-                let Fragments { payload, compressed } = *self.fragments.take().unwrap_or_default();
-                self.read_message(&payload, compressed, each)
+                let Fragments { payload, kind } = *self.fragments.take().unwrap_or_default();
+                self.read_message(&payload, kind, each)
             }
         }
     }
@@ -195,17 +212,17 @@ impl FrameReader {
     fn read_message(
         &self,
         payload: &[u8],
-        compressed: bool,
+        kind: Kind,
         each: &mut impl FnMut(Event<'_>) -> bool,
     ) -> Result<bool, Fault> {
-        if !compressed {
-            return Ok(each(Event::Text(text(payload)?)));
+        if !kind.compressed {
+            return Ok(each(event(payload, kind)?));
         }
         let message = deflate::inflate(payload, self.limit).map_err(|error| match error {
             InflateError::Damaged => Fault::DamagedCompression,
             InflateError::TooLong => Fault::TooBig { limit: self.limit, bytes: self.limit as u64 + 1 },
         })?;
-        Ok(each(Event::Text(text(&message)?)))
+        Ok(each(event(&message, kind)?))
     }
 
     /// The header that `buffer` begins with; `None` if it is not all there.
@@ -213,16 +230,17 @@ impl FrameReader {
         let [first, second, ..] = *buffer else { return Ok(None) };
         let (opcode, fin) = (first & 0x0f, first & 0x80 != 0);
         // The first reserved bit says that a message is compressed, on its first frame.
-        let compressed = self.compression && opcode == OPCODE_TEXT && first & 0x40 != 0;
+        let compressed =
+            self.compression && matches!(opcode, OPCODE_TEXT | OPCODE_BINARY) && first & 0x40 != 0;
         if first & 0x70 != 0 && !(compressed && first & 0x30 == 0) {
             return Err(Fault::ReservedBits);
         }
         let length = second & 0x7f;
         match opcode {
             OPCODE_CONTINUATION if self.fragments.is_none() => return Err(Fault::NothingToContinue),
-            OPCODE_TEXT if self.fragments.is_some() => return Err(Fault::Interleaved),
-            OPCODE_CONTINUATION | OPCODE_TEXT => {}
-            OPCODE_BINARY => return Err(Fault::Binary),
+            OPCODE_BINARY if !self.binary => return Err(Fault::Binary),
+            OPCODE_TEXT | OPCODE_BINARY if self.fragments.is_some() => return Err(Fault::Interleaved),
+            OPCODE_CONTINUATION | OPCODE_TEXT | OPCODE_BINARY => {}
             OPCODE_CLOSE | OPCODE_PING | OPCODE_PONG if fin && length <= 125 => {}
             OPCODE_CLOSE | OPCODE_PING | OPCODE_PONG => return Err(Fault::BadControlFrame),
             unknown => return Err(Fault::UnknownOpcode(unknown)),
@@ -249,7 +267,8 @@ impl FrameReader {
         };
         let Some(&[a, b, c, d]) = buffer.get(mask_at..mask_at + 4) else { return Ok(None) };
         let mask = [a, b, c, d];
-        Ok(Some(Header { opcode, fin, compressed, mask, payload_at: mask_at + 4, payload_bytes }))
+        let kind = Kind { binary: opcode == OPCODE_BINARY, compressed };
+        Ok(Some(Header { opcode, fin, kind, mask, payload_at: mask_at + 4, payload_bytes }))
     }
 }
 
@@ -265,6 +284,13 @@ fn close_code(payload: &[u8]) -> Result<Option<u16>, Fault> {
     match code {
         1000..=1003 | 1007..=1014 | 3000..=4999 => Ok(Some(code)),
         _ => Err(Fault::BadClose),
+    }
+}
+
+fn event(payload: &[u8], kind: Kind) -> Result<Event<'_>, Fault> {
+    match kind.binary {
+        true => Ok(Event::Binary(payload)),
+        false => Ok(Event::Text(text(payload)?)),
     }
 }
 

@@ -147,7 +147,8 @@ impl Heard {
                 Err(_) => self.broken = true,
             },
             Event::Ping(payload) => self.pongs.push(Frame::pong(payload)),
-            Event::Pong => {}
+            // Its reader refuses binary messages.
+            Event::Pong | Event::Binary(_) => {}
             Event::Close(code) => self.closed = Some(Frame::close_echo(code)),
         }
         !self.broken

@@ -123,7 +123,7 @@ pub async fn upgrade<S: Stream>(
     let introduction = Introduction { key, query: &query, tls };
     match admission::admit(&worker, &introduction) {
         Ok(admitted) => {
-            let form = if compression { Form::Compressed } else { Form::Plain };
+            let form = Form::of(compression, query.get("binary") == Some("1"));
             let transport = WebSocket { stream: RefCell::new(stream), form };
             actix_web::rt::spawn(connect(worker, admitted, &query, transport, early));
         }

@@ -30,6 +30,7 @@ fn read(limit: usize, input: &[u8], step: usize) -> Result<Vec<String>, Fault> {
         reader.feed(&mut piece.to_vec(), |event| {
             events.push(match event {
                 Event::Text(text) => format!("text {text}"),
+                Event::Binary(bytes) => format!("binary {}", String::from_utf8_lossy(bytes)),
                 Event::Ping(payload) => format!("ping {}", String::from_utf8_lossy(payload)),
                 Event::Pong => "pong".into(),
                 Event::Close(code) => format!("close {code:?}"),
@@ -147,4 +148,38 @@ fn compressed_messages_are_read_where_they_were_agreed_on() {
 fn a_character_may_be_cut_by_a_fragment() {
     let input = [frame(0x01, &[0xc3]), frame(0x80, &[0xa9])].concat();
     assert_eq!(read(100, &input, 3), Ok(vec!["text \u{e9}".into()]));
+}
+
+#[test]
+fn binary_messages_are_read_from_those_that_may_send_them() {
+    let input = [frame(0x82, b"one"), frame(0x02, b"tw"), frame(0x89, b"?"), frame(0x80, b"o")].concat();
+    let mut reader = FrameReader::new(1000).with_binary(true);
+    let mut read = Vec::new();
+    let mut collect = |event: Event<'_>| {
+        if let Event::Binary(bytes) = event {
+            read.push(bytes.to_vec());
+        }
+        true
+    };
+    reader.feed(&mut input.clone(), &mut collect).unwrap();
+    assert_eq!(read, [b"one".to_vec(), b"two".to_vec()]);
+    let interleaved = [frame(0x02, b"tw"), frame(0x82, b"x")].concat();
+    let outcome = FrameReader::new(1000).with_binary(true).feed(&mut interleaved.clone(), |_| true);
+    assert_eq!(outcome, Err(Fault::Interleaved));
+    let long = frame(0x82, &[0; 1001]);
+    let outcome = FrameReader::new(1000).with_binary(true).feed(&mut long.clone(), |_| true);
+    assert_eq!(outcome, Err(Fault::TooBig { limit: 1000, bytes: 1001 }));
+}
+
+#[test]
+fn a_compressed_binary_message_is_restored() {
+    let message = [7_u8; 5000];
+    let input = frame(0xc2, &deflate::deflate(&message).unwrap());
+    let mut reader = FrameReader::new(5000).with_compression(true).with_binary(true);
+    let mut restored = false;
+    let outcome = reader.feed(&mut input.clone(), |event| {
+        restored = event == Event::Binary(&message);
+        true
+    });
+    assert_eq!((outcome, restored), (Ok(()), true));
 }

@@ -1,4 +1,4 @@
-//! Channel patterns of a rule: `camera-*` hears `camera-1`, and `*` in the target takes what it matched.
+//! Channel patterns of the configuration: `camera-*` means `camera-1`, and `*` in a rule's target takes what it matched.
 
 use std::fmt;
 

@@ -1,0 +1,53 @@
+//! What an app says of some of its channels by a pattern of their names.
+
+use crate::protocol::ChannelName;
+use crate::protocol::pattern::Pattern;
+
+use super::App;
+
+/// What a subscriber is sent that cannot keep up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// Every event, in order; when too many wait, the connection is closed with 4100.
+    #[default]
+    Every,
+    /// Of each event name the newest, when it can take one. Meant for pictures and positions, of which only the
+    /// present one counts.
+    Latest,
+}
+
+/// Settings of the channels whose names match a pattern: `[[apps.channels]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelSettings {
+    /// Which channels.
+    pub pattern: Pattern,
+    /// What their slow subscribers are sent.
+    pub delivery: Delivery,
+}
+
+impl App {
+    /// What slow subscribers of a channel are sent: the first pattern that matches decides.
+    #[must_use]
+    pub fn delivery(&self, channel: &ChannelName) -> Delivery {
+        let matching = self.channels.iter().find(|c| c.pattern.capture(channel.as_str()).is_some());
+        matching.map_or(Delivery::Every, |settings| settings.delivery)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_pattern_that_matches_decides() {
+        let settings =
+            |pattern: &str, delivery| ChannelSettings { pattern: Pattern::parse(pattern).unwrap(), delivery };
+        let mut app = App::new("1", "k", "s");
+        app.channels = vec![settings("mirror-log", Delivery::Every), settings("mirror*", Delivery::Latest)];
+        let of = |name: &str| app.delivery(&ChannelName::parse(name, 164).unwrap());
+        assert_eq!(of("mirror"), Delivery::Latest);
+        assert_eq!(of("mirror-7"), Delivery::Latest);
+        assert_eq!(of("mirror-log"), Delivery::Every);
+        assert_eq!(of("news"), Delivery::Every);
+    }
+}

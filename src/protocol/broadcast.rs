@@ -1,0 +1,201 @@
+//! One message to many clients, in as many forms as they ask for, each made once.
+
+use std::sync::{Arc, OnceLock};
+
+use super::{ChannelName, Frame, deflate};
+
+/// A message to many. A client is given it in the best form that it takes; a form is made when the first client needs
+/// it, and shared.
+#[derive(Clone, Debug)]
+pub struct Broadcast {
+    /// The form in which it was made.
+    first: Frame,
+    /// What only some broadcasts have. Most have none of it, and cost no more for that.
+    rare: Option<Arc<Rare>>,
+}
+
+#[derive(Debug, Default)]
+struct Rare {
+    /// The first form is a binary message.
+    binary: bool,
+    /// The same as text, for those that do not take it so.
+    text: OnceLock<Frame>,
+    compression: bool,
+    compressed: OnceLock<Frame>,
+    latest: Option<Arc<LatestKey>>,
+}
+
+/// The form in which a client takes messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As text.
+    Plain,
+    /// As text, compressed where there is a compressed one.
+    Compressed,
+    /// As a binary message where it was made as one, else as text.
+    Binary,
+    /// As a binary message where it was made as one, else as text, compressed where there is a compressed one.
+    BinaryOrCompressed,
+    /// As text, as [`Frame::quoted`] makes it.
+    Quoted,
+}
+
+impl Form {
+    /// The form of a client that takes these.
+    #[must_use]
+    pub fn of(compressed: bool, binary: bool) -> Self {
+        match (compressed, binary) {
+            (false, false) => Form::Plain,
+            (true, false) => Form::Compressed,
+            (false, true) => Form::Binary,
+            (true, true) => Form::BinaryOrCompressed,
+        }
+    }
+
+    /// Whether it takes compressed text.
+    #[must_use]
+    pub fn is_compressed(self) -> bool {
+        matches!(self, Form::Compressed | Form::BinaryOrCompressed)
+    }
+
+    /// Whether it takes binary messages.
+    #[must_use]
+    pub fn is_binary(self) -> bool {
+        matches!(self, Form::Binary | Form::BinaryOrCompressed)
+    }
+}
+
+/// What two events have in common of which a slow subscriber needs only the newer one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LatestKey {
+    /// Their channel.
+    pub channel: ChannelName,
+    /// Their name.
+    pub event: Box<str>,
+}
+
+impl Broadcast {
+    /// A message, made as text or as a binary one. Its text is compressed where `compression` allows it and it is
+    /// worthwhile.
+    #[must_use]
+    pub fn new(first: Frame, compression: bool) -> Self {
+        let binary = first.is_binary();
+        let compression = compression && first.payload().len() >= deflate::WORTHWHILE_BYTES;
+        let rare = (binary || compression).then(|| Arc::new(Rare { binary, compression, ..Rare::default() }));
+        Broadcast { first, rare }
+    }
+
+    /// The same message, of which slow subscribers need only the newest of its kind.
+    #[must_use]
+    pub fn latest_only(mut self, key: LatestKey) -> Self {
+        // Nobody shares it yet.
+        if let Some(rare) = Arc::get_mut(self.rare.get_or_insert_default()) {
+            rare.latest = Some(Arc::new(key));
+        }
+        self
+    }
+
+    /// The message as plain text.
+    #[must_use]
+    pub fn plain(&self) -> &Frame {
+        match &self.rare {
+            Some(rare) => rare.text(&self.first),
+            None => &self.first,
+        }
+    }
+
+    /// The frame for everybody, if there is but one form of it and it is like any other.
+    #[must_use]
+    pub fn only_form(&self) -> Option<&Frame> {
+        self.rare.is_none().then_some(&self.first)
+    }
+
+    /// Bytes that it holds at least while it is on its way.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.first.websocket().len()
+    }
+
+    /// What it has in common with the messages that may replace it before slow subscribers.
+    #[must_use]
+    pub fn latest(&self) -> Option<&Arc<LatestKey>> {
+        self.rare.as_ref().and_then(|rare| rare.latest.as_ref())
+    }
+
+    /// The frame for a client that takes this form: binary if it was made so and the client takes that; else text,
+    /// compressed if the client takes that and it is shorter.
+    #[must_use]
+    pub fn for_client(&self, form: Form) -> Frame {
+        match &self.rare {
+            Some(rare) => rare.form(&self.first, form).clone(),
+            None => self.first.clone(),
+        }
+    }
+}
+
+impl Rare {
+    fn form<'f>(&'f self, first: &'f Frame, form: Form) -> &'f Frame {
+        if self.binary && form.is_binary() {
+            return first;
+        }
+        match form.is_compressed() && self.compression {
+            true => self.compressed.get_or_init(|| self.text(first).compressed()),
+            false => self.text(first),
+        }
+    }
+
+    fn text<'f>(&'f self, first: &'f Frame) -> &'f Frame {
+        match self.binary {
+            true => self.text.get_or_init(|| first.binary_as_text()),
+            false => first,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::json::Data;
+    use super::super::{BinaryPayload, server_message};
+    use super::*;
+
+    fn channel() -> ChannelName {
+        ChannelName::parse("mirror", 164).unwrap()
+    }
+
+    #[test]
+    fn ordinary_text_has_one_form() {
+        let frame = server_message::channel_event("e", &Data::of_text("text"), &channel(), None);
+        let broadcast = Broadcast::new(frame.clone(), true);
+        assert!(broadcast.rare.is_none());
+        assert_eq!(
+            (broadcast.for_client(Form::BinaryOrCompressed), broadcast.plain()),
+            (frame.clone(), &frame)
+        );
+    }
+
+    #[test]
+    fn each_form_is_made_once_and_given_to_those_that_take_it() {
+        let text = "a".repeat(1000);
+        let frame = server_message::channel_event("e", &Data::of_text(&text), &channel(), None);
+        let broadcast = Broadcast::new(frame.clone(), true);
+        let compressed = broadcast.for_client(Form::Compressed);
+        assert!(compressed.websocket().len() < 200);
+        let again = broadcast.clone().for_client(Form::BinaryOrCompressed);
+        assert_eq!(again.websocket().as_ptr(), compressed.websocket().as_ptr(), "made once");
+        assert_eq!(broadcast.for_client(Form::Plain), frame);
+    }
+
+    #[test]
+    fn what_was_made_binary_is_text_for_those_that_do_not_take_it() {
+        let payload = BinaryPayload::new("image/jpeg", "", &[0xff; 600]).unwrap();
+        let frame = server_message::binary_event("frame", &payload, &channel(), None);
+        let broadcast = Broadcast::new(frame.clone(), true);
+        assert_eq!(broadcast.for_client(Form::BinaryOrCompressed), frame);
+        let expected = server_message::channel_event("frame", &Data::of_binary(payload), &channel(), None);
+        assert_eq!((broadcast.for_client(Form::Plain), broadcast.plain()), (expected.clone(), &expected));
+        assert!(
+            broadcast.for_client(Form::Compressed).websocket().len() < 300,
+            "base64 of one byte repeated"
+        );
+    }
+}
