@@ -180,7 +180,9 @@ fn describe_app(config: &AppConfig, text: &mut String) {
     for (index, rule) in pipe.iter().enumerate() {
         let sent = rule.rename.as_ref().unwrap_or(&rule.event);
         let label = if index == 0 { "pipe" } else { "" };
-        row(text, label, &format!("{}:{} -> {}:{sent}", rule.from, rule.event, rule.to));
+        let to: Vec<_> = rule.to.iter().map(|to| format!("{to}:{sent}")).collect();
+        let to = if to.is_empty() { "nowhere".to_owned() } else { to.join(", ") };
+        row(text, label, &format!("{}:{} -> {to}", rule.from, rule.event));
     }
     for (index, endpoint) in webhooks.endpoints.iter().enumerate() {
         row(text, if index == 0 { "webhooks" } else { "" }, &endpoint.url.to_string());

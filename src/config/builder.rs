@@ -77,8 +77,10 @@ impl Builder {
     pub(super) fn nearest_key(&self, prefix: &str, name: &str) -> Option<String> {
         let node = self.node_settings.iter().map(|s| s.path.to_owned());
         let app = self.app_settings.iter().map(|s| format!("apps.{}", s.path));
-        let known: Vec<String> =
-            node.chain(app).chain(["apps.keys", "apps.pipe", "apps.webhooks"].map(str::to_owned)).collect();
+        let known: Vec<String> = node
+            .chain(app)
+            .chain(["apps.keys", "apps.pipe", "apps.channels", "apps.webhooks"].map(str::to_owned))
+            .collect();
         let siblings = known.iter().filter_map(|path| path.strip_prefix(prefix)?.split('.').next());
         let sibling = nearest(name, siblings).map(|sibling| format!("{prefix}{sibling}"));
         sibling.or_else(|| known.iter().find(|path| path.rsplit('.').next() == Some(name)).cloned())

@@ -133,6 +133,14 @@ pub enum Error {
         /// The first one.
         first: Origin,
     },
+    /// The same pattern has settings twice: the second would never count.
+    #[error("{at}: the channels {pattern:?} have settings already")]
+    RepeatedPattern {
+        /// The second one.
+        at: Origin,
+        /// The pattern.
+        pattern: String,
+    },
     /// Two apps cannot be told apart.
     #[error("{at}: {source}")]
     Duplicate {
@@ -177,6 +185,7 @@ impl Error {
             | Error::RepeatedRule { at, .. }
             | Error::Webhook { at, .. }
             | Error::RepeatedWebhook { at, .. }
+            | Error::RepeatedPattern { at, .. }
             | Error::Duplicate { at, .. } => at.line().unwrap_or(usize::MAX),
             Error::Unreadable { .. }
             | Error::UnknownVariable { .. }

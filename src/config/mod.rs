@@ -6,6 +6,7 @@
 //! process state and starts nothing. Parsing of arguments is left to [`cli`](crate::cli).
 
 mod builder;
+mod channels;
 mod draft;
 mod environment;
 mod error;
@@ -112,6 +113,7 @@ impl AppConfig {
         app.client_events = true;
         app.limits.client_event_payload_bytes = 1024 * 1024;
         app.limits.client_events_per_second = 100;
+        app.http_streams = true;
         AppConfig { pipe: development_rules().collect(), ..AppConfig::new(app) }
     }
 }

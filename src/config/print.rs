@@ -2,12 +2,14 @@
 
 use std::fmt::Write;
 
+use super::channels::DELIVERY;
 use super::draft::AppDraft;
-use super::form::{MASK, quote};
+use super::form::{Form, MASK, quote};
+use super::rules::KEEP;
 use super::settings::{app_settings, node_settings};
 use super::{Loaded, Origin};
-use crate::app::Key;
-use crate::pipe::RuleSpec;
+use crate::app::{ChannelSettings, Key};
+use crate::pipe::{RuleSpec, write_interval};
 use crate::webhook::{Endpoint, Header};
 
 impl Loaded {
@@ -62,6 +64,12 @@ impl Loaded {
                     page.line(key, &setting.write(draft), origin(path));
                 }
             }
+        }
+        for (number, settings) in draft.app.channels.iter().enumerate() {
+            page.header("[[apps.channels]]", Some(origin(&format!("channels[{number}]"))));
+            let ChannelSettings { pattern, delivery } = settings;
+            let (pattern, delivery) = (quote(&pattern.to_string()), DELIVERY.write(delivery));
+            let _ = writeln!(page.text, "pattern = {pattern}\ndelivery = {delivery}");
         }
         for (number, rule) in draft.pipe.iter().enumerate() {
             page.header("[[apps.pipe]]", Some(origin(&format!("pipe[{number}]"))));
@@ -129,17 +137,33 @@ fn rule_lines(rule: &RuleSpec) -> String {
     };
     line("from", &quote(&rule.from.to_string()));
     line("event", &quote(&rule.event));
-    line("to", &quote(&rule.to.to_string()));
+    let to: Vec<_> = rule.to.iter().map(ToString::to_string).collect();
+    match to.as_slice() {
+        [] => line("drop", "true"),
+        [one] => line("to", &quote(one)),
+        several => line("to", &list(&mut several.iter().map(String::as_str))),
+    }
     if let Some(name) = &rule.rename {
         line("as", &quote(name));
     }
-    if !rule.add.is_empty()
-        && let Ok(table) = toml::Value::try_from(&rule.add)
-    {
-        line("add", &table.to_string());
+    for (key, members) in [("where", &rule.filter), ("add", &rule.add)] {
+        if !members.is_empty()
+            && let Ok(table) = toml::Value::try_from(members)
+        {
+            line(key, &table.to_string());
+        }
     }
     if let Some(names) = &rule.pick {
         line("pick", &list(&mut names.iter().map(String::as_str)));
+    }
+    if let Some(rate) = rule.rate {
+        line("rate", &quote(&rate.to_string()));
+    }
+    if let Some(interval) = rule.min_interval {
+        line("min_interval", &quote(&write_interval(interval)));
+    }
+    if rule.keep_latest {
+        line("keep", &KEEP.write(&true));
     }
     let sources = [("client", rule.hears_clients), ("http", rule.hears_http)];
     line("source", &list(&mut sources.into_iter().filter(|(_, heard)| *heard).map(|(name, _)| name)));

@@ -6,13 +6,16 @@ use toml::de::{DeTable, DeValue};
 
 use super::builder::Builder;
 use super::draft::AppDraft;
-use super::form::AnyText;
+use super::form::{AnyText, Boolean, Choice};
 use super::given::Given;
 use super::tables::Tables;
 use super::{Error, Origin};
-use crate::pipe::{Pattern, RuleSpec};
+use crate::pipe::{BadRule, INTERVAL_EXPECTED, Pattern, Rate, RuleSpec, parse_interval};
 
-const KNOWN: [&str; 7] = ["from", "event", "to", "as", "add", "pick", "source"];
+const KNOWN: [&str; 12] =
+    ["from", "event", "to", "as", "add", "pick", "source", "where", "rate", "min_interval", "keep", "drop"];
+/// What becomes of events that come too soon: whether the newest waits.
+pub(super) const KEEP: Choice<bool> = Choice(&[("none", false), ("latest", true)]);
 const PIPE_EXPECTED: &str = "one or more tables, each begun by [[apps.pipe]]";
 
 /// Adds a rule in its command-line form to the first app. One that the app has already is not added again: it would
@@ -57,26 +60,81 @@ impl Tables<'_> {
     fn rule(&mut self, item: &Spanned<DeValue<'_>>, table: &DeTable<'_>) -> Option<RuleSpec> {
         let errors_before = self.builder.errors.len();
         self.only(&KNOWN, table, "apps.pipe.");
-        let [from, event, to] =
-            ["from", "event", "to"].map(|name| self.required("a pipe rule", name, item, table));
+        let [from, event] = ["from", "event"].map(|name| self.required("a pipe rule", name, item, table));
         let from = from.and_then(|value| self.pattern("apps.pipe.from", value));
-        let to = to.and_then(|value| self.pattern("apps.pipe.to", value));
         let event = event.and_then(|value| self.read_as(AnyText, "apps.pipe.event", value));
+        let to = table.get("to").and_then(|value| self.targets(value));
+        let drop = table.get("drop").and_then(|value| self.read_as(Boolean, "apps.pipe.drop", value));
         let rename = table.get("as").and_then(|value| self.read_as(AnyText, "apps.pipe.as", value));
-        let add = table.get("add").and_then(|value| self.add(value)).unwrap_or_default();
+        let add = table.get("add").and_then(|value| self.members("apps.pipe.add", value)).unwrap_or_default();
         let pick = table.get("pick").and_then(|value| self.texts("apps.pipe.pick", value));
+        let filter = table.get("where").and_then(|value| self.members("apps.pipe.where", value));
+        let rate = table
+            .get("rate")
+            .and_then(|value| self.parsed("apps.pipe.rate", Rate::EXPECTED, Rate::parse, value));
+        let min_interval = table.get("min_interval").and_then(|value| {
+            self.parsed("apps.pipe.min_interval", INTERVAL_EXPECTED, parse_interval, value)
+        });
+        let keep = table.get("keep").and_then(|value| self.read_as(KEEP, "apps.pipe.keep", value));
         let (hears_clients, hears_http) =
             table.get("source").and_then(|value| self.sources(value)).unwrap_or((true, false));
-        let (from, event, to) = (from?, event?, to?);
-        let rename = rename.filter(|name| *name != event);
-        let rule = RuleSpec { from, event, to, rename, add, pick, hears_clients, hears_http };
-        if let Err(source) = rule.check() {
+        if self.builder.errors.len() > errors_before {
+            return None;
+        }
+        let nowhere = match (table.contains_key("to"), drop.unwrap_or(false)) {
+            (true, true) => Some(BadRule::DropAndSend("to")),
+            (false, false) => Some(BadRule::Nowhere),
+            _ => None,
+        };
+        let (from, event) = (from?, event?);
+        let rule = RuleSpec {
+            rename: rename.filter(|name| *name != event),
+            from,
+            event,
+            to: to.unwrap_or_default(),
+            add,
+            pick,
+            hears_clients,
+            hears_http,
+            filter: filter.unwrap_or_default(),
+            rate,
+            min_interval,
+            keep_latest: keep.unwrap_or(false),
+        };
+        if let Some(source) = nowhere.or_else(|| rule.check().err()) {
             self.builder.errors.push(Error::Rule { at: self.file.at(item), source });
         }
         (self.builder.errors.len() == errors_before).then_some(rule)
     }
 
-    fn pattern(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Pattern> {
+    /// `to = "mirror"` or `to = ["left", "right"]`.
+    fn targets(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Vec<Pattern>> {
+        match value.get_ref().as_array() {
+            None => self.pattern("apps.pipe.to", value).map(|pattern| vec![pattern]),
+            Some(items) if items.is_empty() => {
+                self.wrong("apps.pipe.to", "a channel, or a list of at least one", value);
+                None
+            }
+            Some(items) => items.iter().map(|item| self.pattern("apps.pipe.to", item)).collect(),
+        }
+    }
+
+    /// A text that stands for something else.
+    fn parsed<T>(
+        &mut self,
+        key: &str,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Option<T> {
+        let parsed = value.get_ref().as_str().and_then(parse);
+        if parsed.is_none() {
+            self.wrong(key, expected, value);
+        }
+        parsed
+    }
+
+    pub(super) fn pattern(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Pattern> {
         let text = self.read_as(AnyText, key, value)?;
         match Pattern::parse(&text) {
             Ok(pattern) => Some(pattern),
@@ -117,17 +175,20 @@ impl Tables<'_> {
         texts
     }
 
-    fn add(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Map<String, Json>> {
+    fn members(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Map<String, Json>> {
         let Some(table) = value.get_ref().as_table() else {
-            self.wrong("apps.pipe.add", "a table such as { message = \"Sending frame\" }", value);
+            let example =
+                if key.ends_with("add") { "message = \"Sending frame\"" } else { "kind = \"camera\"" };
+            self.wrong(key, &format!("a table such as {{ {example} }}"), value);
             return None;
         };
-        let members = table.iter().map(|(key, value)| Some((key.get_ref().to_string(), self.json(value)?)));
+        let members =
+            table.iter().map(|(name, value)| Some((name.get_ref().to_string(), self.json(key, value)?)));
         members.collect()
     }
 
     /// TOML as JSON. TOML's dates and its numbers that are none have no counterpart.
-    fn json(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Json> {
+    fn json(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Json> {
         let given = Given::Toml(value.get_ref());
         let json = match value.get_ref() {
             DeValue::String(text) => Some(Json::from(text.as_ref())),
@@ -135,17 +196,18 @@ impl Tables<'_> {
             DeValue::Integer(_) => given.integer().map(Json::from),
             DeValue::Float(_) => given.number().and_then(serde_json::Number::from_f64).map(Json::Number),
             DeValue::Array(items) => {
-                return items.iter().map(|item| self.json(item)).collect::<Option<_>>().map(Json::Array);
+                return items.iter().map(|item| self.json(key, item)).collect::<Option<_>>().map(Json::Array);
             }
             DeValue::Table(table) => {
-                let members =
-                    table.iter().map(|(key, value)| Some((key.get_ref().to_string(), self.json(value)?)));
+                let members = table
+                    .iter()
+                    .map(|(name, value)| Some((name.get_ref().to_string(), self.json(key, value)?)));
                 return members.collect::<Option<_>>().map(Json::Object);
             }
             DeValue::Datetime(_) => None,
         };
         if json.is_none() {
-            self.wrong("apps.pipe.add", "made of what JSON can hold", value);
+            self.wrong(key, "made of what JSON can hold", value);
         }
         json
     }

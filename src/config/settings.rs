@@ -147,6 +147,7 @@ pub(super) fn app_settings() -> Vec<Setting<AppDraft>> {
         "client_events_on_encrypted_channels", Boolean, app.client_events_on_encrypted_channels;
         "subscription_count", Boolean, app.subscription_count;
         "watchlist_events", Boolean, app.watchlist_events;
+        "http_streams", Boolean, app.http_streams;
         "cache_ttl_seconds", Seconds { least: 0.001 }, app.cache_ttl;
         "limits.event_payload_bytes", Integer(1..=MOST), app.limits.event_payload_bytes;
         "limits.event_name_chars", Integer(1..=MOST), app.limits.event_name_chars;
@@ -166,6 +167,7 @@ pub(super) fn app_settings() -> Vec<Setting<AppDraft>> {
         "limits.cached_bytes", Integer(0..=MOST), app.limits.cached_bytes;
         "limits.pipe_message_bytes", Integer(1..=MOST), app.limits.pipe_message_bytes;
         "limits.pipe_connections", Integer(0..=MOST), app.limits.pipe_connections;
+        "limits.binary_message_bytes", Integer(1..=MOST), app.limits.binary_message_bytes;
         "webhook_delivery.batching", Boolean, webhooks.delivery.batching;
         "webhook_delivery.batch_window_seconds", Seconds { least: 0.0 }, webhooks.delivery.batch_window;
         "webhook_delivery.batch_events", Integer(1..=10_000), webhooks.delivery.batch_events;

@@ -76,6 +76,7 @@ impl Tables<'_> {
                     self.builder.origins.record(format!("apps[{index}].keys"), self.file.at(value));
                 }
                 "pipe" => self.pipe(index, value, draft),
+                "channels" => self.channels(index, value, draft),
                 "webhooks" => self.webhooks(index, value, draft),
                 section @ ("limits" | "webhook_delivery") => match value.get_ref().as_table() {
                     Some(table) => self.app_settings((index, draft), table, &format!("{section}.")),

@@ -28,17 +28,20 @@
 //! ```
 
 mod context;
+mod filter;
 mod hook;
-mod pattern;
+mod lanes;
+mod pace;
 mod rule;
 mod spec;
 mod tap;
 pub mod wire;
 
+pub use crate::protocol::pattern::{BadPattern, Pattern};
 pub use context::Context;
 pub use hook::{Failure, OwnedMessage, Pipe, PipeCounts, PipeSettings, WhenFull};
 pub(crate) use hook::{Hook, RunningHook};
-pub use pattern::{BadPattern, Pattern};
+pub use pace::{INTERVAL_EXPECTED, Period, Rate, parse_interval, write_interval};
 pub use rule::Rule;
 pub use spec::{BadRule, RuleSpec};
 pub(crate) use tap::TapListener;

@@ -1,6 +1,9 @@
 //! A rule at work.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
 
 use indexmap::IndexMap;
 use serde_json::value::RawValue;
@@ -8,20 +11,34 @@ use tracing::{trace, warn};
 
 use crate::hub::Source;
 use crate::protocol::json::{Data, push_string};
+use crate::protocol::{BinaryPayload, ChannelName, DATA_URL};
 
+use super::filter;
+use super::lanes::{Lanes, Release, Verdict};
 use super::{Context, Message, RuleSpec, Tap};
 
 /// A tap that does what one [`RuleSpec`] says.
 #[derive(Clone, Debug)]
 pub struct Rule {
     spec: RuleSpec,
+    /// Of a rule that has a pace. When the rule is dropped, what waits is dropped with it.
+    lanes: Option<Arc<Mutex<Lanes<Waiting>>>>,
+}
+
+/// An event that waits until it may go.
+#[derive(Debug)]
+struct Waiting {
+    event: String,
+    data: Data<'static>,
 }
 
 impl Rule {
     /// The rule at work.
     #[must_use]
     pub fn new(spec: RuleSpec) -> Self {
-        Rule { spec }
+        let lanes = || Arc::new(Mutex::new(Lanes::new(spec.rate, spec.min_interval, spec.keep_latest)));
+        let lanes = spec.is_paced().then(lanes);
+        Rule { spec, lanes }
     }
 
     /// What the star of the source pattern matched, if the event is one that the rule hears.
@@ -30,20 +47,54 @@ impl Rule {
         self.spec.from.capture(channel?).filter(|_| heard)
     }
 
+    /// Whether the payload has the members that the rule asks for. Only those are looked at.
+    fn takes(&self, message: &Message<'_>) -> bool {
+        let wanted = &self.spec.filter;
+        if wanted.is_empty() {
+            return true;
+        }
+        if let Some(binary) = message.data.as_binary().filter(|_| !wanted.contains_key(DATA_URL)) {
+            return filter::matches(binary.members(), wanted);
+        }
+        // An object that a client sent need not be unescaped first.
+        match message.raw.filter(|raw| raw.get().starts_with('{')) {
+            Some(raw) => filter::matches(raw.get(), wanted),
+            None => filter::matches(&message.data.text(), wanted),
+        }
+    }
+
     /// The payload as the rule sends it. Only an object can be changed; anything else passes.
     fn transform<'d>(&self, data: &'d Data<'d>) -> Cow<'d, Data<'d>> {
         if self.spec.forwards_verbatim() {
             return Cow::Borrowed(data);
         }
+        if let Some(binary) = data.as_binary().filter(|_| self.keeps_content()) {
+            return Cow::Owned(self.transform_binary(binary));
+        }
         let text = data.text();
-        // Members are kept as they were written: only the outermost object is taken apart.
-        match serde_json::from_str::<IndexMap<Cow<'_, str>, &RawValue>>(&text) {
-            Ok(members) => Cow::Owned(Data::of_text(&self.rewrite(members))),
-            Err(_) => Cow::Borrowed(data),
+        match self.rewrite(&text) {
+            Some(text) => Cow::Owned(Data::of_text(&text)),
+            None => Cow::Borrowed(data),
         }
     }
 
-    fn rewrite(&self, members: IndexMap<Cow<'_, str>, &RawValue>) -> String {
+    /// Whether the content of a binary payload is among what the rule sends, as it came.
+    fn keeps_content(&self) -> bool {
+        let picked = |pick: &Vec<String>| pick.iter().any(|name| name == DATA_URL);
+        !self.spec.add.contains_key(DATA_URL) && self.spec.pick.as_ref().is_none_or(picked)
+    }
+
+    /// A binary payload with other members: it stays binary.
+    fn transform_binary<'d>(&self, binary: &'d BinaryPayload<'d>) -> Data<'d> {
+        let members = if binary.members().is_empty() { "{}" } else { binary.members() };
+        // It was checked that they are an object.
+        Data::of_binary(binary.with_members(self.rewrite(members).unwrap_or_default()))
+    }
+
+    /// An object with the members that the rule sends; `None` if the text is no object. Members are kept as they were
+    /// written: only the outermost object is taken apart.
+    fn rewrite(&self, text: &str) -> Option<String> {
+        let members = serde_json::from_str::<IndexMap<Cow<'_, str>, &RawValue>>(text).ok()?;
         let picked = |name: &str| match &self.spec.pick {
             Some(pick) => pick.iter().any(|p| p == name),
             None => true,
@@ -62,8 +113,59 @@ impl Rule {
             text.push_str(&value);
         }
         text.push('}');
-        text
+        Some(text)
     }
+
+    /// Whether an event may go to a channel now. If it is to wait, a task of the calling thread's runtime sends it when
+    /// its time has come; `make` makes what waits.
+    fn may_go(
+        &self,
+        lanes: &Arc<Mutex<Lanes<Waiting>>>,
+        to: &ChannelName,
+        context: &Context<'_>,
+        make: impl FnOnce() -> Waiting,
+    ) -> bool {
+        let verdict = lock(lanes).offer(to, Instant::now(), make);
+        match verdict {
+            Verdict::Go => true,
+            Verdict::Wait(time) => {
+                // Events are accepted within a runtime; outside of one there are no timers, and nothing waits.
+                if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                    let context = context.clone().into_owned();
+                    runtime.spawn(release(Arc::downgrade(lanes), to.clone(), context, time));
+                }
+                false
+            }
+            Verdict::Replaced | Verdict::Dropped => {
+                trace!(app = context.app().id, %to, ?verdict, "not forwarded: the rule's pace");
+                false
+            }
+        }
+    }
+}
+
+/// Sends what waits for a channel when its time has come. It ends with the rule.
+async fn release(
+    lanes: Weak<Mutex<Lanes<Waiting>>>,
+    to: ChannelName,
+    context: Context<'static>,
+    mut time: Instant,
+) {
+    loop {
+        tokio::time::sleep_until(time.into()).await;
+        let Some(lanes) = lanes.upgrade() else { return };
+        let released = lock(&lanes).release(&to, Instant::now());
+        match released {
+            Release::Now(Waiting { event, data }) => return context.trigger(&to, &event, &data),
+            Release::At(later) => time = later,
+            Release::Nothing => return,
+        }
+    }
+}
+
+/// No code panics while it holds the lock, and every state of the lanes is a valid one.
+fn lock<T>(lanes: &Mutex<T>) -> MutexGuard<'_, T> {
+    lanes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Tap for Rule {
@@ -78,16 +180,26 @@ impl Tap for Rule {
         };
         let channel = message.channel.map(|channel| channel.as_str());
         let Some(captured) = self.capture(channel, message.event).filter(|_| heard) else { return };
-        let to = self.spec.to.fill(captured);
-        match context.channel(&to) {
-            Ok(to) => {
-                let event = self.spec.rename.as_deref().unwrap_or(message.event);
+        if self.spec.to.is_empty() || !self.takes(message) {
+            return;
+        }
+        let event = self.spec.rename.as_deref().unwrap_or(message.event);
+        // Made once for all targets, and only if one of them is to be sent it.
+        let data = OnceCell::new();
+        let data = || data.get_or_init(|| self.transform(message.data));
+        for to in self.spec.to.iter().map(|to| to.fill(captured)) {
+            let to = match context.channel(&to) {
+                Ok(to) => to,
+                Err(reason) => {
+                    let app = &context.app().id;
+                    warn!(app, from = channel, to, %reason, "a pipe rule leads to an invalid channel name");
+                    continue;
+                }
+            };
+            let waiting = || Waiting { event: event.to_owned(), data: (**data()).clone().into_owned() };
+            if self.lanes.as_ref().is_none_or(|lanes| self.may_go(lanes, &to, context, waiting)) {
                 trace!(app = context.app().id, from = channel, %to, event, "forwarded");
-                context.trigger(&to, event, &self.transform(message.data));
-            }
-            Err(reason) => {
-                let app = &context.app().id;
-                warn!(app, from = channel, to, %reason, "a pipe rule leads to an invalid channel name");
+                context.trigger(&to, event, data());
             }
         }
     }
@@ -152,5 +264,31 @@ mod tests {
         let http =
             RuleSpec { hears_clients: false, hears_http: true, ..RuleSpec::new("a", "e", "b").unwrap() };
         assert!(!Rule::new(http).listens(Some("a"), "e"));
+    }
+
+    #[test]
+    fn a_binary_payload_stays_binary_as_long_as_its_content_is_sent() {
+        let binary = BinaryPayload::new("image/png", r#"{"n":1,"kind":"camera"}"#, b"picture").unwrap();
+        let data = Data::of_binary(binary);
+        let sent = |change: &dyn Fn(&mut RuleSpec)| {
+            let mut spec = RuleSpec::new("a", "e", "b").unwrap();
+            change(&mut spec);
+            Rule::new(spec).transform(&data).into_owned().into_owned()
+        };
+        let add = |spec: &mut RuleSpec| drop(spec.add.insert("message".into(), "Sending frame".into()));
+        let pick = |spec: &mut RuleSpec| spec.pick = Some(vec!["dataUrl".into(), "n".into()]);
+        assert_eq!(sent(&|_| {}), data.clone().into_owned());
+        let added = sent(&add);
+        let expected = r#"{"n":1,"kind":"camera","message":"Sending frame"}"#;
+        assert_eq!(added.as_binary().unwrap().members(), expected);
+        assert_eq!(added.as_binary().unwrap().content(), b"picture");
+        assert_eq!(sent(&pick).as_binary().unwrap().members(), r#"{"n":1}"#);
+        let without = sent(&|spec| spec.pick = Some(vec!["n".into()]));
+        assert_eq!((without.as_binary(), &*without.text()), (None, r#"{"n":1}"#));
+        let other = sent(&|spec| drop(spec.add.insert(DATA_URL.into(), "gone".into())));
+        assert_eq!(
+            (other.as_binary(), &*other.text()),
+            (None, r#"{"n":1,"kind":"camera","dataUrl":"gone"}"#)
+        );
     }
 }

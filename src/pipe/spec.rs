@@ -1,7 +1,10 @@
 //! Rules: what a line of configuration makes the pipe do.
 
-use super::Pattern;
-use super::pattern::BadPattern;
+use std::time::Duration;
+
+use crate::protocol::pattern::{BadPattern, Pattern};
+
+use super::pace::Rate;
 
 /// What a rule hears and what it sends on: `[[apps.pipe]]` of the configuration, or `--pipe`.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,8 +13,9 @@ pub struct RuleSpec {
     pub from: Pattern,
     /// The event it hears, exactly; `*` hears every event.
     pub event: String,
-    /// Where it sends; a `*` takes what the star of `from` matched.
-    pub to: Pattern,
+    /// Where it sends, to each of these; a `*` takes what the star of `from` matched. Without any, what it hears is
+    /// taken from the client and goes nowhere.
+    pub to: Vec<Pattern>,
     /// The event name it sends; the heard one if absent.
     pub rename: Option<String>,
     /// Members merged into an object payload, replacing members of the same name.
@@ -22,6 +26,14 @@ pub struct RuleSpec {
     pub hears_clients: bool,
     /// Hears events published over the HTTP API.
     pub hears_http: bool,
+    /// The members that a payload must have, each with an equal value. Without any, every payload is taken.
+    pub filter: serde_json::Map<String, serde_json::Value>,
+    /// How often it may send to one channel.
+    pub rate: Option<Rate>,
+    /// How much time must lie between two events that it sends to one channel.
+    pub min_interval: Option<Duration>,
+    /// Of the events that come too soon the newest waits until it may go; else all are dropped.
+    pub keep_latest: bool,
 }
 
 /// A rule that cannot be understood, or could never work.
@@ -46,6 +58,18 @@ pub enum BadRule {
         "{0:?} cannot be an event name: it is empty, or begins with \"pusher:\" or \"pusher_internal:\", which are reserved"
     )]
     EventName(String),
+    /// It neither sends anything nor says so.
+    #[error("a rule needs \"to\", or drop = true if what it hears is to go nowhere")]
+    Nowhere,
+    /// It would send every event twice.
+    #[error("the target {0:?} is given twice")]
+    RepeatedTarget(String),
+    /// It sends nothing, and says how.
+    #[error("a rule with drop = true sends nothing, so {0:?} has no meaning in it")]
+    DropAndSend(&'static str),
+    /// Nothing would ever wait.
+    #[error("keep = \"latest\" needs a \"rate\" or a \"min_interval\": without one, no event has to wait")]
+    NothingToWaitFor,
     /// It would never hear anything.
     #[error("a rule must hear at least one source: \"client\" or \"http\"")]
     Deaf,
@@ -60,12 +84,16 @@ impl RuleSpec {
         let rule = RuleSpec {
             from: Pattern::parse(from)?,
             event: event.to_owned(),
-            to: Pattern::parse(to)?,
+            to: vec![Pattern::parse(to)?],
             rename: None,
             add: serde_json::Map::new(),
             pick: None,
             hears_clients: true,
             hears_http: false,
+            filter: serde_json::Map::new(),
+            rate: None,
+            min_interval: None,
+            keep_latest: false,
         };
         rule.check().map(|()| rule)
     }
@@ -93,8 +121,29 @@ impl RuleSpec {
     /// # Errors
     /// If the target cannot be filled, an event name is reserved or empty, or nothing would be heard.
     pub fn check(&self) -> Result<(), BadRule> {
-        if self.to.is_wild() && !self.from.is_wild() {
-            return Err(BadRule::NothingToFill { from: self.from.to_string(), to: self.to.to_string() });
+        if let Some(to) = self.to.iter().find(|to| to.is_wild() && !self.from.is_wild()) {
+            return Err(BadRule::NothingToFill { from: self.from.to_string(), to: to.to_string() });
+        }
+        let mut targets = self.to.iter().enumerate();
+        if let Some((_, twice)) = targets.find(|(n, to)| self.to[..*n].contains(to)) {
+            return Err(BadRule::RepeatedTarget(twice.to_string()));
+        }
+        if self.to.is_empty() {
+            let given = [
+                ("as", self.rename.is_some()),
+                ("add", !self.add.is_empty()),
+                ("pick", self.pick.is_some()),
+                ("where", !self.filter.is_empty()),
+                ("rate", self.rate.is_some()),
+                ("min_interval", self.min_interval.is_some()),
+                ("keep", self.keep_latest),
+            ];
+            if let Some((key, _)) = given.into_iter().find(|(_, given)| *given) {
+                return Err(BadRule::DropAndSend(key));
+            }
+        }
+        if self.keep_latest && !self.is_paced() {
+            return Err(BadRule::NothingToWaitFor);
         }
         let names = [Some(self.event.as_str()), self.rename.as_deref()];
         if let Some(bad) = names.into_iter().flatten().find(|n| n.is_empty() || is_reserved(n)) {
@@ -104,6 +153,12 @@ impl RuleSpec {
             true => Ok(()),
             false => Err(BadRule::Deaf),
         }
+    }
+
+    /// Whether it may be told to wait.
+    #[must_use]
+    pub fn is_paced(&self) -> bool {
+        self.rate.is_some() || self.min_interval.is_some()
     }
 
     /// Whether the payload goes through untouched, and so unparsed.
@@ -128,7 +183,7 @@ mod tests {
         assert_eq!(rule, RuleSpec::new("stream", "frame", "mirror").unwrap());
         let rule = RuleSpec::parse("cam-*:client-frame=mirror-*:frame").unwrap();
         assert_eq!(rule.rename.as_deref(), Some("frame"));
-        assert_eq!(rule.to.fill("7"), "mirror-7");
+        assert_eq!(rule.to[0].fill("7"), "mirror-7");
         assert_eq!(RuleSpec::parse("a=b:e=c").unwrap(), RuleSpec::new("a=b", "e", "c").unwrap());
     }
 
@@ -141,5 +196,25 @@ mod tests {
         assert!(matches!(RuleSpec::parse("a:=b"), Err(BadRule::EventName(_))));
         let deaf = RuleSpec { hears_clients: false, ..RuleSpec::new("a", "e", "b").unwrap() };
         assert_eq!(deaf.check(), Err(BadRule::Deaf));
+    }
+
+    #[test]
+    fn what_goes_nowhere_or_waits_must_say_so_rightly() {
+        let rule = |change: &dyn Fn(&mut RuleSpec)| {
+            let mut rule = RuleSpec::new("a", "e", "b").unwrap();
+            change(&mut rule);
+            rule.check()
+        };
+        assert_eq!(rule(&|rule| rule.to.clear()), Ok(()));
+        let renamed = |rule: &mut RuleSpec| {
+            rule.to.clear();
+            rule.rename = Some("x".to_owned());
+        };
+        assert_eq!(rule(&renamed), Err(BadRule::DropAndSend("as")));
+        assert_eq!(
+            rule(&|rule| rule.to.push(rule.to[0].clone())),
+            Err(BadRule::RepeatedTarget("b".to_owned()))
+        );
+        assert_eq!(rule(&|rule| rule.keep_latest = true), Err(BadRule::NothingToWaitFor));
     }
 }

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::app::{ChannelSettings, Delivery};
 use crate::config::environment::OWN_NAMES;
 use crate::config::reference::entries;
 use crate::config::settings::{app_settings, node_settings};
-use crate::pipe::{Pattern, RuleSpec};
-use crate::webhook::{Delivery, Endpoint, EventTypes, Header};
+use crate::pipe::{Pattern, Rate, RuleSpec, parse_interval};
+use crate::webhook::{self as hooks, Endpoint, EventTypes, Header};
 
 /// The default file with every setting in force.
 fn all_in_force() -> String {
@@ -22,17 +23,22 @@ fn all_in_force() -> String {
 fn the_default_file_holds_the_default_values() {
     let text = all_in_force();
     let loaded = Sources { file: Some(&text), ..Sources::default() }.load().unwrap();
-    let app = crate::app::App::new("1001", "app-key", "app-secret");
+    let mut app = crate::app::App::new("1001", "app-key", "app-secret");
+    let (pattern, delivery) = (Pattern::parse("mirror").unwrap(), Delivery::Latest);
+    app.channels = vec![ChannelSettings { pattern, delivery }];
     let mut rule = RuleSpec::new("stream", "frame", "mirror").unwrap();
     rule.rename = Some("other-event".to_owned());
     rule.add.insert("message".to_owned(), "Sending frame".into());
     rule.pick = Some(vec!["dataUrl".to_owned()]);
+    rule.filter.insert("kind".to_owned(), "camera".into());
+    (rule.rate, rule.min_interval) = (Rate::parse("10/s"), parse_interval("50ms"));
+    rule.keep_latest = true;
     let mut endpoint = Endpoint::new("https://example.com/webhooks").unwrap();
     let groups = ["channel_existence", "presence"].into_iter().filter_map(EventTypes::of_name);
     endpoint.events = groups.fold(EventTypes::default(), EventTypes::with);
     endpoint.channels = Some(Pattern::parse("presence-*").unwrap());
     endpoint.headers.push(Header::new("authorization", "Bearer choose-a-token").unwrap());
-    let webhooks = webhook::Config { endpoints: vec![endpoint], delivery: Delivery::default() };
+    let webhooks = webhook::Config { endpoints: vec![endpoint], delivery: hooks::Delivery::default() };
     let apps = vec![AppConfig { app, pipe: vec![rule], webhooks }];
     assert_eq!(loaded.config, Config { apps, ..Config::default() });
 }
@@ -47,7 +53,9 @@ fn as_it_is_shipped_the_default_file_defines_no_app() {
 fn the_default_file_explains_every_setting_and_nothing_else() {
     let (keys, tables): (Vec<_>, Vec<_>) = entries(TEMPLATE).into_iter().partition(|e| e.value.is_some());
     assert!(tables.iter().chain(&keys).all(|e| e.is_explained()), "a comment is missing");
-    let by_itself = |path: &str| path.starts_with("apps.pipe.") || path.starts_with("apps.webhooks.");
+    let by_itself = |path: &str| {
+        ["apps.pipe.", "apps.channels.", "apps.webhooks."].iter().any(|table| path.starts_with(table))
+    };
     let written: BTreeSet<_> = keys.into_iter().map(|e| e.path).filter(|path| !by_itself(path)).collect();
     let known = node_settings().into_iter().map(|s| s.path.to_owned());
     let known: BTreeSet<_> =

@@ -154,7 +154,7 @@ fn rules_add_up_without_repetition() {
     let loaded = sources.load().unwrap();
     let pipe = &loaded.config.apps[0].pipe;
     let shown: Vec<_> =
-        pipe.iter().map(|r| format!("{}:{}={}:{:?}", r.from, r.event, r.to, r.rename)).collect();
+        pipe.iter().map(|r| format!("{}:{}={}:{:?}", r.from, r.event, r.to[0], r.rename)).collect();
     assert_eq!(shown, [r#"a-*:e=b-*:Some("f")"#, "c:e=d:None", "g:e=h:None", r#"i:e=j:Some("k")"#]);
     assert_eq!(serde_json::to_string(&pipe[0].add).unwrap(), r#"{"deep":{"list":[true,0.5]},"n":1}"#);
     assert_eq!(pipe[0].pick.as_deref(), Some(&["x".to_owned()][..]));

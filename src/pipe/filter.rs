@@ -1,0 +1,134 @@
+//! A rule's `where`: which payloads it takes. Only the members that it names are looked at; the others are passed over
+//! without being made values.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+/// Whether `text` is a JSON object that has every member of `wanted` with an equal value. Of a name that is repeated the
+/// last one counts. Numbers are equal if their values are, however they are written.
+pub(super) fn matches(text: &str, wanted: &Map<String, Value>) -> bool {
+    // Far most often it is an object, or text that does not even begin like one.
+    if !text.trim_start().starts_with('{') {
+        return false;
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let found = Wanted(wanted).deserialize(&mut deserializer);
+    found.is_ok_and(|all| all) && deserializer.end().is_ok()
+}
+
+struct Wanted<'w>(&'w Map<String, Value>);
+
+impl<'de> DeserializeSeed<'de> for Wanted<'_> {
+    type Value = bool;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Wanted<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
+        let mut found = vec![false; self.0.len()];
+        while let Some(index) = map.next_key_seed(IndexOf(self.0))? {
+            match index.and_then(|index| Some((index, self.0.values().nth(index)?))) {
+                Some((index, wanted)) => found[index] = is(map.next_value::<&RawValue>()?, wanted),
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(found.into_iter().all(|equal| equal))
+    }
+}
+
+/// Finds a key among the wanted names without keeping it.
+struct IndexOf<'w>(&'w Map<String, Value>);
+
+impl<'de> DeserializeSeed<'de> for IndexOf<'_> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for IndexOf<'_> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member name")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<Self::Value, E> {
+        Ok(self.0.keys().position(|name| name == key))
+    }
+}
+
+/// Whether the JSON text stands for the value.
+fn is(text: &RawValue, wanted: &Value) -> bool {
+    serde_json::from_str::<Value>(text.get()).is_ok_and(|value| equal(&value, wanted))
+}
+
+fn equal(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(name, a)| b.get(name).is_some_and(|b| equal(a, b)))
+        }
+        (a, b) => a == b,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_named_member_must_be_there_and_equal() {
+        let wanted = json!({ "kind": "camera", "n": 1, "on": true });
+        let Value::Object(wanted) = wanted else { unreachable!() };
+        for text in [
+            r#"{"kind":"camera","n":1,"on":true}"#,
+            r#" {"x":[1,{"kind":"no"}],"on":true,"n":1.0,"kind":"c\u0061mera"}"#,
+            r#"{"kind":"other","kind":"camera","n":10e-1,"on":true}"#,
+            r#"{"kind":"camera","n":1,"on":true,"huge":1e400}"#,
+        ] {
+            assert!(matches(text, &wanted), "{text}");
+        }
+        for text in [
+            r#"{"kind":"camera","n":1}"#,
+            r#"{"kind":"Camera","n":1,"on":true}"#,
+            r#"{"kind":"camera","n":"1","on":true}"#,
+            r#"{"kind":"camera","n":1,"on":null}"#,
+            r#"{"kind":"camera","kind":"other","n":1,"on":true}"#,
+            r#"{"kind":"camera","n":1e400,"on":true}"#,
+            r#"[{"kind":"camera","n":1,"on":true}]"#,
+            r#"{"kind":"camera","n":1,"on":true"#,
+            r#"{"kind":"camera","n":1,"on":true} x"#,
+            "camera",
+            "",
+        ] {
+            assert!(!matches(text, &wanted), "{text}");
+        }
+        assert!(matches("{}", &Map::new()));
+    }
+
+    #[test]
+    fn deep_values_are_compared_whole() {
+        let Value::Object(wanted) = json!({ "a": { "b": [1, { "c": 2 }] } }) else { unreachable!() };
+        assert!(matches(r#"{"a":{"b":[1.0,{"c":2}]}}"#, &wanted));
+        assert!(!matches(r#"{"a":{"b":[1,{"c":2}],"d":0}}"#, &wanted));
+        assert!(!matches(r#"{"a":{"b":[1]}}"#, &wanted));
+    }
+}
