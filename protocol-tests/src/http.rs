@@ -4,6 +4,7 @@
 //! has a deadline, and a failure to get an answer panics with what came instead.
 
 mod call;
+mod endless;
 mod stream;
 
 use std::io::{ErrorKind, Read, Write};
@@ -15,6 +16,7 @@ use serde_json::Value;
 
 use crate::{Target, patience};
 pub use call::{Call, now_seconds, percent_encoded, within_one_second};
+pub use endless::Endless;
 pub use stream::Stream;
 
 /// One TCP connection that speaks HTTP/1.1, for as many exchanges as the broker keeps it open.

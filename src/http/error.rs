@@ -34,9 +34,27 @@ pub enum ApiError {
     /// The app of the path is not the one that signed.
     #[error("App {0} not found: no app with this id belongs to the auth_key")]
     AppNotFound(String),
+    /// The app of the path does not exist.
+    #[error("App {0} not found")]
+    NoSuchApp(String),
     /// The app is switched off.
     #[error("App disabled")]
     AppDisabled,
+    /// Streams were asked for, and the app does not have them.
+    #[error("Forbidden: HTTP streams of channels are off for this app (http_streams)")]
+    HttpStreamsOff,
+    /// A stream of a user's own channel was asked for.
+    #[error("Forbidden: the events of one user cannot be streamed over HTTP")]
+    StreamOfUser,
+    /// A stream is a connection, and there is no room for one more.
+    #[error("Over capacity: no more than {limit} connections")]
+    Full {
+        /// How many there are.
+        limit: usize,
+    },
+    /// Nothing new is begun.
+    #[error("The broker is shutting down")]
+    ShuttingDown,
     /// The body is not what it should be.
     #[error("Invalid JSON in the request body: {0}")]
     InvalidJson(String),
@@ -161,10 +179,16 @@ impl ApiError {
                 | RequestAuthError::WrongSignature { .. }
                 | RequestAuthError::WrongBodyHash,
             ) => StatusCode::UNAUTHORIZED,
-            ApiError::NotFound(_) | ApiError::AppNotFound(_) => StatusCode::NOT_FOUND,
+            ApiError::NotFound(_) | ApiError::AppNotFound(_) | ApiError::NoSuchApp(_) => {
+                StatusCode::NOT_FOUND
+            }
             ApiError::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             ApiError::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
-            ApiError::AppDisabled | ApiError::ForeignHost(_) => StatusCode::FORBIDDEN,
+            ApiError::AppDisabled
+            | ApiError::ForeignHost(_)
+            | ApiError::HttpStreamsOff
+            | ApiError::StreamOfUser => StatusCode::FORBIDDEN,
+            ApiError::Full { .. } | ApiError::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
             ApiError::DataTooLarge { .. } | ApiError::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             ApiError::Timeout { .. } => StatusCode::REQUEST_TIMEOUT,
             ApiError::InvalidJson(_)

@@ -10,6 +10,7 @@ mod event;
 mod events;
 mod info;
 mod routes;
+mod stream;
 mod users;
 
 pub use error::ApiError;

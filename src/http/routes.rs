@@ -17,7 +17,9 @@ use crate::config::Config;
 use crate::development::Development;
 use crate::hub::{AppState, Hub, Worker};
 
-use super::{ApiError, body, channels, events, users};
+use crate::protocol::ChannelType;
+
+use super::{ApiError, body, channels, events, stream, users};
 
 /// What the endpoints need besides the request.
 #[derive(Debug)]
@@ -56,7 +58,7 @@ impl Context {
 pub(super) struct Authenticated<'a> {
     pub(super) app: Arc<AppState>,
     pub(super) query: &'a Query,
-    worker: &'a Worker,
+    worker: &'a Rc<Worker>,
     body: Bytes,
 }
 
@@ -82,6 +84,7 @@ enum Endpoint<'p> {
     ChannelUsers(&'p str),
     ChannelEvents(&'p str),
     ChannelStats(&'p str),
+    ChannelStream(stream::Kind, &'p str),
     TerminateConnections(&'p str),
 }
 
@@ -95,6 +98,8 @@ impl<'p> Endpoint<'p> {
             ["channels", name] => Some(Endpoint::Channel(name)),
             ["channels", name, "users"] => Some(Endpoint::ChannelUsers(name)),
             ["channels", name, "events"] => Some(Endpoint::ChannelEvents(name)),
+            ["channels", name, "mjpeg"] => Some(Endpoint::ChannelStream(stream::Kind::Mjpeg, name)),
+            ["channels", name, "sse"] => Some(Endpoint::ChannelStream(stream::Kind::Sse, name)),
             ["channels", name, "stats"] => Some(Endpoint::ChannelStats(name)),
             ["users", id, "terminate_connections"] => Some(Endpoint::TerminateConnections(id)),
             _ => None,
@@ -111,7 +116,8 @@ impl<'p> Endpoint<'p> {
             Endpoint::Channels
             | Endpoint::Channel(_)
             | Endpoint::ChannelUsers(_)
-            | Endpoint::ChannelStats(_) => "GET",
+            | Endpoint::ChannelStats(_)
+            | Endpoint::ChannelStream(..) => "GET",
         }
     }
 }
@@ -186,6 +192,11 @@ async fn answer(
             let body = body::read(request, payload, context.body_bytes, context.request_timeout).await?;
             context.worker.uncongested().await;
             let query = Query::parse(request.query_string());
+            if let (Some(app_id), Endpoint::ChannelStream(kind, name)) = (app_id, endpoint)
+                && let Some(answer) = public_stream(context, app_id, kind, name, &query)
+            {
+                return answer;
+            }
             let request = authenticated(context, request, &query, app_id, body)?;
             dispatch(endpoint, &request)
         }
@@ -207,8 +218,31 @@ fn dispatch(endpoint: Endpoint<'_>, request: &Authenticated<'_>) -> Result<HttpR
         Endpoint::Channel(name) => channels::show(request, name),
         Endpoint::ChannelUsers(name) => channels::users(request, name),
         Endpoint::ChannelStats(name) => channels::stats(request, name),
+        Endpoint::ChannelStream(kind, name) => {
+            let channel = stream::channel(&request.app, name)?;
+            stream::open(request.worker, Arc::clone(&request.app), channel, kind, request.query)
+        }
         Endpoint::TerminateConnections(user_id) => Ok(users::terminate(request, user_id)),
     }
+}
+
+/// A stream of a channel that anybody may subscribe to needs no signature; `None` if it is no such channel.
+fn public_stream(
+    context: &Context,
+    app_id: &str,
+    kind: stream::Kind,
+    name: &str,
+    query: &Query,
+) -> Option<Result<HttpResponse, ApiError>> {
+    if ChannelType::of(name).needs_auth() {
+        return None;
+    }
+    let app = context.worker.hub().apps().by_id(app_id).cloned();
+    let app = app.ok_or_else(|| ApiError::NoSuchApp(app_id.to_owned()));
+    Some(app.and_then(|app| {
+        let channel = stream::channel(&app, name)?;
+        stream::open(&context.worker, app, channel, kind, query)
+    }))
 }
 
 /// Finds out who sent the request, and that the path names the same app.

@@ -6,6 +6,7 @@
 
 mod authorise;
 mod bad_frames;
+mod binary;
 mod cache;
 mod channel_names;
 mod client_event_limits;
@@ -26,8 +27,10 @@ mod http_channels;
 mod http_events;
 mod http_legacy;
 mod isolation;
+mod latest_only;
 mod pipe_experiment;
 mod pipe_rule;
+mod pipe_rule_rates;
 mod pipe_wire;
 mod pipe_wire_modern;
 mod pipe_wire_safety;
@@ -38,6 +41,7 @@ mod sdk;
 mod shutdown;
 mod sockjs;
 mod storm;
+mod streams;
 mod subscribe;
 mod transports;
 mod users;

@@ -1,0 +1,165 @@
+//! The body of an answer that does not end, and the subscription that feeds it.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::web::Bytes;
+use tracing::{debug, warn};
+
+use crate::connection::Departure;
+use crate::hub::{AtWork, Client, Transport, Worker};
+use crate::protocol::ChannelName;
+
+/// How events become the bytes of a body. It is also the transport of the client that the body belongs to: what the hub
+/// writes, it holds until the body asks, one chunk at most.
+pub(super) trait Shape: Transport + 'static {
+    /// The header `content-type`.
+    fn content_type(&self) -> &'static str;
+
+    /// What comes before everything else.
+    fn opening(&self, channel: &ChannelName) -> Bytes;
+
+    /// What is ready to be sent.
+    fn next(&self) -> Option<Bytes>;
+
+    /// What is sent after a silence, so that whoever has gone is missed.
+    fn heartbeat(&self) -> Option<Bytes>;
+
+    /// The last word, when the broker ends it.
+    fn ending(&self, code: u16, reason: &str) -> Option<Bytes>;
+}
+
+/// A subscriber over HTTP. Whatever ends the answer drops this, and so the subscription.
+pub(super) struct StreamBody<S: Shape> {
+    worker: Rc<Worker>,
+    client: Rc<Client<S>>,
+    /// The same, as the hub knows it.
+    shared: Rc<Client>,
+    channel: ChannelName,
+    state: State,
+    /// When the last chunk was handed on.
+    sent: Instant,
+    /// A heartbeat is asked for.
+    reminded: bool,
+    /// Shutdown waits for this answer.
+    _at_work: AtWork,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing has been sent.
+    New,
+    Open,
+    Over,
+}
+
+impl<S: Shape> StreamBody<S> {
+    /// Subscribes the client, which has been admitted.
+    pub(super) fn open(
+        worker: Rc<Worker>,
+        client: Rc<Client<S>>,
+        channel: ChannelName,
+        at_work: AtWork,
+    ) -> Self {
+        let shared: Rc<Client> = client.clone();
+        worker.open(&shared);
+        // Only a member of a presence channel can be one too many, and a second subscription be refused: this is neither.
+        let joined = worker.join(&shared, &channel, None).is_ok();
+        let state = if joined { State::New } else { State::Over };
+        debug!(app = client.app().id(), socket_id = %client.socket_id(), %channel, "subscribed over HTTP");
+        StreamBody {
+            worker,
+            client,
+            shared,
+            channel,
+            state,
+            sent: Instant::now(),
+            reminded: false,
+            _at_work: at_work,
+        }
+    }
+
+    /// A chunk of the body, or its end, if there is either now.
+    fn advance(&mut self, now: Instant) -> Option<Option<Bytes>> {
+        match self.state {
+            State::Over => return Some(None),
+            State::New => {
+                self.state = State::Open;
+                return Some(Some(self.client.transport().opening(&self.channel)));
+            }
+            State::Open => {}
+        }
+        let signals = self.client.take_signals();
+        if signals.timer {
+            self.reminded = false;
+        }
+        if signals.overflow || signals.lost {
+            let (bytes, frames) = self.client.owed();
+            let (app, socket_id) = (self.client.app().id(), self.client.socket_id());
+            let closed = self.worker.hub().count_slow_reader();
+            warn!(app, %socket_id, bytes, frames, closed, "slow reader of an HTTP stream closed");
+            self.state = State::Over;
+            return Some(None);
+        }
+        if let Some(close) = signals.close {
+            self.state = State::Over;
+            return Some(self.client.transport().ending(close.0.code(), close.1));
+        }
+        if let Some(chunk) = self.client.transport().next() {
+            // There is room for the next one.
+            self.client.unblock();
+            self.client.flush();
+            return Some(Some(chunk));
+        }
+        let due = self.sent + self.worker.hub().connection_config().ping_after;
+        let heartbeat = (now >= due).then(|| self.client.transport().heartbeat());
+        if heartbeat.is_some() {
+            self.sent = now;
+        }
+        if let Some(Some(heartbeat)) = heartbeat {
+            return Some(Some(heartbeat));
+        }
+        if !self.reminded {
+            self.reminded = true;
+            let due = self.sent + self.worker.hub().connection_config().ping_after;
+            self.worker.remind(&self.shared, due);
+        }
+        None
+    }
+}
+
+impl<S: Shape> MessageBody for StreamBody<S> {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Stream
+    }
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
+        let this = self.get_mut();
+        this.client.set_waker(context.waker());
+        let now = Instant::now();
+        match this.advance(now) {
+            Some(chunk) => {
+                this.sent = now;
+                Poll::Ready(chunk.map(Ok))
+            }
+            None => Poll::Pending,
+        }
+    }
+}
+
+// Nothing in it is pinned.
+impl<S: Shape> Unpin for StreamBody<S> {}
+
+impl<S: Shape> Drop for StreamBody<S> {
+    fn drop(&mut self) {
+        let subscriptions = vec![self.channel.clone()];
+        self.worker.disconnect(&self.shared, Departure { subscriptions, user_id: None });
+        debug!(app = self.client.app().id(), socket_id = %self.client.socket_id(), "HTTP stream ended");
+    }
+}
