@@ -135,7 +135,7 @@ pub async fn handle(request: HttpRequest, mut payload: web::Payload) -> HttpResp
     let Some(context) = request.app_data::<Rc<Context>>().cloned() else {
         return HttpResponse::InternalServerError().finish();
     };
-    let _at_work = context.worker.hub().begin_work();
+    let at_work = context.worker.hub().begin_work();
     let mut response = match answer(&context, &request, &mut payload).await {
         Ok(response) => response,
         Err(error) => {
@@ -148,6 +148,9 @@ pub async fn handle(request: HttpRequest, mut payload: web::Payload) -> HttpResp
     if context.cors && !request.path().ends_with("/dev/config.json") {
         let any = HeaderValue::from_static("*");
         response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
+    }
+    if let Some(at_work) = at_work {
+        context.worker.end_work(at_work);
     }
     response
 }

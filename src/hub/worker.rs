@@ -24,7 +24,7 @@ use super::mailbox::{Letter, MailboxReader};
 use super::sockets::NotAdmitted;
 use super::users::Address;
 use super::wheel::Wheel;
-use super::{AppIndex, AppState, Hub, Notice, lock};
+use super::{AppIndex, AppState, AtWork, Hub, Notice, lock};
 
 /// Connections written per turn before others get their turn: about a millisecond's worth.
 const FLUSHES_PER_TURN: usize = 256;
@@ -50,6 +50,8 @@ pub struct Worker {
     waiting: RefCell<Vec<Waker>>,
     waker: RefCell<Option<Waker>>,
     turning: Cell<bool>,
+    /// What is over at the next turn.
+    ending: RefCell<Vec<AtWork>>,
 }
 
 /// The app, and the name within it.
@@ -87,6 +89,7 @@ impl Worker {
             waiting: RefCell::default(),
             waker: RefCell::default(),
             turning: Cell::new(false),
+            ending: RefCell::default(),
             hub,
         }
     }
@@ -314,6 +317,13 @@ impl Worker {
         congested
     }
 
+    /// Lets something count as work until this thread's next turn: an answer is written after whoever made it is done,
+    /// and a broker that shuts down must not end in between.
+    pub fn end_work(&self, at_work: AtWork) {
+        self.ending.borrow_mut().push(at_work);
+        self.wake();
+    }
+
     /// Waits until no worker is far behind.
     pub async fn uncongested(&self) {
         poll_fn(|context| match self.is_congested(context.waker()) {
@@ -386,6 +396,9 @@ impl Worker {
             // Polled again at once, so that the next tick wakes this task.
             while ticks.poll_tick(context).is_ready() {}
             self.tick();
+        }
+        if !self.ending.borrow().is_empty() {
+            self.ending.take();
         }
         if !self.hub.is_congested() {
             self.waiting.take().into_iter().for_each(Waker::wake);

@@ -24,7 +24,7 @@ use crate::transport::admission::came_by_tls;
 
 /// Answers any request at a path that [`Fallback::serves`].
 pub async fn handle(fallback: Rc<Fallback>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
-    let _at_work = fallback.worker.hub().begin_work();
+    let at_work = fallback.worker.hub().begin_work();
     let mut answer = match answer(&fallback, &request, &mut payload).await {
         Ok(answer) => answer,
         Err(error) => {
@@ -34,6 +34,9 @@ pub async fn handle(fallback: Rc<Fallback>, request: HttpRequest, mut payload: w
         }
     };
     allow_origin(request.headers(), answer.headers_mut());
+    if let Some(at_work) = at_work {
+        fallback.worker.end_work(at_work);
+    }
     answer
 }
 
@@ -141,7 +144,7 @@ async fn receive(
             Found::Full => return Ok(answer.body(too_many(fallback, name, &carrier))),
             Found::Nothing => return Err(FallbackError::NoSession),
         };
-        let (receiver, response) = response(carrier.clone());
+        let (receiver, response) = response(carrier.clone(), Rc::clone(&fallback.worker));
         let (taken, done) = oneshot::channel();
         let sent = visits.send(Visit::Receive { receiver, prelude, taken }).await;
         if sent.is_err() || done.await.is_err() {
@@ -149,10 +152,7 @@ async fn receive(
             continue;
         }
         return Ok(match carrier.is_single() {
-            true => {
-                let (whole, _at_work) = response.whole().await;
-                answer.body(whole)
-            }
+            true => answer.body(response.whole().await),
             false => answer.body(response),
         });
     }

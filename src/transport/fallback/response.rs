@@ -4,6 +4,7 @@
 //! client's outbox, whose bounds decide how long that goes well.
 
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use actix_web::body::{BodySize, MessageBody};
@@ -11,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::{mpsc, oneshot};
 
 use super::carrier::Carrier;
-use crate::hub::AtWork;
+use crate::hub::{AtWork, Worker};
 
 /// Chunks on their way.
 const CHUNKS: usize = 4;
@@ -34,29 +35,38 @@ pub(super) struct Receiver {
 }
 
 /// The connection's end: the body of a response.
-#[derive(Debug)]
 pub(super) struct Response {
+    /// That of the connection's thread.
+    worker: Rc<Worker>,
     chunks: mpsc::Receiver<Chunk>,
     at_work: Option<AtWork>,
     _here: oneshot::Sender<()>,
 }
 
-/// Both ends.
-pub(super) fn response(carrier: Carrier) -> (Receiver, Response) {
+/// Both ends; `worker` is the connection's.
+pub(super) fn response(carrier: Carrier, worker: Rc<Worker>) -> (Receiver, Response) {
     let (sender, chunks) = mpsc::channel(CHUNKS);
     let (here, gone) = oneshot::channel();
-    (Receiver { carrier, chunks: sender, gone }, Response { chunks, at_work: None, _here: here })
+    (Receiver { carrier, chunks: sender, gone }, Response { worker, chunks, at_work: None, _here: here })
 }
 
 impl Response {
     /// Waits for the whole of a response that ends after its first frame.
-    pub(super) async fn whole(mut self) -> (Bytes, Option<AtWork>) {
+    pub(super) async fn whole(mut self) -> Bytes {
         let mut whole = BytesMut::new();
         while let Some(chunk) = self.chunks.recv().await {
             whole.extend_from_slice(&chunk.bytes);
-            self.at_work = chunk.at_work.or(self.at_work);
+            self.at_work = chunk.at_work.or_else(|| self.at_work.take());
         }
-        (whole.freeze(), self.at_work)
+        whole.freeze()
+    }
+}
+
+impl Drop for Response {
+    fn drop(&mut self) {
+        if let Some(at_work) = self.at_work.take() {
+            self.worker.end_work(at_work);
+        }
     }
 }
 
