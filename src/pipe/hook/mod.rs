@@ -161,3 +161,6 @@ pub struct PipeCounts {
     /// Given up because they took too long.
     pub timed_out: u64,
 }
+
+#[cfg(test)]
+mod tests;
