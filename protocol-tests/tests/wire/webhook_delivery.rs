@@ -86,7 +86,7 @@ fn batches_keep_the_order_of_each_channel() {
 fn what_is_not_taken_is_sent_again_for_a_while() {
     let sink = sink();
     let settings = "[apps.webhook_delivery]\nretry_first_seconds = 0.2\nretry_longest_seconds = 0.8\n\
-                    give_up_after_seconds = 2.5\n";
+                    give_up_after_seconds = 2.9\n";
     let Some(target) = broker(settings, &sink) else { return };
     sink.usually(Answer::Status(500));
     let (_first, channel) = occupy(&target);
