@@ -20,6 +20,8 @@ use crate::config::{self, AppConfig, Config, Flags, Loaded, Mode};
 pub enum Command {
     /// Run the broker.
     Serve(Flags),
+    /// Have the running broker read its configuration again.
+    Reload(Flags),
     /// Say whether the configuration is sound.
     CheckConfig(Flags),
     /// Show the effective configuration.
@@ -57,6 +59,7 @@ pub fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Comma
     Ok(match action {
         None => Command::Serve(options.into()),
         Some(Action::Serve(later)) => Command::Serve(options.and(later).into()),
+        Some(Action::Reload(later)) => Command::Reload(options.and(later).into()),
         Some(Action::CheckConfig(later)) => Command::CheckConfig(options.and(later).into()),
         Some(Action::PrintConfig { template: true, .. }) => Command::PrintTemplate,
         Some(Action::PrintConfig { options: later, show_secrets, .. }) => {
@@ -215,6 +218,9 @@ struct CommandLine {
 enum Action {
     /// Run the broker; this is what happens without a command, too.
     Serve(Options),
+    /// Have the running broker read its configuration again, and say what came of it. It is found by its control
+    /// socket: --control-socket, or server.control_socket of its configuration. Exit code 0: done; 1: not.
+    Reload(Options),
     /// Say whether the configuration is sound, and start nothing. Exit code 0: it is; 2: it is not.
     CheckConfig(Options),
     /// Show the effective configuration as TOML, with where each value came from, and start nothing.
@@ -272,6 +278,9 @@ struct Options {
     /// Put before every path, such as /realtime [default: none].
     #[arg(long, value_name = "PATH")]
     path_prefix: Option<String>,
+    /// Where `heliostat reload` reaches the running broker: the path of a Unix socket [default: none].
+    #[arg(long, value_name = "PATH")]
+    control_socket: Option<String>,
     /// Forward what clients send: 'from:event=to' or 'from:event=to:other-event', for the first app; may be repeated.
     #[arg(long, value_name = "RULE")]
     pipe: Vec<String>,
@@ -296,6 +305,7 @@ impl Options {
             port: later.port.or(self.port),
             workers: later.workers.or(self.workers),
             path_prefix: later.path_prefix.or(self.path_prefix),
+            control_socket: later.control_socket.or(self.control_socket),
             pipe: self.pipe,
             log_format: later.log_format.or(self.log_format),
             log_level: later.log_level.or(self.log_level),
@@ -306,11 +316,38 @@ impl Options {
 
 impl From<Options> for Flags {
     fn from(options: Options) -> Self {
-        let Options { config, host, port, workers, path_prefix, pipe, log_format, log_level, development } =
-            options;
-        Flags { config, host, port, workers, path_prefix, log_format, log_level, pipe, development }
+        let Options {
+            config,
+            host,
+            port,
+            workers,
+            path_prefix,
+            control_socket,
+            pipe,
+            log_format,
+            log_level,
+            development,
+        } = options;
+        Flags {
+            config,
+            host,
+            port,
+            workers,
+            path_prefix,
+            control_socket,
+            log_format,
+            log_level,
+            pipe,
+            development,
+        }
     }
 }
+
+/// The complaint of a `reload` that does not know where the broker is.
+pub const NO_CONTROL_SOCKET: &str = "\
+heliostat: expected the control socket of the running broker, got none: name it with --control-socket, or set
+server.control_socket in its configuration; without one, send the broker SIGHUP and read its log
+";
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -319,7 +356,11 @@ Examples:
   heliostat print-config --template > heliostat.toml   begin a configuration
   heliostat check-config --config heliostat.toml       is it sound?
   heliostat serve --config heliostat.toml              run with it
+<<<<<<< HEAD
   heliostat webhooks send-test --config heliostat.toml send a sample to its webhook endpoints
+=======
+  heliostat reload --config heliostat.toml             have it read that file again
+>>>>>>> 9a1a9e3 (Reload by command, over a control socket that tells what came of it)
 
 Environment:
   HELIOSTAT_CONFIG       the configuration file
@@ -335,7 +376,8 @@ Environment:
                          section and key of any setting of the file
 
 Flags beat the environment, which beats the file, which beats the defaults.
-The broker ends with exit code 0 when told to stop, and 2 when it cannot start.
+The broker ends with exit code 0 when told to stop, and 2 when it cannot start. SIGHUP makes it read its configuration
+again.
 ";
 
 #[cfg(test)]

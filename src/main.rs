@@ -2,10 +2,12 @@
 
 use std::error::Error;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use heliostat::cli::{self, Command};
 use heliostat::config::{self, Flags, Loaded};
+use heliostat::server::control::{self, ControlSocket};
 use heliostat::server::{self, Reloader, Server};
 use heliostat::telemetry;
 use tokio::signal::unix::{SignalKind, signal};
@@ -13,38 +15,52 @@ use tokio::signal::unix::{SignalKind, signal};
 /// The exit code for a configuration that cannot be used, or an address that cannot be had.
 const CANNOT_START: u8 = 2;
 
+/// The exit code for a running broker that was not reached, or did not do what it was asked.
+const NOT_DONE: u8 = 1;
+
+/// What is said on standard error at the end, and the exit code that goes with it.
+type Failure = (String, u8);
+
 fn main() -> ExitCode {
     match run(cli::parse()) {
         Ok(code) => code,
-        Err(complaint) => {
+        Err((complaint, code)) => {
             eprint!("{complaint}");
-            ExitCode::from(CANNOT_START)
+            ExitCode::from(code)
         }
     }
 }
 
-/// Does what was asked; an error is the complaint for standard error.
-fn run(command: Command) -> Result<ExitCode, String> {
-    let load = |flags| cli::load(&flags).map_err(|errors| cli::complaint(&errors));
+/// Does what was asked.
+fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::PrintTemplate => print(config::TEMPLATE),
-        Command::PrintConfig { flags, show_secrets } => print(&load(flags)?.to_toml(show_secrets)),
+        Command::PrintConfig { flags, show_secrets } => print(&load(&flags)?.to_toml(show_secrets)),
         Command::CheckConfig(flags) => {
-            let loaded = load(flags)?;
-            server::check(&loaded.config).map_err(|error| format!("heliostat: {error}\n"))?;
+            let loaded = load(&flags)?;
+            server::check(&loaded.config).map_err(cannot_start)?;
             print(&cli::verdict(&loaded));
         }
+        Command::Reload(flags) => print(&ask_to_reload(&flags).map_err(|complaint| (complaint, NOT_DONE))?),
         Command::Serve(flags) => {
-            let loaded = cli::load(&flags).map_err(|errors| cli::complaint(&errors))?;
-            serve(flags, loaded).map_err(|error| format!("heliostat: {error}\n"))?;
+            let loaded = load(&flags)?;
+            serve(flags, loaded).map_err(cannot_start)?;
         }
         Command::SendTest { flags, wanted } => {
-            let sent = cli::send_test(&load(flags)?.config, &wanted, print);
-            let all_taken = sent.map_err(|error| format!("heliostat: {error}\n"))?;
+            let sent = cli::send_test(&load(&flags)?.config, &wanted, print);
+            let all_taken = sent.map_err(cannot_start)?;
             return Ok(if all_taken { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn load(flags: &Flags) -> Result<Loaded, Failure> {
+    cli::load(flags).map_err(|errors| (cli::complaint(&errors), CANNOT_START))
+}
+
+fn cannot_start(error: impl std::fmt::Display) -> Failure {
+    (format!("heliostat: {error}\n"), CANNOT_START)
 }
 
 /// Prints to standard output; a reader that has gone is no error.
@@ -53,10 +69,25 @@ fn print(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
+/// Has the running broker read its configuration again; returns its answer.
+fn ask_to_reload(flags: &Flags) -> Result<String, String> {
+    let socket = match &flags.control_socket {
+        Some(path) => Some(PathBuf::from(path)),
+        None => cli::load(flags).map_err(|errors| cli::complaint(&errors))?.config.server.control_socket,
+    };
+    let Some(socket) = socket else { return Err(cli::NO_CONTROL_SOCKET.to_owned()) };
+    match control::ask(&socket, control::RELOAD) {
+        Ok(Ok(done)) => Ok(format!("{done}\n")),
+        Ok(Err(complaint)) => Err(format!("{complaint}\n")),
+        Err(error) => Err(format!("heliostat: {error}\n")),
+    }
+}
+
 fn serve(flags: Flags, loaded: Loaded) -> Result<(), Box<dyn Error>> {
     let Loaded { config, mode, warnings, .. } = loaded;
     telemetry::start(&config.logging)?;
     let bound = Server::new(config.clone()).bind()?;
+    let control = config.server.control_socket.as_deref().map(ControlSocket::bind).transpose()?;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let mut welcome = cli::welcome(&config, &bound.url(), mode);
     if let Some(url) = bound.pipe_url() {
@@ -66,33 +97,52 @@ fn serve(flags: Flags, loaded: Loaded) -> Result<(), Box<dyn Error>> {
     actix_web::rt::System::new().block_on(async {
         let shutdown = shutdown_signal()?;
         let mut hangup = signal(SignalKind::hangup())?;
-        actix_web::rt::spawn(async move {
-            while hangup.recv().await.is_some() {
-                reload(&flags, &reloader);
-            }
-        });
         print(&welcome);
-        Ok(bound.run(shutdown).await?)
+        let on_signal = async {
+            while hangup.recv().await.is_some() {
+                // The log has told what there is to tell.
+                let _ = reload(&flags, &reloader);
+            }
+            Ok(())
+        };
+        let on_request = async {
+            let Some(control) = &control else { return std::future::pending().await };
+            let answer = |request: &str| match request {
+                control::RELOAD => reload(&flags, &reloader),
+                other => Err(format!("heliostat: the running broker does not know the request {other:?}")),
+            };
+            control.serve(answer).await
+        };
+        // Neither of the two that hear commands ends before the broker does, but by a fault.
+        tokio::select! {
+            served = bound.run(shutdown) => Ok(served?),
+            failed = async { tokio::try_join!(on_signal, on_request) } => Ok(failed.map(|_: ((), ())| ())?),
+        }
     })
 }
 
-/// Reads the configuration again from where it came, and puts in force what can be. Tells the log.
-fn reload(flags: &Flags, reloader: &Reloader) {
+/// Reads the configuration again from where it came, and puts in force what can be. Tells the log; returns what to
+/// tell whoever asked.
+fn reload(flags: &Flags, reloader: &Reloader) -> control::Answer {
+    let failed = |complaint: String| {
+        complaint.lines().filter(|line| !line.is_empty()).for_each(|line| tracing::error!("{line}"));
+        tracing::error!("the configuration was not reloaded; nothing has changed");
+        Err(complaint.trim_end().to_owned())
+    };
     let loaded = match cli::load(flags) {
         Ok(loaded) => loaded,
-        Err(errors) => {
-            errors.iter().for_each(|error| tracing::error!("{error}"));
-            tracing::error!(errors = errors.len(), "the configuration was not reloaded; nothing has changed");
-            return;
-        }
+        Err(errors) => return failed(cli::complaint(&errors)),
     };
-    loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     match reloader.reload(loaded.config) {
-        Ok(reloaded) if reloaded.needs_restart.is_empty() => {
-            tracing::info!("configuration reloaded: {reloaded}")
+        Ok(reloaded) => {
+            loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+            match reloaded.needs_restart.is_empty() {
+                true => tracing::info!("configuration reloaded: {reloaded}"),
+                false => tracing::warn!("configuration reloaded: {reloaded}"),
+            }
+            Ok(format!("ok: {reloaded}"))
         }
-        Ok(reloaded) => tracing::warn!("configuration reloaded: {reloaded}"),
-        Err(error) => tracing::error!("the configuration was not reloaded; nothing has changed: {error}"),
+        Err(error) => failed(format!("heliostat: {error}\n")),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The whole: builds the parts from a configuration, joins them on one listener, and ends them in order.
 
+pub mod control;
 mod listeners;
 mod reload;
 

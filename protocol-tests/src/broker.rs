@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -47,7 +47,7 @@ impl Broker {
         let config = config.map(write_config);
         let mut command = command();
         if let Some(path) = &config {
-            command.arg("--config").arg(path);
+            command.arg("--config").arg(path).arg("--control-socket").arg(control_socket(path));
         }
         command.args(["--port", "0"]).args(arguments).envs(environment.iter().copied());
         let mut child = command
@@ -98,13 +98,56 @@ impl Broker {
         })
     }
 
+    /// Its configuration file.
+    ///
+    /// # Panics
+    /// If it was started without.
+    #[must_use]
+    pub fn config(&self) -> &Path {
+        self.config.as_deref().expect("the broker was started with a configuration")
+    }
+
+    /// Writes another configuration (TOML) into its file, which it does not read before it is told to.
+    ///
+    /// # Panics
+    /// If it was started without.
+    pub fn configure(&self, config: &str) {
+        let path = self.config();
+        std::fs::write(path, config).unwrap_or_else(|e| panic!("cannot write {}: {e}", path.display()));
+    }
+
+    /// Writes another configuration and has the broker read it by its command; returns what that said, and its exit
+    /// code.
+    ///
+    /// # Panics
+    /// If the command cannot be run.
+    #[must_use]
+    pub fn reload(&self, config: &str) -> Output {
+        self.configure(config);
+        let mut command = command();
+        command.arg("reload").arg("--control-socket").arg(control_socket(self.config()));
+        command.output().expect("the broker's command runs")
+    }
+
+    /// Tells it to read its configuration again by SIGHUP, which has no answer.
+    ///
+    /// # Panics
+    /// If the signal cannot be sent.
+    pub fn hang_up(&self) {
+        self.signal("-HUP");
+    }
+
     /// Asks it to stop, as a service manager does.
     ///
     /// # Panics
     /// If the signal cannot be sent.
     pub fn terminate(&self) {
-        let sent = Command::new("kill").args(["-TERM", &self.pid.to_string()]).status();
-        assert!(sent.is_ok_and(|s| s.success()), "cannot send SIGTERM to the broker {}", self.pid);
+        self.signal("-TERM");
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.pid.to_string()]).status();
+        assert!(sent.is_ok_and(|s| s.success()), "cannot send {signal} to the broker {}", self.pid);
     }
 
     /// Waits until the process has ended.
@@ -175,6 +218,8 @@ impl Drop for Broker {
         let _ = child.wait();
         if let Some(path) = &self.config {
             let _ = std::fs::remove_file(path);
+            // A broker that is killed leaves its socket behind.
+            let _ = std::fs::remove_file(control_socket(path));
         }
     }
 }
@@ -238,6 +283,11 @@ fn write_config(config: &str) -> PathBuf {
     let path = std::env::temp_dir().join(format!("protocol-tests-{}-{n}.toml", std::process::id()));
     std::fs::write(&path, config).unwrap_or_else(|e| panic!("cannot write {}: {e}", path.display()));
     path
+}
+
+/// Where the broker with this configuration file listens for commands.
+fn control_socket(config: &Path) -> PathBuf {
+    config.with_extension("sock")
 }
 
 /// The port in a line such as `… listening on http://127.0.0.1:41735/prefix`.

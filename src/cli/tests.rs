@@ -20,6 +20,7 @@ fn clap_finds_no_contradiction_in_the_definitions() {
 fn serving_is_what_happens_without_a_command() {
     assert_eq!(parsed(&[]).unwrap(), Command::Serve(Flags::default()));
     assert_eq!(parsed(&["serve"]).unwrap(), Command::Serve(Flags::default()));
+    assert_eq!(parsed(&["reload"]).unwrap(), Command::Reload(Flags::default()));
     assert_eq!(parsed(&["check-config"]).unwrap(), Command::CheckConfig(Flags::default()));
     let printed = Command::PrintConfig { flags: Flags::default(), show_secrets: true };
     assert_eq!(parsed(&["print-config", "--show-secrets"]).unwrap(), printed);
@@ -46,6 +47,7 @@ fn every_flag_arrives_as_text_before_or_after_the_command() {
         "--port=-1",
         "--workers=two",
         "--path-prefix=/x",
+        "--control-socket=/s",
         "--pipe=a:e=b",
         "--pipe=c:e=d",
         "--log-format=json",
@@ -58,6 +60,7 @@ fn every_flag_arrives_as_text_before_or_after_the_command() {
         port: Some("-1".into()),
         workers: Some("two".into()),
         path_prefix: Some("/x".into()),
+        control_socket: Some("/s".into()),
         log_format: Some("json".into()),
         log_level: Some("debug".into()),
         pipe: vec!["a:e=b".into(), "c:e=d".into()],

@@ -26,6 +26,8 @@ pub struct Flags {
     pub workers: Option<String>,
     /// `--path-prefix`.
     pub path_prefix: Option<String>,
+    /// `--control-socket`.
+    pub control_socket: Option<String>,
     /// `--log-format`.
     pub log_format: Option<String>,
     /// `--log-level`.
@@ -38,18 +40,19 @@ pub struct Flags {
 
 impl Flags {
     /// The flags that set one value each, with the setting.
-    pub(super) const NAMES: [(&str, &str); 6] = [
+    pub(super) const NAMES: [(&str, &str); 7] = [
         ("--host", "server.host"),
         ("--port", "server.port"),
         ("--workers", "server.workers"),
         ("--path-prefix", "server.path_prefix"),
+        ("--control-socket", "server.control_socket"),
         ("--log-format", "logging.format"),
         ("--log-level", "logging.level"),
     ];
 
     fn settings(&self) -> impl Iterator<Item = (&'static str, &'static str, &str)> {
-        let Flags { host, port, workers, path_prefix, log_format, log_level, .. } = self;
-        let values = [host, port, workers, path_prefix, log_format, log_level];
+        let Flags { host, port, workers, path_prefix, control_socket, log_format, log_level, .. } = self;
+        let values = [host, port, workers, path_prefix, control_socket, log_format, log_level];
         Self::NAMES
             .into_iter()
             .zip(values)

@@ -35,6 +35,8 @@ pub struct Server {
     pub keep_alive: Duration,
     /// How long open connections may take to end on shutdown before they are cut.
     pub shutdown_grace: Duration,
+    /// Where commands reach the running broker: the path of a Unix socket. `None`: nowhere.
+    pub control_socket: Option<PathBuf>,
     /// On: `X-Forwarded-Proto: https` counts as TLS. Only for brokers that clients cannot reach directly.
     pub trust_forwarded_proto: bool,
     /// On: HTTP answers allow any origin.
@@ -56,6 +58,7 @@ impl Default for Server {
             http_request_timeout: Duration::from_secs(10),
             keep_alive: Duration::from_secs(75),
             shutdown_grace: Duration::from_secs(5),
+            control_socket: None,
             trust_forwarded_proto: false,
             cors: true,
         }

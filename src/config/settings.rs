@@ -99,6 +99,7 @@ pub(super) fn node_settings() -> Vec<Setting<Config>> {
         "server.http_body_bytes", Integer(1..=MOST), server.http_body_bytes;
         "server.http_request_timeout_seconds", Seconds { least: 0.001 }, server.http_request_timeout;
         "server.keep_alive_seconds", Seconds { least: 0.001 }, server.keep_alive;
+        "server.control_socket", OptionalFile, server.control_socket;
         "server.shutdown_grace_seconds", Seconds { least: 0.0 }, server.shutdown_grace;
         "server.trust_forwarded_proto", Boolean, server.trust_forwarded_proto;
         "server.cors", Boolean, server.cors;

@@ -37,6 +37,7 @@ mod pipe_wire_safety;
 mod presence;
 mod presence_limits;
 mod refusals;
+mod reload;
 mod sdk;
 mod shutdown;
 mod sockjs;

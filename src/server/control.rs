@@ -1,0 +1,225 @@
+//! The control socket: how a command on the same machine talks to the running broker, and hears what came of it.
+//!
+//! A Unix socket that only its owner may open. One connection carries one request, a line of one word, and the
+//! answer: a line that is `ok` or `failed`, then text for people until the end. It knows nothing of what a request
+//! does.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tracing::{debug, warn};
+
+/// Asks the broker to read its configuration again.
+pub const RELOAD: &str = "reload";
+
+/// Bytes of a request. There is no longer one.
+const REQUEST_BYTES: u64 = 64;
+
+/// How long a peer may take to send its request, and again to take the answer. Requests are served one by one.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a command waits for the broker's answer. To reload takes as long as the configuration takes to read.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the broker answered: the text, and whether it did what it was asked.
+pub type Answer = Result<String, String>;
+
+/// The broker's end of the socket. Dropping it removes the file.
+#[derive(Debug)]
+pub struct ControlSocket {
+    listener: StdListener,
+    path: PathBuf,
+}
+
+/// Why there is no control socket.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// Another broker answers there.
+    #[error("cannot make the control socket {}: another broker is using it", .0.display())]
+    InUse(PathBuf),
+    /// Something else is there, and not to be removed.
+    #[error("cannot make the control socket {}: there is something else at that path", .0.display())]
+    NotASocket(PathBuf),
+    /// The system refused.
+    #[error("cannot make the control socket {}: {error}", .path.display())]
+    Refused {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// Why a command has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// No broker is there.
+    #[error("no broker answers at the control socket {}: {error}", .path.display())]
+    Unreachable {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// It did not answer, or not to the end.
+    #[error("the broker at the control socket {} gave no answer that can be understood: {reason}", .path.display())]
+    NoAnswer {
+        /// Where.
+        path: PathBuf,
+        /// What came, or what was in the way.
+        reason: String,
+    },
+}
+
+impl ControlSocket {
+    /// Makes the socket. A file that an earlier broker left behind is replaced.
+    ///
+    /// # Errors
+    /// See [`ControlError`].
+    pub fn bind(path: &Path) -> Result<Self, ControlError> {
+        let refused = |error| ControlError::Refused { path: path.to_owned(), error };
+        match fs::symlink_metadata(path) {
+            Ok(found) if !found.file_type().is_socket() => {
+                return Err(ControlError::NotASocket(path.to_owned()));
+            }
+            Ok(_) if StdStream::connect(path).is_ok() => return Err(ControlError::InUse(path.to_owned())),
+            Ok(_) => fs::remove_file(path).map_err(refused)?,
+            Err(_) => {}
+        }
+        let listener = StdListener::bind(path).map_err(refused)?;
+        let socket = ControlSocket { listener, path: path.to_owned() };
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(refused)?;
+        socket.listener.set_nonblocking(true).map_err(refused)?;
+        Ok(socket)
+    }
+
+    /// Answers requests for ever, one by one, by what `answer` makes of each. Must run within a runtime.
+    ///
+    /// # Errors
+    /// If the runtime cannot take the socket.
+    pub async fn serve(&self, answer: impl Fn(&str) -> Answer) -> io::Result<()> {
+        let listener = UnixListener::from_std(self.listener.try_clone()?)?;
+        loop {
+            let served = match listener.accept().await {
+                Ok((stream, _)) => serve(stream, &answer).await,
+                // Out of files, most likely: others must end first.
+                Err(error) => {
+                    warn!(%error, "the control socket cannot be reached");
+                    tokio::time::sleep(PATIENCE).await;
+                    Ok(())
+                }
+            };
+            if let Err(error) = served {
+                debug!(%error, "a request on the control socket was not answered");
+            }
+        }
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        // If it cannot be removed, the next broker replaces it.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+async fn serve(stream: UnixStream, answer: impl Fn(&str) -> Answer) -> io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    let mut request = String::new();
+    tokio::time::timeout(PATIENCE, (&mut stream).take(REQUEST_BYTES).read_line(&mut request)).await??;
+    if request.is_empty() {
+        // Somebody only looked whether anyone is here.
+        return Ok(());
+    }
+    let text = match answer(request.trim_end()) {
+        Ok(text) => format!("ok\n{text}\n"),
+        Err(text) => format!("failed\n{text}\n"),
+    };
+    tokio::time::timeout(PATIENCE, stream.write_all(text.as_bytes())).await??;
+    stream.shutdown().await
+}
+
+/// Asks the broker at the control socket, and waits for its answer.
+///
+/// # Errors
+/// See [`AskError`].
+pub fn ask(path: &Path, request: &str) -> Result<Answer, AskError> {
+    let unreachable = |error| AskError::Unreachable { path: path.to_owned(), error };
+    let mut stream = StdStream::connect(path).map_err(unreachable)?;
+    let mut text = String::new();
+    let mut exchange = || {
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(ANSWER_PATIENCE))?;
+        stream.write_all(format!("{request}\n").as_bytes())?;
+        stream.read_to_string(&mut text)
+    };
+    let no_answer = |reason| AskError::NoAnswer { path: path.to_owned(), reason };
+    exchange().map_err(|error| no_answer(error.to_string()))?;
+    let (word, rest) = text.split_once('\n').unwrap_or((&text, ""));
+    match word {
+        "ok" => Ok(Ok(rest.trim_end().to_owned())),
+        "failed" => Ok(Err(rest.trim_end().to_owned())),
+        other => Err(no_answer(format!("{other:?}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("heliostat-control-{}-{name}", std::process::id()))
+    }
+
+    #[test]
+    fn a_request_is_answered_and_the_socket_is_gone_with_its_owner() {
+        let path = path("answered");
+        let socket = ControlSocket::bind(&path).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "for its owner alone");
+        assert!(matches!(ControlSocket::bind(&path), Err(ControlError::InUse(_))));
+        let asking = {
+            let path = path.clone();
+            std::thread::spawn(move || {
+                (ask(&path, "reload"), ask(&path, "dance"), ask(&path, &"x".repeat(1000)))
+            })
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (known, unknown, long) = runtime.block_on(async {
+            let answer = |request: &str| match request {
+                "reload" => Ok("done\nand done".to_owned()),
+                other => Err(format!("cannot {} of {}", &other[..1], other.len())),
+            };
+            let asked = tokio::task::spawn_blocking(move || asking.join().unwrap());
+            tokio::select! {
+                served = socket.serve(answer) => panic!("{served:?}"),
+                asked = asked => asked.unwrap(),
+            }
+        });
+        assert_eq!(known.unwrap(), Ok("done\nand done".to_owned()));
+        assert_eq!(unknown.unwrap(), Err("cannot d of 5".to_owned()));
+        // It is cut, so it may also be reset before it has read the answer.
+        assert!(long.is_err() || long.is_ok_and(|answer| answer == Err("cannot x of 64".to_owned())));
+        drop(socket);
+        assert!(!path.exists());
+        assert!(matches!(ask(&path, "reload"), Err(AskError::Unreachable { .. })));
+    }
+
+    #[test]
+    fn what_an_earlier_broker_left_is_replaced_and_nothing_else() {
+        let path = path("left");
+        drop(StdListener::bind(&path).unwrap());
+        drop(ControlSocket::bind(&path).unwrap());
+        fs::write(&path, "precious").unwrap();
+        assert!(matches!(ControlSocket::bind(&path), Err(ControlError::NotASocket(_))));
+        fs::remove_file(&path).unwrap();
+        let nowhere = Path::new("/nowhere/at/all.sock");
+        assert!(matches!(ControlSocket::bind(nowhere), Err(ControlError::Refused { .. })));
+    }
+}
