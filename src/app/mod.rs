@@ -2,10 +2,12 @@
 //!
 //! An [`App`] is configuration as a value; it knows nothing of the sockets or channels that live under it.
 
+mod allowed_origin;
 mod delivery;
 mod limits;
 mod registry;
 
+pub use allowed_origin::{AllowedOrigin, BadOrigin};
 pub use delivery::{ChannelSettings, Delivery};
 pub use limits::Limits;
 pub use registry::{AppRegistry, DuplicateApp};
@@ -38,8 +40,16 @@ pub struct App {
     pub watchlist_events: bool,
     /// On: channels can be had as HTTP answers that do not end, public ones by anybody.
     pub http_streams: bool,
+    /// On: a connection that neither signs in nor subscribes to a channel that takes a signature within
+    /// `authorization_timeout` is closed with 4009. Until it has, it does not count towards `limits.connections`.
+    pub authorized_connections: bool,
+    /// How long a connection has for that.
+    pub authorization_timeout: Duration,
     /// How long a cache channel remembers its last event.
     pub cache_ttl: Duration,
+    /// The pages whose scripts may connect; empty for all. Clients that are no browsers send no `Origin`, and are
+    /// not asked for one. Others are closed with 4009.
+    pub allowed_origins: Vec<AllowedOrigin>,
     /// Settings of some of its channels; of several patterns that match a channel the first counts.
     pub channels: Vec<ChannelSettings>,
     /// Sizes, counts and rates.
@@ -60,10 +70,20 @@ impl App {
             subscription_count: false,
             watchlist_events: false,
             http_streams: false,
+            authorized_connections: false,
+            authorization_timeout: Duration::from_secs(30),
             cache_ttl: Duration::from_secs(30 * 60),
+            allowed_origins: Vec::new(),
             channels: Vec::new(),
             limits: Limits::default(),
         }
+    }
+
+    /// Whether a connection may come from this `Origin`, or from none.
+    #[must_use]
+    pub fn admits_origin(&self, origin: Option<&str>) -> bool {
+        let admitted = |origin: &str| self.allowed_origins.iter().any(|allowed| allowed.admits(origin));
+        self.allowed_origins.is_empty() || origin.is_none_or(admitted)
     }
 
     /// The secret that belongs to `key`, if it is one of this app's.

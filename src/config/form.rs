@@ -9,6 +9,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use super::given::Given;
+use crate::app::AllowedOrigin;
 use crate::auth::EncryptionMasterKey;
 
 /// One form.
@@ -304,6 +305,34 @@ impl Form for OptionalFile {
 
     fn write(&self, value: &Option<PathBuf>) -> String {
         quote(&value.as_deref().unwrap_or_else(|| "".as_ref()).to_string_lossy())
+    }
+}
+
+/// A list of origins. A variable has them separated by commas.
+#[derive(Clone)]
+pub(super) struct AllowedOrigins;
+
+impl Form for AllowedOrigins {
+    type Value = Vec<AllowedOrigin>;
+
+    fn read(&self, given: &Given<'_>) -> Option<Vec<AllowedOrigin>> {
+        given.texts()?.into_iter().map(|text| text.parse().ok()).collect()
+    }
+
+    fn expected(&self) -> String {
+        "a list of origins such as \"https://example.com\", \"https://*.example.com\" or \"localhost:*\""
+            .to_owned()
+    }
+
+    fn write(&self, value: &Vec<AllowedOrigin>) -> String {
+        let texts: Vec<_> = value.iter().map(|origin| quote(&origin.to_string())).collect();
+        format!("[{}]", texts.join(", "))
+    }
+
+    fn got(&self, given: &Given<'_>) -> String {
+        let texts = given.texts().unwrap_or_default();
+        let wrong = texts.iter().find(|text| text.parse::<AllowedOrigin>().is_err());
+        wrong.map_or_else(|| given.describe(), |text| Given::Text(text).describe())
     }
 }
 

@@ -42,6 +42,17 @@ impl Given<'_> {
         }
     }
 
+    /// The strings of a list; a variable or flag has them separated by commas.
+    pub(super) fn texts(&self) -> Option<Vec<&str>> {
+        match self {
+            Given::Toml(DeValue::Array(items)) => items.iter().map(|item| item.get_ref().as_str()).collect(),
+            Given::Toml(_) => None,
+            Given::Text(text) => {
+                Some(text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect())
+            }
+        }
+    }
+
     /// The value for an error message, cut short where it is long.
     pub(super) fn describe(&self) -> String {
         const SHOWN_CHARS: usize = 60;

@@ -4,10 +4,9 @@
 //! a key that stands here exists in all of them.
 
 use super::draft::AppDraft;
-use super::form::{APP_ID, APP_KEY, BasePath, Boolean, Choice, Form, Host, HostName, Integer, LogLevel};
-use super::form::{
-    OptionalFile, OptionalMasterKey, PathPrefix, ScriptUrl, Seconds, SecretText, WholeSeconds,
-};
+use super::form::{APP_ID, APP_KEY, AllowedOrigins, BasePath, Boolean, Choice, Form, Host, HostName, Integer};
+use super::form::{LogLevel, OptionalFile, OptionalMasterKey, PathPrefix, ScriptUrl, Seconds};
+use super::form::{SecretText, WholeSeconds};
 use super::given::Given;
 use super::{Config, Error, LogFormat, Origin, WithoutVersion};
 
@@ -149,7 +148,10 @@ pub(super) fn app_settings() -> Vec<Setting<AppDraft>> {
         "subscription_count", Boolean, app.subscription_count;
         "watchlist_events", Boolean, app.watchlist_events;
         "http_streams", Boolean, app.http_streams;
+        "authorized_connections", Boolean, app.authorized_connections;
+        "authorization_timeout_seconds", Seconds { least: 0.001 }, app.authorization_timeout;
         "cache_ttl_seconds", Seconds { least: 0.001 }, app.cache_ttl;
+        "allowed_origins", AllowedOrigins, app.allowed_origins;
         "limits.event_payload_bytes", Integer(1..=MOST), app.limits.event_payload_bytes;
         "limits.event_name_chars", Integer(1..=MOST), app.limits.event_name_chars;
         "limits.channels_per_event", Integer(1..=MOST), app.limits.channels_per_event;

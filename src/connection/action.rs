@@ -19,7 +19,10 @@ pub enum Action<'m> {
     Ping,
     /// Tell the client, and the log, that something it asked for was not done.
     Refuse(Refusal),
-    /// Subscribe it. On failure, call [`Connection::join_refused`](super::Connection::join_refused).
+    /// Subscribe it. On failure, call [`Connection::join_refused`](super::Connection::join_refused). If the
+    /// subscription [would authorize](super::Connection::would_authorize) the connection, count it towards the app's
+    /// quota first, and end it if there is no room; afterwards, say that it is
+    /// [authorized](super::Connection::authorized).
     Join {
         /// The channel.
         channel: ChannelName,
@@ -38,7 +41,11 @@ pub enum Action<'m> {
         watchlist: Vec<Arc<str>>,
         /// What to tell it of a watchlist that is too long.
         warning: Option<Refusal>,
+        /// This authorizes the connection: count it towards the app's quota first, and end it if there is no room.
+        authorizes: bool,
     },
+    /// It need not authorize itself any more: count it towards the app's quota, or end it if there is no room.
+    Authorize,
     /// Send its event to the other subscribers of the channel, and to the pipes that listen.
     Broadcast(ClientEvent<'m>),
     /// Hand its event to the pipes that listen, and to nobody else.

@@ -9,6 +9,7 @@ mod heartbeat;
 pub mod phase;
 mod rate_limit;
 mod signin;
+mod standing;
 mod subscribe;
 mod subscriptions;
 
@@ -16,6 +17,7 @@ pub use action::{Action, ClientEvent, Refusal};
 pub use heartbeat::{Due, Heartbeat, Probe, SILENCE_WITHOUT_PING};
 pub use rate_limit::RateLimit;
 pub use signin::User;
+use standing::Standing;
 use subscriptions::Subscriptions;
 
 use std::sync::Arc;
@@ -44,8 +46,8 @@ pub struct Connection {
     socket_id: SocketId,
     version: ProtocolVersion,
     subscriptions: Subscriptions,
-    /// Whom it is signed in as. Most connections never are.
-    user: Option<Box<User>>,
+    /// Whom it is signed in as, or that it must authorize itself yet. With most connections it is neither.
+    standing: Option<Box<Standing>>,
     heartbeat: Heartbeat,
     /// From the first client event on.
     client_event_rate: Option<Box<RateLimit>>,
@@ -70,7 +72,7 @@ impl Connection {
             socket_id,
             version,
             subscriptions,
-            user: None,
+            standing: None,
             heartbeat,
             client_event_rate: None,
         }
@@ -80,6 +82,39 @@ impl Connection {
     #[must_use]
     pub fn app(&self) -> &Arc<App> {
         &self.app
+    }
+
+    /// It is one of those that must authorize themselves: by `deadline` it must have signed in, or be subscribed to a
+    /// channel that takes a signature.
+    pub fn must_authorize_by(&mut self, deadline: Instant) {
+        self.standing = Some(Box::new(Standing::Waiting(deadline)));
+    }
+
+    /// Whether it must still authorize itself.
+    #[must_use]
+    pub fn is_unauthorized(&self) -> bool {
+        self.deadline().is_some()
+    }
+
+    /// Whether a subscription to this channel would authorize it, which it needs.
+    #[must_use]
+    pub fn would_authorize(&self, channel: &ChannelName) -> bool {
+        self.is_unauthorized() && channel.channel_type().needs_auth()
+    }
+
+    /// It is authorized, for the rest of its life.
+    pub fn authorized(&mut self) {
+        if self.is_unauthorized() {
+            self.standing = None;
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.standing.as_deref().and_then(Standing::deadline)
+    }
+
+    fn user(&self) -> Option<&User> {
+        self.standing.as_deref().and_then(Standing::user)
     }
 
     /// The app's settings have changed: from now on these hold.
@@ -109,6 +144,20 @@ impl Connection {
 
     /// Looks at the time: what to do now, and when to look again.
     pub fn tick(&mut self, now: Instant) -> (Option<Action<'static>>, Option<Instant>) {
+        match self.deadline() {
+            Some(deadline) if now >= deadline => match self.app.authorized_connections {
+                true => (Some(Action::Close(CloseCode::Unauthorized)), None),
+                // It has been switched off meanwhile. What the heartbeat wants is looked at next.
+                false => (Some(Action::Authorize), Some(now)),
+            },
+            deadline => {
+                let (action, again) = self.beat(now);
+                (action, again.map(|again| deadline.map_or(again, |deadline| again.min(deadline))))
+            }
+        }
+    }
+
+    fn beat(&mut self, now: Instant) -> (Option<Action<'static>>, Option<Instant>) {
         match self.heartbeat.poll(now, self.config.ping_after, self.config.pong_timeout) {
             Due::Wait(until) => (None, Some(until)),
             Due::Ping(until) => {
@@ -167,7 +216,8 @@ impl Connection {
 
     /// The connection is over: what is to be ended. There is nothing of it from now on.
     pub fn disconnect(&mut self) -> Departure {
-        let user_id = self.user.take().map(|user| Arc::clone(user.id()));
+        let user_id = self.user().map(|user| Arc::clone(user.id()));
+        self.standing = None;
         Departure { subscriptions: self.subscriptions.take(), user_id }
     }
 
@@ -197,7 +247,7 @@ impl Connection {
     ) -> Result<Action<'m>, Refusal> {
         let subscribed = |name: &str| self.subscriptions.get(name).is_some();
         let count = self.subscriptions.len();
-        let user = self.user.as_deref();
+        let user = self.standing.as_deref().and_then(Standing::user);
         let request = subscribe::subscribe(&self.app, self.socket_id, parameters, user, subscribed, count)?;
         let subscribe::Subscription { channel, member } = match request {
             subscribe::Request::New(subscription) => subscription,
@@ -213,13 +263,14 @@ impl Connection {
         &mut self,
         parameters: Result<Parameters<'_>, BadParameter>,
     ) -> Result<Action<'m>, Refusal> {
-        let current = self.user.as_deref();
+        let current = self.user();
         let signin::SignIn { user, user_data, watchlist, watchlist_cut } =
             signin::sign_in(&self.app, self.socket_id, parameters, current)?;
         let (user_id, answer) = (Arc::clone(user.id()), server_message::signin_success(&user_data));
-        self.user = Some(Box::new(user));
+        let authorizes = self.is_unauthorized();
+        self.standing = Some(Box::new(Standing::SignedIn(user)));
         let warning = watchlist_cut.then(|| Refusal::watchlist(&watchlist));
-        Ok(Action::SignIn { user_id, answer, watchlist, warning })
+        Ok(Action::SignIn { user_id, answer, watchlist, warning, authorizes })
     }
 
     fn unsubscribe<'m>(

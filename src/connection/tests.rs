@@ -58,6 +58,7 @@ fn in_short(action: &Action<'_>) -> String {
         }
         Action::Broadcast(event) => format!("broadcast {}", event_in_short(event)),
         Action::Pipe(event) => format!("pipe {}", event_in_short(event)),
+        Action::Authorize => "authorize".into(),
         Action::Close(code) => format!("close {}", code.code()),
     }
 }
@@ -201,6 +202,79 @@ fn a_refused_join_leaves_the_connection_unsubscribed() {
     assert_eq!(refusal.frames(true).count(), 2);
     assert_eq!(refusal.frames(false).count(), 1);
     assert_eq!(subject.connection.disconnect().subscriptions.len(), 0);
+}
+
+#[test]
+fn who_must_authorize_itself_has_until_the_deadline() {
+    let tick = |subject: &mut Subject, seconds| {
+        let (action, again) = subject.connection.tick(subject.now + Duration::from_secs(seconds));
+        let again = again.map(|again| again.duration_since(subject.now).as_secs());
+        (action.as_ref().map(in_short).unwrap_or_default(), again)
+    };
+    let waiting = || {
+        let mut subject = Subject::new(|app| app.authorized_connections = true);
+        subject.connection.must_authorize_by(subject.now + Duration::from_secs(30));
+        subject
+    };
+    let name = |text: &str| ChannelName::parse(text, 164).unwrap();
+
+    let mut idle = waiting();
+    assert_eq!(idle.say(r#"{"event":"pusher:subscribe","data":{"channel":"a"}}"#), "join a");
+    assert!(!idle.connection.would_authorize(&name("a")), "a public channel takes no signature");
+    assert_eq!(tick(&mut idle, 29), (String::new(), Some(30)));
+    assert_eq!(tick(&mut idle, 30), ("close 4009".into(), None));
+
+    let mut subscriber = waiting();
+    assert!(subscriber.connection.would_authorize(&name("private-encrypted-cache-a")));
+    assert!(subscriber.connection.would_authorize(&name("presence-a")));
+    assert_eq!(subscriber.subscribe("presence-a", Some(r#"{"user_id":7}"#)), "join presence-a as 7");
+    assert!(subscriber.connection.is_unauthorized(), "the channel may still refuse");
+    subscriber.connection.authorized();
+    assert!(!subscriber.connection.would_authorize(&name("presence-b")), "once in a life");
+    assert_eq!(tick(&mut subscriber, 30), (String::new(), Some(45)));
+
+    let mut user = waiting();
+    let signed = crate::auth::user::string_to_sign(SocketId::new(1, 2), r#"{"id":"ann"}"#);
+    let auth = format!("app-key:{}", sign(&Secret::new("app-secret"), &signed));
+    let data = serde_json::json!({"auth": auth, "user_data": r#"{"id":"ann"}"#});
+    let text = serde_json::json!({"event": "pusher:signin", "data": data}).to_string();
+    for expected in [true, false] {
+        let action = user.connection.receive(&text, user.now, &|_, _| false);
+        let Some(Action::SignIn { authorizes, .. }) = action else { panic!("{action:?}") };
+        assert_eq!(authorizes, expected);
+    }
+    user.connection.authorized();
+    assert_eq!(tick(&mut user, 30), (String::new(), Some(45)));
+    assert_eq!(user.connection.disconnect().user_id.as_deref(), Some("ann"));
+}
+
+#[test]
+fn an_app_that_demands_nothing_any_more_is_obeyed_at_the_deadline() {
+    let mut subject = Subject::new(|app| app.authorized_connections = true);
+    subject.connection.must_authorize_by(subject.now + Duration::from_secs(30));
+    subject.connection.set_app(Arc::new(App::new("1", "app-key", "app-secret")));
+    let at = subject.now + Duration::from_secs(31);
+    let (action, again) = subject.connection.tick(at);
+    assert_eq!((action.as_ref().map(in_short).as_deref(), again), (Some("authorize"), Some(at)));
+    subject.connection.authorized();
+    assert_eq!(subject.connection.tick(at).1, Some(subject.now + Duration::from_secs(45)));
+}
+
+#[test]
+fn a_new_rate_begins_with_a_full_second() {
+    let mut subject = Subject::new(|app| app.limits.client_events_per_second = 1);
+    subject.subscribe("private-a", None);
+    let event = r#"{"event":"client-x","channel":"private-a","data":1}"#;
+    assert!(subject.say(event).starts_with("broadcast"));
+    assert!(subject.say(event).starts_with("refuse 4301"));
+    let mut app = App::new("1", "app-key", "app-secret");
+    app.client_events = true;
+    app.limits.client_events_per_second = 2;
+    subject.connection.set_app(Arc::new(app.clone()));
+    assert!(subject.say(event).starts_with("broadcast"));
+    subject.connection.set_app(Arc::new(app));
+    assert!(subject.say(event).starts_with("broadcast"));
+    assert!(subject.say(event).starts_with("refuse 4301"), "the same rate does not begin again");
 }
 
 #[test]

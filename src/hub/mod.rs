@@ -31,9 +31,9 @@ pub use current::Current;
 pub use mailbox::CONGESTED_BYTES;
 pub use notice::{Heard, Listener, Listeners, Notice, Source};
 pub use outbox::{Bounds, Outbox, Overflow};
-pub use sockets::{NotAdmitted, Sockets};
+pub use sockets::{NotAdmitted, Quota, Sockets};
 pub use wheel::Wheel;
-pub use worker::Worker;
+pub use worker::{Admission, Worker};
 
 use std::convert::Infallible;
 use std::fmt;

@@ -1,7 +1,6 @@
 //! Which connections there are, by app; the only place where they are counted.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::channel::WorkerIndex;
@@ -16,7 +15,38 @@ pub struct Sockets {
     node_limit: usize,
 }
 
-type ByApp = HashMap<AppIndex, HashMap<SocketId, WorkerIndex>>;
+type ByApp = HashMap<AppIndex, Connections>;
+
+/// The connections of one app, each with the worker that owns it.
+#[derive(Debug, Default)]
+struct Connections {
+    counted: HashMap<SocketId, WorkerIndex>,
+    /// Those that have not authorized themselves where the app demands it. They do not count towards its quota.
+    waiting: HashMap<SocketId, WorkerIndex>,
+}
+
+impl Connections {
+    fn len(&self) -> usize {
+        self.counted.len() + self.waiting.len()
+    }
+
+    fn worker_of(&self, socket: SocketId) -> Option<WorkerIndex> {
+        self.counted.get(&socket).or_else(|| self.waiting.get(&socket)).copied()
+    }
+
+    fn is_full(&self, limit: usize) -> bool {
+        limit > 0 && self.counted.len() >= limit
+    }
+}
+
+/// Whether a connection counts towards the quota of its app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quota {
+    /// It does.
+    Counted,
+    /// Not before it has authorized itself. Towards the node's capacity it counts nevertheless.
+    Waiting,
+}
 
 /// A connection may not be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,23 +72,51 @@ impl Sockets {
         &self,
         app: AppIndex,
         app_limit: usize,
+        quota: Quota,
         worker: WorkerIndex,
         mut draw: impl FnMut() -> SocketId,
     ) -> Result<SocketId, NotAdmitted> {
         let mut by_app = self.lock();
-        if app_limit > 0 && by_app.get(&app).map_or(0, HashMap::len) >= app_limit {
+        if quota == Quota::Counted && by_app.get(&app).is_some_and(|sockets| sockets.is_full(app_limit)) {
             return Err(NotAdmitted::AppFull);
         }
-        if self.node_limit > 0 && by_app.values().map(HashMap::len).sum::<usize>() >= self.node_limit {
+        if self.node_limit > 0 && by_app.values().map(Connections::len).sum::<usize>() >= self.node_limit {
             return Err(NotAdmitted::NodeFull);
         }
         let sockets = by_app.entry(app).or_default();
         loop {
             let id = draw();
-            if let Entry::Vacant(vacant) = sockets.entry(id) {
-                vacant.insert(worker);
+            if sockets.worker_of(id).is_none() {
+                match quota {
+                    Quota::Counted => sockets.counted.insert(id, worker),
+                    Quota::Waiting => sockets.waiting.insert(id, worker),
+                };
                 return Ok(id);
             }
+        }
+    }
+
+    /// From now on a connection that waited counts towards the quota of its app. One that counts already stays so.
+    ///
+    /// # Errors
+    /// If the app is full.
+    pub fn count(&self, app: AppIndex, app_limit: usize, socket: SocketId) -> Result<(), NotAdmitted> {
+        let mut by_app = self.lock();
+        let Some(sockets) = by_app.get_mut(&app) else { return Ok(()) };
+        if !sockets.waiting.contains_key(&socket) {
+            return Ok(());
+        }
+        if sockets.is_full(app_limit) {
+            return Err(NotAdmitted::AppFull);
+        }
+        sockets.counted.extend(sockets.waiting.remove_entry(&socket));
+        Ok(())
+    }
+
+    /// Takes that back: what was to authorize the connection did not happen.
+    pub fn uncount(&self, app: AppIndex, socket: SocketId) {
+        if let Some(sockets) = self.lock().get_mut(&app) {
+            sockets.waiting.extend(sockets.counted.remove_entry(&socket));
         }
     }
 
@@ -66,8 +124,9 @@ impl Sockets {
     pub fn remove(&self, app: AppIndex, socket: SocketId) {
         let mut by_app = self.lock();
         let Some(sockets) = by_app.get_mut(&app) else { return };
-        sockets.remove(&socket);
-        if sockets.is_empty() {
+        sockets.counted.remove(&socket);
+        sockets.waiting.remove(&socket);
+        if sockets.len() == 0 {
             by_app.remove(&app);
         }
     }
@@ -75,13 +134,13 @@ impl Sockets {
     /// The worker that owns a connection.
     #[must_use]
     pub fn worker_of(&self, app: AppIndex, socket: SocketId) -> Option<WorkerIndex> {
-        self.lock().get(&app)?.get(&socket).copied()
+        self.lock().get(&app)?.worker_of(socket)
     }
 
     /// How many connections there are, of all apps.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.lock().values().map(HashMap::len).sum()
+        self.lock().values().map(Connections::len).sum()
     }
 
     /// Whether there is none.
@@ -117,16 +176,40 @@ mod tests {
             n += 1;
             SocketId::new(n, 1)
         };
-        let first = sockets.admit(app, 2, 0, &mut draw).unwrap();
-        sockets.admit(app, 2, 1, &mut draw).unwrap();
-        assert_eq!(sockets.admit(app, 2, 0, &mut draw), Err(NotAdmitted::AppFull));
-        sockets.admit(other, 0, 0, &mut draw).unwrap();
-        assert_eq!(sockets.admit(other, 0, 0, &mut draw), Err(NotAdmitted::NodeFull));
+        let first = sockets.admit(app, 2, Quota::Counted, 0, &mut draw).unwrap();
+        sockets.admit(app, 2, Quota::Counted, 1, &mut draw).unwrap();
+        assert_eq!(sockets.admit(app, 2, Quota::Counted, 0, &mut draw), Err(NotAdmitted::AppFull));
+        sockets.admit(other, 0, Quota::Counted, 0, &mut draw).unwrap();
+        assert_eq!(sockets.admit(other, 0, Quota::Counted, 0, &mut draw), Err(NotAdmitted::NodeFull));
         assert_eq!(sockets.worker_of(app, first), Some(0));
         sockets.remove(app, first);
         sockets.remove(app, first);
         assert_eq!((sockets.len(), sockets.worker_of(app, first)), (2, None));
-        assert!(sockets.admit(app, 2, 0, &mut draw).is_ok());
+        assert!(sockets.admit(app, 2, Quota::Counted, 0, &mut draw).is_ok());
+    }
+
+    #[test]
+    fn who_waits_counts_for_the_node_and_not_for_the_app() {
+        let (sockets, (app, _)) = (Sockets::new(3), two_apps());
+        let mut n = 0;
+        let mut draw = || {
+            n += 1;
+            SocketId::new(n, 1)
+        };
+        let first = sockets.admit(app, 1, Quota::Waiting, 0, &mut draw).unwrap();
+        let second = sockets.admit(app, 1, Quota::Waiting, 0, &mut draw).unwrap();
+        assert_eq!(sockets.count(app, 1, first), Ok(()));
+        assert_eq!(sockets.count(app, 1, first), Ok(()), "once is enough");
+        assert_eq!(sockets.count(app, 1, second), Err(NotAdmitted::AppFull));
+        assert_eq!(sockets.admit(app, 1, Quota::Counted, 0, &mut draw), Err(NotAdmitted::AppFull));
+        sockets.admit(app, 1, Quota::Waiting, 0, &mut draw).unwrap();
+        assert_eq!(sockets.admit(app, 1, Quota::Waiting, 0, &mut draw), Err(NotAdmitted::NodeFull));
+        sockets.uncount(app, first);
+        assert_eq!(sockets.count(app, 1, second), Ok(()));
+        sockets.remove(app, second);
+        assert_eq!(sockets.count(app, 1, first), Ok(()));
+        assert_eq!(sockets.count(app, 1, second), Ok(()), "who is gone takes no place");
+        assert_eq!((sockets.len(), sockets.worker_of(app, second)), (2, None));
     }
 
     #[test]
@@ -134,7 +217,7 @@ mod tests {
         let (sockets, (app, _)) = (Sockets::new(0), two_apps());
         let mut draws = [7, 7, 7, 8].into_iter().map(|n| SocketId::new(n, 1));
         let mut draw = || draws.next().unwrap();
-        assert_eq!(sockets.admit(app, 0, 0, &mut draw), Ok(SocketId::new(7, 1)));
-        assert_eq!(sockets.admit(app, 0, 0, &mut draw), Ok(SocketId::new(8, 1)));
+        assert_eq!(sockets.admit(app, 0, Quota::Counted, 0, &mut draw), Ok(SocketId::new(7, 1)));
+        assert_eq!(sockets.admit(app, 0, Quota::Counted, 0, &mut draw), Ok(SocketId::new(8, 1)));
     }
 }

@@ -21,7 +21,7 @@ use super::client::{Client, Transport};
 use super::counts::Counts;
 use super::fanout::LocalApps;
 use super::mailbox::{Letter, MailboxReader};
-use super::sockets::NotAdmitted;
+use super::sockets::{NotAdmitted, Quota};
 use super::users::Address;
 use super::wheel::Wheel;
 use super::{AppIndex, AppState, AtWork, Hub, Notice, lock};
@@ -56,6 +56,15 @@ pub struct Worker {
 
 /// The app, and the name within it.
 type ClientKey = (AppIndex, SocketId);
+
+/// A place for a new connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// Its name.
+    pub socket_id: SocketId,
+    /// Where the app demands that connections authorize themselves: how long this one has for it.
+    pub authorize_within: Option<Duration>,
+}
 
 impl Worker {
     /// The half that belongs to the calling thread; starts it at the first call. `None` if more threads call than
@@ -121,10 +130,39 @@ impl Worker {
     /// # Errors
     /// If the app or the node is full.
     pub fn admit(&self, app: &AppState) -> Result<SocketId, NotAdmitted> {
+        self.place(app, Quota::Counted)
+    }
+
+    /// The same for a client that can authorize itself, which its app may demand.
+    ///
+    /// # Errors
+    /// If the app or the node is full.
+    pub fn admit_client(&self, app: &AppState) -> Result<Admission, NotAdmitted> {
+        let settings = app.app();
+        let authorize_within = settings.authorized_connections.then_some(settings.authorization_timeout);
+        let quota = if authorize_within.is_some() { Quota::Waiting } else { Quota::Counted };
+        Ok(Admission { socket_id: self.place(app, quota)?, authorize_within })
+    }
+
+    fn place(&self, app: &AppState, quota: Quota) -> Result<SocketId, NotAdmitted> {
         let mut random = rand::rng();
         let mut number = || rand::RngExt::random_range(&mut random, 1..=SocketId::MAX);
         let draw = || SocketId::new(number(), number());
-        self.hub.sockets.admit(app.index(), app.app().limits.connections, self.index, draw)
+        self.hub.sockets.admit(app.index(), app.app().limits.connections, quota, self.index, draw)
+    }
+
+    /// A connection that had to authorize itself is about to: from now on it counts towards the app's quota.
+    ///
+    /// # Errors
+    /// If the app is full.
+    pub fn count<T: Transport + ?Sized>(&self, client: &Client<T>) -> Result<(), NotAdmitted> {
+        let (app, limit) = (client.app().index(), client.app().app().limits.connections);
+        self.hub.sockets.count(app, limit, client.socket_id())
+    }
+
+    /// Takes that back: it did not come to it.
+    pub fn uncount<T: Transport + ?Sized>(&self, client: &Client<T>) {
+        self.hub.sockets.uncount(client.app().index(), client.socket_id());
     }
 
     /// Makes a new connection known.

@@ -4,12 +4,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use actix_web::http::header::{HeaderMap, HeaderName};
+use actix_web::http::header::{self, HeaderMap, HeaderName};
 
 use crate::auth::request::Query;
 use crate::connection::Probe;
-use crate::hub::{AppState, AtWork, NotAdmitted, Worker};
-use crate::protocol::{CloseCode, Negotiated, ProtocolVersion, SocketId, VersionError};
+use crate::hub::{Admission, AppState, AtWork, NotAdmitted, Worker};
+use crate::protocol::{CloseCode, Negotiated, ProtocolVersion, VersionError};
 
 /// What a client tells of itself when it connects.
 #[derive(Debug)]
@@ -18,8 +18,29 @@ pub(super) struct Introduction<'r> {
     pub(super) key: Result<Cow<'r, str>, String>,
     /// Its parameters.
     pub(super) query: &'r Query,
+    /// How it came.
+    pub(super) arrival: &'r Arrival,
+}
+
+/// How a client came, as its first request shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Arrival {
     /// Whether what it sends is encrypted on its way, as far as that is known and believed.
     pub(super) tls: bool,
+    /// The web page that it speaks for, if it says so.
+    pub(super) origin: Option<String>,
+}
+
+impl Arrival {
+    /// What a request with these headers shows, that came by TLS or did not; `proxied` where a trusted proxy may tell
+    /// that the client's own did.
+    pub(super) fn of(headers: &HeaderMap, tls: bool, proxied: bool) -> Self {
+        let origin = headers.get(header::ORIGIN);
+        Arrival {
+            tls: tls || (proxied && came_by_tls(headers)),
+            origin: origin.map(|origin| String::from_utf8_lossy(origin.as_bytes()).into_owned()),
+        }
+    }
 }
 
 /// A connection that passed every check and has its place.
@@ -27,7 +48,7 @@ pub(super) struct Introduction<'r> {
 pub(super) struct Admitted {
     pub(super) app: Arc<AppState>,
     pub(super) agreed: Negotiated,
-    pub(super) socket_id: SocketId,
+    pub(super) admission: Admission,
     pub(super) at_work: AtWork,
 }
 
@@ -42,7 +63,7 @@ pub(super) struct Refused {
 
 /// Checks everything, and gives the connection its place.
 pub(super) fn admit(worker: &Worker, introduction: &Introduction<'_>) -> Result<Admitted, Refused> {
-    let Introduction { key, query, tls } = introduction;
+    let Introduction { key, query, arrival: Arrival { tls, origin } } = introduction;
     let hub = worker.hub();
     let agreed = ProtocolVersion::negotiate(
         query.get("protocol"),
@@ -71,17 +92,20 @@ pub(super) fn admit(worker: &Worker, introduction: &Introduction<'_>) -> Result<
     if settings.force_tls && !tls {
         return Err(refuse(CloseCode::TlsOnly, CloseCode::TlsOnly.sentence().to_owned()));
     }
+    if !settings.admits_origin(origin.as_deref()) {
+        return Err(refuse(CloseCode::Unauthorized, "Origin not allowed".to_owned()));
+    }
     let Some(at_work) = hub.begin_work() else {
         return Err(refuse(CloseCode::Reconnect, CloseCode::Reconnect.sentence().to_owned()));
     };
-    let socket_id = worker.admit(&app).map_err(|full| {
+    let admission = worker.admit_client(&app).map_err(|full| {
         let (code, limit) = match full {
             NotAdmitted::AppFull => (CloseCode::OverQuota, settings.limits.connections),
             NotAdmitted::NodeFull => (CloseCode::OverCapacity, hub.sockets().len()),
         };
         refuse(code, format!("{} ({limit} connections)", code.sentence()))
     })?;
-    Ok(Admitted { app, agreed, socket_id, at_work })
+    Ok(Admitted { app, agreed, admission, at_work })
 }
 
 /// The key in `{prefix}/app/{key}`: one segment, decoded.
@@ -109,7 +133,7 @@ pub(super) fn websocket_probe(query: &Query, version: ProtocolVersion) -> Probe 
 }
 
 /// Whether a proxy says that the client reached it by TLS. To be asked only of a proxy that is trusted.
-pub(super) fn came_by_tls(headers: &HeaderMap) -> bool {
+fn came_by_tls(headers: &HeaderMap) -> bool {
     const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
     let forwarded = headers.get(FORWARDED_PROTO).and_then(|value| value.to_str().ok());
     // Of several proxies, the first in the list is the one that the client reached.

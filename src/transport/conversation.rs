@@ -16,7 +16,7 @@ use tracing::{debug, info, trace, warn};
 use crate::auth::request::Query;
 use crate::connection::phase::{Event as Happening, Phase, Step};
 use crate::connection::{Action, ClientEvent, Connection, Probe, RateLimit, Refusal, last_error};
-use crate::hub::{AppState, AtWork, Bounds, Client, Heard, Publication, Source, Transport, Worker};
+use crate::hub::{Admission, AppState, AtWork, Bounds, Client, Heard, Publication, Source, Transport, Worker};
 use crate::protocol::{CloseCode, Form, Frame, Negotiated};
 
 use super::admission::Admitted;
@@ -58,7 +58,8 @@ impl Conversation {
         probe: Probe,
         transport: T,
     ) -> Begun<T> {
-        let Admitted { app, agreed: Negotiated { version, .. }, socket_id, at_work } = admitted;
+        let Admitted { app, agreed: Negotiated { version, .. }, admission, at_work } = admitted;
+        let Admission { socket_id, authorize_within } = admission;
         debug!(
             app = app.id(),
             %socket_id,
@@ -70,8 +71,11 @@ impl Conversation {
         let config = Arc::clone(worker.hub().connection_config());
         let bounds = Bounds { bytes: config.outbox_bytes, frames: config.outbox_frames };
         let message_limit = message_bytes(&app, transport.form());
-        let connection =
-            Connection::new(app.app().share(), config, socket_id, version, probe, Instant::now());
+        let now = Instant::now();
+        let mut connection = Connection::new(app.app().share(), config, socket_id, version, probe, now);
+        if let Some(time) = authorize_within {
+            connection.must_authorize_by(now + time);
+        }
         let client = Rc::new(Client::new(app, socket_id, version, bounds, transport));
         let shared: Rc<Client> = client.clone();
         worker.open(&shared);
@@ -112,6 +116,11 @@ impl Conversation {
     /// Something came from the client, whatever it was.
     pub(super) fn heard(&mut self, now: Instant) {
         self.connection.heard(now);
+        self.see_new_settings();
+    }
+
+    /// From now on the app's settings are those of now.
+    fn see_new_settings(&mut self) {
         let app = self.client.app();
         if !app.is_current(self.connection.app()) {
             self.connection.set_app(app.app().share());
@@ -202,9 +211,21 @@ impl Conversation {
             Action::Ping => self.send(Frame::ping()),
             Action::Refuse(refusal) => self.refuse(&refusal),
             Action::Join { channel, member } => {
+                let authorizes = self.connection.would_authorize(&channel);
+                if authorizes && !self.count() {
+                    return;
+                }
                 match self.worker.join(&self.client, &channel, member.as_ref()) {
-                    Ok(()) => debug!(socket_id = %self.client.socket_id(), %channel, "subscribed"),
+                    Ok(()) => {
+                        if authorizes {
+                            self.connection.authorized();
+                        }
+                        debug!(socket_id = %self.client.socket_id(), %channel, "subscribed");
+                    }
                     Err(reason) => {
+                        if authorizes {
+                            self.worker.uncount(&self.client);
+                        }
                         let refusal = self.connection.join_refused(&channel, reason);
                         self.refuse(&refusal);
                     }
@@ -214,7 +235,10 @@ impl Conversation {
                 self.worker.leave(&self.client, &channel);
                 debug!(socket_id = %self.client.socket_id(), %channel, "unsubscribed");
             }
-            Action::SignIn { user_id, answer, watchlist, warning } => {
+            Action::SignIn { user_id, answer, watchlist, warning, authorizes } => {
+                if authorizes && !self.count() {
+                    return;
+                }
                 self.worker.sign_in(&self.client, &user_id, &watchlist, answer);
                 if let Some(warning) = warning {
                     self.refuse(&warning);
@@ -238,8 +262,22 @@ impl Conversation {
                 self.announce(&event);
             }
             Action::Pipe(event) => self.announce(&event),
+            Action::Authorize => {
+                if self.count() {
+                    self.connection.authorized();
+                }
+            }
             Action::Close(code) => self.close(code, code.sentence()),
         }
+    }
+
+    /// Counts a connection that had to authorize itself towards the quota of its app; ends it if there is no room.
+    fn count(&mut self) -> bool {
+        let counted = self.worker.count(&self.client).is_ok();
+        if !counted {
+            self.close(CloseCode::OverQuota, CloseCode::OverQuota.sentence());
+        }
+        counted
     }
 
     fn announce(&self, event: &ClientEvent<'_>) {
@@ -272,6 +310,8 @@ impl Conversation {
         if self.phase != Phase::Open {
             return;
         }
+        // Whether it must authorize itself is looked up when its time is over.
+        self.see_new_settings();
         let (action, again) = self.connection.tick(now);
         if let Some(action) = action {
             self.carry_out(action);

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test reports its failure")]
 
 mod authorise;
+mod authorized;
 mod bad_frames;
 mod binary;
 mod cache;
@@ -28,6 +29,7 @@ mod http_events;
 mod http_legacy;
 mod isolation;
 mod latest_only;
+mod origins;
 mod pipe_experiment;
 mod pipe_rule;
 mod pipe_rule_rates;
@@ -35,7 +37,9 @@ mod pipe_wire;
 mod pipe_wire_modern;
 mod pipe_wire_safety;
 mod presence;
+mod presence_faults;
 mod presence_limits;
+mod quotas;
 mod refusals;
 mod reload;
 mod sdk;

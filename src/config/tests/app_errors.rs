@@ -25,6 +25,12 @@ fn mistakes_in_an_app_name_the_line() {
             good("[apps.limits]\nconnections = -1"),
             "h.toml:6:15: apps.limits.connections must be an integer from 0 to 1000000000, got -1".to_owned(),
         ),
+        (
+            good("allowed_origins = ['https://a.com', 'https://a.com/x']"),
+            "h.toml:5:19: apps.allowed_origins must be a list of origins such as \"https://example.com\", \
+             \"https://*.example.com\" or \"localhost:*\", got \"https://a.com/x\""
+                .to_owned(),
+        ),
         (good("limits = 3"), "h.toml:5:10: apps.limits must be a table, got 3".to_owned()),
         (
             good("client_event = true"),

@@ -20,7 +20,7 @@ use super::{Fallback, pages};
 use crate::auth::request::Query;
 use crate::http::body;
 use crate::protocol::{CloseCode, Frame};
-use crate::transport::admission::came_by_tls;
+use crate::transport::admission::Arrival;
 
 /// Answers any request at a path that [`Fallback::serves`].
 pub async fn handle(fallback: Rc<Fallback>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
@@ -165,10 +165,12 @@ fn begin(
     query: &Query,
     visits: mpsc::Receiver<Visit>,
 ) {
-    let tls = fallback.tls || (fallback.trust_forwarded_proto && came_by_tls(request.headers()));
+    let arrival = Arrival::of(request.headers(), fallback.tls, fallback.trust_forwarded_proto);
     let session = match name {
-        SessionName::Native { key, .. } => Session::native(fallback, name.clone(), visits, key, query, tls),
-        SessionName::SockJs(_) => Session::sockjs(fallback, name.clone(), visits, tls),
+        SessionName::Native { key, .. } => {
+            Session::native(fallback, name.clone(), visits, key, query, &arrival)
+        }
+        SessionName::SockJs(_) => Session::sockjs(fallback, name.clone(), visits, arrival),
     };
     actix_web::rt::spawn(session);
 }

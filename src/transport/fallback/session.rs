@@ -26,7 +26,7 @@ use crate::connection::phase::Phase;
 use crate::connection::{Probe, last_error};
 use crate::hub::Client;
 use crate::protocol::{CloseCode, Frame, ProtocolVersion};
-use crate::transport::admission::{self, Introduction, Refused};
+use crate::transport::admission::{self, Arrival, Introduction, Refused};
 use crate::transport::conversation::{Begun, CLOSE_GRACE, Conversation};
 
 /// Visits in one turn: a session that is sent much does not starve its neighbours.
@@ -49,7 +49,7 @@ pub(super) struct Session {
 
 enum Stage {
     /// SockJS: the client has not said yet what it wants.
-    Introducing { until: Instant, tls: bool },
+    Introducing { until: Instant, arrival: Arrival },
     /// It has been admitted.
     Talking(Box<Talking>),
     /// The last words are said, or would be if somebody received. The very last is repeated to whoever asks.
@@ -71,10 +71,10 @@ impl Session {
         visits: mpsc::Receiver<Visit>,
         key: &str,
         query: &Query,
-        tls: bool,
+        arrival: &Arrival,
     ) -> Self {
         let mut session = Session::new(fallback, name, visits, hello(&fallback.config.hostname));
-        let introduction = Introduction { key: Ok(key.into()), query, tls };
+        let introduction = Introduction { key: Ok(key.into()), query, arrival };
         // The client answers a heartbeat of a stream, and polls again after one.
         session.admit(&introduction, |_| Probe::ControlFrame);
         session
@@ -85,11 +85,11 @@ impl Session {
         fallback: &Rc<Fallback>,
         name: SessionName,
         visits: mpsc::Receiver<Visit>,
-        tls: bool,
+        arrival: Arrival,
     ) -> Self {
         let mut session = Session::new(fallback, name, visits, "o".to_owned());
         let until = Instant::now() + fallback.config.introduction_timeout;
-        session.stage = Stage::Introducing { until, tls };
+        session.stage = Stage::Introducing { until, arrival };
         session
     }
 
@@ -202,9 +202,9 @@ impl Session {
         }
         for message in messages {
             match &mut self.stage {
-                Stage::Introducing { tls, .. } => {
-                    let tls = *tls;
-                    self.introduced(&message, tls);
+                Stage::Introducing { arrival, .. } => {
+                    let arrival = std::mem::take(arrival);
+                    self.introduced(&message, &arrival);
                 }
                 Stage::Talking(talking) => talking.receive(&message, now),
                 Stage::Over { .. } | Stage::Ended => return,
@@ -213,9 +213,9 @@ impl Session {
     }
 
     /// The first message of SockJS, which names the path that a WebSocket would have been opened at.
-    fn introduced(&mut self, message: &str, tls: bool) {
+    fn introduced(&mut self, message: &str, arrival: &Arrival) {
         let path = Path::read(message, &self.fallback.path_prefix);
-        let introduction = Introduction { key: path.key, query: &path.query, tls };
+        let introduction = Introduction { key: path.key, query: &path.query, arrival };
         self.admit(&introduction, |version| match version.understands_ping_event() {
             true => Probe::Event,
             false => Probe::Impossible,

@@ -18,7 +18,7 @@ use crate::connection::{Probe, last_error};
 use crate::hub::Worker;
 use crate::protocol::{CloseCode, Form, Frame, Negotiated, ProtocolVersion};
 use crate::transport::Stream;
-use crate::transport::admission::{self, Introduction, Refused};
+use crate::transport::admission::{self, Arrival, Introduction, Refused};
 use crate::transport::conversation::Conversation;
 use crate::transport::fallback::{Path, SockJsFraming, messages_of_frame};
 
@@ -40,7 +40,7 @@ pub(super) async fn connect<S: Stream>(
     worker: Rc<Worker>,
     listener: Rc<Listener>,
     framing: SockJsFraming,
-    tls: bool,
+    arrival: Arrival,
     mut stream: S,
     early: BytesMut,
 ) {
@@ -52,7 +52,7 @@ pub(super) async fn connect<S: Stream>(
             let mut messages = heard.messages.into_iter();
             let first = messages.next().unwrap_or_default();
             let path = Path::read(&first, &listener.path_prefix);
-            let introduction = Introduction { key: path.key, query: &path.query, tls };
+            let introduction = Introduction { key: path.key, query: &path.query, arrival: &arrival };
             match admission::admit(&worker, &introduction) {
                 Ok(admitted) => {
                     let form = match framing {

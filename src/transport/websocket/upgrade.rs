@@ -28,7 +28,7 @@ use super::WebSocket;
 use super::driver::Driver;
 use super::{extension, sockjs};
 use crate::transport::Stream;
-use crate::transport::admission::{self, Admitted, Introduction, Refused};
+use crate::transport::admission::{self, Admitted, Arrival, Introduction, Refused};
 use crate::transport::conversation::Conversation;
 use crate::transport::fallback;
 
@@ -101,13 +101,12 @@ pub async fn upgrade<S: Stream>(
         return Ok(stream.write_all(answer.as_bytes()).await?);
     }
     let query = Query::parse(request.uri().query().unwrap_or_default());
-    let forwarded = listener.trust_forwarded_proto && admission::came_by_tls(request.headers());
-    let tls = S::IS_TLS || forwarded;
+    let arrival = Arrival::of(request.headers(), S::IS_TLS, listener.trust_forwarded_proto);
     if listener.pipes_only || wire::is_pipe(&query) {
         stream.write_all(switching_protocols(&request, false).as_bytes()).await?;
         let (path, path_prefix) = (request.path(), listener.path_prefix.as_str());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let knock = Knock { path, path_prefix, query: &query, tls, now };
+        let knock = Knock { path, path_prefix, query: &query, tls: arrival.tls, now };
         open_pipe(&worker, &listener.pipes, &knock, stream, early);
         return Ok(());
     }
@@ -116,11 +115,11 @@ pub async fn upgrade<S: Stream>(
     let compression = compression && sockjs.is_none();
     stream.write_all(switching_protocols(&request, compression).as_bytes()).await?;
     if let Some(framing) = sockjs {
-        actix_web::rt::spawn(sockjs::connect(worker, listener, framing, tls, stream, early));
+        actix_web::rt::spawn(sockjs::connect(worker, listener, framing, arrival, stream, early));
         return Ok(());
     }
     let key = admission::key_in_path(request.path(), &listener.path_prefix);
-    let introduction = Introduction { key, query: &query, tls };
+    let introduction = Introduction { key, query: &query, arrival: &arrival };
     match admission::admit(&worker, &introduction) {
         Ok(admitted) => {
             let form = Form::of(compression, query.get("binary") == Some("1"));
