@@ -267,6 +267,12 @@ impl BoundServer {
         move || hooks.iter().map(|(app_id, counts)| (app_id.clone(), counts())).collect()
     }
 
+    /// What all its workers share.
+    #[must_use]
+    pub fn hub(&self) -> Arc<Hub> {
+        Arc::clone(&self.shared.hub)
+    }
+
     /// Changes the configuration from now on, also while the broker serves.
     #[must_use]
     pub fn reloader(&self) -> Reloader {

@@ -129,4 +129,6 @@ impl Channel {
 }
 
 #[cfg(test)]
+mod histories;
+#[cfg(test)]
 mod tests;

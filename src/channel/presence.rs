@@ -125,6 +125,12 @@ impl Presence {
         self.users.keys().map(AsRef::as_ref)
     }
 
+    /// How many connections of theirs there are.
+    #[must_use]
+    pub fn connection_count(&self) -> usize {
+        self.users.values().map(Vec::len).sum()
+    }
+
     /// How many distinct users there are.
     #[must_use]
     pub fn user_count(&self) -> usize {

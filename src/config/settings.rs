@@ -4,7 +4,9 @@
 //! a key that stands here exists in all of them.
 
 use super::draft::AppDraft;
-use super::form::{APP_ID, APP_KEY, AllowedOrigins, BasePath, Boolean, Choice, Form, Host, HostName, Integer};
+use super::form::{
+    APP_ID, APP_KEY, AllowedOrigins, BasePath, Boolean, Choice, Form, Host, HostName, Integer,
+};
 use super::form::{LogLevel, OptionalFile, OptionalMasterKey, PathPrefix, ScriptUrl, Seconds};
 use super::form::{SecretText, WholeSeconds};
 use super::given::Given;

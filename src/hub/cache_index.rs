@@ -82,6 +82,11 @@ impl CacheIndex {
         forgotten
     }
 
+    /// How many events are remembered, and their bytes.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.by_age.len(), self.bytes)
+    }
+
     fn pop(&mut self) -> Option<Forgotten> {
         let (version, entry) = self.by_age.pop_first()?;
         self.by_name.remove(&entry.channel);

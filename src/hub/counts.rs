@@ -41,6 +41,11 @@ impl Counts {
         }
     }
 
+    /// How many are to be told later.
+    pub(super) fn len(&self) -> usize {
+        self.later.borrow().len()
+    }
+
     /// Tells the counts whose time has come.
     pub(super) fn tell(&self, hub: &Arc<Hub>, now: Instant) {
         let mut due = Vec::new();

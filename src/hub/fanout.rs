@@ -17,6 +17,12 @@ pub(super) struct LocalApps {
 }
 
 impl LocalApps {
+    /// How many subscriptions there are.
+    pub(super) fn subscriptions(&self) -> usize {
+        let channels = self.apps.iter().flatten().flat_map(|(_, app)| app.channels.values());
+        channels.map(IndexMap::len).sum()
+    }
+
     /// The channels of an app that has had a subscriber here.
     pub(super) fn of(&self, app: AppIndex) -> Option<&LocalChannels> {
         let (owner, channels) = self.apps.get(app.place())?.as_ref()?;

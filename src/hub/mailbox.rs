@@ -7,6 +7,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::protocol::{Broadcast, ChannelName, CloseCode, Frame, SocketId};
 
+use super::Totals;
 use super::app_index::AppIndex;
 
 /// Bytes of unread letters over which a mailbox counts as congested. Publishers wait then: HTTP requests before
@@ -45,6 +46,8 @@ pub(super) enum Letter {
     CloseApp { app: AppIndex, code: CloseCode, reason: &'static str },
     /// End every connection, politely.
     Drain,
+    /// Tell what the worker holds.
+    Totals { reply: UnboundedSender<Totals> },
 }
 
 impl Letter {
@@ -55,6 +58,8 @@ impl Letter {
             Letter::Broadcast { message, .. } => message.bytes(),
             Letter::Member { frame, .. } | Letter::ToSocket { frame, .. } => frame.websocket().len(),
             Letter::Close { .. } | Letter::CloseApp { .. } | Letter::Drain => 0,
+            // Who counts does not count himself.
+            Letter::Totals { .. } => return 0,
         };
         size_of::<Letter>() + frame
     }
@@ -93,6 +98,11 @@ impl Mailbox {
     /// Whether every letter posted by the calling thread has been read.
     pub(super) fn is_empty(&self) -> bool {
         self.unread.load(Ordering::Relaxed) == 0
+    }
+
+    /// Bytes of letters that have not been read.
+    pub(super) fn unread_bytes(&self) -> usize {
+        self.unread.load(Ordering::Relaxed)
     }
 
     /// Whether publishers should wait.

@@ -19,6 +19,7 @@ mod notice;
 mod outbox;
 mod passed_over;
 mod sockets;
+mod totals;
 mod users;
 mod wheel;
 mod worker;
@@ -32,13 +33,14 @@ pub use mailbox::CONGESTED_BYTES;
 pub use notice::{Heard, Listener, Listeners, Notice, Source};
 pub use outbox::{Bounds, Outbox, Overflow};
 pub use sockets::{NotAdmitted, Quota, Sockets};
+pub use totals::Totals;
 pub use wheel::Wheel;
 pub use worker::{Admission, Worker};
 
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -59,8 +61,8 @@ use users::Address;
 pub struct Hub {
     apps: ArcSwap<Apps>,
     places: Arc<Places>,
-    /// Held while the apps are changed: one change at a time.
-    changing: Mutex<()>,
+    /// Apps that were removed, of which something may be left. Held while the apps are changed: one change at a time.
+    removed: Mutex<Vec<Weak<AppState>>>,
     sockets: Sockets,
     connection: Arc<ConnectionConfig>,
     mailboxes: Vec<Mailbox>,
@@ -116,7 +118,7 @@ impl Hub {
         let hub = Arc::new(Hub {
             apps: ArcSwap::default(),
             places: Arc::default(),
-            changing: Mutex::default(),
+            removed: Mutex::default(),
             sockets: Sockets::new(max_connections),
             connection: Arc::new(connection),
             mailboxes,
@@ -152,7 +154,8 @@ impl Hub {
     /// # Errors
     /// If two apps share an id or a key. Nothing has changed then.
     pub fn set_apps(&self, apps: Vec<(App, Option<Listeners>)>) -> Result<(), DuplicateApp> {
-        let _one_at_a_time = lock(&self.changing);
+        let mut removed = lock(&self.removed);
+        removed.retain(|app| app.strong_count() > 0);
         let registry = AppRegistry::new(apps.iter().map(|(app, _)| app.clone()))?;
         let before = self.apps().share();
         let mut states = Vec::with_capacity(apps.len());
@@ -173,7 +176,10 @@ impl Hub {
         let now = self.apps();
         for state in before.iter() {
             match now.by_id(state.id()) {
-                None => self.close_app(state, CloseCode::UnknownApp, "The app was removed"),
+                None => {
+                    removed.push(Arc::downgrade(state));
+                    self.close_app(state, CloseCode::UnknownApp, "The app was removed");
+                }
                 Some(state) if !state.app().enabled => {
                     self.close_app(state, CloseCode::AppDisabled, CloseCode::AppDisabled.sentence());
                 }
@@ -371,6 +377,29 @@ impl Hub {
         }
     }
 
+    /// What it holds now. The workers are asked, so it takes a turn of each.
+    pub async fn totals(&self) -> Totals {
+        let (reply, mut replies) = mpsc::unbounded_channel();
+        {
+            let readers = lock(&self.readers);
+            let started = self.mailboxes.iter().zip(readers.iter()).filter(|(_, reader)| reader.is_none());
+            started.for_each(|(mailbox, _)| mailbox.post(Letter::Totals { reply: reply.clone() }));
+        }
+        drop(reply);
+        let mut totals = Totals::default();
+        while let Some(worker) = replies.recv().await {
+            totals.add_worker(worker);
+        }
+        totals.connections = self.sockets.len();
+        totals.letter_bytes = self.mailboxes.iter().map(Mailbox::unread_bytes).sum();
+        self.apps().iter().for_each(|app| totals.add_app(app));
+        for app in lock(&self.removed).iter().filter_map(Weak::upgrade) {
+            totals.removed_apps += 1;
+            totals.add_app(&app);
+        }
+        totals
+    }
+
     /// Counts one more connection that was closed because it read too slowly; returns how many there were since the
     /// start.
     pub fn count_slow_reader(&self) -> u64 {
@@ -422,3 +451,6 @@ impl fmt::Debug for Hub {
         f.debug_struct("Hub").field("apps", &self.apps().iter().count()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

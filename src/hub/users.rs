@@ -83,6 +83,12 @@ impl Users {
         self.lock().online.get(user_id).cloned().unwrap_or_default()
     }
 
+    /// How many users are signed in, and how many are watched.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.online.len(), state.watchers.len())
+    }
+
     /// No code panics while it holds the lock, and every state of the maps is a valid one.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -11,6 +11,7 @@ pub struct Wheel<T> {
     start: Instant,
     /// Ticks that have been taken out.
     turned: u64,
+    items: usize,
 }
 
 impl<T> Wheel<T> {
@@ -21,7 +22,7 @@ impl<T> Wheel<T> {
     #[must_use]
     pub fn new(resolution: Duration, now: Instant) -> Self {
         let slots = (0..Self::SLOTS).map(|_| Vec::new()).collect();
-        Wheel { slots, resolution, start: now, turned: 0 }
+        Wheel { slots, resolution, start: now, turned: 0, items: 0 }
     }
 
     /// How often to call [`Wheel::turn`].
@@ -35,6 +36,30 @@ impl<T> Wheel<T> {
         let tick = self.tick(time).saturating_add(1);
         let tick = tick.clamp(self.turned + 1, self.turned + Self::SLOTS - 1);
         self.slots[(tick % Self::SLOTS) as usize].push(item);
+        self.items += 1;
+    }
+
+    /// How many items are in it.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.items
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.items == 0
+    }
+
+    /// Drops the items that are not to be kept, and the memory they took.
+    pub fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
+        for slot in &mut self.slots {
+            slot.retain(&mut keep);
+            if slot.capacity() > 2 * slot.len() {
+                slot.shrink_to_fit();
+            }
+        }
+        self.items = self.slots.iter().map(Vec::len).sum();
     }
 
     /// Takes out all items whose time has come.
@@ -43,7 +68,9 @@ impl<T> Wheel<T> {
         // After a long pause one full round empties every slot.
         let first = (self.turned + 1).max(tick.saturating_sub(Self::SLOTS - 1));
         for tick in first..=tick {
-            std::mem::take(&mut self.slots[(tick % Self::SLOTS) as usize]).into_iter().for_each(&mut each);
+            let due = std::mem::take(&mut self.slots[(tick % Self::SLOTS) as usize]);
+            self.items -= due.len();
+            due.into_iter().for_each(&mut each);
         }
         self.turned = self.turned.max(tick);
     }
@@ -95,6 +122,17 @@ mod tests {
         wheel.insert(at(86_400_000), 1);
         assert!(out(&mut wheel, at(2540)).is_empty());
         assert_eq!(out(&mut wheel, at(2560)), [1]);
+    }
+
+    #[test]
+    fn what_is_not_kept_is_gone() {
+        let (mut wheel, at) = wheel();
+        (0..100).for_each(|n| wheel.insert(at(u64::from(n) * 20), n));
+        assert_eq!(wheel.len(), 100);
+        wheel.retain(|n| n % 10 == 0);
+        assert_eq!(wheel.len(), 10);
+        assert_eq!(out(&mut wheel, at(1_000_000)).len(), 10);
+        assert!(wheel.is_empty());
     }
 
     #[test]

@@ -22,6 +22,7 @@ use super::counts::Counts;
 use super::fanout::LocalApps;
 use super::mailbox::{Letter, MailboxReader};
 use super::sockets::{NotAdmitted, Quota};
+use super::totals::Totals;
 use super::users::Address;
 use super::wheel::Wheel;
 use super::{AppIndex, AppState, AtWork, Hub, Notice, lock};
@@ -480,10 +481,23 @@ impl Worker {
                 let clients = clients.iter().filter(|((of, _), _)| *of == app);
                 clients.for_each(|(_, client)| client.signal_close(code, reason));
             }
+            Letter::Totals { reply } => {
+                // Whoever asked may have gone.
+                let _ = reply.send(self.totals());
+            }
             Letter::Drain => {
                 let (code, reason) = (CloseCode::Reconnect, CloseCode::Reconnect.sentence());
                 self.clients.borrow().values().for_each(|client| client.signal_close(code, reason));
             }
+        }
+    }
+
+    fn totals(&self) -> Totals {
+        Totals {
+            clients: self.clients.borrow().len(),
+            local_subscriptions: self.channels.borrow().subscriptions(),
+            timers: self.wheel.borrow().len() + self.counts.len(),
+            ..Totals::default()
         }
     }
 
@@ -495,11 +509,17 @@ impl Worker {
         }
         self.counts.tell(&self.hub, Instant::now());
         let clients = self.clients.borrow();
-        self.wheel.borrow_mut().turn(Instant::now(), |key| {
+        let mut wheel = self.wheel.borrow_mut();
+        wheel.turn(Instant::now(), |key| {
             if let Some(client) = clients.get(&key) {
                 client.signal_timer();
             }
         });
+        // Connections that come and go quickly leave their times behind. They are swept before they are half of all, so
+        // that a sweep costs no more than putting them in did.
+        if wheel.len() > 2 * clients.len() {
+            wheel.retain(|key| clients.contains_key(key));
+        }
         // The list is kept between broadcasts, but not at the size of connections that are long gone.
         let mut dirty = self.dirty.borrow_mut();
         if dirty.capacity() > 2 * clients.len().max(FLUSHES_PER_TURN) {

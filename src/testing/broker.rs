@@ -2,11 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
 use crate::config::Config;
+use crate::hub::{Hub, Totals};
 use crate::pipe::{Pipe, PipeCounts, Tap};
 use crate::server::{Reloaded, Reloader, Server, StartError};
 use crate::webhook::Webhooks;
@@ -16,6 +18,7 @@ use crate::webhook::Webhooks;
 pub struct Broker {
     address: SocketAddr,
     url: String,
+    pub(super) hub: Arc<Hub>,
     reloader: Reloader,
     webhooks: Webhooks,
     pipe_address: Option<SocketAddr>,
@@ -78,6 +81,16 @@ impl Broker {
         (self.pipe_counts.0)().into_iter().map(|(_, counts)| counts).collect()
     }
 
+    /// What it holds now: after everybody has gone, nothing. See [`Totals`].
+    ///
+    /// # Panics
+    /// If the system has no room for the little runtime in which the answer is awaited.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.expect("a runtime without drivers needs nothing of the system").block_on(self.hub.totals())
+    }
+
     /// Gives it other apps while it serves. Of the rest of the configuration nothing takes effect.
     ///
     /// # Errors
@@ -117,7 +130,7 @@ impl BrokerBuilder {
     pub fn start(self) -> Result<Broker, StartError> {
         let bound = self.server.bind()?;
         let (address, url) = (bound.address(), bound.url());
-        let (reloader, webhooks) = (bound.reloader(), bound.webhooks());
+        let (hub, reloader, webhooks) = (bound.hub(), bound.reloader(), bound.webhooks());
         let (pipe_address, pipe_counts) = (bound.pipe_address(), Counts(Box::new(bound.pipe_counts())));
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
@@ -129,6 +142,7 @@ impl BrokerBuilder {
         Ok(Broker {
             address,
             url,
+            hub,
             reloader,
             webhooks,
             pipe_address,

@@ -10,5 +10,7 @@
 //! ```
 
 mod broker;
+#[cfg(test)]
+mod storm;
 
 pub use broker::{Broker, BrokerBuilder};

@@ -16,7 +16,9 @@ use tracing::{debug, info, trace, warn};
 use crate::auth::request::Query;
 use crate::connection::phase::{Event as Happening, Phase, Step};
 use crate::connection::{Action, ClientEvent, Connection, Probe, RateLimit, Refusal, last_error};
-use crate::hub::{Admission, AppState, AtWork, Bounds, Client, Heard, Publication, Source, Transport, Worker};
+use crate::hub::{
+    Admission, AppState, AtWork, Bounds, Client, Heard, Publication, Source, Transport, Worker,
+};
 use crate::protocol::{CloseCode, Form, Frame, Negotiated};
 
 use super::admission::Admitted;

@@ -1,0 +1,242 @@
+//! Whole histories of the presence channels of an app, drawn at random and shrunk when they fail: whatever is joined,
+//! left, cut, terminated and removed in whatever order, the rosters are exact and the announcements balanced.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use proptest::test_runner::Config;
+
+use super::*;
+
+const CONNECTIONS: u32 = 10;
+const CHANNELS: usize = 3;
+const USERS: usize = 4;
+/// One fewer than the users, so that some are refused.
+const MEMBERS_LIMIT: usize = 3;
+
+/// One thing that happens.
+#[derive(Clone, Copy, Debug)]
+enum Happening {
+    Join {
+        connection: u32,
+        channel: usize,
+        user: usize,
+    },
+    Leave {
+        connection: u32,
+        channel: usize,
+    },
+    /// The connection ends, in whatever way.
+    Disconnect {
+        connection: u32,
+    },
+    /// Every connection of the user is told to end. They do so later, and may do other things before.
+    Terminate {
+        user: usize,
+    },
+    /// Every connection is told to end.
+    RemoveApp,
+    /// One of those that were told ends.
+    Obey {
+        nth: usize,
+    },
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let connection = || 0..CONNECTIONS;
+    prop_oneof![
+        10 => (connection(), 0..CHANNELS, 0..USERS)
+            .prop_map(|(connection, channel, user)| Happening::Join { connection, channel, user }),
+        5 => (connection(), 0..CHANNELS).prop_map(|(connection, channel)| Happening::Leave { connection, channel }),
+        2 => connection().prop_map(|connection| Happening::Disconnect { connection }),
+        1 => (0..USERS).prop_map(|user| Happening::Terminate { user }),
+        1 => Just(Happening::RemoveApp),
+        4 => any::<usize>().prop_map(|nth| Happening::Obey { nth }),
+    ]
+}
+
+/// What a subscriber has been told of a channel: the roster at its version, and the changes since.
+#[derive(Debug)]
+struct Listener {
+    since: u64,
+    /// As clients of protocol 3 and later count: users.
+    users: BTreeSet<String>,
+    /// As older ones count: connections per user.
+    connections: BTreeMap<String, usize>,
+}
+
+/// The channels of an app as the hub keeps them, and beside them what ought to be.
+#[derive(Default)]
+struct World {
+    version: u64,
+    channels: BTreeMap<usize, Channel>,
+    /// Who is where, and as whom.
+    attending: BTreeMap<(u32, usize), String>,
+    listeners: BTreeMap<(u32, usize), Listener>,
+    told_to_end: Vec<u32>,
+}
+
+impl World {
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Join { connection, channel, user } => {
+                self.join(connection, channel, &format!("u{user}"))
+            }
+            Happening::Leave { connection, channel } => self.leave(connection, channel),
+            Happening::Disconnect { connection } => self.disconnect(connection),
+            Happening::Terminate { user } => {
+                let user = format!("u{user}");
+                let of_user = self.attending.iter().filter(|(_, attending)| **attending == user);
+                let connections: BTreeSet<u32> = of_user.map(|((connection, _), _)| *connection).collect();
+                self.told_to_end.extend(connections);
+            }
+            Happening::RemoveApp => self.told_to_end.extend(0..CONNECTIONS),
+            Happening::Obey { nth } => {
+                if !self.told_to_end.is_empty() {
+                    let connection = self.told_to_end.remove(nth % self.told_to_end.len());
+                    self.disconnect(connection);
+                }
+            }
+        }
+    }
+
+    fn join(&mut self, connection: u32, at: usize, user: &str) {
+        self.version += 1;
+        let channel = self.channels.entry(at).or_default();
+        let before = channel.subscribers().len();
+        let member = Member { user_id: Arc::from(user), user_info: None };
+        let joined =
+            channel.join(worker(connection), socket(connection), Some(&member), MEMBERS_LIMIT, self.version);
+        let attending = self.attending.contains_key(&(connection, at));
+        let users = users(&self.attending, at);
+        match joined {
+            Err(JoinRefused::AlreadyJoined) => assert!(attending),
+            Err(JoinRefused::OverCapacity) => {
+                assert!(!attending && !users.contains(user) && users.len() == MEMBERS_LIMIT);
+                assert_eq!(channel.subscribers().len(), before);
+            }
+            Ok(joined) => {
+                assert!(!attending);
+                assert_eq!(joined.occupied, users.is_empty());
+                let announcement = joined.announcement.expect("members are announced");
+                assert_eq!(announcement.user_changed, !users.contains(user));
+                assert_eq!(announcement.version, self.version, "later than all before");
+                self.announce(at, &announcement, true);
+                self.attending.insert((connection, at), user.to_owned());
+                let presence = self.channels[&at].presence().expect("it has members");
+                let users = presence.user_ids().map(str::to_owned).collect();
+                let connections = connections(&self.attending, at);
+                self.listeners
+                    .insert((connection, at), Listener { since: announcement.version, users, connections });
+            }
+        }
+        self.forget_if_idle(at);
+    }
+
+    fn leave(&mut self, connection: u32, at: usize) {
+        self.version += 1;
+        let attending = self.attending.remove(&(connection, at));
+        self.listeners.remove(&(connection, at));
+        let Some(channel) = self.channels.get_mut(&at) else { return assert_eq!(attending, None) };
+        let left = channel.leave(worker(connection), socket(connection), self.version);
+        assert_eq!(left.is_some(), attending.is_some());
+        let (Some(left), Some(user)) = (left, attending) else { return };
+        let users = users(&self.attending, at);
+        let announcement = left.announcement.expect("members are announced");
+        assert_eq!(*announcement.member.user_id, *user);
+        assert_eq!(announcement.user_changed, !users.contains(&user));
+        assert_eq!(left.vacated, users.is_empty());
+        self.announce(at, &announcement, false);
+        self.forget_if_idle(at);
+    }
+
+    /// The disconnect procedure.
+    fn disconnect(&mut self, connection: u32) {
+        (0..CHANNELS).for_each(|at| self.leave(connection, at));
+    }
+
+    /// Tells the subscribers, as the workers do: those whose roster is older.
+    fn announce(&mut self, at: usize, announcement: &Announcement, came: bool) {
+        let user = announcement.member.user_id.to_string();
+        for (_, listener) in self.listeners.iter_mut().filter(|((_, channel), _)| *channel == at) {
+            assert!(announcement.version > listener.since, "versions only grow");
+            let count = listener.connections.entry(user.clone()).or_default();
+            match came {
+                true => *count += 1,
+                false => *count = count.checked_sub(1).expect("as many leave as have come"),
+            }
+            if *count == 0 {
+                listener.connections.remove(&user);
+            }
+            if announcement.user_changed {
+                match came {
+                    true => assert!(listener.users.insert(user.clone()), "added twice"),
+                    false => assert!(listener.users.remove(&user), "removed without having been there"),
+                }
+            }
+        }
+    }
+
+    /// What the hub does with a channel that nothing is left of.
+    fn forget_if_idle(&mut self, at: usize) {
+        if self.channels.get(&at).is_some_and(Channel::is_idle) {
+            self.channels.remove(&at);
+        }
+    }
+
+    fn check(&self) {
+        for at in 0..CHANNELS {
+            let (users, connections) = (users(&self.attending, at), connections(&self.attending, at));
+            let Some(channel) = self.channels.get(&at) else {
+                assert!(users.is_empty(), "a channel was forgotten that somebody is on");
+                continue;
+            };
+            let presence = channel.presence().expect("a channel that is kept has members");
+            assert_eq!(presence.user_ids().map(str::to_owned).collect::<BTreeSet<_>>(), users);
+            assert_eq!(presence.user_count(), users.len());
+            let count = connections.values().sum::<usize>();
+            assert_eq!((presence.connection_count(), channel.subscribers().len()), (count, count));
+            for (_, listener) in self.listeners.iter().filter(|((_, channel), _)| *channel == at) {
+                assert_eq!((&listener.users, &listener.connections), (&users, &connections));
+            }
+        }
+    }
+}
+
+fn socket(connection: u32) -> SocketId {
+    SocketId::new(connection + 1, 1)
+}
+
+fn worker(connection: u32) -> WorkerIndex {
+    (connection % 3) as WorkerIndex
+}
+
+fn users(attending: &BTreeMap<(u32, usize), String>, at: usize) -> BTreeSet<String> {
+    connections(attending, at).into_keys().collect()
+}
+
+fn connections(attending: &BTreeMap<(u32, usize), String>, at: usize) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for (_, user) in attending.iter().filter(|((_, channel), _)| *channel == at) {
+        *counts.entry(user.clone()).or_default() += 1;
+    }
+    counts
+}
+
+proptest! {
+    // A failure prints the shortest history that fails; nothing is written beside the sources.
+    #![proptest_config(Config { cases: 300, failure_persistence: None, ..Config::default() })]
+
+    #[test]
+    fn rosters_are_exact_and_announcements_balanced(history in prop::collection::vec(happening(), 1..150)) {
+        let mut world = World::default();
+        for step in history {
+            world.happen(step);
+            world.check();
+        }
+        (0..CONNECTIONS).for_each(|connection| world.disconnect(connection));
+        world.check();
+        prop_assert!(world.channels.is_empty() && world.listeners.is_empty(), "nothing is left of anybody");
+    }
+}

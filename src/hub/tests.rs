@@ -1,0 +1,62 @@
+//! The hub without sockets: what is bounded, and what becomes of apps that go.
+
+use super::*;
+use crate::app::Limits;
+
+fn hub(apps: Vec<App>) -> Arc<Hub> {
+    let apps = apps.into_iter().map(|app| (app, Vec::new())).collect();
+    Hub::new(apps, ConnectionConfig::default(), 1, 0).unwrap()
+}
+
+fn remember(hub: &Hub, app: &AppState, channel: &str) {
+    let (channel, data) = (ChannelName::parse(channel, 164).unwrap(), Data::of_text("0123456789"));
+    let (event, user_id, except) = ("e", None, None);
+    let publication = Publication { channel: &channel, event, data: &data, user_id, except, remember: true };
+    hub.publish(app, &publication);
+}
+
+fn totals(hub: &Hub) -> Totals {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(hub.totals())
+}
+
+#[test]
+fn a_million_keys_of_cache_channels_take_the_memory_of_those_that_are_remembered() {
+    const REMEMBERED: usize = 1000;
+    let limits = Limits { cached_channels: REMEMBERED, ..Limits::default() };
+    let hub = hub(vec![App { limits, ..App::new("1", "k", "s") }]);
+    let app = hub.state_by_key("k").unwrap();
+    for n in 0..1_000_000 {
+        remember(&hub, &app, &format!("cache-{n}"));
+    }
+    let Totals { channels, cached_events, cached_bytes, .. } = totals(&hub);
+    assert_eq!((channels, cached_events), (REMEMBERED, REMEMBERED));
+    assert!(cached_bytes < REMEMBERED * 200, "{cached_bytes}");
+    // The map grows by doubling, each of its parts by itself.
+    assert!(app.channels.capacity() < 8 * REMEMBERED, "{}", app.channels.capacity());
+}
+
+#[test]
+fn a_removed_app_is_counted_until_nobody_holds_it() {
+    let hub = hub(vec![App::new("1", "k", "s")]);
+    let app = hub.state_by_key("k").unwrap();
+    remember(&hub, &app, "cache-a");
+    hub.set_apps(Vec::new()).unwrap();
+    let held = totals(&hub);
+    assert_eq!((held.removed_apps, held.channels, held.cached_events), (1, 1, 1));
+    drop(app);
+    let Totals { removed_apps, channels, cached_events, .. } = totals(&hub);
+    assert_eq!((removed_apps, channels, cached_events), (0, 0, 0));
+}
+
+#[test]
+fn an_app_of_the_same_id_begins_from_nothing() {
+    let hub = hub(vec![App::new("1", "k", "s")]);
+    let before = hub.state_by_key("k").unwrap();
+    remember(&hub, &before, "cache-a");
+    hub.set_apps(Vec::new()).unwrap();
+    hub.set_apps(vec![(App::new("1", "k", "s"), None)]).unwrap();
+    let after = hub.state_by_key("k").unwrap();
+    assert!(!Arc::ptr_eq(&before, &after));
+    assert_ne!(before.index(), after.index());
+    assert!(after.cached(&ChannelName::parse("cache-a", 164).unwrap()).is_none());
+}

@@ -1,0 +1,65 @@
+//! Everything that a hub holds, in numbers: so that a test can see that nothing is left of who has gone.
+
+use super::{AppState, lock};
+
+/// What a hub holds at one moment, over all its apps and workers, removed apps that are not gone yet among them.
+///
+/// While things happen, the figures are of slightly different moments. When everybody has gone, every one returns to
+/// zero: `cached_events` when they have expired, `timers` within two ticks of the workers' clocks (a second each, or
+/// less where the heartbeat is short), all others at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Connections that have a place.
+    pub connections: usize,
+    /// Connections that a worker writes to. The same, but in between.
+    pub clients: usize,
+    /// Channels that anything is known of: somebody is subscribed, or an event is remembered.
+    pub channels: usize,
+    /// Subscriptions, as the channels know them.
+    pub subscriptions: usize,
+    /// Subscriptions, as the workers know them. The same, but in between.
+    pub local_subscriptions: usize,
+    /// Distinct members of presence channels, channel by channel.
+    pub members: usize,
+    /// Connections of these members, channel by channel.
+    pub attendances: usize,
+    /// Users who are signed in.
+    pub users: usize,
+    /// Users whom somebody watches.
+    pub watched_users: usize,
+    /// Events that cache channels remember.
+    pub cached_events: usize,
+    /// Bytes of these.
+    pub cached_bytes: usize,
+    /// Times at which a worker will look after something.
+    pub timers: usize,
+    /// Bytes of letters between workers that have not been read.
+    pub letter_bytes: usize,
+    /// Apps that were removed and whose connections are not gone yet.
+    pub removed_apps: usize,
+}
+
+impl Totals {
+    /// Adds what one app holds.
+    pub(super) fn add_app(&mut self, app: &AppState) {
+        for entry in &app.channels {
+            self.channels += 1;
+            self.subscriptions += entry.subscribers().len();
+            self.members += entry.presence().map_or(0, |presence| presence.user_count());
+            self.attendances += entry.presence().map_or(0, |presence| presence.connection_count());
+        }
+        let (users, watched_users) = app.users.counts();
+        self.users += users;
+        self.watched_users += watched_users;
+        let (events, bytes) = lock(&app.cache).size();
+        self.cached_events += events;
+        self.cached_bytes += bytes;
+    }
+
+    /// Adds what one worker holds.
+    pub(super) fn add_worker(&mut self, worker: Totals) {
+        self.clients += worker.clients;
+        self.local_subscriptions += worker.local_subscriptions;
+        self.timers += worker.timers;
+    }
+}

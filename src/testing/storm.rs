@@ -1,0 +1,212 @@
+//! A storm through a whole broker with several workers, after which nothing may be left: no connection, channel, member,
+//! user, watcher, remembered event, timer or letter.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::Broker;
+use crate::app::{App, Secret};
+use crate::auth;
+use crate::config::{AppConfig, Config};
+use crate::hub::{Publication, Totals};
+use crate::protocol::json::Data;
+use crate::protocol::{ChannelName, SocketId, WrittenSocketId};
+
+const THREADS: u64 = 4;
+const CLIENTS: u64 = 6;
+const STEPS: u64 = 120;
+
+/// How long the broker may take to notice that everybody has gone.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A client that says what it is told to and reads only in order not to be a slow reader.
+struct Client {
+    socket: TcpStream,
+    id: SocketId,
+    app: &'static str,
+}
+
+impl Client {
+    /// `None` if the app is not there at the moment.
+    fn connect(broker: &Broker, app: &'static str) -> Option<Self> {
+        let mut socket = TcpStream::connect(broker.address()).expect("a broker that listens");
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        let request = format!(
+            "GET /app/key-{app}?protocol=7 HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        socket.write_all(request.as_bytes()).unwrap();
+        let mut heard = Vec::new();
+        let id = loop {
+            let mut buffer = [0; 1024];
+            let read = socket.read(&mut buffer).unwrap_or(0);
+            heard.extend_from_slice(&buffer[..read]);
+            let text = String::from_utf8_lossy(&heard);
+            let id = text.split_once(r#"socket_id\":\""#).and_then(|(_, rest)| rest.split_once('\\'));
+            match id {
+                Some((id, _)) => break WrittenSocketId::parse(id).ok().and_then(WrittenSocketId::ours)?,
+                None if read == 0 => return None,
+                None => {}
+            }
+        };
+        socket.set_nonblocking(true).unwrap();
+        Some(Client { socket, id, app })
+    }
+
+    /// Says it, if anybody listens. False if the connection has ended.
+    fn say(&mut self, value: &Value) -> bool {
+        let text = value.to_string();
+        let length = u16::try_from(text.len()).unwrap().to_be_bytes();
+        let frame = [&[0x81, 0x80 | 126, length[0], length[1], 0, 0, 0, 0], text.as_bytes()].concat();
+        let said = self.socket.write_all(&frame).is_ok();
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            match self.socket.read(&mut buffer) {
+                Ok(0) => return false,
+                Ok(_) => {}
+                Err(error) => return said && error.kind() == ErrorKind::WouldBlock,
+            }
+        }
+    }
+
+    fn subscribe(&mut self, channel: &str, channel_data: Option<&str>) -> bool {
+        let name = ChannelName::parse(channel, 164).unwrap();
+        let signed = auth::channel::string_to_sign(self.id, &name, channel_data);
+        let data = json!({ "channel": channel, "auth": self.auth(&signed), "channel_data": channel_data });
+        self.say(&json!({ "event": "pusher:subscribe", "data": data }))
+    }
+
+    fn sign_in(&mut self, user: &str, watchlist: &[String]) -> bool {
+        let user_data = json!({ "id": user, "watchlist": watchlist }).to_string();
+        let signed = auth::user::string_to_sign(self.id, &user_data);
+        let data = json!({ "auth": self.auth(&signed), "user_data": user_data });
+        self.say(&json!({ "event": "pusher:signin", "data": data }))
+    }
+
+    fn auth(&self, signed: &str) -> String {
+        format!("key-{}:{}", self.app, auth::sign(&Secret::new("secret"), signed))
+    }
+}
+
+fn app(id: &str) -> AppConfig {
+    let mut app = App::new(id, format!("key-{id}"), "secret");
+    app.client_events = true;
+    app.subscription_count = true;
+    app.watchlist_events = true;
+    app.authorized_connections = id == "8";
+    app.authorization_timeout = Duration::from_millis(300);
+    app.cache_ttl = Duration::from_millis(200);
+    AppConfig::new(app)
+}
+
+fn config(apps: &[&str]) -> Config {
+    let mut config = Config { apps: apps.iter().map(|id| app(id)).collect(), ..Config::default() };
+    config.server.workers = 3;
+    config.connection.ping_after = Duration::from_millis(200);
+    config.connection.pong_timeout = Duration::from_millis(200);
+    config
+}
+
+/// One thread's part of the storm; returns the clients that are still there.
+fn storm(broker: &Broker, seed: u64) -> Vec<Client> {
+    const APPS: [&str; 3] = ["1", "7", "8"];
+    let mut random = Random(seed);
+    let mut clients: Vec<Client> = Vec::new();
+    for _ in 0..STEPS {
+        if clients.len() < CLIENTS as usize {
+            clients.extend(Client::connect(broker, APPS[random.below(3) as usize]));
+            continue;
+        }
+        let n = random.below(CLIENTS) as usize;
+        let (user, room) = (format!("u{}", random.below(5)), random.below(3));
+        let client = &mut clients[n];
+        let lives = match random.below(12) {
+            0..3 => {
+                client.subscribe(&format!("presence-{room}"), Some(&json!({ "user_id": user }).to_string()))
+            }
+            3 => client
+                .subscribe(&format!("presence-cache-{room}"), Some(&json!({ "user_id": user }).to_string())),
+            4 => client.subscribe(&format!("private-{room}"), None),
+            5 => client.sign_in(&user, &(0..6).map(|n| format!("u{n}")).collect::<Vec<_>>()),
+            6 => client
+                .say(&json!({ "event": "client-x", "channel": format!("presence-{room}"), "data": "x" })),
+            7 => client.say(
+                &json!({ "event": "pusher:unsubscribe", "data": { "channel": format!("presence-{room}") } }),
+            ),
+            8 => {
+                // Subscribes and is gone with the same packet.
+                client.subscribe(&format!("presence-{room}"), Some(r#"{"user_id":"brief"}"#));
+                false
+            }
+            9 => {
+                if let Some(app) = broker.hub.apps().by_id(client.app) {
+                    broker.hub.terminate_user(app, &user);
+                    let channel = ChannelName::parse(&format!("presence-cache-{room}"), 164).unwrap();
+                    broker.hub.publish(
+                        app,
+                        &Publication {
+                            channel: &channel,
+                            event: "greet",
+                            data: &Data::of_text("hello"),
+                            user_id: None,
+                            except: None,
+                            remember: true,
+                        },
+                    );
+                }
+                true
+            }
+            10 => client.say(&json!({ "event": "pusher:ping" })),
+            _ => false,
+        };
+        if !lives {
+            clients.swap_remove(n);
+        }
+    }
+    clients
+}
+
+#[test]
+fn after_a_storm_nothing_is_left() {
+    let broker = Broker::start(config(&["1", "7", "8"])).unwrap();
+    let left: Vec<Client> = std::thread::scope(|scope| {
+        let storms: Vec<_> = (1..=THREADS)
+            .map(|seed| {
+                scope.spawn({
+                    let broker = &broker;
+                    move || storm(broker, seed)
+                })
+            })
+            .collect();
+        let mut there = true;
+        while !storms.iter().all(|storm| storm.is_finished()) {
+            there = !there;
+            let apps: &[&str] = if there { &["1", "7", "8"] } else { &["1", "8"] };
+            broker.reload(config(apps)).unwrap();
+            assert!(broker.totals().clients <= (THREADS * CLIENTS) as usize * 20, "the dead are noticed");
+        }
+        storms.into_iter().flat_map(|storm| storm.join().unwrap()).collect()
+    });
+    assert!(left.len() > 5, "{} of them are still there", left.len());
+    // These say nothing more, not even to a ping.
+    let began = Instant::now();
+    let mut totals = broker.totals();
+    while totals != Totals::default() {
+        assert!(began.elapsed() < DEADLINE, "something is left: {totals:?}");
+        totals = broker.totals();
+    }
+    drop(left);
+}
+
+/// The same choices in every run; what differs is how the threads meet.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+}
