@@ -1,13 +1,18 @@
 // The page's one connection to the broker: loads pusher-js, connects, and says in words how that goes.
 
+import { enableBinary } from './binary.js';
 import { socketUrl } from './settings.js';
 
 /** How long pusher-js may try before it reports `unavailable`; it goes on trying after that. */
 const UNAVAILABLE_AFTER_MS = 5000;
 
+/** What sends binary messages, unless they are unwanted. */
+let binary = null;
+
 /** Connects to the broker; resolves as soon as pusher-js is loaded, connected or not. */
 export async function connect(settings) {
   const Pusher = await loadPusher(settings.scripts);
+  if (settings.binary) binary = enableBinary(Pusher);
   return new Pusher(settings.key, {
     // pusher-js insists on a cluster; with wsHost given it has no further meaning.
     cluster: 'heliostat',
@@ -54,6 +59,16 @@ export function showConnection(pusher, settings, light, changed = () => {}) {
 export function errorDetail(error) {
   const detail = error?.error?.data ?? error?.data ?? error?.error ?? error ?? {};
   return { code: detail.code ?? null, message: String(detail.message ?? detail.type ?? 'unknown error') };
+}
+
+/** How large a binary message may be; 0 where the broker takes none, and until it has said that it does. */
+export function binaryLimit(pusher) {
+  return binary?.limit(pusher) ?? 0;
+}
+
+/** Sends a frame as a binary message. */
+export function sendBinary(pusher, channel, event, bytes, about) {
+  return binary?.send(pusher, channel, event, bytes, about) ?? false;
 }
 
 /** Bytes that were handed to the socket and have not left it; null where that cannot be seen. */

@@ -29,10 +29,14 @@ let showing = false;
 let lastShown = null;
 let connected = false;
 
-/** Takes a frame as the stream page sends it, or as the original experiment did: `dataUrl` alone, perhaps a `message`. */
+/**
+ * Takes a frame as the stream page sends it, or as the original experiment did: `dataUrl` alone, perhaps a `message`. In
+ * a binary message the picture is a `blob`.
+ */
 function receive(data) {
-  const dataUrl = data?.dataUrl;
-  if (typeof dataUrl !== 'string' || !dataUrl.startsWith('data:image/')) {
+  const picture = data?.blob ?? data?.dataUrl;
+  const isPicture = picture instanceof Blob ? picture.type.startsWith('image/') : String(picture).startsWith('data:image/');
+  if (!isPicture) {
     notice.show({
       title: 'A frame without a picture',
       text: 'Something that is no picture came as a frame. A frame is an object whose dataUrl begins with data:image/.',
@@ -42,7 +46,8 @@ function receive(data) {
   const now = performance.now();
   received += 1;
   frameRate.add(1, now);
-  throughput.add(dataUrl.length, now);
+  throughput.add(picture.size ?? picture.length, now);
+  element('form').textContent = picture instanceof Blob ? 'binary messages' : 'data URLs';
   if (Number.isSafeInteger(data.sequence)) {
     numbered = true;
     gaps.see(String(data.stream ?? ''), data.sequence);
@@ -69,12 +74,21 @@ async function showNewest() {
 }
 
 async function show(frame) {
+  const url = frame.blob ? URL.createObjectURL(frame.blob) : frame.dataUrl;
   const decoded = new Image();
-  decoded.src = frame.dataUrl;
-  await decoded.decode();
-  picture.src = frame.dataUrl;
+  decoded.src = url;
+  try {
+    await decoded.decode();
+  } catch (error) {
+    URL.revokeObjectURL(url);
+    throw error;
+  }
+  const before = picture.src;
+  picture.src = url;
   picture.hidden = false;
   await onScreen();
+  // Of a data URL there is nothing to be given back.
+  URL.revokeObjectURL(before);
   lastShown = performance.now();
   if (Number.isFinite(frame.sentAt)) {
     if (frame.stream !== stream) latency.clear();

@@ -20,7 +20,7 @@ export function explainRefusal(message, frameBytes, controls) {
     return {
       title: 'The frames are too big',
       text: `${said} A frame has about ${bytes(frameBytes ?? 0)} now. `
-        + "Choose a smaller width or a lower quality, or raise client_event_payload_bytes in the broker's limits.",
+        + "Choose a smaller width or a lower quality, or raise client_event_payload_bytes (of binary messages: binary_message_bytes) in the broker's limits.",
       fix: {
         label: 'Make frames smaller',
         apply: () => {

@@ -3,7 +3,8 @@
 
 /**
  * @typedef {object} Frame
- * @property {string} dataUrl   the picture, a JPEG as a data URL
+ * @property {string} [dataUrl]  the picture, a JPEG as a data URL
+ * @property {Blob} [blob]       the same as it is, for a binary message
  * @property {number} sentAt    milliseconds since 1970, by this machine's clock
  * @property {number} sequence  1 for the first frame that was sent, then without gaps
  * @property {string} stream    a random name of this stream, new with every page load
@@ -14,6 +15,7 @@ export class FrameSender {
   #options;
   #canvas = document.createElement('canvas');
   #timer = null;
+  #encoding = false;
   #sequence = 0;
   #stream = crypto.randomUUID?.() ?? Math.random().toString(36).slice(2);
 
@@ -21,8 +23,9 @@ export class FrameSender {
    * @param {HTMLVideoElement} video
    * @param {object} options
    * @param {() => {framesPerSecond: number, quality: number, width: number}} options.wishes  quality 0 to 1, width in pixels
+   * @param {() => boolean} options.binary  whether to take the next picture as a blob
    * @param {() => boolean} options.clear  whether a frame could leave right now
-   * @param {(frame: Frame) => boolean} options.deliver  sends; false when it could not
+   * @param {(frame: Frame) => boolean | Promise<boolean>} options.deliver  sends; false when it could not
    * @param {(frame: Frame) => void} options.onSent
    * @param {() => void} options.onSkipped
    */
@@ -40,10 +43,10 @@ export class FrameSender {
     let due = performance.now();
     const tick = () => {
       const now = performance.now();
-      this.#frame();
       // The next frame is due one interval after this one was; time lost altogether is not made up for.
       due = Math.max(due + 1000 / this.#options.wishes().framesPerSecond, now);
-      this.#timer = setTimeout(tick, due - performance.now());
+      this.#timer = setTimeout(tick, due - now);
+      this.#frame();
     };
     tick();
   }
@@ -53,30 +56,47 @@ export class FrameSender {
     this.#timer = null;
   }
 
-  #frame() {
+  async #frame() {
     if (this.#video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return;
-    const { clear, deliver, onSent, onSkipped } = this.#options;
-    if (!clear()) {
+    const { binary, clear, deliver, onSent, onSkipped } = this.#options;
+    if (this.#encoding || !clear()) {
       onSkipped();
       return;
     }
-    const dataUrl = this.#takePicture();
-    const frame = { dataUrl, sentAt: Date.now(), sequence: this.#sequence + 1, stream: this.#stream };
-    if (deliver(frame)) {
-      this.#sequence = frame.sequence;
-      onSent(frame);
-    } else {
-      onSkipped();
+    this.#encoding = true;
+    try {
+      const picture = binary() ? { blob: await this.#takeBlob() } : { dataUrl: this.#draw().toDataURL('image/jpeg', this.#quality) };
+      const frame = { ...picture, sentAt: Date.now(), sequence: this.#sequence + 1, stream: this.#stream };
+      // Stopped while the picture was being compressed: it is not sent any more.
+      if (this.#timer === null) return;
+      if (await deliver(frame)) {
+        this.#sequence = frame.sequence;
+        onSent(frame);
+      } else {
+        onSkipped();
+      }
+    } finally {
+      this.#encoding = false;
     }
   }
 
-  #takePicture() {
-    const { width, quality } = this.#options.wishes();
+  get #quality() {
+    return this.#options.wishes().quality;
+  }
+
+  #takeBlob() {
+    const canvas = this.#draw();
+    return new Promise((resolve) => canvas.toBlob(resolve, 'image/jpeg', this.#quality));
+  }
+
+  /** The present picture at the size that is wished for. */
+  #draw() {
+    const { width } = this.#options.wishes();
     const { videoWidth, videoHeight } = this.#video;
     const canvas = this.#canvas;
     const height = Math.max(1, Math.round((width * videoHeight) / videoWidth));
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     canvas.getContext('2d', { alpha: false }).drawImage(this.#video, 0, 0, width, height);
-    return canvas.toDataURL('image/jpeg', quality);
+    return canvas;
   }
 }

@@ -21,6 +21,7 @@ const DEFAULT_KEY = 'app-key';
  * @property {string} appId    empty when unknown
  * @property {string} secret   empty when unknown
  * @property {string} auth     URL that signs private and presence channels
+ * @property {boolean} binary  whether pictures may go as binary messages where the broker takes them
  * @property {string[]} scripts  where pusher-js may be found, best first
  */
 
@@ -51,6 +52,7 @@ export async function loadSettings(page = location) {
     appId: known ? config.app_id : '',
     secret: known ? config.secret : '',
     auth: query.get('auth') || `${origin}/dev/auth`,
+    binary: query.get('binary') !== '0',
     scripts: served ? [config?.pusher_js || VENDORED, VENDORED, CDN] : [INSTALLED, CDN],
   };
 }

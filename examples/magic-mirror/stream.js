@@ -1,8 +1,8 @@
-// The stream page: camera → canvas → data URL → client event.
+// The stream page: camera → canvas → picture → client event, binary where the broker takes that and else a data URL.
 
 import { cameras, closeSource, explainCameraError, openSource, TEST_PICTURE } from './camera.js';
 import { answerForClock } from './clock.js';
-import { connect, errorDetail, showConnection, unsentBytes } from './connection.js';
+import { binaryLimit, connect, errorDetail, sendBinary, showConnection, unsentBytes } from './connection.js';
 import { bytes, Rate } from './meter.js';
 import { element, keepQuery, Notice } from './page.js';
 import { explainRefusal } from './refusal.js';
@@ -39,16 +39,27 @@ const sender = new FrameSender(preview, {
     quality: controls.quality.valueAsNumber / 100,
   }),
   clear: () => Boolean(channel?.subscribed) && !(unsentBytes(pusher) > 0),
-  deliver: (frame) => channel.trigger(EVENT, frame),
-  onSent: ({ dataUrl }) => {
+  binary: () => binaryLimit(pusher) > 0,
+  deliver: (frame) => (frame.blob ? deliverBlob(frame) : channel.trigger(EVENT, frame)),
+  onSent: ({ dataUrl, blob }) => {
     const now = performance.now();
     counts.sent += 1;
-    counts.frameBytes = dataUrl.length;
+    counts.frameBytes = blob?.size ?? dataUrl.length;
     frameRate.add(1, now);
-    throughput.add(dataUrl.length, now);
+    throughput.add(counts.frameBytes, now);
+    element('form').textContent = blob ? 'binary messages' : 'data URLs';
   },
   onSkipped: () => { counts.skipped += 1; },
 });
+
+async function deliverBlob({ blob, ...members }) {
+  const bytes = await blob.arrayBuffer();
+  if (sendBinary(pusher, CHANNEL, EVENT, bytes, { mediaType: blob.type, members })) return true;
+  const limit = binaryLimit(pusher);
+  counts.frameBytes = bytes.byteLength;
+  if (limit > 0) refused({ data: { code: 4301, message: `a binary message exceeds the allowed maximum (${limit} bytes)` } });
+  return false;
+}
 
 async function start() {
   setState('starting');

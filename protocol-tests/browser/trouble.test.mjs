@@ -34,25 +34,32 @@ test('the stream survives a restart of the broker', async (t) => {
   await exceeds(mirror, '#received', received + 5);
 });
 
-// Frames over the size limit: the page says what to change, and its button changes it until frames pass.
-// Proves: pages.
-test('frames over the size limit are explained and can be made smaller', async (t) => {
-  const broker = await startBroker(t, { env: { HELIOSTAT_APP_LIMITS_CLIENT_EVENT_PAYLOAD_BYTES: '6000' } });
-  const context = await (await openBrowser(t)).newContext();
-  const mirror = await openPage(t, context, `${broker.url}/mirror`);
-  const stream = await openPage(t, context, `${broker.url}/stream`);
-  await stream.click('#start');
-  await shown(stream, '#problem h2', /^The frames are too big$/);
-  await shown(stream, '#problem p', /6000.*client_event_payload_bytes/);
-  await exceeds(stream, '#refused', 0);
-  await screenshot(stream, 'frames-too-big');
+const SIZE_LIMITS = [
+  { form: 'as data URLs', query: '?binary=0', limit: 'CLIENT_EVENT_PAYLOAD_BYTES' },
+  { form: 'as binary messages', query: '', limit: 'BINARY_MESSAGE_BYTES' },
+];
 
-  await stream.getByRole('button', { name: 'Make frames smaller' }).click();
-  await stream.getByRole('button', { name: 'Make frames smaller' }).click();
-  await stream.getByRole('button', { name: 'Make frames smaller' }).click();
-  await exceeds(mirror, '#received', 5);
-  await stream.locator('#problem').waitFor({ state: 'hidden' });
-});
+for (const { form, query, limit } of SIZE_LIMITS) {
+  // Frames over the size limit: the page says what to change, and its button changes it until frames pass.
+  // Proves: pages.
+  test(`frames over the size limit, ${form}, are explained and can be made smaller`, async (t) => {
+    const broker = await startBroker(t, { env: { [`HELIOSTAT_APP_LIMITS_${limit}`]: '6000' } });
+    const context = await (await openBrowser(t)).newContext();
+    const mirror = await openPage(t, context, `${broker.url}/mirror`);
+    const stream = await openPage(t, context, `${broker.url}/stream${query}`);
+    await stream.click('#start');
+    await shown(stream, '#problem h2', /^The frames are too big$/);
+    await shown(stream, '#problem p', /6000.*client_event_payload_bytes/);
+    await exceeds(stream, '#refused', 0);
+    if (query) await screenshot(stream, 'frames-too-big');
+
+    await stream.getByRole('button', { name: 'Make frames smaller' }).click();
+    await stream.getByRole('button', { name: 'Make frames smaller' }).click();
+    await stream.getByRole('button', { name: 'Make frames smaller' }).click();
+    await exceeds(mirror, '#received', 5);
+    await stream.locator('#problem').waitFor({ state: 'hidden' });
+  });
+}
 
 // Frames over the rate limit: refused ones are counted on one page and missed on the other.
 // Proves: pages.

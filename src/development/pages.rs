@@ -18,11 +18,12 @@ macro_rules! pages {
 }
 
 /// Every file of the example that a browser asks for.
-const PAGES: [(&str, &str); 17] = pages![
+const PAGES: [(&str, &str); 18] = pages![
     "index.html",
     "stream.html",
     "mirror.html",
     "style.css",
+    "binary.js",
     "camera.js",
     "clock.js",
     "connection.js",
