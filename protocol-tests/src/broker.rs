@@ -172,6 +172,18 @@ impl Broker {
         child.wait().expect("the broker's exit status")
     }
 
+    /// The processor time it has taken since its start; `None` where the system does not tell.
+    #[must_use]
+    pub fn cpu_time(&self) -> Option<Duration> {
+        /// Hundredths of a second, in which Linux counts for programs.
+        const TICK: Duration = Duration::from_millis(10);
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
+        // The second field is a name in parentheses, which may hold anything.
+        let (_, fields) = stat.rsplit_once(')')?;
+        let ticks = fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u32>().ok());
+        Some(TICK * ticks.sum::<Option<u32>>()?)
+    }
+
     /// The memory it occupies now and has occupied at most, in bytes; `None` where the system does not tell.
     #[must_use]
     pub fn resident_bytes(&self) -> Option<Resident> {
