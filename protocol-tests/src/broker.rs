@@ -201,6 +201,14 @@ impl Broker {
         Some(Resident { now: field("VmRSS")?, peak: field("VmHWM")? })
     }
 
+    /// The sockets that it has open; `None` where the system does not tell.
+    #[must_use]
+    pub fn open_sockets(&self) -> Option<usize> {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.pid)).ok()?;
+        let targets = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+        Some(targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count())
+    }
+
     fn await_listening(&self) -> u16 {
         let deadline = Instant::now() + START_DEADLINE;
         let stdout = self.stdout.lock().unwrap_or_else(PoisonError::into_inner);

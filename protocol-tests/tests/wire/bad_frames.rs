@@ -1,6 +1,8 @@
 //! Hostile messages in good frames: each is answered, and the connection stays. Nothing here may disturb another
 //! connection or cost memory.
 
+use std::time::{Duration, Instant};
+
 use heliostat_protocol_tests::frame;
 use heliostat_protocol_tests::target::MAIN_APP;
 use heliostat_protocol_tests::{Incoming, Socket, Target, unique};
@@ -295,4 +297,31 @@ fn a_client_that_reads_too_late_is_told_4100() {
         }
     };
     assert_eq!(closed.code, 4100, "{closed:?}");
+}
+
+/// A client that was told to go and does not, though it hears well, has its connection ended for it.
+///
+/// Proves: bad input.
+#[test]
+fn a_client_that_does_not_go_is_let_go_of() {
+    /// The five seconds that a client has, and as many again for a machine that is busy.
+    const LET_GO: Duration = Duration::from_secs(10);
+    let Some(target) = Target::own(MAIN_APP) else { return };
+    let open = || {
+        // Each look asks the broker, and so paces itself.
+        let _ = target.get("/channels").send();
+        target.broker().and_then(|broker| broker.open_sockets())
+    };
+    let mut stays = target.connect();
+    // Every worker has answered something, and opened what it needs for itself; a look may count itself, too.
+    let warm: Vec<_> = (0..20).map(|_| open()).collect();
+    let Some(Some(held)) = warm.into_iter().skip(10).min() else { return };
+    stays.send_frame(0x82, b"binary");
+    stays.expect_close_with(1003);
+    let told = Instant::now();
+    while open().is_some_and(|open| open >= held) {
+        assert!(told.elapsed() < LET_GO, "it still has a connection after {:?}", told.elapsed());
+    }
+    assert!(told.elapsed() > Duration::from_secs(4), "it had only {:?}", told.elapsed());
+    drop(stays);
 }
