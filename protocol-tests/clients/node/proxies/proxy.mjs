@@ -1,0 +1,142 @@
+// A proxy of Debian's in front of brokers, run with the file that docs/operations.md shows for it.
+
+import { execFile, spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { once } from 'node:events';
+import { promisify } from 'node:util';
+
+const OPERATIONS = new URL('../../../../docs/operations.md', import.meta.url);
+const HOST = '127.0.0.1';
+/** What the document's files say, and what a test puts in its place. */
+const SHOWN = {
+  brokers: ['127.0.0.1:6001', '127.0.0.1:6002'],
+  certificate: '/etc/ssl/realtime.example.com',
+  timeout: '100s',
+};
+const START_DEADLINE_MS = 20_000;
+
+/** Each kind: the language of its block in the document, where it listens in it, and what is to be around it. */
+export const KINDS = {
+  nginx: {
+    block: 'nginx',
+    listens: [/listen 443 /, (port) => `listen ${HOST}:${port} `],
+    // Started by root, it would give its workers another user, who has no rights here.
+    around: (file, folder) => `
+      ${process.getuid() === 0 ? 'user root;' : ''}
+      worker_processes 2;
+      pid ${folder}/nginx.pid;
+      error_log stderr warn;
+      events {}
+      http {
+        access_log off;
+        ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`).join('\n')}
+        ${file}
+      }`,
+    command: (file, folder) => ['nginx', '-p', folder, '-e', 'stderr', '-c', file, '-g', 'daemon off;'],
+  },
+  haproxy: {
+    block: 'haproxy',
+    listens: [/bind :443 /, (port) => `bind ${HOST}:${port} `],
+    around: (file) => `global\n    maxconn 2000\n${file}`,
+    command: (file) => ['haproxy', '-db', '-f', file],
+  },
+  caddy: {
+    block: 'caddyfile',
+    listens: [/^realtime\.example\.com /m, (port) => `https://${HOST}:${port} `],
+    around: (file) => `{\n\tadmin off\n\tauto_https disable_redirects\n}\n${file}`,
+    command: (file) => ['caddy', 'run', '--adapter', 'caddyfile', '--config', file],
+  },
+};
+
+/**
+ * Starts a proxy of this kind in front of `brokers`, one or two, and ends it with the test.
+ *
+ * @param {{ timeout?: string }} [options]  in place of the time-outs that the document has
+ * @returns {Promise<{ host: string, port: number }>}
+ */
+export async function startProxy(t, kind, brokers, { timeout = SHOWN.timeout } = {}) {
+  const { block, listens, around, command } = KINDS[kind];
+  const folder = await mkdtemp(join(tmpdir(), `heliostat-${kind}-`));
+  t.after(() => rm(folder, { recursive: true }));
+  await certificate(folder);
+  const port = await freePort();
+
+  let text = await shown(block);
+  const replace = (what, by) => {
+    if (text.search(what) < 0) throw new Error(`docs/operations.md has no ${what} in its ${block} block`);
+    text = text.replaceAll(what, by);
+  };
+  replace(new RegExp(listens[0], 'gm'), listens[1](port));
+  replace(SHOWN.certificate, join(folder, 'certificate'));
+  if (brokers.length > 1) replace(new RegExp(`#(.*${SHOWN.brokers[1]})`, 'g'), '$1');
+  brokers.forEach((broker, n) => replace(SHOWN.brokers[n], `${broker.host}:${broker.port}`));
+  if (kind !== 'caddy') replace(SHOWN.timeout, timeout);
+  const file = join(folder, 'proxy.conf');
+  await writeFile(file, `${around(text, folder)}\n`);
+
+  const [program, ...args] = command(file, folder);
+  const child = spawn(program, args, {
+    // Debian keeps two of them where only root looks; Caddy writes into its user's home.
+    env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin`, HOME: folder, XDG_DATA_HOME: folder, XDG_CONFIG_HOME: folder },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let log = '';
+  for (const output of [child.stdout, child.stderr]) {
+    output.setEncoding('utf8').on('data', (part) => (log = (log + part).slice(-10_000)));
+  }
+  const ended = once(child, 'close');
+  ended.catch(() => {});
+  const lastResort = () => child.kill('SIGKILL');
+  process.once('exit', lastResort);
+  t.after(async () => {
+    child.kill('SIGTERM');
+    await ended;
+    process.off('exit', lastResort);
+  });
+  await listening(port, child, () => log);
+  return { host: HOST, port };
+}
+
+/** The block of this language in the document; there is one. */
+async function shown(language) {
+  const blocks = [...(await readFile(OPERATIONS, 'utf8')).matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)];
+  const [found, ...more] = blocks.filter(([, of]) => of === language);
+  if (!found || more.length > 0) throw new Error(`docs/operations.md has ${found ? 'several blocks' : 'no block'} of ${language}`);
+  return found[2];
+}
+
+async function certificate(folder) {
+  const [crt, key, pem] = ['crt', 'key', 'pem'].map((ending) => join(folder, `certificate.${ending}`));
+  await promisify(execFile)('openssl', [
+    'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2',
+    '-subj', '/CN=heliostat test', '-addext', `subjectAltName=IP:${HOST}`, '-keyout', key, '-out', crt,
+  ]);
+  await writeFile(pem, await readFile(crt, 'utf8') + await readFile(key, 'utf8'));
+}
+
+/** A port that nobody has at this moment: none of the proxies tells which one it took. */
+async function freePort() {
+  const server = createServer().listen(0, HOST);
+  await once(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** Knocks until somebody opens. */
+async function listening(port, child, log) {
+  const deadline = performance.now() + START_DEADLINE_MS;
+  for (;;) {
+    const socket = connect(port, HOST);
+    const open = await once(socket, 'connect').then(() => true, () => false);
+    socket.destroy();
+    if (open) return;
+    if (child.exitCode !== null || child.signalCode !== null) throw new Error(`${child.spawnfile} ended at its start\n${log()}`);
+    if (performance.now() > deadline) throw new Error(`${child.spawnfile} does not listen\n${log()}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}

@@ -1,0 +1,230 @@
+// Brokers behind nginx, HAProxy and Caddy, each run with the file that docs/operations.md shows. It needs the three
+// programs, and so it is no part of the other tests: protocol-tests/run --only proxies.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { request } from 'node:https';
+import { createRequire } from 'node:module';
+import { describe, test } from 'node:test';
+import WebSocket from 'ws';
+import { startAuthEndpoint } from '../auth-endpoint.mjs';
+import { startBroker } from '../broker.mjs';
+import { fresh, heard, openClient, releases, within } from '../clients.mjs';
+import { libraries } from '../libraries.mjs';
+import { KINDS, startProxy } from './proxy.mjs';
+
+const PusherServer = createRequire(import.meta.url)('pusher-5');
+
+// The proxies' certificate is made for the test and signed by nobody.
+process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
+
+const release = releases.at(-1);
+const TRANSPORTS = ['ws', 'xhr_streaming', 'xhr_polling'];
+
+/** A message that a proxy keeps back comes with the next heartbeat, after 25 s, or never. */
+const AT_ONCE_MS = 5_000;
+
+/** Sessions of a page's two requests land on the same of two brokers by chance once in 2^12 for all of them. */
+const SESSIONS = 12;
+
+/**
+ * Heartbeats fifty times as fast as by default, and time-outs of the proxies a thirtieth of what the document has. The
+ * broker pings a WebSocket each 1.5 s then, because that is also the time for the answer.
+ */
+const HASTY = {
+  HELIOSTAT_FALLBACK_HEARTBEAT_SECONDS: '0.5',
+  HELIOSTAT_FALLBACK_POLL_HOLD_SECONDS: '0.5',
+  HELIOSTAT_CONNECTION_PING_AFTER_SECONDS: '0.9',
+  HELIOSTAT_CONNECTION_PONG_TIMEOUT_SECONDS: '1.5',
+};
+const HASTY_TIMEOUT = '3s';
+/** So many come in four of those time-outs. */
+const IDLE = { heartbeats: 24, pings: 8 };
+
+const TLS_ONLY = { HELIOSTAT_APP_FORCE_TLS: 'true' };
+const BELIEVING = { ...TLS_ONLY, HELIOSTAT_SERVER_TRUST_FORWARDED_PROTO: 'true' };
+
+for (const kind of Object.keys(KINDS)) {
+  describe(`behind ${kind}`, { concurrency: 4 }, () => {
+    // Over TLS, which the app insists on and the broker believes the proxy; on three workers, so that the requests of a
+    // session come to any of them.
+    // Proves: clients.
+    test(`${kind} passes WebSockets and streams on as they come`, async (t) => {
+      const broker = await begin(t, { ...BELIEVING, HELIOSTAT_SERVER_WORKERS: '3' });
+      const proxy = await startProxy(t, kind, [broker]);
+      const auth = await startAuthEndpoint(libraries.at(-1).connect(broker));
+      t.after(() => auth.stop());
+      const room = fresh('private-room');
+      const clients = await Promise.all(TRANSPORTS.map(async (transport) => {
+        const client = await open(t, proxy, broker, transport, { auth });
+        return { client, channel: await client.subscribe(room) };
+      }));
+      const server = backend(proxy, broker);
+      for (const data of [{ n: 1 }, { text: 'x'.repeat(9_000) }, { n: 3 }]) {
+        const hear = clients.map(({ channel }) => heard(channel, 'greet').next());
+        await server.trigger(room, 'greet', data);
+        for (const [received] of await within(Promise.all(hear), 'an event at once', undefined, AT_ONCE_MS)) {
+          assert.deepEqual(received, data);
+        }
+      }
+      for (const { channel: from } of clients) {
+        const others = clients.filter(({ channel }) => channel !== from);
+        const hear = others.map(({ channel }) => heard(channel, 'client-wave').next());
+        from.trigger('client-wave', { from: from.pusher.connection.socket_id });
+        await within(Promise.all(hear), 'a client event at once', undefined, AT_ONCE_MS);
+      }
+      for (const { client } of clients) assert.deepEqual(client.errors, []);
+    });
+
+    // Every kind of response that goes on: its first frame is there while nothing ends it.
+    // Proves: clients.
+    test(`${kind} keeps no stream of SockJS back`, async (t) => {
+      const broker = await begin(t, BELIEVING);
+      const proxy = await startProxy(t, kind, [broker]);
+      for (const [method, wish] of [['POST', 'xhr_streaming'], ['GET', 'eventsource'], ['GET', 'htmlfile?c=parent.f']]) {
+        const session = sockjs(t, proxy);
+        const stream = await session.stream(method, wish);
+        await stream.until(/(^|\n|data: |")o("\);|\r?)\n/);
+        assert.equal(await session.send({ path: `/app/${broker.key}?protocol=7&client=js&version=8.6.0` }), 204);
+        await stream.until(/connection_established/);
+        assert.equal(await session.send({ event: 'pusher:subscribe', data: { channel: 'news' } }), 204);
+        await stream.until(/subscription_succeeded/);
+        await backend(proxy, broker).trigger('news', 'greet', { over: wish });
+        await stream.until(/greet/);
+      }
+    });
+
+    // A broker that does not trust the proxy refuses what the proxy says came over TLS.
+    // Proves: clients.
+    test(`${kind} says that it was TLS, and is believed only where the broker is told to`, async (t) => {
+      for (const [env, code] of [[BELIEVING, null], [TLS_ONLY, 4000]]) {
+        const broker = await begin(t, env);
+        const proxy = await startProxy(t, kind, [broker]);
+        const socket = new WebSocket(`wss://${proxy.host}:${proxy.port}/app/${broker.key}?protocol=7`);
+        t.after(() => socket.terminate());
+        const closed = once(socket, 'close').then(([closeCode]) => closeCode);
+        const greeted = once(socket, 'message').then(() => null);
+        assert.equal(await within(Promise.race([closed, greeted]), 'an answer'), code);
+      }
+    });
+
+    // Four of the proxy's time-outs pass with nothing but what the broker and the clients send to stay alive.
+    // Proves: clients.
+    test(`${kind} lets idle connections be`, async (t) => {
+      const broker = await begin(t, HASTY);
+      const proxy = await startProxy(t, kind, [broker], { timeout: HASTY_TIMEOUT });
+      const socket = new WebSocket(`wss://${proxy.host}:${proxy.port}/app/${broker.key}?protocol=7`);
+      t.after(() => socket.terminate());
+      let pings = 0;
+      const pinged = new Promise((resolve, reject) => {
+        socket.on('ping', () => { if (++pings === IDLE.pings) resolve(); });
+        socket.on('close', (code) => reject(new Error(`closed with ${code} after ${pings} pings`)));
+        socket.on('error', reject);
+      });
+      await Promise.all([
+        within(pinged, 'the pings', () => `${pings} came`, 60_000),
+        ...['xhr_streaming', 'xhr_polling'].map(async (transport) => {
+          const client = await open(t, proxy, broker, transport);
+          const socketId = client.socketId;
+          const name = fresh('news');
+          const greets = heard(await client.subscribe(name), 'greet');
+          let heartbeats = 0;
+          await within(new Promise((resolve) => {
+            client.pusher.connection.connection.bind('activity', () => {
+              heartbeats += 1;
+              // A stream's client answers each, and is told that it was heard.
+              if (heartbeats === (transport === 'xhr_streaming' ? 2 : 1) * IDLE.heartbeats) resolve();
+            });
+          }), 'the heartbeats', () => `${heartbeats} came over ${transport}; states ${client.states}`, 60_000);
+          await backend(proxy, broker).trigger(name, 'greet', { to: transport });
+          assert.deepEqual((await greets.next())[0], { to: transport });
+          assert.equal(client.socketId, socketId);
+          assert.deepEqual(client.errors, []);
+        }),
+      ]);
+    });
+
+    // Two brokers that know nothing of each other: a session whose requests came to both would not stand.
+    // Proves: clients.
+    test(`${kind} keeps the requests of a session at one of two brokers`, async (t) => {
+      const brokers = [await begin(t, BELIEVING), await begin(t, BELIEVING)];
+      const proxy = await startProxy(t, kind, brokers);
+      const name = fresh('session');
+      await Promise.all(TRANSPORTS.flatMap((transport) => Array.from({ length: SESSIONS }, async (_, n) => {
+        const client = await open(t, proxy, brokers[0], transport);
+        await client.subscribe(`${name}-${transport}-${n}`);
+        await client.subscribe(`${name}-${transport}-${n}-again`);
+        assert.deepEqual(client.errors, []);
+      })));
+      for (let n = 0; n < SESSIONS; n++) {
+        const session = sockjs(t, proxy);
+        const stream = await session.stream('GET', 'eventsource');
+        await stream.until(/data: o/);
+        assert.equal(await session.send({ path: `/app/${brokers[0].key}?protocol=7` }), 204);
+        await stream.until(/connection_established/);
+        assert.equal(await session.send({ event: 'pusher:subscribe', data: { channel: `${name}-sockjs-${n}` } }), 204);
+        await stream.until(/subscription_succeeded/);
+      }
+      const occupied = await Promise.all(brokers.map(async (broker) => {
+        const { body } = await libraries.at(-1).connect(broker).get('/channels', { filter_by_prefix: name });
+        return Object.keys(JSON.parse(body).channels);
+      }));
+      assert.equal(occupied.flat().length, SESSIONS * (2 * TRANSPORTS.length + 1));
+      for (const transport of [...TRANSPORTS, 'sockjs']) {
+        const shares = occupied.map((channels) => channels.filter((channel) => channel.includes(transport)).length);
+        assert.ok(shares.every((share) => share > 0), `${transport}: the brokers have ${shares} of the channels`);
+      }
+    });
+  });
+}
+
+async function begin(t, env) {
+  const broker = await startBroker({ env });
+  t.after(() => broker.stop());
+  return broker;
+}
+
+/** A connection of pusher-js through the proxy. */
+function open(t, proxy, broker, transport, options) {
+  return openClient(t, release, { ...broker, ...proxy }, {
+    forceTLS: true, wssPort: proxy.port, httpsPort: proxy.port, enabledTransports: [transport], ...options,
+  }).connected();
+}
+
+/** The backend's library, which speaks to the broker through the proxy as well. */
+function backend(proxy, { appId, key, secret }) {
+  return new PusherServer({ appId, key, secret, host: proxy.host, port: proxy.port, useTLS: true });
+}
+
+/** A raw session of SockJS: streams that are read as they come, and messages. */
+function sockjs(t, { host, port }) {
+  const id = Math.random().toString(36).slice(2, 10).padEnd(8, '0');
+  const path = `/pusher/123/${id}`;
+  return {
+    async stream(method, wish) {
+      const asked = request({ host, port, method, path: `${path}/${wish}`, agent: false });
+      t.after(() => asked.destroy());
+      asked.on('error', () => {});
+      asked.end();
+      const [response] = await within(once(asked, 'response'), `the response to ${wish}`, undefined, AT_ONCE_MS);
+      assert.equal(response.statusCode, 200);
+      let text = '';
+      response.setEncoding('utf8').on('data', (part) => (text += part)).on('error', () => {});
+      return {
+        async until(pattern) {
+          const came = (async () => { while (!pattern.test(text)) await once(response, 'data'); })();
+          await within(came, `${pattern} over ${wish}`, () => `${text.length} bytes came, last ${text.slice(-200)}`, AT_ONCE_MS);
+        },
+      };
+    },
+    async send(message) {
+      const asked = request({
+        host, port, method: 'POST', path: `${path}/xhr_send`, headers: { 'content-type': 'text/plain' }, agent: false,
+      });
+      asked.end(JSON.stringify([JSON.stringify(message)]));
+      const [response] = await once(asked, 'response');
+      response.resume();
+      return response.statusCode;
+    },
+  };
+}
