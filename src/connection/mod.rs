@@ -215,10 +215,10 @@ impl Connection {
     }
 
     /// The connection is over: what is to be ended. There is nothing of it from now on.
-    pub fn disconnect(&mut self) -> Departure {
+    pub fn disconnect(&mut self, ending: Ending) -> Departure {
         let user_id = self.user().map(|user| Arc::clone(user.id()));
         self.standing = None;
-        Departure { subscriptions: self.subscriptions.take(), user_id }
+        Departure { subscriptions: self.subscriptions.take(), user_id, ending }
     }
 
     fn handle<'m>(
@@ -389,6 +389,20 @@ pub struct Departure {
     pub subscriptions: Vec<ChannelName>,
     /// Whom it was signed in as.
     pub user_id: Option<Arc<str>>,
+    /// What ended it.
+    pub ending: Ending,
+}
+
+/// What ended a connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Ending {
+    /// The line was lost, or the client dropped it without a word.
+    #[default]
+    Lost,
+    /// The client left, with this code if it named one.
+    Left(Option<u16>),
+    /// The broker closed it, with this code and reason.
+    Closed(CloseCode, String),
 }
 
 /// The error frame that must precede a fatal close for clients of this version, if one must. A version that is

@@ -188,7 +188,7 @@ fn a_signed_in_user_has_a_channel_and_is_a_member_without_saying_so() {
     assert_eq!(subject.say(foreign), "refuse null Not authorized to subscribe to #server-to-user-bob");
     assert_eq!(subject.subscribe("presence-a", None), "join presence-a as ann");
     assert_eq!(subject.subscribe("presence-b", Some(r#"{"user_id":"guest"}"#)), "join presence-b as guest");
-    let departure = subject.connection.disconnect();
+    let departure = subject.connection.disconnect(Ending::Lost);
     assert_eq!((departure.subscriptions.len(), departure.user_id.as_deref()), (3, Some("ann")));
 }
 
@@ -201,7 +201,7 @@ fn a_refused_join_leaves_the_connection_unsubscribed() {
     assert_eq!(refusal.message, "Presence channel presence-a is over capacity");
     assert_eq!(refusal.frames(true).count(), 2);
     assert_eq!(refusal.frames(false).count(), 1);
-    assert_eq!(subject.connection.disconnect().subscriptions.len(), 0);
+    assert_eq!(subject.connection.disconnect(Ending::Lost).subscriptions.len(), 0);
 }
 
 #[test]

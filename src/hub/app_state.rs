@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
@@ -17,7 +17,7 @@ use super::app_index::{AppIndex, Place};
 use super::cache_index::{CacheIndex, Forgotten};
 use super::passed_over::PassedOver;
 use super::users::Users;
-use super::{Current, Listeners, lock};
+use super::{Clock, Current, Listeners, Meddler, lock};
 
 /// One app and what lives under it.
 ///
@@ -43,6 +43,9 @@ pub struct AppState {
     /// Held while what the listeners want is looked at: the last look counts.
     looking: Mutex<()>,
     pub(super) passed_over: PassedOver,
+    clock: Clock,
+    /// In test mode.
+    meddler: OnceLock<Arc<dyn Meddler>>,
 }
 
 /// The state of one channel, as the HTTP API tells it.
@@ -72,6 +75,8 @@ impl AppState {
             cache: Mutex::default(),
             users: Users::default(),
             passed_over: PassedOver::default(),
+            clock: Clock::default(),
+            meddler: OnceLock::new(),
         }
     }
 
@@ -111,6 +116,23 @@ impl AppState {
     #[must_use]
     pub fn is_current(&self, app: &Arc<App>) -> bool {
         std::ptr::eq(self.address.load(Ordering::Acquire), Arc::as_ptr(app))
+    }
+
+    /// Its clock.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Gives the app one who meddles, for the connections that come from now on. It keeps the first that it is given.
+    pub fn set_meddler(&self, meddler: Arc<dyn Meddler>) {
+        let _ = self.meddler.set(meddler);
+    }
+
+    /// The one who meddles, if there is one.
+    #[must_use]
+    pub fn meddler(&self) -> Option<&Arc<dyn Meddler>> {
+        self.meddler.get()
     }
 
     /// Whether some listener wants a client's event of this name on this channel.
@@ -185,11 +207,23 @@ impl AppState {
     /// The payload that a cache channel remembers, and for how much longer.
     #[must_use]
     pub fn cached(&self, name: &ChannelName) -> Option<(String, Duration)> {
-        let now = Instant::now();
+        let now = self.clock.now();
         let entry = self.channels.get(name)?;
         let cached = entry.recall(now)?;
         let [data] = json::members(std::str::from_utf8(cached.frame.json()).ok()?, ["data"]).ok()?;
         Some((json::as_string(data?)?.into_owned(), cached.expires - now))
+    }
+
+    /// Forgets what has expired.
+    pub(super) fn expire_cache(&self) {
+        let forgotten = lock(&self.cache).expire(self.clock.now());
+        self.forget(forgotten);
+    }
+
+    /// Forgets every remembered event.
+    pub fn forget_cache(&self) {
+        let forgotten = lock(&self.cache).clear();
+        self.forget(forgotten);
     }
 
     /// Forgets remembered events, and the channels that nothing is left of.

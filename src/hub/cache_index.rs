@@ -87,6 +87,11 @@ impl CacheIndex {
         (self.by_age.len(), self.bytes)
     }
 
+    /// Everything.
+    pub(super) fn clear(&mut self) -> Vec<Forgotten> {
+        std::iter::from_fn(|| self.pop()).collect()
+    }
+
     fn pop(&mut self) -> Option<Forgotten> {
         let (version, entry) = self.by_age.pop_first()?;
         self.by_name.remove(&entry.channel);

@@ -1,5 +1,6 @@
 //! What the hub knows of one connection: its name, its outbox, and how to wake whoever drives it.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::Arc;
@@ -7,8 +8,8 @@ use std::task::{Context, Waker};
 
 use crate::protocol::{CloseCode, Form, Frame, LatestKey, ProtocolVersion, SocketId};
 
-use super::AppState;
 use super::outbox::{Bounds, Outbox, Overflow};
+use super::{AppState, Instead};
 
 /// How frames leave: the one thing that differs between transports. It is called on the connection's own thread.
 pub trait Transport {
@@ -50,11 +51,21 @@ pub struct Client<T: ?Sized = dyn Transport> {
     dirty: Cell<bool>,
     /// The transport takes no more; the driver waits for it.
     blocked: Cell<bool>,
-    /// Nothing is queued any more: the last word is said, or there is nobody to hear it.
-    muted: Cell<bool>,
+    intake: Cell<Intake>,
     signals: Cell<Signals>,
     waker: RefCell<Option<Waker>>,
     transport: T,
+}
+
+/// What becomes of a frame that is to be queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Intake {
+    /// It is queued.
+    Open,
+    /// The app's meddler decides.
+    Meddled,
+    /// Nothing is queued any more: the last word is said, or there is nobody to hear it.
+    Muted,
 }
 
 /// What the driver has been woken for.
@@ -63,7 +74,7 @@ pub struct Signals {
     /// A time it asked for has come.
     pub timer: bool,
     /// The connection is to be ended, with this code and reason.
-    pub close: Option<Box<(CloseCode, &'static str)>>,
+    pub close: Option<Box<(CloseCode, Cow<'static, str>)>>,
     /// The outbox would have passed its bounds.
     pub overflow: bool,
     /// A write failed.
@@ -79,6 +90,7 @@ impl<T: Transport> Client<T> {
         bounds: Bounds,
         transport: T,
     ) -> Self {
+        let intake = if app.meddler().is_some() { Intake::Meddled } else { Intake::Open };
         Client {
             app,
             socket_id,
@@ -88,7 +100,7 @@ impl<T: Transport> Client<T> {
             outbox: RefCell::default(),
             dirty: Cell::new(false),
             blocked: Cell::new(false),
-            muted: Cell::new(false),
+            intake: Cell::new(intake),
             signals: Cell::default(),
             waker: RefCell::default(),
             transport,
@@ -157,7 +169,7 @@ impl<T: Transport + ?Sized> Client<T> {
 
     /// From now on nothing is queued but by [`Client::last_words`].
     pub fn mute(&self) {
-        self.muted.set(true);
+        self.intake.set(Intake::Muted);
     }
 
     /// Queues what is said at the very end, in the client's form, whatever the bounds.
@@ -187,16 +199,13 @@ impl<T: Transport + ?Sized> Client<T> {
             self.transport.write(&mut self.outbox.borrow_mut(), &mut context)
         };
         match written {
-            Ok(Written::Everything) if self.muted.get() => self.wake(),
+            Ok(Written::Everything) if self.intake.get() == Intake::Muted => self.wake(),
             Ok(Written::Everything) => {}
             Ok(Written::Blocked) => {
                 self.blocked.set(true);
                 self.wake();
             }
-            Err(_) => {
-                self.mute();
-                self.signal(|signals| signals.lost = true);
-            }
+            Err(_) => self.signal_lost(),
         }
     }
 
@@ -219,15 +228,57 @@ impl<T: Transport + ?Sized> Client<T> {
     }
 
     /// Tells the driver to end the connection.
-    pub(super) fn signal_close(&self, code: CloseCode, reason: &'static str) {
+    pub(super) fn signal_close(&self, code: CloseCode, reason: Cow<'static, str>) {
         self.signal(|signals| signals.close = Some(Box::new((code, reason))));
+    }
+
+    /// Tells the driver that the connection is lost.
+    pub(super) fn signal_lost(&self) {
+        self.mute();
+        self.signal(|signals| signals.lost = true);
     }
 
     /// Queues a frame in the client's form; `true` if the client is to be put on the worker's dirty list.
     pub(super) fn enqueue(&self, frame: Frame) -> bool {
-        if self.muted.get() {
+        if self.intake.get() != Intake::Open {
+            return self.enqueue_meddled(frame, None);
+        }
+        self.enqueue_as_it_is(frame)
+    }
+
+    /// What is seldom: the client is muted, or its app has a meddler.
+    #[cold]
+    fn enqueue_meddled(&self, frame: Frame, latest: Option<&Arc<LatestKey>>) -> bool {
+        let Some(meddler) = self.app.meddler().filter(|_| self.intake.get() == Intake::Meddled) else {
+            return false;
+        };
+        match meddler.instead(&self.app, self.socket_id, frame) {
+            Instead::One(frame) => self.release(frame, latest),
+            Instead::Several(frames) => {
+                let mut dirty = false;
+                for frame in frames {
+                    dirty |= self.release(frame, None);
+                }
+                dirty
+            }
+        }
+    }
+
+    /// Queues a frame, whatever the meddler says, and tells him; `true` as of [`Client::enqueue`].
+    pub(super) fn release(&self, frame: Frame, latest: Option<&Arc<LatestKey>>) -> bool {
+        if self.intake.get() == Intake::Muted {
             return false;
         }
+        if let Some(meddler) = self.app.meddler() {
+            meddler.queued(self.socket_id, &frame);
+        }
+        match latest {
+            Some(latest) => self.enqueue_latest_as_it_is(frame, latest),
+            None => self.enqueue_as_it_is(frame),
+        }
+    }
+
+    fn enqueue_as_it_is(&self, frame: Frame) -> bool {
         if let Err(Overflow(frame)) = self.push(frame)
             && !self.enqueue_if_room_can_be_made(frame)
         {
@@ -254,9 +305,13 @@ impl<T: Transport + ?Sized> Client<T> {
     /// Queues a frame of a latest-only channel: while the transport takes no more, in place of older ones of its kind.
     /// Returns as [`Client::enqueue`] does.
     pub(super) fn enqueue_latest(&self, frame: Frame, latest: &Arc<LatestKey>) -> bool {
-        if self.muted.get() {
-            return false;
+        if self.intake.get() != Intake::Open {
+            return self.enqueue_meddled(frame, Some(latest));
         }
+        self.enqueue_latest_as_it_is(frame, latest)
+    }
+
+    fn enqueue_latest_as_it_is(&self, frame: Frame, latest: &Arc<LatestKey>) -> bool {
         let keeps_up = match self.blocked.get() {
             true => Err(Overflow(frame)),
             false => self.outbox.borrow_mut().push_as(frame, latest, self.bounds),

@@ -8,7 +8,7 @@ use crate::channel::{Channel, CountChange};
 use crate::protocol::{Broadcast, ChannelName, server_message};
 
 use super::wheel::Wheel;
-use super::{AppState, Hub, Notice};
+use super::{AppIndex, AppState, Hub, Notice};
 
 /// One worker's part of it: the channels whose count it has to tell later, each with its app.
 pub(super) struct Counts {
@@ -32,10 +32,11 @@ impl Counts {
         if !app.app().subscription_count || !channel.channel_type().tells_count() {
             return;
         }
-        match entry.count_changed(Instant::now()) {
+        match entry.count_changed(app.clock().now()) {
             CountChange::Tell => post(hub, app, channel, entry),
             CountChange::Later(time) => {
-                self.later.borrow_mut().insert(time, (Arc::clone(app), channel.clone()))
+                let time = app.clock().machine_time(time);
+                self.later.borrow_mut().insert(time, (Arc::clone(app), channel.clone()));
             }
             CountChange::Pending => {}
         }
@@ -50,12 +51,23 @@ impl Counts {
     pub(super) fn tell(&self, hub: &Arc<Hub>, now: Instant) {
         let mut due = Vec::new();
         self.later.borrow_mut().turn(now, |item| due.push(item));
+        self.tell_due(hub, due);
+    }
+
+    /// Looks again at what waits for the clock of an app that has been advanced.
+    pub(super) fn clock_advanced(&self, hub: &Arc<Hub>, app: AppIndex) {
+        let due = self.later.borrow_mut().take(|(of, _)| of.index() == app);
+        self.tell_due(hub, due);
+    }
+
+    fn tell_due(&self, hub: &Arc<Hub>, due: Vec<(Arc<AppState>, ChannelName)>) {
         for (app, channel) in due {
             let Some(mut entry) = app.channels.get_mut(&channel) else { continue };
-            match entry.take_count_window(now) {
+            match entry.take_count_window(app.clock().now()) {
                 Ok(()) => post(hub, &app, &channel, &entry),
                 Err(Some(time)) => {
                     drop(entry);
+                    let time = app.clock().machine_time(time);
                     self.later.borrow_mut().insert(time, (app, channel));
                 }
                 Err(None) => {}

@@ -1,5 +1,6 @@
 //! Letters between workers: one per worker and broadcast, read in the order in which they were posted.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -41,9 +42,15 @@ pub(super) enum Letter {
     /// Send a frame to one connection.
     ToSocket { app: AppIndex, socket: SocketId, frame: Frame },
     /// End one connection, politely.
-    Close { app: AppIndex, socket: SocketId, code: CloseCode, reason: &'static str },
+    Close { app: AppIndex, socket: SocketId, code: CloseCode, reason: Cow<'static, str> },
     /// End every connection of an app, politely.
     CloseApp { app: AppIndex, code: CloseCode, reason: &'static str },
+    /// End one connection without a word.
+    Cut { app: AppIndex, socket: SocketId },
+    /// Send a frame to one connection that was held back from it.
+    Release { app: AppIndex, socket: SocketId, frame: Frame },
+    /// Look at the time again, for everything of an app.
+    ClockAdvanced { app: AppIndex },
     /// End every connection, politely.
     Drain,
     /// Tell what the worker holds.
@@ -56,8 +63,14 @@ impl Letter {
         // A letter shares its frame, but the frame lives at least as long as the letter.
         let frame = match self {
             Letter::Broadcast { message, .. } => message.bytes(),
-            Letter::Member { frame, .. } | Letter::ToSocket { frame, .. } => frame.websocket().len(),
-            Letter::Close { .. } | Letter::CloseApp { .. } | Letter::Drain => 0,
+            Letter::Member { frame, .. } | Letter::ToSocket { frame, .. } | Letter::Release { frame, .. } => {
+                frame.websocket().len()
+            }
+            Letter::Close { .. }
+            | Letter::CloseApp { .. }
+            | Letter::Cut { .. }
+            | Letter::ClockAdvanced { .. }
+            | Letter::Drain => 0,
             // Who counts does not count himself.
             Letter::Totals { .. } => return 0,
         };

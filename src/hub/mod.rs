@@ -11,10 +11,12 @@ mod app_state;
 mod apps;
 mod cache_index;
 mod client;
+mod clock;
 mod counts;
 mod current;
 mod fanout;
 mod mailbox;
+mod meddler;
 mod notice;
 mod outbox;
 mod passed_over;
@@ -28,20 +30,23 @@ pub use app_index::AppIndex;
 pub use app_state::{AppState, ChannelSummary};
 pub use apps::Apps;
 pub use client::{Client, Signals, Transport, Written};
+pub use clock::Clock;
 pub use current::Current;
 pub use mailbox::CONGESTED_BYTES;
-pub use notice::{Heard, Listener, Listeners, Notice, Source};
+pub use meddler::{Answer, Instead, Meddler};
+pub use notice::{Bystander, Heard, Listener, Listeners, Notice, Refused, Source};
 pub use outbox::{Bounds, Outbox, Overflow};
 pub use sockets::{NotAdmitted, Quota, Sockets};
 pub use totals::Totals;
 pub use wheel::Wheel;
 pub use worker::{Admission, Worker};
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
@@ -71,6 +76,7 @@ pub struct Hub {
     slow_readers: AtomicU64,
     /// Numbers the changes of rosters, across all channels and their reincarnations.
     versions: AtomicU64,
+    bystander: OnceLock<Arc<dyn Bystander>>,
     /// Cloned by everything that shutdown waits for; gone once shutdown has begun.
     at_work: Mutex<Option<mpsc::Sender<Infallible>>>,
     /// Ends when the last clone is dropped.
@@ -125,6 +131,7 @@ impl Hub {
             readers: Mutex::new(readers.into_iter().map(Some).collect()),
             slow_readers: AtomicU64::new(0),
             versions: AtomicU64::new(0),
+            bystander: OnceLock::new(),
             at_work: Mutex::new(Some(at_work)),
             all_done: Mutex::new(Some(all_done)),
         });
@@ -246,7 +253,7 @@ impl Hub {
         let message = self.encode(app, publication);
         let frame = message.plain().clone();
         let settings = app.app();
-        let (bytes, expires) = (frame.websocket().len(), Instant::now() + settings.cache_ttl);
+        let (bytes, expires) = (frame.websocket().len(), app.clock().now() + settings.cache_ttl);
         let version = {
             let mut entry = app.channels.entry(channel.clone()).or_default();
             let version = self.next_version();
@@ -301,11 +308,7 @@ impl Hub {
 
     /// Forgets what has expired.
     fn expire_caches(&self) {
-        let now = Instant::now();
-        for app in self.apps().iter() {
-            let forgotten = lock(&app.cache).expire(now);
-            app.forget(forgotten);
-        }
+        self.apps().iter().for_each(|app| app.expire_cache());
     }
 
     /// Logs how many events slow subscribers were not sent of late. Called at each tick of one worker, which is once a
@@ -325,6 +328,40 @@ impl Hub {
     /// Announces an event that was accepted.
     pub fn announce_event(self: &Arc<Self>, app: &Arc<AppState>, heard: Heard<'_>) {
         self.announce(app, &Notice::Event(heard));
+    }
+
+    /// Advances an app's clock, and looks at everything again that waits for it.
+    pub fn advance_clock(&self, app: &AppState, by: Duration) {
+        app.clock().advance(by);
+        app.expire_cache();
+        self.mailboxes.iter().for_each(|mailbox| mailbox.post(Letter::ClockAdvanced { app: app.index() }));
+    }
+
+    /// Queues a frame for one connection that was held back from it; nobody is asked again.
+    pub fn release(&self, app: &AppState, socket: SocketId, frame: Frame) {
+        if let Some(worker) = self.sockets.worker_of(app.index(), socket) {
+            self.mailbox(worker).post(Letter::Release { app: app.index(), socket, frame });
+        }
+    }
+
+    /// Ends one connection with this code and reason.
+    pub fn close_socket_with(
+        &self,
+        app: &AppState,
+        socket: SocketId,
+        code: CloseCode,
+        reason: Cow<'static, str>,
+    ) {
+        if let Some(worker) = self.sockets.worker_of(app.index(), socket) {
+            self.mailbox(worker).post(Letter::Close { app: app.index(), socket, code, reason });
+        }
+    }
+
+    /// Ends one connection without a close frame, as a cut line would.
+    pub fn cut_socket(&self, app: &AppState, socket: SocketId) {
+        if let Some(worker) = self.sockets.worker_of(app.index(), socket) {
+            self.mailbox(worker).post(Letter::Cut { app: app.index(), socket });
+        }
     }
 
     /// Ends every connection that is signed in as the user. They may come back.
@@ -356,7 +393,7 @@ impl Hub {
     }
 
     fn post_close(&self, app: &AppState, worker: WorkerIndex, socket: SocketId) {
-        let (code, reason) = (CloseCode::Unauthorized, "You got disconnected by the app.");
+        let (code, reason) = (CloseCode::Unauthorized, "You got disconnected by the app.".into());
         self.mailbox(worker).post(Letter::Close { app: app.index(), socket, code, reason });
     }
 
@@ -416,6 +453,24 @@ impl Hub {
     #[must_use]
     pub fn is_congested(&self) -> bool {
         self.mailboxes.iter().any(Mailbox::is_congested)
+    }
+
+    /// Has one hear of what concerns no app. It keeps the first that it is given.
+    pub fn set_bystander(&self, bystander: Arc<dyn Bystander>) {
+        let _ = self.bystander.set(bystander);
+    }
+
+    /// Announces a refusal, to those who listen to the app if it is known.
+    pub fn announce_refusal(&self, app: Option<&Arc<AppState>>, refused: &Refused<'_>) {
+        match (app, self.bystander.get()) {
+            (Some(app), _) => {
+                if let Some(listeners) = app.awake_listeners() {
+                    listeners.iter().for_each(|listener| listener.refused(refused));
+                }
+            }
+            (None, Some(bystander)) => bystander.refused(refused),
+            (None, None) => {}
+        }
     }
 
     fn announce(self: &Arc<Self>, app: &Arc<AppState>, notice: &Notice<'_>) {

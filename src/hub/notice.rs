@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+use crate::connection::{Ending, Refusal};
 use crate::protocol::json::Data;
-use crate::protocol::{ChannelName, SocketId};
+use crate::protocol::{ChannelName, CloseCode, SocketId};
 
 use super::{AppState, Hub};
 
@@ -90,7 +91,47 @@ pub enum Notice<'a> {
         socket_id: SocketId,
         /// Whom it was signed in as.
         user_id: Option<&'a str>,
+        /// What ended it.
+        ending: &'a Ending,
     },
+}
+
+/// Something was not done, and whoever asked for it was told.
+#[derive(Clone, Debug)]
+pub enum Refused<'a> {
+    /// What a client asked for; its connection stays.
+    Wish {
+        /// The connection.
+        socket_id: SocketId,
+        /// What it was told.
+        refusal: &'a Refusal,
+    },
+    /// A connection.
+    Connection {
+        /// The key it asked for, if it named one.
+        key: Option<&'a str>,
+        /// The close code.
+        code: CloseCode,
+        /// Why.
+        reason: &'a str,
+    },
+    /// A request to the HTTP API.
+    Request {
+        /// The method.
+        method: &'a str,
+        /// The path.
+        path: &'a str,
+        /// The answer's status.
+        status: u16,
+        /// Why.
+        reason: &'a str,
+    },
+}
+
+/// Hears of refusals that concern no app, because none is known by what was asked for.
+pub trait Bystander: Send + Sync {
+    /// Something was refused.
+    fn refused(&self, refused: &Refused<'_>);
 }
 
 /// Those who listen to an app, in the order in which they are told.
@@ -119,4 +160,7 @@ pub trait Listener: Send + Sync {
 
     /// Something happened.
     fn notice(&self, hub: &Arc<Hub>, app: &Arc<AppState>, notice: &Notice<'_>);
+
+    /// Something was refused. Few want to know.
+    fn refused(&self, _: &Refused<'_>) {}
 }

@@ -75,6 +75,15 @@ impl<T> Wheel<T> {
         self.turned = self.turned.max(tick);
     }
 
+    /// Takes out all items of a kind, whenever their time may be.
+    pub fn take(&mut self, mut wanted: impl FnMut(&T) -> bool) -> Vec<T> {
+        let mut taken = Vec::new();
+        for slot in &mut self.slots {
+            taken.extend(slot.extract_if(.., |item| wanted(item)));
+        }
+        taken
+    }
+
     fn tick(&self, time: Instant) -> u64 {
         let elapsed = time.saturating_duration_since(self.start).as_nanos();
         u64::try_from(elapsed / self.resolution.as_nanos().max(1)).unwrap_or(u64::MAX / 2)
@@ -133,6 +142,16 @@ mod tests {
         assert_eq!(wheel.len(), 10);
         assert_eq!(out(&mut wheel, at(1_000_000)).len(), 10);
         assert!(wheel.is_empty());
+    }
+
+    #[test]
+    fn items_of_a_kind_can_be_taken_out_before_their_time() {
+        let (mut wheel, at) = wheel();
+        (0..6).for_each(|n| wheel.insert(at(u64::from(n) * 100), n));
+        let mut even = wheel.take(|n| n % 2 == 0);
+        even.sort_unstable();
+        assert_eq!(even, [0, 2, 4]);
+        assert_eq!(out(&mut wheel, at(2000)), [1, 3, 5]);
     }
 
     #[test]

@@ -199,7 +199,8 @@ impl Worker {
         self.hub.sockets.remove(client.app().index(), client.socket_id());
         if known {
             let (socket_id, user_id) = (client.socket_id(), departure.user_id.as_deref());
-            self.hub.announce(client.app(), &Notice::SocketClosed { socket_id, user_id });
+            let ending = &departure.ending;
+            self.hub.announce(client.app(), &Notice::SocketClosed { socket_id, user_id, ending });
         }
     }
 
@@ -247,7 +248,8 @@ impl Worker {
             self.counts.changed(&self.hub, app, channel, &mut entry);
             let by_user = client.version().presence_by_user();
             let roster = member.and_then(|_| entry.presence()).map(|presence| presence.roster(by_user));
-            let remembered = is_cache.then(|| entry.recall(Instant::now()).map(|event| event.frame.clone()));
+            let remembered =
+                is_cache.then(|| entry.recall(app.clock().now()).map(|event| event.frame.clone()));
             if remembered == Some(None) && app.has_listeners() && lock(&app.cache).miss(channel, version) {
                 self.hub.announce(app, &Notice::CacheMiss(channel));
             }
@@ -477,9 +479,25 @@ impl Worker {
                 }
             }
             Letter::CloseApp { app, code, reason } => {
-                let clients = self.clients.borrow();
-                let clients = clients.iter().filter(|((of, _), _)| *of == app);
-                clients.for_each(|(_, client)| client.signal_close(code, reason));
+                self.of_app(app, |client| client.signal_close(code, reason.into()));
+            }
+            Letter::Cut { app, socket } => {
+                if let Some(client) = self.clients.borrow().get(&(app, socket)) {
+                    client.signal_lost();
+                }
+            }
+            Letter::Release { app, socket, frame } => {
+                if let Some(client) =
+                    self.clients.borrow().get(&(app, socket)).filter(|c| c.release(frame, None))
+                {
+                    self.is_dirty(client);
+                }
+            }
+            Letter::ClockAdvanced { app } => {
+                self.counts.clock_advanced(&self.hub, app);
+                // Each driver asks to be reminded again.
+                self.wheel.borrow_mut().take(|(of, _)| *of == app);
+                self.of_app(app, Client::signal_timer);
             }
             Letter::Totals { reply } => {
                 // Whoever asked may have gone.
@@ -487,7 +505,7 @@ impl Worker {
             }
             Letter::Drain => {
                 let (code, reason) = (CloseCode::Reconnect, CloseCode::Reconnect.sentence());
-                self.clients.borrow().values().for_each(|client| client.signal_close(code, reason));
+                self.clients.borrow().values().for_each(|client| client.signal_close(code, reason.into()));
             }
         }
     }
@@ -499,6 +517,12 @@ impl Worker {
             timers: self.wheel.borrow().len() + self.counts.len(),
             ..Totals::default()
         }
+    }
+
+    /// Does something with every connection of an app.
+    fn of_app(&self, app: AppIndex, act: impl Fn(&Client)) {
+        let clients = self.clients.borrow();
+        clients.iter().filter(|((of, _), _)| *of == app).for_each(|(_, client)| act(client));
     }
 
     fn tick(&self) {

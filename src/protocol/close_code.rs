@@ -39,6 +39,8 @@ pub enum CloseCode {
     PongMissing,
     /// Silent for a day, with no way to be asked.
     Inactive,
+    /// Whatever a test asked for. It is one that a close frame may have.
+    Chosen(u16),
 }
 
 /// What a client should do after a close.
@@ -55,7 +57,7 @@ pub enum Reconnection {
 }
 
 impl CloseCode {
-    /// Every code there is.
+    /// Every code that the broker closes with of its own accord.
     pub const ALL: [CloseCode; 18] = {
         use CloseCode::*;
         [
@@ -102,6 +104,7 @@ impl CloseCode {
             CloseCode::Reconnect => (4200, "Please reconnect immediately"),
             CloseCode::PongMissing => (4201, "Pong reply not received"),
             CloseCode::Inactive => (4202, "Closed after 24 hours of inactivity"),
+            CloseCode::Chosen(code) => (code, "A test asked for this"),
         }
     }
 

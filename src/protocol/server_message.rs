@@ -82,6 +82,17 @@ impl Frame {
         }
     }
 
+    /// The code of a close frame that has one.
+    #[must_use]
+    pub fn close_code(&self) -> Option<u16> {
+        match &*self.0 {
+            [head, _, high, low, ..] if head & 0x0f == OPCODE_CLOSE => {
+                Some(u16::from_be_bytes([*high, *low]))
+            }
+            _ => None,
+        }
+    }
+
     /// A ping frame without payload.
     #[must_use]
     pub fn ping() -> Frame {

@@ -8,7 +8,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName};
 
 use crate::auth::request::Query;
 use crate::connection::Probe;
-use crate::hub::{Admission, AppState, AtWork, NotAdmitted, Worker};
+use crate::hub::{self, Admission, AppState, AtWork, NotAdmitted, Worker};
 use crate::protocol::{CloseCode, Negotiated, ProtocolVersion, VersionError};
 
 /// What a client tells of itself when it connects.
@@ -61,8 +61,16 @@ pub(super) struct Refused {
     pub(super) version: Option<ProtocolVersion>,
 }
 
-/// Checks everything, and gives the connection its place.
+/// Checks everything, and gives the connection its place. A refusal is announced.
 pub(super) fn admit(worker: &Worker, introduction: &Introduction<'_>) -> Result<Admitted, Refused> {
+    check(worker, introduction).inspect_err(|Refused { code, reason, .. }| {
+        let key = introduction.key.as_deref().ok();
+        let app = key.and_then(|key| worker.hub().state_by_key(key));
+        worker.hub().announce_refusal(app.as_ref(), &hub::Refused::Connection { key, code: *code, reason });
+    })
+}
+
+fn check(worker: &Worker, introduction: &Introduction<'_>) -> Result<Admitted, Refused> {
     let Introduction { key, query, arrival: Arrival { tls, origin } } = introduction;
     let hub = worker.hub();
     let agreed = ProtocolVersion::negotiate(
@@ -94,6 +102,9 @@ pub(super) fn admit(worker: &Worker, introduction: &Introduction<'_>) -> Result<
     }
     if !settings.admits_origin(origin.as_deref()) {
         return Err(refuse(CloseCode::Unauthorized, "Origin not allowed".to_owned()));
+    }
+    if let Some((code, reason)) = app.meddler().and_then(|meddler| meddler.refuses()) {
+        return Err(refuse(CloseCode::Chosen(code), reason));
     }
     let Some(at_work) = hub.begin_work() else {
         return Err(refuse(CloseCode::Reconnect, CloseCode::Reconnect.sentence().to_owned()));

@@ -15,9 +15,9 @@ use tracing::{debug, info, trace, warn};
 
 use crate::auth::request::Query;
 use crate::connection::phase::{Event as Happening, Phase, Step};
-use crate::connection::{Action, ClientEvent, Connection, Probe, RateLimit, Refusal, last_error};
+use crate::connection::{Action, ClientEvent, Connection, Ending, Probe, RateLimit, Refusal, last_error};
 use crate::hub::{
-    Admission, AppState, AtWork, Bounds, Client, Heard, Publication, Source, Transport, Worker,
+    Admission, AppState, AtWork, Bounds, Client, Heard, Publication, Refused, Source, Transport, Worker,
 };
 use crate::protocol::{CloseCode, Form, Frame, Negotiated};
 
@@ -73,7 +73,7 @@ impl Conversation {
         let config = Arc::clone(worker.hub().connection_config());
         let bounds = Bounds { bytes: config.outbox_bytes, frames: config.outbox_frames };
         let message_limit = message_bytes(&app, transport.form());
-        let now = Instant::now();
+        let now = app.clock().now();
         let mut connection = Connection::new(app.app().share(), config, socket_id, version, probe, now);
         if let Some(time) = authorize_within {
             connection.must_authorize_by(now + time);
@@ -102,7 +102,12 @@ impl Conversation {
             let action = self.connection.subscribe_at_connect(channel);
             self.carry_out(action);
         }
-        self.tick(Instant::now());
+        self.tick();
+    }
+
+    /// What time it is for the client.
+    pub(super) fn now(&self) -> Instant {
+        self.client.app().clock().now()
     }
 
     /// The worker that it lives on.
@@ -176,10 +181,10 @@ impl Conversation {
             self.overflowed();
         }
         if let Some(close) = signals.close {
-            self.close(close.0, close.1);
+            self.close(close.0, &close.1);
         }
         if signals.timer {
-            self.tick(Instant::now());
+            self.tick();
         }
         if self.grace.as_mut().is_some_and(|grace| grace.as_mut().poll(context).is_ready()) {
             self.grace = None;
@@ -195,7 +200,11 @@ impl Conversation {
     /// The peer has said its last word. Returns whether `answer` was queued as ours; if not, ours came before.
     pub(super) fn peer_closed(&mut self, answer: Frame) -> bool {
         let was_open = self.phase == Phase::Open;
-        self.happened(Happening::PeerClosed, CloseCode::Normal, "");
+        let (phase, step) = self.phase.on(Happening::PeerClosed);
+        self.phase = phase;
+        if step == Step::EchoClose {
+            self.disconnect(Ending::Left(answer.close_code()));
+        }
         if was_open {
             self.say_last([answer]);
         }
@@ -303,23 +312,26 @@ impl Conversation {
             let code = refusal.code.code();
             info!(app, socket_id = %self.client.socket_id(), code, reason = refusal.message, "refused");
         }
+        let socket_id = self.client.socket_id();
+        let refused = Refused::Wish { socket_id, refusal };
+        self.worker.hub().announce_refusal(Some(self.client.app()), &refused);
         let with_event = self.worker.hub().connection_config().subscription_error_event;
         refusal.frames(with_event).for_each(|frame| self.send(frame));
     }
 
     /// Looks at the time, for everything that waits for it.
-    fn tick(&mut self, now: Instant) {
+    fn tick(&mut self) {
         if self.phase != Phase::Open {
             return;
         }
         // Whether it must authorize itself is looked up when its time is over.
         self.see_new_settings();
-        let (action, again) = self.connection.tick(now);
+        let (action, again) = self.connection.tick(self.now());
         if let Some(action) = action {
             self.carry_out(action);
         }
         if let Some(again) = again {
-            self.worker.remind(&self.client, again);
+            self.worker.remind(&self.client, self.client.app().clock().machine_time(again));
         }
     }
 
@@ -329,11 +341,11 @@ impl Conversation {
         self.phase = phase;
         match step {
             Step::None | Step::Drop => {}
-            Step::Forget => self.disconnect("lost", ""),
+            Step::Forget => self.disconnect(Ending::Lost),
             Step::Reset => self.client.reset(),
-            Step::EchoClose => self.disconnect("client left", ""),
+            Step::EchoClose => self.disconnect(Ending::Left(None)),
             Step::SayGoodbye => {
-                self.disconnect("closed", reason);
+                self.disconnect(Ending::Closed(code, reason.to_owned()));
                 let error = last_error(Some(self.client.version()), code, reason);
                 let close = Frame::close(code, reason);
                 match self.client.form() {
@@ -370,9 +382,9 @@ impl Conversation {
     }
 
     /// The disconnect procedure. The table of phases has it run once, whatever the cause.
-    fn disconnect(&mut self, how: &str, reason: &str) {
-        self.worker.disconnect(&self.client, self.connection.disconnect());
-        debug!(app = self.connection.app().id, socket_id = %self.client.socket_id(), how, reason, "disconnected");
+    fn disconnect(&mut self, ending: Ending) {
+        debug!(app = self.connection.app().id, socket_id = %self.client.socket_id(), ?ending, "disconnected");
+        self.worker.disconnect(&self.client, self.connection.disconnect(ending));
     }
 }
 

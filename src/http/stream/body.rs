@@ -107,7 +107,7 @@ impl<S: Shape> StreamBody<S> {
         }
         if let Some(close) = signals.close {
             self.state = State::Over;
-            return Some(self.client.transport().ending(close.0.code(), close.1));
+            return Some(self.client.transport().ending(close.0.code(), &close.1));
         }
         if let Some(chunk) = self.client.transport().next() {
             // There is room for the next one.
@@ -159,7 +159,7 @@ impl<S: Shape> Unpin for StreamBody<S> {}
 impl<S: Shape> Drop for StreamBody<S> {
     fn drop(&mut self) {
         let subscriptions = vec![self.channel.clone()];
-        self.worker.disconnect(&self.shared, Departure { subscriptions, user_id: None });
+        self.worker.disconnect(&self.shared, Departure { subscriptions, ..Departure::default() });
         debug!(app = self.client.app().id(), socket_id = %self.client.socket_id(), "HTTP stream ended");
     }
 }

@@ -73,7 +73,7 @@ pub(crate) fn of_notice(notice: &Notice<'_>, modern: bool, app_id: &str) -> Byte
             push_app(modern, app_id, &mut data);
             "socket_opened"
         }
-        Notice::SocketClosed { socket_id, user_id } => {
+        Notice::SocketClosed { socket_id, user_id, .. } => {
             push_socket(*socket_id, &mut data);
             push_app(modern, app_id, &mut data);
             push_user(user_id.filter(|_| modern), &mut data);
@@ -199,6 +199,7 @@ fn push_member(name: &str, value: &str, data: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connection::Ending;
     use crate::protocol::json::Data;
 
     fn told(notice: &Notice<'_>, modern: bool) -> String {
@@ -234,7 +235,11 @@ mod tests {
 
     #[test]
     fn a_closed_socket_says_more_to_those_who_understand() {
-        let closed = Notice::SocketClosed { socket_id: SocketId::new(7, 8), user_id: Some("ann") };
+        let closed = Notice::SocketClosed {
+            socket_id: SocketId::new(7, 8),
+            user_id: Some("ann"),
+            ending: &Ending::Lost,
+        };
         assert_eq!(told(&closed, false), r#"{"event":"socket_closed","data":{"socket_id":"7.8"}}"#);
         assert_eq!(
             told(&closed, true),

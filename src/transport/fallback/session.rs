@@ -183,7 +183,7 @@ impl Session {
         let _ = self.hello.take_if(|hello| outlet.say(hello));
         match &mut self.stage {
             Stage::Talking(talking) => {
-                talking.heard(Instant::now());
+                talking.heard(talking.conversation.now());
                 talking.flush();
                 self.outlet.settle();
             }
@@ -196,9 +196,8 @@ impl Session {
         if messages.is_empty() {
             self.outlet.acknowledge();
         }
-        let now = Instant::now();
         if let Stage::Talking(talking) = &mut self.stage {
-            talking.heard(now);
+            talking.heard(talking.conversation.now());
         }
         for message in messages {
             match &mut self.stage {
@@ -206,7 +205,7 @@ impl Session {
                     let arrival = std::mem::take(arrival);
                     self.introduced(&message, &arrival);
                 }
-                Stage::Talking(talking) => talking.receive(&message, now),
+                Stage::Talking(talking) => talking.receive(&message, talking.conversation.now()),
                 Stage::Over { .. } | Stage::Ended => return,
             }
         }

@@ -52,13 +52,14 @@ impl<S: Stream> Driver<S> {
     pub(super) fn start(&mut self, parameterless: bool, channel: Option<&str>, early: &mut [u8]) {
         self.conversation.greet(parameterless, channel);
         if !early.is_empty() {
-            self.consume(early, Instant::now());
+            self.consume(early);
         }
     }
 
     /// A message that was read before there was a connection.
     pub(super) fn hear(&mut self, message: &str) {
-        self.conversation.receive(message, Instant::now());
+        let now = self.conversation.now();
+        self.conversation.receive(message, now);
     }
 
     /// Reads the socket until it has no more, or this turn is over.
@@ -76,7 +77,7 @@ impl<S: Stream> Driver<S> {
                     self.conversation.lost();
                     return Poll::Ready(());
                 }
-                Ok(read) => self.consume(&mut scratch[..read], Instant::now()),
+                Ok(read) => self.consume(&mut scratch[..read]),
             }
             if self.is_over() {
                 return Poll::Ready(());
@@ -86,8 +87,9 @@ impl<S: Stream> Driver<S> {
         Poll::Pending
     }
 
-    fn consume(&mut self, input: &mut [u8], now: Instant) {
+    fn consume(&mut self, input: &mut [u8]) {
         let Driver { conversation, client, reader, hang_up, .. } = self;
+        let now = conversation.now();
         conversation.heard(now);
         // It may change at any time: by a new configuration, or a pipe that connects.
         reader.set_limit(frame_limit(client.form(), conversation.message_bytes()));
