@@ -9,11 +9,13 @@ pub use send_test::{NothingSent, Wanted, send_test};
 
 use std::ffi::OsString;
 use std::fmt::Write;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{self, AppConfig, Config, Flags, Loaded, Mode};
+use crate::config::{self, AppConfig, Config, Flags, Loaded, Mode, Origin};
+use crate::test_mode::{self, Credentials, credentials_of};
 
 /// What the user wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +24,31 @@ pub enum Command {
     Serve(Flags),
     /// Have the running broker read its configuration again.
     Reload(Flags),
+    /// Run the broker in test mode.
+    ServeTest {
+        /// The configuration.
+        flags: Flags,
+        /// The control API's token, where it is not to be drawn.
+        token: Option<String>,
+        /// Lets other machines use the control API.
+        remote: bool,
+    },
+    /// Run a command against a broker in test mode that lives as long as the command.
+    Exec {
+        /// The configuration.
+        flags: Flags,
+        /// Prefixes of more environment variables.
+        env_prefixes: Vec<String>,
+        /// The program and its arguments; not empty.
+        command: Vec<OsString>,
+    },
+    /// Become the command, and end with the process of this id.
+    Tethered {
+        /// The process whose end is to be the command's.
+        parent: i32,
+        /// The program and its arguments; not empty.
+        command: Vec<OsString>,
+    },
     /// Say whether the configuration is sound.
     CheckConfig(Flags),
     /// Show the effective configuration.
@@ -58,7 +85,14 @@ pub fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Comma
     let CommandLine { options, action } = CommandLine::from_arg_matches(&matches)?;
     Ok(match action {
         None => Command::Serve(options.into()),
-        Some(Action::Serve(later)) => Command::Serve(options.and(later).into()),
+        Some(Action::Serve { options: later, test: false, .. }) => Command::Serve(options.and(later).into()),
+        Some(Action::Serve { options: later, test: true, test_token: token, test_remote: remote }) => {
+            Command::ServeTest { flags: options.and(later).into(), token, remote }
+        }
+        Some(Action::Exec { options: later, env_prefix: env_prefixes, command }) => {
+            Command::Exec { flags: options.and(later).into(), env_prefixes, command }
+        }
+        Some(Action::Tethered { parent, command }) => Command::Tethered { parent, command },
         Some(Action::Reload(later)) => Command::Reload(options.and(later).into()),
         Some(Action::CheckConfig(later)) => Command::CheckConfig(options.and(later).into()),
         Some(Action::PrintConfig { template: true, .. }) => Command::PrintTemplate,
@@ -80,6 +114,43 @@ pub fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Comma
 /// Everything that is wrong with it.
 pub fn load(flags: &Flags) -> Result<Loaded, Vec<config::Error>> {
     config::load(std::env::vars_os(), flags, |path| std::fs::read(path))
+}
+
+/// Loads the configuration of a broker for tests: on a free port unless one is named, and as
+/// [`test_mode::for_tests`] says. `silent`: without a log unless one is asked for.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load_for_tests(mut flags: Flags, silent: bool) -> Result<Loaded, Vec<config::Error>> {
+    let from_environment = |name: &str| std::env::var_os(name).is_some();
+    if flags.config.is_none() && !from_environment("HELIOSTAT_CONFIG") {
+        flags.development = true;
+    }
+    let mut loaded = load(&flags)?;
+    if *loaded.origins.of("server.port") == Origin::Default {
+        loaded.config.server.port = 0;
+    }
+    test_mode::for_tests(&mut loaded, silent);
+    Ok(loaded)
+}
+
+/// What `serve --test` prints when it is ready: one line of JSON. `address` is where it listens.
+#[must_use]
+pub fn ready(config: &Config, address: SocketAddr, token: &str) -> String {
+    let tls = config.server.tls_certificate.is_some();
+    let host = Credentials::host_of(address);
+    let prefix = &config.server.path_prefix;
+    let mut told = match config.apps.first() {
+        Some(first) => {
+            let credentials = credentials_of(&first.app, &host, address.port(), tls, prefix);
+            let mut told = serde_json::json!(credentials);
+            told["control_url"] = credentials.control_url().into();
+            told
+        }
+        None => serde_json::json!({ "host": host, "port": address.port() }),
+    };
+    told["token"] = token.into();
+    format!("{told}\n")
 }
 
 /// The text for standard error when the configuration is not sound: one line per error.
@@ -217,7 +288,47 @@ struct CommandLine {
 #[derive(Subcommand)]
 enum Action {
     /// Run the broker; this is what happens without a command, too.
-    Serve(Options),
+    Serve {
+        #[command(flatten)]
+        options: Options,
+        /// Test mode: on a free port, with a control API for tests under /test; prints one line of JSON when ready.
+        #[arg(long)]
+        test: bool,
+        /// The token that the control API asks for [default: one is drawn, and printed].
+        #[arg(long, value_name = "TOKEN", requires = "test", value_parser = token)]
+        test_token: Option<String>,
+        /// Let other machines use the control API, too, where they can reach the broker.
+        #[arg(long, requires = "test")]
+        test_remote: bool,
+    },
+    /// Run a command against a broker of its own, in test mode, on a free port; end with the command's status.
+    ///
+    /// The command finds the broker by PUSHER_APP_ID, PUSHER_APP_KEY, PUSHER_APP_SECRET, PUSHER_HOST, PUSHER_PORT,
+    /// PUSHER_SCHEME, PUSHER_APP_CLUSTER and PUSHER_URL, and the control API by PUSHER_TEST_URL and PUSHER_TEST_TOKEN.
+    /// What a page may know is also there under VITE_ and NEXT_PUBLIC_. If the command fails, what the broker saw is
+    /// printed to standard error.
+    #[command(
+        after_help = "Example:\n  heliostat exec -- npm test",
+        after_long_help = "Example:\n  heliostat exec -- npm test"
+    )]
+    Exec {
+        #[command(flatten)]
+        options: Options,
+        /// Also set the variables that a page may know with this prefix, such as REACT_APP_; may be repeated.
+        #[arg(long, value_name = "PREFIX", value_parser = env_prefix)]
+        env_prefix: Vec<String>,
+        /// The command and its arguments.
+        #[arg(last = true, required = true, value_name = "COMMAND")]
+        command: Vec<OsString>,
+    },
+    /// Become a command that ends with its parent.
+    #[command(hide = true)]
+    Tethered {
+        #[arg(long)]
+        parent: i32,
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
     /// Have the running broker read its configuration again, and say what came of it. It is found by its control
     /// socket: --control-socket, or server.control_socket of its configuration. Exit code 0: done; 1: not.
     Reload(Options),
@@ -349,6 +460,26 @@ heliostat: expected the control socket of the running broker, got none: name it 
 server.control_socket in its configuration; without one, send the broker SIGHUP and read its log
 ";
 
+/// What can stand in an `Authorization` header.
+fn token(text: &str) -> Result<String, String> {
+    match !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(text.to_owned()),
+        false => Err("expected one or more printable ASCII characters without spaces".to_owned()),
+    }
+}
+
+/// What can begin the name of an environment variable.
+fn env_prefix(text: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    match text.bytes().all(fits)
+        && !text.is_empty()
+        && !text.starts_with(|first: char| first.is_ascii_digit())
+    {
+        true => Ok(text.to_owned()),
+        false => Err("expected letters, digits and _, and no digit first, such as REACT_APP_".to_owned()),
+    }
+}
+
 const AFTER_HELP: &str = "\
 Examples:
   heliostat                                            try it out at http://127.0.0.1:6001/
@@ -356,11 +487,9 @@ Examples:
   heliostat print-config --template > heliostat.toml   begin a configuration
   heliostat check-config --config heliostat.toml       is it sound?
   heliostat serve --config heliostat.toml              run with it
-<<<<<<< HEAD
   heliostat webhooks send-test --config heliostat.toml send a sample to its webhook endpoints
-=======
   heliostat reload --config heliostat.toml             have it read that file again
->>>>>>> 9a1a9e3 (Reload by command, over a control socket that tells what came of it)
+  heliostat exec -- npm test                           run tests against a broker of their own
 
 Environment:
   HELIOSTAT_CONFIG       the configuration file

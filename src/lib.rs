@@ -5,8 +5,9 @@
 //! * [`protocol`], [`auth`], [`app`]: the words on the wire, the signatures, the apps. Pure values.
 //! * [`channel`], [`connection`]: one channel and one client's life, as values that are stepped.
 //! * [`hub`]: carries events to subscribers, across worker threads.
-//! * [`transport`], [`http`], [`pipe`], [`webhook`], [`development`]: the edges. They know the hub; it does not know them.
-//! * [`config`], [`server`], [`telemetry`], [`cli`]: the whole, put together.
+//! * [`transport`], [`http`], [`pipe`], [`webhook`], [`development`], [`test_mode`]: the edges. They know the hub; it
+//!   does not know them.
+//! * [`config`], [`server`], [`telemetry`], [`cli`], [`exec`]: the whole, put together.
 //! * [`testing`]: a real broker inside a test.
 //!
 //! To embed a broker, make a [`Config`], add pipes, and run it:
@@ -27,12 +28,14 @@ pub mod cli;
 pub mod config;
 pub mod connection;
 pub mod development;
+pub mod exec;
 pub mod http;
 pub mod hub;
 pub mod pipe;
 pub mod protocol;
 pub mod server;
 pub mod telemetry;
+pub mod test_mode;
 pub mod testing;
 pub mod transport;
 pub mod webhook;

@@ -4,12 +4,15 @@ use std::error::Error;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use heliostat::cli::{self, Command};
 use heliostat::config::{self, Flags, Loaded};
+use heliostat::exec;
 use heliostat::server::control::{self, ControlSocket};
 use heliostat::server::{self, Reloader, Server};
 use heliostat::telemetry;
+use heliostat::test_mode::{TestMode, draw_token};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The exit code for a configuration that cannot be used, or an address that cannot be had.
@@ -33,6 +36,9 @@ fn main() -> ExitCode {
 
 /// Does what was asked.
 fn run(command: Command) -> Result<ExitCode, Failure> {
+    let load_for_tests = |flags, silent| {
+        cli::load_for_tests(flags, silent).map_err(|errors| (cli::complaint(&errors), CANNOT_START))
+    };
     match command {
         Command::PrintTemplate => print(config::TEMPLATE),
         Command::PrintConfig { flags, show_secrets } => print(&load(&flags)?.to_toml(show_secrets)),
@@ -50,6 +56,23 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             let sent = cli::send_test(&load(&flags)?.config, &wanted, print);
             let all_taken = sent.map_err(cannot_start)?;
             return Ok(if all_taken { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Command::ServeTest { flags, token, remote } => {
+            let test_mode = TestMode::new(token.unwrap_or_else(draw_token), remote);
+            let loaded = load_for_tests(flags, false)?;
+            serve_test(loaded, test_mode).map_err(cannot_start)?;
+        }
+        Command::Exec { flags, env_prefixes, command } => {
+            let config = load_for_tests(flags, true)?.config;
+            let _ = telemetry::start(&config.logging);
+            let ended = exec::run(config, &env_prefixes, &command);
+            let exec::Ended { status, told } = ended.map_err(cannot_start)?;
+            // The command may have closed it behind us.
+            let _ = std::io::stderr().write_all(told.as_bytes());
+            return Ok(ExitCode::from(status));
+        }
+        Command::Tethered { parent, command } => {
+            exec::become_command(parent, &command).map_err(cannot_start)?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -118,6 +141,23 @@ fn serve(flags: Flags, loaded: Loaded) -> Result<(), Box<dyn Error>> {
             served = bound.run(shutdown) => Ok(served?),
             failed = async { tokio::try_join!(on_signal, on_request) } => Ok(failed.map(|_: ((), ())| ())?),
         }
+    })
+}
+
+fn serve_test(loaded: Loaded, test_mode: Arc<TestMode>) -> Result<(), Box<dyn Error>> {
+    let Loaded { config, warnings, .. } = loaded;
+    telemetry::start(&config.logging)?;
+    let bound = Server::new(config.clone()).test_mode(Arc::clone(&test_mode)).bind()?;
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let ready = cli::ready(&config, bound.address(), test_mode.token());
+    actix_web::rt::System::new().block_on(async {
+        let shutdown = shutdown_signal()?;
+        // It is looked at first when the broker serves.
+        let served = async move {
+            print(&ready);
+            shutdown.await;
+        };
+        Ok(bound.run(served).await?)
     })
 }
 

@@ -28,6 +28,7 @@ use crate::http::{self, Context};
 use crate::hub::{Hub, Listener, Worker};
 use crate::pipe::wire::PipeWire;
 use crate::pipe::{Hook, Pipe, PipeCounts, RunningHook, Tap, TapListener};
+use crate::test_mode::TestMode;
 use crate::transport::fallback::{self, Fallback, Sessions};
 use crate::transport::tls::{self, TlsError};
 use crate::transport::websocket;
@@ -60,9 +61,9 @@ const CONNECTIONS_PER_WORKER: usize = 1_000_000;
 /// It panics if it is expanded on more threads than the hub was made for, which happens only if a worker thread died.
 macro_rules! http_service {
     ($shared:expr, $pipes_only:expr) => {{
-        let Shared { hub, sessions, config, wire }: &Shared = $shared;
+        let Shared { hub, sessions, config, wire, test_mode }: &Shared = $shared;
         let worker = Worker::of_this_thread(hub).expect("a hub has one half for each worker thread");
-        let context = Rc::new(Context::new(Rc::clone(&worker), config));
+        let context = Rc::new(Context::new(Rc::clone(&worker), config, test_mode.clone()));
         let fallback = Rc::new(Fallback::new(Rc::clone(&worker), Arc::clone(sessions), config));
         let endpoint = Rc::new(websocket::Listener::new(config, Arc::clone(wire), $pipes_only));
         let api = WebApp::new().app_data(context).app_data(fallback);
@@ -99,6 +100,7 @@ pub struct Server {
     /// Each with the id of its app.
     taps: Vec<(String, Arc<dyn Tap>)>,
     hooks: Vec<(String, Hook)>,
+    test_mode: Option<Arc<TestMode>>,
 }
 
 /// What the services of all worker threads are made of.
@@ -108,6 +110,7 @@ struct Shared {
     sessions: Arc<Sessions>,
     config: Config,
     wire: Arc<PipeWire>,
+    test_mode: Option<Arc<TestMode>>,
 }
 
 /// A broker that has its address. Connections wait in the kernel until it runs.
@@ -179,7 +182,7 @@ impl Server {
     /// A broker of this configuration, with its pipe rules.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Server { config, taps: Vec::new(), hooks: Vec::new() }
+        Server { config, taps: Vec::new(), hooks: Vec::new(), test_mode: None }
     }
 
     /// Adds a pipe to the app with this id.
@@ -196,12 +199,21 @@ impl Server {
         self
     }
 
+    /// Puts all its apps under test, and serves the control API.
+    #[must_use]
+    pub fn test_mode(mut self, test_mode: Arc<TestMode>) -> Self {
+        // Compressed broadcasts could not be looked into.
+        self.config.connection.compression = false;
+        self.test_mode = Some(test_mode);
+        self
+    }
+
     /// Takes the configured address.
     ///
     /// # Errors
     /// See [`StartError`]; nothing is left behind.
     pub fn bind(self) -> Result<BoundServer, StartError> {
-        let Server { config, taps, hooks } = self;
+        let Server { config, taps, hooks, test_mode } = self;
         config.apps.iter().try_for_each(|app| webhook::check(&app.webhooks))?;
         let taps = taps.into_iter().map(|(app_id, tap)| {
             let listener: Arc<dyn Listener> = Arc::new(TapListener(tap));
@@ -209,7 +221,8 @@ impl Server {
         });
         let own = hooks.iter().map(|(app_id, hook)| (app_id.clone(), Arc::clone(&hook.listener)));
         let (webhooks, wire) = (Webhooks::new(), PipeWire::new(config.pipe.clone()));
-        let listeners = Listeners::new(taps.chain(own).collect(), webhooks.clone(), Arc::clone(&wire));
+        let pipes = taps.chain(own).collect();
+        let listeners = Listeners::new(pipes, webhooks.clone(), Arc::clone(&wire), test_mode.clone());
         if let Some(app_id) = listeners.without_app(&config.apps) {
             return Err(StartError::PipeWithoutApp(app_id.to_owned()));
         }
@@ -228,7 +241,10 @@ impl Server {
         };
         let reloader = Reloader::new(Arc::clone(&hub), listeners, config.clone());
         let sessions = Arc::new(Sessions::new(config.fallback.max_sessions));
-        let shared = Shared { hub, sessions, config, wire };
+        if let Some(test_mode) = &test_mode {
+            test_mode.set_broker(reloader.as_broker());
+        }
+        let shared = Shared { hub, sessions, config, wire, test_mode };
         Ok(BoundServer { shared, tls, reloader, webhooks, hooks, socket, address, pipe })
     }
 }
@@ -292,8 +308,8 @@ impl BoundServer {
     /// If the worker threads cannot be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         raise_open_files_limit();
-        let BoundServer { shared, tls, reloader: _, webhooks, hooks, socket, address, pipe } = self;
-        let Shared { hub, config, wire, .. } = shared.clone();
+        let BoundServer { shared, tls, reloader, webhooks, hooks, socket, address, pipe } = self;
+        let Shared { hub, config, wire, test_mode, .. } = shared.clone();
         let hooks =
             hooks.into_iter().map(|(_, hook)| hook.start()).collect::<io::Result<Vec<RunningHook>>>()?;
         let workers = hub.worker_count();
@@ -338,6 +354,9 @@ impl BoundServer {
         let grace = config.server.shutdown_grace;
         let deadline = tokio::time::Instant::now() + grace;
         handle.pause().await;
+        if let Some(test_mode) = &test_mode {
+            test_mode.end();
+        }
         webhooks.hurry();
         wire.drain();
         let mut drained = pin!(async {
@@ -352,6 +371,8 @@ impl BoundServer {
             warn!(?grace, "some connections did not end in time and are cut");
         }
         handle.stop(false).await;
+        // Until here somebody may want to change the apps.
+        drop(reloader);
         let stopped = running.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
         // The connections that were cut have something to tell, too.
         let last = deadline.max(tokio::time::Instant::now() + LAST_WEBHOOKS);

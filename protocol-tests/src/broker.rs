@@ -21,6 +21,8 @@ const LOG_LINES: usize = 200;
 #[derive(Debug)]
 pub struct Broker {
     port: u16,
+    /// What it said when it was ready.
+    ready: String,
     pid: u32,
     child: Mutex<Child>,
     stdout: Mutex<Receiver<String>>,
@@ -59,9 +61,16 @@ impl Broker {
         let stdout = lines_of(child.stdout.take().expect("stdout is piped"));
         let log = keep_log(child.stderr.take().expect("stderr is piped"));
         let pid = child.id();
-        let mut broker =
-            Broker { port: 0, pid, child: Mutex::new(child), stdout: Mutex::new(stdout), log, config };
-        broker.port = broker.await_listening();
+        let mut broker = Broker {
+            port: 0,
+            ready: String::new(),
+            pid,
+            child: Mutex::new(child),
+            stdout: Mutex::new(stdout),
+            log,
+            config,
+        };
+        (broker.port, broker.ready) = broker.await_listening();
         broker
     }
 
@@ -86,6 +95,18 @@ impl Broker {
                 Err(_) => panic!("the broker printed no line with {text:?}; its log:\n{}", self.log()),
             }
         }
+    }
+
+    /// The line that it said when it was ready.
+    #[must_use]
+    pub fn ready_line(&self) -> &str {
+        &self.ready
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid
     }
 
     /// The last lines it logged.
@@ -209,14 +230,14 @@ impl Broker {
         Some(targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count())
     }
 
-    fn await_listening(&self) -> u16 {
+    fn await_listening(&self) -> (u16, String) {
         let deadline = Instant::now() + START_DEADLINE;
         let stdout = self.stdout.lock().unwrap_or_else(PoisonError::into_inner);
         let mut said = String::new();
         loop {
             match stdout.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => match listening_port(&line) {
-                    Some(port) => return port,
+                    Some(port) => return (port, line),
                     None => said = said + "    " + &line + "\n",
                 },
                 Err(end) => {
@@ -310,8 +331,11 @@ fn control_socket(config: &Path) -> PathBuf {
     config.with_extension("sock")
 }
 
-/// The port in a line such as `… listening on http://127.0.0.1:41735/prefix`.
+/// The port in a line such as `… listening on http://127.0.0.1:41735/prefix`, or in the JSON of test mode.
 fn listening_port(line: &str) -> Option<u16> {
+    if let Ok(ready) = serde_json::from_str::<serde_json::Value>(line) {
+        return ready["port"].as_u64()?.try_into().ok();
+    }
     let (_, url) = line.split_once("listening on http://")?;
     let authority = url.split(['/', ' ']).next()?;
     authority.rsplit_once(':')?.1.parse().ok()
@@ -351,6 +375,7 @@ mod tests {
     fn the_port_is_read_from_the_line_that_announces_it() {
         assert_eq!(listening_port("heliostat listening on http://127.0.0.1:41735"), Some(41735));
         assert_eq!(listening_port("x listening on http://[::1]:80/prefix and more"), Some(80));
+        assert_eq!(listening_port(r#"{"host":"::1","port":4711}"#), Some(4711));
         assert_eq!(listening_port("open http://127.0.0.1:6001/stream"), None);
     }
 }

@@ -23,10 +23,12 @@ pub mod frame;
 pub mod http;
 pub mod message;
 pub mod pipe;
+pub mod schema;
 pub mod signature;
 pub mod sink;
 pub mod socket;
 pub mod target;
+pub mod test_mode;
 pub mod transport;
 pub mod wire;
 
@@ -36,6 +38,7 @@ pub use pipe::Pipe;
 pub use sink::Sink;
 pub use socket::Socket;
 pub use target::{Credentials, Shared, Target};
+pub use test_mode::TestMode;
 pub use transport::Transport;
 pub use wire::Wire;
 

@@ -202,7 +202,9 @@ impl Target {
         target
     }
 
-    fn at(broker: Arc<Broker>, credentials: Credentials) -> Target {
+    /// An app of a broker that the harness started.
+    #[must_use]
+    pub fn at(broker: Arc<Broker>, credentials: Credentials) -> Target {
         let port = broker.port();
         Target {
             host: "127.0.0.1".to_owned(),

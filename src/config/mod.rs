@@ -15,6 +15,7 @@ mod form;
 mod given;
 mod load;
 mod origin;
+mod patch;
 mod print;
 #[cfg(test)]
 mod reference;
@@ -30,6 +31,7 @@ pub(crate) use error::nearest;
 pub use error::{Error, Warning};
 pub use load::{Flags, Loaded, Mode, load};
 pub use origin::{Origin, Origins};
+pub use patch::with_settings;
 pub use sections::{
     ConnectionConfig, Development, FallbackConfig, LogFormat, Logging, PipeConfig, Server, WithoutVersion,
 };

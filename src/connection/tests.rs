@@ -245,7 +245,7 @@ fn who_must_authorize_itself_has_until_the_deadline() {
     }
     user.connection.authorized();
     assert_eq!(tick(&mut user, 30), (String::new(), Some(45)));
-    assert_eq!(user.connection.disconnect().user_id.as_deref(), Some("ann"));
+    assert_eq!(user.connection.disconnect(Ending::Lost).user_id.as_deref(), Some("ann"));
 }
 
 #[test]

@@ -122,7 +122,7 @@ fn names_this_machine(host: &str) -> bool {
 }
 
 /// The name and the port of a `Host` header. A bare IPv6 address stands in brackets.
-fn split_host(host: &str) -> (&str, Option<u16>) {
+pub(crate) fn split_host(host: &str) -> (&str, Option<u16>) {
     match host.rsplit_once(':') {
         Some((name, port)) if !name.contains(':') || name.ends_with(']') => (name, port.parse().ok()),
         _ => (host, None),

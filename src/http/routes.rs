@@ -15,7 +15,8 @@ use tracing::info;
 use crate::auth::request::{Query, SignedRequest, authenticate};
 use crate::config::Config;
 use crate::development::Development;
-use crate::hub::{AppState, Hub, Worker};
+use crate::hub::{Answer, AppState, Hub, Refused, Worker};
+use crate::test_mode::TestMode;
 
 use crate::protocol::ChannelType;
 
@@ -36,12 +37,14 @@ pub struct Context {
     pub cors: bool,
     /// The conveniences of development mode, as far as they are on.
     pub development: Development,
+    /// Test mode, where it is on.
+    pub test_mode: Option<Arc<TestMode>>,
 }
 
 impl Context {
     /// What a configuration asks for, on the worker of the calling thread.
     #[must_use]
-    pub fn new(worker: Rc<Worker>, config: &Config) -> Self {
+    pub fn new(worker: Rc<Worker>, config: &Config, test_mode: Option<Arc<TestMode>>) -> Self {
         Context {
             worker,
             path_prefix: config.server.path_prefix.clone(),
@@ -49,6 +52,7 @@ impl Context {
             request_timeout: config.server.http_request_timeout,
             cors: config.server.cors,
             development: Development::new(config),
+            test_mode,
         }
     }
 }
@@ -141,6 +145,7 @@ pub async fn handle(request: HttpRequest, mut payload: web::Payload) -> HttpResp
         Err(error) => {
             let (method, path, status) = (request.method().as_str(), request.path(), error.status().as_u16());
             info!(method, path, status, reason = %error, "request refused");
+            announce_refusal(&context, &request, &error);
             body::unread(error.response(), payload)
         }
     };
@@ -201,7 +206,21 @@ async fn answer(
                 return answer;
             }
             let request = authenticated(context, request, &query, app_id, body)?;
-            dispatch(endpoint, &request)
+            match request.app.meddler().and_then(|meddler| meddler.answer(sent_path)) {
+                None => dispatch(endpoint, &request),
+                Some(Answer::Status(status, body)) => Ok(chosen_answer(status, body)),
+                Some(Answer::After(end)) => {
+                    end.await;
+                    dispatch(endpoint, &request)
+                }
+            }
+        }
+        ["test", asked @ ..] if context.test_mode.is_some() => {
+            let body = body::read(request, payload, context.body_bytes, context.request_timeout).await?;
+            match &context.test_mode {
+                Some(test_mode) => Ok(test_mode.answer(request, asked, &context.path_prefix, &body).await),
+                None => Err(not_found()),
+            }
         }
         segments => {
             let body = body::read(request, payload, context.body_bytes, context.request_timeout).await?;
@@ -284,6 +303,22 @@ fn signed_paths(sent: &str, prefix: &str) -> Vec<String> {
     }
     paths.dedup();
     paths
+}
+
+/// Tells those who listen to the app that the path names, if it is one, of a refused request.
+fn announce_refusal(context: &Context, request: &HttpRequest, error: &ApiError) {
+    let (method, path, reason) = (request.method().as_str(), request.path(), error.to_string());
+    let hub = context.worker.hub();
+    let below = path.strip_prefix(context.path_prefix.as_str()).and_then(|path| path.strip_prefix("/apps/"));
+    let app = below.and_then(|path| hub.apps().by_id(path.split('/').next()?).cloned());
+    let status = error.status().as_u16();
+    hub.announce_refusal(app.as_ref(), &Refused::Request { method, path, status, reason: &reason });
+}
+
+/// The answer that a test has chosen.
+fn chosen_answer(status: u16, body: String) -> HttpResponse {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    HttpResponse::build(status).content_type("text/plain; charset=utf-8").body(body)
 }
 
 fn not_allowed(request: &HttpRequest, allowed: &'static str) -> ApiError {

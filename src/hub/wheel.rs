@@ -81,6 +81,7 @@ impl<T> Wheel<T> {
         for slot in &mut self.slots {
             taken.extend(slot.extract_if(.., |item| wanted(item)));
         }
+        self.items -= taken.len();
         taken
     }
 

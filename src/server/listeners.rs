@@ -6,6 +6,7 @@ use crate::config::AppConfig;
 use crate::hub::Listener;
 use crate::pipe::wire::PipeWire;
 use crate::pipe::{Rule, TapListener};
+use crate::test_mode::TestMode;
 use crate::webhook::Webhooks;
 
 /// What the listeners of all apps are made of, besides the configuration. It lives as long as the broker, so what is
@@ -16,6 +17,7 @@ pub(super) struct Listeners {
     webhooks: Webhooks,
     /// Backends on the pipe's wire.
     wire: Arc<PipeWire>,
+    test_mode: Option<Arc<TestMode>>,
 }
 
 impl Listeners {
@@ -23,8 +25,16 @@ impl Listeners {
         pipes: Vec<(String, Arc<dyn Listener>)>,
         webhooks: Webhooks,
         wire: Arc<PipeWire>,
+        test_mode: Option<Arc<TestMode>>,
     ) -> Self {
-        Listeners { pipes, webhooks, wire }
+        Listeners { pipes, webhooks, wire, test_mode }
+    }
+
+    /// The apps have changed.
+    pub(super) fn apps_changed(&self) {
+        if let Some(test_mode) = &self.test_mode {
+            test_mode.apps_changed();
+        }
     }
 
     /// Everything that listens to an app of this configuration, in the order in which it is told. This is the one place
@@ -37,7 +47,9 @@ impl Listeners {
         let own = self.pipes.iter().filter(|(app_id, _)| *app_id == app.id);
         let own = own.map(|(_, pipe)| Arc::clone(pipe));
         let pipes = rules.chain(own).chain([self.wire.listener(&app.id)]);
-        pipes.chain(self.webhooks.listener(app, webhooks)).collect()
+        // First, so that the log tells of an event before what others make of it.
+        let test = self.test_mode.iter().map(|test_mode| test_mode.listener(&app.id) as Arc<dyn Listener>);
+        test.chain(pipes).chain(self.webhooks.listener(app, webhooks)).collect()
     }
 
     /// Backends on the pipe's wire.

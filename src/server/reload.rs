@@ -1,12 +1,13 @@
 //! Changing the configuration of a broker while it serves.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use crate::app::AppRegistry;
+use crate::app::{AppRegistry, DuplicateApp};
 use crate::config::{AppConfig, Config};
 use crate::hub::Hub;
 use crate::protocol::CloseCode;
+use crate::test_mode;
 use crate::webhook;
 
 use super::StartError;
@@ -53,20 +54,65 @@ impl Reloader {
     pub fn reload(&self, config: Config) -> Result<Reloaded, StartError> {
         AppRegistry::new(config.apps.iter().map(|configured| configured.app.clone()))?;
         config.apps.iter().try_for_each(|configured| webhook::check(&configured.webhooks))?;
-        let Shared { hub, listeners, running } = &*self.shared;
-        // Every value in it is a configuration that was in force.
-        let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.shared.running();
+        Ok(self.shared.put_in_force(&mut running, config)?)
+    }
+
+    /// What test mode asks of the broker.
+    pub(super) fn as_broker(&self) -> Weak<dyn test_mode::Broker> {
+        let shared: Weak<Shared> = Arc::downgrade(&self.shared);
+        shared
+    }
+}
+
+impl Shared {
+    /// What is in force. Every value in it is a configuration that was.
+    fn running(&self) -> MutexGuard<'_, Config> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put_in_force(&self, running: &mut Config, config: Config) -> Result<Reloaded, DuplicateApp> {
+        let Shared { hub, listeners, .. } = self;
         let apps = config.apps.iter().map(|configured| {
-            let same = app(&running, &configured.app.id) == Some(configured);
+            let same = app(running, &configured.app.id) == Some(configured);
             (configured.app.clone(), (!same).then(|| listeners.of(configured)))
         });
         hub.set_apps(apps.collect())?;
-        let reloaded = Reloaded::between(&running, &config);
+        listeners.apps_changed();
+        let reloaded = Reloaded::between(running, &config);
         reloaded.removed.iter().for_each(|id| listeners.wire().end_app(id, CloseCode::UnknownApp));
         let off = config.apps.iter().filter(|configured| !configured.app.enabled);
         off.for_each(|configured| listeners.wire().end_app(&configured.app.id, CloseCode::AppDisabled));
         running.apps = config.apps;
         Ok(reloaded)
+    }
+}
+
+impl test_mode::Broker for Shared {
+    fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    fn apps(&self) -> Vec<AppConfig> {
+        self.running().apps.clone()
+    }
+
+    fn add_app(&self, app: AppConfig) -> Result<(), DuplicateApp> {
+        let mut running = self.running();
+        if running.apps.iter().any(|known| known.app.id == app.app.id) {
+            return Err(DuplicateApp::Id(app.app.id));
+        }
+        let mut config = running.clone();
+        config.apps.push(app);
+        self.put_in_force(&mut running, config).map(|_| ())
+    }
+
+    fn remove_app(&self, id: &str) -> bool {
+        let mut running = self.running();
+        let mut config = running.clone();
+        config.apps.retain(|app| app.app.id != id);
+        let removed = config.apps.len() < running.apps.len();
+        removed && self.put_in_force(&mut running, config).is_ok()
     }
 }
 
@@ -132,7 +178,7 @@ mod tests {
     fn reloader(config: Config) -> Reloader {
         let hub = Hub::new(Vec::new(), config.connection.clone(), 1, 0).unwrap();
         let wire = PipeWire::new(config.pipe.clone());
-        let listeners = Listeners::new(Vec::new(), Webhooks::new(), wire);
+        let listeners = Listeners::new(Vec::new(), Webhooks::new(), wire, None);
         let reloader = Reloader::new(hub, listeners, Config::default());
         reloader.reload(config).unwrap();
         reloader

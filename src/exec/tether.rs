@@ -1,0 +1,65 @@
+//! Tying a command to this process: when this process ends, however that is, the command is told to end.
+//!
+//! Linux does that for whoever asks for it in the process that is to be told. So this program is started again, asks,
+//! and becomes the command.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+
+use tokio::process::Command;
+
+/// Why this process could not become the command.
+#[derive(Debug, thiserror::Error)]
+pub enum TetherError {
+    /// There was no command.
+    #[error("no command was given")]
+    NoCommand,
+    /// It could not be executed.
+    #[error("cannot run {}: {error}", name.display())]
+    Exec {
+        /// The command.
+        name: OsString,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// The command, tied to this process.
+#[cfg(target_os = "linux")]
+pub(super) fn command(command: &[OsString]) -> Command {
+    // The running program, even if its file has been replaced since.
+    let mut tethered = Command::new("/proc/self/exe");
+    tethered.arg("tethered").arg("--parent").arg(std::process::id().to_string()).arg("--").args(command);
+    tethered
+}
+
+/// The command. This system has no means to tie it.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn command(command: &[OsString]) -> Command {
+    let (name, arguments) =
+        command.split_first().map_or((OsStr::new(""), &[][..]), |(n, a)| (n.as_os_str(), a));
+    let mut plain = Command::new(name);
+    plain.args(arguments);
+    plain
+}
+
+/// Becomes the command, which is sent SIGTERM when the process `parent` ends. Returns only if that fails, or if the
+/// parent has ended already: there is nobody to do it for then.
+///
+/// # Errors
+/// If the command cannot be executed.
+pub fn become_command(parent: i32, command: &[OsString]) -> Result<(), TetherError> {
+    use std::os::unix::process::CommandExt;
+    let (name, arguments) = command.split_first().ok_or(TetherError::NoCommand)?;
+    #[cfg(target_os = "linux")]
+    {
+        // Without the tie the command still runs.
+        let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
+    }
+    let alive = rustix::process::getppid().map(rustix::process::Pid::as_raw_pid);
+    if alive != Some(parent) {
+        return Ok(());
+    }
+    let error = std::process::Command::new(OsStr::new(name)).args(arguments).exec();
+    Err(TetherError::Exec { name: name.clone(), error })
+}

@@ -1,0 +1,530 @@
+//! One app under test: it hears what happens, meddles where it is told to, and answers what tests ask.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::connection::Ending;
+use crate::hub::{AppState, Hub, Listener, Notice, Refused, Source};
+use crate::protocol::{ChannelName, CloseCode, SocketId};
+
+use super::condition::View;
+use super::entry::{Details, EventSource, Kind};
+use super::faults::{BadFault, Fault, Faults, TooManyFaults, is_close_code, pick};
+use super::frames::{FrameReader, HeldFrames};
+use super::log::EventLog;
+
+/// The most that a clock can be advanced at once: a year and a day.
+pub const MOST_ADVANCE: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+/// One app under test.
+pub struct AppUnderTest {
+    /// Itself, for what goes on later.
+    pub(super) this: Weak<AppUnderTest>,
+    id: String,
+    /// Set once the app exists. It must not keep the app: the app keeps it.
+    place: OnceLock<(Weak<Hub>, Weak<AppState>)>,
+    pub(super) log: EventLog,
+    pub(super) faults: Faults,
+    pub(super) frames: FrameReader,
+    pub(super) held: HeldFrames,
+    roster: Mutex<Roster>,
+    /// Whether the broker is stopping, or the app is gone: nobody should wait any longer.
+    over: watch::Sender<bool>,
+}
+
+/// Who is connected.
+#[derive(Debug, Default)]
+struct Roster {
+    sockets: HashMap<SocketId, Connected>,
+    /// Numbers them in the order in which they came.
+    last: u64,
+}
+
+#[derive(Debug, Default)]
+struct Connected {
+    number: u64,
+    user_id: Option<Arc<str>>,
+    channels: BTreeSet<Arc<str>>,
+}
+
+/// Connections, as a test names them: those that are everything it says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sockets {
+    /// The one with this id.
+    pub socket_id: Option<String>,
+    /// Those signed in as this user.
+    pub user_id: Option<String>,
+    /// Those subscribed to this channel.
+    pub channel: Option<String>,
+    /// Only this share of them, above 0 and up to 1, and at least one.
+    pub share: Option<f64>,
+    /// What chooses the share; without it, it is drawn.
+    pub seed: Option<u64>,
+}
+
+/// How connections are ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// With a close frame of this code and reason.
+    Close(u16, String),
+    /// Without one, as a line that breaks.
+    Abrupt,
+}
+
+/// One connection, as tests see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ConnectionSummary {
+    /// Its id.
+    pub socket_id: String,
+    /// Whom it is signed in as.
+    pub user_id: Option<Arc<str>>,
+    /// What it is subscribed to.
+    pub channels: Vec<Arc<str>>,
+}
+
+/// One channel, as tests see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ChannelCounts {
+    /// Subscribed connections.
+    pub subscribers: usize,
+    /// Distinct members; 0 on channels without presence.
+    pub members: usize,
+}
+
+/// How much there is of everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Connections.
+    pub connections: usize,
+    /// Connections signed in, by user.
+    pub users: BTreeMap<String, usize>,
+    /// The occupied channels.
+    pub channels: BTreeMap<String, ChannelCounts>,
+    /// Entries in the log, by kind.
+    pub logged: BTreeMap<&'static str, usize>,
+    /// The number of the log's last entry: what comes later has a larger one.
+    pub last: u64,
+    /// Faults at work.
+    pub faults: usize,
+    /// By how much the clock has been advanced, in milliseconds.
+    pub advanced_ms: u64,
+}
+
+/// Something that was asked of an app under test cannot be.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum TestError {
+    /// The app has been removed, or the broker has stopped.
+    #[error("the app {0:?} is gone")]
+    Gone(String),
+    /// The fault is none.
+    #[error(transparent)]
+    Fault(#[from] BadFault),
+    /// There are too many.
+    #[error(transparent)]
+    TooManyFaults(#[from] TooManyFaults),
+    /// The clock would be advanced too far.
+    #[error("a clock can be advanced by at most {most} ms at once, got {0} ms", most = MOST_ADVANCE.as_millis())]
+    TooFar(u128),
+    /// No close frame can have the code.
+    #[error("expected a close code of 1000 to 4999, and none of 1004, 1005, 1006 and 1015, got {0}")]
+    CloseCode(u16),
+    /// It is no share.
+    #[error("expected a share above 0 and at most 1, got {0}")]
+    Share(f64),
+}
+
+impl AppUnderTest {
+    /// An app of this id that is yet to come.
+    #[must_use]
+    pub fn new(id: impl Into<String>) -> Arc<Self> {
+        Arc::new_cyclic(|this| AppUnderTest {
+            this: this.clone(),
+            id: id.into(),
+            place: OnceLock::new(),
+            log: EventLog::default(),
+            faults: Faults::default(),
+            frames: FrameReader::default(),
+            held: HeldFrames::default(),
+            roster: Mutex::default(),
+            over: watch::Sender::new(false),
+        })
+    }
+
+    /// The app exists now: it is heard of and meddled with from here on.
+    pub fn attach(self: &Arc<Self>, hub: &Arc<Hub>, state: &Arc<AppState>) {
+        state.set_meddler(Arc::clone(self) as Arc<dyn crate::hub::Meddler>);
+        let _ = self.place.set((Arc::downgrade(hub), Arc::downgrade(state)));
+    }
+
+    /// Nobody should wait for anything any longer.
+    pub fn end(&self) {
+        self.over.send_replace(true);
+    }
+
+    /// Told when nobody should wait any longer.
+    pub(super) fn over(&self) -> watch::Receiver<bool> {
+        self.over.subscribe()
+    }
+
+    /// The app's id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// What has happened.
+    #[must_use]
+    pub fn log(&self) -> &EventLog {
+        &self.log
+    }
+
+    /// The hub and the app's state in it.
+    ///
+    /// # Errors
+    /// If the app is gone.
+    pub(super) fn place(&self) -> Result<(Arc<Hub>, Arc<AppState>), TestError> {
+        let upgrade = |(hub, state): &(Weak<Hub>, Weak<AppState>)| Some((hub.upgrade()?, state.upgrade()?));
+        self.place.get().and_then(upgrade).ok_or_else(|| TestError::Gone(self.id.clone()))
+    }
+
+    /// What time the app has it.
+    pub(super) fn now(&self) -> Instant {
+        self.place().map_or_else(|_| Instant::now(), |(_, state)| state.clock().now())
+    }
+
+    /// Adds a fault; returns its number.
+    ///
+    /// # Errors
+    /// If it is none, or there are too many.
+    pub fn add_fault(&self, fault: Fault) -> Result<u64, TestError> {
+        fault.check()?;
+        Ok(self.faults.add(fault, rand::random(), self.now())?)
+    }
+
+    /// The faults at work.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// Ends one fault, and lets go what waits for its end; `false` if there is no such one.
+    pub fn clear_fault(&self, id: u64) -> bool {
+        let cleared = self.faults.clear(id);
+        self.log.touch();
+        cleared
+    }
+
+    /// Ends all faults; returns how many there were.
+    pub fn clear_faults(&self) -> usize {
+        let cleared = self.faults.clear_all();
+        self.log.touch();
+        cleared
+    }
+
+    /// Ends connections now; returns which.
+    ///
+    /// # Errors
+    /// If the code or the share is none, or the app is gone.
+    pub fn cut(&self, sockets: &Sockets, cut: &Cut) -> Result<Vec<SocketId>, TestError> {
+        if let Cut::Close(code, _) = cut
+            && !is_close_code(*code)
+        {
+            return Err(TestError::CloseCode(*code));
+        }
+        if let Some(share) = sockets.share.filter(|share| !(*share > 0.0 && *share <= 1.0)) {
+            return Err(TestError::Share(share));
+        }
+        let (hub, state) = self.place()?;
+        let chosen = self.choose(sockets);
+        for socket in &chosen {
+            let reason = match cut {
+                Cut::Close(code, reason) => {
+                    let code = CloseCode::Chosen(*code);
+                    hub.close_socket_with(&state, *socket, code, reason.clone().into());
+                    format!("closes it with {}", code.code())
+                }
+                Cut::Abrupt => {
+                    hub.cut_socket(&state, *socket);
+                    "cuts it off without a close frame".to_owned()
+                }
+            };
+            let socket_id = Some(socket.to_string().into());
+            self.log
+                .write(Kind::Fault, Details { socket_id, reason: Some(reason.into()), ..Details::default() });
+        }
+        Ok(chosen)
+    }
+
+    fn choose(&self, sockets: &Sockets) -> Vec<SocketId> {
+        let Sockets { socket_id, user_id, channel, share, seed } = sockets;
+        let mut meant: Vec<(u64, SocketId)> = {
+            let roster = self.lock();
+            let fits = |(id, connected): &(&SocketId, &Connected)| {
+                socket_id.as_ref().is_none_or(|wanted| id.to_string() == *wanted)
+                    && user_id.as_ref().is_none_or(|wanted| connected.user_id.as_deref() == Some(wanted))
+                    && channel.as_ref().is_none_or(|wanted| connected.channels.contains(wanted.as_str()))
+            };
+            roster.sockets.iter().filter(fits).map(|(id, connected)| (connected.number, *id)).collect()
+        };
+        meant.sort_unstable_by_key(|(number, _)| *number);
+        let meant = meant.into_iter().map(|(_, id)| id).collect();
+        match share {
+            None => meant,
+            Some(share) => pick(meant, *share, seed.unwrap_or_else(rand::random)),
+        }
+    }
+
+    /// Advances the app's clock: everything that waits for it is looked at again. Returns by how much it has been
+    /// advanced in all.
+    ///
+    /// # Errors
+    /// If that is too far, or the app is gone.
+    pub fn advance(&self, by: Duration) -> Result<Duration, TestError> {
+        if by > MOST_ADVANCE {
+            return Err(TestError::TooFar(by.as_millis()));
+        }
+        let (hub, state) = self.place()?;
+        hub.advance_clock(&state, by);
+        let advanced_ms = u64::try_from(by.as_millis()).ok();
+        self.log.write(Kind::ClockAdvanced, Details { advanced_ms, ..Details::default() });
+        self.release_due();
+        Ok(state.clock().advanced())
+    }
+
+    /// By how much the clock has been advanced.
+    #[must_use]
+    pub fn advanced(&self) -> Duration {
+        self.place().map(|(_, state)| state.clock().advanced()).unwrap_or_default()
+    }
+
+    /// Forgets what has happened, ends all faults, gives up frames that are held back, and forgets the events that
+    /// cache channels remember. The clock stays as it is: it is never set back.
+    pub fn reset(&self) {
+        self.clear_faults();
+        self.held.forget(None);
+        if let Ok((_, state)) = self.place() {
+            state.forget_cache();
+        }
+        self.log.clear();
+    }
+
+    /// How much there is of everything.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        {
+            let roster = self.lock();
+            counts.connections = roster.sockets.len();
+            for user_id in roster.sockets.values().filter_map(|connected| connected.user_id.as_deref()) {
+                *counts.users.entry(user_id.to_owned()).or_default() += 1;
+            }
+        }
+        let excerpt = self.log.after(0, |entry| {
+            *counts.logged.entry(entry.kind.name()).or_default() += 1;
+            false
+        });
+        counts.last = excerpt.last;
+        counts.faults = self.faults.list(self.now()).len();
+        if let Ok((_, state)) = self.place() {
+            let channels = state.channels("").into_iter().map(|channel| {
+                let counts =
+                    ChannelCounts { subscribers: channel.subscription_count, members: channel.user_count };
+                (channel.name.to_string(), counts)
+            });
+            counts.channels = channels.collect();
+            counts.advanced_ms = u64::try_from(state.clock().advanced().as_millis()).unwrap_or(u64::MAX);
+        }
+        counts
+    }
+
+    /// The connections, in the order in which they came.
+    #[must_use]
+    pub fn connections(&self) -> Vec<ConnectionSummary> {
+        let roster = self.lock();
+        let mut sockets: Vec<_> = roster.sockets.iter().collect();
+        sockets.sort_unstable_by_key(|(_, connected)| connected.number);
+        let summary = |(id, connected): (&SocketId, &Connected)| ConnectionSummary {
+            socket_id: id.to_string(),
+            user_id: connected.user_id.clone(),
+            channels: connected.channels.iter().cloned().collect(),
+        };
+        sockets.into_iter().map(summary).collect()
+    }
+
+    /// Whom a connection is signed in as.
+    pub(super) fn user_of(&self, socket: SocketId) -> Option<Arc<str>> {
+        self.lock().sockets.get(&socket).and_then(|connected| connected.user_id.clone())
+    }
+
+    fn enter(&self, socket: SocketId, change: impl FnOnce(&mut Connected)) {
+        if let Some(connected) = self.lock().sockets.get_mut(&socket) {
+            change(connected);
+        }
+    }
+
+    /// No code panics while it holds the lock, and every state of the roster is a valid one.
+    fn lock(&self) -> MutexGuard<'_, Roster> {
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl View for AppUnderTest {
+    fn subscribers(&self, channel: &str) -> usize {
+        self.channel(channel, |state, name| {
+            state.channel(name).map_or(0, |channel| channel.subscription_count)
+        })
+    }
+
+    fn members(&self, channel: &str) -> BTreeSet<String> {
+        self.channel(channel, |state, name| state.user_ids(name).into_iter().collect())
+    }
+
+    fn signed_in(&self, user_id: &str) -> usize {
+        let roster = self.lock();
+        roster.sockets.values().filter(|connected| connected.user_id.as_deref() == Some(user_id)).count()
+    }
+
+    fn connections(&self) -> usize {
+        self.lock().sockets.len()
+    }
+}
+
+impl AppUnderTest {
+    fn channel<T: Default>(&self, name: &str, ask: impl FnOnce(&AppState, &ChannelName) -> T) -> T {
+        let Ok((_, state)) = self.place() else { return T::default() };
+        match ChannelName::parse(name, usize::MAX) {
+            Ok(name) => ask(&state, &name),
+            Err(_) => T::default(),
+        }
+    }
+}
+
+impl Listener for AppUnderTest {
+    fn listens(&self, _: Option<&str>, _: &str) -> bool {
+        false
+    }
+
+    fn notice(&self, _: &Arc<Hub>, _: &Arc<AppState>, notice: &Notice<'_>) {
+        if let Some((kind, details)) = self.record(notice) {
+            self.log.write(kind, details);
+        }
+    }
+
+    fn refused(&self, refused: &Refused<'_>) {
+        let (kind, details) = refusal(refused);
+        self.log.write(kind, details);
+    }
+}
+
+impl AppUnderTest {
+    /// Keeps the roster up to date, and says what is to be written.
+    fn record(&self, notice: &Notice<'_>) -> Option<(Kind, Details)> {
+        let socket = |id: &SocketId| Some(Arc::from(id.to_string()));
+        let text = |text: &str| Some(Arc::from(text));
+        let none = Details::default;
+        Some(match notice {
+            Notice::SocketOpened(id) => {
+                let mut roster = self.lock();
+                roster.last += 1;
+                let number = roster.last;
+                roster.sockets.insert(*id, Connected { number, ..Connected::default() });
+                (Kind::Connected, Details { socket_id: socket(id), ..none() })
+            }
+            Notice::SocketClosed { socket_id, user_id, ending } => {
+                self.lock().sockets.remove(socket_id);
+                self.held.forget(Some(*socket_id));
+                let (code, reason) = match ending {
+                    Ending::Lost => (None, text("the line was lost")),
+                    Ending::Left(code) => (*code, text("the client left")),
+                    Ending::Closed(code, reason) => (Some(code.code()), text(reason)),
+                };
+                let (socket_id, user_id) = (socket(socket_id), user_id.and_then(text));
+                (Kind::Disconnected, Details { socket_id, user_id, code, reason, ..none() })
+            }
+            Notice::Subscribed { channel, socket_id, user_id } => {
+                let name: Arc<str> = Arc::from(channel.as_str());
+                self.enter(*socket_id, |connected| {
+                    connected.channels.insert(Arc::clone(&name));
+                });
+                let (socket_id, user_id) = (socket(socket_id), user_id.and_then(text));
+                (Kind::Subscribed, Details { socket_id, user_id, channel: Some(name), ..none() })
+            }
+            Notice::Unsubscribed { channel, socket_id, user_id } => {
+                self.enter(*socket_id, |connected| {
+                    connected.channels.remove(channel.as_str());
+                });
+                let (socket_id, user_id) = (socket(socket_id), user_id.and_then(text));
+                (
+                    Kind::Unsubscribed,
+                    Details { socket_id, user_id, channel: text(channel.as_str()), ..none() },
+                )
+            }
+            Notice::SignedIn { socket_id, user_id } => {
+                self.enter(*socket_id, |connected| connected.user_id = text(user_id));
+                let (socket_id, user_id) = (socket(socket_id), text(user_id));
+                (Kind::SignedIn, Details { socket_id, user_id, ..none() })
+            }
+            Notice::ChannelOccupied(channel) => {
+                (Kind::ChannelOccupied, Details { channel: text(channel.as_str()), ..none() })
+            }
+            Notice::ChannelVacated(channel) => {
+                (Kind::ChannelVacated, Details { channel: text(channel.as_str()), ..none() })
+            }
+            Notice::MemberAdded(channel, user_id) => {
+                let (channel, user_id) = (text(channel.as_str()), text(user_id));
+                (Kind::MemberAdded, Details { channel, user_id, ..none() })
+            }
+            Notice::MemberRemoved(channel, user_id) => {
+                let (channel, user_id) = (text(channel.as_str()), text(user_id));
+                (Kind::MemberRemoved, Details { channel, user_id, ..none() })
+            }
+            Notice::Event(heard) => {
+                let (source, socket_id, user_id) = match &heard.source {
+                    Source::Client { socket_id, user_id } => {
+                        (EventSource::Client, socket(socket_id), user_id.clone())
+                    }
+                    Source::Http => (EventSource::Http, None, None),
+                };
+                let channel = heard.channel.and_then(|channel| text(channel.as_str()));
+                let (name, data) = (text(heard.event), text(&heard.data.text()));
+                let source = Some(source);
+                (Kind::Event, Details { source, socket_id, user_id, channel, name, data, ..none() })
+            }
+            // For those who send webhooks, which are logged themselves.
+            Notice::CacheMiss(_) | Notice::SubscriptionCount(..) => return None,
+        })
+    }
+}
+
+/// What is to be written of a refusal.
+pub(super) fn refusal(refused: &Refused<'_>) -> (Kind, Details) {
+    let text = |text: &str| Some(Arc::from(text));
+    match refused {
+        Refused::Wish { socket_id, refusal } => {
+            let channel = refusal.subscription.as_ref().and_then(|(channel, _)| text(channel));
+            let (code, reason) = (refusal.code.code(), text(&refusal.message));
+            let socket_id = text(&socket_id.to_string());
+            (Kind::Refused, Details { socket_id, channel, code, reason, ..Details::default() })
+        }
+        Refused::Request { method, path, status, reason } => {
+            let (path, reason) = (text(&format!("{method} {path}")), text(reason));
+            (Kind::HttpRefused, Details { path, status: Some(*status), reason, ..Details::default() })
+        }
+        Refused::Connection { key, code, reason } => {
+            let path = key.and_then(|key| text(&format!("/app/{key}")));
+            let (code, reason) = (Some(code.code()), text(reason));
+            (Kind::ConnectionRefused, Details { code, reason, path, ..Details::default() })
+        }
+    }
+}
+
+impl fmt::Debug for AppUnderTest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AppUnderTest").field("id", &self.id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,327 @@
+//! The control API: test mode over HTTP and JSON, for tests in any language.
+//!
+//! Every request carries the token, and comes from this machine unless others were let in by name. What can be asked
+//! is described by `openapi.json`, which is served as well; a test holds the two together.
+
+mod error;
+mod requests;
+
+use std::sync::Arc;
+
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::{Value, json};
+
+use crate::auth::request::Query;
+
+use super::app::{AppUnderTest, Cut};
+use super::faults::Fault;
+use super::log::EventLog;
+use super::wait::Outcome;
+use super::{TestMode, credentials_of, draw_app};
+
+use error::ControlError;
+use requests::{AdvanceRequest, CloseRequest, CreateRequest, ResetRequest, WaitRequest};
+
+/// The document that describes this API.
+const OPENAPI: &str = include_str!("openapi.json");
+
+/// Entries that a reader of the log is given at once, if it does not say how many.
+const LOG_LIMIT: usize = 1000;
+
+/// Every path and the methods it takes, below `/test`.
+const ROUTES: [(&str, &[&str]); 15] = [
+    ("", &["GET"]),
+    ("openapi.json", &["GET"]),
+    ("reset", &["POST"]),
+    ("log", &["GET"]),
+    ("apps", &["GET", "POST"]),
+    ("apps/{app_id}", &["GET", "DELETE"]),
+    ("apps/{app_id}/counts", &["GET"]),
+    ("apps/{app_id}/connections", &["GET"]),
+    ("apps/{app_id}/log", &["GET"]),
+    ("apps/{app_id}/timeline", &["GET"]),
+    ("apps/{app_id}/wait", &["POST"]),
+    ("apps/{app_id}/close", &["POST"]),
+    ("apps/{app_id}/clock", &["GET", "POST"]),
+    ("apps/{app_id}/faults", &["GET", "POST", "DELETE"]),
+    ("apps/{app_id}/faults/{fault}", &["DELETE"]),
+];
+
+type Answer = Result<HttpResponse, ControlError>;
+
+impl TestMode {
+    /// Answers a request to the control API. `path` is what follows `/test`, in segments.
+    pub(crate) async fn answer(
+        &self,
+        request: &HttpRequest,
+        path: &[&str],
+        path_prefix: &str,
+        body: &[u8],
+    ) -> HttpResponse {
+        let answer = match self.admit(request) {
+            Ok(()) => self.carry_out(request, path, path_prefix, body).await,
+            Err(error) => Err(error),
+        };
+        answer.unwrap_or_else(|error| error.response())
+    }
+
+    /// Who may ask.
+    fn admit(&self, request: &HttpRequest) -> Result<(), ControlError> {
+        let peer = request.peer_addr().map(|address| address.ip().to_canonical());
+        if !self.remote && !peer.is_some_and(|ip| ip.is_loopback()) {
+            return Err(ControlError::Remote);
+        }
+        let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = given.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
+        match token {
+            Some(token) if same_bytes(token.as_bytes(), self.token.as_bytes()) => Ok(()),
+            _ => Err(ControlError::Token),
+        }
+    }
+
+    async fn carry_out(
+        &self,
+        request: &HttpRequest,
+        path: &[&str],
+        path_prefix: &str,
+        body: &[u8],
+    ) -> Answer {
+        let path: &[&str] = if path == [""] { &[] } else { path };
+        let Some(allowed) = methods_of(path) else {
+            return Err(ControlError::NotFound(request.path().to_owned()));
+        };
+        let method = match *request.method() {
+            Method::HEAD => "GET",
+            ref method => method.as_str(),
+        };
+        if !allowed.contains(&method) {
+            return Err(ControlError::Method { method: method.to_owned(), allowed: allowed.join(", ") });
+        }
+        let query = Query::parse(request.query_string());
+        match (method, path) {
+            (_, []) => Ok(self.overview()),
+            (_, ["openapi.json"]) => Ok(HttpResponse::Ok().content_type("application/json").body(OPENAPI)),
+            (_, ["reset"]) => self.reset_as_asked(requests::parse(body)?),
+            (_, ["log"]) => log(self.strangers(), &query),
+            ("GET", ["apps"]) => {
+                let ids: Vec<_> = self.apps().iter().map(|app| app.id().to_owned()).collect();
+                Ok(json_answer(StatusCode::OK, &json!({ "apps": ids })))
+            }
+            (_, ["apps"]) => self.create(request, path_prefix, requests::parse(body)?),
+            (_, ["apps", id, rest @ ..]) => {
+                let app = self.app(id).ok_or_else(|| ControlError::NoSuchApp((*id).to_owned()))?;
+                match (method, rest) {
+                    ("DELETE", []) => {
+                        self.remove_app(id);
+                        Ok(HttpResponse::NoContent().finish())
+                    }
+                    (_, []) => self.show(request, path_prefix, id),
+                    (method, rest) => of_app(&app, method, rest, &query, body).await,
+                }
+            }
+            _ => Err(ControlError::NotFound(request.path().to_owned())),
+        }
+    }
+
+    fn overview(&self) -> HttpResponse {
+        let ids: Vec<_> = self.apps().iter().map(|app| app.id().to_owned()).collect();
+        let overview = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "apps": ids,
+            "strangers": self.strangers().last(),
+        });
+        json_answer(StatusCode::OK, &overview)
+    }
+
+    fn reset_as_asked(&self, ResetRequest { app_id, connections }: ResetRequest) -> Answer {
+        let apps = match app_id {
+            Some(id) => vec![self.app(&id).ok_or(ControlError::NoSuchApp(id))?],
+            None => {
+                self.strangers().clear();
+                self.apps()
+            }
+        };
+        for app in &apps {
+            if connections {
+                app.cut(&super::Sockets::default(), &Cut::Close(4200, "The test was reset".to_owned()))?;
+            }
+            app.reset();
+        }
+        let ids: Vec<_> = apps.iter().map(|app| app.id()).collect();
+        Ok(json_answer(StatusCode::OK, &json!({ "reset": ids })))
+    }
+
+    fn create(&self, request: &HttpRequest, path_prefix: &str, asked: CreateRequest) -> Answer {
+        let broker = self.broker().ok_or(ControlError::Stopping)?;
+        let apps = broker.apps();
+        let like = match &asked.like {
+            Some(id) => apps
+                .iter()
+                .find(|app| app.app.id == *id)
+                .ok_or_else(|| ControlError::NoSuchApp(id.clone()))?,
+            None => apps.first().ok_or(ControlError::Stopping)?,
+        };
+        let app = asked.apply(draw_app(like))?;
+        let id = app.app.id.clone();
+        self.add_app(app).map_err(|error| error.map_or(ControlError::Stopping, ControlError::Duplicate))?;
+        let mut answer = self.show(request, path_prefix, &id)?;
+        *answer.status_mut() = StatusCode::CREATED;
+        Ok(answer)
+    }
+
+    /// The credentials of an app, for whoever reaches the broker as this request did.
+    fn show(&self, request: &HttpRequest, path_prefix: &str, id: &str) -> Answer {
+        let broker = self.broker().ok_or(ControlError::Stopping)?;
+        let no_such = || ControlError::NoSuchApp(id.to_owned());
+        let settings = broker.hub().apps().by_id(id).ok_or_else(no_such)?.app().share();
+        let connection = request.connection_info();
+        let tls = connection.scheme() == "https";
+        let (host, port) = crate::development::split_host(connection.host());
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let port = port.unwrap_or(if tls { 443 } else { 80 });
+        let credentials = credentials_of(&settings, host, port, tls, path_prefix);
+        let environment: serde_json::Map<_, _> = credentials
+            .environment(&[])
+            .into_iter()
+            .map(|(name, value)| (name, Value::from(value)))
+            .collect();
+        let mut answer = json!(credentials);
+        answer["environment"] = environment.into();
+        Ok(json_answer(StatusCode::OK, &answer))
+    }
+}
+
+/// What can be asked of one app.
+async fn of_app(app: &Arc<AppUnderTest>, method: &str, path: &[&str], query: &Query, body: &[u8]) -> Answer {
+    let ok = |value: Value| Ok(json_answer(StatusCode::OK, &value));
+    match (method, path) {
+        (_, ["counts"]) => ok(json!(app.counts())),
+        (_, ["connections"]) => ok(json!({ "connections": app.connections() })),
+        (_, ["log"]) => log(app.log(), query),
+        (_, ["timeline"]) => {
+            let text = super::timeline(app.log());
+            Ok(HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(text))
+        }
+        (_, ["wait"]) => {
+            let WaitRequest { condition, patience, holds } = WaitRequest::parse(body)?;
+            Ok(outcome(&app.wait(condition, patience, holds).await))
+        }
+        (_, ["close"]) => {
+            let (sockets, cut) = requests::parse::<CloseRequest>(body)?.chosen()?;
+            let closed: Vec<_> = app.cut(&sockets, &cut)?.iter().map(ToString::to_string).collect();
+            ok(json!({ "closed": closed }))
+        }
+        ("POST", ["clock"]) => {
+            let AdvanceRequest { advance_ms } = requests::parse(body)?;
+            let advanced = app.advance(std::time::Duration::from_millis(advance_ms))?;
+            ok(json!({ "advanced_ms": advanced.as_millis() as u64 }))
+        }
+        (_, ["clock"]) => ok(json!({ "advanced_ms": app.advanced().as_millis() as u64 })),
+        ("POST", ["faults"]) => {
+            let fault = Fault::parse(&requests::parse(body)?).map_err(super::TestError::Fault)?;
+            let id = app.add_fault(fault)?;
+            let shown = app.faults().show(id).unwrap_or_default();
+            Ok(json_answer(StatusCode::CREATED, &shown))
+        }
+        ("DELETE", ["faults"]) => ok(json!({ "cleared": app.clear_faults() })),
+        (_, ["faults"]) => ok(json!({ "faults": app.faults().list(app.now()) })),
+        (_, ["faults", id]) => {
+            let number = id.parse().map_err(|_| ControlError::NoSuchFault((*id).to_owned()))?;
+            match app.clear_fault(number) {
+                true => ok(json!({ "cleared": 1 })),
+                false => Err(ControlError::NoSuchFault((*id).to_owned())),
+            }
+        }
+        _ => Err(ControlError::NotFound(path.join("/"))),
+    }
+}
+
+/// The methods that a path takes, if it is one of ours.
+fn methods_of(path: &[&str]) -> Option<&'static [&'static str]> {
+    let fits = |template: &str| {
+        let parts: Vec<&str> = if template.is_empty() { Vec::new() } else { template.split('/').collect() };
+        parts.len() == path.len()
+            && parts.iter().zip(path).all(|(part, segment)| part == segment || part.starts_with('{'))
+    };
+    ROUTES.iter().find(|(template, _)| fits(template)).map(|(_, methods)| *methods)
+}
+
+fn log(log: &EventLog, query: &Query) -> Answer {
+    let requests::LogRequest { filter, after, limit } = requests::LogRequest::parse(query)?;
+    let mut excerpt = log.after(after, |entry| filter.accepts(entry));
+    let limit = limit.unwrap_or(LOG_LIMIT);
+    // Who reads on from the last entry it was given must not miss those that were left out.
+    if excerpt.entries.len() > limit {
+        excerpt.entries.truncate(limit);
+        excerpt.last = excerpt.entries.last().map_or(after, |entry| entry.seq);
+    }
+    let answer = json!({ "entries": excerpt.entries, "last": excerpt.last, "forgotten": excerpt.forgotten });
+    Ok(json_answer(StatusCode::OK, &answer))
+}
+
+fn outcome(outcome: &Outcome) -> HttpResponse {
+    let status = if outcome.met { StatusCode::OK } else { StatusCode::CONFLICT };
+    let answer = json!({
+        "met": outcome.met,
+        "waited_ms": outcome.waited.as_millis() as u64,
+        "expected": outcome.expected,
+        "found": outcome.found,
+        "entries": outcome.entries,
+        "last": outcome.last,
+        "message": outcome.to_string(),
+    });
+    json_answer(status, &answer)
+}
+
+fn json_answer(status: StatusCode, value: &Value) -> HttpResponse {
+    HttpResponse::build(status)
+        .content_type("application/json")
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .body(value.to_string())
+}
+
+/// Compares in a time that tells nothing of where they differ.
+fn same_bytes(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_describes_every_route_and_no_other() {
+        let document: Value = serde_json::from_str(OPENAPI).unwrap();
+        let mut described: Vec<String> = Vec::new();
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            for method in operations.as_object().unwrap().keys().filter(|key| *key != "parameters") {
+                described.push(format!("{} {path}", method.to_uppercase()));
+            }
+        }
+        let path = |template: &str| {
+            if template.is_empty() { "/test".to_owned() } else { format!("/test/{template}") }
+        };
+        let mut served: Vec<String> = ROUTES
+            .iter()
+            .flat_map(|(template, methods)| methods.iter().map(move |m| format!("{m} {}", path(template))))
+            .collect();
+        described.sort();
+        served.sort();
+        assert_eq!(described, served);
+    }
+
+    #[test]
+    fn paths_are_found_by_their_segments() {
+        assert_eq!(methods_of(&[]), Some(&["GET"][..]));
+        assert_eq!(methods_of(&["apps", "7", "faults", "1"]), Some(&["DELETE"][..]));
+        assert_eq!(methods_of(&["apps", "7", "nothing"]), None);
+        assert_eq!(methods_of(&["apps", "7", "log", "x"]), None);
+    }
+
+    #[test]
+    fn tokens_are_the_same_or_not() {
+        assert!(same_bytes(b"abc", b"abc"));
+        assert!(!same_bytes(b"abc", b"abd") && !same_bytes(b"abc", b"ab") && !same_bytes(b"", b"a"));
+    }
+}

@@ -1,0 +1,229 @@
+//! What requests to the control API hold.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::auth::request::Query;
+use crate::config::{self, AppConfig};
+use crate::test_mode::condition::Condition;
+use crate::test_mode::{Cut, Filter, MOST_PATIENCE, PATIENCE, Sockets};
+
+use super::error::ControlError;
+
+/// Reads a body. An empty one is an empty object.
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ControlError> {
+    let body = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
+    serde_json::from_slice(body).map_err(|error| ControlError::Body(error.to_string()))
+}
+
+/// `POST /test/apps`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct CreateRequest {
+    /// The app whose settings it has where nothing else is said; without it, the first that is configured.
+    pub(super) like: Option<String>,
+    id: Option<String>,
+    key: Option<String>,
+    secret: Option<String>,
+    /// As in the configuration: `client_events`, `limits.connections`; tables may be nested or dotted.
+    settings: Map<String, Value>,
+}
+
+impl CreateRequest {
+    /// The app as it is asked for.
+    pub(super) fn apply(self, app: AppConfig) -> Result<AppConfig, ControlError> {
+        let credentials = [("id", self.id), ("key", self.key), ("secret", self.secret)];
+        let credentials = credentials.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        let mut settings: Vec<(String, String)> = credentials.collect();
+        flatten("", &self.settings, &mut settings);
+        config::with_settings(&app, settings).map_err(ControlError::Settings)
+    }
+}
+
+/// The settings as dotted keys with their values as text.
+fn flatten(prefix: &str, settings: &Map<String, Value>, out: &mut Vec<(String, String)>) {
+    for (name, value) in settings {
+        let key = format!("{prefix}{name}");
+        match value {
+            Value::Object(table) => flatten(&format!("{key}."), table, out),
+            Value::String(text) => out.push((key, text.clone())),
+            other => out.push((key, other.to_string())),
+        }
+    }
+}
+
+/// `POST /test/reset`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ResetRequest {
+    pub(super) app_id: Option<String>,
+    /// On: connections are closed, too, with 4200.
+    pub(super) connections: bool,
+}
+
+/// `POST /test/apps/{id}/clock`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AdvanceRequest {
+    pub(super) advance_ms: u64,
+}
+
+/// `POST /test/apps/{id}/close`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct CloseRequest {
+    socket_id: Option<String>,
+    user_id: Option<String>,
+    channel: Option<String>,
+    share: Option<f64>,
+    seed: Option<u64>,
+    code: Option<u16>,
+    reason: Option<String>,
+    abrupt: bool,
+}
+
+impl CloseRequest {
+    /// Which connections, and how.
+    pub(super) fn chosen(self) -> Result<(Sockets, Cut), ControlError> {
+        let CloseRequest { socket_id, user_id, channel, share, seed, code, reason, abrupt } = self;
+        let cut = match (abrupt, code) {
+            (true, None) if reason.is_none() => Cut::Abrupt,
+            (true, _) => {
+                let why = "expected either \"abrupt\": true or a \"code\" with a \"reason\", got both";
+                return Err(ControlError::Body(why.to_owned()));
+            }
+            (false, code) => {
+                Cut::Close(code.unwrap_or(4200), reason.unwrap_or_else(|| "A test asked for this".to_owned()))
+            }
+        };
+        Ok((Sockets { socket_id, user_id, channel, share, seed }, cut))
+    }
+}
+
+/// `POST /test/apps/{id}/wait`.
+#[derive(Debug)]
+pub(super) struct WaitRequest {
+    pub(super) condition: Condition,
+    pub(super) patience: Duration,
+    pub(super) holds: Duration,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenWait {
+    until: Value,
+    timeout_ms: Option<u64>,
+    #[serde(default)]
+    holds_ms: u64,
+}
+
+impl WaitRequest {
+    pub(super) fn parse(body: &[u8]) -> Result<Self, ControlError> {
+        let WrittenWait { until, timeout_ms, holds_ms } = parse(body)?;
+        let condition = Condition::parse(&until)?;
+        let patience = timeout_ms.map_or(PATIENCE, Duration::from_millis);
+        let holds = Duration::from_millis(holds_ms);
+        let span = match &condition {
+            Condition::Nothing { span, .. } => *span,
+            _ => Duration::ZERO,
+        };
+        let longest = patience.max(holds).max(span);
+        if longest > MOST_PATIENCE {
+            let (most, got) = (MOST_PATIENCE.as_millis(), longest.as_millis());
+            return Err(ControlError::Body(format!("expected to wait at most {most} ms, got {got} ms")));
+        }
+        Ok(WaitRequest { condition, patience, holds })
+    }
+}
+
+/// `GET /test/apps/{id}/log`.
+#[derive(Debug)]
+pub(super) struct LogRequest {
+    pub(super) filter: Filter,
+    pub(super) after: u64,
+    pub(super) limit: Option<usize>,
+}
+
+impl LogRequest {
+    /// The query has the members of a filter, several kinds separated by commas, and `data` as JSON.
+    pub(super) fn parse(query: &Query) -> Result<Self, ControlError> {
+        let wrong = |error: String| ControlError::Query(error);
+        let number = |name: &str| {
+            let parse = |text: &str| {
+                text.parse::<u64>()
+                    .map_err(|_| wrong(format!("expected {name} to be a number, got {text:?}")))
+            };
+            query.get(name).map(parse).transpose()
+        };
+        let mut filter = Map::new();
+        for name in ["socket_id", "user_id", "channel", "name", "source", "reason", "path"] {
+            if let Some(text) = query.get(name) {
+                filter.insert(name.to_owned(), text.into());
+            }
+        }
+        for name in ["code", "status", "fault"] {
+            if let Some(value) = number(name)? {
+                filter.insert(name.to_owned(), value.into());
+            }
+        }
+        if let Some(kinds) = query.get("type") {
+            filter.insert("type".to_owned(), kinds.split(',').map(str::trim).collect::<Vec<_>>().into());
+        }
+        if let Some(data) = query.get("data") {
+            let data = serde_json::from_str(data).map_err(|error| wrong(format!("data: {error}")))?;
+            filter.insert("data".to_owned(), data);
+        }
+        let filter = serde_json::from_value(filter.into()).map_err(|error| wrong(error.to_string()))?;
+        let limit = number("limit")?.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(LogRequest { filter, after: number("after")?.unwrap_or(0), limit })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_app_is_made_with_the_settings_asked_for() {
+        let asked = json!({
+            "id": "42",
+            "settings": { "client_events": false, "limits": { "connections": 3 }, "limits.message_bytes": 5000 },
+        });
+        let asked: CreateRequest = parse(asked.to_string().as_bytes()).unwrap();
+        let app = asked.apply(AppConfig::development()).unwrap().app;
+        assert_eq!((app.id.as_str(), app.client_events), ("42", false));
+        assert_eq!((app.limits.connections, app.limits.message_bytes), (3, 5000));
+        for (settings, expected) in [
+            (json!({ "client_event": true }), "client_event"),
+            (json!({ "limits": { "connections": -1 } }), "limits.connections must be an integer from 0"),
+        ] {
+            let asked: CreateRequest = parse(json!({ "settings": settings }).to_string().as_bytes()).unwrap();
+            let error = asked.apply(AppConfig::development()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_a_filter() {
+        let text = "type=event,delivered&channel=room&code=4100&after=7&data=[{\"path\":\"a\",\"equals\":1}]";
+        let asked = LogRequest::parse(&Query::parse(text)).unwrap();
+        assert_eq!((asked.after, asked.filter.code, asked.filter.data.len()), (7, Some(4100), 1));
+        for (bad, expected) in [("after=x", "after"), ("type=nothing", "a type of entry"), ("data=x", "data")]
+        {
+            let error = LogRequest::parse(&Query::parse(bad)).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn connections_end_in_one_way_or_the_other() {
+        let close = |json: Value| parse::<CloseRequest>(json.to_string().as_bytes()).unwrap().chosen();
+        assert_eq!(close(json!({ "abrupt": true })).unwrap().1, Cut::Abrupt);
+        assert!(matches!(close(json!({ "code": 4100 })).unwrap().1, Cut::Close(4100, _)));
+        assert!(close(json!({ "abrupt": true, "code": 4100 })).is_err());
+    }
+}

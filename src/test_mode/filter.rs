@@ -1,0 +1,276 @@
+//! Which entries of a log are meant.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::entry::{Details, Entry, EventSource, Kind};
+use super::json_path::JsonPath;
+
+/// Accepts the entries that have everything it names.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Filter {
+    /// One kind, or any of several.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kinds>,
+    /// The connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub socket_id: Option<String>,
+    /// The user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+    /// The channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// The name of the event or webhook.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Where an event came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<EventSource>,
+    /// The code of a close or error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<u16>,
+    /// The HTTP status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Part of the reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Part of the path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<u64>,
+    /// What the payload must hold; all of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub data: Vec<Expectation>,
+}
+
+/// One kind, or several.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(untagged, expecting = "expected a type of entry, such as event or connected, or an array of them")]
+pub enum Kinds {
+    /// This one.
+    One(Kind),
+    /// Any of these.
+    Any(Vec<Kind>),
+}
+
+impl From<Kind> for Kinds {
+    fn from(kind: Kind) -> Self {
+        Kinds::One(kind)
+    }
+}
+
+/// What is expected of a payload at one place.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expectation {
+    /// The place. A payload that is not JSON counts as a JSON string.
+    #[serde(default)]
+    pub path: JsonPath,
+    /// The value that must stand there. Without it, any value will do.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub equals: Option<Value>,
+}
+
+/// A `null` that is there is a value; only a missing one is none.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+impl Filter {
+    /// Entries of one kind.
+    #[must_use]
+    pub fn of(kind: Kind) -> Self {
+        Filter { kind: Some(kind.into()), ..Filter::default() }
+    }
+
+    /// Whether the entry has everything that is named.
+    #[must_use]
+    pub fn accepts(&self, entry: &Entry) -> bool {
+        let Details {
+            socket_id,
+            user_id,
+            channel,
+            name,
+            source,
+            code,
+            status,
+            reason,
+            path,
+            fault,
+            data,
+            ..
+        } = &entry.details;
+        let kind = match &self.kind {
+            None => true,
+            Some(Kinds::One(kind)) => *kind == entry.kind,
+            Some(Kinds::Any(kinds)) => kinds.contains(&entry.kind),
+        };
+        kind && same_text(self.socket_id.as_ref(), socket_id.as_deref())
+            && same_text(self.user_id.as_ref(), user_id.as_deref())
+            && same_text(self.channel.as_ref(), channel.as_deref())
+            && same_text(self.name.as_ref(), name.as_deref())
+            && same(self.source, *source)
+            && same(self.code, *code)
+            && same(self.status, *status)
+            && same(self.fault, *fault)
+            && part(self.reason.as_ref(), reason.as_deref())
+            && part(self.path.as_ref(), path.as_deref())
+            && self.accepts_data(data.as_deref())
+    }
+
+    fn accepts_data(&self, data: Option<&str>) -> bool {
+        if self.data.is_empty() {
+            return true;
+        }
+        let Some(text) = data else { return false };
+        let value = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
+        self.data.iter().all(|expected| {
+            let found = expected.path.of(&value);
+            match &expected.equals {
+                // A number in quotes, or a word that happens to be one in JSON, may be compared as the text it is.
+                Some(wanted) => {
+                    found == Some(wanted)
+                        || (found == Some(&value) && wanted.as_str().is_some_and(|wanted| wanted == text))
+                }
+                None => found.is_some(),
+            }
+        })
+    }
+}
+
+fn same<T: PartialEq>(wanted: Option<T>, found: Option<T>) -> bool {
+    wanted.is_none() || wanted == found
+}
+
+fn same_text(wanted: Option<&String>, found: Option<&str>) -> bool {
+    wanted.is_none_or(|wanted| found == Some(wanted))
+}
+
+fn part(wanted: Option<&String>, found: Option<&str>) -> bool {
+    wanted.is_none_or(|wanted| found.is_some_and(|found| found.contains(wanted.as_str())))
+}
+
+/// As it stands in the sentence "expected … to be logged".
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            None => f.write_str("anything")?,
+            Some(Kinds::One(kind)) => f.write_str(kind.name())?,
+            Some(Kinds::Any(kinds)) => {
+                let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
+                f.write_str(&names.join(" or "))?;
+            }
+        }
+        let texts = [
+            ("socket_id", &self.socket_id),
+            ("user_id", &self.user_id),
+            ("channel", &self.channel),
+            ("name", &self.name),
+            ("reason with", &self.reason),
+            ("path with", &self.path),
+        ];
+        for (label, text) in texts {
+            if let Some(text) = text {
+                write!(f, ", {label} {text:?}")?;
+            }
+        }
+        if let Some(source) = self.source {
+            write!(f, ", from {}", if source == EventSource::Http { "the HTTP API" } else { "a client" })?;
+        }
+        for (label, number) in [("code", self.code), ("status", self.status)] {
+            if let Some(number) = number {
+                write!(f, ", {label} {number}")?;
+            }
+        }
+        if let Some(fault) = self.fault {
+            write!(f, ", fault {fault}")?;
+        }
+        for Expectation { path, equals } in &self.data {
+            match equals {
+                Some(value) => write!(f, ", data {path} = {value}")?,
+                None => write!(f, ", data with {path}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn entry(data: &str) -> Entry {
+        let details = Details {
+            socket_id: Some("1.2".into()),
+            channel: Some("room".into()),
+            name: Some("message".into()),
+            source: Some(EventSource::Http),
+            reason: Some("because of it".into()),
+            data: Some(data.into()),
+            ..Details::default()
+        };
+        Entry { seq: 1, at_ms: 0.0, kind: Kind::Event, details }
+    }
+
+    fn filter(json: Value) -> Filter {
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn every_member_that_is_named_must_fit() {
+        let entry = entry("{}");
+        let fitting = [
+            json!({}),
+            json!({ "type": "event" }),
+            json!({ "type": ["delivered", "event"], "channel": "room", "name": "message" }),
+            json!({ "socket_id": "1.2", "source": "http", "reason": "of it" }),
+        ];
+        for json in fitting {
+            assert!(filter(json.clone()).accepts(&entry), "{json}");
+        }
+        let others = [
+            json!({ "type": "delivered" }),
+            json!({ "type": [] }),
+            json!({ "channel": "roo" }),
+            json!({ "user_id": "ann" }),
+            json!({ "source": "client" }),
+            json!({ "code": 4100 }),
+            json!({ "reason": "of them" }),
+            json!({ "path": "/" }),
+        ];
+        for json in others {
+            assert!(!filter(json.clone()).accepts(&entry), "{json}");
+        }
+    }
+
+    #[test]
+    fn payloads_are_looked_into() {
+        let at = |path: &str, equals: Value| filter(json!({ "data": [{ "path": path, "equals": equals }] }));
+        let order = entry(r#"{"order":{"id":7,"note":null}}"#);
+        assert!(at("order.id", json!(7)).accepts(&order));
+        assert!(!at("order.id", json!("7")).accepts(&order));
+        assert!(at("order.note", json!(null)).accepts(&order), "null is a value");
+        assert!(!at("order.name", json!(null)).accepts(&order), "and is not the same as nothing");
+        assert!(filter(json!({ "data": [{ "path": "order.note" }] })).accepts(&order));
+        assert!(!filter(json!({ "data": [{ "path": "order.name" }] })).accepts(&order));
+        assert!(at("$", json!("plain words")).accepts(&entry("plain words")));
+        assert!(at("$", json!("42")).accepts(&entry("42")), "the text as it is");
+        assert!(at("$", json!(42)).accepts(&entry("42")), "or as the number it is");
+    }
+
+    #[test]
+    fn a_filter_says_what_it_wants() {
+        let wanted =
+            filter(json!({ "type": "event", "channel": "room", "data": [{ "path": "id", "equals": 7 }] }));
+        assert_eq!(wanted.to_string(), r#"event, channel "room", data id = 7"#);
+        assert_eq!(Filter::default().to_string(), "anything");
+    }
+}

@@ -1,0 +1,230 @@
+//! Frames on their way to clients: which event each is, and those that a fault holds back.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use crate::protocol::{Frame, SocketId, json};
+
+/// Frames of one app that can be held back at once. Over it: they are sent at once.
+pub(super) const MAX_HELD_FRAMES: usize = 10_000;
+
+/// What a frame says, as far as tests ask.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct FrameText {
+    pub(super) event: Option<Arc<str>>,
+    pub(super) channel: Option<Arc<str>>,
+    pub(super) data: Option<Arc<str>>,
+    pub(super) answers_ping: bool,
+}
+
+impl FrameText {
+    fn read(frame: &Frame) -> FrameText {
+        const OPCODE: u8 = 0x0f;
+        const TEXT: u8 = 0x1;
+        const PONG: u8 = 0xa;
+        match frame.websocket().first().map(|head| head & OPCODE) {
+            Some(TEXT) => {}
+            opcode => return FrameText { answers_ping: opcode == Some(PONG), ..FrameText::default() },
+        }
+        // Clients of the HTTP transports and of SockJS are sent it as a string in an array.
+        let quoted =
+            frame.quoted_message().and_then(|message| serde_json::from_slice::<String>(message).ok());
+        let plain = || std::str::from_utf8(frame.json()).unwrap_or_default();
+        let text = quoted.as_deref().unwrap_or_else(plain);
+        let [event, channel, data] = json::members(text, ["event", "channel", "data"]).unwrap_or_default();
+        let string = |value| json::as_string(value).map(|text| Arc::from(text.as_ref()));
+        let event: Option<Arc<str>> = event.and_then(string);
+        let data = data.map(|value| string(value).unwrap_or_else(|| Arc::from(value.get())));
+        let answers_ping = event.as_deref() == Some("pusher:pong");
+        FrameText { event, channel: channel.and_then(string), data, answers_ping }
+    }
+
+    /// Whether it is an event that somebody published or sent, and not the protocol's own.
+    pub(super) fn is_event(&self) -> bool {
+        self.event.as_deref().is_some_and(|event| {
+            !event.starts_with("pusher:")
+                && !event.starts_with("pusher_internal:")
+                && event != "connection_established"
+        })
+    }
+}
+
+/// Reads frames. A broadcast is read once, although it goes to many.
+#[derive(Debug, Default)]
+pub(super) struct FrameReader {
+    /// The frame is kept with its text, so that no other can be at the same address.
+    last: Mutex<Option<(Frame, Arc<FrameText>)>>,
+}
+
+impl FrameReader {
+    pub(super) fn read(&self, frame: &Frame) -> Arc<FrameText> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((known, text)) if same(known, frame) => Arc::clone(text),
+            _ => {
+                let text = Arc::new(FrameText::read(frame));
+                *last = Some((frame.clone(), Arc::clone(&text)));
+                text
+            }
+        }
+    }
+}
+
+fn same(one: &Frame, other: &Frame) -> bool {
+    let (one, other) = (one.websocket(), other.websocket());
+    one.as_ptr() == other.as_ptr() && one.len() == other.len()
+}
+
+/// Frames that a fault holds back, in the order in which they are to be released.
+#[derive(Debug, Default)]
+pub(super) struct HeldFrames {
+    state: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    delayed: HashMap<SocketId, VecDeque<(Instant, Frame)>>,
+    /// To go after the connection's next frame.
+    swapped: HashMap<SocketId, Frame>,
+    count: usize,
+}
+
+impl HeldFrames {
+    /// Holds a frame until `time`, or until those before it are released, if that is later. Gives it back if there is
+    /// no room.
+    pub(super) fn delay(&self, to: SocketId, frame: Frame, time: Instant) -> Result<Instant, Frame> {
+        let mut held = self.lock();
+        if held.count >= MAX_HELD_FRAMES {
+            return Err(frame);
+        }
+        held.count += 1;
+        let queue = held.delayed.entry(to).or_default();
+        let time = queue.back().map_or(time, |(last, _)| time.max(*last));
+        queue.push_back((time, frame));
+        Ok(time)
+    }
+
+    /// Holds a frame until the connection's next one. Gives it back if one is held already, or there is no room.
+    pub(super) fn swap(&self, to: SocketId, frame: Frame) -> Result<(), Frame> {
+        let mut held = self.lock();
+        if held.count >= MAX_HELD_FRAMES || held.swapped.contains_key(&to) {
+            return Err(frame);
+        }
+        held.count += 1;
+        held.swapped.insert(to, frame);
+        Ok(())
+    }
+
+    /// The frame that waited for the connection's next one.
+    pub(super) fn take_swapped(&self, to: SocketId) -> Option<Frame> {
+        let mut held = self.lock();
+        let frame = held.swapped.remove(&to)?;
+        held.count -= 1;
+        Some(frame)
+    }
+
+    /// The frames whose time has come.
+    pub(super) fn take_due(&self, now: Instant) -> Vec<(SocketId, Frame)> {
+        let mut held = self.lock();
+        let mut due = Vec::new();
+        for (socket, queue) in &mut held.delayed {
+            while queue.front().is_some_and(|(time, _)| *time <= now) {
+                due.extend(queue.pop_front().map(|(_, frame)| (*socket, frame)));
+            }
+        }
+        held.delayed.retain(|_, queue| !queue.is_empty());
+        held.count -= due.len();
+        due
+    }
+
+    /// Gives up what is held for a connection that is gone, or for all.
+    pub(super) fn forget(&self, socket: Option<SocketId>) {
+        let mut held = self.lock();
+        match socket {
+            None => *held = Held::default(),
+            Some(socket) => {
+                let delayed = held.delayed.remove(&socket).map_or(0, |queue| queue.len());
+                let swapped = usize::from(held.swapped.remove(&socket).is_some());
+                held.count -= delayed + swapped;
+            }
+        }
+    }
+
+    /// No code panics while it holds the lock, and every state of the queues is a valid one.
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::json::Data;
+    use crate::protocol::{ChannelName, server_message};
+    use std::time::Duration;
+
+    fn frame(event: &str) -> Frame {
+        let channel = ChannelName::parse("room", 164).unwrap();
+        server_message::channel_event(event, &Data::of_text("{\"n\":1}"), &channel, None)
+    }
+
+    #[test]
+    fn a_frame_says_which_event_it_is() {
+        let reader = FrameReader::default();
+        let text = reader.read(&frame("message"));
+        assert_eq!(text.event.as_deref(), Some("message"));
+        assert_eq!((text.channel.as_deref(), text.data.as_deref()), (Some("room"), Some("{\"n\":1}")));
+        assert!(text.is_event() && !text.answers_ping);
+        assert_eq!(reader.read(&frame("message").quoted()), text, "in whatever form it is sent");
+        assert!(!reader.read(&frame("pusher_internal:member_added")).is_event());
+        for pong in [Frame::pong(b"x"), server_message::pong()] {
+            let text = reader.read(&pong);
+            assert!(text.answers_ping && !text.is_event());
+        }
+        assert_eq!(*reader.read(&Frame::ping()), FrameText::default());
+    }
+
+    #[test]
+    fn a_broadcast_is_read_once() {
+        let reader = FrameReader::default();
+        let frame = frame("message");
+        assert!(Arc::ptr_eq(&reader.read(&frame), &reader.read(&frame.clone())));
+    }
+
+    #[test]
+    fn delayed_frames_keep_their_order() {
+        let held = HeldFrames::default();
+        let (start, socket) = (Instant::now(), SocketId::new(1, 1));
+        let at = |ms| start + Duration::from_millis(ms);
+        held.delay(socket, frame("a"), at(100)).unwrap();
+        assert_eq!(held.delay(socket, frame("b"), at(50)).unwrap(), at(100), "not before the one before it");
+        held.delay(socket, frame("c"), at(200)).unwrap();
+        assert!(held.take_due(at(99)).is_empty());
+        assert_eq!(held.take_due(at(100)), [(socket, frame("a")), (socket, frame("b"))]);
+        held.forget(Some(socket));
+        assert!(held.take_due(at(999)).is_empty());
+    }
+
+    #[test]
+    fn one_frame_waits_for_the_next() {
+        let held = HeldFrames::default();
+        let socket = SocketId::new(1, 1);
+        assert!(held.take_swapped(socket).is_none());
+        held.swap(socket, frame("a")).unwrap();
+        assert_eq!(held.swap(socket, frame("b")), Err(frame("b")));
+        assert_eq!(held.take_swapped(socket), Some(frame("a")));
+    }
+
+    #[test]
+    fn there_is_room_for_so_many() {
+        let held = HeldFrames::default();
+        let (now, socket) = (Instant::now(), SocketId::new(1, 1));
+        for _ in 0..MAX_HELD_FRAMES {
+            held.delay(socket, frame("a"), now).unwrap();
+        }
+        assert!(held.delay(socket, frame("a"), now).is_err());
+        assert_eq!(held.take_due(now).len(), MAX_HELD_FRAMES);
+        assert!(held.delay(socket, frame("a"), now).is_ok());
+    }
+}

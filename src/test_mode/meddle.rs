@@ -1,0 +1,165 @@
+//! Carrying out the faults of an app: on frames, on connections, on requests.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::hub::{Answer, AppState, Instead, Meddler};
+use crate::protocol::{Frame, SocketId};
+
+use super::app::AppUnderTest;
+use super::entry::{Details, Kind};
+use super::faults::{FrameAction, FrameFacts};
+use super::frames::FrameText;
+
+/// How long a frame waits at most for the one that is to go before it.
+const REORDER_WITHIN: Duration = Duration::from_secs(1);
+
+impl Meddler for AppUnderTest {
+    fn refuses(&self) -> Option<(u16, String)> {
+        // It goes into the log as a refused connection.
+        self.faults.refuse(self.now()).map(|(_, code, reason)| (code, reason))
+    }
+
+    fn instead(&self, app: &Arc<AppState>, to: SocketId, frame: Frame) -> Instead {
+        let text = self.frames.read(&frame);
+        let now = app.clock().now();
+        let Some((fault, action, delay)) = self.fault_of(now, to, &text) else {
+            return match self.held.take_swapped(to) {
+                None => Instead::One(frame),
+                Some(before) => Instead::Several(vec![frame, before]),
+            };
+        };
+        match action {
+            FrameAction::Drop => {
+                self.tell(fault, to, &text, "drops a frame");
+                Instead::Several(Vec::new())
+            }
+            FrameAction::Duplicate => {
+                self.tell(fault, to, &text, "sends a frame twice");
+                Instead::Several(vec![frame.clone(), frame])
+            }
+            FrameAction::Delay => match self.held.delay(to, frame, now + delay) {
+                Ok(time) => {
+                    self.tell(fault, to, &text, &format!("delays a frame by {} ms", delay.as_millis()));
+                    self.later(app.clock().machine_time(time), AppUnderTest::release_due);
+                    Instead::Several(Vec::new())
+                }
+                Err(frame) => Instead::One(frame),
+            },
+            FrameAction::Reorder => match self.held.take_swapped(to) {
+                Some(before) => Instead::Several(vec![frame, before]),
+                None => match self.held.swap(to, frame) {
+                    Ok(()) => {
+                        self.tell(fault, to, &text, "holds a frame back for the next one");
+                        self.later(Instant::now() + REORDER_WITHIN, move |app| app.release_swapped(to));
+                        Instead::Several(Vec::new())
+                    }
+                    Err(frame) => Instead::One(frame),
+                },
+            },
+        }
+    }
+
+    fn queued(&self, to: SocketId, frame: &Frame) {
+        let text = self.frames.read(frame);
+        if !text.is_event() {
+            return;
+        }
+        let FrameText { event, channel, data, .. } = (*text).clone();
+        let socket_id = Some(to.to_string().into());
+        self.log.write(
+            Kind::Delivered,
+            Details {
+                socket_id,
+                user_id: self.user_of(to),
+                channel,
+                name: event,
+                data,
+                ..Details::default()
+            },
+        );
+    }
+
+    fn answer(&self, path: &str) -> Option<Answer> {
+        let (fault, answer) = self.faults.http(self.now(), path)?;
+        let reason = match &answer {
+            Some((status, _)) => format!("answers {status}"),
+            None => "lets a request hang".to_owned(),
+        };
+        let (status, path) = (answer.as_ref().map(|(status, _)| *status), Some(path.into()));
+        let (fault_id, reason) = (Some(fault), Some(reason.into()));
+        self.log.write(Kind::Fault, Details { fault: fault_id, status, path, reason, ..Details::default() });
+        Some(match answer {
+            Some((status, body)) => Answer::Status(status, body),
+            None => Answer::After(Box::pin(self.end_of(fault))),
+        })
+    }
+}
+
+impl AppUnderTest {
+    fn fault_of(&self, now: Instant, to: SocketId, text: &FrameText) -> Option<(u64, FrameAction, Duration)> {
+        let (socket_id, user_id) = (to.to_string(), self.user_of(to));
+        let facts = FrameFacts {
+            event: text.event.as_deref(),
+            channel: text.channel.as_deref(),
+            socket_id: &socket_id,
+            user_id: user_id.as_deref(),
+            answers_ping: text.answers_ping,
+        };
+        self.faults.frame(now, &facts)
+    }
+
+    fn tell(&self, fault: u64, to: SocketId, text: &FrameText, what: &str) {
+        let FrameText { event, channel, data, .. } = text.clone();
+        let (socket_id, reason) = (Some(to.to_string().into()), Some(what.into()));
+        let fault = Some(fault);
+        let details = Details { fault, socket_id, channel, name: event, data, reason, ..Details::default() };
+        self.log.write(Kind::Fault, details);
+    }
+
+    /// Ready when the fault of this number is over, or nobody should wait any longer.
+    fn end_of(&self, fault: u64) -> impl Future<Output = ()> + use<> {
+        let (this, mut changed, mut over) = (self.this.clone(), self.log.watch(), self.over());
+        async move {
+            // The app is not kept while its fault is waited for.
+            while let Some(left) = this.upgrade().and_then(|app| app.faults.left(fault, app.now())) {
+                tokio::select! {
+                    seen = changed.changed() => {
+                        if seen.is_err() {
+                            return;
+                        }
+                    }
+                    _ = over.wait_for(|over| *over) => return,
+                    () = tokio::time::sleep(left) => {}
+                }
+            }
+        }
+    }
+
+    /// Does something with the app at a time of the machine's clock.
+    fn later(&self, time: Instant, act: impl FnOnce(&AppUnderTest) + 'static) {
+        let this = self.this.clone();
+        actix_web::rt::spawn(async move {
+            tokio::time::sleep_until(time.into()).await;
+            if let Some(app) = this.upgrade() {
+                act(&app);
+            }
+        });
+    }
+
+    /// Lets go the frames whose time has come.
+    pub(super) fn release_due(&self) {
+        let Ok((hub, state)) = self.place() else { return };
+        for (to, frame) in self.held.take_due(state.clock().now()) {
+            hub.release(&state, to, frame);
+        }
+    }
+
+    /// Lets go the frame that waits for the connection's next one.
+    fn release_swapped(&self, to: SocketId) {
+        let Ok((hub, state)) = self.place() else { return };
+        if let Some(frame) = self.held.take_swapped(to) {
+            hub.release(&state, to, frame);
+        }
+    }
+}

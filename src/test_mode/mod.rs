@@ -1,0 +1,212 @@
+//! Test mode: what apps did, waiting for it, faults on demand, and a clock of each app's own.
+//!
+//! An [`AppUnderTest`] hears what happens in its app and writes it to a log that is bounded; tests wait for conditions
+//! on that log and on the app's state, and are woken by what happens. It meddles where it has been given [`faults`].
+//! The control API is HTTP and JSON under `/test`, behind a token; it exists only where somebody made a [`TestMode`].
+//! The hub knows neither: it announces, and asks whoever meddles with an app that has one.
+
+mod app;
+mod condition;
+mod control;
+mod count;
+mod credentials;
+mod entry;
+pub mod faults;
+mod filter;
+mod frames;
+mod json_path;
+mod log;
+mod meddle;
+mod settings;
+mod timeline;
+mod wait;
+
+pub use app::{
+    AppUnderTest, ChannelCounts, ConnectionSummary, Counts, Cut, MOST_ADVANCE, Sockets, TestError,
+};
+pub use condition::{BadCondition, Condition, Verdict, View, Watch};
+pub use count::Count;
+pub use credentials::{Credentials, TOKEN_VARIABLE, URL_VARIABLE, credentials_of, draw_app, draw_token};
+pub use entry::{Details, Entry, EventSource, Kind};
+pub use filter::{Expectation, Filter, Kinds};
+pub use json_path::{BadPath, JsonPath};
+pub use log::{EventLog, Excerpt, LOG_BYTES, LOG_ENTRIES};
+pub use settings::for_tests;
+pub use timeline::timeline;
+pub use wait::{MOST_PATIENCE, Outcome, PATIENCE};
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use crate::app::DuplicateApp;
+use crate::config::AppConfig;
+use crate::hub::{Bystander, Hub, Refused};
+
+/// The apps under test of one broker.
+pub struct TestMode {
+    /// What the control API asks for.
+    token: String,
+    /// Whether the control API answers to other machines, too.
+    remote: bool,
+    apps: Mutex<HashMap<String, Arc<AppUnderTest>>>,
+    /// What concerns no app.
+    strangers: EventLog,
+    /// Set once the broker is put together.
+    broker: OnceLock<Weak<dyn Broker>>,
+}
+
+/// What test mode asks of the broker that it is a part of.
+pub trait Broker: Send + Sync {
+    /// The hub.
+    fn hub(&self) -> &Arc<Hub>;
+
+    /// The apps as they are configured now, in order.
+    fn apps(&self) -> Vec<AppConfig>;
+
+    /// Adds an app; it can be connected to when this returns.
+    ///
+    /// # Errors
+    /// If its id or a key is taken.
+    fn add_app(&self, app: AppConfig) -> Result<(), DuplicateApp>;
+
+    /// Removes an app and closes its connections with 4001; `false` if there is no such one.
+    fn remove_app(&self, id: &str) -> bool;
+}
+
+impl TestMode {
+    /// With a control API behind this token. `remote`: machines other than this one may use it, too.
+    #[must_use]
+    pub fn new(token: impl Into<String>, remote: bool) -> Arc<Self> {
+        Arc::new(TestMode {
+            token: token.into(),
+            remote,
+            apps: Mutex::default(),
+            strangers: EventLog::default(),
+            broker: OnceLock::new(),
+        })
+    }
+
+    /// What the control API asks for.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// The app of this id, if it is under test.
+    #[must_use]
+    pub fn app(&self, id: &str) -> Option<Arc<AppUnderTest>> {
+        self.lock().get(id).cloned()
+    }
+
+    /// All apps under test, by id.
+    #[must_use]
+    pub fn apps(&self) -> Vec<Arc<AppUnderTest>> {
+        let mut apps: Vec<_> = self.lock().values().cloned().collect();
+        apps.sort_unstable_by(|one, other| one.id().cmp(other.id()));
+        apps
+    }
+
+    /// What concerned no app: refused connections and requests whose app is not known.
+    #[must_use]
+    pub fn strangers(&self) -> &EventLog {
+        &self.strangers
+    }
+
+    /// Forgets everything of every app.
+    pub fn reset(&self) {
+        self.apps().iter().for_each(|app| app.reset());
+        self.strangers.clear();
+    }
+
+    /// What happened, app by app, as people read it.
+    #[must_use]
+    pub fn timeline(&self) -> String {
+        let mut text = String::new();
+        let strangers = timeline(&self.strangers);
+        if !strangers.is_empty() {
+            text = format!("no known app:\n{strangers}");
+        }
+        for app in self.apps() {
+            let told = timeline(app.log());
+            let told = if told.is_empty() { "  (nothing happened)\n".to_owned() } else { told };
+            text = format!("{text}app {}:\n{told}", app.id());
+        }
+        text
+    }
+
+    /// Adds an app, or says why it cannot be. It is under test at once.
+    ///
+    /// # Errors
+    /// If its id or a key is taken, or the broker has stopped (`None`).
+    pub fn add_app(&self, app: AppConfig) -> Result<Arc<AppUnderTest>, Option<DuplicateApp>> {
+        let broker = self.broker().ok_or(None)?;
+        let id = app.app.id.clone();
+        broker.add_app(app).map_err(Some)?;
+        self.app(&id).ok_or(None)
+    }
+
+    /// Removes an app and closes its connections with 4001; `false` if there is no such one.
+    pub fn remove_app(&self, id: &str) -> bool {
+        self.broker().is_some_and(|broker| broker.remove_app(id))
+    }
+
+    /// The broker, while it lives.
+    pub(crate) fn broker(&self) -> Option<Arc<dyn Broker>> {
+        self.broker.get().and_then(Weak::upgrade)
+    }
+
+    /// The broker is put together.
+    pub(crate) fn set_broker(self: &Arc<Self>, broker: Weak<dyn Broker>) {
+        if let Some(broker) = broker.upgrade() {
+            broker.hub().set_bystander(Arc::clone(self) as Arc<dyn Bystander>);
+        }
+        let _ = self.broker.set(broker);
+        self.apps_changed();
+    }
+
+    /// The one who is to listen to an app.
+    pub(crate) fn listener(&self, id: &str) -> Arc<AppUnderTest> {
+        let mut apps = self.lock();
+        Arc::clone(apps.entry(id.to_owned()).or_insert_with(|| AppUnderTest::new(id)))
+    }
+
+    /// The hub's apps have changed: meddles with those that are new, and lets go those that are no more.
+    pub(crate) fn apps_changed(&self) {
+        let Some(broker) = self.broker() else { return };
+        let hub = broker.hub();
+        let states = hub.apps();
+        let mut apps = self.lock();
+        apps.retain(|id, app| {
+            let state = states.by_id(id);
+            match state {
+                Some(state) => app.attach(hub, state),
+                None => app.end(),
+            }
+            state.is_some()
+        });
+    }
+
+    /// The broker is about to stop: nobody should wait any longer.
+    pub(crate) fn end(&self) {
+        self.lock().values().for_each(|app| app.end());
+    }
+
+    /// No code panics while it holds the lock, and every state of the map is a valid one.
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<AppUnderTest>>> {
+        self.apps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Bystander for TestMode {
+    fn refused(&self, refused: &Refused<'_>) {
+        let (kind, details) = app::refusal(refused);
+        self.strangers.write(kind, details);
+    }
+}
+
+impl fmt::Debug for TestMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestMode").field("apps", &self.lock().len()).finish_non_exhaustive()
+    }
+}
