@@ -165,7 +165,8 @@ impl Connection {
                     Probe::Event => Action::Send(server_message::ping()),
                     Probe::ControlFrame | Probe::Impossible => Action::Ping,
                 };
-                (Some(ping), Some(until))
+                // If it answers, the next ping may be due before an answer to this one would have been missed.
+                (Some(ping), Some(until.min(now + self.config.ping_after)))
             }
             Due::PongMissing => (Some(Action::Close(CloseCode::PongMissing)), None),
             Due::Inactive => (Some(Action::Close(CloseCode::Inactive)), None),

@@ -292,3 +292,24 @@ fn silence_leads_to_a_ping_and_to_the_end() {
     assert_eq!(tick(&mut subject, 95), "ping");
     assert_eq!(tick(&mut subject, 125), "close 4201");
 }
+
+/// A pong must not put the next ping off until the pong would have been missed.
+#[test]
+fn a_client_that_answers_is_looked_at_when_its_next_ping_may_be_due() {
+    let mut subject = Subject::new(|_| {});
+    let config = ConnectionConfig {
+        ping_after: Duration::from_secs(2),
+        pong_timeout: Duration::from_secs(30),
+        ..ConnectionConfig::default()
+    };
+    subject.connection.config = Arc::new(config);
+    let at = |seconds| subject.now + Duration::from_secs(seconds);
+    let (action, again) = subject.connection.tick(at(2));
+    assert!(matches!(action, Some(Action::Ping)), "{action:?}");
+    assert_eq!(again, Some(at(4)));
+    subject.connection.heard(at(2));
+    assert!(matches!(subject.connection.tick(at(4)).0, Some(Action::Ping)));
+    // And one that does not answer is still closed in time, and not before.
+    assert_eq!(subject.connection.tick(at(6)).1, Some(at(34)));
+    assert!(matches!(subject.connection.tick(at(34)).0, Some(Action::Close(CloseCode::PongMissing))));
+}
