@@ -449,7 +449,8 @@ fn old_explorers_are_sent_padding() {
 /// Proves: 53.
 #[test]
 fn shutdown_ends_sessions_with_4200() {
-    let Some(target) = Target::own(MAIN_APP) else { return };
+    // One worker, which takes requests in the order in which they come.
+    let Some(target) = Target::own(&format!("[server]\nworkers = 1\n{MAIN_APP}")) else { return };
     let streamed = Session::new(&target);
     let mut stream = streamed.stream();
     established(&mut stream);
@@ -460,7 +461,7 @@ fn shutdown_ends_sessions_with_4200() {
     std::thread::scope(|scope| {
         let mut connection = Connection::open(&target);
         connection.send(&post(&target, &format!("{}/xhr?{QUERY}", polled.base), "", &[]));
-        // Its answer shows that the poll is held.
+        // It came later: its answer shows that the poll is held.
         assert_eq!(streamed.send("[]").status, 204);
         let waiting = scope.spawn(move || connection.answer());
         target.broker().unwrap().terminate();
