@@ -1,6 +1,6 @@
 //! The transports that a client can have besides a bare WebSocket, and what a client does over each of them.
 //!
-//! A [`Session`] is the client's side of an HTTP transport: one thread receives, by a stream or by polls, as a browser
+//! A `Session` is the client's side of an HTTP transport: one thread receives, by a stream or by polls, as a browser
 //! does, and messages are sent by requests of their own.
 
 use std::cell::Cell;
