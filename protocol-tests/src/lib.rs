@@ -38,7 +38,7 @@ pub use pipe::Pipe;
 pub use sink::Sink;
 pub use socket::Socket;
 pub use target::{Credentials, Shared, Target};
-pub use test_mode::TestMode;
+pub use test_mode::{TestApp, TestMode};
 pub use transport::Transport;
 pub use wire::Wire;
 

@@ -49,6 +49,7 @@ impl Judge<'_> {
                 "exclusiveMinimum" => value.as_f64().is_none_or(|n| n > rule.as_f64().expect("a number")),
                 "maximum" => value.as_f64().is_none_or(|n| n <= rule.as_f64().expect("a number")),
                 "minProperties" => value.as_object().is_none_or(|o| o.len() as u64 >= rule.as_u64().unwrap()),
+                "minItems" => value.as_array().is_none_or(|a| a.len() as u64 >= rule.as_u64().unwrap()),
                 "required" => rule.as_array().expect("a list").iter().all(|name| {
                     value.as_object().is_none_or(|object| object.contains_key(name.as_str().expect("a name")))
                 }),

@@ -7,7 +7,7 @@ use crate::hub::Listener;
 use crate::pipe::wire::PipeWire;
 use crate::pipe::{Rule, TapListener};
 use crate::test_mode::TestMode;
-use crate::webhook::Webhooks;
+use crate::webhook::{Observer, Webhooks};
 
 /// What the listeners of all apps are made of, besides the configuration. It lives as long as the broker, so what is
 /// to outlive a change of the configuration belongs in here.
@@ -48,8 +48,11 @@ impl Listeners {
         let own = own.map(|(_, pipe)| Arc::clone(pipe));
         let pipes = rules.chain(own).chain([self.wire.listener(&app.id)]);
         // First, so that the log tells of an event before what others make of it.
-        let test = self.test_mode.iter().map(|test_mode| test_mode.listener(&app.id) as Arc<dyn Listener>);
-        test.chain(pipes).chain(self.webhooks.listener(app, webhooks)).collect()
+        let test = self.test_mode.as_ref().map(|test_mode| test_mode.listener(&app.id));
+        let observer = test.clone().map(|test| test as Arc<dyn Observer>);
+        let test = test.map(|test| test as Arc<dyn Listener>);
+        let webhooks = self.webhooks.observed_listener(app, webhooks, observer);
+        test.into_iter().chain(pipes).chain(webhooks).collect()
     }
 
     /// Backends on the pipe's wire.

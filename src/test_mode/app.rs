@@ -33,6 +33,8 @@ pub struct AppUnderTest {
     pub(super) frames: FrameReader,
     pub(super) held: HeldFrames,
     roster: Mutex<Roster>,
+    /// By how much the clock has been advanced, for those who wait elsewhere than in the hub.
+    pub(super) ahead: watch::Sender<Duration>,
     /// Whether the broker is stopping, or the app is gone: nobody should wait any longer.
     over: watch::Sender<bool>,
 }
@@ -151,6 +153,7 @@ impl AppUnderTest {
             frames: FrameReader::default(),
             held: HeldFrames::default(),
             roster: Mutex::default(),
+            ahead: watch::Sender::new(Duration::ZERO),
             over: watch::Sender::new(false),
         })
     }
@@ -293,7 +296,14 @@ impl AppUnderTest {
         let advanced_ms = u64::try_from(by.as_millis()).ok();
         self.log.write(Kind::ClockAdvanced, Details { advanced_ms, ..Details::default() });
         self.release_due();
-        Ok(state.clock().advanced())
+        let advanced = state.clock().advanced();
+        // Of two who advance it at once, the later time stays.
+        self.ahead.send_if_modified(|ahead| {
+            let later = advanced > *ahead;
+            *ahead = advanced.max(*ahead);
+            later
+        });
+        Ok(advanced)
     }
 
     /// By how much the clock has been advanced.

@@ -36,8 +36,11 @@ pub enum Kind {
     Event,
     /// An event was handed to one connection.
     Delivered,
-    /// A webhook was sent, or could not be: `status` is the answer's.
+    /// An event was delivered in a webhook, to the URL in `path`: `status` is the answer's.
     Webhook,
+    /// An attempt to deliver it failed: `status` is the answer's, or `reason` says why there was none. `fault` is there
+    /// if a test wanted it; it was not sent then.
+    WebhookFailed,
     /// A fault did its work: `reason` says what.
     Fault,
     /// The app's clock was advanced.
@@ -46,7 +49,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind there is.
-    pub const ALL: [Kind; 17] = {
+    pub const ALL: [Kind; 18] = {
         use Kind::*;
         [
             Connected,
@@ -64,6 +67,7 @@ impl Kind {
             Event,
             Delivered,
             Webhook,
+            WebhookFailed,
             Fault,
             ClockAdvanced,
         ]
@@ -88,6 +92,7 @@ impl Kind {
             Kind::Event => "event",
             Kind::Delivered => "delivered",
             Kind::Webhook => "webhook",
+            Kind::WebhookFailed => "webhook_failed",
             Kind::Fault => "fault",
             Kind::ClockAdvanced => "clock_advanced",
         }
@@ -149,12 +154,15 @@ pub struct Details {
     /// Why, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Arc<str>>,
-    /// The path of a request.
+    /// The path of a request, or the URL that a webhook is for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<Arc<str>>,
     /// The fault that did it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<u64>,
+    /// Which attempt to send a webhook it was, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
     /// By how much the clock was advanced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advanced_ms: Option<u64>,

@@ -20,6 +20,7 @@ mod meddle;
 mod settings;
 mod timeline;
 mod wait;
+mod webhooks;
 
 pub use app::{
     AppUnderTest, ChannelCounts, ConnectionSummary, Counts, Cut, MOST_ADVANCE, Sockets, TestError,

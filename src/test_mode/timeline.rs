@@ -59,7 +59,10 @@ fn line(entry: &Entry) -> String {
             format!("event {name} on {channel} from {from}:{payload}")
         }
         Kind::Delivered => format!("delivered {name} on {channel} to {socket}"),
-        Kind::Webhook => format!("webhook {name}{}{because}", number(status)),
+        Kind::Webhook => format!("webhook {name} on {channel} to {}{}", shown(path), number(status)),
+        Kind::WebhookFailed => {
+            format!("FAILED webhook {name} on {channel} to {}{}{because}", shown(path), number(status))
+        }
         Kind::Fault => format!("FAULT {}{because}", if socket_id.is_some() { socket } else { shown(path) }),
         Kind::ClockAdvanced => {
             format!("clock advanced by {} ms", entry.details.advanced_ms.unwrap_or_default())

@@ -6,15 +6,17 @@ use std::time::Instant;
 use tokio::sync::watch;
 use tracing::warn;
 
+use super::Stage;
+use super::clock::Clock;
 use super::event::Event;
 use super::intake::Intake;
 use super::lane::Lane;
 use super::suppress::Suppressor;
-use super::{Stage, clock};
 
 /// The task of one app.
 pub(super) struct Dispatcher {
     pub(super) app_id: String,
+    pub(super) clock: Clock,
     pub(super) intake: Intake,
     pub(super) suppressor: Suppressor,
     pub(super) lanes: Vec<Arc<Lane>>,
@@ -35,8 +37,8 @@ impl Dispatcher {
                     Some(event) => self.hear(event),
                     None => break,
                 },
-                () = clock::sleep_until(self.suppressor.deadline()) => {
-                    let (now, lanes) = (clock::now(), &self.lanes);
+                () = self.clock.sleep_until(self.suppressor.deadline()) => {
+                    let (now, lanes) = (self.clock.now(), &self.lanes);
                     self.suppressor.due(now, |event| hand_out(lanes, &event, now));
                 }
             }
@@ -46,7 +48,7 @@ impl Dispatcher {
     }
 
     fn hear(&mut self, event: Event) {
-        let (now, lanes) = (clock::now(), &self.lanes);
+        let (now, lanes) = (self.clock.now(), &self.lanes);
         let lost = self.intake.take_lost();
         if lost > 0 {
             warn!(
@@ -67,7 +69,7 @@ impl Dispatcher {
 
     /// Hands out what is held back.
     fn let_go(&mut self) {
-        let (now, lanes) = (clock::now(), &self.lanes);
+        let (now, lanes) = (self.clock.now(), &self.lanes);
         self.suppressor.flush(|event| hand_out(lanes, &event, now));
     }
 }

@@ -15,9 +15,11 @@ use crate::protocol::ChannelName;
 
 use super::batch::{Batch, Queue};
 use super::client::{HttpClient, Signed};
+use super::clock::{Clock, date, machine, unix_millis};
 use super::config::{Delivery, Endpoint};
 use super::log::{Attempt, DeliveryLog, Outcome};
-use super::{Stage, clock, event};
+use super::observer::{Instead, Observer, Sending, is_same};
+use super::{Stage, event};
 
 /// A drop is logged at once, and further ones of the same endpoint not more often than this.
 const DROPS_LOGGED_EVERY: Duration = Duration::from_secs(10);
@@ -30,6 +32,9 @@ pub(super) struct Courier {
     pub(super) key: Key,
     pub(super) delivery: Delivery,
     pub(super) client: HttpClient,
+    pub(super) clock: Clock,
+    /// Whoever watches; nobody in production.
+    pub(super) observer: Option<Arc<dyn Observer>>,
 }
 
 /// The way to one endpoint.
@@ -120,9 +125,13 @@ impl Lane {
         }
     }
 
-    /// Whether it sends to this endpoint, and in this way.
-    pub(super) fn is_for(&self, endpoint: &Endpoint, key: &Key, delivery: &Delivery) -> bool {
-        self.endpoint == *endpoint && self.courier.key == *key && self.courier.delivery == *delivery
+    /// Whether it sends to this endpoint, and as this courier does.
+    pub(super) fn is_for(&self, endpoint: &Endpoint, courier: &Courier) -> bool {
+        let own = &*self.courier;
+        self.endpoint == *endpoint
+            && own.key == courier.key
+            && own.delivery == courier.delivery
+            && is_same(own.observer.as_ref(), courier.observer.as_ref())
     }
 
     /// Sends what is queued until the lane is closed and empty.
@@ -130,7 +139,7 @@ impl Lane {
         let most = self.courier.delivery.requests_at_once;
         let mut under_way = JoinSet::new();
         loop {
-            let now = clock::now();
+            let now = self.courier.clock.now();
             while under_way.len() < most {
                 let Some(batch) = self.queue().take(now) else { break };
                 under_way.spawn(Arc::clone(&self).deliver(batch, stage.clone()));
@@ -145,7 +154,7 @@ impl Lane {
                     Ok(batch) => self.queue().done(batch),
                     Err(error) => error!(endpoint = %self.endpoint.url, %error, "sending a webhook failed"),
                 },
-                () = clock::sleep_until(ripe) => {}
+                () = self.courier.clock.sleep_until(ripe) => {}
                 () = self.changed.notified() => {}
             }
         }
@@ -153,9 +162,9 @@ impl Lane {
 
     /// Sends one request until it is taken, or given up.
     async fn deliver(self: Arc<Self>, batch: Batch, mut stage: watch::Receiver<Stage>) -> Batch {
-        let Courier { key, delivery, .. } = &*self.courier;
-        let body = event::body(clock::unix_millis(), batch.events.iter().map(|event| &**event));
-        let created = clock::now();
+        let Courier { key, delivery, clock, .. } = &*self.courier;
+        let body = event::body(unix_millis(), batch.events.iter().map(|event| &**event));
+        let created = clock.now();
         let events = batch.events.len();
         let Some(signed) = Signed::new(body, key, &self.endpoint) else {
             error!(
@@ -169,36 +178,37 @@ impl Lane {
         // Failures since the pauses began; they begin anew when the broker is about to end.
         let mut failures = 0;
         for number in 1.. {
-            let outcome = self.attempt(request, number, events, &signed).await;
+            let outcome = self.attempt(request, number, &batch.events, &signed).await;
             if outcome.is_delivered() {
                 self.count_end(events, true);
                 break;
             }
             failures += 1;
-            let Some(again) = delivery.retry.again(failures, created, clock::now()) else {
+            let Some(again) = delivery.retry.again(failures, created, clock.now()) else {
                 self.say_given_up(events, number);
                 self.count_end(events, false);
                 break;
             };
             let hurried = *stage.borrow_and_update() != Stage::Running;
             tokio::select! {
-                () = clock::sleep_until(Some(again)) => {}
+                () = clock.sleep_until(Some(again)) => {}
                 Ok(()) = stage.changed(), if !hurried => failures = 0,
             }
         }
         batch
     }
 
-    async fn attempt(&self, request: u64, number: u32, events: usize, signed: &Signed) -> Outcome {
-        let Courier { app_id: app, delivery, client, .. } = &*self.courier;
-        let (at, begun) = (clock::date(), clock::now());
-        let reply = client.send(&self.endpoint, signed, delivery.timeout).await;
-        let duration = clock::now().duration_since(begun);
-        let (endpoint, body_bytes) = (&self.endpoint.url, signed.body_bytes());
-        let outcome = match reply {
-            Ok(reply) => Outcome::Status(reply.status),
-            Err(failure) => Outcome::Failure(failure.to_string()),
+    async fn attempt(&self, request: u64, number: u32, events: &[Arc<str>], signed: &Signed) -> Outcome {
+        let Courier { app_id: app, observer, .. } = &*self.courier;
+        let sending = Sending { endpoint: &self.endpoint, events, number };
+        let (at, begun) = (date(), machine());
+        let instead = observer.as_ref().and_then(|observer| observer.instead(&sending));
+        let (outcome, fault) = match instead {
+            Some(Instead { fault, outcome }) => (outcome, Some(fault)),
+            None => (self.send(signed).await, None),
         };
+        let duration = machine().duration_since(begun);
+        let (endpoint, events, body_bytes) = (&self.endpoint.url, events.len(), signed.body_bytes());
         match &outcome {
             Outcome::Status(status) if outcome.is_delivered() => {
                 debug!(app, %endpoint, request, number, events, body_bytes, status, ?duration, "webhook delivered");
@@ -211,7 +221,18 @@ impl Lane {
             }
         }
         self.log.record(Attempt { at, number, events, body_bytes, duration, outcome: outcome.clone() });
+        if let Some(observer) = observer {
+            observer.sent(&sending, &outcome, fault);
+        }
         outcome
+    }
+
+    async fn send(&self, signed: &Signed) -> Outcome {
+        let Courier { delivery, client, .. } = &*self.courier;
+        match client.send(&self.endpoint, signed, delivery.timeout).await {
+            Ok(reply) => Outcome::Status(reply.status),
+            Err(failure) => Outcome::Failure(failure.to_string()),
+        }
     }
 
     fn say_given_up(&self, events: usize, attempts: u32) {

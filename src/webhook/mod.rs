@@ -16,6 +16,7 @@ pub mod event;
 mod intake;
 mod lane;
 pub mod log;
+mod observer;
 pub mod retry;
 pub mod sample;
 mod service;
@@ -24,6 +25,7 @@ pub mod suppress;
 pub use config::{BadEndpoint, Config, Delivery, Endpoint, EndpointUrl, Header};
 pub use event::{Event, EventType, EventTypes};
 pub use log::{Attempt, DeliveryLog, Outcome, Tally};
+pub(crate) use observer::{Instead, Observer, Sending};
 pub(crate) use service::check;
 pub use service::{EndpointLog, Webhooks};
 

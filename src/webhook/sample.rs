@@ -66,9 +66,9 @@ pub async fn send(
 ) -> Option<Sampled> {
     let text = body(clock::unix_millis(), [event(one, endpoint)?.to_json().as_str()]);
     let signed = Signed::new(text, signing_key(app)?, endpoint)?;
-    let begun = clock::now();
+    let begun = clock::machine();
     let reply = client.send(endpoint, &signed, delivery.timeout).await;
-    Some(Sampled { reply, duration: clock::now().duration_since(begun) })
+    Some(Sampled { reply, duration: clock::machine().duration_since(begun) })
 }
 
 #[cfg(test)]

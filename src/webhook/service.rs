@@ -17,11 +17,13 @@ use crate::hub::Listener;
 
 use super::Stage;
 use super::client::{ClientError, HttpClient};
+use super::clock::Clock;
 use super::config::{Config, Endpoint};
 use super::dispatch::Dispatcher;
 use super::intake::{WebhookListener, intake};
 use super::lane::{Courier, Lane};
 use super::log::DeliveryLog;
+use super::observer::{Observer, is_same};
 use super::suppress::Suppressor;
 
 /// All webhooks of a broker. Clones are the same.
@@ -49,6 +51,7 @@ struct State {
 struct AppWebhooks {
     config: Config,
     key: Key,
+    observer: Option<Weak<dyn Observer>>,
     listener: Weak<WebhookListener>,
     lanes: Vec<Weak<Lane>>,
     logs: Vec<EndpointLog>,
@@ -97,6 +100,16 @@ impl Webhooks {
     /// more is at its end: what it held back is sent at once, and what waits is still delivered.
     #[must_use]
     pub fn listener(&self, app: &App, config: &Config) -> Option<Arc<dyn Listener>> {
+        self.observed_listener(app, config, None)
+    }
+
+    /// The same, with somebody who watches the webhooks on their way. With another one the listener is another, too.
+    pub(crate) fn observed_listener(
+        &self,
+        app: &App,
+        config: &Config,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Option<Arc<dyn Listener>> {
         let mut state = self.state();
         let key = signing_key(app).filter(|_| !config.endpoints.is_empty() && !self.is_ending());
         let Some(key) = key else {
@@ -104,7 +117,11 @@ impl Webhooks {
             return None;
         };
         let old = state.apps.get(&app.id);
-        let unchanged = old.filter(|old| old.config == *config && old.key == *key);
+        let unchanged = old.filter(|old| {
+            let watched = old.observer.as_ref().and_then(Weak::upgrade);
+            let watched = is_same(watched.as_ref(), observer.as_ref());
+            watched && old.config == *config && old.key == *key
+        });
         if let Some(listener) = unchanged.and_then(|old| old.listener.upgrade()) {
             return Some(listener);
         }
@@ -119,7 +136,9 @@ impl Webhooks {
                 return None;
             }
         };
-        let (listener, lanes) = self.start(thread, &app.id, key, config, &logs, &old_lanes)?;
+        let watcher = observer.as_ref().map(Arc::downgrade);
+        let courier = courier(&app.id, key, config, observer)?;
+        let (listener, lanes) = self.start(thread, courier, config, &logs, &old_lanes);
         state.lanes.retain(|lane| lane.strong_count() > 0);
         // Apps that have been removed.
         state.apps.retain(|_, app| app.listener.strong_count() > 0);
@@ -127,8 +146,9 @@ impl Webhooks {
         let new = lanes.iter().filter(|lane| !state.lanes.iter().any(|known| known.ptr_eq(lane)));
         let new: Vec<Weak<Lane>> = new.cloned().collect();
         state.lanes.extend(new);
-        let (config, key) = (config.clone(), key.clone());
-        let listening = AppWebhooks { config, key, listener: Arc::downgrade(&listener), lanes, logs };
+        let (config, key, observer) = (config.clone(), key.clone(), watcher);
+        let listening =
+            AppWebhooks { config, key, observer, listener: Arc::downgrade(&listener), lanes, logs };
         state.apps.insert(app.id.clone(), listening);
         Some(listener)
     }
@@ -137,26 +157,17 @@ impl Webhooks {
     fn start(
         &self,
         thread: &Thread,
-        app_id: &str,
-        key: &Key,
+        courier: Arc<Courier>,
         config: &Config,
         logs: &[EndpointLog],
         old_lanes: &[Arc<Lane>],
-    ) -> Option<(Arc<WebhookListener>, Vec<Arc<Lane>>)> {
-        let delivery = config.delivery.clone();
-        let client = HttpClient::new(delivery.ca_file.as_deref()).or_else(|error| {
-            // The file was checked when the broker started; it has changed since.
-            error!(app = app_id, %error, "only public certificate authorities are trusted for webhooks");
-            HttpClient::new(None)
-        });
-        let client =
-            client.inspect_err(|error| error!(app = app_id, %error, "webhooks cannot be sent")).ok()?;
+    ) -> (Arc<WebhookListener>, Vec<Arc<Lane>>) {
+        let delivery = &courier.delivery;
         let suppressor = Suppressor::new(delivery.removal_delay, delivery.queue_events);
         let (listener, intake) = intake(config.endpoints.clone().into(), delivery.bounds());
-        let courier = Arc::new(Courier { app_id: app_id.to_owned(), key: key.clone(), delivery, client });
         // What waits for an endpoint that stays goes before what will come, so it stays in the same lane.
         let known = |of: &EndpointLog| {
-            let same = |lane: &&Arc<Lane>| lane.is_for(&of.endpoint, key, &courier.delivery);
+            let same = |lane: &&Arc<Lane>| lane.is_for(&of.endpoint, &courier);
             old_lanes.iter().find(same).filter(|lane| lane.join()).cloned()
         };
         let lane = |of: &EndpointLog| {
@@ -168,10 +179,10 @@ impl Webhooks {
             })
         };
         let lanes: Vec<Arc<Lane>> = logs.iter().map(lane).collect();
-        let app_id = app_id.to_owned();
-        let dispatcher = Dispatcher { app_id, intake, suppressor, lanes: lanes.clone() };
+        let (app_id, clock) = (courier.app_id.clone(), courier.clock.clone());
+        let dispatcher = Dispatcher { app_id, clock, intake, suppressor, lanes: lanes.clone() };
         thread.spawn(dispatcher.run(self.shared.stage.subscribe()));
-        Some((Arc::new(listener), lanes))
+        (Arc::new(listener), lanes)
     }
 
     /// The endpoints of an app, in the order of its configuration, each with its log; none if no app has this id.
@@ -206,6 +217,25 @@ impl Webhooks {
     fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What the senders of an app share; `None`, after saying so, if nothing can be sent.
+fn courier(
+    app_id: &str,
+    key: &Key,
+    config: &Config,
+    observer: Option<Arc<dyn Observer>>,
+) -> Option<Arc<Courier>> {
+    let delivery = config.delivery.clone();
+    let client = HttpClient::new(delivery.ca_file.as_deref()).or_else(|error| {
+        // The file was checked when the broker started; it has changed since.
+        error!(app = app_id, %error, "only public certificate authorities are trusted for webhooks");
+        HttpClient::new(None)
+    });
+    let client = client.inspect_err(|error| error!(app = app_id, %error, "webhooks cannot be sent")).ok()?;
+    let clock = Clock::ahead(observer.as_ref().map(|observer| observer.ahead()));
+    let (app_id, key) = (app_id.to_owned(), key.clone());
+    Some(Arc::new(Courier { app_id, key, delivery, client, clock, observer }))
 }
 
 /// The log of an endpoint: the one it had, or a new one.

@@ -51,6 +51,7 @@ mod streams;
 mod subscribe;
 mod test_faults;
 mod test_mode;
+mod test_webhooks;
 mod transports;
 mod users;
 mod versions;

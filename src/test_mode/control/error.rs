@@ -36,6 +36,8 @@ pub(super) enum ControlError {
     Test(#[from] TestError),
     #[error("the settings of the app: {0}")]
     Settings(String),
+    #[error("the webhooks of the app: {0}")]
+    Webhook(String),
     #[error(transparent)]
     Duplicate(DuplicateApp),
     #[error("the broker is stopping")]
@@ -56,6 +58,7 @@ impl ControlError {
             | ControlError::Query(_)
             | ControlError::Condition(_)
             | ControlError::Settings(_)
+            | ControlError::Webhook(_)
             | ControlError::Test(
                 TestError::Fault(_)
                 | TestError::TooManyFaults(_)

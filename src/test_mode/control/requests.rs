@@ -8,8 +8,10 @@ use serde_json::{Map, Value};
 
 use crate::auth::request::Query;
 use crate::config::{self, AppConfig};
+use crate::pipe::Pattern;
 use crate::test_mode::condition::Condition;
 use crate::test_mode::{Cut, Filter, MOST_PATIENCE, PATIENCE, Sockets};
+use crate::webhook::{BadEndpoint, Endpoint, EventTypes};
 
 use super::error::ControlError;
 
@@ -30,6 +32,37 @@ pub(super) struct CreateRequest {
     secret: Option<String>,
     /// As in the configuration: `client_events`, `limits.connections`; tables may be nested or dotted.
     settings: Map<String, Value>,
+    /// Its endpoints, instead of those of the app that it is like.
+    webhooks: Option<Vec<WrittenEndpoint>>,
+}
+
+/// An endpoint for webhooks, as `[[apps.webhooks]]` of the configuration has it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenEndpoint {
+    url: String,
+    events: Option<Vec<String>>,
+    channels: Option<String>,
+}
+
+impl WrittenEndpoint {
+    fn read(&self) -> Result<Endpoint, String> {
+        let mut endpoint = Endpoint::new(&self.url).map_err(|error| error.to_string())?;
+        if let Some(names) = &self.events {
+            let types = |name: &String| {
+                let unknown = || BadEndpoint::UnknownType(name.clone()).to_string();
+                EventTypes::of_name(name).ok_or_else(unknown)
+            };
+            let types: Vec<EventTypes> = names.iter().map(types).collect::<Result<_, _>>()?;
+            endpoint.events = types.into_iter().fold(EventTypes::default(), EventTypes::with);
+            if endpoint.events.is_empty() {
+                return Err(BadEndpoint::NoTypes.to_string());
+            }
+        }
+        let channels = self.channels.as_deref().map(Pattern::parse).transpose();
+        endpoint.channels = channels.map_err(|error| error.to_string())?;
+        Ok(endpoint)
+    }
 }
 
 impl CreateRequest {
@@ -39,7 +72,12 @@ impl CreateRequest {
         let credentials = credentials.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         let mut settings: Vec<(String, String)> = credentials.collect();
         flatten("", &self.settings, &mut settings);
-        config::with_settings(&app, settings).map_err(ControlError::Settings)
+        let mut app = config::with_settings(&app, settings).map_err(ControlError::Settings)?;
+        if let Some(endpoints) = self.webhooks {
+            let read: Result<Vec<Endpoint>, String> = endpoints.iter().map(WrittenEndpoint::read).collect();
+            app.webhooks.endpoints = read.map_err(ControlError::Webhook)?;
+        }
+        Ok(app)
     }
 }
 
@@ -203,6 +241,33 @@ mod tests {
         ] {
             let asked: CreateRequest = parse(json!({ "settings": settings }).to_string().as_bytes()).unwrap();
             let error = asked.apply(AppConfig::development()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_app_is_made_with_endpoints_of_its_own() {
+        let mut like = AppConfig::development();
+        like.webhooks.endpoints = vec![Endpoint::new("http://localhost/others").unwrap()];
+        let made = |webhooks: Value| {
+            let asked: CreateRequest =
+                parse(json!({ "webhooks": webhooks }).to_string().as_bytes()).map_err(|e| e.to_string())?;
+            asked.apply(like.clone()).map(|app| app.webhooks.endpoints).map_err(|error| error.to_string())
+        };
+        assert_eq!(made(json!(null)), Ok(like.webhooks.endpoints.clone()));
+        assert_eq!(made(json!([])), Ok(Vec::new()));
+        let own =
+            made(json!([{ "url": "http://localhost/", "events": ["presence"], "channels": "presence-*" }]));
+        let own = own.unwrap();
+        assert_eq!(own[0].events.iter().count(), 2);
+        assert!(own[0].channels.is_some() && own.len() == 1);
+        for (bad, expected) in [
+            (json!([{ "url": "localhost" }]), "localhost"),
+            (json!([{ "url": "http://localhost/", "events": ["presense"] }]), "presense"),
+            (json!([{ "url": "http://localhost/", "events": [] }]), "type"),
+            (json!([{ "url": "http://localhost/", "header": {} }]), "unknown field `header`"),
+        ] {
+            let error = made(bad).unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
     }

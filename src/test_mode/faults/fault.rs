@@ -72,7 +72,7 @@ pub enum What {
     },
     /// Webhooks fail without being sent.
     Webhooks {
-        /// As if answered with this status; without it, as if nobody listened.
+        /// As if answered with this status, 300 to 599; without it, as if nobody listened.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         status: Option<u16>,
     },
@@ -127,6 +127,9 @@ pub enum BadFault {
     /// No answer can have this status.
     #[error("expected \"status\" to be from 200 to 599, got {0}")]
     Status(u16),
+    /// With such an answer a webhook would count as delivered, or it is none.
+    #[error("expected \"status\" to be from 300 to 599 for webhooks that fail, got {0}")]
+    WebhookStatus(u16),
     /// There must be one of two.
     #[error("expected either \"status\" or \"hang\": true for the HTTP API")]
     StatusOrHang,
@@ -202,10 +205,11 @@ impl Fault {
         match &self.what {
             What::RefuseConnections { code, .. } if !is_close_code(*code) => Err(BadFault::CloseCode(*code)),
             What::Http { status, hang, .. } if status.is_some() == *hang => Err(BadFault::StatusOrHang),
-            What::Http { status: Some(status), .. } | What::Webhooks { status: Some(status) }
-                if !(200..=599).contains(status) =>
-            {
+            What::Http { status: Some(status), .. } if !(200..=599).contains(status) => {
                 Err(BadFault::Status(*status))
+            }
+            What::Webhooks { status: Some(status) } if !(300..=599).contains(status) => {
+                Err(BadFault::WebhookStatus(*status))
             }
             _ => Ok(()),
         }

@@ -125,6 +125,7 @@ fn what_is_no_fault_is_explained() {
         (json!({ "type": "http" }), "either \"status\" or \"hang\""),
         (json!({ "type": "http", "status": 500, "hang": true }), "either \"status\" or \"hang\""),
         (json!({ "type": "http", "status": 101 }), "from 200 to 599, got 101"),
+        (json!({ "type": "webhooks", "status": 204 }), "from 300 to 599 for webhooks that fail, got 204"),
         (json!({ "type": "webhooks", "share": 1.5 }), "above 0 and at most 1, got 1.5"),
         (json!({ "type": "frames", "action": "delay", "delay_ms": 90_000_000 }), "at most 86400000"),
         (json!({ "type": "webhooks", "state": 500 }), "unknown field `state`"),
