@@ -30,7 +30,7 @@ fn sign_in(socket: &mut Socket, user: &str) {
 ///
 /// Proves: 31, 159, 160.
 #[test]
-fn who_does_not_authorize_itself_is_closed_with_4009() {
+pub(crate) fn who_does_not_authorize_itself_is_closed_with_4009() {
     let Some(target) = Target::own(&config("1", "")) else { return };
     let began = Instant::now();
     let mut idle = target.connect();
@@ -57,7 +57,7 @@ fn who_does_not_authorize_itself_is_closed_with_4009() {
 ///
 /// Proves: 160.
 #[test]
-fn one_proof_is_enough_for_life() {
+pub(crate) fn one_proof_is_enough_for_life() {
     let Some(target) = Target::own(&config("1.5", "")) else { return };
     let mut sockets: Vec<Socket> = (0..6).map(|_| target.connect()).collect();
     let mut witness = target.connect();

@@ -8,7 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use heliostat_protocol_tests::Transport;
 
 use crate::{
-    authorise, cache, channel_names, client_events, counts, http_events, isolation, pipe_rule, presence,
+    authorise, authorized, cache, channel_names, client_events, counts, http_events, isolation, pipe_rule,
+    presence,
 };
 use crate::{presence_limits, refusals, subscribe, users, versions, watchlists};
 
@@ -27,6 +28,8 @@ const SCENARIOS: &[Scenario] = scenarios![
     authorise::a_signature_for_another_socket_or_channel_fails,
     authorise::missing_auth_fails,
     authorise::channel_data_is_signed_as_it_was_sent,
+    authorized::who_does_not_authorize_itself_is_closed_with_4009,
+    authorized::one_proof_is_enough_for_life,
     cache::the_last_event_waits_for_those_who_come_later,
     cache::other_channels_remember_nothing,
     cache::ciphertext_is_remembered_untouched,
