@@ -339,44 +339,36 @@ impl Hub {
 
     /// Queues a frame for one connection that was held back from it; nobody is asked again.
     pub fn release(&self, app: &AppState, socket: SocketId, frame: Frame) {
-        if let Some(worker) = self.sockets.worker_of(app.index(), socket) {
-            self.mailbox(worker).post(Letter::Release { app: app.index(), socket, frame });
-        }
+        self.post_to_socket(app, socket, |app| Letter::Release { app, socket, frame });
     }
 
-    /// Ends one connection with this code and reason.
+    /// Ends one connection with this code and reason. `false` if there is no such connection.
     pub fn close_socket_with(
         &self,
         app: &AppState,
         socket: SocketId,
         code: CloseCode,
         reason: Cow<'static, str>,
-    ) {
-        if let Some(worker) = self.sockets.worker_of(app.index(), socket) {
-            self.mailbox(worker).post(Letter::Close { app: app.index(), socket, code, reason });
-        }
+    ) -> bool {
+        self.post_to_socket(app, socket, |app| Letter::Close { app, socket, code, reason })
     }
 
     /// Ends one connection without a close frame, as a cut line would.
     pub fn cut_socket(&self, app: &AppState, socket: SocketId) {
-        if let Some(worker) = self.sockets.worker_of(app.index(), socket) {
-            self.mailbox(worker).post(Letter::Cut { app: app.index(), socket });
-        }
+        self.post_to_socket(app, socket, |app| Letter::Cut { app, socket });
     }
 
     /// Ends every connection that is signed in as the user. They may come back.
     pub fn terminate_user(&self, app: &AppState, user_id: &str) {
-        for (worker, socket) in app.users.connections(user_id) {
-            self.post_close(app, worker, socket);
+        for (_, socket) in app.users.connections(user_id) {
+            self.close_socket(app, socket);
         }
     }
 
     /// Sends an event to one connection, on no channel. `false` if there is no such connection.
     pub fn send_to_socket(&self, app: &AppState, socket: SocketId, event: &str, data: &Data<'_>) -> bool {
-        let Some(worker) = self.sockets.worker_of(app.index(), socket) else { return false };
-        let frame = server_message::connection_event(event, data);
-        self.mailbox(worker).post(Letter::ToSocket { app: app.index(), socket, frame });
-        true
+        let frame = || server_message::connection_event(event, data);
+        self.post_to_socket(app, socket, |app| Letter::ToSocket { app, socket, frame: frame() })
     }
 
     /// Whether there is such a connection.
@@ -387,14 +379,26 @@ impl Hub {
 
     /// Ends one connection. It may come back. `false` if there is no such connection.
     pub fn close_socket(&self, app: &AppState, socket: SocketId) -> bool {
-        let Some(worker) = self.sockets.worker_of(app.index(), socket) else { return false };
-        self.post_close(app, worker, socket);
-        true
+        self.close_socket_with(
+            app,
+            socket,
+            CloseCode::Unauthorized,
+            "You got disconnected by the app.".into(),
+        )
     }
 
-    fn post_close(&self, app: &AppState, worker: WorkerIndex, socket: SocketId) {
-        let (code, reason) = (CloseCode::Unauthorized, "You got disconnected by the app.".into());
-        self.mailbox(worker).post(Letter::Close { app: app.index(), socket, code, reason });
+    /// Posts a letter, made only if it has where to go, to the worker that has the connection; `false` if none has.
+    fn post_to_socket(
+        &self,
+        app: &AppState,
+        socket: SocketId,
+        letter: impl FnOnce(AppIndex) -> Letter,
+    ) -> bool {
+        let worker = self.sockets.worker_of(app.index(), socket);
+        if let Some(worker) = worker {
+            self.mailbox(worker).post(letter(app.index()));
+        }
+        worker.is_some()
     }
 
     /// Says that something begins that shutdown should wait for; `None` if shutdown has begun.
