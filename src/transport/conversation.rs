@@ -188,32 +188,35 @@ impl Conversation {
         }
         if self.grace.as_mut().is_some_and(|grace| grace.as_mut().poll(context).is_ready()) {
             self.grace = None;
-            self.happened(Happening::GraceOver, CloseCode::Normal, "");
+            if self.step(Happening::GraceOver) == Step::Reset {
+                self.client.reset();
+            }
         }
     }
 
     /// Ends it from our side.
     pub(super) fn close(&mut self, code: CloseCode, reason: &str) {
-        self.happened(Happening::Close, code, reason);
+        if self.step(Happening::Close) == Step::SayGoodbye {
+            self.disconnect(Ending::Closed(code, reason.to_owned()));
+            self.say_goodbye(code, reason);
+        }
     }
 
     /// The peer has said its last word. Returns whether `answer` was queued as ours; if not, ours came before.
     pub(super) fn peer_closed(&mut self, answer: Frame) -> bool {
-        let was_open = self.phase == Phase::Open;
-        let (phase, step) = self.phase.on(Happening::PeerClosed);
-        self.phase = phase;
-        if step == Step::EchoClose {
+        let answers = self.step(Happening::PeerClosed) == Step::EchoClose;
+        if answers {
             self.disconnect(Ending::Left(answer.close_code()));
-        }
-        if was_open {
             self.say_last([answer]);
         }
-        was_open
+        answers
     }
 
     /// The peer is gone without a word.
     pub(super) fn lost(&mut self) {
-        self.happened(Happening::Lost, CloseCode::Normal, "");
+        if self.step(Happening::Lost) == Step::Forget {
+            self.disconnect(Ending::Lost);
+        }
     }
 
     fn carry_out(&mut self, action: Action<'_>) {
@@ -335,28 +338,24 @@ impl Conversation {
         }
     }
 
-    /// Steps the table of phases, and does what it says.
-    fn happened(&mut self, happening: Happening, code: CloseCode, reason: &str) {
+    /// Steps the table of phases; what it says is to be done by whoever steps it.
+    #[must_use]
+    fn step(&mut self, happening: Happening) -> Step {
         let (phase, step) = self.phase.on(happening);
         self.phase = phase;
-        match step {
-            Step::None | Step::Drop => {}
-            Step::Forget => self.disconnect(Ending::Lost),
-            Step::Reset => self.client.reset(),
-            Step::EchoClose => self.disconnect(Ending::Left(None)),
-            Step::SayGoodbye => {
-                self.disconnect(Ending::Closed(code, reason.to_owned()));
-                let error = last_error(Some(self.client.version()), code, reason);
-                let close = Frame::close(code, reason);
-                match self.client.form() {
-                    Form::Quoted => {
-                        let error = error.map(|error| error.quoted());
-                        let text = Frame::quoted_close(code, reason);
-                        self.say_last(error.into_iter().chain([text, close]));
-                    }
-                    _ => self.say_last(error.into_iter().chain([close])),
-                }
+        step
+    }
+
+    fn say_goodbye(&mut self, code: CloseCode, reason: &str) {
+        let error = last_error(Some(self.client.version()), code, reason);
+        let close = Frame::close(code, reason);
+        match self.client.form() {
+            Form::Quoted => {
+                let error = error.map(|error| error.quoted());
+                let text = Frame::quoted_close(code, reason);
+                self.say_last(error.into_iter().chain([text, close]));
             }
+            _ => self.say_last(error.into_iter().chain([close])),
         }
     }
 
