@@ -4,99 +4,68 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// What kind of thing happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// A connection was accepted.
-    Connected,
-    /// A connection was refused: `code` and `reason` are those of the close frame.
-    ConnectionRefused,
-    /// A connection ended. `code` and `reason` where the broker closed it; `code` alone where the client did.
-    Disconnected,
-    /// A connection subscribed to a channel; on presence channels with its `user_id`.
-    Subscribed,
-    /// A subscription ended.
-    Unsubscribed,
-    /// A channel got its first subscriber.
-    ChannelOccupied,
-    /// A channel lost its last subscriber.
-    ChannelVacated,
-    /// A user's first connection joined a presence channel.
-    MemberAdded,
-    /// A user's last connection left a presence channel.
-    MemberRemoved,
-    /// A connection signed in as a user.
-    SignedIn,
-    /// The broker did not do what a client asked for, and told it so in a `pusher:error`.
-    Refused,
-    /// The HTTP API refused a request: `status` and `reason` are those of the answer.
-    HttpRefused,
-    /// An event was accepted: from a client, or over the HTTP API (`source`).
-    Event,
-    /// An event was handed to one connection.
-    Delivered,
-    /// An event was delivered in a webhook, to the URL in `path`: `status` is the answer's.
-    Webhook,
-    /// An attempt to deliver it failed: `status` is the answer's, or `reason` says why there was none. `fault` is there
-    /// if a test wanted it; it was not sent then.
-    WebhookFailed,
-    /// A fault did its work: `reason` says what.
-    Fault,
-    /// The app's clock was advanced.
-    ClockAdvanced,
+/// Makes the kinds from one table: each with its name in JSON.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal,)*) => {
+        /// What kind of thing happened.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum Kind {
+            $($(#[$doc])* #[serde(rename = $name)] $kind,)*
+        }
+
+        impl Kind {
+            /// Every kind there is.
+            pub const ALL: &[Kind] = &[$(Kind::$kind),*];
+
+            /// The name in JSON.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Kind::$kind => $name,)*
+                }
+            }
+        }
+    };
 }
 
-impl Kind {
-    /// Every kind there is.
-    pub const ALL: [Kind; 18] = {
-        use Kind::*;
-        [
-            Connected,
-            ConnectionRefused,
-            Disconnected,
-            Subscribed,
-            Unsubscribed,
-            ChannelOccupied,
-            ChannelVacated,
-            MemberAdded,
-            MemberRemoved,
-            SignedIn,
-            Refused,
-            HttpRefused,
-            Event,
-            Delivered,
-            Webhook,
-            WebhookFailed,
-            Fault,
-            ClockAdvanced,
-        ]
-    };
-
-    /// The name in JSON.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Kind::Connected => "connected",
-            Kind::ConnectionRefused => "connection_refused",
-            Kind::Disconnected => "disconnected",
-            Kind::Subscribed => "subscribed",
-            Kind::Unsubscribed => "unsubscribed",
-            Kind::ChannelOccupied => "channel_occupied",
-            Kind::ChannelVacated => "channel_vacated",
-            Kind::MemberAdded => "member_added",
-            Kind::MemberRemoved => "member_removed",
-            Kind::SignedIn => "signed_in",
-            Kind::Refused => "refused",
-            Kind::HttpRefused => "http_refused",
-            Kind::Event => "event",
-            Kind::Delivered => "delivered",
-            Kind::Webhook => "webhook",
-            Kind::WebhookFailed => "webhook_failed",
-            Kind::Fault => "fault",
-            Kind::ClockAdvanced => "clock_advanced",
-        }
-    }
+kinds! {
+    /// A connection was accepted.
+    Connected = "connected",
+    /// A connection was refused: `code` and `reason` are those of the close frame.
+    ConnectionRefused = "connection_refused",
+    /// A connection ended. `code` and `reason` where the broker closed it; `code` alone where the client did.
+    Disconnected = "disconnected",
+    /// A connection subscribed to a channel; on presence channels with its `user_id`.
+    Subscribed = "subscribed",
+    /// A subscription ended.
+    Unsubscribed = "unsubscribed",
+    /// A channel got its first subscriber.
+    ChannelOccupied = "channel_occupied",
+    /// A channel lost its last subscriber.
+    ChannelVacated = "channel_vacated",
+    /// A user's first connection joined a presence channel.
+    MemberAdded = "member_added",
+    /// A user's last connection left a presence channel.
+    MemberRemoved = "member_removed",
+    /// A connection signed in as a user.
+    SignedIn = "signed_in",
+    /// The broker did not do what a client asked for, and told it so in a `pusher:error`.
+    Refused = "refused",
+    /// The HTTP API refused a request: `status` and `reason` are those of the answer.
+    HttpRefused = "http_refused",
+    /// An event was accepted: from a client, or over the HTTP API (`source`).
+    Event = "event",
+    /// An event was handed to one connection.
+    Delivered = "delivered",
+    /// An event was delivered in a webhook, to the URL in `path`: `status` is the answer's.
+    Webhook = "webhook",
+    /// An attempt to deliver it failed: `status` is the answer's, or `reason` says why there was none. `fault` is there
+    /// if a test wanted it; it was not sent then.
+    WebhookFailed = "webhook_failed",
+    /// A fault did its work: `reason` says what.
+    Fault = "fault",
+    /// The app's clock was advanced.
+    ClockAdvanced = "clock_advanced",
 }
 
 /// Where an event came from.
@@ -183,7 +152,7 @@ mod tests {
 
     #[test]
     fn the_names_are_those_of_the_json() {
-        for kind in Kind::ALL {
+        for &kind in Kind::ALL {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
             assert_eq!(serde_json::from_value::<Kind>(kind.name().into()).unwrap(), kind);
         }

@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn each_kind_has_its_line() {
-        for kind in Kind::ALL {
+        for &kind in Kind::ALL {
             let details = Details {
                 socket_id: Some("1.2".into()),
                 channel: Some("room".into()),
