@@ -1,6 +1,6 @@
 //! One subscriber: opens, subscribes, and reports each delivery to the ledger.
 
-use std::io::{self, Read, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -153,14 +153,9 @@ impl Client {
     fn write(&mut self, bytes: &[u8], shared: &mut Shared) -> usize {
         let mut written = 0;
         while written < bytes.len() && self.is_open() {
-            match self.socket.write(&bytes[written..]) {
-                Ok(taken) => written += taken,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error)
-                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected) =>
-                {
-                    break;
-                }
+            match self.socket.write_now(&bytes[written..]) {
+                Ok(Some(taken)) => written += taken,
+                Ok(None) => break,
                 Err(_) => self.ended(Ending::Dropped, shared),
             }
         }
@@ -172,9 +167,9 @@ impl Client {
     /// Reads what is there; to the end if the server is `closing`.
     pub(super) fn read(&mut self, scratch: &mut [u8], closing: bool, shared: &mut Shared, number: usize) {
         while self.is_open() {
-            match self.socket.read(scratch) {
-                Ok(0) => self.ended(Ending::Dropped, shared),
-                Ok(count) => {
+            match self.socket.read_now(scratch) {
+                Ok(Some(0)) => self.ended(Ending::Dropped, shared),
+                Ok(Some(count)) => {
                     shared.counts.reads += 1;
                     self.take(&scratch[..count], shared, number);
                     // A short read has emptied the socket: whatever comes later announces itself.
@@ -182,12 +177,7 @@ impl Client {
                         return;
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error)
-                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected) =>
-                {
-                    return;
-                }
+                Ok(None) => return,
                 Err(_) => self.ended(Ending::Dropped, shared),
             }
         }

@@ -1,6 +1,6 @@
 //! A backend's HTTP connection: publishes, waits for the answer, publishes again. It is kept, if the server keeps it.
 
-use std::io::{self, Read, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -74,14 +74,9 @@ impl Publisher {
     pub(super) fn flush(&mut self, shared: &mut Shared) {
         let _ = self.socket.flush();
         while self.written < self.request.len() && !self.ended {
-            match self.socket.write(&self.request[self.written..]) {
-                Ok(taken) => self.written += taken,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error)
-                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected) =>
-                {
-                    return;
-                }
+            match self.socket.write_now(&self.request[self.written..]) {
+                Ok(Some(taken)) => self.written += taken,
+                Ok(None) => return,
                 Err(_) => return self.lost(shared),
             }
         }
@@ -90,21 +85,16 @@ impl Publisher {
     /// Reads the answer; to the end if the server is `closing`.
     pub(super) fn read(&mut self, scratch: &mut [u8], closing: bool, shared: &mut Shared) {
         while !self.ended {
-            match self.socket.read(scratch) {
-                Ok(0) => return self.lost(shared),
-                Ok(count) => {
+            match self.socket.read_now(scratch) {
+                Ok(Some(0)) => return self.lost(shared),
+                Ok(Some(count)) => {
                     self.answer.extend_from_slice(&scratch[..count]);
                     self.look(shared);
                     if count < scratch.len() && self.socket.short_reads_empty_it() && !closing {
                         return;
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error)
-                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected) =>
-                {
-                    return;
-                }
+                Ok(None) => return,
                 Err(_) => return self.lost(shared),
             }
         }

@@ -10,7 +10,7 @@ use mio::{Interest, Registry, Token};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
-/// It never waits: what it cannot do now fails with `WouldBlock`.
+/// It never waits.
 #[derive(Debug)]
 pub(super) enum Socket {
     Plain(TcpStream),
@@ -48,6 +48,16 @@ impl Socket {
         matches!(self, Socket::Plain(_))
     }
 
+    /// Reads what is there now: nothing, or so many bytes, of which 0 is the end.
+    pub(super) fn read_now(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        now(|| self.read(buffer))
+    }
+
+    /// Writes as much as is taken now, if anything is.
+    pub(super) fn write_now(&mut self, bytes: &[u8]) -> io::Result<Option<usize>> {
+        now(|| self.write(bytes))
+    }
+
     fn tcp(&self) -> &TcpStream {
         match self {
             Socket::Plain(socket) => socket,
@@ -59,6 +69,20 @@ impl Socket {
         match self {
             Socket::Plain(socket) => socket,
             Socket::Tls(session) => &mut session.sock,
+        }
+    }
+}
+
+/// Tries until it is not interrupted. What would have to wait is `None`.
+fn now(mut attempt: impl FnMut() -> io::Result<usize>) -> io::Result<Option<usize>> {
+    loop {
+        match attempt() {
+            Ok(bytes) => return Ok(Some(bytes)),
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted => {}
+                io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected => return Ok(None),
+                _ => return Err(error),
+            },
         }
     }
 }
