@@ -119,3 +119,17 @@ async function film() {
     await browser.close();
   }
 }
+
+/** Waits until the picture's own pixels have been seen to differ so many times. */
+export async function showsDistinctPictures(mirror, wanted) {
+  await mirror.waitForFunction((count) => {
+    const picture = document.getElementById('picture');
+    if (!picture.naturalWidth) return false;
+    const canvas = Object.assign(document.createElement('canvas'), { width: 64, height: 48 });
+    const context = canvas.getContext('2d');
+    context.drawImage(picture, 0, 0, 64, 48);
+    globalThis.seenPictures ??= new Set();
+    globalThis.seenPictures.add(context.getImageData(0, 0, 64, 48).data.join());
+    return globalThis.seenPictures.size >= count;
+  }, wanted);
+}

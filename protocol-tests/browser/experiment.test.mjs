@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { startBroker } from './broker.mjs';
-import { openBrowser, openPage, shown } from './browser.mjs';
+import { openBrowser, openPage, shown, showsDistinctPictures } from './browser.mjs';
 import { cleanup } from './cleanup.mjs';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
@@ -63,16 +63,7 @@ async function mirrors(t, pages, message) {
   const stream = await openPage(t, context, `${pages}/stream`);
   await stream.click('#start');
   await shown(mirror, '#message', message);
-  await mirror.waitForFunction((wanted) => {
-    const picture = document.getElementById('picture');
-    if (!picture.naturalWidth) return false;
-    const canvas = Object.assign(document.createElement('canvas'), { width: 64, height: 48 });
-    const context = canvas.getContext('2d');
-    context.drawImage(picture, 0, 0, 64, 48);
-    globalThis.seenPictures ??= new Set();
-    globalThis.seenPictures.add(context.getImageData(0, 0, 64, 48).data.join());
-    return globalThis.seenPictures.size >= wanted;
-  }, DISTINCT_PICTURES);
+  await showsDistinctPictures(mirror, DISTINCT_PICTURES);
   assert.match(await stream.textContent('#status'), /^\d+ frames sent$/);
 }
 

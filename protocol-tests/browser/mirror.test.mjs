@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startBroker } from './broker.mjs';
-import { exceeds, number, openBrowser, openPage, screenshot, shown } from './browser.mjs';
+import { exceeds, number, openBrowser, openPage, screenshot, shown, showsDistinctPictures } from './browser.mjs';
 
 const WINDOW = { viewport: { width: 1120, height: 820 } };
 /** Different pictures the mirror must have shown before it counts as moving. */
@@ -105,20 +105,6 @@ test('the pages work under a path prefix', async (t) => {
   await stream.click('#start');
   await exceeds(mirror, '#received', 5);
 });
-
-/** Waits until the picture's own pixels have been seen to differ so many times. */
-async function showsDistinctPictures(mirror, wanted) {
-  await mirror.waitForFunction((count) => {
-    const picture = document.getElementById('picture');
-    if (!picture.naturalWidth) return false;
-    const canvas = Object.assign(document.createElement('canvas'), { width: 64, height: 48 });
-    const context = canvas.getContext('2d');
-    context.drawImage(picture, 0, 0, 64, 48);
-    globalThis.seenPictures ??= new Set();
-    globalThis.seenPictures.add(context.getImageData(0, 0, 64, 48).data.join());
-    return globalThis.seenPictures.size >= count;
-  }, wanted);
-}
 
 /** The ground and the tower of the test picture are where the camera saw them. */
 async function assertShowsTheFilm(mirror) {

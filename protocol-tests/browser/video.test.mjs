@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startBroker } from './broker.mjs';
-import { exceeds, openBrowser, openPage, shown } from './browser.mjs';
+import { exceeds, openBrowser, openPage, shown, showsDistinctPictures } from './browser.mjs';
 
 const WINDOW = { viewport: { width: 1120, height: 820 } };
 /** Different pictures that must have been seen before something counts as moving. */
@@ -17,7 +17,7 @@ test('the mirror shows what comes as binary messages', async (t) => {
   await stream.click('#start');
   await shown(stream, '#form', /^binary messages$/);
   await shown(mirror, '#form', /^binary messages$/);
-  await showsDistinctPictures(mirror);
+  await showsDistinctPictures(mirror, DISTINCT_PICTURES);
   await exceeds(mirror, '#received', 20);
   await shown(mirror, '#lost', /^0$/);
   await shown(mirror, '#latency-note', /exact/);
@@ -33,7 +33,7 @@ test('an ordinary subscriber sees the same stream as data URLs', async (t) => {
   await stream.click('#start');
   await shown(stream, '#form', /^binary messages$/);
   await shown(mirror, '#form', /^data URLs$/);
-  await showsDistinctPictures(mirror);
+  await showsDistinctPictures(mirror, DISTINCT_PICTURES);
 });
 
 // The other way round: what is sent as a data URL stays one.
@@ -43,7 +43,7 @@ test('a stream of data URLs is shown by a page that takes binary messages', asyn
   await stream.click('#start');
   await shown(stream, '#form', /^data URLs$/);
   await shown(mirror, '#form', /^data URLs$/);
-  await showsDistinctPictures(mirror);
+  await showsDistinctPictures(mirror, DISTINCT_PICTURES);
 });
 
 // The mirror as a picture: an <img> tag and nothing else.
@@ -89,18 +89,4 @@ async function pages(t, { streamQuery = '', mirrorQuery = '' } = {}) {
   const stream = await openPage(t, context, `${broker.url}/stream${streamQuery}`);
   await shown(stream, '#connection', /^Connected/);
   return { broker, context, mirror, stream };
-}
-
-/** Waits until the picture's own pixels have been seen to differ so many times. */
-async function showsDistinctPictures(mirror) {
-  await mirror.waitForFunction((count) => {
-    const picture = document.getElementById('picture');
-    if (!picture.naturalWidth) return false;
-    const canvas = Object.assign(document.createElement('canvas'), { width: 64, height: 48 });
-    const context = canvas.getContext('2d');
-    context.drawImage(picture, 0, 0, 64, 48);
-    globalThis.seenPictures ??= new Set();
-    globalThis.seenPictures.add(context.getImageData(0, 0, 64, 48).data.join());
-    return globalThis.seenPictures.size >= count;
-  }, DISTINCT_PICTURES);
 }
