@@ -12,7 +12,8 @@ use heliostat_protocol_tests::{Incoming, Shared, Target, unique};
 use serde_json::json;
 
 use super::{
-    CIPHERTEXT, Sdk, app_path, auth, hears, md5_hex, request, sign_in_auth, signed, string_data, succeeded,
+    CIPHERTEXT, Sdk, app_path, auth, hears, is_refused_and_joins, joins_hears_and_leaves, md5_hex, request,
+    sign_in_auth, signed, string_data, succeeded,
 };
 
 pub(super) const QUERY: &str = "protocol=5&client=pusher-dotnet-client&version=2.1.0";
@@ -32,12 +33,7 @@ fn it_connects_and_pings_by_control_frames() {
 
     let channel = unique("news-");
     socket.send_text(&format!(r#"{{"event":"pusher:subscribe","data":{{"channel":"{channel}"}}}}"#));
-    succeeded(&mut socket, &channel);
-    target.publish(&channel, "greet", r#"{"hi":1}"#);
-    hears(&mut socket, &channel, "greet", r#"{"hi":1}"#);
-    socket.send_text(&format!(r#"{{"event":"pusher:unsubscribe","data":{{"channel":"{channel}"}}}}"#));
-    target.publish(&channel, "greet", "again");
-    socket.assert_silence();
+    joins_hears_and_leaves(&target, &mut socket, &channel);
     CLIENT.shown(&["connection", "ping", "public", "unsubscribe"]);
 }
 
@@ -67,12 +63,7 @@ fn its_private_channels_carry_a_null_for_channel_data() {
             r#"{{"event":"pusher:subscribe","data":{{"channel":"{channel}","auth":"{auth}","channel_data":null}}}}"#
         )
     };
-    socket.send_text(&subscribe(&format!("{}:{}", target.credentials.key, "0".repeat(64))));
-    socket.expect("pusher:subscription_error");
-    assert!(socket.expect_some_error(None).starts_with("Invalid signature: "));
-    let joining = subscribe(&auth(&socket, &channel, None));
-    socket.send_text(&joining);
-    succeeded(&mut socket, &channel);
+    is_refused_and_joins(&target, &mut socket, &channel, subscribe);
     reader.subscribe_private(&channel);
     socket.send_text(&format!(
         r#"{{"event":"client-said","channel":"{channel}","data":{{"text":"hello","at":null}}}}"#

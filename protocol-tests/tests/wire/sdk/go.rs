@@ -8,7 +8,7 @@ use heliostat_protocol_tests::http::now_seconds;
 use heliostat_protocol_tests::{Shared, Target, unique};
 use serde_json::json;
 
-use super::{CIPHERTEXT, Sdk, app_path, hears, md5_hex, request, signed};
+use super::{CIPHERTEXT, Sdk, app_path, hears, md5_hex, request, signed, user_on_an_encrypted_channel};
 
 pub(super) const SERVER: Sdk = Sdk { name: "Go server", version: "5" };
 
@@ -90,16 +90,7 @@ fn the_server_library_signs_and_sends_the_same_text() {
 #[test]
 fn the_server_library_sends_to_users_and_encrypts() {
     let target = Target::main();
-    let (channel, id) = (unique("private-encrypted-"), unique("ann-"));
-    let mut socket = target.connect();
-    let user_data = json!({ "id": id }).to_string();
-    let auth = super::sign_in_auth(&socket, &user_data);
-    socket.send(&json!({ "event": "pusher:signin", "data": { "auth": auth, "user_data": user_data } }));
-    socket.expect("pusher:signin_success");
-    let own = format!("#server-to-user-{id}");
-    socket.send(&json!({ "event": "pusher:subscribe", "data": { "channel": own } }));
-    socket.expect_on(&own, "pusher_internal:subscription_succeeded");
-    socket.subscribe_private(&channel);
+    let (mut socket, channel, own) = user_on_an_encrypted_channel(&target);
     for (channel, data) in [(&channel, CIPHERTEXT), (&own, r#"{"for":"ann"}"#)] {
         let written = data.replace('"', r#"\""#);
         let body = format!(r#"{{"name":"note","channels":["{channel}"],"data":"{written}"}}"#);

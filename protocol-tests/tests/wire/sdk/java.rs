@@ -10,7 +10,8 @@ use heliostat_protocol_tests::{Shared, Target, unique};
 use serde_json::json;
 
 use super::{
-    CIPHERTEXT, Sdk, app_path, auth, hears, md5_hex, request, sign_in_auth, signed, string_data, succeeded,
+    CIPHERTEXT, Sdk, app_path, auth, hears, is_refused_and_joins, joins_hears_and_leaves, md5_hex, request,
+    sign_in_auth, signed, string_data, succeeded,
 };
 
 pub(super) const QUERY: &str = "client=java-client&protocol=5&version=2.4.4";
@@ -31,12 +32,7 @@ fn it_connects_and_pings_without_data() {
 
     let channel = unique("news-");
     socket.send_text(&format!(r#"{{"event":"pusher:subscribe","data":{{"channel":"{channel}"}}}}"#));
-    succeeded(&mut socket, &channel);
-    target.publish(&channel, "greet", r#"{"hi":1}"#);
-    hears(&mut socket, &channel, "greet", r#"{"hi":1}"#);
-    socket.send_text(&format!(r#"{{"event":"pusher:unsubscribe","data":{{"channel":"{channel}"}}}}"#));
-    target.publish(&channel, "greet", "again");
-    socket.assert_silence();
+    joins_hears_and_leaves(&target, &mut socket, &channel);
     CLIENT.shown(&["connection", "ping", "public", "unsubscribe"]);
 }
 
@@ -66,13 +62,7 @@ fn its_private_channels_and_client_events_are_escaped() {
     let subscribe = |auth: &str| {
         format!(r#"{{"event":"pusher:subscribe","data":{{"auth":"{auth}","channel":"{escaped}"}}}}"#)
     };
-    socket.send_text(&subscribe(&format!("{}:{}", target.credentials.key, "0".repeat(64))));
-    socket.expect("pusher:subscription_error");
-    let refused = socket.expect_some_error(None);
-    assert!(refused.starts_with("Invalid signature: "), "{refused}");
-    let joining = subscribe(&auth(&socket, &channel, None));
-    socket.send_text(&joining);
-    succeeded(&mut socket, &channel);
+    is_refused_and_joins(&target, &mut socket, &channel, subscribe);
     reader.subscribe_private(&channel);
     // `trigger` takes the data as a string of JSON, and sends it as one.
     socket.send_text(&format!(

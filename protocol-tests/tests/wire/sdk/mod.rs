@@ -13,7 +13,7 @@ mod swift;
 
 use heliostat_protocol_tests::http::{Connection, Response};
 use heliostat_protocol_tests::signature::{channel_auth, hmac_hex, user_auth};
-use heliostat_protocol_tests::{Message, Socket, Target, compatibility};
+use heliostat_protocol_tests::{Message, Socket, Target, compatibility, unique};
 use md5::{Digest, Md5};
 use serde_json::{Value, json};
 
@@ -93,4 +93,47 @@ fn string_data(message: &Message) -> Value {
 fn hears(reader: &mut Socket, channel: &str, event: &str, data: &str) {
     let message = reader.expect_on(channel, event);
     assert_eq!(message.data, json!(data), "data of {}", message.whole);
+}
+
+/// What every client shows on a public channel that it has asked for: it hears an event, and none after it has left.
+#[track_caller]
+fn joins_hears_and_leaves(target: &Target, socket: &mut Socket, channel: &str) {
+    succeeded(socket, channel);
+    target.publish(channel, "greet", r#"{"hi":1}"#);
+    hears(socket, channel, "greet", r#"{"hi":1}"#);
+    socket.send_text(&format!(r#"{{"event":"pusher:unsubscribe","data":{{"channel":"{channel}"}}}}"#));
+    target.publish(channel, "greet", "again");
+    socket.assert_silence();
+}
+
+/// A private channel, asked for in the client's own words with a wrong signature and then with the right one.
+#[track_caller]
+fn is_refused_and_joins(
+    target: &Target,
+    socket: &mut Socket,
+    channel: &str,
+    subscribe: impl Fn(&str) -> String,
+) {
+    socket.send_text(&subscribe(&format!("{}:{}", target.credentials.key, "0".repeat(64))));
+    socket.expect("pusher:subscription_error");
+    let refused = socket.expect_some_error(None);
+    assert!(refused.starts_with("Invalid signature: "), "{refused}");
+    let joining = subscribe(&auth(socket, channel, None));
+    socket.send_text(&joining);
+    succeeded(socket, channel);
+}
+
+/// Somebody who is signed in: the connection, an encrypted channel that it is on, and the user's own, on which it is, too.
+fn user_on_an_encrypted_channel(target: &Target) -> (Socket, String, String) {
+    let (channel, id) = (unique("private-encrypted-"), unique("ann-"));
+    let mut socket = target.connect();
+    let user_data = json!({ "id": id }).to_string();
+    let auth = sign_in_auth(&socket, &user_data);
+    socket.send(&json!({ "event": "pusher:signin", "data": { "auth": auth, "user_data": user_data } }));
+    socket.expect("pusher:signin_success");
+    let own = format!("#server-to-user-{id}");
+    socket.send(&json!({ "event": "pusher:subscribe", "data": { "channel": own } }));
+    socket.expect_on(&own, "pusher_internal:subscription_succeeded");
+    socket.subscribe_private(&channel);
+    (socket, channel, own)
 }

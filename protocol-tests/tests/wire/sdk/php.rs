@@ -9,7 +9,7 @@ use heliostat_protocol_tests::http::{Response, now_seconds};
 use heliostat_protocol_tests::{Shared, Target, unique};
 use serde_json::json;
 
-use super::{CIPHERTEXT, Sdk, app_path, hears, md5_hex, request, signed};
+use super::{CIPHERTEXT, Sdk, app_path, hears, md5_hex, request, signed, user_on_an_encrypted_channel};
 
 pub(super) const SEVEN: Sdk = Sdk { name: "PHP server", version: "7" };
 const THREE: Sdk = Sdk { name: "PHP server", version: "3" };
@@ -117,16 +117,7 @@ fn release_7_asks_with_escaped_commas() {
 #[test]
 fn release_7_encrypts_and_sends_to_users() {
     let target = Target::main();
-    let (channel, id) = (unique("private-encrypted-"), unique("ann-"));
-    let mut socket = target.connect();
-    let user_data = json!({ "id": id }).to_string();
-    let auth = super::sign_in_auth(&socket, &user_data);
-    socket.send(&json!({ "event": "pusher:signin", "data": { "auth": auth, "user_data": user_data } }));
-    socket.expect("pusher:signin_success");
-    let own = format!("#server-to-user-{id}");
-    socket.send(&json!({ "event": "pusher:subscribe", "data": { "channel": own } }));
-    socket.expect_on(&own, "pusher_internal:subscription_succeeded");
-    socket.subscribe_private(&channel);
+    let (mut socket, channel, own) = user_on_an_encrypted_channel(&target);
     let post = |channel: &str, data: &str| {
         let data = data.replace('"', r#"\""#).replace('/', r"\/");
         let body = format!(r#"{{"name":"note","data":"{data}","channels":["{channel}"]}}"#);

@@ -8,7 +8,10 @@ use heliostat_protocol_tests::http::now_seconds;
 use heliostat_protocol_tests::{Target, unique};
 use serde_json::json;
 
-use super::{CIPHERTEXT, Sdk, app_path, auth, hears, md5_hex, request, signed, string_data, succeeded};
+use super::{
+    CIPHERTEXT, Sdk, app_path, auth, hears, is_refused_and_joins, joins_hears_and_leaves, md5_hex, request,
+    signed, string_data,
+};
 
 pub(super) const QUERY: &str = "client=pusher-ruby-client&version=0.6.2&protocol=6";
 pub(super) const CLIENT: Sdk = Sdk { name: "Ruby", version: "0.6" };
@@ -28,12 +31,7 @@ fn it_sends_nulls_for_what_it_has_not_got() {
     socket.send_text(&format!(
         r#"{{"event":"pusher:subscribe","data":{{"channel":"{channel}","auth":null,"channel_data":null}}}}"#
     ));
-    succeeded(&mut socket, &channel);
-    target.publish(&channel, "greet", r#"{"hi":1}"#);
-    hears(&mut socket, &channel, "greet", r#"{"hi":1}"#);
-    socket.send_text(&format!(r#"{{"event":"pusher:unsubscribe","data":{{"channel":"{channel}"}}}}"#));
-    target.publish(&channel, "greet", "again");
-    socket.assert_silence();
+    joins_hears_and_leaves(&target, &mut socket, &channel);
     CLIENT.shown(&["connection", "ping", "public", "unsubscribe"]);
 }
 
@@ -62,12 +60,7 @@ fn its_private_channels_carry_a_null_for_channel_data() {
             r#"{{"event":"pusher:subscribe","data":{{"channel":"{channel}","auth":"{auth}","channel_data":null}}}}"#
         )
     };
-    socket.send_text(&subscribe(&format!("{}:{}", target.credentials.key, "0".repeat(64))));
-    socket.expect("pusher:subscription_error");
-    assert!(socket.expect_some_error(None).starts_with("Invalid signature: "));
-    let joining = subscribe(&auth(&socket, &channel, None));
-    socket.send_text(&joining);
-    succeeded(&mut socket, &channel);
+    is_refused_and_joins(&target, &mut socket, &channel, subscribe);
     reader.subscribe_private(&channel);
     socket.send_text(&format!(r#"{{"channel":"{channel}","event":"client-said","data":"hello"}}"#));
     hears(&mut reader, &channel, "client-said", "hello");

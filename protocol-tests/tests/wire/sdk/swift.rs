@@ -11,7 +11,10 @@ use heliostat_protocol_tests::http::now_seconds;
 use heliostat_protocol_tests::{Incoming, Socket, Target, unique};
 use serde_json::{Value, json};
 
-use super::{CIPHERTEXT, Sdk, app_path, auth, hears, md5_hex, request, signed, string_data, succeeded};
+use super::{
+    CIPHERTEXT, Sdk, app_path, auth, hears, joins_hears_and_leaves, md5_hex, request, signed, string_data,
+    succeeded,
+};
 
 pub(super) const QUERY: &str = "client=pusher-websocket-swift&version=10.1.5&protocol=7";
 pub(super) const CLIENT: Sdk = Sdk { name: "Swift", version: "10.1" };
@@ -39,12 +42,7 @@ fn it_is_given_the_sub_protocol_that_it_offers() {
     assert_eq!(socket.receive(), Incoming::Pong(Vec::new()));
     let channel = unique("news-");
     socket.send_text(&format!(r#"{{"data":{{"channel":"{channel}"}},"event":"pusher:subscribe"}}"#));
-    succeeded(&mut socket, &channel);
-    target.publish(&channel, "greet", r#"{"hi":1}"#);
-    hears(&mut socket, &channel, "greet", r#"{"hi":1}"#);
-    socket.send_text(&format!(r#"{{"event":"pusher:unsubscribe","data":{{"channel":"{channel}"}}}}"#));
-    target.publish(&channel, "greet", "again");
-    socket.assert_silence();
+    joins_hears_and_leaves(&target, &mut socket, &channel);
     CLIENT.shown(&["connection", "ping", "public", "unsubscribe"]);
 }
 
