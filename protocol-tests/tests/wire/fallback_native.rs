@@ -99,6 +99,14 @@ pub(crate) fn until(stream: &mut Stream, event: &str) -> Message {
     }
 }
 
+/// Joins a room of its own on a session that receives by this stream; returns its name.
+fn joined(session: &Session<'_>, stream: &mut Stream) -> String {
+    let channel = unique("room-");
+    session.say(&json!({ "event": "pusher:subscribe", "data": { "channel": channel } }));
+    until(stream, "pusher_internal:subscription_succeeded");
+    channel
+}
+
 /// A stream begins with `o`, and the greeting follows at once. Nothing on the way may keep it back or change it.
 ///
 /// Proves: 230.
@@ -135,9 +143,7 @@ fn a_resumed_session_goes_on_where_it_was() {
     let session = Session::new(&target);
     let mut stream = session.stream();
     established(&mut stream);
-    let channel = unique("room-");
-    session.say(&json!({ "event": "pusher:subscribe", "data": { "channel": channel } }));
-    until(&mut stream, "pusher_internal:subscription_succeeded");
+    let channel = joined(&session, &mut stream);
     for round in 0..3 {
         // A poll takes the place of the stream, and when it is answered nobody receives.
         assert_eq!(session.send("[]").status, 204);
@@ -169,9 +175,7 @@ fn a_stream_has_no_end() {
     let session = Session::new(&target);
     let mut stream = session.stream();
     established(&mut stream);
-    let channel = unique("room-");
-    session.say(&json!({ "event": "pusher:subscribe", "data": { "channel": channel } }));
-    until(&mut stream, "pusher_internal:subscription_succeeded");
+    let channel = joined(&session, &mut stream);
     let payload = "p".repeat(10_000);
     for n in 0..60 {
         target.publish(&channel, &format!("event-{n}"), &payload);
