@@ -15,6 +15,7 @@ use crate::protocol::{ChannelName, ChannelType, json};
 
 use super::app_index::{AppIndex, Place};
 use super::cache_index::{CacheIndex, Forgotten};
+use super::clock::HeldClock;
 use super::passed_over::PassedOver;
 use super::users::Users;
 use super::{Clock, Current, Listeners, Meddler, lock};
@@ -122,6 +123,11 @@ impl AppState {
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// Has this thread see no advance of the clock until what it does is done, where a test could advance it.
+    pub(super) fn hold_clock(&self) -> Option<HeldClock> {
+        self.meddler.get().map(|_| self.clock.hold())
     }
 
     /// Gives the app one who meddles, for the connections that come from now on. It keeps the first that it is given.

@@ -1,7 +1,12 @@
 //! The time of one app: the machine's, and what a test has added to it.
 
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
 
 /// An app's clock. Everything that an app measures is measured by it: silence, what is remembered, rates. It goes as
 /// the machine's does and is never set back; in test mode it can be advanced.
@@ -9,6 +14,26 @@ use std::time::{Duration, Instant};
 pub struct Clock {
     /// By how much it has been advanced.
     advanced_ms: AtomicU64,
+    /// Told each time it is.
+    advances: Notify,
+}
+
+thread_local! {
+    /// The clock that stands still on this thread, by its address, and by how much it was advanced then.
+    static HELD: Cell<Option<(usize, u64)>> = const { Cell::new(None) };
+}
+
+/// While it lives, a clock stands still on this thread as far as tests advance it.
+pub(super) struct HeldClock {
+    before: Option<(usize, u64)>,
+    /// It belongs to its thread.
+    _thread: PhantomData<*const ()>,
+}
+
+impl Drop for HeldClock {
+    fn drop(&mut self) {
+        HELD.set(self.before);
+    }
 }
 
 impl Clock {
@@ -23,7 +48,39 @@ impl Clock {
     pub fn at(&self, machine: Instant) -> Instant {
         match self.advanced_ms.load(Ordering::Acquire) {
             0 => machine,
-            ms => machine + Duration::from_millis(ms),
+            ms => machine + Duration::from_millis(self.held_ms().unwrap_or(ms)),
+        }
+    }
+
+    /// Has this thread see no advance while the guard lives. Test mode needs that: something is announced to several, one
+    /// of them tells a test, and the test advances the clock before the others have looked at it.
+    #[must_use]
+    pub(super) fn hold(&self) -> HeldClock {
+        let before = HELD.get();
+        if before.is_none() {
+            HELD.set(Some((self.address(), self.advanced_ms.load(Ordering::Acquire))));
+        }
+        HeldClock { before, _thread: PhantomData }
+    }
+
+    fn held_ms(&self) -> Option<u64> {
+        HELD.get().filter(|(address, _)| *address == self.address()).map(|(_, ms)| ms)
+    }
+
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// Waits until this clock says `time`.
+    pub async fn sleep_until(&self, time: Instant) {
+        loop {
+            let mut advanced = pin!(self.advances.notified());
+            // An advance from here on is noticed.
+            advanced.as_mut().enable();
+            tokio::select! {
+                () = tokio::time::sleep_until(self.machine_time(time).into()) => return,
+                () = advanced => {}
+            }
         }
     }
 
@@ -43,6 +100,7 @@ impl Clock {
     pub(super) fn advance(&self, by: Duration) {
         let ms = u64::try_from(by.as_millis()).unwrap_or(u64::MAX / 2);
         self.advanced_ms.fetch_add(ms, Ordering::AcqRel);
+        self.advances.notify_waiters();
     }
 }
 
@@ -61,5 +119,39 @@ mod tests {
         let later = now + Duration::from_secs(65);
         assert_eq!((clock.at(now), clock.machine_time(later)), (later, now));
         assert!(clock.now() >= later);
+    }
+
+    #[test]
+    fn a_held_clock_is_not_advanced_for_its_thread() {
+        let (clock, other) = (Clock::default(), Clock::default());
+        let hour = Duration::from_secs(3600);
+        let now = Instant::now();
+        let outer = clock.hold();
+        {
+            let _inner = clock.hold();
+            clock.advance(hour);
+            other.advance(hour);
+        }
+        assert_eq!((clock.at(now), other.at(now)), (now, now + hour), "until the outer one ends");
+        std::thread::scope(|scope| {
+            scope.spawn(|| assert_eq!(clock.at(now), now + hour, "others see it at once"));
+        });
+        drop(outer);
+        assert_eq!(clock.at(now), now + hour);
+    }
+
+    #[tokio::test]
+    async fn who_sleeps_is_woken_by_an_advance() {
+        let clock = Clock::default();
+        let hour = Duration::from_secs(3600);
+        let until = clock.now() + hour;
+        let advancing = async {
+            for _ in 0..2 {
+                tokio::task::yield_now().await;
+                clock.advance(hour / 2);
+            }
+        };
+        tokio::join!(clock.sleep_until(until), advancing);
+        assert!(clock.now() >= until);
     }
 }

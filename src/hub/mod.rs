@@ -479,6 +479,7 @@ impl Hub {
 
     fn announce(self: &Arc<Self>, app: &Arc<AppState>, notice: &Notice<'_>) {
         if let Some(listeners) = app.awake_listeners() {
+            let _held = app.hold_clock();
             listeners.iter().for_each(|listener| listener.notice(self, app, notice));
         }
     }

@@ -217,6 +217,7 @@ impl Worker {
         let app = client.app();
         let limit = app.app().limits.presence_members_per_channel;
         let is_cache = channel.channel_type().is_cache();
+        let _held = app.hold_clock();
         let (roster, remembered, version) = {
             let mut entry = app.channels.entry(channel.clone()).or_default();
             let version = self.hub.next_version();
@@ -268,6 +269,7 @@ impl Worker {
     /// Ends a connection's subscription; tells the others if a member left.
     pub fn leave(&self, client: &Client, channel: &ChannelName) {
         let app = client.app();
+        let _held = app.hold_clock();
         if let Some(channels) = self.channels.borrow_mut().of_mut(app.index()) {
             channels.remove(channel, client.socket_id());
         }

@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::app::App;
-use crate::hub::{AppState, ChannelSummary, Current, Hub, Publication};
+use crate::hub::{AppState, ChannelSummary, Clock, Current, Hub, Publication};
 use crate::protocol::json::Data;
 use crate::protocol::{ChannelName, InvalidChannelName, SERVER_TO_USER_PREFIX, SocketId};
 
@@ -43,6 +43,11 @@ impl<'a> Context<'a> {
     #[must_use]
     pub fn app(&self) -> Current<App> {
         self.app.app()
+    }
+
+    /// The app's clock.
+    pub(crate) fn clock(&self) -> &Clock {
+        self.app.clock()
     }
 
     /// A channel of the app.

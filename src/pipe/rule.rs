@@ -125,7 +125,7 @@ impl Rule {
         context: &Context<'_>,
         make: impl FnOnce() -> Waiting,
     ) -> bool {
-        let verdict = lock(lanes).offer(to, Instant::now(), make);
+        let verdict = lock(lanes).offer(to, context.clock().now(), make);
         match verdict {
             Verdict::Go => true,
             Verdict::Wait(time) => {
@@ -152,9 +152,9 @@ async fn release(
     mut time: Instant,
 ) {
     loop {
-        tokio::time::sleep_until(time.into()).await;
+        context.clock().sleep_until(time).await;
         let Some(lanes) = lanes.upgrade() else { return };
-        let released = lock(&lanes).release(&to, Instant::now());
+        let released = lock(&lanes).release(&to, context.clock().now());
         match released {
             Release::Now(Waiting { event, data }) => return context.trigger(&to, &event, &data),
             Release::At(later) => time = later,

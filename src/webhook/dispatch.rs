@@ -34,7 +34,7 @@ impl Dispatcher {
                     Stage::Ending => self.intake.close(),
                 },
                 event = self.intake.next() => match event {
-                    Some(event) => self.hear(event),
+                    Some((event, heard)) => self.hear(event, heard),
                     None => break,
                 },
                 () = self.clock.sleep_until(self.suppressor.deadline()) => {
@@ -47,8 +47,9 @@ impl Dispatcher {
         self.lanes.iter().for_each(|lane| lane.close());
     }
 
-    fn hear(&mut self, event: Event) {
-        let (now, lanes) = (self.clock.now(), &self.lanes);
+    /// What happened at `heard` counts from then on, however long it was under way.
+    fn hear(&mut self, event: Event, heard: Instant) {
+        let lanes = &self.lanes;
         let lost = self.intake.take_lost();
         if lost > 0 {
             warn!(
@@ -57,8 +58,8 @@ impl Dispatcher {
                 "webhook events lost: they came faster than they could be sorted"
             );
         }
-        self.suppressor.due(now, |event| hand_out(lanes, &event, now));
-        self.suppressor.hear(event, now, |event| hand_out(lanes, &event, now));
+        self.suppressor.due(heard, |event| hand_out(lanes, &event, heard));
+        self.suppressor.hear(event, heard, |event| hand_out(lanes, &event, heard));
     }
 
     /// Nobody can come back any more: nothing is held back from now on, and no request waits for more events.

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use tokio::sync::{Semaphore, mpsc};
 
@@ -17,14 +18,14 @@ use super::event::Event;
 #[derive(Debug)]
 pub(super) struct WebhookListener {
     endpoints: Arc<[Endpoint]>,
-    events: mpsc::Sender<Event>,
+    events: mpsc::Sender<(Event, Instant)>,
     gauge: Arc<Gauge>,
 }
 
-/// The other end: events in the order in which they happened on each channel. It ends when the listener is dropped.
+/// The other end: events in the order in which they happened on each channel, each with its time by the app's clock. It ends when the listener is dropped.
 #[derive(Debug)]
 pub(super) struct Intake {
-    events: mpsc::Receiver<Event>,
+    events: mpsc::Receiver<(Event, Instant)>,
     gauge: Arc<Gauge>,
 }
 
@@ -47,7 +48,7 @@ pub(super) fn intake(endpoints: Arc<[Endpoint]>, bounds: Bounds) -> (WebhookList
 }
 
 impl WebhookListener {
-    fn offer(&self, event: Event) {
+    fn offer(&self, event: Event, now: Instant) {
         let bytes = event.bytes();
         // The bound may be passed by as many events as there are workers; it is there to keep memory in check.
         let room = self.gauge.bytes.load(Ordering::Relaxed) + bytes <= self.gauge.most_bytes;
@@ -56,7 +57,7 @@ impl WebhookListener {
             return;
         }
         self.gauge.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if self.events.try_send(event).is_err() {
+        if self.events.try_send((event, now)).is_err() {
             self.gauge.bytes.fetch_sub(bytes, Ordering::Relaxed);
             self.gauge.lost.fetch_add(1, Ordering::Relaxed);
         }
@@ -68,21 +69,21 @@ impl Listener for WebhookListener {
         false
     }
 
-    fn notice(&self, _: &Arc<Hub>, _: &Arc<AppState>, notice: &Notice<'_>) {
+    fn notice(&self, _: &Arc<Hub>, app: &Arc<AppState>, notice: &Notice<'_>) {
         let concerns =
             |one, channel: &_| self.endpoints.iter().any(|endpoint| endpoint.is_concerned(one, channel));
         if let Some(event) = Event::of_notice(notice, concerns) {
-            self.offer(event);
+            self.offer(event, app.clock().now());
         }
     }
 }
 
 impl Intake {
     /// The next event; `None` when the listener is gone, or after [`Intake::close`], and everything has been taken.
-    pub(super) async fn next(&mut self) -> Option<Event> {
-        let event = self.events.recv().await?;
+    pub(super) async fn next(&mut self) -> Option<(Event, Instant)> {
+        let (event, heard) = self.events.recv().await?;
         self.gauge.bytes.fetch_sub(event.bytes(), Ordering::Relaxed);
-        Some(event)
+        Some((event, heard))
     }
 
     /// Takes no more events; those that are in the queue can still be had.
@@ -111,25 +112,26 @@ mod tests {
 
     #[tokio::test]
     async fn what_has_no_room_is_lost_and_counted() {
+        let now = Instant::now();
         let (listener, mut intake) = ends(2, usize::MAX);
-        (1..=3).for_each(|n| listener.offer(event(n)));
+        (1..=3).for_each(|n| listener.offer(event(n), now));
         assert_eq!((intake.take_lost(), intake.take_lost()), (1, 0));
         drop(listener);
-        assert_eq!(intake.next().await, Some(event(1)));
-        assert_eq!(intake.next().await, Some(event(2)));
+        assert_eq!(intake.next().await, Some((event(1), now)));
+        assert_eq!(intake.next().await, Some((event(2), now)));
         assert_eq!(intake.next().await, None);
 
         let (listener, mut intake) = ends(100, event(1).bytes() * 2);
-        (1..=3).for_each(|n| listener.offer(event(n)));
+        (1..=3).for_each(|n| listener.offer(event(n), now));
         assert_eq!(intake.take_lost(), 1);
         intake.next().await;
-        listener.offer(event(4));
+        listener.offer(event(4), now);
         assert_eq!(intake.take_lost(), 0, "there is room again");
         intake.close();
-        listener.offer(event(5));
+        listener.offer(event(5), now);
         assert_eq!(intake.take_lost(), 1);
-        assert_eq!(intake.next().await, Some(event(2)));
-        assert_eq!(intake.next().await, Some(event(4)));
+        assert_eq!(intake.next().await, Some((event(2), now)));
+        assert_eq!(intake.next().await, Some((event(4), now)));
         assert_eq!(intake.next().await, None);
     }
 }

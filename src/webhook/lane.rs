@@ -178,13 +178,13 @@ impl Lane {
         // Failures since the pauses began; they begin anew when the broker is about to end.
         let mut failures = 0;
         for number in 1.. {
-            let outcome = self.attempt(request, number, &batch.events, &signed).await;
+            let (outcome, ended) = self.attempt(request, number, &batch.events, &signed).await;
             if outcome.is_delivered() {
                 self.count_end(events, true);
                 break;
             }
             failures += 1;
-            let Some(again) = delivery.retry.again(failures, created, clock.now()) else {
+            let Some(again) = delivery.retry.again(failures, created, ended) else {
                 self.say_given_up(events, number);
                 self.count_end(events, false);
                 break;
@@ -198,8 +198,15 @@ impl Lane {
         batch
     }
 
-    async fn attempt(&self, request: u64, number: u32, events: &[Arc<str>], signed: &Signed) -> Outcome {
-        let Courier { app_id: app, observer, .. } = &*self.courier;
+    /// What came of it, and when: whoever is told of it may advance the clock.
+    async fn attempt(
+        &self,
+        request: u64,
+        number: u32,
+        events: &[Arc<str>],
+        signed: &Signed,
+    ) -> (Outcome, Instant) {
+        let Courier { app_id: app, observer, clock, .. } = &*self.courier;
         let sending = Sending { endpoint: &self.endpoint, events, number };
         let (at, begun) = (date(), machine());
         let instead = observer.as_ref().and_then(|observer| observer.instead(&sending));
@@ -207,7 +214,7 @@ impl Lane {
             Some(Instead { fault, outcome }) => (outcome, Some(fault)),
             None => (self.send(signed).await, None),
         };
-        let duration = machine().duration_since(begun);
+        let (duration, ended) = (machine().duration_since(begun), clock.now());
         let (endpoint, events, body_bytes) = (&self.endpoint.url, events.len(), signed.body_bytes());
         match &outcome {
             Outcome::Status(status) if outcome.is_delivered() => {
@@ -224,7 +231,7 @@ impl Lane {
         if let Some(observer) = observer {
             observer.sent(&sending, &outcome, fault);
         }
-        outcome
+        (outcome, ended)
     }
 
     async fn send(&self, signed: &Signed) -> Outcome {
