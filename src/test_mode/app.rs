@@ -189,10 +189,11 @@ impl AppUnderTest {
     /// The hub and the app's state in it.
     ///
     /// # Errors
-    /// If the app is gone.
+    /// If the app is gone, or the broker is stopping: what is left of them then differs from one moment to the next.
     pub(super) fn place(&self) -> Result<(Arc<Hub>, Arc<AppState>), TestError> {
         let upgrade = |(hub, state): &(Weak<Hub>, Weak<AppState>)| Some((hub.upgrade()?, state.upgrade()?));
-        self.place.get().and_then(upgrade).ok_or_else(|| TestError::Gone(self.id.clone()))
+        let place = if *self.over.borrow() { None } else { self.place.get().and_then(upgrade) };
+        place.ok_or_else(|| TestError::Gone(self.id.clone()))
     }
 
     /// What time the app has it.
@@ -213,6 +214,12 @@ impl AppUnderTest {
     #[must_use]
     pub fn faults(&self) -> &Faults {
         &self.faults
+    }
+
+    /// The same as JSON, each with its number and how often it did its work.
+    #[must_use]
+    pub fn active_faults(&self) -> Vec<serde_json::Value> {
+        self.faults.list(self.now())
     }
 
     /// Ends one fault, and lets go what waits for its end; `false` if there is no such one.
@@ -339,7 +346,7 @@ impl AppUnderTest {
             false
         });
         counts.last = excerpt.last;
-        counts.faults = self.faults.list(self.now()).len();
+        counts.faults = self.active_faults().len();
         if let Ok((_, state)) = self.place() {
             let channels = state.channels("").into_iter().map(|channel| {
                 let counts =
