@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::server::{Server, StartError};
-use crate::test_mode::{Credentials, TOKEN_VARIABLE, TestMode, URL_VARIABLE, credentials_of, draw_token};
+use crate::test_mode::{Credentials, TestMode, credentials_of, draw_token};
 
 use find::{Missing, find};
 use signals::Signals;
@@ -67,9 +67,7 @@ pub fn run(mut config: Config, env_prefixes: &[String], command: &[OsString]) ->
         let (address, prefix) = (bound.address(), &config.server.path_prefix);
         let host = Credentials::host_of(address);
         let credentials = credentials_of(&first.app, &host, address.port(), tls, prefix);
-        environment = credentials.environment(env_prefixes);
-        environment.push((URL_VARIABLE.to_owned(), credentials.control_url()));
-        environment.push((TOKEN_VARIABLE.to_owned(), test_mode.token().to_owned()));
+        environment = credentials.environment_with_control(env_prefixes, test_mode.token());
     }
     let outcome = Rc::new(Cell::new(None));
     let served = actix_web::rt::System::new().block_on(async {

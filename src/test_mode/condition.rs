@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::count::Count;
 use super::entry::{Entry, Kind};
-use super::filter::Filter;
+use super::filter::{Filter, Kinds};
 use super::log::EventLog;
 
 /// Entries that an outcome shows at most, the latest.
@@ -93,10 +93,19 @@ pub enum BadCondition {
 }
 
 impl Condition {
-    /// So many entries of this kind, name and channel, since the beginning.
+    /// So many entries since the beginning.
     #[must_use]
     pub fn logged(filter: Filter, count: impl Into<Count>) -> Self {
         Condition::Logged { filter, count: count.into(), sockets: None, after: 0 }
+    }
+
+    /// Entries after number `after`: so many, of so many distinct connections. Where nothing is said, at least one; who
+    /// counts connections need not count entries.
+    #[must_use]
+    pub fn of_entries(filter: Filter, count: Option<Count>, sockets: Option<Count>, after: u64) -> Self {
+        let least = usize::from(!sockets.is_some_and(|sockets| sockets.accepts(0)));
+        let count = count.unwrap_or(Count::at_least(least));
+        Condition::Logged { filter, count, sockets, after }
     }
 
     /// Reads a condition from JSON.
@@ -138,17 +147,11 @@ impl Condition {
                     "event" => filter.kind = Some(Kind::Event.into()),
                     "delivered" => filter.kind = Some(Kind::Delivered.into()),
                     "webhook" => filter.kind = Some(Kind::Webhook.into()),
-                    "refused" => {
-                        let kinds = vec![Kind::ConnectionRefused, Kind::Refused, Kind::HttpRefused];
-                        filter.kind = Some(super::filter::Kinds::Any(kinds));
-                    }
+                    "refused" => filter.kind = Some(Kinds::refusals()),
                     _ => {}
                 }
-                let sockets: Option<Count> = taken.optional("sockets")?;
-                // Who counts connections need not count entries.
-                let least = usize::from(!sockets.is_some_and(|sockets| sockets.accepts(0)));
-                let count = taken.optional("count")?.unwrap_or(Count::at_least(least));
-                Condition::Logged { filter, count, sockets, after: taken.optional("after")?.unwrap_or(0) }
+                let (count, sockets) = (taken.optional("count")?, taken.optional("sockets")?);
+                Condition::of_entries(filter, count, sockets, taken.optional("after")?.unwrap_or(0))
             }
             "nothing" => {
                 let filter = taken.optional("filter")?.unwrap_or_default();

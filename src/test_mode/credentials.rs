@@ -96,6 +96,15 @@ impl Credentials {
         own.chain(twins).map(|(name, value)| (name, value.to_owned())).collect()
     }
 
+    /// The same, and where the control API is and the token that it asks for.
+    #[must_use]
+    pub fn environment_with_control(&self, more_prefixes: &[String], token: &str) -> Vec<(String, String)> {
+        let mut environment = self.environment(more_prefixes);
+        environment.push((URL_VARIABLE.to_owned(), self.control_url()));
+        environment.push((TOKEN_VARIABLE.to_owned(), token.to_owned()));
+        environment
+    }
+
     /// The URL of the control API.
     #[must_use]
     pub fn control_url(&self) -> String {

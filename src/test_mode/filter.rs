@@ -60,6 +60,14 @@ pub enum Kinds {
     Any(Vec<Kind>),
 }
 
+impl Kinds {
+    /// Every refusal: of a connection, of what a client asked for, of a request.
+    #[must_use]
+    pub fn refusals() -> Self {
+        Kinds::Any(vec![Kind::ConnectionRefused, Kind::Refused, Kind::HttpRefused])
+    }
+}
+
 impl From<Kind> for Kinds {
     fn from(kind: Kind) -> Self {
         Kinds::One(kind)

@@ -225,7 +225,7 @@ async fn of_app(app: &Arc<AppUnderTest>, method: &str, path: &[&str], query: &Qu
             Ok(json_answer(StatusCode::CREATED, &shown))
         }
         ("DELETE", ["faults"]) => ok(json!({ "cleared": app.clear_faults() })),
-        (_, ["faults"]) => ok(json!({ "faults": app.faults().list(app.now()) })),
+        (_, ["faults"]) => ok(json!({ "faults": app.active_faults() })),
         (_, ["faults", id]) => {
             let number = id.parse().map_err(|_| ControlError::NoSuchFault((*id).to_owned()))?;
             match app.clear_fault(number) {

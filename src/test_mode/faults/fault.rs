@@ -5,77 +5,103 @@ use serde_json::Value;
 
 use super::FrameFacts;
 
-/// A fault: what goes wrong, and how often or for how long.
+/// A fault: what goes wrong, and how often or for how long. `Fault<What>` is one of any type; the functions that make
+/// faults answer narrower ones, which have the methods that make sense for them, and become it where it is wanted.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Fault {
+pub struct Fault<W = What> {
     /// What.
-    pub what: What,
+    pub what: W,
     /// How often, for how long, by what chance.
     pub scope: Scope,
 }
 
 /// What goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(tag = "type", rename_all = "snake_case")]
 pub enum What {
     /// New connections are closed at once.
-    RefuseConnections {
-        /// With this code.
-        code: u16,
-        /// And this reason.
-        #[serde(default = "on_purpose")]
-        reason: String,
-    },
+    RefuseConnections(RefuseConnections),
     /// Frames to clients do not arrive as they should.
-    Frames {
-        /// What becomes of them.
-        action: FrameAction,
-        /// For [`FrameAction::Delay`]: by how much, in milliseconds.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        delay_ms: Option<u64>,
-        /// Of this event only.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        event: Option<String>,
-        /// On this channel only.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        channel: Option<String>,
-        /// To this connection only.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        socket_id: Option<String>,
-        /// To connections signed in as this user only.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        user_id: Option<String>,
-    },
+    Frames(Frames),
     /// Pings go unanswered, those of the WebSocket and `pusher:ping` alike.
-    IgnorePings {
-        /// Of this connection only.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        socket_id: Option<String>,
-        /// Of connections signed in as this user only.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        user_id: Option<String>,
-    },
+    IgnorePings(IgnorePings),
     /// Authenticated requests to the HTTP API are answered with a status, or not at all.
-    Http {
-        /// The status, 200 to 599.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        status: Option<u16>,
-        /// What is answered.
-        #[serde(default = "on_purpose")]
-        body: String,
-        /// On: no answer comes while the fault is at work.
-        #[serde(default)]
-        hang: bool,
-        /// Only paths that hold this text.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        path: Option<String>,
-    },
+    Http(Http),
     /// Webhooks fail without being sent.
-    Webhooks {
-        /// As if answered with this status, 300 to 599; without it, as if nobody listened.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        status: Option<u16>,
-    },
+    Webhooks(Webhooks),
+}
+
+/// How new connections are refused.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RefuseConnections {
+    /// With this close code.
+    pub code: u16,
+    /// And this reason.
+    #[serde(default = "on_purpose")]
+    pub reason: String,
+}
+
+/// Which frames to clients do not arrive as they should, and what becomes of them.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Frames {
+    /// What becomes of them.
+    pub action: FrameAction,
+    /// For [`FrameAction::Delay`]: by how much, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_ms: Option<u64>,
+    /// Of this event only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
+    /// On this channel only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// To this connection only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket_id: Option<String>,
+    /// To connections signed in as this user only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+}
+
+/// Whose pings go unanswered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct IgnorePings {
+    /// Of this connection only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket_id: Option<String>,
+    /// Of connections signed in as this user only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+}
+
+/// How requests to the HTTP API are answered.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// The status, 200 to 599.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// What is answered.
+    #[serde(default = "on_purpose")]
+    pub body: String,
+    /// On: no answer comes while the fault is at work.
+    #[serde(default)]
+    pub hang: bool,
+    /// Only paths that hold this text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
+/// How webhooks fail.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhooks {
+    /// As if answered with this status, 300 to 599; without it, as if nobody listened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
 }
 
 /// What becomes of a frame.
@@ -150,7 +176,7 @@ pub enum BadFault {
 /// The longest delay, and the longest life of a fault, in milliseconds: a day.
 const MOST_MS: u64 = 86_400_000;
 
-fn on_purpose() -> String {
+pub(super) fn on_purpose() -> String {
     "A test asked for this".to_owned()
 }
 
@@ -192,23 +218,27 @@ impl Fault {
         if let Some(share) = share.filter(|share| !(*share > 0.0 && *share <= 1.0)) {
             return Err(BadFault::Share(share.to_string()));
         }
-        let delay = match self.what {
-            What::Frames { action, delay_ms, .. } if (action == FrameAction::Delay) != delay_ms.is_some() => {
-                return Err(BadFault::Delay);
+        let delay = match &self.what {
+            What::Frames(Frames { action, delay_ms, .. }) => {
+                if (*action == FrameAction::Delay) != delay_ms.is_some() {
+                    return Err(BadFault::Delay);
+                }
+                *delay_ms
             }
-            What::Frames { delay_ms, .. } => delay_ms,
             _ => None,
         };
         if let Some(long) = delay.into_iter().chain(for_ms).find(|ms| *ms > MOST_MS) {
             return Err(BadFault::TooLong(long));
         }
         match &self.what {
-            What::RefuseConnections { code, .. } if !is_close_code(*code) => Err(BadFault::CloseCode(*code)),
-            What::Http { status, hang, .. } if status.is_some() == *hang => Err(BadFault::StatusOrHang),
-            What::Http { status: Some(status), .. } if !(200..=599).contains(status) => {
+            What::RefuseConnections(RefuseConnections { code, .. }) if !is_close_code(*code) => {
+                Err(BadFault::CloseCode(*code))
+            }
+            What::Http(Http { status, hang, .. }) if status.is_some() == *hang => Err(BadFault::StatusOrHang),
+            What::Http(Http { status: Some(status), .. }) if !(200..=599).contains(status) => {
                 Err(BadFault::Status(*status))
             }
-            What::Webhooks { status: Some(status) } if !(300..=599).contains(status) => {
+            What::Webhooks(Webhooks { status: Some(status) }) if !(300..=599).contains(status) => {
                 Err(BadFault::WebhookStatus(*status))
             }
             _ => Ok(()),
@@ -235,7 +265,7 @@ impl What {
             wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
         };
         match self {
-            What::Frames { event, channel, socket_id, user_id, .. } => {
+            What::Frames(Frames { event, channel, socket_id, user_id, .. }) => {
                 // Without the name of an event, only what subscribers and members of channels are told is meant: to
                 // lose the handshake or a pong by accident would be no use to anybody.
                 let kind = match event {
@@ -246,10 +276,10 @@ impl What {
                     && same(socket_id, Some(facts.socket_id))
                     && same(user_id, facts.user_id)
             }
-            What::IgnorePings { socket_id, user_id, .. } => {
+            What::IgnorePings(IgnorePings { socket_id, user_id }) => {
                 facts.answers_ping && same(socket_id, Some(facts.socket_id)) && same(user_id, facts.user_id)
             }
-            What::RefuseConnections { .. } | What::Http { .. } | What::Webhooks { .. } => false,
+            What::RefuseConnections(_) | What::Http(_) | What::Webhooks(_) => false,
         }
     }
 }

@@ -5,9 +5,12 @@
 
 mod chance;
 mod fault;
+mod make;
 
 pub(crate) use fault::is_close_code;
-pub use fault::{BadFault, Fault, FrameAction, Scope, What};
+pub use fault::{
+    BadFault, Fault, FrameAction, Frames, Http, IgnorePings, RefuseConnections, Scope, Webhooks, What,
+};
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -132,7 +135,7 @@ impl Faults {
     /// Whether the next connection is refused: the fault, the code and the reason.
     pub fn refuse(&self, now: Instant) -> Option<(u64, u16, String)> {
         self.first(now, |what| match what {
-            What::RefuseConnections { code, reason } => Some((*code, reason.clone())),
+            What::RefuseConnections(RefuseConnections { code, reason }) => Some((*code, reason.clone())),
             _ => None,
         })
         .map(|(id, (code, reason))| (id, code, reason))
@@ -141,10 +144,10 @@ impl Faults {
     /// What becomes of a frame: the fault, what it does, and for how long it delays.
     pub fn frame(&self, now: Instant, facts: &FrameFacts<'_>) -> Option<(u64, FrameAction, Duration)> {
         let found = self.first(now, |what| match what {
-            What::Frames { action, delay_ms, .. } if what.concerns(facts) => {
+            What::Frames(Frames { action, delay_ms, .. }) if what.concerns(facts) => {
                 Some((*action, Duration::from_millis(delay_ms.unwrap_or(0))))
             }
-            What::IgnorePings { .. } if what.concerns(facts) => Some((FrameAction::Drop, Duration::ZERO)),
+            What::IgnorePings(_) if what.concerns(facts) => Some((FrameAction::Drop, Duration::ZERO)),
             _ => None,
         });
         found.map(|(id, (action, delay))| (id, action, delay))
@@ -153,7 +156,7 @@ impl Faults {
     /// What becomes of a request to the HTTP API: the status and body to answer with, or `None` to hang.
     pub fn http(&self, now: Instant, path: &str) -> Option<(u64, Option<(u16, String)>)> {
         self.first(now, |what| match what {
-            What::Http { status, body, path: part, .. } => part
+            What::Http(Http { status, body, path: part, .. }) => part
                 .as_ref()
                 .is_none_or(|part| path.contains(part.as_str()))
                 .then(|| status.map(|status| (status, body.clone()))),
@@ -164,7 +167,7 @@ impl Faults {
     /// What becomes of a webhook: the status that it counts as answered with, or `None` for a failed connection.
     pub fn webhook(&self, now: Instant) -> Option<(u64, Option<u16>)> {
         self.first(now, |what| match what {
-            What::Webhooks { status } => Some(*status),
+            What::Webhooks(Webhooks { status }) => Some(*status),
             _ => None,
         })
     }
