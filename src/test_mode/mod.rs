@@ -32,7 +32,7 @@ pub use entry::{Details, Entry, EventSource, Kind};
 pub use filter::{Expectation, Filter, Kinds};
 pub use json_path::{BadPath, JsonPath};
 pub use log::{EventLog, Excerpt, LOG_BYTES, LOG_ENTRIES};
-pub use settings::for_tests;
+pub use settings::{app_for_tests, config_for_tests, for_tests};
 pub use timeline::timeline;
 pub use wait::{MOST_PATIENCE, Outcome, PATIENCE};
 

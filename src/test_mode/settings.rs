@@ -1,9 +1,27 @@
 //! The configuration of a broker that is started for tests.
 
 use crate::app::App;
-use crate::config::{AppConfig, Loaded, Mode, Origin, Warning};
+use crate::config::{AppConfig, Config, Loaded, Mode, Origin, Warning};
 
 use super::credentials::draw_app;
+
+/// Worker threads of a broker for tests: enough that what goes from one to another is tested, and soon started.
+const WORKERS: usize = 2;
+
+/// An app for tests, with credentials that nobody can guess. What passes here should pass in production: its limits are
+/// those of hosted Pusher. Client events are on, because nobody can be asked to switch them on.
+#[must_use]
+pub fn app_for_tests() -> AppConfig {
+    draw_app(&AppConfig::new(App { client_events: true, ..App::new("", "", "") }))
+}
+
+/// A configuration for tests, with one such app, on a free port that only this machine can reach.
+#[must_use]
+pub fn config_for_tests() -> Config {
+    let mut config = Config { apps: vec![app_for_tests()], ..Config::default() };
+    (config.server.port, config.server.workers) = (0, WORKERS);
+    config
+}
 
 /// Makes a loaded configuration one for tests. Where it has no file, its app is one with limits as they are in
 /// production, client events on, and credentials that nobody can guess, but for what the environment says. The log is
@@ -13,6 +31,9 @@ pub fn for_tests(loaded: &mut Loaded, silent: bool) {
     let is_given = |path: &str| !matches!(origins.of(path), Origin::Default | Origin::Development);
     if silent && !is_given("logging.level") {
         config.logging.level = "off".to_owned();
+    }
+    if !is_given("server.workers") {
+        config.server.workers = WORKERS;
     }
     if file.is_some() || !mode.is_development() {
         return;
@@ -26,20 +47,22 @@ pub fn for_tests(loaded: &mut Loaded, silent: bool) {
     }
     let Some(first) = config.apps.first_mut() else { return };
     let development = AppConfig::development();
-    // The conveniences of development mode are none for tests: what passes here should pass in production.
-    let plain = App { client_events: true, ..App::new("", "", "") };
+    // The conveniences of development mode are none for tests.
+    let plain = app_for_tests().app;
     if !is_given("apps[0].limits.client_event_payload_bytes") {
         first.app.limits.client_event_payload_bytes = plain.limits.client_event_payload_bytes;
     }
     if !is_given("apps[0].limits.client_events_per_second") {
         first.app.limits.client_events_per_second = plain.limits.client_events_per_second;
     }
-    first.pipe.retain(|rule| !development.pipe.contains(rule));
-    let drawn = draw_app(first).app;
-    if !is_given("apps[0].id") {
-        first.app.id = drawn.id;
+    if !is_given("apps[0].http_streams") {
+        first.app.http_streams = plain.http_streams;
     }
-    let (mut key, drawn_key) = match (first.app.keys.first().cloned(), drawn.keys.into_iter().next()) {
+    first.pipe.retain(|rule| !development.pipe.contains(rule));
+    if !is_given("apps[0].id") {
+        first.app.id = plain.id;
+    }
+    let (mut key, drawn_key) = match (first.app.keys.first().cloned(), plain.keys.into_iter().next()) {
         (Some(key), Some(drawn)) => (key, drawn),
         _ => return,
     };
@@ -79,7 +102,8 @@ mod tests {
         assert_eq!(app.app.limits, App::new("", "", "").limits);
         assert_ne!(app.app.keys[0].key, AppConfig::DEFAULT_KEY);
         assert_ne!(app.app.keys[0].secret.text(), AppConfig::DEFAULT_SECRET);
-        assert!(!one.development.pages && !one.development.auth_endpoints);
+        assert!(!one.development.pages && !one.development.auth_endpoints && !app.app.http_streams);
+        assert_eq!(one.server.workers, WORKERS);
         assert_eq!(one.logging.level, "off");
         assert_ne!(loaded(&[], None).config.apps[0].app.id, app.app.id);
     }
@@ -90,12 +114,15 @@ mod tests {
             ("HELIOSTAT_APP_KEY", "my-key"),
             ("HELIOSTAT_APP_LIMITS_CLIENT_EVENTS_PER_SECOND", "7"),
             ("HELIOSTAT_LOGGING_LEVEL", "debug"),
+            ("HELIOSTAT_SERVER_WORKERS", "5"),
+            ("HELIOSTAT_APP_HTTP_STREAMS", "true"),
             ("HELIOSTAT_PIPE", "a:e=b"),
         ];
         let config = loaded(&environment, None).config;
         assert_eq!(config.apps[0].app.keys[0].key, "my-key");
         assert_eq!(config.apps[0].app.limits.client_events_per_second, 7);
         assert_eq!((config.logging.level.as_str(), config.apps[0].pipe.len()), ("debug", 1));
+        assert!(config.server.workers == 5 && config.apps[0].app.http_streams);
     }
 
     #[test]
