@@ -205,14 +205,21 @@ impl Target {
     /// An app of a broker that the harness started.
     #[must_use]
     pub fn at(broker: Arc<Broker>, credentials: Credentials) -> Target {
-        let port = broker.port();
+        let mut target = Target::reached_at("127.0.0.1", broker.port(), credentials);
+        target.broker = Some(broker);
+        target
+    }
+
+    /// An app of a server that somebody else started.
+    #[must_use]
+    pub fn reached_at(host: &str, port: u16, credentials: Credentials) -> Target {
         Target {
-            host: "127.0.0.1".to_owned(),
+            host: host.to_owned(),
             port,
             path_prefix: String::new(),
             credentials,
             transport: Transport::current(),
-            broker: Some(broker),
+            broker: None,
         }
     }
 }
@@ -241,8 +248,7 @@ fn external() -> Option<Target> {
         &required("PUSHER_APP_KEY"),
         &required("PUSHER_APP_SECRET"),
     );
-    let transport = Transport::current();
-    Some(Target { host, port, path_prefix: String::new(), credentials, transport, broker: None })
+    Some(Target::reached_at(&host, port, credentials))
 }
 
 /// The shared broker, started by the first test that wants it and ended when no test holds it: a static would

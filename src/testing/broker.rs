@@ -4,19 +4,31 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::config::Config;
+use crate::app::DuplicateApp;
+use crate::config::{AppConfig, Config};
 use crate::hub::{Hub, Totals};
 use crate::pipe::{Pipe, PipeCounts, Tap};
 use crate::server::{Reloaded, Reloader, Server, StartError};
+use crate::test_mode::{
+    Credentials, Entry, TestMode, config_for_tests, credentials_of, draw_app, draw_token,
+};
 use crate::webhook::Webhooks;
 
-/// A running broker. Dropping it closes its connections with 4200 and waits until it has stopped.
+use super::app::TestApp;
+use super::conditions::Entries;
+
+/// How long connections may take to end when it is dropped: a test should not wait for a client that hangs.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// A running broker, in test mode. Dropping it closes its connections with 4200 and waits until it has stopped.
 #[derive(Debug)]
 pub struct Broker {
-    address: SocketAddr,
+    running: Arc<Running>,
     url: String,
     pub(super) hub: Arc<Hub>,
     reloader: Reloader,
@@ -27,6 +39,17 @@ pub struct Broker {
     thread: Option<JoinHandle<io::Result<()>>>,
 }
 
+/// What its apps need of it. It does not keep the broker running.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) address: SocketAddr,
+    pub(super) test_mode: Arc<TestMode>,
+    /// That of the broker's own thread.
+    pub(super) runtime: Handle,
+    tls: bool,
+    path_prefix: String,
+}
+
 struct Counts(Box<dyn Fn() -> Vec<(String, PipeCounts)> + Send + Sync>);
 
 impl std::fmt::Debug for Counts {
@@ -35,13 +58,35 @@ impl std::fmt::Debug for Counts {
     }
 }
 
-/// A broker that is to have pipes.
+/// A broker that is to have pipes, or is to be as it is in production.
 pub struct BrokerBuilder {
     server: Server,
+    tls: bool,
+    path_prefix: String,
+    in_test_mode: bool,
+}
+
+/// An app cannot be added.
+#[derive(Debug, thiserror::Error)]
+pub enum NewAppError {
+    /// Its id or a key is taken.
+    #[error(transparent)]
+    Duplicate(#[from] DuplicateApp),
+    /// There is no app that it could be like.
+    #[error("the broker has no app to begin with, has stopped, or is not in test mode")]
+    NoBroker,
 }
 
 impl Broker {
-    /// Starts a broker. Whatever port the configuration names, it takes a free one.
+    /// Starts a broker with one app, as [`config`](super::config) makes it.
+    ///
+    /// # Errors
+    /// If the system has no port or no threads for it.
+    pub fn new() -> Result<Self, StartError> {
+        Broker::start(config_for_tests())
+    }
+
+    /// Starts a broker of this configuration. Whatever port that names, it takes a free one.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -49,24 +94,102 @@ impl Broker {
         Broker::builder(config).start()
     }
 
-    /// A broker that is to have pipes.
+    /// A broker that is to have pipes, or is to be as it is in production.
     #[must_use]
-    pub fn builder(mut config: Config) -> BrokerBuilder {
-        config.server.port = 0;
-        config.pipe.port = 0;
-        BrokerBuilder { server: Server::new(config) }
+    pub fn builder(config: Config) -> BrokerBuilder {
+        let config = inside_a_test(config);
+        let (tls, path_prefix) = (config.server.tls_certificate.is_some(), config.server.path_prefix.clone());
+        BrokerBuilder { server: Server::new(config), tls, path_prefix, in_test_mode: true }
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.running.address
     }
 
     /// Its URL, without a path.
     #[must_use]
     pub fn url(&self) -> String {
         self.url.clone()
+    }
+
+    /// The first app of the configuration.
+    ///
+    /// # Panics
+    /// If there is none, or the broker is not in test mode.
+    #[must_use]
+    pub fn app(&self) -> TestApp {
+        let apps = self.configured_apps();
+        let first = apps.first().expect("a broker in test mode, with an app");
+        self.app_of(first, false).expect("a configured app is under test")
+    }
+
+    /// The app of this id, if it has one.
+    #[must_use]
+    pub fn app_by_id(&self, id: &str) -> Option<TestApp> {
+        let apps = self.configured_apps();
+        apps.iter().find(|configured| configured.app.id == id).and_then(|found| self.app_of(found, false))
+    }
+
+    /// Makes an app for a test of its own: like the first of the configuration, with credentials drawn anew. It ends when
+    /// it is dropped.
+    ///
+    /// # Errors
+    /// If the broker has no app, or is not in test mode.
+    pub fn new_app(&self) -> Result<TestApp, NewAppError> {
+        self.new_app_with(|_| {})
+    }
+
+    /// The same, with other settings, pipe rules or webhooks.
+    ///
+    /// # Errors
+    /// If its id or a key is taken, the broker has no app, or is not in test mode.
+    pub fn new_app_with(&self, change: impl FnOnce(&mut AppConfig)) -> Result<TestApp, NewAppError> {
+        let apps = self.configured_apps();
+        let mut app = draw_app(apps.first().ok_or(NewAppError::NoBroker)?);
+        change(&mut app);
+        match self.running.test_mode.add_app(app.clone()) {
+            Ok(_) => self.app_of(&app, true).ok_or(NewAppError::NoBroker),
+            Err(Some(duplicate)) => Err(duplicate.into()),
+            Err(None) => Err(NewAppError::NoBroker),
+        }
+    }
+
+    /// None where it is not in test mode.
+    fn configured_apps(&self) -> Vec<AppConfig> {
+        self.running.test_mode.broker().map(|broker| broker.apps()).unwrap_or_default()
+    }
+
+    fn app_of(&self, configured: &AppConfig, own: bool) -> Option<TestApp> {
+        let Running { address, test_mode, tls, path_prefix, .. } = &*self.running;
+        let app = test_mode.app(&configured.app.id)?;
+        let host = Credentials::host_of(*address);
+        let credentials = credentials_of(&configured.app, &host, address.port(), *tls, path_prefix);
+        Some(TestApp::new(Arc::clone(&self.running), app, credentials, own))
+    }
+
+    /// Its test mode: all its apps, and the token of its control API.
+    #[must_use]
+    pub fn test_mode(&self) -> &TestMode {
+        &self.running.test_mode
+    }
+
+    /// Refused connections and requests whose app is not known: a mistyped key, for example.
+    #[must_use]
+    pub fn strangers(&self, entries: impl Into<Entries>) -> Vec<Arc<Entry>> {
+        entries.into().of(self.running.test_mode.strangers())
+    }
+
+    /// What happened, app by app, as people read it.
+    #[must_use]
+    pub fn timeline(&self) -> String {
+        self.running.test_mode.timeline()
+    }
+
+    /// Forgets what has happened in every app, and ends all faults. Connections stay.
+    pub fn reset(&self) {
+        self.running.test_mode.reset();
     }
 
     /// Where it serves the pipe's wire on a port of its own, if it does.
@@ -95,10 +218,8 @@ impl Broker {
     ///
     /// # Errors
     /// If two apps share an id or a key, or webhooks could not be sent. Nothing has changed then.
-    pub fn reload(&self, mut config: Config) -> Result<Reloaded, StartError> {
-        config.server.port = 0;
-        config.pipe.port = 0;
-        self.reloader.reload(config)
+    pub fn reload(&self, config: Config) -> Result<Reloaded, StartError> {
+        self.reloader.reload(inside_a_test(config))
     }
 
     /// Its webhooks, and what became of them.
@@ -106,6 +227,14 @@ impl Broker {
     pub fn webhooks(&self) -> &Webhooks {
         &self.webhooks
     }
+}
+
+/// The configuration on free ports, and with little patience at the end.
+fn inside_a_test(mut config: Config) -> Config {
+    config.server.port = 0;
+    config.pipe.port = 0;
+    config.server.shutdown_grace = config.server.shutdown_grace.min(GRACE);
+    config
 }
 
 impl BrokerBuilder {
@@ -123,24 +252,48 @@ impl BrokerBuilder {
         self
     }
 
+    /// Has it serve as in production: nothing is logged for tests, broadcasts are compressed if that is configured, and
+    /// there are no apps to ask for, no faults and no control API.
+    #[must_use]
+    pub fn without_test_mode(mut self) -> Self {
+        self.in_test_mode = false;
+        self
+    }
+
     /// Starts it. Connections are accepted as soon as this returns.
     ///
     /// # Errors
     /// See [`StartError`].
+    ///
+    /// # Panics
+    /// If the system has no thread or no runtime for it.
     pub fn start(self) -> Result<Broker, StartError> {
-        let bound = self.server.bind()?;
+        let BrokerBuilder { server, tls, path_prefix, in_test_mode } = self;
+        let test_mode = TestMode::new(draw_token(), false);
+        let bound = match in_test_mode {
+            true => server.test_mode(Arc::clone(&test_mode)).bind()?,
+            false => server.bind()?,
+        };
         let (address, url) = (bound.address(), bound.url());
         let (hub, reloader, webhooks) = (bound.hub(), bound.reloader(), bound.webhooks());
         let (pipe_address, pipe_counts) = (bound.pipe_address(), Counts(Box::new(bound.pipe_counts())));
         let (stop, stopped) = oneshot::channel();
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::spawn(move || {
-            actix_web::rt::System::new().block_on(bound.run(async {
-                // A dropped sender means the same as a sent word.
-                let _ = stopped.await;
-            }))
+            actix_web::rt::System::new().block_on(async {
+                // Whoever started this thread waits for the word.
+                let _ = tell.send(Handle::current());
+                bound
+                    .run(async {
+                        // A dropped sender means the same as a sent word.
+                        let _ = stopped.await;
+                    })
+                    .await
+            })
         });
+        let runtime = told.recv().expect("a thread with a runtime");
         Ok(Broker {
-            address,
+            running: Arc::new(Running { address, test_mode, runtime, tls, path_prefix }),
             url,
             hub,
             reloader,

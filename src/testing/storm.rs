@@ -171,7 +171,7 @@ fn storm(broker: &Broker, seed: u64) -> Vec<Client> {
 
 #[test]
 fn after_a_storm_nothing_is_left() {
-    let broker = Broker::start(config(&["1", "7", "8"])).unwrap();
+    let broker = Broker::builder(config(&["1", "7", "8"])).without_test_mode().start().unwrap();
     let left: Vec<Client> = std::thread::scope(|scope| {
         let storms: Vec<_> = (1..=THREADS)
             .map(|seed| {

@@ -361,7 +361,7 @@ fn a_running_broker_can_be_given_other_endpoints() {
     let mut running = crate::config::Config::development();
     running.apps[0].webhooks = config(&url(&old));
     running.apps[0].webhooks.delivery.removal_delay = Duration::from_millis(50);
-    let broker = Broker::start(running.clone()).unwrap();
+    let broker = Broker::builder(running.clone()).without_test_mode().start().unwrap();
     let socket = subscribe(&broker);
     assert!(old.body().ends_with(OCCUPIED));
 

@@ -91,7 +91,7 @@ fn until(broker: &Broker, wanted: impl Fn(PipeCounts) -> bool) {
 }
 
 fn start(pipe: impl Pipe) -> Broker {
-    Broker::builder(Config::development()).pipe("1001", pipe).start().unwrap()
+    Broker::builder(Config::development()).pipe("1001", pipe).without_test_mode().start().unwrap()
 }
 
 /// Does what the event asks for.
@@ -259,7 +259,7 @@ fn a_broker_that_stops_lets_its_hooks_hear_what_waits_but_not_for_ever() {
     config.server.shutdown_grace = Duration::from_millis(100);
     let ((go, wait), (heard, told)) = (channel(), channel());
     let slow = Slow { settings: PipeSettings::default(), go: Mutex::new(wait), heard };
-    let broker = Broker::builder(config).pipe("1001", slow).start().unwrap();
+    let broker = Broker::builder(config).pipe("1001", slow).without_test_mode().start().unwrap();
     let mut client = Client::subscribed(&broker, "stream");
     client.trigger("e", &json!("stuck"));
     assert_eq!(told.recv_timeout(PATIENCE).unwrap().1, "stuck");

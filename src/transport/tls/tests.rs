@@ -37,7 +37,7 @@ impl Files {
         config.server.tls_certificate = Some(self.certificate.clone());
         config.server.tls_key = Some(self.key.clone());
         config.apps[0].app.force_tls = true;
-        Broker::start(config).unwrap()
+        Broker::builder(config).without_test_mode().start().unwrap()
     }
 
     fn client(&self) -> Arc<ClientConfig> {
