@@ -46,9 +46,6 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
 /// How long the last webhooks may take where the connections have used up the time that both have.
 const LAST_WEBHOOKS: Duration = Duration::from_secs(1);
 
-/// The same in test mode, where whoever listened to webhooks has most often ended with the test.
-const LAST_WEBHOOKS_OF_TESTS: Duration = Duration::from_millis(100);
-
 /// How long an HTTP client may go on sending after its request was refused and answered.
 const HTTP_DISCONNECT: Duration = Duration::from_secs(1);
 
@@ -382,10 +379,6 @@ impl BoundServer {
         if ended.is_err() {
             let _ = tokio::time::timeout_at(last, drained).await;
         }
-        let last = match test_mode {
-            Some(_) => tokio::time::Instant::now() + LAST_WEBHOOKS_OF_TESTS,
-            None => last,
-        };
         webhooks.finish(last.into_std()).await;
         stopped
     }

@@ -63,4 +63,8 @@ impl Observer for AppUnderTest {
     fn ahead(&self) -> watch::Receiver<Duration> {
         self.ahead.subscribe()
     }
+
+    fn over(&self) -> watch::Receiver<bool> {
+        AppUnderTest::over(self)
+    }
 }

@@ -37,6 +37,15 @@ pub(super) struct Courier {
     pub(super) observer: Option<Arc<dyn Observer>>,
 }
 
+impl Courier {
+    /// Ready when whoever watches does not care any more.
+    async fn over(&self) {
+        let Some(observer) = &self.observer else { return std::future::pending().await };
+        // An error means that there is nobody left who could care.
+        let _ = observer.over().wait_for(|over| *over).await;
+    }
+}
+
 /// The way to one endpoint.
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -192,6 +201,10 @@ impl Lane {
             let hurried = *stage.borrow_and_update() != Stage::Running;
             tokio::select! {
                 () = clock.sleep_until(Some(again)) => {}
+                () = self.courier.over() => {
+                    self.count_end(events, false);
+                    break;
+                }
                 Ok(()) = stage.changed(), if !hurried => failures = 0,
             }
         }

@@ -19,6 +19,9 @@ pub(crate) trait Observer: fmt::Debug + Send + Sync {
 
     /// By how much the app's clock is ahead of the machine's; it never goes back.
     fn ahead(&self) -> watch::Receiver<Duration>;
+
+    /// Whether nobody cares any more: what is queued is then tried once, and never again.
+    fn over(&self) -> watch::Receiver<bool>;
 }
 
 /// One request to an endpoint.

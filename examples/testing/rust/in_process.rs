@@ -3,6 +3,7 @@
 //! The clients here are those of the raw-wire suite. In tests of your own they are your program.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test reports its failure")]
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use heliostat::Config;
@@ -219,6 +220,27 @@ fn webhooks_are_awaited_and_fail_on_demand() {
     app.advance(HALF_AN_HOUR).unwrap();
     app.until(webhook().name("channel_occupied").count(1)).blocking().unwrap();
     assert_eq!(sink.webhook().event()["channel"], "room");
+}
+
+#[test]
+fn nobody_goes_on_sending_for_an_app_that_has_ended() {
+    let broker = Broker::new().unwrap();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let app = broker
+        .new_app_with(|app| {
+            app.webhooks.endpoints = vec![Endpoint::new(&format!("http://{nobody}/")).unwrap()];
+        })
+        .unwrap();
+    let _socket = visitor(&app);
+    app.until(logged(Kind::WebhookFailed).name("channel_occupied")).blocking().unwrap();
+    let log = Arc::clone(&broker.webhooks().endpoints(app.id())[0].log);
+    assert_eq!(log.tally().waiting, 1);
+    drop(app);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while log.tally().waiting > 0 {
+        assert!(Instant::now() < deadline, "{:?}", log.tally());
+        std::thread::yield_now();
+    }
 }
 
 #[test]
