@@ -118,9 +118,9 @@ impl Event<'_> {
         for channel in &self.channels {
             let (event, data) = (self.name.as_ref(), &self.data);
             let except = self.except;
-            hub.publish(app, &Publication { channel, event, data, user_id: None, except, remember: true });
+            let publication = Publication { channel, event, data, user_id: None, except, remember: true };
             let heard = Heard { source: Source::Http, channel: Some(channel), event, raw: None, data };
-            hub.announce_event(app, heard);
+            hub.carry(app, Some(&publication), heard);
         }
     }
 

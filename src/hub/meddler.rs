@@ -9,12 +9,15 @@ use std::sync::Arc;
 
 use crate::protocol::{Frame, SocketId};
 
-use super::AppState;
+use super::{AppState, Heard};
 
 /// Changes what happens in one app. It is called on the workers' threads, and must not block.
 pub trait Meddler: Send + Sync {
     /// Whether a connection that has passed every check is to be refused all the same: the close code and the reason.
     fn refuses(&self) -> Option<(u16, String)>;
+
+    /// An event was accepted. Nobody has heard of it yet.
+    fn accepted(&self, heard: &Heard<'_>);
 
     /// A frame is about to be queued for a connection: what is queued in its place, in this order. What is held back
     /// can be queued later with [`Hub::release`](super::Hub::release).

@@ -325,8 +325,21 @@ impl Hub {
         }
     }
 
-    /// Announces an event that was accepted.
-    pub fn announce_event(self: &Arc<Self>, app: &Arc<AppState>, heard: Heard<'_>) {
+    /// Carries an event that was accepted: to the subscribers, if they are to hear it, and then to those who listen to the
+    /// app.
+    pub fn carry(
+        self: &Arc<Self>,
+        app: &Arc<AppState>,
+        publication: Option<&Publication<'_>>,
+        heard: Heard<'_>,
+    ) {
+        let _held = app.hold_clock();
+        if let Some(meddler) = app.meddler() {
+            meddler.accepted(&heard);
+        }
+        if let Some(publication) = publication {
+            self.publish(app, publication);
+        }
         self.announce(app, &Notice::Event(heard));
     }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::connection::Ending;
-use crate::hub::{AppState, Hub, Listener, Notice, Refused, Source};
+use crate::hub::{AppState, Heard, Hub, Listener, Notice, Refused, Source};
 use crate::protocol::{ChannelName, CloseCode, SocketId};
 
 use super::condition::View;
@@ -253,19 +253,21 @@ impl AppUnderTest {
         let chosen = self.choose(sockets);
         for socket in &chosen {
             let reason = match cut {
+                Cut::Close(code, _) => format!("closes it with {code}"),
+                Cut::Abrupt => "cuts it off without a close frame".to_owned(),
+            };
+            let (socket_id, reason) = (Some(socket.to_string().into()), Some(reason.into()));
+            // Before it acts: what comes of it is told after it.
+            self.log.write(Kind::Fault, Details { socket_id, reason, ..Details::default() });
+            match cut {
                 Cut::Close(code, reason) => {
                     let code = CloseCode::Chosen(*code);
                     hub.close_socket_with(&state, *socket, code, reason.clone().into());
-                    format!("closes it with {}", code.code())
                 }
                 Cut::Abrupt => {
                     hub.cut_socket(&state, *socket);
-                    "cuts it off without a close frame".to_owned()
                 }
-            };
-            let socket_id = Some(socket.to_string().into());
-            self.log
-                .write(Kind::Fault, Details { socket_id, reason: Some(reason.into()), ..Details::default() });
+            }
         }
         Ok(chosen)
     }
@@ -500,22 +502,25 @@ impl AppUnderTest {
                 let (channel, user_id) = (text(channel.as_str()), text(user_id));
                 (Kind::MemberRemoved, Details { channel, user_id, ..none() })
             }
-            Notice::Event(heard) => {
-                let (source, socket_id, user_id) = match &heard.source {
-                    Source::Client { socket_id, user_id } => {
-                        (EventSource::Client, socket(socket_id), user_id.clone())
-                    }
-                    Source::Http => (EventSource::Http, None, None),
-                };
-                let channel = heard.channel.and_then(|channel| text(channel.as_str()));
-                let (name, data) = (text(heard.event), text(&heard.data.text()));
-                let source = Some(source);
-                (Kind::Event, Details { source, socket_id, user_id, channel, name, data, ..none() })
-            }
-            // For those who send webhooks, which are logged themselves.
-            Notice::CacheMiss(_) | Notice::SubscriptionCount(..) => return None,
+            // An event was logged when it was accepted, before anybody heard of it. The others are for those who send
+            // webhooks, which are logged themselves.
+            Notice::Event(_) | Notice::CacheMiss(_) | Notice::SubscriptionCount(..) => return None,
         })
     }
+}
+
+/// What is to be written of an event.
+pub(super) fn accepted(heard: &Heard<'_>) -> Details {
+    let text = |text: &str| Some(Arc::from(text));
+    let (source, socket_id, user_id) = match &heard.source {
+        Source::Client { socket_id, user_id } => {
+            (EventSource::Client, text(&socket_id.to_string()), user_id.clone())
+        }
+        Source::Http => (EventSource::Http, None, None),
+    };
+    let channel = heard.channel.and_then(|channel| text(channel.as_str()));
+    let (name, data) = (text(heard.event), text(&heard.data.text()));
+    Details { source: Some(source), socket_id, user_id, channel, name, data, ..Details::default() }
 }
 
 /// What is to be written of a refusal.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::hub::{Answer, AppState, Instead, Meddler};
+use crate::hub::{Answer, AppState, Heard, Instead, Meddler};
 use crate::protocol::{Frame, SocketId};
 
 use super::app::AppUnderTest;
@@ -18,6 +18,10 @@ impl Meddler for AppUnderTest {
     fn refuses(&self) -> Option<(u16, String)> {
         // It goes into the log as a refused connection.
         self.faults.refuse(self.now()).map(|(_, code, reason)| (code, reason))
+    }
+
+    fn accepted(&self, heard: &Heard<'_>) {
+        self.log.write(Kind::Event, super::app::accepted(heard));
     }
 
     fn instead(&self, app: &Arc<AppState>, to: SocketId, frame: Frame) -> Instead {

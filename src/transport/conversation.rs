@@ -260,22 +260,17 @@ impl Conversation {
                 debug!(socket_id = %self.client.socket_id(), %user_id, "signed in");
             }
             Action::Broadcast(event) => {
-                if let Some(channel) = &event.channel {
-                    self.worker.hub().publish(
-                        self.client.app(),
-                        &Publication {
-                            channel,
-                            event: &event.event,
-                            data: &event.data,
-                            user_id: event.user_id.as_deref(),
-                            except: Some(self.client.socket_id()),
-                            remember: false,
-                        },
-                    );
-                }
-                self.announce(&event);
+                let publication = event.channel.as_ref().map(|channel| Publication {
+                    channel,
+                    event: &event.event,
+                    data: &event.data,
+                    user_id: event.user_id.as_deref(),
+                    except: Some(self.client.socket_id()),
+                    remember: false,
+                });
+                self.carry(&event, publication.as_ref());
             }
-            Action::Pipe(event) => self.announce(&event),
+            Action::Pipe(event) => self.carry(&event, None),
             Action::Authorize => {
                 if self.count() {
                     self.connection.authorized();
@@ -294,9 +289,10 @@ impl Conversation {
         counted
     }
 
-    fn announce(&self, event: &ClientEvent<'_>) {
-        self.worker.hub().announce_event(
+    fn carry(&self, event: &ClientEvent<'_>, publication: Option<&Publication<'_>>) {
+        self.worker.hub().carry(
             self.client.app(),
+            publication,
             Heard {
                 source: Source::Client { socket_id: self.client.socket_id(), user_id: event.user_id.clone() },
                 channel: event.channel.as_ref(),

@@ -106,6 +106,39 @@ fn members_users_and_refusals_are_seen() {
     assert_eq!(broker.strangers(refused().code(4001)).len(), 1);
 }
 
+/// Who waits for a cause finds its effects after it, whichever worker they happen on.
+#[test]
+fn causes_are_logged_before_their_effects() {
+    let broker = Broker::new().unwrap();
+    let app = broker.app();
+    let mut visitors: Vec<Socket> = (0..4).map(|_| target(&app).connect()).collect();
+    for socket in &mut visitors {
+        socket.subscribe_private("private-room");
+    }
+    for _ in 0..10 {
+        target(&app).publish("private-room", "published", "{}");
+        visitors[0].trigger("private-room", "client-sent", &json!({}));
+    }
+    app.until(delivered().channel("private-room").count(10 * 4 + 10 * 3)).blocking().unwrap();
+    for (name, deliveries) in [("published", 4), ("client-sent", 3)] {
+        let (mut accepted, mut heard) = (0, 0);
+        for entry in app.log(anything().name(name)) {
+            match entry.kind {
+                Kind::Event => accepted += 1,
+                _ => heard += 1,
+            }
+            assert!(heard <= accepted * deliveries, "{}", app.timeline());
+        }
+    }
+    let closed = app.close(&Sockets::default(), &Cut::Abrupt).unwrap();
+    app.until(connections(0)).blocking().unwrap();
+    for socket in closed {
+        let kinds: Vec<_> = app.log(anything().socket(socket.to_string())).iter().map(|e| e.kind).collect();
+        let place = |kind| kinds.iter().position(|k| *k == kind).unwrap();
+        assert!(place(Kind::Fault) < place(Kind::Unsubscribed), "{}", app.timeline());
+    }
+}
+
 #[test]
 fn connections_are_closed_on_demand() {
     let broker = Broker::new().unwrap();
