@@ -13,6 +13,8 @@ use super::{Origin, rules, webhooks};
 const PREFIX: &str = "HELIOSTAT_";
 /// The variables that are no setting of a section or an app.
 pub(super) const OWN_NAMES: [&str; 4] = [CONFIG, DEVELOPMENT, PIPE, WEBHOOK_URL];
+/// Where this program is, for those who start it. It is no setting, and stands in the environment of what it starts.
+const PROGRAM: &str = "HELIOSTAT_BIN";
 /// Names the configuration file.
 pub(super) const CONFIG: &str = "HELIOSTAT_CONFIG";
 /// Insists on development mode, like the flag.
@@ -34,7 +36,7 @@ impl Environment {
         let mut ours = Vec::new();
         for (name, value) in variables {
             let shown = name.to_string_lossy().into_owned();
-            if !shown.starts_with(PREFIX) {
+            if !shown.starts_with(PREFIX) || shown == PROGRAM {
                 continue;
             }
             match (name.into_string(), value.into_string()) {

@@ -13,7 +13,7 @@ use crate::hub::{AppState, Heard, Hub, Listener, Notice, Refused, Source};
 use crate::protocol::{ChannelName, CloseCode, SocketId};
 
 use super::condition::View;
-use super::entry::{Details, EventSource, Kind};
+use super::entry::{Details, Entry, EventSource, Kind};
 use super::faults::{BadFault, Fault, Faults, TooManyFaults, is_close_code, pick};
 use super::frames::{FrameReader, HeldFrames};
 use super::log::EventLog;
@@ -319,6 +319,28 @@ impl AppUnderTest {
     #[must_use]
     pub fn advanced(&self) -> Duration {
         self.place().map(|(_, state)| state.clock().advanced()).unwrap_or_default()
+    }
+
+    /// Closes every connection with 4200, and waits until all of them have ended.
+    ///
+    /// # Errors
+    /// If the app is gone.
+    pub async fn disconnect(&self) -> Result<(), TestError> {
+        let (mut changed, before) = (self.log.watch(), self.log.last());
+        let cut = Cut::Close(4200, "The test was reset".to_owned());
+        let closed: BTreeSet<_> =
+            self.cut(&Sockets::default(), &cut)?.iter().map(ToString::to_string).collect();
+        // They end as soon as their workers get round to it. Its end is the last that is logged of each.
+        let is_end = |entry: &Entry| {
+            let id = entry.details.socket_id.as_deref();
+            entry.kind == Kind::Disconnected && id.is_some_and(|id| closed.contains(id))
+        };
+        while self.log.after(before, is_end).entries.len() < closed.len() && !*self.over.borrow() {
+            if changed.changed().await.is_err() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Forgets what has happened, ends all faults, gives up frames that are held back, and forgets the events that

@@ -130,7 +130,12 @@ impl Condition {
                 let channel = taken.required("channel")?;
                 match taken.optional("user_ids")? {
                     Some(user_ids) => Condition::Members { channel, user_ids },
-                    None => Condition::MemberCount { channel, count: taken.required("count")? },
+                    None => {
+                        let count = taken.optional("count")?;
+                        let count =
+                            count.ok_or_else(|| taken.wrong("\"count\" or \"user_ids\" is missing"))?;
+                        Condition::MemberCount { channel, count }
+                    }
                 }
             }
             "signed_in" => {
@@ -373,19 +378,23 @@ impl Watch {
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Condition::Subscribers { channel, count } => write!(f, "{channel:?} to have {count} subscribers"),
-            Condition::MemberCount { channel, count } => write!(f, "{channel:?} to have {count} members"),
+            Condition::Subscribers { channel, count } => {
+                write!(f, "{channel:?} to have {}", count.of("subscriber"))
+            }
+            Condition::MemberCount { channel, count } => {
+                write!(f, "{channel:?} to have {}", count.of("member"))
+            }
             Condition::Members { channel, user_ids } => {
                 write!(f, "{channel:?} to have the members {}", json!(user_ids))
             }
             Condition::SignedIn { user_id, connections } => {
-                write!(f, "{connections} connections signed in as {user_id:?}")
+                write!(f, "{} signed in as {user_id:?}", connections.of("connection"))
             }
-            Condition::Connections { count } => write!(f, "{count} connections"),
+            Condition::Connections { count } => f.write_str(&count.of("connection")),
             Condition::Logged { filter, count, sockets, after } => {
                 write!(f, "{count} of: {filter}")?;
                 if let Some(sockets) = sockets {
-                    write!(f, ", of {sockets} connections")?;
+                    write!(f, ", of {}", sockets.of("connection"))?;
                 }
                 match after {
                     0 => Ok(()),

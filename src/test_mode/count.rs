@@ -36,6 +36,13 @@ impl Count {
         self.least <= number && number <= self.most
     }
 
+    /// So many of these, in words: `exactly 1 connection`, `at least 2 connections`.
+    #[must_use]
+    pub fn of(self, one: &str) -> String {
+        let last = if self.most == usize::MAX { self.least } else { self.most };
+        format!("{self} {one}{}", if last == 1 { "" } else { "s" })
+    }
+
     /// Whether so many are already too many.
     #[must_use]
     pub const fn is_passed_by(self, number: usize) -> bool {
@@ -130,6 +137,20 @@ mod tests {
             [json!({}), json!(-1), json!("2"), json!({ "at_least": 3, "at_most": 2 }), json!({ "least": 1 })]
         {
             assert!(serde_json::from_value::<Count>(bad.clone()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn one_is_no_plural() {
+        let cases = [
+            (Count::exactly(1), "exactly 1 member"),
+            (Count::exactly(0), "exactly 0 members"),
+            (Count::at_least(1), "at least 1 member"),
+            (Count::at_most(1), "at most 1 member"),
+            (Count { least: 1, most: 3 }, "1 to 3 members"),
+        ];
+        for (count, words) in cases {
+            assert_eq!(count.of("member"), words);
         }
     }
 

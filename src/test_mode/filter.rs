@@ -52,7 +52,7 @@ pub struct Filter {
 
 /// One kind, or several.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(untagged, expecting = "expected a type of entry, such as event or connected, or an array of them")]
+#[serde(untagged, try_from = "Value")]
 pub enum Kinds {
     /// This one.
     One(Kind),
@@ -65,6 +65,24 @@ impl Kinds {
     #[must_use]
     pub fn refusals() -> Self {
         Kinds::Any(vec![Kind::ConnectionRefused, Kind::Refused, Kind::HttpRefused])
+    }
+}
+
+impl TryFrom<Value> for Kinds {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        let kind = |value: &Value| {
+            let known = Kind::ALL.iter().find(|kind| Some(kind.name()) == value.as_str());
+            known.copied().ok_or_else(|| {
+                let names: Vec<_> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+                format!("expected a type of entry, got {value}; there are {}", names.join(", "))
+            })
+        };
+        match &value {
+            Value::Array(several) => several.iter().map(kind).collect::<Result<_, _>>().map(Kinds::Any),
+            one => kind(one).map(Kinds::One),
+        }
     }
 }
 

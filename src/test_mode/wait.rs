@@ -36,16 +36,15 @@ pub struct Outcome {
 }
 
 impl AppUnderTest {
-    /// Waits until a condition holds, and has held without interruption for `holds`; at most for `patience`. A
-    /// condition that has become impossible is not waited for.
+    /// Waits until a condition holds, at most for `patience`, and then until it has held without interruption for
+    /// `holds`. A condition that has become impossible is not waited for.
     pub async fn wait(&self, condition: Condition, patience: Duration, holds: Duration) -> Outcome {
         let began = Instant::now();
         let mut over = self.over();
         let mut changed = self.log.watch();
         let mut watch = Watch::new(condition, self.log.last());
         let holds = holds.max(watch.span());
-        // Who wants to see that nothing happens for a second must be given that second.
-        let deadline = began + patience.max(watch.span());
+        let deadline = began + patience;
         let mut since = None;
         loop {
             // What happens from here on will be noticed.
@@ -59,15 +58,16 @@ impl AppUnderTest {
                     deadline
                 }
                 Verdict::Met => {
+                    // What came about in time is given its time to hold, too.
                     let end = *since.get_or_insert(now) + holds;
                     if now >= end {
                         return self.outcome(&watch, began, true, false);
                     }
-                    end.min(deadline)
+                    end
                 }
             };
             let ended = *over.borrow_and_update();
-            if now >= deadline || ended {
+            if (now >= deadline && since.is_none()) || ended {
                 return self.outcome(&watch, began, false, ended);
             }
             tokio::select! {
@@ -142,7 +142,7 @@ mod tests {
         let outcome = wait(&app, condition, 50, 0).await;
         assert!(!outcome.met);
         assert!(
-            outcome.to_string().starts_with("expected exactly 1 connections, there are 0, after"),
+            outcome.to_string().starts_with("expected exactly 1 connection, there are 0, after"),
             "{outcome}"
         );
     }
@@ -169,6 +169,17 @@ mod tests {
         };
         let (outcome, ()) = tokio::join!(wait(&app, once(), 60_000, 50_000), again);
         assert!(!outcome.met, "{outcome}");
+    }
+
+    #[tokio::test]
+    async fn what_comes_about_in_time_may_hold_beyond_the_deadline() {
+        let app = AppUnderTest::new("1");
+        let none = || Condition::Connections { count: Count::exactly(0) };
+        assert!(wait(&app, none(), 10, 30).await.met);
+        assert!(wait(&app, none(), 0, 0).await.met);
+        let quiet =
+            Condition::Nothing { filter: Filter::default(), span: Duration::from_millis(30), after: None };
+        assert!(wait(&app, quiet, 10, 0).await.met);
     }
 
     #[tokio::test]

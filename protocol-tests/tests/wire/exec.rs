@@ -37,6 +37,8 @@ fn signal(signal: &str, pid: u32) {
 fn the_command_has_its_environment_and_our_streams() {
     let script = "env | grep PUSHER; read line; echo got $line; echo aside >&2";
     let Some(mut command) = begin(&["--env-prefix", "REACT_APP_"], script) else { return };
+    // The name of the program itself, for those who start it, is no setting.
+    command.env("HELIOSTAT_BIN", "heliostat");
     let streams = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = streams.spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"a line\n").unwrap();

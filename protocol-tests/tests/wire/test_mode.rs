@@ -136,7 +136,7 @@ fn what_is_not_met_is_explained() {
     let (status, outcome) = wait(late);
     assert_eq!((status, &outcome["met"]), (409, &json!(false)));
     let message = outcome["message"].as_str().unwrap();
-    assert!(message.contains("exactly 1 subscribers, it has 0"), "{message}");
+    assert!(message.contains("exactly 1 subscriber, it has 0"), "{message}");
     for _ in 0..2 {
         app.target.publish("room", "message", "1");
     }
@@ -177,6 +177,25 @@ fn the_log_is_read_and_cleared() {
     assert_eq!(other.ask("GET", "/counts", &Value::Null)["logged"]["event"], 1);
     mode.ask("POST", "/test/reset", &json!({}));
     assert_eq!(other.ask("GET", "/counts", &Value::Null)["logged"], json!({}));
+}
+
+/// A reset that closes connections has closed them, and forgotten that, too.
+///
+/// Proves: test mode.
+#[test]
+fn a_reset_may_close_connections() {
+    let Some(mode) = TestMode::start(&[]) else { return };
+    let app = mode.app(&Value::Null);
+    let mut sockets: Vec<_> = (0..5).map(|_| app.target.connect()).collect();
+    for socket in &mut sockets {
+        socket.subscribe("room");
+    }
+    mode.ask("POST", "/test/reset", &json!({ "app_id": app.id(), "connections": true }));
+    assert!(app.ask("GET", "/log", &Value::Null)["entries"].as_array().unwrap().is_empty());
+    assert_eq!(app.ask("GET", "/counts", &Value::Null)["connections"], 0);
+    for mut socket in sockets {
+        socket.expect_close_with(4200);
+    }
 }
 
 /// What concerns no known app is kept apart.

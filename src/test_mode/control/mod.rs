@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::auth::request::Query;
 
-use super::app::{AppUnderTest, Cut};
+use super::app::AppUnderTest;
 use super::faults::Fault;
 use super::log::EventLog;
 use super::wait::Outcome;
@@ -102,7 +102,7 @@ impl TestMode {
         match (method, path) {
             (_, []) => Ok(self.overview()),
             (_, ["openapi.json"]) => Ok(HttpResponse::Ok().content_type("application/json").body(OPENAPI)),
-            (_, ["reset"]) => self.reset_as_asked(requests::parse(body)?),
+            (_, ["reset"]) => self.reset_as_asked(requests::parse(body)?).await,
             (_, ["log"]) => log(self.strangers(), &query),
             ("GET", ["apps"]) => {
                 let ids: Vec<_> = self.apps().iter().map(|app| app.id().to_owned()).collect();
@@ -134,7 +134,7 @@ impl TestMode {
         json_answer(StatusCode::OK, &overview)
     }
 
-    fn reset_as_asked(&self, ResetRequest { app_id, connections }: ResetRequest) -> Answer {
+    async fn reset_as_asked(&self, ResetRequest { app_id, connections }: ResetRequest) -> Answer {
         let apps = match app_id {
             Some(id) => vec![self.app(&id).ok_or(ControlError::NoSuchApp(id))?],
             None => {
@@ -144,7 +144,7 @@ impl TestMode {
         };
         for app in &apps {
             if connections {
-                app.cut(&super::Sockets::default(), &Cut::Close(4200, "The test was reset".to_owned()))?;
+                app.disconnect().await?;
             }
             app.reset();
         }

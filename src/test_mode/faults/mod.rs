@@ -81,6 +81,10 @@ impl Faults {
         let mut state = self.lock();
         state.active.retain(|active| !active.has_ended(now));
         if state.active.len() >= MAX_FAULTS {
+            // What has done its work stays to be looked at, while there is room.
+            state.active.retain(|active| !active.is_spent() || active.holds_up());
+        }
+        if state.active.len() >= MAX_FAULTS {
             return Err(TooManyFaults);
         }
         state.last += 1;
@@ -199,6 +203,11 @@ impl Faults {
 impl Active {
     fn is_spent(&self) -> bool {
         self.fault.scope.times.is_some_and(|times| self.used >= times)
+    }
+
+    /// Whether requests may be waiting for its end.
+    fn holds_up(&self) -> bool {
+        matches!(&self.fault.what, What::Http(Http { hang: true, .. }))
     }
 
     fn has_ended(&self, now: Instant) -> bool {

@@ -145,5 +145,10 @@ fn there_is_room_for_so_many_faults() {
     }
     assert_eq!(faults.add(fault(json!({ "type": "webhooks" })), 0, now), Err(TooManyFaults));
     assert_eq!(faults.clear_all(), MAX_FAULTS);
+    for _ in 0..MAX_FAULTS + 1 {
+        faults.add(fault(json!({ "type": "webhooks", "times": 1 })), 0, now).unwrap();
+        assert!(faults.webhook(now).is_some(), "what has done its work makes room");
+    }
+    faults.clear_all();
     assert!(faults.add(fault(json!({ "type": "webhooks" })), 0, now).is_ok());
 }

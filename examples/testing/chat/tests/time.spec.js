@@ -1,0 +1,66 @@
+// Letting time pass.
+
+import { request } from 'node:http';
+import { connections, expect, logged, MINUTE_MS, refused, suite, test, webhook } from './chat.js';
+
+suite('time passes', () => {
+  test('the topic is forgotten after half an hour', async ({ chat, enter, pusher }) => {
+    await chat.post('topic', { text: 'Spring' });
+    const ann = await enter('ann');
+    await ann.topic('Spring');
+    await pusher.advance(30 * MINUTE_MS);
+    await ann.page.reload();
+    await ann.topic('No topic');
+  });
+
+  test('a member who does not come back is away after a while', async ({ chat, join, pusher }) => {
+    const ann = await join('ann');
+    await pusher.until(webhook({ name: 'member_added', user_id: 'ann' }));
+    ann.disconnect();
+    await pusher.until(logged({ type: 'member_removed', user_id: 'ann' }));
+    await pusher.advance(MINUTE_MS);
+    await pusher.until(webhook({ name: 'member_removed', user_id: 'ann' }));
+    expect(await chat.get('people')).toEqual({ ann: 'away' });
+  });
+
+  test('who does not answer a ping is let go of', async ({ pusher }) => {
+    const line = await silentLine(pusher);
+    await pusher.until(connections(1));
+    await pusher.advance(5 * MINUTE_MS);
+    await line.ping;
+    await pusher.advance(5 * MINUTE_MS);
+    await pusher.until(logged({ type: 'disconnected', code: 4201 }, 1));
+    line.socket.destroy();
+  });
+
+  test('who types too fast is slowed down for a second', async ({ enter, pusher }) => {
+    const ann = await enter('ann');
+    // Ten events a second are allowed. Nobody types 50 keys in less, but a page can.
+    const field = ann.page.getByLabel('Message', { exact: true });
+    await field.evaluate((element) => {
+      for (let n = 0; n < 50; n += 1) element.dispatchEvent(new Event('input'));
+    });
+    const { last } = await pusher.until(logged({ type: ['event', 'refused'] }, 50));
+    await pusher.until(refused({ code: 4301, reason: 'rate limit' }));
+    await pusher.advance(1000);
+    await field.press('!');
+    await pusher.until({ type: 'event', name: 'client-typing', source: 'client', count: 1, after: last });
+  });
+});
+
+/** A client that connects and then says nothing, not even to pings: no browser would do that. */
+async function silentLine({ host, port, key }) {
+  const headers = {
+    Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13', 'Sec-WebSocket-Key': btoa('a'.repeat(16)),
+  };
+  const asked = request({ host, port, path: `/app/${key}?protocol=7`, headers });
+  asked.end();
+  const { socket, head } = await new Promise((resolve, reject) => {
+    asked.once('upgrade', (_, socket, head) => resolve({ socket, head }));
+    asked.once('error', reject);
+  });
+  const PING = 0x89;
+  const ping = new Promise((resolve) => socket.on('data', (frame) => frame[0] === PING && resolve()));
+  socket.unshift(head);
+  return { socket, ping };
+}
