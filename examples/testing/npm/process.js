@@ -11,10 +11,8 @@ const KEPT_CHARACTERS = 10_000;
 /** Starts `heliostat serve --test`; answers `{ url, token, stop }`. Once it is ready, it keeps no process alive. */
 export async function startBroker({ program, args = [], env = {}, startTimeoutMs = 20_000 } = {}) {
   program ??= process.env.HELIOSTAT_BIN || 'heliostat';
-  // The broker refuses variables of its own prefix that it does not know.
-  const { HELIOSTAT_BIN, ...inherited } = process.env;
   const child = spawn(program, ['serve', '--test', ...args], {
-    env: { ...inherited, ...env },
+    env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const exited = new Promise((resolve) => child.once('exit', resolve));

@@ -88,7 +88,6 @@ test('the broker of the environment is used, and left running', async (t) => {
 });
 
 test('heliostat exec is the environment', async (t) => {
-  const { HELIOSTAT_BIN, ...env } = process.env;
   const text = `
     import { Broker } from 'heliostat-testing';
     const broker = await Broker.open();
@@ -96,8 +95,8 @@ test('heliostat exec is the environment', async (t) => {
     await broker.stop();
     console.log(app.key === process.env.PUSHER_APP_KEY, (await broker.createApp()).id !== app.id);
   `;
-  const child = spawn(HELIOSTAT_BIN ?? 'heliostat', ['exec', '--', process.execPath, '--input-type=module', '--eval', text], {
-    env,
+  const program = process.env.HELIOSTAT_BIN ?? 'heliostat';
+  const child = spawn(program, ['exec', '--', process.execPath, '--input-type=module', '--eval', text], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   t.after(() => child.kill('SIGKILL'));
