@@ -1,0 +1,43 @@
+"""Tests for apps that use Pusher, against a heliostat broker."""
+
+from .conditions import (
+    Condition,
+    connections,
+    delivered,
+    event,
+    logged,
+    members,
+    nothing,
+    refused,
+    signed_in,
+    subscribers,
+    webhook,
+)
+from .control import App, Broker, Connection, Counts, Endpoint, Entry, Fault, Log, Outcome
+from .errors import ControlError, HeliostatError, NotMet
+
+__all__ = [
+    "App",
+    "Broker",
+    "Condition",
+    "Connection",
+    "ControlError",
+    "Counts",
+    "Endpoint",
+    "Entry",
+    "Fault",
+    "HeliostatError",
+    "Log",
+    "NotMet",
+    "Outcome",
+    "connections",
+    "delivered",
+    "event",
+    "logged",
+    "members",
+    "nothing",
+    "refused",
+    "signed_in",
+    "subscribers",
+    "webhook",
+]
