@@ -1,7 +1,8 @@
 //! What a broker costs a test: to start one, to give a test an app of its own, to stop. It prints figures and judges
 //! nothing.
 //!
-//! `cargo bench --bench startup`; `-- --runs 500` for more than 100 runs of each.
+//! `cargo bench --bench startup`; `-- --runs 500` for more than 100 runs of each; `--profile dev` spares the long build,
+//! and its figures are those of a debug build.
 #![allow(clippy::unwrap_used, reason = "a panic is how a measurement reports that there is none")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -22,7 +23,8 @@ fn main() {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().filter(|load| !load.is_empty()).unwrap_or("unknown");
-    println!("{runs} runs each, in milliseconds; {cores} cores, load average {load}\n");
+    let build = if cfg!(debug_assertions) { "debug" } else { "release" };
+    println!("{runs} runs each, in milliseconds; {build} build, {cores} cores, load average {load}\n");
     println!("{:46} {:>8} {:>8} {:>8} {:>8}", "", "min", "median", "95 %", "max");
     println!("in the test's process (goal: ready in under 20 ms)");
     print_life(runs, in_process);
