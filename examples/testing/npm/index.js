@@ -106,7 +106,7 @@ export class App {
     const called = {};
     Error.captureStackTrace(called, this.until);
     const body = { until: condition, timeout_ms: timeoutMs, holds_ms: holdsMs };
-    const waitsMs = Math.max(timeoutMs, condition.for_ms ?? 0);
+    const waitsMs = timeoutMs + Math.max(holdsMs, condition.for_ms ?? 0);
     const outcome = await this.#control.request('POST', `${this.#path}/wait`, body, { waitsMs, accept: [409] });
     if (!outcome.met) throw new NotMet(outcome, called.stack);
     return outcome;
