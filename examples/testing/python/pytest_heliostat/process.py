@@ -103,9 +103,9 @@ def _first_line(broker: subprocess.Popen[bytes], program: str, deadline: float) 
         how = f"status {status}" if status >= 0 else signal.Signals(-status).name
         raise failure(f"the broker ({program}) ended before it was ready, with {how}")
     try:
-        ready: dict[str, str] = json.loads(line)
-        return ready
-    except ValueError:
+        ready = json.loads(line)
+        return {name: str(ready[name]) for name in ("control_url", "token")}
+    except (ValueError, TypeError, LookupError):
         text = json.dumps(line.decode(errors="replace"))
         raise failure(f"expected a line of JSON from the broker ({program}), got {text}") from None
 

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from listener import DEADLINE_SECONDS, Listener, backend
-from pytest_heliostat import Broker, ControlError, HeliostatError, connections, event, subscribers
+from pytest_heliostat import Broker, ControlError, HeliostatError, NotMet, connections, event, subscribers
 from pytest_heliostat.process import _running
 
 
@@ -192,6 +193,17 @@ def test_a_broker_that_cannot_be_started_says_why(options, message):
         Broker.start(**options)
 
 
+@pytest.mark.parametrize("line", ["{}", "[]", "7"])
+def test_a_program_that_says_something_else_is_no_broker_and_is_ended(tmp_path, line):
+    other = tmp_path / "other"
+    other.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\necho '{line}'\nexec tail -f /dev/null\n")
+    other.chmod(0o755)
+    with pytest.raises(HeliostatError, match="^expected a line of JSON from the broker "):
+        Broker.start(str(other))
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
 def test_a_broker_that_is_not_ready_in_time_is_ended(tmp_path):
     silent = tmp_path / "silent"
     # It says its number, so that one can see that it is gone.
@@ -226,6 +238,15 @@ def test_what_is_mistaken_is_refused_in_the_words_of_the_broker(started):
     ]:
         with pytest.raises(ControlError, match=message):
             ask()
+
+
+def test_errors_survive_a_process_pool(started):
+    app = started.create_app()
+    for ask, kind in [(lambda: app.until(connections(1), timeout=0), NotMet), (lambda: app.advance(-1), ControlError)]:
+        with pytest.raises(kind) as caught:
+            ask()
+        copy = pickle.loads(pickle.dumps(caught.value))
+        assert (type(copy), str(copy), vars(copy)) == (kind, str(caught.value), vars(caught.value))
 
 
 def test_a_broker_that_is_not_there_is_named():
