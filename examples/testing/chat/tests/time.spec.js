@@ -60,7 +60,19 @@ async function silentLine({ host, port, key }) {
     asked.once('error', reject);
   });
   const PING = 0x89;
-  const ping = new Promise((resolve) => socket.on('data', (frame) => frame[0] === PING && resolve()));
+  const ping = new Promise((resolve) => {
+    // Several frames may come at once, and a frame in parts. None of these is longer than 65,535 bytes.
+    let heard = Buffer.alloc(0);
+    socket.on('data', (part) => {
+      heard = Buffer.concat([heard, part]);
+      while (heard.length >= 4 || (heard.length >= 2 && heard[1] < 126)) {
+        const end = heard[1] < 126 ? 2 + heard[1] : 4 + heard.readUInt16BE(2);
+        if (heard.length < end) return;
+        if (heard[0] === PING) resolve();
+        heard = heard.subarray(end);
+      }
+    });
+  });
   socket.unshift(head);
   return { socket, ping };
 }

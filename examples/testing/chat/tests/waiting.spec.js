@@ -1,7 +1,7 @@
 // Knowing what the broker has seen.
 
 import {
-  delivered, event, expect, logged, members, nothing, refused, ROOM, signedIn, subscribers, suite, test, webhook,
+  delivered, event, expect, logged, members, refused, ROOM, signedIn, subscribers, suite, test, webhook,
 } from './chat.js';
 
 suite('what the broker has seen', () => {
@@ -41,14 +41,13 @@ suite('what the broker has seen', () => {
   test('who is shown out does not come in again', async ({ chat, enter, open, pusher }) => {
     const ann = await enter('ann');
     await chat.post('show-out', { name: 'ann' });
-    await pusher.until(logged({ type: 'disconnected', user_id: 'ann', code: 4009 }));
+    const { last } = await pusher.until(logged({ type: 'disconnected', user_id: 'ann', code: 4009 }));
     await ann.state(/^refused: /);
     const again = await open('ann');
     await again.state(/^not let in: .*403/);
     // That was the backend's doing: the broker was not even asked.
-    const after = await pusher.last();
-    await pusher.until(nothing(50, { type: ['subscribed', 'refused'], channel: ROOM }));
-    expect(await pusher.last()).toBe(after);
+    const asked = { type: ['subscribed', 'refused'], channel: ROOM };
+    await pusher.until({ type: 'nothing', for_ms: 50, filter: asked, after: last });
   });
 
   test('a refusal says why', async ({ open, pusher }) => {
