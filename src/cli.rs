@@ -9,7 +9,7 @@ pub use send_test::{NothingSent, Wanted, send_test};
 
 use std::ffi::OsString;
 use std::fmt::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -177,9 +177,10 @@ pub fn verdict(loaded: &Loaded) -> String {
 }
 
 /// What the broker prints once it accepts connections at `url` (`http://` and the address and port): a line that says
-/// so, and in development mode what is on, why, and where to begin. Configured secrets are never shown.
+/// so, and in development mode what is on, why, and where to begin. Configured secrets are never shown. `reachable` are
+/// the addresses by which other machines find the broker.
 #[must_use]
-pub fn welcome(config: &Config, url: &str, mode: Mode) -> String {
+pub fn welcome(config: &Config, url: &str, mode: Mode, reachable: &[IpAddr]) -> String {
     let mut text = format!("heliostat listening on {url}\n");
     let because = match mode {
         Mode::Configured => return text,
@@ -204,9 +205,7 @@ pub fn welcome(config: &Config, url: &str, mode: Mode) -> String {
             let _ = writeln!(text, "  {:width$}   {what}", format!("{base}{path}"));
         }
         if exposed {
-            text.push_str(
-                "  Browsers lend the camera only to https:// pages and to those of their own machine.\n",
-            );
+            describe_elsewhere(&base, reachable, &mut text);
         }
     }
     if let Some(first) = config.apps.first() {
@@ -222,6 +221,25 @@ pub fn welcome(config: &Config, url: &str, mode: Mode) -> String {
          heliostat --help tells more. Ctrl-C stops the broker.\n",
     );
     text
+}
+
+/// Where a phone finds the pages, whose address on this machine is `base`.
+fn describe_elsewhere(base: &str, reachable: &[IpAddr], text: &mut String) {
+    let elsewhere: Vec<_> = reachable.iter().filter_map(|address| with_host(base, *address)).collect();
+    if elsewhere.iter().any(|url| url != base) {
+        text.push_str("\nOn a phone, or another machine of the network, open\n");
+        for url in elsewhere {
+            let _ = writeln!(text, "  {url}/mirror");
+        }
+    }
+    text.push_str("  Browsers lend the camera only to https:// pages and to those of their own machine.\n");
+}
+
+/// The same URL under another address.
+fn with_host(url: &str, address: IpAddr) -> Option<String> {
+    let mut url = url::Url::parse(url).ok()?;
+    url.set_ip_host(address).ok()?;
+    Some(url.as_str().trim_end_matches('/').to_owned())
 }
 
 /// What the broker prints about the pipe's own port, served at `url` (`ws://` and the address and port).

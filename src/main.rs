@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use heliostat::cli::{self, Command};
 use heliostat::config::{self, Flags, Loaded};
+use heliostat::development;
 use heliostat::exec;
 use heliostat::server::control::{self, ControlSocket};
 use heliostat::server::{self, Reloader, Server};
@@ -112,7 +113,7 @@ fn serve(flags: Flags, loaded: Loaded) -> Result<(), Box<dyn Error>> {
     let bound = Server::new(config.clone()).bind()?;
     let control = config.server.control_socket.as_deref().map(ControlSocket::bind).transpose()?;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let mut welcome = cli::welcome(&config, &bound.url(), mode);
+    let mut welcome = cli::welcome(&config, &bound.url(), mode, &development::reachable(config.server.host));
     if let Some(url) = bound.pipe_url() {
         welcome.push_str(&cli::pipe_line(&url));
     }

@@ -3,9 +3,13 @@
 //! They speak for the first app, and give whoever reaches them the rights of its backend. Each is off unless the
 //! configuration says otherwise.
 
+mod addresses;
 mod auth;
 mod pages;
 
+pub use addresses::reachable;
+
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use actix_web::http::{Method, StatusCode, header};
@@ -18,7 +22,7 @@ use crate::config;
 use crate::http::ApiError;
 
 /// What is on. It speaks for the first app, with its oldest key; without one nothing is served.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Development {
     pages: bool,
     auth_endpoints: bool,
@@ -29,6 +33,8 @@ pub struct Development {
     /// Only requests that name this machine as their host are answered: a page of another site that has its name
     /// resolved to this address gets nothing.
     loopback_only: bool,
+    /// Where the broker listens.
+    host: IpAddr,
 }
 
 impl Development {
@@ -39,7 +45,16 @@ impl Development {
             config.development.clone();
         let path_prefix = config.server.path_prefix.clone();
         let loopback_only = config.server.host.is_loopback();
-        Development { pages, auth_endpoints, encryption_master_key, pusher_js, path_prefix, loopback_only }
+        let host = config.server.host;
+        Development {
+            pages,
+            auth_endpoints,
+            encryption_master_key,
+            pusher_js,
+            path_prefix,
+            loopback_only,
+            host,
+        }
     }
 
     /// Answers a request for one of the conveniences; `None` if it is for none that is on. `path` is what follows
@@ -104,6 +119,7 @@ impl Development {
             "host": host,
             "port": port,
             "path_prefix": self.path_prefix,
+            "addresses": reachable(self.host),
             "pusher_js": "vendor/pusher.min.js",
         });
         HttpResponse::build(StatusCode::OK)

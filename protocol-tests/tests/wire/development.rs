@@ -91,6 +91,23 @@ fn the_auth_endpoint_answers_with_the_key_of_an_encrypted_channel() {
     assert_eq!(plain.get("shared_secret"), None);
 }
 
+/// Where other machines can reach the broker, the pages learn by which addresses: for a link that a phone can open.
+///
+/// Proves: pages.
+#[test]
+fn the_pages_learn_the_addresses_that_lead_here() {
+    let Some(target) = development() else { return };
+    assert_eq!(local(&target, "GET", "/dev/config.json", "").json()["addresses"], json!([]));
+    let exposed = Target::own_with(None, &["--host", "0.0.0.0", "--development"], &[]).unwrap();
+    let told = local(&exposed, "GET", "/dev/config.json", "").json()["addresses"].clone();
+    let told: Vec<std::net::Ipv4Addr> = serde_json::from_value(told).unwrap();
+    assert!(told.iter().all(|address| !address.is_loopback()), "{told:?}");
+    for address in told {
+        let there = std::net::TcpStream::connect((address, exposed.port));
+        assert!(there.is_ok(), "{address}: {there:?}");
+    }
+}
+
 /// What `/dev/user-auth` signs is the signature that a sign-in needs.
 ///
 /// Proves: pages.
