@@ -80,7 +80,8 @@ pub struct Loaded {
 pub enum Mode {
     /// The broker does what it was configured to do and nothing else.
     Configured,
-    /// Development mode, because there is no configuration file and nobody else can reach the broker.
+    /// Development mode, because there is no configuration file, no secret of its own, and nobody else can reach the
+    /// broker.
     DevelopmentByDefault,
     /// Development mode, because the user insists on it.
     DevelopmentByName,
@@ -96,6 +97,9 @@ impl Mode {
         }
     }
 }
+
+/// The variable whose own value ends development mode, unless that is insisted on.
+const APP_SECRET: &str = "HELIOSTAT_APP_SECRET";
 
 /// Builds a configuration from the defaults, the configuration file, the environment and the flags, in rising
 /// precedence. The file is the one that `--config` or `HELIOSTAT_CONFIG` names, if any; `read` fetches it.
@@ -123,9 +127,11 @@ pub fn load(
     builder.stop_on_errors()?;
 
     let host = builder.config.server.host;
+    // Whoever gives a secret of their own means to keep it, and no proxy makes a loopback address less public.
+    let own_secret = environment.get(APP_SECRET).is_some_and(|secret| secret != AppConfig::DEFAULT_SECRET);
     let mode = match (insists, &file) {
         (true, _) => Mode::DevelopmentByName,
-        (false, None) if host.is_loopback() => Mode::DevelopmentByDefault,
+        (false, None) if host.is_loopback() && !own_secret => Mode::DevelopmentByDefault,
         (false, _) => Mode::Configured,
     };
     if mode.is_development() {
@@ -191,7 +197,7 @@ fn first_app(
     environment: &Environment,
     builder: &mut Builder,
 ) -> Result<AppDraft, Error> {
-    const CREDENTIALS: [&str; 3] = ["HELIOSTAT_APP_ID", "HELIOSTAT_APP_KEY", "HELIOSTAT_APP_SECRET"];
+    const CREDENTIALS: [&str; 3] = ["HELIOSTAT_APP_ID", "HELIOSTAT_APP_KEY", APP_SECRET];
     if mode.is_development() {
         return Ok(builder.development_app());
     }
@@ -199,6 +205,10 @@ fn first_app(
         CREDENTIALS.into_iter().partition(|name| environment.get(name).is_some());
     match (file, given.first()) {
         (_, Some(name)) if missing.is_empty() => Ok(AppDraft::begun_at(Origin::Variable((*name).to_owned()))),
+        // What is missing is said of the app that was begun: nobody else can reach this address.
+        (None, Some(_)) if builder.config.server.host.is_loopback() => {
+            Ok(AppDraft::begun_at(Origin::Variable(APP_SECRET.to_owned())))
+        }
         (None, _) => Err(Error::PublicSecret { host: builder.config.server.host, missing }),
         (Some(file), _) => Err(Error::NoApps { file: super::origin::file_name(file).to_string() }),
     }

@@ -11,11 +11,11 @@ use crate::protocol::{SocketId, WrittenSocketId};
 
 /// Signs a subscription. The form has `socket_id` and `channel_name`; on presence channels `user_id` and `name`
 /// say who joins, and somebody is made up where they do not. On encrypted channels the answer has the channel's
-/// `shared_secret`.
+/// `shared_secret`, which takes a master key that may be told.
 pub(super) fn channel(
     app: &App,
     key: &Key,
-    master_key: &EncryptionMasterKey,
+    master_key: Option<&EncryptionMasterKey>,
     body: &[u8],
 ) -> Result<HttpResponse, ApiError> {
     let form = form(body)?;
@@ -29,6 +29,7 @@ pub(super) fn channel(
         answer["channel_data"] = channel_data.into();
     }
     if channel.channel_type().is_encrypted() {
+        let master_key = master_key.ok_or(ApiError::KeptKey)?;
         answer["shared_secret"] = master_key.shared_secret(name).into();
     }
     Ok(json_response(&answer))

@@ -1,10 +1,12 @@
 //! The conveniences of development mode: example pages, and endpoints that sign whatever they are asked to.
 //!
 //! They speak for the first app, and give whoever reaches them the rights of its backend. Each is off unless the
-//! configuration says otherwise.
+//! configuration says otherwise, and what signs answers this machine and its own pages alone ([`guard`]). No secret is
+//! told but the one that everyone knows.
 
 mod addresses;
 mod auth;
+pub(crate) mod guard;
 mod pages;
 
 pub use addresses::reachable;
@@ -18,8 +20,9 @@ use serde_json::json;
 
 use crate::app::{App, AppRegistry, Key};
 use crate::auth::EncryptionMasterKey;
-use crate::config;
+use crate::config::{self, AppConfig};
 use crate::http::ApiError;
+use guard::{names_this_machine, split_host};
 
 /// What is on. It speaks for the first app, with its oldest key; without one nothing is served.
 #[derive(Clone, Debug)]
@@ -35,6 +38,8 @@ pub struct Development {
     loopback_only: bool,
     /// Where the broker listens.
     host: IpAddr,
+    /// Whether the listener itself speaks TLS.
+    tls: bool,
 }
 
 impl Development {
@@ -54,6 +59,18 @@ impl Development {
             path_prefix,
             loopback_only,
             host,
+            tls: config.server.tls_certificate.is_some(),
+        }
+    }
+
+    /// Refuses what no request below `/dev/` may be: one that came by a proxy, or that another site's page sent.
+    ///
+    /// # Errors
+    /// With what speaks against it.
+    pub(crate) fn guard(&self, request: &HttpRequest) -> Result<(), ApiError> {
+        match guard::is_guarded(request, &self.path_prefix) {
+            true if self.auth_endpoints => guard::check(request).and_then(|()| self.check_host(request)),
+            _ => Ok(()),
         }
     }
 
@@ -75,8 +92,9 @@ impl Development {
             [page] if self.pages && pages::exists(page) => Method::GET,
             _ => return None,
         };
-        Some(self.check(request, &expected).and_then(|()| match path {
-            ["dev", "auth"] => auth::channel(app, key, &self.master_key(key), body),
+        let checked = self.guard(request).and_then(|()| self.check(request, &expected));
+        Some(checked.and_then(|()| match path {
+            ["dev", "auth"] => auth::channel(app, key, self.master_key(app, key).as_ref(), body),
             ["dev", "user-auth"] => auth::user_auth(key, body),
             ["dev", "config.json"] => Ok(self.settings(request, app, key)),
             ["vendor", ..] => Ok(pages::pusher_js(self.pusher_js.as_deref())),
@@ -85,13 +103,16 @@ impl Development {
         }))
     }
 
-    fn check(&self, request: &HttpRequest, expected: &Method) -> Result<(), ApiError> {
-        // What proxies add is not believed: a page can add it too.
-        let host =
-            request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        if self.loopback_only && !names_this_machine(host) {
-            return Err(ApiError::ForeignHost(host.to_owned()));
+    fn check_host(&self, request: &HttpRequest) -> Result<(), ApiError> {
+        let host = guard::host(request.headers());
+        match self.loopback_only && !names_this_machine(host) {
+            true => Err(ApiError::ForeignHost(host.to_owned())),
+            false => Ok(()),
         }
+    }
+
+    fn check(&self, request: &HttpRequest, expected: &Method) -> Result<(), ApiError> {
+        self.check_host(request)?;
         let method = request.method();
         let fits = method == expected || (expected == Method::GET && method == Method::HEAD);
         let allowed = if expected == Method::GET { "GET, HEAD" } else { "POST" };
@@ -101,73 +122,40 @@ impl Development {
         }
     }
 
-    /// The master key that speaks for an app with this key: the configured one, or one derived from the secret.
-    fn master_key(&self, key: &Key) -> EncryptionMasterKey {
-        self.encryption_master_key.clone().unwrap_or_else(|| EncryptionMasterKey::derived_from(&key.secret))
+    /// The master key that may be told of an app with this key: the configured one, or one derived from the secret.
+    /// None of an app that has a secret which is not public knowledge.
+    fn master_key(&self, app: &App, key: &Key) -> Option<EncryptionMasterKey> {
+        let derived = || EncryptionMasterKey::derived_from(&key.secret);
+        has_public_secret(app).then(|| self.encryption_master_key.clone().unwrap_or_else(derived))
     }
 
-    /// What the example pages need to know to connect, and to show to whoever reads them.
+    /// What the example pages need to know to connect, and to show to whoever reads them. Where the secret is not public
+    /// knowledge, neither it nor the key for encrypted channels is in it.
     fn settings(&self, request: &HttpRequest, app: &App, key: &Key) -> HttpResponse {
-        let connection = request.connection_info();
-        let (host, port) = split_host(connection.host());
-        let port = port.unwrap_or(if connection.scheme() == "https" { 443 } else { 80 });
-        let settings = json!({
+        let (host, port) = split_host(guard::host(request.headers()));
+        let port = port.unwrap_or(if self.tls { 443 } else { 80 });
+        let mut settings = json!({
             "app_id": app.id,
             "key": key.key,
-            "secret": key.secret.text(),
-            "encryption_master_key_base64": self.master_key(key).to_base64(),
             "host": host,
             "port": port,
             "path_prefix": self.path_prefix,
             "addresses": reachable(self.host),
             "pusher_js": "vendor/pusher.min.js",
         });
+        if let Some(master_key) = self.master_key(app, key) {
+            settings["secret"] = key.secret.text().into();
+            settings["encryption_master_key_base64"] = master_key.to_base64().into();
+        }
         HttpResponse::build(StatusCode::OK)
             .content_type("application/json")
             .insert_header((header::CACHE_CONTROL, "no-store"))
+            .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
             .body(settings.to_string())
     }
 }
 
-/// Whether a `Host` header names this machine by one of its loopback names.
-fn names_this_machine(host: &str) -> bool {
-    let (name, _) = split_host(host);
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    let loopback = address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-    loopback || name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost")
-}
-
-/// The name and the port of a `Host` header. A bare IPv6 address stands in brackets.
-pub(crate) fn split_host(host: &str) -> (&str, Option<u16>) {
-    match host.rsplit_once(':') {
-        Some((name, port)) if !name.contains(':') || name.ends_with(']') => (name, port.parse().ok()),
-        _ => (host, None),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_loopback_names_are_this_machine() {
-        for host in
-            ["localhost", "localhost:6001", "127.0.0.1:6001", "127.1.2.3", "[::1]:80", "app.localhost:1"]
-        {
-            assert!(names_this_machine(host), "{host}");
-        }
-        for host in
-            ["", "evil.example", "localhost.evil.example:6001", "10.0.0.1", "[::2]:80", "notlocalhost"]
-        {
-            assert!(!names_this_machine(host), "{host}");
-        }
-    }
-
-    #[test]
-    fn a_host_header_falls_into_name_and_port() {
-        assert_eq!(split_host("localhost:6001"), ("localhost", Some(6001)));
-        assert_eq!(split_host("localhost"), ("localhost", None));
-        assert_eq!(split_host("[::1]:6001"), ("[::1]", Some(6001)));
-        assert_eq!(split_host("[::1]"), ("[::1]", None));
-    }
+/// Whether everyone knows every secret of the app.
+fn has_public_secret(app: &App) -> bool {
+    app.keys.iter().all(|key| key.secret.text() == AppConfig::DEFAULT_SECRET)
 }

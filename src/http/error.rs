@@ -31,6 +31,17 @@ pub enum ApiError {
     /// A convenience of development mode was asked for under a name that is not this machine's.
     #[error("Forbidden: development endpoints answer only to localhost and loopback addresses, not to {0}")]
     ForeignHost(String),
+    /// A convenience of development mode was asked for by a page of another site.
+    #[error(
+        "Forbidden: development endpoints answer only pages of this machine and of this host, not those of {0}"
+    )]
+    ForeignOrigin(String),
+    /// A convenience of development mode was asked for by way of a proxy; with the header that tells.
+    #[error("Forbidden: development endpoints do not answer by way of a proxy, and there is a header {0}")]
+    Proxied(String),
+    /// An encrypted channel was to be opened by an endpoint that may not tell its key.
+    #[error("Forbidden: the keys of encrypted channels are not told of an app with a secret of its own")]
+    KeptKey,
     /// The app of the path is not the one that signed.
     #[error("App {0} not found: no app with this id belongs to the auth_key")]
     AppNotFound(String),
@@ -186,6 +197,9 @@ impl ApiError {
             ApiError::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
             ApiError::AppDisabled
             | ApiError::ForeignHost(_)
+            | ApiError::ForeignOrigin(_)
+            | ApiError::Proxied(_)
+            | ApiError::KeptKey
             | ApiError::HttpStreamsOff
             | ApiError::StreamOfUser => StatusCode::FORBIDDEN,
             ApiError::Full { .. } | ApiError::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,

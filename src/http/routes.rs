@@ -1,5 +1,6 @@
 //! Paths and methods: what a request asks for, and the way it takes to its endpoint.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,7 +15,7 @@ use tracing::info;
 
 use crate::auth::request::{Query, SignedRequest, authenticate};
 use crate::config::Config;
-use crate::development::Development;
+use crate::development::{Development, guard};
 use crate::hub::{Answer, AppState, Hub, Refused, Worker};
 use crate::test_mode::TestMode;
 
@@ -149,10 +150,15 @@ pub async fn handle(request: HttpRequest, mut payload: web::Payload) -> HttpResp
             body::unread(error.response(), payload)
         }
     };
-    // What tells secrets is for pages of this origin alone.
-    if context.cors && !request.path().ends_with("/dev/config.json") {
-        let any = HeaderValue::from_static("*");
-        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
+    if context.cors {
+        match guard::is_guarded(&request, &context.path_prefix) {
+            // What signs is for pages of this machine alone.
+            true => guard::allow_origin(&request, response.headers_mut()),
+            false => {
+                let any = HeaderValue::from_static("*");
+                response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
+            }
+        }
     }
     if let Some(at_work) = at_work {
         context.worker.end_work(at_work);
@@ -173,11 +179,10 @@ async fn answer(
         return Ok(moved(&format!("{}/", context.path_prefix)));
     }
     let Some(path) = path.strip_prefix('/') else { return Err(not_found()) };
-    // Bytes that are no UTF-8 become a character that no name may hold.
-    let segments = path.split('/').map(|segment| percent_decode_str(segment).decode_utf8_lossy());
-    let segments: Vec<_> = segments.collect();
+    let segments: Vec<_> = segments(path).collect();
     let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
 
+    context.development.guard(request)?;
     if request.method() == Method::OPTIONS && context.cors {
         return Ok(preflight(request));
     }
@@ -309,8 +314,11 @@ fn signed_paths(sent: &str, prefix: &str) -> Vec<String> {
 fn announce_refusal(context: &Context, request: &HttpRequest, error: &ApiError) {
     let (method, path, reason) = (request.method().as_str(), request.path(), error.to_string());
     let hub = context.worker.hub();
-    let below = path.strip_prefix(context.path_prefix.as_str()).and_then(|path| path.strip_prefix("/apps/"));
-    let app = below.and_then(|path| hub.apps().by_id(path.split('/').next()?).cloned());
+    let named = path.strip_prefix(context.path_prefix.as_str()).and_then(|path| {
+        let mut segments = segments(path).skip(1);
+        if segments.next()? == "apps" { segments.next() } else { None }
+    });
+    let app = named.and_then(|id| hub.apps().by_id(&id).cloned());
     let status = error.status().as_u16();
     hub.announce_refusal(app.as_ref(), &Refused::Request { method, path, status, reason: &reason });
 }
@@ -334,6 +342,12 @@ fn preflight(request: &HttpRequest) -> HttpResponse {
         .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, headers))
         .insert_header((header::ACCESS_CONTROL_MAX_AGE, "86400"))
         .finish()
+}
+
+/// The segments of a path, decoded; whatever looks at a path looks at these. Bytes that are no UTF-8 become a character
+/// that no name may hold.
+pub(crate) fn segments(path: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    path.split('/').map(|segment| percent_decode_str(segment).decode_utf8_lossy())
 }
 
 /// A JSON answer.

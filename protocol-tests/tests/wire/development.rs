@@ -159,8 +159,113 @@ fn only_this_machine_is_answered() {
     let _ = ask(&target, "GET", "/dev/config.json", forged, "").error(403);
     let settings = local(&target, "GET", "/dev/config.json", "");
     assert_eq!(settings.header("access-control-allow-origin"), None);
+    assert_eq!(settings.header("vary"), Some("Origin"));
     assert_eq!(settings.json()["secret"], json!("app-secret"));
     assert_eq!(settings.json()["port"], json!(target.port));
+}
+
+/// The ways to every development endpoint, in every spelling that the router understands.
+const WAYS: [(&str, &str, &str); 7] = [
+    ("GET", "/dev/config.json", ""),
+    ("GET", "/dev/config%2ejson", ""),
+    ("GET", "/%64ev/config.json", ""),
+    ("POST", "/dev/auth", "socket_id=1.2&channel_name=private-a"),
+    ("POST", "/d%65v/%61uth", "socket_id=1.2&channel_name=private-a"),
+    ("POST", "/dev/user-auth", "socket_id=1.2"),
+    ("POST", "/dev/user%2Dauth", "socket_id=1.2"),
+];
+
+/// Pages of this machine are answered, whatever their port, and by name; the pages of other sites are not, and nobody
+/// else may read an answer.
+///
+/// Proves: pages, bad input.
+#[test]
+fn the_pages_of_other_sites_are_refused() {
+    let Some(target) = development() else { return };
+    let (plain, prefixed) =
+        (&target, Target::own_with(None, &["--path-prefix", "/some/where"], &[]).unwrap());
+    for (target, prefix) in [(plain, ""), (&prefixed, "/some/where")] {
+        for (method, path, body) in WAYS {
+            let path = format!("{prefix}{path}");
+            let asked = |method, origin: &str| {
+                let host = format!("127.0.0.1:{}\r\nOrigin: {origin}", target.port);
+                let answer = ask(target, method, &path, &host, body);
+                assert_eq!(answer.header("vary"), Some("Origin"), "{path}");
+                answer
+            };
+            let own = format!("http://127.0.0.1:{}", target.port);
+            for origin in ["http://localhost:5173", "https://app.localhost", "http://[::1]:3000", &own] {
+                let answer = asked(method, origin);
+                assert_eq!(answer.status, 200, "{path} {origin}");
+                assert_eq!(answer.header("access-control-allow-origin"), Some(origin), "{path}");
+                let preflight = asked("OPTIONS", origin);
+                assert_eq!(preflight.header("access-control-allow-origin"), Some(origin), "{path}");
+            }
+            for origin in ["https://evil.example", "null", "http://localhost.evil.example", "file://", ""] {
+                for method in [method, "OPTIONS"] {
+                    let answer = asked(method, origin);
+                    assert_eq!(answer.header("access-control-allow-origin"), None, "{path} {origin:?}");
+                    assert!(answer.error(403).contains("not those of"), "{path} {origin:?}");
+                }
+            }
+        }
+    }
+}
+
+/// Nobody is answered by way of a proxy that says so.
+///
+/// Proves: pages, bad input.
+#[test]
+fn requests_that_came_by_a_proxy_are_refused() {
+    let Some(target) = development() else { return };
+    let headers = [
+        "Forwarded: for=192.0.2.1",
+        "X-Forwarded-For: 192.0.2.1",
+        "X-Forwarded-Host: localhost",
+        "Via: 1.1 x",
+    ];
+    for (method, path, body) in WAYS {
+        for header in headers {
+            let host = format!("localhost:{}\r\n{header}", target.port);
+            assert!(ask(&target, method, path, &host, body).error(403).contains("proxy"), "{path} {header}");
+        }
+    }
+}
+
+/// An app of one's own, on a loopback address and without a file: what a broker behind a proxy on the same machine is
+/// often started as. A proxy that does not pass `Host` on and adds nothing, as nginx by default, cannot be told from a
+/// program on this machine; so there is nothing to be had. Where development mode is insisted on, no secret is told.
+///
+/// Proves: pages, bad input.
+#[test]
+fn a_secret_of_ones_own_is_never_told() {
+    const SECRET: &str = "a-secret-of-my-own";
+    const MASTER_KEY: &str = "YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=";
+    let variables = [
+        ("HELIOSTAT_APP_ID", "1001"),
+        ("HELIOSTAT_APP_KEY", "my-key"),
+        ("HELIOSTAT_APP_SECRET", SECRET),
+        ("HELIOSTAT_DEVELOPMENT_ENCRYPTION_MASTER_KEY_BASE64", MASTER_KEY),
+    ];
+    let Some(target) = Target::own_with(None, &[], &variables) else { return };
+    let pages =
+        ["/", "/index.js", "/stream", "/mirror", "/settings.js", "/snippets.js", "/vendor/pusher.min.js"];
+    let host = format!("127.0.0.1:{}", target.port);
+    let pages = pages.map(|path| ("GET", path, ""));
+    for (method, path, body) in WAYS.into_iter().chain(pages) {
+        let _ = ask(&target, method, path, &host, body).error(404);
+    }
+    let insisting = Target::own_with(None, &["--development"], &variables).unwrap();
+    let host = format!("127.0.0.1:{}", insisting.port);
+    for (method, path, body) in WAYS.into_iter().chain(pages) {
+        let answer = ask(&insisting, method, path, &host, body);
+        let text = String::from_utf8_lossy(&answer.body);
+        assert!(!text.contains(SECRET) && !text.contains(MASTER_KEY), "{path}: {text}");
+    }
+    let settings = ask(&insisting, "GET", "/dev/config.json", &host, "").json();
+    assert_eq!((&settings["key"], settings.get("secret")), (&json!("my-key"), None));
+    let encrypted = "socket_id=1.2&channel_name=private-encrypted-a";
+    let _ = ask(&insisting, "POST", "/dev/auth", &host, encrypted).error(403);
 }
 
 /// With a configuration all of it is gone, unless it is asked for by name.

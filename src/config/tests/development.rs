@@ -67,14 +67,18 @@ fn the_mode_depends_on_file_address_and_will() {
     let by_name = [("HELIOSTAT_DEVELOPMENT_PAGES", "true"), ("HELIOSTAT_DEVELOPMENT_AUTH_ENDPOINTS", "true")];
     let off = [("HELIOSTAT_DEVELOPMENT_PAGES", "false"), ("HELIOSTAT_DEVELOPMENT_AUTH_ENDPOINTS", "false")];
     let insisting = [("HELIOSTAT_DEVELOPMENT", "true")];
+    let public = [CREDENTIALS[0], CREDENTIALS[1], ("HELIOSTAT_APP_SECRET", AppConfig::DEFAULT_SECRET)];
     let none: &[(&str, &str)] = &[];
     let loopback = || host("127.8.8.8", false);
-    let cases: [Case<'_>; 12] = [
+    let cases: [Case<'_>; 15] = [
         (None, none, loopback(), (DevelopmentByDefault, true, true)),
         (None, none, host("::1", false), (DevelopmentByDefault, true, true)),
         (None, none, host("localhost", false), (DevelopmentByDefault, true, true)),
         (None, &off, loopback(), (DevelopmentByDefault, false, false)),
-        (None, &CREDENTIALS, loopback(), (DevelopmentByDefault, true, true)),
+        (None, &CREDENTIALS, loopback(), (Configured, false, false)),
+        (None, &CREDENTIALS, host("::1", true), (DevelopmentByName, true, true)),
+        (None, &public, loopback(), (DevelopmentByDefault, true, true)),
+        (None, &CREDENTIALS[..2], loopback(), (DevelopmentByDefault, true, true)),
         (None, &CREDENTIALS, host("0.0.0.0", false), (Configured, false, false)),
         (None, none, host("0.0.0.0", true), (DevelopmentByName, true, true)),
         (file, none, loopback(), (Configured, false, false)),
@@ -96,8 +100,9 @@ fn the_file_decides_by_its_own_address_and_switches() {
 }
 
 #[test]
-fn an_app_of_the_environment_is_a_development_app_on_loopback_only() {
-    let development = Sources { variables: &CREDENTIALS, ..Sources::default() }.load().unwrap();
+fn an_app_of_the_environment_is_a_development_app_only_if_that_is_asked_for() {
+    let flags = Flags { development: true, ..Flags::default() };
+    let development = Sources { variables: &CREDENTIALS, flags, ..Sources::default() }.load().unwrap();
     let mut expected = AppConfig::development();
     expected.app.id = "9".to_owned();
     expected.app.keys = crate::app::App::new("9", "k9", "s9").keys;
@@ -112,6 +117,16 @@ fn an_app_of_the_environment_is_a_development_app_on_loopback_only() {
         [AppConfig { pipe, ..AppConfig::new(crate::app::App::new("9", "k9", "s9")) }]
     );
     assert_eq!(exposed.warnings, []);
+}
+
+#[test]
+fn a_secret_of_ones_own_ends_development_mode_and_wants_the_rest_of_its_app() {
+    let complaints = Sources { variables: &CREDENTIALS[2..], ..Sources::default() }.complaints();
+    let missing =
+        "HELIOSTAT_APP_SECRET: an app needs \"id\", which is missing; HELIOSTAT_APP_ID may give it too";
+    assert_eq!(complaints, [missing]);
+    let local = Sources { variables: &CREDENTIALS, ..Sources::default() }.load().unwrap();
+    assert_eq!(local.config.apps, [AppConfig::new(crate::app::App::new("9", "k9", "s9"))]);
 }
 
 #[test]

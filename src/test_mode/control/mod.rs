@@ -13,6 +13,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
 use crate::auth::request::Query;
+use crate::development::guard;
 
 use super::app::AppUnderTest;
 use super::faults::Fault;
@@ -175,9 +176,9 @@ impl TestMode {
         let broker = self.broker().ok_or(ControlError::Stopping)?;
         let no_such = || ControlError::NoSuchApp(id.to_owned());
         let settings = broker.hub().apps().by_id(id).ok_or_else(no_such)?.app().share();
-        let connection = request.connection_info();
-        let tls = connection.scheme() == "https";
-        let (host, port) = crate::development::split_host(connection.host());
+        let tls = request.connection_info().scheme() == "https";
+        // By what the request itself says: anybody can say what host a proxy was reached by.
+        let (host, port) = guard::split_host(guard::host(request.headers()));
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let port = port.unwrap_or(if tls { 443 } else { 80 });
         let credentials = credentials_of(&settings, host, port, tls, path_prefix);
