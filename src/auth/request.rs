@@ -13,6 +13,10 @@ use crate::app::{App, AppRegistry};
 /// How far a request's clock may be off, in seconds; this much is too much.
 pub const TIMESTAMP_WINDOW_SECONDS: u64 = 600;
 
+/// How far the clock may be ahead that made the URL of a stream, in seconds. Such a URL is handed on, and one that is
+/// signed for later would be good for longer than [`TIMESTAMP_WINDOW_SECONDS`].
+pub const STREAM_AHEAD_SECONDS: u64 = 10;
+
 /// The signed parts of a request.
 #[derive(Clone, Debug)]
 pub struct SignedRequest<'a> {
@@ -63,6 +67,17 @@ pub enum RequestAuthError {
         "Timestamp expired: Given timestamp ({given}) not within {TIMESTAMP_WINDOW_SECONDS}s of server time ({now})"
     )]
     TimestampExpired {
+        /// The request's clock, as a date.
+        given: String,
+        /// The broker's clock, as a date.
+        now: String,
+    },
+    /// 401.
+    #[error(
+        "Timestamp ahead: Given timestamp ({given}) is more than {STREAM_AHEAD_SECONDS}s ahead of server time ({now}), \
+         as that of a stream may not be"
+    )]
+    TimestampAhead {
         /// The request's clock, as a date.
         given: String,
         /// The broker's clock, as a date.
@@ -240,6 +255,19 @@ fn check_timestamp(timestamp: Option<&str>, now: u64) -> Result<(), RequestAuthE
         Ok(given) if given.abs_diff(now) < TIMESTAMP_WINDOW_SECONDS => Ok(()),
         Ok(given) => Err(expired(date(given))),
         Err(_) => Err(expired(text.to_owned())),
+    }
+}
+
+/// Checks what is demanded of the URL of a stream besides what every signed request has to pass.
+///
+/// # Errors
+/// If it would be good for longer than its signature should be.
+pub fn check_stream_timestamp(query: &Query, now: u64) -> Result<(), RequestAuthError> {
+    match query.get("auth_timestamp").and_then(|given| given.parse::<u64>().ok()) {
+        Some(given) if given.saturating_sub(now) > STREAM_AHEAD_SECONDS => {
+            Err(RequestAuthError::TimestampAhead { given: date(given), now: date(now) })
+        }
+        _ => Ok(()),
     }
 }
 

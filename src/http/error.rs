@@ -6,7 +6,7 @@ use actix_web::http::{StatusCode, header};
 use crate::auth::request::RequestAuthError;
 use crate::protocol::event_name::InvalidEventName;
 use crate::protocol::json::Unrelayable;
-use crate::protocol::{InvalidChannelName, InvalidSocketId};
+use crate::protocol::{CloseCode, InvalidChannelName, InvalidSocketId};
 
 /// Why a request was not carried out. Nothing has happened then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,15 +57,14 @@ pub enum ApiError {
     /// A stream of a user's own channel was asked for.
     #[error("Forbidden: the events of one user cannot be streamed over HTTP")]
     StreamOfUser,
-    /// A stream is a connection, and there is no room for one more.
-    #[error("Over capacity: no more than {limit} connections")]
-    Full {
-        /// How many there are.
-        limit: usize,
+    /// A stream is a connection, and was refused like any other.
+    #[error("{reason}")]
+    NotAdmitted {
+        /// What a WebSocket would have been closed with.
+        code: CloseCode,
+        /// Why.
+        reason: String,
     },
-    /// Nothing new is begun.
-    #[error("The broker is shutting down")]
-    ShuttingDown,
     /// The body is not what it should be.
     #[error("Invalid JSON in the request body: {0}")]
     InvalidJson(String),
@@ -187,6 +186,7 @@ impl ApiError {
                 | RequestAuthError::UnsupportedVersion
                 | RequestAuthError::NoTimestamp
                 | RequestAuthError::TimestampExpired { .. }
+                | RequestAuthError::TimestampAhead { .. }
                 | RequestAuthError::WrongSignature { .. }
                 | RequestAuthError::WrongBodyHash,
             ) => StatusCode::UNAUTHORIZED,
@@ -202,7 +202,11 @@ impl ApiError {
             | ApiError::KeptKey
             | ApiError::HttpStreamsOff
             | ApiError::StreamOfUser => StatusCode::FORBIDDEN,
-            ApiError::Full { .. } | ApiError::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+            ApiError::NotAdmitted { code, .. } => match code.code() {
+                4100..=4299 => StatusCode::SERVICE_UNAVAILABLE,
+                _ if *code == CloseCode::OverQuota => StatusCode::SERVICE_UNAVAILABLE,
+                _ => StatusCode::FORBIDDEN,
+            },
             ApiError::DataTooLarge { .. } | ApiError::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             ApiError::Timeout { .. } => StatusCode::REQUEST_TIMEOUT,
             ApiError::InvalidJson(_)

@@ -13,11 +13,12 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use tracing::info;
 
-use crate::auth::request::{Query, SignedRequest, authenticate};
+use crate::auth::request::{Query, SignedRequest, authenticate, check_stream_timestamp};
 use crate::config::Config;
 use crate::development::{Development, guard};
 use crate::hub::{Answer, AppState, Hub, Refused, Worker};
 use crate::test_mode::TestMode;
+use crate::transport::admission::Arrival;
 
 use crate::protocol::ChannelType;
 
@@ -36,6 +37,10 @@ pub struct Context {
     pub request_timeout: Duration,
     /// Whether answers allow any origin.
     pub cors: bool,
+    /// Whether the listener itself speaks TLS.
+    pub tls: bool,
+    /// Whether `X-Forwarded-Proto` is believed.
+    pub trust_forwarded_proto: bool,
     /// The conveniences of development mode, as far as they are on.
     pub development: Development,
     /// Test mode, where it is on.
@@ -52,6 +57,8 @@ impl Context {
             body_bytes: config.server.http_body_bytes,
             request_timeout: config.server.http_request_timeout,
             cors: config.server.cors,
+            tls: config.server.tls_certificate.is_some(),
+            trust_forwarded_proto: config.server.trust_forwarded_proto,
             development: Development::new(config),
             test_mode,
         }
@@ -206,17 +213,18 @@ async fn answer(
             context.worker.uncongested().await;
             let query = Query::parse(request.query_string());
             if let (Some(app_id), Endpoint::ChannelStream(kind, name)) = (app_id, endpoint)
-                && let Some(answer) = public_stream(context, app_id, kind, name, &query)
+                && let Some(answer) = public_stream(context, request, app_id, (kind, name), &query)
             {
                 return answer;
             }
+            let arrival = arrival(context, request);
             let request = authenticated(context, request, &query, app_id, body)?;
             match request.app.meddler().and_then(|meddler| meddler.answer(sent_path)) {
-                None => dispatch(endpoint, &request),
+                None => dispatch(endpoint, &request, &arrival),
                 Some(Answer::Status(status, body)) => Ok(chosen_answer(status, body)),
                 Some(Answer::After(end)) => {
                     end.await;
-                    dispatch(endpoint, &request)
+                    dispatch(endpoint, &request, &arrival)
                 }
             }
         }
@@ -236,7 +244,11 @@ async fn answer(
     }
 }
 
-fn dispatch(endpoint: Endpoint<'_>, request: &Authenticated<'_>) -> Result<HttpResponse, ApiError> {
+fn dispatch(
+    endpoint: Endpoint<'_>,
+    request: &Authenticated<'_>,
+    arrival: &Arrival,
+) -> Result<HttpResponse, ApiError> {
     match endpoint {
         Endpoint::Events => events::publish(request),
         Endpoint::BatchEvents => events::publish_batch(request),
@@ -247,28 +259,40 @@ fn dispatch(endpoint: Endpoint<'_>, request: &Authenticated<'_>) -> Result<HttpR
         Endpoint::ChannelStats(name) => channels::stats(request, name),
         Endpoint::ChannelStream(kind, name) => {
             let channel = stream::channel(&request.app, name)?;
-            stream::open(request.worker, Arc::clone(&request.app), channel, kind, request.query)
+            check_stream_timestamp(request.query, unix_seconds())?;
+            let wish = stream::Wish { kind, query: request.query, arrival, signed: true };
+            stream::open(request.worker, Arc::clone(&request.app), channel, &wish)
         }
         Endpoint::TerminateConnections(user_id) => Ok(users::terminate(request, user_id)),
     }
 }
 
-/// A stream of a channel that anybody may subscribe to needs no signature; `None` if it is no such channel.
+fn arrival(context: &Context, request: &HttpRequest) -> Arrival {
+    Arrival::of(request.headers(), context.tls, context.trust_forwarded_proto)
+}
+
+/// A stream of a channel that anybody may subscribe to needs no signature, unless the app demands that connections
+/// authorize themselves: there is no other way for a stream to do so. `None` if it needs one.
 fn public_stream(
     context: &Context,
+    request: &HttpRequest,
     app_id: &str,
-    kind: stream::Kind,
-    name: &str,
+    (kind, name): (stream::Kind, &str),
     query: &Query,
 ) -> Option<Result<HttpResponse, ApiError>> {
     if ChannelType::of(name).needs_auth() {
         return None;
     }
     let app = context.worker.hub().apps().by_id(app_id).cloned();
+    if app.as_ref().is_some_and(|app| app.app().authorized_connections) {
+        return None;
+    }
     let app = app.ok_or_else(|| ApiError::NoSuchApp(app_id.to_owned()));
     Some(app.and_then(|app| {
         let channel = stream::channel(&app, name)?;
-        stream::open(&context.worker, app, channel, kind, query)
+        let arrival = arrival(context, request);
+        let wish = stream::Wish { kind, query, arrival: &arrival, signed: false };
+        stream::open(&context.worker, app, channel, &wish)
     }))
 }
 
@@ -281,7 +305,7 @@ fn authenticated<'a>(
     body: Bytes,
 ) -> Result<Authenticated<'a>, ApiError> {
     let hub = context.worker.hub();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = unix_seconds();
     let paths = signed_paths(request.path(), &context.path_prefix);
     let method = request.method().as_str();
     let signed = SignedRequest { method, paths: &paths, query, body: &body };
@@ -295,6 +319,10 @@ fn authenticated<'a>(
     }
     let app = apps.state_of(&app).ok_or_else(|| ApiError::AppNotFound(app.id.clone()))?;
     Ok(Authenticated { app: Arc::clone(app), query, worker: &context.worker, body })
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// The paths that libraries may have signed: as sent, decoded, and each of them without the path prefix.

@@ -25,6 +25,11 @@ pub trait Transport {
         Form::Plain
     }
 
+    /// Whether it is a stream over HTTP, which an app may switch off apart from everything else.
+    fn is_stream(&self) -> bool {
+        false
+    }
+
     /// The peer had its time to take the last word and has not: dropping the transport must leave nothing behind that
     /// lingers for it.
     fn reset(&self) {}
@@ -220,6 +225,11 @@ impl<T: Transport + ?Sized> Client<T> {
     /// What the driver has been woken for since it last asked.
     pub fn take_signals(&self) -> Signals {
         self.signals.take()
+    }
+
+    /// Whether it is a stream over HTTP.
+    pub(super) fn is_stream(&self) -> bool {
+        self.transport.is_stream()
     }
 
     /// Tells the driver that a time it asked for has come.

@@ -45,6 +45,8 @@ pub(super) enum Letter {
     Close { app: AppIndex, socket: SocketId, code: CloseCode, reason: Cow<'static, str> },
     /// End every connection of an app, politely.
     CloseApp { app: AppIndex, code: CloseCode, reason: &'static str },
+    /// End every stream over HTTP of an app.
+    CloseStreams { app: AppIndex, code: CloseCode, reason: &'static str },
     /// End one connection without a word.
     Cut { app: AppIndex, socket: SocketId },
     /// Send a frame to one connection that was held back from it.
@@ -68,6 +70,7 @@ impl Letter {
             }
             Letter::Close { .. }
             | Letter::CloseApp { .. }
+            | Letter::CloseStreams { .. }
             | Letter::Cut { .. }
             | Letter::ClockAdvanced { .. }
             | Letter::Drain => 0,

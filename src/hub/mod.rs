@@ -166,6 +166,7 @@ impl Hub {
         let registry = AppRegistry::new(apps.iter().map(|(app, _)| app.clone()))?;
         let before = self.apps().share();
         let mut states = Vec::with_capacity(apps.len());
+        let mut ended_streams: Vec<Arc<AppState>> = Vec::new();
         for (app, listeners) in apps {
             let Some(settings) = registry.by_id(&app.id) else { continue };
             let state = match before.by_id(&app.id) {
@@ -175,11 +176,20 @@ impl Hub {
             if let Some(listeners) = listeners {
                 state.set_listeners(listeners);
             }
+            if state.app().http_streams && !settings.http_streams {
+                ended_streams.push(Arc::clone(&state));
+            }
             state.set_app(Arc::clone(settings));
             states.push(state);
         }
         self.apps.store(Arc::new(Apps::new(registry, states)));
         // After the change: whoever was admitted before is closed by these letters, and nobody is admitted any more.
+        let (code, reason) = (CloseCode::Unauthorized, "HTTP streams were switched off");
+        for app in ended_streams.iter().map(|state| state.index()) {
+            self.mailboxes
+                .iter()
+                .for_each(|mailbox| mailbox.post(Letter::CloseStreams { app, code, reason }));
+        }
         let now = self.apps();
         for state in before.iter() {
             match now.by_id(state.id()) {

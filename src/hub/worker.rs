@@ -126,21 +126,15 @@ impl Worker {
     }
 
     /// Draws a socket id for a new connection of an app, if there is room for one. It must be followed by
-    /// [`Worker::open`], or by [`Worker::disconnect`] of the same id.
+    /// [`Worker::open`], or by [`Worker::disconnect`] of the same id. `authorized`: it has shown already what its app
+    /// may demand of connections.
     ///
     /// # Errors
     /// If the app or the node is full.
-    pub fn admit(&self, app: &AppState) -> Result<SocketId, NotAdmitted> {
-        self.place(app, Quota::Counted)
-    }
-
-    /// The same for a client that can authorize itself, which its app may demand.
-    ///
-    /// # Errors
-    /// If the app or the node is full.
-    pub fn admit_client(&self, app: &AppState) -> Result<Admission, NotAdmitted> {
+    pub fn admit(&self, app: &AppState, authorized: bool) -> Result<Admission, NotAdmitted> {
         let settings = app.app();
-        let authorize_within = settings.authorized_connections.then_some(settings.authorization_timeout);
+        let waits = settings.authorized_connections && !authorized;
+        let authorize_within = waits.then_some(settings.authorization_timeout);
         let quota = if authorize_within.is_some() { Quota::Waiting } else { Quota::Counted };
         Ok(Admission { socket_id: self.place(app, quota)?, authorize_within })
     }
@@ -483,6 +477,11 @@ impl Worker {
             Letter::CloseApp { app, code, reason } => {
                 self.of_app(app, |client| client.signal_close(code, reason.into()));
             }
+            Letter::CloseStreams { app, code, reason } => self.of_app(app, |client| {
+                if client.is_stream() {
+                    client.signal_close(code, reason.into());
+                }
+            }),
             Letter::Cut { app, socket } => {
                 if let Some(client) = self.clients.borrow().get(&(app, socket)) {
                     client.signal_lost();

@@ -4,11 +4,14 @@
 //! answer: a line that is `ok` or `failed`, then text for people until the end. It knows nothing of what a request
 //! does.
 
+use std::collections::VecDeque;
 use std::fs;
+use std::future::poll_fn;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -21,8 +24,11 @@ pub const RELOAD: &str = "reload";
 /// Bytes of a request. There is no longer one.
 const REQUEST_BYTES: u64 = 64;
 
-/// How long a peer may take to send its request, and again to take the answer. Requests are served one by one.
+/// How long a peer may take to send its request, and again to take the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Peers at once. All are the owner's own programs, of which few have reason to ask.
+const PEERS: usize = 16;
 
 /// How long a command waits for the broker's answer. To reload takes as long as the configuration takes to read.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
@@ -99,28 +105,39 @@ impl ControlSocket {
         Ok(socket)
     }
 
-    /// Answers requests for ever, one by one, by what `answer` makes of each. Must run within a runtime.
+    /// Answers requests for ever, by what `answer` makes of each. Must run within a runtime. Peers are heard side by
+    /// side, so that nobody has to wait for one that says nothing; of too many the one that has been silent longest goes.
     ///
     /// # Errors
     /// If the runtime cannot take the socket.
     pub async fn serve(&self, answer: impl Fn(&str) -> Answer) -> io::Result<()> {
         let listener = UnixListener::from_std(self.listener.try_clone()?)?;
+        let mut peers: VecDeque<Peer<'_>> = VecDeque::new();
         loop {
-            let served = match listener.accept().await {
-                Ok((stream, _)) => serve(stream, &answer).await,
+            let accepted = poll_fn(|context| {
+                peers.retain_mut(|peer| peer.as_mut().poll(context).is_pending());
+                listener.poll_accept(context)
+            });
+            match accepted.await {
+                Ok((stream, _)) => {
+                    if peers.len() >= PEERS {
+                        peers.pop_front();
+                        debug!("a peer of the control socket that said nothing has made room for another");
+                    }
+                    peers.push_back(Box::pin(serve(stream, &answer)));
+                }
                 // Out of files, most likely: others must end first.
                 Err(error) => {
                     warn!(%error, "the control socket cannot be reached");
                     tokio::time::sleep(PATIENCE).await;
-                    Ok(())
                 }
-            };
-            if let Err(error) = served {
-                debug!(%error, "a request on the control socket was not answered");
             }
         }
     }
 }
+
+/// What is under way with one peer.
+type Peer<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {
@@ -129,7 +146,13 @@ impl Drop for ControlSocket {
     }
 }
 
-async fn serve(stream: UnixStream, answer: impl Fn(&str) -> Answer) -> io::Result<()> {
+async fn serve(stream: UnixStream, answer: impl Fn(&str) -> Answer) {
+    if let Err(error) = converse(stream, answer).await {
+        debug!(%error, "a request on the control socket was not answered");
+    }
+}
+
+async fn converse(stream: UnixStream, answer: impl Fn(&str) -> Answer) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut request = String::new();
     tokio::time::timeout(PATIENCE, (&mut stream).take(REQUEST_BYTES).read_line(&mut request)).await??;
@@ -209,6 +232,45 @@ mod tests {
         drop(socket);
         assert!(!path.exists());
         assert!(matches!(ask(&path, "reload"), Err(AskError::Unreachable { .. })));
+    }
+
+    #[test]
+    fn nobody_waits_for_peers_that_say_nothing() {
+        let path = path("idle");
+        let socket = ControlSocket::bind(&path).unwrap();
+        let asking = {
+            let path = path.clone();
+            std::thread::spawn(move || {
+                let mut idle: Vec<StdStream> = Vec::new();
+                // More than there is room for: the first ones go.
+                let answers: Vec<_> = (0..3 * PEERS)
+                    .map(|n| {
+                        idle.push(StdStream::connect(&path).unwrap());
+                        if n % 2 == 0 {
+                            // As silent, for the line does not end.
+                            idle[n].write_all(b"rel").unwrap();
+                        }
+                        ask(&path, "reload").unwrap()
+                    })
+                    .collect();
+                let ended = idle[0].read(&mut [0]).unwrap();
+                idle[3 * PEERS - 1].write_all(b"reload\n").unwrap();
+                let mut last = String::new();
+                idle[3 * PEERS - 1].read_to_string(&mut last).unwrap();
+                (answers, ended, last)
+            })
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (answers, ended, last) = runtime.block_on(async {
+            let asked = tokio::task::spawn_blocking(move || asking.join().unwrap());
+            tokio::select! {
+                served = socket.serve(|_| Ok("done".to_owned())) => panic!("{served:?}"),
+                asked = asked => asked.unwrap(),
+            }
+        });
+        assert!(answers.iter().all(|answer| *answer == Ok("done".to_owned())));
+        // Nobody waited until the silent one before it had been given up: it is still heard.
+        assert_eq!((ended, last.as_str()), (0, "ok\ndone\n"));
     }
 
     #[test]

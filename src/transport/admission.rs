@@ -1,11 +1,12 @@
-//! Who may connect: the checks at connect time, the same for every transport, in the order in which they are to be
-//! reported. How a refusal reaches the client is the transport's part.
+//! Who may connect: the checks at connect time, the same for everything that is a connection, in the order in which they
+//! are to be reported. How a refusal reaches the client is the transport's part.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use actix_web::http::header::{self, HeaderMap, HeaderName};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use crate::app::App;
 use crate::auth::request::Query;
 use crate::connection::Probe;
 use crate::hub::{self, Admission, AppState, AtWork, NotAdmitted, Worker};
@@ -22,25 +23,55 @@ pub(super) struct Introduction<'r> {
     pub(super) arrival: &'r Arrival,
 }
 
-/// How a client came, as its first request shows.
+/// How a client came, as its requests show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Arrival {
+pub(crate) struct Arrival {
     /// Whether what it sends is encrypted on its way, as far as that is known and believed.
     pub(super) tls: bool,
-    /// The web page that it speaks for, if it says so.
-    pub(super) origin: Option<String>,
+    /// The web pages that it speaks for, if it says so; more than one only if its requests contradict each other.
+    origins: Vec<String>,
 }
 
 impl Arrival {
     /// What a request with these headers shows, that came by TLS or did not; `proxied` where a trusted proxy may tell
     /// that the client's own did.
-    pub(super) fn of(headers: &HeaderMap, tls: bool, proxied: bool) -> Self {
-        let origin = headers.get(header::ORIGIN);
-        Arrival {
-            tls: tls || (proxied && came_by_tls(headers)),
-            origin: origin.map(|origin| String::from_utf8_lossy(origin.as_bytes()).into_owned()),
+    pub(crate) fn of(headers: &HeaderMap, tls: bool, proxied: bool) -> Self {
+        Arrival { tls: tls || (proxied && came_by_tls(headers)), origins: origins(headers) }
+    }
+
+    /// A client that came by several requests: as little protected as the least of them, and for all their pages.
+    pub(super) fn and(mut self, other: &Arrival) -> Self {
+        self.tls &= other.tls;
+        for origin in &other.origins {
+            if !self.origins.contains(origin) {
+                self.origins.push(origin.clone());
+            }
+        }
+        self
+    }
+
+    /// Whether whoever came so may be a client of the app.
+    ///
+    /// # Errors
+    /// With the close code and the reason.
+    pub(super) fn check(&self, app: &App) -> Result<(), (CloseCode, &'static str)> {
+        if app.force_tls && !self.tls {
+            return Err((CloseCode::TlsOnly, CloseCode::TlsOnly.sentence()));
+        }
+        match self.origins.iter().all(|origin| app.admits_origin(Some(origin))) {
+            true => Ok(()),
+            false => Err((CloseCode::Unauthorized, "Origin not allowed")),
         }
     }
+}
+
+/// A connection that has its place.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    /// Its place.
+    pub(crate) admission: Admission,
+    /// Shutdown waits for it.
+    pub(crate) at_work: AtWork,
 }
 
 /// A connection that passed every check and has its place.
@@ -71,7 +102,7 @@ pub(super) fn admit(worker: &Worker, introduction: &Introduction<'_>) -> Result<
 }
 
 fn check(worker: &Worker, introduction: &Introduction<'_>) -> Result<Admitted, Refused> {
-    let Introduction { key, query, arrival: Arrival { tls, origin } } = introduction;
+    let Introduction { key, query, arrival } = introduction;
     let hub = worker.hub();
     let agreed = ProtocolVersion::negotiate(
         query.get("protocol"),
@@ -93,30 +124,40 @@ fn check(worker: &Worker, introduction: &Introduction<'_>) -> Result<Admitted, R
         Ok(agreed) => *agreed,
         Err(error) => return Err(refuse(version_code(error), error.to_string())),
     };
-    let settings = app.app();
+    let placed = place(worker, &app, arrival, false).map_err(|(code, reason)| refuse(code, reason))?;
+    Ok(Admitted { app, agreed, admission: placed.admission, at_work: placed.at_work })
+}
+
+/// What every connection of an app has to pass, whatever carries it, before it has its place. `authorized`: it has shown
+/// already what the app may demand of connections.
+///
+/// # Errors
+/// With the close code and the reason.
+pub(crate) fn place(
+    worker: &Worker,
+    app: &AppState,
+    arrival: &Arrival,
+    authorized: bool,
+) -> Result<Placed, (CloseCode, String)> {
+    let (hub, settings) = (worker.hub(), app.app());
     if !settings.enabled {
-        return Err(refuse(CloseCode::AppDisabled, CloseCode::AppDisabled.sentence().to_owned()));
+        return Err((CloseCode::AppDisabled, CloseCode::AppDisabled.sentence().to_owned()));
     }
-    if settings.force_tls && !tls {
-        return Err(refuse(CloseCode::TlsOnly, CloseCode::TlsOnly.sentence().to_owned()));
-    }
-    if !settings.admits_origin(origin.as_deref()) {
-        return Err(refuse(CloseCode::Unauthorized, "Origin not allowed".to_owned()));
-    }
+    arrival.check(&settings).map_err(|(code, reason)| (code, reason.to_owned()))?;
     if let Some((code, reason)) = app.meddler().and_then(|meddler| meddler.refuses()) {
-        return Err(refuse(CloseCode::Chosen(code), reason));
+        return Err((CloseCode::Chosen(code), reason));
     }
     let Some(at_work) = hub.begin_work() else {
-        return Err(refuse(CloseCode::Reconnect, CloseCode::Reconnect.sentence().to_owned()));
+        return Err((CloseCode::Reconnect, CloseCode::Reconnect.sentence().to_owned()));
     };
-    let admission = worker.admit_client(&app).map_err(|full| {
+    let admission = worker.admit(app, authorized).map_err(|full| {
         let (code, limit) = match full {
             NotAdmitted::AppFull => (CloseCode::OverQuota, settings.limits.connections),
             NotAdmitted::NodeFull => (CloseCode::OverCapacity, hub.sockets().len()),
         };
-        refuse(code, format!("{} ({limit} connections)", code.sentence()))
+        (code, format!("{} ({limit} connections)", code.sentence()))
     })?;
-    Ok(Admitted { app, agreed, admission, at_work })
+    Ok(Placed { admission, at_work })
 }
 
 /// The key in `{prefix}/app/{key}`: one segment, decoded.
@@ -143,6 +184,29 @@ pub(super) fn websocket_probe(query: &Query, version: ProtocolVersion) -> Probe 
     }
 }
 
+/// The pages that a request was sent for. Browsers say it in `Origin`, but not with what they fetch as a script or as a
+/// picture: then the page that refers to it counts, and where it is kept secret that it is any page at all, an unknown
+/// one.
+fn origins(headers: &HeaderMap) -> Vec<String> {
+    const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let told: Vec<String> = headers.get_all(header::ORIGIN).map(text).collect();
+    if !told.is_empty() {
+        return told;
+    }
+    let unknown = || "null".to_owned();
+    let referring = headers.get(header::REFERER).map(|referrer| {
+        let referrer = text(referrer);
+        let origin = referrer.split_once("://").map(|(scheme, rest)| {
+            format!("{scheme}://{}", rest.split(['/', '?', '#']).next().unwrap_or_default())
+        });
+        origin.unwrap_or_else(unknown)
+    });
+    // `none` is what the user does: an address that was typed in.
+    let of_a_page = || headers.get(FETCH_SITE).is_some_and(|site| site.as_bytes() != b"none");
+    referring.or_else(|| of_a_page().then(unknown)).into_iter().collect()
+}
+
 /// Whether a proxy says that the client reached it by TLS. To be asked only of a proxy that is trusted.
 fn came_by_tls(headers: &HeaderMap) -> bool {
     const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -157,5 +221,56 @@ fn version_code(error: &VersionError) -> CloseCode {
         VersionError::NotAnInteger { .. } | VersionError::NotARelease { .. } => CloseCode::InvalidVersion,
         VersionError::Unsupported { .. } => CloseCode::UnsupportedVersion,
         VersionError::Missing => CloseCode::VersionMissing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrival(headers: &[(&str, &str)]) -> Arrival {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_str(value).unwrap(),
+            );
+        }
+        Arrival::of(&map, false, true)
+    }
+
+    #[test]
+    fn the_page_is_told_by_whatever_the_browser_says_of_it() {
+        type Case<'c> = (&'c [(&'c str, &'c str)], &'c [&'c str]);
+        let table: [Case<'_>; 9] = [
+            (&[], &[]),
+            (&[("origin", "https://a.example")], &["https://a.example"]),
+            (&[("origin", "https://a.example"), ("referer", "https://b.example/x")], &["https://a.example"]),
+            (&[("origin", "https://a.example"), ("origin", "null")], &["https://a.example", "null"]),
+            (&[("referer", "https://a.example:8443/x/y?z")], &["https://a.example:8443"]),
+            (&[("referer", "https://a.example")], &["https://a.example"]),
+            (&[("referer", "about:blank")], &["null"]),
+            (&[("sec-fetch-site", "cross-site")], &["null"]),
+            (&[("sec-fetch-site", "none")], &[]),
+        ];
+        for (headers, origins) in table {
+            assert_eq!(arrival(headers).origins, origins, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn several_requests_are_as_good_as_the_worst_of_them() {
+        let tls = ("x-forwarded-proto", "https");
+        let (good, plain) = (arrival(&[tls, ("origin", "https://a.example")]), arrival(&[]));
+        let foreign = arrival(&[tls, ("origin", "https://b.example")]);
+        let mut app = App::new("1", "key", "secret");
+        app.force_tls = true;
+        app.allowed_origins = vec!["https://a.example".parse().unwrap()];
+        assert_eq!(good.check(&app), Ok(()));
+        assert_eq!(good.clone().and(&good).check(&app), Ok(()));
+        assert!(matches!(good.clone().and(&plain).check(&app), Err((CloseCode::TlsOnly, _))));
+        for both in [good.clone().and(&foreign), foreign.and(&good)] {
+            assert_eq!(both.check(&app), Err((CloseCode::Unauthorized, "Origin not allowed")));
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! How frames come in and go out. A transport carries frames and knows nothing of what they say.
 
-mod admission;
+pub(crate) mod admission;
 mod conversation;
 pub mod fallback;
 mod stream;

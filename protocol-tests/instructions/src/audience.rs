@@ -74,7 +74,7 @@ impl Audience {
     /// If the hub refuses it.
     #[must_use]
     pub fn admit(&self) -> Rc<Client> {
-        let socket_id = self.worker.admit(&self.app).expect("room for a connection");
+        let socket_id = self.worker.admit(&self.app, true).expect("room for a connection").socket_id;
         let config = self.worker.hub().connection_config();
         let bounds = Bounds { bytes: config.outbox_bytes, frames: config.outbox_frames };
         let sink = Sink { written: Rc::clone(&self.written) };

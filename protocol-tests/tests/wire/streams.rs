@@ -180,7 +180,7 @@ fn a_stream_is_a_subscriber_like_any_other() {
     target
         .get(&format!("/channels/{channel}/sse"))
         .send()
-        .assert_error(503, "Over capacity: no more than 2 connections");
+        .assert_error(503, "Account over quota (2 connections)");
     assert!(occupied(&target, &channel));
     // While nothing happens, comments come, and so whoever has gone is missed.
     assert_eq!(stream.up_to(b"\n\n"), b":\n\n");
@@ -295,4 +295,58 @@ fn streams_end_with_the_broker() {
     assert_eq!(last, ": closed with 4200: Please reconnect immediately\n\n");
     assert!(pictures.rest().is_empty());
     assert_eq!(broker.await_exit(Duration::from_secs(10)).code(), Some(0), "{}", broker.log());
+}
+
+/// Where a reload switches streams off, those that are open end at once, and say why; everything else stays.
+///
+/// Proves: video.
+#[test]
+fn streams_that_are_switched_off_end() {
+    let Some(target) = broker("") else { return };
+    let (mut events, mut pictures) = (open(&target, "news", "sse"), open(&target, "news", "mjpeg"));
+    let mut signed = Endless::open(Connection::open(&target), &target.get("/channels/private-a/sse").bytes());
+    events.up_to(b"\n\n");
+    signed.up_to(b"\n\n");
+    pictures.up_to(b"--frame\r\n");
+    let mut socket = target.connect();
+    socket.subscribe("news");
+    let reloaded = target.broker().unwrap().reload(MAIN_APP);
+    assert!(reloaded.status.success(), "{reloaded:?}");
+    for stream in [&mut events, &mut signed] {
+        let last = String::from_utf8(stream.rest()).unwrap();
+        assert_eq!(last, ": closed with 4009: HTTP streams were switched off\n\n");
+    }
+    assert!(pictures.rest().is_empty());
+    eventually("only the socket is left", || {
+        let channel = target.get("/channels/private-a").send().json();
+        (channel["occupied"] == json!(false)).then_some(())
+    });
+    target.publish("news", "update", "x");
+    socket.expect_on("news", "update");
+}
+
+/// The URL of a stream is good until 600 s after the time it was signed at, and not because that time has yet to come.
+///
+/// Proves: video.
+#[test]
+fn a_signed_url_is_good_for_six_hundred_seconds() {
+    let Some(target) = broker("") else { return };
+    let status = |channel: &str, kind: &str, offset: i64| {
+        heliostat_protocol_tests::http::within_one_second(|now| {
+            let request = target.get(&format!("/channels/{channel}/{kind}")).timestamp(now, offset).bytes();
+            let mut connection = Connection::open(&target);
+            connection.send(&request);
+            connection.begin().expect("an answer").status
+        })
+    };
+    for kind in ["sse", "mjpeg"] {
+        for (offset, expected) in [(-600, 401), (-599, 200), (0, 200), (10, 200), (11, 401), (599, 401)] {
+            assert_eq!(status("private-a", kind, offset), expected, "{kind} {offset}");
+        }
+    }
+    // What a backend asks for itself may have a clock as far ahead as behind.
+    let ahead = heliostat_protocol_tests::http::within_one_second(|now| {
+        target.get("/channels").timestamp(now, 599).send().status
+    });
+    assert_eq!(ahead, 200);
 }

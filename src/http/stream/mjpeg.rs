@@ -53,6 +53,10 @@ impl Transport for Mjpeg {
         Form::Binary
     }
 
+    fn is_stream(&self) -> bool {
+        true
+    }
+
     fn write(&self, outbox: &mut Outbox, context: &mut Context<'_>) -> io::Result<Written> {
         while let Some(frame) = outbox.pop() {
             if self.is_wanted(&frame) {

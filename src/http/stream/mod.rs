@@ -16,8 +16,9 @@ use actix_web::HttpResponse;
 use actix_web::http::header;
 
 use crate::auth::request::Query;
-use crate::hub::{AppState, Bounds, Client, NotAdmitted, Worker};
+use crate::hub::{AppState, Bounds, Client, Worker};
 use crate::protocol::{ChannelName, ChannelType, ProtocolVersion};
+use crate::transport::admission::{self, Arrival, Placed};
 
 use super::{ApiError, channel_name};
 use body::{Shape, StreamBody};
@@ -29,6 +30,16 @@ use sse::Sse;
 pub(super) enum Kind {
     Mjpeg,
     Sse,
+}
+
+/// What a request for a stream says besides its channel.
+#[derive(Debug)]
+pub(super) struct Wish<'r> {
+    pub(super) kind: Kind,
+    pub(super) query: &'r Query,
+    pub(super) arrival: &'r Arrival,
+    /// Whether it was signed, and so has shown what an app may demand of connections.
+    pub(super) signed: bool,
 }
 
 /// The channel that a request asks for, if the app gives its channels out in this way.
@@ -52,13 +63,12 @@ pub(super) fn open(
     worker: &Rc<Worker>,
     app: Arc<AppState>,
     channel: ChannelName,
-    kind: Kind,
-    query: &Query,
+    wish: &Wish<'_>,
 ) -> Result<HttpResponse, ApiError> {
-    let only = query.get("event");
-    match kind {
-        Kind::Mjpeg => subscribe(worker, app, channel, Mjpeg::new(only.unwrap_or("frame"))),
-        Kind::Sse => subscribe(worker, app, channel, Sse::new(only)),
+    let only = wish.query.get("event");
+    match wish.kind {
+        Kind::Mjpeg => subscribe(worker, app, channel, wish, Mjpeg::new(only.unwrap_or("frame"))),
+        Kind::Sse => subscribe(worker, app, channel, wish, Sse::new(only)),
     }
 }
 
@@ -66,20 +76,16 @@ fn subscribe<S: Shape>(
     worker: &Rc<Worker>,
     app: Arc<AppState>,
     channel: ChannelName,
+    wish: &Wish<'_>,
     shape: S,
 ) -> Result<HttpResponse, ApiError> {
-    let at_work = worker.hub().begin_work().ok_or(ApiError::ShuttingDown)?;
-    let socket_id = worker.admit(&app).map_err(|full| {
-        let limit = match full {
-            NotAdmitted::AppFull => app.app().limits.connections,
-            NotAdmitted::NodeFull => worker.hub().sockets().len(),
-        };
-        ApiError::Full { limit }
-    })?;
+    let placed = admission::place(worker, &app, wish.arrival, wish.signed);
+    let Placed { admission, at_work } =
+        placed.map_err(|(code, reason)| ApiError::NotAdmitted { code, reason })?;
     let config = worker.hub().connection_config();
     let bounds = Bounds { bytes: config.outbox_bytes, frames: config.outbox_frames };
     let version = ProtocolVersion::NEWEST;
-    let client = Rc::new(Client::new(app, socket_id, version, bounds, shape));
+    let client = Rc::new(Client::new(app, admission.socket_id, version, bounds, shape));
     let content_type = client.transport().content_type();
     // From here on, dropping the body ends everything.
     let body = StreamBody::open(Rc::clone(worker), client, channel, at_work);

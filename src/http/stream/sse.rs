@@ -59,6 +59,10 @@ fn message(id: u64, event: &str, data: &str) -> String {
 }
 
 impl Transport for Sse {
+    fn is_stream(&self) -> bool {
+        true
+    }
+
     fn write(&self, outbox: &mut Outbox, _: &mut Context<'_>) -> io::Result<Written> {
         let mut ready = self.ready.borrow_mut();
         while ready.is_none() {

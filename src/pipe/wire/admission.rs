@@ -137,6 +137,7 @@ fn code_of(error: &RequestAuthError) -> CloseCode {
         | RequestAuthError::UnsupportedVersion
         | RequestAuthError::NoTimestamp
         | RequestAuthError::TimestampExpired { .. }
+        | RequestAuthError::TimestampAhead { .. }
         | RequestAuthError::WrongSignature { .. }
         | RequestAuthError::WrongBodyHash => CloseCode::Unauthorized,
     }

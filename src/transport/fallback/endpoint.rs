@@ -2,6 +2,8 @@
 
 use percent_encoding::percent_decode_str;
 
+use super::SockJsFraming;
+
 /// Bytes that one id in a path may have. Clients use up to 8.
 const ID_BYTES: usize = 64;
 
@@ -22,7 +24,7 @@ pub(super) enum Endpoint {
         wish: Wish,
     },
     /// A WebSocket, in SockJS's framing or without; by an upgrade.
-    WebSocket,
+    WebSocket(SockJsFraming),
     /// Statistics that old releases send: a script that calls them back under this number.
     StatisticsScript(String),
     /// The same, for the oldest releases.
@@ -96,7 +98,7 @@ impl Endpoint {
         match segments.as_slice() {
             [""] => Some(Endpoint::Greeting),
             ["info"] => Some(Endpoint::Info),
-            ["websocket"] => Some(Endpoint::WebSocket),
+            ["websocket"] => Some(Endpoint::WebSocket(SockJsFraming::Raw)),
             [page] if is_iframe(page) => Some(Endpoint::Iframe),
             ["app", key, first, second, wish] if is_id(first) && is_id(second) && !key.is_empty() => {
                 let wish = Wish::at(wish)?;
@@ -106,7 +108,7 @@ impl Endpoint {
                 native.then_some(Endpoint::Session { name, wish })
             }
             [server, session, wish] if is_id(server) && is_id(session) => match *wish {
-                "websocket" => Some(Endpoint::WebSocket),
+                "websocket" => Some(Endpoint::WebSocket(SockJsFraming::Framed)),
                 wish => {
                     let name = SessionName::SockJs((*session).to_owned());
                     Some(Endpoint::Session { name, wish: Wish::at(wish)? })
@@ -184,8 +186,11 @@ mod tests {
         {
             assert_eq!(Endpoint::at(none), None, "{none}");
         }
-        assert_eq!(Endpoint::at("/websocket"), Some(Endpoint::WebSocket));
-        assert_eq!(Endpoint::at("/000/abcdefgh/websocket"), Some(Endpoint::WebSocket));
+        for raw in ["/websocket", "/web%73ocket"] {
+            assert_eq!(Endpoint::at(raw), Some(Endpoint::WebSocket(SockJsFraming::Raw)), "{raw}");
+        }
+        let framed = Some(Endpoint::WebSocket(SockJsFraming::Framed));
+        assert_eq!(Endpoint::at("/000/abcdefgh/websocket"), framed);
     }
 
     #[test]

@@ -86,10 +86,8 @@ pub(super) enum SockJsFraming {
 
 /// The framing of the WebSocket at this path, if one of SockJS's is there.
 pub(super) fn websocket_at(path: &str, base: &str) -> Option<SockJsFraming> {
-    let path = path.strip_prefix(base)?;
-    match endpoint::Endpoint::at(path) {
-        Some(endpoint::Endpoint::WebSocket) if path == "/websocket" => Some(SockJsFraming::Raw),
-        Some(endpoint::Endpoint::WebSocket) => Some(SockJsFraming::Framed),
+    match endpoint::Endpoint::at(path.strip_prefix(base)?) {
+        Some(endpoint::Endpoint::WebSocket(framing)) => Some(framing),
         _ => None,
     }
 }

@@ -55,7 +55,7 @@ async fn answer(
         Endpoint::Session { wish, .. } => wish.method(),
         _ => "GET",
     };
-    if request.method() == Method::OPTIONS && endpoint != Endpoint::WebSocket {
+    if request.method() == Method::OPTIONS && !matches!(endpoint, Endpoint::WebSocket(_)) {
         return Ok(preflight(request, method));
     }
     if request.method() != method {
@@ -68,7 +68,7 @@ async fn answer(
         Endpoint::StatisticsScript(id) => Ok(script(format!("Pusher.ScriptReceivers[{id}](null,{{}});"))),
         Endpoint::OldStatisticsScript(id) => Ok(script(format!("Pusher.JSONP.receive({id},null,{{}});"))),
         Endpoint::Statistics => Ok(uncached(HttpResponse::Ok().content_type("application/json")).body("{}")),
-        Endpoint::WebSocket => Err(FallbackError::NoUpgrade),
+        Endpoint::WebSocket(_) => Err(FallbackError::NoUpgrade),
         Endpoint::Session { name, wish } => match wish {
             Wish::XhrSend | Wish::JsonpSend => send(fallback, request, payload, &name, wish).await,
             Wish::XhrStreaming | Wish::Xhr | Wish::EventSource | Wish::HtmlFile | Wish::Jsonp => {
@@ -101,7 +101,7 @@ async fn send(
     };
     let messages = messages.map_err(|bad: BadBody| FallbackError::Body(bad, status))?;
     let (taken, done) = oneshot::channel();
-    let sent = visits.send(Visit::Send { messages, taken }).await;
+    let sent = visits.send(Visit::Send { messages, arrival: arrival(fallback, request), taken }).await;
     if sent.is_err() || done.await.is_err() {
         return Err(FallbackError::NoSession);
     }
@@ -146,7 +146,8 @@ async fn receive(
         };
         let (receiver, response) = response(carrier.clone(), Rc::clone(&fallback.worker));
         let (taken, done) = oneshot::channel();
-        let sent = visits.send(Visit::Receive { receiver, prelude, taken }).await;
+        let arrival = arrival(fallback, request);
+        let sent = visits.send(Visit::Receive { receiver, prelude, arrival, taken }).await;
         if sent.is_err() || done.await.is_err() {
             // It ended at this moment; the next of this name is another session.
             continue;
@@ -158,6 +159,10 @@ async fn receive(
     }
 }
 
+fn arrival(fallback: &Fallback, request: &HttpRequest) -> Arrival {
+    Arrival::of(request.headers(), fallback.tls, fallback.trust_forwarded_proto)
+}
+
 fn begin(
     fallback: &Rc<Fallback>,
     request: &HttpRequest,
@@ -165,7 +170,7 @@ fn begin(
     query: &Query,
     visits: mpsc::Receiver<Visit>,
 ) {
-    let arrival = Arrival::of(request.headers(), fallback.tls, fallback.trust_forwarded_proto);
+    let arrival = arrival(fallback, request);
     let session = match name {
         SessionName::Native { key, .. } => {
             Session::native(fallback, name.clone(), visits, key, query, &arrival)

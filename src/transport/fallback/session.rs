@@ -156,17 +156,34 @@ impl Session {
 
     fn take(&mut self, visit: Visit) {
         match visit {
-            Visit::Receive { receiver, prelude, taken } => {
+            Visit::Receive { receiver, prelude, arrival, taken } => {
+                self.look_at(&arrival);
                 self.receive_by(receiver, prelude);
                 // The request may have been given up meanwhile; the outlet notices.
                 let _ = taken.send(());
             }
-            Visit::Send { messages, taken } => {
+            Visit::Send { messages, arrival, taken } => {
+                self.look_at(&arrival);
                 if matches!(self.stage, Stage::Introducing { .. } | Stage::Talking(_)) {
                     self.hear(messages);
                     let _ = taken.send(());
                 }
             }
+        }
+    }
+
+    /// Every request of a session has to pass what its first one had to: others may send it, or over other ways. A client
+    /// that has not named its app yet will be judged by all that came until then.
+    fn look_at(&mut self, came: &Arrival) {
+        match &mut self.stage {
+            Stage::Introducing { arrival, .. } => *arrival = std::mem::take(arrival).and(came),
+            Stage::Talking(talking) => {
+                let checked = came.check(&talking.client.app().app());
+                if let Err((code, reason)) = checked {
+                    talking.conversation.close(code, reason);
+                }
+            }
+            Stage::Over { .. } | Stage::Ended => {}
         }
     }
 

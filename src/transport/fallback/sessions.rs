@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::carrier::Prelude;
 use super::endpoint::SessionName;
 use super::response::Receiver;
+use crate::transport::admission::Arrival;
 
 /// Requests that wait for one session. More wait at their connections.
 const VISITS: usize = 4;
@@ -24,12 +25,16 @@ pub(super) enum Visit {
     Receive {
         receiver: Receiver,
         prelude: Prelude,
+        /// How the request came.
+        arrival: Arrival,
         /// Told when the session has it.
         taken: oneshot::Sender<()>,
     },
     /// Messages, in order.
     Send {
         messages: Vec<String>,
+        /// How the request came.
+        arrival: Arrival,
         /// Told when the session has read them.
         taken: oneshot::Sender<()>,
     },
