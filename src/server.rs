@@ -2,13 +2,14 @@
 
 pub mod control;
 mod listeners;
+mod ports;
 mod reload;
+mod stop;
 
 pub use reload::{Reloaded, Reloader};
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::pin::pin;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,6 @@ use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_confi
 use actix_tls::accept::max_concurrent_tls_connect;
 use actix_web::dev::AppConfig;
 use actix_web::{App as WebApp, HttpRequest, HttpResponse, web};
-use socket2::{Domain, Protocol, Socket, Type};
 use tracing::{info, warn};
 
 use crate::app::DuplicateApp;
@@ -35,16 +35,8 @@ use crate::transport::websocket;
 use crate::webhook::{self, Webhooks, client::ClientError};
 
 use listeners::Listeners;
-
-/// Bytes that the kernel may hold for one connection before it says that the socket is full: a stalled client is
-/// noticed soon, and holds little.
-const UNSENT_BYTES: u32 = 128 * 1024;
-
-/// How long data may stay unacknowledged before the kernel gives the connection up.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
-
-/// How long the last webhooks may take where the connections have used up the time that both have.
-const LAST_WEBHOOKS: Duration = Duration::from_secs(1);
+use ports::{Doors, Port};
+use stop::Stop;
 
 /// How long an HTTP client may go on sending after its request was refused and answered.
 const HTTP_DISCONNECT: Duration = Duration::from_secs(1);
@@ -120,10 +112,9 @@ pub struct BoundServer {
     reloader: Reloader,
     webhooks: Webhooks,
     hooks: Vec<(String, Hook)>,
-    socket: TcpListener,
-    address: SocketAddr,
-    /// The pipe's own listener, if it has one, and where that is.
-    pipe: Option<(TcpListener, SocketAddr)>,
+    port: Port,
+    /// The pipe's own, if it has one.
+    pipe: Option<Port>,
 }
 
 /// Why a broker cannot start.
@@ -231,11 +222,11 @@ impl Server {
         let (workers, max_connections) = (config.server.worker_threads(), config.server.max_connections);
         let hub = Hub::new(apps, config.connection.clone(), workers, max_connections)?;
         let tls = load_tls(&config)?;
-        let (socket, address) = bound(config.server.address(), config.server.backlog)?;
+        let port = Port::bind(config.server.address(), config.server.backlog)?;
         let pipe = match config.pipe.own_port {
             true => {
                 let address = SocketAddr::new(config.server.host, config.pipe.port);
-                Some(bound(address, config.server.backlog)?)
+                Some(Port::bind(address, config.server.backlog)?)
             }
             false => None,
         };
@@ -245,7 +236,7 @@ impl Server {
             test_mode.set_broker(reloader.as_broker());
         }
         let shared = Shared { hub, sessions, config, wire, test_mode };
-        Ok(BoundServer { shared, tls, reloader, webhooks, hooks, socket, address, pipe })
+        Ok(BoundServer { shared, tls, reloader, webhooks, hooks, port, pipe })
     }
 }
 
@@ -253,20 +244,20 @@ impl BoundServer {
     /// Where it listens; with the port it was given, if any free one was asked for.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.port.address
     }
 
     /// The URL of the address, without a path.
     #[must_use]
     pub fn url(&self) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}", self.address)
+        format!("{scheme}://{}", self.port.address)
     }
 
     /// Where the pipe's wire is served on a port of its own, if it is.
     #[must_use]
     pub fn pipe_address(&self) -> Option<SocketAddr> {
-        self.pipe.as_ref().map(|(_, address)| *address)
+        self.pipe.as_ref().map(|port| port.address)
     }
 
     /// The same as a URL, without a path.
@@ -301,14 +292,16 @@ impl BoundServer {
         self.webhooks.clone()
     }
 
-    /// Serves until `shutdown` is ready, then ends every connection with 4200 and stops. Must run within an
+    /// Serves until `shutdown` is ready, then ends every connection and stops. Must run within an
     /// [`actix_web::rt::System`].
     ///
     /// # Errors
     /// If the worker threads cannot be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         raise_open_files_limit();
-        let BoundServer { shared, tls, reloader, webhooks, hooks, socket, address, pipe } = self;
+        let BoundServer { shared, tls, reloader, webhooks, hooks, port, pipe } = self;
+        let address = port.address;
+        let doors = Doors::of([&port].into_iter().chain(&pipe))?;
         let Shared { hub, config, wire, test_mode, .. } = shared.clone();
         let hooks =
             hooks.into_iter().map(|(_, hook)| hook.start()).collect::<io::Result<Vec<RunningHook>>>()?;
@@ -322,21 +315,21 @@ impl BoundServer {
             let for_pipe = shared.clone();
             match (tls, pipe) {
                 (None, None) => {
-                    server.listen("heliostat", socket, move || http_service!(&shared, false).tcp())?
+                    server.listen("heliostat", port.socket, move || http_service!(&shared, false).tcp())?
                 }
-                (None, Some((pipe, _))) => server
-                    .listen("heliostat", socket, move || http_service!(&shared, false).tcp())?
-                    .listen("pipe", pipe, move || http_service!(&for_pipe, true).tcp())?,
-                (Some(tls), None) => server.listen("heliostat", socket, move || {
+                (None, Some(pipe)) => server
+                    .listen("heliostat", port.socket, move || http_service!(&shared, false).tcp())?
+                    .listen("pipe", pipe.socket, move || http_service!(&for_pipe, true).tcp())?,
+                (Some(tls), None) => server.listen("heliostat", port.socket, move || {
                     http_service!(&shared, false).rustls_0_23(tls.clone())
                 })?,
-                (Some(tls), Some((pipe, _))) => {
+                (Some(tls), Some(pipe)) => {
                     let pipe_tls = tls.clone();
                     server
-                        .listen("heliostat", socket, move || {
+                        .listen("heliostat", port.socket, move || {
                             http_service!(&shared, false).rustls_0_23(tls.clone())
                         })?
-                        .listen("pipe", pipe, move || {
+                        .listen("pipe", pipe.socket, move || {
                             http_service!(&for_pipe, true).rustls_0_23(pipe_tls.clone())
                         })?
                 }
@@ -350,70 +343,8 @@ impl BoundServer {
             ended = &mut running => return ended.unwrap_or_else(|panic| Err(io::Error::other(panic))),
             () = shutdown => {}
         }
-        info!(connections = hub.sockets().len(), "shutting down");
-        let grace = config.server.shutdown_grace;
-        let deadline = tokio::time::Instant::now() + grace;
-        handle.pause().await;
-        if let Some(test_mode) = &test_mode {
-            test_mode.end();
-        }
-        webhooks.hurry();
-        wire.drain();
-        let mut drained = pin!(async {
-            hub.drain().await;
-            // Nobody says anything any more: the pipes of this program hear what they have not heard yet.
-            for hook in hooks {
-                hook.stop().await;
-            }
-        });
-        let ended = tokio::time::timeout_at(deadline, &mut drained).await;
-        if ended.is_err() {
-            warn!(?grace, "some connections did not end in time and are cut");
-        }
-        handle.stop(false).await;
-        // Until here somebody may want to change the apps.
-        drop(reloader);
-        let stopped = running.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
-        // The connections that were cut have something to tell, too.
-        let last = deadline.max(tokio::time::Instant::now() + LAST_WEBHOOKS);
-        if ended.is_err() {
-            let _ = tokio::time::timeout_at(last, drained).await;
-        }
-        webhooks.finish(last.into_std()).await;
-        stopped
-    }
-}
-
-/// A listening socket, and where it is.
-fn bound(address: SocketAddr, backlog: u32) -> Result<(TcpListener, SocketAddr), StartError> {
-    let socket = listen(address, backlog).map_err(|error| start_error(address, error))?;
-    let address = socket.local_addr().map_err(|error| start_error(address, error))?;
-    Ok((socket, address))
-}
-
-/// A listening socket. What is set on it, every accepted connection inherits.
-fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restart must not wait for the last run's connections to be forgotten.
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.set_tcp_nodelay(true)?;
-    #[cfg(target_os = "linux")]
-    {
-        socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
-        socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
-    }
-    socket.bind(&address.into())?;
-    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    Ok(socket.into())
-}
-
-fn start_error(address: SocketAddr, error: io::Error) -> StartError {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => StartError::PortInUse(address),
-        io::ErrorKind::AddrNotAvailable => StartError::NoSuchAddress(address),
-        io::ErrorKind::PermissionDenied => StartError::PermissionDenied(address),
-        _ => StartError::Listen { address, error },
+        let stop = Stop { config, hub, wire, test_mode, webhooks, hooks, doors, reloader };
+        stop.run(handle, running).await
     }
 }
 

@@ -175,11 +175,12 @@ describe('refusals', TOGETHER, () => {
 });
 
 describe('disconnections', () => {
-  // A broker that stops sends its clients away with 4200; another already answers at its address, where they subscribe
+  // A broker that stops sends its clients away; another already answers at its address, where they subscribe
   // afresh.
   // Proves: clients.
   test('a broker that stops hands its clients to the next', async (t) => {
-    const [first, second] = [await startBroker(t), await startBroker(t)];
+    const env = { HELIOSTAT_SERVER_SHUTDOWN_CODE: '4200' };
+    const [first, second] = [await startBroker(t, { env }), await startBroker(t)];
     const address = await forwarder(t, first);
     const clients = await everyone(t, address, 'news');
     const before = await Promise.all(clients.map(({ client }) => client.socketId()));

@@ -121,6 +121,27 @@ impl Pipe {
         }
     }
 
+    /// Sends a request, and says whether it was done; it was not, either, if the connection ends first.
+    #[track_caller]
+    pub fn is_done(&mut self, method: &str, params: &Value) -> bool {
+        self.requests += 1;
+        let id = format!("request-{}", self.requests);
+        let request = json!({ "id": id, "method": method, "params": params }).to_string();
+        if !self.try_send_together([request.as_str()], patience()) {
+            return false;
+        }
+        loop {
+            match self.receive() {
+                Incoming::Message(message) if message.whole["id"] == json!(id) => {
+                    return message.whole["error"].is_null();
+                }
+                Incoming::Message(_) => {}
+                Incoming::Close(_) | Incoming::End => return false,
+                other => self.fail(&format!("expected the answer to {id}, got {other:?}")),
+            }
+        }
+    }
+
     /// Turns a group of notifications on.
     #[track_caller]
     pub fn subscribe(&mut self, group: &str) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
+use super::ShutdownCode;
 use super::given::Given;
 use crate::app::AllowedOrigin;
 use crate::auth::EncryptionMasterKey;
@@ -140,6 +141,35 @@ impl<V: Copy + PartialEq> Form for Choice<V> {
     fn write(&self, value: &V) -> String {
         let name = self.0.iter().find(|(_, known)| known == value).map_or("", |(name, _)| name);
         quote(name)
+    }
+}
+
+/// The code that connections are closed with on shutdown.
+#[derive(Clone)]
+pub(super) struct ShutdownCodes;
+
+impl Form for ShutdownCodes {
+    type Value = ShutdownCode;
+
+    fn read(&self, given: &Given<'_>) -> Option<ShutdownCode> {
+        match (given.text(), given.integer()) {
+            (Some("auto"), _) => Some(ShutdownCode::Auto),
+            (_, Some(4100)) => Some(ShutdownCode::Soon),
+            (_, Some(4200)) => Some(ShutdownCode::AtOnce),
+            _ => None,
+        }
+    }
+
+    fn expected(&self) -> String {
+        "\"auto\", 4100 or 4200".to_owned()
+    }
+
+    fn write(&self, value: &ShutdownCode) -> String {
+        match value {
+            ShutdownCode::Auto => quote("auto"),
+            ShutdownCode::Soon => "4100".to_owned(),
+            ShutdownCode::AtOnce => "4200".to_owned(),
+        }
     }
 }
 

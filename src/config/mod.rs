@@ -33,7 +33,8 @@ pub use load::{Flags, Loaded, Mode, load};
 pub use origin::{Origin, Origins};
 pub use patch::with_settings;
 pub use sections::{
-    ConnectionConfig, Development, FallbackConfig, LogFormat, Logging, PipeConfig, Server, WithoutVersion,
+    ConnectionConfig, Development, FallbackConfig, LogFormat, Logging, PipeConfig, Server, ShutdownCode,
+    WithoutVersion,
 };
 
 use crate::app::App;

@@ -35,6 +35,8 @@ pub struct Server {
     pub keep_alive: Duration,
     /// How long open connections may take to end on shutdown before they are cut.
     pub shutdown_grace: Duration,
+    /// What clients are told on shutdown.
+    pub shutdown_code: ShutdownCode,
     /// Where commands reach the running broker: the path of a Unix socket. `None`: nowhere.
     pub control_socket: Option<PathBuf>,
     /// On: `X-Forwarded-Proto: https` counts as TLS. Only for brokers that clients cannot reach directly.
@@ -58,6 +60,7 @@ impl Default for Server {
             http_request_timeout: Duration::from_secs(10),
             keep_alive: Duration::from_secs(75),
             shutdown_grace: Duration::from_secs(5),
+            shutdown_code: ShutdownCode::Auto,
             control_socket: None,
             trust_forwarded_proto: false,
             cors: true,
@@ -84,6 +87,18 @@ impl Server {
         };
         workers.min(Self::MOST_WORKERS)
     }
+}
+
+/// The code that connections are closed with on shutdown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ShutdownCode {
+    /// 4200 if another broker listens at this address already, else 4100.
+    #[default]
+    Auto,
+    /// 4100: come back after a second.
+    Soon,
+    /// 4200: come back at once.
+    AtOnce,
 }
 
 /// `[connection]`: the life of one WebSocket connection.

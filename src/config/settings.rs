@@ -8,7 +8,7 @@ use super::form::{
     APP_ID, APP_KEY, AllowedOrigins, BasePath, Boolean, Choice, Form, Host, HostName, Integer,
 };
 use super::form::{LogLevel, OptionalFile, OptionalMasterKey, PathPrefix, ScriptUrl, Seconds};
-use super::form::{SecretText, WholeSeconds};
+use super::form::{SecretText, ShutdownCodes, WholeSeconds};
 use super::given::Given;
 use super::{Config, Error, LogFormat, Origin, WithoutVersion};
 
@@ -102,6 +102,7 @@ pub(super) fn node_settings() -> Vec<Setting<Config>> {
         "server.keep_alive_seconds", Seconds { least: 0.001 }, server.keep_alive;
         "server.control_socket", OptionalFile, server.control_socket;
         "server.shutdown_grace_seconds", Seconds { least: 0.0 }, server.shutdown_grace;
+        "server.shutdown_code", ShutdownCodes, server.shutdown_code;
         "server.trust_forwarded_proto", Boolean, server.trust_forwarded_proto;
         "server.cors", Boolean, server.cors;
         "connection.activity_timeout_seconds", WholeSeconds, connection.activity_timeout;

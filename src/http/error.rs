@@ -65,6 +65,9 @@ pub enum ApiError {
         /// Why.
         reason: String,
     },
+    /// Nothing new is begun.
+    #[error("The broker is shutting down")]
+    ShuttingDown,
     /// The body is not what it should be.
     #[error("Invalid JSON in the request body: {0}")]
     InvalidJson(String),
@@ -207,6 +210,7 @@ impl ApiError {
                 _ if *code == CloseCode::OverQuota => StatusCode::SERVICE_UNAVAILABLE,
                 _ => StatusCode::FORBIDDEN,
             },
+            ApiError::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
             ApiError::DataTooLarge { .. } | ApiError::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             ApiError::Timeout { .. } => StatusCode::REQUEST_TIMEOUT,
             ApiError::InvalidJson(_)
@@ -241,6 +245,9 @@ impl ApiError {
             }
             ApiError::UpgradeRequired => {
                 answer.insert_header((header::UPGRADE, "websocket"));
+            }
+            ApiError::ShuttingDown => {
+                answer.insert_header((header::RETRY_AFTER, "1"));
             }
             _ => {}
         }

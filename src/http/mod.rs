@@ -15,5 +15,5 @@ mod users;
 
 pub use error::ApiError;
 pub(crate) use event::channel_name;
-pub(crate) use routes::segments;
 pub use routes::{Context, handle, pipes_only};
+pub(crate) use routes::{close_if_stopping, segments};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse};
 use percent_encoding::percent_decode_str;
@@ -135,11 +135,19 @@ impl<'p> Endpoint<'p> {
 }
 
 /// Answers any request that is no upgrade on the port that serves nothing but the pipe.
-pub async fn pipes_only() -> HttpResponse {
-    HttpResponse::UpgradeRequired()
-        .insert_header((header::UPGRADE, "websocket"))
-        .content_type("text/plain; charset=utf-8")
-        .body("This port serves the pipe: expected a WebSocket handshake on /app/{app id}\n")
+pub async fn pipes_only(request: HttpRequest) -> HttpResponse {
+    let hub = request.app_data::<Rc<Context>>().map(|context| context.worker.hub());
+    let mut response = match hub.and_then(|hub| hub.farewell()) {
+        Some(_) => ApiError::ShuttingDown.response(),
+        None => HttpResponse::UpgradeRequired()
+            .insert_header((header::UPGRADE, "websocket"))
+            .content_type("text/plain; charset=utf-8")
+            .body("This port serves the pipe: expected a WebSocket handshake on /app/{app id}\n"),
+    };
+    if let Some(hub) = hub {
+        close_if_stopping(hub, &mut response);
+    }
+    response
 }
 
 /// Answers any request that is no upgrade.
@@ -148,7 +156,11 @@ pub async fn handle(request: HttpRequest, mut payload: web::Payload) -> HttpResp
         return HttpResponse::InternalServerError().finish();
     };
     let at_work = context.worker.hub().begin_work();
-    let mut response = match answer(&context, &request, &mut payload).await {
+    let answered = match at_work {
+        Some(_) => answer(&context, &request, &mut payload).await,
+        None => Err(ApiError::ShuttingDown),
+    };
+    let mut response = match answered {
         Ok(response) => response,
         Err(error) => {
             let (method, path, status) = (request.method().as_str(), request.path(), error.status().as_u16());
@@ -167,10 +179,18 @@ pub async fn handle(request: HttpRequest, mut payload: web::Payload) -> HttpResp
             }
         }
     }
+    close_if_stopping(context.worker.hub(), &mut response);
     if let Some(at_work) = at_work {
         context.worker.end_work(at_work);
     }
     response
+}
+
+/// Has a connection end with this answer once the broker stops: on another it may find another broker.
+pub(crate) fn close_if_stopping(hub: &Hub, response: &mut HttpResponse) {
+    if hub.farewell().is_some() {
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
 }
 
 async fn answer(
@@ -249,6 +269,10 @@ fn dispatch(
     request: &Authenticated<'_>,
     arrival: &Arrival,
 ) -> Result<HttpResponse, ApiError> {
+    // Asked in the turn that publishes: who is told that an event was published was heard by everybody.
+    if request.hub().farewell().is_some() {
+        return Err(ApiError::ShuttingDown);
+    }
     match endpoint {
         Endpoint::Events => events::publish(request),
         Endpoint::BatchEvents => events::publish_batch(request),

@@ -1,15 +1,16 @@
 //! Letters between workers: one per worker and broadcast, read in the order in which they were posted.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::protocol::{Broadcast, ChannelName, CloseCode, Frame, SocketId};
 
-use super::Totals;
 use super::app_index::AppIndex;
+use super::{Farewell, Totals};
 
 /// Bytes of unread letters over which a mailbox counts as congested. Publishers wait then: HTTP requests before
 /// they publish, connections before they are read on. So a mailbox holds at most this, and one message more of
@@ -54,7 +55,9 @@ pub(super) enum Letter {
     /// Look at the time again, for everything of an app.
     ClockAdvanced { app: AppIndex },
     /// End every connection, politely.
-    Drain,
+    Drain { farewell: Farewell },
+    /// Nothing: whoever has sent it waits until it has been read.
+    Turn { _reply: Sender<Infallible> },
     /// Tell what the worker holds.
     Totals { reply: UnboundedSender<Totals> },
 }
@@ -73,7 +76,8 @@ impl Letter {
             | Letter::CloseStreams { .. }
             | Letter::Cut { .. }
             | Letter::ClockAdvanced { .. }
-            | Letter::Drain => 0,
+            | Letter::Drain { .. }
+            | Letter::Turn { .. } => 0,
             // Who counts does not count himself.
             Letter::Totals { .. } => return 0,
         };

@@ -15,6 +15,7 @@ mod clock;
 mod counts;
 mod current;
 mod fanout;
+mod farewell;
 mod mailbox;
 mod meddler;
 mod notice;
@@ -32,6 +33,7 @@ pub use apps::Apps;
 pub use client::{Client, Signals, Transport, Written};
 pub use clock::Clock;
 pub use current::Current;
+pub use farewell::Farewell;
 pub use mailbox::CONGESTED_BYTES;
 pub use meddler::{Answer, Instead, Meddler};
 pub use notice::{Bystander, Heard, Listener, Listeners, Notice, Refused, Source};
@@ -77,6 +79,8 @@ pub struct Hub {
     /// Numbers the changes of rosters, across all channels and their reincarnations.
     versions: AtomicU64,
     bystander: OnceLock<Arc<dyn Bystander>>,
+    /// Set when the broker begins to stop.
+    farewell: OnceLock<Farewell>,
     /// Cloned by everything that shutdown waits for; gone once shutdown has begun.
     at_work: Mutex<Option<mpsc::Sender<Infallible>>>,
     /// Ends when the last clone is dropped.
@@ -132,6 +136,7 @@ impl Hub {
             slow_readers: AtomicU64::new(0),
             versions: AtomicU64::new(0),
             bystander: OnceLock::new(),
+            farewell: OnceLock::new(),
             at_work: Mutex::new(Some(at_work)),
             all_done: Mutex::new(Some(all_done)),
         });
@@ -430,10 +435,26 @@ impl Hub {
         lock(&self.at_work).clone().map(|_sender| AtWork { _sender })
     }
 
-    /// Ends every connection politely, admits no more, and waits until all are gone and all requests answered.
-    pub async fn drain(&self) {
+    /// Begins to stop: from now on nothing new is begun and nothing published for anybody who is told that it was.
+    pub fn stop_work(&self, farewell: Farewell) {
+        let _ = self.farewell.set(farewell);
         drop(lock(&self.at_work).take());
-        self.mailboxes.iter().for_each(|mailbox| mailbox.post(Letter::Drain));
+    }
+
+    /// What clients are told, once the broker has begun to stop. Whoever publishes and says so must ask on the same
+    /// worker's turn in which it publishes.
+    #[must_use]
+    pub fn farewell(&self) -> Option<Farewell> {
+        self.farewell.get().copied()
+    }
+
+    /// Ends every connection politely, after what was published before [`Hub::stop_work`], and waits until all are gone
+    /// and all requests answered. `between` is called when nothing more is published and nobody has been closed.
+    pub async fn drain(&self, between: impl FnOnce()) {
+        self.turn_of_every_worker().await;
+        between();
+        let farewell = self.farewell().unwrap_or(Farewell::Soon);
+        self.mailboxes.iter().for_each(|mailbox| mailbox.post(Letter::Drain { farewell }));
         let all_done = lock(&self.all_done).take();
         if let Some(mut all_done) = all_done {
             // Nothing is ever sent; it ends when nobody is left who could.
@@ -441,13 +462,29 @@ impl Hub {
         }
     }
 
+    /// Waits until every worker has ended the turn that it is in, and read the letters that were posted before.
+    async fn turn_of_every_worker(&self) {
+        let (reply, mut replies) = mpsc::channel(1);
+        for mailbox in self.started() {
+            mailbox.post(Letter::Turn { _reply: reply.clone() });
+        }
+        drop(reply);
+        // Nothing is ever sent; it ends when the last letter has been read.
+        replies.recv().await;
+    }
+
+    /// The mailboxes that somebody reads.
+    fn started(&self) -> Vec<&Mailbox> {
+        let readers = lock(&self.readers);
+        let started = self.mailboxes.iter().zip(readers.iter()).filter(|(_, reader)| reader.is_none());
+        started.map(|(mailbox, _)| mailbox).collect()
+    }
+
     /// What it holds now. The workers are asked, so it takes a turn of each.
     pub async fn totals(&self) -> Totals {
         let (reply, mut replies) = mpsc::unbounded_channel();
-        {
-            let readers = lock(&self.readers);
-            let started = self.mailboxes.iter().zip(readers.iter()).filter(|(_, reader)| reader.is_none());
-            started.for_each(|(mailbox, _)| mailbox.post(Letter::Totals { reply: reply.clone() }));
+        for mailbox in self.started() {
+            mailbox.post(Letter::Totals { reply: reply.clone() });
         }
         drop(reply);
         let mut totals = Totals::default();

@@ -15,7 +15,7 @@ use dashmap::mapref::entry::Entry;
 
 use crate::channel::{Announcement, Channel, JoinRefused, Member, WorkerIndex};
 use crate::connection::Departure;
-use crate::protocol::{Broadcast, ChannelName, CloseCode, Form, Frame, LatestKey, SocketId, server_message};
+use crate::protocol::{Broadcast, ChannelName, Form, Frame, LatestKey, SocketId, server_message};
 
 use super::client::{Client, Transport};
 use super::counts::Counts;
@@ -504,8 +504,9 @@ impl Worker {
                 // Whoever asked may have gone.
                 let _ = reply.send(self.totals());
             }
-            Letter::Drain => {
-                let (code, reason) = (CloseCode::Reconnect, CloseCode::Reconnect.sentence());
+            Letter::Turn { .. } => {}
+            Letter::Drain { farewell } => {
+                let (code, reason) = (farewell.code(), farewell.sentence());
                 self.clients.borrow().values().for_each(|client| client.signal_close(code, reason.into()));
             }
         }

@@ -126,6 +126,11 @@ impl<'a> Context<'a> {
     pub fn is_congested(&self) -> bool {
         self.hub.is_congested()
     }
+
+    /// Whether the broker has begun to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.hub.farewell().is_some()
+    }
 }
 
 impl<T> Held<'_, T> {

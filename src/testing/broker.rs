@@ -25,7 +25,7 @@ use super::conditions::Entries;
 /// How long connections may take to end when it is dropped: a test should not wait for a client that hangs.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// A running broker, in test mode. Dropping it closes its connections with 4200 and waits until it has stopped.
+/// A running broker, in test mode. Dropping it closes its connections with 4100 and waits until it has stopped.
 #[derive(Debug)]
 pub struct Broker {
     running: Arc<Running>,
@@ -429,12 +429,12 @@ mod tests {
     }
 
     #[test]
-    fn dropping_a_broker_ends_its_connections_with_4200() {
+    fn dropping_a_broker_ends_its_connections_with_4100() {
         let broker = Broker::start(Config::development()).unwrap();
         let address = broker.address();
         let mut socket = connect(&broker);
         let stopping = std::thread::spawn(move || drop(broker));
-        let goodbye = read_until(&mut socket, "Please reconnect immediately");
+        let goodbye = read_until(&mut socket, "The broker is stopping");
         assert!(goodbye.len() > 4);
         drop(socket);
         stopping.join().unwrap();

@@ -9,7 +9,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use crate::app::App;
 use crate::auth::request::Query;
 use crate::connection::Probe;
-use crate::hub::{self, Admission, AppState, AtWork, NotAdmitted, Worker};
+use crate::hub::{self, Admission, AppState, AtWork, Farewell, NotAdmitted, Worker};
 use crate::protocol::{CloseCode, Negotiated, ProtocolVersion, VersionError};
 
 /// What a client tells of itself when it connects.
@@ -148,7 +148,8 @@ pub(crate) fn place(
         return Err((CloseCode::Chosen(code), reason));
     }
     let Some(at_work) = hub.begin_work() else {
-        return Err((CloseCode::Reconnect, CloseCode::Reconnect.sentence().to_owned()));
+        let farewell = hub.farewell().unwrap_or(Farewell::Soon);
+        return Err((farewell.code(), farewell.sentence().to_owned()));
     };
     let admission = worker.admit(app, authorized).map_err(|full| {
         let (code, limit) = match full {

@@ -8,8 +8,8 @@ import { libraries } from './libraries.mjs';
 import { shown } from './record.mjs';
 
 /**
- * pusher-js comes back the moment it is told 4200. Where it then finds the port closed, because the broker is not up
- * again, its transport tries once more after 15 s; and while it waits it reports itself `unavailable`.
+ * pusher-js comes back a second after it is told 4100. Where it then finds the port closed, its transport tries once more
+ * after 15 s; and while it waits it reports itself `unavailable`.
  *
  * Newer releases may lose track of an attempt that fails in this moment: its timer then runs on after `disconnect` and
  * would keep this process alive. `--test-force-exit` ends it when the tests have.
@@ -24,7 +24,7 @@ const options = {
 describe('a broker that restarts', options, () => {
   for (const release of releases) {
     // Proves: 53, 87.
-    test(`pusher-js ${release.major} is sent away with 4200, returns and has its channels again`, async (t) => {
+    test(`pusher-js ${release.major} is sent away with 4100, returns and has its channels again`, async (t) => {
       const name = fresh('news');
       let broker = await startBroker();
       t.after(() => broker.stop());
@@ -34,7 +34,7 @@ describe('a broker that restarts', options, () => {
       const before = client.socketId;
 
       await broker.stop();
-      await client.until(() => client.errors.some((error) => errorCode(error) === 4200), 'the close code 4200');
+      await client.until(() => client.errors.some((error) => errorCode(error) === 4100), 'the close code 4100');
       broker = await startBroker({ port: broker.port });
       const returned = () => client.state === 'connected' && client.socketId !== before;
       await client.until(returned, 'the connection to return', RETURN_DEADLINE_MS);

@@ -448,11 +448,11 @@ fn old_explorers_are_sent_padding() {
     established(&mut stream);
 }
 
-/// The end of the broker ends every session with 4200, those that wait and those that come next, and it waits for them.
+/// The end of the broker ends every session as every socket, those that wait and those that come next, and it waits for them.
 ///
 /// Proves: 53.
 #[test]
-fn shutdown_ends_sessions_with_4200() {
+fn shutdown_ends_sessions() {
     // One worker, which takes requests in the order in which they come.
     let Some(target) = Target::own(&format!("[server]\nworkers = 1\n{MAIN_APP}")) else { return };
     let streamed = Session::new(&target);
@@ -469,8 +469,9 @@ fn shutdown_ends_sessions_with_4200() {
         assert_eq!(streamed.send("[]").status, 204);
         let waiting = scope.spawn(move || connection.answer());
         target.broker().unwrap().terminate();
-        assert!(stream.rest().ends_with("c[4200,\"Please reconnect immediately\"]\n"));
-        assert_eq!(waiting.join().unwrap().text(), "c[4200,\"Please reconnect immediately\"]\n");
+        let close = "c[4100,\"The broker is stopping, come back soon\"]\n";
+        assert!(stream.rest().ends_with(close));
+        assert_eq!(waiting.join().unwrap().text(), close);
     });
     let status = target.broker().unwrap().await_exit(Duration::from_secs(5));
     assert_eq!(status.code(), Some(0));

@@ -292,7 +292,7 @@ fn streams_end_with_the_broker() {
     let broker = target.broker().unwrap();
     broker.terminate();
     let last = String::from_utf8(events.rest()).unwrap();
-    assert_eq!(last, ": closed with 4200: Please reconnect immediately\n\n");
+    assert_eq!(last, ": closed with 4100: The broker is stopping, come back soon\n\n");
     assert!(pictures.rest().is_empty());
     assert_eq!(broker.await_exit(Duration::from_secs(10)).code(), Some(0), "{}", broker.log());
 }

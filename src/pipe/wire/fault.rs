@@ -54,6 +54,9 @@ pub(crate) enum Fault {
     /// Not a JSON object with a method.
     #[error("expected a JSON object {{\"id\", \"method\", \"params\"}}: {0}")]
     Unreadable(String),
+    /// The broker is about to close every connection.
+    #[error("the broker is stopping, and this was not done")]
+    Stopping,
 }
 
 impl Fault {
@@ -68,6 +71,7 @@ impl Fault {
             Fault::UnknownMethod { .. } => 4214,
             Fault::UnknownGroup { .. } => 4215,
             Fault::Unreadable(_) => 4216,
+            Fault::Stopping => 4217,
         }
     }
 

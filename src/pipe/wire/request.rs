@@ -68,6 +68,25 @@ pub(crate) enum Command<'a> {
     Ping,
 }
 
+impl Command<'_> {
+    /// Whether it does something to clients of the app.
+    pub(crate) fn acts(&self) -> bool {
+        match self {
+            Command::SendToSocket { .. }
+            | Command::SendToChannel { .. }
+            | Command::SendToUser { .. }
+            | Command::CloseSocket { .. } => true,
+            Command::Subscribe { .. }
+            | Command::Unsubscribe { .. }
+            | Command::Channel { .. }
+            | Command::Channels { .. }
+            | Command::Users { .. }
+            | Command::Credit { .. }
+            | Command::Ping => false,
+        }
+    }
+}
+
 /// A connection as the client wrote it.
 #[derive(Debug)]
 pub(crate) struct Socket<'a> {

@@ -65,6 +65,10 @@ impl Session {
 
     fn carry_out(&self, command: Command<'_>) -> Result<Value, Fault> {
         let Session { context, line, .. } = self;
+        // Whoever would be told that it was done would believe that somebody has heard it.
+        if command.acts() && context.is_stopping() {
+            return Err(Fault::Stopping);
+        }
         match command {
             Command::Subscribe { kinds, filter, credit } => {
                 self.subscribe(kinds, *filter)?;

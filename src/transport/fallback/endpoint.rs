@@ -75,6 +75,14 @@ impl Wish {
         }
     }
 
+    /// Whether the answer brings what the broker has to say.
+    pub(super) fn receives(self) -> bool {
+        match self {
+            Wish::XhrStreaming | Wish::Xhr | Wish::EventSource | Wish::HtmlFile | Wish::Jsonp => true,
+            Wish::XhrSend | Wish::JsonpSend => false,
+        }
+    }
+
     fn at(segment: &str) -> Option<Wish> {
         Some(match segment {
             "xhr_streaming" => Wish::XhrStreaming,

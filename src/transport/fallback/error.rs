@@ -55,6 +55,9 @@ impl FallbackError {
         if let FallbackError::Method(allowed) = self {
             return answer.insert_header((header::ALLOW, *allowed)).finish();
         }
+        if let FallbackError::Unread(ApiError::ShuttingDown) = self {
+            answer.insert_header((header::RETRY_AFTER, "1"));
+        }
         answer.content_type("text/plain; charset=UTF-8").body(format!("{self}\n"))
     }
 }

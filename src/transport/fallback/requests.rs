@@ -18,14 +18,14 @@ use super::session::{Session, hello};
 use super::sessions::{Found, Visit};
 use super::{Fallback, pages};
 use crate::auth::request::Query;
-use crate::http::body;
+use crate::http::{ApiError, body, close_if_stopping};
 use crate::protocol::{CloseCode, Frame};
 use crate::transport::admission::Arrival;
 
 /// Answers any request at a path that [`Fallback::serves`].
 pub async fn handle(fallback: Rc<Fallback>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
     let at_work = fallback.worker.hub().begin_work();
-    let mut answer = match answer(&fallback, &request, &mut payload).await {
+    let mut answer = match answer(&fallback, &request, &mut payload, at_work.is_some()).await {
         Ok(answer) => answer,
         Err(error) => {
             let (method, path, status) = (request.method().as_str(), request.path(), error.status().as_u16());
@@ -34,6 +34,7 @@ pub async fn handle(fallback: Rc<Fallback>, request: HttpRequest, mut payload: w
         }
     };
     allow_origin(request.headers(), answer.headers_mut());
+    close_if_stopping(fallback.worker.hub(), &mut answer);
     if let Some(at_work) = at_work {
         fallback.worker.end_work(at_work);
     }
@@ -44,6 +45,7 @@ async fn answer(
     fallback: &Rc<Fallback>,
     request: &HttpRequest,
     payload: &mut web::Payload,
+    at_work: bool,
 ) -> Result<HttpResponse, FallbackError> {
     let path = request.path();
     let endpoint = match path.strip_prefix(fallback.base.as_str()) {
@@ -60,6 +62,11 @@ async fn answer(
     }
     if request.method() != method {
         return Err(FallbackError::Method(if method == "POST" { "OPTIONS, POST" } else { "OPTIONS, GET" }));
+    }
+    // When the broker stops, a session still has to hear of it from a response that receives.
+    let receives = matches!(&endpoint, Endpoint::Session { wish, .. } if wish.receives());
+    if !at_work && !receives {
+        return Err(ApiError::ShuttingDown.into());
     }
     match endpoint {
         Endpoint::Greeting => Ok(text("Welcome to SockJS!\n")),
@@ -100,6 +107,9 @@ async fn send(
         _ => sent::messages(&body),
     };
     let messages = messages.map_err(|bad: BadBody| FallbackError::Body(bad, status))?;
+    if fallback.worker.hub().farewell().is_some() {
+        return Err(ApiError::ShuttingDown.into());
+    }
     let (taken, done) = oneshot::channel();
     let sent = visits.send(Visit::Send { messages, arrival: arrival(fallback, request), taken }).await;
     if sent.is_err() || done.await.is_err() {

@@ -1,0 +1,106 @@
+//! The end of the broker, in order: nothing new is begun, the ports are closed, what was published reaches whoever was
+//! subscribed, everybody is told to come back, and what is left is said.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_server::ServerHandle;
+use actix_web::rt::task::JoinHandle;
+use tracing::{info, warn};
+
+use super::Reloader;
+use super::ports::Doors;
+use crate::config::{Config, ShutdownCode};
+use crate::hub::{Farewell, Hub};
+use crate::pipe::RunningHook;
+use crate::pipe::wire::PipeWire;
+use crate::test_mode::TestMode;
+use crate::webhook::Webhooks;
+
+/// How long the last webhooks may take where the connections have used up the time that both have.
+const LAST_WEBHOOKS: Duration = Duration::from_secs(1);
+
+/// What ends together.
+pub(super) struct Stop {
+    pub(super) config: Config,
+    pub(super) hub: Arc<Hub>,
+    pub(super) wire: Arc<PipeWire>,
+    pub(super) test_mode: Option<Arc<TestMode>>,
+    pub(super) webhooks: Webhooks,
+    pub(super) hooks: Vec<RunningHook>,
+    pub(super) doors: Doors,
+    pub(super) reloader: Reloader,
+}
+
+impl Stop {
+    /// Ends everything, within the grace period and a moment.
+    pub(super) async fn run(
+        self,
+        server: ServerHandle,
+        running: JoinHandle<io::Result<()>>,
+    ) -> io::Result<()> {
+        let Stop { config, hub, wire, test_mode, webhooks, hooks, doors, reloader } = self;
+        let grace = config.server.shutdown_grace;
+        let farewell = farewell(config.server.shutdown_code, is_succeeded());
+        let deadline = tokio::time::Instant::now() + grace;
+        info!(connections = hub.sockets().len(), code = farewell.code().code(), "shutting down");
+        hub.stop_work(farewell);
+        // Before anybody is told to come back: who comes at once must not come here.
+        doors.close(&server).await;
+        if let Some(test_mode) = &test_mode {
+            test_mode.end();
+        }
+        webhooks.hurry();
+        let mut drained = pin!(async {
+            hub.drain(|| wire.drain()).await;
+            // Nobody says anything any more: the pipes of this program hear what they have not heard yet.
+            for hook in hooks {
+                hook.stop().await;
+            }
+        });
+        let ended = tokio::time::timeout_at(deadline, &mut drained).await;
+        if ended.is_err() {
+            warn!(?grace, "some connections did not end in time and are cut");
+        }
+        server.stop(false).await;
+        // Until here somebody may want to change the apps.
+        drop(reloader);
+        let stopped = running.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+        // The connections that were cut have something to tell, too.
+        let last = deadline.max(tokio::time::Instant::now() + LAST_WEBHOOKS);
+        if ended.is_err() {
+            let _ = tokio::time::timeout_at(last, drained).await;
+        }
+        webhooks.finish(last.into_std()).await;
+        stopped
+    }
+}
+
+/// What clients are told, where another broker listens at this address already, and where none does.
+fn farewell(code: ShutdownCode, is_succeeded: bool) -> Farewell {
+    match (code, is_succeeded) {
+        (ShutdownCode::AtOnce, _) | (ShutdownCode::Auto, true) => Farewell::AtOnce,
+        (ShutdownCode::Soon, _) | (ShutdownCode::Auto, false) => Farewell::Soon,
+    }
+}
+
+/// Whether another broker listens at this address already. Brokers do not hand their ports over and know of no others, so
+/// as far as this one can tell, none does.
+const fn is_succeeded() -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_are_told_to_come_at_once_only_where_somebody_awaits_them() {
+        let codes = |setting| [false, true].map(|succeeded| farewell(setting, succeeded).code().code());
+        assert_eq!(codes(ShutdownCode::Auto), [4100, 4200]);
+        assert_eq!(codes(ShutdownCode::Soon), [4100, 4100]);
+        assert_eq!(codes(ShutdownCode::AtOnce), [4200, 4200]);
+    }
+}
