@@ -25,7 +25,7 @@ const HOSTED_LIMITS = {
 export const external = Boolean(process.env.PUSHER_HOST);
 
 /**
- * A broker to talk to: `{ host, port, appId, key, secret, stop() }`.
+ * A broker to talk to: `{ host, port, appId, key, secret, stop(), kill() }`.
  *
  * @param {{ port?: number, args?: string[], env?: Record<string, string> }} [options]
  *   `port` 0 takes any free port; `env` is added to the broker's environment.
@@ -50,6 +50,12 @@ export async function startBroker({ port = 0, args = [], env = {} } = {}) {
     appId: '1001',
     key: 'app-key',
     secret: 'app-secret',
+    /** Ends it without giving it time to say anything. */
+    async kill() {
+      child.kill('SIGKILL');
+      await ended;
+      process.off('exit', lastResort);
+    },
     async stop() {
       child.kill('SIGTERM');
       const timer = setTimeout(() => child.kill('SIGKILL'), STOP_DEADLINE_MS);
