@@ -16,6 +16,9 @@ use crate::{Credentials, patience, signature};
 /// Bytes of a request head.
 const HEAD_BYTES: usize = 16 * 1024;
 
+/// The header with the number of the attempt; in lower case.
+const ATTEMPT: &str = "x-heliostat-attempt";
+
 /// How far a webhook's date may be from now.
 const CLOCK_SLACK_MS: u64 = 60_000;
 
@@ -84,10 +87,28 @@ impl Webhook {
         serde_json::from_str(&self.body).expect("it has been looked at")
     }
 
-    /// Its events.
+    /// Its events, as they are anywhere: without their ids.
     #[must_use]
     pub fn events(&self) -> Vec<Value> {
-        self.json()["events"].as_array().expect("it has been looked at").clone()
+        let mut events = self.json()["events"].as_array().expect("it has been looked at").clone();
+        for event in events.iter_mut().filter_map(Value::as_object_mut) {
+            event.remove("id");
+        }
+        events
+    }
+
+    /// The ids of its events.
+    #[must_use]
+    pub fn ids(&self) -> Vec<String> {
+        let json = self.json();
+        let events = json["events"].as_array().expect("it has been looked at");
+        events.iter().map(|event| event["id"].as_str().expect("it has been looked at").to_owned()).collect()
+    }
+
+    /// The number of the attempt.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.header(ATTEMPT).and_then(|number| number.parse().ok()).expect("it has been looked at")
     }
 
     /// Its only event.
@@ -285,9 +306,19 @@ impl Shared {
         if u64::try_from(now).unwrap_or_default().abs_diff(date) > CLOCK_SLACK_MS {
             return Err(format!("its time_ms is {date} at {now}"));
         }
+        match header(ATTEMPT).parse::<u32>() {
+            Ok(1..) => {}
+            _ => return Err(format!("the number of its attempt is {:?}", header(ATTEMPT))),
+        }
+        let has_id = |event: &Value| {
+            let id = event["id"].as_str().unwrap_or_default();
+            id.len() == 32 && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        };
         match json["events"].as_array() {
-            Some(events) if !events.is_empty() => Ok(()),
-            _ => Err("it holds no events".to_owned()),
+            Some(events) if events.is_empty() => Err("it holds no events".to_owned()),
+            Some(events) if events.iter().all(has_id) => Ok(()),
+            Some(_) => Err(format!("not every event has an id of 32 hexadecimal digits: {body}")),
+            None => Err("it holds no events".to_owned()),
         }
     }
 }

@@ -14,6 +14,9 @@ pub fn signing_key(app: &App) -> Option<&Key> {
     app.keys.first()
 }
 
+/// The header with the number of the attempt, from 1. No signature covers it.
+pub const ATTEMPT_HEADER: &str = "x-heliostat-attempt";
+
 /// The signature of a body.
 #[must_use]
 pub fn sign(key: &Key, body: &str) -> String {

@@ -78,7 +78,10 @@ impl Counts {
 
 fn post(hub: &Arc<Hub>, app: &Arc<AppState>, channel: &ChannelName, entry: &Channel) {
     let count = entry.subscribers().len();
-    hub.announce(app, &Notice::SubscriptionCount(channel, count));
+    if app.has_listeners() {
+        // One number may stand for several changes: what happens here is that it is told.
+        hub.announce(app, &Notice::SubscriptionCount(channel, count, hub.next_version()));
+    }
     let frame = server_message::subscription_count(channel, count);
     let message = Broadcast::new(frame, false);
     for worker in entry.subscribers().workers() {

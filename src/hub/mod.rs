@@ -36,7 +36,7 @@ pub use current::Current;
 pub use farewell::Farewell;
 pub use mailbox::CONGESTED_BYTES;
 pub use meddler::{Answer, Instead, Meddler};
-pub use notice::{Bystander, Heard, Listener, Listeners, Notice, Refused, Source};
+pub use notice::{Bystander, Heard, Listener, Listeners, Notice, Refused, Source, Version};
 pub use outbox::{Bounds, Outbox, Overflow};
 pub use sockets::{NotAdmitted, Quota, Sockets};
 pub use totals::Totals;
@@ -78,6 +78,7 @@ pub struct Hub {
     slow_readers: AtomicU64,
     /// Numbers the changes of rosters, across all channels and their reincarnations.
     versions: AtomicU64,
+    incarnation: u128,
     bystander: OnceLock<Arc<dyn Bystander>>,
     /// Set when the broker begins to stop.
     farewell: OnceLock<Farewell>,
@@ -135,6 +136,7 @@ impl Hub {
             readers: Mutex::new(readers.into_iter().map(Some).collect()),
             slow_readers: AtomicU64::new(0),
             versions: AtomicU64::new(0),
+            incarnation: rand::random(),
             bystander: OnceLock::new(),
             farewell: OnceLock::new(),
             at_work: Mutex::new(Some(at_work)),
@@ -548,8 +550,15 @@ impl Hub {
         &self.mailboxes[usize::from(worker)]
     }
 
+    /// What tells this node, since its start, from every other node and from what it was before. With the number of a
+    /// change, it names the change.
+    #[must_use]
+    pub fn incarnation(&self) -> u128 {
+        self.incarnation
+    }
+
     /// A number larger than all before. Drawn under a channel's entry, it orders the channel's changes.
-    fn next_version(&self) -> u64 {
+    pub(crate) fn next_version(&self) -> Version {
         self.versions.fetch_add(1, Ordering::Relaxed) + 1
     }
 

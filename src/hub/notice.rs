@@ -41,23 +41,27 @@ pub struct Heard<'a> {
     pub data: &'a Data<'a>,
 }
 
+/// The number of a channel's change, which tells it from every other change of this node, also from those that look the
+/// same. Larger than those of all changes before.
+pub type Version = u64;
+
 /// Something that happened in an app.
 #[derive(Clone, Debug)]
 pub enum Notice<'a> {
     /// An event was accepted.
     Event(Heard<'a>),
     /// A channel got its first subscriber.
-    ChannelOccupied(&'a ChannelName),
+    ChannelOccupied(&'a ChannelName, Version),
     /// A channel lost its last subscriber.
-    ChannelVacated(&'a ChannelName),
+    ChannelVacated(&'a ChannelName, Version),
     /// A user's first connection joined a presence channel.
-    MemberAdded(&'a ChannelName, &'a str),
+    MemberAdded(&'a ChannelName, &'a str, Version),
     /// A user's last connection left a presence channel.
-    MemberRemoved(&'a ChannelName, &'a str),
+    MemberRemoved(&'a ChannelName, &'a str, Version),
     /// Somebody subscribed to a cache channel that remembers nothing: the first one since it last remembered something.
-    CacheMiss(&'a ChannelName),
+    CacheMiss(&'a ChannelName, Version),
     /// The number of a channel's subscriptions, where the app tells it: as often as it is told to subscribers.
-    SubscriptionCount(&'a ChannelName, usize),
+    SubscriptionCount(&'a ChannelName, usize, Version),
     /// A connection subscribed to a channel.
     Subscribed {
         /// The channel.
@@ -94,6 +98,27 @@ pub enum Notice<'a> {
         /// What ended it.
         ending: &'a Ending,
     },
+}
+
+impl Notice<'_> {
+    /// The number of the change that it tells of, if it tells of one that has a number.
+    #[must_use]
+    pub fn version(&self) -> Option<Version> {
+        match self {
+            Notice::ChannelOccupied(_, version)
+            | Notice::ChannelVacated(_, version)
+            | Notice::MemberAdded(_, _, version)
+            | Notice::MemberRemoved(_, _, version)
+            | Notice::CacheMiss(_, version)
+            | Notice::SubscriptionCount(_, _, version) => Some(*version),
+            Notice::Event(_)
+            | Notice::Subscribed { .. }
+            | Notice::Unsubscribed { .. }
+            | Notice::SocketOpened(_)
+            | Notice::SignedIn { .. }
+            | Notice::SocketClosed { .. } => None,
+        }
+    }
 }
 
 /// Something was not done, and whoever asked for it was told.

@@ -227,7 +227,7 @@ impl Worker {
                 }
             };
             if joined.occupied {
-                self.hub.announce(app, &Notice::ChannelOccupied(channel));
+                self.hub.announce(app, &Notice::ChannelOccupied(channel, version));
             }
             if let Some(announcement) = &joined.announcement {
                 let member = &announcement.member;
@@ -235,7 +235,7 @@ impl Worker {
                     server_message::member_added(channel, &member.user_id, member.user_info.as_deref());
                 self.post_announcement(app, channel, &entry, announcement, frame);
                 if announcement.user_changed {
-                    self.hub.announce(app, &Notice::MemberAdded(channel, &member.user_id));
+                    self.hub.announce(app, &Notice::MemberAdded(channel, &member.user_id, version));
                 }
             }
             let (socket_id, user_id) = (client.socket_id(), member.map(|member| &*member.user_id));
@@ -246,7 +246,7 @@ impl Worker {
             let remembered =
                 is_cache.then(|| entry.recall(app.clock().now()).map(|event| event.frame.clone()));
             if remembered == Some(None) && app.has_listeners() && lock(&app.cache).miss(channel, version) {
-                self.hub.announce(app, &Notice::CacheMiss(channel));
+                self.hub.announce(app, &Notice::CacheMiss(channel, version));
             }
             (roster, remembered, version)
         };
@@ -275,7 +275,7 @@ impl Worker {
             let frame = server_message::member_removed(channel, user_id);
             self.post_announcement(app, channel, entry.get(), announcement, frame);
             if announcement.user_changed {
-                self.hub.announce(app, &Notice::MemberRemoved(channel, user_id));
+                self.hub.announce(app, &Notice::MemberRemoved(channel, user_id, version));
             }
         }
         let user_id = left.announcement.as_ref().map(|announcement| &*announcement.member.user_id);
@@ -283,7 +283,7 @@ impl Worker {
         self.hub.announce(app, &Notice::Unsubscribed { channel, socket_id, user_id });
         self.counts.changed(&self.hub, app, channel, entry.get_mut());
         if left.vacated {
-            self.hub.announce(app, &Notice::ChannelVacated(channel));
+            self.hub.announce(app, &Notice::ChannelVacated(channel, version));
             if entry.get().is_idle() {
                 entry.remove();
             }

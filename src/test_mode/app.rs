@@ -510,23 +510,23 @@ impl AppUnderTest {
                 let (socket_id, user_id) = (socket(socket_id), text(user_id));
                 (Kind::SignedIn, Details { socket_id, user_id, ..none() })
             }
-            Notice::ChannelOccupied(channel) => {
+            Notice::ChannelOccupied(channel, _) => {
                 (Kind::ChannelOccupied, Details { channel: text(channel.as_str()), ..none() })
             }
-            Notice::ChannelVacated(channel) => {
+            Notice::ChannelVacated(channel, _) => {
                 (Kind::ChannelVacated, Details { channel: text(channel.as_str()), ..none() })
             }
-            Notice::MemberAdded(channel, user_id) => {
+            Notice::MemberAdded(channel, user_id, _) => {
                 let (channel, user_id) = (text(channel.as_str()), text(user_id));
                 (Kind::MemberAdded, Details { channel, user_id, ..none() })
             }
-            Notice::MemberRemoved(channel, user_id) => {
+            Notice::MemberRemoved(channel, user_id, _) => {
                 let (channel, user_id) = (text(channel.as_str()), text(user_id));
                 (Kind::MemberRemoved, Details { channel, user_id, ..none() })
             }
             // An event was logged when it was accepted, before anybody heard of it. The others are for those who send
             // webhooks, which are logged themselves.
-            Notice::Event(_) | Notice::CacheMiss(_) | Notice::SubscriptionCount(..) => return None,
+            Notice::Event(_) | Notice::CacheMiss(..) | Notice::SubscriptionCount(..) => return None,
         })
     }
 }

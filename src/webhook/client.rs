@@ -19,7 +19,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject};
 
 use crate::app::Key;
-use crate::auth::webhook::{KEY_HEADER, SIGNATURE_HEADER, sign};
+use crate::auth::webhook::{ATTEMPT_HEADER, KEY_HEADER, SIGNATURE_HEADER, sign};
 
 use super::config::Endpoint;
 
@@ -128,7 +128,7 @@ impl HttpClient {
         Ok(HttpClient { client: builder.build(connector.wrap_connector(tcp)) })
     }
 
-    /// Sends a webhook once, and waits for the whole answer.
+    /// Sends a webhook once, as its attempt of this number, and waits for the whole answer.
     ///
     /// # Errors
     /// If none comes.
@@ -136,12 +136,14 @@ impl HttpClient {
         &self,
         endpoint: &Endpoint,
         signed: &Signed,
+        attempt: u32,
         timeout: Duration,
     ) -> Result<Reply, Failure> {
         let mut request = Request::new(Full::new(signed.body.clone()));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = endpoint.url.uri().clone();
         *request.headers_mut() = signed.headers.clone();
+        request.headers_mut().insert(HeaderName::from_static(ATTEMPT_HEADER), attempt.into());
         let exchange = async {
             let response = self.client.request(request).await.map_err(|error| failure(&error))?;
             answer(response).await.map_err(|error| failure(&error))

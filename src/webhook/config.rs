@@ -129,12 +129,13 @@ pub struct Header {
 }
 
 /// Headers that are the broker's own, or HTTP's.
-const RESERVED: [&str; 13] = [
+const RESERVED: [&str; 14] = [
     "content-type",
     "content-length",
     "content-encoding",
     "x-pusher-key",
     "x-pusher-signature",
+    "x-heliostat-attempt",
     "host",
     "connection",
     "transfer-encoding",

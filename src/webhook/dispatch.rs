@@ -8,7 +8,7 @@ use tracing::warn;
 
 use super::Stage;
 use super::clock::Clock;
-use super::event::Event;
+use super::event::Told;
 use super::intake::Intake;
 use super::lane::Lane;
 use super::suppress::Suppressor;
@@ -34,12 +34,12 @@ impl Dispatcher {
                     Stage::Ending => self.intake.close(),
                 },
                 event = self.intake.next() => match event {
-                    Some((event, heard)) => self.hear(event, heard),
+                    Some((told, heard)) => self.hear(told, heard),
                     None => break,
                 },
                 () = self.clock.sleep_until(self.suppressor.deadline()) => {
-                    let (now, lanes) = (self.clock.now(), &self.lanes);
-                    self.suppressor.due(now, |event| hand_out(lanes, &event, now));
+                    let (now, app_id, lanes) = (self.clock.now(), &self.app_id, &self.lanes);
+                    self.suppressor.due(now, |told| hand_out(app_id, lanes, &told, now));
                 }
             }
         }
@@ -48,8 +48,8 @@ impl Dispatcher {
     }
 
     /// What happened at `heard` counts from then on, however long it was under way.
-    fn hear(&mut self, event: Event, heard: Instant) {
-        let lanes = &self.lanes;
+    fn hear(&mut self, told: Told, heard: Instant) {
+        let (app_id, lanes) = (&self.app_id, &self.lanes);
         let lost = self.intake.take_lost();
         if lost > 0 {
             warn!(
@@ -58,8 +58,8 @@ impl Dispatcher {
                 "webhook events lost: they came faster than they could be sorted"
             );
         }
-        self.suppressor.due(heard, |event| hand_out(lanes, &event, heard));
-        self.suppressor.hear(event, heard, |event| hand_out(lanes, &event, heard));
+        self.suppressor.due(heard, |told| hand_out(app_id, lanes, &told, heard));
+        self.suppressor.hear(told, heard, |told| hand_out(app_id, lanes, &told, heard));
     }
 
     /// Nobody can come back any more: nothing is held back from now on, and no request waits for more events.
@@ -70,17 +70,17 @@ impl Dispatcher {
 
     /// Hands out what is held back.
     fn let_go(&mut self) {
-        let (now, lanes) = (self.clock.now(), &self.lanes);
-        self.suppressor.flush(|event| hand_out(lanes, &event, now));
+        let (now, app_id, lanes) = (self.clock.now(), &self.app_id, &self.lanes);
+        self.suppressor.flush(|told| hand_out(app_id, lanes, &told, now));
     }
 }
 
 /// Queues an event for every endpoint that wants it.
-fn hand_out(lanes: &[Arc<Lane>], event: &Event, now: Instant) {
-    let (one, channel) = (event.event_type(), event.channel());
+fn hand_out(app_id: &str, lanes: &[Arc<Lane>], told: &Told, now: Instant) {
+    let (one, channel) = (told.event.event_type(), told.event.channel());
     let mut json: Option<Arc<str>> = None;
     for lane in lanes.iter().filter(|lane| lane.endpoint.wants(one, channel)) {
-        let json = json.get_or_insert_with(|| event.to_json().into());
+        let json = json.get_or_insert_with(|| told.to_json(app_id).into());
         lane.push(channel, Arc::clone(json), now);
     }
 }

@@ -6,6 +6,8 @@ use crate::hub::{Heard, Notice, Source};
 use crate::protocol::json::push_string;
 use crate::protocol::{ChannelName, SocketId};
 
+use super::id::{self, Occasion};
+
 /// A type of event. Endpoints choose among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventType {
@@ -173,6 +175,29 @@ pub struct ClientEvent {
     pub user_id: Option<Arc<str>>,
 }
 
+/// An event, and which of those that look the same it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// What happened.
+    pub event: Event,
+    /// Which one it was.
+    pub occasion: Occasion,
+}
+
+impl Told {
+    /// Bytes that it occupies while it waits, roughly.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.event.bytes() + size_of::<Occasion>()
+    }
+
+    /// It as an app's backend is told it, a JSON object.
+    #[must_use]
+    pub fn to_json(&self, app_id: &str) -> String {
+        self.event.to_json(&id::id(app_id, &self.event, self.occasion))
+    }
+}
+
 impl Event {
     /// The event that a notice is of, if it is of any. `wants` is asked first, so that what nobody wants costs nothing.
     #[must_use]
@@ -186,12 +211,12 @@ impl Event {
         }
         let channel = channel.clone();
         Some(match notice {
-            Notice::ChannelOccupied(_) => Event::ChannelOccupied(channel),
-            Notice::ChannelVacated(_) => Event::ChannelVacated(channel),
-            Notice::MemberAdded(_, user_id) => Event::MemberAdded(channel, Arc::from(*user_id)),
-            Notice::MemberRemoved(_, user_id) => Event::MemberRemoved(channel, Arc::from(*user_id)),
-            Notice::CacheMiss(_) => Event::CacheMiss(channel),
-            Notice::SubscriptionCount(_, count) => Event::SubscriptionCount(channel, *count),
+            Notice::ChannelOccupied(..) => Event::ChannelOccupied(channel),
+            Notice::ChannelVacated(..) => Event::ChannelVacated(channel),
+            Notice::MemberAdded(_, user_id, _) => Event::MemberAdded(channel, Arc::from(*user_id)),
+            Notice::MemberRemoved(_, user_id, _) => Event::MemberRemoved(channel, Arc::from(*user_id)),
+            Notice::CacheMiss(..) => Event::CacheMiss(channel),
+            Notice::SubscriptionCount(_, count, _) => Event::SubscriptionCount(channel, *count),
             Notice::Event(Heard { source: Source::Client { socket_id, user_id }, event, data, .. }) => {
                 let (event, data) = (Box::from(*event), Box::from(data.literal()));
                 let user_id = user_id.clone();
@@ -250,9 +275,22 @@ impl Event {
         size_of::<Event>() + self.channel().as_str().len() + own
     }
 
-    /// It as a JSON object. Every id and payload is a string: some libraries decode into nothing else.
+    /// Whom it is about, where it is about a user.
     #[must_use]
-    pub fn to_json(&self) -> String {
+    pub fn user_id(&self) -> Option<&str> {
+        match self {
+            Event::MemberAdded(_, user_id) | Event::MemberRemoved(_, user_id) => Some(user_id),
+            Event::ClientEvent(event) => event.user_id.as_deref(),
+            Event::ChannelOccupied(_)
+            | Event::ChannelVacated(_)
+            | Event::CacheMiss(_)
+            | Event::SubscriptionCount(..) => None,
+        }
+    }
+
+    /// It as a JSON object, under its `id`. Every id and payload is a string: some libraries decode into nothing else.
+    #[must_use]
+    pub fn to_json(&self, id: &str) -> String {
         let mut text = String::with_capacity(self.bytes() + 64);
         text.push_str(r#"{"name":""#);
         text.push_str(self.event_type().name());
@@ -283,6 +321,8 @@ impl Event {
                 text.push_str(&count.to_string());
             }
         }
+        text.push_str(r#","id":"#);
+        push_string(id, &mut text);
         text.push('}');
         text
     }
@@ -291,12 +331,12 @@ impl Event {
 /// The type of event that a notice would be, and where. Events without the `client-` prefix are the pipes' alone.
 fn kind<'n>(notice: &'n Notice<'_>) -> Option<(EventType, &'n ChannelName)> {
     Some(match notice {
-        Notice::ChannelOccupied(channel) => (EventType::ChannelOccupied, channel),
-        Notice::ChannelVacated(channel) => (EventType::ChannelVacated, channel),
-        Notice::MemberAdded(channel, _) => (EventType::MemberAdded, channel),
-        Notice::MemberRemoved(channel, _) => (EventType::MemberRemoved, channel),
-        Notice::CacheMiss(channel) => (EventType::CacheMiss, channel),
-        Notice::SubscriptionCount(channel, _) => (EventType::SubscriptionCount, channel),
+        Notice::ChannelOccupied(channel, _) => (EventType::ChannelOccupied, channel),
+        Notice::ChannelVacated(channel, _) => (EventType::ChannelVacated, channel),
+        Notice::MemberAdded(channel, ..) => (EventType::MemberAdded, channel),
+        Notice::MemberRemoved(channel, ..) => (EventType::MemberRemoved, channel),
+        Notice::CacheMiss(channel, _) => (EventType::CacheMiss, channel),
+        Notice::SubscriptionCount(channel, ..) => (EventType::SubscriptionCount, channel),
         Notice::Event(Heard { source: Source::Client { .. }, channel: Some(channel), event, .. })
             if event.starts_with("client-") =>
         {
@@ -365,8 +405,10 @@ mod tests {
             ),
         ];
         for (event, json) in table {
-            assert_eq!(event.to_json(), json);
-            assert!(serde_json::from_str::<serde_json::Value>(json).is_ok());
+            let whole = json.replace('}', r#","id":"a1"}"#);
+            let whole = whole.replace(r#"true,"id":"a1"}"#, "true}");
+            assert_eq!(event.to_json("a1"), whole);
+            assert!(serde_json::from_str::<serde_json::Value>(&whole).is_ok());
             assert!(event.bytes() >= event.channel().as_str().len());
         }
     }
@@ -395,10 +437,10 @@ mod tests {
     #[test]
     fn only_what_is_wanted_becomes_an_event() {
         let (room, hidden) = (name("room"), name("#server-to-user-7"));
-        let occupied = Notice::ChannelOccupied(&room);
+        let occupied = Notice::ChannelOccupied(&room, 1);
         assert_eq!(Event::of_notice(&occupied, |_, _| true), Some(Event::ChannelOccupied(room.clone())));
         assert_eq!(Event::of_notice(&occupied, |one, _| one != EventType::ChannelOccupied), None);
-        assert_eq!(Event::of_notice(&Notice::ChannelOccupied(&hidden), |_, _| true), None);
+        assert_eq!(Event::of_notice(&Notice::ChannelOccupied(&hidden, 1), |_, _| true), None);
         let data = Data::of_text("x");
         let heard = |source, event| {
             Notice::Event(Heard { source, channel: Some(&room), event, raw: None, data: &data })

@@ -12,20 +12,21 @@ use crate::hub::{AppState, Hub, Listener, Notice};
 
 use super::batch::Bounds;
 use super::config::Endpoint;
-use super::event::Event;
+use super::event::{Event, Told};
+use super::id::Occasion;
 
 /// Hears what happens in one app, for its endpoints.
 #[derive(Debug)]
 pub(super) struct WebhookListener {
     endpoints: Arc<[Endpoint]>,
-    events: mpsc::Sender<(Event, Instant)>,
+    events: mpsc::Sender<(Told, Instant)>,
     gauge: Arc<Gauge>,
 }
 
 /// The other end: events in the order in which they happened on each channel, each with its time by the app's clock. It ends when the listener is dropped.
 #[derive(Debug)]
 pub(super) struct Intake {
-    events: mpsc::Receiver<(Event, Instant)>,
+    events: mpsc::Receiver<(Told, Instant)>,
     gauge: Arc<Gauge>,
 }
 
@@ -48,8 +49,8 @@ pub(super) fn intake(endpoints: Arc<[Endpoint]>, bounds: Bounds) -> (WebhookList
 }
 
 impl WebhookListener {
-    fn offer(&self, event: Event, now: Instant) {
-        let bytes = event.bytes();
+    fn offer(&self, told: Told, now: Instant) {
+        let bytes = told.bytes();
         // The bound may be passed by as many events as there are workers; it is there to keep memory in check.
         let room = self.gauge.bytes.load(Ordering::Relaxed) + bytes <= self.gauge.most_bytes;
         if !room || self.events.capacity() == 0 {
@@ -57,7 +58,7 @@ impl WebhookListener {
             return;
         }
         self.gauge.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if self.events.try_send((event, now)).is_err() {
+        if self.events.try_send((told, now)).is_err() {
             self.gauge.bytes.fetch_sub(bytes, Ordering::Relaxed);
             self.gauge.lost.fetch_add(1, Ordering::Relaxed);
         }
@@ -69,21 +70,24 @@ impl Listener for WebhookListener {
         false
     }
 
-    fn notice(&self, _: &Arc<Hub>, app: &Arc<AppState>, notice: &Notice<'_>) {
+    fn notice(&self, hub: &Arc<Hub>, app: &Arc<AppState>, notice: &Notice<'_>) {
         let concerns =
             |one, channel: &_| self.endpoints.iter().any(|endpoint| endpoint.is_concerned(one, channel));
         if let Some(event) = Event::of_notice(notice, concerns) {
-            self.offer(event, app.clock().now());
+            // What clients send is no change of a channel, and is numbered like one.
+            let version = notice.version().unwrap_or_else(|| hub.next_version());
+            let occasion = Occasion { incarnation: hub.incarnation(), version };
+            self.offer(Told { event, occasion }, app.clock().now());
         }
     }
 }
 
 impl Intake {
     /// The next event; `None` when the listener is gone, or after [`Intake::close`], and everything has been taken.
-    pub(super) async fn next(&mut self) -> Option<(Event, Instant)> {
-        let (event, heard) = self.events.recv().await?;
-        self.gauge.bytes.fetch_sub(event.bytes(), Ordering::Relaxed);
-        Some((event, heard))
+    pub(super) async fn next(&mut self) -> Option<(Told, Instant)> {
+        let (told, heard) = self.events.recv().await?;
+        self.gauge.bytes.fetch_sub(told.bytes(), Ordering::Relaxed);
+        Some((told, heard))
     }
 
     /// Takes no more events; those that are in the queue can still be had.
@@ -102,8 +106,9 @@ mod tests {
     use super::*;
     use crate::protocol::ChannelName;
 
-    fn event(n: usize) -> Event {
-        Event::ChannelOccupied(ChannelName::parse(&format!("room-{n}"), 164).unwrap())
+    fn event(n: u64) -> Told {
+        let event = Event::ChannelOccupied(ChannelName::parse(&format!("room-{n}"), 164).unwrap());
+        Told { event, occasion: Occasion { incarnation: 1, version: n } }
     }
 
     fn ends(events: usize, bytes: usize) -> (WebhookListener, Intake) {

@@ -225,7 +225,7 @@ impl Lane {
         let instead = observer.as_ref().and_then(|observer| observer.instead(&sending));
         let (outcome, fault) = match instead {
             Some(Instead { fault, outcome }) => (outcome, Some(fault)),
-            None => (self.send(signed).await, None),
+            None => (self.send(signed, number).await, None),
         };
         let (duration, ended) = (machine().duration_since(begun), clock.now());
         let (endpoint, events, body_bytes) = (&self.endpoint.url, events.len(), signed.body_bytes());
@@ -247,9 +247,9 @@ impl Lane {
         (outcome, ended)
     }
 
-    async fn send(&self, signed: &Signed) -> Outcome {
+    async fn send(&self, signed: &Signed, number: u32) -> Outcome {
         let Courier { delivery, client, .. } = &*self.courier;
-        match client.send(&self.endpoint, signed, delivery.timeout).await {
+        match client.send(&self.endpoint, signed, number, delivery.timeout).await {
             Ok(reply) => Outcome::Status(reply.status),
             Err(failure) => Outcome::Failure(failure.to_string()),
         }

@@ -13,6 +13,7 @@ mod clock;
 mod config;
 mod dispatch;
 pub mod event;
+pub mod id;
 mod intake;
 mod lane;
 pub mod log;
@@ -24,6 +25,7 @@ pub mod suppress;
 
 pub use config::{BadEndpoint, Config, Delivery, Endpoint, EndpointUrl, Header};
 pub use event::{Event, EventType, EventTypes};
+pub use id::Occasion;
 pub use log::{Attempt, DeliveryLog, Outcome, Tally};
 pub(crate) use observer::{Instead, Observer, Sending};
 pub(crate) use service::check;

@@ -10,7 +10,8 @@ use crate::protocol::{ChannelName, SocketId};
 use super::client::{Failure, HttpClient, Reply, Signed};
 use super::clock;
 use super::config::{Delivery, Endpoint};
-use super::event::{ClientEvent, Event, EventType, body};
+use super::event::{ClientEvent, Event, EventType, Told, body};
+use super::id::Occasion;
 
 /// What came of a sample.
 #[derive(Clone, Debug)]
@@ -64,10 +65,14 @@ pub async fn send(
     endpoint: &Endpoint,
     one: EventType,
 ) -> Option<Sampled> {
-    let text = body(clock::unix_millis(), [event(one, endpoint)?.to_json().as_str()]);
+    let millis = clock::unix_millis();
+    // No node is called so: it is another than every event that happens.
+    let occasion = Occasion { incarnation: 0, version: u64::try_from(millis).unwrap_or_default() };
+    let told = Told { event: event(one, endpoint)?, occasion };
+    let text = body(millis, [told.to_json(&app.id).as_str()]);
     let signed = Signed::new(text, signing_key(app)?, endpoint)?;
     let begun = clock::machine();
-    let reply = client.send(endpoint, &signed, delivery.timeout).await;
+    let reply = client.send(endpoint, &signed, 1, delivery.timeout).await;
     Some(Sampled { reply, duration: clock::machine().duration_since(begun) })
 }
 

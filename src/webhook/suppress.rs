@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::protocol::ChannelName;
 
-use super::event::Event;
+use super::event::{Event, Told};
 
 /// The removals of one app that are held back.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct Suppressor {
 #[derive(Debug)]
 struct Held {
     until: Instant,
-    event: Event,
+    told: Told,
 }
 
 /// What came or went: a channel, or a member of it.
@@ -41,23 +41,23 @@ impl Suppressor {
     }
 
     /// Hears of an event; `tell` is given what is to be told now. What is due must have been taken before.
-    pub fn hear(&mut self, event: Event, now: Instant, mut tell: impl FnMut(Event)) {
-        match &event {
+    pub fn hear(&mut self, told: Told, now: Instant, mut tell: impl FnMut(Told)) {
+        match &told.event {
             Event::ChannelOccupied(channel) => {
                 if !self.release(&Subject(channel.clone(), None)) {
-                    tell(event);
+                    tell(told);
                 }
             }
             Event::MemberAdded(channel, user_id) => {
                 if !self.release(&Subject(channel.clone(), Some(Arc::clone(user_id)))) {
-                    tell(event);
+                    tell(told);
                 }
             }
-            Event::ChannelVacated(channel) => self.hold(Subject(channel.clone(), None), event, now),
+            Event::ChannelVacated(channel) => self.hold(Subject(channel.clone(), None), told, now),
             Event::MemberRemoved(channel, user_id) => {
-                self.hold(Subject(channel.clone(), Some(Arc::clone(user_id))), event, now);
+                self.hold(Subject(channel.clone(), Some(Arc::clone(user_id))), told, now);
             }
-            Event::ClientEvent(_) | Event::CacheMiss(_) | Event::SubscriptionCount(..) => tell(event),
+            Event::ClientEvent(_) | Event::CacheMiss(_) | Event::SubscriptionCount(..) => tell(told),
         }
         while self.held.len() > self.most {
             self.tell_first(&mut tell);
@@ -65,14 +65,14 @@ impl Suppressor {
     }
 
     /// Gives `tell` what has waited long enough, in the order in which it happened.
-    pub fn due(&mut self, now: Instant, mut tell: impl FnMut(Event)) {
+    pub fn due(&mut self, now: Instant, mut tell: impl FnMut(Told)) {
         while self.deadline().is_some_and(|until| until <= now) {
             self.tell_first(&mut tell);
         }
     }
 
     /// Gives `tell` everything that waits, and holds nothing back any more.
-    pub fn flush(&mut self, mut tell: impl FnMut(Event)) {
+    pub fn flush(&mut self, mut tell: impl FnMut(Told)) {
         self.most = 0;
         while !self.held.is_empty() {
             self.tell_first(&mut tell);
@@ -97,10 +97,10 @@ impl Suppressor {
         self.held.is_empty()
     }
 
-    fn hold(&mut self, subject: Subject, event: Event, now: Instant) {
+    fn hold(&mut self, subject: Subject, told: Told, now: Instant) {
         // A notice was lost if it is held already; the later one counts.
         self.release(&subject);
-        let held = Held { until: now + self.delay, event };
+        let held = Held { until: now + self.delay, told };
         self.held.insert(self.next, held);
         self.by_subject.insert(subject, self.next);
         self.next += 1;
@@ -111,17 +111,17 @@ impl Suppressor {
         self.by_subject.remove(subject).is_some_and(|place| self.held.remove(&place).is_some())
     }
 
-    fn tell_first(&mut self, tell: &mut impl FnMut(Event)) {
-        let Some((_, Held { event, .. })) = self.held.pop_first() else { return };
-        match &event {
+    fn tell_first(&mut self, tell: &mut impl FnMut(Told)) {
+        let Some((_, Held { told, .. })) = self.held.pop_first() else { return };
+        match &told.event {
             Event::MemberRemoved(channel, user_id) => {
                 self.by_subject.remove(&Subject(channel.clone(), Some(Arc::clone(user_id))));
             }
             _ => {
-                self.by_subject.remove(&Subject(event.channel().clone(), None));
+                self.by_subject.remove(&Subject(told.event.channel().clone(), None));
             }
         }
-        tell(event);
+        tell(told);
     }
 }
 
@@ -130,6 +130,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::webhook::Occasion;
 
     const DELAY: Duration = Duration::from_secs(3);
 
@@ -137,11 +138,15 @@ mod tests {
         ChannelName::parse(text, 164).unwrap()
     }
 
+    fn told(event: Event, version: u64) -> Told {
+        Told { event, occasion: Occasion { incarnation: 1, version } }
+    }
+
     fn hear(suppressor: &mut Suppressor, event: Event, now: Instant) -> Vec<Event> {
-        let mut told = Vec::new();
-        suppressor.due(now, |event| told.push(event));
-        suppressor.hear(event, now, |event| told.push(event));
-        told
+        let mut events = Vec::new();
+        suppressor.due(now, |told| events.push(told.event));
+        suppressor.hear(told(event, 1), now, |told| events.push(told.event));
+        events
     }
 
     #[test]
@@ -160,6 +165,20 @@ mod tests {
     }
 
     #[test]
+    fn a_removal_that_is_told_is_the_last_one() {
+        let now = Instant::now();
+        let mut suppressor = Suppressor::new(DELAY, 100);
+        let (occupied, vacated) = (Event::ChannelOccupied(name("a")), Event::ChannelVacated(name("a")));
+        let history = [(&vacated, 5), (&occupied, 6), (&vacated, 7)];
+        for (event, version) in history {
+            suppressor.hear(told(event.clone(), version), now, |told| panic!("{told:?}"));
+        }
+        let mut last = Vec::new();
+        suppressor.flush(|told| last.push(told));
+        assert_eq!(last, [told(vacated.clone(), 7)]);
+    }
+
+    #[test]
     fn members_are_told_apart_by_channel_and_user() {
         let now = Instant::now();
         let mut suppressor = Suppressor::new(DELAY, 100);
@@ -172,7 +191,7 @@ mod tests {
         assert_eq!(hear(&mut suppressor, added("presence-a", "u1"), now), []);
         assert_eq!(hear(&mut suppressor, added("presence-a", "u3"), now), [added("presence-a", "u3")]);
         let mut told = Vec::new();
-        suppressor.due(now + DELAY, |event| told.push(event));
+        suppressor.due(now + DELAY, |one| told.push(one.event));
         let left = [
             removed("presence-a", "u2"),
             removed("presence-b", "u1"),
@@ -190,7 +209,7 @@ mod tests {
         assert_eq!(hear(&mut suppressor, vacated(2), now), []);
         assert_eq!(hear(&mut suppressor, vacated(3), now), [vacated(1)]);
         let mut told = Vec::new();
-        suppressor.flush(|event| told.push(event));
+        suppressor.flush(|one| told.push(one.event));
         assert_eq!(told, [vacated(2), vacated(3)]);
         assert_eq!(hear(&mut suppressor, vacated(4), now), [vacated(4)], "nothing is held back any more");
         assert!(suppressor.is_empty() && suppressor.by_subject.is_empty());
@@ -229,7 +248,7 @@ mod tests {
                 let step = Duration::from_millis(below(1500));
                 let target = now + step;
                 while let Some(until) = suppressor.deadline().filter(|until| *until <= target) {
-                    suppressor.due(until, |event| check(&event, until, &removed_at));
+                    suppressor.due(until, |told| check(&told.event, until, &removed_at));
                 }
                 now = target;
                 let channel = name(&format!("presence-{}", below(3)));
@@ -246,10 +265,10 @@ mod tests {
                     (true, Some(user)) => Event::MemberAdded(channel, user),
                     (false, Some(user)) => Event::MemberRemoved(channel, user),
                 };
-                suppressor.hear(event, now, |event| check(&event, now, &removed_at));
+                suppressor.hear(told(event, 1), now, |told| check(&told.event, now, &removed_at));
                 assert!(suppressor.len() <= most && suppressor.by_subject.len() == suppressor.len());
             }
-            suppressor.flush(|event| check(&event, now, &removed_at));
+            suppressor.flush(|told| check(&told.event, now, &removed_at));
             assert_eq!(told_present, present, "seed {seed}");
         }
     }

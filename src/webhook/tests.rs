@@ -141,17 +141,17 @@ fn attempts(log: &DeliveryLog, least: usize) -> Vec<Attempt> {
     eventually(log, |log| Some(log.attempts()).filter(|attempts| attempts.len() >= least))
 }
 
-const OCCUPIED: &str = r#""events":[{"name":"channel_occupied","channel":"room"}]}"#;
-const VACATED: &str = r#""events":[{"name":"channel_vacated","channel":"room"}]}"#;
+const OCCUPIED: &str = r#""events":[{"name":"channel_occupied","channel":"room","id":""#;
+const VACATED: &str = r#""events":[{"name":"channel_vacated","channel":"room","id":""#;
 
 #[test]
 fn every_attempt_is_logged() {
     let (stage, webhooks, sink) = (Stage::new(), Webhooks::new(), Sink::plain(&[500, 302, 204]));
     let config = config(&format!("http://127.0.0.1:{}/hook", sink.port));
     let listener = webhooks.listener(&app(), &config).unwrap();
-    stage.tell(&listener, |room| Notice::ChannelOccupied(room));
+    stage.tell(&listener, |room| Notice::ChannelOccupied(room, 1));
     let bodies = [sink.body(), sink.body(), sink.body()];
-    assert!(bodies[0].ends_with(OCCUPIED) && bodies.iter().all(|body| *body == bodies[0]), "{bodies:?}");
+    assert!(bodies[0].contains(OCCUPIED) && bodies.iter().all(|body| *body == bodies[0]), "{bodies:?}");
     let [endpoint] = &webhooks.endpoints("1")[..] else { panic!("one endpoint") };
     let attempts = attempts(&endpoint.log, 3);
     let told: Vec<_> =
@@ -172,9 +172,9 @@ fn a_listener_that_is_replaced_sends_what_it_held_back() {
     let first = config(&format!("http://127.0.0.1:{}/", old.port));
     let listener = webhooks.listener(&app(), &first).unwrap();
     assert!(Arc::ptr_eq(&listener, &webhooks.listener(&app(), &first).unwrap()));
-    stage.tell(&listener, |room| Notice::ChannelOccupied(room));
-    assert!(old.body().ends_with(OCCUPIED));
-    stage.tell(&listener, |room| Notice::ChannelVacated(room));
+    stage.tell(&listener, |room| Notice::ChannelOccupied(room, 1));
+    assert!(old.body().contains(OCCUPIED));
+    stage.tell(&listener, |room| Notice::ChannelVacated(room, 1));
 
     let mut second = config(&format!("http://127.0.0.1:{}/", new.port));
     second.endpoints.extend(first.endpoints.clone());
@@ -185,9 +185,9 @@ fn a_listener_that_is_replaced_sends_what_it_held_back() {
         "an endpoint that stays keeps its log"
     );
     drop(listener);
-    assert!(old.body().ends_with(VACATED), "at once, not after three seconds");
-    stage.tell(&replaced, |room| Notice::ChannelOccupied(room));
-    assert!(new.body().ends_with(OCCUPIED) && old.body().ends_with(OCCUPIED));
+    assert!(old.body().contains(VACATED), "at once, not after three seconds");
+    stage.tell(&replaced, |room| Notice::ChannelOccupied(room, 1));
+    assert!(new.body().contains(OCCUPIED) && old.body().contains(OCCUPIED));
     assert!(webhooks.listener(&app(), &Config::default()).is_none() && webhooks.endpoints("1").is_empty());
 }
 
@@ -199,18 +199,18 @@ fn a_channel_stays_in_order_over_a_change_of_the_endpoints() {
     let mut config = config(&format!("http://127.0.0.1:{}/", sink.port));
     config.delivery.retry.first = Duration::from_millis(100);
     let listener = webhooks.listener(&app(), &config).unwrap();
-    stage.tell(&listener, |room| Notice::ChannelOccupied(room));
-    assert!(sink.body().ends_with(OCCUPIED));
+    stage.tell(&listener, |room| Notice::ChannelOccupied(room, 1));
+    assert!(sink.body().contains(OCCUPIED));
     config.endpoints.push(Endpoint::new(&format!("http://127.0.0.1:{}/", other.port)).unwrap());
     let changed = webhooks.listener(&app(), &config).unwrap();
     drop(listener);
-    stage.tell(&changed, |room| Notice::CacheMiss(room));
-    let missed = r#""events":[{"name":"cache_miss","channel":"room"}]}"#;
-    assert!(other.body().ends_with(missed), "it does not wait for the other endpoint");
+    stage.tell(&changed, |room| Notice::CacheMiss(room, 1));
+    let missed = r#""events":[{"name":"cache_miss","channel":"room","id":""#;
+    assert!(other.body().contains(missed), "it does not wait for the other endpoint");
     for _ in 0..3 {
-        assert!(sink.body().ends_with(OCCUPIED));
+        assert!(sink.body().contains(OCCUPIED));
     }
-    assert!(sink.body().ends_with(missed));
+    assert!(sink.body().contains(missed));
     let attempts = attempts(&webhooks.endpoints("1")[0].log, 5);
     assert!(attempts.iter().map(|attempt| attempt.number).eq([1, 2, 3, 4, 1]));
 }
@@ -224,14 +224,14 @@ fn the_end_waits_for_what_can_be_delivered() {
     let url = format!("http://{}/", hanging.local_addr().unwrap());
     config.endpoints.push(Endpoint::new(&url).unwrap());
     let listener = webhooks.listener(&app(), &config).unwrap();
-    stage.tell(&listener, |room| Notice::ChannelVacated(room));
+    stage.tell(&listener, |room| Notice::ChannelVacated(room, 1));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let begun = Instant::now();
     webhooks.hurry();
-    assert!(sink.body().ends_with(VACATED));
-    stage.tell(&listener, |room| Notice::ChannelVacated(room));
+    assert!(sink.body().contains(VACATED));
+    stage.tell(&listener, |room| Notice::ChannelVacated(room, 1));
     runtime.block_on(webhooks.finish(begun + Duration::from_millis(700)));
-    assert!(sink.body().ends_with(VACATED), "also what happened during the end");
+    assert!(sink.body().contains(VACATED), "also what happened during the end");
     assert!(begun.elapsed() < PATIENCE);
     let tallies: Vec<_> = webhooks.endpoints("1").iter().map(|endpoint| endpoint.log.tally()).collect();
     let (delivered, given_up) =
@@ -278,7 +278,7 @@ fn first_attempt(certificate: &Certificate, trusted: bool) -> (Outcome, Option<S
     config.delivery.ca_file = trusted.then(|| certificate.file.clone());
     check(&config).unwrap();
     let listener = webhooks.listener(&app(), &config).unwrap();
-    stage.tell(&listener, |room| Notice::ChannelOccupied(room));
+    stage.tell(&listener, |room| Notice::ChannelOccupied(room, 1));
     let attempts = attempts(&webhooks.endpoints("1")[0].log, 1);
     let sent = sink.bodies.try_recv().ok();
     (attempts[0].outcome.clone(), sent)
@@ -289,7 +289,7 @@ fn an_endpoint_must_have_a_certificate_that_is_trusted_and_has_not_expired() {
     let good = Certificate::new("good", (2020, 2200));
     let (outcome, sent) = first_attempt(&good, true);
     assert_eq!(outcome, Outcome::Status(200));
-    assert!(sent.is_some_and(|body| body.ends_with(OCCUPIED)));
+    assert!(sent.is_some_and(|body| body.contains(OCCUPIED)));
     for (certificate, trusted, why) in
         [(&good, false, "UnknownIssuer"), (&Certificate::new("expired", (2020, 2021)), true, "xpired")]
     {
@@ -320,7 +320,7 @@ fn whoever_tells_is_not_held_up() {
     let listener = webhooks.listener(&app(), &config).unwrap();
     let begun = Instant::now();
     for _ in 0..10_000 {
-        stage.tell(&listener, |room| Notice::ChannelOccupied(room));
+        stage.tell(&listener, |room| Notice::ChannelOccupied(room, 1));
     }
     assert!(begun.elapsed() < PATIENCE);
     let log = &webhooks.endpoints("1")[0].log;
@@ -363,7 +363,7 @@ fn a_running_broker_can_be_given_other_endpoints() {
     running.apps[0].webhooks.delivery.removal_delay = Duration::from_millis(50);
     let broker = Broker::builder(running.clone()).without_test_mode().start().unwrap();
     let socket = subscribe(&broker);
-    assert!(old.body().ends_with(OCCUPIED));
+    assert!(old.body().contains(OCCUPIED));
 
     let mut broken = running.clone();
     broken.apps[0].webhooks.delivery.ca_file = Some(PathBuf::from("/nowhere/ca.pem"));
@@ -375,7 +375,7 @@ fn a_running_broker_can_be_given_other_endpoints() {
     running.apps[0].webhooks.endpoints = vec![Endpoint::new(&url(&new)).unwrap()];
     broker.reload(running).unwrap();
     drop(socket);
-    assert!(new.body().ends_with(VACATED) && new.body().ends_with(VACATED));
+    assert!(new.body().contains(VACATED) && new.body().contains(VACATED));
     let [endpoint] = &broker.webhooks().endpoints("1001")[..] else { panic!("one endpoint") };
     let outcomes: Vec<_> = attempts(&endpoint.log, 2).into_iter().map(|attempt| attempt.outcome).collect();
     assert_eq!(outcomes, [Outcome::Status(500), Outcome::Status(200)]);

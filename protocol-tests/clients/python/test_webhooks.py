@@ -66,7 +66,10 @@ def test_webhooks_are_valid_and_say_what_happened(endpoint, telling_broker, fres
         webhook = library.validate_webhook(headers["X-Pusher-Key"], headers["X-Pusher-Signature"], body)
         assert webhook is not None, body
         assert library.validate_webhook(headers["X-Pusher-Key"], headers["X-Pusher-Signature"], body + " ") is None
+        assert headers["X-Heliostat-Attempt"] == "1"
         events += webhook["events"]
+        # The library hands on what heliostat adds to an event.
+        assert len(events[-1].pop("id")) == 32
     client_event = events.pop(2)
     assert client_event.pop("data").replace(" ", "") == '{"to":"all"}'
     assert client_event == {

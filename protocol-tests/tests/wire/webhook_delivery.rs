@@ -93,9 +93,15 @@ fn what_is_not_taken_is_sent_again_for_a_while() {
     // 0.2 s, 0.4 s, 0.8 s, 0.8 s; the next would be too late.
     let tries: Vec<Webhook> = (0..5).map(|_| sink.webhook()).collect();
     assert!(is("channel_occupied", &channel)(&tries[0].event()));
-    for again in &tries[1..] {
-        assert_eq!((&again.body, &again.headers), (&tries[0].body, &tries[0].headers));
+    let headers = |webhook: &Webhook| {
+        let other = webhook.headers.iter().filter(|(name, _)| name != "x-heliostat-attempt");
+        other.cloned().collect::<Vec<_>>()
+    };
+    for (again, number) in tries[1..].iter().zip(2..) {
+        assert_eq!((&again.body, headers(again)), (&tries[0].body, headers(&tries[0])));
+        assert_eq!((again.ids(), again.attempt()), (tries[0].ids(), number));
     }
+    assert_eq!(tries[0].attempt(), 1);
     let pauses: Vec<Duration> = tries.windows(2).map(|pair| pair[1].at - pair[0].at).collect();
     for (pause, least) in pauses.iter().zip([200, 400, 800, 800]) {
         assert!(*pause >= Duration::from_millis(least - 20), "{pauses:?}");

@@ -396,3 +396,55 @@ fn the_channels_of_users_are_not_told() {
     assert_eq!(told["channel"], room, "it is the first thing that is told");
     fence(&target, "#server-to-user-u1", [&mut socket]);
 }
+
+/// What happened has one id, whoever is told and how often, and no other happening has it: not the same thing of another
+/// time, nor of before a restart.
+///
+/// Proves: 212.
+#[test]
+fn what_happened_has_an_id() {
+    let (here, there) = (sink(), sink());
+    let endpoints =
+        [&here, &there].map(|sink| format!("[[apps.webhooks]]\nurl = \"{}\"\n", sink.url())).concat();
+    let config = format!(
+        "{MAIN_APP}subscription_count = true\n[apps.webhook_delivery]\nremoval_delay_seconds = 0\n{endpoints}"
+    );
+    let (presence, cache) = (unique("presence-"), unique("cache-"));
+    let mut all: std::collections::HashMap<String, Value> = std::collections::HashMap::new();
+    for _ in 0..2 {
+        let Some(target) = Target::own(&config) else { return };
+        // The same, over and over.
+        for _ in 0..3 {
+            let mut ann = target.connect();
+            ann.subscribe_presence(&presence, "ann", &json!(null));
+            ann.subscribe(&cache);
+            for _ in 0..2 {
+                ann.trigger(&presence, "client-a", &json!("b"));
+            }
+            ann.unsubscribe(&presence);
+            ann.close();
+            let told = |sink: &Sink| {
+                let mut told = std::collections::BTreeMap::new();
+                // The removal is told last of its channel, and the channels may be told in any order.
+                let gone = |told: &std::collections::BTreeMap<String, Value>| {
+                    told.values().filter(|event| event["name"] == "channel_vacated").count()
+                };
+                while gone(&told) < 2 {
+                    let webhook = sink.webhook();
+                    for (id, event) in webhook.ids().into_iter().zip(webhook.events()) {
+                        assert_eq!(told.insert(id, event), None, "twice the same id");
+                    }
+                }
+                told
+            };
+            let (one, other) = (told(&here), told(&there));
+            assert_eq!(one, other);
+            let names: std::collections::BTreeSet<&str> =
+                one.values().filter_map(|event| event["name"].as_str()).collect();
+            assert!(names.len() >= 6, "{names:?}");
+            for (id, event) in one {
+                assert_eq!(all.insert(id, event), None);
+            }
+        }
+    }
+}

@@ -287,12 +287,12 @@ impl<'a> About<'a> {
             | Notice::SocketClosed { socket_id, .. } => (Some(*socket_id), None),
             Notice::Subscribed { channel, socket_id, .. }
             | Notice::Unsubscribed { channel, socket_id, .. } => (Some(*socket_id), Some(*channel)),
-            Notice::ChannelOccupied(channel)
-            | Notice::ChannelVacated(channel)
-            | Notice::CacheMiss(channel)
-            | Notice::SubscriptionCount(channel, _)
-            | Notice::MemberAdded(channel, _)
-            | Notice::MemberRemoved(channel, _) => (None, Some(*channel)),
+            Notice::ChannelOccupied(channel, _)
+            | Notice::ChannelVacated(channel, _)
+            | Notice::CacheMiss(channel, _)
+            | Notice::SubscriptionCount(channel, _, _)
+            | Notice::MemberAdded(channel, _, _)
+            | Notice::MemberRemoved(channel, _, _) => (None, Some(*channel)),
         };
         About { socket_id, channel }
     }
@@ -331,9 +331,9 @@ impl Listener for Lines {
             Notice::SocketOpened(_) | Notice::SignedIn { .. } | Notice::SocketClosed { .. } => {
                 Kind::SocketExistence
             }
-            Notice::ChannelOccupied(_)
-            | Notice::ChannelVacated(_)
-            | Notice::CacheMiss(_)
+            Notice::ChannelOccupied(..)
+            | Notice::ChannelVacated(..)
+            | Notice::CacheMiss(..)
             | Notice::SubscriptionCount(..) => Kind::ChannelExistence,
             Notice::Subscribed { .. } | Notice::Unsubscribed { .. } => Kind::Subscription,
             Notice::MemberAdded(..) | Notice::MemberRemoved(..) => Kind::Presence,

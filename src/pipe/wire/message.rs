@@ -84,19 +84,19 @@ pub(crate) fn of_notice(notice: &Notice<'_>, modern: bool, app_id: &str) -> Byte
             push_user(Some(user_id), &mut data);
             "socket_signed_in"
         }
-        Notice::ChannelOccupied(channel) => {
+        Notice::ChannelOccupied(channel, _) => {
             push_channel(channel, &mut data);
             "channel_occupied"
         }
-        Notice::ChannelVacated(channel) => {
+        Notice::ChannelVacated(channel, _) => {
             push_channel(channel, &mut data);
             "channel_vacated"
         }
-        Notice::CacheMiss(channel) => {
+        Notice::CacheMiss(channel, _) => {
             push_channel(channel, &mut data);
             "cache_miss"
         }
-        Notice::SubscriptionCount(channel, count) => {
+        Notice::SubscriptionCount(channel, count, _) => {
             push_channel(channel, &mut data);
             data.push_str(&format!(",\"subscription_count\":{count}"));
             "subscription_count"
@@ -109,12 +109,12 @@ pub(crate) fn of_notice(notice: &Notice<'_>, modern: bool, app_id: &str) -> Byte
             push_subscription(*socket_id, channel, *user_id, &mut data);
             "unsubscribed"
         }
-        Notice::MemberAdded(channel, user_id) => {
+        Notice::MemberAdded(channel, user_id, _) => {
             push_channel(channel, &mut data);
             push_user(Some(user_id), &mut data);
             "member_added"
         }
-        Notice::MemberRemoved(channel, user_id) => {
+        Notice::MemberRemoved(channel, user_id, _) => {
             push_channel(channel, &mut data);
             push_user(Some(user_id), &mut data);
             "member_removed"
