@@ -22,12 +22,8 @@ export function snippets(settings) {
 const pusherJs = (s) => `import Pusher from 'pusher-js';
 
 const pusher = new Pusher(${quoted(s.key)}, {
-  cluster: 'heliostat', // pusher-js wants one; wsHost decides
-  wsHost: ${quoted(s.host)},
-  wsPort: ${s.port},
-  wssPort: ${s.port},
-${s.path && `  wsPath: ${quoted(s.path)},\n`}  forceTLS: ${s.tls},
-  enabledTransports: ['ws', 'wss'],
+  cluster: 'heliostat', // pusher-js wants one; the hosts decide
+${hosts(s)}  forceTLS: ${s.tls},
   // Signs everything, for experiments only: put your own endpoint here.
   channelAuthorization: { endpoint: ${quoted(s.auth)}, transport: 'ajax' },
 });
@@ -37,6 +33,15 @@ pusher.subscribe('my-channel').bind('my-event', (data) => {
 });
 `;
 
+/** Where pusher-js finds the broker: by WebSockets, and by HTTP where a network lets none through. */
+const hosts = (s) => `  wsHost: ${quoted(s.host)},
+  wsPort: ${s.port},
+  wssPort: ${s.port},
+  httpHost: ${quoted(s.host)}, // where a network lets no WebSocket through
+  httpPort: ${s.port},
+  httpsPort: ${s.port},
+${s.path && `  wsPath: ${quoted(s.path)},\n  httpPath: ${quoted(`${s.path}/pusher`)},\n`}`;
+
 const echo = (s) => `import Echo from 'laravel-echo';
 import Pusher from 'pusher-js';
 
@@ -45,12 +50,8 @@ window.Pusher = Pusher;
 window.Echo = new Echo({
   broadcaster: 'pusher',
   key: ${quoted(s.key)},
-  cluster: 'heliostat', // pusher-js wants one; wsHost decides
-  wsHost: ${quoted(s.host)},
-  wsPort: ${s.port},
-  wssPort: ${s.port},
-${s.path && `  wsPath: ${quoted(s.path)},\n`}  forceTLS: ${s.tls},
-  enabledTransports: ['ws', 'wss'],
+  cluster: 'heliostat', // pusher-js wants one; the hosts decide
+${hosts(s)}  forceTLS: ${s.tls},
 });
 
 window.Echo.channel('my-channel').listen('.my-event', (data) => {
@@ -106,7 +107,7 @@ client = Pusher::Client.new(
   secret: ${quoted(s.secret)},
   host: ${quoted(s.host)},
   port: ${s.port},
-  scheme: '${s.scheme}'
+  use_tls: ${s.tls}
 )
 
 client.trigger('my-channel', 'my-event', { message: 'hello' })

@@ -11,12 +11,14 @@ const $ = (id) => document.getElementById(id);
 const { key, host, port, tls } = await (await fetch('config')).json();
 
 const pusher = new Pusher(key, {
-  cluster: 'any', // pusher-js wants one; wsHost decides
+  cluster: 'any', // pusher-js wants one; the hosts decide
   wsHost: host,
   wsPort: port,
   wssPort: port,
+  httpHost: host,
+  httpPort: port,
+  httpsPort: port,
   forceTLS: tls,
-  enabledTransports: ['ws', 'wss'],
   userAuthentication: { endpoint: 'user-auth', params: { name } },
   channelAuthorization: { endpoint: 'auth', params: { name } },
 });
