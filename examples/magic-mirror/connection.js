@@ -1,30 +1,55 @@
-// The page's one connection to the broker: loads pusher-js, connects, and says in words how that goes.
+// The page's one connection to the broker: loads pusher-js or does without, connects, and says in words how that goes.
 
 import { enableBinary } from './binary.js';
+import { Client } from './client.js';
+import { reconnectSooner } from './reconnect.js';
 import { socketUrl } from './settings.js';
 
-/** How long pusher-js may try before it reports `unavailable`; it goes on trying after that. */
+/** How long a client may try before it reports `unavailable`; it goes on trying after that. */
 const UNAVAILABLE_AFTER_MS = 5000;
+/** pusher-js has to be there by then, or the page goes on without it. */
+const PUSHER_JS_WITHIN_MS = 2500;
 
 /** What sends binary messages, unless they are unwanted. */
 let binary = null;
 
-/** Connects to the broker; resolves as soon as pusher-js is loaded, connected or not. */
+/**
+ * Connects to the broker, by pusher-js or, where that cannot be loaded, by the client beside this file; resolves as soon
+ * as that is known, connected or not.
+ */
 export async function connect(settings) {
-  const Pusher = await loadPusher(settings.scripts);
-  if (settings.binary) binary = enableBinary(Pusher);
-  return new Pusher(settings.key, {
-    // pusher-js insists on a cluster; with wsHost given it has no further meaning.
+  const Pusher = settings.ownClient ? null : await loadPusher(settings.scripts);
+  const options = {
+    // pusher-js insists on a cluster; with the hosts given it has no further meaning.
     cluster: 'heliostat',
     wsHost: settings.host,
     wsPort: settings.port,
     wssPort: settings.port,
-    ...(settings.path && { wsPath: settings.path }),
+    httpHost: settings.host,
+    httpPort: settings.port,
+    httpsPort: settings.port,
+    ...(settings.path && { wsPath: settings.path, httpPath: `${settings.path}/pusher` }),
     forceTLS: settings.tls,
-    enabledTransports: ['ws', 'wss'],
     unavailableTimeout: UNAVAILABLE_AFTER_MS,
     channelAuthorization: { endpoint: settings.auth, transport: 'ajax' },
-  });
+  };
+  if (!Pusher) {
+    const client = new Client(settings.key, { ...options, binary: settings.binary });
+    if (settings.binary) binary = { limit: () => client.binaryLimit, send: (_, ...message) => client.sendBinary(...message) };
+    return client;
+  }
+  if (settings.binary) binary = enableBinary(Pusher);
+  const pusher = new Pusher(settings.key, options);
+  reconnectSooner(pusher);
+  return pusher;
+}
+
+/** Says which client the page has got. */
+export function showClient(pusher, settings, element) {
+  const why = settings.ownClient ? '' : ', because pusher-js could not be loaded';
+  element.textContent = pusher instanceof Client
+    ? `Connected by heliostat’s own small client${why}.`
+    : `Connected by pusher-js ${pusher.timeline?.options?.version ?? ''}`.trim() + '.';
 }
 
 /**
@@ -42,8 +67,9 @@ export function showConnection(pusher, settings, light, changed = () => {}) {
   const update = (state) => show(...describe(state, settings, refusal));
 
   pusher.connection.bind('error', (error) => {
-    const { code, message } = errorDetail(error);
-    if (code >= 4000 && code < 4300) refusal = { code, message };
+    const refused = refusalIn(error);
+    // An attempt that fails without a word says more about the present than a refusal of the one before.
+    if (!refused || endsConnection(refused)) refusal = refused;
   });
   pusher.connection.bind('state_change', ({ current }) => {
     // Each new attempt may end differently from the one before.
@@ -51,14 +77,27 @@ export function showConnection(pusher, settings, light, changed = () => {}) {
     update(current);
   });
   // Between losing a socket and trying the next one pusher-js still calls itself connected.
-  pusher.connection.bind('connecting_in', () => update('connecting'));
+  pusher.connection.bind('connecting_in', () => {
+    const { state } = pusher.connection;
+    update(state === 'connected' ? 'connecting' : state);
+  });
   update(pusher.connection.state);
 }
 
-/** Code and message of anything pusher-js reports as an error: a `pusher:error` frame or a close code. */
-export function errorDetail(error) {
-  const detail = error?.error?.data ?? error?.data ?? error?.error ?? error ?? {};
-  return { code: detail.code ?? null, message: String(detail.message ?? detail.type ?? 'unknown error') };
+/**
+ * What the broker refused, as `{ code, message }`, of anything that is reported as an error: the close code of a
+ * connection, or a `pusher:error`, whose code may be null. null for what is no refusal: an attempt that failed, a line
+ * that broke off.
+ */
+export function refusalIn(error) {
+  const { code = null, message } = error?.error?.data ?? error?.data ?? {};
+  const isBrokers = code === null || (code >= 4000 && code < 5000);
+  return typeof message === 'string' && isBrokers ? { code, message } : null;
+}
+
+/** Whether a refusal is the end of the connection, and not of one message. */
+export function endsConnection({ code }) {
+  return code >= 4000 && code < 4300;
 }
 
 /** How large a binary message may be; 0 where the broker takes none, and until it has said that it does. */
@@ -73,6 +112,7 @@ export function sendBinary(pusher, channel, event, bytes, about) {
 
 /** Bytes that were handed to the socket and have not left it; null where that cannot be seen. */
 export function unsentBytes(pusher) {
+  if (pusher instanceof Client) return pusher.unsentBytes;
   const socket = pusher.connection.connection?.transport?.socket;
   return typeof socket?.bufferedAmount === 'number' ? socket.bufferedAmount : null;
 }
@@ -90,7 +130,7 @@ function describe(state, settings, refusal) {
     case 'unavailable':
       return ['bad', `No broker answers at ${where}. Still trying…`];
     case 'failed':
-      return ['bad', 'This browser cannot open WebSockets'];
+      return ['bad', 'This browser can open no connection to a broker'];
     case 'disconnected':
       return ['bad', `Disconnected from ${where}`];
     default:
@@ -98,11 +138,15 @@ function describe(state, settings, refusal) {
   }
 }
 
+/** pusher-js from the first place that has it; null where none has, or not in time. */
 async function loadPusher(scripts) {
+  const late = new Promise((resolve) => { setTimeout(resolve, PUSHER_JS_WITHIN_MS, 'late'); });
   for (const url of new Set(scripts)) {
-    if (await loadScript(url) && globalThis.Pusher) return globalThis.Pusher;
+    const outcome = await Promise.race([loadScript(url), late]);
+    if (outcome === 'late') return null;
+    if (outcome && globalThis.Pusher) return globalThis.Pusher;
   }
-  throw new Error('pusher-js could not be loaded. Run npm install in examples/magic-mirror, or go online once.');
+  return null;
 }
 
 function loadScript(url) {

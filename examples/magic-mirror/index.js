@@ -1,8 +1,8 @@
 // The front page: says whether the broker answers, and fills the snippets with its address.
 
-import { connect, showConnection } from './connection.js';
+import { connect, showClient, showConnection } from './connection.js';
 import { element, keepQuery } from './page.js';
-import { loadSettings } from './settings.js';
+import { elsewhere, loadSettings } from './settings.js';
 import { snippets } from './snippets.js';
 import { DAY_MS, drawTestPicture } from './test-picture.js';
 
@@ -64,6 +64,15 @@ function showSnippets(settings) {
   element('panels').replaceChildren(...panels);
 }
 
+/** Where a phone finds the pages: a page that was opened by a loopback address cannot be told by its own. */
+function showElsewhere(urls) {
+  element('elsewhere').hidden = urls.length === 0;
+  element('elsewhere').replaceChildren('On a phone, or another machine of the network, open ', ...urls.flatMap((url, index) => [
+    ...(index > 0 ? [' or '] : []),
+    make('a', { href: `${url}/mirror.html`, textContent: `${url}/mirror` }),
+  ]), '. The stream page needs https:// there, because browsers lend no camera without.');
+}
+
 function copyButton(code) {
   const button = make('button', { type: 'button', className: 'copy', textContent: 'Copy' });
   button.addEventListener('click', async () => {
@@ -97,7 +106,9 @@ async function main() {
   showScene();
   const settings = await loadSettings();
   showSnippets(settings);
+  showElsewhere(elsewhere(settings));
   const pusher = await connect(settings);
+  showClient(pusher, settings, element('client'));
   showConnection(pusher, settings, element('connection'));
 }
 

@@ -1,10 +1,12 @@
 // The mirror page: shows each `frame` of the channel `mirror` and measures how it came.
 
 import { SameClock } from './clock.js';
-import { connect, showConnection } from './connection.js';
+import { connect, showClient, showConnection } from './connection.js';
+import { remember } from './memory.js';
 import { Gaps, bytes, Median, Rate } from './meter.js';
 import { element, keepQuery, Notice } from './page.js';
 import { loadSettings } from './settings.js';
+import { Streams } from './streams.js';
 
 const CHANNEL = 'mirror';
 const EVENT = 'frame';
@@ -14,16 +16,20 @@ const PAUSED_AFTER_MS = 3000;
 const screen = element('screen');
 const picture = element('picture');
 const notice = new Notice(element('problem'));
+const company = new Notice(element('company'));
 
 const frameRate = new Rate();
 const throughput = new Rate();
 const latency = new Median();
 const gaps = new Gaps();
+const streams = new Streams();
 const clock = new SameClock();
 
 let received = 0;
 let numbered = false;
 let stream = null;
+/** The one stream that is shown, where several arrive and one was chosen. */
+let only = null;
 let newest = null;
 let showing = false;
 let lastShown = null;
@@ -44,13 +50,16 @@ function receive(data) {
     return;
   }
   const now = performance.now();
+  const from = String(data.stream ?? '');
+  streams.see(from, now);
+  if (only !== null && from !== only) return;
   received += 1;
   frameRate.add(1, now);
   throughput.add(picture.size ?? picture.length, now);
   element('form').textContent = picture instanceof Blob ? 'binary messages' : 'data URLs';
   if (Number.isSafeInteger(data.sequence)) {
     numbered = true;
-    gaps.see(String(data.stream ?? ''), data.sequence);
+    gaps.see(from, data.sequence);
   }
   element('message').hidden = typeof data.message !== 'string';
   element('message').textContent = data.message ?? '';
@@ -94,6 +103,8 @@ async function show(frame) {
     if (frame.stream !== stream) latency.clear();
     stream = frame.stream;
     latency.add(Date.now() - frame.sentAt);
+  } else {
+    latency.clear();
   }
   setState();
 }
@@ -105,7 +116,8 @@ function onScreen() {
 
 function setState() {
   const now = performance.now();
-  const state = lastShown === null ? 'waiting' : now - lastShown < PAUSED_AFTER_MS ? 'live' : 'paused';
+  const flows = connected && now - lastShown < PAUSED_AFTER_MS;
+  const state = lastShown === null ? 'waiting' : flows ? 'live' : 'paused';
   const words = {
     waiting: connected ? 'Waiting for a stream' : 'Not connected yet',
     live: '',
@@ -123,13 +135,34 @@ function showNumbers() {
   element('fps').textContent = `${frameRate.perSecond(now).toFixed(1)} fps`;
   element('throughput').textContent = `${bytes(throughput.perSecond(now))}/s`;
   element('lost').textContent = numbered ? gaps.lost.toLocaleString('en') : '–';
-  showLatency();
   setState();
+  showLatency();
+  showCompany(streams.present(now));
+}
+
+/** Says that several streams arrive, which would otherwise only be seen as a flicker, and lets one of them be chosen. */
+function showCompany(present) {
+  if (only !== null && !present.includes(only)) only = null;
+  if (present.length < 2) {
+    only = null;
+    company.hide();
+    return;
+  }
+  const after = present[(present.indexOf(only) + 1) % present.length];
+  company.show({
+    title: `${present.length} pages are streaming`,
+    text: only === null ? 'Their pictures are shown by turns, as they come: hence the flicker.' : 'One of them is shown.',
+    fix: { label: only === null ? 'Show only one' : 'Show the next one', apply: () => { only = after; } },
+  });
 }
 
 function showLatency() {
+  // What was measured of frames that no longer come is of no account.
+  if (screen.dataset.state !== 'live') latency.clear();
   if (latency.value === null) {
-    element('latency-note').textContent = received > 0 ? 'these frames do not say when they were sent' : 'from sent to shown';
+    element('latency').textContent = '–';
+    const unsaid = screen.dataset.state === 'live';
+    element('latency-note').textContent = unsaid ? 'these frames do not say when they were sent' : 'from sent to shown';
     return;
   }
   const spread = `spread ${Math.round(latency.spread)} ms`;
@@ -155,12 +188,14 @@ async function main() {
   keepQuery();
   setState();
   element('flip').addEventListener('change', ({ target }) => screen.classList.toggle('flipped', target.checked));
+  remember(element('flip'));
   element('fullscreen').hidden = !screen.requestFullscreen;
   element('fullscreen').addEventListener('click', fullScreen);
   setInterval(showNumbers, 250);
 
   const settings = await loadSettings();
   const pusher = await connect(settings);
+  showClient(pusher, settings, element('client'));
   showConnection(pusher, settings, element('connection'), ({ tone }) => {
     connected = tone === 'good';
     setState();

@@ -2,7 +2,7 @@
 //
 // A page that heliostat serves asks `dev/config.json` for the key and takes the address from its own URL,
 // so the same page works under a path prefix and behind a TLS proxy. A page from any other server
-// names the broker in its query: ?host=…&port=…&key=…&path=…&auth=…
+// names the broker in its query: ?host=…&port=…&key=…&path=…&auth=…&client=own
 
 const CDN = 'https://js.pusher.com/8.4/pusher.min.js';
 const VENDORED = 'vendor/pusher.min.js';
@@ -21,6 +21,8 @@ const DEFAULT_KEY = 'app-key';
  * @property {string} appId    empty when unknown
  * @property {string} secret   empty when unknown
  * @property {string} auth     URL that signs private and presence channels
+ * @property {boolean} ownClient  whether to do without pusher-js although it may be there
+ * @property {string[]} addresses  by which other machines reach the broker, where it tells
  * @property {boolean} binary  whether pictures may go as binary messages where the broker takes them
  * @property {string[]} scripts  where pusher-js may be found, best first
  */
@@ -52,6 +54,8 @@ export async function loadSettings(page = location) {
     appId: known ? config.app_id : '',
     secret: known ? config.secret : '',
     auth: query.get('auth') || `${origin}/dev/auth`,
+    ownClient: query.get('client') === 'own',
+    addresses: config?.addresses ?? [],
     binary: query.get('binary') !== '0',
     scripts: served ? [config?.pusher_js || VENDORED, VENDORED, CDN] : [INSTALLED, CDN],
   };
@@ -60,6 +64,14 @@ export async function loadSettings(page = location) {
 /** The settings as the URL a client's socket is opened with; for people to read. */
 export function socketUrl({ tls, host, port, path, key }) {
   return `${tls ? 'wss' : 'ws'}://${host}:${port}${path}/app/${key}`;
+}
+
+/** Where other machines find this page's folder, if this one was opened in a way that leads nowhere from there. */
+export function elsewhere({ served, tls, port, path, addresses }, page = location) {
+  const loopback = /^(localhost|.*\.localhost|127\.[\d.]+|\[::1\])$/.test(page.hostname);
+  if (!served || !loopback) return [];
+  const named = addresses.map((address) => (address.includes(':') ? `[${address}]` : address));
+  return named.map((host) => `${tls ? 'https' : 'http'}://${host}:${port}${path}`);
 }
 
 /** What the broker tells about itself; null when there is none here or it keeps that to itself. */

@@ -2,12 +2,14 @@
 
 import { cameras, closeSource, explainCameraError, openSource, TEST_PICTURE } from './camera.js';
 import { answerForClock } from './clock.js';
-import { binaryLimit, connect, errorDetail, sendBinary, showConnection, unsentBytes } from './connection.js';
+import { binaryLimit, connect, endsConnection, refusalIn, sendBinary, showClient, showConnection, unsentBytes } from './connection.js';
+import { remember } from './memory.js';
 import { bytes, Rate } from './meter.js';
 import { element, keepQuery, Notice } from './page.js';
 import { explainRefusal } from './refusal.js';
 import { FrameSender } from './sender.js';
 import { loadSettings } from './settings.js';
+import { Streams } from './streams.js';
 
 const CHANNEL = 'private-stream';
 const EVENT = 'client-frame';
@@ -24,6 +26,8 @@ const notice = new Notice(element('problem'));
 const counts = { sent: 0, skipped: 0, refused: 0, frameBytes: null };
 const frameRate = new Rate();
 const throughput = new Rate();
+/** What other pages send. */
+const others = new Streams();
 
 let pusher = null;
 let channel = null;
@@ -139,12 +143,12 @@ async function keepAwake() {
 }
 
 function refused(error) {
-  const { code, message } = errorDetail(error);
-  // 4000 to 4299 end the connection; the status light tells about those.
-  if (code >= 4000 && code < 4300) return;
+  const refusal = refusalIn(error);
+  // The status light tells about the end of a connection, and about lines that break off.
+  if (!refusal || endsConnection(refusal)) return;
   counts.refused += 1;
   lastRefusal = performance.now();
-  notice.show(explainRefusal(message, counts.frameBytes, controls));
+  notice.show(explainRefusal(refusal.message, counts.frameBytes, controls));
 }
 
 function showNumbers() {
@@ -155,6 +159,7 @@ function showNumbers() {
   element('fps').textContent = `${frameRate.perSecond(now).toFixed(1)} fps`;
   element('throughput').textContent = `${bytes(throughput.perSecond(now))}/s`;
   element('frame-size').textContent = counts.frameBytes === null ? '–' : bytes(counts.frameBytes);
+  element('company').hidden = !stream || others.present(now).length === 0;
   if (lastRefusal > -Infinity && now - lastRefusal > REFUSAL_SHOWN_MS) {
     lastRefusal = -Infinity;
     notice.hide();
@@ -173,7 +178,11 @@ function showWishes() {
 async function main() {
   keepQuery();
   showWishes();
-  for (const control of Object.values(controls)) control.addEventListener('input', showWishes);
+  for (const control of Object.values(controls)) {
+    control.addEventListener('input', showWishes);
+    remember(control);
+  }
+  remember(source);
   button.addEventListener('click', () => (stream ? stop() : start()));
   source.addEventListener('change', () => { if (stream) { stop(); start(); } });
   document.addEventListener('visibilitychange', () => {
@@ -185,12 +194,15 @@ async function main() {
 
   const settings = await loadSettings();
   pusher = await connect(settings);
+  showClient(pusher, settings, element('client'));
   showConnection(pusher, settings, element('connection'), ({ tone }) => {
     connected = tone === 'good';
     showBadge();
   });
   pusher.connection.bind('error', refused);
   channel = pusher.subscribe(CHANNEL);
+  // Nobody hears what it sends itself.
+  channel.bind(EVENT, (frame) => others.see(String(frame?.stream ?? ''), performance.now()));
   channel.bind('pusher:subscription_error', ({ status, error }) => notice.show({
     title: `No permission to send on ${CHANNEL}`,
     text: `${settings.auth} did not sign the subscription${status ? ` (HTTP ${status})` : ''}${error ? `: ${error}` : ''}. `

@@ -21,8 +21,8 @@ export const APP = { id: '1001', key: 'app-key', secret: 'app-secret' };
  *
  * @param {import('node:test').TestContext} t
  * @param {{ port?: number, args?: string[], env?: Record<string, string> }} [options]  port 0 is any free one
- * @returns {Promise<{ url: string, host: string, port: number, reload: () => void, stop: () => Promise<void> }>}
- *   `reload` makes it read its configuration again
+ * @returns {Promise<{ url: string, host: string, port: number, reload: () => void, stop: () => Promise<void>,
+ *   crash: () => Promise<void> }>}  `reload` makes it read its configuration again; `crash` ends it without a word
  */
 export async function startBroker(t, { port = 0, args = [], env = {} } = {}) {
   if (!existsSync(BINARY)) {
@@ -50,10 +50,17 @@ export async function startBroker(t, { port = 0, args = [], env = {} } = {}) {
     return stopping;
   };
   cleanup(t, stop);
+  /** As it ends when it crashes, or its machine does: without a word to anybody. */
+  const crash = async () => {
+    stopping = ended;
+    kill();
+    await ended;
+    process.off('exit', kill);
+  };
 
   const url = new URL(await listening(child, ended));
   const reload = () => { child.kill('SIGHUP'); };
-  return { url: url.origin, host: url.hostname, port: Number(url.port), reload, stop };
+  return { url: url.origin, host: url.hostname, port: Number(url.port), reload, stop, crash };
 }
 
 /** Settings of the developer's own broker must not reach this one. */

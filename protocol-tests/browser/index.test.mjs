@@ -30,6 +30,37 @@ test('the snippets are filled with address and credentials', async (t) => {
   await screenshot(page, 'index');
 });
 
+// Where other machines reach the broker, the front page has links that a phone can open; a page that was itself opened by
+// such an address needs none.
+// Proves: pages.
+test('the front page tells what a phone can open', async (t) => {
+  const broker = await startBroker(t);
+  const browser = await openBrowser(t, { args: ['--host-resolver-rules=MAP broker.example 127.0.0.1'] });
+  const context = await browser.newContext();
+  const page = await openPage(t, context, `${broker.url}/`);
+  await shown(page, '#connection', /^Connected/);
+  assert.ok(await page.locator('#elsewhere').isHidden(), 'nobody else reaches it');
+
+  const exposed = await startBroker(t, { args: ['--host', '0.0.0.0', '--development', '--path-prefix', '/light'] });
+  await context.route('**/dev/config.json', async (route) => {
+    const answer = await route.fetch();
+    const settings = await answer.json();
+    assert.ok(Array.isArray(settings.addresses));
+    await route.fulfill({ response: answer, json: { ...settings, addresses: ['192.168.1.20', 'fd00::20'] } });
+  });
+  await page.goto(`http://127.0.0.1:${exposed.port}/light/`);
+  await page.locator('#elsewhere').waitFor({ state: 'visible' });
+  const links = await page.locator('#elsewhere a').evaluateAll((all) => all.map(({ href, textContent }) => [href, textContent]));
+  const urls = [`http://192.168.1.20:${exposed.port}/light/mirror`, `http://[fd00::20]:${exposed.port}/light/mirror`];
+  assert.deepEqual(links, urls.map((url) => [`${url}.html`, url]));
+  await screenshot(page, 'index-exposed');
+
+  await context.unroute('**/dev/config.json');
+  await page.goto(`http://broker.example:${exposed.port}/light/`);
+  await shown(page, '#connection', /^Connected/);
+  assert.ok(await page.locator('#elsewhere').isHidden());
+});
+
 // The copy button puts the whole snippet on the clipboard; the tabs can be walked with the keyboard.
 // Proves: pages.
 test('a snippet is chosen by keyboard and copied by its button', async (t) => {

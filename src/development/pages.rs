@@ -18,24 +18,28 @@ macro_rules! pages {
 }
 
 /// Every file of the example that a browser asks for.
-const PAGES: [(&str, &str); 18] = pages![
+const PAGES: [(&str, &str); 22] = pages![
     "index.html",
     "stream.html",
     "mirror.html",
     "style.css",
     "binary.js",
     "camera.js",
+    "client.js",
     "clock.js",
     "connection.js",
     "index.js",
+    "memory.js",
     "meter.js",
     "mirror.js",
     "page.js",
+    "reconnect.js",
     "refusal.js",
     "sender.js",
     "settings.js",
     "snippets.js",
     "stream.js",
+    "streams.js",
     "test-picture.js",
 ];
 
