@@ -17,7 +17,7 @@ use std::time::Duration;
 use actix_http::HttpService;
 use actix_server::Server as ActixServer;
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
-use actix_tls::accept::max_concurrent_tls_connect;
+use actix_tls::accept::TlsError as Handshake;
 use actix_web::dev::AppConfig;
 use actix_web::{App as WebApp, HttpRequest, HttpResponse, web};
 use tracing::{info, warn};
@@ -76,6 +76,13 @@ macro_rules! http_service {
             }))
             .finish(map_config(api, |()| AppConfig::default()))
     }};
+}
+
+/// The same over TLS.
+macro_rules! over_tls {
+    ($tls:expr, $shared:expr, $pipes_only:expr) => {
+        tls::accepting($tls.clone()).and_then(http_service!($shared, $pipes_only).map_err(Handshake::Service))
+    };
 }
 
 /// Hands a request that is no upgrade to those who know its path.
@@ -306,36 +313,31 @@ impl BoundServer {
         let hooks =
             hooks.into_iter().map(|(_, hook)| hook.start()).collect::<io::Result<Vec<RunningHook>>>()?;
         let workers = hub.worker_count();
-        let server = {
-            max_concurrent_tls_connect(tls::HANDSHAKES_PER_WORKER);
-            let server = ActixServer::build()
-                .workers(workers)
-                .max_concurrent_connections(CONNECTIONS_PER_WORKER)
-                .disable_signals();
-            let for_pipe = shared.clone();
-            match (tls, pipe) {
-                (None, None) => {
-                    server.listen("heliostat", port.socket, move || http_service!(&shared, false).tcp())?
+        let server =
+            {
+                let server = ActixServer::build()
+                    .workers(workers)
+                    .max_concurrent_connections(CONNECTIONS_PER_WORKER)
+                    .disable_signals();
+                let for_pipe = shared.clone();
+                match (tls, pipe) {
+                    (None, None) => server
+                        .listen("heliostat", port.socket, move || http_service!(&shared, false).tcp())?,
+                    (None, Some(pipe)) => server
+                        .listen("heliostat", port.socket, move || http_service!(&shared, false).tcp())?
+                        .listen("pipe", pipe.socket, move || http_service!(&for_pipe, true).tcp())?,
+                    (Some(tls), None) => {
+                        server.listen("heliostat", port.socket, move || over_tls!(tls, &shared, false))?
+                    }
+                    (Some(tls), Some(pipe)) => {
+                        let pipe_tls = tls.clone();
+                        server
+                            .listen("heliostat", port.socket, move || over_tls!(tls, &shared, false))?
+                            .listen("pipe", pipe.socket, move || over_tls!(pipe_tls, &for_pipe, true))?
+                    }
                 }
-                (None, Some(pipe)) => server
-                    .listen("heliostat", port.socket, move || http_service!(&shared, false).tcp())?
-                    .listen("pipe", pipe.socket, move || http_service!(&for_pipe, true).tcp())?,
-                (Some(tls), None) => server.listen("heliostat", port.socket, move || {
-                    http_service!(&shared, false).rustls_0_23(tls.clone())
-                })?,
-                (Some(tls), Some(pipe)) => {
-                    let pipe_tls = tls.clone();
-                    server
-                        .listen("heliostat", port.socket, move || {
-                            http_service!(&shared, false).rustls_0_23(tls.clone())
-                        })?
-                        .listen("pipe", pipe.socket, move || {
-                            http_service!(&for_pipe, true).rustls_0_23(pipe_tls.clone())
-                        })?
-                }
-            }
-            .run()
-        };
+                .run()
+            };
         let handle = server.handle();
         info!(%address, workers, apps = config.apps.len(), "serving");
         let mut running = actix_web::rt::spawn(server);

@@ -1,5 +1,7 @@
 //! TLS for the whole listener, from a certificate and a key in PEM files.
 
+mod handshakes;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,11 +10,10 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+pub use handshakes::accepting;
+
 /// A TLS connection whose handshake is done.
 pub type TlsStream = actix_tls::accept::rustls_0_23::TlsStream<TcpStream>;
-
-/// TLS handshakes that one worker runs at once; while there are more, it accepts nobody.
-pub const HANDSHAKES_PER_WORKER: usize = 1024;
 
 /// Why TLS cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +76,7 @@ pub fn load(
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
     config.ticketer = ring::Ticketer::new()?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Some(config))
 }
 
