@@ -17,6 +17,7 @@ const SHOWN = {
   timeout: '100s',
 };
 const START_DEADLINE_MS = 20_000;
+const APACHE_MODULES = '/usr/lib/apache2/modules';
 
 /** Each kind: the language of its block in the document, where it listens in it, and what is to be around it. */
 export const KINDS = {
@@ -76,8 +77,41 @@ export async function startProxy(t, kind, brokers, { timeout = SHOWN.timeout } =
   if (kind !== 'caddy') replace(SHOWN.timeout, timeout);
   const file = join(folder, 'proxy.conf');
   await writeFile(file, `${around(text, folder)}\n`);
+  return run(t, command(file, folder), folder, port);
+}
 
-  const [program, ...args] = command(file, folder);
+/** The least that passes requests on, and nothing of `Host`: what a proxy does that nobody has told more. */
+const PLAIN = {
+  nginx: {
+    text: (port, broker) => `server { listen ${HOST}:${port}; location / { proxy_pass http://${broker}; } }`,
+    around: KINDS.nginx.around,
+    command: KINDS.nginx.command,
+  },
+  apache: {
+    text: (port, broker) => `Listen ${HOST}:${port}\nProxyPass / http://${broker}/`,
+    around: (text, folder) => `
+      ServerName ${HOST}
+      PidFile ${folder}/apache.pid
+      DefaultRuntimeDir ${folder}
+      ErrorLog ${folder}/error.log
+      ${['mpm_event', 'authz_core', 'proxy', 'proxy_http'].map((name) => `LoadModule ${name}_module ${APACHE_MODULES}/mod_${name}.so`).join('\n')}
+      ${text}`,
+    command: (file, folder) => ['apache2', '-d', folder, '-f', file, '-DFOREGROUND'],
+  },
+};
+
+/** Starts a proxy of this kind as it is by default in front of a broker, and ends it with the test. */
+export async function startPlainProxy(t, kind, broker) {
+  const { text, around, command } = PLAIN[kind];
+  const folder = await mkdtemp(join(tmpdir(), `heliostat-${kind}-`));
+  t.after(() => rm(folder, { recursive: true }));
+  const port = await freePort();
+  const file = join(folder, 'proxy.conf');
+  await writeFile(file, `${around(text(port, `${broker.host}:${broker.port}`), folder)}\n`);
+  return run(t, command(file, folder), folder, port);
+}
+
+async function run(t, [program, ...args], folder, port) {
   const child = spawn(program, args, {
     // Debian keeps two of them where only root looks; Caddy writes into its user's home.
     env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin`, HOME: folder, XDG_DATA_HOME: folder, XDG_CONFIG_HOME: folder },

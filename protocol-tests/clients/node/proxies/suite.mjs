@@ -11,7 +11,7 @@ import { startAuthEndpoint } from '../auth-endpoint.mjs';
 import { startBroker } from '../broker.mjs';
 import { fresh, heard, openClient, releases, within } from '../clients.mjs';
 import { libraries } from '../libraries.mjs';
-import { KINDS, startProxy } from './proxy.mjs';
+import { KINDS, startPlainProxy, startProxy } from './proxy.mjs';
 
 const PusherServer = createRequire(import.meta.url)('pusher-5');
 
@@ -43,6 +43,34 @@ const IDLE = { heartbeats: 24, pings: 8 };
 
 const TLS_ONLY = { HELIOSTAT_APP_FORCE_TLS: 'true' };
 const BELIEVING = { ...TLS_ONLY, HELIOSTAT_SERVER_TRUST_FORWARDED_PROTO: 'true' };
+
+const OWN_APP = { HELIOSTAT_APP_ID: '77', HELIOSTAT_APP_KEY: 'own-key', HELIOSTAT_APP_SECRET: 'a-secret-of-my-own' };
+
+for (const kind of ['nginx', 'apache']) {
+  describe(`behind ${kind} as it is by default`, () => {
+    // It passes on that this machine is asked, whoever asks: then there must be nothing to be had.
+    // Proves: pages, bad input.
+    test(`strangers learn nothing through ${kind}`, async (t) => {
+      const asked = (proxy, method, path, body) =>
+        fetch(`http://${proxy.host}:${proxy.port}${path}`, { method, body }).then(async (answer) => [answer.status, await answer.text()]);
+      const broker = await begin(t, OWN_APP);
+      const proxy = await startPlainProxy(t, kind, broker);
+      assert.deepEqual(await asked(proxy, 'GET', '/health'), [200, 'ok\n'], 'it does pass requests on');
+      const insisting = await begin(t, { ...OWN_APP, HELIOSTAT_DEVELOPMENT: 'true' });
+      const before = await startPlainProxy(t, kind, insisting);
+      for (const path of ['/', '/settings.js', '/dev/config.json', '/dev/config%2ejson', '/%64ev/config.json']) {
+        assert.equal((await asked(proxy, 'GET', path))[0], 404, path);
+        const [status, text] = await asked(before, 'GET', path);
+        assert.ok(!text.includes(OWN_APP.HELIOSTAT_APP_SECRET), `${status} ${path}: ${text}`);
+      }
+      const form = new URLSearchParams({ socket_id: '1.2', channel_name: 'private-encrypted-a' });
+      for (const path of ['/dev/auth', '/dev/user-auth', '/dev/user%2Dauth']) {
+        assert.equal((await asked(proxy, 'POST', path, form))[0], 404, path);
+      }
+      assert.equal((await asked(before, 'POST', '/dev/auth', form))[0], 403, 'no key of an encrypted channel');
+    });
+  });
+}
 
 for (const kind of Object.keys(KINDS)) {
   describe(`behind ${kind}`, { concurrency: 4 }, () => {
