@@ -11,6 +11,7 @@ use super::given::Given;
 use super::tables::Tables;
 use super::{Error, Origin};
 use crate::pipe::{BadRule, INTERVAL_EXPECTED, Pattern, Rate, RuleSpec, parse_interval};
+use crate::protocol::json;
 
 const KNOWN: [&str; 12] =
     ["from", "event", "to", "as", "add", "pick", "source", "where", "rate", "min_interval", "keep", "drop"];
@@ -193,8 +194,19 @@ impl Tables<'_> {
         let json = match value.get_ref() {
             DeValue::String(text) => Some(Json::from(text.as_ref())),
             DeValue::Boolean(switch) => Some(Json::from(*switch)),
-            DeValue::Integer(_) => given.integer().map(Json::from),
-            DeValue::Float(_) => given.number().and_then(serde_json::Number::from_f64).map(Json::Number),
+            DeValue::Integer(integer) => {
+                let larger = || u64::from_str_radix(integer.as_str(), integer.radix()).ok().map(Json::from);
+                given.integer().map(Json::from).or_else(larger)
+            }
+            DeValue::Float(float) => {
+                let json = given.number().and_then(serde_json::Number::from_f64);
+                // Rounded, it would be another number than the one that is written there.
+                if json.is_some() && !json::is_held_exactly(float.as_str().trim_start_matches('+')) {
+                    self.wrong(key, "a number with no more digits than a double holds", value);
+                    return None;
+                }
+                json.map(Json::Number)
+            }
             DeValue::Array(items) => {
                 return items.iter().map(|item| self.json(key, item)).collect::<Option<_>>().map(Json::Array);
             }

@@ -7,8 +7,10 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::protocol::json;
+
 /// Whether `text` is a JSON object that has every member of `wanted` with an equal value. Of a name that is repeated the
-/// last one counts. Numbers are equal if their values are, however they are written.
+/// last one counts. Numbers are equal if their values are, to the last digit and however they are written.
 pub(super) fn matches(text: &str, wanted: &Map<String, Value>) -> bool {
     // Far most often it is an object, or text that does not even begin like one.
     if !text.trim_start().starts_with('{') {
@@ -40,7 +42,7 @@ impl<'de> Visitor<'de> for Wanted<'_> {
         let mut found = vec![false; self.0.len()];
         while let Some(index) = map.next_key_seed(IndexOf(self.0))? {
             match index.and_then(|index| Some((index, self.0.values().nth(index)?))) {
-                Some((index, wanted)) => found[index] = is(map.next_value::<&RawValue>()?, wanted),
+                Some((index, wanted)) => found[index] = json::equals(map.next_value::<&RawValue>()?, wanted),
                 None => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -70,22 +72,6 @@ impl Visitor<'_> for IndexOf<'_> {
 
     fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<Self::Value, E> {
         Ok(self.0.keys().position(|name| name == key))
-    }
-}
-
-/// Whether the JSON text stands for the value.
-fn is(text: &RawValue, wanted: &Value) -> bool {
-    serde_json::from_str::<Value>(text.get()).is_ok_and(|value| equal(&value, wanted))
-}
-
-fn equal(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
-        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),
-        (Value::Object(a), Value::Object(b)) => {
-            a.len() == b.len() && a.iter().all(|(name, a)| b.get(name).is_some_and(|b| equal(a, b)))
-        }
-        (a, b) => a == b,
     }
 }
 
@@ -122,6 +108,18 @@ mod tests {
             assert!(!matches(text, &wanted), "{text}");
         }
         assert!(matches("{}", &Map::new()));
+    }
+
+    #[test]
+    fn large_numbers_are_compared_to_the_last_digit() {
+        let Value::Object(wanted) = json!({ "id": 175_928_847_299_117_063_u64 }) else { unreachable!() };
+        assert!(matches(r#"{"id":175928847299117063}"#, &wanted));
+        assert!(!matches(r#"{"id":175928847299117062}"#, &wanted));
+        let Value::Object(wanted) = json!({ "a": [{ "id": -9_007_199_254_740_993_i64 }] }) else {
+            unreachable!()
+        };
+        assert!(matches(r#"{"a":[{"id":-9007199254740993.0}]}"#, &wanted));
+        assert!(!matches(r#"{"a":[{"id":-9007199254740992}]}"#, &wanted));
     }
 
     #[test]

@@ -3,6 +3,12 @@
 //! A payload is never turned into a tree and back. What must be known of it (its length once unescaped, its
 //! compact text) is found in one pass over the bytes as they came.
 
+mod equal;
+mod number;
+
+pub use equal::equals;
+pub use number::{Decimal, first_rounded, is_held_exactly};
+
 use std::borrow::Cow;
 use std::fmt;
 

@@ -4,9 +4,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::entry::{Details, Entry, EventSource, Kind};
 use super::json_path::JsonPath;
+use crate::protocol::json;
 
 /// Accepts the entries that have everything it names.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -99,7 +101,7 @@ pub struct Expectation {
     /// The place. A payload that is not JSON counts as a JSON string.
     #[serde(default)]
     pub path: JsonPath,
-    /// The value that must stand there. Without it, any value will do.
+    /// The value that must stand there; a number to its last digit. Without it, any value will do.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub equals: Option<Value>,
 }
@@ -156,17 +158,22 @@ impl Filter {
             return true;
         }
         let Some(text) = data else { return false };
-        let value = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
-        self.data.iter().all(|expected| {
-            let found = expected.path.of(&value);
-            match &expected.equals {
-                // A number in quotes, or a word that happens to be one in JSON, may be compared as the text it is.
-                Some(wanted) => {
-                    found == Some(wanted)
-                        || (found == Some(&value) && wanted.as_str().is_some_and(|wanted| wanted == text))
-                }
-                None => found.is_some(),
+        let literal;
+        let value: &RawValue = match serde_json::from_str(text) {
+            Ok(value) => value,
+            Err(_) => {
+                literal = json::string_literal(text);
+                let Ok(value) = serde_json::from_str(&literal) else { return false };
+                value
             }
+        };
+        self.data.iter().all(|expected| {
+            let Some(found) = expected.path.of(value) else { return false };
+            expected.equals.as_ref().is_none_or(|wanted| {
+                // A number in quotes, or a word that happens to be one in JSON, may be compared as the text it is.
+                let as_text = || found.get() == value.get() && wanted.as_str() == Some(text);
+                json::equals(found, wanted) || as_text()
+            })
         })
     }
 }
@@ -287,6 +294,11 @@ mod tests {
         assert!(!at("order.name", json!(null)).accepts(&order), "and is not the same as nothing");
         assert!(filter(json!({ "data": [{ "path": "order.note" }] })).accepts(&order));
         assert!(!filter(json!({ "data": [{ "path": "order.name" }] })).accepts(&order));
+        let large = entry(r#"[{"id":175928847299117063}]"#);
+        assert!(at("[0].id", json!(175_928_847_299_117_063_u64)).accepts(&large));
+        assert!(!at("[0].id", json!(175_928_847_299_117_062_u64)).accepts(&large), "the same double");
+        assert!(at("$", json!([{ "id": 175_928_847_299_117_063_u64 }])).accepts(&large));
+        assert!(at("order.id", json!(7.0)).accepts(&order), "a number is its value");
         assert!(at("$", json!("plain words")).accepts(&entry("plain words")));
         assert!(at("$", json!("42")).accepts(&entry("42")), "the text as it is");
         assert!(at("$", json!(42)).accepts(&entry("42")), "or as the number it is");

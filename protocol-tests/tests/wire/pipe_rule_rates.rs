@@ -123,6 +123,45 @@ fn where_takes_only_payloads_with_these_members() {
     target.assert_nothing_published(&mut mirror, "mirror");
 }
 
+/// `where` compares numbers to their last digit, at every depth, whether a client or the HTTP API sends them.
+///
+/// Proves: pipe rules.
+#[test]
+fn where_tells_large_numbers_apart() {
+    let id = 175_928_847_299_117_063_u64;
+    let numbers = [
+        (id.to_string(), true),
+        ((id - 1).to_string(), false),
+        ((id + 1).to_string(), false),
+        (format!("{id}.0"), true),
+        (format!("{id}0e-1"), true),
+        (format!("{id}.5"), false),
+        (format!("{id}{id}"), false),
+    ];
+    for (wanted, payload) in
+        [("id = #", r#"{"id":#}"#), ("a = [1, { id = # }]", r#"{"a":[1.0,{"id":#}],"b":#}"#)]
+    {
+        let wanted = wanted.replace('#', &id.to_string());
+        let rule = format!(
+            "[[apps.pipe]]\nfrom = 'stream'\nevent = '*'\nto = 'mirror'\nsource = ['client', 'http']\n\
+             where = {{ {wanted} }}\n"
+        );
+        let Some((target, mut sender, mut mirror)) = with_rules(&rule) else { return };
+        for (number, equal) in &numbers {
+            let data = payload.replace('#', number);
+            sender.send_text(&format!(r#"{{"event":"frame","channel":"stream","data":{data}}}"#));
+            if *equal {
+                assert_eq!(mirror.expect_on("mirror", "frame").data, data);
+            }
+            target.publish("stream", "frame", &data);
+            if *equal {
+                assert_eq!(mirror.expect_on("mirror", "frame").data, data);
+            }
+        }
+        target.assert_nothing_published(&mut mirror, "mirror");
+    }
+}
+
 /// A rule with `drop = true` takes an event from the client and sends it nowhere; other rules still hear it.
 ///
 /// Proves: pipe rules.

@@ -146,6 +146,15 @@ fn mistakes_in_a_rule_name_the_line() {
             "h.toml:10:13: apps.pipe.add must be made of what JSON can hold, got nan",
         ),
         (
+            whole("where = { a = [{ x = 175928847299117063.5 }] }"),
+            "h.toml:10:22: apps.pipe.where must be a number with no more digits than a double holds, got \
+             175928847299117063.5",
+        ),
+        (
+            whole("add = { x = 18446744073709551616 }"),
+            "h.toml:10:13: apps.pipe.add must be made of what JSON can hold, got 18446744073709551616",
+        ),
+        (
             whole("form = 'x'"),
             "h.toml:10:1: unknown key \"apps.pipe.form\"; did you mean \"apps.pipe.from\"?",
         ),

@@ -144,7 +144,7 @@ fn several_keys_are_kept_oldest_first_unless_the_environment_replaces_them() {
 fn rules_add_up_without_repetition() {
     let text = with_app("")
         + "[[apps.pipe]]\nfrom = \"a-*\"\nevent = \"e\"\nto = \"b-*\"\nas = \"f\"\npick = [\"x\"]\n\
-           add = { n = 1, deep = { list = [true, 0.5] } }\nsource = [\"http\"]\n\
+           add = { n = 18446744073709551615, deep = { list = [true, 0.5] } }\nsource = [\"http\"]\n\
            [[apps.pipe]]\nfrom = \"c\"\nevent = \"e\"\nto = \"d\"\nas = \"e\"\n";
     let sources = Sources {
         file: Some(&text),
@@ -156,7 +156,10 @@ fn rules_add_up_without_repetition() {
     let shown: Vec<_> =
         pipe.iter().map(|r| format!("{}:{}={}:{:?}", r.from, r.event, r.to[0], r.rename)).collect();
     assert_eq!(shown, [r#"a-*:e=b-*:Some("f")"#, "c:e=d:None", "g:e=h:None", r#"i:e=j:Some("k")"#]);
-    assert_eq!(serde_json::to_string(&pipe[0].add).unwrap(), r#"{"deep":{"list":[true,0.5]},"n":1}"#);
+    assert_eq!(
+        serde_json::to_string(&pipe[0].add).unwrap(),
+        r#"{"deep":{"list":[true,0.5]},"n":18446744073709551615}"#
+    );
     assert_eq!(pipe[0].pick.as_deref(), Some(&["x".to_owned()][..]));
     assert_eq!((pipe[0].hears_clients, pipe[0].hears_http), (false, true));
     assert_eq!((pipe[1].hears_clients, pipe[1].hears_http), (true, false));

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::auth::request::Query;
 use crate::config::{self, AppConfig};
 use crate::pipe::Pattern;
+use crate::protocol::json;
 use crate::test_mode::condition::Condition;
 use crate::test_mode::{Cut, Filter, MOST_PATIENCE, PATIENCE, Sockets};
 use crate::webhook::{BadEndpoint, Endpoint, EventTypes};
@@ -18,7 +19,16 @@ use super::error::ControlError;
 /// Reads a body. An empty one is an empty object.
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ControlError> {
     let body = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
-    serde_json::from_slice(body).map_err(|error| ControlError::Body(error.to_string()))
+    let read = serde_json::from_slice(body).map_err(|error| ControlError::Body(error.to_string()))?;
+    match std::str::from_utf8(body).ok().and_then(json::first_rounded) {
+        Some(number) => Err(ControlError::Body(rounded(number))),
+        None => Ok(read),
+    }
+}
+
+/// Rounded, it would be another number, and a test would wait for something else than it says.
+fn rounded(number: &str) -> String {
+    format!("{number} is no integer from -2^63 to 2^64-1 and has more digits than a double holds")
 }
 
 /// `POST /test/apps`.
@@ -211,6 +221,9 @@ impl LogRequest {
             filter.insert("type".to_owned(), kinds.split(',').map(str::trim).collect::<Vec<_>>().into());
         }
         if let Some(data) = query.get("data") {
+            if let Some(number) = json::first_rounded(data) {
+                return Err(wrong(format!("data: {}", rounded(number))));
+            }
             let data = serde_json::from_str(data).map_err(|error| wrong(format!("data: {error}")))?;
             filter.insert("data".to_owned(), data);
         }
@@ -277,10 +290,28 @@ mod tests {
         let text = "type=event,delivered&channel=room&code=4100&after=7&data=[{\"path\":\"a\",\"equals\":1}]";
         let asked = LogRequest::parse(&Query::parse(text)).unwrap();
         assert_eq!((asked.after, asked.filter.code, asked.filter.data.len()), (7, Some(4100), 1));
-        for (bad, expected) in [("after=x", "after"), ("type=nothing", "a type of entry"), ("data=x", "data")]
-        {
+        for (bad, expected) in [
+            ("after=x", "after"),
+            ("type=nothing", "a type of entry"),
+            ("data=x", "data"),
+            ("data=[{\"equals\":18446744073709551616}]", "18446744073709551616 is no integer"),
+        ] {
             let error = LogRequest::parse(&Query::parse(bad)).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_would_be_rounded_is_refused() {
+        let read = |number: &str| {
+            let text =
+                format!(r#"{{"until":{{"type":"event","data":[{{"path":"id","equals":{number}}}]}}}}"#);
+            parse::<Value>(text.as_bytes()).map_err(|error| error.to_string())
+        };
+        assert!(read("18446744073709551615").is_ok() && read("0.1").is_ok() && read("\"1e999\"").is_ok());
+        for number in ["18446744073709551616", "175928847299117063.5"] {
+            let error = read(number).unwrap_err();
+            assert!(error.contains(&format!("{number} is no integer")), "{error}");
         }
     }
 
