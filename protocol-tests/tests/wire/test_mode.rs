@@ -67,6 +67,34 @@ fn apps_come_and_go() {
     there.assert_silence();
 }
 
+/// Where an app is to be reached is where the request was sent to, whatever it says of a proxy.
+///
+/// Proves: test mode, bad input.
+#[test]
+fn what_a_proxy_would_say_of_the_host_is_not_believed() {
+    let Some(mode) = TestMode::start(&[]) else { return };
+    let forged =
+        format!("{}\r\nX-Forwarded-Host: evil.example:1\r\nForwarded: host=\"evil.example:1\"", mode.token());
+    let (status, made) = mode.raw("POST", "/test/apps", Some(&forged), "{}");
+    assert_eq!((status, &made["host"]), (201, &json!("127.0.0.1")));
+    assert_eq!(made["port"], json!(mode.broker().port()));
+    assert!(!made.to_string().contains("evil"), "{made}");
+}
+
+/// A fault may name a path as it is read, however it is spelled.
+///
+/// Proves: test mode.
+#[test]
+fn a_fault_finds_a_path_however_it_is_spelled() {
+    let Some(mode) = TestMode::start(&[]) else { return };
+    let app = mode.app(&json!({}));
+    app.fault(&json!({ "type": "http", "status": 503, "path": "/channels/room@1" }));
+    for (path, status) in [("/channels/room@1", 503), ("/channels/room%401", 503), ("/channels/room@2", 200)]
+    {
+        assert_eq!(app.target.get(path).send().status, status, "{path}");
+    }
+}
+
 /// A test waits for what the broker has seen, and is told at once.
 ///
 /// Proves: test mode.

@@ -158,11 +158,13 @@ impl Faults {
     }
 
     /// What becomes of a request to the HTTP API: the status and body to answer with, or `None` to hang.
+    /// Its path may be meant as it was sent or as it is read.
     pub fn http(&self, now: Instant, path: &str) -> Option<(u64, Option<(u16, String)>)> {
+        let decoded = || percent_encoding::percent_decode_str(path).decode_utf8_lossy();
         self.first(now, |what| match what {
             What::Http(Http { status, body, path: part, .. }) => part
                 .as_ref()
-                .is_none_or(|part| path.contains(part.as_str()))
+                .is_none_or(|part| path.contains(part.as_str()) || decoded().contains(part.as_str()))
                 .then(|| status.map(|status| (status, body.clone()))),
             _ => None,
         })

@@ -102,6 +102,8 @@ fn joins_hears_and_leaves(target: &Target, socket: &mut Socket, channel: &str) {
     target.publish(channel, "greet", r#"{"hi":1}"#);
     hears(socket, channel, "greet", r#"{"hi":1}"#);
     socket.send_text(&format!(r#"{{"event":"pusher:unsubscribe","data":{{"channel":"{channel}"}}}}"#));
+    // What it was sent before is answered, so it has left.
+    socket.assert_silence();
     target.publish(channel, "greet", "again");
     socket.assert_silence();
 }
