@@ -1,6 +1,7 @@
 //! The whole: builds the parts from a configuration, joins them on one listener, and ends them in order.
 
 pub mod control;
+mod files;
 mod listeners;
 mod ports;
 mod reload;
@@ -20,7 +21,7 @@ use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_confi
 use actix_tls::accept::TlsError as Handshake;
 use actix_web::dev::AppConfig;
 use actix_web::{App as WebApp, HttpRequest, HttpResponse, web};
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::app::DuplicateApp;
 use crate::config::Config;
@@ -34,6 +35,7 @@ use crate::transport::tls::{self, TlsError};
 use crate::transport::websocket;
 use crate::webhook::{self, Webhooks, client::ClientError};
 
+use files::Room;
 use listeners::Listeners;
 use ports::{Doors, Port};
 use stop::Stop;
@@ -43,9 +45,6 @@ const HTTP_DISCONNECT: Duration = Duration::from_secs(1);
 
 /// By how much the HTTP server's clock may be behind: it is read twice a second.
 const CLOCK_SLACK: Duration = Duration::from_millis(500);
-
-/// HTTP and WebSocket connections that one worker may hold: as good as none, because both have limits of their own.
-const CONNECTIONS_PER_WORKER: usize = 1_000_000;
 
 /// What one worker thread does with a connection: HTTP requests go to the API, upgrades become WebSockets. A macro,
 /// because the type that it builds differs between plain and TLS streams and cannot be written down.
@@ -122,6 +121,7 @@ pub struct BoundServer {
     port: Port,
     /// The pipe's own, if it has one.
     pipe: Option<Port>,
+    room: Room,
 }
 
 /// Why a broker cannot start.
@@ -226,8 +226,9 @@ impl Server {
         }
         let apps = config.apps.iter().map(|configured| (configured.app.clone(), listeners.of(configured)));
         let apps = apps.collect();
-        let (workers, max_connections) = (config.server.worker_threads(), config.server.max_connections);
-        let hub = Hub::new(apps, config.connection.clone(), workers, max_connections)?;
+        let workers = config.server.worker_threads();
+        let room = files::room(config.server.max_connections, workers);
+        let hub = Hub::new(apps, config.connection.clone(), workers, room.max_connections)?;
         let tls = load_tls(&config)?;
         let port = Port::bind(config.server.address(), config.server.backlog)?;
         let pipe = match config.pipe.own_port {
@@ -243,7 +244,7 @@ impl Server {
             test_mode.set_broker(reloader.as_broker());
         }
         let shared = Shared { hub, sessions, config, wire, test_mode };
-        Ok(BoundServer { shared, tls, reloader, webhooks, hooks, port, pipe })
+        Ok(BoundServer { shared, tls, reloader, webhooks, hooks, port, pipe, room })
     }
 }
 
@@ -305,8 +306,7 @@ impl BoundServer {
     /// # Errors
     /// If the worker threads cannot be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-        raise_open_files_limit();
-        let BoundServer { shared, tls, reloader, webhooks, hooks, port, pipe } = self;
+        let BoundServer { shared, tls, reloader, webhooks, hooks, port, pipe, room } = self;
         let address = port.address;
         let doors = Doors::of([&port].into_iter().chain(&pipe))?;
         let Shared { hub, config, wire, test_mode, .. } = shared.clone();
@@ -317,7 +317,7 @@ impl BoundServer {
             {
                 let server = ActixServer::build()
                     .workers(workers)
-                    .max_concurrent_connections(CONNECTIONS_PER_WORKER)
+                    .max_concurrent_connections(room.per_worker)
                     .disable_signals();
                 let for_pipe = shared.clone();
                 match (tls, pipe) {
@@ -347,13 +347,5 @@ impl BoundServer {
         }
         let stop = Stop { config, hub, wire, test_mode, webhooks, hooks, doors, reloader };
         stop.run(handle, running).await
-    }
-}
-
-/// Every connection is an open file, and the usual limit of 1024 is soon reached.
-fn raise_open_files_limit() {
-    match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(limit) => tracing::debug!(limit, "open files"),
-        Err(error) => warn!(%error, "the limit of open files could not be raised"),
     }
 }

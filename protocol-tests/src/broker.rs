@@ -46,8 +46,28 @@ impl Broker {
     /// With the broker's own words, if it does not come up.
     #[must_use]
     pub fn start_with(config: Option<&str>, arguments: &[&str], environment: &[(&str, &str)]) -> Broker {
+        Broker::launch(command(), config, arguments, environment)
+    }
+
+    /// Starts a broker that may open so many files, and no more.
+    ///
+    /// # Panics
+    /// With the broker's own words, if it does not come up.
+    #[must_use]
+    pub fn start_limited(config: &str, open_files: u32) -> Broker {
+        let mut limited = Command::new("sh");
+        limited.arg("-c").arg(format!("ulimit -n {open_files} && exec \"$0\" \"$@\"")).arg(binary());
+        Broker::launch(limited, Some(config), &[], &[])
+    }
+
+    fn launch(
+        mut command: Command,
+        config: Option<&str>,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Broker {
         let config = config.map(write_config);
-        let mut command = command();
+        forget_settings(&mut command);
         if let Some(path) = &config {
             command.arg("--config").arg(path).arg("--control-socket").arg(control_socket(path));
         }
@@ -278,12 +298,17 @@ pub struct Resident {
 #[must_use]
 pub fn command() -> Command {
     let mut command = Command::new(binary());
+    forget_settings(&mut command);
+    command
+}
+
+/// The settings of the developer's own broker must not reach this one.
+fn forget_settings(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("HELIOSTAT_") {
             command.env_remove(name);
         }
     }
-    command
 }
 
 /// The broker binary: `PROTOCOL_TESTS_BIN`, else the workspace's own, built once per test process.

@@ -24,8 +24,8 @@ pub struct Server {
     pub workers: usize,
     /// Connections the kernel may hold before they are accepted.
     pub backlog: u32,
-    /// Simultaneous WebSocket connections of this node, all apps together; 0 lifts the limit.
-    /// Over it: close 4100, so that clients come back later.
+    /// Simultaneous WebSocket connections of this node, all apps together; 0 stands for as many as the limit of open
+    /// files leaves room for, which is a bound in any case. Over it: close 4100, so that clients come back later.
     pub max_connections: usize,
     /// Bytes of one HTTP request body. Over it: HTTP 413.
     pub http_body_bytes: usize,

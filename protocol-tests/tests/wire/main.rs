@@ -31,6 +31,7 @@ mod http_events;
 mod http_legacy;
 mod isolation;
 mod latest_only;
+mod open_files;
 mod origins;
 mod pipe_experiment;
 mod pipe_rule;
