@@ -2,6 +2,8 @@
 // reaches exactly the pages in one browser: the mirror asks for a stream by name and its page answers.
 
 const NAME = 'heliostat-magic-mirror';
+/** Streams whose answers are remembered; with one more all are asked anew. */
+const MAX_STREAMS = 32;
 
 /** On the stream page: answers whoever asks for this stream. */
 export function answerForClock(stream) {
@@ -15,20 +17,23 @@ export function answerForClock(stream) {
 /** On the mirror page: which of the streams are sent from this very browser. */
 export class SameClock {
   #channel = 'BroadcastChannel' in globalThis ? new BroadcastChannel(NAME) : null;
-  #asked = null;
-  #answered = null;
+  #asked = new Set();
+  #answered = new Set();
 
   constructor() {
     if (!this.#channel) return;
-    this.#channel.onmessage = ({ data }) => { this.#answered = data?.answer ?? this.#answered; };
+    this.#channel.onmessage = ({ data }) => {
+      if (this.#asked.has(data?.answer)) this.#answered.add(data.answer);
+    };
   }
 
   /** The answer comes a moment after the first question; until then the clocks count as two. */
   isShared(stream) {
-    if (stream && stream !== this.#asked) {
-      this.#asked = stream;
+    if (stream && !this.#asked.has(stream)) {
+      if (this.#asked.size === MAX_STREAMS) for (const known of [this.#asked, this.#answered]) known.clear();
+      this.#asked.add(stream);
       this.#channel?.postMessage({ ask: stream });
     }
-    return Boolean(stream) && stream === this.#answered;
+    return this.#answered.has(stream);
   }
 }

@@ -21,6 +21,8 @@ test('two pages that stream at once are told apart', async (t) => {
   await shown(mirror, '#company h2', /^2 pages are streaming$/);
   await shown(mirror, '#company p', /by turns/);
   for (const page of [mirror, first, second]) await page.locator('#company').waitFor({ state: 'visible' });
+  // Both are sent from this browser, whichever is shown.
+  await shown(mirror, '#latency-note', /exact/);
   await screenshot(mirror, 'two-streams-mirror');
   await screenshot(second, 'two-streams-stream');
 

@@ -58,6 +58,33 @@ describe('snippets', () => {
     });
   }
 
+  // What is printed for pusher-js leaves it the fallbacks, and tells it where they are: without them it waits 15 s after
+  // an attempt that failed. The gem for Ruby takes `use_tls` and ignores `scheme`.
+  // Proves: pages.
+  test('the start page restricts no transports, and turns TLS off and on by the word that the library knows', () => {
+    const settings = { host: 'broker.example', port: 6001, appId: '1', key: 'k', secret: 's', auth: '' };
+    for (const [tls, path] of [[false, ''], [true, '/light']]) {
+      const all = Object.fromEntries(snippets({ ...settings, tls, path }).map(({ id, code }) => [id, code]));
+      for (const code of Object.values(all)) assert.doesNotMatch(code, /enabledTransports/);
+      for (const id of ['pusher-js', 'echo']) {
+        for (const line of ["httpHost: 'broker.example',", 'httpPort: 6001,', 'httpsPort: 6001,']) assert.ok(all[id].includes(line), line);
+        assert.equal(all[id].includes("httpPath: '/light/pusher',"), path !== '');
+      }
+      assert.ok(all.ruby.includes(`use_tls: ${tls}`) && !all.ruby.includes('scheme'), all.ruby);
+    }
+  });
+
+  const printed = ['README.md', 'docs/compatibility.md', 'docs/testing.md', 'examples/testing/chat/public/chat.js',
+    'examples/original-experiment/pages/stream.html', 'examples/original-experiment/pages/mirror.html'];
+  for (const file of printed) {
+    // Proves: clients.
+    test(`${file} restricts no transports, and says where the fallbacks are`, () => {
+      const text = readFileSync(new URL(`../../../${file}`, import.meta.url), 'utf8');
+      assert.doesNotMatch(text, /enabledTransports/);
+      assert.equal(text.match(/\bwsHost:/g).length, text.match(/\bhttpHost:/g).length);
+    });
+  }
+
   const filledIn = (code) =>
     code
       .replaceAll('localhost', broker.host)
