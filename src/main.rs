@@ -26,13 +26,15 @@ const NOT_DONE: u8 = 1;
 type Failure = (String, u8);
 
 fn main() -> ExitCode {
-    match run(cli::parse()) {
+    let code = match run(cli::parse()) {
         Ok(code) => code,
         Err((complaint, code)) => {
-            eprint!("{complaint}");
+            let _ = std::io::stderr().write_all(complaint.as_bytes());
             ExitCode::from(code)
         }
-    }
+    };
+    telemetry::flush();
+    code
 }
 
 /// Does what was asked.
@@ -110,6 +112,7 @@ fn ask_to_reload(flags: &Flags) -> Result<String, String> {
 fn serve(flags: Flags, loaded: Loaded) -> Result<(), Box<dyn Error>> {
     let Loaded { config, mode, warnings, .. } = loaded;
     telemetry::start(&config.logging)?;
+    telemetry::log_panics();
     let bound = Server::new(config.clone()).bind()?;
     let control = config.server.control_socket.as_deref().map(ControlSocket::bind).transpose()?;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
@@ -148,6 +151,7 @@ fn serve(flags: Flags, loaded: Loaded) -> Result<(), Box<dyn Error>> {
 fn serve_test(loaded: Loaded, test_mode: Arc<TestMode>) -> Result<(), Box<dyn Error>> {
     let Loaded { config, warnings, .. } = loaded;
     telemetry::start(&config.logging)?;
+    telemetry::log_panics();
     let bound = Server::new(config.clone()).test_mode(Arc::clone(&test_mode)).bind()?;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let ready = cli::ready(&config, bound.address(), test_mode.token());

@@ -1,27 +1,123 @@
-//! The log on standard error. Never a secret; payloads only at `trace`.
+//! The log on standard error. Never a secret, and of payloads only the beginning, at `trace`.
+//!
+//! Everything that may come from outside goes through here, so it is made harmless here and nowhere else: [`text`]
+//! escapes and shortens, [`line`] puts lines together, [`limit`] leaves out what one cause would flood the log with, and
+//! [`queue`] has a thread of its own write them, so that nobody ever waits for whoever reads the log.
 
+mod layer;
+mod limit;
+mod line;
+mod queue;
+mod text;
+
+use std::ffi::OsStr;
 use std::io::IsTerminal;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogFormat, Logging};
+use layer::Log;
+use line::Style;
+use queue::Queue;
+
+/// How long the end of the program waits for the last lines to be written.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// What has been started and is written to standard error by a thread.
+static STARTED: OnceLock<Arc<Queue>> = OnceLock::new();
+
+/// The names of levels, from the quietest to the loudest.
+pub(crate) const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Starts the log. A second call changes nothing.
 ///
 /// # Errors
 /// If the level is no valid filter; a configuration that was loaded has been checked for that.
 pub fn start(logging: &Logging) -> Result<(), tracing_subscriber::filter::ParseError> {
-    // The framework's own remarks on its threads are of no use to who runs a broker, unless asked for by name.
-    let filter = EnvFilter::try_new(format!("actix_server=warn,mio=warn,{}", logging.level))?;
-    // A log that cannot be written must not end what it tells of.
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .log_internal_errors(false);
-    // An error means that a log has been started before, by a program that embeds the broker.
-    let _ = match logging.format {
-        LogFormat::Human => log.with_target(false).with_ansi(std::io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    let filter = EnvFilter::try_new(directives(&logging.level))?;
+    let style = match logging.format {
+        LogFormat::Json => Style::Json,
+        LogFormat::Human if is_colourful() => Style::Colourful,
+        LogFormat::Human => Style::Plain,
     };
+    let queue = Arc::new(Queue::new(style));
+    let log = tracing_subscriber::registry().with(filter).with(Log::new(Arc::clone(&queue)));
+    // An error means that a log has been started before, by a program that embeds the broker.
+    if log.try_init().is_ok() && queue::spawn_writer(Arc::clone(&queue), std::io::stderr()).is_ok() {
+        let _ = STARTED.set(queue);
+    }
     Ok(())
+}
+
+/// Waits until what has been logged is written, but no longer than a second: whoever reads the log may have stopped.
+pub fn flush() {
+    if let Some(queue) = STARTED.get() {
+        queue.flush(LAST_LINES);
+    }
+}
+
+/// Has panics told by the log. Otherwise whoever panics would write to standard error, and wait for its reader.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::error!("{panic}");
+    }));
+}
+
+/// The filter's directives. A level alone is ours: the libraries below us have much to say of which nothing is of use to
+/// who runs a broker, and are heard when they are named.
+fn directives(level: &str) -> String {
+    let ours = |part: &str| match LEVELS.contains(&part) {
+        true if part == "off" || part == "error" => format!("{part},heliostat={part}"),
+        true => format!("warn,heliostat={part}"),
+        false => part.to_owned(),
+    };
+    // What is in brackets may hold commas.
+    match level.contains('[') {
+        true => level.to_owned(),
+        false => level.split(',').map(|part| ours(part.trim())).collect::<Vec<_>>().join(","),
+    }
+}
+
+fn is_colourful() -> bool {
+    let [no_color, term] = ["NO_COLOR", "TERM"].map(std::env::var_os);
+    std::io::stderr().is_terminal() && wants_colours(no_color.as_deref(), term.as_deref())
+}
+
+/// Whether who looks at a terminal wants colours, as `NO_COLOR` and `TERM` tell.
+fn wants_colours(no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
+    no_color.is_none_or(OsStr::is_empty) && term != Some(OsStr::new("dumb"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_alone_is_ours() {
+        assert_eq!(directives("trace"), "warn,heliostat=trace");
+        assert_eq!(directives("off"), "off,heliostat=off");
+        assert_eq!(directives("error"), "error,heliostat=error");
+        assert_eq!(
+            directives("info, heliostat::pipe=debug,actix_http=trace"),
+            "warn,heliostat=info,heliostat::pipe=debug,actix_http=trace"
+        );
+        for level in LEVELS {
+            assert!(EnvFilter::try_new(directives(level)).is_ok());
+        }
+    }
+
+    #[test]
+    fn the_terminal_says_whether_it_has_colours() {
+        let wants = |no_color: Option<&str>, term: Option<&str>| {
+            wants_colours(no_color.map(OsStr::new), term.map(OsStr::new))
+        };
+        assert!(wants(None, Some("xterm")));
+        assert!(wants(Some(""), Some("xterm")));
+        assert!(!wants(Some("1"), Some("xterm")));
+        assert!(!wants(None, Some("dumb")));
+    }
 }

@@ -46,6 +46,12 @@ impl Subscribers {
         self.groups.iter().map(|g| g.worker)
     }
 
+    /// Whether this connection is subscribed.
+    #[must_use]
+    pub fn contains(&self, socket: SocketId) -> bool {
+        self.groups.iter().any(|g| g.sockets.contains(&socket))
+    }
+
     /// How many connections are subscribed.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -12,6 +12,7 @@ use super::ShutdownCode;
 use super::given::Given;
 use crate::app::AllowedOrigin;
 use crate::auth::EncryptionMasterKey;
+use crate::telemetry::LEVELS;
 
 /// One form.
 pub(super) trait Form {
@@ -299,7 +300,6 @@ impl Form for LogLevel {
     type Value = String;
 
     fn read(&self, given: &Given<'_>) -> Option<String> {
-        const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
         let text = given.text()?.trim();
         // The filter's own parser takes any lone word for the name of a crate, and so would take "inof".
         let is_directive = |part: &str| LEVELS.contains(&part) || part.contains(['=', '[', ':']);

@@ -164,7 +164,8 @@ pub async fn handle(request: HttpRequest, mut payload: web::Payload) -> HttpResp
         Ok(response) => response,
         Err(error) => {
             let (method, path, status) = (request.method().as_str(), request.path(), error.status().as_u16());
-            info!(method, path, status, reason = %error, "request refused");
+            let peer = request.peer_addr().map(tracing::field::display);
+            info!(method, path, status, reason = %error, peer, "request refused");
             announce_refusal(&context, &request, &error);
             body::unread(error.response(), payload)
         }
@@ -292,7 +293,7 @@ fn dispatch(
 }
 
 fn arrival(context: &Context, request: &HttpRequest) -> Arrival {
-    Arrival::of(request.headers(), context.tls, context.trust_forwarded_proto)
+    Arrival::of(request.headers(), context.tls, context.trust_forwarded_proto).from(request.peer_addr())
 }
 
 /// A stream of a channel that anybody may subscribe to needs no signature, unless the app demands that connections

@@ -6,6 +6,7 @@
 //!
 //! The hub knows neither sockets nor HTTP, and announces what happens to [`Listener`]s that it does not know.
 
+mod accepted;
 mod app_index;
 mod app_state;
 mod apps;
@@ -52,7 +53,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
-use tracing::info;
+use tracing::{Level, enabled, info};
 
 use crate::app::{App, AppRegistry, Delivery, DuplicateApp};
 use crate::channel::{CachedEvent, WorkerIndex};
@@ -353,6 +354,9 @@ impl Hub {
         let _held = app.hold_clock();
         if let Some(meddler) = app.meddler() {
             meddler.accepted(&heard);
+        }
+        if enabled!(Level::DEBUG) {
+            accepted::tell(app, publication, &heard);
         }
         if let Some(publication) = publication {
             self.publish(app, publication);

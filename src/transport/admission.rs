@@ -2,9 +2,12 @@
 //! are to be reported. How a refusal reaches the client is the transport's part.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use tracing::field::display;
+use tracing::{debug, info};
 
 use crate::app::App;
 use crate::auth::request::Query;
@@ -30,13 +33,26 @@ pub(crate) struct Arrival {
     pub(super) tls: bool,
     /// The web pages that it speaks for, if it says so; more than one only if its requests contradict each other.
     origins: Vec<String>,
+    /// Who is at the other end of the socket, which a proxy may be.
+    pub(super) peer: Option<SocketAddr>,
 }
 
 impl Arrival {
     /// What a request with these headers shows, that came by TLS or did not; `proxied` where a trusted proxy may tell
     /// that the client's own did.
     pub(crate) fn of(headers: &HeaderMap, tls: bool, proxied: bool) -> Self {
-        Arrival { tls: tls || (proxied && came_by_tls(headers)), origins: origins(headers) }
+        Arrival { tls: tls || (proxied && came_by_tls(headers)), origins: origins(headers), peer: None }
+    }
+
+    /// The same, from there.
+    pub(crate) fn from(mut self, peer: Option<SocketAddr>) -> Self {
+        self.peer = peer;
+        self
+    }
+
+    /// The pages that it speaks for, for the log.
+    fn origin(&self) -> Option<String> {
+        (!self.origins.is_empty()).then(|| self.origins.join(", "))
     }
 
     /// A client that came by several requests: as little protected as the least of them, and for all their pages.
@@ -81,6 +97,8 @@ pub(super) struct Admitted {
     pub(super) agreed: Negotiated,
     pub(super) admission: Admission,
     pub(super) at_work: AtWork,
+    /// Who is at the other end of the socket.
+    pub(super) peer: Option<SocketAddr>,
 }
 
 /// Why a connection is refused.
@@ -92,10 +110,21 @@ pub(super) struct Refused {
     pub(super) version: Option<ProtocolVersion>,
 }
 
-/// Checks everything, and gives the connection its place. A refusal is announced.
+/// Checks everything, and gives the connection its place. Either is logged, and a refusal is announced.
 pub(super) fn admit(worker: &Worker, introduction: &Introduction<'_>) -> Result<Admitted, Refused> {
-    check(worker, introduction).inspect_err(|Refused { code, reason, .. }| {
-        let key = introduction.key.as_deref().ok();
+    let Introduction { key, query, arrival } = introduction;
+    let (peer, client, version) = (arrival.peer.map(display), query.get("client"), query.get("version"));
+    let key = key.as_deref().ok();
+    let admitted = check(worker, introduction);
+    let admitted = admitted.inspect(|Admitted { app, agreed, admission, .. }| {
+        let (app, socket_id, protocol) = (app.id(), admission.socket_id, agreed.version.number());
+        let origin = arrival.origin();
+        debug!(app, %socket_id, peer, origin, protocol, client, version, "connected");
+    });
+    admitted.inspect_err(|Refused { code, reason, .. }| {
+        let origin = arrival.origin();
+        let (number, channel) = (code.code(), query.get("channel"));
+        info!(code = number, reason, key, peer, origin, client, version, channel, "connection refused");
         let app = key.and_then(|key| worker.hub().state_by_key(key));
         worker.hub().announce_refusal(app.as_ref(), &hub::Refused::Connection { key, code: *code, reason });
     })
@@ -125,7 +154,7 @@ fn check(worker: &Worker, introduction: &Introduction<'_>) -> Result<Admitted, R
         Err(error) => return Err(refuse(version_code(error), error.to_string())),
     };
     let placed = place(worker, &app, arrival, false).map_err(|(code, reason)| refuse(code, reason))?;
-    Ok(Admitted { app, agreed, admission: placed.admission, at_work: placed.at_work })
+    Ok(Admitted { app, agreed, admission: placed.admission, at_work: placed.at_work, peer: arrival.peer })
 }
 
 /// What every connection of an app has to pass, whatever carries it, before it has its place. `authorized`: it has shown

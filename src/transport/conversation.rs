@@ -4,6 +4,7 @@
 //! It knows nothing of sockets, requests or framing. A transport owns one, feeds it, and lets go of its peer when the
 //! conversation is over. Whatever ends it, dropping it runs the disconnect procedure if nothing else has.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,11 +12,11 @@ use std::task::Context;
 use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
+use tracing::field::display;
 use tracing::{debug, info, trace, warn};
 
-use crate::auth::request::Query;
 use crate::connection::phase::{Event as Happening, Phase, Step};
-use crate::connection::{Action, ClientEvent, Connection, Ending, Probe, RateLimit, Refusal, last_error};
+use crate::connection::{Action, ClientEvent, Connection, Ending, Probe, Refusal, last_error};
 use crate::hub::{
     Admission, AppState, AtWork, Bounds, Client, Heard, Publication, Refused, Source, Transport, Worker,
 };
@@ -26,16 +27,13 @@ use super::admission::Admitted;
 /// How long a peer may take to answer the last word before the transport lets go of it.
 pub(super) const CLOSE_GRACE: Duration = Duration::from_secs(5);
 
-/// Refusals of one connection that are logged in a second. A client that errs in a loop must not fill the disk.
-const REFUSALS_LOGGED_PER_SECOND: u32 = 10;
-
 /// Everything that one connection is, but for the transport that carries it.
 pub(super) struct Conversation {
     worker: Rc<Worker>,
     client: Rc<Client>,
     connection: Connection,
-    /// From the first refusal on.
-    refusals_logged: Option<Box<RateLimit>>,
+    /// Who is at the other end, for the log.
+    peer: Option<SocketAddr>,
     /// From the last word on: the peer's time to answer it.
     grace: Option<Pin<Box<Sleep>>>,
     phase: Phase,
@@ -56,20 +54,11 @@ impl Conversation {
     pub(super) fn begin<T: Transport + 'static>(
         worker: Rc<Worker>,
         admitted: Admitted,
-        query: &Query,
         probe: Probe,
         transport: T,
     ) -> Begun<T> {
-        let Admitted { app, agreed: Negotiated { version, .. }, admission, at_work } = admitted;
+        let Admitted { app, agreed: Negotiated { version, .. }, admission, at_work, peer } = admitted;
         let Admission { socket_id, authorize_within } = admission;
-        debug!(
-            app = app.id(),
-            %socket_id,
-            protocol = version.number(),
-            client = query.get("client"),
-            version = query.get("version"),
-            "connected"
-        );
         let config = Arc::clone(worker.hub().connection_config());
         let bounds = Bounds { bytes: config.outbox_bytes, frames: config.outbox_frames };
         let message_limit = message_bytes(&app, transport.form());
@@ -85,7 +74,7 @@ impl Conversation {
             worker,
             client: shared,
             connection,
-            refusals_logged: None,
+            peer,
             grace: None,
             phase: Phase::Open,
             _at_work: at_work,
@@ -304,13 +293,10 @@ impl Conversation {
     }
 
     fn refuse(&mut self, refusal: &Refusal) {
-        let now = Instant::now();
-        let limit = || Box::new(RateLimit::new(REFUSALS_LOGGED_PER_SECOND, now));
-        if self.refusals_logged.get_or_insert_with(limit).admit(now) {
-            let app = &self.connection.app().id;
-            let code = refusal.code.code();
-            info!(app, socket_id = %self.client.socket_id(), code, reason = refusal.message, "refused");
-        }
+        let (app, code, reason) = (&self.connection.app().id, refusal.code.code(), &refusal.message);
+        let channel = refusal.subscription.as_ref().map(|(channel, _)| channel);
+        let peer = self.peer.map(display);
+        info!(app, socket_id = %self.client.socket_id(), code, reason, channel, peer, "refused");
         let socket_id = self.client.socket_id();
         let refused = Refused::Wish { socket_id, refusal };
         self.worker.hub().announce_refusal(Some(self.client.app()), &refused);

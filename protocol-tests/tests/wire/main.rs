@@ -32,6 +32,7 @@ mod http_legacy;
 mod isolation;
 mod latest_only;
 mod open_files;
+mod log;
 mod origins;
 mod pipe_experiment;
 mod pipe_rule;

@@ -29,7 +29,8 @@ pub async fn handle(fallback: Rc<Fallback>, request: HttpRequest, mut payload: w
         Ok(answer) => answer,
         Err(error) => {
             let (method, path, status) = (request.method().as_str(), request.path(), error.status().as_u16());
-            info!(method, path, status, reason = %error, "request refused");
+            let peer = request.peer_addr().map(tracing::field::display);
+            info!(method, path, status, reason = %error, peer, "request refused");
             body::unread(error.response(), payload)
         }
     };
@@ -170,7 +171,7 @@ async fn receive(
 }
 
 fn arrival(fallback: &Fallback, request: &HttpRequest) -> Arrival {
-    Arrival::of(request.headers(), fallback.tls, fallback.trust_forwarded_proto)
+    Arrival::of(request.headers(), fallback.tls, fallback.trust_forwarded_proto).from(request.peer_addr())
 }
 
 fn begin(

@@ -118,13 +118,7 @@ impl Session {
         self.outlet.hold(admitted.at_work.clone());
         let agreed = admitted.agreed;
         let transport = Rc::clone(&self.outlet);
-        let begun = Conversation::begin(
-            Rc::clone(worker),
-            admitted,
-            introduction.query,
-            probe(agreed.version),
-            transport,
-        );
+        let begun = Conversation::begin(Rc::clone(worker), admitted, probe(agreed.version), transport);
         let Begun { client, mut conversation, .. } = begun;
         conversation.greet(agreed.parameterless, introduction.query.get("channel"));
         self.stage = Stage::Talking(Box::new(Talking { client, conversation }));
@@ -132,7 +126,6 @@ impl Session {
 
     fn refuse(&mut self, refused: &Refused) {
         let Refused { code, reason, version } = refused;
-        info!(session = ?self.name, code = code.code(), reason, "connection refused");
         let error = last_error(*version, *code, reason).map(|error| error.quoted());
         let words = error.into_iter().chain([Frame::quoted_close(*code, reason)]);
         let words = words.map(|frame| String::from_utf8_lossy(frame.json()).into_owned()).collect();
@@ -285,6 +278,7 @@ impl Session {
                 let code = CloseCode::Unauthorized;
                 let reason =
                     "No app was named in time, expected {\"path\":\"/app/KEY?protocol=7\"}".to_owned();
+                info!(session = ?self.name, code = code.code(), reason, "session refused");
                 self.refuse(&Refused { code, reason, version: Some(ProtocolVersion::NEWEST) });
             }
             Stage::Over { .. } => self.stage = Stage::Ended,

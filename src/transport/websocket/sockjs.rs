@@ -45,6 +45,7 @@ pub(super) async fn connect<S: Stream>(
     early: BytesMut,
 ) {
     let mut reader = FrameReader::new(INTRODUCTION_BYTES);
+    let peer = arrival.peer;
     let introduced = introduction(&mut stream, framing, &mut reader, early);
     let heard = within(listener.introduction_timeout, introduced).await;
     let refused = match heard {
@@ -62,7 +63,7 @@ pub(super) async fn connect<S: Stream>(
                     let transport = WebSocket { stream: RefCell::new(stream), form };
                     let Negotiated { parameterless, .. } = admitted.agreed;
                     let probe = Probe::ControlFrame;
-                    let begun = Conversation::begin(worker, admitted, &path.query, probe, transport);
+                    let begun = Conversation::begin(worker, admitted, probe, transport);
                     let mut driver = Driver::resuming(begun, reader);
                     driver.start(parameterless, path.query.get("channel"), &mut []);
                     messages.for_each(|message| driver.hear(&message));
@@ -72,10 +73,13 @@ pub(super) async fn connect<S: Stream>(
             }
         }
         Ok(None) => return,
-        Err(refused) => refused,
+        Err(refused) => {
+            let (code, reason) = (refused.code.code(), &refused.reason);
+            info!(code, reason, peer = peer.map(display), "SockJS connection refused");
+            refused
+        }
     };
     let Refused { code, reason, version } = refused;
-    info!(code = code.code(), reason, "SockJS connection refused");
     let error = last_error(version, code, &reason);
     let close = Frame::close(code, &reason);
     match framing {

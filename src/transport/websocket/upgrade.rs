@@ -4,6 +4,7 @@
 //! the upgrade succeeds first, and the close frame says why.
 
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -101,13 +102,14 @@ pub async fn upgrade<S: Stream>(
         return Ok(stream.write_all(answer.as_bytes()).await?);
     }
     let query = Query::parse(request.uri().query().unwrap_or_default());
-    let arrival = Arrival::of(request.headers(), S::IS_TLS, listener.trust_forwarded_proto);
+    let arrival =
+        Arrival::of(request.headers(), S::IS_TLS, listener.trust_forwarded_proto).from(head.peer_addr);
     if listener.pipes_only || wire::is_pipe(&query) {
         stream.write_all(switching_protocols(&request, false).as_bytes()).await?;
         let (path, path_prefix) = (request.path(), listener.path_prefix.as_str());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let knock = Knock { path, path_prefix, query: &query, tls: arrival.tls, now };
-        open_pipe(&worker, &listener.pipes, &knock, stream, early);
+        open_pipe(&worker, &listener.pipes, &knock, arrival.peer, stream, early);
         return Ok(());
     }
     let sockjs = listener.sockjs.as_deref().and_then(|base| fallback::websocket_at(request.path(), base));
@@ -127,8 +129,6 @@ pub async fn upgrade<S: Stream>(
             actix_web::rt::spawn(connect(worker, admitted, &query, transport, early));
         }
         Err(refused) => {
-            let path = request.path();
-            info!(path, code = refused.code.code(), reason = refused.reason, "connection refused");
             actix_web::rt::spawn(refuse(stream, refused));
         }
     }
@@ -140,6 +140,7 @@ fn open_pipe<S: Stream>(
     worker: &Rc<Worker>,
     pipes: &Arc<PipeWire>,
     knock: &Knock<'_>,
+    peer: Option<SocketAddr>,
     stream: S,
     early: BytesMut,
 ) {
@@ -148,7 +149,8 @@ fn open_pipe<S: Stream>(
             actix_web::rt::spawn(wire::serve(stream, early, admitted));
         }
         Err(refused) => {
-            info!(path = knock.path, code = refused.code.code(), reason = refused.reason, "pipe refused");
+            let (code, reason) = (refused.code.code(), &refused.reason);
+            info!(path = knock.path, code, reason, peer = peer.map(display), "pipe refused");
             actix_web::rt::spawn(wire::refuse(stream, refused));
         }
     }
@@ -165,7 +167,7 @@ fn connect<S: Stream>(
 ) -> Driver<S> {
     let Negotiated { version, parameterless } = admitted.agreed;
     let probe = admission::websocket_probe(query, version);
-    let mut driver = Driver::new(Conversation::begin(worker, admitted, query, probe, transport));
+    let mut driver = Driver::new(Conversation::begin(worker, admitted, probe, transport));
     driver.start(parameterless, query.get("channel"), &mut early);
     driver
 }

@@ -1,0 +1,224 @@
+//! Lines on their way to standard error. Whoever logs never waits: a thread of its own writes, and what it cannot write
+//! in time is dropped, counted, and told once there is room.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tracing::{Level, Metadata};
+
+use super::limit::{Limits, TOLD_EVERY};
+use super::line::{Line, Style};
+
+/// Bytes that may wait to be written.
+const WAITING_BYTES: usize = 1 << 20;
+
+/// How soon a descriptor is tried again that takes nothing now and was made not to block.
+const AGAIN: Duration = Duration::from_millis(10);
+
+/// What waits to be written.
+#[derive(Debug)]
+pub(super) struct Queue {
+    style: Style,
+    state: Mutex<State>,
+    /// Told when something is there to be written.
+    filled: Condvar,
+    /// Told when all is written.
+    emptied: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: Vec<u8>,
+    /// Lines that found no room, and were not told of yet.
+    dropped: u64,
+    limits: Limits,
+    is_writing: bool,
+}
+
+impl Queue {
+    pub(super) fn new(style: Style) -> Self {
+        Queue { style, state: Mutex::default(), filled: Condvar::new(), emptied: Condvar::new() }
+    }
+
+    /// Whether an event of this kind may be told now; if not, it is counted.
+    pub(super) fn admit(&self, metadata: &'static Metadata<'static>) -> bool {
+        let mut state = self.lock();
+        let was_untold = state.limits.is_untold();
+        let admitted = state.limits.admit(metadata, Instant::now());
+        if !was_untold && state.limits.is_untold() {
+            self.filled.notify_one();
+        }
+        admitted
+    }
+
+    /// Takes a line, or drops it.
+    pub(super) fn push(&self, line: &Line) {
+        let line = line.write(self.style);
+        let mut state = self.lock();
+        if state.waiting.len() + line.len() > WAITING_BYTES {
+            state.dropped += 1;
+            return;
+        }
+        let was_empty = state.waiting.is_empty();
+        state.waiting.extend_from_slice(line.as_bytes());
+        if was_empty {
+            self.filled.notify_one();
+        }
+    }
+
+    /// Waits until all is written, or for so long.
+    pub(super) fn flush(&self, longest: Duration) {
+        let mut state = self.lock();
+        state.tell_left_out(self.style);
+        self.filled.notify_one();
+        let is_busy = |state: &mut State| state.is_writing || !state.waiting.is_empty() || state.dropped > 0;
+        let _ = self.emptied.wait_timeout_while(state, longest, is_busy);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for something to be written, and takes it.
+    fn take(&self) -> Vec<u8> {
+        let mut state = self.lock();
+        state.is_writing = false;
+        let mut tell_at = None;
+        loop {
+            state.tell_dropped(self.style);
+            if !state.waiting.is_empty() {
+                state.is_writing = true;
+                return std::mem::take(&mut state.waiting);
+            }
+            self.emptied.notify_all();
+            let wait = |guard| self.filled.wait(guard).unwrap_or_else(PoisonError::into_inner);
+            if !state.limits.is_untold() {
+                state = wait(state);
+                continue;
+            }
+            let now = Instant::now();
+            let until = *tell_at.get_or_insert(now + TOLD_EVERY);
+            if until <= now {
+                state.tell_left_out(self.style);
+                tell_at = None;
+                continue;
+            }
+            state = match self.filled.wait_timeout(state, until - now) {
+                Ok((state, _)) => state,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+        }
+    }
+}
+
+impl State {
+    fn tell_dropped(&mut self, style: Style) {
+        if self.dropped > 0 {
+            let text = "lines of the log were dropped: nobody read standard error in time";
+            let line = Line::new(Level::WARN, module_path!(), text).with("dropped", self.dropped);
+            self.waiting.extend_from_slice(line.write(style).as_bytes());
+            self.dropped = 0;
+        }
+    }
+
+    fn tell_left_out(&mut self, style: Style) {
+        for line in self.limits.tell() {
+            self.waiting.extend_from_slice(line.write(style).as_bytes());
+        }
+    }
+}
+
+/// Starts the thread that writes. It ends with the program.
+pub(super) fn spawn_writer(
+    queue: Arc<Queue>,
+    mut out: impl Write + Send + 'static,
+) -> io::Result<thread::JoinHandle<()>> {
+    thread::Builder::new().name("log".to_owned()).spawn(move || {
+        loop {
+            let lines = queue.take();
+            write_out(&mut out, &lines);
+        }
+    })
+}
+
+/// Writes as much as will ever be taken. Nothing can be said about what is not: there is no other place to say it.
+fn write_out(out: &mut impl Write, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        match out.write(bytes) {
+            Ok(0) => return,
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(AGAIN),
+            Err(_) => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+    use super::*;
+
+    /// Hands on what is written; does not return before that is taken.
+    struct Slow(SyncSender<Vec<u8>>);
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.send(bytes.to_vec()).map_err(|_| io::ErrorKind::BrokenPipe)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn line(message: &str) -> Line {
+        Line::new(Level::INFO, "heliostat", message)
+    }
+
+    fn read_until(end: &str, reader: &Receiver<Vec<u8>>) -> String {
+        let mut all = String::new();
+        while !all.contains(end) {
+            all.push_str(&String::from_utf8(reader.recv().unwrap()).unwrap());
+        }
+        all
+    }
+
+    #[test]
+    fn whoever_logs_never_waits_and_what_was_dropped_is_told() {
+        let (writer, reader) = sync_channel(0);
+        let queue = Arc::new(Queue::new(Style::Plain));
+        spawn_writer(Arc::clone(&queue), Slow(writer)).unwrap();
+        let text = "x".repeat(1000);
+        (0..5000).for_each(|_| queue.push(&line(&text)));
+        assert!(queue.lock().waiting.len() <= WAITING_BYTES);
+        assert!(queue.lock().dropped > 0);
+        // Nobody reads yet; the end does not hang.
+        queue.flush(Duration::from_millis(1));
+        let all = read_until("dropped=", &reader);
+        let dropped: u64 = all.rsplit_once("dropped=").unwrap().1.trim().parse().unwrap();
+        assert_eq!(all.matches(&text).count() as u64 + dropped, 5000);
+        queue.push(&line("again"));
+        read_until("again", &reader);
+        queue.flush(Duration::from_secs(20));
+        assert!(queue.lock().waiting.is_empty());
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_no_reason_to_stop() {
+        let (writer, reader) = sync_channel(0);
+        drop(reader);
+        let queue = Arc::new(Queue::new(Style::Plain));
+        let thread = spawn_writer(Arc::clone(&queue), Slow(writer)).unwrap();
+        for _ in 0..100 {
+            queue.push(&line("x"));
+            queue.flush(Duration::from_secs(20));
+        }
+        assert!(queue.lock().waiting.is_empty());
+        assert!(!thread.is_finished());
+    }
+}
