@@ -159,6 +159,17 @@ pub fn complaint(errors: &[config::Error]) -> String {
     errors.iter().fold(String::new(), |text, error| text + &format!("heliostat: {error}\n"))
 }
 
+/// The commented default file with an app of credentials that are drawn for it, so that it can be used as it is.
+#[must_use]
+pub fn template() -> String {
+    let (key, secret) = (hex::encode(rand::random::<[u8; 10]>()), hex::encode(rand::random::<[u8; 32]>()));
+    config::TEMPLATE
+        .replacen("\n#[[apps]]\n", "\n[[apps]]\n", 1)
+        .replacen("\n#id = \"1001\"\n", "\nid = \"1001\"\n", 1)
+        .replacen("\n#key = \"app-key\"\n", &format!("\nkey = \"{key}\"\n"), 1)
+        .replacen("\n#secret = \"app-secret\"\n", &format!("\nsecret = \"{secret}\"\n"), 1)
+}
+
 /// The answer of `check-config` when the configuration is sound.
 #[must_use]
 pub fn verdict(loaded: &Loaded) -> String {

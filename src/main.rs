@@ -43,7 +43,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         cli::load_for_tests(flags, silent).map_err(|errors| (cli::complaint(&errors), CANNOT_START))
     };
     match command {
-        Command::PrintTemplate => print(config::TEMPLATE),
+        Command::PrintTemplate => print(&cli::template()),
         Command::PrintConfig { flags, show_secrets } => print(&load(&flags)?.to_toml(show_secrets)),
         Command::CheckConfig(flags) => {
             let loaded = load(&flags)?;

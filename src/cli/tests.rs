@@ -106,8 +106,11 @@ fn the_help_names_commands_examples_and_real_variables() {
     let names = AFTER_HELP.split(|c: char| !c.is_ascii_uppercase() && c != '_');
     for name in names.filter(|word| word.starts_with("HELIOSTAT_")) {
         let set = load([(name.into(), "?".into())], &Flags::default(), |_| Ok(Vec::new()));
-        let is_unknown = |e: &config::Error| matches!(e, config::Error::UnknownVariable { .. });
-        assert!(name == "HELIOSTAT_" || !set.is_err_and(|errors| errors.iter().any(is_unknown)), "{name}");
+        let is_unknown = |w: &config::Warning| matches!(w, config::Warning::UnknownVariable { .. });
+        assert!(
+            name == "HELIOSTAT_" || !set.is_ok_and(|loaded| loaded.warnings.iter().any(is_unknown)),
+            "{name}"
+        );
     }
 }
 
@@ -187,4 +190,14 @@ fn a_complaint_is_one_line_per_error() {
         "heliostat: --port: server.port must be an integer from 0 to 65535, got \"70000\"\n\
          heliostat: --workers: server.workers must be an integer from 0 to 512, got \"x\"\n"
     );
+}
+
+#[test]
+fn the_printed_template_can_be_used_as_it_is() {
+    let text = template();
+    let flags = Flags { config: Some("h.toml".into()), ..Flags::default() };
+    let loaded = load([], &flags, |_| Ok(text.clone().into_bytes())).unwrap();
+    let key = &loaded.config.apps[0].app.keys[0];
+    assert_eq!((loaded.config.apps.len(), key.secret.text().len()), (1, 64));
+    assert_ne!(template(), text, "credentials are drawn");
 }

@@ -4,13 +4,14 @@ use super::draft::AppDraft;
 use super::error::nearest;
 use super::given::Given;
 use super::settings::{Setting, app_settings, node_settings};
-use super::{Config, Error, Origin, Origins};
+use super::{Config, Error, Origin, Origins, Warning};
 
 /// A configuration under construction. Later assignments beat earlier ones.
 pub(super) struct Builder {
     pub(super) config: Config,
     pub(super) origins: Origins,
     pub(super) errors: Vec<Error>,
+    pub(super) warnings: Vec<Warning>,
     node_settings: Vec<Setting<Config>>,
     app_settings: Vec<Setting<AppDraft>>,
 }
@@ -22,6 +23,7 @@ impl Builder {
             config: Config::default(),
             origins: Origins::default(),
             errors: Vec::new(),
+            warnings: Vec::new(),
             node_settings: node_settings(),
             app_settings: app_settings(),
         }

@@ -1,4 +1,5 @@
-//! Environment variables: everything that begins with `HELIOSTAT_` is ours, and must be known.
+//! Environment variables: everything that begins with `HELIOSTAT_` is ours, but for what links to a service of that name
+//! put there. What is ours and not known is warned of.
 
 use std::ffi::OsString;
 
@@ -8,7 +9,7 @@ use super::draft::AppDraft;
 use super::error::nearest;
 use super::form::{Boolean, Form};
 use super::given::Given;
-use super::{Origin, rules, webhooks};
+use super::{Origin, Warning, rules, webhooks};
 
 const PREFIX: &str = "HELIOSTAT_";
 /// The variables that are no setting of a section or an app.
@@ -36,7 +37,8 @@ impl Environment {
         let mut ours = Vec::new();
         for (name, value) in variables {
             let shown = name.to_string_lossy().into_owned();
-            if !shown.starts_with(PREFIX) || shown == PROGRAM {
+            let is_link = is_link(&shown, &value.to_string_lossy());
+            if !shown.starts_with(PREFIX) || shown == PROGRAM || is_link {
                 continue;
             }
             match (name.into_string(), value.into_string()) {
@@ -68,7 +70,7 @@ impl Environment {
         })
     }
 
-    /// Sets what concerns the node, and complains of unknown names.
+    /// Sets what concerns the node, and warns of unknown names.
     pub(super) fn set_node(&self, builder: &mut Builder) {
         let node: Vec<_> = builder.node_variables().collect();
         let app: Vec<_> = builder.app_variables().collect();
@@ -82,7 +84,7 @@ impl Environment {
                 let tails = known.filter_map(|known| known.strip_prefix(PREFIX));
                 let nearest = nearest(name.trim_start_matches(PREFIX), tails);
                 let nearest = nearest.map(|tail| format!("{PREFIX}{tail}"));
-                builder.errors.push(Error::UnknownVariable { name: name.clone(), nearest });
+                builder.warnings.push(Warning::UnknownVariable { name: name.clone(), nearest });
             }
         }
     }
@@ -111,4 +113,29 @@ impl Environment {
             webhooks::add(url, Origin::Variable(WEBHOOK_URL.to_owned()), draft, builder);
         }
     }
+}
+
+/// Whether it is a variable that Kubernetes puts into each pod for a Service, or Docker for a link, whose name begins
+/// with `heliostat`: `HELIOSTAT_SERVICE_HOST`, `HELIOSTAT_PORT_6001_TCP_ADDR` and the like.
+fn is_link(name: &str, value: &str) -> bool {
+    const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
+    let Some(tail) = name.strip_prefix(PREFIX) else { return false };
+    let is_address = PROTOCOLS.iter().any(|protocol| {
+        value.strip_prefix(&protocol.to_lowercase()).is_some_and(|rest| rest.starts_with("://"))
+    });
+    // After the name of the service, which may have words of its own.
+    let words: Vec<&str> = tail.split('_').collect();
+    (0..words.len()).any(|start| match &words[start..] {
+        ["SERVICE", "HOST"] | ["SERVICE", "PORT", ..] => true,
+        ["PORT"] => is_address,
+        ["PORT", number, protocol, rest @ ..] => {
+            number.parse::<u16>().is_ok()
+                && PROTOCOLS.contains(protocol)
+                && matches!(rest, [] | ["PROTO" | "PORT" | "ADDR"] | ["PORT", "START" | "END"])
+        }
+        // Docker's: what the container is called, and its own variables.
+        ["NAME"] => value.starts_with('/'),
+        ["ENV", _, ..] => true,
+        _ => false,
+    })
 }

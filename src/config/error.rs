@@ -47,14 +47,6 @@ pub enum Error {
         /// The known name that it resembles most.
         nearest: Option<String>,
     },
-    /// The environment holds a variable of ours that means nothing.
-    #[error("{name}: unknown environment variable{}", did_you_mean(.nearest))]
-    UnknownVariable {
-        /// Its name.
-        name: String,
-        /// The known name that it resembles most.
-        nearest: Option<String>,
-    },
     /// A variable of ours is not text.
     #[error("{name}: expected UTF-8 text, got other bytes")]
     VariableNotUtf8 {
@@ -188,7 +180,6 @@ impl Error {
             | Error::RepeatedPattern { at, .. }
             | Error::Duplicate { at, .. } => at.line().unwrap_or(usize::MAX),
             Error::Unreadable { .. }
-            | Error::UnknownVariable { .. }
             | Error::VariableNotUtf8 { .. }
             | Error::NoApps { .. }
             | Error::PublicSecret { .. } => usize::MAX,
@@ -199,6 +190,14 @@ impl Error {
 /// Something that is allowed but probably not meant; the broker starts, and logs it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
+    /// The environment holds a variable of ours that means nothing.
+    #[error("{name}: unknown environment variable{}", did_you_mean(.nearest))]
+    UnknownVariable {
+        /// Its name.
+        name: String,
+        /// The known name that it resembles most.
+        nearest: Option<String>,
+    },
     /// The default app's secret is in use where others can reach it.
     #[error(
         "{host} can be reached from other machines, and app {app:?} uses the default secret, which is public knowledge"

@@ -153,8 +153,9 @@ pub fn load(
     builder.finish_apps(apps);
     builder.stop_on_errors()?;
 
-    let Builder { config, origins, .. } = builder;
-    let warnings = warnings(&config);
+    let Builder { config, origins, warnings: mut told, .. } = builder;
+    told.extend(warnings(&config));
+    let warnings = told;
     Ok(Loaded { config, mode, file: file.map(|(path, _)| path), origins, warnings })
 }
 

@@ -131,17 +131,6 @@ fn mistakes_in_variables_name_them() {
             "HELIOSTAT_DEVELOPMENT: development mode must be true or false, got \"on\"",
         ),
         (
-            "HELIOSTAT_SERVER_PROT",
-            "1",
-            "HELIOSTAT_SERVER_PROT: unknown environment variable; did you mean \"HELIOSTAT_SERVER_PORT\"?",
-        ),
-        (
-            "HELIOSTAT_PIPES",
-            "1",
-            "HELIOSTAT_PIPES: unknown environment variable; did you mean \"HELIOSTAT_PIPE\"?",
-        ),
-        ("HELIOSTAT_XYZZY", "1", "HELIOSTAT_XYZZY: unknown environment variable"),
-        (
             "HELIOSTAT_APP_ID",
             "a/b",
             "HELIOSTAT_APP_ID: apps.id must be a string of letters, digits and - _, got \"a/b\"",
@@ -304,4 +293,42 @@ fn long_values_are_cut_short() {
     let text = with_app(&format!("logging.level = \"{}\"", "é".repeat(500)));
     let complaints = Sources { file: Some(&text), ..Sources::default() }.complaints();
     assert!(complaints[0].ends_with(&format!("got the string \"{}\" and 880 more bytes", "é".repeat(60))));
+}
+
+#[test]
+fn an_unknown_variable_is_a_warning_with_the_nearest_name() {
+    for (name, warning) in [
+        (
+            "HELIOSTAT_SERVER_PROT",
+            "HELIOSTAT_SERVER_PROT: unknown environment variable; did you mean \"HELIOSTAT_SERVER_PORT\"?",
+        ),
+        (
+            "HELIOSTAT_PIPES",
+            "HELIOSTAT_PIPES: unknown environment variable; did you mean \"HELIOSTAT_PIPE\"?",
+        ),
+        ("HELIOSTAT_XYZZY", "HELIOSTAT_XYZZY: unknown environment variable"),
+    ] {
+        let loaded = Sources { variables: &[(name, "1")], ..Sources::default() }.load().unwrap();
+        let warnings: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(warnings, [warning]);
+    }
+}
+
+#[test]
+fn what_links_to_services_put_there_is_skipped() {
+    for (name, value) in [
+        ("HELIOSTAT_PORT", "tcp://10.0.0.1:6001"),
+        ("HELIOSTAT_SERVER_PORT", "tcp://10.0.0.1:6001"),
+        ("HELIOSTAT_SERVICE_HOST", "10.0.0.1"),
+        ("HELIOSTAT_SERVICE_PORT", "6001"),
+        ("HELIOSTAT_FOO_SERVICE_PORT_HTTP", "6001"),
+        ("HELIOSTAT_PORT_6001_TCP", "tcp://10.0.0.1:6001"),
+        ("HELIOSTAT_PORT_6001_TCP_ADDR", "10.0.0.1"),
+        ("HELIOSTAT_FOO_PORT_53_UDP_PROTO", "udp"),
+        ("HELIOSTAT_NAME", "/web/heliostat"),
+        ("HELIOSTAT_ENV_PATH", "/bin"),
+    ] {
+        let loaded = Sources { variables: &[(name, value)], ..Sources::default() }.load().unwrap();
+        assert!(loaded.warnings.is_empty(), "{name}: {:?}", loaded.warnings);
+    }
 }
