@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use heliostat::cli::{self, Command};
-use heliostat::config::{self, Flags, Loaded};
+use heliostat::config::{Flags, Loaded};
 use heliostat::development;
 use heliostat::exec;
 use heliostat::server::control::{self, ControlSocket};
