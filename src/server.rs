@@ -15,22 +15,27 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_http::HttpService;
+use actix_http::error::DispatchError;
+use actix_http::{Extensions, HttpService, Protocol, Request};
 use actix_server::Server as ActixServer;
-use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_service::{
+    IntoServiceFactory, Service, ServiceFactoryExt, apply_fn_factory, fn_service, map_config,
+};
 use actix_tls::accept::TlsError as Handshake;
 use actix_web::dev::AppConfig;
+use actix_web::rt::net::TcpStream;
 use actix_web::{App as WebApp, HttpRequest, HttpResponse, web};
 use tracing::info;
 
 use crate::app::DuplicateApp;
 use crate::config::Config;
-use crate::http::{self, Context};
+use crate::http::{self, BodyBounds, Context, Unfinished, body};
 use crate::hub::{Hub, Listener, Worker};
 use crate::pipe::wire::PipeWire;
 use crate::pipe::{Hook, Pipe, PipeCounts, RunningHook, Tap, TapListener};
 use crate::test_mode::TestMode;
 use crate::transport::fallback::{self, Fallback, Sessions};
+use crate::transport::guard::{Bounds, Guarded, HttpConnections, guarding};
 use crate::transport::tls::{self, TlsError};
 use crate::transport::websocket;
 use crate::webhook::{self, Webhooks, client::ClientError};
@@ -52,29 +57,58 @@ const CLOCK_SLACK: Duration = Duration::from_millis(500);
 /// It panics if it is expanded on more threads than the hub was made for, which happens only if a worker thread died.
 macro_rules! http_service {
     ($shared:expr, $pipes_only:expr) => {{
-        let Shared { hub, sessions, config, wire, test_mode }: &Shared = $shared;
+        let Shared { hub, sessions, config, wire, test_mode, connections, unfinished }: &Shared = $shared;
         let worker = Worker::of_this_thread(hub).expect("a hub has one half for each worker thread");
-        let context = Rc::new(Context::new(Rc::clone(&worker), config, test_mode.clone()));
-        let fallback = Rc::new(Fallback::new(Rc::clone(&worker), Arc::clone(sessions), config));
+        let body = BodyBounds {
+            bytes: config.server.http_body_bytes,
+            patience: config.server.http_request_timeout,
+            unfinished: Arc::clone(unfinished),
+        };
+        let context = Rc::new(Context::new(Rc::clone(&worker), config, test_mode.clone(), body.clone()));
+        let fallback = Rc::new(Fallback::new(Rc::clone(&worker), Arc::clone(sessions), config, body));
         let endpoint = Rc::new(websocket::Listener::new(config, Arc::clone(wire), $pipes_only));
         let api = WebApp::new().app_data(context).app_data(fallback);
         let api = match $pipes_only {
-            true => api.default_service(web::to(http::pipes_only)),
+            true => api.default_service(web::to(answer_on_pipe_port)),
             false => api.default_service(web::to(answer)),
         };
-        let api = api.into_factory();
+        let prefix = config.server.path_prefix.clone();
+        let api = apply_fn_factory(api.into_factory(), move |mut request: Request, app| {
+            http::tidy(request.head_mut(), &prefix);
+            app.call(request)
+        });
         let api = api.map_err(|error: actix_web::Error| error.error_response());
-        HttpService::build()
+        let bounds = Bounds {
+            head: config.server.http_request_timeout,
+            idle: config.server.keep_alive,
+            unread_bytes: config.server.http_body_bytes,
+        };
+        let http = HttpService::build()
             .client_request_timeout(config.server.http_request_timeout + CLOCK_SLACK)
             .keep_alive(config.server.keep_alive + CLOCK_SLACK)
             .client_disconnect_timeout(HTTP_DISCONNECT + CLOCK_SLACK)
             // A client that has ended its side is gone: a stream must not wait for it until the next write.
             .h1_allow_half_closed(false)
+            .on_connect_ext(|stream: &Guarded<_>, data: &mut Extensions| {
+                data.insert(stream.exchange());
+            })
             .upgrade(fn_service(move |(request, framed)| {
                 websocket::upgrade(Rc::clone(&worker), Rc::clone(&endpoint), request, framed)
             }))
-            .finish(map_config(api, |()| AppConfig::default()))
+            .finish(map_config(api, |()| AppConfig::default()));
+        guarding(Arc::clone(connections), bounds).and_then(http)
     }};
+}
+
+/// The same over plain connections.
+macro_rules! over_tcp {
+    ($shared:expr, $pipes_only:expr) => {
+        fn_service(async |stream: TcpStream| {
+            let peer = stream.peer_addr().ok();
+            Ok::<_, DispatchError>((stream, Protocol::Http1, peer))
+        })
+        .and_then(http_service!($shared, $pipes_only))
+    };
 }
 
 /// The same over TLS.
@@ -85,11 +119,21 @@ macro_rules! over_tls {
 }
 
 /// Hands a request that is no upgrade to those who know its path.
-async fn answer(request: HttpRequest, payload: web::Payload) -> HttpResponse {
-    match request.app_data::<Rc<Fallback>>().filter(|fallback| fallback.serves(request.path())).cloned() {
-        Some(fallback) => fallback::handle(fallback, request, payload).await,
-        None => http::handle(request, payload).await,
-    }
+async fn answer(request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
+    body::begin(&request);
+    let fallback = request.app_data::<Rc<Fallback>>();
+    let response = match fallback.filter(|fallback| fallback.serves(request.path())).cloned() {
+        Some(fallback) => fallback::handle(fallback, &request, &mut payload).await,
+        None => http::handle(&request, &mut payload).await,
+    };
+    body::finish(&request, response, payload).await
+}
+
+/// Answers a request that is no upgrade on the pipe's own port.
+async fn answer_on_pipe_port(request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    body::begin(&request);
+    let response = http::pipes_only(&request).await;
+    body::finish(&request, response, payload).await
 }
 
 /// A broker that has been put together and does not listen yet.
@@ -109,6 +153,8 @@ struct Shared {
     config: Config,
     wire: Arc<PipeWire>,
     test_mode: Option<Arc<TestMode>>,
+    connections: Arc<HttpConnections>,
+    unfinished: Arc<Unfinished>,
 }
 
 /// A broker that has its address. Connections wait in the kernel until it runs.
@@ -243,7 +289,9 @@ impl Server {
         if let Some(test_mode) = &test_mode {
             test_mode.set_broker(reloader.as_broker());
         }
-        let shared = Shared { hub, sessions, config, wire, test_mode };
+        let connections = Arc::new(HttpConnections::new(config.server.max_http_connections));
+        let unfinished = Arc::new(Unfinished::new(config.server.http_unfinished_bytes));
+        let shared = Shared { hub, sessions, config, wire, test_mode, connections, unfinished };
         Ok(BoundServer { shared, tls, reloader, webhooks, hooks, port, pipe, room })
     }
 }
@@ -313,31 +361,31 @@ impl BoundServer {
         let hooks =
             hooks.into_iter().map(|(_, hook)| hook.start()).collect::<io::Result<Vec<RunningHook>>>()?;
         let workers = hub.worker_count();
-        let server =
-            {
-                let server = ActixServer::build()
-                    .workers(workers)
-                    .max_concurrent_connections(room.per_worker)
-                    .disable_signals();
-                let for_pipe = shared.clone();
-                match (tls, pipe) {
-                    (None, None) => server
-                        .listen("heliostat", port.socket, move || http_service!(&shared, false).tcp())?,
-                    (None, Some(pipe)) => server
-                        .listen("heliostat", port.socket, move || http_service!(&shared, false).tcp())?
-                        .listen("pipe", pipe.socket, move || http_service!(&for_pipe, true).tcp())?,
-                    (Some(tls), None) => {
-                        server.listen("heliostat", port.socket, move || over_tls!(tls, &shared, false))?
-                    }
-                    (Some(tls), Some(pipe)) => {
-                        let pipe_tls = tls.clone();
-                        server
-                            .listen("heliostat", port.socket, move || over_tls!(tls, &shared, false))?
-                            .listen("pipe", pipe.socket, move || over_tls!(pipe_tls, &for_pipe, true))?
-                    }
+        let server = {
+            let server = ActixServer::build()
+                .workers(workers)
+                .max_concurrent_connections(room.per_worker)
+                .disable_signals();
+            let for_pipe = shared.clone();
+            match (tls, pipe) {
+                (None, None) => server.listen("heliostat", port.socket, move || over_tcp!(&shared, false))?,
+                (None, Some(pipe)) => server
+                    .listen("heliostat", port.socket, move || over_tcp!(&shared, false))?
+                    .listen("pipe", pipe.socket, move || over_tcp!(&for_pipe, true))?,
+                (Some(tls), None) => {
+                    server.listen("heliostat", port.socket, move || over_tls!(tls, &shared, false))?
                 }
-                .run()
-            };
+                (Some(tls), Some(pipe)) => {
+                    let pipe_tls = tls.clone();
+                    server.listen("heliostat", port.socket, move || over_tls!(tls, &shared, false))?.listen(
+                        "pipe",
+                        pipe.socket,
+                        move || over_tls!(pipe_tls, &for_pipe, true),
+                    )?
+                }
+            }
+            .run()
+        };
         let handle = server.handle();
         info!(%address, workers, apps = config.apps.len(), "serving");
         let mut running = actix_web::rt::spawn(server);

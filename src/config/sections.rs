@@ -27,6 +27,11 @@ pub struct Server {
     /// Simultaneous WebSocket connections of this node, all apps together; 0 stands for as many as the limit of open
     /// files leaves room for, which is a bound in any case. Over it: close 4100, so that clients come back later.
     pub max_connections: usize,
+    /// Simultaneous connections of this node that speak HTTP, those not counted that have become WebSockets; 0 lifts the
+    /// limit. Over it: HTTP 503, and the connection ends.
+    pub max_http_connections: usize,
+    /// Bytes that request bodies of this node that have not come whole may hold together. Over it: HTTP 503.
+    pub http_unfinished_bytes: usize,
     /// Bytes of one HTTP request body. Over it: HTTP 413.
     pub http_body_bytes: usize,
     /// How long a client may take to send a whole request head, and then a whole body. Over it: HTTP 408.
@@ -56,6 +61,8 @@ impl Default for Server {
             workers: 0,
             backlog: 4096,
             max_connections: 0,
+            max_http_connections: 20_000,
+            http_unfinished_bytes: 64 * 1024 * 1024,
             http_body_bytes: 1024 * 1024,
             http_request_timeout: Duration::from_secs(10),
             keep_alive: Duration::from_secs(75),

@@ -1,42 +1,103 @@
-//! Reading a request's body within its bounds of size and time, and not reading one that was refused.
+//! Reading a request's body within its bounds of size, time and the node's memory, and not reading one that was refused.
 
 use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use actix_http::ConnectionType;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::http::Version;
 use actix_web::web::{self, Bytes, BytesMut};
 use actix_web::{HttpRequest, HttpResponse, http::header};
 use futures_util::StreamExt;
 
 use super::ApiError;
+use crate::transport::guard::Exchange;
 
-/// Reads the whole body.
+/// What the bodies of a node that have not come whole may hold together, and what they hold.
+#[derive(Debug)]
+pub struct Unfinished {
+    bytes: AtomicUsize,
+    most: usize,
+}
+
+impl Unfinished {
+    /// Nothing yet, of `most` bytes.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        Unfinished { bytes: AtomicUsize::new(0), most }
+    }
+}
+
+/// The share of one body.
+struct Share<'u> {
+    all: &'u Unfinished,
+    bytes: usize,
+}
+
+impl Share<'_> {
+    fn grow(&mut self, bytes: usize) -> Result<(), ApiError> {
+        self.bytes += bytes;
+        let before = self.all.bytes.fetch_add(bytes, Ordering::Relaxed);
+        match before + bytes <= self.all.most {
+            true => Ok(()),
+            false => Err(ApiError::TooManyBodies),
+        }
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        self.all.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// What bounds a body.
+#[derive(Clone, Debug)]
+pub struct BodyBounds {
+    /// Bytes of one.
+    pub bytes: usize,
+    /// For the whole of one.
+    pub patience: Duration,
+    /// All of the node's.
+    pub unfinished: Arc<Unfinished>,
+}
+
+/// Reads the whole body. Whoever calls has made sure from the head that it is wanted.
 ///
 /// # Errors
-/// If it is larger than `limit` bytes, by its own announcement or in fact, does not arrive within `patience`, or
-/// breaks off.
+/// If it is larger than it may be, by its own announcement or in fact, does not arrive in time, breaks off, or if there
+/// are too many others at the same time.
 pub(crate) async fn read(
     request: &HttpRequest,
     payload: &mut web::Payload,
-    limit: usize,
-    patience: Duration,
+    bounds: &BodyBounds,
 ) -> Result<Bytes, ApiError> {
-    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-    if announced.and_then(|length| length.parse::<u64>().ok()).is_some_and(|length| length > limit as u64) {
+    let limit = bounds.bytes;
+    if announced(request).is_some_and(|length| length > limit as u64) {
         return Err(ApiError::BodyTooLarge { limit });
     }
-    let whole = tokio::time::timeout(patience, read_all(payload, limit)).await;
-    whole.unwrap_or_else(|_| Err(ApiError::Timeout { seconds: patience.as_secs_f64().to_string() }))
+    let whole = tokio::time::timeout(bounds.patience, read_all(payload, bounds)).await;
+    let body = whole
+        .unwrap_or_else(|_| Err(ApiError::Timeout { seconds: bounds.patience.as_secs_f64().to_string() }))?;
+    if let Some(exchange) = exchange(request) {
+        exchange.set_body_read();
+    }
+    Ok(body)
 }
 
-async fn read_all(payload: &mut web::Payload, limit: usize) -> Result<Bytes, ApiError> {
+async fn read_all(payload: &mut web::Payload, bounds: &BodyBounds) -> Result<Bytes, ApiError> {
     let mut body = BytesMut::new();
+    let mut share = Share { all: &bounds.unfinished, bytes: 0 };
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| ApiError::InvalidJson(format!("it broke off: {error}")))?;
-        if body.len() + chunk.len() > limit {
-            return Err(ApiError::BodyTooLarge { limit });
+        if body.len() + chunk.len() > bounds.bytes {
+            return Err(ApiError::BodyTooLarge { limit: bounds.bytes });
         }
+        share.grow(chunk.len())?;
         // Most bodies come in one piece, which need not be copied.
         body = match body.is_empty() {
             true => chunk.into(),
@@ -49,20 +110,90 @@ async fn read_all(payload: &mut web::Payload, limit: usize) -> Result<Bytes, Api
     Ok(body.freeze())
 }
 
-/// Makes the connection end with this answer if the request's body has not been read to its end.
-///
-/// The server drains a chunked body that nobody holds any more, however long it is, and closes the connection on one
-/// that somebody does. So the answer holds it.
-pub(crate) fn unread(response: HttpResponse, payload: web::Payload) -> HttpResponse {
-    response.map_body(|_, answer| BoxBody::new(Unread { answer, _payload: payload }))
+fn announced(request: &HttpRequest) -> Option<u64> {
+    let length = request.headers().get(header::CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
 }
 
-struct Unread {
+fn exchange(request: &HttpRequest) -> Option<&Rc<Exchange>> {
+    request.conn_data::<Rc<Exchange>>()
+}
+
+/// Tells the guard of the connection that a request is being carried out.
+pub(crate) fn begin(request: &HttpRequest) {
+    if let Some(exchange) = exchange(request) {
+        exchange.begin();
+    }
+}
+
+/// Makes an answer one that the connection can go on after, or that ends it: all answers pass here.
+pub(crate) async fn finish(
+    request: &HttpRequest,
+    mut response: HttpResponse,
+    mut payload: web::Payload,
+) -> HttpResponse {
+    let endless = response.body().size() == BodySize::Stream;
+    if endless && request.version() < Version::HTTP_11 {
+        // Chunks came with HTTP/1.1. Before, the end of the connection was that of the answer.
+        response.head_mut().no_chunking(true);
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    if request.head().upgrade() {
+        // The HTTP server ends the connection after a request with "Connection: Upgrade" that was not upgraded: who sent
+        // it has to know, or it loses the next request on it.
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    let Some(exchange) = exchange(request).cloned() else { return response };
+    let has_body = request.headers().contains_key(header::TRANSFER_ENCODING)
+        || announced(request).is_some_and(|length| length > 0);
+    let unread = has_body && !exchange.is_body_read() && !is_there(&mut payload).await;
+    if unread {
+        exchange.refuse();
+    }
+    match (unread, endless) {
+        (false, false) => {
+            exchange.end();
+            response
+        }
+        // The server drains a chunked body that nobody holds any more, however long it is, and closes the connection on
+        // one that somebody does. So the answer holds it.
+        _ => response.map_body(|_, answer| {
+            BoxBody::new(Guided { answer, _payload: unread.then_some(payload), exchange })
+        }),
+    }
+}
+
+/// Whether the rest of a body that nobody wants has come already, so that the next request on the connection can follow.
+/// It is thrown away.
+async fn is_there(payload: &mut web::Payload) -> bool {
+    for _ in 0..2 {
+        let ended = std::future::poll_fn(|context| {
+            loop {
+                match payload.poll_next_unpin(context) {
+                    Poll::Ready(Some(Ok(_))) => {}
+                    Poll::Ready(Some(Err(_))) => return Poll::Ready(Some(false)),
+                    Poll::Ready(None) => return Poll::Ready(Some(true)),
+                    Poll::Pending => return Poll::Ready(None),
+                }
+            }
+        });
+        if let Some(ended) = ended.await {
+            return ended;
+        }
+        // What has been received with the head is handed on in between.
+        tokio::task::yield_now().await;
+    }
+    false
+}
+
+/// The body of an answer that tells the guard of its connection when it has ended.
+struct Guided {
     answer: BoxBody,
-    _payload: web::Payload,
+    _payload: Option<web::Payload>,
+    exchange: Rc<Exchange>,
 }
 
-impl MessageBody for Unread {
+impl MessageBody for Guided {
     type Error = Box<dyn std::error::Error>;
 
     fn size(&self) -> BodySize {
@@ -74,5 +205,11 @@ impl MessageBody for Unread {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
         Pin::new(&mut self.get_mut().answer).poll_next(context)
+    }
+}
+
+impl Drop for Guided {
+    fn drop(&mut self) {
+        self.exchange.end();
     }
 }

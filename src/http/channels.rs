@@ -1,18 +1,32 @@
 //! The state of channels: `GET /apps/{id}/channels`, `…/channels/{name}`, `…/channels/{name}/users`, and the older
 //! `…/channels/{name}/stats`.
 
-use actix_web::HttpResponse;
+use std::sync::Arc;
+
+use actix_web::{HttpResponse, web};
 use serde_json::{Map, Value, json};
 
 use super::ApiError;
 use super::event::channel_name;
 use super::info::Info;
+use super::long_list::LongList;
 use super::routes::{Authenticated, json_response};
 
-/// The occupied channels, all or those whose names begin with `filter_by_prefix`.
-pub(super) fn list(request: &Authenticated<'_>) -> Result<HttpResponse, ApiError> {
+/// As many channels are listed at once.
+const FEW: usize = 1000;
+
+/// The occupied channels, all or those whose names begin with `filter_by_prefix`. Of an app that has many, they are
+/// gathered on another thread and written in pieces: nobody on this worker waits for the list.
+pub(super) async fn list(request: &Authenticated<'_>) -> Result<HttpResponse, ApiError> {
     let prefix = request.query.get("filter_by_prefix").unwrap_or_default();
     let info = Info::of_channels(&request.query.list("info").unwrap_or_default(), prefix, &request.app)?;
+    if request.app.channel_count() > FEW {
+        let (app, prefix) = (Arc::clone(&request.app), prefix.to_owned());
+        let gathered = web::block(move || app.channels(&prefix)).await;
+        let channels = gathered.map_err(|_| ApiError::ShuttingDown)?;
+        let list = LongList::new(channels, move |channel| Value::Object(info.counts(Some(channel))));
+        return Ok(HttpResponse::Ok().content_type("application/json").body(list));
+    }
     let channels = request.app.channels(prefix);
     let channels: Map<_, _> =
         channels.iter().map(|c| (c.name.to_string(), Value::Object(info.counts(Some(c))))).collect();

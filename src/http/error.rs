@@ -68,6 +68,9 @@ pub enum ApiError {
     /// Nothing new is begun.
     #[error("The broker is shutting down")]
     ShuttingDown,
+    /// The bodies that have not come whole hold as much as they may together.
+    #[error("Too many requests at once: try again")]
+    TooManyBodies,
     /// The body is not what it should be.
     #[error("Invalid JSON in the request body: {0}")]
     InvalidJson(String),
@@ -210,7 +213,7 @@ impl ApiError {
                 _ if *code == CloseCode::OverQuota => StatusCode::SERVICE_UNAVAILABLE,
                 _ => StatusCode::FORBIDDEN,
             },
-            ApiError::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+            ApiError::ShuttingDown | ApiError::TooManyBodies => StatusCode::SERVICE_UNAVAILABLE,
             ApiError::DataTooLarge { .. } | ApiError::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             ApiError::Timeout { .. } => StatusCode::REQUEST_TIMEOUT,
             ApiError::InvalidJson(_)
@@ -242,6 +245,9 @@ impl ApiError {
         match self {
             ApiError::MethodNotAllowed { allowed, .. } => {
                 answer.insert_header((header::ALLOW, *allowed));
+            }
+            ApiError::TooManyBodies => {
+                answer.insert_header((header::RETRY_AFTER, "1"));
             }
             ApiError::UpgradeRequired => {
                 answer.insert_header((header::UPGRADE, "websocket"));

@@ -9,11 +9,15 @@ mod error;
 mod event;
 mod events;
 mod info;
+mod long_list;
 mod routes;
 mod stream;
+mod tidy;
 mod users;
 
+pub use body::{BodyBounds, Unfinished};
 pub use error::ApiError;
 pub(crate) use event::channel_name;
 pub use routes::{Context, handle, pipes_only};
 pub(crate) use routes::{close_if_stopping, segments};
+pub use tidy::tidy;

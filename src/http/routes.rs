@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{ConnectionType, Method, StatusCode};
@@ -13,7 +13,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use tracing::info;
 
-use crate::auth::request::{Query, SignedRequest, authenticate, check_stream_timestamp};
+use crate::auth::request::{Query, SignedRequest, authenticate, check_body, check_stream_timestamp};
 use crate::config::Config;
 use crate::development::{Development, guard};
 use crate::hub::{Answer, AppState, Hub, Refused, Worker};
@@ -22,7 +22,7 @@ use crate::transport::admission::Arrival;
 
 use crate::protocol::ChannelType;
 
-use super::{ApiError, body, channels, events, stream, users};
+use super::{ApiError, BodyBounds, body, channels, events, stream, users};
 
 /// What the endpoints need besides the request.
 #[derive(Debug)]
@@ -31,10 +31,8 @@ pub struct Context {
     pub worker: Rc<Worker>,
     /// Put before every path; empty, or `/` and segments.
     pub path_prefix: String,
-    /// Bytes of one body.
-    pub body_bytes: usize,
-    /// How long a whole body may take.
-    pub request_timeout: Duration,
+    /// What bounds a body.
+    pub body: BodyBounds,
     /// Whether answers allow any origin.
     pub cors: bool,
     /// Whether the listener itself speaks TLS.
@@ -50,12 +48,16 @@ pub struct Context {
 impl Context {
     /// What a configuration asks for, on the worker of the calling thread.
     #[must_use]
-    pub fn new(worker: Rc<Worker>, config: &Config, test_mode: Option<Arc<TestMode>>) -> Self {
+    pub fn new(
+        worker: Rc<Worker>,
+        config: &Config,
+        test_mode: Option<Arc<TestMode>>,
+        body: BodyBounds,
+    ) -> Self {
         Context {
             worker,
             path_prefix: config.server.path_prefix.clone(),
-            body_bytes: config.server.http_body_bytes,
-            request_timeout: config.server.http_request_timeout,
+            body,
             cors: config.server.cors,
             tls: config.server.tls_certificate.is_some(),
             trust_forwarded_proto: config.server.trust_forwarded_proto,
@@ -135,7 +137,7 @@ impl<'p> Endpoint<'p> {
 }
 
 /// Answers any request that is no upgrade on the port that serves nothing but the pipe.
-pub async fn pipes_only(request: HttpRequest) -> HttpResponse {
+pub async fn pipes_only(request: &HttpRequest) -> HttpResponse {
     let hub = request.app_data::<Rc<Context>>().map(|context| context.worker.hub());
     let mut response = match hub.and_then(|hub| hub.farewell()) {
         Some(_) => ApiError::ShuttingDown.response(),
@@ -151,13 +153,13 @@ pub async fn pipes_only(request: HttpRequest) -> HttpResponse {
 }
 
 /// Answers any request that is no upgrade.
-pub async fn handle(request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
+pub async fn handle(request: &HttpRequest, payload: &mut web::Payload) -> HttpResponse {
     let Some(context) = request.app_data::<Rc<Context>>().cloned() else {
         return HttpResponse::InternalServerError().finish();
     };
     let at_work = context.worker.hub().begin_work();
     let answered = match at_work {
-        Some(_) => answer(&context, &request, &mut payload).await,
+        Some(_) => answer(&context, request, payload).await,
         None => Err(ApiError::ShuttingDown),
     };
     let mut response = match answered {
@@ -166,14 +168,14 @@ pub async fn handle(request: HttpRequest, mut payload: web::Payload) -> HttpResp
             let (method, path, status) = (request.method().as_str(), request.path(), error.status().as_u16());
             let peer = request.peer_addr().map(tracing::field::display);
             info!(method, path, status, reason = %error, peer, "request refused");
-            announce_refusal(&context, &request, &error);
-            body::unread(error.response(), payload)
+            announce_refusal(&context, request, &error);
+            error.response()
         }
     };
     if context.cors {
-        match guard::is_guarded(&request, &context.path_prefix) {
+        match guard::is_guarded(request, &context.path_prefix) {
             // What signs is for pages of this machine alone.
-            true => guard::allow_origin(&request, response.headers_mut()),
+            true => guard::allow_origin(request, response.headers_mut()),
             false => {
                 let any = HeaderValue::from_static("*");
                 response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
@@ -230,8 +232,6 @@ async fn answer(
             if request.method() != endpoint.method() {
                 return Err(not_allowed(request, endpoint.method()));
             }
-            let body = body::read(request, payload, context.body_bytes, context.request_timeout).await?;
-            context.worker.uncongested().await;
             let query = Query::parse(request.query_string());
             if let (Some(app_id), Endpoint::ChannelStream(kind, name)) = (app_id, endpoint)
                 && let Some(answer) = public_stream(context, request, app_id, (kind, name), &query)
@@ -239,25 +239,32 @@ async fn answer(
                 return answer;
             }
             let arrival = arrival(context, request);
-            let request = authenticated(context, request, &query, app_id, body)?;
+            let app = authenticated(context, request, &query, app_id)?;
+            let body = body::read(request, payload, &context.body).await?;
+            check_body(&query, &body)?;
+            context.worker.uncongested().await;
+            if !app.app().enabled {
+                return Err(ApiError::AppDisabled);
+            }
+            let request = Authenticated { app, query: &query, worker: &context.worker, body };
             match request.app.meddler().and_then(|meddler| meddler.answer(sent_path)) {
-                None => dispatch(endpoint, &request, &arrival),
+                None => dispatch(endpoint, &request, &arrival).await,
                 Some(Answer::Status(status, body)) => Ok(chosen_answer(status, body)),
                 Some(Answer::After(end)) => {
                     end.await;
-                    dispatch(endpoint, &request, &arrival)
+                    dispatch(endpoint, &request, &arrival).await
                 }
             }
         }
         ["test", asked @ ..] if context.test_mode.is_some() => {
-            let body = body::read(request, payload, context.body_bytes, context.request_timeout).await?;
+            let body = body::read(request, payload, &context.body).await?;
             match &context.test_mode {
                 Some(test_mode) => Ok(test_mode.answer(request, asked, &context.path_prefix, &body).await),
                 None => Err(not_found()),
             }
         }
         segments => {
-            let body = body::read(request, payload, context.body_bytes, context.request_timeout).await?;
+            let body = body::read(request, payload, &context.body).await?;
             let apps = context.worker.hub().apps();
             let answer = context.development.answer(request, segments, &body, apps.registry());
             answer.unwrap_or_else(|| Err(not_found()))
@@ -265,7 +272,7 @@ async fn answer(
     }
 }
 
-fn dispatch(
+async fn dispatch(
     endpoint: Endpoint<'_>,
     request: &Authenticated<'_>,
     arrival: &Arrival,
@@ -278,7 +285,7 @@ fn dispatch(
         Endpoint::Events => events::publish(request),
         Endpoint::BatchEvents => events::publish_batch(request),
         Endpoint::ChannelEvents(name) => events::publish_body(request, name),
-        Endpoint::Channels => channels::list(request),
+        Endpoint::Channels => channels::list(request).await,
         Endpoint::Channel(name) => channels::show(request, name),
         Endpoint::ChannelUsers(name) => channels::users(request, name),
         Endpoint::ChannelStats(name) => channels::stats(request, name),
@@ -322,18 +329,17 @@ fn public_stream(
 }
 
 /// Finds out who sent the request, and that the path names the same app.
-fn authenticated<'a>(
-    context: &'a Context,
+fn authenticated(
+    context: &Context,
     request: &HttpRequest,
-    query: &'a Query,
+    query: &Query,
     app_id: Option<&str>,
-    body: Bytes,
-) -> Result<Authenticated<'a>, ApiError> {
+) -> Result<Arc<AppState>, ApiError> {
     let hub = context.worker.hub();
     let now = unix_seconds();
     let paths = signed_paths(request.path(), &context.path_prefix);
     let method = request.method().as_str();
-    let signed = SignedRequest { method, paths: &paths, query, body: &body };
+    let signed = SignedRequest { method, paths: &paths, query };
     let apps = hub.apps();
     let app = authenticate(apps.registry(), &signed, now)?;
     if let Some(other) = app_id.filter(|id| *id != app.id) {
@@ -343,7 +349,7 @@ fn authenticated<'a>(
         return Err(ApiError::AppDisabled);
     }
     let app = apps.state_of(&app).ok_or_else(|| ApiError::AppNotFound(app.id.clone()))?;
-    Ok(Authenticated { app: Arc::clone(app), query, worker: &context.worker, body })
+    Ok(Arc::clone(app))
 }
 
 fn unix_seconds() -> u64 {

@@ -188,6 +188,12 @@ impl AppState {
         self.passed_over.total()
     }
 
+    /// How many channels there are, at most; those count that end at this moment, and those that are never listed.
+    #[must_use]
+    pub fn channel_count(&self) -> usize {
+        self.channels.len()
+    }
+
     /// The occupied channels whose names begin with `prefix`, in no particular order.
     #[must_use]
     pub fn channels(&self, prefix: &str) -> Vec<ChannelSummary> {

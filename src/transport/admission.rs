@@ -243,7 +243,20 @@ fn came_by_tls(headers: &HeaderMap) -> bool {
     let forwarded = headers.get(FORWARDED_PROTO).and_then(|value| value.to_str().ok());
     // Of several proxies, the first in the list is the one that the client reached.
     let reached = forwarded.and_then(|proto| proto.split(',').next()).map(str::trim);
-    matches!(reached, Some("https" | "wss"))
+    let is_secure = |proto: &str| ["https", "wss"].iter().any(|secure| proto.eq_ignore_ascii_case(secure));
+    // A proxy sets one of the two, and passes on what a client has put into the other: that can only make it worse.
+    match (reached, forwarded_proto(headers)) {
+        (None, None) => false,
+        (reached, told) => [reached, told].into_iter().flatten().all(is_secure),
+    }
+}
+
+/// The scheme in the first element of `Forwarded` (RFC 7239).
+fn forwarded_proto(headers: &HeaderMap) -> Option<&str> {
+    let forwarded = headers.get(header::FORWARDED)?.to_str().ok()?;
+    let pairs = forwarded.split(',').next()?.split(';').filter_map(|pair| pair.trim().split_once('='));
+    let mut protos = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("proto"));
+    protos.next().map(|(_, value)| value.trim().trim_matches('"'))
 }
 
 fn version_code(error: &VersionError) -> CloseCode {

@@ -3,6 +3,7 @@
 pub(crate) mod admission;
 mod conversation;
 pub mod fallback;
+pub mod guard;
 mod stream;
 pub mod tls;
 pub mod websocket;

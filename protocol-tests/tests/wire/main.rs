@@ -27,6 +27,7 @@ mod http_auth;
 mod http_bad;
 mod http_batch;
 mod http_channels;
+mod http_ends;
 mod http_events;
 mod http_legacy;
 mod isolation;

@@ -16,8 +16,10 @@ fn apps() -> AppRegistry {
 fn check(method: &str, path: &str, query: &str, body: &str, now: u64) -> Result<String, RequestAuthError> {
     let paths = [path.to_owned()];
     let query = Query::parse(query);
-    let request = SignedRequest { method, paths: &paths, query: &query, body: body.as_bytes() };
-    authenticate(&apps(), &request, now).map(|app| app.id.clone())
+    let request = SignedRequest { method, paths: &paths, query: &query };
+    let app = authenticate(&apps(), &request, now)?;
+    check_body(&query, body.as_bytes())?;
+    Ok(app.id.clone())
 }
 
 /// Proves: 166.

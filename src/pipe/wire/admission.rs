@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use crate::auth::request::{Query, RequestAuthError, SignedRequest, authenticate};
+use crate::auth::request::{Query, RequestAuthError, SignedRequest, authenticate, check_body};
 use crate::hub::{AtWork, Worker};
 use crate::pipe::Context;
 use crate::protocol::{CloseCode, SocketId};
@@ -74,9 +74,11 @@ impl PipeWire {
             return Err(refuse(CloseCode::PathNotFound, reason));
         };
         let paths = [knock.path.to_owned(), format!("/app/{app_id}")];
-        let request = SignedRequest { method: METHOD, paths: &paths, query: knock.query, body: b"" };
+        let request = SignedRequest { method: METHOD, paths: &paths, query: knock.query };
         let apps = hub.apps();
-        let app = authenticate(apps.registry(), &request, knock.now)
+        let app = authenticate(apps.registry(), &request, knock.now);
+        let app = app
+            .and_then(|app| check_body(knock.query, b"").map(|()| app))
             .map_err(|error| refuse(code_of(&error), error.to_string()))?;
         let Some(state) = apps.by_id(&app_id).filter(|_| app.id == app_id) else {
             return Err(refuse(CloseCode::UnknownApp, format!("App {app_id} not found")));
@@ -163,7 +165,7 @@ mod tests {
         );
         let apps = AppRegistry::new([App::new("1", "app-key", "app-secret")]).unwrap();
         let paths = ["/app/1".to_owned()];
-        let request = SignedRequest { method: METHOD, paths: &paths, query: &query, body: b"" };
+        let request = SignedRequest { method: METHOD, paths: &paths, query: &query };
         assert!(is_pipe(&query));
         assert_eq!(authenticate(&apps, &request, 1_700_000_599).unwrap().id, "1");
         assert!(authenticate(&apps, &request, 1_700_000_600).is_err(), "the window");

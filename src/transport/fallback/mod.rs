@@ -23,9 +23,9 @@ pub use sessions::Sessions;
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::config::{Config, FallbackConfig};
+use crate::http::BodyBounds;
 use crate::hub::Worker;
 
 /// The HTTP transports as one worker serves them.
@@ -37,8 +37,7 @@ pub struct Fallback {
     path_prefix: String,
     /// The prefix, and the path of the fallbacks after it.
     base: String,
-    body_bytes: usize,
-    request_timeout: Duration,
+    body: BodyBounds,
     /// Whether the listener itself speaks TLS.
     tls: bool,
     trust_forwarded_proto: bool,
@@ -47,7 +46,7 @@ pub struct Fallback {
 impl Fallback {
     /// What a configuration asks for, on the worker of the calling thread; `sessions` are the whole node's.
     #[must_use]
-    pub fn new(worker: Rc<Worker>, sessions: Arc<Sessions>, config: &Config) -> Self {
+    pub fn new(worker: Rc<Worker>, sessions: Arc<Sessions>, config: &Config, body: BodyBounds) -> Self {
         let server = &config.server;
         Fallback {
             worker,
@@ -55,8 +54,7 @@ impl Fallback {
             config: config.fallback.clone(),
             path_prefix: server.path_prefix.clone(),
             base: format!("{}{}", server.path_prefix, config.fallback.path),
-            body_bytes: server.http_body_bytes,
-            request_timeout: server.http_request_timeout,
+            body,
             tls: server.tls_certificate.is_some(),
             trust_forwarded_proto: server.trust_forwarded_proto,
         }

@@ -23,15 +23,19 @@ use crate::protocol::{CloseCode, Frame};
 use crate::transport::admission::Arrival;
 
 /// Answers any request at a path that [`Fallback::serves`].
-pub async fn handle(fallback: Rc<Fallback>, request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
+pub async fn handle(
+    fallback: Rc<Fallback>,
+    request: &HttpRequest,
+    payload: &mut web::Payload,
+) -> HttpResponse {
     let at_work = fallback.worker.hub().begin_work();
-    let mut answer = match answer(&fallback, &request, &mut payload, at_work.is_some()).await {
+    let mut answer = match answer(&fallback, request, payload, at_work.is_some()).await {
         Ok(answer) => answer,
         Err(error) => {
             let (method, path, status) = (request.method().as_str(), request.path(), error.status().as_u16());
             let peer = request.peer_addr().map(tracing::field::display);
             info!(method, path, status, reason = %error, peer, "request refused");
-            body::unread(error.response(), payload)
+            error.response()
         }
     };
     allow_origin(request.headers(), answer.headers_mut());
@@ -80,7 +84,7 @@ async fn answer(
         Endpoint::Session { name, wish } => match wish {
             Wish::XhrSend | Wish::JsonpSend => send(fallback, request, payload, &name, wish).await,
             Wish::XhrStreaming | Wish::Xhr | Wish::EventSource | Wish::HtmlFile | Wish::Jsonp => {
-                body::read(request, payload, fallback.body_bytes, fallback.request_timeout).await?;
+                body::read(request, payload, &fallback.body).await?;
                 receive(fallback, request, &name, wish).await
             }
         },
@@ -98,7 +102,7 @@ async fn send(
     let Found::Session(visits) = fallback.sessions.find(name, origin(request)) else {
         return Err(FallbackError::NoSession);
     };
-    let body = body::read(request, payload, fallback.body_bytes, fallback.request_timeout).await?;
+    let body = body::read(request, payload, &fallback.body).await?;
     let status = match name {
         SessionName::Native { .. } => StatusCode::BAD_REQUEST,
         SessionName::SockJs(_) => StatusCode::INTERNAL_SERVER_ERROR,

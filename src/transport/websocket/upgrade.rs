@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use actix_codec::Framed;
 use actix_http::body::BoxBody;
+use actix_http::ws::HandshakeError;
 use actix_http::{Request, Response, StatusCode, h1, ws};
 use actix_web::HttpMessage;
 use actix_web::http::header;
@@ -21,6 +22,7 @@ use tracing::info;
 use crate::auth::request::Query;
 use crate::config::Config;
 use crate::connection::last_error;
+use crate::http::tidy;
 use crate::hub::Worker;
 use crate::pipe::wire::{self, Knock, PipeWire};
 use crate::protocol::{Form, Frame, Negotiated};
@@ -32,6 +34,10 @@ use crate::transport::Stream;
 use crate::transport::admission::{self, Admitted, Arrival, Introduction, Refused};
 use crate::transport::conversation::Conversation;
 use crate::transport::fallback;
+use crate::transport::guard::Guarded;
+
+/// Says which version of the WebSocket protocol is spoken.
+const VERSION: &str = "upgrade: websocket\r\nsec-websocket-version: 13\r\n";
 
 /// How long a refused peer may take to answer the close frame.
 const REFUSAL_GRACE: Duration = Duration::from_secs(5);
@@ -90,15 +96,20 @@ impl Listener {
 pub async fn upgrade<S: Stream>(
     worker: Rc<Worker>,
     listener: Rc<Listener>,
-    request: Request,
-    framed: Framed<S, h1::Codec>,
+    mut request: Request,
+    framed: Framed<Guarded<S>, h1::Codec>,
 ) -> Result<(), UpgradeError> {
     let parts = framed.into_parts();
-    let (mut stream, early) = (parts.io, parts.read_buf);
+    let (mut stream, early) = (parts.io.into_inner(), parts.read_buf);
+    tidy(request.head_mut(), &listener.path_prefix);
     let head = request.head();
     if let Err(error) = ws::handshake(head) {
         let reason = format!("Expected a WebSocket handshake (RFC 6455): {error}\n");
-        let answer = http_answer("400 Bad Request", &reason);
+        // Whoever speaks another version is told which one is spoken here.
+        let answer = match error {
+            HandshakeError::UnsupportedVersion => http_answer("426 Upgrade Required", VERSION, &reason),
+            _ => http_answer("400 Bad Request", "", &reason),
+        };
         return Ok(stream.write_all(answer.as_bytes()).await?);
     }
     let query = Query::parse(request.uri().query().unwrap_or_default());
@@ -231,10 +242,10 @@ fn offered_protocol(request: &Request) -> Option<&str> {
     })
 }
 
-fn http_answer(status: &str, text: &str) -> String {
+fn http_answer(status: &str, headers: &str, text: &str) -> String {
     let length = text.len();
     format!(
         "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {length}\r\n\
-         connection: close\r\n\r\n{text}"
+         {headers}connection: close\r\n\r\n{text}"
     )
 }

@@ -1,0 +1,276 @@
+//! Everything over HTTP ends: what is sent after an answer, what is never completed, and what an old or oddly spoken
+//! client or proxy expects of the end of an answer.
+
+use std::time::{Duration, Instant};
+
+use heliostat_protocol_tests::http::{Connection, Heard};
+use heliostat_protocol_tests::target::MAIN_APP;
+use heliostat_protocol_tests::{Target, patience};
+use serde_json::json;
+
+/// How long a slow client pauses between two pieces.
+const PACE: Duration = Duration::from_millis(50);
+
+const CONFIG: &str = "[server]\nhttp_request_timeout_seconds = 0.5\nkeep_alive_seconds = 1\n\
+                      [pipe]\nown_port = true\nport = 0\n";
+
+/// Requests whose answer is known from the head, whatever their body.
+const ANSWERED_EARLY: &[&str] = &[
+    "GET /health",
+    "POST /nowhere",
+    "OPTIONS /apps/x/events",
+    "GET /app/app-key",
+    "POST /apps/nobody/events",
+    "POST /apps/nobody/batch_events",
+    "GET /apps/nobody/channels",
+    "GET /apps/nobody/channels/room/sse",
+    "POST /users/u/terminate_connections",
+    "GET /pusher/info",
+    "GET /pusher/",
+    "GET /pusher/iframe.html",
+    "OPTIONS /pusher/1/abc/xhr",
+    "POST /pusher/1/abc/xhr_send",
+    "GET /pusher/1/abc/nothing",
+    "GET /timeline/v2/jsonp/1",
+    "POST /test/reset",
+    "GET /",
+];
+
+/// On every path and both ports: whoever goes on with the body of a request that was answered loses the connection
+/// soon, whether the body's length was declared or it comes in chunks without end.
+///
+/// Proves: bad input.
+#[test]
+fn no_body_goes_on_after_its_answer() {
+    let Some(target) = Target::own(&format!("{CONFIG}{MAIN_APP}")) else { return };
+    let pipe = pipe_port(&target);
+    let framings = [("content-length: 900000", "x"), ("transfer-encoding: chunked", "1\r\nx\r\n")];
+    std::thread::scope(|scope| {
+        for target in [&target, &pipe] {
+            for request in ANSWERED_EARLY {
+                for (framing, piece) in framings {
+                    let head = format!("{request} HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n{piece}");
+                    scope.spawn(move || assert_ends(target, head.as_bytes(), piece.as_bytes()));
+                }
+            }
+        }
+    });
+}
+
+/// Neither a slow head nor blank lines without end keep a connection that has had an answer.
+///
+/// Proves: bad input.
+#[test]
+fn later_heads_have_their_time_too() {
+    let Some(target) = Target::own(&format!("{CONFIG}{MAIN_APP}")) else { return };
+    let pipe = pipe_port(&target);
+    for target in [&target, &pipe] {
+        for piece in ["\r\n", "a"] {
+            assert_ends(target, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n", piece.as_bytes());
+        }
+        assert_ends(target, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\nGET /hea", b"l");
+    }
+}
+
+/// The port of the broker's own for the pipe.
+fn pipe_port(target: &Target) -> Target {
+    let line = target.broker().unwrap().await_line("serves the pipe on ws://127.0.0.1:");
+    let mut pipes = target.clone();
+    pipes.port = line.rsplit_once(':').unwrap().1.parse().unwrap();
+    pipes
+}
+
+/// Asserts that a connection on which this was sent ends, although there is always more.
+#[track_caller]
+fn assert_ends(target: &Target, start: &[u8], more: &[u8]) {
+    let begun = Instant::now();
+    let mut connection = Connection::open(target);
+    let _ = connection.offer(start);
+    loop {
+        if matches!(connection.hear(PACE), Heard::Closed) || !connection.offer(more) {
+            return;
+        }
+        let what = String::from_utf8_lossy(start);
+        assert!(begun.elapsed() < patience(), "{what:?} never ends at port {}", target.port);
+    }
+}
+
+/// A small body that came with a refused head does not end the connection.
+///
+/// Proves: 210.
+#[test]
+fn a_refusal_with_a_small_body_keeps_the_connection() {
+    let target = Target::main();
+    let mut connection = Connection::open(&target);
+    for _ in 0..100 {
+        let call = target.post("/events", &json!({ "name": "a", "channel": "b", "data": "c" }));
+        let refused = call.auth("auth_signature", "0").send_on(&mut connection);
+        assert_eq!(refused.status, 401, "{refused}");
+    }
+}
+
+/// The signature decides before the body is there.
+///
+/// Proves: bad input.
+#[test]
+fn a_wrong_signature_is_refused_by_the_head() {
+    let target = Target::main();
+    let call = target.post("/events", &json!({ "name": "a", "channel": "b", "data": "c" }));
+    let mut connection = Connection::open(&target);
+    connection.send(&call.auth("auth_signature", "0").head());
+    let refused = connection.answer();
+    assert_eq!(refused.status, 401, "{refused}");
+}
+
+/// Bodies that have not come whole hold no more than they may together: the next ones are told to come back, and once
+/// the first have gone there is room again.
+///
+/// Proves: bad input.
+#[test]
+fn unfinished_bodies_are_bounded_together() {
+    let bounds = "[server]\nworkers = 2\nhttp_unfinished_bytes = 100000\n";
+    let Some(target) = Target::own(&format!("{bounds}{MAIN_APP}")) else { return };
+    let body = format!(r#"{{"name":"a","channel":"b","data":"c","spare":"{}"}}"#, "x".repeat(60_000));
+    let call = target.post_bytes("/events", body.clone());
+    let bytes = call.bytes();
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        let mut connection = Connection::open(&target);
+        connection.send(&bytes[..bytes.len() - 1]);
+        held.push(connection);
+    }
+    let begun = Instant::now();
+    let refused = loop {
+        let heard = held.iter_mut().find_map(|connection| match connection.hear(PACE) {
+            Heard::Answer(answer) => Some(answer),
+            _ => None,
+        });
+        if let Some(answer) = heard {
+            break answer;
+        }
+        assert!(begun.elapsed() < patience(), "four bodies of 60 kB where 100 kB are allowed");
+    };
+    assert_eq!(refused.status, 503, "{refused}");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    drop(held);
+    let begun = Instant::now();
+    while target.post_bytes("/events", body.clone()).send().status != 200 {
+        assert!(begun.elapsed() < patience(), "the room is not given back");
+    }
+}
+
+/// HTTP connections are bounded by themselves: one more hears 503, WebSockets do not count, and a place is given back.
+///
+/// Proves: bad input.
+#[test]
+fn http_connections_are_bounded() {
+    let bounds = "[server]\nworkers = 2\nmax_http_connections = 3\n";
+    let Some(target) = Target::own(&format!("{bounds}{MAIN_APP}")) else { return };
+    let sockets: Vec<_> = (0..6).map(|_| target.connect()).collect();
+    let mut held = Vec::new();
+    let begun = Instant::now();
+    while held.len() < 3 {
+        let mut connection = Connection::open(&target);
+        connection.send(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
+        match connection.answer().status {
+            200 => held.push(connection),
+            _ => assert!(begun.elapsed() < patience(), "the places of the handshakes are not given back"),
+        }
+    }
+    let mut one_more = Connection::open(&target);
+    let refused = one_more.answer();
+    assert_eq!(refused.status, 503, "{refused}");
+    assert!(refused.header("retry-after").is_some(), "{refused}");
+    one_more.expect_end();
+    drop(held);
+    let begun = Instant::now();
+    loop {
+        let mut connection = Connection::open(&target);
+        let _ = connection.offer(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
+        if connection.answer_or_close().is_some_and(|answer| answer.status == 200) {
+            break;
+        }
+        assert!(begun.elapsed() < patience(), "a place is not given back");
+    }
+    drop(sockets);
+}
+
+/// A plain request with `Connection: Upgrade`, as nginx sends it where the header is hard-coded, hears that the
+/// connection ends if it does.
+///
+/// Proves: 210.
+#[test]
+fn the_end_of_a_connection_is_announced() {
+    let target = Target::main();
+    for path in ["/health", "/nowhere", "/pusher/info", "/app/app-key"] {
+        let mut connection = Connection::open(&target);
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n\r\n");
+        connection.send(request.as_bytes());
+        let answer = connection.answer();
+        let told = answer.header("connection").unwrap_or_default().to_ascii_lowercase();
+        assert!(told.contains("close"), "{path}: {answer}");
+        connection.expect_end();
+    }
+}
+
+/// To HTTP/1.0 an answer without a length is not chunked, and the end of the connection is its end.
+///
+/// Proves: bad input.
+#[test]
+fn http_1_0_has_no_chunks() {
+    let Some(target) =
+        Target::own(&MAIN_APP.replace("client_events = true", "client_events = true\nhttp_streams = true"))
+    else {
+        return;
+    };
+    let streams = ["GET /apps/{app}/channels/room/sse", "POST /pusher/1/session/xhr_streaming"];
+    for request in streams {
+        let request = request.replace("{app}", &target.credentials.app_id);
+        let mut connection = Connection::open(&target);
+        connection.send(
+            format!("{request} HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n").as_bytes(),
+        );
+        let head = connection.begin().expect("an answer");
+        assert_eq!(head.status, 200, "{head}");
+        assert_eq!(head.header("transfer-encoding"), None, "{head}");
+        let connection = head.header("connection").unwrap_or_default();
+        assert!(!connection.contains("keep-alive"), "{head}");
+    }
+}
+
+/// A handshake of another version is told which one is spoken here.
+///
+/// Proves: bad input.
+#[test]
+fn another_websocket_version_is_told_ours() {
+    let target = Target::main();
+    let mut connection = Connection::open(&target);
+    connection.send(
+        b"GET /app/app-key?protocol=7 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 12\r\n\r\n",
+    );
+    let answer = connection.answer();
+    assert_eq!(answer.status, 426, "{answer}");
+    assert_eq!(answer.header("sec-websocket-version"), Some("13"), "{answer}");
+}
+
+/// A slash that a proxy has doubled does no harm.
+///
+/// Proves: 210.
+#[test]
+fn a_doubled_slash_finds_its_way() {
+    let target = Target::main();
+    for path in ["//health", "///health", "//pusher/info"] {
+        let mut connection = Connection::open(&target);
+        connection.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
+        let answer = connection.answer();
+        assert_eq!(answer.status, 200, "{path}: {answer}");
+    }
+    let mut connection = Connection::open(&target);
+    connection.send(
+        b"GET //app/app-key?protocol=7 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+    );
+    let answer = connection.begin().expect("an answer");
+    assert_eq!(answer.status, 101, "{answer}");
+}

@@ -1,0 +1,350 @@
+//! What stands between an accepted stream and the HTTP server: it ends connections that take longer than they may, stops
+//! reading what comes after a refusal, and counts the connections of the node that speak HTTP.
+//!
+//! The HTTP server's own timer is for the first head alone. From the second on, and for whatever is sent after an answer
+//! that was given early, the guard's bounds hold. An upgrade takes the stream out of it again.
+
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use actix_http::Protocol;
+use actix_http::error::DispatchError;
+use actix_service::{ServiceFactory, fn_service};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::Sleep;
+use tracing::{debug, warn};
+
+use super::Stream;
+
+/// By how much a bound of the HTTP server's own, which ends a connection in a friendlier way, may be late.
+const SLACK: Duration = Duration::from_millis(1500);
+
+/// What a connection hears that is one too many.
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
+    content-type: text/plain; charset=utf-8\r\ncontent-length: 32\r\n\r\nToo many HTTP connections here.\n";
+
+/// How often it is said aloud that somebody speaks TLS to a plain port, or that there are too many connections.
+const SECONDS_BETWEEN_WARNINGS: u64 = 60;
+
+/// What the connections of one listener are held to.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// For a whole head, from its first byte on.
+    pub head: Duration,
+    /// Between two requests.
+    pub idle: Duration,
+    /// Bytes that are read, and thrown away, after a request was answered before its end.
+    pub unread_bytes: usize,
+}
+
+/// The connections of a node that speak HTTP, and how many there may be.
+#[derive(Debug)]
+pub struct HttpConnections {
+    open: AtomicUsize,
+    /// 0 lifts it.
+    most: usize,
+    told: AtomicU64,
+}
+
+impl HttpConnections {
+    /// None yet, of `most`; 0 lifts the limit.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        HttpConnections { open: AtomicUsize::new(0), most, told: AtomicU64::new(0) }
+    }
+
+    fn begin(self: &Arc<Self>) -> Option<Place> {
+        let place = Place(Arc::clone(self));
+        let before = self.open.fetch_add(1, Ordering::Relaxed);
+        (self.most == 0 || before < self.most).then_some(place)
+    }
+
+    /// Whether it is time to say aloud again what strangers can bring about as often as they like.
+    fn is_worth_a_warning(&self) -> bool {
+        let now =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let told = self.told.load(Ordering::Relaxed);
+        now.saturating_sub(told) >= SECONDS_BETWEEN_WARNINGS
+            && self.told.compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+/// The place of one connection among them.
+#[derive(Debug)]
+struct Place(Arc<HttpConnections>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How far a connection is with its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The last answer is given, and nothing has come since.
+    Waiting { since: Instant },
+    /// A head, or blank lines before it, has begun.
+    Head { since: Instant },
+    /// A request is carried out: what bounds it knows the path.
+    Request,
+    /// The answer was given before the request had come whole.
+    Refused { left: usize, answered: Option<Instant> },
+}
+
+/// What the guard of a connection and the requests on it tell each other.
+#[derive(Debug)]
+pub struct Exchange {
+    phase: Cell<Phase>,
+    body_read: Cell<bool>,
+    unread_bytes: usize,
+}
+
+impl Exchange {
+    fn new(now: Instant, unread_bytes: usize) -> Self {
+        Exchange { phase: Cell::new(Phase::Head { since: now }), body_read: Cell::new(false), unread_bytes }
+    }
+
+    /// A head has come whole.
+    pub fn begin(&self) {
+        self.phase.set(Phase::Request);
+        self.body_read.set(false);
+    }
+
+    /// The body has come whole.
+    pub fn set_body_read(&self) {
+        self.body_read.set(true);
+    }
+
+    /// Whether the body has come whole.
+    #[must_use]
+    pub fn is_body_read(&self) -> bool {
+        self.body_read.get()
+    }
+
+    /// The request is answered before its body has come whole: no more than a little of it is read.
+    pub fn refuse(&self) {
+        self.phase.set(Phase::Refused { left: self.unread_bytes, answered: None });
+    }
+
+    /// The answer is complete.
+    pub fn end(&self) {
+        let now = Instant::now();
+        self.phase.set(match self.phase.get() {
+            Phase::Refused { left, .. } => Phase::Refused { left, answered: Some(now) },
+            _ => Phase::Waiting { since: now },
+        });
+    }
+
+    fn received(&self, bytes: usize) {
+        match self.phase.get() {
+            Phase::Waiting { .. } if bytes > 0 => self.phase.set(Phase::Head { since: Instant::now() }),
+            Phase::Refused { left, answered } => {
+                self.phase.set(Phase::Refused { left: left.saturating_sub(bytes), answered });
+            }
+            _ => {}
+        }
+    }
+
+    /// A peer that takes its answer slowly is not idle.
+    fn sent(&self) {
+        if let Phase::Waiting { .. } = self.phase.get() {
+            self.phase.set(Phase::Waiting { since: Instant::now() });
+        }
+    }
+
+    fn deadline(&self, bounds: &Bounds) -> Option<Instant> {
+        match self.phase.get() {
+            Phase::Waiting { since } | Phase::Refused { answered: Some(since), .. } => {
+                Some(since + bounds.idle + SLACK)
+            }
+            Phase::Head { since } => Some(since + bounds.head + SLACK),
+            Phase::Request | Phase::Refused { answered: None, .. } => None,
+        }
+    }
+}
+
+/// A stream while it speaks HTTP.
+#[derive(Debug)]
+pub struct Guarded<S> {
+    stream: S,
+    exchange: Rc<Exchange>,
+    bounds: Bounds,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Nothing has been read.
+    new: bool,
+    peer: Option<SocketAddr>,
+    place: Place,
+}
+
+impl<S> Guarded<S> {
+    /// The stream without its guard.
+    pub fn into_inner(self) -> S {
+        self.stream
+    }
+
+    /// What requests on it tell the guard.
+    #[must_use]
+    pub fn exchange(&self) -> Rc<Exchange> {
+        Rc::clone(&self.exchange)
+    }
+
+    fn is_late(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(deadline) = self.exchange.deadline(&self.bounds) else { return false };
+        let deadline = tokio::time::Instant::from_std(deadline);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if timer.deadline() != deadline {
+            timer.as_mut().reset(deadline);
+        }
+        timer.as_mut().poll(context).is_ready()
+    }
+
+    /// Says what nobody would guess from a malformed request.
+    fn look_for_tls(&self, first: &[u8]) {
+        if let [0x16, 0x03, ..] = first {
+            let peer = self.peer.map(tracing::field::display);
+            match self.place.0.is_worth_a_warning() {
+                true => warn!(
+                    peer,
+                    "somebody speaks TLS to a plain port: is it meant for the proxy, or the URL for http and ws?"
+                ),
+                false => debug!(peer, "TLS on a plain port"),
+            }
+        }
+    }
+}
+
+impl<S: Stream> AsyncRead for Guarded<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let read = match this.exchange.phase.get() {
+            Phase::Refused { left: 0, .. } => Poll::Pending,
+            _ => {
+                let before = buffer.filled().len();
+                let read = Pin::new(&mut this.stream).poll_read(context, buffer);
+                let bytes = &buffer.filled()[before..];
+                if !S::IS_TLS && this.new && !bytes.is_empty() {
+                    this.new = false;
+                    this.look_for_tls(bytes);
+                }
+                this.exchange.received(bytes.len());
+                read
+            }
+        };
+        match read {
+            Poll::Pending if this.is_late(context) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            read => read,
+        }
+    }
+}
+
+impl<S: Stream> AsyncWrite for Guarded<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(context, bytes);
+        if written.is_ready() {
+            this.exchange.sent();
+        }
+        written
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}
+
+/// A stream as the HTTP server takes it, with its peer.
+pub type Accepted<S> = (S, Protocol, Option<SocketAddr>);
+
+/// Guards every stream; one too many is told so and closed.
+pub fn guarding<S: Stream>(
+    connections: Arc<HttpConnections>,
+    bounds: Bounds,
+) -> impl ServiceFactory<
+    Accepted<S>,
+    Config = (),
+    Response = Accepted<Guarded<S>>,
+    Error = DispatchError,
+    InitError = (),
+> {
+    fn_service(move |(mut stream, protocol, peer): Accepted<S>| {
+        let place = connections.begin();
+        let connections = Arc::clone(&connections);
+        async move {
+            let Some(place) = place else {
+                if connections.is_worth_a_warning() {
+                    warn!(limit = connections.most, "more HTTP connections than server.max_http_connections");
+                }
+                // A new socket has room for it; a peer that makes it wait is not worth the time.
+                let told = tokio::time::timeout(Duration::from_millis(100), async {
+                    stream.write_all(TOO_MANY).await?;
+                    stream.shutdown().await
+                });
+                let _ = told.await;
+                return Err(DispatchError::Io(io::Error::other("too many HTTP connections")));
+            };
+            let exchange = Rc::new(Exchange::new(Instant::now(), bounds.unread_bytes));
+            let guarded = Guarded { stream, exchange, bounds, timer: None, new: true, peer, place };
+            Ok((guarded, protocol, peer))
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds =
+        Bounds { head: Duration::from_secs(10), idle: Duration::from_secs(75), unread_bytes: 100 };
+
+    #[test]
+    fn every_phase_but_that_of_a_request_ends() {
+        let exchange = Exchange::new(Instant::now(), BOUNDS.unread_bytes);
+        assert!(exchange.deadline(&BOUNDS).is_some(), "the first head");
+        exchange.begin();
+        assert_eq!(exchange.deadline(&BOUNDS), None, "a request");
+        exchange.end();
+        let waiting = exchange.deadline(&BOUNDS).expect("a bound between requests");
+        exchange.received(1);
+        let head = exchange.deadline(&BOUNDS).expect("a bound for the second head");
+        assert!(head < waiting);
+        exchange.received(1);
+        assert_eq!(exchange.deadline(&BOUNDS), Some(head), "further bytes gain no time");
+    }
+
+    #[test]
+    fn after_a_refusal_only_so_much_is_read() {
+        let exchange = Exchange::new(Instant::now(), BOUNDS.unread_bytes);
+        exchange.begin();
+        exchange.refuse();
+        exchange.received(60);
+        exchange.end();
+        exchange.received(60);
+        assert!(matches!(exchange.phase.get(), Phase::Refused { left: 0, answered: Some(_) }));
+        assert!(exchange.deadline(&BOUNDS).is_some());
+    }
+
+    #[test]
+    fn a_place_is_given_back() {
+        let connections = Arc::new(HttpConnections::new(1));
+        let first = connections.begin();
+        assert!(first.is_some() && connections.begin().is_none());
+        drop(first);
+        assert!(connections.begin().is_some());
+    }
+}
