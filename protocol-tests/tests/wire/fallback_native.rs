@@ -477,3 +477,47 @@ fn shutdown_ends_sessions() {
     assert_eq!(status.code(), Some(0));
     assert!(asked.elapsed() < Duration::from_secs(4), "it took {:?}", asked.elapsed());
 }
+
+/// Requests overtake each other on a browser's connections; their numbers say how they were meant. 60 times a channel is
+/// left and joined at once, each time by two requests that come in the wrong order: it is never lost.
+///
+/// Proves: 230.
+#[test]
+fn what_overtakes_is_heard_in_the_order_in_which_it_was_sent() {
+    let target = Target::main();
+    let session = Session::new(&target);
+    let mut stream = session.stream();
+    established(&mut stream);
+    let channel = unique("room-");
+    let join = json!({ "event": "pusher:subscribe", "data": { "channel": channel } }).to_string();
+    let leave = json!({ "event": "pusher:unsubscribe", "data": { "channel": channel } }).to_string();
+    let request = |number: u64, message: &str| {
+        let path = format!("{}/xhr_send?t=1448000000001&n={number}", session.base);
+        post(&target, &path, &json!([message]).to_string(), &[])
+    };
+    let begin = |number: u64, message: &str| {
+        let mut connection = Connection::open(&target);
+        connection.send(&request(number, message));
+        connection
+    };
+    let mut number = 2;
+    assert_eq!(begin(number, &join).answer().status, 204);
+    until(&mut stream, "pusher_internal:subscription_succeeded");
+    for _ in 0..60 {
+        let mut joining = begin(number + 2, &join);
+        let mut leaving = begin(number + 1, &leave);
+        assert_eq!((leaving.answer().status, joining.answer().status), (204, 204));
+        // An error would come before, and would say what was heard first.
+        let line = stream.line();
+        assert!(
+            messages(&line).iter().all(|m| m.event == "pusher_internal:subscription_succeeded"),
+            "{line}"
+        );
+        number += 2;
+    }
+    // A number that never comes, because another socket of the page has used it, is not waited for without end.
+    number += 5;
+    assert_eq!(begin(number, &leave).answer().status, 204);
+    assert_eq!(begin(number + 9, &join).answer().status, 204);
+    until(&mut stream, "pusher_internal:subscription_succeeded");
+}

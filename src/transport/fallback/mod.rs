@@ -8,6 +8,7 @@ mod carrier;
 mod endpoint;
 mod error;
 mod introduction;
+mod order;
 mod outlet;
 mod pages;
 mod requests;

@@ -116,7 +116,9 @@ async fn send(
         return Err(ApiError::ShuttingDown.into());
     }
     let (taken, done) = oneshot::channel();
-    let sent = visits.send(Visit::Send { messages, arrival: arrival(fallback, request), taken }).await;
+    let number = number(name, &Query::parse(request.query_string()));
+    let sent =
+        visits.send(Visit::Send { messages, number, arrival: arrival(fallback, request), taken }).await;
     if sent.is_err() || done.await.is_err() {
         return Err(FallbackError::NoSession);
     }
@@ -162,7 +164,9 @@ async fn receive(
         let (receiver, response) = response(carrier.clone(), Rc::clone(&fallback.worker));
         let (taken, done) = oneshot::channel();
         let arrival = arrival(fallback, request);
-        let sent = visits.send(Visit::Receive { receiver, prelude, arrival, taken }).await;
+        let sent = visits
+            .send(Visit::Receive { receiver, prelude, number: number(name, &query), arrival, taken })
+            .await;
         if sent.is_err() || done.await.is_err() {
             // It ended at this moment; the next of this name is another session.
             continue;
@@ -223,6 +227,14 @@ fn carrier(wish: Wish, query: &Query) -> Result<Carrier, FallbackError> {
         Wish::Jsonp => Carrier::Jsonp(callback()?),
         Wish::Xhr | Wish::XhrSend | Wish::JsonpSend => Carrier::Xhr,
     })
+}
+
+/// The number that pusher-js gives each of its requests.
+fn number(name: &SessionName, query: &Query) -> Option<u64> {
+    match name {
+        SessionName::Native { .. } => query.get("n")?.parse().ok(),
+        SessionName::SockJs(_) => None,
+    }
 }
 
 fn origin(request: &HttpRequest) -> Option<&str> {

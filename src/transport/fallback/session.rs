@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Sleep;
 use tracing::info;
 
@@ -18,6 +18,7 @@ use super::Fallback;
 use super::carrier::Prelude;
 use super::endpoint::SessionName;
 use super::introduction::Path;
+use super::order::Order;
 use super::outlet::Outlet;
 use super::response::{Chunk, Receiver};
 use super::sessions::Visit;
@@ -45,6 +46,15 @@ pub(super) struct Session {
     hello: Option<String>,
     stage: Stage,
     timer: Pin<Box<Sleep>>,
+    order: Order<Sent>,
+    /// While a send waits for its turn.
+    held: Option<Pin<Box<Sleep>>>,
+}
+
+/// Messages, in order, and who is told when they have been heard.
+struct Sent {
+    messages: Vec<String>,
+    taken: oneshot::Sender<()>,
 }
 
 enum Stage {
@@ -106,6 +116,8 @@ impl Session {
             hello: Some(hello),
             stage: Stage::Ended,
             timer: Box::pin(tokio::time::sleep(fallback.config.session_timeout)),
+            order: Order::new(),
+            held: None,
         }
     }
 
@@ -149,18 +161,29 @@ impl Session {
 
     fn take(&mut self, visit: Visit) {
         match visit {
-            Visit::Receive { receiver, prelude, arrival, taken } => {
+            Visit::Receive { receiver, prelude, number, arrival, taken } => {
                 self.look_at(&arrival);
                 self.receive_by(receiver, prelude);
                 // The request may have been given up meanwhile; the outlet notices.
                 let _ = taken.send(());
+                self.order.take_number(number, Instant::now());
             }
-            Visit::Send { messages, arrival, taken } => {
+            Visit::Send { messages, number, arrival, taken } => {
                 self.look_at(&arrival);
-                if matches!(self.stage, Stage::Introducing { .. } | Stage::Talking(_)) {
-                    self.hear(messages);
-                    let _ = taken.send(());
-                }
+                let bytes = messages.iter().map(String::len).sum();
+                self.order.take_send(number, Sent { messages, taken }, bytes, Instant::now());
+            }
+        }
+        self.hear_in_order();
+    }
+
+    /// Hears the sends whose turn has come.
+    fn hear_in_order(&mut self) {
+        let now = Instant::now();
+        while let Some(Sent { messages, taken }) = self.order.next(now) {
+            if matches!(self.stage, Stage::Introducing { .. } | Stage::Talking(_)) {
+                self.hear(messages);
+                let _ = taken.send(());
             }
         }
     }
@@ -300,6 +323,23 @@ impl Session {
         due
     }
 
+    /// Whether a send has waited long enough for its turn.
+    fn poll_held(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(due) = self.order.due().map(tokio::time::Instant::from_std) else {
+            self.held = None;
+            return false;
+        };
+        let held = self.held.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        if held.deadline() != due {
+            held.as_mut().reset(due);
+        }
+        let is_due = held.as_mut().poll(context).is_ready();
+        if is_due {
+            self.hear_in_order();
+        }
+        is_due
+    }
+
     /// Whether the client's next words have to wait.
     fn is_held_up(&self, context: &Context<'_>) -> bool {
         matches!(self.stage, Stage::Talking(_)) && self.fallback.worker.is_congested(context.waker())
@@ -346,7 +386,8 @@ impl Future for Session {
                 Poll::Ready(Some(visit)) => this.take(visit),
                 // The table holds a sender for as long as the session lives.
                 Poll::Ready(None) | Poll::Pending => {
-                    if !this.poll_timer(context) {
+                    let timers = [this.poll_held(context), this.poll_timer(context)];
+                    if !timers.contains(&true) {
                         return Poll::Pending;
                     }
                 }

@@ -25,6 +25,8 @@ pub(super) enum Visit {
     Receive {
         receiver: Receiver,
         prelude: Prelude,
+        /// Its number among all requests of the page, if it tells one.
+        number: Option<u64>,
         /// How the request came.
         arrival: Arrival,
         /// Told when the session has it.
@@ -33,6 +35,8 @@ pub(super) enum Visit {
     /// Messages, in order.
     Send {
         messages: Vec<String>,
+        /// As above.
+        number: Option<u64>,
         /// How the request came.
         arrival: Arrival,
         /// Told when the session has read them.
