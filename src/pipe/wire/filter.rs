@@ -158,19 +158,26 @@ impl GroupBy {
 
 /// How much a member of a group is called to a piece of work: the one with the most does it. So each piece of work
 /// has its member, evenly spread, and where a member comes or goes only its own share moves.
+///
+/// It is the first eight bytes, the most significant one first, of the SHA-256 of the key, a byte 0xff (which no text
+/// holds), and the member: all workers and all nodes agree, whatever release of this program or its compiler they are.
 pub(crate) fn calling(key: &str, member: &str) -> u64 {
-    use std::hash::Hasher;
-    // The keys of this hasher are fixed: all workers and all nodes agree.
-    let mut hasher = std::hash::DefaultHasher::new();
-    hasher.write(key.as_bytes());
-    hasher.write_u8(0xff);
-    hasher.write(member.as_bytes());
-    hasher.finish()
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::new().chain_update(key).chain_update([0xff]).chain_update(member).finalize();
+    digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Computed with another program.
+    const VECTORS: [(&str, &str, u64); 4] = [
+        ("", "", 0xa810_0ae6_aa19_40d0),
+        ("123.456", "789.12", 0xcc67_1607_b308_e4a6),
+        ("camera-1", "1.1", 0x66ee_cb1e_1d80_58c4),
+        ("camera-é", "18446744073709551615.1", 0x7bd5_f688_5445_750b),
+    ];
 
     fn globs(texts: &[&str]) -> Option<Vec<Glob>> {
         Some(texts.iter().map(|text| Glob::parse(text).unwrap()).collect())
@@ -212,6 +219,13 @@ mod tests {
         assert!(!cameras.wants_message(true, Some("stream"), "other"));
         assert!(!cameras.wants_message(true, Some("door"), "frame"));
         assert!(!cameras.wants_message(true, None, "frame"));
+    }
+
+    #[test]
+    fn who_is_called_is_the_same_in_every_release() {
+        for (key, member, expected) in VECTORS {
+            assert_eq!(calling(key, member), expected, "{key} {member}");
+        }
     }
 
     #[test]
