@@ -32,7 +32,8 @@ use crate::protocol::client_message::{BadParameter, ClientMessage, Parameters};
 use crate::protocol::event_name::{self, ClientEventKind};
 use crate::protocol::json::{self, Data};
 use crate::protocol::{
-    BinaryMessage, ChannelName, CloseCode, Frame, ProtocolVersion, SocketId, server_message,
+    BinaryMessage, ChannelName, CloseCode, Frame, ProtocolVersion, SERVER_TO_USER_PREFIX, SocketId,
+    server_message,
 };
 
 /// Tells whether some pipe wants an event of this name on this channel (or on none).
@@ -233,7 +234,7 @@ impl Connection {
             "pusher:pong" => Ok(None),
             "pusher:subscribe" => self.subscribe(Parameters::of(message.data)).map(Some),
             "pusher:signin" => self.sign_in(Parameters::of(message.data)).map(Some),
-            "pusher:unsubscribe" => self.unsubscribe(Parameters::of(message.data)).map(Some),
+            "pusher:unsubscribe" => self.unsubscribe(Parameters::of(message.data)),
             name => match event_name::kind(name) {
                 ClientEventKind::ClientEvent => self.client_event(message, now).map(Some),
                 ClientEventKind::Reserved => Err(client_event::unsupported(name)),
@@ -277,10 +278,13 @@ impl Connection {
     fn unsubscribe<'m>(
         &mut self,
         parameters: Result<Parameters<'_>, BadParameter>,
-    ) -> Result<Action<'m>, Refusal> {
+    ) -> Result<Option<Action<'m>>, Refusal> {
         let name = subscribe::unsubscribe(parameters)?;
         match self.subscriptions.remove(&name) {
-            Some(channel) => Ok(Action::Leave(channel)),
+            Some(channel) => Ok(Some(Action::Leave(channel))),
+            // Pusher's .NET client leaves the user's own channel while it signs in again, and takes a refusal for one of
+            // the subscription that it has just asked for; that ends its process.
+            None if name.starts_with(SERVER_TO_USER_PREFIX) => Ok(None),
             None => Err(subscribe::not_subscribed(&name)),
         }
     }

@@ -80,6 +80,8 @@ fn commands_become_actions() {
     assert_eq!(subject.say(r#"{"event":"pusher:unsubscribe","data":{"channel":"a"}}"#), "leave a");
     let again = subject.say(r#"{"event":"pusher:unsubscribe","data":{"channel":"a"}}"#);
     assert_eq!(again, "refuse null No current subscription to channel a, or subscription in progress");
+    let own = subject.say(r##"{"event":"pusher:unsubscribe","data":{"channel":"#server-to-user-ann"}}"##);
+    assert_eq!(own, "", "the .NET client leaves it while it subscribes to it");
     assert_eq!(subject.subscribe("presence-a", Some(r#"{"user_id":7}"#)), "join presence-a as 7");
 }
 

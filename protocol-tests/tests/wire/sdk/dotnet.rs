@@ -237,3 +237,22 @@ fn the_server_library_sends_parameters_unescaped() {
         "refusals",
     ]);
 }
+
+/// Signed in again after a reconnection, it leaves its own channel while it subscribes to it. A refusal would hit the
+/// subscription that is pending, in a method that nobody waits for, and end the process.
+///
+/// Proves: clients.
+#[test]
+fn leaving_its_own_channel_that_it_has_not_joined_is_not_refused() {
+    let target = Target::main();
+    let own = format!("#server-to-user-{}", unique("ann-"));
+    let mut socket = target.connect_as(QUERY);
+    socket.send(&json!({ "event": "pusher:unsubscribe", "data": { "channel": own } }));
+    socket.assert_silence();
+    let other = unique("news-");
+    socket.send(&json!({ "event": "pusher:unsubscribe", "data": { "channel": other } }));
+    socket.expect_error(
+        None,
+        &format!("No current subscription to channel {other}, or subscription in progress"),
+    );
+}
