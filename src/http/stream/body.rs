@@ -10,9 +10,12 @@ use actix_web::body::{BodySize, MessageBody};
 use actix_web::web::Bytes;
 use tracing::{debug, warn};
 
-use crate::connection::Departure;
+use crate::connection::{Departure, Ending};
 use crate::hub::{AtWork, Client, Transport, Worker};
-use crate::protocol::ChannelName;
+use crate::protocol::{ChannelName, CloseCode};
+
+/// What is told of a stream that is ended because its reader did not keep up.
+const TOO_SLOW: &str = "Too slow: more was waiting for this connection than is allowed";
 
 /// How events become the bytes of a body. It is also the transport of the client that the body belongs to: what the hub
 /// writes, it holds until the body asks, one chunk at most.
@@ -41,6 +44,8 @@ pub(super) struct StreamBody<S: Shape> {
     shared: Rc<Client>,
     channel: ChannelName,
     state: State,
+    /// What ended it. Until the broker does, whoever drops the body has lost its reader.
+    ending: Ending,
     /// When the last chunk was handed on.
     sent: Instant,
     /// A heartbeat is asked for.
@@ -77,6 +82,7 @@ impl<S: Shape> StreamBody<S> {
             shared,
             channel,
             state,
+            ending: Ending::Lost,
             sent: Instant::now(),
             reminded: false,
             _at_work: at_work,
@@ -97,15 +103,21 @@ impl<S: Shape> StreamBody<S> {
         if signals.timer {
             self.reminded = false;
         }
-        if signals.overflow || signals.lost {
+        if signals.lost {
+            self.state = State::Over;
+            return Some(None);
+        }
+        if signals.overflow {
             let (bytes, frames) = self.client.owed();
             let (app, socket_id) = (self.client.app().id(), self.client.socket_id());
             let closed = self.worker.hub().count_slow_reader();
             warn!(app, %socket_id, bytes, frames, closed, "slow reader of an HTTP stream closed");
+            self.ending = Ending::Closed(CloseCode::OverCapacity, TOO_SLOW.to_owned());
             self.state = State::Over;
             return Some(None);
         }
         if let Some(close) = signals.close {
+            self.ending = Ending::Closed(close.0, close.1.clone().into_owned());
             self.state = State::Over;
             return Some(self.client.transport().ending(close.0.code(), &close.1));
         }
@@ -159,7 +171,8 @@ impl<S: Shape> Unpin for StreamBody<S> {}
 impl<S: Shape> Drop for StreamBody<S> {
     fn drop(&mut self) {
         let subscriptions = vec![self.channel.clone()];
-        self.worker.disconnect(&self.shared, Departure { subscriptions, ..Departure::default() });
-        debug!(app = self.client.app().id(), socket_id = %self.client.socket_id(), "HTTP stream ended");
+        let ending = std::mem::take(&mut self.ending);
+        debug!(app = self.client.app().id(), socket_id = %self.client.socket_id(), ?ending, "HTTP stream ended");
+        self.worker.disconnect(&self.shared, Departure { subscriptions, ending, ..Departure::default() });
     }
 }
