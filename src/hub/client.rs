@@ -59,6 +59,8 @@ pub struct Client<T: ?Sized = dyn Transport> {
     intake: Cell<Intake>,
     signals: Cell<Signals>,
     waker: RefCell<Option<Waker>>,
+    /// Whatever it hears on an encrypted channel, but for `{}`, it takes for encrypted.
+    decrypts_everything: Cell<bool>,
     transport: T,
 }
 
@@ -108,6 +110,7 @@ impl<T: Transport> Client<T> {
             intake: Cell::new(intake),
             signals: Cell::default(),
             waker: RefCell::default(),
+            decrypts_everything: Cell::new(false),
             transport,
         }
     }
@@ -119,6 +122,17 @@ impl<T: Transport> Client<T> {
 }
 
 impl<T: Transport + ?Sized> Client<T> {
+    /// From now on it is not told in clear what happens on encrypted channels: it would try to decrypt it, and fail.
+    pub fn decrypts_all(&self) {
+        self.decrypts_everything.set(true);
+    }
+
+    /// Whether it would try to decrypt whatever it hears on an encrypted channel.
+    #[must_use]
+    pub fn decrypts_everything(&self) -> bool {
+        self.decrypts_everything.get()
+    }
+
     /// The app it belongs to.
     #[must_use]
     pub fn app(&self) -> &Arc<AppState> {

@@ -23,6 +23,7 @@ struct Rare {
     compression: bool,
     compressed: OnceLock<Frame>,
     latest: Option<Arc<LatestKey>>,
+    in_clear: bool,
 }
 
 /// The form in which a client takes messages.
@@ -93,6 +94,22 @@ impl Broadcast {
             rare.latest = Some(Arc::new(key));
         }
         self
+    }
+
+    /// The same message, which is not encrypted although its channel is.
+    #[must_use]
+    pub fn in_clear(mut self) -> Self {
+        // Nobody shares it yet.
+        if let Some(rare) = Arc::get_mut(self.rare.get_or_insert_default()) {
+            rare.in_clear = true;
+        }
+        self
+    }
+
+    /// Whether it is not encrypted although its channel is.
+    #[must_use]
+    pub fn is_in_clear(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.in_clear)
     }
 
     /// The message as plain text.

@@ -90,6 +90,10 @@ pub(crate) struct Placed {
     pub(crate) at_work: AtWork,
 }
 
+/// The client that hands all it hears on an encrypted channel to its decryption, `{}` alone excepted. Anything else that is
+/// not encrypted ends in an exception that nobody catches, which on Android ends the app.
+const DECRYPTS_EVERYTHING: &str = "java-client";
+
 /// A connection that passed every check and has its place.
 #[derive(Debug)]
 pub(super) struct Admitted {
@@ -99,6 +103,8 @@ pub(super) struct Admitted {
     pub(super) at_work: AtWork,
     /// Who is at the other end of the socket.
     pub(super) peer: Option<SocketAddr>,
+    /// It would try to decrypt whatever it hears on an encrypted channel.
+    pub(super) decrypts_everything: bool,
 }
 
 /// Why a connection is refused.
@@ -154,7 +160,9 @@ fn check(worker: &Worker, introduction: &Introduction<'_>) -> Result<Admitted, R
         Err(error) => return Err(refuse(version_code(error), error.to_string())),
     };
     let placed = place(worker, &app, arrival, false).map_err(|(code, reason)| refuse(code, reason))?;
-    Ok(Admitted { app, agreed, admission: placed.admission, at_work: placed.at_work, peer: arrival.peer })
+    let Placed { admission, at_work } = placed;
+    let decrypts_everything = query.get("client") == Some(DECRYPTS_EVERYTHING);
+    Ok(Admitted { app, agreed, admission, at_work, peer: arrival.peer, decrypts_everything })
 }
 
 /// What every connection of an app has to pass, whatever carries it, before it has its place. `authorized`: it has shown

@@ -20,7 +20,7 @@ use crate::connection::{Action, ClientEvent, Connection, Ending, Probe, Refusal,
 use crate::hub::{
     Admission, AppState, AtWork, Bounds, Client, Heard, Publication, Refused, Source, Transport, Worker,
 };
-use crate::protocol::{CloseCode, Form, Frame, Negotiated};
+use crate::protocol::{ChannelType, CloseCode, Form, Frame, Negotiated};
 
 use super::admission::Admitted;
 
@@ -57,7 +57,14 @@ impl Conversation {
         probe: Probe,
         transport: T,
     ) -> Begun<T> {
-        let Admitted { app, agreed: Negotiated { version, .. }, admission, at_work, peer } = admitted;
+        let Admitted {
+            app,
+            agreed: Negotiated { version, .. },
+            admission,
+            at_work,
+            peer,
+            decrypts_everything,
+        } = admitted;
         let Admission { socket_id, authorize_within } = admission;
         let config = Arc::clone(worker.hub().connection_config());
         let bounds = Bounds { bytes: config.outbox_bytes, frames: config.outbox_frames };
@@ -68,6 +75,9 @@ impl Conversation {
             connection.must_authorize_by(now + time);
         }
         let client = Rc::new(Client::new(app, socket_id, version, bounds, transport));
+        if decrypts_everything {
+            client.decrypts_all();
+        }
         let shared: Rc<Client> = client.clone();
         worker.open(&shared);
         let conversation = Conversation {
@@ -301,6 +311,10 @@ impl Conversation {
         let refused = Refused::Wish { socket_id, refusal };
         self.worker.hub().announce_refusal(Some(self.client.app()), &refused);
         let with_event = self.worker.hub().connection_config().subscription_error_event;
+        let encrypted = |channel: &String| ChannelType::of(channel).is_encrypted();
+        let of_encrypted = refusal.subscription.as_ref().is_some_and(|(channel, _)| encrypted(channel));
+        // The `pusher:error` tells it the reason anyway.
+        let with_event = with_event && !(of_encrypted && self.client.decrypts_everything());
         refusal.frames(with_event).for_each(|frame| self.send(frame));
     }
 

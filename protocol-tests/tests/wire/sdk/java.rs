@@ -125,6 +125,56 @@ fn its_encrypted_channels_hear_the_text_as_it_was_sent() {
     CLIENT.shown(&["encrypted", "encrypted cache", "cache"]);
 }
 
+/// It hands all that it hears on an encrypted channel to its decryption, `"{}"` excepted, and anything else that is not
+/// encrypted ends its event thread; on Android, the app. So it is told neither of a refused subscription on the channel,
+/// nor how many subscribe; `pusher:error` tells it why, and everybody else hears both. Of other channels it is told them.
+///
+/// Proves: clients, 130, 133.
+#[test]
+fn nothing_but_ciphertext_reaches_its_encrypted_channels() {
+    let Some(target) = Target::shared(Shared::Counting) else { return };
+    for kind in ["private-encrypted-", "private-encrypted-cache-"] {
+        let channel = unique(kind);
+        let (mut java, mut other) = (target.connect_as(QUERY), target.connect());
+        for socket in [&mut java, &mut other] {
+            let refused = json!({ "channel": channel, "auth": "not:right" });
+            socket.send(&json!({ "event": "pusher:subscribe", "data": refused }));
+        }
+        java.expect_some_error(None);
+        other.expect_on(&channel, "pusher:subscription_error");
+        other.expect_some_error(None);
+        for socket in [&mut java, &mut other] {
+            let auth = auth(socket, &channel, None);
+            socket
+                .send(&json!({ "event": "pusher:subscribe", "data": { "channel": channel, "auth": auth } }));
+        }
+        while other.message().event != "pusher_internal:subscription_count" {}
+        target.publish(&channel, "secret", CIPHERTEXT);
+        // As its reader goes about it: what is not `"{}"` has a nonce and a ciphertext, or there is no null check.
+        loop {
+            let message = java.message();
+            assert_eq!(message.channel.as_deref(), Some(channel.as_str()), "{message:?}");
+            let data = message.data.as_str().expect("a string");
+            if data == "{}" {
+                assert!(
+                    ["pusher_internal:subscription_succeeded", "pusher:cache_miss"]
+                        .contains(&message.event.as_str())
+                );
+                continue;
+            }
+            let sealed: serde_json::Value = serde_json::from_str(data).expect("JSON");
+            assert!(sealed["nonce"].is_string() && sealed["ciphertext"].is_string(), "{message:?}");
+            break;
+        }
+        java.assert_silence();
+    }
+    let channel = unique("private-");
+    let mut java = target.connect_as(QUERY);
+    let refused = json!({ "channel": channel, "auth": "not:right" });
+    java.send(&json!({ "event": "pusher:subscribe", "data": refused }));
+    java.expect_on(&channel, "pusher:subscription_error");
+}
+
 /// Signing in: the user's data is a string in a string, and its `id` a string; then the user's own channel without a
 /// word of auth, and the end by the backend.
 ///
