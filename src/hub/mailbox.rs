@@ -58,6 +58,8 @@ pub(super) enum Letter {
     Drain { farewell: Farewell },
     /// Nothing: whoever has sent it waits until it has been read.
     Turn { _reply: Sender<Infallible> },
+    /// Some worker is no longer far behind: whoever waits for that may look again.
+    Relieved,
     /// Tell what the worker holds.
     Totals { reply: UnboundedSender<Totals> },
 }
@@ -76,6 +78,7 @@ impl Letter {
             | Letter::CloseStreams { .. }
             | Letter::Cut { .. }
             | Letter::ClockAdvanced { .. }
+            | Letter::Relieved
             | Letter::Drain { .. }
             | Letter::Turn { .. } => 0,
             // Who counts does not count himself.
@@ -138,8 +141,9 @@ impl MailboxReader {
         self.receiver.poll_recv(context)
     }
 
-    /// A letter of this many bytes was carried out.
-    pub(super) fn done(&self, bytes: usize) {
-        self.unread.fetch_sub(bytes, Ordering::Relaxed);
+    /// A letter of this many bytes was carried out. Returns whether the mailbox was congested until now.
+    pub(super) fn done(&self, bytes: usize) -> bool {
+        let before = self.unread.fetch_sub(bytes, Ordering::Relaxed);
+        before > CONGESTED_BYTES && before - bytes <= CONGESTED_BYTES
     }
 }

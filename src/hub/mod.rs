@@ -272,16 +272,16 @@ impl Hub {
         let frame = message.plain().clone();
         let settings = app.app();
         let (bytes, expires) = (frame.websocket().len(), app.clock().now() + settings.cache_ttl);
-        let version = {
+        let forgotten = {
             let mut entry = app.channels.entry(channel.clone()).or_default();
             let version = self.next_version();
             entry.remember(CachedEvent { frame, expires, version });
             for worker in entry.subscribers().workers() {
                 self.post_broadcast(worker, app, channel, &message, except, version);
             }
-            version
+            // Under the entry: of two publishers the one that the channel remembers is the last one to be noted, too.
+            lock(&app.cache).remember(channel, version, bytes, expires, &settings.limits)
         };
-        let forgotten = lock(&app.cache).remember(channel, version, bytes, expires, &settings.limits);
         app.forget(forgotten);
     }
 
@@ -523,6 +523,12 @@ impl Hub {
     #[must_use]
     pub fn is_congested(&self) -> bool {
         self.mailboxes.iter().any(Mailbox::is_congested)
+    }
+
+    /// Wakes those who wait at the other workers: this one is no longer far behind.
+    fn tell_relieved(&self, worker: WorkerIndex) {
+        let others = self.mailboxes.iter().enumerate().filter(|(index, _)| *index != usize::from(worker));
+        others.for_each(|(_, mailbox)| mailbox.post(Letter::Relieved));
     }
 
     /// Has one hear of what concerns no app. It keeps the first that it is given.

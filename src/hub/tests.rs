@@ -36,6 +36,42 @@ fn a_million_keys_of_cache_channels_take_the_memory_of_those_that_are_remembered
 }
 
 #[test]
+fn what_channels_remember_and_what_is_noted_of_it_stay_one_however_many_publish() {
+    const CHANNELS: usize = 20_000;
+    let limits = Limits { cached_channels: CHANNELS, ..Limits::default() };
+    let hub = hub(vec![App { limits, ..App::new("1", "k", "s") }]);
+    let app = hub.state_by_key("k").unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..CHANNELS).for_each(|n| remember(&hub, &app, &format!("cache-{n}"))));
+        }
+    });
+    assert_eq!(totals(&hub).cached_events, CHANNELS);
+    // What is not noted with the version that its channel has cannot be forgotten.
+    app.forget_cache();
+    let Totals { channels, cached_events, cached_bytes, .. } = totals(&hub);
+    assert_eq!((channels, cached_events, cached_bytes), (0, 0, 0));
+}
+
+#[test]
+fn a_worker_that_is_no_longer_far_behind_tells_the_others() {
+    let apps = vec![(App::new("1", "k", "s"), Vec::new())];
+    let hub = Hub::new(apps, ConnectionConfig::default(), 3, 0).unwrap();
+    while !hub.mailboxes[0].is_congested() {
+        hub.mailboxes[0].post(Letter::Relieved);
+    }
+    assert!(hub.mailboxes[1].is_empty() && hub.mailboxes[2].is_empty());
+    actix_web::rt::System::new().block_on(async {
+        // The first half that is started has the first mailbox; those of the others are never read.
+        Worker::of_this_thread(&hub).unwrap().uncongested().await;
+    });
+    assert!(
+        !hub.mailboxes[1].is_empty() && !hub.mailboxes[2].is_empty(),
+        "they wait no longer for a tick of theirs"
+    );
+}
+
+#[test]
 fn a_removed_app_is_counted_until_nobody_holds_it() {
     let hub = hub(vec![App::new("1", "k", "s")]);
     let app = hub.state_by_key("k").unwrap();

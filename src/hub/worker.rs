@@ -381,9 +381,11 @@ impl Worker {
     ) {
         let channels = self.channels.borrow();
         let Some(channels) = channels.of(app) else { return };
+        let in_clear = message.is_in_clear();
         let hearers = channels.subscribers(channel).filter(|subscriber| {
             let given = version != 0 && subscriber.since >= version;
-            !given && Some(subscriber.client.socket_id()) != except
+            let taken = !(in_clear && subscriber.client.decrypts_everything());
+            !given && taken && Some(subscriber.client.socket_id()) != except
         });
         let only_form = message.only_form();
         // Made for the first that takes it, and shared by the others of this worker.
@@ -427,7 +429,9 @@ impl Worker {
             let Some(letter) = letter else { return Poll::Ready(()) };
             let bytes = letter.bytes();
             self.open_letter(letter);
-            mailbox.done(bytes);
+            if mailbox.done(bytes) {
+                self.hub.tell_relieved(self.index);
+            }
         }
         if ticks.poll_tick(context).is_ready() {
             // Polled again at once, so that the next tick wakes this task.
@@ -500,6 +504,8 @@ impl Worker {
                 self.wheel.borrow_mut().take(|(of, _)| *of == app);
                 self.of_app(app, Client::signal_timer);
             }
+            // The turn that it brings is all that is needed.
+            Letter::Relieved => {}
             Letter::Totals { reply } => {
                 // Whoever asked may have gone.
                 let _ = reply.send(self.totals());
