@@ -142,11 +142,15 @@ fn accepted_events_are_told_at_debug() {
                    Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     stream.write_all(request.as_bytes()).expect("the broker reads");
-    // A masked text frame, whose mask is nought. Development mode's rule takes it on a public channel.
-    let text = br#"{"event":"frame","channel":"stream","data":{"dataUrl":"x"}}"#;
-    let mut frame = vec![0x81, 0x80 | u8::try_from(text.len()).expect("it is short"), 0, 0, 0, 0];
-    frame.extend_from_slice(text);
-    stream.write_all(&frame).expect("the broker reads");
+    // Masked text frames, whose masks are nought. Development mode's rule takes the second.
+    for text in [
+        r#"{"event":"pusher:subscribe","data":{"channel":"stream"}}"#,
+        r#"{"event":"frame","channel":"stream","data":{"dataUrl":"x"}}"#,
+    ] {
+        let mut frame = vec![0x81, 0x80 | u8::try_from(text.len()).expect("it is short"), 0, 0, 0, 0];
+        frame.extend_from_slice(text.as_bytes());
+        stream.write_all(&frame).expect("the broker reads");
+    }
     let log = eventually("the event is told", || {
         let log = broker.log();
         log.contains("event accepted").then_some(log)
