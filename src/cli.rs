@@ -320,7 +320,7 @@ enum Action {
     Serve {
         #[command(flatten)]
         options: Options,
-        /// Test mode: on a free port, with a control API for tests under /test; prints one line of JSON when ready.
+        /// Test mode: on a free port and with two workers unless told otherwise, with a control API for tests under /test; prints one line of JSON when ready.
         #[arg(long)]
         test: bool,
         /// The token that the control API asks for [default: one is drawn, and printed].
@@ -332,6 +332,7 @@ enum Action {
     },
     /// Run a command against a broker of its own, in test mode, on a free port; end with the command's status.
     ///
+    /// Here --port is 0 and --workers is 2 unless they are given.
     /// The command finds the broker by PUSHER_APP_ID, PUSHER_APP_KEY, PUSHER_APP_SECRET, PUSHER_HOST, PUSHER_PORT,
     /// PUSHER_SCHEME, PUSHER_APP_CLUSTER and PUSHER_URL, and the control API by PUSHER_TEST_URL and PUSHER_TEST_TOKEN.
     /// What a page may know is also there under VITE_ and NEXT_PUBLIC_. If the command fails, what the broker saw is

@@ -1,6 +1,6 @@
 //! Finding an app by its id or by one of its keys.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::App;
@@ -22,6 +22,28 @@ pub enum DuplicateApp {
     /// The key is taken, by another app or by another pair of the same app.
     #[error("the key {0:?} is used twice; keys must be unique across all apps")]
     Key(String),
+}
+
+impl DuplicateApp {
+    /// Each id and each key that is taken twice, in the order of the apps.
+    #[must_use]
+    pub fn all<'a>(apps: impl IntoIterator<Item = &'a App>) -> Vec<DuplicateApp> {
+        let (mut ids, mut keys, mut found) = (HashSet::new(), HashSet::new(), Vec::new());
+        let mut tell = |duplicate| {
+            if !found.contains(&duplicate) {
+                found.push(duplicate);
+            }
+        };
+        for app in apps {
+            if !ids.insert(&app.id) {
+                tell(DuplicateApp::Id(app.id.clone()));
+            }
+            for key in app.keys.iter().filter(|key| !keys.insert(&key.key)) {
+                tell(DuplicateApp::Key(key.key.clone()));
+            }
+        }
+        found
+    }
 }
 
 impl AppRegistry {

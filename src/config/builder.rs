@@ -79,12 +79,34 @@ impl Builder {
     pub(super) fn nearest_key(&self, prefix: &str, name: &str) -> Option<String> {
         let node = self.node_settings.iter().map(|s| s.path.to_owned());
         let app = self.app_settings.iter().map(|s| format!("apps.{}", s.path));
+        if let Some(known) = known_elsewhere(prefix, name) {
+            return Some(known.to_owned());
+        }
         let known: Vec<String> = node
             .chain(app)
             .chain(["apps.keys", "apps.pipe", "apps.channels", "apps.webhooks"].map(str::to_owned))
             .collect();
         let siblings = known.iter().filter_map(|path| path.strip_prefix(prefix)?.split('.').next());
         let sibling = nearest(name, siblings).map(|sibling| format!("{prefix}{sibling}"));
-        sibling.or_else(|| known.iter().find(|path| path.rsplit('.').next() == Some(name)).cloned())
+        let table = prefix.split('.').next().unwrap_or_default();
+        let mut named_so: Vec<_> =
+            known.iter().filter(|path| path.rsplit('.').next() == Some(name)).collect();
+        // One of an app is not meant to be the node's.
+        named_so.sort_by_key(|path| path.split('.').next() != Some(table));
+        sibling.or_else(|| named_so.first().map(|path| (*path).clone()))
     }
+}
+
+/// What an app's setting is called here that other servers have under another name, in any of their spellings.
+fn known_elsewhere(prefix: &str, name: &str) -> Option<&'static str> {
+    const NAMES: [(&str, &str); 5] = [
+        ("maxconnections", "apps.limits.connections"),
+        ("enableclientmessages", "apps.client_events"),
+        ("clientmessagesenabled", "apps.client_events"),
+        ("maxclienteventspersecond", "apps.limits.client_events_per_second"),
+        ("maxpresencemembersperchannel", "apps.limits.presence_members_per_channel"),
+    ];
+    let plain: String = name.chars().filter(|c| !"_-".contains(*c)).map(|c| c.to_ascii_lowercase()).collect();
+    let found = NAMES.iter().find(|(known, _)| *known == plain);
+    found.filter(|_| prefix.starts_with("apps.")).map(|(_, ours)| *ours)
 }

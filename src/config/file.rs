@@ -31,11 +31,30 @@ impl<'t> File<'t> {
 
     /// The tables it holds. One syntax error often brings forth others, so only the first is told.
     pub(super) fn parse(&self) -> Result<DeTable<'t>, Error> {
-        DeTable::parse(self.text).map(Spanned::into_inner).map_err(|error| Error::Syntax {
-            at: self.origin(error.span().map_or(0, |span| span.start)),
+        DeTable::parse(self.text).map(Spanned::into_inner).map_err(|error| {
+            let span = error.span().unwrap_or_default();
             // The parser quotes the offending line in its full message; it might hold a secret.
-            message: error.message().replace('\n', " "),
+            let mut message = error.message().replace('\n', " ");
+            if message == "duplicate key" {
+                message.push_str(&self.twin_of(span.clone()));
+            }
+            Error::Syntax { at: self.origin(span.start), message }
         })
+    }
+
+    /// The name of a key that stands twice, and the line where it stands first.
+    fn twin_of(&self, span: std::ops::Range<usize>) -> String {
+        let name = self.text.get(span.clone()).unwrap_or_default();
+        let line = self.text.get(..span.start).unwrap_or_default().matches('\n').count();
+        let lines: Vec<_> = self.text.lines().take(line).collect();
+        let is_twin = |line: &&str| {
+            let rest = line.trim_start().trim_start_matches('[').trim_start().strip_prefix(name);
+            rest.is_some_and(|rest| rest.trim_start().starts_with(['=', ']']))
+        };
+        match lines.iter().rposition(is_twin) {
+            Some(first) => format!(" {name:?}, which stands in line {}, too", first + 1),
+            None => format!(" {name:?}"),
+        }
     }
 
     /// Where a value or key stands.

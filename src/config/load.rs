@@ -11,7 +11,7 @@ use super::file::File;
 use super::given::Given;
 use super::tables::Tables;
 use super::{AppConfig, Config, Error, Origin, Origins, Warning, rules};
-use crate::app::{AppRegistry, DuplicateApp};
+use crate::app::DuplicateApp;
 
 /// What the command line says, as text; [`load`] reads it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -266,7 +266,7 @@ impl Builder {
                 Err(error) => self.errors.push(error),
             }
         }
-        if let Err(source) = AppRegistry::new(self.config.apps.iter().map(|app| app.app.clone())) {
+        for source in DuplicateApp::all(self.config.apps.iter().map(|app| &app.app)) {
             let at = self.origin_of_duplicate(&source);
             self.errors.push(Error::Duplicate { at, source });
         }

@@ -53,7 +53,13 @@ impl Tables<'_> {
 
     fn apps(&mut self, value: &Spanned<DeValue<'_>>) -> Vec<AppDraft> {
         let Some(items) = value.get_ref().as_array() else {
-            self.wrong("apps", APPS_EXPECTED, value);
+            // [[apps.pipe]] above any [[apps]], or the like.
+            let holds_lists = |table: &DeTable<'_>| table.values().any(|value| value.get_ref().is_array());
+            let expected = match value.get_ref().as_table().is_some_and(holds_lists) {
+                true => format!("{APPS_EXPECTED}, above what belongs to it, such as [[apps.pipe]]"),
+                false => APPS_EXPECTED.to_owned(),
+            };
+            self.wrong("apps", &expected, value);
             return Vec::new();
         };
         let mut apps = Vec::new();

@@ -36,6 +36,18 @@ pub enum TlsError {
     /// The file with the chain holds none.
     #[error("{0}, named by server.tls_certificate, holds no certificate in PEM form")]
     NoCertificate(PathBuf),
+    /// The key is protected by a passphrase, which nobody is there to type.
+    #[error(
+        "the private key in {0}, named by server.tls_key, is encrypted: give it without its passphrase, as \
+         `openssl pkey -in KEY -out PLAIN` writes it"
+    )]
+    EncryptedKey(PathBuf),
+    /// The key is of a kind that is not spoken.
+    #[error(
+        "the private key in {0}, named by server.tls_key, is of no supported kind: expected RSA of 2048 bits or more, \
+         ECDSA on P-256 or P-384, or Ed25519"
+    )]
+    UnsupportedKey(PathBuf),
     /// They do not belong together, or cannot be used.
     #[error("server.tls_certificate and server.tls_key cannot be used: {0}")]
     Unusable(#[from] rustls::Error),
@@ -69,12 +81,23 @@ pub fn load(
     if chain.is_empty() {
         return Err(TlsError::NoCertificate(certificate.to_owned()));
     }
-    let key = PrivateKeyDer::from_pem_file(key).map_err(of_key)?;
+    let is_encrypted =
+        || std::fs::read(key).is_ok_and(|pem| String::from_utf8_lossy(&pem).contains("ENCRYPTED"));
+    let private = match PrivateKeyDer::from_pem_file(key) {
+        Err(_) if is_encrypted() => return Err(TlsError::EncryptedKey(key.to_owned())),
+        read => read.map_err(of_key)?,
+    };
     let provider = Arc::new(ring::default_provider());
+    if is_encrypted() {
+        return Err(TlsError::EncryptedKey(key.to_owned()));
+    }
+    if provider.key_provider.load_private_key(private.clone_key()).is_err() {
+        return Err(TlsError::UnsupportedKey(key.to_owned()));
+    }
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(chain, key)?;
+        .with_single_cert(chain, private)?;
     config.ticketer = ring::Ticketer::new()?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Some(config))

@@ -332,3 +332,41 @@ fn what_links_to_services_put_there_is_skipped() {
         assert!(loaded.warnings.is_empty(), "{name}: {:?}", loaded.warnings);
     }
 }
+
+/// What the one error says of this file.
+fn said_of(file: &str) -> Vec<String> {
+    let errors = Sources { file: Some(file), ..Sources::default() }.load().unwrap_err();
+    errors.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn hints_lead_to_what_was_meant() {
+    let app = "[[apps]]\nid = \"1\"\nkey = \"k\"\nsecret = \"s\"\n";
+    for (line, meant) in [
+        ("enableClientMessages = true", "apps.client_events"),
+        ("max_connections = 5", "apps.limits.connections"),
+        ("maxConnections = 5", "apps.limits.connections"),
+        ("client_event = true", "apps.client_events"),
+    ] {
+        let said = said_of(&format!("{app}{line}\n"));
+        assert!(said.len() == 1 && said[0].ends_with(&format!("did you mean {meant:?}?")), "{said:?}");
+    }
+    let said = said_of("[[apps.pipe]]\nfrom = \"a\"\n");
+    assert!(said[0].contains("[[apps]], above what belongs to it, such as [[apps.pipe]]"), "{said:?}");
+}
+
+#[test]
+fn a_key_that_stands_twice_is_named_with_both_lines() {
+    let said = said_of("[server]\nport = 1\nhost = \"::1\"\nport = 2\n");
+    assert_eq!(said, ["h.toml:4:1: not valid TOML: duplicate key \"port\", which stands in line 2, too"]);
+}
+
+#[test]
+fn an_id_and_a_key_that_are_taken_are_both_told() {
+    let app = "[[apps]]\nid = \"1\"\nkey = \"k\"\nsecret = \"s\"\n";
+    let said = said_of(&format!("{app}{app}"));
+    assert!(
+        said.len() == 2 && said[0].contains("the id \"1\"") && said[1].contains("the key \"k\""),
+        "{said:?}"
+    );
+}

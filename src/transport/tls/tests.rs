@@ -165,3 +165,27 @@ fn what_cannot_be_served_says_why_before_anything_is_listened_on() {
         assert!(error.to_string().contains(expected), "{error}");
     }
 }
+
+/// Made for this test, on a curve that is not supported.
+const SECP256K1: &str = "\
+-----BEGIN PRIVATE KEY-----
+MIGEAgEAMBAGByqGSM49AgEGBSuBBAAKBG0wawIBAQQgKffeVuhS7TsGXyfgcnr+
+VsY9KmrcPHlVO5FKKWR4uFehRANCAATLDEcx6jdlqC8Mwtsxxr7x+V+dxREtN8Qu
+WL50c8cnYaxfVxchlTmTuqwRrs659ZSkfYN9fNMjTuG0wlOkNygj
+-----END PRIVATE KEY-----
+";
+
+#[test]
+fn a_key_that_cannot_be_used_is_told_for_what_it_is() {
+    let files = Files::new("unusable");
+    let load = || load(Some(&files.certificate), Some(&files.key)).map(|_| ()).unwrap_err().to_string();
+    std::fs::write(&files.key, SECP256K1).unwrap();
+    assert!(load().contains("is of no supported kind: expected RSA"), "{}", load());
+    for encrypted in [
+        SECP256K1.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY"),
+        SECP256K1.replacen("KEY-----\n", "KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\n", 1),
+    ] {
+        std::fs::write(&files.key, encrypted).unwrap();
+        assert!(load().contains("is encrypted: give it without its passphrase"), "{}", load());
+    }
+}
