@@ -52,6 +52,11 @@ impl Subscribers {
         self.groups.iter().any(|g| g.sockets.contains(&socket))
     }
 
+    /// Those workers, each with how many of them it owns.
+    pub fn groups(&self) -> impl Iterator<Item = (WorkerIndex, usize)> {
+        self.groups.iter().map(|g| (g.worker, g.sockets.len()))
+    }
+
     /// How many connections are subscribed.
     #[must_use]
     pub fn len(&self) -> usize {

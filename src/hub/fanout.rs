@@ -1,9 +1,14 @@
 //! A worker's own subscribers of each channel: dense lists, so that a broadcast is a walk.
+//!
+//! A long walk is done in steps, between which subscribers come and go. The list says how far it is: who is on the list
+//! when it begins and stays on it is met once, and who comes later is not met.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::rc::Rc;
 
 use indexmap::IndexMap;
+use indexmap::map::Slice;
 
 use crate::protocol::{ChannelName, SocketId};
 
@@ -20,7 +25,7 @@ impl LocalApps {
     /// How many subscriptions there are.
     pub(super) fn subscriptions(&self) -> usize {
         let channels = self.apps.iter().flatten().flat_map(|(_, app)| app.channels.values());
-        channels.map(IndexMap::len).sum()
+        channels.map(|channel| channel.subscribers.len()).sum()
     }
 
     /// The channels of an app that has had a subscriber here.
@@ -52,7 +57,15 @@ impl LocalApps {
 /// The local subscribers of all channels of one app.
 #[derive(Default)]
 pub(super) struct LocalChannels {
-    channels: HashMap<ChannelName, IndexMap<SocketId, Subscriber>>,
+    channels: HashMap<ChannelName, LocalChannel>,
+}
+
+/// The local subscribers of one channel.
+#[derive(Default)]
+struct LocalChannel {
+    subscribers: IndexMap<SocketId, Subscriber>,
+    /// Of the walk that is under way, those who have not been met.
+    unmet: Range<u32>,
 }
 
 /// One local subscription.
@@ -69,18 +82,19 @@ impl LocalChannels {
         let socket_id = client.socket_id();
         let subscriber = Subscriber { client, since };
         match self.channels.get_mut(channel) {
-            Some(subscribers) => subscribers.insert(socket_id, subscriber),
+            Some(local) => local.subscribers.insert(socket_id, subscriber),
             None => {
-                let subscribers = self.channels.entry(channel.clone()).or_default();
-                subscribers.insert(socket_id, subscriber)
+                let local = self.channels.entry(channel.clone()).or_default();
+                local.subscribers.insert(socket_id, subscriber)
             }
         };
     }
 
     /// Removes a subscription, and gives memory back that the channel will not need again soon.
     pub(super) fn remove(&mut self, channel: &ChannelName, socket: SocketId) {
-        let Some(subscribers) = self.channels.get_mut(channel) else { return };
-        subscribers.swap_remove(&socket);
+        let Some(local) = self.channels.get_mut(channel) else { return };
+        local.remove(socket);
+        let subscribers = &mut local.subscribers;
         if subscribers.is_empty() {
             self.channels.remove(channel);
         } else if subscribers.capacity() > 64 && subscribers.len() * 4 < subscribers.capacity() {
@@ -90,6 +104,123 @@ impl LocalChannels {
 
     /// The local subscribers of a channel.
     pub(super) fn subscribers(&self, channel: &ChannelName) -> impl Iterator<Item = &Subscriber> {
-        self.channels.get(channel).into_iter().flat_map(IndexMap::values)
+        self.channels.get(channel).into_iter().flat_map(|local| local.subscribers.values())
+    }
+
+    /// Begins a walk through a channel's subscribers. One that was under way is given up.
+    pub(super) fn begin_walk(&mut self, channel: &ChannelName) {
+        if let Some(local) = self.channels.get_mut(channel) {
+            local.unmet = 0..u32::try_from(local.subscribers.len()).unwrap_or(u32::MAX);
+        }
+    }
+
+    /// The next of the walk, at most so many, and whether there are more. There is nobody if the walk is over, or if the
+    /// list has been empty meanwhile.
+    pub(super) fn step(
+        &mut self,
+        channel: &ChannelName,
+        most: usize,
+    ) -> (&Slice<SocketId, Subscriber>, bool) {
+        let Some(local) = self.channels.get_mut(channel) else { return (Slice::new(), false) };
+        let Range { start, end } = local.unmet;
+        let until = end.min(start.saturating_add(u32::try_from(most).unwrap_or(u32::MAX)));
+        local.unmet.start = until;
+        let step = local.subscribers.get_range(start as usize..until as usize).unwrap_or(Slice::new());
+        (step, until < end)
+    }
+}
+
+impl LocalChannel {
+    /// Removes a subscriber without disturbing the walk: the met stay in front of the unmet, and these in front of those
+    /// who came later.
+    fn remove(&mut self, socket: SocketId) {
+        let Some(mut at) = self.subscribers.get_index_of(&socket) else { return };
+        if !self.unmet.is_empty() {
+            // The gap moves to the end of each part in turn.
+            if at < self.unmet.start as usize {
+                self.unmet.start -= 1;
+                let last = self.unmet.start as usize;
+                self.subscribers.swap_indices(at, last);
+                at = last;
+            }
+            if at < self.unmet.end as usize {
+                self.unmet.end -= 1;
+                let last = self.unmet.end as usize;
+                self.subscribers.swap_indices(at, last);
+                at = last;
+            }
+        }
+        self.subscribers.swap_remove_index(at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::app::App;
+    use crate::hub::app_index::Places;
+    use crate::hub::client::Written;
+    use crate::hub::outbox::{Bounds, Outbox};
+    use crate::hub::{AppState, Transport};
+    use crate::protocol::ProtocolVersion;
+
+    struct Nowhere;
+
+    impl Transport for Nowhere {
+        fn write(&self, _: &mut Outbox, _: &mut std::task::Context<'_>) -> std::io::Result<Written> {
+            Ok(Written::Everything)
+        }
+    }
+
+    /// Steps of three through twelve subscribers; between them one leaves and another comes, three times.
+    fn met(leave: [u32; 3]) -> Vec<u32> {
+        let app =
+            Arc::new(AppState::new(Arc::new(Places::default()).take(), Arc::new(App::new("1", "k", "s"))));
+        let bounds = Bounds { bytes: 1, frames: 1 };
+        let socket = |n| SocketId::new(n, 1);
+        let channel = ChannelName::parse("c", 164).unwrap();
+        let mut channels = LocalChannels::default();
+        let come = |channels: &mut LocalChannels, n| {
+            let version = ProtocolVersion::NEWEST;
+            let client = Client::new(Arc::clone(&app), socket(n), version, bounds, Nowhere);
+            channels.insert(&channel, Rc::new(client), 0);
+        };
+        (0..12).for_each(|n| come(&mut channels, n));
+        channels.begin_walk(&channel);
+        let mut met = Vec::new();
+        let mut leave = leave.into_iter();
+        loop {
+            let (step, more) = channels.step(&channel, 3);
+            let names = (0..40).map(|n| (socket(n), n)).collect::<HashMap<_, _>>();
+            met.extend(step.keys().map(|id| names[id]));
+            if !more {
+                return met;
+            }
+            if let Some(n) = leave.next() {
+                channels.remove(&channel, socket(n));
+                come(&mut channels, 30 + n);
+            }
+        }
+    }
+
+    #[test]
+    fn who_is_there_from_the_beginning_to_the_end_of_a_walk_is_met_once() {
+        for a in 0..12 {
+            for b in (0..12).filter(|b| *b != a) {
+                for c in (0..12).filter(|c| *c != a && *c != b) {
+                    let met = met([a, b, c]);
+                    let once: BTreeSet<u32> = met.iter().copied().collect();
+                    assert_eq!(met.len(), once.len(), "{a} {b} {c}: twice");
+                    assert!(
+                        (0..12).all(|n| once.contains(&n) || [a, b, c].contains(&n)),
+                        "{a} {b} {c}: never"
+                    );
+                    assert!(once.iter().all(|n| *n < 12), "{a} {b} {c}: who came later");
+                }
+            }
+        }
     }
 }

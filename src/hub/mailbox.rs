@@ -100,12 +100,14 @@ pub(super) struct Mailbox {
 pub(super) struct MailboxReader {
     receiver: UnboundedReceiver<Letter>,
     unread: Arc<AtomicUsize>,
+    /// A letter that took more than one turn.
+    begun: Option<Letter>,
 }
 
 pub(super) fn mailbox() -> (Mailbox, MailboxReader) {
     let (sender, receiver) = unbounded_channel();
     let unread = Arc::new(AtomicUsize::new(0));
-    (Mailbox { sender, unread: Arc::clone(&unread) }, MailboxReader { receiver, unread })
+    (Mailbox { sender, unread: Arc::clone(&unread) }, MailboxReader { receiver, unread, begun: None })
 }
 
 impl Mailbox {
@@ -139,6 +141,16 @@ impl MailboxReader {
     /// carried out the mailbox is not empty and nothing overtakes it.
     pub(super) fn poll(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<Option<Letter>> {
         self.receiver.poll_recv(context)
+    }
+
+    /// The letter that was put back, if one was: it comes before all others.
+    pub(super) fn begun(&mut self) -> Option<Letter> {
+        self.begun.take()
+    }
+
+    /// Puts a letter back that has been carried out in part. It still counts as unread.
+    pub(super) fn put_back(&mut self, letter: Letter) {
+        self.begun = Some(letter);
     }
 
     /// A letter of this many bytes was carried out. Returns whether the mailbox was congested until now.

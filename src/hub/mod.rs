@@ -24,6 +24,7 @@ mod outbox;
 mod passed_over;
 mod sockets;
 mod totals;
+mod turn;
 mod users;
 mod wheel;
 mod worker;
@@ -41,6 +42,7 @@ pub use notice::{Bystander, Heard, Listener, Listeners, Notice, Refused, Source,
 pub use outbox::{Bounds, Outbox, Overflow};
 pub use sockets::{NotAdmitted, Quota, Sockets};
 pub use totals::Totals;
+pub use turn::come_again;
 pub use wheel::Wheel;
 pub use worker::{Admission, Worker};
 
@@ -52,6 +54,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use indexmap::set::Slice;
 use tokio::sync::mpsc;
 use tracing::{Level, enabled, info};
 
@@ -251,8 +254,9 @@ impl Hub {
             // Posted under the entry, so that a letter to a worker always follows its subscription.
             let Some(entry) = app.channels.get(channel) else { return };
             let message = self.encode(app, publication);
-            for worker in entry.subscribers().workers() {
-                if own.as_ref().is_some_and(|own| own.index() == worker) && self.mailbox(worker).is_empty() {
+            for (worker, hearers) in entry.subscribers().groups() {
+                let is_own = own.as_ref().is_some_and(|own| own.index() == worker);
+                if is_own && hearers <= worker::HEARERS_PER_TURN && self.mailbox(worker).is_empty() {
                     direct = Some(message.clone());
                     continue;
                 }
@@ -301,7 +305,7 @@ impl Hub {
     }
 
     /// Sends one frame to several connections, wherever they live. It is made only if there are any.
-    fn post_to_sockets(&self, app: &AppState, addresses: &[Address], frame: impl FnOnce() -> Frame) {
+    fn post_to_sockets(&self, app: &AppState, addresses: &Slice<Address>, frame: impl FnOnce() -> Frame) {
         if addresses.is_empty() {
             return;
         }

@@ -6,6 +6,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use indexmap::IndexSet;
+use indexmap::set::Slice;
+
 use crate::channel::WorkerIndex;
 use crate::protocol::SocketId;
 
@@ -18,12 +21,18 @@ pub(super) struct Users {
     state: Mutex<State>,
 }
 
+/// Connections, one of which is removed as quickly as any: thousands may have a user in common.
+type Addresses = IndexSet<Address>;
+
+/// Nobody.
+const NONE: &Slice<Address> = Slice::new();
+
 #[derive(Debug, Default)]
 struct State {
     /// The connections of each user who is online.
-    online: HashMap<Arc<str>, Vec<Address>>,
+    online: HashMap<Arc<str>, Addresses>,
     /// The connections that watch each user, online or not.
-    watchers: HashMap<Arc<str>, Vec<Address>>,
+    watchers: HashMap<Arc<str>, Addresses>,
     /// Whom each connection watches, where it watches anybody.
     watching: HashMap<Address, Vec<Arc<str>>>,
 }
@@ -43,20 +52,18 @@ impl Users {
         user_id: &Arc<str>,
         address: Address,
         watchlist: &[Arc<str>],
-        tell: impl FnOnce(&[Address]),
+        tell: impl FnOnce(&Slice<Address>),
     ) -> Watched {
         let mut state = self.lock();
         let connections = state.online.entry(Arc::clone(user_id)).or_default();
         let came_online = connections.is_empty();
-        if !connections.contains(&address) {
-            connections.push(address);
-        }
+        connections.insert(address);
         if came_online {
-            tell(state.watchers.get(user_id).map_or(&[], Vec::as_slice));
+            tell(state.watchers.get(user_id).map_or(NONE, IndexSet::as_slice));
         }
         state.unwatch(address);
         for watched in watchlist {
-            state.watchers.entry(Arc::clone(watched)).or_default().push(address);
+            state.watchers.entry(Arc::clone(watched)).or_default().insert(address);
         }
         if !watchlist.is_empty() {
             state.watching.insert(address, watchlist.to_vec());
@@ -67,20 +74,20 @@ impl Users {
 
     /// A connection of the user is gone, and watches nobody any more. `tell` is called with the watchers of the user
     /// if that was its last one.
-    pub(super) fn remove(&self, user_id: &str, address: Address, tell: impl FnOnce(&[Address])) {
+    pub(super) fn remove(&self, user_id: &str, address: Address, tell: impl FnOnce(&Slice<Address>)) {
         let mut state = self.lock();
         state.unwatch(address);
         let Some(connections) = state.online.get_mut(user_id) else { return };
-        connections.retain(|connection| *connection != address);
+        connections.swap_remove(&address);
         if connections.is_empty() {
             state.online.remove(user_id);
-            tell(state.watchers.get(user_id).map_or(&[], Vec::as_slice));
+            tell(state.watchers.get(user_id).map_or(NONE, IndexSet::as_slice));
         }
     }
 
     /// The connections that are signed in as the user.
     pub(super) fn connections(&self, user_id: &str) -> Vec<Address> {
-        self.lock().online.get(user_id).cloned().unwrap_or_default()
+        self.lock().online.get(user_id).map_or_else(Vec::new, |addresses| addresses.iter().copied().collect())
     }
 
     /// How many users are signed in, and how many are watched.
@@ -99,7 +106,7 @@ impl State {
     fn unwatch(&mut self, address: Address) {
         for watched in self.watching.remove(&address).unwrap_or_default() {
             if let Some(watchers) = self.watchers.get_mut(&watched) {
-                watchers.retain(|watcher| *watcher != address);
+                watchers.swap_remove(&address);
                 if watchers.is_empty() {
                     self.watchers.remove(&watched);
                 }
@@ -123,14 +130,14 @@ mod tests {
     /// Signs in and tells who was told of it.
     fn sign_in(users: &Users, user: &str, n: u32, watchlist: &[&str]) -> (Watched, Vec<Address>) {
         let mut told = Vec::new();
-        let tell = |watchers: &[Address]| told = watchers.to_vec();
+        let tell = |watchers: &Slice<Address>| told = watchers.iter().copied().collect();
         let watched = users.sign_in(&Arc::from(user), address(n), &ids(watchlist), tell);
         (watched, told)
     }
 
     fn remove(users: &Users, user: &str, n: u32) -> Vec<Address> {
         let mut told = Vec::new();
-        users.remove(user, address(n), |watchers| told = watchers.to_vec());
+        users.remove(user, address(n), |watchers| told = watchers.iter().copied().collect());
         told
     }
 

@@ -12,23 +12,36 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use dashmap::mapref::entry::Entry;
+use indexmap::map::Values;
+use indexmap::set::Slice;
 
 use crate::channel::{Announcement, Channel, JoinRefused, Member, WorkerIndex};
 use crate::connection::Departure;
-use crate::protocol::{Broadcast, ChannelName, Form, Frame, LatestKey, SocketId, server_message};
+use crate::protocol::{Broadcast, ChannelName, Form, Frame, SocketId, server_message};
 
 use super::client::{Client, Transport};
 use super::counts::Counts;
-use super::fanout::LocalApps;
+use super::fanout::{LocalApps, Subscriber};
 use super::mailbox::{Letter, MailboxReader};
 use super::sockets::{NotAdmitted, Quota};
 use super::totals::Totals;
+use super::turn::come_again;
 use super::users::Address;
 use super::wheel::Wheel;
 use super::{AppIndex, AppState, AtWork, Hub, Notice, lock};
 
-/// Connections written per turn before others get their turn: about a millisecond's worth.
-const FLUSHES_PER_TURN: usize = 256;
+/// Connections written per turn before others get their turn: about half a millisecond's worth.
+const FLUSHES_PER_TURN: usize = 128;
+
+/// Of them, those that are left to large broadcasts, however much else there is to write.
+const BULK_FLUSHES_PER_TURN: usize = 32;
+
+/// Subscribers that are given something per turn. A broadcast to more of them on one worker takes several, and never
+/// the publisher's own.
+pub(super) const HEARERS_PER_TURN: usize = 1024;
+
+/// What a letter counts as, besides those who hear it.
+const LETTER: usize = 8;
 
 /// Bytes that one read may bring. One buffer serves all connections of a worker.
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -43,7 +56,7 @@ pub struct Worker {
     hub: Arc<Hub>,
     clients: RefCell<HashMap<ClientKey, Rc<Client>>>,
     channels: RefCell<LocalApps>,
-    dirty: RefCell<VecDeque<Rc<Client>>>,
+    dirty: Dirty,
     wheel: RefCell<Wheel<ClientKey>>,
     counts: Counts,
     scratch: RefCell<Box<[u8]>>,
@@ -53,6 +66,31 @@ pub struct Worker {
     turning: Cell<bool>,
     /// What is over at the next turn.
     ending: RefCell<Vec<AtWork>>,
+}
+
+/// The connections that have something to be written at the end of the turn.
+#[derive(Default)]
+struct Dirty {
+    /// Those that are written first: answers, and broadcasts to few.
+    prompt: RefCell<VecDeque<Rc<Client>>>,
+    /// Those of broadcasts to so many that nobody else should wait for all of them.
+    bulk: RefCell<VecDeque<Rc<Client>>>,
+}
+
+impl Dirty {
+    fn len(&self) -> usize {
+        self.prompt.borrow().len() + self.bulk.borrow().len()
+    }
+
+    /// The lists are kept between broadcasts, but not at the size of connections that are long gone.
+    fn shrink(&self, clients: usize) {
+        for list in [&self.prompt, &self.bulk] {
+            let mut list = list.borrow_mut();
+            if list.capacity() > 2 * clients.max(FLUSHES_PER_TURN) {
+                list.shrink_to(clients);
+            }
+        }
+    }
 }
 
 /// The app, and the name within it.
@@ -92,7 +130,7 @@ impl Worker {
             index,
             clients: RefCell::default(),
             channels: RefCell::default(),
-            dirty: RefCell::default(),
+            dirty: Dirty::default(),
             wheel: RefCell::new(Wheel::new(resolution, Instant::now())),
             counts: Counts::new(resolution),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
@@ -171,7 +209,7 @@ impl Worker {
     pub fn sign_in(&self, client: &Rc<Client>, user_id: &Arc<str>, watchlist: &[Arc<str>], answer: Frame) {
         let (app, address) = (client.app(), (self.index, client.socket_id()));
         let came = || server_message::watchlist_events(std::slice::from_ref(user_id), &[]);
-        let tell = |watchers: &[Address]| self.hub.post_to_sockets(app, watchers, came);
+        let tell = |watchers: &Slice<Address>| self.hub.post_to_sockets(app, watchers, came);
         let watched = app.users.sign_in(user_id, address, watchlist, tell);
         self.hub.announce(app, &Notice::SignedIn { socket_id: client.socket_id(), user_id });
         self.send(client, answer);
@@ -317,26 +355,19 @@ impl Worker {
             Form::Quoted => frame.quoted(),
             _ => frame,
         };
-        self.queue(client, frame);
+        self.queue(client, frame, &self.dirty.prompt);
     }
 
     /// Queues a frame that is in the client's form.
-    fn queue(&self, client: &Rc<Client>, frame: Frame) {
+    fn queue(&self, client: &Rc<Client>, frame: Frame, dirty: &RefCell<VecDeque<Rc<Client>>>) {
         if client.enqueue(frame) {
-            self.is_dirty(client);
-        }
-    }
-
-    /// Queues a frame of a latest-only channel, in the client's form.
-    fn queue_latest(&self, client: &Rc<Client>, frame: Frame, latest: &Arc<LatestKey>) {
-        if client.enqueue_latest(frame, latest) {
-            self.is_dirty(client);
+            self.is_dirty(client, dirty);
         }
     }
 
     /// The connection has something to be written at the end of the turn.
-    fn is_dirty(&self, client: &Rc<Client>) {
-        self.dirty.borrow_mut().push_back(Rc::clone(client));
+    fn is_dirty(&self, client: &Rc<Client>, dirty: &RefCell<VecDeque<Rc<Client>>>) {
+        dirty.borrow_mut().push_back(Rc::clone(client));
         self.wake();
     }
 
@@ -370,7 +401,8 @@ impl Worker {
         .await;
     }
 
-    /// Delivers to the local subscribers of a channel.
+    /// Delivers to the local subscribers of a channel, all at once: there must not be more than
+    /// [`HEARERS_PER_TURN`].
     pub(super) fn deliver(
         &self,
         app: AppIndex,
@@ -381,8 +413,19 @@ impl Worker {
     ) {
         let channels = self.channels.borrow();
         let Some(channels) = channels.of(app) else { return };
+        self.deliver_to(channels.subscribers(channel), message, except, version, &self.dirty.prompt);
+    }
+
+    fn deliver_to<'s>(
+        &self,
+        subscribers: impl Iterator<Item = &'s Subscriber>,
+        message: &Broadcast,
+        except: Option<SocketId>,
+        version: u64,
+        dirty: &RefCell<VecDeque<Rc<Client>>>,
+    ) {
         let in_clear = message.is_in_clear();
-        let hearers = channels.subscribers(channel).filter(|subscriber| {
+        let hearers = subscribers.filter(|subscriber| {
             let given = version != 0 && subscriber.since >= version;
             let taken = !(in_clear && subscriber.client.decrypts_everything());
             !given && taken && Some(subscriber.client.socket_id()) != except
@@ -396,11 +439,56 @@ impl Worker {
             (form, None) => message.for_client(form),
         };
         match message.latest() {
-            None => hearers.for_each(|hearer| self.queue(&hearer.client, frame_for(&hearer.client))),
+            None => hearers.for_each(|hearer| self.queue(&hearer.client, frame_for(&hearer.client), dirty)),
             Some(latest) => hearers.for_each(|hearer| {
-                self.queue_latest(&hearer.client, frame_for(&hearer.client), latest);
+                let client = &hearer.client;
+                if client.enqueue_latest(frame_for(client), latest) {
+                    self.is_dirty(client, dirty);
+                }
             }),
         }
+    }
+
+    /// Tells the local subscribers of a presence channel of a member.
+    fn tell_of_member<'s>(
+        &self,
+        subscribers: impl Iterator<Item = &'s Subscriber>,
+        frame: &Frame,
+        version: u64,
+        user_changed: bool,
+        dirty: &RefCell<VecDeque<Rc<Client>>>,
+    ) {
+        let mut quoted = None;
+        for subscriber in subscribers {
+            let by_user = subscriber.client.version().presence_by_user();
+            if subscriber.since < version && (user_changed || !by_user) {
+                let frame = match subscriber.client.form() {
+                    Form::Quoted => quoted.get_or_insert_with(|| frame.quoted()),
+                    _ => frame,
+                };
+                self.queue(&subscriber.client, frame.clone(), dirty);
+            }
+        }
+    }
+
+    /// One step of telling a channel's local subscribers something; `room` is how many of them may be told it in this
+    /// turn. Returns whether there are more.
+    fn walk(
+        &self,
+        (app, channel): (AppIndex, &ChannelName),
+        begun: bool,
+        room: &mut usize,
+        tell: impl FnOnce(Values<'_, SocketId, Subscriber>, &RefCell<VecDeque<Rc<Client>>>),
+    ) -> bool {
+        let mut channels = self.channels.borrow_mut();
+        let Some(channels) = channels.of_mut(app) else { return false };
+        if !begun {
+            channels.begin_walk(channel);
+        }
+        let (step, more) = channels.step(channel, *room);
+        *room -= step.len();
+        tell(step.values(), if begun || more { &self.dirty.bulk } else { &self.dirty.prompt });
+        more
     }
 
     async fn run(self: Rc<Self>, mut mailbox: MailboxReader) {
@@ -424,15 +512,7 @@ impl Worker {
         ticks: &mut tokio::time::Interval,
         context: &mut Context<'_>,
     ) -> Poll<()> {
-        while let Poll::Ready(letter) = mailbox.poll(context) {
-            // The hub holds the other end, so the mailbox never ends; if it did, so would this.
-            let Some(letter) = letter else { return Poll::Ready(()) };
-            let bytes = letter.bytes();
-            self.open_letter(letter);
-            if mailbox.done(bytes) {
-                self.hub.tell_relieved(self.index);
-            }
-        }
+        let all_read = self.read(mailbox, context);
         if ticks.poll_tick(context).is_ready() {
             // Polled again at once, so that the next tick wakes this task.
             while ticks.poll_tick(context).is_ready() {}
@@ -444,29 +524,53 @@ impl Worker {
         if !self.hub.is_congested() {
             self.waiting.take().into_iter().for_each(Waker::wake);
         }
-        self.flush(context);
+        let all_written = self.flush();
+        if !all_read || !all_written {
+            come_again(context);
+        }
         Poll::Pending
     }
 
-    fn open_letter(&self, letter: Letter) {
-        match letter {
-            Letter::Broadcast { app, channel, message, except, version } => {
-                self.deliver(app, &channel, &message, except, version);
-            }
-            Letter::Member { app, channel, frame, version, user_changed } => {
-                let channels = self.channels.borrow();
-                let Some(channels) = channels.of(app) else { return };
-                let mut quoted = None;
-                for subscriber in channels.subscribers(&channel) {
-                    let by_user = subscriber.client.version().presence_by_user();
-                    if subscriber.since < version && (user_changed || !by_user) {
-                        let frame = match subscriber.client.form() {
-                            Form::Quoted => quoted.get_or_insert_with(|| frame.quoted()),
-                            _ => &frame,
-                        };
-                        self.queue(&subscriber.client, frame.clone());
+    /// Reads the mailbox, as far as one turn allows. Returns whether it is empty.
+    fn read(&self, mailbox: &mut MailboxReader, context: &mut Context<'_>) -> bool {
+        let mut room = HEARERS_PER_TURN;
+        while room > 0 {
+            let (letter, begun) = match mailbox.begun() {
+                Some(letter) => (letter, true),
+                None => match mailbox.poll(context) {
+                    Poll::Ready(Some(letter)) => (letter, false),
+                    // The hub holds the other end, so the mailbox never ends.
+                    Poll::Ready(None) | Poll::Pending => return true,
+                },
+            };
+            let bytes = letter.bytes();
+            match self.open_letter(letter, begun, &mut room) {
+                None => {
+                    if mailbox.done(bytes) {
+                        self.hub.tell_relieved(self.index);
                     }
                 }
+                Some(letter) => mailbox.put_back(letter),
+            }
+            room = room.saturating_sub(LETTER);
+        }
+        false
+    }
+
+    /// Does what a letter asks for; gives it back if more is to be done about it in the next turn.
+    fn open_letter(&self, letter: Letter, begun: bool, room: &mut usize) -> Option<Letter> {
+        match letter {
+            Letter::Broadcast { app, ref channel, ref message, except, version } => {
+                let more = self.walk((app, channel), begun, room, |subscribers, dirty| {
+                    self.deliver_to(subscribers, message, except, version, dirty);
+                });
+                return more.then_some(letter);
+            }
+            Letter::Member { app, ref channel, ref frame, version, user_changed } => {
+                let more = self.walk((app, channel), begun, room, |subscribers, dirty| {
+                    self.tell_of_member(subscribers, frame, version, user_changed, dirty);
+                });
+                return more.then_some(letter);
             }
             Letter::ToSocket { app, socket, frame } => {
                 if let Some(client) = self.clients.borrow().get(&(app, socket)) {
@@ -495,7 +599,7 @@ impl Worker {
                 if let Some(client) =
                     self.clients.borrow().get(&(app, socket)).filter(|c| c.release(frame, None))
                 {
-                    self.is_dirty(client);
+                    self.is_dirty(client, &self.dirty.prompt);
                 }
             }
             Letter::ClockAdvanced { app } => {
@@ -516,6 +620,7 @@ impl Worker {
                 self.clients.borrow().values().for_each(|client| client.signal_close(code, reason.into()));
             }
         }
+        None
     }
 
     fn totals(&self) -> Totals {
@@ -552,25 +657,25 @@ impl Worker {
         if wheel.len() > 2 * clients.len() {
             wheel.retain(|key| clients.contains_key(key));
         }
-        // The list is kept between broadcasts, but not at the size of connections that are long gone.
-        let mut dirty = self.dirty.borrow_mut();
-        if dirty.capacity() > 2 * clients.len().max(FLUSHES_PER_TURN) {
-            dirty.shrink_to(clients.len());
-        }
+        self.dirty.shrink(clients.len());
     }
 
-    /// Writes to the connections that have something queued.
-    fn flush(&self, context: &mut Context<'_>) {
-        for _ in 0..FLUSHES_PER_TURN {
-            let Some(client) = self.dirty.borrow_mut().pop_front() else { return };
-            client.flush();
+    /// Writes to the connections that have something queued, as far as one turn allows. Returns whether that was all.
+    fn flush(&self) -> bool {
+        let mut room = FLUSHES_PER_TURN;
+        for (list, least_left) in [(&self.dirty.prompt, BULK_FLUSHES_PER_TURN), (&self.dirty.bulk, 0)] {
+            while room > least_left {
+                let Some(client) = list.borrow_mut().pop_front() else { break };
+                client.flush();
+                room -= 1;
+            }
         }
-        context.waker().wake_by_ref();
+        self.dirty.len() == 0
     }
 
     /// Asks for a turn. During one, the flush at its end is sure to come.
     fn wake(&self) {
-        if self.turning.get() || self.dirty.borrow().len() > 1 {
+        if self.turning.get() || self.dirty.len() > 1 {
             return;
         }
         if let Some(waker) = self.waker.borrow().as_ref() {
