@@ -10,6 +10,7 @@ mod clients;
 mod gauge;
 mod ledger;
 mod load;
+mod neighbour;
 mod report;
 mod run;
 mod scenario;

@@ -180,7 +180,7 @@ pub(crate) struct Latencies {
 }
 
 impl Latencies {
-    fn new(mut nanoseconds: Vec<u64>) -> Self {
+    pub(crate) fn new(mut nanoseconds: Vec<u64>) -> Self {
         nanoseconds.sort_unstable();
         Latencies { sorted_nanoseconds: nanoseconds }
     }

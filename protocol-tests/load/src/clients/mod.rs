@@ -21,7 +21,7 @@ use client::Client;
 use publisher::Publisher;
 use socket::Socket;
 
-pub(crate) use client::{ACCEPT, Ending};
+pub(crate) use client::{ACCEPT, Ending, KEY};
 pub(crate) use template::Template;
 
 /// Tokens from here on are publishers; below are clients.

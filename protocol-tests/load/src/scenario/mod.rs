@@ -5,6 +5,7 @@ mod churn;
 mod connections;
 mod fanout;
 mod latency;
+mod neighbour;
 mod slow;
 
 use std::time::Duration;
@@ -158,6 +159,12 @@ pub(crate) const ALL: &[Scenario] = &[
         about: "latency at moderate load: 50 private channels of 20, 1000 client events/s of 100 bytes",
         needs_a_broker: false,
         run: |stage| latency::chat(stage, 50, 20, 1000.0),
+    },
+    Scenario {
+        name: "neighbour-5000",
+        about: "what others on the worker wait while two publishers feed 5000 subscribers with 100 bytes, saturated",
+        needs_a_broker: true,
+        run: |stage| neighbour::beside_fanout(stage, 5000),
     },
     Scenario {
         name: "presence-churn-500",
