@@ -63,7 +63,7 @@ impl Default for Limits {
             presence_members_per_channel: 100,
             presence_user_id_chars: 128,
             presence_member_bytes: 1024,
-            subscriptions_per_connection: 0,
+            subscriptions_per_connection: 10_000,
             connections: 0,
             message_bytes: 128 * 1024,
             watchlist_users: 100,

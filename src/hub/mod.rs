@@ -17,6 +17,7 @@ mod counts;
 mod current;
 mod fanout;
 mod farewell;
+mod leaving;
 mod mailbox;
 mod meddler;
 mod notice;

@@ -22,6 +22,7 @@ use crate::protocol::{Broadcast, ChannelName, Form, Frame, SocketId, server_mess
 use super::client::{Client, Transport};
 use super::counts::Counts;
 use super::fanout::{LocalApps, Subscriber};
+use super::leaving::{LEAVES_PER_TURN, Queue};
 use super::mailbox::{Letter, MailboxReader};
 use super::sockets::{NotAdmitted, Quota};
 use super::totals::Totals;
@@ -64,6 +65,7 @@ pub struct Worker {
     waiting: RefCell<Vec<Waker>>,
     waker: RefCell<Option<Waker>>,
     turning: Cell<bool>,
+    leaving: Queue,
     /// What is over at the next turn.
     ending: RefCell<Vec<AtWork>>,
 }
@@ -137,6 +139,7 @@ impl Worker {
             waiting: RefCell::default(),
             waker: RefCell::default(),
             turning: Cell::new(false),
+            leaving: Queue::default(),
             ending: RefCell::default(),
             hub,
         }
@@ -218,10 +221,39 @@ impl Worker {
         }
     }
 
-    /// Ends what a connection leaves behind and forgets it. Safe to call again.
-    pub fn disconnect(&self, client: &Client, departure: Departure) {
+    /// Ends what a connection leaves behind and forgets it, now or, if that is much, in the next turns; shutdown then
+    /// waits for `at_work`. Safe to call again.
+    pub fn disconnect(&self, client: &Rc<Client>, departure: Departure, at_work: Option<&AtWork>) {
         client.mute();
-        departure.subscriptions.iter().for_each(|channel| self.leave(client, channel));
+        match self.leaving.put(client, departure, at_work) {
+            Ok(()) => self.wake(),
+            Err(departure) => {
+                departure.subscriptions.iter().for_each(|channel| self.leave(client, channel));
+                self.forget(client, &departure);
+            }
+        }
+    }
+
+    /// Ends some of what is left of connections with many subscriptions. Returns whether that was all.
+    fn see_off(&self) -> bool {
+        if self.leaving.is_empty() {
+            return true;
+        }
+        if let Some(left) = self.leaving.step(LEAVES_PER_TURN, |client, channel| self.leave(client, channel))
+        {
+            self.forget(&left.client, &left.rest);
+        }
+        self.leaving.is_empty()
+    }
+
+    /// There will be no more turns: whatever is left over is done now.
+    fn end(&self) {
+        self.leaving.close();
+        while !self.see_off() {}
+    }
+
+    /// A connection has no subscriptions any more: ends everything else of it.
+    fn forget(&self, client: &Client, departure: &Departure) {
         if let Some(user_id) = &departure.user_id {
             let (app, address) = (client.app(), (self.index, client.socket_id()));
             let gone = || server_message::watchlist_events(&[], std::slice::from_ref(user_id));
@@ -495,6 +527,8 @@ impl Worker {
         let resolution = self.wheel.borrow().resolution();
         let mut ticks = tokio::time::interval(resolution);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        // Also if the thread stops and drops this.
+        let _end = End(&self);
         poll_fn(|context| {
             *self.waker.borrow_mut() = Some(context.waker().clone());
             self.turning.set(true);
@@ -524,8 +558,9 @@ impl Worker {
         if !self.hub.is_congested() {
             self.waiting.take().into_iter().for_each(Waker::wake);
         }
+        let all_gone = self.see_off();
         let all_written = self.flush();
-        if !all_read || !all_written {
+        if !all_read || !all_gone || !all_written {
             come_again(context);
         }
         Poll::Pending
@@ -681,6 +716,15 @@ impl Worker {
         if let Some(waker) = self.waker.borrow().as_ref() {
             waker.wake_by_ref();
         }
+    }
+}
+
+/// Ends a worker.
+struct End<'a>(&'a Worker);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 

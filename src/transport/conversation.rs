@@ -38,7 +38,7 @@ pub(super) struct Conversation {
     grace: Option<Pin<Box<Sleep>>>,
     phase: Phase,
     /// Shutdown waits for this connection.
-    _at_work: AtWork,
+    at_work: AtWork,
 }
 
 /// A client that has been admitted, and its conversation.
@@ -87,7 +87,7 @@ impl Conversation {
             peer,
             grace: None,
             phase: Phase::Open,
-            _at_work: at_work,
+            at_work,
         };
         Begun { client, conversation, message_limit }
     }
@@ -379,7 +379,7 @@ impl Conversation {
     /// The disconnect procedure. The table of phases has it run once, whatever the cause.
     fn disconnect(&mut self, ending: Ending) {
         debug!(app = self.connection.app().id, socket_id = %self.client.socket_id(), ?ending, "disconnected");
-        self.worker.disconnect(&self.client, self.connection.disconnect(ending));
+        self.worker.disconnect(&self.client, self.connection.disconnect(ending), Some(&self.at_work));
     }
 }
 

@@ -173,6 +173,10 @@ impl<S: Shape> Drop for StreamBody<S> {
         let subscriptions = vec![self.channel.clone()];
         let ending = std::mem::take(&mut self.ending);
         debug!(app = self.client.app().id(), socket_id = %self.client.socket_id(), ?ending, "HTTP stream ended");
-        self.worker.disconnect(&self.shared, Departure { subscriptions, ending, ..Departure::default() });
+        self.worker.disconnect(
+            &self.shared,
+            Departure { subscriptions, ending, ..Departure::default() },
+            None,
+        );
     }
 }

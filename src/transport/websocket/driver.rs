@@ -10,7 +10,7 @@ use std::time::Instant;
 use tokio::io::ReadBuf;
 
 use crate::connection::phase::Phase;
-use crate::hub::Client;
+use crate::hub::{Client, come_again};
 use crate::protocol::{CloseCode, Form, Frame};
 
 use super::WebSocket;
@@ -83,7 +83,7 @@ impl<S: Stream> Driver<S> {
                 return Poll::Ready(());
             }
         }
-        context.waker().wake_by_ref();
+        come_again(context);
         Poll::Pending
     }
 
