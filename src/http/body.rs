@@ -115,6 +115,11 @@ fn announced(request: &HttpRequest) -> Option<u64> {
     length.to_str().ok()?.parse().ok()
 }
 
+fn has_body(request: &HttpRequest) -> bool {
+    request.headers().contains_key(header::TRANSFER_ENCODING)
+        || announced(request).is_some_and(|length| length > 0)
+}
+
 fn exchange(request: &HttpRequest) -> Option<&Rc<Exchange>> {
     request.conn_data::<Rc<Exchange>>()
 }
@@ -122,7 +127,7 @@ fn exchange(request: &HttpRequest) -> Option<&Rc<Exchange>> {
 /// Tells the guard of the connection that a request is being carried out.
 pub(crate) fn begin(request: &HttpRequest) {
     if let Some(exchange) = exchange(request) {
-        exchange.begin();
+        exchange.begin(has_body(request));
     }
 }
 
@@ -144,11 +149,9 @@ pub(crate) async fn finish(
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
     let Some(exchange) = exchange(request).cloned() else { return response };
-    let has_body = request.headers().contains_key(header::TRANSFER_ENCODING)
-        || announced(request).is_some_and(|length| length > 0);
-    let unread = has_body && !exchange.is_body_read() && !is_there(&mut payload).await;
+    let unread = !exchange.is_body_read() && !is_there(&mut payload).await;
     if unread {
-        exchange.refuse();
+        exchange.refuse(endless);
     }
     match (unread, endless) {
         (false, false) => {

@@ -56,12 +56,13 @@ fn divide(limit: u64, in_use: u64, configured: usize, workers: usize) -> Room {
     // For files that are read, webhooks that are sent, and whoever asks the control socket.
     let spare = (limit / 8).clamp(16, 512);
     let own = in_use + OF_A_WORKER * workers as u64 + spare;
-    let accepted = usize::try_from(limit.saturating_sub(own)).unwrap_or(usize::MAX).max(2 * workers);
+    let left = usize::try_from(limit.saturating_sub(own)).unwrap_or(usize::MAX);
+    let accepted = left.clamp(2 * workers, MOST_PER_WORKER * workers);
     // Requests, and handshakes that are to be refused, need room beside the connections that stay.
     let requests = (accepted / 8).clamp(1, 1024);
     let fit = accepted - requests;
     let max_connections = if configured == 0 { fit } else { configured.min(fit) };
-    Room { max_connections, per_worker: (accepted / workers).min(MOST_PER_WORKER) }
+    Room { max_connections, per_worker: accepted / workers }
 }
 
 /// Files that this process has open.

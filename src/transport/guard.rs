@@ -4,14 +4,14 @@
 //! The HTTP server's own timer is for the first head alone. From the second on, and for whatever is sent after an answer
 //! that was given early, the guard's bounds hold. An upgrade takes the stream out of it again.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use actix_http::Protocol;
@@ -25,6 +25,17 @@ use super::Stream;
 
 /// By how much a bound of the HTTP server's own, which ends a connection in a friendlier way, may be late.
 const SLACK: Duration = Duration::from_millis(1500);
+
+/// Bytes of further requests that are taken from a client while one is being answered. The HTTP server keeps them, and has
+/// no rest with a client that sends more than it keeps.
+const PIPELINED_BYTES: usize = 32 * 1024;
+
+/// Bytes that are handed on before the HTTP server has to look at them, unless they are of a body that is wanted. It would
+/// read on otherwise, as far as there is something, and keep the memory.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// What a client hears whose further request did not come in time.
+const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 /// What a connection hears that is one too many.
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
@@ -76,9 +87,9 @@ impl HttpConnections {
     }
 }
 
-/// The place of one connection among them.
+/// The place of one connection among them, until it is dropped.
 #[derive(Debug)]
-struct Place(Arc<HttpConnections>);
+pub struct Place(Arc<HttpConnections>);
 
 impl Drop for Place {
     fn drop(&mut self) {
@@ -93,8 +104,10 @@ enum Phase {
     Waiting { since: Instant },
     /// A head, or blank lines before it, has begun.
     Head { since: Instant },
-    /// A request is carried out: what bounds it knows the path.
-    Request,
+    /// The body of a request is read: what bounds it knows the path.
+    Body,
+    /// A request is answered. What comes belongs to further ones, of which so much more is taken.
+    Request { left: usize },
     /// The answer was given before the request had come whole.
     Refused { left: usize, answered: Option<Instant> },
 }
@@ -105,22 +118,30 @@ pub struct Exchange {
     phase: Cell<Phase>,
     body_read: Cell<bool>,
     unread_bytes: usize,
+    /// The connection's task, where it is to read on with the next phase.
+    waiting: RefCell<Option<Waker>>,
 }
 
 impl Exchange {
     fn new(now: Instant, unread_bytes: usize) -> Self {
-        Exchange { phase: Cell::new(Phase::Head { since: now }), body_read: Cell::new(false), unread_bytes }
+        Exchange {
+            phase: Cell::new(Phase::Head { since: now }),
+            body_read: Cell::new(false),
+            unread_bytes,
+            waiting: RefCell::default(),
+        }
     }
 
-    /// A head has come whole.
-    pub fn begin(&self) {
-        self.phase.set(Phase::Request);
-        self.body_read.set(false);
+    /// A head has come whole, of a request that has a body or has none.
+    pub fn begin(&self, has_body: bool) {
+        self.body_read.set(!has_body);
+        self.enter(if has_body { Phase::Body } else { Phase::Request { left: PIPELINED_BYTES } });
     }
 
     /// The body has come whole.
     pub fn set_body_read(&self) {
         self.body_read.set(true);
+        self.enter(Phase::Request { left: PIPELINED_BYTES });
     }
 
     /// Whether the body has come whole.
@@ -129,18 +150,27 @@ impl Exchange {
         self.body_read.get()
     }
 
-    /// The request is answered before its body has come whole: no more than a little of it is read.
-    pub fn refuse(&self) {
-        self.phase.set(Phase::Refused { left: self.unread_bytes, answered: None });
+    /// The request is answered before its body has come whole: no more than a little of it is read, and less while the
+    /// answer goes on.
+    pub fn refuse(&self, endless: bool) {
+        let left = if endless { PIPELINED_BYTES } else { self.unread_bytes };
+        self.enter(Phase::Refused { left, answered: None });
     }
 
     /// The answer is complete.
     pub fn end(&self) {
         let now = Instant::now();
-        self.phase.set(match self.phase.get() {
+        self.enter(match self.phase.get() {
             Phase::Refused { left, .. } => Phase::Refused { left, answered: Some(now) },
             _ => Phase::Waiting { since: now },
         });
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        if let Some(task) = self.waiting.take() {
+            task.wake();
+        }
     }
 
     fn received(&self, bytes: usize) {
@@ -148,6 +178,9 @@ impl Exchange {
             Phase::Waiting { .. } if bytes > 0 => self.phase.set(Phase::Head { since: Instant::now() }),
             Phase::Refused { left, answered } => {
                 self.phase.set(Phase::Refused { left: left.saturating_sub(bytes), answered });
+            }
+            Phase::Request { left } => {
+                self.phase.set(Phase::Request { left: left.saturating_sub(bytes) });
             }
             _ => {}
         }
@@ -166,7 +199,7 @@ impl Exchange {
                 Some(since + bounds.idle + SLACK)
             }
             Phase::Head { since } => Some(since + bounds.head + SLACK),
-            Phase::Request | Phase::Refused { answered: None, .. } => None,
+            Phase::Body | Phase::Request { .. } | Phase::Refused { answered: None, .. } => None,
         }
     }
 }
@@ -180,14 +213,18 @@ pub struct Guarded<S> {
     timer: Option<Pin<Box<Sleep>>>,
     /// Nothing has been read.
     new: bool,
+    /// As much was handed on as the HTTP server is to look at before there is more.
+    handed_on: bool,
+    /// Something of an answer waits for the peer to take it.
+    write_waits: bool,
     peer: Option<SocketAddr>,
     place: Place,
 }
 
 impl<S> Guarded<S> {
-    /// The stream without its guard.
-    pub fn into_inner(self) -> S {
-        self.stream
+    /// The stream without its guard, and the place that it has had. Whoever is not yet counted elsewhere keeps that.
+    pub fn into_parts(self) -> (S, Place) {
+        (self.stream, self.place)
     }
 
     /// What requests on it tell the guard.
@@ -200,10 +237,29 @@ impl<S> Guarded<S> {
         let Some(deadline) = self.exchange.deadline(&self.bounds) else { return false };
         let deadline = tokio::time::Instant::from_std(deadline);
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if timer.deadline() != deadline {
+        // One that goes off early is set anew then: most deadlines are never reached, and to set a timer costs.
+        if timer.deadline() > deadline {
             timer.as_mut().reset(deadline);
         }
-        timer.as_mut().poll(context).is_ready()
+        while timer.as_mut().poll(context).is_ready() {
+            if timer.deadline() >= deadline {
+                return true;
+            }
+            timer.as_mut().reset(deadline);
+        }
+        false
+    }
+
+    /// The peer has had its time. It is told so if it has begun a request and nothing is in the way.
+    fn end(&mut self, context: &mut Context<'_>) -> io::Error
+    where
+        S: Stream,
+    {
+        if matches!(self.exchange.phase.get(), Phase::Head { .. }) && !self.write_waits {
+            let _ = Pin::new(&mut self.stream).poll_write(context, TOO_LATE);
+            let _ = Pin::new(&mut self.stream).poll_flush(context);
+        }
+        io::ErrorKind::TimedOut.into()
     }
 
     /// Says what nobody would guess from a malformed request.
@@ -229,7 +285,15 @@ impl<S: Stream> AsyncRead for Guarded<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let read = match this.exchange.phase.get() {
-            Phase::Refused { left: 0, .. } => Poll::Pending,
+            Phase::Refused { left: 0, .. } | Phase::Request { left: 0 } => {
+                *this.exchange.waiting.borrow_mut() = Some(context.waker().clone());
+                Poll::Pending
+            }
+            phase if this.handed_on && phase != Phase::Body => {
+                this.handed_on = false;
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
             _ => {
                 let before = buffer.filled().len();
                 let read = Pin::new(&mut this.stream).poll_read(context, buffer);
@@ -238,12 +302,13 @@ impl<S: Stream> AsyncRead for Guarded<S> {
                     this.new = false;
                     this.look_for_tls(bytes);
                 }
+                this.handed_on = bytes.len() >= PIECE_BYTES;
                 this.exchange.received(bytes.len());
                 read
             }
         };
         match read {
-            Poll::Pending if this.is_late(context) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending if this.is_late(context) => Poll::Ready(Err(this.end(context))),
             read => read,
         }
     }
@@ -253,6 +318,7 @@ impl<S: Stream> AsyncWrite for Guarded<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(context, bytes);
+        this.write_waits = !matches!(written, Poll::Ready(Ok(taken)) if taken == bytes.len());
         if written.is_ready() {
             this.exchange.sent();
         }
@@ -299,7 +365,17 @@ pub fn guarding<S: Stream>(
                 return Err(DispatchError::Io(io::Error::other("too many HTTP connections")));
             };
             let exchange = Rc::new(Exchange::new(Instant::now(), bounds.unread_bytes));
-            let guarded = Guarded { stream, exchange, bounds, timer: None, new: true, peer, place };
+            let guarded = Guarded {
+                stream,
+                exchange,
+                bounds,
+                timer: None,
+                new: true,
+                handed_on: false,
+                write_waits: false,
+                peer,
+                place,
+            };
             Ok((guarded, protocol, peer))
         }
     })
@@ -316,7 +392,7 @@ mod tests {
     fn every_phase_but_that_of_a_request_ends() {
         let exchange = Exchange::new(Instant::now(), BOUNDS.unread_bytes);
         assert!(exchange.deadline(&BOUNDS).is_some(), "the first head");
-        exchange.begin();
+        exchange.begin(true);
         assert_eq!(exchange.deadline(&BOUNDS), None, "a request");
         exchange.end();
         let waiting = exchange.deadline(&BOUNDS).expect("a bound between requests");
@@ -330,8 +406,8 @@ mod tests {
     #[test]
     fn after_a_refusal_only_so_much_is_read() {
         let exchange = Exchange::new(Instant::now(), BOUNDS.unread_bytes);
-        exchange.begin();
-        exchange.refuse();
+        exchange.begin(true);
+        exchange.refuse(false);
         exchange.received(60);
         exchange.end();
         exchange.received(60);

@@ -21,6 +21,7 @@ use crate::transport::Stream;
 use crate::transport::admission::{self, Arrival, Introduction, Refused};
 use crate::transport::conversation::Conversation;
 use crate::transport::fallback::{Path, SockJsFraming, messages_of_frame};
+use crate::transport::guard::Place;
 
 /// Bytes that the first message may have.
 const INTRODUCTION_BYTES: usize = 16 * 1024;
@@ -41,9 +42,10 @@ pub(super) async fn connect<S: Stream>(
     listener: Rc<Listener>,
     framing: SockJsFraming,
     arrival: Arrival,
-    mut stream: S,
+    (mut stream, place): (S, Place),
     early: BytesMut,
 ) {
+    // It is nobody's connection yet, and counts as an HTTP connection until it is.
     let mut reader = FrameReader::new(INTRODUCTION_BYTES);
     let peer = arrival.peer;
     let introduced = introduction(&mut stream, framing, &mut reader, early);
@@ -56,6 +58,7 @@ pub(super) async fn connect<S: Stream>(
             let introduction = Introduction { key: path.key, query: &path.query, arrival: &arrival };
             match admission::admit(&worker, &introduction) {
                 Ok(admitted) => {
+                    drop(place);
                     let form = match framing {
                         SockJsFraming::Framed => Form::Quoted,
                         SockJsFraming::Raw => Form::Plain,

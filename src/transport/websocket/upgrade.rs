@@ -34,7 +34,7 @@ use crate::transport::Stream;
 use crate::transport::admission::{self, Admitted, Arrival, Introduction, Refused};
 use crate::transport::conversation::Conversation;
 use crate::transport::fallback;
-use crate::transport::guard::Guarded;
+use crate::transport::guard::{Guarded, Place};
 
 /// Says which version of the WebSocket protocol is spoken.
 const VERSION: &str = "upgrade: websocket\r\nsec-websocket-version: 13\r\n";
@@ -100,7 +100,7 @@ pub async fn upgrade<S: Stream>(
     framed: Framed<Guarded<S>, h1::Codec>,
 ) -> Result<(), UpgradeError> {
     let parts = framed.into_parts();
-    let (mut stream, early) = (parts.io.into_inner(), parts.read_buf);
+    let ((mut stream, place), early) = (parts.io.into_parts(), parts.read_buf);
     tidy(request.head_mut(), &listener.path_prefix);
     let head = request.head();
     if let Err(error) = ws::handshake(head) {
@@ -120,7 +120,7 @@ pub async fn upgrade<S: Stream>(
         let (path, path_prefix) = (request.path(), listener.path_prefix.as_str());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let knock = Knock { path, path_prefix, query: &query, tls: arrival.tls, now };
-        open_pipe(&worker, &listener.pipes, &knock, arrival.peer, stream, early);
+        open_pipe(&worker, &listener.pipes, &knock, arrival.peer, (stream, place), early);
         return Ok(());
     }
     let sockjs = listener.sockjs.as_deref().and_then(|base| fallback::websocket_at(request.path(), base));
@@ -128,7 +128,8 @@ pub async fn upgrade<S: Stream>(
     let compression = compression && sockjs.is_none();
     stream.write_all(switching_protocols(&request, compression).as_bytes()).await?;
     if let Some(framing) = sockjs {
-        actix_web::rt::spawn(sockjs::connect(worker, listener, framing, arrival, stream, early));
+        let connected = sockjs::connect(worker, listener, framing, arrival, (stream, place), early);
+        actix_web::rt::spawn(connected);
         return Ok(());
     }
     let key = admission::key_in_path(request.path(), &listener.path_prefix);
@@ -140,7 +141,7 @@ pub async fn upgrade<S: Stream>(
             actix_web::rt::spawn(connect(worker, admitted, &query, transport, early));
         }
         Err(refused) => {
-            actix_web::rt::spawn(refuse(stream, refused));
+            actix_web::rt::spawn(refuse(stream, place, refused));
         }
     }
     Ok(())
@@ -152,7 +153,7 @@ fn open_pipe<S: Stream>(
     pipes: &Arc<PipeWire>,
     knock: &Knock<'_>,
     peer: Option<SocketAddr>,
-    stream: S,
+    (stream, place): (S, Place),
     early: BytesMut,
 ) {
     match pipes.admit(worker, knock) {
@@ -162,7 +163,10 @@ fn open_pipe<S: Stream>(
         Err(refused) => {
             let (code, reason) = (refused.code.code(), &refused.reason);
             info!(path = knock.path, code, reason, peer = peer.map(display), "pipe refused");
-            actix_web::rt::spawn(wire::refuse(stream, refused));
+            actix_web::rt::spawn(async move {
+                wire::refuse(stream, refused).await;
+                drop(place);
+            });
         }
     }
 }
@@ -184,8 +188,8 @@ fn connect<S: Stream>(
 }
 
 /// Says why, and waits a moment for the peer to have read it: a socket closed with unread input would be reset,
-/// and the reason lost.
-async fn refuse<S: Stream>(stream: S, refused: Refused) {
+/// and the reason lost. It counts as an HTTP connection until then.
+async fn refuse<S: Stream>(stream: S, _place: Place, refused: Refused) {
     let Refused { code, reason, version } = refused;
     let error = last_error(version, code, &reason);
     farewell(stream, error.into_iter().chain([Frame::close(code, &reason)])).await;
