@@ -4,6 +4,9 @@
 //! The HTTP server's own timer is for the first head alone. From the second on, and for whatever is sent after an answer
 //! that was given early, the guard's bounds hold. An upgrade takes the stream out of it again.
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
@@ -379,48 +382,4 @@ pub fn guarding<S: Stream>(
             Ok((guarded, protocol, peer))
         }
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const BOUNDS: Bounds =
-        Bounds { head: Duration::from_secs(10), idle: Duration::from_secs(75), unread_bytes: 100 };
-
-    #[test]
-    fn every_phase_but_that_of_a_request_ends() {
-        let exchange = Exchange::new(Instant::now(), BOUNDS.unread_bytes);
-        assert!(exchange.deadline(&BOUNDS).is_some(), "the first head");
-        exchange.begin(true);
-        assert_eq!(exchange.deadline(&BOUNDS), None, "a request");
-        exchange.end();
-        let waiting = exchange.deadline(&BOUNDS).expect("a bound between requests");
-        exchange.received(1);
-        let head = exchange.deadline(&BOUNDS).expect("a bound for the second head");
-        assert!(head < waiting);
-        exchange.received(1);
-        assert_eq!(exchange.deadline(&BOUNDS), Some(head), "further bytes gain no time");
-    }
-
-    #[test]
-    fn after_a_refusal_only_so_much_is_read() {
-        let exchange = Exchange::new(Instant::now(), BOUNDS.unread_bytes);
-        exchange.begin(true);
-        exchange.refuse(false);
-        exchange.received(60);
-        exchange.end();
-        exchange.received(60);
-        assert!(matches!(exchange.phase.get(), Phase::Refused { left: 0, answered: Some(_) }));
-        assert!(exchange.deadline(&BOUNDS).is_some());
-    }
-
-    #[test]
-    fn a_place_is_given_back() {
-        let connections = Arc::new(HttpConnections::new(1));
-        let first = connections.begin();
-        assert!(first.is_some() && connections.begin().is_none());
-        drop(first);
-        assert!(connections.begin().is_some());
-    }
 }

@@ -68,6 +68,11 @@ fn later_heads_have_their_time_too() {
         for piece in ["\r\n", "a"] {
             assert_ends(target, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n", piece.as_bytes());
         }
+        let mut late = Connection::open(target);
+        assert!(late.offer(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"));
+        late.answer();
+        assert!(late.offer(b"GET /hea"));
+        assert_eq!(late.answer().status, 408);
         assert_ends(target, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\nGET /hea", b"l");
     }
 }
