@@ -32,12 +32,18 @@ impl TestMode {
     /// external server.
     #[must_use]
     pub fn start(arguments: &[&str]) -> Option<TestMode> {
+        TestMode::start_with(arguments, &[])
+    }
+
+    /// The same, with this environment.
+    #[must_use]
+    pub fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Option<TestMode> {
         if std::env::var_os("PUSHER_HOST").is_some() {
             eprintln!("skipped on an external server: it has no test mode");
             return None;
         }
         let arguments: Vec<&str> = ["serve", "--test"].iter().chain(arguments).copied().collect();
-        let broker = Arc::new(Broker::start_with(None, &arguments, &[]));
+        let broker = Arc::new(Broker::start_with(None, &arguments, environment));
         let ready: Value = serde_json::from_str(broker.ready_line()).expect("a line of JSON");
         let mut mode = TestMode { ready, broker, document: Value::Null, seen: Mutex::default() };
         mode.document = mode.raw("GET", "/test/openapi.json", Some(mode.token()), "").1;

@@ -60,6 +60,7 @@ pub fn run(mut config: Config, env_prefixes: &[String], command: &[OsString]) ->
     }
     config.server.shutdown_grace = config.server.shutdown_grace.min(GRACE);
     let test_mode = TestMode::new(draw_token(), false);
+    test_mode.remember_ended();
     let bound = Server::new(config.clone()).test_mode(Arc::clone(&test_mode)).bind()?;
     let tls = config.server.tls_certificate.is_some();
     let mut environment = Vec::new();

@@ -11,6 +11,7 @@ use dashmap::mapref::entry::Entry;
 
 use crate::app::App;
 use crate::channel::Channel;
+use crate::config::ConnectionConfig;
 use crate::protocol::{ChannelName, ChannelType, json};
 
 use super::app_index::{AppIndex, Place};
@@ -47,6 +48,8 @@ pub struct AppState {
     clock: Clock,
     /// In test mode.
     meddler: OnceLock<Arc<dyn Meddler>>,
+    /// How its connections are treated, where that is not as the node's are: in test mode.
+    connection: OnceLock<Arc<ConnectionConfig>>,
 }
 
 /// The state of one channel, as the HTTP API tells it.
@@ -78,6 +81,7 @@ impl AppState {
             passed_over: PassedOver::default(),
             clock: Clock::default(),
             meddler: OnceLock::new(),
+            connection: OnceLock::new(),
         }
     }
 
@@ -133,6 +137,16 @@ impl AppState {
     /// Gives the app one who meddles, for the connections that come from now on. It keeps the first that it is given.
     pub fn set_meddler(&self, meddler: Arc<dyn Meddler>) {
         let _ = self.meddler.set(meddler);
+    }
+
+    /// Has connections that come from now on treated in another way than the node's. The first that is given stays.
+    pub fn set_connection_config(&self, connection: ConnectionConfig) {
+        let _ = self.connection.set(Arc::new(connection));
+    }
+
+    /// How its connections are treated, if in a way of their own.
+    pub(super) fn connection_config(&self) -> Option<&Arc<ConnectionConfig>> {
+        self.connection.get()
     }
 
     /// The one who meddles, if there is one.

@@ -230,6 +230,12 @@ impl Hub {
         &self.connection
     }
 
+    /// How the connections of an app are treated: as the node's are, but for what a test has said of the app.
+    #[must_use]
+    pub fn connection_config_of<'a>(&'a self, app: &'a AppState) -> &'a Arc<ConnectionConfig> {
+        app.connection_config().unwrap_or(&self.connection)
+    }
+
     /// The connections of all apps.
     #[must_use]
     pub fn sockets(&self) -> &Sockets {

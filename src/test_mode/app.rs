@@ -51,7 +51,15 @@ struct Roster {
 struct Connected {
     number: u64,
     user_id: Option<Arc<str>>,
-    channels: BTreeSet<Arc<str>>,
+    /// What it is subscribed to, and as which member where that is a presence channel.
+    channels: BTreeMap<Arc<str>, Option<Arc<str>>>,
+}
+
+impl Connected {
+    /// Whom it is signed in as, and whom it is a member as.
+    fn users(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.user_id.iter().chain(self.channels.values().flatten())
+    }
 }
 
 /// Connections, as a test names them: those that are everything it says.
@@ -59,7 +67,7 @@ struct Connected {
 pub struct Sockets {
     /// The one with this id.
     pub socket_id: Option<String>,
-    /// Those signed in as this user.
+    /// Those signed in as this user, or members of a presence channel as this user.
     pub user_id: Option<String>,
     /// Those subscribed to this channel.
     pub channel: Option<String>,
@@ -67,6 +75,26 @@ pub struct Sockets {
     pub share: Option<f64>,
     /// What chooses the share; without it, it is drawn.
     pub seed: Option<u64>,
+}
+
+impl Sockets {
+    /// Whether it says more than "all".
+    fn names_some(&self) -> bool {
+        self.socket_id.is_some() || self.user_id.is_some() || self.channel.is_some()
+    }
+}
+
+/// As it stands behind "there is no connection".
+impl fmt::Display for Sockets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            self.socket_id.as_ref().map(|id| format!("{id:?}")),
+            self.user_id.as_ref().map(|id| format!("that is signed in or a member as {id:?}")),
+            self.channel.as_ref().map(|name| format!("subscribed to {name:?}")),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        f.write_str(&parts.join(" and "))
+    }
 }
 
 /// How connections are ended.
@@ -138,6 +166,14 @@ pub enum TestError {
     /// It is no share.
     #[error("expected a share above 0 and at most 1, got {0}")]
     Share(f64),
+    /// Connections were named, and there are none of them.
+    #[error("there is no connection {wanted}; {there}")]
+    NobodyMeant {
+        /// What they should be.
+        wanted: String,
+        /// Who is there instead.
+        there: String,
+    },
 }
 
 impl AppUnderTest {
@@ -239,7 +275,7 @@ impl AppUnderTest {
     /// Ends connections now; returns which.
     ///
     /// # Errors
-    /// If the code or the share is none, or the app is gone.
+    /// If the code or the share is none, no connection is what was named, or the app is gone.
     pub fn cut(&self, sockets: &Sockets, cut: &Cut) -> Result<Vec<SocketId>, TestError> {
         if let Cut::Close(code, _) = cut
             && !is_close_code(*code)
@@ -251,6 +287,9 @@ impl AppUnderTest {
         }
         let (hub, state) = self.place()?;
         let chosen = self.choose(sockets);
+        if chosen.is_empty() && sockets.names_some() {
+            return Err(TestError::NobodyMeant { wanted: sockets.to_string(), there: self.who_is_there() });
+        }
         for socket in &chosen {
             let reason = match cut {
                 Cut::Close(code, _) => format!("closes it with {code}"),
@@ -272,14 +311,37 @@ impl AppUnderTest {
         Ok(chosen)
     }
 
+    /// Who is connected, in a sentence for whoever meant somebody else.
+    fn who_is_there(&self) -> String {
+        const SHOWN: usize = 10;
+        let roster = self.lock();
+        let mut sockets: Vec<_> = roster.sockets.iter().collect();
+        sockets.sort_unstable_by_key(|(_, connected)| connected.number);
+        let one = |(id, connected): &(&SocketId, &Connected)| {
+            let users: BTreeSet<&str> = connected.users().map(|user| &**user).collect();
+            let channels: Vec<&str> = connected.channels.keys().take(SHOWN).map(|name| &**name).collect();
+            let users = if users.is_empty() { String::new() } else { format!(" of user {users:?}") };
+            let channels = if channels.is_empty() { String::new() } else { format!(" on {channels:?}") };
+            format!("{id}{users}{channels}")
+        };
+        match sockets.len() {
+            0 => "nobody is connected".to_owned(),
+            many if many > SHOWN => {
+                let shown: Vec<_> = sockets[..SHOWN].iter().map(one).collect();
+                format!("connected are {} and {} others", shown.join(", "), many - SHOWN)
+            }
+            _ => format!("connected are {}", sockets.iter().map(one).collect::<Vec<_>>().join(", ")),
+        }
+    }
+
     fn choose(&self, sockets: &Sockets) -> Vec<SocketId> {
         let Sockets { socket_id, user_id, channel, share, seed } = sockets;
         let mut meant: Vec<(u64, SocketId)> = {
             let roster = self.lock();
             let fits = |(id, connected): &(&SocketId, &Connected)| {
                 socket_id.as_ref().is_none_or(|wanted| id.to_string() == *wanted)
-                    && user_id.as_ref().is_none_or(|wanted| connected.user_id.as_deref() == Some(wanted))
-                    && channel.as_ref().is_none_or(|wanted| connected.channels.contains(wanted.as_str()))
+                    && user_id.as_ref().is_none_or(|wanted| connected.users().any(|user| **user == **wanted))
+                    && channel.as_ref().is_none_or(|wanted| connected.channels.contains_key(wanted.as_str()))
             };
             roster.sockets.iter().filter(fits).map(|(id, connected)| (connected.number, *id)).collect()
         };
@@ -392,14 +454,23 @@ impl AppUnderTest {
         let summary = |(id, connected): (&SocketId, &Connected)| ConnectionSummary {
             socket_id: id.to_string(),
             user_id: connected.user_id.clone(),
-            channels: connected.channels.iter().cloned().collect(),
+            channels: connected.channels.keys().cloned().collect(),
         };
         sockets.into_iter().map(summary).collect()
     }
 
-    /// Whom a connection is signed in as.
+    /// Whom a connection is signed in as, and whom it is a member of presence channels as.
+    pub(super) fn users_of(&self, socket: SocketId) -> Vec<Arc<str>> {
+        self.lock()
+            .sockets
+            .get(&socket)
+            .map(|connected| connected.users().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// Whom a connection is signed in as, or else a member as.
     pub(super) fn user_of(&self, socket: SocketId) -> Option<Arc<str>> {
-        self.lock().sockets.get(&socket).and_then(|connected| connected.user_id.clone())
+        self.lock().sockets.get(&socket).and_then(|connected| connected.users().next().cloned())
     }
 
     fn enter(&self, socket: SocketId, change: impl FnOnce(&mut Connected)) {
@@ -432,6 +503,22 @@ impl View for AppUnderTest {
 
     fn connections(&self) -> usize {
         self.lock().sockets.len()
+    }
+
+    fn channels(&self) -> Vec<(String, usize)> {
+        let Ok((_, state)) = self.place() else { return Vec::new() };
+        let channels = state.channels("").into_iter();
+        channels.map(|channel| (channel.name.to_string(), channel.subscription_count)).collect()
+    }
+
+    fn users(&self) -> BTreeSet<String> {
+        let roster = self.lock();
+        roster
+            .sockets
+            .values()
+            .filter_map(|connected| connected.user_id.as_deref())
+            .map(str::to_owned)
+            .collect()
     }
 }
 
@@ -490,7 +577,7 @@ impl AppUnderTest {
             Notice::Subscribed { channel, socket_id, user_id } => {
                 let name: Arc<str> = Arc::from(channel.as_str());
                 self.enter(*socket_id, |connected| {
-                    connected.channels.insert(Arc::clone(&name));
+                    connected.channels.insert(Arc::clone(&name), user_id.and_then(text));
                 });
                 let (socket_id, user_id) = (socket(socket_id), user_id.and_then(text));
                 (Kind::Subscribed, Details { socket_id, user_id, channel: Some(name), ..none() })

@@ -222,6 +222,10 @@ pub trait View {
     fn signed_in(&self, user_id: &str) -> usize;
     /// Connections of the app.
     fn connections(&self) -> usize;
+    /// The occupied channels, with their subscribers.
+    fn channels(&self) -> Vec<(String, usize)>;
+    /// The users that connections are signed in as.
+    fn users(&self) -> BTreeSet<String>;
 }
 
 /// Whether a condition holds.
@@ -297,7 +301,10 @@ impl Watch {
             Condition::Logged { filter, .. } | Condition::Nothing { filter, .. } => filter,
             _ => return,
         };
-        let excerpt = log.after(self.seen, |entry| filter.accepts(entry));
+        let excerpt = log.after(self.seen, |entry| {
+            // That somebody else has given up is nothing that happened.
+            (entry.kind != Kind::GaveUp || filter.kind.is_some()) && filter.accepts(entry)
+        });
         (self.seen, self.forgotten) = (excerpt.last, self.forgotten + excerpt.forgotten);
         self.entries += excerpt.entries.len();
         for entry in excerpt.entries {
@@ -367,6 +374,12 @@ impl Watch {
         &self.found
     }
 
+    /// What comes closest to what is expected: the latest entries that lack the least, or names that are alike.
+    #[must_use]
+    pub fn near(&self, view: &impl View, log: &EventLog) -> Vec<String> {
+        near::near(&self.condition, view, log)
+    }
+
     /// The latest entries that the filter accepted.
     #[must_use]
     pub fn entries(&self) -> Vec<Arc<Entry>> {
@@ -408,5 +421,6 @@ impl fmt::Display for Condition {
     }
 }
 
+mod near;
 #[cfg(test)]
 mod tests;

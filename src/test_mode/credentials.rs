@@ -72,8 +72,8 @@ impl Credentials {
         }
     }
 
-    /// The environment of a test: the variables that Pusher's libraries and their frameworks read, and of those that
-    /// a page may know a twin for each prefix.
+    /// The environment of a test: the variables that Pusher's libraries and their frameworks read (Laravel's `reverb`
+    /// connection has names of its own), and of those that a page may know a twin for each prefix.
     #[must_use]
     pub fn environment(&self, more_prefixes: &[String]) -> Vec<(String, String)> {
         let port = self.port.to_string();
@@ -83,11 +83,17 @@ impl Credentials {
             ("PUSHER_PORT", port.as_str()),
             ("PUSHER_SCHEME", self.scheme),
             ("PUSHER_APP_CLUSTER", self.cluster),
+            ("REVERB_APP_KEY", self.key.as_str()),
+            ("REVERB_HOST", self.host.as_str()),
+            ("REVERB_PORT", port.as_str()),
+            ("REVERB_SCHEME", self.scheme),
         ];
         let secret = [
             ("PUSHER_APP_ID", self.app_id.as_str()),
             ("PUSHER_APP_SECRET", self.secret.as_str()),
             ("PUSHER_URL", self.url.as_str()),
+            ("REVERB_APP_ID", self.app_id.as_str()),
+            ("REVERB_APP_SECRET", self.secret.as_str()),
         ];
         let prefixes = PUBLIC_PREFIXES.into_iter().chain(more_prefixes.iter().map(String::as_str));
         let twins =
@@ -147,13 +153,18 @@ mod tests {
         assert_eq!(value("PUSHER_APP_ID"), Some("7"));
         assert_eq!(value("PUSHER_APP_SECRET"), Some("hush"));
         assert_eq!(value("PUSHER_URL"), Some(credentials.url.as_str()));
+        assert_eq!((value("REVERB_APP_ID"), value("REVERB_APP_SECRET")), (Some("7"), Some("hush")));
         for prefix in ["", "VITE_", "NEXT_PUBLIC_", "REACT_APP_"] {
+            assert_eq!(value(&format!("{prefix}REVERB_APP_KEY")), Some("k"));
+            assert_eq!(value(&format!("{prefix}REVERB_HOST")), Some("127.0.0.1"));
+            assert_eq!(value(&format!("{prefix}REVERB_PORT")), Some("6001"));
+            assert_eq!(value(&format!("{prefix}REVERB_SCHEME")), Some("http"));
             assert_eq!(value(&format!("{prefix}PUSHER_APP_KEY")), Some("k"));
             assert_eq!(value(&format!("{prefix}PUSHER_PORT")), Some("6001"));
             assert_eq!(value(&format!("{prefix}PUSHER_SCHEME")), Some("http"));
         }
         let secrets = environment.iter().filter(|(_, value)| value.contains("hush"));
-        assert_eq!(secrets.count(), 2, "PUSHER_APP_SECRET and PUSHER_URL, without twins");
+        assert_eq!(secrets.count(), 3, "PUSHER_APP_SECRET, PUSHER_URL, REVERB_APP_SECRET, without twins");
     }
 
     #[test]

@@ -66,6 +66,9 @@ kinds! {
     Fault = "fault",
     /// The app's clock was advanced.
     ClockAdvanced = "clock_advanced",
+    /// Somebody waited in vain: `reason` says for what. It is a mark between what happened, and is taken for something
+    /// that happened only where it is asked for by its name.
+    GaveUp = "gave_up",
 }
 
 /// Where an event came from.

@@ -153,6 +153,45 @@ impl Filter {
             && self.accepts_data(data.as_deref())
     }
 
+    /// A filter for each member that is named, but for the type: with the member's name.
+    pub(super) fn others(&self) -> Vec<(&'static str, Filter)> {
+        let Filter {
+            kind: _,
+            socket_id,
+            user_id,
+            channel,
+            name,
+            source,
+            code,
+            status,
+            reason,
+            path,
+            fault,
+            data,
+        } = self;
+        let mut others = Vec::new();
+        let mut add = |is_named: bool, what: &'static str, filter: Filter| {
+            if is_named {
+                others.push((what, filter));
+            }
+        };
+        let none = Filter::default;
+        add(socket_id.is_some(), "socket_id", Filter { socket_id: socket_id.clone(), ..none() });
+        add(user_id.is_some(), "user_id", Filter { user_id: user_id.clone(), ..none() });
+        add(channel.is_some(), "channel", Filter { channel: channel.clone(), ..none() });
+        add(name.is_some(), "name", Filter { name: name.clone(), ..none() });
+        add(source.is_some(), "source", Filter { source: *source, ..none() });
+        add(code.is_some(), "code", Filter { code: *code, ..none() });
+        add(status.is_some(), "status", Filter { status: *status, ..none() });
+        add(reason.is_some(), "reason", Filter { reason: reason.clone(), ..none() });
+        add(path.is_some(), "path", Filter { path: path.clone(), ..none() });
+        add(fault.is_some(), "fault", Filter { fault: *fault, ..none() });
+        for expectation in data {
+            add(true, "data", Filter { data: vec![expectation.clone()], ..none() });
+        }
+        others
+    }
+
     fn accepts_data(&self, data: Option<&str>) -> bool {
         if self.data.is_empty() {
             return true;

@@ -86,7 +86,7 @@ pub(super) struct HeldFrames {
 struct Held {
     delayed: HashMap<SocketId, VecDeque<(Instant, Frame)>>,
     /// To go after the connection's next frame.
-    swapped: HashMap<SocketId, Frame>,
+    swapped: HashMap<SocketId, (Instant, Frame)>,
     count: usize,
 }
 
@@ -105,21 +105,21 @@ impl HeldFrames {
         Ok(time)
     }
 
-    /// Holds a frame until the connection's next one. Gives it back if one is held already, or there is no room.
-    pub(super) fn swap(&self, to: SocketId, frame: Frame) -> Result<(), Frame> {
+    /// Holds a frame until the connection's next one, or until that time if there is none. Gives it back if one is held already, or there is no room.
+    pub(super) fn swap(&self, to: SocketId, frame: Frame, until: Instant) -> Result<(), Frame> {
         let mut held = self.lock();
         if held.count >= MAX_HELD_FRAMES || held.swapped.contains_key(&to) {
             return Err(frame);
         }
         held.count += 1;
-        held.swapped.insert(to, frame);
+        held.swapped.insert(to, (until, frame));
         Ok(())
     }
 
     /// The frame that waited for the connection's next one.
     pub(super) fn take_swapped(&self, to: SocketId) -> Option<Frame> {
         let mut held = self.lock();
-        let frame = held.swapped.remove(&to)?;
+        let (_, frame) = held.swapped.remove(&to)?;
         held.count -= 1;
         Some(frame)
     }
@@ -134,6 +134,11 @@ impl HeldFrames {
             }
         }
         held.delayed.retain(|_, queue| !queue.is_empty());
+        let over: Vec<SocketId> =
+            held.swapped.iter().filter(|(_, (until, _))| *until <= now).map(|(socket, _)| *socket).collect();
+        for socket in over {
+            due.extend(held.swapped.remove(&socket).map(|(_, frame)| (socket, frame)));
+        }
         held.count -= due.len();
         due
     }
@@ -211,9 +216,14 @@ mod tests {
         let held = HeldFrames::default();
         let socket = SocketId::new(1, 1);
         assert!(held.take_swapped(socket).is_none());
-        held.swap(socket, frame("a")).unwrap();
-        assert_eq!(held.swap(socket, frame("b")), Err(frame("b")));
+        let (now, later) = (Instant::now(), Instant::now() + Duration::from_secs(1));
+        held.swap(socket, frame("a"), later).unwrap();
+        assert_eq!(held.swap(socket, frame("b"), later), Err(frame("b")));
+        assert!(held.take_due(now).is_empty());
         assert_eq!(held.take_swapped(socket), Some(frame("a")));
+        held.swap(socket, frame("c"), later).unwrap();
+        assert_eq!(held.take_due(later), [(socket, frame("c"))], "there was none");
+        assert!(held.take_swapped(socket).is_none());
     }
 
     #[test]

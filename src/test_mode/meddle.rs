@@ -52,10 +52,11 @@ impl Meddler for AppUnderTest {
             },
             FrameAction::Reorder => match self.held.take_swapped(to) {
                 Some(before) => Instead::Several(vec![frame, before]),
-                None => match self.held.swap(to, frame) {
+                None => match self.held.swap(to, frame, now + REORDER_WITHIN) {
                     Ok(()) => {
                         self.tell(fault, to, &text, "holds a frame back for the next one");
-                        self.later(Instant::now() + REORDER_WITHIN, move |app| app.release_swapped(to));
+                        let time = app.clock().machine_time(now + REORDER_WITHIN);
+                        self.later(time, AppUnderTest::release_due);
                         Instead::Several(Vec::new())
                     }
                     Err(frame) => Instead::One(frame),
@@ -102,12 +103,12 @@ impl Meddler for AppUnderTest {
 
 impl AppUnderTest {
     fn fault_of(&self, now: Instant, to: SocketId, text: &FrameText) -> Option<(u64, FrameAction, Duration)> {
-        let (socket_id, user_id) = (to.to_string(), self.user_of(to));
+        let (socket_id, users) = (to.to_string(), self.users_of(to));
         let facts = FrameFacts {
             event: text.event.as_deref(),
             channel: text.channel.as_deref(),
             socket_id: &socket_id,
-            user_id: user_id.as_deref(),
+            users: &users,
             answers_ping: text.answers_ping,
         };
         self.faults.frame(now, &facts)
@@ -155,14 +156,6 @@ impl AppUnderTest {
     pub(super) fn release_due(&self) {
         let Ok((hub, state)) = self.place() else { return };
         for (to, frame) in self.held.take_due(state.clock().now()) {
-            hub.release(&state, to, frame);
-        }
-    }
-
-    /// Lets go the frame that waits for the connection's next one.
-    fn release_swapped(&self, to: SocketId) {
-        let Ok((hub, state)) = self.place() else { return };
-        if let Some(frame) = self.held.take_swapped(to) {
             hub.release(&state, to, frame);
         }
     }

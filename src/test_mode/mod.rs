@@ -10,6 +10,7 @@ mod condition;
 mod control;
 mod count;
 mod credentials;
+mod ended;
 mod entry;
 pub mod faults;
 mod filter;
@@ -41,8 +42,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use crate::app::DuplicateApp;
-use crate::config::AppConfig;
+use crate::config::{AppConfig, ConnectionConfig};
 use crate::hub::{Bystander, Hub, Refused};
+
+use ended::Ended;
 
 /// The apps under test of one broker.
 pub struct TestMode {
@@ -53,6 +56,8 @@ pub struct TestMode {
     apps: Mutex<HashMap<String, Arc<AppUnderTest>>>,
     /// What concerns no app.
     strangers: EventLog,
+    /// What was seen of apps that are no more.
+    ended: Ended,
     /// Set once the broker is put together.
     broker: OnceLock<Weak<dyn Broker>>,
 }
@@ -84,6 +89,7 @@ impl TestMode {
             remote,
             apps: Mutex::default(),
             strangers: EventLog::default(),
+            ended: Ended::default(),
             broker: OnceLock::new(),
         })
     }
@@ -120,7 +126,12 @@ impl TestMode {
         self.strangers.clear();
     }
 
-    /// What happened, app by app, as people read it.
+    /// From now on, what was seen of an app is remembered beyond its end: for [`TestMode::timeline`].
+    pub fn remember_ended(&self) {
+        self.ended.remember();
+    }
+
+    /// What happened, app by app, as people read it; those that have ended first, if they are remembered.
     #[must_use]
     pub fn timeline(&self) -> String {
         let mut text = String::new();
@@ -128,6 +139,7 @@ impl TestMode {
         if !strangers.is_empty() {
             text = format!("no known app:\n{strangers}");
         }
+        text.push_str(&self.ended.timelines());
         for app in self.apps() {
             let told = timeline(app.log());
             let told = if told.is_empty() { "  (nothing happened)\n".to_owned() } else { told };
@@ -141,9 +153,26 @@ impl TestMode {
     /// # Errors
     /// If its id or a key is taken, or the broker has stopped (`None`).
     pub fn add_app(&self, app: AppConfig) -> Result<Arc<AppUnderTest>, Option<DuplicateApp>> {
+        self.add_app_with(app, None)
+    }
+
+    /// The same, with its connections treated in a way of their own: what may wait for one of them, and how long it
+    /// may be silent. What else a [`ConnectionConfig`] says is the node's affair.
+    ///
+    /// # Errors
+    /// If its id or a key is taken, or the broker has stopped (`None`).
+    pub fn add_app_with(
+        &self,
+        app: AppConfig,
+        connection: Option<ConnectionConfig>,
+    ) -> Result<Arc<AppUnderTest>, Option<DuplicateApp>> {
         let broker = self.broker().ok_or(None)?;
         let id = app.app.id.clone();
         broker.add_app(app).map_err(Some)?;
+        // Nobody has been told its key yet, so there is no connection.
+        if let (Some(connection), Some(state)) = (connection, broker.hub().apps().by_id(&id)) {
+            state.set_connection_config(connection);
+        }
         self.app(&id).ok_or(None)
     }
 
@@ -182,7 +211,10 @@ impl TestMode {
             let state = states.by_id(id);
             match state {
                 Some(state) => app.attach(hub, state),
-                None => app.end(),
+                None => {
+                    self.ended.add(app);
+                    app.end();
+                }
             }
             state.is_some()
         });

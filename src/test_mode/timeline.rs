@@ -26,7 +26,7 @@ pub fn timeline(log: &EventLog) -> String {
     text
 }
 
-fn line(entry: &Entry) -> String {
+pub(super) fn line(entry: &Entry) -> String {
     let Details { socket_id, user_id, channel, name, data, source, code, status, reason, path, .. } =
         &entry.details;
     let shown =
@@ -66,6 +66,10 @@ fn line(entry: &Entry) -> String {
         Kind::Fault => format!("FAULT {}{because}", if socket_id.is_some() { socket } else { shown(path) }),
         Kind::ClockAdvanced => {
             format!("clock advanced by {} ms", entry.details.advanced_ms.unwrap_or_default())
+        }
+        // For people it is the most important line of all.
+        Kind::GaveUp => {
+            format!("GAVE UP {}", reason.as_deref().unwrap_or("?").escape_debug()).replace("\\\"", "\"")
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::app::AppUnderTest;
 use super::condition::{Condition, Verdict, Watch};
-use super::entry::Entry;
+use super::entry::{Details, Entry, Kind};
 
 /// The longest that anybody can wait at once: ten minutes.
 pub const MOST_PATIENCE: Duration = Duration::from_secs(600);
@@ -29,6 +29,8 @@ pub struct Outcome {
     pub found: Value,
     /// The entries of the log that the condition is about, the latest twenty.
     pub entries: Vec<Arc<Entry>>,
+    /// What was not met came closest to being met by these: a line each, with what is different about it.
+    pub near: Vec<String>,
     /// The number of the log's last entry: what comes later has a larger one.
     pub last: u64,
     found_in_words: String,
@@ -79,16 +81,25 @@ impl AppUnderTest {
     }
 
     fn outcome(&self, watch: &Watch, began: Instant, met: bool, over: bool) -> Outcome {
-        Outcome {
+        let near = if met || over { Vec::new() } else { watch.near(self, &self.log) };
+        let mut outcome = Outcome {
             met,
             waited: began.elapsed(),
             expected: watch.expected(),
             found: watch.found().clone(),
             entries: watch.entries(),
+            near,
             last: self.log.last(),
             found_in_words: watch.found_in_words(),
             over,
+        };
+        if !met && !over {
+            // Where it was given up, between all that happened before and after.
+            let reason = Some(outcome.to_string().into());
+            self.log.write(Kind::GaveUp, Details { reason, ..Details::default() });
+            outcome.last = self.log.last();
         }
+        outcome
     }
 }
 
@@ -98,7 +109,14 @@ impl fmt::Display for Outcome {
         let ms = self.waited.as_millis();
         match (self.met, self.over) {
             (true, _) => write!(f, "as expected after {ms} ms: {}", self.expected),
-            (false, false) => write!(f, "expected {}, {}, after {ms} ms", self.expected, self.found_in_words),
+            (false, false) => {
+                write!(f, "expected {}, {}, after {ms} ms", self.expected, self.found_in_words)?;
+                match self.near.len() {
+                    0 => Ok(()),
+                    1 => write!(f, "; it was nearly met by: {}", self.near[0]),
+                    _ => write!(f, "; it was nearly met by: {}", self.near.join("; ")),
+                }
+            }
             (false, true) => write!(f, "expected {}, but the app or its broker ended", self.expected),
         }
     }
@@ -108,7 +126,6 @@ impl fmt::Display for Outcome {
 mod tests {
     use super::*;
     use crate::test_mode::count::Count;
-    use crate::test_mode::entry::{Details, Kind};
     use crate::test_mode::filter::Filter;
 
     fn wait(

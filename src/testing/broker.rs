@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::app::DuplicateApp;
-use crate::config::{AppConfig, Config};
+use crate::config::{AppConfig, Config, ConnectionConfig};
 use crate::hub::{Hub, Totals};
 use crate::pipe::{Pipe, PipeCounts, Tap};
 use crate::server::{Reloaded, Reloader, Server, StartError};
@@ -146,14 +146,38 @@ impl Broker {
     /// # Errors
     /// If its id or a key is taken, the broker has no app, or is not in test mode.
     pub fn new_app_with(&self, change: impl FnOnce(&mut AppConfig)) -> Result<TestApp, NewAppError> {
+        self.make_app(change, None)
+    }
+
+    fn make_app(
+        &self,
+        change: impl FnOnce(&mut AppConfig),
+        connection: Option<ConnectionConfig>,
+    ) -> Result<TestApp, NewAppError> {
         let apps = self.configured_apps();
         let mut app = draw_app(apps.first().ok_or(NewAppError::NoBroker)?);
         change(&mut app);
-        match self.running.test_mode.add_app(app.clone()) {
+        match self.running.test_mode.add_app_with(app.clone(), connection) {
             Ok(_) => self.app_of(&app, true).ok_or(NewAppError::NoBroker),
             Err(Some(duplicate)) => Err(duplicate.into()),
             Err(None) => Err(NewAppError::NoBroker),
         }
+    }
+
+    /// The same, with other bounds of what may wait for one of its connections, and other times of silence: those of the
+    /// broker, changed.
+    ///
+    /// # Errors
+    /// If its id or a key is taken, the broker has no app, or is not in test mode.
+    pub fn new_app_treating(
+        &self,
+        treat: impl FnOnce(&mut ConnectionConfig),
+        change: impl FnOnce(&mut AppConfig),
+    ) -> Result<TestApp, NewAppError> {
+        let broker = self.running.test_mode.broker().ok_or(NewAppError::NoBroker)?;
+        let mut connection = ConnectionConfig::clone(broker.hub().connection_config());
+        treat(&mut connection);
+        self.make_app(change, Some(connection))
     }
 
     /// None where it is not in test mode.

@@ -66,7 +66,7 @@ impl Conversation {
             decrypts_everything,
         } = admitted;
         let Admission { socket_id, authorize_within } = admission;
-        let config = Arc::clone(worker.hub().connection_config());
+        let config = Arc::clone(worker.hub().connection_config_of(&app));
         let bounds = Bounds { bytes: config.outbox_bytes, frames: config.outbox_frames };
         let message_limit = message_bytes(&app, transport.form());
         let now = app.clock().now();

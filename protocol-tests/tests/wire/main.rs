@@ -54,6 +54,7 @@ mod sockjs;
 mod storm;
 mod streams;
 mod subscribe;
+mod test_clock;
 mod test_faults;
 mod test_mode;
 mod test_webhooks;

@@ -18,8 +18,8 @@ fn broker(more: &str) -> Option<Target> {
 
 /// Opens a stream that needs no signature.
 #[track_caller]
-fn open(target: &Target, channel: &str, rest: &str) -> Endless {
-    let path = format!("/apps/1001/channels/{channel}/{rest}");
+pub(crate) fn open(target: &Target, channel: &str, rest: &str) -> Endless {
+    let path = format!("/apps/{}/channels/{channel}/{rest}", target.credentials.app_id);
     let host = format!("{}:{}", target.host, target.port);
     let stream = Endless::open(
         Connection::open(target),

@@ -46,7 +46,7 @@ pub(super) struct StreamBody<S: Shape> {
     state: State,
     /// What ended it. Until the broker does, whoever drops the body has lost its reader.
     ending: Ending,
-    /// When the last chunk was handed on.
+    /// When the last chunk was handed on, by the app's clock.
     sent: Instant,
     /// A heartbeat is asked for.
     reminded: bool,
@@ -76,14 +76,16 @@ impl<S: Shape> StreamBody<S> {
         let joined = worker.join(&shared, &channel, None).is_ok();
         let state = if joined { State::New } else { State::Over };
         debug!(app = client.app().id(), socket_id = %client.socket_id(), %channel, "subscribed over HTTP");
+        let sent = client.app().clock().now();
+        let ending = Ending::Lost;
         StreamBody {
             worker,
             client,
             shared,
             channel,
             state,
-            ending: Ending::Lost,
-            sent: Instant::now(),
+            ending,
+            sent,
             reminded: false,
             _at_work: at_work,
         }
@@ -127,7 +129,8 @@ impl<S: Shape> StreamBody<S> {
             self.client.flush();
             return Some(Some(chunk));
         }
-        let due = self.sent + self.worker.hub().connection_config().ping_after;
+        let app = self.client.app();
+        let due = self.sent + self.worker.hub().connection_config_of(app).ping_after;
         let heartbeat = (now >= due).then(|| self.client.transport().heartbeat());
         if heartbeat.is_some() {
             self.sent = now;
@@ -137,8 +140,8 @@ impl<S: Shape> StreamBody<S> {
         }
         if !self.reminded {
             self.reminded = true;
-            let due = self.sent + self.worker.hub().connection_config().ping_after;
-            self.worker.remind(&self.shared, due);
+            let due = self.sent + self.worker.hub().connection_config_of(app).ping_after;
+            self.worker.remind(&self.shared, app.clock().machine_time(due));
         }
         None
     }
@@ -154,7 +157,7 @@ impl<S: Shape> MessageBody for StreamBody<S> {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
         let this = self.get_mut();
         this.client.set_waker(context.waker());
-        let now = Instant::now();
+        let now = this.client.app().clock().now();
         match this.advance(now) {
             Some(chunk) => {
                 this.sent = now;

@@ -82,7 +82,7 @@ fn subscribe<S: Shape>(
     let placed = admission::place(worker, &app, wish.arrival, wish.signed);
     let Placed { admission, at_work } =
         placed.map_err(|(code, reason)| ApiError::NotAdmitted { code, reason })?;
-    let config = worker.hub().connection_config();
+    let config = worker.hub().connection_config_of(&app);
     let bounds = Bounds { bytes: config.outbox_bytes, frames: config.outbox_frames };
     let version = ProtocolVersion::NEWEST;
     let client = Rc::new(Client::new(app, admission.socket_id, version, bounds, shape));

@@ -43,6 +43,7 @@ enum End {
 /// One connection while it is open.
 struct Connection {
     admitted: Admitted,
+    /// When, by the app's clock.
     heard: Cell<Instant>,
     /// Control frames to be written before anything else: our ping, and the answer to the client's newest one.
     ping: Cell<bool>,
@@ -51,12 +52,9 @@ struct Connection {
 
 /// Serves a client until it is gone. `early` came together with the handshake.
 pub(crate) async fn serve<S: Stream>(stream: S, early: BytesMut, admitted: Admitted) {
-    let connection = Connection {
-        admitted,
-        heard: Cell::new(Instant::now()),
-        ping: Cell::new(false),
-        pong: RefCell::new(None),
-    };
+    let heard = admitted.session.clock().now();
+    let connection =
+        Connection { admitted, heard: Cell::new(heard), ping: Cell::new(false), pong: RefCell::new(None) };
     let (mut reader, mut writer) = tokio::io::split(stream);
     // Outside of the future that writes it, so that a frame that was begun can be ended.
     let mut unwritten = BytesMut::new();
@@ -145,7 +143,7 @@ impl Connection {
     }
 
     async fn consume(&self, frames: &mut FrameReader, input: &mut [u8]) -> Option<End> {
-        self.heard.set(Instant::now());
+        self.heard.set(self.admitted.session.clock().now());
         let mut texts = Vec::new();
         let mut closed = None;
         let outcome = frames.feed(input, |event| {
@@ -205,17 +203,18 @@ impl Connection {
     /// Waits for the end that the broker decides on, or for the client to fall silent.
     async fn watch(&self) -> End {
         let line = &self.admitted.line;
-        let config = self.admitted.worker.hub().connection_config();
+        let clock = self.admitted.session.clock();
+        let config = self.admitted.session.connection_config(self.admitted.worker.hub());
         let silence = async {
             loop {
                 let heard = self.heard.get();
-                tokio::time::sleep_until((heard + config.ping_after).into()).await;
+                clock.sleep_until(heard + config.ping_after).await;
                 if self.heard.get() != heard {
                     continue;
                 }
                 self.ping.set(true);
                 line.news.notify_one();
-                tokio::time::sleep(config.pong_timeout).await;
+                clock.sleep_until(clock.now() + config.pong_timeout).await;
                 if self.heard.get() == heard {
                     return;
                 }

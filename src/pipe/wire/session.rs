@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use tracing::{debug, trace};
 
-use crate::hub::{AppState, ChannelSummary};
+use crate::config::ConnectionConfig;
+use crate::hub::{AppState, ChannelSummary, Clock, Hub};
 use crate::pipe::Context;
 use crate::protocol::{ChannelName, quote};
 
@@ -24,6 +25,16 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// How connections of its app are treated.
+    pub(super) fn connection_config<'a>(&'a self, hub: &'a Hub) -> &'a ConnectionConfig {
+        hub.connection_config_of(&self.app)
+    }
+
+    /// The clock of its app.
+    pub(super) fn clock(&self) -> &Clock {
+        self.app.clock()
+    }
+
     /// The session of a client that has just been let in: the greeting is queued, and the oldest dialect hears
     /// everything from the start.
     pub(crate) fn new(

@@ -25,6 +25,14 @@ impl View for Fixed {
     fn connections(&self) -> usize {
         3
     }
+
+    fn channels(&self) -> Vec<(String, usize)> {
+        vec![("presence-room".to_owned(), self.subscribers)]
+    }
+
+    fn users(&self) -> BTreeSet<String> {
+        ["annabel".to_owned()].into()
+    }
 }
 
 fn parsed(json: Value) -> Condition {
@@ -129,4 +137,63 @@ fn an_outcome_is_told_in_words() {
     watch.look(&Fixed::default(), &log);
     let told = format!("expected {}, {}", watch.expected(), watch.found_in_words());
     assert_eq!(told, r#"expected "room" to have exactly 2 subscribers, it has 0"#);
+}
+
+/// What the condition was nearly met by, once it has been looked at.
+fn near(json: Value, log: &EventLog) -> Vec<String> {
+    let view = Fixed { subscribers: 2, members: vec!["ann"] };
+    let mut watch = Watch::new(parsed(json), 0);
+    watch.look(&view, log);
+    watch.near(&view, log)
+}
+
+#[test]
+fn a_mistyped_name_is_seen() {
+    let log = EventLog::default();
+    let near = |json| near(json, &log);
+    let room = "\"presence-room\" has 2 subscribed, 1 members";
+    assert_eq!(near(json!({ "type": "subscribers", "channel": "presence-roon", "count": 1 })), [room]);
+    assert_eq!(near(json!({ "type": "members", "channel": "presence-roon", "count": 1 })), [room]);
+    assert!(near(json!({ "type": "subscribers", "channel": "news", "count": 1 })).is_empty());
+    assert_eq!(near(json!({ "type": "signed_in", "user_id": "anabel" })).len(), 1);
+}
+
+#[test]
+fn entries_that_lack_the_least_are_near() {
+    let log = EventLog::default();
+    let event = |channel: &str, name: &str, data: &str| {
+        let details = Details {
+            channel: Some(channel.into()),
+            name: Some(name.into()),
+            data: Some(data.into()),
+            ..Details::default()
+        };
+        log.write(Kind::Event, details);
+    };
+    event("room", "message", "{\"n\":1}");
+    event("roon", "message", "{\"n\":2}");
+    event("news", "other", "{\"n\":3}");
+    log.write(Kind::GaveUp, Details { channel: Some("room".into()), ..Details::default() });
+    let wanted = json!({
+        "type": "event", "channel": "room", "name": "message", "data": [{ "path": "n", "equals": 2 }],
+    });
+    let lines = near(wanted, &log);
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].ends_with("{\"n\":1} (another data)"), "{lines:?}");
+    assert!(lines[1].ends_with("{\"n\":2} (another channel)"), "{lines:?}");
+    let delivered = near(json!({ "type": "delivered", "channel": "news" }), &log);
+    assert!(delivered.len() == 1 && delivered[0].ends_with("(of type event)"), "{delivered:?}");
+    let earlier = near(json!({ "type": "event", "channel": "room", "after": 1 }), &log);
+    assert!(earlier.iter().any(|line| line.ends_with("(it is entry 1, not after 1)")), "{earlier:?}");
+    assert!(near(json!({ "type": "refused", "code": 4009, "status": 401 }), &log).is_empty());
+}
+
+#[test]
+fn a_wait_that_was_given_up_is_nothing_that_happened() {
+    let log = EventLog::default();
+    let mut quiet = Watch::new(parsed(json!({ "type": "nothing", "for_ms": 1 })), 0);
+    log.write(Kind::GaveUp, Details::default());
+    assert_eq!(quiet.look(&Fixed::default(), &log), Verdict::Met);
+    let named = json!({ "type": "logged", "filter": { "type": "gave_up" } });
+    assert_eq!(Watch::new(parsed(named), 0).look(&Fixed::default(), &log), Verdict::Met);
 }

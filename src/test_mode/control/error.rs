@@ -34,10 +34,8 @@ pub(super) enum ControlError {
     Condition(#[from] BadCondition),
     #[error(transparent)]
     Test(#[from] TestError),
-    #[error("the settings of the app: {0}")]
-    Settings(String),
-    #[error("the webhooks of the app: {0}")]
-    Webhook(String),
+    #[error("the app: {}", .0.join("; "))]
+    App(Vec<String>),
     #[error(transparent)]
     Duplicate(DuplicateApp),
     #[error("the broker is stopping")]
@@ -52,13 +50,12 @@ impl ControlError {
             ControlError::NotFound(_)
             | ControlError::NoSuchApp(_)
             | ControlError::NoSuchFault(_)
-            | ControlError::Test(TestError::Gone(_)) => StatusCode::NOT_FOUND,
+            | ControlError::Test(TestError::Gone(_) | TestError::NobodyMeant { .. }) => StatusCode::NOT_FOUND,
             ControlError::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             ControlError::Body(_)
             | ControlError::Query(_)
             | ControlError::Condition(_)
-            | ControlError::Settings(_)
-            | ControlError::Webhook(_)
+            | ControlError::App(_)
             | ControlError::Test(
                 TestError::Fault(_)
                 | TestError::TooManyFaults(_)

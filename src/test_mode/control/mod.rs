@@ -163,9 +163,10 @@ impl TestMode {
                 .ok_or_else(|| ControlError::NoSuchApp(id.clone()))?,
             None => apps.first().ok_or(ControlError::Stopping)?,
         };
-        let app = asked.apply(draw_app(like))?;
+        let (app, connection) = asked.apply(draw_app(like), broker.hub().connection_config())?;
         let id = app.app.id.clone();
-        self.add_app(app).map_err(|error| error.map_or(ControlError::Stopping, ControlError::Duplicate))?;
+        self.add_app_with(app, connection)
+            .map_err(|error| error.map_or(ControlError::Stopping, ControlError::Duplicate))?;
         let mut answer = self.show(request, path_prefix, &id)?;
         *answer.status_mut() = StatusCode::CREATED;
         Ok(answer)
@@ -269,6 +270,7 @@ fn outcome(outcome: &Outcome) -> HttpResponse {
         "expected": outcome.expected,
         "found": outcome.found,
         "entries": outcome.entries,
+        "near": outcome.near,
         "last": outcome.last,
         "message": outcome.to_string(),
     });

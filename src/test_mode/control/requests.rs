@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::auth::request::Query;
-use crate::config::{self, AppConfig};
+use crate::config::{self, AppConfig, ConnectionConfig};
 use crate::pipe::Pattern;
 use crate::protocol::json;
 use crate::test_mode::condition::Condition;
@@ -76,18 +76,37 @@ impl WrittenEndpoint {
 }
 
 impl CreateRequest {
-    /// The app as it is asked for.
-    pub(super) fn apply(self, app: AppConfig) -> Result<AppConfig, ControlError> {
+    /// The app as it is asked for, and how its connections are treated, if not as the node's are.
+    pub(super) fn apply(
+        self,
+        app: AppConfig,
+        connection: &ConnectionConfig,
+    ) -> Result<(AppConfig, Option<ConnectionConfig>), ControlError> {
         let credentials = [("id", self.id), ("key", self.key), ("secret", self.secret)];
         let credentials = credentials.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         let mut settings: Vec<(String, String)> = credentials.collect();
         flatten("", &self.settings, &mut settings);
-        let mut app = config::with_settings(&app, settings).map_err(ControlError::Settings)?;
-        if let Some(endpoints) = self.webhooks {
-            let read: Result<Vec<Endpoint>, String> = endpoints.iter().map(WrittenEndpoint::read).collect();
-            app.webhooks.endpoints = read.map_err(ControlError::Webhook)?;
+        let changed = config::with_settings(&app, connection, settings);
+        let mut errors: Vec<String> = Vec::new();
+        let endpoints = self.webhooks.map(|endpoints| {
+            let read = endpoints
+                .iter()
+                .enumerate()
+                .map(|(n, endpoint)| endpoint.read().map_err(|error| format!("webhooks[{n}]: {error}")));
+            let (good, bad): (Vec<_>, Vec<_>) = read.partition(Result::is_ok);
+            errors.extend(bad.into_iter().filter_map(Result::err));
+            good.into_iter().filter_map(Result::ok).collect()
+        });
+        match changed {
+            Ok((mut app, connection)) if errors.is_empty() => {
+                if let Some(endpoints) = endpoints {
+                    app.webhooks.endpoints = endpoints;
+                }
+                Ok((app, connection))
+            }
+            Ok(_) => Err(ControlError::App(errors)),
+            Err(wrong) => Err(ControlError::App(wrong.into_iter().chain(errors).collect())),
         }
-        Ok(app)
     }
 }
 
@@ -245,7 +264,7 @@ mod tests {
             "settings": { "client_events": false, "limits": { "connections": 3 }, "limits.message_bytes": 5000 },
         });
         let asked: CreateRequest = parse(asked.to_string().as_bytes()).unwrap();
-        let app = asked.apply(AppConfig::development()).unwrap().app;
+        let app = asked.apply(AppConfig::development(), &ConnectionConfig::default()).unwrap().0.app;
         assert_eq!((app.id.as_str(), app.client_events), ("42", false));
         assert_eq!((app.limits.connections, app.limits.message_bytes), (3, 5000));
         for (settings, expected) in [
@@ -253,9 +272,51 @@ mod tests {
             (json!({ "limits": { "connections": -1 } }), "limits.connections must be an integer from 0"),
         ] {
             let asked: CreateRequest = parse(json!({ "settings": settings }).to_string().as_bytes()).unwrap();
-            let error = asked.apply(AppConfig::development()).unwrap_err().to_string();
+            let error = asked.apply(AppConfig::development(), &ConnectionConfig::default());
+            let error = error.unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once_with_what_was_meant() {
+        let asked = json!({
+            "settings": {
+                "client_event": true, "limits.conections": 3, "message_bytes": 5, "connection.outbox_byte": 9,
+                "connection.outbox_frames": 0, "zzz": 1,
+            },
+            "webhooks": [{ "url": "http://localhost/" }, { "url": "localhost" }],
+        });
+        let asked: CreateRequest = parse(asked.to_string().as_bytes()).unwrap();
+        let error = asked.apply(AppConfig::development(), &ConnectionConfig::default());
+        let error = error.unwrap_err().to_string();
+        for expected in [
+            "\"client_event\"; did you mean \"client_events\"?",
+            "\"limits.conections\"; did you mean \"limits.connections\"?",
+            "\"message_bytes\"; did you mean \"limits.message_bytes\"?",
+            "\"connection.outbox_byte\"; did you mean \"connection.outbox_bytes\"?",
+            "connection.outbox_frames must be an integer from 1",
+            "\"zzz\", expected one of id, ",
+            "webhooks[1]: ",
+        ] {
+            assert!(error.contains(expected), "{expected} in {error}");
+        }
+    }
+
+    #[test]
+    fn an_app_may_have_bounds_and_ping_times_of_its_own() {
+        let made = |settings: Value| {
+            let asked: CreateRequest = parse(json!({ "settings": settings }).to_string().as_bytes()).unwrap();
+            asked.apply(AppConfig::development(), &ConnectionConfig::default()).unwrap().1
+        };
+        assert_eq!(made(json!({ "client_events": true })), None);
+        let own = made(json!({ "connection": { "outbox_bytes": 2048, "ping_after_seconds": 3 } })).unwrap();
+        let expected = ConnectionConfig {
+            outbox_bytes: 2048,
+            ping_after: Duration::from_secs(3),
+            ..ConnectionConfig::default()
+        };
+        assert_eq!(own, expected);
     }
 
     #[test]
@@ -265,7 +326,8 @@ mod tests {
         let made = |webhooks: Value| {
             let asked: CreateRequest =
                 parse(json!({ "webhooks": webhooks }).to_string().as_bytes()).map_err(|e| e.to_string())?;
-            asked.apply(like.clone()).map(|app| app.webhooks.endpoints).map_err(|error| error.to_string())
+            let made = asked.apply(like.clone(), &ConnectionConfig::default());
+            made.map(|(app, _)| app.webhooks.endpoints).map_err(|error| error.to_string())
         };
         assert_eq!(made(json!(null)), Ok(like.webhooks.endpoints.clone()));
         assert_eq!(made(json!([])), Ok(Vec::new()));

@@ -1,5 +1,7 @@
 //! One fault as a test describes it.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -60,7 +62,7 @@ pub struct Frames {
     /// To this connection only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub socket_id: Option<String>,
-    /// To connections signed in as this user only.
+    /// To connections signed in as this user, or members of a presence channel as this user, only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
 }
@@ -72,7 +74,7 @@ pub struct IgnorePings {
     /// Of this connection only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub socket_id: Option<String>,
-    /// Of connections signed in as this user only.
+    /// Of connections signed in as this user, or members of a presence channel as this user, only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
 }
@@ -264,6 +266,9 @@ impl What {
         let same = |wanted: &Option<String>, found: Option<&str>| {
             wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
         };
+        let is_user = |wanted: &Option<String>, users: &[Arc<str>]| {
+            wanted.as_deref().is_none_or(|wanted| users.iter().any(|user| **user == *wanted))
+        };
         match self {
             What::Frames(Frames { event, channel, socket_id, user_id, .. }) => {
                 // Without the name of an event, only what subscribers and members of channels are told is meant: to
@@ -274,10 +279,10 @@ impl What {
                 };
                 kind && same(channel, facts.channel)
                     && same(socket_id, Some(facts.socket_id))
-                    && same(user_id, facts.user_id)
+                    && is_user(user_id, facts.users)
             }
             What::IgnorePings(IgnorePings { socket_id, user_id }) => {
-                facts.answers_ping && same(socket_id, Some(facts.socket_id)) && same(user_id, facts.user_id)
+                facts.answers_ping && same(socket_id, Some(facts.socket_id)) && is_user(user_id, facts.users)
             }
             What::RefuseConnections(_) | What::Http(_) | What::Webhooks(_) => false,
         }

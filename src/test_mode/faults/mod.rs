@@ -13,7 +13,7 @@ pub use fault::{
 };
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -66,8 +66,8 @@ pub struct FrameFacts<'a> {
     pub channel: Option<&'a str>,
     /// Whom it is for.
     pub socket_id: &'a str,
-    /// Whom that connection is signed in as.
-    pub user_id: Option<&'a str>,
+    /// Whom that connection is signed in as, or a member of presence channels as.
+    pub users: &'a [Arc<str>],
     /// It answers a ping, of either kind.
     pub answers_ping: bool,
 }

@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -15,7 +16,7 @@ use tokio::sync::mpsc::error::{SendError, TrySendError};
 
 use super::carrier::Prelude;
 use super::response::{Chunk, Receiver};
-use crate::hub::{AtWork, Outbox, Transport, Written};
+use crate::hub::{AppState, AtWork, Outbox, Transport, Written};
 use crate::protocol::Form;
 
 /// Bytes of messages that go into one frame, where one message alone is not larger.
@@ -43,6 +44,8 @@ struct State {
     left: usize,
     /// Waits until a full response takes more.
     room: Option<Room>,
+    /// The app whose clock it goes by, once there is one.
+    app: Option<Arc<AppState>>,
     /// When somebody began to receive, or ceased to.
     changed: Instant,
     /// When something was last said.
@@ -64,6 +67,7 @@ impl Outlet {
                 stream_bytes,
                 left: 0,
                 room: None,
+                app: None,
                 changed: now,
                 said: now,
                 acknowledgement_owed: false,
@@ -73,9 +77,20 @@ impl Outlet {
         }
     }
 
-    /// Makes shutdown wait until the last word is out.
-    pub(super) fn hold(&self, at_work: AtWork) {
-        self.state.borrow_mut().at_work = Some(at_work);
+    /// Its client has been admitted: from now on it goes by the app's clock, and shutdown waits until the last word is
+    /// out.
+    pub(super) fn admitted(&self, app: &Arc<AppState>, at_work: AtWork) {
+        let state = &mut *self.state.borrow_mut();
+        state.at_work = Some(at_work);
+        // What has been is as long ago by this clock as it was by the machine's.
+        (state.changed, state.said) = (app.clock().at(state.changed), app.clock().at(state.said));
+        state.app = Some(Arc::clone(app));
+    }
+
+    /// What the machine's clock says when it is `time`, if no test advances the app's before.
+    pub(super) fn machine_time(&self, time: Instant) -> Instant {
+        let state = self.state.borrow();
+        state.app.as_ref().map_or(time, |app| app.clock().machine_time(time))
     }
 
     /// From now on this response receives, and one that did before ends.
@@ -85,7 +100,7 @@ impl Outlet {
         state.left = state.stream_bytes;
         state.receiver = Some(receiver);
         state.room = None;
-        state.changed = Instant::now();
+        state.changed = state.now();
         state.said = state.changed;
         if !before.is_empty() {
             state.put(before, None);
@@ -134,7 +149,7 @@ impl Outlet {
         let state = &mut *self.state.borrow_mut();
         // To a response that is full there is no silence.
         let _ = state.say(HEARTBEAT);
-        state.said = Instant::now();
+        state.said = state.now();
     }
 
     /// Gives the answer that is owed.
@@ -167,9 +182,14 @@ impl Outlet {
 }
 
 impl State {
+    /// What time it is.
+    fn now(&self) -> Instant {
+        self.app.as_ref().map_or_else(Instant::now, |app| app.clock().now())
+    }
+
     fn detach(&mut self) {
         if self.receiver.take().is_some() {
-            self.changed = Instant::now();
+            self.changed = self.now();
         }
         self.room = None;
     }
@@ -183,7 +203,7 @@ impl State {
         if !self.put(chunk, at_work) {
             return false;
         }
-        self.said = Instant::now();
+        self.said = self.now();
         self.acknowledgement_owed = false;
         self.left = self.left.saturating_sub(bytes);
         if single || self.left == 0 {

@@ -127,7 +127,7 @@ impl Session {
             Ok(admitted) => admitted,
             Err(refused) => return self.refuse(&refused),
         };
-        self.outlet.hold(admitted.at_work.clone());
+        self.outlet.admitted(&admitted.app, admitted.at_work.clone());
         let agreed = admitted.agreed;
         let transport = Rc::clone(&self.outlet);
         let begun = Conversation::begin(Rc::clone(worker), admitted, probe(agreed.version), transport);
@@ -279,7 +279,8 @@ impl Session {
         }
     }
 
-    /// When to look at the time again.
+    /// When to look at the time again, by the machine's clock. How long somebody may receive or be away is measured by
+    /// the app's, which a test can advance; until a client has named its app, and for the last words, there is none.
     fn deadline(&self) -> Instant {
         let config = &self.fallback.config;
         let outlet = match (self.outlet.is_received(), self.outlet.is_single()) {
@@ -287,6 +288,7 @@ impl Session {
             (true, true) => self.outlet.changed() + config.poll_hold,
             (true, false) => self.outlet.said() + config.heartbeat,
         };
+        let outlet = self.outlet.machine_time(outlet);
         match self.stage {
             Stage::Introducing { until, .. } => outlet.min(until),
             Stage::Over { until, .. } => until,
