@@ -15,6 +15,7 @@ mod report;
 mod run;
 mod scenario;
 mod server;
+mod talker;
 mod trace;
 mod wire;
 

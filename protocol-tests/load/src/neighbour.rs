@@ -2,18 +2,16 @@
 //! that publishes to nobody. Each has a blocking socket and a thread of its own, so that what the crowd takes to read does
 //! not count as waiting.
 
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use memchr::memmem;
-
-use crate::clients::{Broken, KEY, PATIENCE};
+use crate::clients::Broken;
 use crate::run::Latencies;
-use crate::wire::frame::{TEXT, push_client_frame};
+use crate::talker::{Talker, connect, read_until};
 use crate::wire::http;
 use crate::wire::signature::{App, Signer};
 
@@ -30,23 +28,11 @@ pub(crate) struct Neighbour {
 impl Neighbour {
     /// A connection that says `pusher:ping`.
     pub(crate) fn pinging(address: SocketAddr, app: &App) -> Result<Self, Broken> {
-        let mut stream = connect(address)?;
-        write!(
-            stream,
-            "GET /app/{}?protocol=7&client=load&version=1 HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\n\
-             Connection: Upgrade\r\nSec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n",
-            app.key
-        )?;
-        read_until(&mut stream, &mut Vec::new(), |read| {
-            memmem::find(read, b"connection_established").is_some().then_some(())
-        })?;
+        let mut talker = Talker::open(address, &app.key, "")?;
+        let ping = [r#"{"event":"pusher:ping","data":{}}"#.to_owned()];
         Ok(Neighbour::asking(move || {
-            let mut ping = Vec::new();
-            push_client_frame(&mut ping, TEXT, br#"{"event":"pusher:ping","data":{}}"#, [1, 2, 3, 4]);
-            stream.write_all(&ping)?;
-            read_until(&mut stream, &mut Vec::new(), |read| {
-                memmem::find(read, b"pusher:pong").is_some().then_some(())
-            })
+            talker.say(&ping)?;
+            talker.hear("pusher:pong", 1)
         }))
     }
 
@@ -57,7 +43,7 @@ impl Neighbour {
         let path = format!("/apps/{}/events", app.id);
         Ok(Neighbour::asking(move || {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-            let target = signer.post_target(&path, BODY, now);
+            let target = signer.target("POST", &path, BODY, now);
             let mut request = format!(
                 "POST {target} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
                  Content-Length: {}\r\n\r\n",
@@ -66,7 +52,7 @@ impl Neighbour {
             .into_bytes();
             request.extend_from_slice(BODY);
             stream.write_all(&request)?;
-            let status = read_until(&mut stream, &mut Vec::new(), |read| {
+            let status = read_until(&mut stream, |read| {
                 http::response(read).ok().flatten().map(|response| response.status)
             })?;
             match status {
@@ -97,30 +83,5 @@ impl Neighbour {
         self.over.store(true, Ordering::Relaxed);
         let waits = self.thread.join().unwrap_or_else(|_| Err(io::Error::other("a neighbour panicked")));
         Ok(Latencies::new(waits?))
-    }
-}
-
-fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    Ok(stream)
-}
-
-/// Reads until something is found in what was read.
-fn read_until<T>(
-    stream: &mut TcpStream,
-    read: &mut Vec<u8>,
-    found: impl Fn(&[u8]) -> Option<T>,
-) -> io::Result<T> {
-    let mut buffer = [0; 4096];
-    loop {
-        if let Some(found) = found(read) {
-            return Ok(found);
-        }
-        match stream.read(&mut buffer)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            count => read.extend_from_slice(&buffer[..count]),
-        }
     }
 }

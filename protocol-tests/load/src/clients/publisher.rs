@@ -57,7 +57,7 @@ impl Publisher {
         let sequence = shared.ledger.send(self.template.publisher);
         let body = self.template.stamp(sequence, shared.nanoseconds(due));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let target = shared.signer.post_target(&self.path, body, now);
+        let target = shared.signer.target("POST", &self.path, body, now);
         self.request.clear();
         self.written = 0;
         let head = format!(

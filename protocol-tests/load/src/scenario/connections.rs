@@ -56,6 +56,32 @@ pub(super) fn memory(stage: &Stage<'_>, connections: usize) -> Result<Outcome, B
     Ok(verdict(crowd, outcome))
 }
 
+/// So many come and go at a time, again and again.
+pub(super) fn burst(stage: &Stage<'_>, at_a_time: usize) -> Result<Outcome, Broken> {
+    const ROUNDS: usize = 8;
+    let connections = stage.scaled(at_a_time);
+    let later = Duration::from_millis(if stage.quick { 100 } else { 8000 });
+    let process = stage.server.process;
+    let mut crowd = stage.crowd(1, 1)?;
+    let empty = process.resident_bytes()?;
+    for round in 0..ROUNDS {
+        crowd.open_all(connections, STORM_AT_ONCE, |crowd, number| {
+            let (wishes, seats) = (vec![Wish::channel("fanout")], vec![crowd.shared.ledger.seat(0, None)]);
+            match round {
+                0 => crowd.open(wishes, seats).map(drop),
+                _ => crowd.reopen(number, wishes, seats),
+            }
+        })?;
+        (0..connections).for_each(|number| crowd.end(number));
+    }
+    idle(&mut crowd, later)?;
+    let mut outcome = Outcome::default();
+    outcome.add("8_s_later_bytes", process.resident_bytes()?.saturating_sub(empty) as f64);
+    outcome.add("peak_bytes", process.peak_resident_bytes()?.saturating_sub(empty) as f64);
+    outcome.add("server_bytes_without_connections", empty as f64);
+    Ok(verdict(crowd, outcome))
+}
+
 pub(super) fn storm(stage: &Stage<'_>, connections: usize) -> Result<Outcome, Broken> {
     let connections = stage.scaled(connections);
     let mut crowd = stage.crowd(1, 1)?;

@@ -6,7 +6,9 @@ mod connections;
 mod fanout;
 mod latency;
 mod neighbour;
+mod sessions;
 mod slow;
+mod turns;
 
 use std::time::Duration;
 
@@ -149,6 +151,18 @@ pub(crate) const ALL: &[Scenario] = &[
         run: |stage| connections::memory(stage, 10_000),
     },
     Scenario {
+        name: "memory-burst",
+        about: "memory 8 s after 120,000 sessions, 15,000 at a time, that connected, subscribed and left",
+        needs_a_broker: false,
+        run: |stage| connections::burst(stage, 15_000),
+    },
+    Scenario {
+        name: "memory-burst-xhr",
+        about: "memory 8 s after 120,000 sessions of XHR polling that were begun and given up",
+        needs_a_broker: true,
+        run: |stage| sessions::burst(stage, 120_000),
+    },
+    Scenario {
         name: "latency-fanout",
         about: "latency at moderate load: 20 messages/s of 100 bytes to 1000 subscribers",
         needs_a_broker: false,
@@ -165,6 +179,42 @@ pub(crate) const ALL: &[Scenario] = &[
         about: "what others on the worker wait while two publishers feed 5000 subscribers with 100 bytes, saturated",
         needs_a_broker: true,
         run: |stage| neighbour::beside_fanout(stage, 5000),
+    },
+    Scenario {
+        name: "turns-watchers",
+        about: "the longest wait of others on the worker: 8000 watchers of the same 100 users leave at once",
+        needs_a_broker: true,
+        run: |stage| turns::watchers(stage, 8000),
+    },
+    Scenario {
+        name: "turns-end",
+        about: "… a connection with 100,000 subscriptions ends",
+        needs_a_broker: true,
+        run: |stage| turns::end(stage, 100_000),
+    },
+    Scenario {
+        name: "turns-xhr-send",
+        about: "… one xhr_send of 1 MiB of empty messages",
+        needs_a_broker: true,
+        run: turns::xhr_send,
+    },
+    Scenario {
+        name: "turns-channels",
+        about: "… GET /channels over 100,000 channels",
+        needs_a_broker: true,
+        run: |stage| turns::channels(stage, 100_000),
+    },
+    Scenario {
+        name: "turns-inflating",
+        about: "… 1000 compressed messages at once, each of 1 MiB when inflated",
+        needs_a_broker: true,
+        run: |stage| turns::inflating(stage, 1000),
+    },
+    Scenario {
+        name: "turns-latest",
+        about: "… events of a latest-only channel, to 400 stalled readers whose outboxes hold 3500 other frames",
+        needs_a_broker: true,
+        run: |stage| turns::latest(stage, 400),
     },
     Scenario {
         name: "presence-churn-500",

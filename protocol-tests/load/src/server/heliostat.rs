@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::wire::signature::App;
 
-/// One worker, because the server has one core; payloads up to 1 MiB; no rate limit on client events.
+/// One worker, because the server has one core; payloads up to 1 MiB; no rate limit on client events. What is on besides
+/// (compression, watchlists, a latest-only channel) is used by the scenarios of long turns only.
 /// With the paths of a certificate and its key it serves TLS.
 pub(super) fn configuration(app: &App, tls: Option<(&Path, &Path)>) -> String {
     let App { id, key, secret } = app;
@@ -17,6 +18,9 @@ port = 0
 workers = 1
 http_body_bytes = 2097152
 {tls}
+[connection]
+compression = true
+
 [logging]
 level = "warn"
 
@@ -25,12 +29,18 @@ id = "{id}"
 key = "{key}"
 secret = "{secret}"
 client_events = true
+watchlist_events = true
 
 [apps.limits]
 event_payload_bytes = 1048576
 client_event_payload_bytes = 1048576
 client_events_per_second = 0
 presence_members_per_channel = 10000
+subscriptions_per_connection = 0
+
+[[apps.channels]]
+pattern = "latest-*"
+delivery = "latest"
 "#
     )
 }

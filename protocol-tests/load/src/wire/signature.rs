@@ -38,14 +38,18 @@ impl Signer {
         format!("{}:{signature}", self.app.key)
     }
 
-    /// The path and query of a signed POST.
-    pub(crate) fn post_target(&self, path: &str, body: &[u8], unix_seconds: u64) -> String {
-        let body_md5 = hex::encode(Md5::digest(body));
-        let query = format!(
-            "auth_key={}&auth_timestamp={unix_seconds}&auth_version=1.0&body_md5={body_md5}",
-            self.app.key
-        );
-        let signature = self.hmac(&["POST\n", path, "\n", &query]);
+    /// The `auth` of signing in as a user; `user_data` exactly as it will be sent.
+    pub(crate) fn user(&self, socket_id: &str, user_data: &str) -> String {
+        format!("{}:{}", self.app.key, self.hmac(&[socket_id, "::user::", user_data]))
+    }
+
+    /// The path and query of a signed request. Of one without a body the query names no hash.
+    pub(crate) fn target(&self, method: &str, path: &str, body: &[u8], unix_seconds: u64) -> String {
+        let mut query = format!("auth_key={}&auth_timestamp={unix_seconds}&auth_version=1.0", self.app.key);
+        if !body.is_empty() {
+            query += &format!("&body_md5={}", hex::encode(Md5::digest(body)));
+        }
+        let signature = self.hmac(&[method, "\n", path, "\n", &query]);
         format!("{path}?{query}&auth_signature={signature}")
     }
 
@@ -79,7 +83,7 @@ mod tests {
     fn the_documented_request_comes_out() {
         let signer = signer("3", "278d425bdf160c739803", "7ad3773142a6692b25b8");
         let body = br#"{"name":"foo","channels":["project-3"],"data":"{\"some\":\"data\"}"}"#;
-        let target = signer.post_target("/apps/3/events", body, 1_353_088_179);
+        let target = signer.target("POST", "/apps/3/events", body, 1_353_088_179);
         assert!(
             target.ends_with(
                 "&auth_signature=da454824c97ba181a32ccc17a72625ba02771f50b50e1e7430e47a1f3f457e6c"
