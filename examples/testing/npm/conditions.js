@@ -22,9 +22,20 @@ export const webhook = (filter) => ({ type: 'webhook', ...written(filter) });
 
 export const refused = (filter) => ({ type: 'refused', ...written(filter) });
 
-export const logged = (filter, count = AT_LEAST_ONE) => ({ type: 'logged', filter: written(filter), count });
+export const logged = (filter, count = AT_LEAST_ONE, { after, sockets } = {}) => ({
+  type: 'logged',
+  filter: written(filter),
+  count,
+  ...(after === undefined ? {} : { after }),
+  ...(sockets === undefined ? {} : { sockets }),
+});
 
-export const nothing = (forMs, filter) => ({ type: 'nothing', for_ms: forMs, filter: written(filter) });
+export const nothing = (forMs, filter, { after } = {}) => ({
+  type: 'nothing',
+  for_ms: forMs,
+  filter: written(filter),
+  ...(after === undefined ? {} : { after }),
+});
 
 /** The filter as the control API has it: `data` is a list of expectations. */
 export function written({ data, ...rest } = {}) {

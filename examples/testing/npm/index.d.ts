@@ -47,7 +47,10 @@ export interface AppOptions {
   id?: string;
   key?: string;
   secret?: string;
-  /** As in the configuration of an app: `client_events`, `limits.connections`; nested or dotted. */
+  /**
+   * As in the configuration of an app: `client_events`, `limits.connections`; nested or dotted. Besides, how the app's
+   * connections are treated: `connection.outbox_bytes`, `connection.ping_after_seconds` …
+   */
   settings?: Settings;
   /** Whom its webhooks are sent to, instead of those whom the app that it is like sends them to. */
   webhooks?: readonly Endpoint[];
@@ -174,10 +177,10 @@ export function delivered(filter?: EntryFilter): EntryCondition<'delivered'>;
 export function webhook(filter?: EntryFilter): EntryCondition<'webhook'>;
 /** So many such refusals: of a connection (`code`), of what a client asked for, of a request (`status`). */
 export function refused(filter?: EntryFilter): EntryCondition<'refused'>;
-/** So many entries of the log fit the filter. */
-export function logged(filter: Filter, count?: Count): LoggedCondition;
-/** For `forMs` nothing fits the filter, from now on. */
-export function nothing(forMs: number, filter?: Filter): NothingCondition;
+/** So many entries of the log fit the filter, of all or of those after one; without a count, at least one. */
+export function logged(filter: Filter, count?: Count, options?: { after?: number; sockets?: Count }): LoggedCondition;
+/** For `forMs` nothing fits the filter: from now on, or after the entry with this number. */
+export function nothing(forMs: number, filter?: Filter, options?: { after?: number }): NothingCondition;
 
 export type Condition =
   | SubscribersCondition
@@ -294,6 +297,8 @@ export interface Outcome {
   found: number | string[];
   /** Those that the condition is about, the latest twenty. */
   entries: Entry[];
+  /** What came closest to meeting a condition that was not met, with what is different about it. */
+  near: string[];
   /** The number of the log's last entry. */
   last: number;
   /** A sentence for a test that fails. */
@@ -320,7 +325,8 @@ export type Kind =
   | 'webhook'
   | 'webhook_failed'
   | 'fault'
-  | 'clock_advanced';
+  | 'clock_advanced'
+  | 'gave_up';
 
 export interface Entry {
   /** Counted from 1 within the app. */

@@ -37,6 +37,7 @@ Kind = Literal[
     "webhook_failed",
     "fault",
     "clock_advanced",
+    "gave_up",
 ]
 
 

@@ -64,6 +64,8 @@ class Outcome(TypedDict):
     found: Union[int, list[str]]
     #: Those that the condition is about, the latest twenty.
     entries: list[Entry]
+    #: What came closest to meeting a condition that was not met, with what is different about it.
+    near: list[str]
     #: The number of the log's last entry.
     last: int
     #: A sentence for a test that fails.

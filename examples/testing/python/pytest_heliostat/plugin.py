@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from pathlib import Path
 from typing import Any, Callable, Generator, Iterator, TypeVar
@@ -25,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "pusher(settings={}, webhooks=[]): settings and webhooks of the test's app")
+    config.addinivalue_line("markers", "pusher(settings={}, webhooks=[]): settings and webhooks of the test's app, or functions of fixtures")
 
 
 @pytest.fixture(scope="session")
@@ -104,4 +105,12 @@ def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
         if mistaken:
             pytest.fail(f"@pytest.mark.pusher takes settings= and webhooks=, got {', '.join(mistaken)}", pytrace=False)
         options.update(marker.kwargs)
-    return options
+    return {name: _made(request, value) for name, value in options.items()}
+
+
+def _made(request: pytest.FixtureRequest, value: Any) -> Any:
+    """The value; if it is a function, what that makes of the fixtures that its parameters are named like."""
+    if not callable(value):
+        return value
+    names = inspect.signature(value).parameters
+    return value(*(request if name == "request" else request.getfixturevalue(name) for name in names))

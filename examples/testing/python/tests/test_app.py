@@ -99,7 +99,9 @@ def test_connections_are_closed(pusher, connect, room):
     assert pusher.close(socket_id=room.socket_id, code=4000, reason="a test") == [room.socket_id]
     assert room.heard(None, "closed") == 4000
     pusher.until(logged(type="disconnected", socket_id=room.socket_id, code=4000, count=1))
-    assert pusher.close(user_id="nobody") == []
+    with pytest.raises(ControlError, match="there is no connection") as missed:
+        pusher.close(user_id="nobody")
+    assert missed.value.status == 404
     assert pusher.close(abrupt=True) == [other.socket_id]
     assert other.heard(None, "closed") is None
     pusher.until(connections(0))

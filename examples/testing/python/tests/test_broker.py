@@ -182,7 +182,7 @@ def test_what_is_no_url_is_said_to_be_none(url):
             {"args": ["--no-such-flag"]},
             r"ended before it was ready, with status 2; it wrote to standard error:\n.*'--no-such-flag'",
         ),
-        ({"env": {"HELIOSTAT_APP_KEYY": "x"}}, r'did you mean "HELIOSTAT_APP_KEY"\?$'),
+        ({"env": {"HELIOSTAT_APP_LIMITS_CONNECTIONS": "x"}}, r'HELIOSTAT_APP_LIMITS_CONNECTIONS: .*got "x"$'),
         ({"program": "false"}, r"^the broker \(false\) ended before it was ready, with status 1$"),
         ({"program": "echo"}, r'^expected a line of JSON from the broker \(echo\), got "serve --test\\n"$'),
     ],

@@ -173,10 +173,44 @@ def test_settings_and_webhooks_are_those_of_the_markers(run, endpoint):
     result.assert_outcomes(passed=2, errors=2)
     result.stdout.fnmatch_lines(
         [
-            '*POST /test/apps: 400: the settings of the app: unknown key "no_such"*',
+            '*POST /test/apps: 400: the app: unknown key "no_such"*',
             "*@pytest.mark.pusher takes settings= and webhooks=, got {}, setings",
         ]
     )
+
+
+def test_a_marker_is_given_what_fixtures_have_made(run, endpoint):
+    result = run(
+        f"""
+    from listener import Listener
+
+    @pytest.fixture
+    def listening():
+        return "{endpoint}"
+
+    @pytest.fixture
+    def limit():
+        return 1
+
+    @pytest.mark.pusher(
+        settings=lambda limit, request: {{"limits.event_payload_bytes": limit, "connection.outbox_bytes": 65536}},
+        webhooks=lambda listening: [{{"url": listening}}],
+    )
+    def test_made(pusher, pusher_environment):
+        with pytest.raises(Exception, match="too large|exceeds|limit|bytes"):
+            publish("room")
+        client = Listener(pusher).connected()
+        client.subscribe("room")
+        pusher.until(webhook(name="channel_occupied", channel="room", path="/webhook", count=1))
+        client.close()
+
+    @pytest.mark.pusher(webhooks=lambda nobody: [])
+    def test_unknown(pusher):
+        pass
+    """
+    )
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*fixture 'nobody' not found*"])
 
 
 def test_the_webhooks_of_a_marker_are_sent(run, endpoint):

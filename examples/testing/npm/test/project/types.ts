@@ -46,6 +46,8 @@ export async function everything(): Promise<void> {
     webhook({ name: 'member_added', user_id: 'ann', path: '/webhook' }),
     refused({ code: 4001, status: 401, reason: 'signature', fault: 1 }),
     logged({ type: ['connected', 'disconnected'] }, { at_most: 3 }),
+    logged({ type: 'gave_up' }, 1, { after: 7, sockets: 2 }),
+    nothing(10, { type: 'event' }, { after: 7 }),
     nothing(100, { type: 'event', data: { id: 7 } }),
     { type: 'subscribers', channel: 'room', count: 1 },
     { type: 'members', channel: 'presence-room', user_ids: ['ann'] },

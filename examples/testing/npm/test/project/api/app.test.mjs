@@ -124,7 +124,7 @@ test('connections are closed, and come back', async (t) => {
   await app.until(subscribers('room', 1));
   assert.equal((await app.close({ channel: 'room', abrupt: true })).length, 1);
   await app.until(logged({ type: 'subscribed' }, 3));
-  assert.deepEqual(await app.close({ user_id: 'nobody' }), []);
+  await assert.rejects(app.close({ user_id: 'nobody' }), { status: 404, message: /there is no connection/ });
   assert.equal((await app.close()).length, 1);
 });
 

@@ -137,7 +137,7 @@ test('a broker that cannot be started says why', async () => {
   await says({ program: './no-such-program' }, /^there is no program ".\/no-such-program": install heliostat, or name/);
   await says({ program: import.meta.dirname }, /^the broker cannot be started: .*EACCES/);
   await says({ args: ['--no-such-flag'] }, /ended before it was ready, with status 2; it wrote to standard error:\n.*'--no-such-flag'/);
-  await says({ env: { HELIOSTAT_APP_KEYY: 'x' } }, /did you mean "HELIOSTAT_APP_KEY"\?$/);
+  await says({ env: { HELIOSTAT_APP_LIMITS_CONNECTIONS: 'x' } }, /HELIOSTAT_APP_LIMITS_CONNECTIONS: .*got "x"$/);
   await says({ program: 'false' }, /^the broker \(false\) ended before it was ready, with status 1$/);
   await says({ program: 'echo' }, /^expected a line of JSON from the broker \(echo\), got "serve --test\\n"$/);
   const silent = fileURLToPath(new URL('silent-broker', import.meta.url));

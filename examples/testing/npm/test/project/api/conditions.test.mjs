@@ -93,6 +93,8 @@ test('entries of the log are waited for, and their absence', async (t) => {
   client.subscribe('room');
   await app.until(logged({ type: ['channel_occupied', 'subscribed'], channel: 'room' }, 2));
   await app.until(logged({ type: 'connected' }));
+  const later = logged({ type: 'subscribed' }, 1, { after: await app.last() });
+  await assert.rejects(app.until(later, { timeoutMs: 20 }), NotMet);
   const quiet = nothing(50, { type: 'unsubscribed' });
   const outcome = await app.until(quiet);
   assert.ok(outcome.waited_ms >= 50);
