@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
+use std::vec;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Sleep;
@@ -25,13 +26,16 @@ use super::sessions::Visit;
 use crate::auth::request::Query;
 use crate::connection::phase::Phase;
 use crate::connection::{Probe, last_error};
-use crate::hub::Client;
+use crate::hub::{Client, come_again};
 use crate::protocol::{CloseCode, Frame, ProtocolVersion};
 use crate::transport::admission::{self, Arrival, Introduction, Refused};
 use crate::transport::conversation::{Begun, CLOSE_GRACE, Conversation};
 
 /// Visits in one turn: a session that is sent much does not starve its neighbours.
 const VISITS_PER_TURN: usize = 8;
+
+/// Messages heard at one go. One request may hold hundreds of thousands.
+const MESSAGES_PER_TURN: usize = 256;
 
 /// What SockJS says to a second response while a first one receives.
 const ANOTHER_RECEIVES: &str = "c[2010,\"Another connection still open\"]";
@@ -49,11 +53,19 @@ pub(super) struct Session {
     order: Order<Sent>,
     /// While a send waits for its turn.
     held: Option<Pin<Box<Sleep>>>,
+    /// The rest of a send whose turn has come.
+    unheard: Option<Unheard>,
 }
 
 /// Messages, in order, and who is told when they have been heard.
 struct Sent {
     messages: Vec<String>,
+    taken: oneshot::Sender<()>,
+}
+
+/// The messages of a send that have not been heard, in order.
+struct Unheard {
+    messages: vec::IntoIter<String>,
     taken: oneshot::Sender<()>,
 }
 
@@ -118,6 +130,7 @@ impl Session {
             timer: Box::pin(tokio::time::sleep(fallback.config.session_timeout)),
             order: Order::new(),
             held: None,
+            unheard: None,
         }
     }
 
@@ -177,15 +190,38 @@ impl Session {
         self.hear_in_order();
     }
 
-    /// Hears the sends whose turn has come.
+    /// Hears the sends whose turn has come, as far as this turn goes.
     fn hear_in_order(&mut self) {
         let now = Instant::now();
-        while let Some(Sent { messages, taken }) = self.order.next(now) {
-            if matches!(self.stage, Stage::Introducing { .. } | Stage::Talking(_)) {
-                self.hear(messages);
-                let _ = taken.send(());
+        let mut left = MESSAGES_PER_TURN;
+        while left > 0 {
+            let Some(mut unheard) = self.unheard.take().or_else(|| self.next_send(now)) else { return };
+            for message in unheard.messages.by_ref().take(left) {
+                left -= 1;
+                self.hear(&message);
+            }
+            match unheard.messages.len() {
+                // The request may have been given up meanwhile.
+                0 => drop(unheard.taken.send(())),
+                _ => self.unheard = Some(unheard),
             }
         }
+    }
+
+    /// The next send whose turn has come, if there is still somebody to hear it.
+    fn next_send(&mut self, now: Instant) -> Option<Unheard> {
+        let Sent { messages, taken } = self.order.next(now)?;
+        if !matches!(self.stage, Stage::Introducing { .. } | Stage::Talking(_)) {
+            // Whoever has sent it is told that there is no session; nothing of it is heard.
+            return self.next_send(now);
+        }
+        if messages.is_empty() {
+            self.outlet.acknowledge();
+        }
+        if let Stage::Talking(talking) = &mut self.stage {
+            talking.heard(talking.conversation.now());
+        }
+        Some(Unheard { messages: messages.into_iter(), taken })
     }
 
     /// Every request of a session has to pass what its first one had to: others may send it, or over other ways. A client
@@ -225,22 +261,14 @@ impl Session {
         }
     }
 
-    fn hear(&mut self, messages: Vec<String>) {
-        if messages.is_empty() {
-            self.outlet.acknowledge();
-        }
-        if let Stage::Talking(talking) = &mut self.stage {
-            talking.heard(talking.conversation.now());
-        }
-        for message in messages {
-            match &mut self.stage {
-                Stage::Introducing { arrival, .. } => {
-                    let arrival = std::mem::take(arrival);
-                    self.introduced(&message, &arrival);
-                }
-                Stage::Talking(talking) => talking.receive(&message, talking.conversation.now()),
-                Stage::Over { .. } | Stage::Ended => return,
+    fn hear(&mut self, message: &str) {
+        match &mut self.stage {
+            Stage::Introducing { arrival, .. } => {
+                let arrival = std::mem::take(arrival);
+                self.introduced(message, &arrival);
             }
+            Stage::Talking(talking) => talking.receive(message, talking.conversation.now()),
+            Stage::Over { .. } | Stage::Ended => {}
         }
     }
 
@@ -380,7 +408,16 @@ impl Future for Session {
             if matches!(this.stage, Stage::Ended) {
                 return Poll::Ready(());
             }
-            let visit = match this.is_held_up(context) {
+            let held_up = this.is_held_up(context);
+            if this.unheard.is_some() && !held_up {
+                this.hear_in_order();
+                if this.unheard.is_some() {
+                    come_again(context);
+                    return Poll::Pending;
+                }
+            }
+            // Not before all is heard is more taken.
+            let visit = match held_up || this.unheard.is_some() {
                 true => Poll::Pending,
                 false => this.visits.poll_recv(context),
             };
@@ -395,7 +432,7 @@ impl Future for Session {
                 }
             }
         }
-        context.waker().wake_by_ref();
+        come_again(context);
         Poll::Pending
     }
 }

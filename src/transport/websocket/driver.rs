@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::vec;
 
 use tokio::io::ReadBuf;
 
@@ -14,7 +14,7 @@ use crate::hub::{Client, come_again};
 use crate::protocol::{CloseCode, Form, Frame};
 
 use super::WebSocket;
-use super::reader::{Event, Fault, FrameReader};
+use super::reader::{Event, Fault, FrameReader, Then};
 use crate::transport::Stream;
 use crate::transport::conversation::{Begun, Conversation};
 use crate::transport::fallback::messages_of_frame;
@@ -22,11 +22,43 @@ use crate::transport::fallback::messages_of_frame;
 /// Reads per turn: one connection that floods does not starve its neighbours.
 const READS_PER_TURN: usize = 4;
 
+/// Messages and control frames per turn. A read may bring ten thousand.
+const EVENTS_PER_TURN: usize = 512;
+
+/// Bytes of messages per turn, as they are once decompressed; the last may go beyond. A read of compressed ones may stand for
+/// a thousand times as much.
+const BYTES_PER_TURN: usize = 256 * 1024;
+
+/// What a connection may still do in this turn.
+struct Budget {
+    events: usize,
+    bytes: usize,
+}
+
+impl Budget {
+    fn of_a_turn() -> Self {
+        Budget { events: EVENTS_PER_TURN, bytes: BYTES_PER_TURN }
+    }
+
+    fn spend(&mut self, bytes: usize) {
+        self.events = self.events.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    fn is_spent(&self) -> bool {
+        self.events == 0 || self.bytes == 0
+    }
+}
+
 /// A conversation and the socket that carries it.
 pub(super) struct Driver<S: Stream> {
     conversation: Conversation,
     client: Rc<Client<WebSocket<S>>>,
     reader: FrameReader,
+    /// The last turn was over before everything that had been read was looked at.
+    paused: bool,
+    /// Messages that came in one frame, of which the first have been heard.
+    unheard: Option<Box<vec::IntoIter<String>>>,
     /// The peer has said its last word too: the socket is dropped as soon as ours is written.
     hang_up: bool,
     /// The last word is written, and the end of the stream after it.
@@ -45,14 +77,22 @@ impl<S: Stream> Driver<S> {
         let form = client.form();
         let mut reader = reader.with_compression(form.is_compressed()).with_binary(form.is_binary());
         reader.set_limit(frame_limit(form, message_limit));
-        Driver { conversation, client, reader, hang_up: false, write_ended: false }
+        Driver {
+            conversation,
+            client,
+            reader,
+            paused: false,
+            unheard: None,
+            hang_up: false,
+            write_ended: false,
+        }
     }
 
     /// Says the first words, and reads what came together with the handshake.
     pub(super) fn start(&mut self, parameterless: bool, channel: Option<&str>, early: &mut [u8]) {
         self.conversation.greet(parameterless, channel);
         if !early.is_empty() {
-            self.consume(early);
+            self.consume(early, &mut Budget::of_a_turn());
         }
     }
 
@@ -65,9 +105,19 @@ impl<S: Stream> Driver<S> {
     /// Reads the socket until it has no more, or this turn is over.
     fn read(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let worker = Rc::clone(self.conversation.worker());
+        let mut budget = Budget::of_a_turn();
         for _ in 0..READS_PER_TURN {
             if self.conversation.phase() == Phase::Open && worker.is_congested(context.waker()) {
                 return Poll::Pending;
+            }
+            if self.paused {
+                self.go_on(&mut budget);
+                if self.is_over() {
+                    return Poll::Ready(());
+                }
+                if self.paused {
+                    break;
+                }
             }
             let mut scratch = worker.scratch();
             let read = self.client.transport().poll_read(context, &mut scratch);
@@ -77,26 +127,46 @@ impl<S: Stream> Driver<S> {
                     self.conversation.lost();
                     return Poll::Ready(());
                 }
-                Ok(read) => self.consume(&mut scratch[..read]),
+                Ok(read) => self.consume(&mut scratch[..read], &mut budget),
             }
             if self.is_over() {
                 return Poll::Ready(());
+            }
+            if self.paused {
+                break;
             }
         }
         come_again(context);
         Poll::Pending
     }
 
-    fn consume(&mut self, input: &mut [u8]) {
-        let Driver { conversation, client, reader, hang_up, .. } = self;
+    /// Goes on where the last turn has ended.
+    fn go_on(&mut self, budget: &mut Budget) {
+        self.paused = false;
+        if let Some(mut unheard) = self.unheard.take() {
+            hear_some(&mut self.conversation, &mut unheard, budget);
+            if unheard.len() > 0 {
+                self.unheard = Some(unheard);
+                self.paused = true;
+                return;
+            }
+        }
+        self.consume(&mut [], budget);
+    }
+
+    fn consume(&mut self, input: &mut [u8], budget: &mut Budget) {
+        let Driver { conversation, client, reader, paused, unheard, hang_up, .. } = self;
         let now = conversation.now();
         conversation.heard(now);
         // It may change at any time: by a new configuration, or a pipe that connects.
         reader.set_limit(frame_limit(client.form(), conversation.message_bytes()));
         let outcome = reader.feed(input, |event| {
+            budget.spend(event.bytes());
             match event {
                 Event::Close(code) => *hang_up |= conversation.peer_closed(Frame::close_echo(code)),
-                Event::Text(text) if client.form() == Form::Quoted => receive_quoted(conversation, text, now),
+                Event::Text(text) if client.form() == Form::Quoted => {
+                    *unheard = receive_quoted(conversation, text, budget);
+                }
                 Event::Text(text) => conversation.receive(text, now),
                 Event::Binary(message) => conversation.receive_binary(message, now),
                 Event::Ping(payload) if conversation.phase() == Phase::Open => {
@@ -105,7 +175,14 @@ impl<S: Stream> Driver<S> {
                 // Its last word is said; the client has not heard it yet.
                 Event::Ping(_) | Event::Pong => {}
             }
-            conversation.phase() != Phase::Closed
+            match conversation.phase() {
+                Phase::Closed => Then::Stop,
+                _ if budget.is_spent() || unheard.is_some() => {
+                    *paused = true;
+                    Then::Pause
+                }
+                _ => Then::GoOn,
+            }
         });
         if let (Err(fault), Phase::Open) = (outcome, conversation.phase()) {
             conversation.close(close_code(fault), &fault.to_string());
@@ -161,11 +238,26 @@ fn frame_limit(form: Form, message_limit: usize) -> usize {
     }
 }
 
-/// Messages in SockJS's framing.
-fn receive_quoted(conversation: &mut Conversation, text: &str, now: Instant) {
-    match messages_of_frame(text) {
-        Ok(messages) => messages.iter().for_each(|message| conversation.receive(message, now)),
-        Err(_) => conversation.close(CloseCode::ProtocolError, "Broken framing."),
+/// Messages in SockJS's framing. Returns those for which this turn is too short.
+fn receive_quoted(
+    conversation: &mut Conversation,
+    text: &str,
+    budget: &mut Budget,
+) -> Option<Box<vec::IntoIter<String>>> {
+    let Ok(messages) = messages_of_frame(text) else {
+        conversation.close(CloseCode::ProtocolError, "Broken framing.");
+        return None;
+    };
+    let mut messages = messages.into_iter();
+    hear_some(conversation, &mut messages, budget);
+    (messages.len() > 0).then(|| Box::new(messages))
+}
+
+fn hear_some(conversation: &mut Conversation, messages: &mut vec::IntoIter<String>, budget: &mut Budget) {
+    let now = conversation.now();
+    for message in messages.by_ref().take(budget.events) {
+        budget.spend(0);
+        conversation.receive(&message, now);
     }
 }
 

@@ -20,6 +20,18 @@ pub enum Event<'a> {
     Close(Option<u16>),
 }
 
+impl Event<'_> {
+    /// Bytes of its message, once decompressed.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Event::Text(text) => text.len(),
+            Event::Binary(payload) | Event::Ping(payload) => payload.len(),
+            Event::Pong | Event::Close(_) => 0,
+        }
+    }
+}
+
 /// The peer broke the protocol; the connection cannot go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
@@ -63,6 +75,23 @@ pub enum Fault {
     },
 }
 
+/// What is to follow on an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// The next event.
+    GoOn,
+    /// Nothing for now: what has been read and not handed on is kept for the next [`FrameReader::feed`].
+    Pause,
+    /// Nothing any more.
+    Stop,
+}
+
+impl From<bool> for Then {
+    fn from(go_on: bool) -> Self {
+        if go_on { Then::GoOn } else { Then::Stop }
+    }
+}
+
 /// The reading side of one connection.
 #[derive(Debug)]
 pub struct FrameReader {
@@ -71,7 +100,7 @@ pub struct FrameReader {
     compression: bool,
     /// Binary messages are allowed.
     binary: bool,
-    /// The beginning of a frame whose end has not come.
+    /// The beginning of a frame whose end has not come, and after a pause whatever had come.
     partial: Vec<u8>,
     /// The fragments so far of a message whose end has not come. Rare, so it takes no room while there are none.
     fragments: Option<Box<Fragments>>,
@@ -135,12 +164,17 @@ impl FrameReader {
         FrameReader { binary, ..self }
     }
 
-    /// Reads what arrived, and hands every event to `each`, in order. `each` returns whether to go on. The input is
-    /// used as a working space.
+    /// Reads what arrived, and hands every event to `each`, in order. `each` returns what is to follow. The input is used
+    /// as a working space. After a pause, it goes on if nothing is fed.
     ///
     /// # Errors
     /// If the peer broke the protocol. Nothing more is to be fed then.
-    pub fn feed(&mut self, input: &mut [u8], mut each: impl FnMut(Event<'_>) -> bool) -> Result<(), Fault> {
+    pub fn feed<T: Into<Then>>(
+        &mut self,
+        input: &mut [u8],
+        mut each: impl FnMut(Event<'_>) -> T,
+    ) -> Result<(), Fault> {
+        let mut each = |event: Event<'_>| each(event).into();
         if self.partial.is_empty() {
             let used = self.read_frames(input, &mut each)?;
             // The rest is copied at its exact size: most often it is a few bytes, or a large frame's first part.
@@ -162,7 +196,7 @@ impl FrameReader {
     fn read_frames(
         &mut self,
         buffer: &mut [u8],
-        each: &mut impl FnMut(Event<'_>) -> bool,
+        each: &mut impl FnMut(Event<'_>) -> Then,
     ) -> Result<usize, Fault> {
         let mut at = 0;
         while let Some(header) = self.header(&buffer[at..])? {
@@ -174,8 +208,10 @@ impl FrameReader {
             let payload = &mut buffer[start..end];
             unmask(payload, header.mask);
             at = end;
-            if !self.read_frame(&header, payload, each)? {
-                return Ok(buffer.len());
+            match self.read_frame(&header, payload, each)? {
+                Then::GoOn => {}
+                Then::Pause => break,
+                Then::Stop => return Ok(buffer.len()),
             }
         }
         Ok(at)
@@ -185,14 +221,14 @@ impl FrameReader {
         &mut self,
         header: &Header,
         payload: &[u8],
-        each: &mut impl FnMut(Event<'_>) -> bool,
-    ) -> Result<bool, Fault> {
+        each: &mut impl FnMut(Event<'_>) -> Then,
+    ) -> Result<Then, Fault> {
         match header.opcode {
             OPCODE_PING => Ok(each(Event::Ping(payload))),
             OPCODE_PONG => Ok(each(Event::Pong)),
             OPCODE_CLOSE => {
                 each(Event::Close(close_code(payload)?));
-                Ok(false)
+                Ok(Then::Stop)
             }
             OPCODE_TEXT | OPCODE_BINARY if header.fin => self.read_message(payload, header.kind, each),
             _ => {
@@ -201,7 +237,7 @@ impl FrameReader {
                 let fragments = self.fragments.get_or_insert_with(begun);
                 fragments.payload.extend_from_slice(payload);
                 if !header.fin {
-                    return Ok(true);
+                    return Ok(Then::GoOn);
                 }
                 let Fragments { payload, kind } = *self.fragments.take().unwrap_or_default();
                 self.read_message(&payload, kind, each)
@@ -213,8 +249,8 @@ impl FrameReader {
         &self,
         payload: &[u8],
         kind: Kind,
-        each: &mut impl FnMut(Event<'_>) -> bool,
-    ) -> Result<bool, Fault> {
+        each: &mut impl FnMut(Event<'_>) -> Then,
+    ) -> Result<Then, Fault> {
         if !kind.compressed {
             return Ok(each(event(payload, kind)?));
         }
