@@ -34,8 +34,9 @@ const SLACK: Duration = Duration::from_millis(1500);
 const PIPELINED_BYTES: usize = 32 * 1024;
 
 /// Bytes that are handed on before the HTTP server has to look at them, unless they are of a body that is wanted. It would
-/// read on otherwise, as far as there is something, and keep the memory.
-const PIECE_BYTES: usize = 16 * 1024;
+/// read on otherwise, as far as there is something, and make of everything at once requests that wait: of 100 kB some
+/// 6 MB.
+const PIECE_BYTES: usize = 4 * 1024;
 
 /// What a client hears whose further request did not come in time.
 const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
@@ -216,8 +217,8 @@ pub struct Guarded<S> {
     timer: Option<Pin<Box<Sleep>>>,
     /// Nothing has been read.
     new: bool,
-    /// As much was handed on as the HTTP server is to look at before there is more.
-    handed_on: bool,
+    /// Bytes that were handed on since the HTTP server last looked at what it has.
+    handed_on: usize,
     /// Something of an answer waits for the peer to take it.
     write_waits: bool,
     peer: Option<SocketAddr>,
@@ -265,6 +266,26 @@ impl<S> Guarded<S> {
         io::ErrorKind::TimedOut.into()
     }
 
+    /// Reads no more than so many bytes.
+    fn poll_read_piece(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+        most: usize,
+    ) -> Poll<io::Result<()>>
+    where
+        S: Stream,
+    {
+        if buffer.remaining() <= most {
+            return Pin::new(&mut self.stream).poll_read(context, buffer);
+        }
+        let mut piece = ReadBuf::new(buffer.initialize_unfilled_to(most));
+        let read = Pin::new(&mut self.stream).poll_read(context, &mut piece);
+        let bytes = piece.filled().len();
+        buffer.advance(bytes);
+        read
+    }
+
     /// Says what nobody would guess from a malformed request.
     fn look_for_tls(&self, first: &[u8]) {
         if let [0x16, 0x03, ..] = first {
@@ -292,20 +313,27 @@ impl<S: Stream> AsyncRead for Guarded<S> {
                 *this.exchange.waiting.borrow_mut() = Some(context.waker().clone());
                 Poll::Pending
             }
-            phase if this.handed_on && phase != Phase::Body => {
-                this.handed_on = false;
+            phase if this.handed_on >= PIECE_BYTES && phase != Phase::Body => {
+                this.handed_on = 0;
                 context.waker().wake_by_ref();
                 Poll::Pending
             }
-            _ => {
+            phase => {
                 let before = buffer.filled().len();
-                let read = Pin::new(&mut this.stream).poll_read(context, buffer);
+                let read = match phase {
+                    Phase::Body => Pin::new(&mut this.stream).poll_read(context, buffer),
+                    _ => this.poll_read_piece(context, buffer, PIECE_BYTES - this.handed_on),
+                };
                 let bytes = &buffer.filled()[before..];
                 if !S::IS_TLS && this.new && !bytes.is_empty() {
                     this.new = false;
                     this.look_for_tls(bytes);
                 }
-                this.handed_on = bytes.len() >= PIECE_BYTES;
+                this.handed_on = match phase {
+                    _ if read.is_pending() => 0,
+                    Phase::Body => 0,
+                    _ => this.handed_on + bytes.len(),
+                };
                 this.exchange.received(bytes.len());
                 read
             }
@@ -374,7 +402,7 @@ pub fn guarding<S: Stream>(
                 bounds,
                 timer: None,
                 new: true,
-                handed_on: false,
+                handed_on: 0,
                 write_waits: false,
                 peer,
                 place,

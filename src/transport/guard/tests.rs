@@ -79,7 +79,7 @@ fn guarded() -> Guarded<Talker> {
         bounds: BOUNDS,
         timer: None,
         new: true,
-        handed_on: false,
+        handed_on: 0,
         write_waits: false,
         peer: None,
         place,
