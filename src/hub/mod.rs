@@ -7,6 +7,7 @@
 //! The hub knows neither sockets nor HTTP, and announces what happens to [`Listener`]s that it does not know.
 
 mod accepted;
+mod allowance;
 mod app_index;
 mod app_state;
 mod apps;

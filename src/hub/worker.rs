@@ -19,6 +19,7 @@ use crate::channel::{Announcement, Channel, JoinRefused, Member, WorkerIndex};
 use crate::connection::Departure;
 use crate::protocol::{Broadcast, ChannelName, Form, Frame, SocketId, server_message};
 
+use super::allowance::Allowance;
 use super::client::{Client, Transport};
 use super::counts::Counts;
 use super::fanout::{LocalApps, Subscriber};
@@ -65,6 +66,7 @@ pub struct Worker {
     waiting: RefCell<Vec<Waker>>,
     waker: RefCell<Option<Waker>>,
     turning: Cell<bool>,
+    allowance: Rc<Allowance>,
     leaving: Queue,
     /// What is over at the next turn.
     ending: RefCell<Vec<AtWork>>,
@@ -118,6 +120,7 @@ impl Worker {
                 let (index, reader) = hub.take_reader()?;
                 let worker = Rc::new(Worker::new(index, Arc::clone(hub)));
                 actix_web::rt::spawn(Rc::clone(&worker).run(reader));
+                actix_web::rt::spawn(Rc::clone(&worker.allowance).renew());
                 *current = Some(Rc::clone(&worker));
                 Some(worker)
             }
@@ -140,6 +143,7 @@ impl Worker {
             waker: RefCell::default(),
             turning: Cell::new(false),
             leaving: Queue::default(),
+            allowance: Allowance::new(),
             ending: RefCell::default(),
             hub,
         }
@@ -159,6 +163,11 @@ impl Worker {
     #[must_use]
     pub fn hub(&self) -> &Arc<Hub> {
         &self.hub
+    }
+
+    /// Whether a connection may be read in this turn of everybody. If not, the task that is being polled gets another.
+    pub fn may_read(&self, context: &mut Context<'_>) -> bool {
+        self.allowance.take(context)
     }
 
     /// The buffer for one read. It is empty again as soon as the reader has looked through it.

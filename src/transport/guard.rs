@@ -31,7 +31,7 @@ const SLACK: Duration = Duration::from_millis(1500);
 
 /// Bytes of further requests that are taken from a client while one is being answered. The HTTP server keeps them, and has
 /// no rest with a client that sends more than it keeps.
-const PIPELINED_BYTES: usize = 32 * 1024;
+const PIPELINED_BYTES: usize = 4 * 1024;
 
 /// Bytes that are handed on before the HTTP server has to look at them, unless they are of a body that is wanted. It would
 /// read on otherwise, as far as there is something, and make of everything at once requests that wait: of 100 kB some

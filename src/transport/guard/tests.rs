@@ -126,7 +126,9 @@ async fn while_a_request_is_answered_little_of_further_ones_is_taken() {
     assert_eq!(wakes.0.load(Ordering::Relaxed), before, "it rests until the answer is complete");
     guarded.exchange.end();
     assert_eq!(wakes.0.load(Ordering::Relaxed), before + 1);
-    assert!(read_all(&mut guarded, context, 1 << 20) > 0);
+    // The first look may be at what was handed on before.
+    let more: usize = (0..2).map(|_| read_all(&mut guarded, context, 1 << 20)).sum();
+    assert!(more > 0);
 }
 
 #[tokio::test]

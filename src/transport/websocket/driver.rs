@@ -105,6 +105,9 @@ impl<S: Stream> Driver<S> {
     /// Reads the socket until it has no more, or this turn is over.
     fn read(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let worker = Rc::clone(self.conversation.worker());
+        if !worker.may_read(context) {
+            return Poll::Pending;
+        }
         let mut budget = Budget::of_a_turn();
         for _ in 0..READS_PER_TURN {
             if self.conversation.phase() == Phase::Open && worker.is_congested(context.waker()) {
