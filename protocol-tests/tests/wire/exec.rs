@@ -76,6 +76,44 @@ fn the_status_is_passed_on() {
     assert!(told.contains("401: Missing parameter: auth_key"), "{told}");
 }
 
+/// Apps that the tests made and deleted are told all the same. Laravel's `reverb` connection finds its variables.
+///
+/// Proves: test mode.
+#[test]
+fn what_happened_in_apps_that_have_ended_is_told() {
+    let script = r#"
+        ask() {
+            exec 3<>/dev/tcp/$PUSHER_HOST/$PUSHER_PORT
+            printf '%s %s HTTP/1.0\r\nAuthorization: Bearer %s\r\nContent-Length: %s\r\n\r\n%s' \
+                "$1" "/test/apps$2" "$PUSHER_TEST_TOKEN" "${#3}" "$3" >&3
+            cat <&3
+        }
+        ask POST "" '{"id":"4711"}' >&2
+        ask POST /4711/wait '{"until":{"type":"connections","count":1},"timeout_ms":1}' >&2
+        ask DELETE /4711 "" >&2
+        env | grep REVERB_
+        exit 3"#;
+    if std::env::var_os("PUSHER_HOST").is_some() {
+        return;
+    }
+    let output = broker::command().args(["exec", "--", "bash", "-c", script]).output().unwrap();
+    let (stdout, told) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    let ended = told.split("app 4711, which has ended:").nth(1).unwrap_or_else(|| panic!("{told}"));
+    assert!(ended.contains("GAVE UP expected exactly 1 connection, there are 0"), "{told}");
+    for name in ["REVERB_APP_ID", "REVERB_APP_SECRET"] {
+        assert_eq!(stdout.matches(&format!("{name}=")).count(), 1, "{name}\n{stdout}");
+    }
+    for name in ["REVERB_APP_KEY", "REVERB_HOST", "REVERB_PORT", "REVERB_SCHEME"] {
+        for prefix in ["", "VITE_", "NEXT_PUBLIC_"] {
+            assert!(
+                stdout.lines().any(|line| line.starts_with(&format!("{prefix}{name}="))),
+                "{prefix}{name}"
+            );
+        }
+    }
+}
+
 /// A command that is killed, a command that does not exist, one that cannot be executed.
 ///
 /// Proves: test mode.

@@ -28,6 +28,37 @@ fn chosen_connections_end() {
     app.wait(&json!({ "type": "connections", "count": 1 }));
 }
 
+/// A user is whoever is signed in as one, and whoever is a member as one: to be closed, and to be faulted. Where nobody is
+/// meant, that is said.
+///
+/// Proves: test mode.
+#[test]
+fn a_user_may_be_a_member() {
+    let Some(mode) = TestMode::start(&[]) else { return };
+    let app = mode.app(&Value::Null);
+    let (mut ann, mut ben) = (app.target.connect(), app.target.connect());
+    ann.subscribe_presence("presence-room", "ann", &json!(null));
+    ben.subscribe_presence("presence-room", "ben", &json!(null));
+    ann.expect("pusher_internal:member_added");
+    app.fault(&json!({ "type": "frames", "action": "drop", "event": "message", "user_id": "ann" }));
+    app.target.publish("presence-room", "message", "1");
+    ben.expect("message");
+    ann.assert_silence();
+    app.wait(&json!({ "type": "delivered", "name": "message", "user_id": "ben", "count": 1 }));
+    let (status, answer) = app.call("POST", "/close", &json!({ "user_id": "an" }));
+    let why = answer["error"].as_str().unwrap();
+    assert!(
+        status == 404 && why.contains("\"an\"") && why.contains("ann") && why.contains("ben"),
+        "{answer}"
+    );
+    let closed = app.ask("POST", "/close", &json!({ "user_id": "ann" }));
+    assert_eq!(closed["closed"], json!([ann.id]));
+    ann.expect_close_with(4200);
+    assert_eq!(app.ask("POST", "/close", &json!({ "share": 1 }))["closed"], json!([ben.id]));
+    app.wait(&json!({ "type": "connections", "count": 0 }));
+    assert_eq!(app.ask("POST", "/close", &Value::Null)["closed"], json!([]), "all of nobody");
+}
+
 /// The next connections are refused with the code that was asked for, and those after them are not.
 ///
 /// Proves: test mode.

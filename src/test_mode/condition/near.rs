@@ -74,7 +74,7 @@ fn differences(filter: &Filter, entry: &Entry) -> Option<Vec<String>> {
     let fitting = wanted.len() - missed.len();
     let is_near = match kind_fits {
         // Of the right kind: enough, unless it is a crowd that has nothing else in common.
-        true => fitting > 0 || wanted.len() == 1,
+        true => fitting > 0 || wanted.len() <= 1,
         // What happened, but in another way: accepted and not delivered, say.
         false => filter.kind.is_some() && missed.is_empty() && !wanted.is_empty(),
     };

@@ -185,6 +185,8 @@ fn entries_that_lack_the_least_are_near() {
     assert!(delivered.len() == 1 && delivered[0].ends_with("(of type event)"), "{delivered:?}");
     let earlier = near(json!({ "type": "event", "channel": "room", "after": 1 }), &log);
     assert!(earlier.iter().any(|line| line.ends_with("(it is entry 1, not after 1)")), "{earlier:?}");
+    let bare = near(json!({ "type": "event", "after": 3 }), &log);
+    assert!(bare.len() == 3 && bare[2].ends_with("(it is entry 3, not after 3)"), "{bare:?}");
     assert!(near(json!({ "type": "refused", "code": 4009, "status": 401 }), &log).is_empty());
 }
 
