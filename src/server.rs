@@ -25,6 +25,7 @@ use actix_tls::accept::TlsError as Handshake;
 use actix_web::dev::AppConfig;
 use actix_web::rt::net::TcpStream;
 use actix_web::{App as WebApp, HttpRequest, HttpResponse, web};
+use futures_util::future::Either;
 use tracing::info;
 
 use crate::app::DuplicateApp;
@@ -67,17 +68,28 @@ macro_rules! http_service {
         let context = Rc::new(Context::new(Rc::clone(&worker), config, test_mode.clone(), body.clone()));
         let fallback = Rc::new(Fallback::new(Rc::clone(&worker), Arc::clone(sessions), config, body));
         let endpoint = Rc::new(websocket::Listener::new(config, Arc::clone(wire), $pipes_only));
-        let api = WebApp::new().app_data(context).app_data(fallback);
-        let api = match $pipes_only {
-            true => api.default_service(web::to(answer_on_pipe_port)),
-            false => api.default_service(web::to(answer)),
+        let api = || {
+            let api = WebApp::new().app_data(Rc::clone(&context)).app_data(Rc::clone(&fallback));
+            let api = match $pipes_only {
+                true => api.default_service(web::to(answer_on_pipe_port)),
+                false => api.default_service(web::to(answer)),
+            };
+            let api = api.into_factory().map_err(|error: actix_web::Error| error.error_response());
+            map_config(api, |()| AppConfig::default())
         };
         let prefix = config.server.path_prefix.clone();
-        let api = apply_fn_factory(api.into_factory(), move |mut request: Request, app| {
+        let expecting = apply_fn_factory(api(), move |mut request: Request, app| {
             http::tidy(request.head_mut(), &prefix);
-            app.call(request)
+            http::before_the_body(request, |request| Box::pin(app.call(request)))
         });
-        let api = api.map_err(|error: actix_web::Error| error.error_response());
+        let prefix = config.server.path_prefix.clone();
+        let api = apply_fn_factory(api(), move |mut request: Request, app| match http::resume(&request) {
+            Some(answering) => Either::Left(answering),
+            None => {
+                http::tidy(request.head_mut(), &prefix);
+                Either::Right(app.call(request))
+            }
+        });
         let bounds = Bounds {
             head: config.server.http_request_timeout,
             idle: config.server.keep_alive,
@@ -92,10 +104,11 @@ macro_rules! http_service {
             .on_connect_ext(|stream: &Guarded<_>, data: &mut Extensions| {
                 data.insert(stream.exchange());
             })
+            .expect(expecting)
             .upgrade(fn_service(move |(request, framed)| {
                 websocket::upgrade(Rc::clone(&worker), Rc::clone(&endpoint), request, framed)
             }))
-            .finish(map_config(api, |()| AppConfig::default()));
+            .finish(api);
         guarding(Arc::clone(connections), bounds).and_then(http)
     }};
 }

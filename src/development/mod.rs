@@ -24,6 +24,30 @@ use crate::config::{self, AppConfig};
 use crate::http::ApiError;
 use guard::{names_this_machine, split_host};
 
+/// One of the conveniences, asked for by who may have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish<'p> {
+    ChannelAuth,
+    UserAuth,
+    Settings,
+    PusherJs,
+    Page(&'p str),
+}
+
+impl Wish<'_> {
+    /// Whether its answer depends on the body of the request.
+    pub(crate) fn takes_a_body(self) -> bool {
+        match self {
+            Wish::ChannelAuth | Wish::UserAuth => true,
+            Wish::Settings | Wish::PusherJs | Wish::Page(_) => false,
+        }
+    }
+
+    fn method(self) -> Method {
+        if self.takes_a_body() { Method::POST } else { Method::GET }
+    }
+}
+
 /// What is on. It speaks for the first app, with its oldest key; without one nothing is served.
 #[derive(Clone, Debug)]
 pub struct Development {
@@ -74,33 +98,46 @@ impl Development {
         }
     }
 
-    /// Answers a request for one of the conveniences; `None` if it is for none that is on. `path` is what follows
-    /// the path prefix, in segments.
+    /// What a request wants of the conveniences, by its head alone: whether it may have it is known before its body is.
+    /// `None` if it is for none that is on. `path` is what follows the path prefix, in segments.
+    pub(crate) fn wish<'p>(
+        &self,
+        request: &HttpRequest,
+        path: &[&'p str],
+        apps: &AppRegistry,
+    ) -> Option<Result<Wish<'p>, ApiError>> {
+        speaker(apps)?;
+        let wish = match *path {
+            ["dev", "auth"] if self.auth_endpoints => Wish::ChannelAuth,
+            ["dev", "user-auth"] if self.auth_endpoints => Wish::UserAuth,
+            ["dev", "config.json"] if self.auth_endpoints => Wish::Settings,
+            ["vendor", "pusher.min.js"] if self.pages => Wish::PusherJs,
+            [page] if self.pages && pages::exists(page) => Wish::Page(page),
+            _ => return None,
+        };
+        let checked = self.guard(request).and_then(|()| self.check(request, &wish.method()));
+        Some(checked.map(|()| wish))
+    }
+
+    /// Answers a request for what [`Development::wish`] has found.
+    ///
+    /// # Errors
+    /// If the body asks for what cannot be signed.
     pub(crate) fn answer(
         &self,
         request: &HttpRequest,
-        path: &[&str],
+        wish: Wish<'_>,
         body: &[u8],
         apps: &AppRegistry,
-    ) -> Option<Result<HttpResponse, ApiError>> {
-        let app = apps.first()?;
-        let key = app.keys.first()?;
-        let expected = match path {
-            ["dev", "auth" | "user-auth"] if self.auth_endpoints => Method::POST,
-            ["dev", "config.json"] if self.auth_endpoints => Method::GET,
-            ["vendor", "pusher.min.js"] if self.pages => Method::GET,
-            [page] if self.pages && pages::exists(page) => Method::GET,
-            _ => return None,
-        };
-        let checked = self.guard(request).and_then(|()| self.check(request, &expected));
-        Some(checked.and_then(|()| match path {
-            ["dev", "auth"] => auth::channel(app, key, self.master_key(app, key).as_ref(), body),
-            ["dev", "user-auth"] => auth::user_auth(key, body),
-            ["dev", "config.json"] => Ok(self.settings(request, app, key)),
-            ["vendor", ..] => Ok(pages::pusher_js(self.pusher_js.as_deref())),
-            [page] => Ok(pages::page(page)),
-            _ => Err(ApiError::NotFound(request.path().to_owned())),
-        }))
+    ) -> Result<HttpResponse, ApiError> {
+        let (app, key) = speaker(apps).ok_or_else(|| ApiError::NotFound(request.path().to_owned()))?;
+        match wish {
+            Wish::ChannelAuth => auth::channel(app, key, self.master_key(app, key).as_ref(), body),
+            Wish::UserAuth => auth::user_auth(key, body),
+            Wish::Settings => Ok(self.settings(request, app, key)),
+            Wish::PusherJs => Ok(pages::pusher_js(self.pusher_js.as_deref())),
+            Wish::Page(page) => Ok(pages::page(page)),
+        }
     }
 
     fn check_host(&self, request: &HttpRequest) -> Result<(), ApiError> {
@@ -153,6 +190,12 @@ impl Development {
             .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
             .body(settings.to_string())
     }
+}
+
+/// The app for which the conveniences speak, with its oldest key.
+fn speaker(apps: &AppRegistry) -> Option<(&App, &Key)> {
+    let app = apps.first()?;
+    Some((app, app.keys.first()?))
 }
 
 /// Whether everyone knows every secret of the app.

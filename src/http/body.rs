@@ -149,7 +149,9 @@ pub(crate) async fn finish(
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
     let Some(exchange) = exchange(request).cloned() else { return response };
-    let unread = !exchange.is_body_read() && !is_there(&mut payload).await;
+    // To look would tell a client that waits to be asked for its body that it is wanted.
+    let waits_to_be_asked = request.head().expect() && has_body(request);
+    let unread = !exchange.is_body_read() && (waits_to_be_asked || !is_there(&mut payload).await);
     if unread {
         exchange.refuse(endless);
     }

@@ -257,17 +257,23 @@ async fn answer(
             }
         }
         ["test", asked @ ..] if context.test_mode.is_some() => {
-            let body = body::read(request, payload, &context.body).await?;
-            match &context.test_mode {
-                Some(test_mode) => Ok(test_mode.answer(request, asked, &context.path_prefix, &body).await),
-                None => Err(not_found()),
+            let test_mode = context.test_mode.as_ref().ok_or_else(not_found)?;
+            if let Some(refusal) = test_mode.refusal(request, asked) {
+                return Ok(refusal);
             }
+            let body = body::read(request, payload, &context.body).await?;
+            Ok(test_mode.answer(request, asked, &context.path_prefix, &body).await)
         }
         segments => {
-            let body = body::read(request, payload, &context.body).await?;
-            let apps = context.worker.hub().apps();
-            let answer = context.development.answer(request, segments, &body, apps.registry());
-            answer.unwrap_or_else(|| Err(not_found()))
+            let (development, apps) = (&context.development, context.worker.hub().apps());
+            let wish = development.wish(request, segments, apps.registry());
+            let wish = wish.unwrap_or_else(|| Err(not_found()))?;
+            let body = match wish.takes_a_body() {
+                true => body::read(request, payload, &context.body).await?,
+                false => Bytes::new(),
+            };
+            // Asked for again: they may have changed while the body came.
+            development.answer(request, wish, &body, context.worker.hub().apps().registry())
         }
     }
 }

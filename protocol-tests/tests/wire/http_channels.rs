@@ -1,5 +1,6 @@
 //! The HTTP API: what can be asked about channels and their members.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use heliostat_protocol_tests::http::{Connection, percent_encoded};
@@ -371,4 +372,55 @@ fn health_is_public() {
     let request = b"GET /health HTTP/1.1\r\nHost: broker\r\nConnection: close\r\n\r\n";
     let answer = Connection::open(&target).exchange(request).expect("an answer");
     assert_eq!((answer.status, answer.text().trim_end()), (200, "ok"));
+}
+
+/// Of very many channels, which are answered in pieces, none is missing and none comes twice, whatever is asked of them.
+///
+/// Proves: 196, 197.
+#[test]
+fn very_many_channels_are_listed_exactly() {
+    let app = MAIN_APP.replace("client_events = true", "client_events = true\nsubscription_count = true");
+    let Some(target) = Target::own(&app) else { return };
+    let mut sockets: Vec<Socket> = (0..3).map(|_| target.connect()).collect();
+    let mut all = BTreeMap::new();
+    for (place, socket) in sockets.iter_mut().enumerate() {
+        for number in 0..500 {
+            let name = format!("{}-{place}-{number}", if number % 2 == 0 { "even" } else { "odd" });
+            socket.send(&json!({ "event": "pusher:subscribe", "data": { "channel": name } }));
+            all.insert(name, 1);
+        }
+    }
+    let _ = sockets[0].subscribe_presence("presence-room", "u1", &Value::Null);
+    let _ = sockets[1].subscribe_presence("presence-room", "u2", &Value::Null);
+    all.insert("presence-room".to_owned(), 2);
+    for socket in &mut sockets {
+        // The answer to a ping comes after all that was asked for before it.
+        socket.send(&json!({ "event": "pusher:ping", "data": {} }));
+        while socket.message().event != "pusher:pong" {}
+    }
+    let listed = |parameters: &[(&str, &str)]| {
+        let call = target.get("/channels");
+        let call = parameters.iter().fold(call, |call, (name, value)| call.query(name, value));
+        let answer = call.send();
+        let text = answer.text().to_owned();
+        let channels = answer.json()["channels"].as_object().expect("an object").clone();
+        assert_eq!(text.matches("\":{").count(), channels.len() + 1, "a name comes twice");
+        channels
+    };
+    let counted: BTreeMap<String, u64> = listed(&[("info", "subscription_count")])
+        .into_iter()
+        .map(|(name, attributes)| (name, attributes["subscription_count"].as_u64().expect("a count")))
+        .collect();
+    assert_eq!(counted, all);
+    let names: BTreeSet<String> = listed(&[]).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, all.keys().cloned().collect());
+    let odd = listed(&[("filter_by_prefix", "odd-")]);
+    assert_eq!(odd.len(), 750);
+    assert!(odd.iter().all(|(name, attributes)| name.starts_with("odd-") && *attributes == json!({})));
+    let presence = listed(&[("filter_by_prefix", "presence-"), ("info", "user_count,subscription_count")]);
+    assert_eq!(
+        Value::Object(presence),
+        json!({ "presence-room": { "user_count": 2, "subscription_count": 2 } })
+    );
+    assert_eq!(listed(&[("filter_by_prefix", "nothing-")]).len(), 0);
 }

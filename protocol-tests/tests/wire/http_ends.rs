@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use heliostat_protocol_tests::http::{Connection, Heard};
 use heliostat_protocol_tests::target::MAIN_APP;
-use heliostat_protocol_tests::{Target, patience};
+use heliostat_protocol_tests::{Shared, Target, TestMode, patience};
 use serde_json::json;
 
 /// How long a slow client pauses between two pieces.
@@ -100,6 +100,32 @@ fn assert_ends(target: &Target, start: &[u8], more: &[u8]) {
     }
 }
 
+/// The same of requests whose head is in order, signature included: their body is wanted, and its bounds end it.
+///
+/// Proves: bad input.
+#[test]
+fn no_signed_body_goes_on_for_ever() {
+    let Some(target) = Target::own(&format!("{CONFIG}{MAIN_APP}")) else { return };
+    let signed = [
+        ("GET", "/channels"),
+        ("GET", "/channels/room"),
+        ("GET", "/channels/presence-room/users"),
+        ("POST", "/events"),
+        ("POST", "/batch_events"),
+        ("POST", "/channels/room/events"),
+        ("POST", "/users/u/terminate_connections"),
+    ];
+    let target = &target;
+    std::thread::scope(|scope| {
+        for (method, path) in signed {
+            let head = target.call(method, path).body("x".repeat(900_000)).head();
+            scope.spawn(move || assert_ends(target, &[&head[..], b"x"].concat(), b"x"));
+            let chunked = target.call(method, path).body("x".repeat(900_000)).chunked(1).head();
+            scope.spawn(move || assert_ends(target, &[&chunked[..], b"1\r\nx\r\n"].concat(), b"1\r\nx\r\n"));
+        }
+    });
+}
+
 /// A small body that came with a refused head does not end the connection.
 ///
 /// Proves: 210.
@@ -125,6 +151,72 @@ fn a_wrong_signature_is_refused_by_the_head() {
     connection.send(&call.auth("auth_signature", "0").head());
     let refused = connection.answer();
     assert_eq!(refused.status, 401, "{refused}");
+}
+
+/// Every request that is refused for its head is refused although its body never comes, and without being asked for it.
+///
+/// Proves: bad input.
+#[test]
+fn heads_are_judged_before_bodies_are_wanted() {
+    let arguments = ["--test-token", "a-token", "--development"];
+    let Some(mode) = TestMode::start(&arguments) else { return };
+    let target = Target::reached_at("127.0.0.1", mode.broker().port(), Shared::Main.credentials());
+    let token = "Authorization: Bearer a-token\r\n";
+    let refused = [
+        ("POST /nowhere", "", 404),
+        ("POST /apps/1001/nothing", "", 404),
+        ("DELETE /apps/1001/events", "", 405),
+        ("POST /apps/1001/events", "", 401),
+        ("POST /test/reset", "", 401),
+        ("POST /test/reset", "Authorization: Bearer another\r\n", 401),
+        ("POST /test/nothing", token, 404),
+        ("PUT /test/reset", token, 405),
+        ("GET /dev/auth", "", 405),
+        ("POST /dev/nothing", "", 404),
+        ("POST /dev/config.json", "", 405),
+        ("POST /dev/auth", "Origin: https://evil.example\r\n", 403),
+        ("POST /dev/user-auth", "Via: 1.1 somebody\r\n", 403),
+        ("POST /", "", 405),
+        ("POST /pusher/1/abc/xhr_send", "", 404),
+        ("POST /pusher/nowhere", "", 404),
+        ("POST /health", "", 405),
+    ];
+    for (request, header, status) in refused {
+        for expectation in ["", "Expect: 100-continue\r\n"] {
+            for framing in ["Content-Length: 9000", "Transfer-Encoding: chunked"] {
+                let mut connection = Connection::open(&target);
+                let head = format!(
+                    "{request} HTTP/1.1\r\nHost: localhost\r\n{header}{expectation}{framing}\r\n\r\n"
+                );
+                connection.send(head.as_bytes());
+                // Not `answer`, which passes over what comes before the last word.
+                let first = connection.begin().expect("an answer");
+                assert_eq!(first.status, status, "{head}: {first}");
+            }
+        }
+    }
+}
+
+/// A client that waits to be asked for a body is asked if it is wanted, and answered once it has come, also twice on one
+/// connection; of another host's development endpoints nothing is asked.
+///
+/// Proves: 210.
+#[test]
+fn a_body_that_is_wanted_is_asked_for() {
+    let target = Target::main();
+    let mut connection = Connection::open(&target);
+    for _ in 0..2 {
+        let event = json!({ "name": "a", "channel": "b", "data": "x".repeat(5000) });
+        let call = target.post("/events", &event).header("Expect", "100-continue");
+        connection.send(&call.head());
+        connection.expect_continue();
+        connection.send(event.to_string().as_bytes());
+        connection.answer().assert_empty_object();
+    }
+    let call = target.post("/events", &json!({})).header("Expect", "100-continue").content_length(1 << 30);
+    connection.send(&call.head());
+    let first = connection.begin().expect("an answer");
+    assert_eq!(first.status, 413, "it is too large, and not asked for: {first}");
 }
 
 /// Bodies that have not come whole hold no more than they may together: the next ones are told to come back, and once

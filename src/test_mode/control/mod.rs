@@ -52,7 +52,14 @@ const ROUTES: [(&str, &[&str]); 15] = [
 type Answer = Result<HttpResponse, ControlError>;
 
 impl TestMode {
-    /// Answers a request to the control API. `path` is what follows `/test`, in segments.
+    /// The refusal of a request to the control API from whom may not ask, or for what is not there: known before its
+    /// body is. `path` is what follows `/test`, in segments.
+    pub(crate) fn refusal(&self, request: &HttpRequest, path: &[&str]) -> Option<HttpResponse> {
+        let judged = self.admit(request).and_then(|()| find(request, path));
+        judged.err().map(|error| error.response())
+    }
+
+    /// Answers a request to the control API; one that gets no [`refusal`](TestMode::refusal).
     pub(crate) async fn answer(
         &self,
         request: &HttpRequest,
@@ -60,10 +67,7 @@ impl TestMode {
         path_prefix: &str,
         body: &[u8],
     ) -> HttpResponse {
-        let answer = match self.admit(request) {
-            Ok(()) => self.carry_out(request, path, path_prefix, body).await,
-            Err(error) => Err(error),
-        };
+        let answer = self.carry_out(request, path, path_prefix, body).await;
         answer.unwrap_or_else(|error| error.response())
     }
 
@@ -88,17 +92,8 @@ impl TestMode {
         path_prefix: &str,
         body: &[u8],
     ) -> Answer {
-        let path: &[&str] = if path == [""] { &[] } else { path };
-        let Some(allowed) = methods_of(path) else {
-            return Err(ControlError::NotFound(request.path().to_owned()));
-        };
-        let method = match *request.method() {
-            Method::HEAD => "GET",
-            ref method => method.as_str(),
-        };
-        if !allowed.contains(&method) {
-            return Err(ControlError::Method { method: method.to_owned(), allowed: allowed.join(", ") });
-        }
+        let path = without_slash(path);
+        let method = method_of(request);
         let query = Query::parse(request.query_string());
         match (method, path) {
             (_, []) => Ok(self.overview()),
@@ -191,6 +186,28 @@ impl TestMode {
         let mut answer = json!(credentials);
         answer["environment"] = environment.into();
         Ok(json_answer(StatusCode::OK, &answer))
+    }
+}
+
+/// Makes sure that there is such a path, and that it takes the method.
+fn find(request: &HttpRequest, path: &[&str]) -> Result<(), ControlError> {
+    let not_found = || ControlError::NotFound(request.path().to_owned());
+    let allowed = methods_of(without_slash(path)).ok_or_else(not_found)?;
+    let method = method_of(request);
+    match allowed.contains(&method) {
+        true => Ok(()),
+        false => Err(ControlError::Method { method: method.to_owned(), allowed: allowed.join(", ") }),
+    }
+}
+
+fn without_slash<'a, 'p>(path: &'a [&'p str]) -> &'a [&'p str] {
+    if path == [""] { &[] } else { path }
+}
+
+fn method_of(request: &HttpRequest) -> &str {
+    match *request.method() {
+        Method::HEAD => "GET",
+        ref method => method.as_str(),
     }
 }
 
