@@ -158,9 +158,9 @@ fn a_wrong_signature_is_refused_by_the_head() {
 /// Proves: bad input.
 #[test]
 fn heads_are_judged_before_bodies_are_wanted() {
-    let arguments = ["--test-token", "a-token", "--development"];
-    let Some(mode) = TestMode::start(&arguments) else { return };
-    let target = Target::reached_at("127.0.0.1", mode.broker().port(), Shared::Main.credentials());
+    let Some(mode) = TestMode::start(&["--test-token", "a-token"]) else { return };
+    let tested = Target::reached_at("127.0.0.1", mode.broker().port(), Shared::Main.credentials());
+    let Some(developed) = Target::own_with(None, &[], &[]) else { return };
     let token = "Authorization: Bearer a-token\r\n";
     let refused = [
         ("POST /nowhere", "", 404),
@@ -184,7 +184,8 @@ fn heads_are_judged_before_bodies_are_wanted() {
     for (request, header, status) in refused {
         for expectation in ["", "Expect: 100-continue\r\n"] {
             for framing in ["Content-Length: 9000", "Transfer-Encoding: chunked"] {
-                let mut connection = Connection::open(&target);
+                let target = if request.contains(" /test/") { &tested } else { &developed };
+                let mut connection = Connection::open(target);
                 let head = format!(
                     "{request} HTTP/1.1\r\nHost: localhost\r\n{header}{expectation}{framing}\r\n\r\n"
                 );
@@ -198,7 +199,7 @@ fn heads_are_judged_before_bodies_are_wanted() {
 }
 
 /// A client that waits to be asked for a body is asked if it is wanted, and answered once it has come, also twice on one
-/// connection; of another host's development endpoints nothing is asked.
+/// connection; one that is too large is not asked for.
 ///
 /// Proves: 210.
 #[test]
