@@ -74,7 +74,10 @@ mod tests {
                 .map(|_| {
                     let (allowance, taken) = (Rc::clone(&allowance), Rc::clone(&taken));
                     actix_web::rt::spawn(poll_fn(move |context| match allowance.take(context) {
-                        true => Poll::Ready(taken.set(taken.get() + 1)),
+                        true => {
+                            taken.set(taken.get() + 1);
+                            Poll::Ready(())
+                        }
                         false => Poll::Pending,
                     }))
                 })
