@@ -253,18 +253,42 @@ fn came_by_tls(headers: &HeaderMap) -> bool {
     let reached = forwarded.and_then(|proto| proto.split(',').next()).map(str::trim);
     let is_secure = |proto: &str| ["https", "wss"].iter().any(|secure| proto.eq_ignore_ascii_case(secure));
     // A proxy sets one of the two, and passes on what a client has put into the other: that can only make it worse.
-    match (reached, forwarded_proto(headers)) {
-        (None, None) => false,
-        (reached, told) => [reached, told].into_iter().flatten().all(is_secure),
-    }
+    let told: Vec<&str> = reached.into_iter().chain(forwarded_protos(headers)).collect();
+    !told.is_empty() && told.into_iter().all(is_secure)
 }
 
-/// The scheme in the first element of `Forwarded` (RFC 7239).
-fn forwarded_proto(headers: &HeaderMap) -> Option<&str> {
-    let forwarded = headers.get(header::FORWARDED)?.to_str().ok()?;
-    let pairs = forwarded.split(',').next()?.split(';').filter_map(|pair| pair.trim().split_once('='));
-    let mut protos = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("proto"));
-    protos.next().map(|(_, value)| value.trim().trim_matches('"'))
+/// The schemes that the first element of `Forwarded` (RFC 7239) names. There should be one; where there are more, somebody
+/// has slipped one in.
+fn forwarded_protos(headers: &HeaderMap) -> Vec<&str> {
+    let forwarded = headers.get(header::FORWARDED).and_then(|value| value.to_str().ok());
+    let pairs = first_element(forwarded.unwrap_or_default()).into_iter();
+    let pairs = pairs.filter_map(|pair| pair.trim().split_once('='));
+    let protos = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("proto"));
+    protos.map(|(_, value)| value.trim().trim_matches('"')).collect()
+}
+
+/// The pairs of the first element of a list such as `for="[::1]:8080";proto=https, for=b`. A comma or semicolon within quotes
+/// separates nothing.
+fn first_element(list: &str) -> Vec<&str> {
+    let (mut pairs, mut begun) = (Vec::new(), 0);
+    let (mut quoted, mut escaped) = (false, false);
+    for (at, c) in list.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            ';' | ',' if !quoted => {
+                pairs.push(&list[begun..at]);
+                begun = at + 1;
+                if c == ',' {
+                    return pairs;
+                }
+            }
+            _ => {}
+        }
+    }
+    pairs.push(&list[begun..]);
+    pairs
 }
 
 fn version_code(error: &VersionError) -> CloseCode {
@@ -288,6 +312,29 @@ mod tests {
             );
         }
         Arrival::of(&map, false, true)
+    }
+
+    #[test]
+    fn a_trusted_proxy_tells_that_the_client_came_by_tls() {
+        let (x, forwarded) = ("x-forwarded-proto", "forwarded");
+        for (tls, headers) in [
+            (false, &[][..]),
+            (true, &[(x, "https")]),
+            (true, &[(x, "HTTPS, http")]),
+            (true, &[(x, "wss")]),
+            (false, &[(x, "http, https")]),
+            (true, &[(forwarded, "proto=https")]),
+            (true, &[(forwarded, "for=\"[2001:db8::1]:4711\";Proto=\"HTTPS\", for=b;proto=http")]),
+            (false, &[(forwarded, "for=a;proto=http, proto=https")]),
+            (false, &[(forwarded, "for=\"x;proto=https\";proto=http")]),
+            (false, &[(forwarded, "for=\"x\\\";proto=https\";proto=http")]),
+            (false, &[(forwarded, "proto=https;proto=http")]),
+            (false, &[(forwarded, "for=\"a, proto=https\"")]),
+            (false, &[(forwarded, "proto=https"), (x, "http")]),
+            (true, &[(forwarded, "proto=https"), (x, "https")]),
+        ] {
+            assert_eq!(arrival(headers).tls, tls, "{headers:?}");
+        }
     }
 
     #[test]

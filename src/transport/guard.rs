@@ -65,14 +65,21 @@ pub struct HttpConnections {
     open: AtomicUsize,
     /// 0 lifts it.
     most: usize,
-    told: AtomicU64,
+    /// When it was last said aloud that there are too many, and that somebody speaks TLS to a plain port.
+    told_of_too_many: AtomicU64,
+    told_of_tls: AtomicU64,
 }
 
 impl HttpConnections {
     /// None yet, of `most`; 0 lifts the limit.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        HttpConnections { open: AtomicUsize::new(0), most, told: AtomicU64::new(0) }
+        HttpConnections {
+            open: AtomicUsize::new(0),
+            most,
+            told_of_too_many: AtomicU64::new(0),
+            told_of_tls: AtomicU64::new(0),
+        }
     }
 
     fn begin(self: &Arc<Self>) -> Option<Place> {
@@ -80,15 +87,16 @@ impl HttpConnections {
         let before = self.open.fetch_add(1, Ordering::Relaxed);
         (self.most == 0 || before < self.most).then_some(place)
     }
+}
 
-    /// Whether it is time to say aloud again what strangers can bring about as often as they like.
-    fn is_worth_a_warning(&self) -> bool {
-        let now =
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let told = self.told.load(Ordering::Relaxed);
-        now.saturating_sub(told) >= SECONDS_BETWEEN_WARNINGS
-            && self.told.compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-    }
+/// Whether it is time to say aloud again what strangers can bring about as often as they like; `told` is when that was last
+/// done.
+fn is_worth_a_warning(told: &AtomicU64) -> bool {
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let before = told.load(Ordering::Relaxed);
+    now.saturating_sub(before) >= SECONDS_BETWEEN_WARNINGS
+        && told.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
 }
 
 /// The place of one connection among them, until it is dropped.
@@ -290,7 +298,7 @@ impl<S> Guarded<S> {
     fn look_for_tls(&self, first: &[u8]) {
         if let [0x16, 0x03, ..] = first {
             let peer = self.peer.map(tracing::field::display);
-            match self.place.0.is_worth_a_warning() {
+            match is_worth_a_warning(&self.place.0.told_of_tls) {
                 true => warn!(
                     peer,
                     "somebody speaks TLS to a plain port: is it meant for the proxy, or the URL for http and ws?"
@@ -384,7 +392,7 @@ pub fn guarding<S: Stream>(
         let connections = Arc::clone(&connections);
         async move {
             let Some(place) = place else {
-                if connections.is_worth_a_warning() {
+                if is_worth_a_warning(&connections.told_of_too_many) {
                     warn!(limit = connections.most, "more HTTP connections than server.max_http_connections");
                 }
                 // A new socket has room for it; a peer that makes it wait is not worth the time.
