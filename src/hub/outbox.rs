@@ -45,6 +45,11 @@ pub struct Outbox {
     written: usize,
     /// Bytes that wait.
     bytes: usize,
+    /// Those of `rest` that can be given up.
+    latest: usize,
+    /// Frames that were looked at in search of one to give up.
+    #[cfg(test)]
+    searched: usize,
 }
 
 /// A frame behind the first.
@@ -89,7 +94,7 @@ impl Outbox {
     /// frame that is being written, one of any size is accepted. Returns how many were given up; if others leave no
     /// room for it, it is given up itself.
     pub fn push_latest(&mut self, frame: Frame, latest: &Arc<LatestKey>, bounds: Bounds) -> usize {
-        let mut given_up = self.give_up(usize::MAX, |waiting| waiting == latest);
+        let mut given_up = self.give_up_kind(latest);
         given_up += self.make_room(&frame, bounds);
         if !self.rest.is_empty() && !self.fits(&frame, bounds) {
             return given_up + 1;
@@ -103,26 +108,60 @@ impl Outbox {
     pub fn make_room(&mut self, frame: &Frame, bounds: Bounds) -> usize {
         let mut given_up = 0;
         while self.bytes + frame.websocket().len() > bounds.bytes || self.frames() >= bounds.frames {
-            match self.give_up(1, |_| true) {
-                0 => break,
-                one => given_up += one,
+            if !self.give_up_oldest() {
+                break;
+            }
+            given_up += 1;
+        }
+        given_up
+    }
+
+    /// Gives up the waiting frames of one kind; returns how many. The newest are at the end, so it looks from there, and
+    /// no further than the oldest frame that can be given up: ordinary frames in front of it cost nothing.
+    fn give_up_kind(&mut self, kind: &Arc<LatestKey>) -> usize {
+        let (mut given_up, mut unseen, mut place) = (0, self.latest, self.rest.len());
+        while unseen > 0 && place > 0 {
+            place -= 1;
+            self.count_search();
+            let Some(latest) = &self.rest[place].latest else { continue };
+            unseen -= 1;
+            if latest == kind {
+                self.remove(place);
+                given_up += 1;
             }
         }
         given_up
     }
 
-    /// Gives up at most so many waiting frames of latest-only channels, from the front; returns how many.
-    fn give_up(&mut self, most: usize, which: impl Fn(&Arc<LatestKey>) -> bool) -> usize {
-        let (mut given_up, bytes) = (0, &mut self.bytes);
-        self.rest.retain(|waiting| {
-            let goes = given_up < most && waiting.latest.as_ref().is_some_and(&which);
-            if goes {
-                given_up += 1;
-                *bytes -= waiting.frame.websocket().len();
+    /// Gives up the oldest waiting frame that can be; returns whether there was one.
+    fn give_up_oldest(&mut self) -> bool {
+        if self.latest == 0 {
+            return false;
+        }
+        for place in 0..self.rest.len() {
+            self.count_search();
+            if self.rest[place].latest.is_some() {
+                self.remove(place);
+                return true;
             }
-            !goes
-        });
-        given_up
+        }
+        false
+    }
+
+    /// Takes out a frame that can be given up.
+    fn remove(&mut self, place: usize) {
+        if let Some(removed) = self.rest.remove(place) {
+            self.bytes -= removed.frame.websocket().len();
+            self.latest -= 1;
+        }
+    }
+
+    #[inline]
+    fn count_search(&mut self) {
+        #[cfg(test)]
+        {
+            self.searched += 1;
+        }
     }
 
     #[inline]
@@ -145,6 +184,7 @@ impl Outbox {
         if self.rest.capacity() == 0 {
             self.rest = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
         }
+        self.latest += usize::from(waiting.latest.is_some());
         self.rest.push_back(waiting);
     }
 
@@ -175,7 +215,10 @@ impl Outbox {
                 return;
             }
             self.written -= length;
-            self.first = self.rest.pop_front().map(|waiting| waiting.frame);
+            self.first = self.rest.pop_front().map(|waiting| {
+                self.latest -= usize::from(waiting.latest.is_some());
+                waiting.frame
+            });
         }
         if self.rest.capacity() > 0 {
             self.give_queue_back();
@@ -185,6 +228,7 @@ impl Outbox {
     /// An outbox that waits for nothing owns no memory.
     #[cold]
     fn give_queue_back(&mut self) {
+        self.latest = 0;
         let mut queue = std::mem::take(&mut self.rest);
         queue.clear();
         SPARE.with_borrow_mut(|spare| {
@@ -335,6 +379,24 @@ mod tests {
         outbox.push(frame(20), BOUNDS).unwrap();
         assert_eq!((pending(&outbox), outbox.bytes()), (vec![10, 20], 30));
         assert_eq!(outbox.make_room(&frame(90), BOUNDS), 0, "ordinary frames are not given up");
+    }
+
+    #[test]
+    fn ordinary_frames_in_front_are_not_searched_for_the_older_one() {
+        let bounds = Bounds { bytes: 100_000, frames: 500 };
+        let mut outbox = Outbox::default();
+        for _ in 0..400 {
+            outbox.push(frame(10), bounds).unwrap();
+        }
+        for _ in 0..1000 {
+            outbox.push_latest(frame(20), &key("a"), bounds);
+        }
+        assert_eq!((outbox.frames(), outbox.bytes(), outbox.latest), (401, 4020, 1));
+        assert_eq!(outbox.searched, 999, "one for each that was given up");
+        for _ in 0..401 {
+            outbox.pop().unwrap();
+        }
+        assert_eq!((outbox.frames(), outbox.bytes(), outbox.latest), (0, 0, 0));
     }
 
     #[test]
