@@ -110,13 +110,13 @@ fn ask_to_reload(flags: &Flags) -> Result<String, String> {
 }
 
 fn serve(flags: Flags, loaded: Loaded) -> Result<(), Box<dyn Error>> {
-    let Loaded { config, mode, warnings, .. } = loaded;
+    let Loaded { ref config, mode, .. } = loaded;
     telemetry::start(&config.logging)?;
     telemetry::log_panics();
     let bound = Server::new(config.clone()).bind()?;
     let control = config.server.control_socket.as_deref().map(ControlSocket::bind).transpose()?;
-    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let mut welcome = cli::welcome(&config, &bound.url(), mode, &development::reachable(config.server.host));
+    tell(&loaded);
+    let mut welcome = cli::welcome(config, &bound.url(), mode, &development::reachable(config.server.host));
     if let Some(url) = bound.pipe_url() {
         welcome.push_str(&cli::pipe_line(&url));
     }
@@ -148,13 +148,21 @@ fn serve(flags: Flags, loaded: Loaded) -> Result<(), Box<dyn Error>> {
     })
 }
 
+/// Tells the log what is odd about the configuration.
+fn tell(loaded: &Loaded) {
+    loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    for variable in &loaded.skipped {
+        tracing::debug!(variable, "skipped: it was made for a service whose name begins with heliostat");
+    }
+}
+
 fn serve_test(loaded: Loaded, test_mode: Arc<TestMode>) -> Result<(), Box<dyn Error>> {
-    let Loaded { config, warnings, .. } = loaded;
+    let config = &loaded.config;
     telemetry::start(&config.logging)?;
     telemetry::log_panics();
     let bound = Server::new(config.clone()).test_mode(Arc::clone(&test_mode)).bind()?;
-    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let ready = cli::ready(&config, bound.address(), test_mode.token());
+    tell(&loaded);
+    let ready = cli::ready(config, bound.address(), test_mode.token());
     actix_web::rt::System::new().block_on(async {
         let shutdown = shutdown_signal()?;
         // It is looked at first when the broker serves.
@@ -178,9 +186,9 @@ fn reload(flags: &Flags, reloader: &Reloader) -> control::Answer {
         Ok(loaded) => loaded,
         Err(errors) => return failed(cli::complaint(&errors)),
     };
-    match reloader.reload(loaded.config) {
+    match reloader.reload(loaded.config.clone()) {
         Ok(reloaded) => {
-            loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+            tell(&loaded);
             match reloaded.needs_restart.is_empty() {
                 true => tracing::info!("configuration reloaded: {reloaded}"),
                 false => tracing::warn!("configuration reloaded: {reloaded}"),

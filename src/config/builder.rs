@@ -12,6 +12,8 @@ pub(super) struct Builder {
     pub(super) origins: Origins,
     pub(super) errors: Vec<Error>,
     pub(super) warnings: Vec<Warning>,
+    /// Variables that look like ours and are of others, in order of name.
+    pub(super) skipped: Vec<String>,
     node_settings: Vec<Setting<Config>>,
     app_settings: Vec<Setting<AppDraft>>,
 }
@@ -24,6 +26,7 @@ impl Builder {
             origins: Origins::default(),
             errors: Vec::new(),
             warnings: Vec::new(),
+            skipped: Vec::new(),
             node_settings: node_settings(),
             app_settings: app_settings(),
         }

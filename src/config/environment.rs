@@ -1,6 +1,7 @@
 //! Environment variables: everything that begins with `HELIOSTAT_` is ours, but for what links to a service of that name
 //! put there. What is ours and not known is warned of.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use super::Error;
@@ -9,7 +10,7 @@ use super::draft::AppDraft;
 use super::error::nearest;
 use super::form::{Boolean, Form};
 use super::given::Given;
-use super::{Origin, Warning, rules, webhooks};
+use super::{Origin, Warning, links, rules, webhooks};
 
 const PREFIX: &str = "HELIOSTAT_";
 /// The variables that are no setting of a section or an app.
@@ -34,20 +35,24 @@ impl Environment {
         variables: impl IntoIterator<Item = (OsString, OsString)>,
         builder: &mut Builder,
     ) -> Self {
-        let mut ours = Vec::new();
+        let mut ours = BTreeMap::new();
         for (name, value) in variables {
             let shown = name.to_string_lossy().into_owned();
-            let is_link = is_link(&shown, &value.to_string_lossy());
-            if !shown.starts_with(PREFIX) || shown == PROGRAM || is_link {
+            if !shown.starts_with(PREFIX) || shown == PROGRAM {
                 continue;
             }
             match (name.into_string(), value.into_string()) {
-                (Ok(name), Ok(value)) => ours.push((name, value)),
+                (Ok(name), Ok(value)) => {
+                    ours.insert(name, value);
+                }
                 _ => builder.errors.push(Error::VariableNotUtf8 { name: shown }),
             }
         }
-        ours.sort();
-        Environment(ours)
+        let seen = ours.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let links = links::of_services(&seen);
+        builder.skipped = links.into_iter().map(str::to_owned).collect();
+        ours.retain(|name, _| builder.skipped.binary_search(name).is_err());
+        Environment(ours.into_iter().collect())
     }
 
     /// The value of one variable.
@@ -113,29 +118,4 @@ impl Environment {
             webhooks::add(url, Origin::Variable(WEBHOOK_URL.to_owned()), draft, builder);
         }
     }
-}
-
-/// Whether it is a variable that Kubernetes puts into each pod for a Service, or Docker for a link, whose name begins
-/// with `heliostat`: `HELIOSTAT_SERVICE_HOST`, `HELIOSTAT_PORT_6001_TCP_ADDR` and the like.
-fn is_link(name: &str, value: &str) -> bool {
-    const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
-    let Some(tail) = name.strip_prefix(PREFIX) else { return false };
-    let is_address = PROTOCOLS.iter().any(|protocol| {
-        value.strip_prefix(&protocol.to_lowercase()).is_some_and(|rest| rest.starts_with("://"))
-    });
-    // After the name of the service, which may have words of its own.
-    let words: Vec<&str> = tail.split('_').collect();
-    (0..words.len()).any(|start| match &words[start..] {
-        ["SERVICE", "HOST"] | ["SERVICE", "PORT", ..] => true,
-        ["PORT"] => is_address,
-        ["PORT", number, protocol, rest @ ..] => {
-            number.parse::<u16>().is_ok()
-                && PROTOCOLS.contains(protocol)
-                && matches!(rest, [] | ["PROTO" | "PORT" | "ADDR"] | ["PORT", "START" | "END"])
-        }
-        // Docker's: what the container is called, and its own variables.
-        ["NAME"] => value.starts_with('/'),
-        ["ENV", _, ..] => true,
-        _ => false,
-    })
 }

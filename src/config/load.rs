@@ -73,6 +73,9 @@ pub struct Loaded {
     pub origins: Origins,
     /// What is allowed but probably not meant.
     pub warnings: Vec<Warning>,
+    /// Variables that look like ours, and were passed over because Kubernetes or Docker made them for a service whose name
+    /// begins with `heliostat`. In order of name.
+    pub skipped: Vec<String>,
 }
 
 /// Whether development mode holds.
@@ -153,10 +156,10 @@ pub fn load(
     builder.finish_apps(apps);
     builder.stop_on_errors()?;
 
-    let Builder { config, origins, warnings: mut told, .. } = builder;
+    let Builder { config, origins, warnings: mut told, skipped, .. } = builder;
     told.extend(warnings(&config));
     let warnings = told;
-    Ok(Loaded { config, mode, file: file.map(|(path, _)| path), origins, warnings })
+    Ok(Loaded { config, mode, file: file.map(|(path, _)| path), origins, warnings, skipped })
 }
 
 fn named_file(environment: &Environment, flags: &Flags) -> Option<(PathBuf, Origin)> {

@@ -13,6 +13,7 @@ mod error;
 mod file;
 mod form;
 mod given;
+mod links;
 mod load;
 mod origin;
 mod patch;

@@ -27,7 +27,7 @@ pub fn config_for_tests() -> Config {
 /// production, client events on, and credentials that nobody can guess, but for what the environment says. The log is
 /// silent unless it was asked for.
 pub fn for_tests(loaded: &mut Loaded, silent: bool) {
-    let Loaded { config, mode, file, origins, warnings } = loaded;
+    let Loaded { config, mode, file, origins, warnings, .. } = loaded;
     let is_given = |path: &str| !matches!(origins.of(path), Origin::Default | Origin::Development);
     if silent && !is_given("logging.level") {
         config.logging.level = "off".to_owned();
