@@ -41,7 +41,7 @@ use crate::transport::tls::{self, TlsError};
 use crate::transport::websocket;
 use crate::webhook::{self, Webhooks, client::ClientError};
 
-use files::Room;
+use files::OpenFiles;
 use listeners::Listeners;
 use ports::{Doors, Port};
 use stop::Stop;
@@ -180,7 +180,7 @@ pub struct BoundServer {
     port: Port,
     /// The pipe's own, if it has one.
     pipe: Option<Port>,
-    room: Room,
+    files: OpenFiles,
 }
 
 /// Why a broker cannot start.
@@ -286,8 +286,8 @@ impl Server {
         let apps = config.apps.iter().map(|configured| (configured.app.clone(), listeners.of(configured)));
         let apps = apps.collect();
         let workers = config.server.worker_threads();
-        let room = files::room(config.server.max_connections, workers);
-        let hub = Hub::new(apps, config.connection.clone(), workers, room.max_connections)?;
+        let files = OpenFiles::raise(config.server.max_connections, workers);
+        let hub = Hub::new(apps, config.connection.clone(), workers, files.room.max_connections)?;
         let tls = load_tls(&config)?;
         let port = Port::bind(config.server.address(), config.server.backlog)?;
         let pipe = match config.pipe.own_port {
@@ -305,7 +305,7 @@ impl Server {
         let connections = Arc::new(HttpConnections::new(config.server.max_http_connections));
         let unfinished = Arc::new(Unfinished::new(config.server.http_unfinished_bytes));
         let shared = Shared { hub, sessions, config, wire, test_mode, connections, unfinished };
-        Ok(BoundServer { shared, tls, reloader, webhooks, hooks, port, pipe, room })
+        Ok(BoundServer { shared, tls, reloader, webhooks, hooks, port, pipe, files })
     }
 }
 
@@ -367,7 +367,7 @@ impl BoundServer {
     /// # Errors
     /// If the worker threads cannot be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-        let BoundServer { shared, tls, reloader, webhooks, hooks, port, pipe, room } = self;
+        let BoundServer { shared, tls, reloader, webhooks, hooks, port, pipe, files } = self;
         let address = port.address;
         let doors = Doors::of([&port].into_iter().chain(&pipe))?;
         let Shared { hub, config, wire, test_mode, .. } = shared.clone();
@@ -377,7 +377,7 @@ impl BoundServer {
         let server = {
             let server = ActixServer::build()
                 .workers(workers)
-                .max_concurrent_connections(room.per_worker)
+                .max_concurrent_connections(files.room.per_worker)
                 .disable_signals();
             let for_pipe = shared.clone();
             match (tls, pipe) {
@@ -400,6 +400,7 @@ impl BoundServer {
             .run()
         };
         let handle = server.handle();
+        files.tell();
         info!(%address, workers, apps = config.apps.len(), "serving");
         let mut running = actix_web::rt::spawn(server);
         tokio::select! {

@@ -26,26 +26,48 @@ pub(super) struct Room {
     pub(super) per_worker: usize,
 }
 
-/// Raises the limit of open files as far as the system lets us, and says how many connections fit, of which an operator
-/// wants `configured`; 0 stands for as many as possible.
-pub(super) fn room(configured: usize, workers: usize) -> Room {
-    let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or_else(|error| {
-        warn!(%error, "the limit of open files could not be raised");
-        rlimit::Resource::NOFILE.get_soft().unwrap_or(u64::MAX)
-    });
-    let room = divide(limit, in_use(), configured, workers);
-    let Room { max_connections, .. } = room;
-    if configured > max_connections && max_connections > 0 {
-        warn!(
-            limit,
-            configured, max_connections, "the limit of open files is too low for server.max_connections"
-        );
-    } else if limit < LOW {
-        warn!(limit, max_connections, "the limit of open files is low, and so is the number of connections");
-    } else {
-        info!(limit, max_connections, "open files");
+/// The limit of open files, and what it leaves room for.
+#[derive(Debug)]
+pub(super) struct OpenFiles {
+    pub(super) room: Room,
+    limit: u64,
+    /// Connections that the operator wants.
+    configured: usize,
+    /// Why the limit could not be raised.
+    not_raised: Option<std::io::Error>,
+}
+
+impl OpenFiles {
+    /// Raises the limit as far as the system lets us, and finds out how many connections fit, of which an operator wants
+    /// `configured`; 0 stands for as many as possible.
+    pub(super) fn raise(configured: usize, workers: usize) -> Self {
+        let (limit, not_raised) = match rlimit::increase_nofile_limit(u64::MAX) {
+            Ok(limit) => (limit, None),
+            Err(error) => (rlimit::Resource::NOFILE.get_soft().unwrap_or(u64::MAX), Some(error)),
+        };
+        OpenFiles { room: divide(limit, in_use(), configured, workers), limit, configured, not_raised }
     }
-    room
+
+    /// Tells the log. Not to be called before the broker is sure to start: who made a mistake is told of that alone.
+    pub(super) fn tell(&self) {
+        let OpenFiles { room: Room { max_connections, .. }, limit, configured, not_raised } = self;
+        if let Some(error) = not_raised {
+            warn!(%error, "the limit of open files could not be raised");
+        }
+        if configured > max_connections && *max_connections > 0 {
+            warn!(
+                limit,
+                configured, max_connections, "the limit of open files is too low for server.max_connections"
+            );
+        } else if *limit < LOW {
+            warn!(
+                limit,
+                max_connections, "the limit of open files is low, and so is the number of connections"
+            );
+        } else {
+            info!(limit, max_connections, "open files");
+        }
+    }
 }
 
 fn divide(limit: u64, in_use: u64, configured: usize, workers: usize) -> Room {
