@@ -17,8 +17,9 @@ const UNSENT_BYTES: u32 = 128 * 1024;
 /// How long data may stay unacknowledged before the kernel gives the connection up.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
 
-/// What the accepting thread is given to take its hands off the ports. It does not say when it has; where it is later, it
-/// complains in the log, and nothing else comes of it.
+/// What the accepting thread is given to take its hands off the ports, so that it seldom touches one that is closed. It
+/// does not say when it has, and what it has begun it brings to its end: a client that connects at this moment may have
+/// it accept once more. It complains then, which the log leaves out, and nothing else comes of it.
 const ACCEPTING_ENDS: Duration = Duration::from_millis(2);
 
 /// A port that the broker listens on. Connections wait in the kernel until somebody accepts them.

@@ -16,6 +16,7 @@ use crate::config::{Config, ShutdownCode};
 use crate::hub::{Farewell, Hub};
 use crate::pipe::RunningHook;
 use crate::pipe::wire::PipeWire;
+use crate::telemetry;
 use crate::test_mode::TestMode;
 use crate::webhook::Webhooks;
 
@@ -48,6 +49,7 @@ impl Stop {
         info!(connections = hub.sockets().len(), code = farewell.code().code(), "shutting down");
         hub.stop_work(farewell);
         // Before anybody is told to come back: who comes at once must not come here.
+        let expected = telemetry::expect_complaints(&telemetry::OF_CLOSED_PORTS);
         doors.close(&server).await;
         if let Some(test_mode) = &test_mode {
             test_mode.end();
@@ -68,6 +70,8 @@ impl Stop {
         // Until here somebody may want to change the apps.
         drop(reloader);
         let stopped = running.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+        // The accepting thread has ended with the server.
+        drop(expected);
         // The connections that were cut have something to tell, too.
         let last = deadline.max(tokio::time::Instant::now() + LAST_WEBHOOKS);
         if ended.is_err() {

@@ -6,6 +6,7 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
+use super::expected::OF_CLOSED_PORTS;
 use super::line::Line;
 use super::queue::Queue;
 
@@ -22,6 +23,9 @@ impl Log {
 
 impl<S: Subscriber> Layer<S> for Log {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        if OF_CLOSED_PORTS.are_expected_from(event.metadata()) && OF_CLOSED_PORTS.include(&Line::of(event)) {
+            return;
+        }
         if self.queue.admit(event.metadata()) {
             self.queue.push(&Line::of(event));
         }

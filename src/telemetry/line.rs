@@ -50,6 +50,11 @@ impl Line {
         Line { level, target: target.to_owned(), message: message.to_owned(), fields: Vec::new() }
     }
 
+    /// What it says, without its fields.
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// With a number.
     pub(super) fn with(mut self, name: &'static str, number: u64) -> Line {
         self.fields.push((name, Value::Bare(number.to_string())));
