@@ -40,9 +40,9 @@ fn file(name: &str, text: &str) -> String {
 fn an_address_that_cannot_be_had_is_explained() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let Some(said) = complaint(&["--port", &port, "--log-level", "warn"]) else { return };
+    let Some(said) = complaint(&["--port", &port]) else { return };
     assert!(said.contains("the port is in use") && said.contains(&port), "{said}");
-    let said = complaint(&["--development", "--host", "192.0.2.1", "--log-level", "warn"]).unwrap();
+    let said = complaint(&["--development", "--host", "192.0.2.1"]).unwrap();
     assert!(said.contains("this machine has no such address"), "{said}");
     let said = complaint(&["--host", "0.0.0.0"]).unwrap();
     assert!(said.contains("public knowledge"), "{said}");

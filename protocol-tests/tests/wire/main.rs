@@ -33,6 +33,7 @@ mod http_legacy;
 mod isolation;
 mod latest_only;
 mod log;
+mod log_quiet;
 mod long_turns;
 mod open_files;
 mod origins;
