@@ -1,8 +1,8 @@
 //! The log on standard error. Never a secret, and of payloads only the beginning, at `trace`.
 //!
-//! Everything that may come from outside goes through here, so it is made harmless here and nowhere else: [`text`]
-//! escapes and shortens, [`line`] puts lines together, [`limit`] leaves out what one cause would flood the log with, and
-//! [`queue`] has a thread of its own write them, so that nobody ever waits for whoever reads the log.
+//! Everything that may come from outside goes through here, so it is made harmless here and nowhere else: `text`
+//! escapes and shortens, `line` puts lines together, `limit` leaves out what one cause would flood the log with, and
+//! `queue` has a thread of its own write them, so that nobody ever waits for whoever reads the log.
 
 mod expected;
 mod layer;

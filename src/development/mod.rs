@@ -1,7 +1,7 @@
 //! The conveniences of development mode: example pages, and endpoints that sign whatever they are asked to.
 //!
 //! They speak for the first app, and give whoever reaches them the rights of its backend. Each is off unless the
-//! configuration says otherwise, and what signs answers this machine and its own pages alone ([`guard`]). No secret is
+//! configuration says otherwise, and what signs answers this machine and its own pages alone (`guard`). No secret is
 //! told but the one that everyone knows.
 
 mod addresses;
