@@ -16,6 +16,12 @@ use heliostat::telemetry;
 use heliostat::test_mode::{TestMode, draw_token};
 use tokio::signal::unix::{SignalKind, signal};
 
+/// The memory of a burst of connections goes back to the system, which the C library's allocator keeps; its pages are
+/// given back a second after their last use (`.cargo/config.toml`).
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// The exit code for a configuration that cannot be used, or an address that cannot be had.
 const CANNOT_START: u8 = 2;
 
