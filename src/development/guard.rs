@@ -5,10 +5,11 @@
 //! it. So the name that is asked for, the page that asks and the way that the request came are looked at, all by what no
 //! page and no stranger can choose: browsers set `Host` and `Origin` themselves.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use url::Url;
 
 use crate::http::{ApiError, segments};
 
@@ -51,16 +52,60 @@ fn proxied(headers: &HeaderMap) -> Option<String> {
 }
 
 /// The origin that asks, if it is neither a page of this machine nor one of the host that is asked. `null`, what
-/// browsers send for files and sandboxed frames, is anybody's.
+/// browsers send for files and sandboxed frames, is anybody's. Without an `Origin`, which browsers leave out where the page
+/// cannot read the answer, `Referer` and `Sec-Fetch-Site` tell of another site's page.
 fn foreign_origin(headers: &HeaderMap) -> Option<String> {
     let own = host(headers).to_ascii_lowercase();
-    let foreign = |origin: &HeaderValue| {
-        let text = String::from_utf8_lossy(origin.as_bytes()).to_ascii_lowercase();
-        let authority = text.split_once("://").map(|(_, authority)| authority);
-        let ours = authority.is_some_and(|authority| names_this_machine(authority) || authority == own);
-        (!ours).then_some(text)
+    let foreign = |page: &HeaderValue| {
+        let text = String::from_utf8_lossy(page.as_bytes()).to_ascii_lowercase();
+        (!is_of_this_machine_or(&own, &text)).then_some(text)
     };
-    headers.get_all(header::ORIGIN).find_map(foreign)
+    if headers.contains_key(header::ORIGIN) {
+        return headers.get_all(header::ORIGIN).find_map(foreign);
+    }
+    let referring = |page: &HeaderValue| {
+        let page = String::from_utf8_lossy(page.as_bytes());
+        let origin = Url::parse(&page).ok().map(|page| page.origin().ascii_serialization());
+        HeaderValue::try_from(origin.as_deref().unwrap_or(&page)).ok().and_then(|origin| foreign(&origin))
+    };
+    let cross_site = |site: &HeaderValue| {
+        site.as_bytes().eq_ignore_ascii_case(b"cross-site").then(|| "another site".to_owned())
+    };
+    let referrer = headers.get_all(header::REFERER).find_map(referring);
+    referrer.or_else(|| headers.get_all("sec-fetch-site").find_map(cross_site))
+}
+
+/// Whether a text is an origin, a scheme and an authority without anything else, of a page of this machine or of the host
+/// `own`.
+fn is_of_this_machine_or(own: &str, origin: &str) -> bool {
+    let Some((_, authority)) = origin.split_once("://") else { return false };
+    is_authority(authority) && (names_this_machine(authority) || authority == own)
+}
+
+/// Whether a text is a host's name or address, with or without a port, and nothing besides.
+fn is_authority(text: &str) -> bool {
+    let (name, port) = split_host(text);
+    let fits = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    let bracketed = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    let name_fits = match bracketed {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => !name.is_empty() && fits(name),
+    };
+    // A port that is no number would be taken for none.
+    name_fits && (port.is_some() || text == name)
+}
+
+/// Whether a host cannot be a name that strangers own, which they could have resolved to this address so that their page
+/// counts as one of this host: an address, a name without a dot, or one below a domain that is kept for local use (RFC 6761,
+/// 6762, 8375, and `internal`).
+pub(super) fn is_local(host: &str) -> bool {
+    const LOCAL: [&str; 5] = [".local", ".internal", ".test", ".home.arpa", ".localhost"];
+    let (name, _) = split_host(host);
+    let name = name.to_ascii_lowercase();
+    let name = name.strip_suffix('.').unwrap_or(&name);
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
+    is_authority(host)
+        && (address || !name.contains('.') || LOCAL.iter().any(|domain| name.ends_with(domain)))
 }
 
 /// The `Host` header. What proxies say it was is not believed: a page can say it, too.
@@ -71,6 +116,9 @@ pub(crate) fn host(headers: &HeaderMap) -> &str {
 /// Whether a host, with or without a port, is one of the loopback names of this machine.
 pub(super) fn names_this_machine(host: &str) -> bool {
     let (name, _) = split_host(host);
+    if !is_authority(host) {
+        return false;
+    }
     let address = name.trim_start_matches('[').trim_end_matches(']');
     let loopback = address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     loopback || name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost")
@@ -139,12 +187,71 @@ mod tests {
             "http://192.168.0.7:6002",
             "http://192.168.0.8:6001",
             "https://evil.example:6001",
+            "http://evil.example/.localhost",
+            "http://localhost:1@evil.example",
+            "http://localhost@evil.example",
+            "http://evil.example].localhost",
+            "http://evil.example?.localhost",
+            "http://evil.example#.localhost",
+            "http://evil.example:.localhost",
+            "http://evil.example\\.localhost",
+            "http://localhost/",
+            "http://[localhost]",
+            "http://",
         ] {
             assert_eq!(told("192.168.0.7:6001", origin), None, "{origin}");
         }
         assert!(check(&request("/dev/auth", &[("host", "a")])).is_ok(), "no browser");
         let two = [("host", "a"), ("origin", "http://localhost"), ("origin", "http://evil.example")];
         assert!(check(&request("/dev/auth", &two)).is_err());
+    }
+
+    #[test]
+    fn pages_that_are_not_told_to_read_are_known_by_what_else_browsers_say() {
+        let answers = |headers: &[(&str, &str)]| {
+            let own = [("host", "192.168.0.7:6001")];
+            check(&request("/dev/auth", &[&own, headers].concat())).is_ok()
+        };
+        assert!(answers(&[("referer", "http://192.168.0.7:6001/stream?a=1")]));
+        assert!(answers(&[("referer", "http://localhost:3000/")]));
+        assert!(answers(&[("referer", "http://localhost:3000/"), ("sec-fetch-site", "same-site")]));
+        assert!(answers(&[("origin", "http://localhost:3000"), ("sec-fetch-site", "cross-site")]));
+        for site in ["none", "same-origin", "same-site"] {
+            assert!(answers(&[("sec-fetch-site", site)]), "{site}");
+        }
+        for page in ["https://evil.example/a", "https://localhost@evil.example/", "about:blank", "x", ""] {
+            assert!(!answers(&[("referer", page)]), "{page}");
+        }
+        assert!(!answers(&[("sec-fetch-site", "cross-site")]));
+        assert!(!answers(&[("sec-fetch-site", "Cross-Site"), ("referer", "http://localhost:3000/")]));
+    }
+
+    #[test]
+    fn only_names_that_nobody_can_own_are_local() {
+        for host in [
+            "192.168.0.7:6001",
+            "[fe80::1]:6001",
+            "heliostat",
+            "heliostat:6001",
+            "mac.local:6001",
+            "MAC.LOCAL.",
+            "app.test",
+            "host.docker.internal:6001",
+        ] {
+            assert!(is_local(host), "{host}");
+        }
+        for host in [
+            "",
+            "evil.example:6001",
+            "local.evil.example",
+            "evil.example.",
+            "a/b",
+            "[x]",
+            "x@y",
+            "mac.local:x",
+        ] {
+            assert!(!is_local(host), "{host}");
+        }
     }
 
     #[test]
@@ -164,9 +271,17 @@ mod tests {
         {
             assert!(names_this_machine(host), "{host}");
         }
-        for host in
-            ["", "evil.example", "localhost.evil.example:6001", "10.0.0.1", "[::2]:80", "notlocalhost"]
-        {
+        for host in [
+            "",
+            "evil.example",
+            "localhost.evil.example:6001",
+            "10.0.0.1",
+            "[::2]:80",
+            "notlocalhost",
+            "evil].localhost",
+            "evil/.localhost",
+            "localhost:x",
+        ] {
             assert!(!names_this_machine(host), "{host}");
         }
     }

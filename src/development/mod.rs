@@ -22,7 +22,7 @@ use crate::app::{App, AppRegistry, Key};
 use crate::auth::EncryptionMasterKey;
 use crate::config::{self, AppConfig};
 use crate::http::ApiError;
-use guard::{names_this_machine, split_host};
+use guard::{is_local, names_this_machine, split_host};
 
 /// One of the conveniences, asked for by who may have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,10 +92,17 @@ impl Development {
     /// # Errors
     /// With what speaks against it.
     pub(crate) fn guard(&self, request: &HttpRequest) -> Result<(), ApiError> {
-        match guard::is_guarded(request, &self.path_prefix) {
-            true if self.auth_endpoints => guard::check(request).and_then(|()| self.check_host(request)),
-            _ => Ok(()),
+        if !self.auth_endpoints || !guard::is_guarded(request, &self.path_prefix) {
+            return Ok(());
         }
+        guard::check(request)?;
+        self.check_host(request)?;
+        // Over TLS, the certificate proves the name.
+        let host = guard::host(request.headers());
+        if !self.tls && !is_local(host) {
+            return Err(ApiError::PublicHost(host.to_owned()));
+        }
+        Ok(())
     }
 
     /// What a request wants of the conveniences, by its head alone: whether it may have it is known before its body is.
@@ -142,10 +149,10 @@ impl Development {
 
     fn check_host(&self, request: &HttpRequest) -> Result<(), ApiError> {
         let host = guard::host(request.headers());
-        match self.loopback_only && !names_this_machine(host) {
-            true => Err(ApiError::ForeignHost(host.to_owned())),
-            false => Ok(()),
+        if self.loopback_only && !names_this_machine(host) {
+            return Err(ApiError::ForeignHost(host.to_owned()));
         }
+        Ok(())
     }
 
     fn check(&self, request: &HttpRequest, expected: &Method) -> Result<(), ApiError> {

@@ -31,6 +31,12 @@ pub enum ApiError {
     /// A convenience of development mode was asked for under a name that is not this machine's.
     #[error("Forbidden: development endpoints answer only to localhost and loopback addresses, not to {0}")]
     ForeignHost(String),
+    /// A convenience of development mode was asked for under a name that anybody may own.
+    #[error(
+        "Forbidden: without TLS, development endpoints answer only to addresses, to names without a dot and to those \
+         below .localhost, .local, .internal, .test and .home.arpa, not to {0}"
+    )]
+    PublicHost(String),
     /// A convenience of development mode was asked for by a page of another site.
     #[error(
         "Forbidden: development endpoints answer only pages of this machine and of this host, not those of {0}"
@@ -203,6 +209,7 @@ impl ApiError {
             ApiError::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
             ApiError::AppDisabled
             | ApiError::ForeignHost(_)
+            | ApiError::PublicHost(_)
             | ApiError::ForeignOrigin(_)
             | ApiError::Proxied(_)
             | ApiError::KeptKey

@@ -212,6 +212,53 @@ fn the_pages_of_other_sites_are_refused() {
     }
 }
 
+/// Where a browser sends no `Origin`, because the page could not read the answer, what else it says is looked at.
+///
+/// Proves: pages, bad input.
+#[test]
+fn pages_of_other_sites_are_refused_without_an_origin_too() {
+    let Some(target) = development() else { return };
+    for (method, path, body) in WAYS {
+        let told = |header: &str| {
+            let host = format!("127.0.0.1:{}\r\n{header}", target.port);
+            ask(&target, method, path, &host, body)
+        };
+        for header in [
+            "Sec-Fetch-Site: none",
+            "Sec-Fetch-Site: same-site",
+            "Referer: http://localhost:5173/a",
+            "Origin: http://localhost:5173\r\nSec-Fetch-Site: cross-site",
+        ] {
+            assert_eq!(told(header).status, 200, "{path} {header}");
+        }
+        for header in [
+            "Sec-Fetch-Site: cross-site",
+            "Referer: https://evil.example/",
+            "Referer: http://localhost@evil/",
+        ] {
+            assert!(told(header).error(403).contains("not those of"), "{path} {header}");
+        }
+    }
+}
+
+/// Where others can reach the broker, a name that strangers own and have resolved to its address opens nothing.
+///
+/// Proves: pages, bad input.
+#[test]
+fn names_that_strangers_own_are_refused_on_every_address() {
+    let Some(target) = Target::own_with(None, &["--host", "0.0.0.0", "--development"], &[]) else { return };
+    for (method, path, body) in WAYS {
+        for host in ["192.168.0.7:6001", "[::1]:6001", "heliostat", "mac.local:6001", "host.docker.internal"]
+        {
+            assert_eq!(ask(&target, method, path, host, body).status, 200, "{path} {host}");
+        }
+        for host in ["evil.example:6001", "192.168.0.7.evil.example", "localhost.evil.example", ""] {
+            let refused = ask(&target, method, path, host, body);
+            assert!(refused.error(403).contains("answer only to"), "{path} {host}");
+        }
+    }
+}
+
 /// Nobody is answered by way of a proxy that says so.
 ///
 /// Proves: pages, bad input.
