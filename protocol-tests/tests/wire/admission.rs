@@ -3,16 +3,17 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use heliostat_protocol_tests::frame::{self, FIN, TEXT};
 use heliostat_protocol_tests::http::percent_encoded;
 use heliostat_protocol_tests::target::MAIN_APP;
 use heliostat_protocol_tests::transport::session_id;
-use heliostat_protocol_tests::{Target, patience};
+use heliostat_protocol_tests::{Pipe, Target, patience};
 use serde_json::json;
 
 use crate::eventually;
 
 /// What a connection or a stream begins with.
-const IN: [&str; 3] = ["connection_established", ": events of", "--frame"];
+pub(crate) const IN: [&str; 3] = ["connection_established", ": events of", "--frame"];
 const FOREIGN: &str = "Origin not allowed";
 const PLAIN: &str = "accepts TLS connections only";
 const UNAUTHORIZED: &str = "not authorized within timeout";
@@ -24,7 +25,7 @@ const TLS: &str = "X-Forwarded-Proto: https";
 
 /// A way to become a client of an app.
 #[derive(Clone, Copy, Debug)]
-enum Way {
+pub(crate) enum Way {
     WebSocket,
     /// At this path below that of SockJS: its first message, framed or not, names the app.
     SockJsSocket {
@@ -41,9 +42,11 @@ enum Way {
     },
     /// Over HTTP, of a public channel.
     Stream(&'static str),
+    /// A backend's.
+    Pipe,
 }
 
-const WAYS: [Way; 12] = [
+pub(crate) const WAYS: [Way; 12] = [
     Way::WebSocket,
     Way::SockJsSocket { path: "/000/ID/websocket", framed: true },
     Way::SockJsSocket { path: "/websocket", framed: false },
@@ -59,17 +62,20 @@ const WAYS: [Way; 12] = [
 ];
 
 /// Somebody who tries to become a client.
-struct Try<'t> {
+pub(crate) struct Try<'t> {
     target: &'t Target,
     way: Way,
     id: String,
+    /// The parameters that it connects with.
+    pub(crate) query: String,
     /// What is open, so that it stays so.
     open: Vec<TcpStream>,
 }
 
 impl<'t> Try<'t> {
-    fn new(target: &'t Target, way: Way) -> Self {
-        Try { target, way, id: session_id(), open: Vec::new() }
+    pub(crate) fn new(target: &'t Target, way: Way) -> Self {
+        let query = "protocol=7".to_owned();
+        Try { target, way, id: session_id(), query, open: Vec::new() }
     }
 
     fn request(&self, method: &str, path: &str, headers: &[&str], body: &str) -> TcpStream {
@@ -108,7 +114,7 @@ impl<'t> Try<'t> {
     }
 
     /// Begins, says what a client says first, and hears one of the words: the requests have these headers.
-    fn begin(&mut self, begin: &[&str], send: &[&str], words: &[&'static str]) -> &'static str {
+    pub(crate) fn begin(&mut self, begin: &[&str], send: &[&str], words: &[&'static str]) -> &'static str {
         let close = |headers: &[&'static str]| headers.to_vec();
         let socket = close(&[
             "Upgrade: websocket",
@@ -116,12 +122,10 @@ impl<'t> Try<'t> {
             "Sec-WebSocket-Version: 13",
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
         ]);
-        let introduction = json!({ "path": format!("/app/{}?protocol=7", self.key()) }).to_string();
+        let path = format!("/app/{}?{}", self.key(), self.query);
+        let introduction = json!({ "path": path }).to_string();
         let stream = match self.way {
-            Way::WebSocket => {
-                let path = format!("/app/{}?protocol=7", self.key());
-                self.request("GET", &path, &[&socket, begin].concat(), "")
-            }
+            Way::WebSocket => self.request("GET", &path, &[&socket, begin].concat(), ""),
             Way::SockJsSocket { path, framed } => {
                 let path = format!("/pusher{}", path.replace("ID", &self.id));
                 let mut stream = self.request("GET", &path, &[&socket, begin].concat(), "");
@@ -130,7 +134,7 @@ impl<'t> Try<'t> {
                 stream
             }
             Way::Native(wish) => {
-                let path = format!("/pusher/app/{}/1/{}/{wish}?protocol=7", self.key(), self.id);
+                let path = format!("/pusher/app/{}/1/{}/{wish}?{}", self.key(), self.id, self.query);
                 if wish == "xhr" {
                     // A poll is answered by what there is; the first one begins the session.
                     return self.poll("POST", &path, begin, words);
@@ -152,6 +156,10 @@ impl<'t> Try<'t> {
                 let path = format!("/apps/{}/channels/news/{kind}", self.target.credentials.app_id);
                 self.request("GET", &path, begin, "")
             }
+            Way::Pipe => {
+                let path = Pipe::path(self.target, Some("1.0"));
+                self.request("GET", &path, &[&socket, begin].concat(), "")
+            }
         };
         self.hear(stream, words).unwrap()
     }
@@ -163,6 +171,27 @@ impl<'t> Try<'t> {
             let stream = self.request(method, path, &headers, "");
             self.hear(stream, words).ok()
         })
+    }
+
+    /// Says something once it is a client, whichever way it came.
+    pub(crate) fn say(&mut self, message: &str, headers: &[&str]) {
+        let messages = json!([message]).to_string();
+        let text = match self.way {
+            Way::WebSocket | Way::SockJsSocket { framed: false, .. } => message,
+            Way::SockJsSocket { framed: true, .. } => &messages,
+            Way::SockJs { .. } => return drop(self.send(message, headers)),
+            Way::Native(_) => {
+                let path = format!("/pusher/app/{}/1/{}/xhr_send", self.key(), self.id);
+                let mut stream =
+                    self.request("POST", &path, &[headers, &["Connection: close"]].concat(), &messages);
+                let mut answer = String::new();
+                stream.read_to_string(&mut answer).unwrap();
+                assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+                return;
+            }
+            Way::Stream(_) | Way::Pipe => panic!("no client that speaks"),
+        };
+        self.open.last_mut().unwrap().write_all(&masked(text)).unwrap();
     }
 
     /// Sends a message in a session, and awaits the answer; returns its status line.
@@ -185,9 +214,8 @@ impl<'t> Try<'t> {
 }
 
 /// A text message of a client, under a mask that changes nothing.
-fn masked(text: &str) -> Vec<u8> {
-    assert!(text.len() < 126, "{text}");
-    [&[0x81, 0x80 | text.len() as u8, 0, 0, 0, 0], text.as_bytes()].concat()
+pub(crate) fn masked(text: &str) -> Vec<u8> {
+    frame::masked(FIN | TEXT, text.as_bytes())
 }
 
 fn broker(node: &str, app: &str) -> Option<Target> {
@@ -253,11 +281,27 @@ fn assert_ended(mut session: Try<'_>, headers: &[&str], word: &'static str) {
 fn where_tls_is_demanded_nothing_comes_without() {
     let Some(target) = broker("[server]\ntrust_forwarded_proto = true\n", "force_tls = true") else { return };
     let words = [&IN[..], &[PLAIN]].concat();
-    for way in WAYS {
+    for way in WAYS.into_iter().chain([Way::Pipe]) {
         let verdict = |begin: &[&str], send: &[&str]| Try::new(&target, way).begin(begin, send, &words);
-        assert!(IN.contains(&verdict(&[TLS], &[TLS])), "{way:?}");
-        for plain in [&[][..], &["X-Forwarded-Proto: http"]] {
-            assert_eq!(verdict(plain, plain), PLAIN, "{way:?}");
+        for tls in [
+            &[TLS][..],
+            &["X-Forwarded-Proto: HTTPS"],
+            &["x-forwarded-proto: Wss, http"],
+            &["Forwarded: proto=https"],
+            &["Forwarded: for=\"[2001:db8::1]:4711\";Proto=HTTPS;by=a, for=b;proto=http"],
+            &["Forwarded: proto=\"Https\"", TLS],
+        ] {
+            assert!(IN.contains(&verdict(tls, tls)), "{way:?} {tls:?}");
+        }
+        for plain in [
+            &[][..],
+            &["X-Forwarded-Proto: http"],
+            &["X-Forwarded-Proto: HTTP, https"],
+            &["Forwarded: proto=http"],
+            &["Forwarded: for=\"x;proto=https\""],
+            &["Forwarded: proto=HTTPS", "X-Forwarded-Proto: http"],
+        ] {
+            assert_eq!(verdict(plain, plain), PLAIN, "{way:?} {plain:?}");
         }
         if is_session(&way) {
             assert_eq!(verdict(&[TLS], &[]), PLAIN, "the first message came without: {way:?}");
@@ -266,6 +310,21 @@ fn where_tls_is_demanded_nothing_comes_without() {
             assert!(IN.contains(&late.begin(&[TLS], &[TLS], &words)), "{way:?}");
             late.send(r#"{"event":"pusher:ping"}"#, &[]);
             assert_ended(late, &[TLS], PLAIN);
+        }
+    }
+}
+
+/// What a proxy would say of TLS is believed of nobody where no proxy is trusted, whatever it is spelled like.
+///
+/// Proves: bad input.
+#[test]
+fn nobody_is_believed_without_a_trusted_proxy() {
+    let Some(target) = broker("", "force_tls = true") else { return };
+    let words = [&IN[..], &[PLAIN]].concat();
+    for way in WAYS.into_iter().chain([Way::Pipe]) {
+        for told in [TLS, "X-Forwarded-Proto: HTTPS", "Forwarded: proto=HTTPS"] {
+            let verdict = Try::new(&target, way).begin(&[told], &[told], &words);
+            assert_eq!(verdict, PLAIN, "{way:?} {told}");
         }
     }
 }
