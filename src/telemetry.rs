@@ -25,6 +25,7 @@ pub(crate) use expected::{OF_CLOSED_PORTS, expect_complaints};
 use layer::Log;
 use line::Style;
 use queue::Queue;
+pub(crate) use text::VALUE_CHARS;
 
 /// How long the end of the program waits for the last lines to be written.
 const LAST_LINES: Duration = Duration::from_secs(1);

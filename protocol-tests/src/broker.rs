@@ -361,7 +361,8 @@ fn listening_port(line: &str) -> Option<u16> {
     if let Ok(ready) = serde_json::from_str::<serde_json::Value>(line) {
         return ready["port"].as_u64()?.try_into().ok();
     }
-    let (_, url) = line.split_once("listening on http://")?;
+    let (_, url) = line.split_once("listening on http")?;
+    let (_, url) = url.split_once("://")?;
     let authority = url.split(['/', ' ']).next()?;
     authority.rsplit_once(':')?.1.parse().ok()
 }
@@ -399,6 +400,7 @@ mod tests {
     #[test]
     fn the_port_is_read_from_the_line_that_announces_it() {
         assert_eq!(listening_port("heliostat listening on http://127.0.0.1:41735"), Some(41735));
+        assert_eq!(listening_port("heliostat listening on https://127.0.0.1:4711"), Some(4711));
         assert_eq!(listening_port("x listening on http://[::1]:80/prefix and more"), Some(80));
         assert_eq!(listening_port(r#"{"host":"::1","port":4711}"#), Some(4711));
         assert_eq!(listening_port("open http://127.0.0.1:6001/stream"), None);

@@ -166,8 +166,9 @@ pub async fn handle(request: &HttpRequest, payload: &mut web::Payload) -> HttpRe
         Ok(response) => response,
         Err(error) => {
             let (method, path, status) = (request.method().as_str(), request.path(), error.status().as_u16());
-            let peer = request.peer_addr().map(tracing::field::display);
-            info!(method, path, status, reason = %error, peer, "request refused");
+            let arrival = arrival(&context, request);
+            let (peer, origin) = (arrival.peer.map(tracing::field::display), arrival.origin());
+            info!(method, path, status, reason = %error, peer, origin, "request refused");
             announce_refusal(&context, request, &error);
             error.response()
         }

@@ -3,11 +3,15 @@
 
 use std::fmt::{self, Write};
 
-/// Characters that a value may have; the number of further ones takes the place of those.
-pub(super) const VALUE_CHARS: usize = 200;
+/// Characters that a value may have; the number of further ones takes the place of those. One that has to be escaped counts
+/// as what it becomes, so that a line cannot be made long by what cannot be seen.
+pub(crate) const VALUE_CHARS: usize = 200;
 
 /// Characters that what a line says may have.
 pub(super) const MESSAGE_CHARS: usize = 2000;
+
+/// Characters that a hidden one becomes at most: in JSON, two escapes.
+const ESCAPED_CHARS: usize = 12;
 
 /// The beginning of a text that may be long, and how much more there was.
 #[derive(Debug)]
@@ -37,10 +41,17 @@ impl Shortened {
 
 impl Write for Shortened {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let end = text.char_indices().nth(self.room).map_or(text.len(), |(end, _)| end);
+        let mut end = text.len();
+        for (at, c) in text.char_indices() {
+            let width = if is_hidden(c) { ESCAPED_CHARS } else { 1 };
+            let Some(room) = self.room.checked_sub(width) else {
+                (self.room, end) = (0, at);
+                break;
+            };
+            self.room = room;
+        }
         let (kept, rest) = text.split_at(end);
         self.kept.push_str(kept);
-        self.room -= kept.chars().count();
         self.more += rest.chars().count();
         Ok(())
     }
@@ -145,5 +156,18 @@ mod tests {
         assert_eq!(Shortened::of("äöüß", 2).text(), "äö… [2 more]");
         let long = "x".repeat(60_000);
         assert_eq!(Shortened::of(long, VALUE_CHARS).text(), "x".repeat(VALUE_CHARS) + "… [59800 more]");
+    }
+
+    #[test]
+    fn what_cannot_be_seen_takes_the_room_of_its_escape() {
+        assert_eq!(Shortened::of("\u{1b}ab", 12).text(), "\u{1b}… [2 more]");
+        for c in ['\n', '\u{1b}', '\u{202e}', '\u{e0041}', '"', '\\', 'x'] {
+            let shortened = Shortened::of(String::from(c).repeat(60_000), VALUE_CHARS).text();
+            for write in [escape, value, json] {
+                let mut text = String::new();
+                write(&shortened, &mut text);
+                assert!(text.chars().count() < 2 * VALUE_CHARS + 20, "{c:?}: {text}");
+            }
+        }
     }
 }

@@ -15,6 +15,8 @@ use crate::connection::Probe;
 use crate::hub::{self, Admission, AppState, AtWork, Farewell, NotAdmitted, Worker};
 use crate::protocol::{CloseCode, Negotiated, ProtocolVersion, VersionError};
 
+use super::caller::{Caller, Told};
+
 /// What a client tells of itself when it connects.
 #[derive(Debug)]
 pub(super) struct Introduction<'r> {
@@ -30,11 +32,11 @@ pub(super) struct Introduction<'r> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Arrival {
     /// Whether what it sends is encrypted on its way, as far as that is known and believed.
-    pub(super) tls: bool,
+    pub(crate) tls: bool,
     /// The web pages that it speaks for, if it says so; more than one only if its requests contradict each other.
     origins: Vec<String>,
     /// Who is at the other end of the socket, which a proxy may be.
-    pub(super) peer: Option<SocketAddr>,
+    pub(crate) peer: Option<SocketAddr>,
 }
 
 impl Arrival {
@@ -51,7 +53,7 @@ impl Arrival {
     }
 
     /// The pages that it speaks for, for the log.
-    fn origin(&self) -> Option<String> {
+    pub(crate) fn origin(&self) -> Option<String> {
         (!self.origins.is_empty()).then(|| self.origins.join(", "))
     }
 
@@ -101,8 +103,8 @@ pub(super) struct Admitted {
     pub(super) agreed: Negotiated,
     pub(super) admission: Admission,
     pub(super) at_work: AtWork,
-    /// Who is at the other end of the socket.
-    pub(super) peer: Option<SocketAddr>,
+    /// Who is at the other end.
+    pub(super) caller: Caller,
     /// It would try to decrypt whatever it hears on an encrypted channel.
     pub(super) decrypts_everything: bool,
 }
@@ -119,17 +121,17 @@ pub(super) struct Refused {
 /// Checks everything, and gives the connection its place. Either is logged, and a refusal is announced.
 pub(super) fn admit(worker: &Worker, introduction: &Introduction<'_>) -> Result<Admitted, Refused> {
     let Introduction { key, query, arrival } = introduction;
-    let (peer, client, version) = (arrival.peer.map(display), query.get("client"), query.get("version"));
     let key = key.as_deref().ok();
     let admitted = check(worker, introduction);
-    let admitted = admitted.inspect(|Admitted { app, agreed, admission, .. }| {
+    let admitted = admitted.inspect(|Admitted { app, agreed, admission, caller, .. }| {
         let (app, socket_id, protocol) = (app.id(), admission.socket_id, agreed.version.number());
-        let origin = arrival.origin();
+        let Told { peer, origin, client, version } = caller.told();
         debug!(app, %socket_id, peer, origin, protocol, client, version, "connected");
     });
     admitted.inspect_err(|Refused { code, reason, .. }| {
-        let origin = arrival.origin();
-        let (number, channel) = (code.code(), query.get("channel"));
+        let (peer, origin) = (arrival.peer.map(display), arrival.origin());
+        let [client, version, channel] = ["client", "version", "channel"].map(|name| query.get(name));
+        let number = code.code();
         info!(code = number, reason, key, peer, origin, client, version, channel, "connection refused");
         let app = key.and_then(|key| worker.hub().state_by_key(key));
         worker.hub().announce_refusal(app.as_ref(), &hub::Refused::Connection { key, code: *code, reason });
@@ -162,7 +164,8 @@ fn check(worker: &Worker, introduction: &Introduction<'_>) -> Result<Admitted, R
     let placed = place(worker, &app, arrival, false).map_err(|(code, reason)| refuse(code, reason))?;
     let Placed { admission, at_work } = placed;
     let decrypts_everything = query.get("client") == Some(DECRYPTS_EVERYTHING);
-    Ok(Admitted { app, agreed, admission, at_work, peer: arrival.peer, decrypts_everything })
+    let caller = Caller::new(arrival, query);
+    Ok(Admitted { app, agreed, admission, at_work, caller, decrypts_everything })
 }
 
 /// What every connection of an app has to pass, whatever carries it, before it has its place. `authorized`: it has shown

@@ -12,7 +12,7 @@ use std::task::Context;
 use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
-use tracing::field::display;
+use tracing::field::{DisplayValue, display};
 use tracing::{debug, info, trace, warn};
 
 use crate::connection::phase::{Event as Happening, Phase, Step};
@@ -22,7 +22,8 @@ use crate::hub::{
 };
 use crate::protocol::{ChannelType, CloseCode, Form, Frame, Negotiated};
 
-use super::admission::Admitted;
+use super::admission::{Admitted, Arrival};
+use super::caller::{Caller, Told};
 
 /// How long a peer may take to answer the last word before the transport lets go of it.
 pub(super) const CLOSE_GRACE: Duration = Duration::from_secs(5);
@@ -33,7 +34,7 @@ pub(super) struct Conversation {
     client: Rc<Client>,
     connection: Connection,
     /// Who is at the other end, for the log.
-    peer: Option<SocketAddr>,
+    caller: Caller,
     /// From the last word on: the peer's time to answer it.
     grace: Option<Pin<Box<Sleep>>>,
     phase: Phase,
@@ -62,7 +63,7 @@ impl Conversation {
             agreed: Negotiated { version, .. },
             admission,
             at_work,
-            peer,
+            caller,
             decrypts_everything,
         } = admitted;
         let Admission { socket_id, authorize_within } = admission;
@@ -84,7 +85,7 @@ impl Conversation {
             worker,
             client: shared,
             connection,
-            peer,
+            caller,
             grace: None,
             phase: Phase::Open,
             at_work,
@@ -201,6 +202,34 @@ impl Conversation {
         }
     }
 
+    /// Ends it for what the client did, or has not done, which the log tells like every refusal.
+    pub(super) fn turn_away(&mut self, code: CloseCode, reason: &str) {
+        let Told { peer, origin, .. } = self.caller.told();
+        self.tell_turned_away(code, reason, peer, origin);
+        self.close(code, reason);
+    }
+
+    /// Ends it because a request that came so may not be part of it.
+    pub(super) fn turn_away_for(&mut self, came: &Arrival, code: CloseCode, reason: &str) {
+        self.tell_turned_away(code, reason, came.peer.map(display), came.origin().as_deref());
+        self.close(code, reason);
+    }
+
+    fn tell_turned_away(
+        &self,
+        code: CloseCode,
+        reason: &str,
+        peer: Option<DisplayValue<SocketAddr>>,
+        origin: Option<&str>,
+    ) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        let (app, socket_id, code) = (&self.connection.app().id, self.client.socket_id(), code.code());
+        let Told { client, version, .. } = self.caller.told();
+        info!(app, %socket_id, code, reason, peer, origin, client, version, "refused and closed");
+    }
+
     /// The peer has said its last word. Returns whether `answer` was queued as ours; if not, ours came before.
     pub(super) fn peer_closed(&mut self, answer: Frame) -> bool {
         let answers = self.step(Happening::PeerClosed) == Step::EchoClose;
@@ -275,6 +304,9 @@ impl Conversation {
                     self.connection.authorized();
                 }
             }
+            Action::Close(CloseCode::Unauthorized) => {
+                self.turn_away(CloseCode::Unauthorized, CloseCode::Unauthorized.sentence());
+            }
             Action::Close(code) => self.close(code, code.sentence()),
         }
     }
@@ -283,7 +315,7 @@ impl Conversation {
     fn count(&mut self) -> bool {
         let counted = self.worker.count(&self.client).is_ok();
         if !counted {
-            self.close(CloseCode::OverQuota, CloseCode::OverQuota.sentence());
+            self.turn_away(CloseCode::OverQuota, CloseCode::OverQuota.sentence());
         }
         counted
     }
@@ -305,9 +337,9 @@ impl Conversation {
     fn refuse(&mut self, refusal: &Refusal) {
         let (app, code, reason) = (&self.connection.app().id, refusal.code.code(), &refusal.message);
         let channel = refusal.subscription.as_ref().map(|(channel, _)| channel);
-        let peer = self.peer.map(display);
-        info!(app, socket_id = %self.client.socket_id(), code, reason, channel, peer, "refused");
-        let socket_id = self.client.socket_id();
+        let (socket_id, Told { peer, origin, client, version }) =
+            (self.client.socket_id(), self.caller.told());
+        info!(app, %socket_id, code, reason, channel, peer, origin, client, version, "refused");
         let refused = Refused::Wish { socket_id, refusal };
         self.worker.hub().announce_refusal(Some(self.client.app()), &refused);
         let with_event = self.worker.hub().connection_config().subscription_error_event;
@@ -370,7 +402,8 @@ impl Conversation {
         let (bytes, frames) = self.client.owed();
         let (app, socket_id) = (&self.connection.app().id, self.client.socket_id());
         let closed = self.worker.hub().count_slow_reader();
-        warn!(app, %socket_id, bytes, frames, closed, "slow reader closed");
+        let Told { peer, origin, client, version } = self.caller.told();
+        warn!(app, %socket_id, bytes, frames, closed, peer, origin, client, version, "slow reader closed");
         self.client.abandon_outbox();
         let reason = "Too slow: more was waiting for this connection than is allowed";
         self.close(CloseCode::OverCapacity, reason);
@@ -378,7 +411,9 @@ impl Conversation {
 
     /// The disconnect procedure. The table of phases has it run once, whatever the cause.
     fn disconnect(&mut self, ending: Ending) {
-        debug!(app = self.connection.app().id, socket_id = %self.client.socket_id(), ?ending, "disconnected");
+        let (app, socket_id) = (&self.connection.app().id, self.client.socket_id());
+        let Told { peer, origin, client, version } = self.caller.told();
+        debug!(app, %socket_id, ?ending, peer, origin, client, version, "disconnected");
         self.worker.disconnect(&self.client, self.connection.disconnect(ending), Some(&self.at_work));
     }
 }

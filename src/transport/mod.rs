@@ -1,6 +1,7 @@
 //! How frames come in and go out. A transport carries frames and knows nothing of what they say.
 
 pub(crate) mod admission;
+pub(crate) mod caller;
 mod conversation;
 pub mod fallback;
 pub mod guard;

@@ -13,6 +13,7 @@ use tracing::{debug, warn};
 use crate::connection::{Departure, Ending};
 use crate::hub::{AtWork, Client, Transport, Worker};
 use crate::protocol::{ChannelName, CloseCode};
+use crate::transport::caller::{Caller, Told};
 
 /// What is told of a stream that is ended because its reader did not keep up.
 const TOO_SLOW: &str = "Too slow: more was waiting for this connection than is allowed";
@@ -42,6 +43,8 @@ pub(super) struct StreamBody<S: Shape> {
     client: Rc<Client<S>>,
     /// The same, as the hub knows it.
     shared: Rc<Client>,
+    /// Who is at the other end, for the log.
+    caller: Caller,
     channel: ChannelName,
     state: State,
     /// What ended it. Until the broker does, whoever drops the body has lost its reader.
@@ -67,6 +70,7 @@ impl<S: Shape> StreamBody<S> {
     pub(super) fn open(
         worker: Rc<Worker>,
         client: Rc<Client<S>>,
+        caller: Caller,
         channel: ChannelName,
         at_work: AtWork,
     ) -> Self {
@@ -75,13 +79,16 @@ impl<S: Shape> StreamBody<S> {
         // Only a member of a presence channel can be one too many, and a second subscription be refused: this is neither.
         let joined = worker.join(&shared, &channel, None).is_ok();
         let state = if joined { State::New } else { State::Over };
-        debug!(app = client.app().id(), socket_id = %client.socket_id(), %channel, "subscribed over HTTP");
+        let (app, socket_id) = (client.app().id(), client.socket_id());
+        let Told { peer, origin, client: library, version } = caller.told();
+        debug!(app, %socket_id, %channel, peer, origin, client = library, version, "subscribed over HTTP");
         let sent = client.app().clock().now();
         let ending = Ending::Lost;
         StreamBody {
             worker,
             client,
             shared,
+            caller,
             channel,
             state,
             ending,
@@ -113,7 +120,11 @@ impl<S: Shape> StreamBody<S> {
             let (bytes, frames) = self.client.owed();
             let (app, socket_id) = (self.client.app().id(), self.client.socket_id());
             let closed = self.worker.hub().count_slow_reader();
-            warn!(app, %socket_id, bytes, frames, closed, "slow reader of an HTTP stream closed");
+            let (channel, Told { peer, origin, client, version }) = (&self.channel, self.caller.told());
+            warn!(
+                app, %socket_id, %channel, bytes, frames, closed, peer, origin, client, version,
+                "slow reader of an HTTP stream closed"
+            );
             self.ending = Ending::Closed(CloseCode::OverCapacity, TOO_SLOW.to_owned());
             self.state = State::Over;
             return Some(None);
@@ -175,7 +186,9 @@ impl<S: Shape> Drop for StreamBody<S> {
     fn drop(&mut self) {
         let subscriptions = vec![self.channel.clone()];
         let ending = std::mem::take(&mut self.ending);
-        debug!(app = self.client.app().id(), socket_id = %self.client.socket_id(), ?ending, "HTTP stream ended");
+        let (app, socket_id) = (self.client.app().id(), self.client.socket_id());
+        let (channel, Told { peer, origin, client, version }) = (&self.channel, self.caller.told());
+        debug!(app, %socket_id, %channel, ?ending, peer, origin, client, version, "HTTP stream ended");
         self.worker.disconnect(
             &self.shared,
             Departure { subscriptions, ending, ..Departure::default() },

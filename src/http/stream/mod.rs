@@ -19,6 +19,7 @@ use crate::auth::request::Query;
 use crate::hub::{AppState, Bounds, Client, Worker};
 use crate::protocol::{ChannelName, ChannelType, ProtocolVersion};
 use crate::transport::admission::{self, Arrival, Placed};
+use crate::transport::caller::Caller;
 
 use super::{ApiError, channel_name};
 use body::{Shape, StreamBody};
@@ -88,7 +89,8 @@ fn subscribe<S: Shape>(
     let client = Rc::new(Client::new(app, admission.socket_id, version, bounds, shape));
     let content_type = client.transport().content_type();
     // From here on, dropping the body ends everything.
-    let body = StreamBody::open(Rc::clone(worker), client, channel, at_work);
+    let caller = Caller::new(wish.arrival, wish.query);
+    let body = StreamBody::open(Rc::clone(worker), client, caller, channel, at_work);
     Ok(HttpResponse::Ok()
         .content_type(content_type)
         .insert_header((header::CACHE_CONTROL, "no-cache, no-store"))

@@ -1,14 +1,17 @@
 //! Who may open a pipe. A pipe holds the app's secret, so it signs its request like one of the HTTP API.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tracing::field::display;
 use tracing::{info, warn};
 
 use crate::auth::request::{Query, RequestAuthError, SignedRequest, authenticate, check_body};
 use crate::hub::{AtWork, Worker};
 use crate::pipe::Context;
 use crate::protocol::{CloseCode, SocketId};
+use crate::transport::admission::Arrival;
 
 use super::lines::Line;
 use super::outgoing::Bounds;
@@ -33,8 +36,8 @@ pub(crate) struct Knock<'a> {
     pub(crate) path_prefix: &'a str,
     /// The parameters.
     pub(crate) query: &'a Query,
-    /// Whether it came over TLS.
-    pub(crate) tls: bool,
+    /// How it came.
+    pub(crate) arrival: &'a Arrival,
     /// Seconds since 1970.
     pub(crate) now: u64,
 }
@@ -49,6 +52,8 @@ pub(crate) struct Admitted {
     pub(super) message_bytes: usize,
     /// Shutdown waits for this connection.
     pub(super) at_work: AtWork,
+    /// Who is at the other end of the socket, for the log.
+    pub(super) peer: Option<SocketAddr>,
 }
 
 /// Why a client is not let in.
@@ -86,7 +91,7 @@ impl PipeWire {
         if !app.enabled {
             return Err(plain(CloseCode::AppDisabled));
         }
-        if app.force_tls && !knock.tls {
+        if app.force_tls && !knock.arrival.tls {
             return Err(plain(CloseCode::TlsOnly));
         }
         let dialect = Dialect::of(knock.query.get("protocol_version"))
@@ -101,6 +106,7 @@ impl PipeWire {
         let signature = knock.query.get("auth_signature").unwrap_or_default();
         let line = Arc::new(Line::new(socket_id, dialect, signature, bounds));
         let lines = self.lines(&app.id);
+        let peer = knock.arrival.peer.map(display);
         let most = app.limits.pipe_connections;
         match lines.add(&line, if most == 0 { usize::MAX } else { most }) {
             None => {
@@ -108,17 +114,18 @@ impl PipeWire {
                 return Err(refuse(CloseCode::OverQuota, reason));
             }
             Some(true) => warn!(
-                app = app.id, %socket_id,
+                app = app.id, %socket_id, peer,
                 "a pipe client connects with the signature of another that is connected: both were signed in the \
                  same second, or it was overheard"
             ),
             Some(false) => {}
         }
-        info!(app = app.id, %socket_id, protocol = %dialect, "pipe connected");
+        info!(app = app.id, %socket_id, protocol = %dialect, peer, "pipe connected");
         let context = Context::borrowed(hub, state).into_owned();
         let session = Session::new(context, Arc::clone(state), lines, Arc::clone(&line));
         let message_bytes = self.config.request_bytes;
-        Ok(Admitted { session, line, worker: Rc::clone(worker), message_bytes, at_work })
+        let peer = knock.arrival.peer;
+        Ok(Admitted { session, line, worker: Rc::clone(worker), message_bytes, at_work, peer })
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tracing::field::display;
 use tracing::info;
 
 use crate::protocol::{CloseCode, Frame};
@@ -63,7 +64,7 @@ pub(crate) async fn serve<S: Stream>(stream: S, early: BytesMut, admitted: Admit
         end = connection.write(&mut writer, &mut unwritten) => end,
         end = connection.watch() => end,
     };
-    let Connection { admitted: Admitted { session, line, at_work, .. }, .. } = connection;
+    let Connection { admitted: Admitted { session, line, at_work, peer, .. }, .. } = connection;
     // From here on nothing more is queued for it.
     drop(session);
     let (how, last) = match &end {
@@ -75,7 +76,8 @@ pub(crate) async fn serve<S: Stream>(stream: S, early: BytesMut, admitted: Admit
             ("closed", Some(vec![Frame::close(*code, reason)]))
         }
     };
-    info!(socket_id = %line.socket_id, how, "pipe disconnected");
+    let (socket_id, peer) = (line.socket_id, peer.map(display));
+    info!(%socket_id, how, peer, "pipe disconnected");
     if let Some(frames) = last {
         if matches!(end, End::Ours(..)) {
             line.take(BATCH_BYTES).iter().for_each(|text| push_text(text, &mut unwritten));

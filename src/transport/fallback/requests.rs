@@ -7,6 +7,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use tokio::sync::{mpsc, oneshot};
+use tracing::field::display;
 use tracing::info;
 
 use super::carrier::{Carrier, Prelude, is_callback};
@@ -21,6 +22,7 @@ use crate::auth::request::Query;
 use crate::http::{ApiError, body, close_if_stopping};
 use crate::protocol::{CloseCode, Frame};
 use crate::transport::admission::Arrival;
+use crate::transport::caller::{Caller, Told};
 
 /// Answers any request at a path that [`Fallback::serves`].
 pub async fn handle(
@@ -33,8 +35,9 @@ pub async fn handle(
         Ok(answer) => answer,
         Err(error) => {
             let (method, path, status) = (request.method().as_str(), request.path(), error.status().as_u16());
-            let peer = request.peer_addr().map(tracing::field::display);
-            info!(method, path, status, reason = %error, peer, "request refused");
+            let arrival = arrival(&fallback, request);
+            let (peer, origin) = (arrival.peer.map(display), arrival.origin());
+            info!(method, path, status, reason = %error, peer, origin, "request refused");
             error.response()
         }
     };
@@ -158,7 +161,7 @@ async fn receive(
                 begin(fallback, request, name, &query, arriving);
                 visits
             }
-            Found::Full => return Ok(answer.body(too_many(fallback, name, &carrier))),
+            Found::Full => return Ok(answer.body(too_many(fallback, request, (name, &query), &carrier))),
             Found::Nothing => return Err(FallbackError::NoSession),
         };
         let (receiver, response) = response(carrier.clone(), Rc::clone(&fallback.worker));
@@ -200,8 +203,16 @@ fn begin(
 }
 
 /// The whole of a session that there is no room for.
-fn too_many(fallback: &Fallback, name: &SessionName, carrier: &Carrier) -> Bytes {
+fn too_many(
+    fallback: &Fallback,
+    request: &HttpRequest,
+    (name, query): (&SessionName, &Query),
+    carrier: &Carrier,
+) -> Bytes {
     let reason = format!("{} (no more sessions)", CloseCode::OverCapacity.sentence());
+    let (caller, code) = (Caller::new(&arrival(fallback, request), query), CloseCode::OverCapacity.code());
+    let Told { peer, origin, client, version } = caller.told();
+    info!(session = ?name, code, reason, peer, origin, client, version, "session refused");
     let close = Frame::quoted_close(CloseCode::OverCapacity, &reason);
     let close = carrier.wrap(&String::from_utf8_lossy(close.json()));
     let hello = match (name, carrier) {

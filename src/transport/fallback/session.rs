@@ -13,6 +13,7 @@ use std::vec;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Sleep;
+use tracing::field::display;
 use tracing::info;
 
 use super::Fallback;
@@ -232,7 +233,7 @@ impl Session {
             Stage::Talking(talking) => {
                 let checked = came.check(&talking.client.app().app());
                 if let Err((code, reason)) = checked {
-                    talking.conversation.close(code, reason);
+                    talking.conversation.turn_away_for(came, code, reason);
                 }
             }
             Stage::Over { .. } | Stage::Ended => {}
@@ -326,12 +327,13 @@ impl Session {
 
     /// A deadline has come.
     fn tick(&mut self, now: Instant) {
-        match self.stage {
-            Stage::Introducing { until, .. } if now >= until => {
+        match &self.stage {
+            Stage::Introducing { until, arrival } if now >= *until => {
                 let code = CloseCode::Unauthorized;
                 let reason =
                     "No app was named in time, expected {\"path\":\"/app/KEY?protocol=7\"}".to_owned();
-                info!(session = ?self.name, code = code.code(), reason, "session refused");
+                let (peer, origin) = (arrival.peer.map(display), arrival.origin());
+                info!(session = ?self.name, code = code.code(), reason, peer, origin, "session refused");
                 self.refuse(&Refused { code, reason, version: Some(ProtocolVersion::NEWEST) });
             }
             Stage::Over { .. } => self.stage = Stage::Ended,
@@ -386,7 +388,7 @@ impl Talking {
         let (limit, bytes) = (self.conversation.message_bytes(), message.len());
         if bytes > limit {
             let reason = format!("Message too big: at most {limit} bytes are allowed, got {bytes}");
-            return self.conversation.close(CloseCode::MessageTooBig, &reason);
+            return self.conversation.turn_away(CloseCode::MessageTooBig, &reason);
         }
         self.conversation.receive(message, now);
     }

@@ -188,7 +188,7 @@ impl<S: Stream> Driver<S> {
             }
         });
         if let (Err(fault), Phase::Open) = (outcome, conversation.phase()) {
-            conversation.close(close_code(fault), &fault.to_string());
+            conversation.turn_away(close_code(fault), &fault.to_string());
         }
     }
 
@@ -248,7 +248,7 @@ fn receive_quoted(
     budget: &mut Budget,
 ) -> Option<Box<vec::IntoIter<String>>> {
     let Ok(messages) = messages_of_frame(text) else {
-        conversation.close(CloseCode::ProtocolError, "Broken framing.");
+        conversation.turn_away(CloseCode::ProtocolError, "Broken framing.");
         return None;
     };
     let mut messages = messages.into_iter();

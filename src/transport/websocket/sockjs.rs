@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tracing::field::display;
 use tracing::info;
 
 use super::WebSocket;
@@ -47,7 +48,6 @@ pub(super) async fn connect<S: Stream>(
 ) {
     // It is nobody's connection yet, and counts as an HTTP connection until it is.
     let mut reader = FrameReader::new(INTRODUCTION_BYTES);
-    let peer = arrival.peer;
     let introduced = introduction(&mut stream, framing, &mut reader, early);
     let heard = within(listener.introduction_timeout, introduced).await;
     let refused = match heard {
@@ -78,7 +78,8 @@ pub(super) async fn connect<S: Stream>(
         Ok(None) => return,
         Err(refused) => {
             let (code, reason) = (refused.code.code(), &refused.reason);
-            info!(code, reason, peer = peer.map(display), "SockJS connection refused");
+            let (peer, origin) = (arrival.peer.map(display), arrival.origin());
+            info!(code, reason, peer, origin, "SockJS connection refused");
             refused
         }
     };

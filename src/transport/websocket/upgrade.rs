@@ -4,7 +4,6 @@
 //! the upgrade succeeds first, and the close frame says why.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,6 +16,7 @@ use actix_web::HttpMessage;
 use actix_web::http::header;
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tracing::field::display;
 use tracing::info;
 
 use crate::auth::request::Query;
@@ -119,8 +119,8 @@ pub async fn upgrade<S: Stream>(
         stream.write_all(switching_protocols(&request, false).as_bytes()).await?;
         let (path, path_prefix) = (request.path(), listener.path_prefix.as_str());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let knock = Knock { path, path_prefix, query: &query, tls: arrival.tls, now };
-        open_pipe(&worker, &listener.pipes, &knock, arrival.peer, (stream, place), early);
+        let knock = Knock { path, path_prefix, query: &query, arrival: &arrival, now };
+        open_pipe(&worker, &listener.pipes, &knock, (stream, place), early);
         return Ok(());
     }
     let sockjs = listener.sockjs.as_deref().and_then(|base| fallback::websocket_at(request.path(), base));
@@ -152,7 +152,6 @@ fn open_pipe<S: Stream>(
     worker: &Rc<Worker>,
     pipes: &Arc<PipeWire>,
     knock: &Knock<'_>,
-    peer: Option<SocketAddr>,
     (stream, place): (S, Place),
     early: BytesMut,
 ) {
@@ -162,7 +161,8 @@ fn open_pipe<S: Stream>(
         }
         Err(refused) => {
             let (code, reason) = (refused.code.code(), &refused.reason);
-            info!(path = knock.path, code, reason, peer = peer.map(display), "pipe refused");
+            let (path, peer, origin) = (knock.path, knock.arrival.peer.map(display), knock.arrival.origin());
+            info!(path, code, reason, peer, origin, "pipe refused");
             actix_web::rt::spawn(async move {
                 wire::refuse(stream, refused).await;
                 drop(place);
