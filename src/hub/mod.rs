@@ -376,6 +376,14 @@ impl Hub {
         self.announce(app, &Notice::Event(heard));
     }
 
+    /// Publishes an event that nobody who listens to the app hears. `source` is what the log says of where it came from.
+    pub fn publish_unannounced(&self, app: &AppState, publication: &Publication<'_>, source: &'static str) {
+        if enabled!(Level::DEBUG) {
+            accepted::tell_unannounced(app, publication, source);
+        }
+        self.publish(app, publication);
+    }
+
     /// Advances an app's clock, and looks at everything again that waits for it.
     pub fn advance_clock(&self, app: &AppState, by: Duration) {
         app.clock().advance(by);
@@ -411,10 +419,22 @@ impl Hub {
         }
     }
 
-    /// Sends an event to one connection, on no channel. `false` if there is no such connection.
-    pub fn send_to_socket(&self, app: &AppState, socket: SocketId, event: &str, data: &Data<'_>) -> bool {
+    /// Sends an event to one connection, on no channel. `false` if there is no such connection. `source` is what the log
+    /// says of where it came from.
+    pub fn send_to_socket(
+        &self,
+        app: &AppState,
+        socket: SocketId,
+        event: &str,
+        data: &Data<'_>,
+        source: &'static str,
+    ) -> bool {
         let frame = || server_message::connection_event(event, data);
-        self.post_to_socket(app, socket, |app| Letter::ToSocket { app, socket, frame: frame() })
+        let sent = self.post_to_socket(app, socket, |app| Letter::ToSocket { app, socket, frame: frame() });
+        if sent && enabled!(Level::DEBUG) {
+            accepted::tell_of_one(app, socket, (event, data), source);
+        }
+        sent
     }
 
     /// Whether there is such a connection.

@@ -8,6 +8,9 @@ use crate::hub::{AppState, ChannelSummary, Clock, Current, Hub, Publication};
 use crate::protocol::json::Data;
 use crate::protocol::{ChannelName, InvalidChannelName, SERVER_TO_USER_PREFIX, SocketId};
 
+/// Where the log says that an event came from.
+const SOURCE: &str = "pipe";
+
 /// The hands of a pipe: it sends, ends connections, and looks at channels, all within one app.
 ///
 /// Nothing here waits. What is sent is on its way when the call returns, and what one caller sends to one channel or
@@ -72,14 +75,14 @@ impl<'a> Context<'a> {
         except: Option<SocketId>,
     ) {
         let publication = Publication { channel, event, data, user_id: None, except, remember: true };
-        self.hub.publish(&self.app, &publication);
+        self.hub.publish_unannounced(&self.app, &publication, SOURCE);
     }
 
     /// Sends an event to one connection, on no channel: pusher-js hands it to what is bound on the connection or, in
     /// the releases that had one, on the back channel. `false` if there is no such connection.
     #[must_use = "there may be no such connection"]
     pub fn send_to_socket(&self, socket_id: SocketId, event: &str, data: &Data<'_>) -> bool {
-        self.hub.send_to_socket(&self.app, socket_id, event, data)
+        self.hub.send_to_socket(&self.app, socket_id, event, data, SOURCE)
     }
 
     /// Sends an event to the connections that are signed in as a user. Returns how many there are on this node.

@@ -2,8 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -312,4 +312,63 @@ fn a_hook_may_hear_what_is_published() {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), Source::Http);
     assert!(heard.recv_timeout(Duration::ZERO).is_err(), "and only that");
+}
+
+/// Sends what it hears to all but the sender, and tells what its thread has logged meanwhile.
+struct Logged(Sender<String>);
+
+/// What a thread has logged.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Pipe for Logged {
+    fn listens(&self, _: Option<&str>, event: &str) -> bool {
+        event == "send"
+    }
+
+    async fn hear(&self, message: OwnedMessage, context: Context<'static>) -> Result<(), Failure> {
+        let Source::Client { socket_id, .. } = message.source else { return Ok(()) };
+        let (stream, lines) = (context.channel("stream")?, Lines::default());
+        let writer = lines.clone();
+        let log = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_ansi(false);
+        tracing::subscriber::with_default(log.with_writer(move || writer.clone()).finish(), || {
+            context.trigger_except(&stream, "sent", &message.data, Some(socket_id));
+            assert!(context.send_to_socket(socket_id, "alone", &message.data));
+        });
+        let lines = lines.0.lock().unwrap().clone();
+        Ok(self.0.send(String::from_utf8(lines)?)?)
+    }
+}
+
+#[test]
+fn what_a_hook_sends_is_told_at_debug() {
+    let (sender, logged) = channel();
+    let broker = start(Logged(sender));
+    let mut clients: [Client; 3] = std::array::from_fn(|_| Client::subscribed(&broker, "stream"));
+    clients[0].trigger("send", &json!("12345"));
+    let log = logged.recv_timeout(PATIENCE).unwrap();
+    let [sent, alone] = ["sent", "alone"].map(|event| {
+        let event = format!("event=\"{event}\"");
+        log.lines().find(|line| line.contains("event accepted") && line.contains(&event)).unwrap_or_else(
+            || {
+                panic!("no {event}: {log}");
+            },
+        )
+    });
+    for part in ["app=\"1001\"", "channel=stream", "bytes=5", "source=\"pipe\"", "subscriptions=2"] {
+        assert!(sent.contains(part), "no {part}: {sent}");
+    }
+    for part in ["app=\"1001\"", "bytes=5", "source=\"pipe\"", "to="] {
+        assert!(alone.contains(part), "no {part}: {alone}");
+    }
 }
