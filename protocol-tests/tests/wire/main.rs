@@ -34,6 +34,7 @@ mod isolation;
 mod latest_only;
 mod log;
 mod log_callers;
+mod log_doors;
 mod log_events;
 mod log_quiet;
 mod long_turns;
