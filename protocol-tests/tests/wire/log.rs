@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use heliostat_protocol_tests::broker::{Broker, command};
+use heliostat_protocol_tests::target::MAIN_APP;
 
 use crate::eventually;
 
@@ -159,4 +160,40 @@ fn accepted_events_are_told_at_debug() {
     for part in ["app=1001", "channel=stream", "event=frame", "source=", "bytes=", "subscriptions=0"] {
         assert!(line.contains(part), "{line}");
     }
+}
+
+/// Whoever speaks TLS to a plain port, the usual one or the pipe's own, is told as what it is, with the address: the first
+/// aloud, and the others at debug for as long as that was.
+#[test]
+fn tls_to_a_plain_port_is_told_as_what_it_is() {
+    let config = format!("[pipe]\nown_port = true\nport = 0\n{MAIN_APP}");
+    let broker = Broker::start_with(Some(&config), &["--log-level", "debug"], &[]);
+    let line = broker.await_line("pipe");
+    let pipe = line.split_whitespace().find_map(|word| word.rsplit_once("127.0.0.1:")?.1.parse().ok());
+    let hello = [&[0x16, 3, 1, 0x02, 0, 1, 0, 1, 0xfc, 3, 3][..], &[7; 506]].concat();
+    let mut peers = Vec::new();
+    for port in [broker.port(), pipe.expect("the pipe's port")].repeat(3) {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the broker listens");
+        stream.set_read_timeout(Some(DEADLINE)).expect("a socket has time-outs");
+        stream.write_all(&hello).expect("the broker reads");
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        peers.push(format!("peer={}", stream.local_addr().expect("its address")));
+        let told = eventually("it is told", || {
+            let log = broker.log();
+            let of_it = |line: &&str| line.contains("TLS") && line.ends_with(peers.last().expect("it"));
+            log.lines().find(of_it).map(str::to_owned)
+        });
+        match peers.len() {
+            1 => assert!(told.contains(" WARN somebody speaks TLS to a plain port"), "{told}"),
+            _ => assert!(told.contains("DEBUG TLS on a plain port"), "{told}"),
+        }
+    }
+    let log = broker.log();
+    assert_eq!(log.matches("TLS").count() - log.matches("no TLS").count(), peers.len(), "{log}");
+    assert_eq!(log.matches(" WARN somebody speaks TLS").count(), 1, "{log}");
+    // What is no TLS is not taken for it.
+    let answer = ask(broker.port(), b"\x16\x02 / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert_eq!(broker.log().matches("plain port").count(), peers.len(), "{}", broker.log());
 }

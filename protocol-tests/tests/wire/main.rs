@@ -37,6 +37,7 @@ mod log_callers;
 mod log_doors;
 mod log_events;
 mod log_quiet;
+mod log_streams;
 mod long_turns;
 mod open_files;
 mod origins;
