@@ -11,6 +11,8 @@ use super::count::Count;
 use super::entry::{Entry, Kind};
 use super::filter::{Filter, Kinds};
 use super::log::EventLog;
+use super::meant::{explained, with_meant};
+use crate::config::nearest;
 
 /// Entries that an outcome shows at most, the latest.
 const SHOWN_ENTRIES: usize = 20;
@@ -77,10 +79,7 @@ pub enum Condition {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadCondition {
     /// Its type is not one that exists.
-    #[error(
-        "expected \"type\" to be subscribers, members, signed_in, connections, event, delivered, webhook, refused, \
-         logged or nothing, got {0}"
-    )]
+    #[error("{}", wrong_type(.0))]
     Type(String),
     /// A member is missing, of another type, or unknown.
     #[error("in a condition of type {of:?}: {why}")]
@@ -90,6 +89,25 @@ pub enum BadCondition {
         /// What is wrong.
         why: String,
     },
+}
+
+/// The types of conditions.
+const TYPES: [&str; 10] = [
+    "subscribers",
+    "members",
+    "signed_in",
+    "connections",
+    "event",
+    "delivered",
+    "webhook",
+    "refused",
+    "logged",
+    "nothing",
+];
+
+fn wrong_type(got: &str) -> String {
+    let said = format!("expected \"type\" to be one of {}, got {got}", TYPES.join(", "));
+    with_meant(said, nearest(got.trim_matches('"'), TYPES))
 }
 
 impl Condition {
@@ -120,7 +138,7 @@ impl Condition {
         };
         let mut rest = members.clone();
         rest.remove("type");
-        let mut taken = Taken { of: &of, rest };
+        let mut taken = Taken { of: &of, rest, known: Vec::new() };
         let condition = match of.as_str() {
             "subscribers" => {
                 let channel = taken.required("channel")?;
@@ -174,6 +192,8 @@ impl Condition {
 struct Taken<'a> {
     of: &'a str,
     rest: Map<String, Value>,
+    /// Those that were asked for.
+    known: Vec<&'static str>,
 }
 
 impl Taken<'_> {
@@ -181,18 +201,28 @@ impl Taken<'_> {
         BadCondition::Member { of: self.of.to_owned(), why: why.to_string() }
     }
 
-    fn optional<T: serde::de::DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, BadCondition> {
+    fn optional<T: serde::de::DeserializeOwned>(
+        &mut self,
+        name: &'static str,
+    ) -> Result<Option<T>, BadCondition> {
+        self.known.push(name);
         match self.rest.remove(name) {
             None => Ok(None),
             Some(value) => serde_json::from_value(value)
                 .map(Some)
-                .map_err(|error| self.wrong(format!("{name:?}: {error}"))),
+                .map_err(|error| self.wrong(format!("{name:?}: {}", explained(&error, &[])))),
         }
     }
 
-    fn required<T: serde::de::DeserializeOwned>(&mut self, name: &str) -> Result<T, BadCondition> {
+    fn required<T: serde::de::DeserializeOwned>(&mut self, name: &'static str) -> Result<T, BadCondition> {
         let value = self.optional(name)?;
-        value.ok_or_else(|| self.wrong(format!("{name:?} is missing")))
+        value.ok_or_else(|| {
+            let said = format!("{name:?} is missing");
+            match self.rest.keys().find(|given| nearest(given, [name]).is_some()) {
+                Some(given) => self.wrong(format!("{said}; did you mean it by {given:?}?")),
+                None => self.wrong(said),
+            }
+        })
     }
 
     /// Everything but these members, as a filter.
@@ -201,13 +231,16 @@ impl Taken<'_> {
             self.rest.keys().filter(|name| !others.contains(&name.as_str())).cloned().collect();
         let members: Map<String, Value> =
             names.into_iter().filter_map(|name| self.rest.remove_entry(&name)).collect();
-        serde_json::from_value(members.into()).map_err(|error| self.wrong(error))
+        serde_json::from_value(members.into()).map_err(|error| self.wrong(explained(&error, others)))
     }
 
     fn end(self) -> Result<(), BadCondition> {
         match self.rest.keys().next() {
             None => Ok(()),
-            Some(name) => Err(self.wrong(format!("unknown member {name:?}"))),
+            Some(name) => {
+                let said = format!("unknown member {name:?}");
+                Err(self.wrong(with_meant(said, nearest(name, self.known.iter().copied()))))
+            }
         }
     }
 }

@@ -8,6 +8,8 @@ use serde_json::value::RawValue;
 
 use super::entry::{Details, Entry, EventSource, Kind};
 use super::json_path::JsonPath;
+use super::meant::with_meant;
+use crate::config::nearest;
 use crate::protocol::json;
 
 /// Accepts the entries that have everything it names.
@@ -78,7 +80,8 @@ impl TryFrom<Value> for Kinds {
             let known = Kind::ALL.iter().find(|kind| Some(kind.name()) == value.as_str());
             known.copied().ok_or_else(|| {
                 let names: Vec<_> = Kind::ALL.iter().map(|kind| kind.name()).collect();
-                format!("expected a type of entry, got {value}; there are {}", names.join(", "))
+                let said = format!("expected a type of entry, got {value}; there are {}", names.join(", "));
+                with_meant(said, value.as_str().and_then(|given| nearest(given, names)))
             })
         };
         match &value {

@@ -17,6 +17,7 @@ mod filter;
 mod frames;
 mod json_path;
 mod log;
+mod meant;
 mod meddle;
 mod settings;
 mod timeline;

@@ -112,14 +112,25 @@ fn what_is_no_condition_is_explained() {
     let cases = [
         (json!(7), "got 7"),
         (json!({}), "got none"),
-        (json!({ "type": "subscriber" }), "got \"subscriber\""),
+        (json!({ "type": "subscriber" }), "got \"subscriber\"; did you mean \"subscribers\"?"),
+        (json!({ "type": "zzz" }), "got \"zzz\""),
         (json!({ "type": "subscribers", "count": 1 }), "\"channel\" is missing"),
+        (
+            json!({ "type": "subscribers", "chanel": "a", "count": 1 }),
+            "\"channel\" is missing; did you mean it by \"chanel\"?",
+        ),
         (json!({ "type": "subscribers", "channel": "a", "count": "x" }), "\"count\": expected a number"),
         (
             json!({ "type": "subscribers", "channel": "a", "count": 1, "chanel": 1 }),
-            "unknown member \"chanel\"",
+            "unknown member \"chanel\"; did you mean \"channel\"?",
         ),
         (json!({ "type": "event", "event": "x" }), "unknown field `event`"),
+        (json!({ "type": "event", "chanel": "x" }), "did you mean \"channel\"?"),
+        (json!({ "type": "event", "sokets": 1 }), "did you mean \"sockets\"?"),
+        (json!({ "type": "event", "data": [{ "equal": 1 }] }), "did you mean \"equals\"?"),
+        (json!({ "type": "logged", "filter": { "user": "x" } }), "did you mean \"user_id\"?"),
+        (json!({ "type": "logged", "filter": { "type": "subscribe" } }), "did you mean \"subscribed\"?"),
+        (json!({ "type": "nothing", "for_ms": 1, "filtr": {} }), "did you mean \"filter\"?"),
         (json!({ "type": "event", "data": [{ "path": "a..b" }] }), "expected a JSON path"),
         (json!({ "type": "nothing" }), "\"for_ms\" is missing"),
     ];

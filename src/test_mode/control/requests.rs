@@ -11,6 +11,7 @@ use crate::config::{self, AppConfig, ConnectionConfig};
 use crate::pipe::Pattern;
 use crate::protocol::json;
 use crate::test_mode::condition::Condition;
+use crate::test_mode::meant::{explained, with_meant};
 use crate::test_mode::{Cut, Filter, MOST_PATIENCE, PATIENCE, Sockets};
 use crate::webhook::{BadEndpoint, Endpoint, EventTypes};
 
@@ -19,7 +20,7 @@ use super::error::ControlError;
 /// Reads a body. An empty one is an empty object.
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ControlError> {
     let body = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
-    let read = serde_json::from_slice(body).map_err(|error| ControlError::Body(error.to_string()))?;
+    let read = serde_json::from_slice(body).map_err(|error| ControlError::Body(explained(&error, &[])))?;
     match std::str::from_utf8(body).ok().and_then(json::first_rounded) {
         Some(number) => Err(ControlError::Body(rounded(number))),
         None => Ok(read),
@@ -225,13 +226,23 @@ impl LogRequest {
             };
             query.get(name).map(parse).transpose()
         };
+        const TEXTS: [&str; 7] = ["socket_id", "user_id", "channel", "name", "source", "reason", "path"];
+        const NUMBERS: [&str; 3] = ["code", "status", "fault"];
+        const OTHERS: [&str; 4] = ["type", "data", "after", "limit"];
+        let known = || TEXTS.iter().chain(&NUMBERS).chain(&OTHERS).copied();
+        // What is passed over would make the filter wider than it was meant.
+        if let Some(unknown) = query.names().find(|name| !known().any(|known| known == *name)) {
+            let names: Vec<&str> = known().collect();
+            let said = format!("unknown parameter {unknown:?}, expected one of {}", names.join(", "));
+            return Err(wrong(with_meant(said, config::nearest(unknown, names))));
+        }
         let mut filter = Map::new();
-        for name in ["socket_id", "user_id", "channel", "name", "source", "reason", "path"] {
+        for name in TEXTS {
             if let Some(text) = query.get(name) {
                 filter.insert(name.to_owned(), text.into());
             }
         }
-        for name in ["code", "status", "fault"] {
+        for name in NUMBERS {
             if let Some(value) = number(name)? {
                 filter.insert(name.to_owned(), value.into());
             }
@@ -246,7 +257,7 @@ impl LogRequest {
             let data = serde_json::from_str(data).map_err(|error| wrong(format!("data: {error}")))?;
             filter.insert("data".to_owned(), data);
         }
-        let filter = serde_json::from_value(filter.into()).map_err(|error| wrong(error.to_string()))?;
+        let filter = serde_json::from_value(filter.into()).map_err(|error| wrong(explained(&error, &[])))?;
         let limit = number("limit")?.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
         Ok(LogRequest { filter, after: number("after")?.unwrap_or(0), limit })
     }
@@ -354,6 +365,10 @@ mod tests {
         assert_eq!((asked.after, asked.filter.code, asked.filter.data.len()), (7, Some(4100), 1));
         for (bad, expected) in [
             ("after=x", "after"),
+            ("chanel=room", "unknown parameter \"chanel\", expected one of socket_id,"),
+            ("chanel=room", "did you mean \"channel\"?"),
+            ("type=delivred", "did you mean \"delivered\"?"),
+            ("data=[{\"pth\":\"a\"}]", "did you mean \"path\"?"),
             ("type=nothing", "a type of entry"),
             ("data=x", "data"),
             ("data=[{\"equals\":18446744073709551616}]", "18446744073709551616 is no integer"),

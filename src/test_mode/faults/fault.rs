@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::FrameFacts;
+use crate::test_mode::meant::explained;
 
 /// A fault: what goes wrong, and how often or for how long. `Fault<What>` is one of any type; the functions that make
 /// faults answer narrower ones, which have the methods that make sense for them, and become it where it is wanted.
@@ -200,7 +201,9 @@ impl Fault {
             .into_iter()
             .filter_map(|name| rest.remove_entry(name))
             .collect();
-        let wrong = |error: serde_json::Error| BadFault::Member(error.to_string());
+        let wrong = |error: serde_json::Error| {
+            BadFault::Member(explained(&error, &["times", "for_ms", "share", "seed"]))
+        };
         let scope: Scope = serde_json::from_value(scope.into()).map_err(wrong)?;
         let what: What = serde_json::from_value(rest.into()).map_err(wrong)?;
         let fault = Fault { what, scope };
