@@ -246,6 +246,12 @@ impl AppState {
         self.forget(forgotten);
     }
 
+    /// Forgets what has expired, wherever it is. The clock has been advanced.
+    pub(super) fn expire_whole_cache(&self) {
+        let forgotten = lock(&self.cache).expire_everywhere(self.clock.now());
+        self.forget(forgotten);
+    }
+
     /// Forgets every remembered event.
     pub fn forget_cache(&self) {
         let forgotten = lock(&self.cache).clear();

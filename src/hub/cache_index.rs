@@ -6,6 +6,8 @@ use std::time::Instant;
 use crate::app::Limits;
 use crate::protocol::ChannelName;
 
+use super::due::Due;
+
 /// The remembered events of one app, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct CacheIndex {
@@ -26,6 +28,8 @@ struct Entry {
     channel: ChannelName,
     bytes: usize,
     expires: Instant,
+    /// Stands for that where a test may ask.
+    _due: Due,
 }
 
 /// An event that is to be forgotten now: the channel, and the version it must still have.
@@ -39,7 +43,7 @@ impl CacheIndex {
         channel: &ChannelName,
         version: u64,
         bytes: usize,
-        expires: Instant,
+        (expires, due): (Instant, Due),
         limits: &Limits,
     ) -> Vec<Forgotten> {
         if let Some(place) = self.missed_names.remove(channel) {
@@ -48,7 +52,7 @@ impl CacheIndex {
         if let Some(replaced) = self.by_name.insert(channel.clone(), version) {
             self.bytes -= self.by_age.remove(&replaced).map_or(0, |entry| entry.bytes);
         }
-        self.by_age.insert(version, Entry { channel: channel.clone(), bytes, expires });
+        self.by_age.insert(version, Entry { channel: channel.clone(), bytes, expires, _due: due });
         self.bytes += bytes;
         let mut forgotten = Vec::new();
         while self.by_age.len() > limits.cached_channels || self.bytes > limits.cached_bytes {
@@ -82,6 +86,18 @@ impl CacheIndex {
         forgotten
     }
 
+    /// What has expired, also behind what is to be remembered for longer: that may have been changed meanwhile.
+    pub(super) fn expire_everywhere(&mut self, now: Instant) -> Vec<Forgotten> {
+        let expired = self.by_age.extract_if(.., |_, entry| entry.expires <= now);
+        let expired: Vec<(u64, Entry)> = expired.collect();
+        let forgotten = expired.into_iter().map(|(version, entry)| {
+            self.by_name.remove(&entry.channel);
+            self.bytes -= entry.bytes;
+            (entry.channel, version)
+        });
+        forgotten.collect()
+    }
+
     /// How many events are remembered, and their bytes.
     pub(super) fn size(&self) -> (usize, usize) {
         (self.by_age.len(), self.bytes)
@@ -105,6 +121,10 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    fn until(time: Instant) -> (Instant, Due) {
+        (time, Due::default())
+    }
+
     fn name(text: &str) -> ChannelName {
         ChannelName::parse(text, 164).unwrap()
     }
@@ -114,8 +134,9 @@ mod tests {
         let limits = Limits { cached_channels: 2, cached_bytes: 100, ..Limits::default() };
         let mut index = CacheIndex::default();
         let later = Instant::now() + Duration::from_secs(60);
-        let mut remember =
-            |channel: &str, version, bytes| index.remember(&name(channel), version, bytes, later, &limits);
+        let mut remember = |channel: &str, version, bytes| {
+            index.remember(&name(channel), version, bytes, until(later), &limits)
+        };
         assert!(remember("a", 1, 40).is_empty());
         assert!(remember("b", 2, 40).is_empty());
         assert!(remember("a", 3, 50).is_empty(), "in place of what it remembered");
@@ -130,7 +151,7 @@ mod tests {
         let now = Instant::now();
         let mut index = CacheIndex::default();
         assert!(index.miss(&name("a"), 1) && !index.miss(&name("a"), 2) && index.miss(&name("b"), 3));
-        index.remember(&name("a"), 4, 10, now, &Limits::default());
+        index.remember(&name("a"), 4, 10, until(now), &Limits::default());
         assert_eq!(index.expire(now), [(name("a"), 4)]);
         assert!(index.miss(&name("a"), 5) && !index.miss(&name("b"), 6));
         for n in 0..MISSED_CHANNELS {
@@ -145,10 +166,13 @@ mod tests {
         let mut index = CacheIndex::default();
         let now = Instant::now();
         let at = |seconds| now + Duration::from_secs(seconds);
-        index.remember(&name("a"), 1, 10, at(10), &Limits::default());
-        index.remember(&name("b"), 2, 10, at(20), &Limits::default());
+        index.remember(&name("a"), 1, 10, until(at(10)), &Limits::default());
+        index.remember(&name("b"), 2, 10, until(at(20)), &Limits::default());
         assert!(index.expire(at(9)).is_empty());
         assert_eq!(index.expire(at(10)), [(name("a"), 1)]);
+        index.remember(&name("c"), 3, 10, until(at(15)), &Limits::default());
+        assert!(index.expire(at(16)).is_empty(), "behind the other one");
+        assert_eq!(index.expire_everywhere(at(16)), [(name("c"), 3)]);
         assert_eq!(index.expire(at(99)), [(name("b"), 2)]);
         assert!(index.expire(at(99)).is_empty());
     }

@@ -4,9 +4,12 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+
+use super::due::{Agenda, Busy, Due, Timed};
 
 /// An app's clock. Everything that an app measures is measured by it: silence, what is remembered, rates. It goes as
 /// the machine's does and is never set back; in test mode it can be advanced.
@@ -16,6 +19,8 @@ pub struct Clock {
     advanced_ms: AtomicU64,
     /// Told each time it is.
     advances: Notify,
+    /// In test mode: what waits for it.
+    agenda: OnceLock<Arc<Agenda>>,
 }
 
 thread_local! {
@@ -26,6 +31,7 @@ thread_local! {
 /// While it lives, a clock stands still on this thread as far as tests advance it.
 pub(super) struct HeldClock {
     before: Option<(usize, u64)>,
+    _busy: Busy,
     /// It belongs to its thread.
     _thread: PhantomData<*const ()>,
 }
@@ -60,7 +66,7 @@ impl Clock {
         if before.is_none() {
             HELD.set(Some((self.address(), self.advanced_ms.load(Ordering::Acquire))));
         }
-        HeldClock { before, _thread: PhantomData }
+        HeldClock { before, _busy: self.busy(), _thread: PhantomData }
     }
 
     fn held_ms(&self) -> Option<u64> {
@@ -71,22 +77,44 @@ impl Clock {
         std::ptr::from_ref(self).addr()
     }
 
-    /// Waits until this clock says `time`.
-    pub async fn sleep_until(&self, time: Instant) {
-        loop {
-            let mut advanced = pin!(self.advances.notified());
-            // An advance from here on is noticed.
-            advanced.as_mut().enable();
-            tokio::select! {
-                () = tokio::time::sleep_until(self.machine_time(time).into()) => return,
-                () = advanced => {}
+    /// From now on it is known what waits for it. The first list that is given stays.
+    pub fn set_agenda(&self, agenda: Arc<Agenda>) {
+        let _ = self.agenda.set(agenda);
+    }
+
+    /// Something is to happen when this clock says `time`. Returns what the machine's says then, if this one is not
+    /// advanced before, and what is to be held until it has happened.
+    pub fn wait_until(&self, time: Instant, what: Timed) -> (Instant, Due) {
+        let due = self.agenda.get().map_or_else(Due::default, |agenda| agenda.enter(time, what));
+        (self.machine_time(time), due)
+    }
+
+    /// Waits until this clock says `time`; that somebody does is known at once. What is returned is to be held until that
+    /// has happened which was waited for, and until it is known what will be waited for next.
+    pub fn sleep_until(&self, time: Instant, what: Timed) -> impl Future<Output = Due> {
+        let (_, due) = self.wait_until(time, what);
+        async move {
+            loop {
+                let mut advanced = pin!(self.advances.notified());
+                // An advance from here on is noticed.
+                advanced.as_mut().enable();
+                tokio::select! {
+                    () = tokio::time::sleep_until(self.machine_time(time).into()) => return due,
+                    () = advanced => {}
+                }
             }
         }
     }
 
-    /// What the machine's clock says when this one says `time`, if it is not advanced before.
-    #[must_use]
-    pub fn machine_time(&self, time: Instant) -> Instant {
+    /// Something is being done now: whoever waits for what is due waits for that, too, because it may find more that is to
+    /// be waited for.
+    pub fn busy(&self) -> Busy {
+        Busy { due: self.wait_until(self.now(), Timed::Ping).1 }
+    }
+
+    /// What the machine's clock says when this one says `time`. Whoever waits for that asks by
+    /// [`wait_until`](Clock::wait_until).
+    fn machine_time(&self, time: Instant) -> Instant {
         time.checked_sub(self.advanced()).unwrap_or(time)
     }
 
@@ -140,6 +168,18 @@ mod tests {
         assert_eq!(clock.at(now), now + hour);
     }
 
+    #[test]
+    fn what_is_being_done_is_waited_for() {
+        let clock = Clock::default();
+        clock.set_agenda(Arc::default());
+        let agenda = clock.agenda.get().unwrap();
+        let held = clock.hold();
+        assert!(agenda.next().is_some_and(|(time, _)| time <= clock.now()));
+        agenda.note();
+        drop(held);
+        assert_eq!((agenda.next(), agenda.noted(clock.now())), (None, Vec::new()));
+    }
+
     #[tokio::test]
     async fn who_sleeps_is_woken_by_an_advance() {
         let clock = Clock::default();
@@ -151,7 +191,7 @@ mod tests {
                 clock.advance(hour / 2);
             }
         };
-        tokio::join!(clock.sleep_until(until), advancing);
+        let _ = tokio::join!(clock.sleep_until(until, Timed::Ping), advancing);
         assert!(clock.now() >= until);
     }
 }

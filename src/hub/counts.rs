@@ -7,13 +7,17 @@ use std::time::{Duration, Instant};
 use crate::channel::{Channel, CountChange};
 use crate::protocol::{Broadcast, ChannelName, server_message};
 
+use super::due::{Due, Timed};
 use super::wheel::Wheel;
 use super::{AppIndex, AppState, Hub, Notice};
 
 /// One worker's part of it: the channels whose count it has to tell later, each with its app.
 pub(super) struct Counts {
-    later: RefCell<Wheel<(Arc<AppState>, ChannelName)>>,
+    later: RefCell<Wheel<Later>>,
 }
+
+/// One count that is to be told later.
+type Later = (Arc<AppState>, ChannelName, Due);
 
 impl Counts {
     pub(super) fn new(resolution: Duration) -> Self {
@@ -35,8 +39,8 @@ impl Counts {
         match entry.count_changed(app.clock().now()) {
             CountChange::Tell => post(hub, app, channel, entry),
             CountChange::Later(time) => {
-                let time = app.clock().machine_time(time);
-                self.later.borrow_mut().insert(time, (Arc::clone(app), channel.clone()));
+                let (time, due) = app.clock().wait_until(time, Timed::SubscriptionCount);
+                self.later.borrow_mut().insert(time, (Arc::clone(app), channel.clone(), due));
             }
             CountChange::Pending => {}
         }
@@ -56,21 +60,28 @@ impl Counts {
 
     /// Looks again at what waits for the clock of an app that has been advanced.
     pub(super) fn clock_advanced(&self, hub: &Arc<Hub>, app: AppIndex) {
-        let due = self.later.borrow_mut().take(|(of, _)| of.index() == app);
+        let due = self.later.borrow_mut().take(|(of, ..)| of.index() == app);
         self.tell_due(hub, due);
     }
 
-    fn tell_due(&self, hub: &Arc<Hub>, due: Vec<(Arc<AppState>, ChannelName)>) {
-        for (app, channel) in due {
-            let Some(mut entry) = app.channels.get_mut(&channel) else { continue };
+    fn tell_due(&self, hub: &Arc<Hub>, due: Vec<Later>) {
+        for (app, channel, due) in due {
+            let Some(mut entry) = app.channels.get_mut(&channel) else {
+                due.put_off();
+                continue;
+            };
             match entry.take_count_window(app.clock().now()) {
-                Ok(()) => post(hub, &app, &channel, &entry),
+                Ok(()) => {
+                    post(hub, &app, &channel, &entry);
+                    drop(due);
+                }
                 Err(Some(time)) => {
                     drop(entry);
-                    let time = app.clock().machine_time(time);
-                    self.later.borrow_mut().insert(time, (app, channel));
+                    let (time, again) = app.clock().wait_until(time, Timed::SubscriptionCount);
+                    due.put_off();
+                    self.later.borrow_mut().insert(time, (app, channel, again));
                 }
-                Err(None) => {}
+                Err(None) => due.put_off(),
             }
         }
     }

@@ -16,6 +16,7 @@ mod client;
 mod clock;
 mod counts;
 mod current;
+mod due;
 mod fanout;
 mod farewell;
 mod leaving;
@@ -37,6 +38,7 @@ pub use apps::Apps;
 pub use client::{Client, Signals, Transport, Written};
 pub use clock::Clock;
 pub use current::Current;
+pub use due::{Agenda, Busy, Due, Timed};
 pub use farewell::Farewell;
 pub use mailbox::CONGESTED_BYTES;
 pub use meddler::{Answer, Instead, Meddler};
@@ -284,6 +286,7 @@ impl Hub {
         let frame = message.plain().clone();
         let settings = app.app();
         let (bytes, expires) = (frame.websocket().len(), app.clock().now() + settings.cache_ttl);
+        let (_, due) = app.clock().wait_until(expires, Timed::CacheExpiry);
         let forgotten = {
             let mut entry = app.channels.entry(channel.clone()).or_default();
             let version = self.next_version();
@@ -292,7 +295,7 @@ impl Hub {
                 self.post_broadcast(worker, app, channel, &message, except, version);
             }
             // Under the entry: of two publishers the one that the channel remembers is the last one to be noted, too.
-            lock(&app.cache).remember(channel, version, bytes, expires, &settings.limits)
+            lock(&app.cache).remember(channel, version, bytes, (expires, due), &settings.limits)
         };
         app.forget(forgotten);
     }
@@ -384,10 +387,10 @@ impl Hub {
         self.publish(app, publication);
     }
 
-    /// Advances an app's clock, and looks at everything again that waits for it.
+    /// Advances an app's clock, maybe by nothing, and looks at everything again that waits for it.
     pub fn advance_clock(&self, app: &AppState, by: Duration) {
         app.clock().advance(by);
-        app.expire_cache();
+        app.expire_whole_cache();
         self.mailboxes.iter().for_each(|mailbox| mailbox.post(Letter::ClockAdvanced { app: app.index() }));
     }
 

@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 use serde_json::value::RawValue;
 use tracing::{trace, warn};
 
-use crate::hub::Source;
+use crate::hub::{Due, Source, Timed};
 use crate::protocol::json::{Data, push_string};
 use crate::protocol::{BinaryPayload, ChannelName, DATA_URL};
 
@@ -131,8 +131,9 @@ impl Rule {
             Verdict::Wait(time) => {
                 // Events are accepted within a runtime; outside of one there are no timers, and nothing waits.
                 if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                    let (_, due) = context.clock().wait_until(time, Timed::PipePace);
                     let context = context.clone().into_owned();
-                    runtime.spawn(release(Arc::downgrade(lanes), to.clone(), context, time));
+                    runtime.spawn(release(Arc::downgrade(lanes), to.clone(), context, time, due));
                 }
                 false
             }
@@ -150,15 +151,18 @@ async fn release(
     to: ChannelName,
     context: Context<'static>,
     mut time: Instant,
+    mut due: Due,
 ) {
     loop {
-        context.clock().sleep_until(time).await;
+        let sleep = context.clock().sleep_until(time, Timed::PipePace);
+        due.put_off();
+        due = sleep.await;
         let Some(lanes) = lanes.upgrade() else { return };
         let released = lock(&lanes).release(&to, context.clock().now());
         match released {
             Release::Now(Waiting { event, data }) => return context.trigger(&to, &event, &data),
             Release::At(later) => time = later,
-            Release::Nothing => return,
+            Release::Nothing => return due.put_off(),
         }
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::connection::Ending;
-use crate::hub::{AppState, Heard, Hub, Listener, Notice, Refused, Source};
+use crate::hub::{Agenda, AppState, Heard, Hub, Listener, Notice, Refused, Source, Timed};
 use crate::protocol::{ChannelName, CloseCode, SocketId};
 
 use super::condition::View;
@@ -35,6 +35,10 @@ pub struct AppUnderTest {
     roster: Mutex<Roster>,
     /// By how much the clock has been advanced, for those who wait elsewhere than in the hub.
     pub(super) ahead: watch::Sender<Duration>,
+    /// What waits for the clock.
+    pub(super) agenda: Arc<Agenda>,
+    /// Held while the clock is advanced to what is due next.
+    pub(super) advancing: tokio::sync::Mutex<()>,
     /// Whether the broker is stopping, or the app is gone: nobody should wait any longer.
     over: watch::Sender<bool>,
 }
@@ -160,6 +164,16 @@ pub enum TestError {
     /// The clock would be advanced too far.
     #[error("a clock can be advanced by at most {most} ms at once, got {0} ms", most = MOST_ADVANCE.as_millis())]
     TooFar(u128),
+    /// Nothing waits for the clock.
+    #[error("nothing is due: nothing waits for the app's clock any more{}", gone_on(*.by))]
+    NothingDue {
+        /// By how much it was advanced before that was known: where something had been due that there was nothing to do
+        /// about any more.
+        by: Duration,
+    },
+    /// What was due did not happen in time.
+    #[error("expected what is due to happen within 10 seconds, it did not{}", .0.map(|what| format!(": {what}")).unwrap_or_default())]
+    Overdue(Option<Timed>),
     /// No close frame can have the code.
     #[error("expected a close code of 1000 to 4999, and none of 1004, 1005, 1006 and 1015, got {0}")]
     CloseCode(u16),
@@ -176,6 +190,11 @@ pub enum TestError {
     },
 }
 
+/// As it ends the sentence that nothing is due.
+fn gone_on(by: Duration) -> String {
+    if by.is_zero() { String::new() } else { format!(", after {} ms", by.as_millis()) }
+}
+
 impl AppUnderTest {
     /// An app of this id that is yet to come.
     #[must_use]
@@ -190,12 +209,15 @@ impl AppUnderTest {
             held: HeldFrames::default(),
             roster: Mutex::default(),
             ahead: watch::Sender::new(Duration::ZERO),
+            agenda: Arc::default(),
+            advancing: tokio::sync::Mutex::default(),
             over: watch::Sender::new(false),
         })
     }
 
     /// The app exists now: it is heard of and meddled with from here on.
     pub fn attach(self: &Arc<Self>, hub: &Arc<Hub>, state: &Arc<AppState>) {
+        state.clock().set_agenda(Arc::clone(&self.agenda));
         state.set_meddler(Arc::clone(self) as Arc<dyn crate::hub::Meddler>);
         let _ = self.place.set((Arc::downgrade(hub), Arc::downgrade(state)));
     }
@@ -243,7 +265,11 @@ impl AppUnderTest {
     /// If it is none, or there are too many.
     pub fn add_fault(&self, fault: Fault) -> Result<u64, TestError> {
         fault.check()?;
-        Ok(self.faults.add(fault, rand::random(), self.now())?)
+        let id = self.faults.add(fault, rand::random(), self.now())?;
+        if let (Some(end), Ok((_, state))) = (self.faults.ends(id), self.place()) {
+            self.faults.keep(id, state.clock().wait_until(end, Timed::FaultEnd).1);
+        }
+        Ok(id)
     }
 
     /// The faults at work.
@@ -362,10 +388,20 @@ impl AppUnderTest {
         if by > MOST_ADVANCE {
             return Err(TestError::TooFar(by.as_millis()));
         }
+        self.advance_clock(by)
+    }
+
+    /// Advances it as far as is wanted, maybe not at all: everything that waits for it is looked at again.
+    pub(super) fn advance_clock(&self, by: Duration) -> Result<Duration, TestError> {
         let (hub, state) = self.place()?;
         hub.advance_clock(&state, by);
-        let advanced_ms = u64::try_from(by.as_millis()).ok();
-        self.log.write(Kind::ClockAdvanced, Details { advanced_ms, ..Details::default() });
+        if !by.is_zero() {
+            let advanced_ms = u64::try_from(by.as_millis()).ok();
+            self.log.write(Kind::ClockAdvanced, Details { advanced_ms, ..Details::default() });
+        }
+        self.faults.expire(state.clock().now());
+        // For those who wait for the end of a fault.
+        self.log.touch();
         self.release_due();
         let advanced = state.clock().advanced();
         // Of two who advance it at once, the later time stays.

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use crate::hub::Due;
 use crate::protocol::{Frame, SocketId, json};
 
 /// Frames of one app that can be held back at once. Over it: they are sent at once.
@@ -84,42 +85,62 @@ pub(super) struct HeldFrames {
 
 #[derive(Debug, Default)]
 struct Held {
-    delayed: HashMap<SocketId, VecDeque<(Instant, Frame)>>,
+    delayed: HashMap<SocketId, VecDeque<HeldFrame>>,
     /// To go after the connection's next frame.
-    swapped: HashMap<SocketId, (Instant, Frame)>,
+    swapped: HashMap<SocketId, HeldFrame>,
     count: usize,
+}
+
+#[derive(Debug)]
+struct HeldFrame {
+    until: Instant,
+    frame: Frame,
+    _due: Due,
 }
 
 impl HeldFrames {
     /// Holds a frame until `time`, or until those before it are released, if that is later. Gives it back if there is
-    /// no room.
-    pub(super) fn delay(&self, to: SocketId, frame: Frame, time: Instant) -> Result<Instant, Frame> {
+    /// no room. `wait` is told when it is to be released.
+    pub(super) fn delay(
+        &self,
+        to: SocketId,
+        frame: Frame,
+        time: Instant,
+        wait: impl FnOnce(Instant) -> Due,
+    ) -> Result<(), Frame> {
         let mut held = self.lock();
         if held.count >= MAX_HELD_FRAMES {
             return Err(frame);
         }
         held.count += 1;
         let queue = held.delayed.entry(to).or_default();
-        let time = queue.back().map_or(time, |(last, _)| time.max(*last));
-        queue.push_back((time, frame));
-        Ok(time)
+        let until = queue.back().map_or(time, |last| time.max(last.until));
+        queue.push_back(HeldFrame { until, frame, _due: wait(until) });
+        Ok(())
     }
 
-    /// Holds a frame until the connection's next one, or until that time if there is none. Gives it back if one is held already, or there is no room.
-    pub(super) fn swap(&self, to: SocketId, frame: Frame, until: Instant) -> Result<(), Frame> {
+    /// Holds a frame until the connection's next one, or until that time if there is none. Gives it back if one is held
+    /// already, or there is no room. `wait` is told of the time.
+    pub(super) fn swap(
+        &self,
+        to: SocketId,
+        frame: Frame,
+        until: Instant,
+        wait: impl FnOnce(Instant) -> Due,
+    ) -> Result<(), Frame> {
         let mut held = self.lock();
         if held.count >= MAX_HELD_FRAMES || held.swapped.contains_key(&to) {
             return Err(frame);
         }
         held.count += 1;
-        held.swapped.insert(to, (until, frame));
+        held.swapped.insert(to, HeldFrame { until, frame, _due: wait(until) });
         Ok(())
     }
 
     /// The frame that waited for the connection's next one.
     pub(super) fn take_swapped(&self, to: SocketId) -> Option<Frame> {
         let mut held = self.lock();
-        let (_, frame) = held.swapped.remove(&to)?;
+        let HeldFrame { frame, .. } = held.swapped.remove(&to)?;
         held.count -= 1;
         Some(frame)
     }
@@ -129,15 +150,15 @@ impl HeldFrames {
         let mut held = self.lock();
         let mut due = Vec::new();
         for (socket, queue) in &mut held.delayed {
-            while queue.front().is_some_and(|(time, _)| *time <= now) {
-                due.extend(queue.pop_front().map(|(_, frame)| (*socket, frame)));
+            while queue.front().is_some_and(|held| held.until <= now) {
+                due.extend(queue.pop_front().map(|held| (*socket, held.frame)));
             }
         }
         held.delayed.retain(|_, queue| !queue.is_empty());
         let over: Vec<SocketId> =
-            held.swapped.iter().filter(|(_, (until, _))| *until <= now).map(|(socket, _)| *socket).collect();
+            held.swapped.iter().filter(|(_, held)| held.until <= now).map(|(socket, _)| *socket).collect();
         for socket in over {
-            due.extend(held.swapped.remove(&socket).map(|(_, frame)| (socket, frame)));
+            due.extend(held.swapped.remove(&socket).map(|held| (socket, held.frame)));
         }
         held.count -= due.len();
         due
@@ -202,9 +223,16 @@ mod tests {
         let held = HeldFrames::default();
         let (start, socket) = (Instant::now(), SocketId::new(1, 1));
         let at = |ms| start + Duration::from_millis(ms);
-        held.delay(socket, frame("a"), at(100)).unwrap();
-        assert_eq!(held.delay(socket, frame("b"), at(50)).unwrap(), at(100), "not before the one before it");
-        held.delay(socket, frame("c"), at(200)).unwrap();
+        let delay = |event, time, expected| {
+            let wait = |until| {
+                assert_eq!(until, expected, "not before the one before it");
+                Due::default()
+            };
+            held.delay(socket, frame(event), time, wait).unwrap();
+        };
+        delay("a", at(100), at(100));
+        delay("b", at(50), at(100));
+        delay("c", at(200), at(200));
         assert!(held.take_due(at(99)).is_empty());
         assert_eq!(held.take_due(at(100)), [(socket, frame("a")), (socket, frame("b"))]);
         held.forget(Some(socket));
@@ -217,11 +245,11 @@ mod tests {
         let socket = SocketId::new(1, 1);
         assert!(held.take_swapped(socket).is_none());
         let (now, later) = (Instant::now(), Instant::now() + Duration::from_secs(1));
-        held.swap(socket, frame("a"), later).unwrap();
-        assert_eq!(held.swap(socket, frame("b"), later), Err(frame("b")));
+        held.swap(socket, frame("a"), later, |_| Due::default()).unwrap();
+        assert_eq!(held.swap(socket, frame("b"), later, |_| Due::default()), Err(frame("b")));
         assert!(held.take_due(now).is_empty());
         assert_eq!(held.take_swapped(socket), Some(frame("a")));
-        held.swap(socket, frame("c"), later).unwrap();
+        held.swap(socket, frame("c"), later, |_| Due::default()).unwrap();
         assert_eq!(held.take_due(later), [(socket, frame("c"))], "there was none");
         assert!(held.take_swapped(socket).is_none());
     }
@@ -231,10 +259,10 @@ mod tests {
         let held = HeldFrames::default();
         let (now, socket) = (Instant::now(), SocketId::new(1, 1));
         for _ in 0..MAX_HELD_FRAMES {
-            held.delay(socket, frame("a"), now).unwrap();
+            held.delay(socket, frame("a"), now, |_| Due::default()).unwrap();
         }
-        assert!(held.delay(socket, frame("a"), now).is_err());
+        assert!(held.delay(socket, frame("a"), now, |_| Due::default()).is_err());
         assert_eq!(held.take_due(now).len(), MAX_HELD_FRAMES);
-        assert!(held.delay(socket, frame("a"), now).is_ok());
+        assert!(held.delay(socket, frame("a"), now, |_| Due::default()).is_ok());
     }
 }

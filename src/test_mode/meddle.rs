@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::hub::{Answer, AppState, Heard, Instead, Meddler};
+use crate::hub::{Answer, AppState, Due, Heard, Instead, Meddler, Timed};
 use crate::protocol::{Frame, SocketId};
 
 use super::app::AppUnderTest;
@@ -42,25 +42,26 @@ impl Meddler for AppUnderTest {
                 self.tell(fault, to, &text, "sends a frame twice");
                 Instead::Several(vec![frame.clone(), frame])
             }
-            FrameAction::Delay => match self.held.delay(to, frame, now + delay) {
-                Ok(time) => {
-                    self.tell(fault, to, &text, &format!("delays a frame by {} ms", delay.as_millis()));
-                    self.later(app.clock().machine_time(time), AppUnderTest::release_due);
-                    Instead::Several(Vec::new())
-                }
-                Err(frame) => Instead::One(frame),
-            },
-            FrameAction::Reorder => match self.held.take_swapped(to) {
-                Some(before) => Instead::Several(vec![frame, before]),
-                None => match self.held.swap(to, frame, now + REORDER_WITHIN) {
+            FrameAction::Delay => {
+                match self.held.delay(to, frame, now + delay, |at| self.release_at(app, at)) {
                     Ok(()) => {
-                        self.tell(fault, to, &text, "holds a frame back for the next one");
-                        let time = app.clock().machine_time(now + REORDER_WITHIN);
-                        self.later(time, AppUnderTest::release_due);
+                        self.tell(fault, to, &text, &format!("delays a frame by {} ms", delay.as_millis()));
                         Instead::Several(Vec::new())
                     }
                     Err(frame) => Instead::One(frame),
-                },
+                }
+            }
+            FrameAction::Reorder => match self.held.take_swapped(to) {
+                Some(before) => Instead::Several(vec![frame, before]),
+                None => {
+                    match self.held.swap(to, frame, now + REORDER_WITHIN, |at| self.release_at(app, at)) {
+                        Ok(()) => {
+                            self.tell(fault, to, &text, "holds a frame back for the next one");
+                            Instead::Several(Vec::new())
+                        }
+                        Err(frame) => Instead::One(frame),
+                    }
+                }
             },
         }
     }
@@ -141,15 +142,18 @@ impl AppUnderTest {
         }
     }
 
-    /// Does something with the app at a time of the machine's clock.
-    fn later(&self, time: Instant, act: impl FnOnce(&AppUnderTest) + 'static) {
+    /// Lets go the frames whose time has come when it is `time` by the app's clock. If that is advanced, whoever does it
+    /// lets them go.
+    fn release_at(&self, app: &AppState, time: Instant) -> Due {
+        let (time, due) = app.clock().wait_until(time, Timed::HeldFrame);
         let this = self.this.clone();
         actix_web::rt::spawn(async move {
             tokio::time::sleep_until(time.into()).await;
             if let Some(app) = this.upgrade() {
-                act(&app);
+                app.release_due();
             }
         });
+        due
     }
 
     /// Lets go the frames whose time has come.

@@ -1,12 +1,11 @@
 //! The webhooks of an app under test: they go into its log, fail on demand, and wait by its clock.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::sync::watch;
 
-use crate::webhook::{Instead, Observer, Outcome, Sending};
+use crate::webhook::{Advanced, Instead, Observer, Outcome, Sending};
 
 use super::app::AppUnderTest;
 use super::entry::{Details, Kind};
@@ -60,8 +59,8 @@ impl Observer for AppUnderTest {
         }
     }
 
-    fn ahead(&self) -> watch::Receiver<Duration> {
-        self.ahead.subscribe()
+    fn clock(&self) -> Advanced {
+        Advanced { ahead: self.ahead.subscribe(), agenda: Arc::clone(&self.agenda) }
     }
 
     fn over(&self) -> watch::Receiver<bool> {

@@ -11,6 +11,7 @@ use crate::test_mode::{
     faults::Fault, timeline,
 };
 
+use super::advance::AdvanceToNext;
 use super::broker::Running;
 use super::conditions::Entries;
 use super::wait::Wait;
@@ -150,6 +151,12 @@ impl TestApp {
     /// If that is more than a year at once, or the app is gone.
     pub fn advance(&self, by: Duration) -> Result<Duration, TestError> {
         self.app.advance(by)
+    }
+
+    /// Advances the app's clock to whatever is due next, and waits until it has happened:
+    /// `app.advance_to_next().await?.due`.
+    pub fn advance_to_next(&self) -> AdvanceToNext {
+        AdvanceToNext::new(Arc::clone(&self.app), self.running.runtime.clone())
     }
 
     /// Forgets what has happened, ends all faults, and forgets what cache channels remember. Connections stay.

@@ -36,6 +36,7 @@
 //! In an asynchronous test the same is awaited: `app.until(connections(1)).await?`. What is not met says what was
 //! expected, what was found, and what the broker saw; so `unwrap` and `?` make a readable failure.
 
+mod advance;
 mod app;
 mod broker;
 mod conditions;
@@ -43,11 +44,13 @@ mod conditions;
 mod storm;
 mod wait;
 
+pub use crate::hub::Timed;
 pub use crate::test_mode::faults::Fault;
 pub use crate::test_mode::{
-    Condition, ConnectionSummary, Count, Counts, Credentials, Cut, Entry, EventSource, Kind, Outcome,
-    Sockets, TestError, config_for_tests as config,
+    Condition, ConnectionSummary, Count, Counts, Credentials, Cut, Entry, EventSource, Kind, NextDue,
+    Outcome, Sockets, TestError, config_for_tests as config,
 };
+pub use advance::AdvanceToNext;
 pub use app::TestApp;
 pub use broker::{Broker, BrokerBuilder, NewAppError};
 pub use conditions::{

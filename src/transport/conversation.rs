@@ -18,7 +18,8 @@ use tracing::{debug, info, trace, warn};
 use crate::connection::phase::{Event as Happening, Phase, Step};
 use crate::connection::{Action, ClientEvent, Connection, Ending, Probe, Refusal, last_error};
 use crate::hub::{
-    Admission, AppState, AtWork, Bounds, Client, Heard, Publication, Refused, Source, Transport, Worker,
+    Admission, AppState, AtWork, Bounds, Client, Due, Heard, Publication, Refused, Source, Timed, Transport,
+    Worker,
 };
 use crate::protocol::{ChannelType, CloseCode, Form, Frame, Negotiated};
 
@@ -38,6 +39,8 @@ pub(super) struct Conversation {
     /// From the last word on: the peer's time to answer it.
     grace: Option<Pin<Box<Sleep>>>,
     phase: Phase,
+    /// Stands for the time at which it is to be looked at again.
+    due: Due,
     /// Shutdown waits for this connection.
     at_work: AtWork,
 }
@@ -88,6 +91,7 @@ impl Conversation {
             caller,
             grace: None,
             phase: Phase::Open,
+            due: Due::default(),
             at_work,
         };
         Begun { client, conversation, message_limit }
@@ -358,11 +362,19 @@ impl Conversation {
         // Whether it must authorize itself is looked up when its time is over.
         self.see_new_settings();
         let (action, again) = self.connection.tick(self.now());
-        if let Some(action) = action {
-            self.carry_out(action);
-        }
+        let was_due = std::mem::take(&mut self.due);
         if let Some(again) = again {
-            self.worker.remind(&self.client, self.client.app().clock().machine_time(again));
+            let (time, due) = self.client.app().clock().wait_until(again, Timed::Ping);
+            self.due = due;
+            self.worker.remind(&self.client, time);
+        }
+        match action {
+            None => was_due.put_off(),
+            Some(action) => {
+                let what = timed(&action);
+                self.carry_out(action);
+                was_due.happened(what);
+            }
         }
     }
 
@@ -414,6 +426,7 @@ impl Conversation {
         let (app, socket_id) = (&self.connection.app().id, self.client.socket_id());
         let Told { peer, origin, client, version } = self.caller.told();
         debug!(app, %socket_id, ?ending, peer, origin, client, version, "disconnected");
+        std::mem::take(&mut self.due).put_off();
         self.worker.disconnect(&self.client, self.connection.disconnect(ending), Some(&self.at_work));
     }
 }
@@ -421,6 +434,16 @@ impl Conversation {
 impl Drop for Conversation {
     fn drop(&mut self) {
         self.lost();
+    }
+}
+
+/// What an action is that the time demands.
+fn timed(action: &Action<'_>) -> Timed {
+    match action {
+        Action::Close(CloseCode::PongMissing) => Timed::PongTimeout,
+        Action::Close(CloseCode::Inactive) => Timed::Inactivity,
+        Action::Close(_) | Action::Authorize => Timed::Authorization,
+        _ => Timed::Ping,
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Instant;
 use tokio::sync::watch;
 use tracing::warn;
 
+use crate::hub::Timed;
+
 use super::Stage;
 use super::clock::Clock;
 use super::event::Told;
@@ -34,12 +36,16 @@ impl Dispatcher {
                     Stage::Ending => self.intake.close(),
                 },
                 event = self.intake.next() => match event {
-                    Some((told, heard)) => self.hear(told, heard),
+                    Some((told, heard, busy)) => {
+                        self.hear(told, heard);
+                        drop(busy);
+                    }
                     None => break,
                 },
-                () = self.clock.sleep_until(self.suppressor.deadline()) => {
+                due = self.clock.sleep_until(self.suppressor.deadline(), Timed::WebhookRemoval) => {
                     let (now, app_id, lanes) = (self.clock.now(), &self.app_id, &self.lanes);
                     self.suppressor.due(now, |told| hand_out(app_id, lanes, &told, now));
+                    drop(due);
                 }
             }
         }

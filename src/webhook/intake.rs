@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::hub::{AppState, Hub, Listener, Notice};
+use crate::hub::{AppState, Busy, Hub, Listener, Notice};
 
 use super::batch::Bounds;
 use super::config::Endpoint;
@@ -19,14 +19,17 @@ use super::id::Occasion;
 #[derive(Debug)]
 pub(super) struct WebhookListener {
     endpoints: Arc<[Endpoint]>,
-    events: mpsc::Sender<(Told, Instant)>,
+    events: mpsc::Sender<UnderWay>,
     gauge: Arc<Gauge>,
 }
 
-/// The other end: events in the order in which they happened on each channel, each with its time by the app's clock. It ends when the listener is dropped.
+/// An event, its time by the app's clock, and what stands for it until it has been seen to.
+pub(super) type UnderWay = (Told, Instant, Busy);
+
+/// The other end: events in the order in which they happened on each channel. It ends when the listener is dropped.
 #[derive(Debug)]
 pub(super) struct Intake {
-    events: mpsc::Receiver<(Told, Instant)>,
+    events: mpsc::Receiver<UnderWay>,
     gauge: Arc<Gauge>,
 }
 
@@ -49,7 +52,7 @@ pub(super) fn intake(endpoints: Arc<[Endpoint]>, bounds: Bounds) -> (WebhookList
 }
 
 impl WebhookListener {
-    fn offer(&self, told: Told, now: Instant) {
+    fn offer(&self, told: Told, now: Instant, busy: Busy) {
         let bytes = told.bytes();
         // The bound may be passed by as many events as there are workers; it is there to keep memory in check.
         let room = self.gauge.bytes.load(Ordering::Relaxed) + bytes <= self.gauge.most_bytes;
@@ -58,7 +61,7 @@ impl WebhookListener {
             return;
         }
         self.gauge.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if self.events.try_send((told, now)).is_err() {
+        if self.events.try_send((told, now, busy)).is_err() {
             self.gauge.bytes.fetch_sub(bytes, Ordering::Relaxed);
             self.gauge.lost.fetch_add(1, Ordering::Relaxed);
         }
@@ -77,17 +80,17 @@ impl Listener for WebhookListener {
             // What clients send is no change of a channel, and is numbered like one.
             let version = notice.version().unwrap_or_else(|| hub.next_version());
             let occasion = Occasion { incarnation: hub.incarnation(), version };
-            self.offer(Told { event, occasion }, app.clock().now());
+            self.offer(Told { event, occasion }, app.clock().now(), app.clock().busy());
         }
     }
 }
 
 impl Intake {
     /// The next event; `None` when the listener is gone, or after [`Intake::close`], and everything has been taken.
-    pub(super) async fn next(&mut self) -> Option<(Told, Instant)> {
-        let (told, heard) = self.events.recv().await?;
+    pub(super) async fn next(&mut self) -> Option<UnderWay> {
+        let (told, heard, busy) = self.events.recv().await?;
         self.gauge.bytes.fetch_sub(told.bytes(), Ordering::Relaxed);
-        Some((told, heard))
+        Some((told, heard, busy))
     }
 
     /// Takes no more events; those that are in the queue can still be had.
@@ -115,28 +118,32 @@ mod tests {
         intake(Arc::new([Endpoint::new("http://localhost/").unwrap()]), Bounds { events, bytes })
     }
 
+    async fn next(intake: &mut Intake) -> Option<(Told, Instant)> {
+        intake.next().await.map(|(told, at, _)| (told, at))
+    }
+
     #[tokio::test]
     async fn what_has_no_room_is_lost_and_counted() {
         let now = Instant::now();
         let (listener, mut intake) = ends(2, usize::MAX);
-        (1..=3).for_each(|n| listener.offer(event(n), now));
+        (1..=3).for_each(|n| listener.offer(event(n), now, Busy::default()));
         assert_eq!((intake.take_lost(), intake.take_lost()), (1, 0));
         drop(listener);
-        assert_eq!(intake.next().await, Some((event(1), now)));
-        assert_eq!(intake.next().await, Some((event(2), now)));
-        assert_eq!(intake.next().await, None);
+        assert_eq!(next(&mut intake).await, Some((event(1), now)));
+        assert_eq!(next(&mut intake).await, Some((event(2), now)));
+        assert_eq!(next(&mut intake).await, None);
 
         let (listener, mut intake) = ends(100, event(1).bytes() * 2);
-        (1..=3).for_each(|n| listener.offer(event(n), now));
+        (1..=3).for_each(|n| listener.offer(event(n), now, Busy::default()));
         assert_eq!(intake.take_lost(), 1);
-        intake.next().await;
-        listener.offer(event(4), now);
+        next(&mut intake).await;
+        listener.offer(event(4), now, Busy::default());
         assert_eq!(intake.take_lost(), 0, "there is room again");
         intake.close();
-        listener.offer(event(5), now);
+        listener.offer(event(5), now, Busy::default());
         assert_eq!(intake.take_lost(), 1);
-        assert_eq!(intake.next().await, Some((event(2), now)));
-        assert_eq!(intake.next().await, Some((event(4), now)));
-        assert_eq!(intake.next().await, None);
+        assert_eq!(next(&mut intake).await, Some((event(2), now)));
+        assert_eq!(next(&mut intake).await, Some((event(4), now)));
+        assert_eq!(next(&mut intake).await, None);
     }
 }

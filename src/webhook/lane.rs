@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 
 use crate::app::Key;
+use crate::hub::{Busy, Due, Timed};
 use crate::protocol::ChannelName;
 
 use super::batch::{Batch, Queue};
@@ -54,6 +55,8 @@ pub(super) struct Lane {
     courier: Arc<Courier>,
     queue: Mutex<Queue>,
     changed: Notify,
+    /// Stands for what was queued and has not been seen to.
+    pushed: Mutex<Busy>,
     /// Who may still queue something: the dispatcher of the configuration in force, and those of earlier ones that are
     /// at their end.
     feeders: AtomicUsize,
@@ -77,6 +80,7 @@ impl Lane {
             courier,
             queue: Mutex::new(queue),
             changed: Notify::new(),
+            pushed: Mutex::default(),
             feeders: AtomicUsize::new(1),
             drops: Mutex::default(),
             requests: AtomicU64::new(0),
@@ -88,6 +92,7 @@ impl Lane {
         let pushed = self.queue().push(channel, json, now);
         match pushed {
             Ok(()) => {
+                *self.pushed() = self.courier.clock.busy(now);
                 self.log.count(|tally| tally.waiting += 1);
                 self.changed.notify_one();
             }
@@ -108,6 +113,11 @@ impl Lane {
             warn!(app, %endpoint, dropped = drops.unsaid, total, "webhook events dropped: too many are waiting");
             *drops = Drops { unsaid: 0, said: Some(now) };
         }
+    }
+
+    /// No code panics while it holds the lock.
+    fn pushed(&self) -> MutexGuard<'_, Busy> {
+        self.pushed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Events that wait or are under way.
@@ -147,30 +157,40 @@ impl Lane {
     pub(super) async fn run(self: Arc<Self>, stage: watch::Receiver<Stage>) {
         let most = self.courier.delivery.requests_at_once;
         let mut under_way = JoinSet::new();
+        let mut due = Due::default();
         loop {
+            let pushed = std::mem::take(&mut *self.pushed());
             let now = self.courier.clock.now();
             while under_way.len() < most {
                 let Some(batch) = self.queue().take(now) else { break };
-                under_way.spawn(Arc::clone(&self).deliver(batch, stage.clone()));
+                under_way.spawn(Arc::clone(&self).deliver(batch, stage.clone(), std::mem::take(&mut due)));
             }
+            std::mem::take(&mut due).put_off();
             let closed = self.feeders.load(Ordering::Acquire) == 0;
             if under_way.is_empty() && closed && self.queue().is_empty() {
                 return;
             }
             let ripe = if under_way.len() < most { self.queue().ripe_at(now) } else { None };
+            let ripe = self.courier.clock.sleep_until(ripe, Timed::WebhookBatch);
+            drop(pushed);
             tokio::select! {
                 Some(over) = under_way.join_next() => match over {
                     Ok(batch) => self.queue().done(batch),
                     Err(error) => error!(endpoint = %self.endpoint.url, %error, "sending a webhook failed"),
                 },
-                () = self.courier.clock.sleep_until(ripe) => {}
+                ripe = ripe => due = ripe,
                 () = self.changed.notified() => {}
             }
         }
     }
 
-    /// Sends one request until it is taken, or given up.
-    async fn deliver(self: Arc<Self>, batch: Batch, mut stage: watch::Receiver<Stage>) -> Batch {
+    /// Sends one request until it is taken, or given up. `due` stands for the time that has come for the next attempt.
+    async fn deliver(
+        self: Arc<Self>,
+        batch: Batch,
+        mut stage: watch::Receiver<Stage>,
+        mut due: Due,
+    ) -> Batch {
         let Courier { key, delivery, clock, .. } = &*self.courier;
         let body = event::body(unix_millis(), batch.events.iter().map(|event| &**event));
         let created = clock.now();
@@ -187,7 +207,7 @@ impl Lane {
         // Failures since the pauses began; they begin anew when the broker is about to end.
         let mut failures = 0;
         for number in 1.. {
-            let (outcome, ended) = self.attempt(request, number, &batch.events, &signed).await;
+            let (outcome, ended, busy) = self.attempt(request, number, &batch.events, &signed).await;
             if outcome.is_delivered() {
                 self.count_end(events, true);
                 break;
@@ -198,9 +218,11 @@ impl Lane {
                 self.count_end(events, false);
                 break;
             };
+            let again = clock.sleep_until(Some(again), Timed::WebhookRetry);
+            drop((std::mem::take(&mut due), busy));
             let hurried = *stage.borrow_and_update() != Stage::Running;
             tokio::select! {
-                () = clock.sleep_until(Some(again)) => {}
+                again = again => due = again,
                 () = self.courier.over() => {
                     self.count_end(events, false);
                     break;
@@ -211,14 +233,14 @@ impl Lane {
         batch
     }
 
-    /// What came of it, and when: whoever is told of it may advance the clock.
+    /// What came of it, and when: whoever is told of it may advance the clock, but not before it is known what is waited for.
     async fn attempt(
         &self,
         request: u64,
         number: u32,
         events: &[Arc<str>],
         signed: &Signed,
-    ) -> (Outcome, Instant) {
+    ) -> (Outcome, Instant, Busy) {
         let Courier { app_id: app, observer, clock, .. } = &*self.courier;
         let sending = Sending { endpoint: &self.endpoint, events, number };
         let (at, begun) = (date(), machine());
@@ -241,10 +263,11 @@ impl Lane {
             }
         }
         self.log.record(Attempt { at, number, events, body_bytes, duration, outcome: outcome.clone() });
+        let busy = clock.busy(ended);
         if let Some(observer) = observer {
             observer.sent(&sending, &outcome, fault);
         }
-        (outcome, ended)
+        (outcome, ended, busy)
     }
 
     async fn send(&self, signed: &Signed, number: u32) -> Outcome {

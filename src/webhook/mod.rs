@@ -23,6 +23,7 @@ pub mod sample;
 mod service;
 pub mod suppress;
 
+pub(crate) use clock::Advanced;
 pub use config::{BadEndpoint, Config, Delivery, Endpoint, EndpointUrl, Header};
 pub use event::{Event, EventType, EventTypes};
 pub use id::Occasion;

@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::clock::Advanced;
 use super::config::Endpoint;
 use super::log::Outcome;
 
@@ -17,8 +17,8 @@ pub(crate) trait Observer: fmt::Debug + Send + Sync {
     /// An attempt is over. `fault`: the one that ended it, if it was not made.
     fn sent(&self, attempt: &Sending<'_>, outcome: &Outcome, fault: Option<u64>);
 
-    /// By how much the app's clock is ahead of the machine's; it never goes back.
-    fn ahead(&self) -> watch::Receiver<Duration>;
+    /// The app's clock.
+    fn clock(&self) -> Advanced;
 
     /// Whether nobody cares any more: what is queued is then tried once, and never again.
     fn over(&self) -> watch::Receiver<bool>;

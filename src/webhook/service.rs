@@ -233,7 +233,7 @@ fn courier(
         HttpClient::new(None)
     });
     let client = client.inspect_err(|error| error!(app = app_id, %error, "webhooks cannot be sent")).ok()?;
-    let clock = Clock::ahead(observer.as_ref().map(|observer| observer.ahead()));
+    let clock = Clock::new(observer.as_ref().map(|observer| observer.clock()));
     let (app_id, key) = (app_id.to_owned(), key.clone());
     Some(Arc::new(Courier { app_id, key, delivery, client, clock, observer }))
 }

@@ -10,8 +10,8 @@ use heliostat::Config;
 use heliostat::app::{Key, Secret};
 use heliostat::pipe::RuleSpec;
 use heliostat::testing::{
-    Broker, Count, Cut, EventSource, Fault, Kind, NotMet, Sockets, TestApp, anything, connections, delivered,
-    event, logged, members_are, nothing, refused, signed_in, subscribers, webhook,
+    Broker, Count, Cut, EventSource, Fault, Kind, NotMet, Sockets, TestApp, TestError, Timed, anything,
+    connections, delivered, event, logged, members_are, nothing, refused, signed_in, subscribers, webhook,
 };
 use heliostat::webhook::Endpoint;
 use heliostat_protocol_tests::{Credentials, Sink, Socket, Target, signature};
@@ -210,6 +210,18 @@ fn half_an_hour_takes_a_moment() {
     late.send(&json!({ "event": "pusher:subscribe", "data": { "channel": "cache-topic" } }));
     late.expect_on("cache-topic", "pusher_internal:subscription_succeeded");
     late.expect_on("cache-topic", "pusher:cache_miss");
+}
+
+#[test]
+fn what_is_due_next_is_met_without_knowing_when() {
+    let broker = Broker::new().unwrap();
+    let app = broker.app();
+    let mut silent = target(&app).connect();
+    silent.answers_pings = false;
+    assert_eq!(app.advance_to_next().blocking().unwrap().due, [Timed::Ping]);
+    assert_eq!(app.advance_to_next().blocking().unwrap().due, [Timed::PongTimeout]);
+    silent.expect_close_with(4201);
+    assert!(matches!(app.advance_to_next().blocking(), Err(TestError::NothingDue { .. })));
 }
 
 #[test]

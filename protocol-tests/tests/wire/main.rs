@@ -62,6 +62,7 @@ mod subscribe;
 mod test_clock;
 mod test_faults;
 mod test_mode;
+mod test_next_due;
 mod test_webhooks;
 mod tls;
 mod transports;

@@ -11,7 +11,7 @@ use actix_web::web::Bytes;
 use tracing::{debug, warn};
 
 use crate::connection::{Departure, Ending};
-use crate::hub::{AtWork, Client, Transport, Worker};
+use crate::hub::{AtWork, Client, Due, Timed, Transport, Worker};
 use crate::protocol::{ChannelName, CloseCode};
 use crate::transport::caller::{Caller, Told};
 
@@ -53,6 +53,8 @@ pub(super) struct StreamBody<S: Shape> {
     sent: Instant,
     /// A heartbeat is asked for.
     reminded: bool,
+    /// Stands for it, if there is one to be given.
+    due: Due,
     /// Shutdown waits for this answer.
     _at_work: AtWork,
 }
@@ -83,6 +85,9 @@ impl<S: Shape> StreamBody<S> {
         let Told { peer, origin, client: library, version } = caller.told();
         debug!(app, %socket_id, %channel, peer, origin, client = library, version, "subscribed over HTTP");
         let sent = client.app().clock().now();
+        let silence = worker.hub().connection_config_of(client.app()).ping_after;
+        // Known before its first words are said.
+        let (_, due) = client.app().clock().wait_until(sent + silence, Timed::StreamHeartbeat);
         let ending = Ending::Lost;
         StreamBody {
             worker,
@@ -94,6 +99,7 @@ impl<S: Shape> StreamBody<S> {
             ending,
             sent,
             reminded: false,
+            due,
             _at_work: at_work,
         }
     }
@@ -144,15 +150,25 @@ impl<S: Shape> StreamBody<S> {
         let due = self.sent + self.worker.hub().connection_config_of(app).ping_after;
         let heartbeat = (now >= due).then(|| self.client.transport().heartbeat());
         if heartbeat.is_some() {
-            self.sent = now;
+            (self.sent, self.reminded) = (now, false);
         }
         if let Some(Some(heartbeat)) = heartbeat {
+            let silence = self.worker.hub().connection_config_of(app).ping_after;
+            // Known before this one is given.
+            let (_, due) = app.clock().wait_until(now + silence, Timed::StreamHeartbeat);
+            drop(std::mem::replace(&mut self.due, due));
             return Some(Some(heartbeat));
         }
         if !self.reminded {
             self.reminded = true;
             let due = self.sent + self.worker.hub().connection_config_of(app).ping_after;
-            self.worker.remind(&self.shared, app.clock().machine_time(due));
+            let (time, due) = app.clock().wait_until(due, Timed::StreamHeartbeat);
+            std::mem::replace(&mut self.due, due).put_off();
+            if self.client.transport().heartbeat().is_none() {
+                // It has nothing to say.
+                std::mem::take(&mut self.due).put_off();
+            }
+            self.worker.remind(&self.shared, time);
         }
         None
     }

@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tracing::field::display;
 use tracing::info;
 
+use crate::hub::{Busy, Timed};
 use crate::protocol::{CloseCode, Frame};
 use crate::transport::Stream;
 use crate::transport::websocket::{Event, Fault, FrameReader, close_code};
@@ -56,13 +57,15 @@ pub(crate) async fn serve<S: Stream>(stream: S, early: BytesMut, admitted: Admit
     let heard = admitted.session.clock().now();
     let connection =
         Connection { admitted, heard: Cell::new(heard), ping: Cell::new(false), pong: RefCell::new(None) };
+    // Nothing has been said before it is known what is waited for.
+    let busy = connection.admitted.session.clock().busy();
     let (mut reader, mut writer) = tokio::io::split(stream);
     // Outside of the future that writes it, so that a frame that was begun can be ended.
     let mut unwritten = BytesMut::new();
     let end = tokio::select! {
         end = connection.read(&mut reader, early) => end,
         end = connection.write(&mut writer, &mut unwritten) => end,
-        end = connection.watch() => end,
+        end = connection.watch(busy) => end,
     };
     let Connection { admitted: Admitted { session, line, at_work, peer, .. }, .. } = connection;
     // From here on nothing more is queued for it.
@@ -203,23 +206,32 @@ impl Connection {
     }
 
     /// Waits for the end that the broker decides on, or for the client to fall silent.
-    async fn watch(&self) -> End {
+    async fn watch(&self, busy: Busy) -> End {
         let line = &self.admitted.line;
         let clock = self.admitted.session.clock();
         let config = self.admitted.session.connection_config(self.admitted.worker.hub());
         let silence = async {
+            let mut before = busy;
             loop {
                 let heard = self.heard.get();
-                clock.sleep_until(heard + config.ping_after).await;
+                let silent = clock.sleep_until(heard + config.ping_after, Timed::PipePing);
+                drop(std::mem::take(&mut before));
+                let due = silent.await;
                 if self.heard.get() != heard {
+                    before = clock.busy();
+                    due.put_off();
                     continue;
                 }
+                let unanswered = clock.sleep_until(clock.now() + config.pong_timeout, Timed::PipePongTimeout);
                 self.ping.set(true);
                 line.news.notify_one();
-                clock.sleep_until(clock.now() + config.pong_timeout).await;
+                drop(due);
+                let due = unanswered.await;
                 if self.heard.get() == heard {
                     return;
                 }
+                before = clock.busy();
+                due.put_off();
             }
         };
         let code = tokio::select! {

@@ -50,7 +50,9 @@ impl ControlError {
             ControlError::NotFound(_)
             | ControlError::NoSuchApp(_)
             | ControlError::NoSuchFault(_)
-            | ControlError::Test(TestError::Gone(_) | TestError::NobodyMeant { .. }) => StatusCode::NOT_FOUND,
+            | ControlError::Test(
+                TestError::Gone(_) | TestError::NobodyMeant { .. } | TestError::NothingDue { .. },
+            ) => StatusCode::NOT_FOUND,
             ControlError::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             ControlError::Body(_)
             | ControlError::Query(_)
@@ -65,6 +67,7 @@ impl ControlError {
             ) => StatusCode::BAD_REQUEST,
             // Not 409: that is a condition that was not met.
             ControlError::Duplicate(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            ControlError::Test(TestError::Overdue(_)) => StatusCode::GATEWAY_TIMEOUT,
             ControlError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         }
     }

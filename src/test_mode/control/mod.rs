@@ -14,15 +14,16 @@ use serde_json::{Value, json};
 
 use crate::auth::request::Query;
 use crate::development::guard;
+use crate::hub::Timed;
 
 use super::app::AppUnderTest;
 use super::faults::Fault;
 use super::log::EventLog;
 use super::wait::Outcome;
-use super::{TestMode, credentials_of, draw_app};
+use super::{NextDue, TestMode, credentials_of, draw_app};
 
 use error::ControlError;
-use requests::{AdvanceRequest, CloseRequest, CreateRequest, ResetRequest, WaitRequest};
+use requests::{Advance, AdvanceRequest, CloseRequest, CreateRequest, ResetRequest, WaitRequest};
 
 /// The document that describes this API.
 const OPENAPI: &str = include_str!("openapi.json");
@@ -231,11 +232,15 @@ async fn of_app(app: &Arc<AppUnderTest>, method: &str, path: &[&str], query: &Qu
             let closed: Vec<_> = app.cut(&sockets, &cut)?.iter().map(ToString::to_string).collect();
             ok(json!({ "closed": closed }))
         }
-        ("POST", ["clock"]) => {
-            let AdvanceRequest { advance_ms } = requests::parse(body)?;
-            let advanced = app.advance(std::time::Duration::from_millis(advance_ms))?;
-            ok(json!({ "advanced_ms": advanced.as_millis() as u64 }))
-        }
+        ("POST", ["clock"]) => match requests::parse::<AdvanceRequest>(body)?.chosen()? {
+            Advance::By(time) => ok(json!({ "advanced_ms": app.advance(time)?.as_millis() as u64 })),
+            Advance::ToNext => {
+                let NextDue { by, advanced, due } = app.advance_to_next().await?;
+                let due: Vec<_> = due.into_iter().map(Timed::name).collect();
+                let (by, advanced) = (by.as_millis() as u64, advanced.as_millis() as u64);
+                ok(json!({ "advanced_ms": advanced, "by_ms": by, "due": due }))
+            }
+        },
         (_, ["clock"]) => ok(json!({ "advanced_ms": app.advanced().as_millis() as u64 })),
         ("POST", ["faults"]) => {
             let fault = Fault::parse(&requests::parse(body)?).map_err(super::TestError::Fault)?;
@@ -329,6 +334,13 @@ mod tests {
         described.sort();
         served.sort();
         assert_eq!(described, served);
+    }
+
+    #[test]
+    fn the_document_knows_everything_that_can_be_due() {
+        let document: Value = serde_json::from_str(OPENAPI).unwrap();
+        let names = Timed::ALL.map(Timed::name);
+        assert_eq!(document["components"]["schemas"]["Timed"]["enum"], json!(names));
     }
 
     #[test]

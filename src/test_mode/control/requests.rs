@@ -136,7 +136,31 @@ pub(super) struct ResetRequest {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AdvanceRequest {
-    pub(super) advance_ms: u64,
+    advance_ms: Option<u64>,
+    to: Option<String>,
+}
+
+/// How far a clock is to be advanced.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Advance {
+    /// By so much.
+    By(Duration),
+    /// To what is due next.
+    ToNext,
+}
+
+impl AdvanceRequest {
+    /// How far.
+    pub(super) fn chosen(self) -> Result<Advance, ControlError> {
+        match (self.advance_ms, self.to.as_deref()) {
+            (Some(ms), None) => Ok(Advance::By(Duration::from_millis(ms))),
+            (None, Some("next")) => Ok(Advance::ToNext),
+            (None, Some(other)) => {
+                Err(ControlError::Body(format!("expected \"to\" to be \"next\", got {other:?}")))
+            }
+            _ => Err(ControlError::Body("expected either \"advance_ms\" or \"to\": \"next\"".to_owned())),
+        }
+    }
 }
 
 /// `POST /test/apps/{id}/close`.
@@ -389,6 +413,24 @@ mod tests {
         for number in ["18446744073709551616", "175928847299117063.5"] {
             let error = read(number).unwrap_err();
             assert!(error.contains(&format!("{number} is no integer")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_clock_is_advanced_by_a_time_or_to_what_is_next() {
+        let asked = |json: Value| {
+            let asked: AdvanceRequest = parse(json.to_string().as_bytes()).unwrap();
+            asked.chosen().map_err(|error| error.to_string())
+        };
+        assert_eq!(asked(json!({ "advance_ms": 7 })), Ok(Advance::By(Duration::from_millis(7))));
+        assert_eq!(asked(json!({ "to": "next" })), Ok(Advance::ToNext));
+        for (bad, expected) in [
+            (json!({}), "expected either"),
+            (json!({ "advance_ms": 7, "to": "next" }), "expected either"),
+            (json!({ "to": "then" }), "expected \"to\" to be \"next\", got \"then\""),
+        ] {
+            let error = asked(bad).unwrap_err();
+            assert!(error.contains(expected), "{error}");
         }
     }
 

@@ -20,6 +20,8 @@ use serde_json::{Value, json};
 
 use chance::Chance;
 
+use crate::hub::Due;
+
 /// Faults that one app can have at once. Over it: no more can be added until some are cleared.
 pub const MAX_FAULTS: usize = 1000;
 
@@ -48,6 +50,8 @@ struct Active {
     /// How often it has done its work.
     used: u64,
     ends: Option<Instant>,
+    /// Stands for its end.
+    due: Due,
     seed: u64,
     chance: Chance,
 }
@@ -91,9 +95,37 @@ impl Faults {
         let id = state.last;
         let seed = fault.scope.seed.unwrap_or(seed);
         let ends = fault.scope.for_ms.map(|ms| now + Duration::from_millis(ms));
-        state.active.push(Active { id, fault, used: 0, ends, seed, chance: Chance::new(seed) });
+        state.active.push(Active {
+            id,
+            fault,
+            used: 0,
+            ends,
+            due: Due::default(),
+            seed,
+            chance: Chance::new(seed),
+        });
         self.any.store(true, Ordering::Release);
         Ok(id)
+    }
+
+    /// When a fault ends, if by itself.
+    #[must_use]
+    pub fn ends(&self, id: u64) -> Option<Instant> {
+        self.lock().active.iter().find(|active| active.id == id)?.ends
+    }
+
+    /// Keeps what stands for a fault's end until it has come.
+    pub fn keep(&self, id: u64, due: Due) {
+        if let Some(active) = self.lock().active.iter_mut().find(|active| active.id == id) {
+            active.due = due;
+        }
+    }
+
+    /// Lets go those whose time is over.
+    pub fn expire(&self, now: Instant) {
+        let mut state = self.lock();
+        state.active.retain(|active| !active.has_ended(now));
+        self.any.store(!state.active.is_empty(), Ordering::Release);
     }
 
     /// Ends one fault; `false` if there is no such one.
@@ -183,9 +215,8 @@ impl Faults {
         if !self.any.load(Ordering::Acquire) {
             return None;
         }
+        self.expire(now);
         let mut state = self.lock();
-        state.active.retain(|active| !active.has_ended(now));
-        self.any.store(!state.active.is_empty(), Ordering::Release);
         state.active.iter_mut().filter(|active| !active.is_spent()).find_map(|active| {
             let outcome = concerns(&active.fault.what)?;
             if active.fault.scope.share.is_some_and(|share| !active.chance.happens(share)) {

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::mpsc::OwnedPermit;
@@ -16,7 +16,7 @@ use tokio::sync::mpsc::error::{SendError, TrySendError};
 
 use super::carrier::Prelude;
 use super::response::{Chunk, Receiver};
-use crate::hub::{AppState, AtWork, Outbox, Transport, Written};
+use crate::hub::{AppState, AtWork, Busy, Due, Outbox, Timed, Transport, Written};
 use crate::protocol::Form;
 
 /// Bytes of messages that go into one frame, where one message alone is not larger.
@@ -87,10 +87,23 @@ impl Outlet {
         state.app = Some(Arc::clone(app));
     }
 
-    /// What the machine's clock says when it is `time`, if no test advances the app's before.
-    pub(super) fn machine_time(&self, time: Instant) -> Instant {
+    /// Something is to happen at `time`: what the machine's clock says then, if no test advances the app's before, and
+    /// what is to be held until it has happened.
+    pub(super) fn wait_until(&self, time: Instant, what: Timed) -> (Instant, Due) {
         let state = self.state.borrow();
-        state.app.as_ref().map_or(time, |app| app.clock().machine_time(time))
+        state.app.as_ref().map_or((time, Due::default()), |app| app.clock().wait_until(time, what))
+    }
+
+    /// Something is being done for the client.
+    pub(super) fn busy(&self) -> Busy {
+        let state = self.state.borrow();
+        state.app.as_ref().map(|app| app.clock().busy()).unwrap_or_default()
+    }
+
+    /// By how much a test has advanced the app's clock.
+    pub(super) fn advanced(&self) -> Duration {
+        let state = self.state.borrow();
+        state.app.as_ref().map_or(Duration::ZERO, |app| app.clock().advanced())
     }
 
     /// From now on this response receives, and one that did before ends.

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use std::vec;
 
 use tokio::sync::{mpsc, oneshot};
@@ -27,7 +27,7 @@ use super::sessions::Visit;
 use crate::auth::request::Query;
 use crate::connection::phase::Phase;
 use crate::connection::{Probe, last_error};
-use crate::hub::{Client, come_again};
+use crate::hub::{Busy, Client, Due, Timed, come_again};
 use crate::protocol::{CloseCode, Frame, ProtocolVersion};
 use crate::transport::admission::{self, Arrival, Introduction, Refused};
 use crate::transport::conversation::{Begun, CLOSE_GRACE, Conversation};
@@ -51,6 +51,12 @@ pub(super) struct Session {
     hello: Option<String>,
     stage: Stage,
     timer: Pin<Box<Sleep>>,
+    /// What the timer is set to.
+    set_to: Option<(Deadline, Duration)>,
+    /// Stands for that.
+    due: Due,
+    /// While it is polled: what it does comes before it is known what is waited for next.
+    busy: Busy,
     order: Order<Sent>,
     /// While a send waits for its turn.
     held: Option<Pin<Box<Sleep>>>,
@@ -68,6 +74,15 @@ struct Sent {
 struct Unheard {
     messages: vec::IntoIter<String>,
     taken: oneshot::Sender<()>,
+}
+
+/// When to look at the time again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deadline {
+    /// By the machine's clock.
+    Machine(Instant),
+    /// By the app's, for this.
+    App(Instant, Timed),
 }
 
 enum Stage {
@@ -129,6 +144,9 @@ impl Session {
             hello: Some(hello),
             stage: Stage::Ended,
             timer: Box::pin(tokio::time::sleep(fallback.config.session_timeout)),
+            set_to: None,
+            due: Due::default(),
+            busy: Busy::default(),
             order: Order::new(),
             held: None,
             unheard: None,
@@ -142,6 +160,7 @@ impl Session {
             Err(refused) => return self.refuse(&refused),
         };
         self.outlet.admitted(&admitted.app, admitted.at_work.clone());
+        self.busy = self.outlet.busy();
         let agreed = admitted.agreed;
         let transport = Rc::clone(&self.outlet);
         let begun = Conversation::begin(Rc::clone(worker), admitted, probe(agreed.version), transport);
@@ -308,20 +327,19 @@ impl Session {
         }
     }
 
-    /// When to look at the time again, by the machine's clock. How long somebody may receive or be away is measured by
-    /// the app's, which a test can advance; until a client has named its app, and for the last words, there is none.
-    fn deadline(&self) -> Instant {
+    /// When to look at the time again. How long somebody may receive or be away is measured by the app's clock, which a
+    /// test can advance; until a client has named its app, and for the last words, by the machine's.
+    fn deadline(&self) -> Deadline {
         let config = &self.fallback.config;
-        let outlet = match (self.outlet.is_received(), self.outlet.is_single()) {
-            (false, _) => self.outlet.changed() + config.session_timeout,
-            (true, true) => self.outlet.changed() + config.poll_hold,
-            (true, false) => self.outlet.said() + config.heartbeat,
+        let (outlet, what) = match (self.outlet.is_received(), self.outlet.is_single()) {
+            (false, _) => (self.outlet.changed() + config.session_timeout, Timed::SessionEnd),
+            (true, true) => (self.outlet.changed() + config.poll_hold, Timed::PollHold),
+            (true, false) => (self.outlet.said() + config.heartbeat, Timed::SessionHeartbeat),
         };
-        let outlet = self.outlet.machine_time(outlet);
         match self.stage {
-            Stage::Introducing { until, .. } => outlet.min(until),
-            Stage::Over { until, .. } => until,
-            Stage::Talking(_) | Stage::Ended => outlet,
+            Stage::Introducing { until, .. } => Deadline::Machine(outlet.min(until)),
+            Stage::Over { until, .. } => Deadline::Machine(until),
+            Stage::Talking(_) | Stage::Ended => Deadline::App(outlet, what),
         }
     }
 
@@ -344,15 +362,27 @@ impl Session {
 
     /// Whether the timer was due.
     fn poll_timer(&mut self, context: &mut Context<'_>) -> bool {
-        let deadline = tokio::time::Instant::from_std(self.deadline());
-        if self.timer.deadline() != deadline {
-            self.timer.as_mut().reset(deadline);
+        let deadline = (self.deadline(), self.outlet.advanced());
+        if self.set_to != Some(deadline) {
+            self.set_to = Some(deadline);
+            let (time, due) = match deadline.0 {
+                Deadline::Machine(time) => (time, Due::default()),
+                Deadline::App(time, what) => self.outlet.wait_until(time, what),
+            };
+            std::mem::replace(&mut self.due, due).put_off();
+            self.timer.as_mut().reset(time.into());
         }
-        let due = self.timer.as_mut().poll(context).is_ready();
-        if due {
+        let is_due = self.timer.as_mut().poll(context).is_ready();
+        if is_due {
+            let due = std::mem::take(&mut self.due);
+            self.set_to = None;
             self.tick(Instant::now());
+            if matches!(self.stage, Stage::Ended) {
+                // Its end is done when it is gone.
+                self.due = due;
+            }
         }
-        due
+        is_due
     }
 
     /// Whether a send has waited long enough for its turn.
@@ -405,6 +435,16 @@ impl Future for Session {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
+        this.busy = this.outlet.busy();
+        let polled = this.turn(context);
+        this.busy = Busy::default();
+        polled
+    }
+}
+
+impl Session {
+    fn turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let this = self;
         for _ in 0..VISITS_PER_TURN {
             this.attend(context);
             if matches!(this.stage, Stage::Ended) {
