@@ -128,6 +128,11 @@ export class App implements AsyncDisposable {
   close(options?: CloseOptions): Promise<string[]>;
   /** Advances the app's clock; answers by how much it has been advanced in all. At most 366 days at once. */
   advance(ms: number): Promise<number>;
+  /**
+   * Advances the app's clock to whatever is due next, and waits until that has happened. Throws a `ControlError` with the
+   * status 404 where nothing is due.
+   */
+  advanceToNext(): Promise<NextDue>;
   /** Forgets what has happened and ends all faults; with `connections`, closes those, too, with 4200. */
   reset(options?: ResetOptions): Promise<void>;
   /** The app's end: its connections are closed with 4001. */
@@ -357,6 +362,37 @@ export interface Log {
   /** Entries that had been forgotten because the log was full. */
   forgotten: number;
 }
+
+/** How far the clock was advanced, and what for. */
+export interface NextDue {
+  /** By how much it has been advanced in all. */
+  advanced_ms: number;
+  /** By how much it was advanced now. */
+  by_ms: number;
+  /** What was due then and has happened, each kind once. */
+  due: Timed[];
+}
+
+/** What goes by the clock of an app. */
+export type Timed =
+  | 'ping'
+  | 'pong_timeout'
+  | 'inactivity'
+  | 'authorization'
+  | 'subscription_count'
+  | 'cache_expiry'
+  | 'session_heartbeat'
+  | 'poll_hold'
+  | 'session_end'
+  | 'stream_heartbeat'
+  | 'pipe_ping'
+  | 'pipe_pong_timeout'
+  | 'pipe_pace'
+  | 'webhook_removal'
+  | 'webhook_batch'
+  | 'webhook_retry'
+  | 'held_frame'
+  | 'fault_end';
 
 export interface Counts {
   connections: number;

@@ -8,6 +8,9 @@ import { startBroker } from './process.js';
 export * from './conditions.js';
 export * from './errors.js';
 
+/** The longest that the broker gives what is due to happen. */
+const NEXT_DUE_MS = 10_000;
+
 export class Broker {
   #control;
   #stop;
@@ -151,6 +154,10 @@ export class App {
 
   async advance(ms) {
     return (await this.#ask('POST', '/clock', { advance_ms: ms })).advanced_ms;
+  }
+
+  async advanceToNext() {
+    return this.#ask('POST', '/clock', { to: 'next' }, { waitsMs: NEXT_DUE_MS });
   }
 
   async reset({ connections = false } = {}) {

@@ -13,7 +13,7 @@ from .conditions import (
     subscribers,
     webhook,
 )
-from .control import App, Broker, Connection, Counts, Endpoint, Entry, Fault, Log, Outcome
+from .control import App, Broker, Connection, Counts, Endpoint, Entry, Fault, Log, NextDue, Outcome, Timed
 from .errors import ControlError, HeliostatError, NotMet
 
 __all__ = [
@@ -28,8 +28,10 @@ __all__ = [
     "Fault",
     "HeliostatError",
     "Log",
+    "NextDue",
     "NotMet",
     "Outcome",
+    "Timed",
     "connections",
     "delivered",
     "event",

@@ -19,6 +19,31 @@ if TYPE_CHECKING:
 #: The longest that an answer may take, beyond the time that a request itself asks for.
 ANSWER_DEADLINE_SECONDS = 10.0
 
+#: The longest that the broker gives what is due to happen.
+NEXT_DUE_SECONDS = 10.0
+
+#: What goes by the clock of an app.
+Timed = Literal[
+    "ping",
+    "pong_timeout",
+    "inactivity",
+    "authorization",
+    "subscription_count",
+    "cache_expiry",
+    "session_heartbeat",
+    "poll_hold",
+    "session_end",
+    "stream_heartbeat",
+    "pipe_ping",
+    "pipe_pong_timeout",
+    "pipe_pace",
+    "webhook_removal",
+    "webhook_batch",
+    "webhook_retry",
+    "held_frame",
+    "fault_end",
+]
+
 
 class Endpoint(TypedDict, total=False):
     """Whom webhooks are sent to; `url` must be there."""
@@ -94,6 +119,17 @@ class Counts(TypedDict):
     last: int
     faults: int
     advanced_ms: int
+
+
+class NextDue(TypedDict):
+    """How far the clock was advanced, and what for."""
+
+    #: By how much it has been advanced in all.
+    advanced_ms: int
+    #: By how much it was advanced now.
+    by_ms: int
+    #: What was due then and has happened, each kind once.
+    due: list[Timed]
 
 
 class Connection(TypedDict):
@@ -336,6 +372,14 @@ class App:
         """Advances the app's clock; answers by how much it has been advanced in all. At most 366 days at once."""
         advanced_ms: int = self._ask("POST", "/clock", {"advance_ms": milliseconds(seconds)})["advanced_ms"]
         return advanced_ms / 1000
+
+    def advance_to_next(self) -> NextDue:
+        """
+        Advances the app's clock to whatever is due next, and waits until that has happened. Raises a `ControlError` with
+        the status 404 where nothing is due.
+        """
+        reached: NextDue = self._ask("POST", "/clock", {"to": "next"}, waits=NEXT_DUE_SECONDS)
+        return reached
 
     def reset(self, *, connections: bool = False) -> None:
         """Forgets what has happened and ends all faults; with `connections`, closes those, too, with 4200."""

@@ -121,6 +121,42 @@ def test_time_passes_at_once(pusher, connect):
     late.heard("cache-room", "pusher:cache_miss")
 
 
+@pytest.mark.pusher(settings={"cache_ttl_seconds": 1000})
+def test_time_passes_until_something_is_due(pusher, connect):
+    backend(pusher).trigger("cache-room", "message", "remembered for a while")
+    reached = pusher.advance_to_next()
+    assert (reached["due"], reached["advanced_ms"]) == (["cache_expiry"], reached["by_ms"])
+    assert 900_000 < reached["by_ms"] <= 1_000_000
+    with pytest.raises(ControlError, match="nothing is due") as missed:
+        pusher.advance_to_next()
+    assert missed.value.status == 404
+    late = connect()
+    late.subscribe("cache-room")
+    late.heard("cache-room", "pusher:cache_miss")
+
+
+@pytest.mark.pusher(settings={"connection": {"ping_after_seconds": 3000}})
+def test_how_long_a_connection_may_be_silent_can_be_said_of_one_app(heliostat, pusher, connect):
+    connect()
+    reached = pusher.advance_to_next()
+    assert reached["due"] == ["ping"] and 2_900_000 < reached["by_ms"] <= 3_000_000
+    with pytest.raises(ControlError) as caught:
+        heliostat.create_app(settings={"connection.outbox_byte": 9, "limits.conections": 3})
+    for meant in ("connection.outbox_bytes", "limits.connections"):
+        assert f'did you mean "{meant}"?' in str(caught.value), "all mistakes at once"
+
+
+def test_what_has_been_mistyped_is_answered_with_what_was_meant(pusher):
+    for ask, meant in [
+        (lambda: pusher.until({"type": "subscriber", "channel": "room", "count": 1}), "subscribers"),
+        (lambda: pusher.until(event(chanel="room")), "channel"),
+        (lambda: pusher.log(chanel="room"), "channel"),
+        (lambda: pusher.fault("frames", action="dorp"), "drop"),
+    ]:
+        with pytest.raises(ControlError, match=f'did you mean "{meant}"'):
+            ask()
+
+
 def test_what_has_happened_is_forgotten(heliostat, pusher, room):
     with heliostat.create_app() as other:
         backend(other).trigger("room", "message", {})

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import threading
 
 import pytest
@@ -200,3 +201,24 @@ def test_waiting_fits_into_asyncio(pusher):
         return await waiting
 
     assert asyncio.run(both())["met"]
+
+
+def test_what_is_not_met_says_what_nearly_met_it_and_marks_where_it_gave_up(pusher, connect):
+    connect("ann").subscribe("presence-lobby")
+    pusher.until(members("presence-lobby", ["ann"]))
+    backend(pusher).trigger("presence-lobby", "message", {"user": {"id": 7}})
+    pusher.until(delivered(name="message"))
+    for condition, near in [
+        (subscribers("presence-loby", 1), r'^"presence-lobby" has 1 subscribed, 1 members$'),
+        (event(channel="presence-lobby", name="message", data={"user.id": 8}), r"message on presence-lobby .*\(another data\)$"),
+        (webhook(channel="presence-lobby", name="message"), r"\(of type delivered\)$"),
+    ]:
+        with pytest.raises(NotMet) as caught:
+            pusher.until(condition, timeout=0.02)
+        found = [line for line in caught.value.outcome["near"] if re.search(near, line)]
+        assert found, caught.value.outcome["near"]
+        assert "it was nearly met by: " in str(caught.value) and found[0] in str(caught.value)
+    entries = pusher.log(type="gave_up")["entries"]
+    assert len(entries) == 3
+    assert entries[0]["reason"].startswith('expected "presence-loby" to have exactly 1 subscriber')
+    assert ' s  GAVE UP expected "presence-loby" to have exactly 1 subscriber' in pusher.timeline()

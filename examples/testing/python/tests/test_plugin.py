@@ -138,6 +138,7 @@ def test_the_report_of_a_test_that_fails_holds_what_the_broker_saw(run, shared, 
     assert sum(bool(re.search(r"^app \d+: .* s  .*message on still-empty", line)) for line in lines) == 1, lines
     assert sum(bool(re.search(r"^app \d+:   nothing$", line)) for line in lines) == 1, lines
     assert "not known: GET /test/apps/" in text
+    assert len(re.findall(r"^ .* s  GAVE UP expected \"(?:half-full|still-empty)\" to have exactly", text, re.MULTILINE)) == 2
     assert 'NotMet: expected "half-full" to have exactly 2 subscribers, it has 0, after' in text
     assert "on fine" not in text
     # The test's own line is the last: what the package does is hidden.

@@ -4,7 +4,7 @@ import {
   App, Broker, connections, ControlError, delivered, event, Fault, HeliostatError, logged, members, NotMet, nothing,
   refused, signedIn, subscribers, webhook,
 } from 'heliostat-testing';
-import type { ActiveFault, Condition, Connection, Counts, Entry, FaultOptions, Log, Outcome } from 'heliostat-testing';
+import type { ActiveFault, Condition, Connection, Counts, Entry, FaultOptions, Log, NextDue, Outcome, Timed } from 'heliostat-testing';
 import { expect as expectOfPlaywright, test as playwrightTest } from 'heliostat-testing/playwright';
 import playwrightSetup from 'heliostat-testing/playwright-setup';
 import { expect as expectOfVitest, test as vitestTest } from 'heliostat-testing/vitest';
@@ -60,6 +60,9 @@ export async function everything(): Promise<void> {
   const connected: Connection[] = await app.connections();
   texts.push(await app.timeline());
   const numbers: number[] = [await app.last(), await app.clearFaults(), await app.advance(1000)];
+  const reached: NextDue = await app.advanceToNext();
+  numbers.push(reached.by_ms, reached.advanced_ms);
+  const due: Timed | undefined = reached.due[0];
 
   const wanted: FaultOptions[] = [
     { type: 'refuse_connections', code: 4100, reason: 'full', times: 2 },
@@ -91,7 +94,7 @@ export async function everything(): Promise<void> {
     if (error instanceof ControlError) texts.push(error.method, error.path, String(error.status));
     if (error instanceof HeliostatError) texts.push(error.message);
   }
-  void [known, strangers, scheme, entry, log, counts, connected, numbers, active[0]?.used, cleared, closed];
+  void [known, strangers, scheme, entry, log, counts, connected, numbers, due, active[0]?.used, cleared, closed];
 }
 
 export function fixtures(): void {

@@ -139,6 +139,38 @@ test('time passes at once', async (t) => {
   await heard(connect(t, app).subscribe('cache-room'), 'pusher:cache_miss');
 });
 
+test('time passes until something is due', async (t) => {
+  const app = await newApp({ settings: { cache_ttl_seconds: 1000 } });
+  await backend(app).trigger('cache-room', 'message', 'remembered for a while');
+  const { by_ms, advanced_ms, due } = await app.advanceToNext();
+  assert.deepEqual([due, advanced_ms], [['cache_expiry'], by_ms]);
+  assert.ok(by_ms > 900_000 && by_ms <= 1_000_000, `${by_ms}`);
+  await assert.rejects(app.advanceToNext(), { status: 404, message: /nothing is due/ });
+  await heard(connect(t, app).subscribe('cache-room'), 'pusher:cache_miss');
+});
+
+test('what may wait for a connection, and how long one may be silent, can be said of one app', async (t) => {
+  const app = await newApp({ settings: { connection: { activity_timeout_seconds: 77, ping_after_seconds: 3000 } } });
+  const client = connect(t, app);
+  await heard(client.connection, 'connected');
+  const { by_ms, due } = await app.advanceToNext();
+  assert.deepEqual(due, ['ping']);
+  assert.ok(by_ms > 2_900_000 && by_ms <= 3_000_000, `${by_ms}`);
+  const settings = { 'connection.outbox_byte': 9, 'limits.conections': 3 };
+  await assert.rejects(newApp({ settings }), {
+    status: 400,
+    message: /did you mean "connection\.outbox_bytes"\?.*did you mean "limits\.connections"\?/,
+  });
+});
+
+test('what has been mistyped is answered with what was meant', async () => {
+  const app = await newApp();
+  await assert.rejects(app.until({ type: 'subscriber', channel: 'room', count: 1 }), /did you mean "subscribers"\?/);
+  await assert.rejects(app.until(event({ chanel: 'room' })), /did you mean "channel"\?/);
+  await assert.rejects(app.log({ chanel: 'room' }), /did you mean "channel"\?/);
+  await assert.rejects(app.fault({ type: 'frames', action: 'dorp' }), /did you mean "drop"\?/);
+});
+
 test('what has happened is forgotten, of one app or of all', async (t) => {
   const [{ app, client }, { app: other }] = [await room(t), await room(t)];
   await app.fault({ type: 'ignore_pings' });

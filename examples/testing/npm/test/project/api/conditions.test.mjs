@@ -152,3 +152,26 @@ test('an app that ends ends the waiting', async () => {
   await app.delete();
   await refusal;
 });
+
+test('what is not met says what nearly met it, and marks where it gave up', async (t) => {
+  const app = await newApp();
+  connect(t, app, { user: 'ann' }).subscribe('presence-lobby');
+  await app.until(members('presence-lobby', ['ann']));
+  await backend(app).trigger('presence-lobby', 'message', { user: { id: 7 } });
+  await app.until(delivered({ name: 'message' }));
+  for (const [condition, near] of [
+    [subscribers('presence-loby', 1), /^"presence-lobby" has 1 subscribed, 1 members$/],
+    [event({ channel: 'presence-lobby', name: 'message', data: { 'user.id': 8 } }), /message on presence-lobby .*\(another data\)$/],
+    [webhook({ channel: 'presence-lobby', name: 'message' }), /\(of type delivered\)$/],
+  ]) {
+    const error = await app.until(condition, { timeoutMs: 20 }).then(assert.fail, (error) => error);
+    assert.ok(error instanceof NotMet);
+    const found = error.outcome.near.find((line) => near.test(line));
+    assert.ok(found, JSON.stringify(error.outcome.near));
+    assert.ok(error.message.includes(`it was nearly met by: `) && error.message.includes(found), error.message);
+  }
+  const { entries } = await app.log({ type: 'gave_up' });
+  assert.equal(entries.length, 3);
+  assert.match(entries[0].reason, /^expected "presence-loby" to have exactly 1 subscriber/);
+  assert.match(await app.timeline(), / s {2}GAVE UP expected "presence-loby" to have exactly 1 subscriber/);
+});

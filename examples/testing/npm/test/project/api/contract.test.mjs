@@ -9,7 +9,7 @@ const shared = sharedBroker();
 
 /** What the package has under another name, or unwraps. */
 const OTHERWISE = new Set([
-  'app_id', 'path_prefix', 'until', 'timeout_ms', 'holds_ms', 'advance_ms', 'cleared', 'closed', 'error', 'apps',
+  'app_id', 'path_prefix', 'until', 'timeout_ms', 'holds_ms', 'advance_ms', 'to', 'next', 'cleared', 'closed', 'error', 'apps',
   'strangers', 'version',
 ]);
 
