@@ -1,7 +1,7 @@
 // Having things go wrong.
 
 import {
-  connections, delivered, event, expect, logged, MINUTE_MS, nothing, ROOM, suite, test, webhook,
+  connections, delivered, event, expect, logged, members, MINUTE_MS, nothing, ROOM, suite, test, webhook,
 } from './chat.js';
 
 /** Events of the room, and of those the messages. */
@@ -31,6 +31,15 @@ suite('what goes wrong', () => {
       await pusher.close({ user_id: 'ben', code: 4001, reason: 'This chat has ended.' });
       await ben.state('refused: This chat has ended.');
       await pusher.until(connections(1));
+    });
+
+    test('a member is found by its user id, and a name that nobody has is told', async ({ join, pusher }) => {
+      await join('ann');
+      await join('ben');
+      // They are in the room as these, and have not signed in.
+      expect(await pusher.close({ user_id: 'ben', code: 4001, reason: 'This chat has ended.' })).toHaveLength(1);
+      await pusher.until(members(ROOM, ['ann']));
+      await expect(pusher.close({ user_id: 'bne' })).rejects.toThrow(/there is no connection .*"bne"; .* of user .*"ann"/);
     });
 
     test('a share of a channel is closed, the same with the same seed', async ({ join, pusher }) => {

@@ -18,7 +18,8 @@ suite('time passes', () => {
     await pusher.until(webhook({ name: 'member_added', user_id: 'ann' }));
     ann.disconnect();
     await pusher.until(logged({ type: 'member_removed', user_id: 'ann' }));
-    await pusher.advance(MINUTE_MS);
+    // However long that is: it is what is due next.
+    expect((await pusher.advanceToNext()).due).toEqual(['webhook_removal']);
     await pusher.until(webhook({ name: 'member_removed', user_id: 'ann' }));
     expect(await chat.get('people')).toEqual({ ann: 'away' });
   });
@@ -31,6 +32,47 @@ suite('time passes', () => {
     await pusher.advance(5 * MINUTE_MS);
     await pusher.until(logged({ type: 'disconnected', code: 4201 }, 1));
     line.socket.destroy();
+  });
+
+  test('a page without WebSockets falls back, and its times go by the same clock', async ({ enter, join, pusher }) => {
+    const ann = await enter('ann', { prepare: (page) => page.addInitScript(() => delete window.WebSocket) });
+    const { due } = await pusher.advanceToNext();
+    expect(due).toEqual(['session_heartbeat']);
+    await join('ben');
+    await ann.members(['ann', 'ben']);
+    await ann.state('online');
+  });
+
+  test.describe('in an app with times and bounds of its own', () => {
+    test.use({
+      pusherSettings: {
+        connection: { ping_after_seconds: 3600, pong_timeout_seconds: 600, outbox_bytes: 10_000 },
+        limits: { event_payload_bytes: 200_000 },
+      },
+    });
+
+    test('silence is suffered for an hour', async ({ pusher }) => {
+      const line = await silentLine(pusher);
+      await pusher.until(connections(1));
+      const { by_ms, due } = await pusher.advanceToNext();
+      expect(due).toEqual(['ping']);
+      expect(by_ms).toBeGreaterThan(50 * MINUTE_MS);
+      await line.ping;
+      expect((await pusher.advanceToNext()).due).toEqual(['pong_timeout']);
+      await pusher.until(connections(0));
+      line.socket.destroy();
+    });
+
+    test('who does not read is let go of', async ({ chat, pusher }) => {
+      const line = await silentLine(pusher);
+      line.say({ event: 'pusher:subscribe', data: { channel: 'cache-topic' } });
+      await pusher.until(logged({ type: 'subscribed', channel: 'cache-topic' }));
+      line.socket.pause();
+      const ended = { type: 'disconnected', code: 4100 };
+      // What the operating system holds for a reader counts as read.
+      while (!(await pusher.log(ended)).entries.length) await chat.post('topic', { text: 'x'.repeat(150_000) });
+      line.socket.destroy();
+    });
   });
 
   test('who types too fast is slowed down for a second', async ({ enter, pusher }) => {
@@ -48,7 +90,7 @@ suite('time passes', () => {
   });
 });
 
-/** A client that connects and then says nothing, not even to pings: no browser would do that. */
+/** A client that connects and then says only what it is told to, not even something to pings: no browser would do that. */
 async function silentLine({ host, port, key }) {
   const headers = {
     Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13', 'Sec-WebSocket-Key': btoa('a'.repeat(16)),
@@ -74,5 +116,10 @@ async function silentLine({ host, port, key }) {
     });
   });
   socket.unshift(head);
-  return { socket, ping };
+  // A frame whose mask changes nothing; what is said here is shorter than 126 bytes.
+  const say = (message) => {
+    const text = Buffer.from(JSON.stringify(message));
+    socket.write(Buffer.concat([Buffer.from([0x81, 0x80 | text.length, 0, 0, 0, 0]), text]));
+  };
+  return { socket, ping, say };
 }

@@ -79,6 +79,30 @@ suite('what the broker has seen', () => {
     expect((await pusher.log()).entries).toEqual([]);
   });
 
+  test('who comes back is told from who was here', async ({ enter, pusher }) => {
+    const ann = await enter('ann');
+    const after = await pusher.last();
+    await ann.page.reload();
+    await pusher.until(logged({ type: 'subscribed', channel: ROOM, user_id: 'ann' }, 1, { after }));
+  });
+
+  test('what does not come about says what nearly did, and where that was given up', async ({ chat, join, pusher }) => {
+    await join('ann');
+    await chat.post('messages', { id: 'a', from: 'ben', text: 'Hello!' });
+    await pusher.until(delivered({ name: 'message' }));
+    const [mistyped, other] = [subscribers('presence-loby', 1), event({ name: 'message', data: { text: 'Hullo!' } })];
+    const missed = (condition) => pusher.until(condition, { timeoutMs: 50 }).catch(({ outcome }) => outcome.near);
+    expect(await missed(mistyped)).toEqual(['"presence-lobby" has 1 subscribed, 1 members']);
+    expect(await missed(other)).toEqual([expect.stringMatching(/^event message on .*Hello!.*\(another data\)$/)]);
+    expect(await pusher.timeline()).toContain('GAVE UP expected "presence-loby" to have exactly 1 subscriber');
+    await expect(pusher.until(event({ chanel: ROOM }))).rejects.toThrow(/did you mean "channel"/);
+  });
+
+  test('programs find the app by the variables that they know', async ({ pusher }) => {
+    const { environment, host, key } = pusher;
+    expect(environment).toMatchObject({ PUSHER_APP_KEY: key, REVERB_APP_KEY: key, VITE_REVERB_HOST: host });
+  });
+
   test('rooms of two tests know nothing of each other, whatever their names', async ({ broker, join, pusher }) => {
     const neighbour = await broker.createApp();
     await join('ann');
