@@ -108,7 +108,8 @@ impl Serialize for Count {
         let written = match *self {
             Count { least, most } if least == most => Written::Exactly(least),
             Count { least, most } => Written::Range(Range {
-                at_least: (least > 0).then_some(least),
+                // One of the two is always said: an empty object is no count.
+                at_least: (least > 0 || most == usize::MAX).then_some(least),
                 at_most: (most < usize::MAX).then_some(most),
             }),
         };
@@ -126,6 +127,7 @@ mod tests {
         let cases = [
             (json!(2), Count::exactly(2), "exactly 2"),
             (json!({ "at_least": 1 }), Count::at_least(1), "at least 1"),
+            (json!({ "at_least": 0 }), Count::at_least(0), "at least 0"),
             (json!({ "at_most": 3 }), Count::at_most(3), "at most 3"),
             (json!({ "at_least": 1, "at_most": 3 }), Count { least: 1, most: 3 }, "1 to 3"),
         ];

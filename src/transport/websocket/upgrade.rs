@@ -116,7 +116,7 @@ pub async fn upgrade<S: Stream>(
     let arrival =
         Arrival::of(request.headers(), S::IS_TLS, listener.trust_forwarded_proto).from(head.peer_addr);
     if listener.pipes_only || wire::is_pipe(&query) {
-        stream.write_all(switching_protocols(&request, false).as_bytes()).await?;
+        stream.write_all(switching_protocols(&request, None).as_bytes()).await?;
         let (path, path_prefix) = (request.path(), listener.path_prefix.as_str());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let knock = Knock { path, path_prefix, query: &query, arrival: &arrival, now };
@@ -124,8 +124,8 @@ pub async fn upgrade<S: Stream>(
         return Ok(());
     }
     let sockjs = listener.sockjs.as_deref().and_then(|base| fallback::websocket_at(request.path(), base));
-    let compression = worker.hub().connection_config().compression && offers_compression(&request);
-    let compression = compression && sockjs.is_none();
+    let may_compress = worker.hub().connection_config().compression && sockjs.is_none();
+    let compression = may_compress.then(|| compression(&request)).flatten();
     stream.write_all(switching_protocols(&request, compression).as_bytes()).await?;
     if let Some(framing) = sockjs {
         let connected = sockjs::connect(worker, listener, framing, arrival, (stream, place), early);
@@ -136,7 +136,7 @@ pub async fn upgrade<S: Stream>(
     let introduction = Introduction { key, query: &query, arrival: &arrival };
     match admission::admit(&worker, &introduction) {
         Ok(admitted) => {
-            let form = Form::of(compression, query.get("binary") == Some("1"));
+            let form = Form::of(compression.is_some(), query.get("binary") == Some("1"));
             let transport = WebSocket { stream: RefCell::new(stream), form };
             actix_web::rt::spawn(connect(worker, admitted, &query, transport, early));
         }
@@ -211,7 +211,7 @@ pub(super) async fn farewell<S: Stream>(mut stream: S, frames: impl Iterator<Ite
 
 /// The answer that completes the handshake. Apple's clients drop a connection whose offered sub-protocol is not
 /// echoed.
-fn switching_protocols(request: &Request, compression: bool) -> String {
+fn switching_protocols(request: &Request, compression: Option<&str>) -> String {
     let key = request.headers().get(header::SEC_WEBSOCKET_KEY).map(|key| key.as_bytes()).unwrap_or_default();
     let accept = ws::hash_key(key);
     let accept = String::from_utf8_lossy(&accept);
@@ -222,17 +222,17 @@ fn switching_protocols(request: &Request, compression: bool) -> String {
     if let Some(token) = offered_protocol(request) {
         answer.push_str(&format!("Sec-WebSocket-Protocol: {token}\r\n"));
     }
-    if compression {
-        answer.push_str(&format!("Sec-WebSocket-Extensions: {}\r\n", extension::ACCEPTED));
+    if let Some(agreed) = compression {
+        answer.push_str(&format!("Sec-WebSocket-Extensions: {agreed}\r\n"));
     }
     answer.push_str("\r\n");
     answer
 }
 
-/// Whether the client offers compression in a form that can be accepted.
-fn offers_compression(request: &Request) -> bool {
+/// The compression that is agreed to, if the client offers one that can be accepted.
+fn compression(request: &Request) -> Option<&'static str> {
     let offers = request.headers().get_all(header::SEC_WEBSOCKET_EXTENSIONS);
-    offers.filter_map(|offer| offer.to_str().ok()).any(extension::is_offered)
+    offers.filter_map(|offer| offer.to_str().ok()).find_map(extension::answer)
 }
 
 /// The first offered sub-protocol that is one of ours. It does not decide the version; the query does.
