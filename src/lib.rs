@@ -29,6 +29,8 @@ pub mod config;
 pub mod connection;
 pub mod development;
 pub mod exec;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 pub mod hub;
 pub mod pipe;

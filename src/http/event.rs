@@ -20,9 +20,9 @@ use std::sync::Arc;
 /// An event that may be published.
 #[derive(Debug)]
 pub(super) struct Event<'a> {
-    name: Cow<'a, str>,
-    data: Data<'a>,
-    channels: IndexSet<ChannelName>,
+    pub(super) name: Cow<'a, str>,
+    pub(super) data: Data<'a>,
+    pub(super) channels: IndexSet<ChannelName>,
     except: Option<SocketId>,
     pub(super) info: Option<Info>,
 }

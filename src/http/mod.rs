@@ -9,6 +9,8 @@ mod error;
 mod event;
 mod events;
 mod expectation;
+#[doc(hidden)]
+pub mod fuzzing;
 mod info;
 mod long_list;
 mod routes;

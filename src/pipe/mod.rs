@@ -29,6 +29,8 @@
 
 mod context;
 mod filter;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hook;
 mod lanes;
 mod pace;

@@ -15,6 +15,8 @@ mod entry;
 pub mod faults;
 mod filter;
 mod frames;
+#[doc(hidden)]
+pub mod fuzzing;
 mod json_path;
 mod log;
 mod meant;

@@ -9,6 +9,8 @@ mod connection;
 mod dialect;
 mod fault;
 mod filter;
+#[doc(hidden)]
+pub mod fuzzing;
 mod lines;
 mod message;
 mod outgoing;

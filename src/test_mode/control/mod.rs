@@ -4,6 +4,7 @@
 //! is described by `openapi.json`, which is served as well; a test holds the two together.
 
 mod error;
+pub(super) mod fuzzing;
 mod requests;
 
 use std::sync::Arc;

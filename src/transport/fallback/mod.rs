@@ -7,6 +7,8 @@
 mod carrier;
 mod endpoint;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod introduction;
 mod order;
 mod outlet;

@@ -2,6 +2,8 @@
 
 mod driver;
 mod extension;
+#[doc(hidden)]
+pub mod fuzzing;
 mod reader;
 mod sockjs;
 mod upgrade;

@@ -1,0 +1,39 @@
+//! Publish requests, for the fuzz targets.
+
+use crate::app::Limits;
+use crate::auth::request::Query;
+
+use super::event::{Channels, Event, Parameters};
+
+/// An event that may be published.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// Its name.
+    pub name: String,
+    /// Its payload, every escape resolved.
+    pub data: String,
+    /// Where it goes.
+    pub channels: Vec<String>,
+}
+
+/// The event that a body describes, if it may be published; `several`: it may name several channels.
+#[must_use]
+pub fn event_of_body(body: &str, several: bool) -> Option<Accepted> {
+    let channels = if several { Channels::Several } else { Channels::One };
+    let event = Parameters::of_json(body, channels).ok()?.check(&Limits::default()).ok()?;
+    Some(accepted(&event))
+}
+
+/// The event that a query describes, if it may be published.
+#[must_use]
+pub fn event_of_query(query: &Query) -> Option<Accepted> {
+    Parameters::of_query(query).check(&Limits::default()).ok().map(|event| accepted(&event))
+}
+
+fn accepted(event: &Event<'_>) -> Accepted {
+    Accepted {
+        name: event.name.to_string(),
+        data: event.data.text().into_owned(),
+        channels: event.channels.iter().map(ToString::to_string).collect(),
+    }
+}

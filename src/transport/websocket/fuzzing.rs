@@ -1,0 +1,25 @@
+//! The handshake's headers, and the reader with its pauses, for the fuzz targets.
+
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::transport::admission::Arrival;
+
+pub use super::reader::Then;
+
+/// The answer to a `Sec-WebSocket-Extensions` header, if one of its offers is accepted.
+#[must_use]
+pub fn extension(header: &str) -> Option<&'static str> {
+    super::extension::answer(header)
+}
+
+/// Whether a client came by TLS, as a trusted proxy tells with these headers. Those that are no headers are left out.
+#[must_use]
+pub fn came_by_tls(headers: &[(&str, &str)]) -> bool {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(*name), HeaderValue::try_from(*value)) {
+            map.append(name, value);
+        }
+    }
+    Arrival::of(&map, false, true).tls
+}
