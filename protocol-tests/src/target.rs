@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::broker::Broker;
+use crate::skip::{is_external, skipped};
 use crate::socket::Socket;
 use crate::transport::Transport;
 use crate::wire::Wire;
@@ -114,10 +115,8 @@ impl Target {
     /// which only one app is known.
     #[must_use]
     pub fn shared(app: Shared) -> Option<Target> {
-        match external() {
-            Some(_) => skip("it needs an app with other settings"),
-            None => Some(Target::at(shared_broker(), app.credentials())),
-        }
+        let skipped = skipped("it needs an app with other settings");
+        (!skipped).then(|| Target::at(shared_broker(), app.credentials()))
     }
 
     /// A broker of the test's own with this configuration, seen as the app of [`MAIN_APP`]. `None`, after saying
@@ -134,8 +133,8 @@ impl Target {
         arguments: &[&str],
         environment: &[(&str, &str)],
     ) -> Option<Target> {
-        if external().is_some() {
-            return skip("it needs a broker with other settings");
+        if skipped("it needs a broker with other settings") {
+            return None;
         }
         let broker = Broker::start_with(config, arguments, environment);
         Some(Target::at(Arc::new(broker), Shared::Main.credentials()))
@@ -234,11 +233,14 @@ impl Drop for Target {
 
 /// The server named by the environment.
 fn external() -> Option<Target> {
+    if !is_external() {
+        return None;
+    }
     let variable = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
     let required = |name: &str| {
         variable(name).unwrap_or_else(|| panic!("PUSHER_HOST is set, so {name} must be set as well"))
     };
-    let host = variable("PUSHER_HOST")?;
+    let host = required("PUSHER_HOST");
     let port = match variable("PUSHER_PORT") {
         Some(port) => port.parse().unwrap_or_else(|_| panic!("PUSHER_PORT {port:?} is not a port")),
         None => 80,
@@ -261,10 +263,4 @@ fn shared_broker() -> Arc<Broker> {
         *shared = Arc::downgrade(&broker);
         broker
     })
-}
-
-fn skip<T>(why: &str) -> Option<T> {
-    let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    eprintln!("{test}: skipped on an external server, {why}");
-    None
 }

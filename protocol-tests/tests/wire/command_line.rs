@@ -3,12 +3,11 @@
 use std::net::TcpListener;
 use std::process::Output;
 
-use heliostat_protocol_tests::broker;
+use heliostat_protocol_tests::{broker, skipped};
 
 /// Runs the broker's command to its end, unless the suite is aimed at another server.
 fn run(arguments: &[&str]) -> Option<Output> {
-    if std::env::var_os("PUSHER_HOST").is_some() {
-        println!("skipped: it is about the broker's own command line");
+    if skipped("it is about the broker's own command line") {
         return None;
     }
     Some(broker::command().args(arguments).output().expect("the broker's command runs"))

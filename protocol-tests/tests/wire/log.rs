@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use heliostat_protocol_tests::broker::{Broker, command};
+use heliostat_protocol_tests::skipped;
 use heliostat_protocol_tests::target::MAIN_APP;
 
 use crate::eventually;
@@ -52,6 +53,9 @@ fn unread_broker() -> (Child, mpsc::Receiver<()>, u16) {
 /// Whoever keeps the pipe of the log without reading it, or closes it, holds nothing up: neither clients nor the end.
 #[test]
 fn nobody_waits_for_the_reader_of_the_log() {
+    if skipped("it is about the broker's own log") {
+        return;
+    }
     for closed in [false, true] {
         let (mut child, end, port) = unread_broker();
         let unread = child.stderr.take();
@@ -77,6 +81,9 @@ fn nobody_waits_for_the_reader_of_the_log() {
 /// Nothing that a stranger sends can end a line, steer the terminal of who reads it, or make it long.
 #[test]
 fn strangers_cannot_write_in_the_log() {
+    if skipped("it is about the broker's own log") {
+        return;
+    }
     const FORGED: &str = "x%0A2026-01-01T00:00:00Z%20ERROR%20forged%1B[31m%E2%80%AE%E2%80%A8%C2%9B";
     let long = "y".repeat(20_000);
     for format in ["human", "json"] {
@@ -120,6 +127,9 @@ fn strangers_cannot_write_in_the_log() {
 /// Refusals are told up to a rate, with the number of those that were left out.
 #[test]
 fn strangers_cannot_flood_the_log() {
+    if skipped("it is about the broker's own log") {
+        return;
+    }
     let broker = Broker::start_with(None, &[], &[]);
     for _ in 0..250 {
         knock(broker.port(), "/app/nobody", "Origin: https://example.com\r\n");
@@ -136,6 +146,9 @@ fn strangers_cannot_flood_the_log() {
 /// Who asks why no events arrive is told of each that was accepted, and how many it went to.
 #[test]
 fn accepted_events_are_told_at_debug() {
+    if skipped("it is about the broker's own log") {
+        return;
+    }
     let broker = Broker::start_with(None, &["--log-level", "debug"], &[]);
     let mut stream = TcpStream::connect(("127.0.0.1", broker.port())).expect("the broker listens");
     stream.set_read_timeout(Some(DEADLINE)).expect("a socket has time-outs");

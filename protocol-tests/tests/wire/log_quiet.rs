@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use heliostat_protocol_tests::broker::{binary, command};
+use heliostat_protocol_tests::skipped;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -41,14 +42,6 @@ impl Drop for File {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
     }
-}
-
-fn is_aimed_elsewhere() -> bool {
-    let elsewhere = std::env::var_os("PUSHER_HOST").is_some();
-    if elsewhere {
-        println!("skipped: it is about the broker's own log");
-    }
-    elsewhere
 }
 
 /// The ports in what it says when it is ready, until `count` are told.
@@ -127,7 +120,7 @@ fn log_of_a_life(config: &str, listeners: usize) -> String {
 /// An ordinary start and end are no reason for an alarm, whoever is connected and whoever just comes, on any listener.
 #[test]
 fn an_ordinary_life_alarms_nobody() {
-    if is_aimed_elsewhere() {
+    if skipped("it is about the broker's own log") {
         return;
     }
     let (certificate, key) = (File::new("certificate.pem", CERTIFICATE), File::new("key.pem", CERTIFICATE));
@@ -156,7 +149,7 @@ fn an_ordinary_life_alarms_nobody() {
 /// Whatever keeps it from starting is told alone.
 #[test]
 fn a_start_that_fails_says_nothing_else() {
-    if is_aimed_elsewhere() {
+    if skipped("it is about the broker's own log") {
         return;
     }
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -181,7 +174,7 @@ fn a_start_that_fails_says_nothing_else() {
 /// A standard error that is closed from the start, or on a disk that is full, holds nothing up.
 #[test]
 fn a_standard_error_that_takes_nothing_holds_nothing_up() {
-    if is_aimed_elsewhere() {
+    if skipped("it is about the broker's own log") {
         return;
     }
     for to in ["2>&-", "2>/dev/full", "2</dev/null"] {
