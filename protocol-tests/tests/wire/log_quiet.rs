@@ -146,7 +146,7 @@ fn an_ordinary_life_alarms_nobody() {
     }
 }
 
-/// Whatever keeps it from starting is told alone.
+/// Whatever keeps it from starting is told alone, however much is to be told.
 #[test]
 fn a_start_that_fails_says_nothing_else() {
     if skipped("it is about the broker's own log") {
@@ -163,32 +163,45 @@ fn a_start_that_fails_says_nothing_else() {
         format!("[server]\nport = 0\nhost = \"192.0.2.1\"\n{app}"),
     ] {
         let file = File::new("fails.toml", &config);
-        let output = command().args(["--config", file.path()]).output().expect("the command runs");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{config}{said}");
-        assert!(output.stdout.is_empty(), "{config}");
-        assert!(said.starts_with("heliostat: ") && said.lines().count() == 1, "{config}{said}");
+        for level in ["info", "trace"] {
+            let arguments = ["--config", file.path(), "--log-level", level];
+            let output = command().args(arguments).output().expect("the command runs");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{config}{said}");
+            assert!(output.stdout.is_empty(), "{config}");
+            assert!(said.starts_with("heliostat: ") && said.lines().count() == 1, "{config}{level}: {said}");
+        }
     }
 }
 
-/// A standard error that is closed from the start, or on a disk that is full, holds nothing up.
+/// A standard error that is closed from the start, on a disk that is full, or a pipe that is full because nobody reads it,
+/// holds nothing up.
 #[test]
 fn a_standard_error_that_takes_nothing_holds_nothing_up() {
     if skipped("it is about the broker's own log") {
         return;
     }
-    for to in ["2>&-", "2>/dev/full", "2</dev/null"] {
+    let fifo = File::new("fifo", "");
+    std::fs::remove_file(fifo.path()).expect("its name is free");
+    let made = Command::new("mkfifo").arg(fifo.path()).status();
+    assert!(made.is_ok_and(|status| status.success()), "a pipe with a name");
+    // The broker itself is the reader that does not read.
+    let full = format!("3<>{0} 2>{0}", fifo.path());
+    for to in ["2>&-", "2>/dev/full", "2</dev/null", &full] {
         let mut shell = Command::new("sh");
         let script = format!("exec \"$0\" --development --port 0 --log-level trace {to}");
         shell.arg("-c").arg(script).arg(binary()).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = shell.spawn().expect("the broker starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let port = ports(&mut stdout, 1)[0];
-        let mut streams: Vec<_> = (0..50)
+        // Each of them makes a line of half a kilobyte, all together more than a pipe holds.
+        let parameters = ["client", "version"].map(|name| format!("&{name}={}", "x".repeat(190))).concat();
+        let handshake = HANDSHAKE.replace("protocol=7", &format!("protocol=7{parameters}"));
+        let mut streams: Vec<_> = (0..300)
             .map(|_| {
                 let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the broker listens");
                 stream.set_read_timeout(Some(DEADLINE)).expect("a socket has time-outs");
-                stream.write_all(HANDSHAKE.as_bytes()).expect("the broker reads");
+                stream.write_all(handshake.as_bytes()).expect("the broker reads");
                 stream
             })
             .collect();
