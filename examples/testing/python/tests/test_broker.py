@@ -227,7 +227,7 @@ def test_a_wrong_token_is_refused_in_the_words_of_the_broker(started):
 def test_what_is_mistaken_is_refused_in_the_words_of_the_broker(started):
     app = started.create_app()
     for ask, message in [
-        (lambda: app.until({"type": "subscriberz"}), r': 400: expected "type" to be subscribers, .*, got "subscriberz"$'),
+        (lambda: app.until({"type": "subscriberz"}), r': 400: expected "type" to be one of subscribers, .*, got "subscriberz"; did you mean "subscribers"\?$'),
         (lambda: app.until(event(chanel="room")), "chanel"),
         (lambda: app.until(subscribers("room", -1)), "count"),
         (lambda: app.fault("http", status=42), 'expected "status" to be from 200 to 599, got 42'),

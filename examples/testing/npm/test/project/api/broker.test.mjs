@@ -156,7 +156,7 @@ test('a wrong token is refused in the words of the broker', async (t) => {
 test('what is mistaken is refused in the words of the broker', async (t) => {
   const app = await (await started(t)).createApp();
   const says = (asked, message) => assert.rejects(asked, { name: 'ControlError', status: 400, message });
-  await says(app.until({ type: 'subscriberz' }), /: 400: expected "type" to be subscribers, .*, got "subscriberz"$/);
+  await says(app.until({ type: 'subscriberz' }), /: 400: expected "type" to be one of subscribers, .*, got "subscriberz"; did you mean "subscribers"\?$/);
   await says(app.until(event({ chanel: 'room' })), /chanel/);
   await says(app.fault({ type: 'http', status: 42 }), /42/);
   await says(app.log({ type: 'events' }), /expected a type of entry/);
