@@ -87,8 +87,7 @@ async fn answer(
         Endpoint::Session { name, wish } => match wish {
             Wish::XhrSend | Wish::JsonpSend => send(fallback, request, payload, &name, wish).await,
             Wish::XhrStreaming | Wish::Xhr | Wish::EventSource | Wish::HtmlFile | Wish::Jsonp => {
-                body::read(request, payload, &fallback.body).await?;
-                receive(fallback, request, &name, wish).await
+                receive(fallback, request, payload, &name, wish).await
             }
         },
     }
@@ -135,11 +134,20 @@ async fn send(
 async fn receive(
     fallback: &Rc<Fallback>,
     request: &HttpRequest,
+    payload: &mut web::Payload,
     name: &SessionName,
     wish: Wish,
 ) -> Result<HttpResponse, FallbackError> {
     let query = Query::parse(request.query_string());
     let carrier = carrier(wish, &query)?;
+    let is_app = match name {
+        SessionName::Native { key, .. } => fallback.worker.hub().state_by_key(key).is_some(),
+        SessionName::SockJs(_) => true,
+    };
+    // Some clients send a body, which says nothing. Who is refused is told so before it has come.
+    if is_app && fallback.sessions.would_serve(name, origin(request)) {
+        body::read(request, payload, &fallback.body).await?;
+    }
     let prelude = match name {
         SessionName::SockJs(_) => Prelude::Heartbeats,
         SessionName::Native { .. } if is_old_explorer(request.headers()) => Prelude::Spaces,

@@ -87,6 +87,14 @@ impl Sessions {
         }
     }
 
+    /// Whether a request from `origin` would find a session, or room for a new one.
+    pub(super) fn would_serve(&self, name: &SessionName, origin: Option<&str>) -> bool {
+        match self.table.get(name) {
+            Some(place) => matches!(place.open_to(origin), Found::Session(_)),
+            None => self.limit == 0 || self.count.load(Ordering::Relaxed) < self.limit,
+        }
+    }
+
     /// Finds a session, or makes room for a new one.
     pub(super) fn find_or_begin(&self, name: &SessionName, origin: Option<&str>) -> Found {
         match self.table.entry(name.clone()) {
@@ -142,6 +150,7 @@ mod tests {
         // The first that tells its origin binds the session to it.
         assert!(matches!(sessions.find(&name("a"), Some("https://a.example")), Found::Session(_)));
         assert!(matches!(sessions.find(&name("a"), Some("https://b.example")), Found::Nothing));
+        assert!(!sessions.would_serve(&name("a"), Some("https://b.example")));
         assert!(matches!(sessions.find_or_begin(&name("a"), Some("null")), Found::Nothing));
         assert!(matches!(sessions.find(&name("a"), None), Found::Session(_)));
         sessions.remove(&name("a"));
@@ -152,6 +161,7 @@ mod tests {
     fn there_are_no_more_than_the_limit_and_a_place_given_back_can_be_taken() {
         let sessions = Sessions::new(1);
         assert!(matches!(sessions.find_or_begin(&name("a"), None), Found::New(..)));
+        assert!(sessions.would_serve(&name("a"), None) && !sessions.would_serve(&name("b"), None));
         assert!(matches!(sessions.find_or_begin(&name("b"), None), Found::Full));
         assert!(matches!(sessions.find_or_begin(&name("a"), None), Found::Session(_)));
         sessions.remove(&name("b"));
