@@ -100,7 +100,23 @@ const PLAIN = {
   },
 };
 
-/** Starts a proxy of this kind as it is by default in front of a broker, and ends it with the test. */
+/** As many have it: connections to the broker are kept, and each request claims to be an upgrade. */
+PLAIN['nginx that upgrades everything'] = {
+  ...PLAIN.nginx,
+  text: (port, broker) => `
+    upstream broker { server ${broker}; keepalive 16; }
+    server {
+      listen ${HOST}:${port};
+      location / {
+        proxy_pass http://broker;
+        proxy_http_version 1.1;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection "upgrade";
+      }
+    }`,
+};
+
+/** Starts a proxy of this kind, of those that are as they are by default or often, in front of a broker, and ends it with the test. */
 export async function startPlainProxy(t, kind, broker) {
   const { text, around, command } = PLAIN[kind];
   const folder = await mkdtemp(join(tmpdir(), `heliostat-${kind}-`));
