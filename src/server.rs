@@ -7,6 +7,7 @@ mod ports;
 mod reload;
 mod stop;
 
+pub use files::TooFewFiles;
 pub use reload::{Reloaded, Reloader};
 
 use std::io;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::error::DispatchError;
-use actix_http::{Extensions, HttpService, Protocol, Request};
+use actix_http::{Extensions, HttpService, Request};
 use actix_server::Server as ActixServer;
 use actix_service::{
     IntoServiceFactory, Service, ServiceFactoryExt, apply_fn_factory, fn_service, map_config,
@@ -36,7 +37,8 @@ use crate::pipe::wire::PipeWire;
 use crate::pipe::{Hook, Pipe, PipeCounts, RunningHook, Tap, TapListener};
 use crate::test_mode::TestMode;
 use crate::transport::fallback::{self, Fallback, Sessions};
-use crate::transport::guard::{Bounds, Guarded, HttpConnections, guarding};
+use crate::transport::guard::{Accepted, Bounds, Guarded, guarding};
+use crate::transport::room::Room;
 use crate::transport::tls::{self, TlsError};
 use crate::transport::websocket;
 use crate::webhook::{self, Webhooks, client::ClientError};
@@ -58,7 +60,7 @@ const CLOCK_SLACK: Duration = Duration::from_millis(500);
 /// It panics if it is expanded on more threads than the hub was made for, which happens only if a worker thread died.
 macro_rules! http_service {
     ($shared:expr, $pipes_only:expr) => {{
-        let Shared { hub, sessions, config, wire, test_mode, connections, unfinished }: &Shared = $shared;
+        let Shared { hub, sessions, config, wire, test_mode, room, unfinished }: &Shared = $shared;
         let worker = Worker::of_this_thread(hub).expect("a hub has one half for each worker thread");
         let body = BodyBounds {
             bytes: config.server.http_body_bytes,
@@ -109,25 +111,26 @@ macro_rules! http_service {
                 websocket::upgrade(Rc::clone(&worker), Rc::clone(&endpoint), request, framed)
             }))
             .finish(api);
-        guarding(Arc::clone(connections), bounds).and_then(http)
+        guarding(room.of_this_thread(), bounds, http)
     }};
 }
 
 /// The same over plain connections.
 macro_rules! over_tcp {
-    ($shared:expr, $pipes_only:expr) => {
-        fn_service(async |stream: TcpStream| {
-            let peer = stream.peer_addr().ok();
-            Ok::<_, DispatchError>((stream, Protocol::Http1, peer))
-        })
-        .and_then(http_service!($shared, $pipes_only))
-    };
+    ($shared:expr, $pipes_only:expr) => {{
+        let room = $shared.room.of_this_thread();
+        let accepting = fn_service(move |stream: TcpStream| {
+            std::future::ready(Ok::<_, DispatchError>(Accepted::plain(stream, &room)))
+        });
+        accepting.and_then(http_service!($shared, $pipes_only))
+    }};
 }
 
 /// The same over TLS.
 macro_rules! over_tls {
     ($tls:expr, $shared:expr, $pipes_only:expr) => {
-        tls::accepting($tls.clone()).and_then(http_service!($shared, $pipes_only).map_err(Handshake::Service))
+        tls::accepting($tls.clone(), $shared.room.of_this_thread())
+            .and_then(http_service!($shared, $pipes_only).map_err(Handshake::Service))
     };
 }
 
@@ -166,7 +169,7 @@ struct Shared {
     config: Config,
     wire: Arc<PipeWire>,
     test_mode: Option<Arc<TestMode>>,
-    connections: Arc<HttpConnections>,
+    room: Arc<Room>,
     unfinished: Arc<Unfinished>,
 }
 
@@ -198,6 +201,9 @@ pub enum StartError {
     /// A pipe is for an app that does not exist.
     #[error("a pipe was added to the app {0:?}, but no app has this id")]
     PipeWithoutApp(String),
+    /// The system lets the process open too few files.
+    #[error(transparent)]
+    Files(#[from] TooFewFiles),
     /// Another program listens there.
     #[error(
         "cannot listen on {0}: the port is in use; stop the other program, or choose another port with --port"
@@ -286,7 +292,8 @@ impl Server {
         let apps = config.apps.iter().map(|configured| (configured.app.clone(), listeners.of(configured)));
         let apps = apps.collect();
         let workers = config.server.worker_threads();
-        let files = OpenFiles::raise(config.server.max_connections, workers);
+        let ports = 1 + usize::from(config.pipe.own_port);
+        let files = OpenFiles::raise(config.server.max_connections, workers, ports)?;
         let hub = Hub::new(apps, config.connection.clone(), workers, files.room.max_connections)?;
         let tls = load_tls(&config)?;
         let port = Port::bind(config.server.address(), config.server.backlog)?;
@@ -302,9 +309,10 @@ impl Server {
         if let Some(test_mode) = &test_mode {
             test_mode.set_broker(reloader.as_broker());
         }
-        let connections = Arc::new(HttpConnections::new(config.server.max_http_connections));
+        let room = Room::new(config.server.max_http_connections, files.room.per_worker, workers);
+        let room = Arc::new(room);
         let unfinished = Arc::new(Unfinished::new(config.server.http_unfinished_bytes));
-        let shared = Shared { hub, sessions, config, wire, test_mode, connections, unfinished };
+        let shared = Shared { hub, sessions, config, wire, test_mode, room, unfinished };
         Ok(BoundServer { shared, tls, reloader, webhooks, hooks, port, pipe, files })
     }
 }

@@ -4,6 +4,7 @@
 //! has a deadline, and a failure to get an answer panics with what came instead.
 
 mod call;
+mod early;
 mod endless;
 mod stream;
 
@@ -16,6 +17,7 @@ use serde_json::Value;
 
 use crate::{Target, patience};
 pub use call::{Call, now_seconds, percent_encoded, within_one_second};
+pub use early::ANSWERED_EARLY;
 pub use endless::Endless;
 pub use stream::Stream;
 

@@ -4,7 +4,6 @@
 //! answer: a line that is `ok` or `failed`, then text for people until the end. It knows nothing of what a request
 //! does.
 
-use std::collections::VecDeque;
 use std::fs;
 use std::future::poll_fn;
 use std::io::{self, Read, Write};
@@ -17,6 +16,8 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tracing::{debug, warn};
+
+use crate::idle::{IdleEntry, IdleList};
 
 /// Asks the broker to read its configuration again.
 pub const RELOAD: &str = "reload";
@@ -112,20 +113,19 @@ impl ControlSocket {
     /// If the runtime cannot take the socket.
     pub async fn serve(&self, answer: impl Fn(&str) -> Answer) -> io::Result<()> {
         let listener = UnixListener::from_std(self.listener.try_clone()?)?;
-        let mut peers: VecDeque<Peer<'_>> = VecDeque::new();
+        let idle = IdleList::default();
+        let mut peers: Vec<Peer<'_>> = Vec::new();
         loop {
             let accepted = poll_fn(|context| {
                 peers.retain_mut(|peer| peer.as_mut().poll(context).is_pending());
                 listener.poll_accept(context)
             });
             match accepted.await {
-                Ok((stream, _)) => {
-                    if peers.len() >= PEERS {
-                        peers.pop_front();
-                        debug!("a peer of the control socket that said nothing has made room for another");
-                    }
-                    peers.push_back(Box::pin(serve(stream, &answer)));
+                // All are being answered: whoever comes now is hung up on.
+                Ok(_) if peers.len() >= PEERS && !idle.evict_longest() => {
+                    debug!("a peer of the control socket came while too many were being answered");
                 }
+                Ok((stream, _)) => peers.push(Box::pin(serve(stream, idle.enter(), &answer))),
                 // Out of files, most likely: others must end first.
                 Err(error) => {
                     warn!(%error, "the control socket cannot be reached");
@@ -146,16 +146,21 @@ impl Drop for ControlSocket {
     }
 }
 
-async fn serve(stream: UnixStream, answer: impl Fn(&str) -> Answer) {
-    if let Err(error) = converse(stream, answer).await {
+async fn serve(stream: UnixStream, entry: IdleEntry, answer: impl Fn(&str) -> Answer) {
+    if let Err(error) = converse(stream, &entry, answer).await {
         debug!(%error, "a request on the control socket was not answered");
     }
 }
 
-async fn converse(stream: UnixStream, answer: impl Fn(&str) -> Answer) -> io::Result<()> {
+async fn converse(stream: UnixStream, entry: &IdleEntry, answer: impl Fn(&str) -> Answer) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut request = String::new();
-    tokio::time::timeout(PATIENCE, (&mut stream).take(REQUEST_BYTES).read_line(&mut request)).await??;
+    let mut line = (&mut stream).take(REQUEST_BYTES);
+    let read = tokio::time::timeout(PATIENCE, line.read_line(&mut request));
+    let read = entry.unless_evicted(read).await;
+    let Some(read) = read else { return Err(io::Error::other("it said nothing, and others came")) };
+    read??;
+    entry.set_busy();
     if request.is_empty() {
         // Somebody only looked whether anyone is here.
         return Ok(());

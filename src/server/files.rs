@@ -11,8 +11,25 @@ const LOW: u64 = 10_000;
 /// Connections that one worker may hold where the system sets no limit: as good as none.
 const MOST_PER_WORKER: usize = 1_000_000;
 
-/// What a worker opens for itself: its poll, its waker and its signals.
-const OF_A_WORKER: u64 = 6;
+/// What the broker opens for itself once it has its configuration: a listener and the control socket, the runtime, signals,
+/// and what accepts connections.
+const OF_THE_BROKER: u64 = 12;
+
+/// What a listener more takes.
+const OF_A_LISTENER: u64 = 3;
+
+/// What a worker opens for itself: its poll, twice, its waker and its signals.
+const OF_A_WORKER: u64 = 4;
+
+/// Files that are read, webhooks that are sent, and whoever asks the control socket: so many of them at least.
+const LEAST_SPARE: u64 = 2;
+
+/// Connections that a node has to have room for, and each worker: one that stays, and one that comes.
+const LEAST_CONNECTIONS: u64 = 4;
+const LEAST_PER_WORKER: u64 = 2;
+
+/// Connections that there is room for beside those that stay.
+const LEAST_REQUESTS: usize = 2;
 
 /// What may be in use at the start where the system does not tell.
 const USUALLY_IN_USE: u64 = 64;
@@ -24,6 +41,20 @@ pub(super) struct Room {
     pub(super) max_connections: usize,
     /// Connections of any kind that one worker accepts. Beyond it they wait in the kernel.
     pub(super) per_worker: usize,
+}
+
+/// The limit of open files is too low for a broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the limit of open files is {limit}, and a broker with server.workers = {workers} needs {needed}: raise it (`ulimit -n`, \
+     `LimitNOFILE=` in a systemd unit), or take fewer workers"
+)]
+pub struct TooFewFiles {
+    /// The limit, as far as it could be raised.
+    limit: u64,
+    /// What it has to be.
+    needed: u64,
+    workers: usize,
 }
 
 /// The limit of open files, and what it leaves room for.
@@ -40,12 +71,17 @@ pub(super) struct OpenFiles {
 impl OpenFiles {
     /// Raises the limit as far as the system lets us, and finds out how many connections fit, of which an operator wants
     /// `configured`; 0 stands for as many as possible.
-    pub(super) fn raise(configured: usize, workers: usize) -> Self {
+    ///
+    /// # Errors
+    /// If a broker with so many workers and listeners could not even start, or would serve nobody.
+    pub(super) fn raise(configured: usize, workers: usize, listeners: usize) -> Result<Self, TooFewFiles> {
         let (limit, not_raised) = match rlimit::increase_nofile_limit(u64::MAX) {
             Ok(limit) => (limit, None),
             Err(error) => (rlimit::Resource::NOFILE.get_soft().unwrap_or(u64::MAX), Some(error)),
         };
-        OpenFiles { room: divide(limit, in_use(), configured, workers), limit, configured, not_raised }
+        let own = own(in_use(), workers, listeners);
+        let room = divide(limit, own, configured, workers)?;
+        Ok(OpenFiles { room, limit, configured, not_raised })
     }
 
     /// Tells the log. Not to be called before the broker is sure to start: who made a mistake is told of that alone.
@@ -70,21 +106,32 @@ impl OpenFiles {
     }
 }
 
-fn divide(limit: u64, in_use: u64, configured: usize, workers: usize) -> Room {
+/// What the broker will have open before anybody comes, where so much is open now.
+fn own(in_use: u64, workers: usize, listeners: usize) -> u64 {
+    let more = listeners.saturating_sub(1) as u64;
+    in_use + OF_THE_BROKER + OF_A_LISTENER * more + OF_A_WORKER * workers as u64
+}
+
+fn divide(limit: u64, own: u64, configured: usize, workers: usize) -> Result<Room, TooFewFiles> {
     if limit == u64::MAX {
-        return Room { max_connections: configured, per_worker: MOST_PER_WORKER };
+        return Ok(Room { max_connections: configured, per_worker: MOST_PER_WORKER });
     }
     let workers = workers.max(1);
+    let least = LEAST_CONNECTIONS.max(LEAST_PER_WORKER * workers as u64);
+    let needed = own + LEAST_SPARE + least;
+    if limit < needed {
+        return Err(TooFewFiles { limit, needed, workers });
+    }
     // For files that are read, webhooks that are sent, and whoever asks the control socket.
-    let spare = (limit / 8).clamp(16, 512);
-    let own = in_use + OF_A_WORKER * workers as u64 + spare;
-    let left = usize::try_from(limit.saturating_sub(own)).unwrap_or(usize::MAX);
-    let accepted = left.clamp(2 * workers, MOST_PER_WORKER * workers);
+    let spare = (limit / 8).clamp(16, 512).min(limit - own - least);
+    let left = usize::try_from(limit - own - spare).unwrap_or(usize::MAX);
+    let per_worker = (left / workers).min(MOST_PER_WORKER);
+    let accepted = per_worker * workers;
     // Requests, and handshakes that are to be refused, need room beside the connections that stay.
-    let requests = (accepted / 8).clamp(1, 1024);
+    let requests = (accepted / 8).clamp(LEAST_REQUESTS, 1024);
     let fit = accepted - requests;
     let max_connections = if configured == 0 { fit } else { configured.min(fit) };
-    Room { max_connections, per_worker: accepted / workers }
+    Ok(Room { max_connections, per_worker })
 }
 
 /// Files that this process has open.
@@ -101,26 +148,37 @@ mod tests {
     fn what_the_broker_needs_is_never_given_to_connections() {
         for limit in [100, 128, 256, 1024, 4096, 65_536, 1_048_576] {
             for workers in [1, 2, 4] {
-                let Room { max_connections, per_worker } = divide(limit, 20, 0, workers);
+                let own = own(4, workers, 2);
+                let Room { max_connections, per_worker } = divide(limit, own, 0, workers).unwrap();
                 let accepted = per_worker * workers;
-                assert!(max_connections >= 1 && max_connections <= accepted + workers, "{limit} {workers}");
-                let left = limit.saturating_sub(20 + OF_A_WORKER * workers as u64 + accepted as u64);
+                assert!(max_connections >= 1 && max_connections < accepted, "{limit} {workers}");
+                let left = limit.saturating_sub(own + accepted as u64);
                 assert!(left >= 16, "{left} of {limit} are left with {workers} workers");
             }
         }
     }
 
     #[test]
-    fn a_limit_that_is_far_too_low_lets_somebody_in() {
-        assert!(divide(16, 20, 0, 4).max_connections >= 1);
+    fn whatever_a_broker_starts_with_lets_somebody_in() {
+        for workers in [1, 2, 3, 4, 16] {
+            let own = own(4, workers, 1);
+            let least = (1..).find(|limit| divide(*limit, own, 0, workers).is_ok()).unwrap();
+            let Room { max_connections, per_worker } = divide(least, own, 0, workers).unwrap();
+            assert!(max_connections >= 2 && per_worker >= 2, "{workers}: {max_connections} of {per_worker}");
+            assert!(max_connections + 2 <= per_worker * workers, "and a request beside them");
+            assert!(own + (per_worker * workers) as u64 + LEAST_SPARE <= least);
+            let refused = divide(least - 1, own, 0, workers).unwrap_err();
+            assert_eq!(refused, TooFewFiles { limit: least - 1, needed: least, workers });
+        }
     }
 
     #[test]
     fn an_operator_may_want_fewer_and_cannot_have_more() {
-        let most = divide(1024, 20, 0, 2).max_connections;
+        let divide = |limit, configured| divide(limit, own(4, 2, 1), configured, 2).unwrap();
+        let most = divide(1024, 0).max_connections;
         assert!((700..900).contains(&most), "{most}");
-        assert_eq!(divide(1024, 20, 100, 2).max_connections, 100);
-        assert_eq!(divide(1024, 20, 1_000_000, 2).max_connections, most);
-        assert_eq!(divide(u64::MAX, 20, 0, 2), Room { max_connections: 0, per_worker: MOST_PER_WORKER });
+        assert_eq!(divide(1024, 100).max_connections, 100);
+        assert_eq!(divide(1024, 1_000_000).max_connections, most);
+        assert_eq!(divide(u64::MAX, 0), Room { max_connections: 0, per_worker: MOST_PER_WORKER });
     }
 }

@@ -1,37 +1,37 @@
-//! What stands between an accepted stream and the HTTP server: it ends connections that take longer than they may, stops
-//! reading what comes after a refusal, and counts the connections of the node that speak HTTP.
+//! What stands between an accepted stream and the HTTP server: it ends connections that take longer than they may, or that
+//! are idle where others need the room, and stops reading what comes after a refusal.
 //!
 //! The HTTP server's own timer is for the first head alone. From the second on, and for whatever is sent after an answer
 //! that was given early, the guard's bounds hold. An upgrade takes the stream out of it again.
 
+mod exchange;
+mod life;
 #[cfg(test)]
 mod tests;
 
-use std::cell::{Cell, RefCell};
+pub use exchange::{Bounds, Exchange};
+pub use life::Afterwards;
+
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use actix_http::Protocol;
 use actix_http::error::DispatchError;
-use actix_service::{ServiceFactory, fn_service};
+use actix_service::{IntoServiceFactory, Service, ServiceFactory, apply_fn_factory};
+use actix_web::rt::net::TcpStream;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Sleep;
 use tracing::{debug, warn};
 
 use super::Stream;
-
-/// By how much a bound of the HTTP server's own, which ends a connection in a friendlier way, may be late.
-const SLACK: Duration = Duration::from_millis(1500);
-
-/// Bytes of further requests that are taken from a client while one is being answered. The HTTP server keeps them, and has
-/// no rest with a client that sends more than it keeps.
-const PIPELINED_BYTES: usize = 4 * 1024;
+use super::room::{Counted, HttpCounted, NoRoom, WorkerRoom};
+use crate::idle::IdleEntry;
+use exchange::Phase;
+use life::Life;
 
 /// Bytes that are handed on before the HTTP server has to look at them, unless they are of a body that is wanted. It would
 /// read on otherwise, as far as there is something, and make of everything at once requests that wait: of 100 kB some
@@ -43,178 +43,10 @@ const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nc
 
 /// What a connection hears that is one too many.
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
-    content-type: text/plain; charset=utf-8\r\ncontent-length: 32\r\n\r\nToo many HTTP connections here.\n";
+    content-type: text/plain; charset=utf-8\r\ncontent-length: 32\r\n\r\nNo room for another connection.\n";
 
-/// How often it is said aloud that somebody speaks TLS to a plain port, or that there are too many connections.
-const SECONDS_BETWEEN_WARNINGS: u64 = 60;
-
-/// What the connections of one listener are held to.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    /// For a whole head, from its first byte on.
-    pub head: Duration,
-    /// Between two requests.
-    pub idle: Duration,
-    /// Bytes that are read, and thrown away, after a request was answered before its end.
-    pub unread_bytes: usize,
-}
-
-/// The connections of a node that speak HTTP, and how many there may be.
-#[derive(Debug)]
-pub struct HttpConnections {
-    open: AtomicUsize,
-    /// 0 lifts it.
-    most: usize,
-    /// When it was last said aloud that there are too many, and that somebody speaks TLS to a plain port.
-    told_of_too_many: AtomicU64,
-    told_of_tls: AtomicU64,
-}
-
-impl HttpConnections {
-    /// None yet, of `most`; 0 lifts the limit.
-    #[must_use]
-    pub fn new(most: usize) -> Self {
-        HttpConnections {
-            open: AtomicUsize::new(0),
-            most,
-            told_of_too_many: AtomicU64::new(0),
-            told_of_tls: AtomicU64::new(0),
-        }
-    }
-
-    fn begin(self: &Arc<Self>) -> Option<Place> {
-        let place = Place(Arc::clone(self));
-        let before = self.open.fetch_add(1, Ordering::Relaxed);
-        (self.most == 0 || before < self.most).then_some(place)
-    }
-}
-
-/// Whether it is time to say aloud again what strangers can bring about as often as they like; `told` is when that was last
-/// done.
-fn is_worth_a_warning(told: &AtomicU64) -> bool {
-    let now =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
-    let before = told.load(Ordering::Relaxed);
-    now.saturating_sub(before) >= SECONDS_BETWEEN_WARNINGS
-        && told.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-}
-
-/// The place of one connection among them, until it is dropped.
-#[derive(Debug)]
-pub struct Place(Arc<HttpConnections>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// How far a connection is with its request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// The last answer is given, and nothing has come since.
-    Waiting { since: Instant },
-    /// A head, or blank lines before it, has begun.
-    Head { since: Instant },
-    /// The body of a request is read: what bounds it knows the path.
-    Body,
-    /// A request is answered. What comes belongs to further ones, of which so much more is taken.
-    Request { left: usize },
-    /// The answer was given before the request had come whole.
-    Refused { left: usize, answered: Option<Instant> },
-}
-
-/// What the guard of a connection and the requests on it tell each other.
-#[derive(Debug)]
-pub struct Exchange {
-    phase: Cell<Phase>,
-    body_read: Cell<bool>,
-    unread_bytes: usize,
-    /// The connection's task, where it is to read on with the next phase.
-    waiting: RefCell<Option<Waker>>,
-}
-
-impl Exchange {
-    fn new(now: Instant, unread_bytes: usize) -> Self {
-        Exchange {
-            phase: Cell::new(Phase::Head { since: now }),
-            body_read: Cell::new(false),
-            unread_bytes,
-            waiting: RefCell::default(),
-        }
-    }
-
-    /// A head has come whole, of a request that has a body or has none.
-    pub fn begin(&self, has_body: bool) {
-        self.body_read.set(!has_body);
-        self.enter(if has_body { Phase::Body } else { Phase::Request { left: PIPELINED_BYTES } });
-    }
-
-    /// The body has come whole.
-    pub fn set_body_read(&self) {
-        self.body_read.set(true);
-        self.enter(Phase::Request { left: PIPELINED_BYTES });
-    }
-
-    /// Whether the body has come whole.
-    #[must_use]
-    pub fn is_body_read(&self) -> bool {
-        self.body_read.get()
-    }
-
-    /// The request is answered before its body has come whole: no more than a little of it is read, and less while the
-    /// answer goes on.
-    pub fn refuse(&self, endless: bool) {
-        let left = if endless { PIPELINED_BYTES } else { self.unread_bytes };
-        self.enter(Phase::Refused { left, answered: None });
-    }
-
-    /// The answer is complete.
-    pub fn end(&self) {
-        let now = Instant::now();
-        self.enter(match self.phase.get() {
-            Phase::Refused { left, .. } => Phase::Refused { left, answered: Some(now) },
-            _ => Phase::Waiting { since: now },
-        });
-    }
-
-    fn enter(&self, phase: Phase) {
-        self.phase.set(phase);
-        if let Some(task) = self.waiting.take() {
-            task.wake();
-        }
-    }
-
-    fn received(&self, bytes: usize) {
-        match self.phase.get() {
-            Phase::Waiting { .. } if bytes > 0 => self.phase.set(Phase::Head { since: Instant::now() }),
-            Phase::Refused { left, answered } => {
-                self.phase.set(Phase::Refused { left: left.saturating_sub(bytes), answered });
-            }
-            Phase::Request { left } => {
-                self.phase.set(Phase::Request { left: left.saturating_sub(bytes) });
-            }
-            _ => {}
-        }
-    }
-
-    /// A peer that takes its answer slowly is not idle.
-    fn sent(&self) {
-        if let Phase::Waiting { .. } = self.phase.get() {
-            self.phase.set(Phase::Waiting { since: Instant::now() });
-        }
-    }
-
-    fn deadline(&self, bounds: &Bounds) -> Option<Instant> {
-        match self.phase.get() {
-            Phase::Waiting { since } | Phase::Refused { answered: Some(since), .. } => {
-                Some(since + bounds.idle + SLACK)
-            }
-            Phase::Head { since } => Some(since + bounds.head + SLACK),
-            Phase::Body | Phase::Request { .. } | Phase::Refused { answered: None, .. } => None,
-        }
-    }
-}
+/// How long a connection may take that there is no room for to hear that.
+const REFUSAL: Duration = Duration::from_millis(100);
 
 /// A stream while it speaks HTTP.
 #[derive(Debug)]
@@ -230,13 +62,33 @@ pub struct Guarded<S> {
     /// Something of an answer waits for the peer to take it.
     write_waits: bool,
     peer: Option<SocketAddr>,
-    place: Place,
+    counted: HttpCounted,
+    afterwards: Afterwards,
+}
+
+/// The place of a connection among those that speak HTTP, until it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    exchange: Rc<Exchange>,
+    _counted: HttpCounted,
+}
+
+impl Place {
+    /// Does this, unless somebody else needs the room before it is done. Whoever is still a stranger is worth no more.
+    pub async fn unless_evicted<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let entry = self.exchange.entry();
+        let done = entry.unless_evicted(work).await;
+        entry.set_busy();
+        done
+    }
 }
 
 impl<S> Guarded<S> {
-    /// The stream without its guard, and the place that it has had. Whoever is not yet counted elsewhere keeps that.
-    pub fn into_parts(self) -> (S, Place) {
-        (self.stream, self.place)
+    /// The stream without its guard, the place that it has had, and where to say what becomes of it. Whoever is not yet
+    /// counted elsewhere keeps the place.
+    pub fn into_parts(self) -> (S, Place, Afterwards) {
+        self.exchange.entry().set_busy();
+        (self.stream, Place { exchange: self.exchange, _counted: self.counted }, self.afterwards)
     }
 
     /// What requests on it tell the guard.
@@ -267,7 +119,7 @@ impl<S> Guarded<S> {
     where
         S: Stream,
     {
-        if matches!(self.exchange.phase.get(), Phase::Head { .. }) && !self.write_waits {
+        if matches!(self.exchange.phase(), Phase::Head { .. }) && !self.write_waits {
             let _ = Pin::new(&mut self.stream).poll_write(context, TOO_LATE);
             let _ = Pin::new(&mut self.stream).poll_flush(context);
         }
@@ -298,7 +150,7 @@ impl<S> Guarded<S> {
     fn look_for_tls(&self, first: &[u8]) {
         if let [0x16, 0x03, ..] = first {
             let peer = self.peer.map(tracing::field::display);
-            match is_worth_a_warning(&self.place.0.told_of_tls) {
+            match self.counted.room().warns_of_tls() {
                 true => warn!(
                     peer,
                     "somebody speaks TLS to a plain port: is it meant for the proxy, or the URL for http and ws?"
@@ -316,9 +168,12 @@ impl<S: Stream> AsyncRead for Guarded<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let read = match this.exchange.phase.get() {
+        if this.exchange.entry().is_evicted() {
+            return Poll::Ready(Err(evicted()));
+        }
+        let read = match this.exchange.phase() {
             Phase::Refused { left: 0, .. } | Phase::Request { left: 0 } => {
-                *this.exchange.waiting.borrow_mut() = Some(context.waker().clone());
+                this.exchange.await_next_phase(context);
                 Poll::Pending
             }
             phase if this.handed_on >= PIECE_BYTES && phase != Phase::Body => {
@@ -348,6 +203,7 @@ impl<S: Stream> AsyncRead for Guarded<S> {
         };
         match read {
             Poll::Pending if this.is_late(context) => Poll::Ready(Err(this.end(context))),
+            Poll::Pending if this.exchange.poll_evicted(context).is_ready() => Poll::Ready(Err(evicted())),
             read => read,
         }
     }
@@ -356,6 +212,9 @@ impl<S: Stream> AsyncRead for Guarded<S> {
 impl<S: Stream> AsyncWrite for Guarded<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.exchange.entry().is_evicted() {
+            return Poll::Ready(Err(evicted()));
+        }
         let written = Pin::new(&mut this.stream).poll_write(context, bytes);
         this.write_waits = !matches!(written, Poll::Ready(Ok(taken)) if taken == bytes.len());
         if written.is_ready() {
@@ -373,49 +232,76 @@ impl<S: Stream> AsyncWrite for Guarded<S> {
     }
 }
 
-/// A stream as the HTTP server takes it, with its peer.
-pub type Accepted<S> = (S, Protocol, Option<SocketAddr>);
+/// Somebody else needs the room of this one.
+fn evicted() -> io::Error {
+    io::ErrorKind::ConnectionAborted.into()
+}
 
-/// Guards every stream; one too many is told so and closed.
-pub fn guarding<S: Stream>(
-    connections: Arc<HttpConnections>,
+/// A stream that is to speak HTTP.
+#[derive(Debug)]
+pub struct Accepted<S> {
+    stream: S,
+    peer: Option<SocketAddr>,
+    counted: Counted,
+    entry: Result<IdleEntry, NoRoom>,
+}
+
+impl<S> Accepted<S> {
+    pub(super) fn new(
+        stream: S,
+        peer: Option<SocketAddr>,
+        (counted, entry): (Counted, Result<IdleEntry, NoRoom>),
+    ) -> Self {
+        Accepted { stream, peer, counted, entry }
+    }
+}
+
+impl Accepted<TcpStream> {
+    /// A plain stream, as it was accepted.
+    pub fn plain(stream: TcpStream, room: &Rc<WorkerRoom>) -> Self {
+        let peer = stream.peer_addr().ok();
+        Accepted::new(stream, peer, room.accept())
+    }
+}
+
+/// A stream as the HTTP server takes it, with its peer.
+type Handed<S> = (Guarded<S>, Protocol, Option<SocketAddr>);
+
+/// Guards every stream and hands it to the HTTP server. One that there is no room for is told so and closed.
+pub fn guarding<S: Stream, H>(
+    room: Rc<WorkerRoom>,
     bounds: Bounds,
-) -> impl ServiceFactory<
-    Accepted<S>,
-    Config = (),
-    Response = Accepted<Guarded<S>>,
-    Error = DispatchError,
-    InitError = (),
-> {
-    fn_service(move |(mut stream, protocol, peer): Accepted<S>| {
-        let place = connections.begin();
-        let connections = Arc::clone(&connections);
-        async move {
-            let Some(place) = place else {
-                if is_worth_a_warning(&connections.told_of_too_many) {
-                    warn!(limit = connections.most, "more HTTP connections than server.max_http_connections");
-                }
-                // A new socket has room for it; a peer that makes it wait is not worth the time.
-                let told = tokio::time::timeout(Duration::from_millis(100), async {
-                    stream.write_all(TOO_MANY).await?;
-                    stream.shutdown().await
-                });
-                let _ = told.await;
-                return Err(DispatchError::Io(io::Error::other("too many HTTP connections")));
-            };
-            let exchange = Rc::new(Exchange::new(Instant::now(), bounds.unread_bytes));
-            let guarded = Guarded {
-                stream,
-                exchange,
-                bounds,
-                timer: None,
-                new: true,
-                handed_on: 0,
-                write_waits: false,
-                peer,
-                place,
-            };
-            Ok((guarded, protocol, peer))
-        }
+    http: impl IntoServiceFactory<H, Handed<S>>,
+) -> impl ServiceFactory<Accepted<S>, Config = (), Response = (), Error = DispatchError, InitError = ()>
+where
+    H: ServiceFactory<Handed<S>, Config = (), Response = (), Error = DispatchError, InitError = ()>,
+{
+    apply_fn_factory(http, move |accepted: Accepted<S>, http: &H::Service| {
+        let Accepted { stream, peer, counted, entry } = accepted;
+        let begun = entry.and_then(|entry| Ok((entry, room.begin_http()?)));
+        let Ok((entry, http_counted)) = begun else { return Life::other(refuse(stream), counted) };
+        let afterwards = Afterwards::default();
+        let guarded = Guarded {
+            stream,
+            exchange: Rc::new(Exchange::new(Instant::now(), bounds.unread_bytes, entry)),
+            bounds,
+            timer: None,
+            new: true,
+            handed_on: 0,
+            write_waits: false,
+            peer,
+            counted: http_counted,
+            afterwards: afterwards.clone(),
+        };
+        Life::http(http.call((guarded, Protocol::Http1, peer)), afterwards, counted)
     })
+}
+
+/// Says that there is no room. A new socket has room for that; a peer that makes it wait is not worth the time.
+async fn refuse<S: Stream>(mut stream: S) {
+    let told = async {
+        stream.write_all(TOO_MANY).await?;
+        stream.shutdown().await
+    };
+    let _ = tokio::time::timeout(REFUSAL, told).await;
 }

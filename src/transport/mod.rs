@@ -5,6 +5,7 @@ pub(crate) mod caller;
 mod conversation;
 pub mod fallback;
 pub mod guard;
+pub mod room;
 mod stream;
 pub mod tls;
 pub mod websocket;

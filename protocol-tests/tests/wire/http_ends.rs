@@ -3,8 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use heliostat_protocol_tests::http::{Connection, Heard};
+use heliostat_protocol_tests::http::{ANSWERED_EARLY, Connection, Heard, Piece, Response};
 use heliostat_protocol_tests::target::MAIN_APP;
+use heliostat_protocol_tests::wire::upgrade_request;
 use heliostat_protocol_tests::{Shared, Target, TestMode, patience};
 use serde_json::json;
 
@@ -13,28 +14,6 @@ const PACE: Duration = Duration::from_millis(50);
 
 const CONFIG: &str = "[server]\nhttp_request_timeout_seconds = 0.5\nkeep_alive_seconds = 1\n\
                       [pipe]\nown_port = true\nport = 0\n";
-
-/// Requests whose answer is known from the head, whatever their body.
-const ANSWERED_EARLY: &[&str] = &[
-    "GET /health",
-    "POST /nowhere",
-    "OPTIONS /apps/x/events",
-    "GET /app/app-key",
-    "POST /apps/nobody/events",
-    "POST /apps/nobody/batch_events",
-    "GET /apps/nobody/channels",
-    "GET /apps/nobody/channels/room/sse",
-    "POST /users/u/terminate_connections",
-    "GET /pusher/info",
-    "GET /pusher/",
-    "GET /pusher/iframe.html",
-    "OPTIONS /pusher/1/abc/xhr",
-    "POST /pusher/1/abc/xhr_send",
-    "GET /pusher/1/abc/nothing",
-    "GET /timeline/v2/jsonp/1",
-    "POST /test/reset",
-    "GET /",
-];
 
 /// On every path and both ports: whoever goes on with the body of a request that was answered loses the connection
 /// soon, whether the body's length was declared or it comes in chunks without end.
@@ -179,6 +158,11 @@ fn heads_are_judged_before_bodies_are_wanted() {
         ("POST /", "", 405),
         ("POST /pusher/1/abc/xhr_send", "", 404),
         ("POST /pusher/nowhere", "", 404),
+        // Refused in the words of the session.
+        ("POST /pusher/app/nobody/1/abc/xhr_streaming", "", 200),
+        ("POST /pusher/app/nobody/1/abc/xhr", "", 200),
+        ("GET /pusher/1/abc/jsonp", "", 500),
+        ("GET /pusher/1/abc/htmlfile", "", 500),
         ("POST /health", "", 405),
     ];
     for (request, header, status) in refused {
@@ -257,7 +241,8 @@ fn unfinished_bodies_are_bounded_together() {
     }
 }
 
-/// HTTP connections are bounded by themselves: one more hears 503, WebSockets do not count, and a place is given back.
+/// HTTP connections are bounded by themselves: WebSockets do not count, one more than are busy hears 503, and one that is idle
+/// gives way.
 ///
 /// Proves: bad input.
 #[test]
@@ -265,32 +250,87 @@ fn http_connections_are_bounded() {
     let bounds = "[server]\nworkers = 2\nmax_http_connections = 3\n";
     let Some(target) = Target::own(&format!("{bounds}{MAIN_APP}")) else { return };
     let sockets: Vec<_> = (0..6).map(|_| target.connect()).collect();
-    let mut held = Vec::new();
-    let begun = Instant::now();
-    while held.len() < 3 {
+    let event = json!({ "name": "a", "channel": "b", "data": "c" }).to_string();
+    let begin = || {
         let mut connection = Connection::open(&target);
-        connection.send(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
-        match connection.answer().status {
-            200 => held.push(connection),
-            _ => assert!(begun.elapsed() < patience(), "the places of the handshakes are not given back"),
-        }
+        let call = target.post_bytes("/events", event.clone()).header("Expect", "100-continue");
+        connection.offer(&call.head()).then_some(())?;
+        let first = connection.begin()?;
+        (first.status == 100).then_some(connection)
+    };
+    let begin_one = || crate::eventually("a place of a handshake is given back", begin);
+    let mut busy: Vec<_> = (0..3).map(|_| begin_one()).collect();
+    for _ in 0..10 {
+        let mut one_more = Connection::open(&target);
+        let refused = one_more.answer();
+        assert_eq!(refused.status, 503, "{refused}");
+        assert!(refused.header("retry-after").is_some(), "{refused}");
+        one_more.expect_end();
     }
-    let mut one_more = Connection::open(&target);
-    let refused = one_more.answer();
-    assert_eq!(refused.status, 503, "{refused}");
-    assert!(refused.header("retry-after").is_some(), "{refused}");
-    one_more.expect_end();
-    drop(held);
-    let begun = Instant::now();
-    loop {
-        let mut connection = Connection::open(&target);
-        let _ = connection.offer(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
-        if connection.answer_or_close().is_some_and(|answer| answer.status == 200) {
-            break;
-        }
-        assert!(begun.elapsed() < patience(), "a place is not given back");
+    // One of the three is answered and has nothing more to say.
+    let mut idle = busy.pop().unwrap();
+    idle.send(event.as_bytes());
+    idle.answer().assert_empty_object();
+    let newcomer = begin_one();
+    idle.expect_end();
+    for mut connection in busy.into_iter().chain([newcomer]) {
+        connection.send(event.as_bytes());
+        connection.answer().assert_empty_object();
     }
     drop(sockets);
+}
+
+/// What a stranger can do to be connected and say no more.
+const SILENT: &[(&str, &str)] = &[
+    ("nothing", ""),
+    ("blank lines", "\r\n\r\n"),
+    ("half a head", "GET /health HTTP/1.1\r\nHo"),
+    ("an answered request", "GET /health HTTP/1.1\r\nHost: x\r\n\r\n"),
+    ("a body that nobody wants", "POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\nx"),
+    ("a refused key", "/app/nobody?protocol=7"),
+    ("a refused backend", "/app/nobody?pipe=1"),
+    ("SockJS without an app", "/pusher/websocket"),
+    ("SockJS without an app, framed", "/pusher/1/abc/websocket"),
+];
+
+/// Connections of which nothing comes, however many, keep nobody out: the longest silent one gives way to whoever comes. A
+/// request, a stream and a socket that are under way do not.
+///
+/// Proves: bad input.
+#[test]
+fn silent_connections_give_way() {
+    let bounds = "[server]\nworkers = 2\nmax_http_connections = 6\nkeep_alive_seconds = 600\n\
+                  http_request_timeout_seconds = 600\n[fallback]\nintroduction_timeout_seconds = 600\n";
+    let Some(target) = Target::own(&format!("{bounds}{MAIN_APP}")) else { return };
+    let mut socket = target.connect();
+    socket.subscribe("news");
+    let mut stream = Connection::open(&target);
+    stream.send(b"POST /pusher/app/app-key/1/abc/xhr_streaming?protocol=7 HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(stream.begin().expect("an answer").status, 200);
+    for (name, said) in SILENT {
+        let mut silent = Vec::new();
+        for _ in 0..12 {
+            let mut connection = Connection::open(&target);
+            let said = match said.starts_with('/') {
+                true => upgrade_request(&target, said, &[]),
+                false => (*said).to_owned(),
+            };
+            let _ = connection.offer(said.as_bytes());
+            silent.push(connection);
+        }
+        let health = crate::eventually(name, || {
+            let health = Connection::open(&target).exchange(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
+            // All of them may have come at the same moment, and nobody knows yet that they are silent.
+            health.filter(|answer| answer.status != 503)
+        });
+        assert_eq!(health.status, 200, "{name}: {health}");
+        silent[0].expect_end();
+        target.publish("news", "greet", name);
+        let _ = socket.expect_on("news", "greet");
+        target.connect().close();
+    }
+    let piece = stream.piece(patience());
+    assert!(matches!(piece, Piece::Chunk(_)), "the stream goes on: {piece:?}");
 }
 
 /// A plain request with `Connection: Upgrade`, as nginx sends it where the header is hard-coded, hears that the
@@ -342,14 +382,53 @@ fn http_1_0_has_no_chunks() {
 #[test]
 fn another_websocket_version_is_told_ours() {
     let target = Target::main();
-    let mut connection = Connection::open(&target);
-    connection.send(
-        b"GET /app/app-key?protocol=7 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 12\r\n\r\n",
+    for path in ["/app/app-key", "/pusher/websocket", "/pusher/1/abc/websocket", "/nowhere"] {
+        let answer = old_handshake(&target, path);
+        assert_eq!(answer.status, 426, "{path}: {answer}");
+        assert_eq!(answer.header("sec-websocket-version"), Some("13"), "{path}: {answer}");
+    }
+}
+
+/// Whoever is told to upgrade is told what to, by `Upgrade` and by the option of `Connection` that goes with it (RFC 9110, 7.8
+/// and 15.5.22), on both ports, and hears it if the connection ends.
+///
+/// Proves: bad input.
+#[test]
+fn who_is_to_upgrade_is_told_what_to() {
+    let Some(target) = Target::own(&format!("{CONFIG}{MAIN_APP}")) else { return };
+    let pipe = pipe_port(&target);
+    let plain = |target: &Target, path: &str| {
+        let mut connection = Connection::open(target);
+        connection.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
+        connection.answer()
+    };
+    let answers = [
+        ("a page of the key", plain(&target, "/app/app-key")),
+        ("the pipe's port", plain(&pipe, "/app/1001")),
+        ("an old handshake", old_handshake(&target, "/app/app-key")),
+        ("an old handshake at the pipe's port", old_handshake(&pipe, "/app/1001")),
+    ];
+    for (name, answer) in answers {
+        assert_eq!(answer.status, 426, "{name}: {answer}");
+        assert_eq!(answer.header("upgrade"), Some("websocket"), "{name}: {answer}");
+        let options = answer.header("connection").unwrap_or_default().to_ascii_lowercase();
+        assert!(options.split(',').any(|option| option.trim() == "upgrade"), "{name}: {answer}");
+    }
+}
+
+/// The answer to a handshake of a version of WebSockets that nobody speaks any more. The connection ends, as it says.
+fn old_handshake(target: &Target, path: &str) -> Response {
+    let mut connection = Connection::open(target);
+    let handshake = format!(
+        "GET {path}?protocol=7 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 12\r\n\r\n"
     );
+    connection.send(handshake.as_bytes());
     let answer = connection.answer();
-    assert_eq!(answer.status, 426, "{answer}");
-    assert_eq!(answer.header("sec-websocket-version"), Some("13"), "{answer}");
+    let options = answer.header("connection").unwrap_or_default().to_ascii_lowercase();
+    assert!(options.contains("close"), "{answer}");
+    connection.expect_end();
+    answer
 }
 
 /// A slash that a proxy has doubled does no harm.

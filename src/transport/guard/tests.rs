@@ -1,13 +1,24 @@
 //! What the guard lets through, phase by phase.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Waker;
+
+use super::exchange::PIPELINED_BYTES;
 use super::*;
+use crate::idle::IdleList;
+use crate::transport::room::Room;
 
 const BOUNDS: Bounds =
     Bounds { head: Duration::from_secs(10), idle: Duration::from_secs(75), unread_bytes: 100 };
 
+fn exchange(idle: &IdleList) -> Exchange {
+    Exchange::new(Instant::now(), BOUNDS.unread_bytes, idle.enter())
+}
+
 #[test]
 fn every_phase_but_that_of_a_request_ends() {
-    let exchange = Exchange::new(Instant::now(), BOUNDS.unread_bytes);
+    let exchange = exchange(&IdleList::default());
     assert!(exchange.deadline(&BOUNDS).is_some(), "the first head");
     exchange.begin(true);
     assert_eq!(exchange.deadline(&BOUNDS), None, "a request");
@@ -22,13 +33,13 @@ fn every_phase_but_that_of_a_request_ends() {
 
 #[test]
 fn after_a_refusal_only_so_much_is_read() {
-    let exchange = Exchange::new(Instant::now(), BOUNDS.unread_bytes);
+    let exchange = exchange(&IdleList::default());
     exchange.begin(true);
     exchange.refuse(false);
     exchange.received(60);
     exchange.end();
     exchange.received(60);
-    assert!(matches!(exchange.phase.get(), Phase::Refused { left: 0, answered: Some(_) }));
+    assert!(matches!(exchange.phase(), Phase::Refused { left: 0, answered: Some(_) }));
     assert!(exchange.deadline(&BOUNDS).is_some());
 }
 
@@ -72,17 +83,21 @@ impl Stream for Talker {
 }
 
 fn guarded() -> Guarded<Talker> {
-    let place = Arc::new(HttpConnections::new(0)).begin().unwrap();
+    guarded_in(&IdleList::default())
+}
+
+fn guarded_in(idle: &IdleList) -> Guarded<Talker> {
     Guarded {
         stream: Talker::default(),
-        exchange: Rc::new(Exchange::new(Instant::now(), BOUNDS.unread_bytes)),
+        exchange: Rc::new(exchange(idle)),
         bounds: BOUNDS,
         timer: None,
         new: true,
         handed_on: 0,
         write_waits: false,
         peer: None,
-        place,
+        counted: HttpCounted::of(&Arc::new(Room::new(0, 2, 1))),
+        afterwards: Afterwards::default(),
     }
 }
 
@@ -158,11 +173,51 @@ fn whoever_is_late_with_a_head_is_told_unless_an_answer_is_in_the_way() {
     assert!(in_the_way.stream.told.is_empty() && idle.stream.told.is_empty());
 }
 
+/// Each phase, by what leads there, and whether whoever is in it gives way.
 #[test]
-fn a_place_is_given_back() {
-    let connections = Arc::new(HttpConnections::new(1));
-    let first = connections.begin();
-    assert!(first.is_some() && connections.begin().is_none());
-    drop(first);
-    assert!(connections.begin().is_some());
+fn nobody_gives_way_in_the_middle_of_a_request() {
+    type Step = fn(&Exchange);
+    let steps: [(&str, Step, bool); 9] = [
+        ("a wanted body", |exchange| exchange.begin(true), false),
+        ("an answer", Exchange::set_body_read, false),
+        ("between two requests", Exchange::end, true),
+        ("a second head", |exchange| exchange.received(1), true),
+        ("a request without a body", |exchange| exchange.begin(false), false),
+        ("between two requests", Exchange::end, true),
+        ("a body", |exchange| exchange.begin(true), false),
+        ("a refused body", |exchange| exchange.refuse(false), false),
+        ("what is left of a refused body", Exchange::end, true),
+    ];
+    let idle = IdleList::default();
+    let exchange = exchange(&idle);
+    assert_eq!(idle.len(), 0, "nobody has looked yet");
+    let context = &mut Context::from_waker(Waker::noop());
+    for _ in 0..2 {
+        assert!(exchange.poll_evicted(context).is_pending());
+    }
+    assert_eq!(idle.len(), 1, "the first head");
+    for (name, step, gives_way) in steps {
+        step(&exchange);
+        assert!(exchange.poll_evicted(context).is_pending());
+        assert_eq!(idle.len(), usize::from(gives_way), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_evicted_is_woken_and_ended() {
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    let context = &mut Context::from_waker(&waker);
+    let idle = IdleList::default();
+    let mut guarded = guarded_in(&idle);
+    guarded.exchange.begin(false);
+    while read_all(&mut guarded, context, 1 << 20) > 0 {}
+    assert!(!idle.evict_longest(), "a request is under way");
+    guarded.exchange.end();
+    let before = wakes.0.load(Ordering::Relaxed);
+    assert!(idle.evict_longest());
+    assert_eq!(wakes.0.load(Ordering::Relaxed), before + 1);
+    let read = Pin::new(&mut guarded).poll_read(context, &mut ReadBuf::new(&mut [0; 16]));
+    assert!(matches!(read, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionAborted));
+    assert!(matches!(Pin::new(&mut guarded).poll_write(context, b"x"), Poll::Ready(Err(_))));
 }

@@ -49,8 +49,8 @@ pub(super) async fn connect<S: Stream>(
     // It is nobody's connection yet, and counts as an HTTP connection until it is.
     let mut reader = FrameReader::new(INTRODUCTION_BYTES);
     let introduced = introduction(&mut stream, framing, &mut reader, early);
-    let heard = within(listener.introduction_timeout, introduced).await;
-    let refused = match heard {
+    let heard = place.unless_evicted(within(listener.introduction_timeout, introduced)).await;
+    let refused = match heard.unwrap_or(Ok(None)) {
         Ok(Some(heard)) => {
             let mut messages = heard.messages.into_iter();
             let first = messages.next().unwrap_or_default();
@@ -86,14 +86,14 @@ pub(super) async fn connect<S: Stream>(
     let Refused { code, reason, version } = refused;
     let error = last_error(version, code, &reason);
     let close = Frame::close(code, &reason);
-    match framing {
-        SockJsFraming::Raw => farewell(stream, error.into_iter().chain([close])).await,
+    let frames: Vec<Frame> = match framing {
+        SockJsFraming::Raw => error.into_iter().chain([close]).collect(),
         SockJsFraming::Framed => {
             let error = error.map(|error| error.quoted());
-            let text = Frame::quoted_close(code, &reason);
-            farewell(stream, error.into_iter().chain([text, close])).await;
+            error.into_iter().chain([Frame::quoted_close(code, &reason), close]).collect()
         }
-    }
+    };
+    place.unless_evicted(farewell(stream, frames.into_iter())).await;
 }
 
 async fn within<T>(

@@ -34,10 +34,13 @@ use crate::transport::Stream;
 use crate::transport::admission::{self, Admitted, Arrival, Introduction, Refused};
 use crate::transport::conversation::Conversation;
 use crate::transport::fallback;
-use crate::transport::guard::{Guarded, Place};
+use crate::transport::guard::{Afterwards, Guarded, Place};
 
 /// Says which version of the WebSocket protocol is spoken.
-const VERSION: &str = "upgrade: websocket\r\nsec-websocket-version: 13\r\n";
+const VERSION: &str = "upgrade: websocket\r\nsec-websocket-version: 13\r\nconnection: upgrade, close\r\n";
+
+/// Says that nothing comes after the answer.
+const CLOSE: &str = "connection: close\r\n";
 
 /// How long a refused peer may take to answer the close frame.
 const REFUSAL_GRACE: Duration = Duration::from_secs(5);
@@ -100,7 +103,7 @@ pub async fn upgrade<S: Stream>(
     framed: Framed<Guarded<S>, h1::Codec>,
 ) -> Result<(), UpgradeError> {
     let parts = framed.into_parts();
-    let ((mut stream, place), early) = (parts.io.into_parts(), parts.read_buf);
+    let ((mut stream, place, afterwards), early) = (parts.io.into_parts(), parts.read_buf);
     tidy(request.head_mut(), &listener.path_prefix);
     let head = request.head();
     if let Err(error) = ws::handshake(head) {
@@ -108,7 +111,7 @@ pub async fn upgrade<S: Stream>(
         // Whoever speaks another version is told which one is spoken here.
         let answer = match error {
             HandshakeError::UnsupportedVersion => http_answer("426 Upgrade Required", VERSION, &reason),
-            _ => http_answer("400 Bad Request", "", &reason),
+            _ => http_answer("400 Bad Request", CLOSE, &reason),
         };
         return Ok(stream.write_all(answer.as_bytes()).await?);
     }
@@ -120,7 +123,7 @@ pub async fn upgrade<S: Stream>(
         let (path, path_prefix) = (request.path(), listener.path_prefix.as_str());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let knock = Knock { path, path_prefix, query: &query, arrival: &arrival, now };
-        open_pipe(&worker, &listener.pipes, &knock, (stream, place), early);
+        open_pipe(&worker, &listener.pipes, &knock, (stream, place, afterwards), early);
         return Ok(());
     }
     let sockjs = listener.sockjs.as_deref().and_then(|base| fallback::websocket_at(request.path(), base));
@@ -128,8 +131,7 @@ pub async fn upgrade<S: Stream>(
     let compression = may_compress.then(|| compression(&request)).flatten();
     stream.write_all(switching_protocols(&request, compression).as_bytes()).await?;
     if let Some(framing) = sockjs {
-        let connected = sockjs::connect(worker, listener, framing, arrival, (stream, place), early);
-        actix_web::rt::spawn(connected);
+        afterwards.set(sockjs::connect(worker, listener, framing, arrival, (stream, place), early));
         return Ok(());
     }
     let key = admission::key_in_path(request.path(), &listener.path_prefix);
@@ -138,11 +140,9 @@ pub async fn upgrade<S: Stream>(
         Ok(admitted) => {
             let form = Form::of(compression.is_some(), query.get("binary") == Some("1"));
             let transport = WebSocket { stream: RefCell::new(stream), form };
-            actix_web::rt::spawn(connect(worker, admitted, &query, transport, early));
+            afterwards.set(connect(worker, admitted, &query, transport, early));
         }
-        Err(refused) => {
-            actix_web::rt::spawn(refuse(stream, place, refused));
-        }
+        Err(refused) => afterwards.set(refuse(stream, place, refused)),
     }
     Ok(())
 }
@@ -152,27 +152,24 @@ fn open_pipe<S: Stream>(
     worker: &Rc<Worker>,
     pipes: &Arc<PipeWire>,
     knock: &Knock<'_>,
-    (stream, place): (S, Place),
+    (stream, place, afterwards): (S, Place, Afterwards),
     early: BytesMut,
 ) {
     match pipes.admit(worker, knock) {
-        Ok(admitted) => {
-            actix_web::rt::spawn(wire::serve(stream, early, admitted));
-        }
+        Ok(admitted) => afterwards.set(wire::serve(stream, early, admitted)),
         Err(refused) => {
             let (code, reason) = (refused.code.code(), &refused.reason);
             let (path, peer, origin) = (knock.path, knock.arrival.peer.map(display), knock.arrival.origin());
             info!(path, code, reason, peer, origin, "pipe refused");
-            actix_web::rt::spawn(async move {
-                wire::refuse(stream, refused).await;
-                drop(place);
+            afterwards.set(async move {
+                place.unless_evicted(wire::refuse(stream, refused)).await;
             });
         }
     }
 }
 
-/// Makes the connection that was admitted, greets it, and returns the task that is its life. Nothing that the
-/// handshake needed goes along: this task is most of what an idle connection costs.
+/// Makes the connection that was admitted, greets it, and returns what is its life from then on. Nothing that the
+/// handshake needed goes along: this is most of what an idle connection costs.
 fn connect<S: Stream>(
     worker: Rc<Worker>,
     admitted: Admitted,
@@ -189,10 +186,11 @@ fn connect<S: Stream>(
 
 /// Says why, and waits a moment for the peer to have read it: a socket closed with unread input would be reset,
 /// and the reason lost. It counts as an HTTP connection until then.
-async fn refuse<S: Stream>(stream: S, _place: Place, refused: Refused) {
+async fn refuse<S: Stream>(stream: S, place: Place, refused: Refused) {
     let Refused { code, reason, version } = refused;
     let error = last_error(version, code, &reason);
-    farewell(stream, error.into_iter().chain([Frame::close(code, &reason)])).await;
+    let frames = error.into_iter().chain([Frame::close(code, &reason)]);
+    place.unless_evicted(farewell(stream, frames)).await;
 }
 
 /// Says these last words, and waits a moment for the peer to have read them.
@@ -250,6 +248,6 @@ fn http_answer(status: &str, headers: &str, text: &str) -> String {
     let length = text.len();
     format!(
         "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {length}\r\n\
-         {headers}connection: close\r\n\r\n{text}"
+         {headers}\r\n{text}"
     )
 }

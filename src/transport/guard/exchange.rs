@@ -1,0 +1,175 @@
+//! How far a connection is with its request: what its guard and the requests on it tell each other.
+
+use std::cell::{Cell, RefCell};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use crate::idle::IdleEntry;
+
+/// By how much a bound of the HTTP server's own, which ends a connection in a friendlier way, may be late.
+const SLACK: Duration = Duration::from_millis(1500);
+
+/// Bytes of further requests that are taken from a client while one is being answered. The HTTP server keeps them, and has
+/// no rest with a client that sends more than it keeps.
+pub(super) const PIPELINED_BYTES: usize = 4 * 1024;
+
+/// What the connections of one listener are held to.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// For a whole head, from its first byte on.
+    pub head: Duration,
+    /// Between two requests.
+    pub idle: Duration,
+    /// Bytes that are read, and thrown away, after a request was answered before its end.
+    pub unread_bytes: usize,
+}
+
+/// How far a connection is with its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The last answer is given, and nothing has come since.
+    Waiting { since: Instant },
+    /// A head, or blank lines before it, has begun.
+    Head { since: Instant },
+    /// The body of a request is read: what bounds it knows the path.
+    Body,
+    /// A request is answered. What comes belongs to further ones, of which so much more is taken.
+    Request { left: usize },
+    /// The answer was given before the request had come whole.
+    Refused { left: usize, answered: Option<Instant> },
+}
+
+impl Phase {
+    /// Whether nothing is under way but what the peer may say or take, or not.
+    fn is_idle(self) -> bool {
+        match self {
+            Phase::Waiting { .. } | Phase::Head { .. } | Phase::Refused { answered: Some(_), .. } => true,
+            Phase::Body | Phase::Request { .. } | Phase::Refused { answered: None, .. } => false,
+        }
+    }
+}
+
+/// What the guard of a connection and the requests on it tell each other.
+#[derive(Debug)]
+pub struct Exchange {
+    phase: Cell<Phase>,
+    body_read: Cell<bool>,
+    unread_bytes: usize,
+    /// The connection's task, where it is to read on with the next phase.
+    waiting: RefCell<Option<Waker>>,
+    /// Among those that give way where others need the room.
+    entry: IdleEntry,
+}
+
+impl Exchange {
+    pub(super) fn new(now: Instant, unread_bytes: usize, entry: IdleEntry) -> Self {
+        Exchange {
+            phase: Cell::new(Phase::Head { since: now }),
+            body_read: Cell::new(false),
+            unread_bytes,
+            waiting: RefCell::default(),
+            entry,
+        }
+    }
+
+    /// A head has come whole, of a request that has a body or has none.
+    pub fn begin(&self, has_body: bool) {
+        self.body_read.set(!has_body);
+        self.enter(if has_body { Phase::Body } else { Phase::Request { left: PIPELINED_BYTES } });
+    }
+
+    /// The body has come whole.
+    pub fn set_body_read(&self) {
+        self.body_read.set(true);
+        self.enter(Phase::Request { left: PIPELINED_BYTES });
+    }
+
+    /// Whether the body has come whole.
+    #[must_use]
+    pub fn is_body_read(&self) -> bool {
+        self.body_read.get()
+    }
+
+    /// The request is answered before its body has come whole: no more than a little of it is read, and less while the
+    /// answer goes on.
+    pub fn refuse(&self, endless: bool) {
+        let left = if endless { PIPELINED_BYTES } else { self.unread_bytes };
+        self.enter(Phase::Refused { left, answered: None });
+    }
+
+    /// The answer is complete.
+    pub fn end(&self) {
+        let now = Instant::now();
+        self.enter(match self.phase.get() {
+            Phase::Refused { left, .. } => Phase::Refused { left, answered: Some(now) },
+            _ => Phase::Waiting { since: now },
+        });
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        match phase.is_idle() {
+            true => self.entry.set_idle(),
+            false => self.entry.set_busy(),
+        }
+        if let Some(task) = self.waiting.take() {
+            task.wake();
+        }
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// The task is to be woken with the next phase.
+    pub(super) fn await_next_phase(&self, context: &Context<'_>) {
+        *self.waiting.borrow_mut() = Some(context.waker().clone());
+    }
+
+    /// Ready once somebody else needs the room. There was nothing to read.
+    pub(super) fn poll_evicted(&self, context: &mut Context<'_>) -> Poll<()> {
+        match self.phase.get().is_idle() {
+            true => self.entry.poll_idle(context),
+            false => self.entry.poll_evicted(context),
+        }
+    }
+
+    /// Among those that give way where others need the room.
+    pub(super) fn entry(&self) -> &IdleEntry {
+        &self.entry
+    }
+
+    pub(super) fn received(&self, bytes: usize) {
+        match self.phase.get() {
+            Phase::Waiting { .. } if bytes > 0 => {
+                self.phase.set(Phase::Head { since: Instant::now() });
+                self.entry.set_idle();
+            }
+            Phase::Refused { left, answered } => {
+                self.phase.set(Phase::Refused { left: left.saturating_sub(bytes), answered });
+            }
+            Phase::Request { left } => {
+                self.phase.set(Phase::Request { left: left.saturating_sub(bytes) });
+            }
+            _ => {}
+        }
+    }
+
+    /// A peer that takes its answer slowly is not idle.
+    pub(super) fn sent(&self) {
+        if let Phase::Waiting { .. } = self.phase.get() {
+            self.phase.set(Phase::Waiting { since: Instant::now() });
+            self.entry.set_idle();
+        }
+    }
+
+    pub(super) fn deadline(&self, bounds: &Bounds) -> Option<Instant> {
+        match self.phase.get() {
+            Phase::Waiting { since } | Phase::Refused { answered: Some(since), .. } => {
+                Some(since + bounds.idle + SLACK)
+            }
+            Phase::Head { since } => Some(since + bounds.head + SLACK),
+            Phase::Body | Phase::Request { .. } | Phase::Refused { answered: None, .. } => None,
+        }
+    }
+}
