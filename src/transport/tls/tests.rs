@@ -1,5 +1,7 @@
 //! A broker that serves TLS, asked by a TLS client.
 
+mod ends;
+
 use std::io::{Read, Write};
 use std::net::TcpStream as Socket;
 use std::time::Duration;
@@ -32,12 +34,16 @@ impl Files {
         files
     }
 
-    fn broker(&self) -> Broker {
+    fn config(&self) -> Config {
         let mut config = Config::development();
         config.server.tls_certificate = Some(self.certificate.clone());
         config.server.tls_key = Some(self.key.clone());
         config.apps[0].app.force_tls = true;
-        Broker::builder(config).without_test_mode().start().unwrap()
+        config
+    }
+
+    fn broker(&self) -> Broker {
+        Broker::builder(self.config()).without_test_mode().start().unwrap()
     }
 
     fn client(&self) -> Arc<ClientConfig> {
