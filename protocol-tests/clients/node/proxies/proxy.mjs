@@ -101,7 +101,7 @@ const PLAIN = {
 };
 
 /** As many have it: connections to the broker are kept, and each request claims to be an upgrade. */
-PLAIN['nginx that upgrades everything'] = {
+PLAIN['upgrading-nginx'] = {
   ...PLAIN.nginx,
   text: (port, broker) => `
     upstream broker { server ${broker}; keepalive 16; }
