@@ -16,7 +16,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_http::error::DispatchError;
 use actix_http::{Extensions, HttpService, Request};
 use actix_server::Server as ActixServer;
 use actix_service::{
@@ -59,7 +58,7 @@ const CLOCK_SLACK: Duration = Duration::from_millis(500);
 ///
 /// It panics if it is expanded on more threads than the hub was made for, which happens only if a worker thread died.
 macro_rules! http_service {
-    ($shared:expr, $pipes_only:expr) => {{
+    ($shared:expr, $pipes_only:expr, $accept:expr) => {{
         let Shared { hub, sessions, config, wire, test_mode, room, unfinished }: &Shared = $shared;
         let worker = Worker::of_this_thread(hub).expect("a hub has one half for each worker thread");
         let body = BodyBounds {
@@ -111,7 +110,7 @@ macro_rules! http_service {
                 websocket::upgrade(Rc::clone(&worker), Rc::clone(&endpoint), request, framed)
             }))
             .finish(api);
-        guarding(room.of_this_thread(), bounds, http)
+        guarding(room.of_this_thread(), bounds, $accept, http)
     }};
 }
 
@@ -119,10 +118,8 @@ macro_rules! http_service {
 macro_rules! over_tcp {
     ($shared:expr, $pipes_only:expr) => {{
         let room = $shared.room.of_this_thread();
-        let accepting = fn_service(move |stream: TcpStream| {
-            std::future::ready(Ok::<_, DispatchError>(Accepted::plain(stream, &room)))
-        });
-        accepting.and_then(http_service!($shared, $pipes_only))
+        // All in one step: what the accepting side holds for a connection, it holds to its end.
+        http_service!($shared, $pipes_only, move |stream: TcpStream| Accepted::plain(stream, &room))
     }};
 }
 
@@ -130,7 +127,7 @@ macro_rules! over_tcp {
 macro_rules! over_tls {
     ($tls:expr, $shared:expr, $pipes_only:expr) => {
         tls::accepting($tls.clone(), $shared.room.of_this_thread())
-            .and_then(http_service!($shared, $pipes_only).map_err(Handshake::Service))
+            .and_then(http_service!($shared, $pipes_only, std::convert::identity).map_err(Handshake::Service))
     };
 }
 

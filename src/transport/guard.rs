@@ -267,17 +267,19 @@ impl Accepted<TcpStream> {
 /// A stream as the HTTP server takes it, with its peer.
 type Handed<S> = (Guarded<S>, Protocol, Option<SocketAddr>);
 
-/// Guards every stream and hands it to the HTTP server. One that there is no room for is told so and closed.
-pub fn guarding<S: Stream, H>(
+/// Guards every stream, as `accept` makes it of what comes, and hands it to the HTTP server. One that there is no room for is
+/// told so and closed.
+pub fn guarding<R, S: Stream, H>(
     room: Rc<WorkerRoom>,
     bounds: Bounds,
+    accept: impl Fn(R) -> Accepted<S> + Clone,
     http: impl IntoServiceFactory<H, Handed<S>>,
-) -> impl ServiceFactory<Accepted<S>, Config = (), Response = (), Error = DispatchError, InitError = ()>
+) -> impl ServiceFactory<R, Config = (), Response = (), Error = DispatchError, InitError = ()>
 where
     H: ServiceFactory<Handed<S>, Config = (), Response = (), Error = DispatchError, InitError = ()>,
 {
-    apply_fn_factory(http, move |accepted: Accepted<S>, http: &H::Service| {
-        let Accepted { stream, peer, counted, entry } = accepted;
+    apply_fn_factory(http, move |request: R, http: &H::Service| {
+        let Accepted { stream, peer, counted, entry } = accept(request);
         let begun = entry.and_then(|entry| Ok((entry, room.begin_http()?)));
         let Ok((entry, http_counted)) = begun else { return Life::other(refuse(stream), counted) };
         let afterwards = Afterwards::default();
