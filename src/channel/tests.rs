@@ -1,7 +1,10 @@
-//! Histories of one channel: single steps first, then random ones against a naive model.
+//! Histories of one channel: single steps first, then any against a naive model.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
 
 use super::*;
 
@@ -33,67 +36,59 @@ fn a_refused_member_leaves_no_trace() {
     assert!(channel.join(0, socket(2), Some(&member("a")), 1, 1).is_ok(), "a present user may come again");
 }
 
-/// A subscriber that starts from the roster it was given and applies the announcements with later versions
-/// knows exactly who is there, after any history.
-#[test]
-fn rosters_and_announcements_agree_over_random_histories() {
-    for seed in 1..200_u64 {
-        let mut random = Xorshift(seed);
-        let mut channel = Channel::default();
-        let mut joined: BTreeMap<u32, String> = BTreeMap::new();
-        let mut observers: BTreeMap<u32, (u64, BTreeSet<String>)> = BTreeMap::new();
-        let mut log: Vec<(Announcement, bool)> = Vec::new();
-        for version in 1..=120 {
-            let n = random.below(12) as u32;
-            let worker = (n % 3) as WorkerIndex;
-            if joined.remove(&n).is_some() {
-                observers.remove(&n);
-                let left = channel.leave(worker, socket(n), version).unwrap();
-                assert_eq!(left.vacated, joined.is_empty());
-                log.push((left.announcement.unwrap(), false));
-            } else {
-                let user = format!("u{}", random.below(5));
-                if let Ok(outcome) = channel.join(worker, socket(n), Some(&member(&user)), 4, version) {
-                    assert_eq!(outcome.occupied, joined.is_empty());
-                    joined.insert(n, user);
-                    let announcement = outcome.announcement.unwrap();
-                    let ids = channel.presence().unwrap().user_ids().map(str::to_owned).collect();
-                    observers.insert(n, (announcement.version, ids));
-                    log.push((announcement, true));
+proptest! {
+    /// A subscriber that starts from the roster it was given and applies the announcements with later versions knows
+    /// exactly who is there, after any history of connections that come as some user, or go if they are there.
+    #[test]
+    fn rosters_and_announcements_agree(history in vec((0_u32..12, 0_u8..5), 0..120)) {
+        agree_over(&history);
+    }
+}
+
+fn agree_over(history: &[(u32, u8)]) {
+    let mut channel = Channel::default();
+    let mut joined: BTreeMap<u32, String> = BTreeMap::new();
+    let mut observers: BTreeMap<u32, (u64, BTreeSet<String>)> = BTreeMap::new();
+    let mut log: Vec<(Announcement, bool)> = Vec::new();
+    for ((n, user), version) in history.iter().zip(1..) {
+        let worker = (n % 3) as WorkerIndex;
+        if joined.remove(n).is_some() {
+            observers.remove(n);
+            let left = channel.leave(worker, socket(*n), version).unwrap();
+            assert_eq!(left.vacated, joined.is_empty());
+            log.push((left.announcement.unwrap(), false));
+        } else {
+            let user = format!("u{user}");
+            if let Ok(outcome) = channel.join(worker, socket(*n), Some(&member(&user)), 4, version) {
+                assert_eq!(outcome.occupied, joined.is_empty());
+                joined.insert(*n, user);
+                let announcement = outcome.announcement.unwrap();
+                observers.insert(*n, (announcement.version, users(&channel)));
+                log.push((announcement, true));
+            }
+        }
+        let present: BTreeSet<String> = joined.values().cloned().collect();
+        assert_eq!(users(&channel), present);
+        assert_eq!(channel.subscribers().len(), joined.len());
+        for (since, known) in observers.values() {
+            let mut known = known.clone();
+            for (announcement, came) in log.iter().filter(|(a, _)| a.user_changed && a.version > *since) {
+                let user = announcement.member.user_id.to_string();
+                if *came {
+                    assert!(known.insert(user), "added twice");
+                } else {
+                    assert!(known.remove(&user), "removed without being there");
                 }
             }
-            let present: BTreeSet<String> = joined.values().cloned().collect();
-            let told: BTreeSet<String> =
-                channel.presence().map(|p| p.user_ids().map(str::to_owned).collect()).unwrap_or_default();
-            assert_eq!(told, present, "seed {seed}");
-            assert_eq!(channel.subscribers().len(), joined.len());
-            for (since, known) in observers.values() {
-                let mut known = known.clone();
-                for (announcement, came) in log.iter().filter(|(a, _)| a.user_changed && a.version > *since) {
-                    let user = announcement.member.user_id.to_string();
-                    match came {
-                        true => assert!(known.insert(user), "added twice, seed {seed}"),
-                        false => assert!(known.remove(&user), "removed without being there, seed {seed}"),
-                    }
-                }
-                assert_eq!(known, present, "seed {seed}");
-            }
-            if joined.is_empty() {
-                // The hub forgets an empty channel, but never goes back in its versions.
-                channel = Channel::default();
-            }
+            assert_eq!(known, present);
+        }
+        if joined.is_empty() {
+            // The hub forgets an empty channel, but never goes back in its versions.
+            channel = Channel::default();
         }
     }
 }
 
-/// A small generator: the histories must be the same on every run.
-struct Xorshift(u64);
-
-impl Xorshift {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
+fn users(channel: &Channel) -> BTreeSet<String> {
+    channel.presence().map(|p| p.user_ids().map(str::to_owned).collect()).unwrap_or_default()
 }

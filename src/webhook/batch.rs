@@ -207,6 +207,10 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::{Index, select};
+
     use super::*;
 
     const ROOMY: Bounds = Bounds { events: 1000, bytes: 1 << 30 };
@@ -296,46 +300,51 @@ mod tests {
         assert_eq!(queue.take(now).unwrap().events.len(), 2, "together they are as large as a batch may be");
     }
 
-    /// Random pushes, takes and ends, against a plain list: each channel's events come out in order, each once, and
-    /// never two requests of one channel at once.
-    #[test]
-    fn each_channel_is_sent_in_order() {
-        for seed in 0..200_u64 {
-            let mut random = seed;
-            let mut below = |limit: u64| {
-                random =
-                    random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                (random >> 33) % limit
-            };
-            let batching = if seed % 2 == 0 { Batching::OFF } else { BATCHES };
+    /// What happens next to a queue.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Push(&'static str),
+        Done(Index),
+        Take,
+    }
+
+    /// Steps, each with the milliseconds before it.
+    fn history() -> impl Strategy<Value = Vec<(u64, Step)>> {
+        let step = prop_oneof![
+            select(&["a", "b", "c", "d"][..]).prop_map(Step::Push),
+            any::<Index>().prop_map(Step::Done),
+            Just(Step::Take),
+        ];
+        vec((0_u64..400, step), 0..400)
+    }
+
+    proptest! {
+        /// Against a plain list: each channel's events come out in order, each once, and never two requests of one
+        /// channel at once.
+        #[test]
+        fn each_channel_is_sent_in_order(history in history(), batching in select(&[Batching::OFF, BATCHES][..])) {
             let mut queue = Queue::new(ROOMY, batching);
             let mut now = Instant::now();
             let mut under_way: Vec<Batch> = Vec::new();
-            let mut sent: HashMap<String, Vec<u64>> = HashMap::new();
-            let mut pushed: HashMap<String, Vec<u64>> = HashMap::new();
-            for n in 0..400 {
-                now += Duration::from_millis(below(400));
-                match below(3) {
-                    0 => {
-                        let channel = ["a", "b", "c", "d"][below(4) as usize];
+            let mut sent: HashMap<String, Vec<usize>> = HashMap::new();
+            let mut pushed: HashMap<String, Vec<usize>> = HashMap::new();
+            for (n, (after, step)) in history.into_iter().enumerate() {
+                now += Duration::from_millis(after);
+                match step {
+                    Step::Push(channel) => {
                         queue.push(&name(channel), format!("{channel}{n}").into(), now).unwrap();
                         pushed.entry(channel.to_owned()).or_default().push(n);
                     }
-                    1 if !under_way.is_empty() => {
-                        let index = below(under_way.len() as u64) as usize;
-                        queue.done(under_way.remove(index));
+                    Step::Done(index) if !under_way.is_empty() => {
+                        queue.done(under_way.remove(index.index(under_way.len())));
                     }
-                    _ => {
-                        if let Some(batch) = queue.take(now) {
-                            assert!(batch.events.len() <= batching.most && !batch.events.is_empty());
-                            for event in &batch.events {
-                                let number = event[1..].parse().unwrap();
-                                sent.entry(event[..1].to_owned()).or_default().push(number);
-                            }
-                            let taken = |channel| under_way.iter().any(|b| b.channels.contains(channel));
-                            assert!(!batch.channels.iter().any(taken), "seed {seed}");
-                            under_way.push(batch);
-                        }
+                    Step::Done(_) | Step::Take => {
+                        let Some(batch) = queue.take(now) else { continue };
+                        prop_assert!(batch.events.len() <= batching.most && !batch.events.is_empty());
+                        note(&batch, &mut sent);
+                        let taken = |channel| under_way.iter().any(|b| b.channels.contains(channel));
+                        prop_assert!(!batch.channels.iter().any(taken));
+                        under_way.push(batch);
                     }
                 }
             }
@@ -343,14 +352,19 @@ mod tests {
             loop {
                 under_way.drain(..).for_each(|batch| queue.done(batch));
                 let Some(batch) = queue.take(now) else { break };
-                for event in &batch.events {
-                    sent.entry(event[..1].to_owned()).or_default().push(event[1..].parse().unwrap());
-                }
+                note(&batch, &mut sent);
                 under_way.push(batch);
             }
-            assert_eq!(sent, pushed, "seed {seed}");
-            assert!(queue.is_empty() && queue.channels.is_empty() && queue.ready.is_empty());
-            assert_eq!((queue.bytes, queue.ready_events), (0, 0));
+            prop_assert_eq!(sent, pushed);
+            prop_assert!(queue.is_empty() && queue.channels.is_empty() && queue.ready.is_empty());
+            prop_assert_eq!((queue.bytes, queue.ready_events), (0, 0));
+        }
+    }
+
+    /// Notes the numbers of a batch's events under their channels.
+    fn note(batch: &Batch, sent: &mut HashMap<String, Vec<usize>>) {
+        for event in &batch.events {
+            sent.entry(event[..1].to_owned()).or_default().push(event[1..].parse().unwrap());
         }
     }
 }

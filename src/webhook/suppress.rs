@@ -129,6 +129,11 @@ impl Suppressor {
 mod tests {
     use std::collections::HashSet;
 
+    use proptest::collection::vec;
+    use proptest::option;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
     use crate::webhook::Occasion;
 
@@ -215,62 +220,63 @@ mod tests {
         assert!(suppressor.is_empty() && suppressor.by_subject.is_empty());
     }
 
-    /// Over random histories, and with a bound that is reached often: what is told of each subject alternates, begins
-    /// with a coming, agrees in the end with what is the case, and no removal is later than the delay.
-    #[test]
-    fn what_is_told_alternates_and_ends_with_the_truth() {
-        for seed in 0..400_u64 {
-            let mut random = seed;
-            let mut below = |limit: u64| {
-                random =
-                    random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                (random >> 33) % limit
-            };
-            let most = [1, 3, 1000][(seed % 3) as usize];
-            let mut suppressor = Suppressor::new(DELAY, most);
-            let mut now = Instant::now();
-            let mut present: HashSet<(ChannelName, Option<Arc<str>>)> = HashSet::new();
-            let mut told_present = HashSet::new();
-            let mut removed_at = HashMap::new();
-            let mut check = |event: &Event, now: Instant, removed_at: &HashMap<_, Instant>| {
-                let (subject, came) = subject_of(event);
-                match came {
-                    true => assert!(told_present.insert(subject), "twice there: {event:?}, seed {seed}"),
-                    false => {
-                        assert!(told_present.remove(&subject), "twice gone: {event:?}, seed {seed}");
-                        let since: Instant = removed_at[&subject];
-                        assert!(now <= since + DELAY || now == since, "late: {event:?}, seed {seed}");
-                    }
-                }
-            };
-            for _ in 0..300 {
-                // A driver wakes at each deadline.
-                let step = Duration::from_millis(below(1500));
-                let target = now + step;
-                while let Some(until) = suppressor.deadline().filter(|until| *until <= target) {
-                    suppressor.due(until, |told| check(&told.event, until, &removed_at));
-                }
-                now = target;
-                let channel = name(&format!("presence-{}", below(3)));
-                let user = (below(3) > 0).then(|| Arc::from(format!("u{}", below(3))));
-                let subject = (channel.clone(), user.clone());
-                let came = present.insert(subject.clone());
-                if !came {
-                    present.remove(&subject);
-                    removed_at.insert(subject, now);
-                }
-                let event = match (came, user) {
-                    (true, None) => Event::ChannelOccupied(channel),
-                    (false, None) => Event::ChannelVacated(channel),
-                    (true, Some(user)) => Event::MemberAdded(channel, user),
-                    (false, Some(user)) => Event::MemberRemoved(channel, user),
-                };
-                suppressor.hear(told(event, 1), now, |told| check(&told.event, now, &removed_at));
-                assert!(suppressor.len() <= most && suppressor.by_subject.len() == suppressor.len());
-            }
-            suppressor.flush(|told| check(&told.event, now, &removed_at));
-            assert_eq!(told_present, present, "seed {seed}");
+    /// A change of who is there: after so many milliseconds, in which channel, of which user if of one.
+    type Change = (u64, u8, Option<u8>);
+
+    proptest! {
+        /// Over any history, and with a bound that is reached often: what is told of each subject alternates, begins
+        /// with a coming, agrees in the end with what is the case, and no removal is later than the delay.
+        #[test]
+        fn what_is_told_alternates_and_ends_with_the_truth(
+            history in vec((0_u64..1500, 0_u8..3, option::of(0_u8..3)), 0..300),
+            most in select(&[1, 3, 1000][..]),
+        ) {
+            told_truly(&history, most);
         }
+    }
+
+    fn told_truly(history: &[Change], most: usize) {
+        let mut suppressor = Suppressor::new(DELAY, most);
+        let mut now = Instant::now();
+        let mut present: HashSet<(ChannelName, Option<Arc<str>>)> = HashSet::new();
+        let mut told_present = HashSet::new();
+        let mut removed_at = HashMap::new();
+        let mut check = |event: &Event, now: Instant, removed_at: &HashMap<_, Instant>| {
+            let (subject, came) = subject_of(event);
+            if came {
+                assert!(told_present.insert(subject), "twice there: {event:?}");
+            } else {
+                assert!(told_present.remove(&subject), "twice gone: {event:?}");
+                let since: Instant = removed_at[&subject];
+                assert!(now <= since + DELAY || now == since, "late: {event:?}");
+            }
+        };
+        for (after, channel, user) in history {
+            // A driver wakes at each deadline.
+            let target = now + Duration::from_millis(*after);
+            while let Some(until) = suppressor.deadline().filter(|until| *until <= target) {
+                suppressor.due(until, |told| check(&told.event, until, &removed_at));
+            }
+            now = target;
+            let channel = name(&format!("presence-{channel}"));
+            let user = user.map(|user| Arc::from(format!("u{user}")));
+            let subject = (channel.clone(), user.clone());
+            let came = present.insert(subject.clone());
+            if !came {
+                present.remove(&subject);
+                removed_at.insert(subject, now);
+            }
+            let event = match (came, user) {
+                (true, None) => Event::ChannelOccupied(channel),
+                (false, None) => Event::ChannelVacated(channel),
+                (true, Some(user)) => Event::MemberAdded(channel, user),
+                (false, Some(user)) => Event::MemberRemoved(channel, user),
+            };
+            suppressor.hear(told(event, 1), now, |told| check(&told.event, now, &removed_at));
+            assert!(suppressor.len() <= most && suppressor.by_subject.len() == suppressor.len());
+        }
+        suppressor.flush(|told| check(&told.event, now, &removed_at));
+        assert_eq!(told_present, present);
     }
 
     fn subject_of(event: &Event) -> ((ChannelName, Option<Arc<str>>), bool) {
