@@ -522,6 +522,7 @@ impl Hub {
     }
 
     /// What it holds now. The workers are asked, so it takes a turn of each.
+    #[expect(clippy::disallowed_methods, reason = "each worker answers once")]
     pub async fn totals(&self) -> Totals {
         let (reply, mut replies) = mpsc::unbounded_channel();
         for mailbox in self.started() {

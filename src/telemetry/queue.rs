@@ -144,6 +144,7 @@ pub(super) fn spawn_writer(
 }
 
 /// Writes as much as will ever be taken. Nothing can be said about what is not: there is no other place to say it.
+#[expect(clippy::disallowed_methods, reason = "this thread writes the log and does nothing else")]
 fn write_out(out: &mut impl Write, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         match out.write(bytes) {

@@ -3,6 +3,10 @@
 //! One thread and one epoll carry all clients, so that on two cores the server is the bottleneck. Servers are started
 //! on one core and this process moves to another. Beside the broker runs the *ceiling*: a program that only writes
 //! prepared bytes, so that a figure can be read as a ratio taken in the same minute on the same machine.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a load has a pace, and the machine has to come to rest between two of them"
+)]
 
 mod ceiling;
 mod cli;
