@@ -159,6 +159,11 @@ impl Wire {
         self.write(bytes);
     }
 
+    /// Tells that there is a Close in bytes that are sent as they are: the server's answer to it need give no reason.
+    pub fn will_close(&mut self) {
+        self.closing = true;
+    }
+
     /// Sends several text messages in one write, so that they arrive together.
     #[track_caller]
     pub fn send_together<'t>(&mut self, texts: impl IntoIterator<Item = &'t str>) {

@@ -72,6 +72,7 @@ mod watchlists;
 mod webhook_delivery;
 mod webhooks;
 mod webhooks_churn;
+mod websocket_cases;
 
 use std::time::Instant;
 
