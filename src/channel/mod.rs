@@ -2,6 +2,7 @@
 //!
 //! A channel knows no lock, no socket and no clock; the hub keeps it in a map and carries out what it reports.
 
+mod arrivals;
 mod cache;
 mod change;
 mod count;
@@ -15,7 +16,6 @@ pub(crate) use presence::user_info_text;
 pub use presence::{BadMember, Member, Presence};
 pub use subscribers::{Subscribers, WorkerIndex};
 
-use std::collections::HashMap;
 use std::time::Instant;
 
 use crate::protocol::SocketId;
@@ -25,16 +25,9 @@ use count::CountWindow;
 #[derive(Clone, Debug, Default)]
 pub struct Channel {
     subscribers: Subscribers,
-    presence: Option<Box<Roster>>,
+    presence: Option<Box<Presence>>,
     cached: Option<Box<CachedEvent>>,
     count_window: CountWindow,
-}
-
-/// What a presence channel has besides.
-#[derive(Clone, Debug, Default)]
-struct Roster {
-    presence: Presence,
-    members: HashMap<SocketId, Member>,
 }
 
 impl Channel {
@@ -56,12 +49,11 @@ impl Channel {
             return Err(JoinRefused::AlreadyJoined);
         }
         let Some(member) = member else { return Ok(Joined { occupied, announcement: None }) };
-        let roster = self.presence.get_or_insert_default();
-        let Ok(user_changed) = roster.presence.join(socket, member, members_limit) else {
+        let presence = self.presence.get_or_insert_default();
+        let Ok(user_changed) = presence.join(socket, member, members_limit) else {
             self.subscribers.remove(worker, socket);
             return Err(JoinRefused::OverCapacity);
         };
-        roster.members.insert(socket, member.clone());
         let announcement = Announcement { member: member.clone(), user_changed, version };
         Ok(Joined { occupied, announcement: Some(announcement) })
     }
@@ -71,11 +63,8 @@ impl Channel {
         if !self.subscribers.remove(worker, socket) {
             return None;
         }
-        let announcement = self.presence.as_mut().and_then(|roster| {
-            let member = roster.members.remove(&socket)?;
-            let user_changed = roster.presence.leave(socket, &member.user_id);
-            Some(Announcement { member, user_changed, version })
-        });
+        let left = self.presence.as_mut().and_then(|presence| presence.leave(socket));
+        let announcement = left.map(|(member, user_changed)| Announcement { member, user_changed, version });
         Some(Left { vacated: self.subscribers.is_empty(), announcement })
     }
 
@@ -124,7 +113,7 @@ impl Channel {
     /// The members, on presence channels that have had one.
     #[must_use]
     pub fn presence(&self) -> Option<&Presence> {
-        self.presence.as_ref().map(|roster| &roster.presence)
+        self.presence.as_deref()
     }
 }
 

@@ -1,13 +1,15 @@
 //! The members of a presence channel: distinct users, each with the connections it came by.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use indexmap::IndexMap;
 use serde_json::value::RawValue;
 
 use crate::app::Limits;
 use crate::protocol::SocketId;
 use crate::protocol::json;
+
+use super::arrivals::{Arrivals, Ticket};
 
 /// What a connection says of its user when it joins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,17 +75,29 @@ fn user_id_text(value: &RawValue) -> Option<Arc<str>> {
     }
 }
 
-/// The members of one channel, in the order in which they came.
+/// The members of one channel, in the order in which they came. Whoever leaves does so as quickly as he came, however
+/// many there are.
 #[derive(Clone, Debug, Default)]
 pub struct Presence {
-    users: IndexMap<Arc<str>, Vec<Attendance>>,
+    users: Arrivals<User>,
+    /// Each user's ticket.
+    tickets: HashMap<Arc<str>, Ticket>,
+    attendances: HashMap<SocketId, Attendance>,
 }
 
-/// One connection of a member. The first one still there speaks for the user.
+/// A user who is present.
 #[derive(Clone, Debug)]
+struct User {
+    id: Arc<str>,
+    /// What each of its connections said of it. The first one still there speaks for the user.
+    connections: Arrivals<Option<Arc<str>>>,
+}
+
+/// Where one connection of a member is on the lists.
+#[derive(Clone, Copy, Debug)]
 struct Attendance {
-    socket: SocketId,
-    user_info: Option<Arc<str>>,
+    user: Ticket,
+    connection: Ticket,
 }
 
 /// The channel has all the members it may have.
@@ -97,38 +111,46 @@ impl Presence {
     /// # Errors
     /// If the user would be one too many.
     pub fn join(&mut self, socket: SocketId, member: &Member, limit: usize) -> Result<bool, OverCapacity> {
-        let attendance = Attendance { socket, user_info: member.user_info.clone() };
-        if let Some(present) = self.users.get_mut(&member.user_id) {
-            present.push(attendance);
-            return Ok(false);
+        let present = self.tickets.get(&member.user_id).copied();
+        let user = match present {
+            Some(user) => user,
+            None if self.users.len() >= limit => return Err(OverCapacity),
+            None => {
+                let id = Arc::clone(&member.user_id);
+                let user = self.users.push(User { id: Arc::clone(&id), connections: Arrivals::default() });
+                self.tickets.insert(id, user);
+                user
+            }
+        };
+        if let Some(of_user) = self.users.get_mut(user) {
+            let connection = of_user.connections.push(member.user_info.clone());
+            self.attendances.insert(socket, Attendance { user, connection });
         }
-        if self.users.len() >= limit {
-            return Err(OverCapacity);
-        }
-        self.users.insert(member.user_id.clone(), vec![attendance]);
-        Ok(true)
+        Ok(present.is_none())
     }
 
-    /// Removes a connection of the user; `true` if it was the last one.
-    pub fn leave(&mut self, socket: SocketId, user_id: &str) -> bool {
-        let Some(present) = self.users.get_mut(user_id) else { return false };
-        present.retain(|a| a.socket != socket);
-        let last = present.is_empty();
+    /// Removes a connection; returns the member it was of, and whether it was the user's last one.
+    pub fn leave(&mut self, socket: SocketId) -> Option<(Member, bool)> {
+        let Attendance { user: ticket, connection } = self.attendances.remove(&socket)?;
+        let user = self.users.get_mut(ticket)?;
+        let user_info = user.connections.remove(connection)?;
+        let (user_id, last) = (Arc::clone(&user.id), user.connections.is_empty());
         if last {
-            self.users.shift_remove(user_id);
+            self.users.remove(ticket);
+            self.tickets.remove(&user_id);
         }
-        last
+        Some((Member { user_id, user_info }, last))
     }
 
     /// The distinct users, in the order in which they came.
-    pub fn user_ids(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.users.keys().map(AsRef::as_ref)
+    pub fn user_ids(&self) -> impl Iterator<Item = &str> {
+        self.users.iter().map(|user| &*user.id)
     }
 
     /// How many connections of theirs there are.
     #[must_use]
     pub fn connection_count(&self) -> usize {
-        self.users.values().map(Vec::len).sum()
+        self.attendances.len()
     }
 
     /// How many distinct users there are.
@@ -151,29 +173,31 @@ impl Presence {
 
     fn roster_by_user(&self) -> String {
         let mut text = format!("{{\"presence\":{{\"count\":{},\"ids\":[", self.users.len());
-        for (n, id) in self.users.keys().enumerate() {
+        for (n, user) in self.users.iter().enumerate() {
             push_comma(n, &mut text);
-            json::push_string(id, &mut text);
+            json::push_string(&user.id, &mut text);
         }
         text.push_str("],\"hash\":{");
-        for (n, (id, present)) in self.users.iter().enumerate() {
+        for (n, user) in self.users.iter().enumerate() {
             push_comma(n, &mut text);
-            json::push_string(id, &mut text);
+            json::push_string(&user.id, &mut text);
             text.push(':');
-            text.push_str(present.first().and_then(|a| a.user_info.as_deref()).unwrap_or("null"));
+            let info = user.connections.iter().next().and_then(Option::as_deref);
+            text.push_str(info.unwrap_or("null"));
         }
         text.push_str("}}}");
         text
     }
 
     fn roster_by_connection(&self) -> String {
-        let connections = self.users.iter().flat_map(|(id, present)| present.iter().map(move |a| (id, a)));
+        let connections =
+            self.users.iter().flat_map(|user| user.connections.iter().map(move |info| (&user.id, info)));
         let mut text = String::from("[");
-        for (n, (id, attendance)) in connections.enumerate() {
+        for (n, (id, info)) in connections.enumerate() {
             push_comma(n, &mut text);
             text.push_str("{\"user_id\":");
             json::push_string(id, &mut text);
-            if let Some(info) = &attendance.user_info {
+            if let Some(info) = info {
                 text.push_str(",\"user_info\":");
                 text.push_str(info);
             }
@@ -246,13 +270,13 @@ mod tests {
         assert_eq!(presence.roster(true), roster);
         let by_connection = r#"[{"user_id":"ann","user_info":{"n":1}},{"user_id":"ann","user_info":{"n":2}},{"user_id":"bob"}]"#;
         assert_eq!(presence.roster(false), by_connection);
-        assert!(!presence.leave(socket(1), "ann"));
+        assert_eq!(presence.leave(socket(1)), Some((ann, false)));
         let second_speaks =
             r#"{"presence":{"count":2,"ids":["ann","bob"],"hash":{"ann":{"n":2},"bob":null}}}"#;
         assert_eq!(presence.roster(true), second_speaks);
-        assert!(presence.leave(socket(2), "ann"));
-        assert!(!presence.leave(socket(2), "ann"), "gone is gone");
-        assert!(presence.leave(socket(3), "bob"));
+        assert_eq!(presence.leave(socket(2)), Some((again, true)));
+        assert_eq!(presence.leave(socket(2)), None, "gone is gone");
+        assert_eq!(presence.leave(socket(3)), Some((bob, true)));
         assert_eq!(presence.roster(true), r#"{"presence":{"count":0,"ids":[],"hash":{}}}"#);
     }
 }
