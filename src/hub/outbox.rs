@@ -8,12 +8,16 @@
 //! place but goes to the end: so what a client is sent is always a part of what was published, in the order in which
 //! it was published, and an event never overtakes one that came before it on its channel.
 
+mod latest_index;
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::sync::Arc;
 
 use crate::protocol::{Frame, LatestKey};
+
+use latest_index::LatestIndex;
 
 /// Empty queues that a thread keeps for its outboxes, which need one only while two frames or more wait: as many as
 /// a broadcast to so many busy clients takes. At [`SPARE_FRAMES`] each they hold half a megabyte at the most.
@@ -45,17 +49,17 @@ pub struct Outbox {
     written: usize,
     /// Bytes that wait.
     bytes: usize,
-    /// Those of `rest` that can be given up.
-    latest: usize,
-    /// Frames that were looked at in search of one to give up.
+    /// Where those of `rest` are that can be given up, once one was to be.
+    index: Option<Box<LatestIndex>>,
+    /// Frames that were looked at to learn where those are that can be given up.
     #[cfg(test)]
     searched: usize,
 }
 
-/// A frame behind the first.
+/// A frame behind the first, or the place of one that was given up.
 #[derive(Debug)]
 struct Waiting {
-    frame: Frame,
+    frame: Option<Frame>,
     /// It can be given up for a newer one of the same kind.
     latest: Option<Arc<LatestKey>>,
 }
@@ -116,51 +120,68 @@ impl Outbox {
         given_up
     }
 
-    /// Gives up the waiting frames of one kind; returns how many. The newest are at the end, so it looks from there, and
-    /// no further than the oldest frame that can be given up: ordinary frames in front of it cost nothing.
+    /// Gives up the waiting frames of one kind; returns how many.
     fn give_up_kind(&mut self, kind: &Arc<LatestKey>) -> usize {
-        let (mut given_up, mut unseen, mut place) = (0, self.latest, self.rest.len());
-        while unseen > 0 && place > 0 {
-            place -= 1;
-            self.count_search();
-            let Some(latest) = &self.rest[place].latest else { continue };
-            unseen -= 1;
-            if latest == kind {
-                self.remove(place);
-                given_up += 1;
-            }
+        if self.rest.is_empty() {
+            return 0;
         }
-        given_up
+        let places = self.index().forget_kind(kind);
+        places.iter().for_each(|place| self.give_up(*place));
+        self.close_gaps();
+        places.len()
     }
 
     /// Gives up the oldest waiting frame that can be; returns whether there was one.
     fn give_up_oldest(&mut self) -> bool {
-        if self.latest == 0 {
+        if self.rest.is_empty() {
             return false;
         }
-        for place in 0..self.rest.len() {
-            self.count_search();
-            if self.rest[place].latest.is_some() {
-                self.remove(place);
-                return true;
-            }
+        let Some(place) = self.index().oldest() else { return false };
+        if let Some(kind) = self.rest[place].latest.clone() {
+            self.index().forget_oldest(&kind);
         }
-        false
+        self.give_up(place);
+        self.close_gaps();
+        true
     }
 
-    /// Takes out a frame that can be given up.
-    fn remove(&mut self, place: usize) {
-        if let Some(removed) = self.rest.remove(place) {
-            self.bytes -= removed.frame.websocket().len();
-            self.latest -= 1;
-        }
-    }
-
-    #[inline]
-    fn count_search(&mut self) {
+    /// Where the frames are that can be given up. That is looked up once, until the queue is empty.
+    fn index(&mut self) -> &mut LatestIndex {
+        let rest = &self.rest;
+        let make = || Box::new(LatestIndex::of(rest.iter().map(|waiting| waiting.latest.as_ref())));
         #[cfg(test)]
-        {
-            self.searched += 1;
+        if self.index.is_none() {
+            self.searched += rest.len();
+        }
+        self.index.get_or_insert_with(make)
+    }
+
+    /// Takes a frame out of its place, of which the index does not know any more.
+    fn give_up(&mut self, place: usize) {
+        let waiting = &mut self.rest[place];
+        waiting.latest = None;
+        if let (Some(frame), Some(index)) = (waiting.frame.take(), &mut self.index) {
+            self.bytes -= frame.websocket().len();
+            index.empty += 1;
+        }
+    }
+
+    /// Empty places are never at either end, and never more than half of all.
+    fn close_gaps(&mut self) {
+        let Some(index) = &mut self.index else { return };
+        while self.rest.front().is_some_and(|waiting| waiting.frame.is_none()) {
+            self.rest.pop_front();
+            index.popped(None);
+            index.empty -= 1;
+        }
+        while self.rest.back().is_some_and(|waiting| waiting.frame.is_none()) {
+            self.rest.pop_back();
+            index.empty -= 1;
+        }
+        if index.empty > self.rest.len() / 2 {
+            self.rest.retain(|waiting| waiting.frame.is_some());
+            self.index = None;
+            self.index();
         }
     }
 
@@ -175,7 +196,7 @@ impl Outbox {
         self.bytes += frame.websocket().len();
         match self.first {
             None => self.first = Some(frame),
-            Some(_) => self.push_behind(Waiting { frame, latest: latest.cloned() }),
+            Some(_) => self.push_behind(Waiting { frame: Some(frame), latest: latest.cloned() }),
         }
     }
 
@@ -184,7 +205,9 @@ impl Outbox {
         if self.rest.capacity() == 0 {
             self.rest = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
         }
-        self.latest += usize::from(waiting.latest.is_some());
+        if let (Some(index), Some(kind)) = (&mut self.index, &waiting.latest) {
+            index.pushed(self.rest.len(), kind);
+        }
         self.rest.push_back(waiting);
     }
 
@@ -202,7 +225,7 @@ impl Outbox {
 
     /// The frames that wait, the first of which may be partly written.
     pub fn waiting(&self) -> impl Iterator<Item = &Frame> {
-        self.first.iter().chain(self.rest.iter().map(|waiting| &waiting.frame))
+        self.first.iter().chain(self.rest.iter().filter_map(|waiting| waiting.frame.as_ref()))
     }
 
     /// Takes off `bytes` that were written.
@@ -215,20 +238,31 @@ impl Outbox {
                 return;
             }
             self.written -= length;
-            self.first = self.rest.pop_front().map(|waiting| {
-                self.latest -= usize::from(waiting.latest.is_some());
-                waiting.frame
-            });
+            self.first = self.pop_behind();
         }
         if self.rest.capacity() > 0 {
             self.give_queue_back();
         }
     }
 
+    /// Takes the first of the frames behind the first.
+    fn pop_behind(&mut self) -> Option<Frame> {
+        loop {
+            let Waiting { frame, latest } = self.rest.pop_front()?;
+            if let Some(index) = &mut self.index {
+                index.popped(latest.as_ref());
+                index.empty -= usize::from(frame.is_none());
+            }
+            if frame.is_some() {
+                return frame;
+            }
+        }
+    }
+
     /// An outbox that waits for nothing owns no memory.
     #[cold]
     fn give_queue_back(&mut self) {
-        self.latest = 0;
+        self.index = None;
         let mut queue = std::mem::take(&mut self.rest);
         queue.clear();
         SPARE.with_borrow_mut(|spare| {
@@ -269,142 +303,10 @@ impl Outbox {
     /// Frames that wait, a partly written one included.
     #[must_use]
     pub fn frames(&self) -> usize {
-        usize::from(self.first.is_some()) + self.rest.len()
+        let empty = self.index.as_ref().map_or(0, |index| index.empty);
+        usize::from(self.first.is_some()) + self.rest.len() - empty
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const BOUNDS: Bounds = Bounds { bytes: 100, frames: 3 };
-
-    /// A frame of `length` bytes, 2 to 127.
-    fn frame(length: usize) -> Frame {
-        Frame::pong(&vec![b'x'; length - 2])
-    }
-
-    fn key(event: &str) -> Arc<LatestKey> {
-        let channel = crate::protocol::ChannelName::parse("mirror", 164).unwrap();
-        Arc::new(LatestKey { channel, event: event.into() })
-    }
-
-    fn pending(outbox: &Outbox) -> Vec<usize> {
-        let mut slices = [IoSlice::new(&[]); 8];
-        let filled = outbox.fill(&mut slices);
-        slices[..filled].iter().map(|s| s.len()).collect()
-    }
-
-    #[test]
-    fn what_is_written_comes_off_the_front() {
-        let mut outbox = Outbox::default();
-        for length in [10, 20, 30] {
-            outbox.push(frame(length), BOUNDS).unwrap();
-        }
-        assert_eq!((pending(&outbox), outbox.bytes()), (vec![10, 20, 30], 60));
-        outbox.advance(15);
-        assert_eq!((pending(&outbox), outbox.bytes()), (vec![15, 30], 45));
-        outbox.advance(15);
-        assert_eq!(pending(&outbox), [30]);
-        outbox.advance(30);
-        assert!(outbox.is_empty() && outbox.bytes() == 0 && outbox.rest.capacity() == 0);
-    }
-
-    #[test]
-    fn both_bounds_hold_but_an_empty_outbox_takes_any_frame() {
-        let bounds = Bounds { bytes: 50, frames: 2 };
-        let mut outbox = Outbox::default();
-        assert_eq!(outbox.push(frame(120), bounds), Ok(()));
-        assert_eq!(outbox.push(frame(2), bounds), Err(Overflow(frame(2))), "bytes");
-        outbox.advance(120);
-        outbox.push(frame(2), bounds).unwrap();
-        outbox.push(frame(2), bounds).unwrap();
-        assert_eq!(outbox.push(frame(2), bounds), Err(Overflow(frame(2))), "frames");
-        assert_eq!((outbox.frames(), outbox.bytes()), (2, 4));
-    }
-
-    #[test]
-    fn a_begun_frame_is_never_abandoned() {
-        let mut outbox = Outbox::default();
-        outbox.push(frame(10), BOUNDS).unwrap();
-        outbox.push(frame(20), BOUNDS).unwrap();
-        outbox.advance(4);
-        outbox.abandon();
-        assert_eq!((pending(&outbox), outbox.bytes()), (vec![6], 6));
-        let mut unbegun = Outbox::default();
-        unbegun.push(frame(10), BOUNDS).unwrap();
-        unbegun.abandon();
-        assert!(unbegun.is_empty() && unbegun.bytes() == 0);
-    }
-
-    #[test]
-    fn the_newest_of_each_kind_waits_behind_what_is_being_written() {
-        let mut outbox = Outbox::default();
-        outbox.push(frame(10), BOUNDS).unwrap();
-        assert_eq!(outbox.push_latest(frame(20), &key("a"), BOUNDS), 0);
-        assert_eq!(outbox.push_latest(frame(21), &key("b"), BOUNDS), 0);
-        assert_eq!(outbox.push_latest(frame(22), &key("a"), BOUNDS), 1);
-        assert_eq!(
-            (pending(&outbox), outbox.bytes()),
-            (vec![10, 21, 22], 53),
-            "the newer one goes to the end"
-        );
-        outbox.advance(10);
-        assert_eq!(outbox.push_latest(frame(30), &key("b"), BOUNDS), 0, "the first may have been begun");
-        assert_eq!(pending(&outbox), [21, 22, 30]);
-    }
-
-    #[test]
-    fn the_newest_frame_finds_room_or_is_given_up_and_never_ends_the_connection() {
-        let mut outbox = Outbox::default();
-        outbox.push(frame(90), BOUNDS).unwrap();
-        assert_eq!(outbox.push_latest(frame(120), &key("a"), BOUNDS), 0, "one of any size");
-        assert_eq!(outbox.push_latest(frame(50), &key("b"), BOUNDS), 1, "the other kind makes room");
-        assert_eq!(pending(&outbox), [90, 50]);
-        let mut full = Outbox::default();
-        for length in [40, 40, 10] {
-            full.push(frame(length), BOUNDS).unwrap();
-        }
-        assert_eq!(full.push_latest(frame(5), &key("a"), BOUNDS), 1, "it is given up itself");
-        assert_eq!(pending(&full), [40, 40, 10]);
-    }
-
-    #[test]
-    fn ordinary_frames_take_the_room_of_the_latest_only_ones() {
-        let mut outbox = Outbox::default();
-        outbox.push(frame(10), BOUNDS).unwrap();
-        outbox.push_as(frame(80), &key("a"), BOUNDS).unwrap();
-        assert_eq!(outbox.push(frame(20), BOUNDS), Err(Overflow(frame(20))));
-        assert_eq!(outbox.make_room(&frame(20), BOUNDS), 1);
-        outbox.push(frame(20), BOUNDS).unwrap();
-        assert_eq!((pending(&outbox), outbox.bytes()), (vec![10, 20], 30));
-        assert_eq!(outbox.make_room(&frame(90), BOUNDS), 0, "ordinary frames are not given up");
-    }
-
-    #[test]
-    fn ordinary_frames_in_front_are_not_searched_for_the_older_one() {
-        let bounds = Bounds { bytes: 100_000, frames: 500 };
-        let mut outbox = Outbox::default();
-        for _ in 0..400 {
-            outbox.push(frame(10), bounds).unwrap();
-        }
-        for _ in 0..1000 {
-            outbox.push_latest(frame(20), &key("a"), bounds);
-        }
-        assert_eq!((outbox.frames(), outbox.bytes(), outbox.latest), (401, 4020, 1));
-        assert_eq!(outbox.searched, 999, "one for each that was given up");
-        for _ in 0..401 {
-            outbox.pop().unwrap();
-        }
-        assert_eq!((outbox.frames(), outbox.bytes(), outbox.latest), (0, 0, 0));
-    }
-
-    #[test]
-    fn whole_frames_can_be_taken() {
-        let mut outbox = Outbox::default();
-        outbox.push(frame(10), BOUNDS).unwrap();
-        outbox.push(frame(20), BOUNDS).unwrap();
-        assert_eq!(outbox.pop(), Some(frame(10)));
-        assert_eq!((outbox.pop(), outbox.pop(), outbox.bytes()), (Some(frame(20)), None, 0));
-    }
-}
+mod tests;

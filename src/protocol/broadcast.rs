@@ -67,7 +67,7 @@ impl Form {
 }
 
 /// What two events have in common of which a slow subscriber needs only the newer one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LatestKey {
     /// Their channel.
     pub channel: ChannelName,
