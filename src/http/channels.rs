@@ -11,20 +11,27 @@ use super::event::channel_name;
 use super::info::Info;
 use super::long_list::LongList;
 use super::routes::{Authenticated, json_response};
+use crate::protocol::ChannelName;
 
 /// As many channels are listed at once.
 const FEW: usize = 1000;
 
-/// The occupied channels, all or those whose names begin with `filter_by_prefix`. Of an app that has many, they are
-/// gathered on another thread and written in pieces: nobody on this worker waits for the list.
+/// The occupied channels, all or those whose names begin with `filter_by_prefix`. Of an app that has many, their names are
+/// gathered on another thread, and looked up and written in pieces: nobody on this worker waits for the list, and it takes
+/// the memory of one reference for each channel.
 pub(super) async fn list(request: &Authenticated<'_>) -> Result<HttpResponse, ApiError> {
     let prefix = request.query.get("filter_by_prefix").unwrap_or_default();
     let info = Info::of_channels(&request.query.list("info").unwrap_or_default(), prefix, &request.app)?;
     if request.app.channel_count() > FEW {
         let (app, prefix) = (Arc::clone(&request.app), prefix.to_owned());
-        let gathered = web::block(move || app.channels(&prefix)).await;
-        let channels = gathered.map_err(|_| ApiError::ShuttingDown)?;
-        let list = LongList::new(channels, move |channel| Value::Object(info.counts(Some(channel))));
+        let gathered = web::block(move || app.channel_names(&prefix)).await;
+        let names = gathered.map_err(|_| ApiError::ShuttingDown)?;
+        let app = Arc::clone(&request.app);
+        let attributes = move |name: &ChannelName| {
+            let channel = app.channel(name)?;
+            Some(Value::Object(info.counts(Some(&channel))))
+        };
+        let list = LongList::new(names, attributes);
         return Ok(HttpResponse::Ok().content_type("application/json").body(list));
     }
     let channels = request.app.channels(prefix);

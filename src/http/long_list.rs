@@ -9,17 +9,21 @@ use actix_web::body::{BodySize, MessageBody};
 use actix_web::web::Bytes;
 use serde_json::Value;
 
-use crate::hub::ChannelSummary;
+use crate::hub::come_again;
+use crate::protocol::ChannelName;
 
 /// Bytes of one piece, about.
 const PIECE_BYTES: usize = 32 * 1024;
+
+/// Channels that are looked up for one piece.
+const NAMES_PER_PIECE: usize = 2048;
 
 /// Pieces in one turn; then others on the worker have theirs.
 const PIECES_PER_TURN: usize = 8;
 
 /// The body of the answer.
 pub(super) struct LongList<F> {
-    channels: vec::IntoIter<ChannelSummary>,
+    names: vec::IntoIter<ChannelName>,
     attributes: F,
     state: State,
     pieces: usize,
@@ -28,41 +32,52 @@ pub(super) struct LongList<F> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     New,
+    /// No channel has been listed.
+    Begun,
     Open,
     Over,
 }
 
-impl<F: Fn(&ChannelSummary) -> Value> LongList<F> {
-    /// A list of these, with what `attributes` says of each.
-    pub(super) fn new(channels: Vec<ChannelSummary>, attributes: F) -> Self {
-        LongList { channels: channels.into_iter(), attributes, state: State::New, pieces: 0 }
+impl<F: Fn(&ChannelName) -> Option<Value>> LongList<F> {
+    /// A list of these, with what `attributes` says of each when its turn comes; left out are those of which it says
+    /// nothing.
+    pub(super) fn new(names: Vec<ChannelName>, attributes: F) -> Self {
+        LongList { names: names.into_iter(), attributes, state: State::New, pieces: 0 }
     }
 
+    /// The next piece; an empty one if none of the channels that were looked up are still there.
     fn piece(&mut self) -> Option<Bytes> {
         let mut text = String::with_capacity(PIECE_BYTES + 1024);
         match self.state {
             State::Over => return None,
-            State::New => text.push_str("{\"channels\":{"),
-            State::Open => {}
+            State::New => {
+                text.push_str("{\"channels\":{");
+                self.state = State::Begun;
+            }
+            State::Begun | State::Open => {}
         }
-        while text.len() < PIECE_BYTES {
-            let Some(channel) = self.channels.next() else {
+        for _ in 0..NAMES_PER_PIECE {
+            let Some(name) = self.names.next() else {
                 text.push_str("}}");
                 self.state = State::Over;
                 break;
             };
+            let Some(attributes) = (self.attributes)(&name) else { continue };
             if self.state == State::Open {
                 text.push(',');
             }
             self.state = State::Open;
-            let (name, attributes) = (Value::from(channel.name.as_str()), (self.attributes)(&channel));
+            let name = Value::from(name.as_str());
             text.push_str(&format!("{name}:{attributes}"));
+            if text.len() >= PIECE_BYTES {
+                break;
+            }
         }
         Some(text.into())
     }
 }
 
-impl<F: Fn(&ChannelSummary) -> Value + Unpin> MessageBody for LongList<F> {
+impl<F: Fn(&ChannelName) -> Option<Value> + Unpin> MessageBody for LongList<F> {
     type Error = Infallible;
 
     fn size(&self) -> BodySize {
@@ -71,13 +86,16 @@ impl<F: Fn(&ChannelSummary) -> Value + Unpin> MessageBody for LongList<F> {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
         let this = self.get_mut();
-        if this.pieces == PIECES_PER_TURN {
-            this.pieces = 0;
-            context.waker().wake_by_ref();
-            return Poll::Pending;
+        while this.pieces < PIECES_PER_TURN {
+            this.pieces += 1;
+            let piece = this.piece();
+            if piece.as_ref().is_none_or(|piece| !piece.is_empty()) {
+                return Poll::Ready(piece.map(Ok));
+            }
         }
-        this.pieces += 1;
-        Poll::Ready(this.piece().map(Ok))
+        this.pieces = 0;
+        come_again(context);
+        Poll::Pending
     }
 }
 
@@ -88,14 +106,17 @@ mod tests {
     use super::*;
     use crate::protocol::ChannelName;
 
+    /// As many as this have all gone before they are looked up.
+    const GONE: usize = 9000;
+
     fn whole(count: usize) -> Value {
-        let channels = (0..count).map(|number| ChannelSummary {
-            name: ChannelName::parse(&format!("room-{number}"), 164).unwrap(),
-            subscription_count: number,
-            user_count: 0,
-        });
-        let mut list =
-            LongList::new(channels.collect(), |c| json!({ "subscription_count": c.subscription_count }));
+        let names = (0..count).map(|number| ChannelName::parse(&format!("room-{number}"), 164).unwrap());
+        let attributes = |name: &ChannelName| {
+            let number: usize = name.as_str()["room-".len()..].parse().unwrap();
+            // Every third one has gone meanwhile, or all.
+            (count != GONE && number % 3 != 2).then(|| json!({ "subscription_count": number }))
+        };
+        let mut list = LongList::new(names.collect(), attributes);
         let mut text = Vec::new();
         while let Some(piece) = list.piece() {
             assert!(piece.len() < PIECE_BYTES + 1024, "{} bytes in one piece", piece.len());
@@ -106,10 +127,10 @@ mod tests {
 
     #[test]
     fn the_pieces_are_one_object_of_all_channels() {
-        for count in [0, 1, 2, 5000] {
+        for count in [0, 1, 3, 6000, GONE] {
             let list = whole(count);
             let channels = list["channels"].as_object().expect("an object");
-            assert_eq!(channels.len(), count);
+            assert_eq!(channels.len(), if count == GONE { 0 } else { count - count / 3 });
             assert!(channels.iter().all(|(name, c)| *name == format!("room-{}", c["subscription_count"])));
         }
     }

@@ -1,6 +1,8 @@
 //! One app and what lives under it: its channels, and what they remember.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -20,6 +22,10 @@ use super::clock::HeldClock;
 use super::passed_over::PassedOver;
 use super::users::Users;
 use super::{Clock, Current, Listeners, Meddler, lock};
+
+/// As many shards at least has an app's map of channels. Whoever lists 500,000 channels holds the lock of each for about a
+/// millisecond; and an app takes 4 KiB for them.
+const LEAST_SHARDS: usize = 32;
 
 /// One app and what lives under it.
 ///
@@ -75,7 +81,7 @@ impl AppState {
             app: ArcSwap::new(app),
             listeners: ArcSwap::default(),
             listened_to: AtomicBool::new(false),
-            channels: DashMap::new(),
+            channels: DashMap::with_shard_amount(shards()),
             cache: Mutex::default(),
             users: Users::default(),
             passed_over: PassedOver::default(),
@@ -211,11 +217,45 @@ impl AppState {
     /// The occupied channels whose names begin with `prefix`, in no particular order.
     #[must_use]
     pub fn channels(&self, prefix: &str) -> Vec<ChannelSummary> {
-        let listed = self.channels.iter().filter(|entry| {
-            let name = entry.key();
-            name.as_str().starts_with(prefix) && name.channel_type() != ChannelType::ServerToUser
-        });
+        let listed = self.channels.iter().filter(|entry| is_listed(entry.key(), prefix));
         listed.filter_map(|entry| summary(entry.key(), entry.value())).collect()
+    }
+
+    /// The names of the occupied channels that begin with `prefix`, in no particular order. Who subscribes or leaves
+    /// meanwhile waits for a [shard](LEAST_SHARDS) of them at most.
+    #[must_use]
+    pub fn channel_names(&self, prefix: &str) -> Vec<ChannelName> {
+        let mut names = Vec::new();
+        if prefix.is_empty() {
+            names.reserve_exact(self.channels.len());
+        }
+        names.extend(self.channels.iter().filter(|entry| is_listed(entry.key(), prefix)).filter_map(
+            |entry| {
+                let occupied = !entry.value().subscribers().is_empty();
+                occupied.then(|| entry.key().clone())
+            },
+        ));
+        names
+    }
+
+    /// The first `most` by name of the occupied channels whose names begin with `prefix` and come behind `after`.
+    #[must_use]
+    pub fn channels_behind(&self, after: &str, prefix: &str, most: usize) -> Vec<ChannelSummary> {
+        let mut first = BTreeMap::new();
+        for entry in self.channels.iter().filter(|entry| is_listed(entry.key(), prefix)) {
+            let name = entry.key();
+            let is_among = first.len() < most || first.last_key_value().is_some_and(|(last, _)| name < last);
+            if name.as_str() > after
+                && is_among
+                && let Some(summary) = summary(name, entry.value())
+            {
+                first.insert(name.clone(), summary);
+                if first.len() > most {
+                    first.pop_last();
+                }
+            }
+        }
+        first.into_values().collect()
     }
 
     /// The state of a channel; `None` if nobody is subscribed.
@@ -240,10 +280,12 @@ impl AppState {
         Some((json::as_string(data?)?.into_owned(), cached.expires - now))
     }
 
-    /// Forgets what has expired.
-    pub(super) fn expire_cache(&self) {
-        let forgotten = lock(&self.cache).expire(self.clock.now());
+    /// Forgets what has expired, at most so many events. Returns how many there were.
+    pub(super) fn expire_cache(&self, most: usize) -> usize {
+        let forgotten = lock(&self.cache).expire(self.clock.now(), most);
+        let count = forgotten.len();
         self.forget(forgotten);
+        count
     }
 
     /// Forgets what has expired, wherever it is. The clock has been advanced.
@@ -277,6 +319,17 @@ impl AppState {
         let presence = entry.as_ref().and_then(|entry| entry.presence());
         presence.map(|p| p.user_ids().map(str::to_owned).collect()).unwrap_or_default()
     }
+}
+
+/// The parts of an app's channels, each behind a lock of its own.
+fn shards() -> usize {
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    (4 * threads).next_power_of_two().max(LEAST_SHARDS)
+}
+
+/// Whether a channel is one of those that are listed, with such a name.
+fn is_listed(name: &ChannelName, prefix: &str) -> bool {
+    name.as_str().starts_with(prefix) && name.channel_type() != ChannelType::ServerToUser
 }
 
 /// The state of a channel that somebody is subscribed to.

@@ -118,6 +118,12 @@ impl<'a> Context<'a> {
         self.app.channels(prefix)
     }
 
+    /// The first `most` by name of the occupied channels whose names begin with `prefix` and come behind `after`.
+    #[must_use]
+    pub fn channels_behind(&self, after: &str, prefix: &str, most: usize) -> Vec<ChannelSummary> {
+        self.app.channels_behind(after, prefix, most)
+    }
+
     /// The distinct members of a presence channel, in the order in which they came.
     #[must_use]
     pub fn user_ids(&self, channel: &ChannelName) -> Vec<String> {

@@ -150,9 +150,7 @@ impl Session {
     }
 
     fn channels(&self, prefix: &str, after: &str, limit: usize) -> Value {
-        let mut found = self.context.channels(prefix);
-        found.retain(|state| state.name.as_str() > after);
-        found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let mut found = self.context.channels_behind(after, prefix, limit.saturating_add(1));
         let more = found.len() > limit;
         found.truncate(limit);
         let listed = found.iter().map(|state| (state.name.to_string(), Value::Object(attributes(state))));
