@@ -46,8 +46,12 @@ impl<T> Arrivals<T> {
         let place = self.place(ticket)?;
         let removed = self.places[place].1.take()?;
         self.present -= 1;
-        while self.places.pop_front_if(|(_, item)| item.is_none()).is_some() {}
-        while self.places.pop_back_if(|(_, item)| item.is_none()).is_some() {}
+        while self.places.front().is_some_and(|(_, item)| item.is_none()) {
+            self.places.pop_front();
+        }
+        while self.places.back().is_some_and(|(_, item)| item.is_none()) {
+            self.places.pop_back();
+        }
         if self.places.len() > 2 * self.present {
             self.places.retain(|(_, item)| item.is_some());
         }

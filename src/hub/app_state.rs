@@ -222,7 +222,7 @@ impl AppState {
     }
 
     /// The names of the occupied channels that begin with `prefix`, in no particular order. Who subscribes or leaves
-    /// meanwhile waits for a [shard](LEAST_SHARDS) of them at most.
+    /// meanwhile waits for a part of them at most, which takes about a millisecond.
     #[must_use]
     pub fn channel_names(&self, prefix: &str) -> Vec<ChannelName> {
         let mut names = Vec::new();
@@ -280,12 +280,10 @@ impl AppState {
         Some((json::as_string(data?)?.into_owned(), cached.expires - now))
     }
 
-    /// Forgets what has expired, at most so many events. Returns how many there were.
-    pub(super) fn expire_cache(&self, most: usize) -> usize {
-        let forgotten = lock(&self.cache).expire(self.clock.now(), most);
-        let count = forgotten.len();
+    /// Forgets what has expired.
+    pub(super) fn expire_cache(&self) {
+        let forgotten = lock(&self.cache).expire(self.clock.now());
         self.forget(forgotten);
-        count
     }
 
     /// Forgets what has expired, wherever it is. The clock has been advanced.
