@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::app::App;
 use crate::config::{self, AppConfig, Config, Flags, Loaded, Mode, Origin};
 use crate::test_mode::{self, Credentials, credentials_of};
 
@@ -263,7 +264,7 @@ fn describe_app(config: &AppConfig, text: &mut String) {
     let AppConfig { app, pipe, webhooks } = config;
     let key = app.keys.first();
     let secret = match key.map(|pair| pair.secret.text()) {
-        Some(AppConfig::DEFAULT_SECRET) => "app-secret (public knowledge: for experiments only)",
+        Some(App::DEFAULT_SECRET) => "app-secret (public knowledge: for experiments only)",
         _ => "as configured, not shown",
     };
     text.push_str("\nCredentials\n");

@@ -33,7 +33,7 @@ pub mod exec;
 pub mod fuzzing;
 pub mod http;
 pub mod hub;
-mod idle;
+pub mod net;
 pub mod pipe;
 pub mod protocol;
 pub mod server;

@@ -5,6 +5,7 @@ mod files;
 mod listeners;
 mod ports;
 mod reload;
+mod routes;
 mod stop;
 
 pub use files::TooFewFiles;
@@ -30,15 +31,16 @@ use tracing::info;
 
 use crate::app::DuplicateApp;
 use crate::config::Config;
-use crate::http::{self, BodyBounds, Context, Unfinished, body};
+use crate::development::Development;
+use crate::http::{self, BodyBounds, ListenerSettings, Unfinished, body};
 use crate::hub::{Hub, Listener, Worker};
+use crate::net::guard::{Accepted, Bounds, Guarded, guarding};
+use crate::net::room::Room;
+use crate::net::tls::{self, TlsError};
 use crate::pipe::wire::PipeWire;
 use crate::pipe::{Hook, Pipe, PipeCounts, RunningHook, Tap, TapListener};
 use crate::test_mode::TestMode;
 use crate::transport::fallback::{self, Fallback, Sessions};
-use crate::transport::guard::{Accepted, Bounds, Guarded, guarding};
-use crate::transport::room::Room;
-use crate::transport::tls::{self, TlsError};
 use crate::transport::websocket;
 use crate::webhook::{self, Webhooks, client::ClientError};
 
@@ -66,9 +68,19 @@ macro_rules! http_service {
             patience: config.server.http_request_timeout,
             unfinished: Arc::clone(unfinished),
         };
-        let context = Rc::new(Context::new(Rc::clone(&worker), config, test_mode.clone(), body.clone()));
-        let fallback = Rc::new(Fallback::new(Rc::clone(&worker), Arc::clone(sessions), config, body));
-        let endpoint = Rc::new(websocket::Listener::new(config, Arc::clone(wire), $pipes_only));
+        let settings = listener_settings(config);
+        let context = Rc::new(routes::Context {
+            worker: Rc::clone(&worker),
+            settings: settings.clone(),
+            body: body.clone(),
+            development: Development::new(config.development.clone(), config.server.host, &settings),
+            test_mode: test_mode.clone(),
+        });
+        let wire = Arc::clone(wire);
+        let endpoint = Rc::new(websocket::Listener::new(&settings, &config.fallback, wire, $pipes_only));
+        let sessions = Arc::clone(sessions);
+        let fallback = Fallback::new(Rc::clone(&worker), sessions, config.fallback.clone(), settings, body);
+        let fallback = Rc::new(fallback);
         let api = || {
             let api = WebApp::new().app_data(Rc::clone(&context)).app_data(Rc::clone(&fallback));
             let api = match $pipes_only {
@@ -131,13 +143,24 @@ macro_rules! over_tls {
     };
 }
 
+/// What a configuration says of every request.
+fn listener_settings(config: &Config) -> ListenerSettings {
+    let server = &config.server;
+    ListenerSettings {
+        path_prefix: server.path_prefix.clone(),
+        tls: server.tls_certificate.is_some(),
+        trust_forwarded_proto: server.trust_forwarded_proto,
+        cors: server.cors,
+    }
+}
+
 /// Hands a request that is no upgrade to those who know its path.
 async fn answer(request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
     body::begin(&request);
     let fallback = request.app_data::<Rc<Fallback>>();
     let response = match fallback.filter(|fallback| fallback.serves(request.path())).cloned() {
         Some(fallback) => fallback::handle(fallback, &request, &mut payload).await,
-        None => http::handle(&request, &mut payload).await,
+        None => routes::handle(&request, &mut payload).await,
     };
     body::finish(&request, response, payload).await
 }
@@ -145,7 +168,7 @@ async fn answer(request: HttpRequest, mut payload: web::Payload) -> HttpResponse
 /// Answers a request that is no upgrade on the pipe's own port.
 async fn answer_on_pipe_port(request: HttpRequest, payload: web::Payload) -> HttpResponse {
     body::begin(&request);
-    let response = http::pipes_only(&request).await;
+    let response = routes::pipes_only(&request).await;
     body::finish(&request, response, payload).await
 }
 

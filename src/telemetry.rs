@@ -4,6 +4,7 @@
 //! escapes and shortens, `line` puts lines together, `limit` leaves out what one cause would flood the log with, and
 //! `queue` has a thread of its own write them, so that nobody ever waits for whoever reads the log.
 
+mod config;
 mod expected;
 mod layer;
 mod limit;
@@ -20,7 +21,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::{LogFormat, Logging};
+pub use config::{LogFormat, Logging};
 pub(crate) use expected::{OF_CLOSED_PORTS, expect_complaints};
 use layer::Log;
 use line::Style;

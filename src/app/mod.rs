@@ -57,6 +57,13 @@ pub struct App {
 }
 
 impl App {
+    /// The id of development mode's app.
+    pub const DEFAULT_ID: &str = "1001";
+    /// The key of development mode's app.
+    pub const DEFAULT_KEY: &str = "app-key";
+    /// The secret of development mode's app. It is public knowledge.
+    pub const DEFAULT_SECRET: &str = "app-secret";
+
     /// An app with hosted Pusher's defaults: enabled, and every optional feature off.
     #[must_use]
     pub fn new(id: impl Into<String>, key: impl Into<String>, secret: impl Into<String>) -> Self {

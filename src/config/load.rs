@@ -11,7 +11,7 @@ use super::file::File;
 use super::given::Given;
 use super::tables::Tables;
 use super::{AppConfig, Config, Error, Origin, Origins, Warning, rules};
-use crate::app::DuplicateApp;
+use crate::app::{App, DuplicateApp};
 
 /// What the command line says, as text; [`load`] reads it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -131,7 +131,7 @@ pub fn load(
 
     let host = builder.config.server.host;
     // Whoever gives a secret of their own means to keep it, and no proxy makes a loopback address less public.
-    let own_secret = environment.get(APP_SECRET).is_some_and(|secret| secret != AppConfig::DEFAULT_SECRET);
+    let own_secret = environment.get(APP_SECRET).is_some_and(|secret| secret != App::DEFAULT_SECRET);
     let mode = match (insists, &file) {
         (true, _) => Mode::DevelopmentByName,
         (false, None) if host.is_loopback() && !own_secret => Mode::DevelopmentByDefault,
@@ -296,7 +296,7 @@ fn warnings(config: &Config) -> Vec<Warning> {
         return Vec::new();
     }
     let uses_public_secret =
-        |app: &&AppConfig| app.app.keys.iter().any(|key| key.secret.text() == AppConfig::DEFAULT_SECRET);
+        |app: &&AppConfig| app.app.keys.iter().any(|key| key.secret.text() == App::DEFAULT_SECRET);
     let public_secrets = config.apps.iter().filter(uses_public_secret);
     let public_secrets = public_secrets.map(|app| Warning::PublicSecret { host, app: app.app.id.clone() });
     let open = config.development.auth_endpoints.then_some(Warning::OpenAuthEndpoints { host });

@@ -33,10 +33,14 @@ pub use error::{Error, Warning};
 pub use load::{Flags, Loaded, Mode, load};
 pub use origin::{Origin, Origins};
 pub use patch::with_settings;
-pub use sections::{
-    ConnectionConfig, Development, FallbackConfig, LogFormat, Logging, PipeConfig, Server, ShutdownCode,
-    WithoutVersion,
-};
+pub use sections::{Server, ShutdownCode};
+
+pub use crate::connection::ConnectionConfig;
+pub use crate::development::Config as Development;
+pub use crate::pipe::PipeConfig;
+pub use crate::protocol::WithoutVersion;
+pub use crate::telemetry::{LogFormat, Logging};
+pub use crate::transport::fallback::FallbackConfig;
 
 use crate::app::App;
 use crate::pipe::RuleSpec;
@@ -96,13 +100,6 @@ impl Config {
 }
 
 impl AppConfig {
-    /// The id of development mode's app.
-    pub const DEFAULT_ID: &str = "1001";
-    /// The key of development mode's app.
-    pub const DEFAULT_KEY: &str = "app-key";
-    /// The secret of development mode's app. It is public knowledge.
-    pub const DEFAULT_SECRET: &str = "app-secret";
-
     /// An app without pipe rules and webhooks.
     #[must_use]
     pub fn new(app: App) -> Self {
@@ -113,7 +110,7 @@ impl AppConfig {
     /// from `stream` to `mirror`.
     #[must_use]
     pub fn development() -> Self {
-        let mut app = App::new(Self::DEFAULT_ID, Self::DEFAULT_KEY, Self::DEFAULT_SECRET);
+        let mut app = App::new(App::DEFAULT_ID, App::DEFAULT_KEY, App::DEFAULT_SECRET);
         app.client_events = true;
         app.limits.client_event_payload_bytes = 1024 * 1024;
         app.limits.client_events_per_second = 100;

@@ -5,6 +5,7 @@
 
 mod action;
 mod client_event;
+mod config;
 mod heartbeat;
 pub mod phase;
 mod rate_limit;
@@ -14,6 +15,7 @@ mod subscribe;
 mod subscriptions;
 
 pub use action::{Action, ClientEvent, Refusal};
+pub use config::ConnectionConfig;
 pub use heartbeat::{Due, Heartbeat, Probe, SILENCE_WITHOUT_PING};
 pub use rate_limit::RateLimit;
 pub use signin::User;
@@ -27,7 +29,6 @@ use serde_json::value::RawValue;
 
 use crate::app::App;
 use crate::channel::JoinRefused;
-use crate::config::ConnectionConfig;
 use crate::protocol::client_message::{BadParameter, ClientMessage, Parameters};
 use crate::protocol::event_name::{self, ClientEventKind};
 use crate::protocol::json::{self, Data};

@@ -6,10 +6,12 @@
 
 mod addresses;
 mod auth;
+mod config;
 pub(crate) mod guard;
 mod pages;
 
 pub use addresses::reachable;
+pub use config::Config;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -20,8 +22,7 @@ use serde_json::json;
 
 use crate::app::{App, AppRegistry, Key};
 use crate::auth::EncryptionMasterKey;
-use crate::config::{self, AppConfig};
-use crate::http::ApiError;
+use crate::http::{ApiError, ListenerSettings};
 use guard::{is_local, names_this_machine, split_host};
 
 /// One of the conveniences, asked for by who may have it.
@@ -67,23 +68,19 @@ pub struct Development {
 }
 
 impl Development {
-    /// What the configuration asks for.
+    /// What the configuration asks for, where the broker listens on `host` with these settings.
     #[must_use]
-    pub fn new(config: &config::Config) -> Self {
-        let config::Development { pages, auth_endpoints, encryption_master_key, pusher_js } =
-            config.development.clone();
-        let path_prefix = config.server.path_prefix.clone();
-        let loopback_only = config.server.host.is_loopback();
-        let host = config.server.host;
+    pub fn new(config: Config, host: IpAddr, settings: &ListenerSettings) -> Self {
+        let Config { pages, auth_endpoints, encryption_master_key, pusher_js } = config;
         Development {
             pages,
             auth_endpoints,
             encryption_master_key,
             pusher_js,
-            path_prefix,
-            loopback_only,
+            path_prefix: settings.path_prefix.clone(),
+            loopback_only: host.is_loopback(),
             host,
-            tls: config.server.tls_certificate.is_some(),
+            tls: settings.tls,
         }
     }
 
@@ -207,5 +204,5 @@ fn speaker(apps: &AppRegistry) -> Option<(&App, &Key)> {
 
 /// Whether everyone knows every secret of the app.
 fn has_public_secret(app: &App) -> bool {
-    app.keys.iter().all(|key| key.secret.text() == AppConfig::DEFAULT_SECRET)
+    app.keys.iter().all(|key| key.secret.text() == App::DEFAULT_SECRET)
 }

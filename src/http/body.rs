@@ -15,7 +15,7 @@ use actix_web::{HttpRequest, HttpResponse, http::header};
 use futures_util::StreamExt;
 
 use super::ApiError;
-use crate::transport::guard::Exchange;
+use crate::net::guard::Exchange;
 
 /// What the bodies of a node that have not come whole may hold together, and what they hold.
 #[derive(Debug)]

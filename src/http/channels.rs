@@ -7,10 +7,11 @@ use actix_web::{HttpResponse, web};
 use serde_json::{Map, Value, json};
 
 use super::ApiError;
+use super::answer::json_response;
+use super::authentication::Authenticated;
 use super::event::channel_name;
 use super::info::Info;
 use super::long_list::LongList;
-use super::routes::{Authenticated, json_response};
 use crate::protocol::ChannelName;
 
 /// As many channels are listed at once.
@@ -19,7 +20,7 @@ const FEW: usize = 1000;
 /// The occupied channels, all or those whose names begin with `filter_by_prefix`. Of an app that has many, their names are
 /// gathered on another thread, and looked up and written in pieces: nobody on this worker waits for the list, and it takes
 /// the memory of one reference for each channel.
-pub(super) async fn list(request: &Authenticated<'_>) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn list(request: &Authenticated<'_>) -> Result<HttpResponse, ApiError> {
     let prefix = request.query.get("filter_by_prefix").unwrap_or_default();
     let info = Info::of_channels(&request.query.list("info").unwrap_or_default(), prefix, &request.app)?;
     if request.app.channel_count() > FEW {
@@ -41,7 +42,7 @@ pub(super) async fn list(request: &Authenticated<'_>) -> Result<HttpResponse, Ap
 }
 
 /// One channel. An unknown one is not occupied; that is no error.
-pub(super) fn show(request: &Authenticated<'_>, name: &str) -> Result<HttpResponse, ApiError> {
+pub(crate) fn show(request: &Authenticated<'_>, name: &str) -> Result<HttpResponse, ApiError> {
     let name = channel_name(name, &request.app.app().limits)?;
     let info = Info::of_channel(&request.query.list("info").unwrap_or_default(), &name, &request.app)?;
     let mut attributes = info.attributes(&request.app, &name);
@@ -51,7 +52,7 @@ pub(super) fn show(request: &Authenticated<'_>, name: &str) -> Result<HttpRespon
 }
 
 /// The distinct members of a presence channel.
-pub(super) fn users(request: &Authenticated<'_>, name: &str) -> Result<HttpResponse, ApiError> {
+pub(crate) fn users(request: &Authenticated<'_>, name: &str) -> Result<HttpResponse, ApiError> {
     let name = channel_name(name, &request.app.app().limits)?;
     if !name.channel_type().is_presence() {
         return Err(ApiError::UsersNotPresence);
@@ -65,7 +66,7 @@ pub(super) fn users(request: &Authenticated<'_>, name: &str) -> Result<HttpRespo
 }
 
 /// What `show` was before attributes could be chosen.
-pub(super) fn stats(request: &Authenticated<'_>, name: &str) -> Result<HttpResponse, ApiError> {
+pub(crate) fn stats(request: &Authenticated<'_>, name: &str) -> Result<HttpResponse, ApiError> {
     let name = channel_name(name, &request.app.app().limits)?;
     let channel = request.app.channel(&name).filter(|_| name.channel_type().is_listed());
     let mut stats = Map::from_iter([("occupied".to_owned(), channel.is_some().into())]);

@@ -8,11 +8,12 @@ use serde_json::{Map, Value};
 use crate::protocol::json::{self, Data};
 
 use super::ApiError;
+use super::answer::json_response;
+use super::authentication::Authenticated;
 use super::event::{Channels, Event, Parameters, channel_name};
-use super::routes::{Authenticated, json_response};
 
 /// Publishes one event to one or more channels. Parameters may also come in the query, with an empty body.
-pub(super) fn publish(request: &Authenticated<'_>) -> Result<HttpResponse, ApiError> {
+pub(crate) fn publish(request: &Authenticated<'_>) -> Result<HttpResponse, ApiError> {
     let body = request.body_text()?;
     let parameters = match body.is_empty() {
         true => Parameters::of_query(request.query),
@@ -31,7 +32,7 @@ pub(super) fn publish(request: &Authenticated<'_>) -> Result<HttpResponse, ApiEr
 }
 
 /// Publishes several events. If one of them cannot be published, none is.
-pub(super) fn publish_batch(request: &Authenticated<'_>) -> Result<HttpResponse, ApiError> {
+pub(crate) fn publish_batch(request: &Authenticated<'_>) -> Result<HttpResponse, ApiError> {
     let [batch] = json::members(request.body_text()?, ["batch"])
         .map_err(|error| ApiError::InvalidJson(error.to_string()))?;
     let wrong = ApiError::WrongType { parameter: "batch", expected: "an array of objects" };
@@ -62,7 +63,7 @@ pub(super) fn publish_batch(request: &Authenticated<'_>) -> Result<HttpResponse,
 }
 
 /// Publishes the body itself, any text, under the name in the query.
-pub(super) fn publish_body(request: &Authenticated<'_>, channel: &str) -> Result<HttpResponse, ApiError> {
+pub(crate) fn publish_body(request: &Authenticated<'_>, channel: &str) -> Result<HttpResponse, ApiError> {
     let limits = &request.app.app().limits;
     channel_name(channel, limits)?;
     let parameters = Parameters {

@@ -3,25 +3,29 @@
 //! It knows the hub, and the hub does not know it. A request is read whole, authenticated, checked in every part,
 //! and only then carried out.
 
+mod answer;
+mod authentication;
 pub(crate) mod body;
-mod channels;
+pub(crate) mod channels;
 mod error;
 mod event;
-mod events;
+pub(crate) mod events;
 mod expectation;
 #[doc(hidden)]
 pub mod fuzzing;
 mod info;
 mod long_list;
-mod routes;
-mod stream;
+mod path;
+mod settings;
 mod tidy;
-mod users;
+pub(crate) mod users;
 
+pub(crate) use answer::{chosen_answer, close_if_stopping, moved, not_allowed, preflight, text_response};
+pub(crate) use authentication::{Authenticated, authenticated, unix_seconds};
 pub use body::{BodyBounds, Unfinished};
 pub use error::ApiError;
 pub(crate) use event::channel_name;
 pub use expectation::{Answering, before_the_body, resume};
-pub use routes::{Context, handle, pipes_only};
-pub(crate) use routes::{close_if_stopping, segments};
+pub(crate) use path::segments;
+pub use settings::ListenerSettings;
 pub use tidy::tidy;

@@ -3,10 +3,11 @@
 use actix_web::HttpResponse;
 use serde_json::{Map, Value};
 
-use super::routes::{Authenticated, json_response};
+use super::answer::json_response;
+use super::authentication::Authenticated;
 
 /// Ends every connection that is signed in as the user. It is no error if there is none.
-pub(super) fn terminate(request: &Authenticated<'_>, user_id: &str) -> HttpResponse {
+pub(crate) fn terminate(request: &Authenticated<'_>, user_id: &str) -> HttpResponse {
     request.hub().terminate_user(&request.app, user_id);
     json_response(&Value::Object(Map::new()))
 }

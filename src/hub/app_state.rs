@@ -13,7 +13,7 @@ use dashmap::mapref::entry::Entry;
 
 use crate::app::App;
 use crate::channel::Channel;
-use crate::config::ConnectionConfig;
+use crate::connection::ConnectionConfig;
 use crate::protocol::{ChannelName, ChannelType, json};
 
 use super::app_index::{AppIndex, Place};

@@ -64,7 +64,7 @@ use tracing::{Level, enabled, info};
 
 use crate::app::{App, AppRegistry, Delivery, DuplicateApp};
 use crate::channel::{CachedEvent, WorkerIndex};
-use crate::config::ConnectionConfig;
+use crate::connection::ConnectionConfig;
 use crate::protocol::json::Data;
 use crate::protocol::{Broadcast, ChannelName, CloseCode, Frame, LatestKey, SocketId, server_message};
 

@@ -27,6 +27,7 @@
 //! assert!(broker.url().starts_with("http://127.0.0.1:"));
 //! ```
 
+mod config;
 mod context;
 mod filter;
 #[doc(hidden)]
@@ -40,6 +41,7 @@ mod tap;
 pub mod wire;
 
 pub use crate::protocol::pattern::{BadPattern, Pattern};
+pub use config::PipeConfig;
 pub use context::Context;
 pub use hook::{Failure, OwnedMessage, Pipe, PipeCounts, PipeSettings, WhenFull};
 pub(crate) use hook::{Hook, RunningHook};

@@ -9,6 +9,7 @@ pub mod client_message;
 mod close_code;
 pub mod deflate;
 pub mod event_name;
+pub mod frame_reader;
 pub mod json;
 pub mod pattern;
 pub mod quoted;

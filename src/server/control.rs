@@ -17,7 +17,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tracing::{debug, warn};
 
-use crate::idle::{IdleEntry, IdleList};
+use crate::net::idle::{IdleEntry, IdleList};
 
 /// Asks the broker to read its configuration again.
 pub const RELOAD: &str = "reload";

@@ -100,8 +100,8 @@ mod tests {
         let app = &one.apps[0];
         assert!(app.app.client_events && app.pipe.is_empty());
         assert_eq!(app.app.limits, App::new("", "", "").limits);
-        assert_ne!(app.app.keys[0].key, AppConfig::DEFAULT_KEY);
-        assert_ne!(app.app.keys[0].secret.text(), AppConfig::DEFAULT_SECRET);
+        assert_ne!(app.app.keys[0].key, App::DEFAULT_KEY);
+        assert_ne!(app.app.keys[0].secret.text(), App::DEFAULT_SECRET);
         assert!(!one.development.pages && !one.development.auth_endpoints && !app.app.http_streams);
         assert_eq!(one.server.workers, WORKERS);
         assert_eq!(one.logging.level, "off");

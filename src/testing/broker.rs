@@ -366,7 +366,7 @@ mod tests {
     }
 
     fn connect(broker: &Broker) -> TcpStream {
-        let mut socket = upgrade(broker, AppConfig::DEFAULT_KEY);
+        let mut socket = upgrade(broker, App::DEFAULT_KEY);
         read_until(&mut socket, "activity_timeout");
         socket
     }

@@ -4,10 +4,5 @@ pub(crate) mod admission;
 pub(crate) mod caller;
 mod conversation;
 pub mod fallback;
-pub mod guard;
-pub mod room;
-mod stream;
-pub mod tls;
+pub(crate) mod stream;
 pub mod websocket;
-
-pub use stream::Stream;

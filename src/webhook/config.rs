@@ -8,8 +8,8 @@ use hyper::Uri;
 use hyper::header::{HeaderName, HeaderValue};
 use url::Url;
 
-use crate::pipe::Pattern;
 use crate::protocol::ChannelName;
+use crate::protocol::pattern::Pattern;
 
 use super::batch::{Batching, Bounds};
 use super::event::{EventType, EventTypes};

@@ -79,7 +79,7 @@ pub async fn send(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipe::Pattern;
+    use crate::protocol::pattern::Pattern;
     use crate::webhook::EventTypes;
 
     #[test]

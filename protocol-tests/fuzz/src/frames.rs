@@ -3,7 +3,7 @@
 
 use heliostat::fuzzing::websocket::Then;
 use heliostat::protocol::deflate;
-use heliostat::transport::websocket::{Event, Fault, FrameReader};
+use heliostat::protocol::frame_reader::{Event, Fault, FrameReader};
 
 /// What is asked of a reader.
 #[derive(Clone, Copy)]

@@ -12,9 +12,9 @@ use heliostat::auth::channel::authorise;
 use heliostat::auth::request::{Query, SignedRequest, authenticate, check_body};
 use heliostat::connection::Action;
 use heliostat::protocol::client_message::ClientMessage;
+use heliostat::protocol::frame_reader::{Event, FrameReader};
 use heliostat::protocol::json::Data;
 use heliostat::protocol::server_message::channel_event;
-use heliostat::transport::websocket::{Event, FrameReader};
 
 use super::audience::Audience;
 use super::client;

@@ -11,8 +11,8 @@ use allocation_counter::measure;
 
 use heliostat::connection::Action;
 use heliostat::hub::Publication;
+use heliostat::protocol::frame_reader::{Event, FrameReader};
 use heliostat::protocol::json::Data;
-use heliostat::transport::websocket::{Event, FrameReader};
 use heliostat_instructions::audience::Audience;
 use heliostat_instructions::client;
 use heliostat_instructions::paths::HOT_PATHS;

@@ -67,7 +67,7 @@ fn the_mode_depends_on_file_address_and_will() {
     let by_name = [("HELIOSTAT_DEVELOPMENT_PAGES", "true"), ("HELIOSTAT_DEVELOPMENT_AUTH_ENDPOINTS", "true")];
     let off = [("HELIOSTAT_DEVELOPMENT_PAGES", "false"), ("HELIOSTAT_DEVELOPMENT_AUTH_ENDPOINTS", "false")];
     let insisting = [("HELIOSTAT_DEVELOPMENT", "true")];
-    let public = [CREDENTIALS[0], CREDENTIALS[1], ("HELIOSTAT_APP_SECRET", AppConfig::DEFAULT_SECRET)];
+    let public = [CREDENTIALS[0], CREDENTIALS[1], ("HELIOSTAT_APP_SECRET", App::DEFAULT_SECRET)];
     let none: &[(&str, &str)] = &[];
     let loopback = || host("127.8.8.8", false);
     let cases: [Case<'_>; 15] = [

@@ -13,9 +13,9 @@ use tracing::field::display;
 use tracing::info;
 
 use crate::hub::{Busy, Timed};
+use crate::net::Stream;
+use crate::protocol::frame_reader::{Event, Fault, FrameReader};
 use crate::protocol::{CloseCode, Frame};
-use crate::transport::Stream;
-use crate::transport::websocket::{Event, Fault, FrameReader, close_code};
 
 use super::admission::{Admitted, Refused};
 use super::message;
@@ -176,7 +176,7 @@ impl Connection {
     fn broken(&self, fault: Fault) -> End {
         let reason = fault.to_string();
         self.admitted.session.refuse(&reason);
-        End::Ours(close_code(fault), reason)
+        End::Ours(fault.close_code(), reason)
     }
 
     async fn write<S: Stream>(&self, writer: &mut WriteHalf<S>, unwritten: &mut BytesMut) -> End {

@@ -28,8 +28,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::config::PipeConfig;
 use crate::hub::Listener;
+use crate::pipe::PipeConfig;
 use crate::protocol::CloseCode;
 
 /// The pipe clients of all apps of a node.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use tracing::{debug, trace};
 
-use crate::config::ConnectionConfig;
+use crate::connection::ConnectionConfig;
 use crate::hub::{AppState, ChannelSummary, Clock, Hub};
 use crate::pipe::Context;
 use crate::protocol::{ChannelName, quote};

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 
 use crate::auth::request::Query;
 use crate::config::{self, AppConfig, ConnectionConfig};
-use crate::pipe::Pattern;
 use crate::protocol::json;
+use crate::protocol::pattern::Pattern;
 use crate::test_mode::condition::Condition;
 use crate::test_mode::meant::{explained, with_meant};
 use crate::test_mode::{Cut, Filter, MOST_PATIENCE, PATIENCE, Sockets};

@@ -5,6 +5,7 @@
 //! since it begins in the same way; from then on it is a WebSocket connection.
 
 mod carrier;
+mod config;
 mod endpoint;
 mod error;
 #[doc(hidden)]
@@ -19,6 +20,7 @@ mod sent;
 mod session;
 mod sessions;
 
+pub use config::FallbackConfig;
 pub(super) use introduction::Path;
 pub use requests::handle;
 pub(super) use sent::messages_of_frame;
@@ -27,8 +29,7 @@ pub use sessions::Sessions;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::config::{Config, FallbackConfig};
-use crate::http::BodyBounds;
+use crate::http::{BodyBounds, ListenerSettings};
 use crate::hub::Worker;
 
 /// The HTTP transports as one worker serves them.
@@ -37,30 +38,24 @@ pub struct Fallback {
     worker: Rc<Worker>,
     sessions: Arc<Sessions>,
     config: FallbackConfig,
-    path_prefix: String,
+    settings: ListenerSettings,
     /// The prefix, and the path of the fallbacks after it.
     base: String,
     body: BodyBounds,
-    /// Whether the listener itself speaks TLS.
-    tls: bool,
-    trust_forwarded_proto: bool,
 }
 
 impl Fallback {
     /// What a configuration asks for, on the worker of the calling thread; `sessions` are the whole node's.
     #[must_use]
-    pub fn new(worker: Rc<Worker>, sessions: Arc<Sessions>, config: &Config, body: BodyBounds) -> Self {
-        let server = &config.server;
-        Fallback {
-            worker,
-            sessions,
-            config: config.fallback.clone(),
-            path_prefix: server.path_prefix.clone(),
-            base: format!("{}{}", server.path_prefix, config.fallback.path),
-            body,
-            tls: server.tls_certificate.is_some(),
-            trust_forwarded_proto: server.trust_forwarded_proto,
-        }
+    pub fn new(
+        worker: Rc<Worker>,
+        sessions: Arc<Sessions>,
+        config: FallbackConfig,
+        settings: ListenerSettings,
+        body: BodyBounds,
+    ) -> Self {
+        let base = format!("{}{}", settings.path_prefix, config.path);
+        Fallback { worker, sessions, config, settings, base, body }
     }
 
     /// Whether requests at this path are for [`handle`].
@@ -72,7 +67,7 @@ impl Fallback {
     }
 
     fn statistics_path<'p>(&self, path: &'p str) -> Option<&'p str> {
-        path.strip_prefix(self.path_prefix.as_str())?.strip_prefix("/timeline/")
+        path.strip_prefix(self.settings.path_prefix.as_str())?.strip_prefix("/timeline/")
     }
 }
 

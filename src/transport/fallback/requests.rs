@@ -190,7 +190,8 @@ async fn receive(
 }
 
 fn arrival(fallback: &Fallback, request: &HttpRequest) -> Arrival {
-    Arrival::of(request.headers(), fallback.tls, fallback.trust_forwarded_proto).from(request.peer_addr())
+    Arrival::of(request.headers(), fallback.settings.tls, fallback.settings.trust_forwarded_proto)
+        .from(request.peer_addr())
 }
 
 fn begin(

@@ -294,7 +294,7 @@ impl Session {
 
     /// The first message of SockJS, which names the path that a WebSocket would have been opened at.
     fn introduced(&mut self, message: &str, arrival: &Arrival) {
-        let path = Path::read(message, &self.fallback.path_prefix);
+        let path = Path::read(message, &self.fallback.settings.path_prefix);
         let introduction = Introduction { key: path.key, query: &path.query, arrival };
         self.admit(&introduction, |version| match version.understands_ping_event() {
             true => Probe::Event,

@@ -14,8 +14,8 @@ use crate::hub::{Client, come_again};
 use crate::protocol::{CloseCode, Form, Frame};
 
 use super::WebSocket;
-use super::reader::{Event, Fault, FrameReader, Then};
-use crate::transport::Stream;
+use crate::net::Stream;
+use crate::protocol::frame_reader::{Event, FrameReader, Then};
 use crate::transport::conversation::{Begun, Conversation};
 use crate::transport::fallback::messages_of_frame;
 
@@ -188,7 +188,7 @@ impl<S: Stream> Driver<S> {
             }
         });
         if let (Err(fault), Phase::Open) = (outcome, conversation.phase()) {
-            conversation.turn_away(close_code(fault), &fault.to_string());
+            conversation.turn_away(fault.close_code(), &fault.to_string());
         }
     }
 
@@ -261,22 +261,6 @@ fn hear_some(conversation: &mut Conversation, messages: &mut vec::IntoIter<Strin
     for message in messages.by_ref().take(budget.events) {
         budget.spend(0);
         conversation.receive(&message, now);
-    }
-}
-
-/// The code that a connection is ended with whose peer broke the WebSocket protocol.
-pub(crate) fn close_code(fault: Fault) -> CloseCode {
-    match fault {
-        Fault::Unmasked
-        | Fault::ReservedBits
-        | Fault::UnknownOpcode(_)
-        | Fault::BadControlFrame
-        | Fault::Interleaved
-        | Fault::NothingToContinue
-        | Fault::BadClose => CloseCode::ProtocolError,
-        Fault::Binary => CloseCode::UnsupportedData,
-        Fault::NotUtf8 | Fault::DamagedCompression => CloseCode::InvalidUtf8,
-        Fault::TooBig { .. } => CloseCode::MessageTooBig,
     }
 }
 

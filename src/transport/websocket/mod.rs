@@ -4,20 +4,17 @@ mod driver;
 mod extension;
 #[doc(hidden)]
 pub mod fuzzing;
-mod reader;
 mod sockjs;
 mod upgrade;
 
-pub(crate) use driver::close_code;
-pub use reader::{Event, Fault, FrameReader};
 pub use upgrade::{Listener, UpgradeError, upgrade};
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::task::Context;
 
-use super::Stream;
 use crate::hub::{Outbox, Transport, Written};
+use crate::net::Stream;
 use crate::protocol::Form;
 
 /// Frames handed to the kernel in one system call.

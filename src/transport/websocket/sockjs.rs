@@ -13,16 +13,16 @@ use tracing::info;
 
 use super::WebSocket;
 use super::driver::Driver;
-use super::reader::{Event, FrameReader};
 use super::upgrade::{Listener, farewell};
 use crate::connection::{Probe, last_error};
 use crate::hub::Worker;
+use crate::net::Stream;
+use crate::net::guard::Place;
+use crate::protocol::frame_reader::{Event, FrameReader};
 use crate::protocol::{CloseCode, Form, Frame, Negotiated, ProtocolVersion};
-use crate::transport::Stream;
 use crate::transport::admission::{self, Arrival, Introduction, Refused};
 use crate::transport::conversation::Conversation;
 use crate::transport::fallback::{Path, SockJsFraming, messages_of_frame};
-use crate::transport::guard::Place;
 
 /// Bytes that the first message may have.
 const INTRODUCTION_BYTES: usize = 16 * 1024;
@@ -120,7 +120,7 @@ async fn introduction<S: Stream>(
         let mut heard = Heard::default();
         let outcome = reader.feed(&mut early, |event| heard.take(event, framing));
         if let Err(fault) = outcome {
-            return Err(refused(super::driver::close_code(fault), &fault.to_string()));
+            return Err(refused(fault.close_code(), &fault.to_string()));
         }
         if heard.broken {
             return Err(refused(CloseCode::ProtocolError, "Broken framing."));

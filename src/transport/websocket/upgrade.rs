@@ -20,9 +20,8 @@ use tracing::field::display;
 use tracing::info;
 
 use crate::auth::request::Query;
-use crate::config::Config;
 use crate::connection::last_error;
-use crate::http::tidy;
+use crate::http::{ListenerSettings, tidy};
 use crate::hub::Worker;
 use crate::pipe::wire::{self, Knock, PipeWire};
 use crate::protocol::{Form, Frame, Negotiated};
@@ -30,11 +29,11 @@ use crate::protocol::{Form, Frame, Negotiated};
 use super::WebSocket;
 use super::driver::Driver;
 use super::{extension, sockjs};
-use crate::transport::Stream;
+use crate::net::Stream;
+use crate::net::guard::{Afterwards, Guarded, Place};
 use crate::transport::admission::{self, Admitted, Arrival, Introduction, Refused};
 use crate::transport::conversation::Conversation;
-use crate::transport::fallback;
-use crate::transport::guard::{Afterwards, Guarded, Place};
+use crate::transport::fallback::{self, FallbackConfig};
 
 /// Says which version of the WebSocket protocol is spoken.
 const VERSION: &str = "upgrade: websocket\r\nsec-websocket-version: 13\r\nconnection: upgrade, close\r\n";
@@ -77,14 +76,18 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// What a configuration asks for.
+    /// A listener with these settings, where SockJS is served as `fallback` says.
     #[must_use]
-    pub fn new(config: &Config, pipes: Arc<PipeWire>, pipes_only: bool) -> Self {
-        let Config { server, fallback, .. } = config;
+    pub fn new(
+        settings: &ListenerSettings,
+        fallback: &FallbackConfig,
+        pipes: Arc<PipeWire>,
+        pipes_only: bool,
+    ) -> Self {
         Listener {
-            path_prefix: server.path_prefix.clone(),
-            trust_forwarded_proto: server.trust_forwarded_proto,
-            sockjs: fallback.enabled.then(|| format!("{}{}", server.path_prefix, fallback.path)),
+            path_prefix: settings.path_prefix.clone(),
+            trust_forwarded_proto: settings.trust_forwarded_proto,
+            sockjs: fallback.enabled.then(|| format!("{}{}", settings.path_prefix, fallback.path)),
             introduction_timeout: fallback.introduction_timeout,
             pipes,
             pipes_only,

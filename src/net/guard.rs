@@ -29,7 +29,7 @@ use tracing::{debug, warn};
 
 use super::Stream;
 use super::room::{Counted, HttpCounted, NoRoom, WorkerRoom};
-use crate::idle::IdleEntry;
+use crate::net::idle::IdleEntry;
 use exchange::Phase;
 use life::Life;
 

@@ -6,8 +6,8 @@ use std::task::Waker;
 
 use super::exchange::PIPELINED_BYTES;
 use super::*;
-use crate::idle::IdleList;
-use crate::transport::room::Room;
+use crate::net::idle::IdleList;
+use crate::net::room::Room;
 
 const BOUNDS: Bounds =
     Bounds { head: Duration::from_secs(10), idle: Duration::from_secs(75), unread_bytes: 100 };

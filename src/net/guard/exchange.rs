@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::idle::IdleEntry;
+use crate::net::idle::IdleEntry;
 
 /// By how much a bound of the HTTP server's own, which ends a connection in a friendlier way, may be late.
 const SLACK: Duration = Duration::from_millis(1500);

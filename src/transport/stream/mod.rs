@@ -21,30 +21,30 @@ use crate::protocol::{ChannelName, ChannelType, ProtocolVersion};
 use crate::transport::admission::{self, Arrival, Placed};
 use crate::transport::caller::Caller;
 
-use super::{ApiError, channel_name};
+use crate::http::{ApiError, channel_name};
 use body::{Shape, StreamBody};
 use mjpeg::Mjpeg;
 use sse::Sse;
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Mjpeg,
     Sse,
 }
 
 /// What a request for a stream says besides its channel.
 #[derive(Debug)]
-pub(super) struct Wish<'r> {
-    pub(super) kind: Kind,
-    pub(super) query: &'r Query,
-    pub(super) arrival: &'r Arrival,
+pub(crate) struct Wish<'r> {
+    pub(crate) kind: Kind,
+    pub(crate) query: &'r Query,
+    pub(crate) arrival: &'r Arrival,
     /// Whether it was signed, and so has shown what an app may demand of connections.
-    pub(super) signed: bool,
+    pub(crate) signed: bool,
 }
 
 /// The channel that a request asks for, if the app gives its channels out in this way.
-pub(super) fn channel(app: &AppState, name: &str) -> Result<ChannelName, ApiError> {
+pub(crate) fn channel(app: &AppState, name: &str) -> Result<ChannelName, ApiError> {
     let settings = app.app();
     if !settings.http_streams {
         return Err(ApiError::HttpStreamsOff);
@@ -60,7 +60,7 @@ pub(super) fn channel(app: &AppState, name: &str) -> Result<ChannelName, ApiErro
 }
 
 /// Subscribes to the channel, and answers with what comes on it. Whoever calls has seen to it that the request may.
-pub(super) fn open(
+pub(crate) fn open(
     worker: &Rc<Worker>,
     app: Arc<AppState>,
     channel: ChannelName,

@@ -3,6 +3,7 @@
 //! What a frame announces is checked before anything of it is kept. Only an incomplete frame and the earlier
 //! fragments of a message are copied, and both together are bounded by the message limit.
 
+use crate::protocol::CloseCode;
 use crate::protocol::deflate::{self, InflateError};
 
 /// Something whole that arrived.
@@ -73,6 +74,25 @@ pub enum Fault {
         /// What was announced so far.
         bytes: u64,
     },
+}
+
+impl Fault {
+    /// The code that a connection is ended with whose peer broke the protocol in this way.
+    #[must_use]
+    pub fn close_code(self) -> CloseCode {
+        match self {
+            Fault::Unmasked
+            | Fault::ReservedBits
+            | Fault::UnknownOpcode(_)
+            | Fault::BadControlFrame
+            | Fault::Interleaved
+            | Fault::NothingToContinue
+            | Fault::BadClose => CloseCode::ProtocolError,
+            Fault::Binary => CloseCode::UnsupportedData,
+            Fault::NotUtf8 | Fault::DamagedCompression => CloseCode::InvalidUtf8,
+            Fault::TooBig { .. } => CloseCode::MessageTooBig,
+        }
+    }
 }
 
 /// What is to follow on an event.

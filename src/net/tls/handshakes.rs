@@ -13,9 +13,9 @@ use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use super::TlsStream;
-use crate::idle::IdleList;
-use crate::transport::guard::Accepted;
-use crate::transport::room::{NoRoom, WorkerRoom};
+use crate::net::guard::Accepted;
+use crate::net::idle::IdleList;
+use crate::net::room::{NoRoom, WorkerRoom};
 
 /// How long a client may take for its handshake.
 const HANDSHAKE: Duration = Duration::from_secs(3);

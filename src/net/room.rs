@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use tracing::warn;
 
-use crate::idle::{IdleEntry, IdleList};
+use crate::net::idle::{IdleEntry, IdleList};
 
 /// How often the log says at `warn` what strangers can bring about as often as they like.
 const SECONDS_BETWEEN_WARNINGS: u64 = 60;

@@ -69,7 +69,7 @@ enum State {
 
 impl<S: Shape> StreamBody<S> {
     /// Subscribes the client, which has been admitted.
-    pub(super) fn open(
+    pub(crate) fn open(
         worker: Rc<Worker>,
         client: Rc<Client<S>>,
         caller: Caller,

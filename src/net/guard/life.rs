@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use actix_http::error::DispatchError;
 
-use crate::transport::room::Counted;
+use crate::net::room::Counted;
 
 /// What is left of a connection's life once the HTTP server has done with it.
 type Rest = Pin<Box<dyn Future<Output = ()>>>;

@@ -1,0 +1,54 @@
+//! The forms of answers.
+
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::{ConnectionType, StatusCode};
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::Value;
+
+use crate::hub::Hub;
+
+use super::ApiError;
+
+/// Has a connection end with this answer once the broker stops: on another it may find another broker.
+pub(crate) fn close_if_stopping(hub: &Hub, response: &mut HttpResponse) {
+    if hub.farewell().is_some() {
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+}
+
+/// The answer that a test has chosen.
+pub(crate) fn chosen_answer(status: u16, body: String) -> HttpResponse {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    HttpResponse::build(status).content_type("text/plain; charset=utf-8").body(body)
+}
+
+/// The refusal of a request by another method than an endpoint takes.
+pub(crate) fn not_allowed(request: &HttpRequest, allowed: &'static str) -> ApiError {
+    ApiError::MethodNotAllowed { method: request.method().to_string(), allowed }
+}
+
+/// Lets browsers ask from any origin. The API is meant for servers, but does no harm: it takes a signature.
+pub(crate) fn preflight(request: &HttpRequest) -> HttpResponse {
+    let asked = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+    let headers = asked.unwrap_or(HeaderValue::from_static("content-type"));
+    HttpResponse::build(StatusCode::NO_CONTENT)
+        .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, headers))
+        .insert_header((header::ACCESS_CONTROL_MAX_AGE, "86400"))
+        .finish()
+}
+
+/// A JSON answer.
+pub(crate) fn json_response(value: &Value) -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(value.to_string())
+}
+
+/// Sends the client to another path for good.
+pub(crate) fn moved(location: &str) -> HttpResponse {
+    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, location)).finish()
+}
+
+/// A line of text.
+pub(crate) fn text_response(text: &'static str) -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(text)
+}
