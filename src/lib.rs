@@ -36,6 +36,8 @@ pub mod hub;
 pub mod net;
 pub mod pipe;
 pub mod protocol;
+#[cfg(test)]
+mod rooms;
 pub mod server;
 pub mod telemetry;
 pub mod test_mode;

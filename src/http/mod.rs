@@ -4,6 +4,7 @@
 //! and only then carried out.
 
 mod answer;
+mod arrival;
 mod authentication;
 pub(crate) mod body;
 pub(crate) mod channels;
@@ -21,6 +22,7 @@ mod tidy;
 pub(crate) mod users;
 
 pub(crate) use answer::{chosen_answer, close_if_stopping, moved, not_allowed, preflight, text_response};
+pub(crate) use arrival::Arrival;
 pub(crate) use authentication::{Authenticated, authenticated, unix_seconds};
 pub use body::{BodyBounds, Unfinished};
 pub use error::ApiError;

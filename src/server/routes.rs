@@ -11,6 +11,7 @@ use tracing::info;
 
 use crate::auth::request::{Query, check_body, check_stream_timestamp};
 use crate::development::{Development, guard};
+use crate::http::Arrival;
 use crate::http::{
     ApiError, Authenticated, BodyBounds, ListenerSettings, authenticated, body, channels, chosen_answer,
     close_if_stopping, events, moved, not_allowed, preflight, segments, text_response, unix_seconds, users,
@@ -18,7 +19,6 @@ use crate::http::{
 use crate::hub::{Answer, Refused, Worker};
 use crate::protocol::ChannelType;
 use crate::test_mode::TestMode;
-use crate::transport::admission::Arrival;
 use crate::transport::stream;
 
 /// What the endpoints need besides the request.

@@ -12,8 +12,8 @@ use crate::test_mode::{
 };
 
 use super::advance::AdvanceToNext;
-use super::broker::Running;
 use super::conditions::Entries;
+use super::running::Running;
 use super::wait::Wait;
 
 /// An app of a [`Broker`](super::Broker). One that a test has made ends when it is dropped: its connections are closed

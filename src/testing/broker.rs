@@ -21,6 +21,7 @@ use crate::webhook::Webhooks;
 
 use super::app::TestApp;
 use super::conditions::Entries;
+use super::running::Running;
 
 /// How long connections may take to end when it is dropped: a test should not wait for a client that hangs.
 const GRACE: Duration = Duration::from_secs(1);
@@ -37,17 +38,6 @@ pub struct Broker {
     pipe_counts: Counts,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<io::Result<()>>>,
-}
-
-/// What its apps need of it. It does not keep the broker running.
-#[derive(Debug)]
-pub(super) struct Running {
-    pub(super) address: SocketAddr,
-    pub(super) test_mode: Arc<TestMode>,
-    /// That of the broker's own thread.
-    pub(super) runtime: Handle,
-    tls: bool,
-    path_prefix: String,
 }
 
 struct Counts(Box<dyn Fn() -> Vec<(String, PipeCounts)> + Send + Sync>);

@@ -40,6 +40,7 @@ mod advance;
 mod app;
 mod broker;
 mod conditions;
+mod running;
 #[cfg(test)]
 mod storm;
 mod wait;

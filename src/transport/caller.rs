@@ -10,8 +10,8 @@ use std::rc::Rc;
 
 use tracing::field::{DisplayValue, display};
 
-use super::admission::Arrival;
 use crate::auth::request::Query;
+use crate::http::Arrival;
 use crate::telemetry::VALUE_CHARS;
 
 thread_local! {

@@ -23,8 +23,9 @@ use crate::hub::{
 };
 use crate::protocol::{ChannelType, CloseCode, Form, Frame, Negotiated};
 
-use super::admission::{Admitted, Arrival};
+use super::admission::Admitted;
 use super::caller::{Caller, Told};
+use crate::http::Arrival;
 
 /// How long a peer may take to answer the last word before the transport lets go of it.
 pub(super) const CLOSE_GRACE: Duration = Duration::from_secs(5);

@@ -8,10 +8,10 @@ use tracing::field::display;
 use tracing::{info, warn};
 
 use crate::auth::request::{Query, RequestAuthError, SignedRequest, authenticate, check_body};
+use crate::http::Arrival;
 use crate::hub::{AtWork, Worker};
 use crate::pipe::Context;
 use crate::protocol::{CloseCode, SocketId};
-use crate::transport::admission::Arrival;
 
 use super::lines::Line;
 use super::outgoing::Bounds;

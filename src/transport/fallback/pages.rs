@@ -9,7 +9,6 @@ use md5::{Digest, Md5};
 use rand::RngExt;
 use serde_json::json;
 
-use super::requests::uncached;
 use crate::auth::request::Query;
 
 /// How long what never changes may be kept, in seconds.
@@ -71,6 +70,12 @@ fn page(script: &str) -> String {
          <h2>Don't panic!</h2>\n  \
          <p>This is a SockJS hidden iframe. It's used for cross domain magic.</p>\n</body>\n</html>"
     )
+}
+
+/// Keeps an answer from being given twice.
+pub(super) fn uncached(answer: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
+    const NEVER: &str = "no-store, no-cache, no-transform, must-revalidate, max-age=0";
+    answer.insert_header((header::CACHE_CONTROL, NEVER))
 }
 
 #[cfg(test)]

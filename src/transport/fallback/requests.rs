@@ -5,23 +5,24 @@ use std::rc::Rc;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, Bytes};
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use actix_web::{HttpRequest, HttpResponse};
 use tokio::sync::{mpsc, oneshot};
 use tracing::field::display;
 use tracing::info;
 
+use super::Fallback;
 use super::carrier::{Carrier, Prelude, is_callback};
 use super::endpoint::{Endpoint, SessionName, Wish};
 use super::error::FallbackError;
+use super::pages::{self, uncached};
 use super::response::response;
 use super::sent::{self, BadBody};
 use super::session::{Session, hello};
 use super::sessions::{Found, Visit};
-use super::{Fallback, pages};
 use crate::auth::request::Query;
+use crate::http::Arrival;
 use crate::http::{ApiError, body, close_if_stopping};
 use crate::protocol::{CloseCode, Frame};
-use crate::transport::admission::Arrival;
 use crate::transport::caller::{Caller, Told};
 
 /// Answers any request at a path that [`Fallback::serves`].
@@ -300,10 +301,4 @@ fn script(script: String) -> HttpResponse {
     let mut answer = HttpResponse::Ok();
     answer.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
     uncached(answer.content_type("application/javascript; charset=UTF-8")).body(script)
-}
-
-/// Keeps an answer from being given twice.
-pub(super) fn uncached(answer: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
-    const NEVER: &str = "no-store, no-cache, no-transform, must-revalidate, max-age=0";
-    answer.insert_header((header::CACHE_CONTROL, NEVER))
 }

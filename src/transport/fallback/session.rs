@@ -27,9 +27,10 @@ use super::sessions::Visit;
 use crate::auth::request::Query;
 use crate::connection::phase::Phase;
 use crate::connection::{Probe, last_error};
+use crate::http::Arrival;
 use crate::hub::{Busy, Client, Due, Timed, come_again};
 use crate::protocol::{CloseCode, Frame, ProtocolVersion};
-use crate::transport::admission::{self, Arrival, Introduction, Refused};
+use crate::transport::admission::{self, Introduction, Refused};
 use crate::transport::conversation::{Begun, CLOSE_GRACE, Conversation};
 
 /// Visits in one turn: a session that is sent much does not starve its neighbours.

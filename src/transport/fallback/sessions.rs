@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::carrier::Prelude;
 use super::endpoint::SessionName;
 use super::response::Receiver;
-use crate::transport::admission::Arrival;
+use crate::http::Arrival;
 
 /// Requests that wait for one session. More wait at their connections.
 const VISITS: usize = 4;

@@ -16,9 +16,10 @@ use actix_web::HttpResponse;
 use actix_web::http::header;
 
 use crate::auth::request::Query;
+use crate::http::Arrival;
 use crate::hub::{AppState, Bounds, Client, Worker};
 use crate::protocol::{ChannelName, ChannelType, ProtocolVersion};
-use crate::transport::admission::{self, Arrival, Placed};
+use crate::transport::admission::{self, Placed};
 use crate::transport::caller::Caller;
 
 use crate::http::{ApiError, channel_name};

@@ -2,7 +2,7 @@
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::transport::admission::Arrival;
+use crate::http::Arrival;
 
 pub use crate::protocol::frame_reader::Then;
 

@@ -4,10 +4,12 @@ mod driver;
 mod extension;
 #[doc(hidden)]
 pub mod fuzzing;
+mod listener;
 mod sockjs;
 mod upgrade;
 
-pub use upgrade::{Listener, UpgradeError, upgrade};
+pub use listener::Listener;
+pub use upgrade::{UpgradeError, upgrade};
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};

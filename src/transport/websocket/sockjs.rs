@@ -13,14 +13,15 @@ use tracing::info;
 
 use super::WebSocket;
 use super::driver::Driver;
-use super::upgrade::{Listener, farewell};
+use super::listener::{Listener, farewell};
 use crate::connection::{Probe, last_error};
+use crate::http::Arrival;
 use crate::hub::Worker;
 use crate::net::Stream;
 use crate::net::guard::Place;
 use crate::protocol::frame_reader::{Event, FrameReader};
 use crate::protocol::{CloseCode, Form, Frame, Negotiated, ProtocolVersion};
-use crate::transport::admission::{self, Arrival, Introduction, Refused};
+use crate::transport::admission::{self, Introduction, Refused};
 use crate::transport::conversation::Conversation;
 use crate::transport::fallback::{Path, SockJsFraming, messages_of_frame};
 

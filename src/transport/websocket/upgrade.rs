@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use actix_codec::Framed;
 use actix_http::body::BoxBody;
@@ -15,34 +15,33 @@ use actix_http::{Request, Response, StatusCode, h1, ws};
 use actix_web::HttpMessage;
 use actix_web::http::header;
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tracing::field::display;
 use tracing::info;
 
 use crate::auth::request::Query;
 use crate::connection::last_error;
-use crate::http::{ListenerSettings, tidy};
+use crate::http::tidy;
 use crate::hub::Worker;
 use crate::pipe::wire::{self, Knock, PipeWire};
 use crate::protocol::{Form, Frame, Negotiated};
 
 use super::WebSocket;
 use super::driver::Driver;
+use super::listener::{Listener, farewell};
 use super::{extension, sockjs};
+use crate::http::Arrival;
 use crate::net::Stream;
 use crate::net::guard::{Afterwards, Guarded, Place};
-use crate::transport::admission::{self, Admitted, Arrival, Introduction, Refused};
+use crate::transport::admission::{self, Admitted, Introduction, Refused};
 use crate::transport::conversation::Conversation;
-use crate::transport::fallback::{self, FallbackConfig};
+use crate::transport::fallback;
 
 /// Says which version of the WebSocket protocol is spoken.
 const VERSION: &str = "upgrade: websocket\r\nsec-websocket-version: 13\r\nconnection: upgrade, close\r\n";
 
 /// Says that nothing comes after the answer.
 const CLOSE: &str = "connection: close\r\n";
-
-/// How long a refused peer may take to answer the close frame.
-const REFUSAL_GRACE: Duration = Duration::from_secs(5);
 
 /// What the upgrade service tells the HTTP server about an upgrade that could not even be answered.
 #[derive(Debug, thiserror::Error)]
@@ -55,43 +54,6 @@ pub enum UpgradeError {
 impl From<UpgradeError> for Response<BoxBody> {
     fn from(_: UpgradeError) -> Self {
         Response::new(StatusCode::BAD_REQUEST)
-    }
-}
-
-/// The endpoint that an upgrade asked for, as far as the listener is concerned.
-#[derive(Clone, Debug)]
-pub struct Listener {
-    /// Put before every path; empty, or `/` and segments.
-    pub path_prefix: String,
-    /// Whether `X-Forwarded-Proto` is believed.
-    pub trust_forwarded_proto: bool,
-    /// Where SockJS is, prefix included, if it is served.
-    pub sockjs: Option<String>,
-    /// How long a SockJS client may take to name its app.
-    pub introduction_timeout: Duration,
-    /// Backends on the pipe's wire.
-    pub pipes: Arc<PipeWire>,
-    /// Whether nobody but backends comes here.
-    pub pipes_only: bool,
-}
-
-impl Listener {
-    /// A listener with these settings, where SockJS is served as `fallback` says.
-    #[must_use]
-    pub fn new(
-        settings: &ListenerSettings,
-        fallback: &FallbackConfig,
-        pipes: Arc<PipeWire>,
-        pipes_only: bool,
-    ) -> Self {
-        Listener {
-            path_prefix: settings.path_prefix.clone(),
-            trust_forwarded_proto: settings.trust_forwarded_proto,
-            sockjs: fallback.enabled.then(|| format!("{}{}", settings.path_prefix, fallback.path)),
-            introduction_timeout: fallback.introduction_timeout,
-            pipes,
-            pipes_only,
-        }
     }
 }
 
@@ -194,20 +156,6 @@ async fn refuse<S: Stream>(stream: S, place: Place, refused: Refused) {
     let error = last_error(version, code, &reason);
     let frames = error.into_iter().chain([Frame::close(code, &reason)]);
     place.unless_evicted(farewell(stream, frames)).await;
-}
-
-/// Says these last words, and waits a moment for the peer to have read them.
-pub(super) async fn farewell<S: Stream>(mut stream: S, frames: impl Iterator<Item = Frame>) {
-    let bytes = frames.map(|frame| frame.websocket().clone()).collect::<Vec<_>>().concat();
-    let farewell = async {
-        stream.write_all(&bytes).await?;
-        stream.shutdown().await?;
-        let mut unread = [0; 1024];
-        while stream.read(&mut unread).await? > 0 {}
-        Ok::<(), std::io::Error>(())
-    };
-    // A peer that is gone, or stays without reading, is not worth more time.
-    let _ = tokio::time::timeout(REFUSAL_GRACE, farewell).await;
 }
 
 /// The answer that completes the handshake. Apple's clients drop a connection whose offered sub-protocol is not

@@ -1,0 +1,206 @@
+//! How a client came: over TLS or not, for which web pages, from which address.
+
+use std::net::SocketAddr;
+
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use crate::app::App;
+use crate::protocol::CloseCode;
+
+/// How a client came, as its requests show.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Arrival {
+    /// Whether what it sends is encrypted on its way, as far as that is known and believed.
+    pub(crate) tls: bool,
+    /// The web pages that it speaks for, if it says so; more than one only if its requests contradict each other.
+    origins: Vec<String>,
+    /// Who is at the other end of the socket, which a proxy may be.
+    pub(crate) peer: Option<SocketAddr>,
+}
+
+impl Arrival {
+    /// What a request with these headers shows, that came by TLS or did not; `proxied` where a trusted proxy may tell
+    /// that the client's own did.
+    pub(crate) fn of(headers: &HeaderMap, tls: bool, proxied: bool) -> Self {
+        Arrival { tls: tls || (proxied && came_by_tls(headers)), origins: origins(headers), peer: None }
+    }
+
+    /// The same, from there.
+    pub(crate) fn from(mut self, peer: Option<SocketAddr>) -> Self {
+        self.peer = peer;
+        self
+    }
+
+    /// The pages that it speaks for, for the log.
+    pub(crate) fn origin(&self) -> Option<String> {
+        (!self.origins.is_empty()).then(|| self.origins.join(", "))
+    }
+
+    /// A client that came by several requests: as little protected as the least of them, and for all their pages.
+    pub(crate) fn and(mut self, other: &Arrival) -> Self {
+        self.tls &= other.tls;
+        for origin in &other.origins {
+            if !self.origins.contains(origin) {
+                self.origins.push(origin.clone());
+            }
+        }
+        self
+    }
+
+    /// Whether whoever came so may be a client of the app.
+    ///
+    /// # Errors
+    /// With the close code and the reason.
+    pub(crate) fn check(&self, app: &App) -> Result<(), (CloseCode, &'static str)> {
+        if app.force_tls && !self.tls {
+            return Err((CloseCode::TlsOnly, CloseCode::TlsOnly.sentence()));
+        }
+        match self.origins.iter().all(|origin| app.admits_origin(Some(origin))) {
+            true => Ok(()),
+            false => Err((CloseCode::Unauthorized, "Origin not allowed")),
+        }
+    }
+}
+
+/// The pages that a request was sent for. Browsers say it in `Origin`, but not with what they fetch as a script or as a
+/// picture: then the page that refers to it counts, and where it is kept secret that it is any page at all, an unknown
+/// one.
+fn origins(headers: &HeaderMap) -> Vec<String> {
+    const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let told: Vec<String> = headers.get_all(header::ORIGIN).map(text).collect();
+    if !told.is_empty() {
+        return told;
+    }
+    let unknown = || "null".to_owned();
+    let referring = headers.get(header::REFERER).map(|referrer| {
+        let referrer = text(referrer);
+        let origin = referrer.split_once("://").map(|(scheme, rest)| {
+            format!("{scheme}://{}", rest.split(['/', '?', '#']).next().unwrap_or_default())
+        });
+        origin.unwrap_or_else(unknown)
+    });
+    // `none` is what the user does: an address that was typed in.
+    let of_a_page = || headers.get(FETCH_SITE).is_some_and(|site| site.as_bytes() != b"none");
+    referring.or_else(|| of_a_page().then(unknown)).into_iter().collect()
+}
+
+/// Whether a proxy says that the client reached it by TLS. To be asked only of a proxy that is trusted.
+fn came_by_tls(headers: &HeaderMap) -> bool {
+    const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+    let forwarded = headers.get(FORWARDED_PROTO).and_then(|value| value.to_str().ok());
+    // Of several proxies, the first in the list is the one that the client reached.
+    let reached = forwarded.and_then(|proto| proto.split(',').next()).map(str::trim);
+    let is_secure = |proto: &str| ["https", "wss"].iter().any(|secure| proto.eq_ignore_ascii_case(secure));
+    // A proxy sets one of the two, and passes on what a client has put into the other: that can only make it worse.
+    let told: Vec<&str> = reached.into_iter().chain(forwarded_protos(headers)).collect();
+    !told.is_empty() && told.into_iter().all(is_secure)
+}
+
+/// The schemes that the first element of `Forwarded` (RFC 7239) names. There should be one; where there are more, somebody
+/// has slipped one in.
+fn forwarded_protos(headers: &HeaderMap) -> Vec<&str> {
+    let forwarded = headers.get(header::FORWARDED).and_then(|value| value.to_str().ok());
+    let pairs = first_element(forwarded.unwrap_or_default()).into_iter();
+    let pairs = pairs.filter_map(|pair| pair.trim().split_once('='));
+    let protos = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("proto"));
+    protos.map(|(_, value)| value.trim().trim_matches('"')).collect()
+}
+
+/// The pairs of the first element of a list such as `for="[::1]:8080";proto=https, for=b`. A comma or semicolon within quotes
+/// separates nothing.
+fn first_element(list: &str) -> Vec<&str> {
+    let (mut pairs, mut begun) = (Vec::new(), 0);
+    let (mut quoted, mut escaped) = (false, false);
+    for (at, c) in list.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            ';' | ',' if !quoted => {
+                pairs.push(&list[begun..at]);
+                begun = at + 1;
+                if c == ',' {
+                    return pairs;
+                }
+            }
+            _ => {}
+        }
+    }
+    pairs.push(&list[begun..]);
+    pairs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrival(headers: &[(&str, &str)]) -> Arrival {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_str(value).unwrap(),
+            );
+        }
+        Arrival::of(&map, false, true)
+    }
+
+    #[test]
+    fn a_trusted_proxy_tells_that_the_client_came_by_tls() {
+        let (x, forwarded) = ("x-forwarded-proto", "forwarded");
+        for (tls, headers) in [
+            (false, &[][..]),
+            (true, &[(x, "https")]),
+            (true, &[(x, "HTTPS, http")]),
+            (true, &[(x, "wss")]),
+            (false, &[(x, "http, https")]),
+            (true, &[(forwarded, "proto=https")]),
+            (true, &[(forwarded, "for=\"[2001:db8::1]:4711\";Proto=\"HTTPS\", for=b;proto=http")]),
+            (false, &[(forwarded, "for=a;proto=http, proto=https")]),
+            (false, &[(forwarded, "for=\"x;proto=https\";proto=http")]),
+            (false, &[(forwarded, "for=\"x\\\";proto=https\";proto=http")]),
+            (false, &[(forwarded, "proto=https;proto=http")]),
+            (false, &[(forwarded, "for=\"a, proto=https\"")]),
+            (false, &[(forwarded, "proto=https"), (x, "http")]),
+            (true, &[(forwarded, "proto=https"), (x, "https")]),
+        ] {
+            assert_eq!(arrival(headers).tls, tls, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn the_page_is_told_by_whatever_the_browser_says_of_it() {
+        type Case<'c> = (&'c [(&'c str, &'c str)], &'c [&'c str]);
+        let table: [Case<'_>; 9] = [
+            (&[], &[]),
+            (&[("origin", "https://a.example")], &["https://a.example"]),
+            (&[("origin", "https://a.example"), ("referer", "https://b.example/x")], &["https://a.example"]),
+            (&[("origin", "https://a.example"), ("origin", "null")], &["https://a.example", "null"]),
+            (&[("referer", "https://a.example:8443/x/y?z")], &["https://a.example:8443"]),
+            (&[("referer", "https://a.example")], &["https://a.example"]),
+            (&[("referer", "about:blank")], &["null"]),
+            (&[("sec-fetch-site", "cross-site")], &["null"]),
+            (&[("sec-fetch-site", "none")], &[]),
+        ];
+        for (headers, origins) in table {
+            assert_eq!(arrival(headers).origins, origins, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn several_requests_are_as_good_as_the_worst_of_them() {
+        let tls = ("x-forwarded-proto", "https");
+        let (good, plain) = (arrival(&[tls, ("origin", "https://a.example")]), arrival(&[]));
+        let foreign = arrival(&[tls, ("origin", "https://b.example")]);
+        let mut app = App::new("1", "key", "secret");
+        app.force_tls = true;
+        app.allowed_origins = vec!["https://a.example".parse().unwrap()];
+        assert_eq!(good.check(&app), Ok(()));
+        assert_eq!(good.clone().and(&good).check(&app), Ok(()));
+        assert!(matches!(good.clone().and(&plain).check(&app), Err((CloseCode::TlsOnly, _))));
+        for both in [good.clone().and(&foreign), foreign.and(&good)] {
+            assert_eq!(both.check(&app), Err((CloseCode::Unauthorized, "Origin not allowed")));
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What the ways to a WebSocket have in common: the listener that it comes by, and the end of one that is refused.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::http::ListenerSettings;
+use crate::net::Stream;
+use crate::pipe::wire::PipeWire;
+use crate::protocol::Frame;
+use crate::transport::fallback::FallbackConfig;
+
+/// How long a refused peer may take to answer the close frame.
+const REFUSAL_GRACE: Duration = Duration::from_secs(5);
+
+/// The endpoint that an upgrade asked for, as far as the listener is concerned.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// Put before every path; empty, or `/` and segments.
+    pub path_prefix: String,
+    /// Whether `X-Forwarded-Proto` is believed.
+    pub trust_forwarded_proto: bool,
+    /// Where SockJS is, prefix included, if it is served.
+    pub sockjs: Option<String>,
+    /// How long a SockJS client may take to name its app.
+    pub introduction_timeout: Duration,
+    /// Backends on the pipe's wire.
+    pub pipes: Arc<PipeWire>,
+    /// Whether nobody but backends comes here.
+    pub pipes_only: bool,
+}
+
+impl Listener {
+    /// A listener with these settings, where SockJS is served as `fallback` says.
+    #[must_use]
+    pub fn new(
+        settings: &ListenerSettings,
+        fallback: &FallbackConfig,
+        pipes: Arc<PipeWire>,
+        pipes_only: bool,
+    ) -> Self {
+        Listener {
+            path_prefix: settings.path_prefix.clone(),
+            trust_forwarded_proto: settings.trust_forwarded_proto,
+            sockjs: fallback.enabled.then(|| format!("{}{}", settings.path_prefix, fallback.path)),
+            introduction_timeout: fallback.introduction_timeout,
+            pipes,
+            pipes_only,
+        }
+    }
+}
+
+/// Says these last words, and waits a moment for the peer to have read them.
+pub(super) async fn farewell<S: Stream>(mut stream: S, frames: impl Iterator<Item = Frame>) {
+    let bytes = frames.map(|frame| frame.websocket().clone()).collect::<Vec<_>>().concat();
+    let farewell = async {
+        stream.write_all(&bytes).await?;
+        stream.shutdown().await?;
+        let mut unread = [0; 1024];
+        while stream.read(&mut unread).await? > 0 {}
+        Ok::<(), std::io::Error>(())
+    };
+    // A peer that is gone, or stays without reading, is not worth more time.
+    let _ = tokio::time::timeout(REFUSAL_GRACE, farewell).await;
+}
