@@ -38,6 +38,10 @@ pub struct AppUnderTest {
     /// What waits for the clock.
     pub(super) agenda: Arc<Agenda>,
     /// Held while the clock is advanced to what is due next.
+    #[expect(
+        clippy::disallowed_types,
+        reason = "it guards no value: one request waits until another is done"
+    )]
     pub(super) advancing: tokio::sync::Mutex<()>,
     /// Whether the broker is stopping, or the app is gone: nobody should wait any longer.
     over: watch::Sender<bool>,
@@ -210,7 +214,7 @@ impl AppUnderTest {
             roster: Mutex::default(),
             ahead: watch::Sender::new(Duration::ZERO),
             agenda: Arc::default(),
-            advancing: tokio::sync::Mutex::default(),
+            advancing: Default::default(),
             over: watch::Sender::new(false),
         })
     }
