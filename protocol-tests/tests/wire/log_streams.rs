@@ -12,7 +12,7 @@ use crate::eventually;
 use crate::streams::open;
 
 /// All of streams, and not every event that is published.
-const DEBUG: [&str; 2] = ["--log-level", "info,heliostat::http=debug"];
+const DEBUG: [&str; 2] = ["--log-level", "info,heliostat::transport::stream=debug"];
 
 /// Room for some events that are not read, and a sign of life soon, by which whoever has gone is missed.
 const NODE: &str = "[connection]\nping_after_seconds = 0.1\noutbox_bytes = 4194304\n";
