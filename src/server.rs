@@ -106,6 +106,8 @@ macro_rules! http_service {
         let bounds = Bounds {
             head: config.server.http_request_timeout,
             idle: config.server.keep_alive,
+            // As long as a WebSocket may be silent, pinged and all.
+            answer: config.connection.ping_after + config.connection.pong_timeout,
             unread_bytes: config.server.http_body_bytes,
         };
         let http = HttpService::build()

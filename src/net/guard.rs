@@ -59,8 +59,10 @@ pub struct Guarded<S> {
     new: bool,
     /// Bytes that were handed on since the HTTP server last looked at what it has.
     handed_on: usize,
-    /// Something of an answer waits for the peer to take it.
-    write_waits: bool,
+    /// Something of an answer waits for the peer to take it, since it last took anything.
+    write_waits: Option<Instant>,
+    /// Nothing is read until the peer has taken that.
+    reading_waits: bool,
     peer: Option<SocketAddr>,
     counted: HttpCounted,
     afterwards: Afterwards,
@@ -98,7 +100,8 @@ impl<S> Guarded<S> {
     }
 
     fn is_late(&mut self, context: &mut Context<'_>) -> bool {
-        let Some(deadline) = self.exchange.deadline(&self.bounds) else { return false };
+        let of_answer = || self.write_waits.map(|since| since + self.bounds.answer);
+        let Some(deadline) = self.exchange.deadline(&self.bounds).or_else(of_answer) else { return false };
         let deadline = tokio::time::Instant::from_std(deadline);
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         // One that goes off early is set anew then: most deadlines are never reached, and to set a timer costs.
@@ -114,16 +117,31 @@ impl<S> Guarded<S> {
         false
     }
 
-    /// The peer has had its time. It is told so if it has begun a request and nothing is in the way.
+    /// The peer has had its time. It is told so if it has begun a request and nothing is in the way; what it does not take
+    /// is kept for it no longer, in the kernel neither.
     fn end(&mut self, context: &mut Context<'_>) -> io::Error
     where
         S: Stream,
     {
-        if matches!(self.exchange.phase(), Phase::Head { .. }) && !self.write_waits {
+        if self.write_waits.is_some() {
+            self.stream.reset_on_drop();
+        } else if matches!(self.exchange.phase(), Phase::Head { .. }) {
             let _ = Pin::new(&mut self.stream).poll_write(context, TOO_LATE);
             let _ = Pin::new(&mut self.stream).poll_flush(context);
         }
         io::ErrorKind::TimedOut.into()
+    }
+
+    /// How far a write came: all was taken, some of it, or nothing.
+    fn note_write(&mut self, all: bool, some: bool, context: &Context<'_>) {
+        self.write_waits = match self.write_waits {
+            _ if all => None,
+            Some(since) if !some => Some(since),
+            _ => Some(Instant::now()),
+        };
+        if all && std::mem::take(&mut self.reading_waits) {
+            context.waker().wake_by_ref();
+        }
     }
 
     /// Reads no more than so many bytes.
@@ -176,6 +194,12 @@ impl<S: Stream> AsyncRead for Guarded<S> {
                 this.exchange.await_next_phase(context);
                 Poll::Pending
             }
+            // Further requests are answered when there is room for the answers. Until then the HTTP server would only keep
+            // what it reads, and have no rest with more than it keeps.
+            Phase::Waiting { .. } | Phase::Head { .. } if this.write_waits.is_some() => {
+                this.reading_waits = true;
+                Poll::Pending
+            }
             phase if this.handed_on >= PIECE_BYTES && phase != Phase::Body => {
                 this.handed_on = 0;
                 context.waker().wake_by_ref();
@@ -216,15 +240,26 @@ impl<S: Stream> AsyncWrite for Guarded<S> {
             return Poll::Ready(Err(evicted()));
         }
         let written = Pin::new(&mut this.stream).poll_write(context, bytes);
-        this.write_waits = !matches!(written, Poll::Ready(Ok(taken)) if taken == bytes.len());
-        if written.is_ready() {
-            this.exchange.sent();
+        let taken = matches!(written, Poll::Ready(Ok(taken)) if taken == bytes.len());
+        this.note_write(taken, written.is_ready(), context);
+        match written {
+            Poll::Pending if this.is_late(context) => Poll::Ready(Err(this.end(context))),
+            Poll::Pending => Poll::Pending,
+            written => {
+                this.exchange.sent();
+                written
+            }
         }
-        written
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.stream).poll_flush(context);
+        this.note_write(flushed.is_ready(), false, context);
+        match flushed {
+            Poll::Pending if this.is_late(context) => Poll::Ready(Err(this.end(context))),
+            flushed => flushed,
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -290,7 +325,8 @@ where
             timer: None,
             new: true,
             handed_on: 0,
-            write_waits: false,
+            write_waits: None,
+            reading_waits: false,
             peer,
             counted: http_counted,
             afterwards: afterwards.clone(),

@@ -30,6 +30,7 @@ mod http_channels;
 mod http_ends;
 mod http_events;
 mod http_legacy;
+mod http_unread;
 mod isolation;
 mod latest_only;
 mod log;

@@ -20,6 +20,8 @@ pub struct Bounds {
     pub head: Duration,
     /// Between two requests.
     pub idle: Duration,
+    /// While nothing is taken of an answer that goes on.
+    pub answer: Duration,
     /// Bytes that are read, and thrown away, after a request was answered before its end.
     pub unread_bytes: usize,
 }

@@ -1,5 +1,7 @@
 //! What the guard lets through, phase by phase.
 
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
@@ -9,8 +11,12 @@ use super::*;
 use crate::net::idle::IdleList;
 use crate::net::room::Room;
 
-const BOUNDS: Bounds =
-    Bounds { head: Duration::from_secs(10), idle: Duration::from_secs(75), unread_bytes: 100 };
+const BOUNDS: Bounds = Bounds {
+    head: Duration::from_secs(10),
+    idle: Duration::from_secs(75),
+    answer: Duration::from_secs(75),
+    unread_bytes: 100,
+};
 
 fn exchange(idle: &IdleList) -> Exchange {
     Exchange::new(Instant::now(), BOUNDS.unread_bytes, idle.enter())
@@ -43,10 +49,12 @@ fn after_a_refusal_only_so_much_is_read() {
     assert!(exchange.deadline(&BOUNDS).is_some());
 }
 
-/// A peer that has always more to say, and takes whatever it is told.
+/// A peer that has always more to say, and takes whatever it is told unless it is deaf.
 #[derive(Debug, Default)]
 struct Talker {
     told: Vec<u8>,
+    deaf: bool,
+    reset: Cell<bool>,
 }
 
 impl AsyncRead for Talker {
@@ -63,6 +71,9 @@ impl AsyncRead for Talker {
 
 impl AsyncWrite for Talker {
     fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.deaf {
+            return Poll::Pending;
+        }
         self.told.extend_from_slice(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
@@ -79,7 +90,9 @@ impl AsyncWrite for Talker {
 impl Stream for Talker {
     const IS_TLS: bool = false;
 
-    fn reset_on_drop(&self) {}
+    fn reset_on_drop(&self) {
+        self.reset.set(true);
+    }
 }
 
 fn guarded() -> Guarded<Talker> {
@@ -94,7 +107,8 @@ fn guarded_in(idle: &IdleList) -> Guarded<Talker> {
         timer: None,
         new: true,
         handed_on: 0,
-        write_waits: false,
+        write_waits: None,
+        reading_waits: false,
         peer: None,
         counted: HttpCounted::of(&Arc::new(Room::new(0, 2, 1))),
         afterwards: Afterwards::default(),
@@ -164,7 +178,7 @@ fn whoever_is_late_with_a_head_is_told_unless_an_answer_is_in_the_way() {
     let mut late = guarded();
     assert_eq!(late.end(context).kind(), io::ErrorKind::TimedOut);
     assert!(late.stream.told.starts_with(b"HTTP/1.1 408 "));
-    let mut in_the_way = Guarded { write_waits: true, ..guarded() };
+    let mut in_the_way = Guarded { write_waits: Some(Instant::now()), ..guarded() };
     in_the_way.end(context);
     let mut idle = guarded();
     idle.exchange.begin(false);
@@ -220,4 +234,44 @@ async fn whoever_is_evicted_is_woken_and_ended() {
     let read = Pin::new(&mut guarded).poll_read(context, &mut ReadBuf::new(&mut [0; 16]));
     assert!(matches!(read, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionAborted));
     assert!(matches!(Pin::new(&mut guarded).poll_write(context, b"x"), Poll::Ready(Err(_))));
+}
+
+#[tokio::test]
+async fn nothing_more_is_read_of_whoever_takes_no_answer() {
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    let context = &mut Context::from_waker(&waker);
+    let mut guarded = guarded();
+    guarded.exchange.begin(false);
+    guarded.exchange.end();
+    guarded.stream.deaf = true;
+    assert!(Pin::new(&mut guarded).poll_write(context, b"an answer").is_pending());
+    for _ in 0..100 {
+        assert_eq!(read_all(&mut guarded, context, 1 << 20), 0);
+    }
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 0, "it rests until the answer is taken");
+    guarded.stream.deaf = false;
+    assert!(Pin::new(&mut guarded).poll_write(context, b"an answer").is_ready());
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+    assert!(read_all(&mut guarded, context, 1 << 20) > 0);
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_takes_ends_the_connection() {
+    type Step = fn(&Exchange);
+    let steps: [(&str, Step); 3] = [
+        ("an answer that goes on", |exchange| exchange.begin(false)),
+        ("a body", |exchange| exchange.begin(true)),
+        ("a refused body", |exchange| exchange.refuse(true)),
+    ];
+    for (name, step) in steps {
+        let mut guarded = guarded();
+        guarded.bounds.answer = Duration::from_millis(1);
+        step(&guarded.exchange);
+        guarded.stream.deaf = true;
+        let written = poll_fn(|context| Pin::new(&mut guarded).poll_write(context, b"an answer"));
+        let written = tokio::time::timeout(Duration::from_secs(10), written).await.expect(name);
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut, "{name}");
+        assert!(guarded.stream.reset.get(), "what was sent is not kept for it: {name}");
+    }
 }
