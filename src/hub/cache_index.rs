@@ -77,10 +77,12 @@ impl CacheIndex {
         true
     }
 
-    /// What has expired.
-    pub(super) fn expire(&mut self, now: Instant) -> Vec<Forgotten> {
+    /// What has expired, at most so many events.
+    pub(super) fn expire(&mut self, now: Instant, most: usize) -> Vec<Forgotten> {
         let mut forgotten = Vec::new();
-        while self.by_age.first_key_value().is_some_and(|(_, entry)| entry.expires <= now) {
+        while forgotten.len() < most
+            && self.by_age.first_key_value().is_some_and(|(_, entry)| entry.expires <= now)
+        {
             forgotten.extend(self.pop());
         }
         forgotten
@@ -152,7 +154,7 @@ mod tests {
         let mut index = CacheIndex::default();
         assert!(index.miss(&name("a"), 1) && !index.miss(&name("a"), 2) && index.miss(&name("b"), 3));
         index.remember(&name("a"), 4, 10, until(now), &Limits::default());
-        assert_eq!(index.expire(now), [(name("a"), 4)]);
+        assert_eq!(index.expire(now, usize::MAX), [(name("a"), 4)]);
         assert!(index.miss(&name("a"), 5) && !index.miss(&name("b"), 6));
         for n in 0..MISSED_CHANNELS {
             index.miss(&name(&format!("many-{n}")), 7 + n as u64);
@@ -168,12 +170,12 @@ mod tests {
         let at = |seconds| now + Duration::from_secs(seconds);
         index.remember(&name("a"), 1, 10, until(at(10)), &Limits::default());
         index.remember(&name("b"), 2, 10, until(at(20)), &Limits::default());
-        assert!(index.expire(at(9)).is_empty());
-        assert_eq!(index.expire(at(10)), [(name("a"), 1)]);
+        assert!(index.expire(at(9), usize::MAX).is_empty());
+        assert_eq!(index.expire(at(10), usize::MAX), [(name("a"), 1)]);
         index.remember(&name("c"), 3, 10, until(at(15)), &Limits::default());
-        assert!(index.expire(at(16)).is_empty(), "behind the other one");
+        assert!(index.expire(at(16), usize::MAX).is_empty(), "behind the other one");
         assert_eq!(index.expire_everywhere(at(16)), [(name("c"), 3)]);
-        assert_eq!(index.expire(at(99)), [(name("b"), 2)]);
-        assert!(index.expire(at(99)).is_empty());
+        assert_eq!(index.expire(at(99), usize::MAX), [(name("b"), 2)]);
+        assert!(index.expire(at(99), usize::MAX).is_empty());
     }
 }

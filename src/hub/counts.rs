@@ -1,6 +1,7 @@
 //! Telling the subscribers of a channel how many they are, where the app has that switched on.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,9 +12,14 @@ use super::due::{Due, Timed};
 use super::wheel::Wheel;
 use super::{AppIndex, AppState, Hub, Notice};
 
+/// Counts that are told per turn: about half a millisecond's worth.
+const TOLD_PER_TURN: usize = 256;
+
 /// One worker's part of it: the channels whose count it has to tell later, each with its app.
 pub(super) struct Counts {
     later: RefCell<Wheel<Later>>,
+    /// Those whose time has come.
+    due: RefCell<VecDeque<Later>>,
 }
 
 /// One count that is to be told later.
@@ -21,7 +27,7 @@ type Later = (Arc<AppState>, ChannelName, Due);
 
 impl Counts {
     pub(super) fn new(resolution: Duration) -> Self {
-        Counts { later: RefCell::new(Wheel::new(resolution, Instant::now())) }
+        Counts { later: RefCell::new(Wheel::new(resolution, Instant::now())), due: RefCell::default() }
     }
 
     /// Somebody has subscribed or left: tells it now or later. Called under the channel's entry. Like member events,
@@ -48,24 +54,25 @@ impl Counts {
 
     /// How many are to be told later.
     pub(super) fn len(&self) -> usize {
-        self.later.borrow().len()
+        self.later.borrow().len() + self.due.borrow().len()
     }
 
-    /// Tells the counts whose time has come.
-    pub(super) fn tell(&self, hub: &Arc<Hub>, now: Instant) {
-        let mut due = Vec::new();
-        self.later.borrow_mut().turn(now, |item| due.push(item));
-        self.tell_due(hub, due);
+    /// Looks which counts are to be told by now.
+    pub(super) fn tick(&self, now: Instant) {
+        let mut due = self.due.borrow_mut();
+        self.later.borrow_mut().turn(now, |item| due.push_back(item));
     }
 
     /// Looks again at what waits for the clock of an app that has been advanced.
-    pub(super) fn clock_advanced(&self, hub: &Arc<Hub>, app: AppIndex) {
+    pub(super) fn clock_advanced(&self, app: AppIndex) {
         let due = self.later.borrow_mut().take(|(of, ..)| of.index() == app);
-        self.tell_due(hub, due);
+        self.due.borrow_mut().extend(due);
     }
 
-    fn tell_due(&self, hub: &Arc<Hub>, due: Vec<Later>) {
-        for (app, channel, due) in due {
+    /// Tells those whose time has come, as far as one turn allows. Returns whether that was all.
+    pub(super) fn tell(&self, hub: &Arc<Hub>) -> bool {
+        for _ in 0..TOLD_PER_TURN {
+            let Some((app, channel, due)) = self.due.borrow_mut().pop_front() else { return true };
             let Some(mut entry) = app.channels.get_mut(&channel) else {
                 due.put_off();
                 continue;
@@ -84,6 +91,7 @@ impl Counts {
                 Err(None) => due.put_off(),
             }
         }
+        self.due.borrow().is_empty()
     }
 }
 

@@ -1,4 +1,5 @@
-//! Connections that have ended and left so many subscriptions behind that ending them takes several turns.
+//! Connections that have ended, where what they leave behind takes more than this turn: because one of them had very many
+//! subscriptions, or because very many of them end at once.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -10,8 +11,8 @@ use crate::protocol::ChannelName;
 
 use super::{AtWork, Client};
 
-/// Subscriptions that are ended per turn: about half a millisecond's worth. A connection that has no more leaves at once.
-pub(super) const LEAVES_PER_TURN: usize = 128;
+/// What is ended per turn: subscriptions, and connections. About a millisecond's worth.
+pub(super) const ENDS_PER_TURN: usize = 256;
 
 /// One of them.
 pub(super) struct Leaving {
@@ -28,19 +29,24 @@ pub(super) struct Leaving {
 #[derive(Default)]
 pub(super) struct Queue {
     leaving: RefCell<VecDeque<Leaving>>,
+    /// What may still be ended in this turn.
+    room: Cell<usize>,
     /// There will be no more turns: nobody may be queued.
     closed: Cell<bool>,
 }
 
 impl Queue {
-    /// Queues a connection if it leaves too much behind for one turn; else gives the departure back.
+    /// Queues a connection if it leaves too much behind for this turn, or others queue; else gives the departure back.
     pub(super) fn put(
         &self,
         client: &Rc<Client>,
         mut departure: Departure,
         at_work: Option<&AtWork>,
     ) -> Result<(), Departure> {
-        if departure.subscriptions.len() <= LEAVES_PER_TURN || self.closed.get() {
+        let left = self.room.get().checked_sub(1 + departure.subscriptions.len());
+        let left = left.filter(|_| self.is_empty());
+        if self.closed.get() || left.is_some() {
+            self.room.set(left.unwrap_or(0));
             return Err(departure);
         }
         let subscriptions = std::mem::take(&mut departure.subscriptions).into_iter();
@@ -53,17 +59,27 @@ impl Queue {
         Ok(())
     }
 
+    /// Another turn begins.
+    pub(super) fn renew(&self) {
+        self.room.set(ENDS_PER_TURN);
+    }
+
     /// Whether nobody is queued.
     pub(super) fn is_empty(&self) -> bool {
         self.leaving.borrow().is_empty()
     }
 
-    /// Ends subscriptions of the first, at most so many, by `leave`. Gives it back when it has none left.
-    pub(super) fn step(&self, most: usize, leave: impl Fn(&Client, &ChannelName)) -> Option<Leaving> {
+    /// Ends subscriptions of the first by `leave`, as far as this turn allows. Gives it back when it has none left.
+    pub(super) fn step(&self, leave: impl Fn(&Client, &ChannelName)) -> Option<Leaving> {
         let mut queue = self.leaving.borrow_mut();
-        let first = queue.front_mut()?;
-        let Leaving { client, subscriptions, .. } = first;
-        subscriptions.by_ref().take(most).for_each(|channel| leave(client, &channel));
+        let Leaving { client, subscriptions, .. } = queue.front_mut()?;
+        let room = self.room.get();
+        if room == 0 {
+            return None;
+        }
+        let ended = subscriptions.len().min(room - 1);
+        subscriptions.by_ref().take(ended).for_each(|channel| leave(client, &channel));
+        self.room.set(room - 1 - ended);
         if subscriptions.len() > 0 { None } else { queue.pop_front() }
     }
 

@@ -42,6 +42,8 @@ pub(super) enum Letter {
     },
     /// Send a frame to one connection.
     ToSocket { app: AppIndex, socket: SocketId, frame: Frame },
+    /// Send a frame to several connections, from the `next` one on.
+    ToSockets { app: AppIndex, sockets: Box<[SocketId]>, next: usize, frame: Frame },
     /// End one connection, politely.
     Close { app: AppIndex, socket: SocketId, code: CloseCode, reason: Cow<'static, str> },
     /// End every connection of an app, politely.
@@ -73,6 +75,7 @@ impl Letter {
             Letter::Member { frame, .. } | Letter::ToSocket { frame, .. } | Letter::Release { frame, .. } => {
                 frame.websocket().len()
             }
+            Letter::ToSockets { sockets, frame, .. } => size_of_val(&**sockets) + frame.websocket().len(),
             Letter::Close { .. }
             | Letter::CloseApp { .. }
             | Letter::CloseStreams { .. }

@@ -25,6 +25,7 @@ mod meddler;
 mod notice;
 mod outbox;
 mod passed_over;
+mod rounds;
 mod sockets;
 mod totals;
 mod turn;
@@ -32,6 +33,7 @@ mod users;
 mod wheel;
 mod worker;
 
+pub use allowance::{Queued, Turn};
 pub use app_index::AppIndex;
 pub use app_state::{AppState, ChannelSummary};
 pub use apps::Apps;
@@ -321,8 +323,11 @@ impl Hub {
             return;
         }
         let frame = frame();
-        for &(worker, socket) in addresses {
-            self.mailbox(worker).post(Letter::ToSocket { app: app.index(), socket, frame: frame.clone() });
+        let mut by_worker = vec![Vec::new(); self.mailboxes.len()];
+        addresses.iter().for_each(|&(worker, socket)| by_worker[usize::from(worker)].push(socket));
+        for (mailbox, sockets) in self.mailboxes.iter().zip(by_worker).filter(|(_, s)| !s.is_empty()) {
+            let (sockets, frame) = (sockets.into_boxed_slice(), frame.clone());
+            mailbox.post(Letter::ToSockets { app: app.index(), sockets, next: 0, frame });
         }
     }
 
@@ -339,9 +344,11 @@ impl Hub {
         self.mailbox(worker).post(Letter::Broadcast { app, channel, message, except, version });
     }
 
-    /// Forgets what has expired.
-    fn expire_caches(&self) {
-        self.apps().iter().for_each(|app| app.expire_cache());
+    /// Forgets what has expired, as far as one turn allows. Returns whether that was all.
+    fn expire_caches(&self) -> bool {
+        let mut room = worker::EXPIRED_PER_TURN;
+        self.apps().iter().for_each(|app| room -= app.expire_cache(room));
+        room > 0
     }
 
     /// Logs how many events slow subscribers were not sent of late. Called at each tick of one worker, which is once a

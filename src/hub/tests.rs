@@ -1,7 +1,13 @@
 //! The hub without sockets: what is bounded, and what becomes of apps that go.
 
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+use std::task::Context;
+
 use super::*;
 use crate::app::Limits;
+use crate::protocol::ProtocolVersion;
 
 fn hub(apps: Vec<App>) -> Arc<Hub> {
     let apps = apps.into_iter().map(|app| (app, Vec::new())).collect();
@@ -95,4 +101,100 @@ fn an_app_of_the_same_id_begins_from_nothing() {
     assert!(!Arc::ptr_eq(&before, &after));
     assert_ne!(before.index(), after.index());
     assert!(after.cached(&ChannelName::parse("cache-a", 164).unwrap()).is_none());
+}
+
+/// A peer that takes everything, and counts it.
+struct Sink(Rc<Cell<usize>>);
+
+impl Transport for Sink {
+    fn write(&self, outbox: &mut Outbox, _: &mut Context<'_>) -> io::Result<Written> {
+        self.0.set(self.0.get() + std::iter::from_fn(|| outbox.pop()).count());
+        Ok(Written::Everything)
+    }
+}
+
+/// A connection, and how many frames it has been sent.
+fn client(worker: &Worker, app: &Arc<AppState>) -> (Rc<Client>, Rc<Cell<usize>>) {
+    let (version, bounds) = (ProtocolVersion::NEWEST, Bounds { bytes: 1 << 20, frames: 1000 });
+    let socket_id = worker.admit(app, true).unwrap().socket_id;
+    let sent = Rc::new(Cell::new(0));
+    let client: Rc<Client> =
+        Rc::new(Client::new(Arc::clone(app), socket_id, version, bounds, Sink(Rc::clone(&sent))));
+    worker.open(&client);
+    (client, sent)
+}
+
+/// Everything that is said to all connections: each is told once, in several turns, and nobody else.
+#[test]
+fn what_is_said_to_very_many_connections_is_said_to_each_of_them_in_turns() {
+    const MANY: usize = 3000;
+    type Say = fn(&Hub, &AppState);
+    type Heard = fn(&Signals) -> bool;
+    let close: Say = |hub, app| hub.close_app(app, CloseCode::UnknownApp, "gone");
+    let advance: Say = |hub, app| hub.advance_clock(app, Duration::from_secs(1));
+    let drain: Say = |hub, _| hub.mailboxes[0].post(Letter::Drain { farewell: Farewell::Soon });
+    let (closed, looks): (Heard, Heard) = (|signals| signals.close.is_some(), |signals| signals.timer);
+    for (say, heard, by_all) in [(close, closed, false), (advance, looks, false), (drain, closed, true)] {
+        // A worker belongs to its thread.
+        let thread = std::thread::spawn(move || {
+            let hub = hub(vec![App::new("1", "k", "s"), App::new("2", "other", "s")]);
+            let (app, other) = (hub.state_by_key("k").unwrap(), hub.state_by_key("other").unwrap());
+            actix_web::rt::System::new().block_on(async {
+                let worker = Worker::of_this_thread(&hub).unwrap();
+                let clients: Vec<_> = (0..MANY).map(|_| client(&worker, &app).0).collect();
+                let bystander = client(&worker, &other).0;
+                say(&hub, &app);
+                let (mut told, mut turns) = (0, 0);
+                while told < MANY {
+                    tokio::task::yield_now().await;
+                    let of_turn = clients.iter().filter(|client| heard(&client.take_signals())).count();
+                    told += of_turn;
+                    turns += usize::from(of_turn > 0);
+                }
+                assert!(turns > 1, "all in one turn");
+                for _ in 0..3 {
+                    tokio::task::yield_now().await;
+                    assert!(!clients.iter().any(|client| heard(&client.take_signals())), "told twice");
+                }
+                assert_eq!(heard(&bystander.take_signals()), by_all);
+            });
+        });
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn all_who_watch_a_user_are_told_once_that_it_comes_and_goes() {
+    const WATCHERS: usize = 3000;
+    let hub = hub(vec![App::new("1", "k", "s")]);
+    let app = hub.state_by_key("k").unwrap();
+    actix_web::rt::System::new().block_on(async {
+        let worker = Worker::of_this_thread(&hub).unwrap();
+        let star: Arc<str> = Arc::from("star");
+        let answer = || server_message::pong();
+        let mut watchers = Vec::new();
+        for n in 0..WATCHERS {
+            let (watcher, sent) = client(&worker, &app);
+            worker.sign_in(&watcher, &Arc::from(format!("fan-{n}")), &[Arc::clone(&star)], answer());
+            watchers.push((watcher, sent));
+        }
+        let all_have = |frames: usize| watchers.iter().all(|(_, sent)| sent.get() == frames);
+        while !all_have(2) {
+            tokio::task::yield_now().await;
+        }
+        let seen = client(&worker, &app).0;
+        worker.sign_in(&seen, &star, &[], answer());
+        while !all_have(3) {
+            tokio::task::yield_now().await;
+        }
+        let departure = crate::connection::Departure {
+            user_id: Some(Arc::clone(&star)),
+            subscriptions: Vec::new(),
+            ending: crate::connection::Ending::Lost,
+        };
+        worker.disconnect(&seen, departure, None);
+        while !all_have(4) {
+            tokio::task::yield_now().await;
+        }
+    });
 }

@@ -12,6 +12,8 @@ pub struct Wheel<T> {
     /// Ticks that have been taken out.
     turned: u64,
     items: usize,
+    /// Of a sweep that is under way: the slot, and how many of its items have not been looked at.
+    swept: Option<(usize, usize)>,
 }
 
 impl<T> Wheel<T> {
@@ -22,7 +24,7 @@ impl<T> Wheel<T> {
     #[must_use]
     pub fn new(resolution: Duration, now: Instant) -> Self {
         let slots = (0..Self::SLOTS).map(|_| Vec::new()).collect();
-        Wheel { slots, resolution, start: now, turned: 0, items: 0 }
+        Wheel { slots, resolution, start: now, turned: 0, items: 0, swept: None }
     }
 
     /// How often to call [`Wheel::turn`].
@@ -51,15 +53,38 @@ impl<T> Wheel<T> {
         self.items == 0
     }
 
-    /// Drops the items that are not to be kept, and the memory they took.
-    pub fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
-        for slot in &mut self.slots {
-            slot.retain(&mut keep);
+    /// Begins to drop the items that are not to be kept; [`Wheel::sweep`] goes on with it.
+    pub fn begin_sweep(&mut self) {
+        self.swept.get_or_insert((0, usize::MAX));
+    }
+
+    /// Looks at so many items, and drops those that are not to be kept and the memory they took. Returns whether no sweep
+    /// is under way any more. What has been put in meanwhile may be passed over.
+    pub fn sweep(&mut self, mut most: usize, mut keep: impl FnMut(&T) -> bool) -> bool {
+        while let Some((number, unswept)) = self.swept {
+            let Some(slot) = self.slots.get_mut(number) else {
+                self.swept = None;
+                break;
+            };
+            let end = unswept.min(slot.len());
+            let begin = end.saturating_sub(most);
+            for place in (begin..end).rev() {
+                if !keep(&slot[place]) {
+                    slot.swap_remove(place);
+                    self.items -= 1;
+                }
+            }
+            most -= end - begin;
+            if begin > 0 {
+                self.swept = Some((number, begin));
+                return false;
+            }
             if slot.capacity() > 2 * slot.len() {
                 slot.shrink_to_fit();
             }
+            self.swept = Some((number + 1, usize::MAX));
         }
-        self.items = self.slots.iter().map(Vec::len).sum();
+        true
     }
 
     /// Takes out all items whose time has come.
@@ -139,8 +164,13 @@ mod tests {
         let (mut wheel, at) = wheel();
         (0..100).for_each(|n| wheel.insert(at(u64::from(n) * 20), n));
         assert_eq!(wheel.len(), 100);
-        wheel.retain(|n| n % 10 == 0);
-        assert_eq!(wheel.len(), 10);
+        wheel.begin_sweep();
+        let mut turns = 1;
+        while !wheel.sweep(7, |n| n % 10 == 0) {
+            turns += 1;
+        }
+        assert_eq!((wheel.len(), turns), (10, 15), "as many as make a hundred, and one");
+        assert!(wheel.sweep(7, |_| unreachable!("it is over")));
         assert_eq!(out(&mut wheel, at(1_000_000)).len(), 10);
         assert!(wheel.is_empty());
     }

@@ -19,12 +19,13 @@ use crate::channel::{Announcement, Channel, JoinRefused, Member, WorkerIndex};
 use crate::connection::Departure;
 use crate::protocol::{Broadcast, ChannelName, Form, Frame, SocketId, server_message};
 
-use super::allowance::Allowance;
+use super::allowance::{Allowance, Queued, Turn};
 use super::client::{Client, Transport};
 use super::counts::Counts;
 use super::fanout::{LocalApps, Subscriber};
-use super::leaving::{LEAVES_PER_TURN, Queue};
+use super::leaving::Queue;
 use super::mailbox::{Letter, MailboxReader};
+use super::rounds::{Rounds, Word};
 use super::sockets::{NotAdmitted, Quota};
 use super::totals::Totals;
 use super::turn::come_again;
@@ -41,6 +42,15 @@ const BULK_FLUSHES_PER_TURN: usize = 32;
 /// Subscribers that are given something per turn. A broadcast to more of them on one worker takes several, and never
 /// the publisher's own.
 pub(super) const HEARERS_PER_TURN: usize = 1024;
+
+/// Times of the clock that are looked at in one turn of a sweep: some tenth of a millisecond's worth.
+const SWEPT_PER_TURN: usize = 2048;
+
+/// Remembered events that are forgotten per turn because they have expired: about half a millisecond's worth.
+pub(super) const EXPIRED_PER_TURN: usize = 1024;
+
+/// Connections that are looked at, when those of one app are wanted, in the time in which one is given an event.
+const LOOKS_PER_HEARER: usize = 16;
 
 /// What a letter counts as, besides those who hear it.
 const LETTER: usize = 8;
@@ -68,6 +78,9 @@ pub struct Worker {
     turning: Cell<bool>,
     allowance: Rc<Allowance>,
     leaving: Queue,
+    rounds: Rounds<ClientKey>,
+    /// What remembered events have expired is looked at, in several turns.
+    expiring: Cell<bool>,
     /// What is over at the next turn.
     ending: RefCell<Vec<AtWork>>,
 }
@@ -143,6 +156,8 @@ impl Worker {
             waker: RefCell::default(),
             turning: Cell::new(false),
             leaving: Queue::default(),
+            rounds: Rounds::default(),
+            expiring: Cell::new(false),
             allowance: Allowance::new(),
             ending: RefCell::default(),
             hub,
@@ -165,9 +180,14 @@ impl Worker {
         &self.hub
     }
 
-    /// Whether a connection may be read in this turn of everybody. If not, the task that is being polled gets another.
-    pub fn may_read(&self, context: &mut Context<'_>) -> bool {
-        self.allowance.take(context)
+    /// A turn for a connection's task, which is being polled. If there is none for it now, it is woken when there is.
+    pub fn turn_of(&self, queued: &mut Queued, context: &Context<'_>) -> Option<Turn<'_>> {
+        self.allowance.take(queued, context)
+    }
+
+    /// A turn that nobody has to queue for: that in which a connection begins, or one of a backend's.
+    pub fn next_turn(&self) -> Turn<'_> {
+        self.allowance.turn()
     }
 
     /// The buffer for one read. It is empty again as soon as the reader has looked through it.
@@ -243,13 +263,10 @@ impl Worker {
         }
     }
 
-    /// Ends some of what is left of connections with many subscriptions. Returns whether that was all.
+    /// Ends some of what is left of connections that could not be seen off at once. Returns whether that was all.
     fn see_off(&self) -> bool {
-        if self.leaving.is_empty() {
-            return true;
-        }
-        if let Some(left) = self.leaving.step(LEAVES_PER_TURN, |client, channel| self.leave(client, channel))
-        {
+        self.leaving.renew();
+        while let Some(left) = self.leaving.step(|client, channel| self.leave(client, channel)) {
             self.forget(&left.client, &left.rest);
         }
         self.leaving.is_empty()
@@ -392,11 +409,16 @@ impl Worker {
 
     /// Queues a frame for one connection.
     pub fn send(&self, client: &Rc<Client>, frame: Frame) {
+        self.queue_in_form(client, &frame, &self.dirty.prompt);
+    }
+
+    /// Queues a frame for one connection, in its form.
+    fn queue_in_form(&self, client: &Rc<Client>, frame: &Frame, dirty: &RefCell<VecDeque<Rc<Client>>>) {
         let frame = match client.form() {
             Form::Quoted => frame.quoted(),
-            _ => frame,
+            _ => frame.clone(),
         };
-        self.queue(client, frame, &self.dirty.prompt);
+        self.queue(client, frame, dirty);
     }
 
     /// Queues a frame that is in the client's form.
@@ -567,9 +589,9 @@ impl Worker {
         if !self.hub.is_congested() {
             self.waiting.take().into_iter().for_each(Waker::wake);
         }
-        let all_gone = self.see_off();
-        let all_written = self.flush();
-        if !all_read || !all_gone || !all_written {
+        // Each of them does what it can in this turn.
+        let all_done = [all_read, self.see_off(), self.tell_rounds(), self.clean_up(), self.flush()];
+        if all_done.contains(&false) {
             come_again(context);
         }
         Poll::Pending
@@ -621,19 +643,28 @@ impl Worker {
                     self.send(client, frame);
                 }
             }
+            Letter::ToSockets { app, sockets, next, frame } => {
+                let until = sockets.len().min(next + *room);
+                *room -= until - next;
+                for socket in &sockets[next..until] {
+                    if let Some(client) = self.clients.borrow().get(&(app, *socket)) {
+                        self.queue_in_form(client, &frame, &self.dirty.bulk);
+                    }
+                }
+                let more = until < sockets.len();
+                return more.then_some(Letter::ToSockets { app, sockets, next: until, frame });
+            }
             Letter::Close { app, socket, code, reason } => {
                 if let Some(client) = self.clients.borrow().get(&(app, socket)) {
                     client.signal_close(code, reason);
                 }
             }
             Letter::CloseApp { app, code, reason } => {
-                self.of_app(app, |client| client.signal_close(code, reason.into()));
+                self.begin_round(Word::Close(code, reason), Some(app), room);
             }
-            Letter::CloseStreams { app, code, reason } => self.of_app(app, |client| {
-                if client.is_stream() {
-                    client.signal_close(code, reason.into());
-                }
-            }),
+            Letter::CloseStreams { app, code, reason } => {
+                self.begin_round(Word::CloseStream(code, reason), Some(app), room);
+            }
             Letter::Cut { app, socket } => {
                 if let Some(client) = self.clients.borrow().get(&(app, socket)) {
                     client.signal_lost();
@@ -647,10 +678,10 @@ impl Worker {
                 }
             }
             Letter::ClockAdvanced { app } => {
-                self.counts.clock_advanced(&self.hub, app);
+                self.counts.clock_advanced(app);
                 // Each driver asks to be reminded again.
                 self.wheel.borrow_mut().take(|(of, _)| *of == app);
-                self.of_app(app, Client::signal_timer);
+                self.begin_round(Word::Timer, Some(app), room);
             }
             // The turn that it brings is all that is needed.
             Letter::Relieved => {}
@@ -661,7 +692,7 @@ impl Worker {
             Letter::Turn { .. } => {}
             Letter::Drain { farewell } => {
                 let (code, reason) = (farewell.code(), farewell.sentence());
-                self.clients.borrow().values().for_each(|client| client.signal_close(code, reason.into()));
+                self.begin_round(Word::Close(code, reason), None, room);
             }
         }
         None
@@ -676,32 +707,52 @@ impl Worker {
         }
     }
 
-    /// Does something with every connection of an app.
-    fn of_app(&self, app: AppIndex, act: impl Fn(&Client)) {
+    /// Begins to tell every connection there is now, of all apps or of one.
+    fn begin_round(&self, word: Word, app: Option<AppIndex>, room: &mut usize) {
         let clients = self.clients.borrow();
-        clients.iter().filter(|((of, _), _)| *of == app).for_each(|(_, client)| act(client));
+        let of_app = clients.keys().filter(|(of, _)| app.is_none_or(|app| app == *of));
+        self.rounds.begin(word, of_app.copied().collect());
+        *room = room.saturating_sub(clients.len() / LOOKS_PER_HEARER);
+    }
+
+    /// Goes on with what is being said to many connections. Returns whether that was all.
+    fn tell_rounds(&self) -> bool {
+        let clients = self.clients.borrow();
+        self.rounds.go_on(|key, word| {
+            if let Some(client) = clients.get(key) {
+                word.tell(client);
+            }
+        })
     }
 
     fn tick(&self) {
         // What is global needs one worker to look after it.
         if self.index == 0 {
-            self.hub.expire_caches();
+            self.expiring.set(true);
             self.hub.tell_passed_over();
         }
-        self.counts.tell(&self.hub, Instant::now());
-        let clients = self.clients.borrow();
+        let (now, mut due) = (Instant::now(), Vec::new());
+        self.counts.tick(now);
         let mut wheel = self.wheel.borrow_mut();
-        wheel.turn(Instant::now(), |key| {
-            if let Some(client) = clients.get(&key) {
-                client.signal_timer();
-            }
-        });
+        wheel.turn(now, |key| due.push(key));
+        self.rounds.begin(Word::Timer, due);
+        let clients = self.clients.borrow().len();
         // Connections that come and go quickly leave their times behind. They are swept before they are half of all, so
         // that a sweep costs no more than putting them in did.
-        if wheel.len() > 2 * clients.len() {
-            wheel.retain(|key| clients.contains_key(key));
+        if wheel.len() > 2 * clients {
+            wheel.begin_sweep();
         }
-        self.dirty.shrink(clients.len());
+        self.dirty.shrink(clients);
+    }
+
+    /// Goes on with what a tick has begun. Returns whether that was all.
+    fn clean_up(&self) -> bool {
+        let all_expired = !self.expiring.get() || self.hub.expire_caches();
+        self.expiring.set(!all_expired);
+        let all_told = self.counts.tell(&self.hub);
+        let clients = self.clients.borrow();
+        let all_swept = self.wheel.borrow_mut().sweep(SWEPT_PER_TURN, |key| clients.contains_key(key));
+        all_expired && all_told && all_swept
     }
 
     /// Writes to the connections that have something queued, as far as one turn allows. Returns whether that was all.

@@ -163,9 +163,16 @@ impl Connection {
             }
             closed.is_none()
         });
+        let mut turn = self.admitted.worker.next_turn();
         for text in texts {
             self.patience().await;
             self.admitted.session.receive(&text);
+            turn.spend(text.len());
+            if turn.is_over() {
+                drop(turn);
+                tokio::task::yield_now().await;
+                turn = self.admitted.worker.next_turn();
+            }
         }
         match outcome {
             Ok(()) => closed,

@@ -28,16 +28,10 @@ use crate::auth::request::Query;
 use crate::connection::phase::Phase;
 use crate::connection::{Probe, last_error};
 use crate::http::Arrival;
-use crate::hub::{Busy, Client, Due, Timed, come_again};
+use crate::hub::{Busy, Client, Due, Queued, Timed, Turn, come_again};
 use crate::protocol::{CloseCode, Frame, ProtocolVersion};
 use crate::transport::admission::{self, Introduction, Refused};
 use crate::transport::conversation::{Begun, CLOSE_GRACE, Conversation};
-
-/// Visits in one turn: a session that is sent much does not starve its neighbours.
-const VISITS_PER_TURN: usize = 8;
-
-/// Messages heard at one go. One request may hold hundreds of thousands.
-const MESSAGES_PER_TURN: usize = 256;
 
 /// What SockJS says to a second response while a first one receives.
 const ANOTHER_RECEIVES: &str = "c[2010,\"Another connection still open\"]";
@@ -63,6 +57,7 @@ pub(super) struct Session {
     held: Option<Pin<Box<Sleep>>>,
     /// The rest of a send whose turn has come.
     unheard: Option<Unheard>,
+    queued: Queued,
 }
 
 /// Messages, in order, and who is told when they have been heard.
@@ -151,6 +146,7 @@ impl Session {
             order: Order::new(),
             held: None,
             unheard: None,
+            queued: Queued::default(),
         }
     }
 
@@ -193,7 +189,7 @@ impl Session {
         }
     }
 
-    fn take(&mut self, visit: Visit) {
+    fn take(&mut self, visit: Visit, turn: &mut Turn<'_>) {
         match visit {
             Visit::Receive { receiver, prelude, number, arrival, taken } => {
                 self.look_at(&arrival);
@@ -208,17 +204,18 @@ impl Session {
                 self.order.take_send(number, Sent { messages, taken }, bytes, Instant::now());
             }
         }
-        self.hear_in_order();
+        self.hear_in_order(turn);
     }
 
     /// Hears the sends whose turn has come, as far as this turn goes.
-    fn hear_in_order(&mut self) {
+    fn hear_in_order(&mut self, turn: &mut Turn<'_>) {
         let now = Instant::now();
-        let mut left = MESSAGES_PER_TURN;
-        while left > 0 {
+        while !turn.is_over() {
             let Some(mut unheard) = self.unheard.take().or_else(|| self.next_send(now)) else { return };
-            for message in unheard.messages.by_ref().take(left) {
-                left -= 1;
+            while !turn.is_over()
+                && let Some(message) = unheard.messages.next()
+            {
+                turn.spend(message.len());
                 self.hear(&message);
             }
             match unheard.messages.len() {
@@ -387,7 +384,7 @@ impl Session {
     }
 
     /// Whether a send has waited long enough for its turn.
-    fn poll_held(&mut self, context: &mut Context<'_>) -> bool {
+    fn poll_held(&mut self, turn: &mut Turn<'_>, context: &mut Context<'_>) -> bool {
         let Some(due) = self.order.due().map(tokio::time::Instant::from_std) else {
             self.held = None;
             return false;
@@ -398,7 +395,7 @@ impl Session {
         }
         let is_due = held.as_mut().poll(context).is_ready();
         if is_due {
-            self.hear_in_order();
+            self.hear_in_order(turn);
         }
         is_due
     }
@@ -446,14 +443,18 @@ impl Future for Session {
 impl Session {
     fn turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let this = self;
-        for _ in 0..VISITS_PER_TURN {
+        let fallback = Rc::clone(&this.fallback);
+        let Some(mut turn) = fallback.worker.turn_of(&mut this.queued, context) else { return Poll::Pending };
+        while !turn.is_over() {
+            turn.spend(0);
             this.attend(context);
             if matches!(this.stage, Stage::Ended) {
                 return Poll::Ready(());
             }
             let held_up = this.is_held_up(context);
-            if this.unheard.is_some() && !held_up {
-                this.hear_in_order();
+            if !held_up {
+                // What the last turn was too short for.
+                this.hear_in_order(&mut turn);
                 if this.unheard.is_some() {
                     come_again(context);
                     return Poll::Pending;
@@ -465,10 +466,10 @@ impl Session {
                 false => this.visits.poll_recv(context),
             };
             match visit {
-                Poll::Ready(Some(visit)) => this.take(visit),
+                Poll::Ready(Some(visit)) => this.take(visit, &mut turn),
                 // The table holds a sender for as long as the session lives.
                 Poll::Ready(None) | Poll::Pending => {
-                    let timers = [this.poll_held(context), this.poll_timer(context)];
+                    let timers = [this.poll_held(&mut turn, context), this.poll_timer(context)];
                     if !timers.contains(&true) {
                         return Poll::Pending;
                     }

@@ -10,7 +10,7 @@ use std::vec;
 use tokio::io::ReadBuf;
 
 use crate::connection::phase::Phase;
-use crate::hub::{Client, come_again};
+use crate::hub::{Client, Queued, Turn, come_again};
 use crate::protocol::{CloseCode, Form, Frame};
 
 use super::WebSocket;
@@ -21,34 +21,6 @@ use crate::transport::fallback::messages_of_frame;
 
 /// Reads per turn: one connection that floods does not starve its neighbours.
 const READS_PER_TURN: usize = 4;
-
-/// Messages and control frames per turn. A read may bring ten thousand.
-const EVENTS_PER_TURN: usize = 512;
-
-/// Bytes of messages per turn, as they are once decompressed; the last may go beyond. A read of compressed ones may stand for
-/// a thousand times as much.
-const BYTES_PER_TURN: usize = 256 * 1024;
-
-/// What a connection may still do in this turn.
-struct Budget {
-    events: usize,
-    bytes: usize,
-}
-
-impl Budget {
-    fn of_a_turn() -> Self {
-        Budget { events: EVENTS_PER_TURN, bytes: BYTES_PER_TURN }
-    }
-
-    fn spend(&mut self, bytes: usize) {
-        self.events = self.events.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(bytes);
-    }
-
-    fn is_spent(&self) -> bool {
-        self.events == 0 || self.bytes == 0
-    }
-}
 
 /// A conversation and the socket that carries it.
 pub(super) struct Driver<S: Stream> {
@@ -63,6 +35,7 @@ pub(super) struct Driver<S: Stream> {
     hang_up: bool,
     /// The last word is written, and the end of the stream after it.
     write_ended: bool,
+    queued: Queued,
 }
 
 impl<S: Stream> Driver<S> {
@@ -85,6 +58,7 @@ impl<S: Stream> Driver<S> {
             unheard: None,
             hang_up: false,
             write_ended: false,
+            queued: Queued::default(),
         }
     }
 
@@ -92,7 +66,8 @@ impl<S: Stream> Driver<S> {
     pub(super) fn start(&mut self, parameterless: bool, channel: Option<&str>, early: &mut [u8]) {
         self.conversation.greet(parameterless, channel);
         if !early.is_empty() {
-            self.consume(early, &mut Budget::of_a_turn());
+            let worker = Rc::clone(self.conversation.worker());
+            self.consume(early, &mut worker.next_turn());
         }
     }
 
@@ -103,18 +78,14 @@ impl<S: Stream> Driver<S> {
     }
 
     /// Reads the socket until it has no more, or this turn is over.
-    fn read(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    fn read(&mut self, turn: &mut Turn<'_>, context: &mut Context<'_>) -> Poll<()> {
         let worker = Rc::clone(self.conversation.worker());
-        if !worker.may_read(context) {
-            return Poll::Pending;
-        }
-        let mut budget = Budget::of_a_turn();
         for _ in 0..READS_PER_TURN {
             if self.conversation.phase() == Phase::Open && worker.is_congested(context.waker()) {
                 return Poll::Pending;
             }
             if self.paused {
-                self.go_on(&mut budget);
+                self.go_on(turn);
                 if self.is_over() {
                     return Poll::Ready(());
                 }
@@ -130,7 +101,7 @@ impl<S: Stream> Driver<S> {
                     self.conversation.lost();
                     return Poll::Ready(());
                 }
-                Ok(read) => self.consume(&mut scratch[..read], &mut budget),
+                Ok(read) => self.consume(&mut scratch[..read], turn),
             }
             if self.is_over() {
                 return Poll::Ready(());
@@ -144,31 +115,31 @@ impl<S: Stream> Driver<S> {
     }
 
     /// Goes on where the last turn has ended.
-    fn go_on(&mut self, budget: &mut Budget) {
+    fn go_on(&mut self, turn: &mut Turn<'_>) {
         self.paused = false;
         if let Some(mut unheard) = self.unheard.take() {
-            hear_some(&mut self.conversation, &mut unheard, budget);
+            hear_some(&mut self.conversation, &mut unheard, turn);
             if unheard.len() > 0 {
                 self.unheard = Some(unheard);
                 self.paused = true;
                 return;
             }
         }
-        self.consume(&mut [], budget);
+        self.consume(&mut [], turn);
     }
 
-    fn consume(&mut self, input: &mut [u8], budget: &mut Budget) {
+    fn consume(&mut self, input: &mut [u8], turn: &mut Turn<'_>) {
         let Driver { conversation, client, reader, paused, unheard, hang_up, .. } = self;
         let now = conversation.now();
         conversation.heard(now);
         // It may change at any time: by a new configuration, or a pipe that connects.
         reader.set_limit(frame_limit(client.form(), conversation.message_bytes()));
         let outcome = reader.feed(input, |event| {
-            budget.spend(event.bytes());
+            turn.spend(event.bytes());
             match event {
                 Event::Close(code) => *hang_up |= conversation.peer_closed(Frame::close_echo(code)),
                 Event::Text(text) if client.form() == Form::Quoted => {
-                    *unheard = receive_quoted(conversation, text, budget);
+                    *unheard = receive_quoted(conversation, text, turn);
                 }
                 Event::Text(text) => conversation.receive(text, now),
                 Event::Binary(message) => conversation.receive_binary(message, now),
@@ -180,7 +151,7 @@ impl<S: Stream> Driver<S> {
             }
             match conversation.phase() {
                 Phase::Closed => Then::Stop,
-                _ if budget.is_spent() || unheard.is_some() => {
+                _ if turn.is_over() || unheard.is_some() => {
                     *paused = true;
                     Then::Pause
                 }
@@ -213,6 +184,8 @@ impl<S: Stream> Future for Driver<S> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
+        let worker = Rc::clone(this.conversation.worker());
+        let Some(mut turn) = worker.turn_of(&mut this.queued, context) else { return Poll::Pending };
         this.conversation.attend(context);
         while this.client.is_blocked() && !this.is_over() {
             match this.client.transport().poll_writable(context) {
@@ -225,7 +198,7 @@ impl<S: Stream> Future for Driver<S> {
             }
         }
         this.end_writing(context);
-        if !this.is_over() && this.read(context).is_pending() && !this.is_over() {
+        if !this.is_over() && this.read(&mut turn, context).is_pending() && !this.is_over() {
             return Poll::Pending;
         }
         Poll::Ready(())
@@ -245,21 +218,22 @@ fn frame_limit(form: Form, message_limit: usize) -> usize {
 fn receive_quoted(
     conversation: &mut Conversation,
     text: &str,
-    budget: &mut Budget,
+    turn: &mut Turn<'_>,
 ) -> Option<Box<vec::IntoIter<String>>> {
     let Ok(messages) = messages_of_frame(text) else {
         conversation.turn_away(CloseCode::ProtocolError, "Broken framing.");
         return None;
     };
     let mut messages = messages.into_iter();
-    hear_some(conversation, &mut messages, budget);
+    hear_some(conversation, &mut messages, turn);
     (messages.len() > 0).then(|| Box::new(messages))
 }
 
-fn hear_some(conversation: &mut Conversation, messages: &mut vec::IntoIter<String>, budget: &mut Budget) {
+fn hear_some(conversation: &mut Conversation, messages: &mut vec::IntoIter<String>, turn: &mut Turn<'_>) {
     let now = conversation.now();
-    for message in messages.by_ref().take(budget.events) {
-        budget.spend(0);
+    while !turn.is_over() {
+        let Some(message) = messages.next() else { return };
+        turn.spend(0);
         conversation.receive(&message, now);
     }
 }

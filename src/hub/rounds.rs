@@ -1,0 +1,105 @@
+//! What is said to very many connections of a worker at once, to some of them in each turn: whoever hears it has something
+//! to do about it, and others should not wait for all of them.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::vec;
+
+use crate::protocol::CloseCode;
+
+use super::Client;
+
+/// Connections that are told per turn: a tenth of a millisecond's worth. What they do about it is up to their allowance.
+const TOLD_PER_TURN: usize = 1024;
+
+/// What they are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    /// To end.
+    Close(CloseCode, &'static str),
+    /// To end, if it is a stream over HTTP.
+    CloseStream(CloseCode, &'static str),
+    /// A time has come that they wait for.
+    Timer,
+}
+
+/// The rounds that are under way, the first of which is gone on with. Connections are known by a name: whoever has gone
+/// meanwhile is not told.
+#[derive(Debug)]
+pub(super) struct Rounds<N> {
+    queue: RefCell<VecDeque<(Word, vec::IntoIter<N>)>>,
+}
+
+impl<N> Default for Rounds<N> {
+    fn default() -> Self {
+        Rounds { queue: RefCell::default() }
+    }
+}
+
+impl<N> Rounds<N> {
+    /// Begins a round.
+    pub(super) fn begin(&self, word: Word, names: Vec<N>) {
+        if !names.is_empty() {
+            self.queue.borrow_mut().push_back((word, names.into_iter()));
+        }
+    }
+
+    /// Goes on, as far as one turn allows. Returns whether that was all.
+    pub(super) fn go_on(&self, mut tell: impl FnMut(&N, Word)) -> bool {
+        let mut queue = self.queue.borrow_mut();
+        let mut room = TOLD_PER_TURN;
+        while let Some((word, names)) = queue.front_mut() {
+            for name in names.by_ref().take(room) {
+                room -= 1;
+                tell(&name, *word);
+            }
+            if names.len() > 0 {
+                return false;
+            }
+            queue.pop_front();
+        }
+        true
+    }
+}
+
+impl Word {
+    /// Tells a connection.
+    pub(super) fn tell(self, client: &Client) {
+        match self {
+            Word::Close(code, reason) => client.signal_close(code, reason.into()),
+            Word::CloseStream(code, reason) if client.is_stream() => client.signal_close(code, reason.into()),
+            Word::CloseStream(..) => {}
+            Word::Timer => client.signal_timer(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everybody_is_told_in_order_and_in_turns() {
+        let rounds = Rounds::default();
+        let farewell = Word::Close(CloseCode::UnknownApp, "gone");
+        let count = TOLD_PER_TURN + TOLD_PER_TURN / 2;
+        rounds.begin(Word::Timer, (0..count).collect());
+        rounds.begin(farewell, (0..count).collect());
+        rounds.begin(farewell, Vec::new());
+        let mut told = Vec::new();
+        let mut turns = 1;
+        loop {
+            let before = told.len();
+            let all = rounds.go_on(|name, word| told.push((word, *name)));
+            assert!(told.len() - before <= TOLD_PER_TURN);
+            if all {
+                break;
+            }
+            turns += 1;
+        }
+        let expected =
+            [Word::Timer, farewell].into_iter().flat_map(|word| (0..count).map(move |n| (word, n)));
+        assert!(told.into_iter().eq(expected));
+        assert_eq!(turns, 3);
+    }
+}
