@@ -3,6 +3,7 @@
 mod chat;
 mod churn;
 mod connections;
+mod ends;
 mod fanout;
 mod latency;
 mod neighbour;
@@ -215,6 +216,24 @@ pub(crate) const ALL: &[Scenario] = &[
         about: "… events of a latest-only channel, to 400 stalled readers whose outboxes hold 3500 other frames",
         needs_a_broker: true,
         run: |stage| turns::latest(stage, 400),
+    },
+    Scenario {
+        name: "turns-close-app",
+        about: "… 10,000 connections of an app are closed because a reload removes it",
+        needs_a_broker: true,
+        run: |stage| ends::close_app(stage, 10_000),
+    },
+    Scenario {
+        name: "turns-close-user",
+        about: "… 8000 connections of one user are closed",
+        needs_a_broker: true,
+        run: |stage| ends::close_user(stage, 8000),
+    },
+    Scenario {
+        name: "turns-roster",
+        about: "… 4000 members of a presence channel leave at once",
+        needs_a_broker: true,
+        run: |stage| ends::roster(stage, 4000),
     },
     Scenario {
         name: "presence-churn-500",

@@ -19,7 +19,10 @@ const AT_ONCE: usize = 1000;
 const MIB: usize = 1 << 20;
 
 /// Makes the trouble beside a connection that says `pusher:ping`.
-fn beside(stage: &Stage<'_>, trouble: impl FnOnce() -> Result<(), Broken>) -> Result<Outcome, Broken> {
+pub(super) fn beside(
+    stage: &Stage<'_>,
+    trouble: impl FnOnce() -> Result<(), Broken>,
+) -> Result<Outcome, Broken> {
     let quiet = Duration::from_millis(if stage.quick { 20 } else { 500 });
     let neighbour = Neighbour::pinging(stage.server.address, &stage.server.app)?;
     std::thread::sleep(quiet);
@@ -29,11 +32,12 @@ fn beside(stage: &Stage<'_>, trouble: impl FnOnce() -> Result<(), Broken>) -> Re
     let waits = neighbour.stop()?;
     let mut outcome = Outcome::default();
     outcome.add("longest_wait_ms", waits.micros_at(1.0) / 1e3);
+    outcome.add("wait_p99_ms", waits.micros_at(0.99) / 1e3);
     outcome.add("wait_p50_ms", waits.micros_at(0.5) / 1e3);
     Ok(outcome)
 }
 
-fn talker(stage: &Stage<'_>, headers: &str) -> Result<Talker, Broken> {
+pub(super) fn talker(stage: &Stage<'_>, headers: &str) -> Result<Talker, Broken> {
     Ok(Talker::open(stage.server.address, &stage.server.app.key, headers)?)
 }
 
@@ -53,7 +57,7 @@ fn subscriber(stage: &Stage<'_>, channels: usize) -> Result<Talker, Broken> {
 }
 
 /// Makes a signed request to the HTTP API, on a connection of its own.
-fn ask(stage: &Stage<'_>, method: &str, resource: &str, body: &str) -> Result<(), Broken> {
+pub(super) fn ask(stage: &Stage<'_>, method: &str, resource: &str, body: &str) -> Result<(), Broken> {
     let app = &stage.server.app;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let path = format!("/apps/{}/{resource}", app.id);
@@ -79,21 +83,26 @@ fn send(stage: &Stage<'_>, method: &str, target: &str, body: &str) -> Result<(),
     }
 }
 
+/// A connection that is signed in.
+pub(super) fn signed_in(stage: &Stage<'_>, signer: &Signer, user_data: &str) -> Result<Talker, Broken> {
+    let mut talker = talker(stage, "")?;
+    let auth = signer.user(&talker.socket_id, user_data);
+    // A text of plain ASCII is quoted in JSON as it is in Rust.
+    talker.say(&[format!(
+        r#"{{"event":"pusher:signin","data":{{"auth":"{auth}","user_data":{user_data:?}}}}}"#
+    )])?;
+    talker.hear("signin_success", 1)?;
+    Ok(talker)
+}
+
 /// So many connections leave at once that have the same hundred users in their watchlists.
 pub(super) fn watchers(stage: &Stage<'_>, watchers: usize) -> Result<Outcome, Broken> {
     let users: Vec<String> = (0..100).map(|user| format!("\"watched-{user}\"")).collect();
     let signer = Signer::new(stage.server.app.clone());
     let mut all = Vec::new();
     for number in 0..stage.scaled(watchers) {
-        let mut talker = talker(stage, "")?;
         let user_data = format!(r#"{{"id":"watcher-{number}","watchlist":[{}]}}"#, users.join(","));
-        let auth = signer.user(&talker.socket_id, &user_data);
-        // A text of plain ASCII is quoted in JSON as it is in Rust.
-        talker.say(&[format!(
-            r#"{{"event":"pusher:signin","data":{{"auth":"{auth}","user_data":{user_data:?}}}}}"#
-        )])?;
-        talker.hear("signin_success", 1)?;
-        all.push(talker);
+        all.push(signed_in(stage, &signer, &user_data)?);
     }
     beside(stage, || {
         drop(all);

@@ -4,9 +4,17 @@ use std::path::Path;
 
 use crate::wire::signature::App;
 
+/// The id, key and secret of the second app.
+pub(crate) const CROWD_KEY: &str = "crowd";
+
+/// Where it begins in the configuration.
+const CROWD: &str = "# Whose connections are closed all at once.\n[[apps]]";
+
 /// One worker, because the server has one core; payloads up to 1 MiB; no rate limit on client events. What is on besides
 /// (compression, watchlists, a latest-only channel) is used by the scenarios of long turns only.
 /// With the paths of a certificate and its key it serves TLS.
+///
+/// A second app is there until [`without_crowd`].
 pub(super) fn configuration(app: &App, tls: Option<(&Path, &Path)>) -> String {
     let App { id, key, secret } = app;
     let tls = tls.map(|(certificate, key)| format!("tls_certificate = {certificate:?}\ntls_key = {key:?}\n"));
@@ -41,6 +49,16 @@ subscriptions_per_connection = 0
 [[apps.channels]]
 pattern = "latest-*"
 delivery = "latest"
+
+{CROWD}
+id = "{CROWD_KEY}"
+key = "{CROWD_KEY}"
+secret = "{CROWD_KEY}"
 "#
     )
+}
+
+/// The same configuration without the second app.
+pub(super) fn without_crowd(configuration: &str) -> &str {
+    configuration.split(CROWD).next().unwrap_or_default()
 }

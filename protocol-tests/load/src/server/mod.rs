@@ -17,6 +17,7 @@ use rustls::ClientConfig;
 use crate::gauge::{Cores, Process};
 use crate::wire::signature::App;
 use certificate::Certificate;
+pub(crate) use heliostat::CROWD_KEY;
 
 /// A server gets so long to accept its first connection.
 const START_DEADLINE: Duration = Duration::from_secs(30);
@@ -155,6 +156,19 @@ impl Server {
         };
         let (process, tls) = (Process(started.child.id()), tls.map(|tls| tls.trusted));
         Ok(Server { address, tls, app: app.clone(), process, child: Some(started) })
+    }
+
+    /// Has the broker remove its second app.
+    pub(crate) fn remove_crowd(&self) -> io::Result<()> {
+        let Some(Started { child, directory, .. }) = &self.child else {
+            return Err(io::Error::other("only a broker that was started here is told to reload"));
+        };
+        let path = directory.join("heliostat.toml");
+        let configuration = fs::read_to_string(&path)?;
+        fs::write(&path, heliostat::without_crowd(&configuration))?;
+        let id = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        let id = id.ok_or(io::ErrorKind::NotFound)?;
+        Ok(rustix::process::kill_process(id, rustix::process::Signal::HUP)?)
     }
 
     /// The end of what it logged, for a report of what went wrong.
