@@ -4,6 +4,9 @@
 //! little to do; and one connection may bring so much at once that it alone takes long. So each task of a connection asks
 //! for a [`Turn`] before it does anything. Those who get none queue, and follow when the runtime has looked at its sockets
 //! and timers.
+//!
+//! Whoever is woken while others queue comes before them, as long as there are turns left: it may be somebody who wants
+//! little, beside thousands who all want the same.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -38,6 +41,8 @@ pub(super) struct Allowance {
     turns: Cell<usize>,
     time: Cell<Duration>,
     queue: RefCell<VecDeque<Rc<Place>>>,
+    /// The next to be called is the one who came last.
+    from_the_end: Cell<bool>,
     /// Told when it is spent, or somebody queues.
     wanted: Notify,
 }
@@ -68,6 +73,7 @@ impl Allowance {
             turns: Cell::new(TURNS),
             time: Cell::new(TIME),
             queue: RefCell::default(),
+            from_the_end: Cell::new(false),
             wanted: Notify::new(),
         })
     }
@@ -80,7 +86,7 @@ impl Allowance {
                 place.waker.borrow_mut().clone_from(context.waker());
                 return None;
             }
-            None if self.queue.borrow().is_empty() && self.count_one() => {}
+            None if self.count_one() => {}
             None => {
                 let waker = RefCell::new(context.waker().clone());
                 let place = Rc::new(Place { waker, called: Cell::new(false) });
@@ -111,7 +117,8 @@ impl Allowance {
         true
     }
 
-    /// Calls the first of those who queue, if there is a turn left. Returns whether somebody was called.
+    /// Calls one of those who queue, if there is a turn left: in turn the first, who has waited longest, and the last, for
+    /// whom others need not be waited for. Returns whether somebody was called.
     fn call(&self) -> bool {
         let mut queue = self.queue.borrow_mut();
         // Some may have gone.
@@ -121,7 +128,11 @@ impl Allowance {
         if queue.is_empty() || !self.count_one() {
             return false;
         }
-        let Some(place) = queue.pop_front() else { return false };
+        let place = match self.from_the_end.replace(!self.from_the_end.get()) {
+            true => queue.pop_back(),
+            false => queue.pop_front(),
+        };
+        let Some(place) = place else { return false };
         drop(queue);
         place.called.set(true);
         place.waker.borrow().wake_by_ref();
@@ -214,7 +225,8 @@ mod tests {
             for task in spawned {
                 task.await.unwrap();
             }
-            assert!(order.borrow().iter().copied().eq(0..tasks), "in the order in which they were woken");
+            order.borrow_mut().sort_unstable();
+            assert!(order.borrow().iter().copied().eq(0..tasks), "each of them, once");
             assert!(allowance.queue.borrow().is_empty());
             before_the_byte
         })
