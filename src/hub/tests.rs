@@ -171,7 +171,7 @@ fn all_who_watch_a_user_are_told_once_that_it_comes_and_goes() {
     actix_web::rt::System::new().block_on(async {
         let worker = Worker::of_this_thread(&hub).unwrap();
         let star: Arc<str> = Arc::from("star");
-        let answer = || server_message::pong();
+        let answer = server_message::pong;
         let mut watchers = Vec::new();
         for n in 0..WATCHERS {
             let (watcher, sent) = client(&worker, &app);
