@@ -280,10 +280,12 @@ impl AppState {
         Some((json::as_string(data?)?.into_owned(), cached.expires - now))
     }
 
-    /// Forgets what has expired.
-    pub(super) fn expire_cache(&self) {
-        let forgotten = lock(&self.cache).expire(self.clock.now());
+    /// Forgets what has expired, at most so many events. Returns how many there were.
+    pub(super) fn expire_cache(&self, most: usize) -> usize {
+        let forgotten = lock(&self.cache).expire(self.clock.now(), most);
+        let count = forgotten.len();
         self.forget(forgotten);
+        count
     }
 
     /// Forgets what has expired, wherever it is. The clock has been advanced.
