@@ -30,10 +30,10 @@ impl Neighbour {
     pub(crate) fn pinging(address: SocketAddr, app: &App) -> Result<Self, Broken> {
         let mut talker = Talker::open(address, &app.key, "")?;
         let ping = [r#"{"event":"pusher:ping","data":{}}"#.to_owned()];
-        Ok(Neighbour::asking(move || {
+        Neighbour::asking(move || {
             talker.say(&ping)?;
             talker.hear("pusher:pong", 1)
-        }))
+        })
     }
 
     /// A backend that publishes to a channel without subscribers.
@@ -41,7 +41,7 @@ impl Neighbour {
         const BODY: &[u8] = br#"{"name":"client-load","channel":"nobody","data":"x"}"#;
         let (mut stream, signer) = (connect(address)?, Signer::new(app.clone()));
         let path = format!("/apps/{}/events", app.id);
-        Ok(Neighbour::asking(move || {
+        Neighbour::asking(move || {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
             let target = signer.target("POST", &path, BODY, now);
             let mut request = format!(
@@ -59,13 +59,13 @@ impl Neighbour {
                 200 => Ok(()),
                 other => Err(io::Error::other(format!("a publish was answered with {other}"))),
             }
-        }))
+        })
     }
 
-    fn asking(mut ask: impl FnMut() -> io::Result<()> + Send + 'static) -> Self {
+    fn asking(mut ask: impl FnMut() -> io::Result<()> + Send + 'static) -> Result<Self, Broken> {
         let over = Arc::new(AtomicBool::new(false));
         let is_over = Arc::clone(&over);
-        let thread = std::thread::spawn(move || {
+        let thread = std::thread::Builder::new().name("neighbour".to_owned()).spawn(move || {
             let mut waits = Vec::new();
             while !is_over.load(Ordering::Relaxed) {
                 let asked = Instant::now();
@@ -74,8 +74,8 @@ impl Neighbour {
                 std::thread::sleep(PAUSE);
             }
             Ok(waits)
-        });
-        Neighbour { over, thread }
+        })?;
+        Ok(Neighbour { over, thread })
     }
 
     /// How long it waited for its answers.
