@@ -164,25 +164,6 @@ impl<S> Guarded<S> {
         read
     }
 
-    /// Reads a request whose beginning came before its connection heard that others need the room. Where there is none, or
-    /// nobody else is idle, the connection ends.
-    fn read_evicted(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>>
-    where
-        S: Stream,
-    {
-        let before = buffer.filled().len();
-        if self.write_waits.is_none() && matches!(self.exchange.phase(), Phase::Waiting { .. }) {
-            let read = self.poll_read_piece(context, buffer, PIECE_BYTES);
-            let bytes = buffer.filled().len() - before;
-            if bytes > 0 && self.exchange.entry().pass_eviction_on() {
-                self.handed_on = bytes;
-                self.exchange.received(bytes);
-                return read;
-            }
-        }
-        Poll::Ready(Err(evicted()))
-    }
-
     /// Says what nobody would guess from a malformed request.
     fn look_for_tls(&self, first: &[u8]) {
         if let [0x16, 0x03, ..] = first {
@@ -206,7 +187,7 @@ impl<S: Stream> AsyncRead for Guarded<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.exchange.entry().is_evicted() {
-            return this.read_evicted(context, buffer);
+            return Poll::Ready(Err(evicted()));
         }
         let read = match this.exchange.phase() {
             Phase::Refused { left: 0, .. } | Phase::Request { left: 0 } => {

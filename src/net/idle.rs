@@ -78,7 +78,18 @@ impl IdleList {
 
     /// Evicts the one that has been idle longest. Returns whether there was one.
     pub(crate) fn evict_longest(&self) -> bool {
-        self.0.evict_longest()
+        let mut links = self.0.links.borrow_mut();
+        let Some(longest) = links.first else { return false };
+        links.unlink(longest);
+        let node = &mut links.nodes[longest];
+        node.state = State::Evicted;
+        let task = node.task.take();
+        drop(links);
+        self.0.count(-1);
+        if let Some(task) = task {
+            task.wake();
+        }
+        true
     }
 
     /// How many are idle.
@@ -93,21 +104,6 @@ impl IdleList {
 }
 
 impl Inner {
-    fn evict_longest(&self) -> bool {
-        let mut links = self.links.borrow_mut();
-        let Some(longest) = links.first else { return false };
-        links.unlink(longest);
-        let node = &mut links.nodes[longest];
-        node.state = State::Evicted;
-        let task = node.task.take();
-        drop(links);
-        self.count(-1);
-        if let Some(task) = task {
-            task.wake();
-        }
-        true
-    }
-
     fn count(&self, change: isize) {
         let idle = self.idle.load(Ordering::Relaxed);
         self.idle.store(idle.saturating_add_signed(change), Ordering::Relaxed);
@@ -139,16 +135,6 @@ impl IdleEntry {
             links.nodes[self.node].state = State::Busy;
             self.list.count(-1);
         }
-    }
-
-    /// It had something to say before it heard of its eviction, so it was not idle: another one goes in its place. Returns
-    /// whether there is one; otherwise the eviction stands.
-    pub(crate) fn pass_eviction_on(&self) -> bool {
-        let passed_on = self.is_evicted() && self.list.evict_longest();
-        if passed_on {
-            self.list.links.borrow_mut().nodes[self.node].state = State::Busy;
-        }
-        passed_on
     }
 
     /// Whether it has been evicted.
@@ -307,20 +293,6 @@ mod tests {
         assert!(evicted(&entries).is_empty());
         entries.push(enter_within(&list, 3));
         assert_eq!((evicted(&entries), list.len()), (vec![0], 3));
-    }
-
-    #[test]
-    fn an_eviction_is_passed_on_to_the_next() {
-        let list = IdleList::default();
-        let entries: Vec<_> = (0..3).map(|_| enter(&list)).collect();
-        assert!(!entries[0].pass_eviction_on());
-        assert_eq!((evicted(&entries), list.len()), (vec![], 3), "it was not evicted");
-        assert!(list.evict_longest() && entries[0].pass_eviction_on());
-        assert_eq!((evicted(&entries), list.len()), (vec![1], 1));
-        entries[0].set_idle();
-        assert!(list.evict_longest() && list.evict_longest());
-        assert!(!entries[0].pass_eviction_on(), "nobody else is idle");
-        assert_eq!((evicted(&entries), list.len()), (vec![0, 1, 2], 0));
     }
 
     #[test]

@@ -49,12 +49,11 @@ fn after_a_refusal_only_so_much_is_read() {
     assert!(exchange.deadline(&BOUNDS).is_some());
 }
 
-/// A peer that has always more to say unless it is mute, and takes whatever it is told unless it is deaf.
+/// A peer that has always more to say, and takes whatever it is told unless it is deaf.
 #[derive(Debug, Default)]
 struct Talker {
     told: Vec<u8>,
     deaf: bool,
-    mute: bool,
     reset: Cell<bool>,
 }
 
@@ -64,9 +63,6 @@ impl AsyncRead for Talker {
         _: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.mute {
-            return Poll::Pending;
-        }
         let room = buffer.remaining();
         buffer.put_slice(&vec![b'a'; room]);
         Poll::Ready(Ok(()))
@@ -232,36 +228,12 @@ async fn whoever_is_evicted_is_woken_and_ended() {
     while read_all(&mut guarded, context, 1 << 20) > 0 {}
     assert!(!idle.evict_longest(), "a request is under way");
     guarded.exchange.end();
-    guarded.stream.mute = true;
     let before = wakes.0.load(Ordering::Relaxed);
     assert!(idle.evict_longest());
     assert_eq!(wakes.0.load(Ordering::Relaxed), before + 1);
     let read = Pin::new(&mut guarded).poll_read(context, &mut ReadBuf::new(&mut [0; 16]));
     assert!(matches!(read, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionAborted));
     assert!(matches!(Pin::new(&mut guarded).poll_write(context, b"x"), Poll::Ready(Err(_))));
-}
-
-#[tokio::test]
-async fn a_request_that_came_before_the_eviction_was_heard_of_is_answered() {
-    let context = &mut Context::from_waker(Waker::noop());
-    let idle = IdleList::default();
-    let other = idle.enter();
-    let mut guarded = guarded_in(&idle);
-    guarded.exchange.begin(false);
-    guarded.exchange.end();
-    other.keep_idle();
-    assert!(idle.evict_longest() && !other.is_evicted());
-    let read = Pin::new(&mut guarded).poll_read(context, &mut ReadBuf::new(&mut [0; 16]));
-    assert!(matches!(read, Poll::Ready(Ok(()))), "{read:?}");
-    assert!(other.is_evicted(), "it goes in its place");
-    guarded.exchange.begin(false);
-    assert!(Pin::new(&mut guarded).poll_write(context, b"an answer").is_ready());
-    // It has begun a request, and goes on with it slowly: that is no reason to stay.
-    guarded.exchange.end();
-    guarded.exchange.received(1);
-    assert!(idle.evict_longest());
-    let read = Pin::new(&mut guarded).poll_read(context, &mut ReadBuf::new(&mut [0; 16]));
-    assert!(matches!(read, Poll::Ready(Err(_))), "{read:?}");
 }
 
 #[tokio::test]
