@@ -72,12 +72,16 @@ pub fn log_panics() {
 }
 
 /// The filter's directives. A level alone is ours: the libraries below us have much to say of which nothing is of use to
-/// who runs a broker, and are heard when they are named.
+/// who runs a broker, and are heard when they are named. What a request that cannot be read makes the HTTP server say, which
+/// is an error to it, is nothing that strangers should bring about above `debug`.
 fn directives(level: &str) -> String {
-    let ours = |part: &str| match LEVELS.contains(&part) {
-        true if part == "off" || part == "error" => format!("{part},heliostat={part}"),
-        true => format!("warn,heliostat={part}"),
-        false => part.to_owned(),
+    let http = if level.contains("actix_http") { "" } else { "actix_http::h1=off," };
+    let ours = |part: &str| match part {
+        "off" => "off,heliostat=off".to_owned(),
+        "error" => format!("error,{http}heliostat=error"),
+        "warn" | "info" => format!("warn,{http}heliostat={part}"),
+        "debug" | "trace" => format!("warn,heliostat={part}"),
+        other => other.to_owned(),
     };
     // What is in brackets may hold commas.
     match level.contains('[') {
@@ -104,7 +108,8 @@ mod tests {
     fn a_level_alone_is_ours() {
         assert_eq!(directives("trace"), "warn,heliostat=trace");
         assert_eq!(directives("off"), "off,heliostat=off");
-        assert_eq!(directives("error"), "error,heliostat=error");
+        assert_eq!(directives("error"), "error,actix_http::h1=off,heliostat=error");
+        assert_eq!(directives("info"), "warn,actix_http::h1=off,heliostat=info");
         assert_eq!(
             directives("info, heliostat::pipe=debug,actix_http=trace"),
             "warn,heliostat=info,heliostat::pipe=debug,actix_http=trace"

@@ -213,3 +213,33 @@ fn tls_to_a_plain_port_is_told_as_what_it_is() {
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
     assert_eq!(broker.log().matches("plain port").count(), peers.len(), "{}", broker.log());
 }
+
+/// What no HTTP server can read is refused and alarms nobody, whoever sends how much of it.
+#[test]
+fn what_cannot_be_read_alarms_nobody() {
+    if skipped("it is about the broker's own log") {
+        return;
+    }
+    for (level, is_told) in [("info", false), ("debug", true)] {
+        let broker = Broker::start_with(None, &["--log-level", level], &[]);
+        for request in [
+            &b"\x00\x01\x02\x03\r\n\r\n"[..],
+            b"GET\r\n\r\n",
+            b"GET / HTTP/9.9\r\n\r\n",
+            b"GET / HTTP/1.1\r\nno header\r\n\r\n",
+            b"GET / HTTP/1.1\r\nx: \x00\r\n\r\n",
+            b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n",
+            b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+            b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        ] {
+            let answer = ask(broker.port(), request);
+            assert!(answer.starts_with("HTTP/1.1 4"), "{answer} to {:?}", String::from_utf8_lossy(request));
+        }
+        // It is logged in order, and written by a thread.
+        let _ = ask(broker.port(), b"GET /the-last HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        eventually("the last is told", || broker.log().contains("/the-last").then_some(()));
+        let log = broker.log();
+        assert!(!log.contains(" WARN "), "{log}");
+        assert_eq!(log.contains(" ERROR "), is_told, "{log}");
+    }
+}
