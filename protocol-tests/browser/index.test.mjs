@@ -35,7 +35,7 @@ test('the snippets are filled with address and credentials', async (t) => {
 // Proves: pages.
 test('the front page tells what a phone can open', async (t) => {
   const broker = await startBroker(t);
-  const browser = await openBrowser(t, { args: ['--host-resolver-rules=MAP broker.example 127.0.0.1'] });
+  const browser = await openBrowser(t, { args: ['--host-resolver-rules=MAP broker.test 127.0.0.1'] });
   const context = await browser.newContext();
   const page = await openPage(t, context, `${broker.url}/`);
   await shown(page, '#connection', /^Connected/);
@@ -56,7 +56,7 @@ test('the front page tells what a phone can open', async (t) => {
   await screenshot(page, 'index-exposed');
 
   await context.unroute('**/dev/config.json');
-  await page.goto(`http://broker.example:${exposed.port}/light/`);
+  await page.goto(`http://broker.test:${exposed.port}/light/`);
   await shown(page, '#connection', /^Connected/);
   assert.ok(await page.locator('#elsewhere').isHidden());
 });
