@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-/// Turns between two looks at the sockets: some milliseconds' worth, if all these connections end.
-const TURNS: usize = 128;
+/// Turns between two looks at the sockets: as many connections as one look tells of. Most want little.
+const TURNS: usize = 1024;
 
-/// The time of those turns together. Most take so little that their number is what counts; this is for the others.
+/// The time of those turns together.
 const TIME: Duration = Duration::from_millis(5);
 
 /// The time of one turn.

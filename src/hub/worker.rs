@@ -43,6 +43,9 @@ const BULK_FLUSHES_PER_TURN: usize = 32;
 /// the publisher's own.
 pub(super) const HEARERS_PER_TURN: usize = 1024;
 
+/// The time for ends of connections in one turn: to forget a user with a long watchlist takes as long as ten others.
+const TIME_OF_ENDS: Duration = Duration::from_millis(1);
+
 /// Times of the clock that are looked at in one turn of a sweep: some tenth of a millisecond's worth.
 const SWEPT_PER_TURN: usize = 2048;
 
@@ -266,8 +269,12 @@ impl Worker {
     /// Ends some of what is left of connections that could not be seen off at once. Returns whether that was all.
     fn see_off(&self) -> bool {
         self.leaving.renew();
+        let began = Instant::now();
         while let Some(left) = self.leaving.step(|client, channel| self.leave(client, channel)) {
             self.forget(&left.client, &left.rest);
+            if began.elapsed() >= TIME_OF_ENDS {
+                break;
+            }
         }
         self.leaving.is_empty()
     }
