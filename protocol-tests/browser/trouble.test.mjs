@@ -164,8 +164,8 @@ test('a missing camera is explained', async (t) => {
 test('a page without a secure context says what the camera needs', async (t) => {
   // On a loopback address the broker answers to loopback names only.
   const broker = await startBroker(t, { args: ['--host', '0.0.0.0', '--development'] });
-  const browser = await openBrowser(t, { args: ['--host-resolver-rules=MAP broker.example 127.0.0.1'] });
-  const stream = await openPage(t, await browser.newContext(), `http://broker.example:${broker.port}/stream`);
+  const browser = await openBrowser(t, { args: ['--host-resolver-rules=MAP broker.test 127.0.0.1'] });
+  const stream = await openPage(t, await browser.newContext(), `http://broker.test:${broker.port}/stream`);
   await stream.click('#start');
   await shown(stream, '#problem h2', /^The camera needs a secure page$/);
   await shown(stream, '#problem p', /https:\/\/.*localhost/);
