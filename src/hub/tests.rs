@@ -4,10 +4,13 @@ use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::task::Context;
+use std::time::Duration;
 
+use super::mailbox::Letter;
 use super::*;
 use crate::app::Limits;
-use crate::protocol::ProtocolVersion;
+use crate::protocol::json::Data;
+use crate::protocol::{ChannelName, CloseCode, ProtocolVersion, server_message};
 
 fn hub(apps: Vec<App>) -> Arc<Hub> {
     let apps = apps.into_iter().map(|app| (app, Vec::new())).collect();

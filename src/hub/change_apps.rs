@@ -1,0 +1,84 @@
+//! The apps are replaced while the broker serves: connections of apps that go are closed.
+
+use std::sync::Arc;
+
+use crate::app::{App, AppRegistry, DuplicateApp};
+use crate::protocol::CloseCode;
+
+use super::mailbox::Letter;
+use super::{AppState, Apps, Current, Hub, Listeners, lock};
+
+impl Hub {
+    /// The apps as they are now, to be found by id or key.
+    #[must_use]
+    pub fn apps(&self) -> Current<Apps> {
+        Current::of(&self.apps)
+    }
+
+    /// The state of the app with this key.
+    #[must_use]
+    pub fn state_by_key(&self, key: &str) -> Option<Arc<AppState>> {
+        self.apps().by_key(key).cloned()
+    }
+
+    /// From now on there are these apps and no others, each with those who listen to it; `None` leaves the listeners
+    /// of an app as they are. An app is the same as before if its id is.
+    ///
+    /// Connections of an app that stays go on, and see its new settings from their next message on. If it has been
+    /// switched off, they are closed with 4003. Those of an app that is not among these are closed with 4001, and what
+    /// is left of it goes with the last of them.
+    ///
+    /// # Errors
+    /// If two apps share an id or a key. Nothing has changed then.
+    pub fn set_apps(&self, apps: Vec<(App, Option<Listeners>)>) -> Result<(), DuplicateApp> {
+        let mut removed = lock(&self.removed);
+        removed.retain(|app| app.strong_count() > 0);
+        let registry = AppRegistry::new(apps.iter().map(|(app, _)| app.clone()))?;
+        let before = self.apps().share();
+        let mut states = Vec::with_capacity(apps.len());
+        let mut ended_streams: Vec<Arc<AppState>> = Vec::new();
+        for (app, listeners) in apps {
+            let Some(settings) = registry.by_id(&app.id) else { continue };
+            let state = match before.by_id(&app.id) {
+                Some(state) => Arc::clone(state),
+                None => Arc::new(AppState::new(self.places.take(), Arc::clone(settings))),
+            };
+            if let Some(listeners) = listeners {
+                state.set_listeners(listeners);
+            }
+            if state.app().http_streams && !settings.http_streams {
+                ended_streams.push(Arc::clone(&state));
+            }
+            state.set_app(Arc::clone(settings));
+            states.push(state);
+        }
+        self.apps.store(Arc::new(Apps::new(registry, states)));
+        // After the change: whoever was admitted before is closed by these letters, and nobody is admitted any more.
+        let (code, reason) = (CloseCode::Unauthorized, "HTTP streams were switched off");
+        for app in ended_streams.iter().map(|state| state.index()) {
+            self.mailboxes
+                .iter()
+                .for_each(|mailbox| mailbox.post(Letter::CloseStreams { app, code, reason }));
+        }
+        let now = self.apps();
+        for state in before.iter() {
+            match now.by_id(state.id()) {
+                None => {
+                    removed.push(Arc::downgrade(state));
+                    self.close_app(state, CloseCode::UnknownApp, "The app was removed");
+                }
+                Some(state) if !state.app().enabled => {
+                    self.close_app(state, CloseCode::AppDisabled, CloseCode::AppDisabled.sentence());
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends every connection of an app.
+    pub(super) fn close_app(&self, app: &AppState, code: CloseCode, reason: &'static str) {
+        let app = app.index();
+        self.mailboxes.iter().for_each(|mailbox| mailbox.post(Letter::CloseApp { app, code, reason }));
+    }
+}

@@ -1,0 +1,100 @@
+//! Reaching connections by name, wherever they live: one, some, or all of a user.
+
+use std::borrow::Cow;
+
+use indexmap::set::Slice;
+use tracing::{Level, enabled};
+
+use crate::protocol::json::Data;
+use crate::protocol::{CloseCode, Frame, SocketId, server_message};
+
+use super::mailbox::Letter;
+use super::users::Address;
+use super::{AppIndex, AppState, Hub, accepted};
+
+impl Hub {
+    /// Whether there is such a connection.
+    #[must_use]
+    pub fn is_connected(&self, app: &AppState, socket: SocketId) -> bool {
+        self.sockets.worker_of(app.index(), socket).is_some()
+    }
+
+    /// Sends an event to one connection, on no channel. `false` if there is no such connection. `source` is what the log
+    /// says of where it came from.
+    pub fn send_to_socket(
+        &self,
+        app: &AppState,
+        socket: SocketId,
+        event: &str,
+        data: &Data<'_>,
+        source: &'static str,
+    ) -> bool {
+        let frame = || server_message::connection_event(event, data);
+        let sent = self.post_to_socket(app, socket, |app| Letter::ToSocket { app, socket, frame: frame() });
+        if sent && enabled!(Level::DEBUG) {
+            accepted::tell_of_one(app, socket, (event, data), source);
+        }
+        sent
+    }
+
+    /// Ends one connection. It may come back. `false` if there is no such connection.
+    pub fn close_socket(&self, app: &AppState, socket: SocketId) -> bool {
+        self.close_socket_with(
+            app,
+            socket,
+            CloseCode::Unauthorized,
+            "You got disconnected by the app.".into(),
+        )
+    }
+
+    /// Ends one connection with this code and reason. `false` if there is no such connection.
+    pub fn close_socket_with(
+        &self,
+        app: &AppState,
+        socket: SocketId,
+        code: CloseCode,
+        reason: Cow<'static, str>,
+    ) -> bool {
+        self.post_to_socket(app, socket, |app| Letter::Close { app, socket, code, reason })
+    }
+
+    /// Ends every connection that is signed in as the user. They may come back.
+    pub fn terminate_user(&self, app: &AppState, user_id: &str) {
+        for (_, socket) in app.users.connections(user_id) {
+            self.close_socket(app, socket);
+        }
+    }
+
+    /// Sends one frame to several connections, wherever they live. It is made only if there are any.
+    pub(super) fn post_to_sockets(
+        &self,
+        app: &AppState,
+        addresses: &Slice<Address>,
+        frame: impl FnOnce() -> Frame,
+    ) {
+        if addresses.is_empty() {
+            return;
+        }
+        let frame = frame();
+        let mut by_worker = vec![Vec::new(); self.mailboxes.len()];
+        addresses.iter().for_each(|&(worker, socket)| by_worker[usize::from(worker)].push(socket));
+        for (mailbox, sockets) in self.mailboxes.iter().zip(by_worker).filter(|(_, s)| !s.is_empty()) {
+            let (sockets, frame) = (sockets.into_boxed_slice(), frame.clone());
+            mailbox.post(Letter::ToSockets { app: app.index(), sockets, next: 0, frame });
+        }
+    }
+
+    /// Posts a letter, made only if it has where to go, to the worker that has the connection; `false` if none has.
+    pub(super) fn post_to_socket(
+        &self,
+        app: &AppState,
+        socket: SocketId,
+        letter: impl FnOnce(AppIndex) -> Letter,
+    ) -> bool {
+        let worker = self.sockets.worker_of(app.index(), socket);
+        if let Some(worker) = worker {
+            self.mailbox(worker).post(letter(app.index()));
+        }
+        worker.is_some()
+    }
+}

@@ -1,0 +1,31 @@
+//! What a node has to look after from time to time, whoever is connected: one worker does it at its ticks.
+
+use tracing::info;
+
+use super::Hub;
+
+/// Remembered events that are forgotten per turn because they have expired: about half a millisecond's worth.
+const EXPIRED_PER_TURN: usize = 1024;
+
+impl Hub {
+    /// Forgets what has expired, as far as one turn allows. Returns whether that was all.
+    pub(super) fn expire_caches(&self) -> bool {
+        let mut room = EXPIRED_PER_TURN;
+        self.apps().iter().for_each(|app| room -= app.expire_cache(room));
+        room > 0
+    }
+
+    /// Logs how many events slow subscribers were not sent of late. Called at each tick of one worker, which is once a
+    /// second unless pings are more frequent than every eight.
+    pub(super) fn tell_passed_over(&self) {
+        for app in self.apps().iter() {
+            let events = app.passed_over.untold();
+            if events > 0 {
+                info!(
+                    app = app.id(),
+                    events, "newer events of latest-only channels replaced older ones for slow readers"
+                );
+            }
+        }
+    }
+}

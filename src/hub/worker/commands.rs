@@ -1,0 +1,114 @@
+//! What other threads ask of a worker: its mailbox is read and each letter carried out, as far as one turn allows.
+
+use std::task::{Context, Poll};
+
+use crate::hub::mailbox::{Letter, MailboxReader};
+use crate::hub::rounds::Word;
+
+use super::{HEARERS_PER_TURN, Worker};
+
+/// What a letter counts as, besides those who hear it.
+const LETTER: usize = 8;
+
+impl Worker {
+    /// Reads the mailbox, as far as one turn allows. Returns whether it is empty.
+    pub(super) fn read(&self, mailbox: &mut MailboxReader, context: &mut Context<'_>) -> bool {
+        let mut room = HEARERS_PER_TURN;
+        while room > 0 {
+            let (letter, begun) = match mailbox.begun() {
+                Some(letter) => (letter, true),
+                None => match mailbox.poll(context) {
+                    Poll::Ready(Some(letter)) => (letter, false),
+                    // The hub holds the other end, so the mailbox never ends.
+                    Poll::Ready(None) | Poll::Pending => return true,
+                },
+            };
+            let bytes = letter.bytes();
+            match self.open_letter(letter, begun, &mut room) {
+                None => {
+                    if mailbox.done(bytes) {
+                        self.hub.tell_relieved(self.index);
+                    }
+                }
+                Some(letter) => mailbox.put_back(letter),
+            }
+            room = room.saturating_sub(LETTER);
+        }
+        false
+    }
+
+    /// Does what a letter asks for; gives it back if more is to be done about it in the next turn.
+    fn open_letter(&self, letter: Letter, begun: bool, room: &mut usize) -> Option<Letter> {
+        match letter {
+            Letter::Broadcast { app, ref channel, ref message, except, version } => {
+                let more = self.walk((app, channel), begun, room, |subscribers, dirty| {
+                    self.deliver_to(subscribers, message, except, version, dirty);
+                });
+                return more.then_some(letter);
+            }
+            Letter::Member { app, ref channel, ref frame, version, user_changed } => {
+                let more = self.walk((app, channel), begun, room, |subscribers, dirty| {
+                    self.tell_of_member(subscribers, frame, version, user_changed, dirty);
+                });
+                return more.then_some(letter);
+            }
+            Letter::ToSocket { app, socket, frame } => {
+                if let Some(client) = self.clients.borrow().get(&(app, socket)) {
+                    self.send(client, frame);
+                }
+            }
+            Letter::ToSockets { app, sockets, next, frame } => {
+                let until = sockets.len().min(next + *room);
+                *room -= until - next;
+                for socket in &sockets[next..until] {
+                    if let Some(client) = self.clients.borrow().get(&(app, *socket)) {
+                        self.queue_in_form(client, &frame, &self.dirty.bulk);
+                    }
+                }
+                let more = until < sockets.len();
+                return more.then_some(Letter::ToSockets { app, sockets, next: until, frame });
+            }
+            Letter::Close { app, socket, code, reason } => {
+                if let Some(client) = self.clients.borrow().get(&(app, socket)) {
+                    client.signal_close(code, reason);
+                }
+            }
+            Letter::CloseApp { app, code, reason } => {
+                self.begin_round(Word::Close(code, reason), Some(app), room);
+            }
+            Letter::CloseStreams { app, code, reason } => {
+                self.begin_round(Word::CloseStream(code, reason), Some(app), room);
+            }
+            Letter::Cut { app, socket } => {
+                if let Some(client) = self.clients.borrow().get(&(app, socket)) {
+                    client.signal_lost();
+                }
+            }
+            Letter::Release { app, socket, frame } => {
+                if let Some(client) =
+                    self.clients.borrow().get(&(app, socket)).filter(|c| c.release(frame, None))
+                {
+                    self.is_dirty(client, &self.dirty.prompt);
+                }
+            }
+            Letter::ClockAdvanced { app } => {
+                self.counts.clock_advanced(app);
+                // Each driver asks to be reminded again.
+                self.wheel.borrow_mut().take(|(of, _)| *of == app);
+                self.begin_round(Word::Timer, Some(app), room);
+            }
+            // The turn that it brings is all that is needed.
+            Letter::Relieved => {}
+            Letter::Totals { reply } => {
+                // Whoever asked may have gone.
+                let _ = reply.send(self.totals());
+            }
+            Letter::Turn { .. } => {}
+            Letter::Drain { farewell } => {
+                let (code, reason) = (farewell.code(), farewell.sentence());
+                self.begin_round(Word::Close(code, reason), None, room);
+            }
+        }
+        None
+    }
+}

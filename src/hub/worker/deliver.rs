@@ -1,0 +1,105 @@
+//! One event, or one member's coming and going, for all local subscribers of a channel.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use indexmap::map::Values;
+
+use crate::hub::fanout::Subscriber;
+use crate::hub::{AppIndex, Client};
+use crate::protocol::{Broadcast, ChannelName, Form, Frame, SocketId};
+
+use super::Worker;
+
+impl Worker {
+    /// Delivers to the local subscribers of a channel, all at once: there must not be more than
+    /// [`HEARERS_PER_TURN`].
+    pub(in crate::hub) fn deliver(
+        &self,
+        app: AppIndex,
+        channel: &ChannelName,
+        message: &Broadcast,
+        except: Option<SocketId>,
+        version: u64,
+    ) {
+        let channels = self.channels.borrow();
+        let Some(channels) = channels.of(app) else { return };
+        self.deliver_to(channels.subscribers(channel), message, except, version, &self.dirty.prompt);
+    }
+
+    pub(super) fn deliver_to<'s>(
+        &self,
+        subscribers: impl Iterator<Item = &'s Subscriber>,
+        message: &Broadcast,
+        except: Option<SocketId>,
+        version: u64,
+        dirty: &RefCell<VecDeque<Rc<Client>>>,
+    ) {
+        let in_clear = message.is_in_clear();
+        let hearers = subscribers.filter(|subscriber| {
+            let given = version != 0 && subscriber.since >= version;
+            let taken = !(in_clear && subscriber.client.decrypts_everything());
+            !given && taken && Some(subscriber.client.socket_id()) != except
+        });
+        let only_form = message.only_form();
+        // Made for the first that takes it, and shared by the others of this worker.
+        let mut quoted = None;
+        let mut frame_for = |client: &Client| match (client.form(), only_form) {
+            (Form::Quoted, _) => quoted.get_or_insert_with(|| message.plain().quoted()).clone(),
+            (_, Some(frame)) => frame.clone(),
+            (form, None) => message.for_client(form),
+        };
+        match message.latest() {
+            None => hearers.for_each(|hearer| self.queue(&hearer.client, frame_for(&hearer.client), dirty)),
+            Some(latest) => hearers.for_each(|hearer| {
+                let client = &hearer.client;
+                if client.enqueue_latest(frame_for(client), latest) {
+                    self.is_dirty(client, dirty);
+                }
+            }),
+        }
+    }
+
+    /// Tells the local subscribers of a presence channel of a member.
+    pub(super) fn tell_of_member<'s>(
+        &self,
+        subscribers: impl Iterator<Item = &'s Subscriber>,
+        frame: &Frame,
+        version: u64,
+        user_changed: bool,
+        dirty: &RefCell<VecDeque<Rc<Client>>>,
+    ) {
+        let mut quoted = None;
+        for subscriber in subscribers {
+            let by_user = subscriber.client.version().presence_by_user();
+            if subscriber.since < version && (user_changed || !by_user) {
+                let frame = match subscriber.client.form() {
+                    Form::Quoted => quoted.get_or_insert_with(|| frame.quoted()),
+                    _ => frame,
+                };
+                self.queue(&subscriber.client, frame.clone(), dirty);
+            }
+        }
+    }
+
+    /// One step of telling a channel's local subscribers something; `room` is how many of them may be told it in this
+    /// turn. Returns whether there are more.
+    pub(super) fn walk(
+        &self,
+        (app, channel): (AppIndex, &ChannelName),
+        begun: bool,
+        room: &mut usize,
+        tell: impl FnOnce(Values<'_, SocketId, Subscriber>, &RefCell<VecDeque<Rc<Client>>>),
+    ) -> bool {
+        let mut channels = self.channels.borrow_mut();
+        let Some(channels) = channels.of_mut(app) else { return false };
+        if !begun {
+            channels.begin_walk(channel);
+        }
+        let (step, more) = channels.step(channel, *room);
+        *room -= step.len();
+        tell(step.values(), if begun || more { &self.dirty.bulk } else { &self.dirty.prompt });
+        more
+    }
+}

@@ -1,0 +1,63 @@
+//! A connection has ended: its subscriptions end, now or in the next turns, and then it is forgotten.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::connection::Departure;
+use crate::hub::{AtWork, Client, Notice};
+use crate::protocol::server_message;
+
+use super::{Worker, key};
+
+/// The time for ends of connections in one turn: to forget a user with a long watchlist takes as long as ten others.
+const TIME_OF_ENDS: Duration = Duration::from_millis(1);
+
+impl Worker {
+    /// Ends what a connection leaves behind and forgets it, now or, if that is much, in the next turns; shutdown then
+    /// waits for `at_work`. Safe to call again.
+    pub fn disconnect(&self, client: &Rc<Client>, departure: Departure, at_work: Option<&AtWork>) {
+        client.mute();
+        match self.leaving.put(client, departure, at_work) {
+            Ok(()) => self.wake(),
+            Err(departure) => {
+                departure.subscriptions.iter().for_each(|channel| self.leave(client, channel));
+                self.forget(client, &departure);
+            }
+        }
+    }
+
+    /// Ends some of what is left of connections that could not be seen off at once. Returns whether that was all.
+    pub(super) fn see_off(&self) -> bool {
+        self.leaving.renew();
+        let began = Instant::now();
+        while let Some(left) = self.leaving.step(|client, channel| self.leave(client, channel)) {
+            self.forget(&left.client, &left.rest);
+            if began.elapsed() >= TIME_OF_ENDS {
+                break;
+            }
+        }
+        self.leaving.is_empty()
+    }
+
+    /// There will be no more turns: whatever is left over is done now.
+    pub(super) fn end(&self) {
+        self.leaving.close();
+        while !self.see_off() {}
+    }
+
+    /// A connection has no subscriptions any more: ends everything else of it.
+    fn forget(&self, client: &Client, departure: &Departure) {
+        if let Some(user_id) = &departure.user_id {
+            let (app, address) = (client.app(), (self.index, client.socket_id()));
+            let gone = || server_message::watchlist_events(&[], std::slice::from_ref(user_id));
+            app.users.remove(user_id, address, |watchers| self.hub.post_to_sockets(app, watchers, gone));
+        }
+        let known = self.clients.borrow_mut().remove(&key(client)).is_some();
+        self.hub.sockets.remove(client.app().index(), client.socket_id());
+        if known {
+            let (socket_id, user_id) = (client.socket_id(), departure.user_id.as_deref());
+            let ending = &departure.ending;
+            self.hub.announce(client.app(), &Notice::SocketClosed { socket_id, user_id, ending });
+        }
+    }
+}

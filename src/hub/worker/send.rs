@@ -1,0 +1,44 @@
+//! One frame for one connection: queued in the form that the connection takes, to be written at the end of the turn.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use crate::hub::Client;
+use crate::protocol::{Form, Frame};
+
+use super::Worker;
+
+impl Worker {
+    /// Queues a frame for one connection.
+    pub fn send(&self, client: &Rc<Client>, frame: Frame) {
+        self.queue_in_form(client, &frame, &self.dirty.prompt);
+    }
+
+    /// Queues a frame for one connection, in its form.
+    pub(super) fn queue_in_form(
+        &self,
+        client: &Rc<Client>,
+        frame: &Frame,
+        dirty: &RefCell<VecDeque<Rc<Client>>>,
+    ) {
+        let frame = match client.form() {
+            Form::Quoted => frame.quoted(),
+            _ => frame.clone(),
+        };
+        self.queue(client, frame, dirty);
+    }
+
+    /// Queues a frame that is in the client's form.
+    pub(super) fn queue(&self, client: &Rc<Client>, frame: Frame, dirty: &RefCell<VecDeque<Rc<Client>>>) {
+        if client.enqueue(frame) {
+            self.is_dirty(client, dirty);
+        }
+    }
+
+    /// The connection has something to be written at the end of the turn.
+    pub(super) fn is_dirty(&self, client: &Rc<Client>, dirty: &RefCell<VecDeque<Rc<Client>>>) {
+        dirty.borrow_mut().push_back(Rc::clone(client));
+        self.wake();
+    }
+}

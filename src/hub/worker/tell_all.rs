@@ -1,0 +1,30 @@
+//! What is said to all connections of a worker, or to all of one app: begun with a letter or a tick, and gone on with in
+//! each turn.
+
+use crate::hub::AppIndex;
+use crate::hub::rounds::Word;
+
+use super::Worker;
+
+/// Connections that are looked at, when those of one app are wanted, in the time in which one is given an event.
+const LOOKS_PER_HEARER: usize = 16;
+
+impl Worker {
+    /// Begins to tell every connection there is now, of all apps or of one.
+    pub(super) fn begin_round(&self, word: Word, app: Option<AppIndex>, room: &mut usize) {
+        let clients = self.clients.borrow();
+        let of_app = clients.keys().filter(|(of, _)| app.is_none_or(|app| app == *of));
+        self.rounds.begin(word, of_app.copied().collect());
+        *room = room.saturating_sub(clients.len() / LOOKS_PER_HEARER);
+    }
+
+    /// Goes on with what is being said to many connections. Returns whether that was all.
+    pub(super) fn tell_rounds(&self) -> bool {
+        let clients = self.clients.borrow();
+        self.rounds.go_on(|key, word| {
+            if let Some(client) = clients.get(key) {
+                word.tell(client);
+            }
+        })
+    }
+}
