@@ -82,7 +82,7 @@ pub struct Presence {
     users: Arrivals<User>,
     /// Each user's ticket.
     tickets: HashMap<Arc<str>, Ticket>,
-    attendances: HashMap<SocketId, Attendance>,
+    connections: HashMap<SocketId, MemberConnection>,
 }
 
 /// A user who is present.
@@ -95,7 +95,7 @@ struct User {
 
 /// Where one connection of a member is on the lists.
 #[derive(Clone, Copy, Debug)]
-struct Attendance {
+struct MemberConnection {
     user: Ticket,
     connection: Ticket,
 }
@@ -124,14 +124,14 @@ impl Presence {
         };
         if let Some(of_user) = self.users.get_mut(user) {
             let connection = of_user.connections.push(member.user_info.clone());
-            self.attendances.insert(socket, Attendance { user, connection });
+            self.connections.insert(socket, MemberConnection { user, connection });
         }
         Ok(present.is_none())
     }
 
     /// Removes a connection; returns the member it was of, and whether it was the user's last one.
     pub fn leave(&mut self, socket: SocketId) -> Option<(Member, bool)> {
-        let Attendance { user: ticket, connection } = self.attendances.remove(&socket)?;
+        let MemberConnection { user: ticket, connection } = self.connections.remove(&socket)?;
         let user = self.users.get_mut(ticket)?;
         let user_info = user.connections.remove(connection)?;
         let (user_id, last) = (Arc::clone(&user.id), user.connections.is_empty());
@@ -150,7 +150,7 @@ impl Presence {
     /// How many connections of theirs there are.
     #[must_use]
     pub fn connection_count(&self) -> usize {
-        self.attendances.len()
+        self.connections.len()
     }
 
     /// How many distinct users there are.

@@ -4,22 +4,22 @@
 //! clients. The driver that owns it carries its actions out, in order.
 
 mod action;
+mod auth_state;
 mod client_event;
 mod config;
 mod heartbeat;
 pub mod phase;
 mod rate_limit;
 mod signin;
-mod standing;
 mod subscribe;
 mod subscriptions;
 
 pub use action::{Action, ClientEvent, Refusal};
+use auth_state::AuthState;
 pub use config::ConnectionConfig;
 pub use heartbeat::{Due, Heartbeat, Probe, SILENCE_WITHOUT_PING};
 pub use rate_limit::RateLimit;
 pub use signin::User;
-use standing::Standing;
 use subscriptions::Subscriptions;
 
 use std::sync::Arc;
@@ -49,7 +49,7 @@ pub struct Connection {
     version: ProtocolVersion,
     subscriptions: Subscriptions,
     /// Whom it is signed in as, or that it must authorize itself yet. With most connections it is neither.
-    standing: Option<Box<Standing>>,
+    auth: Option<Box<AuthState>>,
     heartbeat: Heartbeat,
     /// From the first client event on.
     client_event_rate: Option<Box<RateLimit>>,
@@ -74,7 +74,7 @@ impl Connection {
             socket_id,
             version,
             subscriptions,
-            standing: None,
+            auth: None,
             heartbeat,
             client_event_rate: None,
         }
@@ -89,7 +89,7 @@ impl Connection {
     /// It is one of those that must authorize themselves: by `deadline` it must have signed in, or be subscribed to a
     /// channel that takes a signature.
     pub fn must_authorize_by(&mut self, deadline: Instant) {
-        self.standing = Some(Box::new(Standing::Waiting(deadline)));
+        self.auth = Some(Box::new(AuthState::Waiting(deadline)));
     }
 
     /// Whether it must still authorize itself.
@@ -107,16 +107,16 @@ impl Connection {
     /// It is authorized, for the rest of its life.
     pub fn authorized(&mut self) {
         if self.is_unauthorized() {
-            self.standing = None;
+            self.auth = None;
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.standing.as_deref().and_then(Standing::deadline)
+        self.auth.as_deref().and_then(AuthState::deadline)
     }
 
     fn user(&self) -> Option<&User> {
-        self.standing.as_deref().and_then(Standing::user)
+        self.auth.as_deref().and_then(AuthState::user)
     }
 
     /// The app's settings have changed: from now on these hold.
@@ -133,8 +133,8 @@ impl Connection {
         self.heartbeat.heard(now);
     }
 
-    /// Its first words. A client that named no version is greeted by both names of the first frame, and one that may
-    /// send binary messages is told how large they may be.
+    /// The first frames to it. A client that named no version is greeted by both names of the first frame, and one that
+    /// may send binary messages is told how large they may be.
     pub fn greeting(&self, parameterless: bool, binary: bool) -> impl Iterator<Item = Frame> {
         let timeout = self.config.activity_timeout;
         let binary = binary.then_some(self.app.limits.binary_message_bytes);
@@ -217,11 +217,11 @@ impl Connection {
         subscribe::refused(channel, reason)
     }
 
-    /// The connection is over: what is to be ended. There is nothing of it from now on.
-    pub fn disconnect(&mut self, ending: Ending) -> Departure {
+    /// The connection is over: what is to be cleaned up. There is nothing of it from now on.
+    pub fn disconnect(&mut self, ending: Ending) -> Cleanup {
         let user_id = self.user().map(|user| Arc::clone(user.id()));
-        self.standing = None;
-        Departure { subscriptions: self.subscriptions.take(), user_id, ending }
+        self.auth = None;
+        Cleanup { subscriptions: self.subscriptions.take(), user_id, ending }
     }
 
     fn handle<'m>(
@@ -250,7 +250,7 @@ impl Connection {
     ) -> Result<Action<'m>, Refusal> {
         let subscribed = |name: &str| self.subscriptions.get(name).is_some();
         let count = self.subscriptions.len();
-        let user = self.standing.as_deref().and_then(Standing::user);
+        let user = self.auth.as_deref().and_then(AuthState::user);
         let request = subscribe::subscribe(&self.app, self.socket_id, parameters, user, subscribed, count)?;
         let subscribe::Subscription { channel, member } = match request {
             subscribe::Request::New(subscription) => subscription,
@@ -271,7 +271,7 @@ impl Connection {
             signin::sign_in(&self.app, self.socket_id, parameters, current)?;
         let (user_id, answer) = (Arc::clone(user.id()), server_message::signin_success(&user_data));
         let authorizes = self.is_unauthorized();
-        self.standing = Some(Box::new(Standing::SignedIn(user)));
+        self.auth = Some(Box::new(AuthState::SignedIn(user)));
         let warning = watchlist_cut.then(|| Refusal::watchlist(&watchlist));
         Ok(Action::SignIn { user_id, answer, watchlist, warning, authorizes })
     }
@@ -388,9 +388,9 @@ impl Connection {
     }
 }
 
-/// What a connection leaves behind when it ends.
+/// What is to be cleaned up when a connection ends.
 #[derive(Debug, Default)]
-pub struct Departure {
+pub struct Cleanup {
     /// What it was subscribed to.
     pub subscriptions: Vec<ChannelName>,
     /// Whom it was signed in as.

@@ -5,7 +5,7 @@
 pub enum Phase {
     /// It speaks and is spoken to.
     Open,
-    /// The broker has said its last word, the close frame, and waits for the peer to go.
+    /// The broker has sent the close frame, and waits for the peer to go.
     Closing,
     /// It is over; the socket can be dropped.
     Closed,
@@ -30,7 +30,7 @@ pub enum Step {
     /// Nothing: the event is stale.
     None,
     /// Run the disconnect procedure, send the close frame, start the grace period.
-    SayGoodbye,
+    SendClose,
     /// Run the disconnect procedure, echo the close frame, drop the socket once it is written.
     EchoClose,
     /// Run the disconnect procedure and drop the socket.
@@ -46,7 +46,7 @@ impl Phase {
     #[must_use]
     pub const fn on(self, event: Event) -> (Phase, Step) {
         match (self, event) {
-            (Phase::Open, Event::Close) => (Phase::Closing, Step::SayGoodbye),
+            (Phase::Open, Event::Close) => (Phase::Closing, Step::SendClose),
             (Phase::Open, Event::PeerClosed) => (Phase::Closing, Step::EchoClose),
             (Phase::Open, Event::Lost) => (Phase::Closed, Step::Forget),
             (Phase::Open, Event::GraceOver) => (Phase::Open, Step::None),
@@ -66,7 +66,7 @@ mod tests {
     const EVENTS: [Event; 4] = [Event::Close, Event::PeerClosed, Event::Lost, Event::GraceOver];
 
     fn disconnects(step: Step) -> bool {
-        matches!(step, Step::SayGoodbye | Step::EchoClose | Step::Forget)
+        matches!(step, Step::SendClose | Step::EchoClose | Step::Forget)
     }
 
     /// The disconnect procedure runs exactly when the connection stops being open.

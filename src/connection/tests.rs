@@ -190,8 +190,8 @@ fn a_signed_in_user_has_a_channel_and_is_a_member_without_saying_so() {
     assert_eq!(subject.say(foreign), "refuse null Not authorized to subscribe to #server-to-user-bob");
     assert_eq!(subject.subscribe("presence-a", None), "join presence-a as ann");
     assert_eq!(subject.subscribe("presence-b", Some(r#"{"user_id":"guest"}"#)), "join presence-b as guest");
-    let departure = subject.connection.disconnect(Ending::Lost);
-    assert_eq!((departure.subscriptions.len(), departure.user_id.as_deref()), (3, Some("ann")));
+    let cleanup = subject.connection.disconnect(Ending::Lost);
+    assert_eq!((cleanup.subscriptions.len(), cleanup.user_id.as_deref()), (3, Some("ann")));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::ApiError;
 
 /// Has a connection end with this answer once the broker stops: on another it may find another broker.
 pub(crate) fn close_if_stopping(hub: &Hub, response: &mut HttpResponse) {
-    if hub.farewell().is_some() {
+    if hub.shutdown().is_some() {
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
 }

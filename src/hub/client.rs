@@ -30,7 +30,7 @@ pub trait Transport {
         false
     }
 
-    /// The peer had its time to take the last word and has not: dropping the transport must leave nothing behind that
+    /// The peer had its time to take the close frame and has not: dropping the transport must leave nothing behind that
     /// lingers for it.
     fn reset(&self) {}
 }
@@ -71,8 +71,8 @@ enum Intake {
     Open,
     /// The app's meddler decides.
     Meddled,
-    /// Nothing is queued any more: the last word is said, or there is nobody to hear it.
-    Muted,
+    /// Nothing is queued any more: the final frames are queued, or nobody reads them.
+    Stopped,
 }
 
 /// What the driver has been woken for.
@@ -186,13 +186,13 @@ impl<T: Transport + ?Sized> Client<T> {
         self.transport.reset();
     }
 
-    /// From now on nothing is queued but by [`Client::last_words`].
-    pub fn mute(&self) {
-        self.intake.set(Intake::Muted);
+    /// From now on nothing is queued but by [`Client::queue_final_frames`].
+    pub fn stop_sending(&self) {
+        self.intake.set(Intake::Stopped);
     }
 
-    /// Queues what is said at the very end, in the client's form, whatever the bounds.
-    pub fn last_words(&self, frames: impl IntoIterator<Item = Frame>) {
+    /// Queues the last frames that the client is sent, in the client's form, whatever the bounds.
+    pub fn queue_final_frames(&self, frames: impl IntoIterator<Item = Frame>) {
         const NO_BOUNDS: Bounds = Bounds { bytes: usize::MAX, frames: usize::MAX };
         let mut outbox = self.outbox.borrow_mut();
         for frame in frames {
@@ -218,7 +218,7 @@ impl<T: Transport + ?Sized> Client<T> {
             self.transport.write(&mut self.outbox.borrow_mut(), &mut context)
         };
         match written {
-            Ok(Written::Everything) if self.intake.get() == Intake::Muted => self.wake(),
+            Ok(Written::Everything) if self.intake.get() == Intake::Stopped => self.wake(),
             Ok(Written::Everything) => {}
             Ok(Written::Blocked) => {
                 self.blocked.set(true);
@@ -258,7 +258,7 @@ impl<T: Transport + ?Sized> Client<T> {
 
     /// Tells the driver that the connection is lost.
     pub(super) fn signal_lost(&self) {
-        self.mute();
+        self.stop_sending();
         self.signal(|signals| signals.lost = true);
     }
 
@@ -270,7 +270,7 @@ impl<T: Transport + ?Sized> Client<T> {
         self.enqueue_as_it_is(frame)
     }
 
-    /// What is seldom: the client is muted, or its app has a meddler.
+    /// What is seldom: nothing is queued any more, or the app has a meddler.
     #[cold]
     fn enqueue_meddled(&self, frame: Frame, latest: Option<&Arc<LatestKey>>) -> bool {
         let Some(meddler) = self.app.meddler().filter(|_| self.intake.get() == Intake::Meddled) else {
@@ -290,7 +290,7 @@ impl<T: Transport + ?Sized> Client<T> {
 
     /// Queues a frame, whatever the meddler says, and tells him; `true` as of [`Client::enqueue`].
     pub(super) fn release(&self, frame: Frame, latest: Option<&Arc<LatestKey>>) -> bool {
-        if self.intake.get() == Intake::Muted {
+        if self.intake.get() == Intake::Stopped {
             return false;
         }
         if let Some(meddler) = self.app.meddler() {
@@ -320,7 +320,7 @@ impl<T: Transport + ?Sized> Client<T> {
         self.app.passed_over.add(given_up);
         let has_room = self.push(frame).is_ok();
         if !has_room {
-            self.mute();
+            self.stop_sending();
             self.signal(|signals| signals.overflow = true);
         }
         has_room

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::vec;
 
-use crate::connection::Departure;
+use crate::connection::Cleanup;
 use crate::protocol::ChannelName;
 
 use super::{AtWork, Client};
@@ -20,7 +20,7 @@ pub(super) struct Leaving {
     /// Those that have not been ended.
     subscriptions: vec::IntoIter<ChannelName>,
     /// Everything else.
-    pub(super) rest: Departure,
+    pub(super) rest: Cleanup,
     /// Shutdown waits until it is done.
     _at_work: Option<AtWork>,
 }
@@ -36,24 +36,24 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Queues a connection if it leaves too much behind for this turn, or others queue; else gives the departure back.
+    /// Queues a connection if it leaves too much behind for this turn, or others queue; else gives the cleanup back.
     pub(super) fn put(
         &self,
         client: &Rc<Client>,
-        mut departure: Departure,
+        mut cleanup: Cleanup,
         at_work: Option<&AtWork>,
-    ) -> Result<(), Departure> {
-        let left = self.room.get().checked_sub(1 + departure.subscriptions.len());
+    ) -> Result<(), Cleanup> {
+        let left = self.room.get().checked_sub(1 + cleanup.subscriptions.len());
         let left = left.filter(|_| self.is_empty());
         if self.closed.get() || left.is_some() {
             self.room.set(left.unwrap_or(0));
-            return Err(departure);
+            return Err(cleanup);
         }
-        let subscriptions = std::mem::take(&mut departure.subscriptions).into_iter();
+        let subscriptions = std::mem::take(&mut cleanup.subscriptions).into_iter();
         self.leaving.borrow_mut().push_back(Leaving {
             client: Rc::clone(client),
             subscriptions,
-            rest: departure,
+            rest: cleanup,
             _at_work: at_work.cloned(),
         });
         Ok(())

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_ch
 use crate::protocol::{Broadcast, ChannelName, CloseCode, Frame, SocketId};
 
 use super::app_index::AppIndex;
-use super::{Farewell, Totals};
+use super::{Shutdown, Totals};
 
 /// Bytes of unread letters over which a mailbox counts as congested. Publishers wait then: HTTP requests before
 /// they publish, connections before they are read on. So a mailbox holds at most this, and one message more of
@@ -57,7 +57,7 @@ pub(super) enum Letter {
     /// Look at the time again, for everything of an app.
     ClockAdvanced { app: AppIndex },
     /// End every connection, politely.
-    Drain { farewell: Farewell },
+    Drain { shutdown: Shutdown },
     /// Nothing: whoever has sent it waits until it has been read.
     Turn { _reply: Sender<Infallible> },
     /// Some worker is no longer far behind: whoever waits for that may look again.

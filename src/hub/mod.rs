@@ -21,7 +21,6 @@ mod counts;
 mod current;
 mod due;
 mod fanout;
-mod farewell;
 mod leaving;
 mod mailbox;
 mod meddler;
@@ -49,13 +48,12 @@ pub use client::{Client, Signals, Transport, Written};
 pub use clock::Clock;
 pub use current::Current;
 pub use due::{Agenda, Busy, Due, Timed};
-pub use farewell::Farewell;
 pub use mailbox::CONGESTED_BYTES;
 pub use meddler::{Answer, Instead, Meddler};
 pub use notice::{Bystander, Heard, Listener, Listeners, Notice, Refused, Source, Version};
 pub use outbox::{Bounds, Outbox, Overflow};
 pub use publish::Publication;
-pub use shutdown::AtWork;
+pub use shutdown::{AtWork, Shutdown};
 pub use sockets::{NotAdmitted, Quota, Sockets};
 pub use totals::Totals;
 pub use turn::come_again;
@@ -94,7 +92,7 @@ pub struct Hub {
     incarnation: u128,
     bystander: OnceLock<Arc<dyn Bystander>>,
     /// Set when the broker begins to stop.
-    farewell: OnceLock<Farewell>,
+    shutdown: OnceLock<Shutdown>,
     /// Cloned by everything that shutdown waits for; gone once shutdown has begun.
     at_work: Mutex<Option<mpsc::Sender<Infallible>>>,
     /// Ends when the last clone is dropped.
@@ -128,7 +126,7 @@ impl Hub {
             versions: AtomicU64::new(0),
             incarnation: rand::random(),
             bystander: OnceLock::new(),
-            farewell: OnceLock::new(),
+            shutdown: OnceLock::new(),
             at_work: Mutex::new(Some(at_work)),
             all_done: Mutex::new(Some(all_done)),
         });

@@ -81,11 +81,11 @@ mod tests {
     #[test]
     fn everybody_is_told_in_order_and_in_turns() {
         let rounds = Rounds::default();
-        let farewell = Word::Close(CloseCode::UnknownApp, "gone");
+        let close = Word::Close(CloseCode::UnknownApp, "gone");
         let count = TOLD_PER_TURN + TOLD_PER_TURN / 2;
         rounds.begin(Word::Timer, (0..count).collect());
-        rounds.begin(farewell, (0..count).collect());
-        rounds.begin(farewell, Vec::new());
+        rounds.begin(close, (0..count).collect());
+        rounds.begin(close, Vec::new());
         let mut told = Vec::new();
         let mut turns = 1;
         loop {
@@ -97,8 +97,7 @@ mod tests {
             }
             turns += 1;
         }
-        let expected =
-            [Word::Timer, farewell].into_iter().flat_map(|word| (0..count).map(move |n| (word, n)));
+        let expected = [Word::Timer, close].into_iter().flat_map(|word| (0..count).map(move |n| (word, n)));
         assert!(told.into_iter().eq(expected));
         assert_eq!(turns, 3);
     }

@@ -4,13 +4,47 @@ use std::convert::Infallible;
 
 use tokio::sync::mpsc;
 
+use crate::protocol::CloseCode;
+
 use super::mailbox::Letter;
-use super::{Farewell, Hub, lock};
+use super::{Hub, lock};
 
 /// Held by a connection or request while it lives: shutdown waits for it.
 #[derive(Clone, Debug)]
 pub struct AtWork {
     _sender: mpsc::Sender<Infallible>,
+}
+
+/// How a stopping broker closes its connections: with which of the two codes that let clients come back.
+///
+/// Official clients take 4200 literally: they try again at once, and where nobody listens yet most of them then wait for
+/// as long as a failed attempt makes them wait, which is 15 s. 4100 makes them wait a second first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shutdown {
+    /// 4200: another broker listens at this address already.
+    AtOnce,
+    /// 4100: one may in a moment.
+    Soon,
+}
+
+impl Shutdown {
+    /// The close code.
+    #[must_use]
+    pub const fn code(self) -> CloseCode {
+        match self {
+            Shutdown::AtOnce => CloseCode::Reconnect,
+            Shutdown::Soon => CloseCode::OverCapacity,
+        }
+    }
+
+    /// The reason that goes with it.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Shutdown::AtOnce => CloseCode::Reconnect.sentence(),
+            Shutdown::Soon => "The broker is stopping, come back soon",
+        }
+    }
 }
 
 impl Hub {
@@ -21,16 +55,16 @@ impl Hub {
     }
 
     /// Begins to stop: from now on nothing new is begun and nothing published for anybody who is told that it was.
-    pub fn stop_work(&self, farewell: Farewell) {
-        let _ = self.farewell.set(farewell);
+    pub fn stop_work(&self, shutdown: Shutdown) {
+        let _ = self.shutdown.set(shutdown);
         drop(lock(&self.at_work).take());
     }
 
-    /// What clients are told, once the broker has begun to stop. Whoever publishes and says so must ask on the same
+    /// How clients are closed, once the broker has begun to stop. Whoever publishes and says so must ask on the same
     /// worker's turn in which it publishes.
     #[must_use]
-    pub fn farewell(&self) -> Option<Farewell> {
-        self.farewell.get().copied()
+    pub fn shutdown(&self) -> Option<Shutdown> {
+        self.shutdown.get().copied()
     }
 
     /// Ends every connection politely, after what was published before [`Hub::stop_work`], and waits until all are gone
@@ -38,8 +72,8 @@ impl Hub {
     pub async fn drain(&self, between: impl FnOnce()) {
         self.turn_of_every_worker().await;
         between();
-        let farewell = self.farewell().unwrap_or(Farewell::Soon);
-        self.mailboxes.iter().for_each(|mailbox| mailbox.post(Letter::Drain { farewell }));
+        let shutdown = self.shutdown().unwrap_or(Shutdown::Soon);
+        self.mailboxes.iter().for_each(|mailbox| mailbox.post(Letter::Drain { shutdown }));
         let all_done = lock(&self.all_done).take();
         if let Some(mut all_done) = all_done {
             // Nothing is ever sent; it ends when nobody is left who could.

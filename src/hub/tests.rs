@@ -135,7 +135,7 @@ fn what_is_said_to_very_many_connections_is_said_to_each_of_them_in_turns() {
     type Heard = fn(&Signals) -> bool;
     let close: Say = |hub, app| hub.close_app(app, CloseCode::UnknownApp, "gone");
     let advance: Say = |hub, app| hub.advance_clock(app, Duration::from_secs(1));
-    let drain: Say = |hub, _| hub.mailboxes[0].post(Letter::Drain { farewell: Farewell::Soon });
+    let drain: Say = |hub, _| hub.mailboxes[0].post(Letter::Drain { shutdown: Shutdown::Soon });
     let (closed, looks): (Heard, Heard) = (|signals| signals.close.is_some(), |signals| signals.timer);
     for (say, heard, by_all) in [(close, closed, false), (advance, looks, false), (drain, closed, true)] {
         // A worker belongs to its thread.
@@ -190,12 +190,12 @@ fn all_who_watch_a_user_are_told_once_that_it_comes_and_goes() {
         while !all_have(3) {
             tokio::task::yield_now().await;
         }
-        let departure = crate::connection::Departure {
+        let cleanup = crate::connection::Cleanup {
             user_id: Some(Arc::clone(&star)),
             subscriptions: Vec::new(),
             ending: crate::connection::Ending::Lost,
         };
-        worker.disconnect(&seen, departure, None);
+        worker.disconnect(&seen, cleanup, None);
         while !all_have(4) {
             tokio::task::yield_now().await;
         }

@@ -27,7 +27,7 @@ pub struct Totals {
     /// Distinct members of presence channels, channel by channel.
     pub members: usize,
     /// Connections of these members, channel by channel.
-    pub attendances: usize,
+    pub member_connections: usize,
     /// Users who are signed in.
     pub users: usize,
     /// Users whom somebody watches.
@@ -51,7 +51,7 @@ impl Totals {
             self.channels += 1;
             self.subscriptions += entry.subscribers().len();
             self.members += entry.presence().map_or(0, |presence| presence.user_count());
-            self.attendances += entry.presence().map_or(0, |presence| presence.connection_count());
+            self.member_connections += entry.presence().map_or(0, |presence| presence.connection_count());
         }
         let (users, watched_users) = app.users.counts();
         self.users += users;

@@ -138,7 +138,7 @@ impl<'a> Context<'a> {
 
     /// Whether the broker has begun to stop.
     pub(crate) fn is_stopping(&self) -> bool {
-        self.hub.farewell().is_some()
+        self.hub.shutdown().is_some()
     }
 }
 

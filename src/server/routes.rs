@@ -87,7 +87,7 @@ impl<'p> Endpoint<'p> {
 /// Answers any request that is no upgrade on the port that serves nothing but the pipe.
 pub(super) async fn pipes_only(request: &HttpRequest) -> HttpResponse {
     let hub = request.app_data::<Rc<Context>>().map(|context| context.worker.hub());
-    let mut response = match hub.and_then(|hub| hub.farewell()) {
+    let mut response = match hub.and_then(|hub| hub.shutdown()) {
         Some(_) => ApiError::ShuttingDown.response(),
         None => HttpResponse::UpgradeRequired()
             .insert_header((header::UPGRADE, "websocket"))
@@ -227,7 +227,7 @@ async fn dispatch(
     arrival: &Arrival,
 ) -> Result<HttpResponse, ApiError> {
     // Asked in the turn that publishes: who is told that an event was published was heard by everybody.
-    if request.hub().farewell().is_some() {
+    if request.hub().shutdown().is_some() {
         return Err(ApiError::ShuttingDown);
     }
     match endpoint {

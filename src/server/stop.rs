@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::Reloader;
 use super::ports::Doors;
 use crate::config::{Config, ShutdownCode};
-use crate::hub::{Farewell, Hub};
+use crate::hub::{Hub, Shutdown};
 use crate::pipe::RunningHook;
 use crate::pipe::wire::PipeWire;
 use crate::telemetry;
@@ -44,10 +44,10 @@ impl Stop {
     ) -> io::Result<()> {
         let Stop { config, hub, wire, test_mode, webhooks, hooks, doors, reloader } = self;
         let grace = config.server.shutdown_grace;
-        let farewell = farewell(config.server.shutdown_code, is_succeeded());
+        let shutdown = shutdown(config.server.shutdown_code, is_succeeded());
         let deadline = tokio::time::Instant::now() + grace;
-        info!(connections = hub.sockets().len(), code = farewell.code().code(), "shutting down");
-        hub.stop_work(farewell);
+        info!(connections = hub.sockets().len(), code = shutdown.code().code(), "shutting down");
+        hub.stop_work(shutdown);
         // Before anybody is told to come back: who comes at once must not come here.
         let expected = telemetry::expect_complaints(&telemetry::OF_CLOSED_PORTS);
         doors.close(&server).await;
@@ -82,11 +82,11 @@ impl Stop {
     }
 }
 
-/// What clients are told, where another broker listens at this address already, and where none does.
-fn farewell(code: ShutdownCode, is_succeeded: bool) -> Farewell {
+/// How clients are closed, where another broker listens at this address already, and where none does.
+fn shutdown(code: ShutdownCode, is_succeeded: bool) -> Shutdown {
     match (code, is_succeeded) {
-        (ShutdownCode::AtOnce, _) | (ShutdownCode::Auto, true) => Farewell::AtOnce,
-        (ShutdownCode::Soon, _) | (ShutdownCode::Auto, false) => Farewell::Soon,
+        (ShutdownCode::AtOnce, _) | (ShutdownCode::Auto, true) => Shutdown::AtOnce,
+        (ShutdownCode::Soon, _) | (ShutdownCode::Auto, false) => Shutdown::Soon,
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn clients_are_told_to_come_at_once_only_where_somebody_awaits_them() {
-        let codes = |setting| [false, true].map(|succeeded| farewell(setting, succeeded).code().code());
+        let codes = |setting| [false, true].map(|succeeded| shutdown(setting, succeeded).code().code());
         assert_eq!(codes(ShutdownCode::Auto), [4100, 4200]);
         assert_eq!(codes(ShutdownCode::Soon), [4100, 4100]);
         assert_eq!(codes(ShutdownCode::AtOnce), [4200, 4200]);

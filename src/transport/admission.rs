@@ -10,7 +10,7 @@ use tracing::{debug, info};
 use crate::auth::request::Query;
 use crate::connection::Probe;
 use crate::http::Arrival;
-use crate::hub::{self, Admission, AppState, AtWork, Farewell, NotAdmitted, Worker};
+use crate::hub::{self, Admission, AppState, AtWork, NotAdmitted, Shutdown, Worker};
 use crate::protocol::{CloseCode, Negotiated, ProtocolVersion, VersionError};
 
 use super::caller::{Caller, Told};
@@ -131,8 +131,8 @@ pub(crate) fn place(
         return Err((CloseCode::Chosen(code), reason));
     }
     let Some(at_work) = hub.begin_work() else {
-        let farewell = hub.farewell().unwrap_or(Farewell::Soon);
-        return Err((farewell.code(), farewell.sentence().to_owned()));
+        let shutdown = hub.shutdown().unwrap_or(Shutdown::Soon);
+        return Err((shutdown.code(), shutdown.sentence().to_owned()));
     };
     let admission = worker.admit(app, authorized).map_err(|full| {
         let (code, limit) = match full {

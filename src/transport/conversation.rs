@@ -27,7 +27,7 @@ use super::admission::Admitted;
 use super::caller::{Caller, Told};
 use crate::http::Arrival;
 
-/// How long a peer may take to answer the last word before the transport lets go of it.
+/// How long a peer may take to answer the close frame before the transport lets go of it.
 pub(super) const CLOSE_GRACE: Duration = Duration::from_secs(5);
 
 /// Everything that one connection is, but for the transport that carries it.
@@ -37,7 +37,7 @@ pub(super) struct Conversation {
     connection: Connection,
     /// Who is at the other end, for the log.
     caller: Caller,
-    /// From the last word on: the peer's time to answer it.
+    /// From the close frame on: the peer's time to answer it.
     grace: Option<Pin<Box<Sleep>>>,
     phase: Phase,
     /// Stands for the time at which it is to be looked at again.
@@ -98,7 +98,7 @@ impl Conversation {
         Begun { client, conversation, message_limit }
     }
 
-    /// Says the first words; the very first release names a channel in its URL that it wants right away.
+    /// Sends the greeting; the very first release names a channel in its URL that it wants right away.
     pub(super) fn greet(&mut self, parameterless: bool, channel: Option<&str>) {
         let binary = self.client.form().is_binary();
         let greeting: Vec<Frame> = self.connection.greeting(parameterless, binary).collect();
@@ -144,7 +144,7 @@ impl Conversation {
         message_bytes(self.client.app(), self.client.form())
     }
 
-    /// A message came from the client. Once the last word is said, it is passed over.
+    /// A message came from the client. Once the close frame is sent, it is ignored.
     pub(super) fn receive(&mut self, text: &str, now: Instant) {
         if self.phase != Phase::Open {
             return;
@@ -201,9 +201,9 @@ impl Conversation {
 
     /// Ends it from our side.
     pub(super) fn close(&mut self, code: CloseCode, reason: &str) {
-        if self.step(Happening::Close) == Step::SayGoodbye {
+        if self.step(Happening::Close) == Step::SendClose {
             self.disconnect(Ending::Closed(code, reason.to_owned()));
-            self.say_goodbye(code, reason);
+            self.send_close(code, reason);
         }
     }
 
@@ -235,12 +235,12 @@ impl Conversation {
         info!(app, %socket_id, code, reason, peer, origin, client, version, "refused and closed");
     }
 
-    /// The peer has said its last word. Returns whether `answer` was queued as ours; if not, ours came before.
+    /// The peer's close frame came. Returns whether `answer` was queued as ours; if not, ours went before.
     pub(super) fn peer_closed(&mut self, answer: Frame) -> bool {
         let answers = self.step(Happening::PeerClosed) == Step::EchoClose;
         if answers {
             self.disconnect(Ending::Left(answer.close_code()));
-            self.say_last([answer]);
+            self.send_final_frames([answer]);
         }
         answers
     }
@@ -387,21 +387,21 @@ impl Conversation {
         step
     }
 
-    fn say_goodbye(&mut self, code: CloseCode, reason: &str) {
+    fn send_close(&mut self, code: CloseCode, reason: &str) {
         let error = last_error(Some(self.client.version()), code, reason);
         let close = Frame::close(code, reason);
         match self.client.form() {
             Form::Quoted => {
                 let error = error.map(|error| error.quoted());
                 let text = Frame::quoted_close(code, reason);
-                self.say_last(error.into_iter().chain([text, close]));
+                self.send_final_frames(error.into_iter().chain([text, close]));
             }
-            _ => self.say_last(error.into_iter().chain([close])),
+            _ => self.send_final_frames(error.into_iter().chain([close])),
         }
     }
 
-    fn say_last(&mut self, words: impl IntoIterator<Item = Frame>) {
-        self.client.last_words(words);
+    fn send_final_frames(&mut self, frames: impl IntoIterator<Item = Frame>) {
+        self.client.queue_final_frames(frames);
         self.grace = Some(Box::pin(tokio::time::sleep(CLOSE_GRACE)));
         // Polled at once, so that its end wakes the task.
         self.client.wake();

@@ -104,8 +104,8 @@ impl Worker {
                 let _ = reply.send(self.totals());
             }
             Letter::Turn { .. } => {}
-            Letter::Drain { farewell } => {
-                let (code, reason) = (farewell.code(), farewell.sentence());
+            Letter::Drain { shutdown } => {
+                let (code, reason) = (shutdown.code(), shutdown.sentence());
                 self.begin_round(Word::Close(code, reason), None, room);
             }
         }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::connection::Departure;
+use crate::connection::Cleanup;
 use crate::hub::{AtWork, Client, Notice};
 use crate::protocol::server_message;
 
@@ -15,13 +15,13 @@ const TIME_OF_ENDS: Duration = Duration::from_millis(1);
 impl Worker {
     /// Ends what a connection leaves behind and forgets it, now or, if that is much, in the next turns; shutdown then
     /// waits for `at_work`. Safe to call again.
-    pub fn disconnect(&self, client: &Rc<Client>, departure: Departure, at_work: Option<&AtWork>) {
-        client.mute();
-        match self.leaving.put(client, departure, at_work) {
+    pub fn disconnect(&self, client: &Rc<Client>, cleanup: Cleanup, at_work: Option<&AtWork>) {
+        client.stop_sending();
+        match self.leaving.put(client, cleanup, at_work) {
             Ok(()) => self.wake(),
-            Err(departure) => {
-                departure.subscriptions.iter().for_each(|channel| self.leave(client, channel));
-                self.forget(client, &departure);
+            Err(cleanup) => {
+                cleanup.subscriptions.iter().for_each(|channel| self.leave(client, channel));
+                self.forget(client, &cleanup);
             }
         }
     }
@@ -46,8 +46,8 @@ impl Worker {
     }
 
     /// A connection has no subscriptions any more: ends everything else of it.
-    fn forget(&self, client: &Client, departure: &Departure) {
-        if let Some(user_id) = &departure.user_id {
+    fn forget(&self, client: &Client, cleanup: &Cleanup) {
+        if let Some(user_id) = &cleanup.user_id {
             let (app, address) = (client.app(), (self.index, client.socket_id()));
             let gone = || server_message::watchlist_events(&[], std::slice::from_ref(user_id));
             app.users.remove(user_id, address, |watchers| self.hub.post_to_sockets(app, watchers, gone));
@@ -55,8 +55,8 @@ impl Worker {
         let known = self.clients.borrow_mut().remove(&key(client)).is_some();
         self.hub.sockets.remove(client.app().index(), client.socket_id());
         if known {
-            let (socket_id, user_id) = (client.socket_id(), departure.user_id.as_deref());
-            let ending = &departure.ending;
+            let (socket_id, user_id) = (client.socket_id(), cleanup.user_id.as_deref());
+            let ending = &cleanup.ending;
             self.hub.announce(client.app(), &Notice::SocketClosed { socket_id, user_id, ending });
         }
     }

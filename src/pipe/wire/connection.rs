@@ -29,12 +29,12 @@ const BATCH_BYTES: usize = 128 * 1024;
 /// The largest frame that the original client takes. A larger message is sent in pieces.
 const FRAME_BYTES: usize = 1024 * 1024;
 
-/// How long a client may take to read the last words, and to answer the close frame.
+/// How long a client may take to read the final frames, and to answer the close frame.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
 
 /// How a connection ended.
 enum End {
-    /// The client said goodbye, with this code.
+    /// The client closed the connection, with this code.
     Peer(Option<u16>),
     /// The socket is gone.
     Lost,
@@ -86,7 +86,7 @@ pub(crate) async fn serve<S: Stream>(stream: S, early: BytesMut, admitted: Admit
             line.take(BATCH_BYTES).iter().for_each(|text| push_text(text, &mut unwritten));
         }
         frames.iter().for_each(|frame| unwritten.put_slice(frame.websocket()));
-        farewell(reader, writer, unwritten).await;
+        close_handshake(reader, writer, unwritten).await;
     }
     drop(at_work);
 }
@@ -94,25 +94,25 @@ pub(crate) async fn serve<S: Stream>(stream: S, early: BytesMut, admitted: Admit
 /// Tells a client why it is not let in, and ends the connection.
 pub(crate) async fn refuse<S: Stream>(stream: S, refused: Refused) {
     let Refused { code, reason } = refused;
-    let mut words = BytesMut::new();
-    push_text(&message::error(None, code.code(), &reason), &mut words);
-    words.put_slice(Frame::close(code, &reason).websocket());
+    let mut bytes = BytesMut::new();
+    push_text(&message::error(None, code.code(), &reason), &mut bytes);
+    bytes.put_slice(Frame::close(code, &reason).websocket());
     let (reader, writer) = tokio::io::split(stream);
-    farewell(reader, writer, words).await;
+    close_handshake(reader, writer, bytes).await;
 }
 
-/// Writes the last words and waits a moment for the peer to have read them: a socket closed with unread input would be
+/// Writes the final frames and waits a moment for the peer to have read them: a socket closed with unread input would be
 /// reset, and the reason lost.
-async fn farewell<S: Stream>(mut reader: ReadHalf<S>, mut writer: WriteHalf<S>, mut words: BytesMut) {
-    let said = async {
-        writer.write_all_buf(&mut words).await?;
+async fn close_handshake<S: Stream>(mut reader: ReadHalf<S>, mut writer: WriteHalf<S>, mut bytes: BytesMut) {
+    let handshake = async {
+        writer.write_all_buf(&mut bytes).await?;
         writer.shutdown().await?;
         let mut unread = [0; 1024];
         while reader.read(&mut unread).await? > 0 {}
         Ok::<(), io::Error>(())
     };
     // A peer that is gone, or stays without reading, is not worth more time.
-    let _ = tokio::time::timeout(CLOSE_GRACE, said).await;
+    let _ = tokio::time::timeout(CLOSE_GRACE, handshake).await;
 }
 
 impl Connection {

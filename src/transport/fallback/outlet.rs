@@ -53,7 +53,7 @@ struct State {
     /// A client's heartbeat is to be answered, and nobody was there to be told.
     acknowledgement_owed: bool,
     /// The frame that ends the session, once its turn has come.
-    last_word: Option<String>,
+    final_frame: Option<String>,
     at_work: Option<AtWork>,
 }
 
@@ -71,14 +71,14 @@ impl Outlet {
                 changed: now,
                 said: now,
                 acknowledgement_owed: false,
-                last_word: None,
+                final_frame: None,
                 at_work: None,
             }),
         }
     }
 
-    /// Its client has been admitted: from now on it goes by the app's clock, and shutdown waits until the last word is
-    /// out.
+    /// Its client has been admitted: from now on it goes by the app's clock, and shutdown waits until the final frame
+    /// is out.
     pub(super) fn admitted(&self, app: &Arc<AppState>, at_work: AtWork) {
         let state = &mut *self.state.borrow_mut();
         state.at_work = Some(at_work);
@@ -141,8 +141,8 @@ impl Outlet {
     }
 
     /// The frame that ended the session, if it has been reached.
-    pub(super) fn last_word(&self) -> Option<String> {
-        self.state.borrow().last_word.clone()
+    pub(super) fn final_frame(&self) -> Option<String> {
+        self.state.borrow().final_frame.clone()
     }
 
     /// Says a frame now; `false` if nobody takes it.
@@ -284,7 +284,7 @@ impl Transport for Rc<Outlet> {
             }
             outbox.advance(bytes);
             if frame.starts_with('c') {
-                state.last_word = Some(frame);
+                state.final_frame = Some(frame);
                 state.detach();
             }
             if state.receiver.is_none() {

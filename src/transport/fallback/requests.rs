@@ -115,7 +115,7 @@ async fn send(
         _ => sent::messages(&body),
     };
     let messages = messages.map_err(|bad: BadBody| FallbackError::Body(bad, status))?;
-    if fallback.worker.hub().farewell().is_some() {
+    if fallback.worker.hub().shutdown().is_some() {
         return Err(ApiError::ShuttingDown.into());
     }
     let (taken, done) = oneshot::channel();

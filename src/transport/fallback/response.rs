@@ -21,7 +21,7 @@ const CHUNKS: usize = 4;
 #[derive(Debug)]
 pub(super) struct Chunk {
     pub(super) bytes: Bytes,
-    /// With the last word: shutdown waits until it is out.
+    /// With the final frame: shutdown waits until it is out.
     pub(super) at_work: Option<AtWork>,
 }
 

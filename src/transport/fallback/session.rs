@@ -2,7 +2,7 @@
 //!
 //! It is a task on the worker that its first request came to. What happens to it comes in as [`Visit`]s, and what it
 //! has to say goes out by its [`Outlet`]. It ends when nobody has received for a while, and some seconds after its
-//! last word.
+//! final frame.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -86,8 +86,8 @@ enum Stage {
     Introducing { until: Instant, arrival: Arrival },
     /// It has been admitted.
     Talking(Box<Talking>),
-    /// The last words are said, or would be if somebody received. The very last is repeated to whoever asks.
-    Over { words: VecDeque<String>, until: Instant },
+    /// The final frames are sent, or would be if somebody received. The very last is repeated to whoever asks.
+    Over { frames: VecDeque<String>, until: Instant },
     /// There is nothing more to it.
     Ended,
 }
@@ -169,23 +169,23 @@ impl Session {
     fn refuse(&mut self, refused: &Refused) {
         let Refused { code, reason, version } = refused;
         let error = last_error(*version, *code, reason).map(|error| error.quoted());
-        let words = error.into_iter().chain([Frame::quoted_close(*code, reason)]);
-        let words = words.map(|frame| String::from_utf8_lossy(frame.json()).into_owned()).collect();
-        self.stage = Stage::Over { words, until: Instant::now() + CLOSE_GRACE };
-        self.say_words();
+        let frames = error.into_iter().chain([Frame::quoted_close(*code, reason)]);
+        let frames = frames.map(|frame| String::from_utf8_lossy(frame.json()).into_owned()).collect();
+        self.stage = Stage::Over { frames, until: Instant::now() + CLOSE_GRACE };
+        self.send_final_frames();
     }
 
-    /// Says the last words, as many as are taken.
-    fn say_words(&mut self) {
-        let Stage::Over { words, .. } = &mut self.stage else { return };
-        while let Some(word) = words.front() {
-            if !self.outlet.say(word) {
+    /// Sends the final frames, as many as are taken.
+    fn send_final_frames(&mut self) {
+        let Stage::Over { frames, .. } = &mut self.stage else { return };
+        while let Some(frame) = frames.front() {
+            if !self.outlet.say(frame) {
                 return;
             }
-            if words.len() == 1 {
+            if frames.len() == 1 {
                 return self.outlet.end();
             }
-            words.pop_front();
+            frames.pop_front();
         }
     }
 
@@ -274,7 +274,7 @@ impl Session {
                 talking.flush();
                 self.outlet.settle();
             }
-            Stage::Over { .. } => self.say_words(),
+            Stage::Over { .. } => self.send_final_frames(),
             Stage::Introducing { .. } | Stage::Ended => {}
         }
     }
@@ -312,21 +312,21 @@ impl Session {
                 match talking.conversation.phase() {
                     Phase::Closed => self.stage = Stage::Ended,
                     Phase::Closing => {
-                        if let Some(last) = self.outlet.last_word() {
+                        if let Some(last) = self.outlet.final_frame() {
                             let until = Instant::now() + CLOSE_GRACE;
-                            self.stage = Stage::Over { words: [last].into(), until };
+                            self.stage = Stage::Over { frames: [last].into(), until };
                         }
                     }
                     Phase::Open => {}
                 }
             }
-            Stage::Over { .. } if has_room => self.say_words(),
+            Stage::Over { .. } if has_room => self.send_final_frames(),
             Stage::Over { .. } | Stage::Introducing { .. } | Stage::Ended => {}
         }
     }
 
     /// When to look at the time again. How long somebody may receive or be away is measured by the app's clock, which a
-    /// test can advance; until a client has named its app, and for the last words, by the machine's.
+    /// test can advance; until a client has named its app, and for the final frames, by the machine's.
     fn deadline(&self) -> Deadline {
         let config = &self.fallback.config;
         let (outlet, what) = match (self.outlet.is_received(), self.outlet.is_single()) {

@@ -10,7 +10,7 @@ use actix_web::body::{BodySize, MessageBody};
 use actix_web::web::Bytes;
 use tracing::{debug, warn};
 
-use crate::connection::{Departure, Ending};
+use crate::connection::{Cleanup, Ending};
 use crate::hub::{AtWork, Client, Due, Timed, Transport, Worker};
 use crate::protocol::{ChannelName, CloseCode};
 use crate::transport::caller::{Caller, Told};
@@ -33,7 +33,7 @@ pub(super) trait Shape: Transport + 'static {
     /// What is sent after a silence, so that whoever has gone is missed.
     fn heartbeat(&self) -> Option<Bytes>;
 
-    /// The last word, when the broker ends it.
+    /// The final bytes, when the broker ends it.
     fn ending(&self, code: u16, reason: &str) -> Option<Bytes>;
 }
 
@@ -86,7 +86,7 @@ impl<S: Shape> StreamBody<S> {
         debug!(app, %socket_id, %channel, peer, origin, client = library, version, "subscribed over HTTP");
         let sent = client.app().clock().now();
         let silence = worker.hub().connection_config_of(client.app()).ping_after;
-        // Known before its first words are said.
+        // Known before its first bytes are sent.
         let (_, due) = client.app().clock().wait_until(sent + silence, Timed::StreamHeartbeat);
         let ending = Ending::Lost;
         StreamBody {
@@ -205,10 +205,6 @@ impl<S: Shape> Drop for StreamBody<S> {
         let (app, socket_id) = (self.client.app().id(), self.client.socket_id());
         let (channel, Told { peer, origin, client, version }) = (&self.channel, self.caller.told());
         debug!(app, %socket_id, %channel, ?ending, peer, origin, client, version, "HTTP stream ended");
-        self.worker.disconnect(
-            &self.shared,
-            Departure { subscriptions, ending, ..Departure::default() },
-            None,
-        );
+        self.worker.disconnect(&self.shared, Cleanup { subscriptions, ending, ..Cleanup::default() }, None);
     }
 }

@@ -31,9 +31,9 @@ pub(super) struct Driver<S: Stream> {
     paused: bool,
     /// Messages that came in one frame, of which the first have been heard.
     unheard: Option<Box<vec::IntoIter<String>>>,
-    /// The peer has said its last word too: the socket is dropped as soon as ours is written.
+    /// The peer's close frame has come, too: the socket is dropped as soon as ours is written.
     hang_up: bool,
-    /// The last word is written, and the end of the stream after it.
+    /// The final frames are written, and the end of the stream after it.
     write_ended: bool,
     queued: Queued,
 }
@@ -62,7 +62,7 @@ impl<S: Stream> Driver<S> {
         }
     }
 
-    /// Says the first words, and reads what came together with the handshake.
+    /// Sends the greeting, and reads what came together with the handshake.
     pub(super) fn start(&mut self, parameterless: bool, channel: Option<&str>, early: &mut [u8]) {
         self.conversation.greet(parameterless, channel);
         if !early.is_empty() {
@@ -146,7 +146,7 @@ impl<S: Stream> Driver<S> {
                 Event::Ping(payload) if conversation.phase() == Phase::Open => {
                     conversation.send(Frame::pong(payload));
                 }
-                // Its last word is said; the client has not heard it yet.
+                // The final frames are queued; the client has not taken them yet.
                 Event::Ping(_) | Event::Pong => {}
             }
             match conversation.phase() {
@@ -163,7 +163,7 @@ impl<S: Stream> Driver<S> {
         }
     }
 
-    /// Once the last word is written, nothing more will be: the peer sees the end at once, and may still answer.
+    /// Once the final frames are written, nothing more will be: the peer sees the end at once, and may still answer.
     fn end_writing(&mut self, context: &mut Context<'_>) {
         let closing = self.conversation.phase() == Phase::Closing;
         if closing && !self.write_ended && !self.client.has_pending() {

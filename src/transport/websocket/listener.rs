@@ -51,10 +51,10 @@ impl Listener {
     }
 }
 
-/// Says these last words, and waits a moment for the peer to have read them.
-pub(super) async fn farewell<S: Stream>(mut stream: S, frames: impl Iterator<Item = Frame>) {
+/// Sends these frames, the last of which is a close frame, and waits a moment for the peer to have read them.
+pub(super) async fn close_handshake<S: Stream>(mut stream: S, frames: impl Iterator<Item = Frame>) {
     let bytes = frames.map(|frame| frame.websocket().clone()).collect::<Vec<_>>().concat();
-    let farewell = async {
+    let handshake = async {
         stream.write_all(&bytes).await?;
         stream.shutdown().await?;
         let mut unread = [0; 1024];
@@ -62,5 +62,5 @@ pub(super) async fn farewell<S: Stream>(mut stream: S, frames: impl Iterator<Ite
         Ok::<(), std::io::Error>(())
     };
     // A peer that is gone, or stays without reading, is not worth more time.
-    let _ = tokio::time::timeout(REFUSAL_GRACE, farewell).await;
+    let _ = tokio::time::timeout(REFUSAL_GRACE, handshake).await;
 }

@@ -13,7 +13,7 @@ use tracing::info;
 
 use super::WebSocket;
 use super::driver::Driver;
-use super::listener::{Listener, farewell};
+use super::listener::{Listener, close_handshake};
 use crate::connection::{Probe, last_error};
 use crate::http::Arrival;
 use crate::hub::Worker;
@@ -94,7 +94,7 @@ pub(super) async fn connect<S: Stream>(
             error.into_iter().chain([Frame::quoted_close(code, &reason), close]).collect()
         }
     };
-    place.unless_evicted(farewell(stream, frames.into_iter())).await;
+    place.unless_evicted(close_handshake(stream, frames.into_iter())).await;
 }
 
 async fn within<T>(

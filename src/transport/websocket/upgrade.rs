@@ -28,7 +28,7 @@ use crate::protocol::{Form, Frame, Negotiated};
 
 use super::WebSocket;
 use super::driver::Driver;
-use super::listener::{Listener, farewell};
+use super::listener::{Listener, close_handshake};
 use super::{extension, sockjs};
 use crate::http::Arrival;
 use crate::net::Stream;
@@ -155,7 +155,7 @@ async fn refuse<S: Stream>(stream: S, place: Place, refused: Refused) {
     let Refused { code, reason, version } = refused;
     let error = last_error(version, code, &reason);
     let frames = error.into_iter().chain([Frame::close(code, &reason)]);
-    place.unless_evicted(farewell(stream, frames)).await;
+    place.unless_evicted(close_handshake(stream, frames)).await;
 }
 
 /// The answer that completes the handshake. Apple's clients drop a connection whose offered sub-protocol is not
