@@ -17,13 +17,13 @@ pub(super) fn matches(text: &str, wanted: &Map<String, Value>) -> bool {
         return false;
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let found = Wanted(wanted).deserialize(&mut deserializer);
+    let found = WantedMembers(wanted).deserialize(&mut deserializer);
     found.is_ok_and(|all| all) && deserializer.end().is_ok()
 }
 
-struct Wanted<'w>(&'w Map<String, Value>);
+struct WantedMembers<'w>(&'w Map<String, Value>);
 
-impl<'de> DeserializeSeed<'de> for Wanted<'_> {
+impl<'de> DeserializeSeed<'de> for WantedMembers<'_> {
     type Value = bool;
 
     fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
@@ -31,7 +31,7 @@ impl<'de> DeserializeSeed<'de> for Wanted<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Wanted<'_> {
+impl<'de> Visitor<'de> for WantedMembers<'_> {
     type Value = bool;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -40,7 +40,7 @@ impl<'de> Visitor<'de> for Wanted<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
         let mut found = vec![false; self.0.len()];
-        while let Some(index) = map.next_key_seed(IndexOf(self.0))? {
+        while let Some(index) = map.next_key_seed(MemberIndex(self.0))? {
             match index.and_then(|index| Some((index, self.0.values().nth(index)?))) {
                 Some((index, wanted)) => found[index] = json::equals(map.next_value::<&RawValue>()?, wanted),
                 None => {
@@ -53,9 +53,9 @@ impl<'de> Visitor<'de> for Wanted<'_> {
 }
 
 /// Finds a key among the wanted names without keeping it.
-struct IndexOf<'w>(&'w Map<String, Value>);
+struct MemberIndex<'w>(&'w Map<String, Value>);
 
-impl<'de> DeserializeSeed<'de> for IndexOf<'_> {
+impl<'de> DeserializeSeed<'de> for MemberIndex<'_> {
     type Value = Option<usize>;
 
     fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -63,7 +63,7 @@ impl<'de> DeserializeSeed<'de> for IndexOf<'_> {
     }
 }
 
-impl Visitor<'_> for IndexOf<'_> {
+impl Visitor<'_> for MemberIndex<'_> {
     type Value = Option<usize>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-pub use super::wire::fuzzing::{Read, read};
+pub use super::wire::fuzzing::{ReadRequest, read};
 
 /// Whether a rule with this `where` takes the payload.
 #[must_use]

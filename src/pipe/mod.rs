@@ -33,11 +33,11 @@ mod filter;
 #[doc(hidden)]
 pub mod fuzzing;
 mod hook;
-mod lanes;
 mod pace;
 mod rule;
 mod spec;
 mod tap;
+mod target_pace;
 pub mod wire;
 
 pub use crate::protocol::pattern::{BadPattern, Pattern};

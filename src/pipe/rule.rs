@@ -14,7 +14,7 @@ use crate::protocol::json::{Data, push_string};
 use crate::protocol::{BinaryPayload, ChannelName, DATA_URL};
 
 use super::filter;
-use super::lanes::{Lanes, Release, Verdict};
+use super::target_pace::{PaceDecision, Release, TargetPaces};
 use super::{Context, Message, RuleSpec, Tap};
 
 /// A tap that does what one [`RuleSpec`] says.
@@ -22,12 +22,12 @@ use super::{Context, Message, RuleSpec, Tap};
 pub struct Rule {
     spec: RuleSpec,
     /// Of a rule that has a pace. When the rule is dropped, what waits is dropped with it.
-    lanes: Option<Arc<Mutex<Lanes<Waiting>>>>,
+    paces: Option<Arc<Mutex<TargetPaces<WaitingEvent>>>>,
 }
 
 /// An event that waits until it may go.
 #[derive(Debug)]
-struct Waiting {
+struct WaitingEvent {
     event: String,
     data: Data<'static>,
 }
@@ -36,9 +36,9 @@ impl Rule {
     /// The rule at work.
     #[must_use]
     pub fn new(spec: RuleSpec) -> Self {
-        let lanes = || Arc::new(Mutex::new(Lanes::new(spec.rate, spec.min_interval, spec.keep_latest)));
-        let lanes = spec.is_paced().then(lanes);
-        Rule { spec, lanes }
+        let paces = || Arc::new(Mutex::new(TargetPaces::new(spec.rate, spec.min_interval, spec.keep_latest)));
+        let paces = spec.is_paced().then(paces);
+        Rule { spec, paces }
     }
 
     /// What the star of the source pattern matched, if the event is one that the rule hears.
@@ -120,25 +120,25 @@ impl Rule {
     /// its time has come; `make` makes what waits.
     fn may_go(
         &self,
-        lanes: &Arc<Mutex<Lanes<Waiting>>>,
+        paces: &Arc<Mutex<TargetPaces<WaitingEvent>>>,
         to: &ChannelName,
         context: &Context<'_>,
-        make: impl FnOnce() -> Waiting,
+        make: impl FnOnce() -> WaitingEvent,
     ) -> bool {
-        let verdict = lock(lanes).offer(to, context.clock().now(), make);
-        match verdict {
-            Verdict::Go => true,
-            Verdict::Wait(time) => {
+        let decision = lock(paces).offer(to, context.clock().now(), make);
+        match decision {
+            PaceDecision::Go => true,
+            PaceDecision::Wait(time) => {
                 // Events are accepted within a runtime; outside of one there are no timers, and nothing waits.
                 if let Ok(runtime) = tokio::runtime::Handle::try_current() {
                     let (_, due) = context.clock().wait_until(time, Timed::PipePace);
                     let context = context.clone().into_owned();
-                    runtime.spawn(release(Arc::downgrade(lanes), to.clone(), context, time, due));
+                    runtime.spawn(release(Arc::downgrade(paces), to.clone(), context, time, due));
                 }
                 false
             }
-            Verdict::Replaced | Verdict::Dropped => {
-                trace!(app = context.app().id, %to, ?verdict, "not forwarded: the rule's pace");
+            PaceDecision::Replaced | PaceDecision::Dropped => {
+                trace!(app = context.app().id, %to, ?decision, "not forwarded: the rule's pace");
                 false
             }
         }
@@ -147,7 +147,7 @@ impl Rule {
 
 /// Sends what waits for a channel when its time has come. It ends with the rule.
 async fn release(
-    lanes: Weak<Mutex<Lanes<Waiting>>>,
+    paces: Weak<Mutex<TargetPaces<WaitingEvent>>>,
     to: ChannelName,
     context: Context<'static>,
     mut time: Instant,
@@ -157,10 +157,10 @@ async fn release(
         let sleep = context.clock().sleep_until(time, Timed::PipePace);
         due.put_off();
         due = sleep.await;
-        let Some(lanes) = lanes.upgrade() else { return };
-        let released = lock(&lanes).release(&to, context.clock().now());
+        let Some(paces) = paces.upgrade() else { return };
+        let released = lock(&paces).release(&to, context.clock().now());
         match released {
-            Release::Now(Waiting { event, data }) => return context.trigger(&to, &event, &data),
+            Release::Now(WaitingEvent { event, data }) => return context.trigger(&to, &event, &data),
             Release::At(later) => time = later,
             Release::Nothing => return due.put_off(),
         }
@@ -168,8 +168,8 @@ async fn release(
 }
 
 /// No code panics while it holds the lock, and every state of the lanes is a valid one.
-fn lock<T>(lanes: &Mutex<T>) -> MutexGuard<'_, T> {
-    lanes.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(paces: &Mutex<T>) -> MutexGuard<'_, T> {
+    paces.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Tap for Rule {
@@ -200,8 +200,8 @@ impl Tap for Rule {
                     continue;
                 }
             };
-            let waiting = || Waiting { event: event.to_owned(), data: (**data()).clone().into_owned() };
-            if self.lanes.as_ref().is_none_or(|lanes| self.may_go(lanes, &to, context, waiting)) {
+            let waiting = || WaitingEvent { event: event.to_owned(), data: (**data()).clone().into_owned() };
+            if self.paces.as_ref().is_none_or(|paces| self.may_go(paces, &to, context, waiting)) {
                 trace!(app = context.app().id, from = channel, %to, event, "forwarded");
                 context.trigger(&to, event, data());
             }

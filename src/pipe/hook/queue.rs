@@ -6,15 +6,15 @@ use super::{OwnedMessage, PipeSettings, WhenFull};
 
 /// The waiting events, each with what `C` goes with it.
 #[derive(Debug)]
-pub(super) struct Queue<C> {
+pub(super) struct HookQueue<C> {
     settings: PipeSettings,
     waiting: VecDeque<(OwnedMessage, C)>,
     bytes: usize,
 }
 
-impl<C> Queue<C> {
+impl<C> HookQueue<C> {
     pub(super) fn new(settings: PipeSettings) -> Self {
-        Queue { settings, waiting: VecDeque::new(), bytes: 0 }
+        HookQueue { settings, waiting: VecDeque::new(), bytes: 0 }
     }
 
     /// Adds an event; returns how many were lost for it, itself perhaps among them.
@@ -79,11 +79,11 @@ mod tests {
         }
     }
 
-    fn queue(when_full: WhenFull) -> Queue<()> {
-        Queue::new(PipeSettings { queue_messages: 3, when_full, ..PipeSettings::default() })
+    fn queue(when_full: WhenFull) -> HookQueue<()> {
+        HookQueue::new(PipeSettings { queue_messages: 3, when_full, ..PipeSettings::default() })
     }
 
-    fn rest(queue: &mut Queue<()>) -> Vec<String> {
+    fn rest(queue: &mut HookQueue<()>) -> Vec<String> {
         std::iter::from_fn(|| queue.pop()).map(|(message, ())| message.data.text().into_owned()).collect()
     }
 
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn bytes_are_bounded_too_but_one_event_always_fits() {
         let settings = PipeSettings { queue_bytes: 10_000, ..PipeSettings::default() };
-        let mut queue = Queue::new(settings);
+        let mut queue = HookQueue::new(settings);
         let large = "x".repeat(20_000);
         assert_eq!(queue.push(message("a", &large), ()), 0);
         assert_eq!(queue.push(message("a", "small"), ()), 1);

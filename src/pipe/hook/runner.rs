@@ -17,40 +17,40 @@ use crate::connection::RateLimit;
 use crate::hub::{AppState, Heard, Hub, Listener, Notice};
 use crate::pipe::Context;
 
-use super::queue::Queue;
+use super::queue::HookQueue;
 use super::{Failure, OwnedMessage, Pipe, PipeCounts};
 
 /// Failures, panics and losses of one hook that are logged in a second, of each kind.
 const LOGGED_PER_SECOND: u32 = 1;
 
 /// How often a hook looks whether the broker has caught up, while it is behind.
-const CONGESTION_LOOK: Duration = Duration::from_millis(5);
+const CONGESTION_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// A hook that has not been started.
 pub(crate) struct Hook {
     /// Its ear, for the hub.
     pub(crate) listener: Arc<dyn Listener>,
-    shared: Arc<Shared>,
-    body: Box<dyn FnOnce() + Send>,
+    state: Arc<HookState>,
+    thread_body: Box<dyn FnOnce() + Send>,
 }
 
 /// A hook at work.
 pub(crate) struct RunningHook {
-    shared: Arc<Shared>,
+    state: Arc<HookState>,
     ended: oneshot::Receiver<()>,
 }
 
 /// What the ear and the thread of a hook share.
-struct Shared {
-    queue: Mutex<Queue<Context<'static>>>,
+struct HookState {
+    queue: Mutex<HookQueue<Context<'static>>>,
     arrived: Notify,
     closed: AtomicBool,
-    counts: Counts,
+    counters: HookCounters,
     logged: Mutex<RateLimit>,
 }
 
 #[derive(Default)]
-struct Counts {
+struct HookCounters {
     heard: AtomicU64,
     dropped: AtomicU64,
     failed: AtomicU64,
@@ -59,7 +59,7 @@ struct Counts {
 }
 
 /// How the hearing of one event ended.
-enum Outcome {
+enum HearingOutcome {
     Heard,
     Failed(Failure),
     Panicked,
@@ -71,25 +71,25 @@ impl Hook {
     pub(crate) fn new(pipe: impl Pipe) -> Self {
         let settings = pipe.settings();
         let pipe = Arc::new(pipe);
-        let shared = Arc::new(Shared {
-            queue: Mutex::new(Queue::new(settings)),
+        let state = Arc::new(HookState {
+            queue: Mutex::new(HookQueue::new(settings)),
             arrived: Notify::new(),
             closed: AtomicBool::new(false),
-            counts: Counts::default(),
+            counters: HookCounters::default(),
             logged: Mutex::new(RateLimit::new(LOGGED_PER_SECOND, Instant::now())),
         });
-        let listener = Arc::new(Ear { pipe: Arc::clone(&pipe), shared: Arc::clone(&shared) });
-        let body = {
-            let shared = Arc::clone(&shared);
-            Box::new(move || run(&*pipe, &shared, settings.timeout))
+        let listener = Arc::new(HookListener { pipe: Arc::clone(&pipe), state: Arc::clone(&state) });
+        let thread_body = {
+            let state = Arc::clone(&state);
+            Box::new(move || run(&*pipe, &state, settings.timeout))
         };
-        Hook { listener, shared, body }
+        Hook { listener, state, thread_body }
     }
 
     /// What became of its events so far.
     pub(crate) fn counts(&self) -> impl Fn() -> PipeCounts + Send + Sync + use<> {
-        let shared = Arc::clone(&self.shared);
-        move || shared.counts.read()
+        let state = Arc::clone(&self.state);
+        move || state.counters.read()
     }
 
     /// Starts its thread.
@@ -97,40 +97,40 @@ impl Hook {
     /// # Errors
     /// If the system gives no thread.
     pub(crate) fn start(self) -> io::Result<RunningHook> {
-        let Hook { shared, body, .. } = self;
+        let Hook { state, thread_body, .. } = self;
         let (done, ended) = oneshot::channel();
         // Not joined: a hook that blocks must not keep the broker from ending.
         thread::Builder::new().name("heliostat-hook".to_owned()).spawn(move || {
-            body();
+            thread_body();
             // Nobody may wait for it.
             let _ = done.send(());
         })?;
-        Ok(RunningHook { shared, ended })
+        Ok(RunningHook { state, ended })
     }
 }
 
 impl RunningHook {
     /// Lets the hook hear what waits, and waits until it has.
     pub(crate) async fn stop(self) {
-        self.shared.closed.store(true, Ordering::Release);
-        self.shared.arrived.notify_one();
+        self.state.closed.store(true, Ordering::Release);
+        self.state.arrived.notify_one();
         // An error means that the thread ended by a panic.
         let _ = self.ended.await;
     }
 }
 
 /// The side of a hook that the hub tells of events.
-struct Ear<P> {
+struct HookListener<P> {
     pipe: Arc<P>,
-    shared: Arc<Shared>,
+    state: Arc<HookState>,
 }
 
-impl<P: Pipe> Ear<P> {
+impl<P: Pipe> HookListener<P> {
     /// The answer to a question; a pipe that panics at it says no.
-    fn ask(&self, question: impl FnOnce(&P) -> bool) -> bool {
+    fn ask_pipe(&self, question: impl FnOnce(&P) -> bool) -> bool {
         catch_unwind(AssertUnwindSafe(|| question(&self.pipe))).unwrap_or_else(|_| {
-            self.shared.counts.panicked.fetch_add(1, Ordering::Relaxed);
-            if self.shared.may_log() {
+            self.state.counters.panicked.fetch_add(1, Ordering::Relaxed);
+            if self.state.may_log() {
                 error!("a pipe panicked when it was asked whether it listens; that counts as a no");
             }
             false
@@ -138,9 +138,9 @@ impl<P: Pipe> Ear<P> {
     }
 }
 
-impl<P: Pipe> Listener for Ear<P> {
+impl<P: Pipe> Listener for HookListener<P> {
     fn listens(&self, channel: Option<&str>, event: &str) -> bool {
-        self.ask(|pipe| pipe.listens(channel, event))
+        self.ask_pipe(|pipe| pipe.listens(channel, event))
     }
 
     fn listens_to_clients(&self) -> bool {
@@ -150,7 +150,7 @@ impl<P: Pipe> Listener for Ear<P> {
     fn notice(&self, hub: &Arc<Hub>, app: &Arc<AppState>, notice: &Notice<'_>) {
         let Notice::Event(Heard { source, channel, event, data, .. }) = notice else { return };
         let name = channel.map(|channel| channel.as_str());
-        if !self.ask(|pipe| pipe.hears(source, name, event)) {
+        if !self.ask_pipe(|pipe| pipe.hears(source, name, event)) {
             return;
         }
         let message = OwnedMessage {
@@ -159,18 +159,18 @@ impl<P: Pipe> Listener for Ear<P> {
             event: (*event).to_owned(),
             data: (*data).clone().into_owned(),
         };
-        let lost = lock(&self.shared.queue).push(message, Context::borrowed(hub, app).into_owned());
-        self.shared.arrived.notify_one();
+        let lost = lock(&self.state.queue).push(message, Context::borrowed(hub, app).into_owned());
+        self.state.arrived.notify_one();
         if lost > 0 {
-            let dropped = self.shared.counts.dropped.fetch_add(lost, Ordering::Relaxed) + lost;
-            if self.shared.may_log() {
+            let dropped = self.state.counters.dropped.fetch_add(lost, Ordering::Relaxed) + lost;
+            if self.state.may_log() {
                 warn!(app = app.id(), event, dropped, "a pipe cannot keep up; events are lost to it");
             }
         }
     }
 }
 
-impl Shared {
+impl HookState {
     /// Waits for the next event; `None` if there will be none.
     async fn next(&self) -> Option<(OwnedMessage, Context<'static>)> {
         loop {
@@ -189,7 +189,7 @@ impl Shared {
     }
 }
 
-impl Counts {
+impl HookCounters {
     fn read(&self) -> PipeCounts {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         PipeCounts {
@@ -203,19 +203,19 @@ impl Counts {
 }
 
 /// The life of the thread.
-fn run(pipe: &impl Pipe, shared: &Shared, timeout: Duration) {
+fn run(pipe: &impl Pipe, state: &HookState, timeout: Duration) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return error!(%error, "a pipe has no runtime and hears nothing"),
     };
     runtime.block_on(async {
-        while let Some((message, context)) = shared.next().await {
+        while let Some((message, context)) = state.next().await {
             while context.is_congested() {
-                tokio::time::sleep(CONGESTION_LOOK).await;
+                tokio::time::sleep(CONGESTION_POLL_INTERVAL).await;
             }
             let (app, event) = (context.app().id.clone(), message.event.clone());
             let outcome = hear(pipe, message, context, timeout).await;
-            account(shared, &app, &event, outcome, timeout);
+            record_outcome(state, &app, &event, outcome, timeout);
         }
     });
 }
@@ -226,36 +226,38 @@ async fn hear(
     message: OwnedMessage,
     context: Context<'static>,
     timeout: Duration,
-) -> Outcome {
+) -> HearingOutcome {
     // The call itself may panic, before there is anything to poll.
     let Ok(hearing) = catch_unwind(AssertUnwindSafe(|| pipe.hear(message, context))) else {
-        return Outcome::Panicked;
+        return HearingOutcome::Panicked;
     };
     let mut hearing = pin!(hearing);
     let guarded = poll_fn(|task| match catch_unwind(AssertUnwindSafe(|| hearing.as_mut().poll(task))) {
         Ok(Poll::Pending) => Poll::Pending,
-        Ok(Poll::Ready(Ok(()))) => Poll::Ready(Outcome::Heard),
-        Ok(Poll::Ready(Err(failure))) => Poll::Ready(Outcome::Failed(failure)),
-        Err(_) => Poll::Ready(Outcome::Panicked),
+        Ok(Poll::Ready(Ok(()))) => Poll::Ready(HearingOutcome::Heard),
+        Ok(Poll::Ready(Err(failure))) => Poll::Ready(HearingOutcome::Failed(failure)),
+        Err(_) => Poll::Ready(HearingOutcome::Panicked),
     });
-    tokio::time::timeout(timeout, guarded).await.unwrap_or(Outcome::TimedOut)
+    tokio::time::timeout(timeout, guarded).await.unwrap_or(HearingOutcome::TimedOut)
 }
 
-fn account(shared: &Shared, app: &str, event: &str, outcome: Outcome, timeout: Duration) {
-    let Counts { heard, failed, panicked, timed_out, .. } = &shared.counts;
+fn record_outcome(state: &HookState, app: &str, event: &str, outcome: HearingOutcome, timeout: Duration) {
+    let HookCounters { heard, failed, panicked, timed_out, .. } = &state.counters;
     let count = match &outcome {
-        Outcome::Heard => heard,
-        Outcome::Failed(_) => failed,
-        Outcome::Panicked => panicked,
-        Outcome::TimedOut => timed_out,
+        HearingOutcome::Heard => heard,
+        HearingOutcome::Failed(_) => failed,
+        HearingOutcome::Panicked => panicked,
+        HearingOutcome::TimedOut => timed_out,
     };
     let count = count.fetch_add(1, Ordering::Relaxed) + 1;
     match outcome {
-        Outcome::Heard => {}
-        _ if !shared.may_log() => {}
-        Outcome::Failed(reason) => warn!(app, event, count, %reason, "a pipe failed"),
-        Outcome::Panicked => error!(app, event, count, "a pipe panicked; the event is lost to it"),
-        Outcome::TimedOut => warn!(app, event, count, ?timeout, "a pipe took too long and was stopped"),
+        HearingOutcome::Heard => {}
+        _ if !state.may_log() => {}
+        HearingOutcome::Failed(reason) => warn!(app, event, count, %reason, "a pipe failed"),
+        HearingOutcome::Panicked => error!(app, event, count, "a pipe panicked; the event is lost to it"),
+        HearingOutcome::TimedOut => {
+            warn!(app, event, count, ?timeout, "a pipe took too long and was stopped")
+        }
     }
 }
 

@@ -13,9 +13,9 @@ use crate::hub::{AtWork, Worker};
 use crate::pipe::Context;
 use crate::protocol::{CloseCode, SocketId};
 
-use super::lines::Line;
-use super::outgoing::Bounds;
-use super::session::Session;
+use super::client::PipeClient;
+use super::outgoing_queue::OutgoingBounds;
+use super::session::PipeSession;
 use super::{Dialect, PipeWire};
 
 /// The method that a pipe's request is signed with.
@@ -29,7 +29,7 @@ pub(crate) fn is_pipe(query: &Query) -> bool {
 
 /// A request to open a pipe.
 #[derive(Debug)]
-pub(crate) struct Knock<'a> {
+pub(crate) struct PipeHandshake<'a> {
     /// The path as it was sent.
     pub(crate) path: &'a str,
     /// Put before every path of the broker. A pipe may sign with or without it.
@@ -44,21 +44,21 @@ pub(crate) struct Knock<'a> {
 
 /// A client that has been let in.
 #[derive(Debug)]
-pub(crate) struct Admitted {
-    pub(super) session: Session,
-    pub(super) line: Arc<Line>,
+pub(crate) struct AdmittedPipe {
+    pub(super) session: PipeSession,
+    pub(super) client: Arc<PipeClient>,
     pub(super) worker: Rc<Worker>,
     /// Bytes that one message of it may have.
     pub(super) message_bytes: usize,
     /// Shutdown waits for this connection.
-    pub(super) at_work: AtWork,
+    pub(super) shutdown_guard: AtWork,
     /// Who is at the other end of the socket, for the log.
     pub(super) peer: Option<SocketAddr>,
 }
 
 /// Why a client is not let in.
 #[derive(Debug)]
-pub(crate) struct Refused {
+pub(crate) struct PipeRefusal {
     pub(crate) code: CloseCode,
     pub(crate) reason: String,
 }
@@ -68,22 +68,22 @@ impl PipeWire {
     pub(crate) fn admit(
         self: &Arc<Self>,
         worker: &Rc<Worker>,
-        knock: &Knock<'_>,
-    ) -> Result<Admitted, Refused> {
+        handshake: &PipeHandshake<'_>,
+    ) -> Result<AdmittedPipe, PipeRefusal> {
         let hub = worker.hub();
-        let refuse = |code: CloseCode, reason: String| Refused { code, reason };
+        let refuse = |code: CloseCode, reason: String| PipeRefusal { code, reason };
         let plain = |code: CloseCode| refuse(code, code.sentence().to_owned());
 
-        let Some(app_id) = app_id_of(knock.path, knock.path_prefix) else {
-            let reason = format!("Path not found: expected /app/{{app id}}, got {}", knock.path);
+        let Some(app_id) = app_id_of(handshake.path, handshake.path_prefix) else {
+            let reason = format!("Path not found: expected /app/{{app id}}, got {}", handshake.path);
             return Err(refuse(CloseCode::PathNotFound, reason));
         };
-        let paths = [knock.path.to_owned(), format!("/app/{app_id}")];
-        let request = SignedRequest { method: METHOD, paths: &paths, query: knock.query };
+        let paths = [handshake.path.to_owned(), format!("/app/{app_id}")];
+        let request = SignedRequest { method: METHOD, paths: &paths, query: handshake.query };
         let apps = hub.apps();
-        let app = authenticate(apps.registry(), &request, knock.now);
+        let app = authenticate(apps.registry(), &request, handshake.now);
         let app = app
-            .and_then(|app| check_body(knock.query, b"").map(|()| app))
+            .and_then(|app| check_body(handshake.query, b"").map(|()| app))
             .map_err(|error| refuse(code_of(&error), error.to_string()))?;
         let Some(state) = apps.by_id(&app_id).filter(|_| app.id == app_id) else {
             return Err(refuse(CloseCode::UnknownApp, format!("App {app_id} not found")));
@@ -91,24 +91,24 @@ impl PipeWire {
         if !app.enabled {
             return Err(plain(CloseCode::AppDisabled));
         }
-        if app.force_tls && !knock.arrival.tls {
+        if app.force_tls && !handshake.arrival.tls {
             return Err(plain(CloseCode::TlsOnly));
         }
-        let dialect = Dialect::of(knock.query.get("protocol_version"))
+        let dialect = Dialect::of(handshake.query.get("protocol_version"))
             .map_err(|unknown| refuse(CloseCode::UnsupportedVersion, unknown.to_string()))?;
-        let at_work = hub.begin_work().filter(|_| !self.is_draining());
-        let at_work = at_work.ok_or_else(|| plain(CloseCode::Reconnect))?;
+        let shutdown_guard = hub.begin_work().filter(|_| !self.is_draining());
+        let shutdown_guard = shutdown_guard.ok_or_else(|| plain(CloseCode::Reconnect))?;
 
         let socket_id = std::iter::repeat_with(draw).find(|id| !hub.is_connected(state, *id));
         // The iterator is endless.
         let socket_id = socket_id.ok_or_else(|| plain(CloseCode::OverCapacity))?;
-        let bounds = Bounds { bytes: self.config.queue_bytes, messages: self.config.queue_messages };
-        let signature = knock.query.get("auth_signature").unwrap_or_default();
-        let line = Arc::new(Line::new(socket_id, dialect, signature, bounds));
-        let lines = self.lines(&app.id);
-        let peer = knock.arrival.peer.map(display);
+        let bounds = OutgoingBounds { bytes: self.config.queue_bytes, messages: self.config.queue_messages };
+        let signature = handshake.query.get("auth_signature").unwrap_or_default();
+        let client = Arc::new(PipeClient::new(socket_id, dialect, signature, bounds));
+        let clients = self.clients(&app.id);
+        let peer = handshake.arrival.peer.map(display);
         let most = app.limits.pipe_connections;
-        match lines.add(&line, if most == 0 { usize::MAX } else { most }) {
+        match clients.add(&client, if most == 0 { usize::MAX } else { most }) {
             None => {
                 let reason = format!("{} ({most} pipe connections)", CloseCode::OverQuota.sentence());
                 return Err(refuse(CloseCode::OverQuota, reason));
@@ -122,10 +122,10 @@ impl PipeWire {
         }
         info!(app = app.id, %socket_id, protocol = %dialect, peer, "pipe connected");
         let context = Context::borrowed(hub, state).into_owned();
-        let session = Session::new(context, Arc::clone(state), lines, Arc::clone(&line));
+        let session = PipeSession::new(context, Arc::clone(state), clients, Arc::clone(&client));
         let message_bytes = self.config.request_bytes;
-        let peer = knock.arrival.peer;
-        Ok(Admitted { session, line, worker: Rc::clone(worker), message_bytes, at_work, peer })
+        let peer = handshake.arrival.peer;
+        Ok(AdmittedPipe { session, client, worker: Rc::clone(worker), message_bytes, shutdown_guard, peer })
     }
 }
 

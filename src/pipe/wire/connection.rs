@@ -17,7 +17,7 @@ use crate::net::Stream;
 use crate::protocol::frame_reader::{Event, Fault, FrameReader};
 use crate::protocol::{CloseCode, Frame};
 
-use super::admission::{Admitted, Refused};
+use super::admission::{AdmittedPipe, PipeRefusal};
 use super::message;
 
 /// Bytes that one read may bring.
@@ -33,7 +33,7 @@ const FRAME_BYTES: usize = 1024 * 1024;
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
 
 /// How a connection ended.
-enum End {
+enum ConnectionEnd {
     /// The client closed the connection, with this code.
     Peer(Option<u16>),
     /// The socket is gone.
@@ -43,8 +43,8 @@ enum End {
 }
 
 /// One connection while it is open.
-struct Connection {
-    admitted: Admitted,
+struct PipeConnection {
+    admitted: AdmittedPipe,
     /// When, by the app's clock.
     heard: Cell<Instant>,
     /// Control frames to be written before anything else: our ping, and the answer to the client's newest one.
@@ -53,10 +53,14 @@ struct Connection {
 }
 
 /// Serves a client until it is gone. `early` came together with the handshake.
-pub(crate) async fn serve<S: Stream>(stream: S, early: BytesMut, admitted: Admitted) {
+pub(crate) async fn serve<S: Stream>(stream: S, early: BytesMut, admitted: AdmittedPipe) {
     let heard = admitted.session.clock().now();
-    let connection =
-        Connection { admitted, heard: Cell::new(heard), ping: Cell::new(false), pong: RefCell::new(None) };
+    let connection = PipeConnection {
+        admitted,
+        heard: Cell::new(heard),
+        ping: Cell::new(false),
+        pong: RefCell::new(None),
+    };
     // Nothing has been said before it is known what is waited for.
     let busy = connection.admitted.session.clock().busy();
     let (mut reader, mut writer) = tokio::io::split(stream);
@@ -67,33 +71,34 @@ pub(crate) async fn serve<S: Stream>(stream: S, early: BytesMut, admitted: Admit
         end = connection.write(&mut writer, &mut unwritten) => end,
         end = connection.watch(busy) => end,
     };
-    let Connection { admitted: Admitted { session, line, at_work, peer, .. }, .. } = connection;
+    let PipeConnection { admitted: AdmittedPipe { session, client, shutdown_guard, peer, .. }, .. } =
+        connection;
     // From here on nothing more is queued for it.
     drop(session);
     let (how, last) = match &end {
-        End::Peer(code) => ("client left", Some(vec![Frame::close_echo(*code)])),
-        End::Lost => ("lost", None),
-        End::Ours(code, reason) => {
+        ConnectionEnd::Peer(code) => ("client left", Some(vec![Frame::close_echo(*code)])),
+        ConnectionEnd::Lost => ("lost", None),
+        ConnectionEnd::Ours(code, reason) => {
             let error = message::error(None, code.code(), reason);
-            line.answer(error);
+            client.answer(error);
             ("closed", Some(vec![Frame::close(*code, reason)]))
         }
     };
-    let (socket_id, peer) = (line.socket_id, peer.map(display));
+    let (socket_id, peer) = (client.socket_id, peer.map(display));
     info!(%socket_id, how, peer, "pipe disconnected");
     if let Some(frames) = last {
-        if matches!(end, End::Ours(..)) {
-            line.take(BATCH_BYTES).iter().for_each(|text| push_text(text, &mut unwritten));
+        if matches!(end, ConnectionEnd::Ours(..)) {
+            client.take(BATCH_BYTES).iter().for_each(|text| push_text(text, &mut unwritten));
         }
         frames.iter().for_each(|frame| unwritten.put_slice(frame.websocket()));
         close_handshake(reader, writer, unwritten).await;
     }
-    drop(at_work);
+    drop(shutdown_guard);
 }
 
 /// Tells a client why it is not let in, and ends the connection.
-pub(crate) async fn refuse<S: Stream>(stream: S, refused: Refused) {
-    let Refused { code, reason } = refused;
+pub(crate) async fn refuse<S: Stream>(stream: S, refusal: PipeRefusal) {
+    let PipeRefusal { code, reason } = refusal;
     let mut bytes = BytesMut::new();
     push_text(&message::error(None, code.code(), &reason), &mut bytes);
     bytes.put_slice(Frame::close(code, &reason).websocket());
@@ -115,8 +120,8 @@ async fn close_handshake<S: Stream>(mut reader: ReadHalf<S>, mut writer: WriteHa
     let _ = tokio::time::timeout(CLOSE_GRACE, handshake).await;
 }
 
-impl Connection {
-    async fn read<S: Stream>(&self, reader: &mut ReadHalf<S>, mut early: BytesMut) -> End {
+impl PipeConnection {
+    async fn read<S: Stream>(&self, reader: &mut ReadHalf<S>, mut early: BytesMut) -> ConnectionEnd {
         let mut frames = FrameReader::new(self.admitted.message_bytes);
         if !early.is_empty()
             && let Some(end) = self.consume(&mut frames, &mut early).await
@@ -125,9 +130,9 @@ impl Connection {
         }
         let mut input = vec![0; READ_BYTES];
         loop {
-            self.patience().await;
+            self.until_receptive().await;
             let read = match reader.read(&mut input).await {
-                Ok(0) | Err(_) => return End::Lost,
+                Ok(0) | Err(_) => return ConnectionEnd::Lost,
                 Ok(read) => read,
             };
             if let Some(end) = self.consume(&mut frames, &mut input[..read]).await {
@@ -139,15 +144,15 @@ impl Connection {
     }
 
     /// Waits until the client reads its answers, and the broker has caught up.
-    async fn patience(&self) {
-        let line = &self.admitted.line;
-        while line.is_stuffed() {
-            line.relief.notified().await;
+    async fn until_receptive(&self) {
+        let client = &self.admitted.client;
+        while client.has_too_many_answers() {
+            client.output_written.notified().await;
         }
         self.admitted.worker.uncongested().await;
     }
 
-    async fn consume(&self, frames: &mut FrameReader, input: &mut [u8]) -> Option<End> {
+    async fn consume(&self, frames: &mut FrameReader, input: &mut [u8]) -> Option<ConnectionEnd> {
         self.heard.set(self.admitted.session.clock().now());
         let mut texts = Vec::new();
         let mut closed = None;
@@ -156,16 +161,16 @@ impl Connection {
                 Event::Text(text) => texts.push(text.to_owned()),
                 Event::Ping(payload) => {
                     *self.pong.borrow_mut() = Some(Frame::pong(payload));
-                    self.admitted.line.news.notify_one();
+                    self.admitted.client.output_queued.notify_one();
                 }
-                Event::Close(code) => closed = Some(End::Peer(code)),
+                Event::Close(code) => closed = Some(ConnectionEnd::Peer(code)),
                 _ => {}
             }
             closed.is_none()
         });
         let mut turn = self.admitted.worker.next_turn();
         for text in texts {
-            self.patience().await;
+            self.until_receptive().await;
             self.admitted.session.receive(&text);
             turn.spend(text.len());
             if turn.is_over() {
@@ -176,18 +181,18 @@ impl Connection {
         }
         match outcome {
             Ok(()) => closed,
-            Err(fault) => Some(self.broken(fault)),
+            Err(error) => Some(self.broken(error)),
         }
     }
 
-    fn broken(&self, fault: Fault) -> End {
-        let reason = fault.to_string();
+    fn broken(&self, error: Fault) -> ConnectionEnd {
+        let reason = error.to_string();
         self.admitted.session.refuse(&reason);
-        End::Ours(fault.close_code(), reason)
+        ConnectionEnd::Ours(error.close_code(), reason)
     }
 
-    async fn write<S: Stream>(&self, writer: &mut WriteHalf<S>, unwritten: &mut BytesMut) -> End {
-        let line = &self.admitted.line;
+    async fn write<S: Stream>(&self, writer: &mut WriteHalf<S>, unwritten: &mut BytesMut) -> ConnectionEnd {
+        let client = &self.admitted.client;
         loop {
             if unwritten.is_empty() {
                 if self.ping.take() {
@@ -196,25 +201,25 @@ impl Connection {
                 if let Some(pong) = self.pong.take() {
                     unwritten.put_slice(pong.websocket());
                 }
-                line.take(BATCH_BYTES).iter().for_each(|text| push_text(text, unwritten));
-                line.relief.notify_one();
+                client.take(BATCH_BYTES).iter().for_each(|text| push_text(text, unwritten));
+                client.output_written.notify_one();
             }
             if unwritten.is_empty() {
                 // What was written is sent, and the memory for it given back.
                 if writer.flush().await.is_err() {
-                    return End::Lost;
+                    return ConnectionEnd::Lost;
                 }
                 *unwritten = BytesMut::new();
-                line.news.notified().await;
+                client.output_queued.notified().await;
             } else if !matches!(writer.write_buf(unwritten).await, Ok(1..)) {
-                return End::Lost;
+                return ConnectionEnd::Lost;
             }
         }
     }
 
     /// Waits for the end that the broker decides on, or for the client to fall silent.
-    async fn watch(&self, busy: Busy) -> End {
-        let line = &self.admitted.line;
+    async fn watch(&self, busy: Busy) -> ConnectionEnd {
+        let client = &self.admitted.client;
         let clock = self.admitted.session.clock();
         let config = self.admitted.session.connection_config(self.admitted.worker.hub());
         let silence = async {
@@ -231,7 +236,7 @@ impl Connection {
                 }
                 let unanswered = clock.sleep_until(clock.now() + config.pong_timeout, Timed::PipePongTimeout);
                 self.ping.set(true);
-                line.news.notify_one();
+                client.output_queued.notify_one();
                 drop(due);
                 let due = unanswered.await;
                 if self.heard.get() == heard {
@@ -243,9 +248,9 @@ impl Connection {
         };
         let code = tokio::select! {
             () = silence => CloseCode::PongMissing,
-            code = line.ended() => code,
+            code = client.ended() => code,
         };
-        End::Ours(code, code.sentence().to_owned())
+        ConnectionEnd::Ours(code, code.sentence().to_owned())
     }
 }
 

@@ -55,11 +55,6 @@ impl Dialect {
         ];
         if self.is_modern() { &ALL } else { &ALL[..4] }
     }
-
-    /// The groups of notifications it has.
-    pub(crate) fn groups(self) -> Vec<&'static str> {
-        super::Kind::ALL.into_iter().filter(|kind| kind.is_in(self)).map(super::Kind::name).collect()
-    }
 }
 
 impl fmt::Display for Dialect {

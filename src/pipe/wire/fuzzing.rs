@@ -3,11 +3,11 @@
 use crate::app::Limits;
 
 use super::Dialect;
-use super::request::Request;
+use super::request::PipeRequest;
 
 /// What was read of a request.
 #[derive(Debug)]
-pub struct Read {
+pub struct ReadRequest {
     /// Its id, as it is repeated in the answer.
     pub id: Option<String>,
     /// What to do, in words for people; or the code and the sentence of the answer.
@@ -16,11 +16,11 @@ pub struct Read {
 
 /// Reads a request.
 #[must_use]
-pub fn read(text: &str, dialect: Dialect) -> Read {
-    let request = Request::parse(text, dialect, &Limits::default());
+pub fn read(text: &str, dialect: Dialect) -> ReadRequest {
+    let request = PipeRequest::parse(text, dialect, &Limits::default());
     let command = request.command.map(|command| format!("{command:?}"));
-    Read {
+    ReadRequest {
         id: request.id.map(|id| id.get().to_owned()),
-        command: command.map_err(|fault| (fault.code(), fault.to_string())),
+        command: command.map_err(|error| (error.code(), error.to_string())),
     }
 }

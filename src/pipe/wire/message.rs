@@ -8,7 +8,7 @@ use crate::hub::{Heard, Notice, Source};
 use crate::protocol::json::push_string;
 use crate::protocol::{ChannelName, SocketId};
 
-use super::{Dialect, Fault};
+use super::{Dialect, PipeRequestError};
 
 /// The answer to a request that was done. `result` is JSON text.
 pub(crate) fn answer(id: Option<&RawValue>, result: &str) -> Bytes {
@@ -26,8 +26,8 @@ pub(crate) fn error(id: Option<&RawValue>, code: u16, message: &str) -> Bytes {
 }
 
 /// The answer to a request that was not done.
-pub(crate) fn fault(id: Option<&RawValue>, fault: &Fault) -> Bytes {
-    error(id, fault.code(), &fault.to_string())
+pub(crate) fn request_error(id: Option<&RawValue>, reason: &PipeRequestError) -> Bytes {
+    error(id, reason.code(), &reason.to_string())
 }
 
 /// A notification; `data` is JSON text.
@@ -54,13 +54,11 @@ pub(crate) fn connection_established(dialect: Dialect, socket_id: SocketId, app_
 
 /// So many notifications were lost here. The original client prints it.
 pub(crate) fn missed(dialect: Dialect, count: u64) -> Bytes {
-    match dialect.is_modern() {
-        true => notification("missed", &format!("{{\"count\":{count}}}")),
-        false => {
-            let reason = "more was waiting for this connection than is kept for one";
-            notification("warning", &format!("\"{count} notifications were missed: {reason}\""))
-        }
+    if dialect.is_modern() {
+        return notification("missed", &format!("{{\"count\":{count}}}"));
     }
+    let reason = "more was waiting for this connection than is kept for one";
+    notification("warning", &format!("\"{count} notifications were missed: {reason}\""))
 }
 
 /// What happened, told in words of the original protocol or of this broker's own.

@@ -5,24 +5,29 @@
 //! control. `docs/pipe.md` specifies both. Requests, filters and queues are pure; [`PipeWire`] is the rest.
 
 mod admission;
+mod client;
+mod clients;
+mod command;
 mod connection;
+mod consumer_group;
 mod dialect;
-mod fault;
 mod filter;
 #[doc(hidden)]
 pub mod fuzzing;
-mod lines;
 mod message;
-mod outgoing;
+mod notification_kind;
+mod outgoing_queue;
+mod params;
 mod request;
+mod request_error;
 mod session;
 
-pub(crate) use admission::{Knock, is_pipe};
+pub(crate) use admission::{PipeHandshake, is_pipe};
+pub(crate) use clients::PipeClients;
 pub(crate) use connection::{refuse, serve};
 pub use dialect::{Dialect, UnknownDialect};
-pub(crate) use fault::Fault;
-pub(crate) use filter::Kind;
-pub(crate) use lines::Lines;
+pub(crate) use notification_kind::NotificationKind;
+pub(crate) use request_error::PipeRequestError;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,7 +42,7 @@ use crate::protocol::CloseCode;
 pub struct PipeWire {
     config: PipeConfig,
     /// By the app's id. An app keeps its entry when it is configured anew.
-    apps: Mutex<HashMap<String, Arc<Lines>>>,
+    apps: Mutex<HashMap<String, Arc<PipeClients>>>,
     draining: AtomicBool,
 }
 
@@ -49,29 +54,29 @@ impl PipeWire {
 
     /// What tells the clients of an app what happens in it.
     pub(crate) fn listener(&self, app_id: &str) -> Arc<dyn Listener> {
-        self.lines(app_id)
+        self.clients(app_id)
     }
 
     /// Ends every client with 4200, and admits no more.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Release);
-        self.apps().values().for_each(|lines| lines.end_all(CloseCode::Reconnect));
+        self.apps().values().for_each(|clients| clients.end_all(CloseCode::Reconnect));
     }
 
     /// Ends the clients of an app, which is gone or switched off.
     pub(crate) fn end_app(&self, app_id: &str, code: CloseCode) {
-        self.lines(app_id).end_all(code);
+        self.clients(app_id).end_all(code);
     }
 
     fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
     }
 
-    fn lines(&self, app_id: &str) -> Arc<Lines> {
+    fn clients(&self, app_id: &str) -> Arc<PipeClients> {
         Arc::clone(self.apps().entry(app_id.to_owned()).or_default())
     }
 
-    fn apps(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Lines>>> {
+    fn apps(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<PipeClients>>> {
         self.apps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,21 +10,23 @@ use crate::hub::{AppState, ChannelSummary, Clock, Hub};
 use crate::pipe::Context;
 use crate::protocol::{ChannelName, quote};
 
-use super::filter::Filter;
-use super::lines::{GroupDisagrees, Line, Lines};
-use super::request::{Command, Request, Socket};
-use super::{Dialect, Fault, Kind, message};
+use super::client::PipeClient;
+use super::clients::{GroupConflict, PipeClients};
+use super::command::{PipeCommand, TargetSocket};
+use super::filter::NotificationFilter;
+use super::request::PipeRequest;
+use super::{Dialect, NotificationKind, PipeRequestError, message};
 
 /// One client's session: its requests, one after the other.
 #[derive(Debug)]
-pub(crate) struct Session {
+pub(crate) struct PipeSession {
     context: Context<'static>,
     app: Arc<AppState>,
-    lines: Arc<Lines>,
-    line: Arc<Line>,
+    clients: Arc<PipeClients>,
+    client: Arc<PipeClient>,
 }
 
-impl Session {
+impl PipeSession {
     /// How connections of its app are treated.
     pub(super) fn connection_config<'a>(&'a self, hub: &'a Hub) -> &'a ConnectionConfig {
         hub.connection_config_of(&self.app)
@@ -40,105 +42,114 @@ impl Session {
     pub(crate) fn new(
         context: Context<'static>,
         app: Arc<AppState>,
-        lines: Arc<Lines>,
-        line: Arc<Line>,
+        clients: Arc<PipeClients>,
+        client: Arc<PipeClient>,
     ) -> Self {
-        line.answer(message::connection_established(line.dialect, line.socket_id, app.id()));
-        let session = Session { context, app, lines, line };
-        if session.line.dialect == Dialect::Unversioned {
-            let kinds = Kind::SocketMessage.bit() | Kind::SocketExistence.bit();
+        client.answer(message::connection_established(client.dialect, client.socket_id, app.id()));
+        let session = PipeSession { context, app, clients, client };
+        if session.client.dialect == Dialect::Unversioned {
+            let kinds = NotificationKind::SocketMessage.bit() | NotificationKind::SocketExistence.bit();
             // It is in no group, so no group can be disagreed on.
-            let _ = session.subscribe(kinds, Filter::EVERYTHING);
+            let _ = session.subscribe(kinds, NotificationFilter::EVERYTHING);
         }
         session
     }
 
     /// A text message arrived: does what it asks for, and queues the answer.
     pub(crate) fn receive(&self, text: &str) {
-        trace!(socket_id = %self.line.socket_id, text, "a pipe client says");
-        let request = Request::parse(text, self.line.dialect, &self.context.app().limits);
+        trace!(socket_id = %self.client.socket_id, text, "a pipe client says");
+        let request = PipeRequest::parse(text, self.client.dialect, &self.context.app().limits);
         // In this broker's own protocol, who gives no id wants no answer, unless something is wrong.
-        let wants_answer = request.id.is_some() || !self.line.dialect.is_modern();
+        let wants_answer = request.id.is_some() || !self.client.dialect.is_modern();
         match request.command.and_then(|command| self.carry_out(command)) {
-            Ok(result) if wants_answer => self.line.answer(message::answer(request.id, &result.to_string())),
+            Ok(result) if wants_answer => {
+                self.client.answer(message::answer(request.id, &result.to_string()))
+            }
             Ok(_) => {}
-            Err(fault) => {
-                debug!(socket_id = %self.line.socket_id, code = fault.code(), %fault, "refused a pipe client");
-                self.line.answer(message::fault(request.id, &fault));
+            Err(error) => {
+                debug!(socket_id = %self.client.socket_id, code = error.code(), %error, "refused a pipe client");
+                self.client.answer(message::request_error(request.id, &error));
             }
         }
     }
 
     /// Answers that a message was not even text.
     pub(crate) fn refuse(&self, reason: &str) {
-        self.line.answer(message::fault(None, &Fault::Unreadable(reason.to_owned())));
+        self.client.answer(message::request_error(None, &PipeRequestError::Unreadable(reason.to_owned())));
     }
 
-    fn carry_out(&self, command: Command<'_>) -> Result<Value, Fault> {
-        let Session { context, line, .. } = self;
+    fn carry_out(&self, command: PipeCommand<'_>) -> Result<Value, PipeRequestError> {
+        let PipeSession { context, client, .. } = self;
         // Whoever would be told that it was done would believe that somebody has heard it.
         if command.acts() && context.is_stopping() {
-            return Err(Fault::Stopping);
+            return Err(PipeRequestError::Stopping);
         }
         match command {
-            Command::Subscribe { kinds, filter, credit } => {
+            PipeCommand::Subscribe { kinds, filter, credit } => {
                 self.subscribe(kinds, *filter)?;
                 if credit.is_some() {
-                    line.grant(credit);
+                    client.grant(credit);
                 }
             }
-            Command::Unsubscribe { kinds } => {
-                self.lines.unsubscribe(line, kinds);
+            PipeCommand::Unsubscribe { kinds } => {
+                self.clients.unsubscribe(client, kinds);
                 self.app.listening_changed();
             }
-            Command::SendToSocket { socket, event, data } => {
+            PipeCommand::SendToSocket { socket, event, data } => {
                 let sent = socket.id.ours().is_some_and(|id| context.send_to_socket(id, &event, &data));
                 return self.done_to(sent, &socket);
             }
-            Command::SendToChannel { channel, event, data, except } => {
+            PipeCommand::SendToChannel { channel, event, data, except } => {
                 let except = except.and_then(crate::protocol::WrittenSocketId::ours);
-                let modern = line.dialect.is_modern();
+                let modern = client.dialect.is_modern();
                 let subscribers = if modern { self.app.subscription_count(&channel) } else { 0 };
                 context.trigger_except(&channel, &event, &data, except);
                 if modern {
                     return Ok(json!({ "subscription_count": subscribers }));
                 }
             }
-            Command::SendToUser { user_id, event, data } => {
+            PipeCommand::SendToUser { user_id, event, data } => {
                 let sent = context.send_to_user(&user_id, &event, &data);
-                let connections = sent
-                    .map_err(|reason| Fault::params("send_to_user", format!("invalid user_id: {reason}")))?;
+                let connections = sent.map_err(|reason| {
+                    PipeRequestError::params("send_to_user", format!("invalid user_id: {reason}"))
+                })?;
                 return Ok(json!({ "connections": connections }));
             }
-            Command::CloseSocket { socket } => {
+            PipeCommand::CloseSocket { socket } => {
                 let closed = socket.id.ours().is_some_and(|id| context.close_socket(id));
                 return self.done_to(closed, &socket);
             }
-            Command::Channel { channel } => return Ok(self.channel(&channel)),
-            Command::Channels { prefix, after, limit } => return Ok(self.channels(&prefix, &after, limit)),
-            Command::Users { channel } if !channel.channel_type().is_presence() => {
-                let got = quote(channel.as_str());
-                return Err(Fault::params("users", format!("expected a presence channel, got {got:?}")));
+            PipeCommand::Channel { channel } => return Ok(self.channel(&channel)),
+            PipeCommand::Channels { prefix, after, limit } => {
+                return Ok(self.channels(&prefix, &after, limit));
             }
-            Command::Users { channel } => return Ok(json!({ "users": context.user_ids(&channel) })),
-            Command::Credit { messages } => return Ok(json!({ "credit": line.grant(messages) })),
-            Command::Ping => {}
+            PipeCommand::Users { channel } if !channel.channel_type().is_presence() => {
+                let got = quote(channel.as_str());
+                return Err(PipeRequestError::params(
+                    "users",
+                    format!("expected a presence channel, got {got:?}"),
+                ));
+            }
+            PipeCommand::Users { channel } => return Ok(json!({ "users": context.user_ids(&channel) })),
+            PipeCommand::Credit { messages } => return Ok(json!({ "credit": client.grant(messages) })),
+            PipeCommand::Ping => {}
         }
         Ok(json!({}))
     }
 
-    fn subscribe(&self, kinds: u8, filter: Filter) -> Result<(), Fault> {
-        self.lines.subscribe(&self.line, kinds, filter).map_err(|GroupDisagrees { by }| {
-            Fault::params("subscribe", format!("the group is shared by {:?} already", by.name()))
+    fn subscribe(&self, kinds: u8, filter: NotificationFilter) -> Result<(), PipeRequestError> {
+        self.clients.subscribe(&self.client, kinds, filter).map_err(|GroupConflict { by }| {
+            PipeRequestError::params("subscribe", format!("the group is shared by {:?} already", by.name()))
         })?;
         self.app.listening_changed();
         Ok(())
     }
 
-    fn done_to(&self, done: bool, socket: &Socket<'_>) -> Result<Value, Fault> {
-        match done {
-            true => Ok(json!({})),
-            false => Err(Fault::UnknownSocket(quote(&socket.written).into_owned())),
+    fn done_to(&self, done: bool, socket: &TargetSocket<'_>) -> Result<Value, PipeRequestError> {
+        if done {
+            Ok(json!({}))
+        } else {
+            Err(PipeRequestError::UnknownSocket(quote(&socket.written).into_owned()))
         }
     }
 
@@ -158,9 +169,9 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+impl Drop for PipeSession {
     fn drop(&mut self) {
-        self.lines.remove(&self.line);
+        self.clients.remove(&self.client);
         self.app.listening_changed();
     }
 }

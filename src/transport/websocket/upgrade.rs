@@ -23,7 +23,7 @@ use crate::auth::request::Query;
 use crate::connection::last_error;
 use crate::http::tidy;
 use crate::hub::Worker;
-use crate::pipe::wire::{self, Knock, PipeWire};
+use crate::pipe::wire::{self, PipeHandshake, PipeWire};
 use crate::protocol::{Form, Frame, Negotiated};
 
 use super::WebSocket;
@@ -87,8 +87,8 @@ pub async fn upgrade<S: Stream>(
         stream.write_all(switching_protocols(&request, None).as_bytes()).await?;
         let (path, path_prefix) = (request.path(), listener.path_prefix.as_str());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let knock = Knock { path, path_prefix, query: &query, arrival: &arrival, now };
-        open_pipe(&worker, &listener.pipes, &knock, (stream, place, afterwards), early);
+        let handshake = PipeHandshake { path, path_prefix, query: &query, arrival: &arrival, now };
+        open_pipe(&worker, &listener.pipes, &handshake, (stream, place, afterwards), early);
         return Ok(());
     }
     let sockjs = listener.sockjs.as_deref().and_then(|base| fallback::websocket_at(request.path(), base));
@@ -116,15 +116,16 @@ pub async fn upgrade<S: Stream>(
 fn open_pipe<S: Stream>(
     worker: &Rc<Worker>,
     pipes: &Arc<PipeWire>,
-    knock: &Knock<'_>,
+    handshake: &PipeHandshake<'_>,
     (stream, place, afterwards): (S, Place, Afterwards),
     early: BytesMut,
 ) {
-    match pipes.admit(worker, knock) {
+    match pipes.admit(worker, handshake) {
         Ok(admitted) => afterwards.set(wire::serve(stream, early, admitted)),
         Err(refused) => {
             let (code, reason) = (refused.code.code(), &refused.reason);
-            let (path, peer, origin) = (knock.path, knock.arrival.peer.map(display), knock.arrival.origin());
+            let (path, peer, origin) =
+                (handshake.path, handshake.arrival.peer.map(display), handshake.arrival.origin());
             info!(path, code, reason, peer, origin, "pipe refused");
             afterwards.set(async move {
                 place.unless_evicted(wire::refuse(stream, refused)).await;

@@ -8,11 +8,11 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::Kind;
+use super::NotificationKind;
 
 /// The most notifications that may wait for one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Bounds {
+pub(crate) struct OutgoingBounds {
     /// Bytes of waiting notifications. One always fits, however large.
     pub(crate) bytes: usize,
     /// Waiting notifications.
@@ -24,34 +24,34 @@ const ANSWER_BYTES: usize = 1024 * 1024;
 
 /// The queue of one client.
 #[derive(Debug)]
-pub(crate) struct Outgoing {
-    bounds: Bounds,
+pub(crate) struct OutgoingQueue {
+    bounds: OutgoingBounds,
     /// Each with the number of its turn.
     answers: VecDeque<(u64, Bytes)>,
     answer_bytes: usize,
-    notifications: VecDeque<(u64, Kind, Bytes)>,
+    notifications: VecDeque<(u64, NotificationKind, Bytes)>,
     notification_bytes: usize,
     turn: u64,
     /// Notifications that did not fit since the client was last told.
     missed: u64,
     /// Since one did not fit, none is taken until all that waits is gone: so there is one gap, not many.
-    shut: bool,
+    in_gap: bool,
     /// Notifications that the client wants to be sent before it asks for more; `None`: any number.
     credit: Option<u64>,
 }
 
 /// One thing to write.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Next {
+pub(crate) enum NextMessage {
     /// This text.
     Text(Bytes),
     /// So many notifications were missed here.
     Missed(u64),
 }
 
-impl Outgoing {
-    pub(crate) fn new(bounds: Bounds) -> Self {
-        Outgoing {
+impl OutgoingQueue {
+    pub(crate) fn new(bounds: OutgoingBounds) -> Self {
+        OutgoingQueue {
             bounds,
             answers: VecDeque::new(),
             answer_bytes: 0,
@@ -59,7 +59,7 @@ impl Outgoing {
             notification_bytes: 0,
             turn: 0,
             missed: 0,
-            shut: false,
+            in_gap: false,
             credit: None,
         }
     }
@@ -72,10 +72,10 @@ impl Outgoing {
     }
 
     /// Queues a notification, or counts it; `true` if it is the first of a gap.
-    pub(crate) fn notify(&mut self, kind: Kind, text: Bytes) -> bool {
+    pub(crate) fn notify(&mut self, kind: NotificationKind, text: Bytes) -> bool {
         let (bytes, messages) = (self.notification_bytes + text.len(), self.notifications.len());
         let fits = messages == 0 || (bytes <= self.bounds.bytes && messages < self.bounds.messages);
-        if self.shut || !fits {
+        if self.in_gap || !fits {
             return self.miss();
         }
         self.turn += 1;
@@ -86,13 +86,13 @@ impl Outgoing {
 
     /// Counts a notification that cannot be queued; `true` if it is the first of a gap.
     pub(crate) fn miss(&mut self) -> bool {
-        self.shut = true;
+        self.in_gap = true;
         self.missed += 1;
         self.missed == 1
     }
 
     /// What is to be written next, if anything may be. A gap is told of where it is, behind what was queued before it.
-    pub(crate) fn next(&mut self) -> Option<Next> {
+    pub(crate) fn next(&mut self) -> Option<NextMessage> {
         let answer = self.answers.front().map(|(turn, _)| *turn);
         let notification = self.notifications.front().map(|(turn, ..)| *turn);
         let may_notify = self.credit != Some(0);
@@ -100,31 +100,31 @@ impl Outgoing {
             (Some(answer), other) if other.is_none_or(|other| answer < other) => {
                 let (_, text) = self.answers.pop_front()?;
                 self.answer_bytes -= text.len();
-                Some(Next::Text(text))
+                Some(NextMessage::Text(text))
             }
             (_, Some(_)) => {
                 let (_, _, text) = self.notifications.pop_front()?;
                 self.notification_bytes -= text.len();
                 self.credit = self.credit.map(|credit| credit - 1);
-                Some(Next::Text(text))
+                Some(NextMessage::Text(text))
             }
             (_, None) => self.gap(),
         }
     }
 
     /// The gap that comes next, if nothing but it does.
-    fn gap(&mut self) -> Option<Next> {
+    fn gap(&mut self) -> Option<NextMessage> {
         if self.missed == 0 || !self.notifications.is_empty() {
             return None;
         }
         // Notifications are taken again, behind the word of the gap.
-        self.shut = false;
-        Some(Next::Missed(std::mem::take(&mut self.missed)))
+        self.in_gap = false;
+        Some(NextMessage::Missed(std::mem::take(&mut self.missed)))
     }
 
     /// The client wants so many notifications more; `None`: any number. Returns what it may be sent now.
     pub(crate) fn grant(&mut self, more: Option<u64>) -> Option<u64> {
-        self.credit = more.map(|more| self.credit.unwrap_or(0).saturating_add(more).min(MOST_CREDIT));
+        self.credit = more.map(|more| self.credit.unwrap_or(0).saturating_add(more).min(MAX_CREDIT));
         self.credit
     }
 
@@ -135,69 +135,70 @@ impl Outgoing {
     }
 
     /// Whether so many answers wait that the next request should.
-    pub(crate) fn is_stuffed(&self) -> bool {
+    pub(crate) fn has_too_many_answers(&self) -> bool {
         self.answer_bytes > ANSWER_BYTES
     }
 }
 
 /// The largest window.
-pub(crate) const MOST_CREDIT: u64 = 1_000_000_000;
+pub(crate) const MAX_CREDIT: u64 = 1_000_000_000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { bytes: 100, messages: 3 };
+    const BOUNDS: OutgoingBounds = OutgoingBounds { bytes: 100, messages: 3 };
 
     fn text(text: &'static str) -> Bytes {
         Bytes::from_static(text.as_bytes())
     }
 
-    fn all(outgoing: &mut Outgoing) -> Vec<String> {
+    fn all(outgoing: &mut OutgoingQueue) -> Vec<String> {
         std::iter::from_fn(|| outgoing.next())
             .map(|next| match next {
-                Next::Text(text) => String::from_utf8(text.to_vec()).unwrap(),
-                Next::Missed(count) => format!("missed {count}"),
+                NextMessage::Text(text) => String::from_utf8(text.to_vec()).unwrap(),
+                NextMessage::Missed(count) => format!("missed {count}"),
             })
             .collect()
     }
 
     #[test]
     fn answers_and_notifications_keep_their_order() {
-        let mut outgoing = Outgoing::new(BOUNDS);
+        let mut outgoing = OutgoingQueue::new(BOUNDS);
         outgoing.answer(text("a"));
-        outgoing.notify(Kind::SocketMessage, text("b"));
+        outgoing.notify(NotificationKind::SocketMessage, text("b"));
         outgoing.answer(text("c"));
         assert_eq!(all(&mut outgoing), ["a", "b", "c"]);
     }
 
     #[test]
     fn a_gap_is_counted_and_told_where_it_is() {
-        let mut outgoing = Outgoing::new(BOUNDS);
-        let first: Vec<bool> =
-            ["1", "2", "3", "4", "5"].map(|n| outgoing.notify(Kind::SocketMessage, text(n))).to_vec();
+        let mut outgoing = OutgoingQueue::new(BOUNDS);
+        let first: Vec<bool> = ["1", "2", "3", "4", "5"]
+            .map(|n| outgoing.notify(NotificationKind::SocketMessage, text(n)))
+            .to_vec();
         assert_eq!(first, [false, false, false, true, false], "only the first of a gap");
         outgoing.answer(text("answer"));
         assert_eq!(all(&mut outgoing), ["1", "2", "3", "answer", "missed 2"]);
-        assert!(!outgoing.notify(Kind::SocketMessage, text("6")));
+        assert!(!outgoing.notify(NotificationKind::SocketMessage, text("6")));
         assert_eq!(all(&mut outgoing), ["6"]);
     }
 
     #[test]
     fn bytes_are_bounded_but_one_notification_always_fits() {
-        let mut outgoing = Outgoing::new(BOUNDS);
+        let mut outgoing = OutgoingQueue::new(BOUNDS);
         let large = Bytes::from("x".repeat(1000));
-        assert!(!outgoing.notify(Kind::SocketMessage, large));
-        assert!(outgoing.notify(Kind::SocketMessage, text("y")));
+        assert!(!outgoing.notify(NotificationKind::SocketMessage, large));
+        assert!(outgoing.notify(NotificationKind::SocketMessage, text("y")));
         assert_eq!(all(&mut outgoing).len(), 2);
     }
 
     #[test]
     fn without_credit_answers_pass_and_notifications_wait() {
-        let mut outgoing = Outgoing::new(BOUNDS);
+        let mut outgoing = OutgoingQueue::new(BOUNDS);
         assert_eq!(outgoing.grant(Some(1)), Some(1));
         for n in ["1", "2", "3", "4"] {
-            outgoing.notify(Kind::SocketMessage, text(n));
+            outgoing.notify(NotificationKind::SocketMessage, text(n));
         }
         outgoing.answer(text("answer"));
         assert_eq!(all(&mut outgoing), ["1", "answer"]);
@@ -209,10 +210,10 @@ mod tests {
 
     #[test]
     fn what_is_not_wanted_any_more_is_forgotten() {
-        let mut outgoing = Outgoing::new(BOUNDS);
-        outgoing.notify(Kind::SocketMessage, text("1"));
-        outgoing.notify(Kind::SocketExistence, text("2"));
-        outgoing.forget(Kind::SocketMessage.bit());
+        let mut outgoing = OutgoingQueue::new(BOUNDS);
+        outgoing.notify(NotificationKind::SocketMessage, text("1"));
+        outgoing.notify(NotificationKind::SocketExistence, text("2"));
+        outgoing.forget(NotificationKind::SocketMessage.bit());
         assert_eq!(all(&mut outgoing), ["2"]);
         assert_eq!(outgoing.notification_bytes, 0);
     }

@@ -3,11 +3,11 @@
 use crate::protocol::json::Unrelayable;
 use crate::protocol::{InvalidChannelName, quote};
 
-use super::Dialect;
+use super::{Dialect, NotificationKind};
 
 /// A request that is answered by an error. The connection stays open.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Fault {
+pub(crate) enum PipeRequestError {
     /// The name is empty, too long, or the protocol's own.
     #[error("invalid event name {name:?}: {reason}")]
     EventName {
@@ -44,7 +44,7 @@ pub(crate) enum Fault {
         dialect: Dialect,
     },
     /// No such group of notifications in this version of the protocol.
-    #[error("unknown event group {group:?}: protocol {dialect} has {}", dialect.groups().join(", "))]
+    #[error("unknown event group {group:?}: protocol {dialect} has {}", NotificationKind::names_in(*dialect).join(", "))]
     UnknownGroup {
         /// What came.
         group: String,
@@ -59,34 +59,34 @@ pub(crate) enum Fault {
     Stopping,
 }
 
-impl Fault {
+impl PipeRequestError {
     /// The `code` on the wire.
     #[must_use]
     pub(crate) fn code(&self) -> u16 {
         match self {
-            Fault::EventName { .. } => 4210,
-            Fault::UnknownSocket(_) => 4211,
-            Fault::Channel { .. } => 4212,
-            Fault::Params { .. } => 4213,
-            Fault::UnknownMethod { .. } => 4214,
-            Fault::UnknownGroup { .. } => 4215,
-            Fault::Unreadable(_) => 4216,
-            Fault::Stopping => 4217,
+            PipeRequestError::EventName { .. } => 4210,
+            PipeRequestError::UnknownSocket(_) => 4211,
+            PipeRequestError::Channel { .. } => 4212,
+            PipeRequestError::Params { .. } => 4213,
+            PipeRequestError::UnknownMethod { .. } => 4214,
+            PipeRequestError::UnknownGroup { .. } => 4215,
+            PipeRequestError::Unreadable(_) => 4216,
+            PipeRequestError::Stopping => 4217,
         }
     }
 
     /// Bad parameters.
     pub(crate) fn params(method: &str, reason: impl ToString) -> Self {
-        Fault::Params { method: method.to_owned(), reason: reason.to_string() }
+        PipeRequestError::Params { method: method.to_owned(), reason: reason.to_string() }
     }
 
     /// A bad channel name.
     pub(crate) fn channel(name: &str, reason: InvalidChannelName) -> Self {
-        Fault::Channel { name: quote(name).into_owned(), reason }
+        PipeRequestError::Channel { name: quote(name).into_owned(), reason }
     }
 
     /// Data that no client could read.
     pub(crate) fn data(method: &str, reason: Unrelayable) -> Self {
-        Fault::params(method, format!("the data is unusable, {reason}"))
+        PipeRequestError::params(method, format!("the data is unusable, {reason}"))
     }
 }
