@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::config::{AppConfig, Config, nearest};
 use crate::webhook::client::{ClientError, HttpClient, Reply};
 use crate::webhook::sample::{self, Sampled};
-use crate::webhook::{Endpoint, EndpointUrl, EventType};
+use crate::webhook::{EndpointUrl, EventType, WebhookEndpoint};
 
 /// Which endpoints are to be sent a sample of what.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,7 +85,7 @@ pub fn send_test(config: &Config, wanted: &Wanted, mut say: impl FnMut(&str)) ->
 fn targets<'c>(
     config: &'c Config,
     wanted: &Wanted,
-) -> Result<Vec<(&'c AppConfig, &'c Endpoint, EventType)>, NothingSent> {
+) -> Result<Vec<(&'c AppConfig, &'c WebhookEndpoint, EventType)>, NothingSent> {
     if let Some(id) = &wanted.app
         && !config.apps.iter().any(|app| app.app.id == *id)
     {
@@ -119,7 +119,7 @@ fn targets<'c>(
 }
 
 /// One line on what came of it, and the beginning of the answer's body.
-fn describe(app_id: &str, endpoint: &Endpoint, one: EventType, sampled: &Sampled) -> String {
+fn describe(app_id: &str, endpoint: &WebhookEndpoint, one: EventType, sampled: &Sampled) -> String {
     const SHOWN_LINES: usize = 10;
     const SHOWN_CHARS: usize = 200;
     let (url, name, millis) = (&endpoint.url, one.name(), sampled.duration.as_millis());
@@ -150,10 +150,10 @@ mod tests {
         let app = |id: &str, endpoints: &[(&str, &str)]| {
             let endpoint = |(url, types): &(&str, &str)| {
                 let events = EventTypes::of_name(types).unwrap();
-                Endpoint { events, ..Endpoint::new(url).unwrap() }
+                WebhookEndpoint { events, ..WebhookEndpoint::new(url).unwrap() }
             };
             let endpoints = endpoints.iter().map(endpoint).collect();
-            let webhooks = webhook::Config { endpoints, ..webhook::Config::default() };
+            let webhooks = webhook::WebhookConfig { endpoints, ..webhook::WebhookConfig::default() };
             AppConfig { app: App::new(id, format!("key-{id}"), "s"), pipe: Vec::new(), webhooks }
         };
         let first = [("http://localhost:1/a", "presence"), ("http://localhost:1/b", "cache_miss")];
@@ -170,7 +170,7 @@ mod tests {
         let wanted = Wanted { app: own(app), endpoint: own(endpoint), event_type: own(event_type) };
         let config = config();
         let targets = targets(&config, &wanted).map_err(|error| error.to_string())?;
-        let shown = |(app, endpoint, one): &(&AppConfig, &Endpoint, EventType)| {
+        let shown = |(app, endpoint, one): &(&AppConfig, &WebhookEndpoint, EventType)| {
             let path = endpoint.url.as_str().rsplit('/').next().unwrap_or_default();
             format!("{} {path} {}", app.app.id, one.name())
         };
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_shown_without_control_characters() {
-        let endpoint = Endpoint::new("http://localhost/?token=hush").unwrap();
+        let endpoint = WebhookEndpoint::new("http://localhost/?token=hush").unwrap();
         let body = format!("no\u{1b}[2J\n{}\n{}", "x".repeat(500), "y\n".repeat(50)).into();
         let sampled = Sampled { reply: Ok(Reply { status: 418, body }), duration: std::time::Duration::ZERO };
         let text = describe("1", &endpoint, EventType::CacheMiss, &sampled);

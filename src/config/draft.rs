@@ -17,14 +17,14 @@ pub(super) struct AppDraft {
     /// Switches and limits. Its id and keys are not used.
     pub(super) app: App,
     pub(super) pipe: Vec<RuleSpec>,
-    pub(super) webhooks: webhook::Config,
+    pub(super) webhooks: webhook::WebhookConfig,
 }
 
 impl AppDraft {
     /// An app of which nothing is known yet.
     pub(super) fn begun_at(at: Origin) -> Self {
         let app = App::new("", "", "");
-        let (pipe, webhooks) = (Vec::new(), webhook::Config::default());
+        let (pipe, webhooks) = (Vec::new(), webhook::WebhookConfig::default());
         AppDraft { at, id: None, key: None, secret: None, keys: None, app, pipe, webhooks }
     }
 

@@ -76,7 +76,7 @@ pub struct AppConfig {
     /// What its pipe forwards, in the order of the file.
     pub pipe: Vec<RuleSpec>,
     /// Where its webhooks go, and how.
-    pub webhooks: webhook::Config,
+    pub webhooks: webhook::WebhookConfig,
 }
 
 impl Config {
@@ -103,7 +103,7 @@ impl AppConfig {
     /// An app without pipe rules and webhooks.
     #[must_use]
     pub fn new(app: App) -> Self {
-        AppConfig { app, pipe: Vec::new(), webhooks: webhook::Config::default() }
+        AppConfig { app, pipe: Vec::new(), webhooks: webhook::WebhookConfig::default() }
     }
 
     /// Development mode's app: well-known credentials, client events on, limits that fit camera frames, and a pipe

@@ -10,7 +10,7 @@ use super::settings::{app_settings, node_settings};
 use super::{Loaded, Origin};
 use crate::app::{ChannelSettings, Key};
 use crate::pipe::{RuleSpec, write_interval};
-use crate::webhook::{Endpoint, Header};
+use crate::webhook::{WebhookEndpoint, WebhookHeader};
 
 impl Loaded {
     /// The effective configuration as a TOML file. Unless `show_secrets`, each secret is replaced by `…`, which
@@ -106,14 +106,14 @@ impl Page {
         quote(if self.show_secrets { secret } else { MASK })
     }
 
-    fn webhook(&mut self, endpoint: &Endpoint) {
+    fn webhook(&mut self, endpoint: &WebhookEndpoint) {
         let mut lines = format!("url = {}\n", quote(endpoint.url.as_str()));
         let names: Vec<_> = endpoint.events.iter().map(|one| quote(one.name())).collect();
         let _ = writeln!(lines, "events = [{}]", names.join(", "));
         if let Some(pattern) = &endpoint.channels {
             let _ = writeln!(lines, "channels = {}", quote(&pattern.to_string()));
         }
-        let header = |of: &Header| format!("{} = {}", quote(of.name()), self.secret(of.value()));
+        let header = |of: &WebhookHeader| format!("{} = {}", quote(of.name()), self.secret(of.value()));
         let headers: Vec<_> = endpoint.headers.iter().map(header).collect();
         if !headers.is_empty() {
             let _ = writeln!(lines, "headers = {{ {} }}", headers.join(", "));

@@ -11,7 +11,7 @@ use super::given::Given;
 use super::tables::Tables;
 use super::{Error, Origin};
 use crate::pipe::Pattern;
-use crate::webhook::{BadEndpoint, Endpoint, EndpointUrl, EventTypes, Header};
+use crate::webhook::{BadEndpoint, EndpointUrl, EventTypes, WebhookEndpoint, WebhookHeader};
 
 const KNOWN: [&str; 4] = ["url", "events", "channels", "headers"];
 const EXPECTED: &str = "one or more tables, each begun by [[apps.webhooks]]";
@@ -21,7 +21,7 @@ const HEADERS_EXPECTED: &str = "a table of strings such as { authorization = \"B
 /// be told everything twice.
 pub(super) fn add(url: &str, origin: Origin, draft: &mut AppDraft, builder: &mut Builder) {
     let endpoints = &mut draft.webhooks.endpoints;
-    match Endpoint::new(url) {
+    match WebhookEndpoint::new(url) {
         Err(source) => builder.errors.push(Error::Webhook { at: origin, source, nearest: None }),
         Ok(endpoint) if endpoints.contains(&endpoint) => {}
         Ok(endpoint) => {
@@ -59,7 +59,7 @@ impl Tables<'_> {
         }
     }
 
-    fn webhook(&mut self, item: &Spanned<DeValue<'_>>, table: &DeTable<'_>) -> Option<Endpoint> {
+    fn webhook(&mut self, item: &Spanned<DeValue<'_>>, table: &DeTable<'_>) -> Option<WebhookEndpoint> {
         let errors_before = self.builder.errors.len();
         self.only(&KNOWN, table, "apps.webhooks.");
         let url = self.required("a webhook", "url", item, table);
@@ -81,7 +81,7 @@ impl Tables<'_> {
         let headers = table.get("headers").map(|value| self.headers(value)).unwrap_or_default();
         let (url, events) = (url?, events?);
         let sound = self.builder.errors.len() == errors_before;
-        sound.then_some(Endpoint { url, events, channels, headers })
+        sound.then_some(WebhookEndpoint { url, events, channels, headers })
     }
 
     fn event_types(&mut self, value: &Spanned<DeValue<'_>>) -> Option<EventTypes> {
@@ -95,7 +95,7 @@ impl Tables<'_> {
         self.sound(some, value)
     }
 
-    fn headers(&mut self, value: &Spanned<DeValue<'_>>) -> Vec<Header> {
+    fn headers(&mut self, value: &Spanned<DeValue<'_>>) -> Vec<WebhookHeader> {
         let Some(table) = value.get_ref().as_table() else {
             self.wrong("apps.webhooks.headers", HEADERS_EXPECTED, value);
             return Vec::new();
@@ -107,7 +107,7 @@ impl Tables<'_> {
             let got = match value.get_ref().as_str() {
                 Some(MASK) => "the mask that print-config writes in place of secrets".to_owned(),
                 Some(text) => {
-                    headers.extend(self.sound(Header::new(name.get_ref(), text), value));
+                    headers.extend(self.sound(WebhookHeader::new(name.get_ref(), text), value));
                     continue;
                 }
                 None => Given::Toml(value.get_ref()).type_name(value.get_ref()),

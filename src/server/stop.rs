@@ -54,7 +54,7 @@ impl Stop {
         if let Some(test_mode) = &test_mode {
             test_mode.end();
         }
-        webhooks.hurry();
+        webhooks.flush();
         let mut drained = pin!(async {
             hub.drain(|| wire.drain()).await;
             // Nobody says anything any more: the pipes of this program hear what they have not heard yet.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use tokio::sync::watch;
 
-use crate::webhook::{Advanced, Instead, Observer, Outcome, Sending};
+use crate::webhook::{AdvancedClock, AttemptOutcome, InjectedOutcome, Observer, SendAttempt};
 
 use super::app::AppUnderTest;
 use super::entry::{Details, Kind};
@@ -13,7 +13,7 @@ use super::entry::{Details, Kind};
 /// What the log says of an event that a webhook tells. The rest of it is its payload.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Told {
+struct LoggedEvent {
     name: Option<Arc<str>>,
     channel: Option<Arc<str>>,
     user_id: Option<Arc<str>>,
@@ -21,25 +21,28 @@ struct Told {
 }
 
 impl Observer for AppUnderTest {
-    fn instead(&self, _: &Sending<'_>) -> Option<Instead> {
+    fn injected_outcome(&self, _: &SendAttempt<'_>) -> Option<InjectedOutcome> {
         let (fault, status) = self.faults.webhook(self.now())?;
         let outcome = match status {
-            Some(status) => Outcome::Status(status),
-            None => Outcome::Failure("a fault: nobody listens".to_owned()),
+            Some(status) => AttemptOutcome::Status(status),
+            None => AttemptOutcome::Failure("a fault: nobody listens".to_owned()),
         };
-        Some(Instead { fault, outcome })
+        Some(InjectedOutcome { fault, outcome })
     }
 
-    fn sent(&self, attempt: &Sending<'_>, outcome: &Outcome, fault: Option<u64>) {
+    fn sent(&self, attempt: &SendAttempt<'_>, outcome: &AttemptOutcome, fault: Option<u64>) {
         let (status, reason): (_, Option<Arc<str>>) = match (outcome, fault) {
-            (Outcome::Status(status), Some(_)) => (Some(*status), Some("a fault: it was not sent".into())),
-            (Outcome::Status(status), None) => (Some(*status), None),
-            (Outcome::Failure(reason), _) => (None, Some(reason.as_str().into())),
+            (AttemptOutcome::Status(status), Some(_)) => {
+                (Some(*status), Some("a fault: it was not sent".into()))
+            }
+            (AttemptOutcome::Status(status), None) => (Some(*status), None),
+            (AttemptOutcome::Failure(reason), _) => (None, Some(reason.as_str().into())),
         };
         let kind = if outcome.is_delivered() { Kind::Webhook } else { Kind::WebhookFailed };
         let path: Option<Arc<str>> = Some(attempt.endpoint.url.as_str().into());
         for event in attempt.events {
-            let Told { name, channel, user_id, socket_id } = serde_json::from_str(event).unwrap_or_default();
+            let LoggedEvent { name, channel, user_id, socket_id } =
+                serde_json::from_str(event).unwrap_or_default();
             self.log.write(
                 kind,
                 Details {
@@ -59,11 +62,11 @@ impl Observer for AppUnderTest {
         }
     }
 
-    fn clock(&self) -> Advanced {
-        Advanced { ahead: self.ahead.subscribe(), agenda: Arc::clone(&self.agenda) }
+    fn clock(&self) -> AdvancedClock {
+        AdvancedClock { ahead: self.ahead.subscribe(), agenda: Arc::clone(&self.agenda) }
     }
 
-    fn over(&self) -> watch::Receiver<bool> {
+    fn test_ended(&self) -> watch::Receiver<bool> {
         AppUnderTest::over(self)
     }
 }

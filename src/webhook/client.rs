@@ -21,7 +21,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use crate::app::Key;
 use crate::auth::webhook::{ATTEMPT_HEADER, KEY_HEADER, SIGNATURE_HEADER, sign};
 
-use super::config::Endpoint;
+use super::endpoint::WebhookEndpoint;
 
 /// Bytes of an answer that are read. The status is all that counts; what is longer costs the connection.
 const ANSWER_BYTES: usize = 64 * 1024;
@@ -61,7 +61,7 @@ pub struct Reply {
 
 /// Why an endpoint's whole answer did not come.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
+pub enum SendError {
     /// It took too long.
     #[error("no whole answer within {0:?}")]
     Timeout(Duration),
@@ -78,15 +78,15 @@ pub struct HttpClient {
 
 /// A webhook that is ready to be sent: the same bytes each time.
 #[derive(Clone, Debug)]
-pub struct Signed {
+pub struct SignedWebhook {
     body: Bytes,
     headers: HeaderMap,
 }
 
-impl Signed {
+impl SignedWebhook {
     /// Signs a body for an endpoint. `None` if the app's key cannot stand in a header; a configured one can.
     #[must_use]
-    pub fn new(body: String, key: &Key, endpoint: &Endpoint) -> Option<Self> {
+    pub fn new(body: String, key: &Key, endpoint: &WebhookEndpoint) -> Option<Self> {
         let mut headers = HeaderMap::with_capacity(4 + endpoint.headers.len());
         headers.insert(USER_AGENT, AGENT);
         headers.extend(endpoint.headers.iter().map(|header| header.parts()));
@@ -94,7 +94,7 @@ impl Signed {
         headers.insert(HeaderName::from_static(KEY_HEADER), HeaderValue::from_str(&key.key).ok()?);
         let signature = HeaderValue::from_str(&sign(key, &body)).ok()?;
         headers.insert(HeaderName::from_static(SIGNATURE_HEADER), signature);
-        Some(Signed { body: body.into(), headers })
+        Some(SignedWebhook { body: body.into(), headers })
     }
 
     /// Bytes of the body.
@@ -134,21 +134,21 @@ impl HttpClient {
     /// If none comes.
     pub async fn send(
         &self,
-        endpoint: &Endpoint,
-        signed: &Signed,
+        endpoint: &WebhookEndpoint,
+        signed: &SignedWebhook,
         attempt: u32,
         timeout: Duration,
-    ) -> Result<Reply, Failure> {
+    ) -> Result<Reply, SendError> {
         let mut request = Request::new(Full::new(signed.body.clone()));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = endpoint.url.uri().clone();
         *request.headers_mut() = signed.headers.clone();
         request.headers_mut().insert(HeaderName::from_static(ATTEMPT_HEADER), attempt.into());
         let exchange = async {
-            let response = self.client.request(request).await.map_err(|error| failure(&error))?;
-            answer(response).await.map_err(|error| failure(&error))
+            let response = self.client.request(request).await.map_err(|error| send_error(&error))?;
+            answer(response).await.map_err(|error| send_error(&error))
         };
-        tokio::time::timeout(timeout, exchange).await.unwrap_or(Err(Failure::Timeout(timeout)))
+        tokio::time::timeout(timeout, exchange).await.unwrap_or(Err(SendError::Timeout(timeout)))
     }
 }
 
@@ -172,14 +172,11 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ClientError
     let unreadable = |error| ClientError::CaFile { path: path.to_owned(), error };
     let found = CertificateDer::pem_file_iter(path).map_err(unreadable)?;
     let found: Vec<_> = found.collect::<Result<_, _>>().map_err(unreadable)?;
-    match found.is_empty() {
-        true => Err(ClientError::NoCertificate(path.to_owned())),
-        false => Ok(found),
-    }
+    if found.is_empty() { Err(ClientError::NoCertificate(path.to_owned())) } else { Ok(found) }
 }
 
 /// An error with what caused it: the outermost alone says little.
-fn failure(error: &dyn Error) -> Failure {
+fn send_error(error: &dyn Error) -> SendError {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -189,5 +186,5 @@ fn failure(error: &dyn Error) -> Failure {
         }
         cause = error.source();
     }
-    Failure::Connection(text)
+    SendError::Connection(text)
 }

@@ -9,31 +9,31 @@ use crate::hub::{Agenda, Busy, Due, Timed};
 
 /// The clock of one app: the machine's, unless a test has advanced it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Clock {
+pub(super) struct WebhookClock {
     /// None where nobody can advance it.
-    advanced: Option<Advanced>,
+    advanced: Option<AdvancedClock>,
 }
 
 /// A clock that a test can advance.
 #[derive(Clone, Debug)]
-pub(crate) struct Advanced {
+pub(crate) struct AdvancedClock {
     /// By how much it is ahead of the machine's; it never goes back.
     pub(crate) ahead: watch::Receiver<Duration>,
     /// What waits for it.
     pub(crate) agenda: Arc<Agenda>,
 }
 
-impl Clock {
+impl WebhookClock {
     /// A clock that is advanced from there, if from anywhere.
-    pub(super) fn new(advanced: Option<Advanced>) -> Self {
-        Clock { advanced }
+    pub(super) fn new(advanced: Option<AdvancedClock>) -> Self {
+        WebhookClock { advanced }
     }
 
     /// The time by which everything is measured that waits.
     pub(super) fn now(&self) -> Instant {
         match &self.advanced {
-            None => machine(),
-            Some(Advanced { ahead, .. }) => machine() + *ahead.borrow(),
+            None => system_now(),
+            Some(AdvancedClock { ahead, .. }) => system_now() + *ahead.borrow(),
         }
     }
 
@@ -77,18 +77,18 @@ impl Clock {
 }
 
 /// The machine's time, by which it is measured how long an exchange takes.
-pub(super) fn machine() -> Instant {
+pub(super) fn system_now() -> Instant {
     Instant::now()
 }
 
 /// The date, for whoever reads it.
-pub(super) fn date() -> SystemTime {
+pub(super) fn system_time() -> SystemTime {
     SystemTime::now()
 }
 
 /// The date as it stands in a webhook: milliseconds since 1970.
 pub(super) fn unix_millis() -> u128 {
-    date().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis()
+    system_time().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis()
 }
 
 #[cfg(test)]
@@ -99,7 +99,7 @@ mod tests {
     async fn an_advanced_clock_ends_what_waits_for_it() {
         let hour = Duration::from_secs(3600);
         let (advance, ahead) = watch::channel(Duration::ZERO);
-        let clock = Clock::new(Some(Advanced { ahead, agenda: Arc::default() }));
+        let clock = WebhookClock::new(Some(AdvancedClock { ahead, agenda: Arc::default() }));
         let until = clock.now() + hour;
         let waiting = tokio::spawn({
             let clock = clock.clone();

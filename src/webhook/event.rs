@@ -1,4 +1,4 @@
-//! What a webhook tells: the seven types of events, and each event as JSON.
+//! The events that webhooks tell: made of the hub's notices, and written as JSON.
 
 use std::sync::Arc;
 
@@ -6,144 +6,11 @@ use crate::hub::{Heard, Notice, Source};
 use crate::protocol::json::push_string;
 use crate::protocol::{ChannelName, SocketId};
 
-use super::id::{self, Occasion};
-
-/// A type of event. Endpoints choose among them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum EventType {
-    /// A channel got its first subscriber.
-    ChannelOccupied,
-    /// A channel lost its last subscriber.
-    ChannelVacated,
-    /// A user's first connection joined a presence channel.
-    MemberAdded,
-    /// A user's last connection left a presence channel.
-    MemberRemoved,
-    /// A client sent an event to other clients.
-    ClientEvent,
-    /// Somebody subscribed to a cache channel that remembers nothing.
-    CacheMiss,
-    /// The number of a channel's subscribers has changed.
-    SubscriptionCount,
-}
-
-impl EventType {
-    /// Every type.
-    pub const ALL: [EventType; 7] = [
-        EventType::ChannelOccupied,
-        EventType::ChannelVacated,
-        EventType::MemberAdded,
-        EventType::MemberRemoved,
-        EventType::ClientEvent,
-        EventType::CacheMiss,
-        EventType::SubscriptionCount,
-    ];
-
-    /// Its name on the wire and in the configuration.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            EventType::ChannelOccupied => "channel_occupied",
-            EventType::ChannelVacated => "channel_vacated",
-            EventType::MemberAdded => "member_added",
-            EventType::MemberRemoved => "member_removed",
-            EventType::ClientEvent => "client_event",
-            EventType::CacheMiss => "cache_miss",
-            EventType::SubscriptionCount => "subscription_count",
-        }
-    }
-
-    /// The type of this name.
-    #[must_use]
-    pub fn of_name(name: &str) -> Option<Self> {
-        EventType::ALL.into_iter().find(|known| known.name() == name)
-    }
-
-    /// The type that takes this one back, where there is one: each suppresses the other.
-    #[must_use]
-    pub const fn counterpart(self) -> Option<Self> {
-        match self {
-            EventType::ChannelOccupied => Some(EventType::ChannelVacated),
-            EventType::ChannelVacated => Some(EventType::ChannelOccupied),
-            EventType::MemberAdded => Some(EventType::MemberRemoved),
-            EventType::MemberRemoved => Some(EventType::MemberAdded),
-            EventType::ClientEvent | EventType::CacheMiss | EventType::SubscriptionCount => None,
-        }
-    }
-}
-
-/// A set of types.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct EventTypes(u8);
-
-impl EventTypes {
-    /// Names that stand for two types each, which are of little use alone.
-    pub const GROUPS: [(&'static str, [EventType; 2]); 2] = [
-        ("channel_existence", [EventType::ChannelOccupied, EventType::ChannelVacated]),
-        ("presence", [EventType::MemberAdded, EventType::MemberRemoved]),
-    ];
-
-    /// All seven.
-    #[must_use]
-    pub fn all() -> Self {
-        EventType::ALL.into_iter().collect()
-    }
-
-    /// The types that a name stands for: a type's own or a group's.
-    #[must_use]
-    pub fn of_name(name: &str) -> Option<Self> {
-        let group = EventTypes::GROUPS.iter().find(|(known, _)| *known == name);
-        let group = group.map(|(_, types)| types.iter().copied().collect());
-        group.or_else(|| EventType::of_name(name).map(|one| [one].into_iter().collect()))
-    }
-
-    /// Every name that [`EventTypes::of_name`] knows.
-    pub fn names() -> impl Iterator<Item = &'static str> {
-        EventType::ALL
-            .into_iter()
-            .map(EventType::name)
-            .chain(EventTypes::GROUPS.iter().map(|(name, _)| *name))
-    }
-
-    /// Whether it holds this type.
-    #[must_use]
-    pub fn contains(self, one: EventType) -> bool {
-        self.0 & (1 << one as u8) != 0
-    }
-
-    /// Whether it holds this type, or the one that takes it back.
-    #[must_use]
-    pub fn concerns(self, one: EventType) -> bool {
-        self.contains(one) || one.counterpart().is_some_and(|other| self.contains(other))
-    }
-
-    /// Whether it holds none.
-    #[must_use]
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Those of both sets.
-    #[must_use]
-    pub fn with(self, other: Self) -> Self {
-        EventTypes(self.0 | other.0)
-    }
-
-    /// Its types, in the order of [`EventType::ALL`].
-    pub fn iter(self) -> impl Iterator<Item = EventType> {
-        EventType::ALL.into_iter().filter(move |one| self.contains(*one))
-    }
-}
-
-impl FromIterator<EventType> for EventTypes {
-    fn from_iter<I: IntoIterator<Item = EventType>>(types: I) -> Self {
-        EventTypes(types.into_iter().fold(0, |set, one| set | (1 << one as u8)))
-    }
-}
+use super::event_type::EventType;
 
 /// Something that happened, as an app's backend is told it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum WebhookEvent {
     /// See [`EventType::ChannelOccupied`].
     ChannelOccupied(ChannelName),
     /// See [`EventType::ChannelVacated`].
@@ -153,7 +20,7 @@ pub enum Event {
     /// See [`EventType::MemberRemoved`]; with the user's id.
     MemberRemoved(ChannelName, Arc<str>),
     /// See [`EventType::ClientEvent`].
-    ClientEvent(Box<ClientEvent>),
+    ClientEvent(Box<WebhookClientEvent>),
     /// See [`EventType::CacheMiss`].
     CacheMiss(ChannelName),
     /// See [`EventType::SubscriptionCount`]; with the number of subscriptions.
@@ -162,7 +29,7 @@ pub enum Event {
 
 /// An event that a client sent and that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientEvent {
+pub struct WebhookClientEvent {
     /// Where it was sent.
     pub channel: ChannelName,
     /// Its name.
@@ -175,30 +42,7 @@ pub struct ClientEvent {
     pub user_id: Option<Arc<str>>,
 }
 
-/// An event, and which of those that look the same it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
-    /// What happened.
-    pub event: Event,
-    /// Which one it was.
-    pub occasion: Occasion,
-}
-
-impl Told {
-    /// Bytes that it occupies while it waits, roughly.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.event.bytes() + size_of::<Occasion>()
-    }
-
-    /// It as an app's backend is told it, a JSON object.
-    #[must_use]
-    pub fn to_json(&self, app_id: &str) -> String {
-        self.event.to_json(&id::id(app_id, &self.event, self.occasion))
-    }
-}
-
-impl Event {
+impl WebhookEvent {
     /// The event that a notice is of, if it is of any. `wants` is asked first, so that what nobody wants costs nothing.
     #[must_use]
     pub fn of_notice(
@@ -211,16 +55,16 @@ impl Event {
         }
         let channel = channel.clone();
         Some(match notice {
-            Notice::ChannelOccupied(..) => Event::ChannelOccupied(channel),
-            Notice::ChannelVacated(..) => Event::ChannelVacated(channel),
-            Notice::MemberAdded(_, user_id, _) => Event::MemberAdded(channel, Arc::from(*user_id)),
-            Notice::MemberRemoved(_, user_id, _) => Event::MemberRemoved(channel, Arc::from(*user_id)),
-            Notice::CacheMiss(..) => Event::CacheMiss(channel),
-            Notice::SubscriptionCount(_, count, _) => Event::SubscriptionCount(channel, *count),
+            Notice::ChannelOccupied(..) => WebhookEvent::ChannelOccupied(channel),
+            Notice::ChannelVacated(..) => WebhookEvent::ChannelVacated(channel),
+            Notice::MemberAdded(_, user_id, _) => WebhookEvent::MemberAdded(channel, Arc::from(*user_id)),
+            Notice::MemberRemoved(_, user_id, _) => WebhookEvent::MemberRemoved(channel, Arc::from(*user_id)),
+            Notice::CacheMiss(..) => WebhookEvent::CacheMiss(channel),
+            Notice::SubscriptionCount(_, count, _) => WebhookEvent::SubscriptionCount(channel, *count),
             Notice::Event(Heard { source: Source::Client { socket_id, user_id }, event, data, .. }) => {
                 let (event, data) = (Box::from(*event), Box::from(data.literal()));
                 let user_id = user_id.clone();
-                Event::ClientEvent(Box::new(ClientEvent {
+                WebhookEvent::ClientEvent(Box::new(WebhookClientEvent {
                     channel,
                     event,
                     data,
@@ -237,13 +81,13 @@ impl Event {
     #[must_use]
     pub fn event_type(&self) -> EventType {
         match self {
-            Event::ChannelOccupied(_) => EventType::ChannelOccupied,
-            Event::ChannelVacated(_) => EventType::ChannelVacated,
-            Event::MemberAdded(..) => EventType::MemberAdded,
-            Event::MemberRemoved(..) => EventType::MemberRemoved,
-            Event::ClientEvent(_) => EventType::ClientEvent,
-            Event::CacheMiss(_) => EventType::CacheMiss,
-            Event::SubscriptionCount(..) => EventType::SubscriptionCount,
+            WebhookEvent::ChannelOccupied(_) => EventType::ChannelOccupied,
+            WebhookEvent::ChannelVacated(_) => EventType::ChannelVacated,
+            WebhookEvent::MemberAdded(..) => EventType::MemberAdded,
+            WebhookEvent::MemberRemoved(..) => EventType::MemberRemoved,
+            WebhookEvent::ClientEvent(_) => EventType::ClientEvent,
+            WebhookEvent::CacheMiss(_) => EventType::CacheMiss,
+            WebhookEvent::SubscriptionCount(..) => EventType::SubscriptionCount,
         }
     }
 
@@ -251,13 +95,13 @@ impl Event {
     #[must_use]
     pub fn channel(&self) -> &ChannelName {
         match self {
-            Event::ChannelOccupied(channel)
-            | Event::ChannelVacated(channel)
-            | Event::MemberAdded(channel, _)
-            | Event::MemberRemoved(channel, _)
-            | Event::CacheMiss(channel)
-            | Event::SubscriptionCount(channel, _) => channel,
-            Event::ClientEvent(event) => &event.channel,
+            WebhookEvent::ChannelOccupied(channel)
+            | WebhookEvent::ChannelVacated(channel)
+            | WebhookEvent::MemberAdded(channel, _)
+            | WebhookEvent::MemberRemoved(channel, _)
+            | WebhookEvent::CacheMiss(channel)
+            | WebhookEvent::SubscriptionCount(channel, _) => channel,
+            WebhookEvent::ClientEvent(event) => &event.channel,
         }
     }
 
@@ -265,26 +109,28 @@ impl Event {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let own = match self {
-            Event::MemberAdded(_, user_id) | Event::MemberRemoved(_, user_id) => user_id.len(),
-            Event::ClientEvent(event) => size_of::<ClientEvent>() + event.event.len() + event.data.len(),
-            Event::ChannelOccupied(_)
-            | Event::ChannelVacated(_)
-            | Event::CacheMiss(_)
-            | Event::SubscriptionCount(..) => 0,
+            WebhookEvent::MemberAdded(_, user_id) | WebhookEvent::MemberRemoved(_, user_id) => user_id.len(),
+            WebhookEvent::ClientEvent(event) => {
+                size_of::<WebhookClientEvent>() + event.event.len() + event.data.len()
+            }
+            WebhookEvent::ChannelOccupied(_)
+            | WebhookEvent::ChannelVacated(_)
+            | WebhookEvent::CacheMiss(_)
+            | WebhookEvent::SubscriptionCount(..) => 0,
         };
-        size_of::<Event>() + self.channel().as_str().len() + own
+        size_of::<WebhookEvent>() + self.channel().as_str().len() + own
     }
 
     /// Whom it is about, where it is about a user.
     #[must_use]
     pub fn user_id(&self) -> Option<&str> {
         match self {
-            Event::MemberAdded(_, user_id) | Event::MemberRemoved(_, user_id) => Some(user_id),
-            Event::ClientEvent(event) => event.user_id.as_deref(),
-            Event::ChannelOccupied(_)
-            | Event::ChannelVacated(_)
-            | Event::CacheMiss(_)
-            | Event::SubscriptionCount(..) => None,
+            WebhookEvent::MemberAdded(_, user_id) | WebhookEvent::MemberRemoved(_, user_id) => Some(user_id),
+            WebhookEvent::ClientEvent(event) => event.user_id.as_deref(),
+            WebhookEvent::ChannelOccupied(_)
+            | WebhookEvent::ChannelVacated(_)
+            | WebhookEvent::CacheMiss(_)
+            | WebhookEvent::SubscriptionCount(..) => None,
         }
     }
 
@@ -301,11 +147,13 @@ impl Event {
             push_string(value, &mut text);
         };
         match self {
-            Event::ChannelOccupied(_) | Event::ChannelVacated(_) | Event::CacheMiss(_) => {}
-            Event::MemberAdded(_, user_id) | Event::MemberRemoved(_, user_id) => {
+            WebhookEvent::ChannelOccupied(_)
+            | WebhookEvent::ChannelVacated(_)
+            | WebhookEvent::CacheMiss(_) => {}
+            WebhookEvent::MemberAdded(_, user_id) | WebhookEvent::MemberRemoved(_, user_id) => {
                 member(r#","user_id":"#, user_id);
             }
-            Event::ClientEvent(event) => {
+            WebhookEvent::ClientEvent(event) => {
                 member(r#","event":"#, &event.event);
                 text.push_str(r#","data":"#);
                 text.push_str(&event.data);
@@ -316,7 +164,7 @@ impl Event {
                     push_string(user_id, &mut text);
                 }
             }
-            Event::SubscriptionCount(_, count) => {
+            WebhookEvent::SubscriptionCount(_, count) => {
                 text.push_str(r#","subscription_count":"#);
                 text.push_str(&count.to_string());
             }
@@ -371,36 +219,37 @@ mod tests {
 
     #[test]
     fn every_type_has_its_json() {
-        let event = ClientEvent {
+        let event = WebhookClientEvent {
             channel: name("private-a"),
             event: "client-\"x\"".into(),
             data: Data::of_text(r#"{"on":true}"#).literal().into(),
             socket_id: SocketId::new(1, 2),
             user_id: None,
         };
-        let member = ClientEvent { user_id: Some("7".into()), channel: name("presence-a"), ..event.clone() };
+        let member =
+            WebhookClientEvent { user_id: Some("7".into()), channel: name("presence-a"), ..event.clone() };
         let table = [
-            (Event::ChannelOccupied(name("a")), r#"{"name":"channel_occupied","channel":"a"}"#),
-            (Event::ChannelVacated(name("a")), r#"{"name":"channel_vacated","channel":"a"}"#),
+            (WebhookEvent::ChannelOccupied(name("a")), r#"{"name":"channel_occupied","channel":"a"}"#),
+            (WebhookEvent::ChannelVacated(name("a")), r#"{"name":"channel_vacated","channel":"a"}"#),
             (
-                Event::MemberAdded(name("presence-a"), "7".into()),
+                WebhookEvent::MemberAdded(name("presence-a"), "7".into()),
                 r#"{"name":"member_added","channel":"presence-a","user_id":"7"}"#,
             ),
             (
-                Event::MemberRemoved(name("presence-a"), "ü\"\n".into()),
+                WebhookEvent::MemberRemoved(name("presence-a"), "ü\"\n".into()),
                 r#"{"name":"member_removed","channel":"presence-a","user_id":"ü\"\n"}"#,
             ),
             (
-                Event::ClientEvent(Box::new(event)),
+                WebhookEvent::ClientEvent(Box::new(event)),
                 r#"{"name":"client_event","channel":"private-a","event":"client-\"x\"","data":"{\"on\":true}","socket_id":"1.2"}"#,
             ),
             (
-                Event::ClientEvent(Box::new(member)),
+                WebhookEvent::ClientEvent(Box::new(member)),
                 r#"{"name":"client_event","channel":"presence-a","event":"client-\"x\"","data":"{\"on\":true}","socket_id":"1.2","user_id":"7"}"#,
             ),
-            (Event::CacheMiss(name("cache-a")), r#"{"name":"cache_miss","channel":"cache-a"}"#),
+            (WebhookEvent::CacheMiss(name("cache-a")), r#"{"name":"cache_miss","channel":"cache-a"}"#),
             (
-                Event::SubscriptionCount(name("a"), 12),
+                WebhookEvent::SubscriptionCount(name("a"), 12),
                 r#"{"name":"subscription_count","channel":"a","subscription_count":12}"#,
             ),
         ];
@@ -419,35 +268,22 @@ mod tests {
     }
 
     #[test]
-    fn names_and_groups_make_sets() {
-        let existence = EventTypes::of_name("channel_existence").unwrap();
-        assert!(existence.iter().eq([EventType::ChannelOccupied, EventType::ChannelVacated]));
-        let vacated = EventTypes::of_name("channel_vacated").unwrap();
-        assert!(
-            !vacated.contains(EventType::ChannelOccupied) && vacated.concerns(EventType::ChannelOccupied)
-        );
-        assert!(!vacated.concerns(EventType::MemberAdded));
-        assert_eq!(EventTypes::of_name("chanel_vacated"), None);
-        assert_eq!(EventTypes::all().iter().count(), 7);
-        assert_eq!(EventTypes::names().count(), 9);
-        assert!(EventTypes::names().all(|name| EventTypes::of_name(name).is_some()));
-        assert!(EventTypes::default().is_empty() && !existence.with(vacated).is_empty());
-    }
-
-    #[test]
     fn only_what_is_wanted_becomes_an_event() {
         let (room, hidden) = (name("room"), name("#server-to-user-7"));
         let occupied = Notice::ChannelOccupied(&room, 1);
-        assert_eq!(Event::of_notice(&occupied, |_, _| true), Some(Event::ChannelOccupied(room.clone())));
-        assert_eq!(Event::of_notice(&occupied, |one, _| one != EventType::ChannelOccupied), None);
-        assert_eq!(Event::of_notice(&Notice::ChannelOccupied(&hidden, 1), |_, _| true), None);
+        assert_eq!(
+            WebhookEvent::of_notice(&occupied, |_, _| true),
+            Some(WebhookEvent::ChannelOccupied(room.clone()))
+        );
+        assert_eq!(WebhookEvent::of_notice(&occupied, |one, _| one != EventType::ChannelOccupied), None);
+        assert_eq!(WebhookEvent::of_notice(&Notice::ChannelOccupied(&hidden, 1), |_, _| true), None);
         let data = Data::of_text("x");
         let heard = |source, event| {
             Notice::Event(Heard { source, channel: Some(&room), event, raw: None, data: &data })
         };
         let client = Source::Client { socket_id: SocketId::new(1, 1), user_id: None };
-        assert!(Event::of_notice(&heard(client.clone(), "client-x"), |_, _| true).is_some());
-        assert!(Event::of_notice(&heard(client, "frame"), |_, _| true).is_none(), "the pipe's");
-        assert!(Event::of_notice(&heard(Source::Http, "client-x"), |_, _| true).is_none());
+        assert!(WebhookEvent::of_notice(&heard(client.clone(), "client-x"), |_, _| true).is_some());
+        assert!(WebhookEvent::of_notice(&heard(client, "frame"), |_, _| true).is_none(), "the pipe's");
+        assert!(WebhookEvent::of_notice(&heard(Source::Http, "client-x"), |_, _| true).is_none());
     }
 }

@@ -18,29 +18,29 @@ pub struct Attempt {
     /// From its beginning to the end of the answer, or to the failure.
     pub duration: Duration,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: AttemptOutcome,
 }
 
 /// How a request ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum AttemptOutcome {
     /// The endpoint answered with this status. 200 to 299 means that the webhook is delivered.
     Status(u16),
     /// It gave no whole answer, and why.
     Failure(String),
 }
 
-impl Outcome {
+impl AttemptOutcome {
     /// Whether the webhook is delivered.
     #[must_use]
     pub fn is_delivered(&self) -> bool {
-        matches!(self, Outcome::Status(200..=299))
+        matches!(self, AttemptOutcome::Status(200..=299))
     }
 }
 
 /// Events of one endpoint, by what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct DeliveryCounts {
     /// Delivered.
     pub delivered: u64,
     /// Dropped because too many were waiting.
@@ -55,13 +55,13 @@ pub struct Tally {
 #[derive(Debug)]
 pub struct DeliveryLog {
     most: usize,
-    state: Mutex<State>,
+    state: Mutex<LogState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct LogState {
     attempts: VecDeque<Attempt>,
-    tally: Tally,
+    counts: DeliveryCounts,
 }
 
 impl DeliveryLog {
@@ -79,8 +79,8 @@ impl DeliveryLog {
 
     /// How many events fared how, since the endpoint was configured.
     #[must_use]
-    pub fn tally(&self) -> Tally {
-        self.lock().tally
+    pub fn counts(&self) -> DeliveryCounts {
+        self.lock().counts
     }
 
     pub(super) fn record(&self, attempt: Attempt) {
@@ -93,14 +93,14 @@ impl DeliveryLog {
         }
     }
 
-    pub(super) fn count(&self, change: impl FnOnce(&mut Tally)) -> Tally {
+    pub(super) fn count(&self, change: impl FnOnce(&mut DeliveryCounts)) -> DeliveryCounts {
         let mut state = self.lock();
-        change(&mut state.tally);
-        state.tally
+        change(&mut state.counts);
+        state.counts
     }
 
     /// No code panics while it holds the lock, and every state is a valid one.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LogState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     fn attempt(number: u32) -> Attempt {
-        let outcome = Outcome::Status(200);
+        let outcome = AttemptOutcome::Status(200);
         let (at, duration) = (SystemTime::UNIX_EPOCH, Duration::ZERO);
         Attempt { at, number, events: 1, body_bytes: 10, duration, outcome }
     }
@@ -128,7 +128,9 @@ mod tests {
     #[test]
     fn two_hundreds_are_deliveries() {
         let statuses = [(200, true), (204, true), (299, true), (301, false), (400, false), (500, false)];
-        assert!(statuses.into_iter().all(|(status, good)| Outcome::Status(status).is_delivered() == good));
-        assert!(!Outcome::Failure("refused".into()).is_delivered());
+        assert!(
+            statuses.into_iter().all(|(status, good)| AttemptOutcome::Status(status).is_delivered() == good)
+        );
+        assert!(!AttemptOutcome::Failure("refused".into()).is_delivered());
     }
 }

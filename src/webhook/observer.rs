@@ -5,30 +5,30 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::clock::Advanced;
-use super::config::Endpoint;
-use super::log::Outcome;
+use super::clock::AdvancedClock;
+use super::endpoint::WebhookEndpoint;
+use super::log::AttemptOutcome;
 
 /// Watches the webhooks of one app. It is asked and told on the thread that sends them, and must not block.
 pub(crate) trait Observer: fmt::Debug + Send + Sync {
     /// How an attempt is to end that is about to be made; it is not made then. `None`: it is made.
-    fn instead(&self, attempt: &Sending<'_>) -> Option<Instead>;
+    fn injected_outcome(&self, attempt: &SendAttempt<'_>) -> Option<InjectedOutcome>;
 
     /// An attempt is over. `fault`: the one that ended it, if it was not made.
-    fn sent(&self, attempt: &Sending<'_>, outcome: &Outcome, fault: Option<u64>);
+    fn sent(&self, attempt: &SendAttempt<'_>, outcome: &AttemptOutcome, fault: Option<u64>);
 
     /// The app's clock.
-    fn clock(&self) -> Advanced;
+    fn clock(&self) -> AdvancedClock;
 
     /// Whether nobody cares any more: what is queued is then tried once, and never again.
-    fn over(&self) -> watch::Receiver<bool>;
+    fn test_ended(&self) -> watch::Receiver<bool>;
 }
 
 /// One request to an endpoint.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sending<'a> {
+pub(crate) struct SendAttempt<'a> {
     /// To whom.
-    pub(crate) endpoint: &'a Endpoint,
+    pub(crate) endpoint: &'a WebhookEndpoint,
     /// What it tells, each as JSON.
     pub(crate) events: &'a [Arc<str>],
     /// From 1; more than that if the same webhook had been sent before.
@@ -37,11 +37,11 @@ pub(crate) struct Sending<'a> {
 
 /// How an attempt ends that is not made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Instead {
+pub(crate) struct InjectedOutcome {
     /// The number of the fault that wants it.
     pub(crate) fault: u64,
     /// How.
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: AttemptOutcome,
 }
 
 /// Whether both are the same one, or nobody.

@@ -7,30 +7,33 @@ use crate::auth::webhook::signing_key;
 use crate::protocol::json::string_literal;
 use crate::protocol::{ChannelName, SocketId};
 
-use super::client::{Failure, HttpClient, Reply, Signed};
+use super::client::{HttpClient, Reply, SendError, SignedWebhook};
 use super::clock;
-use super::config::{Delivery, Endpoint};
-use super::event::{ClientEvent, Event, EventType, Told, body};
-use super::id::Occasion;
+use super::config::DeliverySettings;
+use super::endpoint::WebhookEndpoint;
+use super::event::{WebhookClientEvent, WebhookEvent, body};
+use super::event_id::EventOrigin;
+use super::event_id::IdentifiedEvent;
+use super::event_type::EventType;
 
 /// What came of a sample.
 #[derive(Clone, Debug)]
-pub struct Sampled {
+pub struct SampleResult {
     /// What the endpoint answered, if it did.
-    pub reply: Result<Reply, Failure>,
+    pub reply: Result<Reply, SendError>,
     /// How long that took.
     pub duration: Duration,
 }
 
 /// The type that a sample for the endpoint is of if nothing else is asked for: the first one that it wants.
 #[must_use]
-pub fn usual_type(endpoint: &Endpoint) -> EventType {
+pub fn usual_type(endpoint: &WebhookEndpoint) -> EventType {
     endpoint.events.iter().next().unwrap_or(EventType::ChannelOccupied)
 }
 
 /// An event of this type as the endpoint could be told of it.
 #[must_use]
-pub fn event(one: EventType, endpoint: &Endpoint) -> Option<Event> {
+pub fn event(one: EventType, endpoint: &WebhookEndpoint) -> Option<WebhookEvent> {
     let usual = match one {
         EventType::ChannelOccupied | EventType::ChannelVacated | EventType::SubscriptionCount => "sample",
         EventType::MemberAdded | EventType::MemberRemoved => "presence-sample",
@@ -40,19 +43,19 @@ pub fn event(one: EventType, endpoint: &Endpoint) -> Option<Event> {
     let name = endpoint.channels.as_ref().map_or_else(|| usual.to_owned(), |pattern| pattern.fill("sample"));
     let channel = ChannelName::parse(&name, Limits::default().channel_name_chars.max(name.len())).ok()?;
     Some(match one {
-        EventType::ChannelOccupied => Event::ChannelOccupied(channel),
-        EventType::ChannelVacated => Event::ChannelVacated(channel),
-        EventType::MemberAdded => Event::MemberAdded(channel, "sample-user".into()),
-        EventType::MemberRemoved => Event::MemberRemoved(channel, "sample-user".into()),
-        EventType::ClientEvent => Event::ClientEvent(Box::new(ClientEvent {
+        EventType::ChannelOccupied => WebhookEvent::ChannelOccupied(channel),
+        EventType::ChannelVacated => WebhookEvent::ChannelVacated(channel),
+        EventType::MemberAdded => WebhookEvent::MemberAdded(channel, "sample-user".into()),
+        EventType::MemberRemoved => WebhookEvent::MemberRemoved(channel, "sample-user".into()),
+        EventType::ClientEvent => WebhookEvent::ClientEvent(Box::new(WebhookClientEvent {
             user_id: channel.channel_type().is_presence().then(|| "sample-user".into()),
             channel,
             event: "client-sample".into(),
             data: string_literal(r#"{"sample":true}"#).into(),
             socket_id: SocketId::new(1, 1),
         })),
-        EventType::CacheMiss => Event::CacheMiss(channel),
-        EventType::SubscriptionCount => Event::SubscriptionCount(channel, 1),
+        EventType::CacheMiss => WebhookEvent::CacheMiss(channel),
+        EventType::SubscriptionCount => WebhookEvent::SubscriptionCount(channel, 1),
     })
 }
 
@@ -61,19 +64,19 @@ pub fn event(one: EventType, endpoint: &Endpoint) -> Option<Event> {
 pub async fn send(
     client: &HttpClient,
     app: &App,
-    delivery: &Delivery,
-    endpoint: &Endpoint,
+    delivery: &DeliverySettings,
+    endpoint: &WebhookEndpoint,
     one: EventType,
-) -> Option<Sampled> {
+) -> Option<SampleResult> {
     let millis = clock::unix_millis();
     // No node is called so: it is another than every event that happens.
-    let occasion = Occasion { incarnation: 0, version: u64::try_from(millis).unwrap_or_default() };
-    let told = Told { event: event(one, endpoint)?, occasion };
-    let text = body(millis, [told.to_json(&app.id).as_str()]);
-    let signed = Signed::new(text, signing_key(app)?, endpoint)?;
-    let begun = clock::machine();
+    let origin = EventOrigin { incarnation: 0, version: u64::try_from(millis).unwrap_or_default() };
+    let identified = IdentifiedEvent { event: event(one, endpoint)?, origin };
+    let text = body(millis, [identified.to_json(&app.id).as_str()]);
+    let signed = SignedWebhook::new(text, signing_key(app)?, endpoint)?;
+    let begun = clock::system_now();
     let reply = client.send(endpoint, &signed, 1, delivery.timeout).await;
-    Some(Sampled { reply, duration: clock::machine().duration_since(begun) })
+    Some(SampleResult { reply, duration: clock::system_now().duration_since(begun) })
 }
 
 #[cfg(test)]
@@ -84,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_sample_is_something_the_endpoint_wants() {
-        let mut endpoint = Endpoint::new("http://localhost/").unwrap();
+        let mut endpoint = WebhookEndpoint::new("http://localhost/").unwrap();
         endpoint.channels = Some(Pattern::parse("presence-room-*").unwrap());
         for one in EventType::ALL {
             endpoint.events = [one].into_iter().collect::<EventTypes>();

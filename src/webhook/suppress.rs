@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::protocol::ChannelName;
 
-use super::event::{Event, Told};
+use super::event::WebhookEvent;
+use super::event_id::IdentifiedEvent;
 
 /// The removals of one app that are held back.
 #[derive(Debug)]
@@ -17,15 +18,15 @@ pub struct Suppressor {
     delay: Duration,
     most: usize,
     /// In the order in which they came, which is that of their deadlines.
-    held: BTreeMap<u64, Held>,
+    held: BTreeMap<u64, HeldRemoval>,
     by_subject: HashMap<Subject, u64>,
     next: u64,
 }
 
 #[derive(Debug)]
-struct Held {
+struct HeldRemoval {
     until: Instant,
-    told: Told,
+    identified: IdentifiedEvent,
 }
 
 /// What came or went: a channel, or a member of it.
@@ -41,23 +42,27 @@ impl Suppressor {
     }
 
     /// Hears of an event; `tell` is given what is to be told now. What is due must have been taken before.
-    pub fn hear(&mut self, told: Told, now: Instant, mut tell: impl FnMut(Told)) {
-        match &told.event {
-            Event::ChannelOccupied(channel) => {
+    pub fn hear(&mut self, identified: IdentifiedEvent, now: Instant, mut tell: impl FnMut(IdentifiedEvent)) {
+        match &identified.event {
+            WebhookEvent::ChannelOccupied(channel) => {
                 if !self.release(&Subject(channel.clone(), None)) {
-                    tell(told);
+                    tell(identified);
                 }
             }
-            Event::MemberAdded(channel, user_id) => {
+            WebhookEvent::MemberAdded(channel, user_id) => {
                 if !self.release(&Subject(channel.clone(), Some(Arc::clone(user_id)))) {
-                    tell(told);
+                    tell(identified);
                 }
             }
-            Event::ChannelVacated(channel) => self.hold(Subject(channel.clone(), None), told, now),
-            Event::MemberRemoved(channel, user_id) => {
-                self.hold(Subject(channel.clone(), Some(Arc::clone(user_id))), told, now);
+            WebhookEvent::ChannelVacated(channel) => {
+                self.hold(Subject(channel.clone(), None), identified, now)
             }
-            Event::ClientEvent(_) | Event::CacheMiss(_) | Event::SubscriptionCount(..) => tell(told),
+            WebhookEvent::MemberRemoved(channel, user_id) => {
+                self.hold(Subject(channel.clone(), Some(Arc::clone(user_id))), identified, now);
+            }
+            WebhookEvent::ClientEvent(_)
+            | WebhookEvent::CacheMiss(_)
+            | WebhookEvent::SubscriptionCount(..) => tell(identified),
         }
         while self.held.len() > self.most {
             self.tell_first(&mut tell);
@@ -65,14 +70,14 @@ impl Suppressor {
     }
 
     /// Gives `tell` what has waited long enough, in the order in which it happened.
-    pub fn due(&mut self, now: Instant, mut tell: impl FnMut(Told)) {
+    pub fn due(&mut self, now: Instant, mut tell: impl FnMut(IdentifiedEvent)) {
         while self.deadline().is_some_and(|until| until <= now) {
             self.tell_first(&mut tell);
         }
     }
 
     /// Gives `tell` everything that waits, and holds nothing back any more.
-    pub fn flush(&mut self, mut tell: impl FnMut(Told)) {
+    pub fn flush(&mut self, mut tell: impl FnMut(IdentifiedEvent)) {
         self.most = 0;
         while !self.held.is_empty() {
             self.tell_first(&mut tell);
@@ -97,10 +102,10 @@ impl Suppressor {
         self.held.is_empty()
     }
 
-    fn hold(&mut self, subject: Subject, told: Told, now: Instant) {
+    fn hold(&mut self, subject: Subject, identified: IdentifiedEvent, now: Instant) {
         // A notice was lost if it is held already; the later one counts.
         self.release(&subject);
-        let held = Held { until: now + self.delay, told };
+        let held = HeldRemoval { until: now + self.delay, identified };
         self.held.insert(self.next, held);
         self.by_subject.insert(subject, self.next);
         self.next += 1;
@@ -111,17 +116,17 @@ impl Suppressor {
         self.by_subject.remove(subject).is_some_and(|place| self.held.remove(&place).is_some())
     }
 
-    fn tell_first(&mut self, tell: &mut impl FnMut(Told)) {
-        let Some((_, Held { told, .. })) = self.held.pop_first() else { return };
-        match &told.event {
-            Event::MemberRemoved(channel, user_id) => {
+    fn tell_first(&mut self, tell: &mut impl FnMut(IdentifiedEvent)) {
+        let Some((_, HeldRemoval { identified, .. })) = self.held.pop_first() else { return };
+        match &identified.event {
+            WebhookEvent::MemberRemoved(channel, user_id) => {
                 self.by_subject.remove(&Subject(channel.clone(), Some(Arc::clone(user_id))));
             }
             _ => {
-                self.by_subject.remove(&Subject(told.event.channel().clone(), None));
+                self.by_subject.remove(&Subject(identified.event.channel().clone(), None));
             }
         }
-        tell(told);
+        tell(identified);
     }
 }
 
@@ -135,7 +140,7 @@ mod tests {
     use proptest::sample::select;
 
     use super::*;
-    use crate::webhook::Occasion;
+    use crate::webhook::EventOrigin;
 
     const DELAY: Duration = Duration::from_secs(3);
 
@@ -143,14 +148,14 @@ mod tests {
         ChannelName::parse(text, 164).unwrap()
     }
 
-    fn told(event: Event, version: u64) -> Told {
-        Told { event, occasion: Occasion { incarnation: 1, version } }
+    fn identified(event: WebhookEvent, version: u64) -> IdentifiedEvent {
+        IdentifiedEvent { event, origin: EventOrigin { incarnation: 1, version } }
     }
 
-    fn hear(suppressor: &mut Suppressor, event: Event, now: Instant) -> Vec<Event> {
+    fn hear(suppressor: &mut Suppressor, event: WebhookEvent, now: Instant) -> Vec<WebhookEvent> {
         let mut events = Vec::new();
-        suppressor.due(now, |told| events.push(told.event));
-        suppressor.hear(told(event, 1), now, |told| events.push(told.event));
+        suppressor.due(now, |identified| events.push(identified.event));
+        suppressor.hear(identified(event, 1), now, |identified| events.push(identified.event));
         events
     }
 
@@ -159,7 +164,8 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut suppressor = Suppressor::new(DELAY, 100);
-        let (occupied, vacated) = (|| Event::ChannelOccupied(name("a")), || Event::ChannelVacated(name("a")));
+        let (occupied, vacated) =
+            (|| WebhookEvent::ChannelOccupied(name("a")), || WebhookEvent::ChannelVacated(name("a")));
         assert_eq!(hear(&mut suppressor, occupied(), at(0)), [occupied()]);
         assert_eq!(hear(&mut suppressor, vacated(), at(1)), []);
         assert_eq!(hear(&mut suppressor, occupied(), at(3)), [], "in time");
@@ -173,49 +179,50 @@ mod tests {
     fn a_removal_that_is_told_is_the_last_one() {
         let now = Instant::now();
         let mut suppressor = Suppressor::new(DELAY, 100);
-        let (occupied, vacated) = (Event::ChannelOccupied(name("a")), Event::ChannelVacated(name("a")));
+        let (occupied, vacated) =
+            (WebhookEvent::ChannelOccupied(name("a")), WebhookEvent::ChannelVacated(name("a")));
         let history = [(&vacated, 5), (&occupied, 6), (&vacated, 7)];
         for (event, version) in history {
-            suppressor.hear(told(event.clone(), version), now, |told| panic!("{told:?}"));
+            suppressor.hear(identified(event.clone(), version), now, |identified| panic!("{identified:?}"));
         }
         let mut last = Vec::new();
-        suppressor.flush(|told| last.push(told));
-        assert_eq!(last, [told(vacated.clone(), 7)]);
+        suppressor.flush(|identified| last.push(identified));
+        assert_eq!(last, [identified(vacated.clone(), 7)]);
     }
 
     #[test]
     fn members_are_told_apart_by_channel_and_user() {
         let now = Instant::now();
         let mut suppressor = Suppressor::new(DELAY, 100);
-        let removed = |channel: &str, user: &str| Event::MemberRemoved(name(channel), user.into());
-        let added = |channel: &str, user: &str| Event::MemberAdded(name(channel), user.into());
+        let removed = |channel: &str, user: &str| WebhookEvent::MemberRemoved(name(channel), user.into());
+        let added = |channel: &str, user: &str| WebhookEvent::MemberAdded(name(channel), user.into());
         hear(&mut suppressor, removed("presence-a", "u1"), now);
         hear(&mut suppressor, removed("presence-a", "u2"), now);
         hear(&mut suppressor, removed("presence-b", "u1"), now);
-        hear(&mut suppressor, Event::ChannelVacated(name("presence-b")), now);
+        hear(&mut suppressor, WebhookEvent::ChannelVacated(name("presence-b")), now);
         assert_eq!(hear(&mut suppressor, added("presence-a", "u1"), now), []);
         assert_eq!(hear(&mut suppressor, added("presence-a", "u3"), now), [added("presence-a", "u3")]);
-        let mut told = Vec::new();
-        suppressor.due(now + DELAY, |one| told.push(one.event));
+        let mut identified = Vec::new();
+        suppressor.due(now + DELAY, |one| identified.push(one.event));
         let left = [
             removed("presence-a", "u2"),
             removed("presence-b", "u1"),
-            Event::ChannelVacated(name("presence-b")),
+            WebhookEvent::ChannelVacated(name("presence-b")),
         ];
-        assert_eq!(told, left, "in the order in which they left");
+        assert_eq!(identified, left, "in the order in which they left");
     }
 
     #[test]
     fn too_many_go_early_and_at_the_end_all_do() {
         let now = Instant::now();
         let mut suppressor = Suppressor::new(DELAY, 2);
-        let vacated = |n: u32| Event::ChannelVacated(name(&format!("room-{n}")));
+        let vacated = |n: u32| WebhookEvent::ChannelVacated(name(&format!("room-{n}")));
         assert_eq!(hear(&mut suppressor, vacated(1), now), []);
         assert_eq!(hear(&mut suppressor, vacated(2), now), []);
         assert_eq!(hear(&mut suppressor, vacated(3), now), [vacated(1)]);
-        let mut told = Vec::new();
-        suppressor.flush(|one| told.push(one.event));
-        assert_eq!(told, [vacated(2), vacated(3)]);
+        let mut identified = Vec::new();
+        suppressor.flush(|one| identified.push(one.event));
+        assert_eq!(identified, [vacated(2), vacated(3)]);
         assert_eq!(hear(&mut suppressor, vacated(4), now), [vacated(4)], "nothing is held back any more");
         assert!(suppressor.is_empty() && suppressor.by_subject.is_empty());
     }
@@ -241,7 +248,7 @@ mod tests {
         let mut present: HashSet<(ChannelName, Option<Arc<str>>)> = HashSet::new();
         let mut told_present = HashSet::new();
         let mut removed_at = HashMap::new();
-        let mut check = |event: &Event, now: Instant, removed_at: &HashMap<_, Instant>| {
+        let mut check = |event: &WebhookEvent, now: Instant, removed_at: &HashMap<_, Instant>| {
             let (subject, came) = subject_of(event);
             if came {
                 assert!(told_present.insert(subject), "twice there: {event:?}");
@@ -255,7 +262,7 @@ mod tests {
             // A driver wakes at each deadline.
             let target = now + Duration::from_millis(*after);
             while let Some(until) = suppressor.deadline().filter(|until| *until <= target) {
-                suppressor.due(until, |told| check(&told.event, until, &removed_at));
+                suppressor.due(until, |identified| check(&identified.event, until, &removed_at));
             }
             now = target;
             let channel = name(&format!("presence-{channel}"));
@@ -267,24 +274,25 @@ mod tests {
                 removed_at.insert(subject, now);
             }
             let event = match (came, user) {
-                (true, None) => Event::ChannelOccupied(channel),
-                (false, None) => Event::ChannelVacated(channel),
-                (true, Some(user)) => Event::MemberAdded(channel, user),
-                (false, Some(user)) => Event::MemberRemoved(channel, user),
+                (true, None) => WebhookEvent::ChannelOccupied(channel),
+                (false, None) => WebhookEvent::ChannelVacated(channel),
+                (true, Some(user)) => WebhookEvent::MemberAdded(channel, user),
+                (false, Some(user)) => WebhookEvent::MemberRemoved(channel, user),
             };
-            suppressor.hear(told(event, 1), now, |told| check(&told.event, now, &removed_at));
+            suppressor
+                .hear(identified(event, 1), now, |identified| check(&identified.event, now, &removed_at));
             assert!(suppressor.len() <= most && suppressor.by_subject.len() == suppressor.len());
         }
-        suppressor.flush(|told| check(&told.event, now, &removed_at));
+        suppressor.flush(|identified| check(&identified.event, now, &removed_at));
         assert_eq!(told_present, present);
     }
 
-    fn subject_of(event: &Event) -> ((ChannelName, Option<Arc<str>>), bool) {
+    fn subject_of(event: &WebhookEvent) -> ((ChannelName, Option<Arc<str>>), bool) {
         match event {
-            Event::ChannelOccupied(channel) => ((channel.clone(), None), true),
-            Event::ChannelVacated(channel) => ((channel.clone(), None), false),
-            Event::MemberAdded(channel, user) => ((channel.clone(), Some(user.clone())), true),
-            Event::MemberRemoved(channel, user) => ((channel.clone(), Some(user.clone())), false),
+            WebhookEvent::ChannelOccupied(channel) => ((channel.clone(), None), true),
+            WebhookEvent::ChannelVacated(channel) => ((channel.clone(), None), false),
+            WebhookEvent::MemberAdded(channel, user) => ((channel.clone(), Some(user.clone())), true),
+            WebhookEvent::MemberRemoved(channel, user) => ((channel.clone(), Some(user.clone())), false),
             other => panic!("nobody heard {other:?}"),
         }
     }

@@ -101,22 +101,23 @@ fn app() -> App {
     App::new("1", "app-key", "app-secret")
 }
 
-fn config(url: &str) -> Config {
-    let mut config = Config { endpoints: vec![Endpoint::new(url).unwrap()], ..Config::default() };
+fn config(url: &str) -> WebhookConfig {
+    let mut config =
+        WebhookConfig { endpoints: vec![WebhookEndpoint::new(url).unwrap()], ..WebhookConfig::default() };
     config.delivery.retry.first = Duration::from_millis(10);
     config
 }
 
 /// What a listener is told by.
-struct Stage {
+struct TestHub {
     hub: Arc<Hub>,
     room: ChannelName,
 }
 
-impl Stage {
+impl TestHub {
     fn new() -> Self {
         let hub = Hub::new(vec![(app(), Vec::new())], ConnectionConfig::default(), 1, 0).unwrap();
-        Stage { hub, room: ChannelName::parse("room", 164).unwrap() }
+        TestHub { hub, room: ChannelName::parse("room", 164).unwrap() }
     }
 
     fn tell(&self, listener: &Arc<dyn Listener>, notice: fn(&ChannelName) -> Notice<'_>) {
@@ -146,35 +147,35 @@ const VACATED: &str = r#""events":[{"name":"channel_vacated","channel":"room","i
 
 #[test]
 fn every_attempt_is_logged() {
-    let (stage, webhooks, sink) = (Stage::new(), Webhooks::new(), Sink::plain(&[500, 302, 204]));
+    let (test, webhooks, sink) = (TestHub::new(), Webhooks::new(), Sink::plain(&[500, 302, 204]));
     let config = config(&format!("http://127.0.0.1:{}/hook", sink.port));
     let listener = webhooks.listener(&app(), &config).unwrap();
-    stage.tell(&listener, |room| Notice::ChannelOccupied(room, 1));
+    test.tell(&listener, |room| Notice::ChannelOccupied(room, 1));
     let bodies = [sink.body(), sink.body(), sink.body()];
     assert!(bodies[0].contains(OCCUPIED) && bodies.iter().all(|body| *body == bodies[0]), "{bodies:?}");
     let [endpoint] = &webhooks.endpoints("1")[..] else { panic!("one endpoint") };
     let attempts = attempts(&endpoint.log, 3);
     let told: Vec<_> =
         attempts.iter().map(|a| (a.number, a.outcome.clone(), a.events, a.body_bytes)).collect();
-    let expected = |number, status| (number, Outcome::Status(status), 1, bodies[0].len());
+    let expected = |number, status| (number, AttemptOutcome::Status(status), 1, bodies[0].len());
     assert_eq!(told, [expected(1, 500), expected(2, 302), expected(3, 204)]);
     assert!(attempts.windows(2).all(|pair| pair[0].at + pair[0].duration <= pair[1].at));
-    let tally = eventually(&endpoint.log, |log| Some(log.tally()).filter(|tally| tally.waiting == 0));
-    assert_eq!(tally, Tally { delivered: 1, ..Tally::default() });
+    let counts = eventually(&endpoint.log, |log| Some(log.counts()).filter(|counts| counts.waiting == 0));
+    assert_eq!(counts, DeliveryCounts { delivered: 1, ..DeliveryCounts::default() });
     assert!(webhooks.endpoints("2").is_empty());
 }
 
 /// An unchanged configuration keeps its listener. Another one does not lose what the old one held back.
 #[test]
 fn a_listener_that_is_replaced_sends_what_it_held_back() {
-    let (stage, webhooks) = (Stage::new(), Webhooks::new());
+    let (test, webhooks) = (TestHub::new(), Webhooks::new());
     let (old, new) = (Sink::plain(&[200]), Sink::plain(&[200]));
     let first = config(&format!("http://127.0.0.1:{}/", old.port));
     let listener = webhooks.listener(&app(), &first).unwrap();
     assert!(Arc::ptr_eq(&listener, &webhooks.listener(&app(), &first).unwrap()));
-    stage.tell(&listener, |room| Notice::ChannelOccupied(room, 1));
+    test.tell(&listener, |room| Notice::ChannelOccupied(room, 1));
     assert!(old.body().contains(OCCUPIED));
-    stage.tell(&listener, |room| Notice::ChannelVacated(room, 1));
+    test.tell(&listener, |room| Notice::ChannelVacated(room, 1));
 
     let mut second = config(&format!("http://127.0.0.1:{}/", new.port));
     second.endpoints.extend(first.endpoints.clone());
@@ -186,25 +187,27 @@ fn a_listener_that_is_replaced_sends_what_it_held_back() {
     );
     drop(listener);
     assert!(old.body().contains(VACATED), "at once, not after three seconds");
-    stage.tell(&replaced, |room| Notice::ChannelOccupied(room, 1));
+    test.tell(&replaced, |room| Notice::ChannelOccupied(room, 1));
     assert!(new.body().contains(OCCUPIED) && old.body().contains(OCCUPIED));
-    assert!(webhooks.listener(&app(), &Config::default()).is_none() && webhooks.endpoints("1").is_empty());
+    assert!(
+        webhooks.listener(&app(), &WebhookConfig::default()).is_none() && webhooks.endpoints("1").is_empty()
+    );
 }
 
 /// What waits for an endpoint that stays goes before what comes after the change.
 #[test]
 fn a_channel_stays_in_order_over_a_change_of_the_endpoints() {
-    let (stage, webhooks) = (Stage::new(), Webhooks::new());
+    let (test, webhooks) = (TestHub::new(), Webhooks::new());
     let (sink, other) = (Sink::plain(&[500, 500, 500, 200]), Sink::plain(&[200]));
     let mut config = config(&format!("http://127.0.0.1:{}/", sink.port));
     config.delivery.retry.first = Duration::from_millis(100);
     let listener = webhooks.listener(&app(), &config).unwrap();
-    stage.tell(&listener, |room| Notice::ChannelOccupied(room, 1));
+    test.tell(&listener, |room| Notice::ChannelOccupied(room, 1));
     assert!(sink.body().contains(OCCUPIED));
-    config.endpoints.push(Endpoint::new(&format!("http://127.0.0.1:{}/", other.port)).unwrap());
+    config.endpoints.push(WebhookEndpoint::new(&format!("http://127.0.0.1:{}/", other.port)).unwrap());
     let changed = webhooks.listener(&app(), &config).unwrap();
     drop(listener);
-    stage.tell(&changed, |room| Notice::CacheMiss(room, 1));
+    test.tell(&changed, |room| Notice::CacheMiss(room, 1));
     let missed = r#""events":[{"name":"cache_miss","channel":"room","id":""#;
     assert!(other.body().contains(missed), "it does not wait for the other endpoint");
     for _ in 0..3 {
@@ -218,24 +221,26 @@ fn a_channel_stays_in_order_over_a_change_of_the_endpoints() {
 /// At the end, nothing is held back; and what cannot be delivered does not hold the end up.
 #[test]
 fn the_end_waits_for_what_can_be_delivered() {
-    let (stage, webhooks, sink) = (Stage::new(), Webhooks::new(), Sink::plain(&[200]));
+    let (test, webhooks, sink) = (TestHub::new(), Webhooks::new(), Sink::plain(&[200]));
     let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut config = config(&format!("http://127.0.0.1:{}/", sink.port));
     let url = format!("http://{}/", hanging.local_addr().unwrap());
-    config.endpoints.push(Endpoint::new(&url).unwrap());
+    config.endpoints.push(WebhookEndpoint::new(&url).unwrap());
     let listener = webhooks.listener(&app(), &config).unwrap();
-    stage.tell(&listener, |room| Notice::ChannelVacated(room, 1));
+    test.tell(&listener, |room| Notice::ChannelVacated(room, 1));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let begun = Instant::now();
-    webhooks.hurry();
+    webhooks.flush();
     assert!(sink.body().contains(VACATED));
-    stage.tell(&listener, |room| Notice::ChannelVacated(room, 1));
+    test.tell(&listener, |room| Notice::ChannelVacated(room, 1));
     runtime.block_on(webhooks.finish(begun + Duration::from_millis(700)));
     assert!(sink.body().contains(VACATED), "also what happened during the end");
     assert!(begun.elapsed() < PATIENCE);
-    let tallies: Vec<_> = webhooks.endpoints("1").iter().map(|endpoint| endpoint.log.tally()).collect();
-    let (delivered, given_up) =
-        (Tally { delivered: 2, ..Tally::default() }, Tally { given_up: 2, ..Tally::default() });
+    let tallies: Vec<_> = webhooks.endpoints("1").iter().map(|endpoint| endpoint.log.counts()).collect();
+    let (delivered, given_up) = (
+        DeliveryCounts { delivered: 2, ..DeliveryCounts::default() },
+        DeliveryCounts { given_up: 2, ..DeliveryCounts::default() },
+    );
     assert_eq!(tallies, [delivered, given_up]);
     assert!(webhooks.listener(&app(), &config).is_none(), "no more after the end");
 }
@@ -271,14 +276,14 @@ impl Drop for Certificate {
 }
 
 /// The first attempt at an endpoint that serves this certificate, and what it was sent, if it was sent anything.
-fn first_attempt(certificate: &Certificate, trusted: bool) -> (Outcome, Option<String>) {
-    let (stage, webhooks) = (Stage::new(), Webhooks::new());
+fn first_attempt(certificate: &Certificate, trusted: bool) -> (AttemptOutcome, Option<String>) {
+    let (test, webhooks) = (TestHub::new(), Webhooks::new());
     let sink = Sink::with(&[200], Some(Arc::clone(&certificate.server)));
     let mut config = config(&format!("https://localhost:{}/", sink.port));
     config.delivery.ca_file = trusted.then(|| certificate.file.clone());
     check(&config).unwrap();
     let listener = webhooks.listener(&app(), &config).unwrap();
-    stage.tell(&listener, |room| Notice::ChannelOccupied(room, 1));
+    test.tell(&listener, |room| Notice::ChannelOccupied(room, 1));
     let attempts = attempts(&webhooks.endpoints("1")[0].log, 1);
     let sent = sink.bodies.try_recv().ok();
     (attempts[0].outcome.clone(), sent)
@@ -288,13 +293,13 @@ fn first_attempt(certificate: &Certificate, trusted: bool) -> (Outcome, Option<S
 fn an_endpoint_must_have_a_certificate_that_is_trusted_and_has_not_expired() {
     let good = Certificate::new("good", (2020, 2200));
     let (outcome, sent) = first_attempt(&good, true);
-    assert_eq!(outcome, Outcome::Status(200));
+    assert_eq!(outcome, AttemptOutcome::Status(200));
     assert!(sent.is_some_and(|body| body.contains(OCCUPIED)));
     for (certificate, trusted, why) in
         [(&good, false, "UnknownIssuer"), (&Certificate::new("expired", (2020, 2021)), true, "xpired")]
     {
         let (outcome, sent) = first_attempt(certificate, trusted);
-        assert!(matches!(&outcome, Outcome::Failure(reason) if reason.contains(why)), "{outcome:?}");
+        assert!(matches!(&outcome, AttemptOutcome::Failure(reason) if reason.contains(why)), "{outcome:?}");
         assert_eq!(sent, None, "nothing is said to whom it does not concern");
     }
 }
@@ -313,19 +318,19 @@ fn a_file_of_certificates_that_cannot_be_used_says_so() {
 /// Sending is not allowed to block whoever tells of an event: a listener whose endpoint hangs still takes everything.
 #[test]
 fn whoever_tells_is_not_held_up() {
-    let (stage, webhooks) = (Stage::new(), Webhooks::new());
+    let (test, webhooks) = (TestHub::new(), Webhooks::new());
     let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut config = config(&format!("http://{}/", hanging.local_addr().unwrap()));
     config.delivery.queue_events = 10;
     let listener = webhooks.listener(&app(), &config).unwrap();
     let begun = Instant::now();
     for _ in 0..10_000 {
-        stage.tell(&listener, |room| Notice::ChannelOccupied(room, 1));
+        test.tell(&listener, |room| Notice::ChannelOccupied(room, 1));
     }
     assert!(begun.elapsed() < PATIENCE);
     let log = &webhooks.endpoints("1")[0].log;
-    let tally = eventually(log, |log| Some(log.tally()).filter(|tally| tally.waiting == 10));
-    assert!(tally.delivered == 0, "{tally:?}");
+    let counts = eventually(log, |log| Some(log.counts()).filter(|counts| counts.waiting == 10));
+    assert!(counts.delivered == 0, "{counts:?}");
 }
 
 /// Subscribes to `room` by a WebSocket, which stays open while the value lives.
@@ -372,12 +377,12 @@ fn a_running_broker_can_be_given_other_endpoints() {
         matches!(Broker::start(broken), Err(StartError::Webhooks(_))),
         "neither can a broker be started so"
     );
-    running.apps[0].webhooks.endpoints = vec![Endpoint::new(&url(&new)).unwrap()];
+    running.apps[0].webhooks.endpoints = vec![WebhookEndpoint::new(&url(&new)).unwrap()];
     broker.reload(running).unwrap();
     drop(socket);
     assert!(new.body().contains(VACATED) && new.body().contains(VACATED));
     let [endpoint] = &broker.webhooks().endpoints("1001")[..] else { panic!("one endpoint") };
     let outcomes: Vec<_> = attempts(&endpoint.log, 2).into_iter().map(|attempt| attempt.outcome).collect();
-    assert_eq!(outcomes, [Outcome::Status(500), Outcome::Status(200)]);
+    assert_eq!(outcomes, [AttemptOutcome::Status(500), AttemptOutcome::Status(200)]);
     assert!(old.bodies.try_recv().is_err(), "the old one is told nothing more");
 }

@@ -13,7 +13,7 @@ use heliostat::testing::{
     Broker, Count, Cut, EventSource, Fault, Kind, NotMet, Sockets, TestApp, TestError, Timed, anything,
     connections, delivered, event, logged, members_are, nothing, refused, signed_in, subscribers, webhook,
 };
-use heliostat::webhook::Endpoint;
+use heliostat::webhook::WebhookEndpoint;
 use heliostat_protocol_tests::{Credentials, Sink, Socket, Target, signature};
 use serde_json::json;
 
@@ -255,7 +255,7 @@ fn webhooks_are_awaited_and_fail_on_demand() {
     let app = broker
         .new_app_with(|app| {
             app.app.keys = vec![Key { key: "my-key".into(), secret: Secret::new("my-secret") }];
-            app.webhooks.endpoints = vec![Endpoint::new(&sink.url()).unwrap()];
+            app.webhooks.endpoints = vec![WebhookEndpoint::new(&sink.url()).unwrap()];
         })
         .unwrap();
     app.fault(Fault::webhooks_status(500).times(1)).unwrap();
@@ -273,7 +273,7 @@ fn nobody_goes_on_sending_for_an_app_that_has_ended() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let app = broker
         .new_app_with(|app| {
-            app.webhooks.endpoints = vec![Endpoint::new(&format!("http://{nobody}/")).unwrap()];
+            app.webhooks.endpoints = vec![WebhookEndpoint::new(&format!("http://{nobody}/")).unwrap()];
         })
         .unwrap();
     let _socket = visitor(&app);

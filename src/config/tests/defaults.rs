@@ -8,7 +8,7 @@ use crate::config::environment::OWN_NAMES;
 use crate::config::reference::entries;
 use crate::config::settings::{app_settings, node_settings};
 use crate::pipe::{Pattern, Rate, RuleSpec, parse_interval};
-use crate::webhook::{self as hooks, Endpoint, EventTypes, Header};
+use crate::webhook::{self as hooks, EventTypes, WebhookEndpoint, WebhookHeader};
 
 /// The default file with every setting in force.
 fn all_in_force() -> String {
@@ -33,12 +33,13 @@ fn the_default_file_holds_the_default_values() {
     rule.filter.insert("kind".to_owned(), "camera".into());
     (rule.rate, rule.min_interval) = (Rate::parse("10/s"), parse_interval("50ms"));
     rule.keep_latest = true;
-    let mut endpoint = Endpoint::new("https://example.com/webhooks").unwrap();
+    let mut endpoint = WebhookEndpoint::new("https://example.com/webhooks").unwrap();
     let groups = ["channel_existence", "presence"].into_iter().filter_map(EventTypes::of_name);
     endpoint.events = groups.fold(EventTypes::default(), EventTypes::with);
     endpoint.channels = Some(Pattern::parse("presence-*").unwrap());
-    endpoint.headers.push(Header::new("authorization", "Bearer choose-a-token").unwrap());
-    let webhooks = webhook::Config { endpoints: vec![endpoint], delivery: hooks::Delivery::default() };
+    endpoint.headers.push(WebhookHeader::new("authorization", "Bearer choose-a-token").unwrap());
+    let webhooks =
+        webhook::WebhookConfig { endpoints: vec![endpoint], delivery: hooks::DeliverySettings::default() };
     let apps = vec![AppConfig { app, pipe: vec![rule], webhooks }];
     assert_eq!(loaded.config, Config { apps, ..Config::default() });
 }

@@ -1,9 +1,9 @@
 //! The webhooks of an app: what they can be, and the sentence that each mistake gets.
 
 use super::*;
-use crate::webhook::{Delivery, Endpoint, EventType, EventTypes};
+use crate::webhook::{DeliverySettings, EventType, EventTypes, WebhookEndpoint};
 
-fn endpoints(loaded: &Loaded) -> &[Endpoint] {
+fn endpoints(loaded: &Loaded) -> &[WebhookEndpoint] {
     &loaded.config.apps[0].webhooks.endpoints
 }
 
@@ -16,14 +16,14 @@ fn an_endpoint_has_what_it_is_given() {
            headers = { Authorization = 'Bearer hush' }\n";
     let loaded = Sources { file: Some(&text), ..Sources::default() }.load().unwrap();
     let [plain, rich] = endpoints(&loaded) else { panic!("{loaded:?}") };
-    assert_eq!(*plain, Endpoint::new("http://localhost:3000/hook").unwrap());
+    assert_eq!(*plain, WebhookEndpoint::new("http://localhost:3000/hook").unwrap());
     let types = [EventType::MemberAdded, EventType::MemberRemoved, EventType::CacheMiss];
     assert_eq!(rich.events, types.into_iter().collect::<EventTypes>());
     assert_eq!(rich.channels.as_ref().unwrap().to_string(), "room-*");
     assert_eq!((rich.headers[0].name(), rich.headers[0].value()), ("authorization", "Bearer hush"));
     let delivery = &loaded.config.apps[0].webhooks.delivery;
     assert!(delivery.batching && delivery.retry.first.as_millis() == 500);
-    assert_eq!(delivery.batch_events, Delivery::default().batch_events);
+    assert_eq!(delivery.batch_events, DeliverySettings::default().batch_events);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::protocol::pattern::Pattern;
 use crate::test_mode::condition::Condition;
 use crate::test_mode::meant::{explained, with_meant};
 use crate::test_mode::{Cut, Filter, MOST_PATIENCE, PATIENCE, Sockets};
-use crate::webhook::{BadEndpoint, Endpoint, EventTypes};
+use crate::webhook::{BadEndpoint, EventTypes, WebhookEndpoint};
 
 use super::error::ControlError;
 
@@ -57,8 +57,8 @@ struct WrittenEndpoint {
 }
 
 impl WrittenEndpoint {
-    fn read(&self) -> Result<Endpoint, String> {
-        let mut endpoint = Endpoint::new(&self.url).map_err(|error| error.to_string())?;
+    fn read(&self) -> Result<WebhookEndpoint, String> {
+        let mut endpoint = WebhookEndpoint::new(&self.url).map_err(|error| error.to_string())?;
         if let Some(names) = &self.events {
             let types = |name: &String| {
                 let unknown = || BadEndpoint::UnknownType(name.clone()).to_string();
@@ -357,7 +357,7 @@ mod tests {
     #[test]
     fn an_app_is_made_with_endpoints_of_its_own() {
         let mut like = AppConfig::development();
-        like.webhooks.endpoints = vec![Endpoint::new("http://localhost/others").unwrap()];
+        like.webhooks.endpoints = vec![WebhookEndpoint::new("http://localhost/others").unwrap()];
         let made = |webhooks: Value| {
             let asked: CreateRequest =
                 parse(json!({ "webhooks": webhooks }).to_string().as_bytes()).map_err(|e| e.to_string())?;

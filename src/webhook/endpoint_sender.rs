@@ -1,6 +1,6 @@
-//! The way to one endpoint: a queue of its own, and the task that sends what is in it.
+//! Sends webhooks to one endpoint: a queue of its own, and the task that sends what is in it.
 //!
-//! Each endpoint has one, so that a slow or broken one delays nobody else.
+//! Each endpoint has its own, so that a slow or broken one delays no other.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,78 +10,48 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 
-use crate::app::Key;
 use crate::hub::{Busy, Due, Timed};
 use crate::protocol::ChannelName;
 
-use super::batch::{Batch, Queue};
-use super::client::{HttpClient, Signed};
-use super::clock::{Clock, date, machine, unix_millis};
-use super::config::{Delivery, Endpoint};
-use super::log::{Attempt, DeliveryLog, Outcome};
-use super::observer::{Instead, Observer, Sending, is_same};
-use super::{Stage, event};
+use super::batch_queue::{Batch, BatchQueue};
+use super::client::SignedWebhook;
+use super::clock::{system_now, system_time, unix_millis};
+use super::drop_log::DropLog;
+use super::endpoint::WebhookEndpoint;
+use super::log::{Attempt, AttemptOutcome, DeliveryLog};
+use super::observer::{InjectedOutcome, SendAttempt, is_same};
+use super::send_context::SendContext;
+use super::{BrokerStage, event};
 
-/// A drop is logged at once, and further ones of the same endpoint not more often than this.
-const DROPS_LOGGED_EVERY: Duration = Duration::from_secs(10);
-
-/// What the senders of one app share.
+/// The queue of one endpoint, and what its task needs to send what is in it.
 #[derive(Debug)]
-pub(super) struct Courier {
-    pub(super) app_id: String,
-    /// The key that signs.
-    pub(super) key: Key,
-    pub(super) delivery: Delivery,
-    pub(super) client: HttpClient,
-    pub(super) clock: Clock,
-    /// Whoever watches; nobody in production.
-    pub(super) observer: Option<Arc<dyn Observer>>,
-}
-
-impl Courier {
-    /// Ready when whoever watches does not care any more.
-    async fn over(&self) {
-        let Some(observer) = &self.observer else { return std::future::pending().await };
-        // An error means that there is nobody left who could care.
-        let _ = observer.over().wait_for(|over| *over).await;
-    }
-}
-
-/// The way to one endpoint.
-#[derive(Debug)]
-pub(super) struct Lane {
-    pub(super) endpoint: Endpoint,
+pub(super) struct EndpointSender {
+    pub(super) endpoint: WebhookEndpoint,
     pub(super) log: Arc<DeliveryLog>,
-    courier: Arc<Courier>,
-    queue: Mutex<Queue>,
+    context: Arc<SendContext>,
+    queue: Mutex<BatchQueue>,
     changed: Notify,
     /// Stands for what was queued and has not been seen to.
     pushed: Mutex<Busy>,
     /// Who may still queue something: the dispatcher of the configuration in force, and those of earlier ones that are
     /// at their end.
-    feeders: AtomicUsize,
-    drops: Mutex<Drops>,
+    producers: AtomicUsize,
+    drops: Mutex<DropLog>,
     /// Numbers the requests, for the log.
     requests: AtomicU64,
 }
 
-#[derive(Debug, Default)]
-struct Drops {
-    unsaid: u64,
-    said: Option<Instant>,
-}
-
-impl Lane {
-    pub(super) fn new(endpoint: Endpoint, log: Arc<DeliveryLog>, courier: Arc<Courier>) -> Self {
-        let queue = Queue::new(courier.delivery.bounds(), courier.delivery.batches());
-        Lane {
+impl EndpointSender {
+    pub(super) fn new(endpoint: WebhookEndpoint, log: Arc<DeliveryLog>, context: Arc<SendContext>) -> Self {
+        let queue = BatchQueue::new(context.delivery.bounds(), context.delivery.batches());
+        EndpointSender {
             endpoint,
             log,
-            courier,
+            context,
             queue: Mutex::new(queue),
             changed: Notify::new(),
             pushed: Mutex::default(),
-            feeders: AtomicUsize::new(1),
+            producers: AtomicUsize::new(1),
             drops: Mutex::default(),
             requests: AtomicU64::new(0),
         }
@@ -92,26 +62,24 @@ impl Lane {
         let pushed = self.queue().push(channel, json, now);
         match pushed {
             Ok(()) => {
-                *self.pushed() = self.courier.clock.busy(now);
-                self.log.count(|tally| tally.waiting += 1);
+                *self.pushed() = self.context.clock.busy(now);
+                self.log.count(|counts| counts.waiting += 1);
                 self.changed.notify_one();
             }
             Err(_) => {
-                self.log.count(|tally| tally.dropped += 1);
-                self.count_drops(1, now);
+                self.log.count(|counts| counts.dropped += 1);
+                self.log_drop(now);
             }
         }
     }
 
-    /// Counts events that were dropped, and says so from time to time.
-    fn count_drops(&self, events: u64, now: Instant) {
-        let mut drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner);
-        drops.unsaid += events;
-        if drops.said.is_none_or(|said| now.duration_since(said) >= DROPS_LOGGED_EVERY) {
-            let (app, endpoint) = (&self.courier.app_id, &self.endpoint.url);
-            let total = self.log.tally().dropped;
-            warn!(app, %endpoint, dropped = drops.unsaid, total, "webhook events dropped: too many are waiting");
-            *drops = Drops { unsaid: 0, said: Some(now) };
+    /// Logs that an event was dropped, or counts it until the next time that drops are logged.
+    fn log_drop(&self, now: Instant) {
+        let drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner).add(now);
+        if let Some(dropped) = drops {
+            let (app, endpoint) = (&self.context.app_id, &self.endpoint.url);
+            let total = self.log.counts().dropped;
+            warn!(app, %endpoint, dropped, total, "webhook events dropped: too many are waiting");
         }
     }
 
@@ -126,59 +94,59 @@ impl Lane {
     }
 
     /// From now on requests do not wait for more events.
-    pub(super) fn hurry(&self) {
-        self.queue().hurry();
+    pub(super) fn flush(&self) {
+        self.queue().flush();
         self.changed.notify_one();
     }
 
-    /// One more may queue something. False if the lane is at its end already.
-    pub(super) fn join(&self) -> bool {
-        let more = |feeders: usize| (feeders > 0).then_some(feeders + 1);
-        self.feeders.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok()
+    /// One more may queue something. False if the sender is at its end already.
+    pub(super) fn add_producer(&self) -> bool {
+        let more = |producers: usize| (producers > 0).then_some(producers + 1);
+        self.producers.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok()
     }
 
     /// One of those who may queue something is at its end; after the last one, the task ends when everything is sent.
-    pub(super) fn close(&self) {
-        if self.feeders.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.hurry();
+    pub(super) fn remove_producer(&self) {
+        if self.producers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.flush();
         }
     }
 
-    /// Whether it sends to this endpoint, and as this courier does.
-    pub(super) fn is_for(&self, endpoint: &Endpoint, courier: &Courier) -> bool {
-        let own = &*self.courier;
+    /// Whether it sends to this endpoint, with this context.
+    pub(super) fn is_for(&self, endpoint: &WebhookEndpoint, context: &SendContext) -> bool {
+        let own = &*self.context;
         self.endpoint == *endpoint
-            && own.key == courier.key
-            && own.delivery == courier.delivery
-            && is_same(own.observer.as_ref(), courier.observer.as_ref())
+            && own.key == context.key
+            && own.delivery == context.delivery
+            && is_same(own.observer.as_ref(), context.observer.as_ref())
     }
 
-    /// Sends what is queued until the lane is closed and empty.
-    pub(super) async fn run(self: Arc<Self>, stage: watch::Receiver<Stage>) {
-        let most = self.courier.delivery.requests_at_once;
+    /// Sends what is queued until nobody can queue any more and all is sent.
+    pub(super) async fn run(self: Arc<Self>, stage: watch::Receiver<BrokerStage>) {
+        let most = self.context.delivery.requests_at_once;
         let mut under_way = JoinSet::new();
         let mut due = Due::default();
         loop {
             let pushed = std::mem::take(&mut *self.pushed());
-            let now = self.courier.clock.now();
+            let now = self.context.clock.now();
             while under_way.len() < most {
                 let Some(batch) = self.queue().take(now) else { break };
                 under_way.spawn(Arc::clone(&self).deliver(batch, stage.clone(), std::mem::take(&mut due)));
             }
             std::mem::take(&mut due).put_off();
-            let closed = self.feeders.load(Ordering::Acquire) == 0;
+            let closed = self.producers.load(Ordering::Acquire) == 0;
             if under_way.is_empty() && closed && self.queue().is_empty() {
                 return;
             }
-            let ripe = if under_way.len() < most { self.queue().ripe_at(now) } else { None };
-            let ripe = self.courier.clock.sleep_until(ripe, Timed::WebhookBatch);
+            let ready_at = if under_way.len() < most { self.queue().next_request_at(now) } else { None };
+            let ready_at = self.context.clock.sleep_until(ready_at, Timed::WebhookBatch);
             drop(pushed);
             tokio::select! {
-                Some(over) = under_way.join_next() => match over {
+                Some(finished) = under_way.join_next() => match finished {
                     Ok(batch) => self.queue().done(batch),
                     Err(error) => error!(endpoint = %self.endpoint.url, %error, "sending a webhook failed"),
                 },
-                ripe = ripe => due = ripe,
+                ready_at = ready_at => due = ready_at,
                 () = self.changed.notified() => {}
             }
         }
@@ -188,16 +156,16 @@ impl Lane {
     async fn deliver(
         self: Arc<Self>,
         batch: Batch,
-        mut stage: watch::Receiver<Stage>,
+        mut stage: watch::Receiver<BrokerStage>,
         mut due: Due,
     ) -> Batch {
-        let Courier { key, delivery, clock, .. } = &*self.courier;
+        let SendContext { key, delivery, clock, .. } = &*self.context;
         let body = event::body(unix_millis(), batch.events.iter().map(|event| &**event));
         let created = clock.now();
         let events = batch.events.len();
-        let Some(signed) = Signed::new(body, key, &self.endpoint) else {
+        let Some(signed) = SignedWebhook::new(body, key, &self.endpoint) else {
             error!(
-                app = self.courier.app_id,
+                app = self.context.app_id,
                 "the app's key cannot stand in a header; its webhooks are lost"
             );
             self.count_end(events, false);
@@ -214,20 +182,20 @@ impl Lane {
             }
             failures += 1;
             let Some(again) = delivery.retry.again(failures, created, ended) else {
-                self.say_given_up(events, number);
+                self.log_given_up(events, number);
                 self.count_end(events, false);
                 break;
             };
             let again = clock.sleep_until(Some(again), Timed::WebhookRetry);
             drop((std::mem::take(&mut due), busy));
-            let hurried = *stage.borrow_and_update() != Stage::Running;
+            let flushing = *stage.borrow_and_update() != BrokerStage::Running;
             tokio::select! {
                 again = again => due = again,
-                () = self.courier.over() => {
+                () = self.context.test_ended() => {
                     self.count_end(events, false);
                     break;
                 }
-                Ok(()) = stage.changed(), if !hurried => failures = 0,
+                Ok(()) = stage.changed(), if !flushing => failures = 0,
             }
         }
         batch
@@ -239,26 +207,26 @@ impl Lane {
         request: u64,
         number: u32,
         events: &[Arc<str>],
-        signed: &Signed,
-    ) -> (Outcome, Instant, Busy) {
-        let Courier { app_id: app, observer, clock, .. } = &*self.courier;
-        let sending = Sending { endpoint: &self.endpoint, events, number };
-        let (at, begun) = (date(), machine());
-        let instead = observer.as_ref().and_then(|observer| observer.instead(&sending));
-        let (outcome, fault) = match instead {
-            Some(Instead { fault, outcome }) => (outcome, Some(fault)),
+        signed: &SignedWebhook,
+    ) -> (AttemptOutcome, Instant, Busy) {
+        let SendContext { app_id: app, observer, clock, .. } = &*self.context;
+        let sending = SendAttempt { endpoint: &self.endpoint, events, number };
+        let (at, begun) = (system_time(), system_now());
+        let injected_outcome = observer.as_ref().and_then(|observer| observer.injected_outcome(&sending));
+        let (outcome, fault) = match injected_outcome {
+            Some(InjectedOutcome { fault, outcome }) => (outcome, Some(fault)),
             None => (self.send(signed, number).await, None),
         };
-        let (duration, ended) = (machine().duration_since(begun), clock.now());
+        let (duration, ended) = (system_now().duration_since(begun), clock.now());
         let (endpoint, events, body_bytes) = (&self.endpoint.url, events.len(), signed.body_bytes());
         match &outcome {
-            Outcome::Status(status) if outcome.is_delivered() => {
+            AttemptOutcome::Status(status) if outcome.is_delivered() => {
                 debug!(app, %endpoint, request, number, events, body_bytes, status, ?duration, "webhook delivered");
             }
-            Outcome::Status(status) => {
+            AttemptOutcome::Status(status) => {
                 info!(app, %endpoint, request, number, events, status, ?duration, "webhook not taken");
             }
-            Outcome::Failure(reason) => {
+            AttemptOutcome::Failure(reason) => {
                 info!(app, %endpoint, request, number, events, reason, ?duration, "webhook not delivered");
             }
         }
@@ -270,41 +238,39 @@ impl Lane {
         (outcome, ended, busy)
     }
 
-    async fn send(&self, signed: &Signed, number: u32) -> Outcome {
-        let Courier { delivery, client, .. } = &*self.courier;
+    async fn send(&self, signed: &SignedWebhook, number: u32) -> AttemptOutcome {
+        let SendContext { delivery, client, .. } = &*self.context;
         match client.send(&self.endpoint, signed, number, delivery.timeout).await {
-            Ok(reply) => Outcome::Status(reply.status),
-            Err(failure) => Outcome::Failure(failure.to_string()),
+            Ok(reply) => AttemptOutcome::Status(reply.status),
+            Err(send_error) => AttemptOutcome::Failure(send_error.to_string()),
         }
     }
 
-    fn say_given_up(&self, events: usize, attempts: u32) {
-        let (app, endpoint) = (&self.courier.app_id, &self.endpoint.url);
+    fn log_given_up(&self, events: usize, attempts: u32) {
+        let (app, endpoint) = (&self.context.app_id, &self.endpoint.url);
         warn!(app, %endpoint, events, attempts, "webhook given up: the endpoint has not taken it");
     }
 
     fn count_end(&self, events: usize, delivered: bool) {
-        self.log.count(|tally| {
-            tally.waiting = tally.waiting.saturating_sub(events);
-            match delivered {
-                true => tally.delivered += events as u64,
-                false => tally.given_up += events as u64,
-            }
+        self.log.count(|counts| {
+            counts.waiting = counts.waiting.saturating_sub(events);
+            let total = if delivered { &mut counts.delivered } else { &mut counts.given_up };
+            *total += events as u64;
         });
     }
 
     /// The broker ends: what is left will not be sent. Says so, if anything is.
-    pub(super) fn abandon(&self) {
+    pub(super) fn give_up_all(&self) {
         let events = self.waiting();
         if events > 0 {
-            let (app, endpoint) = (&self.courier.app_id, &self.endpoint.url);
+            let (app, endpoint) = (&self.context.app_id, &self.endpoint.url);
             warn!(app, %endpoint, events, "webhook events given up: the endpoint has not taken them in time");
             self.count_end(events, false);
         }
     }
 
     /// No code panics while it holds the lock.
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn queue(&self) -> MutexGuard<'_, BatchQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

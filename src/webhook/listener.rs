@@ -10,26 +10,26 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::hub::{AppState, Busy, Hub, Listener, Notice};
 
-use super::batch::Bounds;
-use super::config::Endpoint;
-use super::event::{Event, Told};
-use super::id::Occasion;
+use super::batch_queue::BatchQueueBounds;
+use super::endpoint::WebhookEndpoint;
+use super::event::WebhookEvent;
+use super::event_id::{EventOrigin, IdentifiedEvent};
 
 /// Hears what happens in one app, for its endpoints.
 #[derive(Debug)]
 pub(super) struct WebhookListener {
-    endpoints: Arc<[Endpoint]>,
-    events: mpsc::Sender<UnderWay>,
+    endpoints: Arc<[WebhookEndpoint]>,
+    events: mpsc::Sender<ReceivedEvent>,
     gauge: Arc<Gauge>,
 }
 
 /// An event, its time by the app's clock, and what stands for it until it has been seen to.
-pub(super) type UnderWay = (Told, Instant, Busy);
+pub(super) type ReceivedEvent = (IdentifiedEvent, Instant, Busy);
 
 /// The other end: events in the order in which they happened on each channel. It ends when the listener is dropped.
 #[derive(Debug)]
-pub(super) struct Intake {
-    events: mpsc::Receiver<UnderWay>,
+pub(super) struct EventReceiver {
+    events: mpsc::Receiver<ReceivedEvent>,
     gauge: Arc<Gauge>,
 }
 
@@ -43,17 +43,20 @@ struct Gauge {
 }
 
 /// A listener for these endpoints, and the other end of its queue. When the queue is full, events are lost and counted.
-pub(super) fn intake(endpoints: Arc<[Endpoint]>, bounds: Bounds) -> (WebhookListener, Intake) {
+pub(super) fn listener(
+    endpoints: Arc<[WebhookEndpoint]>,
+    bounds: BatchQueueBounds,
+) -> (WebhookListener, EventReceiver) {
     let gauge = Gauge { most_bytes: bounds.bytes, bytes: AtomicUsize::new(0), lost: AtomicU64::new(0) };
     let gauge = Arc::new(gauge);
     let (sender, receiver) = mpsc::channel(bounds.events.clamp(1, Semaphore::MAX_PERMITS));
     let listener = WebhookListener { endpoints, events: sender, gauge: Arc::clone(&gauge) };
-    (listener, Intake { events: receiver, gauge })
+    (listener, EventReceiver { events: receiver, gauge })
 }
 
 impl WebhookListener {
-    fn offer(&self, told: Told, now: Instant, busy: Busy) {
-        let bytes = told.bytes();
+    fn offer(&self, identified: IdentifiedEvent, now: Instant, busy: Busy) {
+        let bytes = identified.bytes();
         // The bound may be passed by as many events as there are workers; it is there to keep memory in check.
         let room = self.gauge.bytes.load(Ordering::Relaxed) + bytes <= self.gauge.most_bytes;
         if !room || self.events.capacity() == 0 {
@@ -61,7 +64,7 @@ impl WebhookListener {
             return;
         }
         self.gauge.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if self.events.try_send((told, now, busy)).is_err() {
+        if self.events.try_send((identified, now, busy)).is_err() {
             self.gauge.bytes.fetch_sub(bytes, Ordering::Relaxed);
             self.gauge.lost.fetch_add(1, Ordering::Relaxed);
         }
@@ -76,21 +79,21 @@ impl Listener for WebhookListener {
     fn notice(&self, hub: &Arc<Hub>, app: &Arc<AppState>, notice: &Notice<'_>) {
         let concerns =
             |one, channel: &_| self.endpoints.iter().any(|endpoint| endpoint.is_concerned(one, channel));
-        if let Some(event) = Event::of_notice(notice, concerns) {
+        if let Some(event) = WebhookEvent::of_notice(notice, concerns) {
             // What clients send is no change of a channel, and is numbered like one.
             let version = notice.version().unwrap_or_else(|| hub.next_version());
-            let occasion = Occasion { incarnation: hub.incarnation(), version };
-            self.offer(Told { event, occasion }, app.clock().now(), app.clock().busy());
+            let origin = EventOrigin { incarnation: hub.incarnation(), version };
+            self.offer(IdentifiedEvent { event, origin }, app.clock().now(), app.clock().busy());
         }
     }
 }
 
-impl Intake {
-    /// The next event; `None` when the listener is gone, or after [`Intake::close`], and everything has been taken.
-    pub(super) async fn next(&mut self) -> Option<UnderWay> {
-        let (told, heard, busy) = self.events.recv().await?;
-        self.gauge.bytes.fetch_sub(told.bytes(), Ordering::Relaxed);
-        Some((told, heard, busy))
+impl EventReceiver {
+    /// The next event; `None` when the listener is gone, or after [`EventReceiver::close`], and everything has been taken.
+    pub(super) async fn next(&mut self) -> Option<ReceivedEvent> {
+        let (identified, heard, busy) = self.events.recv().await?;
+        self.gauge.bytes.fetch_sub(identified.bytes(), Ordering::Relaxed);
+        Some((identified, heard, busy))
     }
 
     /// Takes no more events; those that are in the queue can still be had.
@@ -109,41 +112,44 @@ mod tests {
     use super::*;
     use crate::protocol::ChannelName;
 
-    fn event(n: u64) -> Told {
-        let event = Event::ChannelOccupied(ChannelName::parse(&format!("room-{n}"), 164).unwrap());
-        Told { event, occasion: Occasion { incarnation: 1, version: n } }
+    fn event(n: u64) -> IdentifiedEvent {
+        let event = WebhookEvent::ChannelOccupied(ChannelName::parse(&format!("room-{n}"), 164).unwrap());
+        IdentifiedEvent { event, origin: EventOrigin { incarnation: 1, version: n } }
     }
 
-    fn ends(events: usize, bytes: usize) -> (WebhookListener, Intake) {
-        intake(Arc::new([Endpoint::new("http://localhost/").unwrap()]), Bounds { events, bytes })
+    fn ends(events: usize, bytes: usize) -> (WebhookListener, EventReceiver) {
+        listener(
+            Arc::new([WebhookEndpoint::new("http://localhost/").unwrap()]),
+            BatchQueueBounds { events, bytes },
+        )
     }
 
-    async fn next(intake: &mut Intake) -> Option<(Told, Instant)> {
-        intake.next().await.map(|(told, at, _)| (told, at))
+    async fn next(receiver: &mut EventReceiver) -> Option<(IdentifiedEvent, Instant)> {
+        receiver.next().await.map(|(identified, at, _)| (identified, at))
     }
 
     #[tokio::test]
     async fn what_has_no_room_is_lost_and_counted() {
         let now = Instant::now();
-        let (listener, mut intake) = ends(2, usize::MAX);
+        let (listener, mut receiver) = ends(2, usize::MAX);
         (1..=3).for_each(|n| listener.offer(event(n), now, Busy::default()));
-        assert_eq!((intake.take_lost(), intake.take_lost()), (1, 0));
+        assert_eq!((receiver.take_lost(), receiver.take_lost()), (1, 0));
         drop(listener);
-        assert_eq!(next(&mut intake).await, Some((event(1), now)));
-        assert_eq!(next(&mut intake).await, Some((event(2), now)));
-        assert_eq!(next(&mut intake).await, None);
+        assert_eq!(next(&mut receiver).await, Some((event(1), now)));
+        assert_eq!(next(&mut receiver).await, Some((event(2), now)));
+        assert_eq!(next(&mut receiver).await, None);
 
-        let (listener, mut intake) = ends(100, event(1).bytes() * 2);
+        let (listener, mut receiver) = ends(100, event(1).bytes() * 2);
         (1..=3).for_each(|n| listener.offer(event(n), now, Busy::default()));
-        assert_eq!(intake.take_lost(), 1);
-        next(&mut intake).await;
+        assert_eq!(receiver.take_lost(), 1);
+        next(&mut receiver).await;
         listener.offer(event(4), now, Busy::default());
-        assert_eq!(intake.take_lost(), 0, "there is room again");
-        intake.close();
+        assert_eq!(receiver.take_lost(), 0, "there is room again");
+        receiver.close();
         listener.offer(event(5), now, Busy::default());
-        assert_eq!(intake.take_lost(), 1);
-        assert_eq!(next(&mut intake).await, Some((event(2), now)));
-        assert_eq!(next(&mut intake).await, Some((event(4), now)));
-        assert_eq!(next(&mut intake).await, None);
+        assert_eq!(receiver.take_lost(), 1);
+        assert_eq!(next(&mut receiver).await, Some((event(2), now)));
+        assert_eq!(next(&mut receiver).await, Some((event(4), now)));
+        assert_eq!(next(&mut receiver).await, None);
     }
 }

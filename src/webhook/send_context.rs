@@ -1,0 +1,32 @@
+//! What all senders of one app need to send: the key that signs, the HTTP client, the settings and the clock.
+
+use std::sync::Arc;
+
+use crate::app::Key;
+
+use super::client::HttpClient;
+use super::clock::WebhookClock;
+use super::config::DeliverySettings;
+use super::observer::Observer;
+
+/// What the senders of one app share.
+#[derive(Debug)]
+pub(super) struct SendContext {
+    pub(super) app_id: String,
+    /// The key that signs.
+    pub(super) key: Key,
+    pub(super) delivery: DeliverySettings,
+    pub(super) client: HttpClient,
+    pub(super) clock: WebhookClock,
+    /// Whoever watches; nobody in production.
+    pub(super) observer: Option<Arc<dyn Observer>>,
+}
+
+impl SendContext {
+    /// Ready when whoever watches does not care any more.
+    pub(super) async fn test_ended(&self) {
+        let Some(observer) = &self.observer else { return std::future::pending().await };
+        // An error means that there is nobody left who could care.
+        let _ = observer.test_ended().wait_for(|test_ended| *test_ended).await;
+    }
+}
