@@ -77,7 +77,8 @@ macro_rules! http_service {
             test_mode: test_mode.clone(),
         });
         let wire = Arc::clone(wire);
-        let endpoint = Rc::new(websocket::Listener::new(&settings, &config.fallback, wire, $pipes_only));
+        let endpoint =
+            Rc::new(websocket::WebSocketListener::new(&settings, &config.fallback, wire, $pipes_only));
         let sessions = Arc::clone(sessions);
         let fallback = Fallback::new(Rc::clone(&worker), sessions, config.fallback.clone(), settings, body);
         let fallback = Rc::new(fallback);

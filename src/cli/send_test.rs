@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::config::{AppConfig, Config, nearest};
 use crate::webhook::client::{ClientError, HttpClient, Reply};
-use crate::webhook::sample::{self, Sampled};
+use crate::webhook::sample::{self, SampleResult};
 use crate::webhook::{EndpointUrl, EventType, WebhookEndpoint};
 
 /// Which endpoints are to be sent a sample of what.
@@ -119,7 +119,7 @@ fn targets<'c>(
 }
 
 /// One line on what came of it, and the beginning of the answer's body.
-fn describe(app_id: &str, endpoint: &WebhookEndpoint, one: EventType, sampled: &Sampled) -> String {
+fn describe(app_id: &str, endpoint: &WebhookEndpoint, one: EventType, sampled: &SampleResult) -> String {
     const SHOWN_LINES: usize = 10;
     const SHOWN_CHARS: usize = 200;
     let (url, name, millis) = (&endpoint.url, one.name(), sampled.duration.as_millis());
@@ -200,7 +200,8 @@ mod tests {
     fn an_answer_is_shown_without_control_characters() {
         let endpoint = WebhookEndpoint::new("http://localhost/?token=hush").unwrap();
         let body = format!("no\u{1b}[2J\n{}\n{}", "x".repeat(500), "y\n".repeat(50)).into();
-        let sampled = Sampled { reply: Ok(Reply { status: 418, body }), duration: std::time::Duration::ZERO };
+        let sampled =
+            SampleResult { reply: Ok(Reply { status: 418, body }), duration: std::time::Duration::ZERO };
         let text = describe("1", &endpoint, EventType::CacheMiss, &sampled);
         assert!(
             text.starts_with("app 1, cache_miss to http://localhost/?…: 418 in 0 ms\n    no[2J\n    xxx")

@@ -46,7 +46,7 @@ enum Endpoint<'p> {
     ChannelUsers(&'p str),
     ChannelEvents(&'p str),
     ChannelStats(&'p str),
-    ChannelStream(stream::Kind, &'p str),
+    ChannelStream(stream::StreamKind, &'p str),
     TerminateConnections(&'p str),
 }
 
@@ -60,8 +60,8 @@ impl<'p> Endpoint<'p> {
             ["channels", name] => Some(Endpoint::Channel(name)),
             ["channels", name, "users"] => Some(Endpoint::ChannelUsers(name)),
             ["channels", name, "events"] => Some(Endpoint::ChannelEvents(name)),
-            ["channels", name, "mjpeg"] => Some(Endpoint::ChannelStream(stream::Kind::Mjpeg, name)),
-            ["channels", name, "sse"] => Some(Endpoint::ChannelStream(stream::Kind::Sse, name)),
+            ["channels", name, "mjpeg"] => Some(Endpoint::ChannelStream(stream::StreamKind::Mjpeg, name)),
+            ["channels", name, "sse"] => Some(Endpoint::ChannelStream(stream::StreamKind::Sse, name)),
             ["channels", name, "stats"] => Some(Endpoint::ChannelStats(name)),
             ["users", id, "terminate_connections"] => Some(Endpoint::TerminateConnections(id)),
             _ => None,
@@ -241,8 +241,8 @@ async fn dispatch(
         Endpoint::ChannelStream(kind, name) => {
             let channel = stream::channel(&request.app, name)?;
             check_stream_timestamp(request.query, unix_seconds())?;
-            let wish = stream::Wish { kind, query: request.query, arrival, signed: true };
-            stream::open(request.worker, Arc::clone(&request.app), channel, &wish)
+            let stream_request = stream::StreamRequest { kind, query: request.query, arrival, signed: true };
+            stream::open(request.worker, Arc::clone(&request.app), channel, &stream_request)
         }
         Endpoint::TerminateConnections(user_id) => Ok(users::terminate(request, user_id)),
     }
@@ -259,7 +259,7 @@ fn public_stream(
     context: &Context,
     request: &HttpRequest,
     app_id: &str,
-    (kind, name): (stream::Kind, &str),
+    (kind, name): (stream::StreamKind, &str),
     query: &Query,
 ) -> Option<Result<HttpResponse, ApiError>> {
     if ChannelType::of(name).needs_auth() {
@@ -273,8 +273,8 @@ fn public_stream(
     Some(app.and_then(|app| {
         let channel = stream::channel(&app, name)?;
         let arrival = arrival(context, request);
-        let wish = stream::Wish { kind, query, arrival: &arrival, signed: false };
-        stream::open(&context.worker, app, channel, &wish)
+        let stream_request = stream::StreamRequest { kind, query, arrival: &arrival, signed: false };
+        stream::open(&context.worker, app, channel, &stream_request)
     }))
 }
 

@@ -1,5 +1,5 @@
-//! Who may connect: the checks at connect time, the same for everything that is a connection, in the order in which they
-//! are to be reported. How a refusal reaches the client is the transport's part.
+//! Admits or refuses a new connection: the checks, the same for every transport, in the order in which they are to be
+//! reported. How a refusal reaches the client is the transport's part.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use crate::http::Arrival;
 use crate::hub::{self, Admission, AppState, AtWork, NotAdmitted, Shutdown, Worker};
 use crate::protocol::{CloseCode, Negotiated, ProtocolVersion, VersionError};
 
-use super::caller::{Caller, Told};
+use super::client_info::{ClientInfo, ClientLogFields};
 
-/// What a client tells of itself when it connects.
+/// A request to connect, as any transport makes it.
 #[derive(Debug)]
-pub(super) struct Introduction<'r> {
+pub(super) struct ConnectRequest<'r> {
     /// The key of the app that it wants, or what is wrong with the path that should name one.
     pub(super) key: Result<Cow<'r, str>, String>,
     /// Its parameters.
@@ -26,9 +26,9 @@ pub(super) struct Introduction<'r> {
     pub(super) arrival: &'r Arrival,
 }
 
-/// A connection that has its place.
+/// The place of a connection among those of its app and of the node.
 #[derive(Debug)]
-pub(crate) struct Placed {
+pub(crate) struct Reservation {
     /// Its place.
     pub(crate) admission: Admission,
     /// Shutdown waits for it.
@@ -41,20 +41,20 @@ const DECRYPTS_EVERYTHING: &str = "java-client";
 
 /// A connection that passed every check and has its place.
 #[derive(Debug)]
-pub(super) struct Admitted {
+pub(super) struct AdmittedConnection {
     pub(super) app: Arc<AppState>,
     pub(super) agreed: Negotiated,
     pub(super) admission: Admission,
     pub(super) at_work: AtWork,
     /// Who is at the other end.
-    pub(super) caller: Caller,
+    pub(super) client_info: ClientInfo,
     /// It would try to decrypt whatever it hears on an encrypted channel.
     pub(super) decrypts_everything: bool,
 }
 
 /// Why a connection is refused.
 #[derive(Debug)]
-pub(super) struct Refused {
+pub(super) struct ConnectionRefusal {
     pub(super) code: CloseCode,
     pub(super) reason: String,
     /// The version, as far as it could be found out.
@@ -62,16 +62,19 @@ pub(super) struct Refused {
 }
 
 /// Checks everything, and gives the connection its place. Either is logged, and a refusal is announced.
-pub(super) fn admit(worker: &Worker, introduction: &Introduction<'_>) -> Result<Admitted, Refused> {
-    let Introduction { key, query, arrival } = introduction;
+pub(super) fn admit(
+    worker: &Worker,
+    connect_request: &ConnectRequest<'_>,
+) -> Result<AdmittedConnection, ConnectionRefusal> {
+    let ConnectRequest { key, query, arrival } = connect_request;
     let key = key.as_deref().ok();
-    let admitted = check(worker, introduction);
-    let admitted = admitted.inspect(|Admitted { app, agreed, admission, caller, .. }| {
+    let admitted = check(worker, connect_request);
+    let admitted = admitted.inspect(|AdmittedConnection { app, agreed, admission, client_info, .. }| {
         let (app, socket_id, protocol) = (app.id(), admission.socket_id, agreed.version.number());
-        let Told { peer, origin, client, version } = caller.told();
+        let ClientLogFields { peer, origin, client, version } = client_info.log_fields();
         debug!(app, %socket_id, peer, origin, protocol, client, version, "connected");
     });
-    admitted.inspect_err(|Refused { code, reason, .. }| {
+    admitted.inspect_err(|ConnectionRefusal { code, reason, .. }| {
         let (peer, origin) = (arrival.peer.map(display), arrival.origin());
         let [client, version, channel] = ["client", "version", "channel"].map(|name| query.get(name));
         let number = code.code();
@@ -81,8 +84,11 @@ pub(super) fn admit(worker: &Worker, introduction: &Introduction<'_>) -> Result<
     })
 }
 
-fn check(worker: &Worker, introduction: &Introduction<'_>) -> Result<Admitted, Refused> {
-    let Introduction { key, query, arrival } = introduction;
+fn check(
+    worker: &Worker,
+    connect_request: &ConnectRequest<'_>,
+) -> Result<AdmittedConnection, ConnectionRefusal> {
+    let ConnectRequest { key, query, arrival } = connect_request;
     let hub = worker.hub();
     let agreed = ProtocolVersion::negotiate(
         query.get("protocol"),
@@ -91,7 +97,7 @@ fn check(worker: &Worker, introduction: &Introduction<'_>) -> Result<Admitted, R
         hub.connection_config().without_version,
     );
     let version = agreed.as_ref().ok().map(|agreed| agreed.version);
-    let refuse = |code: CloseCode, reason: String| Refused { code, reason, version };
+    let refuse = |code: CloseCode, reason: String| ConnectionRefusal { code, reason, version };
 
     let key = match key {
         Ok(key) => key,
@@ -104,11 +110,11 @@ fn check(worker: &Worker, introduction: &Introduction<'_>) -> Result<Admitted, R
         Ok(agreed) => *agreed,
         Err(error) => return Err(refuse(version_code(error), error.to_string())),
     };
-    let placed = place(worker, &app, arrival, false).map_err(|(code, reason)| refuse(code, reason))?;
-    let Placed { admission, at_work } = placed;
+    let reservation = reserve(worker, &app, arrival, false).map_err(|(code, reason)| refuse(code, reason))?;
+    let Reservation { admission, at_work } = reservation;
     let decrypts_everything = query.get("client") == Some(DECRYPTS_EVERYTHING);
-    let caller = Caller::new(arrival, query);
-    Ok(Admitted { app, agreed, admission, at_work, caller, decrypts_everything })
+    let client_info = ClientInfo::new(arrival, query);
+    Ok(AdmittedConnection { app, agreed, admission, at_work, client_info, decrypts_everything })
 }
 
 /// What every connection of an app has to pass, whatever carries it, before it has its place. `authorized`: it has shown
@@ -116,12 +122,12 @@ fn check(worker: &Worker, introduction: &Introduction<'_>) -> Result<Admitted, R
 ///
 /// # Errors
 /// With the close code and the reason.
-pub(crate) fn place(
+pub(crate) fn reserve(
     worker: &Worker,
     app: &AppState,
     arrival: &Arrival,
     authorized: bool,
-) -> Result<Placed, (CloseCode, String)> {
+) -> Result<Reservation, (CloseCode, String)> {
     let (hub, settings) = (worker.hub(), app.app());
     if !settings.enabled {
         return Err((CloseCode::AppDisabled, CloseCode::AppDisabled.sentence().to_owned()));
@@ -141,7 +147,7 @@ pub(crate) fn place(
         };
         (code, format!("{} ({limit} connections)", code.sentence()))
     })?;
-    Ok(Placed { admission, at_work })
+    Ok(Reservation { admission, at_work })
 }
 
 /// The key in `{prefix}/app/{key}`: one segment, decoded.

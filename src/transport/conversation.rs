@@ -23,8 +23,8 @@ use crate::hub::{
 };
 use crate::protocol::{ChannelType, CloseCode, Form, Frame, Negotiated};
 
-use super::admission::Admitted;
-use super::caller::{Caller, Told};
+use super::admission::AdmittedConnection;
+use super::client_info::{ClientInfo, ClientLogFields};
 use crate::http::Arrival;
 
 /// How long a peer may take to answer the close frame before the transport lets go of it.
@@ -36,7 +36,7 @@ pub(super) struct Conversation {
     client: Rc<Client>,
     connection: Connection,
     /// Who is at the other end, for the log.
-    caller: Caller,
+    client_info: ClientInfo,
     /// From the close frame on: the peer's time to answer it.
     grace: Option<Pin<Box<Sleep>>>,
     phase: Phase,
@@ -58,16 +58,16 @@ impl Conversation {
     /// Makes the connection that was admitted. Nothing has been said yet.
     pub(super) fn begin<T: Transport + 'static>(
         worker: Rc<Worker>,
-        admitted: Admitted,
+        admitted: AdmittedConnection,
         probe: Probe,
         transport: T,
     ) -> Begun<T> {
-        let Admitted {
+        let AdmittedConnection {
             app,
             agreed: Negotiated { version, .. },
             admission,
             at_work,
-            caller,
+            client_info,
             decrypts_everything,
         } = admitted;
         let Admission { socket_id, authorize_within } = admission;
@@ -89,7 +89,7 @@ impl Conversation {
             worker,
             client: shared,
             connection,
-            caller,
+            client_info,
             grace: None,
             phase: Phase::Open,
             due: Due::default(),
@@ -209,7 +209,7 @@ impl Conversation {
 
     /// Ends it for what the client did, or has not done, which the log tells like every refusal.
     pub(super) fn turn_away(&mut self, code: CloseCode, reason: &str) {
-        let Told { peer, origin, .. } = self.caller.told();
+        let ClientLogFields { peer, origin, .. } = self.client_info.log_fields();
         self.tell_turned_away(code, reason, peer, origin);
         self.close(code, reason);
     }
@@ -231,7 +231,7 @@ impl Conversation {
             return;
         }
         let (app, socket_id, code) = (&self.connection.app().id, self.client.socket_id(), code.code());
-        let Told { client, version, .. } = self.caller.told();
+        let ClientLogFields { client, version, .. } = self.client_info.log_fields();
         info!(app, %socket_id, code, reason, peer, origin, client, version, "refused and closed");
     }
 
@@ -342,8 +342,8 @@ impl Conversation {
     fn refuse(&mut self, refusal: &Refusal) {
         let (app, code, reason) = (&self.connection.app().id, refusal.code.code(), &refusal.message);
         let channel = refusal.subscription.as_ref().map(|(channel, _)| channel);
-        let (socket_id, Told { peer, origin, client, version }) =
-            (self.client.socket_id(), self.caller.told());
+        let (socket_id, ClientLogFields { peer, origin, client, version }) =
+            (self.client.socket_id(), self.client_info.log_fields());
         info!(app, %socket_id, code, reason, channel, peer, origin, client, version, "refused");
         let refused = Refused::Wish { socket_id, refusal };
         self.worker.hub().announce_refusal(Some(self.client.app()), &refused);
@@ -415,7 +415,7 @@ impl Conversation {
         let (bytes, frames) = self.client.owed();
         let (app, socket_id) = (&self.connection.app().id, self.client.socket_id());
         let closed = self.worker.hub().count_slow_reader();
-        let Told { peer, origin, client, version } = self.caller.told();
+        let ClientLogFields { peer, origin, client, version } = self.client_info.log_fields();
         warn!(app, %socket_id, bytes, frames, closed, peer, origin, client, version, "slow reader closed");
         self.client.abandon_outbox();
         let reason = "Too slow: more was waiting for this connection than is allowed";
@@ -425,7 +425,7 @@ impl Conversation {
     /// The disconnect procedure. The table of phases has it run once, whatever the cause.
     fn disconnect(&mut self, ending: Ending) {
         let (app, socket_id) = (&self.connection.app().id, self.client.socket_id());
-        let Told { peer, origin, client, version } = self.caller.told();
+        let ClientLogFields { peer, origin, client, version } = self.client_info.log_fields();
         debug!(app, %socket_id, ?ending, peer, origin, client, version, "disconnected");
         std::mem::take(&mut self.due).put_off();
         self.worker.disconnect(&self.client, self.connection.disconnect(ending), Some(&self.at_work));

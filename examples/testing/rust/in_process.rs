@@ -279,11 +279,11 @@ fn nobody_goes_on_sending_for_an_app_that_has_ended() {
     let _socket = visitor(&app);
     app.until(logged(Kind::WebhookFailed).name("channel_occupied")).blocking().unwrap();
     let log = Arc::clone(&broker.webhooks().endpoints(app.id())[0].log);
-    assert_eq!(log.tally().waiting, 1);
+    assert_eq!(log.counts().waiting, 1);
     drop(app);
     let deadline = Instant::now() + Duration::from_secs(10);
-    while log.tally().waiting > 0 {
-        assert!(Instant::now() < deadline, "{:?}", log.tally());
+    while log.counts().waiting > 0 {
+        assert!(Instant::now() < deadline, "{:?}", log.counts());
         std::thread::yield_now();
     }
 }

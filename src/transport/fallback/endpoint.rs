@@ -1,4 +1,4 @@
-//! Paths: which session a request belongs to, and what it wants of it.
+//! Reads paths: which session a request belongs to, and which operation it asks for.
 
 use percent_encoding::percent_decode_str;
 
@@ -9,7 +9,7 @@ const ID_BYTES: usize = 64;
 
 /// What stands at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Endpoint {
+pub(super) enum FallbackEndpoint {
     /// SockJS's words of welcome.
     Greeting,
     /// What SockJS asks for first.
@@ -21,7 +21,7 @@ pub(super) enum Endpoint {
         /// Which one. A session is found by all of its name: two that differ in anything are two sessions.
         name: SessionName,
         /// What for.
-        wish: Wish,
+        operation: SessionOperation,
     },
     /// A WebSocket, in SockJS's framing or without; by an upgrade.
     WebSocket(SockJsFraming),
@@ -47,9 +47,9 @@ pub(super) enum SessionName {
     SockJs(String),
 }
 
-/// What a request wants of its session.
+/// The operation on a session that a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum SessionOperation {
     /// To receive, for as long as it lasts.
     XhrStreaming,
     /// To receive once.
@@ -66,60 +66,72 @@ pub(super) enum Wish {
     JsonpSend,
 }
 
-impl Wish {
+impl SessionOperation {
     /// The one method that fits.
     pub(super) fn method(self) -> &'static str {
         match self {
-            Wish::XhrStreaming | Wish::Xhr | Wish::XhrSend | Wish::JsonpSend => "POST",
-            Wish::EventSource | Wish::HtmlFile | Wish::Jsonp => "GET",
+            SessionOperation::XhrStreaming
+            | SessionOperation::Xhr
+            | SessionOperation::XhrSend
+            | SessionOperation::JsonpSend => "POST",
+            SessionOperation::EventSource | SessionOperation::HtmlFile | SessionOperation::Jsonp => "GET",
         }
     }
 
     /// Whether the answer brings what the broker has to say.
     pub(super) fn receives(self) -> bool {
         match self {
-            Wish::XhrStreaming | Wish::Xhr | Wish::EventSource | Wish::HtmlFile | Wish::Jsonp => true,
-            Wish::XhrSend | Wish::JsonpSend => false,
+            SessionOperation::XhrStreaming
+            | SessionOperation::Xhr
+            | SessionOperation::EventSource
+            | SessionOperation::HtmlFile
+            | SessionOperation::Jsonp => true,
+            SessionOperation::XhrSend | SessionOperation::JsonpSend => false,
         }
     }
 
-    fn at(segment: &str) -> Option<Wish> {
+    fn at(segment: &str) -> Option<SessionOperation> {
         Some(match segment {
-            "xhr_streaming" => Wish::XhrStreaming,
-            "xhr" => Wish::Xhr,
-            "xhr_send" => Wish::XhrSend,
-            "eventsource" => Wish::EventSource,
-            "htmlfile" => Wish::HtmlFile,
-            "jsonp" => Wish::Jsonp,
-            "jsonp_send" => Wish::JsonpSend,
+            "xhr_streaming" => SessionOperation::XhrStreaming,
+            "xhr" => SessionOperation::Xhr,
+            "xhr_send" => SessionOperation::XhrSend,
+            "eventsource" => SessionOperation::EventSource,
+            "htmlfile" => SessionOperation::HtmlFile,
+            "jsonp" => SessionOperation::Jsonp,
+            "jsonp_send" => SessionOperation::JsonpSend,
             _ => return None,
         })
     }
 }
 
-impl Endpoint {
+impl FallbackEndpoint {
     /// The endpoint at a path below the base path of the fallbacks, which begins with a slash or is empty.
-    pub(super) fn at(path: &str) -> Option<Endpoint> {
-        let Some(path) = path.strip_prefix('/') else { return path.is_empty().then_some(Endpoint::Greeting) };
+    pub(super) fn at(path: &str) -> Option<FallbackEndpoint> {
+        let Some(path) = path.strip_prefix('/') else {
+            return path.is_empty().then_some(FallbackEndpoint::Greeting);
+        };
         let segments: Vec<String> = path.split('/').map(decode).collect();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         match segments.as_slice() {
-            [""] => Some(Endpoint::Greeting),
-            ["info"] => Some(Endpoint::Info),
-            ["websocket"] => Some(Endpoint::WebSocket(SockJsFraming::Raw)),
-            [page] if is_iframe(page) => Some(Endpoint::Iframe),
-            ["app", key, first, second, wish] if is_id(first) && is_id(second) && !key.is_empty() => {
-                let wish = Wish::at(wish)?;
-                let native = matches!(wish, Wish::XhrStreaming | Wish::Xhr | Wish::XhrSend);
+            [""] => Some(FallbackEndpoint::Greeting),
+            ["info"] => Some(FallbackEndpoint::Info),
+            ["websocket"] => Some(FallbackEndpoint::WebSocket(SockJsFraming::Raw)),
+            [page] if is_iframe(page) => Some(FallbackEndpoint::Iframe),
+            ["app", key, first, second, operation] if is_id(first) && is_id(second) && !key.is_empty() => {
+                let operation = SessionOperation::at(operation)?;
+                let native = matches!(
+                    operation,
+                    SessionOperation::XhrStreaming | SessionOperation::Xhr | SessionOperation::XhrSend
+                );
                 let ids = ((*first).to_owned(), (*second).to_owned());
                 let name = SessionName::Native { key: (*key).to_owned(), ids };
-                native.then_some(Endpoint::Session { name, wish })
+                native.then_some(FallbackEndpoint::Session { name, operation })
             }
-            [server, session, wish] if is_id(server) && is_id(session) => match *wish {
-                "websocket" => Some(Endpoint::WebSocket(SockJsFraming::Framed)),
-                wish => {
+            [server, session, operation] if is_id(server) && is_id(session) => match *operation {
+                "websocket" => Some(FallbackEndpoint::WebSocket(SockJsFraming::Framed)),
+                operation => {
                     let name = SessionName::SockJs((*session).to_owned());
-                    Some(Endpoint::Session { name, wish: Wish::at(wish)? })
+                    Some(FallbackEndpoint::Session { name, operation: SessionOperation::at(operation)? })
                 }
             },
             _ => None,
@@ -127,15 +139,15 @@ impl Endpoint {
     }
 
     /// The endpoint at a path below `/timeline/`.
-    pub(super) fn of_statistics(path: &str) -> Option<Endpoint> {
+    pub(super) fn of_statistics(path: &str) -> Option<FallbackEndpoint> {
         let number = |text: &str| {
             let sound = !text.is_empty() && text.len() <= 20 && text.bytes().all(|b| b.is_ascii_digit());
             sound.then(|| text.to_owned())
         };
         match path.split('/').collect::<Vec<_>>().as_slice() {
-            ["v2", "jsonp", id] => number(id).map(Endpoint::StatisticsScript),
-            ["v2", "xhr", _] => Some(Endpoint::Statistics),
-            [id] => number(id).map(Endpoint::OldStatisticsScript),
+            ["v2", "jsonp", id] => number(id).map(FallbackEndpoint::StatisticsScript),
+            ["v2", "xhr", _] => Some(FallbackEndpoint::Statistics),
+            [id] => number(id).map(FallbackEndpoint::OldStatisticsScript),
             _ => None,
         }
     }
@@ -160,45 +172,49 @@ fn is_iframe(segment: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn sockjs(session: &str, wish: Wish) -> Option<Endpoint> {
-        Some(Endpoint::Session { name: SessionName::SockJs(session.to_owned()), wish })
+    fn sockjs(session: &str, operation: SessionOperation) -> Option<FallbackEndpoint> {
+        Some(FallbackEndpoint::Session { name: SessionName::SockJs(session.to_owned()), operation })
     }
 
     #[test]
     fn the_two_families_are_told_apart_by_their_paths() {
         let name =
             SessionName::Native { key: "app-key".to_owned(), ids: ("1".to_owned(), "abcdefgh".to_owned()) };
-        let native = Endpoint::Session { name, wish: Wish::XhrStreaming };
-        assert_eq!(Endpoint::at("/app/app-key/1/abcdefgh/xhr_streaming"), Some(native));
-        assert_eq!(Endpoint::at("/000/abcdefgh/xhr"), sockjs("abcdefgh", Wish::Xhr));
+        let native = FallbackEndpoint::Session { name, operation: SessionOperation::XhrStreaming };
+        assert_eq!(FallbackEndpoint::at("/app/app-key/1/abcdefgh/xhr_streaming"), Some(native));
+        assert_eq!(FallbackEndpoint::at("/000/abcdefgh/xhr"), sockjs("abcdefgh", SessionOperation::Xhr));
         assert_eq!(
-            Endpoint::at("/999/abcdefgh/xhr"),
-            sockjs("abcdefgh", Wish::Xhr),
+            FallbackEndpoint::at("/999/abcdefgh/xhr"),
+            sockjs("abcdefgh", SessionOperation::Xhr),
             "the server says nothing"
         );
-        assert_eq!(Endpoint::at("/app/x/jsonp_send"), sockjs("x", Wish::JsonpSend));
-        assert_eq!(Endpoint::at("/a%20b/c%20d/htmlfile"), sockjs("c d", Wish::HtmlFile));
-        assert_eq!(Endpoint::at("/app/key/1/abcdefgh/jsonp"), None, "not a native transport");
+        assert_eq!(FallbackEndpoint::at("/app/x/jsonp_send"), sockjs("x", SessionOperation::JsonpSend));
+        assert_eq!(FallbackEndpoint::at("/a%20b/c%20d/htmlfile"), sockjs("c d", SessionOperation::HtmlFile));
+        assert_eq!(FallbackEndpoint::at("/app/key/1/abcdefgh/jsonp"), None, "not a native transport");
     }
 
     #[test]
     fn sockjs_has_pages_and_sockets() {
         for greeting in ["", "/"] {
-            assert_eq!(Endpoint::at(greeting), Some(Endpoint::Greeting));
+            assert_eq!(FallbackEndpoint::at(greeting), Some(FallbackEndpoint::Greeting));
         }
         for page in ["/iframe.html", "/iframe-a.html", "/iframe-.html", "/iframe-0.1.2abc-dirty.2144.html"] {
-            assert_eq!(Endpoint::at(page), Some(Endpoint::Iframe), "{page}");
+            assert_eq!(FallbackEndpoint::at(page), Some(FallbackEndpoint::Iframe), "{page}");
         }
         for none in
             ["/iframe.htm", "/iframe", "/IFRAME.HTML", "/iframe.HTML", "/iframe-/.html", "/iframe.xml"]
         {
-            assert_eq!(Endpoint::at(none), None, "{none}");
+            assert_eq!(FallbackEndpoint::at(none), None, "{none}");
         }
         for raw in ["/websocket", "/web%73ocket"] {
-            assert_eq!(Endpoint::at(raw), Some(Endpoint::WebSocket(SockJsFraming::Raw)), "{raw}");
+            assert_eq!(
+                FallbackEndpoint::at(raw),
+                Some(FallbackEndpoint::WebSocket(SockJsFraming::Raw)),
+                "{raw}"
+            );
         }
-        let framed = Some(Endpoint::WebSocket(SockJsFraming::Framed));
-        assert_eq!(Endpoint::at("/000/abcdefgh/websocket"), framed);
+        let framed = Some(FallbackEndpoint::WebSocket(SockJsFraming::Framed));
+        assert_eq!(FallbackEndpoint::at("/000/abcdefgh/websocket"), framed);
     }
 
     #[test]
@@ -217,17 +233,23 @@ mod tests {
             "/./././xhr",
             &long,
         ] {
-            assert_eq!(Endpoint::at(none), None, "{none}");
+            assert_eq!(FallbackEndpoint::at(none), None, "{none}");
         }
     }
 
     #[test]
     fn statistics_are_called_back_by_a_number_alone() {
-        assert_eq!(Endpoint::of_statistics("v2/jsonp/12"), Some(Endpoint::StatisticsScript("12".to_owned())));
-        assert_eq!(Endpoint::of_statistics("3"), Some(Endpoint::OldStatisticsScript("3".to_owned())));
-        assert_eq!(Endpoint::of_statistics("v2/xhr/2"), Some(Endpoint::Statistics));
+        assert_eq!(
+            FallbackEndpoint::of_statistics("v2/jsonp/12"),
+            Some(FallbackEndpoint::StatisticsScript("12".to_owned()))
+        );
+        assert_eq!(
+            FallbackEndpoint::of_statistics("3"),
+            Some(FallbackEndpoint::OldStatisticsScript("3".to_owned()))
+        );
+        assert_eq!(FallbackEndpoint::of_statistics("v2/xhr/2"), Some(FallbackEndpoint::Statistics));
         for none in ["", "v2/jsonp/", "v2/jsonp/1;alert(1)", "v2/jsonp/-1", "1a", "v3/jsonp/1"] {
-            assert_eq!(Endpoint::of_statistics(none), None, "{none}");
+            assert_eq!(FallbackEndpoint::of_statistics(none), None, "{none}");
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Requests that are not carried out. Bodies are plain text.
+//! The answers to requests that are not carried out. Bodies are plain text.
 
 use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
 
-use super::sent::BadBody;
+use super::message_body::MessageBodyError;
 use crate::http::ApiError;
 
 /// Why a request is not carried out.
@@ -26,7 +26,7 @@ pub(super) enum FallbackError {
     BadCallback,
     /// The body is no list of messages; the status is of the family.
     #[error("{0}")]
-    Body(BadBody, StatusCode),
+    Body(MessageBodyError, StatusCode),
     /// The body could not be read.
     #[error(transparent)]
     Unread(#[from] ApiError),

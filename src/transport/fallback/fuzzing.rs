@@ -2,47 +2,47 @@
 
 use std::time::{Duration, Instant};
 
-use super::carrier::{Carrier, is_callback};
-use super::endpoint::Endpoint;
-use super::introduction::Path;
-use super::order::Order;
-use super::sent;
+use super::endpoint::FallbackEndpoint;
+use super::introduction::IntroducedPath;
+use super::message_body;
+use super::response_format::{ResponseFormat, is_callback};
+use super::send_order::SendOrder;
 
 /// The messages of a body: SockJS's, a form's, and a frame's of a WebSocket.
 #[must_use]
 pub fn messages(body: &[u8]) -> [Option<Vec<String>>; 3] {
     let framed = std::str::from_utf8(body).ok();
     [
-        sent::messages(body).ok(),
-        sent::messages_of_form(body, "application/x-www-form-urlencoded").ok(),
-        framed.and_then(|text| sent::messages_of_frame(text).ok()),
+        message_body::messages(body).ok(),
+        message_body::messages_of_form(body, "application/x-www-form-urlencoded").ok(),
+        framed.and_then(|text| message_body::messages_of_frame(text).ok()),
     ]
 }
 
 /// Whether something stands at a path, among the sessions or among the statistics.
 #[must_use]
 pub fn is_served(path: &str) -> (bool, bool) {
-    (Endpoint::at(path).is_some(), Endpoint::of_statistics(path).is_some())
+    (FallbackEndpoint::at(path).is_some(), FallbackEndpoint::of_statistics(path).is_some())
 }
 
 /// The key that a client's introduction names.
 #[must_use]
 pub fn key_of(introduction: &str) -> Option<String> {
-    Path::read(introduction, "/prefix").key.ok().map(|key| key.into_owned())
+    IntroducedPath::read(introduction, "/prefix").key.ok().map(|key| key.into_owned())
 }
 
 /// A frame within a script that calls the function `callback`, and within a page that does; none if that is no name.
 #[must_use]
 pub fn in_script(callback: &str, frame: &str) -> Option<[Vec<u8>; 2]> {
     let named = is_callback(callback).then(|| callback.to_owned())?;
-    let carriers = [Carrier::Jsonp(named.clone()), Carrier::HtmlFile(named)];
-    Some(carriers.map(|carrier| carrier.wrap(frame).to_vec()))
+    let formats = [ResponseFormat::Jsonp(named.clone()), ResponseFormat::HtmlFile(named)];
+    Some(formats.map(|format| format.wrap(frame).to_vec()))
 }
 
 /// The order in which sends are heard that come with these numbers, bytes, and milliseconds after the one before.
 #[must_use]
 pub fn heard(sends: &[(Option<u64>, usize, u8)]) -> Vec<usize> {
-    let mut order = Order::new();
+    let mut order = SendOrder::new();
     let mut now = Instant::now();
     let mut heard = Vec::new();
     for (index, (number, bytes, after)) in sends.iter().enumerate() {

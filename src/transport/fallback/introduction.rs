@@ -1,4 +1,4 @@
-//! What a SockJS client says first: the path that it would have opened a WebSocket at.
+//! Reads the first message of a SockJS client: the path that it would have opened a WebSocket at.
 
 use std::borrow::Cow;
 
@@ -8,14 +8,14 @@ use crate::transport::admission;
 
 /// The path, read.
 #[derive(Debug)]
-pub(in crate::transport) struct Path {
+pub(in crate::transport) struct IntroducedPath {
     /// The key of the app that it names, or why it names none.
     pub(in crate::transport) key: Result<Cow<'static, str>, String>,
     /// Its parameters.
     pub(in crate::transport) query: Query,
 }
 
-impl Path {
+impl IntroducedPath {
     /// Reads the first message. The path may begin with the broker's prefix, or without.
     pub(in crate::transport) fn read(message: &str, prefix: &str) -> Self {
         let members = json::members(message, ["path"]).ok();
@@ -24,14 +24,14 @@ impl Path {
             let got = quote(message);
             let problem =
                 format!("Expected {{\"path\":\"/app/KEY?protocol=7\"}} as the first message, got {got}");
-            return Path { key: Err(problem), query: Query::default() };
+            return IntroducedPath { key: Err(problem), query: Query::default() };
         };
         let (path, query) = path.split_once('?').unwrap_or((&path, ""));
         let key = admission::key_in_path(path, "").or_else(|problem| match prefix {
             "" => Err(problem),
             prefix => admission::key_in_path(path, prefix),
         });
-        Path { key, query: Query::parse(query) }
+        IntroducedPath { key, query: Query::parse(query) }
     }
 }
 
@@ -42,22 +42,25 @@ mod tests {
     #[test]
     fn the_path_names_the_app_and_the_parameters() {
         for path in ["/app/app-key?protocol=7&client=js", "/some/where/app/app%2Dkey?client=js&protocol=7"] {
-            let path = Path::read(&serde_json::json!({ "path": path }).to_string(), "/some/where");
+            let path = IntroducedPath::read(&serde_json::json!({ "path": path }).to_string(), "/some/where");
             assert_eq!(path.key.as_deref(), Ok("app-key"));
             assert_eq!((path.query.get("protocol"), path.query.get("client")), (Some("7"), Some("js")));
         }
-        assert_eq!(Path::read(r#"{"path":"/app/k"}"#, "").key.as_deref(), Ok("k"));
+        assert_eq!(IntroducedPath::read(r#"{"path":"/app/k"}"#, "").key.as_deref(), Ok("k"));
     }
 
     #[test]
     fn anything_else_is_told_what_was_expected() {
         for message in ["", "x", "[]", "{}", r#"{"path":1}"#, r#"{"event":"pusher:ping"}"#] {
-            let problem = Path::read(message, "").key.unwrap_err();
+            let problem = IntroducedPath::read(message, "").key.unwrap_err();
             assert!(problem.starts_with("Expected {\"path\""), "{problem}");
         }
         for path in ["", "/", "/app/", "/app/a/b", "app/k", "/pusher/app/k"] {
             let message = serde_json::json!({ "path": path }).to_string();
-            assert!(Path::read(&message, "").key.unwrap_err().starts_with("Path not found"), "{path}");
+            assert!(
+                IntroducedPath::read(&message, "").key.unwrap_err().starts_with("Path not found"),
+                "{path}"
+            );
         }
     }
 }

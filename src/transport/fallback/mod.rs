@@ -1,30 +1,33 @@
 //! The HTTP transports, for clients that cannot have a WebSocket: pusher-js's own, and SockJS 0.3.
 //!
-//! Both are sessions made of many requests. A session is a conversation like any other, with an outlet in place of a
+//! Both are sessions made of many requests. A session is a conversation like any other, with a [`ResponseWriter`](response_writer::ResponseWriter) in place of a
 //! socket: what it has to say waits until a request is there to receive it. SockJS over a WebSocket is in here too,
 //! since it begins in the same way; from then on it is a WebSocket connection.
 
-mod carrier;
 mod config;
 mod endpoint;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
+mod incoming_sends;
 mod introduction;
-mod order;
-mod outlet;
+mod message_body;
 mod pages;
 mod requests;
-mod response;
-mod sent;
+mod response_channel;
+mod response_format;
+mod response_writer;
+mod send_order;
 mod session;
-mod sessions;
+mod session_stage;
+mod session_table;
+mod session_timer;
 
 pub use config::FallbackConfig;
-pub(super) use introduction::Path;
+pub(super) use introduction::IntroducedPath;
+pub(super) use message_body::messages_of_frame;
 pub use requests::handle;
-pub(super) use sent::messages_of_frame;
-pub use sessions::Sessions;
+pub use session_table::Sessions;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -82,8 +85,8 @@ pub(super) enum SockJsFraming {
 
 /// The framing of the WebSocket at this path, if one of SockJS's is there.
 pub(super) fn websocket_at(path: &str, base: &str) -> Option<SockJsFraming> {
-    match endpoint::Endpoint::at(path.strip_prefix(base)?) {
-        Some(endpoint::Endpoint::WebSocket(framing)) => Some(framing),
+    match endpoint::FallbackEndpoint::at(path.strip_prefix(base)?) {
+        Some(endpoint::FallbackEndpoint::WebSocket(framing)) => Some(framing),
         _ => None,
     }
 }

@@ -1,4 +1,4 @@
-//! One request to the HTTP transports, from its path to its response.
+//! Answers a request to the HTTP transports: finds the operation by its path, and hands the request to its session.
 
 use std::rc::Rc;
 
@@ -11,19 +11,19 @@ use tracing::field::display;
 use tracing::info;
 
 use super::Fallback;
-use super::carrier::{Carrier, Prelude, is_callback};
-use super::endpoint::{Endpoint, SessionName, Wish};
+use super::endpoint::{FallbackEndpoint, SessionName, SessionOperation};
 use super::error::FallbackError;
+use super::message_body::{self, MessageBodyError};
 use super::pages::{self, uncached};
-use super::response::response;
-use super::sent::{self, BadBody};
-use super::session::{Session, hello};
-use super::sessions::{Found, Visit};
+use super::response_channel::response_channel;
+use super::response_format::{Prelude, ResponseFormat, is_callback};
+use super::session::{FallbackSession, opening_frame};
+use super::session_table::{SessionLookup, SessionRequest};
 use crate::auth::request::Query;
 use crate::http::Arrival;
 use crate::http::{ApiError, body, close_if_stopping};
 use crate::protocol::{CloseCode, Frame};
-use crate::transport::caller::{Caller, Told};
+use crate::transport::client_info::{ClientInfo, ClientLogFields};
 
 /// Answers any request at a path that [`Fallback::serves`].
 pub async fn handle(
@@ -58,38 +58,48 @@ async fn answer(
 ) -> Result<HttpResponse, FallbackError> {
     let path = request.path();
     let endpoint = match path.strip_prefix(fallback.base.as_str()) {
-        Some(below) => Endpoint::at(below),
-        None => fallback.statistics_path(path).and_then(Endpoint::of_statistics),
+        Some(below) => FallbackEndpoint::at(below),
+        None => fallback.statistics_path(path).and_then(FallbackEndpoint::of_statistics),
     };
     let endpoint = endpoint.ok_or_else(|| FallbackError::NotFound(path.to_owned()))?;
     let method = match &endpoint {
-        Endpoint::Session { wish, .. } => wish.method(),
+        FallbackEndpoint::Session { operation, .. } => operation.method(),
         _ => "GET",
     };
-    if request.method() == Method::OPTIONS && !matches!(endpoint, Endpoint::WebSocket(_)) {
+    if request.method() == Method::OPTIONS && !matches!(endpoint, FallbackEndpoint::WebSocket(_)) {
         return Ok(preflight(request, method));
     }
     if request.method() != method {
         return Err(FallbackError::Method(if method == "POST" { "OPTIONS, POST" } else { "OPTIONS, GET" }));
     }
     // When the broker stops, a session still has to hear of it from a response that receives.
-    let receives = matches!(&endpoint, Endpoint::Session { wish, .. } if wish.receives());
+    let receives = matches!(&endpoint, FallbackEndpoint::Session { operation, .. } if operation.receives());
     if !at_work && !receives {
         return Err(ApiError::ShuttingDown.into());
     }
     match endpoint {
-        Endpoint::Greeting => Ok(text("Welcome to SockJS!\n")),
-        Endpoint::Info => Ok(pages::info(&fallback.config.hostname)),
-        Endpoint::Iframe => Ok(pages::iframe(request, &fallback.config.sockjs_url)),
-        Endpoint::StatisticsScript(id) => Ok(script(format!("Pusher.ScriptReceivers[{id}](null,{{}});"))),
-        Endpoint::OldStatisticsScript(id) => Ok(script(format!("Pusher.JSONP.receive({id},null,{{}});"))),
-        Endpoint::Statistics => Ok(uncached(HttpResponse::Ok().content_type("application/json")).body("{}")),
-        Endpoint::WebSocket(_) => Err(FallbackError::NoUpgrade),
-        Endpoint::Session { name, wish } => match wish {
-            Wish::XhrSend | Wish::JsonpSend => send(fallback, request, payload, &name, wish).await,
-            Wish::XhrStreaming | Wish::Xhr | Wish::EventSource | Wish::HtmlFile | Wish::Jsonp => {
-                receive(fallback, request, payload, &name, wish).await
+        FallbackEndpoint::Greeting => Ok(text("Welcome to SockJS!\n")),
+        FallbackEndpoint::Info => Ok(pages::info(&fallback.config.hostname)),
+        FallbackEndpoint::Iframe => Ok(pages::iframe(request, &fallback.config.sockjs_url)),
+        FallbackEndpoint::StatisticsScript(id) => {
+            Ok(script(format!("Pusher.ScriptReceivers[{id}](null,{{}});")))
+        }
+        FallbackEndpoint::OldStatisticsScript(id) => {
+            Ok(script(format!("Pusher.JSONP.receive({id},null,{{}});")))
+        }
+        FallbackEndpoint::Statistics => {
+            Ok(uncached(HttpResponse::Ok().content_type("application/json")).body("{}"))
+        }
+        FallbackEndpoint::WebSocket(_) => Err(FallbackError::NoUpgrade),
+        FallbackEndpoint::Session { name, operation } => match operation {
+            SessionOperation::XhrSend | SessionOperation::JsonpSend => {
+                send(fallback, request, payload, &name, operation).await
             }
+            SessionOperation::XhrStreaming
+            | SessionOperation::Xhr
+            | SessionOperation::EventSource
+            | SessionOperation::HtmlFile
+            | SessionOperation::Jsonp => receive(fallback, request, payload, &name, operation).await,
         },
     }
 }
@@ -100,9 +110,9 @@ async fn send(
     request: &HttpRequest,
     payload: &mut web::Payload,
     name: &SessionName,
-    wish: Wish,
+    operation: SessionOperation,
 ) -> Result<HttpResponse, FallbackError> {
-    let Found::Session(visits) = fallback.sessions.find(name, origin(request)) else {
+    let SessionLookup::Session(requests) = fallback.sessions.find(name, origin(request)) else {
         return Err(FallbackError::NoSession);
     };
     let body = body::read(request, payload, &fallback.body).await?;
@@ -110,23 +120,24 @@ async fn send(
         SessionName::Native { .. } => StatusCode::BAD_REQUEST,
         SessionName::SockJs(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    let messages = match wish {
-        Wish::JsonpSend => sent::messages_of_form(&body, content_type(request)),
-        _ => sent::messages(&body),
+    let messages = match operation {
+        SessionOperation::JsonpSend => message_body::messages_of_form(&body, content_type(request)),
+        _ => message_body::messages(&body),
     };
-    let messages = messages.map_err(|bad: BadBody| FallbackError::Body(bad, status))?;
+    let messages = messages.map_err(|bad: MessageBodyError| FallbackError::Body(bad, status))?;
     if fallback.worker.hub().shutdown().is_some() {
         return Err(ApiError::ShuttingDown.into());
     }
     let (taken, done) = oneshot::channel();
     let number = number(name, &Query::parse(request.query_string()));
-    let sent =
-        visits.send(Visit::Send { messages, number, arrival: arrival(fallback, request), taken }).await;
+    let sent = requests
+        .send(SessionRequest::Send { messages, number, arrival: arrival(fallback, request), taken })
+        .await;
     if sent.is_err() || done.await.is_err() {
         return Err(FallbackError::NoSession);
     }
-    Ok(match wish {
-        Wish::JsonpSend => text("ok"),
+    Ok(match operation {
+        SessionOperation::JsonpSend => text("ok"),
         _ => uncached(HttpResponse::NoContent().content_type("text/plain; charset=UTF-8")).finish(),
     })
 }
@@ -137,10 +148,10 @@ async fn receive(
     request: &HttpRequest,
     payload: &mut web::Payload,
     name: &SessionName,
-    wish: Wish,
+    operation: SessionOperation,
 ) -> Result<HttpResponse, FallbackError> {
     let query = Query::parse(request.query_string());
-    let carrier = carrier(wish, &query)?;
+    let format = format(operation, &query)?;
     let is_app = match name {
         SessionName::Native { key, .. } => fallback.worker.hub().state_by_key(key).is_some(),
         SessionName::SockJs(_) => true,
@@ -155,37 +166,40 @@ async fn receive(
         SessionName::Native { .. } => Prelude::Plain,
     };
     let mut answer = HttpResponse::Ok();
-    uncached(answer.content_type(carrier.content_type()));
-    if !carrier.is_single() {
+    uncached(answer.content_type(format.content_type()));
+    if !format.is_single() {
         // A proxy that collects a response before it passes it on would never have the whole of this one.
         answer.insert_header(("x-accel-buffering", "no"));
     }
-    if matches!(carrier, Carrier::Jsonp(_) | Carrier::HtmlFile(_)) {
+    if matches!(format, ResponseFormat::Jsonp(_) | ResponseFormat::HtmlFile(_)) {
         answer.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
     }
     loop {
-        let visits = match fallback.sessions.find_or_begin(name, origin(request)) {
-            Found::Session(visits) => visits,
-            Found::New(visits, arriving) => {
+        let requests = match fallback.sessions.find_or_begin(name, origin(request)) {
+            SessionLookup::Session(requests) => requests,
+            SessionLookup::New(requests, arriving) => {
                 begin(fallback, request, name, &query, arriving);
-                visits
+                requests
             }
-            Found::Full => return Ok(answer.body(too_many(fallback, request, (name, &query), &carrier))),
-            Found::Nothing => return Err(FallbackError::NoSession),
+            SessionLookup::Full => {
+                return Ok(answer.body(too_many(fallback, request, (name, &query), &format)));
+            }
+            SessionLookup::NotFound => return Err(FallbackError::NoSession),
         };
-        let (receiver, response) = response(carrier.clone(), Rc::clone(&fallback.worker));
+        let (sink, response) = response_channel(format.clone(), Rc::clone(&fallback.worker));
         let (taken, done) = oneshot::channel();
         let arrival = arrival(fallback, request);
-        let sent = visits
-            .send(Visit::Receive { receiver, prelude, number: number(name, &query), arrival, taken })
+        let sent = requests
+            .send(SessionRequest::Receive { sink, prelude, number: number(name, &query), arrival, taken })
             .await;
         if sent.is_err() || done.await.is_err() {
             // It ended at this moment; the next of this name is another session.
             continue;
         }
-        return Ok(match carrier.is_single() {
-            true => answer.body(response.whole().await),
-            false => answer.body(response),
+        return Ok(if format.is_single() {
+            answer.body(response.whole().await)
+        } else {
+            answer.body(response)
         });
     }
 }
@@ -200,14 +214,14 @@ fn begin(
     request: &HttpRequest,
     name: &SessionName,
     query: &Query,
-    visits: mpsc::Receiver<Visit>,
+    requests: mpsc::Receiver<SessionRequest>,
 ) {
     let arrival = arrival(fallback, request);
     let session = match name {
         SessionName::Native { key, .. } => {
-            Session::native(fallback, name.clone(), visits, key, query, &arrival)
+            FallbackSession::native(fallback, name.clone(), requests, key, query, &arrival)
         }
-        SessionName::SockJs(_) => Session::sockjs(fallback, name.clone(), visits, arrival),
+        SessionName::SockJs(_) => FallbackSession::sockjs(fallback, name.clone(), requests, arrival),
     };
     actix_web::rt::spawn(session);
 }
@@ -217,36 +231,39 @@ fn too_many(
     fallback: &Fallback,
     request: &HttpRequest,
     (name, query): (&SessionName, &Query),
-    carrier: &Carrier,
+    format: &ResponseFormat,
 ) -> Bytes {
     let reason = format!("{} (no more sessions)", CloseCode::OverCapacity.sentence());
-    let (caller, code) = (Caller::new(&arrival(fallback, request), query), CloseCode::OverCapacity.code());
-    let Told { peer, origin, client, version } = caller.told();
+    let (client_info, code) =
+        (ClientInfo::new(&arrival(fallback, request), query), CloseCode::OverCapacity.code());
+    let ClientLogFields { peer, origin, client, version } = client_info.log_fields();
     info!(session = ?name, code, reason, peer, origin, client, version, "session refused");
     let close = Frame::quoted_close(CloseCode::OverCapacity, &reason);
-    let close = carrier.wrap(&String::from_utf8_lossy(close.json()));
-    let hello = match (name, carrier) {
+    let close = format.wrap(&String::from_utf8_lossy(close.json()));
+    let opening_frame = match (name, format) {
         // One call is all that a script may make.
-        (_, Carrier::Jsonp(_)) => return close,
-        (SessionName::Native { .. }, _) => hello(&fallback.config.hostname),
+        (_, ResponseFormat::Jsonp(_)) => return close,
+        (SessionName::Native { .. }, _) => opening_frame(&fallback.config.hostname),
         (SessionName::SockJs(_), _) => "o".to_owned(),
     };
-    let prelude = carrier.prelude(Prelude::Plain);
-    Bytes::from([prelude, carrier.wrap(&hello), close].concat())
+    let prelude = format.prelude(Prelude::Plain);
+    Bytes::from([prelude, format.wrap(&opening_frame), close].concat())
 }
 
-fn carrier(wish: Wish, query: &Query) -> Result<Carrier, FallbackError> {
+fn format(operation: SessionOperation, query: &Query) -> Result<ResponseFormat, FallbackError> {
     let callback = || match query.get("c").or_else(|| query.get("callback")) {
         None | Some("") => Err(FallbackError::NoCallback),
         Some(name) if is_callback(name) => Ok(name.to_owned()),
         Some(_) => Err(FallbackError::BadCallback),
     };
-    Ok(match wish {
-        Wish::XhrStreaming => Carrier::XhrStreaming,
-        Wish::EventSource => Carrier::EventSource,
-        Wish::HtmlFile => Carrier::HtmlFile(callback()?),
-        Wish::Jsonp => Carrier::Jsonp(callback()?),
-        Wish::Xhr | Wish::XhrSend | Wish::JsonpSend => Carrier::Xhr,
+    Ok(match operation {
+        SessionOperation::XhrStreaming => ResponseFormat::XhrStreaming,
+        SessionOperation::EventSource => ResponseFormat::EventSource,
+        SessionOperation::HtmlFile => ResponseFormat::HtmlFile(callback()?),
+        SessionOperation::Jsonp => ResponseFormat::Jsonp(callback()?),
+        SessionOperation::Xhr | SessionOperation::XhrSend | SessionOperation::JsonpSend => {
+            ResponseFormat::Xhr
+        }
     })
 }
 

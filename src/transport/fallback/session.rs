@@ -1,475 +1,389 @@
-//! One session: a conversation whose client comes and goes with requests.
+//! One session: a task that joins a client's many requests into one conversation.
 //!
-//! It is a task on the worker that its first request came to. What happens to it comes in as [`Visit`]s, and what it
-//! has to say goes out by its [`Outlet`]. It ends when nobody has received for a while, and some seconds after its
-//! final frame.
+//! It runs on the worker that its first request came to. Requests reach it as [`SessionRequest`]s, and its frames leave
+//! by its [`ResponseWriter`]. It ends when nobody has received for a while, and some seconds after its close frame.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
-use std::vec;
+use std::time::Instant;
 
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::Sleep;
+use tokio::sync::mpsc;
 use tracing::field::display;
 use tracing::info;
 
 use super::Fallback;
-use super::carrier::Prelude;
 use super::endpoint::SessionName;
-use super::introduction::Path;
-use super::order::Order;
-use super::outlet::Outlet;
-use super::response::{Chunk, Receiver};
-use super::sessions::Visit;
+use super::incoming_sends::{IncomingSends, PendingSend, UnreadMessages};
+use super::introduction::IntroducedPath;
+use super::response_channel::{Chunk, ResponseSink};
+use super::response_format::Prelude;
+use super::response_writer::ResponseWriter;
+use super::session_stage::{ConnectedSession, SessionStage};
+use super::session_table::SessionRequest;
+use super::session_timer::{SessionDeadline, SessionTimer};
 use crate::auth::request::Query;
 use crate::connection::phase::Phase;
 use crate::connection::{Probe, last_error};
 use crate::http::Arrival;
-use crate::hub::{Busy, Client, Due, Queued, Timed, Turn, come_again};
+use crate::hub::{Busy, Queued, Timed, Turn, come_again};
 use crate::protocol::{CloseCode, Frame, ProtocolVersion};
-use crate::transport::admission::{self, Introduction, Refused};
+use crate::transport::admission::{self, ConnectRequest, ConnectionRefusal};
 use crate::transport::conversation::{Begun, CLOSE_GRACE, Conversation};
 
 /// What SockJS says to a second response while a first one receives.
 const ANOTHER_RECEIVES: &str = "c[2010,\"Another connection still open\"]";
 
 /// One session.
-pub(super) struct Session {
+pub(super) struct FallbackSession {
     fallback: Rc<Fallback>,
     name: SessionName,
-    visits: mpsc::Receiver<Visit>,
-    outlet: Rc<Outlet>,
-    /// The very first frame, until somebody is there to hear it.
-    hello: Option<String>,
-    stage: Stage,
-    timer: Pin<Box<Sleep>>,
-    /// What the timer is set to.
-    set_to: Option<(Deadline, Duration)>,
-    /// Stands for that.
-    due: Due,
+    requests: mpsc::Receiver<SessionRequest>,
+    writer: Rc<ResponseWriter>,
+    /// The very first frame, until a response takes it.
+    opening_frame: Option<String>,
+    stage: SessionStage,
+    timer: SessionTimer,
     /// While it is polled: what it does comes before it is known what is waited for next.
     busy: Busy,
-    order: Order<Sent>,
-    /// While a send waits for its turn.
-    held: Option<Pin<Box<Sleep>>>,
-    /// The rest of a send whose turn has come.
-    unheard: Option<Unheard>,
+    incoming: IncomingSends,
     queued: Queued,
 }
 
-/// Messages, in order, and who is told when they have been heard.
-struct Sent {
-    messages: Vec<String>,
-    taken: oneshot::Sender<()>,
-}
-
-/// The messages of a send that have not been heard, in order.
-struct Unheard {
-    messages: vec::IntoIter<String>,
-    taken: oneshot::Sender<()>,
-}
-
-/// When to look at the time again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Deadline {
-    /// By the machine's clock.
-    Machine(Instant),
-    /// By the app's, for this.
-    App(Instant, Timed),
-}
-
-enum Stage {
-    /// SockJS: the client has not said yet what it wants.
-    Introducing { until: Instant, arrival: Arrival },
-    /// It has been admitted.
-    Talking(Box<Talking>),
-    /// The final frames are sent, or would be if somebody received. The very last is repeated to whoever asks.
-    Over { frames: VecDeque<String>, until: Instant },
-    /// There is nothing more to it.
-    Ended,
-}
-
-struct Talking {
-    client: Rc<Client<Rc<Outlet>>>,
-    conversation: Conversation,
-}
-
-impl Session {
+impl FallbackSession {
     /// A native session, whose first request says everything about its client.
     pub(super) fn native(
         fallback: &Rc<Fallback>,
         name: SessionName,
-        visits: mpsc::Receiver<Visit>,
+        requests: mpsc::Receiver<SessionRequest>,
         key: &str,
         query: &Query,
         arrival: &Arrival,
     ) -> Self {
-        let mut session = Session::new(fallback, name, visits, hello(&fallback.config.hostname));
-        let introduction = Introduction { key: Ok(key.into()), query, arrival };
+        let mut session =
+            FallbackSession::new(fallback, name, requests, opening_frame(&fallback.config.hostname));
+        let connect_request = ConnectRequest { key: Ok(key.into()), query, arrival };
         // The client answers a heartbeat of a stream, and polls again after one.
-        session.admit(&introduction, |_| Probe::ControlFrame);
+        session.admit(&connect_request, |_| Probe::ControlFrame);
         session
     }
 
-    /// A session of SockJS, whose client will say in its first message what it wants.
+    /// A session of SockJS, whose client will name its app in its first message.
     pub(super) fn sockjs(
         fallback: &Rc<Fallback>,
         name: SessionName,
-        visits: mpsc::Receiver<Visit>,
+        requests: mpsc::Receiver<SessionRequest>,
         arrival: Arrival,
     ) -> Self {
-        let mut session = Session::new(fallback, name, visits, "o".to_owned());
+        let mut session = FallbackSession::new(fallback, name, requests, "o".to_owned());
         let until = Instant::now() + fallback.config.introduction_timeout;
-        session.stage = Stage::Introducing { until, arrival };
+        session.stage = SessionStage::AwaitingIntroduction { until, arrival };
         session
     }
 
-    fn new(fallback: &Rc<Fallback>, name: SessionName, visits: mpsc::Receiver<Visit>, hello: String) -> Self {
+    fn new(
+        fallback: &Rc<Fallback>,
+        name: SessionName,
+        requests: mpsc::Receiver<SessionRequest>,
+        opening_frame: String,
+    ) -> Self {
         let stream_bytes = match name {
             SessionName::Native { .. } => usize::MAX,
             SessionName::SockJs(_) => fallback.config.sockjs_stream_bytes,
         };
-        Session {
+        FallbackSession {
             fallback: Rc::clone(fallback),
             name,
-            visits,
-            outlet: Rc::new(Outlet::new(stream_bytes)),
-            hello: Some(hello),
-            stage: Stage::Ended,
-            timer: Box::pin(tokio::time::sleep(fallback.config.session_timeout)),
-            set_to: None,
-            due: Due::default(),
+            requests,
+            writer: Rc::new(ResponseWriter::new(stream_bytes)),
+            opening_frame: Some(opening_frame),
+            stage: SessionStage::Ended,
+            timer: SessionTimer::new(fallback.config.session_timeout),
             busy: Busy::default(),
-            order: Order::new(),
-            held: None,
-            unheard: None,
+            incoming: IncomingSends::default(),
             queued: Queued::default(),
         }
     }
 
-    fn admit(&mut self, introduction: &Introduction<'_>, probe: impl FnOnce(ProtocolVersion) -> Probe) {
+    fn admit(&mut self, connect_request: &ConnectRequest<'_>, probe: impl FnOnce(ProtocolVersion) -> Probe) {
         let worker = &self.fallback.worker;
-        let admitted = match admission::admit(worker, introduction) {
+        let admitted = match admission::admit(worker, connect_request) {
             Ok(admitted) => admitted,
-            Err(refused) => return self.refuse(&refused),
+            Err(refusal) => return self.refuse(&refusal),
         };
-        self.outlet.admitted(&admitted.app, admitted.at_work.clone());
-        self.busy = self.outlet.busy();
+        self.writer.admitted(&admitted.app, admitted.at_work.clone());
+        self.busy = self.writer.busy();
         let agreed = admitted.agreed;
-        let transport = Rc::clone(&self.outlet);
+        let transport = Rc::clone(&self.writer);
         let begun = Conversation::begin(Rc::clone(worker), admitted, probe(agreed.version), transport);
         let Begun { client, mut conversation, .. } = begun;
-        conversation.greet(agreed.parameterless, introduction.query.get("channel"));
-        self.stage = Stage::Talking(Box::new(Talking { client, conversation }));
+        conversation.greet(agreed.parameterless, connect_request.query.get("channel"));
+        self.stage = SessionStage::Connected(Box::new(ConnectedSession { client, conversation }));
     }
 
-    fn refuse(&mut self, refused: &Refused) {
-        let Refused { code, reason, version } = refused;
+    fn refuse(&mut self, refusal: &ConnectionRefusal) {
+        let ConnectionRefusal { code, reason, version } = refusal;
         let error = last_error(*version, *code, reason).map(|error| error.quoted());
-        let frames = error.into_iter().chain([Frame::quoted_close(*code, reason)]);
-        let frames = frames.map(|frame| String::from_utf8_lossy(frame.json()).into_owned()).collect();
-        self.stage = Stage::Over { frames, until: Instant::now() + CLOSE_GRACE };
+        let final_frames = error.into_iter().chain([Frame::quoted_close(*code, reason)]);
+        let final_frames =
+            final_frames.map(|frame| String::from_utf8_lossy(frame.json()).into_owned()).collect();
+        self.stage = SessionStage::Closing { final_frames, until: Instant::now() + CLOSE_GRACE };
         self.send_final_frames();
     }
 
-    /// Sends the final frames, as many as are taken.
+    /// Writes the final frames, as many as are taken.
     fn send_final_frames(&mut self) {
-        let Stage::Over { frames, .. } = &mut self.stage else { return };
-        while let Some(frame) = frames.front() {
-            if !self.outlet.say(frame) {
+        let SessionStage::Closing { final_frames, .. } = &mut self.stage else { return };
+        while let Some(frame) = final_frames.front() {
+            if !self.writer.write_frame(frame) {
                 return;
             }
-            if frames.len() == 1 {
-                return self.outlet.end();
+            if final_frames.len() == 1 {
+                return self.writer.end_response();
             }
-            frames.pop_front();
+            final_frames.pop_front();
         }
     }
 
-    fn take(&mut self, visit: Visit, turn: &mut Turn<'_>) {
-        match visit {
-            Visit::Receive { receiver, prelude, number, arrival, taken } => {
-                self.look_at(&arrival);
-                self.receive_by(receiver, prelude);
-                // The request may have been given up meanwhile; the outlet notices.
+    fn take(&mut self, request: SessionRequest, turn: &mut Turn<'_>) {
+        match request {
+            SessionRequest::Receive { sink, prelude, number, arrival, taken } => {
+                self.check_arrival(&arrival);
+                self.attach_response(sink, prelude);
+                // The request may have been given up meanwhile; the response writer notices.
                 let _ = taken.send(());
-                self.order.take_number(number, Instant::now());
+                self.incoming.take_number(number);
             }
-            Visit::Send { messages, number, arrival, taken } => {
-                self.look_at(&arrival);
-                let bytes = messages.iter().map(String::len).sum();
-                self.order.take_send(number, Sent { messages, taken }, bytes, Instant::now());
+            SessionRequest::Send { messages, number, arrival, taken } => {
+                self.check_arrival(&arrival);
+                self.incoming.take_send(number, messages, taken);
             }
         }
-        self.hear_in_order(turn);
+        self.receive_in_order(turn);
     }
 
-    /// Hears the sends whose turn has come, as far as this turn goes.
-    fn hear_in_order(&mut self, turn: &mut Turn<'_>) {
+    /// Reads the sends whose turn has come, as far as this turn of the task goes.
+    fn receive_in_order(&mut self, turn: &mut Turn<'_>) {
         let now = Instant::now();
         while !turn.is_over() {
-            let Some(mut unheard) = self.unheard.take().or_else(|| self.next_send(now)) else { return };
+            let Some(mut unread) = self.incoming.unread.take().or_else(|| self.next_send(now)) else {
+                return;
+            };
             while !turn.is_over()
-                && let Some(message) = unheard.messages.next()
+                && let Some(message) = unread.messages.next()
             {
                 turn.spend(message.len());
-                self.hear(&message);
+                self.receive(&message);
             }
-            match unheard.messages.len() {
+            match unread.messages.len() {
                 // The request may have been given up meanwhile.
-                0 => drop(unheard.taken.send(())),
-                _ => self.unheard = Some(unheard),
+                0 => drop(unread.taken.send(())),
+                _ => self.incoming.unread = Some(unread),
             }
         }
     }
 
-    /// The next send whose turn has come, if there is still somebody to hear it.
-    fn next_send(&mut self, now: Instant) -> Option<Unheard> {
-        let Sent { messages, taken } = self.order.next(now)?;
-        if !matches!(self.stage, Stage::Introducing { .. } | Stage::Talking(_)) {
-            // Whoever has sent it is told that there is no session; nothing of it is heard.
+    /// The next send whose turn has come, if the session still reads.
+    fn next_send(&mut self, now: Instant) -> Option<UnreadMessages> {
+        let PendingSend { messages, taken } = self.incoming.order.next(now)?;
+        if !matches!(self.stage, SessionStage::AwaitingIntroduction { .. } | SessionStage::Connected(_)) {
+            // Whoever has sent it is told that there is no session; nothing of it is read.
             return self.next_send(now);
         }
         if messages.is_empty() {
-            self.outlet.acknowledge();
+            self.writer.acknowledge();
         }
-        if let Stage::Talking(talking) = &mut self.stage {
-            talking.heard(talking.conversation.now());
+        if let SessionStage::Connected(connected) = &mut self.stage {
+            connected.heard(connected.conversation.now());
         }
-        Some(Unheard { messages: messages.into_iter(), taken })
+        Some(UnreadMessages { messages: messages.into_iter(), taken })
     }
 
     /// Every request of a session has to pass what its first one had to: others may send it, or over other ways. A client
     /// that has not named its app yet will be judged by all that came until then.
-    fn look_at(&mut self, came: &Arrival) {
+    fn check_arrival(&mut self, came: &Arrival) {
         match &mut self.stage {
-            Stage::Introducing { arrival, .. } => *arrival = std::mem::take(arrival).and(came),
-            Stage::Talking(talking) => {
-                let checked = came.check(&talking.client.app().app());
+            SessionStage::AwaitingIntroduction { arrival, .. } => {
+                *arrival = std::mem::take(arrival).and(came)
+            }
+            SessionStage::Connected(connected) => {
+                let checked = came.check(&connected.client.app().app());
                 if let Err((code, reason)) = checked {
-                    talking.conversation.turn_away_for(came, code, reason);
+                    connected.conversation.turn_away_for(came, code, reason);
                 }
             }
-            Stage::Over { .. } | Stage::Ended => {}
+            SessionStage::Closing { .. } | SessionStage::Ended => {}
         }
     }
 
-    fn receive_by(&mut self, receiver: Receiver, prelude: Prelude) {
+    fn attach_response(&mut self, sink: ResponseSink, prelude: Prelude) {
         let is_native = matches!(self.name, SessionName::Native { .. });
-        if !is_native && self.outlet.is_received() {
-            let bytes = receiver.carrier.wrap(ANOTHER_RECEIVES);
+        if !is_native && self.writer.is_received() {
+            let bytes = sink.format.wrap(ANOTHER_RECEIVES);
             // A new response has room, and one that is given up needs nothing.
-            let _ = receiver.chunks.try_send(Chunk { bytes, at_work: None });
+            let _ = sink.chunks.try_send(Chunk { bytes, at_work: None });
             return;
         }
-        self.outlet.attach(receiver, prelude);
-        let outlet = &self.outlet;
-        let _ = self.hello.take_if(|hello| outlet.say(hello));
+        self.writer.attach(sink, prelude);
+        let writer = &self.writer;
+        let _ = self.opening_frame.take_if(|opening_frame| writer.write_frame(opening_frame));
         match &mut self.stage {
-            Stage::Talking(talking) => {
-                talking.heard(talking.conversation.now());
-                talking.flush();
-                self.outlet.settle();
+            SessionStage::Connected(connected) => {
+                connected.heard(connected.conversation.now());
+                connected.flush();
+                self.writer.send_owed_acknowledgement();
             }
-            Stage::Over { .. } => self.send_final_frames(),
-            Stage::Introducing { .. } | Stage::Ended => {}
+            SessionStage::Closing { .. } => self.send_final_frames(),
+            SessionStage::AwaitingIntroduction { .. } | SessionStage::Ended => {}
         }
     }
 
-    fn hear(&mut self, message: &str) {
+    fn receive(&mut self, message: &str) {
         match &mut self.stage {
-            Stage::Introducing { arrival, .. } => {
+            SessionStage::AwaitingIntroduction { arrival, .. } => {
                 let arrival = std::mem::take(arrival);
-                self.introduced(message, &arrival);
+                self.read_introduction(message, &arrival);
             }
-            Stage::Talking(talking) => talking.receive(message, talking.conversation.now()),
-            Stage::Over { .. } | Stage::Ended => {}
+            SessionStage::Connected(connected) => connected.receive(message, connected.conversation.now()),
+            SessionStage::Closing { .. } | SessionStage::Ended => {}
         }
     }
 
     /// The first message of SockJS, which names the path that a WebSocket would have been opened at.
-    fn introduced(&mut self, message: &str, arrival: &Arrival) {
-        let path = Path::read(message, &self.fallback.settings.path_prefix);
-        let introduction = Introduction { key: path.key, query: &path.query, arrival };
-        self.admit(&introduction, |version| match version.understands_ping_event() {
-            true => Probe::Event,
-            false => Probe::Impossible,
+    fn read_introduction(&mut self, message: &str, arrival: &Arrival) {
+        let path = IntroducedPath::read(message, &self.fallback.settings.path_prefix);
+        let connect_request = ConnectRequest { key: path.key, query: &path.query, arrival };
+        self.admit(&connect_request, |version| {
+            if version.understands_ping_event() { Probe::Event } else { Probe::Impossible }
         });
     }
 
-    /// Looks after the conversation, and at who has come and gone.
-    fn attend(&mut self, context: &mut Context<'_>) {
-        let has_room = self.outlet.poll(context);
+    /// Polls the conversation and the response that receives, and moves on to the next stage if either has ended.
+    fn poll_conversation(&mut self, context: &mut Context<'_>) {
+        let has_room = self.writer.poll(context);
         match &mut self.stage {
-            Stage::Talking(talking) => {
-                talking.conversation.attend(context);
+            SessionStage::Connected(connected) => {
+                connected.conversation.attend(context);
                 if has_room {
-                    talking.flush();
+                    connected.flush();
                 }
-                match talking.conversation.phase() {
-                    Phase::Closed => self.stage = Stage::Ended,
+                match connected.conversation.phase() {
+                    Phase::Closed => self.stage = SessionStage::Ended,
                     Phase::Closing => {
-                        if let Some(last) = self.outlet.final_frame() {
+                        if let Some(last) = self.writer.final_frame() {
                             let until = Instant::now() + CLOSE_GRACE;
-                            self.stage = Stage::Over { frames: [last].into(), until };
+                            self.stage = SessionStage::Closing { final_frames: [last].into(), until };
                         }
                     }
                     Phase::Open => {}
                 }
             }
-            Stage::Over { .. } if has_room => self.send_final_frames(),
-            Stage::Over { .. } | Stage::Introducing { .. } | Stage::Ended => {}
+            SessionStage::Closing { .. } if has_room => self.send_final_frames(),
+            SessionStage::Closing { .. }
+            | SessionStage::AwaitingIntroduction { .. }
+            | SessionStage::Ended => {}
         }
     }
 
     /// When to look at the time again. How long somebody may receive or be away is measured by the app's clock, which a
     /// test can advance; until a client has named its app, and for the final frames, by the machine's.
-    fn deadline(&self) -> Deadline {
+    fn deadline(&self) -> SessionDeadline {
         let config = &self.fallback.config;
-        let (outlet, what) = match (self.outlet.is_received(), self.outlet.is_single()) {
-            (false, _) => (self.outlet.changed() + config.session_timeout, Timed::SessionEnd),
-            (true, true) => (self.outlet.changed() + config.poll_hold, Timed::PollHold),
-            (true, false) => (self.outlet.said() + config.heartbeat, Timed::SessionHeartbeat),
+        let (time, what) = match (self.writer.is_received(), self.writer.is_single()) {
+            (false, _) => (self.writer.receiver_changed() + config.session_timeout, Timed::SessionEnd),
+            (true, true) => (self.writer.receiver_changed() + config.poll_hold, Timed::PollHold),
+            (true, false) => (self.writer.last_written() + config.heartbeat, Timed::SessionHeartbeat),
         };
         match self.stage {
-            Stage::Introducing { until, .. } => Deadline::Machine(outlet.min(until)),
-            Stage::Over { until, .. } => Deadline::Machine(until),
-            Stage::Talking(_) | Stage::Ended => Deadline::App(outlet, what),
+            SessionStage::AwaitingIntroduction { until, .. } => SessionDeadline::Machine(time.min(until)),
+            SessionStage::Closing { until, .. } => SessionDeadline::Machine(until),
+            SessionStage::Connected(_) | SessionStage::Ended => SessionDeadline::App(time, what),
         }
     }
 
     /// A deadline has come.
-    fn tick(&mut self, now: Instant) {
+    fn on_deadline(&mut self, now: Instant) {
         match &self.stage {
-            Stage::Introducing { until, arrival } if now >= *until => {
+            SessionStage::AwaitingIntroduction { until, arrival } if now >= *until => {
                 let code = CloseCode::Unauthorized;
                 let reason =
                     "No app was named in time, expected {\"path\":\"/app/KEY?protocol=7\"}".to_owned();
                 let (peer, origin) = (arrival.peer.map(display), arrival.origin());
                 info!(session = ?self.name, code = code.code(), reason, peer, origin, "session refused");
-                self.refuse(&Refused { code, reason, version: Some(ProtocolVersion::NEWEST) });
+                self.refuse(&ConnectionRefusal { code, reason, version: Some(ProtocolVersion::NEWEST) });
             }
-            Stage::Over { .. } => self.stage = Stage::Ended,
-            _ if self.outlet.is_received() => self.outlet.tick(),
-            _ => self.stage = Stage::Ended,
+            SessionStage::Closing { .. } => self.stage = SessionStage::Ended,
+            _ if self.writer.is_received() => self.writer.write_heartbeat(),
+            _ => self.stage = SessionStage::Ended,
         }
-    }
-
-    /// Whether the timer was due.
-    fn poll_timer(&mut self, context: &mut Context<'_>) -> bool {
-        let deadline = (self.deadline(), self.outlet.advanced());
-        if self.set_to != Some(deadline) {
-            self.set_to = Some(deadline);
-            let (time, due) = match deadline.0 {
-                Deadline::Machine(time) => (time, Due::default()),
-                Deadline::App(time, what) => self.outlet.wait_until(time, what),
-            };
-            std::mem::replace(&mut self.due, due).put_off();
-            self.timer.as_mut().reset(time.into());
-        }
-        let is_due = self.timer.as_mut().poll(context).is_ready();
-        if is_due {
-            let due = std::mem::take(&mut self.due);
-            self.set_to = None;
-            self.tick(Instant::now());
-            if matches!(self.stage, Stage::Ended) {
-                // Its end is done when it is gone.
-                self.due = due;
-            }
-        }
-        is_due
     }
 
     /// Whether a send has waited long enough for its turn.
-    fn poll_held(&mut self, turn: &mut Turn<'_>, context: &mut Context<'_>) -> bool {
-        let Some(due) = self.order.due().map(tokio::time::Instant::from_std) else {
-            self.held = None;
-            return false;
-        };
-        let held = self.held.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
-        if held.deadline() != due {
-            held.as_mut().reset(due);
-        }
-        let is_due = held.as_mut().poll(context).is_ready();
+    fn poll_incoming(&mut self, turn: &mut Turn<'_>, context: &mut Context<'_>) -> bool {
+        let is_due = self.incoming.poll_due(context);
         if is_due {
-            self.hear_in_order(turn);
+            self.receive_in_order(turn);
         }
         is_due
     }
 
-    /// Whether the client's next words have to wait.
-    fn is_held_up(&self, context: &Context<'_>) -> bool {
-        matches!(self.stage, Stage::Talking(_)) && self.fallback.worker.is_congested(context.waker())
-    }
-}
-
-impl Talking {
-    /// Something came from the client.
-    fn heard(&mut self, now: Instant) {
-        self.conversation.heard(now);
-    }
-
-    fn receive(&mut self, message: &str, now: Instant) {
-        let (limit, bytes) = (self.conversation.message_bytes(), message.len());
-        if bytes > limit {
-            let reason = format!("Message too big: at most {limit} bytes are allowed, got {bytes}");
-            return self.conversation.turn_away(CloseCode::MessageTooBig, &reason);
+    /// Whether the deadline had come.
+    fn poll_timer(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(due) = self.timer.poll(self.deadline(), &self.writer, context) else { return false };
+        self.on_deadline(Instant::now());
+        if matches!(self.stage, SessionStage::Ended) {
+            // What was to happen then has happened when the session is gone.
+            self.timer.hold(due);
         }
-        self.conversation.receive(message, now);
+        true
     }
 
-    /// Somebody receives again, or has room again.
-    fn flush(&self) {
-        self.client.unblock();
-        self.client.flush();
+    /// Whether the client's messages have to wait.
+    fn is_held_up(&self, context: &Context<'_>) -> bool {
+        matches!(self.stage, SessionStage::Connected(_)) && self.fallback.worker.is_congested(context.waker())
     }
 }
 
-impl Future for Session {
+impl Future for FallbackSession {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        this.busy = this.outlet.busy();
-        let polled = this.turn(context);
+        this.busy = this.writer.busy();
+        let polled = this.poll_turn(context);
         this.busy = Busy::default();
         polled
     }
 }
 
-impl Session {
-    fn turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
+impl FallbackSession {
+    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let this = self;
         let fallback = Rc::clone(&this.fallback);
         let Some(mut turn) = fallback.worker.turn_of(&mut this.queued, context) else { return Poll::Pending };
         while !turn.is_over() {
             turn.spend(0);
-            this.attend(context);
-            if matches!(this.stage, Stage::Ended) {
+            this.poll_conversation(context);
+            if matches!(this.stage, SessionStage::Ended) {
                 return Poll::Ready(());
             }
             let held_up = this.is_held_up(context);
             if !held_up {
                 // What the last turn was too short for.
-                this.hear_in_order(&mut turn);
-                if this.unheard.is_some() {
+                this.receive_in_order(&mut turn);
+                if this.incoming.unread.is_some() {
                     come_again(context);
                     return Poll::Pending;
                 }
             }
-            // Not before all is heard is more taken.
-            let visit = match held_up || this.unheard.is_some() {
-                true => Poll::Pending,
-                false => this.visits.poll_recv(context),
-            };
-            match visit {
-                Poll::Ready(Some(visit)) => this.take(visit, &mut turn),
+            // No request is taken before all messages of the last one have been read.
+            let must_wait = held_up || this.incoming.unread.is_some();
+            let request = if must_wait { Poll::Pending } else { this.requests.poll_recv(context) };
+            match request {
+                Poll::Ready(Some(request)) => this.take(request, &mut turn),
                 // The table holds a sender for as long as the session lives.
                 Poll::Ready(None) | Poll::Pending => {
-                    let timers = [this.poll_held(&mut turn, context), this.poll_timer(context)];
+                    let timers = [this.poll_incoming(&mut turn, context), this.poll_timer(context)];
                     if !timers.contains(&true) {
                         return Poll::Pending;
                     }
@@ -481,14 +395,14 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+impl Drop for FallbackSession {
     fn drop(&mut self) {
         self.fallback.sessions.remove(&self.name);
     }
 }
 
 /// The first frame of a native session; clients send everything later to the host it names.
-pub(super) fn hello(hostname: &str) -> String {
+pub(super) fn opening_frame(hostname: &str) -> String {
     match hostname {
         "" => "o".to_owned(),
         hostname => format!("o{}", serde_json::json!({ "hostname": hostname })),

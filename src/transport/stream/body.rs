@@ -1,4 +1,4 @@
-//! The body of an answer that does not end, and the subscription that feeds it.
+//! Sends the events of a channel as the body of an answer that does not end: a subscription, and the chunks made of it.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -13,14 +13,14 @@ use tracing::{debug, warn};
 use crate::connection::{Cleanup, Ending};
 use crate::hub::{AtWork, Client, Due, Timed, Transport, Worker};
 use crate::protocol::{ChannelName, CloseCode};
-use crate::transport::caller::{Caller, Told};
+use crate::transport::client_info::{ClientInfo, ClientLogFields};
 
 /// What is told of a stream that is ended because its reader did not keep up.
 const TOO_SLOW: &str = "Too slow: more was waiting for this connection than is allowed";
 
 /// How events become the bytes of a body. It is also the transport of the client that the body belongs to: what the hub
 /// writes, it holds until the body asks, one chunk at most.
-pub(super) trait Shape: Transport + 'static {
+pub(super) trait StreamEncoder: Transport + 'static {
     /// The header `content-type`.
     fn content_type(&self) -> &'static str;
 
@@ -33,26 +33,26 @@ pub(super) trait Shape: Transport + 'static {
     /// What is sent after a silence, so that whoever has gone is missed.
     fn heartbeat(&self) -> Option<Bytes>;
 
-    /// The final bytes, when the broker ends it.
+    /// The last chunk, when the broker ends it.
     fn ending(&self, code: u16, reason: &str) -> Option<Bytes>;
 }
 
 /// A subscriber over HTTP. Whatever ends the answer drops this, and so the subscription.
-pub(super) struct StreamBody<S: Shape> {
+pub(super) struct StreamBody<S: StreamEncoder> {
     worker: Rc<Worker>,
     client: Rc<Client<S>>,
     /// The same, as the hub knows it.
     shared: Rc<Client>,
     /// Who is at the other end, for the log.
-    caller: Caller,
+    client_info: ClientInfo,
     channel: ChannelName,
-    state: State,
+    state: StreamState,
     /// What ended it. Until the broker does, whoever drops the body has lost its reader.
     ending: Ending,
     /// When the last chunk was handed on, by the app's clock.
     sent: Instant,
     /// A heartbeat is asked for.
-    reminded: bool,
+    reminder_set: bool,
     /// Stands for it, if there is one to be given.
     due: Due,
     /// Shutdown waits for this answer.
@@ -60,19 +60,19 @@ pub(super) struct StreamBody<S: Shape> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum StreamState {
     /// Nothing has been sent.
     New,
     Open,
     Over,
 }
 
-impl<S: Shape> StreamBody<S> {
+impl<S: StreamEncoder> StreamBody<S> {
     /// Subscribes the client, which has been admitted.
     pub(crate) fn open(
         worker: Rc<Worker>,
         client: Rc<Client<S>>,
-        caller: Caller,
+        client_info: ClientInfo,
         channel: ChannelName,
         at_work: AtWork,
     ) -> Self {
@@ -80,25 +80,25 @@ impl<S: Shape> StreamBody<S> {
         worker.open(&shared);
         // Only a member of a presence channel can be one too many, and a second subscription be refused: this is neither.
         let joined = worker.join(&shared, &channel, None).is_ok();
-        let state = if joined { State::New } else { State::Over };
+        let state = if joined { StreamState::New } else { StreamState::Over };
         let (app, socket_id) = (client.app().id(), client.socket_id());
-        let Told { peer, origin, client: library, version } = caller.told();
+        let ClientLogFields { peer, origin, client: library, version } = client_info.log_fields();
         debug!(app, %socket_id, %channel, peer, origin, client = library, version, "subscribed over HTTP");
         let sent = client.app().clock().now();
         let silence = worker.hub().connection_config_of(client.app()).ping_after;
-        // Known before its first bytes are sent.
+        // Known before its first chunk is sent.
         let (_, due) = client.app().clock().wait_until(sent + silence, Timed::StreamHeartbeat);
         let ending = Ending::Lost;
         StreamBody {
             worker,
             client,
             shared,
-            caller,
+            client_info,
             channel,
             state,
             ending,
             sent,
-            reminded: false,
+            reminder_set: false,
             due,
             _at_work: at_work,
         }
@@ -107,37 +107,38 @@ impl<S: Shape> StreamBody<S> {
     /// A chunk of the body, or its end, if there is either now.
     fn advance(&mut self, now: Instant) -> Option<Option<Bytes>> {
         match self.state {
-            State::Over => return Some(None),
-            State::New => {
-                self.state = State::Open;
+            StreamState::Over => return Some(None),
+            StreamState::New => {
+                self.state = StreamState::Open;
                 return Some(Some(self.client.transport().opening(&self.channel)));
             }
-            State::Open => {}
+            StreamState::Open => {}
         }
         let signals = self.client.take_signals();
         if signals.timer {
-            self.reminded = false;
+            self.reminder_set = false;
         }
         if signals.lost {
-            self.state = State::Over;
+            self.state = StreamState::Over;
             return Some(None);
         }
         if signals.overflow {
             let (bytes, frames) = self.client.owed();
             let (app, socket_id) = (self.client.app().id(), self.client.socket_id());
             let closed = self.worker.hub().count_slow_reader();
-            let (channel, Told { peer, origin, client, version }) = (&self.channel, self.caller.told());
+            let (channel, ClientLogFields { peer, origin, client, version }) =
+                (&self.channel, self.client_info.log_fields());
             warn!(
                 app, %socket_id, %channel, bytes, frames, closed, peer, origin, client, version,
                 "slow reader of an HTTP stream closed"
             );
             self.ending = Ending::Closed(CloseCode::OverCapacity, TOO_SLOW.to_owned());
-            self.state = State::Over;
+            self.state = StreamState::Over;
             return Some(None);
         }
         if let Some(close) = signals.close {
             self.ending = Ending::Closed(close.0, close.1.clone().into_owned());
-            self.state = State::Over;
+            self.state = StreamState::Over;
             return Some(self.client.transport().ending(close.0.code(), &close.1));
         }
         if let Some(chunk) = self.client.transport().next() {
@@ -150,7 +151,7 @@ impl<S: Shape> StreamBody<S> {
         let due = self.sent + self.worker.hub().connection_config_of(app).ping_after;
         let heartbeat = (now >= due).then(|| self.client.transport().heartbeat());
         if heartbeat.is_some() {
-            (self.sent, self.reminded) = (now, false);
+            (self.sent, self.reminder_set) = (now, false);
         }
         if let Some(Some(heartbeat)) = heartbeat {
             let silence = self.worker.hub().connection_config_of(app).ping_after;
@@ -159,8 +160,8 @@ impl<S: Shape> StreamBody<S> {
             drop(std::mem::replace(&mut self.due, due));
             return Some(Some(heartbeat));
         }
-        if !self.reminded {
-            self.reminded = true;
+        if !self.reminder_set {
+            self.reminder_set = true;
             let due = self.sent + self.worker.hub().connection_config_of(app).ping_after;
             let (time, due) = app.clock().wait_until(due, Timed::StreamHeartbeat);
             std::mem::replace(&mut self.due, due).put_off();
@@ -174,7 +175,7 @@ impl<S: Shape> StreamBody<S> {
     }
 }
 
-impl<S: Shape> MessageBody for StreamBody<S> {
+impl<S: StreamEncoder> MessageBody for StreamBody<S> {
     type Error = Infallible;
 
     fn size(&self) -> BodySize {
@@ -196,14 +197,15 @@ impl<S: Shape> MessageBody for StreamBody<S> {
 }
 
 // Nothing in it is pinned.
-impl<S: Shape> Unpin for StreamBody<S> {}
+impl<S: StreamEncoder> Unpin for StreamBody<S> {}
 
-impl<S: Shape> Drop for StreamBody<S> {
+impl<S: StreamEncoder> Drop for StreamBody<S> {
     fn drop(&mut self) {
         let subscriptions = vec![self.channel.clone()];
         let ending = std::mem::take(&mut self.ending);
         let (app, socket_id) = (self.client.app().id(), self.client.socket_id());
-        let (channel, Told { peer, origin, client, version }) = (&self.channel, self.caller.told());
+        let (channel, ClientLogFields { peer, origin, client, version }) =
+            (&self.channel, self.client_info.log_fields());
         debug!(app, %socket_id, %channel, ?ending, peer, origin, client, version, "HTTP stream ended");
         self.worker.disconnect(&self.shared, Cleanup { subscriptions, ending, ..Cleanup::default() }, None);
     }

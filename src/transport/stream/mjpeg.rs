@@ -11,7 +11,7 @@ use crate::hub::{Outbox, Transport, Written};
 use crate::protocol::json::push_string;
 use crate::protocol::{BinaryMessage, ChannelName, Form, Frame};
 
-use super::body::Shape;
+use super::body::StreamEncoder;
 use super::picture::{Picture, picture_of};
 
 /// The newest picture of a channel. One that has not been taken yet is given up for the next: so nothing but the newest
@@ -34,10 +34,10 @@ impl Mjpeg {
     }
 
     fn is_wanted(&self, frame: &Frame) -> bool {
-        match frame.is_binary() {
-            true => BinaryMessage::parse(frame.payload()).is_ok_and(|message| message.event == self.event),
-            false => frame.json().starts_with(self.beginning.as_bytes()),
+        if frame.is_binary() {
+            return BinaryMessage::parse(frame.payload()).is_ok_and(|message| message.event == self.event);
         }
+        frame.json().starts_with(self.beginning.as_bytes())
     }
 }
 
@@ -68,7 +68,7 @@ impl Transport for Mjpeg {
     }
 }
 
-impl Shape for Mjpeg {
+impl StreamEncoder for Mjpeg {
     fn content_type(&self) -> &'static str {
         "multipart/x-mixed-replace; boundary=frame"
     }

@@ -19,25 +19,25 @@ use crate::auth::request::Query;
 use crate::http::Arrival;
 use crate::hub::{AppState, Bounds, Client, Worker};
 use crate::protocol::{ChannelName, ChannelType, ProtocolVersion};
-use crate::transport::admission::{self, Placed};
-use crate::transport::caller::Caller;
+use crate::transport::admission::{self, Reservation};
+use crate::transport::client_info::ClientInfo;
 
 use crate::http::{ApiError, channel_name};
-use body::{Shape, StreamBody};
+use body::{StreamBody, StreamEncoder};
 use mjpeg::Mjpeg;
 use sse::Sse;
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum StreamKind {
     Mjpeg,
     Sse,
 }
 
 /// What a request for a stream says besides its channel.
 #[derive(Debug)]
-pub(crate) struct Wish<'r> {
-    pub(crate) kind: Kind,
+pub(crate) struct StreamRequest<'r> {
+    pub(crate) kind: StreamKind,
     pub(crate) query: &'r Query,
     pub(crate) arrival: &'r Arrival,
     /// Whether it was signed, and so has shown what an app may demand of connections.
@@ -65,33 +65,33 @@ pub(crate) fn open(
     worker: &Rc<Worker>,
     app: Arc<AppState>,
     channel: ChannelName,
-    wish: &Wish<'_>,
+    request: &StreamRequest<'_>,
 ) -> Result<HttpResponse, ApiError> {
-    let only = wish.query.get("event");
-    match wish.kind {
-        Kind::Mjpeg => subscribe(worker, app, channel, wish, Mjpeg::new(only.unwrap_or("frame"))),
-        Kind::Sse => subscribe(worker, app, channel, wish, Sse::new(only)),
+    let only = request.query.get("event");
+    match request.kind {
+        StreamKind::Mjpeg => subscribe(worker, app, channel, request, Mjpeg::new(only.unwrap_or("frame"))),
+        StreamKind::Sse => subscribe(worker, app, channel, request, Sse::new(only)),
     }
 }
 
-fn subscribe<S: Shape>(
+fn subscribe<S: StreamEncoder>(
     worker: &Rc<Worker>,
     app: Arc<AppState>,
     channel: ChannelName,
-    wish: &Wish<'_>,
-    shape: S,
+    request: &StreamRequest<'_>,
+    encoder: S,
 ) -> Result<HttpResponse, ApiError> {
-    let placed = admission::place(worker, &app, wish.arrival, wish.signed);
-    let Placed { admission, at_work } =
-        placed.map_err(|(code, reason)| ApiError::NotAdmitted { code, reason })?;
+    let reservation = admission::reserve(worker, &app, request.arrival, request.signed);
+    let Reservation { admission, at_work } =
+        reservation.map_err(|(code, reason)| ApiError::NotAdmitted { code, reason })?;
     let config = worker.hub().connection_config_of(&app);
     let bounds = Bounds { bytes: config.outbox_bytes, frames: config.outbox_frames };
     let version = ProtocolVersion::NEWEST;
-    let client = Rc::new(Client::new(app, admission.socket_id, version, bounds, shape));
+    let client = Rc::new(Client::new(app, admission.socket_id, version, bounds, encoder));
     let content_type = client.transport().content_type();
     // From here on, dropping the body ends everything.
-    let caller = Caller::new(wish.arrival, wish.query);
-    let body = StreamBody::open(Rc::clone(worker), client, caller, channel, at_work);
+    let client_info = ClientInfo::new(request.arrival, request.query);
+    let body = StreamBody::open(Rc::clone(worker), client, client_info, channel, at_work);
     Ok(HttpResponse::Ok()
         .content_type(content_type)
         .insert_header((header::CACHE_CONTROL, "no-cache, no-store"))

@@ -9,7 +9,7 @@ use actix_web::web::Bytes;
 use crate::hub::{Outbox, Transport, Written};
 use crate::protocol::{ChannelName, Frame, json};
 
-use super::body::Shape;
+use super::body::StreamEncoder;
 
 /// The events of a channel as lines of text, one event at a time: while one waits, the outbox fills.
 pub(super) struct Sse {
@@ -75,7 +75,7 @@ impl Transport for Sse {
     }
 }
 
-impl Shape for Sse {
+impl StreamEncoder for Sse {
     fn content_type(&self) -> &'static str {
         "text/event-stream"
     }

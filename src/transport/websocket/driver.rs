@@ -29,11 +29,11 @@ pub(super) struct Driver<S: Stream> {
     reader: FrameReader,
     /// The last turn was over before everything that had been read was looked at.
     paused: bool,
-    /// Messages that came in one frame, of which the first have been heard.
-    unheard: Option<Box<vec::IntoIter<String>>>,
-    /// The peer's close frame has come, too: the socket is dropped as soon as ours is written.
-    hang_up: bool,
-    /// The final frames are written, and the end of the stream after it.
+    /// Messages that came in one frame, of which the first have been received.
+    unread: Option<Box<vec::IntoIter<String>>>,
+    /// The peer has closed, too: the socket is dropped as soon as our close frame is written.
+    close_when_written: bool,
+    /// Our close frame is written, and the end of the stream after it.
     write_ended: bool,
     queued: Queued,
 }
@@ -55,14 +55,14 @@ impl<S: Stream> Driver<S> {
             client,
             reader,
             paused: false,
-            unheard: None,
-            hang_up: false,
+            unread: None,
+            close_when_written: false,
             write_ended: false,
             queued: Queued::default(),
         }
     }
 
-    /// Sends the greeting, and reads what came together with the handshake.
+    /// Greets the client, and reads what came together with the handshake.
     pub(super) fn start(&mut self, parameterless: bool, channel: Option<&str>, early: &mut [u8]) {
         self.conversation.greet(parameterless, channel);
         if !early.is_empty() {
@@ -72,7 +72,7 @@ impl<S: Stream> Driver<S> {
     }
 
     /// A message that was read before there was a connection.
-    pub(super) fn hear(&mut self, message: &str) {
+    pub(super) fn receive(&mut self, message: &str) {
         let now = self.conversation.now();
         self.conversation.receive(message, now);
     }
@@ -117,10 +117,10 @@ impl<S: Stream> Driver<S> {
     /// Goes on where the last turn has ended.
     fn go_on(&mut self, turn: &mut Turn<'_>) {
         self.paused = false;
-        if let Some(mut unheard) = self.unheard.take() {
-            hear_some(&mut self.conversation, &mut unheard, turn);
-            if unheard.len() > 0 {
-                self.unheard = Some(unheard);
+        if let Some(mut unread) = self.unread.take() {
+            receive_some(&mut self.conversation, &mut unread, turn);
+            if unread.len() > 0 {
+                self.unread = Some(unread);
                 self.paused = true;
                 return;
             }
@@ -129,7 +129,7 @@ impl<S: Stream> Driver<S> {
     }
 
     fn consume(&mut self, input: &mut [u8], turn: &mut Turn<'_>) {
-        let Driver { conversation, client, reader, paused, unheard, hang_up, .. } = self;
+        let Driver { conversation, client, reader, paused, unread, close_when_written, .. } = self;
         let now = conversation.now();
         conversation.heard(now);
         // It may change at any time: by a new configuration, or a pipe that connects.
@@ -137,21 +137,23 @@ impl<S: Stream> Driver<S> {
         let outcome = reader.feed(input, |event| {
             turn.spend(event.bytes());
             match event {
-                Event::Close(code) => *hang_up |= conversation.peer_closed(Frame::close_echo(code)),
+                Event::Close(code) => {
+                    *close_when_written |= conversation.peer_closed(Frame::close_echo(code))
+                }
                 Event::Text(text) if client.form() == Form::Quoted => {
-                    *unheard = receive_quoted(conversation, text, turn);
+                    *unread = receive_quoted(conversation, text, turn);
                 }
                 Event::Text(text) => conversation.receive(text, now),
                 Event::Binary(message) => conversation.receive_binary(message, now),
                 Event::Ping(payload) if conversation.phase() == Phase::Open => {
                     conversation.send(Frame::pong(payload));
                 }
-                // The final frames are queued; the client has not taken them yet.
+                // Our close frame is on its way.
                 Event::Ping(_) | Event::Pong => {}
             }
             match conversation.phase() {
                 Phase::Closed => Then::Stop,
-                _ if turn.is_over() || unheard.is_some() => {
+                _ if turn.is_over() || unread.is_some() => {
                     *paused = true;
                     Then::Pause
                 }
@@ -163,7 +165,7 @@ impl<S: Stream> Driver<S> {
         }
     }
 
-    /// Once the final frames are written, nothing more will be: the peer sees the end at once, and may still answer.
+    /// Once the close frame is written, nothing more will be: the peer sees the end at once, and may still answer.
     fn end_writing(&mut self, context: &mut Context<'_>) {
         let closing = self.conversation.phase() == Phase::Closing;
         if closing && !self.write_ended && !self.client.has_pending() {
@@ -173,9 +175,9 @@ impl<S: Stream> Driver<S> {
         }
     }
 
-    /// Whether everything is said and done.
+    /// Whether the connection has ended and all is written.
     fn is_over(&self) -> bool {
-        self.conversation.phase() == Phase::Closed || (self.hang_up && !self.client.has_pending())
+        self.conversation.phase() == Phase::Closed || (self.close_when_written && !self.client.has_pending())
     }
 }
 
@@ -225,11 +227,11 @@ fn receive_quoted(
         return None;
     };
     let mut messages = messages.into_iter();
-    hear_some(conversation, &mut messages, turn);
+    receive_some(conversation, &mut messages, turn);
     (messages.len() > 0).then(|| Box::new(messages))
 }
 
-fn hear_some(conversation: &mut Conversation, messages: &mut vec::IntoIter<String>, turn: &mut Turn<'_>) {
+fn receive_some(conversation: &mut Conversation, messages: &mut vec::IntoIter<String>, turn: &mut Turn<'_>) {
     let now = conversation.now();
     while !turn.is_over() {
         let Some(message) = messages.next() else { return };

@@ -1,4 +1,4 @@
-//! What the ways to a WebSocket have in common: the listener that it comes by, and the end of one that is refused.
+//! What WebSockets of both kinds share: the settings of the listener that they come by, and the refusal.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +14,9 @@ use crate::transport::fallback::FallbackConfig;
 /// How long a refused peer may take to answer the close frame.
 const REFUSAL_GRACE: Duration = Duration::from_secs(5);
 
-/// The endpoint that an upgrade asked for, as far as the listener is concerned.
+/// The settings of the listener that an upgrade came by.
 #[derive(Clone, Debug)]
-pub struct Listener {
+pub struct WebSocketListener {
     /// Put before every path; empty, or `/` and segments.
     pub path_prefix: String,
     /// Whether `X-Forwarded-Proto` is believed.
@@ -31,7 +31,7 @@ pub struct Listener {
     pub pipes_only: bool,
 }
 
-impl Listener {
+impl WebSocketListener {
     /// A listener with these settings, where SockJS is served as `fallback` says.
     #[must_use]
     pub fn new(
@@ -40,7 +40,7 @@ impl Listener {
         pipes: Arc<PipeWire>,
         pipes_only: bool,
     ) -> Self {
-        Listener {
+        WebSocketListener {
             path_prefix: settings.path_prefix.clone(),
             trust_forwarded_proto: settings.trust_forwarded_proto,
             sockjs: fallback.enabled.then(|| format!("{}{}", settings.path_prefix, fallback.path)),
@@ -51,7 +51,7 @@ impl Listener {
     }
 }
 
-/// Sends these frames, the last of which is a close frame, and waits a moment for the peer to have read them.
+/// Sends these frames, ends the stream, and waits a moment for the peer to have read them.
 pub(super) async fn close_handshake<S: Stream>(mut stream: S, frames: impl Iterator<Item = Frame>) {
     let bytes = frames.map(|frame| frame.websocket().clone()).collect::<Vec<_>>().concat();
     let handshake = async {

@@ -8,7 +8,7 @@ mod listener;
 mod sockjs;
 mod upgrade;
 
-pub use listener::Listener;
+pub use listener::WebSocketListener;
 pub use upgrade::{UpgradeError, upgrade};
 
 use std::cell::RefCell;

@@ -1,5 +1,5 @@
-//! SockJS over a WebSocket: the client names its app in its first message, and only then there is a connection. From
-//! then on it is one like any other, with SockJS's framing around each message or without.
+//! Admits SockJS clients on a WebSocket: the client names its app in its first message, and only then there is a
+//! connection. From then on it is one like any other, with SockJS's framing around each message or without.
 
 use std::cell::RefCell;
 use std::io;
@@ -13,7 +13,7 @@ use tracing::info;
 
 use super::WebSocket;
 use super::driver::Driver;
-use super::listener::{Listener, close_handshake};
+use super::listener::{WebSocketListener, close_handshake};
 use crate::connection::{Probe, last_error};
 use crate::http::Arrival;
 use crate::hub::Worker;
@@ -21,16 +21,16 @@ use crate::net::Stream;
 use crate::net::guard::Place;
 use crate::protocol::frame_reader::{Event, FrameReader};
 use crate::protocol::{CloseCode, Form, Frame, Negotiated, ProtocolVersion};
-use crate::transport::admission::{self, Introduction, Refused};
+use crate::transport::admission::{self, ConnectRequest, ConnectionRefusal};
 use crate::transport::conversation::Conversation;
-use crate::transport::fallback::{Path, SockJsFraming, messages_of_frame};
+use crate::transport::fallback::{IntroducedPath, SockJsFraming, messages_of_frame};
 
 /// Bytes that the first message may have.
 const INTRODUCTION_BYTES: usize = 16 * 1024;
 
-/// What was heard before there was a connection.
+/// What a client has sent before there is a connection.
 #[derive(Default)]
-struct Heard {
+struct EarlyInput {
     messages: Vec<String>,
     /// Messages that could not be read.
     broken: bool,
@@ -41,25 +41,25 @@ struct Heard {
 /// The life of one such connection, from its handshake to its end.
 pub(super) async fn connect<S: Stream>(
     worker: Rc<Worker>,
-    listener: Rc<Listener>,
+    listener: Rc<WebSocketListener>,
     framing: SockJsFraming,
     arrival: Arrival,
-    (mut stream, place): (S, Place),
+    (mut stream, slot): (S, Place),
     early: BytesMut,
 ) {
     // It is nobody's connection yet, and counts as an HTTP connection until it is.
     let mut reader = FrameReader::new(INTRODUCTION_BYTES);
-    let introduced = introduction(&mut stream, framing, &mut reader, early);
-    let heard = place.unless_evicted(within(listener.introduction_timeout, introduced)).await;
-    let refused = match heard.unwrap_or(Ok(None)) {
-        Ok(Some(heard)) => {
-            let mut messages = heard.messages.into_iter();
+    let introduced = read_introduction(&mut stream, framing, &mut reader, early);
+    let input = slot.unless_evicted(with_timeout(listener.introduction_timeout, introduced)).await;
+    let refused = match input.unwrap_or(Ok(None)) {
+        Ok(Some(input)) => {
+            let mut messages = input.messages.into_iter();
             let first = messages.next().unwrap_or_default();
-            let path = Path::read(&first, &listener.path_prefix);
-            let introduction = Introduction { key: path.key, query: &path.query, arrival: &arrival };
-            match admission::admit(&worker, &introduction) {
+            let path = IntroducedPath::read(&first, &listener.path_prefix);
+            let connect_request = ConnectRequest { key: path.key, query: &path.query, arrival: &arrival };
+            match admission::admit(&worker, &connect_request) {
                 Ok(admitted) => {
-                    drop(place);
+                    drop(slot);
                     let form = match framing {
                         SockJsFraming::Framed => Form::Quoted,
                         SockJsFraming::Raw => Form::Plain,
@@ -70,7 +70,7 @@ pub(super) async fn connect<S: Stream>(
                     let begun = Conversation::begin(worker, admitted, probe, transport);
                     let mut driver = Driver::resuming(begun, reader);
                     driver.start(parameterless, path.query.get("channel"), &mut []);
-                    messages.for_each(|message| driver.hear(&message));
+                    messages.for_each(|message| driver.receive(&message));
                     return driver.await;
                 }
                 Err(refused) => refused,
@@ -84,7 +84,7 @@ pub(super) async fn connect<S: Stream>(
             refused
         }
     };
-    let Refused { code, reason, version } = refused;
+    let ConnectionRefusal { code, reason, version } = refused;
     let error = last_error(version, code, &reason);
     let close = Frame::close(code, &reason);
     let frames: Vec<Frame> = match framing {
@@ -94,50 +94,50 @@ pub(super) async fn connect<S: Stream>(
             error.into_iter().chain([Frame::quoted_close(code, &reason), close]).collect()
         }
     };
-    place.unless_evicted(close_handshake(stream, frames.into_iter())).await;
+    slot.unless_evicted(close_handshake(stream, frames.into_iter())).await;
 }
 
-async fn within<T>(
-    patience: Duration,
-    introduced: impl Future<Output = Result<T, Refused>>,
-) -> Result<T, Refused> {
-    tokio::time::timeout(patience, introduced).await.unwrap_or_else(|_| {
+async fn with_timeout<T>(
+    timeout: Duration,
+    introduced: impl Future<Output = Result<T, ConnectionRefusal>>,
+) -> Result<T, ConnectionRefusal> {
+    tokio::time::timeout(timeout, introduced).await.unwrap_or_else(|_| {
         let reason = "No app was named in time, expected {\"path\":\"/app/KEY?protocol=7\"}";
         Err(refused(CloseCode::Unauthorized, reason))
     })
 }
 
-/// Says hello, and reads until the first message has come; `None` if the peer went before.
-async fn introduction<S: Stream>(
+/// Sends the opening frame, and reads until the first message has come; `None` if the peer went before.
+async fn read_introduction<S: Stream>(
     stream: &mut S,
     framing: SockJsFraming,
     reader: &mut FrameReader,
     mut early: BytesMut,
-) -> Result<Option<Heard>, Refused> {
+) -> Result<Option<EarlyInput>, ConnectionRefusal> {
     if framing == SockJsFraming::Framed && write(stream, &Frame::quoted_hello()).await.is_err() {
         return Ok(None);
     }
     loop {
-        let mut heard = Heard::default();
-        let outcome = reader.feed(&mut early, |event| heard.take(event, framing));
+        let mut input = EarlyInput::default();
+        let outcome = reader.feed(&mut early, |event| input.take(event, framing));
         if let Err(fault) = outcome {
             return Err(refused(fault.close_code(), &fault.to_string()));
         }
-        if heard.broken {
+        if input.broken {
             return Err(refused(CloseCode::ProtocolError, "Broken framing."));
         }
-        for answer in heard.pongs.iter().chain(&heard.closed) {
+        for answer in input.pongs.iter().chain(&input.closed) {
             if write(stream, answer).await.is_err() {
                 return Ok(None);
             }
         }
-        if heard.closed.is_some() {
+        if input.closed.is_some() {
             // The peer knows; there is nobody to say more to.
             let _ = stream.shutdown().await;
             return Ok(None);
         }
-        if !heard.messages.is_empty() {
-            return Ok(Some(heard));
+        if !input.messages.is_empty() {
+            return Ok(Some(input));
         }
         early.clear();
         match stream.read_buf(&mut early).await {
@@ -147,7 +147,7 @@ async fn introduction<S: Stream>(
     }
 }
 
-impl Heard {
+impl EarlyInput {
     fn take(&mut self, event: Event<'_>, framing: SockJsFraming) -> bool {
         match event {
             Event::Text(text) if framing == SockJsFraming::Raw => self.messages.push(text.to_owned()),
@@ -169,6 +169,6 @@ async fn write<S: Stream>(stream: &mut S, frame: &Frame) -> io::Result<()> {
     stream.flush().await
 }
 
-fn refused(code: CloseCode, reason: &str) -> Refused {
-    Refused { code, reason: reason.to_owned(), version: Some(ProtocolVersion::NEWEST) }
+fn refused(code: CloseCode, reason: &str) -> ConnectionRefusal {
+    ConnectionRefusal { code, reason: reason.to_owned(), version: Some(ProtocolVersion::NEWEST) }
 }

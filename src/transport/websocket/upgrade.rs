@@ -28,12 +28,12 @@ use crate::protocol::{Form, Frame, Negotiated};
 
 use super::WebSocket;
 use super::driver::Driver;
-use super::listener::{Listener, close_handshake};
+use super::listener::{WebSocketListener, close_handshake};
 use super::{extension, sockjs};
 use crate::http::Arrival;
 use crate::net::Stream;
 use crate::net::guard::{Afterwards, Guarded, Place};
-use crate::transport::admission::{self, Admitted, Introduction, Refused};
+use crate::transport::admission::{self, AdmittedConnection, ConnectRequest, ConnectionRefusal};
 use crate::transport::conversation::Conversation;
 use crate::transport::fallback;
 
@@ -63,12 +63,12 @@ impl From<UpgradeError> for Response<BoxBody> {
 /// If the socket fails before the answer is written.
 pub async fn upgrade<S: Stream>(
     worker: Rc<Worker>,
-    listener: Rc<Listener>,
+    listener: Rc<WebSocketListener>,
     mut request: Request,
     framed: Framed<Guarded<S>, h1::Codec>,
 ) -> Result<(), UpgradeError> {
     let parts = framed.into_parts();
-    let ((mut stream, place, afterwards), early) = (parts.io.into_parts(), parts.read_buf);
+    let ((mut stream, slot, afterwards), early) = (parts.io.into_parts(), parts.read_buf);
     tidy(request.head_mut(), &listener.path_prefix);
     let head = request.head();
     if let Err(error) = ws::handshake(head) {
@@ -88,7 +88,7 @@ pub async fn upgrade<S: Stream>(
         let (path, path_prefix) = (request.path(), listener.path_prefix.as_str());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let handshake = PipeHandshake { path, path_prefix, query: &query, arrival: &arrival, now };
-        open_pipe(&worker, &listener.pipes, &handshake, (stream, place, afterwards), early);
+        open_pipe(&worker, &listener.pipes, &handshake, (stream, slot, afterwards), early);
         return Ok(());
     }
     let sockjs = listener.sockjs.as_deref().and_then(|base| fallback::websocket_at(request.path(), base));
@@ -96,18 +96,18 @@ pub async fn upgrade<S: Stream>(
     let compression = may_compress.then(|| compression(&request)).flatten();
     stream.write_all(switching_protocols(&request, compression).as_bytes()).await?;
     if let Some(framing) = sockjs {
-        afterwards.set(sockjs::connect(worker, listener, framing, arrival, (stream, place), early));
+        afterwards.set(sockjs::connect(worker, listener, framing, arrival, (stream, slot), early));
         return Ok(());
     }
     let key = admission::key_in_path(request.path(), &listener.path_prefix);
-    let introduction = Introduction { key, query: &query, arrival: &arrival };
-    match admission::admit(&worker, &introduction) {
+    let connect_request = ConnectRequest { key, query: &query, arrival: &arrival };
+    match admission::admit(&worker, &connect_request) {
         Ok(admitted) => {
             let form = Form::of(compression.is_some(), query.get("binary") == Some("1"));
             let transport = WebSocket { stream: RefCell::new(stream), form };
             afterwards.set(connect(worker, admitted, &query, transport, early));
         }
-        Err(refused) => afterwards.set(refuse(stream, place, refused)),
+        Err(refused) => afterwards.set(refuse(stream, slot, refused)),
     }
     Ok(())
 }
@@ -117,7 +117,7 @@ fn open_pipe<S: Stream>(
     worker: &Rc<Worker>,
     pipes: &Arc<PipeWire>,
     handshake: &PipeHandshake<'_>,
-    (stream, place, afterwards): (S, Place, Afterwards),
+    (stream, slot, afterwards): (S, Place, Afterwards),
     early: BytesMut,
 ) {
     match pipes.admit(worker, handshake) {
@@ -128,7 +128,7 @@ fn open_pipe<S: Stream>(
                 (handshake.path, handshake.arrival.peer.map(display), handshake.arrival.origin());
             info!(path, code, reason, peer, origin, "pipe refused");
             afterwards.set(async move {
-                place.unless_evicted(wire::refuse(stream, refused)).await;
+                slot.unless_evicted(wire::refuse(stream, refused)).await;
             });
         }
     }
@@ -138,7 +138,7 @@ fn open_pipe<S: Stream>(
 /// handshake needed goes along: this is most of what an idle connection costs.
 fn connect<S: Stream>(
     worker: Rc<Worker>,
-    admitted: Admitted,
+    admitted: AdmittedConnection,
     query: &Query,
     transport: WebSocket<S>,
     mut early: BytesMut,
@@ -152,11 +152,11 @@ fn connect<S: Stream>(
 
 /// Says why, and waits a moment for the peer to have read it: a socket closed with unread input would be reset,
 /// and the reason lost. It counts as an HTTP connection until then.
-async fn refuse<S: Stream>(stream: S, place: Place, refused: Refused) {
-    let Refused { code, reason, version } = refused;
+async fn refuse<S: Stream>(stream: S, slot: Place, refused: ConnectionRefusal) {
+    let ConnectionRefusal { code, reason, version } = refused;
     let error = last_error(version, code, &reason);
     let frames = error.into_iter().chain([Frame::close(code, &reason)]);
-    place.unless_evicted(close_handshake(stream, frames)).await;
+    slot.unless_evicted(close_handshake(stream, frames)).await;
 }
 
 /// The answer that completes the handshake. Apple's clients drop a connection whose offered sub-protocol is not

@@ -1,4 +1,4 @@
-//! The way of a response from its session to the connection that asked for it, which may be on another thread.
+//! Carries the chunks of a response from its session to the connection that asked for it, which may be on another thread.
 //!
 //! It holds a few chunks. When it is full, because the peer does not read, the session keeps what follows in the
 //! client's outbox, whose bounds decide how long that goes well.
@@ -11,7 +11,7 @@ use actix_web::body::{BodySize, MessageBody};
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{mpsc, oneshot};
 
-use super::carrier::Carrier;
+use super::response_format::ResponseFormat;
 use crate::hub::{AtWork, Worker};
 
 /// Chunks on their way.
@@ -21,21 +21,21 @@ const CHUNKS: usize = 4;
 #[derive(Debug)]
 pub(super) struct Chunk {
     pub(super) bytes: Bytes,
-    /// With the final frame: shutdown waits until it is out.
+    /// With the close frame: shutdown waits until it is out.
     pub(super) at_work: Option<AtWork>,
 }
 
 /// The session's end.
 #[derive(Debug)]
-pub(super) struct Receiver {
-    pub(super) carrier: Carrier,
+pub(super) struct ResponseSink {
+    pub(super) format: ResponseFormat,
     pub(super) chunks: mpsc::Sender<Chunk>,
     /// Ends when nobody waits for the response any more.
     pub(super) gone: oneshot::Receiver<()>,
 }
 
 /// The connection's end: the body of a response.
-pub(super) struct Response {
+pub(super) struct SessionResponse {
     /// That of the connection's thread.
     worker: Rc<Worker>,
     chunks: mpsc::Receiver<Chunk>,
@@ -44,13 +44,19 @@ pub(super) struct Response {
 }
 
 /// Both ends; `worker` is the connection's.
-pub(super) fn response(carrier: Carrier, worker: Rc<Worker>) -> (Receiver, Response) {
+pub(super) fn response_channel(
+    format: ResponseFormat,
+    worker: Rc<Worker>,
+) -> (ResponseSink, SessionResponse) {
     let (sender, chunks) = mpsc::channel(CHUNKS);
     let (here, gone) = oneshot::channel();
-    (Receiver { carrier, chunks: sender, gone }, Response { worker, chunks, at_work: None, _here: here })
+    (
+        ResponseSink { format, chunks: sender, gone },
+        SessionResponse { worker, chunks, at_work: None, _here: here },
+    )
 }
 
-impl Response {
+impl SessionResponse {
     /// Waits for the whole of a response that ends after its first frame.
     pub(super) async fn whole(mut self) -> Bytes {
         let mut whole = BytesMut::new();
@@ -62,7 +68,7 @@ impl Response {
     }
 }
 
-impl Drop for Response {
+impl Drop for SessionResponse {
     fn drop(&mut self) {
         if let Some(at_work) = self.at_work.take() {
             self.worker.end_work(at_work);
@@ -70,7 +76,7 @@ impl Drop for Response {
     }
 }
 
-impl MessageBody for Response {
+impl MessageBody for SessionResponse {
     type Error = std::convert::Infallible;
 
     fn size(&self) -> BodySize {

@@ -1,4 +1,4 @@
-//! The sessions of the node, and the way to each: whichever worker a request arrives at, it finds its session's.
+//! Finds the session of a request, whichever worker it arrives at: the table of the sessions of the node.
 //!
 //! A session lives on the worker that its first request came to. Others reach it by a bounded channel; the table is
 //! looked into once per request, and never for a delivery.
@@ -10,20 +10,20 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use tokio::sync::{mpsc, oneshot};
 
-use super::carrier::Prelude;
 use super::endpoint::SessionName;
-use super::response::Receiver;
+use super::response_channel::ResponseSink;
+use super::response_format::Prelude;
 use crate::http::Arrival;
 
 /// Requests that wait for one session. More wait at their connections.
-const VISITS: usize = 4;
+const MAX_QUEUED_REQUESTS: usize = 4;
 
-/// What a request brings to its session.
+/// A request as its session is given it.
 #[derive(Debug)]
-pub(super) enum Visit {
+pub(super) enum SessionRequest {
     /// A response that receives.
     Receive {
-        receiver: Receiver,
+        sink: ResponseSink,
         prelude: Prelude,
         /// Its number among all requests of the page, if it tells one.
         number: Option<u64>,
@@ -47,29 +47,29 @@ pub(super) enum Visit {
 /// The sessions of all workers.
 #[derive(Debug)]
 pub struct Sessions {
-    table: DashMap<SessionName, Place>,
+    table: DashMap<SessionName, SessionEntry>,
     count: AtomicUsize,
     /// 0 lifts it.
     limit: usize,
 }
 
 #[derive(Debug)]
-struct Place {
-    visits: mpsc::Sender<Visit>,
+struct SessionEntry {
+    requests: mpsc::Sender<SessionRequest>,
     /// The origin of the first request that told one. Scripts and same-origin requests need not tell theirs.
     origin: OnceLock<String>,
 }
 
 /// What came of looking for a session.
-pub(super) enum Found {
+pub(super) enum SessionLookup {
     /// It is there.
-    Session(mpsc::Sender<Visit>),
-    /// It is to be begun: these are its visits.
-    New(mpsc::Sender<Visit>, mpsc::Receiver<Visit>),
+    Session(mpsc::Sender<SessionRequest>),
+    /// It is to be begun: these are its requests.
+    New(mpsc::Sender<SessionRequest>, mpsc::Receiver<SessionRequest>),
     /// It is not there, and no other may be.
     Full,
     /// It is not there, or is none of this origin's.
-    Nothing,
+    NotFound,
 }
 
 impl Sessions {
@@ -80,36 +80,36 @@ impl Sessions {
     }
 
     /// Finds a session for a request from `origin`.
-    pub(super) fn find(&self, name: &SessionName, origin: Option<&str>) -> Found {
+    pub(super) fn find(&self, name: &SessionName, origin: Option<&str>) -> SessionLookup {
         match self.table.get(name) {
-            Some(place) => place.open_to(origin),
-            None => Found::Nothing,
+            Some(entry) => entry.open_to(origin),
+            None => SessionLookup::NotFound,
         }
     }
 
     /// Whether a request from `origin` would find a session, or room for a new one.
     pub(super) fn would_serve(&self, name: &SessionName, origin: Option<&str>) -> bool {
         match self.table.get(name) {
-            Some(place) => matches!(place.open_to(origin), Found::Session(_)),
+            Some(entry) => matches!(entry.open_to(origin), SessionLookup::Session(_)),
             None => self.limit == 0 || self.count.load(Ordering::Relaxed) < self.limit,
         }
     }
 
     /// Finds a session, or makes room for a new one.
-    pub(super) fn find_or_begin(&self, name: &SessionName, origin: Option<&str>) -> Found {
+    pub(super) fn find_or_begin(&self, name: &SessionName, origin: Option<&str>) -> SessionLookup {
         match self.table.entry(name.clone()) {
-            Entry::Occupied(place) => place.get().open_to(origin),
+            Entry::Occupied(entry) => entry.get().open_to(origin),
             Entry::Vacant(vacant) => {
                 let before = self.count.fetch_add(1, Ordering::Relaxed);
                 if self.limit > 0 && before >= self.limit {
                     self.count.fetch_sub(1, Ordering::Relaxed);
-                    return Found::Full;
+                    return SessionLookup::Full;
                 }
-                let (sender, visits) = mpsc::channel(VISITS);
-                let place = Place { visits: sender.clone(), origin: OnceLock::new() };
-                let _ = place.open_to(origin);
-                vacant.insert(place);
-                Found::New(sender, visits)
+                let (sender, requests) = mpsc::channel(MAX_QUEUED_REQUESTS);
+                let entry = SessionEntry { requests: sender.clone(), origin: OnceLock::new() };
+                let _ = entry.open_to(origin);
+                vacant.insert(entry);
+                SessionLookup::New(sender, requests)
             }
         }
     }
@@ -122,13 +122,10 @@ impl Sessions {
     }
 }
 
-impl Place {
-    fn open_to(&self, origin: Option<&str>) -> Found {
+impl SessionEntry {
+    fn open_to(&self, origin: Option<&str>) -> SessionLookup {
         let foreign = origin.is_some_and(|origin| self.origin.get_or_init(|| origin.to_owned()) != origin);
-        match foreign {
-            true => Found::Nothing,
-            false => Found::Session(self.visits.clone()),
-        }
+        if foreign { SessionLookup::NotFound } else { SessionLookup::Session(self.requests.clone()) }
     }
 }
 
@@ -143,30 +140,30 @@ mod tests {
     #[test]
     fn a_session_is_found_by_its_own_name_and_origin_alone() {
         let sessions = Sessions::new(0);
-        assert!(matches!(sessions.find(&name("a"), None), Found::Nothing));
-        assert!(matches!(sessions.find_or_begin(&name("a"), None), Found::New(..)));
-        assert!(matches!(sessions.find(&name("a"), None), Found::Session(_)));
-        assert!(matches!(sessions.find(&name("A"), None), Found::Nothing));
+        assert!(matches!(sessions.find(&name("a"), None), SessionLookup::NotFound));
+        assert!(matches!(sessions.find_or_begin(&name("a"), None), SessionLookup::New(..)));
+        assert!(matches!(sessions.find(&name("a"), None), SessionLookup::Session(_)));
+        assert!(matches!(sessions.find(&name("A"), None), SessionLookup::NotFound));
         // The first that tells its origin binds the session to it.
-        assert!(matches!(sessions.find(&name("a"), Some("https://a.example")), Found::Session(_)));
-        assert!(matches!(sessions.find(&name("a"), Some("https://b.example")), Found::Nothing));
+        assert!(matches!(sessions.find(&name("a"), Some("https://a.example")), SessionLookup::Session(_)));
+        assert!(matches!(sessions.find(&name("a"), Some("https://b.example")), SessionLookup::NotFound));
         assert!(!sessions.would_serve(&name("a"), Some("https://b.example")));
-        assert!(matches!(sessions.find_or_begin(&name("a"), Some("null")), Found::Nothing));
-        assert!(matches!(sessions.find(&name("a"), None), Found::Session(_)));
+        assert!(matches!(sessions.find_or_begin(&name("a"), Some("null")), SessionLookup::NotFound));
+        assert!(matches!(sessions.find(&name("a"), None), SessionLookup::Session(_)));
         sessions.remove(&name("a"));
-        assert!(matches!(sessions.find(&name("a"), None), Found::Nothing));
+        assert!(matches!(sessions.find(&name("a"), None), SessionLookup::NotFound));
     }
 
     #[test]
     fn there_are_no_more_than_the_limit_and_a_place_given_back_can_be_taken() {
         let sessions = Sessions::new(1);
-        assert!(matches!(sessions.find_or_begin(&name("a"), None), Found::New(..)));
+        assert!(matches!(sessions.find_or_begin(&name("a"), None), SessionLookup::New(..)));
         assert!(sessions.would_serve(&name("a"), None) && !sessions.would_serve(&name("b"), None));
-        assert!(matches!(sessions.find_or_begin(&name("b"), None), Found::Full));
-        assert!(matches!(sessions.find_or_begin(&name("a"), None), Found::Session(_)));
+        assert!(matches!(sessions.find_or_begin(&name("b"), None), SessionLookup::Full));
+        assert!(matches!(sessions.find_or_begin(&name("a"), None), SessionLookup::Session(_)));
         sessions.remove(&name("b"));
         sessions.remove(&name("a"));
         sessions.remove(&name("a"));
-        assert!(matches!(sessions.find_or_begin(&name("b"), None), Found::New(..)));
+        assert!(matches!(sessions.find_or_begin(&name("b"), None), SessionLookup::New(..)));
     }
 }

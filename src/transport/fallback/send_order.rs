@@ -1,4 +1,4 @@
-//! What a session is sent, in the order in which it was sent. Pure.
+//! Puts the messages of a session into the order in which they were sent. Pure.
 //!
 //! Requests overtake each other: a browser has several connections, and those may be on several workers. pusher-js
 //! numbers its requests, but with one counter for all that a page asks for: a number that is missing may be under way,
@@ -8,22 +8,22 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 /// How long a send waits for those before it.
-const PATIENCE: Duration = Duration::from_millis(50);
+const MAX_WAIT: Duration = Duration::from_millis(50);
 
 /// Requests of one session whose numbers are kept until those before them are there. With one more, the first of them
 /// waits no longer.
-const MOST_EARLY: usize = 32;
+const MAX_EARLY: usize = 32;
 
 /// Bytes of the sends that wait. Over that, the first of them waits no longer.
-const MOST_BYTES: usize = 256 * 1024;
+const MAX_EARLY_BYTES: usize = 256 * 1024;
 
 /// The sends of one session, each a `T`.
 #[derive(Debug)]
-pub(super) struct Order<T> {
+pub(super) struct SendOrder<T> {
     /// The last number whose turn has come. There is none until the first request that has one.
     last: Option<u64>,
     /// Requests that came before their turn.
-    early: BTreeMap<u64, Early<T>>,
+    early: BTreeMap<u64, EarlyRequest<T>>,
     /// Of the sends among them.
     bytes: usize,
     /// Sends whose turn has come.
@@ -31,15 +31,15 @@ pub(super) struct Order<T> {
 }
 
 #[derive(Debug)]
-struct Early<T> {
+struct EarlyRequest<T> {
     until: Instant,
     /// A send, and its bytes. Other requests only take a number.
     send: Option<(T, usize)>,
 }
 
-impl<T> Order<T> {
+impl<T> SendOrder<T> {
     pub(super) fn new() -> Self {
-        Order { last: None, early: BTreeMap::new(), bytes: 0, ready: VecDeque::new() }
+        SendOrder { last: None, early: BTreeMap::new(), bytes: 0, ready: VecDeque::new() }
     }
 
     /// A request has come that sends nothing.
@@ -68,7 +68,7 @@ impl<T> Order<T> {
         match (number, self.last) {
             (Some(number), Some(last)) if number > last && !self.early.contains_key(&number) => {
                 self.bytes += send.as_ref().map_or(0, |(_, bytes)| *bytes);
-                self.early.insert(number, Early { until: now + PATIENCE, send });
+                self.early.insert(number, EarlyRequest { until: now + MAX_WAIT, send });
                 self.advance(now);
             }
             (Some(number), None) => {
@@ -88,7 +88,7 @@ impl<T> Order<T> {
         while let Some((&number, _)) = self.early.first_key_value() {
             let follows = self.last.is_some_and(|last| number == last.saturating_add(1));
             let waited = patient.is_some_and(|patient| number <= patient);
-            let crowded = self.early.len() > MOST_EARLY || self.bytes > MOST_BYTES;
+            let crowded = self.early.len() > MAX_EARLY || self.bytes > MAX_EARLY_BYTES;
             if !(follows || waited || crowded) {
                 return;
             }
@@ -107,7 +107,7 @@ mod tests {
     use proptest::prelude::*;
 
     struct Subject {
-        order: Order<u64>,
+        order: SendOrder<u64>,
         start: Instant,
     }
 
@@ -115,7 +115,7 @@ mod tests {
         /// A session whose first request had this number.
         fn after(number: u64) -> Self {
             let start = Instant::now();
-            let mut order = Order::new();
+            let mut order = SendOrder::new();
             order.take_number(Some(number), start);
             Subject { order, start }
         }
@@ -176,13 +176,13 @@ mod tests {
     #[test]
     fn without_numbers_the_order_is_that_of_arrival() {
         let start = Instant::now();
-        let mut order = Order::new();
+        let mut order = SendOrder::new();
         for (number, send) in [(None, 1), (None, 2), (Some(9), 3), (None, 4), (Some(u64::MAX), 5)] {
             order.take_send(number, send, 10, start);
         }
         let heard: Vec<_> = std::iter::from_fn(|| order.next(start)).collect();
         assert_eq!(heard, [1, 2, 3, 4]);
-        assert_eq!(order.next(start + PATIENCE), Some(5));
+        assert_eq!(order.next(start + MAX_WAIT), Some(5));
         order.take_send(Some(0), 6, 10, start);
         assert_eq!(order.next(start), Some(6));
     }
@@ -190,13 +190,13 @@ mod tests {
     #[test]
     fn what_waits_is_bounded_in_number_and_bytes() {
         let mut subject = Subject::after(0);
-        for number in 0..MOST_EARLY as u64 {
+        for number in 0..MAX_EARLY as u64 {
             assert!(subject.send(2 + 2 * number, 0).is_empty());
         }
         assert_eq!(subject.send(1000, 0), [2], "the first waits no longer");
         let mut subject = Subject::after(0);
         let now = subject.at(0);
-        subject.order.take_send(Some(5), 5, MOST_BYTES + 1, now);
+        subject.order.take_send(Some(5), 5, MAX_EARLY_BYTES + 1, now);
         assert_eq!(subject.heard(0), [5]);
         assert_eq!(subject.order.bytes, 0);
     }
@@ -209,16 +209,16 @@ mod tests {
         ) {
             let mut subject = Subject::after(0);
             let mut heard = Vec::new();
-            for (place, number) in numbers.iter().enumerate() {
-                heard.extend(subject.send(*number, place as u64 * pause));
-                prop_assert!(subject.order.early.len() <= MOST_EARLY);
+            for (entry, number) in numbers.iter().enumerate() {
+                heard.extend(subject.send(*number, entry as u64 * pause));
+                prop_assert!(subject.order.early.len() <= MAX_EARLY);
             }
             heard.extend(subject.heard(10_000));
             let sorted = |mut numbers: Vec<u64>| { numbers.sort_unstable(); numbers };
             prop_assert_eq!(sorted(heard.clone()), sorted(numbers.clone()));
             let mut distinct = sorted(numbers);
             distinct.dedup();
-            if pause == 0 && distinct.len() == heard.len() && distinct.len() <= MOST_EARLY {
+            if pause == 0 && distinct.len() == heard.len() && distinct.len() <= MAX_EARLY {
                 let from_first_gap = (1..).zip(&distinct).take_while(|(n, number)| n == *number).count();
                 prop_assert_eq!(&heard[..from_first_gap], &distinct[..from_first_gap]);
             }

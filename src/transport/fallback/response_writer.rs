@@ -1,4 +1,4 @@
-//! How a session's frames leave: by the response that is there to receive, if one is.
+//! Writes a session's frames into the response that is there to receive, if one is.
 //!
 //! To the hub it is a transport like a socket, one that is blocked while nobody receives.
 
@@ -14,8 +14,8 @@ use bytes::Bytes;
 use tokio::sync::mpsc::OwnedPermit;
 use tokio::sync::mpsc::error::{SendError, TrySendError};
 
-use super::carrier::Prelude;
-use super::response::{Chunk, Receiver};
+use super::response_channel::{Chunk, ResponseSink};
+use super::response_format::Prelude;
 use crate::hub::{AppState, AtWork, Busy, Due, Outbox, Timed, Transport, Written};
 use crate::protocol::Form;
 
@@ -29,27 +29,27 @@ pub(super) const HEARTBEAT: &str = "h";
 /// sides would answer each other without end.
 const ACKNOWLEDGEMENT: &str = "a[]";
 
-/// The outlet of one session.
-pub(super) struct Outlet {
-    state: RefCell<State>,
+/// Writes the frames of one session into the response that receives.
+pub(super) struct ResponseWriter {
+    state: RefCell<WriterState>,
 }
 
-type Room = Pin<Box<dyn Future<Output = Result<OwnedPermit<Chunk>, SendError<()>>>>>;
+type PendingPermit = Pin<Box<dyn Future<Output = Result<OwnedPermit<Chunk>, SendError<()>>>>>;
 
-struct State {
-    receiver: Option<Receiver>,
+struct WriterState {
+    sink: Option<ResponseSink>,
     /// Bytes after which a stream is ended.
     stream_bytes: usize,
     /// Bytes that may still go over the current one.
     left: usize,
     /// Waits until a full response takes more.
-    room: Option<Room>,
+    permit: Option<PendingPermit>,
     /// The app whose clock it goes by, once there is one.
     app: Option<Arc<AppState>>,
     /// When somebody began to receive, or ceased to.
-    changed: Instant,
-    /// When something was last said.
-    said: Instant,
+    receiver_changed: Instant,
+    /// When something was last written.
+    last_written: Instant,
     /// A client's heartbeat is to be answered, and nobody was there to be told.
     acknowledgement_owed: bool,
     /// The frame that ends the session, once its turn has come.
@@ -57,19 +57,19 @@ struct State {
     at_work: Option<AtWork>,
 }
 
-impl Outlet {
+impl ResponseWriter {
     /// Nobody receives yet.
     pub(super) fn new(stream_bytes: usize) -> Self {
         let now = Instant::now();
-        Outlet {
-            state: RefCell::new(State {
-                receiver: None,
+        ResponseWriter {
+            state: RefCell::new(WriterState {
+                sink: None,
                 stream_bytes,
                 left: 0,
-                room: None,
+                permit: None,
                 app: None,
-                changed: now,
-                said: now,
+                receiver_changed: now,
+                last_written: now,
                 acknowledgement_owed: false,
                 final_frame: None,
                 at_work: None,
@@ -77,13 +77,14 @@ impl Outlet {
         }
     }
 
-    /// Its client has been admitted: from now on it goes by the app's clock, and shutdown waits until the final frame
-    /// is out.
+    /// Its client has been admitted: from now on it goes by the app's clock, and shutdown waits until the close
+    /// frame is out.
     pub(super) fn admitted(&self, app: &Arc<AppState>, at_work: AtWork) {
         let state = &mut *self.state.borrow_mut();
         state.at_work = Some(at_work);
         // What has been is as long ago by this clock as it was by the machine's.
-        (state.changed, state.said) = (app.clock().at(state.changed), app.clock().at(state.said));
+        (state.receiver_changed, state.last_written) =
+            (app.clock().at(state.receiver_changed), app.clock().at(state.last_written));
         state.app = Some(Arc::clone(app));
     }
 
@@ -107,37 +108,37 @@ impl Outlet {
     }
 
     /// From now on this response receives, and one that did before ends.
-    pub(super) fn attach(&self, receiver: Receiver, prelude: Prelude) {
+    pub(super) fn attach(&self, sink: ResponseSink, prelude: Prelude) {
         let state = &mut *self.state.borrow_mut();
-        let before = receiver.carrier.prelude(prelude);
+        let before = sink.format.prelude(prelude);
         state.left = state.stream_bytes;
-        state.receiver = Some(receiver);
-        state.room = None;
-        state.changed = state.now();
-        state.said = state.changed;
+        state.sink = Some(sink);
+        state.permit = None;
+        state.receiver_changed = state.now();
+        state.last_written = state.receiver_changed;
         if !before.is_empty() {
-            state.put(before, None);
+            state.try_send(before, None);
         }
     }
 
     /// Whether somebody receives.
     pub(super) fn is_received(&self) -> bool {
-        self.state.borrow().receiver.is_some()
+        self.state.borrow().sink.is_some()
     }
 
     /// Whether who receives is given one frame and no more.
     pub(super) fn is_single(&self) -> bool {
-        self.state.borrow().receiver.as_ref().is_some_and(|receiver| receiver.carrier.is_single())
+        self.state.borrow().sink.as_ref().is_some_and(|sink| sink.format.is_single())
     }
 
     /// When somebody began to receive, or ceased to.
-    pub(super) fn changed(&self) -> Instant {
-        self.state.borrow().changed
+    pub(super) fn receiver_changed(&self) -> Instant {
+        self.state.borrow().receiver_changed
     }
 
-    /// When something was last said.
-    pub(super) fn said(&self) -> Instant {
-        self.state.borrow().said
+    /// When something was last written.
+    pub(super) fn last_written(&self) -> Instant {
+        self.state.borrow().last_written
     }
 
     /// The frame that ended the session, if it has been reached.
@@ -145,48 +146,48 @@ impl Outlet {
         self.state.borrow().final_frame.clone()
     }
 
-    /// Says a frame now; `false` if nobody takes it.
-    pub(super) fn say(&self, frame: &str) -> bool {
-        self.state.borrow_mut().say(frame)
+    /// Writes a frame now; `false` if nobody takes it.
+    pub(super) fn write_frame(&self, frame: &str) -> bool {
+        self.state.borrow_mut().write_frame(frame)
     }
 
     /// Answers a client's heartbeat: now, or to the next that receives.
     pub(super) fn acknowledge(&self) {
         let state = &mut *self.state.borrow_mut();
         // A response that is full has signs enough under way.
-        state.acknowledgement_owed = !state.say(ACKNOWLEDGEMENT) && state.receiver.is_none();
+        state.acknowledgement_owed = !state.write_frame(ACKNOWLEDGEMENT) && state.sink.is_none();
     }
 
-    /// Gives the sign of life that is due after a silence.
-    pub(super) fn tick(&self) {
+    /// Writes the heartbeat that is due after a silence.
+    pub(super) fn write_heartbeat(&self) {
         let state = &mut *self.state.borrow_mut();
         // To a response that is full there is no silence.
-        let _ = state.say(HEARTBEAT);
-        state.said = state.now();
+        let _ = state.write_frame(HEARTBEAT);
+        state.last_written = state.now();
     }
 
-    /// Gives the answer that is owed.
-    pub(super) fn settle(&self) {
+    /// Answers the heartbeat whose answer is owed.
+    pub(super) fn send_owed_acknowledgement(&self) {
         if self.state.borrow().acknowledgement_owed {
             self.acknowledge();
         }
     }
 
     /// Ends the response that receives.
-    pub(super) fn end(&self) {
+    pub(super) fn end_response(&self) {
         self.state.borrow_mut().detach();
     }
 
-    /// Notices who has gone; whether a response that was full takes more again.
+    /// Notices that the response has gone; whether one that was full takes more again.
     pub(super) fn poll(&self, context: &mut Context<'_>) -> bool {
         let state = &mut *self.state.borrow_mut();
-        let gone = |receiver: &mut Receiver| Pin::new(&mut receiver.gone).poll(context).is_ready();
-        if state.receiver.as_mut().is_some_and(gone) {
+        let gone = |sink: &mut ResponseSink| Pin::new(&mut sink.gone).poll(context).is_ready();
+        if state.sink.as_mut().is_some_and(gone) {
             state.detach();
         }
-        match state.room.as_mut().map(|room| room.as_mut().poll(context)) {
+        match state.permit.as_mut().map(|permit| permit.as_mut().poll(context)) {
             Some(Poll::Ready(_)) => {
-                state.room = None;
+                state.permit = None;
                 true
             }
             Some(Poll::Pending) | None => false,
@@ -194,29 +195,29 @@ impl Outlet {
     }
 }
 
-impl State {
+impl WriterState {
     /// What time it is.
     fn now(&self) -> Instant {
         self.app.as_ref().map_or_else(Instant::now, |app| app.clock().now())
     }
 
     fn detach(&mut self) {
-        if self.receiver.take().is_some() {
-            self.changed = self.now();
+        if self.sink.take().is_some() {
+            self.receiver_changed = self.now();
         }
-        self.room = None;
+        self.permit = None;
     }
 
-    fn say(&mut self, frame: &str) -> bool {
-        let Some(receiver) = &self.receiver else { return false };
-        let single = receiver.carrier.is_single();
-        let chunk = receiver.carrier.wrap(frame);
+    fn write_frame(&mut self, frame: &str) -> bool {
+        let Some(sink) = &self.sink else { return false };
+        let single = sink.format.is_single();
+        let chunk = sink.format.wrap(frame);
         let bytes = chunk.len();
         let at_work = frame.starts_with('c').then(|| self.at_work.take()).flatten();
-        if !self.put(chunk, at_work) {
+        if !self.try_send(chunk, at_work) {
             return false;
         }
-        self.said = self.now();
+        self.last_written = self.now();
         self.acknowledgement_owed = false;
         self.left = self.left.saturating_sub(bytes);
         if single || self.left == 0 {
@@ -225,13 +226,13 @@ impl State {
         true
     }
 
-    fn put(&mut self, bytes: Bytes, at_work: Option<AtWork>) -> bool {
-        let Some(receiver) = &self.receiver else { return false };
-        match receiver.chunks.try_send(Chunk { bytes, at_work }) {
+    fn try_send(&mut self, bytes: Bytes, at_work: Option<AtWork>) -> bool {
+        let Some(sink) = &self.sink else { return false };
+        match sink.chunks.try_send(Chunk { bytes, at_work }) {
             Ok(()) => true,
             Err(TrySendError::Full(chunk)) => {
                 self.at_work = chunk.at_work.or_else(|| self.at_work.take());
-                self.room = Some(Box::pin(receiver.chunks.clone().reserve_owned()));
+                self.permit = Some(Box::pin(sink.chunks.clone().reserve_owned()));
                 false
             }
             Err(TrySendError::Closed(chunk)) => {
@@ -267,7 +268,7 @@ fn next_frame(outbox: &Outbox) -> (String, usize) {
     (format!("a[{messages}]"), bytes)
 }
 
-impl Transport for Rc<Outlet> {
+impl Transport for Rc<ResponseWriter> {
     fn form(&self) -> Form {
         Form::Quoted
     }
@@ -275,11 +276,11 @@ impl Transport for Rc<Outlet> {
     fn write(&self, outbox: &mut Outbox, context: &mut Context<'_>) -> io::Result<Written> {
         let state = &mut *self.state.borrow_mut();
         while !outbox.is_empty() {
-            let (frame, bytes) = match state.receiver {
+            let (frame, bytes) = match state.sink {
                 Some(_) => next_frame(outbox),
                 None => return Ok(Written::Blocked),
             };
-            if !frame.is_empty() && !state.say(&frame) {
+            if !frame.is_empty() && !state.write_frame(&frame) {
                 return Ok(Written::Blocked);
             }
             outbox.advance(bytes);
@@ -287,7 +288,7 @@ impl Transport for Rc<Outlet> {
                 state.final_frame = Some(frame);
                 state.detach();
             }
-            if state.receiver.is_none() {
+            if state.sink.is_none() {
                 // Its session has to know: it lives for so long and no longer.
                 context.waker().wake_by_ref();
             }

@@ -1,7 +1,7 @@
-//! Who is at the other end of a connection, for the log.
+//! What the log says of a connection's client: its address, and what it reports of itself.
 //!
-//! A connection keeps this for as long as it lives, and few ever need it. So what clients say of themselves is kept once for
-//! all connections of a worker that say the same, such as those of one page.
+//! A connection keeps this for as long as it lives, and few ever need it. So what clients report is kept once for all
+//! connections of a worker that report the same, such as those of one page.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -15,24 +15,24 @@ use crate::http::Arrival;
 use crate::telemetry::VALUE_CHARS;
 
 thread_local! {
-    /// What the clients of this worker have said of themselves, as long as one of them is connected.
-    static SAID: RefCell<HashSet<Rc<Said>>> = RefCell::default();
+    /// What the clients of this worker report of themselves, as long as one of them is connected.
+    static REPORTED: RefCell<HashSet<Rc<ReportedClient>>> = RefCell::default();
 }
 
-/// Entries that the set keeps room for, whoever goes.
-const ROOM: usize = 64;
+/// Entries that the set keeps room for, however few there are.
+const MIN_CAPACITY: usize = 64;
 
-/// The address and the words of one client.
+/// The address of a client, and what it reports of itself.
 #[derive(Debug)]
-pub(crate) struct Caller {
+pub(crate) struct ClientInfo {
     /// Smaller than a `SocketAddr`: one is kept by every connection that is open.
     peer: Option<(IpAddr, u16)>,
-    said: Rc<Said>,
+    reported: Rc<ReportedClient>,
 }
 
-/// What a client says of itself, each part as long as the log would show it.
+/// What a client reports of itself, each part as long as the log would show it.
 #[derive(Debug, Default, PartialEq, Eq, Hash)]
-struct Said {
+struct ReportedClient {
     /// The web pages that it speaks for.
     origin: Option<Box<str>>,
     /// Its library.
@@ -41,32 +41,32 @@ struct Said {
     version: Option<Box<str>>,
 }
 
-/// A caller in the form of the log's fields.
+/// A client as fields of the log.
 #[derive(Debug)]
-pub(crate) struct Told<'c> {
+pub(crate) struct ClientLogFields<'c> {
     pub(crate) peer: Option<DisplayValue<SocketAddr>>,
     pub(crate) origin: Option<&'c str>,
     pub(crate) client: Option<&'c str>,
     pub(crate) version: Option<&'c str>,
 }
 
-impl Caller {
+impl ClientInfo {
     /// Whoever came so, with these parameters.
     pub(crate) fn new(arrival: &Arrival, query: &Query) -> Self {
         let part = |name| query.get(name).map(shortened);
-        let said = Said {
+        let reported = ReportedClient {
             origin: arrival.origin().as_deref().map(shortened),
             client: part("client"),
             version: part("version"),
         };
         let peer = arrival.peer.map(|peer| (peer.ip(), peer.port()));
-        Caller { peer, said: shared(said) }
+        ClientInfo { peer, reported: shared(reported) }
     }
 
     /// For the log.
-    pub(crate) fn told(&self) -> Told<'_> {
-        let Said { origin, client, version } = &*self.said;
-        Told {
+    pub(crate) fn log_fields(&self) -> ClientLogFields<'_> {
+        let ReportedClient { origin, client, version } = &*self.reported;
+        ClientLogFields {
             peer: self.peer.map(SocketAddr::from).map(display),
             origin: origin.as_deref(),
             client: client.as_deref(),
@@ -75,17 +75,17 @@ impl Caller {
     }
 }
 
-impl Drop for Caller {
+impl Drop for ClientInfo {
     fn drop(&mut self) {
         // The other one is the set's.
-        if Rc::strong_count(&self.said) == 2 {
+        if Rc::strong_count(&self.reported) == 2 {
             // At the end of its thread the set may have gone before.
-            let _ = SAID.try_with(|all| {
+            let _ = REPORTED.try_with(|all| {
                 let mut all = all.borrow_mut();
-                all.remove(&self.said);
-                if all.capacity() > ROOM && all.len() < all.capacity() / 8 {
+                all.remove(&self.reported);
+                if all.capacity() > MIN_CAPACITY && all.len() < all.capacity() / 8 {
                     let len = all.len();
-                    all.shrink_to(ROOM.max(2 * len));
+                    all.shrink_to(MIN_CAPACITY.max(2 * len));
                 }
             });
         }
@@ -93,15 +93,15 @@ impl Drop for Caller {
 }
 
 /// The same, in the one place where it is kept.
-fn shared(said: Said) -> Rc<Said> {
-    SAID.with(|all| {
+fn shared(reported: ReportedClient) -> Rc<ReportedClient> {
+    REPORTED.with(|all| {
         let mut all = all.borrow_mut();
-        if let Some(known) = all.get(&said) {
+        if let Some(known) = all.get(&reported) {
             return Rc::clone(known);
         }
-        let said = Rc::new(said);
-        all.insert(Rc::clone(&said));
-        said
+        let reported = Rc::new(reported);
+        all.insert(Rc::clone(&reported));
+        reported
     })
 }
 
@@ -118,28 +118,28 @@ mod tests {
     use super::*;
     use actix_web::http::header::{HeaderMap, HeaderValue, ORIGIN};
 
-    fn caller(origin: &str, query: &str) -> Caller {
+    fn client_info(origin: &str, query: &str) -> ClientInfo {
         let mut headers = HeaderMap::new();
         headers.insert(ORIGIN, HeaderValue::from_bytes(origin.as_bytes()).unwrap());
         let peer = Some(SocketAddr::from(([127, 0, 0, 1], 4711)));
-        Caller::new(&Arrival::of(&headers, false, false).from(peer), &Query::parse(query))
+        ClientInfo::new(&Arrival::of(&headers, false, false).from(peer), &Query::parse(query))
     }
 
     fn kept() -> usize {
-        SAID.with(|all| all.borrow().len())
+        REPORTED.with(|all| all.borrow().len())
     }
 
     #[test]
     fn what_many_say_is_kept_once_and_no_longer_than_one_of_them_lives() {
-        let one = caller("https://a.example", "client=js&version=8.4.0");
-        let crowd: Vec<Caller> =
-            (0..1000).map(|_| caller("https://a.example", "client=js&version=8.4.0")).collect();
-        assert!(crowd.iter().all(|caller| Rc::ptr_eq(&caller.said, &one.said)));
-        let other = caller("https://b.example", "client=js&version=8.4.0");
+        let one = client_info("https://a.example", "client=js&version=8.4.0");
+        let clients: Vec<ClientInfo> =
+            (0..1000).map(|_| client_info("https://a.example", "client=js&version=8.4.0")).collect();
+        assert!(clients.iter().all(|client_info| Rc::ptr_eq(&client_info.reported, &one.reported)));
+        let other = client_info("https://b.example", "client=js&version=8.4.0");
         assert_eq!(kept(), 2);
-        drop(crowd);
+        drop(clients);
         assert_eq!(kept(), 2);
-        let Told { peer, origin, client, version } = one.told();
+        let ClientLogFields { peer, origin, client, version } = one.log_fields();
         assert_eq!(format!("{:?}", peer.unwrap()), "127.0.0.1:4711");
         assert_eq!((origin, client, version), (Some("https://a.example"), Some("js"), Some("8.4.0")));
         drop((one, other));
@@ -148,19 +148,19 @@ mod tests {
 
     #[test]
     fn what_everybody_says_differently_goes_with_them() {
-        let crowd: Vec<Caller> =
-            (0..10_000).map(|n| caller("https://a.example", &format!("client={n}"))).collect();
+        let clients: Vec<ClientInfo> =
+            (0..10_000).map(|n| client_info("https://a.example", &format!("client={n}"))).collect();
         assert_eq!(kept(), 10_000);
-        drop(crowd);
+        drop(clients);
         assert_eq!(kept(), 0);
-        assert!(SAID.with(|all| all.borrow().capacity()) <= 4 * ROOM);
+        assert!(REPORTED.with(|all| all.borrow().capacity()) <= 4 * MIN_CAPACITY);
     }
 
     #[test]
     fn nobody_is_remembered_by_more_than_the_log_shows() {
         let long = "ä".repeat(60_000);
-        let caller = caller(&long, &format!("client={long}&version={}", "x".repeat(VALUE_CHARS)));
-        let Told { origin, client, version, .. } = caller.told();
+        let client_info = client_info(&long, &format!("client={long}&version={}", "x".repeat(VALUE_CHARS)));
+        let ClientLogFields { origin, client, version, .. } = client_info.log_fields();
         for value in [origin, client, version] {
             assert_eq!(value.unwrap().chars().count(), VALUE_CHARS);
         }
@@ -169,6 +169,6 @@ mod tests {
 
     #[test]
     fn it_costs_a_connection_no_more_than_the_address_of_a_socket() {
-        assert!(size_of::<Caller>() <= size_of::<Option<SocketAddr>>(), "{}", size_of::<Caller>());
+        assert!(size_of::<ClientInfo>() <= size_of::<Option<SocketAddr>>(), "{}", size_of::<ClientInfo>());
     }
 }

@@ -1,0 +1,52 @@
+//! The stages of a session: a client introduces itself, is connected, and is told that the session closes.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::response_writer::ResponseWriter;
+use crate::http::Arrival;
+use crate::hub::Client;
+use crate::protocol::CloseCode;
+use crate::transport::conversation::Conversation;
+
+/// How far a session is.
+pub(super) enum SessionStage {
+    /// SockJS: the client has not named its app yet.
+    AwaitingIntroduction { until: Instant, arrival: Arrival },
+    /// It has been admitted.
+    Connected(Box<ConnectedSession>),
+    /// The final frames are written, or would be if somebody received. The close frame is repeated to whoever asks.
+    Closing { final_frames: VecDeque<String>, until: Instant },
+    /// Nothing is left to do.
+    Ended,
+}
+
+/// A session whose client has been admitted.
+pub(super) struct ConnectedSession {
+    pub(super) client: Rc<Client<Rc<ResponseWriter>>>,
+    pub(super) conversation: Conversation,
+}
+
+impl ConnectedSession {
+    /// Something came from the client.
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.conversation.heard(now);
+    }
+
+    /// The client sent a message.
+    pub(super) fn receive(&mut self, message: &str, now: Instant) {
+        let (limit, bytes) = (self.conversation.message_bytes(), message.len());
+        if bytes > limit {
+            let reason = format!("Message too big: at most {limit} bytes are allowed, got {bytes}");
+            return self.conversation.turn_away(CloseCode::MessageTooBig, &reason);
+        }
+        self.conversation.receive(message, now);
+    }
+
+    /// Somebody receives again, or has room again.
+    pub(super) fn flush(&self) {
+        self.client.unblock();
+        self.client.flush();
+    }
+}
