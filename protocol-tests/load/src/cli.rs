@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::ceiling;
 use crate::gauge::{Cores, raise_file_limit};
 use crate::report::{Entry, Table};
+use crate::run::Outcome;
 use crate::scenario::{self, Scenario, Stage};
 use crate::server::{Kind, Server, sibling};
 use crate::wire::signature::App;
@@ -36,8 +37,8 @@ struct RunArguments {
     /// Scenarios, separated by commas; one that ends in `*` stands for all that begin so
     #[arg(long, default_value = "all", value_delimiter = ',')]
     scenario: Vec<String>,
-    /// Servers, separated by commas: ceiling, ceiling-each, heliostat, heliostat-tls, sockudo, peer (see --peer-command),
-    /// running (see --url); ratios are to the first
+    /// Servers, separated by commas: ceiling, ceiling-each, ceiling-signed, ceiling-tls, heliostat, heliostat-tls, sockudo,
+    /// peer (see --peer-command), running (see --url); ratios are to the first
     #[arg(long, default_value = "ceiling,heliostat", value_delimiter = ',')]
     against: Vec<String>,
     /// Runs of each scenario against each server, the servers taking turns
@@ -150,8 +151,11 @@ impl RunArguments {
         let mut entries = Vec::new();
         for scenario in scenarios {
             for run in 1..=runs {
-                for kind in kinds.iter().filter(|kind| kind.is_a_broker() || !scenario.needs_a_broker) {
-                    let entry = self.once(scenario, kind, run, cores.as_ref());
+                for kind in &kinds {
+                    let Some(able) = kind.able(scenario.needs) else { continue };
+                    let result = self.once(scenario, &able, cores.as_ref());
+                    let server = kind.name().to_owned();
+                    let entry = Entry { scenario: scenario.name, server, run, result };
                     say(&entry.json());
                     if let Some(failure) = entry.failure() {
                         eprintln!("heliostat-load: {} against {}: {failure}", entry.scenario, entry.server);
@@ -168,16 +172,15 @@ impl RunArguments {
     }
 
     /// One run, with a server of its own.
-    fn once(&self, scenario: &Scenario, kind: &Kind, run: usize, cores: Option<&Cores>) -> Entry {
+    fn once(&self, scenario: &Scenario, kind: &Kind, cores: Option<&Cores>) -> Result<Outcome, String> {
         let app = App { id: self.app_id.clone(), key: self.app_key.clone(), secret: self.app_secret.clone() };
-        let result = Server::start(kind, &app, cores).map_err(|error| error.to_string()).and_then(|server| {
+        Server::start(kind, &app, cores).map_err(|error| error.to_string()).and_then(|server| {
             let seconds = if self.quick { 0.2 } else { self.seconds };
             let Self { quick, outstanding, system_calls, .. } = *self;
             let stage = Stage { server: &server, seconds, quick, outstanding, system_calls };
             (scenario.run)(&stage)
                 .map_err(|broken| format!("{broken}; its last words: {}", server.last_words()))
-        });
-        Entry { scenario: scenario.name, server: kind.name().to_owned(), run, result }
+        })
     }
 
     fn scenarios(&self) -> Result<Vec<&'static Scenario>, Mistake> {
@@ -198,9 +201,12 @@ impl RunArguments {
 
     fn kind(&self, name: &str) -> Result<Kind, Mistake> {
         Ok(match name {
-            "ceiling" | "ceiling-each" => {
-                Kind::Ceiling { each: name == "ceiling-each", fault: self.fault.clone() }
-            }
+            "ceiling" | "ceiling-each" | "ceiling-signed" | "ceiling-tls" => Kind::Ceiling {
+                each: name == "ceiling-each",
+                signed: name == "ceiling-signed",
+                tls: name == "ceiling-tls",
+                fault: self.fault.clone(),
+            },
             "heliostat" | "heliostat-tls" => Kind::Heliostat {
                 tls: name == "heliostat-tls",
                 program: self.heliostat.clone().unwrap_or_else(|| sibling("heliostat")),

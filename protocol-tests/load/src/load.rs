@@ -8,6 +8,13 @@ use crate::clients::{Crowd, Template};
 pub(crate) trait Load {
     /// Sends; says when it wants to be called again, if before the sockets have news.
     fn pump(&mut self, crowd: &mut Crowd) -> Option<Instant>;
+
+    /// Whether it sends as much as goes. Then this tool does not sleep while it waits for answers: the server would pay
+    /// for waking it with each of them, a slow server with more of them than a fast one, and on a virtual machine that
+    /// costs more than all the rest of a request.
+    fn stays_awake(&self) -> bool {
+        false
+    }
 }
 
 /// Nothing is sent.
@@ -36,6 +43,10 @@ impl SaturateHttp {
 }
 
 impl Load for SaturateHttp {
+    fn stays_awake(&self) -> bool {
+        true
+    }
+
     fn pump(&mut self, crowd: &mut Crowd) -> Option<Instant> {
         let now = Instant::now();
         for publisher in 0..crowd.publishers() {
@@ -47,6 +58,30 @@ impl Load for SaturateHttp {
             if !crowd.is_busy(publisher) {
                 crowd.publish(publisher, now);
                 self.published += 1;
+            }
+        }
+        None
+    }
+}
+
+/// Every HTTP publisher of the crowd publishes again as soon as its last message is answered and has reached everybody.
+#[derive(Debug)]
+pub(crate) struct SaturateDelivered {
+    pub(crate) subscribers: u64,
+}
+
+impl Load for SaturateDelivered {
+    fn stays_awake(&self) -> bool {
+        true
+    }
+
+    fn pump(&mut self, crowd: &mut Crowd) -> Option<Instant> {
+        let now = Instant::now();
+        for publisher in 0..crowd.publishers() {
+            let (ledger, number) = (&crowd.shared.ledger, publisher as u32);
+            let owed = u64::from(ledger.sent(number)) * self.subscribers;
+            if !crowd.is_busy(publisher) && ledger.received(number) >= owed {
+                crowd.publish(publisher, now);
             }
         }
         None
@@ -72,6 +107,10 @@ impl RoundsOfHttp {
 }
 
 impl Load for RoundsOfHttp {
+    fn stays_awake(&self) -> bool {
+        true
+    }
+
     fn pump(&mut self, crowd: &mut Crowd) -> Option<Instant> {
         let now = Instant::now();
         for publisher in 0..crowd.publishers() {
@@ -98,6 +137,10 @@ pub(crate) struct SaturateClients {
 }
 
 impl Load for SaturateClients {
+    fn stays_awake(&self) -> bool {
+        true
+    }
+
     fn pump(&mut self, crowd: &mut Crowd) -> Option<Instant> {
         let now = Instant::now();
         for Speaker { client, template } in &mut self.speakers {

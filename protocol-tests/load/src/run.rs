@@ -105,7 +105,11 @@ pub(crate) fn run_for(crowd: &mut Crowd, load: &mut dyn Load, duration: Duration
         if now >= end {
             return Ok(());
         }
-        let wait = next.saturating_duration_since(now).saturating_sub(AWAKE);
+        let wait = if load.stays_awake() {
+            Duration::ZERO
+        } else {
+            next.saturating_duration_since(now).saturating_sub(AWAKE)
+        };
         crowd.step(Some(Duration::from_millis(wait.as_millis() as u64)))?;
     }
 }

@@ -1,10 +1,10 @@
 //! One connection of the ceiling: a socket, and the frames it is owed.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice};
 use std::rc::Rc;
 
-use mio::net::TcpStream;
+use super::socket::Socket;
 
 /// Frames handed to the kernel in one call, at most.
 const FRAMES_PER_WRITE: usize = 64;
@@ -19,7 +19,7 @@ pub(super) struct Subscription {
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) subscriptions: Vec<Subscription>,
-    socket: TcpStream,
+    socket: Socket,
     websocket: bool,
     carried: Vec<u8>,
     owed: VecDeque<Rc<[u8]>>,
@@ -28,7 +28,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(socket: TcpStream) -> Self {
+    pub(super) fn new(socket: Socket) -> Self {
         Connection {
             subscriptions: Vec::new(),
             socket,
@@ -61,7 +61,12 @@ impl Connection {
 
     /// Whether something waits for the socket to become writable.
     pub(super) fn is_waiting(&self) -> bool {
-        !self.owed.is_empty()
+        !self.owed.is_empty() || self.socket.wants_write()
+    }
+
+    /// Whether a read that did not fill its buffer has emptied the socket.
+    pub(super) fn short_reads_empty_it(&self) -> bool {
+        self.socket.short_reads_empty_it()
     }
 
     /// Owes it these bytes; says whether nothing was owed before.
@@ -93,7 +98,7 @@ impl Connection {
             }
         }
         self.owed = VecDeque::new();
-        Ok(())
+        self.socket.flush()
     }
 
     fn took(&mut self, mut taken: usize) {

@@ -1,23 +1,29 @@
 //! The ceiling: a server that does only what no broker can avoid.
 //!
 //! It completes upgrades, notes who subscribed to what, and writes each published message to every subscriber as one
-//! prepared frame. It checks no signature, no limit and no name, reads no JSON (it finds names by their place in the
+//! prepared frame. It checks no limit and no name, and no signature unless it is told to, reads no JSON (it finds names by their place in the
 //! messages of this tool), and has no timers. One thread, one epoll. What a broker costs beyond this is its own.
 
 mod connection;
 mod requests;
+mod socket;
 
 use std::collections::HashMap;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use clap::ValueEnum;
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
+use rustls::ServerConfig;
 
 use crate::wire::mark::Finder;
+use crate::wire::signature::{App, Signer};
 use connection::{Connection, Subscription};
 use requests::{Request, RequestError};
+use socket::Socket;
 
 const LISTENER: Token = Token(usize::MAX >> 1);
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -39,7 +45,7 @@ pub(crate) enum Fault {
 }
 
 /// What the ceiling is told on its command line.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The port to listen on; 0 for any that is free
     #[arg(long, default_value_t = 0)]
@@ -47,6 +53,15 @@ pub(crate) struct Arguments {
     /// Write each message at once, instead of all messages of one turn together
     #[arg(long)]
     each: bool,
+    /// Check the signatures of publishes, with this secret
+    #[arg(long)]
+    secret: Option<String>,
+    /// Serve TLS, with this certificate
+    #[arg(long, requires = "key")]
+    certificate: Option<PathBuf>,
+    /// The certificate's key
+    #[arg(long, requires = "certificate")]
+    key: Option<PathBuf>,
     /// Make a mistake with every 97th delivery
     #[arg(long, hide = true)]
     fault: Option<Fault>,
@@ -68,8 +83,18 @@ pub(crate) fn serve(arguments: Arguments) -> io::Result<()> {
     let address = listener.local_addr()?;
     println!("ceiling listening on http://{address}");
     io::stdout().flush()?;
+    let tls = match (&arguments.certificate, &arguments.key) {
+        (Some(certificate), Some(key)) => Some(socket::settings(certificate, key)?),
+        _ => None,
+    };
+    let signer = arguments.secret.clone().map(|secret| {
+        let (id, key) = (String::new(), String::new());
+        Signer::new(App { id, key, secret })
+    });
     let mut ceiling = Ceiling {
         arguments,
+        tls,
+        signer,
         poll,
         connections: Vec::new(),
         free: Vec::new(),
@@ -87,6 +112,9 @@ pub(crate) fn serve(arguments: Arguments) -> io::Result<()> {
 #[derive(Debug)]
 struct Ceiling {
     arguments: Arguments,
+    tls: Option<Arc<ServerConfig>>,
+    /// Checks publishes, where they are to be checked.
+    signer: Option<Signer>,
     poll: Poll,
     connections: Vec<Option<Connection>>,
     free: Vec<usize>,
@@ -127,10 +155,8 @@ impl Ceiling {
                 }
                 let number = event.token().0;
                 let closing = event.is_read_closed() || event.is_error();
-                if event.is_writable()
-                    && self.connections[number].as_ref().is_some_and(Connection::is_waiting)
-                {
-                    self.flush(number);
+                if event.is_writable() {
+                    self.flush_if_waiting(number);
                 }
                 if event.is_readable() || closing {
                     self.read(number, closing, &mut scratch);
@@ -162,7 +188,7 @@ impl Ceiling {
                 Token(number),
                 Interest::READABLE | Interest::WRITABLE,
             )?;
-            self.connections[number] = Some(Connection::new(socket));
+            self.connections[number] = Some(Connection::new(Socket::new(socket, self.tls.as_ref())?));
         }
     }
 
@@ -172,7 +198,10 @@ impl Ceiling {
             let count = match connection.read(scratch) {
                 Ok(0) => return self.forget(number),
                 Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // Under TLS, what was read may have called for an answer of the handshake's own.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return self.flush_if_waiting(number);
+                }
                 Err(_) => return self.forget(number),
             };
             let mut carried = connection.take_carried();
@@ -188,7 +217,8 @@ impl Ceiling {
                 Some(connection) => connection.carry(rest),
                 None => return,
             }
-            if count < scratch.len() && !closing {
+            let Some(connection) = &self.connections[number] else { return };
+            if count < scratch.len() && !closing && connection.short_reads_empty_it() {
                 return;
             }
         }
@@ -211,7 +241,13 @@ impl Ceiling {
                     connection.become_websocket();
                     self.answer(number, requests::upgraded(number));
                 }
-                Request::Publish { channel, body } => {
+                Request::Publish { target, body, .. }
+                    if self.signer.as_ref().is_some_and(|signer| !signer.verifies("POST", target, body)) =>
+                {
+                    self.forget(number);
+                    return 0;
+                }
+                Request::Publish { channel, body, .. } => {
                     let channel = self.channel(channel);
                     let frame = requests::published(body);
                     self.broadcast(channel, &frame, None);
@@ -318,6 +354,12 @@ impl Ceiling {
     fn flush(&mut self, number: usize) {
         if self.connections[number].as_mut().is_some_and(|connection| connection.write().is_err()) {
             self.failed.push(number);
+        }
+    }
+
+    fn flush_if_waiting(&mut self, number: usize) {
+        if self.connections[number].as_ref().is_some_and(Connection::is_waiting) {
+            self.flush(number);
         }
     }
 

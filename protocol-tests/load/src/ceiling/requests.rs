@@ -12,6 +12,8 @@ use crate::wire::frame::{TEXT, apply_mask, push_server_frame};
 pub(super) enum Request<'a> {
     Upgrade,
     Publish {
+        /// The path and the query.
+        target: &'a [u8],
         channel: &'a [u8],
         body: &'a [u8],
     },
@@ -50,7 +52,9 @@ fn http(bytes: &[u8]) -> Result<(Request<'_>, usize), RequestError> {
     let whole = head + digits.fold(0, |length, digit| length * 10 + usize::from(digit - b'0'));
     let body = bytes.get(head..whole).ok_or(RequestError::Incomplete)?;
     let channel = after(body, br#""channel":""#).ok_or(RequestError::Unknown)?;
-    Ok((Request::Publish { channel, body }, whole))
+    let target = bytes.strip_prefix(b"POST ").ok_or(RequestError::Unknown)?;
+    let target = target.split(|byte| *byte == b' ').next().unwrap_or_default();
+    Ok((Request::Publish { target, channel, body }, whole))
 }
 
 fn frame(bytes: &mut [u8]) -> Result<(Request<'_>, usize), RequestError> {

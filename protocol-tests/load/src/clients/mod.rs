@@ -5,6 +5,7 @@ mod publisher;
 mod socket;
 mod template;
 
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
 use rustls::ClientConfig;
+use rustls::client::Resumption;
 
 use crate::ledger::{Ledger, Seat};
 use crate::wire::mark::Finder;
@@ -22,6 +24,7 @@ use publisher::Publisher;
 use socket::Socket;
 
 pub(crate) use client::{ACCEPT, Ending, KEY};
+pub(crate) use publisher::Keeping;
 pub(crate) use template::Template;
 
 /// Tokens from here on are publishers; below are clients.
@@ -113,6 +116,8 @@ pub(crate) struct Crowd {
     scratch: Vec<u8>,
     clients: Vec<Client>,
     publishers: Vec<Publisher>,
+    /// Connections of publishers so far.
+    connected: Cell<u8>,
 }
 
 impl Crowd {
@@ -141,7 +146,15 @@ impl Crowd {
             scratch: vec![0; SCRATCH_BYTES],
             clients: Vec::new(),
             publishers: Vec::new(),
+            connected: Cell::new(0),
         })
+    }
+
+    /// From now on every TLS connection takes a whole handshake.
+    pub(crate) fn resume_no_session(&mut self) {
+        if let Some(config) = &mut self.tls {
+            Arc::make_mut(config).resumption = Resumption::disabled();
+        }
     }
 
     // ---- Clients ------------------------------------------------------------------------------------------------
@@ -232,12 +245,12 @@ impl Crowd {
 
     // ---- Publishers ---------------------------------------------------------------------------------------------
 
-    /// Opens a kept HTTP connection that publishes this template.
-    pub(crate) fn open_publisher(&mut self, template: Template) -> Result<usize, Broken> {
+    /// Opens an HTTP connection that publishes this template.
+    pub(crate) fn open_publisher(&mut self, template: Template, keeping: Keeping) -> Result<usize, Broken> {
         let number = self.publishers.len();
         let socket = self.connect_publisher(number)?;
         let path = format!("/apps/{}/events", self.shared.signer.app().id);
-        self.publishers.push(Publisher::new(socket, self.address, path, template));
+        self.publishers.push(Publisher::new(socket, self.address, path, template, keeping));
         Ok(number)
     }
 
@@ -262,7 +275,8 @@ impl Crowd {
     }
 
     fn connect_publisher(&self, number: usize) -> io::Result<Socket> {
-        let mut socket = Socket::connect(self.address, self.tls.as_ref())?;
+        self.connected.set(self.connected.get().wrapping_add(1));
+        let mut socket = Socket::connect_from(self.connected.get(), self.address, self.tls.as_ref())?;
         socket.register(self.poll.registry(), Token(FIRST_PUBLISHER + number))?;
         Ok(socket)
     }

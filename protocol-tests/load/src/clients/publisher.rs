@@ -1,4 +1,4 @@
-//! A backend's HTTP connection: publishes, waits for the answer, publishes again. It is kept, if the server keeps it.
+//! A backend's HTTP connection: publishes, waits for the answer, publishes again, on the same connection or on another.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -7,29 +7,46 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use super::{Shared, Socket, Template};
 use crate::wire::http;
 
+/// What becomes of a connection after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    /// It is kept, if the server keeps it.
+    Kept,
+    /// The client ends it: each request comes on a connection of its own, as from PHP.
+    OneEach,
+}
+
 #[derive(Debug)]
 pub(super) struct Publisher {
     socket: Socket,
     host: SocketAddr,
     path: String,
     template: Template,
+    keeping: Keeping,
     request: Vec<u8>,
     /// Of the request, what the socket has taken.
     written: usize,
     answer: Vec<u8>,
     busy: bool,
-    /// The server ended the connection after its answer, as it may.
+    /// The connection was ended after an answer: by the server, as it may, or by this side.
     ended: bool,
 }
 
 impl Publisher {
-    pub(super) fn new(socket: Socket, host: SocketAddr, path: String, template: Template) -> Self {
+    pub(super) fn new(
+        socket: Socket,
+        host: SocketAddr,
+        path: String,
+        template: Template,
+        keeping: Keeping,
+    ) -> Self {
         socket.set_nodelay();
         Publisher {
             socket,
             host,
             path,
             template,
+            keeping,
             request: Vec::new(),
             written: 0,
             answer: Vec::new(),
@@ -111,8 +128,8 @@ impl Publisher {
                 self.answer.drain(..response.bytes);
                 self.busy = false;
                 shared.counts.answered += 1;
-                if response.closes {
-                    self.socket.shutdown();
+                if response.closes || self.keeping == Keeping::OneEach {
+                    self.socket.end();
                     self.ended = true;
                 }
             }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use mio::event::Source;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
@@ -20,7 +22,30 @@ pub(super) enum Socket {
 impl Socket {
     /// Begins to connect. Under TLS the handshake goes on by itself as the socket is read and written.
     pub(super) fn connect(address: SocketAddr, tls: Option<&Arc<ClientConfig>>) -> io::Result<Self> {
-        let socket = TcpStream::connect(address)?;
+        Socket::over(TcpStream::connect(address)?, tls)
+    }
+
+    /// The same from one of 256 addresses of this machine, where the server is on it, too: the ports of one would be used
+    /// up by connections that have ended.
+    pub(super) fn connect_from(
+        number: u8,
+        address: SocketAddr,
+        tls: Option<&Arc<ClientConfig>>,
+    ) -> io::Result<Self> {
+        if !(address.is_ipv4() && address.ip().is_loopback()) {
+            return Socket::connect(address, tls);
+        }
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+        rustix::net::bind(&socket, &SocketAddr::from(([127, 0, 1, number], 0)))?;
+        match rustix::net::connect(&socket, &address) {
+            Ok(()) | Err(Errno::INPROGRESS) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Socket::over(TcpStream::from_std(std::net::TcpStream::from(socket)), tls)
+    }
+
+    fn over(socket: TcpStream, tls: Option<&Arc<ClientConfig>>) -> io::Result<Self> {
         Ok(match tls {
             None => Socket::Plain(socket),
             Some(config) => {
@@ -41,6 +66,15 @@ impl Socket {
 
     pub(super) fn shutdown(&self) {
         let _ = self.tcp().shutdown(Shutdown::Both);
+    }
+
+    /// Ends the connection in order.
+    pub(super) fn end(&mut self) {
+        if let Socket::Tls(session) = self {
+            session.conn.send_close_notify();
+            let _ = session.flush();
+        }
+        self.shutdown();
     }
 
     /// Whether a read that did not fill its buffer has emptied the socket. Under TLS records end before the data does.

@@ -1,8 +1,8 @@
 //! One message to many, as fast as it goes.
 
 use super::{Stage, add_calls, verdict};
-use crate::clients::{Broken, Crowd, OPENING_AT_ONCE, Template, Wish};
-use crate::load::{SaturateClients, SaturateHttp, Speaker};
+use crate::clients::{Broken, Crowd, Keeping, OPENING_AT_ONCE, Template, Wish};
+use crate::load::{SaturateClients, SaturateDelivered, SaturateHttp, Speaker};
 use crate::run::{Outcome, Window, measure};
 
 /// Publishers where the load has a pace: more than can be waiting for an answer.
@@ -26,7 +26,8 @@ pub(super) fn open_publishers(
 ) -> Result<(), Broken> {
     (0..count).try_for_each(|slot| {
         let publisher = crowd.shared.ledger.publisher(group, slot);
-        crowd.open_publisher(Template::publish(publisher, channel, payload_bytes)).map(drop)
+        let template = Template::publish(publisher, channel, payload_bytes);
+        crowd.open_publisher(template, Keeping::Kept).map(drop)
     })
 }
 
@@ -60,6 +61,24 @@ pub(super) fn over_http(
     Ok(verdict(crowd, outcome))
 }
 
+/// Publishers that have one message each on its way, until every subscriber has it.
+pub(super) fn until_delivered(
+    stage: &Stage<'_>,
+    subscribers: usize,
+    payload_bytes: usize,
+    publishers: u32,
+) -> Result<Outcome, Broken> {
+    let subscribers = stage.scaled(subscribers);
+    let mut crowd = stage.crowd(1, publishers)?;
+    open_subscribers(&mut crowd, "fanout", subscribers)?;
+    open_publishers(&mut crowd, 0, publishers, "fanout", payload_bytes)?;
+    let mut load = SaturateDelivered { subscribers: subscribers as u64 };
+    let window = measure(&mut crowd, stage.server.process, &mut load, stage.window())?;
+    let mut outcome = delivery_figures(&window);
+    add_calls(stage, &mut crowd, &mut load, |window| window.delivered, &mut outcome)?;
+    Ok(verdict(crowd, outcome))
+}
+
 pub(super) fn of_client_events(
     stage: &Stage<'_>,
     subscribers: usize,
@@ -84,9 +103,14 @@ pub(super) fn of_client_events(
     Ok(verdict(crowd, outcome))
 }
 
-pub(super) fn to_nobody(stage: &Stage<'_>, connections: u32) -> Result<Outcome, Broken> {
+/// Requests as fast as they are answered, `connections` of them at a time.
+pub(super) fn to_nobody(stage: &Stage<'_>, connections: u32, keeping: Keeping) -> Result<Outcome, Broken> {
     let mut crowd = stage.crowd(1, connections)?;
-    open_publishers(&mut crowd, 0, connections, "nobody", 100)?;
+    crowd.resume_no_session();
+    for slot in 0..connections {
+        let publisher = crowd.shared.ledger.publisher(0, slot);
+        crowd.open_publisher(Template::publish(publisher, "nobody", 100), keeping)?;
+    }
     let mut load = SaturateHttp::new(0, 0);
     let window = measure(&mut crowd, stage.server.process, &mut load, stage.window())?;
     let mut outcome = Outcome::default();

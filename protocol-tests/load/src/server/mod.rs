@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use rustls::ClientConfig;
 
 use crate::gauge::{Cores, Process};
+use crate::scenario::Needs;
 use crate::wire::signature::App;
 use certificate::Certificate;
 pub(crate) use heliostat::CROWD_KEY;
@@ -29,6 +30,10 @@ pub(crate) enum Kind {
     Ceiling {
         /// Write every message at once, instead of those of one turn together.
         each: bool,
+        /// Check the signatures of publishes.
+        signed: bool,
+        /// Serve TLS.
+        tls: bool,
         /// Make this mistake, for proving that it is found.
         fault: Option<String>,
     },
@@ -50,8 +55,10 @@ pub(crate) enum Kind {
 impl Kind {
     pub(crate) fn name(&self) -> &str {
         match self {
-            Kind::Ceiling { each: false, .. } => "ceiling",
+            Kind::Ceiling { signed: true, .. } => "ceiling-signed",
             Kind::Ceiling { each: true, .. } => "ceiling-each",
+            Kind::Ceiling { tls: true, .. } => "ceiling-tls",
+            Kind::Ceiling { .. } => "ceiling",
             Kind::Heliostat { tls: false, .. } => "heliostat",
             Kind::Heliostat { tls: true, .. } => "heliostat-tls",
             Kind::Sockudo { .. } => "sockudo",
@@ -60,9 +67,23 @@ impl Kind {
         }
     }
 
-    /// Whether it knows more of the protocol than subscribing and delivering.
-    pub(crate) fn is_a_broker(&self) -> bool {
-        !matches!(self, Kind::Ceiling { .. })
+    /// The same over TLS, if it can be started so.
+    pub(crate) fn over_tls(&self) -> Option<Kind> {
+        let mut kind = self.clone();
+        match &mut kind {
+            Kind::Ceiling { tls, .. } | Kind::Heliostat { tls, .. } => *tls = true,
+            Kind::Sockudo { .. } | Kind::Command { .. } | Kind::Running { .. } => return None,
+        }
+        Some(kind)
+    }
+
+    /// How it is started for a scenario; not at all if it cannot do what that needs.
+    pub(crate) fn able(&self, needs: Needs) -> Option<Kind> {
+        match (needs, self) {
+            (Needs::Tls, _) => self.over_tls(),
+            (Needs::Broker, Kind::Ceiling { .. }) => None,
+            (Needs::Broker | Needs::Deliveries, _) => Some(self.clone()),
+        }
     }
 }
 
@@ -109,13 +130,19 @@ impl Server {
         let directory = new_directory().map_err(failed)?;
         let port = free_port().map_err(failed)?;
         let tls = match kind {
-            Kind::Heliostat { tls: true, .. } => Some(Certificate::new(&directory).map_err(failed)?),
+            Kind::Heliostat { tls: true, .. } | Kind::Ceiling { tls: true, .. } => {
+                Some(Certificate::new(&directory).map_err(failed)?)
+            }
             _ => None,
         };
         let (mut command, announces) = match kind {
-            Kind::Ceiling { each, fault } => {
+            Kind::Ceiling { each, signed, tls: _, fault } => {
                 let mut command = Command::new(std::env::current_exe().map_err(failed)?);
                 command.arg("ceiling").args(each.then_some("--each"));
+                command.args(signed.then_some(["--secret", &app.secret]).into_iter().flatten());
+                if let Some(tls) = &tls {
+                    command.arg("--certificate").arg(&tls.certificate).arg("--key").arg(&tls.key);
+                }
                 command.args(fault.iter().flat_map(|fault| ["--fault", fault]));
                 (command, true)
             }

@@ -53,6 +53,15 @@ impl Signer {
         format!("{path}?{query}&auth_signature={signature}")
     }
 
+    /// Whether a request is signed as [`Signer::target`] signs: that query's order, no other, and the hash of this body.
+    pub(crate) fn verifies(&self, method: &str, target: &[u8], body: &[u8]) -> bool {
+        let Ok(target) = std::str::from_utf8(target) else { return false };
+        let Some((path, query)) = target.split_once('?') else { return false };
+        let Some((query, signature)) = query.split_once("&auth_signature=") else { return false };
+        let Some((_, hash)) = query.split_once("&body_md5=") else { return false };
+        hash == hex::encode(Md5::digest(body)) && signature == self.hmac(&[method, "\n", path, "\n", query])
+    }
+
     fn hmac(&self, parts: &[&str]) -> String {
         let mut mac = self.keyed.clone();
         for part in parts {
@@ -77,6 +86,16 @@ mod tests {
             signer.channel("1234.1234", "private-foobar", None),
             "278d425bdf160c739803:58df8b0c36d6982b82c3ecf6b4662e34fe8c25bba48f5369f135bf843651c3a4"
         );
+    }
+
+    #[test]
+    fn what_is_signed_verifies_and_nothing_else() {
+        let signer = signer("3", "key", "secret");
+        let target = signer.target("POST", "/apps/3/events", b"{}", 1_353_088_179);
+        assert!(signer.verifies("POST", target.as_bytes(), b"{}"));
+        assert!(!signer.verifies("POST", target.as_bytes(), b"{ }"));
+        assert!(!signer.verifies("POST", target.replace("/3/", "/4/").as_bytes(), b"{}"));
+        assert!(!signer.verifies("GET", target.as_bytes(), b"{}"));
     }
 
     #[test]
