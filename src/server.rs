@@ -32,10 +32,10 @@ use tracing::info;
 use crate::app::DuplicateApp;
 use crate::config::Config;
 use crate::development::Development;
-use crate::http::{self, BodyBounds, ListenerSettings, Unfinished, body};
+use crate::http::{self, BodyBounds, ListenerSettings, UnfinishedBodies, body};
 use crate::hub::{Hub, Listener, Worker};
-use crate::net::guard::{Accepted, Bounds, Guarded, guarding};
-use crate::net::room::Room;
+use crate::net::guard::{AcceptedStream, ExchangeBounds, GuardedStream, guarding};
+use crate::net::slots::ConnectionSlots;
 use crate::net::tls::{self, TlsError};
 use crate::pipe::wire::PipeWire;
 use crate::pipe::{Hook, Pipe, PipeCounts, RunningHook, Tap, TapListener};
@@ -65,7 +65,7 @@ macro_rules! http_service {
         let worker = Worker::of_this_thread(hub).expect("a hub has one half for each worker thread");
         let body = BodyBounds {
             bytes: config.server.http_body_bytes,
-            patience: config.server.http_request_timeout,
+            timeout: config.server.http_request_timeout,
             unfinished: Arc::clone(unfinished),
         };
         let settings = listener_settings(config);
@@ -93,18 +93,19 @@ macro_rules! http_service {
         };
         let prefix = config.server.path_prefix.clone();
         let expecting = apply_fn_factory(api(), move |mut request: Request, app| {
-            http::tidy(request.head_mut(), &prefix);
-            http::before_the_body(request, |request| Box::pin(app.call(request)))
+            http::collapse_slashes(request.head_mut(), &prefix);
+            http::answer_before_body(request, |request| Box::pin(app.call(request)))
         });
         let prefix = config.server.path_prefix.clone();
-        let api = apply_fn_factory(api(), move |mut request: Request, app| match http::resume(&request) {
-            Some(answering) => Either::Left(answering),
-            None => {
-                http::tidy(request.head_mut(), &prefix);
-                Either::Right(app.call(request))
-            }
-        });
-        let bounds = Bounds {
+        let api =
+            apply_fn_factory(api(), move |mut request: Request, app| match http::resume_answer(&request) {
+                Some(answering) => Either::Left(answering),
+                None => {
+                    http::collapse_slashes(request.head_mut(), &prefix);
+                    Either::Right(app.call(request))
+                }
+            });
+        let bounds = ExchangeBounds {
             head: config.server.http_request_timeout,
             idle: config.server.keep_alive,
             // As long as a WebSocket may be silent, pinged and all.
@@ -117,7 +118,7 @@ macro_rules! http_service {
             .client_disconnect_timeout(HTTP_DISCONNECT + CLOCK_SLACK)
             // A client that has ended its side is gone: a stream must not wait for it until the next write.
             .h1_allow_half_closed(false)
-            .on_connect_ext(|stream: &Guarded<_>, data: &mut Extensions| {
+            .on_connect_ext(|stream: &GuardedStream<_>, data: &mut Extensions| {
                 data.insert(stream.exchange());
             })
             .expect(expecting)
@@ -134,7 +135,7 @@ macro_rules! over_tcp {
     ($shared:expr, $pipes_only:expr) => {{
         let room = $shared.room.of_this_thread();
         // All in one step: what the accepting side holds for a connection, it holds to its end.
-        http_service!($shared, $pipes_only, move |stream: TcpStream| Accepted::plain(stream, &room))
+        http_service!($shared, $pipes_only, move |stream: TcpStream| AcceptedStream::plain(stream, &room))
     }};
 }
 
@@ -192,8 +193,8 @@ struct Shared {
     config: Config,
     wire: Arc<PipeWire>,
     test_mode: Option<Arc<TestMode>>,
-    room: Arc<Room>,
-    unfinished: Arc<Unfinished>,
+    room: Arc<ConnectionSlots>,
+    unfinished: Arc<UnfinishedBodies>,
 }
 
 /// A broker that has its address. Connections wait in the kernel until it runs.
@@ -332,9 +333,9 @@ impl Server {
         if let Some(test_mode) = &test_mode {
             test_mode.set_broker(reloader.as_broker());
         }
-        let room = Room::new(config.server.max_http_connections, files.room.per_worker, workers);
+        let room = ConnectionSlots::new(config.server.max_http_connections, files.room.per_worker, workers);
         let room = Arc::new(room);
-        let unfinished = Arc::new(Unfinished::new(config.server.http_unfinished_bytes));
+        let unfinished = Arc::new(UnfinishedBodies::new(config.server.http_unfinished_bytes));
         let shared = Shared { hub, sessions, config, wire, test_mode, room, unfinished };
         Ok(BoundServer { shared, tls, reloader, webhooks, hooks, port, pipe, files })
     }

@@ -1,15 +1,15 @@
-//! The log on standard error. Never a secret, and of payloads only the beginning, at `trace`.
+//! Writes the log to standard error. Never a secret, and of payloads only the beginning, at `trace`.
 //!
 //! Everything that may come from outside goes through here, so it is made harmless here and nowhere else: `text`
-//! escapes and shortens, `line` puts lines together, `limit` leaves out what one cause would flood the log with, and
-//! `queue` has a thread of its own write them, so that nobody ever waits for whoever reads the log.
+//! escapes and shortens, `line` puts lines together, `line_limits` leaves out what one cause would flood the log with, and
+//! `line_queue` has a thread of its own write them, so that nobody ever waits for whoever reads the log.
 
 mod config;
-mod expected;
 mod layer;
-mod limit;
 mod line;
-mod queue;
+mod line_limits;
+mod line_queue;
+mod suppressed;
 mod text;
 
 use std::ffi::OsStr;
@@ -22,17 +22,17 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 pub use config::{LogFormat, Logging};
-pub(crate) use expected::{OF_CLOSED_PORTS, expect_complaints};
-use layer::Log;
-use line::Style;
-use queue::Queue;
+use layer::LogLayer;
+use line::LineStyle;
+use line_queue::LineQueue;
+pub(crate) use suppressed::{CLOSED_PORT_MESSAGES, suppress_messages};
 pub(crate) use text::VALUE_CHARS;
 
 /// How long the end of the program waits for the last lines to be written.
-const LAST_LINES: Duration = Duration::from_secs(1);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What has been started and is written to standard error by a thread.
-static STARTED: OnceLock<Arc<Queue>> = OnceLock::new();
+static WRITER_QUEUE: OnceLock<Arc<LineQueue>> = OnceLock::new();
 
 /// The names of levels, from the quietest to the loudest.
 pub(crate) const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -44,23 +44,23 @@ pub(crate) const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "
 pub fn start(logging: &Logging) -> Result<(), tracing_subscriber::filter::ParseError> {
     let filter = EnvFilter::try_new(directives(&logging.level))?;
     let style = match logging.format {
-        LogFormat::Json => Style::Json,
-        LogFormat::Human if is_colourful() => Style::Colourful,
-        LogFormat::Human => Style::Plain,
+        LogFormat::Json => LineStyle::Json,
+        LogFormat::Human if is_colourful() => LineStyle::Colourful,
+        LogFormat::Human => LineStyle::Plain,
     };
-    let queue = Arc::new(Queue::new(style));
-    let log = tracing_subscriber::registry().with(filter).with(Log::new(Arc::clone(&queue)));
+    let queue = Arc::new(LineQueue::new(style));
+    let log = tracing_subscriber::registry().with(filter).with(LogLayer::new(Arc::clone(&queue)));
     // An error means that a log has been started before, by a program that embeds the broker.
-    if log.try_init().is_ok() && queue::spawn_writer(Arc::clone(&queue), std::io::stderr()).is_ok() {
-        let _ = STARTED.set(queue);
+    if log.try_init().is_ok() && line_queue::spawn_writer(Arc::clone(&queue), std::io::stderr()).is_ok() {
+        let _ = WRITER_QUEUE.set(queue);
     }
     Ok(())
 }
 
 /// Waits until what has been logged is written, but no longer than a second: whoever reads the log may have stopped.
 pub fn flush() {
-    if let Some(queue) = STARTED.get() {
-        queue.flush(LAST_LINES);
+    if let Some(queue) = WRITER_QUEUE.get() {
+        queue.flush(FLUSH_TIMEOUT);
     }
 }
 
@@ -84,10 +84,10 @@ fn directives(level: &str) -> String {
         other => other.to_owned(),
     };
     // What is in brackets may hold commas.
-    match level.contains('[') {
-        true => level.to_owned(),
-        false => level.split(',').map(|part| ours(part.trim())).collect::<Vec<_>>().join(","),
+    if level.contains('[') {
+        return level.to_owned();
     }
+    level.split(',').map(|part| ours(part.trim())).collect::<Vec<_>>().join(",")
 }
 
 fn is_colourful() -> bool {

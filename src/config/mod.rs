@@ -36,7 +36,7 @@ pub use patch::with_settings;
 pub use sections::{Server, ShutdownCode};
 
 pub use crate::connection::ConnectionConfig;
-pub use crate::development::Config as Development;
+pub use crate::development::DevelopmentConfig as Development;
 pub use crate::pipe::PipeConfig;
 pub use crate::protocol::WithoutVersion;
 pub use crate::telemetry::{LogFormat, Logging};

@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 
 /// More would be no help to whoever types one into a phone.
-const MOST: usize = 4;
+const MAX_ADDRESSES: usize = 4;
 
 /// Names of interfaces that lead to containers and virtual machines of this machine, not to other ones, begin so.
-const INWARD: [&str; 9] = ["docker", "br-", "veth", "virbr", "podman", "cni", "lxc", "vboxnet", "vmnet"];
+const VIRTUAL_INTERFACES: [&str; 9] =
+    ["docker", "br-", "veth", "virbr", "podman", "cni", "lxc", "vboxnet", "vmnet"];
 
 /// Where others reach what listens on `host`: on a loopback address nobody does; on every address, by those that this
 /// machine has at present, likely ones first. Empty, too, where the system does not tell.
@@ -16,7 +17,10 @@ pub fn reachable(host: IpAddr) -> Vec<IpAddr> {
         _ if host.is_loopback() => Vec::new(),
         _ if host.is_unspecified() => {
             let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-            likely(host, interfaces.iter().map(|interface| (interface.name.as_str(), interface.ip())))
+            likely_reachable(
+                host,
+                interfaces.iter().map(|interface| (interface.name.as_str(), interface.ip())),
+            )
         }
         _ => vec![host],
     }
@@ -24,9 +28,9 @@ pub fn reachable(host: IpAddr) -> Vec<IpAddr> {
 
 /// Of the addresses of these interfaces the few that a neighbour may use: those of private networks before others, and
 /// IPv6 only where nothing else will do.
-fn likely<'a>(host: IpAddr, interfaces: impl Iterator<Item = (&'a str, IpAddr)>) -> Vec<IpAddr> {
+fn likely_reachable<'a>(host: IpAddr, interfaces: impl Iterator<Item = (&'a str, IpAddr)>) -> Vec<IpAddr> {
     let mut found: Vec<IpAddr> = interfaces
-        .filter(|(name, _)| !INWARD.iter().any(|inward| name.starts_with(inward)))
+        .filter(|(name, _)| !VIRTUAL_INTERFACES.iter().any(|inward| name.starts_with(inward)))
         .map(|(_, address)| address)
         .filter(|address| !address.is_loopback() && !is_link_local(*address))
         .filter(|address| host.is_ipv6() || address.is_ipv4())
@@ -38,7 +42,7 @@ fn likely<'a>(host: IpAddr, interfaces: impl Iterator<Item = (&'a str, IpAddr)>)
         IpAddr::V4(address) => !address.is_private(),
         IpAddr::V6(address) => !address.is_unique_local(),
     });
-    found.truncate(MOST);
+    found.truncate(MAX_ADDRESSES);
     found
 }
 
@@ -68,7 +72,7 @@ mod tests {
         ];
         let of = |host: &str, interfaces: &[(&'static str, &str)]| {
             let interfaces = interfaces.iter().map(|(name, address)| (*name, address.parse().unwrap()));
-            let found = likely(host.parse().unwrap(), interfaces);
+            let found = likely_reachable(host.parse().unwrap(), interfaces);
             found.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         assert_eq!(of("0.0.0.0", &all), ["192.168.1.20", "10.0.0.5", "203.0.113.7"]);
@@ -77,7 +81,7 @@ mod tests {
         assert!(of("0.0.0.0", &all[5..7]).is_empty());
         let many = [("eth0", "10.0.0.1"), ("eth0", "10.0.0.2"), ("eth0", "10.0.0.3"), ("eth0", "10.0.0.4")];
         let more: Vec<_> = many.into_iter().chain([("eth0", "10.0.0.5")]).collect();
-        assert_eq!(of("0.0.0.0", &more).len(), MOST);
+        assert_eq!(of("0.0.0.0", &more).len(), MAX_ADDRESSES);
     }
 
     #[test]

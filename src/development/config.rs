@@ -7,7 +7,7 @@ use crate::auth::EncryptionMasterKey;
 /// `[development]`: conveniences for trying the broker out. They give anyone who can reach the broker the
 /// rights of the first app's backend, so they are off by default; development mode turns them on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Config {
+pub struct DevelopmentConfig {
     /// Serves the example pages at `/`, with the first app's credentials filled in.
     pub pages: bool,
     /// Serves `/dev/auth`, `/dev/user-auth` and `/dev/config.json`: they sign whatever they are asked to.

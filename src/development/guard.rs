@@ -1,4 +1,4 @@
-//! Whom the development endpoints answer: this machine's own programs, the pages that it serves, and nobody by way of a
+//! Guards the development endpoints: they answer this machine's own programs, the pages that it serves, and nobody by way of a
 //! proxy.
 //!
 //! A web page that a developer visits can send requests to this machine, and so can whoever reaches a proxy in front of

@@ -1,4 +1,4 @@
-//! The conveniences of development mode: example pages, and endpoints that sign whatever they are asked to.
+//! Answers the requests of development mode: example pages, and endpoints that sign whatever they are asked to.
 //!
 //! They speak for the first app, and give whoever reaches them the rights of its backend. Each is off unless the
 //! configuration says otherwise, and what signs answers this machine and its own pages alone (`guard`). No secret is
@@ -11,7 +11,7 @@ pub(crate) mod guard;
 mod pages;
 
 pub use addresses::reachable;
-pub use config::Config;
+pub use config::DevelopmentConfig;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ use guard::{is_local, names_this_machine, split_host};
 
 /// One of the conveniences, asked for by who may have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wish<'p> {
+pub(crate) enum DevelopmentRequest<'p> {
     ChannelAuth,
     UserAuth,
     Settings,
@@ -35,12 +35,14 @@ pub(crate) enum Wish<'p> {
     Page(&'p str),
 }
 
-impl Wish<'_> {
+impl DevelopmentRequest<'_> {
     /// Whether its answer depends on the body of the request.
     pub(crate) fn takes_a_body(self) -> bool {
         match self {
-            Wish::ChannelAuth | Wish::UserAuth => true,
-            Wish::Settings | Wish::PusherJs | Wish::Page(_) => false,
+            DevelopmentRequest::ChannelAuth | DevelopmentRequest::UserAuth => true,
+            DevelopmentRequest::Settings | DevelopmentRequest::PusherJs | DevelopmentRequest::Page(_) => {
+                false
+            }
         }
     }
 
@@ -70,8 +72,8 @@ pub struct Development {
 impl Development {
     /// What the configuration asks for, where the broker listens on `host` with these settings.
     #[must_use]
-    pub fn new(config: Config, host: IpAddr, settings: &ListenerSettings) -> Self {
-        let Config { pages, auth_endpoints, encryption_master_key, pusher_js } = config;
+    pub fn new(config: DevelopmentConfig, host: IpAddr, settings: &ListenerSettings) -> Self {
+        let DevelopmentConfig { pages, auth_endpoints, encryption_master_key, pusher_js } = config;
         Development {
             pages,
             auth_endpoints,
@@ -104,43 +106,45 @@ impl Development {
 
     /// What a request wants of the conveniences, by its head alone: whether it may have it is known before its body is.
     /// `None` if it is for none that is on. `path` is what follows the path prefix, in segments.
-    pub(crate) fn wish<'p>(
+    pub(crate) fn request_kind<'p>(
         &self,
         request: &HttpRequest,
         path: &[&'p str],
         apps: &AppRegistry,
-    ) -> Option<Result<Wish<'p>, ApiError>> {
-        speaker(apps)?;
-        let wish = match *path {
-            ["dev", "auth"] if self.auth_endpoints => Wish::ChannelAuth,
-            ["dev", "user-auth"] if self.auth_endpoints => Wish::UserAuth,
-            ["dev", "config.json"] if self.auth_endpoints => Wish::Settings,
-            ["vendor", "pusher.min.js"] if self.pages => Wish::PusherJs,
-            [page] if self.pages && pages::exists(page) => Wish::Page(page),
+    ) -> Option<Result<DevelopmentRequest<'p>, ApiError>> {
+        first_app(apps)?;
+        let kind = match *path {
+            ["dev", "auth"] if self.auth_endpoints => DevelopmentRequest::ChannelAuth,
+            ["dev", "user-auth"] if self.auth_endpoints => DevelopmentRequest::UserAuth,
+            ["dev", "config.json"] if self.auth_endpoints => DevelopmentRequest::Settings,
+            ["vendor", "pusher.min.js"] if self.pages => DevelopmentRequest::PusherJs,
+            [page] if self.pages && pages::exists(page) => DevelopmentRequest::Page(page),
             _ => return None,
         };
-        let checked = self.guard(request).and_then(|()| self.check(request, &wish.method()));
-        Some(checked.map(|()| wish))
+        let checked = self.guard(request).and_then(|()| self.check(request, &kind.method()));
+        Some(checked.map(|()| kind))
     }
 
-    /// Answers a request for what [`Development::wish`] has found.
+    /// Answers a request for what [`Development::request_kind`] has found.
     ///
     /// # Errors
     /// If the body asks for what cannot be signed.
     pub(crate) fn answer(
         &self,
         request: &HttpRequest,
-        wish: Wish<'_>,
+        kind: DevelopmentRequest<'_>,
         body: &[u8],
         apps: &AppRegistry,
     ) -> Result<HttpResponse, ApiError> {
-        let (app, key) = speaker(apps).ok_or_else(|| ApiError::NotFound(request.path().to_owned()))?;
-        match wish {
-            Wish::ChannelAuth => auth::channel(app, key, self.master_key(app, key).as_ref(), body),
-            Wish::UserAuth => auth::user_auth(key, body),
-            Wish::Settings => Ok(self.settings(request, app, key)),
-            Wish::PusherJs => Ok(pages::pusher_js(self.pusher_js.as_deref())),
-            Wish::Page(page) => Ok(pages::page(page)),
+        let (app, key) = first_app(apps).ok_or_else(|| ApiError::NotFound(request.path().to_owned()))?;
+        match kind {
+            DevelopmentRequest::ChannelAuth => {
+                auth::channel(app, key, self.master_key(app, key).as_ref(), body)
+            }
+            DevelopmentRequest::UserAuth => auth::user_auth(key, body),
+            DevelopmentRequest::Settings => Ok(self.settings(request, app, key)),
+            DevelopmentRequest::PusherJs => Ok(pages::pusher_js(self.pusher_js.as_deref())),
+            DevelopmentRequest::Page(page) => Ok(pages::page(page)),
         }
     }
 
@@ -157,10 +161,10 @@ impl Development {
         let method = request.method();
         let fits = method == expected || (expected == Method::GET && method == Method::HEAD);
         let allowed = if expected == Method::GET { "GET, HEAD" } else { "POST" };
-        match fits {
-            true => Ok(()),
-            false => Err(ApiError::MethodNotAllowed { method: method.to_string(), allowed }),
+        if !fits {
+            return Err(ApiError::MethodNotAllowed { method: method.to_string(), allowed });
         }
+        Ok(())
     }
 
     /// The master key that may be told of an app with this key: the configured one, or one derived from the secret.
@@ -197,7 +201,7 @@ impl Development {
 }
 
 /// The app for which the conveniences speak, with its oldest key.
-fn speaker(apps: &AppRegistry) -> Option<(&App, &Key)> {
+fn first_app(apps: &AppRegistry) -> Option<(&App, &Key)> {
     let app = apps.first()?;
     Some((app, app.keys.first()?))
 }

@@ -1,4 +1,4 @@
-//! The forms of answers.
+//! Builds the answers of several endpoints: JSON, text, redirects and preflights.
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode};

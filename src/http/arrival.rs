@@ -55,10 +55,10 @@ impl Arrival {
         if app.force_tls && !self.tls {
             return Err((CloseCode::TlsOnly, CloseCode::TlsOnly.sentence()));
         }
-        match self.origins.iter().all(|origin| app.admits_origin(Some(origin))) {
-            true => Ok(()),
-            false => Err((CloseCode::Unauthorized, "Origin not allowed")),
+        if !self.origins.iter().all(|origin| app.admits_origin(Some(origin))) {
+            return Err((CloseCode::Unauthorized, "Origin not allowed"));
         }
+        Ok(())
     }
 }
 

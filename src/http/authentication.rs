@@ -1,4 +1,4 @@
-//! Who sent a request: an app's backend, by its signature.
+//! Finds out which app's backend sent a request, by its signature.
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! Reading a request's body within its bounds of size, time and the node's memory, and not reading one that was refused.
+//! Reads the body of a request within its bounds of size, time and the node's memory, and does not read that of one that
+//! was refused.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -19,37 +20,37 @@ use crate::net::guard::Exchange;
 
 /// What the bodies of a node that have not come whole may hold together, and what they hold.
 #[derive(Debug)]
-pub struct Unfinished {
+pub struct UnfinishedBodies {
     bytes: AtomicUsize,
     most: usize,
 }
 
-impl Unfinished {
+impl UnfinishedBodies {
     /// Nothing yet, of `most` bytes.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Unfinished { bytes: AtomicUsize::new(0), most }
+        UnfinishedBodies { bytes: AtomicUsize::new(0), most }
     }
 }
 
 /// The share of one body.
-struct Share<'u> {
-    all: &'u Unfinished,
+struct BodyShare<'u> {
+    all: &'u UnfinishedBodies,
     bytes: usize,
 }
 
-impl Share<'_> {
+impl BodyShare<'_> {
     fn grow(&mut self, bytes: usize) -> Result<(), ApiError> {
         self.bytes += bytes;
         let before = self.all.bytes.fetch_add(bytes, Ordering::Relaxed);
-        match before + bytes <= self.all.most {
-            true => Ok(()),
-            false => Err(ApiError::TooManyBodies),
+        if before + bytes > self.all.most {
+            return Err(ApiError::TooManyBodies);
         }
+        Ok(())
     }
 }
 
-impl Drop for Share<'_> {
+impl Drop for BodyShare<'_> {
     fn drop(&mut self) {
         self.all.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
@@ -61,9 +62,9 @@ pub struct BodyBounds {
     /// Bytes of one.
     pub bytes: usize,
     /// For the whole of one.
-    pub patience: Duration,
+    pub timeout: Duration,
     /// All of the node's.
-    pub unfinished: Arc<Unfinished>,
+    pub unfinished: Arc<UnfinishedBodies>,
 }
 
 /// Reads the whole body. Whoever calls has made sure from the head that it is wanted.
@@ -77,12 +78,12 @@ pub(crate) async fn read(
     bounds: &BodyBounds,
 ) -> Result<Bytes, ApiError> {
     let limit = bounds.bytes;
-    if announced(request).is_some_and(|length| length > limit as u64) {
+    if declared_length(request).is_some_and(|length| length > limit as u64) {
         return Err(ApiError::BodyTooLarge { limit });
     }
-    let whole = tokio::time::timeout(bounds.patience, read_all(payload, bounds)).await;
+    let whole = tokio::time::timeout(bounds.timeout, read_all(payload, bounds)).await;
     let body = whole
-        .unwrap_or_else(|_| Err(ApiError::Timeout { seconds: bounds.patience.as_secs_f64().to_string() }))?;
+        .unwrap_or_else(|_| Err(ApiError::Timeout { seconds: bounds.timeout.as_secs_f64().to_string() }))?;
     if let Some(exchange) = exchange(request) {
         exchange.set_body_read();
     }
@@ -91,7 +92,7 @@ pub(crate) async fn read(
 
 async fn read_all(payload: &mut web::Payload, bounds: &BodyBounds) -> Result<Bytes, ApiError> {
     let mut body = BytesMut::new();
-    let mut share = Share { all: &bounds.unfinished, bytes: 0 };
+    let mut share = BodyShare { all: &bounds.unfinished, bytes: 0 };
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| ApiError::InvalidJson(format!("it broke off: {error}")))?;
         if body.len() + chunk.len() > bounds.bytes {
@@ -99,25 +100,23 @@ async fn read_all(payload: &mut web::Payload, bounds: &BodyBounds) -> Result<Byt
         }
         share.grow(chunk.len())?;
         // Most bodies come in one piece, which need not be copied.
-        body = match body.is_empty() {
-            true => chunk.into(),
-            false => {
-                body.extend_from_slice(&chunk);
-                body
-            }
-        };
+        if body.is_empty() {
+            body = chunk.into();
+        } else {
+            body.extend_from_slice(&chunk);
+        }
     }
     Ok(body.freeze())
 }
 
-fn announced(request: &HttpRequest) -> Option<u64> {
+fn declared_length(request: &HttpRequest) -> Option<u64> {
     let length = request.headers().get(header::CONTENT_LENGTH)?;
     length.to_str().ok()?.parse().ok()
 }
 
 fn has_body(request: &HttpRequest) -> bool {
     request.headers().contains_key(header::TRANSFER_ENCODING)
-        || announced(request).is_some_and(|length| length > 0)
+        || declared_length(request).is_some_and(|length| length > 0)
 }
 
 fn exchange(request: &HttpRequest) -> Option<&Rc<Exchange>> {
@@ -151,7 +150,7 @@ pub(crate) async fn finish(
     let Some(exchange) = exchange(request).cloned() else { return response };
     // To look would tell a client that waits to be asked for its body that it is wanted.
     let waits_to_be_asked = request.head().expect() && has_body(request);
-    let unread = !exchange.is_body_read() && (waits_to_be_asked || !is_there(&mut payload).await);
+    let unread = !exchange.is_body_read() && (waits_to_be_asked || !has_arrived(&mut payload).await);
     if unread {
         exchange.refuse(endless);
     }
@@ -163,14 +162,14 @@ pub(crate) async fn finish(
         // The server drains a chunked body that nobody holds any more, however long it is, and closes the connection on
         // one that somebody does. So the answer holds it.
         _ => response.map_body(|_, answer| {
-            BoxBody::new(Guided { answer, _payload: unread.then_some(payload), exchange })
+            BoxBody::new(TrackedBody { answer, _payload: unread.then_some(payload), exchange })
         }),
     }
 }
 
 /// Whether the rest of a body that nobody wants has come already, so that the next request on the connection can follow.
 /// It is thrown away.
-async fn is_there(payload: &mut web::Payload) -> bool {
+async fn has_arrived(payload: &mut web::Payload) -> bool {
     for _ in 0..2 {
         let ended = std::future::poll_fn(|context| {
             loop {
@@ -192,13 +191,13 @@ async fn is_there(payload: &mut web::Payload) -> bool {
 }
 
 /// The body of an answer that tells the guard of its connection when it has ended.
-struct Guided {
+struct TrackedBody {
     answer: BoxBody,
     _payload: Option<web::Payload>,
     exchange: Rc<Exchange>,
 }
 
-impl MessageBody for Guided {
+impl MessageBody for TrackedBody {
     type Error = Box<dyn std::error::Error>;
 
     fn size(&self) -> BodySize {
@@ -213,7 +212,7 @@ impl MessageBody for Guided {
     }
 }
 
-impl Drop for Guided {
+impl Drop for TrackedBody {
     fn drop(&mut self) {
         self.exchange.end();
     }

@@ -1,4 +1,4 @@
-//! The state of channels: `GET /apps/{id}/channels`, `…/channels/{name}`, `…/channels/{name}/users`, and the older
+//! Answers requests for the state of channels: `GET /apps/{id}/channels`, `…/channels/{name}`, `…/channels/{name}/users`, and the older
 //! `…/channels/{name}/stats`.
 
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use serde_json::{Map, Value, json};
 use super::ApiError;
 use super::answer::json_response;
 use super::authentication::Authenticated;
+use super::channel_list::ChannelList;
 use super::event::channel_name;
 use super::info::Info;
-use super::long_list::LongList;
 use crate::protocol::ChannelName;
 
-/// As many channels are listed at once.
-const FEW: usize = 1000;
+/// Of an app with more channels than this, they are gathered on another thread.
+const MAX_AT_ONCE: usize = 1000;
 
 /// The occupied channels, all or those whose names begin with `filter_by_prefix`. Of an app that has many, their names are
 /// gathered on another thread, and looked up and written in pieces: nobody on this worker waits for the list, and it takes
@@ -23,7 +23,7 @@ const FEW: usize = 1000;
 pub(crate) async fn list(request: &Authenticated<'_>) -> Result<HttpResponse, ApiError> {
     let prefix = request.query.get("filter_by_prefix").unwrap_or_default();
     let info = Info::of_channels(&request.query.list("info").unwrap_or_default(), prefix, &request.app)?;
-    if request.app.channel_count() > FEW {
+    if request.app.channel_count() > MAX_AT_ONCE {
         let (app, prefix) = (Arc::clone(&request.app), prefix.to_owned());
         let gathered = web::block(move || app.channel_names(&prefix)).await;
         let names = gathered.map_err(|_| ApiError::ShuttingDown)?;
@@ -32,7 +32,7 @@ pub(crate) async fn list(request: &Authenticated<'_>) -> Result<HttpResponse, Ap
             let channel = app.channel(name)?;
             Some(Value::Object(info.counts(Some(&channel))))
         };
-        let list = LongList::new(names, attributes);
+        let list = ChannelList::new(names, attributes);
         return Ok(HttpResponse::Ok().content_type("application/json").body(list));
     }
     let channels = request.app.channels(prefix);

@@ -1,4 +1,4 @@
-//! The `info` parameter: which attributes of a channel a request asks for.
+//! Reads the `info` parameter: which attributes of a channel a request asks for.
 
 use serde_json::{Map, Value, json};
 
@@ -58,10 +58,10 @@ impl Info {
     }
 
     fn check_subscription_count(self, app: &AppState) -> Result<Self, ApiError> {
-        match self.subscription_count && !app.app().subscription_count {
-            true => Err(ApiError::SubscriptionCountOff),
-            false => Ok(self),
+        if self.subscription_count && !app.app().subscription_count {
+            return Err(ApiError::SubscriptionCountOff);
         }
+        Ok(self)
     }
 
     /// The attributes of a channel that was published to: those that fit it.

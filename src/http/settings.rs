@@ -1,4 +1,4 @@
-//! What a listener is told of the requests that come in on it.
+//! The settings of a listener that concern every request on it.
 
 /// The settings of a listener that concern every request.
 #[derive(Clone, Debug, PartialEq, Eq)]

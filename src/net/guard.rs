@@ -1,59 +1,49 @@
-//! What stands between an accepted stream and the HTTP server: it ends connections that take longer than they may, or that
+//! Guards a stream while it speaks HTTP, between the accepted socket and the HTTP server: it ends connections that take longer than they may, or that
 //! are idle where others need the room, and stops reading what comes after a refusal.
 //!
 //! The HTTP server's own timer is for the first head alone. From the second on, and for whatever is sent after an answer
 //! that was given early, the guard's bounds hold. An upgrade takes the stream out of it again.
 
+mod accept;
+mod connection_task;
 mod exchange;
-mod life;
 #[cfg(test)]
 mod tests;
 
-pub use exchange::{Bounds, Exchange};
-pub use life::Afterwards;
+pub use accept::{AcceptedStream, guarding};
+pub use connection_task::UpgradeTask;
+pub use exchange::{Exchange, ExchangeBounds};
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use actix_http::Protocol;
-use actix_http::error::DispatchError;
-use actix_service::{IntoServiceFactory, Service, ServiceFactory, apply_fn_factory};
-use actix_web::rt::net::TcpStream;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 use tracing::{debug, warn};
 
 use super::Stream;
-use super::room::{Counted, HttpCounted, NoRoom, WorkerRoom};
-use crate::net::idle::IdleEntry;
-use exchange::Phase;
-use life::Life;
+use super::slots::HttpSlot;
+use exchange::ExchangePhase;
 
 /// Bytes that are handed on before the HTTP server has to look at them, unless they are of a body that is wanted. It would
 /// read on otherwise, as far as there is something, and make of everything at once requests that wait: of 100 kB some
 /// 6 MB.
 const PIECE_BYTES: usize = 4 * 1024;
 
-/// What a client hears whose further request did not come in time.
-const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-
-/// What a connection hears that is one too many.
-const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
-    content-type: text/plain; charset=utf-8\r\ncontent-length: 32\r\n\r\nNo room for another connection.\n";
-
-/// How long a connection may take that there is no room for to hear that.
-const REFUSAL: Duration = Duration::from_millis(100);
+/// The answer to a further request that did not come in time.
+const REQUEST_TIMEOUT_ANSWER: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 /// A stream while it speaks HTTP.
 #[derive(Debug)]
-pub struct Guarded<S> {
+pub struct GuardedStream<S> {
     stream: S,
     exchange: Rc<Exchange>,
-    bounds: Bounds,
+    bounds: ExchangeBounds,
     timer: Option<Pin<Box<Sleep>>>,
     /// Nothing has been read.
     new: bool,
@@ -64,18 +54,18 @@ pub struct Guarded<S> {
     /// Nothing is read until the peer has taken that.
     reading_waits: bool,
     peer: Option<SocketAddr>,
-    counted: HttpCounted,
-    afterwards: Afterwards,
+    slot: HttpSlot,
+    upgrade_task: UpgradeTask,
 }
 
-/// The place of a connection among those that speak HTTP, until it is dropped.
+/// The HTTP slot of a connection that an upgrade has taken out of its guard, until it is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct UpgradeSlot {
     exchange: Rc<Exchange>,
-    _counted: HttpCounted,
+    _slot: HttpSlot,
 }
 
-impl Place {
+impl UpgradeSlot {
     /// Does this, unless somebody else needs the room before it is done. Whoever is still a stranger is worth no more.
     pub async fn unless_evicted<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let entry = self.exchange.entry();
@@ -85,12 +75,12 @@ impl Place {
     }
 }
 
-impl<S> Guarded<S> {
+impl<S> GuardedStream<S> {
     /// The stream without its guard, the place that it has had, and where to say what becomes of it. Whoever is not yet
     /// counted elsewhere keeps the place.
-    pub fn into_parts(self) -> (S, Place, Afterwards) {
+    pub fn into_parts(self) -> (S, UpgradeSlot, UpgradeTask) {
         self.exchange.entry().set_busy();
-        (self.stream, Place { exchange: self.exchange, _counted: self.counted }, self.afterwards)
+        (self.stream, UpgradeSlot { exchange: self.exchange, _slot: self.slot }, self.upgrade_task)
     }
 
     /// What requests on it tell the guard.
@@ -125,8 +115,8 @@ impl<S> Guarded<S> {
     {
         if self.write_waits.is_some() {
             self.stream.reset_on_drop();
-        } else if matches!(self.exchange.phase(), Phase::Head { .. }) {
-            let _ = Pin::new(&mut self.stream).poll_write(context, TOO_LATE);
+        } else if matches!(self.exchange.phase(), ExchangePhase::Head { .. }) {
+            let _ = Pin::new(&mut self.stream).poll_write(context, REQUEST_TIMEOUT_ANSWER);
             let _ = Pin::new(&mut self.stream).poll_flush(context);
         }
         io::ErrorKind::TimedOut.into()
@@ -165,21 +155,22 @@ impl<S> Guarded<S> {
     }
 
     /// Says what nobody would guess from a malformed request.
-    fn look_for_tls(&self, first: &[u8]) {
+    fn warn_of_tls(&self, first: &[u8]) {
         if let [0x16, 0x03, ..] = first {
             let peer = self.peer.map(tracing::field::display);
-            match self.counted.room().warns_of_tls() {
-                true => warn!(
+            if self.slot.slots().may_warn_of_tls() {
+                warn!(
                     peer,
                     "somebody speaks TLS to a plain port: is it meant for the proxy, or the URL for http and ws?"
-                ),
-                false => debug!(peer, "TLS on a plain port"),
+                );
+            } else {
+                debug!(peer, "TLS on a plain port");
             }
         }
     }
 }
 
-impl<S: Stream> AsyncRead for Guarded<S> {
+impl<S: Stream> AsyncRead for GuardedStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -190,17 +181,17 @@ impl<S: Stream> AsyncRead for Guarded<S> {
             return Poll::Ready(Err(evicted()));
         }
         let read = match this.exchange.phase() {
-            Phase::Refused { left: 0, .. } | Phase::Request { left: 0 } => {
+            ExchangePhase::Refused { left: 0, .. } | ExchangePhase::Request { left: 0 } => {
                 this.exchange.await_next_phase(context);
                 Poll::Pending
             }
             // Further requests are answered when there is room for the answers. Until then the HTTP server would only keep
             // what it reads, and have no rest with more than it keeps.
-            Phase::Waiting { .. } | Phase::Head { .. } if this.write_waits.is_some() => {
+            ExchangePhase::Waiting { .. } | ExchangePhase::Head { .. } if this.write_waits.is_some() => {
                 this.reading_waits = true;
                 Poll::Pending
             }
-            phase if this.handed_on >= PIECE_BYTES && phase != Phase::Body => {
+            phase if this.handed_on >= PIECE_BYTES && phase != ExchangePhase::Body => {
                 this.handed_on = 0;
                 context.waker().wake_by_ref();
                 Poll::Pending
@@ -208,17 +199,17 @@ impl<S: Stream> AsyncRead for Guarded<S> {
             phase => {
                 let before = buffer.filled().len();
                 let read = match phase {
-                    Phase::Body => Pin::new(&mut this.stream).poll_read(context, buffer),
+                    ExchangePhase::Body => Pin::new(&mut this.stream).poll_read(context, buffer),
                     _ => this.poll_read_piece(context, buffer, PIECE_BYTES - this.handed_on),
                 };
                 let bytes = &buffer.filled()[before..];
                 if !S::IS_TLS && this.new && !bytes.is_empty() {
                     this.new = false;
-                    this.look_for_tls(bytes);
+                    this.warn_of_tls(bytes);
                 }
                 this.handed_on = match phase {
                     _ if read.is_pending() => 0,
-                    Phase::Body => 0,
+                    ExchangePhase::Body => 0,
                     _ => this.handed_on + bytes.len(),
                 };
                 this.exchange.received(bytes.len());
@@ -233,7 +224,7 @@ impl<S: Stream> AsyncRead for Guarded<S> {
     }
 }
 
-impl<S: Stream> AsyncWrite for Guarded<S> {
+impl<S: Stream> AsyncWrite for GuardedStream<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.exchange.entry().is_evicted() {
@@ -270,76 +261,4 @@ impl<S: Stream> AsyncWrite for Guarded<S> {
 /// Somebody else needs the room of this one.
 fn evicted() -> io::Error {
     io::ErrorKind::ConnectionAborted.into()
-}
-
-/// A stream that is to speak HTTP.
-#[derive(Debug)]
-pub struct Accepted<S> {
-    stream: S,
-    peer: Option<SocketAddr>,
-    counted: Counted,
-    entry: Result<IdleEntry, NoRoom>,
-}
-
-impl<S> Accepted<S> {
-    pub(super) fn new(
-        stream: S,
-        peer: Option<SocketAddr>,
-        (counted, entry): (Counted, Result<IdleEntry, NoRoom>),
-    ) -> Self {
-        Accepted { stream, peer, counted, entry }
-    }
-}
-
-impl Accepted<TcpStream> {
-    /// A plain stream, as it was accepted.
-    pub fn plain(stream: TcpStream, room: &Rc<WorkerRoom>) -> Self {
-        let peer = stream.peer_addr().ok();
-        Accepted::new(stream, peer, room.accept())
-    }
-}
-
-/// A stream as the HTTP server takes it, with its peer.
-type Handed<S> = (Guarded<S>, Protocol, Option<SocketAddr>);
-
-/// Guards every stream, as `accept` makes it of what comes, and hands it to the HTTP server. One that there is no room for is
-/// told so and closed.
-pub fn guarding<R, S: Stream, H>(
-    room: Rc<WorkerRoom>,
-    bounds: Bounds,
-    accept: impl Fn(R) -> Accepted<S> + Clone,
-    http: impl IntoServiceFactory<H, Handed<S>>,
-) -> impl ServiceFactory<R, Config = (), Response = (), Error = DispatchError, InitError = ()>
-where
-    H: ServiceFactory<Handed<S>, Config = (), Response = (), Error = DispatchError, InitError = ()>,
-{
-    apply_fn_factory(http, move |request: R, http: &H::Service| {
-        let Accepted { stream, peer, counted, entry } = accept(request);
-        let begun = entry.and_then(|entry| Ok((entry, room.begin_http()?)));
-        let Ok((entry, http_counted)) = begun else { return Life::other(refuse(stream), counted) };
-        let afterwards = Afterwards::default();
-        let guarded = Guarded {
-            stream,
-            exchange: Rc::new(Exchange::new(Instant::now(), bounds.unread_bytes, entry)),
-            bounds,
-            timer: None,
-            new: true,
-            handed_on: 0,
-            write_waits: None,
-            reading_waits: false,
-            peer,
-            counted: http_counted,
-            afterwards: afterwards.clone(),
-        };
-        Life::http(http.call((guarded, Protocol::Http1, peer)), afterwards, counted)
-    })
-}
-
-/// Says that there is no room. A new socket has room for that; a peer that makes it wait is not worth the time.
-async fn refuse<S: Stream>(mut stream: S) {
-    let told = async {
-        stream.write_all(TOO_MANY).await?;
-        stream.shutdown().await
-    };
-    let _ = tokio::time::timeout(REFUSAL, told).await;
 }

@@ -1,7 +1,7 @@
-//! Those who wait for somebody to say something, of whom the one that has been idle longest is evicted where there is no room:
-//! whoever has come to say nothing must not keep out those who have come to say something.
+//! Lists idle connections, of which the one that has been idle longest is evicted where there is no room: a client that
+//! sends nothing must not keep out those that do.
 //!
-//! It knows nothing of what they are: HTTP connections, TLS handshakes and peers of the control socket use it alike.
+//! HTTP connections, TLS handshakes and peers of the control socket use it alike.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -16,11 +16,11 @@ use crate::hub::come_again;
 /// Those of one thread that are idle, in the order in which they became it. Every call takes the same time however many
 /// there are.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct IdleList(Rc<Inner>);
+pub(crate) struct IdleList(Rc<IdleListInner>);
 
 #[derive(Debug, Default)]
-struct Inner {
-    links: RefCell<Links>,
+struct IdleListInner {
+    links: RefCell<IdleLinks>,
     /// How many are idle. Only this thread changes it.
     idle: Arc<AtomicUsize>,
 }
@@ -28,32 +28,33 @@ struct Inner {
 /// The place of one in the list, idle or not, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct IdleEntry {
-    list: Rc<Inner>,
+    list: Rc<IdleListInner>,
     node: usize,
     /// Whether the runtime has looked at what there is of it.
-    looked_at: Cell<bool>,
+    polled_before: Cell<bool>,
 }
 
 /// A doubly linked list within a vector; the nodes that are in use by nobody make another, singly linked.
 #[derive(Debug, Default)]
-struct Links {
-    nodes: Vec<Node>,
+struct IdleLinks {
+    nodes: Vec<IdleNode>,
     first: Option<usize>,
     last: Option<usize>,
     unused: Option<usize>,
 }
 
 #[derive(Debug, Default)]
-struct Node {
+struct IdleNode {
     before: Option<usize>,
     after: Option<usize>,
-    state: State,
+    state: IdleState,
     /// The task that is to hear of the eviction.
     task: Option<Waker>,
 }
 
+/// Whether one may be evicted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
+enum IdleState {
     #[default]
     Busy,
     Idle,
@@ -65,7 +66,7 @@ impl IdleList {
     /// together with very many others, nobody is to go before.
     pub(crate) fn enter(&self) -> IdleEntry {
         let node = self.0.links.borrow_mut().take_node();
-        IdleEntry { list: Rc::clone(&self.0), node, looked_at: Cell::new(false) }
+        IdleEntry { list: Rc::clone(&self.0), node, polled_before: Cell::new(false) }
     }
 
     /// Takes one more in; where `most` are idle already, evicts the one that has been so longest.
@@ -82,7 +83,7 @@ impl IdleList {
         let Some(longest) = links.first else { return false };
         links.unlink(longest);
         let node = &mut links.nodes[longest];
-        node.state = State::Evicted;
+        node.state = IdleState::Evicted;
         let task = node.task.take();
         drop(links);
         self.0.count(-1);
@@ -103,7 +104,7 @@ impl IdleList {
     }
 }
 
-impl Inner {
+impl IdleListInner {
     fn count(&self, change: isize) {
         let idle = self.idle.load(Ordering::Relaxed);
         self.idle.store(idle.saturating_add_signed(change), Ordering::Relaxed);
@@ -120,8 +121,8 @@ impl IdleEntry {
     /// There is nothing of it. If it is idle already, its time goes on.
     pub(crate) fn keep_idle(&self) {
         let mut links = self.list.links.borrow_mut();
-        if links.nodes[self.node].state == State::Busy {
-            links.nodes[self.node].state = State::Idle;
+        if links.nodes[self.node].state == IdleState::Busy {
+            links.nodes[self.node].state = IdleState::Idle;
             links.link_last(self.node);
             self.list.count(1);
         }
@@ -130,23 +131,23 @@ impl IdleEntry {
     /// Something is under way for it, so it is not to be evicted. An eviction stands.
     pub(crate) fn set_busy(&self) {
         let mut links = self.list.links.borrow_mut();
-        if links.nodes[self.node].state == State::Idle {
+        if links.nodes[self.node].state == IdleState::Idle {
             links.unlink(self.node);
-            links.nodes[self.node].state = State::Busy;
+            links.nodes[self.node].state = IdleState::Busy;
             self.list.count(-1);
         }
     }
 
     /// Whether it has been evicted.
     pub(crate) fn is_evicted(&self) -> bool {
-        self.list.links.borrow().nodes[self.node].state == State::Evicted
+        self.list.links.borrow().nodes[self.node].state == IdleState::Evicted
     }
 
     /// There is nothing of it to be read: it is idle. Ready once it is evicted.
     ///
     /// Before the first look of the runtime at a socket nobody knows what there is, so whoever is new is not idle before.
     pub(crate) fn poll_idle(&self, context: &mut Context<'_>) -> Poll<()> {
-        if !self.looked_at.replace(true) {
+        if !self.polled_before.replace(true) {
             come_again(context);
             return Poll::Pending;
         }
@@ -157,7 +158,7 @@ impl IdleEntry {
     /// Ready once it is evicted.
     pub(crate) fn poll_evicted(&self, context: &mut Context<'_>) -> Poll<()> {
         let node = &mut self.list.links.borrow_mut().nodes[self.node];
-        if node.state == State::Evicted {
+        if node.state == IdleState::Evicted {
             return Poll::Ready(());
         }
         match &mut node.task {
@@ -185,7 +186,7 @@ impl Drop for IdleEntry {
     }
 }
 
-impl Links {
+impl IdleLinks {
     fn take_node(&mut self) -> usize {
         match self.unused {
             Some(node) => {
@@ -193,7 +194,7 @@ impl Links {
                 node
             }
             None => {
-                self.nodes.push(Node::default());
+                self.nodes.push(IdleNode::default());
                 self.nodes.len() - 1
             }
         }
@@ -201,7 +202,7 @@ impl Links {
 
     /// Takes back one that is in no list.
     fn give_back(&mut self, node: usize) {
-        self.nodes[node] = Node { after: self.unused.replace(node), ..Node::default() };
+        self.nodes[node] = IdleNode { after: self.unused.replace(node), ..IdleNode::default() };
     }
 
     fn link_last(&mut self, node: usize) {
@@ -215,7 +216,7 @@ impl Links {
     }
 
     fn unlink(&mut self, node: usize) {
-        let Node { before, after, .. } = self.nodes[node];
+        let IdleNode { before, after, .. } = self.nodes[node];
         match before {
             Some(before) => self.nodes[before].after = after,
             None => self.first = after,
@@ -228,100 +229,4 @@ impl Links {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn evicted(entries: &[IdleEntry]) -> Vec<usize> {
-        (0..entries.len()).filter(|entry| entries[*entry].is_evicted()).collect()
-    }
-
-    fn enter(list: &IdleList) -> IdleEntry {
-        let entry = list.enter();
-        entry.keep_idle();
-        entry
-    }
-
-    #[test]
-    fn whoever_has_not_been_looked_at_is_not_idle() {
-        let list = IdleList::default();
-        let entry = list.enter();
-        let context = &mut Context::from_waker(Waker::noop());
-        for looks in 0..2 {
-            assert!(!list.evict_longest() && !entry.is_evicted(), "{looks}");
-            assert!(entry.poll_idle(context).is_pending());
-        }
-        assert!(list.evict_longest() && entry.poll_idle(context).is_ready());
-    }
-
-    #[test]
-    fn the_one_that_has_been_idle_longest_goes_first() {
-        let list = IdleList::default();
-        let entries: Vec<_> = (0..5).map(|_| enter(&list)).collect();
-        // Busy; busy and idle again; heard of again.
-        entries[1].set_busy();
-        entries[0].set_busy();
-        entries[0].set_idle();
-        entries[2].set_idle();
-        entries[3].keep_idle();
-        assert_eq!(list.len(), 4);
-        let order: Vec<_> = [vec![3], vec![3, 4], vec![0, 3, 4], vec![0, 2, 3, 4]].into();
-        for so_far in order {
-            assert!(list.evict_longest());
-            assert_eq!(evicted(&entries), so_far);
-        }
-        assert!(!list.evict_longest(), "whoever is busy stays");
-        assert_eq!(list.len(), 0);
-        entries[1].set_idle();
-        entries[0].set_idle();
-        assert!(entries[0].is_evicted(), "an eviction stands");
-        assert!(list.evict_longest() && entries[1].is_evicted());
-    }
-
-    fn enter_within(list: &IdleList, most: usize) -> IdleEntry {
-        let entry = list.enter_within(most);
-        entry.keep_idle();
-        entry
-    }
-
-    #[test]
-    fn there_are_never_more_idle_than_are_let_in() {
-        let list = IdleList::default();
-        let mut entries: Vec<_> = (0..3).map(|_| enter_within(&list, 3)).collect();
-        // One that is over makes room.
-        drop(entries.remove(1));
-        entries.push(enter_within(&list, 3));
-        assert!(evicted(&entries).is_empty());
-        entries.push(enter_within(&list, 3));
-        assert_eq!((evicted(&entries), list.len()), (vec![0], 3));
-    }
-
-    #[test]
-    fn nothing_is_left_of_those_who_have_gone() {
-        let list = IdleList::default();
-        let mut entries: Vec<_> = (0..100).map(|_| enter(&list)).collect();
-        entries[7].set_busy();
-        assert!(list.evict_longest());
-        // In an order that is not theirs.
-        while !entries.is_empty() {
-            drop(entries.swap_remove(entries.len() / 3));
-        }
-        assert_eq!(list.len(), 0);
-        assert!(!list.evict_longest());
-        let again: Vec<_> = (0..100).map(|_| enter(&list)).collect();
-        assert_eq!(list.0.links.borrow().nodes.len(), 100, "their nodes are used again");
-        assert!(list.evict_longest() && again[0].is_evicted());
-    }
-
-    #[tokio::test]
-    async fn what_an_evicted_one_does_is_given_up() {
-        let list = IdleList::default();
-        let entry = list.enter();
-        assert_eq!(entry.unless_evicted(std::future::ready(1)).await, Some(1));
-        let (given_up, ()) = tokio::join!(entry.unless_evicted(std::future::pending::<()>()), async {
-            while !list.evict_longest() {
-                tokio::task::yield_now().await;
-            }
-        });
-        assert_eq!(given_up, None);
-    }
-}
+mod tests;

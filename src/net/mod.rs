@@ -1,8 +1,9 @@
-//! What lies under HTTP and WebSockets: streams of bytes, TLS, and the guard of a stream while HTTP is spoken on it.
+//! Accepts and bounds connections below HTTP and WebSockets: streams of bytes, TLS, slots, and the guard of a stream while
+//! HTTP is spoken on it.
 
 pub mod guard;
 pub(crate) mod idle;
-pub mod room;
+pub mod slots;
 mod stream;
 pub mod tls;
 

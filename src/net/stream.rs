@@ -1,4 +1,4 @@
-//! The byte stream under a connection: a socket, or TLS over one.
+//! Reads and writes the bytes of a connection: a socket, or TLS over one.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

@@ -209,14 +209,15 @@ async fn answer(
         }
         segments => {
             let (development, apps) = (&context.development, context.worker.hub().apps());
-            let wish = development.wish(request, segments, apps.registry());
-            let wish = wish.unwrap_or_else(|| Err(not_found()))?;
-            let body = match wish.takes_a_body() {
-                true => body::read(request, payload, &context.body).await?,
-                false => Bytes::new(),
+            let asked = development.request_kind(request, segments, apps.registry());
+            let asked = asked.unwrap_or_else(|| Err(not_found()))?;
+            let body = if asked.takes_a_body() {
+                body::read(request, payload, &context.body).await?
+            } else {
+                Bytes::new()
             };
             // Asked for again: they may have changed while the body came.
-            development.answer(request, wish, &body, context.worker.hub().apps().registry())
+            development.answer(request, asked, &body, context.worker.hub().apps().registry())
         }
     }
 }

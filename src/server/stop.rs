@@ -49,7 +49,7 @@ impl Stop {
         info!(connections = hub.sockets().len(), code = shutdown.code().code(), "shutting down");
         hub.stop_work(shutdown);
         // Before anybody is told to come back: who comes at once must not come here.
-        let expected = telemetry::expect_complaints(&telemetry::OF_CLOSED_PORTS);
+        let expected = telemetry::suppress_messages(&telemetry::CLOSED_PORT_MESSAGES);
         doors.close(&server).await;
         if let Some(test_mode) = &test_mode {
             test_mode.end();

@@ -1,4 +1,4 @@
-//! From an event to a line in the queue.
+//! Makes lines of the program's events and queues them.
 
 use std::sync::Arc;
 
@@ -6,28 +6,30 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-use super::expected::OF_CLOSED_PORTS;
-use super::line::Line;
-use super::queue::Queue;
+use super::line::LogLine;
+use super::line_queue::LineQueue;
+use super::suppressed::CLOSED_PORT_MESSAGES;
 
 /// Hears the program's events, as far as the filter lets them through.
-pub(super) struct Log {
-    queue: Arc<Queue>,
+pub(super) struct LogLayer {
+    queue: Arc<LineQueue>,
 }
 
-impl Log {
-    pub(super) fn new(queue: Arc<Queue>) -> Self {
-        Log { queue }
+impl LogLayer {
+    pub(super) fn new(queue: Arc<LineQueue>) -> Self {
+        LogLayer { queue }
     }
 }
 
-impl<S: Subscriber> Layer<S> for Log {
+impl<S: Subscriber> Layer<S> for LogLayer {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        if OF_CLOSED_PORTS.are_expected_from(event.metadata()) && OF_CLOSED_PORTS.include(&Line::of(event)) {
+        if CLOSED_PORT_MESSAGES.may_include(event.metadata())
+            && CLOSED_PORT_MESSAGES.contains(&LogLine::of(event))
+        {
             return;
         }
         if self.queue.admit(event.metadata()) {
-            self.queue.push(&Line::of(event));
+            self.queue.push(&LogLine::of(event));
         }
     }
 }

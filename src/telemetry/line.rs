@@ -1,4 +1,4 @@
-//! What one line says, and how it is written.
+//! One line of the log: made of an event, and written for people or as JSON.
 
 use std::fmt::{self, Write};
 
@@ -11,7 +11,7 @@ use super::text::{self, MESSAGE_CHARS, Shortened, VALUE_CHARS};
 
 /// How lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Style {
+pub(super) enum LineStyle {
     /// For people.
     Plain,
     /// For people with a terminal.
@@ -22,32 +22,32 @@ pub(super) enum Style {
 
 /// One line: everything of it is shortened already.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct LogLine {
     level: Level,
     target: String,
     message: String,
-    fields: Vec<(&'static str, Value)>,
+    fields: Vec<(&'static str, FieldValue)>,
 }
 
 #[derive(Debug)]
-enum Value {
+enum FieldValue {
     Text(String),
     /// A number or a truth value, which is written the same everywhere.
     Bare(String),
 }
 
-impl Line {
+impl LogLine {
     /// What an event says.
-    pub(super) fn of(event: &Event<'_>) -> Line {
+    pub(super) fn of(event: &Event<'_>) -> LogLine {
         let (level, target) = (*event.metadata().level(), event.metadata().target());
-        let mut line = Line::new(level, target, "");
+        let mut line = LogLine::new(level, target, "");
         event.record(&mut line);
         line
     }
 
     /// A line of the log's own.
-    pub(super) fn new(level: Level, target: &str, message: &str) -> Line {
-        Line { level, target: target.to_owned(), message: message.to_owned(), fields: Vec::new() }
+    pub(super) fn new(level: Level, target: &str, message: &str) -> LogLine {
+        LogLine { level, target: target.to_owned(), message: message.to_owned(), fields: Vec::new() }
     }
 
     /// What it says, without its fields.
@@ -56,28 +56,28 @@ impl Line {
     }
 
     /// With a number.
-    pub(super) fn with(mut self, name: &'static str, number: u64) -> Line {
-        self.fields.push((name, Value::Bare(number.to_string())));
+    pub(super) fn with(mut self, name: &'static str, number: u64) -> LogLine {
+        self.fields.push((name, FieldValue::Bare(number.to_string())));
         self
     }
 
     /// With the part of the program that it is about.
-    pub(super) fn from(mut self, target: &str) -> Line {
-        self.fields.push(("from", Value::Text(target.to_owned())));
+    pub(super) fn from(mut self, target: &str) -> LogLine {
+        self.fields.push(("from", FieldValue::Text(target.to_owned())));
         self
     }
 
     /// The line, with its end.
-    pub(super) fn write(&self, style: Style) -> String {
+    pub(super) fn write(&self, style: LineStyle) -> String {
         let mut line = String::with_capacity(256);
         let mut time = String::new();
         if SystemTime.format_time(&mut Writer::new(&mut time)).is_err() {
             time.clear();
         }
         match style {
-            Style::Json => self.write_json(&time, &mut line),
-            Style::Plain | Style::Colourful => {
-                self.write_human(&time, style == Style::Colourful, &mut line);
+            LineStyle::Json => self.write_json(&time, &mut line),
+            LineStyle::Plain | LineStyle::Colourful => {
+                self.write_human(&time, style == LineStyle::Colourful, &mut line);
             }
         }
         line.push('\n');
@@ -85,9 +85,12 @@ impl Line {
     }
 
     fn write_human(&self, time: &str, colours: bool, line: &mut String) {
-        let mut part = |style: &str, text: &str| match colours {
-            true => line.extend(["\x1b[", style, "m", text, "\x1b[0m"]),
-            false => line.push_str(text),
+        let mut part = |style: &str, text: &str| {
+            if colours {
+                line.extend(["\x1b[", style, "m", text, "\x1b[0m"]);
+            } else {
+                line.push_str(text);
+            }
         };
         part("2", time);
         part("0", " ");
@@ -107,8 +110,8 @@ impl Line {
             part("3", name);
             let mut shown = String::from("=");
             match value {
-                Value::Text(text) => text::value(text, &mut shown),
-                Value::Bare(bare) => shown.push_str(bare),
+                FieldValue::Text(text) => text::value(text, &mut shown),
+                FieldValue::Bare(bare) => shown.push_str(bare),
             }
             part("0", &shown);
         }
@@ -122,8 +125,8 @@ impl Line {
             text::json(name, line);
             line.push(':');
             match value {
-                Value::Text(text) => text::json(text, line),
-                Value::Bare(bare) => line.push_str(bare),
+                FieldValue::Text(text) => text::json(text, line),
+                FieldValue::Bare(bare) => line.push_str(bare),
             }
         }
         line.push_str(",\"target\":");
@@ -137,18 +140,18 @@ impl Line {
             // Of events that came by the crate `log`.
             "log.target" => self.target = Shortened::of(value, VALUE_CHARS).text(),
             name if name.starts_with("log.") => {}
-            name => self.fields.push((name, Value::Text(Shortened::of(value, VALUE_CHARS).text()))),
+            name => self.fields.push((name, FieldValue::Text(Shortened::of(value, VALUE_CHARS).text()))),
         }
     }
 
     fn put_bare(&mut self, field: &Field, value: impl fmt::Display) {
         if !field.name().starts_with("log.") {
-            self.fields.push((field.name(), Value::Bare(value.to_string())));
+            self.fields.push((field.name(), FieldValue::Bare(value.to_string())));
         }
     }
 }
 
-impl Visit for Line {
+impl Visit for LogLine {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.put(field, format_args!("{value:?}"));
     }
@@ -178,22 +181,22 @@ impl Visit for Line {
 mod tests {
     use super::*;
 
-    fn line() -> Line {
-        let mut line = Line::new(Level::INFO, "heliostat", "refused\nforged").with("code", 4001);
-        line.fields.push(("key", Value::Text("a\"\n b".to_owned())));
+    fn line() -> LogLine {
+        let mut line = LogLine::new(Level::INFO, "heliostat", "refused\nforged").with("code", 4001);
+        line.fields.push(("key", FieldValue::Text("a\"\n b".to_owned())));
         line
     }
 
     #[test]
     fn a_line_is_one_line_for_people() {
-        let text = line().write(Style::Plain);
+        let text = line().write(LineStyle::Plain);
         let (_, rest) = text.split_once("  INFO ").unwrap();
         assert_eq!(rest, "refused\\nforged code=4001 key=\"a\\\"\\n b\"\n");
     }
 
     #[test]
     fn a_line_is_one_object_of_json() {
-        let text = line().write(Style::Json);
+        let text = line().write(LineStyle::Json);
         assert_eq!(text.matches('\n').count(), 1);
         let object: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(object["message"], "refused\nforged");

@@ -1,4 +1,4 @@
-//! How far a connection is with its request: what its guard and the requests on it tell each other.
+//! Tracks the request on a connection, phase by phase: its guard and the handlers of its requests share this.
 
 use std::cell::{Cell, RefCell};
 use std::task::{Context, Poll, Waker};
@@ -15,7 +15,7 @@ pub(super) const PIPELINED_BYTES: usize = 4 * 1024;
 
 /// What the connections of one listener are held to.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
+pub struct ExchangeBounds {
     /// For a whole head, from its first byte on.
     pub head: Duration,
     /// Between two requests.
@@ -28,7 +28,7 @@ pub struct Bounds {
 
 /// How far a connection is with its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum ExchangePhase {
     /// The last answer is given, and nothing has come since.
     Waiting { since: Instant },
     /// A head, or blank lines before it, has begun.
@@ -41,12 +41,16 @@ pub(super) enum Phase {
     Refused { left: usize, answered: Option<Instant> },
 }
 
-impl Phase {
+impl ExchangePhase {
     /// Whether nothing is under way but what the peer may say or take, or not.
     fn is_idle(self) -> bool {
         match self {
-            Phase::Waiting { .. } | Phase::Head { .. } | Phase::Refused { answered: Some(_), .. } => true,
-            Phase::Body | Phase::Request { .. } | Phase::Refused { answered: None, .. } => false,
+            ExchangePhase::Waiting { .. }
+            | ExchangePhase::Head { .. }
+            | ExchangePhase::Refused { answered: Some(_), .. } => true,
+            ExchangePhase::Body
+            | ExchangePhase::Request { .. }
+            | ExchangePhase::Refused { answered: None, .. } => false,
         }
     }
 }
@@ -54,7 +58,7 @@ impl Phase {
 /// What the guard of a connection and the requests on it tell each other.
 #[derive(Debug)]
 pub struct Exchange {
-    phase: Cell<Phase>,
+    phase: Cell<ExchangePhase>,
     body_read: Cell<bool>,
     unread_bytes: usize,
     /// The connection's task, where it is to read on with the next phase.
@@ -66,7 +70,7 @@ pub struct Exchange {
 impl Exchange {
     pub(super) fn new(now: Instant, unread_bytes: usize, entry: IdleEntry) -> Self {
         Exchange {
-            phase: Cell::new(Phase::Head { since: now }),
+            phase: Cell::new(ExchangePhase::Head { since: now }),
             body_read: Cell::new(false),
             unread_bytes,
             waiting: RefCell::default(),
@@ -77,13 +81,17 @@ impl Exchange {
     /// A head has come whole, of a request that has a body or has none.
     pub fn begin(&self, has_body: bool) {
         self.body_read.set(!has_body);
-        self.enter(if has_body { Phase::Body } else { Phase::Request { left: PIPELINED_BYTES } });
+        self.enter(if has_body {
+            ExchangePhase::Body
+        } else {
+            ExchangePhase::Request { left: PIPELINED_BYTES }
+        });
     }
 
     /// The body has come whole.
     pub fn set_body_read(&self) {
         self.body_read.set(true);
-        self.enter(Phase::Request { left: PIPELINED_BYTES });
+        self.enter(ExchangePhase::Request { left: PIPELINED_BYTES });
     }
 
     /// Whether the body has come whole.
@@ -96,30 +104,31 @@ impl Exchange {
     /// answer goes on.
     pub fn refuse(&self, endless: bool) {
         let left = if endless { PIPELINED_BYTES } else { self.unread_bytes };
-        self.enter(Phase::Refused { left, answered: None });
+        self.enter(ExchangePhase::Refused { left, answered: None });
     }
 
     /// The answer is complete.
     pub fn end(&self) {
         let now = Instant::now();
         self.enter(match self.phase.get() {
-            Phase::Refused { left, .. } => Phase::Refused { left, answered: Some(now) },
-            _ => Phase::Waiting { since: now },
+            ExchangePhase::Refused { left, .. } => ExchangePhase::Refused { left, answered: Some(now) },
+            _ => ExchangePhase::Waiting { since: now },
         });
     }
 
-    fn enter(&self, phase: Phase) {
+    fn enter(&self, phase: ExchangePhase) {
         self.phase.set(phase);
-        match phase.is_idle() {
-            true => self.entry.set_idle(),
-            false => self.entry.set_busy(),
+        if phase.is_idle() {
+            self.entry.set_idle();
+        } else {
+            self.entry.set_busy();
         }
         if let Some(task) = self.waiting.take() {
             task.wake();
         }
     }
 
-    pub(super) fn phase(&self) -> Phase {
+    pub(super) fn phase(&self) -> ExchangePhase {
         self.phase.get()
     }
 
@@ -130,9 +139,10 @@ impl Exchange {
 
     /// Ready once somebody else needs the room. There was nothing to read.
     pub(super) fn poll_evicted(&self, context: &mut Context<'_>) -> Poll<()> {
-        match self.phase.get().is_idle() {
-            true => self.entry.poll_idle(context),
-            false => self.entry.poll_evicted(context),
+        if self.phase.get().is_idle() {
+            self.entry.poll_idle(context)
+        } else {
+            self.entry.poll_evicted(context)
         }
     }
 
@@ -143,15 +153,15 @@ impl Exchange {
 
     pub(super) fn received(&self, bytes: usize) {
         match self.phase.get() {
-            Phase::Waiting { .. } if bytes > 0 => {
-                self.phase.set(Phase::Head { since: Instant::now() });
+            ExchangePhase::Waiting { .. } if bytes > 0 => {
+                self.phase.set(ExchangePhase::Head { since: Instant::now() });
                 self.entry.set_idle();
             }
-            Phase::Refused { left, answered } => {
-                self.phase.set(Phase::Refused { left: left.saturating_sub(bytes), answered });
+            ExchangePhase::Refused { left, answered } => {
+                self.phase.set(ExchangePhase::Refused { left: left.saturating_sub(bytes), answered });
             }
-            Phase::Request { left } => {
-                self.phase.set(Phase::Request { left: left.saturating_sub(bytes) });
+            ExchangePhase::Request { left } => {
+                self.phase.set(ExchangePhase::Request { left: left.saturating_sub(bytes) });
             }
             _ => {}
         }
@@ -159,19 +169,21 @@ impl Exchange {
 
     /// A peer that takes its answer slowly is not idle.
     pub(super) fn sent(&self) {
-        if let Phase::Waiting { .. } = self.phase.get() {
-            self.phase.set(Phase::Waiting { since: Instant::now() });
+        if let ExchangePhase::Waiting { .. } = self.phase.get() {
+            self.phase.set(ExchangePhase::Waiting { since: Instant::now() });
             self.entry.set_idle();
         }
     }
 
-    pub(super) fn deadline(&self, bounds: &Bounds) -> Option<Instant> {
+    pub(super) fn deadline(&self, bounds: &ExchangeBounds) -> Option<Instant> {
         match self.phase.get() {
-            Phase::Waiting { since } | Phase::Refused { answered: Some(since), .. } => {
+            ExchangePhase::Waiting { since } | ExchangePhase::Refused { answered: Some(since), .. } => {
                 Some(since + bounds.idle + SLACK)
             }
-            Phase::Head { since } => Some(since + bounds.head + SLACK),
-            Phase::Body | Phase::Request { .. } | Phase::Refused { answered: None, .. } => None,
+            ExchangePhase::Head { since } => Some(since + bounds.head + SLACK),
+            ExchangePhase::Body
+            | ExchangePhase::Request { .. }
+            | ExchangePhase::Refused { answered: None, .. } => None,
         }
     }
 }

@@ -5,13 +5,14 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
+use std::time::Duration;
 
 use super::exchange::PIPELINED_BYTES;
 use super::*;
 use crate::net::idle::IdleList;
-use crate::net::room::Room;
+use crate::net::slots::ConnectionSlots;
 
-const BOUNDS: Bounds = Bounds {
+const BOUNDS: ExchangeBounds = ExchangeBounds {
     head: Duration::from_secs(10),
     idle: Duration::from_secs(75),
     answer: Duration::from_secs(75),
@@ -45,14 +46,14 @@ fn after_a_refusal_only_so_much_is_read() {
     exchange.received(60);
     exchange.end();
     exchange.received(60);
-    assert!(matches!(exchange.phase(), Phase::Refused { left: 0, answered: Some(_) }));
+    assert!(matches!(exchange.phase(), ExchangePhase::Refused { left: 0, answered: Some(_) }));
     assert!(exchange.deadline(&BOUNDS).is_some());
 }
 
 /// A peer that has always more to say, and takes whatever it is told unless it is deaf.
 #[derive(Debug, Default)]
 struct Talker {
-    told: Vec<u8>,
+    answered: Vec<u8>,
     deaf: bool,
     reset: Cell<bool>,
 }
@@ -74,7 +75,7 @@ impl AsyncWrite for Talker {
         if self.deaf {
             return Poll::Pending;
         }
-        self.told.extend_from_slice(bytes);
+        self.answered.extend_from_slice(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -95,12 +96,12 @@ impl Stream for Talker {
     }
 }
 
-fn guarded() -> Guarded<Talker> {
+fn guarded_stream() -> GuardedStream<Talker> {
     guarded_in(&IdleList::default())
 }
 
-fn guarded_in(idle: &IdleList) -> Guarded<Talker> {
-    Guarded {
+fn guarded_in(idle: &IdleList) -> GuardedStream<Talker> {
+    GuardedStream {
         stream: Talker::default(),
         exchange: Rc::new(exchange(idle)),
         bounds: BOUNDS,
@@ -110,18 +111,18 @@ fn guarded_in(idle: &IdleList) -> Guarded<Talker> {
         write_waits: None,
         reading_waits: false,
         peer: None,
-        counted: HttpCounted::of(&Arc::new(Room::new(0, 2, 1))),
-        afterwards: Afterwards::default(),
+        slot: HttpSlot::of(&Arc::new(ConnectionSlots::new(0, 2, 1))),
+        upgrade_task: UpgradeTask::default(),
     }
 }
 
 /// Reads until there is no more for now, as the HTTP server does. Returns how much that was.
-fn read_all(guarded: &mut Guarded<Talker>, context: &mut Context<'_>, most: usize) -> usize {
+fn read_all(guarded_stream: &mut GuardedStream<Talker>, context: &mut Context<'_>, most: usize) -> usize {
     let mut room = vec![0; 8192];
     let mut bytes = 0;
     while bytes < most {
         let mut buffer = ReadBuf::new(&mut room);
-        match Pin::new(&mut *guarded).poll_read(context, &mut buffer) {
+        match Pin::new(&mut *guarded_stream).poll_read(context, &mut buffer) {
             Poll::Ready(read) => read.unwrap(),
             Poll::Pending => break,
         }
@@ -144,47 +145,47 @@ impl std::task::Wake for Wakes {
 async fn while_a_request_is_answered_little_of_further_ones_is_taken() {
     let wakes = Arc::new(Wakes::default());
     let waker = Waker::from(Arc::clone(&wakes));
-    let (mut guarded, context) = (guarded(), &mut Context::from_waker(&waker));
-    guarded.exchange.begin(true);
-    assert!(read_all(&mut guarded, context, 1 << 20) >= 1 << 20, "a body that is wanted");
-    guarded.exchange.set_body_read();
-    let taken: usize = (0..100).map(|_| read_all(&mut guarded, context, 1 << 20)).sum();
+    let (mut guarded_stream, context) = (guarded_stream(), &mut Context::from_waker(&waker));
+    guarded_stream.exchange.begin(true);
+    assert!(read_all(&mut guarded_stream, context, 1 << 20) >= 1 << 20, "a body that is wanted");
+    guarded_stream.exchange.set_body_read();
+    let taken: usize = (0..100).map(|_| read_all(&mut guarded_stream, context, 1 << 20)).sum();
     assert!(taken <= PIPELINED_BYTES + 8192, "{taken}");
     let before = wakes.0.load(Ordering::Relaxed);
-    assert_eq!(read_all(&mut guarded, context, 1 << 20), 0);
+    assert_eq!(read_all(&mut guarded_stream, context, 1 << 20), 0);
     assert_eq!(wakes.0.load(Ordering::Relaxed), before, "it rests until the answer is complete");
-    guarded.exchange.end();
+    guarded_stream.exchange.end();
     assert_eq!(wakes.0.load(Ordering::Relaxed), before + 1);
     // The first look may be at what was handed on before.
-    let more: usize = (0..2).map(|_| read_all(&mut guarded, context, 1 << 20)).sum();
+    let more: usize = (0..2).map(|_| read_all(&mut guarded_stream, context, 1 << 20)).sum();
     assert!(more > 0);
 }
 
 #[tokio::test]
 async fn a_head_is_looked_at_before_more_is_read() {
-    let (mut guarded, context) = (guarded(), &mut Context::from_waker(Waker::noop()));
+    let (mut guarded_stream, context) = (guarded_stream(), &mut Context::from_waker(Waker::noop()));
     // In reads of 8 KiB nothing is a piece by itself; in one of 32 KiB it is.
     let mut room = vec![0; 32 * 1024];
     let mut buffer = ReadBuf::new(&mut room);
-    assert!(Pin::new(&mut guarded).poll_read(context, &mut buffer).is_ready());
+    assert!(Pin::new(&mut guarded_stream).poll_read(context, &mut buffer).is_ready());
     buffer.clear();
-    assert!(Pin::new(&mut guarded).poll_read(context, &mut buffer).is_pending());
-    assert!(Pin::new(&mut guarded).poll_read(context, &mut buffer).is_ready());
+    assert!(Pin::new(&mut guarded_stream).poll_read(context, &mut buffer).is_pending());
+    assert!(Pin::new(&mut guarded_stream).poll_read(context, &mut buffer).is_ready());
 }
 
 #[test]
 fn whoever_is_late_with_a_head_is_told_unless_an_answer_is_in_the_way() {
     let context = &mut Context::from_waker(Waker::noop());
-    let mut late = guarded();
+    let mut late = guarded_stream();
     assert_eq!(late.end(context).kind(), io::ErrorKind::TimedOut);
-    assert!(late.stream.told.starts_with(b"HTTP/1.1 408 "));
-    let mut in_the_way = Guarded { write_waits: Some(Instant::now()), ..guarded() };
+    assert!(late.stream.answered.starts_with(b"HTTP/1.1 408 "));
+    let mut in_the_way = GuardedStream { write_waits: Some(Instant::now()), ..guarded_stream() };
     in_the_way.end(context);
-    let mut idle = guarded();
+    let mut idle = guarded_stream();
     idle.exchange.begin(false);
     idle.exchange.end();
     idle.end(context);
-    assert!(in_the_way.stream.told.is_empty() && idle.stream.told.is_empty());
+    assert!(in_the_way.stream.answered.is_empty() && idle.stream.answered.is_empty());
 }
 
 /// Each phase, by what leads there, and whether whoever is in it gives way.
@@ -223,17 +224,17 @@ async fn whoever_is_evicted_is_woken_and_ended() {
     let waker = Waker::from(Arc::clone(&wakes));
     let context = &mut Context::from_waker(&waker);
     let idle = IdleList::default();
-    let mut guarded = guarded_in(&idle);
-    guarded.exchange.begin(false);
-    while read_all(&mut guarded, context, 1 << 20) > 0 {}
+    let mut guarded_stream = guarded_in(&idle);
+    guarded_stream.exchange.begin(false);
+    while read_all(&mut guarded_stream, context, 1 << 20) > 0 {}
     assert!(!idle.evict_longest(), "a request is under way");
-    guarded.exchange.end();
+    guarded_stream.exchange.end();
     let before = wakes.0.load(Ordering::Relaxed);
     assert!(idle.evict_longest());
     assert_eq!(wakes.0.load(Ordering::Relaxed), before + 1);
-    let read = Pin::new(&mut guarded).poll_read(context, &mut ReadBuf::new(&mut [0; 16]));
+    let read = Pin::new(&mut guarded_stream).poll_read(context, &mut ReadBuf::new(&mut [0; 16]));
     assert!(matches!(read, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionAborted));
-    assert!(matches!(Pin::new(&mut guarded).poll_write(context, b"x"), Poll::Ready(Err(_))));
+    assert!(matches!(Pin::new(&mut guarded_stream).poll_write(context, b"x"), Poll::Ready(Err(_))));
 }
 
 #[tokio::test]
@@ -241,19 +242,19 @@ async fn nothing_more_is_read_of_whoever_takes_no_answer() {
     let wakes = Arc::new(Wakes::default());
     let waker = Waker::from(Arc::clone(&wakes));
     let context = &mut Context::from_waker(&waker);
-    let mut guarded = guarded();
-    guarded.exchange.begin(false);
-    guarded.exchange.end();
-    guarded.stream.deaf = true;
-    assert!(Pin::new(&mut guarded).poll_write(context, b"an answer").is_pending());
+    let mut guarded_stream = guarded_stream();
+    guarded_stream.exchange.begin(false);
+    guarded_stream.exchange.end();
+    guarded_stream.stream.deaf = true;
+    assert!(Pin::new(&mut guarded_stream).poll_write(context, b"an answer").is_pending());
     for _ in 0..100 {
-        assert_eq!(read_all(&mut guarded, context, 1 << 20), 0);
+        assert_eq!(read_all(&mut guarded_stream, context, 1 << 20), 0);
     }
     assert_eq!(wakes.0.load(Ordering::Relaxed), 0, "it rests until the answer is taken");
-    guarded.stream.deaf = false;
-    assert!(Pin::new(&mut guarded).poll_write(context, b"an answer").is_ready());
+    guarded_stream.stream.deaf = false;
+    assert!(Pin::new(&mut guarded_stream).poll_write(context, b"an answer").is_ready());
     assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
-    assert!(read_all(&mut guarded, context, 1 << 20) > 0);
+    assert!(read_all(&mut guarded_stream, context, 1 << 20) > 0);
 }
 
 #[tokio::test]
@@ -265,13 +266,13 @@ async fn an_answer_that_nobody_takes_ends_the_connection() {
         ("a refused body", |exchange| exchange.refuse(true)),
     ];
     for (name, step) in steps {
-        let mut guarded = guarded();
-        guarded.bounds.answer = Duration::from_millis(1);
-        step(&guarded.exchange);
-        guarded.stream.deaf = true;
-        let written = poll_fn(|context| Pin::new(&mut guarded).poll_write(context, b"an answer"));
+        let mut guarded_stream = guarded_stream();
+        guarded_stream.bounds.answer = Duration::from_millis(1);
+        step(&guarded_stream.exchange);
+        guarded_stream.stream.deaf = true;
+        let written = poll_fn(|context| Pin::new(&mut guarded_stream).poll_write(context, b"an answer"));
         let written = tokio::time::timeout(Duration::from_secs(10), written).await.expect(name);
         assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut, "{name}");
-        assert!(guarded.stream.reset.get(), "what was sent is not kept for it: {name}");
+        assert!(guarded_stream.stream.reset.get(), "what was sent is not kept for it: {name}");
     }
 }

@@ -1,4 +1,4 @@
-//! TLS handshakes, bounded in time and number without anybody having to wait for those that say nothing.
+//! Accepts TLS connections. Handshakes are bounded in time and number, and none waits for those that send nothing.
 
 use std::io;
 use std::rc::Rc;
@@ -13,45 +13,46 @@ use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use super::TlsStream;
-use crate::net::guard::Accepted;
+use crate::net::guard::AcceptedStream;
 use crate::net::idle::IdleList;
-use crate::net::room::{NoRoom, WorkerRoom};
+use crate::net::slots::{NoSlot, WorkerSlots};
 
 /// How long a client may take for its handshake.
-const HANDSHAKE: Duration = Duration::from_secs(3);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Handshakes that one worker has under way at once. One more ends the oldest: of those that take their time it is the
 /// least likely to end well, and a client that comes to shake hands does not wait for those that have come to say nothing.
-const MOST: usize = 1024;
+const MAX_HANDSHAKES: usize = 1024;
 
 /// Makes TLS connections of plain ones, on the calling worker thread.
 pub fn accepting(
     config: rustls::ServerConfig,
-    room: Rc<WorkerRoom>,
+    room: Rc<WorkerSlots>,
 ) -> impl ServiceFactory<
     TcpStream,
     Config = (),
-    Response = Accepted<TlsStream>,
+    Response = AcceptedStream<TlsStream>,
     Error = TlsError<io::Error, DispatchError>,
     InitError = (),
 > {
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let handshakes = IdleList::default();
     fn_service(move |stream: TcpStream| {
-        let (acceptor, handshake) = (acceptor.clone(), handshakes.enter_within(MOST));
-        let (counted, entry) = room.accept();
-        // What it needs is gone once hands are shaken.
+        let (acceptor, handshake) = (acceptor.clone(), handshakes.enter_within(MAX_HANDSHAKES));
+        let (slot, entry) = room.accept();
+        // What the handshake needs is dropped at its end.
         Box::pin(async move {
             let peer = stream.peer_addr().ok();
             // A refusal would have to be encrypted, which is not worth a handshake.
-            let entry = entry.map_err(|NoRoom| TlsError::Timeout)?;
-            let shaken = shake_hands(acceptor, stream);
-            let shaken = handshake.unless_evicted(entry.unless_evicted(shaken)).await.flatten();
-            let stream = shaken.unwrap_or(Err(TlsError::Timeout)).inspect_err(|error| {
+            let entry = entry.map_err(|NoSlot| TlsError::Timeout)?;
+            let stream_or_error = shake_hands(acceptor, stream);
+            let stream_or_error =
+                handshake.unless_evicted(entry.unless_evicted(stream_or_error)).await.flatten();
+            let stream = stream_or_error.unwrap_or(Err(TlsError::Timeout)).inspect_err(|error| {
                 debug!(peer = peer.map(tracing::field::display), ?error, "no TLS handshake");
             })?;
             entry.set_busy();
-            Ok(Accepted::new(TlsStream::from(stream), peer, (counted, Ok(entry))))
+            Ok(AcceptedStream::new(TlsStream::from(stream), peer, (slot, Ok(entry))))
         })
     })
 }
@@ -60,11 +61,11 @@ async fn shake_hands(
     acceptor: TlsAcceptor,
     stream: TcpStream,
 ) -> Result<tokio_rustls::server::TlsStream<TcpStream>, TlsError<io::Error, DispatchError>> {
-    let shaken = async {
+    let stream_or_error = async {
         // Nothing is kept for a client before it has said something.
         stream.readable().await?;
         acceptor.accept(stream).await
     };
-    let shaken = tokio::time::timeout(HANDSHAKE, shaken).await;
-    shaken.map_err(|_| TlsError::Timeout)?.map_err(TlsError::Tls)
+    let stream_or_error = tokio::time::timeout(HANDSHAKE_TIMEOUT, stream_or_error).await;
+    stream_or_error.map_err(|_| TlsError::Timeout)?.map_err(TlsError::Tls)
 }

@@ -18,7 +18,7 @@ use crate::connection::{Probe, last_error};
 use crate::http::Arrival;
 use crate::hub::Worker;
 use crate::net::Stream;
-use crate::net::guard::Place;
+use crate::net::guard::UpgradeSlot;
 use crate::protocol::frame_reader::{Event, FrameReader};
 use crate::protocol::{CloseCode, Form, Frame, Negotiated, ProtocolVersion};
 use crate::transport::admission::{self, ConnectRequest, ConnectionRefusal};
@@ -44,7 +44,7 @@ pub(super) async fn connect<S: Stream>(
     listener: Rc<WebSocketListener>,
     framing: SockJsFraming,
     arrival: Arrival,
-    (mut stream, slot): (S, Place),
+    (mut stream, slot): (S, UpgradeSlot),
     early: BytesMut,
 ) {
     // It is nobody's connection yet, and counts as an HTTP connection until it is.

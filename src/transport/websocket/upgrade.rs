@@ -21,7 +21,7 @@ use tracing::info;
 
 use crate::auth::request::Query;
 use crate::connection::last_error;
-use crate::http::tidy;
+use crate::http::collapse_slashes;
 use crate::hub::Worker;
 use crate::pipe::wire::{self, PipeHandshake, PipeWire};
 use crate::protocol::{Form, Frame, Negotiated};
@@ -32,7 +32,7 @@ use super::listener::{WebSocketListener, close_handshake};
 use super::{extension, sockjs};
 use crate::http::Arrival;
 use crate::net::Stream;
-use crate::net::guard::{Afterwards, Guarded, Place};
+use crate::net::guard::{GuardedStream, UpgradeSlot, UpgradeTask};
 use crate::transport::admission::{self, AdmittedConnection, ConnectRequest, ConnectionRefusal};
 use crate::transport::conversation::Conversation;
 use crate::transport::fallback;
@@ -65,11 +65,11 @@ pub async fn upgrade<S: Stream>(
     worker: Rc<Worker>,
     listener: Rc<WebSocketListener>,
     mut request: Request,
-    framed: Framed<Guarded<S>, h1::Codec>,
+    framed: Framed<GuardedStream<S>, h1::Codec>,
 ) -> Result<(), UpgradeError> {
     let parts = framed.into_parts();
-    let ((mut stream, slot, afterwards), early) = (parts.io.into_parts(), parts.read_buf);
-    tidy(request.head_mut(), &listener.path_prefix);
+    let ((mut stream, slot, upgrade_task), early) = (parts.io.into_parts(), parts.read_buf);
+    collapse_slashes(request.head_mut(), &listener.path_prefix);
     let head = request.head();
     if let Err(error) = ws::handshake(head) {
         let reason = format!("Expected a WebSocket handshake (RFC 6455): {error}\n");
@@ -88,7 +88,7 @@ pub async fn upgrade<S: Stream>(
         let (path, path_prefix) = (request.path(), listener.path_prefix.as_str());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let handshake = PipeHandshake { path, path_prefix, query: &query, arrival: &arrival, now };
-        open_pipe(&worker, &listener.pipes, &handshake, (stream, slot, afterwards), early);
+        open_pipe(&worker, &listener.pipes, &handshake, (stream, slot, upgrade_task), early);
         return Ok(());
     }
     let sockjs = listener.sockjs.as_deref().and_then(|base| fallback::websocket_at(request.path(), base));
@@ -96,7 +96,7 @@ pub async fn upgrade<S: Stream>(
     let compression = may_compress.then(|| compression(&request)).flatten();
     stream.write_all(switching_protocols(&request, compression).as_bytes()).await?;
     if let Some(framing) = sockjs {
-        afterwards.set(sockjs::connect(worker, listener, framing, arrival, (stream, slot), early));
+        upgrade_task.set(sockjs::connect(worker, listener, framing, arrival, (stream, slot), early));
         return Ok(());
     }
     let key = admission::key_in_path(request.path(), &listener.path_prefix);
@@ -105,9 +105,9 @@ pub async fn upgrade<S: Stream>(
         Ok(admitted) => {
             let form = Form::of(compression.is_some(), query.get("binary") == Some("1"));
             let transport = WebSocket { stream: RefCell::new(stream), form };
-            afterwards.set(connect(worker, admitted, &query, transport, early));
+            upgrade_task.set(connect(worker, admitted, &query, transport, early));
         }
-        Err(refused) => afterwards.set(refuse(stream, slot, refused)),
+        Err(refused) => upgrade_task.set(refuse(stream, slot, refused)),
     }
     Ok(())
 }
@@ -117,17 +117,17 @@ fn open_pipe<S: Stream>(
     worker: &Rc<Worker>,
     pipes: &Arc<PipeWire>,
     handshake: &PipeHandshake<'_>,
-    (stream, slot, afterwards): (S, Place, Afterwards),
+    (stream, slot, upgrade_task): (S, UpgradeSlot, UpgradeTask),
     early: BytesMut,
 ) {
     match pipes.admit(worker, handshake) {
-        Ok(admitted) => afterwards.set(wire::serve(stream, early, admitted)),
+        Ok(admitted) => upgrade_task.set(wire::serve(stream, early, admitted)),
         Err(refused) => {
             let (code, reason) = (refused.code.code(), &refused.reason);
             let (path, peer, origin) =
                 (handshake.path, handshake.arrival.peer.map(display), handshake.arrival.origin());
             info!(path, code, reason, peer, origin, "pipe refused");
-            afterwards.set(async move {
+            upgrade_task.set(async move {
                 slot.unless_evicted(wire::refuse(stream, refused)).await;
             });
         }
@@ -152,7 +152,7 @@ fn connect<S: Stream>(
 
 /// Says why, and waits a moment for the peer to have read it: a socket closed with unread input would be reset,
 /// and the reason lost. It counts as an HTTP connection until then.
-async fn refuse<S: Stream>(stream: S, slot: Place, refused: ConnectionRefusal) {
+async fn refuse<S: Stream>(stream: S, slot: UpgradeSlot, refused: ConnectionRefusal) {
     let ConnectionRefusal { code, reason, version } = refused;
     let error = last_error(version, code, &reason);
     let frames = error.into_iter().chain([Frame::close(code, &reason)]);

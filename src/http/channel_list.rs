@@ -1,4 +1,4 @@
-//! A list of channels as an answer that is made while it is sent, in pieces and in turns.
+//! Sends a long list of channels: an answer that is made while it is sent, in pieces and in turns.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -22,15 +22,16 @@ const NAMES_PER_PIECE: usize = 2048;
 const PIECES_PER_TURN: usize = 8;
 
 /// The body of the answer.
-pub(super) struct LongList<F> {
+pub(super) struct ChannelList<F> {
     names: vec::IntoIter<ChannelName>,
     attributes: F,
-    state: State,
+    state: ListState,
     pieces: usize,
 }
 
+/// How much of a list has been written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum ListState {
     New,
     /// No channel has been listed.
     Begun,
@@ -38,35 +39,35 @@ enum State {
     Over,
 }
 
-impl<F: Fn(&ChannelName) -> Option<Value>> LongList<F> {
+impl<F: Fn(&ChannelName) -> Option<Value>> ChannelList<F> {
     /// A list of these, with what `attributes` says of each when its turn comes; left out are those of which it says
     /// nothing.
     pub(super) fn new(names: Vec<ChannelName>, attributes: F) -> Self {
-        LongList { names: names.into_iter(), attributes, state: State::New, pieces: 0 }
+        ChannelList { names: names.into_iter(), attributes, state: ListState::New, pieces: 0 }
     }
 
     /// The next piece; an empty one if none of the channels that were looked up are still there.
     fn piece(&mut self) -> Option<Bytes> {
         let mut text = String::with_capacity(PIECE_BYTES + 1024);
         match self.state {
-            State::Over => return None,
-            State::New => {
+            ListState::Over => return None,
+            ListState::New => {
                 text.push_str("{\"channels\":{");
-                self.state = State::Begun;
+                self.state = ListState::Begun;
             }
-            State::Begun | State::Open => {}
+            ListState::Begun | ListState::Open => {}
         }
         for _ in 0..NAMES_PER_PIECE {
             let Some(name) = self.names.next() else {
                 text.push_str("}}");
-                self.state = State::Over;
+                self.state = ListState::Over;
                 break;
             };
             let Some(attributes) = (self.attributes)(&name) else { continue };
-            if self.state == State::Open {
+            if self.state == ListState::Open {
                 text.push(',');
             }
-            self.state = State::Open;
+            self.state = ListState::Open;
             let name = Value::from(name.as_str());
             text.push_str(&format!("{name}:{attributes}"));
             if text.len() >= PIECE_BYTES {
@@ -77,7 +78,7 @@ impl<F: Fn(&ChannelName) -> Option<Value>> LongList<F> {
     }
 }
 
-impl<F: Fn(&ChannelName) -> Option<Value> + Unpin> MessageBody for LongList<F> {
+impl<F: Fn(&ChannelName) -> Option<Value> + Unpin> MessageBody for ChannelList<F> {
     type Error = Infallible;
 
     fn size(&self) -> BodySize {
@@ -116,7 +117,7 @@ mod tests {
             // Every third one has gone meanwhile, or all.
             (count != GONE && number % 3 != 2).then(|| json!({ "subscription_count": number }))
         };
-        let mut list = LongList::new(names.collect(), attributes);
+        let mut list = ChannelList::new(names.collect(), attributes);
         let mut text = Vec::new();
         while let Some(piece) = list.piece() {
             assert!(piece.len() < PIECE_BYTES + 1024, "{} bytes in one piece", piece.len());

@@ -1,14 +1,14 @@
-//! Complaints of a library about what we do on purpose, which are left out of the log while we do it.
+//! Suppresses messages of a library about what we do on purpose, while we do it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tracing::Metadata;
 
-use super::line::Line;
+use super::line::LogLine;
 
 /// What is left out while somebody expects it, and by how many it is expected.
 #[derive(Debug)]
-pub(crate) struct Complaints {
+pub(crate) struct ExpectedMessages {
     /// The part of the library.
     target: &'static str,
     /// How each message begins and ends.
@@ -18,7 +18,7 @@ pub(crate) struct Complaints {
 
 /// What the thread that accepts connections says of a port that was closed behind its back. That it could not accept for
 /// another reason, such as too many open files, is none of these.
-pub(crate) static OF_CLOSED_PORTS: Complaints = Complaints {
+pub(crate) static CLOSED_PORT_MESSAGES: ExpectedMessages = ExpectedMessages {
     target: "actix_server::accept",
     messages: &[
         // EINVAL: the socket does not listen.
@@ -28,33 +28,33 @@ pub(crate) static OF_CLOSED_PORTS: Complaints = Complaints {
     expecting: AtomicUsize::new(0),
 };
 
-/// The time in which complaints are expected. It ends when this is dropped.
+/// The time in which messages are suppressed. It ends when this is dropped.
 #[derive(Debug)]
 #[must_use = "dropping it ends the time at once"]
-pub(crate) struct Expecting(&'static Complaints);
+pub(crate) struct SuppressionGuard(&'static ExpectedMessages);
 
-/// From now on these complaints are left out of the log.
-pub(crate) fn expect_complaints(complaints: &'static Complaints) -> Expecting {
-    complaints.expecting.fetch_add(1, Ordering::SeqCst);
-    Expecting(complaints)
+/// From now on these messages are left out of the log.
+pub(crate) fn suppress_messages(messages: &'static ExpectedMessages) -> SuppressionGuard {
+    messages.expecting.fetch_add(1, Ordering::SeqCst);
+    SuppressionGuard(messages)
 }
 
-impl Drop for Expecting {
+impl Drop for SuppressionGuard {
     fn drop(&mut self) {
         self.0.expecting.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-impl Complaints {
+impl ExpectedMessages {
     /// Whether an event with this metadata may be one, as far as they are expected now.
-    pub(super) fn are_expected_from(&self, metadata: &Metadata<'_>) -> bool {
+    pub(super) fn may_include(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target() == self.target && self.expecting.load(Ordering::SeqCst) > 0
     }
 
     /// Whether this line is one.
-    pub(super) fn include(&self, line: &Line) -> bool {
-        let said = line.message();
-        self.messages.iter().any(|(begin, end)| said.starts_with(begin) && said.ends_with(end))
+    pub(super) fn contains(&self, line: &LogLine) -> bool {
+        let message = line.message();
+        self.messages.iter().any(|(begin, end)| message.starts_with(begin) && message.ends_with(end))
     }
 }
 
@@ -72,8 +72,8 @@ mod tests {
             ("Error accepting connection: Too many open files (os error 24)", false),
             ("No workers", false),
         ] {
-            let line = Line::new(Level::ERROR, "actix_server::accept", message);
-            assert_eq!(OF_CLOSED_PORTS.include(&line), is_one, "{message}");
+            let line = LogLine::new(Level::ERROR, "actix_server::accept", message);
+            assert_eq!(CLOSED_PORT_MESSAGES.contains(&line), is_one, "{message}");
         }
     }
 }

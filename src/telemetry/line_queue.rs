@@ -1,4 +1,4 @@
-//! Lines on their way to standard error. Whoever logs never waits: a thread of its own writes, and what it cannot write
+//! Queues lines for standard error. Whoever logs never waits: a thread of its own writes, and what it cannot write
 //! in time is dropped, counted, and told once there is room.
 
 use std::io::{self, Write};
@@ -8,20 +8,20 @@ use std::time::{Duration, Instant};
 
 use tracing::{Level, Metadata};
 
-use super::limit::{Limits, TOLD_EVERY};
-use super::line::{Line, Style};
+use super::line::{LineStyle, LogLine};
+use super::line_limits::{LineLimits, REPORT_INTERVAL};
 
 /// Bytes that may wait to be written.
 const WAITING_BYTES: usize = 1 << 20;
 
 /// How soon a descriptor is tried again that takes nothing now and was made not to block.
-const AGAIN: Duration = Duration::from_millis(10);
+const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
 /// What waits to be written.
 #[derive(Debug)]
-pub(super) struct Queue {
-    style: Style,
-    state: Mutex<State>,
+pub(super) struct LineQueue {
+    style: LineStyle,
+    state: Mutex<LineQueueState>,
     /// Told when something is there to be written.
     filled: Condvar,
     /// Told when all is written.
@@ -29,32 +29,32 @@ pub(super) struct Queue {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct LineQueueState {
     waiting: Vec<u8>,
     /// Lines that found no room, and were not told of yet.
     dropped: u64,
-    limits: Limits,
+    limits: LineLimits,
     is_writing: bool,
 }
 
-impl Queue {
-    pub(super) fn new(style: Style) -> Self {
-        Queue { style, state: Mutex::default(), filled: Condvar::new(), emptied: Condvar::new() }
+impl LineQueue {
+    pub(super) fn new(style: LineStyle) -> Self {
+        LineQueue { style, state: Mutex::default(), filled: Condvar::new(), emptied: Condvar::new() }
     }
 
     /// Whether an event of this kind may be told now; if not, it is counted.
     pub(super) fn admit(&self, metadata: &'static Metadata<'static>) -> bool {
         let mut state = self.lock();
-        let was_untold = state.limits.is_untold();
+        let had_unreported = state.limits.has_unreported();
         let admitted = state.limits.admit(metadata, Instant::now());
-        if !was_untold && state.limits.is_untold() {
+        if !had_unreported && state.limits.has_unreported() {
             self.filled.notify_one();
         }
         admitted
     }
 
     /// Takes a line, or drops it.
-    pub(super) fn push(&self, line: &Line) {
+    pub(super) fn push(&self, line: &LogLine) {
         let line = line.write(self.style);
         let mut state = self.lock();
         if state.waiting.len() + line.len() > WAITING_BYTES {
@@ -71,13 +71,14 @@ impl Queue {
     /// Waits until all is written, or for so long.
     pub(super) fn flush(&self, longest: Duration) {
         let mut state = self.lock();
-        state.tell_left_out(self.style);
+        state.report_left_out(self.style);
         self.filled.notify_one();
-        let is_busy = |state: &mut State| state.is_writing || !state.waiting.is_empty() || state.dropped > 0;
+        let is_busy =
+            |state: &mut LineQueueState| state.is_writing || !state.waiting.is_empty() || state.dropped > 0;
         let _ = self.emptied.wait_timeout_while(state, longest, is_busy);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LineQueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -85,24 +86,24 @@ impl Queue {
     fn take(&self) -> Vec<u8> {
         let mut state = self.lock();
         state.is_writing = false;
-        let mut tell_at = None;
+        let mut report_at = None;
         loop {
-            state.tell_dropped(self.style);
+            state.report_dropped(self.style);
             if !state.waiting.is_empty() {
                 state.is_writing = true;
                 return std::mem::take(&mut state.waiting);
             }
             self.emptied.notify_all();
             let wait = |guard| self.filled.wait(guard).unwrap_or_else(PoisonError::into_inner);
-            if !state.limits.is_untold() {
+            if !state.limits.has_unreported() {
                 state = wait(state);
                 continue;
             }
             let now = Instant::now();
-            let until = *tell_at.get_or_insert(now + TOLD_EVERY);
+            let until = *report_at.get_or_insert(now + REPORT_INTERVAL);
             if until <= now {
-                state.tell_left_out(self.style);
-                tell_at = None;
+                state.report_left_out(self.style);
+                report_at = None;
                 continue;
             }
             state = match self.filled.wait_timeout(state, until - now) {
@@ -113,18 +114,18 @@ impl Queue {
     }
 }
 
-impl State {
-    fn tell_dropped(&mut self, style: Style) {
+impl LineQueueState {
+    fn report_dropped(&mut self, style: LineStyle) {
         if self.dropped > 0 {
             let text = "lines of the log were dropped: nobody read standard error in time";
-            let line = Line::new(Level::WARN, module_path!(), text).with("dropped", self.dropped);
+            let line = LogLine::new(Level::WARN, module_path!(), text).with("dropped", self.dropped);
             self.waiting.extend_from_slice(line.write(style).as_bytes());
             self.dropped = 0;
         }
     }
 
-    fn tell_left_out(&mut self, style: Style) {
-        for line in self.limits.tell() {
+    fn report_left_out(&mut self, style: LineStyle) {
+        for line in self.limits.take_left_out_lines() {
             self.waiting.extend_from_slice(line.write(style).as_bytes());
         }
     }
@@ -132,7 +133,7 @@ impl State {
 
 /// Starts the thread that writes. It ends with the program.
 pub(super) fn spawn_writer(
-    queue: Arc<Queue>,
+    queue: Arc<LineQueue>,
     mut out: impl Write + Send + 'static,
 ) -> io::Result<thread::JoinHandle<()>> {
     thread::Builder::new().name("log".to_owned()).spawn(move || {
@@ -151,7 +152,7 @@ fn write_out(out: &mut impl Write, mut bytes: &[u8]) {
             Ok(0) => return,
             Ok(written) => bytes = &bytes[written..],
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(AGAIN),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(RETRY_INTERVAL),
             Err(_) => return,
         }
     }
@@ -177,8 +178,8 @@ mod tests {
         }
     }
 
-    fn line(message: &str) -> Line {
-        Line::new(Level::INFO, "heliostat", message)
+    fn line(message: &str) -> LogLine {
+        LogLine::new(Level::INFO, "heliostat", message)
     }
 
     fn read_until(end: &str, reader: &Receiver<Vec<u8>>) -> String {
@@ -192,7 +193,7 @@ mod tests {
     #[test]
     fn whoever_logs_never_waits_and_what_was_dropped_is_told() {
         let (writer, reader) = sync_channel(0);
-        let queue = Arc::new(Queue::new(Style::Plain));
+        let queue = Arc::new(LineQueue::new(LineStyle::Plain));
         spawn_writer(Arc::clone(&queue), Slow(writer)).unwrap();
         let text = "x".repeat(1000);
         (0..5000).for_each(|_| queue.push(&line(&text)));
@@ -213,7 +214,7 @@ mod tests {
     fn a_reader_that_has_gone_is_no_reason_to_stop() {
         let (writer, reader) = sync_channel(0);
         drop(reader);
-        let queue = Arc::new(Queue::new(Style::Plain));
+        let queue = Arc::new(LineQueue::new(LineStyle::Plain));
         let thread = spawn_writer(Arc::clone(&queue), Slow(writer)).unwrap();
         for _ in 0..100 {
             queue.push(&line("x"));

@@ -1,11 +1,11 @@
-//! Slashes that proxies double where they put a prefix before a path, or take one away.
+//! Collapses slashes that proxies double where they put a prefix before a path, or take one away.
 
 use actix_http::RequestHead;
 use actix_web::http::Uri;
 
 /// Makes one slash of several at the beginning of the path, and after the broker's own prefix.
-pub fn tidy(head: &mut RequestHead, prefix: &str) {
-    let Some(path) = tidied(head.uri.path(), prefix) else { return };
+pub fn collapse_slashes(head: &mut RequestHead, prefix: &str) {
+    let Some(path) = collapsed(head.uri.path(), prefix) else { return };
     let whole = match head.uri.query() {
         Some(query) => format!("{path}?{query}"),
         None => path,
@@ -16,10 +16,9 @@ pub fn tidy(head: &mut RequestHead, prefix: &str) {
 }
 
 /// The path as it should be; `None` if it is so.
-fn tidied(path: &str, prefix: &str) -> Option<String> {
-    let single = |path: &str| match path.starts_with("//") {
-        true => format!("/{}", path.trim_start_matches('/')),
-        false => path.to_owned(),
+fn collapsed(path: &str, prefix: &str) -> Option<String> {
+    let single = |path: &str| {
+        if path.starts_with("//") { format!("/{}", path.trim_start_matches('/')) } else { path.to_owned() }
     };
     let doubled = |path: &str| path.starts_with("//");
     if !doubled(path) && (prefix.is_empty() || !path.strip_prefix(prefix).is_some_and(doubled)) {
@@ -38,7 +37,7 @@ mod tests {
 
     #[test]
     fn doubled_slashes_in_front_become_one() {
-        for (path, prefix, tidy) in [
+        for (path, prefix, collapse_slashes) in [
             ("//app/key", "", Some("/app/key")),
             ("///", "", Some("/")),
             ("//x/app/key", "/x", Some("/x/app/key")),
@@ -49,7 +48,7 @@ mod tests {
             ("/app/key", "/x", None),
             ("*", "", None),
         ] {
-            assert_eq!(tidied(path, prefix).as_deref(), tidy, "{path} below {prefix:?}");
+            assert_eq!(collapsed(path, prefix).as_deref(), collapse_slashes, "{path} below {prefix:?}");
         }
     }
 }

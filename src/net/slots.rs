@@ -1,0 +1,244 @@
+//! Bounds the connections of a node and of each worker. Where there is no slot for a new one, one that is idle is ended for
+//! it; where none is idle, the new one is refused.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::sync::Notify;
+use tracing::warn;
+
+use crate::net::idle::{IdleEntry, IdleList};
+
+/// How often the log may warn of what strangers can bring about as often as they like.
+const SECONDS_BETWEEN_WARNINGS: u64 = 60;
+
+thread_local! {
+    /// The slots of the worker of this thread.
+    static CURRENT: RefCell<Option<Rc<WorkerSlots>>> = const { RefCell::new(None) };
+}
+
+/// The connections of a node, and how many there may be.
+#[derive(Debug)]
+pub struct ConnectionSlots {
+    /// Connections that speak HTTP that there may be; 0 lifts it.
+    most_http: usize,
+    /// Connections of any kind that one worker may have; the HTTP server accepts no more.
+    per_worker: usize,
+    /// Connections of any kind that all may have.
+    in_all: usize,
+    open: AtomicUsize,
+    http: AtomicUsize,
+    workers: Mutex<Vec<Arc<EvictionRequests>>>,
+    open_warning: WarningInterval,
+    http_warning: WarningInterval,
+    tls_warning: WarningInterval,
+}
+
+/// How one worker has another end one of its idle connections.
+#[derive(Debug)]
+struct EvictionRequests {
+    /// How many the worker has.
+    idle: Arc<AtomicUsize>,
+    /// How many of them are to end.
+    requested: AtomicUsize,
+    notify: Notify,
+}
+
+/// The slots of one worker.
+#[derive(Debug)]
+pub struct WorkerSlots {
+    node: Arc<ConnectionSlots>,
+    open: Cell<usize>,
+    idle: IdleList,
+    /// How others have it end one of those.
+    eviction_requests: Arc<EvictionRequests>,
+}
+
+/// One connection, which counts until this is dropped.
+#[derive(Debug)]
+pub struct ConnectionSlot(Rc<WorkerSlots>);
+
+/// One connection that speaks HTTP, which counts as such until this is dropped.
+#[derive(Debug)]
+pub struct HttpSlot(Arc<ConnectionSlots>);
+
+/// There is no slot for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoSlot;
+
+impl ConnectionSlots {
+    /// An empty one, for `most_http` connections that speak HTTP, where 0 stands for as many as there may be of any kind, of
+    /// which each of the `workers` may have `per_worker`.
+    #[must_use]
+    pub fn new(most_http: usize, per_worker: usize, workers: usize) -> Self {
+        ConnectionSlots {
+            most_http,
+            per_worker,
+            in_all: per_worker.saturating_mul(workers),
+            open: AtomicUsize::new(0),
+            http: AtomicUsize::new(0),
+            workers: Mutex::default(),
+            open_warning: WarningInterval::default(),
+            http_warning: WarningInterval::default(),
+            tls_warning: WarningInterval::default(),
+        }
+    }
+
+    /// The calling worker's part, which is made at the first call. Must run within the worker's runtime.
+    #[must_use]
+    pub fn of_this_thread(self: &Arc<Self>) -> Rc<WorkerSlots> {
+        CURRENT.with_borrow_mut(|current| match current {
+            Some(worker) if Arc::ptr_eq(&worker.node, self) => Rc::clone(worker),
+            _ => {
+                let idle = IdleList::default();
+                let eviction_requests = EvictionRequests {
+                    idle: idle.count(),
+                    requested: AtomicUsize::new(0),
+                    notify: Notify::new(),
+                };
+                let eviction_requests = Arc::new(eviction_requests);
+                self.workers
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(Arc::clone(&eviction_requests));
+                actix_web::rt::spawn(evict_for_others(idle.clone(), Arc::clone(&eviction_requests)));
+                let worker =
+                    WorkerSlots { node: Arc::clone(self), open: Cell::new(0), idle, eviction_requests };
+                let worker = Rc::new(worker);
+                *current = Some(Rc::clone(&worker));
+                worker
+            }
+        })
+    }
+
+    /// Whether it is time to say at `warn` again that somebody speaks TLS to a plain port.
+    pub(super) fn may_warn_of_tls(&self) -> bool {
+        self.tls_warning.is_due()
+    }
+}
+
+/// Ends idle connections of this worker for newcomers that others have.
+async fn evict_for_others(idle: IdleList, eviction_requests: Arc<EvictionRequests>) {
+    loop {
+        eviction_requests.notify.notified().await;
+        for _ in 0..eviction_requests.requested.swap(0, Ordering::Relaxed) {
+            idle.evict_longest();
+        }
+    }
+}
+
+impl EvictionRequests {
+    /// How many are idle, less those that are to end.
+    fn evictable(&self) -> usize {
+        self.idle.load(Ordering::Relaxed).saturating_sub(self.requested.load(Ordering::Relaxed))
+    }
+}
+
+impl WorkerSlots {
+    /// Counts a connection that was accepted, and makes room for it.
+    pub(super) fn accept(self: &Rc<Self>) -> (ConnectionSlot, Result<IdleEntry, NoSlot>) {
+        self.open.set(self.open.get() + 1);
+        let in_all = self.node.open.fetch_add(1, Ordering::Relaxed) + 1;
+        let slot = ConnectionSlot(Rc::clone(self));
+        let ConnectionSlots { per_worker, in_all: most, .. } = *self.node;
+        if self.open.get() <= per_worker - reserved_slots(per_worker) {
+            return (slot, Ok(self.idle.enter()));
+        }
+        let evicted = self.idle.evict_longest();
+        // A worker that has all that it may have is passed over. Only where none has room left, it has to end here.
+        let is_full = !evicted && in_all > most - reserved_slots(most);
+        let is_refused = is_full && !self.evict_where_most_are_idle();
+        if (evicted || is_full) && self.node.open_warning.is_due() {
+            warn!(
+                limit = most,
+                "no room for more connections: {}",
+                if is_refused { "all are busy" } else { "idle ones are ended" }
+            );
+        }
+        let entry = if is_refused { Err(NoSlot) } else { Ok(self.idle.enter()) };
+        (slot, entry)
+    }
+
+    /// Counts a connection that begins to speak HTTP, and makes room for it. It must not be idle itself.
+    pub(super) fn begin_http(&self) -> Result<HttpSlot, NoSlot> {
+        let slot = HttpSlot::of(&self.node);
+        let most = self.node.most_http;
+        if most == 0 || self.node.http.load(Ordering::Relaxed) <= most {
+            return Ok(slot);
+        }
+        let made = self.evict_where_most_are_idle();
+        if self.node.http_warning.is_due() {
+            warn!(
+                limit = most,
+                "more HTTP connections than server.max_http_connections: {}",
+                if made { "idle ones are ended" } else { "all are busy" }
+            );
+        }
+        made.then_some(slot).ok_or(NoSlot)
+    }
+
+    /// Has the worker with most idle connections end the one that has been idle longest. Returns whether there was one.
+    fn evict_where_most_are_idle(&self) -> bool {
+        let workers = self.node.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let most = workers.iter().max_by_key(|worker| worker.evictable());
+        match most.filter(|worker| worker.evictable() > self.eviction_requests.evictable()) {
+            Some(other) => {
+                other.requested.fetch_add(1, Ordering::Relaxed);
+                other.notify.notify_one();
+                true
+            }
+            None => self.idle.evict_longest(),
+        }
+    }
+}
+
+/// Of so many connections, how many places are for newcomers that others have to make room for.
+fn reserved_slots(places: usize) -> usize {
+    (places / 32).clamp(1, 64).min(places)
+}
+
+impl HttpSlot {
+    /// One more of this room, whatever its bounds.
+    pub(super) fn of(room: &Arc<ConnectionSlots>) -> Self {
+        room.http.fetch_add(1, Ordering::Relaxed);
+        HttpSlot(Arc::clone(room))
+    }
+
+    /// The room that it takes.
+    pub(super) fn slots(&self) -> &ConnectionSlots {
+        &self.0
+    }
+}
+
+impl Drop for ConnectionSlot {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get() - 1);
+        self.0.node.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for HttpSlot {
+    fn drop(&mut self) {
+        self.0.http.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// When a warning was last logged, in seconds since 1970.
+#[derive(Debug, Default)]
+struct WarningInterval(AtomicU64);
+
+impl WarningInterval {
+    /// Whether it is time to say it again; if so, it counts as said.
+    fn is_due(&self) -> bool {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let before = self.0.load(Ordering::Relaxed);
+        now.saturating_sub(before) >= SECONDS_BETWEEN_WARNINGS
+            && self.0.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests;
