@@ -1,8 +1,8 @@
-//! One message to many clients, in as many forms as they ask for, each made once.
+//! A message to many clients, in as many forms as they ask for, each made once.
 
 use std::sync::{Arc, OnceLock};
 
-use super::{ChannelName, Frame, deflate};
+use super::{ChannelName, Frame, deflate, server_message};
 
 /// A message to many. A client is given it in the best form that it takes; a form is made when the first client needs
 /// it, and shared.
@@ -11,11 +11,12 @@ pub struct Broadcast {
     /// The form in which it was made.
     first: Frame,
     /// What only some broadcasts have. Most have none of it, and cost no more for that.
-    rare: Option<Arc<Rare>>,
+    extras: Option<Arc<BroadcastExtras>>,
 }
 
+/// What only some broadcasts have: further forms, and marks.
 #[derive(Debug, Default)]
-struct Rare {
+struct BroadcastExtras {
     /// The first form is a binary message.
     binary: bool,
     /// The same as text, for those that do not take it so.
@@ -82,16 +83,17 @@ impl Broadcast {
     pub fn new(first: Frame, compression: bool) -> Self {
         let binary = first.is_binary();
         let compression = compression && first.payload().len() >= deflate::WORTHWHILE_BYTES;
-        let rare = (binary || compression).then(|| Arc::new(Rare { binary, compression, ..Rare::default() }));
-        Broadcast { first, rare }
+        let extras = (binary || compression)
+            .then(|| Arc::new(BroadcastExtras { binary, compression, ..BroadcastExtras::default() }));
+        Broadcast { first, extras }
     }
 
     /// The same message, of which slow subscribers need only the newest of its kind.
     #[must_use]
     pub fn latest_only(mut self, key: LatestKey) -> Self {
         // Nobody shares it yet.
-        if let Some(rare) = Arc::get_mut(self.rare.get_or_insert_default()) {
-            rare.latest = Some(Arc::new(key));
+        if let Some(extras) = Arc::get_mut(self.extras.get_or_insert_default()) {
+            extras.latest = Some(Arc::new(key));
         }
         self
     }
@@ -100,8 +102,8 @@ impl Broadcast {
     #[must_use]
     pub fn in_clear(mut self) -> Self {
         // Nobody shares it yet.
-        if let Some(rare) = Arc::get_mut(self.rare.get_or_insert_default()) {
-            rare.in_clear = true;
+        if let Some(extras) = Arc::get_mut(self.extras.get_or_insert_default()) {
+            extras.in_clear = true;
         }
         self
     }
@@ -109,14 +111,14 @@ impl Broadcast {
     /// Whether it is not encrypted although its channel is.
     #[must_use]
     pub fn is_in_clear(&self) -> bool {
-        self.rare.as_ref().is_some_and(|rare| rare.in_clear)
+        self.extras.as_ref().is_some_and(|extras| extras.in_clear)
     }
 
     /// The message as plain text.
     #[must_use]
     pub fn plain(&self) -> &Frame {
-        match &self.rare {
-            Some(rare) => rare.text(&self.first),
+        match &self.extras {
+            Some(extras) => extras.text(&self.first),
             None => &self.first,
         }
     }
@@ -124,7 +126,7 @@ impl Broadcast {
     /// The frame for everybody, if there is but one form of it and it is like any other.
     #[must_use]
     pub fn only_form(&self) -> Option<&Frame> {
-        self.rare.is_none().then_some(&self.first)
+        self.extras.is_none().then_some(&self.first)
     }
 
     /// Bytes that it holds at least while it is on its way.
@@ -136,43 +138,40 @@ impl Broadcast {
     /// What it has in common with the messages that may replace it before slow subscribers.
     #[must_use]
     pub fn latest(&self) -> Option<&Arc<LatestKey>> {
-        self.rare.as_ref().and_then(|rare| rare.latest.as_ref())
+        self.extras.as_ref().and_then(|extras| extras.latest.as_ref())
     }
 
     /// The frame for a client that takes this form: binary if it was made so and the client takes that; else text,
     /// compressed if the client takes that and it is shorter.
     #[must_use]
     pub fn for_client(&self, form: Form) -> Frame {
-        match &self.rare {
-            Some(rare) => rare.form(&self.first, form).clone(),
+        match &self.extras {
+            Some(extras) => extras.form(&self.first, form).clone(),
             None => self.first.clone(),
         }
     }
 }
 
-impl Rare {
+impl BroadcastExtras {
     fn form<'f>(&'f self, first: &'f Frame, form: Form) -> &'f Frame {
         if self.binary && form.is_binary() {
             return first;
         }
-        match form.is_compressed() && self.compression {
-            true => self.compressed.get_or_init(|| self.text(first).compressed()),
-            false => self.text(first),
+        if form.is_compressed() && self.compression {
+            return self.compressed.get_or_init(|| self.text(first).compressed());
         }
+        self.text(first)
     }
 
     fn text<'f>(&'f self, first: &'f Frame) -> &'f Frame {
-        match self.binary {
-            true => self.text.get_or_init(|| first.binary_as_text()),
-            false => first,
-        }
+        if self.binary { self.text.get_or_init(|| server_message::binary_as_text(first)) } else { first }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::BinaryPayload;
     use super::super::json::Data;
-    use super::super::{BinaryPayload, server_message};
     use super::*;
 
     fn channel() -> ChannelName {
@@ -183,7 +182,7 @@ mod tests {
     fn ordinary_text_has_one_form() {
         let frame = server_message::channel_event("e", &Data::of_text("text"), &channel(), None);
         let broadcast = Broadcast::new(frame.clone(), true);
-        assert!(broadcast.rare.is_none());
+        assert!(broadcast.extras.is_none());
         assert_eq!(
             (broadcast.for_client(Form::BinaryOrCompressed), broadcast.plain()),
             (frame.clone(), &frame)

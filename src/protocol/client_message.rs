@@ -1,4 +1,4 @@
-//! What a client may say: one JSON object in one text message.
+//! Reads the messages of clients: one JSON object in one text message.
 
 use std::borrow::Cow;
 
@@ -71,10 +71,10 @@ impl<'a> Parameters<'a> {
     pub fn of(data: Option<&'a RawValue>) -> Result<Self, BadParameter> {
         let data = data.ok_or(BadParameter::DataNotAnObject)?;
         let text = json::as_string(data).unwrap_or(Cow::Borrowed(data.get()));
-        match text.trim_start().starts_with('{') {
-            true => Ok(Parameters(text)),
-            false => Err(BadParameter::DataNotAnObject),
+        if !text.trim_start().starts_with('{') {
+            return Err(BadParameter::DataNotAnObject);
         }
+        Ok(Parameters(text))
     }
 
     /// Parameters that name a channel and nothing else.

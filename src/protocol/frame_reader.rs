@@ -1,116 +1,10 @@
-//! WebSocket frames from a client (RFC 6455), parsed in place.
+//! Reads WebSocket frames from a client (RFC 6455), in place.
 //!
 //! What a frame announces is checked before anything of it is kept. Only an incomplete frame and the earlier
 //! fragments of a message are copied, and both together are bounded by the message limit.
 
-use crate::protocol::CloseCode;
+pub use super::frame_event::{AfterEvent, FrameError, FrameEvent};
 use crate::protocol::deflate::{self, InflateError};
-
-/// Something whole that arrived.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Event<'a> {
-    /// A text message, all fragments together.
-    Text(&'a str),
-    /// A binary message, all fragments together, from a peer that may send them.
-    Binary(&'a [u8]),
-    /// A ping, to be answered with its payload.
-    Ping(&'a [u8]),
-    /// A pong.
-    Pong,
-    /// The peer's last frame, with the code it gave. What follows is not read.
-    Close(Option<u16>),
-}
-
-impl Event<'_> {
-    /// Bytes of its message, once decompressed.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        match self {
-            Event::Text(text) => text.len(),
-            Event::Binary(payload) | Event::Ping(payload) => payload.len(),
-            Event::Pong | Event::Close(_) => 0,
-        }
-    }
-}
-
-/// The peer broke the protocol; the connection cannot go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// Close code 1002.
-    #[error("WebSocket protocol error: frames from a client must be masked")]
-    Unmasked,
-    /// Close code 1002. No extension was negotiated.
-    #[error("WebSocket protocol error: reserved bits are set")]
-    ReservedBits,
-    /// Close code 1002.
-    #[error("WebSocket protocol error: unknown opcode {0}")]
-    UnknownOpcode(u8),
-    /// Close code 1002.
-    #[error("WebSocket protocol error: a control frame must be whole and hold at most 125 bytes")]
-    BadControlFrame,
-    /// Close code 1002.
-    #[error("WebSocket protocol error: a message began before the last one ended")]
-    Interleaved,
-    /// Close code 1002.
-    #[error("WebSocket protocol error: a continuation without a beginning")]
-    NothingToContinue,
-    /// Close code 1002.
-    #[error("WebSocket protocol error: a close frame must hold nothing, or a code that an endpoint may send")]
-    BadClose,
-    /// Close code 1003.
-    #[error("Binary messages are not part of the protocol, send text or connect with binary=1")]
-    Binary,
-    /// Close code 1007.
-    #[error("The compressed message is damaged")]
-    DamagedCompression,
-    /// Close code 1007.
-    #[error("Text messages must be UTF-8")]
-    NotUtf8,
-    /// Close code 1009.
-    #[error("Message too big: at most {limit} bytes are allowed, got {bytes} or more")]
-    TooBig {
-        /// The limit, in bytes.
-        limit: usize,
-        /// What was announced so far.
-        bytes: u64,
-    },
-}
-
-impl Fault {
-    /// The code that a connection is ended with whose peer broke the protocol in this way.
-    #[must_use]
-    pub fn close_code(self) -> CloseCode {
-        match self {
-            Fault::Unmasked
-            | Fault::ReservedBits
-            | Fault::UnknownOpcode(_)
-            | Fault::BadControlFrame
-            | Fault::Interleaved
-            | Fault::NothingToContinue
-            | Fault::BadClose => CloseCode::ProtocolError,
-            Fault::Binary => CloseCode::UnsupportedData,
-            Fault::NotUtf8 | Fault::DamagedCompression => CloseCode::InvalidUtf8,
-            Fault::TooBig { .. } => CloseCode::MessageTooBig,
-        }
-    }
-}
-
-/// What is to follow on an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
-    /// The next event.
-    GoOn,
-    /// Nothing for now: what has been read and not handed on is kept for the next [`FrameReader::feed`].
-    Pause,
-    /// Nothing any more.
-    Stop,
-}
-
-impl From<bool> for Then {
-    fn from(go_on: bool) -> Self {
-        if go_on { Then::GoOn } else { Then::Stop }
-    }
-}
 
 /// The reading side of one connection.
 #[derive(Debug)]
@@ -130,12 +24,12 @@ pub struct FrameReader {
 #[derive(Debug, Default)]
 struct Fragments {
     payload: Vec<u8>,
-    kind: Kind,
+    kind: MessageKind,
 }
 
 /// How a message was sent, as its first frame says.
 #[derive(Clone, Copy, Debug, Default)]
-struct Kind {
+struct MessageKind {
     binary: bool,
     compressed: bool,
 }
@@ -149,10 +43,10 @@ const OPCODE_PONG: u8 = 0xa;
 
 /// A frame's header, read and checked.
 #[derive(Debug)]
-struct Header {
+struct FrameHeader {
     opcode: u8,
     fin: bool,
-    kind: Kind,
+    kind: MessageKind,
     mask: [u8; 4],
     /// Where the payload begins, from the frame's first byte.
     payload_at: usize,
@@ -189,12 +83,12 @@ impl FrameReader {
     ///
     /// # Errors
     /// If the peer broke the protocol. Nothing more is to be fed then.
-    pub fn feed<T: Into<Then>>(
+    pub fn feed<T: Into<AfterEvent>>(
         &mut self,
         input: &mut [u8],
-        mut each: impl FnMut(Event<'_>) -> T,
-    ) -> Result<(), Fault> {
-        let mut each = |event: Event<'_>| each(event).into();
+        mut each: impl FnMut(FrameEvent<'_>) -> T,
+    ) -> Result<(), FrameError> {
+        let mut each = |event: FrameEvent<'_>| each(event).into();
         if self.partial.is_empty() {
             let used = self.read_frames(input, &mut each)?;
             // The rest is copied at its exact size: most often it is a few bytes, or a large frame's first part.
@@ -216,8 +110,8 @@ impl FrameReader {
     fn read_frames(
         &mut self,
         buffer: &mut [u8],
-        each: &mut impl FnMut(Event<'_>) -> Then,
-    ) -> Result<usize, Fault> {
+        each: &mut impl FnMut(FrameEvent<'_>) -> AfterEvent,
+    ) -> Result<usize, FrameError> {
         let mut at = 0;
         while let Some(header) = self.header(&buffer[at..])? {
             let start = at + header.payload_at;
@@ -229,9 +123,9 @@ impl FrameReader {
             unmask(payload, header.mask);
             at = end;
             match self.read_frame(&header, payload, each)? {
-                Then::GoOn => {}
-                Then::Pause => break,
-                Then::Stop => return Ok(buffer.len()),
+                AfterEvent::GoOn => {}
+                AfterEvent::Pause => break,
+                AfterEvent::Stop => return Ok(buffer.len()),
             }
         }
         Ok(at)
@@ -239,16 +133,16 @@ impl FrameReader {
 
     fn read_frame(
         &mut self,
-        header: &Header,
+        header: &FrameHeader,
         payload: &[u8],
-        each: &mut impl FnMut(Event<'_>) -> Then,
-    ) -> Result<Then, Fault> {
+        each: &mut impl FnMut(FrameEvent<'_>) -> AfterEvent,
+    ) -> Result<AfterEvent, FrameError> {
         match header.opcode {
-            OPCODE_PING => Ok(each(Event::Ping(payload))),
-            OPCODE_PONG => Ok(each(Event::Pong)),
+            OPCODE_PING => Ok(each(FrameEvent::Ping(payload))),
+            OPCODE_PONG => Ok(each(FrameEvent::Pong)),
             OPCODE_CLOSE => {
-                each(Event::Close(close_code(payload)?));
-                Ok(Then::Stop)
+                each(FrameEvent::Close(close_code(payload)?));
+                Ok(AfterEvent::Stop)
             }
             OPCODE_TEXT | OPCODE_BINARY if header.fin => self.read_message(payload, header.kind, each),
             _ => {
@@ -257,7 +151,7 @@ impl FrameReader {
                 let fragments = self.fragments.get_or_insert_with(begun);
                 fragments.payload.extend_from_slice(payload);
                 if !header.fin {
-                    return Ok(Then::GoOn);
+                    return Ok(AfterEvent::GoOn);
                 }
                 let Fragments { payload, kind } = *self.fragments.take().unwrap_or_default();
                 self.read_message(&payload, kind, each)
@@ -268,41 +162,41 @@ impl FrameReader {
     fn read_message(
         &self,
         payload: &[u8],
-        kind: Kind,
-        each: &mut impl FnMut(Event<'_>) -> Then,
-    ) -> Result<Then, Fault> {
+        kind: MessageKind,
+        each: &mut impl FnMut(FrameEvent<'_>) -> AfterEvent,
+    ) -> Result<AfterEvent, FrameError> {
         if !kind.compressed {
             return Ok(each(event(payload, kind)?));
         }
         let message = deflate::inflate(payload, self.limit).map_err(|error| match error {
-            InflateError::Damaged => Fault::DamagedCompression,
-            InflateError::TooLong => Fault::TooBig { limit: self.limit, bytes: self.limit as u64 + 1 },
+            InflateError::Damaged => FrameError::DamagedCompression,
+            InflateError::TooLong => FrameError::TooBig { limit: self.limit, bytes: self.limit as u64 + 1 },
         })?;
         Ok(each(event(&message, kind)?))
     }
 
     /// The header that `buffer` begins with; `None` if it is not all there.
-    fn header(&self, buffer: &[u8]) -> Result<Option<Header>, Fault> {
+    fn header(&self, buffer: &[u8]) -> Result<Option<FrameHeader>, FrameError> {
         let [first, second, ..] = *buffer else { return Ok(None) };
         let (opcode, fin) = (first & 0x0f, first & 0x80 != 0);
         // The first reserved bit says that a message is compressed, on its first frame.
         let compressed =
             self.compression && matches!(opcode, OPCODE_TEXT | OPCODE_BINARY) && first & 0x40 != 0;
         if first & 0x70 != 0 && !(compressed && first & 0x30 == 0) {
-            return Err(Fault::ReservedBits);
+            return Err(FrameError::ReservedBits);
         }
         let length = second & 0x7f;
         match opcode {
-            OPCODE_CONTINUATION if self.fragments.is_none() => return Err(Fault::NothingToContinue),
-            OPCODE_BINARY if !self.binary => return Err(Fault::Binary),
-            OPCODE_TEXT | OPCODE_BINARY if self.fragments.is_some() => return Err(Fault::Interleaved),
+            OPCODE_CONTINUATION if self.fragments.is_none() => return Err(FrameError::NothingToContinue),
+            OPCODE_BINARY if !self.binary => return Err(FrameError::Binary),
+            OPCODE_TEXT | OPCODE_BINARY if self.fragments.is_some() => return Err(FrameError::Interleaved),
             OPCODE_CONTINUATION | OPCODE_TEXT | OPCODE_BINARY => {}
             OPCODE_CLOSE | OPCODE_PING | OPCODE_PONG if fin && length <= 125 => {}
-            OPCODE_CLOSE | OPCODE_PING | OPCODE_PONG => return Err(Fault::BadControlFrame),
-            unknown => return Err(Fault::UnknownOpcode(unknown)),
+            OPCODE_CLOSE | OPCODE_PING | OPCODE_PONG => return Err(FrameError::BadControlFrame),
+            unknown => return Err(FrameError::UnknownOpcode(unknown)),
         }
         if second & 0x80 == 0 {
-            return Err(Fault::Unmasked);
+            return Err(FrameError::Unmasked);
         }
         let (bytes, mask_at) = match (length, buffer) {
             (126, [_, _, a, b, ..]) => (u64::from(u16::from_be_bytes([*a, *b])), 4),
@@ -319,39 +213,36 @@ impl FrameReader {
         let total = so_far.saturating_add(bytes);
         let payload_bytes = match usize::try_from(bytes) {
             Ok(payload_bytes) if total <= self.limit as u64 => payload_bytes,
-            _ => return Err(Fault::TooBig { limit: self.limit, bytes: total }),
+            _ => return Err(FrameError::TooBig { limit: self.limit, bytes: total }),
         };
         let Some(&[a, b, c, d]) = buffer.get(mask_at..mask_at + 4) else { return Ok(None) };
         let mask = [a, b, c, d];
-        let kind = Kind { binary: opcode == OPCODE_BINARY, compressed };
-        Ok(Some(Header { opcode, fin, kind, mask, payload_at: mask_at + 4, payload_bytes }))
+        let kind = MessageKind { binary: opcode == OPCODE_BINARY, compressed };
+        Ok(Some(FrameHeader { opcode, fin, kind, mask, payload_at: mask_at + 4, payload_bytes }))
     }
 }
 
 /// The code of a close frame's payload, if it has one, and its reason checked.
-fn close_code(payload: &[u8]) -> Result<Option<u16>, Fault> {
+fn close_code(payload: &[u8]) -> Result<Option<u16>, FrameError> {
     let (code, reason) = match payload {
         [] => return Ok(None),
-        [_] => return Err(Fault::BadClose),
+        [_] => return Err(FrameError::BadClose),
         [high, low, reason @ ..] => (u16::from_be_bytes([*high, *low]), reason),
     };
     text(reason)?;
     // The others are reserved, or stand for a close without a code.
     match code {
         1000..=1003 | 1007..=1014 | 3000..=4999 => Ok(Some(code)),
-        _ => Err(Fault::BadClose),
+        _ => Err(FrameError::BadClose),
     }
 }
 
-fn event(payload: &[u8], kind: Kind) -> Result<Event<'_>, Fault> {
-    match kind.binary {
-        true => Ok(Event::Binary(payload)),
-        false => Ok(Event::Text(text(payload)?)),
-    }
+fn event(payload: &[u8], kind: MessageKind) -> Result<FrameEvent<'_>, FrameError> {
+    Ok(if kind.binary { FrameEvent::Binary(payload) } else { FrameEvent::Text(text(payload)?) })
 }
 
-fn text(payload: &[u8]) -> Result<&str, Fault> {
-    std::str::from_utf8(payload).map_err(|_| Fault::NotUtf8)
+fn text(payload: &[u8]) -> Result<&str, FrameError> {
+    std::str::from_utf8(payload).map_err(|_| FrameError::NotUtf8)
 }
 
 /// Takes the mask off, eight bytes at a time.

@@ -1,4 +1,4 @@
-//! The Pusher wire: what each side may say, as values. It knows no sockets, no clock and no state.
+//! Reads and writes the Pusher protocol, as values. It knows no sockets, no clock and no state.
 //!
 //! Names, ids and versions are parsed once, here; past that they are right by type.
 
@@ -9,6 +9,8 @@ pub mod client_message;
 mod close_code;
 pub mod deflate;
 pub mod event_name;
+mod frame;
+mod frame_event;
 pub mod frame_reader;
 pub mod json;
 pub mod pattern;
@@ -21,7 +23,7 @@ pub use binary::{BinaryMessage, BinaryPayload, DATA_URL, InvalidBinary};
 pub use broadcast::{Broadcast, Form, LatestKey};
 pub use channel_name::{ChannelName, ChannelType, InvalidChannelName, SERVER_TO_USER_PREFIX};
 pub use close_code::{CloseCode, ErrorCode, Reconnection};
-pub use server_message::Frame;
+pub use frame::Frame;
 pub use socket_id::{InvalidSocketId, SocketId, WrittenSocketId};
 pub use version::{Negotiated, ProtocolVersion, VersionError, WithoutVersion};
 

@@ -1,9 +1,9 @@
 //! The WebSocket frame reader: whatever the pieces in which bytes come, and however often it pauses, it reads the same;
 //! and it reads what a second reader does, which takes RFC 6455 by the letter and whole inputs only.
 
-use heliostat::fuzzing::websocket::Then;
+use heliostat::fuzzing::websocket::AfterEvent;
 use heliostat::protocol::deflate;
-use heliostat::protocol::frame_reader::{Event, Fault, FrameReader};
+use heliostat::protocol::frame_reader::{FrameError, FrameEvent, FrameReader};
 
 /// What is asked of a reader.
 #[derive(Clone, Copy)]
@@ -29,19 +29,19 @@ enum Heard {
     Close(Option<u16>),
 }
 
-impl From<Event<'_>> for Heard {
-    fn from(event: Event<'_>) -> Self {
+impl From<FrameEvent<'_>> for Heard {
+    fn from(event: FrameEvent<'_>) -> Self {
         match event {
-            Event::Text(text) => Heard::Text(text.to_owned()),
-            Event::Binary(bytes) => Heard::Binary(bytes.to_vec()),
-            Event::Ping(bytes) => Heard::Ping(bytes.to_vec()),
-            Event::Pong => Heard::Pong,
-            Event::Close(code) => Heard::Close(code),
+            FrameEvent::Text(text) => Heard::Text(text.to_owned()),
+            FrameEvent::Binary(bytes) => Heard::Binary(bytes.to_vec()),
+            FrameEvent::Ping(bytes) => Heard::Ping(bytes.to_vec()),
+            FrameEvent::Pong => Heard::Pong,
+            FrameEvent::Close(code) => Heard::Close(code),
         }
     }
 }
 
-type Outcome = (Vec<Heard>, Option<Fault>);
+type Outcome = (Vec<Heard>, Option<FrameError>);
 
 pub(crate) fn target(data: &[u8]) {
     let [options, limit, piece, bytes @ ..] = data else { return };
@@ -51,8 +51,8 @@ pub(crate) fn target(data: &[u8]) {
     assert_eq!(whole, in_pieces(options, bytes, 1), "byte by byte");
     assert_eq!(whole, in_pieces(options, bytes, usize::from(*piece).max(1)), "in pieces of {piece}");
     assert_eq!(whole, with_pauses(options, bytes), "with a pause after each event");
-    let (events, fault) = by_the_letter(options, bytes);
-    assert_eq!((&whole.0, whole.1.is_some()), (&events, fault), "by the letter: {:?}", whole.1);
+    let (events, error) = by_the_letter(options, bytes);
+    assert_eq!((&whole.0, whole.1.is_some()), (&events, error), "by the letter: {:?}", whole.1);
 }
 
 fn in_pieces(options: Options, bytes: &[u8], piece: usize) -> Outcome {
@@ -62,8 +62,8 @@ fn in_pieces(options: Options, bytes: &[u8], piece: usize) -> Outcome {
             heard.push(Heard::from(event));
             !matches!(heard.last(), Some(Heard::Close(_)))
         });
-        if let Err(fault) = fed {
-            return (heard, Some(fault));
+        if let Err(error) = fed {
+            return (heard, Some(error));
         }
         if matches!(heard.last(), Some(Heard::Close(_))) {
             break;
@@ -76,8 +76,8 @@ fn with_pauses(options: Options, bytes: &[u8]) -> Outcome {
     let (mut reader, mut heard) = (options.reader(), Vec::new());
     let mut fed = reader.feed(&mut bytes.to_vec(), |event| pause(event, &mut heard));
     loop {
-        if let Err(fault) = fed {
-            return (heard, Some(fault));
+        if let Err(error) = fed {
+            return (heard, Some(error));
         }
         let before = heard.len();
         if matches!(heard.last(), Some(Heard::Close(_))) {
@@ -90,9 +90,9 @@ fn with_pauses(options: Options, bytes: &[u8]) -> Outcome {
     }
 }
 
-fn pause(event: Event<'_>, heard: &mut Vec<Heard>) -> Then {
+fn pause(event: FrameEvent<'_>, heard: &mut Vec<Heard>) -> AfterEvent {
     heard.push(event.into());
-    Then::Pause
+    AfterEvent::Pause
 }
 
 /// The events, and whether the peer broke the protocol after them.

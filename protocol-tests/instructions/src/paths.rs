@@ -12,7 +12,7 @@ use heliostat::auth::channel::authorise;
 use heliostat::auth::request::{Query, SignedRequest, authenticate, check_body};
 use heliostat::connection::Action;
 use heliostat::protocol::client_message::ClientMessage;
-use heliostat::protocol::frame_reader::{Event, FrameReader};
+use heliostat::protocol::frame_reader::{FrameEvent, FrameReader};
 use heliostat::protocol::json::Data;
 use heliostat::protocol::server_message::channel_event;
 
@@ -112,7 +112,7 @@ fn decode_client_frame(repetitions: usize) {
         // Reading takes the mask off in place.
         input.copy_from_slice(&frame);
         let outcome = reader.feed(black_box(&mut input), |event| {
-            let Event::Text(text) = event else { return false };
+            let FrameEvent::Text(text) = event else { return false };
             read += usize::from(black_box(ClientMessage::parse(text)).is_ok());
             true
         });

@@ -11,7 +11,7 @@ use allocation_counter::measure;
 
 use heliostat::connection::Action;
 use heliostat::hub::Publication;
-use heliostat::protocol::frame_reader::{Event, FrameReader};
+use heliostat::protocol::frame_reader::{FrameEvent, FrameReader};
 use heliostat::protocol::json::Data;
 use heliostat_instructions::audience::Audience;
 use heliostat_instructions::client;
@@ -66,7 +66,7 @@ fn a_client_event_allocates_its_payload_and_its_frame() {
     let mut say = || {
         input.copy_from_slice(&sent);
         let outcome = reader.feed(&mut input, |event| {
-            let Event::Text(text) = event else { panic!("a text was sent: {event:?}") };
+            let FrameEvent::Text(text) = event else { panic!("a text was sent: {event:?}") };
             let action = connection.receive(text, now, &|_, _| false);
             let Some(Action::Broadcast(event)) = action else {
                 panic!("a client event was sent: {action:?}")

@@ -14,7 +14,7 @@ use tracing::info;
 
 use crate::hub::{Busy, Timed};
 use crate::net::Stream;
-use crate::protocol::frame_reader::{Event, Fault, FrameReader};
+use crate::protocol::frame_reader::{FrameError, FrameEvent, FrameReader};
 use crate::protocol::{CloseCode, Frame};
 
 use super::admission::{AdmittedPipe, PipeRefusal};
@@ -158,12 +158,12 @@ impl PipeConnection {
         let mut closed = None;
         let outcome = frames.feed(input, |event| {
             match event {
-                Event::Text(text) => texts.push(text.to_owned()),
-                Event::Ping(payload) => {
+                FrameEvent::Text(text) => texts.push(text.to_owned()),
+                FrameEvent::Ping(payload) => {
                     *self.pong.borrow_mut() = Some(Frame::pong(payload));
                     self.admitted.client.output_queued.notify_one();
                 }
-                Event::Close(code) => closed = Some(ConnectionEnd::Peer(code)),
+                FrameEvent::Close(code) => closed = Some(ConnectionEnd::Peer(code)),
                 _ => {}
             }
             closed.is_none()
@@ -185,7 +185,7 @@ impl PipeConnection {
         }
     }
 
-    fn broken(&self, error: Fault) -> ConnectionEnd {
+    fn broken(&self, error: FrameError) -> ConnectionEnd {
         let reason = error.to_string();
         self.admitted.session.refuse(&reason);
         ConnectionEnd::Ours(error.close_code(), reason)

@@ -23,17 +23,17 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Feeds `input` in pieces of `step` bytes; the events in short words.
-fn read(limit: usize, input: &[u8], step: usize) -> Result<Vec<String>, Fault> {
+fn read(limit: usize, input: &[u8], step: usize) -> Result<Vec<String>, FrameError> {
     let mut reader = FrameReader::new(limit);
     let mut events = Vec::new();
     for piece in input.chunks(step) {
         reader.feed(&mut piece.to_vec(), |event| {
             events.push(match event {
-                Event::Text(text) => format!("text {text}"),
-                Event::Binary(bytes) => format!("binary {}", String::from_utf8_lossy(bytes)),
-                Event::Ping(payload) => format!("ping {}", String::from_utf8_lossy(payload)),
-                Event::Pong => "pong".into(),
-                Event::Close(code) => format!("close {code:?}"),
+                FrameEvent::Text(text) => format!("text {text}"),
+                FrameEvent::Binary(bytes) => format!("binary {}", String::from_utf8_lossy(bytes)),
+                FrameEvent::Ping(payload) => format!("ping {}", String::from_utf8_lossy(payload)),
+                FrameEvent::Pong => "pong".into(),
+                FrameEvent::Close(code) => format!("close {code:?}"),
             });
             true
         })?;
@@ -82,28 +82,28 @@ fn every_breach_is_a_fault() {
     let mut unmasked = frame(0x81, b"a");
     unmasked[1] &= 0x7f;
     let table = [
-        (unmasked, Fault::Unmasked),
-        (frame(0xc1, b"a"), Fault::ReservedBits),
-        (frame(0x83, b"a"), Fault::UnknownOpcode(3)),
-        (frame(0x8b, b"a"), Fault::UnknownOpcode(11)),
-        (frame(0x82, b"a"), Fault::Binary),
-        (frame(0x09, b"a"), Fault::BadControlFrame),
-        (frame(0x89, &[0; 126]), Fault::BadControlFrame),
-        (frame(0x80, b"a"), Fault::NothingToContinue),
-        ([frame(0x01, b"a"), frame(0x81, b"b")].concat(), Fault::Interleaved),
-        (frame(0x88, &[3]), Fault::BadClose),
-        (frame(0x88, &[3, 0xed]), Fault::BadClose),
-        (frame(0x88, &[3, 0xe8, 0xff]), Fault::NotUtf8),
-        (frame(0x81, &[0xff, 0xfe]), Fault::NotUtf8),
-        ([frame(0x01, &[0xc3]), frame(0x80, b"x")].concat(), Fault::NotUtf8),
-        (frame(0x81, &[b'x'; 1001]), Fault::TooBig { limit: 1000, bytes: 1001 }),
+        (unmasked, FrameError::Unmasked),
+        (frame(0xc1, b"a"), FrameError::ReservedBits),
+        (frame(0x83, b"a"), FrameError::UnknownOpcode(3)),
+        (frame(0x8b, b"a"), FrameError::UnknownOpcode(11)),
+        (frame(0x82, b"a"), FrameError::Binary),
+        (frame(0x09, b"a"), FrameError::BadControlFrame),
+        (frame(0x89, &[0; 126]), FrameError::BadControlFrame),
+        (frame(0x80, b"a"), FrameError::NothingToContinue),
+        ([frame(0x01, b"a"), frame(0x81, b"b")].concat(), FrameError::Interleaved),
+        (frame(0x88, &[3]), FrameError::BadClose),
+        (frame(0x88, &[3, 0xed]), FrameError::BadClose),
+        (frame(0x88, &[3, 0xe8, 0xff]), FrameError::NotUtf8),
+        (frame(0x81, &[0xff, 0xfe]), FrameError::NotUtf8),
+        ([frame(0x01, &[0xc3]), frame(0x80, b"x")].concat(), FrameError::NotUtf8),
+        (frame(0x81, &[b'x'; 1001]), FrameError::TooBig { limit: 1000, bytes: 1001 }),
         (
             [frame(0x01, &[b'x'; 600]), frame(0x80, &[b'x'; 600])].concat(),
-            Fault::TooBig { limit: 1000, bytes: 1200 },
+            FrameError::TooBig { limit: 1000, bytes: 1200 },
         ),
     ];
-    for (input, fault) in table {
-        assert_eq!(read(1000, &input, input.len()), Err(fault), "{fault:?}");
+    for (input, error) in table {
+        assert_eq!(read(1000, &input, input.len()), Err(error), "{error:?}");
     }
 }
 
@@ -112,7 +112,7 @@ fn every_breach_is_a_fault() {
 fn an_announced_giant_is_refused_before_it_arrives() {
     let mut header = vec![0x81, 0x80 | 127];
     header.extend(u64::MAX.to_be_bytes());
-    assert_eq!(read(1000, &header, 100), Err(Fault::TooBig { limit: 1000, bytes: u64::MAX }));
+    assert_eq!(read(1000, &header, 100), Err(FrameError::TooBig { limit: 1000, bytes: u64::MAX }));
 }
 
 #[test]
@@ -124,24 +124,24 @@ fn compressed_messages_are_read_where_they_were_agreed_on() {
     for (input, events) in [(frame(0xc1, &payload), 1), (cut, 2)] {
         let mut reader = FrameReader::new(1000).with_compression(true);
         let mut heard = Vec::new();
-        let each = |event: Event<'_>| {
-            heard.push(if let Event::Text(text) = event { text.to_owned() } else { String::new() });
+        let each = |event: FrameEvent<'_>| {
+            heard.push(if let FrameEvent::Text(text) = event { text.to_owned() } else { String::new() });
             true
         };
         assert_eq!(reader.feed(&mut input.clone(), each), Ok(()));
         assert_eq!((heard.len(), heard.last()), (events, Some(&text)));
-        assert_eq!(read(1000, &input, input.len()), Err(Fault::ReservedBits), "not agreed on");
+        assert_eq!(read(1000, &input, input.len()), Err(FrameError::ReservedBits), "not agreed on");
     }
     let feed = |limit, bytes: &[u8]| {
         let mut reader = FrameReader::new(limit).with_compression(true);
         reader.feed(&mut bytes.to_vec(), |_| true)
     };
-    assert_eq!(feed(100, &frame(0xc1, &payload)), Err(Fault::TooBig { limit: 100, bytes: 101 }));
-    assert_eq!(feed(1000, &frame(0xc1, &[0xff; 9])), Err(Fault::DamagedCompression));
-    assert_eq!(feed(1000, &frame(0xc9, b"")), Err(Fault::ReservedBits), "a control frame");
-    assert_eq!(feed(1000, &frame(0xa1, b"")), Err(Fault::ReservedBits), "another bit");
+    assert_eq!(feed(100, &frame(0xc1, &payload)), Err(FrameError::TooBig { limit: 100, bytes: 101 }));
+    assert_eq!(feed(1000, &frame(0xc1, &[0xff; 9])), Err(FrameError::DamagedCompression));
+    assert_eq!(feed(1000, &frame(0xc9, b"")), Err(FrameError::ReservedBits), "a control frame");
+    assert_eq!(feed(1000, &frame(0xa1, b"")), Err(FrameError::ReservedBits), "another bit");
     let second = [frame(0x01, b"a"), frame(0xc0, b"b")].concat();
-    assert_eq!(feed(1000, &second), Err(Fault::ReservedBits), "not on the first frame");
+    assert_eq!(feed(1000, &second), Err(FrameError::ReservedBits), "not on the first frame");
 }
 
 #[test]
@@ -155,8 +155,8 @@ fn binary_messages_are_read_from_those_that_may_send_them() {
     let input = [frame(0x82, b"one"), frame(0x02, b"tw"), frame(0x89, b"?"), frame(0x80, b"o")].concat();
     let mut reader = FrameReader::new(1000).with_binary(true);
     let mut read = Vec::new();
-    let mut collect = |event: Event<'_>| {
-        if let Event::Binary(bytes) = event {
+    let mut collect = |event: FrameEvent<'_>| {
+        if let FrameEvent::Binary(bytes) = event {
             read.push(bytes.to_vec());
         }
         true
@@ -165,10 +165,10 @@ fn binary_messages_are_read_from_those_that_may_send_them() {
     assert_eq!(read, [b"one".to_vec(), b"two".to_vec()]);
     let interleaved = [frame(0x02, b"tw"), frame(0x82, b"x")].concat();
     let outcome = FrameReader::new(1000).with_binary(true).feed(&mut interleaved.clone(), |_| true);
-    assert_eq!(outcome, Err(Fault::Interleaved));
+    assert_eq!(outcome, Err(FrameError::Interleaved));
     let long = frame(0x82, &[0; 1001]);
     let outcome = FrameReader::new(1000).with_binary(true).feed(&mut long.clone(), |_| true);
-    assert_eq!(outcome, Err(Fault::TooBig { limit: 1000, bytes: 1001 }));
+    assert_eq!(outcome, Err(FrameError::TooBig { limit: 1000, bytes: 1001 }));
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn a_compressed_binary_message_is_restored() {
     let mut reader = FrameReader::new(5000).with_compression(true).with_binary(true);
     let mut restored = false;
     let outcome = reader.feed(&mut input.clone(), |event| {
-        restored = event == Event::Binary(&message);
+        restored = event == FrameEvent::Binary(&message);
         true
     });
     assert_eq!((outcome, restored), (Ok(()), true));

@@ -1,5 +1,7 @@
 //! Values as they pass through.
 
+use serde_json::value::RawValue;
+
 use super::*;
 
 fn raw(text: &str) -> Box<RawValue> {

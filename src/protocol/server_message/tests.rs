@@ -2,6 +2,7 @@
 
 use super::super::{Broadcast, Form};
 use super::*;
+use crate::protocol::deflate;
 
 fn json(frame: &Frame) -> &str {
     std::str::from_utf8(frame.json()).unwrap()

@@ -15,7 +15,7 @@ use crate::protocol::{CloseCode, Form, Frame};
 
 use super::WebSocket;
 use crate::net::Stream;
-use crate::protocol::frame_reader::{Event, FrameReader, Then};
+use crate::protocol::frame_reader::{AfterEvent, FrameEvent, FrameReader};
 use crate::transport::conversation::{Begun, Conversation};
 use crate::transport::fallback::messages_of_frame;
 
@@ -137,31 +137,31 @@ impl<S: Stream> Driver<S> {
         let outcome = reader.feed(input, |event| {
             turn.spend(event.bytes());
             match event {
-                Event::Close(code) => {
+                FrameEvent::Close(code) => {
                     *close_when_written |= conversation.peer_closed(Frame::close_echo(code))
                 }
-                Event::Text(text) if client.form() == Form::Quoted => {
+                FrameEvent::Text(text) if client.form() == Form::Quoted => {
                     *unread = receive_quoted(conversation, text, turn);
                 }
-                Event::Text(text) => conversation.receive(text, now),
-                Event::Binary(message) => conversation.receive_binary(message, now),
-                Event::Ping(payload) if conversation.phase() == Phase::Open => {
+                FrameEvent::Text(text) => conversation.receive(text, now),
+                FrameEvent::Binary(message) => conversation.receive_binary(message, now),
+                FrameEvent::Ping(payload) if conversation.phase() == Phase::Open => {
                     conversation.send(Frame::pong(payload));
                 }
                 // Our close frame is on its way.
-                Event::Ping(_) | Event::Pong => {}
+                FrameEvent::Ping(_) | FrameEvent::Pong => {}
             }
             match conversation.phase() {
-                Phase::Closed => Then::Stop,
+                Phase::Closed => AfterEvent::Stop,
                 _ if turn.is_over() || unread.is_some() => {
                     *paused = true;
-                    Then::Pause
+                    AfterEvent::Pause
                 }
-                _ => Then::GoOn,
+                _ => AfterEvent::GoOn,
             }
         });
-        if let (Err(fault), Phase::Open) = (outcome, conversation.phase()) {
-            conversation.turn_away(fault.close_code(), &fault.to_string());
+        if let (Err(error), Phase::Open) = (outcome, conversation.phase()) {
+            conversation.turn_away(error.close_code(), &error.to_string());
         }
     }
 

@@ -4,7 +4,7 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::http::Arrival;
 
-pub use crate::protocol::frame_reader::Then;
+pub use crate::protocol::frame_reader::AfterEvent;
 
 /// The answer to a `Sec-WebSocket-Extensions` header, if one of its offers is accepted.
 #[must_use]

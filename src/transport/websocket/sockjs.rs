@@ -19,7 +19,7 @@ use crate::http::Arrival;
 use crate::hub::Worker;
 use crate::net::Stream;
 use crate::net::guard::UpgradeSlot;
-use crate::protocol::frame_reader::{Event, FrameReader};
+use crate::protocol::frame_reader::{FrameEvent, FrameReader};
 use crate::protocol::{CloseCode, Form, Frame, Negotiated, ProtocolVersion};
 use crate::transport::admission::{self, ConnectRequest, ConnectionRefusal};
 use crate::transport::conversation::Conversation;
@@ -120,8 +120,8 @@ async fn read_introduction<S: Stream>(
     loop {
         let mut input = EarlyInput::default();
         let outcome = reader.feed(&mut early, |event| input.take(event, framing));
-        if let Err(fault) = outcome {
-            return Err(refused(fault.close_code(), &fault.to_string()));
+        if let Err(error) = outcome {
+            return Err(refused(error.close_code(), &error.to_string()));
         }
         if input.broken {
             return Err(refused(CloseCode::ProtocolError, "Broken framing."));
@@ -148,17 +148,17 @@ async fn read_introduction<S: Stream>(
 }
 
 impl EarlyInput {
-    fn take(&mut self, event: Event<'_>, framing: SockJsFraming) -> bool {
+    fn take(&mut self, event: FrameEvent<'_>, framing: SockJsFraming) -> bool {
         match event {
-            Event::Text(text) if framing == SockJsFraming::Raw => self.messages.push(text.to_owned()),
-            Event::Text(text) => match messages_of_frame(text) {
+            FrameEvent::Text(text) if framing == SockJsFraming::Raw => self.messages.push(text.to_owned()),
+            FrameEvent::Text(text) => match messages_of_frame(text) {
                 Ok(messages) => self.messages.extend(messages),
                 Err(_) => self.broken = true,
             },
-            Event::Ping(payload) => self.pongs.push(Frame::pong(payload)),
+            FrameEvent::Ping(payload) => self.pongs.push(Frame::pong(payload)),
             // Its reader refuses binary messages.
-            Event::Pong | Event::Binary(_) => {}
-            Event::Close(code) => self.closed = Some(Frame::close_echo(code)),
+            FrameEvent::Pong | FrameEvent::Binary(_) => {}
+            FrameEvent::Close(code) => self.closed = Some(Frame::close_echo(code)),
         }
         !self.broken
     }

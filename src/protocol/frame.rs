@@ -1,0 +1,184 @@
+//! WebSocket frames to clients: encoded once, and shared by all that are sent them.
+
+use bytes::Bytes;
+
+use super::{CloseCode, deflate};
+
+/// One message to clients, ready for the socket: a whole WebSocket frame, shared by reference count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame(Bytes);
+
+impl Frame {
+    /// The largest header of a frame from a server, in bytes.
+    const MAX_HEADER_BYTES: usize = 10;
+
+    /// Wraps `json` in an unmasked, final text frame. `build` appends it to the buffer it is given.
+    pub(super) fn text(capacity: usize, build: impl FnOnce(&mut String)) -> Frame {
+        // The header's length depends on the text's: leave room in front, then write it backwards.
+        let mut json = String::with_capacity(Self::MAX_HEADER_BYTES + capacity);
+        json.push_str("\0\0\0\0\0\0\0\0\0\0");
+        build(&mut json);
+        let mut buffer = json.into_bytes();
+        let (header, length) = header(OPCODE_TEXT, buffer.len() - Self::MAX_HEADER_BYTES);
+        let start = Self::MAX_HEADER_BYTES - length;
+        buffer[start..Self::MAX_HEADER_BYTES].copy_from_slice(&header[..length]);
+        Frame(Bytes::from(buffer).slice(start..))
+    }
+
+    /// A binary message of this many bytes. `build` appends it to the buffer it is given.
+    pub(super) fn binary(payload_bytes: usize, build: impl FnOnce(&mut Vec<u8>)) -> Frame {
+        let (header, length) = header(OPCODE_BINARY, payload_bytes);
+        let mut buffer = Vec::with_capacity(length + payload_bytes);
+        buffer.extend_from_slice(&header[..length]);
+        build(&mut buffer);
+        Frame(Bytes::from(buffer))
+    }
+
+    /// The compressed form, if that is shorter; its [`Frame::json`] is then not JSON but compressed JSON.
+    pub(super) fn compressed(&self) -> Frame {
+        match deflate::deflate(self.json()) {
+            Some(payload) => {
+                let (header, length) = header(OPCODE_TEXT | COMPRESSED, payload.len());
+                Frame(Bytes::from([&header[..length], &payload].concat()))
+            }
+            None => self.clone(),
+        }
+    }
+
+    /// Whether it is a binary message.
+    #[must_use]
+    pub fn is_binary(&self) -> bool {
+        self.opcode() == OPCODE_BINARY
+    }
+
+    /// A close frame. A reason too long for one is cut at a character.
+    #[must_use]
+    pub fn close(code: CloseCode, reason: &str) -> Frame {
+        let mut payload = code.code().to_be_bytes().to_vec();
+        payload.extend_from_slice(Frame::close_reason(reason).as_bytes());
+        Frame::control(OPCODE_CLOSE, &payload)
+    }
+
+    /// The reason of a close as far as a close frame has room for it.
+    pub(super) fn close_reason(reason: &str) -> &str {
+        const REASON_BYTES: usize = 123;
+        &reason[..reason.floor_char_boundary(REASON_BYTES)]
+    }
+
+    /// The close frame that answers one with this code, if it had any.
+    #[must_use]
+    pub fn close_echo(code: Option<u16>) -> Frame {
+        match code {
+            Some(code) => Frame::control(OPCODE_CLOSE, &code.to_be_bytes()),
+            None => Frame::control(OPCODE_CLOSE, &[]),
+        }
+    }
+
+    /// The code of a close frame that has one.
+    #[must_use]
+    pub fn close_code(&self) -> Option<u16> {
+        match &*self.0 {
+            [head, _, high, low, ..] if head & 0x0f == OPCODE_CLOSE => {
+                Some(u16::from_be_bytes([*high, *low]))
+            }
+            _ => None,
+        }
+    }
+
+    /// A ping frame without payload.
+    #[must_use]
+    pub fn ping() -> Frame {
+        Frame::control(OPCODE_PING, &[])
+    }
+
+    /// The pong frame that answers a ping with this payload, of at most 125 bytes.
+    #[must_use]
+    pub fn pong(payload: &[u8]) -> Frame {
+        Frame::control(OPCODE_PONG, payload)
+    }
+
+    fn control(opcode: u8, payload: &[u8]) -> Frame {
+        let (header, length) = header(opcode, payload.len());
+        Frame(Bytes::from([&header[..length], payload].concat()))
+    }
+
+    /// The header of one frame of a text message of several: the first, the last, one between, or both.
+    pub(crate) fn text_header(first: bool, last: bool, payload_bytes: usize) -> Bytes {
+        let opcode = if first { OPCODE_TEXT } else { 0 };
+        let (mut header, length) = header(opcode, payload_bytes);
+        if !last {
+            header[0] &= 0x7f;
+        }
+        Bytes::copy_from_slice(&header[..length])
+    }
+
+    /// The frame as it goes over a WebSocket, header included.
+    #[must_use]
+    pub fn websocket(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// Whether it is a message, and no control frame.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        self.opcode() == OPCODE_TEXT
+    }
+
+    /// Whether it is a ping.
+    #[must_use]
+    pub fn is_ping(&self) -> bool {
+        self.opcode() == OPCODE_PING
+    }
+
+    fn opcode(&self) -> u8 {
+        self.0.first().map_or(0, |first| first & 0x0f)
+    }
+
+    /// The JSON text alone, for transports that frame it in another way.
+    #[must_use]
+    pub fn json(&self) -> &[u8] {
+        self.payload()
+    }
+
+    /// What the frame carries, without its header.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        let header = match self.0.get(1) {
+            Some(126) => 4,
+            Some(127) => 10,
+            _ => 2,
+        };
+        &self.0[header..]
+    }
+}
+
+/// The reserved bit that says that a message is compressed.
+const COMPRESSED: u8 = 0x40;
+const OPCODE_TEXT: u8 = 0x1;
+const OPCODE_BINARY: u8 = 0x2;
+const OPCODE_CLOSE: u8 = 0x8;
+const OPCODE_PING: u8 = 0x9;
+const OPCODE_PONG: u8 = 0xa;
+
+/// The header of a final, unmasked frame, and how many of its bytes count.
+fn header(opcode: u8, payload_bytes: usize) -> ([u8; Frame::MAX_HEADER_BYTES], usize) {
+    let mut header = [0; Frame::MAX_HEADER_BYTES];
+    header[0] = 0x80 | opcode;
+    let length = payload_bytes as u64;
+    match payload_bytes {
+        0..=125 => {
+            header[1] = payload_bytes as u8;
+            (header, 2)
+        }
+        126..=0xffff => {
+            header[1] = 126;
+            header[2..4].copy_from_slice(&length.to_be_bytes()[6..]);
+            (header, 4)
+        }
+        _ => {
+            header[1] = 127;
+            header[2..10].copy_from_slice(&length.to_be_bytes());
+            (header, 10)
+        }
+    }
+}
