@@ -21,6 +21,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+// A test may list its cases one after the other.
+#![cfg_attr(not(test), warn(clippy::too_many_lines))]
+
 pub mod app;
 pub mod auth;
 pub mod channel;

@@ -1,5 +1,8 @@
 //! The `heliostat` command: arguments, configuration, run, exit code.
 
+// A test may list its cases one after the other.
+#![cfg_attr(not(test), warn(clippy::too_many_lines))]
+
 use std::error::Error;
 use std::io::Write;
 use std::path::PathBuf;

@@ -1,8 +1,15 @@
-//! The rooms of the house: that each uses only those above it in the map of `docs/architecture.md`.
+//! The rooms of the house, read from the source: that each uses only those above it in the map of `docs/architecture.md`,
+//! that no files use each other in a circle, and that every type has a name of its own.
+
+mod circles;
+mod names;
+mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use sources::{code_of, files, root};
 
 /// The rooms in the order of the map: the lines of its first drawing that name one below `src/`.
 fn order() -> Vec<String> {
@@ -12,45 +19,11 @@ fn order() -> Vec<String> {
     names.map(|(name, _)| name.to_owned()).filter(|name| !name.contains(' ')).collect()
 }
 
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Every file below `src/` that is no test, with its path below it.
-fn files() -> Vec<(PathBuf, String)> {
-    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                walk(&path, found);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                found.push(path);
-            }
-        }
-    }
-    let source = root().join("src");
-    let mut found = Vec::new();
-    walk(&source, &mut found);
-    let below = found.into_iter().map(|path| {
-        let text = code_of(&fs::read_to_string(&path).unwrap());
-        (path.strip_prefix(&source).unwrap().to_owned(), text)
-    });
-    let is_test =
-        |path: &Path| path.components().any(|part| part.as_os_str().to_string_lossy().starts_with("tests"));
-    below.filter(|(path, _)| !is_test(path)).collect()
-}
-
 /// The room of a file; none of those that hold the rooms together.
 fn room(path: &Path) -> Option<String> {
     let first = path.components().next()?.as_os_str().to_string_lossy().into_owned();
     let name = first.strip_suffix(".rs").unwrap_or(&first).to_owned();
     (!["lib", "main", "rooms", "fuzzing"].contains(&name.as_str())).then_some(name)
-}
-
-/// A file without its comments and without the tests at its end.
-fn code_of(text: &str) -> String {
-    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
 /// The rooms that a file names: what follows `crate::`, or each first name within `crate::{…}`.

@@ -12,31 +12,31 @@ use std::str::FromStr;
 pub struct AllowedOrigin {
     /// As it was written.
     text: String,
-    pattern: Pattern,
+    pattern: OriginPattern,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Pattern {
+enum OriginPattern {
     /// `*`: whatever comes.
     Any,
     /// `null`: what browsers send for files and for sandboxed frames.
     Opaque,
     Of {
         scheme: Option<String>,
-        host: Host,
-        port: Port,
+        host: OriginHost,
+        port: OriginPort,
     },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Host {
+enum OriginHost {
     Exactly(String),
     /// What follows the star, with its dot.
     Below(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Port {
+enum OriginPort {
     Own,
     Any,
     Exactly(u16),
@@ -51,20 +51,22 @@ impl AllowedOrigin {
     /// Whether an `Origin` header of this value fits.
     #[must_use]
     pub fn admits(&self, origin: &str) -> bool {
-        let Pattern::Of { scheme, host, port } = &self.pattern else {
-            return self.pattern == Pattern::Any || origin.eq_ignore_ascii_case("null");
+        let OriginPattern::Of { scheme, host, port } = &self.pattern else {
+            return self.pattern == OriginPattern::Any || origin.eq_ignore_ascii_case("null");
         };
         let origin = origin.to_ascii_lowercase();
         let Some((its_scheme, authority)) = origin.split_once("://") else { return false };
         let (its_host, its_port) = split_port(authority);
         let host_fits = match host {
-            Host::Exactly(host) => its_host == host,
-            Host::Below(domain) => its_host.strip_suffix(domain.as_str()).is_some_and(|sub| !sub.is_empty()),
+            OriginHost::Exactly(host) => its_host == host,
+            OriginHost::Below(domain) => {
+                its_host.strip_suffix(domain.as_str()).is_some_and(|sub| !sub.is_empty())
+            }
         };
         let port_fits = match (port, its_port) {
-            (Port::Any, _) | (Port::Own, None) => true,
-            (Port::Exactly(port), Some(its_port)) => its_port == port.to_string(),
-            (Port::Own, Some(_)) | (Port::Exactly(_), None) => false,
+            (OriginPort::Any, _) | (OriginPort::Own, None) => true,
+            (OriginPort::Exactly(port), Some(its_port)) => its_port == port.to_string(),
+            (OriginPort::Own, Some(_)) | (OriginPort::Exactly(_), None) => false,
         };
         host_fits && port_fits && scheme.as_ref().is_none_or(|scheme| its_scheme == scheme)
     }
@@ -75,8 +77,8 @@ impl FromStr for AllowedOrigin {
 
     fn from_str(text: &str) -> Result<Self, BadOrigin> {
         let pattern = match text.to_ascii_lowercase().as_str() {
-            "*" => Pattern::Any,
-            "null" => Pattern::Opaque,
+            "*" => OriginPattern::Any,
+            "null" => OriginPattern::Opaque,
             text => {
                 let (scheme, authority) = match text.split_once("://") {
                     Some((scheme, authority)) => (Some(scheme), authority),
@@ -91,18 +93,18 @@ impl FromStr for AllowedOrigin {
                 }
                 let (host, port) = split_port(authority);
                 let port = match port {
-                    None => Port::Own,
-                    Some("*") => Port::Any,
-                    Some(port) => Port::Exactly(port.parse().map_err(|_| BadOrigin)?),
+                    None => OriginPort::Own,
+                    Some("*") => OriginPort::Any,
+                    Some(port) => OriginPort::Exactly(port.parse().map_err(|_| BadOrigin)?),
                 };
-                Pattern::Of { scheme: scheme.map(str::to_owned), host: host_pattern(host)?, port }
+                OriginPattern::Of { scheme: scheme.map(str::to_owned), host: host_pattern(host)?, port }
             }
         };
         Ok(AllowedOrigin { text: text.to_owned(), pattern })
     }
 }
 
-fn host_pattern(text: &str) -> Result<Host, BadOrigin> {
+fn host_pattern(text: &str) -> Result<OriginHost, BadOrigin> {
     let (host, below) = match text.strip_prefix("*.") {
         Some(domain) => (domain, true),
         None => (text, false),
@@ -117,8 +119,8 @@ fn host_pattern(text: &str) -> Result<Host, BadOrigin> {
     };
     match (is_host, below) {
         (false, _) => Err(BadOrigin),
-        (true, true) => Ok(Host::Below(format!(".{host}"))),
-        (true, false) => Ok(Host::Exactly(host.to_owned())),
+        (true, true) => Ok(OriginHost::Below(format!(".{host}"))),
+        (true, false) => Ok(OriginHost::Exactly(host.to_owned())),
     }
 }
 

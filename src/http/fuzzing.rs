@@ -7,7 +7,7 @@ use super::event::{Channels, Event, Parameters};
 
 /// An event that may be published.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Accepted {
+pub struct ReadEvent {
     /// Its name.
     pub name: String,
     /// Its payload, every escape resolved.
@@ -18,20 +18,20 @@ pub struct Accepted {
 
 /// The event that a body describes, if it may be published; `several`: it may name several channels.
 #[must_use]
-pub fn event_of_body(body: &str, several: bool) -> Option<Accepted> {
+pub fn event_of_body(body: &str, several: bool) -> Option<ReadEvent> {
     let channels = if several { Channels::Several } else { Channels::One };
     let event = Parameters::of_json(body, channels).ok()?.check(&Limits::default()).ok()?;
-    Some(accepted(&event))
+    Some(read_event(&event))
 }
 
 /// The event that a query describes, if it may be published.
 #[must_use]
-pub fn event_of_query(query: &Query) -> Option<Accepted> {
-    Parameters::of_query(query).check(&Limits::default()).ok().map(|event| accepted(&event))
+pub fn event_of_query(query: &Query) -> Option<ReadEvent> {
+    Parameters::of_query(query).check(&Limits::default()).ok().map(|event| read_event(&event))
 }
 
-fn accepted(event: &Event<'_>) -> Accepted {
-    Accepted {
+fn read_event(event: &Event<'_>) -> ReadEvent {
+    ReadEvent {
         name: event.name.to_string(),
         data: event.data.text().into_owned(),
         channels: event.channels.iter().map(ToString::to_string).collect(),

@@ -35,14 +35,14 @@ pub struct Broker {
     reloader: Reloader,
     webhooks: Webhooks,
     pipe_address: Option<SocketAddr>,
-    pipe_counts: Counts,
+    pipe_counts: PipeCountsReader,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<io::Result<()>>>,
 }
 
-struct Counts(Box<dyn Fn() -> Vec<(String, PipeCounts)> + Send + Sync>);
+struct PipeCountsReader(Box<dyn Fn() -> Vec<(String, PipeCounts)> + Send + Sync>);
 
-impl std::fmt::Debug for Counts {
+impl std::fmt::Debug for PipeCountsReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries((self.0)()).finish()
     }
@@ -290,7 +290,8 @@ impl BrokerBuilder {
         };
         let (address, url) = (bound.address(), bound.url());
         let (hub, reloader, webhooks) = (bound.hub(), bound.reloader(), bound.webhooks());
-        let (pipe_address, pipe_counts) = (bound.pipe_address(), Counts(Box::new(bound.pipe_counts())));
+        let (pipe_address, pipe_counts) =
+            (bound.pipe_address(), PipeCountsReader(Box::new(bound.pipe_counts())));
         let (stop, stopped) = oneshot::channel();
         let (tell, told) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::spawn(move || {

@@ -23,13 +23,13 @@ const STEPS: u64 = 120;
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A client that says what it is told to and reads only in order not to be a slow reader.
-struct Client {
+struct StormClient {
     socket: TcpStream,
     id: SocketId,
     app: &'static str,
 }
 
-impl Client {
+impl StormClient {
     /// `None` if the app is not there at the moment.
     fn connect(broker: &Broker, app: &'static str) -> Option<Self> {
         let mut socket = TcpStream::connect(broker.address()).expect("a broker that listens");
@@ -53,7 +53,7 @@ impl Client {
             }
         };
         socket.set_nonblocking(true).unwrap();
-        Some(Client { socket, id, app })
+        Some(StormClient { socket, id, app })
     }
 
     /// Says it, if anybody listens. False if the connection has ended.
@@ -111,13 +111,13 @@ fn config(apps: &[&str]) -> Config {
 }
 
 /// One thread's part of the storm; returns the clients that are still there.
-fn storm(broker: &Broker, seed: u64) -> Vec<Client> {
+fn storm(broker: &Broker, seed: u64) -> Vec<StormClient> {
     const APPS: [&str; 3] = ["1", "7", "8"];
     let mut random = Random(seed);
-    let mut clients: Vec<Client> = Vec::new();
+    let mut clients: Vec<StormClient> = Vec::new();
     for _ in 0..STEPS {
         if clients.len() < CLIENTS as usize {
-            clients.extend(Client::connect(broker, APPS[random.below(3) as usize]));
+            clients.extend(StormClient::connect(broker, APPS[random.below(3) as usize]));
             continue;
         }
         let n = random.below(CLIENTS) as usize;
@@ -172,7 +172,7 @@ fn storm(broker: &Broker, seed: u64) -> Vec<Client> {
 #[test]
 fn after_a_storm_nothing_is_left() {
     let broker = Broker::builder(config(&["1", "7", "8"])).without_test_mode().start().unwrap();
-    let left: Vec<Client> = std::thread::scope(|scope| {
+    let left: Vec<StormClient> = std::thread::scope(|scope| {
         let storms: Vec<_> = (1..=THREADS)
             .map(|seed| {
                 scope.spawn({

@@ -36,11 +36,11 @@ pub struct Webhooks {
 
 struct WebhooksShared {
     stage: watch::Sender<BrokerStage>,
-    state: Mutex<LogState>,
+    state: Mutex<ServiceState>,
 }
 
 #[derive(Default)]
-struct LogState {
+struct ServiceState {
     /// None until an app has an endpoint.
     thread: Option<SenderThread>,
     /// By the app's id.
@@ -218,7 +218,7 @@ impl Webhooks {
     }
 
     /// No code panics while it holds the lock.
-    fn state(&self) -> MutexGuard<'_, LogState> {
+    fn state(&self) -> MutexGuard<'_, ServiceState> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
