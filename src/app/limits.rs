@@ -85,10 +85,7 @@ impl Limits {
     #[must_use]
     pub fn inbound_message_bytes(&self, pipe_listens: bool) -> usize {
         let client_event = self.client_event_payload_bytes.saturating_mul(2).saturating_add(ENVELOPE_BYTES);
-        let piped = match pipe_listens {
-            true => self.pipe_message_bytes.saturating_add(ENVELOPE_BYTES),
-            false => 0,
-        };
+        let piped = if pipe_listens { self.pipe_message_bytes.saturating_add(ENVELOPE_BYTES) } else { 0 };
         self.message_bytes.max(client_event).max(piped)
     }
 

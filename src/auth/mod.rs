@@ -5,6 +5,7 @@
 
 pub mod channel;
 mod encryption;
+mod query;
 pub mod request;
 mod signature;
 pub mod user;

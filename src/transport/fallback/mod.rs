@@ -9,6 +9,7 @@ mod endpoint;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
+mod headers;
 mod incoming_sends;
 mod introduction;
 mod message_body;

@@ -26,7 +26,7 @@ use crate::auth::request::Query;
 use crate::connection::phase::Phase;
 use crate::connection::{Probe, last_error};
 use crate::http::Arrival;
-use crate::hub::{Busy, Queued, Timed, Turn, come_again};
+use crate::hub::{Busy, Queued, Turn, come_again};
 use crate::protocol::{CloseCode, Frame, ProtocolVersion};
 use crate::transport::admission::{self, ConnectRequest, ConnectionRefusal};
 use crate::transport::conversation::{Begun, CLOSE_GRACE, Conversation};
@@ -148,14 +148,14 @@ impl FallbackSession {
     fn take(&mut self, request: SessionRequest, turn: &mut Turn<'_>) {
         match request {
             SessionRequest::Receive { sink, prelude, number, arrival, taken } => {
-                self.check_arrival(&arrival);
+                self.stage.check_arrival(&arrival);
                 self.attach_response(sink, prelude);
                 // The request may have been given up meanwhile; the response writer notices.
                 let _ = taken.send(());
                 self.incoming.take_number(number);
             }
             SessionRequest::Send { messages, number, arrival, taken } => {
-                self.check_arrival(&arrival);
+                self.stage.check_arrival(&arrival);
                 self.incoming.take_send(number, messages, taken);
             }
         }
@@ -197,23 +197,6 @@ impl FallbackSession {
             connected.heard(connected.conversation.now());
         }
         Some(UnreadMessages { messages: messages.into_iter(), taken })
-    }
-
-    /// Every request of a session has to pass what its first one had to: others may send it, or over other ways. A client
-    /// that has not named its app yet will be judged by all that came until then.
-    fn check_arrival(&mut self, came: &Arrival) {
-        match &mut self.stage {
-            SessionStage::AwaitingIntroduction { arrival, .. } => {
-                *arrival = std::mem::take(arrival).and(came)
-            }
-            SessionStage::Connected(connected) => {
-                let checked = came.check(&connected.client.app().app());
-                if let Err((code, reason)) = checked {
-                    connected.conversation.turn_away_for(came, code, reason);
-                }
-            }
-            SessionStage::Closing { .. } | SessionStage::Ended => {}
-        }
     }
 
     fn attach_response(&mut self, sink: ResponseSink, prelude: Prelude) {
@@ -285,22 +268,6 @@ impl FallbackSession {
         }
     }
 
-    /// When to look at the time again. How long somebody may receive or be away is measured by the app's clock, which a
-    /// test can advance; until a client has named its app, and for the final frames, by the machine's.
-    fn deadline(&self) -> SessionDeadline {
-        let config = &self.fallback.config;
-        let (time, what) = match (self.writer.is_received(), self.writer.is_single()) {
-            (false, _) => (self.writer.receiver_changed() + config.session_timeout, Timed::SessionEnd),
-            (true, true) => (self.writer.receiver_changed() + config.poll_hold, Timed::PollHold),
-            (true, false) => (self.writer.last_written() + config.heartbeat, Timed::SessionHeartbeat),
-        };
-        match self.stage {
-            SessionStage::AwaitingIntroduction { until, .. } => SessionDeadline::Machine(time.min(until)),
-            SessionStage::Closing { until, .. } => SessionDeadline::Machine(until),
-            SessionStage::Connected(_) | SessionStage::Ended => SessionDeadline::App(time, what),
-        }
-    }
-
     /// A deadline has come.
     fn on_deadline(&mut self, now: Instant) {
         match &self.stage {
@@ -329,7 +296,8 @@ impl FallbackSession {
 
     /// Whether the deadline had come.
     fn poll_timer(&mut self, context: &mut Context<'_>) -> bool {
-        let Some(due) = self.timer.poll(self.deadline(), &self.writer, context) else { return false };
+        let deadline = SessionDeadline::of(&self.stage, &self.writer, &self.fallback.config);
+        let Some(due) = self.timer.poll(deadline, &self.writer, context) else { return false };
         self.on_deadline(Instant::now());
         if matches!(self.stage, SessionStage::Ended) {
             // What was to happen then has happened when the session is gone.

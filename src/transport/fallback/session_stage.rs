@@ -22,6 +22,25 @@ pub(super) enum SessionStage {
     Ended,
 }
 
+impl SessionStage {
+    /// Every request of a session has to pass what its first one had to: others may send it, or over other ways. A client
+    /// that has not named its app yet will be judged by all that came until then.
+    pub(super) fn check_arrival(&mut self, came: &Arrival) {
+        match self {
+            SessionStage::AwaitingIntroduction { arrival, .. } => {
+                *arrival = std::mem::take(arrival).and(came)
+            }
+            SessionStage::Connected(connected) => {
+                let checked = came.check(&connected.client.app().app());
+                if let Err((code, reason)) = checked {
+                    connected.conversation.turn_away_for(came, code, reason);
+                }
+            }
+            SessionStage::Closing { .. } | SessionStage::Ended => {}
+        }
+    }
+}
+
 /// A session whose client has been admitted.
 pub(super) struct ConnectedSession {
     pub(super) client: Rc<Client<Rc<ResponseWriter>>>,

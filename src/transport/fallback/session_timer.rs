@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
 
+use super::config::FallbackConfig;
 use super::response_writer::ResponseWriter;
+use super::session_stage::SessionStage;
 use crate::hub::{Due, Timed};
 
 /// When to look at the time again.
@@ -16,6 +18,23 @@ pub(super) enum SessionDeadline {
     Machine(Instant),
     /// By the app's, for this.
     App(Instant, Timed),
+}
+
+impl SessionDeadline {
+    /// The next deadline of a session. How long somebody may receive or be away is measured by the app's clock, which a
+    /// test can advance; until a client has named its app, and for the final frames, by the machine's.
+    pub(super) fn of(stage: &SessionStage, writer: &ResponseWriter, config: &FallbackConfig) -> Self {
+        let (time, what) = match (writer.is_received(), writer.is_single()) {
+            (false, _) => (writer.receiver_changed() + config.session_timeout, Timed::SessionEnd),
+            (true, true) => (writer.receiver_changed() + config.poll_hold, Timed::PollHold),
+            (true, false) => (writer.last_written() + config.heartbeat, Timed::SessionHeartbeat),
+        };
+        match stage {
+            SessionStage::AwaitingIntroduction { until, .. } => SessionDeadline::Machine(time.min(*until)),
+            SessionStage::Closing { until, .. } => SessionDeadline::Machine(*until),
+            SessionStage::Connected(_) | SessionStage::Ended => SessionDeadline::App(time, what),
+        }
+    }
 }
 
 /// The timer of one session.
