@@ -1,4 +1,4 @@
-//! A rule's `where`: which payloads it takes. Only the members that it names are looked at; the others are passed over
+//! Matches payloads against a rule's `where`. Only the members that it names are looked at; the others are passed over
 //! without being made values.
 
 use std::fmt;

@@ -1,4 +1,4 @@
-//! How often a rule may send: `rate = "10/s"`, `min_interval = "250ms"`. Pure: the time comes in.
+//! Measures how often a rule may send: `rate = "10/s"`, `min_interval = "250ms"`. Pure: the time comes in.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -84,10 +84,7 @@ pub fn parse_interval(text: &str) -> Option<Duration> {
 #[must_use]
 pub fn write_interval(interval: Duration) -> String {
     let millis = interval.as_millis();
-    match millis.is_multiple_of(1000) {
-        true => format!("{}s", millis / 1000),
-        false => format!("{millis}ms"),
-    }
+    if millis.is_multiple_of(1000) { format!("{}s", millis / 1000) } else { format!("{millis}ms") }
 }
 
 fn number(text: &str) -> Option<u32> {

@@ -167,7 +167,7 @@ async fn release(
     }
 }
 
-/// No code panics while it holds the lock, and every state of the lanes is a valid one.
+/// No code panics while it holds the lock, and every state of the paces is a valid one.
 fn lock<T>(paces: &Mutex<T>) -> MutexGuard<'_, T> {
     paces.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Rules: what a line of configuration makes the pipe do.
+//! Reads and checks rules: what a line of configuration makes the pipe do.
 
 use std::time::Duration;
 
@@ -149,10 +149,10 @@ impl RuleSpec {
         if let Some(bad) = names.into_iter().flatten().find(|n| n.is_empty() || is_reserved(n)) {
             return Err(BadRule::EventName(bad.to_owned()));
         }
-        match self.hears_clients || self.hears_http {
-            true => Ok(()),
-            false => Err(BadRule::Deaf),
+        if !(self.hears_clients || self.hears_http) {
+            return Err(BadRule::Deaf);
         }
+        Ok(())
     }
 
     /// Whether it may be told to wait.

@@ -1,4 +1,4 @@
-//! What a paced rule remembers: for each channel it sends to, its pace and perhaps an event that waits. Pure: the time
+//! Paces the events of a rule: for each channel it sends to, a pace and perhaps an event that waits. Pure: the time
 //! comes in, and whoever asks keeps the timers.
 
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ use super::pace::{Pace, Rate};
 /// are busy, events to yet others are dropped.
 pub(super) const MAX_TARGETS: usize = 1024;
 
-/// The lanes of one rule.
+/// The paces of one rule, one for each channel that it sends to.
 #[derive(Debug)]
 pub(super) struct TargetPaces<E> {
     rate: Option<Rate>,
@@ -21,6 +21,7 @@ pub(super) struct TargetPaces<E> {
     paces: HashMap<ChannelName, TargetPace<E>>,
 }
 
+/// The pace of one channel, and the event that waits for its time.
 #[derive(Debug)]
 struct TargetPace<E> {
     pace: Pace,
@@ -97,7 +98,7 @@ impl<E> TargetPaces<E> {
         }
     }
 
-    /// Whether one more lane may be begun. Those that are as if they had never been are forgotten for it.
+    /// Whether one more channel may have a pace. Paces that are as if nothing had been sent are forgotten for it.
     fn has_room(&mut self, now: Instant) -> bool {
         if self.paces.len() >= MAX_TARGETS {
             self.paces.retain(|_, target| target.waiting.is_some() || !target.pace.is_rested(now));
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_never_more_lanes_than_the_bound() {
+    fn there_are_never_more_paces_than_the_bound() {
         let (mut paces, at) = paces(true);
         for n in 0..MAX_TARGETS {
             assert_eq!(paces.offer(&channel(n), at(0), || 0), PaceDecision::Go);

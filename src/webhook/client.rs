@@ -1,4 +1,4 @@
-//! The HTTP client that sends webhooks: connections are reused, redirects are not followed.
+//! Sends webhooks over HTTP: connections are reused, redirects are not followed.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

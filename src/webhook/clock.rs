@@ -1,4 +1,4 @@
-//! The one place where webhooks read the clock, and wait for it.
+//! Reads the clock for webhooks, and waits for it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};

@@ -1,4 +1,4 @@
-//! One app's events on their way to its endpoints: removals are held back, the rest is handed out at once.
+//! Hands the events of one app to the senders of its endpoints: removals are held back, the rest goes at once.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! From the hub to the webhooks: a listener that puts events into a bounded queue and does nothing else.
+//! Takes events from the hub to the webhooks: a listener that puts them into a bounded queue and does nothing else.
 //!
 //! It is called on the workers' threads, often under a channel's lock.
 
@@ -23,7 +23,7 @@ pub(super) struct WebhookListener {
     gauge: Arc<Gauge>,
 }
 
-/// An event, its time by the app's clock, and what stands for it until it has been seen to.
+/// An event, its time by the app's clock, and what stands for it until it has been handled.
 pub(super) type ReceivedEvent = (IdentifiedEvent, Instant, Busy);
 
 /// The other end: events in the order in which they happened on each channel. It ends when the listener is dropped.

@@ -1,4 +1,4 @@
-//! What became of the webhooks of one endpoint: the last attempts, and how many events fared how.
+//! Logs what became of the webhooks of one endpoint: the last attempts, and the events delivered, dropped and given up.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};

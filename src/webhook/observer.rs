@@ -1,4 +1,4 @@
-//! Who watches an app's webhooks on their way. In production nobody does; test mode logs them and makes them fail.
+//! Observes the webhooks of an app on their way: test mode logs them and makes them fail. In production nobody does.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! When a webhook that was not taken is sent again.
+//! Decides when a webhook that was not taken is sent again.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! A sample webhook, to try an endpoint out with.
+//! Sends a sample webhook, to try an endpoint out with.
 
 use std::time::Duration;
 

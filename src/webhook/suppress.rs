@@ -1,4 +1,4 @@
-//! Holding removals back: a channel or member that returns in time has never been away.
+//! Suppresses removals: a channel or member that returns in time has never been away.
 //!
 //! `channel_vacated` and `member_removed` wait for a while. If the counterpart comes meanwhile, neither is told. So
 //! what is told of one channel or member alternates strictly, as what is heard does.

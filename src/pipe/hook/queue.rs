@@ -1,4 +1,4 @@
-//! What waits for one hook, bounded in number and bytes. Pure.
+//! Queues events for one hook, bounded in number and bytes. Pure.
 
 use std::collections::VecDeque;
 

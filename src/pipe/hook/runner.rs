@@ -1,4 +1,4 @@
-//! The thread of one hook.
+//! Runs one hook: the listener queues events for it, and a thread of its own has it hear them.
 
 use std::future::poll_fn;
 use std::io;
@@ -28,7 +28,7 @@ const CONGESTION_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// A hook that has not been started.
 pub(crate) struct Hook {
-    /// Its ear, for the hub.
+    /// What the hub tells of events.
     pub(crate) listener: Arc<dyn Listener>,
     state: Arc<HookState>,
     thread_body: Box<dyn FnOnce() + Send>,
@@ -40,7 +40,7 @@ pub(crate) struct RunningHook {
     ended: oneshot::Receiver<()>,
 }
 
-/// What the ear and the thread of a hook share.
+/// What the listener and the thread of a hook share.
 struct HookState {
     queue: Mutex<HookQueue<Context<'static>>>,
     arrived: Notify,

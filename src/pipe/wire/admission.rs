@@ -1,4 +1,4 @@
-//! Who may open a pipe. A pipe holds the app's secret, so it signs its request like one of the HTTP API.
+//! Admits or refuses a backend that opens a pipe. It holds the app's secret, so it signs its request like one of the HTTP API.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -27,7 +27,7 @@ pub(crate) fn is_pipe(query: &Query) -> bool {
     query.get("auth_key").is_some() && query.get("auth_signature").is_some()
 }
 
-/// A request to open a pipe.
+/// The WebSocket handshake of a backend that opens a pipe.
 #[derive(Debug)]
 pub(crate) struct PipeHandshake<'a> {
     /// The path as it was sent.
@@ -138,7 +138,7 @@ fn app_id_of(path: &str, prefix: &str) -> Option<String> {
     sound.then(|| percent_encoding::percent_decode_str(id).decode_utf8_lossy().into_owned())
 }
 
-/// Who the app is not known for, and whoever cannot prove it.
+/// The close code for a request that is not authenticated.
 fn code_of(error: &RequestAuthError) -> CloseCode {
     match error {
         RequestAuthError::NoKey | RequestAuthError::UnknownKey => CloseCode::UnknownApp,

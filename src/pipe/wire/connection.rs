@@ -1,4 +1,4 @@
-//! The task of one pipe client: it reads requests, writes what waits, and notices when the client is gone.
+//! Runs the connection of one pipe client: reads its requests, writes what waits, and notices when it is gone.
 //!
 //! Nobody waits for a slow client but its own task. A client that asks for more than it reads, or that floods a broker
 //! that is behind, is not read from until that has changed.

@@ -1,4 +1,4 @@
-//! The versions of the pipe's protocol.
+//! The versions of the pipe's protocol, and which methods each has.
 
 use std::fmt;
 

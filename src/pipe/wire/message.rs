@@ -1,4 +1,4 @@
-//! What is said to pipe clients. Every message has all three of `id`, `error` and `result`: the original client ends
+//! Writes the messages to pipe clients. Every message has all three of `id`, `error` and `result`: the original client ends
 //! its process over a missing one. Pure.
 
 use bytes::Bytes;
@@ -41,7 +41,7 @@ pub(crate) fn notification(event: &str, data: &str) -> Bytes {
     text.into()
 }
 
-/// The first words to a client.
+/// The first message to a client.
 pub(crate) fn connection_established(dialect: Dialect, socket_id: SocketId, app_id: &str) -> Bytes {
     let mut data = format!("{{\"socket_id\":\"{socket_id}\"");
     if dialect.is_modern() {

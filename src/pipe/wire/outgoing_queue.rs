@@ -1,4 +1,4 @@
-//! What waits to be told to one pipe client. Pure.
+//! Queues the messages to one pipe client. Pure.
 //!
 //! Answers are never lost: while too many wait, the client's next requests are not read. Notifications are bounded, and
 //! what does not fit is counted and told as a number. A window of credits, if the client wants one, holds notifications
@@ -117,7 +117,7 @@ impl OutgoingQueue {
         if self.missed == 0 || !self.notifications.is_empty() {
             return None;
         }
-        // Notifications are taken again, behind the word of the gap.
+        // Notifications are taken again, behind the message that tells of the gap.
         self.in_gap = false;
         Some(NextMessage::Missed(std::mem::take(&mut self.missed)))
     }

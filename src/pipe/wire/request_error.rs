@@ -1,4 +1,4 @@
-//! What can be wrong with a request, and the code that says so.
+//! The errors of requests of pipe clients, and their codes.
 
 use crate::protocol::json::Unrelayable;
 use crate::protocol::{InvalidChannelName, quote};

@@ -1,4 +1,4 @@
-//! What a pipe client's requests do.
+//! Carries out the requests of a pipe client.
 
 use std::sync::Arc;
 
