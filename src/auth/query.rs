@@ -8,6 +8,7 @@ pub struct Query {
     parameters: Vec<QueryParameter>,
 }
 
+/// A parameter of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct QueryParameter {
     name: String,

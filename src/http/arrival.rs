@@ -7,7 +7,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use crate::app::App;
 use crate::protocol::CloseCode;
 
-/// How a client came, as its requests show.
+/// How a client reached the broker, as its requests show: over TLS or not, for which web pages, from which address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Arrival {
     /// Whether what it sends is encrypted on its way, as far as that is known and believed.

@@ -18,7 +18,7 @@ use futures_util::StreamExt;
 use super::ApiError;
 use crate::net::guard::Exchange;
 
-/// What the bodies of a node that have not come whole may hold together, and what they hold.
+/// The bytes of a node's bodies that have not come whole, and their bound.
 #[derive(Debug)]
 pub struct UnfinishedBodies {
     bytes: AtomicUsize,
@@ -33,7 +33,7 @@ impl UnfinishedBodies {
     }
 }
 
-/// The share of one body.
+/// The bytes that one body holds of that bound.
 struct BodyShare<'u> {
     all: &'u UnfinishedBodies,
     bytes: usize,
@@ -56,7 +56,7 @@ impl Drop for BodyShare<'_> {
     }
 }
 
-/// What bounds a body.
+/// The bounds of a body.
 #[derive(Clone, Debug)]
 pub struct BodyBounds {
     /// Bytes of one.

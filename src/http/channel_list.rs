@@ -21,7 +21,7 @@ const NAMES_PER_PIECE: usize = 2048;
 /// Pieces in one turn; then others on the worker have theirs.
 const PIECES_PER_TURN: usize = 8;
 
-/// The body of the answer.
+/// The body of an answer that lists channels.
 pub(super) struct ChannelList<F> {
     names: vec::IntoIter<ChannelName>,
     attributes: F,

@@ -17,7 +17,7 @@ use actix_web::dev::ServiceResponse;
 use actix_web::web::Bytes;
 use futures_util::{Stream, StreamExt};
 
-/// An answer that is being made.
+/// A future answer.
 pub type AnswerFuture = Pin<Box<dyn Future<Output = Result<ServiceResponse, HttpResponse>>>>;
 
 /// An answer that waits for the body, on its way from the first service to the second.

@@ -5,7 +5,7 @@ use crate::auth::request::Query;
 
 use super::event::{Channels, Event, Parameters};
 
-/// An event that may be published.
+/// An event that was read of a request and may be published.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ReadEvent {
     /// Its name.

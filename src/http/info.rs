@@ -7,7 +7,7 @@ use crate::protocol::ChannelName;
 
 use super::ApiError;
 
-/// The attributes asked for.
+/// The attributes of a channel that a request asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Info {
     user_count: bool,

@@ -13,11 +13,12 @@ use std::task::{Context, Poll, Waker};
 
 use crate::hub::come_again;
 
-/// Those of one thread that are idle, in the order in which they became it. Every call takes the same time however many
-/// there are.
+/// The connections of one thread that are idle, in the order in which they became idle. Every call takes the same time
+/// however many there are.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct IdleList(Rc<IdleListInner>);
 
+/// What the list and its entries share.
 #[derive(Debug, Default)]
 struct IdleListInner {
     links: RefCell<IdleLinks>,
@@ -25,7 +26,7 @@ struct IdleListInner {
     idle: Arc<AtomicUsize>,
 }
 
-/// The place of one in the list, idle or not, until it is dropped.
+/// The entry of one connection in the list, idle or not, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct IdleEntry {
     list: Rc<IdleListInner>,
@@ -43,6 +44,7 @@ struct IdleLinks {
     unused: Option<usize>,
 }
 
+/// A node of the list: one entry.
 #[derive(Debug, Default)]
 struct IdleNode {
     before: Option<usize>,

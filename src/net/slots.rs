@@ -20,7 +20,7 @@ thread_local! {
     static CURRENT: RefCell<Option<Rc<WorkerSlots>>> = const { RefCell::new(None) };
 }
 
-/// The connections of a node, and how many there may be.
+/// The slots for the connections of a node.
 #[derive(Debug)]
 pub struct ConnectionSlots {
     /// Connections that speak HTTP that there may be; 0 lifts it.
@@ -37,7 +37,7 @@ pub struct ConnectionSlots {
     tls_warning: WarningInterval,
 }
 
-/// How one worker has another end one of its idle connections.
+/// The requests of other workers that a worker end idle connections.
 #[derive(Debug)]
 struct EvictionRequests {
     /// How many the worker has.
@@ -57,11 +57,11 @@ pub struct WorkerSlots {
     eviction_requests: Arc<EvictionRequests>,
 }
 
-/// One connection, which counts until this is dropped.
+/// The slot of one connection, which is given back when this is dropped.
 #[derive(Debug)]
 pub struct ConnectionSlot(Rc<WorkerSlots>);
 
-/// One connection that speaks HTTP, which counts as such until this is dropped.
+/// The slot of one connection that speaks HTTP, which is given back when this is dropped.
 #[derive(Debug)]
 pub struct HttpSlot(Arc<ConnectionSlots>);
 

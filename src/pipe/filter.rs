@@ -21,6 +21,7 @@ pub(super) fn matches(text: &str, wanted: &Map<String, Value>) -> bool {
     found.is_ok_and(|all| all) && deserializer.end().is_ok()
 }
 
+/// The members that a payload must have, while it is read.
 struct WantedMembers<'w>(&'w Map<String, Value>);
 
 impl<'de> DeserializeSeed<'de> for WantedMembers<'_> {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// So many events in so long.
+/// A rate: so many events in a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// How many, at least one. So many may also come at once.
@@ -12,7 +12,7 @@ pub struct Rate {
     pub per: Period,
 }
 
-/// What a rate counts in.
+/// The period of a rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Period {
     /// `s`

@@ -28,7 +28,7 @@ struct TargetPace<E> {
     waiting: Option<E>,
 }
 
-/// What becomes of an event.
+/// What is done with an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PaceDecision {
     /// It goes now.
@@ -41,7 +41,7 @@ pub(super) enum PaceDecision {
     Dropped,
 }
 
-/// What may go at last.
+/// What is done with an event that has waited.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Release<E> {
     /// This event.

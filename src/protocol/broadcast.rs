@@ -4,8 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use super::{ChannelName, Frame, deflate, server_message};
 
-/// A message to many. A client is given it in the best form that it takes; a form is made when the first client needs
-/// it, and shared.
+/// A message to many clients. A client is given it in the best form that it takes; a form is made when the first client
+/// needs it, and shared.
 #[derive(Clone, Debug)]
 pub struct Broadcast {
     /// The form in which it was made.
@@ -67,7 +67,7 @@ impl Form {
     }
 }
 
-/// What two events have in common of which a slow subscriber needs only the newer one.
+/// What two latest-only events have in common of which a slow subscriber needs only the newer one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LatestKey {
     /// Their channel.

@@ -2,7 +2,7 @@
 
 use super::CloseCode;
 
-/// Something whole that arrived.
+/// A whole message or control frame that arrived.
 #[derive(Debug, PartialEq, Eq)]
 pub enum FrameEvent<'a> {
     /// A text message, all fragments together.
@@ -29,7 +29,7 @@ impl FrameEvent<'_> {
     }
 }
 
-/// The peer broke the protocol; the connection cannot go on.
+/// How the peer broke the WebSocket protocol; the connection cannot go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// Close code 1002.
@@ -91,7 +91,7 @@ impl FrameError {
     }
 }
 
-/// What is to follow on an event.
+/// What a reader is to do after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterEvent {
     /// The next event.

@@ -6,7 +6,7 @@
 pub use super::frame_event::{AfterEvent, FrameError, FrameEvent};
 use crate::protocol::deflate::{self, InflateError};
 
-/// The reading side of one connection.
+/// The reader of the frames of one connection.
 #[derive(Debug)]
 pub struct FrameReader {
     limit: usize,
@@ -20,7 +20,7 @@ pub struct FrameReader {
     fragments: Option<Box<Fragments>>,
 }
 
-/// The beginning of a message.
+/// The fragments of a message whose end has not come.
 #[derive(Debug, Default)]
 struct Fragments {
     payload: Vec<u8>,

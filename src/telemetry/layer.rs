@@ -10,7 +10,7 @@ use super::line::LogLine;
 use super::line_queue::LineQueue;
 use super::suppressed::CLOSED_PORT_MESSAGES;
 
-/// Hears the program's events, as far as the filter lets them through.
+/// A layer of `tracing` that queues the program's events as lines, as far as the filter lets them through.
 pub(super) struct LogLayer {
     queue: Arc<LineQueue>,
 }

@@ -20,7 +20,7 @@ pub(super) enum LineStyle {
     Json,
 }
 
-/// One line: everything of it is shortened already.
+/// One line of the log; everything of it is shortened already.
 #[derive(Debug)]
 pub(super) struct LogLine {
     level: Level,
@@ -29,6 +29,7 @@ pub(super) struct LogLine {
     fields: Vec<(&'static str, FieldValue)>,
 }
 
+/// The value of a field.
 #[derive(Debug)]
 enum FieldValue {
     Text(String),

@@ -17,7 +17,7 @@ pub(super) const PER_SECOND: u32 = 5;
 /// How long it takes until what was left out is told.
 pub(super) const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What each place has logged of late. There are as many places as the program has.
+/// How much each callsite has logged of late. There are as many places as the program has.
 #[derive(Debug, Default)]
 pub(super) struct LineLimits {
     callsites: HashMap<Identifier, CallsiteLimit>,
@@ -25,6 +25,7 @@ pub(super) struct LineLimits {
     has_unreported: bool,
 }
 
+/// The limit of one callsite: a burst, and then a rate.
 #[derive(Debug)]
 struct CallsiteLimit {
     level: Level,

@@ -17,7 +17,7 @@ const WAITING_BYTES: usize = 1 << 20;
 /// How soon a descriptor is tried again that takes nothing now and was made not to block.
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
-/// What waits to be written.
+/// The queue of lines for standard error.
 #[derive(Debug)]
 pub(super) struct LineQueue {
     style: LineStyle,
@@ -28,6 +28,7 @@ pub(super) struct LineQueue {
     emptied: Condvar,
 }
 
+/// What waits to be written, and what could not.
 #[derive(Debug, Default)]
 struct LineQueueState {
     waiting: Vec<u8>,

@@ -6,7 +6,7 @@ use tracing::Metadata;
 
 use super::line::LogLine;
 
-/// What is left out while somebody expects it, and by how many it is expected.
+/// Messages of a library that are left out of the log while they are expected.
 #[derive(Debug)]
 pub(crate) struct ExpectedMessages {
     /// The part of the library.

@@ -40,6 +40,7 @@ pub struct Broker {
     thread: Option<JoinHandle<io::Result<()>>>,
 }
 
+/// Reads what became of the events of each pipe.
 struct PipeCountsReader(Box<dyn Fn() -> Vec<(String, PipeCounts)> + Send + Sync>);
 
 impl std::fmt::Debug for PipeCountsReader {

@@ -26,7 +26,7 @@ pub(super) struct ConnectRequest<'r> {
     pub(super) arrival: &'r Arrival,
 }
 
-/// The place of a connection among those of its app and of the node.
+/// The place that a new connection has among those of its app and of the node.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     /// Its place.

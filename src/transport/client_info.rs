@@ -41,7 +41,7 @@ struct ReportedClient {
     version: Option<Box<str>>,
 }
 
-/// A client as fields of the log.
+/// What the log says of a client, as fields.
 #[derive(Debug)]
 pub(crate) struct ClientLogFields<'c> {
     pub(crate) peer: Option<DisplayValue<SocketAddr>>,

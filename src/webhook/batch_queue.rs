@@ -12,7 +12,7 @@ use crate::protocol::ChannelName;
 /// Bytes of events in one request, unless a single event has more.
 pub const BATCH_BYTES: usize = 1024 * 1024;
 
-/// How events are put together.
+/// How events are put together into requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Batching {
     /// How long the first event waits for others.
@@ -26,7 +26,7 @@ impl Batching {
     pub const OFF: Batching = Batching { window: Duration::ZERO, most: 1 };
 }
 
-/// What may wait at once, requests under way included.
+/// The bounds of what waits for one endpoint, requests under way included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchQueueBounds {
     /// Events.
@@ -39,7 +39,7 @@ pub struct BatchQueueBounds {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueFull;
 
-/// The events that wait for one endpoint.
+/// The queue of events for one endpoint.
 #[derive(Debug)]
 pub struct BatchQueue {
     bounds: BatchQueueBounds,

@@ -50,7 +50,7 @@ pub enum ClientError {
     Tls(#[from] rustls::Error),
 }
 
-/// What an endpoint answered.
+/// The answer of an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// The HTTP status.
@@ -59,7 +59,7 @@ pub struct Reply {
     pub body: Bytes,
 }
 
-/// Why an endpoint's whole answer did not come.
+/// Why no whole answer of an endpoint came.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
     /// It took too long.
@@ -70,7 +70,7 @@ pub enum SendError {
     Connection(String),
 }
 
-/// Sends webhooks. Must be used within a runtime.
+/// An HTTP client that sends webhooks. Must be used within a runtime.
 #[derive(Clone, Debug)]
 pub struct HttpClient {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,

@@ -7,7 +7,7 @@ use super::batch_queue::{BatchQueueBounds, Batching};
 use super::endpoint::WebhookEndpoint;
 use super::retry::Retry;
 
-/// The webhooks of one app.
+/// The settings of an app's webhooks.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WebhookConfig {
     /// Where they go: `[[apps.webhooks]]`, in the order of the file.
@@ -16,7 +16,7 @@ pub struct WebhookConfig {
     pub delivery: DeliverySettings,
 }
 
-/// How webhooks are sent.
+/// The settings of how webhooks are sent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeliverySettings {
     /// On: the events of a short window share a request. Off: each event has its own.

@@ -11,7 +11,7 @@ use crate::protocol::pattern::Pattern;
 
 use super::event_type::{EventType, EventTypes};
 
-/// One URL that is told what happens.
+/// An endpoint: a URL that webhooks are sent to, and what it is told.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WebhookEndpoint {
     /// Where.

@@ -15,7 +15,7 @@ use super::endpoint::WebhookEndpoint;
 use super::event::WebhookEvent;
 use super::event_id::{EventOrigin, IdentifiedEvent};
 
-/// Hears what happens in one app, for its endpoints.
+/// The listener of one app, for its endpoints.
 #[derive(Debug)]
 pub(super) struct WebhookListener {
     endpoints: Arc<[WebhookEndpoint]>,
@@ -26,14 +26,15 @@ pub(super) struct WebhookListener {
 /// An event, its time by the app's clock, and what stands for it until it has been handled.
 pub(super) type ReceivedEvent = (IdentifiedEvent, Instant, Busy);
 
-/// The other end: events in the order in which they happened on each channel. It ends when the listener is dropped.
+/// The receiving end of a listener's queue: events in the order in which they happened on each channel. It ends when
+/// the listener is dropped.
 #[derive(Debug)]
 pub(super) struct EventReceiver {
     events: mpsc::Receiver<ReceivedEvent>,
     gauge: Arc<Gauge>,
 }
 
-/// What is under way from one end to the other.
+/// The bytes and losses of the queue between listener and receiver.
 #[derive(Debug)]
 struct Gauge {
     most_bytes: usize,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-/// One request to an endpoint.
+/// An attempt to send a request to an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
     /// When it was begun.
@@ -58,6 +58,7 @@ pub struct DeliveryLog {
     state: Mutex<LogState>,
 }
 
+/// What the log remembers.
 #[derive(Debug, Default)]
 struct LogState {
     attempts: VecDeque<Attempt>,

@@ -24,7 +24,7 @@ pub(crate) trait Observer: fmt::Debug + Send + Sync {
     fn test_ended(&self) -> watch::Receiver<bool>;
 }
 
-/// One request to an endpoint.
+/// An attempt to send that is about to be made, or was.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SendAttempt<'a> {
     /// To whom.
@@ -35,7 +35,7 @@ pub(crate) struct SendAttempt<'a> {
     pub(crate) number: u32,
 }
 
-/// How an attempt ends that is not made.
+/// The outcome of an attempt that is not made, because a fault stands in for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct InjectedOutcome {
     /// The number of the fault that wants it.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// Exponential back-off: the first pause, doubled each time up to the longest, for a while.
+/// The policy of repeated attempts: exponential back-off from the first pause, doubled each time up to the longest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
     /// The pause after the first failure.

@@ -16,7 +16,7 @@ use super::event_id::EventOrigin;
 use super::event_id::IdentifiedEvent;
 use super::event_type::EventType;
 
-/// What came of a sample.
+/// The result of sending a sample.
 #[derive(Clone, Debug)]
 pub struct SampleResult {
     /// What the endpoint answered, if it did.

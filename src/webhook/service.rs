@@ -34,11 +34,13 @@ pub struct Webhooks {
     shared: Arc<WebhooksShared>,
 }
 
+/// What the clones of [`Webhooks`] share.
 struct WebhooksShared {
     stage: watch::Sender<BrokerStage>,
     state: Mutex<ServiceState>,
 }
 
+/// The webhooks of all apps, and the thread that sends them.
 #[derive(Default)]
 struct ServiceState {
     /// None until an app has an endpoint.
@@ -49,7 +51,7 @@ struct ServiceState {
     senders: Vec<Weak<EndpointSender>>,
 }
 
-/// What is in force for one app.
+/// The webhooks of one app as they are in force.
 struct AppWebhooks {
     config: WebhookConfig,
     key: Key,

@@ -23,6 +23,7 @@ pub struct Suppressor {
     next: u64,
 }
 
+/// A removal that is held back.
 #[derive(Debug)]
 struct HeldRemoval {
     until: Instant,

@@ -23,7 +23,7 @@ const NO_SLOT_ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after:
 /// How long a connection that there is no slot for may take to read that.
 const REFUSAL_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// A stream that is to speak HTTP.
+/// A stream that was accepted, on its way to the HTTP server.
 #[derive(Debug)]
 pub struct AcceptedStream<S> {
     stream: S,

@@ -9,10 +9,10 @@ use actix_http::error::DispatchError;
 
 use crate::net::slots::ConnectionSlot;
 
-/// What a connection does once the HTTP server has done with it.
+/// What a connection does from its upgrade on, until it ends.
 type UpgradeFuture = Pin<Box<dyn Future<Output = ()>>>;
 
-/// Where an upgrade puts what the connection is to be from then on.
+/// The place where an upgrade puts the future that the connection goes on with.
 #[derive(Clone, Default)]
 pub struct UpgradeTask(Rc<RefCell<Option<UpgradeFuture>>>);
 
@@ -29,8 +29,8 @@ impl std::fmt::Debug for UpgradeTask {
     }
 }
 
-/// A connection from its acceptance to its end: one task, which counts until it ends. What HTTP needed is gone once it is
-/// something else, for that is most of what an idle connection would cost.
+/// The task of a connection from its acceptance to its end. Its slot is held until then. What HTTP needed is gone once
+/// it is something else, for that is most of what an idle connection would cost.
 pub(super) struct ConnectionTask<H> {
     now: TaskState<H>,
     _slot: ConnectionSlot,

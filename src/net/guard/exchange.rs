@@ -13,7 +13,7 @@ const SLACK: Duration = Duration::from_millis(1500);
 /// no rest with a client that sends more than it keeps.
 pub(super) const PIPELINED_BYTES: usize = 4 * 1024;
 
-/// What the connections of one listener are held to.
+/// The bounds of the connections of one listener while they speak HTTP.
 #[derive(Clone, Copy, Debug)]
 pub struct ExchangeBounds {
     /// For a whole head, from its first byte on.
@@ -26,7 +26,7 @@ pub struct ExchangeBounds {
     pub unread_bytes: usize,
 }
 
-/// How far a connection is with its request.
+/// The phase that the current request of a connection is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ExchangePhase {
     /// The last answer is given, and nothing has come since.
@@ -55,7 +55,7 @@ impl ExchangePhase {
     }
 }
 
-/// What the guard of a connection and the requests on it tell each other.
+/// The state of the current request of a connection, shared by its guard and its request handlers.
 #[derive(Debug)]
 pub struct Exchange {
     phase: Cell<ExchangePhase>,

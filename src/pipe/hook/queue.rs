@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::{OwnedMessage, PipeSettings, WhenFull};
 
-/// The waiting events, each with what `C` goes with it.
+/// The queue of one hook: events, each with what `C` goes with it.
 #[derive(Debug)]
 pub(super) struct HookQueue<C> {
     settings: PipeSettings,

@@ -49,6 +49,7 @@ struct HookState {
     logged: Mutex<RateLimit>,
 }
 
+/// Counters of what became of a hook's events.
 #[derive(Default)]
 struct HookCounters {
     heard: AtomicU64,
@@ -58,7 +59,7 @@ struct HookCounters {
     timed_out: AtomicU64,
 }
 
-/// How the hearing of one event ended.
+/// How a hook's handling of one event ended.
 enum HearingOutcome {
     Heard,
     Failed(Failure),
@@ -119,7 +120,7 @@ impl RunningHook {
     }
 }
 
-/// The side of a hook that the hub tells of events.
+/// The listener of a hook, which the hub tells of events.
 struct HookListener<P> {
     pipe: Arc<P>,
     state: Arc<HookState>,

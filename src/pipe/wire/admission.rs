@@ -42,7 +42,7 @@ pub(crate) struct PipeHandshake<'a> {
     pub(crate) now: u64,
 }
 
-/// A client that has been let in.
+/// A pipe client that has been admitted.
 #[derive(Debug)]
 pub(crate) struct AdmittedPipe {
     pub(super) session: PipeSession,
@@ -56,7 +56,7 @@ pub(crate) struct AdmittedPipe {
     pub(super) peer: Option<SocketAddr>,
 }
 
-/// Why a client is not let in.
+/// Why a pipe client is not admitted.
 #[derive(Debug)]
 pub(crate) struct PipeRefusal {
     pub(crate) code: CloseCode,

@@ -22,7 +22,7 @@ pub(crate) struct PipeClients {
     wanted: AtomicU8,
 }
 
-/// A group is shared by another key already.
+/// The error that a group is shared by another key already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GroupConflict {
     /// What it is shared by.

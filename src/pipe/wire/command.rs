@@ -58,7 +58,7 @@ impl PipeCommand<'_> {
     }
 }
 
-/// A connection as the client wrote it.
+/// The connection that a command is about, as the client wrote it.
 #[derive(Debug)]
 pub(crate) struct TargetSocket<'a> {
     /// The text.

@@ -32,7 +32,7 @@ const FRAME_BYTES: usize = 1024 * 1024;
 /// How long a client may take to read the final frames, and to answer the close frame.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
 
-/// How a connection ended.
+/// How a pipe client's connection ended.
 enum ConnectionEnd {
     /// The client closed the connection, with this code.
     Peer(Option<u16>),
@@ -42,7 +42,7 @@ enum ConnectionEnd {
     Ours(CloseCode, String),
 }
 
-/// One connection while it is open.
+/// The connection of a pipe client while it is open.
 struct PipeConnection {
     admitted: AdmittedPipe,
     /// When, by the app's clock.

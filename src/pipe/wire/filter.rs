@@ -2,7 +2,7 @@
 
 use super::consumer_group::ConsumerGroup;
 
-/// A text, or a text in which one `*` stands for any text, also none.
+/// A pattern: a text, or a text in which one `*` stands for any text, also none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Glob {
     prefix: String,
@@ -31,7 +31,7 @@ impl Glob {
     }
 }
 
-/// Which notifications of a group are wanted.
+/// A filter of notifications of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NotificationFilter {
     /// On channels that match one of these; on any if `None`.

@@ -37,7 +37,7 @@ use crate::hub::Listener;
 use crate::pipe::PipeConfig;
 use crate::protocol::CloseCode;
 
-/// The pipe clients of all apps of a node.
+/// The pipe clients of all apps of a node, and the settings of their protocol.
 #[derive(Debug)]
 pub struct PipeWire {
     config: PipeConfig,

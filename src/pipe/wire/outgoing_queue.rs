@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::NotificationKind;
 
-/// The most notifications that may wait for one client.
+/// The bounds of the notifications that wait for one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OutgoingBounds {
     /// Bytes of waiting notifications. One always fits, however large.
@@ -22,7 +22,7 @@ pub(crate) struct OutgoingBounds {
 /// Bytes of answers that may wait before requests are no longer read.
 const ANSWER_BYTES: usize = 1024 * 1024;
 
-/// The queue of one client.
+/// The queue of answers and notifications to one client.
 #[derive(Debug)]
 pub(crate) struct OutgoingQueue {
     bounds: OutgoingBounds,
@@ -40,7 +40,7 @@ pub(crate) struct OutgoingQueue {
     credit: Option<u64>,
 }
 
-/// One thing to write.
+/// The message that is to be written next.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NextMessage {
     /// This text.

@@ -26,7 +26,7 @@ const MAX_PATTERN_CHARS: usize = 200;
 /// Channels that one answer may list.
 pub(super) const MAX_LISTED: usize = 1000;
 
-/// The parameters of a method, and what they may be.
+/// The parameters of a request, with the limits that they are checked against.
 pub(super) struct Params<'a, 'l> {
     method: &'static str,
     params: &'a str,
@@ -136,6 +136,7 @@ fn no_data<'a>() -> &'a RawValue {
     serde_json::from_str("\"\"").unwrap_or(RawValue::NULL)
 }
 
+/// The kinds of notifications that a request names.
 #[derive(Deserialize)]
 pub(super) struct EventsParams<'a> {
     #[serde(borrow)]
@@ -161,6 +162,7 @@ pub(super) struct SubscribeParams<'a> {
     _data: Option<IgnoredAny>,
 }
 
+/// Where events come from, as a filter names it.
 #[derive(Clone, Copy, Deserialize, PartialEq)]
 #[serde(rename_all = "lowercase")]
 enum FilterSource {
@@ -168,6 +170,7 @@ enum FilterSource {
     Http,
 }
 
+/// A group of clients as a request names it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NamedGroup<'a> {
@@ -208,6 +211,7 @@ impl SubscribeParams<'_> {
     }
 }
 
+/// The parameters of `send_to_socket`.
 #[derive(Deserialize)]
 pub(super) struct SendToSocketParams<'a> {
     #[serde(borrow, alias = "socketId")]
@@ -218,6 +222,7 @@ pub(super) struct SendToSocketParams<'a> {
     pub(super) data: &'a RawValue,
 }
 
+/// The parameters of `send_to_channel`.
 #[derive(Deserialize)]
 pub(super) struct SendToChannelParams<'a> {
     #[serde(borrow)]
@@ -230,6 +235,7 @@ pub(super) struct SendToChannelParams<'a> {
     pub(super) socket_id: Option<Cow<'a, str>>,
 }
 
+/// The parameters of `send_to_user`.
 #[derive(Deserialize)]
 pub(super) struct SendToUserParams<'a> {
     #[serde(borrow)]
@@ -240,18 +246,21 @@ pub(super) struct SendToUserParams<'a> {
     pub(super) data: &'a RawValue,
 }
 
+/// The parameters of methods about one connection.
 #[derive(Deserialize)]
 pub(super) struct SocketParams<'a> {
     #[serde(borrow)]
     pub(super) socket_id: Cow<'a, str>,
 }
 
+/// The parameters of methods about one channel.
 #[derive(Deserialize)]
 pub(super) struct ChannelParams<'a> {
     #[serde(borrow)]
     pub(super) channel: Cow<'a, str>,
 }
 
+/// The parameters of `channels`.
 #[derive(Deserialize)]
 pub(super) struct ListParams<'a> {
     #[serde(borrow, default)]
@@ -261,6 +270,7 @@ pub(super) struct ListParams<'a> {
     pub(super) limit: Option<usize>,
 }
 
+/// The parameters of `credit`.
 #[derive(Deserialize)]
 pub(super) struct CreditParams {
     pub(super) messages: Option<u64>,

@@ -16,7 +16,7 @@ use super::{Dialect, PipeRequestError};
 /// Bytes of a request's `id`, which is repeated in its answer.
 const ID_BYTES: usize = 1024;
 
-/// What a client asks for.
+/// A request of a pipe client.
 #[derive(Debug)]
 pub(crate) struct PipeRequest<'a> {
     /// To be repeated in the answer, as it is. `None` where there was none.

@@ -5,7 +5,7 @@ use crate::protocol::{InvalidChannelName, quote};
 
 use super::{Dialect, NotificationKind};
 
-/// A request that is answered by an error. The connection stays open.
+/// An error of a request, which it is answered with. The connection stays open.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PipeRequestError {
     /// The name is empty, too long, or the protocol's own.

@@ -17,7 +17,7 @@ use super::filter::NotificationFilter;
 use super::request::PipeRequest;
 use super::{Dialect, NotificationKind, PipeRequestError, message};
 
-/// One client's session: its requests, one after the other.
+/// The session of one pipe client: it carries out its requests, one after the other.
 #[derive(Debug)]
 pub(crate) struct PipeSession {
     context: Context<'static>,

@@ -20,6 +20,7 @@ pub fn members<'a, const N: usize>(
     Ok(found)
 }
 
+/// The members that are looked for while an object is read.
 struct NamedMembers<'n, const N: usize>([&'n str; N]);
 
 impl<'de, const N: usize> DeserializeSeed<'de> for NamedMembers<'_, N> {

@@ -7,7 +7,7 @@ use super::SockJsFraming;
 /// Bytes that one id in a path may have. Clients use up to 8.
 const ID_BYTES: usize = 64;
 
-/// What stands at a path.
+/// An endpoint of the HTTP transports, as its path names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum FallbackEndpoint {
     /// SockJS's words of welcome.

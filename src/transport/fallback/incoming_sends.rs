@@ -11,7 +11,7 @@ use tokio::time::Sleep;
 
 use super::send_order::SendOrder;
 
-/// Messages, in order, and who is told when they have been read.
+/// A send that waits for its turn: messages, in order, and who is told when they have been read.
 pub(super) struct PendingSend {
     pub(super) messages: Vec<String>,
     pub(super) taken: oneshot::Sender<()>,

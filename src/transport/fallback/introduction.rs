@@ -6,7 +6,7 @@ use crate::auth::request::Query;
 use crate::protocol::{json, quote};
 use crate::transport::admission;
 
-/// The path, read.
+/// The path that a SockJS client names in its first message.
 #[derive(Debug)]
 pub(in crate::transport) struct IntroducedPath {
     /// The key of the app that it names, or why it names none.

@@ -25,7 +25,7 @@ pub(super) struct Chunk {
     pub(super) at_work: Option<AtWork>,
 }
 
-/// The session's end.
+/// The session's end of a response.
 #[derive(Debug)]
 pub(super) struct ResponseSink {
     pub(super) format: ResponseFormat,
@@ -34,7 +34,7 @@ pub(super) struct ResponseSink {
     pub(super) gone: oneshot::Receiver<()>,
 }
 
-/// The connection's end: the body of a response.
+/// The connection's end of a response: its body.
 pub(super) struct SessionResponse {
     /// That of the connection's thread.
     worker: Rc<Worker>,

@@ -24,7 +24,7 @@ pub(super) enum ResponseFormat {
     Jsonp(String),
 }
 
-/// What a stream begins with.
+/// The bytes that a stream begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Prelude {
     /// What the format itself needs.

@@ -34,8 +34,10 @@ pub(super) struct ResponseWriter {
     state: RefCell<WriterState>,
 }
 
+/// A permit for the next chunk, while the response is full.
 type PendingPermit = Pin<Box<dyn Future<Output = Result<OwnedPermit<Chunk>, SendError<()>>>>>;
 
+/// The response that receives at present, and what is owed to it.
 struct WriterState {
     sink: Option<ResponseSink>,
     /// Bytes after which a stream is ended.

@@ -30,6 +30,7 @@ pub(super) struct SendOrder<T> {
     ready: VecDeque<T>,
 }
 
+/// A request that came before its turn.
 #[derive(Debug)]
 struct EarlyRequest<T> {
     until: Instant,

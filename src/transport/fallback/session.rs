@@ -34,7 +34,7 @@ use crate::transport::conversation::{Begun, CLOSE_GRACE, Conversation};
 /// What SockJS says to a second response while a first one receives.
 const ANOTHER_RECEIVES: &str = "c[2010,\"Another connection still open\"]";
 
-/// One session.
+/// The task of one session.
 pub(super) struct FallbackSession {
     fallback: Rc<Fallback>,
     name: SessionName,

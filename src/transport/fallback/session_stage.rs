@@ -10,7 +10,7 @@ use crate::hub::Client;
 use crate::protocol::CloseCode;
 use crate::transport::conversation::Conversation;
 
-/// How far a session is.
+/// The stage of a session.
 pub(super) enum SessionStage {
     /// SockJS: the client has not named its app yet.
     AwaitingIntroduction { until: Instant, arrival: Arrival },

@@ -18,7 +18,7 @@ use crate::http::Arrival;
 /// Requests that wait for one session. More wait at their connections.
 const MAX_QUEUED_REQUESTS: usize = 4;
 
-/// A request as its session is given it.
+/// A request, as its session is given it.
 #[derive(Debug)]
 pub(super) enum SessionRequest {
     /// A response that receives.
@@ -53,6 +53,7 @@ pub struct Sessions {
     limit: usize,
 }
 
+/// The entry of one session in the table.
 #[derive(Debug)]
 struct SessionEntry {
     requests: mpsc::Sender<SessionRequest>,
@@ -60,7 +61,7 @@ struct SessionEntry {
     origin: OnceLock<String>,
 }
 
-/// What came of looking for a session.
+/// The result of looking a session up.
 pub(super) enum SessionLookup {
     /// It is there.
     Session(mpsc::Sender<SessionRequest>),

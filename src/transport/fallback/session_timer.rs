@@ -11,7 +11,7 @@ use super::response_writer::ResponseWriter;
 use super::session_stage::SessionStage;
 use crate::hub::{Due, Timed};
 
-/// When to look at the time again.
+/// When a session has something to do next, and by which clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SessionDeadline {
     /// By the machine's clock.

@@ -59,6 +59,7 @@ pub(super) struct StreamBody<S: StreamEncoder> {
     _at_work: AtWork,
 }
 
+/// How far a stream is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum StreamState {
     /// Nothing has been sent.

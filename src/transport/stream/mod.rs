@@ -27,14 +27,14 @@ use body::{StreamBody, StreamEncoder};
 use mjpeg::Mjpeg;
 use sse::Sse;
 
-/// Which of the two.
+/// The kind of a stream: pictures, or server-sent events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StreamKind {
     Mjpeg,
     Sse,
 }
 
-/// What a request for a stream says besides its channel.
+/// A request for a stream, besides its channel.
 #[derive(Debug)]
 pub(crate) struct StreamRequest<'r> {
     pub(crate) kind: StreamKind,

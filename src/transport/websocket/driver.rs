@@ -22,7 +22,7 @@ use crate::transport::fallback::messages_of_frame;
 /// Reads per turn: one connection that floods does not starve its neighbours.
 const READS_PER_TURN: usize = 4;
 
-/// A conversation and the socket that carries it.
+/// The task of one WebSocket connection: a conversation and the socket that carries it.
 pub(super) struct Driver<S: Stream> {
     conversation: Conversation,
     client: Rc<Client<WebSocket<S>>>,
