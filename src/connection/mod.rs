@@ -33,8 +33,8 @@ use crate::protocol::client_message::{BadParameter, ClientMessage, Parameters};
 use crate::protocol::event_name::{self, ClientEventKind};
 use crate::protocol::json::{self, Data};
 use crate::protocol::{
-    BinaryMessage, ChannelName, CloseCode, Frame, ProtocolVersion, SERVER_TO_USER_PREFIX, SocketId,
-    server_message,
+    BinaryMessage, ChannelName, CloseCode, CloseStatus, Frame, ProtocolVersion, SERVER_TO_USER_PREFIX,
+    SocketId, server_message,
 };
 
 /// Tells whether some pipe wants an event of this name on this channel (or on none).
@@ -408,15 +408,15 @@ pub enum Ending {
     /// The client left, with this code if it named one.
     Left(Option<u16>),
     /// The broker closed it, with this code and reason.
-    Closed(CloseCode, String),
+    Closed(CloseStatus, String),
 }
 
 /// The error frame that must precede a fatal close for clients of this version, if one must. A version that is
 /// not known is taken for an old one.
 #[must_use]
-pub fn last_error(version: Option<ProtocolVersion>, code: CloseCode, reason: &str) -> Option<Frame> {
-    let needed = version.is_none_or(ProtocolVersion::needs_error_before_close) && code.is_protocols_own();
-    needed.then(|| server_message::fatal_error(code, reason))
+pub fn last_error(version: Option<ProtocolVersion>, status: CloseStatus, reason: &str) -> Option<Frame> {
+    let needed = version.is_none_or(ProtocolVersion::needs_error_before_close) && status.is_protocols_own();
+    needed.then(|| server_message::fatal_error(status, reason))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use actix_web::http::{StatusCode, header};
 use crate::auth::request::RequestAuthError;
 use crate::protocol::event_name::InvalidEventName;
 use crate::protocol::json::Unrelayable;
-use crate::protocol::{CloseCode, InvalidChannelName, InvalidSocketId};
+use crate::protocol::{CloseCode, CloseStatus, InvalidChannelName, InvalidSocketId};
 
 /// Why a request was not carried out. Nothing has happened then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,7 +67,7 @@ pub enum ApiError {
     #[error("{reason}")]
     NotAdmitted {
         /// What a WebSocket would have been closed with.
-        code: CloseCode,
+        code: CloseStatus,
         /// Why.
         reason: String,
     },

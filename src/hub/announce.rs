@@ -2,30 +2,30 @@
 
 use std::sync::Arc;
 
-use super::{AppState, Bystander, Hub, Notice, Refused};
+use super::{AppState, Hub, Notice, Refused, UnknownAppListener};
 
 impl Hub {
-    /// Has one hear of what concerns no app. It keeps the first that it is given.
-    pub fn set_bystander(&self, bystander: Arc<dyn Bystander>) {
-        let _ = self.bystander.set(bystander);
+    /// Has one hear of what is refused where no app is known. It keeps the first that it is given.
+    pub fn listen_to_unknown_apps(&self, listener: Arc<dyn UnknownAppListener>) {
+        let _ = self.unknown_app_listener.set(listener);
     }
 
     /// Announces a refusal, to those who listen to the app if it is known.
     pub fn announce_refusal(&self, app: Option<&Arc<AppState>>, refused: &Refused<'_>) {
-        match (app, self.bystander.get()) {
+        match (app, self.unknown_app_listener.get()) {
             (Some(app), _) => {
                 if let Some(listeners) = app.awake_listeners() {
                     listeners.iter().for_each(|listener| listener.refused(refused));
                 }
             }
-            (None, Some(bystander)) => bystander.refused(refused),
+            (None, Some(listener)) => listener.refused(refused),
             (None, None) => {}
         }
     }
 
     pub(super) fn announce(self: &Arc<Self>, app: &Arc<AppState>, notice: &Notice<'_>) {
         if let Some(listeners) = app.awake_listeners() {
-            let _held = app.hold_clock();
+            let _step = app.begin_step();
             listeners.iter().for_each(|listener| listener.notice(self, app, notice));
         }
     }

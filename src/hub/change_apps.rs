@@ -1,18 +1,72 @@
 //! The apps are replaced while the broker serves: connections of apps that go are closed.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+
+use arc_swap::ArcSwap;
 
 use crate::app::{App, AppRegistry, DuplicateApp};
 use crate::protocol::CloseCode;
 
+use super::app_index::Places;
 use super::mailbox::Letter;
 use super::{AppState, Apps, Current, Hub, Listeners, lock};
+
+/// The apps that there are, and those that were removed and are not gone yet.
+#[derive(Default)]
+pub(super) struct AppTable {
+    now: ArcSwap<Apps>,
+    places: Arc<Places>,
+    /// Apps that were removed, of which something may be left. Held while the apps are changed: one change at a time.
+    removed: Mutex<Vec<Weak<AppState>>>,
+}
+
+/// What one change has done, and the right to make it: there is no other change until this is dropped.
+struct Changed<'t> {
+    removed: MutexGuard<'t, Vec<Weak<AppState>>>,
+    before: Arc<Apps>,
+    /// Apps whose streams over HTTP were switched off.
+    without_streams: Vec<Arc<AppState>>,
+}
+
+impl AppTable {
+    /// The removed apps of which something is left.
+    pub(super) fn removed(&self) -> Vec<Arc<AppState>> {
+        lock(&self.removed).iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// From now on there are these apps and no others.
+    fn change(&self, apps: Vec<(App, Option<Listeners>)>) -> Result<Changed<'_>, DuplicateApp> {
+        let mut removed = lock(&self.removed);
+        removed.retain(|app| app.strong_count() > 0);
+        let registry = AppRegistry::new(apps.iter().map(|(app, _)| app.clone()))?;
+        let before = self.now.load_full();
+        let mut states = Vec::with_capacity(apps.len());
+        let mut without_streams = Vec::new();
+        for (app, listeners) in apps {
+            let Some(settings) = registry.by_id(&app.id) else { continue };
+            let state = match before.by_id(&app.id) {
+                Some(state) => Arc::clone(state),
+                None => Arc::new(AppState::new(self.places.take(), Arc::clone(settings))),
+            };
+            if let Some(listeners) = listeners {
+                state.set_listeners(listeners);
+            }
+            if state.app().http_streams && !settings.http_streams {
+                without_streams.push(Arc::clone(&state));
+            }
+            state.set_app(Arc::clone(settings));
+            states.push(state);
+        }
+        self.now.store(Arc::new(Apps::new(registry, states)));
+        Ok(Changed { removed, before, without_streams })
+    }
+}
 
 impl Hub {
     /// The apps as they are now, to be found by id or key.
     #[must_use]
     pub fn apps(&self) -> Current<Apps> {
-        Current::of(&self.apps)
+        Current::of(&self.apps.now)
     }
 
     /// The state of the app with this key.
@@ -31,34 +85,11 @@ impl Hub {
     /// # Errors
     /// If two apps share an id or a key. Nothing has changed then.
     pub fn set_apps(&self, apps: Vec<(App, Option<Listeners>)>) -> Result<(), DuplicateApp> {
-        let mut removed = lock(&self.removed);
-        removed.retain(|app| app.strong_count() > 0);
-        let registry = AppRegistry::new(apps.iter().map(|(app, _)| app.clone()))?;
-        let before = self.apps().share();
-        let mut states = Vec::with_capacity(apps.len());
-        let mut ended_streams: Vec<Arc<AppState>> = Vec::new();
-        for (app, listeners) in apps {
-            let Some(settings) = registry.by_id(&app.id) else { continue };
-            let state = match before.by_id(&app.id) {
-                Some(state) => Arc::clone(state),
-                None => Arc::new(AppState::new(self.places.take(), Arc::clone(settings))),
-            };
-            if let Some(listeners) = listeners {
-                state.set_listeners(listeners);
-            }
-            if state.app().http_streams && !settings.http_streams {
-                ended_streams.push(Arc::clone(&state));
-            }
-            state.set_app(Arc::clone(settings));
-            states.push(state);
-        }
-        self.apps.store(Arc::new(Apps::new(registry, states)));
+        let Changed { mut removed, before, without_streams } = self.apps.change(apps)?;
         // After the change: whoever was admitted before is closed by these letters, and nobody is admitted any more.
         let (code, reason) = (CloseCode::Unauthorized, "HTTP streams were switched off");
-        for app in ended_streams.iter().map(|state| state.index()) {
-            self.mailboxes
-                .iter()
-                .for_each(|mailbox| mailbox.post(Letter::CloseStreams { app, code, reason }));
+        for app in without_streams.iter().map(|state| state.index()) {
+            self.mailboxes.post_to_all(|| Letter::CloseStreams { app, code, reason });
         }
         let now = self.apps();
         for state in before.iter() {
@@ -79,6 +110,6 @@ impl Hub {
     /// Ends every connection of an app.
     pub(super) fn close_app(&self, app: &AppState, code: CloseCode, reason: &'static str) {
         let app = app.index();
-        self.mailboxes.iter().for_each(|mailbox| mailbox.post(Letter::CloseApp { app, code, reason }));
+        self.mailboxes.post_to_all(|| Letter::CloseApp { app, code, reason });
     }
 }

@@ -6,10 +6,11 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use crate::protocol::{CloseCode, Form, Frame, LatestKey, ProtocolVersion, SocketId};
+use crate::protocol::{CloseStatus, Form, Frame, LatestKey, ProtocolVersion, SocketId};
 
+use super::AppState;
+use super::interceptor::Replacement;
 use super::outbox::{Bounds, Outbox, Overflow};
-use super::{AppState, Instead};
 
 /// How frames leave: the one thing that differs between transports. It is called on the connection's own thread.
 pub trait Transport {
@@ -69,8 +70,8 @@ pub struct Client<T: ?Sized = dyn Transport> {
 enum Intake {
     /// It is queued.
     Open,
-    /// The app's meddler decides.
-    Meddled,
+    /// The app's fault injector decides.
+    Intercepted,
     /// Nothing is queued any more: the final frames are queued, or nobody reads them.
     Stopped,
 }
@@ -81,7 +82,7 @@ pub struct Signals {
     /// A time it asked for has come.
     pub timer: bool,
     /// The connection is to be ended, with this code and reason.
-    pub close: Option<Box<(CloseCode, Cow<'static, str>)>>,
+    pub close: Option<Box<(CloseStatus, Cow<'static, str>)>>,
     /// The outbox would have passed its bounds.
     pub overflow: bool,
     /// A write failed.
@@ -97,7 +98,7 @@ impl<T: Transport> Client<T> {
         bounds: Bounds,
         transport: T,
     ) -> Self {
-        let intake = if app.meddler().is_some() { Intake::Meddled } else { Intake::Open };
+        let intake = if app.interceptor().is_set() { Intake::Intercepted } else { Intake::Open };
         Client {
             app,
             socket_id,
@@ -252,7 +253,7 @@ impl<T: Transport + ?Sized> Client<T> {
     }
 
     /// Tells the driver to end the connection.
-    pub(super) fn signal_close(&self, code: CloseCode, reason: Cow<'static, str>) {
+    pub(super) fn signal_close(&self, code: CloseStatus, reason: Cow<'static, str>) {
         self.signal(|signals| signals.close = Some(Box::new((code, reason))));
     }
 
@@ -265,20 +266,20 @@ impl<T: Transport + ?Sized> Client<T> {
     /// Queues a frame in the client's form; `true` if the client is to be put on the worker's dirty list.
     pub(super) fn enqueue(&self, frame: Frame) -> bool {
         if self.intake.get() != Intake::Open {
-            return self.enqueue_meddled(frame, None);
+            return self.enqueue_intercepted(frame, None);
         }
         self.enqueue_as_it_is(frame)
     }
 
-    /// What is seldom: nothing is queued any more, or the app has a meddler.
+    /// What is seldom: nothing is queued any more, or the app has a fault injector.
     #[cold]
-    fn enqueue_meddled(&self, frame: Frame, latest: Option<&Arc<LatestKey>>) -> bool {
-        let Some(meddler) = self.app.meddler().filter(|_| self.intake.get() == Intake::Meddled) else {
+    fn enqueue_intercepted(&self, frame: Frame, latest: Option<&Arc<LatestKey>>) -> bool {
+        if self.intake.get() != Intake::Intercepted {
             return false;
-        };
-        match meddler.instead(&self.app, self.socket_id, frame) {
-            Instead::One(frame) => self.release(frame, latest),
-            Instead::Several(frames) => {
+        }
+        match self.app.interceptor().replace(self.app.clock(), self.socket_id, frame) {
+            Replacement::One(frame) => self.release(frame, latest),
+            Replacement::Several(frames) => {
                 let mut dirty = false;
                 for frame in frames {
                     dirty |= self.release(frame, None);
@@ -288,14 +289,12 @@ impl<T: Transport + ?Sized> Client<T> {
         }
     }
 
-    /// Queues a frame, whatever the meddler says, and tells him; `true` as of [`Client::enqueue`].
+    /// Queues a frame, whatever the fault injector says, and tells it; `true` as of [`Client::enqueue`].
     pub(super) fn release(&self, frame: Frame, latest: Option<&Arc<LatestKey>>) -> bool {
         if self.intake.get() == Intake::Stopped {
             return false;
         }
-        if let Some(meddler) = self.app.meddler() {
-            meddler.queued(self.socket_id, &frame);
-        }
+        self.app.interceptor().queued(self.socket_id, &frame);
         match latest {
             Some(latest) => self.enqueue_latest_as_it_is(frame, latest),
             None => self.enqueue_as_it_is(frame),
@@ -330,7 +329,7 @@ impl<T: Transport + ?Sized> Client<T> {
     /// Returns as [`Client::enqueue`] does.
     pub(super) fn enqueue_latest(&self, frame: Frame, latest: &Arc<LatestKey>) -> bool {
         if self.intake.get() != Intake::Open {
-            return self.enqueue_meddled(frame, Some(latest));
+            return self.enqueue_intercepted(frame, Some(latest));
         }
         self.enqueue_latest_as_it_is(frame, latest)
     }

@@ -28,15 +28,16 @@ thread_local! {
     static HELD: Cell<Option<(usize, u64)>> = const { Cell::new(None) };
 }
 
-/// While it lives, a clock stands still on this thread as far as tests advance it.
-pub(super) struct HeldClock {
+/// A piece of work during which a clock stands still on this thread, as far as tests advance it. It lasts until this is
+/// dropped.
+pub struct Step {
     before: Option<(usize, u64)>,
     _busy: Busy,
     /// It belongs to its thread.
     _thread: PhantomData<*const ()>,
 }
 
-impl Drop for HeldClock {
+impl Drop for Step {
     fn drop(&mut self) {
         HELD.set(self.before);
     }
@@ -58,15 +59,15 @@ impl Clock {
         }
     }
 
-    /// Has this thread see no advance while the guard lives. Test mode needs that: something is announced to several, one
-    /// of them tells a test, and the test advances the clock before the others have looked at it.
+    /// A step of the work on this thread, which sees no advance while it lasts. Test mode needs that: something is announced
+    /// to several, one of them tells a test, and the test advances the clock before the others have looked at it.
     #[must_use]
-    pub(super) fn hold(&self) -> HeldClock {
+    pub fn step(&self) -> Step {
         let before = HELD.get();
         if before.is_none() {
             HELD.set(Some((self.address(), self.advanced_ms.load(Ordering::Acquire))));
         }
-        HeldClock { before, _busy: self.busy(), _thread: PhantomData }
+        Step { before, _busy: self.busy(), _thread: PhantomData }
     }
 
     fn held_ms(&self) -> Option<u64> {
@@ -154,9 +155,9 @@ mod tests {
         let (clock, other) = (Clock::default(), Clock::default());
         let hour = Duration::from_secs(3600);
         let now = Instant::now();
-        let outer = clock.hold();
+        let outer = clock.step();
         {
-            let _inner = clock.hold();
+            let _inner = clock.step();
             clock.advance(hour);
             other.advance(hour);
         }
@@ -173,7 +174,7 @@ mod tests {
         let clock = Clock::default();
         clock.set_agenda(Arc::default());
         let agenda = clock.agenda.get().unwrap();
-        let held = clock.hold();
+        let held = clock.step();
         assert!(agenda.next().is_some_and(|(time, _)| time <= clock.now()));
         agenda.note();
         drop(held);

@@ -5,19 +5,18 @@ use std::sync::atomic::Ordering;
 use crate::channel::WorkerIndex;
 
 use super::Hub;
-use super::mailbox::{Letter, Mailbox};
+use super::mailbox::Letter;
 
 impl Hub {
     /// Whether some worker is far behind, so that publishers should wait.
     #[must_use]
     pub fn is_congested(&self) -> bool {
-        self.mailboxes.iter().any(Mailbox::is_congested)
+        self.mailboxes.is_congested()
     }
 
     /// Wakes those who wait at the other workers: this one is no longer far behind.
     pub(super) fn tell_relieved(&self, worker: WorkerIndex) {
-        let others = self.mailboxes.iter().enumerate().filter(|(index, _)| *index != usize::from(worker));
-        others.for_each(|(_, mailbox)| mailbox.post(Letter::Relieved));
+        self.mailboxes.post_to_others(worker, || Letter::Relieved);
     }
 
     /// Counts one more connection that was closed because it read too slowly; returns how many there were since the

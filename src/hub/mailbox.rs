@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::protocol::{Broadcast, ChannelName, CloseCode, Frame, SocketId};
+use crate::protocol::{Broadcast, ChannelName, CloseCode, CloseStatus, Frame, SocketId};
 
 use super::app_index::AppIndex;
+use super::interceptor::Injection;
 use super::{Shutdown, Totals};
 
 /// Bytes of unread letters over which a mailbox counts as congested. Publishers wait then: HTTP requests before
@@ -45,17 +46,13 @@ pub(super) enum Letter {
     /// Send a frame to several connections, from the `next` one on.
     ToSockets { app: AppIndex, sockets: Box<[SocketId]>, next: usize, frame: Frame },
     /// End one connection, politely.
-    Close { app: AppIndex, socket: SocketId, code: CloseCode, reason: Cow<'static, str> },
+    Close { app: AppIndex, socket: SocketId, code: CloseStatus, reason: Cow<'static, str> },
     /// End every connection of an app, politely.
     CloseApp { app: AppIndex, code: CloseCode, reason: &'static str },
     /// End every stream over HTTP of an app.
     CloseStreams { app: AppIndex, code: CloseCode, reason: &'static str },
-    /// End one connection without a word.
-    Cut { app: AppIndex, socket: SocketId },
-    /// Send a frame to one connection that was held back from it.
-    Release { app: AppIndex, socket: SocketId, frame: Frame },
-    /// Look at the time again, for everything of an app.
-    ClockAdvanced { app: AppIndex },
+    /// Do what a fault injector asks for.
+    Injected { app: AppIndex, injection: Injection },
     /// End every connection, politely.
     Drain { shutdown: Shutdown },
     /// Nothing: whoever has sent it waits until it has been read.
@@ -72,15 +69,12 @@ impl Letter {
         // A letter shares its frame, but the frame lives at least as long as the letter.
         let frame = match self {
             Letter::Broadcast { message, .. } => message.bytes(),
-            Letter::Member { frame, .. } | Letter::ToSocket { frame, .. } | Letter::Release { frame, .. } => {
-                frame.websocket().len()
-            }
+            Letter::Member { frame, .. } | Letter::ToSocket { frame, .. } => frame.websocket().len(),
+            Letter::Injected { injection, .. } => injection.bytes(),
             Letter::ToSockets { sockets, frame, .. } => size_of_val(&**sockets) + frame.websocket().len(),
             Letter::Close { .. }
             | Letter::CloseApp { .. }
             | Letter::CloseStreams { .. }
-            | Letter::Cut { .. }
-            | Letter::ClockAdvanced { .. }
             | Letter::Relieved
             | Letter::Drain { .. }
             | Letter::Turn { .. } => 0,

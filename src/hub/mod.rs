@@ -12,6 +12,7 @@ mod announce;
 mod app_index;
 mod app_state;
 mod apps;
+mod ask;
 mod cache_index;
 mod change_apps;
 mod client;
@@ -21,9 +22,11 @@ mod counts;
 mod current;
 mod due;
 mod fanout;
+mod inject;
+mod interceptor;
 mod leaving;
 mod mailbox;
-mod meddler;
+mod mailboxes;
 mod notice;
 mod outbox;
 mod passed_over;
@@ -32,25 +35,25 @@ mod reach;
 mod rounds;
 mod shutdown;
 mod sockets;
-mod test_hooks;
 mod totals;
 mod turn;
 mod upkeep;
 mod users;
+mod versions;
 mod wheel;
 mod worker;
 
 pub use allowance::{Queued, Turn};
 pub use app_index::AppIndex;
-pub use app_state::{AppState, ChannelSummary};
+pub use app_state::{AppState, ChannelSummary, Listener, Listeners};
 pub use apps::Apps;
 pub use client::{Client, Signals, Transport, Written};
-pub use clock::Clock;
+pub use clock::{Clock, Step};
 pub use current::Current;
 pub use due::{Agenda, Busy, Due, Timed};
+pub use interceptor::{FaultInjector, InjectedAnswer, Interceptor, Replacement};
 pub use mailbox::CONGESTED_BYTES;
-pub use meddler::{Answer, Instead, Meddler};
-pub use notice::{Bystander, Heard, Listener, Listeners, Notice, Refused, Source, Version};
+pub use notice::{Heard, Notice, Refused, Source, UnknownAppListener, Version};
 pub use outbox::{Bounds, Outbox, Overflow};
 pub use publish::Publication;
 pub use shutdown::{AtWork, Shutdown};
@@ -60,43 +63,30 @@ pub use turn::come_again;
 pub use wheel::Wheel;
 pub use worker::{Admission, Worker};
 
-use std::convert::Infallible;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-
-use arc_swap::ArcSwap;
-use tokio::sync::mpsc;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::app::{App, DuplicateApp};
 use crate::channel::WorkerIndex;
 use crate::connection::ConnectionConfig;
 
-use app_index::Places;
-use mailbox::{Mailbox, MailboxReader, mailbox};
+use change_apps::AppTable;
+use mailbox::Mailbox;
+use mailboxes::Mailboxes;
+use shutdown::Work;
+use versions::Versions;
 
 /// What all workers of a node share.
 pub struct Hub {
-    apps: ArcSwap<Apps>,
-    places: Arc<Places>,
-    /// Apps that were removed, of which something may be left. Held while the apps are changed: one change at a time.
-    removed: Mutex<Vec<Weak<AppState>>>,
+    apps: AppTable,
     sockets: Sockets,
     connection: Arc<ConnectionConfig>,
-    mailboxes: Vec<Mailbox>,
-    /// The mailboxes' other ends, until the workers start and take them.
-    readers: Mutex<Vec<Option<MailboxReader>>>,
+    mailboxes: Mailboxes,
+    versions: Versions,
+    work: Work,
     slow_readers: AtomicU64,
-    /// Numbers the changes of rosters, across all channels and their reincarnations.
-    versions: AtomicU64,
-    incarnation: u128,
-    bystander: OnceLock<Arc<dyn Bystander>>,
-    /// Set when the broker begins to stop.
-    shutdown: OnceLock<Shutdown>,
-    /// Cloned by everything that shutdown waits for; gone once shutdown has begun.
-    at_work: Mutex<Option<mpsc::Sender<Infallible>>>,
-    /// Ends when the last clone is dropped.
-    all_done: Mutex<Option<mpsc::Receiver<Infallible>>>,
+    unknown_app_listener: OnceLock<Arc<dyn UnknownAppListener>>,
 }
 
 impl Hub {
@@ -111,24 +101,15 @@ impl Hub {
         workers: usize,
         max_connections: usize,
     ) -> Result<Arc<Self>, DuplicateApp> {
-        let (mailboxes, readers) = (0..workers.max(1)).map(|_| mailbox()).unzip();
-        let readers: Vec<MailboxReader> = readers;
-        let (at_work, all_done) = mpsc::channel(1);
         let hub = Arc::new(Hub {
-            apps: ArcSwap::default(),
-            places: Arc::default(),
-            removed: Mutex::default(),
+            apps: AppTable::default(),
             sockets: Sockets::new(max_connections),
             connection: Arc::new(connection),
-            mailboxes,
-            readers: Mutex::new(readers.into_iter().map(Some).collect()),
+            mailboxes: Mailboxes::new(workers.max(1)),
+            versions: Versions::new(),
+            work: Work::new(),
             slow_readers: AtomicU64::new(0),
-            versions: AtomicU64::new(0),
-            incarnation: rand::random(),
-            bystander: OnceLock::new(),
-            shutdown: OnceLock::new(),
-            at_work: Mutex::new(Some(at_work)),
-            all_done: Mutex::new(Some(all_done)),
+            unknown_app_listener: OnceLock::new(),
         });
         hub.set_apps(apps.into_iter().map(|(app, listeners)| (app, Some(listeners))).collect())?;
         Ok(hub)
@@ -143,7 +124,7 @@ impl Hub {
     /// How the connections of an app are treated: as the node's are, but for what a test has said of the app.
     #[must_use]
     pub fn connection_config_of<'a>(&'a self, app: &'a AppState) -> &'a Arc<ConnectionConfig> {
-        app.connection_config().unwrap_or(&self.connection)
+        app.interceptor().connection_config().unwrap_or(&self.connection)
     }
 
     /// The connections of all apps.
@@ -159,33 +140,19 @@ impl Hub {
     }
 
     fn mailbox(&self, worker: WorkerIndex) -> &Mailbox {
-        &self.mailboxes[usize::from(worker)]
-    }
-
-    /// The mailboxes that somebody reads.
-    fn started(&self) -> Vec<&Mailbox> {
-        let readers = lock(&self.readers);
-        let started = self.mailboxes.iter().zip(readers.iter()).filter(|(_, reader)| reader.is_none());
-        started.map(|(mailbox, _)| mailbox).collect()
-    }
-
-    /// The reading end of a mailbox nobody has taken yet.
-    fn take_reader(&self) -> Option<(WorkerIndex, MailboxReader)> {
-        let mut readers = lock(&self.readers);
-        let found = readers.iter_mut().enumerate().find_map(|(index, reader)| Some((index, reader.take()?)));
-        found.and_then(|(index, reader)| Some((WorkerIndex::try_from(index).ok()?, reader)))
+        self.mailboxes.of(worker)
     }
 
     /// What tells this node, since its start, from every other node and from what it was before. With the number of a
     /// change, it names the change.
     #[must_use]
     pub fn incarnation(&self) -> u128 {
-        self.incarnation
+        self.versions.incarnation()
     }
 
     /// A number larger than all before. Drawn under a channel's entry, it orders the channel's changes.
     pub(crate) fn next_version(&self) -> Version {
-        self.versions.fetch_add(1, Ordering::Relaxed) + 1
+        self.versions.next()
     }
 }
 

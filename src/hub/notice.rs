@@ -8,9 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::connection::{Ending, Refusal};
 use crate::protocol::json::Data;
-use crate::protocol::{ChannelName, CloseCode, SocketId};
-
-use super::{AppState, Hub};
+use crate::protocol::{ChannelName, CloseStatus, SocketId};
 
 /// Where an event came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,7 +134,7 @@ pub enum Refused<'a> {
         /// The key it asked for, if it named one.
         key: Option<&'a str>,
         /// The close code.
-        code: CloseCode,
+        code: CloseStatus,
         /// Why.
         reason: &'a str,
     },
@@ -153,39 +151,8 @@ pub enum Refused<'a> {
     },
 }
 
-/// Hears of refusals that concern no app, because none is known by what was asked for.
-pub trait Bystander: Send + Sync {
+/// Hears of refusals where no app is known by what was asked for.
+pub trait UnknownAppListener: Send + Sync {
     /// Something was refused.
     fn refused(&self, refused: &Refused<'_>);
-}
-
-/// Those who listen to an app, in the order in which they are told.
-pub type Listeners = Vec<Arc<dyn Listener>>;
-
-/// Hears of what happens in one app.
-///
-/// A notice is given on the worker thread where it happened, in the order in which it happened on its channel; some
-/// are given under the channel's lock. A listener must not block and must not call back into the hub on
-/// any notice but [`Notice::Event`]; what takes time belongs in a bounded queue of its own.
-pub trait Listener: Send + Sync {
-    /// Whether it wants a client's event of this name on this channel (or on none). If some listener does, a client
-    /// may send events that are neither the protocol's nor begin with `client-`.
-    fn listens(&self, channel: Option<&str>, event: &str) -> bool;
-
-    /// Whether such events are wanted at all, at present. If some listener wants them, clients may send messages as
-    /// large as `limits.pipe_message_bytes`. Whoever changes its mind calls [`AppState::listening_changed`].
-    fn listens_to_clients(&self) -> bool {
-        false
-    }
-
-    /// Whether it wants to hear nothing at all at present. If all listeners do, notices cost nothing.
-    fn is_idle(&self) -> bool {
-        false
-    }
-
-    /// Something happened.
-    fn notice(&self, hub: &Arc<Hub>, app: &Arc<AppState>, notice: &Notice<'_>);
-
-    /// Something was refused. Few want to know.
-    fn refused(&self, _: &Refused<'_>) {}
 }

@@ -39,10 +39,8 @@ impl Hub {
         publication: Option<&Publication<'_>>,
         heard: Heard<'_>,
     ) {
-        let _held = app.hold_clock();
-        if let Some(meddler) = app.meddler() {
-            meddler.accepted(&heard);
-        }
+        let _step = app.begin_step();
+        app.interceptor().accepted(&heard);
         if enabled!(Level::DEBUG) {
             accepted::tell(app, publication, &heard);
         }

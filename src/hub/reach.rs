@@ -6,7 +6,7 @@ use indexmap::set::Slice;
 use tracing::{Level, enabled};
 
 use crate::protocol::json::Data;
-use crate::protocol::{CloseCode, Frame, SocketId, server_message};
+use crate::protocol::{CloseCode, CloseStatus, Frame, SocketId, server_message};
 
 use super::mailbox::Letter;
 use super::users::Address;
@@ -42,7 +42,7 @@ impl Hub {
         self.close_socket_with(
             app,
             socket,
-            CloseCode::Unauthorized,
+            CloseCode::Unauthorized.into(),
             "You got disconnected by the app.".into(),
         )
     }
@@ -52,7 +52,7 @@ impl Hub {
         &self,
         app: &AppState,
         socket: SocketId,
-        code: CloseCode,
+        code: CloseStatus,
         reason: Cow<'static, str>,
     ) -> bool {
         self.post_to_socket(app, socket, |app| Letter::Close { app, socket, code, reason })

@@ -66,8 +66,10 @@ impl Word {
     /// Tells a connection.
     pub(super) fn tell(self, client: &Client) {
         match self {
-            Word::Close(code, reason) => client.signal_close(code, reason.into()),
-            Word::CloseStream(code, reason) if client.is_stream() => client.signal_close(code, reason.into()),
+            Word::Close(code, reason) => client.signal_close(code.into(), reason.into()),
+            Word::CloseStream(code, reason) if client.is_stream() => {
+                client.signal_close(code.into(), reason.into())
+            }
             Word::CloseStream(..) => {}
             Word::Timer => client.signal_timer(),
         }

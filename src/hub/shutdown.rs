@@ -1,6 +1,7 @@
 //! The broker stops: nothing new is begun, every connection is closed, and what is under way is waited for.
 
 use std::convert::Infallible;
+use std::sync::{Mutex, OnceLock};
 
 use tokio::sync::mpsc;
 
@@ -47,24 +48,63 @@ impl Shutdown {
     }
 }
 
+/// What shutdown waits for, and whether it has begun.
+pub(super) struct Work {
+    /// Set when the broker begins to stop.
+    shutdown: OnceLock<Shutdown>,
+    /// Cloned by everything that shutdown waits for; gone once shutdown has begun.
+    at_work: Mutex<Option<mpsc::Sender<Infallible>>>,
+    /// Ends when the last clone is dropped.
+    all_done: Mutex<Option<mpsc::Receiver<Infallible>>>,
+}
+
+impl Work {
+    /// Nothing is under way, and shutdown has not begun.
+    pub(super) fn new() -> Self {
+        let (at_work, all_done) = mpsc::channel(1);
+        Work {
+            shutdown: OnceLock::new(),
+            at_work: Mutex::new(Some(at_work)),
+            all_done: Mutex::new(Some(all_done)),
+        }
+    }
+
+    fn begin(&self) -> Option<AtWork> {
+        lock(&self.at_work).clone().map(|_sender| AtWork { _sender })
+    }
+
+    fn stop(&self, shutdown: Shutdown) {
+        let _ = self.shutdown.set(shutdown);
+        drop(lock(&self.at_work).take());
+    }
+
+    /// Waits until everything that was begun is done.
+    async fn all_done(&self) {
+        let all_done = lock(&self.all_done).take();
+        if let Some(mut all_done) = all_done {
+            // Nothing is ever sent; it ends when nobody is left who could.
+            all_done.recv().await;
+        }
+    }
+}
+
 impl Hub {
     /// Says that something begins that shutdown should wait for; `None` if shutdown has begun.
     #[must_use]
     pub fn begin_work(&self) -> Option<AtWork> {
-        lock(&self.at_work).clone().map(|_sender| AtWork { _sender })
+        self.work.begin()
     }
 
     /// Begins to stop: from now on nothing new is begun and nothing published for anybody who is told that it was.
     pub fn stop_work(&self, shutdown: Shutdown) {
-        let _ = self.shutdown.set(shutdown);
-        drop(lock(&self.at_work).take());
+        self.work.stop(shutdown);
     }
 
     /// How clients are closed, once the broker has begun to stop. Whoever publishes and says so must ask on the same
     /// worker's turn in which it publishes.
     #[must_use]
     pub fn shutdown(&self) -> Option<Shutdown> {
-        self.shutdown.get().copied()
+        self.work.shutdown.get().copied()
     }
 
     /// Ends every connection politely, after what was published before [`Hub::stop_work`], and waits until all are gone
@@ -73,22 +113,7 @@ impl Hub {
         self.turn_of_every_worker().await;
         between();
         let shutdown = self.shutdown().unwrap_or(Shutdown::Soon);
-        self.mailboxes.iter().for_each(|mailbox| mailbox.post(Letter::Drain { shutdown }));
-        let all_done = lock(&self.all_done).take();
-        if let Some(mut all_done) = all_done {
-            // Nothing is ever sent; it ends when nobody is left who could.
-            all_done.recv().await;
-        }
-    }
-
-    /// Waits until every worker has ended the turn that it is in, and read the letters that were posted before.
-    async fn turn_of_every_worker(&self) {
-        let (reply, mut replies) = mpsc::channel(1);
-        for mailbox in self.started() {
-            mailbox.post(Letter::Turn { _reply: reply.clone() });
-        }
-        drop(reply);
-        // Nothing is ever sent; it ends when the last letter has been read.
-        replies.recv().await;
+        self.mailboxes.post_to_all(|| Letter::Drain { shutdown });
+        self.work.all_done().await;
     }
 }

@@ -66,16 +66,16 @@ fn what_channels_remember_and_what_is_noted_of_it_stay_one_however_many_publish(
 fn a_worker_that_is_no_longer_far_behind_tells_the_others() {
     let apps = vec![(App::new("1", "k", "s"), Vec::new())];
     let hub = Hub::new(apps, ConnectionConfig::default(), 3, 0).unwrap();
-    while !hub.mailboxes[0].is_congested() {
-        hub.mailboxes[0].post(Letter::Relieved);
+    while !hub.mailboxes.of(0).is_congested() {
+        hub.mailboxes.of(0).post(Letter::Relieved);
     }
-    assert!(hub.mailboxes[1].is_empty() && hub.mailboxes[2].is_empty());
+    assert!(hub.mailboxes.of(1).is_empty() && hub.mailboxes.of(2).is_empty());
     actix_web::rt::System::new().block_on(async {
         // The first half that is started has the first mailbox; those of the others are never read.
         Worker::of_this_thread(&hub).unwrap().uncongested().await;
     });
     assert!(
-        !hub.mailboxes[1].is_empty() && !hub.mailboxes[2].is_empty(),
+        !hub.mailboxes.of(1).is_empty() && !hub.mailboxes.of(2).is_empty(),
         "they wait no longer for a tick of theirs"
     );
 }
@@ -135,7 +135,7 @@ fn what_is_said_to_very_many_connections_is_said_to_each_of_them_in_turns() {
     type Heard = fn(&Signals) -> bool;
     let close: Say = |hub, app| hub.close_app(app, CloseCode::UnknownApp, "gone");
     let advance: Say = |hub, app| hub.advance_clock(app, Duration::from_secs(1));
-    let drain: Say = |hub, _| hub.mailboxes[0].post(Letter::Drain { shutdown: Shutdown::Soon });
+    let drain: Say = |hub, _| hub.mailboxes.of(0).post(Letter::Drain { shutdown: Shutdown::Soon });
     let (closed, looks): (Heard, Heard) = (|signals| signals.close.is_some(), |signals| signals.timer);
     for (say, heard, by_all) in [(close, closed, false), (advance, looks, false), (drain, closed, true)] {
         // A worker belongs to its thread.
@@ -145,7 +145,7 @@ fn what_is_said_to_very_many_connections_is_said_to_each_of_them_in_turns() {
             actix_web::rt::System::new().block_on(async {
                 let worker = Worker::of_this_thread(&hub).unwrap();
                 let clients: Vec<_> = (0..MANY).map(|_| client(&worker, &app).0).collect();
-                let bystander = client(&worker, &other).0;
+                let other_client = client(&worker, &other).0;
                 say(&hub, &app);
                 let (mut told, mut turns) = (0, 0);
                 while told < MANY {
@@ -159,7 +159,7 @@ fn what_is_said_to_very_many_connections_is_said_to_each_of_them_in_turns() {
                     tokio::task::yield_now().await;
                     assert!(!clients.iter().any(|client| heard(&client.take_signals())), "told twice");
                 }
-                assert_eq!(heard(&bystander.take_signals()), by_all);
+                assert_eq!(heard(&other_client.take_signals()), by_all);
             });
         });
         thread.join().unwrap();

@@ -1,11 +1,6 @@
 //! Everything that a hub holds, in numbers: so that a test can see that nothing is left of who has gone.
 
-use std::sync::Weak;
-
-use tokio::sync::mpsc;
-
-use super::mailbox::{Letter, Mailbox};
-use super::{AppState, Hub, lock};
+use super::{AppState, lock};
 
 /// What a hub holds at one moment, over all its apps and workers, removed apps that are not gone yet among them.
 ///
@@ -66,29 +61,5 @@ impl Totals {
         self.clients += worker.clients;
         self.local_subscriptions += worker.local_subscriptions;
         self.timers += worker.timers;
-    }
-}
-
-impl Hub {
-    /// What it holds now. The workers are asked, so it takes a turn of each.
-    #[expect(clippy::disallowed_methods, reason = "each worker answers once")]
-    pub async fn totals(&self) -> Totals {
-        let (reply, mut replies) = mpsc::unbounded_channel();
-        for mailbox in self.started() {
-            mailbox.post(Letter::Totals { reply: reply.clone() });
-        }
-        drop(reply);
-        let mut totals = Totals::default();
-        while let Some(worker) = replies.recv().await {
-            totals.add_worker(worker);
-        }
-        totals.connections = self.sockets.len();
-        totals.letter_bytes = self.mailboxes.iter().map(Mailbox::unread_bytes).sum();
-        self.apps().iter().for_each(|app| totals.add_app(app));
-        for app in lock(&self.removed).iter().filter_map(Weak::upgrade) {
-            totals.removed_apps += 1;
-            totals.add_app(&app);
-        }
-        totals
     }
 }

@@ -39,8 +39,6 @@ pub enum CloseCode {
     PongMissing,
     /// Silent for a day, with no way to be asked.
     Inactive,
-    /// Whatever a test asked for. It is one that a close frame may have.
-    Chosen(u16),
 }
 
 /// What a client should do after a close.
@@ -104,7 +102,6 @@ impl CloseCode {
             CloseCode::Reconnect => (4200, "Please reconnect immediately"),
             CloseCode::PongMissing => (4201, "Pong reply not received"),
             CloseCode::Inactive => (4202, "Closed after 24 hours of inactivity"),
-            CloseCode::Chosen(code) => (code, "A test asked for this"),
         }
     }
 
@@ -130,11 +127,42 @@ impl CloseCode {
             _ => Reconnection::ClientsChoice,
         }
     }
+}
+
+/// The status code of a close frame, as it is on the wire: that of a row of the table, or, where faults are injected, any
+/// that a close frame may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CloseStatus(u16);
+
+impl CloseStatus {
+    /// A status code that no row stands for. It must be one that a close frame may have.
+    #[must_use]
+    pub const fn injected(code: u16) -> Self {
+        CloseStatus(code)
+    }
+
+    /// The number on the wire.
+    #[must_use]
+    pub const fn code(self) -> u16 {
+        self.0
+    }
 
     /// Whether the code is the protocol's own, and not the WebSocket's.
     #[must_use]
     pub const fn is_protocols_own(self) -> bool {
-        self.code() >= 4000
+        self.0 >= 4000
+    }
+}
+
+impl From<CloseCode> for CloseStatus {
+    fn from(code: CloseCode) -> Self {
+        CloseStatus(code.code())
+    }
+}
+
+impl PartialEq<CloseCode> for CloseStatus {
+    fn eq(&self, code: &CloseCode) -> bool {
+        *self == CloseStatus::from(*code)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{CloseCode, deflate};
+use super::{CloseStatus, deflate};
 
 /// One message to clients, ready for the socket: a whole WebSocket frame, shared by reference count.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,8 +53,8 @@ impl Frame {
 
     /// A close frame. A reason too long for one is cut at a character.
     #[must_use]
-    pub fn close(code: CloseCode, reason: &str) -> Frame {
-        let mut payload = code.code().to_be_bytes().to_vec();
+    pub fn close(status: impl Into<CloseStatus>, reason: &str) -> Frame {
+        let mut payload = status.into().code().to_be_bytes().to_vec();
         payload.extend_from_slice(Frame::close_reason(reason).as_bytes());
         Frame::control(OPCODE_CLOSE, &payload)
     }

@@ -22,7 +22,7 @@ mod version;
 pub use binary::{BinaryMessage, BinaryPayload, DATA_URL, InvalidBinary};
 pub use broadcast::{Broadcast, Form, LatestKey};
 pub use channel_name::{ChannelName, ChannelType, InvalidChannelName, SERVER_TO_USER_PREFIX};
-pub use close_code::{CloseCode, ErrorCode, Reconnection};
+pub use close_code::{CloseCode, CloseStatus, ErrorCode, Reconnection};
 pub use frame::Frame;
 pub use socket_id::{InvalidSocketId, SocketId, WrittenSocketId};
 pub use version::{Negotiated, ProtocolVersion, VersionError, WithoutVersion};

@@ -4,7 +4,7 @@
 //! A quoted frame is kept as a WebSocket text frame like any other, so that everything that queues and counts frames
 //! treats it alike; a transport that is no WebSocket takes the text alone.
 
-use super::{CloseCode, Frame};
+use super::{CloseStatus, Frame};
 
 /// What an array of messages begins with.
 const BEGIN: &str = "a[";
@@ -33,8 +33,8 @@ impl Frame {
 
     /// The text that ends a conversation: code and reason, which is cut as on a WebSocket.
     #[must_use]
-    pub fn quoted_close(code: CloseCode, reason: &str) -> Frame {
-        let (code, reason) = (code.code(), Frame::close_reason(reason));
+    pub fn quoted_close(status: impl Into<CloseStatus>, reason: &str) -> Frame {
+        let (code, reason) = (status.into().code(), Frame::close_reason(reason));
         Frame::text(reason.len() + 16, |out| {
             out.push_str(&format!("c[{code},"));
             push_quoted(reason, out);
@@ -81,6 +81,7 @@ fn is_lost(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::CloseCode;
     use crate::protocol::json::Data;
     use crate::protocol::server_message::connection_event;
 

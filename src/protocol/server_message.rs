@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::json::{Data, push_string};
 use super::{
-    BinaryMessage, BinaryPayload, ChannelName, CloseCode, ErrorCode, Frame, ProtocolVersion, SocketId,
+    BinaryMessage, BinaryPayload, ChannelName, CloseStatus, ErrorCode, Frame, ProtocolVersion, SocketId,
 };
 
 /// An event on a channel; `user_id` tells on presence channels which member sent it.
@@ -104,8 +104,8 @@ pub fn error(code: ErrorCode, message: &str) -> Frame {
 
 /// The error that goes before a fatal close, for versions that look at nothing else.
 #[must_use]
-pub fn fatal_error(code: CloseCode, message: &str) -> Frame {
-    error_frame(Some(code.code()), message)
+pub fn fatal_error(status: CloseStatus, message: &str) -> Frame {
+    error_frame(Some(status.code()), message)
 }
 
 /// `data` is an object here and nowhere else: so the real service writes it, and some clients insist.

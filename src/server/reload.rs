@@ -214,11 +214,11 @@ mod tests {
         let reloader = reloader(config(&[("1", true)]));
         let hub = &reloader.shared.hub;
         let state = hub.state_by_key("key-1").unwrap();
-        let settings = state.app().share();
-        assert!(state.is_current(&settings) && settings.enabled);
+        let generation = state.generation();
+        assert!(state.app().enabled);
         reloader.reload(config(&[("1", false)])).unwrap();
         assert!(Arc::ptr_eq(&state, &hub.state_by_key("key-1").unwrap()));
-        assert!(!state.is_current(&settings) && !state.app().enabled);
+        assert!(state.generation() != generation && !state.app().enabled);
         let left = Arc::downgrade(&state);
         drop(state);
         reloader.reload(config(&[("2", true)])).unwrap();

@@ -16,7 +16,7 @@ use crate::http::{
     ApiError, Authenticated, BodyBounds, ListenerSettings, authenticated, body, channels, chosen_answer,
     close_if_stopping, events, moved, not_allowed, preflight, segments, text_response, unix_seconds, users,
 };
-use crate::hub::{Answer, Refused, Worker};
+use crate::hub::{InjectedAnswer, Refused, Worker};
 use crate::protocol::ChannelType;
 use crate::test_mode::TestMode;
 use crate::transport::stream;
@@ -190,10 +190,10 @@ async fn answer(
                 return Err(ApiError::AppDisabled);
             }
             let request = Authenticated { app, query: &query, worker: &context.worker, body };
-            match request.app.meddler().and_then(|meddler| meddler.answer(sent_path)) {
+            match request.app.interceptor().answer(sent_path) {
                 None => dispatch(endpoint, &request, &arrival).await,
-                Some(Answer::Status(status, body)) => Ok(chosen_answer(status, body)),
-                Some(Answer::After(end)) => {
+                Some(InjectedAnswer::Status(status, body)) => Ok(chosen_answer(status, body)),
+                Some(InjectedAnswer::After(end)) => {
                     end.await;
                     dispatch(endpoint, &request, &arrival).await
                 }

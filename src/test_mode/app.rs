@@ -1,4 +1,4 @@
-//! One app under test: it hears what happens, meddles where it is told to, and answers what tests ask.
+//! One app under test: it hears what happens, injects the faults that it is given, and answers what tests ask.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio::sync::watch;
 
+use crate::connection::ConnectionConfig;
 use crate::connection::Ending;
-use crate::hub::{Agenda, AppState, Heard, Hub, Listener, Notice, Refused, Source, Timed};
-use crate::protocol::{ChannelName, CloseCode, SocketId};
+use crate::hub::{Agenda, AppState, FaultInjector, Heard, Hub, Listener, Notice, Refused, Source, Timed};
+use crate::protocol::{ChannelName, CloseStatus, SocketId};
 
 use super::condition::View;
 use super::entry::{Details, Entry, EventSource, Kind};
@@ -32,6 +33,8 @@ pub struct AppUnderTest {
     pub(super) faults: Faults,
     pub(super) frames: FrameReader,
     pub(super) held: HeldFrames,
+    /// How its connections are treated, if in a way of their own.
+    pub(super) connection: OnceLock<Arc<ConnectionConfig>>,
     roster: Mutex<Roster>,
     /// By how much the clock has been advanced, for those who wait elsewhere than in the hub.
     pub(super) ahead: watch::Sender<Duration>,
@@ -211,6 +214,7 @@ impl AppUnderTest {
             faults: Faults::default(),
             frames: FrameReader::default(),
             held: HeldFrames::default(),
+            connection: OnceLock::new(),
             roster: Mutex::default(),
             ahead: watch::Sender::new(Duration::ZERO),
             agenda: Arc::default(),
@@ -219,11 +223,16 @@ impl AppUnderTest {
         })
     }
 
-    /// The app exists now: it is heard of and meddled with from here on.
+    /// The app exists now: it is heard of, and faults are injected, from here on.
     pub fn attach(self: &Arc<Self>, hub: &Arc<Hub>, state: &Arc<AppState>) {
         state.clock().set_agenda(Arc::clone(&self.agenda));
-        state.set_meddler(Arc::clone(self) as Arc<dyn crate::hub::Meddler>);
+        state.interceptor().set(Arc::clone(self) as Arc<dyn FaultInjector>);
         let _ = self.place.set((Arc::downgrade(hub), Arc::downgrade(state)));
+    }
+
+    /// Has connections that come from now on treated in another way than the node's. The first that is given stays.
+    pub(super) fn set_connection_config(&self, connection: ConnectionConfig) {
+        let _ = self.connection.set(Arc::new(connection));
     }
 
     /// Nobody should wait for anything any longer.
@@ -330,7 +339,7 @@ impl AppUnderTest {
             self.log.write(Kind::Fault, Details { socket_id, reason, ..Details::default() });
             match cut {
                 Cut::Close(code, reason) => {
-                    let code = CloseCode::Chosen(*code);
+                    let code = CloseStatus::injected(*code);
                     hub.close_socket_with(&state, *socket, code, reason.clone().into());
                 }
                 Cut::Abrupt => {

@@ -1,9 +1,9 @@
 //! Test mode: what apps did, waiting for it, faults on demand, and a clock of each app's own.
 //!
 //! An [`AppUnderTest`] hears what happens in its app and writes it to a log that is bounded; tests wait for conditions
-//! on that log and on the app's state, and are woken by what happens. It meddles where it has been given [`faults`].
+//! on that log and on the app's state, and are woken by what happens. It injects the [`faults`] that it has been given.
 //! The control API is HTTP and JSON under `/test`, behind a token; it exists only where somebody made a [`TestMode`].
-//! The hub knows neither: it announces, and asks whoever meddles with an app that has one.
+//! The hub knows neither: it announces, and asks the fault injector of an app that has one.
 
 mod app;
 mod condition;
@@ -17,10 +17,10 @@ mod filter;
 mod frames;
 #[doc(hidden)]
 pub mod fuzzing;
+mod injector;
 mod json_path;
 mod log;
 mod meant;
-mod meddle;
 mod next_due;
 mod settings;
 mod timeline;
@@ -48,7 +48,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use crate::app::DuplicateApp;
 use crate::config::{AppConfig, ConnectionConfig};
-use crate::hub::{Bystander, Hub, Refused};
+use crate::hub::{Hub, Refused, UnknownAppListener};
 
 use ended::Ended;
 
@@ -174,11 +174,12 @@ impl TestMode {
         let broker = self.broker().ok_or(None)?;
         let id = app.app.id.clone();
         broker.add_app(app).map_err(Some)?;
+        let app = self.app(&id).ok_or(None)?;
         // Nobody has been told its key yet, so there is no connection.
-        if let (Some(connection), Some(state)) = (connection, broker.hub().apps().by_id(&id)) {
-            state.set_connection_config(connection);
+        if let Some(connection) = connection {
+            app.set_connection_config(connection);
         }
-        self.app(&id).ok_or(None)
+        Ok(app)
     }
 
     /// Removes an app and closes its connections with 4001; `false` if there is no such one.
@@ -194,7 +195,7 @@ impl TestMode {
     /// The broker is put together.
     pub(crate) fn set_broker(self: &Arc<Self>, broker: Weak<dyn Broker>) {
         if let Some(broker) = broker.upgrade() {
-            broker.hub().set_bystander(Arc::clone(self) as Arc<dyn Bystander>);
+            broker.hub().listen_to_unknown_apps(Arc::clone(self) as Arc<dyn UnknownAppListener>);
         }
         let _ = self.broker.set(broker);
         self.apps_changed();
@@ -206,7 +207,7 @@ impl TestMode {
         Arc::clone(apps.entry(id.to_owned()).or_insert_with(|| AppUnderTest::new(id)))
     }
 
-    /// The hub's apps have changed: meddles with those that are new, and lets go those that are no more.
+    /// The hub's apps have changed: attaches those that are new, and lets go those that are no more.
     pub(crate) fn apps_changed(&self) {
         let Some(broker) = self.broker() else { return };
         let hub = broker.hub();
@@ -236,7 +237,7 @@ impl TestMode {
     }
 }
 
-impl Bystander for TestMode {
+impl UnknownAppListener for TestMode {
     fn refused(&self, refused: &Refused<'_>) {
         let (kind, details) = app::refusal(refused);
         self.strangers.write(kind, details);

@@ -11,7 +11,7 @@ use crate::auth::request::Query;
 use crate::connection::Probe;
 use crate::http::Arrival;
 use crate::hub::{self, Admission, AppState, AtWork, NotAdmitted, Shutdown, Worker};
-use crate::protocol::{CloseCode, Negotiated, ProtocolVersion, VersionError};
+use crate::protocol::{CloseCode, CloseStatus, Negotiated, ProtocolVersion, VersionError};
 
 use super::client_info::{ClientInfo, ClientLogFields};
 
@@ -55,7 +55,7 @@ pub(super) struct AdmittedConnection {
 /// Why a connection is refused.
 #[derive(Debug)]
 pub(super) struct ConnectionRefusal {
-    pub(super) code: CloseCode,
+    pub(super) code: CloseStatus,
     pub(super) reason: String,
     /// The version, as far as it could be found out.
     pub(super) version: Option<ProtocolVersion>,
@@ -97,18 +97,18 @@ fn check(
         hub.connection_config().without_version,
     );
     let version = agreed.as_ref().ok().map(|agreed| agreed.version);
-    let refuse = |code: CloseCode, reason: String| ConnectionRefusal { code, reason, version };
+    let refuse = |code: CloseStatus, reason: String| ConnectionRefusal { code, reason, version };
 
     let key = match key {
         Ok(key) => key,
-        Err(problem) => return Err(refuse(CloseCode::PathNotFound, problem.clone())),
+        Err(problem) => return Err(refuse(CloseCode::PathNotFound.into(), problem.clone())),
     };
     let Some(app) = hub.state_by_key(key) else {
-        return Err(refuse(CloseCode::UnknownApp, format!("Could not find app by key {key}")));
+        return Err(refuse(CloseCode::UnknownApp.into(), format!("Could not find app by key {key}")));
     };
     let agreed = match &agreed {
         Ok(agreed) => *agreed,
-        Err(error) => return Err(refuse(version_code(error), error.to_string())),
+        Err(error) => return Err(refuse(version_code(error).into(), error.to_string())),
     };
     let reservation = reserve(worker, &app, arrival, false).map_err(|(code, reason)| refuse(code, reason))?;
     let Reservation { admission, at_work } = reservation;
@@ -127,25 +127,25 @@ pub(crate) fn reserve(
     app: &AppState,
     arrival: &Arrival,
     authorized: bool,
-) -> Result<Reservation, (CloseCode, String)> {
+) -> Result<Reservation, (CloseStatus, String)> {
     let (hub, settings) = (worker.hub(), app.app());
     if !settings.enabled {
-        return Err((CloseCode::AppDisabled, CloseCode::AppDisabled.sentence().to_owned()));
+        return Err((CloseCode::AppDisabled.into(), CloseCode::AppDisabled.sentence().to_owned()));
     }
-    arrival.check(&settings).map_err(|(code, reason)| (code, reason.to_owned()))?;
-    if let Some((code, reason)) = app.meddler().and_then(|meddler| meddler.refuses()) {
-        return Err((CloseCode::Chosen(code), reason));
+    arrival.check(&settings).map_err(|(code, reason)| (code.into(), reason.to_owned()))?;
+    if let Some(refusal) = app.interceptor().refusal() {
+        return Err(refusal);
     }
     let Some(at_work) = hub.begin_work() else {
         let shutdown = hub.shutdown().unwrap_or(Shutdown::Soon);
-        return Err((shutdown.code(), shutdown.sentence().to_owned()));
+        return Err((shutdown.code().into(), shutdown.sentence().to_owned()));
     };
     let admission = worker.admit(app, authorized).map_err(|full| {
         let (code, limit) = match full {
             NotAdmitted::AppFull => (CloseCode::OverQuota, settings.limits.connections),
             NotAdmitted::NodeFull => (CloseCode::OverCapacity, hub.sockets().len()),
         };
-        (code, format!("{} ({limit} connections)", code.sentence()))
+        (code.into(), format!("{} ({limit} connections)", code.sentence()))
     })?;
     Ok(Reservation { admission, at_work })
 }

@@ -21,7 +21,7 @@ use crate::hub::{
     Admission, AppState, AtWork, Bounds, Client, Due, Heard, Publication, Refused, Source, Timed, Transport,
     Worker,
 };
-use crate::protocol::{ChannelType, CloseCode, Form, Frame, Negotiated};
+use crate::protocol::{ChannelType, CloseCode, CloseStatus, Form, Frame, Negotiated};
 
 use super::admission::AdmittedConnection;
 use super::client_info::{ClientInfo, ClientLogFields};
@@ -37,6 +37,8 @@ pub(super) struct Conversation {
     connection: Connection,
     /// Who is at the other end, for the log.
     client_info: ClientInfo,
+    /// Of the app's settings that the connection has.
+    generation: u32,
     /// From the close frame on: the peer's time to answer it.
     grace: Option<Pin<Box<Sleep>>>,
     phase: Phase,
@@ -75,6 +77,8 @@ impl Conversation {
         let bounds = Bounds { bytes: config.outbox_bytes, frames: config.outbox_frames };
         let message_limit = message_bytes(&app, transport.form());
         let now = app.clock().now();
+        // Before the settings: see AppState::generation.
+        let generation = app.generation();
         let mut connection = Connection::new(app.app().share(), config, socket_id, version, probe, now);
         if let Some(time) = authorize_within {
             connection.must_authorize_by(now + time);
@@ -89,6 +93,7 @@ impl Conversation {
             worker,
             client: shared,
             connection,
+            generation,
             client_info,
             grace: None,
             phase: Phase::Open,
@@ -134,7 +139,9 @@ impl Conversation {
     /// From now on the app's settings are those of now.
     fn see_new_settings(&mut self) {
         let app = self.client.app();
-        if !app.is_current(self.connection.app()) {
+        let generation = app.generation();
+        if generation != self.generation {
+            self.generation = generation;
             self.connection.set_app(app.app().share());
         }
     }
@@ -200,29 +207,32 @@ impl Conversation {
     }
 
     /// Ends it from our side.
-    pub(super) fn close(&mut self, code: CloseCode, reason: &str) {
+    pub(super) fn close(&mut self, status: impl Into<CloseStatus>, reason: &str) {
+        let status = status.into();
         if self.step(Happening::Close) == Step::SendClose {
-            self.disconnect(Ending::Closed(code, reason.to_owned()));
-            self.send_close(code, reason);
+            self.disconnect(Ending::Closed(status, reason.to_owned()));
+            self.send_close(status, reason);
         }
     }
 
     /// Ends it for what the client did, or has not done, which the log tells like every refusal.
-    pub(super) fn turn_away(&mut self, code: CloseCode, reason: &str) {
+    pub(super) fn turn_away(&mut self, status: impl Into<CloseStatus>, reason: &str) {
+        let status = status.into();
         let ClientLogFields { peer, origin, .. } = self.client_info.log_fields();
-        self.tell_turned_away(code, reason, peer, origin);
-        self.close(code, reason);
+        self.tell_turned_away(status, reason, peer, origin);
+        self.close(status, reason);
     }
 
     /// Ends it because a request that came so may not be part of it.
-    pub(super) fn turn_away_for(&mut self, came: &Arrival, code: CloseCode, reason: &str) {
-        self.tell_turned_away(code, reason, came.peer.map(display), came.origin().as_deref());
-        self.close(code, reason);
+    pub(super) fn turn_away_for(&mut self, came: &Arrival, status: impl Into<CloseStatus>, reason: &str) {
+        let status = status.into();
+        self.tell_turned_away(status, reason, came.peer.map(display), came.origin().as_deref());
+        self.close(status, reason);
     }
 
     fn tell_turned_away(
         &self,
-        code: CloseCode,
+        status: CloseStatus,
         reason: &str,
         peer: Option<DisplayValue<SocketAddr>>,
         origin: Option<&str>,
@@ -230,7 +240,7 @@ impl Conversation {
         if self.phase != Phase::Open {
             return;
         }
-        let (app, socket_id, code) = (&self.connection.app().id, self.client.socket_id(), code.code());
+        let (app, socket_id, code) = (&self.connection.app().id, self.client.socket_id(), status.code());
         let ClientLogFields { client, version, .. } = self.client_info.log_fields();
         info!(app, %socket_id, code, reason, peer, origin, client, version, "refused and closed");
     }
@@ -387,13 +397,13 @@ impl Conversation {
         step
     }
 
-    fn send_close(&mut self, code: CloseCode, reason: &str) {
-        let error = last_error(Some(self.client.version()), code, reason);
-        let close = Frame::close(code, reason);
+    fn send_close(&mut self, status: CloseStatus, reason: &str) {
+        let error = last_error(Some(self.client.version()), status, reason);
+        let close = Frame::close(status, reason);
         match self.client.form() {
             Form::Quoted => {
                 let error = error.map(|error| error.quoted());
-                let text = Frame::quoted_close(code, reason);
+                let text = Frame::quoted_close(status, reason);
                 self.send_final_frames(error.into_iter().chain([text, close]));
             }
             _ => self.send_final_frames(error.into_iter().chain([close])),

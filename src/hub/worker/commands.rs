@@ -79,24 +79,7 @@ impl Worker {
             Letter::CloseStreams { app, code, reason } => {
                 self.begin_round(Word::CloseStream(code, reason), Some(app), room);
             }
-            Letter::Cut { app, socket } => {
-                if let Some(client) = self.clients.borrow().get(&(app, socket)) {
-                    client.signal_lost();
-                }
-            }
-            Letter::Release { app, socket, frame } => {
-                if let Some(client) =
-                    self.clients.borrow().get(&(app, socket)).filter(|c| c.release(frame, None))
-                {
-                    self.is_dirty(client, &self.dirty.prompt);
-                }
-            }
-            Letter::ClockAdvanced { app } => {
-                self.counts.clock_advanced(app);
-                // Each driver asks to be reminded again.
-                self.wheel.borrow_mut().take(|(of, _)| *of == app);
-                self.begin_round(Word::Timer, Some(app), room);
-            }
+            Letter::Injected { app, injection } => self.inject(app, injection, room),
             // The turn that it brings is all that is needed.
             Letter::Relieved => {}
             Letter::Totals { reply } => {

@@ -23,7 +23,7 @@ impl Worker {
         let app = client.app();
         let limit = app.app().limits.presence_members_per_channel;
         let is_cache = channel.channel_type().is_cache();
-        let _held = app.hold_clock();
+        let _step = app.begin_step();
         let (roster, remembered, version) = {
             let mut entry = app.channels.entry(channel.clone()).or_default();
             let version = self.hub.next_version();

@@ -11,7 +11,7 @@ impl Worker {
     /// Ends a connection's subscription; tells the others if a member left.
     pub fn leave(&self, client: &Client, channel: &ChannelName) {
         let app = client.app();
-        let _held = app.hold_clock();
+        let _step = app.begin_step();
         if let Some(channels) = self.channels.borrow_mut().of_mut(app.index()) {
             channels.remove(channel, client.socket_id());
         }

@@ -8,6 +8,7 @@ mod commands;
 mod deliver;
 mod dirty;
 mod end;
+mod inject;
 mod join;
 mod leave;
 mod run;
@@ -86,7 +87,7 @@ impl Worker {
         CURRENT.with_borrow_mut(|current| match current {
             Some(worker) => Some(Rc::clone(worker)),
             None => {
-                let (index, reader) = hub.take_reader()?;
+                let (index, reader) = hub.mailboxes.take_reader()?;
                 let worker = Rc::new(Worker::new(index, Arc::clone(hub)));
                 actix_web::rt::spawn(Rc::clone(&worker).run(reader));
                 actix_web::rt::spawn(Rc::clone(&worker.allowance).renew());

@@ -1,6 +1,6 @@
 //! What each frame looks like on the wire.
 
-use super::super::{Broadcast, Form};
+use super::super::{Broadcast, CloseCode, Form};
 use super::*;
 use crate::protocol::deflate;
 

@@ -277,7 +277,11 @@ impl FallbackSession {
                     "No app was named in time, expected {\"path\":\"/app/KEY?protocol=7\"}".to_owned();
                 let (peer, origin) = (arrival.peer.map(display), arrival.origin());
                 info!(session = ?self.name, code = code.code(), reason, peer, origin, "session refused");
-                self.refuse(&ConnectionRefusal { code, reason, version: Some(ProtocolVersion::NEWEST) });
+                self.refuse(&ConnectionRefusal {
+                    code: code.into(),
+                    reason,
+                    version: Some(ProtocolVersion::NEWEST),
+                });
             }
             SessionStage::Closing { .. } => self.stage = SessionStage::Ended,
             _ if self.writer.is_received() => self.writer.write_heartbeat(),

@@ -133,7 +133,7 @@ impl<S: StreamEncoder> StreamBody<S> {
                 app, %socket_id, %channel, bytes, frames, closed, peer, origin, client, version,
                 "slow reader of an HTTP stream closed"
             );
-            self.ending = Ending::Closed(CloseCode::OverCapacity, TOO_SLOW.to_owned());
+            self.ending = Ending::Closed(CloseCode::OverCapacity.into(), TOO_SLOW.to_owned());
             self.state = StreamState::Over;
             return Some(None);
         }

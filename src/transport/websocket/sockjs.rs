@@ -170,5 +170,5 @@ async fn write<S: Stream>(stream: &mut S, frame: &Frame) -> io::Result<()> {
 }
 
 fn refused(code: CloseCode, reason: &str) -> ConnectionRefusal {
-    ConnectionRefusal { code, reason: reason.to_owned(), version: Some(ProtocolVersion::NEWEST) }
+    ConnectionRefusal { code: code.into(), reason: reason.to_owned(), version: Some(ProtocolVersion::NEWEST) }
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::hub::{Answer, AppState, Due, Heard, Instead, Meddler, Timed};
-use crate::protocol::{Frame, SocketId};
+use crate::connection::ConnectionConfig;
+use crate::hub::{Clock, Due, FaultInjector, Heard, InjectedAnswer, Replacement, Step, Timed};
+use crate::protocol::{CloseStatus, Frame, SocketId};
 
 use super::app::AppUnderTest;
 use super::entry::{Details, Kind};
@@ -14,52 +15,60 @@ use super::frames::FrameText;
 /// How long a frame waits at most for the one that is to go before it.
 const REORDER_WITHIN: Duration = Duration::from_secs(1);
 
-impl Meddler for AppUnderTest {
-    fn refuses(&self) -> Option<(u16, String)> {
+impl FaultInjector for AppUnderTest {
+    fn connection_config(&self) -> Option<&Arc<ConnectionConfig>> {
+        self.connection.get()
+    }
+
+    fn refusal(&self) -> Option<(CloseStatus, String)> {
         // It goes into the log as a refused connection.
-        self.faults.refuse(self.now()).map(|(_, code, reason)| (code, reason))
+        self.faults.refuse(self.now()).map(|(_, code, reason)| (CloseStatus::injected(code), reason))
+    }
+
+    fn begin_step(&self, clock: &Clock) -> Option<Step> {
+        Some(clock.step())
     }
 
     fn accepted(&self, heard: &Heard<'_>) {
         self.log.write(Kind::Event, super::app::accepted(heard));
     }
 
-    fn instead(&self, app: &Arc<AppState>, to: SocketId, frame: Frame) -> Instead {
+    fn replace(&self, clock: &Clock, to: SocketId, frame: Frame) -> Replacement {
         let text = self.frames.read(&frame);
-        let now = app.clock().now();
+        let now = clock.now();
         let Some((fault, action, delay)) = self.fault_of(now, to, &text) else {
             return match self.held.take_swapped(to) {
-                None => Instead::One(frame),
-                Some(before) => Instead::Several(vec![frame, before]),
+                None => Replacement::One(frame),
+                Some(before) => Replacement::Several(vec![frame, before]),
             };
         };
         match action {
             FrameAction::Drop => {
                 self.tell(fault, to, &text, "drops a frame");
-                Instead::Several(Vec::new())
+                Replacement::Several(Vec::new())
             }
             FrameAction::Duplicate => {
                 self.tell(fault, to, &text, "sends a frame twice");
-                Instead::Several(vec![frame.clone(), frame])
+                Replacement::Several(vec![frame.clone(), frame])
             }
             FrameAction::Delay => {
-                match self.held.delay(to, frame, now + delay, |at| self.release_at(app, at)) {
+                match self.held.delay(to, frame, now + delay, |at| self.release_at(clock, at)) {
                     Ok(()) => {
                         self.tell(fault, to, &text, &format!("delays a frame by {} ms", delay.as_millis()));
-                        Instead::Several(Vec::new())
+                        Replacement::Several(Vec::new())
                     }
-                    Err(frame) => Instead::One(frame),
+                    Err(frame) => Replacement::One(frame),
                 }
             }
             FrameAction::Reorder => match self.held.take_swapped(to) {
-                Some(before) => Instead::Several(vec![frame, before]),
+                Some(before) => Replacement::Several(vec![frame, before]),
                 None => {
-                    match self.held.swap(to, frame, now + REORDER_WITHIN, |at| self.release_at(app, at)) {
+                    match self.held.swap(to, frame, now + REORDER_WITHIN, |at| self.release_at(clock, at)) {
                         Ok(()) => {
                             self.tell(fault, to, &text, "holds a frame back for the next one");
-                            Instead::Several(Vec::new())
+                            Replacement::Several(Vec::new())
                         }
-                        Err(frame) => Instead::One(frame),
+                        Err(frame) => Replacement::One(frame),
                     }
                 }
             },
@@ -86,7 +95,7 @@ impl Meddler for AppUnderTest {
         );
     }
 
-    fn answer(&self, path: &str) -> Option<Answer> {
+    fn answer(&self, path: &str) -> Option<InjectedAnswer> {
         let (fault, answer) = self.faults.http(self.now(), path)?;
         let reason = match &answer {
             Some((status, _)) => format!("answers {status}"),
@@ -96,8 +105,8 @@ impl Meddler for AppUnderTest {
         let (fault_id, reason) = (Some(fault), Some(reason.into()));
         self.log.write(Kind::Fault, Details { fault: fault_id, status, path, reason, ..Details::default() });
         Some(match answer {
-            Some((status, body)) => Answer::Status(status, body),
-            None => Answer::After(Box::pin(self.end_of(fault))),
+            Some((status, body)) => InjectedAnswer::Status(status, body),
+            None => InjectedAnswer::After(Box::pin(self.end_of(fault))),
         })
     }
 }
@@ -144,8 +153,8 @@ impl AppUnderTest {
 
     /// Lets go the frames whose time has come when it is `time` by the app's clock. If that is advanced, whoever does it
     /// lets them go.
-    fn release_at(&self, app: &AppState, time: Instant) -> Due {
-        let (time, due) = app.clock().wait_until(time, Timed::HeldFrame);
+    fn release_at(&self, clock: &Clock, time: Instant) -> Due {
+        let (time, due) = clock.wait_until(time, Timed::HeldFrame);
         let this = self.this.clone();
         actix_web::rt::spawn(async move {
             tokio::time::sleep_until(time.into()).await;

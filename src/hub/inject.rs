@@ -1,9 +1,10 @@
-//! What test mode asks of the hub: time that goes faster, frames that come later, and lines that are cut.
+//! What a fault injector asks of the hub: time that goes faster, frames that come later, and lines that are cut.
 
 use std::time::Duration;
 
 use crate::protocol::{Frame, SocketId};
 
+use super::interceptor::Injection;
 use super::mailbox::Letter;
 use super::{AppState, Hub};
 
@@ -12,16 +13,21 @@ impl Hub {
     pub fn advance_clock(&self, app: &AppState, by: Duration) {
         app.clock().advance(by);
         app.expire_whole_cache();
-        self.mailboxes.iter().for_each(|mailbox| mailbox.post(Letter::ClockAdvanced { app: app.index() }));
+        let (app, injection) = (app.index(), Injection::ClockAdvanced);
+        self.mailboxes.post_to_all(|| Letter::Injected { app, injection: injection.clone() });
     }
 
     /// Queues a frame for one connection that was held back from it; nobody is asked again.
     pub fn release(&self, app: &AppState, socket: SocketId, frame: Frame) {
-        self.post_to_socket(app, socket, |app| Letter::Release { app, socket, frame });
+        self.inject(app, socket, Injection::Release(socket, frame));
     }
 
     /// Ends one connection without a close frame, as a cut line would.
     pub fn cut_socket(&self, app: &AppState, socket: SocketId) {
-        self.post_to_socket(app, socket, |app| Letter::Cut { app, socket });
+        self.inject(app, socket, Injection::Cut(socket));
+    }
+
+    fn inject(&self, app: &AppState, socket: SocketId, injection: Injection) {
+        self.post_to_socket(app, socket, |app| Letter::Injected { app, injection });
     }
 }

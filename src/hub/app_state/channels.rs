@@ -1,0 +1,103 @@
+//! What there is of an app's channels, for the HTTP API and whoever else lists them.
+
+use std::collections::BTreeMap;
+
+use crate::channel::Channel;
+use crate::protocol::{ChannelName, ChannelType};
+
+use super::AppState;
+
+/// The state of one channel, as the HTTP API tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelSummary {
+    /// The channel.
+    pub name: ChannelName,
+    /// Subscribed connections.
+    pub subscription_count: usize,
+    /// Distinct members; 0 on channels without presence.
+    pub user_count: usize,
+}
+
+impl AppState {
+    /// How many channels there are, at most; those count that end at this moment, and those that are never listed.
+    #[must_use]
+    pub fn channel_count(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// The occupied channels whose names begin with `prefix`, in no particular order.
+    #[must_use]
+    pub fn channels(&self, prefix: &str) -> Vec<ChannelSummary> {
+        let listed = self.channels.iter().filter(|entry| is_listed(entry.key(), prefix));
+        listed.filter_map(|entry| summary(entry.key(), entry.value())).collect()
+    }
+
+    /// The names of the occupied channels that begin with `prefix`, in no particular order. Who subscribes or leaves
+    /// meanwhile waits for a part of them at most, which takes about a millisecond.
+    #[must_use]
+    pub fn channel_names(&self, prefix: &str) -> Vec<ChannelName> {
+        let mut names = Vec::new();
+        if prefix.is_empty() {
+            names.reserve_exact(self.channels.len());
+        }
+        names.extend(self.channels.iter().filter(|entry| is_listed(entry.key(), prefix)).filter_map(
+            |entry| {
+                let occupied = !entry.value().subscribers().is_empty();
+                occupied.then(|| entry.key().clone())
+            },
+        ));
+        names
+    }
+
+    /// The first `most` by name of the occupied channels whose names begin with `prefix` and come behind `after`.
+    #[must_use]
+    pub fn channels_behind(&self, after: &str, prefix: &str, most: usize) -> Vec<ChannelSummary> {
+        let mut first = BTreeMap::new();
+        for entry in self.channels.iter().filter(|entry| is_listed(entry.key(), prefix)) {
+            let name = entry.key();
+            let is_among = first.len() < most || first.last_key_value().is_some_and(|(last, _)| name < last);
+            if name.as_str() > after
+                && is_among
+                && let Some(summary) = summary(name, entry.value())
+            {
+                first.insert(name.clone(), summary);
+                if first.len() > most {
+                    first.pop_last();
+                }
+            }
+        }
+        first.into_values().collect()
+    }
+
+    /// The state of a channel; `None` if nobody is subscribed.
+    #[must_use]
+    pub fn channel(&self, name: &ChannelName) -> Option<ChannelSummary> {
+        self.channels.get(name).and_then(|entry| summary(entry.key(), entry.value()))
+    }
+
+    /// The connections that are subscribed to a channel, of any type.
+    #[must_use]
+    pub fn subscription_count(&self, name: &ChannelName) -> usize {
+        self.channels.get(name).map_or(0, |entry| entry.subscribers().len())
+    }
+
+    /// The distinct members of a presence channel, in the order in which they came.
+    #[must_use]
+    pub fn user_ids(&self, name: &ChannelName) -> Vec<String> {
+        let entry = self.channels.get(name);
+        let presence = entry.as_ref().and_then(|entry| entry.presence());
+        presence.map(|p| p.user_ids().map(str::to_owned).collect()).unwrap_or_default()
+    }
+}
+
+/// Whether a channel is one of those that are listed, with such a name.
+fn is_listed(name: &ChannelName, prefix: &str) -> bool {
+    name.as_str().starts_with(prefix) && name.channel_type() != ChannelType::ServerToUser
+}
+
+/// The state of a channel that somebody is subscribed to.
+fn summary(name: &ChannelName, channel: &Channel) -> Option<ChannelSummary> {
+    let user_count = channel.presence().map_or(0, |p| p.user_count());
+    let subscription_count = channel.subscribers().len();
+    (subscription_count > 0).then(|| ChannelSummary { name: name.clone(), subscription_count, user_count })
+}

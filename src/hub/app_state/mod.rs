@@ -1,0 +1,211 @@
+//! One app in the hub: its settings, its channels, and those who listen to it.
+
+mod cache;
+mod channels;
+mod demand;
+mod settings;
+
+pub use channels::ChannelSummary;
+
+use std::fmt;
+use std::num::NonZero;
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
+use dashmap::DashMap;
+
+use crate::app::App;
+use crate::channel::Channel;
+use crate::protocol::ChannelName;
+
+use super::app_index::{AppIndex, Place};
+use super::cache_index::CacheIndex;
+use super::interceptor::Interceptor;
+use super::passed_over::PassedOver;
+use super::users::Users;
+use super::{Clock, Current, Hub, Notice, Refused, Step};
+
+use demand::{Demand, Wanted};
+use settings::Settings;
+
+/// As many shards at least has an app's map of channels. Whoever lists 500,000 channels holds the lock of each for about a
+/// millisecond; and an app takes 4 KiB for them.
+const LEAST_SHARDS: usize = 32;
+
+/// One app and what lives under it.
+///
+/// Its settings and its listeners can be replaced at any time; everything else stays. Connections hold it, so an app
+/// that has been removed is here until its last one is gone.
+pub struct AppState {
+    place: Place,
+    id: String,
+    settings: Settings,
+    listeners: ArcSwap<Listeners>,
+    /// What the listeners want at present.
+    demand: Demand,
+    pub(super) channels: DashMap<ChannelName, Channel>,
+    /// Which of them remember an event.
+    pub(super) cache: Mutex<CacheIndex>,
+    pub(super) users: Users,
+    pub(super) passed_over: PassedOver,
+    clock: Clock,
+    interceptor: Interceptor,
+}
+
+/// Those who listen to an app, in the order in which they are told.
+pub type Listeners = Vec<Arc<dyn Listener>>;
+
+/// Hears of what happens in one app.
+///
+/// A notice is given on the worker thread where it happened, in the order in which it happened on its channel; some
+/// are given under the channel's lock. A listener must not block and must not call back into the hub on
+/// any notice but [`Notice::Event`]; what takes time belongs in a bounded queue of its own.
+pub trait Listener: Send + Sync {
+    /// Whether it wants a client's event of this name on this channel (or on none). If some listener does, a client
+    /// may send events that are neither the protocol's nor begin with `client-`.
+    fn listens(&self, channel: Option<&str>, event: &str) -> bool;
+
+    /// Whether such events are wanted at all, at present. If some listener wants them, clients may send messages as
+    /// large as `limits.pipe_message_bytes`. Whoever changes its mind calls [`AppState::listening_changed`].
+    fn listens_to_clients(&self) -> bool {
+        false
+    }
+
+    /// Whether it wants to hear nothing at all at present. If all listeners do, notices cost nothing.
+    fn is_idle(&self) -> bool {
+        false
+    }
+
+    /// Something happened.
+    fn notice(&self, hub: &Arc<Hub>, app: &Arc<AppState>, notice: &Notice<'_>);
+
+    /// Something was refused. Few want to know.
+    fn refused(&self, _: &Refused<'_>) {}
+}
+
+impl AppState {
+    pub(super) fn new(place: Place, app: Arc<App>) -> Self {
+        AppState {
+            place,
+            id: app.id.clone(),
+            demand: Demand::new(&app.limits),
+            settings: Settings::new(app),
+            listeners: ArcSwap::default(),
+            channels: DashMap::with_shard_amount(shards()),
+            cache: Mutex::default(),
+            users: Users::default(),
+            passed_over: PassedOver::default(),
+            clock: Clock::default(),
+            interceptor: Interceptor::default(),
+        }
+    }
+
+    /// Replaces the settings. The id must be the same.
+    pub(super) fn set_app(&self, app: Arc<App>) {
+        self.settings.replace(app);
+        self.listening_changed();
+    }
+
+    /// Replaces those who listen.
+    pub(super) fn set_listeners(&self, listeners: Listeners) {
+        self.listeners.store(Arc::new(listeners));
+        self.listening_changed();
+    }
+
+    pub(super) fn index(&self) -> AppIndex {
+        self.place.index()
+    }
+
+    /// The app's id, which never changes.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The app's settings as they are now.
+    #[must_use]
+    pub fn app(&self) -> Current<App> {
+        self.settings.now()
+    }
+
+    /// The number of the change that made the app's settings what they are. Whoever asks for it before the settings sees
+    /// by it later whether there are others.
+    #[must_use]
+    pub fn generation(&self) -> u32 {
+        self.settings.generation()
+    }
+
+    /// Its clock.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// What faults are injected by, if they are.
+    #[must_use]
+    pub fn interceptor(&self) -> &Interceptor {
+        &self.interceptor
+    }
+
+    /// Something begins whose parts must see the same time; it lasts as long as what is returned.
+    pub(super) fn begin_step(&self) -> Option<Step> {
+        self.interceptor.begin_step(&self.clock)
+    }
+
+    /// Whether some listener wants a client's event of this name on this channel.
+    #[must_use]
+    pub fn is_listened_to(&self, channel: Option<&str>, event: &str) -> bool {
+        self.has_listeners() && self.listeners().iter().any(|listener| listener.listens(channel, event))
+    }
+
+    /// Bytes that one message of a client may have, as of now.
+    #[must_use]
+    pub fn message_bytes(&self) -> usize {
+        self.demand.message_bytes()
+    }
+
+    /// Some listener wants more, or less, than before.
+    pub fn listening_changed(&self) {
+        let wanted = || {
+            let listeners = self.listeners();
+            Wanted {
+                anything: listeners.iter().any(|listener| !listener.is_idle()),
+                clients: listeners.iter().any(|listener| listener.listens_to_clients()),
+            }
+        };
+        self.demand.look(wanted, |clients_heard| self.app().limits.inbound_message_bytes(clients_heard));
+    }
+
+    /// Whether anybody listens at present.
+    pub(super) fn has_listeners(&self) -> bool {
+        self.demand.is_any()
+    }
+
+    /// Those who listen, if any of them does at present.
+    pub(super) fn awake_listeners(&self) -> Option<Current<Listeners>> {
+        self.has_listeners().then(|| self.listeners())
+    }
+
+    fn listeners(&self) -> Current<Listeners> {
+        Current::of(&self.listeners)
+    }
+
+    /// Events of latest-only channels since the start that slow subscribers were not sent, because newer ones came
+    /// before they could take them.
+    #[must_use]
+    pub fn passed_over(&self) -> u64 {
+        self.passed_over.total()
+    }
+}
+
+/// The parts of an app's channels, each behind a lock of its own.
+fn shards() -> usize {
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    (4 * threads).next_power_of_two().max(LEAST_SHARDS)
+}
+
+impl fmt::Debug for AppState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AppState").field("id", &self.id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,73 @@
+//! The mailboxes of all workers: posting to one, to all, and whether some worker is far behind with its own.
+
+use std::sync::Mutex;
+
+use crate::channel::WorkerIndex;
+
+use super::lock;
+use super::mailbox::{Letter, Mailbox, MailboxReader, mailbox};
+
+/// One mailbox per worker.
+pub(super) struct Mailboxes {
+    all: Vec<Mailbox>,
+    /// Their other ends, until the workers start and take them.
+    readers: Mutex<Vec<Option<MailboxReader>>>,
+}
+
+impl Mailboxes {
+    /// For so many workers, none of which has started.
+    pub(super) fn new(workers: usize) -> Self {
+        let (all, readers): (_, Vec<MailboxReader>) = (0..workers).map(|_| mailbox()).unzip();
+        Mailboxes { all, readers: Mutex::new(readers.into_iter().map(Some).collect()) }
+    }
+
+    /// How many workers there are.
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// That of one worker.
+    pub(super) fn of(&self, worker: WorkerIndex) -> &Mailbox {
+        &self.all[usize::from(worker)]
+    }
+
+    /// All of them, in the order of the workers.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Mailbox> {
+        self.all.iter()
+    }
+
+    /// Posts a letter to each worker.
+    pub(super) fn post_to_all(&self, letter: impl Fn() -> Letter) {
+        self.all.iter().for_each(|mailbox| mailbox.post(letter()));
+    }
+
+    /// Posts a letter to each worker but one.
+    pub(super) fn post_to_others(&self, worker: WorkerIndex, letter: impl Fn() -> Letter) {
+        let others = self.all.iter().enumerate().filter(|(index, _)| *index != usize::from(worker));
+        others.for_each(|(_, mailbox)| mailbox.post(letter()));
+    }
+
+    /// Posts a letter to each worker that has started: to those that read it.
+    pub(super) fn post_to_started(&self, letter: impl Fn() -> Letter) {
+        let readers = lock(&self.readers);
+        let started = self.all.iter().zip(readers.iter()).filter(|(_, reader)| reader.is_none());
+        started.for_each(|(mailbox, _)| mailbox.post(letter()));
+    }
+
+    /// The reading end of a mailbox that no worker has taken yet.
+    pub(super) fn take_reader(&self) -> Option<(WorkerIndex, MailboxReader)> {
+        let mut readers = lock(&self.readers);
+        let found = readers.iter_mut().enumerate().find_map(|(index, reader)| Some((index, reader.take()?)));
+        found.and_then(|(index, reader)| Some((WorkerIndex::try_from(index).ok()?, reader)))
+    }
+
+    /// Whether some worker is far behind.
+    pub(super) fn is_congested(&self) -> bool {
+        self.all.iter().any(Mailbox::is_congested)
+    }
+
+    /// Bytes of letters that have not been read.
+    pub(super) fn unread_bytes(&self) -> usize {
+        self.all.iter().map(Mailbox::unread_bytes).sum()
+    }
+}

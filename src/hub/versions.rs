@@ -1,0 +1,28 @@
+//! The numbers of this node's changes, and what tells them from those of every other node.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Version;
+
+/// Numbers the changes of channels, across all channels and their reincarnations.
+pub(super) struct Versions {
+    last: AtomicU64,
+    incarnation: u128,
+}
+
+impl Versions {
+    /// Begins from nothing, as a node that has never been before.
+    pub(super) fn new() -> Self {
+        Versions { last: AtomicU64::new(0), incarnation: rand::random() }
+    }
+
+    /// A number larger than all before.
+    pub(super) fn next(&self) -> Version {
+        self.last.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// What tells this node, since its start, from every other node and from what it was before.
+    pub(super) fn incarnation(&self) -> u128 {
+        self.incarnation
+    }
+}
