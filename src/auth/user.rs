@@ -56,7 +56,8 @@ mod tests {
 
     #[test]
     fn the_known_vector_holds() {
-        let (app, socket) = (App::new("1", "app-key", "app-secret"), SocketId::new(111, 222));
+        let app = App::new("1", "app-key", "app-secret");
+        let socket = SocketId::new(111, 222);
         assert_eq!(authenticate(&app, socket, AUTH, USER), Ok(()));
         let other = SocketId::new(111, 223);
         assert!(matches!(authenticate(&app, other, AUTH, USER), Err(UserAuthError::WrongSignature { .. })));
@@ -64,7 +65,8 @@ mod tests {
 
     #[test]
     fn faults_are_named() {
-        let (app, socket) = (App::new("1", "app-key", "app-secret"), SocketId::new(1, 2));
+        let app = App::new("1", "app-key", "app-secret");
+        let socket = SocketId::new(1, 2);
         let fault = |auth| authenticate(&app, socket, auth, "{}").unwrap_err().to_string();
         assert_eq!(fault("abc"), "Invalid format: auth must have the format key:signature");
         assert_eq!(fault("K:00"), "Invalid key in user auth data: 'K'");

@@ -148,7 +148,8 @@ mod tests {
 
     #[test]
     fn a_trusted_proxy_tells_that_the_client_came_by_tls() {
-        let (x, forwarded) = ("x-forwarded-proto", "forwarded");
+        let x = "x-forwarded-proto";
+        let forwarded = "forwarded";
         for (tls, headers) in [
             (false, &[][..]),
             (true, &[(x, "https")]),
@@ -191,7 +192,8 @@ mod tests {
     #[test]
     fn several_requests_are_as_good_as_the_worst_of_them() {
         let tls = ("x-forwarded-proto", "https");
-        let (good, plain) = (arrival(&[tls, ("origin", "https://a.example")]), arrival(&[]));
+        let good = arrival(&[tls, ("origin", "https://a.example")]);
+        let plain = arrival(&[]);
         let foreign = arrival(&[tls, ("origin", "https://b.example")]);
         let mut app = App::new("1", "key", "secret");
         app.force_tls = true;

@@ -24,7 +24,8 @@ pub(crate) async fn list(request: &Authenticated<'_>) -> Result<HttpResponse, Ap
     let prefix = request.query.get("filter_by_prefix").unwrap_or_default();
     let info = Info::of_channels(&request.query.list("info").unwrap_or_default(), prefix, &request.app)?;
     if request.app.channel_count() > MAX_AT_ONCE {
-        let (app, prefix) = (Arc::clone(&request.app), prefix.to_owned());
+        let app = Arc::clone(&request.app);
+        let prefix = prefix.to_owned();
         let gathered = web::block(move || app.channel_names(&prefix)).await;
         let names = gathered.map_err(|_| ApiError::ShuttingDown)?;
         let app = Arc::clone(&request.app);

@@ -67,7 +67,8 @@ impl<E> TargetPaces<E> {
         if !self.paces.contains_key(channel) && !self.has_room(now) {
             return PaceDecision::Dropped;
         }
-        let (rate, min_interval) = (self.rate, self.min_interval);
+        let rate = self.rate;
+        let min_interval = self.min_interval;
         let new = || TargetPace { pace: Pace::new(rate, min_interval, now), waiting: None };
         let target = self.paces.entry(channel.clone()).or_insert_with(new);
         if target.pace.is_ready(now) {

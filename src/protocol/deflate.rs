@@ -64,7 +64,8 @@ pub fn inflate(compressed: &[u8], limit: usize) -> Result<Vec<u8>, InflateError>
                 // One byte over the limit is room enough to see that it is passed.
                 let room = (limit + 1 - out.len()).min(out.len().max(1024));
                 out.reserve(room);
-                let (read, written) = (decompress.total_in(), out.len());
+                let read = decompress.total_in();
+                let written = out.len();
                 let status = decompress.decompress_vec(rest, &mut out, FlushDecompress::None);
                 let status = status.map_err(|_| InflateError::Damaged)?;
                 if out.len() > limit {

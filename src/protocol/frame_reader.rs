@@ -178,7 +178,8 @@ impl FrameReader {
     /// The header that `buffer` begins with; `None` if it is not all there.
     fn header(&self, buffer: &[u8]) -> Result<Option<FrameHeader>, FrameError> {
         let [first, second, ..] = *buffer else { return Ok(None) };
-        let (opcode, fin) = (first & 0x0f, first & 0x80 != 0);
+        let opcode = first & 0x0f;
+        let fin = first & 0x80 != 0;
         // The first reserved bit says that a message is compressed, on its first frame.
         let compressed =
             self.compression && matches!(opcode, OPCODE_TEXT | OPCODE_BINARY) && first & 0x40 != 0;

@@ -22,7 +22,8 @@ pub fn binary_event(
     channel: &ChannelName,
     user_id: Option<&str>,
 ) -> Frame {
-    let (payload, channel) = (payload.borrowed(), Some(channel.as_str()));
+    let payload = payload.borrowed();
+    let channel = Some(channel.as_str());
     let message = BinaryMessage { channel, event, user_id, payload };
     Frame::binary(message.encoded_bytes(), |out| message.encode(out))
 }

@@ -40,7 +40,8 @@ enum FieldValue {
 impl LogLine {
     /// What an event says.
     pub(super) fn of(event: &Event<'_>) -> LogLine {
-        let (level, target) = (*event.metadata().level(), event.metadata().target());
+        let level = *event.metadata().level();
+        let target = event.metadata().target();
         let mut line = LogLine::new(level, target, "");
         event.record(&mut line);
         line

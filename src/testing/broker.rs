@@ -89,7 +89,8 @@ impl Broker {
     #[must_use]
     pub fn builder(config: Config) -> BrokerBuilder {
         let config = inside_a_test(config);
-        let (tls, path_prefix) = (config.server.tls_certificate.is_some(), config.server.path_prefix.clone());
+        let tls = config.server.tls_certificate.is_some();
+        let path_prefix = config.server.path_prefix.clone();
         BrokerBuilder { server: Server::new(config), tls, path_prefix, in_test_mode: true }
     }
 
@@ -287,8 +288,11 @@ impl BrokerBuilder {
         let test_mode = TestMode::new(draw_token(), false);
         let server = if in_test_mode { server.test_mode(Arc::clone(&test_mode)) } else { server };
         let bound = server.bind()?;
-        let (address, url) = (bound.address(), bound.url());
-        let (hub, reloader, webhooks) = (bound.hub(), bound.reloader(), bound.webhooks());
+        let address = bound.address();
+        let url = bound.url();
+        let hub = bound.hub();
+        let reloader = bound.reloader();
+        let webhooks = bound.webhooks();
         let (pipe_address, pipe_counts) =
             (bound.pipe_address(), PipeCountsReader(Box::new(bound.pipe_counts())));
         let (stop, stopped) = oneshot::channel();

@@ -70,12 +70,15 @@ pub(super) fn admit(
     let key = key.as_deref().ok();
     let admitted = check(worker, connect_request);
     let admitted = admitted.inspect(|AdmittedConnection { app, agreed, admission, client_info, .. }| {
-        let (app, socket_id, protocol) = (app.id(), admission.socket_id, agreed.version.number());
+        let app = app.id();
+        let socket_id = admission.socket_id;
+        let protocol = agreed.version.number();
         let ClientLogFields { peer, origin, client, version } = client_info.log_fields();
         debug!(app, %socket_id, peer, origin, protocol, client, version, "connected");
     });
     admitted.inspect_err(|ConnectionRefusal { code, reason, .. }| {
-        let (peer, origin) = (arrival.peer.map(display), arrival.origin());
+        let peer = arrival.peer.map(display);
+        let origin = arrival.origin();
         let [client, version, channel] = ["client", "version", "channel"].map(|name| query.get(name));
         let number = code.code();
         info!(code = number, reason, key, peer, origin, client, version, channel, "connection refused");

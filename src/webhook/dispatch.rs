@@ -43,7 +43,9 @@ impl Dispatcher {
                     None => break,
                 },
                 due = self.clock.sleep_until(self.suppressor.deadline(), Timed::WebhookRemoval) => {
-                    let (now, app_id, senders) = (self.clock.now(), &self.app_id, &self.senders);
+                    let now = self.clock.now();
+                    let app_id = &self.app_id;
+                    let senders = &self.senders;
                     self.suppressor.due(now, |identified| enqueue(app_id, senders, &identified, now));
                     drop(due);
                 }
@@ -55,7 +57,8 @@ impl Dispatcher {
 
     /// What happened at `heard` counts from then on, however long it was under way.
     fn hear(&mut self, identified: IdentifiedEvent, heard: Instant) {
-        let (app_id, senders) = (&self.app_id, &self.senders);
+        let app_id = &self.app_id;
+        let senders = &self.senders;
         let lost = self.receiver.take_lost();
         if lost > 0 {
             warn!(
@@ -76,14 +79,17 @@ impl Dispatcher {
 
     /// Hands out what is held back.
     fn release_held(&mut self) {
-        let (now, app_id, senders) = (self.clock.now(), &self.app_id, &self.senders);
+        let now = self.clock.now();
+        let app_id = &self.app_id;
+        let senders = &self.senders;
         self.suppressor.flush(|identified| enqueue(app_id, senders, &identified, now));
     }
 }
 
 /// Queues an event for every endpoint that wants it.
 fn enqueue(app_id: &str, senders: &[Arc<EndpointSender>], identified: &IdentifiedEvent, now: Instant) {
-    let (one, channel) = (identified.event.event_type(), identified.event.channel());
+    let one = identified.event.event_type();
+    let channel = identified.event.channel();
     let mut json: Option<Arc<str>> = None;
     for sender in senders.iter().filter(|sender| sender.endpoint.wants(one, channel)) {
         let json = json.get_or_insert_with(|| identified.to_json(app_id).into());

@@ -77,7 +77,8 @@ impl EndpointSender {
     fn log_drop(&self, now: Instant) {
         let drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner).add(now);
         if let Some(dropped) = drops {
-            let (app, endpoint) = (&self.context.app_id, &self.endpoint.url);
+            let app = &self.context.app_id;
+            let endpoint = &self.endpoint.url;
             let total = self.log.counts().dropped;
             warn!(app, %endpoint, dropped, total, "webhook events dropped: too many are waiting");
         }
@@ -211,14 +212,18 @@ impl EndpointSender {
     ) -> (AttemptOutcome, Instant, Busy) {
         let SendContext { app_id: app, observer, clock, .. } = &*self.context;
         let sending = SendAttempt { endpoint: &self.endpoint, events, number };
-        let (at, begun) = (system_time(), system_now());
+        let at = system_time();
+        let begun = system_now();
         let injected_outcome = observer.as_ref().and_then(|observer| observer.injected_outcome(&sending));
         let (outcome, fault) = match injected_outcome {
             Some(InjectedOutcome { fault, outcome }) => (outcome, Some(fault)),
             None => (self.send(signed, number).await, None),
         };
-        let (duration, ended) = (system_now().duration_since(begun), clock.now());
-        let (endpoint, events, body_bytes) = (&self.endpoint.url, events.len(), signed.body_bytes());
+        let duration = system_now().duration_since(begun);
+        let ended = clock.now();
+        let endpoint = &self.endpoint.url;
+        let events = events.len();
+        let body_bytes = signed.body_bytes();
         match &outcome {
             AttemptOutcome::Status(status) if outcome.is_delivered() => {
                 debug!(app, %endpoint, request, number, events, body_bytes, status, ?duration, "webhook delivered");
@@ -247,7 +252,8 @@ impl EndpointSender {
     }
 
     fn log_given_up(&self, events: usize, attempts: u32) {
-        let (app, endpoint) = (&self.context.app_id, &self.endpoint.url);
+        let app = &self.context.app_id;
+        let endpoint = &self.endpoint.url;
         warn!(app, %endpoint, events, attempts, "webhook given up: the endpoint has not taken it");
     }
 
@@ -263,7 +269,8 @@ impl EndpointSender {
     pub(super) fn give_up_all(&self) {
         let events = self.waiting();
         if events > 0 {
-            let (app, endpoint) = (&self.context.app_id, &self.endpoint.url);
+            let app = &self.context.app_id;
+            let endpoint = &self.endpoint.url;
             warn!(app, %endpoint, events, "webhook events given up: the endpoint has not taken them in time");
             self.count_end(events, false);
         }

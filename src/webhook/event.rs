@@ -62,7 +62,8 @@ impl WebhookEvent {
             Notice::CacheMiss(..) => WebhookEvent::CacheMiss(channel),
             Notice::SubscriptionCount(_, count, _) => WebhookEvent::SubscriptionCount(channel, *count),
             Notice::Event(Heard { source: Source::Client { socket_id, user_id }, event, data, .. }) => {
-                let (event, data) = (Box::from(*event), Box::from(data.literal()));
+                let event = Box::from(*event);
+                let data = Box::from(data.literal());
                 let user_id = user_id.clone();
                 WebhookEvent::ClientEvent(Box::new(WebhookClientEvent {
                     channel,
@@ -269,7 +270,8 @@ mod tests {
 
     #[test]
     fn only_what_is_wanted_becomes_an_event() {
-        let (room, hidden) = (name("room"), name("#server-to-user-7"));
+        let room = name("room");
+        let hidden = name("#server-to-user-7");
         let occupied = Notice::ChannelOccupied(&room, 1);
         assert_eq!(
             WebhookEvent::of_notice(&occupied, |_, _| true),

@@ -112,7 +112,8 @@ mod tests {
 
     fn attempt(number: u32) -> Attempt {
         let outcome = AttemptOutcome::Status(200);
-        let (at, duration) = (SystemTime::UNIX_EPOCH, Duration::ZERO);
+        let at = SystemTime::UNIX_EPOCH;
+        let duration = Duration::ZERO;
         Attempt { at, number, events: 1, body_bytes: 10, duration, outcome }
     }
 

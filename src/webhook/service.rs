@@ -150,7 +150,9 @@ impl Webhooks {
         let new = senders.iter().filter(|sender| !state.senders.iter().any(|known| known.ptr_eq(sender)));
         let new: Vec<Weak<EndpointSender>> = new.cloned().collect();
         state.senders.extend(new);
-        let (config, key, observer) = (config.clone(), key.clone(), watcher);
+        let config = config.clone();
+        let key = key.clone();
+        let observer = watcher;
         let listening =
             AppWebhooks { config, key, observer, listener: Arc::downgrade(&listener), senders, logs };
         state.apps.insert(app.id.clone(), listening);
@@ -176,14 +178,16 @@ impl Webhooks {
         };
         let sender = |of: &EndpointLog| {
             known(of).unwrap_or_else(|| {
-                let (endpoint, log) = (of.endpoint.clone(), Arc::clone(&of.log));
+                let endpoint = of.endpoint.clone();
+                let log = Arc::clone(&of.log);
                 let sender = Arc::new(EndpointSender::new(endpoint, log, Arc::clone(&context)));
                 thread.spawn(Arc::clone(&sender).run(self.shared.stage.subscribe()));
                 sender
             })
         };
         let senders: Vec<Arc<EndpointSender>> = logs.iter().map(sender).collect();
-        let (app_id, clock) = (context.app_id.clone(), context.clock.clone());
+        let app_id = context.app_id.clone();
+        let clock = context.clock.clone();
         let dispatcher = Dispatcher { app_id, clock, receiver, suppressor, senders: senders.clone() };
         thread.spawn(dispatcher.run(self.shared.stage.subscribe()));
         (Arc::new(listener), senders)
@@ -240,7 +244,8 @@ fn context(
     });
     let client = client.inspect_err(|error| error!(app = app_id, %error, "webhooks cannot be sent")).ok()?;
     let clock = WebhookClock::new(observer.as_ref().map(|observer| observer.clock()));
-    let (app_id, key) = (app_id.to_owned(), key.clone());
+    let app_id = app_id.to_owned();
+    let key = key.clone();
     Some(Arc::new(SendContext { app_id, key, delivery, client, clock, observer }))
 }
 

@@ -147,7 +147,9 @@ const VACATED: &str = r#""events":[{"name":"channel_vacated","channel":"room","i
 
 #[test]
 fn every_attempt_is_logged() {
-    let (test, webhooks, sink) = (TestHub::new(), Webhooks::new(), Sink::plain(&[500, 302, 204]));
+    let test = TestHub::new();
+    let webhooks = Webhooks::new();
+    let sink = Sink::plain(&[500, 302, 204]);
     let config = config(&format!("http://127.0.0.1:{}/hook", sink.port));
     let listener = webhooks.listener(&app(), &config).unwrap();
     test.tell(&listener, |room| Notice::ChannelOccupied(room, 1));
@@ -168,8 +170,10 @@ fn every_attempt_is_logged() {
 /// An unchanged configuration keeps its listener. Another one does not lose what the old one held back.
 #[test]
 fn a_listener_that_is_replaced_sends_what_it_held_back() {
-    let (test, webhooks) = (TestHub::new(), Webhooks::new());
-    let (old, new) = (Sink::plain(&[200]), Sink::plain(&[200]));
+    let test = TestHub::new();
+    let webhooks = Webhooks::new();
+    let old = Sink::plain(&[200]);
+    let new = Sink::plain(&[200]);
     let first = config(&format!("http://127.0.0.1:{}/", old.port));
     let listener = webhooks.listener(&app(), &first).unwrap();
     assert!(Arc::ptr_eq(&listener, &webhooks.listener(&app(), &first).unwrap()));
@@ -197,8 +201,10 @@ fn a_listener_that_is_replaced_sends_what_it_held_back() {
 /// What waits for an endpoint that stays goes before what comes after the change.
 #[test]
 fn a_channel_stays_in_order_over_a_change_of_the_endpoints() {
-    let (test, webhooks) = (TestHub::new(), Webhooks::new());
-    let (sink, other) = (Sink::plain(&[500, 500, 500, 200]), Sink::plain(&[200]));
+    let test = TestHub::new();
+    let webhooks = Webhooks::new();
+    let sink = Sink::plain(&[500, 500, 500, 200]);
+    let other = Sink::plain(&[200]);
     let mut config = config(&format!("http://127.0.0.1:{}/", sink.port));
     config.delivery.retry.first = Duration::from_millis(100);
     let listener = webhooks.listener(&app(), &config).unwrap();
@@ -221,7 +227,9 @@ fn a_channel_stays_in_order_over_a_change_of_the_endpoints() {
 /// At the end, nothing is held back; and what cannot be delivered does not hold the end up.
 #[test]
 fn the_end_waits_for_what_can_be_delivered() {
-    let (test, webhooks, sink) = (TestHub::new(), Webhooks::new(), Sink::plain(&[200]));
+    let test = TestHub::new();
+    let webhooks = Webhooks::new();
+    let sink = Sink::plain(&[200]);
     let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut config = config(&format!("http://127.0.0.1:{}/", sink.port));
     let url = format!("http://{}/", hanging.local_addr().unwrap());
@@ -277,7 +285,8 @@ impl Drop for Certificate {
 
 /// The first attempt at an endpoint that serves this certificate, and what it was sent, if it was sent anything.
 fn first_attempt(certificate: &Certificate, trusted: bool) -> (AttemptOutcome, Option<String>) {
-    let (test, webhooks) = (TestHub::new(), Webhooks::new());
+    let test = TestHub::new();
+    let webhooks = Webhooks::new();
     let sink = Sink::with(&[200], Some(Arc::clone(&certificate.server)));
     let mut config = config(&format!("https://localhost:{}/", sink.port));
     config.delivery.ca_file = trusted.then(|| certificate.file.clone());
@@ -318,7 +327,8 @@ fn a_file_of_certificates_that_cannot_be_used_says_so() {
 /// Sending is not allowed to block whoever tells of an event: a listener whose endpoint hangs still takes everything.
 #[test]
 fn whoever_tells_is_not_held_up() {
-    let (test, webhooks) = (TestHub::new(), Webhooks::new());
+    let test = TestHub::new();
+    let webhooks = Webhooks::new();
     let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut config = config(&format!("http://{}/", hanging.local_addr().unwrap()));
     config.delivery.queue_events = 10;
@@ -361,7 +371,8 @@ fn subscribe(broker: &Broker) -> TcpStream {
 /// A reload moves an app's webhooks to other endpoints while it serves. One that cannot work changes nothing.
 #[test]
 fn a_running_broker_can_be_given_other_endpoints() {
-    let (old, new) = (Sink::plain(&[200]), Sink::plain(&[500, 200]));
+    let old = Sink::plain(&[200]);
+    let new = Sink::plain(&[500, 200]);
     let url = |sink: &Sink| format!("http://127.0.0.1:{}/", sink.port);
     let mut running = crate::config::Config::development();
     running.apps[0].webhooks = config(&url(&old));

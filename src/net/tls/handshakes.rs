@@ -38,7 +38,8 @@ pub fn accepting(
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let handshakes = IdleList::default();
     fn_service(move |stream: TcpStream| {
-        let (acceptor, handshake) = (acceptor.clone(), handshakes.enter_within(MAX_HANDSHAKES));
+        let acceptor = acceptor.clone();
+        let handshake = handshakes.enter_within(MAX_HANDSHAKES);
         let (slot, entry) = room.accept();
         // What the handshake needs is dropped at its end.
         Box::pin(async move {

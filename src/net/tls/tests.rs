@@ -151,7 +151,8 @@ fn a_large_frame_waits_for_a_slow_reader() {
 
 #[test]
 fn what_cannot_be_served_says_why_before_anything_is_listened_on() {
-    let (files, others) = (Files::new("mistakes"), Files::new("others"));
+    let files = Files::new("mistakes");
+    let others = Files::new("others");
     let missing = Path::new("/nowhere/tls.pem");
     let table = [
         (Some(files.certificate.as_path()), None, "only server.tls_certificate is set"),

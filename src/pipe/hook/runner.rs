@@ -214,7 +214,8 @@ fn run(pipe: &impl Pipe, state: &HookState, timeout: Duration) {
             while context.is_congested() {
                 tokio::time::sleep(CONGESTION_POLL_INTERVAL).await;
             }
-            let (app, event) = (context.app().id.clone(), message.event.clone());
+            let app = context.app().id.clone();
+            let event = message.event.clone();
             let outcome = hear(pipe, message, context, timeout).await;
             record_outcome(state, &app, &event, outcome, timeout);
         }

@@ -338,7 +338,8 @@ impl Pipe for Logged {
 
     async fn hear(&self, message: OwnedMessage, context: Context<'static>) -> Result<(), Failure> {
         let Source::Client { socket_id, .. } = message.source else { return Ok(()) };
-        let (stream, lines) = (context.channel("stream")?, Lines::default());
+        let stream = context.channel("stream")?;
+        let lines = Lines::default();
         let writer = lines.clone();
         let log = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_ansi(false);
         tracing::subscriber::with_default(log.with_writer(move || writer.clone()).finish(), || {

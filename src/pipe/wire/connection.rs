@@ -84,7 +84,8 @@ pub(crate) async fn serve<S: Stream>(stream: S, early: BytesMut, admitted: Admit
             ("closed", Some(vec![Frame::close(*code, reason)]))
         }
     };
-    let (socket_id, peer) = (client.socket_id, peer.map(display));
+    let socket_id = client.socket_id;
+    let peer = peer.map(display);
     info!(%socket_id, how, peer, "pipe disconnected");
     if let Some(frames) = last {
         if matches!(end, ConnectionEnd::Ours(..)) {

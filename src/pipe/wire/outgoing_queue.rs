@@ -73,7 +73,8 @@ impl OutgoingQueue {
 
     /// Queues a notification, or counts it; `true` if it is the first of a gap.
     pub(crate) fn notify(&mut self, kind: NotificationKind, text: Bytes) -> bool {
-        let (bytes, messages) = (self.notification_bytes + text.len(), self.notifications.len());
+        let bytes = self.notification_bytes + text.len();
+        let messages = self.notifications.len();
         let fits = messages == 0 || (bytes <= self.bounds.bytes && messages < self.bounds.messages);
         if self.in_gap || !fits {
             return self.miss();

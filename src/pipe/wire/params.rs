@@ -55,7 +55,8 @@ impl<'a, 'l> Params<'a, 'l> {
         name: Cow<'a, str>,
         data: &'a RawValue,
     ) -> Result<(Cow<'a, str>, Data<'a>), PipeRequestError> {
-        let (chars, limit) = (name.chars().count(), self.limits.event_name_chars);
+        let chars = name.chars().count();
+        let limit = self.limits.event_name_chars;
         let reason = match kind(&name) {
             _ if name.is_empty() => "it is empty".to_owned(),
             _ if chars > limit => format!("it has {chars} characters, at most {limit} are allowed"),

@@ -25,7 +25,8 @@ impl<'t> Decimal<'t> {
         }
         let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let (before, after) = digits.split_once('.').unwrap_or((digits, ""));
-        let (before, after) = (before.as_bytes(), after.as_bytes());
+        let before = before.as_bytes();
+        let after = after.as_bytes();
         if !before.iter().chain(after).all(u8::is_ascii_digit) {
             return None;
         }
@@ -190,7 +191,8 @@ mod tests {
     proptest! {
         #[test]
         fn integers_are_equal_if_they_are(a: i64, b: i64, near in -3i64..=3) {
-            let (c, text) = (a.wrapping_add(near), a.to_string());
+            let c = a.wrapping_add(near);
+            let text = a.to_string();
             prop_assert_eq!(same(&text, &b.to_string()), a == b);
             prop_assert_eq!(same(&text, &c.to_string()), a == c);
             prop_assert_eq!(same(&format!("{text}.000"), &format!("{c}0e-1")), a == c);

@@ -36,9 +36,12 @@ pub async fn handle(
     let mut answer = match answer(&fallback, request, payload, at_work.is_some()).await {
         Ok(answer) => answer,
         Err(error) => {
-            let (method, path, status) = (request.method().as_str(), request.path(), error.status().as_u16());
+            let method = request.method().as_str();
+            let path = request.path();
+            let status = error.status().as_u16();
             let arrival = arrival(&fallback, request);
-            let (peer, origin) = (arrival.peer.map(display), arrival.origin());
+            let peer = arrival.peer.map(display);
+            let origin = arrival.origin();
             info!(method, path, status, reason = %error, peer, origin, "request refused");
             error.response()
         }

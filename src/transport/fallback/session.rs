@@ -275,7 +275,8 @@ impl FallbackSession {
                 let code = CloseCode::Unauthorized;
                 let reason =
                     "No app was named in time, expected {\"path\":\"/app/KEY?protocol=7\"}".to_owned();
-                let (peer, origin) = (arrival.peer.map(display), arrival.origin());
+                let peer = arrival.peer.map(display);
+                let origin = arrival.origin();
                 info!(session = ?self.name, code = code.code(), reason, peer, origin, "session refused");
                 self.refuse(&ConnectionRefusal {
                     code: code.into(),

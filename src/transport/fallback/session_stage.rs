@@ -55,7 +55,8 @@ impl ConnectedSession {
 
     /// The client sent a message.
     pub(super) fn receive(&mut self, message: &str, now: Instant) {
-        let (limit, bytes) = (self.conversation.message_bytes(), message.len());
+        let limit = self.conversation.message_bytes();
+        let bytes = message.len();
         if bytes > limit {
             let reason = format!("Message too big: at most {limit} bytes are allowed, got {bytes}");
             return self.conversation.turn_away(CloseCode::MessageTooBig, &reason);

@@ -82,7 +82,8 @@ impl<S: StreamEncoder> StreamBody<S> {
         // Only a member of a presence channel can be one too many, and a second subscription be refused: this is neither.
         let joined = worker.join(&shared, &channel, None).is_ok();
         let state = if joined { StreamState::New } else { StreamState::Over };
-        let (app, socket_id) = (client.app().id(), client.socket_id());
+        let app = client.app().id();
+        let socket_id = client.socket_id();
         let ClientLogFields { peer, origin, client: library, version } = client_info.log_fields();
         debug!(app, %socket_id, %channel, peer, origin, client = library, version, "subscribed over HTTP");
         let sent = client.app().clock().now();
@@ -125,7 +126,8 @@ impl<S: StreamEncoder> StreamBody<S> {
         }
         if signals.overflow {
             let (bytes, frames) = self.client.owed();
-            let (app, socket_id) = (self.client.app().id(), self.client.socket_id());
+            let app = self.client.app().id();
+            let socket_id = self.client.socket_id();
             let closed = self.worker.hub().count_slow_reader();
             let (channel, ClientLogFields { peer, origin, client, version }) =
                 (&self.channel, self.client_info.log_fields());
@@ -204,7 +206,8 @@ impl<S: StreamEncoder> Drop for StreamBody<S> {
     fn drop(&mut self) {
         let subscriptions = vec![self.channel.clone()];
         let ending = std::mem::take(&mut self.ending);
-        let (app, socket_id) = (self.client.app().id(), self.client.socket_id());
+        let app = self.client.app().id();
+        let socket_id = self.client.socket_id();
         let (channel, ClientLogFields { peer, origin, client, version }) =
             (&self.channel, self.client_info.log_fields());
         debug!(app, %socket_id, %channel, ?ending, peer, origin, client, version, "HTTP stream ended");

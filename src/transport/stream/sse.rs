@@ -29,7 +29,8 @@ impl Sse {
     fn encode(&self, frame: &Frame) -> Option<Bytes> {
         let text = std::str::from_utf8(frame.json()).ok()?;
         let [event, data] = json::members(text, ["event", "data"]).ok()?;
-        let (event, data) = (json::as_string(event?)?, json::as_string(data?)?);
+        let event = json::as_string(event?)?;
+        let data = json::as_string(data?)?;
         let unwanted = match &self.only {
             Some(only) => *only != event,
             // The confirmation is this answer itself.

@@ -78,8 +78,10 @@ pub(super) async fn connect<S: Stream>(
         }
         Ok(None) => return,
         Err(refused) => {
-            let (code, reason) = (refused.code.code(), &refused.reason);
-            let (peer, origin) = (arrival.peer.map(display), arrival.origin());
+            let code = refused.code.code();
+            let reason = &refused.reason;
+            let peer = arrival.peer.map(display);
+            let origin = arrival.origin();
             info!(code, reason, peer, origin, "SockJS connection refused");
             refused
         }

@@ -85,7 +85,8 @@ pub async fn upgrade<S: Stream>(
         Arrival::of(request.headers(), S::IS_TLS, listener.trust_forwarded_proto).from(head.peer_addr);
     if listener.pipes_only || wire::is_pipe(&query) {
         stream.write_all(switching_protocols(&request, None).as_bytes()).await?;
-        let (path, path_prefix) = (request.path(), listener.path_prefix.as_str());
+        let path = request.path();
+        let path_prefix = listener.path_prefix.as_str();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let handshake = PipeHandshake { path, path_prefix, query: &query, arrival: &arrival, now };
         open_pipe(&worker, &listener.pipes, &handshake, (stream, slot, upgrade_task), early);
@@ -123,7 +124,8 @@ fn open_pipe<S: Stream>(
     match pipes.admit(worker, handshake) {
         Ok(admitted) => upgrade_task.set(wire::serve(stream, early, admitted)),
         Err(refused) => {
-            let (code, reason) = (refused.code.code(), &refused.reason);
+            let code = refused.code.code();
+            let reason = &refused.reason;
             let (path, peer, origin) =
                 (handshake.path, handshake.arrival.peer.map(display), handshake.arrival.origin());
             info!(path, code, reason, peer, origin, "pipe refused");

@@ -62,7 +62,8 @@ fn nothing_goes_on_for_ever() {
     let first_heads = [(String::new(), "\r\n"), (String::new(), "a"), ("GET /hea".to_owned(), "l")];
     std::thread::scope(|scope| {
         for (start, more) in bodies.chain(heads).chain(first_heads) {
-            let (broker, config) = (&broker, &config);
+            let broker = &broker;
+            let config = &config;
             scope.spawn(move || Client::connect(broker, config).assert_ends(&start, more));
         }
         // Who never shakes hands: nothing, half a hello, and a hello that goes on for ever.
