@@ -1,8 +1,8 @@
 //! Writes the log to standard error. Never a secret, and of payloads only the beginning, at `trace`.
 //!
 //! Everything that may come from outside goes through here, so it is made harmless here and nowhere else: `text`
-//! escapes and shortens, `line` puts lines together, `line_limits` leaves out what one cause would flood the log with, and
-//! `line_queue` has a thread of its own write them, so that nobody ever waits for whoever reads the log.
+//! escapes and shortens, `line` puts lines together, `line_limits` leaves out what one cause would flood the log with,
+//! and `line_queue` has a thread of its own write them, so that no worker waits for the reader of the log.
 
 mod config;
 mod layer;
@@ -57,23 +57,23 @@ pub fn start(logging: &Logging) -> Result<(), tracing_subscriber::filter::ParseE
     Ok(())
 }
 
-/// Waits until what has been logged is written, but no longer than a second: whoever reads the log may have stopped.
+/// Waits until what has been logged is written, but no longer than a second: the reader of the log may have stopped.
 pub fn flush() {
     if let Some(queue) = WRITER_QUEUE.get() {
         queue.flush(FLUSH_TIMEOUT);
     }
 }
 
-/// Has panics told by the log. Otherwise whoever panics would write to standard error, and wait for its reader.
+/// Has panics logged. Otherwise the thread that panics would write to standard error, and wait for its reader.
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!("{panic}");
     }));
 }
 
-/// The filter's directives. A level alone is ours: the libraries below us have much to say of which nothing is of use to
-/// who runs a broker, and are heard when they are named. What a request that cannot be read makes the HTTP server say, which
-/// is an error to it, is nothing that strangers should bring about above `debug`.
+/// The filter's directives. A level alone is ours: the libraries below us have much to say of which nothing is of use
+/// to who runs a broker, and are heard when they are named. What a request that cannot be read makes the HTTP server
+/// say, which is an error to it, is nothing that strangers should bring about above `debug`.
 fn directives(level: &str) -> String {
     let http = if level.contains("actix_http") { "" } else { "actix_http::h1=off," };
     let ours = |part: &str| match part {
@@ -95,7 +95,7 @@ fn is_colourful() -> bool {
     std::io::stderr().is_terminal() && wants_colours(no_color.as_deref(), term.as_deref())
 }
 
-/// Whether who looks at a terminal wants colours, as `NO_COLOR` and `TERM` tell.
+/// Whether the terminal is to have colours, by `NO_COLOR` and `TERM`.
 fn wants_colours(no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
     no_color.is_none_or(OsStr::is_empty) && term != Some(OsStr::new("dumb"))
 }

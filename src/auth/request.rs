@@ -83,8 +83,8 @@ pub enum RequestAuthError {
     WrongBodyHash,
 }
 
-/// Finds the app that a request speaks for, and checks that it may. `now` is in seconds since 1970. The body is not looked
-/// at: the signature covers it through its hash, which [`check_body`] compares once it is there.
+/// Finds the app that a request speaks for, and checks that it may. `now` is in seconds since 1970. The body is not
+/// looked at: the signature covers it through its hash, which [`check_body`] compares once it is there.
 ///
 /// # Errors
 /// See [`RequestAuthError`]; the checks are made in the order of its variants.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-/// More would be no help to whoever types one into a phone.
+/// Addresses that are shown at most: one of them is typed into a phone.
 const MAX_ADDRESSES: usize = 4;
 
 /// Names of interfaces that lead to containers and virtual machines of this machine, not to other ones, begin so.

@@ -10,7 +10,7 @@ use crate::http::{ApiError, channel_name};
 use crate::protocol::{SocketId, WrittenSocketId};
 
 /// Signs a subscription. The form has `socket_id` and `channel_name`; on presence channels `user_id` and `name`
-/// say who joins, and somebody is made up where they do not. On encrypted channels the answer has the channel's
+/// say who joins, and a user is made up where they do not. On encrypted channels the answer has the channel's
 /// `shared_secret`, which takes a master key that may be told.
 pub(super) fn channel(
     app: &App,
@@ -35,7 +35,7 @@ pub(super) fn channel(
     Ok(json_response(&answer))
 }
 
-/// Signs a user in: the one of the form's `user_id` and `name`, or somebody made up.
+/// Signs a user in: the one of the form's `user_id` and `name`, or one that is made up.
 pub(super) fn user_auth(key: &Key, body: &[u8]) -> Result<HttpResponse, ApiError> {
     let form = form(body)?;
     let socket_id = socket_id(&form)?;

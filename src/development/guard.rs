@@ -1,5 +1,5 @@
-//! Guards the development endpoints: they answer this machine's own programs, the pages that it serves, and nobody by way of a
-//! proxy.
+//! Guards the development endpoints: they answer this machine's own programs, the pages that it serves, and nobody by
+//! way of a proxy.
 //!
 //! A web page that a developer visits can send requests to this machine, and so can whoever reaches a proxy in front of
 //! it. So the name that is asked for, the page that asks and the way that the request came are looked at, all by what no
@@ -52,8 +52,8 @@ fn proxied(headers: &HeaderMap) -> Option<String> {
 }
 
 /// The origin that asks, if it is neither a page of this machine nor one of the host that is asked. `null`, what
-/// browsers send for files and sandboxed frames, is anybody's. Without an `Origin`, which browsers leave out where the page
-/// cannot read the answer, `Referer` and `Sec-Fetch-Site` tell of another site's page.
+/// browsers send for files and sandboxed frames, is anybody's. Without an `Origin`, which browsers leave out where the
+/// page cannot read the answer, `Referer` and `Sec-Fetch-Site` tell of another site's page.
 fn foreign_origin(headers: &HeaderMap) -> Option<String> {
     let own = host(headers).to_ascii_lowercase();
     let foreign = |page: &HeaderValue| {
@@ -95,9 +95,9 @@ fn is_authority(text: &str) -> bool {
     name_fits && (port.is_some() || text == name)
 }
 
-/// Whether a host cannot be a name that strangers own, which they could have resolved to this address so that their page
-/// counts as one of this host: an address, a name without a dot, or one below a domain that is kept for local use (RFC 6761,
-/// 6762, 8375, and `internal`).
+/// Whether a host cannot be a name that strangers own, which they could have resolved to this address so that their
+/// page counts as one of this host: an address, a name without a dot, or one below a domain that is kept for local use
+/// (RFC 6761, 6762, 8375, and `internal`).
 pub(super) fn is_local(host: &str) -> bool {
     const LOCAL: [&str; 5] = [".local", ".internal", ".test", ".home.arpa", ".localhost"];
     let (name, _) = split_host(host);

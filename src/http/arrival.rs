@@ -14,7 +14,7 @@ pub(crate) struct Arrival {
     pub(crate) tls: bool,
     /// The web pages that it speaks for, if it says so; more than one only if its requests contradict each other.
     origins: Vec<String>,
-    /// Who is at the other end of the socket, which a proxy may be.
+    /// The address of the peer, which may be a proxy.
     pub(crate) peer: Option<SocketAddr>,
 }
 
@@ -47,7 +47,7 @@ impl Arrival {
         self
     }
 
-    /// Whether whoever came so may be a client of the app.
+    /// Whether a client that arrived like this may connect to the app.
     ///
     /// # Errors
     /// With the close code and the reason.
@@ -97,8 +97,8 @@ fn came_by_tls(headers: &HeaderMap) -> bool {
     !told.is_empty() && told.into_iter().all(is_secure)
 }
 
-/// The schemes that the first element of `Forwarded` (RFC 7239) names. There should be one; where there are more, somebody
-/// has slipped one in.
+/// The schemes that the first element of `Forwarded` (RFC 7239) names. There should be one; where there are more,
+/// somebody has slipped one in.
 fn forwarded_protos(headers: &HeaderMap) -> Vec<&str> {
     let forwarded = headers.get(header::FORWARDED).and_then(|value| value.to_str().ok());
     let pairs = first_element(forwarded.unwrap_or_default()).into_iter();
@@ -107,8 +107,8 @@ fn forwarded_protos(headers: &HeaderMap) -> Vec<&str> {
     protos.map(|(_, value)| value.trim().trim_matches('"')).collect()
 }
 
-/// The pairs of the first element of a list such as `for="[::1]:8080";proto=https, for=b`. A comma or semicolon within quotes
-/// separates nothing.
+/// The pairs of the first element of a list such as `for="[::1]:8080";proto=https, for=b`. A comma or semicolon within
+/// quotes separates nothing.
 fn first_element(list: &str) -> Vec<&str> {
     let (mut pairs, mut begun) = (Vec::new(), 0);
     let (mut quoted, mut escaped) = (false, false);

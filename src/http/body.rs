@@ -67,7 +67,7 @@ pub struct BodyBounds {
     pub unfinished: Arc<UnfinishedBodies>,
 }
 
-/// Reads the whole body. Whoever calls has made sure from the head that it is wanted.
+/// Reads the whole body. The caller has made sure from the head that it is wanted.
 ///
 /// # Errors
 /// If it is larger than it may be, by its own announcement or in fact, does not arrive in time, breaks off, or if there
@@ -143,8 +143,8 @@ pub(crate) async fn finish(
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
     if request.head().upgrade() {
-        // The HTTP server ends the connection after a request with "Connection: Upgrade" that was not upgraded: who sent
-        // it has to know, or it loses the next request on it.
+        // The HTTP server ends the connection after a request with "Connection: Upgrade" that was not upgraded: the
+        // client has to know, or it loses the next request on it.
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
     let Some(exchange) = exchange(request).cloned() else { return response };
@@ -159,8 +159,8 @@ pub(crate) async fn finish(
             exchange.end();
             response
         }
-        // The server drains a chunked body that nobody holds any more, however long it is, and closes the connection on
-        // one that somebody does. So the answer holds it.
+        // The server drains a chunked body that is dropped, however long it is, and closes the connection on one that is
+        // held. So the answer holds it.
         _ => response.map_body(|_, answer| {
             BoxBody::new(TrackedBody { answer, _payload: unread.then_some(payload), exchange })
         }),

@@ -1,5 +1,5 @@
-//! Answers requests for the state of channels: `GET /apps/{id}/channels`, `…/channels/{name}`, `…/channels/{name}/users`, and the older
-//! `…/channels/{name}/stats`.
+//! Answers requests for the state of channels: `GET /apps/{id}/channels`, `…/channels/{name}`,
+//! `…/channels/{name}/users`, and the older `…/channels/{name}/stats`.
 
 use std::sync::Arc;
 
@@ -17,9 +17,9 @@ use crate::protocol::ChannelName;
 /// Of an app with more channels than this, they are gathered on another thread.
 const MAX_AT_ONCE: usize = 1000;
 
-/// The occupied channels, all or those whose names begin with `filter_by_prefix`. Of an app that has many, their names are
-/// gathered on another thread, and looked up and written in pieces: nobody on this worker waits for the list, and it takes
-/// the memory of one reference for each channel.
+/// The occupied channels, all or those whose names begin with `filter_by_prefix`. Of an app that has many, their names
+/// are gathered on another thread, and looked up and written in pieces: nothing on this worker waits for the list, and
+/// it takes the memory of one reference for each channel.
 pub(crate) async fn list(request: &Authenticated<'_>) -> Result<HttpResponse, ApiError> {
     let prefix = request.query.get("filter_by_prefix").unwrap_or_default();
     let info = Info::of_channels(&request.query.list("info").unwrap_or_default(), prefix, &request.app)?;

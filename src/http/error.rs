@@ -1,4 +1,5 @@
-//! The errors of the HTTP API, and their answers. Bodies are plain text that ends with a newline: libraries show it as it is.
+//! The errors of the HTTP API, and their answers. Bodies are plain text that ends with a newline: libraries show it as
+//! it is.
 
 use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};

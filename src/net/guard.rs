@@ -1,5 +1,5 @@
-//! Guards a stream while it speaks HTTP, between the accepted socket and the HTTP server: it ends connections that take longer than they may, or that
-//! are idle where others need the room, and stops reading what comes after a refusal.
+//! Guards a stream while it speaks HTTP, between the accepted socket and the HTTP server: it ends connections that take
+//! longer than they may, or that are idle where others need the room, and stops reading what comes after a refusal.
 //!
 //! The HTTP server's own timer is for the first head alone. From the second on, and for whatever is sent after an answer
 //! that was given early, the guard's bounds hold. An upgrade takes the stream out of it again.
@@ -29,9 +29,9 @@ use super::Stream;
 use super::slots::HttpSlot;
 use exchange::ExchangePhase;
 
-/// Bytes that are handed on before the HTTP server has to look at them, unless they are of a body that is wanted. It would
-/// read on otherwise, as far as there is something, and make of everything at once requests that wait: of 100 kB some
-/// 6 MB.
+/// Bytes that are handed on before the HTTP server has to look at them, unless they are of a body that is wanted. It
+/// would read on otherwise, as far as there is something, and make of everything at once requests that wait: of 100 kB
+/// some 6 MB.
 const PIECE_BYTES: usize = 4 * 1024;
 
 /// The answer to a further request that did not come in time.
@@ -66,7 +66,7 @@ pub struct UpgradeSlot {
 }
 
 impl UpgradeSlot {
-    /// Does this, unless somebody else needs the room before it is done. Whoever is still a stranger is worth no more.
+    /// Does this, unless the connection is evicted before it is done: it is not admitted yet.
     pub async fn unless_evicted<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let entry = self.exchange.entry();
         let done = entry.unless_evicted(work).await;
@@ -76,8 +76,8 @@ impl UpgradeSlot {
 }
 
 impl<S> GuardedStream<S> {
-    /// The stream without its guard, the place that it has had, and where to say what becomes of it. Whoever is not yet
-    /// counted elsewhere keeps the place.
+    /// The stream without its guard, the place that it has had, and where to say what becomes of it. A connection that is
+    /// not counted elsewhere yet keeps the slot.
     pub fn into_parts(self) -> (S, UpgradeSlot, UpgradeTask) {
         self.exchange.entry().set_busy();
         (self.stream, UpgradeSlot { exchange: self.exchange, _slot: self.slot }, self.upgrade_task)
@@ -107,8 +107,8 @@ impl<S> GuardedStream<S> {
         false
     }
 
-    /// The peer has had its time. It is told so if it has begun a request and nothing is in the way; what it does not take
-    /// is kept for it no longer, in the kernel neither.
+    /// The peer has had its time. It is told so if it has begun a request and nothing is in the way; what it does not
+    /// take is kept for it no longer, in the kernel neither.
     fn end(&mut self, context: &mut Context<'_>) -> io::Error
     where
         S: Stream,
@@ -154,7 +154,7 @@ impl<S> GuardedStream<S> {
         read
     }
 
-    /// Says what nobody would guess from a malformed request.
+    /// Logs that a peer speaks TLS to a plain port, which is hard to guess from a malformed request.
     fn warn_of_tls(&self, first: &[u8]) {
         if let [0x16, 0x03, ..] = first {
             let peer = self.peer.map(tracing::field::display);
@@ -185,8 +185,8 @@ impl<S: Stream> AsyncRead for GuardedStream<S> {
                 this.exchange.await_next_phase(context);
                 Poll::Pending
             }
-            // Further requests are answered when there is room for the answers. Until then the HTTP server would only keep
-            // what it reads, and have no rest with more than it keeps.
+            // Further requests are answered when there is room for the answers. Until then the HTTP server would only
+            // keep what it reads, and have no rest with more than it keeps.
             ExchangePhase::Waiting { .. } | ExchangePhase::Head { .. } if this.write_waits.is_some() => {
                 this.reading_waits = true;
                 Poll::Pending
@@ -258,7 +258,7 @@ impl<S: Stream> AsyncWrite for GuardedStream<S> {
     }
 }
 
-/// Somebody else needs the room of this one.
+/// The error of a connection that was evicted.
 fn evicted() -> io::Error {
     io::ErrorKind::ConnectionAborted.into()
 }

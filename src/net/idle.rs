@@ -31,7 +31,7 @@ struct IdleListInner {
 pub(crate) struct IdleEntry {
     list: Rc<IdleListInner>,
     node: usize,
-    /// Whether the runtime has looked at what there is of it.
+    /// Whether the runtime has looked if there is something to read.
     polled_before: Cell<bool>,
 }
 
@@ -64,14 +64,14 @@ enum IdleState {
 }
 
 impl IdleList {
-    /// Takes one more in. It counts as busy until somebody has looked whether it has something to say: of those who come
-    /// together with very many others, nobody is to go before.
+    /// Adds an entry. It counts as busy until the runtime has looked whether there is something to read: of many
+    /// connections that come together, none is evicted before.
     pub(crate) fn enter(&self) -> IdleEntry {
         let node = self.0.links.borrow_mut().take_node();
         IdleEntry { list: Rc::clone(&self.0), node, polled_before: Cell::new(false) }
     }
 
-    /// Takes one more in; where `most` are idle already, evicts the one that has been so longest.
+    /// Adds an entry; where `most` are idle already, evicts the one that has been idle longest.
     pub(crate) fn enter_within(&self, most: usize) -> IdleEntry {
         if self.len() >= most {
             self.evict_longest();
@@ -114,13 +114,13 @@ impl IdleListInner {
 }
 
 impl IdleEntry {
-    /// Something has been said, and nothing is under way: the time of being idle begins anew. An eviction stands.
+    /// The peer sent or took something, and nothing is under way: its idle time begins anew. An eviction stands.
     pub(crate) fn set_idle(&self) {
         self.set_busy();
         self.keep_idle();
     }
 
-    /// There is nothing of it. If it is idle already, its time goes on.
+    /// There is nothing to read. If it is idle already, its time goes on.
     pub(crate) fn keep_idle(&self) {
         let mut links = self.list.links.borrow_mut();
         if links.nodes[self.node].state == IdleState::Busy {
@@ -147,7 +147,7 @@ impl IdleEntry {
 
     /// There is nothing of it to be read: it is idle. Ready once it is evicted.
     ///
-    /// Before the first look of the runtime at a socket nobody knows what there is, so whoever is new is not idle before.
+    /// Before the runtime has looked at a socket it is unknown what there is to read, so a new entry is not idle before.
     pub(crate) fn poll_idle(&self, context: &mut Context<'_>) -> Poll<()> {
         if !self.polled_before.replace(true) {
             come_again(context);

@@ -1,5 +1,5 @@
-//! Accepts and bounds connections below HTTP and WebSockets: streams of bytes, TLS, slots, and the guard of a stream while
-//! HTTP is spoken on it.
+//! Accepts and bounds connections below HTTP and WebSockets: streams of bytes, TLS, slots, and the guard of a stream
+//! while HTTP is spoken on it.
 
 pub mod guard;
 pub(crate) mod idle;

@@ -1,5 +1,5 @@
-//! Bounds the connections of a node and of each worker. Where there is no slot for a new one, one that is idle is ended for
-//! it; where none is idle, the new one is refused.
+//! Bounds the connections of a node and of each worker. Where there is no slot for a new one, one that is idle is ended
+//! for it; where none is idle, the new one is refused.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -70,8 +70,8 @@ pub struct HttpSlot(Arc<ConnectionSlots>);
 pub struct NoSlot;
 
 impl ConnectionSlots {
-    /// An empty one, for `most_http` connections that speak HTTP, where 0 stands for as many as there may be of any kind, of
-    /// which each of the `workers` may have `per_worker`.
+    /// An empty one, for `most_http` connections that speak HTTP, where 0 stands for as many as there may be of any
+    /// kind, of which each of the `workers` may have `per_worker`.
     #[must_use]
     pub fn new(most_http: usize, per_worker: usize, workers: usize) -> Self {
         ConnectionSlots {
@@ -114,7 +114,7 @@ impl ConnectionSlots {
         })
     }
 
-    /// Whether it is time to say at `warn` again that somebody speaks TLS to a plain port.
+    /// Whether it is time to warn again of TLS on a plain port.
     pub(super) fn may_warn_of_tls(&self) -> bool {
         self.tls_warning.is_due()
     }

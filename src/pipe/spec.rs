@@ -58,13 +58,13 @@ pub enum BadRule {
         "{0:?} cannot be an event name: it is empty, or begins with \"pusher:\" or \"pusher_internal:\", which are reserved"
     )]
     EventName(String),
-    /// It neither sends anything nor says so.
+    /// It has no target, and is not marked as one that drops events.
     #[error("a rule needs \"to\", or drop = true if what it hears is to go nowhere")]
     Nowhere,
     /// It would send every event twice.
     #[error("the target {0:?} is given twice")]
     RepeatedTarget(String),
-    /// It sends nothing, and says how.
+    /// It drops events, but has settings of one that sends them.
     #[error("a rule with drop = true sends nothing, so {0:?} has no meaning in it")]
     DropAndSend(&'static str),
     /// Nothing would ever wait.

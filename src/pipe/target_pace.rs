@@ -1,5 +1,5 @@
 //! Paces the events of a rule: for each channel it sends to, a pace and perhaps an event that waits. Pure: the time
-//! comes in, and whoever asks keeps the timers.
+//! comes in, and the caller keeps the timers.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

@@ -2,7 +2,7 @@
 //! `docs/binary.md` is the specification.
 //!
 //! Clients ask for them when they connect. To all others the same event is JSON with a data URL, and everything inside
-//! the broker that looks at payloads sees that form too; it is made when somebody looks.
+//! the broker that looks at payloads sees that form too; it is made when it is first needed.
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
@@ -45,7 +45,7 @@ pub struct BinaryPayload<'a> {
     /// A JSON object without the member `dataUrl`, or empty.
     members: Cow<'a, str>,
     content: Cow<'a, [u8]>,
-    /// The payload of the JSON form as a JSON string, once somebody has asked for it.
+    /// The payload of the JSON form as a JSON string, once it was needed.
     literal: OnceLock<String>,
 }
 

@@ -91,7 +91,7 @@ impl Broadcast {
     /// The same message, of which slow subscribers need only the newest of its kind.
     #[must_use]
     pub fn latest_only(mut self, key: LatestKey) -> Self {
-        // Nobody shares it yet.
+        // It is not shared yet.
         if let Some(extras) = Arc::get_mut(self.extras.get_or_insert_default()) {
             extras.latest = Some(Arc::new(key));
         }
@@ -101,7 +101,7 @@ impl Broadcast {
     /// The same message, which is not encrypted although its channel is.
     #[must_use]
     pub fn in_clear(mut self) -> Self {
-        // Nobody shares it yet.
+        // It is not shared yet.
         if let Some(extras) = Arc::get_mut(self.extras.get_or_insert_default()) {
             extras.in_clear = true;
         }

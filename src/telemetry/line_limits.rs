@@ -14,7 +14,7 @@ pub(super) const AT_ONCE: u32 = 100;
 /// Lines that it may log in a second, as time goes on.
 pub(super) const PER_SECOND: u32 = 5;
 
-/// How long it takes until what was left out is told.
+/// The interval in which the log reports how much was left out.
 pub(super) const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How much each callsite has logged of late. There are as many places as the program has.
@@ -37,7 +37,7 @@ struct CallsiteLimit {
 }
 
 impl LineLimits {
-    /// Whether it may log a line now. What is for those who look closely, at debug and below, always may.
+    /// Whether a callsite may log a line now. At debug and below it always may.
     pub(super) fn admit(&mut self, metadata: &'static Metadata<'static>, now: Instant) -> bool {
         if *metadata.level() > Level::INFO {
             return true;
@@ -54,7 +54,7 @@ impl LineLimits {
         admitted
     }
 
-    /// Whether something was left out that nobody was told of.
+    /// Whether lines were left out that have not been reported.
     pub(super) fn has_unreported(&self) -> bool {
         self.has_unreported
     }

@@ -1,4 +1,4 @@
-//! Queues lines for standard error. Whoever logs never waits: a thread of its own writes, and what it cannot write
+//! Queues lines for standard error. Logging never waits: a thread of its own writes, and what it cannot write
 //! in time is dropped, counted, and told once there is room.
 
 use std::io::{self, Write};

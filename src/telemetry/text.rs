@@ -3,11 +3,11 @@
 
 use std::fmt::{self, Write};
 
-/// Characters that a value may have; the number of further ones takes the place of those. One that has to be escaped counts
-/// as what it becomes, so that a line cannot be made long by what cannot be seen.
+/// Characters that a value may have; the number of further ones takes the place of those. One that has to be escaped
+/// counts as what it becomes, so that a line cannot be made long by what cannot be seen.
 pub(crate) const VALUE_CHARS: usize = 200;
 
-/// Characters that what a line says may have.
+/// Characters that the message of a line may have.
 pub(super) const MESSAGE_CHARS: usize = 2000;
 
 /// Characters that a hidden one becomes at most: in JSON, two escapes.

@@ -35,8 +35,8 @@ pub(crate) struct Reservation {
     pub(crate) at_work: AtWork,
 }
 
-/// The client that hands all it hears on an encrypted channel to its decryption, `{}` alone excepted. Anything else that is
-/// not encrypted ends in an exception that nobody catches, which on Android ends the app.
+/// The client that hands all it hears on an encrypted channel to its decryption, `{}` alone excepted. Anything else
+/// that is not encrypted ends in an exception that nobody catches, which on Android ends the app.
 const DECRYPTS_EVERYTHING: &str = "java-client";
 
 /// A connection that passed every check and has its place.
@@ -46,7 +46,7 @@ pub(super) struct AdmittedConnection {
     pub(super) agreed: Negotiated,
     pub(super) admission: Admission,
     pub(super) at_work: AtWork,
-    /// Who is at the other end.
+    /// The client, for the log.
     pub(super) client_info: ClientInfo,
     /// It would try to decrypt whatever it hears on an encrypted channel.
     pub(super) decrypts_everything: bool,

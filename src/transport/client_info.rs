@@ -51,7 +51,7 @@ pub(crate) struct ClientLogFields<'c> {
 }
 
 impl ClientInfo {
-    /// Whoever came so, with these parameters.
+    /// A client that arrived like this, with these parameters.
     pub(crate) fn new(arrival: &Arrival, query: &Query) -> Self {
         let part = |name| query.get(name).map(shortened);
         let reported = ReportedClient {

@@ -105,8 +105,8 @@ impl SignedWebhook {
 }
 
 impl HttpClient {
-    /// A client that trusts the public certificate authorities, and those of the file if one is named. It connects to
-    /// nobody yet.
+    /// A client that trusts the public certificate authorities, and those of the file if one is named. It makes no
+    /// connection yet.
     ///
     /// # Errors
     /// If the file cannot be used.

@@ -44,7 +44,7 @@ impl WebhookClock {
         time: Option<Instant>,
         what: Timed,
     ) -> impl Future<Output = Due> + use<> {
-        // At once: that somebody waits is known before it is slept.
+        // At once: the entry is made before the sleep begins.
         let due = time.map(|time| self.enter(time, what)).unwrap_or_default();
         let ahead = self.advanced.as_ref().map(|advanced| advanced.ahead.clone());
         async move {
@@ -81,7 +81,7 @@ pub(super) fn system_now() -> Instant {
     Instant::now()
 }
 
-/// The date, for whoever reads it.
+/// The date, for the delivery log.
 pub(super) fn system_time() -> SystemTime {
     SystemTime::now()
 }

@@ -71,7 +71,7 @@ impl Dispatcher {
         self.suppressor.hear(identified, heard, |identified| enqueue(app_id, senders, &identified, heard));
     }
 
-    /// Nobody can come back any more: nothing is held back from now on, and no request waits for more events.
+    /// Connections are ended and none can return: nothing is held back from now on, and no request waits for more events.
     fn flush(&mut self) {
         self.release_held();
         self.senders.iter().for_each(|sender| sender.flush());

@@ -16,7 +16,7 @@ use super::event_type::{EventType, EventTypes};
 pub struct WebhookEndpoint {
     /// Where.
     pub url: EndpointUrl,
-    /// What it is told of.
+    /// The types of events that it is told of.
     pub events: EventTypes,
     /// Of which channels; all if absent.
     pub channels: Option<Pattern>,
@@ -91,7 +91,7 @@ impl EndpointUrl {
     }
 }
 
-/// Without the query, which may hold what is nobody else's business.
+/// Without the query, which may hold a secret.
 impl fmt::Display for EndpointUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.url[..url::Position::AfterPath])?;

@@ -33,8 +33,8 @@ pub(super) struct EndpointSender {
     changed: Notify,
     /// Stands for what was queued and has not been seen to.
     pushed: Mutex<Busy>,
-    /// Who may still queue something: the dispatcher of the configuration in force, and those of earlier ones that are
-    /// at their end.
+    /// Those that may still queue events: the dispatcher of the configuration in force, and those of earlier
+    /// configurations until they have ended.
     producers: AtomicUsize,
     drops: Mutex<DropLog>,
     /// Numbers the requests, for the log.
@@ -100,13 +100,13 @@ impl EndpointSender {
         self.changed.notify_one();
     }
 
-    /// One more may queue something. False if the sender is at its end already.
+    /// Adds a producer. False if the sender has ended already.
     pub(super) fn add_producer(&self) -> bool {
         let more = |producers: usize| (producers > 0).then_some(producers + 1);
         self.producers.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok()
     }
 
-    /// One of those who may queue something is at its end; after the last one, the task ends when everything is sent.
+    /// Removes a producer. After the last one, the task ends when everything is sent.
     pub(super) fn remove_producer(&self) {
         if self.producers.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.flush();
@@ -122,7 +122,7 @@ impl EndpointSender {
             && is_same(own.observer.as_ref(), context.observer.as_ref())
     }
 
-    /// Sends what is queued until nobody can queue any more and all is sent.
+    /// Sends what is queued until there is no producer and all is sent.
     pub(super) async fn run(self: Arc<Self>, stage: watch::Receiver<BrokerStage>) {
         let most = self.context.delivery.requests_at_once;
         let mut under_way = JoinSet::new();
@@ -202,7 +202,8 @@ impl EndpointSender {
         batch
     }
 
-    /// What came of it, and when: whoever is told of it may advance the clock, but not before it is known what is waited for.
+    /// Makes one attempt. Returns its outcome, when it ended, and what is to be held until the next wait is known: the
+    /// observer may advance the clock as soon as it is told of the outcome.
     async fn attempt(
         &self,
         request: u64,

@@ -43,7 +43,8 @@ pub struct WebhookClientEvent {
 }
 
 impl WebhookEvent {
-    /// The event that a notice is of, if it is of any. `wants` is asked first, so that what nobody wants costs nothing.
+    /// The event that a notice is of, if it is of any. `wants` is asked first, so that an event without endpoints costs
+    /// nothing.
     #[must_use]
     pub fn of_notice(
         notice: &Notice<'_>,
@@ -73,7 +74,7 @@ impl WebhookEvent {
                     user_id,
                 }))
             }
-            // Nobody is told of anything else.
+            // No webhook tells of anything else.
             _ => return None,
         })
     }

@@ -90,7 +90,8 @@ impl Listener for WebhookListener {
 }
 
 impl EventReceiver {
-    /// The next event; `None` when the listener is gone, or after [`EventReceiver::close`], and everything has been taken.
+    /// The next event; `None` when the listener is gone, or after [`EventReceiver::close`], and everything has been
+    /// taken.
     pub(super) async fn next(&mut self) -> Option<ReceivedEvent> {
         let (identified, heard, busy) = self.events.recv().await?;
         self.gauge.bytes.fetch_sub(identified.bytes(), Ordering::Relaxed);

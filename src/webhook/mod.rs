@@ -2,8 +2,8 @@
 //!
 //! [`Webhooks`] makes a listener for each app that has endpoints. The listener puts events into a bounded queue; from
 //! there on everything happens on one thread of its own: removals are held back for a moment ([`suppress`]), and each
-//! endpoint has a queue ([`batch_queue`]) and a sender, so that a slow one delays neither another nor the broker. What was
-//! not taken is sent again ([`retry`]), and [`log`] remembers what became of it.
+//! endpoint has a queue ([`batch_queue`]) and a sender, so that a slow one delays neither another nor the broker. What
+//! was not taken is sent again ([`retry`]), and [`log`] remembers what became of it.
 //!
 //! [`event`], [`suppress`], [`batch_queue`] and [`retry`] are pure: the time is an argument.
 

@@ -20,7 +20,7 @@ pub(crate) trait Observer: fmt::Debug + Send + Sync {
     /// The app's clock.
     fn clock(&self) -> AdvancedClock;
 
-    /// Whether nobody cares any more: what is queued is then tried once, and never again.
+    /// Whether the test has ended: what is queued is then tried once, and never again.
     fn test_ended(&self) -> watch::Receiver<bool>;
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct InjectedOutcome {
     pub(crate) outcome: AttemptOutcome,
 }
 
-/// Whether both are the same one, or nobody.
+/// Whether both are the same observer, or none.
 pub(super) fn is_same(one: Option<&Arc<dyn Observer>>, other: Option<&Arc<dyn Observer>>) -> bool {
     match (one, other) {
         (Some(one), Some(other)) => Arc::ptr_eq(one, other),

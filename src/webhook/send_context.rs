@@ -18,15 +18,15 @@ pub(super) struct SendContext {
     pub(super) delivery: DeliverySettings,
     pub(super) client: HttpClient,
     pub(super) clock: WebhookClock,
-    /// Whoever watches; nobody in production.
+    /// The observer of the webhooks; there is none in production.
     pub(super) observer: Option<Arc<dyn Observer>>,
 }
 
 impl SendContext {
-    /// Ready when whoever watches does not care any more.
+    /// Ready when the test that observes the webhooks has ended.
     pub(super) async fn test_ended(&self) {
         let Some(observer) = &self.observer else { return std::future::pending().await };
-        // An error means that there is nobody left who could care.
+        // An error means that the observer is gone.
         let _ = observer.test_ended().wait_for(|test_ended| *test_ended).await;
     }
 }

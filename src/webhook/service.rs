@@ -100,14 +100,14 @@ impl Webhooks {
     }
 
     /// The listener for an app of this configuration; `None` if it has no endpoints. A configuration that has not
-    /// changed keeps its listener, and an endpoint that has not changed keeps its log. A listener that nobody holds any
-    /// more is at its end: what it held back is sent at once, and what waits is still delivered.
+    /// changed keeps its listener, and an endpoint that has not changed keeps its log. A listener that is dropped
+    /// has ended: what it held back is sent at once, and what waits is still delivered.
     #[must_use]
     pub fn listener(&self, app: &App, config: &WebhookConfig) -> Option<Arc<dyn Listener>> {
         self.observed_listener(app, config, None)
     }
 
-    /// The same, with somebody who watches the webhooks on their way. With another one the listener is another, too.
+    /// The same, with an observer of the webhooks. Another observer makes another listener.
     pub(crate) fn observed_listener(
         &self,
         app: &App,
@@ -199,7 +199,7 @@ impl Webhooks {
         self.state().apps.get(app_id).map(|app| app.logs.clone()).unwrap_or_default()
     }
 
-    /// The broker is ending its connections. Nobody can come back, so nothing is held back any more, and what waits to
+    /// The broker is ending its connections. None can return, so nothing is held back any more, and what waits to
     /// be sent again is sent at once.
     pub(crate) fn flush(&self) {
         self.shared.stage.send_replace(BrokerStage::Flushing);
@@ -213,7 +213,7 @@ impl Webhooks {
             return;
         };
         drop(running);
-        // Nothing is ever sent; it ends when nobody is left who could.
+        // Nothing is ever sent on the channel; it closes when the last task has ended.
         if tokio::time::timeout_at(deadline.into(), all_ended.recv()).await.is_err() {
             self.state().senders.iter().filter_map(Weak::upgrade).for_each(|sender| sender.give_up_all());
         }

@@ -54,8 +54,8 @@ impl AcceptedStream<TcpStream> {
 /// A stream as the HTTP server takes it, with its peer.
 type HttpInput<S> = (GuardedStream<S>, Protocol, Option<SocketAddr>);
 
-/// Guards every stream, as `accept` makes it of what comes, and hands it to the HTTP server. One that there is no room for is
-/// told so and closed.
+/// Guards every stream, as `accept` makes it of what comes, and hands it to the HTTP server. One that there is no room
+/// for is told so and closed.
 pub fn guarding<R, S: Stream, H>(
     room: Rc<WorkerSlots>,
     bounds: ExchangeBounds,

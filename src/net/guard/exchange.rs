@@ -9,8 +9,8 @@ use crate::net::idle::IdleEntry;
 /// By how much a bound of the HTTP server's own, which ends a connection in a friendlier way, may be late.
 const SLACK: Duration = Duration::from_millis(1500);
 
-/// Bytes of further requests that are taken from a client while one is being answered. The HTTP server keeps them, and has
-/// no rest with a client that sends more than it keeps.
+/// Bytes of further requests that are taken from a client while one is being answered. The HTTP server keeps them, and
+/// has no rest with a client that sends more than it keeps.
 pub(super) const PIPELINED_BYTES: usize = 4 * 1024;
 
 /// The bounds of the connections of one listener while they speak HTTP.
@@ -63,7 +63,7 @@ pub struct Exchange {
     unread_bytes: usize,
     /// The connection's task, where it is to read on with the next phase.
     waiting: RefCell<Option<Waker>>,
-    /// Among those that give way where others need the room.
+    /// The connection's entry in the list of idle ones.
     entry: IdleEntry,
 }
 
@@ -137,7 +137,7 @@ impl Exchange {
         *self.waiting.borrow_mut() = Some(context.waker().clone());
     }
 
-    /// Ready once somebody else needs the room. There was nothing to read.
+    /// Ready once the connection is evicted. There was nothing to read.
     pub(super) fn poll_evicted(&self, context: &mut Context<'_>) -> Poll<()> {
         if self.phase.get().is_idle() {
             self.entry.poll_idle(context)
@@ -146,7 +146,7 @@ impl Exchange {
         }
     }
 
-    /// Among those that give way where others need the room.
+    /// The connection's entry in the list of idle ones.
     pub(super) fn entry(&self) -> &IdleEntry {
         &self.entry
     }

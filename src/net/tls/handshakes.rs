@@ -21,7 +21,7 @@ use crate::net::slots::{NoSlot, WorkerSlots};
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Handshakes that one worker has under way at once. One more ends the oldest: of those that take their time it is the
-/// least likely to end well, and a client that comes to shake hands does not wait for those that have come to say nothing.
+/// least likely to end well, and a client that shakes hands does not wait for those that send nothing.
 const MAX_HANDSHAKES: usize = 1024;
 
 /// Makes TLS connections of plain ones, on the calling worker thread.

@@ -1,6 +1,6 @@
 //! Hooks: pipes in Rust that may take their time.
 //!
-//! Each hook has a bounded queue and a thread of its own. Whoever sent an event has long been served when the hook
+//! Each hook has a bounded queue and a thread of its own. The sender of an event has long been answered when the hook
 //! hears it, and a hook that is slow, fails, panics or blocks holds up nothing but itself.
 
 mod queue;

@@ -127,7 +127,7 @@ struct HookListener<P> {
 }
 
 impl<P: Pipe> HookListener<P> {
-    /// The answer to a question; a pipe that panics at it says no.
+    /// Asks the pipe a question; one that panics has answered no.
     fn ask_pipe(&self, question: impl FnOnce(&P) -> bool) -> bool {
         catch_unwind(AssertUnwindSafe(|| question(&self.pipe))).unwrap_or_else(|_| {
             self.state.counters.panicked.fetch_add(1, Ordering::Relaxed);

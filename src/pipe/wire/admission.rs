@@ -1,4 +1,5 @@
-//! Admits or refuses a backend that opens a pipe. It holds the app's secret, so it signs its request like one of the HTTP API.
+//! Admits or refuses a backend that opens a pipe. It holds the app's secret, so it signs its request like one of the
+//! HTTP API.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -52,7 +53,7 @@ pub(crate) struct AdmittedPipe {
     pub(super) message_bytes: usize,
     /// Shutdown waits for this connection.
     pub(super) shutdown_guard: AtWork,
-    /// Who is at the other end of the socket, for the log.
+    /// The address of the peer, for the log.
     pub(super) peer: Option<SocketAddr>,
 }
 

@@ -18,7 +18,7 @@ use super::{NotificationKind, message};
 #[derive(Debug, Default)]
 pub(crate) struct PipeClients {
     clients: RwLock<Vec<Arc<PipeClient>>>,
-    /// What any of them wants to hear, as bits: where nobody does, a notice costs a look at this.
+    /// The kinds that any of them has subscribed to, as bits: a notice of another kind costs a look at this.
     wanted: AtomicU8,
 }
 

@@ -1,6 +1,6 @@
 //! Runs the connection of one pipe client: reads its requests, writes what waits, and notices when it is gone.
 //!
-//! Nobody waits for a slow client but its own task. A client that asks for more than it reads, or that floods a broker
+//! Only its own task waits for a slow client. A client that asks for more than it reads, or that floods a broker
 //! that is behind, is not read from until that has changed.
 
 use std::cell::{Cell, RefCell};

@@ -1,4 +1,4 @@
-//! Which client of a group is sent a notification: one of those that share the work. Pure.
+//! Chooses the client of a group that is sent a notification. Pure.
 
 use std::sync::Arc;
 

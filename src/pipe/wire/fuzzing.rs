@@ -10,7 +10,7 @@ use super::request::PipeRequest;
 pub struct ReadRequest {
     /// Its id, as it is repeated in the answer.
     pub id: Option<String>,
-    /// What to do, in words for people; or the code and the sentence of the answer.
+    /// The command, as `Debug` prints it; or the code and the sentence of the answer.
     pub command: Result<String, (u16, String)>,
 }
 

@@ -1,5 +1,5 @@
-//! Writes the messages to pipe clients. Every message has all three of `id`, `error` and `result`: the original client ends
-//! its process over a missing one. Pure.
+//! Writes the messages to pipe clients. Every message has all three of `id`, `error` and `result`: the original client
+//! ends its process over a missing one. Pure.
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -61,7 +61,7 @@ pub(crate) fn missed(dialect: Dialect, count: u64) -> Bytes {
     notification("warning", &format!("\"{count} notifications were missed: {reason}\""))
 }
 
-/// What happened, told in words of the original protocol or of this broker's own.
+/// A notice as a notification of the original protocol or of this broker's own.
 pub(crate) fn of_notice(notice: &Notice<'_>, modern: bool, app_id: &str) -> Bytes {
     let mut data = String::from("{");
     let name = match notice {

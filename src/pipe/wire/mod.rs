@@ -1,4 +1,5 @@
-//! Serves the pipe's protocol: a WebSocket on which a backend, in any language, hears what clients say and answers at once.
+//! Serves the pipe's protocol: a WebSocket on which a backend, in any language, hears what clients say and answers at
+//! once.
 //!
 //! Two protocols are spoken on it. The original one (0.2, and what came before it) is what the npm package
 //! `pusher-pipe` of 2012 speaks; the broker's own (1.0) is a superset with filters, groups, acknowledgements and flow

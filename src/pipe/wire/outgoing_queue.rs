@@ -92,7 +92,8 @@ impl OutgoingQueue {
         self.missed == 1
     }
 
-    /// What is to be written next, if anything may be. A gap is told of where it is, behind what was queued before it.
+    /// The message that is to be written next, if any may be. A gap is reported where it is, behind what was queued
+    /// before it.
     pub(crate) fn next(&mut self) -> Option<NextMessage> {
         let answer = self.answers.front().map(|(turn, _)| *turn);
         let notification = self.notifications.front().map(|(turn, ..)| *turn);

@@ -59,7 +59,7 @@ impl PipeSession {
     pub(crate) fn receive(&self, text: &str) {
         trace!(socket_id = %self.client.socket_id, text, "a pipe client says");
         let request = PipeRequest::parse(text, self.client.dialect, &self.context.app().limits);
-        // In this broker's own protocol, who gives no id wants no answer, unless something is wrong.
+        // In this broker's own protocol a request without an id gets no answer, unless something is wrong with it.
         let wants_answer = request.id.is_some() || !self.client.dialect.is_modern();
         match request.command.and_then(|command| self.carry_out(command)) {
             Ok(result) if wants_answer => {
@@ -80,7 +80,7 @@ impl PipeSession {
 
     fn carry_out(&self, command: PipeCommand<'_>) -> Result<Value, PipeRequestError> {
         let PipeSession { context, client, .. } = self;
-        // Whoever would be told that it was done would believe that somebody has heard it.
+        // An answer that it was done would say that clients have received it.
         if command.acts() && context.is_stopping() {
             return Err(PipeRequestError::Stopping);
         }

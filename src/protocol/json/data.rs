@@ -20,7 +20,7 @@ enum DataForm<'a> {
         literal: Cow<'a, str>,
         bytes: usize,
     },
-    /// It came as a binary message, and is made a string when somebody asks for that.
+    /// It came as a binary message, and is made a string when that is first needed.
     Binary(Box<BinaryPayload<'a>>),
 }
 

@@ -16,7 +16,7 @@ pub struct FallbackConfig {
     pub heartbeat: Duration,
     /// How long a poll is held that has nothing to deliver.
     pub poll_hold: Duration,
-    /// How long a session lives while nobody receives. Over it: the disconnect procedure.
+    /// How long a session lives without a response to write to. Over it: the disconnect procedure.
     pub session_timeout: Duration,
     /// How long a SockJS client may take to name its app. Over it: close 4009.
     pub introduction_timeout: Duration,

@@ -10,7 +10,7 @@ const ID_BYTES: usize = 64;
 /// An endpoint of the HTTP transports, as its path names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum FallbackEndpoint {
-    /// SockJS's words of welcome.
+    /// SockJS's greeting.
     Greeting,
     /// What SockJS asks for first.
     Info,
@@ -43,7 +43,7 @@ pub(super) enum SessionName {
         /// Two ids, which the client drew.
         ids: (String, String),
     },
-    /// SockJS. The server's number in the path is for proxies and says nothing.
+    /// SockJS. The server's number in the path is for proxies and has no meaning here.
     SockJs(String),
 }
 

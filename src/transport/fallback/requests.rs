@@ -160,7 +160,7 @@ async fn receive(
         SessionName::Native { key, .. } => fallback.worker.hub().state_by_key(key).is_some(),
         SessionName::SockJs(_) => true,
     };
-    // Some clients send a body, which says nothing. Who is refused is told so before it has come.
+    // Some clients send a body, which has no meaning. A refusal is sent before it has come.
     if is_app && fallback.sessions.would_serve(name, origin(request)) {
         body::read(request, payload, &fallback.body).await?;
     }

@@ -30,7 +30,7 @@ pub(super) struct Chunk {
 pub(super) struct ResponseSink {
     pub(super) format: ResponseFormat,
     pub(super) chunks: mpsc::Sender<Chunk>,
-    /// Ends when nobody waits for the response any more.
+    /// Ends when the response is dropped.
     pub(super) gone: oneshot::Receiver<()>,
 }
 

@@ -1,6 +1,6 @@
 //! Writes a session's frames into the response that is there to receive, if one is.
 //!
-//! To the hub it is a transport like a socket, one that is blocked while nobody receives.
+//! To the hub it is a transport like a socket, one that is blocked while no response is attached.
 
 use std::cell::RefCell;
 use std::io;
@@ -48,11 +48,11 @@ struct WriterState {
     permit: Option<PendingPermit>,
     /// The app whose clock it goes by, once there is one.
     app: Option<Arc<AppState>>,
-    /// When somebody began to receive, or ceased to.
+    /// When a response was attached, or the last one ended.
     receiver_changed: Instant,
     /// When something was last written.
     last_written: Instant,
-    /// A client's heartbeat is to be answered, and nobody was there to be told.
+    /// A client's heartbeat is to be answered, and no response was attached.
     acknowledgement_owed: bool,
     /// The frame that ends the session, once its turn has come.
     final_frame: Option<String>,
@@ -60,7 +60,7 @@ struct WriterState {
 }
 
 impl ResponseWriter {
-    /// Nobody receives yet.
+    /// A writer without a response.
     pub(super) fn new(stream_bytes: usize) -> Self {
         let now = Instant::now();
         ResponseWriter {
@@ -123,7 +123,7 @@ impl ResponseWriter {
         }
     }
 
-    /// Whether somebody receives.
+    /// Whether a response is attached.
     pub(super) fn is_received(&self) -> bool {
         self.state.borrow().sink.is_some()
     }
@@ -133,7 +133,7 @@ impl ResponseWriter {
         self.state.borrow().sink.as_ref().is_some_and(|sink| sink.format.is_single())
     }
 
-    /// When somebody began to receive, or ceased to.
+    /// When a response was attached, or the last one ended.
     pub(super) fn receiver_changed(&self) -> Instant {
         self.state.borrow().receiver_changed
     }
@@ -148,7 +148,7 @@ impl ResponseWriter {
         self.state.borrow().final_frame.clone()
     }
 
-    /// Writes a frame now; `false` if nobody takes it.
+    /// Writes a frame now; `false` if no response takes it.
     pub(super) fn write_frame(&self, frame: &str) -> bool {
         self.state.borrow_mut().write_frame(frame)
     }

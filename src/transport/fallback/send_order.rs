@@ -83,7 +83,7 @@ impl<T> SendOrder<T> {
 
     /// Gives everything its turn that need not wait.
     fn advance(&mut self, now: Instant) {
-        // Whoever has waited long enough goes, and those before him.
+        // A request that has waited long enough goes, with those before it.
         let patient =
             self.early.iter().rev().find(|(_, early)| early.until <= now).map(|(number, _)| *number);
         while let Some((&number, _)) = self.early.first_key_value() {

@@ -1,7 +1,7 @@
 //! One session: a task that joins a client's many requests into one conversation.
 //!
 //! It runs on the worker that its first request came to. Requests reach it as [`SessionRequest`]s, and its frames leave
-//! by its [`ResponseWriter`]. It ends when nobody has received for a while, and some seconds after its close frame.
+//! by its [`ResponseWriter`]. It ends when no response was attached for a while, and some seconds after its close frame.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -31,7 +31,7 @@ use crate::protocol::{CloseCode, Frame, ProtocolVersion};
 use crate::transport::admission::{self, ConnectRequest, ConnectionRefusal};
 use crate::transport::conversation::{Begun, CLOSE_GRACE, Conversation};
 
-/// What SockJS says to a second response while a first one receives.
+/// SockJS's answer to a second response while a first one is attached.
 const ANOTHER_RECEIVES: &str = "c[2010,\"Another connection still open\"]";
 
 /// The task of one session.
@@ -51,7 +51,7 @@ pub(super) struct FallbackSession {
 }
 
 impl FallbackSession {
-    /// A native session, whose first request says everything about its client.
+    /// A native session, whose first request names its app and its client.
     pub(super) fn native(
         fallback: &Rc<Fallback>,
         name: SessionName,
@@ -187,7 +187,7 @@ impl FallbackSession {
     fn next_send(&mut self, now: Instant) -> Option<UnreadMessages> {
         let PendingSend { messages, taken } = self.incoming.order.next(now)?;
         if !matches!(self.stage, SessionStage::AwaitingIntroduction { .. } | SessionStage::Connected(_)) {
-            // Whoever has sent it is told that there is no session; nothing of it is read.
+            // Its request is answered that there is no session; nothing of it is read.
             return self.next_send(now);
         }
         if messages.is_empty() {

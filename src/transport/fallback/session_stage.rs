@@ -16,7 +16,8 @@ pub(super) enum SessionStage {
     AwaitingIntroduction { until: Instant, arrival: Arrival },
     /// It has been admitted.
     Connected(Box<ConnectedSession>),
-    /// The final frames are written, or would be if somebody received. The close frame is repeated to whoever asks.
+    /// The final frames are written, or would be if a response were attached. The close frame is repeated to each
+    /// further response.
     Closing { final_frames: VecDeque<String>, until: Instant },
     /// Nothing is left to do.
     Ended,
@@ -64,7 +65,7 @@ impl ConnectedSession {
         self.conversation.receive(message, now);
     }
 
-    /// Somebody receives again, or has room again.
+    /// Has the outbox written: a response was attached, or takes more again.
     pub(super) fn flush(&self) {
         self.client.unblock();
         self.client.flush();

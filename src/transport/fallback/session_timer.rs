@@ -21,8 +21,9 @@ pub(super) enum SessionDeadline {
 }
 
 impl SessionDeadline {
-    /// The next deadline of a session. How long somebody may receive or be away is measured by the app's clock, which a
-    /// test can advance; until a client has named its app, and for the final frames, by the machine's.
+    /// The next deadline of a session. How long a response may last, and a session be without one, is measured by the
+    /// app's clock, which a test can advance; until a client has named its app, and for the final frames, by the
+    /// machine's.
     pub(super) fn of(stage: &SessionStage, writer: &ResponseWriter, config: &FallbackConfig) -> Self {
         let (time, what) = match (writer.is_received(), writer.is_single()) {
             (false, _) => (writer.receiver_changed() + config.session_timeout, Timed::SessionEnd),

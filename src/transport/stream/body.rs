@@ -15,7 +15,7 @@ use crate::hub::{AtWork, Client, Due, Timed, Transport, Worker};
 use crate::protocol::{ChannelName, CloseCode};
 use crate::transport::client_info::{ClientInfo, ClientLogFields};
 
-/// What is told of a stream that is ended because its reader did not keep up.
+/// The reason of a stream that is ended because its reader did not keep up.
 const TOO_SLOW: &str = "Too slow: more was waiting for this connection than is allowed";
 
 /// How events become the bytes of a body. It is also the transport of the client that the body belongs to: what the hub
@@ -30,7 +30,7 @@ pub(super) trait StreamEncoder: Transport + 'static {
     /// What is ready to be sent.
     fn next(&self) -> Option<Bytes>;
 
-    /// What is sent after a silence, so that whoever has gone is missed.
+    /// What is sent after a silence, so that a lost connection is noticed.
     fn heartbeat(&self) -> Option<Bytes>;
 
     /// The last chunk, when the broker ends it.
@@ -43,11 +43,11 @@ pub(super) struct StreamBody<S: StreamEncoder> {
     client: Rc<Client<S>>,
     /// The same, as the hub knows it.
     shared: Rc<Client>,
-    /// Who is at the other end, for the log.
+    /// The client, for the log.
     client_info: ClientInfo,
     channel: ChannelName,
     state: StreamState,
-    /// What ended it. Until the broker does, whoever drops the body has lost its reader.
+    /// What ended it. A body that is dropped before the broker has ended it has lost its reader.
     ending: Ending,
     /// When the last chunk was handed on, by the app's clock.
     sent: Instant,

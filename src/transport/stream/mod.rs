@@ -60,7 +60,7 @@ pub(crate) fn channel(app: &AppState, name: &str) -> Result<ChannelName, ApiErro
     }
 }
 
-/// Subscribes to the channel, and answers with what comes on it. Whoever calls has seen to it that the request may.
+/// Subscribes to the channel, and answers with what comes on it. The caller has checked that the request may do so.
 pub(crate) fn open(
     worker: &Rc<Worker>,
     app: Arc<AppState>,

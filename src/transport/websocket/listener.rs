@@ -27,7 +27,7 @@ pub struct WebSocketListener {
     pub introduction_timeout: Duration,
     /// Backends on the pipe's wire.
     pub pipes: Arc<PipeWire>,
-    /// Whether nobody but backends comes here.
+    /// Whether it takes backends on the pipe only.
     pub pipes_only: bool,
 }
 

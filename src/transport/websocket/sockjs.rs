@@ -47,7 +47,7 @@ pub(super) async fn connect<S: Stream>(
     (mut stream, slot): (S, UpgradeSlot),
     early: BytesMut,
 ) {
-    // It is nobody's connection yet, and counts as an HTTP connection until it is.
+    // It is no connection of an app yet, and counts as an HTTP connection until it is.
     let mut reader = FrameReader::new(INTRODUCTION_BYTES);
     let introduced = read_introduction(&mut stream, framing, &mut reader, early);
     let input = slot.unless_evicted(with_timeout(listener.introduction_timeout, introduced)).await;
@@ -134,7 +134,7 @@ async fn read_introduction<S: Stream>(
             }
         }
         if input.closed.is_some() {
-            // The peer knows; there is nobody to say more to.
+            // The peer has closed, and reads no more.
             let _ = stream.shutdown().await;
             return Ok(None);
         }

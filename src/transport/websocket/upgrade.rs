@@ -73,7 +73,7 @@ pub async fn upgrade<S: Stream>(
     let head = request.head();
     if let Err(error) = ws::handshake(head) {
         let reason = format!("Expected a WebSocket handshake (RFC 6455): {error}\n");
-        // Whoever speaks another version is told which one is spoken here.
+        // A client of another version is told which one is spoken here.
         let answer = match error {
             HandshakeError::UnsupportedVersion => http_answer("426 Upgrade Required", VERSION, &reason),
             _ => http_answer("400 Bad Request", CLOSE, &reason),

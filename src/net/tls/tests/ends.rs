@@ -1,5 +1,5 @@
-//! Everything over HTTP ends over TLS as well: what is sent after an answer, and what is never completed. And whoever has shaken
-//! hands and says nothing gives way to others.
+//! Everything over HTTP ends over TLS as well: what is sent after an answer, and what is never completed. And whoever
+//! has shaken hands and says nothing gives way to others.
 
 use std::io::ErrorKind;
 use std::time::Instant;
