@@ -72,9 +72,9 @@ impl Wait {
     }
 
     /// Begins to wait, on the broker's thread.
-    fn begin(self) -> (oneshot::Receiver<Outcome>, End) {
+    fn begin(self) -> (oneshot::Receiver<Outcome>, WaitEnd) {
         let Wait { app, runtime, condition, patience, holds } = self;
-        let end = End { app: Arc::clone(&app), condition: condition.clone() };
+        let end = WaitEnd { app: Arc::clone(&app), condition: condition.clone() };
         let (mut tell, outcome) = oneshot::channel();
         runtime.spawn(async move {
             tokio::select! {
@@ -102,12 +102,12 @@ impl IntoFuture for Wait {
 }
 
 /// What is to be said at the end of waiting.
-struct End {
+struct WaitEnd {
     app: Arc<AppUnderTest>,
     condition: Condition,
 }
 
-impl End {
+impl WaitEnd {
     fn of(self, outcome: Result<Outcome, oneshot::error::RecvError>) -> Result<Outcome, NotMet> {
         match outcome {
             Ok(outcome) if outcome.met => Ok(outcome),
