@@ -34,7 +34,8 @@ impl Frame {
     /// The text that ends a conversation: code and reason, which is cut as on a WebSocket.
     #[must_use]
     pub fn quoted_close(status: impl Into<CloseStatus>, reason: &str) -> Frame {
-        let (code, reason) = (status.into().code(), Frame::close_reason(reason));
+        let code = status.into().code();
+        let reason = Frame::close_reason(reason);
         Frame::text(reason.len() + 16, |out| {
             out.push_str(&format!("c[{code},"));
             push_quoted(reason, out);

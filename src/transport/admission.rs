@@ -131,7 +131,8 @@ pub(crate) fn reserve(
     arrival: &Arrival,
     authorized: bool,
 ) -> Result<Reservation, (CloseStatus, String)> {
-    let (hub, settings) = (worker.hub(), app.app());
+    let hub = worker.hub();
+    let settings = app.app();
     if !settings.enabled {
         return Err((CloseCode::AppDisabled.into(), CloseCode::AppDisabled.sentence().to_owned()));
     }
