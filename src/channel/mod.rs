@@ -20,6 +20,8 @@ use std::time::Instant;
 
 use crate::protocol::SocketId;
 use count::CountWindow;
+use presence::OverCapacity;
+use subscribers::Removed;
 
 /// The state of one channel across all workers of this node.
 #[derive(Clone, Debug, Default)]
@@ -44,28 +46,32 @@ impl Channel {
         members_limit: usize,
         version: u64,
     ) -> Result<Joined, JoinRefused> {
-        let occupied = self.subscribers.is_empty();
-        if !self.subscribers.insert(worker, socket) {
+        let occupied = self.is_vacant();
+        let Some(member) = member else {
+            let added = self.subscribers.insert(worker, socket);
+            return added
+                .then_some(Joined { occupied, announcement: None })
+                .ok_or(JoinRefused::AlreadyJoined);
+        };
+        if self.subscribers.contains_on(worker, socket) {
             return Err(JoinRefused::AlreadyJoined);
         }
-        let Some(member) = member else { return Ok(Joined { occupied, announcement: None }) };
         let presence = self.presence.get_or_insert_default();
-        let Ok(user_changed) = presence.join(socket, member, members_limit) else {
-            self.subscribers.remove(worker, socket);
-            return Err(JoinRefused::OverCapacity);
-        };
+        let joined = presence.join(member, members_limit).map_err(|OverCapacity| JoinRefused::OverCapacity);
+        let (connection, user_changed) = joined?;
+        self.subscribers.insert_member(worker, socket, connection);
         let announcement = Announcement { member: member.clone(), user_changed, version };
         Ok(Joined { occupied, announcement: Some(announcement) })
     }
 
     /// Ends a connection's subscription; `None` if it had none. `version` as in [`Channel::join`].
     pub fn leave(&mut self, worker: WorkerIndex, socket: SocketId, version: u64) -> Option<Left> {
-        if !self.subscribers.remove(worker, socket) {
-            return None;
-        }
-        let left = self.presence.as_mut().and_then(|presence| presence.leave(socket));
+        let left = match self.subscribers.remove(worker, socket)? {
+            Removed::Plain => None,
+            Removed::Member(connection) => self.presence.as_mut().and_then(|p| p.leave(connection)),
+        };
         let announcement = left.map(|(member, user_changed)| Announcement { member, user_changed, version });
-        Some(Left { vacated: self.subscribers.is_empty(), announcement })
+        Some(Left { vacated: self.is_vacant(), announcement })
     }
 
     /// The subscribed connections.
@@ -76,16 +82,13 @@ impl Channel {
 
     /// The number of subscribers has changed, on a channel whose subscribers are told it: when to tell them.
     pub fn count_changed(&mut self, now: Instant) -> CountChange {
-        self.count_window.changed(self.subscribers.len(), now)
+        self.count_window.changed(self.subscribers.count(), now)
     }
 
     /// Whether a window in which the count changed has ended now, so that the count is to be told. Otherwise, when to
     /// look again, if a window is open.
     pub fn take_count_window(&mut self, now: Instant) -> Result<(), Option<Instant>> {
-        match self.count_window.take_end(now) {
-            true => Ok(()),
-            false => Err(self.count_window.ends()),
-        }
+        if self.count_window.take_end(now) { Ok(()) } else { Err(self.count_window.ends()) }
     }
 
     /// Remembers an event in place of the last one.
@@ -104,10 +107,19 @@ impl Channel {
         self.cached.take_if(|cached| cached.version == version);
     }
 
-    /// Whether nothing would be lost if the channel were forgotten: nobody is subscribed, nothing is remembered.
+    /// Whether nobody at all is subscribed, so that the next subscription occupies the channel and the end of the last
+    /// one has vacated it.
     #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.subscribers.is_empty() && self.cached.is_none()
+    pub fn is_vacant(&self) -> bool {
+        // All subscribers of a channel are connections of this node.
+        self.subscribers.is_nobody_here()
+    }
+
+    /// Whether nothing would be lost if the channel were forgotten: no connection of this node is subscribed, nothing is
+    /// remembered.
+    #[must_use]
+    pub fn is_forgettable(&self) -> bool {
+        self.subscribers.is_nobody_here() && self.cached.is_none()
     }
 
     /// The members, on presence channels that have had one.

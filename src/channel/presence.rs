@@ -6,7 +6,6 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use crate::app::Limits;
-use crate::protocol::SocketId;
 use crate::protocol::json;
 
 use super::arrivals::{Arrivals, Ticket};
@@ -45,10 +44,10 @@ impl Member {
         let user_id = user_id.and_then(user_id_text).ok_or(BadMember::Invalid)?;
         let user_info = user_info_text(user_info)?;
         let too_long = user_id.chars().count() > limits.presence_user_id_chars;
-        match too_long || channel_data.len() > limits.presence_member_bytes {
-            true => Err(BadMember::TooLarge),
-            false => Ok(Member { user_id, user_info }),
+        if too_long || channel_data.len() > limits.presence_member_bytes {
+            return Err(BadMember::TooLarge);
         }
+        Ok(Member { user_id, user_info })
     }
 }
 
@@ -75,14 +74,15 @@ fn user_id_text(value: &RawValue) -> Option<Arc<str>> {
     }
 }
 
-/// The members of one channel, in the order in which they came. Whoever leaves does so as quickly as he came, however
-/// many there are.
+/// The members of one channel, in the order in which they came. A member joins and leaves in a time that does not depend
+/// on how many there are.
+///
+/// It does not know connections by their names: where one has its place, its [`MemberConnection`] says.
 #[derive(Clone, Debug, Default)]
 pub struct Presence {
     users: Arrivals<User>,
     /// Each user's ticket.
     tickets: HashMap<Arc<str>, Ticket>,
-    connections: HashMap<SocketId, MemberConnection>,
 }
 
 /// A user who is present.
@@ -93,50 +93,52 @@ struct User {
     connections: Arrivals<Option<Arc<str>>>,
 }
 
-/// Where one connection of a member is on the lists.
-#[derive(Clone, Copy, Debug)]
-struct MemberConnection {
+/// The place of one connection of a member in the roster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct MemberConnection {
     user: Ticket,
     connection: Ticket,
 }
 
 /// The channel has all the members it may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OverCapacity;
+pub(super) struct OverCapacity;
 
 impl Presence {
-    /// Adds a connection of `member`; `true` if it is the user's first. A further connection of a user who is
-    /// present is always admitted.
+    /// Adds a connection of `member`. Returns its place, and whether it is the user's first. A further connection of a
+    /// user who is present is always admitted.
     ///
     /// # Errors
-    /// If the user would be one too many.
-    pub fn join(&mut self, socket: SocketId, member: &Member, limit: usize) -> Result<bool, OverCapacity> {
-        let present = self.tickets.get(&member.user_id).copied();
-        let user = match present {
-            Some(user) => user,
-            None if self.users.len() >= limit => return Err(OverCapacity),
-            None => {
-                let id = Arc::clone(&member.user_id);
-                let user = self.users.push(User { id: Arc::clone(&id), connections: Arrivals::default() });
-                self.tickets.insert(id, user);
-                user
-            }
-        };
-        if let Some(of_user) = self.users.get_mut(user) {
+    /// If the user would be one too many. Nothing has changed then.
+    pub(super) fn join(
+        &mut self,
+        member: &Member,
+        limit: usize,
+    ) -> Result<(MemberConnection, bool), OverCapacity> {
+        if let Some(&user) = self.tickets.get(&member.user_id)
+            && let Some(of_user) = self.users.get_mut(user)
+        {
             let connection = of_user.connections.push(member.user_info.clone());
-            self.connections.insert(socket, MemberConnection { user, connection });
+            return Ok((MemberConnection { user, connection }, false));
         }
-        Ok(present.is_none())
+        if self.users.len() >= limit {
+            return Err(OverCapacity);
+        }
+        let mut connections = Arrivals::default();
+        let connection = connections.push(member.user_info.clone());
+        let id = Arc::clone(&member.user_id);
+        let user = self.users.push(User { id: Arc::clone(&id), connections });
+        self.tickets.insert(id, user);
+        Ok((MemberConnection { user, connection }, true))
     }
 
-    /// Removes a connection; returns the member it was of, and whether it was the user's last one.
-    pub fn leave(&mut self, socket: SocketId) -> Option<(Member, bool)> {
-        let MemberConnection { user: ticket, connection } = self.connections.remove(&socket)?;
-        let user = self.users.get_mut(ticket)?;
-        let user_info = user.connections.remove(connection)?;
+    /// Removes a connection by its place; returns the member it was of, and whether it was the user's last one.
+    pub(super) fn leave(&mut self, place: MemberConnection) -> Option<(Member, bool)> {
+        let user = self.users.get_mut(place.user)?;
+        let user_info = user.connections.remove(place.connection)?;
         let (user_id, last) = (Arc::clone(&user.id), user.connections.is_empty());
         if last {
-            self.users.remove(ticket);
+            self.users.remove(place.user);
             self.tickets.remove(&user_id);
         }
         Some((Member { user_id, user_info }, last))
@@ -145,12 +147,6 @@ impl Presence {
     /// The distinct users, in the order in which they came.
     pub fn user_ids(&self) -> impl Iterator<Item = &str> {
         self.users.iter().map(|user| &*user.id)
-    }
-
-    /// How many connections of theirs there are.
-    #[must_use]
-    pub fn connection_count(&self) -> usize {
-        self.connections.len()
     }
 
     /// How many distinct users there are.
@@ -165,10 +161,7 @@ impl Presence {
     /// where there is no info. By connection, it is the array that protocols 1 and 2 read.
     #[must_use]
     pub fn roster(&self, by_user: bool) -> String {
-        match by_user {
-            true => self.roster_by_user(),
-            false => self.roster_by_connection(),
-        }
+        if by_user { self.roster_by_user() } else { self.roster_by_connection() }
     }
 
     fn roster_by_user(&self) -> String {
@@ -222,10 +215,6 @@ mod tests {
         Member::parse(channel_data, &Limits::default())
     }
 
-    fn socket(n: u32) -> SocketId {
-        SocketId::new(n, 1)
-    }
-
     #[test]
     fn channel_data_is_read_or_refused() {
         let ann = member(r#"{"user_id":"u1","user_info":{ "name": "Ann" },"more":1}"#).unwrap();
@@ -261,22 +250,28 @@ mod tests {
         let ann = member(r#"{"user_id":"ann","user_info":{"n":1}}"#).unwrap();
         let again = member(r#"{"user_id":"ann","user_info":{"n":2}}"#).unwrap();
         let bob = member(r#"{"user_id":"bob"}"#).unwrap();
-        assert_eq!(presence.join(socket(1), &ann, 2), Ok(true));
-        assert_eq!(presence.join(socket(2), &again, 2), Ok(false));
-        assert_eq!(presence.join(socket(3), &bob, 2), Ok(true));
+        let (first, is_first) = presence.join(&ann, 2).unwrap();
+        assert!(is_first);
+        let (second, is_first) = presence.join(&again, 2).unwrap();
+        assert!(!is_first);
+        let (third, is_first) = presence.join(&bob, 2).unwrap();
+        assert!(is_first);
         let cy = member(r#"{"user_id":"cy"}"#).unwrap();
-        assert_eq!(presence.join(socket(4), &cy, 2), Err(OverCapacity));
+        assert_eq!(presence.join(&cy, 2), Err(OverCapacity));
         let roster = r#"{"presence":{"count":2,"ids":["ann","bob"],"hash":{"ann":{"n":1},"bob":null}}}"#;
         assert_eq!(presence.roster(true), roster);
-        let by_connection = r#"[{"user_id":"ann","user_info":{"n":1}},{"user_id":"ann","user_info":{"n":2}},{"user_id":"bob"}]"#;
+        let by_connection = concat!(
+            r#"[{"user_id":"ann","user_info":{"n":1}},{"user_id":"ann","user_info":{"n":2}},"#,
+            r#"{"user_id":"bob"}]"#
+        );
         assert_eq!(presence.roster(false), by_connection);
-        assert_eq!(presence.leave(socket(1)), Some((ann, false)));
+        assert_eq!(presence.leave(first), Some((ann, false)));
         let second_speaks =
             r#"{"presence":{"count":2,"ids":["ann","bob"],"hash":{"ann":{"n":2},"bob":null}}}"#;
         assert_eq!(presence.roster(true), second_speaks);
-        assert_eq!(presence.leave(socket(2)), Some((again, true)));
-        assert_eq!(presence.leave(socket(2)), None, "gone is gone");
-        assert_eq!(presence.leave(socket(3)), Some((bob, true)));
+        assert_eq!(presence.leave(second), Some((again, true)));
+        assert_eq!(presence.leave(second), None, "gone is gone");
+        assert_eq!(presence.leave(third), Some((bob, true)));
         assert_eq!(presence.roster(true), r#"{"presence":{"count":0,"ids":[],"hash":{}}}"#);
     }
 }

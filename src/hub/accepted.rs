@@ -63,6 +63,6 @@ fn subscriptions(app: &AppState, publication: &Publication<'_>) -> usize {
     app.channels.get(publication.channel).map_or(0, |entry| {
         let subscribers = entry.subscribers();
         let excluded = publication.except.is_some_and(|except| subscribers.contains(except));
-        subscribers.len() - usize::from(excluded)
+        subscribers.count() - usize::from(excluded)
     })
 }

@@ -96,7 +96,7 @@ impl Counts {
 }
 
 fn post(hub: &Arc<Hub>, app: &Arc<AppState>, channel: &ChannelName, entry: &Channel) {
-    let count = entry.subscribers().len();
+    let count = entry.subscribers().count();
     if app.has_listeners() {
         // One number may stand for several changes: what happens here is that it is told.
         hub.announce(app, &Notice::SubscriptionCount(channel, count, hub.next_version()));

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use indexmap::IndexMap;
 use indexmap::map::Slice;
 
-use crate::protocol::{ChannelName, SocketId};
+use crate::protocol::{ChannelName, SocketId, SocketIdHash};
 
 use super::app_index::AppIndex;
 use super::client::Client;
@@ -63,7 +63,7 @@ pub(super) struct LocalChannels {
 /// The local subscribers of one channel.
 #[derive(Default)]
 struct LocalChannel {
-    subscribers: IndexMap<SocketId, Subscriber>,
+    subscribers: IndexMap<SocketId, Subscriber, SocketIdHash>,
     /// Of the walk that is under way, those who have not been met.
     unmet: Range<u32>,
 }

@@ -44,9 +44,9 @@ impl Totals {
     pub(super) fn add_app(&mut self, app: &AppState) {
         for entry in &app.channels {
             self.channels += 1;
-            self.subscriptions += entry.subscribers().len();
+            self.subscriptions += entry.subscribers().count();
             self.members += entry.presence().map_or(0, |presence| presence.user_count());
-            self.member_connections += entry.presence().map_or(0, |presence| presence.connection_count());
+            self.member_connections += entry.subscribers().member_connections();
         }
         let (users, watched_users) = app.users.counts();
         self.users += users;

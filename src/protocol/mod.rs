@@ -24,7 +24,9 @@ pub use broadcast::{Broadcast, Form, LatestKey};
 pub use channel_name::{ChannelName, ChannelType, InvalidChannelName, SERVER_TO_USER_PREFIX};
 pub use close_code::{CloseCode, CloseStatus, ErrorCode, Reconnection};
 pub use frame::Frame;
-pub use socket_id::{InvalidSocketId, SocketId, WrittenSocketId};
+pub use socket_id::{
+    InvalidSocketId, SocketId, SocketIdHash, SocketIdHasher, SocketIdMap, SocketIdSet, WrittenSocketId,
+};
 pub use version::{Negotiated, ProtocolVersion, VersionError, WithoutVersion};
 
 /// A name that came from outside, as far as it helps in a message.

@@ -1,12 +1,45 @@
 //! Socket ids: the name of one connection, such as `731408.20598114`.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// The id of one connection of this broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketId {
     first: u32,
     second: u32,
+}
+
+/// A map by socket ids.
+pub type SocketIdMap<V> = HashMap<SocketId, V, SocketIdHash>;
+
+/// A set of socket ids.
+pub type SocketIdSet = HashSet<SocketId, SocketIdHash>;
+
+/// How tables of socket ids hash them. The broker draws the ids at random, so nobody can choose those in a table so that
+/// they collide: they are mixed, not hashed with a secret.
+pub type SocketIdHash = BuildHasherDefault<SocketIdHasher>;
+
+/// The hasher of socket ids, and of nothing else.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SocketIdHasher(u64);
+
+impl Hasher for SocketIdHasher {
+    fn write_u32(&mut self, number: u32) {
+        self.0 = self.0.rotate_left(32) ^ u64::from(number);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    /// Both halves of a product with an odd number that has no pattern (2⁶⁴ divided by the golden ratio): tables use the
+    /// lowest and the highest bits.
+    fn finish(&self) -> u64 {
+        let product = u128::from(self.0) * 0x9e37_79b9_7f4a_7c15;
+        (product as u64) ^ ((product >> 64) as u64)
+    }
 }
 
 /// A socket id as a client or backend wrote it.
@@ -46,9 +79,12 @@ impl WrittenSocketId {
             return Err(InvalidSocketId);
         }
         // Leading zeros and numbers beyond the range are well-formed, but name nobody here.
-        let number = |part: &str| match part.starts_with('0') {
-            true => None,
-            false => part.parse::<u32>().ok().filter(|n| *n <= SocketId::MAX),
+        let number = |part: &str| {
+            if part.starts_with('0') {
+                None
+            } else {
+                part.parse::<u32>().ok().filter(|n| *n <= SocketId::MAX)
+            }
         };
         Ok(match (number(first), number(second)) {
             (Some(first), Some(second)) => WrittenSocketId::Ours(SocketId { first, second }),
@@ -81,6 +117,30 @@ mod tests {
         let id = SocketId::new(731_408, 20_598_114);
         assert_eq!(id.to_string(), "731408.20598114");
         assert_eq!(WrittenSocketId::parse("731408.20598114"), Ok(WrittenSocketId::Ours(id)));
+    }
+
+    /// The ids of a broker's connections, and those of the tests of this crate, spread over the bits that tables use.
+    #[test]
+    fn hashes_spread_over_the_lowest_and_the_highest_bits() {
+        use std::hash::BuildHasher;
+
+        let drawn = (1..=4096_u32).map(|n| {
+            let scattered = n.wrapping_mul(2_654_435_761) % SocketId::MAX;
+            SocketId::new(scattered, scattered.rotate_left(13) % SocketId::MAX)
+        });
+        let counted = (1..=4096).map(|n| SocketId::new(n, 1));
+        for ids in [drawn.collect::<Vec<_>>(), counted.collect()] {
+            let mut lowest = [0; 256];
+            let mut highest = [0; 128];
+            for id in ids {
+                let hash = SocketIdHash::default().hash_one(id);
+                lowest[(hash & 255) as usize] += 1;
+                highest[(hash >> 57) as usize] += 1;
+            }
+            // 16 and 32 on average.
+            assert!(lowest.iter().all(|n| (1..=48).contains(n)), "{lowest:?}");
+            assert!(highest.iter().all(|n| (8..=72).contains(n)), "{highest:?}");
+        }
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl AppState {
         for (channel, version) in forgotten {
             if let Entry::Occupied(mut entry) = self.channels.entry(channel) {
                 entry.get_mut().forget(version);
-                if entry.get().is_idle() {
+                if entry.get().is_forgettable() {
                     entry.remove();
                 }
             }

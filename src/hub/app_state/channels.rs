@@ -42,7 +42,7 @@ impl AppState {
         }
         names.extend(self.channels.iter().filter(|entry| is_listed(entry.key(), prefix)).filter_map(
             |entry| {
-                let occupied = !entry.value().subscribers().is_empty();
+                let occupied = !entry.value().is_vacant();
                 occupied.then(|| entry.key().clone())
             },
         ));
@@ -78,7 +78,7 @@ impl AppState {
     /// The connections that are subscribed to a channel, of any type.
     #[must_use]
     pub fn subscription_count(&self, name: &ChannelName) -> usize {
-        self.channels.get(name).map_or(0, |entry| entry.subscribers().len())
+        self.channels.get(name).map_or(0, |entry| entry.subscribers().count())
     }
 
     /// The distinct members of a presence channel, in the order in which they came.
@@ -98,6 +98,6 @@ fn is_listed(name: &ChannelName, prefix: &str) -> bool {
 /// The state of a channel that somebody is subscribed to.
 fn summary(name: &ChannelName, channel: &Channel) -> Option<ChannelSummary> {
     let user_count = channel.presence().map_or(0, |p| p.user_count());
-    let subscription_count = channel.subscribers().len();
-    (subscription_count > 0).then(|| ChannelSummary { name: name.clone(), subscription_count, user_count })
+    let subscription_count = channel.subscribers().count();
+    (!channel.is_vacant()).then(|| ChannelSummary { name: name.clone(), subscription_count, user_count })
 }

@@ -30,10 +30,10 @@ impl Worker {
             let joined = match entry.join(self.index, client.socket_id(), member, limit, version) {
                 Ok(joined) => joined,
                 Err(refused) => {
-                    let idle = entry.is_idle();
+                    let idle = entry.is_forgettable();
                     drop(entry);
                     if idle {
-                        app.channels.remove_if(channel, |_, channel| channel.is_idle());
+                        app.channels.remove_if(channel, |_, channel| channel.is_forgettable());
                     }
                     return Err(refused);
                 }

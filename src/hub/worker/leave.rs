@@ -32,7 +32,7 @@ impl Worker {
         self.counts.changed(&self.hub, app, channel, entry.get_mut());
         if left.vacated {
             self.hub.announce(app, &Notice::ChannelVacated(channel, version));
-            if entry.get().is_idle() {
+            if entry.get().is_forgettable() {
                 entry.remove();
             }
         }
