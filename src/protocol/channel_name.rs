@@ -53,18 +53,6 @@ pub enum InvalidChannelName {
 /// The prefix of a user's own channel. It does not count towards the length limit.
 pub const SERVER_TO_USER_PREFIX: &str = "#server-to-user-";
 
-/// Prefixes in the order in which they are tried; the first match wins.
-const PREFIXES: [(&str, ChannelType); 8] = [
-    (SERVER_TO_USER_PREFIX, ChannelType::ServerToUser),
-    ("private-encrypted-cache-", ChannelType::EncryptedCache),
-    ("private-encrypted-", ChannelType::Encrypted),
-    ("private-cache-", ChannelType::PrivateCache),
-    ("private-", ChannelType::Private),
-    ("presence-cache-", ChannelType::PresenceCache),
-    ("presence-", ChannelType::Presence),
-    ("cache-", ChannelType::Cache),
-];
-
 impl ChannelName {
     /// Reads a name of at most `max_chars` characters.
     ///
@@ -76,8 +64,9 @@ impl ChannelName {
         if plain.is_empty() {
             return Err(InvalidChannelName::Empty);
         }
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "_-=@,.;".contains(c);
-        if let Some(character) = plain.chars().find(|c| !allowed(*c)) {
+        // Whatever comes before the first byte that is not allowed is ASCII, so a character begins there.
+        let forbidden = plain.bytes().position(|byte| !is_allowed(byte));
+        if let Some(character) = forbidden.and_then(|at| plain[at..].chars().next()) {
             return Err(InvalidChannelName::ForbiddenCharacter(character));
         }
         match plain.len() {
@@ -103,8 +92,21 @@ impl ChannelType {
     /// The type that a channel of this name has, if the name is valid.
     #[must_use]
     pub fn of(name: &str) -> Self {
-        let found = PREFIXES.iter().find(|(prefix, _)| name.starts_with(prefix));
-        found.map_or(ChannelType::Public, |(_, channel_type)| *channel_type)
+        if let Some(rest) = name.strip_prefix("private-") {
+            return match rest.strip_prefix("encrypted-") {
+                Some(rest) if rest.starts_with("cache-") => ChannelType::EncryptedCache,
+                Some(_) => ChannelType::Encrypted,
+                None if rest.starts_with("cache-") => ChannelType::PrivateCache,
+                None => ChannelType::Private,
+            };
+        }
+        match name.strip_prefix("presence-") {
+            Some(rest) if rest.starts_with("cache-") => ChannelType::PresenceCache,
+            Some(_) => ChannelType::Presence,
+            None if name.starts_with("cache-") => ChannelType::Cache,
+            None if name.starts_with(SERVER_TO_USER_PREFIX) => ChannelType::ServerToUser,
+            None => ChannelType::Public,
+        }
     }
 
     /// Subscribing takes a signature.
@@ -144,6 +146,11 @@ impl ChannelType {
     pub const fn is_listed(self) -> bool {
         !matches!(self, ChannelType::ServerToUser)
     }
+}
+
+/// Whether this is one of the characters that a name may hold.
+const fn is_allowed(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'=' | b'@' | b',' | b'.' | b';')
 }
 
 impl Borrow<str> for ChannelName {
