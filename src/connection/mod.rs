@@ -5,21 +5,29 @@
 
 mod action;
 mod auth_state;
+mod by_channel;
 mod client_event;
 mod config;
 mod heartbeat;
+mod joins;
+mod pending;
 pub mod phase;
 mod rate_limit;
+mod refusal;
 mod signin;
 mod subscribe;
 mod subscriptions;
 
-pub use action::{Action, ClientEvent, Refusal};
-use auth_state::AuthState;
+pub use action::{Action, Answered, ClientEvent, Join, NotJoined, SignIn};
 pub use config::ConnectionConfig;
 pub use heartbeat::{Due, Heartbeat, Probe, SILENCE_WITHOUT_PING};
+pub use pending::{HeldMessage, JoinNumber, ReceivedMessage};
 pub use rate_limit::RateLimit;
+pub use refusal::Refusal;
 pub use signin::User;
+
+use auth_state::AuthState;
+use pending::PendingJoins;
 use subscriptions::Subscriptions;
 
 use std::sync::Arc;
@@ -28,13 +36,11 @@ use std::time::Instant;
 use serde_json::value::RawValue;
 
 use crate::app::App;
-use crate::channel::JoinRefused;
 use crate::protocol::client_message::{BadParameter, ClientMessage, Parameters};
 use crate::protocol::event_name::{self, ClientEventKind};
 use crate::protocol::json::{self, Data};
 use crate::protocol::{
-    BinaryMessage, ChannelName, CloseCode, CloseStatus, Frame, ProtocolVersion, SERVER_TO_USER_PREFIX,
-    SocketId, server_message,
+    BinaryMessage, ChannelName, CloseCode, CloseStatus, Frame, ProtocolVersion, SocketId, server_message,
 };
 
 /// Tells whether some pipe wants an event of this name on this channel (or on none).
@@ -48,6 +54,9 @@ pub struct Connection {
     socket_id: SocketId,
     version: ProtocolVersion,
     subscriptions: Subscriptions,
+    /// The joins that have been asked for and not been answered, if there are any.
+    pending: Option<Box<PendingJoins>>,
+    last_join: JoinNumber,
     /// Whom it is signed in as, or that it must authorize itself yet. With most connections it is neither.
     auth: Option<Box<AuthState>>,
     heartbeat: Heartbeat,
@@ -66,16 +75,16 @@ impl Connection {
         probe: Probe,
         now: Instant,
     ) -> Self {
-        let heartbeat = Heartbeat::new(probe, now);
-        let subscriptions = Subscriptions::new();
         Connection {
             app,
             config,
             socket_id,
             version,
-            subscriptions,
+            subscriptions: Subscriptions::default(),
+            pending: None,
+            last_join: JoinNumber::default(),
             auth: None,
-            heartbeat,
+            heartbeat: Heartbeat::new(probe, now),
             client_event_rate: None,
         }
     }
@@ -96,12 +105,6 @@ impl Connection {
     #[must_use]
     pub fn is_unauthorized(&self) -> bool {
         self.deadline().is_some()
-    }
-
-    /// Whether a subscription to this channel would authorize it, which it needs.
-    #[must_use]
-    pub fn would_authorize(&self, channel: &ChannelName) -> bool {
-        self.is_unauthorized() && channel.channel_type().needs_auth()
     }
 
     /// It is authorized, for the rest of its life.
@@ -147,11 +150,13 @@ impl Connection {
     /// Looks at the time: what to do now, and when to look again.
     pub fn tick(&mut self, now: Instant) -> (Option<Action<'static>>, Option<Instant>) {
         match self.deadline() {
-            Some(deadline) if now >= deadline => match self.app.authorized_connections {
-                true => (Some(Action::Close(CloseCode::Unauthorized)), None),
+            Some(deadline) if now >= deadline => {
+                if self.app.authorized_connections {
+                    return (Some(Action::Close(CloseCode::Unauthorized)), None);
+                }
                 // It has been switched off meanwhile. What the heartbeat wants is looked at next.
-                false => (Some(Action::Authorize), Some(now)),
-            },
+                (Some(Action::Authorize), Some(now))
+            }
             deadline => {
                 let (action, again) = self.beat(now);
                 (action, again.map(|again| deadline.map_or(again, |deadline| again.min(deadline))))
@@ -183,7 +188,7 @@ impl Connection {
         pipe_listens: &PipeListens<'_>,
     ) -> Option<Action<'m>> {
         let outcome = match ClientMessage::parse(text) {
-            Ok(message) => self.handle(message, now, pipe_listens),
+            Ok(message) => self.hold_or_handle(message, text, now, pipe_listens),
             Err(unreadable) => Err(Refusal::unnumbered(unreadable)),
         };
         outcome.unwrap_or_else(|refusal| Some(Action::Refuse(refusal)))
@@ -195,33 +200,58 @@ impl Connection {
         message: &'m [u8],
         now: Instant,
         pipe_listens: &PipeListens<'_>,
-    ) -> Action<'m> {
-        let parsed = BinaryMessage::parse(message);
-        let parsed = parsed
-            .map_err(|fault| Refusal::unnumbered(format!("Received an invalid binary message: {fault}")));
-        let bytes = message.len();
-        parsed.and_then(|m| self.binary_event(m, bytes, now, pipe_listens)).unwrap_or_else(Action::Refuse)
+    ) -> Option<Action<'m>> {
+        let outcome = match BinaryMessage::parse(message) {
+            Ok(parsed) => self.hold_or_handle_binary(parsed, message, now, pipe_listens),
+            Err(fault) => Err(Refusal::unnumbered(format!("Received an invalid binary message: {fault}"))),
+        };
+        outcome.unwrap_or_else(|refusal| Some(Action::Refuse(refusal)))
     }
 
-    /// Subscribes to a public channel without having been asked by a message: the very first release named its
-    /// channel in the URL.
-    pub fn subscribe_at_connect(&mut self, channel: &str) -> Action<'static> {
-        self.subscribe(Ok(Parameters::naming(channel))).unwrap_or_else(Action::Refuse)
-    }
-
-    /// The channel could not be joined after all; returns what to tell the client.
-    pub fn join_refused(&mut self, channel: &ChannelName, reason: JoinRefused) -> Refusal {
-        if reason != JoinRefused::AlreadyJoined {
-            self.subscriptions.remove(channel.as_str());
-        }
-        subscribe::refused(channel, reason)
+    /// It is signed in as the user, from now on.
+    pub fn signed_in(&mut self, user: User) {
+        self.auth = Some(Box::new(AuthState::SignedIn(user)));
     }
 
     /// The connection is over: what is to be cleaned up. There is nothing of it from now on.
     pub fn disconnect(&mut self, ending: Ending) -> Cleanup {
         let user_id = self.user().map(|user| Arc::clone(user.id()));
         self.auth = None;
-        Cleanup { subscriptions: self.subscriptions.take(), user_id, ending }
+        let mut subscriptions = self.subscriptions.take_channels();
+        if let Some(mut pending) = self.pending.take() {
+            subscriptions.append(&mut pending.take_channels());
+        }
+        Cleanup { subscriptions, user_id, ending }
+    }
+
+    fn hold_or_handle<'m>(
+        &mut self,
+        message: ClientMessage<'m>,
+        text: &str,
+        now: Instant,
+        pipe_listens: &PipeListens<'_>,
+    ) -> Result<Option<Action<'m>>, Refusal> {
+        if self.pending.is_some()
+            && let Some(held) = self.hold(&message, || HeldMessage::text(text, now))
+        {
+            return held.map(|()| None);
+        }
+        self.handle(message, now, pipe_listens)
+    }
+
+    fn hold_or_handle_binary<'m>(
+        &mut self,
+        message: BinaryMessage<'m>,
+        bytes: &[u8],
+        now: Instant,
+        pipe_listens: &PipeListens<'_>,
+    ) -> Result<Option<Action<'m>>, Refusal> {
+        if self.pending.is_some()
+            && let Some(held) = self.hold_binary(&message, || HeldMessage::binary(bytes, now))
+        {
+            return held.map(|()| None);
+        }
+        self.binary_event(message, bytes.len(), now, pipe_listens).map(Some)
     }
 
     fn handle<'m>(
@@ -233,7 +263,7 @@ impl Connection {
         match message.event.as_ref() {
             "pusher:ping" => Ok(Some(Action::Send(server_message::pong()))),
             "pusher:pong" => Ok(None),
-            "pusher:subscribe" => self.subscribe(Parameters::of(message.data)).map(Some),
+            "pusher:subscribe" => self.subscribe(Parameters::of(message.data)),
             "pusher:signin" => self.sign_in(Parameters::of(message.data)).map(Some),
             "pusher:unsubscribe" => self.unsubscribe(Parameters::of(message.data)),
             name => match event_name::kind(name) {
@@ -244,50 +274,16 @@ impl Connection {
         }
     }
 
-    fn subscribe<'m>(
-        &mut self,
-        parameters: Result<Parameters<'_>, BadParameter>,
-    ) -> Result<Action<'m>, Refusal> {
-        let subscribed = |name: &str| self.subscriptions.get(name).is_some();
-        let count = self.subscriptions.len();
-        let user = self.auth.as_deref().and_then(AuthState::user);
-        let request = subscribe::subscribe(&self.app, self.socket_id, parameters, user, subscribed, count)?;
-        let subscribe::Subscription { channel, member } = match request {
-            subscribe::Request::New(subscription) => subscription,
-            subscribe::Request::Again(channel) => {
-                return Ok(Action::Send(server_message::subscription_succeeded(&channel, None)));
-            }
-        };
-        self.subscriptions.insert(channel.clone(), member.as_ref().map(|m| m.user_id.clone()));
-        Ok(Action::Join { channel, member })
-    }
-
     fn sign_in<'m>(
         &mut self,
         parameters: Result<Parameters<'_>, BadParameter>,
     ) -> Result<Action<'m>, Refusal> {
-        let current = self.user();
-        let signin::SignIn { user, user_data, watchlist, watchlist_cut } =
-            signin::sign_in(&self.app, self.socket_id, parameters, current)?;
-        let (user_id, answer) = (Arc::clone(user.id()), server_message::signin_success(&user_data));
-        let authorizes = self.is_unauthorized();
-        self.auth = Some(Box::new(AuthState::SignedIn(user)));
+        let signin::SignInRequest { user, user_data, watchlist, watchlist_cut } =
+            signin::sign_in(&self.app, self.socket_id, parameters, self.user())?;
+        let answer = server_message::signin_success(&user_data);
         let warning = watchlist_cut.then(|| Refusal::watchlist(&watchlist));
-        Ok(Action::SignIn { user_id, answer, watchlist, warning, authorizes })
-    }
-
-    fn unsubscribe<'m>(
-        &mut self,
-        parameters: Result<Parameters<'_>, BadParameter>,
-    ) -> Result<Option<Action<'m>>, Refusal> {
-        let name = subscribe::unsubscribe(parameters)?;
-        match self.subscriptions.remove(&name) {
-            Some(channel) => Ok(Some(Action::Leave(channel))),
-            // Pusher's .NET client leaves the user's own channel while it signs in again, and takes a refusal for one of
-            // the subscription that it has just asked for; that ends its process.
-            None if name.starts_with(SERVER_TO_USER_PREFIX) => Ok(None),
-            None => Err(subscribe::not_subscribed(&name)),
-        }
+        let authorizes = self.is_unauthorized();
+        Ok(Action::SignIn(Box::new(SignIn { user, answer, watchlist, warning, authorizes })))
     }
 
     fn client_event<'m>(&mut self, message: ClientMessage<'m>, now: Instant) -> Result<Action<'m>, Refusal> {
@@ -297,7 +293,7 @@ impl Connection {
         let (channel, user_id) = subscription.ok_or_else(|| client_event::not_subscribed(&shape.channel))?;
         let max_bytes = self.app.limits.client_event_payload_bytes;
         let data = client_event::payload(&self.app, &message.event, shape.data, max_bytes)?;
-        let (channel, user_id) = (Some(channel.clone()), user_id.cloned());
+        let (channel, user_id) = (Some(channel.clone()), user_id.clone());
         self.check_rate(now)?;
         let raw = Some(shape.data);
         Ok(Action::Broadcast(ClientEvent { event: message.event, channel, raw, data, user_id }))
@@ -306,10 +302,7 @@ impl Connection {
     fn check_rate(&mut self, now: Instant) -> Result<(), Refusal> {
         let per_second = self.app.limits.client_events_per_second;
         let rate = self.client_event_rate.get_or_insert_with(|| Box::new(RateLimit::new(per_second, now)));
-        match rate.admit(now) {
-            true => Ok(()),
-            false => Err(client_event::too_fast(per_second)),
-        }
+        if rate.admit(now) { Ok(()) } else { Err(client_event::too_fast(per_second)) }
     }
 
     /// An event that only a pipe can want. It is not broadcast, and the rate of client events does not bind it.
@@ -346,7 +339,7 @@ impl Connection {
         let Some(name) = name else { return Ok((None, None)) };
         let subscription = self.subscriptions.get(name);
         let (channel, user_id) = subscription.ok_or_else(|| client_event::not_subscribed(name))?;
-        Ok((Some(channel.clone()), user_id.cloned()))
+        Ok((Some(channel.clone()), user_id.clone()))
     }
 
     /// An event that came as a binary message. The rules are those of the same event as text, but for its size.
@@ -379,7 +372,7 @@ impl Connection {
                 client_event::check_allowed(&self.app, name)?;
                 let subscription = self.subscriptions.get(name);
                 let (channel, user_id) = subscription.ok_or_else(|| client_event::not_subscribed(name))?;
-                let (channel, user_id) = (Some(channel.clone()), user_id.cloned());
+                let (channel, user_id) = (Some(channel.clone()), user_id.clone());
                 check_size()?;
                 self.check_rate(now)?;
                 Ok(Action::Broadcast(of_kind(channel, user_id)))
@@ -391,7 +384,7 @@ impl Connection {
 /// What is to be cleaned up when a connection ends.
 #[derive(Debug, Default)]
 pub struct Cleanup {
-    /// What it was subscribed to.
+    /// What it was subscribed to, or has asked to be subscribed to.
     pub subscriptions: Vec<ChannelName>,
     /// Whom it was signed in as.
     pub user_id: Option<Arc<str>>,

@@ -22,10 +22,13 @@ impl RateLimit {
         if self.per_second == 0 {
             return true;
         }
-        let capacity = self.per_second as f32;
-        let elapsed = now.saturating_duration_since(self.refilled).as_secs_f32();
-        self.tokens = (self.tokens + elapsed * capacity).min(capacity);
-        self.refilled = now;
+        // An event that was held came before others that have been admitted.
+        if now > self.refilled {
+            let capacity = self.per_second as f32;
+            let elapsed = now.duration_since(self.refilled).as_secs_f32();
+            self.tokens = (self.tokens + elapsed * capacity).min(capacity);
+            self.refilled = now;
+        }
         // A rounding error must not cost the last token of an exact second.
         let admitted = self.tokens >= 1.0 - 1e-3;
         if admitted {
@@ -56,6 +59,16 @@ mod tests {
         let start = Instant::now();
         let mut limit = RateLimit::new(10, start);
         assert!((0..1000).all(|n| limit.admit(start + Duration::from_millis(100 * n))));
+    }
+
+    #[test]
+    fn an_earlier_event_that_is_admitted_late_gives_nothing_back() {
+        let start = Instant::now();
+        let later = start + Duration::from_millis(500);
+        let mut limit = RateLimit::new(10, start);
+        assert_eq!((0..15).filter(|_| limit.admit(later)).count(), 10);
+        assert!(!limit.admit(start));
+        assert!(!limit.admit(later));
     }
 
     #[test]

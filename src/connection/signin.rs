@@ -46,9 +46,9 @@ enum BadUser {
     WatchlistNotStrings,
 }
 
-/// A sign-in that passed every check.
+/// What a `pusher:signin` says, checked.
 #[derive(Debug)]
-pub(super) struct SignIn {
+pub(super) struct SignInRequest {
     pub(super) user: User,
     /// As it came; the client reads it again in the answer.
     pub(super) user_data: String,
@@ -64,7 +64,7 @@ pub(super) fn sign_in(
     socket_id: SocketId,
     parameters: Result<Parameters<'_>, BadParameter>,
     current: Option<&User>,
-) -> Result<SignIn, Refusal> {
+) -> Result<SignInRequest, Refusal> {
     let parameters = parameters.map_err(Refusal::unnumbered)?;
     let [auth, user_data] = parameters.strings(["auth", "user_data"]).map_err(Refusal::unnumbered)?;
     let missing = |name| Refusal::unnumbered(BadParameter::Missing(name));
@@ -78,7 +78,7 @@ pub(super) fn sign_in(
         }
         _ => {
             let (watchlist, watchlist_cut) = watchlist(app, &user_data).map_err(Refusal::unnumbered)?;
-            Ok(SignIn { user, user_data: user_data.into_owned(), watchlist, watchlist_cut })
+            Ok(SignInRequest { user, user_data: user_data.into_owned(), watchlist, watchlist_cut })
         }
     }
 }

@@ -18,22 +18,33 @@ pub(super) struct Subscription {
 
 /// What a request asks for.
 #[derive(Debug)]
-pub(super) enum Request {
+pub(super) enum SubscribeRequest {
     /// A subscription.
     New(Subscription),
     /// The user's own channel, which is subscribed: libraries ask again after a second sign-in.
     Again(ChannelName),
+    /// The user's own channel, whose join is pending: its answer will do for both.
+    Pending,
 }
 
-/// Reads and checks a `pusher:subscribe`. `subscribed` tells of the connection's present subscriptions.
+/// What a connection has of a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Existing {
+    Nothing,
+    PendingJoin,
+    Subscription,
+}
+
+/// Reads and checks a `pusher:subscribe`. `existing` tells what the connection has of a channel, and `subscriptions` is how
+/// many it has or has asked for.
 pub(super) fn subscribe(
     app: &App,
     socket_id: SocketId,
     parameters: Result<Parameters<'_>, BadParameter>,
     user: Option<&User>,
-    subscribed: impl Fn(&str) -> bool,
+    existing: impl Fn(&str) -> Existing,
     subscriptions: usize,
-) -> Result<Request, Refusal> {
+) -> Result<SubscribeRequest, Refusal> {
     let parameters = parameters.map_err(Refusal::unnumbered)?;
     let [name, auth, channel_data] =
         parameters.strings(["channel", "auth", "channel_data"]).map_err(Refusal::unnumbered)?;
@@ -47,11 +58,17 @@ pub(super) fn subscribe(
     if channel_type == ChannelType::ServerToUser && user.is_none_or(|user| user.channel != channel) {
         return Err(refuse(SubscriptionFault::Auth, &format!("Not authorized to subscribe to {channel}")));
     }
-    if subscribed(&name) && channel_type == ChannelType::ServerToUser {
-        return Ok(Request::Again(channel));
-    }
-    if subscribed(&name) {
-        return Err(Refusal::unnumbered(format!("Existing subscription to channel {channel}")));
+    match existing(&name) {
+        Existing::Nothing => {}
+        Existing::Subscription if channel_type == ChannelType::ServerToUser => {
+            return Ok(SubscribeRequest::Again(channel));
+        }
+        Existing::PendingJoin if channel_type == ChannelType::ServerToUser => {
+            return Ok(SubscribeRequest::Pending);
+        }
+        Existing::Subscription | Existing::PendingJoin => {
+            return Err(refused(&channel, JoinRefused::AlreadyJoined));
+        }
     }
     let limit = app.limits.subscriptions_per_connection;
     if limit > 0 && subscriptions >= limit {
@@ -63,11 +80,12 @@ pub(super) fn subscribe(
         authorise(app, socket_id, &channel, auth.as_deref(), channel_data.as_deref())
             .map_err(|error| refuse(SubscriptionFault::Auth, &error))?;
     }
-    let member = match channel_type.is_presence() {
-        true => Some(member(app, &channel, channel_data.as_deref(), user)?),
-        false => None,
+    let member = if channel_type.is_presence() {
+        Some(member(app, &channel, channel_data.as_deref(), user)?)
+    } else {
+        None
     };
-    Ok(Request::New(Subscription { channel, member }))
+    Ok(SubscribeRequest::New(Subscription { channel, member }))
 }
 
 /// Who joins: the one that `channel_data` names, or else the one that is signed in.

@@ -5,11 +5,17 @@ use std::time::Duration;
 use super::*;
 use crate::app::Secret;
 use crate::auth::{channel::string_to_sign, sign};
+use crate::channel::JoinRefused;
 
+mod joins;
+
+/// A connection with a driver that has every wish granted at once.
 struct Subject {
     connection: Connection,
     now: Instant,
     pipe: bool,
+    /// Joins are not answered, but gathered here.
+    waiting: Option<Vec<Join>>,
 }
 
 impl Subject {
@@ -23,14 +29,38 @@ impl Subject {
         let probe = Probe::ControlFrame;
         let id = SocketId::new(1, 2);
         let connection = Connection::new(Arc::new(app), config, id, version, probe, now);
-        Subject { connection, now, pipe: false }
+        Subject { connection, now, pipe: false, waiting: None }
     }
 
     /// What the connection does about `text`, in short words.
     fn say(&mut self, text: &str) -> String {
         let pipe = self.pipe;
         let action = self.connection.receive(text, self.now, &|_, _| pipe);
-        action.as_ref().map(in_short).unwrap_or_default()
+        let in_short = action.as_ref().map(in_short).unwrap_or_default();
+        match action {
+            Some(Action::Join(join)) => match &mut self.waiting {
+                Some(waiting) => waiting.push(join),
+                None => assert_eq!(self.answer(&join, Ok(())), [""; 0]),
+            },
+            Some(Action::SignIn(sign_in)) => self.connection.signed_in(sign_in.user),
+            _ => {}
+        }
+        in_short
+    }
+
+    /// Answers a join; what the connection does about it, and about what it has held.
+    fn answer(&mut self, join: &Join, result: Result<(), NotJoined>) -> Vec<String> {
+        let Answered { action, held } = self.connection.joined(&join.channel, join.number, result);
+        let mut done: Vec<String> = action.iter().map(in_short).collect();
+        for HeldMessage { message, received } in held {
+            let listens = |_: Option<&str>, _: &str| self.pipe;
+            let action = match &message {
+                ReceivedMessage::Text(text) => self.connection.receive(text, received, &listens),
+                ReceivedMessage::Binary(bytes) => self.connection.receive_binary(bytes, received, &listens),
+            };
+            done.push(action.as_ref().map(in_short).unwrap_or_default());
+        }
+        done
     }
 
     fn subscribe(&mut self, channel: &str, channel_data: Option<&str>) -> String {
@@ -50,11 +80,13 @@ fn in_short(action: &Action<'_>) -> String {
             let code = refusal.code.code().map_or("null".into(), |c| c.to_string());
             format!("refuse {code} {}", refusal.message)
         }
-        Action::Join { channel, member: None } => format!("join {channel}"),
-        Action::Join { channel, member: Some(member) } => format!("join {channel} as {}", member.user_id),
+        Action::Join(Join { channel, member: None, .. }) => format!("join {channel}"),
+        Action::Join(Join { channel, member: Some(member), .. }) => {
+            format!("join {channel} as {}", member.user_id)
+        }
         Action::Leave(channel) => format!("leave {channel}"),
-        Action::SignIn { user_id, answer, .. } => {
-            format!("sign in {user_id}: {}", String::from_utf8_lossy(answer.json()))
+        Action::SignIn(sign_in) => {
+            format!("sign in {}: {}", sign_in.user.id(), String::from_utf8_lossy(sign_in.answer.json()))
         }
         Action::Broadcast(event) => format!("broadcast {}", event_in_short(event)),
         Action::Pipe(event) => format!("pipe {}", event_in_short(event)),
@@ -195,18 +227,6 @@ fn a_signed_in_user_has_a_channel_and_is_a_member_without_saying_so() {
 }
 
 #[test]
-fn a_refused_join_leaves_the_connection_unsubscribed() {
-    let mut subject = Subject::new(|_| {});
-    subject.subscribe("presence-a", Some(r#"{"user_id":"u1"}"#));
-    let channel = ChannelName::parse("presence-a", 164).unwrap();
-    let refusal = subject.connection.join_refused(&channel, JoinRefused::OverCapacity);
-    assert_eq!(refusal.message, "Presence channel presence-a is over capacity");
-    assert_eq!(refusal.frames(true).count(), 2);
-    assert_eq!(refusal.frames(false).count(), 1);
-    assert_eq!(subject.connection.disconnect(Ending::Lost).subscriptions.len(), 0);
-}
-
-#[test]
 fn who_must_authorize_itself_has_until_the_deadline() {
     let tick = |subject: &mut Subject, seconds| {
         let (action, again) = subject.connection.tick(subject.now + Duration::from_secs(seconds));
@@ -218,21 +238,29 @@ fn who_must_authorize_itself_has_until_the_deadline() {
         subject.connection.must_authorize_by(subject.now + Duration::from_secs(30));
         subject
     };
-    let name = |text: &str| ChannelName::parse(text, 164).unwrap();
 
     let mut idle = waiting();
+    idle.waiting = Some(Vec::new());
     assert_eq!(idle.say(r#"{"event":"pusher:subscribe","data":{"channel":"a"}}"#), "join a");
-    assert!(!idle.connection.would_authorize(&name("a")), "a public channel takes no signature");
+    let join = idle.waiting.take().unwrap().remove(0);
+    assert!(!join.authorizes, "a public channel takes no signature");
+    assert_eq!(idle.answer(&join, Ok(())), [""; 0]);
     assert_eq!(tick(&mut idle, 29), (String::new(), Some(30)));
     assert_eq!(tick(&mut idle, 30), ("close 4009".into(), None));
 
     let mut subscriber = waiting();
-    assert!(subscriber.connection.would_authorize(&name("private-encrypted-cache-a")));
-    assert!(subscriber.connection.would_authorize(&name("presence-a")));
+    subscriber.waiting = Some(Vec::new());
+    assert_eq!(subscriber.subscribe("private-encrypted-cache-a", None), "join private-encrypted-cache-a");
     assert_eq!(subscriber.subscribe("presence-a", Some(r#"{"user_id":7}"#)), "join presence-a as 7");
-    assert!(subscriber.connection.is_unauthorized(), "the channel may still refuse");
-    subscriber.connection.authorized();
-    assert!(!subscriber.connection.would_authorize(&name("presence-b")), "once in a life");
+    let joins = subscriber.waiting.replace(Vec::new()).unwrap();
+    assert!(joins.iter().all(|join| join.authorizes));
+    let full = NotJoined::Refused(JoinRefused::OverCapacity);
+    subscriber.answer(&joins[1], Err(full));
+    assert!(subscriber.connection.is_unauthorized(), "the channel refused it");
+    assert_eq!(subscriber.answer(&joins[0], Ok(())), [""; 0]);
+    assert!(!subscriber.connection.is_unauthorized());
+    subscriber.subscribe("presence-b", Some(r#"{"user_id":7}"#));
+    assert!(!subscriber.waiting.take().unwrap()[0].authorizes, "once in a life");
     assert_eq!(tick(&mut subscriber, 30), (String::new(), Some(45)));
 
     let mut user = waiting();
@@ -242,10 +270,11 @@ fn who_must_authorize_itself_has_until_the_deadline() {
     let text = serde_json::json!({"event": "pusher:signin", "data": data}).to_string();
     for expected in [true, false] {
         let action = user.connection.receive(&text, user.now, &|_, _| false);
-        let Some(Action::SignIn { authorizes, .. }) = action else { panic!("{action:?}") };
-        assert_eq!(authorizes, expected);
+        let Some(Action::SignIn(sign_in)) = action else { panic!("{action:?}") };
+        assert_eq!(sign_in.authorizes, expected);
+        assert_eq!(user.connection.is_unauthorized(), expected, "the app may be full yet");
+        user.connection.signed_in(sign_in.user);
     }
-    user.connection.authorized();
     assert_eq!(tick(&mut user, 30), (String::new(), Some(45)));
     assert_eq!(user.connection.disconnect(Ending::Lost).user_id.as_deref(), Some("ann"));
 }

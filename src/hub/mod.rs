@@ -33,6 +33,7 @@ mod passed_over;
 mod publish;
 mod reach;
 mod rounds;
+mod settle;
 mod shutdown;
 mod sockets;
 mod totals;

@@ -96,21 +96,22 @@ impl Sockets {
         }
     }
 
-    /// From now on a connection that waited counts towards the quota of its app. One that counts already stays so.
+    /// From now on a connection that waited counts towards the quota of its app. Returns whether it waited: one that counts
+    /// already stays so.
     ///
     /// # Errors
     /// If the app is full.
-    pub fn count(&self, app: AppIndex, app_limit: usize, socket: SocketId) -> Result<(), NotAdmitted> {
+    pub fn count(&self, app: AppIndex, app_limit: usize, socket: SocketId) -> Result<bool, NotAdmitted> {
         let mut by_app = self.lock();
-        let Some(sockets) = by_app.get_mut(&app) else { return Ok(()) };
+        let Some(sockets) = by_app.get_mut(&app) else { return Ok(false) };
         if !sockets.waiting.contains_key(&socket) {
-            return Ok(());
+            return Ok(false);
         }
         if sockets.is_full(app_limit) {
             return Err(NotAdmitted::AppFull);
         }
         sockets.counted.extend(sockets.waiting.remove_entry(&socket));
-        Ok(())
+        Ok(true)
     }
 
     /// Takes that back: what was to authorize the connection did not happen.
@@ -198,17 +199,17 @@ mod tests {
         };
         let first = sockets.admit(app, 1, Quota::Waiting, 0, &mut draw).unwrap();
         let second = sockets.admit(app, 1, Quota::Waiting, 0, &mut draw).unwrap();
-        assert_eq!(sockets.count(app, 1, first), Ok(()));
-        assert_eq!(sockets.count(app, 1, first), Ok(()), "once is enough");
+        assert_eq!(sockets.count(app, 1, first), Ok(true));
+        assert_eq!(sockets.count(app, 1, first), Ok(false), "once is enough");
         assert_eq!(sockets.count(app, 1, second), Err(NotAdmitted::AppFull));
         assert_eq!(sockets.admit(app, 1, Quota::Counted, 0, &mut draw), Err(NotAdmitted::AppFull));
         sockets.admit(app, 1, Quota::Waiting, 0, &mut draw).unwrap();
         assert_eq!(sockets.admit(app, 1, Quota::Waiting, 0, &mut draw), Err(NotAdmitted::NodeFull));
         sockets.uncount(app, first);
-        assert_eq!(sockets.count(app, 1, second), Ok(()));
+        assert_eq!(sockets.count(app, 1, second), Ok(true));
         sockets.remove(app, second);
-        assert_eq!(sockets.count(app, 1, first), Ok(()));
-        assert_eq!(sockets.count(app, 1, second), Ok(()), "who is gone takes no place");
+        assert_eq!(sockets.count(app, 1, first), Ok(true));
+        assert_eq!(sockets.count(app, 1, second), Ok(false), "who is gone takes no place");
         assert_eq!((sockets.len(), sockets.worker_of(app, second)), (2, None));
     }
 

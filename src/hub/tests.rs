@@ -178,7 +178,9 @@ fn all_who_watch_a_user_are_told_once_that_it_comes_and_goes() {
         let mut watchers = Vec::new();
         for n in 0..WATCHERS {
             let (watcher, sent) = client(&worker, &app);
-            worker.sign_in(&watcher, &Arc::from(format!("fan-{n}")), &[Arc::clone(&star)], answer());
+            worker
+                .sign_in(&watcher, &Arc::from(format!("fan-{n}")), &[Arc::clone(&star)], answer(), false)
+                .unwrap();
             watchers.push((watcher, sent));
         }
         let all_have = |frames: usize| watchers.iter().all(|(_, sent)| sent.get() == frames);
@@ -186,7 +188,7 @@ fn all_who_watch_a_user_are_told_once_that_it_comes_and_goes() {
             tokio::task::yield_now().await;
         }
         let seen = client(&worker, &app).0;
-        worker.sign_in(&seen, &star, &[], answer());
+        worker.sign_in(&seen, &star, &[], answer(), false).unwrap();
         while !all_have(3) {
             tokio::task::yield_now().await;
         }

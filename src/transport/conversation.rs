@@ -16,7 +16,10 @@ use tracing::field::{DisplayValue, display};
 use tracing::{debug, info, trace, warn};
 
 use crate::connection::phase::{Event as Happening, Phase, Step};
-use crate::connection::{Action, ClientEvent, Connection, Ending, Probe, Refusal, last_error};
+use crate::connection::{
+    Action, Answered, ClientEvent, Connection, Ending, HeldMessage, Join, Probe, ReceivedMessage, Refusal,
+    SignIn, last_error,
+};
 use crate::hub::{
     Admission, AppState, AtWork, Bounds, Client, Due, Heard, Publication, Refused, Source, Timed, Transport,
     Worker,
@@ -109,8 +112,9 @@ impl Conversation {
         let greeting: Vec<Frame> = self.connection.greeting(parameterless, binary).collect();
         greeting.into_iter().for_each(|frame| self.send(frame));
         if let Some(channel) = channel.filter(|_| parameterless) {
-            let action = self.connection.subscribe_at_connect(channel);
-            self.carry_out(action);
+            if let Some(action) = self.connection.subscribe_at_connect(channel) {
+                self.carry_out(action);
+            }
         }
         self.tick();
     }
@@ -172,8 +176,9 @@ impl Conversation {
         trace!(socket_id = %self.client.socket_id(), bytes = message.len(), "received");
         let app = self.client.app();
         let listens = |channel: Option<&str>, event: &str| app.is_listened_to(channel, event);
-        let action = self.connection.receive_binary(message, now, &listens);
-        self.carry_out(action);
+        if let Some(action) = self.connection.receive_binary(message, now, &listens) {
+            self.carry_out(action);
+        }
     }
 
     /// Sends the client a frame.
@@ -267,41 +272,12 @@ impl Conversation {
             Action::Send(frame) => self.send(frame),
             Action::Ping => self.send(Frame::ping()),
             Action::Refuse(refusal) => self.refuse(&refusal),
-            Action::Join { channel, member } => {
-                let authorizes = self.connection.would_authorize(&channel);
-                if authorizes && !self.count() {
-                    return;
-                }
-                match self.worker.join(&self.client, &channel, member.as_ref()) {
-                    Ok(()) => {
-                        if authorizes {
-                            self.connection.authorized();
-                        }
-                        debug!(socket_id = %self.client.socket_id(), %channel, "subscribed");
-                    }
-                    Err(reason) => {
-                        if authorizes {
-                            self.worker.uncount(&self.client);
-                        }
-                        let refusal = self.connection.join_refused(&channel, reason);
-                        self.refuse(&refusal);
-                    }
-                }
-            }
+            Action::Join(join) => self.join(&join),
             Action::Leave(channel) => {
                 self.worker.leave(&self.client, &channel);
                 debug!(socket_id = %self.client.socket_id(), %channel, "unsubscribed");
             }
-            Action::SignIn { user_id, answer, watchlist, warning, authorizes } => {
-                if authorizes && !self.count() {
-                    return;
-                }
-                self.worker.sign_in(&self.client, &user_id, &watchlist, answer);
-                if let Some(warning) = warning {
-                    self.refuse(&warning);
-                }
-                debug!(socket_id = %self.client.socket_id(), %user_id, "signed in");
-            }
+            Action::SignIn(sign_in) => self.sign_in(*sign_in),
             Action::Broadcast(event) => {
                 let publication = event.channel.as_ref().map(|channel| Publication {
                     channel,
@@ -314,25 +290,46 @@ impl Conversation {
                 self.carry(&event, publication.as_ref());
             }
             Action::Pipe(event) => self.carry(&event, None),
-            Action::Authorize => {
-                if self.count() {
-                    self.connection.authorized();
-                }
-            }
-            Action::Close(CloseCode::Unauthorized) => {
-                self.turn_away(CloseCode::Unauthorized, CloseCode::Unauthorized.sentence());
+            Action::Authorize => match self.worker.count(&self.client) {
+                Ok(_) => self.connection.authorized(),
+                Err(_) => self.turn_away(CloseCode::OverQuota, CloseCode::OverQuota.sentence()),
+            },
+            Action::Close(code @ (CloseCode::Unauthorized | CloseCode::OverQuota)) => {
+                self.turn_away(code, code.sentence());
             }
             Action::Close(code) => self.close(code, code.sentence()),
         }
     }
 
-    /// Counts a connection that had to authorize itself towards the quota of its app; ends it if there is no room.
-    fn count(&mut self) -> bool {
-        let counted = self.worker.count(&self.client).is_ok();
-        if !counted {
-            self.turn_away(CloseCode::OverQuota, CloseCode::OverQuota.sentence());
+    /// Has the hub subscribe it, and does what the connection makes of the answer.
+    fn join(&mut self, join: &Join) {
+        let Join { channel, member, authorizes, number } = join;
+        let result = self.worker.join(&self.client, channel, member.as_ref(), *authorizes);
+        if result.is_ok() {
+            debug!(socket_id = %self.client.socket_id(), %channel, "subscribed");
         }
-        counted
+        let Answered { action, held } = self.connection.joined(channel, *number, result);
+        if let Some(action) = action {
+            self.carry_out(action);
+        }
+        for HeldMessage { message, received } in held {
+            match message {
+                ReceivedMessage::Text(text) => self.receive(&text, received),
+                ReceivedMessage::Binary(bytes) => self.receive_binary(&bytes, received),
+            }
+        }
+    }
+
+    fn sign_in(&mut self, sign_in: SignIn) {
+        let SignIn { user, answer, watchlist, warning, authorizes } = sign_in;
+        if self.worker.sign_in(&self.client, user.id(), &watchlist, answer, authorizes).is_err() {
+            return self.turn_away(CloseCode::OverQuota, CloseCode::OverQuota.sentence());
+        }
+        debug!(socket_id = %self.client.socket_id(), user_id = %user.id(), "signed in");
+        self.connection.signed_in(user);
+        if let Some(warning) = warning {
+            self.refuse(&warning);
+        }
     }
 
     fn carry(&self, event: &ClientEvent<'_>, publication: Option<&Publication<'_>>) {

@@ -61,7 +61,7 @@ impl Audience {
             Audience { system, worker, app, channel: channel.clone(), clients: Vec::new(), written };
         for _ in 0..size {
             let client = audience.admit();
-            audience.worker.join(&client, channel, None).expect("a first subscription");
+            audience.worker.join(&client, channel, None, false).expect("a first subscription");
             audience.clients.push(client);
         }
         audience.run(audience.written(size));

@@ -84,8 +84,10 @@ pub fn connection(now: Instant) -> Connection {
 pub fn subscribed_connection(now: Instant) -> Connection {
     let mut connection = connection(now);
     let asked = subscribe(&channel(CHANNEL));
-    let joined = connection.receive(&asked, now, &|_, _| false);
-    assert!(matches!(joined, Some(Action::Join { .. })), "{joined:?}");
+    let action = connection.receive(&asked, now, &|_, _| false);
+    let Some(Action::Join(join)) = action else { panic!("refused: {action:?}") };
+    let answered = connection.joined(&join.channel, join.number, Ok(()));
+    assert!(answered.action.is_none(), "refused: {answered:?}");
     connection
 }
 

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use heliostat::app::AppRegistry;
 use heliostat::auth::channel::authorise;
 use heliostat::auth::request::{Query, SignedRequest, authenticate, check_body};
-use heliostat::connection::Action;
+use heliostat::connection::{Action, Join};
 use heliostat::protocol::client_message::ClientMessage;
 use heliostat::protocol::frame_reader::{FrameEvent, FrameReader};
 use heliostat::protocol::json::Data;
@@ -149,8 +149,11 @@ fn subscribe(repetitions: usize) {
     audience.run(async {
         for _ in 0..repetitions {
             let action = connection.receive(black_box(&asks), now, &|_, _| false);
-            let Some(Action::Join { channel, member }) = action else { panic!("refused: {action:?}") };
-            assert_eq!(audience.worker().join(&newcomer, &channel, member.as_ref()), Ok(()));
+            let Some(Action::Join(join)) = action else { panic!("refused: {action:?}") };
+            let Join { channel, member, authorizes, number } = join;
+            let result = audience.worker().join(&newcomer, &channel, member.as_ref(), authorizes);
+            let answered = connection.joined(&channel, number, result);
+            assert!(answered.action.is_none(), "refused: {answered:?}");
             audience.written(1).await;
             let action = connection.receive(black_box(&leaves), now, &|_, _| false);
             let Some(Action::Leave(channel)) = action else { panic!("refused: {action:?}") };

@@ -40,17 +40,18 @@ impl Worker {
         self.hub.sockets.admit(app.index(), app.app().limits.connections, quota, self.index, draw)
     }
 
-    /// A connection that had to authorize itself is about to: from now on it counts towards the app's quota.
+    /// A connection that had to authorize itself is about to: from now on it counts towards the app's quota. Returns
+    /// whether it did not before.
     ///
     /// # Errors
     /// If the app is full.
-    pub fn count<T: Transport + ?Sized>(&self, client: &Client<T>) -> Result<(), NotAdmitted> {
+    pub fn count<T: Transport + ?Sized>(&self, client: &Client<T>) -> Result<bool, NotAdmitted> {
         let (app, limit) = (client.app().index(), client.app().app().limits.connections);
         self.hub.sockets.count(app, limit, client.socket_id())
     }
 
-    /// Takes that back: it did not come to it.
-    pub fn uncount<T: Transport + ?Sized>(&self, client: &Client<T>) {
+    /// Takes that back: the connection did not come to authorize itself.
+    pub(super) fn uncount<T: Transport + ?Sized>(&self, client: &Client<T>) {
         self.hub.sockets.uncount(client.app().index(), client.socket_id());
     }
 

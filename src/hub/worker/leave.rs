@@ -1,9 +1,8 @@
-//! A subscription ends: the others are told if a member left.
+//! A subscription ends: it is taken off the worker's list, and the others are told if a member left.
 
-use dashmap::mapref::entry::Entry;
-
-use crate::hub::{Client, Notice};
-use crate::protocol::{ChannelName, server_message};
+use crate::hub::Client;
+use crate::hub::settle::SubscriptionChange;
+use crate::protocol::ChannelName;
 
 use super::Worker;
 
@@ -15,26 +14,21 @@ impl Worker {
         if let Some(channels) = self.channels.borrow_mut().of_mut(app.index()) {
             channels.remove(channel, client.socket_id());
         }
-        let Entry::Occupied(mut entry) = app.channels.entry(channel.clone()) else { return };
-        let version = self.hub.next_version();
-        let Some(left) = entry.get_mut().leave(self.index, client.socket_id(), version) else { return };
-        if let Some(announcement) = &left.announcement {
-            let user_id = &announcement.member.user_id;
-            let frame = server_message::member_removed(channel, user_id);
-            self.post_announcement(app, channel, entry.get(), announcement, frame);
-            if announcement.user_changed {
-                self.hub.announce(app, &Notice::MemberRemoved(channel, user_id, version));
-            }
-        }
-        let user_id = left.announcement.as_ref().map(|announcement| &*announcement.member.user_id);
-        let socket_id = client.socket_id();
-        self.hub.announce(app, &Notice::Unsubscribed { channel, socket_id, user_id });
-        self.counts.changed(&self.hub, app, channel, entry.get_mut());
-        if left.vacated {
-            self.hub.announce(app, &Notice::ChannelVacated(channel, version));
-            if entry.get().is_forgettable() {
-                entry.remove();
-            }
+        self.subscription(client, channel).end();
+    }
+
+    /// A connection's subscription to a channel, to be begun or ended.
+    pub(super) fn subscription<'a>(
+        &'a self,
+        client: &'a Client,
+        channel: &'a ChannelName,
+    ) -> SubscriptionChange<'a> {
+        SubscriptionChange {
+            hub: &self.hub,
+            counts: &self.counts,
+            app: client.app(),
+            channel,
+            address: (self.index, client.socket_id()),
         }
     }
 }

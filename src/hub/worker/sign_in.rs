@@ -6,15 +6,29 @@ use std::sync::Arc;
 use indexmap::set::Slice;
 
 use crate::hub::users::Address;
-use crate::hub::{Client, Notice};
+use crate::hub::{Client, NotAdmitted, Notice};
 use crate::protocol::{Frame, server_message};
 
 use super::Worker;
 
 impl Worker {
-    /// Makes known that a connection is signed in as the user, and confirms it; tells it how the users of its
-    /// watchlist are, and those who watch the user that it has come online.
-    pub fn sign_in(&self, client: &Rc<Client>, user_id: &Arc<str>, watchlist: &[Arc<str>], answer: Frame) {
+    /// Makes known that a connection is signed in as the user, and confirms it by `answer`; tells it how the users of its
+    /// watchlist are, and those who watch the user that the user is online. `authorizes`: the connection must be counted
+    /// towards its app's quota first.
+    ///
+    /// # Errors
+    /// If the app has no room for it. Nothing has changed then.
+    pub fn sign_in(
+        &self,
+        client: &Rc<Client>,
+        user_id: &Arc<str>,
+        watchlist: &[Arc<str>],
+        answer: Frame,
+        authorizes: bool,
+    ) -> Result<(), NotAdmitted> {
+        if authorizes {
+            self.count(client)?;
+        }
         let (app, address) = (client.app(), (self.index, client.socket_id()));
         let came = || server_message::watchlist_events(std::slice::from_ref(user_id), &[]);
         let tell = |watchers: &Slice<Address>| self.hub.post_to_sockets(app, watchers, came);
@@ -24,5 +38,6 @@ impl Worker {
         if !watchlist.is_empty() {
             self.send(client, server_message::watchlist_events(&watched.online, &watched.offline));
         }
+        Ok(())
     }
 }

@@ -80,7 +80,7 @@ impl<S: StreamEncoder> StreamBody<S> {
         let shared: Rc<Client> = client.clone();
         worker.open(&shared);
         // Only a member of a presence channel can be one too many, and a second subscription be refused: this is neither.
-        let joined = worker.join(&shared, &channel, None).is_ok();
+        let joined = worker.join(&shared, &channel, None, false).is_ok();
         let state = if joined { StreamState::New } else { StreamState::Over };
         let app = client.app().id();
         let socket_id = client.socket_id();

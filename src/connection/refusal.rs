@@ -1,0 +1,53 @@
+//! What a client is told of a command that was not carried out.
+
+use std::sync::Arc;
+
+use crate::protocol::server_message::{self, SubscriptionFault};
+use crate::protocol::{ErrorCode, Frame};
+
+/// Something was not done, and the connection stays open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The number of the `pusher:error`.
+    pub code: ErrorCode,
+    /// Its text.
+    pub message: String,
+    /// For a refused subscription: the channel as the client named it, and the kind of fault.
+    pub subscription: Option<(String, SubscriptionFault)>,
+}
+
+impl Refusal {
+    /// An error without a number, the ordinary kind.
+    pub(super) fn unnumbered(message: impl ToString) -> Self {
+        Refusal { code: ErrorCode::Unnumbered, message: message.to_string(), subscription: None }
+    }
+
+    /// A client event over a limit.
+    pub(super) fn client_event(message: impl ToString) -> Self {
+        Refusal { code: ErrorCode::ClientEventRejected, message: message.to_string(), subscription: None }
+    }
+
+    /// A watchlist of which only these count.
+    pub(super) fn watchlist(accepted: &[Arc<str>]) -> Self {
+        let limit = accepted.len();
+        let message = format!(
+            "Watchlist limit exceeded. Only the first {limit} user IDs are accepted: {}",
+            accepted.join(", ")
+        );
+        Refusal { code: ErrorCode::WatchlistTooLong, message, subscription: None }
+    }
+
+    /// A refused subscription.
+    pub(super) fn subscription(channel: &str, fault: SubscriptionFault, message: impl ToString) -> Self {
+        Refusal { subscription: Some((channel.to_owned(), fault)), ..Refusal::unnumbered(message) }
+    }
+
+    /// The frames that tell the client: for a refused subscription, if so configured, one that handlers of the
+    /// channel hear, and always the `pusher:error`.
+    pub fn frames(&self, subscription_error_event: bool) -> impl Iterator<Item = Frame> {
+        let subscription = self.subscription.as_ref().filter(|_| subscription_error_event);
+        let on_channel = subscription
+            .map(|(channel, fault)| server_message::subscription_error(channel, *fault, &self.message));
+        on_channel.into_iter().chain([server_message::error(self.code, &self.message)])
+    }
+}
