@@ -36,8 +36,8 @@ impl Dispatcher {
                     BrokerStage::Ending => self.receiver.close(),
                 },
                 event = self.receiver.next() => match event {
-                    Some((identified, heard, busy)) => {
-                        self.hear(identified, heard);
+                    Some((identified, happened_at, busy)) => {
+                        self.handle(identified, happened_at);
                         drop(busy);
                     }
                     None => break,
@@ -56,7 +56,7 @@ impl Dispatcher {
     }
 
     /// What happened at `heard` counts from then on, however long it was under way.
-    fn hear(&mut self, identified: IdentifiedEvent, heard: Instant) {
+    fn handle(&mut self, identified: IdentifiedEvent, happened_at: Instant) {
         let app_id = &self.app_id;
         let senders = &self.senders;
         let lost = self.receiver.take_lost();
@@ -67,8 +67,9 @@ impl Dispatcher {
                 "webhook events lost: they came faster than they could be sorted"
             );
         }
-        self.suppressor.due(heard, |identified| enqueue(app_id, senders, &identified, heard));
-        self.suppressor.hear(identified, heard, |identified| enqueue(app_id, senders, &identified, heard));
+        self.suppressor.due(happened_at, |identified| enqueue(app_id, senders, &identified, happened_at));
+        self.suppressor
+            .add(identified, happened_at, |identified| enqueue(app_id, senders, &identified, happened_at));
     }
 
     /// Connections are ended and none can return: nothing is held back from now on, and no request waits for more events.
@@ -88,10 +89,10 @@ impl Dispatcher {
 
 /// Queues an event for every endpoint that wants it.
 fn enqueue(app_id: &str, senders: &[Arc<EndpointSender>], identified: &IdentifiedEvent, now: Instant) {
-    let one = identified.event.event_type();
+    let event_type = identified.event.event_type();
     let channel = identified.event.channel();
     let mut json: Option<Arc<str>> = None;
-    for sender in senders.iter().filter(|sender| sender.endpoint.wants(one, channel)) {
+    for sender in senders.iter().filter(|sender| sender.endpoint.wants(event_type, channel)) {
         let json = json.get_or_insert_with(|| identified.to_json(app_id).into());
         sender.push(channel, Arc::clone(json), now);
     }

@@ -36,15 +36,15 @@ impl WebhookEndpoint {
 
     /// Whether it is told of events of this type on this channel.
     #[must_use]
-    pub fn wants(&self, one: EventType, channel: &ChannelName) -> bool {
-        self.events.contains(one) && self.hears(channel)
+    pub fn wants(&self, event_type: EventType, channel: &ChannelName) -> bool {
+        self.events.contains(event_type) && self.hears(channel)
     }
 
     /// Whether events of this type on this channel matter to what it is told: it wants them, or the type that takes
     /// them back.
     #[must_use]
-    pub fn is_concerned(&self, one: EventType, channel: &ChannelName) -> bool {
-        self.events.concerns(one) && self.hears(channel)
+    pub fn is_concerned(&self, event_type: EventType, channel: &ChannelName) -> bool {
+        self.events.concerns(event_type) && self.hears(channel)
     }
 
     fn hears(&self, channel: &ChannelName) -> bool {

@@ -50,8 +50,8 @@ impl WebhookEvent {
         notice: &Notice<'_>,
         wants: impl FnOnce(EventType, &ChannelName) -> bool,
     ) -> Option<Self> {
-        let (one, channel) = kind(notice)?;
-        if !channel.channel_type().is_listed() || !wants(one, channel) {
+        let (event_type, channel) = kind(notice)?;
+        if !channel.channel_type().is_listed() || !wants(event_type, channel) {
             return None;
         }
         let channel = channel.clone();
@@ -278,7 +278,10 @@ mod tests {
             WebhookEvent::of_notice(&occupied, |_, _| true),
             Some(WebhookEvent::ChannelOccupied(room.clone()))
         );
-        assert_eq!(WebhookEvent::of_notice(&occupied, |one, _| one != EventType::ChannelOccupied), None);
+        assert_eq!(
+            WebhookEvent::of_notice(&occupied, |event_type, _| event_type != EventType::ChannelOccupied),
+            None
+        );
         assert_eq!(WebhookEvent::of_notice(&Notice::ChannelOccupied(&hidden, 1), |_, _| true), None);
         let data = Data::of_text("x");
         let heard = |source, event| {

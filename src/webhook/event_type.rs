@@ -86,7 +86,7 @@ impl EventTypes {
     pub fn of_name(name: &str) -> Option<Self> {
         let group = EventTypes::GROUPS.iter().find(|(known, _)| *known == name);
         let group = group.map(|(_, types)| types.iter().copied().collect());
-        group.or_else(|| EventType::of_name(name).map(|one| [one].into_iter().collect()))
+        group.or_else(|| EventType::of_name(name).map(|event_type| [event_type].into_iter().collect()))
     }
 
     /// Every name that [`EventTypes::of_name`] knows.
@@ -99,14 +99,14 @@ impl EventTypes {
 
     /// Whether it holds this type.
     #[must_use]
-    pub fn contains(self, one: EventType) -> bool {
-        self.0 & (1 << one as u8) != 0
+    pub fn contains(self, event_type: EventType) -> bool {
+        self.0 & (1 << event_type as u8) != 0
     }
 
     /// Whether it holds this type, or the one that takes it back.
     #[must_use]
-    pub fn concerns(self, one: EventType) -> bool {
-        self.contains(one) || one.counterpart().is_some_and(|other| self.contains(other))
+    pub fn concerns(self, event_type: EventType) -> bool {
+        self.contains(event_type) || event_type.counterpart().is_some_and(|other| self.contains(other))
     }
 
     /// Whether it holds none.
@@ -123,13 +123,13 @@ impl EventTypes {
 
     /// Its types, in the order of [`EventType::ALL`].
     pub fn iter(self) -> impl Iterator<Item = EventType> {
-        EventType::ALL.into_iter().filter(move |one| self.contains(*one))
+        EventType::ALL.into_iter().filter(move |event_type| self.contains(*event_type))
     }
 }
 
 impl FromIterator<EventType> for EventTypes {
     fn from_iter<I: IntoIterator<Item = EventType>>(types: I) -> Self {
-        EventTypes(types.into_iter().fold(0, |set, one| set | (1 << one as u8)))
+        EventTypes(types.into_iter().fold(0, |set, event_type| set | (1 << event_type as u8)))
     }
 }
 

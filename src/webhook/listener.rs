@@ -78,8 +78,9 @@ impl Listener for WebhookListener {
     }
 
     fn notice(&self, hub: &Arc<Hub>, app: &Arc<AppState>, notice: &Notice<'_>) {
-        let concerns =
-            |one, channel: &_| self.endpoints.iter().any(|endpoint| endpoint.is_concerned(one, channel));
+        let concerns = |event_type, channel: &_| {
+            self.endpoints.iter().any(|endpoint| endpoint.is_concerned(event_type, channel))
+        };
         if let Some(event) = WebhookEvent::of_notice(notice, concerns) {
             // What clients send is no change of a channel, and is numbered like one.
             let version = notice.version().unwrap_or_else(|| hub.next_version());

@@ -33,8 +33,8 @@ pub fn usual_type(endpoint: &WebhookEndpoint) -> EventType {
 
 /// An event of this type as the endpoint could be told of it.
 #[must_use]
-pub fn event(one: EventType, endpoint: &WebhookEndpoint) -> Option<WebhookEvent> {
-    let usual = match one {
+pub fn event(event_type: EventType, endpoint: &WebhookEndpoint) -> Option<WebhookEvent> {
+    let usual = match event_type {
         EventType::ChannelOccupied | EventType::ChannelVacated | EventType::SubscriptionCount => "sample",
         EventType::MemberAdded | EventType::MemberRemoved => "presence-sample",
         EventType::ClientEvent => "private-sample",
@@ -42,7 +42,7 @@ pub fn event(one: EventType, endpoint: &WebhookEndpoint) -> Option<WebhookEvent>
     };
     let name = endpoint.channels.as_ref().map_or_else(|| usual.to_owned(), |pattern| pattern.fill("sample"));
     let channel = ChannelName::parse(&name, Limits::default().channel_name_chars.max(name.len())).ok()?;
-    Some(match one {
+    Some(match event_type {
         EventType::ChannelOccupied => WebhookEvent::ChannelOccupied(channel),
         EventType::ChannelVacated => WebhookEvent::ChannelVacated(channel),
         EventType::MemberAdded => WebhookEvent::MemberAdded(channel, "sample-user".into()),
@@ -66,12 +66,12 @@ pub async fn send(
     app: &App,
     delivery: &DeliverySettings,
     endpoint: &WebhookEndpoint,
-    one: EventType,
+    event_type: EventType,
 ) -> Option<SampleResult> {
     let millis = clock::unix_millis();
     // No node is called so: it is another than every event that happens.
     let origin = EventOrigin { incarnation: 0, version: u64::try_from(millis).unwrap_or_default() };
-    let identified = IdentifiedEvent { event: event(one, endpoint)?, origin };
+    let identified = IdentifiedEvent { event: event(event_type, endpoint)?, origin };
     let text = body(millis, [identified.to_json(&app.id).as_str()]);
     let signed = SignedWebhook::new(text, signing_key(app)?, endpoint)?;
     let begun = clock::system_now();
@@ -89,11 +89,11 @@ mod tests {
     fn a_sample_is_something_the_endpoint_wants() {
         let mut endpoint = WebhookEndpoint::new("http://localhost/").unwrap();
         endpoint.channels = Some(Pattern::parse("presence-room-*").unwrap());
-        for one in EventType::ALL {
-            endpoint.events = [one].into_iter().collect::<EventTypes>();
-            assert_eq!(usual_type(&endpoint), one);
-            let event = event(one, &endpoint).unwrap();
-            assert!(event.event_type() == one && endpoint.wants(one, event.channel()));
+        for event_type in EventType::ALL {
+            endpoint.events = [event_type].into_iter().collect::<EventTypes>();
+            assert_eq!(usual_type(&endpoint), event_type);
+            let event = event(event_type, &endpoint).unwrap();
+            assert!(event.event_type() == event_type && endpoint.wants(event_type, event.channel()));
         }
         endpoint.channels = None;
         let member = event(EventType::MemberAdded, &endpoint).unwrap();

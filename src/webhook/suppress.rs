@@ -42,17 +42,17 @@ impl Suppressor {
         Suppressor { delay, most, held: BTreeMap::new(), by_subject: HashMap::new(), next: 0 }
     }
 
-    /// Hears of an event; `tell` is given what is to be told now. What is due must have been taken before.
-    pub fn hear(&mut self, identified: IdentifiedEvent, now: Instant, mut tell: impl FnMut(IdentifiedEvent)) {
+    /// Adds an event; `send` is given what is to be sent now. What is due must have been taken before.
+    pub fn add(&mut self, identified: IdentifiedEvent, now: Instant, mut send: impl FnMut(IdentifiedEvent)) {
         match &identified.event {
             WebhookEvent::ChannelOccupied(channel) => {
                 if !self.release(&Subject(channel.clone(), None)) {
-                    tell(identified);
+                    send(identified);
                 }
             }
             WebhookEvent::MemberAdded(channel, user_id) => {
                 if !self.release(&Subject(channel.clone(), Some(Arc::clone(user_id)))) {
-                    tell(identified);
+                    send(identified);
                 }
             }
             WebhookEvent::ChannelVacated(channel) => {
@@ -63,25 +63,25 @@ impl Suppressor {
             }
             WebhookEvent::ClientEvent(_)
             | WebhookEvent::CacheMiss(_)
-            | WebhookEvent::SubscriptionCount(..) => tell(identified),
+            | WebhookEvent::SubscriptionCount(..) => send(identified),
         }
         while self.held.len() > self.most {
-            self.tell_first(&mut tell);
+            self.send_first(&mut send);
         }
     }
 
-    /// Gives `tell` what has waited long enough, in the order in which it happened.
-    pub fn due(&mut self, now: Instant, mut tell: impl FnMut(IdentifiedEvent)) {
+    /// Gives `send` what has waited long enough, in the order in which it happened.
+    pub fn due(&mut self, now: Instant, mut send: impl FnMut(IdentifiedEvent)) {
         while self.deadline().is_some_and(|until| until <= now) {
-            self.tell_first(&mut tell);
+            self.send_first(&mut send);
         }
     }
 
-    /// Gives `tell` everything that waits, and holds nothing back any more.
-    pub fn flush(&mut self, mut tell: impl FnMut(IdentifiedEvent)) {
+    /// Gives `send` everything that waits, and holds nothing back any more.
+    pub fn flush(&mut self, mut send: impl FnMut(IdentifiedEvent)) {
         self.most = 0;
         while !self.held.is_empty() {
-            self.tell_first(&mut tell);
+            self.send_first(&mut send);
         }
     }
 
@@ -117,7 +117,7 @@ impl Suppressor {
         self.by_subject.remove(subject).is_some_and(|place| self.held.remove(&place).is_some())
     }
 
-    fn tell_first(&mut self, tell: &mut impl FnMut(IdentifiedEvent)) {
+    fn send_first(&mut self, send: &mut impl FnMut(IdentifiedEvent)) {
         let Some((_, HeldRemoval { identified, .. })) = self.held.pop_first() else { return };
         match &identified.event {
             WebhookEvent::MemberRemoved(channel, user_id) => {
@@ -127,7 +127,7 @@ impl Suppressor {
                 self.by_subject.remove(&Subject(identified.event.channel().clone(), None));
             }
         }
-        tell(identified);
+        send(identified);
     }
 }
 
@@ -153,10 +153,10 @@ mod tests {
         IdentifiedEvent { event, origin: EventOrigin { incarnation: 1, version } }
     }
 
-    fn hear(suppressor: &mut Suppressor, event: WebhookEvent, now: Instant) -> Vec<WebhookEvent> {
+    fn add(suppressor: &mut Suppressor, event: WebhookEvent, now: Instant) -> Vec<WebhookEvent> {
         let mut events = Vec::new();
         suppressor.due(now, |identified| events.push(identified.event));
-        suppressor.hear(identified(event, 1), now, |identified| events.push(identified.event));
+        suppressor.add(identified(event, 1), now, |identified| events.push(identified.event));
         events
     }
 
@@ -167,12 +167,12 @@ mod tests {
         let mut suppressor = Suppressor::new(DELAY, 100);
         let (occupied, vacated) =
             (|| WebhookEvent::ChannelOccupied(name("a")), || WebhookEvent::ChannelVacated(name("a")));
-        assert_eq!(hear(&mut suppressor, occupied(), at(0)), [occupied()]);
-        assert_eq!(hear(&mut suppressor, vacated(), at(1)), []);
-        assert_eq!(hear(&mut suppressor, occupied(), at(3)), [], "in time");
-        assert_eq!(hear(&mut suppressor, vacated(), at(3)), []);
+        assert_eq!(add(&mut suppressor, occupied(), at(0)), [occupied()]);
+        assert_eq!(add(&mut suppressor, vacated(), at(1)), []);
+        assert_eq!(add(&mut suppressor, occupied(), at(3)), [], "in time");
+        assert_eq!(add(&mut suppressor, vacated(), at(3)), []);
         assert_eq!(suppressor.deadline(), Some(at(6)), "the time begins anew");
-        assert_eq!(hear(&mut suppressor, occupied(), at(6)), [vacated(), occupied()], "too late");
+        assert_eq!(add(&mut suppressor, occupied(), at(6)), [vacated(), occupied()], "too late");
         assert!(suppressor.is_empty());
     }
 
@@ -184,7 +184,7 @@ mod tests {
             (WebhookEvent::ChannelOccupied(name("a")), WebhookEvent::ChannelVacated(name("a")));
         let history = [(&vacated, 5), (&occupied, 6), (&vacated, 7)];
         for (event, version) in history {
-            suppressor.hear(identified(event.clone(), version), now, |identified| panic!("{identified:?}"));
+            suppressor.add(identified(event.clone(), version), now, |identified| panic!("{identified:?}"));
         }
         let mut last = Vec::new();
         suppressor.flush(|identified| last.push(identified));
@@ -197,12 +197,12 @@ mod tests {
         let mut suppressor = Suppressor::new(DELAY, 100);
         let removed = |channel: &str, user: &str| WebhookEvent::MemberRemoved(name(channel), user.into());
         let added = |channel: &str, user: &str| WebhookEvent::MemberAdded(name(channel), user.into());
-        hear(&mut suppressor, removed("presence-a", "u1"), now);
-        hear(&mut suppressor, removed("presence-a", "u2"), now);
-        hear(&mut suppressor, removed("presence-b", "u1"), now);
-        hear(&mut suppressor, WebhookEvent::ChannelVacated(name("presence-b")), now);
-        assert_eq!(hear(&mut suppressor, added("presence-a", "u1"), now), []);
-        assert_eq!(hear(&mut suppressor, added("presence-a", "u3"), now), [added("presence-a", "u3")]);
+        add(&mut suppressor, removed("presence-a", "u1"), now);
+        add(&mut suppressor, removed("presence-a", "u2"), now);
+        add(&mut suppressor, removed("presence-b", "u1"), now);
+        add(&mut suppressor, WebhookEvent::ChannelVacated(name("presence-b")), now);
+        assert_eq!(add(&mut suppressor, added("presence-a", "u1"), now), []);
+        assert_eq!(add(&mut suppressor, added("presence-a", "u3"), now), [added("presence-a", "u3")]);
         let mut identified = Vec::new();
         suppressor.due(now + DELAY, |one| identified.push(one.event));
         let left = [
@@ -218,13 +218,13 @@ mod tests {
         let now = Instant::now();
         let mut suppressor = Suppressor::new(DELAY, 2);
         let vacated = |n: u32| WebhookEvent::ChannelVacated(name(&format!("room-{n}")));
-        assert_eq!(hear(&mut suppressor, vacated(1), now), []);
-        assert_eq!(hear(&mut suppressor, vacated(2), now), []);
-        assert_eq!(hear(&mut suppressor, vacated(3), now), [vacated(1)]);
+        assert_eq!(add(&mut suppressor, vacated(1), now), []);
+        assert_eq!(add(&mut suppressor, vacated(2), now), []);
+        assert_eq!(add(&mut suppressor, vacated(3), now), [vacated(1)]);
         let mut identified = Vec::new();
         suppressor.flush(|one| identified.push(one.event));
         assert_eq!(identified, [vacated(2), vacated(3)]);
-        assert_eq!(hear(&mut suppressor, vacated(4), now), [vacated(4)], "nothing is held back any more");
+        assert_eq!(add(&mut suppressor, vacated(4), now), [vacated(4)], "nothing is held back any more");
         assert!(suppressor.is_empty() && suppressor.by_subject.is_empty());
     }
 
@@ -239,22 +239,22 @@ mod tests {
             history in vec((0_u64..1500, 0_u8..3, option::of(0_u8..3)), 0..300),
             most in select(&[1, 3, 1000][..]),
         ) {
-            told_truly(&history, most);
+            sent_truly(&history, most);
         }
     }
 
-    fn told_truly(history: &[Change], most: usize) {
+    fn sent_truly(history: &[Change], most: usize) {
         let mut suppressor = Suppressor::new(DELAY, most);
         let mut now = Instant::now();
         let mut present: HashSet<(ChannelName, Option<Arc<str>>)> = HashSet::new();
-        let mut told_present = HashSet::new();
+        let mut sent_present = HashSet::new();
         let mut removed_at = HashMap::new();
         let mut check = |event: &WebhookEvent, now: Instant, removed_at: &HashMap<_, Instant>| {
             let (subject, came) = subject_of(event);
             if came {
-                assert!(told_present.insert(subject), "twice there: {event:?}");
+                assert!(sent_present.insert(subject), "twice there: {event:?}");
             } else {
-                assert!(told_present.remove(&subject), "twice gone: {event:?}");
+                assert!(sent_present.remove(&subject), "twice gone: {event:?}");
                 let since: Instant = removed_at[&subject];
                 assert!(now <= since + DELAY || now == since, "late: {event:?}");
             }
@@ -281,11 +281,11 @@ mod tests {
                 (false, Some(user)) => WebhookEvent::MemberRemoved(channel, user),
             };
             suppressor
-                .hear(identified(event, 1), now, |identified| check(&identified.event, now, &removed_at));
+                .add(identified(event, 1), now, |identified| check(&identified.event, now, &removed_at));
             assert!(suppressor.len() <= most && suppressor.by_subject.len() == suppressor.len());
         }
         suppressor.flush(|identified| check(&identified.event, now, &removed_at));
-        assert_eq!(told_present, present);
+        assert_eq!(sent_present, present);
     }
 
     fn subject_of(event: &WebhookEvent) -> ((ChannelName, Option<Arc<str>>), bool) {

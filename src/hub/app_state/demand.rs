@@ -20,7 +20,7 @@ pub(super) struct Demand {
 }
 
 /// What the listeners say.
-pub(super) struct Wanted {
+pub(super) struct CurrentDemand {
     /// Any of them wants to hear anything.
     pub(super) anything: bool,
     /// Any of them wants clients' events.
@@ -50,9 +50,13 @@ impl Demand {
 
     /// Looks at what is wanted, and at the app's bound of a message, whose argument says whether anybody has listened to
     /// clients.
-    pub(super) fn look(&self, wanted: impl FnOnce() -> Wanted, message_bytes: impl FnOnce(bool) -> usize) {
+    pub(super) fn look(
+        &self,
+        wanted: impl FnOnce() -> CurrentDemand,
+        message_bytes: impl FnOnce(bool) -> usize,
+    ) {
         let _last_look_counts = lock(&self.looking);
-        let Wanted { anything, clients } = wanted();
+        let CurrentDemand { anything, clients } = wanted();
         self.any.store(anything, Ordering::Release);
         if clients {
             self.clients_heard.store(true, Ordering::Relaxed);

@@ -25,7 +25,7 @@ use super::passed_over::PassedOver;
 use super::users::Users;
 use super::{Clock, Current, Hub, Notice, Refused, Step};
 
-use demand::{Demand, Wanted};
+use demand::{CurrentDemand, Demand};
 use settings::Settings;
 
 /// As many shards at least has an app's map of channels. Whoever lists 500,000 channels holds the lock of each for about a
@@ -168,7 +168,7 @@ impl AppState {
     pub fn listening_changed(&self) {
         let wanted = || {
             let listeners = self.listeners();
-            Wanted {
+            CurrentDemand {
                 anything: listeners.iter().any(|listener| !listener.is_idle()),
                 clients: listeners.iter().any(|listener| listener.listens_to_clients()),
             }

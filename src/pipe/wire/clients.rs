@@ -101,7 +101,7 @@ impl PipeClients {
     }
 
     /// Queues a notice for everyone who wants it; of each group for one.
-    fn tell(
+    fn queue_for_subscribers(
         &self,
         app: &AppState,
         kind: NotificationKind,
@@ -224,7 +224,7 @@ impl Listener for PipeClients {
             Notice::Event(heard) => {
                 let from_client = matches!(heard.source, Source::Client { .. });
                 let channel = heard.channel.map(ChannelName::as_str);
-                self.tell(app, kind, notice, |filter| {
+                self.queue_for_subscribers(app, kind, notice, |filter| {
                     filter.wants_message(from_client, channel, heard.event)
                 });
             }
@@ -235,7 +235,7 @@ impl Listener for PipeClients {
                     let wants = |filter: &NotificationFilter| {
                         channel.is_none_or(|c| filter.wants_channel(c.as_str()))
                     };
-                    self.tell(app, kind, notice, wants);
+                    self.queue_for_subscribers(app, kind, notice, wants);
                 }
             }
         }

@@ -49,7 +49,7 @@ struct WriterState {
     /// The app whose clock it goes by, once there is one.
     app: Option<Arc<AppState>>,
     /// When a response was attached, or the last one ended.
-    receiver_changed: Instant,
+    response_changed: Instant,
     /// When something was last written.
     last_written: Instant,
     /// A client's heartbeat is to be answered, and no response was attached.
@@ -70,7 +70,7 @@ impl ResponseWriter {
                 left: 0,
                 permit: None,
                 app: None,
-                receiver_changed: now,
+                response_changed: now,
                 last_written: now,
                 acknowledgement_owed: false,
                 final_frame: None,
@@ -85,8 +85,8 @@ impl ResponseWriter {
         let state = &mut *self.state.borrow_mut();
         state.at_work = Some(at_work);
         // What has been is as long ago by this clock as it was by the machine's.
-        (state.receiver_changed, state.last_written) =
-            (app.clock().at(state.receiver_changed), app.clock().at(state.last_written));
+        (state.response_changed, state.last_written) =
+            (app.clock().at(state.response_changed), app.clock().at(state.last_written));
         state.app = Some(Arc::clone(app));
     }
 
@@ -116,15 +116,15 @@ impl ResponseWriter {
         state.left = state.stream_bytes;
         state.sink = Some(sink);
         state.permit = None;
-        state.receiver_changed = state.now();
-        state.last_written = state.receiver_changed;
+        state.response_changed = state.now();
+        state.last_written = state.response_changed;
         if !before.is_empty() {
             state.try_send(before, None);
         }
     }
 
     /// Whether a response is attached.
-    pub(super) fn is_received(&self) -> bool {
+    pub(super) fn has_response(&self) -> bool {
         self.state.borrow().sink.is_some()
     }
 
@@ -134,8 +134,8 @@ impl ResponseWriter {
     }
 
     /// When a response was attached, or the last one ended.
-    pub(super) fn receiver_changed(&self) -> Instant {
-        self.state.borrow().receiver_changed
+    pub(super) fn response_changed(&self) -> Instant {
+        self.state.borrow().response_changed
     }
 
     /// When something was last written.
@@ -205,7 +205,7 @@ impl WriterState {
 
     fn detach(&mut self) {
         if self.sink.take().is_some() {
-            self.receiver_changed = self.now();
+            self.response_changed = self.now();
         }
         self.permit = None;
     }

@@ -201,7 +201,7 @@ impl FallbackSession {
 
     fn attach_response(&mut self, sink: ResponseSink, prelude: Prelude) {
         let is_native = matches!(self.name, SessionName::Native { .. });
-        if !is_native && self.writer.is_received() {
+        if !is_native && self.writer.has_response() {
             let bytes = sink.format.wrap(ANOTHER_RECEIVES);
             // A new response has room, and one that is given up needs nothing.
             let _ = sink.chunks.try_send(Chunk { bytes, at_work: None });
@@ -285,7 +285,7 @@ impl FallbackSession {
                 });
             }
             SessionStage::Closing { .. } => self.stage = SessionStage::Ended,
-            _ if self.writer.is_received() => self.writer.write_heartbeat(),
+            _ if self.writer.has_response() => self.writer.write_heartbeat(),
             _ => self.stage = SessionStage::Ended,
         }
     }

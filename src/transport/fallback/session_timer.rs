@@ -25,9 +25,9 @@ impl SessionDeadline {
     /// app's clock, which a test can advance; until a client has named its app, and for the final frames, by the
     /// machine's.
     pub(super) fn of(stage: &SessionStage, writer: &ResponseWriter, config: &FallbackConfig) -> Self {
-        let (time, what) = match (writer.is_received(), writer.is_single()) {
-            (false, _) => (writer.receiver_changed() + config.session_timeout, Timed::SessionEnd),
-            (true, true) => (writer.receiver_changed() + config.poll_hold, Timed::PollHold),
+        let (time, what) = match (writer.has_response(), writer.is_single()) {
+            (false, _) => (writer.response_changed() + config.session_timeout, Timed::SessionEnd),
+            (true, true) => (writer.response_changed() + config.poll_hold, Timed::PollHold),
             (true, false) => (writer.last_written() + config.heartbeat, Timed::SessionHeartbeat),
         };
         match stage {
