@@ -1,5 +1,7 @@
 //! The close codes: one table of code, sentence, and what a client does next.
 
+use std::fmt;
+
 /// Why the broker ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CloseCode {
@@ -131,8 +133,18 @@ impl CloseCode {
 
 /// The status code of a close frame, as it is on the wire: that of a row of the table, or, where faults are injected, any
 /// that a close frame may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CloseStatus(u16);
+
+/// The name of the row, as the log shows how a connection ended; a number where no row has it.
+impl fmt::Debug for CloseStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match CloseCode::ALL.iter().find(|row| *self == **row) {
+            Some(row) => row.fmt(f),
+            None => self.0.fmt(f),
+        }
+    }
+}
 
 impl CloseStatus {
     /// A status code that no row stands for. It must be one that a close frame may have.
@@ -193,6 +205,12 @@ impl ErrorCode {
 mod tests {
     use super::*;
     use std::collections::HashSet;
+
+    #[test]
+    fn a_status_is_shown_by_its_row() {
+        assert_eq!(format!("{:?}", CloseStatus::from(CloseCode::UnknownApp)), "UnknownApp");
+        assert_eq!(format!("{:?}", CloseStatus::injected(4321)), "4321");
+    }
 
     #[test]
     fn every_code_is_distinct_and_its_sentence_fits_a_close_frame() {
