@@ -78,6 +78,11 @@ impl Allowance {
         })
     }
 
+    /// Whether somebody queues for a turn.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.queue.borrow().is_empty()
+    }
+
     /// A turn for the task that is being polled. If there is none for it now, it is woken when there is.
     pub(super) fn take(&self, queued: &mut Queued, context: &Context<'_>) -> Option<Turn<'_>> {
         match &queued.0 {

@@ -1,5 +1,8 @@
-//! Connections that have ended, where what they leave behind takes more than this turn: because one of them had very many
-//! subscriptions, or because very many of them end at once.
+//! Connections that have ended, and what is left of them: subscriptions, what others are to be told, and at last the socket.
+//!
+//! A task that learns of the end of its connection does no more than queue it here. One connection may have had very many
+//! subscriptions, and very many connections may end in the same moment: what is to be done about it is done by the worker, in
+//! turns, and others' reads and answers come in between.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -19,8 +22,8 @@ pub(super) struct Leaving {
     pub(super) client: Rc<Client>,
     /// Those that have not been ended.
     subscriptions: vec::IntoIter<ChannelName>,
-    /// Everything else.
-    pub(super) rest: Cleanup,
+    /// Everything else that it leaves behind; none where only its socket is left.
+    pub(super) rest: Option<Cleanup>,
     /// Shutdown waits until it is done.
     _at_work: Option<AtWork>,
 }
@@ -36,27 +39,41 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Queues a connection if it leaves too much behind for this turn, or others queue; else gives the cleanup back.
+    /// Queues a connection that has ended. If there will be no more turns, gives the cleanup back.
     pub(super) fn put(
         &self,
         client: &Rc<Client>,
         mut cleanup: Cleanup,
         at_work: Option<&AtWork>,
     ) -> Result<(), Cleanup> {
-        let left = self.room.get().checked_sub(1 + cleanup.subscriptions.len());
-        let left = left.filter(|_| self.is_empty());
-        if self.closed.get() || left.is_some() {
-            self.room.set(left.unwrap_or(0));
+        if self.closed.get() {
             return Err(cleanup);
         }
-        let subscriptions = std::mem::take(&mut cleanup.subscriptions).into_iter();
+        let subscriptions = std::mem::take(&mut cleanup.subscriptions);
+        self.push(client, subscriptions, Some(cleanup), at_work);
+        Ok(())
+    }
+
+    /// Queues a connection of which nothing is left but its socket: to close that may take longer than all the rest.
+    pub(super) fn put_socket(&self, client: &Rc<Client>, at_work: &AtWork) {
+        if !self.closed.get() {
+            self.push(client, Vec::new(), None, Some(at_work));
+        }
+    }
+
+    fn push(
+        &self,
+        client: &Rc<Client>,
+        subscriptions: Vec<ChannelName>,
+        rest: Option<Cleanup>,
+        at_work: Option<&AtWork>,
+    ) {
         self.leaving.borrow_mut().push_back(Leaving {
             client: Rc::clone(client),
-            subscriptions,
-            rest: cleanup,
+            subscriptions: subscriptions.into_iter(),
+            rest,
             _at_work: at_work.cloned(),
         });
-        Ok(())
     }
 
     /// Another turn begins.

@@ -9,8 +9,8 @@ use crate::protocol::CloseCode;
 
 use super::Client;
 
-/// Connections that are told per turn: a tenth of a millisecond's worth. What they do about it is up to their allowance.
-const TOLD_PER_TURN: usize = 1024;
+/// Connections that are told per turn. Each of them may write, or end, in a turn of its own: some milliseconds' worth.
+const TOLD_PER_TURN: usize = 128;
 
 /// What they are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,11 @@ impl<N> Rounds<N> {
         if !names.is_empty() {
             self.queue.borrow_mut().push_back((word, names.into_iter()));
         }
+    }
+
+    /// Whether nothing is being said.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.borrow().is_empty()
     }
 
     /// Goes on, as far as one turn allows. Returns whether that was all.

@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
-use std::task::Context;
-use std::time::Duration;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use super::mailbox::Letter;
 use super::*;
@@ -192,14 +192,110 @@ fn all_who_watch_a_user_are_told_once_that_it_comes_and_goes() {
         while !all_have(3) {
             tokio::task::yield_now().await;
         }
-        let cleanup = crate::connection::Cleanup {
-            user_id: Some(Arc::clone(&star)),
-            subscriptions: Vec::new(),
-            ending: crate::connection::Ending::Lost,
-        };
-        worker.disconnect(&seen, cleanup, None);
+        worker.disconnect(&seen, lost(Some(Arc::clone(&star))), None);
         while !all_have(4) {
             tokio::task::yield_now().await;
         }
+    });
+}
+
+fn lost(user_id: Option<Arc<str>>) -> crate::connection::Cleanup {
+    let ending = crate::connection::Ending::Lost;
+    crate::connection::Cleanup { user_id, subscriptions: Vec::new(), ending }
+}
+
+#[test]
+fn very_many_connections_that_end_at_once_end_in_turns_and_their_sockets_with_them() {
+    const MANY: usize = 2000;
+    let hub = hub(vec![App::new("1", "k", "s")]);
+    let app = hub.state_by_key("k").unwrap();
+    actix_web::rt::System::new().block_on(async {
+        let worker = Worker::of_this_thread(&hub).unwrap();
+        let at_work = hub.begin_work().expect("it does not stop");
+        let clients: Vec<_> = (0..MANY).map(|_| client(&worker, &app).0).collect();
+        // Half of them were closed by the broker, and their tasks are over later.
+        let (closed, gone) = clients.split_at(MANY / 2);
+        closed.iter().for_each(|client| worker.disconnect(client, lost(None), Some(&at_work)));
+        while hub.sockets().len() > gone.len() {
+            tokio::task::yield_now().await;
+        }
+        for client in gone {
+            worker.disconnect(client, lost(None), Some(&at_work));
+        }
+        clients.iter().for_each(|client| worker.let_go(client, &at_work));
+        assert_eq!(hub.sockets().len(), gone.len(), "nothing is done about it in the turn of its task");
+        let held = || clients.iter().filter(|client| Rc::strong_count(client) > 1).count();
+        let (mut left, mut turns) = (held(), 0);
+        assert_eq!(left, MANY);
+        while left > 0 {
+            tokio::task::yield_now().await;
+            let now = held();
+            turns += usize::from(now < left);
+            left = now;
+        }
+        assert!(turns >= MANY / leaving::ENDS_PER_TURN, "{turns}");
+        assert_eq!(hub.sockets().len(), 0);
+    });
+}
+
+/// Connections that are told something have something to do about it. Whoever comes of his own accord does not queue among
+/// all of them.
+#[test]
+fn nobody_waits_for_all_who_are_told_to_close() {
+    const MANY: usize = 4000;
+    let hub = hub(vec![App::new("1", "k", "s")]);
+    let app = hub.state_by_key("k").unwrap();
+    actix_web::rt::System::new().block_on(async {
+        let worker = Worker::of_this_thread(&hub).unwrap();
+        let (waiting, done) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        let (mut near, far) = std::os::unix::net::UnixStream::pair().unwrap();
+        far.set_nonblocking(true).unwrap();
+        let far = tokio::net::UnixStream::from_std(far).unwrap();
+        let tasks: Vec<_> = (0..MANY)
+            .map(|_| {
+                let (client, _) = client(&worker, &app);
+                let (worker, waiting, done) = (Rc::clone(&worker), Rc::clone(&waiting), Rc::clone(&done));
+                let mut queued = Queued::default();
+                actix_web::rt::spawn(std::future::poll_fn(move |context| {
+                    let Some(_turn) = worker.turn_of(&mut queued, context) else { return Poll::Pending };
+                    client.set_waker(context.waker());
+                    if client.take_signals().close.is_none() {
+                        waiting.set(waiting.get() + 1);
+                        return Poll::Pending;
+                    }
+                    let began = Instant::now();
+                    while began.elapsed() < Duration::from_micros(100) {
+                        std::hint::spin_loop();
+                    }
+                    done.set(done.get() + 1);
+                    Poll::Ready(())
+                }))
+            })
+            .collect();
+        while waiting.get() < MANY {
+            tokio::task::yield_now().await;
+        }
+        hub.close_app(&app, CloseCode::UnknownApp, "gone");
+        while done.get() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let (worker, done_before) = (Rc::clone(&worker), Rc::clone(&done));
+        let newcomer = actix_web::rt::spawn(async move {
+            far.readable().await.unwrap();
+            let mut queued = Queued::default();
+            std::future::poll_fn(|context| match worker.turn_of(&mut queued, context) {
+                Some(_turn) => Poll::Ready(()),
+                None => Poll::Pending,
+            })
+            .await;
+            done_before.get()
+        });
+        let before = done.get();
+        std::io::Write::write_all(&mut near, b"x").unwrap();
+        let waited_for = newcomer.await.unwrap() - before;
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert!(waited_for < MANY / 8, "{waited_for}");
     });
 }

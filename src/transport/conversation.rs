@@ -442,6 +442,7 @@ impl Conversation {
 impl Drop for Conversation {
     fn drop(&mut self) {
         self.lost();
+        self.worker.let_go(&self.client, &self.at_work);
     }
 }
 

@@ -1,4 +1,4 @@
-//! A connection has ended: its subscriptions end, now or in the next turns, and then it is forgotten.
+//! A connection has ended: in the next turns its subscriptions end, it is forgotten, and its socket is closed.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -13,8 +13,8 @@ use super::{Worker, key};
 const TIME_OF_ENDS: Duration = Duration::from_millis(1);
 
 impl Worker {
-    /// Ends what a connection leaves behind and forgets it, now or, if that is much, in the next turns; shutdown then
-    /// waits for `at_work`. Safe to call again.
+    /// Ends what a connection leaves behind and forgets it, in the next turns; shutdown then waits for `at_work`. Safe to
+    /// call again.
     pub fn disconnect(&self, client: &Rc<Client>, cleanup: Cleanup, at_work: Option<&AtWork>) {
         client.stop_sending();
         match self.leaving.put(client, cleanup, at_work) {
@@ -26,12 +26,26 @@ impl Worker {
         }
     }
 
-    /// Ends some of what is left of connections that could not be seen off at once. Returns whether that was all.
+    /// Lets go of a connection whose task is over, and with it of its socket, in one of the next turns.
+    pub fn let_go(&self, client: &Rc<Client>, at_work: &AtWork) {
+        // What it leaves behind is still queued, and holds it until then.
+        if self.clients.borrow().contains_key(&key(client)) {
+            return;
+        }
+        self.leaving.put_socket(client, at_work);
+        self.wake();
+    }
+
+    /// Ends some of what is left of connections that have ended. Returns whether that was all.
     pub(super) fn see_off(&self) -> bool {
         self.leaving.renew();
         let began = Instant::now();
         while let Some(left) = self.leaving.step(|client, channel| self.leave(client, channel)) {
-            self.forget(&left.client, &left.rest);
+            if let Some(rest) = &left.rest {
+                self.forget(&left.client, rest);
+            }
+            // With it goes the socket, if the connection's task is over.
+            drop(left);
             if began.elapsed() >= TIME_OF_ENDS {
                 break;
             }
