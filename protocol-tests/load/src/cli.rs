@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::ceiling;
+use crate::curves;
 use crate::gauge::{Cores, raise_file_limit};
 use crate::report::{Entry, Table};
 use crate::run::Outcome;
@@ -26,6 +27,8 @@ struct Command {
 enum What {
     /// Run scenarios; the exit status is 1 if a delivery was lost, duplicated, reordered, or anything else went wrong
     Run(Box<RunArguments>),
+    /// Measure how costs grow as the work grows: print it, and draw it
+    Curves(curves::Arguments),
     /// Name the scenarios
     List,
     /// Serve as the ceiling: the least that delivering the same messages costs on this machine
@@ -127,6 +130,13 @@ pub(crate) fn run() -> ExitCode {
             Err(error) => {
                 eprintln!("heliostat-load: the ceiling cannot serve: {error}");
                 ExitCode::from(2)
+            }
+        },
+        What::Curves(arguments) => match curves::run(&arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failed) => {
+                eprintln!("heliostat-load: {failed}");
+                ExitCode::FAILURE
             }
         },
         What::Run(arguments) => match arguments.run() {

@@ -11,6 +11,7 @@
 mod ceiling;
 mod cli;
 mod clients;
+mod curves;
 mod gauge;
 mod ledger;
 mod load;

@@ -88,3 +88,24 @@ fn a_server_that_is_not_there_is_a_failure_and_a_mistyped_name_a_mistake() {
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("no scenario `fanuot`"));
 }
+
+#[test]
+fn curves_are_measured_kept_and_drawn() {
+    let directory = std::env::temp_dir().join(format!("heliostat-curves-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let (data, picture) = (directory.join("data.txt"), directory.join("picture.svg"));
+    let run = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_heliostat-load"));
+        command.args(["curves", "--quick", "--no-pin", "--ceiling-only", "--curve", "deliveries,channels"]);
+        command.arg("--data").arg(&data).arg("--picture").arg(&picture);
+        command.output().expect("the tool runs")
+    };
+    let (first, again) = (run(), run());
+    let drawn = std::fs::read_to_string(&picture).expect("a picture");
+    let kept = std::fs::read_to_string(&data).expect("data");
+    let _ = std::fs::remove_dir_all(&directory);
+    assert!(first.status.success(), "{}", text(&first.stderr));
+    assert_eq!(kept.lines().count(), 4, "two sizes of two curves: {kept}");
+    assert_eq!(drawn.matches("<circle").count(), 4, "{drawn}");
+    assert_eq!(text(&again.stdout), text(&first.stdout), "what is there is not measured again");
+}

@@ -248,6 +248,7 @@ impl Client {
             self.see_if_subscribed(shared);
         } else if says(r#""pusher_internal:subscription_succeeded""#) {
             self.granted += 1;
+            shared.counts.granted += 1;
             self.see_if_subscribed(shared);
         } else if says(r#""pusher_internal:member_added""#) {
             heard_of_member(message, 0, shared, number);

@@ -84,6 +84,8 @@ pub(crate) struct Shared {
 pub(crate) struct Counts {
     /// Clients whose every subscription has succeeded, ever.
     pub(crate) subscribed: u64,
+    /// Subscriptions that have succeeded, ever.
+    pub(crate) granted: u64,
     /// HTTP requests that were answered.
     pub(crate) answered: u64,
     /// Reads that brought something: deliveries divided by this is how many came at once.

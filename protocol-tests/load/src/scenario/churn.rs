@@ -11,14 +11,14 @@ use crate::run::{Outcome, Stopwatch, measure_latency};
 
 const PRESENCE: &str = "presence-hall";
 /// Members that leave, or join, at once.
-const AT_ONCE: usize = 4;
+pub(crate) const AT_ONCE: usize = 4;
 /// The watchers' own numbers begin here; nobody keeps a book of them.
 const FIRST_WATCHER: u32 = 50_000;
 
 /// Every watcher must hear of each who leaves, then of each who joins again, in turn and once.
-pub(super) fn presence(stage: &Stage<'_>, members: usize) -> Result<Outcome, Broken> {
+pub(crate) fn presence(stage: &Stage<'_>, members: usize, movers: usize) -> Result<Outcome, Broken> {
     let members = stage.scaled(members);
-    let movers = (members / 10).max(AT_ONCE) / AT_ONCE * AT_ONCE;
+    let movers = movers.min(members / 10).max(AT_ONCE) / AT_ONCE * AT_ONCE;
     let watchers = members - movers;
     let mut crowd = stage.crowd(1, 1)?;
     let wish = |member: u32| Wish { channel: PRESENCE.into(), member: Some(member) };

@@ -9,7 +9,7 @@ use crate::run::{Outcome, Window, measure};
 pub(super) const PUBLISHERS: u32 = 4;
 
 /// Opens subscribers of one channel, group 0.
-pub(super) fn open_subscribers(crowd: &mut Crowd, channel: &str, count: usize) -> Result<(), Broken> {
+pub(crate) fn open_subscribers(crowd: &mut Crowd, channel: &str, count: usize) -> Result<(), Broken> {
     crowd.open_all(count, OPENING_AT_ONCE, |crowd, _| {
         let seat = crowd.shared.ledger.seat(0, None);
         crowd.open(vec![Wish::channel(channel)], vec![seat]).map(drop)
@@ -17,7 +17,7 @@ pub(super) fn open_subscribers(crowd: &mut Crowd, channel: &str, count: usize) -
 }
 
 /// Opens publishers to one channel of a group.
-pub(super) fn open_publishers(
+pub(crate) fn open_publishers(
     crowd: &mut Crowd,
     group: u32,
     count: u32,

@@ -1,10 +1,10 @@
 //! The scenarios: what is opened, what is sent, and which figures come of it.
 
 mod chat;
-mod churn;
+pub(crate) mod churn;
 mod connections;
 mod ends;
-mod fanout;
+pub(crate) mod fanout;
 mod latency;
 mod neighbour;
 mod sessions;
@@ -53,7 +53,7 @@ pub(crate) struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    fn crowd(&self, groups: u32, slots: u32) -> Result<Crowd, Broken> {
+    pub(crate) fn crowd(&self, groups: u32, slots: u32) -> Result<Crowd, Broken> {
         let Server { address, ref tls, ref app, .. } = *self.server;
         Crowd::new(address, tls.clone(), app.clone(), Ledger::new(groups, slots))
     }
@@ -63,7 +63,7 @@ impl Stage<'_> {
         if self.quick { (count / 20).max(5) } else { count }
     }
 
-    fn window(&self) -> Duration {
+    pub(crate) fn window(&self) -> Duration {
         Duration::from_secs_f64(self.seconds)
     }
 
@@ -274,7 +274,7 @@ pub(crate) const ALL: &[Scenario] = &[
         name: "presence-churn-500",
         about: "presence channel of 500: one in ten leaves and joins again, four at a time",
         needs: Needs::Broker,
-        run: |stage| churn::presence(stage, 500),
+        run: |stage| churn::presence(stage, 500, 50),
     },
     Scenario {
         name: "storm-5000",
