@@ -17,7 +17,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_http::{Extensions, HttpService, Request};
+use actix_http::{Extensions, HttpService, KeepAlive, Request};
 use actix_server::Server as ActixServer;
 use actix_service::{
     IntoServiceFactory, Service, ServiceFactoryExt, apply_fn_factory, fn_service, map_config,
@@ -113,8 +113,9 @@ macro_rules! http_service {
             unread_bytes: config.server.http_body_bytes,
         };
         let http = HttpService::build()
-            .client_request_timeout(config.server.http_request_timeout + CLOCK_SLACK)
-            .keep_alive(config.server.keep_alive + CLOCK_SLACK)
+            // The guard bounds both.
+            .client_request_timeout(Duration::ZERO)
+            .keep_alive(KeepAlive::Os)
             .client_disconnect_timeout(HTTP_DISCONNECT + CLOCK_SLACK)
             // A client that has ended its side is gone: a stream must not wait for it until the next write.
             .h1_allow_half_closed(false)
@@ -163,7 +164,8 @@ async fn answer(request: HttpRequest, mut payload: web::Payload) -> HttpResponse
     body::begin(&request);
     let fallback = request.app_data::<Rc<Fallback>>();
     let response = match fallback.filter(|fallback| fallback.serves(request.path())).cloned() {
-        Some(fallback) => fallback::handle(fallback, &request, &mut payload).await,
+        // Apart, because it is large, and every other request would have the room for it moved along.
+        Some(fallback) => Box::pin(fallback::handle(fallback, &request, &mut payload)).await,
         None => routes::handle(&request, &mut payload).await,
     };
     body::finish(&request, response, payload).await

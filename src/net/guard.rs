@@ -1,8 +1,9 @@
 //! Guards a stream while it speaks HTTP, between the accepted socket and the HTTP server: it ends connections that take
 //! longer than they may, or that are idle where others need the room, and stops reading what comes after a refusal.
 //!
-//! The HTTP server's own timer is for the first head alone. From the second on, and for whatever is sent after an answer
-//! that was given early, the guard's bounds hold. An upgrade takes the stream out of it again.
+//! Its bounds are the only ones that the HTTP server's connections have while they wait: it keeps one timer for each, set
+//! anew only when it goes off, where the HTTP server would make one for each request. An upgrade takes the stream out of it
+//! again.
 
 mod accept;
 mod connection_task;
@@ -14,6 +15,7 @@ pub use accept::{AcceptedStream, guarding};
 pub use connection_task::UpgradeTask;
 pub use exchange::{Exchange, ExchangeBounds};
 
+use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -34,7 +36,12 @@ use exchange::ExchangePhase;
 /// some 6 MB.
 const PIECE_BYTES: usize = 4 * 1024;
 
-/// The answer to a further request that did not come in time.
+thread_local! {
+    /// Where a piece is read to if the HTTP server has more room for it than it may fill.
+    static PIECE: RefCell<[u8; PIECE_BYTES]> = const { RefCell::new([0; PIECE_BYTES]) };
+}
+
+/// The answer to a request that did not come in time.
 const REQUEST_TIMEOUT_ANSWER: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
@@ -107,18 +114,21 @@ impl<S> GuardedStream<S> {
         false
     }
 
-    /// The peer has had its time. It is told so if it has begun a request and nothing is in the way; what it does not
-    /// take is kept for it no longer, in the kernel neither.
+    /// The peer has had its time. It is told so if it owes a request and nothing is in the way; what it does not take
+    /// is kept for it no longer, in the kernel neither.
     fn end(&mut self, context: &mut Context<'_>) -> io::Error
     where
         S: Stream,
     {
         if self.write_waits.is_some() {
             self.stream.reset_on_drop();
-        } else if matches!(self.exchange.phase(), ExchangePhase::Head { .. }) {
+            return io::ErrorKind::TimedOut.into();
+        }
+        if matches!(self.exchange.phase(), ExchangePhase::Head { .. }) {
             let _ = Pin::new(&mut self.stream).poll_write(context, REQUEST_TIMEOUT_ANSWER);
             let _ = Pin::new(&mut self.stream).poll_flush(context);
         }
+        let _ = Pin::new(&mut self.stream).poll_shutdown(context);
         io::ErrorKind::TimedOut.into()
     }
 
@@ -147,11 +157,12 @@ impl<S> GuardedStream<S> {
         if buffer.remaining() <= most {
             return Pin::new(&mut self.stream).poll_read(context, buffer);
         }
-        let mut piece = ReadBuf::new(buffer.initialize_unfilled_to(most));
-        let read = Pin::new(&mut self.stream).poll_read(context, &mut piece);
-        let bytes = piece.filled().len();
-        buffer.advance(bytes);
-        read
+        PIECE.with_borrow_mut(|piece| {
+            let mut piece = ReadBuf::new(&mut piece[..most]);
+            let read = Pin::new(&mut self.stream).poll_read(context, &mut piece);
+            buffer.put_slice(piece.filled());
+            read
+        })
     }
 
     /// Logs that a peer speaks TLS to a plain port, which is hard to guess from a malformed request.
@@ -230,6 +241,7 @@ impl<S: Stream> AsyncWrite for GuardedStream<S> {
         if this.exchange.entry().is_evicted() {
             return Poll::Ready(Err(evicted()));
         }
+        let has_waited = this.write_waits.is_some();
         let written = Pin::new(&mut this.stream).poll_write(context, bytes);
         let taken = matches!(written, Poll::Ready(Ok(taken)) if taken == bytes.len());
         this.note_write(taken, written.is_ready(), context);
@@ -237,7 +249,9 @@ impl<S: Stream> AsyncWrite for GuardedStream<S> {
             Poll::Pending if this.is_late(context) => Poll::Ready(Err(this.end(context))),
             Poll::Pending => Poll::Pending,
             written => {
-                this.exchange.sent();
+                if has_waited {
+                    this.exchange.sent();
+                }
                 written
             }
         }

@@ -6,9 +6,6 @@ use std::time::{Duration, Instant};
 
 use crate::net::idle::IdleEntry;
 
-/// By how much a bound of the HTTP server's own, which ends a connection in a friendlier way, may be late.
-const SLACK: Duration = Duration::from_millis(1500);
-
 /// Bytes of further requests that are taken from a client while one is being answered. The HTTP server keeps them, and
 /// has no rest with a client that sends more than it keeps.
 pub(super) const PIPELINED_BYTES: usize = 4 * 1024;
@@ -167,7 +164,7 @@ impl Exchange {
         }
     }
 
-    /// A peer that takes its answer slowly is not idle.
+    /// A peer that takes its answer, of which something had to wait for it, is not idle.
     pub(super) fn sent(&self) {
         if let ExchangePhase::Waiting { .. } = self.phase.get() {
             self.phase.set(ExchangePhase::Waiting { since: Instant::now() });
@@ -178,9 +175,9 @@ impl Exchange {
     pub(super) fn deadline(&self, bounds: &ExchangeBounds) -> Option<Instant> {
         match self.phase.get() {
             ExchangePhase::Waiting { since } | ExchangePhase::Refused { answered: Some(since), .. } => {
-                Some(since + bounds.idle + SLACK)
+                Some(since + bounds.idle)
             }
-            ExchangePhase::Head { since } => Some(since + bounds.head + SLACK),
+            ExchangePhase::Head { since } => Some(since + bounds.head),
             ExchangePhase::Body
             | ExchangePhase::Request { .. }
             | ExchangePhase::Refused { answered: None, .. } => None,
