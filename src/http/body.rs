@@ -1,7 +1,8 @@
 //! Reads the body of a request within its bounds of size, time and the node's memory, and does not read that of one that
 //! was refused.
 
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -81,13 +82,32 @@ pub(crate) async fn read(
     if declared_length(request).is_some_and(|length| length > limit as u64) {
         return Err(ApiError::BodyTooLarge { limit });
     }
-    let whole = tokio::time::timeout(bounds.timeout, read_all(payload, bounds)).await;
-    let body = whole
-        .unwrap_or_else(|_| Err(ApiError::Timeout { seconds: bounds.timeout.as_secs_f64().to_string() }))?;
+    let mut whole = pin!(read_all(payload, bounds));
+    let body = match at_hand(whole.as_mut()).await {
+        Some(body) => body?,
+        None => tokio::time::timeout(bounds.timeout, whole).await.unwrap_or_else(|_| {
+            Err(ApiError::Timeout { seconds: bounds.timeout.as_secs_f64().to_string() })
+        })?,
+    };
     if let Some(exchange) = exchange(request) {
         exchange.set_body_read();
     }
     Ok(body)
+}
+
+/// What comes without waiting for the peer. The HTTP server hands on what it has received with the head only when that is
+/// asked for, and then asks again: so it is polled twice. Most bodies come so, and need no timer.
+async fn at_hand<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    let mut polls = 0;
+    poll_fn(|context| {
+        polls += 1;
+        match work.as_mut().poll(context) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending if polls == 2 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
 }
 
 async fn read_all(payload: &mut web::Payload, bounds: &BodyBounds) -> Result<Bytes, ApiError> {
