@@ -5,16 +5,25 @@ use std::borrow::Cow;
 /// A query string's parameters in order, each as sent and decoded. Names are in lower case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
+    /// All names and values, one after the other.
+    text: String,
     parameters: Vec<QueryParameter>,
 }
 
-/// A parameter of a query.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where the parts of a parameter are in the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct QueryParameter {
-    name: String,
-    value: String,
-    /// The value as sent, where it is another.
-    raw_value: Option<String>,
+    name: Span,
+    value: Span,
+    /// The value as sent; the same place where it is no other.
+    raw_value: Span,
+}
+
+/// A part of the text, by its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    start: usize,
+    end: usize,
 }
 
 impl Query {
@@ -22,42 +31,62 @@ impl Query {
     /// characters, which no signature matches.
     #[must_use]
     pub fn parse(text: &str) -> Self {
-        let parameters = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let mut query = Query { text: String::with_capacity(text.len()), parameters: Vec::new() };
+        query.parameters.reserve(text.bytes().filter(|byte| *byte == b'&').count() + 1);
+        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let decoded = decode(value);
-            let raw_value = (decoded != value).then(|| value.to_owned());
-            QueryParameter { name: lower_case(decode(name)), value: decoded, raw_value }
-        });
-        Query { parameters: parameters.collect() }
+            query.push(&decoded(name), &decoded(value), value);
+        }
+        query
     }
 
     /// A query of these parameters, as they are.
     #[must_use]
     pub fn of_pairs<'p>(pairs: impl IntoIterator<Item = (&'p str, &'p str)>) -> Self {
-        let parameters = pairs.into_iter().map(|(name, value)| QueryParameter {
-            name: lower_case(name.to_owned()),
-            value: value.to_owned(),
-            raw_value: None,
-        });
-        Query { parameters: parameters.collect() }
+        let mut query = Query::default();
+        pairs.into_iter().for_each(|(name, value)| query.push(name, value, value));
+        query
+    }
+
+    fn push(&mut self, name: &str, value: &str, raw_value: &str) {
+        let name = if name.is_ascii() {
+            let span = self.append(name);
+            self.text[span.start..].make_ascii_lowercase();
+            span
+        } else {
+            self.append(&name.to_lowercase())
+        };
+        let span = self.append(value);
+        let raw_value = if raw_value == value { span } else { self.append(raw_value) };
+        self.parameters.push(QueryParameter { name, value: span, raw_value });
+    }
+
+    fn append(&mut self, text: &str) -> Span {
+        let start = self.text.len();
+        self.text.push_str(text);
+        Span { start, end: self.text.len() }
+    }
+
+    fn at(&self, span: Span) -> &str {
+        &self.text[span.start..span.end]
     }
 
     /// The value of a parameter; the last one where it is repeated.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.parameters.iter().rev().find(|p| p.name == name).map(|p| p.value.as_str())
+        self.parameters.iter().rev().find(|p| self.at(p.name) == name).map(|p| self.at(p.value))
     }
 
     /// Every value of a parameter, in order.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.parameters.iter().filter(move |p| p.name == name).map(|p| p.value.as_str())
+        self.parameters.iter().filter(move |p| self.at(p.name) == name).map(|p| self.at(p.value))
     }
 
     /// The value of a parameter, or the values of the array of that name, joined by commas.
     #[must_use]
     pub fn list(&self, name: &str) -> Option<String> {
-        let items = self.parameters.iter().filter(|p| array_name(&p.name) == Some(name));
-        let items: Vec<&str> = items.map(|p| p.value.as_str()).collect();
+        let items = self.parameters.iter().filter(|p| array_name(self.at(p.name)) == Some(name));
+        let items: Vec<&str> = items.map(|p| self.at(p.value)).collect();
         match self.get(name) {
             Some(value) => Some(value.to_owned()),
             None => (!items.is_empty()).then(|| items.join(",")),
@@ -67,26 +96,25 @@ impl Query {
     /// The names of the parameters that are not part of the authentication, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let authentication = |name: &str| name.starts_with("auth_") || name == "body_md5";
-        self.parameters.iter().map(|p| p.name.as_str()).filter(move |name| !authentication(name))
+        self.parameters.iter().map(|p| self.at(p.name)).filter(move |name| !authentication(name))
     }
 
-    /// The parameters as they are signed: sorted by name, joined, values not encoded. Array parameters keep
-    /// their order.
-    pub(super) fn to_sign(&self, form: ValueForm) -> String {
+    /// Adds the parameters as they are signed: sorted by name, joined, values not encoded. Array parameters keep their
+    /// order.
+    pub(super) fn push_signed(&self, text: &mut String, form: ValueForm) {
         let mut signed: Vec<(&str, Cow<'_, str>)> = Vec::with_capacity(self.parameters.len());
-        for parameter in self.parameters.iter().filter(|p| p.name != "auth_signature") {
+        for parameter in self.parameters.iter().filter(|p| self.at(p.name) != "auth_signature") {
+            let own_name = self.at(parameter.name);
             let value = match form {
-                ValueForm::Raw => parameter.raw_value.as_ref().unwrap_or(&parameter.value),
-                ValueForm::Decoded | ValueForm::Joined => &parameter.value,
+                ValueForm::Raw => self.at(parameter.raw_value),
+                ValueForm::Decoded | ValueForm::Joined => self.at(parameter.value),
             };
             let name = match form {
-                ValueForm::Joined => array_name(&parameter.name).unwrap_or(&parameter.name),
-                ValueForm::Decoded | ValueForm::Raw => &parameter.name,
+                ValueForm::Joined => array_name(own_name).unwrap_or(own_name),
+                ValueForm::Decoded | ValueForm::Raw => own_name,
             };
             match signed.last_mut() {
-                Some((last, joined))
-                    if form == ValueForm::Joined && name != parameter.name && *last == name =>
-                {
+                Some((last, joined)) if form == ValueForm::Joined && name != own_name && *last == name => {
                     let joined = joined.to_mut();
                     joined.push(',');
                     joined.push_str(value);
@@ -95,22 +123,19 @@ impl Query {
             }
         }
         signed.sort_by(|a, b| a.0.cmp(b.0));
-        let bytes = signed.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
-        let mut text = String::with_capacity(bytes);
-        for (name, value) in &signed {
-            if !text.is_empty() {
+        for (number, (name, value)) in signed.iter().enumerate() {
+            if number > 0 {
                 text.push('&');
             }
             text.push_str(name);
             text.push('=');
             text.push_str(value);
         }
-        text
     }
 
     /// Whether every form signs the same text.
     pub(super) fn is_plain(&self) -> bool {
-        self.parameters.iter().all(|p| p.raw_value.is_none() && array_name(&p.name).is_none())
+        self.parameters.iter().all(|p| p.raw_value == p.value && array_name(self.at(p.name)).is_none())
     }
 }
 
@@ -131,20 +156,16 @@ pub(super) enum ValueForm {
     Joined,
 }
 
-fn lower_case(mut name: String) -> String {
-    if !name.is_ascii() {
-        return name.to_lowercase();
-    }
-    name.make_ascii_lowercase();
-    name
-}
-
 /// Decodes `%` escapes and `+`.
 #[must_use]
 pub fn decode(text: &str) -> String {
+    decoded(text).into_owned()
+}
+
+fn decoded(text: &str) -> Cow<'_, str> {
     if !text.bytes().any(|b| matches!(b, b'%' | b'+')) {
-        return text.to_owned();
+        return Cow::Borrowed(text);
     }
     let spaced = text.replace('+', " ");
-    percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
+    Cow::Owned(percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned())
 }

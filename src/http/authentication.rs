@@ -1,5 +1,6 @@
 //! Finds out which app's backend sent a request, by its signature.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -67,12 +68,12 @@ pub(crate) fn unix_seconds() -> u64 {
 }
 
 /// The paths that libraries may have signed: as sent, decoded, and each of them without the path prefix.
-fn signed_paths(sent: &str, prefix: &str) -> Vec<String> {
-    let mut paths = vec![sent.to_owned()];
-    paths.extend(percent_decode_str(sent).decode_utf8().map(String::from));
+fn signed_paths<'a>(sent: &'a str, prefix: &str) -> Vec<Cow<'a, str>> {
+    let mut paths = vec![Cow::Borrowed(sent)];
+    paths.extend(percent_decode_str(sent).decode_utf8());
     if !prefix.is_empty() {
-        let short: Vec<String> =
-            paths.iter().filter_map(|path| path.strip_prefix(prefix)).map(str::to_owned).collect();
+        let short = |path: &Cow<'a, str>| path.strip_prefix(prefix).map(|short| Cow::Owned(short.to_owned()));
+        let short: Vec<_> = paths.iter().filter_map(short).collect();
         paths.extend(short);
     }
     paths.dedup();

@@ -52,7 +52,7 @@ fn event_of(body: &str) {
 
 fn check(query: &Query, body: &str) {
     let apps = registry();
-    let paths = ["/apps/1/events".to_owned()];
+    let paths = ["/apps/1/events".into()];
     let request = SignedRequest { method: "POST", paths: &paths, query };
     if let Err(error) = request::authenticate(&apps, &request, NOW) {
         assert!(!error.to_string().is_empty());
@@ -80,7 +80,7 @@ fn request_signed_as_documented_passes(query: &Query) {
         .extend_pairs(pairs.iter().rev())
         .append_pair("auth_signature", &signature)
         .finish();
-    let (paths, query) = (["/apps/1/channels".to_owned()], Query::parse(&encoded));
+    let (paths, query) = (["/apps/1/channels".into()], Query::parse(&encoded));
     let request = SignedRequest { method: "GET", paths: &paths, query: &query };
     assert!(request::authenticate(&registry(), &request, NOW).is_ok(), "{encoded}");
     let other = SignedRequest { method: "POST", ..request };

@@ -192,7 +192,7 @@ fn verify_http_signature(repetitions: usize) {
     let registry = AppRegistry::new([client::app()]).expect("one app");
     let body = format!(r#"{{"name":"message","channels":["news"],"data":"{}"}}"#, "x".repeat(152));
     assert_eq!(body.len(), 200);
-    let paths = ["/apps/1001/events".to_owned()];
+    let paths = ["/apps/1001/events".into()];
     let signed = format!("auth_key=app-key&auth_timestamp={NOW}&auth_version=1.0&body_md5={BODY_MD5}");
     let signature = client::signature(&format!("POST\n{}\n{signed}", paths[0]));
     let text = format!("{signed}&auth_signature={signature}");

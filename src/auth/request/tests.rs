@@ -14,7 +14,7 @@ fn apps() -> AppRegistry {
 }
 
 fn check(method: &str, path: &str, query: &str, body: &str, now: u64) -> Result<String, RequestAuthError> {
-    let paths = [path.to_owned()];
+    let paths = [path.into()];
     let query = Query::parse(query);
     let request = SignedRequest { method, paths: &paths, query: &query };
     let app = authenticate(&apps(), &request, now)?;

@@ -79,7 +79,7 @@ impl PipeWire {
             let reason = format!("Path not found: expected /app/{{app id}}, got {}", handshake.path);
             return Err(refuse(CloseCode::PathNotFound, reason));
         };
-        let paths = [handshake.path.to_owned(), format!("/app/{app_id}")];
+        let paths = [handshake.path.into(), format!("/app/{app_id}").into()];
         let request = SignedRequest { method: METHOD, paths: &paths, query: handshake.query };
         let apps = hub.apps();
         let app = authenticate(apps.registry(), &request, handshake.now);
@@ -172,12 +172,12 @@ mod tests {
              &auth_signature=baf3632d91ce215d0cd74a7696898c6b34dc48f2452f99760a36118fe4aa2484",
         );
         let apps = AppRegistry::new([App::new("1", "app-key", "app-secret")]).unwrap();
-        let paths = ["/app/1".to_owned()];
+        let paths = ["/app/1".into()];
         let request = SignedRequest { method: METHOD, paths: &paths, query: &query };
         assert!(is_pipe(&query));
         assert_eq!(authenticate(&apps, &request, 1_700_000_599).unwrap().id, "1");
         assert!(authenticate(&apps, &request, 1_700_000_600).is_err(), "the window");
-        let paths = ["/app/2".to_owned()];
+        let paths = ["/app/2".into()];
         let elsewhere = SignedRequest { paths: &paths, ..request };
         assert!(authenticate(&apps, &elsewhere, 1_700_000_000).is_err(), "the path is signed");
     }
