@@ -1,5 +1,6 @@
 //! Builds the answers of several endpoints: JSON, text, redirects and preflights.
 
+use actix_web::body::BoxBody;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
@@ -41,6 +42,13 @@ pub(crate) fn preflight(request: &HttpRequest) -> HttpResponse {
 /// A JSON answer.
 pub(crate) fn json_response(value: &Value) -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(value.to_string())
+}
+
+/// The JSON answer that says nothing but yes.
+pub(crate) fn empty_object() -> HttpResponse {
+    let mut answer = HttpResponse::with_body(StatusCode::OK, BoxBody::new("{}"));
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
 }
 
 /// Sends the client to another path for good.

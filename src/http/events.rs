@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::protocol::json::{self, Data};
 
 use super::ApiError;
-use super::answer::json_response;
+use super::answer::{empty_object, json_response};
 use super::authentication::Authenticated;
 use super::event::{Channels, Event, Parameters, channel_name};
 
@@ -22,7 +22,7 @@ pub(crate) fn publish(request: &Authenticated<'_>) -> Result<HttpResponse, ApiEr
     let event = parameters.check(&request.app.app().limits)?;
     event.publish(request.hub(), &request.app);
     Ok(match event.info {
-        None => json_response(&Value::Object(Map::new())),
+        None => empty_object(),
         Some(_) => {
             let attributes = event.attributes(&request.app);
             let channels: Map<_, _> = attributes.map(|(name, value)| (name.to_string(), value)).collect();
@@ -55,7 +55,7 @@ pub(crate) fn publish_batch(request: &Authenticated<'_>) -> Result<HttpResponse,
     }
     events.iter().for_each(|event| event.publish(request.hub(), &request.app));
     if events.iter().all(|event| event.info.is_none()) {
-        return Ok(json_response(&Value::Object(Map::new())));
+        return Ok(empty_object());
     }
     let attributes = |event: &Event<'_>| event.attributes(&request.app).map(|(_, value)| value).next();
     let batch: Vec<Value> = events.iter().filter_map(attributes).collect();

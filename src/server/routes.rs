@@ -180,7 +180,9 @@ async fn answer(
             {
                 return answer;
             }
-            let arrival = arrival(context, request);
+            // Only a stream is a client's.
+            let is_stream = matches!(endpoint, Endpoint::ChannelStream(..));
+            let arrival = if is_stream { arrival(context, request) } else { Arrival::default() };
             let prefix = &context.settings.path_prefix;
             let app = authenticated(context.worker.hub(), prefix, request, &query, app_id)?;
             let body = body::read(request, payload, &context.body).await?;
@@ -205,7 +207,8 @@ async fn answer(
                 return Ok(refusal);
             }
             let body = body::read(request, payload, &context.body).await?;
-            Ok(test_mode.answer(request, asked, &context.settings.path_prefix, &body).await)
+            // Apart, because it is large and rare: every request would have the room for it moved along.
+            Ok(Box::pin(test_mode.answer(request, asked, &context.settings.path_prefix, &body)).await)
         }
         segments => {
             let (development, apps) = (&context.development, context.worker.hub().apps());
@@ -235,7 +238,7 @@ async fn dispatch(
         Endpoint::Events => events::publish(request),
         Endpoint::BatchEvents => events::publish_batch(request),
         Endpoint::ChannelEvents(name) => events::publish_body(request, name),
-        Endpoint::Channels => channels::list(request).await,
+        Endpoint::Channels => Box::pin(channels::list(request)).await,
         Endpoint::Channel(name) => channels::show(request, name),
         Endpoint::ChannelUsers(name) => channels::users(request, name),
         Endpoint::ChannelStats(name) => channels::stats(request, name),
