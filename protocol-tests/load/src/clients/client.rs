@@ -15,6 +15,9 @@ use memchr::memmem;
 pub(crate) const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 pub(crate) const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
+/// Subscriptions of one client that wait for their answers: fewer than a server may keep frames for it.
+const ASKED_AT_ONCE: usize = 1000;
+
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Ending {
@@ -46,6 +49,8 @@ pub(super) struct Client {
     socket: Socket,
     phase: Phase,
     wishes: Vec<Wish>,
+    /// Of its wishes, how many were sent, and how many have succeeded.
+    asked: usize,
     granted: usize,
     socket_id: String,
     answer: Vec<u8>,
@@ -74,6 +79,7 @@ impl Client {
             socket,
             phase: Phase::Opening,
             wishes,
+            asked: 0,
             granted: 0,
             socket_id: String::new(),
             answer: Vec::new(),
@@ -242,13 +248,12 @@ impl Client {
         let says = |words: &str| memmem::find(message, words.as_bytes()).is_some();
         if says(r#""pusher:connection_established""#) {
             self.socket_id = socket_id(message).unwrap_or_default();
-            for wish in self.wishes.clone() {
-                self.subscribe(wish, shared);
-            }
+            self.ask(shared);
             self.see_if_subscribed(shared);
         } else if says(r#""pusher_internal:subscription_succeeded""#) {
             self.granted += 1;
             shared.counts.granted += 1;
+            self.ask(shared);
             self.see_if_subscribed(shared);
         } else if says(r#""pusher_internal:member_added""#) {
             heard_of_member(message, 0, shared, number);
@@ -261,6 +266,15 @@ impl Client {
             shared.ledger.faults.show_example(message);
         } else if !says(r#""pusher:pong""#) {
             malformed(message, shared);
+        }
+    }
+
+    /// Subscribes to what it wishes for, but does not ask for more than it can hear the answers of.
+    fn ask(&mut self, shared: &mut Shared) {
+        while self.asked < self.wishes.len().min(self.granted + ASKED_AT_ONCE) {
+            let wish = self.wishes[self.asked].clone();
+            self.asked += 1;
+            self.subscribe(wish, shared);
         }
     }
 
