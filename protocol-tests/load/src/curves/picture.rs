@@ -10,7 +10,7 @@ const WIDTH: f64 = 440.0;
 const HEIGHT: f64 = 250.0;
 /// What is left free around its axes: for words and numbers.
 const LEFT: f64 = 58.0;
-const RIGHT: f64 = 24.0;
+const RIGHT: f64 = 36.0;
 const TOP: f64 = 46.0;
 const BOTTOM: f64 = 46.0;
 const COLUMNS: usize = 2;
