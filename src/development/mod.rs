@@ -15,6 +15,7 @@ pub use config::DevelopmentConfig;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
@@ -59,30 +60,28 @@ pub struct Development {
     /// The configured one; without it, each app has its own.
     encryption_master_key: Option<EncryptionMasterKey>,
     pusher_js: Option<PathBuf>,
-    path_prefix: String,
+    /// What the listener says of every request.
+    settings: Rc<ListenerSettings>,
     /// Only requests that name this machine as their host are answered: a page of another site that has its name
     /// resolved to this address gets nothing.
     loopback_only: bool,
     /// Where the broker listens.
     host: IpAddr,
-    /// Whether the listener itself speaks TLS.
-    tls: bool,
 }
 
 impl Development {
     /// What the configuration asks for, where the broker listens on `host` with these settings.
     #[must_use]
-    pub fn new(config: DevelopmentConfig, host: IpAddr, settings: &ListenerSettings) -> Self {
+    pub fn new(config: DevelopmentConfig, host: IpAddr, settings: Rc<ListenerSettings>) -> Self {
         let DevelopmentConfig { pages, auth_endpoints, encryption_master_key, pusher_js } = config;
         Development {
             pages,
             auth_endpoints,
             encryption_master_key,
             pusher_js,
-            path_prefix: settings.path_prefix.clone(),
+            settings,
             loopback_only: host.is_loopback(),
             host,
-            tls: settings.tls,
         }
     }
 
@@ -91,14 +90,14 @@ impl Development {
     /// # Errors
     /// With what speaks against it.
     pub(crate) fn guard(&self, request: &HttpRequest) -> Result<(), ApiError> {
-        if !self.auth_endpoints || !guard::is_guarded(request, &self.path_prefix) {
+        if !self.auth_endpoints || !guard::is_guarded(request, &self.settings.path_prefix) {
             return Ok(());
         }
         guard::check(request)?;
         self.check_host(request)?;
         // Over TLS, the certificate proves the name.
         let host = guard::host(request.headers());
-        if !self.tls && !is_local(host) {
+        if !self.settings.tls && !is_local(host) {
             return Err(ApiError::PublicHost(host.to_owned()));
         }
         Ok(())
@@ -178,13 +177,13 @@ impl Development {
     /// knowledge, neither it nor the key for encrypted channels is in it.
     fn settings(&self, request: &HttpRequest, app: &App, key: &Key) -> HttpResponse {
         let (host, port) = split_host(guard::host(request.headers()));
-        let port = port.unwrap_or(if self.tls { 443 } else { 80 });
+        let port = port.unwrap_or(if self.settings.tls { 443 } else { 80 });
         let mut settings = json!({
             "app_id": app.id,
             "key": key.key,
             "host": host,
             "port": port,
-            "path_prefix": self.path_prefix,
+            "path_prefix": self.settings.path_prefix,
             "addresses": reachable(self.host),
             "pusher_js": "vendor/pusher.min.js",
         });

@@ -9,6 +9,7 @@ use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse};
 use tracing::info;
 
+use super::listening::Role;
 use crate::auth::request::{Query, check_body, check_stream_timestamp};
 use crate::development::{Development, guard};
 use crate::http::Arrival;
@@ -26,8 +27,10 @@ use crate::transport::stream;
 pub(super) struct Context {
     /// The calling thread's half of the hub.
     pub(super) worker: Rc<Worker>,
+    /// What the socket is for that the request came in by.
+    pub(super) role: Role,
     /// What the listener says of every request.
-    pub(super) settings: ListenerSettings,
+    pub(super) settings: Rc<ListenerSettings>,
     /// What bounds a body.
     pub(super) body: BodyBounds,
     /// The conveniences of development mode, as far as they are on.

@@ -1,5 +1,5 @@
-//! The end of the broker, in order: nothing new is begun, the ports are closed, what was published reaches whoever was
-//! subscribed, everybody is told to come back, and what is left is said.
+//! The end of the broker, in order: nothing new is begun, the listening sockets are closed, what was published reaches
+//! whoever was subscribed, everybody is told to come back, and what is left is said.
 
 use std::io;
 use std::pin::pin;
@@ -11,7 +11,7 @@ use actix_web::rt::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::Reloader;
-use super::ports::Doors;
+use super::listening::SocketHandles;
 use crate::config::{Config, ShutdownCode};
 use crate::hub::{Hub, Shutdown};
 use crate::pipe::RunningHook;
@@ -31,7 +31,7 @@ pub(super) struct Stop {
     pub(super) test_mode: Option<Arc<TestMode>>,
     pub(super) webhooks: Webhooks,
     pub(super) hooks: Vec<RunningHook>,
-    pub(super) doors: Doors,
+    pub(super) sockets: SocketHandles,
     pub(super) reloader: Reloader,
 }
 
@@ -42,7 +42,7 @@ impl Stop {
         server: ServerHandle,
         running: JoinHandle<io::Result<()>>,
     ) -> io::Result<()> {
-        let Stop { config, hub, wire, test_mode, webhooks, hooks, doors, reloader } = self;
+        let Stop { config, hub, wire, test_mode, webhooks, hooks, sockets, reloader } = self;
         let grace = config.server.shutdown_grace;
         let shutdown = shutdown(config.server.shutdown_code, is_succeeded());
         let deadline = tokio::time::Instant::now() + grace;
@@ -50,7 +50,7 @@ impl Stop {
         hub.stop_work(shutdown);
         // Before anybody is told to come back: who comes at once must not come here.
         let expected = telemetry::suppress_messages(&telemetry::CLOSED_PORT_MESSAGES);
-        doors.close(&server).await;
+        sockets.close(&server).await;
         if let Some(test_mode) = &test_mode {
             test_mode.end();
         }

@@ -43,7 +43,7 @@ pub struct Fallback {
     worker: Rc<Worker>,
     sessions: Arc<Sessions>,
     config: FallbackConfig,
-    settings: ListenerSettings,
+    settings: Rc<ListenerSettings>,
     /// The prefix, and the path of the fallbacks after it.
     base: String,
     body: BodyBounds,
@@ -56,7 +56,7 @@ impl Fallback {
         worker: Rc<Worker>,
         sessions: Arc<Sessions>,
         config: FallbackConfig,
-        settings: ListenerSettings,
+        settings: Rc<ListenerSettings>,
         body: BodyBounds,
     ) -> Self {
         let base = format!("{}{}", settings.path_prefix, config.path);

@@ -1,5 +1,6 @@
 //! What WebSockets of both kinds share: the settings of the listener that they come by, and the refusal.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +16,10 @@ use crate::transport::fallback::FallbackConfig;
 const REFUSAL_GRACE: Duration = Duration::from_secs(5);
 
 /// The settings of the listener that an upgrade came by.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct WebSocketListener {
-    /// Put before every path; empty, or `/` and segments.
-    pub path_prefix: String,
-    /// Whether `X-Forwarded-Proto` is believed.
-    pub trust_forwarded_proto: bool,
+    /// What concerns every request.
+    pub settings: Rc<ListenerSettings>,
     /// Where SockJS is, prefix included, if it is served.
     pub sockjs: Option<String>,
     /// How long a SockJS client may take to name its app.
@@ -35,15 +34,14 @@ impl WebSocketListener {
     /// A listener with these settings, where SockJS is served as `fallback` says.
     #[must_use]
     pub fn new(
-        settings: &ListenerSettings,
+        settings: Rc<ListenerSettings>,
         fallback: &FallbackConfig,
         pipes: Arc<PipeWire>,
         pipes_only: bool,
     ) -> Self {
         WebSocketListener {
-            path_prefix: settings.path_prefix.clone(),
-            trust_forwarded_proto: settings.trust_forwarded_proto,
             sockjs: fallback.enabled.then(|| format!("{}{}", settings.path_prefix, fallback.path)),
+            settings,
             introduction_timeout: fallback.introduction_timeout,
             pipes,
             pipes_only,

@@ -55,7 +55,7 @@ pub(super) async fn connect<S: Stream>(
         Ok(Some(input)) => {
             let mut messages = input.messages.into_iter();
             let first = messages.next().unwrap_or_default();
-            let path = IntroducedPath::read(&first, &listener.path_prefix);
+            let path = IntroducedPath::read(&first, &listener.settings.path_prefix);
             let connect_request = ConnectRequest { key: path.key, query: &path.query, arrival: &arrival };
             match admission::admit(&worker, &connect_request) {
                 Ok(admitted) => {

@@ -69,7 +69,7 @@ pub async fn upgrade<S: Stream>(
 ) -> Result<(), UpgradeError> {
     let parts = framed.into_parts();
     let ((mut stream, slot, upgrade_task), early) = (parts.io.into_parts(), parts.read_buf);
-    collapse_slashes(request.head_mut(), &listener.path_prefix);
+    collapse_slashes(request.head_mut(), &listener.settings.path_prefix);
     let head = request.head();
     if let Err(error) = ws::handshake(head) {
         let reason = format!("Expected a WebSocket handshake (RFC 6455): {error}\n");
@@ -82,11 +82,11 @@ pub async fn upgrade<S: Stream>(
     }
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let arrival =
-        Arrival::of(request.headers(), S::IS_TLS, listener.trust_forwarded_proto).from(head.peer_addr);
+        Arrival::of(request.headers(), S::IS_TLS, listener.settings.trust_forwarded_proto).from(head.peer_addr);
     if listener.pipes_only || wire::is_pipe(&query) {
         stream.write_all(switching_protocols(&request, None).as_bytes()).await?;
         let path = request.path();
-        let path_prefix = listener.path_prefix.as_str();
+        let path_prefix = listener.settings.path_prefix.as_str();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let handshake = PipeHandshake { path, path_prefix, query: &query, arrival: &arrival, now };
         open_pipe(&worker, &listener.pipes, &handshake, (stream, slot, upgrade_task), early);
@@ -100,7 +100,7 @@ pub async fn upgrade<S: Stream>(
         upgrade_task.set(sockjs::connect(worker, listener, framing, arrival, (stream, slot), early));
         return Ok(());
     }
-    let key = admission::key_in_path(request.path(), &listener.path_prefix);
+    let key = admission::key_in_path(request.path(), &listener.settings.path_prefix);
     let connect_request = ConnectRequest { key, query: &query, arrival: &arrival };
     match admission::admit(&worker, &connect_request) {
         Ok(admitted) => {

@@ -1,14 +1,16 @@
-//! The ports that the broker listens on, from taking them to giving them back.
+//! The sockets that the broker listens on, from taking them to giving them back.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use actix_server::ServerHandle;
+use actix_server::{ServerBuilder, ServerHandle};
 use socket2::{Domain, Protocol, Socket, Type};
 use tracing::debug;
 
 use super::StartError;
+use super::service::{self, Shared};
+use crate::config::Config;
 
 /// Bytes that the kernel may hold for one connection before it says that the socket is full: a stalled client is
 /// noticed soon, and holds little.
@@ -22,32 +24,82 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
 /// it accept once more. It complains then, which the log leaves out, and nothing else comes of it.
 const ACCEPTING_ENDS: Duration = Duration::from_millis(2);
 
-/// A port that the broker listens on. Connections wait in the kernel until somebody accepts them.
-#[derive(Debug)]
-pub(super) struct Port {
-    pub(super) socket: TcpListener,
-    /// Where; with the port that it was given, if any free one was asked for.
-    pub(super) address: SocketAddr,
+/// What a listening socket is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Everything: clients, the HTTP API, backends.
+    Broker,
+    /// Backends on the pipe's wire, and nobody else.
+    Pipe,
 }
 
-impl Port {
-    /// Takes the address.
-    pub(super) fn bind(address: SocketAddr, backlog: u32) -> Result<Self, StartError> {
-        let socket = listen(address, backlog).map_err(|error| start_error(address, error))?;
-        let address = socket.local_addr().map_err(|error| start_error(address, error))?;
-        Ok(Port { socket, address })
+impl Role {
+    /// What the HTTP server's log calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Role::Broker => "heliostat",
+            Role::Pipe => "pipe",
+        }
     }
 }
 
-/// The ports again, to close them while the HTTP server, which never gives a port back before it ends, has them still.
-#[derive(Debug)]
-pub(super) struct Doors(Vec<Socket>);
+/// A socket that the broker listens on. Connections wait in the kernel until somebody accepts them.
+pub(super) struct ListeningSocket {
+    pub(super) role: Role,
+    socket: TcpListener,
+    /// Where; with the port that it was given, if any free one was asked for.
+    pub(super) address: SocketAddr,
+    /// Connections speak TLS with these settings, or plainly.
+    tls: Option<rustls::ServerConfig>,
+}
 
-impl Doors {
-    /// Those of these ports.
-    pub(super) fn of<'p>(ports: impl Iterator<Item = &'p Port>) -> io::Result<Self> {
-        let again = ports.map(|port| port.socket.try_clone().map(Socket::from));
-        again.collect::<io::Result<_>>().map(Doors)
+impl ListeningSocket {
+    /// Takes the address.
+    pub(super) fn bind(
+        (role, address): (Role, SocketAddr),
+        backlog: u32,
+        tls: Option<rustls::ServerConfig>,
+    ) -> Result<Self, StartError> {
+        let socket = listen(address, backlog).map_err(|error| start_error(address, error))?;
+        let address = socket.local_addr().map_err(|error| start_error(address, error))?;
+        Ok(ListeningSocket { role, socket, address, tls })
+    }
+
+    /// The URL of the address, without a path, where `schemes` are the one without and the one with TLS.
+    pub(super) fn url(&self, [plain, encrypted]: [&str; 2]) -> String {
+        let scheme = if self.tls.is_some() { encrypted } else { plain };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// Has the HTTP server serve what comes in here as the socket's role says.
+    pub(super) fn serve(self, server: ServerBuilder, shared: &Shared) -> io::Result<ServerBuilder> {
+        let ListeningSocket { role, socket, tls, .. } = self;
+        let shared = shared.clone();
+        match tls {
+            None => server.listen(role.name(), socket, move || service::over_tcp(&shared, role)),
+            Some(tls) => {
+                server.listen(role.name(), socket, move || service::over_tls(tls.clone(), &shared, role))
+            }
+        }
+    }
+}
+
+/// Where a configuration wants the broker to listen besides its main address, and for what.
+pub(super) fn further_addresses(config: &Config) -> Vec<(Role, SocketAddr)> {
+    let pipe = config.pipe.own_port.then(|| SocketAddr::new(config.server.host, config.pipe.port));
+    pipe.into_iter().map(|address| (Role::Pipe, address)).collect()
+}
+
+/// The listening sockets again, to close them while the HTTP server, which never gives one back before it ends, has them
+/// still.
+#[derive(Debug)]
+pub(super) struct SocketHandles(Vec<Socket>);
+
+impl SocketHandles {
+    /// Those of these sockets.
+    pub(super) fn of<'s>(sockets: impl Iterator<Item = &'s ListeningSocket>) -> io::Result<Self> {
+        let again = sockets.map(|listening| listening.socket.try_clone().map(Socket::from));
+        again.collect::<io::Result<_>>().map(SocketHandles)
     }
 
     /// Listens no more: from now on connections are refused, and another process may take the addresses. Connections that

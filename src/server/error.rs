@@ -1,0 +1,69 @@
+//! Why a broker cannot start, and finding that out without starting one.
+
+use std::io;
+use std::net::SocketAddr;
+
+use super::TooFewFiles;
+use crate::app::DuplicateApp;
+use crate::config::Config;
+use crate::net::tls::{self, TlsError};
+use crate::webhook::{self, client::ClientError};
+
+/// Why a broker cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Two apps could not be told apart.
+    #[error(transparent)]
+    Apps(#[from] DuplicateApp),
+    /// TLS is configured but cannot be served.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Webhooks are configured but cannot be sent.
+    #[error(transparent)]
+    Webhooks(#[from] ClientError),
+    /// A pipe is for an app that does not exist.
+    #[error("a pipe was added to the app {0:?}, but no app has this id")]
+    PipeWithoutApp(String),
+    /// The system lets the process open too few files.
+    #[error(transparent)]
+    Files(#[from] TooFewFiles),
+    /// Another program listens there.
+    #[error(
+        "cannot listen on {0}: the port is in use; stop the other program, or choose another port with --port"
+    )]
+    PortInUse(SocketAddr),
+    /// This machine has no such address.
+    #[error("cannot listen on {0}: this machine has no such address; check --host")]
+    NoSuchAddress(SocketAddr),
+    /// The port is reserved.
+    #[error(
+        "cannot listen on {0}: permission denied; ports below 1024 are reserved, choose another with --port"
+    )]
+    PermissionDenied(SocketAddr),
+    /// The system refused for another reason.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// Finds what would keep a broker of this configuration from starting, as far as it can be found without starting.
+///
+/// # Errors
+/// See [`StartError`].
+pub fn check(config: &Config) -> Result<(), StartError> {
+    load_tls(config)?;
+    check_webhooks(config)
+}
+
+pub(super) fn check_webhooks(config: &Config) -> Result<(), StartError> {
+    config.apps.iter().try_for_each(|app| webhook::check(&app.webhooks))?;
+    Ok(())
+}
+
+pub(super) fn load_tls(config: &Config) -> Result<Option<rustls::ServerConfig>, StartError> {
+    Ok(tls::load(config.server.tls_certificate.as_deref(), config.server.tls_key.as_deref())?)
+}

@@ -1,0 +1,191 @@
+//! What a worker thread does with a connection: its HTTP requests go to whoever knows their path, its upgrades become
+//! WebSockets.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_http::error::DispatchError;
+use actix_http::{Extensions, HttpService, KeepAlive, Request};
+use actix_service::{
+    IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, apply_fn_factory, fn_service, map_config,
+};
+use actix_tls::accept::TlsError;
+use actix_web::dev::AppConfig;
+use actix_web::rt::net::TcpStream;
+use actix_web::{App as WebApp, HttpRequest, HttpResponse, web};
+use futures_util::future::Either;
+
+use super::listening::Role;
+use super::routes;
+use crate::config::{Config, Server};
+use crate::development::Development;
+use crate::http::{self, BodyBounds, ListenerSettings, UnfinishedBodies, body};
+use crate::hub::{Hub, Worker};
+use crate::net::Stream;
+use crate::net::guard::{AcceptedStream, ExchangeBounds, GuardedStream, guarding};
+use crate::net::slots::ConnectionSlots;
+use crate::net::tls;
+use crate::pipe::wire::PipeWire;
+use crate::test_mode::TestMode;
+use crate::transport::fallback::{self, Fallback, Sessions};
+use crate::transport::websocket;
+
+/// How long an HTTP client may go on sending after its request was refused and answered.
+const HTTP_DISCONNECT: Duration = Duration::from_secs(1);
+
+/// By how much the HTTP server's clock may be behind: it is read twice a second.
+const CLOCK_SLACK: Duration = Duration::from_millis(500);
+
+/// What the services of all worker threads are made of.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) hub: Arc<Hub>,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) config: Config,
+    pub(super) wire: Arc<PipeWire>,
+    pub(super) test_mode: Option<Arc<TestMode>>,
+    pub(super) room: Arc<ConnectionSlots>,
+    pub(super) unfinished: Arc<UnfinishedBodies>,
+}
+
+/// Serves plain connections on the calling worker thread.
+pub(super) fn over_tcp(
+    shared: &Shared,
+    role: Role,
+) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<>
+{
+    let room = shared.room.of_this_thread();
+    // All in one step: what the accepting side holds for a connection, it holds to its end.
+    http_service(shared, role, move |stream: TcpStream| AcceptedStream::plain(stream, &room))
+}
+
+/// Serves connections over TLS on the calling worker thread.
+pub(super) fn over_tls(
+    tls: rustls::ServerConfig,
+    shared: &Shared,
+    role: Role,
+) -> impl ServiceFactory<
+    TcpStream,
+    Config = (),
+    Response = (),
+    Error = TlsError<io::Error, DispatchError>,
+    InitError = (),
+> + use<> {
+    let http = http_service(shared, role, std::convert::identity).map_err(TlsError::Service);
+    tls::accepting(tls, shared.room.of_this_thread()).and_then(http)
+}
+
+/// Serves streams of bytes, as `accept` makes them of what comes.
+///
+/// # Panics
+/// If this is called on more threads than the hub was made for, which happens only if a worker thread died.
+fn http_service<R, S: Stream, A: Fn(R) -> AcceptedStream<S> + Clone>(
+    shared: &Shared,
+    role: Role,
+    accept: A,
+) -> impl ServiceFactory<R, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<R, S, A>
+{
+    let Shared { hub, sessions, config, wire, test_mode, room, unfinished } = shared;
+    let worker = Worker::of_this_thread(hub).expect("a hub has one half for each worker thread");
+    let settings = Rc::new(listener_settings(&config.server, S::IS_TLS));
+    let body = BodyBounds {
+        bytes: config.server.http_body_bytes,
+        timeout: config.server.http_request_timeout,
+        unfinished: Arc::clone(unfinished),
+    };
+    let development = Development::new(config.development.clone(), config.server.host, Rc::clone(&settings));
+    let context = Rc::new(routes::Context {
+        worker: Rc::clone(&worker),
+        role,
+        settings: Rc::clone(&settings),
+        body: body.clone(),
+        development,
+        test_mode: test_mode.clone(),
+    });
+    let listener = websocket::WebSocketListener::new(
+        Rc::clone(&settings),
+        &config.fallback,
+        Arc::clone(wire),
+        role == Role::Pipe,
+    );
+    let listener = Rc::new(listener);
+    let fallback =
+        Fallback::new(Rc::clone(&worker), Arc::clone(sessions), config.fallback.clone(), settings, body);
+    let fallback = Rc::new(fallback);
+    let api = || {
+        let api = WebApp::new().app_data(Rc::clone(&context)).app_data(Rc::clone(&fallback));
+        let api = api.default_service(web::to(answer)).into_factory();
+        let api = api.map_err(|error: actix_web::Error| error.error_response());
+        map_config(api, |()| AppConfig::default())
+    };
+    let prefix = config.server.path_prefix.clone();
+    let expecting = apply_fn_factory(api(), move |mut request: Request, app| {
+        http::collapse_slashes(request.head_mut(), &prefix);
+        http::answer_before_body(request, |request| Box::pin(app.call(request)))
+    });
+    let prefix = config.server.path_prefix.clone();
+    let api = apply_fn_factory(api(), move |mut request: Request, app| match http::resume_answer(&request) {
+        Some(answering) => Either::Left(answering),
+        None => {
+            http::collapse_slashes(request.head_mut(), &prefix);
+            Either::Right(app.call(request))
+        }
+    });
+    let http = HttpService::build()
+        // The guard bounds both.
+        .client_request_timeout(Duration::ZERO)
+        .keep_alive(KeepAlive::Os)
+        .client_disconnect_timeout(HTTP_DISCONNECT + CLOCK_SLACK)
+        // A client that has ended its side is gone: a stream must not wait for it until the next write.
+        .h1_allow_half_closed(false)
+        .on_connect_ext(|stream: &GuardedStream<S>, data: &mut Extensions| {
+            data.insert(stream.exchange());
+        })
+        .expect(expecting)
+        .upgrade(fn_service(move |(request, framed)| {
+            websocket::upgrade(Rc::clone(&worker), Rc::clone(&listener), request, framed)
+        }))
+        .finish(api);
+    guarding(room.of_this_thread(), bounds(config), accept, http)
+}
+
+/// What a configuration says of every request on a listener that speaks TLS, or does not.
+fn listener_settings(server: &Server, tls: bool) -> ListenerSettings {
+    ListenerSettings {
+        path_prefix: server.path_prefix.clone(),
+        tls,
+        trust_forwarded_proto: server.trust_forwarded_proto,
+        cors: server.cors,
+    }
+}
+
+/// What bounds a connection while it speaks HTTP.
+fn bounds(config: &Config) -> ExchangeBounds {
+    ExchangeBounds {
+        head: config.server.http_request_timeout,
+        idle: config.server.keep_alive,
+        // As long as a WebSocket may be silent, pinged and all.
+        answer: config.connection.ping_after + config.connection.pong_timeout,
+        unread_bytes: config.server.http_body_bytes,
+    }
+}
+
+/// Hands a request that is no upgrade to whoever knows its path.
+async fn answer(request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
+    body::begin(&request);
+    let role = request.app_data::<Rc<routes::Context>>().map(|context| context.role);
+    let response = match role {
+        Some(Role::Pipe) => routes::pipes_only(&request).await,
+        Some(Role::Broker) | None => {
+            let fallback = request.app_data::<Rc<Fallback>>();
+            match fallback.filter(|fallback| fallback.serves(request.path())).cloned() {
+                // Apart, because it is large, and every other request would have the room for it moved along.
+                Some(fallback) => Box::pin(fallback::handle(fallback, &request, &mut payload)).await,
+                None => routes::handle(&request, &mut payload).await,
+            }
+        }
+    };
+    body::finish(&request, response, payload).await
+}
