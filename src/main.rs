@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use heliostat::cli::{self, Command};
-use heliostat::config::{Flags, Loaded};
+use heliostat::config::{CONTROL_SOCKET, Flags, Loaded};
 use heliostat::development;
 use heliostat::exec;
 use heliostat::server::control::{self, ControlSocket};
@@ -83,7 +83,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             let _ = std::io::stderr().write_all(told.as_bytes());
             return Ok(ExitCode::from(status));
         }
-        Command::Tethered { parent, command } => {
+        Command::DieWithParent { parent, command } => {
             exec::become_command(parent, &command).map_err(cannot_start)?;
         }
     }
@@ -106,7 +106,7 @@ fn print(text: &str) {
 
 /// Has the running broker read its configuration again; returns its answer.
 fn ask_to_reload(flags: &Flags) -> Result<String, String> {
-    let socket = match &flags.control_socket {
+    let socket = match flags.value(CONTROL_SOCKET) {
         Some(path) => Some(PathBuf::from(path)),
         None => cli::load(flags).map_err(|errors| cli::complaint(&errors))?.config.server.control_socket,
     };

@@ -1,5 +1,6 @@
 //! The command line, and the words of the answers.
 
+use super::arguments::AFTER_HELP;
 use super::*;
 use crate::config::load;
 
@@ -54,17 +55,21 @@ fn every_flag_arrives_as_text_before_or_after_the_command() {
         "--log-level=debug",
         "--development",
     ];
+    let values = [
+        ("--host", "::1"),
+        ("--port", "-1"),
+        ("--workers", "two"),
+        ("--path-prefix", "/x"),
+        ("--control-socket", "/s"),
+        ("--log-format", "json"),
+        ("--log-level", "debug"),
+    ];
+    let values = values.into_iter().fold(Flags::default(), |flags, (name, value)| flags.with(name, value));
     let flags = Flags {
         config: Some("c.toml".into()),
-        host: Some("::1".into()),
-        port: Some("-1".into()),
-        workers: Some("two".into()),
-        path_prefix: Some("/x".into()),
-        control_socket: Some("/s".into()),
-        log_format: Some("json".into()),
-        log_level: Some("debug".into()),
         pipe: vec!["a:e=b".into(), "c:e=d".into()],
         development: true,
+        ..values
     };
     let after: Vec<_> = ["serve"].into_iter().chain(arguments).collect();
     let before: Vec<_> = arguments.into_iter().chain(["serve"]).collect();
@@ -73,13 +78,13 @@ fn every_flag_arrives_as_text_before_or_after_the_command() {
     }
     let both = parsed(&["--port=1", "--pipe=a:e=b", "serve", "--port=2", "--pipe=c:e=d"]).unwrap();
     let Command::Serve(both) = both else { panic!("{both:?}") };
-    assert_eq!((both.port.as_deref(), both.pipe.len()), (Some("2"), 2));
+    assert_eq!((both.value("--port"), both.pipe.len()), (Some("2"), 2));
 }
 
 #[test]
 fn a_negative_number_after_a_space_is_a_value_and_not_a_flag() {
     let Command::Serve(flags) = parsed(&["--port", "-1"]).unwrap() else { panic!("another command") };
-    assert_eq!(flags.port.as_deref(), Some("-1"));
+    assert_eq!(flags.value("--port"), Some("-1"));
 }
 
 #[test]
@@ -123,7 +128,7 @@ fn outside_development_mode_the_welcome_is_one_line() {
 
 #[test]
 fn the_welcome_tells_what_is_on_and_why() {
-    let flags = Flags { path_prefix: Some("x".into()), ..Flags::default() };
+    let flags = Flags::default().with("--path-prefix", "x");
     let loaded = loaded(&flags);
     let text = welcome(&loaded.config, "http://127.0.0.1:41735", loaded.mode, &[]);
     for line in [
@@ -148,9 +153,8 @@ fn the_welcome_tells_what_is_on_and_why() {
 fn the_welcome_keeps_configured_secrets_and_warns_of_other_machines() {
     let flags = Flags {
         config: Some("h.toml".into()),
-        host: Some("0.0.0.0".into()),
         development: true,
-        ..Flags::default()
+        ..Flags::default().with("--host", "0.0.0.0")
     };
     let loaded = loaded(&flags);
     let here = ["192.168.1.20".parse().unwrap(), "10.0.0.5".parse().unwrap()];
@@ -171,7 +175,7 @@ fn the_verdict_counts_and_warns() {
         verdict(&sound),
         "ok: 1 app, 2 pipe rules, 0 webhooks, to listen on 127.0.0.1:6001, development mode\n"
     );
-    let exposed = loaded(&Flags { host: Some("::".into()), development: true, ..Flags::default() });
+    let exposed = loaded(&Flags { development: true, ..Flags::default().with("--host", "::") });
     let text = verdict(&exposed);
     assert!(
         text.starts_with("ok: 1 app, 2 pipe rules, 0 webhooks, to listen on [::]:6001, development mode\n"),
@@ -182,7 +186,7 @@ fn the_verdict_counts_and_warns() {
 
 #[test]
 fn a_complaint_is_one_line_per_error() {
-    let flags = Flags { port: Some("70000".into()), workers: Some("x".into()), ..Flags::default() };
+    let flags = Flags::default().with("--port", "70000").with("--workers", "x");
     let errors = load([], &flags, |_| Ok(Vec::new())).unwrap_err();
     let text = complaint(&errors);
     assert_eq!(

@@ -8,57 +8,11 @@ use super::builder::Builder;
 use super::draft::AppDraft;
 use super::environment::{self, Environment};
 use super::file::File;
+use super::flags::{self, Flags};
 use super::given::Given;
 use super::tables::Tables;
 use super::{AppConfig, Config, Error, Origin, Origins, Warning, rules};
 use crate::app::{App, DuplicateApp};
-
-/// What the command line says, as text; [`load`] reads it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Flags {
-    /// `--config`: the configuration file.
-    pub config: Option<PathBuf>,
-    /// `--host`.
-    pub host: Option<String>,
-    /// `--port`.
-    pub port: Option<String>,
-    /// `--workers`.
-    pub workers: Option<String>,
-    /// `--path-prefix`.
-    pub path_prefix: Option<String>,
-    /// `--control-socket`.
-    pub control_socket: Option<String>,
-    /// `--log-format`.
-    pub log_format: Option<String>,
-    /// `--log-level`.
-    pub log_level: Option<String>,
-    /// `--pipe`, as often as it was given.
-    pub pipe: Vec<String>,
-    /// `--development`: insists on development mode.
-    pub development: bool,
-}
-
-impl Flags {
-    /// The flags that set one value each, with the setting.
-    pub(super) const NAMES: [(&str, &str); 7] = [
-        ("--host", "server.host"),
-        ("--port", "server.port"),
-        ("--workers", "server.workers"),
-        ("--path-prefix", "server.path_prefix"),
-        ("--control-socket", "server.control_socket"),
-        ("--log-format", "logging.format"),
-        ("--log-level", "logging.level"),
-    ];
-
-    fn settings(&self) -> impl Iterator<Item = (&'static str, &'static str, &str)> {
-        let Flags { host, port, workers, path_prefix, control_socket, log_format, log_level, .. } = self;
-        let values = [host, port, workers, path_prefix, control_socket, log_format, log_level];
-        Self::NAMES
-            .into_iter()
-            .zip(values)
-            .filter_map(|((flag, path), value)| Some((flag, path, value.as_deref()?)))
-    }
-}
 
 /// A configuration, and how it came to be.
 #[derive(Clone, Debug, PartialEq)]
@@ -149,7 +103,7 @@ pub fn load(
         environment.add_rules(first, &mut builder);
         environment.add_webhooks(first, &mut builder);
         for rule in &flags.pipe {
-            rules::add(rule, Origin::Flag("--pipe"), first, &mut builder);
+            rules::add(rule, Origin::Flag(flags::PIPE), first, &mut builder);
         }
     }
     builder.stop_on_errors()?;
@@ -163,7 +117,7 @@ pub fn load(
 }
 
 fn named_file(environment: &Environment, flags: &Flags) -> Option<(PathBuf, Origin)> {
-    let by_flag = flags.config.clone().map(|path| (path, Origin::Flag("--config")));
+    let by_flag = flags.config.clone().map(|path| (path, Origin::Flag(flags::CONFIG)));
     let by_variable = || {
         let path = environment.get(environment::CONFIG)?;
         Some((PathBuf::from(path), Origin::Variable(environment::CONFIG.to_owned())))

@@ -11,6 +11,7 @@ mod draft;
 mod environment;
 mod error;
 mod file;
+mod flags;
 mod form;
 mod given;
 mod links;
@@ -30,7 +31,8 @@ mod webhooks;
 
 pub(crate) use error::nearest;
 pub use error::{Error, Warning};
-pub use load::{Flags, Loaded, Mode, load};
+pub use flags::{CONTROL_SOCKET, FLAGS, Flag, Flags, Gives};
+pub use load::{Loaded, Mode, load};
 pub use origin::{Origin, Origins};
 pub use patch::with_settings;
 pub use sections::{Server, ShutdownCode};

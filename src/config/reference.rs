@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use super::load::Flags;
+use super::flags::FLAGS;
 use super::settings::{app_settings, node_settings};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
@@ -75,8 +75,8 @@ fn reference() -> String {
         let key = path.rsplit('.').next().unwrap_or_default();
         let _ = write!(page, "\n**`{key}`** ({default})");
         if let Some((_, expected, variable)) = known.iter().find(|(known, ..)| *known == path) {
-            let flag = Flags::NAMES.iter().find(|(_, setting)| *setting == path);
-            let flag = flag.map(|(flag, _)| format!(", flag `{flag}`")).unwrap_or_default();
+            let flag = FLAGS.iter().find(|flag| flag.gives.setting() == Some(&path));
+            let flag = flag.map(|flag| format!(", flag `{}`", flag.name)).unwrap_or_default();
             let _ = write!(page, ": {expected}; `{variable}`{flag}");
         }
         let _ = write!(page, "\\\n{text}");

@@ -4,11 +4,11 @@
 //! tells the command when this process is killed, so that no test hangs on a broker that is no more. Elsewhere its
 //! connections end, and new ones are refused.
 
+mod die_with_parent;
 mod find;
 mod signals;
-mod tether;
 
-pub use tether::{TetherError, become_command};
+pub use die_with_parent::{CannotBecome, become_command};
 
 use std::cell::Cell;
 use std::ffi::OsString;
@@ -78,7 +78,7 @@ pub fn run(mut config: Config, env_prefixes: &[String], command: &[OsString]) ->
         // command is dropped, and killed by that.
         let commanded = async move {
             let begun = signals.and_then(|signals| {
-                let child = tether::command(command).envs(environment).kill_on_drop(true).spawn()?;
+                let child = die_with_parent::command(command).envs(environment).kill_on_drop(true).spawn()?;
                 Ok((signals, child))
             });
             let result = match begun {

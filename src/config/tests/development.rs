@@ -62,8 +62,7 @@ fn the_mode_depends_on_file_address_and_will() {
     use Mode::{Configured, DevelopmentByDefault, DevelopmentByName};
     let file = with_app("");
     let file = Some(file.as_str());
-    let host =
-        |host: &str, development| Flags { host: Some(host.to_owned()), development, ..Flags::default() };
+    let host = |host: &str, development| Flags { development, ..Flags::default().with("--host", host) };
     let by_name = [("HELIOSTAT_DEVELOPMENT_PAGES", "true"), ("HELIOSTAT_DEVELOPMENT_AUTH_ENDPOINTS", "true")];
     let off = [("HELIOSTAT_DEVELOPMENT_PAGES", "false"), ("HELIOSTAT_DEVELOPMENT_AUTH_ENDPOINTS", "false")];
     let insisting = [("HELIOSTAT_DEVELOPMENT", "true")];
@@ -108,8 +107,7 @@ fn an_app_of_the_environment_is_a_development_app_only_if_that_is_asked_for() {
     expected.app.keys = crate::app::App::new("9", "k9", "s9").keys;
     assert_eq!(development.config.apps, [expected]);
 
-    let flags =
-        Flags { host: Some("0.0.0.0".to_owned()), pipe: vec!["a:e=b".to_owned()], ..Flags::default() };
+    let flags = Flags { pipe: vec!["a:e=b".to_owned()], ..Flags::default().with("--host", "0.0.0.0") };
     let exposed = Sources { variables: &CREDENTIALS, flags, ..Sources::default() }.load().unwrap();
     let pipe = vec![RuleSpec::parse("a:e=b").unwrap()];
     assert_eq!(
@@ -151,7 +149,7 @@ fn insisting_brings_the_default_app_only_where_there_is_none() {
 
 #[test]
 fn where_others_can_reach_the_broker_the_default_secret_is_refused() {
-    let exposed = || Flags { host: Some("0.0.0.0".to_owned()), ..Flags::default() };
+    let exposed = || Flags::default().with("--host", "0.0.0.0");
     let complaints = Sources { flags: exposed(), ..Sources::default() }.complaints();
     assert_eq!(
         complaints,
@@ -169,7 +167,7 @@ fn where_others_can_reach_the_broker_the_default_secret_is_refused() {
 #[test]
 fn what_is_open_to_others_is_warned_of() {
     let host = "0.0.0.0".parse().unwrap();
-    let flags = Flags { host: Some("0.0.0.0".to_owned()), development: true, ..Flags::default() };
+    let flags = Flags { development: true, ..Flags::default().with("--host", "0.0.0.0") };
     let warnings = Sources { flags, ..Sources::default() }.load().unwrap().warnings;
     assert_eq!(
         warnings,

@@ -169,30 +169,25 @@ fn mistakes_in_variables_name_them() {
 
 #[test]
 fn mistakes_in_flags_name_them() {
-    let flags = |set: fn(&mut Flags)| {
-        let mut flags = Flags::default();
-        set(&mut flags);
-        flags
-    };
     let cases = [
         (
-            flags(|f| f.port = Some("-1".into())),
+            Flags::default().with("--port", "-1"),
             "--port: server.port must be an integer from 0 to 65535, got \"-1\"",
         ),
         (
-            flags(|f| f.workers = Some("two".into())),
+            Flags::default().with("--workers", "two"),
             "--workers: server.workers must be an integer from 0 to 512, got \"two\"",
         ),
         (
-            flags(|f| f.log_format = Some("xml".into())),
+            Flags::default().with("--log-format", "xml"),
             "--log-format: logging.format must be \"human\" or \"json\", got \"xml\"",
         ),
         (
-            flags(|f| f.pipe = vec!["a".into()]),
+            Flags { pipe: vec!["a".into()], ..Flags::default() },
             "--pipe: expected 'channel:event=channel' or 'channel:event=channel:event', got \"a\"",
         ),
         (
-            flags(|f| f.config = Some("gone.toml".into())),
+            Flags { config: Some("gone.toml".into()), ..Flags::default() },
             "cannot read the configuration file gone.toml, named by --config: there is no such file",
         ),
     ];
@@ -278,7 +273,7 @@ fn all_mistakes_are_told_in_the_order_of_the_file() {
     let sources = Sources {
         file: Some(text),
         variables: &[("HELIOSTAT_SERVER_WORKERS", "x")],
-        flags: Flags { host: Some("nowhere".to_owned()), ..Flags::default() },
+        flags: Flags::default().with("--host", "nowhere"),
     };
     let complaints = sources.complaints();
     let places: Vec<_> = complaints.iter().map(|text| text.split(": ").next().unwrap_or_default()).collect();

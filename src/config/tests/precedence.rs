@@ -10,7 +10,7 @@ fn each_source_beats_the_one_before() {
     let sources = Sources {
         file: Some(&text),
         variables: &[("HELIOSTAT_SERVER_PORT", "3"), ("HELIOSTAT_SERVER_WORKERS", "3")],
-        flags: Flags { port: Some("4".to_owned()), ..Flags::default() },
+        flags: Flags::default().with("--port", "4"),
     };
     let loaded = sources.load().unwrap();
     let server = &loaded.config.server;

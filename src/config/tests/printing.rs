@@ -44,7 +44,7 @@ fn hidden_secrets_are_nowhere_and_are_not_taken_for_secrets() {
 fn every_line_tells_its_origin() {
     let sources = Sources {
         variables: &[("HELIOSTAT_SERVER_PORT", "7000")],
-        flags: Flags { log_level: Some("debug".to_owned()), ..Flags::default() },
+        flags: Flags::default().with("--log-level", "debug"),
         ..Sources::default()
     };
     let printed = sources.load().unwrap().to_toml(false);

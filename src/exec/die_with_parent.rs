@@ -1,4 +1,4 @@
-//! Tying a command to this process: when this process ends, however that is, the command is told to end.
+//! A command that dies with its parent, this process: when this process ends, however that is, the command is told to end.
 //!
 //! Linux does that for whoever asks for it in the process that is to be told. So this program is started again, asks,
 //! and becomes the command.
@@ -10,7 +10,7 @@ use tokio::process::Command;
 
 /// Why this process could not become the command.
 #[derive(Debug, thiserror::Error)]
-pub enum TetherError {
+pub enum CannotBecome {
     /// There was no command.
     #[error("no command was given")]
     NoCommand,
@@ -24,16 +24,21 @@ pub enum TetherError {
     },
 }
 
-/// The command, tied to this process.
+/// The command, which is told to end when this process ends.
 #[cfg(target_os = "linux")]
 pub(super) fn command(command: &[OsString]) -> Command {
     // The running program, even if its file has been replaced since.
-    let mut tethered = Command::new("/proc/self/exe");
-    tethered.arg("tethered").arg("--parent").arg(std::process::id().to_string()).arg("--").args(command);
-    tethered
+    let mut started = Command::new("/proc/self/exe");
+    started
+        .arg("die-with-parent")
+        .arg("--parent")
+        .arg(std::process::id().to_string())
+        .arg("--")
+        .args(command);
+    started
 }
 
-/// The command. This system has no means to tie it.
+/// The command. This system has no means to tell it of the end of this process.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn command(command: &[OsString]) -> Command {
     let (name, arguments) =
@@ -48,12 +53,12 @@ pub(super) fn command(command: &[OsString]) -> Command {
 ///
 /// # Errors
 /// If the command cannot be executed.
-pub fn become_command(parent: i32, command: &[OsString]) -> Result<(), TetherError> {
+pub fn become_command(parent: i32, command: &[OsString]) -> Result<(), CannotBecome> {
     use std::os::unix::process::CommandExt;
-    let (name, arguments) = command.split_first().ok_or(TetherError::NoCommand)?;
+    let (name, arguments) = command.split_first().ok_or(CannotBecome::NoCommand)?;
     #[cfg(target_os = "linux")]
     {
-        // Without the tie the command still runs.
+        // If it cannot be had, the command runs all the same.
         let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
     }
     let alive = rustix::process::getppid().map(rustix::process::Pid::as_raw_pid);
@@ -61,5 +66,5 @@ pub fn become_command(parent: i32, command: &[OsString]) -> Result<(), TetherErr
         return Ok(());
     }
     let error = std::process::Command::new(OsStr::new(name)).args(arguments).exec();
-    Err(TetherError::Exec { name: name.clone(), error })
+    Err(CannotBecome::Exec { name: name.clone(), error })
 }

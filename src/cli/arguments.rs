@@ -1,0 +1,157 @@
+//! The commands and their arguments, as clap reads them and tells of them in the help.
+
+use std::ffi::OsString;
+
+use clap::{Parser, Subcommand};
+
+use super::options::Options;
+
+/// A self-hosted broker that speaks the Pusher Channels protocol.
+///
+/// Without a file and without options it runs in development mode: reachable from this machine only, with a ready-made
+/// app and example pages. For anything else, give it a configuration file.
+#[derive(Parser)]
+#[command(name = "heliostat", version, after_help = AFTER_HELP, after_long_help = AFTER_HELP)]
+pub(super) struct CommandLine {
+    #[command(flatten)]
+    pub(super) options: Options,
+    #[command(subcommand)]
+    pub(super) action: Option<Action>,
+}
+
+#[derive(Subcommand)]
+pub(super) enum Action {
+    /// Run the broker; this is what happens without a command, too.
+    Serve {
+        #[command(flatten)]
+        options: Options,
+        /// Test mode: on a free port and with two workers unless told otherwise, with a control API for tests under /test; prints one line of JSON when ready.
+        #[arg(long)]
+        test: bool,
+        /// The token that the control API asks for [default: one is drawn, and printed].
+        #[arg(long, value_name = "TOKEN", requires = "test", value_parser = token)]
+        test_token: Option<String>,
+        /// Let other machines use the control API, too, where they can reach the broker.
+        #[arg(long, requires = "test")]
+        test_remote: bool,
+    },
+    /// Run a command against a broker of its own, in test mode, on a free port; end with the command's status.
+    ///
+    /// Here --port is 0 and --workers is 2 unless they are given.
+    /// The command finds the broker by PUSHER_APP_ID, PUSHER_APP_KEY, PUSHER_APP_SECRET, PUSHER_HOST, PUSHER_PORT,
+    /// PUSHER_SCHEME, PUSHER_APP_CLUSTER and PUSHER_URL, and the control API by PUSHER_TEST_URL and PUSHER_TEST_TOKEN.
+    /// What a page may know is also there under VITE_ and NEXT_PUBLIC_. If the command fails, what the broker saw is
+    /// printed to standard error.
+    #[command(
+        after_help = "Example:\n  heliostat exec -- npm test",
+        after_long_help = "Example:\n  heliostat exec -- npm test"
+    )]
+    Exec {
+        #[command(flatten)]
+        options: Options,
+        /// Also set the variables that a page may know with this prefix, such as REACT_APP_; may be repeated.
+        #[arg(long, value_name = "PREFIX", value_parser = env_prefix)]
+        env_prefix: Vec<String>,
+        /// The command and its arguments.
+        #[arg(last = true, required = true, value_name = "COMMAND")]
+        command: Vec<OsString>,
+    },
+    /// Become a command that ends with its parent.
+    #[command(hide = true)]
+    DieWithParent {
+        #[arg(long)]
+        parent: i32,
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
+    /// Have the running broker read its configuration again, and say what came of it. It is found by its control
+    /// socket: --control-socket, or server.control_socket of its configuration. Exit code 0: done; 1: not.
+    Reload(Options),
+    /// Say whether the configuration is sound, and start nothing. Exit code 0: it is; 2: it is not.
+    CheckConfig(Options),
+    /// Show the effective configuration as TOML, with where each value came from, and start nothing.
+    PrintConfig {
+        #[command(flatten)]
+        options: Options,
+        /// Show secrets instead of hiding them.
+        #[arg(long)]
+        show_secrets: bool,
+        /// Show the commented default file instead, to begin your own with.
+        #[arg(long)]
+        template: bool,
+    },
+    /// Try webhook endpoints out.
+    Webhooks {
+        #[command(subcommand)]
+        action: WebhooksAction,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum WebhooksAction {
+    /// Send a signed sample to each endpoint of the configuration that matches, and show what it answers. Exit code 0:
+    /// all answered with 2xx; 1: one did not; 2: nothing was sent.
+    SendTest {
+        #[command(flatten)]
+        options: Options,
+        /// Only endpoints of the app with this id.
+        #[arg(long, value_name = "ID")]
+        app: Option<String>,
+        /// Only the endpoint with this URL.
+        #[arg(long, value_name = "URL")]
+        endpoint: Option<String>,
+        /// An event of this type, such as member_added, and only endpoints that want it [default: the first that the
+        /// endpoint wants].
+        #[arg(long = "type", value_name = "TYPE")]
+        event_type: Option<String>,
+    },
+}
+
+/// What can stand in an `Authorization` header.
+fn token(text: &str) -> Result<String, String> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected one or more printable ASCII characters without spaces".to_owned())
+    }
+}
+
+/// What can begin the name of an environment variable.
+fn env_prefix(text: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let begins_with_a_digit = text.starts_with(|first: char| first.is_ascii_digit());
+    if !text.is_empty() && text.bytes().all(fits) && !begins_with_a_digit {
+        Ok(text.to_owned())
+    } else {
+        Err("expected letters, digits and _, and no digit first, such as REACT_APP_".to_owned())
+    }
+}
+
+pub(super) const AFTER_HELP: &str = "\
+Examples:
+  heliostat                                            try it out at http://127.0.0.1:6001/
+  heliostat --port 0 --pipe 'camera-*:frame=screen-*'  any free port, one more pipe rule
+  heliostat print-config --template > heliostat.toml   begin a configuration
+  heliostat check-config --config heliostat.toml       is it sound?
+  heliostat serve --config heliostat.toml              run with it
+  heliostat webhooks send-test --config heliostat.toml send a sample to its webhook endpoints
+  heliostat reload --config heliostat.toml             have it read that file again
+  heliostat exec -- npm test                           run tests against a broker of their own
+
+Environment:
+  HELIOSTAT_CONFIG       the configuration file
+  HELIOSTAT_DEVELOPMENT  true: insist on development mode
+  HELIOSTAT_PIPE         pipe rules for the first app, separated by ;
+  HELIOSTAT_APP_ID, HELIOSTAT_APP_KEY, HELIOSTAT_APP_SECRET
+                         the credentials of the first app
+  HELIOSTAT_APP_WEBHOOK_URL
+                         webhook endpoints of the first app, separated by spaces
+  HELIOSTAT_APP_CLIENT_EVENTS, HELIOSTAT_APP_LIMITS_CONNECTIONS, ...
+                         the other settings of the first app
+  HELIOSTAT_SERVER_PORT, HELIOSTAT_LOGGING_LEVEL, ...
+                         section and key of any setting of the file
+
+Flags beat the environment, which beats the file, which beats the defaults.
+The broker ends with exit code 0 when told to stop, and 2 when it cannot start. SIGHUP makes it read its configuration
+again.
+";

@@ -1,0 +1,178 @@
+//! The command line's part of the configuration: the table of all flags, and what was given by them.
+//!
+//! A flag stands here and nowhere else: the command line, its help, the loading and the reference documentation read this
+//! table.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// One flag of the command line.
+#[derive(Debug)]
+pub struct Flag {
+    /// With its dashes.
+    pub name: &'static str,
+    /// The letter that stands for it.
+    pub short: Option<char>,
+    /// What the help calls its value. Nothing of a flag that has none.
+    pub value: &'static str,
+    /// What the help says of it.
+    pub help: &'static str,
+    /// What it gives.
+    pub gives: Gives,
+}
+
+/// What a flag gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gives {
+    /// The path of the configuration file.
+    File,
+    /// The value of this setting of the node, as text. It is read and complained of like a variable's.
+    Setting(&'static str),
+    /// The same of a setting that is a number, so that `-1` is a wrong value and not another flag.
+    Number(&'static str),
+    /// A pipe rule for the first app; it may be repeated.
+    PipeRule,
+    /// Development mode, whatever speaks against it.
+    DevelopmentMode,
+}
+
+impl Gives {
+    /// The setting whose value it is, if it is one.
+    pub(super) fn setting(self) -> Option<&'static str> {
+        match self {
+            Gives::Setting(path) | Gives::Number(path) => Some(path),
+            Gives::File | Gives::PipeRule | Gives::DevelopmentMode => None,
+        }
+    }
+}
+
+/// The flag of the configuration file.
+pub(super) const CONFIG: &str = "--config";
+
+/// The flag of a pipe rule.
+pub(super) const PIPE: &str = "--pipe";
+
+/// The flag that tells a command where the running broker is.
+pub const CONTROL_SOCKET: &str = "--control-socket";
+
+/// All flags, in the order of the help.
+pub const FLAGS: &[Flag] = &[
+    Flag {
+        name: CONFIG,
+        short: Some('c'),
+        value: "FILE",
+        help: "The configuration file (TOML)",
+        gives: Gives::File,
+    },
+    Flag {
+        name: "--host",
+        short: None,
+        value: "ADDRESS",
+        help: "The IP address to listen on [default: 127.0.0.1]",
+        gives: Gives::Setting("server.host"),
+    },
+    Flag {
+        name: "--port",
+        short: Some('p'),
+        value: "PORT",
+        help: "The TCP port; 0 takes any free one [default: 6001]",
+        gives: Gives::Number("server.port"),
+    },
+    Flag {
+        name: "--workers",
+        short: None,
+        value: "N",
+        help: "Worker threads; 0 starts one per core [default: 0]",
+        gives: Gives::Number("server.workers"),
+    },
+    Flag {
+        name: "--path-prefix",
+        short: None,
+        value: "PATH",
+        help: "Put before every path, such as /realtime [default: none]",
+        gives: Gives::Setting("server.path_prefix"),
+    },
+    Flag {
+        name: CONTROL_SOCKET,
+        short: None,
+        value: "PATH",
+        help: "Where `heliostat reload` reaches the running broker: the path of a Unix socket [default: none]",
+        gives: Gives::Setting("server.control_socket"),
+    },
+    Flag {
+        name: PIPE,
+        short: None,
+        value: "RULE",
+        help: "Forward what clients send: 'from:event=to' or 'from:event=to:other-event', for the first app; may be \
+               repeated",
+        gives: Gives::PipeRule,
+    },
+    Flag {
+        name: "--log-format",
+        short: None,
+        value: "FORMAT",
+        help: "The shape of log lines: human or json [default: human]",
+        gives: Gives::Setting("logging.format"),
+    },
+    Flag {
+        name: "--log-level",
+        short: None,
+        value: "LEVEL",
+        help: "off, error, warn, info, debug, trace, or a filter such as info,heliostat::pipe=debug [default: info]",
+        gives: Gives::Setting("logging.level"),
+    },
+    Flag {
+        name: "--development",
+        short: None,
+        value: "",
+        help: "Insist on development mode, although there is a file or other machines can reach the broker",
+        gives: Gives::DevelopmentMode,
+    },
+];
+
+/// What the command line says of the configuration, as text; [`load`](super::load) reads it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// The configuration file.
+    pub config: Option<PathBuf>,
+    /// Pipe rules for the first app.
+    pub pipe: Vec<String>,
+    /// Development mode is insisted on.
+    pub development: bool,
+    /// The values of settings, by the names of their flags.
+    pub(crate) values: BTreeMap<&'static str, String>,
+}
+
+impl Flags {
+    /// Sets the value that `flag` gives a setting.
+    pub(crate) fn set(&mut self, flag: &'static Flag, value: String) {
+        self.values.insert(flag.name, value);
+    }
+
+    /// The value that the flag of this name gives a setting, if it was given.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str)
+    }
+
+    /// Each flag that was given with a value for a setting: its name, the setting, and the value. In the order of the help.
+    pub(super) fn settings(&self) -> impl Iterator<Item = (&'static str, &'static str, &str)> {
+        FLAGS.iter().filter_map(|flag| Some((flag.name, flag.gives.setting()?, self.value(flag.name)?)))
+    }
+
+    /// These, and others that were given later and have the last word.
+    pub(crate) fn and(mut self, later: Flags) -> Flags {
+        self.config = later.config.or(self.config);
+        self.pipe.extend(later.pipe);
+        self.development |= later.development;
+        self.values.extend(later.values);
+        self
+    }
+
+    /// These, and a value for the setting of the flag of this name.
+    #[cfg(test)]
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        let flag = FLAGS.iter().find(|flag| flag.name == name && flag.gives.setting().is_some());
+        self.set(flag.unwrap_or_else(|| panic!("{name} gives no setting")), value.to_owned());
+        self
+    }
+}
