@@ -1,6 +1,8 @@
 //! Numbers for apps: dense, so that each worker can keep what it has of an app in a list.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 /// Names one app of a hub. Its place is given to another app once nothing is left of this one; the generation tells
 /// the two apart, so that a letter that was under way meanwhile reaches nobody of the other.
@@ -40,7 +42,7 @@ pub(super) struct Place {
 impl Places {
     /// Takes a place, one that was left if there is one.
     pub(super) fn take(self: &Arc<Self>) -> Place {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let place = match state.free.pop() {
             Some(place) => place,
             None => {
@@ -53,11 +55,6 @@ impl Places {
         let index = AppIndex { place, generation: *generation };
         Place { index, places: Arc::clone(self) }
     }
-
-    /// No code panics while it holds the lock, and every state is a valid one.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Place {
@@ -68,7 +65,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.places.lock().free.push(self.index.place);
+        self.places.state.lock().free.push(self.index.place);
     }
 }
 

@@ -1,15 +1,16 @@
 //! The apps are replaced while the broker serves: connections of apps that go are closed.
 
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::app::{App, AppRegistry, DuplicateApp};
 use crate::protocol::CloseCode;
 
 use super::app_index::Places;
 use super::mailbox::Letter;
-use super::{AppState, Apps, Current, Hub, Listeners, lock};
+use super::{AppState, Apps, Current, Hub, Listeners};
 
 /// The apps that there are, and those that were removed and are not gone yet.
 #[derive(Default)]
@@ -31,12 +32,12 @@ struct Changed<'t> {
 impl AppTable {
     /// The removed apps of which something is left.
     pub(super) fn removed(&self) -> Vec<Arc<AppState>> {
-        lock(&self.removed).iter().filter_map(Weak::upgrade).collect()
+        self.removed.lock().iter().filter_map(Weak::upgrade).collect()
     }
 
     /// From now on there are these apps and no others.
     fn change(&self, apps: Vec<(App, Option<Listeners>)>) -> Result<Changed<'_>, DuplicateApp> {
-        let mut removed = lock(&self.removed);
+        let mut removed = self.removed.lock();
         removed.retain(|app| app.strong_count() > 0);
         let registry = AppRegistry::new(apps.iter().map(|(app, _)| app.clone()))?;
         let before = self.now.load_full();

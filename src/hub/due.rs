@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 /// What can be due by an app's clock.
@@ -135,7 +136,7 @@ impl Agenda {
 
     /// Notes a wait.
     pub fn enter(self: &Arc<Self>, time: Instant, what: Timed) -> Due {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.last += 1;
         let key = (time, state.last);
         state.waits.insert(key, what);
@@ -145,18 +146,18 @@ impl Agenda {
     /// The time for which somebody waits that comes next, and for what.
     #[must_use]
     pub fn next(&self) -> Option<(Instant, Timed)> {
-        self.lock().waits.first_key_value().map(|((time, _), what)| (*time, *what))
+        self.state.lock().waits.first_key_value().map(|((time, _), what)| (*time, *what))
     }
 
     /// From now on it is noted what happens.
     pub fn note(&self) {
-        self.lock().noted = Some(BTreeMap::new());
+        self.state.lock().noted = Some(BTreeMap::new());
     }
 
     /// What has happened since, of that which was due at `now` or before. No more is noted.
     #[must_use]
     pub fn noted(&self, now: Instant) -> Vec<Timed> {
-        let noted = self.lock().noted.take().unwrap_or_default();
+        let noted = self.state.lock().noted.take().unwrap_or_default();
         noted.into_iter().filter(|(_, time)| *time <= now).map(|(what, _)| what).collect()
     }
 
@@ -176,7 +177,7 @@ impl Agenda {
     /// A wait is over; `what` has happened, if its time has come.
     fn leave(&self, key: Key, what: Option<Timed>) {
         {
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             state.waits.remove(&key);
             if let (Some(noted), Some(what)) = (&mut state.noted, what) {
                 let earliest = noted.entry(what).or_insert(key.0);
@@ -184,11 +185,6 @@ impl Agenda {
             }
         }
         self.ended.notify_waiters();
-    }
-
-    /// No code panics while it holds the lock, and every state of the list is a valid one.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,10 +1,9 @@
 //! The mailboxes of all workers: posting to one, to all, and whether some worker is far behind with its own.
 
-use std::sync::Mutex;
+use parking_lot::Mutex;
 
 use crate::channel::WorkerIndex;
 
-use super::lock;
 use super::mailbox::{Letter, Mailbox, MailboxReader, mailbox};
 
 /// One mailbox per worker.
@@ -49,14 +48,14 @@ impl Mailboxes {
 
     /// Posts a letter to each worker that has started: to those that read it.
     pub(super) fn post_to_started(&self, letter: impl Fn() -> Letter) {
-        let readers = lock(&self.readers);
+        let readers = self.readers.lock();
         let started = self.all.iter().zip(readers.iter()).filter(|(_, reader)| reader.is_none());
         started.for_each(|(mailbox, _)| mailbox.post(letter()));
     }
 
     /// The reading end of a mailbox that no worker has taken yet.
     pub(super) fn take_reader(&self) -> Option<(WorkerIndex, MailboxReader)> {
-        let mut readers = lock(&self.readers);
+        let mut readers = self.readers.lock();
         let found = readers.iter_mut().enumerate().find_map(|(index, reader)| Some((index, reader.take()?)));
         found.and_then(|(index, reader)| Some((WorkerIndex::try_from(index).ok()?, reader)))
     }

@@ -66,7 +66,7 @@ pub use worker::{Admission, Worker};
 
 use std::fmt;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use crate::app::{App, DuplicateApp};
 use crate::channel::WorkerIndex;
@@ -155,11 +155,6 @@ impl Hub {
     pub(crate) fn next_version(&self) -> Version {
         self.versions.next()
     }
-}
-
-/// No code panics while it holds one of the hub's locks, and what they guard is valid at all times.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Hub {

@@ -11,7 +11,7 @@ use crate::protocol::{Broadcast, ChannelName, LatestKey, SocketId, server_messag
 
 use super::mailbox::Letter;
 use super::worker::HEARERS_PER_TURN;
-use super::{AppState, Heard, Hub, Notice, Timed, Worker, accepted, lock};
+use super::{AppState, Heard, Hub, Notice, Timed, Worker, accepted};
 
 /// An event to be published on one channel.
 #[derive(Clone, Debug)]
@@ -102,7 +102,7 @@ impl Hub {
                 self.post_broadcast(worker, app, channel, &message, except, version);
             }
             // Under the entry: of two publishers the one that the channel remembers is the last one to be noted, too.
-            lock(&app.cache).remember(channel, version, bytes, (expires, due), &settings.limits)
+            app.cache.lock().remember(channel, version, bytes, (expires, due), &settings.limits)
         };
         app.forget(forgotten);
     }

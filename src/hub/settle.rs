@@ -12,7 +12,7 @@ use crate::protocol::{ChannelName, Frame, server_message};
 use super::counts::Counts;
 use super::mailbox::Letter;
 use super::users::Address;
-use super::{AppState, Hub, Notice, lock};
+use super::{AppState, Hub, Notice};
 
 /// The subscription of one connection to one channel.
 pub(super) struct SubscriptionChange<'a> {
@@ -118,7 +118,7 @@ impl SubscriptionChange<'_> {
         if let Some(event) = entry.recall(app.clock().now()) {
             return event.frame.clone();
         }
-        if app.has_listeners() && lock(&app.cache).miss(channel, version) {
+        if app.has_listeners() && app.cache.lock().miss(channel, version) {
             hub.announce(app, &Notice::CacheMiss(channel, version));
         }
         server_message::cache_miss(channel)

@@ -1,14 +1,15 @@
 //! The broker stops: nothing new is begun, every connection is closed, and what is under way is waited for.
 
 use std::convert::Infallible;
-use std::sync::{Mutex, OnceLock};
+use std::sync::OnceLock;
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::protocol::CloseCode;
 
+use super::Hub;
 use super::mailbox::Letter;
-use super::{Hub, lock};
 
 /// Held by a connection or request while it lives: shutdown waits for it.
 #[derive(Clone, Debug)]
@@ -70,17 +71,17 @@ impl Work {
     }
 
     fn begin(&self) -> Option<AtWork> {
-        lock(&self.at_work).clone().map(|_sender| AtWork { _sender })
+        self.at_work.lock().clone().map(|_sender| AtWork { _sender })
     }
 
     fn stop(&self, shutdown: Shutdown) {
         let _ = self.shutdown.set(shutdown);
-        drop(lock(&self.at_work).take());
+        drop(self.at_work.lock().take());
     }
 
     /// Waits until everything that was begun is done.
     async fn all_done(&self) {
-        let all_done = lock(&self.all_done).take();
+        let all_done = self.all_done.lock().take();
         if let Some(mut all_done) = all_done {
             // Nothing is ever sent; it ends when nobody is left who could.
             all_done.recv().await;

@@ -1,7 +1,8 @@
 //! Which connections there are, by app; the only place where they are counted.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::channel::WorkerIndex;
 use crate::protocol::SocketId;
@@ -76,7 +77,7 @@ impl Sockets {
         worker: WorkerIndex,
         mut draw: impl FnMut() -> SocketId,
     ) -> Result<SocketId, NotAdmitted> {
-        let mut by_app = self.lock();
+        let mut by_app = self.by_app.lock();
         if quota == Quota::Counted && by_app.get(&app).is_some_and(|sockets| sockets.is_full(app_limit)) {
             return Err(NotAdmitted::AppFull);
         }
@@ -102,7 +103,7 @@ impl Sockets {
     /// # Errors
     /// If the app is full.
     pub fn count(&self, app: AppIndex, app_limit: usize, socket: SocketId) -> Result<bool, NotAdmitted> {
-        let mut by_app = self.lock();
+        let mut by_app = self.by_app.lock();
         let Some(sockets) = by_app.get_mut(&app) else { return Ok(false) };
         if !sockets.waiting.contains_key(&socket) {
             return Ok(false);
@@ -116,14 +117,14 @@ impl Sockets {
 
     /// Takes that back: what was to authorize the connection did not happen.
     pub fn uncount(&self, app: AppIndex, socket: SocketId) {
-        if let Some(sockets) = self.lock().get_mut(&app) {
+        if let Some(sockets) = self.by_app.lock().get_mut(&app) {
             sockets.waiting.extend(sockets.counted.remove_entry(&socket));
         }
     }
 
     /// Forgets a connection.
     pub fn remove(&self, app: AppIndex, socket: SocketId) {
-        let mut by_app = self.lock();
+        let mut by_app = self.by_app.lock();
         let Some(sockets) = by_app.get_mut(&app) else { return };
         sockets.counted.remove(&socket);
         sockets.waiting.remove(&socket);
@@ -135,24 +136,19 @@ impl Sockets {
     /// The worker that owns a connection.
     #[must_use]
     pub fn worker_of(&self, app: AppIndex, socket: SocketId) -> Option<WorkerIndex> {
-        self.lock().get(&app)?.worker_of(socket)
+        self.by_app.lock().get(&app)?.worker_of(socket)
     }
 
     /// How many connections there are, of all apps.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.lock().values().map(Connections::len).sum()
+        self.by_app.lock().values().map(Connections::len).sum()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// No code panics while it holds the lock, and every state of the map is a valid one.
-    fn lock(&self) -> MutexGuard<'_, ByApp> {
-        self.by_app.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

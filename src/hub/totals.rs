@@ -1,6 +1,6 @@
 //! Everything that a hub holds, in numbers: so that a test can see that nothing is left of who has gone.
 
-use super::{AppState, lock};
+use super::AppState;
 
 /// What a hub holds at one moment, over all its apps and workers, removed apps that are not gone yet among them.
 ///
@@ -51,7 +51,7 @@ impl Totals {
         let (users, watched_users) = app.users.counts();
         self.users += users;
         self.watched_users += watched_users;
-        let (events, bytes) = lock(&app.cache).size();
+        let (events, bytes) = app.cache.lock().size();
         self.cached_events += events;
         self.cached_bytes += bytes;
     }

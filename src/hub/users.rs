@@ -4,10 +4,11 @@
 //! what is to be told is decided and posted under one lock, so that it is told in the order in which it happened.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use indexmap::IndexSet;
 use indexmap::set::Slice;
+use parking_lot::Mutex;
 
 use crate::channel::WorkerIndex;
 use crate::protocol::SocketId;
@@ -54,7 +55,7 @@ impl Users {
         watchlist: &[Arc<str>],
         tell: impl FnOnce(&Slice<Address>),
     ) -> Watched {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let connections = state.online.entry(Arc::clone(user_id)).or_default();
         let came_online = connections.is_empty();
         connections.insert(address);
@@ -75,7 +76,7 @@ impl Users {
     /// A connection of the user is gone, and watches nobody any more. `tell` is called with the watchers of the user
     /// if that was its last one.
     pub(super) fn remove(&self, user_id: &str, address: Address, tell: impl FnOnce(&Slice<Address>)) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.unwatch(address);
         let Some(connections) = state.online.get_mut(user_id) else { return };
         connections.swap_remove(&address);
@@ -87,18 +88,17 @@ impl Users {
 
     /// The connections that are signed in as the user.
     pub(super) fn connections(&self, user_id: &str) -> Vec<Address> {
-        self.lock().online.get(user_id).map_or_else(Vec::new, |addresses| addresses.iter().copied().collect())
+        self.state
+            .lock()
+            .online
+            .get(user_id)
+            .map_or_else(Vec::new, |addresses| addresses.iter().copied().collect())
     }
 
     /// How many users are signed in, and how many are watched.
     pub(super) fn counts(&self) -> (usize, usize) {
-        let state = self.lock();
+        let state = self.state.lock();
         (state.online.len(), state.watchers.len())
-    }
-
-    /// No code panics while it holds the lock, and every state of the maps is a valid one.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -172,7 +172,7 @@ mod tests {
         sign_in(&users, "bob", 2, &["ann"]);
         assert_eq!(remove(&users, "ann", 1), [address(2)]);
         assert!(remove(&users, "bob", 2).is_empty());
-        let state = users.lock();
+        let state = users.state.lock();
         assert!(state.online.is_empty() && state.watchers.is_empty() && state.watching.is_empty());
     }
 }

@@ -3,10 +3,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tracing::warn;
 
@@ -100,10 +101,7 @@ impl ConnectionSlots {
                     notify: Notify::new(),
                 };
                 let eviction_requests = Arc::new(eviction_requests);
-                self.workers
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(Arc::clone(&eviction_requests));
+                self.workers.lock().push(Arc::clone(&eviction_requests));
                 actix_web::rt::spawn(evict_for_others(idle.clone(), Arc::clone(&eviction_requests)));
                 let worker =
                     WorkerSlots { node: Arc::clone(self), open: Cell::new(0), idle, eviction_requests };
@@ -182,7 +180,7 @@ impl WorkerSlots {
 
     /// Has the worker with most idle connections end the one that has been idle longest. Returns whether there was one.
     fn evict_where_most_are_idle(&self) -> bool {
-        let workers = self.node.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let workers = self.node.workers.lock();
         let most = workers.iter().max_by_key(|worker| worker.evictable());
         match most.filter(|worker| worker.evictable() > self.eviction_requests.evictable()) {
             Some(other) => {

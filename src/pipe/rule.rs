@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use indexmap::IndexMap;
+use parking_lot::Mutex;
 use serde_json::value::RawValue;
 use tracing::{trace, warn};
 
@@ -125,7 +126,7 @@ impl Rule {
         context: &Context<'_>,
         make: impl FnOnce() -> WaitingEvent,
     ) -> bool {
-        let decision = lock(paces).offer(to, context.clock().now(), make);
+        let decision = paces.lock().offer(to, context.clock().now(), make);
         match decision {
             PaceDecision::Go => true,
             PaceDecision::Wait(time) => {
@@ -158,18 +159,13 @@ async fn release(
         due.put_off();
         due = sleep.await;
         let Some(paces) = paces.upgrade() else { return };
-        let released = lock(&paces).release(&to, context.clock().now());
+        let released = paces.lock().release(&to, context.clock().now());
         match released {
             Release::Now(WaitingEvent { event, data }) => return context.trigger(&to, &event, &data),
             Release::At(later) => time = later,
             Release::Nothing => return due.put_off(),
         }
     }
-}
-
-/// No code panics while it holds the lock, and every state of the paces is a valid one.
-fn lock<T>(paces: &Mutex<T>) -> MutexGuard<'_, T> {
-    paces.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Tap for Rule {

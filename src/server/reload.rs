@@ -1,7 +1,9 @@
 //! Changing the configuration of a broker while it serves.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
 
 use crate::app::{AppRegistry, DuplicateApp};
 use crate::config::{AppConfig, Config};
@@ -54,7 +56,7 @@ impl Reloader {
     pub fn reload(&self, config: Config) -> Result<Reloaded, StartError> {
         AppRegistry::new(config.apps.iter().map(|configured| configured.app.clone()))?;
         config.apps.iter().try_for_each(|configured| webhook::check(&configured.webhooks))?;
-        let mut running = self.shared.running();
+        let mut running = self.shared.running.lock();
         Ok(self.shared.put_in_force(&mut running, config)?)
     }
 
@@ -66,11 +68,6 @@ impl Reloader {
 }
 
 impl Shared {
-    /// What is in force. Every value in it is a configuration that was.
-    fn running(&self) -> MutexGuard<'_, Config> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn put_in_force(&self, running: &mut Config, config: Config) -> Result<Reloaded, DuplicateApp> {
         let Shared { hub, listeners, .. } = self;
         let apps = config.apps.iter().map(|configured| {
@@ -94,11 +91,11 @@ impl test_mode::Broker for Shared {
     }
 
     fn apps(&self) -> Vec<AppConfig> {
-        self.running().apps.clone()
+        self.running.lock().apps.clone()
     }
 
     fn add_app(&self, app: AppConfig) -> Result<(), DuplicateApp> {
-        let mut running = self.running();
+        let mut running = self.running.lock();
         if running.apps.iter().any(|known| known.app.id == app.app.id) {
             return Err(DuplicateApp::Id(app.app.id));
         }
@@ -108,7 +105,7 @@ impl test_mode::Broker for Shared {
     }
 
     fn remove_app(&self, id: &str) -> bool {
-        let mut running = self.running();
+        let mut running = self.running.lock();
         let mut config = running.clone();
         config.apps.retain(|app| app.app.id != id);
         let removed = config.apps.len() < running.apps.len();

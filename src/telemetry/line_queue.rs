@@ -2,10 +2,11 @@
 //! in time is dropped, counted, and told once there is room.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex};
 use tracing::{Level, Metadata};
 
 use super::line::{LineStyle, LogLine};
@@ -45,7 +46,7 @@ impl LineQueue {
 
     /// Whether an event of this kind may be told now; if not, it is counted.
     pub(super) fn admit(&self, metadata: &'static Metadata<'static>) -> bool {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let had_unreported = state.limits.has_unreported();
         let admitted = state.limits.admit(metadata, Instant::now());
         if !had_unreported && state.limits.has_unreported() {
@@ -57,7 +58,7 @@ impl LineQueue {
     /// Takes a line, or drops it.
     pub(super) fn push(&self, line: &LogLine) {
         let line = line.write(self.style);
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.waiting.len() + line.len() > WAITING_BYTES {
             state.dropped += 1;
             return;
@@ -71,21 +72,17 @@ impl LineQueue {
 
     /// Waits until all is written, or for so long.
     pub(super) fn flush(&self, longest: Duration) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.report_left_out(self.style);
         self.filled.notify_one();
         let is_busy =
             |state: &mut LineQueueState| state.is_writing || !state.waiting.is_empty() || state.dropped > 0;
-        let _ = self.emptied.wait_timeout_while(state, longest, is_busy);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, LineQueueState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.emptied.wait_while_for(&mut state, is_busy, longest);
     }
 
     /// Waits for something to be written, and takes it.
     fn take(&self) -> Vec<u8> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.is_writing = false;
         let mut report_at = None;
         loop {
@@ -95,9 +92,8 @@ impl LineQueue {
                 return std::mem::take(&mut state.waiting);
             }
             self.emptied.notify_all();
-            let wait = |guard| self.filled.wait(guard).unwrap_or_else(PoisonError::into_inner);
             if !state.limits.has_unreported() {
-                state = wait(state);
+                self.filled.wait(&mut state);
                 continue;
             }
             let now = Instant::now();
@@ -107,10 +103,7 @@ impl LineQueue {
                 report_at = None;
                 continue;
             }
-            state = match self.filled.wait_timeout(state, until - now) {
-                Ok((state, _)) => state,
-                Err(poisoned) => poisoned.into_inner().0,
-            };
+            self.filled.wait_for(&mut state, until - now);
         }
     }
 }
@@ -198,8 +191,8 @@ mod tests {
         spawn_writer(Arc::clone(&queue), Slow(writer)).unwrap();
         let text = "x".repeat(1000);
         (0..5000).for_each(|_| queue.push(&line(&text)));
-        assert!(queue.lock().waiting.len() <= WAITING_BYTES);
-        assert!(queue.lock().dropped > 0);
+        assert!(queue.state.lock().waiting.len() <= WAITING_BYTES);
+        assert!(queue.state.lock().dropped > 0);
         // Nobody reads yet; the end does not hang.
         queue.flush(Duration::from_millis(1));
         let all = read_until("dropped=", &reader);
@@ -208,7 +201,7 @@ mod tests {
         queue.push(&line("again"));
         read_until("again", &reader);
         queue.flush(Duration::from_secs(20));
-        assert!(queue.lock().waiting.is_empty());
+        assert!(queue.state.lock().waiting.is_empty());
     }
 
     #[test]
@@ -221,7 +214,7 @@ mod tests {
             queue.push(&line("x"));
             queue.flush(Duration::from_secs(20));
         }
-        assert!(queue.lock().waiting.is_empty());
+        assert!(queue.state.lock().waiting.is_empty());
         assert!(!thread.is_finished());
     }
 }

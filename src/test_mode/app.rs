@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -353,7 +354,7 @@ impl AppUnderTest {
     /// Who is connected, in a sentence for whoever meant somebody else.
     fn who_is_there(&self) -> String {
         const SHOWN: usize = 10;
-        let roster = self.lock();
+        let roster = self.roster.lock();
         let mut sockets: Vec<_> = roster.sockets.iter().collect();
         sockets.sort_unstable_by_key(|(_, connected)| connected.number);
         let one = |(id, connected): &(&SocketId, &Connected)| {
@@ -376,7 +377,7 @@ impl AppUnderTest {
     fn choose(&self, sockets: &Sockets) -> Vec<SocketId> {
         let Sockets { socket_id, user_id, channel, share, seed } = sockets;
         let mut meant: Vec<(u64, SocketId)> = {
-            let roster = self.lock();
+            let roster = self.roster.lock();
             let fits = |(id, connected): &(&SocketId, &Connected)| {
                 socket_id.as_ref().is_none_or(|wanted| id.to_string() == *wanted)
                     && user_id.as_ref().is_none_or(|wanted| connected.users().any(|user| **user == **wanted))
@@ -470,7 +471,7 @@ impl AppUnderTest {
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         {
-            let roster = self.lock();
+            let roster = self.roster.lock();
             counts.connections = roster.sockets.len();
             for user_id in roster.sockets.values().filter_map(|connected| connected.user_id.as_deref()) {
                 *counts.users.entry(user_id.to_owned()).or_default() += 1;
@@ -497,7 +498,7 @@ impl AppUnderTest {
     /// The connections, in the order in which they came.
     #[must_use]
     pub fn connections(&self) -> Vec<ConnectionSummary> {
-        let roster = self.lock();
+        let roster = self.roster.lock();
         let mut sockets: Vec<_> = roster.sockets.iter().collect();
         sockets.sort_unstable_by_key(|(_, connected)| connected.number);
         let summary = |(id, connected): (&SocketId, &Connected)| ConnectionSummary {
@@ -510,7 +511,8 @@ impl AppUnderTest {
 
     /// Whom a connection is signed in as, and whom it is a member of presence channels as.
     pub(super) fn users_of(&self, socket: SocketId) -> Vec<Arc<str>> {
-        self.lock()
+        self.roster
+            .lock()
             .sockets
             .get(&socket)
             .map(|connected| connected.users().cloned().collect())
@@ -519,18 +521,13 @@ impl AppUnderTest {
 
     /// Whom a connection is signed in as, or else a member as.
     pub(super) fn user_of(&self, socket: SocketId) -> Option<Arc<str>> {
-        self.lock().sockets.get(&socket).and_then(|connected| connected.users().next().cloned())
+        self.roster.lock().sockets.get(&socket).and_then(|connected| connected.users().next().cloned())
     }
 
     fn enter(&self, socket: SocketId, change: impl FnOnce(&mut Connected)) {
-        if let Some(connected) = self.lock().sockets.get_mut(&socket) {
+        if let Some(connected) = self.roster.lock().sockets.get_mut(&socket) {
             change(connected);
         }
-    }
-
-    /// No code panics while it holds the lock, and every state of the roster is a valid one.
-    fn lock(&self) -> MutexGuard<'_, Roster> {
-        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -546,12 +543,12 @@ impl View for AppUnderTest {
     }
 
     fn signed_in(&self, user_id: &str) -> usize {
-        let roster = self.lock();
+        let roster = self.roster.lock();
         roster.sockets.values().filter(|connected| connected.user_id.as_deref() == Some(user_id)).count()
     }
 
     fn connections(&self) -> usize {
-        self.lock().sockets.len()
+        self.roster.lock().sockets.len()
     }
 
     fn channels(&self) -> Vec<(String, usize)> {
@@ -561,7 +558,7 @@ impl View for AppUnderTest {
     }
 
     fn users(&self) -> BTreeSet<String> {
-        let roster = self.lock();
+        let roster = self.roster.lock();
         roster
             .sockets
             .values()
@@ -606,14 +603,14 @@ impl AppUnderTest {
         let none = Details::default;
         Some(match notice {
             Notice::SocketOpened(id) => {
-                let mut roster = self.lock();
+                let mut roster = self.roster.lock();
                 roster.last += 1;
                 let number = roster.last;
                 roster.sockets.insert(*id, Connected { number, ..Connected::default() });
                 (Kind::Connected, Details { socket_id: socket(id), ..none() })
             }
             Notice::SocketClosed { socket_id, user_id, ending } => {
-                self.lock().sockets.remove(socket_id);
+                self.roster.lock().sockets.remove(socket_id);
                 self.held.forget(Some(*socket_id));
                 let (code, reason) = match ending {
                     Ending::Lost => (None, text("the line was lost")),

@@ -3,7 +3,8 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 use super::app::AppUnderTest;
 use super::entry::Kind;
@@ -36,12 +37,12 @@ struct EndedApp {
 impl Ended {
     /// From now on they are wanted.
     pub(super) fn remember(&self) {
-        self.lock().get_or_insert_default();
+        self.state.lock().get_or_insert_default();
     }
 
     /// An app is about to end.
     pub(super) fn add(&self, app: &AppUnderTest) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let Some(state) = state.as_mut() else { return };
         let timeline = timeline(app.log());
         if timeline.is_empty() {
@@ -63,7 +64,7 @@ impl Ended {
     /// What is remembered, as people read it; empty if it is nothing.
     pub(super) fn timelines(&self) -> String {
         let mut text = String::new();
-        let state = self.lock();
+        let state = self.state.lock();
         let Some(state) = state.as_ref() else { return text };
         if state.left_out > 0 {
             let _ = writeln!(text, "({} apps that had ended earlier are left out)", state.left_out);
@@ -72,11 +73,6 @@ impl Ended {
             let _ = write!(text, "app {id}, which has ended:\n{timeline}");
         }
         text
-    }
-
-    /// No code panics while it holds the lock, and every state is a valid one.
-    fn lock(&self) -> MutexGuard<'_, Option<State>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,8 +1,10 @@
 //! Frames on their way to clients: which event each is, and those that a fault holds back.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
+
+use parking_lot::Mutex;
 
 use crate::hub::Due;
 use crate::protocol::{Frame, SocketId, json};
@@ -60,7 +62,7 @@ pub(super) struct FrameReader {
 
 impl FrameReader {
     pub(super) fn read(&self, frame: &Frame) -> Arc<FrameText> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         match &*last {
             Some((known, text)) if same(known, frame) => Arc::clone(text),
             _ => {
@@ -108,7 +110,7 @@ impl HeldFrames {
         time: Instant,
         wait: impl FnOnce(Instant) -> Due,
     ) -> Result<(), Frame> {
-        let mut held = self.lock();
+        let mut held = self.state.lock();
         if held.count >= MAX_HELD_FRAMES {
             return Err(frame);
         }
@@ -128,7 +130,7 @@ impl HeldFrames {
         until: Instant,
         wait: impl FnOnce(Instant) -> Due,
     ) -> Result<(), Frame> {
-        let mut held = self.lock();
+        let mut held = self.state.lock();
         if held.count >= MAX_HELD_FRAMES || held.swapped.contains_key(&to) {
             return Err(frame);
         }
@@ -139,7 +141,7 @@ impl HeldFrames {
 
     /// The frame that waited for the connection's next one.
     pub(super) fn take_swapped(&self, to: SocketId) -> Option<Frame> {
-        let mut held = self.lock();
+        let mut held = self.state.lock();
         let HeldFrame { frame, .. } = held.swapped.remove(&to)?;
         held.count -= 1;
         Some(frame)
@@ -147,7 +149,7 @@ impl HeldFrames {
 
     /// The frames whose time has come.
     pub(super) fn take_due(&self, now: Instant) -> Vec<(SocketId, Frame)> {
-        let mut held = self.lock();
+        let mut held = self.state.lock();
         let mut due = Vec::new();
         for (socket, queue) in &mut held.delayed {
             while queue.front().is_some_and(|held| held.until <= now) {
@@ -166,7 +168,7 @@ impl HeldFrames {
 
     /// Gives up what is held for a connection that is gone, or for all.
     pub(super) fn forget(&self, socket: Option<SocketId>) {
-        let mut held = self.lock();
+        let mut held = self.state.lock();
         match socket {
             None => *held = Held::default(),
             Some(socket) => {
@@ -175,11 +177,6 @@ impl HeldFrames {
                 held.count -= delayed + swapped;
             }
         }
-    }
-
-    /// No code panics while it holds the lock, and every state of the queues is a valid one.
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

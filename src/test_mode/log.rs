@@ -1,9 +1,10 @@
 //! The event log of one app under test: what happened, in order, and a word to those who wait for more.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::entry::{Details, Entry, Kind};
@@ -57,7 +58,7 @@ impl EventLog {
     pub fn write(&self, kind: Kind, details: Details) {
         let at_ms = (self.began.elapsed().as_secs_f64() * 1e6).round() / 1e3;
         {
-            let mut ring = self.lock();
+            let mut ring = self.ring.lock();
             ring.last += 1;
             ring.bytes += details.bytes();
             let entry = Entry { seq: ring.last, at_ms, kind, details };
@@ -74,7 +75,7 @@ impl EventLog {
     /// Forgets everything. Numbers go on where they were.
     pub fn clear(&self) {
         {
-            let mut ring = self.lock();
+            let mut ring = self.ring.lock();
             ring.entries = VecDeque::new();
             (ring.bytes, ring.forgotten, ring.cleared) = (0, ring.last, ring.last);
         }
@@ -86,7 +87,7 @@ impl EventLog {
     pub fn after(&self, after: u64, mut wanted: impl FnMut(&Entry) -> bool) -> Excerpt {
         // What is looked at is shared, so that nobody who writes waits for the filter.
         let (entries, last, forgotten) = {
-            let ring = self.lock();
+            let ring = self.ring.lock();
             let from = ring.entries.partition_point(|entry| entry.seq <= after);
             let entries: Vec<_> = ring.entries.range(from..).cloned().collect();
             (entries, ring.last, ring.forgotten.saturating_sub(after.max(ring.cleared)))
@@ -98,7 +99,7 @@ impl EventLog {
     /// The number of the last entry.
     #[must_use]
     pub fn last(&self) -> u64 {
-        self.lock().last
+        self.ring.lock().last
     }
 
     /// Told of every entry from now on.
@@ -112,11 +113,6 @@ impl EventLog {
         // Nobody is woken under the ring's lock.
         let last = self.last();
         self.last.send_replace(last);
-    }
-
-    /// No code panics while it holds the lock, and every state of the ring is a valid one.
-    fn lock(&self) -> MutexGuard<'_, Ring> {
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

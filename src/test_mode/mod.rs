@@ -44,7 +44,9 @@ pub use wait::{MOST_PATIENCE, Outcome, PATIENCE};
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
+
+use parking_lot::Mutex;
 
 use crate::app::DuplicateApp;
 use crate::config::{AppConfig, ConnectionConfig};
@@ -108,13 +110,13 @@ impl TestMode {
     /// The app of this id, if it is under test.
     #[must_use]
     pub fn app(&self, id: &str) -> Option<Arc<AppUnderTest>> {
-        self.lock().get(id).cloned()
+        self.apps.lock().get(id).cloned()
     }
 
     /// All apps under test, by id.
     #[must_use]
     pub fn apps(&self) -> Vec<Arc<AppUnderTest>> {
-        let mut apps: Vec<_> = self.lock().values().cloned().collect();
+        let mut apps: Vec<_> = self.apps.lock().values().cloned().collect();
         apps.sort_unstable_by(|one, other| one.id().cmp(other.id()));
         apps
     }
@@ -203,7 +205,7 @@ impl TestMode {
 
     /// The one who is to listen to an app.
     pub(crate) fn listener(&self, id: &str) -> Arc<AppUnderTest> {
-        let mut apps = self.lock();
+        let mut apps = self.apps.lock();
         Arc::clone(apps.entry(id.to_owned()).or_insert_with(|| AppUnderTest::new(id)))
     }
 
@@ -212,7 +214,7 @@ impl TestMode {
         let Some(broker) = self.broker() else { return };
         let hub = broker.hub();
         let states = hub.apps();
-        let mut apps = self.lock();
+        let mut apps = self.apps.lock();
         apps.retain(|id, app| {
             let state = states.by_id(id);
             match state {
@@ -228,12 +230,7 @@ impl TestMode {
 
     /// The broker is about to stop: nobody should wait any longer.
     pub(crate) fn end(&self) {
-        self.lock().values().for_each(|app| app.end());
-    }
-
-    /// No code panics while it holds the lock, and every state of the map is a valid one.
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<AppUnderTest>>> {
-        self.apps.lock().unwrap_or_else(PoisonError::into_inner)
+        self.apps.lock().values().for_each(|app| app.end());
     }
 }
 
@@ -246,6 +243,6 @@ impl UnknownAppListener for TestMode {
 
 impl fmt::Debug for TestMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TestMode").field("apps", &self.lock().len()).finish_non_exhaustive()
+        f.debug_struct("TestMode").field("apps", &self.apps.lock().len()).finish_non_exhaustive()
     }
 }

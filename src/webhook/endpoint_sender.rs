@@ -2,10 +2,11 @@
 //!
 //! Each endpoint has its own, so that a slow or broken one delays no other.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
@@ -59,10 +60,10 @@ impl EndpointSender {
 
     /// Queues an event, or drops it where too many wait.
     pub(super) fn push(&self, channel: &ChannelName, json: Arc<str>, now: Instant) {
-        let pushed = self.queue().push(channel, json, now);
+        let pushed = self.queue.lock().push(channel, json, now);
         match pushed {
             Ok(()) => {
-                *self.pushed() = self.context.clock.busy(now);
+                *self.pushed.lock() = self.context.clock.busy(now);
                 self.log.count(|counts| counts.waiting += 1);
                 self.changed.notify_one();
             }
@@ -75,7 +76,7 @@ impl EndpointSender {
 
     /// Logs that an event was dropped, or counts it until the next time that drops are logged.
     fn log_drop(&self, now: Instant) {
-        let drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner).add(now);
+        let drops = self.drops.lock().add(now);
         if let Some(dropped) = drops {
             let app = &self.context.app_id;
             let endpoint = &self.endpoint.url;
@@ -84,19 +85,14 @@ impl EndpointSender {
         }
     }
 
-    /// No code panics while it holds the lock.
-    fn pushed(&self) -> MutexGuard<'_, Busy> {
-        self.pushed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Events that wait or are under way.
     pub(super) fn waiting(&self) -> usize {
-        self.queue().len()
+        self.queue.lock().len()
     }
 
     /// From now on requests do not wait for more events.
     pub(super) fn flush(&self) {
-        self.queue().flush();
+        self.queue.lock().flush();
         self.changed.notify_one();
     }
 
@@ -128,23 +124,23 @@ impl EndpointSender {
         let mut under_way = JoinSet::new();
         let mut due = Due::default();
         loop {
-            let pushed = std::mem::take(&mut *self.pushed());
+            let pushed = std::mem::take(&mut *self.pushed.lock());
             let now = self.context.clock.now();
             while under_way.len() < most {
-                let Some(batch) = self.queue().take(now) else { break };
+                let Some(batch) = self.queue.lock().take(now) else { break };
                 under_way.spawn(Arc::clone(&self).deliver(batch, stage.clone(), std::mem::take(&mut due)));
             }
             std::mem::take(&mut due).put_off();
             let closed = self.producers.load(Ordering::Acquire) == 0;
-            if under_way.is_empty() && closed && self.queue().is_empty() {
+            if under_way.is_empty() && closed && self.queue.lock().is_empty() {
                 return;
             }
-            let ready_at = if under_way.len() < most { self.queue().next_request_at(now) } else { None };
+            let ready_at = if under_way.len() < most { self.queue.lock().next_request_at(now) } else { None };
             let ready_at = self.context.clock.sleep_until(ready_at, Timed::WebhookBatch);
             drop(pushed);
             tokio::select! {
                 Some(finished) = under_way.join_next() => match finished {
-                    Ok(batch) => self.queue().done(batch),
+                    Ok(batch) => self.queue.lock().done(batch),
                     Err(error) => error!(endpoint = %self.endpoint.url, %error, "sending a webhook failed"),
                 },
                 ready_at = ready_at => due = ready_at,
@@ -275,10 +271,5 @@ impl EndpointSender {
             warn!(app, %endpoint, events, "webhook events given up: the endpoint has not taken them in time");
             self.count_end(events, false);
         }
-    }
-
-    /// No code panics while it holds the lock.
-    fn queue(&self) -> MutexGuard<'_, BatchQueue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,8 +1,9 @@
 //! Logs what became of the webhooks of one endpoint: the last attempts, and the events delivered, dropped and given up.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
 
 /// An attempt to send a request to an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,17 +76,17 @@ impl DeliveryLog {
     /// The attempts that are remembered, oldest first.
     #[must_use]
     pub fn attempts(&self) -> Vec<Attempt> {
-        self.lock().attempts.iter().cloned().collect()
+        self.state.lock().attempts.iter().cloned().collect()
     }
 
     /// How many events fared how, since the endpoint was configured.
     #[must_use]
     pub fn counts(&self) -> DeliveryCounts {
-        self.lock().counts
+        self.state.lock().counts
     }
 
     pub(super) fn record(&self, attempt: Attempt) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         while state.attempts.len() >= self.most.max(1) {
             state.attempts.pop_front();
         }
@@ -95,14 +96,9 @@ impl DeliveryLog {
     }
 
     pub(super) fn count(&self, change: impl FnOnce(&mut DeliveryCounts)) -> DeliveryCounts {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         change(&mut state.counts);
         state.counts
-    }
-
-    /// No code panics while it holds the lock, and every state is a valid one.
-    fn lock(&self) -> MutexGuard<'_, LogState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::error;
@@ -114,7 +115,7 @@ impl Webhooks {
         config: &WebhookConfig,
         observer: Option<Arc<dyn Observer>>,
     ) -> Option<Arc<dyn Listener>> {
-        let mut state = self.state();
+        let mut state = self.shared.state.lock();
         let key = signing_key(app).filter(|_| !config.endpoints.is_empty() && !self.is_ending());
         let Some(key) = key else {
             state.apps.remove(&app.id);
@@ -196,7 +197,7 @@ impl Webhooks {
     /// The endpoints of an app, in the order of its configuration, each with its log; none if no app has this id.
     #[must_use]
     pub fn endpoints(&self, app_id: &str) -> Vec<EndpointLog> {
-        self.state().apps.get(app_id).map(|app| app.logs.clone()).unwrap_or_default()
+        self.shared.state.lock().apps.get(app_id).map(|app| app.logs.clone()).unwrap_or_default()
     }
 
     /// The broker is ending its connections. None can return, so nothing is held back any more, and what waits to
@@ -209,23 +210,25 @@ impl Webhooks {
     /// what is left.
     pub(crate) async fn finish(&self, deadline: Instant) {
         self.shared.stage.send_replace(BrokerStage::Ending);
-        let Some(SenderThread { running, mut all_ended, _stop, .. }) = self.state().thread.take() else {
+        let Some(SenderThread { running, mut all_ended, _stop, .. }) = self.shared.state.lock().thread.take()
+        else {
             return;
         };
         drop(running);
         // Nothing is ever sent on the channel; it closes when the last task has ended.
         if tokio::time::timeout_at(deadline.into(), all_ended.recv()).await.is_err() {
-            self.state().senders.iter().filter_map(Weak::upgrade).for_each(|sender| sender.give_up_all());
+            self.shared
+                .state
+                .lock()
+                .senders
+                .iter()
+                .filter_map(Weak::upgrade)
+                .for_each(|sender| sender.give_up_all());
         }
     }
 
     fn is_ending(&self) -> bool {
         *self.shared.stage.borrow() == BrokerStage::Ending
-    }
-
-    /// No code panics while it holds the lock.
-    fn state(&self) -> MutexGuard<'_, ServiceState> {
-        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -291,6 +294,6 @@ impl Default for Webhooks {
 
 impl fmt::Debug for Webhooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Webhooks").field("apps", &self.state().apps.len()).finish_non_exhaustive()
+        f.debug_struct("Webhooks").field("apps", &self.shared.state.lock().apps.len()).finish_non_exhaustive()
     }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use dashmap::mapref::entry::Entry;
 
 use crate::hub::cache_index::Forgotten;
-use crate::hub::lock;
 use crate::protocol::{ChannelName, json};
 
 use super::AppState;
@@ -23,7 +22,7 @@ impl AppState {
 
     /// Forgets what has expired, at most so many events. Returns how many there were.
     pub(in crate::hub) fn expire_cache(&self, most: usize) -> usize {
-        let forgotten = lock(&self.cache).expire(self.clock.now(), most);
+        let forgotten = self.cache.lock().expire(self.clock.now(), most);
         let count = forgotten.len();
         self.forget(forgotten);
         count
@@ -31,13 +30,13 @@ impl AppState {
 
     /// Forgets what has expired, wherever it is. The clock has been advanced.
     pub(in crate::hub) fn expire_whole_cache(&self) {
-        let forgotten = lock(&self.cache).expire_everywhere(self.clock.now());
+        let forgotten = self.cache.lock().expire_everywhere(self.clock.now());
         self.forget(forgotten);
     }
 
     /// Forgets every remembered event.
     pub fn forget_cache(&self) {
-        let forgotten = lock(&self.cache).clear();
+        let forgotten = self.cache.lock().clear();
         self.forget(forgotten);
     }
 

@@ -1,10 +1,9 @@
 //! What those who listen to an app want to hear at present, and how large a client's message may be because of it.
 
-use std::sync::Mutex;
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::app::Limits;
-use crate::hub::lock;
 
 /// What is wanted of one app's events, as it was when it was last looked at.
 pub(super) struct Demand {
@@ -55,7 +54,7 @@ impl Demand {
         wanted: impl FnOnce() -> CurrentDemand,
         message_bytes: impl FnOnce(bool) -> usize,
     ) {
-        let _last_look_counts = lock(&self.looking);
+        let _last_look_counts = self.looking.lock();
         let CurrentDemand { anything, clients } = wanted();
         self.any.store(anything, Ordering::Release);
         if clients {

@@ -9,10 +9,11 @@ pub use channels::ChannelSummary;
 
 use std::fmt;
 use std::num::NonZero;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
+use parking_lot::Mutex;
 
 use crate::app::App;
 use crate::channel::Channel;

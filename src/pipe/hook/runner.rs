@@ -4,12 +4,13 @@ use std::future::poll_fn;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tracing::{error, warn};
 
@@ -160,7 +161,7 @@ impl<P: Pipe> Listener for HookListener<P> {
             event: (*event).to_owned(),
             data: (*data).clone().into_owned(),
         };
-        let lost = lock(&self.state.queue).push(message, Context::borrowed(hub, app).into_owned());
+        let lost = self.state.queue.lock().push(message, Context::borrowed(hub, app).into_owned());
         self.state.arrived.notify_one();
         if lost > 0 {
             let dropped = self.state.counters.dropped.fetch_add(lost, Ordering::Relaxed) + lost;
@@ -175,7 +176,7 @@ impl HookState {
     /// Waits for the next event; `None` if there will be none.
     async fn next(&self) -> Option<(OwnedMessage, Context<'static>)> {
         loop {
-            if let Some(next) = lock(&self.queue).pop() {
+            if let Some(next) = self.queue.lock().pop() {
                 return Some(next);
             }
             if self.closed.load(Ordering::Acquire) {
@@ -186,7 +187,7 @@ impl HookState {
     }
 
     fn may_log(&self) -> bool {
-        lock(&self.logged).admit(Instant::now())
+        self.logged.lock().admit(Instant::now())
     }
 }
 
@@ -261,9 +262,4 @@ fn record_outcome(state: &HookState, app: &str, event: &str, outcome: HearingOut
             warn!(app, event, count, ?timeout, "a pipe took too long and was stopped")
         }
     }
-}
-
-/// No code panics while it holds one of these locks, and what they guard is valid at all times.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,9 +1,10 @@
 //! One pipe client as the hub's listener and the client's own task share it: what it wants to hear, what waits to be sent
 //! to it, and whether it is to be ended.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use crate::protocol::{CloseCode, SocketId};
@@ -25,7 +26,7 @@ pub(crate) struct PipeClient {
     pub(crate) signature: String,
     /// By kind.
     filters: RwLock<[Option<Arc<NotificationFilter>>; NotificationKind::ALL.len()]>,
-    outgoing: Mutex<OutgoingQueue>,
+    pub(super) outgoing: Mutex<OutgoingQueue>,
     /// Something waits to be written.
     pub(crate) output_queued: Notify,
     /// Something was written.
@@ -57,25 +58,25 @@ impl PipeClient {
 
     /// Queues what must not be lost.
     pub(crate) fn answer(&self, text: Bytes) {
-        self.outgoing().answer(text);
+        self.outgoing.lock().answer(text);
         self.output_queued.notify_one();
     }
 
     /// Queues a notification, or counts it as missed; `true` if that is the first of a gap.
     pub(super) fn notify(&self, kind: NotificationKind, text: Bytes) -> bool {
         let fits = self.dialect.is_modern() || text.len() <= ORIGINAL_MESSAGE_BYTES;
-        let mut outgoing = self.outgoing();
+        let mut outgoing = self.outgoing.lock();
         if fits { outgoing.notify(kind, text) } else { outgoing.miss() }
     }
 
     /// Whether so many answers wait that the next request should; [`PipeClient::output_written`] tells of change.
     pub(crate) fn has_too_many_answers(&self) -> bool {
-        self.outgoing().has_too_many_answers()
+        self.outgoing.lock().has_too_many_answers()
     }
 
     /// What is to be written next: texts of together about `bytes`.
     pub(crate) fn take(&self, bytes: usize) -> Vec<Bytes> {
-        let mut outgoing = self.outgoing();
+        let mut outgoing = self.outgoing.lock();
         let mut taken = Vec::new();
         let mut total = 0;
         while total < bytes
@@ -93,21 +94,21 @@ impl PipeClient {
 
     /// The client may be sent so many notifications more; `None`: any number. Returns how many now.
     pub(crate) fn grant(&self, more: Option<u64>) -> Option<u64> {
-        let granted = self.outgoing().grant(more);
+        let granted = self.outgoing.lock().grant(more);
         self.output_queued.notify_one();
         granted
     }
 
     /// Asks the client's task to end it with this code.
     pub(crate) fn end(&self, code: CloseCode) {
-        lock(&self.ending).get_or_insert(code);
+        self.ending.lock().get_or_insert(code);
         self.ended.notify_one();
     }
 
     /// Waits until it is to be ended; tells the code.
     pub(crate) async fn ended(&self) -> CloseCode {
         loop {
-            let code = *lock(&self.ending);
+            let code = *self.ending.lock();
             match code {
                 Some(code) => return code,
                 None => self.ended.notified().await,
@@ -117,12 +118,12 @@ impl PipeClient {
 
     /// What it wants of a kind; `None`: nothing.
     pub(super) fn filter(&self, kind: NotificationKind) -> Option<Arc<NotificationFilter>> {
-        self.filters.read().unwrap_or_else(PoisonError::into_inner)[kind as usize].clone()
+        self.filters.read()[kind as usize].clone()
     }
 
     /// Replaces what it wants of these kinds (bits).
     pub(super) fn set_filter(&self, kinds: u8, filter: Option<&Arc<NotificationFilter>>) {
-        let mut filters = self.filters.write().unwrap_or_else(PoisonError::into_inner);
+        let mut filters = self.filters.write();
         for kind in NotificationKind::ALL.into_iter().filter(|kind| kind.bit() & kinds != 0) {
             filters[kind as usize] = filter.cloned();
         }
@@ -130,7 +131,7 @@ impl PipeClient {
 
     /// The kinds of which it wants anything, as bits.
     pub(super) fn wanted_kinds(&self) -> u8 {
-        let filters = self.filters.read().unwrap_or_else(PoisonError::into_inner);
+        let filters = self.filters.read();
         NotificationKind::ALL
             .into_iter()
             .filter(|kind| filters[*kind as usize].is_some())
@@ -139,7 +140,7 @@ impl PipeClient {
 
     /// What waits for it.
     pub(super) fn outgoing(&self) -> MutexGuard<'_, OutgoingQueue> {
-        lock(&self.outgoing)
+        self.outgoing.lock()
     }
 
     /// What it shares the group by, if that is another key. A client is not held to what it wanted itself before.
@@ -147,13 +148,8 @@ impl PipeClient {
         if self.socket_id == newcomer.socket_id {
             return None;
         }
-        let filters = self.filters.read().unwrap_or_else(PoisonError::into_inner);
+        let filters = self.filters.read();
         let mut groups = filters.iter().flatten().filter_map(|filter| filter.group.as_ref());
         groups.find(|other| other.name == group.name && other.by != group.by).map(|other| other.by)
     }
-}
-
-/// No code panics while it holds one of these locks, and what they guard is valid at all times.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,9 +1,10 @@
 //! The pipe clients of one app, as a listener of the hub: it queues what the hub announces for each client that wants it.
 
 use std::cell::OnceCell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 
+use parking_lot::RwLock;
 use tracing::warn;
 
 use crate::hub::{AppState, Heard, Hub, Listener, Notice, Source};
@@ -40,7 +41,7 @@ impl PipeClients {
     /// Adds a client; returns whether another one that is connected came with the same signature. `None`, and it is not
     /// added, if there are `most` already.
     pub(crate) fn add(&self, client: &Arc<PipeClient>, most: usize) -> Option<bool> {
-        let mut clients = self.write();
+        let mut clients = self.clients.write();
         if clients.len() >= most {
             return None;
         }
@@ -51,7 +52,7 @@ impl PipeClients {
 
     /// Forgets a client.
     pub(crate) fn remove(&self, client: &Arc<PipeClient>) {
-        let mut clients = self.write();
+        let mut clients = self.clients.write();
         clients.retain(|other| !Arc::ptr_eq(other, client));
         self.recount(&clients);
     }
@@ -67,7 +68,7 @@ impl PipeClients {
         filter: NotificationFilter,
     ) -> Result<(), GroupConflict> {
         // Under the write lock, so that two that disagree cannot both come first.
-        let clients = self.write();
+        let clients = self.clients.write();
         if let Some(group) = &filter.group
             && let Some(by) = clients.iter().find_map(|other| other.group_conflict(client, group))
         {
@@ -80,15 +81,15 @@ impl PipeClients {
 
     /// Tells a client of these kinds (bits) no more, also of what waits already.
     pub(crate) fn unsubscribe(&self, client: &PipeClient, kinds: u8) {
-        let clients = self.write();
+        let clients = self.clients.write();
         client.set_filter(kinds, None);
-        client.outgoing().forget(kinds);
+        client.outgoing.lock().forget(kinds);
         self.recount(&clients);
     }
 
     /// Ends every client with this code.
     pub(crate) fn end_all(&self, code: CloseCode) {
-        self.read().iter().for_each(|client| client.end(code));
+        self.clients.read().iter().for_each(|client| client.end(code));
     }
 
     fn recount(&self, clients: &[Arc<PipeClient>]) {
@@ -121,7 +122,7 @@ impl PipeClients {
             }
         };
         let subject = NoticeSubject::of(notice);
-        let clients = self.read();
+        let clients = self.clients.read();
         // The best of each group so far; groups are few.
         let mut chosen: Vec<(Arc<str>, u64, &PipeClient)> = Vec::new();
         for client in clients.iter() {
@@ -141,14 +142,6 @@ impl PipeClients {
             }
         }
         chosen.iter().for_each(|(.., client)| queue(client));
-    }
-
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, Vec<Arc<PipeClient>>> {
-        self.clients.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Vec<Arc<PipeClient>>> {
-        self.clients.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -193,7 +186,7 @@ impl Listener for PipeClients {
                 .filter(NotificationKind::SocketMessage)
                 .is_some_and(|filter| filter.wants_message(true, channel, event))
         };
-        self.is_wanted(NotificationKind::SocketMessage) && self.read().iter().any(wants)
+        self.is_wanted(NotificationKind::SocketMessage) && self.clients.read().iter().any(wants)
     }
 
     fn listens_to_clients(&self) -> bool {

@@ -31,8 +31,10 @@ pub(crate) use notification_kind::NotificationKind;
 pub(crate) use request_error::PipeRequestError;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::hub::Listener;
 use crate::pipe::PipeConfig;
@@ -61,7 +63,7 @@ impl PipeWire {
     /// Ends every client with 4200, and admits no more.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Release);
-        self.apps().values().for_each(|clients| clients.end_all(CloseCode::Reconnect));
+        self.apps.lock().values().for_each(|clients| clients.end_all(CloseCode::Reconnect));
     }
 
     /// Ends the clients of an app, which is gone or switched off.
@@ -74,10 +76,6 @@ impl PipeWire {
     }
 
     fn clients(&self, app_id: &str) -> Arc<PipeClients> {
-        Arc::clone(self.apps().entry(app_id.to_owned()).or_default())
-    }
-
-    fn apps(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<PipeClients>>> {
-        self.apps.lock().unwrap_or_else(PoisonError::into_inner)
+        Arc::clone(self.apps.lock().entry(app_id.to_owned()).or_default())
     }
 }

@@ -12,10 +12,11 @@ pub use fault::{
     BadFault, Fault, FrameAction, Frames, Http, IgnorePings, RefuseConnections, Scope, Webhooks, What,
 };
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use chance::Chance;
@@ -82,7 +83,7 @@ impl Faults {
     /// # Errors
     /// If there are too many.
     pub fn add(&self, fault: Fault, seed: u64, now: Instant) -> Result<u64, TooManyFaults> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.active.retain(|active| !active.has_ended(now));
         if state.active.len() >= MAX_FAULTS {
             // What has done its work stays to be looked at, while there is room.
@@ -111,26 +112,26 @@ impl Faults {
     /// When a fault ends, if by itself.
     #[must_use]
     pub fn ends(&self, id: u64) -> Option<Instant> {
-        self.lock().active.iter().find(|active| active.id == id)?.ends
+        self.state.lock().active.iter().find(|active| active.id == id)?.ends
     }
 
     /// Keeps what stands for a fault's end until it has come.
     pub fn keep(&self, id: u64, due: Due) {
-        if let Some(active) = self.lock().active.iter_mut().find(|active| active.id == id) {
+        if let Some(active) = self.state.lock().active.iter_mut().find(|active| active.id == id) {
             active.due = due;
         }
     }
 
     /// Lets go those whose time is over.
     pub fn expire(&self, now: Instant) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.active.retain(|active| !active.has_ended(now));
         self.any.store(!state.active.is_empty(), Ordering::Release);
     }
 
     /// Ends one fault; `false` if there is no such one.
     pub fn clear(&self, id: u64) -> bool {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let before = state.active.len();
         state.active.retain(|active| active.id != id);
         self.any.store(!state.active.is_empty(), Ordering::Release);
@@ -139,7 +140,7 @@ impl Faults {
 
     /// Ends all; returns how many there were.
     pub fn clear_all(&self) -> usize {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         self.any.store(false, Ordering::Release);
         std::mem::take(&mut state.active).len()
     }
@@ -148,7 +149,7 @@ impl Faults {
     /// acted as often as it should goes on for those whom it holds up.
     #[must_use]
     pub fn left(&self, id: u64, now: Instant) -> Option<Duration> {
-        let state = self.lock();
+        let state = self.state.lock();
         let active = state.active.iter().find(|active| active.id == id && !active.has_ended(now))?;
         Some(active.ends.map_or(LOOK_AGAIN, |end| (end - now).min(LOOK_AGAIN)))
     }
@@ -157,7 +158,7 @@ impl Faults {
     /// it did its work, and its seed.
     #[must_use]
     pub fn list(&self, now: Instant) -> Vec<Value> {
-        let state = self.lock();
+        let state = self.state.lock();
         let here = state.active.iter().filter(|active| !active.has_ended(now));
         here.map(Active::to_json).collect()
     }
@@ -165,7 +166,7 @@ impl Faults {
     /// One of those at work, as JSON.
     #[must_use]
     pub fn show(&self, id: u64) -> Option<Value> {
-        self.lock().active.iter().find(|active| active.id == id).map(Active::to_json)
+        self.state.lock().active.iter().find(|active| active.id == id).map(Active::to_json)
     }
 
     /// Whether the next connection is refused: the fault, the code and the reason.
@@ -216,7 +217,7 @@ impl Faults {
             return None;
         }
         self.expire(now);
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.active.iter_mut().filter(|active| !active.is_spent()).find_map(|active| {
             let outcome = concerns(&active.fault.what)?;
             if active.fault.scope.share.is_some_and(|share| !active.chance.happens(share)) {
@@ -225,11 +226,6 @@ impl Faults {
             active.used += 1;
             Some((active.id, outcome))
         })
-    }
-
-    /// No code panics while it holds the lock, and every state of the list is a valid one.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

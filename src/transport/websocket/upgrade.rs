@@ -81,8 +81,8 @@ pub async fn upgrade<S: Stream>(
         return Ok(stream.write_all(answer.as_bytes()).await?);
     }
     let query = Query::parse(request.uri().query().unwrap_or_default());
-    let arrival =
-        Arrival::of(request.headers(), S::IS_TLS, listener.settings.trust_forwarded_proto).from(head.peer_addr);
+    let arrival = Arrival::of(request.headers(), S::IS_TLS, listener.settings.trust_forwarded_proto)
+        .from(head.peer_addr);
     if listener.pipes_only || wire::is_pipe(&query) {
         stream.write_all(switching_protocols(&request, None).as_bytes()).await?;
         let path = request.path();
