@@ -3,6 +3,9 @@
 //! Each connection is an open file. Where connections could take them all, nothing could be read, sent or asked any more:
 //! no configuration, no webhook, no `/health`. So some are kept back.
 
+use std::io;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{info, warn};
 
 /// Below this limit the log says at the start how few connections it leaves room for.
@@ -30,6 +33,9 @@ const LEAST_PER_WORKER: u64 = 2;
 
 /// Connections that there is room for beside those that stay.
 const LEAST_REQUESTS: usize = 2;
+
+/// Open files that the system lets a process ask for, whatever its limit says. macOS refuses more than its `OPEN_MAX`.
+const MOST_FILES: u64 = if cfg!(target_os = "macos") { 10_240 } else { u64::MAX };
 
 /// What may be in use at the start where the system does not tell.
 const USUALLY_IN_USE: u64 = 64;
@@ -65,7 +71,7 @@ pub(super) struct OpenFiles {
     /// Connections that the operator wants.
     configured: usize,
     /// Why the limit could not be raised.
-    not_raised: Option<std::io::Error>,
+    not_raised: Option<io::Error>,
 }
 
 impl OpenFiles {
@@ -75,10 +81,7 @@ impl OpenFiles {
     /// # Errors
     /// If a broker with so many workers and listeners could not even start, or would serve nobody.
     pub(super) fn raise(configured: usize, workers: usize, listeners: usize) -> Result<Self, TooFewFiles> {
-        let (limit, not_raised) = match rlimit::increase_nofile_limit(u64::MAX) {
-            Ok(limit) => (limit, None),
-            Err(error) => (rlimit::Resource::NOFILE.get_soft().unwrap_or(u64::MAX), Some(error)),
-        };
+        let (limit, not_raised) = raise_limit();
         let own = own(in_use(), workers, listeners);
         let room = divide(limit, own, configured, workers)?;
         Ok(OpenFiles { room, limit, configured, not_raised })
@@ -103,6 +106,22 @@ impl OpenFiles {
         } else {
             info!(limit, max_connections, "open files");
         }
+    }
+}
+
+/// Raises the limit of open files as far as the system lets us. Returns it, where [`u64::MAX`] stands for none, and why it
+/// could not be raised.
+fn raise_limit() -> (u64, Option<io::Error>) {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let most = maximum.unwrap_or(u64::MAX).min(MOST_FILES);
+    let limit = current.unwrap_or(u64::MAX);
+    if limit >= most {
+        return (limit, None);
+    }
+    let wanted = (most < u64::MAX).then_some(most);
+    match setrlimit(Resource::Nofile, Rlimit { current: wanted, maximum }) {
+        Ok(()) => (most, None),
+        Err(error) => (limit, Some(error.into())),
     }
 }
 
