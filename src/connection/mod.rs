@@ -301,7 +301,7 @@ impl Connection {
 
     fn check_rate(&mut self, now: Instant) -> Result<(), Refusal> {
         let per_second = self.app.limits.client_events_per_second;
-        let rate = self.client_event_rate.get_or_insert_with(|| Box::new(RateLimit::new(per_second, now)));
+        let rate = self.client_event_rate.get_or_insert_with(|| Box::new(RateLimit::per_second(per_second)));
         if rate.admit(now) { Ok(()) } else { Err(client_event::too_fast(per_second)) }
     }
 

@@ -1,52 +1,64 @@
-//! A token bucket: a burst of one second's worth, refilled evenly.
+//! A token bucket: so many at once, and then one in each span of time.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-/// How many events one connection may still send.
+/// How often something may happen: what a client sends, or what the log says of it.
 #[derive(Clone, Copy, Debug)]
 pub struct RateLimit {
-    per_second: u32,
-    tokens: f32,
-    refilled: Instant,
+    /// Tokens of a full bucket; 0 is no limit at all.
+    most: u32,
+    left: u32,
+    /// Nanoseconds until there is one more token.
+    refill: u64,
+    /// Since when the next token is on its way; `None` before the first is taken.
+    since: Option<Instant>,
 }
 
 impl RateLimit {
-    /// A full bucket; 0 per second is no limit at all.
-    #[must_use]
-    pub fn new(per_second: u32, now: Instant) -> Self {
-        RateLimit { per_second, tokens: per_second as f32, refilled: now }
+    /// So many at once, and one more after each `refill`.
+    pub fn new(most: u32, refill: Duration) -> Self {
+        RateLimit { most, left: most, refill: nanoseconds(refill).max(1), since: None }
+    }
+
+    /// So many in each second, all at once if need be; 0 is no limit at all.
+    pub fn per_second(number: u32) -> Self {
+        RateLimit::new(number, Duration::from_secs(1) / number.max(1))
     }
 
     /// Takes a token if there is one.
     pub fn admit(&mut self, now: Instant) -> bool {
-        if self.per_second == 0 {
+        if self.most == 0 {
             return true;
         }
-        // An event that was held came before others that have been admitted.
-        if now > self.refilled {
-            let capacity = self.per_second as f32;
-            let elapsed = now.duration_since(self.refilled).as_secs_f32();
-            self.tokens = (self.tokens + elapsed * capacity).min(capacity);
-            self.refilled = now;
+        let since = self.since.unwrap_or(now);
+        let earned = nanoseconds(now.saturating_duration_since(since)) / self.refill;
+        if earned >= u64::from(self.most - self.left) {
+            // A full bucket earns nothing, and an event that was held, which came before others, brings no time back.
+            self.left = self.most;
+            self.since = Some(now.max(since));
+        } else if let Ok(tokens) = u32::try_from(earned) {
+            self.left += tokens;
+            self.since = Some(since + Duration::from_nanos(earned * self.refill));
         }
-        // A rounding error must not cost the last token of an exact second.
-        let admitted = self.tokens >= 1.0 - 1e-3;
-        if admitted {
-            self.tokens = (self.tokens - 1.0).max(0.0);
-        }
+        let admitted = self.left > 0;
+        self.left = self.left.saturating_sub(1);
         admitted
     }
+}
+
+/// Nanoseconds of a span of time; of one beyond 584 years, as many as there can be.
+fn nanoseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn a_second_holds_its_number_and_not_one_more() {
         let start = Instant::now();
-        let mut limit = RateLimit::new(10, start);
+        let mut limit = RateLimit::per_second(10);
         assert_eq!((0..15).filter(|_| limit.admit(start)).count(), 10);
         assert!(!limit.admit(start + Duration::from_millis(50)));
         assert!(limit.admit(start + Duration::from_millis(100)));
@@ -57,15 +69,17 @@ mod tests {
     #[test]
     fn a_steady_sender_at_the_limit_is_never_refused() {
         let start = Instant::now();
-        let mut limit = RateLimit::new(10, start);
-        assert!((0..1000).all(|n| limit.admit(start + Duration::from_millis(100 * n))));
+        for per_second in [3, 10] {
+            let mut limit = RateLimit::per_second(per_second);
+            assert!((0..1000).all(|n| limit.admit(start + Duration::from_secs(n) / per_second)));
+        }
     }
 
     #[test]
     fn an_earlier_event_that_is_admitted_late_gives_nothing_back() {
         let start = Instant::now();
         let later = start + Duration::from_millis(500);
-        let mut limit = RateLimit::new(10, start);
+        let mut limit = RateLimit::per_second(10);
         assert_eq!((0..15).filter(|_| limit.admit(later)).count(), 10);
         assert!(!limit.admit(start));
         assert!(!limit.admit(later));
@@ -74,7 +88,15 @@ mod tests {
     #[test]
     fn zero_is_no_limit() {
         let now = Instant::now();
-        let mut limit = RateLimit::new(0, now);
+        let mut limit = RateLimit::per_second(0);
         assert!((0..100_000).all(|_| limit.admit(now)));
+    }
+
+    #[test]
+    fn a_burst_comes_back_slowly_however_often_it_is_asked_for() {
+        let start = Instant::now();
+        let mut limit = RateLimit::new(1, Duration::from_secs(60));
+        let admitted = (0..=120_000).filter(|n| limit.admit(start + Duration::from_millis(*n)));
+        assert_eq!(admitted.collect::<Vec<_>>(), [0, 60_000, 120_000]);
     }
 }

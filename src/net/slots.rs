@@ -4,17 +4,18 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tracing::warn;
 
+use crate::connection::RateLimit;
 use crate::net::idle::{IdleEntry, IdleList};
 
 /// How often the log may warn of what strangers can bring about as often as they like.
-const SECONDS_BETWEEN_WARNINGS: u64 = 60;
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 thread_local! {
     /// The slots of the worker of this thread.
@@ -33,9 +34,9 @@ pub struct ConnectionSlots {
     open: AtomicUsize,
     http: AtomicUsize,
     workers: Mutex<Vec<Arc<EvictionRequests>>>,
-    open_warning: WarningInterval,
-    http_warning: WarningInterval,
-    tls_warning: WarningInterval,
+    open_warning: Mutex<RateLimit>,
+    http_warning: Mutex<RateLimit>,
+    tls_warning: Mutex<RateLimit>,
 }
 
 /// The requests of other workers that a worker end idle connections.
@@ -75,6 +76,7 @@ impl ConnectionSlots {
     /// kind, of which each of the `workers` may have `per_worker`.
     #[must_use]
     pub fn new(most_http: usize, per_worker: usize, workers: usize) -> Self {
+        let warning = RateLimit::new(1, WARNING_INTERVAL);
         ConnectionSlots {
             most_http,
             per_worker,
@@ -82,9 +84,9 @@ impl ConnectionSlots {
             open: AtomicUsize::new(0),
             http: AtomicUsize::new(0),
             workers: Mutex::default(),
-            open_warning: WarningInterval::default(),
-            http_warning: WarningInterval::default(),
-            tls_warning: WarningInterval::default(),
+            open_warning: Mutex::new(warning),
+            http_warning: Mutex::new(warning),
+            tls_warning: Mutex::new(warning),
         }
     }
 
@@ -114,7 +116,7 @@ impl ConnectionSlots {
 
     /// Whether it is time to warn again of TLS on a plain port.
     pub(super) fn may_warn_of_tls(&self) -> bool {
-        self.tls_warning.is_due()
+        self.tls_warning.lock().admit(Instant::now())
     }
 }
 
@@ -149,7 +151,7 @@ impl WorkerSlots {
         // A worker that has all that it may have is passed over. Only where none has room left, it has to end here.
         let is_full = !evicted && in_all > most - reserved_slots(most);
         let is_refused = is_full && !self.evict_where_most_are_idle();
-        if (evicted || is_full) && self.node.open_warning.is_due() {
+        if (evicted || is_full) && self.node.open_warning.lock().admit(Instant::now()) {
             warn!(
                 limit = most,
                 "no room for more connections: {}",
@@ -168,7 +170,7 @@ impl WorkerSlots {
             return Ok(slot);
         }
         let made = self.evict_where_most_are_idle();
-        if self.node.http_warning.is_due() {
+        if self.node.http_warning.lock().admit(Instant::now()) {
             warn!(
                 limit = most,
                 "more HTTP connections than server.max_http_connections: {}",
@@ -221,20 +223,6 @@ impl Drop for ConnectionSlot {
 impl Drop for HttpSlot {
     fn drop(&mut self) {
         self.0.http.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// When a warning was last logged, in seconds since 1970.
-#[derive(Debug, Default)]
-struct WarningInterval(AtomicU64);
-
-impl WarningInterval {
-    /// Whether it is time to say it again; if so, it counts as said.
-    fn is_due(&self) -> bool {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let before = self.0.load(Ordering::Relaxed);
-        now.saturating_sub(before) >= SECONDS_BETWEEN_WARNINGS
-            && self.0.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 

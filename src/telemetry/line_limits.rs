@@ -7,12 +7,15 @@ use tracing::callsite::Identifier;
 use tracing::{Level, Metadata};
 
 use super::line::LogLine;
+use crate::connection::RateLimit;
 
 /// Lines that one place may log at once.
 pub(super) const AT_ONCE: u32 = 100;
 
 /// Lines that it may log in a second, as time goes on.
 pub(super) const PER_SECOND: u32 = 5;
+
+const REFILL: Duration = Duration::from_millis(1000 / PER_SECOND as u64);
 
 /// The interval in which the log reports how much was left out.
 pub(super) const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -30,9 +33,7 @@ pub(super) struct LineLimits {
 struct CallsiteLimit {
     level: Level,
     target: &'static str,
-    /// Lines that it may log yet, as of `since`.
-    left: u32,
-    since: Instant,
+    limit: RateLimit,
     left_out: u64,
 }
 
@@ -45,8 +46,7 @@ impl LineLimits {
         let limit = self.callsites.entry(metadata.callsite()).or_insert_with(|| CallsiteLimit {
             level: *metadata.level(),
             target: metadata.target(),
-            left: AT_ONCE,
-            since: now,
+            limit: RateLimit::new(AT_ONCE, REFILL),
             left_out: 0,
         });
         let admitted = limit.admit(now);
@@ -75,17 +75,9 @@ impl LineLimits {
 
 impl CallsiteLimit {
     fn admit(&mut self, now: Instant) -> bool {
-        const REFILL: Duration = Duration::from_millis(1000 / PER_SECOND as u64);
-        let earned = now.saturating_duration_since(self.since).as_millis() / REFILL.as_millis();
-        let earned = u32::try_from(earned).unwrap_or(AT_ONCE).min(AT_ONCE);
-        if earned > 0 {
-            self.left = (self.left + earned).min(AT_ONCE);
-            self.since = if self.left == AT_ONCE { now } else { self.since + REFILL * earned };
-        }
-        let left = self.left.checked_sub(1);
-        self.left_out += u64::from(left.is_none());
-        self.left = left.unwrap_or(0);
-        left.is_some()
+        let admitted = self.limit.admit(now);
+        self.left_out += u64::from(!admitted);
+        admitted
     }
 }
 
@@ -96,8 +88,8 @@ mod tests {
     #[test]
     fn a_place_has_a_burst_and_then_a_rate() {
         let start = Instant::now();
-        let mut limit =
-            CallsiteLimit { level: Level::INFO, target: "", left: AT_ONCE, since: start, left_out: 0 };
+        let limit = RateLimit::new(AT_ONCE, REFILL);
+        let mut limit = CallsiteLimit { level: Level::INFO, target: "", limit, left_out: 0 };
         let admitted = (0..1000).filter(|_| limit.admit(start)).count();
         assert_eq!(admitted, AT_ONCE as usize);
         assert_eq!(limit.left_out, 900);

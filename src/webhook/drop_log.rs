@@ -2,26 +2,29 @@
 
 use std::time::{Duration, Instant};
 
+use crate::connection::RateLimit;
+
 /// At least this much time lies between two lines of the log about drops of the same endpoint.
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// The drops of one endpoint that have not been logged.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct DropLog {
     unlogged: u64,
-    logged_at: Option<Instant>,
+    limit: RateLimit,
+}
+
+impl Default for DropLog {
+    fn default() -> Self {
+        DropLog { unlogged: 0, limit: RateLimit::new(1, INTERVAL) }
+    }
 }
 
 impl DropLog {
     /// One more event was dropped. If that is to be logged now, returns how many have been dropped since the last time.
     pub(super) fn add(&mut self, now: Instant) -> Option<u64> {
         self.unlogged += 1;
-        if self.logged_at.is_some_and(|at| now.duration_since(at) < INTERVAL) {
-            return None;
-        }
-        let unlogged = self.unlogged;
-        *self = DropLog { unlogged: 0, logged_at: Some(now) };
-        Some(unlogged)
+        self.limit.admit(now).then(|| std::mem::take(&mut self.unlogged))
     }
 }
 

@@ -78,7 +78,7 @@ impl Hook {
             arrived: Notify::new(),
             closed: AtomicBool::new(false),
             counters: HookCounters::default(),
-            logged: Mutex::new(RateLimit::new(LOGGED_PER_SECOND, Instant::now())),
+            logged: Mutex::new(RateLimit::per_second(LOGGED_PER_SECOND)),
         });
         let listener = Arc::new(HookListener { pipe: Arc::clone(&pipe), state: Arc::clone(&state) });
         let thread_body = {

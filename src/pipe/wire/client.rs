@@ -138,11 +138,6 @@ impl PipeClient {
             .fold(0, |bits, kind| bits | kind.bit())
     }
 
-    /// What waits for it.
-    pub(super) fn outgoing(&self) -> MutexGuard<'_, OutgoingQueue> {
-        self.outgoing.lock()
-    }
-
     /// What it shares the group by, if that is another key. A client is not held to what it wanted itself before.
     pub(super) fn group_conflict(&self, newcomer: &PipeClient, group: &ConsumerGroup) -> Option<GroupBy> {
         if self.socket_id == newcomer.socket_id {
