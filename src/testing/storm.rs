@@ -5,6 +5,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
 use super::Broker;
@@ -15,9 +18,9 @@ use crate::hub::{Publication, Totals};
 use crate::protocol::json::Data;
 use crate::protocol::{ChannelName, SocketId, WrittenSocketId};
 
-const THREADS: u64 = 4;
-const CLIENTS: u64 = 6;
-const STEPS: u64 = 120;
+const THREADS: usize = 4;
+const CLIENTS: usize = 6;
+const STEPS: usize = 120;
 
 /// How long the broker may take to notice that everybody has gone.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -110,57 +113,98 @@ fn config(apps: &[&str]) -> Config {
     config
 }
 
+/// What a client does, or what is done to it.
+#[derive(Clone, Copy, Debug)]
+enum Happening {
+    JoinPresence,
+    JoinPresenceCache,
+    JoinPrivate,
+    SignIn,
+    ClientEvent,
+    Leave,
+    /// Subscribes and is gone with the same packet.
+    JoinAndVanish,
+    /// Its user is terminated, and an event published and remembered.
+    TerminateAndPublish,
+    Ping,
+    Vanish,
+}
+
+/// One step of a history. Where clients are missing, one connects instead.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    app: &'static str,
+    client: usize,
+    user: u64,
+    room: u64,
+    happening: Happening,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let happening = prop_oneof![
+        3 => Just(Happening::JoinPresence),
+        1 => Just(Happening::JoinPresenceCache),
+        1 => Just(Happening::JoinPrivate),
+        1 => Just(Happening::SignIn),
+        1 => Just(Happening::ClientEvent),
+        1 => Just(Happening::Leave),
+        1 => Just(Happening::JoinAndVanish),
+        1 => Just(Happening::TerminateAndPublish),
+        1 => Just(Happening::Ping),
+        1 => Just(Happening::Vanish),
+    ];
+    let app = prop::sample::select(vec!["1", "7", "8"]);
+    (app, 0..CLIENTS, 0..5_u64, 0..3_u64, happening).prop_map(|(app, client, user, room, happening)| Step {
+        app,
+        client,
+        user,
+        room,
+        happening,
+    })
+}
+
+/// A history for each thread. They are the same in every run; what differs is how the threads meet, so there is nothing
+/// that could be shrunk.
+fn histories() -> Vec<Vec<Step>> {
+    let mut runner = TestRunner::deterministic();
+    let history = prop::collection::vec(step(), STEPS);
+    (0..THREADS).map(|_| history.new_tree(&mut runner).unwrap().current()).collect()
+}
+
 /// One thread's part of the storm; returns the clients that are still there.
-fn storm(broker: &Broker, seed: u64) -> Vec<StormClient> {
-    const APPS: [&str; 3] = ["1", "7", "8"];
-    let mut random = Random(seed);
+fn storm(broker: &Broker, history: Vec<Step>) -> Vec<StormClient> {
     let mut clients: Vec<StormClient> = Vec::new();
-    for _ in 0..STEPS {
-        if clients.len() < CLIENTS as usize {
-            clients.extend(StormClient::connect(broker, APPS[random.below(3) as usize]));
+    for Step { app, client: n, user, room, happening } in history {
+        if clients.len() < CLIENTS {
+            clients.extend(StormClient::connect(broker, app));
             continue;
         }
-        let n = random.below(CLIENTS) as usize;
-        let (user, room) = (format!("u{}", random.below(5)), random.below(3));
+        let user = format!("u{user}");
+        let presence = format!("presence-{room}");
+        let presence_cache = format!("presence-cache-{room}");
+        let member = json!({ "user_id": user }).to_string();
         let client = &mut clients[n];
-        let lives = match random.below(12) {
-            0..3 => {
-                client.subscribe(&format!("presence-{room}"), Some(&json!({ "user_id": user }).to_string()))
+        let lives = match happening {
+            Happening::JoinPresence => client.subscribe(&presence, Some(&member)),
+            Happening::JoinPresenceCache => client.subscribe(&presence_cache, Some(&member)),
+            Happening::JoinPrivate => client.subscribe(&format!("private-{room}"), None),
+            Happening::SignIn => client.sign_in(&user, &(0..6).map(|n| format!("u{n}")).collect::<Vec<_>>()),
+            Happening::ClientEvent => {
+                client.say(&json!({ "event": "client-x", "channel": presence, "data": "x" }))
             }
-            3 => client
-                .subscribe(&format!("presence-cache-{room}"), Some(&json!({ "user_id": user }).to_string())),
-            4 => client.subscribe(&format!("private-{room}"), None),
-            5 => client.sign_in(&user, &(0..6).map(|n| format!("u{n}")).collect::<Vec<_>>()),
-            6 => client
-                .say(&json!({ "event": "client-x", "channel": format!("presence-{room}"), "data": "x" })),
-            7 => client.say(
-                &json!({ "event": "pusher:unsubscribe", "data": { "channel": format!("presence-{room}") } }),
-            ),
-            8 => {
-                // Subscribes and is gone with the same packet.
-                client.subscribe(&format!("presence-{room}"), Some(r#"{"user_id":"brief"}"#));
+            Happening::Leave => {
+                client.say(&json!({ "event": "pusher:unsubscribe", "data": { "channel": presence } }))
+            }
+            Happening::JoinAndVanish => {
+                client.subscribe(&presence, Some(r#"{"user_id":"brief"}"#));
                 false
             }
-            9 => {
-                if let Some(app) = broker.hub.apps().by_id(client.app) {
-                    broker.hub.terminate_user(app, &user);
-                    let channel = ChannelName::parse(&format!("presence-cache-{room}"), 164).unwrap();
-                    broker.hub.publish(
-                        app,
-                        &Publication {
-                            channel: &channel,
-                            event: "greet",
-                            data: &Data::of_text("hello"),
-                            user_id: None,
-                            except: None,
-                            remember: true,
-                        },
-                    );
-                }
+            Happening::TerminateAndPublish => {
+                terminate_and_publish(broker, client.app, &user, &presence_cache);
                 true
             }
-            10 => client.say(&json!({ "event": "pusher:ping" })),
-            _ => false,
+            Happening::Ping => client.say(&json!({ "event": "pusher:ping" })),
+            Happening::Vanish => false,
         };
         if !lives {
             clients.swap_remove(n);
@@ -169,16 +213,33 @@ fn storm(broker: &Broker, seed: u64) -> Vec<StormClient> {
     clients
 }
 
+fn terminate_and_publish(broker: &Broker, app: &str, user: &str, channel: &str) {
+    let apps = broker.hub.apps();
+    let Some(app) = apps.by_id(app) else { return };
+    broker.hub.terminate_user(app, user);
+    let channel = ChannelName::parse(channel, 164).unwrap();
+    broker.hub.publish(
+        app,
+        &Publication {
+            channel: &channel,
+            event: "greet",
+            data: &Data::of_text("hello"),
+            user_id: None,
+            except: None,
+            remember: true,
+        },
+    );
+}
+
 #[test]
 fn after_a_storm_nothing_is_left() {
     let broker = Broker::builder(config(&["1", "7", "8"])).without_test_mode().start().unwrap();
     let left: Vec<StormClient> = std::thread::scope(|scope| {
-        let storms: Vec<_> = (1..=THREADS)
-            .map(|seed| {
-                scope.spawn({
-                    let broker = &broker;
-                    move || storm(broker, seed)
-                })
+        let storms: Vec<_> = histories()
+            .into_iter()
+            .map(|history| {
+                let broker = &broker;
+                scope.spawn(move || storm(broker, history))
             })
             .collect();
         let mut there = true;
@@ -186,7 +247,7 @@ fn after_a_storm_nothing_is_left() {
             there = !there;
             let apps: &[&str] = if there { &["1", "7", "8"] } else { &["1", "8"] };
             broker.reload(config(apps)).unwrap();
-            assert!(broker.totals().clients <= (THREADS * CLIENTS) as usize * 20, "the dead are noticed");
+            assert!(broker.totals().clients <= THREADS * CLIENTS * 20, "the dead are noticed");
         }
         storms.into_iter().flat_map(|storm| storm.join().unwrap()).collect()
     });
@@ -199,14 +260,4 @@ fn after_a_storm_nothing_is_left() {
         totals = broker.totals();
     }
     drop(left);
-}
-
-/// The same choices in every run; what differs is how the threads meet.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % limit
-    }
 }

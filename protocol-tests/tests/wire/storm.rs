@@ -5,6 +5,9 @@ use std::thread;
 
 use heliostat_protocol_tests::message::Message;
 use heliostat_protocol_tests::{Socket, Target, unique};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
 use crate::{eventually, settle};
@@ -66,39 +69,59 @@ impl Watcher {
     }
 }
 
+/// What a watcher does, or what happens to it.
+#[derive(Clone, Copy, Debug)]
+enum Happening {
+    BreakOff,
+    Listen,
+    /// It joins this channel, or leaves it.
+    Toggle(usize),
+}
+
+/// One step of a history.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    watcher: usize,
+    happening: Happening,
+}
+
 /// Rosters, member events and the HTTP API agree after a storm of joins, departures and broken connections, by users
 /// with several connections each.
 ///
 /// Proves: 92, 97, 98, 99, 202.
 #[test]
 fn rosters_agree_after_a_storm() {
-    const THREADS: u32 = 4;
-    const WATCHERS: u32 = 6;
-    const STEPS: u32 = 60;
+    const THREADS: usize = 4;
+    const WATCHERS: usize = 6;
+    const STEPS: usize = 60;
     let target = Target::main();
     let channels: [String; 2] = std::array::from_fn(|_| unique("presence-storm-"));
-    let storm = |thread: u32| {
+    let storm = |(thread, history): (usize, Vec<Step>)| {
         let (target, channels) = (target.clone(), channels.clone());
         thread::spawn(move || {
-            let user = |n: u32| format!("u{}", (thread * WATCHERS + n) % 10);
+            let user = |n: usize| format!("u{}", (thread * WATCHERS + n) % 10);
             let mut watchers: Vec<Watcher> = (0..WATCHERS).map(|n| Watcher::new(&target, user(n))).collect();
-            let mut random = Random(u64::from(thread) + 1);
-            for _ in 0..STEPS {
-                let n = random.below(WATCHERS);
-                let watcher = &mut watchers[n as usize];
-                match random.below(12) {
-                    0 => {
+            for Step { watcher: n, happening } in history {
+                let watcher = &mut watchers[n];
+                match happening {
+                    Happening::BreakOff => {
                         watcher.socket.vanish();
                         *watcher = Watcher::new(&target, user(n));
                     }
-                    1..4 => watcher.listen(),
-                    _ => watcher.toggle(&channels[random.below(2) as usize]),
+                    Happening::Listen => watcher.listen(),
+                    Happening::Toggle(channel) => watcher.toggle(&channels[channel]),
                 }
             }
             watchers
         })
     };
-    let storms: Vec<_> = (0..THREADS).map(storm).collect();
+    let happening = prop_oneof![
+        1 => Just(Happening::BreakOff),
+        3 => Just(Happening::Listen),
+        8 => (0..channels.len()).prop_map(Happening::Toggle),
+    ];
+    let step = (0..WATCHERS, happening).prop_map(|(watcher, happening)| Step { watcher, happening });
+    let storms: Vec<_> = histories(THREADS, STEPS, step).into_iter().enumerate().map(storm).collect();
     let mut watchers: Vec<Watcher> = storms.into_iter().flat_map(|storm| storm.join().unwrap()).collect();
 
     for channel in &channels {
@@ -187,12 +210,10 @@ fn each_publisher_is_heard_in_order() {
     settle(&target, &channel, &mut publishers);
 }
 
-/// The same choices in every run; what differs is how the threads meet.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u32) -> u32 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 33) % u64::from(limit)) as u32
-    }
+/// A history of so many steps for each thread. They are the same in every run; what differs is how the threads meet, so
+/// there is nothing that could be shrunk.
+pub(crate) fn histories<S: Strategy>(threads: usize, steps: usize, step: S) -> Vec<Vec<S::Value>> {
+    let mut runner = TestRunner::deterministic();
+    let history = prop::collection::vec(step, steps);
+    (0..threads).map(|_| history.new_tree(&mut runner).unwrap().current()).collect()
 }

@@ -6,15 +6,17 @@ use std::thread;
 use std::time::Duration;
 
 use heliostat_protocol_tests::{Sink, Socket, Target, unique};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::eventually;
+use crate::storm::histories;
 use crate::webhooks::{broker, sink};
 
-const THREADS: u32 = 4;
+const THREADS: usize = 4;
 /// Connections of each thread; every user has one in each thread.
-const USERS: u32 = 120;
-const STEPS: u32 = 400;
+const USERS: usize = 120;
+const STEPS: usize = 400;
 
 /// One connection of a user, and the channel it is in.
 struct Client {
@@ -48,6 +50,41 @@ impl Client {
         self.socket = target.connect();
         self.channel = None;
     }
+
+    fn step(&mut self, happening: Happening, channel: &str, target: &Target) {
+        match happening {
+            Happening::Reload => {
+                let before = self.channel.clone();
+                self.break_off(target, false);
+                before.iter().for_each(|channel| self.join(channel));
+            }
+            Happening::BreakOff => self.break_off(target, true),
+            Happening::Leave => self.leave(),
+            Happening::Move => {
+                self.leave();
+                self.join(channel);
+            }
+        }
+    }
+}
+
+/// What a client does, or what happens to it.
+#[derive(Clone, Copy, Debug)]
+enum Happening {
+    /// A page is reloaded.
+    Reload,
+    BreakOff,
+    Leave,
+    /// It leaves where it is, and joins a channel.
+    Move,
+}
+
+/// One step of a history.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    client: usize,
+    channel: usize,
+    happening: Happening,
 }
 
 /// What the backend makes of the webhooks: who is there.
@@ -101,38 +138,34 @@ fn webhooks_add_up_after_a_storm() {
                     batch_window_seconds = 0.1\nremoval_delay_seconds = 0.3\n";
     let Some(target) = broker(settings, &sink) else { return };
     let channels: [String; 3] = std::array::from_fn(|_| unique("presence-churn-"));
-    let storm = |thread: u32| {
+    let storm = |(first, history): (Vec<usize>, Vec<Step>)| {
         let (target, channels) = (target.clone(), channels.clone());
         thread::spawn(move || {
             let client = |n| Client { socket: target.connect(), user: format!("user-{n}"), channel: None };
             let mut clients: Vec<Client> = (0..USERS).map(client).collect();
-            let mut random = Random(u64::from(thread) + 1);
-            for n in 0..USERS {
-                clients[n as usize].join(&channels[random.below(3) as usize]);
+            for (client, channel) in clients.iter_mut().zip(first) {
+                client.join(&channels[channel]);
             }
-            for _ in 0..STEPS {
-                let client = &mut clients[random.below(USERS) as usize];
-                let channel = &channels[random.below(3) as usize];
-                match random.below(10) {
-                    // A page is reloaded.
-                    0..3 => {
-                        let before = client.channel.clone();
-                        client.break_off(&target, false);
-                        before.iter().for_each(|channel| client.join(channel));
-                    }
-                    3..5 => client.break_off(&target, true),
-                    5..7 => client.leave(),
-                    _ if client.channel.is_none() => client.join(channel),
-                    _ => {
-                        client.leave();
-                        client.join(channel);
-                    }
-                }
+            for Step { client, channel, happening } in history {
+                clients[client].step(happening, &channels[channel], &target);
             }
             clients
         })
     };
-    let storms: Vec<_> = (0..THREADS).map(storm).collect();
+    let happening = prop_oneof![
+        3 => Just(Happening::Reload),
+        2 => Just(Happening::BreakOff),
+        2 => Just(Happening::Leave),
+        3 => Just(Happening::Move),
+    ];
+    let step = (0..USERS, 0..channels.len(), happening).prop_map(|(client, channel, happening)| Step {
+        client,
+        channel,
+        happening,
+    });
+    let first = histories(THREADS, USERS, 0..channels.len());
+    let storms = first.into_iter().zip(histories(THREADS, STEPS, step)).map(storm);
+    let storms: Vec<_> = storms.collect();
     let clients: Vec<Client> = storms.into_iter().flat_map(|storm| storm.join().unwrap()).collect();
 
     let there = clients.iter().filter_map(|client| Some((client.channel.clone()?, client.user.clone())));
@@ -157,14 +190,4 @@ fn webhooks_add_up_after_a_storm() {
     backend.listen(&sink);
     assert!(backend.members.is_empty(), "{:?}", backend.members);
     assert!(backend.channels.is_empty(), "{:?}", backend.channels);
-}
-
-/// The same choices in every run; what differs is how the threads meet.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u32) -> u32 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 33) % u64::from(limit)) as u32
-    }
 }
