@@ -78,7 +78,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             let config = load_for_tests(flags, true)?.config;
             let _ = telemetry::start(&config.logging);
             let ended = exec::run(config, &env_prefixes, &command);
-            let exec::Ended { status, told } = ended.map_err(cannot_start)?;
+            let exec::CommandOutcome { status, told } = ended.map_err(cannot_start)?;
             // The command may have closed it behind us.
             let _ = std::io::stderr().write_all(told.as_bytes());
             return Ok(ExitCode::from(status));
@@ -185,7 +185,7 @@ fn serve_test(loaded: Loaded, test_mode: Arc<TestMode>) -> Result<(), Box<dyn Er
 
 /// Reads the configuration again from where it came, and puts in force what can be. Tells the log; returns what to
 /// tell whoever asked.
-fn reload(flags: &Flags, reloader: &Reloader) -> control::Answer {
+fn reload(flags: &Flags, reloader: &Reloader) -> control::ControlAnswer {
     let failed = |complaint: String| {
         complaint.lines().filter(|line| !line.is_empty()).for_each(|line| tracing::error!("{line}"));
         tracing::error!("the configuration was not reloaded; nothing has changed");
@@ -198,9 +198,10 @@ fn reload(flags: &Flags, reloader: &Reloader) -> control::Answer {
     match reloader.reload(loaded.config.clone()) {
         Ok(reloaded) => {
             tell(&loaded);
-            match reloaded.needs_restart.is_empty() {
-                true => tracing::info!("configuration reloaded: {reloaded}"),
-                false => tracing::warn!("configuration reloaded: {reloaded}"),
+            if reloaded.needs_restart.is_empty() {
+                tracing::info!("configuration reloaded: {reloaded}");
+            } else {
+                tracing::warn!("configuration reloaded: {reloaded}");
             }
             Ok(format!("ok: {reloaded}"))
         }

@@ -1,11 +1,11 @@
 //! The whole: builds the parts from a configuration, joins them on the sockets that the broker listens on, and ends them
 //! in order.
 
+mod app_listeners;
 mod bound;
 pub mod control;
 mod error;
 mod files;
-mod listeners;
 mod listening;
 mod reload;
 mod routes;
@@ -29,11 +29,11 @@ use crate::test_mode::TestMode;
 use crate::transport::fallback::Sessions;
 use crate::webhook::Webhooks;
 
+use app_listeners::AppListeners;
 use error::{check_webhooks, load_tls};
 use files::OpenFiles;
-use listeners::Listeners;
 use listening::{ListeningSocket, Role, further_addresses};
-use service::Shared;
+use service::ServiceParts;
 
 /// A broker that has been put together and does not listen yet.
 pub struct Server {
@@ -89,7 +89,7 @@ impl Server {
         let webhooks = Webhooks::new();
         let wire = PipeWire::new(config.pipe.clone());
         let pipes = taps.chain(own).collect();
-        let listeners = Listeners::new(pipes, webhooks.clone(), Arc::clone(&wire), test_mode.clone());
+        let listeners = AppListeners::new(pipes, webhooks.clone(), Arc::clone(&wire), test_mode.clone());
         if let Some(app_id) = listeners.without_app(&config.apps) {
             return Err(StartError::PipeWithoutApp(app_id.to_owned()));
         }
@@ -98,7 +98,7 @@ impl Server {
         let workers = config.server.worker_threads();
         let further = further_addresses(&config);
         let files = OpenFiles::raise(config.server.max_connections, workers, 1 + further.len())?;
-        let hub = Hub::new(apps, config.connection.clone(), workers, files.room.max_connections)?;
+        let hub = Hub::new(apps, config.connection.clone(), workers, files.bounds.max_connections)?;
         let tls = load_tls(&config)?;
         let bind = |wanted| ListeningSocket::bind(wanted, config.server.backlog, tls.clone());
         let main = bind((Role::Broker, config.server.address()))?;
@@ -108,10 +108,11 @@ impl Server {
         if let Some(test_mode) = &test_mode {
             test_mode.set_broker(reloader.as_broker());
         }
-        let room = ConnectionSlots::new(config.server.max_http_connections, files.room.per_worker, workers);
-        let room = Arc::new(room);
+        let slots =
+            ConnectionSlots::new(config.server.max_http_connections, files.bounds.per_worker, workers);
+        let slots = Arc::new(slots);
         let unfinished = Arc::new(UnfinishedBodies::new(config.server.http_unfinished_bytes));
-        let shared = Shared { hub, sessions, config, wire, test_mode, room, unfinished };
-        Ok(BoundServer { shared, reloader, webhooks, hooks, main, further, files })
+        let parts = ServiceParts { hub, sessions, config, wire, test_mode, slots, unfinished };
+        Ok(BoundServer { parts, reloader, webhooks, hooks, main, further, files })
     }
 }

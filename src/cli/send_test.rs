@@ -112,10 +112,7 @@ fn targets<'c>(
     let targets: Vec<_> = endpoints
         .map(|(app, endpoint)| (app, endpoint, one.unwrap_or_else(|| sample::usual_type(endpoint))))
         .collect();
-    match targets.is_empty() {
-        true => Err(NothingSent::NoEndpoint),
-        false => Ok(targets),
-    }
+    if targets.is_empty() { Err(NothingSent::NoEndpoint) } else { Ok(targets) }
 }
 
 /// One line on what came of it, and the beginning of the answer's body.

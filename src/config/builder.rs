@@ -2,7 +2,7 @@
 
 use super::draft::AppDraft;
 use super::error::nearest;
-use super::given::Given;
+use super::input_value::InputValue;
 use super::settings::{Setting, app_settings, node_settings};
 use super::{Config, Error, Origin, Origins, Warning};
 
@@ -33,7 +33,7 @@ impl Builder {
     }
 
     /// Sets `server.port` or the like. False if there is no such setting.
-    pub(super) fn set_node(&mut self, path: &str, given: &Given<'_>, origin: Origin) -> bool {
+    pub(super) fn set_node(&mut self, path: &str, given: &InputValue<'_>, origin: Origin) -> bool {
         let Some(setting) = self.node_settings.iter().find(|s| s.path == path) else {
             return false;
         };
@@ -49,7 +49,7 @@ impl Builder {
         &mut self,
         (index, draft): (usize, &mut AppDraft),
         path: &str,
-        given: &Given<'_>,
+        given: &InputValue<'_>,
         origin: Origin,
     ) -> bool {
         let Some(setting) = self.app_settings.iter().find(|s| s.path == path) else {

@@ -5,8 +5,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::Error;
 use super::draft::AppDraft;
-use super::form::Choice;
 use super::tables::Tables;
+use super::value_type::Choice;
 use crate::app::{ChannelSettings, Delivery};
 
 const KNOWN: [&str; 2] = ["pattern", "delivery"];

@@ -8,8 +8,8 @@ use super::Error;
 use super::builder::Builder;
 use super::draft::AppDraft;
 use super::error::nearest;
-use super::form::{Boolean, Form};
-use super::given::Given;
+use super::input_value::InputValue;
+use super::value_type::{Boolean, ValueType};
 use super::{Origin, Warning, links, rules, webhooks};
 
 const PREFIX: &str = "HELIOSTAT_";
@@ -62,7 +62,7 @@ impl Environment {
 
     /// Whether development mode is insisted on.
     pub(super) fn insists_on_development(&self, builder: &mut Builder) -> bool {
-        let given = self.get(DEVELOPMENT).map(Given::Text);
+        let given = self.get(DEVELOPMENT).map(InputValue::Text);
         let Some(given) = given else { return false };
         Boolean.read(&given).unwrap_or_else(|| {
             builder.errors.push(Error::Value {
@@ -81,7 +81,7 @@ impl Environment {
         let app: Vec<_> = builder.app_variables().collect();
         for (name, value) in &self.0 {
             if let Some((path, _)) = node.iter().find(|(_, variable)| variable == name) {
-                builder.set_node(path, &Given::Text(value), Origin::Variable(name.clone()));
+                builder.set_node(path, &InputValue::Text(value), Origin::Variable(name.clone()));
             } else if !OWN_NAMES.contains(&name.as_str()) && !app.iter().any(|(_, variable)| variable == name)
             {
                 let known = node.iter().chain(&app).map(|(_, variable)| variable.as_str()).chain(OWN_NAMES);
@@ -99,7 +99,7 @@ impl Environment {
         let variables: Vec<_> = builder.app_variables().collect();
         for (path, name) in variables {
             if let Some(value) = self.get(&name) {
-                builder.set_app((0, draft), path, &Given::Text(value), Origin::Variable(name));
+                builder.set_app((0, draft), path, &InputValue::Text(value), Origin::Variable(name));
             }
         }
     }

@@ -262,10 +262,7 @@ fn list(names: &[&str]) -> String {
 }
 
 fn shown(path: &Path) -> String {
-    match path.as_os_str().is_empty() {
-        true => "\"\"".to_owned(),
-        false => file_name(path).to_string(),
-    }
+    if path.as_os_str().is_empty() { "\"\"".to_owned() } else { file_name(path).to_string() }
 }
 
 fn reason(kind: io::ErrorKind) -> String {

@@ -4,50 +4,52 @@ use toml::de::DeValue;
 
 /// A value as somebody gave it: typed by TOML, or as the text of a variable or flag.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Given<'g> {
+pub(super) enum InputValue<'g> {
     Toml(&'g DeValue<'g>),
     Text(&'g str),
 }
 
-impl Given<'_> {
+impl InputValue<'_> {
     pub(super) fn integer(&self) -> Option<i64> {
         match self {
-            Given::Toml(DeValue::Integer(i)) => i64::from_str_radix(i.as_str(), i.radix()).ok(),
-            Given::Toml(_) => None,
-            Given::Text(text) => text.parse().ok(),
+            InputValue::Toml(DeValue::Integer(i)) => i64::from_str_radix(i.as_str(), i.radix()).ok(),
+            InputValue::Toml(_) => None,
+            InputValue::Text(text) => text.parse().ok(),
         }
     }
 
     pub(super) fn number(&self) -> Option<f64> {
         match self {
-            Given::Toml(DeValue::Float(f)) => f.as_str().parse().ok(),
-            Given::Toml(_) => self.integer().map(|i| i as f64),
-            Given::Text(text) => text.parse().ok(),
+            InputValue::Toml(DeValue::Float(f)) => f.as_str().parse().ok(),
+            InputValue::Toml(_) => self.integer().map(|i| i as f64),
+            InputValue::Text(text) => text.parse().ok(),
         }
     }
 
     pub(super) fn boolean(&self) -> Option<bool> {
         match self {
-            Given::Toml(value) => value.as_bool(),
-            Given::Text("true" | "1") => Some(true),
-            Given::Text("false" | "0") => Some(false),
-            Given::Text(_) => None,
+            InputValue::Toml(value) => value.as_bool(),
+            InputValue::Text("true" | "1") => Some(true),
+            InputValue::Text("false" | "0") => Some(false),
+            InputValue::Text(_) => None,
         }
     }
 
     pub(super) fn text(&self) -> Option<&str> {
         match self {
-            Given::Toml(value) => value.as_str(),
-            Given::Text(text) => Some(text),
+            InputValue::Toml(value) => value.as_str(),
+            InputValue::Text(text) => Some(text),
         }
     }
 
     /// The strings of a list; a variable or flag has them separated by commas.
     pub(super) fn texts(&self) -> Option<Vec<&str>> {
         match self {
-            Given::Toml(DeValue::Array(items)) => items.iter().map(|item| item.get_ref().as_str()).collect(),
-            Given::Toml(_) => None,
-            Given::Text(text) => {
+            InputValue::Toml(DeValue::Array(items)) => {
+                items.iter().map(|item| item.get_ref().as_str()).collect()
+            }
+            InputValue::Toml(_) => None,
+            InputValue::Text(text) => {
                 Some(text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect())
             }
         }
@@ -61,12 +63,12 @@ impl Given<'_> {
             None => format!("{text:?}"),
         };
         match self {
-            Given::Text(text) => quoted(text),
-            Given::Toml(DeValue::String(text)) => format!("the string {}", quoted(text)),
-            Given::Toml(DeValue::Integer(i)) => i.to_string(),
-            Given::Toml(DeValue::Float(f)) => f.to_string(),
-            Given::Toml(DeValue::Boolean(b)) => b.to_string(),
-            Given::Toml(other) => self.type_name(other),
+            InputValue::Text(text) => quoted(text),
+            InputValue::Toml(DeValue::String(text)) => format!("the string {}", quoted(text)),
+            InputValue::Toml(DeValue::Integer(i)) => i.to_string(),
+            InputValue::Toml(DeValue::Float(f)) => f.to_string(),
+            InputValue::Toml(DeValue::Boolean(b)) => b.to_string(),
+            InputValue::Toml(other) => self.type_name(other),
         }
     }
 

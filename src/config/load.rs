@@ -9,7 +9,7 @@ use super::draft::AppDraft;
 use super::environment::{self, Environment};
 use super::file::File;
 use super::flags::{self, Flags};
-use super::given::Given;
+use super::input_value::InputValue;
 use super::tables::Tables;
 use super::{AppConfig, Config, Error, Origin, Origins, Warning, rules};
 use crate::app::{App, DuplicateApp};
@@ -78,7 +78,7 @@ pub fn load(
     };
     environment.set_node(&mut builder);
     for (flag, path, value) in flags.settings() {
-        builder.set_node(path, &Given::Text(value), Origin::Flag(flag));
+        builder.set_node(path, &InputValue::Text(value), Origin::Flag(flag));
     }
     let insists = flags.development || environment.insists_on_development(&mut builder);
     builder.stop_on_errors()?;
@@ -174,14 +174,12 @@ fn first_app(
 
 impl Builder {
     fn stop_on_errors(&mut self) -> Result<(), Vec<Error>> {
-        match self.errors.is_empty() {
-            true => Ok(()),
-            false => {
-                let mut errors = std::mem::take(&mut self.errors);
-                errors.sort_by_key(Error::line);
-                Err(errors)
-            }
+        if self.errors.is_empty() {
+            return Ok(());
         }
+        let mut errors = std::mem::take(&mut self.errors);
+        errors.sort_by_key(Error::line);
+        Err(errors)
     }
 
     /// Turns on what was not turned off by name.

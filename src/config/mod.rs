@@ -12,8 +12,7 @@ mod environment;
 mod error;
 mod file;
 mod flags;
-mod form;
-mod given;
+mod input_value;
 mod links;
 mod load;
 mod origin;
@@ -27,6 +26,7 @@ mod settings;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod value_type;
 mod webhooks;
 
 pub(crate) use error::nearest;
@@ -35,7 +35,7 @@ pub use flags::{CONTROL_SOCKET, FLAGS, Flag, Flags, Gives};
 pub use load::{Loaded, Mode, load};
 pub use origin::{Origin, Origins};
 pub use patch::with_settings;
-pub use sections::{Server, ShutdownCode};
+pub use sections::{ServerConfig, ShutdownCode};
 
 pub use crate::connection::ConnectionConfig;
 pub use crate::development::DevelopmentConfig as Development;
@@ -55,7 +55,7 @@ pub const TEMPLATE: &str = include_str!("default.toml");
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
     /// The listener.
-    pub server: Server,
+    pub server: ServerConfig,
     /// The life of one WebSocket connection.
     pub connection: ConnectionConfig,
     /// The HTTP transports.

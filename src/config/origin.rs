@@ -80,8 +80,5 @@ impl Origins {
 /// A path as it is shown: what could end a line or move a terminal's cursor is escaped.
 pub(super) fn file_name(path: &Path) -> Arc<str> {
     let name = path.display().to_string();
-    match name.contains(char::is_control) {
-        true => name.escape_debug().collect::<String>().into(),
-        false => name.into(),
-    }
+    if name.contains(char::is_control) { name.escape_debug().collect::<String>().into() } else { name.into() }
 }

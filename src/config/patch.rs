@@ -2,7 +2,7 @@
 
 use super::draft::AppDraft;
 use super::error::nearest;
-use super::given::Given;
+use super::input_value::InputValue;
 use super::settings::{Setting, app_settings, node_settings};
 use super::{AppConfig, Config, ConnectionConfig, Error, Origin, Origins};
 
@@ -48,7 +48,7 @@ fn assign<T: 'static>(known: &[Setting<T>], target: &mut T, settings: Vec<(Strin
     let assigned =
         settings.into_iter().map(|(key, text)| match known.iter().find(|setting| setting.path == key) {
             Some(setting) => {
-                setting.assign(target, &Given::Text(&text), &key, &Origin::Default).map_err(in_words)
+                setting.assign(target, &InputValue::Text(&text), &key, &Origin::Default).map_err(in_words)
             }
             None => Err(unknown(&key)),
         });

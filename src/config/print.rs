@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use super::channels::DELIVERY;
 use super::draft::AppDraft;
-use super::form::{Form, MASK, quote};
 use super::rules::KEEP;
 use super::settings::{app_settings, node_settings};
+use super::value_type::{MASK, ValueType, quote};
 use super::{Loaded, Origin};
 use crate::app::{ChannelSettings, Key};
 use crate::pipe::{RuleSpec, write_interval};

@@ -6,9 +6,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::builder::Builder;
 use super::draft::AppDraft;
-use super::form::{AnyText, Boolean, Choice};
-use super::given::Given;
+use super::input_value::InputValue;
 use super::tables::Tables;
+use super::value_type::{AnyText, Boolean, Choice};
 use super::{Error, Origin};
 use crate::pipe::{BadRule, INTERVAL_EXPECTED, Pattern, Rate, RuleSpec, parse_interval};
 use crate::protocol::json;
@@ -154,7 +154,7 @@ impl Tables<'_> {
                 at: self.file.at(value),
                 key: "apps.pipe.source".to_owned(),
                 expected: "a list of \"client\" and \"http\", one or both".to_owned(),
-                got: Given::Text(bad).describe(),
+                got: InputValue::Text(bad).describe(),
             });
             return None;
         }
@@ -190,7 +190,7 @@ impl Tables<'_> {
 
     /// TOML as JSON. TOML's dates and its numbers that are none have no counterpart.
     fn json(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Json> {
-        let given = Given::Toml(value.get_ref());
+        let given = InputValue::Toml(value.get_ref());
         let json = match value.get_ref() {
             DeValue::String(text) => Some(Json::from(text.as_ref())),
             DeValue::Boolean(switch) => Some(Json::from(*switch)),

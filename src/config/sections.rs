@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// `[server]`: the listener, and what it tolerates from HTTP clients.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Server {
+pub struct ServerConfig {
     /// The address to listen on. Development mode needs a loopback one.
     pub host: IpAddr,
     /// The TCP port; 0 takes any free one.
@@ -17,7 +17,7 @@ pub struct Server {
     pub tls_key: Option<PathBuf>,
     /// Put before every path the broker serves: empty, or `/` and segments without a trailing slash.
     pub path_prefix: String,
-    /// Worker threads, at most [`Server::MOST_WORKERS`]; 0 stands for one per core.
+    /// Worker threads, at most [`ServerConfig::MOST_WORKERS`]; 0 stands for one per core.
     pub workers: usize,
     /// Connections the kernel may hold before they are accepted.
     pub backlog: u32,
@@ -47,9 +47,9 @@ pub struct Server {
     pub cors: bool,
 }
 
-impl Default for Server {
+impl Default for ServerConfig {
     fn default() -> Self {
-        Server {
+        ServerConfig {
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 6001,
             tls_certificate: None,
@@ -72,7 +72,7 @@ impl Default for Server {
     }
 }
 
-impl Server {
+impl ServerConfig {
     /// The most worker threads that the framework runs.
     pub const MOST_WORKERS: usize = 512;
 

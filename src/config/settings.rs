@@ -1,19 +1,19 @@
-//! The table of all keys: name, form, and the field that each one sets.
+//! The table of all keys: name, type, and the field that each one sets.
 //!
 //! The file, the environment, the flags, `print-config` and the reference documentation all read this table, so
 //! a key that stands here exists in all of them.
 
 use super::draft::AppDraft;
-use super::form::{
-    APP_ID, APP_KEY, AllowedOrigins, BasePath, Boolean, Choice, Form, Host, HostName, Integer,
+use super::input_value::InputValue;
+use super::value_type::{
+    APP_ID, APP_KEY, AllowedOrigins, BasePath, Boolean, Choice, Host, HostName, Integer, ValueType,
 };
-use super::form::{LogLevel, OptionalFile, OptionalMasterKey, PathPrefix, ScriptUrl, Seconds};
-use super::form::{SecretText, ShutdownCodes, WholeSeconds};
-use super::given::Given;
+use super::value_type::{LogLevel, OptionalFile, OptionalMasterKey, PathPrefix, ScriptUrl, Seconds};
+use super::value_type::{SecretText, ShutdownCodes, WholeSeconds};
 use super::{Config, Error, LogFormat, Origin, WithoutVersion};
 
 /// Sets a field, or says what came in place of a value that fits.
-type Read<T> = Box<dyn Fn(&mut T, &Given<'_>) -> Result<(), String>>;
+type Read<T> = Box<dyn Fn(&mut T, &InputValue<'_>) -> Result<(), String>>;
 
 /// One key that takes a single value.
 pub(super) struct Setting<T> {
@@ -26,16 +26,16 @@ pub(super) struct Setting<T> {
 }
 
 impl<T: 'static> Setting<T> {
-    fn new<F: Form + Clone + 'static>(
+    fn new<F: ValueType + Clone + 'static>(
         path: &'static str,
-        form: F,
+        value_type: F,
         field: fn(&T) -> &F::Value,
         field_mut: fn(&mut T) -> &mut F::Value,
     ) -> Self {
-        let reader = form.clone();
+        let reader = value_type.clone();
         Setting {
             path,
-            expected: form.expected(),
+            expected: value_type.expected(),
             read: Box::new(move |target, given| match reader.read(given) {
                 Some(value) => {
                     *field_mut(target) = value;
@@ -43,7 +43,7 @@ impl<T: 'static> Setting<T> {
                 }
                 None => Err(reader.got(given)),
             }),
-            write: Box::new(move |source| form.write(field(source))),
+            write: Box::new(move |source| value_type.write(field(source))),
         }
     }
 
@@ -51,7 +51,7 @@ impl<T: 'static> Setting<T> {
     pub(super) fn assign(
         &self,
         target: &mut T,
-        given: &Given<'_>,
+        given: &InputValue<'_>,
         key: &str,
         origin: &Origin,
     ) -> Result<(), Error> {
@@ -78,8 +78,8 @@ impl<T: 'static> Setting<T> {
 const MOST: usize = 1_000_000_000;
 
 macro_rules! settings {
-    ($target:ty: $($path:literal, $form:expr, $($field:ident).+;)*) => {
-        vec![$(Setting::<$target>::new($path, $form, |t| &t.$($field).+, |t| &mut t.$($field).+)),*]
+    ($target:ty: $($path:literal, $value_type:expr, $($field:ident).+;)*) => {
+        vec![$(Setting::<$target>::new($path, $value_type, |t| &t.$($field).+, |t| &mut t.$($field).+)),*]
     };
 }
 

@@ -10,8 +10,8 @@ use super::builder::Builder;
 use super::draft::AppDraft;
 use super::error::nearest;
 use super::file::File;
-use super::form::{APP_KEY, Form, SecretText};
-use super::given::Given;
+use super::input_value::InputValue;
+use super::value_type::{APP_KEY, SecretText, ValueType};
 use crate::app::{Key, Secret};
 
 /// Carries what one file says to the builder.
@@ -44,7 +44,7 @@ impl Tables<'_> {
         };
         for (key, value) in table {
             let path = format!("{section}.{}", key.get_ref());
-            let given = Given::Toml(value.get_ref());
+            let given = InputValue::Toml(value.get_ref());
             if !self.builder.set_node(&path, &given, self.file.at(value)) {
                 self.unknown(key, &format!("{section}."));
             }
@@ -55,9 +55,10 @@ impl Tables<'_> {
         let Some(items) = value.get_ref().as_array() else {
             // [[apps.pipe]] above any [[apps]], or the like.
             let holds_lists = |table: &DeTable<'_>| table.values().any(|value| value.get_ref().is_array());
-            let expected = match value.get_ref().as_table().is_some_and(holds_lists) {
-                true => format!("{APPS_EXPECTED}, above what belongs to it, such as [[apps.pipe]]"),
-                false => APPS_EXPECTED.to_owned(),
+            let expected = if value.get_ref().as_table().is_some_and(holds_lists) {
+                format!("{APPS_EXPECTED}, above what belongs to it, such as [[apps.pipe]]")
+            } else {
+                APPS_EXPECTED.to_owned()
             };
             self.wrong("apps", &expected, value);
             return Vec::new();
@@ -113,7 +114,7 @@ impl Tables<'_> {
         value: &Spanned<DeValue<'_>>,
     ) {
         let path = format!("{prefix}{}", key.get_ref());
-        if !self.builder.set_app(app, &path, &Given::Toml(value.get_ref()), self.file.at(value)) {
+        if !self.builder.set_app(app, &path, &InputValue::Toml(value.get_ref()), self.file.at(value)) {
             self.unknown(key, &format!("apps.{prefix}"));
         }
     }
@@ -158,21 +159,21 @@ impl Tables<'_> {
         value
     }
 
-    /// The value in a given form.
-    pub(super) fn read_as<F: Form>(
+    /// The value as one of a type.
+    pub(super) fn read_as<F: ValueType>(
         &mut self,
-        form: F,
+        value_type: F,
         key: &str,
         value: &Spanned<DeValue<'_>>,
     ) -> Option<F::Value> {
-        let given = Given::Toml(value.get_ref());
-        let read = form.read(&given);
+        let given = InputValue::Toml(value.get_ref());
+        let read = value_type.read(&given);
         if read.is_none() {
             self.builder.errors.push(Error::Value {
                 at: self.file.at(value),
                 key: key.to_owned(),
-                expected: form.expected(),
-                got: form.got(&given),
+                expected: value_type.expected(),
+                got: value_type.got(&given),
             });
         }
         read
@@ -196,7 +197,7 @@ impl Tables<'_> {
             at: self.file.at(value),
             key: key.to_owned(),
             expected: expected.to_owned(),
-            got: Given::Toml(value.get_ref()).describe(),
+            got: InputValue::Toml(value.get_ref()).describe(),
         });
     }
 

@@ -6,9 +6,9 @@ use toml::de::{DeTable, DeValue};
 use super::builder::Builder;
 use super::draft::AppDraft;
 use super::error::nearest;
-use super::form::{AnyText, MASK};
-use super::given::Given;
+use super::input_value::InputValue;
 use super::tables::Tables;
+use super::value_type::{AnyText, MASK};
 use super::{Error, Origin};
 use crate::pipe::Pattern;
 use crate::webhook::{BadEndpoint, EndpointUrl, EventTypes, WebhookEndpoint, WebhookHeader};
@@ -110,7 +110,7 @@ impl Tables<'_> {
                     headers.extend(self.sound(WebhookHeader::new(name.get_ref(), text), value));
                     continue;
                 }
-                None => Given::Toml(value.get_ref()).type_name(value.get_ref()),
+                None => InputValue::Toml(value.get_ref()).type_name(value.get_ref()),
             };
             let (at, expected) = (self.file.at(value), "a string".to_owned());
             self.builder.errors.push(Error::Value { at, key, expected, got });

@@ -22,7 +22,7 @@ use crate::server::{Server, StartError};
 use crate::test_mode::{Credentials, TestMode, credentials_of, draw_token};
 
 use find::{Missing, find};
-use signals::Signals;
+use signals::CaughtSignals;
 
 /// How long the connections that the command leaves behind may take to end.
 const GRACE: Duration = Duration::from_secs(1);
@@ -38,7 +38,7 @@ const SIGNALLED: u8 = 128;
 
 /// How it ended.
 #[derive(Debug, Default)]
-pub struct Ended {
+pub struct CommandOutcome {
     /// The exit status to end with.
     pub status: u8,
     /// What to print to standard error.
@@ -49,14 +49,21 @@ pub struct Ended {
 ///
 /// # Errors
 /// If the broker cannot be started. The command has not run then.
-pub fn run(mut config: Config, env_prefixes: &[String], command: &[OsString]) -> Result<Ended, StartError> {
+pub fn run(
+    mut config: Config,
+    env_prefixes: &[String],
+    command: &[OsString],
+) -> Result<CommandOutcome, StartError> {
     let name = command.first().map(OsString::as_os_str).unwrap_or_default();
     if let Err(missing) = find(name) {
         let status = match missing {
             Missing::NotFound => NOT_FOUND,
             Missing::NotExecutable => NOT_EXECUTABLE,
         };
-        return Ok(Ended { status, told: format!("heliostat: cannot run {}: {missing}\n", name.display()) });
+        return Ok(CommandOutcome {
+            status,
+            told: format!("heliostat: cannot run {}: {missing}\n", name.display()),
+        });
     }
     config.server.shutdown_grace = config.server.shutdown_grace.min(GRACE);
     let test_mode = TestMode::new(draw_token(), false);
@@ -72,7 +79,7 @@ pub fn run(mut config: Config, env_prefixes: &[String], command: &[OsString]) ->
     }
     let outcome = Rc::new(Cell::new(None));
     let served = actix_web::rt::System::new().block_on(async {
-        let signals = Signals::catch();
+        let signals = CaughtSignals::catch();
         let ended = Rc::clone(&outcome);
         // The broker serves when this is first looked at, and stops when it is ready. If the broker ends before, the
         // command is dropped, and killed by that.
@@ -90,22 +97,22 @@ pub fn run(mut config: Config, env_prefixes: &[String], command: &[OsString]) ->
         bound.run(commanded).await
     });
     Ok(match (outcome.take(), served) {
-        (Some(Ok(status)), _) if status.success() => Ended::default(),
+        (Some(Ok(status)), _) if status.success() => CommandOutcome::default(),
         (Some(Ok(status)), _) => {
             let (code, how) = in_words(status);
             let told = test_mode.timeline();
-            Ended {
+            CommandOutcome {
                 status: code,
                 told: format!("heliostat: the command {how}; what the broker saw:\n{told}"),
             }
         }
         (Some(Err(error)), _) => {
             let told = format!("heliostat: cannot run {}: {error}\n", name.display());
-            Ended { status: NOT_EXECUTABLE, told }
+            CommandOutcome { status: NOT_EXECUTABLE, told }
         }
         (None, served) => {
             let why = served.err().map_or_else(|| "without a reason".to_owned(), |error| error.to_string());
-            Ended {
+            CommandOutcome {
                 status: BROKER_ENDED,
                 told: format!("heliostat: the broker ended before the command: {why}\n"),
             }

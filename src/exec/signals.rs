@@ -8,7 +8,7 @@ use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The signals that are passed on, caught from now on: none is lost before the command runs.
-pub(super) struct Signals {
+pub(super) struct CaughtSignals {
     terminate: tokio::signal::unix::Signal,
     hang_up: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
@@ -19,10 +19,10 @@ pub(super) struct Signals {
     terminal: bool,
 }
 
-impl Signals {
+impl CaughtSignals {
     pub(super) fn catch() -> io::Result<Self> {
         let terminal = io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal();
-        Ok(Signals {
+        Ok(CaughtSignals {
             terminate: signal(SignalKind::terminate())?,
             hang_up: signal(SignalKind::hangup())?,
             interrupt: signal(SignalKind::interrupt())?,

@@ -11,7 +11,7 @@ use crate::webhook::{Observer, Webhooks};
 
 /// What the listeners of all apps are made of, besides the configuration. It lives as long as the broker, so what is
 /// to outlive a change of the configuration belongs in here.
-pub(super) struct Listeners {
+pub(super) struct AppListeners {
     /// The pipes that the embedding program has added, each with the id of its app.
     pipes: Vec<(String, Arc<dyn Listener>)>,
     webhooks: Webhooks,
@@ -20,14 +20,14 @@ pub(super) struct Listeners {
     test_mode: Option<Arc<TestMode>>,
 }
 
-impl Listeners {
+impl AppListeners {
     pub(super) fn new(
         pipes: Vec<(String, Arc<dyn Listener>)>,
         webhooks: Webhooks,
         wire: Arc<PipeWire>,
         test_mode: Option<Arc<TestMode>>,
     ) -> Self {
-        Listeners { pipes, webhooks, wire, test_mode }
+        AppListeners { pipes, webhooks, wire, test_mode }
     }
 
     /// The apps have changed.

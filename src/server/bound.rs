@@ -10,7 +10,7 @@ use tracing::info;
 use super::Reloader;
 use super::files::OpenFiles;
 use super::listening::{ListeningSocket, Role, SocketHandles};
-use super::service::Shared;
+use super::service::ServiceParts;
 use super::stop::Stop;
 use crate::hub::Hub;
 use crate::pipe::{Hook, PipeCounts, RunningHook};
@@ -18,7 +18,7 @@ use crate::webhook::Webhooks;
 
 /// A broker that has its addresses. Connections wait in the kernel until it runs.
 pub struct BoundServer {
-    pub(super) shared: Shared,
+    pub(super) parts: ServiceParts,
     pub(super) reloader: Reloader,
     pub(super) webhooks: Webhooks,
     pub(super) hooks: Vec<(String, Hook)>,
@@ -68,7 +68,7 @@ impl BoundServer {
     /// What all its workers share.
     #[must_use]
     pub fn hub(&self) -> Arc<Hub> {
-        Arc::clone(&self.shared.hub)
+        Arc::clone(&self.parts.hub)
     }
 
     /// Changes the configuration from now on, also while the broker serves.
@@ -89,22 +89,22 @@ impl BoundServer {
     /// # Errors
     /// If the worker threads cannot be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-        let BoundServer { shared, reloader, webhooks, hooks, main, further, files } = self;
+        let BoundServer { parts, reloader, webhooks, hooks, main, further, files } = self;
         let address = main.address;
         let sockets: Vec<_> = [main].into_iter().chain(further).collect();
         let handles = SocketHandles::of(sockets.iter())?;
         let hooks =
             hooks.into_iter().map(|(_, hook)| hook.start()).collect::<io::Result<Vec<RunningHook>>>()?;
-        let workers = shared.hub.worker_count();
+        let workers = parts.hub.worker_count();
         let server = ActixServer::build()
             .workers(workers)
-            .max_concurrent_connections(files.room.per_worker)
+            .max_concurrent_connections(files.bounds.per_worker)
             .disable_signals();
         let server =
-            sockets.into_iter().try_fold(server, |server, listening| listening.serve(server, &shared))?;
+            sockets.into_iter().try_fold(server, |server, listening| listening.serve(server, &parts))?;
         let server = server.run();
         let handle = server.handle();
-        let Shared { hub, config, wire, test_mode, .. } = shared;
+        let ServiceParts { hub, config, wire, test_mode, .. } = parts;
         files.tell();
         info!(%address, workers, apps = config.apps.len(), "serving");
         let mut running = actix_web::rt::spawn(server);

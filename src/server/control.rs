@@ -35,7 +35,7 @@ const PEERS: usize = 16;
 const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the broker answered: the text, and whether it did what it was asked.
-pub type Answer = Result<String, String>;
+pub type ControlAnswer = Result<String, String>;
 
 /// The broker's end of the socket. Dropping it removes the file.
 #[derive(Debug)]
@@ -111,7 +111,7 @@ impl ControlSocket {
     ///
     /// # Errors
     /// If the runtime cannot take the socket.
-    pub async fn serve(&self, answer: impl Fn(&str) -> Answer) -> io::Result<()> {
+    pub async fn serve(&self, answer: impl Fn(&str) -> ControlAnswer) -> io::Result<()> {
         let listener = UnixListener::from_std(self.listener.try_clone()?)?;
         let idle = IdleList::default();
         let mut peers: Vec<Peer<'_>> = Vec::new();
@@ -146,13 +146,17 @@ impl Drop for ControlSocket {
     }
 }
 
-async fn serve(stream: UnixStream, entry: IdleEntry, answer: impl Fn(&str) -> Answer) {
+async fn serve(stream: UnixStream, entry: IdleEntry, answer: impl Fn(&str) -> ControlAnswer) {
     if let Err(error) = converse(stream, &entry, answer).await {
         debug!(%error, "a request on the control socket was not answered");
     }
 }
 
-async fn converse(stream: UnixStream, entry: &IdleEntry, answer: impl Fn(&str) -> Answer) -> io::Result<()> {
+async fn converse(
+    stream: UnixStream,
+    entry: &IdleEntry,
+    answer: impl Fn(&str) -> ControlAnswer,
+) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut request = String::new();
     let mut line = (&mut stream).take(REQUEST_BYTES);
@@ -177,7 +181,7 @@ async fn converse(stream: UnixStream, entry: &IdleEntry, answer: impl Fn(&str) -
 ///
 /// # Errors
 /// See [`AskError`].
-pub fn ask(path: &Path, request: &str) -> Result<Answer, AskError> {
+pub fn ask(path: &Path, request: &str) -> Result<ControlAnswer, AskError> {
     let unreachable = |error| AskError::Unreachable { path: path.to_owned(), error };
     let mut stream = StdStream::connect(path).map_err(unreachable)?;
     let mut text = String::new();

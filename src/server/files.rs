@@ -42,7 +42,7 @@ const USUALLY_IN_USE: u64 = 64;
 
 /// What there is room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Room {
+pub(super) struct ConnectionBounds {
     /// WebSockets and sessions of the node; 0 stands for no bound.
     pub(super) max_connections: usize,
     /// Connections of any kind that one worker accepts. Beyond it they wait in the kernel.
@@ -66,7 +66,7 @@ pub struct TooFewFiles {
 /// The limit of open files, and what it leaves room for.
 #[derive(Debug)]
 pub(super) struct OpenFiles {
-    pub(super) room: Room,
+    pub(super) bounds: ConnectionBounds,
     limit: u64,
     /// Connections that the operator wants.
     configured: usize,
@@ -83,13 +83,14 @@ impl OpenFiles {
     pub(super) fn raise(configured: usize, workers: usize, listeners: usize) -> Result<Self, TooFewFiles> {
         let (limit, not_raised) = raise_limit();
         let own = own(in_use(), workers, listeners);
-        let room = divide(limit, own, configured, workers)?;
-        Ok(OpenFiles { room, limit, configured, not_raised })
+        let bounds = divide(limit, own, configured, workers)?;
+        Ok(OpenFiles { bounds, limit, configured, not_raised })
     }
 
     /// Tells the log. Not to be called before the broker is sure to start: who made a mistake is told of that alone.
     pub(super) fn tell(&self) {
-        let OpenFiles { room: Room { max_connections, .. }, limit, configured, not_raised } = self;
+        let OpenFiles { bounds: ConnectionBounds { max_connections, .. }, limit, configured, not_raised } =
+            self;
         if let Some(error) = not_raised {
             warn!(%error, "the limit of open files could not be raised");
         }
@@ -131,9 +132,9 @@ fn own(in_use: u64, workers: usize, listeners: usize) -> u64 {
     in_use + OF_THE_BROKER + OF_A_LISTENER * more + OF_A_WORKER * workers as u64
 }
 
-fn divide(limit: u64, own: u64, configured: usize, workers: usize) -> Result<Room, TooFewFiles> {
+fn divide(limit: u64, own: u64, configured: usize, workers: usize) -> Result<ConnectionBounds, TooFewFiles> {
     if limit == u64::MAX {
-        return Ok(Room { max_connections: configured, per_worker: MOST_PER_WORKER });
+        return Ok(ConnectionBounds { max_connections: configured, per_worker: MOST_PER_WORKER });
     }
     let workers = workers.max(1);
     let least = LEAST_CONNECTIONS.max(LEAST_PER_WORKER * workers as u64);
@@ -150,7 +151,7 @@ fn divide(limit: u64, own: u64, configured: usize, workers: usize) -> Result<Roo
     let requests = (accepted / 8).clamp(LEAST_REQUESTS, 1024);
     let fit = accepted - requests;
     let max_connections = if configured == 0 { fit } else { configured.min(fit) };
-    Ok(Room { max_connections, per_worker })
+    Ok(ConnectionBounds { max_connections, per_worker })
 }
 
 /// Files that this process has open.
@@ -168,7 +169,8 @@ mod tests {
         for limit in [100, 128, 256, 1024, 4096, 65_536, 1_048_576] {
             for workers in [1, 2, 4] {
                 let own = own(4, workers, 2);
-                let Room { max_connections, per_worker } = divide(limit, own, 0, workers).unwrap();
+                let ConnectionBounds { max_connections, per_worker } =
+                    divide(limit, own, 0, workers).unwrap();
                 let accepted = per_worker * workers;
                 assert!(max_connections >= 1 && max_connections < accepted, "{limit} {workers}");
                 let left = limit.saturating_sub(own + accepted as u64);
@@ -182,7 +184,7 @@ mod tests {
         for workers in [1, 2, 3, 4, 16] {
             let own = own(4, workers, 1);
             let least = (1..).find(|limit| divide(*limit, own, 0, workers).is_ok()).unwrap();
-            let Room { max_connections, per_worker } = divide(least, own, 0, workers).unwrap();
+            let ConnectionBounds { max_connections, per_worker } = divide(least, own, 0, workers).unwrap();
             assert!(max_connections >= 2 && per_worker >= 2, "{workers}: {max_connections} of {per_worker}");
             assert!(max_connections + 2 <= per_worker * workers, "and a request beside them");
             assert!(own + (per_worker * workers) as u64 + LEAST_SPARE <= least);
@@ -198,6 +200,6 @@ mod tests {
         assert!((700..900).contains(&most), "{most}");
         assert_eq!(divide(1024, 100).max_connections, 100);
         assert_eq!(divide(1024, 1_000_000).max_connections, most);
-        assert_eq!(divide(u64::MAX, 0), Room { max_connections: 0, per_worker: MOST_PER_WORKER });
+        assert_eq!(divide(u64::MAX, 0), ConnectionBounds { max_connections: 0, per_worker: MOST_PER_WORKER });
     }
 }

@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tracing::debug;
 
 use super::StartError;
-use super::service::{self, Shared};
+use super::service::{self, ServiceParts};
 use crate::config::Config;
 
 /// Bytes that the kernel may hold for one connection before it says that the socket is full: a stalled client is
@@ -72,13 +72,13 @@ impl ListeningSocket {
     }
 
     /// Has the HTTP server serve what comes in here as the socket's role says.
-    pub(super) fn serve(self, server: ServerBuilder, shared: &Shared) -> io::Result<ServerBuilder> {
+    pub(super) fn serve(self, server: ServerBuilder, parts: &ServiceParts) -> io::Result<ServerBuilder> {
         let ListeningSocket { role, socket, tls, .. } = self;
-        let shared = shared.clone();
+        let parts = parts.clone();
         match tls {
-            None => server.listen(role.name(), socket, move || service::over_tcp(&shared, role)),
+            None => server.listen(role.name(), socket, move || service::over_tcp(&parts, role)),
             Some(tls) => {
-                server.listen(role.name(), socket, move || service::over_tls(tls.clone(), &shared, role))
+                server.listen(role.name(), socket, move || service::over_tls(tls.clone(), &parts, role))
             }
         }
     }

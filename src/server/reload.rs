@@ -13,18 +13,18 @@ use crate::test_mode;
 use crate::webhook;
 
 use super::StartError;
-use super::listeners::Listeners;
+use super::app_listeners::AppListeners;
 
 /// Gives a running broker another configuration. Of that, the apps take effect at once, with all that belongs to them;
 /// everything else needs a restart.
 #[derive(Clone)]
 pub struct Reloader {
-    shared: Arc<Shared>,
+    apps: Arc<RunningApps>,
 }
 
-struct Shared {
+struct RunningApps {
     hub: Arc<Hub>,
-    listeners: Listeners,
+    listeners: AppListeners,
     /// What is in force, but for the settings of the node, which are those of the start.
     running: Mutex<Config>,
 }
@@ -43,8 +43,8 @@ pub struct Reloaded {
 }
 
 impl Reloader {
-    pub(super) fn new(hub: Arc<Hub>, listeners: Listeners, running: Config) -> Self {
-        Reloader { shared: Arc::new(Shared { hub, listeners, running: Mutex::new(running) }) }
+    pub(super) fn new(hub: Arc<Hub>, listeners: AppListeners, running: Config) -> Self {
+        Reloader { apps: Arc::new(RunningApps { hub, listeners, running: Mutex::new(running) }) }
     }
 
     /// Makes the apps of this configuration the broker's apps. Connections of apps that stay are kept, and see the new
@@ -56,20 +56,20 @@ impl Reloader {
     pub fn reload(&self, config: Config) -> Result<Reloaded, StartError> {
         AppRegistry::new(config.apps.iter().map(|configured| configured.app.clone()))?;
         config.apps.iter().try_for_each(|configured| webhook::check(&configured.webhooks))?;
-        let mut running = self.shared.running.lock();
-        Ok(self.shared.put_in_force(&mut running, config)?)
+        let mut running = self.apps.running.lock();
+        Ok(self.apps.put_in_force(&mut running, config)?)
     }
 
     /// What test mode asks of the broker.
     pub(super) fn as_broker(&self) -> Weak<dyn test_mode::Broker> {
-        let shared: Weak<Shared> = Arc::downgrade(&self.shared);
-        shared
+        let apps: Weak<RunningApps> = Arc::downgrade(&self.apps);
+        apps
     }
 }
 
-impl Shared {
+impl RunningApps {
     fn put_in_force(&self, running: &mut Config, config: Config) -> Result<Reloaded, DuplicateApp> {
-        let Shared { hub, listeners, .. } = self;
+        let RunningApps { hub, listeners, .. } = self;
         let apps = config.apps.iter().map(|configured| {
             let same = app(running, &configured.app.id) == Some(configured);
             (configured.app.clone(), (!same).then(|| listeners.of(configured)))
@@ -85,7 +85,7 @@ impl Shared {
     }
 }
 
-impl test_mode::Broker for Shared {
+impl test_mode::Broker for RunningApps {
     fn hub(&self) -> &Arc<Hub> {
         &self.hub
     }
@@ -139,20 +139,22 @@ impl fmt::Display for Reloaded {
         let parts = parts.iter().filter(|(_, ids)| !ids.is_empty());
         let parts: Vec<String> =
             parts.map(|(what, ids)| format!("{what} {} ({})", ids.len(), ids.join(", "))).collect();
-        match parts.is_empty() {
-            true => f.write_str("no app has changed")?,
-            false => write!(f, "apps: {}", parts.join(", "))?,
+        if parts.is_empty() {
+            f.write_str("no app has changed")?;
+        } else {
+            write!(f, "apps: {}", parts.join(", "))?;
         }
-        match needs_restart.is_empty() {
-            true => Ok(()),
-            false => write!(f, "; not before a restart: {}", needs_restart.join(", ")),
+        if needs_restart.is_empty() {
+            Ok(())
+        } else {
+            write!(f, "; not before a restart: {}", needs_restart.join(", "))
         }
     }
 }
 
 impl fmt::Debug for Reloader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reloader").field("hub", &self.shared.hub).finish_non_exhaustive()
+        f.debug_struct("Reloader").field("hub", &self.apps.hub).finish_non_exhaustive()
     }
 }
 
@@ -175,7 +177,7 @@ mod tests {
     fn reloader(config: Config) -> Reloader {
         let hub = Hub::new(Vec::new(), config.connection.clone(), 1, 0).unwrap();
         let wire = PipeWire::new(config.pipe.clone());
-        let listeners = Listeners::new(Vec::new(), Webhooks::new(), wire, None);
+        let listeners = AppListeners::new(Vec::new(), Webhooks::new(), wire, None);
         let reloader = Reloader::new(hub, listeners, Config::default());
         reloader.reload(config).unwrap();
         reloader
@@ -209,7 +211,7 @@ mod tests {
     #[test]
     fn a_state_outlives_a_change_and_not_a_removal() {
         let reloader = reloader(config(&[("1", true)]));
-        let hub = &reloader.shared.hub;
+        let hub = &reloader.apps.hub;
         let state = hub.state_by_key("key-1").unwrap();
         let generation = state.generation();
         assert!(state.app().enabled);

@@ -19,7 +19,7 @@ use futures_util::future::Either;
 
 use super::listening::Role;
 use super::routes;
-use crate::config::{Config, Server};
+use crate::config::{Config, ServerConfig};
 use crate::development::Development;
 use crate::http::{self, BodyBounds, ListenerSettings, UnfinishedBodies, body};
 use crate::hub::{Hub, Worker};
@@ -40,31 +40,31 @@ const CLOCK_SLACK: Duration = Duration::from_millis(500);
 
 /// What the services of all worker threads are made of.
 #[derive(Clone)]
-pub(super) struct Shared {
+pub(super) struct ServiceParts {
     pub(super) hub: Arc<Hub>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) config: Config,
     pub(super) wire: Arc<PipeWire>,
     pub(super) test_mode: Option<Arc<TestMode>>,
-    pub(super) room: Arc<ConnectionSlots>,
+    pub(super) slots: Arc<ConnectionSlots>,
     pub(super) unfinished: Arc<UnfinishedBodies>,
 }
 
 /// Serves plain connections on the calling worker thread.
 pub(super) fn over_tcp(
-    shared: &Shared,
+    parts: &ServiceParts,
     role: Role,
 ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<>
 {
-    let room = shared.room.of_this_thread();
+    let slots = parts.slots.of_this_thread();
     // All in one step: what the accepting side holds for a connection, it holds to its end.
-    http_service(shared, role, move |stream: TcpStream| AcceptedStream::plain(stream, &room))
+    http_service(parts, role, move |stream: TcpStream| AcceptedStream::plain(stream, &slots))
 }
 
 /// Serves connections over TLS on the calling worker thread.
 pub(super) fn over_tls(
     tls: rustls::ServerConfig,
-    shared: &Shared,
+    parts: &ServiceParts,
     role: Role,
 ) -> impl ServiceFactory<
     TcpStream,
@@ -73,8 +73,8 @@ pub(super) fn over_tls(
     Error = TlsError<io::Error, DispatchError>,
     InitError = (),
 > + use<> {
-    let http = http_service(shared, role, std::convert::identity).map_err(TlsError::Service);
-    tls::accepting(tls, shared.room.of_this_thread()).and_then(http)
+    let http = http_service(parts, role, std::convert::identity).map_err(TlsError::Service);
+    tls::accepting(tls, parts.slots.of_this_thread()).and_then(http)
 }
 
 /// Serves streams of bytes, as `accept` makes them of what comes.
@@ -82,12 +82,12 @@ pub(super) fn over_tls(
 /// # Panics
 /// If this is called on more threads than the hub was made for, which happens only if a worker thread died.
 fn http_service<R, S: Stream, A: Fn(R) -> AcceptedStream<S> + Clone>(
-    shared: &Shared,
+    parts: &ServiceParts,
     role: Role,
     accept: A,
 ) -> impl ServiceFactory<R, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<R, S, A>
 {
-    let Shared { hub, sessions, config, wire, test_mode, room, unfinished } = shared;
+    let ServiceParts { hub, sessions, config, wire, test_mode, slots, unfinished } = parts;
     let worker = Worker::of_this_thread(hub).expect("a hub has one half for each worker thread");
     let settings = Rc::new(listener_settings(&config.server, S::IS_TLS));
     let body = BodyBounds {
@@ -148,11 +148,11 @@ fn http_service<R, S: Stream, A: Fn(R) -> AcceptedStream<S> + Clone>(
             websocket::upgrade(Rc::clone(&worker), Rc::clone(&listener), request, framed)
         }))
         .finish(api);
-    guarding(room.of_this_thread(), bounds(config), accept, http)
+    guarding(slots.of_this_thread(), bounds(config), accept, http)
 }
 
 /// What a configuration says of every request on a listener that speaks TLS, or does not.
-fn listener_settings(server: &Server, tls: bool) -> ListenerSettings {
+fn listener_settings(server: &ServerConfig, tls: bool) -> ListenerSettings {
     ListenerSettings {
         path_prefix: server.path_prefix.clone(),
         tls,
