@@ -6,14 +6,13 @@
 mod answers;
 mod arguments;
 mod options;
+mod run;
 mod send_test;
 #[cfg(test)]
 mod tests;
 mod welcome;
 
-pub use answers::{NO_CONTROL_SOCKET, complaint, ready, template, verdict};
-pub use send_test::{NothingSent, Wanted, send_test};
-pub use welcome::{pipe_line, welcome};
+pub use run::main;
 
 use std::ffi::OsString;
 
@@ -23,10 +22,11 @@ use crate::config::{self, Flags, Loaded, Origin};
 use crate::test_mode;
 
 use arguments::{Action, CommandLine, WebhooksAction};
+use send_test::Wanted;
 
 /// What the user wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
+enum Command {
     /// Run the broker.
     Serve(Flags),
     /// Have the running broker read its configuration again.
@@ -79,7 +79,7 @@ pub enum Command {
 /// Reads the process's arguments. For `--help`, `--version` and usage errors it prints and ends the process, with
 /// exit code 0, 0 and 2.
 #[must_use]
-pub fn parse() -> Command {
+fn parse() -> Command {
     parse_from(std::env::args_os()).unwrap_or_else(|usage| usage.exit())
 }
 
@@ -87,7 +87,7 @@ pub fn parse() -> Command {
 ///
 /// # Errors
 /// What clap prints for `--help`, `--version` and usage errors.
-pub fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
+fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
     let matches = CommandLine::command().try_get_matches_from(arguments)?;
     let CommandLine { options, action } = CommandLine::from_arg_matches(&matches)?;
     let Some(action) = action else { return Ok(Command::Serve(options.into_flags())) };
@@ -117,7 +117,7 @@ pub fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Comma
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn load(flags: &Flags) -> Result<Loaded, Vec<config::Error>> {
+fn load(flags: &Flags) -> Result<Loaded, Vec<config::Error>> {
     config::load(std::env::vars_os(), flags, |path| std::fs::read(path))
 }
 
@@ -126,7 +126,7 @@ pub fn load(flags: &Flags) -> Result<Loaded, Vec<config::Error>> {
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn load_for_tests(mut flags: Flags, silent: bool) -> Result<Loaded, Vec<config::Error>> {
+fn load_for_tests(mut flags: Flags, silent: bool) -> Result<Loaded, Vec<config::Error>> {
     let from_environment = |name: &str| std::env::var_os(name).is_some();
     if flags.config.is_none() && !from_environment("HELIOSTAT_CONFIG") {
         flags.development = true;

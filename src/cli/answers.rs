@@ -8,7 +8,7 @@ use crate::test_mode::{Credentials, credentials_of};
 
 /// What `serve --test` prints when it is ready: one line of JSON. `address` is where it listens.
 #[must_use]
-pub fn ready(config: &Config, address: SocketAddr, token: &str) -> String {
+pub(super) fn ready(config: &Config, address: SocketAddr, token: &str) -> String {
     let tls = config.server.tls_certificate.is_some();
     let host = Credentials::host_of(address);
     let prefix = &config.server.path_prefix;
@@ -27,13 +27,13 @@ pub fn ready(config: &Config, address: SocketAddr, token: &str) -> String {
 
 /// The text for standard error when the configuration is not sound: one line per error.
 #[must_use]
-pub fn complaint(errors: &[config::Error]) -> String {
+pub(super) fn complaint(errors: &[config::Error]) -> String {
     errors.iter().fold(String::new(), |text, error| text + &format!("heliostat: {error}\n"))
 }
 
 /// The commented default file with an app of credentials that are drawn for it, so that it can be used as it is.
 #[must_use]
-pub fn template() -> String {
+pub(super) fn template() -> String {
     let (key, secret) = (hex::encode(rand::random::<[u8; 10]>()), hex::encode(rand::random::<[u8; 32]>()));
     config::TEMPLATE
         .replacen("\n#[[apps]]\n", "\n[[apps]]\n", 1)
@@ -44,7 +44,7 @@ pub fn template() -> String {
 
 /// The answer of `check-config` when the configuration is sound.
 #[must_use]
-pub fn verdict(loaded: &Loaded) -> String {
+pub(super) fn verdict(loaded: &Loaded) -> String {
     let Config { server, apps, .. } = &loaded.config;
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let rules = apps.iter().map(|app| app.pipe.len()).sum();
@@ -60,7 +60,7 @@ pub fn verdict(loaded: &Loaded) -> String {
 }
 
 /// The complaint of a `reload` that does not know where the broker is.
-pub const NO_CONTROL_SOCKET: &str = "\
+pub(super) const NO_CONTROL_SOCKET: &str = "\
 heliostat: expected the control socket of the running broker, got none: name it with --control-socket, or set
 server.control_socket in its configuration; without one, send the broker SIGHUP and read its log
 ";

@@ -9,18 +9,18 @@ use crate::webhook::{EndpointUrl, EventType, WebhookEndpoint};
 
 /// Which endpoints are to be sent a sample of what.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub(super) struct Wanted {
     /// The id of the app; every app if absent.
-    pub app: Option<String>,
+    pub(super) app: Option<String>,
     /// The URL as it is configured; every endpoint if absent.
-    pub endpoint: Option<String>,
+    pub(super) endpoint: Option<String>,
     /// The type of the event, and only endpoints that want it; of each endpoint the first one it wants if absent.
-    pub event_type: Option<String>,
+    pub(super) event_type: Option<String>,
 }
 
 /// Why no sample was sent.
 #[derive(Debug, thiserror::Error)]
-pub enum NothingSent {
+pub(super) enum NothingSent {
     /// No such app.
     #[error("no app has the id {id:?}; there are {}", .known.join(", "))]
     UnknownApp {
@@ -63,7 +63,11 @@ fn meant(nearest: &Option<String>) -> String {
 ///
 /// # Errors
 /// If nothing was sent to anybody.
-pub fn send_test(config: &Config, wanted: &Wanted, mut say: impl FnMut(&str)) -> Result<bool, NothingSent> {
+pub(super) fn send_test(
+    config: &Config,
+    wanted: &Wanted,
+    mut say: impl FnMut(&str),
+) -> Result<bool, NothingSent> {
     let targets = targets(config, wanted)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut all_taken = true;

@@ -1,6 +1,8 @@
 //! The command line, and the words of the answers.
 
+use super::answers::{complaint, template, verdict};
 use super::arguments::AFTER_HELP;
+use super::welcome::welcome;
 use super::*;
 use crate::config::load;
 

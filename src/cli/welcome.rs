@@ -10,7 +10,7 @@ use crate::config::{AppConfig, Config, Mode};
 /// so, and in development mode what is on, why, and where to begin. Configured secrets are never shown. `reachable` are
 /// the addresses by which other machines find the broker.
 #[must_use]
-pub fn welcome(config: &Config, url: &str, mode: Mode, reachable: &[IpAddr]) -> String {
+pub(super) fn welcome(config: &Config, url: &str, mode: Mode, reachable: &[IpAddr]) -> String {
     let mut text = format!("heliostat listening on {url}\n");
     let because = match mode {
         Mode::Configured => return text,
@@ -74,7 +74,7 @@ fn with_host(url: &str, address: IpAddr) -> Option<String> {
 
 /// What the broker prints about the pipe's own port, served at `url` (`ws://` and the address and port).
 #[must_use]
-pub fn pipe_line(url: &str) -> String {
+pub(super) fn pipe_line(url: &str) -> String {
     format!("heliostat serves the pipe on {url}\n")
 }
 

@@ -1,0 +1,236 @@
+//! Does what the command line asks for, and says how it went: output, complaint, exit code.
+
+// A test may list its cases one after the other.
+#![cfg_attr(not(test), warn(clippy::too_many_lines))]
+
+use std::error::Error;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::{CONTROL_SOCKET, Flags, Loaded};
+use crate::development;
+use crate::exec;
+use crate::server::control::{self, ControlSocket};
+use crate::server::{self, Reloader, Server};
+use crate::telemetry;
+use crate::test_mode::{TestMode, draw_token};
+
+use super::answers::{NO_CONTROL_SOCKET, complaint, ready, template, verdict};
+use super::send_test::send_test;
+use super::welcome::{pipe_line, welcome};
+use super::{Command, parse};
+
+/// What the log names as the source of these lines: the program itself.
+const PROGRAM: &str = "heliostat";
+
+/// The exit code for a configuration that cannot be used, or an address that cannot be had.
+const CANNOT_START: u8 = 2;
+
+/// The exit code for a running broker that was not reached, or did not do what it was asked.
+const NOT_DONE: u8 = 1;
+
+/// What is said on standard error at the end, and the exit code that goes with it.
+type Failure = (String, u8);
+
+/// The whole program: reads the process's arguments, does what they ask for, and returns the exit code.
+pub fn main() -> ExitCode {
+    let code = match run(parse()) {
+        Ok(code) => code,
+        Err((complaint, code)) => {
+            let _ = std::io::stderr().write_all(complaint.as_bytes());
+            ExitCode::from(code)
+        }
+    };
+    telemetry::flush();
+    code
+}
+
+/// Does what was asked.
+fn run(command: Command) -> Result<ExitCode, Failure> {
+    let load_for_tests = |flags, silent| {
+        super::load_for_tests(flags, silent).map_err(|errors| (complaint(&errors), CANNOT_START))
+    };
+    match command {
+        Command::PrintTemplate => print(&template()),
+        Command::PrintConfig { flags, show_secrets } => print(&load(&flags)?.to_toml(show_secrets)),
+        Command::CheckConfig(flags) => {
+            let loaded = load(&flags)?;
+            server::check(&loaded.config).map_err(cannot_start)?;
+            print(&verdict(&loaded));
+        }
+        Command::Reload(flags) => print(&ask_to_reload(&flags).map_err(|complaint| (complaint, NOT_DONE))?),
+        Command::Serve(flags) => {
+            let loaded = load(&flags)?;
+            serve(flags, loaded).map_err(cannot_start)?;
+        }
+        Command::SendTest { flags, wanted } => {
+            let sent = send_test(&load(&flags)?.config, &wanted, print);
+            let all_taken = sent.map_err(cannot_start)?;
+            return Ok(if all_taken { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Command::ServeTest { flags, token, remote } => {
+            let test_mode = TestMode::new(token.unwrap_or_else(draw_token), remote);
+            let loaded = load_for_tests(flags, false)?;
+            serve_test(loaded, test_mode).map_err(cannot_start)?;
+        }
+        Command::Exec { flags, env_prefixes, command } => {
+            let config = load_for_tests(flags, true)?.config;
+            let _ = telemetry::start(&config.logging);
+            let ended = exec::run(config, &env_prefixes, &command);
+            let exec::CommandOutcome { status, told } = ended.map_err(cannot_start)?;
+            // The command may have closed it behind us.
+            let _ = std::io::stderr().write_all(told.as_bytes());
+            return Ok(ExitCode::from(status));
+        }
+        Command::DieWithParent { parent, command } => {
+            exec::become_command(parent, &command).map_err(cannot_start)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn load(flags: &Flags) -> Result<Loaded, Failure> {
+    super::load(flags).map_err(|errors| (complaint(&errors), CANNOT_START))
+}
+
+fn cannot_start(error: impl std::fmt::Display) -> Failure {
+    (format!("heliostat: {error}\n"), CANNOT_START)
+}
+
+/// Prints to standard output; a reader that has gone is no error.
+fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Has the running broker read its configuration again; returns its answer.
+fn ask_to_reload(flags: &Flags) -> Result<String, String> {
+    let socket = match flags.value(CONTROL_SOCKET) {
+        Some(path) => Some(PathBuf::from(path)),
+        None => super::load(flags).map_err(|errors| complaint(&errors))?.config.server.control_socket,
+    };
+    let Some(socket) = socket else { return Err(NO_CONTROL_SOCKET.to_owned()) };
+    match control::ask(&socket, control::RELOAD) {
+        Ok(Ok(done)) => Ok(format!("{done}\n")),
+        Ok(Err(complaint)) => Err(format!("{complaint}\n")),
+        Err(error) => Err(format!("heliostat: {error}\n")),
+    }
+}
+
+fn serve(flags: Flags, loaded: Loaded) -> Result<(), Box<dyn Error>> {
+    let Loaded { ref config, mode, .. } = loaded;
+    telemetry::start(&config.logging)?;
+    telemetry::log_panics();
+    let bound = Server::new(config.clone()).bind()?;
+    let control = config.server.control_socket.as_deref().map(ControlSocket::bind).transpose()?;
+    tell(&loaded);
+    let mut text = welcome(config, &bound.url(), mode, &development::reachable(config.server.host));
+    if let Some(url) = bound.pipe_url() {
+        text.push_str(&pipe_line(&url));
+    }
+    let reloader = bound.reloader();
+    actix_web::rt::System::new().block_on(async {
+        let shutdown = shutdown_signal()?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        print(&text);
+        let on_signal = async {
+            while hangup.recv().await.is_some() {
+                // The log has told what there is to tell.
+                let _ = reload(&flags, &reloader);
+            }
+            Ok(())
+        };
+        let on_request = async {
+            let Some(control) = &control else { return std::future::pending().await };
+            let answer = |request: &str| match request {
+                control::RELOAD => reload(&flags, &reloader),
+                other => Err(format!("heliostat: the running broker does not know the request {other:?}")),
+            };
+            control.serve(answer).await
+        };
+        // Neither of the two that hear commands ends before the broker does, but by a fault.
+        tokio::select! {
+            served = bound.run(shutdown) => Ok(served?),
+            failed = async { tokio::try_join!(on_signal, on_request) } => Ok(failed.map(|_: ((), ())| ())?),
+        }
+    })
+}
+
+/// Tells the log what is odd about the configuration.
+fn tell(loaded: &Loaded) {
+    loaded.warnings.iter().for_each(|warning| tracing::warn!(target: PROGRAM, "{warning}"));
+    for variable in &loaded.skipped {
+        tracing::debug!(target: PROGRAM, variable, "skipped: it was made for a service whose name begins with heliostat");
+    }
+}
+
+fn serve_test(loaded: Loaded, test_mode: Arc<TestMode>) -> Result<(), Box<dyn Error>> {
+    let config = &loaded.config;
+    telemetry::start(&config.logging)?;
+    telemetry::log_panics();
+    let bound = Server::new(config.clone()).test_mode(Arc::clone(&test_mode)).bind()?;
+    tell(&loaded);
+    let line = ready(config, bound.address(), test_mode.token());
+    actix_web::rt::System::new().block_on(async {
+        let shutdown = shutdown_signal()?;
+        // It is looked at first when the broker serves.
+        let served = async move {
+            print(&line);
+            shutdown.await;
+        };
+        Ok(bound.run(served).await?)
+    })
+}
+
+/// Reads the configuration again from where it came, and puts in force what can be. Tells the log; returns what to
+/// tell whoever asked.
+fn reload(flags: &Flags, reloader: &Reloader) -> control::ControlAnswer {
+    let failed = |complaint: String| {
+        complaint
+            .lines()
+            .filter(|line| !line.is_empty())
+            .for_each(|line| tracing::error!(target: PROGRAM, "{line}"));
+        tracing::error!(target: PROGRAM, "the configuration was not reloaded; nothing has changed");
+        Err(complaint.trim_end().to_owned())
+    };
+    let loaded = match super::load(flags) {
+        Ok(loaded) => loaded,
+        Err(errors) => return failed(complaint(&errors)),
+    };
+    match reloader.reload(loaded.config.clone()) {
+        Ok(reloaded) => {
+            tell(&loaded);
+            if reloaded.needs_restart.is_empty() {
+                tracing::info!(target: PROGRAM, "configuration reloaded: {reloaded}");
+            } else {
+                tracing::warn!(target: PROGRAM, "configuration reloaded: {reloaded}");
+            }
+            Ok(format!("ok: {reloaded}"))
+        }
+        Err(error) => failed(format!("heliostat: {error}\n")),
+    }
+}
+
+/// Ready at the first SIGTERM or SIGINT. The signals are caught from now on, not from the first poll on.
+fn shutdown_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        // Who asks twice does not want to wait.
+        actix_web::rt::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            std::process::exit(130);
+        });
+    })
+}
