@@ -21,7 +21,7 @@ use clap::{CommandFactory, FromArgMatches};
 use crate::config::{self, Flags, Loaded, Origin};
 use crate::test_mode;
 
-use arguments::{Action, CommandLine, WebhooksAction};
+use arguments::{CliCommand, CommandLine, WebhooksAction};
 use send_test::Wanted;
 
 /// What the user wants.
@@ -93,21 +93,21 @@ fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, 
     let Some(action) = action else { return Ok(Command::Serve(options.into_flags())) };
     let flags = |later| options.and(later);
     Ok(match action {
-        Action::Serve { options: later, test: false, .. } => Command::Serve(flags(later)),
-        Action::Serve { options: later, test: true, test_token: token, test_remote: remote } => {
+        CliCommand::Serve { options: later, test: false, .. } => Command::Serve(flags(later)),
+        CliCommand::Serve { options: later, test: true, test_token: token, test_remote: remote } => {
             Command::ServeTest { flags: flags(later), token, remote }
         }
-        Action::Exec { options: later, env_prefix: env_prefixes, command } => {
+        CliCommand::Exec { options: later, env_prefix: env_prefixes, command } => {
             Command::Exec { flags: flags(later), env_prefixes, command }
         }
-        Action::DieWithParent { parent, command } => Command::DieWithParent { parent, command },
-        Action::Reload(later) => Command::Reload(flags(later)),
-        Action::CheckConfig(later) => Command::CheckConfig(flags(later)),
-        Action::PrintConfig { template: true, .. } => Command::PrintTemplate,
-        Action::PrintConfig { options: later, show_secrets, .. } => {
+        CliCommand::DieWithParent { parent, command } => Command::DieWithParent { parent, command },
+        CliCommand::Reload(later) => Command::Reload(flags(later)),
+        CliCommand::CheckConfig(later) => Command::CheckConfig(flags(later)),
+        CliCommand::PrintConfig { template: true, .. } => Command::PrintTemplate,
+        CliCommand::PrintConfig { options: later, show_secrets, .. } => {
             Command::PrintConfig { flags: flags(later), show_secrets }
         }
-        Action::Webhooks {
+        CliCommand::Webhooks {
             action: WebhooksAction::SendTest { options: later, app, endpoint, event_type },
         } => Command::SendTest { flags: flags(later), wanted: Wanted { app, endpoint, event_type } },
     })

@@ -8,6 +8,7 @@ mod error;
 mod files;
 mod listening;
 mod reload;
+mod role;
 mod routes;
 mod service;
 mod stop;
@@ -32,7 +33,8 @@ use crate::webhook::Webhooks;
 use app_listeners::AppListeners;
 use error::{check_webhooks, load_tls};
 use files::OpenFiles;
-use listening::{ListeningSocket, Role, further_addresses};
+use listening::{ListeningSocket, further_addresses};
+use role::Role;
 use service::ServiceParts;
 
 /// A broker that has been put together and does not listen yet.

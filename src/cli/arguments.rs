@@ -16,11 +16,11 @@ pub(super) struct CommandLine {
     #[command(flatten)]
     pub(super) options: Options,
     #[command(subcommand)]
-    pub(super) action: Option<Action>,
+    pub(super) action: Option<CliCommand>,
 }
 
 #[derive(Subcommand)]
-pub(super) enum Action {
+pub(super) enum CliCommand {
     /// Run the broker; this is what happens without a command, too.
     Serve {
         #[command(flatten)]

@@ -34,7 +34,7 @@ const CANNOT_START: u8 = 2;
 const NOT_DONE: u8 = 1;
 
 /// What is said on standard error at the end, and the exit code that goes with it.
-type Failure = (String, u8);
+type ExitFailure = (String, u8);
 
 /// The whole program: reads the process's arguments, does what they ask for, and returns the exit code.
 pub fn main() -> ExitCode {
@@ -50,7 +50,7 @@ pub fn main() -> ExitCode {
 }
 
 /// Does what was asked.
-fn run(command: Command) -> Result<ExitCode, Failure> {
+fn run(command: Command) -> Result<ExitCode, ExitFailure> {
     let load_for_tests = |flags, silent| {
         super::load_for_tests(flags, silent).map_err(|errors| (complaint(&errors), CANNOT_START))
     };
@@ -93,11 +93,11 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn load(flags: &Flags) -> Result<Loaded, Failure> {
+fn load(flags: &Flags) -> Result<Loaded, ExitFailure> {
     super::load(flags).map_err(|errors| (complaint(&errors), CANNOT_START))
 }
 
-fn cannot_start(error: impl std::fmt::Display) -> Failure {
+fn cannot_start(error: impl std::fmt::Display) -> ExitFailure {
     (format!("heliostat: {error}\n"), CANNOT_START)
 }
 

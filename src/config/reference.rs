@@ -14,7 +14,7 @@ const BEGIN: &str =
 const END: &str = "<!-- end of the reference -->\n";
 
 /// What the default file says: tables and keys, each with the comment above it.
-pub(super) struct Entry {
+pub(super) struct TemplateEntry {
     /// `[server]`, `[[apps]]`; or `server.port`, `apps.limits.connections`.
     pub(super) path: String,
     /// The default, in TOML; none for a table.
@@ -22,14 +22,14 @@ pub(super) struct Entry {
     text: String,
 }
 
-impl Entry {
+impl TemplateEntry {
     pub(super) fn is_explained(&self) -> bool {
         !self.text.is_empty()
     }
 }
 
 /// The default file, entry by entry. The text at its top belongs to none.
-pub(super) fn entries(default_file: &str) -> Vec<Entry> {
+pub(super) fn entries(default_file: &str) -> Vec<TemplateEntry> {
     let mut entries = Vec::new();
     let (mut table, mut text) = (String::new(), String::new());
     for line in default_file.lines() {
@@ -41,12 +41,16 @@ pub(super) fn entries(default_file: &str) -> Vec<Entry> {
             (None, "") => text.clear(),
             (None, header) if header.starts_with('[') => {
                 table = header.trim_matches(['[', ']']).to_owned();
-                entries.push(Entry { path: header.to_owned(), value: None, text: std::mem::take(&mut text) });
+                entries.push(TemplateEntry {
+                    path: header.to_owned(),
+                    value: None,
+                    text: std::mem::take(&mut text),
+                });
             }
             (None, setting) => {
                 let (key, value) = setting.split_once(" = ").expect("a setting is `key = value`");
                 let (path, value) = (format!("{table}.{key}"), Some(value.to_owned()));
-                entries.push(Entry { path, value, text: std::mem::take(&mut text) });
+                entries.push(TemplateEntry { path, value, text: std::mem::take(&mut text) });
             }
         }
     }
@@ -62,7 +66,7 @@ fn reference() -> String {
     );
     let known: Vec<_> = known.collect();
     let mut page = String::new();
-    for Entry { path, value, text } in entries(super::TEMPLATE) {
+    for TemplateEntry { path, value, text } in entries(super::TEMPLATE) {
         let text = text.replace('*', "\\*").replace('<', "&lt;");
         let Some(value) = value else {
             let _ = write!(page, "\n### `{path}`\n\n{text}");

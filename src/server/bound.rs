@@ -9,7 +9,8 @@ use tracing::info;
 
 use super::Reloader;
 use super::files::OpenFiles;
-use super::listening::{ListeningSocket, Role, SocketHandles};
+use super::listening::{ListeningSocket, SocketHandles};
+use super::role::Role;
 use super::service::ServiceParts;
 use super::stop::Stop;
 use crate::hub::Hub;

@@ -46,7 +46,7 @@ pub struct ControlSocket {
 
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
-pub enum ControlError {
+pub enum ControlSocketError {
     /// Another broker answers there.
     #[error("cannot make the control socket {}: another broker is using it", .0.display())]
     InUse(PathBuf),
@@ -88,14 +88,16 @@ impl ControlSocket {
     /// Makes the socket. A file that an earlier broker left behind is replaced.
     ///
     /// # Errors
-    /// See [`ControlError`].
-    pub fn bind(path: &Path) -> Result<Self, ControlError> {
-        let refused = |error| ControlError::Refused { path: path.to_owned(), error };
+    /// See [`ControlSocketError`].
+    pub fn bind(path: &Path) -> Result<Self, ControlSocketError> {
+        let refused = |error| ControlSocketError::Refused { path: path.to_owned(), error };
         match fs::symlink_metadata(path) {
             Ok(found) if !found.file_type().is_socket() => {
-                return Err(ControlError::NotASocket(path.to_owned()));
+                return Err(ControlSocketError::NotASocket(path.to_owned()));
             }
-            Ok(_) if StdStream::connect(path).is_ok() => return Err(ControlError::InUse(path.to_owned())),
+            Ok(_) if StdStream::connect(path).is_ok() => {
+                return Err(ControlSocketError::InUse(path.to_owned()));
+            }
             Ok(_) => fs::remove_file(path).map_err(refused)?,
             Err(_) => {}
         }
@@ -215,7 +217,7 @@ mod tests {
         let socket = ControlSocket::bind(&path).unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "for its owner alone");
-        assert!(matches!(ControlSocket::bind(&path), Err(ControlError::InUse(_))));
+        assert!(matches!(ControlSocket::bind(&path), Err(ControlSocketError::InUse(_))));
         let asking = {
             let path = path.clone();
             std::thread::spawn(move || {
@@ -288,9 +290,9 @@ mod tests {
         drop(StdListener::bind(&path).unwrap());
         drop(ControlSocket::bind(&path).unwrap());
         fs::write(&path, "precious").unwrap();
-        assert!(matches!(ControlSocket::bind(&path), Err(ControlError::NotASocket(_))));
+        assert!(matches!(ControlSocket::bind(&path), Err(ControlSocketError::NotASocket(_))));
         fs::remove_file(&path).unwrap();
         let nowhere = Path::new("/nowhere/at/all.sock");
-        assert!(matches!(ControlSocket::bind(nowhere), Err(ControlError::Refused { .. })));
+        assert!(matches!(ControlSocket::bind(nowhere), Err(ControlSocketError::Refused { .. })));
     }
 }

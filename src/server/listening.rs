@@ -9,6 +9,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tracing::debug;
 
 use super::StartError;
+use super::role::Role;
 use super::service::{self, ServiceParts};
 use crate::config::Config;
 
@@ -23,25 +24,6 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
 /// does not say when it has, and what it has begun it brings to its end: a client that connects at this moment may have
 /// it accept once more. It complains then, which the log leaves out, and nothing else comes of it.
 const ACCEPTING_ENDS: Duration = Duration::from_millis(2);
-
-/// What a listening socket is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
-    /// Everything: clients, the HTTP API, backends.
-    Broker,
-    /// Backends on the pipe's wire, and nobody else.
-    Pipe,
-}
-
-impl Role {
-    /// What the HTTP server's log calls it.
-    fn name(self) -> &'static str {
-        match self {
-            Role::Broker => "heliostat",
-            Role::Pipe => "pipe",
-        }
-    }
-}
 
 /// A socket that the broker listens on. Connections wait in the kernel until somebody accepts them.
 pub(super) struct ListeningSocket {

@@ -9,7 +9,7 @@ use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse};
 use tracing::info;
 
-use super::listening::Role;
+use super::role::Role;
 use crate::auth::request::{Query, check_body, check_stream_timestamp};
 use crate::development::{Development, guard};
 use crate::http::Arrival;
@@ -24,7 +24,7 @@ use crate::transport::stream;
 
 /// What the endpoints need besides the request.
 #[derive(Debug)]
-pub(super) struct Context {
+pub(super) struct RouteContext {
     /// The calling thread's half of the hub.
     pub(super) worker: Rc<Worker>,
     /// What the socket is for that the request came in by.
@@ -89,7 +89,7 @@ impl<'p> Endpoint<'p> {
 
 /// Answers any request that is no upgrade on the port that serves nothing but the pipe.
 pub(super) async fn pipes_only(request: &HttpRequest) -> HttpResponse {
-    let hub = request.app_data::<Rc<Context>>().map(|context| context.worker.hub());
+    let hub = request.app_data::<Rc<RouteContext>>().map(|context| context.worker.hub());
     let mut response = match hub.and_then(|hub| hub.shutdown()) {
         Some(_) => ApiError::ShuttingDown.response(),
         None => HttpResponse::UpgradeRequired()
@@ -105,7 +105,7 @@ pub(super) async fn pipes_only(request: &HttpRequest) -> HttpResponse {
 
 /// Answers any request that is no upgrade.
 pub(super) async fn handle(request: &HttpRequest, payload: &mut web::Payload) -> HttpResponse {
-    let Some(context) = request.app_data::<Rc<Context>>().cloned() else {
+    let Some(context) = request.app_data::<Rc<RouteContext>>().cloned() else {
         return HttpResponse::InternalServerError().finish();
     };
     let at_work = context.worker.hub().begin_work();
@@ -142,7 +142,7 @@ pub(super) async fn handle(request: &HttpRequest, payload: &mut web::Payload) ->
 }
 
 async fn answer(
-    context: &Context,
+    context: &RouteContext,
     request: &HttpRequest,
     payload: &mut web::Payload,
 ) -> Result<HttpResponse, ApiError> {
@@ -255,7 +255,7 @@ async fn dispatch(
     }
 }
 
-fn arrival(context: &Context, request: &HttpRequest) -> Arrival {
+fn arrival(context: &RouteContext, request: &HttpRequest) -> Arrival {
     Arrival::of(request.headers(), context.settings.tls, context.settings.trust_forwarded_proto)
         .from(request.peer_addr())
 }
@@ -263,7 +263,7 @@ fn arrival(context: &Context, request: &HttpRequest) -> Arrival {
 /// A stream of a channel that anybody may subscribe to needs no signature, unless the app demands that connections
 /// authorize themselves: there is no other way for a stream to do so. `None` if it needs one.
 fn public_stream(
-    context: &Context,
+    context: &RouteContext,
     request: &HttpRequest,
     app_id: &str,
     (kind, name): (stream::StreamKind, &str),
@@ -286,7 +286,7 @@ fn public_stream(
 }
 
 /// Tells those who listen to the app that the path names, if it is one, of a refused request.
-fn announce_refusal(context: &Context, request: &HttpRequest, error: &ApiError) {
+fn announce_refusal(context: &RouteContext, request: &HttpRequest, error: &ApiError) {
     let (method, path, reason) = (request.method().as_str(), request.path(), error.to_string());
     let hub = context.worker.hub();
     let named = path.strip_prefix(context.settings.path_prefix.as_str()).and_then(|path| {

@@ -17,7 +17,7 @@ use actix_web::rt::net::TcpStream;
 use actix_web::{App as WebApp, HttpRequest, HttpResponse, web};
 use futures_util::future::Either;
 
-use super::listening::Role;
+use super::role::Role;
 use super::routes;
 use crate::config::{Config, ServerConfig};
 use crate::development::Development;
@@ -96,7 +96,7 @@ fn http_service<R, S: Stream, A: Fn(R) -> AcceptedStream<S> + Clone>(
         unfinished: Arc::clone(unfinished),
     };
     let development = Development::new(config.development.clone(), config.server.host, Rc::clone(&settings));
-    let context = Rc::new(routes::Context {
+    let context = Rc::new(routes::RouteContext {
         worker: Rc::clone(&worker),
         role,
         settings: Rc::clone(&settings),
@@ -175,7 +175,7 @@ fn bounds(config: &Config) -> ExchangeBounds {
 /// Hands a request that is no upgrade to whoever knows its path.
 async fn answer(request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
     body::begin(&request);
-    let role = request.app_data::<Rc<routes::Context>>().map(|context| context.role);
+    let role = request.app_data::<Rc<routes::RouteContext>>().map(|context| context.role);
     let response = match role {
         Some(Role::Pipe) => routes::pipes_only(&request).await,
         Some(Role::Broker) | None => {

@@ -115,7 +115,7 @@ fn config(apps: &[&str]) -> Config {
 
 /// What a client does, or what is done to it.
 #[derive(Clone, Copy, Debug)]
-enum Happening {
+enum StormAction {
     JoinPresence,
     JoinPresenceCache,
     JoinPrivate,
@@ -132,49 +132,44 @@ enum Happening {
 
 /// One step of a history. Where clients are missing, one connects instead.
 #[derive(Clone, Copy, Debug)]
-struct Step {
+struct StormStep {
     app: &'static str,
     client: usize,
     user: u64,
     room: u64,
-    happening: Happening,
+    happening: StormAction,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = StormStep> {
     let happening = prop_oneof![
-        3 => Just(Happening::JoinPresence),
-        1 => Just(Happening::JoinPresenceCache),
-        1 => Just(Happening::JoinPrivate),
-        1 => Just(Happening::SignIn),
-        1 => Just(Happening::ClientEvent),
-        1 => Just(Happening::Leave),
-        1 => Just(Happening::JoinAndVanish),
-        1 => Just(Happening::TerminateAndPublish),
-        1 => Just(Happening::Ping),
-        1 => Just(Happening::Vanish),
+        3 => Just(StormAction::JoinPresence),
+        1 => Just(StormAction::JoinPresenceCache),
+        1 => Just(StormAction::JoinPrivate),
+        1 => Just(StormAction::SignIn),
+        1 => Just(StormAction::ClientEvent),
+        1 => Just(StormAction::Leave),
+        1 => Just(StormAction::JoinAndVanish),
+        1 => Just(StormAction::TerminateAndPublish),
+        1 => Just(StormAction::Ping),
+        1 => Just(StormAction::Vanish),
     ];
     let app = prop::sample::select(vec!["1", "7", "8"]);
-    (app, 0..CLIENTS, 0..5_u64, 0..3_u64, happening).prop_map(|(app, client, user, room, happening)| Step {
-        app,
-        client,
-        user,
-        room,
-        happening,
-    })
+    (app, 0..CLIENTS, 0..5_u64, 0..3_u64, happening)
+        .prop_map(|(app, client, user, room, happening)| StormStep { app, client, user, room, happening })
 }
 
 /// A history for each thread. They are the same in every run; what differs is how the threads meet, so there is nothing
 /// that could be shrunk.
-fn histories() -> Vec<Vec<Step>> {
+fn histories() -> Vec<Vec<StormStep>> {
     let mut runner = TestRunner::deterministic();
     let history = prop::collection::vec(step(), STEPS);
     (0..THREADS).map(|_| history.new_tree(&mut runner).unwrap().current()).collect()
 }
 
 /// One thread's part of the storm; returns the clients that are still there.
-fn storm(broker: &Broker, history: Vec<Step>) -> Vec<StormClient> {
+fn storm(broker: &Broker, history: Vec<StormStep>) -> Vec<StormClient> {
     let mut clients: Vec<StormClient> = Vec::new();
-    for Step { app, client: n, user, room, happening } in history {
+    for StormStep { app, client: n, user, room, happening } in history {
         if clients.len() < CLIENTS {
             clients.extend(StormClient::connect(broker, app));
             continue;
@@ -185,26 +180,28 @@ fn storm(broker: &Broker, history: Vec<Step>) -> Vec<StormClient> {
         let member = json!({ "user_id": user }).to_string();
         let client = &mut clients[n];
         let lives = match happening {
-            Happening::JoinPresence => client.subscribe(&presence, Some(&member)),
-            Happening::JoinPresenceCache => client.subscribe(&presence_cache, Some(&member)),
-            Happening::JoinPrivate => client.subscribe(&format!("private-{room}"), None),
-            Happening::SignIn => client.sign_in(&user, &(0..6).map(|n| format!("u{n}")).collect::<Vec<_>>()),
-            Happening::ClientEvent => {
+            StormAction::JoinPresence => client.subscribe(&presence, Some(&member)),
+            StormAction::JoinPresenceCache => client.subscribe(&presence_cache, Some(&member)),
+            StormAction::JoinPrivate => client.subscribe(&format!("private-{room}"), None),
+            StormAction::SignIn => {
+                client.sign_in(&user, &(0..6).map(|n| format!("u{n}")).collect::<Vec<_>>())
+            }
+            StormAction::ClientEvent => {
                 client.say(&json!({ "event": "client-x", "channel": presence, "data": "x" }))
             }
-            Happening::Leave => {
+            StormAction::Leave => {
                 client.say(&json!({ "event": "pusher:unsubscribe", "data": { "channel": presence } }))
             }
-            Happening::JoinAndVanish => {
+            StormAction::JoinAndVanish => {
                 client.subscribe(&presence, Some(r#"{"user_id":"brief"}"#));
                 false
             }
-            Happening::TerminateAndPublish => {
+            StormAction::TerminateAndPublish => {
                 terminate_and_publish(broker, client.app, &user, &presence_cache);
                 true
             }
-            Happening::Ping => client.say(&json!({ "event": "pusher:ping" })),
-            Happening::Vanish => false,
+            StormAction::Ping => client.say(&json!({ "event": "pusher:ping" })),
+            StormAction::Vanish => false,
         };
         if !lives {
             clients.swap_remove(n);

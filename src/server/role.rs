@@ -1,0 +1,20 @@
+//! What a listening socket is for.
+
+/// The purpose of a listening socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Everything: clients, the HTTP API, backends.
+    Broker,
+    /// Backends on the pipe's wire, and nobody else.
+    Pipe,
+}
+
+impl Role {
+    /// What the HTTP server's log calls it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Role::Broker => "heliostat",
+            Role::Pipe => "pipe",
+        }
+    }
+}
