@@ -3,7 +3,7 @@
 //! Read the modules in this order and the broker is explained:
 //!
 //! * [`protocol`], [`auth`], [`app`]: the words on the wire, the signatures, the apps. Pure values.
-//! * [`channel`], [`connection`]: one channel and one client's life, as values that are stepped.
+//! * [`event`], [`channel`], [`connection`]: an event on its way, one channel and one client's life, as values.
 //! * [`hub`]: carries events to subscribers, across worker threads.
 //! * [`transport`], [`http`], [`pipe`], [`webhook`], [`development`], [`test_mode`]: the edges. They know the hub; it
 //!   does not know them.
@@ -31,6 +31,7 @@ pub mod cli;
 pub mod config;
 pub mod connection;
 pub mod development;
+pub mod event;
 pub mod exec;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -31,7 +31,7 @@ use crate::transport::fallback::Sessions;
 use crate::webhook::Webhooks;
 
 use app_listeners::AppListeners;
-use error::{check_webhooks, load_tls};
+use error::{check_apps, load_tls};
 use files::OpenFiles;
 use listening::{ListeningSocket, further_addresses};
 use role::Role;
@@ -82,7 +82,7 @@ impl Server {
     /// See [`StartError`]; nothing is left behind.
     pub fn bind(self) -> Result<BoundServer, StartError> {
         let Server { config, taps, hooks, test_mode } = self;
-        check_webhooks(&config)?;
+        check_apps(&config)?;
         let taps = taps.into_iter().map(|(app_id, tap)| {
             let listener: Arc<dyn Listener> = Arc::new(TapListener(tap));
             (app_id, listener)

@@ -63,6 +63,10 @@ impl AppDraft {
             (None, None, _) => return Err(missing("key", "HELIOSTAT_APP_KEY")),
             (None, _, None) => return Err(missing("secret", "HELIOSTAT_APP_SECRET")),
         };
+        for (place, rule) in self.pipe.iter().enumerate() {
+            let at = || origin(&format!("pipe[{place}]"));
+            rule.check_targets(&self.app.limits).map_err(|source| Error::Rule { at: at(), source })?;
+        }
         Ok(AppConfig { app: App { id, keys, ..self.app }, pipe: self.pipe, webhooks: self.webhooks })
     }
 }

@@ -1,12 +1,9 @@
 //! What a connection asks its driver to do.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
-
 use crate::channel::{JoinRefused, Member};
-use crate::protocol::json::Data;
+use crate::event::AcceptedEvent;
 use crate::protocol::{ChannelName, CloseCode, Frame};
 
 use super::{HeldMessage, JoinNumber, Refusal, User};
@@ -28,10 +25,8 @@ pub enum Action<'m> {
     SignIn(Box<SignIn>),
     /// It need not authorize itself any more: count it towards the app's quota, or end it if there is no room.
     Authorize,
-    /// Send its event to the other subscribers of the channel, and to the pipes that listen.
-    Broadcast(ClientEvent<'m>),
-    /// Hand its event to the pipes that listen, and to nobody else.
-    Pipe(ClientEvent<'m>),
+    /// Hand its event, which was accepted, to the hub.
+    Accept(AcceptedEvent<'m>),
     /// End the connection.
     Close(CloseCode),
 }
@@ -80,19 +75,4 @@ pub struct SignIn {
     pub warning: Option<Refusal>,
     /// This authorizes the connection: it is to be counted towards the app's quota first.
     pub authorizes: bool,
-}
-
-/// An event that a client sent.
-#[derive(Clone, Debug)]
-pub struct ClientEvent<'m> {
-    /// Its name.
-    pub event: Cow<'m, str>,
-    /// The channel; none on a client's own back channel to the pipes.
-    pub channel: Option<ChannelName>,
-    /// The payload as it came; `None` if it came as a binary message.
-    pub raw: Option<&'m RawValue>,
-    /// The payload as it is delivered.
-    pub data: Data<'m>,
-    /// The sender, on presence channels.
-    pub user_id: Option<Arc<str>>,
 }

@@ -18,7 +18,7 @@ mod signin;
 mod subscribe;
 mod subscriptions;
 
-pub use action::{Action, Answered, ClientEvent, Join, NotJoined, SignIn};
+pub use action::{Action, Answered, Join, NotJoined, SignIn};
 pub use config::ConnectionConfig;
 pub use heartbeat::{Due, Heartbeat, Probe, SILENCE_WITHOUT_PING};
 pub use pending::{HeldMessage, JoinNumber, ReceivedMessage};
@@ -27,18 +27,17 @@ pub use refusal::Refusal;
 pub use signin::User;
 
 use auth_state::AuthState;
+use client_event::Sender;
 use pending::PendingJoins;
 use subscriptions::Subscriptions;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde_json::value::RawValue;
-
 use crate::app::App;
+use crate::event::Destination;
 use crate::protocol::client_message::{BadParameter, ClientMessage, Parameters};
 use crate::protocol::event_name::{self, ClientEventKind};
-use crate::protocol::json::{self, Data};
 use crate::protocol::{
     BinaryMessage, ChannelName, CloseCode, CloseStatus, Frame, ProtocolVersion, SocketId, server_message,
 };
@@ -287,16 +286,33 @@ impl Connection {
     }
 
     fn client_event<'m>(&mut self, message: ClientMessage<'m>, now: Instant) -> Result<Action<'m>, Refusal> {
-        let shape = client_event::shape(&message)?;
-        client_event::check_allowed(&self.app, &shape.channel)?;
-        let subscription = self.subscriptions.get(&shape.channel);
-        let (channel, user_id) = subscription.ok_or_else(|| client_event::not_subscribed(&shape.channel))?;
-        let max_bytes = self.app.limits.client_event_payload_bytes;
-        let data = client_event::payload(&self.app, &message.event, shape.data, max_bytes)?;
-        let (channel, user_id) = (Some(channel.clone()), user_id.clone());
+        let event = self.sender().client_event(message)?;
         self.check_rate(now)?;
-        let raw = Some(shape.data);
-        Ok(Action::Broadcast(ClientEvent { event: message.event, channel, raw, data, user_id }))
+        Ok(Action::Accept(event))
+    }
+
+    /// An event that only a pipe can want. It is not broadcast, and the rate of client events does not bind it.
+    fn pipe_event<'m>(
+        &self,
+        message: ClientMessage<'m>,
+        pipe_listens: &PipeListens<'_>,
+    ) -> Result<Action<'m>, Refusal> {
+        self.sender().pipe_event(message, pipe_listens).map(Action::Accept)
+    }
+
+    /// An event that came as a binary message.
+    fn binary_event<'m>(
+        &mut self,
+        message: BinaryMessage<'m>,
+        bytes: usize,
+        now: Instant,
+        pipe_listens: &PipeListens<'_>,
+    ) -> Result<Action<'m>, Refusal> {
+        let event = self.sender().binary_event(message, bytes, pipe_listens)?;
+        if let Destination::Subscribers { .. } = event.to {
+            self.check_rate(now)?;
+        }
+        Ok(Action::Accept(event))
     }
 
     fn check_rate(&mut self, now: Instant) -> Result<(), Refusal> {
@@ -305,79 +321,8 @@ impl Connection {
         if rate.admit(now) { Ok(()) } else { Err(client_event::too_fast(per_second)) }
     }
 
-    /// An event that only a pipe can want. It is not broadcast, and the rate of client events does not bind it.
-    fn pipe_event<'m>(
-        &mut self,
-        message: ClientMessage<'m>,
-        pipe_listens: &PipeListens<'_>,
-    ) -> Result<Action<'m>, Refusal> {
-        let name = match message.channel {
-            Some(channel) => {
-                let name = json::as_string(channel);
-                Some(name.ok_or_else(|| client_event::unsupported(&message.event))?)
-            }
-            None => None,
-        };
-        let (channel, user_id) = self.channel_of_pipe_event(name.as_deref(), &message.event, pipe_listens)?;
-        let raw = message.data.unwrap_or(RawValue::NULL);
-        let max_bytes = self.app.limits.pipe_message_bytes;
-        let data = client_event::payload(&self.app, &message.event, raw, max_bytes)?;
-        Ok(Action::Pipe(ClientEvent { event: message.event, channel, raw: Some(raw), data, user_id }))
-    }
-
-    /// The channel of an event that only a pipe can want, and who the sender is on it, if some pipe listens and the
-    /// sender is subscribed.
-    fn channel_of_pipe_event(
-        &self,
-        name: Option<&str>,
-        event: &str,
-        pipe_listens: &PipeListens<'_>,
-    ) -> Result<(Option<ChannelName>, Option<Arc<str>>), Refusal> {
-        if !pipe_listens(name, event) {
-            return Err(client_event::unsupported(event));
-        }
-        let Some(name) = name else { return Ok((None, None)) };
-        let subscription = self.subscriptions.get(name);
-        let (channel, user_id) = subscription.ok_or_else(|| client_event::not_subscribed(name))?;
-        Ok((Some(channel.clone()), user_id.clone()))
-    }
-
-    /// An event that came as a binary message. The rules are those of the same event as text, but for its size.
-    fn binary_event<'m>(
-        &mut self,
-        message: BinaryMessage<'m>,
-        bytes: usize,
-        now: Instant,
-        pipe_listens: &PipeListens<'_>,
-    ) -> Result<Action<'m>, Refusal> {
-        let BinaryMessage { channel, event, payload, .. } = message;
-        let max_bytes = self.app.limits.binary_message_bytes;
-        let check_size = || match bytes > max_bytes {
-            true => Err(client_event::too_large(max_bytes)),
-            false => client_event::check_name(&self.app, event),
-        };
-        let of_kind = |channel, user_id| {
-            let data = Data::of_binary(payload);
-            ClientEvent { event: event.into(), channel, raw: None, data, user_id }
-        };
-        match event_name::kind(event) {
-            ClientEventKind::Reserved => Err(client_event::unsupported(event)),
-            ClientEventKind::Unprefixed => {
-                let (channel, user_id) = self.channel_of_pipe_event(channel, event, pipe_listens)?;
-                check_size()?;
-                Ok(Action::Pipe(of_kind(channel, user_id)))
-            }
-            ClientEventKind::ClientEvent => {
-                let name = channel.ok_or_else(client_event::incomplete)?;
-                client_event::check_allowed(&self.app, name)?;
-                let subscription = self.subscriptions.get(name);
-                let (channel, user_id) = subscription.ok_or_else(|| client_event::not_subscribed(name))?;
-                let (channel, user_id) = (Some(channel.clone()), user_id.clone());
-                check_size()?;
-                self.check_rate(now)?;
-                Ok(Action::Broadcast(of_kind(channel, user_id)))
-            }
-        }
+    fn sender(&self) -> Sender<'_> {
+        Sender { app: &self.app, socket_id: self.socket_id, subscriptions: &self.subscriptions }
     }
 }
 

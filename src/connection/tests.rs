@@ -6,6 +6,7 @@ use super::*;
 use crate::app::Secret;
 use crate::auth::{channel::string_to_sign, sign};
 use crate::channel::JoinRefused;
+use crate::event::AcceptedEvent;
 
 mod joins;
 
@@ -88,17 +89,24 @@ fn in_short(action: &Action<'_>) -> String {
         Action::SignIn(sign_in) => {
             format!("sign in {}: {}", sign_in.user.id(), String::from_utf8_lossy(sign_in.answer.json()))
         }
-        Action::Broadcast(event) => format!("broadcast {}", event_in_short(event)),
-        Action::Pipe(event) => format!("pipe {}", event_in_short(event)),
+        Action::Accept(event) => event_in_short(event),
         Action::Authorize => "authorize".into(),
         Action::Close(code) => format!("close {}", code.code()),
     }
 }
 
-fn event_in_short(event: &ClientEvent<'_>) -> String {
-    let channel = event.channel.as_ref().map_or("-", ChannelName::as_str);
-    let user = event.user_id.as_deref().unwrap_or("-");
-    format!("{} on {channel} by {user}: {}", event.event, event.data.literal())
+fn event_in_short(event: &AcceptedEvent<'_>) -> String {
+    let to = match event.to {
+        Destination::Subscribers { except, .. } => {
+            assert_eq!(except, event.source.socket_id(), "its sender is not sent it");
+            "broadcast"
+        }
+        Destination::Listeners { .. } => "pipe",
+        Destination::Connection(_) => panic!("no client sends to a connection: {event:?}"),
+    };
+    let channel = event.channel().map_or("-", ChannelName::as_str);
+    let user = event.source.user_id().map_or("-", |user_id| user_id);
+    format!("{to} {} on {channel} by {user}: {}", event.name, event.data.literal())
 }
 
 #[test]

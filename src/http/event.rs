@@ -1,6 +1,7 @@
-//! One event of a publish request: read and checked as a whole, before anything is sent.
+//! What a publish request asks for: read and checked as a whole, before anything is sent.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use indexmap::IndexSet;
 use serde_json::Value;
@@ -8,18 +9,17 @@ use serde_json::value::RawValue;
 
 use crate::app::Limits;
 use crate::auth::request::Query;
-use crate::hub::{AppState, Heard, Hub, Publication, Source};
+use crate::event::{AcceptedEvent, Destination, Source};
+use crate::hub::{AppState, Hub};
 use crate::protocol::json::{self, Data};
 use crate::protocol::{ChannelName, SocketId, WrittenSocketId, event_name, quote};
 
 use super::ApiError;
 use super::info::Info;
 
-use std::sync::Arc;
-
-/// An event that may be published.
+/// An event that may be published, to one channel after the other.
 #[derive(Debug)]
-pub(super) struct Event<'a> {
+pub(super) struct Publication<'a> {
     pub(super) name: Cow<'a, str>,
     pub(super) data: Data<'a>,
     pub(super) channels: IndexSet<ChannelName>,
@@ -83,19 +83,21 @@ impl<'a> Parameters<'a> {
         Parameters { name: text("name"), data, channels, socket_id: text("socket_id"), info: text("info") }
     }
 
-    /// The event they describe, if it may be published.
-    pub(super) fn check(self, limits: &Limits) -> Result<Event<'a>, ApiError> {
+    /// What they ask for, if it may be published.
+    pub(super) fn check(self, limits: &Limits) -> Result<Publication<'a>, ApiError> {
         let name = self.name.ok_or(event_name::InvalidEventName::NotAString)?;
         event_name::check_published(&name, limits.event_name_chars)?;
         let data = self.data.ok_or(ApiError::Missing("data"))?;
-        let (bytes, limit) = (data.bytes(), limits.event_payload_bytes);
+        let bytes = data.bytes();
+        let limit = limits.event_payload_bytes;
         if bytes > limit {
             return Err(ApiError::DataTooLarge { limit, bytes });
         }
         if self.channels.is_empty() {
             return Err(ApiError::Missing("channel"));
         }
-        let (got, limit) = (self.channels.len(), limits.channels_per_event);
+        let got = self.channels.len();
+        let limit = limits.channels_per_event;
         if got > limit {
             return Err(ApiError::TooManyChannels { got, limit });
         }
@@ -108,19 +110,17 @@ impl<'a> Parameters<'a> {
             None => None,
         };
         let info = self.info.map(|text| Info::of_event(&text)).transpose()?;
-        Ok(Event { name, data, channels, except, info })
+        Ok(Publication { name, data, channels, except, info })
     }
 }
 
-impl Event<'_> {
-    /// Sends the event to all its channels.
+impl Publication<'_> {
+    /// Hands the hub its events: one for each channel.
     pub(super) fn publish(&self, hub: &Arc<Hub>, app: &Arc<AppState>) {
         for channel in &self.channels {
-            let (event, data) = (self.name.as_ref(), &self.data);
-            let except = self.except;
-            let publication = Publication { channel, event, data, user_id: None, except, remember: true };
-            let heard = Heard { source: Source::Http, channel: Some(channel), event, raw: None, data };
-            hub.carry(app, Some(&publication), heard);
+            let to = Destination::Subscribers { channel: channel.clone(), except: self.except };
+            let (name, data) = (Cow::Borrowed(&*self.name), self.data.borrowed());
+            hub.accept(app, &AcceptedEvent { source: Source::Http, to, name, data, raw: None });
         }
     }
 
@@ -143,10 +143,7 @@ pub(crate) fn channel_name(name: &str, limits: &Limits) -> Result<ChannelName, A
 /// A name as it is quoted in a text of one line.
 fn on_one_line(name: &str) -> String {
     let name = quote(name);
-    match name.chars().any(char::is_control) {
-        true => name.escape_debug().to_string(),
-        false => name.into_owned(),
-    }
+    if name.chars().any(char::is_control) { name.escape_debug().to_string() } else { name.into_owned() }
 }
 
 fn string<'a>(parameter: &'static str, value: &'a RawValue) -> Result<Cow<'a, str>, ApiError> {

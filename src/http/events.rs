@@ -10,21 +10,22 @@ use crate::protocol::json::{self, Data};
 use super::ApiError;
 use super::answer::{empty_object, json_response};
 use super::authentication::Authenticated;
-use super::event::{Channels, Event, Parameters, channel_name};
+use super::event::{Channels, Parameters, Publication, channel_name};
 
 /// Publishes one event to one or more channels. Parameters may also come in the query, with an empty body.
 pub(crate) fn publish(request: &Authenticated<'_>) -> Result<HttpResponse, ApiError> {
     let body = request.body_text()?;
-    let parameters = match body.is_empty() {
-        true => Parameters::of_query(request.query),
-        false => Parameters::of_json(body, Channels::Several)?,
+    let parameters = if body.is_empty() {
+        Parameters::of_query(request.query)
+    } else {
+        Parameters::of_json(body, Channels::Several)?
     };
-    let event = parameters.check(&request.app.app().limits)?;
-    event.publish(request.hub(), &request.app);
-    Ok(match event.info {
+    let publication = parameters.check(&request.app.app().limits)?;
+    publication.publish(request.hub(), &request.app);
+    Ok(match publication.info {
         None => empty_object(),
         Some(_) => {
-            let attributes = event.attributes(&request.app);
+            let attributes = publication.attributes(&request.app);
             let channels: Map<_, _> = attributes.map(|(name, value)| (name.to_string(), value)).collect();
             json_response(&serde_json::json!({ "channels": channels }))
         }
@@ -39,26 +40,28 @@ pub(crate) fn publish_batch(request: &Authenticated<'_>) -> Result<HttpResponse,
     let batch = batch.ok_or(ApiError::Missing("batch"))?;
     let items: Vec<&RawValue> = serde_json::from_str(batch.get()).map_err(|_| wrong.clone())?;
     let limits = &request.app.app().limits;
-    let (got, limit) = (items.len(), limits.events_per_batch);
+    let got = items.len();
+    let limit = limits.events_per_batch;
     if got == 0 {
         return Err(ApiError::BatchEmpty);
     }
     if got > limit {
         return Err(ApiError::BatchTooLarge { got, limit });
     }
-    let mut events: Vec<Event<'_>> = Vec::with_capacity(got);
+    let mut publications: Vec<Publication<'_>> = Vec::with_capacity(got);
     for item in items {
         if !item.get().starts_with('{') {
             return Err(wrong);
         }
-        events.push(Parameters::of_json(item.get(), Channels::One)?.check(limits)?);
+        publications.push(Parameters::of_json(item.get(), Channels::One)?.check(limits)?);
     }
-    events.iter().for_each(|event| event.publish(request.hub(), &request.app));
-    if events.iter().all(|event| event.info.is_none()) {
+    publications.iter().for_each(|publication| publication.publish(request.hub(), &request.app));
+    if publications.iter().all(|publication| publication.info.is_none()) {
         return Ok(empty_object());
     }
-    let attributes = |event: &Event<'_>| event.attributes(&request.app).map(|(_, value)| value).next();
-    let batch: Vec<Value> = events.iter().filter_map(attributes).collect();
+    let attributes =
+        |publication: &Publication<'_>| publication.attributes(&request.app).map(|(_, value)| value).next();
+    let batch: Vec<Value> = publications.iter().filter_map(attributes).collect();
     Ok(json_response(&serde_json::json!({ "batch": batch })))
 }
 

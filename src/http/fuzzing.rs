@@ -3,7 +3,7 @@
 use crate::app::Limits;
 use crate::auth::request::Query;
 
-use super::event::{Channels, Event, Parameters};
+use super::event::{Channels, Parameters, Publication};
 
 /// An event that was read of a request and may be published.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,20 +20,20 @@ pub struct ReadEvent {
 #[must_use]
 pub fn event_of_body(body: &str, several: bool) -> Option<ReadEvent> {
     let channels = if several { Channels::Several } else { Channels::One };
-    let event = Parameters::of_json(body, channels).ok()?.check(&Limits::default()).ok()?;
-    Some(read_event(&event))
+    let publication = Parameters::of_json(body, channels).ok()?.check(&Limits::default()).ok()?;
+    Some(read_event(&publication))
 }
 
 /// The event that a query describes, if it may be published.
 #[must_use]
 pub fn event_of_query(query: &Query) -> Option<ReadEvent> {
-    Parameters::of_query(query).check(&Limits::default()).ok().map(|event| read_event(&event))
+    Parameters::of_query(query).check(&Limits::default()).ok().map(|publication| read_event(&publication))
 }
 
-fn read_event(event: &Event<'_>) -> ReadEvent {
+fn read_event(publication: &Publication<'_>) -> ReadEvent {
     ReadEvent {
-        name: event.name.to_string(),
-        data: event.data.text().into_owned(),
-        channels: event.channels.iter().map(ToString::to_string).collect(),
+        name: publication.name.to_string(),
+        data: publication.data.text().into_owned(),
+        channels: publication.channels.iter().map(ToString::to_string).collect(),
     }
 }

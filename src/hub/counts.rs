@@ -105,6 +105,6 @@ fn post(hub: &Arc<Hub>, app: &Arc<AppState>, channel: &ChannelName, entry: &Chan
     let message = Broadcast::new(frame, false);
     let message = if channel.channel_type().is_encrypted() { message.in_clear() } else { message };
     for worker in entry.subscribers().workers() {
-        hub.post_broadcast(worker, app, channel, &message, None, 0);
+        hub.post_broadcast(worker, app, channel, &message, None, None);
     }
 }

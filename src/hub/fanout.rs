@@ -14,6 +14,7 @@ use crate::protocol::{ChannelName, SocketId, SocketIdHash};
 
 use super::app_index::AppIndex;
 use super::client::Client;
+use super::notice::Version;
 
 /// The local subscribers of all apps, by their places. Places are made when somebody first subscribes.
 #[derive(Default)]
@@ -73,12 +74,12 @@ pub(super) struct Subscriber {
     pub(super) client: Rc<Client>,
     /// The version of the channel that the subscriber joined: it has the roster and the remembered event of that
     /// version, and is told of later ones.
-    pub(super) since: u64,
+    pub(super) since: Version,
 }
 
 impl LocalChannels {
     /// Adds a subscription.
-    pub(super) fn insert(&mut self, channel: &ChannelName, client: Rc<Client>, since: u64) {
+    pub(super) fn insert(&mut self, channel: &ChannelName, client: Rc<Client>, since: Version) {
         let socket_id = client.socket_id();
         let subscriber = Subscriber { client, since };
         match self.channels.get_mut(channel) {

@@ -8,10 +8,10 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
 use crate::connection::ConnectionConfig;
+use crate::event::AcceptedEvent;
 use crate::protocol::{CloseStatus, Frame, SocketId};
 
 use super::clock::{Clock, Step};
-use super::notice::Heard;
 
 /// Injects faults into one app. It is called on the workers' threads, and must not block. What it does not implement
 /// does nothing.
@@ -32,7 +32,7 @@ pub trait FaultInjector: Send + Sync {
     }
 
     /// An event was accepted. Nobody has heard of it yet.
-    fn accepted(&self, _: &Heard<'_>) {}
+    fn accepted(&self, _: &AcceptedEvent<'_>) {}
 
     /// A frame is about to be queued for a connection: what is queued in its place, in this order. What is held back
     /// can be queued later with [`Hub::release`](super::Hub::release).
@@ -119,9 +119,9 @@ impl Interceptor {
     }
 
     /// As of [`FaultInjector::accepted`].
-    pub(super) fn accepted(&self, heard: &Heard<'_>) {
+    pub(super) fn accepted(&self, event: &AcceptedEvent<'_>) {
         if let Some(injector) = self.0.get() {
-            injector.accepted(heard);
+            injector.accepted(event);
         }
     }
 

@@ -11,7 +11,7 @@ use crate::protocol::{Broadcast, ChannelName, CloseCode, CloseStatus, Frame, Soc
 
 use super::app_index::AppIndex;
 use super::interceptor::Injection;
-use super::{Shutdown, Totals};
+use super::{Shutdown, Totals, Version};
 
 /// Bytes of unread letters over which a mailbox counts as congested. Publishers wait then: HTTP requests before
 /// they publish, connections before they are read on. So a mailbox holds at most this, and one message more of
@@ -27,9 +27,9 @@ pub(super) enum Letter {
         channel: ChannelName,
         message: Broadcast,
         except: Option<SocketId>,
-        /// On a cache channel: subscribers that joined at this version or later were given the event as the
-        /// remembered one. 0 elsewhere.
-        version: u64,
+        /// Where the channel remembers the message: subscribers that joined at this version or later were given it as
+        /// the remembered one.
+        version: Option<Version>,
     },
     /// Tell the local subscribers of a presence channel of a member.
     Member {
@@ -37,7 +37,7 @@ pub(super) enum Letter {
         channel: ChannelName,
         frame: Frame,
         /// Subscribers that joined at this version of the roster or later know already.
-        version: u64,
+        version: Version,
         /// The user came or left, and not just one of its connections.
         user_changed: bool,
     },

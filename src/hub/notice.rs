@@ -2,42 +2,9 @@
 //!
 //! The hub announces and does not know who hears.
 
-use std::sync::Arc;
-
-use serde_json::value::RawValue;
-
 use crate::connection::{Ending, Refusal};
-use crate::protocol::json::Data;
+use crate::event::AcceptedEvent;
 use crate::protocol::{ChannelName, CloseStatus, SocketId};
-
-/// Where an event came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// A client sent it.
-    Client {
-        /// The sender.
-        socket_id: SocketId,
-        /// Who the sender is, on presence channels.
-        user_id: Option<Arc<str>>,
-    },
-    /// A backend published it over the HTTP API.
-    Http,
-}
-
-/// An event that was accepted.
-#[derive(Clone, Debug)]
-pub struct Heard<'a> {
-    /// Where it came from.
-    pub source: Source,
-    /// The channel; none for a client's event to no channel.
-    pub channel: Option<&'a ChannelName>,
-    /// Its name.
-    pub event: &'a str,
-    /// The payload as a client sent it: any JSON value. `None` for a published event, whose payload is text.
-    pub raw: Option<&'a RawValue>,
-    /// The payload as it is delivered.
-    pub data: &'a Data<'a>,
-}
 
 /// The number of a channel's change, which tells it from every other change of this node, also from those that look the
 /// same. Larger than those of all changes before.
@@ -46,8 +13,8 @@ pub type Version = u64;
 /// Something that happened in an app.
 #[derive(Clone, Debug)]
 pub enum Notice<'a> {
-    /// An event was accepted.
-    Event(Heard<'a>),
+    /// An event was accepted, from a source that is announced.
+    Event(&'a AcceptedEvent<'a>),
     /// A channel got its first subscriber.
     ChannelOccupied(&'a ChannelName, Version),
     /// A channel lost its last subscriber.

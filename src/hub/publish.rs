@@ -1,4 +1,6 @@
-//! An event on its way to the subscribers of its channel: encoded once, and handed to each worker that has some.
+//! The hub's entrance for events: whoever has accepted one hands it over here, and it goes to whomever it is for.
+//!
+//! An event for a channel is encoded once, as a whole frame, and handed to each worker that has subscribers.
 
 use std::sync::Arc;
 
@@ -6,100 +8,102 @@ use tracing::{Level, enabled};
 
 use crate::app::Delivery;
 use crate::channel::{CachedEvent, WorkerIndex};
-use crate::protocol::json::Data;
+use crate::event::{AcceptedEvent, Destination};
 use crate::protocol::{Broadcast, ChannelName, LatestKey, SocketId, server_message};
 
 use super::mailbox::Letter;
 use super::worker::HEARERS_PER_TURN;
-use super::{AppState, Heard, Hub, Notice, Timed, Worker, accepted};
-
-/// An event to be published on one channel.
-#[derive(Clone, Debug)]
-pub struct Publication<'a> {
-    /// Where to.
-    pub channel: &'a ChannelName,
-    /// Its name.
-    pub event: &'a str,
-    /// Its payload.
-    pub data: &'a Data<'a>,
-    /// On presence channels, the member that sent it.
-    pub user_id: Option<&'a str>,
-    /// The connection that does not get it.
-    pub except: Option<SocketId>,
-    /// A cache channel remembers it. What clients send is not remembered.
-    pub remember: bool,
-}
+use super::{AppState, Hub, Notice, Timed, Version, Worker, accepted};
 
 impl Hub {
-    /// Carries an event that was accepted: to the subscribers, if they are to hear it, and then to those who listen to the
-    /// app.
-    pub fn carry(
-        self: &Arc<Self>,
-        app: &Arc<AppState>,
-        publication: Option<&Publication<'_>>,
-        heard: Heard<'_>,
-    ) {
+    /// Takes an event that was accepted to those whom it is for and then, unless its source says that nobody hears of it,
+    /// to those who listen to the app. Returns `false` if it is for one connection, and there is no such connection.
+    ///
+    /// What one thread hands over for one channel or connection arrives in that order.
+    pub fn accept(self: &Arc<Self>, app: &Arc<AppState>, event: &AcceptedEvent<'_>) -> bool {
+        if !event.source.is_announced() {
+            return self.send_event(app, event);
+        }
         let _step = app.begin_step();
-        app.interceptor().accepted(&heard);
-        if enabled!(Level::DEBUG) {
-            accepted::tell(app, publication, &heard);
-        }
-        if let Some(publication) = publication {
-            self.publish(app, publication);
-        }
-        self.announce(app, &Notice::Event(heard));
+        app.interceptor().accepted(event);
+        let sent = self.send_event(app, event);
+        self.announce(app, &Notice::Event(event));
+        sent
     }
 
-    /// Publishes an event that nobody who listens to the app hears. `source` is what the log says of where it came from.
-    pub fn publish_unannounced(&self, app: &AppState, publication: &Publication<'_>, source: &'static str) {
-        if enabled!(Level::DEBUG) {
-            accepted::tell_unannounced(app, publication, source);
+    fn send_event(&self, app: &AppState, event: &AcceptedEvent<'_>) -> bool {
+        if let Destination::Connection(socket) = event.to {
+            let frame = || server_message::connection_event(&event.name, &event.data);
+            let sent =
+                self.post_to_socket(app, socket, |app| Letter::ToSocket { app, socket, frame: frame() });
+            if sent && enabled!(Level::DEBUG) {
+                accepted::tell(app, event);
+            }
+            return sent;
         }
-        self.publish(app, publication);
+        if enabled!(Level::DEBUG) {
+            accepted::tell(app, event);
+        }
+        if let Destination::Subscribers { channel, except } = &event.to {
+            let encode = || self.encode(app, channel, event);
+            if event.source.is_remembered() && channel.channel_type().is_cache() {
+                self.broadcast_and_remember(app, channel, &encode(), *except);
+            } else {
+                self.broadcast(app, channel, encode, *except);
+            }
+        }
+        true
     }
 
-    /// Sends an event to every subscriber of a channel. From a worker's thread its own subscribers are reached
-    /// directly, and events of one publisher stay in order everywhere.
-    pub fn publish(&self, app: &AppState, publication: &Publication<'_>) {
-        if publication.remember && publication.channel.channel_type().is_cache() {
-            return self.publish_and_remember(app, publication);
-        }
-        let Publication { channel, except, .. } = *publication;
+    /// Sends a message to every subscriber of a channel but for one connection; it is made only if there are subscribers.
+    /// From a worker's thread its own are reached directly, and events of one publisher stay in order everywhere.
+    fn broadcast(
+        &self,
+        app: &AppState,
+        channel: &ChannelName,
+        message: impl FnOnce() -> Broadcast,
+        except: Option<SocketId>,
+    ) {
         let own = Worker::current(self);
         let mut direct = None;
         {
             // Posted under the entry, so that a letter to a worker always follows its subscription.
             let Some(entry) = app.channels.get(channel) else { return };
-            let message = self.encode(app, publication);
+            let message = message();
             for (worker, hearers) in entry.subscribers().groups() {
                 let is_own = own.as_ref().is_some_and(|own| own.index() == worker);
                 if is_own && hearers <= HEARERS_PER_TURN && self.mailbox(worker).is_empty() {
                     direct = Some(message.clone());
                     continue;
                 }
-                self.post_broadcast(worker, app, channel, &message, except, 0);
+                self.post_broadcast(worker, app, channel, &message, except, None);
             }
         }
         if let (Some(worker), Some(message)) = (own, direct) {
-            worker.deliver(app.index(), channel, &message, except, 0);
+            worker.deliver(app.index(), channel, &message, except);
         }
     }
 
-    /// As [`Hub::publish`], on a cache channel. The event gets a version, so that a subscriber that is given it as
-    /// the remembered one does not hear it again.
-    fn publish_and_remember(&self, app: &AppState, publication: &Publication<'_>) {
-        let Publication { channel, except, .. } = *publication;
-        let message = self.encode(app, publication);
+    /// The same on a cache channel, which remembers the message. It gets a version, so that a subscriber that is given it
+    /// as the remembered one does not hear it again.
+    fn broadcast_and_remember(
+        &self,
+        app: &AppState,
+        channel: &ChannelName,
+        message: &Broadcast,
+        except: Option<SocketId>,
+    ) {
         let frame = message.plain().clone();
         let settings = app.app();
-        let (bytes, expires) = (frame.websocket().len(), app.clock().now() + settings.cache_ttl);
+        let bytes = frame.websocket().len();
+        let expires = app.clock().now() + settings.cache_ttl;
         let (_, due) = app.clock().wait_until(expires, Timed::CacheExpiry);
         let forgotten = {
             let mut entry = app.channels.entry(channel.clone()).or_default();
             let version = self.next_version();
             entry.remember(CachedEvent { frame, expires, version });
             for worker in entry.subscribers().workers() {
-                self.post_broadcast(worker, app, channel, &message, except, version);
+                self.post_broadcast(worker, app, channel, message, except, Some(version));
             }
             // Under the entry: of two publishers the one that the channel remembers is the last one to be noted, too.
             app.cache.lock().remember(channel, version, bytes, (expires, due), &settings.limits)
@@ -107,21 +111,18 @@ impl Hub {
         app.forget(forgotten);
     }
 
-    fn encode(&self, app: &AppState, publication: &Publication<'_>) -> Broadcast {
-        let Publication { channel, event, data, user_id, .. } = *publication;
-        let frame = match data.as_binary() {
-            None => server_message::channel_event(event, data, channel, user_id),
-            Some(payload) => server_message::binary_event(event, payload, channel, user_id),
-        };
-        let message = Broadcast::new(frame, self.connection.compression);
+    /// The message that subscribers of the channel are sent.
+    fn encode(&self, app: &AppState, channel: &ChannelName, event: &AcceptedEvent<'_>) -> Broadcast {
+        let message = Broadcast::new(event.frame_on(channel), self.connection.compression);
         match app.app().delivery(channel) {
             Delivery::Every => message,
             Delivery::Latest => {
-                message.latest_only(LatestKey { channel: channel.clone(), event: event.into() })
+                message.latest_only(LatestKey { channel: channel.clone(), event: event.name.as_ref().into() })
             }
         }
     }
 
+    /// Has a worker deliver a message; `version` as in [`Letter::Broadcast`].
     pub(super) fn post_broadcast(
         &self,
         worker: WorkerIndex,
@@ -129,7 +130,7 @@ impl Hub {
         channel: &ChannelName,
         message: &Broadcast,
         except: Option<SocketId>,
-        version: u64,
+        version: Option<Version>,
     ) {
         let (app, channel, message) = (app.index(), channel.clone(), message.clone());
         self.mailbox(worker).post(Letter::Broadcast { app, channel, message, except, version });

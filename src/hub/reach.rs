@@ -3,38 +3,18 @@
 use std::borrow::Cow;
 
 use indexmap::set::Slice;
-use tracing::{Level, enabled};
 
-use crate::protocol::json::Data;
-use crate::protocol::{CloseCode, CloseStatus, Frame, SocketId, server_message};
+use crate::protocol::{CloseCode, CloseStatus, Frame, SocketId};
 
 use super::mailbox::Letter;
 use super::users::Address;
-use super::{AppIndex, AppState, Hub, accepted};
+use super::{AppIndex, AppState, Hub};
 
 impl Hub {
     /// Whether there is such a connection.
     #[must_use]
     pub fn is_connected(&self, app: &AppState, socket: SocketId) -> bool {
         self.sockets.worker_of(app.index(), socket).is_some()
-    }
-
-    /// Sends an event to one connection, on no channel. `false` if there is no such connection. `source` is what the log
-    /// says of where it came from.
-    pub fn send_to_socket(
-        &self,
-        app: &AppState,
-        socket: SocketId,
-        event: &str,
-        data: &Data<'_>,
-        source: &'static str,
-    ) -> bool {
-        let frame = || server_message::connection_event(event, data);
-        let sent = self.post_to_socket(app, socket, |app| Letter::ToSocket { app, socket, frame: frame() });
-        if sent && enabled!(Level::DEBUG) {
-            accepted::tell_of_one(app, socket, (event, data), source);
-        }
-        sent
     }
 
     /// Ends one connection. It may come back. `false` if there is no such connection.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::mailbox::Letter;
 use super::*;
 use crate::app::Limits;
+use crate::event::{AcceptedEvent, Destination, Source};
 use crate::protocol::json::Data;
 use crate::protocol::{ChannelName, CloseCode, ProtocolVersion, server_message};
 
@@ -17,11 +18,10 @@ fn hub(apps: Vec<App>) -> Arc<Hub> {
     Hub::new(apps, ConnectionConfig::default(), 1, 0).unwrap()
 }
 
-fn remember(hub: &Hub, app: &AppState, channel: &str) {
-    let (channel, data) = (ChannelName::parse(channel, 164).unwrap(), Data::of_text("0123456789"));
-    let (event, user_id, except) = ("e", None, None);
-    let publication = Publication { channel: &channel, event, data: &data, user_id, except, remember: true };
-    hub.publish(app, &publication);
+fn remember(hub: &Arc<Hub>, app: &Arc<AppState>, channel: &str) {
+    let to = Destination::Subscribers { channel: ChannelName::parse(channel, 164).unwrap(), except: None };
+    let (name, data) = ("e".into(), Data::of_text("0123456789"));
+    hub.accept(app, &AcceptedEvent { source: Source::Http, to, name, data, raw: None });
 }
 
 fn totals(hub: &Hub) -> Totals {

@@ -4,12 +4,10 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::app::App;
-use crate::hub::{AppState, ChannelSummary, Clock, Current, Hub, Publication};
+use crate::event::{AcceptedEvent, Destination};
+use crate::hub::{AppState, ChannelSummary, Clock, Current, Hub};
 use crate::protocol::json::Data;
 use crate::protocol::{ChannelName, InvalidChannelName, SERVER_TO_USER_PREFIX, SocketId};
-
-/// Where the log says that an event came from.
-const SOURCE: &str = "pipe";
 
 /// The hands of a pipe: it sends, ends connections, and looks at channels, all within one app.
 ///
@@ -74,15 +72,20 @@ impl<'a> Context<'a> {
         data: &Data<'_>,
         except: Option<SocketId>,
     ) {
-        let publication = Publication { channel, event, data, user_id: None, except, remember: true };
-        self.hub.publish_unannounced(&self.app, &publication, SOURCE);
+        let to = Destination::Subscribers { channel: channel.clone(), except };
+        self.accept(&AcceptedEvent::of_pipe(to, event, data.borrowed()));
+    }
+
+    /// Hands the hub an event of the pipe. `false` if it is for one connection, and there is no such connection.
+    pub(crate) fn accept(&self, event: &AcceptedEvent<'_>) -> bool {
+        self.hub.accept(&self.app, event)
     }
 
     /// Sends an event to one connection, on no channel: pusher-js hands it to what is bound on the connection or, in
     /// the releases that had one, on the back channel. `false` if there is no such connection.
     #[must_use = "there may be no such connection"]
     pub fn send_to_socket(&self, socket_id: SocketId, event: &str, data: &Data<'_>) -> bool {
-        self.hub.send_to_socket(&self.app, socket_id, event, data, SOURCE)
+        self.accept(&AcceptedEvent::of_pipe(Destination::Connection(socket_id), event, data.borrowed()))
     }
 
     /// Sends an event to the connections that are signed in as a user. Returns how many there are on this node.

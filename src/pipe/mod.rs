@@ -37,9 +37,11 @@ mod pace;
 mod rule;
 mod spec;
 mod tap;
+mod target;
 mod target_pace;
 pub mod wire;
 
+pub use crate::event::{AcceptedEvent, Destination, Source};
 pub use crate::protocol::pattern::{BadPattern, Pattern};
 pub use config::PipeConfig;
 pub use context::Context;
@@ -48,5 +50,5 @@ pub(crate) use hook::{Hook, RunningHook};
 pub use pace::{INTERVAL_EXPECTED, Period, Rate, parse_interval, write_interval};
 pub use rule::Rule;
 pub use spec::{BadRule, RuleSpec};
+pub use tap::Tap;
 pub(crate) use tap::TapListener;
-pub use tap::{Message, Tap};

@@ -10,36 +10,38 @@ use parking_lot::Mutex;
 use serde_json::value::RawValue;
 use tracing::{trace, warn};
 
-use crate::hub::{Due, Source, Timed};
+use crate::app::Limits;
+use crate::event::{AcceptedEvent, Destination};
+use crate::hub::{Due, Timed};
 use crate::protocol::json::{Data, push_string};
 use crate::protocol::{BinaryPayload, ChannelName, DATA_URL};
 
 use super::filter;
+use super::target::Target;
 use super::target_pace::{PaceDecision, Release, TargetPaces};
-use super::{Context, Message, RuleSpec, Tap};
+use super::{BadRule, Context, RuleSpec, Tap};
 
 /// A tap that does what one [`RuleSpec`] says.
 #[derive(Clone, Debug)]
 pub struct Rule {
     spec: RuleSpec,
+    targets: Vec<Target>,
+    /// Characters that a channel's name may have in the app.
+    channel_name_chars: usize,
     /// Of a rule that has a pace. When the rule is dropped, what waits is dropped with it.
-    paces: Option<Arc<Mutex<TargetPaces<WaitingEvent>>>>,
-}
-
-/// An event that waits until it may go.
-#[derive(Debug)]
-struct WaitingEvent {
-    event: String,
-    data: Data<'static>,
+    paces: Option<Arc<Mutex<TargetPaces<AcceptedEvent<'static>>>>>,
 }
 
 impl Rule {
-    /// The rule at work.
-    #[must_use]
-    pub fn new(spec: RuleSpec) -> Self {
+    /// The rule at work in an app with these limits.
+    ///
+    /// # Errors
+    /// If a target is no channel that the app can have.
+    pub fn new(spec: RuleSpec, limits: &Limits) -> Result<Self, BadRule> {
+        let targets = spec.targets(limits)?;
         let paces = || Arc::new(Mutex::new(TargetPaces::new(spec.rate, spec.min_interval, spec.keep_latest)));
         let paces = spec.is_paced().then(paces);
-        Rule { spec, paces }
+        Ok(Rule { spec, targets, channel_name_chars: limits.channel_name_chars, paces })
     }
 
     /// What the star of the source pattern matched, if the event is one that the rule hears.
@@ -49,18 +51,18 @@ impl Rule {
     }
 
     /// Whether the payload has the members that the rule asks for. Only those are looked at.
-    fn takes(&self, message: &Message<'_>) -> bool {
+    fn takes(&self, event: &AcceptedEvent<'_>) -> bool {
         let wanted = &self.spec.filter;
         if wanted.is_empty() {
             return true;
         }
-        if let Some(binary) = message.data.as_binary().filter(|_| !wanted.contains_key(DATA_URL)) {
+        if let Some(binary) = event.data.as_binary().filter(|_| !wanted.contains_key(DATA_URL)) {
             return filter::matches(binary.members(), wanted);
         }
         // An object that a client sent need not be unescaped first.
-        match message.raw.filter(|raw| raw.get().starts_with('{')) {
+        match event.raw.filter(|raw| raw.get().starts_with('{')) {
             Some(raw) => filter::matches(raw.get(), wanted),
-            None => filter::matches(&message.data.text(), wanted),
+            None => filter::matches(&event.data.text(), wanted),
         }
     }
 
@@ -121,10 +123,10 @@ impl Rule {
     /// its time has come; `make` makes what waits.
     fn may_go(
         &self,
-        paces: &Arc<Mutex<TargetPaces<WaitingEvent>>>,
+        paces: &Arc<Mutex<TargetPaces<AcceptedEvent<'static>>>>,
         to: &ChannelName,
         context: &Context<'_>,
-        make: impl FnOnce() -> WaitingEvent,
+        make: impl FnOnce() -> AcceptedEvent<'static>,
     ) -> bool {
         let decision = paces.lock().offer(to, context.clock().now(), make);
         match decision {
@@ -148,7 +150,7 @@ impl Rule {
 
 /// Sends what waits for a channel when its time has come. It ends with the rule.
 async fn release(
-    paces: Weak<Mutex<TargetPaces<WaitingEvent>>>,
+    paces: Weak<Mutex<TargetPaces<AcceptedEvent<'static>>>>,
     to: ChannelName,
     context: Context<'static>,
     mut time: Instant,
@@ -161,7 +163,10 @@ async fn release(
         let Some(paces) = paces.upgrade() else { return };
         let released = paces.lock().release(&to, context.clock().now());
         match released {
-            Release::Now(WaitingEvent { event, data }) => return context.trigger(&to, &event, &data),
+            Release::Now(event) => {
+                context.accept(&event);
+                return;
+            }
             Release::At(later) => time = later,
             Release::Nothing => return due.put_off(),
         }
@@ -173,33 +178,34 @@ impl Tap for Rule {
         self.spec.hears_clients && self.capture(channel, event).is_some()
     }
 
-    fn hear(&self, message: &Message<'_>, context: &Context<'_>) {
-        let heard = match message.source {
-            Source::Client { .. } => self.spec.hears_clients,
-            Source::Http => self.spec.hears_http,
-        };
-        let channel = message.channel.map(|channel| channel.as_str());
-        let Some(captured) = self.capture(channel, message.event).filter(|_| heard) else { return };
-        if self.spec.to.is_empty() || !self.takes(message) {
+    fn hear(&self, event: &AcceptedEvent<'_>, context: &Context<'_>) {
+        let from = event.channel().map(ChannelName::as_str);
+        let heard = self.spec.hears(&event.source);
+        let Some(captured) = self.capture(from, &event.name).filter(|_| heard) else { return };
+        if self.targets.is_empty() || !self.takes(event) {
             return;
         }
-        let event = self.spec.rename.as_deref().unwrap_or(message.event);
+        let name = self.spec.rename.as_deref().unwrap_or(&event.name);
         // Made once for all targets, and only if one of them is to be sent it.
         let data = OnceCell::new();
-        let data = || data.get_or_init(|| self.transform(message.data));
-        for to in self.spec.to.iter().map(|to| to.fill(captured)) {
-            let to = match context.channel(&to) {
-                Ok(to) => to,
-                Err(reason) => {
+        let data = || data.get_or_init(|| self.transform(&event.data));
+        for target in &self.targets {
+            let channel = match target.channel(captured, self.channel_name_chars) {
+                Ok(channel) => channel,
+                Err((to, reason)) => {
                     let app = &context.app().id;
-                    warn!(app, from = channel, to, %reason, "a pipe rule leads to an invalid channel name");
+                    warn!(app, from, to, %reason, "a pipe rule leads to an invalid channel name");
                     continue;
                 }
             };
-            let waiting = || WaitingEvent { event: event.to_owned(), data: (**data()).clone().into_owned() };
-            if self.paces.as_ref().is_none_or(|paces| self.may_go(paces, &to, context, waiting)) {
-                trace!(app = context.app().id, from = channel, %to, event, "forwarded");
-                context.trigger(&to, event, data());
+            let sent = || {
+                let to = Destination::Subscribers { channel: channel.clone(), except: None };
+                AcceptedEvent::of_pipe(to, name, data().borrowed())
+            };
+            let waiting = || sent().into_owned();
+            if self.paces.as_ref().is_none_or(|paces| self.may_go(paces, &channel, context, waiting)) {
+                trace!(app = context.app().id, from, to = %channel, event = name, "forwarded");
+                context.accept(&sent());
             }
         }
     }
@@ -209,11 +215,15 @@ impl Tap for Rule {
 mod tests {
     use super::*;
 
+    fn rule_of(spec: RuleSpec) -> Rule {
+        Rule::new(spec, &Limits::default()).unwrap()
+    }
+
     fn sent(rule: impl FnOnce(&mut RuleSpec), payload: &str) -> String {
         let mut spec = RuleSpec::new("a", "e", "b").unwrap();
         rule(&mut spec);
         let data = Data::of_text(payload);
-        let rule = Rule::new(spec);
+        let rule = rule_of(spec);
         rule.transform(&data).text().into_owned()
     }
 
@@ -255,15 +265,15 @@ mod tests {
 
     #[test]
     fn a_rule_hears_its_channel_and_event_only() {
-        let rule = Rule::new(RuleSpec::parse("cam-*:frame=mirror-*").unwrap());
+        let rule = rule_of(RuleSpec::parse("cam-*:frame=mirror-*").unwrap());
         assert!(rule.listens(Some("cam-1"), "frame"));
         assert!(!rule.listens(Some("cam-1"), "other") && !rule.listens(Some("dog-1"), "frame"));
         assert!(!rule.listens(None, "frame"));
-        let every = Rule::new(RuleSpec::parse("a:*=b").unwrap());
+        let every = rule_of(RuleSpec::parse("a:*=b").unwrap());
         assert!(every.listens(Some("a"), "anything"));
         let http =
             RuleSpec { hears_clients: false, hears_http: true, ..RuleSpec::new("a", "e", "b").unwrap() };
-        assert!(!Rule::new(http).listens(Some("a"), "e"));
+        assert!(!rule_of(http).listens(Some("a"), "e"));
     }
 
     #[test]
@@ -273,7 +283,7 @@ mod tests {
         let sent = |change: &dyn Fn(&mut RuleSpec)| {
             let mut spec = RuleSpec::new("a", "e", "b").unwrap();
             change(&mut spec);
-            Rule::new(spec).transform(&data).into_owned().into_owned()
+            rule_of(spec).transform(&data).into_owned().into_owned()
         };
         let add = |spec: &mut RuleSpec| drop(spec.add.insert("message".into(), "Sending frame".into()));
         let pick = |spec: &mut RuleSpec| spec.pick = Some(vec!["dataUrl".into(), "n".into()]);

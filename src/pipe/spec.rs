@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use crate::app::Limits;
+use crate::event::Source;
+use crate::protocol::InvalidChannelName;
 use crate::protocol::pattern::{BadPattern, Pattern};
 
 use super::pace::Rate;
+use super::target::Target;
 
 /// What a rule hears and what it sends on: `[[apps.pipe]]` of the configuration, or `--pipe`.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +56,14 @@ pub enum BadRule {
         from: String,
         /// The target pattern.
         to: String,
+    },
+    /// No channel of the app can have the target's name.
+    #[error("the target {to:?} cannot be the name of a channel: {reason}")]
+    Target {
+        /// The target pattern.
+        to: String,
+        /// Why.
+        reason: InvalidChannelName,
     },
     /// The name is empty or reserved for the protocol.
     #[error(
@@ -153,6 +165,32 @@ impl RuleSpec {
             return Err(BadRule::Deaf);
         }
         Ok(())
+    }
+
+    /// Whether channels of an app with these limits can have the names that it sends to.
+    ///
+    /// # Errors
+    /// If one cannot.
+    pub fn check_targets(&self, limits: &Limits) -> Result<(), BadRule> {
+        self.targets(limits).map(drop)
+    }
+
+    /// Its targets, parsed.
+    pub(super) fn targets(&self, limits: &Limits) -> Result<Vec<Target>, BadRule> {
+        let target = |pattern: &Pattern| {
+            Target::parse(pattern, limits)
+                .map_err(|reason| BadRule::Target { to: pattern.to_string(), reason })
+        };
+        self.to.iter().map(target).collect()
+    }
+
+    /// Whether it hears events from there. Those of pipes are announced to nobody.
+    pub(super) fn hears(&self, source: &Source) -> bool {
+        match source {
+            Source::Client { .. } => self.hears_clients,
+            Source::Http => self.hears_http,
+            Source::Pipe => false,
+        }
     }
 
     /// Whether it may be told to wait.

@@ -3,12 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
 use tracing::error;
 
-use crate::hub::{AppState, Heard, Hub, Listener, Notice, Source};
-use crate::protocol::ChannelName;
-use crate::protocol::json::Data;
+use crate::event::AcceptedEvent;
+use crate::hub::{AppState, Hub, Listener, Notice};
 
 use super::Context;
 
@@ -25,23 +23,7 @@ pub trait Tap: Send + Sync + 'static {
     ///
     /// It is called on the thread that accepted the event, in the order of each sender's events, and must not
     /// block. A panic is logged and hurts nobody.
-    fn hear(&self, message: &Message<'_>, context: &Context<'_>);
-}
-
-/// An event as a tap hears it.
-#[derive(Clone, Debug)]
-pub struct Message<'a> {
-    /// Where it came from.
-    pub source: Source,
-    /// The channel; none for an event that a client sent on no channel.
-    pub channel: Option<&'a ChannelName>,
-    /// Its name.
-    pub event: &'a str,
-    /// The payload as subscribers are sent it. Sending it on costs no parsing.
-    pub data: &'a Data<'a>,
-    /// The payload as a client sent it: any JSON value. `None` for an event published over HTTP, whose payload is
-    /// text.
-    pub raw: Option<&'a RawValue>,
+    fn hear(&self, event: &AcceptedEvent<'_>, context: &Context<'_>);
 }
 
 /// A tap as the hub knows it.
@@ -57,12 +39,11 @@ impl Listener for TapListener {
     }
 
     fn notice(&self, hub: &Arc<Hub>, app: &Arc<AppState>, notice: &Notice<'_>) {
-        let Notice::Event(Heard { source, channel, event, raw, data }) = notice else { return };
-        let message = Message { source: source.clone(), channel: *channel, event, data, raw: *raw };
+        let Notice::Event(event) = notice else { return };
         // The event has been accepted, and whoever sent it is not to blame for a pipe that fails.
-        let hear = AssertUnwindSafe(|| self.0.hear(&message, &Context::borrowed(hub, app)));
+        let hear = AssertUnwindSafe(|| self.0.hear(event, &Context::borrowed(hub, app)));
         if catch_unwind(hear).is_err() {
-            error!(app = app.id(), event, "a pipe panicked; the event is lost to it");
+            error!(app = app.id(), event = &*event.name, "a pipe panicked; the event is lost to it");
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use tracing::error;
+
 use crate::config::AppConfig;
 use crate::hub::Listener;
 use crate::pipe::wire::PipeWire;
-use crate::pipe::{Rule, TapListener};
+use crate::pipe::{Rule, RuleSpec, TapListener};
 use crate::test_mode::TestMode;
 use crate::webhook::{Observer, Webhooks};
 
@@ -42,8 +44,17 @@ impl AppListeners {
     /// changed.
     pub(super) fn of(&self, configured: &AppConfig) -> Vec<Arc<dyn Listener>> {
         let AppConfig { app, pipe, webhooks } = configured;
-        let rule = |spec| -> Arc<dyn Listener> { Arc::new(TapListener(Arc::new(Rule::new(spec)))) };
-        let rules = pipe.iter().cloned().map(rule);
+        let rule = |spec: &RuleSpec| -> Option<Arc<dyn Listener>> {
+            match Rule::new(spec.clone(), &app.limits) {
+                Ok(rule) => Some(Arc::new(TapListener(Arc::new(rule)))),
+                // Every configuration is checked before it gets here, but that of an app that a test makes by itself.
+                Err(error) => {
+                    error!(app = app.id, %error, "a pipe rule is left out");
+                    None
+                }
+            }
+        };
+        let rules = pipe.iter().filter_map(rule);
         let own = self.pipes.iter().filter(|(app_id, _)| *app_id == app.id);
         let own = own.map(|(_, pipe)| Arc::clone(pipe));
         let pipes = rules.chain(own).chain([self.wire.listener(&app.id)]);

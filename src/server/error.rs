@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 
 use super::TooFewFiles;
 use crate::app::DuplicateApp;
-use crate::config::Config;
+use crate::config::{AppConfig, Config};
 use crate::net::tls::{self, TlsError};
+use crate::pipe::BadRule;
 use crate::webhook::{self, client::ClientError};
 
 /// Why a broker cannot start.
@@ -24,6 +25,14 @@ pub enum StartError {
     /// A pipe is for an app that does not exist.
     #[error("a pipe was added to the app {0:?}, but no app has this id")]
     PipeWithoutApp(String),
+    /// A pipe rule could not work in its app.
+    #[error("a pipe rule of the app {app:?} could not work: {source}")]
+    PipeRule {
+        /// The app's id.
+        app: String,
+        /// Why.
+        source: BadRule,
+    },
     /// The system lets the process open too few files.
     #[error(transparent)]
     Files(#[from] TooFewFiles),
@@ -56,12 +65,16 @@ pub enum StartError {
 /// See [`StartError`].
 pub fn check(config: &Config) -> Result<(), StartError> {
     load_tls(config)?;
-    check_webhooks(config)
+    check_apps(config)
 }
 
-pub(super) fn check_webhooks(config: &Config) -> Result<(), StartError> {
-    config.apps.iter().try_for_each(|app| webhook::check(&app.webhooks))?;
-    Ok(())
+/// Finds what would keep an app from working as it is configured.
+pub(super) fn check_apps(config: &Config) -> Result<(), StartError> {
+    config.apps.iter().try_for_each(|AppConfig { app, pipe, webhooks }| {
+        webhook::check(webhooks)?;
+        let bad_rule = |source| StartError::PipeRule { app: app.id.clone(), source };
+        pipe.iter().try_for_each(|rule| rule.check_targets(&app.limits)).map_err(bad_rule)
+    })
 }
 
 pub(super) fn load_tls(config: &Config) -> Result<Option<rustls::ServerConfig>, StartError> {

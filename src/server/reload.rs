@@ -10,10 +10,10 @@ use crate::config::{AppConfig, Config};
 use crate::hub::Hub;
 use crate::protocol::CloseCode;
 use crate::test_mode;
-use crate::webhook;
 
 use super::StartError;
 use super::app_listeners::AppListeners;
+use super::error::check_apps;
 
 /// Gives a running broker another configuration. Of that, the apps take effect at once, with all that belongs to them;
 /// everything else needs a restart.
@@ -52,10 +52,11 @@ impl Reloader {
     /// that was removed with 4001. May be called from any thread.
     ///
     /// # Errors
-    /// If two apps share an id or a key, or webhooks could not be sent. Nothing has changed then.
+    /// If two apps share an id or a key, webhooks could not be sent, or a pipe rule could not work. Nothing has
+    /// changed then.
     pub fn reload(&self, config: Config) -> Result<Reloaded, StartError> {
         AppRegistry::new(config.apps.iter().map(|configured| configured.app.clone()))?;
-        config.apps.iter().try_for_each(|configured| webhook::check(&configured.webhooks))?;
+        check_apps(&config)?;
         let mut running = self.apps.running.lock();
         Ok(self.apps.put_in_force(&mut running, config)?)
     }

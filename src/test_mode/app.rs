@@ -11,7 +11,8 @@ use tokio::sync::watch;
 
 use crate::connection::ConnectionConfig;
 use crate::connection::Ending;
-use crate::hub::{Agenda, AppState, FaultInjector, Heard, Hub, Listener, Notice, Refused, Source, Timed};
+use crate::event::{AcceptedEvent, Source};
+use crate::hub::{Agenda, AppState, FaultInjector, Hub, Listener, Notice, Refused, Timed};
 use crate::protocol::{ChannelName, CloseStatus, SocketId};
 
 use super::condition::View;
@@ -665,17 +666,18 @@ impl AppUnderTest {
 }
 
 /// What is to be written of an event.
-pub(super) fn accepted(heard: &Heard<'_>) -> Details {
+pub(super) fn accepted(event: &AcceptedEvent<'_>) -> Details {
     let text = |text: &str| Some(Arc::from(text));
-    let (source, socket_id, user_id) = match &heard.source {
-        Source::Client { socket_id, user_id } => {
-            (EventSource::Client, text(&socket_id.to_string()), user_id.clone())
-        }
-        Source::Http => (EventSource::Http, None, None),
+    let source = match event.source {
+        Source::Client { .. } => Some(EventSource::Client),
+        Source::Http => Some(EventSource::Http),
+        Source::Pipe => None,
     };
-    let channel = heard.channel.and_then(|channel| text(channel.as_str()));
-    let (name, data) = (text(heard.event), text(&heard.data.text()));
-    Details { source: Some(source), socket_id, user_id, channel, name, data, ..Details::default() }
+    let socket_id = event.source.socket_id().and_then(|socket_id| text(&socket_id.to_string()));
+    let user_id = event.source.user_id().cloned();
+    let channel = event.channel().and_then(|channel| text(channel.as_str()));
+    let (name, data) = (text(&event.name), text(&event.data.text()));
+    Details { source, socket_id, user_id, channel, name, data, ..Details::default() }
 }
 
 /// What is to be written of a refusal.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::connection::ConnectionConfig;
-use crate::hub::{Clock, Due, FaultInjector, Heard, InjectedAnswer, Replacement, Step, Timed};
+use crate::event::AcceptedEvent;
+use crate::hub::{Clock, Due, FaultInjector, InjectedAnswer, Replacement, Step, Timed};
 use crate::protocol::{CloseStatus, Frame, SocketId};
 
 use super::app::AppUnderTest;
@@ -29,8 +30,8 @@ impl FaultInjector for AppUnderTest {
         Some(clock.step())
     }
 
-    fn accepted(&self, heard: &Heard<'_>) {
-        self.log.write(Kind::Event, super::app::accepted(heard));
+    fn accepted(&self, event: &AcceptedEvent<'_>) {
+        self.log.write(Kind::Event, super::app::accepted(event));
     }
 
     fn replace(&self, clock: &Clock, to: SocketId, frame: Frame) -> Replacement {

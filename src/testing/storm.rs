@@ -14,7 +14,8 @@ use super::Broker;
 use crate::app::{App, Secret};
 use crate::auth;
 use crate::config::{AppConfig, Config};
-use crate::hub::{Publication, Totals};
+use crate::event::{AcceptedEvent, Destination, Source};
+use crate::hub::Totals;
 use crate::protocol::json::Data;
 use crate::protocol::{ChannelName, SocketId, WrittenSocketId};
 
@@ -215,17 +216,10 @@ fn terminate_and_publish(broker: &Broker, app: &str, user: &str, channel: &str) 
     let Some(app) = apps.by_id(app) else { return };
     broker.hub.terminate_user(app, user);
     let channel = ChannelName::parse(channel, 164).unwrap();
-    broker.hub.publish(
-        app,
-        &Publication {
-            channel: &channel,
-            event: "greet",
-            data: &Data::of_text("hello"),
-            user_id: None,
-            except: None,
-            remember: true,
-        },
-    );
+    let to = Destination::Subscribers { channel, except: None };
+    let name = "greet".into();
+    let data = Data::of_text("hello");
+    broker.hub.accept(app, &AcceptedEvent { source: Source::Http, to, name, data, raw: None });
 }
 
 #[test]

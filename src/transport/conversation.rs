@@ -17,13 +17,10 @@ use tracing::{debug, info, trace, warn};
 
 use crate::connection::phase::{Event as Happening, Phase, Step};
 use crate::connection::{
-    Action, Answered, ClientEvent, Connection, Ending, HeldMessage, Join, Probe, ReceivedMessage, Refusal,
-    SignIn, last_error,
+    Action, Answered, Connection, Ending, HeldMessage, Join, Probe, ReceivedMessage, Refusal, SignIn,
+    last_error,
 };
-use crate::hub::{
-    Admission, AppState, AtWork, Bounds, Client, Due, Heard, Publication, Refused, Source, Timed, Transport,
-    Worker,
-};
+use crate::hub::{Admission, AppState, AtWork, Bounds, Client, Due, Refused, Timed, Transport, Worker};
 use crate::protocol::{ChannelType, CloseCode, CloseStatus, Form, Frame, Negotiated};
 
 use super::admission::AdmittedConnection;
@@ -278,18 +275,9 @@ impl Conversation {
                 debug!(socket_id = %self.client.socket_id(), %channel, "unsubscribed");
             }
             Action::SignIn(sign_in) => self.sign_in(*sign_in),
-            Action::Broadcast(event) => {
-                let publication = event.channel.as_ref().map(|channel| Publication {
-                    channel,
-                    event: &event.event,
-                    data: &event.data,
-                    user_id: event.user_id.as_deref(),
-                    except: Some(self.client.socket_id()),
-                    remember: false,
-                });
-                self.carry(&event, publication.as_ref());
+            Action::Accept(event) => {
+                self.worker.hub().accept(self.client.app(), &event);
             }
-            Action::Pipe(event) => self.carry(&event, None),
             Action::Authorize => match self.worker.count(&self.client) {
                 Ok(_) => self.connection.authorized(),
                 Err(_) => self.turn_away(CloseCode::OverQuota, CloseCode::OverQuota.sentence()),
@@ -330,20 +318,6 @@ impl Conversation {
         if let Some(warning) = warning {
             self.refuse(&warning);
         }
-    }
-
-    fn carry(&self, event: &ClientEvent<'_>, publication: Option<&Publication<'_>>) {
-        self.worker.hub().carry(
-            self.client.app(),
-            publication,
-            Heard {
-                source: Source::Client { socket_id: self.client.socket_id(), user_id: event.user_id.clone() },
-                channel: event.channel.as_ref(),
-                event: &event.event,
-                raw: event.raw,
-                data: &event.data,
-            },
-        );
     }
 
     fn refuse(&mut self, refusal: &Refusal) {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::hub::{Heard, Notice, Source};
+use crate::event::Source;
+use crate::hub::Notice;
 use crate::protocol::json::push_string;
 use crate::protocol::{ChannelName, SocketId};
 
@@ -62,15 +63,15 @@ impl WebhookEvent {
             Notice::MemberRemoved(_, user_id, _) => WebhookEvent::MemberRemoved(channel, Arc::from(*user_id)),
             Notice::CacheMiss(..) => WebhookEvent::CacheMiss(channel),
             Notice::SubscriptionCount(_, count, _) => WebhookEvent::SubscriptionCount(channel, *count),
-            Notice::Event(Heard { source: Source::Client { socket_id, user_id }, event, data, .. }) => {
-                let event = Box::from(*event);
-                let data = Box::from(data.literal());
-                let user_id = user_id.clone();
+            Notice::Event(event) => {
+                let Source::Client { socket_id, user_id } = event.source.clone() else { return None };
+                let data = Box::from(event.data.literal());
+                let event = Box::from(&*event.name);
                 WebhookEvent::ClientEvent(Box::new(WebhookClientEvent {
                     channel,
                     event,
                     data,
-                    socket_id: *socket_id,
+                    socket_id,
                     user_id,
                 }))
             }
@@ -187,10 +188,10 @@ fn kind<'n>(notice: &'n Notice<'_>) -> Option<(EventType, &'n ChannelName)> {
         Notice::MemberRemoved(channel, ..) => (EventType::MemberRemoved, channel),
         Notice::CacheMiss(channel, _) => (EventType::CacheMiss, channel),
         Notice::SubscriptionCount(channel, ..) => (EventType::SubscriptionCount, channel),
-        Notice::Event(Heard { source: Source::Client { .. }, channel: Some(channel), event, .. })
-            if event.starts_with("client-") =>
+        Notice::Event(event)
+            if matches!(event.source, Source::Client { .. }) && event.name.starts_with("client-") =>
         {
-            (EventType::ClientEvent, channel)
+            (EventType::ClientEvent, event.channel()?)
         }
         _ => return None,
     })
@@ -213,6 +214,7 @@ pub fn body<'e>(time_ms: u128, events: impl IntoIterator<Item = &'e str>) -> Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{AcceptedEvent, Destination};
     use crate::protocol::json::Data;
 
     fn name(text: &str) -> ChannelName {
@@ -283,13 +285,14 @@ mod tests {
             None
         );
         assert_eq!(WebhookEvent::of_notice(&Notice::ChannelOccupied(&hidden, 1), |_, _| true), None);
-        let data = Data::of_text("x");
-        let heard = |source, event| {
-            Notice::Event(Heard { source, channel: Some(&room), event, raw: None, data: &data })
+        let is_told = |source, name: &str| {
+            let to = Destination::Subscribers { channel: room.clone(), except: None };
+            let event = AcceptedEvent { source, to, name: name.into(), raw: None, data: Data::of_text("x") };
+            WebhookEvent::of_notice(&Notice::Event(&event), |_, _| true).is_some()
         };
         let client = Source::Client { socket_id: SocketId::new(1, 1), user_id: None };
-        assert!(WebhookEvent::of_notice(&heard(client.clone(), "client-x"), |_, _| true).is_some());
-        assert!(WebhookEvent::of_notice(&heard(client, "frame"), |_, _| true).is_none(), "the pipe's");
-        assert!(WebhookEvent::of_notice(&heard(Source::Http, "client-x"), |_, _| true).is_none());
+        assert!(is_told(client.clone(), "client-x"));
+        assert!(!is_told(client, "frame"), "the pipe's");
+        assert!(!is_told(Source::Http, "client-x"));
     }
 }

@@ -10,7 +10,8 @@ use actix_web::rt::task::yield_now;
 use actix_web::rt::{System, SystemRunner};
 
 use heliostat::config::ConnectionConfig;
-use heliostat::hub::{AppState, Bounds, Client, Hub, Outbox, Publication, Transport, Worker, Written};
+use heliostat::event::{AcceptedEvent, Destination, Source};
+use heliostat::hub::{AppState, Bounds, Client, Hub, Outbox, Transport, Worker, Written};
 use heliostat::protocol::json::Data;
 use heliostat::protocol::{ChannelName, ProtocolVersion, SocketId};
 
@@ -98,24 +99,25 @@ impl Audience {
 
     /// An event of a backend, to all of them.
     #[must_use]
-    pub fn event<'a>(&'a self, event: &'a str, data: &'a Data<'a>) -> Publication<'a> {
-        Publication { channel: &self.channel, event, data, user_id: None, except: None, remember: true }
+    pub fn event<'a>(&self, name: &'a str, data: Data<'a>) -> AcceptedEvent<'a> {
+        let to = Destination::Subscribers { channel: self.channel.clone(), except: None };
+        AcceptedEvent { source: Source::Http, to, name: name.into(), data, raw: None }
     }
 
     /// Publishes it, from the worker's own thread.
-    pub fn publish(&self, publication: &Publication<'_>) {
-        self.worker.hub().publish(&self.app, publication);
+    pub fn publish(&self, event: &AcceptedEvent<'_>) {
+        self.worker.hub().accept(&self.app, event);
     }
 
     /// Publishes an event `times` times, each time only when everybody has been written the last one.
     ///
     /// # Panics
     /// If they never are.
-    pub fn broadcast(&self, times: usize, publication: &Publication<'_>) {
-        let hearers = self.clients.len() - usize::from(publication.except.is_some());
+    pub fn broadcast(&self, times: usize, event: &AcceptedEvent<'_>) {
+        let hearers = self.clients.len();
         self.run(async {
             for _ in 0..times {
-                self.publish(publication);
+                self.publish(event);
                 self.written(hearers).await;
             }
         });

@@ -126,7 +126,7 @@ fn receive_client_event(repetitions: usize) {
     let mut connection = client::subscribed_connection(now);
     for _ in 0..repetitions {
         let action = connection.receive(black_box(client::CLIENT_EVENT), now, &|_, _| false);
-        assert!(matches!(black_box(action), Some(Action::Broadcast(_))));
+        assert!(matches!(black_box(action), Some(Action::Accept(_))));
     }
 }
 
@@ -181,8 +181,7 @@ fn encode_broadcast(repetitions: usize) {
 
 fn deliver_broadcast(repetitions: usize) {
     let audience = Audience::of(AUDIENCE, &client::channel("news"));
-    let data = Data::of_text("42");
-    audience.broadcast(repetitions, &audience.event("message", &data));
+    audience.broadcast(repetitions, &audience.event("message", Data::of_text("42")));
 }
 
 fn verify_http_signature(repetitions: usize) {

@@ -10,7 +10,7 @@ use std::time::Instant;
 use allocation_counter::measure;
 
 use heliostat::connection::Action;
-use heliostat::hub::Publication;
+use heliostat::event::Destination;
 use heliostat::protocol::frame_reader::{FrameEvent, FrameReader};
 use heliostat::protocol::json::Data;
 use heliostat_instructions::audience::Audience;
@@ -35,9 +35,8 @@ fn broadcast_allocations(audience: usize) -> u64 {
     // A thread can be the worker of one hub only.
     let counted = thread::spawn(move || {
         let audience = Audience::of(audience, &client::channel("news"));
-        let data = Data::of_text("42");
-        let publication = audience.event("message", &data);
-        let allocations = |times| measure(|| audience.broadcast(times, &publication)).count_total;
+        let event = audience.event("message", Data::of_text("42"));
+        let allocations = |times| measure(|| audience.broadcast(times, &event)).count_total;
         let few = allocations(10);
         allocations(10 + BROADCASTS) - few
     });
@@ -68,14 +67,15 @@ fn a_client_event_allocates_its_payload_and_its_frame() {
         let outcome = reader.feed(&mut input, |event| {
             let FrameEvent::Text(text) = event else { panic!("a text was sent: {event:?}") };
             let action = connection.receive(text, now, &|_, _| false);
-            let Some(Action::Broadcast(event)) = action else {
+            let Some(Action::Accept(mut event)) = action else {
                 panic!("a client event was sent: {action:?}")
             };
-            audience.publish(&Publication {
-                user_id: event.user_id.as_deref(),
-                except: Some(audience.someone()),
-                ..audience.event(&event.event, &event.data)
-            });
+            // The connection that says it is none of the audience.
+            let Destination::Subscribers { except, .. } = &mut event.to else {
+                panic!("it is for subscribers: {event:?}")
+            };
+            *except = Some(audience.someone());
+            audience.publish(&event);
             true
         });
         assert_eq!(outcome, Ok(()));
@@ -115,7 +115,7 @@ fn reading_a_client_event_allocates_only_what_must_be_rewritten() {
     for (text, expected) in table {
         let allocations = measure(|| {
             let action = connection.receive(text, now, &|_, _| false);
-            assert!(matches!(black_box(action), Some(Action::Broadcast(_))));
+            assert!(matches!(black_box(action), Some(Action::Accept(_))));
         });
         assert_eq!(allocations.count_total, expected, "{text}");
     }

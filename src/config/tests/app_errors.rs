@@ -123,6 +123,11 @@ fn mistakes_in_a_rule_name_the_line() {
             "h.toml:6:1: \"pusher:ping\" cannot be an event name: it is empty, or begins with \
              \"pusher:\" or \"pusher_internal:\", which are reserved",
         ),
+        (
+            with_app("")
+                + "limits = { channel_name_chars = 7 }\n[[apps.pipe]]\nfrom = 'a'\nevent = 'e'\nto = 'mirror-1'",
+            "h.toml:7:1: the target \"mirror-1\" cannot be the name of a channel: it has 8 characters, at most 7 are allowed",
+        ),
         (whole("source = []"), "h.toml:6:1: a rule must hear at least one source: \"client\" or \"http\""),
         (
             whole("source = ['clients']"),

@@ -7,25 +7,24 @@ use std::rc::Rc;
 use indexmap::map::Values;
 
 use crate::hub::fanout::Subscriber;
-use crate::hub::{AppIndex, Client};
+use crate::hub::{AppIndex, Client, Version};
 use crate::protocol::{Broadcast, ChannelName, Form, Frame, SocketId};
 
 use super::Worker;
 
 impl Worker {
-    /// Delivers to the local subscribers of a channel, all at once: there must not be more than
-    /// [`HEARERS_PER_TURN`].
+    /// Delivers a message that no channel remembers to the local subscribers of one, all at once: there must not be more
+    /// than [`HEARERS_PER_TURN`](super::HEARERS_PER_TURN).
     pub(in crate::hub) fn deliver(
         &self,
         app: AppIndex,
         channel: &ChannelName,
         message: &Broadcast,
         except: Option<SocketId>,
-        version: u64,
     ) {
         let channels = self.channels.borrow();
         let Some(channels) = channels.of(app) else { return };
-        self.deliver_to(channels.subscribers(channel), message, except, version, &self.dirty.prompt);
+        self.deliver_to(channels.subscribers(channel), message, except, None, &self.dirty.prompt);
     }
 
     pub(super) fn deliver_to<'s>(
@@ -33,12 +32,12 @@ impl Worker {
         subscribers: impl Iterator<Item = &'s Subscriber>,
         message: &Broadcast,
         except: Option<SocketId>,
-        version: u64,
+        version: Option<Version>,
         dirty: &RefCell<VecDeque<Rc<Client>>>,
     ) {
         let in_clear = message.is_in_clear();
         let hearers = subscribers.filter(|subscriber| {
-            let given = version != 0 && subscriber.since >= version;
+            let given = version.is_some_and(|version| subscriber.since >= version);
             let taken = !(in_clear && subscriber.client.decrypts_everything());
             !given && taken && Some(subscriber.client.socket_id()) != except
         });
@@ -66,7 +65,7 @@ impl Worker {
         &self,
         subscribers: impl Iterator<Item = &'s Subscriber>,
         frame: &Frame,
-        version: u64,
+        version: Version,
         user_changed: bool,
         dirty: &RefCell<VecDeque<Rc<Client>>>,
     ) {

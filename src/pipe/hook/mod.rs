@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use crate::hub::Source;
+use crate::event::{AcceptedEvent, Source};
 use crate::protocol::ChannelName;
 use crate::protocol::json::Data;
 
@@ -25,9 +25,8 @@ pub type Failure = Box<dyn Error + Send + Sync>;
 /// Hears events of one app, in its own time, and may send others.
 ///
 /// ```
-/// use heliostat::pipe::{Context, Failure, OwnedMessage, Pipe};
+/// use heliostat::pipe::{Context, Failure, OwnedMessage, Pipe, Source};
 /// use heliostat::protocol::json::Data;
-/// use heliostat::hub::Source;
 ///
 /// /// Answers whoever says `hello` on its back channel, and nobody else.
 /// struct Polite;
@@ -132,6 +131,16 @@ pub struct OwnedMessage {
 }
 
 impl OwnedMessage {
+    /// A copy of an event that is announced.
+    fn of(event: &AcceptedEvent<'_>) -> Self {
+        OwnedMessage {
+            source: event.source.clone(),
+            channel: event.channel().cloned(),
+            event: event.name.as_ref().to_owned(),
+            data: event.data.clone().into_owned(),
+        }
+    }
+
     /// The payload, read as JSON. A payload that was sent as a plain string is read as such where it is not JSON.
     ///
     /// # Errors

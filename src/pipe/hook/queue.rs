@@ -66,7 +66,7 @@ impl<C> HookQueue<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::Source;
+    use crate::event::Source;
     use crate::protocol::ChannelName;
     use crate::protocol::json::Data;
 

@@ -15,8 +15,9 @@ use tokio::sync::{Notify, oneshot};
 use tracing::{error, warn};
 
 use crate::connection::RateLimit;
-use crate::hub::{AppState, Heard, Hub, Listener, Notice};
+use crate::hub::{AppState, Hub, Listener, Notice};
 use crate::pipe::Context;
+use crate::protocol::ChannelName;
 
 use super::queue::HookQueue;
 use super::{Failure, OwnedMessage, Pipe, PipeCounts};
@@ -150,23 +151,23 @@ impl<P: Pipe> Listener for HookListener<P> {
     }
 
     fn notice(&self, hub: &Arc<Hub>, app: &Arc<AppState>, notice: &Notice<'_>) {
-        let Notice::Event(Heard { source, channel, event, data, .. }) = notice else { return };
-        let name = channel.map(|channel| channel.as_str());
-        if !self.ask_pipe(|pipe| pipe.hears(source, name, event)) {
+        let Notice::Event(event) = notice else { return };
+        let channel = event.channel().map(ChannelName::as_str);
+        if !self.ask_pipe(|pipe| pipe.hears(&event.source, channel, &event.name)) {
             return;
         }
-        let message = OwnedMessage {
-            source: source.clone(),
-            channel: channel.cloned(),
-            event: (*event).to_owned(),
-            data: (*data).clone().into_owned(),
-        };
+        let message = OwnedMessage::of(event);
         let lost = self.state.queue.lock().push(message, Context::borrowed(hub, app).into_owned());
         self.state.arrived.notify_one();
         if lost > 0 {
             let dropped = self.state.counters.dropped.fetch_add(lost, Ordering::Relaxed) + lost;
             if self.state.may_log() {
-                warn!(app = app.id(), event, dropped, "a pipe cannot keep up; events are lost to it");
+                warn!(
+                    app = app.id(),
+                    event = &*event.name,
+                    dropped,
+                    "a pipe cannot keep up; events are lost to it"
+                );
             }
         }
     }

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use parking_lot::RwLock;
 use tracing::warn;
 
-use crate::hub::{AppState, Heard, Hub, Listener, Notice, Source};
+use crate::event::Source;
+use crate::hub::{AppState, Hub, Listener, Notice};
 use crate::protocol::{ChannelName, CloseCode, SocketId};
 
 use super::client::PipeClient;
@@ -148,10 +149,7 @@ impl PipeClients {
 impl<'a> NoticeSubject<'a> {
     fn of(notice: &Notice<'a>) -> Self {
         let (socket_id, channel) = match notice {
-            Notice::Event(Heard { source: Source::Client { socket_id, .. }, channel, .. }) => {
-                (Some(*socket_id), *channel)
-            }
-            Notice::Event(Heard { source: Source::Http, channel, .. }) => (None, *channel),
+            Notice::Event(event) => (event.source.socket_id(), event.channel()),
             Notice::SocketOpened(socket_id)
             | Notice::SignedIn { socket_id, .. }
             | Notice::SocketClosed { socket_id, .. } => (Some(*socket_id), None),
@@ -214,11 +212,11 @@ impl Listener for PipeClients {
             return;
         }
         match notice {
-            Notice::Event(heard) => {
-                let from_client = matches!(heard.source, Source::Client { .. });
-                let channel = heard.channel.map(ChannelName::as_str);
+            Notice::Event(event) => {
+                let from_client = matches!(event.source, Source::Client { .. });
+                let channel = event.channel().map(ChannelName::as_str);
                 self.queue_for_subscribers(app, kind, notice, |filter| {
-                    filter.wants_message(from_client, channel, heard.event)
+                    filter.wants_message(from_client, channel, &event.name)
                 });
             }
             _ => {

@@ -4,7 +4,8 @@
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use crate::hub::{Heard, Notice, Source};
+use crate::event::AcceptedEvent;
+use crate::hub::Notice;
 use crate::protocol::json::push_string;
 use crate::protocol::{ChannelName, SocketId};
 
@@ -65,7 +66,7 @@ pub(crate) fn missed(dialect: Dialect, count: u64) -> Bytes {
 pub(crate) fn of_notice(notice: &Notice<'_>, modern: bool, app_id: &str) -> Bytes {
     let mut data = String::from("{");
     let name = match notice {
-        Notice::Event(heard) => return socket_message(heard, modern),
+        Notice::Event(event) => return socket_message(event, modern),
         Notice::SocketOpened(socket_id) => {
             push_socket(*socket_id, &mut data);
             push_app(modern, app_id, &mut data);
@@ -124,32 +125,25 @@ pub(crate) fn of_notice(notice: &Notice<'_>, modern: bool, app_id: &str) -> Byte
 
 /// An event that a client sent, or that was published over HTTP. The key `channel` is absent where there is none: its
 /// mere presence tells the original client that there is one.
-fn socket_message(heard: &Heard<'_>, modern: bool) -> Bytes {
-    let payload = heard.raw.map_or(heard.data.literal(), RawValue::get);
-    let mut data = String::with_capacity(payload.len() + heard.event.len() + 160);
+fn socket_message(event: &AcceptedEvent<'_>, modern: bool) -> Bytes {
+    let payload = event.raw.map_or(event.data.literal(), RawValue::get);
+    let mut data = String::with_capacity(payload.len() + event.name.len() + 160);
     data.push('{');
-    let user_id = match &heard.source {
-        Source::Client { socket_id, user_id } => {
-            push_socket(*socket_id, &mut data);
-            data.push(',');
-            user_id.as_deref()
-        }
-        Source::Http => None,
-    };
+    if let Some(socket_id) = event.source.socket_id() {
+        push_socket(socket_id, &mut data);
+        data.push(',');
+    }
     data.push_str("\"event\":");
-    push_string(heard.event, &mut data);
+    push_string(&event.name, &mut data);
     data.push_str(",\"data\":");
     data.push_str(payload);
-    if let Some(channel) = heard.channel {
+    if let Some(channel) = event.channel() {
         data.push(',');
         push_channel(channel, &mut data);
     }
     if modern {
-        push_user(user_id, &mut data);
-        data.push_str(match heard.source {
-            Source::Client { .. } => ",\"source\":\"client\"",
-            Source::Http => ",\"source\":\"http\"",
-        });
+        push_user(event.source.user_id().map(|user_id| &**user_id), &mut data);
+        push_member("source", event.source.name(), &mut data);
     }
     data.push('}');
     notification("socket_message", &data)
@@ -198,6 +192,7 @@ fn push_member(name: &str, value: &str, data: &mut String) {
 mod tests {
     use super::*;
     use crate::connection::Ending;
+    use crate::event::{Destination, Source};
     use crate::protocol::json::Data;
 
     fn told(notice: &Notice<'_>, modern: bool) -> String {
@@ -214,19 +209,19 @@ mod tests {
         let data = Data::relay(&raw).unwrap();
         let channel = ChannelName::parse("stream", 164).unwrap();
         let source = Source::Client { socket_id: SocketId::new(7, 8), user_id: Some("ann".into()) };
-        let heard = Heard { source, channel: Some(&channel), event: "frame", raw: Some(&raw), data: &data };
+        let to = Destination::Listeners { channel: Some(channel.clone()) };
+        let mut event = AcceptedEvent { source, to, name: "frame".into(), raw: Some(&raw), data };
         assert_eq!(
-            told(&Notice::Event(heard.clone()), false),
+            told(&Notice::Event(&event), false),
             r#"{"event":"socket_message","data":{"socket_id":"7.8","event":"frame","data":{"dataUrl":"data:,"},"channel":"stream"}}"#
         );
-        assert!(
-            told(&Notice::Event(heard.clone()), true).ends_with(r#""user_id":"ann","source":"client"}}"#)
-        );
-        let back = Heard { channel: None, ..heard.clone() };
-        assert!(!told(&Notice::Event(back), false).contains("channel"));
-        let http = Heard { source: Source::Http, raw: None, ..heard };
+        assert!(told(&Notice::Event(&event), true).ends_with(r#""user_id":"ann","source":"client"}}"#));
+        event.to = Destination::Listeners { channel: None };
+        assert!(!told(&Notice::Event(&event), false).contains("channel"));
+        event.to = Destination::Subscribers { channel, except: None };
+        (event.source, event.raw) = (Source::Http, None);
         assert_eq!(
-            told(&Notice::Event(http), true),
+            told(&Notice::Event(&event), true),
             r#"{"event":"socket_message","data":{"event":"frame","data":"{\"dataUrl\":\"data:,\"}","channel":"stream","source":"http"}}"#
         );
     }

@@ -53,6 +53,15 @@ impl<'a> Data<'a> {
         }
     }
 
+    /// The same, without a copy of it.
+    #[must_use]
+    pub fn borrowed(&self) -> Data<'_> {
+        match &self.0 {
+            DataForm::Text { literal, bytes } => Data::of_literal(Cow::Borrowed(literal), *bytes),
+            DataForm::Binary(payload) => Data::of_binary(payload.borrowed()),
+        }
+    }
+
     /// The same, for keeping.
     #[must_use]
     pub fn into_owned(self) -> Data<'static> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::app::App;
 use crate::config::AppConfig;
-use crate::pipe::{Context, Message};
+use crate::pipe::{AcceptedEvent, Context, RuleSpec};
 use crate::protocol::ChannelName;
 
 /// Panics at every event but `frame`, which it sends on.
@@ -18,10 +18,10 @@ impl Tap for Clumsy {
         channel == Some("stream")
     }
 
-    fn hear(&self, message: &Message<'_>, context: &Context<'_>) {
-        assert_eq!(message.event, "frame");
-        assert_eq!(message.channel.map(ChannelName::as_str), Some("stream"));
-        context.trigger(&context.channel("mirror").unwrap(), message.event, message.data);
+    fn hear(&self, event: &AcceptedEvent<'_>, context: &Context<'_>) {
+        assert_eq!(event.name, "frame");
+        assert_eq!(event.channel().map(ChannelName::as_str), Some("stream"));
+        context.trigger(&context.channel("mirror").unwrap(), &event.name, &event.data);
     }
 }
 
@@ -80,6 +80,18 @@ fn a_pipe_that_panics_hurts_nobody() {
 fn a_pipe_for_an_unknown_app_is_refused() {
     let refused = Broker::builder(Config::development()).tap("7", Clumsy).start();
     assert!(matches!(refused, Err(StartError::PipeWithoutApp(id)) if id == "7"));
+}
+
+#[test]
+fn a_rule_whose_target_is_no_channel_is_refused() {
+    let mut config = Config::development();
+    let rule = RuleSpec::parse(&format!("stream:frame={}", "x".repeat(165))).unwrap();
+    config.apps[0].pipe.push(rule);
+    let reason = "it has 165 characters, at most 164 are allowed";
+    let is_told = |refused: StartError| refused.to_string().contains(reason);
+    assert!(Broker::start(config.clone()).is_err_and(is_told));
+    let broker = Broker::start(Config::development()).unwrap();
+    assert!(broker.reload(config).is_err_and(is_told));
 }
 
 #[test]
