@@ -2,25 +2,25 @@
 
 use super::Member;
 
-/// The outcome of a subscription that took effect.
+/// What the begin of a subscription changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Joined {
-    /// The channel was empty before.
+    /// Nobody was subscribed before: the channel is occupied by it.
     pub occupied: bool,
     /// Where members are announced: the version of the roster with this connection in it.
     pub announcement: Option<Announcement>,
 }
 
-/// The outcome of a subscription's end.
+/// What the end of a subscription changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Left {
-    /// The channel is empty now, and is to be forgotten.
+    /// Nobody is subscribed any more: the channel is vacated by it.
     pub vacated: bool,
     /// On presence channels: what to tell the others.
     pub announcement: Option<Announcement>,
 }
 
-/// A change of a roster, to be told to the subscribers who are not told it by their own roster.
+/// A change of a roster, to be announced to the subscribers whose own rosters do not hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announcement {
     /// Who came or left.

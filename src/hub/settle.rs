@@ -138,3 +138,113 @@ impl SubscriptionChange<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::app::App;
+    use crate::connection::ConnectionConfig;
+    use crate::protocol::SocketId;
+
+    /// A hub of two workers, neither of which runs, and one app.
+    struct Subject {
+        hub: Arc<Hub>,
+        app: Arc<AppState>,
+        counts: Counts,
+        channel: ChannelName,
+    }
+
+    impl Subject {
+        fn new(channel: &str, change: impl FnOnce(&mut App)) -> Self {
+            let mut app = App::new("1", "k", "s");
+            change(&mut app);
+            let hub = Hub::new(vec![(app, Vec::new())], ConnectionConfig::default(), 2, 0).unwrap();
+            let app = hub.state_by_key("k").unwrap();
+            let channel = ChannelName::parse(channel, 164).unwrap();
+            Subject { hub, app, counts: Counts::new(Duration::from_secs(1)), channel }
+        }
+
+        /// The subscription of a connection that no worker has.
+        fn of(&self, address: Address) -> SubscriptionChange<'_> {
+            SubscriptionChange {
+                hub: &self.hub,
+                counts: &self.counts,
+                app: &self.app,
+                channel: &self.channel,
+                address,
+            }
+        }
+
+        /// The member events that each worker is to deliver: version and text.
+        fn posted(&self) -> Vec<Vec<(u64, String)>> {
+            let mut context = Context::from_waker(Waker::noop());
+            let mut of_all = Vec::new();
+            while let Some((_, mut reader)) = self.hub.mailboxes.take_reader() {
+                let mut posted = Vec::new();
+                while let Poll::Ready(Some(Letter::Member { frame, version, .. })) = reader.poll(&mut context)
+                {
+                    posted.push((version, String::from_utf8(frame.json().to_vec()).unwrap()));
+                }
+                of_all.push(posted);
+            }
+            of_all
+        }
+    }
+
+    fn member(user_id: &str) -> Member {
+        Member { user_id: user_id.into(), user_info: None }
+    }
+
+    fn socket(n: u32) -> SocketId {
+        SocketId::new(n, 1)
+    }
+
+    #[test]
+    fn a_subscription_settles_whoever_caused_it_and_is_told_where_there_are_subscribers() {
+        let subject = Subject::new("presence-a", |_| {});
+        let (here, there) = (subject.of((0, socket(1))), subject.of((1, socket(2))));
+        let first = here.begin(Some(&member("zoe")), true).unwrap();
+        assert!(first.roster.unwrap().contains(r#""ids":["zoe"]"#));
+        let second = there.begin(Some(&member("bob")), true).unwrap();
+        assert!(second.roster.unwrap().contains(r#""ids":["zoe","bob"]"#));
+        assert!(second.version > first.version);
+        assert_eq!(there.begin(Some(&member("bob")), true).err(), Some(JoinRefused::AlreadyJoined));
+        here.end();
+        there.end();
+        there.end();
+        assert!(subject.app.channels.is_empty(), "nothing is left of the channel");
+        let [of_first, of_second] = <[_; 2]>::try_from(subject.posted()).unwrap();
+        let events = |posted: &[(u64, String)]| {
+            let names = ["member_added", "member_removed"];
+            let name = |text: &String| names.into_iter().find(|name| text.contains(name)).unwrap();
+            let user = |text: &String| if text.contains("zoe") { "zoe" } else { "bob" };
+            posted.iter().map(|(_, text)| format!("{} {}", name(text), user(text))).collect::<Vec<_>>()
+        };
+        assert_eq!(events(&of_first), ["member_added zoe", "member_added bob"], "it is left by then");
+        assert_eq!(events(&of_second), ["member_added bob", "member_removed zoe"]);
+        assert!(of_first.is_sorted() && of_second.is_sorted(), "in the order of the versions");
+        assert_eq!((of_first[0].0, of_second[0].0), (first.version, second.version));
+    }
+
+    #[test]
+    fn a_refused_subscription_makes_no_channel() {
+        let subject = Subject::new("presence-a", |app| app.limits.presence_members_per_channel = 0);
+        let refused = subject.of((0, socket(1))).begin(Some(&member("zoe")), true);
+        assert_eq!(refused.err(), Some(JoinRefused::OverCapacity));
+        assert!(subject.app.channels.is_empty());
+    }
+
+    #[test]
+    fn whoever_joins_a_cache_channel_is_handed_what_it_remembers() {
+        let subject = Subject::new("cache-a", |_| {});
+        let missed = subject.of((0, socket(1))).begin(None, true).unwrap();
+        assert!(missed.roster.is_none(), "there are no members");
+        let frame = missed.remembered.unwrap();
+        assert!(String::from_utf8_lossy(frame.json()).contains("cache_miss"));
+        let subject = Subject::new("news", |_| {});
+        assert!(subject.of((0, socket(1))).begin(None, true).unwrap().remembered.is_none());
+    }
+}
