@@ -24,9 +24,9 @@ pub struct Heartbeat {
     pinged: Option<Instant>,
 }
 
-/// What is due.
+/// What a heartbeat demands at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Due {
+pub enum HeartbeatStep {
     /// Nothing before this instant.
     Wait(Instant),
     /// A ping must be sent now; ask again at the instant.
@@ -57,18 +57,18 @@ impl Heartbeat {
     }
 
     /// What is due `now`. A ping that is due counts as sent.
-    pub fn poll(&mut self, now: Instant, ping_after: Duration, pong_timeout: Duration) -> Due {
+    pub fn poll(&mut self, now: Instant, ping_after: Duration, pong_timeout: Duration) -> HeartbeatStep {
         if self.probe == Probe::Impossible {
             let end = self.last_heard + SILENCE_WITHOUT_PING;
-            return if now < end { Due::Wait(end) } else { Due::Inactive };
+            return if now < end { HeartbeatStep::Wait(end) } else { HeartbeatStep::Inactive };
         }
         match self.pinged {
-            Some(pinged) if now < pinged + pong_timeout => Due::Wait(pinged + pong_timeout),
-            Some(_) => Due::PongMissing,
-            None if now < self.last_heard + ping_after => Due::Wait(self.last_heard + ping_after),
+            Some(pinged) if now < pinged + pong_timeout => HeartbeatStep::Wait(pinged + pong_timeout),
+            Some(_) => HeartbeatStep::PongMissing,
+            None if now < self.last_heard + ping_after => HeartbeatStep::Wait(self.last_heard + ping_after),
             None => {
                 self.pinged = Some(now);
-                Due::Ping(now + pong_timeout)
+                HeartbeatStep::Ping(now + pong_timeout)
             }
         }
     }
@@ -87,10 +87,10 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut heartbeat = Heartbeat::new(Probe::ControlFrame, start);
         let mut poll = |now| heartbeat.poll(now, PING_AFTER, PONG_TIMEOUT);
-        assert_eq!(poll(at(44)), Due::Wait(at(45)));
-        assert_eq!(poll(at(46)), Due::Ping(at(76)));
-        assert_eq!(poll(at(75)), Due::Wait(at(76)));
-        assert_eq!(poll(at(76)), Due::PongMissing);
+        assert_eq!(poll(at(44)), HeartbeatStep::Wait(at(45)));
+        assert_eq!(poll(at(46)), HeartbeatStep::Ping(at(76)));
+        assert_eq!(poll(at(75)), HeartbeatStep::Wait(at(76)));
+        assert_eq!(poll(at(76)), HeartbeatStep::PongMissing);
     }
 
     #[test]
@@ -98,9 +98,9 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut heartbeat = Heartbeat::new(Probe::Event, start);
-        assert_eq!(heartbeat.poll(at(45), PING_AFTER, PONG_TIMEOUT), Due::Ping(at(75)));
+        assert_eq!(heartbeat.poll(at(45), PING_AFTER, PONG_TIMEOUT), HeartbeatStep::Ping(at(75)));
         heartbeat.heard(at(74));
-        assert_eq!(heartbeat.poll(at(75), PING_AFTER, PONG_TIMEOUT), Due::Wait(at(119)));
+        assert_eq!(heartbeat.poll(at(75), PING_AFTER, PONG_TIMEOUT), HeartbeatStep::Wait(at(119)));
     }
 
     #[test]
@@ -109,7 +109,7 @@ mod tests {
         let mut heartbeat = Heartbeat::new(Probe::Impossible, start);
         let end = start + SILENCE_WITHOUT_PING;
         let early = end - Duration::from_secs(1);
-        assert_eq!(heartbeat.poll(early, PING_AFTER, PONG_TIMEOUT), Due::Wait(end));
-        assert_eq!(heartbeat.poll(end, PING_AFTER, PONG_TIMEOUT), Due::Inactive);
+        assert_eq!(heartbeat.poll(early, PING_AFTER, PONG_TIMEOUT), HeartbeatStep::Wait(end));
+        assert_eq!(heartbeat.poll(end, PING_AFTER, PONG_TIMEOUT), HeartbeatStep::Inactive);
     }
 }

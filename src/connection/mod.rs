@@ -20,7 +20,7 @@ mod subscriptions;
 
 pub use action::{Action, Answered, Join, NotJoined, SignIn};
 pub use config::ConnectionConfig;
-pub use heartbeat::{Due, Heartbeat, Probe, SILENCE_WITHOUT_PING};
+pub use heartbeat::{Heartbeat, HeartbeatStep, Probe, SILENCE_WITHOUT_PING};
 pub use pending::{HeldMessage, JoinNumber, ReceivedMessage};
 pub use rate_limit::RateLimit;
 pub use refusal::Refusal;
@@ -165,8 +165,8 @@ impl Connection {
 
     fn beat(&mut self, now: Instant) -> (Option<Action<'static>>, Option<Instant>) {
         match self.heartbeat.poll(now, self.config.ping_after, self.config.pong_timeout) {
-            Due::Wait(until) => (None, Some(until)),
-            Due::Ping(until) => {
+            HeartbeatStep::Wait(until) => (None, Some(until)),
+            HeartbeatStep::Ping(until) => {
                 let ping = match self.heartbeat.probe() {
                     Probe::Event => Action::Send(server_message::ping()),
                     Probe::ControlFrame | Probe::Impossible => Action::Ping,
@@ -174,8 +174,8 @@ impl Connection {
                 // If it answers, the next ping may be due before an answer to this one would have been missed.
                 (Some(ping), Some(until.min(now + self.config.ping_after)))
             }
-            Due::PongMissing => (Some(Action::Close(CloseCode::PongMissing)), None),
-            Due::Inactive => (Some(Action::Close(CloseCode::Inactive)), None),
+            HeartbeatStep::PongMissing => (Some(Action::Close(CloseCode::PongMissing)), None),
+            HeartbeatStep::Inactive => (Some(Action::Close(CloseCode::Inactive)), None),
         }
     }
 

@@ -3,7 +3,7 @@
 /// Where a connection is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// It speaks and is spoken to.
+    /// Frames go both ways.
     Open,
     /// The broker has sent the close frame, and waits for the peer to go.
     Closing,
@@ -13,7 +13,7 @@ pub enum Phase {
 
 /// What can happen to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum PhaseEvent {
     /// The broker decides to end it.
     Close,
     /// The peer's close frame arrived.
@@ -26,7 +26,7 @@ pub enum Event {
 
 /// What the driver must do on a transition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum PhaseStep {
     /// Nothing: the event is stale.
     None,
     /// Run the disconnect procedure, send the close frame, start the grace period.
@@ -44,16 +44,16 @@ pub enum Step {
 impl Phase {
     /// The table.
     #[must_use]
-    pub const fn on(self, event: Event) -> (Phase, Step) {
+    pub const fn on(self, event: PhaseEvent) -> (Phase, PhaseStep) {
         match (self, event) {
-            (Phase::Open, Event::Close) => (Phase::Closing, Step::SendClose),
-            (Phase::Open, Event::PeerClosed) => (Phase::Closing, Step::EchoClose),
-            (Phase::Open, Event::Lost) => (Phase::Closed, Step::Forget),
-            (Phase::Open, Event::GraceOver) => (Phase::Open, Step::None),
-            (Phase::Closing, Event::Close) => (Phase::Closing, Step::None),
-            (Phase::Closing, Event::PeerClosed | Event::Lost) => (Phase::Closed, Step::Drop),
-            (Phase::Closing, Event::GraceOver) => (Phase::Closed, Step::Reset),
-            (Phase::Closed, _) => (Phase::Closed, Step::None),
+            (Phase::Open, PhaseEvent::Close) => (Phase::Closing, PhaseStep::SendClose),
+            (Phase::Open, PhaseEvent::PeerClosed) => (Phase::Closing, PhaseStep::EchoClose),
+            (Phase::Open, PhaseEvent::Lost) => (Phase::Closed, PhaseStep::Forget),
+            (Phase::Open, PhaseEvent::GraceOver) => (Phase::Open, PhaseStep::None),
+            (Phase::Closing, PhaseEvent::Close) => (Phase::Closing, PhaseStep::None),
+            (Phase::Closing, PhaseEvent::PeerClosed | PhaseEvent::Lost) => (Phase::Closed, PhaseStep::Drop),
+            (Phase::Closing, PhaseEvent::GraceOver) => (Phase::Closed, PhaseStep::Reset),
+            (Phase::Closed, _) => (Phase::Closed, PhaseStep::None),
         }
     }
 }
@@ -63,10 +63,11 @@ mod tests {
     use super::*;
 
     const PHASES: [Phase; 3] = [Phase::Open, Phase::Closing, Phase::Closed];
-    const EVENTS: [Event; 4] = [Event::Close, Event::PeerClosed, Event::Lost, Event::GraceOver];
+    const EVENTS: [PhaseEvent; 4] =
+        [PhaseEvent::Close, PhaseEvent::PeerClosed, PhaseEvent::Lost, PhaseEvent::GraceOver];
 
-    fn disconnects(step: Step) -> bool {
-        matches!(step, Step::SendClose | Step::EchoClose | Step::Forget)
+    fn disconnects(step: PhaseStep) -> bool {
+        matches!(step, PhaseStep::SendClose | PhaseStep::EchoClose | PhaseStep::Forget)
     }
 
     /// The disconnect procedure runs exactly when the connection stops being open.
@@ -79,7 +80,7 @@ mod tests {
                 assert_eq!(disconnects(step), leaves_open, "{phase:?} {event:?}");
                 assert!(next == Phase::Open || phase.on(event).0 == next, "{phase:?} {event:?}");
                 if phase == Phase::Closed {
-                    assert_eq!((next, step), (Phase::Closed, Step::None));
+                    assert_eq!((next, step), (Phase::Closed, PhaseStep::None));
                 }
             }
         }
@@ -87,9 +88,9 @@ mod tests {
 
     #[test]
     fn every_life_ends_whatever_happens() {
-        for first in [Event::Close, Event::PeerClosed, Event::Lost] {
+        for first in [PhaseEvent::Close, PhaseEvent::PeerClosed, PhaseEvent::Lost] {
             let (phase, _) = Phase::Open.on(first);
-            assert_eq!(phase.on(Event::GraceOver).0, Phase::Closed, "{first:?}");
+            assert_eq!(phase.on(PhaseEvent::GraceOver).0, Phase::Closed, "{first:?}");
         }
     }
 }

@@ -9,7 +9,6 @@ const ALLOWED: &[&str] = &[
     "Answer",
     "Broker",
     "Counts",
-    "Due",
     "End",
     "Entry",
     "Event",

@@ -15,7 +15,7 @@ use tokio::time::Sleep;
 use tracing::field::{DisplayValue, display};
 use tracing::{debug, info, trace, warn};
 
-use crate::connection::phase::{Event as Happening, Phase, Step};
+use crate::connection::phase::{Phase, PhaseEvent, PhaseStep};
 use crate::connection::{
     Action, Answered, Connection, Ending, HeldMessage, Join, Probe, ReceivedMessage, Refusal, SignIn,
     last_error,
@@ -202,7 +202,7 @@ impl Conversation {
         }
         if self.grace.as_mut().is_some_and(|grace| grace.as_mut().poll(context).is_ready()) {
             self.grace = None;
-            if self.step(Happening::GraceOver) == Step::Reset {
+            if self.step(PhaseEvent::GraceOver) == PhaseStep::Reset {
                 self.client.reset();
             }
         }
@@ -211,7 +211,7 @@ impl Conversation {
     /// Ends it from our side.
     pub(super) fn close(&mut self, status: impl Into<CloseStatus>, reason: &str) {
         let status = status.into();
-        if self.step(Happening::Close) == Step::SendClose {
+        if self.step(PhaseEvent::Close) == PhaseStep::SendClose {
             self.disconnect(Ending::Closed(status, reason.to_owned()));
             self.send_close(status, reason);
         }
@@ -249,7 +249,7 @@ impl Conversation {
 
     /// The peer's close frame came. Returns whether `answer` was queued as ours; if not, ours went before.
     pub(super) fn peer_closed(&mut self, answer: Frame) -> bool {
-        let answers = self.step(Happening::PeerClosed) == Step::EchoClose;
+        let answers = self.step(PhaseEvent::PeerClosed) == PhaseStep::EchoClose;
         if answers {
             self.disconnect(Ending::Left(answer.close_code()));
             self.send_final_frames([answer]);
@@ -259,7 +259,7 @@ impl Conversation {
 
     /// The peer is gone without a word.
     pub(super) fn lost(&mut self) {
-        if self.step(Happening::Lost) == Step::Forget {
+        if self.step(PhaseEvent::Lost) == PhaseStep::Forget {
             self.disconnect(Ending::Lost);
         }
     }
@@ -362,8 +362,8 @@ impl Conversation {
 
     /// Steps the table of phases; what it says is to be done by whoever steps it.
     #[must_use]
-    fn step(&mut self, happening: Happening) -> Step {
-        let (phase, step) = self.phase.on(happening);
+    fn step(&mut self, event: PhaseEvent) -> PhaseStep {
+        let (phase, step) = self.phase.on(event);
         self.phase = phase;
         step
     }
