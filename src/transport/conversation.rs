@@ -108,10 +108,10 @@ impl Conversation {
         let binary = self.client.form().is_binary();
         let greeting: Vec<Frame> = self.connection.greeting(parameterless, binary).collect();
         greeting.into_iter().for_each(|frame| self.send(frame));
-        if let Some(channel) = channel.filter(|_| parameterless) {
-            if let Some(action) = self.connection.subscribe_at_connect(channel) {
-                self.carry_out(action);
-            }
+        if let Some(channel) = channel.filter(|_| parameterless)
+            && let Some(action) = self.connection.subscribe_at_connect(channel)
+        {
+            self.carry_out(action);
         }
         self.tick();
     }
