@@ -77,7 +77,7 @@ fn user_id_text(value: &RawValue) -> Option<Arc<str>> {
 /// The members of one channel, in the order in which they came. A member joins and leaves in a time that does not depend
 /// on how many there are.
 ///
-/// It does not know connections by their names: where one has its place, its [`MemberConnection`] says.
+/// It does not know connections by their names: where one has its place, its `MemberConnection` says.
 #[derive(Clone, Debug, Default)]
 pub struct Presence {
     users: Arrivals<User>,
