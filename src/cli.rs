@@ -1,6 +1,6 @@
 //! The command line: what can be asked of the program, and what it answers in words.
 //!
-//! Arguments are handed to [`config::load`] as text, so that a bad value is explained in the same words wherever it
+//! Arguments are handed to `config::load` as text, so that a bad value is explained in the same words wherever it
 //! was given. Nothing here starts anything.
 
 mod answers;
@@ -78,7 +78,6 @@ enum Command {
 
 /// Reads the process's arguments. For `--help`, `--version` and usage errors it prints and ends the process, with
 /// exit code 0, 0 and 2.
-#[must_use]
 fn parse() -> Command {
     parse_from(std::env::args_os()).unwrap_or_else(|usage| usage.exit())
 }

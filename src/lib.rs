@@ -1,14 +1,13 @@
 //! heliostat: a self-hosted broker that speaks the Pusher Channels protocol, with a server-side pipe.
 //!
-//! Read the modules in this order and the broker is explained:
+//! A program that embeds a broker needs a [`Config`] and a [`Server`], and for more than that:
 //!
-//! * [`protocol`], [`auth`], [`app`]: the words on the wire, the signatures, the apps. Pure values.
-//! * [`event`], [`channel`], [`connection`]: an event on its way, one channel and one client's life, as values.
-//! * [`hub`]: carries events to subscribers, across worker threads.
-//! * [`transport`], [`http`], [`pipe`], [`webhook`], [`development`], [`test_mode`]: the edges. They know the hub; it
-//!   does not know them.
-//! * [`config`], [`server`], [`telemetry`], [`cli`], [`exec`]: the whole, put together.
+//! * [`config`], [`app`]: every setting, and what an app is;
+//! * [`pipe`]: rules and hooks, which hear events and send others;
+//! * [`webhook`]: what becomes of webhooks;
 //! * [`testing`]: a real broker inside a test.
+//!
+//! The rest is the broker's own. `docs/architecture.md` is its map.
 //!
 //! To embed a broker, make a [`Config`], add pipes, and run it:
 //!
@@ -25,28 +24,29 @@
 #![cfg_attr(not(test), warn(clippy::too_many_lines))]
 
 pub mod app;
-pub mod auth;
-pub mod channel;
+mod auth;
+mod channel;
+#[doc(hidden)]
 pub mod cli;
 pub mod config;
-pub mod connection;
-pub mod development;
-pub mod event;
-pub mod exec;
-#[doc(hidden)]
-pub mod fuzzing;
-pub mod http;
-pub mod hub;
-pub mod net;
+mod connection;
+mod development;
+mod event;
+mod exec;
+mod http;
+mod hub;
+mod net;
 pub mod pipe;
-pub mod protocol;
+mod protocol;
 #[cfg(test)]
 mod rooms;
 pub mod server;
-pub mod telemetry;
-pub mod test_mode;
+mod telemetry;
+mod test_mode;
 pub mod testing;
-pub mod transport;
+#[doc(hidden)]
+pub mod tools;
+mod transport;
 pub mod webhook;
 
 pub use config::Config;

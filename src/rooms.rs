@@ -23,7 +23,7 @@ fn order() -> Vec<String> {
 fn room(path: &Path) -> Option<String> {
     let first = path.components().next()?.as_os_str().to_string_lossy().into_owned();
     let name = first.strip_suffix(".rs").unwrap_or(&first).to_owned();
-    (!["lib", "main", "rooms", "fuzzing"].contains(&name.as_str())).then_some(name)
+    (!["lib", "main", "rooms", "tools"].contains(&name.as_str())).then_some(name)
 }
 
 /// The rooms that a file names: what follows `crate::`, or each first name within `crate::{…}`.

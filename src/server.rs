@@ -3,7 +3,7 @@
 
 mod app_listeners;
 mod bound;
-pub mod control;
+pub(crate) mod control;
 mod error;
 mod files;
 mod listening;
@@ -14,7 +14,8 @@ mod service;
 mod stop;
 
 pub use bound::BoundServer;
-pub use error::{StartError, check};
+pub use error::StartError;
+pub(crate) use error::check;
 pub use files::TooFewFiles;
 pub use reload::{Reloaded, Reloader};
 
@@ -48,7 +49,6 @@ pub struct Server {
 
 impl Server {
     /// A broker of this configuration, with its pipe rules.
-    #[must_use]
     pub fn new(config: Config) -> Self {
         Server { config, taps: Vec::new(), hooks: Vec::new(), test_mode: None }
     }
@@ -69,7 +69,7 @@ impl Server {
 
     /// Puts all its apps under test, and serves the control API.
     #[must_use]
-    pub fn test_mode(mut self, test_mode: Arc<TestMode>) -> Self {
+    pub(crate) fn test_mode(mut self, test_mode: Arc<TestMode>) -> Self {
         // Compressed broadcasts could not be looked into.
         self.config.connection.compression = false;
         self.test_mode = Some(test_mode);

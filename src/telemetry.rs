@@ -41,7 +41,7 @@ pub(crate) const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "
 ///
 /// # Errors
 /// If the level is no valid filter; a configuration that was loaded has been checked for that.
-pub fn start(logging: &Logging) -> Result<(), tracing_subscriber::filter::ParseError> {
+pub(crate) fn start(logging: &Logging) -> Result<(), tracing_subscriber::filter::ParseError> {
     let filter = EnvFilter::try_new(directives(&logging.level))?;
     let style = match logging.format {
         LogFormat::Json => LineStyle::Json,
@@ -58,14 +58,14 @@ pub fn start(logging: &Logging) -> Result<(), tracing_subscriber::filter::ParseE
 }
 
 /// Waits until what has been logged is written, but no longer than a second: the reader of the log may have stopped.
-pub fn flush() {
+pub(crate) fn flush() {
     if let Some(queue) = WRITER_QUEUE.get() {
         queue.flush(FLUSH_TIMEOUT);
     }
 }
 
 /// Has panics logged. Otherwise the thread that panics would write to standard error, and wait for its reader.
-pub fn log_panics() {
+pub(crate) fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!("{panic}");
     }));

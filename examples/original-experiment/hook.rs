@@ -6,8 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use heliostat::pipe::{Context, Failure, OwnedMessage, Pipe, PipeSettings, WhenFull};
-use heliostat::protocol::json::Data;
+use heliostat::pipe::{Context, Data, Failure, OwnedMessage, Pipe, PipeSettings, WhenFull};
 use heliostat::{Config, Server};
 use serde_json::{Value, json};
 

@@ -49,7 +49,6 @@ pub struct BadOrigin;
 
 impl AllowedOrigin {
     /// Whether an `Origin` header of this value fits.
-    #[must_use]
     pub fn admits(&self, origin: &str) -> bool {
         let OriginPattern::Of { scheme, host, port } = &self.pattern else {
             return self.pattern == OriginPattern::Any || origin.eq_ignore_ascii_case("null");

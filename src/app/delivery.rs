@@ -27,7 +27,6 @@ pub struct ChannelSettings {
 
 impl App {
     /// What slow subscribers of a channel are sent: the first pattern that matches decides.
-    #[must_use]
     pub fn delivery(&self, channel: &ChannelName) -> Delivery {
         let matching = self.channels.iter().find(|c| c.pattern.capture(channel.as_str()).is_some());
         matching.map_or(Delivery::Every, |settings| settings.delivery)

@@ -82,7 +82,6 @@ const ENVELOPE_BYTES: usize = 4096;
 impl Limits {
     /// The bytes one inbound message may have, so that every payload the other limits allow fits with its
     /// envelope. JSON escaping may double a payload of quotes; more than that is not provided for.
-    #[must_use]
     pub fn inbound_message_bytes(&self, pipe_listens: bool) -> usize {
         let client_event = self.client_event_payload_bytes.saturating_mul(2).saturating_add(ENVELOPE_BYTES);
         let piped = if pipe_listens { self.pipe_message_bytes.saturating_add(ENVELOPE_BYTES) } else { 0 };
@@ -91,7 +90,6 @@ impl Limits {
 
     /// The bytes one inbound message may have on a connection that may send binary ones: `text`, or as much as makes a
     /// binary message that is a little too large worth an answer.
-    #[must_use]
     pub fn inbound_bytes_with_binary(&self, text: usize) -> usize {
         text.max(self.binary_message_bytes.saturating_add(ENVELOPE_BYTES))
     }

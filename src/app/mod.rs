@@ -65,7 +65,6 @@ impl App {
     pub const DEFAULT_SECRET: &str = "app-secret";
 
     /// An app with hosted Pusher's defaults: enabled, and every optional feature off.
-    #[must_use]
     pub fn new(id: impl Into<String>, key: impl Into<String>, secret: impl Into<String>) -> Self {
         App {
             id: id.into(),
@@ -87,14 +86,12 @@ impl App {
     }
 
     /// Whether a connection may come from this `Origin`, or from none.
-    #[must_use]
     pub fn admits_origin(&self, origin: Option<&str>) -> bool {
         let admitted = |origin: &str| self.allowed_origins.iter().any(|allowed| allowed.admits(origin));
         self.allowed_origins.is_empty() || origin.is_none_or(admitted)
     }
 
     /// The secret that belongs to `key`, if it is one of this app's.
-    #[must_use]
     pub fn secret_of(&self, key: &str) -> Option<&Secret> {
         self.keys.iter().find(|k| k.key == key).map(|k| &k.secret)
     }
@@ -119,7 +116,6 @@ pub struct Secret {
 
 impl Secret {
     /// The secret of this text.
-    #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         let text = text.into();
         // HMAC takes a key of any length, so this cannot fail; an impossible failure must still not panic.
@@ -129,13 +125,11 @@ impl Secret {
     }
 
     /// The text.
-    #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
     /// HMAC-SHA256 with this key, to be fed a message.
-    #[must_use]
     pub fn hmac(&self) -> Hmac<Sha256> {
         self.keyed.clone()
     }

@@ -26,7 +26,6 @@ pub enum DuplicateApp {
 
 impl DuplicateApp {
     /// Each id and each key that is taken twice, in the order of the apps.
-    #[must_use]
     pub fn all<'a>(apps: impl IntoIterator<Item = &'a App>) -> Vec<DuplicateApp> {
         let (mut ids, mut keys, mut found) = (HashSet::new(), HashSet::new(), Vec::new());
         let mut tell = |duplicate| {
@@ -69,19 +68,16 @@ impl AppRegistry {
     }
 
     /// The app with this id.
-    #[must_use]
     pub fn by_id(&self, id: &str) -> Option<&Arc<App>> {
         self.by_id.get(id)
     }
 
     /// The app one of whose keys this is.
-    #[must_use]
     pub fn by_key(&self, key: &str) -> Option<&Arc<App>> {
         self.by_key.get(key)
     }
 
     /// The app that was named first.
-    #[must_use]
     pub fn first(&self) -> Option<&Arc<App>> {
         self.first.as_ref()
     }

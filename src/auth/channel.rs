@@ -26,7 +26,6 @@ pub enum ChannelAuthError {
 }
 
 /// The string that a backend signs to let a connection subscribe. `channel_data` is signed as it was sent.
-#[must_use]
 pub fn string_to_sign(socket_id: SocketId, channel: &ChannelName, channel_data: Option<&str>) -> String {
     match channel_data {
         Some(data) => format!("{socket_id}:{channel}:{data}"),

@@ -25,13 +25,11 @@ impl EncryptionMasterKey {
 
     /// Reads the key in the form that the server libraries take as `encryption_master_key_base64`: standard Base64 with
     /// its padding. `None` if the text is no such thing, or holds another number of bytes.
-    #[must_use]
     pub fn from_base64(text: &str) -> Option<Self> {
         STANDARD.decode(text).ok()?.try_into().ok().map(EncryptionMasterKey)
     }
 
     /// A key for an app that was given none, the same at every start.
-    #[must_use]
     pub fn derived_from(secret: &Secret) -> Self {
         let mut bytes = [0; Self::BYTES];
         // The signature is exactly as long as the key, so this cannot fail.
@@ -40,13 +38,11 @@ impl EncryptionMasterKey {
     }
 
     /// The key in the form that the server libraries take.
-    #[must_use]
     pub fn to_base64(&self) -> String {
         STANDARD.encode(self.0)
     }
 
     /// The `shared_secret` of one channel, as an auth endpoint answers it: Base64 of 32 bytes.
-    #[must_use]
     pub fn shared_secret(&self, channel: &str) -> String {
         STANDARD.encode(Sha256::new().chain_update(channel).chain_update(self.0).finalize())
     }

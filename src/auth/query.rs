@@ -29,7 +29,6 @@ struct Span {
 impl Query {
     /// Reads a query string. `%` escapes and `+` are decoded; bytes that are no UTF-8 become replacement
     /// characters, which no signature matches.
-    #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut query = Query { text: String::with_capacity(text.len()), parameters: Vec::new() };
         query.parameters.reserve(text.bytes().filter(|byte| *byte == b'&').count() + 1);
@@ -41,7 +40,6 @@ impl Query {
     }
 
     /// A query of these parameters, as they are.
-    #[must_use]
     pub fn of_pairs<'p>(pairs: impl IntoIterator<Item = (&'p str, &'p str)>) -> Self {
         let mut query = Query::default();
         pairs.into_iter().for_each(|(name, value)| query.push(name, value, value));
@@ -72,7 +70,6 @@ impl Query {
     }
 
     /// The value of a parameter; the last one where it is repeated.
-    #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.parameters.iter().rev().find(|p| self.at(p.name) == name).map(|p| self.at(p.value))
     }
@@ -83,7 +80,6 @@ impl Query {
     }
 
     /// The value of a parameter, or the values of the array of that name, joined by commas.
-    #[must_use]
     pub fn list(&self, name: &str) -> Option<String> {
         let items = self.parameters.iter().filter(|p| array_name(self.at(p.name)) == Some(name));
         let items: Vec<&str> = items.map(|p| self.at(p.value)).collect();
@@ -157,7 +153,6 @@ pub(super) enum ValueForm {
 }
 
 /// Decodes `%` escapes and `+`.
-#[must_use]
 pub fn decode(text: &str) -> String {
     decoded(text).into_owned()
 }

@@ -23,7 +23,6 @@ pub enum UserAuthError {
 }
 
 /// The string that a backend signs to sign a connection's user in. `user_data` is signed as it is sent.
-#[must_use]
 pub fn string_to_sign(socket_id: SocketId, user_data: &str) -> String {
     format!("{socket_id}::user::{user_data}")
 }

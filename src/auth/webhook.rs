@@ -9,7 +9,6 @@ pub const SIGNATURE_HEADER: &str = "x-pusher-signature";
 
 /// The pair of credentials that signs an app's webhooks: the oldest one, so that a backend which has not learned of a
 /// newer one yet can still check them.
-#[must_use]
 pub fn signing_key(app: &App) -> Option<&Key> {
     app.keys.first()
 }
@@ -18,14 +17,12 @@ pub fn signing_key(app: &App) -> Option<&Key> {
 pub const ATTEMPT_HEADER: &str = "x-heliostat-attempt";
 
 /// The signature of a body.
-#[must_use]
 pub fn sign(key: &Key, body: &str) -> String {
     super::sign(&key.secret, body)
 }
 
 /// Whether a webhook comes from a broker of this app: `key` and `signature` are the values of the two headers. All keys
 /// of the app are accepted.
-#[must_use]
 pub fn is_valid(app: &App, key: &str, signature: &str, body: &str) -> bool {
     app.secret_of(key).is_some_and(|secret| super::verify(secret, body, signature))
 }

@@ -6,7 +6,7 @@ use crate::protocol::Frame;
 
 /// The last event of a cache channel.
 #[derive(Clone, Debug)]
-pub struct CachedEvent {
+pub(crate) struct CachedEvent {
     /// The event as its subscribers were sent it.
     pub frame: Frame,
     /// When it is forgotten. Reading it changes nothing about that.
@@ -17,8 +17,7 @@ pub struct CachedEvent {
 
 impl CachedEvent {
     /// Whether it is still to be remembered.
-    #[must_use]
-    pub fn is_alive(&self, now: Instant) -> bool {
+    pub(crate) fn is_alive(&self, now: Instant) -> bool {
         now < self.expires
     }
 }

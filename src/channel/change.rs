@@ -4,7 +4,7 @@ use super::Member;
 
 /// What the begin of a subscription changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Joined {
+pub(crate) struct Joined {
     /// Nobody was subscribed before: the channel is occupied by it.
     pub occupied: bool,
     /// Where members are announced: the version of the roster with this connection in it.
@@ -13,7 +13,7 @@ pub struct Joined {
 
 /// What the end of a subscription changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Left {
+pub(crate) struct Left {
     /// Nobody is subscribed any more: the channel is vacated by it.
     pub vacated: bool,
     /// On presence channels: what to tell the others.
@@ -22,7 +22,7 @@ pub struct Left {
 
 /// A change of a roster, to be announced to the subscribers whose own rosters do not hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Announcement {
+pub(crate) struct Announcement {
     /// Who came or left.
     pub member: Member,
     /// The user's first connection came or its last one left; otherwise only subscribers that count

@@ -3,14 +3,14 @@
 use std::time::{Duration, Instant};
 
 /// Up to this many subscribers are told of every change. The protocol's own figure.
-pub const TOLD_AT_ONCE: usize = 100;
+pub(crate) const TOLD_AT_ONCE: usize = 100;
 
 /// More are told once per window of this length, and only if something changed. The protocol's own figure.
-pub const WINDOW: Duration = Duration::from_secs(5);
+pub(crate) const WINDOW: Duration = Duration::from_secs(5);
 
 /// What to do about a change of the count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CountChange {
+pub(crate) enum CountChange {
     /// Tell it now.
     Tell,
     /// A window begins: look again at its end.

@@ -9,12 +9,12 @@ mod count;
 mod presence;
 mod subscribers;
 
-pub use cache::CachedEvent;
-pub use change::{Announcement, JoinRefused, Joined, Left};
-pub use count::{CountChange, TOLD_AT_ONCE, WINDOW};
+pub(crate) use cache::CachedEvent;
+pub(crate) use change::{Announcement, JoinRefused, Joined, Left};
+pub(crate) use count::CountChange;
 pub(crate) use presence::user_info_text;
-pub use presence::{BadMember, Member, Presence};
-pub use subscribers::{Subscribers, WorkerIndex};
+pub(crate) use presence::{BadMember, Member, Presence};
+pub(crate) use subscribers::{Subscribers, WorkerIndex};
 
 use std::time::Instant;
 
@@ -25,7 +25,7 @@ use subscribers::Removed;
 
 /// The state of one channel across all workers of this node.
 #[derive(Clone, Debug, Default)]
-pub struct Channel {
+pub(crate) struct Channel {
     subscribers: Subscribers,
     presence: Option<Box<Presence>>,
     cached: Option<Box<CachedEvent>>,
@@ -38,7 +38,7 @@ impl Channel {
     ///
     /// # Errors
     /// If it is subscribed, or the member would be one too many. Nothing has changed then.
-    pub fn join(
+    pub(crate) fn join(
         &mut self,
         worker: WorkerIndex,
         socket: SocketId,
@@ -65,7 +65,7 @@ impl Channel {
     }
 
     /// Ends a connection's subscription; `None` if it had none. `version` as in [`Channel::join`].
-    pub fn leave(&mut self, worker: WorkerIndex, socket: SocketId, version: u64) -> Option<Left> {
+    pub(crate) fn leave(&mut self, worker: WorkerIndex, socket: SocketId, version: u64) -> Option<Left> {
         let left = match self.subscribers.remove(worker, socket)? {
             Removed::Plain => None,
             Removed::Member(connection) => self.presence.as_mut().and_then(|p| p.leave(connection)),
@@ -75,56 +75,51 @@ impl Channel {
     }
 
     /// The subscribed connections.
-    #[must_use]
-    pub fn subscribers(&self) -> &Subscribers {
+    pub(crate) fn subscribers(&self) -> &Subscribers {
         &self.subscribers
     }
 
     /// The number of subscribers has changed, on a channel whose subscribers are told it: when to tell them.
-    pub fn count_changed(&mut self, now: Instant) -> CountChange {
+    pub(crate) fn count_changed(&mut self, now: Instant) -> CountChange {
         self.count_window.changed(self.subscribers.count(), now)
     }
 
     /// Whether a window in which the count changed has ended now, so that the count is to be told. Otherwise, when to
     /// look again, if a window is open.
-    pub fn take_count_window(&mut self, now: Instant) -> Result<(), Option<Instant>> {
+    pub(crate) fn take_count_window(&mut self, now: Instant) -> Result<(), Option<Instant>> {
         if self.count_window.take_end(now) { Ok(()) } else { Err(self.count_window.ends()) }
     }
 
     /// Remembers an event in place of the last one.
-    pub fn remember(&mut self, event: CachedEvent) {
+    pub(crate) fn remember(&mut self, event: CachedEvent) {
         self.cached = Some(Box::new(event));
     }
 
     /// The event that is remembered, if any is.
-    #[must_use]
-    pub fn recall(&self, now: Instant) -> Option<&CachedEvent> {
+    pub(crate) fn recall(&self, now: Instant) -> Option<&CachedEvent> {
         self.cached.as_deref().filter(|cached| cached.is_alive(now))
     }
 
     /// Forgets the event of this version, if it is still the one that is remembered.
-    pub fn forget(&mut self, version: u64) {
+    pub(crate) fn forget(&mut self, version: u64) {
         self.cached.take_if(|cached| cached.version == version);
     }
 
     /// Whether nobody at all is subscribed, so that the next subscription occupies the channel and the end of the last
     /// one has vacated it.
-    #[must_use]
-    pub fn is_vacant(&self) -> bool {
+    pub(crate) fn is_vacant(&self) -> bool {
         // All subscribers of a channel are connections of this node.
         self.subscribers.is_nobody_here()
     }
 
     /// Whether nothing would be lost if the channel were forgotten: no connection of this node is subscribed, nothing is
     /// remembered.
-    #[must_use]
-    pub fn is_forgettable(&self) -> bool {
+    pub(crate) fn is_forgettable(&self) -> bool {
         self.subscribers.is_nobody_here() && self.cached.is_none()
     }
 
     /// The members, on presence channels that have had one.
-    #[must_use]
-    pub fn presence(&self) -> Option<&Presence> {
+    pub(crate) fn presence(&self) -> Option<&Presence> {
         self.presence.as_deref()
     }
 }

@@ -79,7 +79,7 @@ fn user_id_text(value: &RawValue) -> Option<Arc<str>> {
 ///
 /// It does not know connections by their names: where one has its place, its `MemberConnection` says.
 #[derive(Clone, Debug, Default)]
-pub struct Presence {
+pub(crate) struct Presence {
     users: Arrivals<User>,
     /// Each user's ticket.
     tickets: HashMap<Arc<str>, Ticket>,
@@ -145,13 +145,12 @@ impl Presence {
     }
 
     /// The distinct users, in the order in which they came.
-    pub fn user_ids(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn user_ids(&self) -> impl Iterator<Item = &str> {
         self.users.iter().map(|user| &*user.id)
     }
 
     /// How many distinct users there are.
-    #[must_use]
-    pub fn user_count(&self) -> usize {
+    pub(crate) fn user_count(&self) -> usize {
         self.users.len()
     }
 
@@ -159,8 +158,7 @@ impl Presence {
     ///
     /// By user, it is what protocol 3 and later read: ids, count, and a hash with an entry for every id, `null`
     /// where there is no info. By connection, it is the array that protocols 1 and 2 read.
-    #[must_use]
-    pub fn roster(&self, by_user: bool) -> String {
+    pub(crate) fn roster(&self, by_user: bool) -> String {
         if by_user { self.roster_by_user() } else { self.roster_by_connection() }
     }
 

@@ -5,12 +5,12 @@ use crate::protocol::{SocketId, SocketIdMap, SocketIdSet};
 use super::presence::MemberConnection;
 
 /// The number of a worker thread, from 0.
-pub type WorkerIndex = u16;
+pub(crate) type WorkerIndex = u16;
 
 /// The subscribed connections, grouped by the worker that owns them. Each is kept once, and all counts are read off the
 /// groups.
 #[derive(Clone, Debug, Default)]
-pub struct Subscribers {
+pub(crate) struct Subscribers {
     groups: Vec<Group>,
 }
 
@@ -68,36 +68,32 @@ impl Subscribers {
     }
 
     /// The workers that own at least one of them: where an event must go.
-    pub fn workers(&self) -> impl Iterator<Item = WorkerIndex> {
+    pub(crate) fn workers(&self) -> impl Iterator<Item = WorkerIndex> {
         self.groups.iter().map(|group| group.worker)
     }
 
     /// Whether this connection is subscribed.
-    #[must_use]
-    pub fn contains(&self, socket: SocketId) -> bool {
+    pub(crate) fn contains(&self, socket: SocketId) -> bool {
         self.groups.iter().any(|group| group.contains(socket))
     }
 
     /// Those workers, each with how many of them it owns.
-    pub fn groups(&self) -> impl Iterator<Item = (WorkerIndex, usize)> {
+    pub(crate) fn groups(&self) -> impl Iterator<Item = (WorkerIndex, usize)> {
         self.groups.iter().map(|group| (group.worker, group.len()))
     }
 
     /// How many connections are subscribed.
-    #[must_use]
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.groups.iter().map(Group::len).sum()
     }
 
     /// How many of them are of members.
-    #[must_use]
-    pub fn member_connections(&self) -> usize {
+    pub(crate) fn member_connections(&self) -> usize {
         self.groups.iter().map(|group| group.members.len()).sum()
     }
 
     /// Whether no connection of this node is subscribed.
-    #[must_use]
-    pub fn is_nobody_here(&self) -> bool {
+    pub(crate) fn is_nobody_here(&self) -> bool {
         self.groups.is_empty()
     }
 

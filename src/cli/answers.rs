@@ -7,7 +7,6 @@ use crate::config::{self, Config, Loaded};
 use crate::test_mode::{Credentials, credentials_of};
 
 /// What `serve --test` prints when it is ready: one line of JSON. `address` is where it listens.
-#[must_use]
 pub(super) fn ready(config: &Config, address: SocketAddr, token: &str) -> String {
     let tls = config.server.tls_certificate.is_some();
     let host = Credentials::host_of(address);
@@ -26,13 +25,11 @@ pub(super) fn ready(config: &Config, address: SocketAddr, token: &str) -> String
 }
 
 /// The text for standard error when the configuration is not sound: one line per error.
-#[must_use]
 pub(super) fn complaint(errors: &[config::Error]) -> String {
     errors.iter().fold(String::new(), |text, error| text + &format!("heliostat: {error}\n"))
 }
 
 /// The commented default file with an app of credentials that are drawn for it, so that it can be used as it is.
-#[must_use]
 pub(super) fn template() -> String {
     let (key, secret) = (hex::encode(rand::random::<[u8; 10]>()), hex::encode(rand::random::<[u8; 32]>()));
     config::TEMPLATE
@@ -43,7 +40,6 @@ pub(super) fn template() -> String {
 }
 
 /// The answer of `check-config` when the configuration is sound.
-#[must_use]
 pub(super) fn verdict(loaded: &Loaded) -> String {
     let Config { server, apps, .. } = &loaded.config;
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });

@@ -9,7 +9,6 @@ use crate::config::{AppConfig, Config, Mode};
 /// What the broker prints once it accepts connections at `url` (`http://` and the address and port): a line that says
 /// so, and in development mode what is on, why, and where to begin. Configured secrets are never shown. `reachable` are
 /// the addresses by which other machines find the broker.
-#[must_use]
 pub(super) fn welcome(config: &Config, url: &str, mode: Mode, reachable: &[IpAddr]) -> String {
     let mut text = format!("heliostat listening on {url}\n");
     let because = match mode {
@@ -73,7 +72,6 @@ fn with_host(url: &str, address: IpAddr) -> Option<String> {
 }
 
 /// What the broker prints about the pipe's own port, served at `url` (`ws://` and the address and port).
-#[must_use]
 pub(super) fn pipe_line(url: &str) -> String {
     format!("heliostat serves the pipe on {url}\n")
 }

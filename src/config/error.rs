@@ -12,7 +12,7 @@ use crate::webhook::BadEndpoint;
 
 /// Why the broker does not start. Nothing was started and no port bound; the user has to change what is named.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The configuration file could not be read.
     #[error("cannot read the configuration file {}, named by {named_by}: {}", shown(.path), reason(*.kind))]
     Unreadable {
@@ -189,7 +189,7 @@ impl Error {
 
 /// Something that is allowed but probably not meant; the broker starts, and logs it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Warning {
+pub(crate) enum Warning {
     /// The environment holds a variable of ours that means nothing.
     #[error("{name}: unknown environment variable{}", did_you_mean(.nearest))]
     UnknownVariable {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 /// One flag of the command line.
 #[derive(Debug)]
-pub struct Flag {
+pub(crate) struct Flag {
     /// With its dashes.
     pub name: &'static str,
     /// The letter that stands for it.
@@ -23,7 +23,7 @@ pub struct Flag {
 
 /// What a flag gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gives {
+pub(crate) enum Gives {
     /// The path of the configuration file.
     File,
     /// The value of this setting of the node, as text. It is read and complained of like a variable's.
@@ -53,10 +53,10 @@ pub(super) const CONFIG: &str = "--config";
 pub(super) const PIPE: &str = "--pipe";
 
 /// The flag that tells a command where the running broker is.
-pub const CONTROL_SOCKET: &str = "--control-socket";
+pub(crate) const CONTROL_SOCKET: &str = "--control-socket";
 
 /// All flags, in the order of the help.
-pub const FLAGS: &[Flag] = &[
+pub(crate) const FLAGS: &[Flag] = &[
     Flag {
         name: CONFIG,
         short: Some('c'),
@@ -132,7 +132,7 @@ pub const FLAGS: &[Flag] = &[
 
 /// What the command line says of the configuration, as text; [`load`](super::load) reads it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Flags {
+pub(crate) struct Flags {
     /// The configuration file.
     pub config: Option<PathBuf>,
     /// Pipe rules for the first app.
@@ -150,7 +150,7 @@ impl Flags {
     }
 
     /// The value that the flag of this name gives a setting, if it was given.
-    pub fn value(&self, name: &str) -> Option<&str> {
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)
     }
 

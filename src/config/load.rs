@@ -16,7 +16,7 @@ use crate::app::{App, DuplicateApp};
 
 /// A configuration, and how it came to be.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Loaded {
+pub(crate) struct Loaded {
     /// The effective values. At least one app, no two with the same id or key.
     pub config: Config,
     /// Whether development mode holds, and why.
@@ -34,7 +34,7 @@ pub struct Loaded {
 
 /// Whether development mode holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// The broker does what it was configured to do and nothing else.
     Configured,
     /// Development mode, because there is no configuration file, no secret of its own, and nobody else can reach the
@@ -46,8 +46,7 @@ pub enum Mode {
 
 impl Mode {
     /// Whether development mode holds.
-    #[must_use]
-    pub fn is_development(self) -> bool {
+    pub(crate) fn is_development(self) -> bool {
         match self {
             Mode::DevelopmentByDefault | Mode::DevelopmentByName => true,
             Mode::Configured => false,
@@ -63,7 +62,7 @@ const APP_SECRET: &str = "HELIOSTAT_APP_SECRET";
 ///
 /// # Errors
 /// Everything that is wrong, in the order of the file.
-pub fn load(
+pub(crate) fn load(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
     flags: &Flags,
     read: impl FnOnce(&Path) -> io::Result<Vec<u8>>,

@@ -1,7 +1,7 @@
 //! Configuration: every value the broker can be told, where each came from, and what is wrong with it.
 //!
 //! [`Config`] is a plain value, and [`Config::default`] or [`Config::development`] is all that a program which
-//! embeds the broker needs. [`load`] builds one from a TOML file, the environment and the command line, in rising
+//! embeds the broker needs. `load` builds one from a TOML file, the environment and the command line, in rising
 //! precedence. It is pure: the environment comes in as pairs and the file through a function, so it reads no
 //! process state and starts nothing. Parsing of arguments is left to [`cli`](crate::cli).
 
@@ -30,10 +30,10 @@ mod value_type;
 mod webhooks;
 
 pub(crate) use error::nearest;
-pub use error::{Error, Warning};
-pub use flags::{CONTROL_SOCKET, FLAGS, Flag, Flags, Gives};
-pub use load::{Loaded, Mode, load};
-pub use origin::{Origin, Origins};
+pub(crate) use error::{Error, Warning};
+pub(crate) use flags::{CONTROL_SOCKET, FLAGS, Flag, Flags, Gives};
+pub(crate) use load::{Loaded, Mode, load};
+pub(crate) use origin::{Origin, Origins};
 pub use patch::with_settings;
 pub use sections::{ServerConfig, ShutdownCode};
 
@@ -83,7 +83,6 @@ pub struct AppConfig {
 
 impl Config {
     /// The settings of the node whose values differ in another configuration, by their names: `server.port`.
-    #[must_use]
     pub fn node_differences(&self, other: &Config) -> Vec<&'static str> {
         let settings = settings::node_settings();
         let different = settings.iter().filter(|setting| setting.write(self) != setting.write(other));
@@ -91,7 +90,6 @@ impl Config {
     }
 
     /// Development mode's values: the default app with raised limits, its two pipe rules, and every convenience.
-    #[must_use]
     pub fn development() -> Self {
         Config {
             development: Development { pages: true, auth_endpoints: true, ..Development::default() },
@@ -103,14 +101,12 @@ impl Config {
 
 impl AppConfig {
     /// An app without pipe rules and webhooks.
-    #[must_use]
     pub fn new(app: App) -> Self {
         AppConfig { app, pipe: Vec::new(), webhooks: webhook::WebhookConfig::default() }
     }
 
     /// Development mode's app: well-known credentials, client events on, limits that fit camera frames, and a pipe
     /// from `stream` to `mirror`.
-    #[must_use]
     pub fn development() -> Self {
         let mut app = App::new(App::DEFAULT_ID, App::DEFAULT_KEY, App::DEFAULT_SECRET);
         app.client_events = true;

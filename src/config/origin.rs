@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 /// The place a value was given at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub(crate) enum Origin {
     /// Nobody gave it.
     Default,
     /// Nobody gave it, and development mode has its own default.
@@ -63,12 +63,11 @@ impl fmt::Display for Origin {
 /// The origin of every value that was not left at its default, by path: `server.port`, `apps[0].limits.connections`,
 /// `apps[0].pipe[1]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Origins(HashMap<String, Origin>);
+pub(crate) struct Origins(HashMap<String, Origin>);
 
 impl Origins {
     /// Where the value at `path` came from.
-    #[must_use]
-    pub fn of(&self, path: &str) -> &Origin {
+    pub(crate) fn of(&self, path: &str) -> &Origin {
         self.0.get(path).unwrap_or(&Origin::Default)
     }
 

@@ -15,8 +15,7 @@ use crate::webhook::{WebhookEndpoint, WebhookHeader};
 impl Loaded {
     /// The effective configuration as a TOML file. Unless `show_secrets`, each secret is replaced by `…`, which
     /// is not accepted as a secret.
-    #[must_use]
-    pub fn to_toml(&self, show_secrets: bool) -> String {
+    pub(crate) fn to_toml(&self, show_secrets: bool) -> String {
         let mut page = Page { text: String::new(), show_secrets };
         if !show_secrets {
             page.text.push_str("# Secrets are hidden; --show-secrets shows them.\n\n");

@@ -77,13 +77,11 @@ impl ServerConfig {
     pub const MOST_WORKERS: usize = 512;
 
     /// Where to listen.
-    #[must_use]
     pub fn address(&self) -> SocketAddr {
         SocketAddr::new(self.host, self.port)
     }
 
     /// Worker threads to start: `workers`, or one per core.
-    #[must_use]
     pub fn worker_threads(&self) -> usize {
         let workers = match self.workers {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),

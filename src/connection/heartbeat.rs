@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// How long a client that cannot be pinged may be silent. The protocol's own figure.
-pub const SILENCE_WITHOUT_PING: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const SILENCE_WITHOUT_PING: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How a connection can be asked whether it lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Probe {
 
 /// The silence of one connection. Whatever arrives ends it.
 #[derive(Clone, Copy, Debug)]
-pub struct Heartbeat {
+pub(crate) struct Heartbeat {
     probe: Probe,
     last_heard: Instant,
     pinged: Option<Instant>,
@@ -26,7 +26,7 @@ pub struct Heartbeat {
 
 /// What a heartbeat demands at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HeartbeatStep {
+pub(crate) enum HeartbeatStep {
     /// Nothing before this instant.
     Wait(Instant),
     /// A ping must be sent now; ask again at the instant.
@@ -39,25 +39,28 @@ pub enum HeartbeatStep {
 
 impl Heartbeat {
     /// A connection that was heard `now`.
-    #[must_use]
-    pub fn new(probe: Probe, now: Instant) -> Self {
+    pub(crate) fn new(probe: Probe, now: Instant) -> Self {
         Heartbeat { probe, last_heard: now, pinged: None }
     }
 
     /// Something came from the client, whatever it was.
-    pub fn heard(&mut self, now: Instant) {
+    pub(crate) fn heard(&mut self, now: Instant) {
         self.last_heard = now;
         self.pinged = None;
     }
 
     /// How the client is asked.
-    #[must_use]
-    pub fn probe(&self) -> Probe {
+    pub(crate) fn probe(&self) -> Probe {
         self.probe
     }
 
     /// What is due `now`. A ping that is due counts as sent.
-    pub fn poll(&mut self, now: Instant, ping_after: Duration, pong_timeout: Duration) -> HeartbeatStep {
+    pub(crate) fn poll(
+        &mut self,
+        now: Instant,
+        ping_after: Duration,
+        pong_timeout: Duration,
+    ) -> HeartbeatStep {
         if self.probe == Probe::Impossible {
             let end = self.last_heard + SILENCE_WITHOUT_PING;
             return if now < end { HeartbeatStep::Wait(end) } else { HeartbeatStep::Inactive };

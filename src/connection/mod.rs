@@ -11,20 +11,22 @@ mod config;
 mod heartbeat;
 mod joins;
 mod pending;
-pub mod phase;
+pub(crate) mod phase;
 mod rate_limit;
 mod refusal;
 mod signin;
 mod subscribe;
 mod subscriptions;
 
-pub use action::{Action, Answered, Join, NotJoined, SignIn};
+pub use action::{Action, Join};
+pub(crate) use action::{Answered, NotJoined, SignIn};
 pub use config::ConnectionConfig;
-pub use heartbeat::{Heartbeat, HeartbeatStep, Probe, SILENCE_WITHOUT_PING};
-pub use pending::{HeldMessage, JoinNumber, ReceivedMessage};
-pub use rate_limit::RateLimit;
-pub use refusal::Refusal;
-pub use signin::User;
+pub use heartbeat::Probe;
+pub(crate) use heartbeat::{Heartbeat, HeartbeatStep};
+pub(crate) use pending::{HeldMessage, JoinNumber, ReceivedMessage};
+pub(crate) use rate_limit::RateLimit;
+pub(crate) use refusal::Refusal;
+pub(crate) use signin::User;
 
 use auth_state::AuthState;
 use client_event::Sender;
@@ -43,7 +45,7 @@ use crate::protocol::{
 };
 
 /// Tells whether some pipe wants an event of this name on this channel (or on none).
-pub type PipeListens<'p> = dyn Fn(Option<&str>, &str) -> bool + 'p;
+pub(crate) type PipeListens<'p> = dyn Fn(Option<&str>, &str) -> bool + 'p;
 
 /// The state of one client's connection, from its greeting to its end.
 #[derive(Debug)]
@@ -65,7 +67,6 @@ pub struct Connection {
 
 impl Connection {
     /// A connection that has just been accepted.
-    #[must_use]
     pub fn new(
         app: Arc<App>,
         config: Arc<ConnectionConfig>,
@@ -89,7 +90,6 @@ impl Connection {
     }
 
     /// The app it belongs to.
-    #[must_use]
     pub fn app(&self) -> &Arc<App> {
         &self.app
     }
@@ -101,7 +101,6 @@ impl Connection {
     }
 
     /// Whether it must still authorize itself.
-    #[must_use]
     pub fn is_unauthorized(&self) -> bool {
         self.deadline().is_some()
     }
@@ -351,8 +350,11 @@ pub enum Ending {
 
 /// The error frame that must precede a fatal close for clients of this version, if one must. A version that is
 /// not known is taken for an old one.
-#[must_use]
-pub fn last_error(version: Option<ProtocolVersion>, status: CloseStatus, reason: &str) -> Option<Frame> {
+pub(crate) fn last_error(
+    version: Option<ProtocolVersion>,
+    status: CloseStatus,
+    reason: &str,
+) -> Option<Frame> {
     let needed = version.is_none_or(ProtocolVersion::needs_error_before_close) && status.is_protocols_own();
     needed.then(|| server_message::fatal_error(status, reason))
 }

@@ -2,7 +2,7 @@
 
 /// Where a connection is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// Frames go both ways.
     Open,
     /// The broker has sent the close frame, and waits for the peer to go.
@@ -13,7 +13,7 @@ pub enum Phase {
 
 /// What can happen to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PhaseEvent {
+pub(crate) enum PhaseEvent {
     /// The broker decides to end it.
     Close,
     /// The peer's close frame arrived.
@@ -26,7 +26,7 @@ pub enum PhaseEvent {
 
 /// What the driver must do on a transition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PhaseStep {
+pub(crate) enum PhaseStep {
     /// Nothing: the event is stale.
     None,
     /// Run the disconnect procedure, send the close frame, start the grace period.
@@ -43,8 +43,7 @@ pub enum PhaseStep {
 
 impl Phase {
     /// The table.
-    #[must_use]
-    pub const fn on(self, event: PhaseEvent) -> (Phase, PhaseStep) {
+    pub(crate) const fn on(self, event: PhaseEvent) -> (Phase, PhaseStep) {
         match (self, event) {
             (Phase::Open, PhaseEvent::Close) => (Phase::Closing, PhaseStep::SendClose),
             (Phase::Open, PhaseEvent::PeerClosed) => (Phase::Closing, PhaseStep::EchoClose),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// How often something may happen: what a client sends, or what the log says of it.
 #[derive(Clone, Copy, Debug)]
-pub struct RateLimit {
+pub(crate) struct RateLimit {
     /// Tokens of a full bucket; 0 is no limit at all.
     most: u32,
     left: u32,
@@ -16,17 +16,17 @@ pub struct RateLimit {
 
 impl RateLimit {
     /// So many at once, and one more after each `refill`.
-    pub fn new(most: u32, refill: Duration) -> Self {
+    pub(crate) fn new(most: u32, refill: Duration) -> Self {
         RateLimit { most, left: most, refill: nanoseconds(refill).max(1), since: None }
     }
 
     /// So many in each second, all at once if need be; 0 is no limit at all.
-    pub fn per_second(number: u32) -> Self {
+    pub(crate) fn per_second(number: u32) -> Self {
         RateLimit::new(number, Duration::from_secs(1) / number.max(1))
     }
 
     /// Takes a token if there is one.
-    pub fn admit(&mut self, now: Instant) -> bool {
+    pub(crate) fn admit(&mut self, now: Instant) -> bool {
         if self.most == 0 {
             return true;
         }

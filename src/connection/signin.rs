@@ -23,7 +23,6 @@ pub struct User {
 
 impl User {
     /// The user's id.
-    #[must_use]
     pub fn id(&self) -> &Arc<str> {
         &self.member.user_id
     }

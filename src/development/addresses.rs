@@ -11,8 +11,7 @@ const VIRTUAL_INTERFACES: [&str; 9] =
 
 /// Where others reach what listens on `host`: on a loopback address nobody does; on every address, by those that this
 /// machine has at present, likely ones first. Empty, too, where the system does not tell.
-#[must_use]
-pub fn reachable(host: IpAddr) -> Vec<IpAddr> {
+pub(crate) fn reachable(host: IpAddr) -> Vec<IpAddr> {
     match host {
         _ if host.is_loopback() => Vec::new(),
         _ if host.is_unspecified() => {

@@ -10,7 +10,7 @@ mod config;
 pub(crate) mod guard;
 mod pages;
 
-pub use addresses::reachable;
+pub(crate) use addresses::reachable;
 pub use config::DevelopmentConfig;
 
 use std::net::IpAddr;
@@ -54,7 +54,7 @@ impl DevelopmentRequest<'_> {
 
 /// What is on. It speaks for the first app, with its oldest key; without one nothing is served.
 #[derive(Clone, Debug)]
-pub struct Development {
+pub(crate) struct Development {
     pages: bool,
     auth_endpoints: bool,
     /// The configured one; without it, each app has its own.
@@ -71,8 +71,7 @@ pub struct Development {
 
 impl Development {
     /// What the configuration asks for, where the broker listens on `host` with these settings.
-    #[must_use]
-    pub fn new(config: DevelopmentConfig, host: IpAddr, settings: Rc<ListenerSettings>) -> Self {
+    pub(crate) fn new(config: DevelopmentConfig, host: IpAddr, settings: Rc<ListenerSettings>) -> Self {
         let DevelopmentConfig { pages, auth_endpoints, encryption_master_key, pusher_js } = config;
         Development {
             pages,

@@ -56,13 +56,11 @@ impl<'a> AcceptedEvent<'a> {
     }
 
     /// The channel that it is on; none if it is for one connection, or if a client sent it on none.
-    #[must_use]
     pub fn channel(&self) -> Option<&ChannelName> {
         self.to.channel()
     }
 
     /// The frame that subscribers of `channel` are sent: a binary message if it came as one.
-    #[must_use]
     pub fn frame_on(&self, channel: &ChannelName) -> Frame {
         let user_id = self.source.user_id().map(|user_id| &**user_id);
         match self.data.as_binary() {
@@ -72,7 +70,6 @@ impl<'a> AcceptedEvent<'a> {
     }
 
     /// The same, for keeping. The payload as a client sent it is given up.
-    #[must_use]
     pub fn into_owned(self) -> AcceptedEvent<'static> {
         let AcceptedEvent { source, to, name, data, raw: _ } = self;
         AcceptedEvent { source, to, name: Cow::Owned(name.into_owned()), data: data.into_owned(), raw: None }
@@ -81,7 +78,6 @@ impl<'a> AcceptedEvent<'a> {
 
 impl Destination {
     /// The channel that it is on or names.
-    #[must_use]
     pub fn channel(&self) -> Option<&ChannelName> {
         match self {
             Destination::Subscribers { channel, .. } => Some(channel),

@@ -22,7 +22,6 @@ pub enum Source {
 
 impl Source {
     /// Whether those who listen to the app are told of its events. No pipe hears a pipe, so that no loop can arise.
-    #[must_use]
     pub const fn is_announced(&self) -> bool {
         match self {
             Source::Client { .. } | Source::Http => true,
@@ -31,7 +30,6 @@ impl Source {
     }
 
     /// Whether a cache channel remembers its events: those of the app's backend, not those of clients.
-    #[must_use]
     pub const fn is_remembered(&self) -> bool {
         match self {
             Source::Http | Source::Pipe => true,
@@ -40,7 +38,6 @@ impl Source {
     }
 
     /// What the log calls it.
-    #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
             Source::Client { .. } => "client",
@@ -50,7 +47,6 @@ impl Source {
     }
 
     /// The client that it is.
-    #[must_use]
     pub const fn socket_id(&self) -> Option<SocketId> {
         match self {
             Source::Client { socket_id, .. } => Some(*socket_id),
@@ -59,7 +55,6 @@ impl Source {
     }
 
     /// Who the client is, on presence channels.
-    #[must_use]
     pub const fn user_id(&self) -> Option<&Arc<str>> {
         match self {
             Source::Client { user_id, .. } => user_id.as_ref(),

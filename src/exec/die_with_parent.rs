@@ -10,7 +10,7 @@ use tokio::process::Command;
 
 /// Why this process could not become the command.
 #[derive(Debug, thiserror::Error)]
-pub enum CannotBecome {
+pub(crate) enum CannotBecome {
     /// There was no command.
     #[error("no command was given")]
     NoCommand,
@@ -53,7 +53,7 @@ pub(super) fn command(command: &[OsString]) -> Command {
 ///
 /// # Errors
 /// If the command cannot be executed.
-pub fn become_command(parent: i32, command: &[OsString]) -> Result<(), CannotBecome> {
+pub(crate) fn become_command(parent: i32, command: &[OsString]) -> Result<(), CannotBecome> {
     use std::os::unix::process::CommandExt;
     let (name, arguments) = command.split_first().ok_or(CannotBecome::NoCommand)?;
     #[cfg(target_os = "linux")]

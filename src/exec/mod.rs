@@ -8,7 +8,7 @@ mod die_with_parent;
 mod find;
 mod signals;
 
-pub use die_with_parent::{CannotBecome, become_command};
+pub(crate) use die_with_parent::become_command;
 
 use std::cell::Cell;
 use std::ffi::OsString;
@@ -38,7 +38,7 @@ const SIGNALLED: u8 = 128;
 
 /// How it ended.
 #[derive(Debug, Default)]
-pub struct CommandOutcome {
+pub(crate) struct CommandOutcome {
     /// The exit status to end with.
     pub status: u8,
     /// What to print to standard error.
@@ -49,7 +49,7 @@ pub struct CommandOutcome {
 ///
 /// # Errors
 /// If the broker cannot be started. The command has not run then.
-pub fn run(
+pub(crate) fn run(
     mut config: Config,
     env_prefixes: &[String],
     command: &[OsString],

@@ -21,15 +21,14 @@ use crate::net::guard::Exchange;
 
 /// The bytes of a node's bodies that have not come whole, and their bound.
 #[derive(Debug)]
-pub struct UnfinishedBodies {
+pub(crate) struct UnfinishedBodies {
     bytes: AtomicUsize,
     most: usize,
 }
 
 impl UnfinishedBodies {
     /// Nothing yet, of `most` bytes.
-    #[must_use]
-    pub fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         UnfinishedBodies { bytes: AtomicUsize::new(0), most }
     }
 }
@@ -59,7 +58,7 @@ impl Drop for BodyShare<'_> {
 
 /// The bounds of a body.
 #[derive(Clone, Debug)]
-pub struct BodyBounds {
+pub(crate) struct BodyBounds {
     /// Bytes of one.
     pub bytes: usize,
     /// For the whole of one.

@@ -11,7 +11,7 @@ use crate::protocol::{CloseCode, CloseStatus, InvalidChannelName, InvalidSocketI
 
 /// Why a request was not carried out. Nothing has happened then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ApiError {
+pub(crate) enum ApiError {
     /// The signature, or what goes with it.
     #[error(transparent)]
     Auth(#[from] RequestAuthError),
@@ -188,8 +188,7 @@ pub enum ApiError {
 
 impl ApiError {
     /// The status, in one place for all refusals.
-    #[must_use]
-    pub fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             // The real service answers 400 for this one and 401 for the rest.
             ApiError::Auth(RequestAuthError::UnknownKey) => StatusCode::BAD_REQUEST,
@@ -246,8 +245,7 @@ impl ApiError {
     }
 
     /// The answer.
-    #[must_use]
-    pub fn response(&self) -> HttpResponse {
+    pub(crate) fn response(&self) -> HttpResponse {
         let mut answer = HttpResponse::build(self.status());
         answer.content_type("text/plain; charset=utf-8");
         match self {

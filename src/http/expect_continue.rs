@@ -18,7 +18,7 @@ use actix_web::web::Bytes;
 use futures_util::{Stream, StreamExt};
 
 /// A future answer.
-pub type AnswerFuture = Pin<Box<dyn Future<Output = Result<ServiceResponse, HttpResponse>>>>;
+pub(crate) type AnswerFuture = Pin<Box<dyn Future<Output = Result<ServiceResponse, HttpResponse>>>>;
 
 /// An answer that waits for the body, on its way from the first service to the second.
 struct PendingAnswer(AnswerFuture);
@@ -27,7 +27,7 @@ struct PendingAnswer(AnswerFuture);
 ///
 /// # Errors
 /// With the answer, if it comes without the body.
-pub fn answer_before_body(
+pub(crate) fn answer_before_body(
     mut request: Request,
     answer: impl FnOnce(Request) -> AnswerFuture,
 ) -> Pin<Box<dyn Future<Output = Result<Request, HttpResponse>>>> {
@@ -57,7 +57,7 @@ async fn answer_or_wait(
 }
 
 /// The answer that [`answer_before_body`] has begun, if the request is one of its.
-pub fn resume_answer(request: &Request) -> Option<AnswerFuture> {
+pub(crate) fn resume_answer(request: &Request) -> Option<AnswerFuture> {
     request.extensions_mut().remove::<PendingAnswer>().map(|pending| pending.0)
 }
 

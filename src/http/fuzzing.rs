@@ -17,7 +17,6 @@ pub struct ReadEvent {
 }
 
 /// The event that a body describes, if it may be published; `several`: it may name several channels.
-#[must_use]
 pub fn event_of_body(body: &str, several: bool) -> Option<ReadEvent> {
     let channels = if several { Channels::Several } else { Channels::One };
     let publication = Parameters::of_json(body, channels).ok()?.check(&Limits::default()).ok()?;
@@ -25,7 +24,6 @@ pub fn event_of_body(body: &str, several: bool) -> Option<ReadEvent> {
 }
 
 /// The event that a query describes, if it may be published.
-#[must_use]
 pub fn event_of_query(query: &Query) -> Option<ReadEvent> {
     Parameters::of_query(query).check(&Limits::default()).ok().map(|publication| read_event(&publication))
 }

@@ -2,7 +2,7 @@
 
 /// The settings of a listener that concern every request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenerSettings {
+pub(crate) struct ListenerSettings {
     /// Put before every path; empty, or `/` and segments.
     pub path_prefix: String,
     /// Whether the listener itself speaks TLS.

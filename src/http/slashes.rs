@@ -4,7 +4,7 @@ use actix_http::RequestHead;
 use actix_web::http::Uri;
 
 /// Makes one slash of several at the beginning of the path, and after the broker's own prefix.
-pub fn collapse_slashes(head: &mut RequestHead, prefix: &str) {
+pub(crate) fn collapse_slashes(head: &mut RequestHead, prefix: &str) {
     let Some(path) = collapsed(head.uri.path(), prefix) else { return };
     let whole = match head.uri.query() {
         Some(query) => format!("{path}?{query}"),

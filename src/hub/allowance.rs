@@ -174,7 +174,6 @@ impl Turn<'_> {
     }
 
     /// Whether what is left is to be done in another turn.
-    #[must_use]
     pub fn is_over(&self) -> bool {
         self.events == 0 || self.bytes == 0
     }

@@ -22,25 +22,21 @@ impl Apps {
     }
 
     /// Their settings.
-    #[must_use]
     pub fn registry(&self) -> &AppRegistry {
         &self.registry
     }
 
     /// The state of the app with this id.
-    #[must_use]
     pub fn by_id(&self, id: &str) -> Option<&Arc<AppState>> {
         self.by_id.get(id)
     }
 
     /// The state of the app one of whose keys this is.
-    #[must_use]
     pub fn by_key(&self, key: &str) -> Option<&Arc<AppState>> {
         self.registry.by_key(key).and_then(|app| self.state_of(app))
     }
 
     /// The state of an app found in the registry.
-    #[must_use]
     pub fn state_of(&self, app: &App) -> Option<&Arc<AppState>> {
         self.by_id.get(&app.id)
     }

@@ -65,13 +65,11 @@ impl AppTable {
 
 impl Hub {
     /// The apps as they are now, to be found by id or key.
-    #[must_use]
     pub fn apps(&self) -> Current<Apps> {
         Current::of(&self.apps.now)
     }
 
     /// The state of the app with this key.
-    #[must_use]
     pub fn state_by_key(&self, key: &str) -> Option<Arc<AppState>> {
         self.apps().by_key(key).cloned()
     }

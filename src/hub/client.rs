@@ -129,50 +129,42 @@ impl<T: Transport + ?Sized> Client<T> {
     }
 
     /// Whether it would try to decrypt whatever it hears on an encrypted channel.
-    #[must_use]
     pub fn decrypts_everything(&self) -> bool {
         self.decrypts_everything.get()
     }
 
     /// The app it belongs to.
-    #[must_use]
     pub fn app(&self) -> &Arc<AppState> {
         &self.app
     }
 
     /// Its name.
-    #[must_use]
     pub fn socket_id(&self) -> SocketId {
         self.socket_id
     }
 
     /// The dialect it speaks.
-    #[must_use]
     pub fn version(&self) -> ProtocolVersion {
         self.version
     }
 
     /// The form in which it takes messages.
-    #[must_use]
     pub fn form(&self) -> Form {
         self.form
     }
 
     /// Whether something waits to be written, here or in the transport.
-    #[must_use]
     pub fn has_pending(&self) -> bool {
         self.blocked.get() || !self.outbox.borrow().is_empty()
     }
 
     /// Bytes and frames that wait to be written.
-    #[must_use]
     pub fn owed(&self) -> (usize, usize) {
         let outbox = self.outbox.borrow();
         (outbox.bytes(), outbox.frames())
     }
 
     /// Whether the transport takes no more; the driver then waits for it and calls [`Client::unblock`].
-    #[must_use]
     pub fn is_blocked(&self) -> bool {
         self.blocked.get()
     }

@@ -45,13 +45,11 @@ impl Drop for Step {
 
 impl Clock {
     /// What time it is.
-    #[must_use]
     pub fn now(&self) -> Instant {
         self.at(Instant::now())
     }
 
     /// What time it is when the machine's clock says `machine`.
-    #[must_use]
     pub fn at(&self, machine: Instant) -> Instant {
         match self.advanced_ms.load(Ordering::Acquire) {
             0 => machine,
@@ -61,7 +59,6 @@ impl Clock {
 
     /// A step of the work on this thread, which sees no advance while it lasts. Test mode needs that: something is announced
     /// to several, one of them tells a test, and the test advances the clock before the others have looked at it.
-    #[must_use]
     pub fn step(&self) -> Step {
         let before = HELD.get();
         if before.is_none() {
@@ -120,7 +117,6 @@ impl Clock {
     }
 
     /// By how much it has been advanced.
-    #[must_use]
     pub fn advanced(&self) -> Duration {
         Duration::from_millis(self.advanced_ms.load(Ordering::Acquire))
     }

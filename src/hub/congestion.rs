@@ -9,7 +9,6 @@ use super::mailbox::Letter;
 
 impl Hub {
     /// Whether some worker is far behind, so that publishers should wait.
-    #[must_use]
     pub fn is_congested(&self) -> bool {
         self.mailboxes.is_congested()
     }
@@ -26,7 +25,6 @@ impl Hub {
     }
 
     /// Connections closed since the start because they read too slowly.
-    #[must_use]
     pub fn slow_readers(&self) -> u64 {
         self.slow_readers.load(Ordering::Relaxed)
     }

@@ -16,7 +16,6 @@ impl<T> Current<T> {
     }
 
     /// A share of the value, to be held for longer.
-    #[must_use]
     pub fn share(&self) -> Arc<T> {
         Arc::clone(&self.0)
     }

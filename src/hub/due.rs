@@ -77,7 +77,6 @@ impl Timed {
     ];
 
     /// Its name, as the control API has it.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Timed::Ping => "ping",
@@ -144,7 +143,6 @@ impl Agenda {
     }
 
     /// The time for which somebody waits that comes next, and for what.
-    #[must_use]
     pub fn next(&self) -> Option<(Instant, Timed)> {
         self.state.lock().waits.first_key_value().map(|((time, _), what)| (*time, *what))
     }
@@ -155,7 +153,6 @@ impl Agenda {
     }
 
     /// What has happened since, of that which was due at `now` or before. No more is noted.
-    #[must_use]
     pub fn noted(&self, now: Instant) -> Vec<Timed> {
         let noted = self.state.lock().noted.take().unwrap_or_default();
         noted.into_iter().filter(|(_, time)| *time <= now).map(|(what, _)| what).collect()

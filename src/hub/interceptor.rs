@@ -108,7 +108,6 @@ impl Interceptor {
     }
 
     /// As of [`FaultInjector::refusal`].
-    #[must_use]
     pub fn refusal(&self) -> Option<(CloseStatus, String)> {
         self.0.get()?.refusal()
     }
@@ -141,7 +140,6 @@ impl Interceptor {
     }
 
     /// As of [`FaultInjector::answer`].
-    #[must_use]
     pub fn answer(&self, path: &str) -> Option<InjectedAnswer> {
         self.0.get()?.answer(path)
     }

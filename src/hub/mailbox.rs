@@ -16,7 +16,7 @@ use super::{Shutdown, Totals, Version};
 /// Bytes of unread letters over which a mailbox counts as congested. Publishers wait then: HTTP requests before
 /// they publish, connections before they are read on. So a mailbox holds at most this, and one message more of
 /// each connection and request.
-pub const CONGESTED_BYTES: usize = 64 * 1024 * 1024;
+pub(crate) const CONGESTED_BYTES: usize = 64 * 1024 * 1024;
 
 /// What a worker is asked to do.
 #[derive(Clone, Debug)]

@@ -44,24 +44,25 @@ mod versions;
 mod wheel;
 mod worker;
 
-pub use allowance::{Queued, Turn};
-pub use app_index::AppIndex;
-pub use app_state::{AppState, ChannelSummary, Listener, Listeners};
-pub use apps::Apps;
-pub use client::{Client, Signals, Transport, Written};
-pub use clock::{Clock, Step};
-pub use current::Current;
-pub use due::{Agenda, Busy, Due, Timed};
-pub use interceptor::{FaultInjector, InjectedAnswer, Interceptor, Replacement};
-pub use mailbox::CONGESTED_BYTES;
-pub use notice::{Notice, Refused, UnknownAppListener, Version};
-pub use outbox::{Bounds, Outbox, Overflow};
-pub use shutdown::{AtWork, Shutdown};
-pub use sockets::{NotAdmitted, Quota, Sockets};
+pub(crate) use allowance::{Queued, Turn};
+pub(crate) use app_index::AppIndex;
+pub use app_state::AppState;
+pub(crate) use app_state::{ChannelSummary, Listener, Listeners};
+pub(crate) use apps::Apps;
+pub use client::{Client, Transport, Written};
+pub(crate) use clock::{Clock, Step};
+pub(crate) use current::Current;
+pub use due::Timed;
+pub(crate) use due::{Agenda, Busy, Due};
+pub(crate) use interceptor::{FaultInjector, InjectedAnswer, Replacement};
+pub(crate) use notice::{Notice, Refused, UnknownAppListener, Version};
+pub use outbox::{Bounds, Outbox};
+pub(crate) use shutdown::{AtWork, Shutdown};
+pub(crate) use sockets::{NotAdmitted, Sockets};
 pub use totals::Totals;
-pub use turn::come_again;
-pub use wheel::Wheel;
-pub use worker::{Admission, Worker};
+pub(crate) use turn::come_again;
+pub(crate) use worker::Admission;
+pub use worker::Worker;
 
 use std::fmt;
 use std::sync::atomic::AtomicU64;
@@ -116,25 +117,21 @@ impl Hub {
     }
 
     /// How connections are treated.
-    #[must_use]
     pub fn connection_config(&self) -> &Arc<ConnectionConfig> {
         &self.connection
     }
 
     /// How the connections of an app are treated: as the node's are, but for what a test has said of the app.
-    #[must_use]
     pub fn connection_config_of<'a>(&'a self, app: &'a AppState) -> &'a Arc<ConnectionConfig> {
         app.interceptor().connection_config().unwrap_or(&self.connection)
     }
 
     /// The connections of all apps.
-    #[must_use]
     pub fn sockets(&self) -> &Sockets {
         &self.sockets
     }
 
     /// Worker threads to run.
-    #[must_use]
     pub fn worker_count(&self) -> usize {
         self.mailboxes.len()
     }
@@ -145,7 +142,6 @@ impl Hub {
 
     /// What tells this node, since its start, from every other node and from what it was before. With the number of a
     /// change, it names the change.
-    #[must_use]
     pub fn incarnation(&self) -> u128 {
         self.versions.incarnation()
     }

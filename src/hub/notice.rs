@@ -8,7 +8,7 @@ use crate::protocol::{ChannelName, CloseStatus, SocketId};
 
 /// The number of a channel's change, which tells it from every other change of this node, also from those that look the
 /// same. Larger than those of all changes before.
-pub type Version = u64;
+pub(crate) type Version = u64;
 
 /// Something that happened in an app.
 #[derive(Clone, Debug)]
@@ -67,7 +67,6 @@ pub enum Notice<'a> {
 
 impl Notice<'_> {
     /// The number of the change that it tells of, if it tells of one that has a number.
-    #[must_use]
     pub fn version(&self) -> Option<Version> {
         match self {
             Notice::ChannelOccupied(_, version)

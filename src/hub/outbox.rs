@@ -289,19 +289,16 @@ impl Outbox {
     }
 
     /// Whether nothing waits.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.first.is_none()
     }
 
     /// Bytes that wait.
-    #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Frames that wait, a partly written one included.
-    #[must_use]
     pub fn frames(&self) -> usize {
         let empty = self.index.as_ref().map_or(0, |index| index.empty);
         usize::from(self.first.is_some()) + self.rest.len() - empty

@@ -12,7 +12,6 @@ use super::{AppIndex, AppState, Hub};
 
 impl Hub {
     /// Whether there is such a connection.
-    #[must_use]
     pub fn is_connected(&self, app: &AppState, socket: SocketId) -> bool {
         self.sockets.worker_of(app.index(), socket).is_some()
     }

@@ -31,7 +31,6 @@ pub enum Shutdown {
 
 impl Shutdown {
     /// The close code.
-    #[must_use]
     pub const fn code(self) -> CloseCode {
         match self {
             Shutdown::AtOnce => CloseCode::Reconnect,
@@ -40,7 +39,6 @@ impl Shutdown {
     }
 
     /// The reason that goes with it.
-    #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {
             Shutdown::AtOnce => CloseCode::Reconnect.sentence(),
@@ -103,7 +101,6 @@ impl Hub {
 
     /// How clients are closed, once the broker has begun to stop. Whoever publishes and says so must ask on the same
     /// worker's turn in which it publishes.
-    #[must_use]
     pub fn shutdown(&self) -> Option<Shutdown> {
         self.work.shutdown.get().copied()
     }

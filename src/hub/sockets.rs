@@ -60,7 +60,6 @@ pub enum NotAdmitted {
 
 impl Sockets {
     /// None yet. `node_limit` bounds all apps together; 0 lifts the limit.
-    #[must_use]
     pub fn new(node_limit: usize) -> Self {
         Sockets { by_app: Mutex::default(), node_limit }
     }
@@ -134,19 +133,16 @@ impl Sockets {
     }
 
     /// The worker that owns a connection.
-    #[must_use]
     pub fn worker_of(&self, app: AppIndex, socket: SocketId) -> Option<WorkerIndex> {
         self.by_app.lock().get(&app)?.worker_of(socket)
     }
 
     /// How many connections there are, of all apps.
-    #[must_use]
     pub fn len(&self) -> usize {
         self.by_app.lock().values().map(Connections::len).sum()
     }
 
     /// Whether there is none.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use super::client::Signals;
 use super::mailbox::Letter;
 use super::*;
 use crate::app::Limits;

@@ -10,7 +10,7 @@ use std::task::Context;
 
 /// Asks for another turn of the task that is being polled, after the runtime has looked at its sockets and timers and has
 /// polled what they have woken.
-pub fn come_again(context: &mut Context<'_>) {
+pub(crate) fn come_again(context: &mut Context<'_>) {
     // Its first poll hands the waker to the runtime for the time after that look, and there is no second.
     let _ = pin!(tokio::task::yield_now()).poll(context);
 }

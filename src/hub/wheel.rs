@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// Items by the time at which to look at them again. An item comes out within one resolution after its time;
 /// one that lies beyond the wheel's reach comes out early, and whoever put it in looks and puts it in again.
 #[derive(Debug)]
-pub struct Wheel<T> {
+pub(crate) struct Wheel<T> {
     slots: Vec<Vec<T>>,
     resolution: Duration,
     start: Instant,
@@ -21,20 +21,18 @@ impl<T> Wheel<T> {
     const SLOTS: u64 = 256;
 
     /// An empty wheel.
-    #[must_use]
-    pub fn new(resolution: Duration, now: Instant) -> Self {
+    pub(crate) fn new(resolution: Duration, now: Instant) -> Self {
         let slots = (0..Self::SLOTS).map(|_| Vec::new()).collect();
         Wheel { slots, resolution, start: now, turned: 0, items: 0, swept: None }
     }
 
     /// How often to call [`Wheel::turn`].
-    #[must_use]
-    pub fn resolution(&self) -> Duration {
+    pub(crate) fn resolution(&self) -> Duration {
         self.resolution
     }
 
     /// Puts an item in.
-    pub fn insert(&mut self, time: Instant, item: T) {
+    pub(crate) fn insert(&mut self, time: Instant, item: T) {
         let tick = self.tick(time).saturating_add(1);
         let tick = tick.clamp(self.turned + 1, self.turned + Self::SLOTS - 1);
         self.slots[(tick % Self::SLOTS) as usize].push(item);
@@ -42,25 +40,18 @@ impl<T> Wheel<T> {
     }
 
     /// How many items are in it.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.items
     }
 
-    /// Whether none is.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.items == 0
-    }
-
     /// Begins to drop the items that are not to be kept; [`Wheel::sweep`] goes on with it.
-    pub fn begin_sweep(&mut self) {
+    pub(crate) fn begin_sweep(&mut self) {
         self.swept.get_or_insert((0, usize::MAX));
     }
 
     /// Looks at so many items, and drops those that are not to be kept and the memory they took. Returns whether no sweep
     /// is under way any more. What has been put in meanwhile may be passed over.
-    pub fn sweep(&mut self, mut most: usize, mut keep: impl FnMut(&T) -> bool) -> bool {
+    pub(crate) fn sweep(&mut self, mut most: usize, mut keep: impl FnMut(&T) -> bool) -> bool {
         while let Some((number, unswept)) = self.swept {
             let Some(slot) = self.slots.get_mut(number) else {
                 self.swept = None;
@@ -88,7 +79,7 @@ impl<T> Wheel<T> {
     }
 
     /// Takes out all items whose time has come.
-    pub fn turn(&mut self, now: Instant, mut each: impl FnMut(T)) {
+    pub(crate) fn turn(&mut self, now: Instant, mut each: impl FnMut(T)) {
         let tick = self.tick(now);
         // After a long pause one full round empties every slot.
         let first = (self.turned + 1).max(tick.saturating_sub(Self::SLOTS - 1));
@@ -101,7 +92,7 @@ impl<T> Wheel<T> {
     }
 
     /// Takes out all items of a kind, whenever their time may be.
-    pub fn take(&mut self, mut wanted: impl FnMut(&T) -> bool) -> Vec<T> {
+    pub(crate) fn take(&mut self, mut wanted: impl FnMut(&T) -> bool) -> Vec<T> {
         let mut taken = Vec::new();
         for slot in &mut self.slots {
             taken.extend(slot.extract_if(.., |item| wanted(item)));
@@ -172,7 +163,7 @@ mod tests {
         assert_eq!((wheel.len(), turns), (10, 15), "as many as make a hundred, and one");
         assert!(wheel.sweep(7, |_| unreachable!("it is over")));
         assert_eq!(out(&mut wheel, at(1_000_000)).len(), 10);
-        assert!(wheel.is_empty());
+        assert_eq!(wheel.len(), 0);
     }
 
     #[test]

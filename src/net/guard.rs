@@ -11,9 +11,9 @@ mod exchange;
 #[cfg(test)]
 mod tests;
 
-pub use accept::{AcceptedStream, guarding};
-pub use connection_task::UpgradeTask;
-pub use exchange::{Exchange, ExchangeBounds};
+pub(crate) use accept::{AcceptedStream, guarding};
+pub(crate) use connection_task::UpgradeTask;
+pub(crate) use exchange::{Exchange, ExchangeBounds};
 
 use std::cell::RefCell;
 use std::io;
@@ -47,7 +47,7 @@ const REQUEST_TIMEOUT_ANSWER: &[u8] =
 
 /// A stream while it speaks HTTP.
 #[derive(Debug)]
-pub struct GuardedStream<S> {
+pub(crate) struct GuardedStream<S> {
     stream: S,
     exchange: Rc<Exchange>,
     bounds: ExchangeBounds,
@@ -67,14 +67,14 @@ pub struct GuardedStream<S> {
 
 /// The HTTP slot of a connection that an upgrade has taken out of its guard, until it is dropped.
 #[derive(Debug)]
-pub struct UpgradeSlot {
+pub(crate) struct UpgradeSlot {
     exchange: Rc<Exchange>,
     _slot: HttpSlot,
 }
 
 impl UpgradeSlot {
     /// Does this, unless the connection is evicted before it is done: it is not admitted yet.
-    pub async fn unless_evicted<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+    pub(crate) async fn unless_evicted<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let entry = self.exchange.entry();
         let done = entry.unless_evicted(work).await;
         entry.set_busy();
@@ -85,14 +85,13 @@ impl UpgradeSlot {
 impl<S> GuardedStream<S> {
     /// The stream without its guard, the place that it has had, and where to say what becomes of it. A connection that is
     /// not counted elsewhere yet keeps the slot.
-    pub fn into_parts(self) -> (S, UpgradeSlot, UpgradeTask) {
+    pub(crate) fn into_parts(self) -> (S, UpgradeSlot, UpgradeTask) {
         self.exchange.entry().set_busy();
         (self.stream, UpgradeSlot { exchange: self.exchange, _slot: self.slot }, self.upgrade_task)
     }
 
     /// What requests on it tell the guard.
-    #[must_use]
-    pub fn exchange(&self) -> Rc<Exchange> {
+    pub(crate) fn exchange(&self) -> Rc<Exchange> {
         Rc::clone(&self.exchange)
     }
 

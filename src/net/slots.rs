@@ -24,7 +24,7 @@ thread_local! {
 
 /// The slots for the connections of a node.
 #[derive(Debug)]
-pub struct ConnectionSlots {
+pub(crate) struct ConnectionSlots {
     /// Connections that speak HTTP that there may be; 0 lifts it.
     most_http: usize,
     /// Connections of any kind that one worker may have; the HTTP server accepts no more.
@@ -51,7 +51,7 @@ struct EvictionRequests {
 
 /// The slots of one worker.
 #[derive(Debug)]
-pub struct WorkerSlots {
+pub(crate) struct WorkerSlots {
     node: Arc<ConnectionSlots>,
     open: Cell<usize>,
     idle: IdleList,
@@ -61,21 +61,20 @@ pub struct WorkerSlots {
 
 /// The slot of one connection, which is given back when this is dropped.
 #[derive(Debug)]
-pub struct ConnectionSlot(Rc<WorkerSlots>);
+pub(crate) struct ConnectionSlot(Rc<WorkerSlots>);
 
 /// The slot of one connection that speaks HTTP, which is given back when this is dropped.
 #[derive(Debug)]
-pub struct HttpSlot(Arc<ConnectionSlots>);
+pub(crate) struct HttpSlot(Arc<ConnectionSlots>);
 
 /// There is no slot for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoSlot;
+pub(crate) struct NoSlot;
 
 impl ConnectionSlots {
     /// An empty one, for `most_http` connections that speak HTTP, where 0 stands for as many as there may be of any
     /// kind, of which each of the `workers` may have `per_worker`.
-    #[must_use]
-    pub fn new(most_http: usize, per_worker: usize, workers: usize) -> Self {
+    pub(crate) fn new(most_http: usize, per_worker: usize, workers: usize) -> Self {
         let warning = RateLimit::new(1, WARNING_INTERVAL);
         ConnectionSlots {
             most_http,
@@ -91,8 +90,7 @@ impl ConnectionSlots {
     }
 
     /// The calling worker's part, which is made at the first call. Must run within the worker's runtime.
-    #[must_use]
-    pub fn of_this_thread(self: &Arc<Self>) -> Rc<WorkerSlots> {
+    pub(crate) fn of_this_thread(self: &Arc<Self>) -> Rc<WorkerSlots> {
         CURRENT.with_borrow_mut(|current| match current {
             Some(worker) if Arc::ptr_eq(&worker.node, self) => Rc::clone(worker),
             _ => {

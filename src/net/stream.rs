@@ -11,7 +11,7 @@ use super::tls::TlsStream;
 
 /// What the transports ask of a stream besides reading it: to write without waiting, from outside the task that
 /// reads it. That task's context goes along, so that it is the one to be woken.
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + 'static {
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + 'static {
     /// Whether what goes over it is encrypted.
     const IS_TLS: bool;
 

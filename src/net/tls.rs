@@ -10,10 +10,10 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-pub use handshakes::accepting;
+pub(crate) use handshakes::accepting;
 
 /// A TLS connection whose handshake is done.
-pub type TlsStream = actix_tls::accept::rustls_0_23::TlsStream<TcpStream>;
+pub(crate) type TlsStream = actix_tls::accept::rustls_0_23::TlsStream<TcpStream>;
 
 /// Why TLS cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +58,7 @@ pub enum TlsError {
 ///
 /// # Errors
 /// If only one is named, or they cannot be used.
-pub fn load(
+pub(crate) fn load(
     certificate: Option<&Path>,
     key: Option<&Path>,
 ) -> Result<Option<rustls::ServerConfig>, TlsError> {

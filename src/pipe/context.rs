@@ -35,13 +35,11 @@ impl<'a> Context<'a> {
     }
 
     /// A context that may be kept, and sent to other threads.
-    #[must_use]
     pub fn into_owned(self) -> Context<'static> {
         Context { hub: Held::Owned(self.hub.share()), app: Held::Owned(self.app.share()) }
     }
 
     /// The app, as it is now.
-    #[must_use]
     pub fn app(&self) -> Current<App> {
         self.app.app()
     }
@@ -110,31 +108,26 @@ impl<'a> Context<'a> {
     }
 
     /// How a channel is occupied; `None` if nobody is subscribed.
-    #[must_use]
     pub fn channel_state(&self, channel: &ChannelName) -> Option<ChannelSummary> {
         self.app.channel(channel)
     }
 
     /// The occupied channels whose names begin with `prefix`, in no particular order.
-    #[must_use]
     pub fn channels(&self, prefix: &str) -> Vec<ChannelSummary> {
         self.app.channels(prefix)
     }
 
     /// The first `most` by name of the occupied channels whose names begin with `prefix` and come behind `after`.
-    #[must_use]
     pub fn channels_behind(&self, after: &str, prefix: &str, most: usize) -> Vec<ChannelSummary> {
         self.app.channels_behind(after, prefix, most)
     }
 
     /// The distinct members of a presence channel, in the order in which they came.
-    #[must_use]
     pub fn user_ids(&self, channel: &ChannelName) -> Vec<String> {
         self.app.user_ids(channel)
     }
 
     /// Whether some worker of the broker is far behind, so that whoever sends much should wait.
-    #[must_use]
     pub fn is_congested(&self) -> bool {
         self.hub.is_congested()
     }

@@ -5,7 +5,6 @@ use serde_json::{Map, Value};
 pub use super::wire::fuzzing::{ReadRequest, read};
 
 /// Whether a rule with this `where` takes the payload.
-#[must_use]
 pub fn takes(payload: &str, wanted: &Map<String, Value>) -> bool {
     super::filter::matches(payload, wanted)
 }

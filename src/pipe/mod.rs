@@ -2,7 +2,7 @@
 //!
 //! A pipe in Rust implements [`Pipe`]: it is asynchronous, hears through a bounded queue on a thread of its own, and
 //! does things through a [`Context`]. The rules of the configuration are [`Tap`]s, which are called on the spot. Pipes in
-//! other languages connect over the [`wire`]. What a pipe sends is heard by no pipe, so that no loop can arise.
+//! other languages connect over the `wire`. What a pipe sends is heard by no pipe, so that no loop can arise.
 //!
 //! ```
 //! use heliostat::pipe::{Context, Failure, OwnedMessage, Pipe};
@@ -39,9 +39,10 @@ mod spec;
 mod tap;
 mod target;
 mod target_pace;
-pub mod wire;
+pub(crate) mod wire;
 
 pub use crate::event::{AcceptedEvent, Destination, Source};
+pub use crate::protocol::json::Data;
 pub use crate::protocol::pattern::{BadPattern, Pattern};
 pub use config::PipeConfig;
 pub use context::Context;

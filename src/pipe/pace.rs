@@ -45,7 +45,6 @@ impl Rate {
     pub const EXPECTED: &str = "a number of events from 1 to 1000000 in a second, a minute or an hour, such as \"10/s\", \"30/min\" or \"100/h\"";
 
     /// Reads `10/s`, `30/min` or `100/h`.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (events, unit) = text.split_once('/')?;
         let events = number(events.trim())?;
@@ -64,7 +63,6 @@ impl fmt::Display for Rate {
 pub const INTERVAL_EXPECTED: &str = "a whole number of milliseconds, seconds, minutes or hours from 1ms to 24h, such as \"250ms\", \"2s\", \"5min\" or \"1h\"";
 
 /// Reads `250ms`, `2s`, `5min` or `1h`.
-#[must_use]
 pub fn parse_interval(text: &str) -> Option<Duration> {
     let text = text.trim();
     let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
@@ -81,7 +79,6 @@ pub fn parse_interval(text: &str) -> Option<Duration> {
 }
 
 /// An interval as [`parse_interval`] reads it.
-#[must_use]
 pub fn write_interval(interval: Duration) -> String {
     let millis = interval.as_millis();
     if millis.is_multiple_of(1000) { format!("{}s", millis / 1000) } else { format!("{millis}ms") }

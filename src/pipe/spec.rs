@@ -194,13 +194,11 @@ impl RuleSpec {
     }
 
     /// Whether it may be told to wait.
-    #[must_use]
     pub fn is_paced(&self) -> bool {
         self.rate.is_some() || self.min_interval.is_some()
     }
 
     /// Whether the payload goes through untouched, and so unparsed.
-    #[must_use]
     pub fn forwards_verbatim(&self) -> bool {
         self.add.is_empty() && self.pick.is_none()
     }

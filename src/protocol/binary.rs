@@ -128,7 +128,6 @@ impl<'a> BinaryMessage<'a> {
     }
 
     /// Bytes of the message.
-    #[must_use]
     pub fn encoded_bytes(&self) -> usize {
         let texts: usize = self.texts().iter().map(|text| text.len()).sum();
         HEADER_BYTES + texts + self.payload.content.len()
@@ -186,13 +185,11 @@ impl<'a> BinaryPayload<'a> {
     }
 
     /// The same content with other members: those of a JSON object without `dataUrl`.
-    #[must_use]
     pub fn with_members(&self, members: String) -> BinaryPayload<'_> {
         BinaryPayload { members: members.into(), ..self.borrowed() }
     }
 
     /// The same, without a copy of its content.
-    #[must_use]
     pub fn borrowed(&self) -> BinaryPayload<'_> {
         BinaryPayload {
             media_type: Cow::Borrowed(&self.media_type),
@@ -203,7 +200,6 @@ impl<'a> BinaryPayload<'a> {
     }
 
     /// The same, for keeping.
-    #[must_use]
     pub fn into_owned(self) -> BinaryPayload<'static> {
         BinaryPayload {
             media_type: Cow::Owned(self.media_type.into_owned()),
@@ -214,31 +210,26 @@ impl<'a> BinaryPayload<'a> {
     }
 
     /// The media type and the bytes.
-    #[must_use]
     pub fn into_parts(self) -> (Cow<'a, str>, Cow<'a, [u8]>) {
         (self.media_type, self.content)
     }
 
     /// What kind of bytes they are, such as `image/jpeg`.
-    #[must_use]
     pub fn media_type(&self) -> &str {
         &self.media_type
     }
 
     /// A JSON object that describes the content, or the empty text.
-    #[must_use]
     pub fn members(&self) -> &str {
         &self.members
     }
 
     /// The bytes.
-    #[must_use]
     pub fn content(&self) -> &[u8] {
         &self.content
     }
 
     /// The payload of the JSON form, an object whose first member is `dataUrl`, as a JSON string with its quotes.
-    #[must_use]
     pub(super) fn literal(&self) -> &str {
         self.literal.get_or_init(|| {
             let base64_bytes = self.content.len().div_ceil(3) * 4;

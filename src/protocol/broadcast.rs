@@ -44,7 +44,6 @@ pub enum Form {
 
 impl Form {
     /// The form of a client that takes these.
-    #[must_use]
     pub fn of(compressed: bool, binary: bool) -> Self {
         match (compressed, binary) {
             (false, false) => Form::Plain,
@@ -55,13 +54,11 @@ impl Form {
     }
 
     /// Whether it takes compressed text.
-    #[must_use]
     pub fn is_compressed(self) -> bool {
         matches!(self, Form::Compressed | Form::BinaryOrCompressed)
     }
 
     /// Whether it takes binary messages.
-    #[must_use]
     pub fn is_binary(self) -> bool {
         matches!(self, Form::Binary | Form::BinaryOrCompressed)
     }
@@ -79,7 +76,6 @@ pub struct LatestKey {
 impl Broadcast {
     /// A message, made as text or as a binary one. Its text is compressed where `compression` allows it and it is
     /// worthwhile.
-    #[must_use]
     pub fn new(first: Frame, compression: bool) -> Self {
         let binary = first.is_binary();
         let compression = compression && first.payload().len() >= deflate::WORTHWHILE_BYTES;
@@ -109,13 +105,11 @@ impl Broadcast {
     }
 
     /// Whether it is not encrypted although its channel is.
-    #[must_use]
     pub fn is_in_clear(&self) -> bool {
         self.extras.as_ref().is_some_and(|extras| extras.in_clear)
     }
 
     /// The message as plain text.
-    #[must_use]
     pub fn plain(&self) -> &Frame {
         match &self.extras {
             Some(extras) => extras.text(&self.first),
@@ -124,26 +118,22 @@ impl Broadcast {
     }
 
     /// The frame for everybody, if there is but one form of it and it is like any other.
-    #[must_use]
     pub fn only_form(&self) -> Option<&Frame> {
         self.extras.is_none().then_some(&self.first)
     }
 
     /// Bytes that it holds at least while it is on its way.
-    #[must_use]
     pub fn bytes(&self) -> usize {
         self.first.websocket().len()
     }
 
     /// What it has in common with the messages that may replace it before slow subscribers.
-    #[must_use]
     pub fn latest(&self) -> Option<&Arc<LatestKey>> {
         self.extras.as_ref().and_then(|extras| extras.latest.as_ref())
     }
 
     /// The frame for a client that takes this form: binary if it was made so and the client takes that; else text,
     /// compressed if the client takes that and it is shorter.
-    #[must_use]
     pub fn for_client(&self, form: Form) -> Frame {
         match &self.extras {
             Some(extras) => extras.form(&self.first, form).clone(),

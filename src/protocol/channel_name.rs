@@ -76,13 +76,11 @@ impl ChannelName {
     }
 
     /// The name as text. It holds nothing that JSON would escape.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// The type that the name means. Prefixes are matched exactly, in lower case and with their hyphen.
-    #[must_use]
     pub fn channel_type(&self) -> ChannelType {
         ChannelType::of(&self.0)
     }
@@ -90,7 +88,6 @@ impl ChannelName {
 
 impl ChannelType {
     /// The type that a channel of this name has, if the name is valid.
-    #[must_use]
     pub fn of(name: &str) -> Self {
         if let Some(rest) = name.strip_prefix("private-") {
             return match rest.strip_prefix("encrypted-") {
@@ -110,39 +107,33 @@ impl ChannelType {
     }
 
     /// Subscribing takes a signature.
-    #[must_use]
     pub const fn needs_auth(self) -> bool {
         use ChannelType::{Encrypted, EncryptedCache, Presence, PresenceCache, Private, PrivateCache};
         matches!(self, Private | PrivateCache | Encrypted | EncryptedCache | Presence | PresenceCache)
     }
 
     /// Subscribers are members, and know of each other.
-    #[must_use]
     pub const fn is_presence(self) -> bool {
         matches!(self, ChannelType::Presence | ChannelType::PresenceCache)
     }
 
     /// The last published event is kept for those who come later.
-    #[must_use]
     pub const fn is_cache(self) -> bool {
         use ChannelType::{Cache, EncryptedCache, PresenceCache, PrivateCache};
         matches!(self, Cache | PrivateCache | PresenceCache | EncryptedCache)
     }
 
     /// Payloads are ciphertext to the broker.
-    #[must_use]
     pub const fn is_encrypted(self) -> bool {
         matches!(self, ChannelType::Encrypted | ChannelType::EncryptedCache)
     }
 
     /// Subscribers can be told how many they are. Members of presence channels know.
-    #[must_use]
     pub const fn tells_count(self) -> bool {
         self.is_listed() && !self.is_presence()
     }
 
     /// The channel shows in the HTTP API and in webhooks.
-    #[must_use]
     pub const fn is_listed(self) -> bool {
         !matches!(self, ChannelType::ServerToUser)
     }

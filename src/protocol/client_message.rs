@@ -78,7 +78,6 @@ impl<'a> Parameters<'a> {
     }
 
     /// Parameters that name a channel and nothing else.
-    #[must_use]
     pub fn naming(channel: &str) -> Parameters<'static> {
         let mut text = String::from("{\"channel\":");
         json::push_string(channel, &mut text);

@@ -83,7 +83,6 @@ impl CloseCode {
     };
 
     /// The number on the wire, and the sentence that goes with it where no more is known.
-    #[must_use]
     pub const fn row(self) -> (u16, &'static str) {
         match self {
             CloseCode::Normal => (1000, "Connection closed"),
@@ -108,19 +107,16 @@ impl CloseCode {
     }
 
     /// The number on the wire.
-    #[must_use]
     pub const fn code(self) -> u16 {
         self.row().0
     }
 
     /// The sentence to send where no more is known.
-    #[must_use]
     pub const fn sentence(self) -> &'static str {
         self.row().1
     }
 
     /// What official clients do when they are closed with this code.
-    #[must_use]
     pub const fn reconnection(self) -> Reconnection {
         match self.code() {
             4000..=4099 => Reconnection::Never,
@@ -148,19 +144,16 @@ impl fmt::Debug for CloseStatus {
 
 impl CloseStatus {
     /// A status code that no row stands for. It must be one that a close frame may have.
-    #[must_use]
     pub const fn injected(code: u16) -> Self {
         CloseStatus(code)
     }
 
     /// The number on the wire.
-    #[must_use]
     pub const fn code(self) -> u16 {
         self.0
     }
 
     /// Whether the code is the protocol's own, and not the WebSocket's.
-    #[must_use]
     pub const fn is_protocols_own(self) -> bool {
         self.0 >= 4000
     }
@@ -191,7 +184,6 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// The number on the wire, `None` for `null`.
-    #[must_use]
     pub const fn code(self) -> Option<u16> {
         match self {
             ErrorCode::Unnumbered => None,

@@ -31,7 +31,6 @@ pub enum InflateError {
 }
 
 /// Compresses a message; `None` if that does not make it shorter.
-#[must_use]
 pub fn deflate(message: &[u8]) -> Option<Vec<u8>> {
     if message.len() < WORTHWHILE_BYTES {
         return None;

@@ -31,7 +31,6 @@ pub enum InvalidEventName {
 }
 
 /// Sorts a name that came from a client.
-#[must_use]
 pub fn kind(name: &str) -> ClientEventKind {
     if name.starts_with("client-") {
         ClientEventKind::ClientEvent

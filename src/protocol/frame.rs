@@ -46,13 +46,11 @@ impl Frame {
     }
 
     /// Whether it is a binary message.
-    #[must_use]
     pub fn is_binary(&self) -> bool {
         self.opcode() == OPCODE_BINARY
     }
 
     /// A close frame. A reason too long for one is cut at a character.
-    #[must_use]
     pub fn close(status: impl Into<CloseStatus>, reason: &str) -> Frame {
         let mut payload = status.into().code().to_be_bytes().to_vec();
         payload.extend_from_slice(Frame::close_reason(reason).as_bytes());
@@ -66,7 +64,6 @@ impl Frame {
     }
 
     /// The close frame that answers one with this code, if it had any.
-    #[must_use]
     pub fn close_echo(code: Option<u16>) -> Frame {
         match code {
             Some(code) => Frame::control(OPCODE_CLOSE, &code.to_be_bytes()),
@@ -75,7 +72,6 @@ impl Frame {
     }
 
     /// The code of a close frame that has one.
-    #[must_use]
     pub fn close_code(&self) -> Option<u16> {
         match &*self.0 {
             [head, _, high, low, ..] if head & 0x0f == OPCODE_CLOSE => {
@@ -86,13 +82,11 @@ impl Frame {
     }
 
     /// A ping frame without payload.
-    #[must_use]
     pub fn ping() -> Frame {
         Frame::control(OPCODE_PING, &[])
     }
 
     /// The pong frame that answers a ping with this payload, of at most 125 bytes.
-    #[must_use]
     pub fn pong(payload: &[u8]) -> Frame {
         Frame::control(OPCODE_PONG, payload)
     }
@@ -113,19 +107,16 @@ impl Frame {
     }
 
     /// The frame as it goes over a WebSocket, header included.
-    #[must_use]
     pub fn websocket(&self) -> &Bytes {
         &self.0
     }
 
     /// Whether it is a message, and no control frame.
-    #[must_use]
     pub fn is_text(&self) -> bool {
         self.opcode() == OPCODE_TEXT
     }
 
     /// Whether it is a ping.
-    #[must_use]
     pub fn is_ping(&self) -> bool {
         self.opcode() == OPCODE_PING
     }
@@ -135,13 +126,11 @@ impl Frame {
     }
 
     /// The JSON text alone, for transports that frame it in another way.
-    #[must_use]
     pub fn json(&self) -> &[u8] {
         self.payload()
     }
 
     /// What the frame carries, without its header.
-    #[must_use]
     pub fn payload(&self) -> &[u8] {
         let header = match self.0.get(1) {
             Some(126) => 4,

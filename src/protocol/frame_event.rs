@@ -19,7 +19,6 @@ pub enum FrameEvent<'a> {
 
 impl FrameEvent<'_> {
     /// Bytes of its message, once decompressed.
-    #[must_use]
     pub fn bytes(&self) -> usize {
         match self {
             FrameEvent::Text(text) => text.len(),
@@ -74,7 +73,6 @@ pub enum FrameError {
 
 impl FrameError {
     /// The code that a connection is ended with whose peer broke the protocol in this way.
-    #[must_use]
     pub fn close_code(self) -> CloseCode {
         match self {
             FrameError::Unmasked
@@ -96,7 +94,7 @@ impl FrameError {
 pub enum AfterEvent {
     /// The next event.
     GoOn,
-    /// Nothing for now: what has been read and not handed on is kept for the next [`FrameReader::feed`].
+    /// Nothing for now: what has been read and not handed on is kept for the next `FrameReader::feed`.
     Pause,
     /// Nothing any more.
     Stop,

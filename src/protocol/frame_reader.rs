@@ -55,7 +55,6 @@ struct FrameHeader {
 
 impl FrameReader {
     /// A reader that allows messages of at most `limit` bytes.
-    #[must_use]
     pub fn new(limit: usize) -> Self {
         FrameReader { limit, compression: false, binary: false, partial: Vec::new(), fragments: None }
     }

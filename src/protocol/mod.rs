@@ -30,7 +30,6 @@ pub use socket_id::{
 pub use version::{Negotiated, ProtocolVersion, VersionError, WithoutVersion};
 
 /// A name that came from outside, as far as it helps in a message.
-#[must_use]
 pub fn quote(name: &str) -> std::borrow::Cow<'_, str> {
     const QUOTED_CHARS: usize = 200;
     shorten(name, QUOTED_CHARS)

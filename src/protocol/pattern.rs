@@ -51,7 +51,6 @@ impl Pattern {
     }
 
     /// What the `*` matched (empty text where there is no star), or `None` if `name` does not match.
-    #[must_use]
     pub fn capture<'n>(&self, name: &'n str) -> Option<&'n str> {
         match &self.suffix {
             None => (name == self.prefix).then_some(""),
@@ -60,7 +59,6 @@ impl Pattern {
     }
 
     /// The name that results when the star is replaced by `captured`.
-    #[must_use]
     pub fn fill(&self, captured: &str) -> String {
         match &self.suffix {
             None => self.prefix.clone(),
@@ -69,7 +67,6 @@ impl Pattern {
     }
 
     /// Whether it holds a `*`.
-    #[must_use]
     pub fn is_wild(&self) -> bool {
         self.suffix.is_some()
     }

@@ -11,7 +11,6 @@ const BEGIN: &str = "a[";
 
 impl Frame {
     /// The frame as an array that holds this one message. Control frames have no such form and stay what they are.
-    #[must_use]
     pub fn quoted(&self) -> Frame {
         if !self.is_text() {
             return self.clone();
@@ -26,13 +25,11 @@ impl Frame {
     }
 
     /// The text that begins a conversation.
-    #[must_use]
     pub fn quoted_hello() -> Frame {
         Frame::text(1, |out| out.push('o'))
     }
 
     /// The text that ends a conversation: code and reason, which is cut as on a WebSocket.
-    #[must_use]
     pub fn quoted_close(status: impl Into<CloseStatus>, reason: &str) -> Frame {
         let code = status.into().code();
         let reason = Frame::close_reason(reason);
@@ -44,7 +41,6 @@ impl Frame {
     }
 
     /// The message within a frame that [`Frame::quoted`] made: a JSON string.
-    #[must_use]
     pub fn quoted_message(&self) -> Option<&[u8]> {
         self.json().strip_prefix(BEGIN.as_bytes())?.strip_suffix(b"]")
     }

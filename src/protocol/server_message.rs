@@ -9,13 +9,11 @@ use super::{
 };
 
 /// An event on a channel; `user_id` tells on presence channels which member sent it.
-#[must_use]
 pub fn channel_event(event: &str, data: &Data<'_>, channel: &ChannelName, user_id: Option<&str>) -> Frame {
     event_frame(event, data, channel.as_str(), user_id)
 }
 
 /// The same as a binary message, for clients that take those.
-#[must_use]
 pub fn binary_event(
     event: &str,
     payload: &BinaryPayload<'_>,
@@ -52,7 +50,6 @@ fn event_frame(event: &str, data: &Data<'_>, channel: &str, user_id: Option<&str
 }
 
 /// An event to one connection, on no channel.
-#[must_use]
 pub fn connection_event(event: &str, data: &Data<'_>) -> Frame {
     Frame::text(event.len() + data.literal().len() + 32, |out| {
         push_head(event, data.literal(), out);
@@ -62,7 +59,6 @@ pub fn connection_event(event: &str, data: &Data<'_>) -> Frame {
 
 /// The first frame of every accepted connection. `binary` is for one that may send binary messages: the bytes that one
 /// may have.
-#[must_use]
 pub fn connection_established(
     version: ProtocolVersion,
     socket_id: SocketId,
@@ -86,25 +82,21 @@ pub fn connection_established(
 }
 
 /// `pusher:ping`, for those that cannot be pinged by the WebSocket itself.
-#[must_use]
 pub fn ping() -> Frame {
     connection_event("pusher:ping", &Data::of_text("{}"))
 }
 
 /// The answer to a client's `pusher:ping`.
-#[must_use]
 pub fn pong() -> Frame {
     connection_event("pusher:pong", &Data::of_text("{}"))
 }
 
 /// An error that leaves the connection open.
-#[must_use]
 pub fn error(code: ErrorCode, message: &str) -> Frame {
     error_frame(code.code(), message)
 }
 
 /// The error that goes before a fatal close, for versions that look at nothing else.
-#[must_use]
 pub fn fatal_error(status: CloseStatus, message: &str) -> Frame {
     error_frame(Some(status.code()), message)
 }
@@ -124,14 +116,12 @@ fn error_frame(code: Option<u16>, message: &str) -> Frame {
 }
 
 /// A subscription took effect. `roster` is the JSON text of the members, on presence channels.
-#[must_use]
 pub fn subscription_succeeded(channel: &ChannelName, roster: Option<&str>) -> Frame {
     let data = Data::of_text(roster.unwrap_or("{}"));
     channel_event("pusher_internal:subscription_succeeded", &data, channel, None)
 }
 
 /// The user is signed in. `user_data` is what the client sent; it parses that again.
-#[must_use]
 pub fn signin_success(user_data: &str) -> Frame {
     let mut data = String::from("{\"user_data\":");
     push_string(user_data, &mut data);
@@ -140,7 +130,6 @@ pub fn signin_success(user_data: &str) -> Frame {
 }
 
 /// Users of a watchlist who are or have come online, and who are or have gone offline. What is empty is left out.
-#[must_use]
 pub fn watchlist_events(online: &[Arc<str>], offline: &[Arc<str>]) -> Frame {
     let mut data = String::from("{\"events\":[");
     let mut separator = "";
@@ -162,14 +151,12 @@ pub fn watchlist_events(online: &[Arc<str>], offline: &[Arc<str>]) -> Frame {
 }
 
 /// How many connections are subscribed to the channel.
-#[must_use]
 pub fn subscription_count(channel: &ChannelName, count: usize) -> Frame {
     let data = Data::of_text(&format!("{{\"subscription_count\":{count}}}"));
     channel_event("pusher_internal:subscription_count", &data, channel, None)
 }
 
 /// A cache channel remembers nothing.
-#[must_use]
 pub fn cache_miss(channel: &ChannelName) -> Frame {
     channel_event("pusher:cache_miss", &Data::of_text("{}"), channel, None)
 }
@@ -197,7 +184,6 @@ impl SubscriptionFault {
 }
 
 /// `pusher:subscription_error`: an extension that reaches handlers bound on the channel itself.
-#[must_use]
 pub fn subscription_error(channel: &str, fault: SubscriptionFault, message: &str) -> Frame {
     let (kind, status) = fault.row();
     let mut data = format!(r#"{{"type":"{kind}","error":"#);
@@ -213,7 +199,6 @@ pub fn subscription_error(channel: &str, fault: SubscriptionFault, message: &str
 }
 
 /// A member came. `user_info` is JSON text.
-#[must_use]
 pub fn member_added(channel: &ChannelName, user_id: &str, user_info: Option<&str>) -> Frame {
     let mut data = String::from("{\"user_id\":");
     push_string(user_id, &mut data);
@@ -226,7 +211,6 @@ pub fn member_added(channel: &ChannelName, user_id: &str, user_info: Option<&str
 }
 
 /// A member left.
-#[must_use]
 pub fn member_removed(channel: &ChannelName, user_id: &str) -> Frame {
     let mut data = String::from("{\"user_id\":");
     push_string(user_id, &mut data);

@@ -61,7 +61,6 @@ impl SocketId {
     pub const MAX: u32 = 1_000_000_000;
 
     /// An id from two numbers, each from 1 to [`SocketId::MAX`]. The caller draws them at random.
-    #[must_use]
     pub const fn new(first: u32, second: u32) -> Self {
         SocketId { first, second }
     }
@@ -93,7 +92,6 @@ impl WrittenSocketId {
     }
 
     /// The id, if it can be one of ours.
-    #[must_use]
     pub fn ours(self) -> Option<SocketId> {
         match self {
             WrittenSocketId::Ours(id) => Some(id),

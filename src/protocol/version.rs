@@ -64,7 +64,6 @@ impl ProtocolVersion {
     pub const FIRST_WITH_PREFIX: ProtocolVersion = ProtocolVersion(2);
 
     /// Version `number`, if it is one.
-    #[must_use]
     pub const fn new(number: u8) -> Option<Self> {
         if matches!(number, 1..=7) { Some(ProtocolVersion(number)) } else { None }
     }
@@ -97,43 +96,36 @@ impl ProtocolVersion {
     }
 
     /// The number.
-    #[must_use]
     pub const fn number(self) -> u8 {
         self.0
     }
 
     /// The first frame is called `connection_established`, without `pusher:`.
-    #[must_use]
     pub const fn greets_without_prefix(self) -> bool {
         self.0 == 1
     }
 
     /// The first frame tells the activity time-out.
-    #[must_use]
     pub const fn is_told_activity_timeout(self) -> bool {
         self.0 >= 7
     }
 
     /// Public and private subscriptions are confirmed too, not only presence ones.
-    #[must_use]
     pub const fn confirms_every_subscription(self) -> bool {
         self.0 >= 4
     }
 
     /// Rosters and member events speak of distinct users; before, of connections.
-    #[must_use]
     pub const fn presence_by_user(self) -> bool {
         self.0 >= 3
     }
 
     /// Understands a `pusher:ping` event from the broker.
-    #[must_use]
     pub const fn understands_ping_event(self) -> bool {
         self.0 >= 5
     }
 
     /// Reacts to the `pusher:error` event and not to close codes, so each fatal close is preceded by one.
-    #[must_use]
     pub const fn needs_error_before_close(self) -> bool {
         self.0 <= 5
     }

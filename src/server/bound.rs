@@ -32,25 +32,21 @@ pub struct BoundServer {
 
 impl BoundServer {
     /// Where it listens; with the port it was given, if any free one was asked for.
-    #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.main.address
     }
 
     /// The URL of the address, without a path.
-    #[must_use]
     pub fn url(&self) -> String {
         self.main.url(["http", "https"])
     }
 
     /// Where the pipe's wire is served on a port of its own, if it is.
-    #[must_use]
     pub fn pipe_address(&self) -> Option<SocketAddr> {
         self.pipe().map(|listening| listening.address)
     }
 
     /// The same as a URL, without a path.
-    #[must_use]
     pub fn pipe_url(&self) -> Option<String> {
         self.pipe().map(|listening| listening.url(["ws", "wss"]))
     }
@@ -67,19 +63,16 @@ impl BoundServer {
     }
 
     /// What all its workers share.
-    #[must_use]
-    pub fn hub(&self) -> Arc<Hub> {
+    pub(crate) fn hub(&self) -> Arc<Hub> {
         Arc::clone(&self.parts.hub)
     }
 
     /// Changes the configuration from now on, also while the broker serves.
-    #[must_use]
     pub fn reloader(&self) -> Reloader {
         self.reloader.clone()
     }
 
     /// The webhooks, and what became of them.
-    #[must_use]
     pub fn webhooks(&self) -> Webhooks {
         self.webhooks.clone()
     }

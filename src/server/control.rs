@@ -20,7 +20,7 @@ use tracing::{debug, warn};
 use crate::net::idle::{IdleEntry, IdleList};
 
 /// Asks the broker to read its configuration again.
-pub const RELOAD: &str = "reload";
+pub(crate) const RELOAD: &str = "reload";
 
 /// Bytes of a request. There is no longer one.
 const REQUEST_BYTES: u64 = 64;
@@ -35,18 +35,18 @@ const PEERS: usize = 16;
 const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the broker answered: the text, and whether it did what it was asked.
-pub type ControlAnswer = Result<String, String>;
+pub(crate) type ControlAnswer = Result<String, String>;
 
 /// The broker's end of the socket. Dropping it removes the file.
 #[derive(Debug)]
-pub struct ControlSocket {
+pub(crate) struct ControlSocket {
     listener: StdListener,
     path: PathBuf,
 }
 
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
-pub enum ControlSocketError {
+pub(crate) enum ControlSocketError {
     /// Another broker answers there.
     #[error("cannot make the control socket {}: another broker is using it", .0.display())]
     InUse(PathBuf),
@@ -65,7 +65,7 @@ pub enum ControlSocketError {
 
 /// Why a command has no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum AskError {
+pub(crate) enum AskError {
     /// No broker is there.
     #[error("no broker answers at the control socket {}: {error}", .path.display())]
     Unreachable {
@@ -89,7 +89,7 @@ impl ControlSocket {
     ///
     /// # Errors
     /// See [`ControlSocketError`].
-    pub fn bind(path: &Path) -> Result<Self, ControlSocketError> {
+    pub(crate) fn bind(path: &Path) -> Result<Self, ControlSocketError> {
         let refused = |error| ControlSocketError::Refused { path: path.to_owned(), error };
         match fs::symlink_metadata(path) {
             Ok(found) if !found.file_type().is_socket() => {
@@ -113,7 +113,7 @@ impl ControlSocket {
     ///
     /// # Errors
     /// If the runtime cannot take the socket.
-    pub async fn serve(&self, answer: impl Fn(&str) -> ControlAnswer) -> io::Result<()> {
+    pub(crate) async fn serve(&self, answer: impl Fn(&str) -> ControlAnswer) -> io::Result<()> {
         let listener = UnixListener::from_std(self.listener.try_clone()?)?;
         let idle = IdleList::default();
         let mut peers: Vec<Peer<'_>> = Vec::new();
@@ -183,7 +183,7 @@ async fn converse(
 ///
 /// # Errors
 /// See [`AskError`].
-pub fn ask(path: &Path, request: &str) -> Result<ControlAnswer, AskError> {
+pub(crate) fn ask(path: &Path, request: &str) -> Result<ControlAnswer, AskError> {
     let unreachable = |error| AskError::Unreachable { path: path.to_owned(), error };
     let mut stream = StdStream::connect(path).map_err(unreachable)?;
     let mut text = String::new();

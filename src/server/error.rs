@@ -63,7 +63,7 @@ pub enum StartError {
 ///
 /// # Errors
 /// See [`StartError`].
-pub fn check(config: &Config) -> Result<(), StartError> {
+pub(crate) fn check(config: &Config) -> Result<(), StartError> {
     load_tls(config)?;
     check_apps(config)
 }

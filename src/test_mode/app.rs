@@ -22,7 +22,7 @@ use super::frames::{FrameReader, HeldFrames};
 use super::log::EventLog;
 
 /// The most that a clock can be advanced at once: a year and a day.
-pub const MOST_ADVANCE: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+pub(crate) const MOST_ADVANCE: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// One app under test.
 pub struct AppUnderTest {
@@ -206,7 +206,6 @@ fn gone_on(by: Duration) -> String {
 
 impl AppUnderTest {
     /// An app of this id that is yet to come.
-    #[must_use]
     pub fn new(id: impl Into<String>) -> Arc<Self> {
         Arc::new_cyclic(|this| AppUnderTest {
             this: this.clone(),
@@ -248,13 +247,11 @@ impl AppUnderTest {
     }
 
     /// The app's id.
-    #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
     /// What has happened.
-    #[must_use]
     pub fn log(&self) -> &EventLog {
         &self.log
     }
@@ -288,13 +285,11 @@ impl AppUnderTest {
     }
 
     /// The faults at work.
-    #[must_use]
     pub fn faults(&self) -> &Faults {
         &self.faults
     }
 
     /// The same as JSON, each with its number and how often it did its work.
-    #[must_use]
     pub fn active_faults(&self) -> Vec<serde_json::Value> {
         self.faults.list(self.now())
     }
@@ -429,7 +424,6 @@ impl AppUnderTest {
     }
 
     /// By how much the clock has been advanced.
-    #[must_use]
     pub fn advanced(&self) -> Duration {
         self.place().map(|(_, state)| state.clock().advanced()).unwrap_or_default()
     }
@@ -468,7 +462,6 @@ impl AppUnderTest {
     }
 
     /// How much there is of everything.
-    #[must_use]
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         {
@@ -497,7 +490,6 @@ impl AppUnderTest {
     }
 
     /// The connections, in the order in which they came.
-    #[must_use]
     pub fn connections(&self) -> Vec<ConnectionSummary> {
         let roster = self.roster.lock();
         let mut sockets: Vec<_> = roster.sockets.iter().collect();

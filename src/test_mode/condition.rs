@@ -112,14 +112,12 @@ fn wrong_type(got: &str) -> String {
 
 impl Condition {
     /// So many entries since the beginning.
-    #[must_use]
     pub fn logged(filter: Filter, count: impl Into<Count>) -> Self {
         Condition::Logged { filter, count: count.into(), sockets: None, after: 0 }
     }
 
     /// Entries after number `after`: so many, of so many distinct connections. Where nothing is said, at least one; who
     /// counts connections need not count entries.
-    #[must_use]
     pub fn of_entries(filter: Filter, count: Option<Count>, sockets: Option<Count>, after: u64) -> Self {
         let least = usize::from(!sockets.is_some_and(|sockets| sockets.accepts(0)));
         let count = count.unwrap_or(Count::at_least(least));
@@ -246,7 +244,7 @@ impl Taken<'_> {
 }
 
 /// What an app looks like now, as far as conditions ask.
-pub trait View {
+pub(crate) trait View {
     /// Connections subscribed to a channel.
     fn subscribers(&self, channel: &str) -> usize;
     /// Distinct members of a presence channel.
@@ -263,7 +261,7 @@ pub trait View {
 
 /// Whether a condition holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It does.
     Met,
     /// It does not, and may yet.
@@ -274,7 +272,7 @@ pub enum Verdict {
 
 /// A condition, and what has been seen of it. Entries of the log are looked at once.
 #[derive(Debug)]
-pub struct Watch {
+pub(crate) struct Watch {
     condition: Condition,
     seen: u64,
     entries: usize,
@@ -286,8 +284,7 @@ pub struct Watch {
 
 impl Watch {
     /// Begins to watch; `last` is the number of the log's last entry.
-    #[must_use]
-    pub fn new(condition: Condition, last: u64) -> Self {
+    pub(crate) fn new(condition: Condition, last: u64) -> Self {
         let seen = match &condition {
             Condition::Logged { after, .. } => *after,
             Condition::Nothing { after, .. } => after.unwrap_or(last),
@@ -305,7 +302,7 @@ impl Watch {
     }
 
     /// Looks again.
-    pub fn look(&mut self, view: &impl View, log: &EventLog) -> Verdict {
+    pub(crate) fn look(&mut self, view: &impl View, log: &EventLog) -> Verdict {
         let state = |count: &Count, found: usize| match count.accepts(found) {
             true => (Verdict::Met, json!(found)),
             false => (Verdict::NotYet, json!(found)),
@@ -367,8 +364,7 @@ impl Watch {
     }
 
     /// For how long it must hold by its own nature.
-    #[must_use]
-    pub fn span(&self) -> Duration {
+    pub(crate) fn span(&self) -> Duration {
         match &self.condition {
             Condition::Nothing { span, .. } => *span,
             _ => Duration::ZERO,
@@ -376,14 +372,12 @@ impl Watch {
     }
 
     /// What is expected, in words.
-    #[must_use]
-    pub fn expected(&self) -> String {
+    pub(crate) fn expected(&self) -> String {
         self.condition.to_string()
     }
 
     /// What was found instead, in words.
-    #[must_use]
-    pub fn found_in_words(&self) -> String {
+    pub(crate) fn found_in_words(&self) -> String {
         let forgotten = match self.forgotten {
             0 => String::new(),
             many => format!(" ({many} older entries had been forgotten)"),
@@ -402,20 +396,17 @@ impl Watch {
     }
 
     /// What was found: a number, or the ids of members.
-    #[must_use]
-    pub fn found(&self) -> &Value {
+    pub(crate) fn found(&self) -> &Value {
         &self.found
     }
 
     /// What comes closest to what is expected: the latest entries that lack the least, or names that are alike.
-    #[must_use]
-    pub fn near(&self, view: &impl View, log: &EventLog) -> Vec<String> {
+    pub(crate) fn near(&self, view: &impl View, log: &EventLog) -> Vec<String> {
         near::near(&self.condition, view, log)
     }
 
     /// The latest entries that the filter accepted.
-    #[must_use]
-    pub fn entries(&self) -> Vec<Arc<Entry>> {
+    pub(crate) fn entries(&self) -> Vec<Arc<Entry>> {
         self.shown.iter().cloned().collect()
     }
 }

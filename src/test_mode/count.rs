@@ -13,38 +13,32 @@ pub struct Count {
 
 impl Count {
     /// Exactly so many.
-    #[must_use]
     pub const fn exactly(number: usize) -> Self {
         Count { least: number, most: number }
     }
 
     /// So many or more.
-    #[must_use]
     pub const fn at_least(least: usize) -> Self {
         Count { least, most: usize::MAX }
     }
 
     /// So many or fewer.
-    #[must_use]
     pub const fn at_most(most: usize) -> Self {
         Count { least: 0, most }
     }
 
     /// Whether so many are as many as expected.
-    #[must_use]
     pub const fn accepts(self, number: usize) -> bool {
         self.least <= number && number <= self.most
     }
 
     /// So many of these, in words: `exactly 1 connection`, `at least 2 connections`.
-    #[must_use]
     pub fn of(self, one: &str) -> String {
         let last = if self.most == usize::MAX { self.least } else { self.most };
         format!("{self} {one}{}", if last == 1 { "" } else { "s" })
     }
 
     /// Whether so many are already too many.
-    #[must_use]
     pub const fn is_passed_by(self, number: usize) -> bool {
         number > self.most
     }

@@ -8,10 +8,10 @@ use crate::app::{App, Key, Secret};
 use crate::config::AppConfig;
 
 /// The variable that tells a test where the control API is.
-pub const URL_VARIABLE: &str = "PUSHER_TEST_URL";
+pub(crate) const URL_VARIABLE: &str = "PUSHER_TEST_URL";
 
 /// The variable that tells a test the control API's token.
-pub const TOKEN_VARIABLE: &str = "PUSHER_TEST_TOKEN";
+pub(crate) const TOKEN_VARIABLE: &str = "PUSHER_TEST_TOKEN";
 
 /// The cluster that client libraries insist on being told. It means nothing here.
 const CLUSTER: &str = "mt1";
@@ -43,8 +43,7 @@ pub struct Credentials {
 }
 
 /// How to reach this app at this address.
-#[must_use]
-pub fn credentials_of(app: &App, host: &str, port: u16, tls: bool, path_prefix: &str) -> Credentials {
+pub(crate) fn credentials_of(app: &App, host: &str, port: u16, tls: bool, path_prefix: &str) -> Credentials {
     let (key, secret) = app.keys.first().map_or(("", ""), |pair| (pair.key.as_str(), pair.secret.text()));
     let scheme = if tls { "https" } else { "http" };
     let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
@@ -63,7 +62,6 @@ pub fn credentials_of(app: &App, host: &str, port: u16, tls: bool, path_prefix: 
 
 impl Credentials {
     /// A host of this machine that can be connected to, where the broker listens on `address`.
-    #[must_use]
     pub fn host_of(address: SocketAddr) -> String {
         match address.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => "127.0.0.1".to_owned(),
@@ -74,7 +72,6 @@ impl Credentials {
 
     /// The environment of a test: the variables that Pusher's libraries and their frameworks read (Laravel's `reverb`
     /// connection has names of its own), and of those that a page may know a twin for each prefix.
-    #[must_use]
     pub fn environment(&self, more_prefixes: &[String]) -> Vec<(String, String)> {
         let port = self.port.to_string();
         let public = [
@@ -103,7 +100,6 @@ impl Credentials {
     }
 
     /// The same, and where the control API is and the token that it asks for.
-    #[must_use]
     pub fn environment_with_control(&self, more_prefixes: &[String], token: &str) -> Vec<(String, String)> {
         let mut environment = self.environment(more_prefixes);
         environment.push((URL_VARIABLE.to_owned(), self.control_url()));
@@ -112,7 +108,6 @@ impl Credentials {
     }
 
     /// The URL of the control API.
-    #[must_use]
     pub fn control_url(&self) -> String {
         let Credentials { scheme, host, port, path_prefix, .. } = self;
         let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
@@ -121,8 +116,7 @@ impl Credentials {
 }
 
 /// An app like this one, with credentials of its own that nobody can guess. The id is a number: some libraries insist.
-#[must_use]
-pub fn draw_app(like: &AppConfig) -> AppConfig {
+pub(crate) fn draw_app(like: &AppConfig) -> AppConfig {
     let mut app = like.clone();
     app.app.id = rand::random_range(100_000_000..1_000_000_000u32).to_string();
     app.app.keys = vec![Key { key: draw(10), secret: Secret::new(draw(10)) }];
@@ -130,8 +124,7 @@ pub fn draw_app(like: &AppConfig) -> AppConfig {
 }
 
 /// A token that nobody can guess.
-#[must_use]
-pub fn draw_token() -> String {
+pub(crate) fn draw_token() -> String {
     draw(16)
 }
 

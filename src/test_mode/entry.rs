@@ -18,7 +18,6 @@ macro_rules! kinds {
             pub const ALL: &[Kind] = &[$(Kind::$kind),*];
 
             /// The name in JSON.
-            #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Kind::$kind => $name,)*

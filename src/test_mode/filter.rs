@@ -66,7 +66,6 @@ pub enum Kinds {
 
 impl Kinds {
     /// Every refusal: of a connection, of what a client asked for, of a request.
-    #[must_use]
     pub fn refusals() -> Self {
         Kinds::Any(vec![Kind::ConnectionRefused, Kind::Refused, Kind::HttpRefused])
     }
@@ -116,13 +115,11 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<V
 
 impl Filter {
     /// Entries of one kind.
-    #[must_use]
     pub fn of(kind: Kind) -> Self {
         Filter { kind: Some(kind.into()), ..Filter::default() }
     }
 
     /// Whether the entry has everything that is named.
-    #[must_use]
     pub fn accepts(&self, entry: &Entry) -> bool {
         let Details {
             socket_id,

@@ -28,7 +28,6 @@ pub struct BadPath(String);
 
 impl JsonPath {
     /// The value at this place, if there is one, as it is written. Of a name that is repeated the last one counts.
-    #[must_use]
     pub fn of<'v>(&self, value: &'v RawValue) -> Option<&'v RawValue> {
         self.steps.iter().try_fold(value, |value, step| match step {
             Step::Member(name) => {

@@ -10,10 +10,10 @@ use tokio::sync::watch;
 use super::entry::{Details, Entry, Kind};
 
 /// Entries that the log of one app holds. Over it: the oldest are forgotten, and their number is told.
-pub const LOG_ENTRIES: usize = 20_000;
+pub(crate) const LOG_ENTRIES: usize = 20_000;
 
 /// Bytes that they hold together. Over it: the oldest are forgotten.
-pub const LOG_BYTES: usize = 32 * 1024 * 1024;
+pub(crate) const LOG_BYTES: usize = 32 * 1024 * 1024;
 
 /// The log of one app. Writing to it never waits for those who read.
 #[derive(Debug)]
@@ -83,7 +83,6 @@ impl EventLog {
     }
 
     /// The entries after number `after` (0: all) that `wanted` accepts.
-    #[must_use]
     pub fn after(&self, after: u64, mut wanted: impl FnMut(&Entry) -> bool) -> Excerpt {
         // What is looked at is shared, so that nobody who writes waits for the filter.
         let (entries, last, forgotten) = {
@@ -97,13 +96,11 @@ impl EventLog {
     }
 
     /// The number of the last entry.
-    #[must_use]
     pub fn last(&self) -> u64 {
         self.ring.lock().last
     }
 
     /// Told of every entry from now on.
-    #[must_use]
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.last.subscribe()
     }

@@ -27,20 +27,24 @@ mod timeline;
 mod wait;
 mod webhooks;
 
-pub use app::{
-    AppUnderTest, ChannelCounts, ConnectionSummary, Counts, Cut, MOST_ADVANCE, Sockets, TestError,
-};
-pub use condition::{BadCondition, Condition, Verdict, View, Watch};
+pub(crate) use app::AppUnderTest;
+pub use app::{ConnectionSummary, Counts, Cut, Sockets, TestError};
+pub(crate) use condition::BadCondition;
+pub use condition::Condition;
 pub use count::Count;
-pub use credentials::{Credentials, TOKEN_VARIABLE, URL_VARIABLE, credentials_of, draw_app, draw_token};
-pub use entry::{Details, Entry, EventSource, Kind};
-pub use filter::{Expectation, Filter, Kinds};
-pub use json_path::{BadPath, JsonPath};
-pub use log::{EventLog, Excerpt, LOG_BYTES, LOG_ENTRIES};
+pub use credentials::Credentials;
+pub(crate) use credentials::{credentials_of, draw_app, draw_token};
+pub use entry::{Entry, EventSource, Kind};
+pub use filter::Filter;
+pub(crate) use filter::{Expectation, Kinds};
+pub use json_path::JsonPath;
+pub(crate) use log::EventLog;
 pub use next_due::NextDue;
-pub use settings::{app_for_tests, config_for_tests, for_tests};
-pub use timeline::timeline;
-pub use wait::{MOST_PATIENCE, Outcome, PATIENCE};
+pub use settings::config_for_tests;
+pub(crate) use settings::for_tests;
+pub(crate) use timeline::timeline;
+pub use wait::Outcome;
+pub(crate) use wait::{MOST_PATIENCE, PATIENCE};
 
 use std::collections::HashMap;
 use std::fmt;
@@ -70,7 +74,7 @@ pub struct TestMode {
 }
 
 /// What test mode asks of the broker that it is a part of.
-pub trait Broker: Send + Sync {
+pub(crate) trait Broker: Send + Sync {
     /// The hub.
     fn hub(&self) -> &Arc<Hub>;
 
@@ -89,7 +93,6 @@ pub trait Broker: Send + Sync {
 
 impl TestMode {
     /// With a control API behind this token. `remote`: machines other than this one may use it, too.
-    #[must_use]
     pub fn new(token: impl Into<String>, remote: bool) -> Arc<Self> {
         Arc::new(TestMode {
             token: token.into(),
@@ -102,19 +105,16 @@ impl TestMode {
     }
 
     /// What the control API asks for.
-    #[must_use]
     pub fn token(&self) -> &str {
         &self.token
     }
 
     /// The app of this id, if it is under test.
-    #[must_use]
     pub fn app(&self, id: &str) -> Option<Arc<AppUnderTest>> {
         self.apps.lock().get(id).cloned()
     }
 
     /// All apps under test, by id.
-    #[must_use]
     pub fn apps(&self) -> Vec<Arc<AppUnderTest>> {
         let mut apps: Vec<_> = self.apps.lock().values().cloned().collect();
         apps.sort_unstable_by(|one, other| one.id().cmp(other.id()));
@@ -122,7 +122,6 @@ impl TestMode {
     }
 
     /// What concerned no app: refused connections and requests whose app is not known.
-    #[must_use]
     pub fn strangers(&self) -> &EventLog {
         &self.strangers
     }
@@ -139,7 +138,6 @@ impl TestMode {
     }
 
     /// What happened, app by app, as people read it; those that have ended first, if they are remembered.
-    #[must_use]
     pub fn timeline(&self) -> String {
         let mut text = String::new();
         let strangers = timeline(&self.strangers);

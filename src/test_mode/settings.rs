@@ -10,13 +10,11 @@ const WORKERS: usize = 2;
 
 /// An app for tests, with credentials that nobody can guess. What passes here should pass in production: its limits are
 /// those of hosted Pusher. Client events are on, because nobody can be asked to switch them on.
-#[must_use]
-pub fn app_for_tests() -> AppConfig {
+pub(crate) fn app_for_tests() -> AppConfig {
     draw_app(&AppConfig::new(App { client_events: true, ..App::new("", "", "") }))
 }
 
 /// A configuration for tests, with one such app, on a free port that only this machine can reach.
-#[must_use]
 pub fn config_for_tests() -> Config {
     let mut config = Config { apps: vec![app_for_tests()], ..Config::default() };
     (config.server.port, config.server.workers) = (0, WORKERS);
@@ -26,7 +24,7 @@ pub fn config_for_tests() -> Config {
 /// Makes a loaded configuration one for tests. Where it has no file, its app is one with limits as they are in
 /// production, client events on, and credentials that nobody can guess, but for what the environment says. The log is
 /// silent unless it was asked for.
-pub fn for_tests(loaded: &mut Loaded, silent: bool) {
+pub(crate) fn for_tests(loaded: &mut Loaded, silent: bool) {
     let Loaded { config, mode, file, origins, warnings, .. } = loaded;
     let is_given = |path: &str| !matches!(origins.of(path), Origin::Default | Origin::Development);
     if silent && !is_given("logging.level") {

@@ -12,8 +12,7 @@ const LINES: usize = 200;
 const DATA_CHARS: usize = 120;
 
 /// What happened, a line each.
-#[must_use]
-pub fn timeline(log: &EventLog) -> String {
+pub(crate) fn timeline(log: &EventLog) -> String {
     let excerpt = log.after(0, |_| true);
     let left_out = excerpt.entries.len().saturating_sub(LINES);
     let mut text = String::new();

@@ -11,10 +11,10 @@ use super::condition::{Condition, Verdict, Watch};
 use super::entry::{Details, Entry, Kind};
 
 /// The longest that anybody can wait at once: ten minutes.
-pub const MOST_PATIENCE: Duration = Duration::from_secs(600);
+pub(crate) const MOST_PATIENCE: Duration = Duration::from_secs(600);
 
 /// How patient those are who do not say.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What came of waiting.
 #[derive(Clone, Debug, PartialEq)]

@@ -38,31 +38,26 @@ impl TestApp {
     }
 
     /// How it is reached.
-    #[must_use]
     pub fn credentials(&self) -> &Credentials {
         &self.credentials
     }
 
     /// Its id, for the HTTP API.
-    #[must_use]
     pub fn id(&self) -> &str {
         &self.credentials.app_id
     }
 
     /// Its key, for clients.
-    #[must_use]
     pub fn key(&self) -> &str {
         &self.credentials.key
     }
 
     /// Its secret, which signs.
-    #[must_use]
     pub fn secret(&self) -> &str {
         &self.credentials.secret
     }
 
     /// Where clients connect to, with version 7 of the protocol.
-    #[must_use]
     pub fn websocket_url(&self) -> String {
         let Credentials { scheme, key, path_prefix, .. } = &self.credentials;
         let scheme = if *scheme == "https" { "wss" } else { "ws" };
@@ -71,7 +66,6 @@ impl TestApp {
 
     /// The environment of a program under test: the variables that Pusher's libraries read, those of the control API,
     /// and twins with `VITE_`, `NEXT_PUBLIC_` and these prefixes of those that a page may know.
-    #[must_use]
     pub fn environment(&self, more_prefixes: &[&str]) -> Vec<(String, String)> {
         let prefixes: Vec<String> = more_prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
         let token = self.running.test_mode.token();
@@ -84,31 +78,26 @@ impl TestApp {
     }
 
     /// What has happened, as far as it is still remembered: 20,000 entries and 32 MiB of them.
-    #[must_use]
     pub fn log(&self, entries: impl Into<Entries>) -> Vec<Arc<Entry>> {
         entries.into().of(self.app.log())
     }
 
     /// The number of the log's last entry: what comes later has a larger one. For [`Entries::after`].
-    #[must_use]
     pub fn last(&self) -> u64 {
         self.app.log().last()
     }
 
     /// What has happened, as people read it.
-    #[must_use]
     pub fn timeline(&self) -> String {
         timeline(self.app.log())
     }
 
     /// How much there is of everything.
-    #[must_use]
     pub fn counts(&self) -> Counts {
         self.app.counts()
     }
 
     /// Who is connected, in the order in which they came.
-    #[must_use]
     pub fn connections(&self) -> Vec<ConnectionSummary> {
         self.app.connections()
     }
@@ -122,7 +111,6 @@ impl TestApp {
     }
 
     /// The faults at work, as the control API lists them.
-    #[must_use]
     pub fn faults(&self) -> Vec<Value> {
         self.app.active_faults()
     }

@@ -86,7 +86,6 @@ impl Broker {
     }
 
     /// A broker that is to have pipes, or is to be as it is in production.
-    #[must_use]
     pub fn builder(config: Config) -> BrokerBuilder {
         let config = inside_a_test(config);
         let tls = config.server.tls_certificate.is_some();
@@ -95,13 +94,11 @@ impl Broker {
     }
 
     /// Where it listens.
-    #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.running.address
     }
 
     /// Its URL, without a path.
-    #[must_use]
     pub fn url(&self) -> String {
         self.url.clone()
     }
@@ -110,7 +107,6 @@ impl Broker {
     ///
     /// # Panics
     /// If there is none, or the broker is not in test mode.
-    #[must_use]
     pub fn app(&self) -> TestApp {
         let apps = self.configured_apps();
         let first = apps.first().expect("a broker in test mode, with an app");
@@ -118,7 +114,6 @@ impl Broker {
     }
 
     /// The app of this id, if it has one.
-    #[must_use]
     pub fn app_by_id(&self, id: &str) -> Option<TestApp> {
         let apps = self.configured_apps();
         apps.iter().find(|configured| configured.app.id == id).and_then(|found| self.app_of(found, false))
@@ -186,19 +181,16 @@ impl Broker {
     }
 
     /// Its test mode: all its apps, and the token of its control API.
-    #[must_use]
     pub fn test_mode(&self) -> &TestMode {
         &self.running.test_mode
     }
 
     /// Refused connections and requests whose app is not known: a mistyped key, for example.
-    #[must_use]
     pub fn strangers(&self, entries: impl Into<Entries>) -> Vec<Arc<Entry>> {
         entries.into().of(self.running.test_mode.strangers())
     }
 
     /// What happened, app by app, as people read it.
-    #[must_use]
     pub fn timeline(&self) -> String {
         self.running.test_mode.timeline()
     }
@@ -209,13 +201,11 @@ impl Broker {
     }
 
     /// Where it serves the pipe's wire on a port of its own, if it does.
-    #[must_use]
     pub fn pipe_address(&self) -> Option<SocketAddr> {
         self.pipe_address
     }
 
     /// What became of the events that each pipe of the test was to hear, in the order in which they were added.
-    #[must_use]
     pub fn pipe_counts(&self) -> Vec<PipeCounts> {
         (self.pipe_counts.0)().into_iter().map(|(_, counts)| counts).collect()
     }
@@ -224,7 +214,6 @@ impl Broker {
     ///
     /// # Panics
     /// If the system has no room for the little runtime in which the answer is awaited.
-    #[must_use]
     pub fn totals(&self) -> Totals {
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         runtime.expect("a runtime without drivers needs nothing of the system").block_on(self.hub.totals())
@@ -239,7 +228,6 @@ impl Broker {
     }
 
     /// Its webhooks, and what became of them.
-    #[must_use]
     pub fn webhooks(&self) -> &Webhooks {
         &self.webhooks
     }

@@ -9,19 +9,16 @@ use serde_json::Value;
 use crate::test_mode::{Condition, Count, Entry, EventLog, EventSource, Expectation, Filter, Kind, Kinds};
 
 /// `channel` has `count` subscribed connections.
-#[must_use]
 pub fn subscribers(channel: impl Into<String>, count: impl Into<Count>) -> Condition {
     Condition::Subscribers { channel: channel.into(), count: count.into() }
 }
 
 /// The presence `channel` has `count` distinct members.
-#[must_use]
 pub fn members(channel: impl Into<String>, count: impl Into<Count>) -> Condition {
     Condition::MemberCount { channel: channel.into(), count: count.into() }
 }
 
 /// The presence `channel` has these members and no others.
-#[must_use]
 pub fn members_are<I: Into<String>>(
     channel: impl Into<String>,
     user_ids: impl IntoIterator<Item = I>,
@@ -31,20 +28,17 @@ pub fn members_are<I: Into<String>>(
 }
 
 /// `connections` are signed in as the user.
-#[must_use]
 pub fn signed_in(user_id: impl Into<String>, connections: impl Into<Count>) -> Condition {
     Condition::SignedIn { user_id: user_id.into(), connections: connections.into() }
 }
 
 /// The app has `count` connections.
-#[must_use]
 pub fn connections(count: impl Into<Count>) -> Condition {
     Condition::Connections { count: count.into() }
 }
 
 /// Nothing like these entries is logged for `span`, from now on; after an entry that [`Entries::after`] names, if it
 /// does. Their counts are of no account.
-#[must_use]
 pub fn nothing(span: Duration, entries: impl Into<Entries>) -> Condition {
     let Entries { filter, after, .. } = entries.into();
     Condition::Nothing { filter, span, after }

@@ -45,11 +45,12 @@ mod running;
 mod storm;
 mod wait;
 
-pub use crate::hub::Timed;
+pub use crate::hub::{Timed, Totals};
+pub use crate::protocol::SocketId;
 pub use crate::test_mode::faults::Fault;
 pub use crate::test_mode::{
     Condition, ConnectionSummary, Count, Counts, Credentials, Cut, Entry, EventSource, Kind, NextDue,
-    Outcome, Sockets, TestError, config_for_tests as config,
+    Outcome, Sockets, TestError, TestMode, config_for_tests as config,
 };
 pub use advance::AdvanceToNext;
 pub use app::TestApp;

@@ -3,6 +3,6 @@
 pub(crate) mod admission;
 pub(crate) mod client_info;
 mod conversation;
-pub mod fallback;
+pub(crate) mod fallback;
 pub(crate) mod stream;
-pub mod websocket;
+pub(crate) mod websocket;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::protocol::ChannelName;
 
 /// Bytes of events in one request, unless a single event has more.
-pub const BATCH_BYTES: usize = 1024 * 1024;
+pub(crate) const BATCH_BYTES: usize = 1024 * 1024;
 
 /// How events are put together into requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,11 +37,11 @@ pub struct BatchQueueBounds {
 
 /// The queue has no room for one more event, which is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QueueFull;
+pub(crate) struct QueueFull;
 
 /// The queue of events for one endpoint.
 #[derive(Debug)]
-pub struct BatchQueue {
+pub(crate) struct BatchQueue {
     bounds: BatchQueueBounds,
     batching: Batching,
     channels: HashMap<ChannelName, ChannelQueue>,
@@ -72,7 +72,7 @@ struct QueuedEvent {
 
 /// The events of one request. It must be given back to the queue when it is over and done with.
 #[derive(Debug)]
-pub struct Batch {
+pub(crate) struct Batch {
     /// Each as JSON, in the order in which they happened. Never empty.
     pub events: Vec<Arc<str>>,
     channels: Vec<ChannelName>,
@@ -81,8 +81,7 @@ pub struct Batch {
 
 impl BatchQueue {
     /// Nothing yet.
-    #[must_use]
-    pub fn new(bounds: BatchQueueBounds, batching: Batching) -> Self {
+    pub(crate) fn new(bounds: BatchQueueBounds, batching: Batching) -> Self {
         BatchQueue {
             bounds,
             batching,
@@ -100,7 +99,12 @@ impl BatchQueue {
     ///
     /// # Errors
     /// If there is no room for it. A single event always has room.
-    pub fn push(&mut self, channel: &ChannelName, json: Arc<str>, now: Instant) -> Result<(), QueueFull> {
+    pub(crate) fn push(
+        &mut self,
+        channel: &ChannelName,
+        json: Arc<str>,
+        now: Instant,
+    ) -> Result<(), QueueFull> {
         let is_full = self.events >= self.bounds.events || self.bytes + json.len() > self.bounds.bytes;
         if is_full && self.events > 0 {
             return Err(QueueFull);
@@ -123,8 +127,7 @@ impl BatchQueue {
     }
 
     /// When the next request will have waited long enough for more events; `None` if there is nothing to send.
-    #[must_use]
-    pub fn next_request_at(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn next_request_at(&self, now: Instant) -> Option<Instant> {
         let (_, channel) = self.ready.first_key_value()?;
         let first = self.channels.get(channel)?.events.front()?;
         let is_full = self.ready_events >= self.batching.most;
@@ -132,7 +135,7 @@ impl BatchQueue {
     }
 
     /// The next request, if one is ripe.
-    pub fn take(&mut self, now: Instant) -> Option<Batch> {
+    pub(crate) fn take(&mut self, now: Instant) -> Option<Batch> {
         self.next_request_at(now).filter(|ready_at| *ready_at <= now)?;
         let mut batch = Batch { events: Vec::new(), channels: Vec::new(), bytes: 0 };
         while batch.events.len() < self.batching.most {
@@ -170,7 +173,7 @@ impl BatchQueue {
     }
 
     /// A request is over, delivered or given up: its channels may go on.
-    pub fn done(&mut self, batch: Batch) {
+    pub(crate) fn done(&mut self, batch: Batch) {
         self.events -= batch.events.len();
         self.bytes -= batch.bytes;
         for channel in batch.channels {
@@ -189,19 +192,17 @@ impl BatchQueue {
     }
 
     /// From now on no request waits for more events.
-    pub fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         self.flushing = true;
     }
 
     /// Events that wait or are under way.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.events
     }
 
     /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.events == 0
     }
 }

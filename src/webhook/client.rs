@@ -52,7 +52,7 @@ pub enum ClientError {
 
 /// The answer of an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
+pub(crate) struct Reply {
     /// The HTTP status.
     pub status: u16,
     /// The body, or the beginning of a long one.
@@ -61,7 +61,7 @@ pub struct Reply {
 
 /// Why no whole answer of an endpoint came.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SendError {
+pub(crate) enum SendError {
     /// It took too long.
     #[error("no whole answer within {0:?}")]
     Timeout(Duration),
@@ -72,21 +72,20 @@ pub enum SendError {
 
 /// An HTTP client that sends webhooks. Must be used within a runtime.
 #[derive(Clone, Debug)]
-pub struct HttpClient {
+pub(crate) struct HttpClient {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
 /// A webhook that is ready to be sent: the same bytes each time.
 #[derive(Clone, Debug)]
-pub struct SignedWebhook {
+pub(crate) struct SignedWebhook {
     body: Bytes,
     headers: HeaderMap,
 }
 
 impl SignedWebhook {
     /// Signs a body for an endpoint. `None` if the app's key cannot stand in a header; a configured one can.
-    #[must_use]
-    pub fn new(body: String, key: &Key, endpoint: &WebhookEndpoint) -> Option<Self> {
+    pub(crate) fn new(body: String, key: &Key, endpoint: &WebhookEndpoint) -> Option<Self> {
         let mut headers = HeaderMap::with_capacity(4 + endpoint.headers.len());
         headers.insert(USER_AGENT, AGENT);
         headers.extend(endpoint.headers.iter().map(|header| header.parts()));
@@ -98,8 +97,7 @@ impl SignedWebhook {
     }
 
     /// Bytes of the body.
-    #[must_use]
-    pub fn body_bytes(&self) -> usize {
+    pub(crate) fn body_bytes(&self) -> usize {
         self.body.len()
     }
 }
@@ -110,7 +108,7 @@ impl HttpClient {
     ///
     /// # Errors
     /// If the file cannot be used.
-    pub fn new(ca_file: Option<&Path>) -> Result<Self, ClientError> {
+    pub(crate) fn new(ca_file: Option<&Path>) -> Result<Self, ClientError> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         for certificate in ca_file.map(certificates).transpose()?.unwrap_or_default() {
             roots.add(certificate)?;
@@ -132,7 +130,7 @@ impl HttpClient {
     ///
     /// # Errors
     /// If none comes.
-    pub async fn send(
+    pub(crate) async fn send(
         &self,
         endpoint: &WebhookEndpoint,
         signed: &SignedWebhook,

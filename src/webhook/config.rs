@@ -68,7 +68,6 @@ impl Default for DeliverySettings {
 
 impl DeliverySettings {
     /// How events are put together.
-    #[must_use]
     pub fn batches(&self) -> Batching {
         if !self.batching {
             return Batching::OFF;
@@ -77,7 +76,6 @@ impl DeliverySettings {
     }
 
     /// What may wait for one endpoint.
-    #[must_use]
     pub fn bounds(&self) -> BatchQueueBounds {
         BatchQueueBounds { events: self.queue_events, bytes: self.queue_bytes }
     }

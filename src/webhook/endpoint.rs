@@ -35,14 +35,12 @@ impl WebhookEndpoint {
     }
 
     /// Whether it is told of events of this type on this channel.
-    #[must_use]
     pub fn wants(&self, event_type: EventType, channel: &ChannelName) -> bool {
         self.events.contains(event_type) && self.hears(channel)
     }
 
     /// Whether events of this type on this channel matter to what it is told: it wants them, or the type that takes
     /// them back.
-    #[must_use]
     pub fn is_concerned(&self, event_type: EventType, channel: &ChannelName) -> bool {
         self.events.concerns(event_type) && self.hears(channel)
     }
@@ -81,7 +79,6 @@ impl EndpointUrl {
     }
 
     /// The whole of it, as it is configured.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         self.url.as_str()
     }
@@ -151,13 +148,11 @@ impl WebhookHeader {
     }
 
     /// Its name, in lower case.
-    #[must_use]
     pub fn name(&self) -> &str {
         self.name.as_str()
     }
 
     /// Its value: keep it out of logs.
-    #[must_use]
     pub fn value(&self) -> &str {
         // It was made of text.
         self.value.to_str().unwrap_or_default()

@@ -46,7 +46,6 @@ pub struct WebhookClientEvent {
 impl WebhookEvent {
     /// The event that a notice is of, if it is of any. `wants` is asked first, so that an event without endpoints costs
     /// nothing.
-    #[must_use]
     pub fn of_notice(
         notice: &Notice<'_>,
         wants: impl FnOnce(EventType, &ChannelName) -> bool,
@@ -81,7 +80,6 @@ impl WebhookEvent {
     }
 
     /// Its type.
-    #[must_use]
     pub fn event_type(&self) -> EventType {
         match self {
             WebhookEvent::ChannelOccupied(_) => EventType::ChannelOccupied,
@@ -95,7 +93,6 @@ impl WebhookEvent {
     }
 
     /// Where it happened.
-    #[must_use]
     pub fn channel(&self) -> &ChannelName {
         match self {
             WebhookEvent::ChannelOccupied(channel)
@@ -109,7 +106,6 @@ impl WebhookEvent {
     }
 
     /// Bytes that it occupies while it waits, roughly.
-    #[must_use]
     pub fn bytes(&self) -> usize {
         let own = match self {
             WebhookEvent::MemberAdded(_, user_id) | WebhookEvent::MemberRemoved(_, user_id) => user_id.len(),
@@ -125,7 +121,6 @@ impl WebhookEvent {
     }
 
     /// Whom it is about, where it is about a user.
-    #[must_use]
     pub fn user_id(&self) -> Option<&str> {
         match self {
             WebhookEvent::MemberAdded(_, user_id) | WebhookEvent::MemberRemoved(_, user_id) => Some(user_id),
@@ -138,7 +133,6 @@ impl WebhookEvent {
     }
 
     /// It as a JSON object, under its `id`. Every id and payload is a string: some libraries decode into nothing else.
-    #[must_use]
     pub fn to_json(&self, id: &str) -> String {
         let mut text = String::with_capacity(self.bytes() + 64);
         text.push_str(r#"{"name":""#);
@@ -198,8 +192,7 @@ fn kind<'n>(notice: &'n Notice<'_>) -> Option<(EventType, &'n ChannelName)> {
 }
 
 /// The body of a webhook: these events, each as JSON, created at `time_ms` (milliseconds since 1970).
-#[must_use]
-pub fn body<'e>(time_ms: u128, events: impl IntoIterator<Item = &'e str>) -> String {
+pub(crate) fn body<'e>(time_ms: u128, events: impl IntoIterator<Item = &'e str>) -> String {
     let mut text = format!(r#"{{"time_ms":{time_ms},"events":["#);
     for (index, event) in events.into_iter().enumerate() {
         if index > 0 {

@@ -20,7 +20,7 @@ pub struct EventOrigin {
 
 /// A webhook event with its origin, of which its id is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IdentifiedEvent {
+pub(crate) struct IdentifiedEvent {
     /// What happened.
     pub event: WebhookEvent,
     /// Which one it was.
@@ -29,21 +29,18 @@ pub struct IdentifiedEvent {
 
 impl IdentifiedEvent {
     /// Bytes that it occupies while it waits, roughly.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.event.bytes() + size_of::<EventOrigin>()
     }
 
     /// It as an app's backend is told it, a JSON object.
-    #[must_use]
-    pub fn to_json(&self, app_id: &str) -> String {
+    pub(crate) fn to_json(&self, app_id: &str) -> String {
         self.event.to_json(&event_id(app_id, &self.event, self.origin))
     }
 }
 
 /// The id of an event of this app: 32 hexadecimal digits.
-#[must_use]
-pub fn event_id(
+pub(crate) fn event_id(
     app_id: &str,
     event: &WebhookEvent,
     EventOrigin { incarnation, version }: EventOrigin,

@@ -32,7 +32,6 @@ impl EventType {
     ];
 
     /// Its name on the wire and in the configuration.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             EventType::ChannelOccupied => "channel_occupied",
@@ -46,13 +45,11 @@ impl EventType {
     }
 
     /// The type of this name.
-    #[must_use]
     pub fn of_name(name: &str) -> Option<Self> {
         EventType::ALL.into_iter().find(|known| known.name() == name)
     }
 
     /// The type that takes this one back, where there is one: each suppresses the other.
-    #[must_use]
     pub const fn counterpart(self) -> Option<Self> {
         match self {
             EventType::ChannelOccupied => Some(EventType::ChannelVacated),
@@ -76,13 +73,11 @@ impl EventTypes {
     ];
 
     /// All seven.
-    #[must_use]
     pub fn all() -> Self {
         EventType::ALL.into_iter().collect()
     }
 
     /// The types that a name stands for: a type's own or a group's.
-    #[must_use]
     pub fn of_name(name: &str) -> Option<Self> {
         let group = EventTypes::GROUPS.iter().find(|(known, _)| *known == name);
         let group = group.map(|(_, types)| types.iter().copied().collect());
@@ -98,19 +93,16 @@ impl EventTypes {
     }
 
     /// Whether it holds this type.
-    #[must_use]
     pub fn contains(self, event_type: EventType) -> bool {
         self.0 & (1 << event_type as u8) != 0
     }
 
     /// Whether it holds this type, or the one that takes it back.
-    #[must_use]
     pub fn concerns(self, event_type: EventType) -> bool {
         self.contains(event_type) || event_type.counterpart().is_some_and(|other| self.contains(other))
     }
 
     /// Whether it holds none.
-    #[must_use]
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }

@@ -33,7 +33,6 @@ pub enum AttemptOutcome {
 
 impl AttemptOutcome {
     /// Whether the webhook is delivered.
-    #[must_use]
     pub fn is_delivered(&self) -> bool {
         matches!(self, AttemptOutcome::Status(200..=299))
     }
@@ -68,19 +67,16 @@ struct LogState {
 
 impl DeliveryLog {
     /// An empty log that remembers this many attempts.
-    #[must_use]
     pub fn new(most: usize) -> Self {
         DeliveryLog { most, state: Mutex::default() }
     }
 
     /// The attempts that are remembered, oldest first.
-    #[must_use]
     pub fn attempts(&self) -> Vec<Attempt> {
         self.state.lock().attempts.iter().cloned().collect()
     }
 
     /// How many events fared how, since the endpoint was configured.
-    #[must_use]
     pub fn counts(&self) -> DeliveryCounts {
         self.state.lock().counts
     }

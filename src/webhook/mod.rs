@@ -1,31 +1,31 @@
 //! Webhooks: an app's backend is told over HTTP what happens in its channels.
 //!
 //! [`Webhooks`] makes a listener for each app that has endpoints. The listener puts events into a bounded queue; from
-//! there on everything happens on one thread of its own: removals are held back for a moment ([`suppress`]), and each
-//! endpoint has a queue ([`batch_queue`]) and a sender, so that a slow one delays neither another nor the broker. What
-//! was not taken is sent again ([`retry`]), and [`log`] remembers what became of it.
+//! there on everything happens on one thread of its own: removals are held back for a moment (`suppress`), and each
+//! endpoint has a queue (`batch_queue`) and a sender, so that a slow one delays neither another nor the broker. What
+//! was not taken is sent again (`retry`), and `log` remembers what became of it.
 //!
-//! [`event`], [`suppress`], [`batch_queue`] and [`retry`] are pure: the time is an argument.
+//! `event`, `suppress`, `batch_queue` and `retry` are pure: the time is an argument.
 
-pub mod batch_queue;
-pub mod client;
+pub(crate) mod batch_queue;
+pub(crate) mod client;
 mod clock;
 mod config;
 mod dispatch;
 mod drop_log;
 mod endpoint;
 mod endpoint_sender;
-pub mod event;
-pub mod event_id;
-pub mod event_type;
+pub(crate) mod event;
+pub(crate) mod event_id;
+pub(crate) mod event_type;
 mod listener;
-pub mod log;
+pub(crate) mod log;
 mod observer;
-pub mod retry;
-pub mod sample;
+pub(crate) mod retry;
+pub(crate) mod sample;
 mod send_context;
 mod service;
-pub mod suppress;
+pub(crate) mod suppress;
 
 pub(crate) use clock::AdvancedClock;
 pub use config::{DeliverySettings, WebhookConfig};

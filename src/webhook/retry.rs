@@ -16,7 +16,6 @@ pub struct Retry {
 impl Retry {
     /// When to try again after the failure, at `now`, of attempt number `attempt` (from 1) of a webhook that was
     /// created at `created`; `None` to give up.
-    #[must_use]
     pub fn again(&self, attempt: u32, created: Instant, now: Instant) -> Option<Instant> {
         let doubled =
             2_u32.checked_pow(attempt.saturating_sub(1)).and_then(|times| self.first.checked_mul(times));

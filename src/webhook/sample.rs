@@ -18,7 +18,7 @@ use super::event_type::EventType;
 
 /// The result of sending a sample.
 #[derive(Clone, Debug)]
-pub struct SampleResult {
+pub(crate) struct SampleResult {
     /// What the endpoint answered, if it did.
     pub reply: Result<Reply, SendError>,
     /// How long that took.
@@ -26,14 +26,12 @@ pub struct SampleResult {
 }
 
 /// The type that a sample for the endpoint is of if nothing else is asked for: the first one that it wants.
-#[must_use]
-pub fn usual_type(endpoint: &WebhookEndpoint) -> EventType {
+pub(crate) fn usual_type(endpoint: &WebhookEndpoint) -> EventType {
     endpoint.events.iter().next().unwrap_or(EventType::ChannelOccupied)
 }
 
 /// An event of this type as the endpoint could be told of it.
-#[must_use]
-pub fn event(event_type: EventType, endpoint: &WebhookEndpoint) -> Option<WebhookEvent> {
+pub(crate) fn event(event_type: EventType, endpoint: &WebhookEndpoint) -> Option<WebhookEvent> {
     let usual = match event_type {
         EventType::ChannelOccupied | EventType::ChannelVacated | EventType::SubscriptionCount => "sample",
         EventType::MemberAdded | EventType::MemberRemoved => "presence-sample",
@@ -61,7 +59,7 @@ pub fn event(event_type: EventType, endpoint: &WebhookEndpoint) -> Option<Webhoo
 
 /// Sends a sample once, as a webhook of this app. `None` if the app has no key that could sign it, or no channel that
 /// could be in it. Must run within a runtime.
-pub async fn send(
+pub(crate) async fn send(
     client: &HttpClient,
     app: &App,
     delivery: &DeliverySettings,

@@ -94,7 +94,6 @@ pub(crate) fn check(config: &WebhookConfig) -> Result<(), ClientError> {
 
 impl Webhooks {
     /// None yet, and no thread.
-    #[must_use]
     pub fn new() -> Self {
         let (stage, _) = watch::channel(BrokerStage::Running);
         Webhooks { shared: Arc::new(WebhooksShared { stage, state: Mutex::default() }) }
@@ -103,7 +102,6 @@ impl Webhooks {
     /// The listener for an app of this configuration; `None` if it has no endpoints. A configuration that has not
     /// changed keeps its listener, and an endpoint that has not changed keeps its log. A listener that is dropped
     /// has ended: what it held back is sent at once, and what waits is still delivered.
-    #[must_use]
     pub fn listener(&self, app: &App, config: &WebhookConfig) -> Option<Arc<dyn Listener>> {
         self.observed_listener(app, config, None)
     }
@@ -195,7 +193,6 @@ impl Webhooks {
     }
 
     /// The endpoints of an app, in the order of its configuration, each with its log; none if no app has this id.
-    #[must_use]
     pub fn endpoints(&self, app_id: &str) -> Vec<EndpointLog> {
         self.shared.state.lock().apps.get(app_id).map(|app| app.logs.clone()).unwrap_or_default()
     }

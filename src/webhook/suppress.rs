@@ -14,7 +14,7 @@ use super::event_id::IdentifiedEvent;
 
 /// The removals of one app that are held back.
 #[derive(Debug)]
-pub struct Suppressor {
+pub(crate) struct Suppressor {
     delay: Duration,
     most: usize,
     /// In the order in which they came, which is that of their deadlines.
@@ -37,13 +37,17 @@ struct Subject(ChannelName, Option<Arc<str>>);
 impl Suppressor {
     /// Holds removals back for `delay`, and at most `most` at once: one more lets the one that has waited longest go
     /// early.
-    #[must_use]
-    pub fn new(delay: Duration, most: usize) -> Self {
+    pub(crate) fn new(delay: Duration, most: usize) -> Self {
         Suppressor { delay, most, held: BTreeMap::new(), by_subject: HashMap::new(), next: 0 }
     }
 
     /// Adds an event; `send` is given what is to be sent now. What is due must have been taken before.
-    pub fn add(&mut self, identified: IdentifiedEvent, now: Instant, mut send: impl FnMut(IdentifiedEvent)) {
+    pub(crate) fn add(
+        &mut self,
+        identified: IdentifiedEvent,
+        now: Instant,
+        mut send: impl FnMut(IdentifiedEvent),
+    ) {
         match &identified.event {
             WebhookEvent::ChannelOccupied(channel) => {
                 if !self.release(&Subject(channel.clone(), None)) {
@@ -71,14 +75,14 @@ impl Suppressor {
     }
 
     /// Gives `send` what has waited long enough, in the order in which it happened.
-    pub fn due(&mut self, now: Instant, mut send: impl FnMut(IdentifiedEvent)) {
+    pub(crate) fn due(&mut self, now: Instant, mut send: impl FnMut(IdentifiedEvent)) {
         while self.deadline().is_some_and(|until| until <= now) {
             self.send_first(&mut send);
         }
     }
 
     /// Gives `send` everything that waits, and holds nothing back any more.
-    pub fn flush(&mut self, mut send: impl FnMut(IdentifiedEvent)) {
+    pub(crate) fn flush(&mut self, mut send: impl FnMut(IdentifiedEvent)) {
         self.most = 0;
         while !self.held.is_empty() {
             self.send_first(&mut send);
@@ -86,21 +90,8 @@ impl Suppressor {
     }
 
     /// When the next one will have waited long enough.
-    #[must_use]
-    pub fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         self.held.first_key_value().map(|(_, held)| held.until)
-    }
-
-    /// How many wait.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.held.len()
-    }
-
-    /// Whether none waits.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.held.is_empty()
     }
 
     fn hold(&mut self, subject: Subject, identified: IdentifiedEvent, now: Instant) {
@@ -173,7 +164,7 @@ mod tests {
         assert_eq!(add(&mut suppressor, vacated(), at(3)), []);
         assert_eq!(suppressor.deadline(), Some(at(6)), "the time begins anew");
         assert_eq!(add(&mut suppressor, occupied(), at(6)), [vacated(), occupied()], "too late");
-        assert!(suppressor.is_empty());
+        assert!(suppressor.held.is_empty());
     }
 
     #[test]
@@ -225,7 +216,7 @@ mod tests {
         suppressor.flush(|one| identified.push(one.event));
         assert_eq!(identified, [vacated(2), vacated(3)]);
         assert_eq!(add(&mut suppressor, vacated(4), now), [vacated(4)], "nothing is held back any more");
-        assert!(suppressor.is_empty() && suppressor.by_subject.is_empty());
+        assert!(suppressor.held.is_empty() && suppressor.by_subject.is_empty());
     }
 
     /// A change of who is there: after so many milliseconds, in which channel, of which user if of one.
@@ -282,7 +273,7 @@ mod tests {
             };
             suppressor
                 .add(identified(event, 1), now, |identified| check(&identified.event, now, &removed_at));
-            assert!(suppressor.len() <= most && suppressor.by_subject.len() == suppressor.len());
+            assert!(suppressor.held.len() <= most && suppressor.by_subject.len() == suppressor.held.len());
         }
         suppressor.flush(|identified| check(&identified.event, now, &removed_at));
         assert_eq!(sent_present, present);

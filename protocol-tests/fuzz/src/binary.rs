@@ -2,8 +2,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use heliostat::protocol::json::{self, Data};
-use heliostat::protocol::{BinaryMessage, DATA_URL};
+use heliostat::tools::protocol::json::{self, Data};
+use heliostat::tools::protocol::{BinaryMessage, DATA_URL};
 use serde_json::Value;
 
 pub(crate) fn target(data: &[u8]) {

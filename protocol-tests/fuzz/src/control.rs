@@ -1,8 +1,8 @@
 //! The control API: bodies and queries. What is read can be written and read again.
 
-use heliostat::fuzzing::control;
-use heliostat::test_mode::faults::Fault;
-use heliostat::test_mode::{Condition, Count, Filter, JsonPath};
+use heliostat::tools::fuzzing::control;
+use heliostat::tools::test_mode::faults::Fault;
+use heliostat::tools::test_mode::{Condition, Count, Filter, JsonPath};
 use serde_json::Value;
 use serde_json::value::RawValue;
 

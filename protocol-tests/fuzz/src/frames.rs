@@ -1,9 +1,9 @@
 //! The WebSocket frame reader: whatever the pieces in which bytes come, and however often it pauses, it reads the same;
 //! and it reads what a second reader does, which takes RFC 6455 by the letter and whole inputs only.
 
-use heliostat::fuzzing::websocket::AfterEvent;
-use heliostat::protocol::deflate;
-use heliostat::protocol::frame_reader::{FrameError, FrameEvent, FrameReader};
+use heliostat::tools::fuzzing::websocket::AfterEvent;
+use heliostat::tools::protocol::deflate;
+use heliostat::tools::protocol::frame_reader::{FrameError, FrameEvent, FrameReader};
 
 /// What is asked of a reader.
 #[derive(Clone, Copy)]

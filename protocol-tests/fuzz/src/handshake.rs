@@ -2,8 +2,8 @@
 //! each; the last two lines are a pattern for origins and an origin.
 
 use heliostat::app::AllowedOrigin;
-use heliostat::fuzzing::websocket;
-use heliostat::protocol::{ProtocolVersion, WithoutVersion};
+use heliostat::tools::fuzzing::websocket;
+use heliostat::tools::protocol::{ProtocolVersion, WithoutVersion};
 
 use crate::two_texts;
 

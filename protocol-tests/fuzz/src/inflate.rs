@@ -4,7 +4,7 @@
 use std::io::Read;
 
 use flate2::bufread::DeflateDecoder;
-use heliostat::protocol::deflate::{InflateError, deflate, inflate};
+use heliostat::tools::protocol::deflate::{InflateError, deflate, inflate};
 
 pub(crate) fn target(data: &[u8]) {
     let [limit, compressed @ ..] = data else { return };

@@ -1,8 +1,8 @@
 //! JSON as it passes through, with `serde_json` as the judge: the same texts are accepted, and the same values found.
 
-use heliostat::fuzzing::pipe;
-use heliostat::protocol::json::{self, Data, MAX_DEPTH, Unrelayable};
-use heliostat::protocol::quoted::push_quoted;
+use heliostat::tools::fuzzing::pipe;
+use heliostat::tools::protocol::json::{self, Data, MAX_DEPTH, Unrelayable};
+use heliostat::tools::protocol::quoted::push_quoted;
 use serde_json::Value;
 use serde_json::value::RawValue;
 

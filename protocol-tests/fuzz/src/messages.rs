@@ -1,6 +1,8 @@
 //! What clients say: one JSON object in one text message, with `serde_json` as the judge.
 
-use heliostat::protocol::client_message::{BadParameter, ClientMessage, Parameters, UnreadableMessage};
+use heliostat::tools::protocol::client_message::{
+    BadParameter, ClientMessage, Parameters, UnreadableMessage,
+};
 use serde_json::Value;
 
 pub(crate) fn target(data: &[u8]) {

@@ -1,10 +1,10 @@
 //! Names, ids, patterns and signatures: what is accepted is what the rules allow, and is written as it came.
 
 use heliostat::app::{App, Secret};
-use heliostat::auth::{channel, sign, split, user, verify};
-use heliostat::protocol::event_name::{self, ClientEventKind};
-use heliostat::protocol::pattern::Pattern;
-use heliostat::protocol::{ChannelName, SERVER_TO_USER_PREFIX, SocketId, WrittenSocketId};
+use heliostat::tools::auth::{channel, sign, split, user, verify};
+use heliostat::tools::protocol::event_name::{self, ClientEventKind};
+use heliostat::tools::protocol::pattern::Pattern;
+use heliostat::tools::protocol::{ChannelName, SERVER_TO_USER_PREFIX, SocketId, WrittenSocketId};
 
 use crate::two_texts;
 

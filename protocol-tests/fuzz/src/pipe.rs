@@ -1,7 +1,7 @@
 //! Requests of backends on the pipe's wire, in each version of its protocol.
 
-use heliostat::fuzzing::pipe::read;
-use heliostat::pipe::wire::Dialect;
+use heliostat::tools::fuzzing::pipe::read;
+use heliostat::tools::pipe::Dialect;
 use serde_json::Value;
 
 pub(crate) fn target(data: &[u8]) {

@@ -1,9 +1,9 @@
 //! Requests of the HTTP API: queries, signatures, and events in bodies and queries.
 
 use heliostat::app::{App, AppRegistry, Secret};
-use heliostat::auth::request::{self, Query, SignedRequest};
-use heliostat::auth::sign;
-use heliostat::fuzzing::http;
+use heliostat::tools::auth::request::{self, Query, SignedRequest};
+use heliostat::tools::auth::sign;
+use heliostat::tools::fuzzing::http;
 use serde_json::Value;
 
 use crate::two_texts;

@@ -1,6 +1,6 @@
 //! The HTTP transports: paths, bodies, introductions, scripts, and the order of what is sent.
 
-use heliostat::fuzzing::fallback;
+use heliostat::tools::fuzzing::fallback;
 use serde_json::Value;
 
 use crate::two_texts;

@@ -10,10 +10,10 @@ use actix_web::rt::task::yield_now;
 use actix_web::rt::{System, SystemRunner};
 
 use heliostat::config::ConnectionConfig;
-use heliostat::event::{AcceptedEvent, Destination, Source};
-use heliostat::hub::{AppState, Bounds, Client, Hub, Outbox, Transport, Worker, Written};
-use heliostat::protocol::json::Data;
-use heliostat::protocol::{ChannelName, ProtocolVersion, SocketId};
+use heliostat::tools::event::{AcceptedEvent, Destination, Source};
+use heliostat::tools::hub::{AppState, Bounds, Client, Hub, Outbox, Transport, Worker, Written};
+use heliostat::tools::protocol::json::Data;
+use heliostat::tools::protocol::{ChannelName, ProtocolVersion, SocketId};
 
 use super::client;
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use heliostat::app::{App, Secret};
-use heliostat::auth::channel::string_to_sign;
-use heliostat::auth::sign;
 use heliostat::config::ConnectionConfig;
-use heliostat::connection::{Action, Connection, Probe};
-use heliostat::protocol::{ChannelName, ProtocolVersion, SocketId};
+use heliostat::tools::auth::channel::string_to_sign;
+use heliostat::tools::auth::sign;
+use heliostat::tools::connection::{Action, Connection, Probe};
+use heliostat::tools::protocol::{ChannelName, ProtocolVersion, SocketId};
 
 /// A chat message of 115 bytes, as pusher-js writes it.
 pub const CLIENT_EVENT: &str = concat!(

@@ -8,13 +8,13 @@ use std::time::Instant;
 use serde_json::value::RawValue;
 
 use heliostat::app::AppRegistry;
-use heliostat::auth::channel::authorise;
-use heliostat::auth::request::{Query, SignedRequest, authenticate, check_body};
-use heliostat::connection::{Action, Join};
-use heliostat::protocol::client_message::ClientMessage;
-use heliostat::protocol::frame_reader::{FrameEvent, FrameReader};
-use heliostat::protocol::json::Data;
-use heliostat::protocol::server_message::channel_event;
+use heliostat::tools::auth::channel::authorise;
+use heliostat::tools::auth::request::{Query, SignedRequest, authenticate, check_body};
+use heliostat::tools::connection::{Action, Join};
+use heliostat::tools::protocol::client_message::ClientMessage;
+use heliostat::tools::protocol::frame_reader::{FrameEvent, FrameReader};
+use heliostat::tools::protocol::json::Data;
+use heliostat::tools::protocol::server_message::channel_event;
 
 use super::audience::Audience;
 use super::client;

@@ -9,10 +9,10 @@ use std::time::Instant;
 
 use allocation_counter::measure;
 
-use heliostat::connection::Action;
-use heliostat::event::Destination;
-use heliostat::protocol::frame_reader::{FrameEvent, FrameReader};
-use heliostat::protocol::json::Data;
+use heliostat::tools::connection::Action;
+use heliostat::tools::event::Destination;
+use heliostat::tools::protocol::frame_reader::{FrameEvent, FrameReader};
+use heliostat::tools::protocol::json::Data;
 use heliostat_instructions::audience::Audience;
 use heliostat_instructions::client;
 use heliostat_instructions::paths::HOT_PATHS;

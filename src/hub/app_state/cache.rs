@@ -11,7 +11,6 @@ use super::AppState;
 
 impl AppState {
     /// The payload that a cache channel remembers, and for how much longer.
-    #[must_use]
     pub fn cached(&self, name: &ChannelName) -> Option<(String, Duration)> {
         let now = self.clock.now();
         let entry = self.channels.get(name)?;

@@ -20,13 +20,11 @@ pub struct ChannelSummary {
 
 impl AppState {
     /// How many channels there are, at most; those count that end at this moment, and those that are never listed.
-    #[must_use]
     pub fn channel_count(&self) -> usize {
         self.channels.len()
     }
 
     /// The occupied channels whose names begin with `prefix`, in no particular order.
-    #[must_use]
     pub fn channels(&self, prefix: &str) -> Vec<ChannelSummary> {
         let listed = self.channels.iter().filter(|entry| is_listed(entry.key(), prefix));
         listed.filter_map(|entry| summary(entry.key(), entry.value())).collect()
@@ -34,7 +32,6 @@ impl AppState {
 
     /// The names of the occupied channels that begin with `prefix`, in no particular order. Who subscribes or leaves
     /// meanwhile waits for a part of them at most, which takes about a millisecond.
-    #[must_use]
     pub fn channel_names(&self, prefix: &str) -> Vec<ChannelName> {
         let mut names = Vec::new();
         if prefix.is_empty() {
@@ -50,7 +47,6 @@ impl AppState {
     }
 
     /// The first `most` by name of the occupied channels whose names begin with `prefix` and come behind `after`.
-    #[must_use]
     pub fn channels_behind(&self, after: &str, prefix: &str, most: usize) -> Vec<ChannelSummary> {
         let mut first = BTreeMap::new();
         for entry in self.channels.iter().filter(|entry| is_listed(entry.key(), prefix)) {
@@ -70,19 +66,16 @@ impl AppState {
     }
 
     /// The state of a channel; `None` if nobody is subscribed.
-    #[must_use]
     pub fn channel(&self, name: &ChannelName) -> Option<ChannelSummary> {
         self.channels.get(name).and_then(|entry| summary(entry.key(), entry.value()))
     }
 
     /// The connections that are subscribed to a channel, of any type.
-    #[must_use]
     pub fn subscription_count(&self, name: &ChannelName) -> usize {
         self.channels.get(name).map_or(0, |entry| entry.subscribers().count())
     }
 
     /// The distinct members of a presence channel, in the order in which they came.
-    #[must_use]
     pub fn user_ids(&self, name: &ChannelName) -> Vec<String> {
         let entry = self.channels.get(name);
         let presence = entry.as_ref().and_then(|entry| entry.presence());

@@ -5,7 +5,7 @@ mod channels;
 mod demand;
 mod settings;
 
-pub use channels::ChannelSummary;
+pub(crate) use channels::ChannelSummary;
 
 use std::fmt;
 use std::num::NonZero;
@@ -54,7 +54,7 @@ pub struct AppState {
 }
 
 /// Those who listen to an app, in the order in which they are told.
-pub type Listeners = Vec<Arc<dyn Listener>>;
+pub(crate) type Listeners = Vec<Arc<dyn Listener>>;
 
 /// Hears of what happens in one app.
 ///
@@ -118,32 +118,27 @@ impl AppState {
     }
 
     /// The app's id, which never changes.
-    #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
     /// The app's settings as they are now.
-    #[must_use]
     pub fn app(&self) -> Current<App> {
         self.settings.now()
     }
 
     /// The number of the change that made the app's settings what they are. Whoever asks for it before the settings sees
     /// by it later whether there are others.
-    #[must_use]
     pub fn generation(&self) -> u32 {
         self.settings.generation()
     }
 
     /// Its clock.
-    #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
 
     /// What faults are injected by, if they are.
-    #[must_use]
     pub fn interceptor(&self) -> &Interceptor {
         &self.interceptor
     }
@@ -154,13 +149,11 @@ impl AppState {
     }
 
     /// Whether some listener wants a client's event of this name on this channel.
-    #[must_use]
     pub fn is_listened_to(&self, channel: Option<&str>, event: &str) -> bool {
         self.has_listeners() && self.listeners().iter().any(|listener| listener.listens(channel, event))
     }
 
     /// Bytes that one message of a client may have, as of now.
-    #[must_use]
     pub fn message_bytes(&self) -> usize {
         self.demand.message_bytes()
     }
@@ -193,7 +186,6 @@ impl AppState {
 
     /// Events of latest-only channels since the start that slow subscribers were not sent, because newer ones came
     /// before they could take them.
-    #[must_use]
     pub fn passed_over(&self) -> u64 {
         self.passed_over.total()
     }

@@ -18,7 +18,7 @@ mod tell_all;
 mod tick;
 mod wait;
 
-pub use admit::Admission;
+pub(crate) use admit::Admission;
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
@@ -82,7 +82,6 @@ type ClientKey = (AppIndex, SocketId);
 impl Worker {
     /// The half that belongs to the calling thread; starts it at the first call. `None` if more threads call than
     /// the hub was made for. Must be called within the thread's runtime.
-    #[must_use]
     pub fn of_this_thread(hub: &Arc<Hub>) -> Option<Rc<Worker>> {
         CURRENT.with_borrow_mut(|current| match current {
             Some(worker) => Some(Rc::clone(worker)),
@@ -132,7 +131,6 @@ impl Worker {
     }
 
     /// What all workers share.
-    #[must_use]
     pub fn hub(&self) -> &Arc<Hub> {
         &self.hub
     }

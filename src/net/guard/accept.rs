@@ -25,7 +25,7 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// A stream that was accepted, on its way to the HTTP server.
 #[derive(Debug)]
-pub struct AcceptedStream<S> {
+pub(crate) struct AcceptedStream<S> {
     stream: S,
     peer: Option<SocketAddr>,
     slot: ConnectionSlot,
@@ -45,7 +45,7 @@ impl<S> AcceptedStream<S> {
 
 impl AcceptedStream<TcpStream> {
     /// A plain stream, as it was accepted.
-    pub fn plain(stream: TcpStream, room: &Rc<WorkerSlots>) -> Self {
+    pub(crate) fn plain(stream: TcpStream, room: &Rc<WorkerSlots>) -> Self {
         let peer = stream.peer_addr().ok();
         AcceptedStream::new(stream, peer, room.accept())
     }
@@ -56,7 +56,7 @@ type HttpInput<S> = (GuardedStream<S>, Protocol, Option<SocketAddr>);
 
 /// Guards every stream, as `accept` makes it of what comes, and hands it to the HTTP server. One that there is no room
 /// for is told so and closed.
-pub fn guarding<R, S: Stream, H>(
+pub(crate) fn guarding<R, S: Stream, H>(
     room: Rc<WorkerSlots>,
     bounds: ExchangeBounds,
     accept: impl Fn(R) -> AcceptedStream<S> + Clone,

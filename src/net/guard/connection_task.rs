@@ -14,11 +14,11 @@ type UpgradeFuture = Pin<Box<dyn Future<Output = ()>>>;
 
 /// The place where an upgrade puts the future that the connection goes on with.
 #[derive(Clone, Default)]
-pub struct UpgradeTask(Rc<RefCell<Option<UpgradeFuture>>>);
+pub(crate) struct UpgradeTask(Rc<RefCell<Option<UpgradeFuture>>>);
 
 impl UpgradeTask {
     /// Goes on like this once the HTTP server has done with the connection.
-    pub fn set(&self, rest: impl Future<Output = ()> + 'static) {
+    pub(crate) fn set(&self, rest: impl Future<Output = ()> + 'static) {
         *self.0.borrow_mut() = Some(Box::pin(rest));
     }
 }

@@ -12,7 +12,7 @@ pub(super) const PIPELINED_BYTES: usize = 4 * 1024;
 
 /// The bounds of the connections of one listener while they speak HTTP.
 #[derive(Clone, Copy, Debug)]
-pub struct ExchangeBounds {
+pub(crate) struct ExchangeBounds {
     /// For a whole head, from its first byte on.
     pub head: Duration,
     /// Between two requests.
@@ -54,7 +54,7 @@ impl ExchangePhase {
 
 /// The state of the current request of a connection, shared by its guard and its request handlers.
 #[derive(Debug)]
-pub struct Exchange {
+pub(crate) struct Exchange {
     phase: Cell<ExchangePhase>,
     body_read: Cell<bool>,
     unread_bytes: usize,
@@ -76,7 +76,7 @@ impl Exchange {
     }
 
     /// A head has come whole, of a request that has a body or has none.
-    pub fn begin(&self, has_body: bool) {
+    pub(crate) fn begin(&self, has_body: bool) {
         self.body_read.set(!has_body);
         self.enter(if has_body {
             ExchangePhase::Body
@@ -86,26 +86,25 @@ impl Exchange {
     }
 
     /// The body has come whole.
-    pub fn set_body_read(&self) {
+    pub(crate) fn set_body_read(&self) {
         self.body_read.set(true);
         self.enter(ExchangePhase::Request { left: PIPELINED_BYTES });
     }
 
     /// Whether the body has come whole.
-    #[must_use]
-    pub fn is_body_read(&self) -> bool {
+    pub(crate) fn is_body_read(&self) -> bool {
         self.body_read.get()
     }
 
     /// The request is answered before its body has come whole: no more than a little of it is read, and less while the
     /// answer goes on.
-    pub fn refuse(&self, endless: bool) {
+    pub(crate) fn refuse(&self, endless: bool) {
         let left = if endless { PIPELINED_BYTES } else { self.unread_bytes };
         self.enter(ExchangePhase::Refused { left, answered: None });
     }
 
     /// The answer is complete.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         let now = Instant::now();
         self.enter(match self.phase.get() {
             ExchangePhase::Refused { left, .. } => ExchangePhase::Refused { left, answered: Some(now) },

@@ -25,7 +25,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 const MAX_HANDSHAKES: usize = 1024;
 
 /// Makes TLS connections of plain ones, on the calling worker thread.
-pub fn accepting(
+pub(crate) fn accepting(
     config: rustls::ServerConfig,
     room: Rc<WorkerSlots>,
 ) -> impl ServiceFactory<

@@ -33,7 +33,6 @@ impl Dialect {
     }
 
     /// Whether it is the broker's own protocol, and not the original one.
-    #[must_use]
     pub fn is_modern(self) -> bool {
         self == Dialect::V1_0
     }

@@ -15,7 +15,6 @@ pub struct ReadRequest {
 }
 
 /// Reads a request.
-#[must_use]
 pub fn read(text: &str, dialect: Dialect) -> ReadRequest {
     let request = PipeRequest::parse(text, dialect, &Limits::default());
     let command = request.command.map(|command| format!("{command:?}"));

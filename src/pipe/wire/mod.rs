@@ -14,7 +14,7 @@ mod consumer_group;
 mod dialect;
 mod filter;
 #[doc(hidden)]
-pub mod fuzzing;
+pub(crate) mod fuzzing;
 mod message;
 mod notification_kind;
 mod outgoing_queue;
@@ -26,7 +26,7 @@ mod session;
 pub(crate) use admission::{PipeHandshake, is_pipe};
 pub(crate) use clients::PipeClients;
 pub(crate) use connection::{refuse, serve};
-pub use dialect::{Dialect, UnknownDialect};
+pub use dialect::Dialect;
 pub(crate) use notification_kind::NotificationKind;
 pub(crate) use request_error::PipeRequestError;
 
@@ -42,7 +42,7 @@ use crate::protocol::CloseCode;
 
 /// The pipe clients of all apps of a node, and the settings of their protocol.
 #[derive(Debug)]
-pub struct PipeWire {
+pub(crate) struct PipeWire {
     config: PipeConfig,
     /// By the app's id. An app keeps its entry when it is configured anew.
     apps: Mutex<HashMap<String, Arc<PipeClients>>>,

@@ -61,7 +61,6 @@ pub(crate) enum PipeRequestError {
 
 impl PipeRequestError {
     /// The `code` on the wire.
-    #[must_use]
     pub(crate) fn code(&self) -> u16 {
         match self {
             PipeRequestError::EventName { .. } => 4210,

@@ -39,13 +39,11 @@ impl<'a> Data<'a> {
     }
 
     /// The data of a binary message.
-    #[must_use]
     pub fn of_binary(payload: BinaryPayload<'a>) -> Self {
         Data(DataForm::Binary(Box::new(payload)))
     }
 
     /// The binary payload, if it came as one.
-    #[must_use]
     pub fn as_binary(&self) -> Option<&BinaryPayload<'a>> {
         match &self.0 {
             DataForm::Text { .. } => None,
@@ -54,7 +52,6 @@ impl<'a> Data<'a> {
     }
 
     /// The same, without a copy of it.
-    #[must_use]
     pub fn borrowed(&self) -> Data<'_> {
         match &self.0 {
             DataForm::Text { literal, bytes } => Data::of_literal(Cow::Borrowed(literal), *bytes),
@@ -63,7 +60,6 @@ impl<'a> Data<'a> {
     }
 
     /// The same, for keeping.
-    #[must_use]
     pub fn into_owned(self) -> Data<'static> {
         match self.0 {
             DataForm::Text { literal, bytes } => Data::of_literal(Cow::Owned(literal.into_owned()), bytes),
@@ -72,13 +68,11 @@ impl<'a> Data<'a> {
     }
 
     /// The data of an event whose payload is `text`, to be delivered as it is.
-    #[must_use]
     pub fn of_text(text: &str) -> Data<'static> {
         Data::of_literal(Cow::Owned(string_literal(text)), text.len())
     }
 
     /// The payload itself, every escape resolved.
-    #[must_use]
     pub fn text(&self) -> Cow<'_, str> {
         let literal = self.literal();
         let inner = &literal[1..literal.len() - 1];
@@ -90,7 +84,6 @@ impl<'a> Data<'a> {
     }
 
     /// The JSON string, quotes included.
-    #[must_use]
     pub fn literal(&self) -> &str {
         match &self.0 {
             DataForm::Text { literal, .. } => literal,
@@ -99,7 +92,6 @@ impl<'a> Data<'a> {
     }
 
     /// Bytes of the payload itself: without quotes, and with every escape resolved; of a binary payload, its content.
-    #[must_use]
     pub fn bytes(&self) -> usize {
         match &self.0 {
             DataForm::Text { bytes, .. } => *bytes,

@@ -11,7 +11,6 @@ use super::number::Decimal;
 
 /// Whether the text stands for the value. Numbers are equal if their values are, to the last digit and however they are
 /// written; of a name that is repeated the last one counts. Only as much of the text is looked at as the value has.
-#[must_use]
 pub fn equals(text: &RawValue, wanted: &Value) -> bool {
     let json = text.get();
     match wanted {

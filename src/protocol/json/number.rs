@@ -14,7 +14,6 @@ pub struct Decimal<'t> {
 impl<'t> Decimal<'t> {
     /// Reads a number that is valid JSON; `None` if the text is something else, or its exponent alone has more digits
     /// than any number that is meant seriously.
-    #[must_use]
     pub fn read(text: &'t str) -> Option<Self> {
         let (negative, text) = match text.strip_prefix('-') {
             Some(text) => (true, text),
@@ -79,14 +78,12 @@ impl PartialEq for Decimal<'_> {
 
 /// Whether a [`serde_json::Number`] that is read from this text is the number that is written there. An integer is, from
 /// -2^63 to 2^64-1; a number with a fraction or an exponent is if a double's shortest notation has the same digits.
-#[must_use]
 pub fn is_held_exactly(text: &str) -> bool {
     let held = serde_json::from_str::<serde_json::Number>(text).map(|number| number.to_string());
     held.is_ok_and(|held| Decimal::read(&held).is_some_and(|held| Decimal::read(text) == Some(held)))
 }
 
 /// The first number in valid JSON text that a [`serde_json::Value`] would hold as another one.
-#[must_use]
 pub fn first_rounded(json: &str) -> Option<&str> {
     let bytes = json.as_bytes();
     let mut at = 0;

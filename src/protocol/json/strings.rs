@@ -7,7 +7,6 @@ use memchr::memchr;
 use serde_json::value::RawValue;
 
 /// `text` as a JSON string, quotes included.
-#[must_use]
 pub fn string_literal(text: &str) -> String {
     let mut literal = String::with_capacity(text.len() + 2);
     push_string(text, &mut literal);
@@ -38,7 +37,6 @@ pub fn push_string(text: &str, out: &mut String) {
 }
 
 /// The value as a string: `None` if it is another type, or cannot be one.
-#[must_use]
 pub fn as_string(value: &RawValue) -> Option<Cow<'_, str>> {
     let text = value.get();
     let inner = text.strip_prefix('"')?.strip_suffix('"')?;
@@ -49,7 +47,6 @@ pub fn as_string(value: &RawValue) -> Option<Cow<'_, str>> {
 }
 
 /// Whether the value is `null`.
-#[must_use]
 pub fn is_null(value: &RawValue) -> bool {
     value.get() == "null"
 }

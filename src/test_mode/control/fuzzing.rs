@@ -9,7 +9,6 @@ use crate::test_mode::faults::Fault;
 use super::requests::{self, CloseRequest, CreateRequest, LogRequest, WaitRequest};
 
 /// The id and key of the app that a body asks for, if there can be such a one.
-#[must_use]
 pub fn app_of(body: &[u8]) -> Option<(String, String)> {
     let asked: CreateRequest = requests::parse(body).ok()?;
     let (app, _) = asked.apply(AppConfig::development(), &ConnectionConfig::default()).ok()?;
@@ -17,21 +16,18 @@ pub fn app_of(body: &[u8]) -> Option<(String, String)> {
 }
 
 /// The fault that a body asks for, if it is one.
-#[must_use]
 pub fn faults_of(body: &[u8]) -> Option<Fault> {
     let asked: Value = requests::parse(body).ok()?;
     Fault::parse(&asked).ok()
 }
 
 /// Whether a body asks for a wait, or to close connections.
-#[must_use]
 pub fn accepts_wait(body: &[u8]) -> (bool, bool) {
     let closes = requests::parse::<CloseRequest>(body).and_then(CloseRequest::chosen).is_ok();
     (WaitRequest::parse(body).is_ok(), closes)
 }
 
 /// Whether a query asks for entries of the log.
-#[must_use]
 pub fn accepts_query(query: &str) -> bool {
     LogRequest::parse(&Query::parse(query)).is_ok()
 }

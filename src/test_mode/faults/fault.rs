@@ -184,7 +184,6 @@ pub(super) fn on_purpose() -> String {
 }
 
 /// Whether a close frame may have this code. The four that are left out are never sent.
-#[must_use]
 pub(crate) fn is_close_code(code: u16) -> bool {
     (1000..=4999).contains(&code) && !matches!(code, 1004 | 1005 | 1006 | 1015)
 }
@@ -251,7 +250,6 @@ impl Fault {
     }
 
     /// The fault as JSON, as it can be read again.
-    #[must_use]
     pub fn to_json(&self) -> Value {
         let mut value = serde_json::to_value(&self.what).unwrap_or_default();
         if let (Some(members), Ok(Value::Object(scope))) =

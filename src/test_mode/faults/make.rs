@@ -8,7 +8,6 @@ use super::fault::{
 
 impl Fault<RefuseConnections> {
     /// New connections are closed at once with this code, 1000 to 4999.
-    #[must_use]
     pub fn refuse_connections(code: u16) -> Self {
         Fault::new(RefuseConnections { code, reason: on_purpose() })
     }
@@ -23,25 +22,21 @@ impl Fault<RefuseConnections> {
 
 impl Fault<Frames> {
     /// Events to clients are not sent.
-    #[must_use]
     pub fn drop_frames() -> Self {
         Fault::frames(FrameAction::Drop, None)
     }
 
     /// Events to clients are sent later, in their order; by a day at most.
-    #[must_use]
     pub fn delay_frames(by: Duration) -> Self {
         Fault::frames(FrameAction::Delay, Some(milliseconds(by)))
     }
 
     /// Events to clients are sent twice.
-    #[must_use]
     pub fn duplicate_frames() -> Self {
         Fault::frames(FrameAction::Duplicate, None)
     }
 
     /// Events to clients are sent after the connection's next frame, or after a second if there is none.
-    #[must_use]
     pub fn reorder_frames() -> Self {
         Fault::frames(FrameAction::Reorder, None)
     }
@@ -81,7 +76,6 @@ impl Fault<Frames> {
 
 impl Fault<IgnorePings> {
     /// Pings go unanswered, those of the WebSocket and `pusher:ping` alike.
-    #[must_use]
     pub fn ignore_pings() -> Self {
         Fault::new(IgnorePings::default())
     }
@@ -103,13 +97,11 @@ impl Fault<IgnorePings> {
 
 impl Fault<Http> {
     /// Authenticated requests to the HTTP API are answered with this status, 200 to 599, and do nothing.
-    #[must_use]
     pub fn http_status(status: u16) -> Self {
         Fault::new(Http { status: Some(status), body: on_purpose(), hang: false, path: None })
     }
 
     /// Authenticated requests to the HTTP API get no answer while the fault is at work.
-    #[must_use]
     pub fn http_hang() -> Self {
         Fault::new(Http { status: None, body: on_purpose(), hang: true, path: None })
     }
@@ -131,13 +123,11 @@ impl Fault<Http> {
 
 impl Fault<Webhooks> {
     /// Webhooks count as answered with this status, 300 to 599, and are not sent.
-    #[must_use]
     pub fn webhooks_status(status: u16) -> Self {
         Fault::new(Webhooks { status: Some(status) })
     }
 
     /// Webhooks fail as if nobody listened.
-    #[must_use]
     pub fn webhooks_unreachable() -> Self {
         Fault::new(Webhooks { status: None })
     }

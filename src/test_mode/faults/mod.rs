@@ -110,7 +110,6 @@ impl Faults {
     }
 
     /// When a fault ends, if by itself.
-    #[must_use]
     pub fn ends(&self, id: u64) -> Option<Instant> {
         self.state.lock().active.iter().find(|active| active.id == id)?.ends
     }
@@ -147,7 +146,6 @@ impl Faults {
 
     /// For how long this fault goes on by the app's clock, if it is not over; at most [`LOOK_AGAIN`]. One that has
     /// acted as often as it should goes on for those whom it holds up.
-    #[must_use]
     pub fn left(&self, id: u64, now: Instant) -> Option<Duration> {
         let state = self.state.lock();
         let active = state.active.iter().find(|active| active.id == id && !active.has_ended(now))?;
@@ -156,7 +154,6 @@ impl Faults {
 
     /// Those that are neither cleared nor out of time, as JSON: the fault as it was given, with its number, how often
     /// it did its work, and its seed.
-    #[must_use]
     pub fn list(&self, now: Instant) -> Vec<Value> {
         let state = self.state.lock();
         let here = state.active.iter().filter(|active| !active.has_ended(now));
@@ -164,7 +161,6 @@ impl Faults {
     }
 
     /// One of those at work, as JSON.
-    #[must_use]
     pub fn show(&self, id: u64) -> Option<Value> {
         self.state.lock().active.iter().find(|active| active.id == id).map(Active::to_json)
     }
@@ -255,7 +251,6 @@ impl Active {
 }
 
 /// Picks a share of `items`, at least one if there are any and the share is above 0, in an order drawn by `seed`.
-#[must_use]
 pub fn pick<T>(mut items: Vec<T>, share: f64, seed: u64) -> Vec<T> {
     let mut chance = Chance::new(seed);
     for end in (1..items.len()).rev() {

@@ -9,7 +9,6 @@ use super::response_format::{ResponseFormat, is_callback};
 use super::send_order::SendOrder;
 
 /// The messages of a body: SockJS's, a form's, and a frame's of a WebSocket.
-#[must_use]
 pub fn messages(body: &[u8]) -> [Option<Vec<String>>; 3] {
     let framed = std::str::from_utf8(body).ok();
     [
@@ -20,19 +19,16 @@ pub fn messages(body: &[u8]) -> [Option<Vec<String>>; 3] {
 }
 
 /// Whether something stands at a path, among the sessions or among the statistics.
-#[must_use]
 pub fn is_served(path: &str) -> (bool, bool) {
     (FallbackEndpoint::at(path).is_some(), FallbackEndpoint::of_statistics(path).is_some())
 }
 
 /// The key that a client's introduction names.
-#[must_use]
 pub fn key_of(introduction: &str) -> Option<String> {
     IntroducedPath::read(introduction, "/prefix").key.ok().map(|key| key.into_owned())
 }
 
 /// A frame within a script that calls the function `callback`, and within a page that does; none if that is no name.
-#[must_use]
 pub fn in_script(callback: &str, frame: &str) -> Option<[Vec<u8>; 2]> {
     let named = is_callback(callback).then(|| callback.to_owned())?;
     let formats = [ResponseFormat::Jsonp(named.clone()), ResponseFormat::HtmlFile(named)];
@@ -40,7 +36,6 @@ pub fn in_script(callback: &str, frame: &str) -> Option<[Vec<u8>; 2]> {
 }
 
 /// The order in which sends are heard that come with these numbers, bytes, and milliseconds after the one before.
-#[must_use]
 pub fn heard(sends: &[(Option<u64>, usize, u8)]) -> Vec<usize> {
     let mut order = SendOrder::new();
     let mut now = Instant::now();

@@ -28,8 +28,8 @@ mod session_timer;
 pub use config::FallbackConfig;
 pub(super) use introduction::IntroducedPath;
 pub(super) use message_body::messages_of_frame;
-pub use requests::handle;
-pub use session_table::Sessions;
+pub(crate) use requests::handle;
+pub(crate) use session_table::Sessions;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ use crate::hub::Worker;
 
 /// The HTTP transports as one worker serves them.
 #[derive(Debug)]
-pub struct Fallback {
+pub(crate) struct Fallback {
     worker: Rc<Worker>,
     sessions: Arc<Sessions>,
     config: FallbackConfig,
@@ -51,8 +51,7 @@ pub struct Fallback {
 
 impl Fallback {
     /// What a configuration asks for, on the worker of the calling thread; `sessions` are the whole node's.
-    #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         worker: Rc<Worker>,
         sessions: Arc<Sessions>,
         config: FallbackConfig,
@@ -64,8 +63,7 @@ impl Fallback {
     }
 
     /// Whether requests at this path are for [`handle`].
-    #[must_use]
-    pub fn serves(&self, path: &str) -> bool {
+    pub(crate) fn serves(&self, path: &str) -> bool {
         let below =
             |base: &str| path.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         self.config.enabled && (below(&self.base) || self.statistics_path(path).is_some())

@@ -27,7 +27,7 @@ use crate::protocol::{CloseCode, Frame};
 use crate::transport::client_info::{ClientInfo, ClientLogFields};
 
 /// Answers any request at a path that [`Fallback::serves`].
-pub async fn handle(
+pub(crate) async fn handle(
     fallback: Rc<Fallback>,
     request: &HttpRequest,
     payload: &mut web::Payload,

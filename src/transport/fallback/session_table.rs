@@ -46,7 +46,7 @@ pub(super) enum SessionRequest {
 
 /// The sessions of all workers.
 #[derive(Debug)]
-pub struct Sessions {
+pub(crate) struct Sessions {
     table: DashMap<SessionName, SessionEntry>,
     count: AtomicUsize,
     /// 0 lifts it.
@@ -75,8 +75,7 @@ pub(super) enum SessionLookup {
 
 impl Sessions {
     /// None yet.
-    #[must_use]
-    pub fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Sessions { table: DashMap::new(), count: AtomicUsize::new(0), limit }
     }
 

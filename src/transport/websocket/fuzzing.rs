@@ -7,13 +7,11 @@ use crate::http::Arrival;
 pub use crate::protocol::frame_reader::AfterEvent;
 
 /// The answer to a `Sec-WebSocket-Extensions` header, if one of its offers is accepted.
-#[must_use]
 pub fn extension(header: &str) -> Option<&'static str> {
     super::extension::answer(header)
 }
 
 /// Whether a client came by TLS, as a trusted proxy tells with these headers. Those that are no headers are left out.
-#[must_use]
 pub fn came_by_tls(headers: &[(&str, &str)]) -> bool {
     let mut map = HeaderMap::new();
     for (name, value) in headers {

@@ -17,7 +17,7 @@ const REFUSAL_GRACE: Duration = Duration::from_secs(5);
 
 /// The settings of the listener that an upgrade came by.
 #[derive(Debug)]
-pub struct WebSocketListener {
+pub(crate) struct WebSocketListener {
     /// What concerns every request.
     pub settings: Rc<ListenerSettings>,
     /// Where SockJS is, prefix included, if it is served.
@@ -32,8 +32,7 @@ pub struct WebSocketListener {
 
 impl WebSocketListener {
     /// A listener with these settings, where SockJS is served as `fallback` says.
-    #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         settings: Rc<ListenerSettings>,
         fallback: &FallbackConfig,
         pipes: Arc<PipeWire>,

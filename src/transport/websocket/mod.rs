@@ -8,8 +8,8 @@ mod listener;
 mod sockjs;
 mod upgrade;
 
-pub use listener::WebSocketListener;
-pub use upgrade::{UpgradeError, upgrade};
+pub(crate) use listener::WebSocketListener;
+pub(crate) use upgrade::upgrade;
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};

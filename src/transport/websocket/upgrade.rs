@@ -61,7 +61,7 @@ impl From<UpgradeError> for Response<BoxBody> {
 ///
 /// # Errors
 /// If the socket fails before the answer is written.
-pub async fn upgrade<S: Stream>(
+pub(crate) async fn upgrade<S: Stream>(
     worker: Rc<Worker>,
     listener: Rc<WebSocketListener>,
     mut request: Request,
