@@ -6,7 +6,7 @@ mod record;
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::clients::Broken;
 use crate::gauge::{Cores, raise_file_limit};
@@ -30,8 +30,11 @@ pub(crate) struct Curve {
     pub(crate) once_beyond: usize,
     /// Whether the ceiling can do it.
     pub(crate) has_ceiling: bool,
-    pub(crate) measure: fn(&Stage<'_>, usize) -> Result<(f64, Faults), Broken>,
+    pub(crate) measure: fn(&Stage<'_>, usize) -> Measured,
 }
+
+/// One measurement, and what went wrong meanwhile.
+pub(crate) type Measured = Result<(f64, Faults), Broken>;
 
 /// What is asked of [`run`].
 #[derive(Debug, clap::Args)]
@@ -104,8 +107,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failed> {
     Ok(())
 }
 
-fn of(path: &PathBuf) -> impl Fn(io::Error) -> Failed + '_ {
-    |error| Failed::File(path.clone(), error)
+fn of(path: &Path) -> impl Fn(io::Error) -> Failed + '_ {
+    |error| Failed::File(path.to_owned(), error)
 }
 
 fn chosen(names: &[String]) -> Result<Vec<&'static Curve>, Failed> {

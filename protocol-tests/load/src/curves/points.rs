@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::Curve;
+use super::{Curve, Measured};
 use crate::clients::{Broken, Crowd, Keeping, OPENING_AT_ONCE, Template, Watch, Wish};
-use crate::ledger::Faults;
 use crate::load::SaturateHttp;
 use crate::run::{Stopwatch, idle, measure};
 use crate::scenario::{Stage, churn, fanout};
@@ -14,8 +13,6 @@ const HOLDERS: usize = 64;
 
 /// Joins and leaves under way at any time.
 const PAIRS_AT_ONCE: u64 = 16;
-
-type Point = Result<(f64, Faults), Broken>;
 
 /// All curves, in the order in which they are drawn.
 pub(super) const ALL: &[Curve] = &[
@@ -81,7 +78,7 @@ pub(super) const ALL: &[Curve] = &[
     },
 ];
 
-fn deliveries(stage: &Stage<'_>, subscribers: usize) -> Point {
+fn deliveries(stage: &Stage<'_>, subscribers: usize) -> Measured {
     let mut crowd = stage.crowd(1, stage.outstanding)?;
     fanout::open_subscribers(&mut crowd, "fanout", subscribers)?;
     fanout::open_publishers(&mut crowd, 0, stage.outstanding, "fanout", 100)?;
@@ -91,7 +88,7 @@ fn deliveries(stage: &Stage<'_>, subscribers: usize) -> Point {
 }
 
 /// Every publisher goes round the channels of one connection, each of which nobody else has.
-fn channels(stage: &Stage<'_>, channels: usize) -> Point {
+fn channels(stage: &Stage<'_>, channels: usize) -> Measured {
     let holders = channels.min(HOLDERS);
     let each = channels / holders;
     let mut crowd = stage.crowd(holders as u32, 1)?;
@@ -110,13 +107,13 @@ fn channels(stage: &Stage<'_>, channels: usize) -> Point {
     ended(crowd, window.cpu_micros_per(window.answered))
 }
 
-fn join(stage: &Stage<'_>, others: usize) -> Point {
+fn join(stage: &Stage<'_>, others: usize) -> Measured {
     let mut crowd = stage.crowd(1, 1)?;
     fanout::open_subscribers(&mut crowd, "hall", others)?;
     come_and_go(stage, crowd, vec![Wish::channel("hall")])
 }
 
-fn subscriptions(stage: &Stage<'_>, channels: usize) -> Point {
+fn subscriptions(stage: &Stage<'_>, channels: usize) -> Measured {
     let crowd = stage.crowd(1, 1)?;
     come_and_go(
         stage,
@@ -126,7 +123,7 @@ fn subscriptions(stage: &Stage<'_>, channels: usize) -> Point {
 }
 
 /// One more connection with these channels leaves the first of them and joins it again, again and again.
-fn come_and_go(stage: &Stage<'_>, mut crowd: Crowd, wishes: Vec<Wish>) -> Point {
+fn come_and_go(stage: &Stage<'_>, mut crowd: Crowd, wishes: Vec<Wish>) -> Measured {
     let first = wishes[0].clone();
     let mut mover = 0;
     crowd.open_all(1, OPENING_AT_ONCE, |crowd, _| {
@@ -154,13 +151,13 @@ fn come_and_go(stage: &Stage<'_>, mut crowd: Crowd, wishes: Vec<Wish>) -> Point 
     ended(crowd, window.cpu_micros_per(done - began))
 }
 
-fn roster(stage: &Stage<'_>, members: usize) -> Point {
+fn roster(stage: &Stage<'_>, members: usize) -> Measured {
     let outcome = churn::presence(stage, members, churn::AT_ONCE)?;
     let value = outcome.figures.iter().find(|figure| figure.name == "cpu_us_per_notification");
     Ok((value.map_or(f64::NAN, |figure| figure.value), outcome.faults))
 }
 
-fn memory(stage: &Stage<'_>, connections: usize) -> Point {
+fn memory(stage: &Stage<'_>, connections: usize) -> Measured {
     let process = stage.server.process;
     let mut crowd = stage.crowd(1, 1)?;
     let empty = process.resident_bytes()?;
@@ -170,7 +167,7 @@ fn memory(stage: &Stage<'_>, connections: usize) -> Point {
     ended(crowd, held as f64 / connections as f64)
 }
 
-fn ended(mut crowd: Crowd, value: f64) -> Point {
+fn ended(mut crowd: Crowd, value: f64) -> Measured {
     crowd.settle();
     Ok((value, crowd.shared.ledger.faults))
 }
