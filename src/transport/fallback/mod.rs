@@ -1,9 +1,8 @@
 //! The HTTP transports, for clients that cannot have a WebSocket: pusher-js's own, and SockJS 0.3.
 //!
-//! Both are sessions made of many requests. A session is a conversation like any other, with a
-//! [`ResponseWriter`](response_writer::ResponseWriter) in place of a socket: what it has to say waits until a request
-//! is there to receive it. SockJS over a WebSocket is in here too, since it begins in the same way; from then on it is
-//! a WebSocket connection.
+//! Both are sessions made of many requests. A session is a conversation like any other, with a response writer in place
+//! of a socket: its frames wait until a request is there to receive them. SockJS over a WebSocket is in here too, since it
+//! begins in the same way; from then on it is a WebSocket connection.
 
 mod config;
 mod endpoint;
