@@ -25,8 +25,7 @@ pub type Failure = Box<dyn Error + Send + Sync>;
 /// Hears events of one app, in its own time, and may send others.
 ///
 /// ```
-/// use heliostat::pipe::{Context, Failure, OwnedMessage, Pipe, Source};
-/// use heliostat::protocol::json::Data;
+/// use heliostat::pipe::{Context, Data, Failure, OwnedMessage, Pipe, Source};
 ///
 /// /// Answers whoever says `hello` on its back channel, and nobody else.
 /// struct Polite;
