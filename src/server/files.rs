@@ -35,7 +35,7 @@ const LEAST_PER_WORKER: u64 = 2;
 const LEAST_REQUESTS: usize = 2;
 
 /// Open files that the system lets a process ask for, whatever its limit says. macOS refuses more than its `OPEN_MAX`.
-const MOST_FILES: u64 = if cfg!(target_os = "macos") { 10_240 } else { u64::MAX };
+const MOST_FILES: Option<u64> = if cfg!(target_os = "macos") { Some(10_240) } else { None };
 
 /// What may be in use at the start where the system does not tell.
 const USUALLY_IN_USE: u64 = 64;
@@ -114,7 +114,8 @@ impl OpenFiles {
 /// could not be raised.
 fn raise_limit() -> (u64, Option<io::Error>) {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let most = maximum.unwrap_or(u64::MAX).min(MOST_FILES);
+    let hard = maximum.unwrap_or(u64::MAX);
+    let most = MOST_FILES.map_or(hard, |most| hard.min(most));
     let limit = current.unwrap_or(u64::MAX);
     if limit >= most {
         return (limit, None);
