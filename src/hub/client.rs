@@ -308,7 +308,7 @@ impl<T: Transport + ?Sized> Client<T> {
         // A burst of one turn is no sign of a slow reader: it has had no chance to read yet.
         self.flush();
         let given_up = self.outbox.borrow_mut().make_room(&frame, self.bounds);
-        self.app.passed_over.add(given_up);
+        self.app.conflated.add(given_up);
         let has_room = self.push(frame).is_ok();
         if !has_room {
             self.stop_sending();
@@ -335,7 +335,7 @@ impl<T: Transport + ?Sized> Client<T> {
             // As above, a burst of one turn may still go out.
             self.flush();
             let given_up = self.outbox.borrow_mut().push_latest(frame, latest, self.bounds);
-            self.app.passed_over.add(given_up);
+            self.app.conflated.add(given_up);
         }
         !self.blocked.get() && !self.dirty.replace(true)
     }

@@ -17,9 +17,9 @@ impl Hub {
 
     /// Logs how many events slow subscribers were not sent of late. Called at each tick of one worker, which is once a
     /// second unless pings are more frequent than every eight.
-    pub(super) fn tell_passed_over(&self) {
+    pub(super) fn tell_conflated(&self) {
         for app in self.apps().iter() {
-            let events = app.passed_over.untold();
+            let events = app.conflated.untold();
             if events > 0 {
                 info!(
                     app = app.id(),

@@ -52,15 +52,15 @@ fn a_slow_reader_goes_on_with_the_newest_event() {
     for reader in [&mut slow, &mut quick] {
         assert_eq!(number(&reader.expect_on("mirror-1", "frame").data), FRAMES + 1);
     }
-    // What was passed over is told in the log, summed up.
-    let passed_over = FRAMES as usize - seen.len();
-    crate::eventually("the log tells how many were passed over", || {
+    // What was conflated is told in the log, summed up.
+    let conflated = FRAMES as usize - seen.len();
+    crate::eventually("the log tells how many were conflated", || {
         quick.assert_silence();
         let log = target.broker().unwrap().log();
         let lines = log.lines().filter(|line| line.contains("newer events of latest-only channels"));
         let counts = lines.map(|line| line.split("events=").nth(1).unwrap());
         let counts = counts.map(|rest| rest.split_whitespace().next().unwrap().parse::<usize>().unwrap());
-        (counts.sum::<usize>() == passed_over).then_some(())
+        (counts.sum::<usize>() == conflated).then_some(())
     });
 }
 

@@ -21,8 +21,8 @@ use crate::protocol::ChannelName;
 
 use super::app_index::{AppIndex, Place};
 use super::cache_index::CacheIndex;
+use super::conflated::ConflatedEvents;
 use super::interceptor::Interceptor;
-use super::passed_over::PassedOver;
 use super::users::Users;
 use super::{Clock, Current, Hub, Notice, Refused, Step};
 
@@ -48,7 +48,7 @@ pub struct AppState {
     /// Which of them remember an event.
     pub(super) cache: Mutex<CacheIndex>,
     pub(super) users: Users,
-    pub(super) passed_over: PassedOver,
+    pub(super) conflated: ConflatedEvents,
     clock: Clock,
     interceptor: Interceptor,
 }
@@ -95,7 +95,7 @@ impl AppState {
             channels: DashMap::with_shard_amount(shards()),
             cache: Mutex::default(),
             users: Users::default(),
-            passed_over: PassedOver::default(),
+            conflated: ConflatedEvents::default(),
             clock: Clock::default(),
             interceptor: Interceptor::default(),
         }
@@ -186,8 +186,8 @@ impl AppState {
 
     /// Events of latest-only channels since the start that slow subscribers were not sent, because newer ones came
     /// before they could take them.
-    pub fn passed_over(&self) -> u64 {
-        self.passed_over.total()
+    pub fn conflated(&self) -> u64 {
+        self.conflated.total()
     }
 }
 

@@ -14,7 +14,7 @@ impl Worker {
         // What is global needs one worker to look after it.
         if self.index == 0 {
             self.expiring.set(true);
-            self.hub.tell_passed_over();
+            self.hub.tell_conflated();
         }
         let (now, mut due) = (Instant::now(), Vec::new());
         self.counts.tick(now);

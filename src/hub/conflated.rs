@@ -1,15 +1,15 @@
-//! Counting the events of latest-only channels that slow subscribers were not sent.
+//! Counting the events that were conflated: those of latest-only channels that slow subscribers were not sent.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How many there were in one app.
+/// The events of one app that were conflated.
 #[derive(Debug, Default)]
-pub(super) struct PassedOver {
+pub(super) struct ConflatedEvents {
     total: AtomicU64,
     told: AtomicU64,
 }
 
-impl PassedOver {
+impl ConflatedEvents {
     /// Counts some more.
     pub(super) fn add(&self, events: usize) {
         if events > 0 {
@@ -35,11 +35,11 @@ mod tests {
 
     #[test]
     fn each_is_told_once() {
-        let passed_over = PassedOver::default();
-        passed_over.add(3);
-        passed_over.add(0);
-        assert_eq!((passed_over.untold(), passed_over.untold()), (3, 0));
-        passed_over.add(2);
-        assert_eq!((passed_over.untold(), passed_over.total()), (2, 5));
+        let conflated = ConflatedEvents::default();
+        conflated.add(3);
+        conflated.add(0);
+        assert_eq!((conflated.untold(), conflated.untold()), (3, 0));
+        conflated.add(2);
+        assert_eq!((conflated.untold(), conflated.total()), (2, 5));
     }
 }
