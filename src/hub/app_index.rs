@@ -22,11 +22,11 @@ impl AppIndex {
 /// Which places are taken.
 #[derive(Debug, Default)]
 pub(super) struct Places {
-    state: Mutex<State>,
+    state: Mutex<PlaceTable>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct PlaceTable {
     /// How often each place has been taken.
     generations: Vec<u32>,
     free: Vec<u32>,
@@ -34,14 +34,14 @@ struct State {
 
 /// A place that is taken as long as this lives.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct AppPlace {
     index: AppIndex,
     places: Arc<Places>,
 }
 
 impl Places {
     /// Takes a place, one that was left if there is one.
-    pub(super) fn take(self: &Arc<Self>) -> Place {
+    pub(super) fn take(self: &Arc<Self>) -> AppPlace {
         let mut state = self.state.lock();
         let place = match state.free.pop() {
             Some(place) => place,
@@ -53,17 +53,17 @@ impl Places {
         let generation = &mut state.generations[place as usize];
         *generation = generation.wrapping_add(1);
         let index = AppIndex { place, generation: *generation };
-        Place { index, places: Arc::clone(self) }
+        AppPlace { index, places: Arc::clone(self) }
     }
 }
 
-impl Place {
+impl AppPlace {
     pub(super) fn index(&self) -> AppIndex {
         self.index
     }
 }
 
-impl Drop for Place {
+impl Drop for AppPlace {
     fn drop(&mut self) {
         self.places.state.lock().free.push(self.index.place);
     }

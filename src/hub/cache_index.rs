@@ -11,7 +11,7 @@ use super::due::Due;
 /// The remembered events of one app, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct CacheIndex {
-    by_age: BTreeMap<u64, Entry>,
+    by_age: BTreeMap<u64, RememberedEvent>,
     by_name: HashMap<ChannelName, u64>,
     bytes: usize,
     /// The channels that somebody has missed an event of since they last remembered one, in the order in which it was
@@ -24,7 +24,7 @@ pub(super) struct CacheIndex {
 const MISSED_CHANNELS: usize = 10_000;
 
 #[derive(Debug)]
-struct Entry {
+struct RememberedEvent {
     channel: ChannelName,
     bytes: usize,
     expires: Instant,
@@ -52,7 +52,7 @@ impl CacheIndex {
         if let Some(replaced) = self.by_name.insert(channel.clone(), version) {
             self.bytes -= self.by_age.remove(&replaced).map_or(0, |entry| entry.bytes);
         }
-        self.by_age.insert(version, Entry { channel: channel.clone(), bytes, expires, _due: due });
+        self.by_age.insert(version, RememberedEvent { channel: channel.clone(), bytes, expires, _due: due });
         self.bytes += bytes;
         let mut forgotten = Vec::new();
         while self.by_age.len() > limits.cached_channels || self.bytes > limits.cached_bytes {
@@ -91,7 +91,7 @@ impl CacheIndex {
     /// What has expired, also behind what is to be remembered for longer: that may have been changed meanwhile.
     pub(super) fn expire_everywhere(&mut self, now: Instant) -> Vec<Forgotten> {
         let expired = self.by_age.extract_if(.., |_, entry| entry.expires <= now);
-        let expired: Vec<(u64, Entry)> = expired.collect();
+        let expired: Vec<(u64, RememberedEvent)> = expired.collect();
         let forgotten = expired.into_iter().map(|(version, entry)| {
             self.by_name.remove(&entry.channel);
             self.bytes -= entry.bytes;

@@ -30,14 +30,14 @@ thread_local! {
 
 /// A piece of work during which a clock stands still on this thread, as far as tests advance it. It lasts until this is
 /// dropped.
-pub struct Step {
+pub struct ClockStep {
     before: Option<(usize, u64)>,
     _busy: Busy,
     /// It belongs to its thread.
     _thread: PhantomData<*const ()>,
 }
 
-impl Drop for Step {
+impl Drop for ClockStep {
     fn drop(&mut self) {
         HELD.set(self.before);
     }
@@ -59,12 +59,12 @@ impl Clock {
 
     /// A step of the work on this thread, which sees no advance while it lasts. Test mode needs that: something is announced
     /// to several, one of them tells a test, and the test advances the clock before the others have looked at it.
-    pub fn step(&self) -> Step {
+    pub fn step(&self) -> ClockStep {
         let before = HELD.get();
         if before.is_none() {
             HELD.set(Some((self.address(), self.advanced_ms.load(Ordering::Acquire))));
         }
-        Step { before, _busy: self.busy(), _thread: PhantomData }
+        ClockStep { before, _busy: self.busy(), _thread: PhantomData }
     }
 
     fn held_ms(&self) -> Option<u64> {
@@ -107,7 +107,7 @@ impl Clock {
     /// Something is being done now: whoever waits for what is due waits for that, too, because it may find more that is to
     /// be waited for.
     pub fn busy(&self) -> Busy {
-        Busy { due: self.wait_until(self.now(), Timed::Ping).1 }
+        self.agenda.get().map(|agenda| agenda.busy(self.now())).unwrap_or_default()
     }
 
     /// What the machine's clock says when this one says `time`. Whoever waits for that asks by

@@ -12,11 +12,11 @@ use super::due::{Due, Timed};
 use super::wheel::Wheel;
 use super::{AppIndex, AppState, Hub, Notice};
 
-/// Counts that are told per turn: about half a millisecond's worth.
+/// PendingCounts that are told per turn: about half a millisecond's worth.
 const TOLD_PER_TURN: usize = 256;
 
 /// One worker's part of it: the channels whose count it has to tell later, each with its app.
-pub(super) struct Counts {
+pub(super) struct PendingCounts {
     later: RefCell<Wheel<Later>>,
     /// Those whose time has come.
     due: RefCell<VecDeque<Later>>,
@@ -25,9 +25,9 @@ pub(super) struct Counts {
 /// One count that is to be told later.
 type Later = (Arc<AppState>, ChannelName, Due);
 
-impl Counts {
+impl PendingCounts {
     pub(super) fn new(resolution: Duration) -> Self {
-        Counts { later: RefCell::new(Wheel::new(resolution, Instant::now())), due: RefCell::default() }
+        PendingCounts { later: RefCell::new(Wheel::new(resolution, Instant::now())), due: RefCell::default() }
     }
 
     /// Somebody has subscribed or left: tells it now or later. Called under the channel's entry. Like member events,

@@ -111,39 +111,44 @@ impl fmt::Display for Timed {
 /// sessions, remembered events and so on, each of which is bounded where it lives.
 #[derive(Debug, Default)]
 pub struct Agenda {
-    state: Mutex<State>,
+    state: Mutex<AgendaState>,
     /// Told when a wait ends.
     ended: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    waits: BTreeMap<Key, Timed>,
+struct AgendaState {
+    /// What is waited for; nothing where something is being done.
+    waits: BTreeMap<WaitKey, Option<Timed>>,
     last: u64,
     /// What has happened since somebody wanted to know, with the earliest time for which that was meant.
     noted: Option<BTreeMap<Timed, Instant>>,
 }
 
 /// When, and a number that tells it from others of the same time.
-type Key = (Instant, u64);
+type WaitKey = (Instant, u64);
 
 impl Agenda {
     /// Something is being done since `time`.
     pub fn busy(self: &Arc<Self>, time: Instant) -> Busy {
-        Busy { due: self.enter(time, Timed::Ping) }
+        Busy { _due: self.insert(time, None) }
     }
 
     /// Notes a wait.
     pub fn enter(self: &Arc<Self>, time: Instant, what: Timed) -> Due {
+        self.insert(time, Some(what))
+    }
+
+    fn insert(self: &Arc<Self>, time: Instant, what: Option<Timed>) -> Due {
         let mut state = self.state.lock();
         state.last += 1;
         let key = (time, state.last);
         state.waits.insert(key, what);
-        Due { entry: Some(Box::new(Entered { agenda: Arc::clone(self), key, what: Some(what) })) }
+        Due { entry: Some(Box::new(Entered { agenda: Arc::clone(self), key, what })) }
     }
 
-    /// The time for which somebody waits that comes next, and for what.
-    pub fn next(&self) -> Option<(Instant, Timed)> {
+    /// The time for which somebody waits that comes next, and for what; for nothing where something is being done.
+    pub fn next(&self) -> Option<(Instant, Option<Timed>)> {
         self.state.lock().waits.first_key_value().map(|((time, _), what)| (*time, *what))
     }
 
@@ -172,7 +177,7 @@ impl Agenda {
     }
 
     /// A wait is over; `what` has happened, if its time has come.
-    fn leave(&self, key: Key, what: Option<Timed>) {
+    fn leave(&self, key: WaitKey, what: Option<Timed>) {
         {
             let mut state = self.state.lock();
             state.waits.remove(&key);
@@ -196,19 +201,13 @@ pub struct Due {
 /// Stands for something that is being done. Nothing was waited for, so nothing happens when it is done.
 #[derive(Debug, Default)]
 pub struct Busy {
-    pub(super) due: Due,
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        std::mem::take(&mut self.due).put_off();
-    }
+    _due: Due,
 }
 
 #[derive(Debug)]
 struct Entered {
     agenda: Arc<Agenda>,
-    key: Key,
+    key: WaitKey,
     what: Option<Timed>,
 }
 
@@ -247,11 +246,11 @@ mod tests {
         let later = agenda.enter(at(9), Timed::CacheExpiry);
         let sooner = agenda.enter(at(5), Timed::Ping);
         let same = agenda.enter(at(5), Timed::FaultEnd);
-        assert_eq!(agenda.next(), Some((at(5), Timed::Ping)));
+        assert_eq!(agenda.next(), Some((at(5), Some(Timed::Ping))));
         drop(sooner);
-        assert_eq!(agenda.next(), Some((at(5), Timed::FaultEnd)));
+        assert_eq!(agenda.next(), Some((at(5), Some(Timed::FaultEnd))));
         drop(same);
-        assert_eq!(agenda.next(), Some((at(9), Timed::CacheExpiry)));
+        assert_eq!(agenda.next(), Some((at(9), Some(Timed::CacheExpiry))));
         drop(later);
         assert_eq!(agenda.next(), None);
     }

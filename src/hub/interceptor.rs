@@ -11,7 +11,7 @@ use crate::connection::ConnectionConfig;
 use crate::event::AcceptedEvent;
 use crate::protocol::{CloseStatus, Frame, SocketId};
 
-use super::clock::{Clock, Step};
+use super::clock::{Clock, ClockStep};
 
 /// Injects faults into one app. It is called on the workers' threads, and must not block. What it does not implement
 /// does nothing.
@@ -27,7 +27,7 @@ pub trait FaultInjector: Send + Sync {
     }
 
     /// Something begins whose parts must see the same time by the app's clock. It ends when what is returned is dropped.
-    fn begin_step(&self, _: &Clock) -> Option<Step> {
+    fn begin_step(&self, _: &Clock) -> Option<ClockStep> {
         None
     }
 
@@ -113,7 +113,7 @@ impl Interceptor {
     }
 
     /// As of [`FaultInjector::begin_step`].
-    pub(super) fn begin_step(&self, clock: &Clock) -> Option<Step> {
+    pub(super) fn begin_step(&self, clock: &Clock) -> Option<ClockStep> {
         self.0.get()?.begin_step(clock)
     }
 

@@ -9,9 +9,10 @@ use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_ch
 
 use crate::protocol::{Broadcast, ChannelName, CloseCode, CloseStatus, Frame, SocketId};
 
+use super::Totals;
+use super::Version;
 use super::app_index::AppIndex;
 use super::interceptor::Injection;
-use super::{Shutdown, Totals, Version};
 
 /// Bytes of unread letters over which a mailbox counts as congested. Publishers wait then: HTTP requests before
 /// they publish, connections before they are read on. So a mailbox holds at most this, and one message more of
@@ -54,7 +55,7 @@ pub(super) enum Letter {
     /// Do what a fault injector asks for.
     Injected { app: AppIndex, injection: Injection },
     /// End every connection, politely.
-    Drain { shutdown: Shutdown },
+    Drain { code: CloseCode, reason: &'static str },
     /// Nothing: whoever has sent it waits until it has been read.
     Turn { _reply: Sender<Infallible> },
     /// Some worker is no longer far behind: whoever waits for that may look again.

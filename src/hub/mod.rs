@@ -50,7 +50,7 @@ pub use app_state::AppState;
 pub(crate) use app_state::{ChannelSummary, Listener, Listeners};
 pub(crate) use apps::Apps;
 pub use client::{Client, Transport, Written};
-pub(crate) use clock::{Clock, Step};
+pub(crate) use clock::{Clock, ClockStep};
 pub(crate) use current::Current;
 pub use due::Timed;
 pub(crate) use due::{Agenda, Busy, Due};
@@ -58,7 +58,7 @@ pub(crate) use interceptor::{FaultInjector, InjectedAnswer, Replacement};
 pub(crate) use notice::{Notice, Refused, UnknownAppListener, Version};
 pub use outbox::{Bounds, Outbox};
 pub(crate) use shutdown::{AtWork, Shutdown};
-pub(crate) use sockets::{NotAdmitted, Sockets};
+pub(crate) use sockets::{NotAdmitted, SocketTable};
 pub use totals::Totals;
 pub(crate) use turn::come_again;
 pub(crate) use worker::Admission;
@@ -81,7 +81,7 @@ use versions::Versions;
 /// What all workers of a node share.
 pub struct Hub {
     apps: AppTable,
-    sockets: Sockets,
+    sockets: SocketTable,
     connection: Arc<ConnectionConfig>,
     mailboxes: Mailboxes,
     versions: Versions,
@@ -104,7 +104,7 @@ impl Hub {
     ) -> Result<Arc<Self>, DuplicateApp> {
         let hub = Arc::new(Hub {
             apps: AppTable::default(),
-            sockets: Sockets::new(max_connections),
+            sockets: SocketTable::new(max_connections),
             connection: Arc::new(connection),
             mailboxes: Mailboxes::new(workers.max(1)),
             versions: Versions::new(),
@@ -127,7 +127,7 @@ impl Hub {
     }
 
     /// The connections of all apps.
-    pub fn sockets(&self) -> &Sockets {
+    pub fn sockets(&self) -> &SocketTable {
         &self.sockets
     }
 

@@ -14,7 +14,7 @@ const TOLD_PER_TURN: usize = 128;
 
 /// What they are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Word {
+pub(super) enum SharedSignal {
     /// To end.
     Close(CloseCode, &'static str),
     /// To end, if it is a stream over HTTP.
@@ -27,7 +27,7 @@ pub(super) enum Word {
 /// meanwhile is not told.
 #[derive(Debug)]
 pub(super) struct Rounds<N> {
-    queue: RefCell<VecDeque<(Word, vec::IntoIter<N>)>>,
+    queue: RefCell<VecDeque<(SharedSignal, vec::IntoIter<N>)>>,
 }
 
 impl<N> Default for Rounds<N> {
@@ -38,7 +38,7 @@ impl<N> Default for Rounds<N> {
 
 impl<N> Rounds<N> {
     /// Begins a round.
-    pub(super) fn begin(&self, word: Word, names: Vec<N>) {
+    pub(super) fn begin(&self, word: SharedSignal, names: Vec<N>) {
         if !names.is_empty() {
             self.queue.borrow_mut().push_back((word, names.into_iter()));
         }
@@ -50,7 +50,7 @@ impl<N> Rounds<N> {
     }
 
     /// Goes on, as far as one turn allows. Returns whether that was all.
-    pub(super) fn go_on(&self, mut tell: impl FnMut(&N, Word)) -> bool {
+    pub(super) fn go_on(&self, mut tell: impl FnMut(&N, SharedSignal)) -> bool {
         let mut queue = self.queue.borrow_mut();
         let mut room = TOLD_PER_TURN;
         while let Some((word, names)) = queue.front_mut() {
@@ -67,16 +67,16 @@ impl<N> Rounds<N> {
     }
 }
 
-impl Word {
+impl SharedSignal {
     /// Tells a connection.
     pub(super) fn tell(self, client: &Client) {
         match self {
-            Word::Close(code, reason) => client.signal_close(code.into(), reason.into()),
-            Word::CloseStream(code, reason) if client.is_stream() => {
+            SharedSignal::Close(code, reason) => client.signal_close(code.into(), reason.into()),
+            SharedSignal::CloseStream(code, reason) if client.is_stream() => {
                 client.signal_close(code.into(), reason.into())
             }
-            Word::CloseStream(..) => {}
-            Word::Timer => client.signal_timer(),
+            SharedSignal::CloseStream(..) => {}
+            SharedSignal::Timer => client.signal_timer(),
         }
     }
 }
@@ -88,9 +88,9 @@ mod tests {
     #[test]
     fn everybody_is_told_in_order_and_in_turns() {
         let rounds = Rounds::default();
-        let close = Word::Close(CloseCode::UnknownApp, "gone");
+        let close = SharedSignal::Close(CloseCode::UnknownApp, "gone");
         let count = TOLD_PER_TURN + TOLD_PER_TURN / 2;
-        rounds.begin(Word::Timer, (0..count).collect());
+        rounds.begin(SharedSignal::Timer, (0..count).collect());
         rounds.begin(close, (0..count).collect());
         rounds.begin(close, Vec::new());
         let mut told = Vec::new();
@@ -104,7 +104,8 @@ mod tests {
             }
             turns += 1;
         }
-        let expected = [Word::Timer, close].into_iter().flat_map(|word| (0..count).map(move |n| (word, n)));
+        let expected =
+            [SharedSignal::Timer, close].into_iter().flat_map(|word| (0..count).map(move |n| (word, n)));
         assert!(told.into_iter().eq(expected));
         assert_eq!(turns, 3);
     }

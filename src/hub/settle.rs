@@ -9,7 +9,7 @@ use dashmap::mapref::entry::Entry;
 use crate::channel::{Announcement, Channel, JoinRefused, Joined, Member};
 use crate::protocol::{ChannelName, Frame, server_message};
 
-use super::counts::Counts;
+use super::counts::PendingCounts;
 use super::mailbox::Letter;
 use super::users::Address;
 use super::{AppState, Hub, Notice};
@@ -18,7 +18,7 @@ use super::{AppState, Hub, Notice};
 pub(super) struct SubscriptionChange<'a> {
     pub(super) hub: &'a Arc<Hub>,
     /// Of the thread on which it begins or ends.
-    pub(super) counts: &'a Counts,
+    pub(super) counts: &'a PendingCounts,
     pub(super) app: &'a Arc<AppState>,
     pub(super) channel: &'a ChannelName,
     pub(super) address: Address,
@@ -153,7 +153,7 @@ mod tests {
     struct Subject {
         hub: Arc<Hub>,
         app: Arc<AppState>,
-        counts: Counts,
+        counts: PendingCounts,
         channel: ChannelName,
     }
 
@@ -164,7 +164,7 @@ mod tests {
             let hub = Hub::new(vec![(app, Vec::new())], ConnectionConfig::default(), 2, 0).unwrap();
             let app = hub.state_by_key("k").unwrap();
             let channel = ChannelName::parse(channel, 164).unwrap();
-            Subject { hub, app, counts: Counts::new(Duration::from_secs(1)), channel }
+            Subject { hub, app, counts: PendingCounts::new(Duration::from_secs(1)), channel }
         }
 
         /// The subscription of a connection that no worker has.

@@ -111,7 +111,8 @@ impl Hub {
         self.turn_of_every_worker().await;
         between();
         let shutdown = self.shutdown().unwrap_or(Shutdown::Soon);
-        self.mailboxes.post_to_all(|| Letter::Drain { shutdown });
+        let (code, reason) = (shutdown.code(), shutdown.sentence());
+        self.mailboxes.post_to_all(|| Letter::Drain { code, reason });
         self.work.all_done().await;
     }
 }

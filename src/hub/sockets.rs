@@ -11,7 +11,7 @@ use super::AppIndex;
 
 /// The connections of every app that has one. Touched when one opens or ends, never by a delivery.
 #[derive(Debug)]
-pub struct Sockets {
+pub struct SocketTable {
     by_app: Mutex<ByApp>,
     node_limit: usize,
 }
@@ -58,10 +58,10 @@ pub enum NotAdmitted {
     NodeFull,
 }
 
-impl Sockets {
+impl SocketTable {
     /// None yet. `node_limit` bounds all apps together; 0 lifts the limit.
     pub fn new(node_limit: usize) -> Self {
-        Sockets { by_app: Mutex::default(), node_limit }
+        SocketTable { by_app: Mutex::default(), node_limit }
     }
 
     /// Admits a connection of an app under a new id, drawn by `draw` until it is unused.
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn both_limits_hold_and_a_place_that_is_given_back_can_be_taken() {
-        let (sockets, (app, other)) = (Sockets::new(3), two_apps());
+        let (sockets, (app, other)) = (SocketTable::new(3), two_apps());
         let mut n = 0;
         let mut draw = || {
             n += 1;
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn who_waits_counts_for_the_node_and_not_for_the_app() {
-        let (sockets, (app, _)) = (Sockets::new(3), two_apps());
+        let (sockets, (app, _)) = (SocketTable::new(3), two_apps());
         let mut n = 0;
         let mut draw = || {
             n += 1;
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn an_id_in_use_is_drawn_again() {
-        let (sockets, (app, _)) = (Sockets::new(0), two_apps());
+        let (sockets, (app, _)) = (SocketTable::new(0), two_apps());
         let mut draws = [7, 7, 7, 8].into_iter().map(|n| SocketId::new(n, 1));
         let mut draw = || draws.next().unwrap();
         assert_eq!(sockets.admit(app, 0, Quota::Counted, 0, &mut draw), Ok(SocketId::new(7, 1)));

@@ -136,7 +136,9 @@ fn what_is_said_to_very_many_connections_is_said_to_each_of_them_in_turns() {
     type Heard = fn(&Signals) -> bool;
     let close: Say = |hub, app| hub.close_app(app, CloseCode::UnknownApp, "gone");
     let advance: Say = |hub, app| hub.advance_clock(app, Duration::from_secs(1));
-    let drain: Say = |hub, _| hub.mailboxes.of(0).post(Letter::Drain { shutdown: Shutdown::Soon });
+    let drain: Say = |hub, _| {
+        hub.mailboxes.of(0).post(Letter::Drain { code: CloseCode::OverCapacity, reason: "stopping" })
+    };
     let (closed, looks): (Heard, Heard) = (|signals| signals.close.is_some(), |signals| signals.timer);
     for (say, heard, by_all) in [(close, closed, false), (advance, looks, false), (drain, closed, true)] {
         // A worker belongs to its thread.

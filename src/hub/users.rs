@@ -19,7 +19,7 @@ pub(super) type Address = (WorkerIndex, SocketId);
 /// The signed-in users of one app. Touched when one signs in or leaves, never by a delivery.
 #[derive(Debug, Default)]
 pub(super) struct Users {
-    state: Mutex<State>,
+    state: Mutex<UserTable>,
 }
 
 /// Connections, one of which is removed as quickly as any: thousands may have a user in common.
@@ -29,7 +29,7 @@ type Addresses = IndexSet<Address>;
 const NONE: &Slice<Address> = Slice::new();
 
 #[derive(Debug, Default)]
-struct State {
+struct UserTable {
     /// The connections of each user who is online.
     online: HashMap<Arc<str>, Addresses>,
     /// The connections that watch each user, online or not.
@@ -102,7 +102,7 @@ impl Users {
     }
 }
 
-impl State {
+impl UserTable {
     fn unwatch(&mut self, address: Address) {
         for watched in self.watching.remove(&address).unwrap_or_default() {
             if let Some(watchers) = self.watchers.get_mut(&watched) {

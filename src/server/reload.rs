@@ -62,7 +62,7 @@ impl Reloader {
     }
 
     /// What test mode asks of the broker.
-    pub(super) fn as_broker(&self) -> Weak<dyn test_mode::Broker> {
+    pub(super) fn as_broker(&self) -> Weak<dyn test_mode::BrokerHandle> {
         let apps: Weak<RunningApps> = Arc::downgrade(&self.apps);
         apps
     }
@@ -86,7 +86,7 @@ impl RunningApps {
     }
 }
 
-impl test_mode::Broker for RunningApps {
+impl test_mode::BrokerHandle for RunningApps {
     fn hub(&self) -> &Arc<Hub> {
         &self.hub
     }

@@ -63,7 +63,7 @@ impl fmt::Display for Count {
 
 #[derive(Deserialize, Serialize)]
 #[serde(untagged, expecting = "expected a number, or an object with at_least, at_most or both")]
-enum Written {
+enum WrittenCount {
     Exactly(usize),
     Range(Range),
 }
@@ -79,12 +79,12 @@ struct Range {
 
 impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (least, most) = match Written::deserialize(deserializer)? {
-            Written::Exactly(number) => (number, number),
-            Written::Range(Range { at_least: None, at_most: None }) => {
+        let (least, most) = match WrittenCount::deserialize(deserializer)? {
+            WrittenCount::Exactly(number) => (number, number),
+            WrittenCount::Range(Range { at_least: None, at_most: None }) => {
                 return Err(serde::de::Error::custom("expected at_least, at_most or both"));
             }
-            Written::Range(Range { at_least, at_most }) => {
+            WrittenCount::Range(Range { at_least, at_most }) => {
                 (at_least.unwrap_or(0), at_most.unwrap_or(usize::MAX))
             }
         };
@@ -100,8 +100,8 @@ impl<'de> Deserialize<'de> for Count {
 impl Serialize for Count {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let written = match *self {
-            Count { least, most } if least == most => Written::Exactly(least),
-            Count { least, most } => Written::Range(Range {
+            Count { least, most } if least == most => WrittenCount::Exactly(least),
+            Count { least, most } => WrittenCount::Range(Range {
                 // One of the two is always said: an empty object is no count.
                 at_least: (least > 0 || most == usize::MAX).then_some(least),
                 at_most: (most < usize::MAX).then_some(most),

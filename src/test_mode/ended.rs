@@ -16,12 +16,12 @@ const ENDED_APPS: usize = 20;
 
 /// The timelines of apps that have ended, if anybody wants them.
 #[derive(Debug, Default)]
-pub(super) struct Ended {
-    state: Mutex<Option<State>>,
+pub(super) struct EndedApps {
+    state: Mutex<Option<EndedState>>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct EndedState {
     apps: VecDeque<EndedApp>,
     left_out: usize,
 }
@@ -34,7 +34,7 @@ struct EndedApp {
     gave_up: bool,
 }
 
-impl Ended {
+impl EndedApps {
     /// From now on they are wanted.
     pub(super) fn remember(&self) {
         self.state.lock().get_or_insert_default();
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn only_who_asked_for_it_is_told() {
-        let ended = Ended::default();
+        let ended = EndedApps::default();
         ended.add(&app(1, Kind::Event));
         assert_eq!(ended.timelines(), "");
         ended.remember();
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn those_in_which_a_wait_was_given_up_are_remembered_longest() {
-        let ended = Ended::default();
+        let ended = EndedApps::default();
         ended.remember();
         ended.add(&app(0, Kind::GaveUp));
         for id in 1..=ENDED_APPS + 2 {

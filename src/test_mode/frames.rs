@@ -55,12 +55,12 @@ impl FrameText {
 
 /// Reads frames. A broadcast is read once, although it goes to many.
 #[derive(Debug, Default)]
-pub(super) struct FrameReader {
+pub(super) struct FrameTextReader {
     /// The frame is kept with its text, so that no other can be at the same address.
     last: Mutex<Option<(Frame, Arc<FrameText>)>>,
 }
 
-impl FrameReader {
+impl FrameTextReader {
     pub(super) fn read(&self, frame: &Frame) -> Arc<FrameText> {
         let mut last = self.last.lock();
         match &*last {
@@ -82,11 +82,11 @@ fn same(one: &Frame, other: &Frame) -> bool {
 /// Frames that a fault holds back, in the order in which they are to be released.
 #[derive(Debug, Default)]
 pub(super) struct HeldFrames {
-    state: Mutex<Held>,
+    state: Mutex<HeldByConnection>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct HeldByConnection {
     delayed: HashMap<SocketId, VecDeque<HeldFrame>>,
     /// To go after the connection's next frame.
     swapped: HashMap<SocketId, HeldFrame>,
@@ -170,7 +170,7 @@ impl HeldFrames {
     pub(super) fn forget(&self, socket: Option<SocketId>) {
         let mut held = self.state.lock();
         match socket {
-            None => *held = Held::default(),
+            None => *held = HeldByConnection::default(),
             Some(socket) => {
                 let delayed = held.delayed.remove(&socket).map_or(0, |queue| queue.len());
                 let swapped = usize::from(held.swapped.remove(&socket).is_some());
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_frame_says_which_event_it_is() {
-        let reader = FrameReader::default();
+        let reader = FrameTextReader::default();
         let text = reader.read(&frame("message"));
         assert_eq!(text.event.as_deref(), Some("message"));
         assert_eq!((text.channel.as_deref(), text.data.as_deref()), (Some("room"), Some("{\"n\":1}")));
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_broadcast_is_read_once() {
-        let reader = FrameReader::default();
+        let reader = FrameTextReader::default();
         let frame = frame("message");
         assert!(Arc::ptr_eq(&reader.read(&frame), &reader.read(&frame.clone())));
     }

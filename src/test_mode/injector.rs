@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::connection::ConnectionConfig;
 use crate::event::AcceptedEvent;
-use crate::hub::{Clock, Due, FaultInjector, InjectedAnswer, Replacement, Step, Timed};
+use crate::hub::{Clock, ClockStep, Due, FaultInjector, InjectedAnswer, Replacement, Timed};
 use crate::protocol::{CloseStatus, Frame, SocketId};
 
 use super::app::AppUnderTest;
@@ -26,7 +26,7 @@ impl FaultInjector for AppUnderTest {
         self.faults.refuse(self.now()).map(|(_, code, reason)| (CloseStatus::injected(code), reason))
     }
 
-    fn begin_step(&self, clock: &Clock) -> Option<Step> {
+    fn begin_step(&self, clock: &Clock) -> Option<ClockStep> {
         Some(clock.step())
     }
 

@@ -12,11 +12,11 @@ use serde_json::value::RawValue;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JsonPath {
     text: String,
-    steps: Vec<Step>,
+    steps: Vec<PathStep>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Step {
+enum PathStep {
     Member(String),
     Item(usize),
 }
@@ -30,11 +30,11 @@ impl JsonPath {
     /// The value at this place, if there is one, as it is written. Of a name that is repeated the last one counts.
     pub fn of<'v>(&self, value: &'v RawValue) -> Option<&'v RawValue> {
         self.steps.iter().try_fold(value, |value, step| match step {
-            Step::Member(name) => {
+            PathStep::Member(name) => {
                 let members: HashMap<Cow<'_, str>, &RawValue> = serde_json::from_str(value.get()).ok()?;
                 members.get(name.as_str()).copied()
             }
-            Step::Item(index) => {
+            PathStep::Item(index) => {
                 let items: Vec<&RawValue> = serde_json::from_str(value.get()).ok()?;
                 items.get(*index).copied()
             }
@@ -51,7 +51,7 @@ impl FromStr for JsonPath {
     }
 }
 
-fn steps(text: &str) -> Option<Vec<Step>> {
+fn steps(text: &str) -> Option<Vec<PathStep>> {
     let mut rest = text.strip_prefix('$').unwrap_or(text);
     let mut steps = Vec::new();
     // The first name may stand without its dot.
@@ -59,12 +59,12 @@ fn steps(text: &str) -> Option<Vec<Step>> {
     while !rest.is_empty() {
         if let Some(bracketed) = rest.strip_prefix("['") {
             let (name, after) = bracketed.split_once("']")?;
-            steps.push(Step::Member(name.to_owned()));
+            steps.push(PathStep::Member(name.to_owned()));
             rest = after;
         } else if let Some(bracketed) = rest.strip_prefix('[') {
             let (index, after) = bracketed.split_once(']')?;
             let digits = !index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit());
-            steps.push(Step::Item(index.parse().ok().filter(|_| digits)?));
+            steps.push(PathStep::Item(index.parse().ok().filter(|_| digits)?));
             rest = after;
         } else {
             let named = match rest.strip_prefix('.') {
@@ -77,7 +77,7 @@ fn steps(text: &str) -> Option<Vec<Step>> {
             if name.is_empty() || name.contains(']') {
                 return None;
             }
-            steps.push(Step::Member(name.to_owned()));
+            steps.push(PathStep::Member(name.to_owned()));
             rest = &named[end..];
         }
         first = false;

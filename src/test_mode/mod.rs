@@ -56,7 +56,7 @@ use crate::app::DuplicateApp;
 use crate::config::{AppConfig, ConnectionConfig};
 use crate::hub::{Hub, Refused, UnknownAppListener};
 
-use ended::Ended;
+use ended::EndedApps;
 
 /// The apps under test of one broker.
 pub struct TestMode {
@@ -68,13 +68,13 @@ pub struct TestMode {
     /// What concerns no app.
     strangers: EventLog,
     /// What was seen of apps that are no more.
-    ended: Ended,
+    ended: EndedApps,
     /// Set once the broker is put together.
-    broker: OnceLock<Weak<dyn Broker>>,
+    broker: OnceLock<Weak<dyn BrokerHandle>>,
 }
 
 /// What test mode asks of the broker that it is a part of.
-pub(crate) trait Broker: Send + Sync {
+pub(crate) trait BrokerHandle: Send + Sync {
     /// The hub.
     fn hub(&self) -> &Arc<Hub>;
 
@@ -99,7 +99,7 @@ impl TestMode {
             remote,
             apps: Mutex::default(),
             strangers: EventLog::default(),
-            ended: Ended::default(),
+            ended: EndedApps::default(),
             broker: OnceLock::new(),
         })
     }
@@ -188,12 +188,12 @@ impl TestMode {
     }
 
     /// The broker, while it lives.
-    pub(crate) fn broker(&self) -> Option<Arc<dyn Broker>> {
+    pub(crate) fn broker(&self) -> Option<Arc<dyn BrokerHandle>> {
         self.broker.get().and_then(Weak::upgrade)
     }
 
     /// The broker is put together.
-    pub(crate) fn set_broker(self: &Arc<Self>, broker: Weak<dyn Broker>) {
+    pub(crate) fn set_broker(self: &Arc<Self>, broker: Weak<dyn BrokerHandle>) {
         if let Some(broker) = broker.upgrade() {
             broker.hub().listen_to_unknown_apps(Arc::clone(self) as Arc<dyn UnknownAppListener>);
         }

@@ -32,7 +32,7 @@ impl AppUnderTest {
         tokio::select! {
             reached = self.step_to_next() => reached,
             _ = over.wait_for(|over| *over) => Err(TestError::Gone(self.id().to_owned())),
-            () = tokio::time::sleep(MOST_PATIENCE) => Err(TestError::Overdue(self.agenda.next().map(|(_, what)| what))),
+            () = tokio::time::sleep(MOST_PATIENCE) => Err(TestError::Overdue(self.agenda.next().and_then(|(_, what)| what))),
         }
     }
 

@@ -19,12 +19,12 @@ use crate::app::App;
 use crate::channel::Channel;
 use crate::protocol::ChannelName;
 
-use super::app_index::{AppIndex, Place};
+use super::app_index::{AppIndex, AppPlace};
 use super::cache_index::CacheIndex;
 use super::conflated::ConflatedEvents;
 use super::interceptor::Interceptor;
 use super::users::Users;
-use super::{Clock, Current, Hub, Notice, Refused, Step};
+use super::{Clock, ClockStep, Current, Hub, Notice, Refused};
 
 use demand::{CurrentDemand, Demand};
 use settings::Settings;
@@ -38,7 +38,7 @@ const LEAST_SHARDS: usize = 32;
 /// Its settings and its listeners can be replaced at any time; everything else stays. Connections hold it, so an app
 /// that has been removed is here until its last one is gone.
 pub struct AppState {
-    place: Place,
+    place: AppPlace,
     id: String,
     settings: Settings,
     listeners: ArcSwap<Listeners>,
@@ -85,7 +85,7 @@ pub trait Listener: Send + Sync {
 }
 
 impl AppState {
-    pub(super) fn new(place: Place, app: Arc<App>) -> Self {
+    pub(super) fn new(place: AppPlace, app: Arc<App>) -> Self {
         AppState {
             place,
             id: app.id.clone(),
@@ -144,7 +144,7 @@ impl AppState {
     }
 
     /// Something begins whose parts must see the same time; it lasts as long as what is returned.
-    pub(super) fn begin_step(&self) -> Option<Step> {
+    pub(super) fn begin_step(&self) -> Option<ClockStep> {
         self.interceptor.begin_step(&self.clock)
     }
 

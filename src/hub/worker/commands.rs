@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 
 use crate::hub::mailbox::{Letter, MailboxReader};
-use crate::hub::rounds::Word;
+use crate::hub::rounds::SharedSignal;
 
 use super::{HEARERS_PER_TURN, Worker};
 
@@ -74,10 +74,10 @@ impl Worker {
                 }
             }
             Letter::CloseApp { app, code, reason } => {
-                self.begin_round(Word::Close(code, reason), Some(app), room);
+                self.begin_round(SharedSignal::Close(code, reason), Some(app), room);
             }
             Letter::CloseStreams { app, code, reason } => {
-                self.begin_round(Word::CloseStream(code, reason), Some(app), room);
+                self.begin_round(SharedSignal::CloseStream(code, reason), Some(app), room);
             }
             Letter::Injected { app, injection } => self.inject(app, injection, room),
             // The turn that it brings is all that is needed.
@@ -87,9 +87,8 @@ impl Worker {
                 let _ = reply.send(self.totals());
             }
             Letter::Turn { .. } => {}
-            Letter::Drain { shutdown } => {
-                let (code, reason) = (shutdown.code(), shutdown.sentence());
-                self.begin_round(Word::Close(code, reason), None, room);
+            Letter::Drain { code, reason } => {
+                self.begin_round(SharedSignal::Close(code, reason), None, room);
             }
         }
         None

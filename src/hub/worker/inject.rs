@@ -3,7 +3,7 @@
 
 use crate::hub::AppIndex;
 use crate::hub::interceptor::Injection;
-use crate::hub::rounds::Word;
+use crate::hub::rounds::SharedSignal;
 
 use super::Worker;
 
@@ -26,7 +26,7 @@ impl Worker {
                 self.counts.clock_advanced(app);
                 // Each driver asks to be reminded again.
                 self.wheel.borrow_mut().take(|(of, _)| *of == app);
-                self.begin_round(Word::Timer, Some(app), room);
+                self.begin_round(SharedSignal::Timer, Some(app), room);
             }
         }
     }

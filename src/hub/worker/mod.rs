@@ -32,7 +32,7 @@ use crate::protocol::SocketId;
 
 use super::allowance::{Allowance, Queued, Turn};
 use super::client::{Client, Transport};
-use super::counts::Counts;
+use super::counts::PendingCounts;
 use super::fanout::LocalApps;
 use super::leaving::Queue;
 use super::rounds::Rounds;
@@ -61,7 +61,7 @@ pub struct Worker {
     channels: RefCell<LocalApps>,
     dirty: Dirty,
     wheel: RefCell<Wheel<ClientKey>>,
-    counts: Counts,
+    counts: PendingCounts,
     scratch: RefCell<Box<[u8]>>,
     /// Who waits until no mailbox is congested.
     waiting: RefCell<Vec<Waker>>,
@@ -106,7 +106,7 @@ impl Worker {
             channels: RefCell::default(),
             dirty: Dirty::default(),
             wheel: RefCell::new(Wheel::new(resolution, Instant::now())),
-            counts: Counts::new(resolution),
+            counts: PendingCounts::new(resolution),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             waiting: RefCell::default(),
             waker: RefCell::default(),

@@ -15,7 +15,7 @@ impl Worker {
         let mut ticks = tokio::time::interval(resolution);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         // Also if the thread stops and drops this.
-        let _end = End(&self);
+        let _end = WorkerEnd(&self);
         poll_fn(|context| {
             *self.waker.borrow_mut() = Some(context.waker().clone());
             self.turning.set(true);
@@ -65,9 +65,9 @@ impl Worker {
 }
 
 /// Ends a worker.
-struct End<'a>(&'a Worker);
+struct WorkerEnd<'a>(&'a Worker);
 
-impl Drop for End<'_> {
+impl Drop for WorkerEnd<'_> {
     fn drop(&mut self) {
         self.0.end();
     }

@@ -2,7 +2,7 @@
 //! each turn.
 
 use crate::hub::AppIndex;
-use crate::hub::rounds::Word;
+use crate::hub::rounds::SharedSignal;
 
 use super::Worker;
 
@@ -11,7 +11,7 @@ const LOOKS_PER_HEARER: usize = 16;
 
 impl Worker {
     /// Begins to tell every connection there is now, of all apps or of one.
-    pub(super) fn begin_round(&self, word: Word, app: Option<AppIndex>, room: &mut usize) {
+    pub(super) fn begin_round(&self, word: SharedSignal, app: Option<AppIndex>, room: &mut usize) {
         let clients = self.clients.borrow();
         let of_app = clients.keys().filter(|(of, _)| app.is_none_or(|app| app == *of));
         self.rounds.begin(word, of_app.copied().collect());

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::hub::rounds::Word;
+use crate::hub::rounds::SharedSignal;
 
 use super::Worker;
 
@@ -20,7 +20,7 @@ impl Worker {
         self.counts.tick(now);
         let mut wheel = self.wheel.borrow_mut();
         wheel.turn(now, |key| due.push(key));
-        self.rounds.begin(Word::Timer, due);
+        self.rounds.begin(SharedSignal::Timer, due);
         let clients = self.clients.borrow().len();
         // Connections that come and go quickly leave their times behind. They are swept before they are half of all, so
         // that a sweep costs no more than putting them in did.

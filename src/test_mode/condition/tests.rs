@@ -1,7 +1,10 @@
 //! Conditions in JSON, and when they hold.
 
+use serde_json::{Value, json};
+
 use super::*;
-use crate::test_mode::entry::Details;
+use crate::test_mode::entry::{Details, Kind};
+use crate::test_mode::log::EventLog;
 
 #[derive(Default)]
 struct Fixed {

@@ -11,7 +11,7 @@ use super::json_answer;
 
 /// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ControlError {
+pub(super) enum ControlApiError {
     #[error("expected the header Authorization: Bearer TOKEN, with the token that was printed at the start")]
     Token,
     #[error(
@@ -42,23 +42,23 @@ pub(super) enum ControlError {
     Stopping,
 }
 
-impl ControlError {
+impl ControlApiError {
     fn status(&self) -> StatusCode {
         match self {
-            ControlError::Token => StatusCode::UNAUTHORIZED,
-            ControlError::Remote => StatusCode::FORBIDDEN,
-            ControlError::NotFound(_)
-            | ControlError::NoSuchApp(_)
-            | ControlError::NoSuchFault(_)
-            | ControlError::Test(
+            ControlApiError::Token => StatusCode::UNAUTHORIZED,
+            ControlApiError::Remote => StatusCode::FORBIDDEN,
+            ControlApiError::NotFound(_)
+            | ControlApiError::NoSuchApp(_)
+            | ControlApiError::NoSuchFault(_)
+            | ControlApiError::Test(
                 TestError::Gone(_) | TestError::NobodyMeant { .. } | TestError::NothingDue { .. },
             ) => StatusCode::NOT_FOUND,
-            ControlError::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            ControlError::Body(_)
-            | ControlError::Query(_)
-            | ControlError::Condition(_)
-            | ControlError::App(_)
-            | ControlError::Test(
+            ControlApiError::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            ControlApiError::Body(_)
+            | ControlApiError::Query(_)
+            | ControlApiError::Condition(_)
+            | ControlApiError::App(_)
+            | ControlApiError::Test(
                 TestError::Fault(_)
                 | TestError::TooManyFaults(_)
                 | TestError::TooFar(_)
@@ -66,15 +66,15 @@ impl ControlError {
                 | TestError::Share(_),
             ) => StatusCode::BAD_REQUEST,
             // Not 409: that is a condition that was not met.
-            ControlError::Duplicate(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            ControlError::Test(TestError::Overdue(_)) => StatusCode::GATEWAY_TIMEOUT,
-            ControlError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            ControlApiError::Duplicate(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            ControlApiError::Test(TestError::Overdue(_)) => StatusCode::GATEWAY_TIMEOUT,
+            ControlApiError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
     pub(super) fn response(&self) -> HttpResponse {
         let mut response = json_answer(self.status(), &json!({ "error": self.to_string() }));
-        if let ControlError::Method { allowed, .. } = self
+        if let ControlApiError::Method { allowed, .. } = self
             && let Ok(allowed) = header::HeaderValue::from_str(allowed)
         {
             response.headers_mut().insert(header::ALLOW, allowed);

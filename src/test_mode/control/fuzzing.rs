@@ -6,7 +6,9 @@ use crate::auth::request::Query;
 use crate::config::{AppConfig, ConnectionConfig};
 use crate::test_mode::faults::Fault;
 
-use super::requests::{self, CloseRequest, CreateRequest, LogRequest, WaitRequest};
+use super::create::CreateRequest;
+use super::log_request::LogRequest;
+use super::requests::{self, CloseRequest, WaitRequest};
 
 /// The id and key of the app that a body asks for, if there can be such a one.
 pub fn app_of(body: &[u8]) -> Option<(String, String)> {

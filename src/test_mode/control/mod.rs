@@ -3,8 +3,10 @@
 //! Every request carries the token, and comes from this machine unless others were let in by name. What can be asked
 //! is described by `openapi.json`, which is served as well; a test holds the two together.
 
+mod create;
 mod error;
 pub(super) mod fuzzing;
+mod log_request;
 mod requests;
 
 use std::sync::Arc;
@@ -23,8 +25,10 @@ use super::log::EventLog;
 use super::wait::Outcome;
 use super::{NextDue, TestMode, credentials_of, draw_app};
 
-use error::ControlError;
-use requests::{Advance, AdvanceRequest, CloseRequest, CreateRequest, ResetRequest, WaitRequest};
+use create::CreateRequest;
+use error::ControlApiError;
+use log_request::LogRequest;
+use requests::{Advance, AdvanceRequest, CloseRequest, ResetRequest, WaitRequest};
 
 /// The document that describes this API.
 const OPENAPI: &str = include_str!("openapi.json");
@@ -51,7 +55,7 @@ const ROUTES: [(&str, &[&str]); 15] = [
     ("apps/{app_id}/faults/{fault}", &["DELETE"]),
 ];
 
-type Answer = Result<HttpResponse, ControlError>;
+type ControlApiAnswer = Result<HttpResponse, ControlApiError>;
 
 impl TestMode {
     /// The refusal of a request to the control API from whom may not ask, or for what is not there: known before its
@@ -74,16 +78,16 @@ impl TestMode {
     }
 
     /// Who may ask.
-    fn admit(&self, request: &HttpRequest) -> Result<(), ControlError> {
+    fn admit(&self, request: &HttpRequest) -> Result<(), ControlApiError> {
         let peer = request.peer_addr().map(|address| address.ip().to_canonical());
         if !self.remote && !peer.is_some_and(|ip| ip.is_loopback()) {
-            return Err(ControlError::Remote);
+            return Err(ControlApiError::Remote);
         }
         let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token = given.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
         match token {
             Some(token) if same_bytes(token.as_bytes(), self.token.as_bytes()) => Ok(()),
-            _ => Err(ControlError::Token),
+            _ => Err(ControlApiError::Token),
         }
     }
 
@@ -93,7 +97,7 @@ impl TestMode {
         path: &[&str],
         path_prefix: &str,
         body: &[u8],
-    ) -> Answer {
+    ) -> ControlApiAnswer {
         let path = without_slash(path);
         let method = method_of(request);
         let query = Query::parse(request.query_string());
@@ -108,7 +112,7 @@ impl TestMode {
             }
             (_, ["apps"]) => self.create(request, path_prefix, requests::parse(body)?),
             (_, ["apps", id, rest @ ..]) => {
-                let app = self.app(id).ok_or_else(|| ControlError::NoSuchApp((*id).to_owned()))?;
+                let app = self.app(id).ok_or_else(|| ControlApiError::NoSuchApp((*id).to_owned()))?;
                 match (method, rest) {
                     ("DELETE", []) => {
                         self.remove_app(id);
@@ -118,7 +122,7 @@ impl TestMode {
                     (method, rest) => of_app(&app, method, rest, &query, body).await,
                 }
             }
-            _ => Err(ControlError::NotFound(request.path().to_owned())),
+            _ => Err(ControlApiError::NotFound(request.path().to_owned())),
         }
     }
 
@@ -132,9 +136,9 @@ impl TestMode {
         json_answer(StatusCode::OK, &overview)
     }
 
-    async fn reset_as_asked(&self, ResetRequest { app_id, connections }: ResetRequest) -> Answer {
+    async fn reset_as_asked(&self, ResetRequest { app_id, connections }: ResetRequest) -> ControlApiAnswer {
         let apps = match app_id {
-            Some(id) => vec![self.app(&id).ok_or(ControlError::NoSuchApp(id))?],
+            Some(id) => vec![self.app(&id).ok_or(ControlApiError::NoSuchApp(id))?],
             None => {
                 self.strangers().clear();
                 self.apps()
@@ -150,29 +154,29 @@ impl TestMode {
         Ok(json_answer(StatusCode::OK, &json!({ "reset": ids })))
     }
 
-    fn create(&self, request: &HttpRequest, path_prefix: &str, asked: CreateRequest) -> Answer {
-        let broker = self.broker().ok_or(ControlError::Stopping)?;
+    fn create(&self, request: &HttpRequest, path_prefix: &str, asked: CreateRequest) -> ControlApiAnswer {
+        let broker = self.broker().ok_or(ControlApiError::Stopping)?;
         let apps = broker.apps();
         let like = match &asked.like {
             Some(id) => apps
                 .iter()
                 .find(|app| app.app.id == *id)
-                .ok_or_else(|| ControlError::NoSuchApp(id.clone()))?,
-            None => apps.first().ok_or(ControlError::Stopping)?,
+                .ok_or_else(|| ControlApiError::NoSuchApp(id.clone()))?,
+            None => apps.first().ok_or(ControlApiError::Stopping)?,
         };
         let (app, connection) = asked.apply(draw_app(like), broker.hub().connection_config())?;
         let id = app.app.id.clone();
         self.add_app_with(app, connection)
-            .map_err(|error| error.map_or(ControlError::Stopping, ControlError::Duplicate))?;
+            .map_err(|error| error.map_or(ControlApiError::Stopping, ControlApiError::Duplicate))?;
         let mut answer = self.show(request, path_prefix, &id)?;
         *answer.status_mut() = StatusCode::CREATED;
         Ok(answer)
     }
 
     /// The credentials of an app, for whoever reaches the broker as this request did.
-    fn show(&self, request: &HttpRequest, path_prefix: &str, id: &str) -> Answer {
-        let broker = self.broker().ok_or(ControlError::Stopping)?;
-        let no_such = || ControlError::NoSuchApp(id.to_owned());
+    fn show(&self, request: &HttpRequest, path_prefix: &str, id: &str) -> ControlApiAnswer {
+        let broker = self.broker().ok_or(ControlApiError::Stopping)?;
+        let no_such = || ControlApiError::NoSuchApp(id.to_owned());
         let settings = broker.hub().apps().by_id(id).ok_or_else(no_such)?.app().share();
         let tls = request.connection_info().scheme() == "https";
         // By what the request itself says: anybody can say what host a proxy was reached by.
@@ -192,13 +196,13 @@ impl TestMode {
 }
 
 /// Makes sure that there is such a path, and that it takes the method.
-fn find(request: &HttpRequest, path: &[&str]) -> Result<(), ControlError> {
-    let not_found = || ControlError::NotFound(request.path().to_owned());
+fn find(request: &HttpRequest, path: &[&str]) -> Result<(), ControlApiError> {
+    let not_found = || ControlApiError::NotFound(request.path().to_owned());
     let allowed = methods_of(without_slash(path)).ok_or_else(not_found)?;
     let method = method_of(request);
     match allowed.contains(&method) {
         true => Ok(()),
-        false => Err(ControlError::Method { method: method.to_owned(), allowed: allowed.join(", ") }),
+        false => Err(ControlApiError::Method { method: method.to_owned(), allowed: allowed.join(", ") }),
     }
 }
 
@@ -214,7 +218,13 @@ fn method_of(request: &HttpRequest) -> &str {
 }
 
 /// What can be asked of one app.
-async fn of_app(app: &Arc<AppUnderTest>, method: &str, path: &[&str], query: &Query, body: &[u8]) -> Answer {
+async fn of_app(
+    app: &Arc<AppUnderTest>,
+    method: &str,
+    path: &[&str],
+    query: &Query,
+    body: &[u8],
+) -> ControlApiAnswer {
     let ok = |value: Value| Ok(json_answer(StatusCode::OK, &value));
     match (method, path) {
         (_, ["counts"]) => ok(json!(app.counts())),
@@ -252,13 +262,13 @@ async fn of_app(app: &Arc<AppUnderTest>, method: &str, path: &[&str], query: &Qu
         ("DELETE", ["faults"]) => ok(json!({ "cleared": app.clear_faults() })),
         (_, ["faults"]) => ok(json!({ "faults": app.active_faults() })),
         (_, ["faults", id]) => {
-            let number = id.parse().map_err(|_| ControlError::NoSuchFault((*id).to_owned()))?;
+            let number = id.parse().map_err(|_| ControlApiError::NoSuchFault((*id).to_owned()))?;
             match app.clear_fault(number) {
                 true => ok(json!({ "cleared": 1 })),
-                false => Err(ControlError::NoSuchFault((*id).to_owned())),
+                false => Err(ControlApiError::NoSuchFault((*id).to_owned())),
             }
         }
-        _ => Err(ControlError::NotFound(path.join("/"))),
+        _ => Err(ControlApiError::NotFound(path.join("/"))),
     }
 }
 
@@ -272,8 +282,8 @@ fn methods_of(path: &[&str]) -> Option<&'static [&'static str]> {
     ROUTES.iter().find(|(template, _)| fits(template)).map(|(_, methods)| *methods)
 }
 
-fn log(log: &EventLog, query: &Query) -> Answer {
-    let requests::LogRequest { filter, after, limit } = requests::LogRequest::parse(query)?;
+fn log(log: &EventLog, query: &Query) -> ControlApiAnswer {
+    let LogRequest { filter, after, limit } = LogRequest::parse(query)?;
     let mut excerpt = log.after(after, |entry| filter.accepts(entry));
     let limit = limit.unwrap_or(LOG_LIMIT);
     // Who reads on from the last entry it was given must not miss those that were left out.

@@ -34,11 +34,11 @@ pub const LOOK_AGAIN: Duration = Duration::from_secs(3600);
 pub struct Faults {
     /// Whether there are any: most of the time there are none.
     any: AtomicBool,
-    state: Mutex<State>,
+    state: Mutex<FaultTable>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct FaultTable {
     last: u64,
     active: Vec<Active>,
 }
