@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 /// Names one app of a hub. Its place is given to another app once nothing is left of this one; the generation tells
-/// the two apart, so that a letter that was under way meanwhile reaches nobody of the other.
+/// the two apart, so that a command that was under way meanwhile reaches nobody of the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AppIndex {
     place: u32,

@@ -2,7 +2,7 @@
 
 use tokio::sync::mpsc;
 
-use super::mailbox::Letter;
+use super::mailbox::WorkerCommand;
 use super::{Hub, Totals};
 
 impl Hub {
@@ -10,7 +10,7 @@ impl Hub {
     #[expect(clippy::disallowed_methods, reason = "each worker answers once")]
     pub async fn totals(&self) -> Totals {
         let (reply, mut replies) = mpsc::unbounded_channel();
-        self.mailboxes.post_to_started(|| Letter::Totals { reply: reply.clone() });
+        self.mailboxes.post_to_started(|| WorkerCommand::Totals { reply: reply.clone() });
         drop(reply);
         let mut totals = Totals::default();
         while let Some(worker) = replies.recv().await {
@@ -26,12 +26,12 @@ impl Hub {
         totals
     }
 
-    /// Waits until every worker has ended the turn that it is in, and read the letters that were posted before.
+    /// Waits until every worker has ended the turn that it is in, and read the commands that were posted before.
     pub(super) async fn turn_of_every_worker(&self) {
         let (reply, mut replies) = mpsc::channel(1);
-        self.mailboxes.post_to_started(|| Letter::Turn { _reply: reply.clone() });
+        self.mailboxes.post_to_started(|| WorkerCommand::Turn { _reply: reply.clone() });
         drop(reply);
-        // Nothing is ever sent; it ends when the last letter has been read.
+        // Nothing is ever sent; it ends when the last command has been read.
         replies.recv().await;
     }
 }

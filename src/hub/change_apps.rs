@@ -9,7 +9,7 @@ use crate::app::{App, AppRegistry, DuplicateApp};
 use crate::protocol::CloseCode;
 
 use super::app_index::Places;
-use super::mailbox::Letter;
+use super::mailbox::WorkerCommand;
 use super::{AppState, Apps, Current, Hub, Listeners};
 
 /// The apps that there are, and those that were removed and are not gone yet.
@@ -85,10 +85,10 @@ impl Hub {
     /// If two apps share an id or a key. Nothing has changed then.
     pub fn set_apps(&self, apps: Vec<(App, Option<Listeners>)>) -> Result<(), DuplicateApp> {
         let Changed { mut removed, before, without_streams } = self.apps.change(apps)?;
-        // After the change: whoever was admitted before is closed by these letters, and nobody is admitted any more.
+        // After the change: whoever was admitted before is closed by these commands, and nobody is admitted any more.
         let (code, reason) = (CloseCode::Unauthorized, "HTTP streams were switched off");
         for app in without_streams.iter().map(|state| state.index()) {
-            self.mailboxes.post_to_all(|| Letter::CloseStreams { app, code, reason });
+            self.mailboxes.post_to_all(|| WorkerCommand::CloseStreams { app, code, reason });
         }
         let now = self.apps();
         for state in before.iter() {
@@ -109,6 +109,6 @@ impl Hub {
     /// Ends every connection of an app.
     pub(super) fn close_app(&self, app: &AppState, code: CloseCode, reason: &'static str) {
         let app = app.index();
-        self.mailboxes.post_to_all(|| Letter::CloseApp { app, code, reason });
+        self.mailboxes.post_to_all(|| WorkerCommand::CloseApp { app, code, reason });
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use crate::channel::WorkerIndex;
 
 use super::Hub;
-use super::mailbox::Letter;
+use super::mailbox::WorkerCommand;
 
 impl Hub {
     /// Whether some worker is far behind, so that publishers should wait.
@@ -15,7 +15,7 @@ impl Hub {
 
     /// Wakes those who wait at the other workers: this one is no longer far behind.
     pub(super) fn tell_relieved(&self, worker: WorkerIndex) {
-        self.mailboxes.post_to_others(worker, || Letter::Relieved);
+        self.mailboxes.post_to_others(worker, || WorkerCommand::Relieved);
     }
 
     /// Counts one more connection that was closed because it read too slowly; returns how many there were since the

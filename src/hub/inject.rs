@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::protocol::{Frame, SocketId};
 
 use super::interceptor::Injection;
-use super::mailbox::Letter;
+use super::mailbox::WorkerCommand;
 use super::{AppState, Hub};
 
 impl Hub {
@@ -14,7 +14,7 @@ impl Hub {
         app.clock().advance(by);
         app.expire_whole_cache();
         let (app, injection) = (app.index(), Injection::ClockAdvanced);
-        self.mailboxes.post_to_all(|| Letter::Injected { app, injection: injection.clone() });
+        self.mailboxes.post_to_all(|| WorkerCommand::Injected { app, injection: injection.clone() });
     }
 
     /// Queues a frame for one connection that was held back from it; nobody is asked again.
@@ -28,6 +28,6 @@ impl Hub {
     }
 
     fn inject(&self, app: &AppState, socket: SocketId, injection: Injection) {
-        self.post_to_socket(app, socket, |app| Letter::Injected { app, injection });
+        self.post_to_socket(app, socket, |app| WorkerCommand::Injected { app, injection });
     }
 }

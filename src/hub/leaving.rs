@@ -12,7 +12,7 @@ use std::vec;
 use crate::connection::Cleanup;
 use crate::protocol::ChannelName;
 
-use super::{AtWork, Client};
+use super::{Client, ShutdownGuard};
 
 /// What is ended per turn: subscriptions, and connections. About a millisecond's worth.
 pub(super) const ENDS_PER_TURN: usize = 256;
@@ -25,7 +25,7 @@ pub(super) struct Leaving {
     /// Everything else that it leaves behind; none where only its socket is left.
     pub(super) rest: Option<Cleanup>,
     /// Shutdown waits until it is done.
-    _at_work: Option<AtWork>,
+    _shutdown_guard: Option<ShutdownGuard>,
 }
 
 /// Those of one worker, the first of which is being seen to.
@@ -44,20 +44,20 @@ impl Queue {
         &self,
         client: &Rc<Client>,
         mut cleanup: Cleanup,
-        at_work: Option<&AtWork>,
+        shutdown_guard: Option<&ShutdownGuard>,
     ) -> Result<(), Cleanup> {
         if self.closed.get() {
             return Err(cleanup);
         }
         let subscriptions = std::mem::take(&mut cleanup.subscriptions);
-        self.push(client, subscriptions, Some(cleanup), at_work);
+        self.push(client, subscriptions, Some(cleanup), shutdown_guard);
         Ok(())
     }
 
     /// Queues a connection of which nothing is left but its socket: to close that may take longer than all the rest.
-    pub(super) fn put_socket(&self, client: &Rc<Client>, at_work: &AtWork) {
+    pub(super) fn put_socket(&self, client: &Rc<Client>, shutdown_guard: &ShutdownGuard) {
         if !self.closed.get() {
-            self.push(client, Vec::new(), None, Some(at_work));
+            self.push(client, Vec::new(), None, Some(shutdown_guard));
         }
     }
 
@@ -66,13 +66,13 @@ impl Queue {
         client: &Rc<Client>,
         subscriptions: Vec<ChannelName>,
         rest: Option<Cleanup>,
-        at_work: Option<&AtWork>,
+        shutdown_guard: Option<&ShutdownGuard>,
     ) {
         self.leaving.borrow_mut().push_back(Leaving {
             client: Rc::clone(client),
             subscriptions: subscriptions.into_iter(),
             rest,
-            _at_work: at_work.cloned(),
+            _shutdown_guard: shutdown_guard.cloned(),
         });
     }
 

@@ -1,4 +1,4 @@
-//! Letters between workers: one per worker and broadcast, read in the order in which they were posted.
+//! Commands between workers: one per worker and broadcast, read in the order in which they were posted.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -14,14 +14,14 @@ use super::Version;
 use super::app_index::AppIndex;
 use super::interceptor::Injection;
 
-/// Bytes of unread letters over which a mailbox counts as congested. Publishers wait then: HTTP requests before
+/// Bytes of unread commands over which a mailbox counts as congested. Publishers wait then: HTTP requests before
 /// they publish, connections before they are read on. So a mailbox holds at most this, and one message more of
 /// each connection and request.
 pub(crate) const CONGESTED_BYTES: usize = 64 * 1024 * 1024;
 
 /// What a worker is asked to do.
 #[derive(Clone, Debug)]
-pub(super) enum Letter {
+pub(super) enum WorkerCommand {
     /// Deliver a frame to the local subscribers of a channel.
     Broadcast {
         app: AppIndex,
@@ -64,42 +64,46 @@ pub(super) enum Letter {
     Totals { reply: UnboundedSender<Totals> },
 }
 
-impl Letter {
+impl WorkerCommand {
     /// What it counts as while it is unread.
     pub(super) fn bytes(&self) -> usize {
-        // A letter shares its frame, but the frame lives at least as long as the letter.
+        // A command shares its frame, but the frame lives at least as long as the command.
         let frame = match self {
-            Letter::Broadcast { message, .. } => message.bytes(),
-            Letter::Member { frame, .. } | Letter::ToSocket { frame, .. } => frame.websocket().len(),
-            Letter::Injected { injection, .. } => injection.bytes(),
-            Letter::ToSockets { sockets, frame, .. } => size_of_val(&**sockets) + frame.websocket().len(),
-            Letter::Close { .. }
-            | Letter::CloseApp { .. }
-            | Letter::CloseStreams { .. }
-            | Letter::Relieved
-            | Letter::Drain { .. }
-            | Letter::Turn { .. } => 0,
+            WorkerCommand::Broadcast { message, .. } => message.bytes(),
+            WorkerCommand::Member { frame, .. } | WorkerCommand::ToSocket { frame, .. } => {
+                frame.websocket().len()
+            }
+            WorkerCommand::Injected { injection, .. } => injection.bytes(),
+            WorkerCommand::ToSockets { sockets, frame, .. } => {
+                size_of_val(&**sockets) + frame.websocket().len()
+            }
+            WorkerCommand::Close { .. }
+            | WorkerCommand::CloseApp { .. }
+            | WorkerCommand::CloseStreams { .. }
+            | WorkerCommand::Relieved
+            | WorkerCommand::Drain { .. }
+            | WorkerCommand::Turn { .. } => 0,
             // Who counts does not count himself.
-            Letter::Totals { .. } => return 0,
+            WorkerCommand::Totals { .. } => return 0,
         };
-        size_of::<Letter>() + frame
+        size_of::<WorkerCommand>() + frame
     }
 }
 
 /// The side that posts. Any thread may.
 #[derive(Clone, Debug)]
 pub(super) struct Mailbox {
-    sender: UnboundedSender<Letter>,
+    sender: UnboundedSender<WorkerCommand>,
     unread: Arc<AtomicUsize>,
 }
 
 /// The side that reads: the worker's own.
 #[derive(Debug)]
 pub(super) struct MailboxReader {
-    receiver: UnboundedReceiver<Letter>,
+    receiver: UnboundedReceiver<WorkerCommand>,
     unread: Arc<AtomicUsize>,
-    /// A letter that took more than one turn.
-    begun: Option<Letter>,
+    /// A command that took more than one turn.
+    begun: Option<WorkerCommand>,
 }
 
 #[expect(
@@ -113,21 +117,21 @@ pub(super) fn mailbox() -> (Mailbox, MailboxReader) {
 }
 
 impl Mailbox {
-    /// Posts a letter. To a worker that is gone it is lost, like its connections.
-    pub(super) fn post(&self, letter: Letter) {
-        let bytes = letter.bytes();
+    /// Posts a command. To a worker that is gone it is lost, like its connections.
+    pub(super) fn post(&self, command: WorkerCommand) {
+        let bytes = command.bytes();
         self.unread.fetch_add(bytes, Ordering::Relaxed);
-        if self.sender.send(letter).is_err() {
+        if self.sender.send(command).is_err() {
             self.unread.fetch_sub(bytes, Ordering::Relaxed);
         }
     }
 
-    /// Whether every letter posted by the calling thread has been read.
+    /// Whether every command posted by the calling thread has been read.
     pub(super) fn is_empty(&self) -> bool {
         self.unread.load(Ordering::Relaxed) == 0
     }
 
-    /// Bytes of letters that have not been read.
+    /// Bytes of commands that have not been read.
     pub(super) fn unread_bytes(&self) -> usize {
         self.unread.load(Ordering::Relaxed)
     }
@@ -139,23 +143,26 @@ impl Mailbox {
 }
 
 impl MailboxReader {
-    /// The next letter. It counts as unread until [`MailboxReader::done`] is called, so that while it is being
+    /// The next command. It counts as unread until [`MailboxReader::done`] is called, so that while it is being
     /// carried out the mailbox is not empty and nothing overtakes it.
-    pub(super) fn poll(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<Option<Letter>> {
+    pub(super) fn poll(
+        &mut self,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<WorkerCommand>> {
         self.receiver.poll_recv(context)
     }
 
-    /// The letter that was put back, if one was: it comes before all others.
-    pub(super) fn begun(&mut self) -> Option<Letter> {
+    /// The command that was put back, if one was: it comes before all others.
+    pub(super) fn begun(&mut self) -> Option<WorkerCommand> {
         self.begun.take()
     }
 
-    /// Puts a letter back that has been carried out in part. It still counts as unread.
-    pub(super) fn put_back(&mut self, letter: Letter) {
-        self.begun = Some(letter);
+    /// Puts a command back that has been carried out in part. It still counts as unread.
+    pub(super) fn put_back(&mut self, command: WorkerCommand) {
+        self.begun = Some(command);
     }
 
-    /// A letter of this many bytes was carried out. Returns whether the mailbox was congested until now.
+    /// A command of this many bytes was carried out. Returns whether the mailbox was congested until now.
     pub(super) fn done(&self, bytes: usize) -> bool {
         let before = self.unread.fetch_sub(bytes, Ordering::Relaxed);
         before > CONGESTED_BYTES && before - bytes <= CONGESTED_BYTES

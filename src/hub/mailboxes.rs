@@ -4,7 +4,7 @@ use parking_lot::Mutex;
 
 use crate::channel::WorkerIndex;
 
-use super::mailbox::{Letter, Mailbox, MailboxReader, mailbox};
+use super::mailbox::{Mailbox, MailboxReader, WorkerCommand, mailbox};
 
 /// One mailbox per worker.
 pub(super) struct Mailboxes {
@@ -35,22 +35,22 @@ impl Mailboxes {
         self.all.iter()
     }
 
-    /// Posts a letter to each worker.
-    pub(super) fn post_to_all(&self, letter: impl Fn() -> Letter) {
-        self.all.iter().for_each(|mailbox| mailbox.post(letter()));
+    /// Posts a command to each worker.
+    pub(super) fn post_to_all(&self, command: impl Fn() -> WorkerCommand) {
+        self.all.iter().for_each(|mailbox| mailbox.post(command()));
     }
 
-    /// Posts a letter to each worker but one.
-    pub(super) fn post_to_others(&self, worker: WorkerIndex, letter: impl Fn() -> Letter) {
+    /// Posts a command to each worker but one.
+    pub(super) fn post_to_others(&self, worker: WorkerIndex, command: impl Fn() -> WorkerCommand) {
         let others = self.all.iter().enumerate().filter(|(index, _)| *index != usize::from(worker));
-        others.for_each(|(_, mailbox)| mailbox.post(letter()));
+        others.for_each(|(_, mailbox)| mailbox.post(command()));
     }
 
-    /// Posts a letter to each worker that has started: to those that read it.
-    pub(super) fn post_to_started(&self, letter: impl Fn() -> Letter) {
+    /// Posts a command to each worker that has started: to those that read it.
+    pub(super) fn post_to_started(&self, command: impl Fn() -> WorkerCommand) {
         let readers = self.readers.lock();
         let started = self.all.iter().zip(readers.iter()).filter(|(_, reader)| reader.is_none());
-        started.for_each(|(mailbox, _)| mailbox.post(letter()));
+        started.for_each(|(mailbox, _)| mailbox.post(command()));
     }
 
     /// The reading end of a mailbox that no worker has taken yet.
@@ -65,7 +65,7 @@ impl Mailboxes {
         self.all.iter().any(Mailbox::is_congested)
     }
 
-    /// Bytes of letters that have not been read.
+    /// Bytes of commands that have not been read.
     pub(super) fn unread_bytes(&self) -> usize {
         self.all.iter().map(Mailbox::unread_bytes).sum()
     }

@@ -57,7 +57,7 @@ pub(crate) use due::{Agenda, Busy, Due};
 pub(crate) use interceptor::{FaultInjector, InjectedAnswer, Replacement};
 pub(crate) use notice::{Notice, Refused, UnknownAppListener, Version};
 pub use outbox::{Bounds, Outbox};
-pub(crate) use shutdown::{AtWork, Shutdown};
+pub(crate) use shutdown::{Shutdown, ShutdownGuard};
 pub(crate) use sockets::{NotAdmitted, SocketTable};
 pub use totals::Totals;
 pub(crate) use turn::come_again;

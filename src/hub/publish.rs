@@ -11,7 +11,7 @@ use crate::channel::{CachedEvent, WorkerIndex};
 use crate::event::{AcceptedEvent, Destination};
 use crate::protocol::{Broadcast, ChannelName, LatestKey, SocketId, server_message};
 
-use super::mailbox::Letter;
+use super::mailbox::WorkerCommand;
 use super::worker::HEARERS_PER_TURN;
 use super::{AppState, Hub, Notice, Timed, Version, Worker, accepted};
 
@@ -34,8 +34,11 @@ impl Hub {
     fn send_event(&self, app: &AppState, event: &AcceptedEvent<'_>) -> bool {
         if let Destination::Connection(socket) = event.to {
             let frame = || server_message::connection_event(&event.name, &event.data);
-            let sent =
-                self.post_to_socket(app, socket, |app| Letter::ToSocket { app, socket, frame: frame() });
+            let sent = self.post_to_socket(app, socket, |app| WorkerCommand::ToSocket {
+                app,
+                socket,
+                frame: frame(),
+            });
             if sent && enabled!(Level::DEBUG) {
                 accepted::tell(app, event);
             }
@@ -67,7 +70,7 @@ impl Hub {
         let own = Worker::current(self);
         let mut direct = None;
         {
-            // Posted under the entry, so that a letter to a worker always follows its subscription.
+            // Posted under the entry, so that a command to a worker always follows its subscription.
             let Some(entry) = app.channels.get(channel) else { return };
             let message = message();
             for (worker, hearers) in entry.subscribers().groups() {
@@ -122,7 +125,7 @@ impl Hub {
         }
     }
 
-    /// Has a worker deliver a message; `version` as in [`Letter::Broadcast`].
+    /// Has a worker deliver a message; `version` as in [`WorkerCommand::Broadcast`].
     pub(super) fn post_broadcast(
         &self,
         worker: WorkerIndex,
@@ -133,6 +136,6 @@ impl Hub {
         version: Option<Version>,
     ) {
         let (app, channel, message) = (app.index(), channel.clone(), message.clone());
-        self.mailbox(worker).post(Letter::Broadcast { app, channel, message, except, version });
+        self.mailbox(worker).post(WorkerCommand::Broadcast { app, channel, message, except, version });
     }
 }

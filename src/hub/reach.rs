@@ -6,7 +6,7 @@ use indexmap::set::Slice;
 
 use crate::protocol::{CloseCode, CloseStatus, Frame, SocketId};
 
-use super::mailbox::Letter;
+use super::mailbox::WorkerCommand;
 use super::users::Address;
 use super::{AppIndex, AppState, Hub};
 
@@ -34,7 +34,7 @@ impl Hub {
         code: CloseStatus,
         reason: Cow<'static, str>,
     ) -> bool {
-        self.post_to_socket(app, socket, |app| Letter::Close { app, socket, code, reason })
+        self.post_to_socket(app, socket, |app| WorkerCommand::Close { app, socket, code, reason })
     }
 
     /// Ends every connection that is signed in as the user. They may come back.
@@ -59,20 +59,20 @@ impl Hub {
         addresses.iter().for_each(|&(worker, socket)| by_worker[usize::from(worker)].push(socket));
         for (mailbox, sockets) in self.mailboxes.iter().zip(by_worker).filter(|(_, s)| !s.is_empty()) {
             let (sockets, frame) = (sockets.into_boxed_slice(), frame.clone());
-            mailbox.post(Letter::ToSockets { app: app.index(), sockets, next: 0, frame });
+            mailbox.post(WorkerCommand::ToSockets { app: app.index(), sockets, next: 0, frame });
         }
     }
 
-    /// Posts a letter, made only if it has where to go, to the worker that has the connection; `false` if none has.
+    /// Posts a command, made only if it has where to go, to the worker that has the connection; `false` if none has.
     pub(super) fn post_to_socket(
         &self,
         app: &AppState,
         socket: SocketId,
-        letter: impl FnOnce(AppIndex) -> Letter,
+        command: impl FnOnce(AppIndex) -> WorkerCommand,
     ) -> bool {
         let worker = self.sockets.worker_of(app.index(), socket);
         if let Some(worker) = worker {
-            self.mailbox(worker).post(letter(app.index()));
+            self.mailbox(worker).post(command(app.index()));
         }
         worker.is_some()
     }

@@ -10,7 +10,7 @@ use crate::channel::{Announcement, Channel, JoinRefused, Joined, Member};
 use crate::protocol::{ChannelName, Frame, server_message};
 
 use super::counts::PendingCounts;
-use super::mailbox::Letter;
+use super::mailbox::WorkerCommand;
 use super::users::Address;
 use super::{AppState, Hub, Notice};
 
@@ -128,7 +128,7 @@ impl SubscriptionChange<'_> {
     /// posted under the channel's entry: so each subscriber hears of members in the order of the roster's versions.
     fn post(&self, entry: &Channel, announcement: &Announcement, frame: &Frame) {
         for worker in entry.subscribers().workers() {
-            self.hub.mailbox(worker).post(Letter::Member {
+            self.hub.mailbox(worker).post(WorkerCommand::Member {
                 app: self.app.index(),
                 channel: self.channel.clone(),
                 frame: frame.clone(),
@@ -184,7 +184,8 @@ mod tests {
             let mut of_all = Vec::new();
             while let Some((_, mut reader)) = self.hub.mailboxes.take_reader() {
                 let mut posted = Vec::new();
-                while let Poll::Ready(Some(Letter::Member { frame, version, .. })) = reader.poll(&mut context)
+                while let Poll::Ready(Some(WorkerCommand::Member { frame, version, .. })) =
+                    reader.poll(&mut context)
                 {
                     posted.push((version, String::from_utf8(frame.json().to_vec()).unwrap()));
                 }

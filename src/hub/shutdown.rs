@@ -9,11 +9,11 @@ use tokio::sync::mpsc;
 use crate::protocol::CloseCode;
 
 use super::Hub;
-use super::mailbox::Letter;
+use super::mailbox::WorkerCommand;
 
 /// Held by a connection or request while it lives: shutdown waits for it.
 #[derive(Clone, Debug)]
-pub struct AtWork {
+pub struct ShutdownGuard {
     _sender: mpsc::Sender<Infallible>,
 }
 
@@ -52,7 +52,7 @@ pub(super) struct Work {
     /// Set when the broker begins to stop.
     shutdown: OnceLock<Shutdown>,
     /// Cloned by everything that shutdown waits for; gone once shutdown has begun.
-    at_work: Mutex<Option<mpsc::Sender<Infallible>>>,
+    shutdown_guard: Mutex<Option<mpsc::Sender<Infallible>>>,
     /// Ends when the last clone is dropped.
     all_done: Mutex<Option<mpsc::Receiver<Infallible>>>,
 }
@@ -60,21 +60,21 @@ pub(super) struct Work {
 impl Work {
     /// Nothing is under way, and shutdown has not begun.
     pub(super) fn new() -> Self {
-        let (at_work, all_done) = mpsc::channel(1);
+        let (shutdown_guard, all_done) = mpsc::channel(1);
         Work {
             shutdown: OnceLock::new(),
-            at_work: Mutex::new(Some(at_work)),
+            shutdown_guard: Mutex::new(Some(shutdown_guard)),
             all_done: Mutex::new(Some(all_done)),
         }
     }
 
-    fn begin(&self) -> Option<AtWork> {
-        self.at_work.lock().clone().map(|_sender| AtWork { _sender })
+    fn begin(&self) -> Option<ShutdownGuard> {
+        self.shutdown_guard.lock().clone().map(|_sender| ShutdownGuard { _sender })
     }
 
     fn stop(&self, shutdown: Shutdown) {
         let _ = self.shutdown.set(shutdown);
-        drop(self.at_work.lock().take());
+        drop(self.shutdown_guard.lock().take());
     }
 
     /// Waits until everything that was begun is done.
@@ -90,7 +90,7 @@ impl Work {
 impl Hub {
     /// Says that something begins that shutdown should wait for; `None` if shutdown has begun.
     #[must_use]
-    pub fn begin_work(&self) -> Option<AtWork> {
+    pub fn begin_work(&self) -> Option<ShutdownGuard> {
         self.work.begin()
     }
 
@@ -112,7 +112,7 @@ impl Hub {
         between();
         let shutdown = self.shutdown().unwrap_or(Shutdown::Soon);
         let (code, reason) = (shutdown.code(), shutdown.sentence());
-        self.mailboxes.post_to_all(|| Letter::Drain { code, reason });
+        self.mailboxes.post_to_all(|| WorkerCommand::Drain { code, reason });
         self.work.all_done().await;
     }
 }

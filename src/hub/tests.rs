@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::client::Signals;
-use super::mailbox::Letter;
+use super::mailbox::WorkerCommand;
 use super::*;
 use crate::app::Limits;
 use crate::event::{AcceptedEvent, Destination, Source};
@@ -68,7 +68,7 @@ fn a_worker_that_is_no_longer_far_behind_tells_the_others() {
     let apps = vec![(App::new("1", "k", "s"), Vec::new())];
     let hub = Hub::new(apps, ConnectionConfig::default(), 3, 0).unwrap();
     while !hub.mailboxes.of(0).is_congested() {
-        hub.mailboxes.of(0).post(Letter::Relieved);
+        hub.mailboxes.of(0).post(WorkerCommand::Relieved);
     }
     assert!(hub.mailboxes.of(1).is_empty() && hub.mailboxes.of(2).is_empty());
     actix_web::rt::System::new().block_on(async {
@@ -137,7 +137,7 @@ fn what_is_said_to_very_many_connections_is_said_to_each_of_them_in_turns() {
     let close: Say = |hub, app| hub.close_app(app, CloseCode::UnknownApp, "gone");
     let advance: Say = |hub, app| hub.advance_clock(app, Duration::from_secs(1));
     let drain: Say = |hub, _| {
-        hub.mailboxes.of(0).post(Letter::Drain { code: CloseCode::OverCapacity, reason: "stopping" })
+        hub.mailboxes.of(0).post(WorkerCommand::Drain { code: CloseCode::OverCapacity, reason: "stopping" })
     };
     let (closed, looks): (Heard, Heard) = (|signals| signals.close.is_some(), |signals| signals.timer);
     for (say, heard, by_all) in [(close, closed, false), (advance, looks, false), (drain, closed, true)] {
@@ -214,18 +214,18 @@ fn very_many_connections_that_end_at_once_end_in_turns_and_their_sockets_with_th
     let app = hub.state_by_key("k").unwrap();
     actix_web::rt::System::new().block_on(async {
         let worker = Worker::of_this_thread(&hub).unwrap();
-        let at_work = hub.begin_work().expect("it does not stop");
+        let shutdown_guard = hub.begin_work().expect("it does not stop");
         let clients: Vec<_> = (0..MANY).map(|_| client(&worker, &app).0).collect();
         // Half of them were closed by the broker, and their tasks are over later.
         let (closed, gone) = clients.split_at(MANY / 2);
-        closed.iter().for_each(|client| worker.disconnect(client, lost(None), Some(&at_work)));
+        closed.iter().for_each(|client| worker.disconnect(client, lost(None), Some(&shutdown_guard)));
         while hub.sockets().len() > gone.len() {
             tokio::task::yield_now().await;
         }
         for client in gone {
-            worker.disconnect(client, lost(None), Some(&at_work));
+            worker.disconnect(client, lost(None), Some(&shutdown_guard));
         }
-        clients.iter().for_each(|client| worker.let_go(client, &at_work));
+        clients.iter().for_each(|client| worker.let_go(client, &shutdown_guard));
         assert_eq!(hub.sockets().len(), gone.len(), "nothing is done about it in the turn of its task");
         let held = || clients.iter().filter(|client| Rc::strong_count(client) > 1).count();
         let (mut left, mut turns) = (held(), 0);

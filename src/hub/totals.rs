@@ -33,7 +33,7 @@ pub struct Totals {
     pub cached_bytes: usize,
     /// Times at which a worker will look after something.
     pub timers: usize,
-    /// Bytes of letters between workers that have not been read.
+    /// Bytes of commands between workers that have not been read.
     pub letter_bytes: usize,
     /// Apps that were removed and whose connections are not gone yet.
     pub removed_apps: usize,

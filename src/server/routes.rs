@@ -108,8 +108,8 @@ pub(super) async fn handle(request: &HttpRequest, payload: &mut web::Payload) ->
     let Some(context) = request.app_data::<Rc<RouteContext>>().cloned() else {
         return HttpResponse::InternalServerError().finish();
     };
-    let at_work = context.worker.hub().begin_work();
-    let answered = match at_work {
+    let shutdown_guard = context.worker.hub().begin_work();
+    let answered = match shutdown_guard {
         Some(_) => answer(&context, request, payload).await,
         None => Err(ApiError::ShuttingDown),
     };
@@ -135,8 +135,8 @@ pub(super) async fn handle(request: &HttpRequest, payload: &mut web::Payload) ->
         }
     }
     close_if_stopping(context.worker.hub(), &mut response);
-    if let Some(at_work) = at_work {
-        context.worker.end_work(at_work);
+    if let Some(shutdown_guard) = shutdown_guard {
+        context.worker.end_work(shutdown_guard);
     }
     response
 }

@@ -1,5 +1,5 @@
 //! A storm through a whole broker with several workers, after which nothing may be left: no connection, channel, member,
-//! user, watcher, remembered event, timer or letter.
+//! user, watcher, remembered event, timer or command.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;

@@ -10,7 +10,7 @@ use tracing::{debug, info};
 use crate::auth::request::Query;
 use crate::connection::Probe;
 use crate::http::Arrival;
-use crate::hub::{self, Admission, AppState, AtWork, NotAdmitted, Shutdown, Worker};
+use crate::hub::{self, Admission, AppState, NotAdmitted, Shutdown, ShutdownGuard, Worker};
 use crate::protocol::{CloseCode, CloseStatus, Negotiated, ProtocolVersion, VersionError};
 
 use super::client_info::{ClientInfo, ClientLogFields};
@@ -32,7 +32,7 @@ pub(crate) struct Reservation {
     /// Its place.
     pub(crate) admission: Admission,
     /// Shutdown waits for it.
-    pub(crate) at_work: AtWork,
+    pub(crate) shutdown_guard: ShutdownGuard,
 }
 
 /// The client that hands all it hears on an encrypted channel to its decryption, `{}` alone excepted. Anything else
@@ -45,7 +45,7 @@ pub(super) struct AdmittedConnection {
     pub(super) app: Arc<AppState>,
     pub(super) agreed: Negotiated,
     pub(super) admission: Admission,
-    pub(super) at_work: AtWork,
+    pub(super) shutdown_guard: ShutdownGuard,
     /// The client, for the log.
     pub(super) client_info: ClientInfo,
     /// It would try to decrypt whatever it hears on an encrypted channel.
@@ -114,10 +114,10 @@ fn check(
         Err(error) => return Err(refuse(version_code(error).into(), error.to_string())),
     };
     let reservation = reserve(worker, &app, arrival, false).map_err(|(code, reason)| refuse(code, reason))?;
-    let Reservation { admission, at_work } = reservation;
+    let Reservation { admission, shutdown_guard } = reservation;
     let decrypts_everything = query.get("client") == Some(DECRYPTS_EVERYTHING);
     let client_info = ClientInfo::new(arrival, query);
-    Ok(AdmittedConnection { app, agreed, admission, at_work, client_info, decrypts_everything })
+    Ok(AdmittedConnection { app, agreed, admission, shutdown_guard, client_info, decrypts_everything })
 }
 
 /// What every connection of an app has to pass, whatever carries it, before it has its place. `authorized`: it has shown
@@ -140,7 +140,7 @@ pub(crate) fn reserve(
     if let Some(refusal) = app.interceptor().refusal() {
         return Err(refusal);
     }
-    let Some(at_work) = hub.begin_work() else {
+    let Some(shutdown_guard) = hub.begin_work() else {
         let shutdown = hub.shutdown().unwrap_or(Shutdown::Soon);
         return Err((shutdown.code().into(), shutdown.sentence().to_owned()));
     };
@@ -151,7 +151,7 @@ pub(crate) fn reserve(
         };
         (code.into(), format!("{} ({limit} connections)", code.sentence()))
     })?;
-    Ok(Reservation { admission, at_work })
+    Ok(Reservation { admission, shutdown_guard })
 }
 
 /// The key in `{prefix}/app/{key}`: one segment, decoded.

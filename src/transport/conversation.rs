@@ -20,7 +20,9 @@ use crate::connection::{
     Action, Answered, Connection, Ending, HeldMessage, Join, Probe, ReceivedMessage, Refusal, SignIn,
     last_error,
 };
-use crate::hub::{Admission, AppState, AtWork, Bounds, Client, Due, Refused, Timed, Transport, Worker};
+use crate::hub::{
+    Admission, AppState, Bounds, Client, Due, Refused, ShutdownGuard, Timed, Transport, Worker,
+};
 use crate::protocol::{ChannelType, CloseCode, CloseStatus, Form, Frame, Negotiated};
 
 use super::admission::AdmittedConnection;
@@ -45,7 +47,7 @@ pub(super) struct Conversation {
     /// Stands for the time at which it is to be looked at again.
     due: Due,
     /// Shutdown waits for this connection.
-    at_work: AtWork,
+    shutdown_guard: ShutdownGuard,
 }
 
 /// A client that has been admitted, and its conversation.
@@ -68,7 +70,7 @@ impl Conversation {
             app,
             agreed: Negotiated { version, .. },
             admission,
-            at_work,
+            shutdown_guard,
             client_info,
             decrypts_everything,
         } = admitted;
@@ -98,7 +100,7 @@ impl Conversation {
             grace: None,
             phase: Phase::Open,
             due: Due::default(),
-            at_work,
+            shutdown_guard,
         };
         Begun { client, conversation, message_limit }
     }
@@ -409,14 +411,14 @@ impl Conversation {
         let ClientLogFields { peer, origin, client, version } = self.client_info.log_fields();
         debug!(app, %socket_id, ?ending, peer, origin, client, version, "disconnected");
         std::mem::take(&mut self.due).put_off();
-        self.worker.disconnect(&self.client, self.connection.disconnect(ending), Some(&self.at_work));
+        self.worker.disconnect(&self.client, self.connection.disconnect(ending), Some(&self.shutdown_guard));
     }
 }
 
 impl Drop for Conversation {
     fn drop(&mut self) {
         self.lost();
-        self.worker.let_go(&self.client, &self.at_work);
+        self.worker.let_go(&self.client, &self.shutdown_guard);
     }
 }
 

@@ -1,63 +1,68 @@
-//! What other threads ask of a worker: its mailbox is read and each letter carried out, as far as one turn allows.
+//! What other threads ask of a worker: its mailbox is read and each command carried out, as far as one turn allows.
 
 use std::task::{Context, Poll};
 
-use crate::hub::mailbox::{Letter, MailboxReader};
+use crate::hub::mailbox::{MailboxReader, WorkerCommand};
 use crate::hub::rounds::SharedSignal;
 
 use super::{HEARERS_PER_TURN, Worker};
 
-/// What a letter counts as, besides those who hear it.
-const LETTER: usize = 8;
+/// What a command counts as, besides those who hear it.
+const COMMAND: usize = 8;
 
 impl Worker {
     /// Reads the mailbox, as far as one turn allows. Returns whether it is empty.
     pub(super) fn read(&self, mailbox: &mut MailboxReader, context: &mut Context<'_>) -> bool {
         let mut room = HEARERS_PER_TURN;
         while room > 0 {
-            let (letter, begun) = match mailbox.begun() {
-                Some(letter) => (letter, true),
+            let (command, begun) = match mailbox.begun() {
+                Some(command) => (command, true),
                 None => match mailbox.poll(context) {
-                    Poll::Ready(Some(letter)) => (letter, false),
+                    Poll::Ready(Some(command)) => (command, false),
                     // The hub holds the other end, so the mailbox never ends.
                     Poll::Ready(None) | Poll::Pending => return true,
                 },
             };
-            let bytes = letter.bytes();
-            match self.open_letter(letter, begun, &mut room) {
+            let bytes = command.bytes();
+            match self.carry_out_command(command, begun, &mut room) {
                 None => {
                     if mailbox.done(bytes) {
                         self.hub.tell_relieved(self.index);
                     }
                 }
-                Some(letter) => mailbox.put_back(letter),
+                Some(command) => mailbox.put_back(command),
             }
-            room = room.saturating_sub(LETTER);
+            room = room.saturating_sub(COMMAND);
         }
         false
     }
 
-    /// Does what a letter asks for; gives it back if more is to be done about it in the next turn.
-    fn open_letter(&self, letter: Letter, begun: bool, room: &mut usize) -> Option<Letter> {
-        match letter {
-            Letter::Broadcast { app, ref channel, ref message, except, version } => {
+    /// Does what a command asks for; gives it back if more is to be done about it in the next turn.
+    fn carry_out_command(
+        &self,
+        command: WorkerCommand,
+        begun: bool,
+        room: &mut usize,
+    ) -> Option<WorkerCommand> {
+        match command {
+            WorkerCommand::Broadcast { app, ref channel, ref message, except, version } => {
                 let more = self.walk((app, channel), begun, room, |subscribers, dirty| {
                     self.deliver_to(subscribers, message, except, version, dirty);
                 });
-                return more.then_some(letter);
+                return more.then_some(command);
             }
-            Letter::Member { app, ref channel, ref frame, version, user_changed } => {
+            WorkerCommand::Member { app, ref channel, ref frame, version, user_changed } => {
                 let more = self.walk((app, channel), begun, room, |subscribers, dirty| {
                     self.tell_of_member(subscribers, frame, version, user_changed, dirty);
                 });
-                return more.then_some(letter);
+                return more.then_some(command);
             }
-            Letter::ToSocket { app, socket, frame } => {
+            WorkerCommand::ToSocket { app, socket, frame } => {
                 if let Some(client) = self.clients.borrow().get(&(app, socket)) {
                     self.send(client, frame);
                 }
             }
-            Letter::ToSockets { app, sockets, next, frame } => {
+            WorkerCommand::ToSockets { app, sockets, next, frame } => {
                 let until = sockets.len().min(next + *room);
                 *room -= until - next;
                 for socket in &sockets[next..until] {
@@ -66,28 +71,28 @@ impl Worker {
                     }
                 }
                 let more = until < sockets.len();
-                return more.then_some(Letter::ToSockets { app, sockets, next: until, frame });
+                return more.then_some(WorkerCommand::ToSockets { app, sockets, next: until, frame });
             }
-            Letter::Close { app, socket, code, reason } => {
+            WorkerCommand::Close { app, socket, code, reason } => {
                 if let Some(client) = self.clients.borrow().get(&(app, socket)) {
                     client.signal_close(code, reason);
                 }
             }
-            Letter::CloseApp { app, code, reason } => {
+            WorkerCommand::CloseApp { app, code, reason } => {
                 self.begin_round(SharedSignal::Close(code, reason), Some(app), room);
             }
-            Letter::CloseStreams { app, code, reason } => {
+            WorkerCommand::CloseStreams { app, code, reason } => {
                 self.begin_round(SharedSignal::CloseStream(code, reason), Some(app), room);
             }
-            Letter::Injected { app, injection } => self.inject(app, injection, room),
+            WorkerCommand::Injected { app, injection } => self.inject(app, injection, room),
             // The turn that it brings is all that is needed.
-            Letter::Relieved => {}
-            Letter::Totals { reply } => {
+            WorkerCommand::Relieved => {}
+            WorkerCommand::Totals { reply } => {
                 // Whoever asked may have gone.
                 let _ = reply.send(self.totals());
             }
-            Letter::Turn { .. } => {}
-            Letter::Drain { code, reason } => {
+            WorkerCommand::Turn { .. } => {}
+            WorkerCommand::Drain { code, reason } => {
                 self.begin_round(SharedSignal::Close(code, reason), None, room);
             }
         }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::connection::Cleanup;
-use crate::hub::{AtWork, Client, Notice};
+use crate::hub::{Client, Notice, ShutdownGuard};
 use crate::protocol::server_message;
 
 use super::{Worker, key};
@@ -13,11 +13,11 @@ use super::{Worker, key};
 const TIME_OF_ENDS: Duration = Duration::from_millis(1);
 
 impl Worker {
-    /// Ends what a connection leaves behind and forgets it, in the next turns; shutdown then waits for `at_work`. Safe to
+    /// Ends what a connection leaves behind and forgets it, in the next turns; shutdown then waits for `shutdown_guard`. Safe to
     /// call again.
-    pub fn disconnect(&self, client: &Rc<Client>, cleanup: Cleanup, at_work: Option<&AtWork>) {
+    pub fn disconnect(&self, client: &Rc<Client>, cleanup: Cleanup, shutdown_guard: Option<&ShutdownGuard>) {
         client.stop_sending();
-        match self.leaving.put(client, cleanup, at_work) {
+        match self.leaving.put(client, cleanup, shutdown_guard) {
             Ok(()) => self.wake(),
             Err(cleanup) => {
                 cleanup.subscriptions.iter().for_each(|channel| self.leave(client, channel));
@@ -27,12 +27,12 @@ impl Worker {
     }
 
     /// Lets go of a connection whose task is over, and with it of its socket, in one of the next turns.
-    pub fn let_go(&self, client: &Rc<Client>, at_work: &AtWork) {
+    pub fn let_go(&self, client: &Rc<Client>, shutdown_guard: &ShutdownGuard) {
         // What it leaves behind is still queued, and holds it until then.
         if self.clients.borrow().contains_key(&key(client)) {
             return;
         }
-        self.leaving.put_socket(client, at_work);
+        self.leaving.put_socket(client, shutdown_guard);
         self.wake();
     }
 

@@ -38,7 +38,7 @@ use super::leaving::Queue;
 use super::rounds::Rounds;
 use super::totals::Totals;
 use super::wheel::Wheel;
-use super::{AppIndex, AtWork, Hub};
+use super::{AppIndex, Hub, ShutdownGuard};
 
 use dirty::Dirty;
 
@@ -73,7 +73,7 @@ pub struct Worker {
     /// What remembered events have expired is looked at, in several turns.
     expiring: Cell<bool>,
     /// What is over at the next turn.
-    ending: RefCell<Vec<AtWork>>,
+    ending: RefCell<Vec<ShutdownGuard>>,
 }
 
 /// The app, and the name within it.

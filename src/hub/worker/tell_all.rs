@@ -1,4 +1,4 @@
-//! What is said to all connections of a worker, or to all of one app: begun with a letter or a tick, and gone on with in
+//! What is said to all connections of a worker, or to all of one app: begun with a command or a tick, and gone on with in
 //! each turn.
 
 use crate::hub::AppIndex;

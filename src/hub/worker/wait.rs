@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
-use crate::hub::{AtWork, Client};
+use crate::hub::{Client, ShutdownGuard};
 
 use super::{Worker, key};
 
@@ -34,8 +34,8 @@ impl Worker {
 
     /// Lets something count as work until this thread's next turn: an answer is written after whoever made it is done,
     /// and a broker that shuts down must not end in between.
-    pub fn end_work(&self, at_work: AtWork) {
-        self.ending.borrow_mut().push(at_work);
+    pub fn end_work(&self, shutdown_guard: ShutdownGuard) {
+        self.ending.borrow_mut().push(shutdown_guard);
         self.wake();
     }
 }

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use crate::auth::request::{Query, RequestAuthError, SignedRequest, authenticate, check_body};
 use crate::http::Arrival;
-use crate::hub::{AtWork, Worker};
+use crate::hub::{ShutdownGuard, Worker};
 use crate::pipe::Context;
 use crate::protocol::{CloseCode, SocketId};
 
@@ -52,7 +52,7 @@ pub(crate) struct AdmittedPipe {
     /// Bytes that one message of it may have.
     pub(super) message_bytes: usize,
     /// Shutdown waits for this connection.
-    pub(super) shutdown_guard: AtWork,
+    pub(super) shutdown_guard: ShutdownGuard,
     /// The address of the peer, for the log.
     pub(super) peer: Option<SocketAddr>,
 }

@@ -32,8 +32,8 @@ pub(crate) async fn handle(
     request: &HttpRequest,
     payload: &mut web::Payload,
 ) -> HttpResponse {
-    let at_work = fallback.worker.hub().begin_work();
-    let mut answer = match answer(&fallback, request, payload, at_work.is_some()).await {
+    let shutdown_guard = fallback.worker.hub().begin_work();
+    let mut answer = match answer(&fallback, request, payload, shutdown_guard.is_some()).await {
         Ok(answer) => answer,
         Err(error) => {
             let method = request.method().as_str();
@@ -48,8 +48,8 @@ pub(crate) async fn handle(
     };
     allow_origin(request.headers(), answer.headers_mut());
     close_if_stopping(fallback.worker.hub(), &mut answer);
-    if let Some(at_work) = at_work {
-        fallback.worker.end_work(at_work);
+    if let Some(shutdown_guard) = shutdown_guard {
+        fallback.worker.end_work(shutdown_guard);
     }
     answer
 }
@@ -58,7 +58,7 @@ async fn answer(
     fallback: &Rc<Fallback>,
     request: &HttpRequest,
     payload: &mut web::Payload,
-    at_work: bool,
+    shutdown_guard: bool,
 ) -> Result<HttpResponse, FallbackError> {
     let path = request.path();
     let endpoint = match path.strip_prefix(fallback.base.as_str()) {
@@ -78,7 +78,7 @@ async fn answer(
     }
     // When the broker stops, a session still has to hear of it from a response that receives.
     let receives = matches!(&endpoint, FallbackEndpoint::Session { operation, .. } if operation.receives());
-    if !at_work && !receives {
+    if !shutdown_guard && !receives {
         return Err(ApiError::ShuttingDown.into());
     }
     match endpoint {

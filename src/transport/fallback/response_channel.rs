@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::{mpsc, oneshot};
 
 use super::response_format::ResponseFormat;
-use crate::hub::{AtWork, Worker};
+use crate::hub::{ShutdownGuard, Worker};
 
 /// Chunks on their way.
 const CHUNKS: usize = 4;
@@ -22,7 +22,7 @@ const CHUNKS: usize = 4;
 pub(super) struct Chunk {
     pub(super) bytes: Bytes,
     /// With the close frame: shutdown waits until it is out.
-    pub(super) at_work: Option<AtWork>,
+    pub(super) shutdown_guard: Option<ShutdownGuard>,
 }
 
 /// The session's end of a response.
@@ -39,7 +39,7 @@ pub(super) struct SessionResponse {
     /// That of the connection's thread.
     worker: Rc<Worker>,
     chunks: mpsc::Receiver<Chunk>,
-    at_work: Option<AtWork>,
+    shutdown_guard: Option<ShutdownGuard>,
     _here: oneshot::Sender<()>,
 }
 
@@ -52,7 +52,7 @@ pub(super) fn response_channel(
     let (here, gone) = oneshot::channel();
     (
         ResponseSink { format, chunks: sender, gone },
-        SessionResponse { worker, chunks, at_work: None, _here: here },
+        SessionResponse { worker, chunks, shutdown_guard: None, _here: here },
     )
 }
 
@@ -62,7 +62,7 @@ impl SessionResponse {
         let mut whole = BytesMut::new();
         while let Some(chunk) = self.chunks.recv().await {
             whole.extend_from_slice(&chunk.bytes);
-            self.at_work = chunk.at_work.or_else(|| self.at_work.take());
+            self.shutdown_guard = chunk.shutdown_guard.or_else(|| self.shutdown_guard.take());
         }
         whole.freeze()
     }
@@ -70,8 +70,8 @@ impl SessionResponse {
 
 impl Drop for SessionResponse {
     fn drop(&mut self) {
-        if let Some(at_work) = self.at_work.take() {
-            self.worker.end_work(at_work);
+        if let Some(shutdown_guard) = self.shutdown_guard.take() {
+            self.worker.end_work(shutdown_guard);
         }
     }
 }
@@ -88,8 +88,8 @@ impl MessageBody for SessionResponse {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
         let chunk = std::task::ready!(self.chunks.poll_recv(context));
-        Poll::Ready(chunk.map(|Chunk { bytes, at_work }| {
-            self.at_work = at_work.or_else(|| self.at_work.take());
+        Poll::Ready(chunk.map(|Chunk { bytes, shutdown_guard }| {
+            self.shutdown_guard = shutdown_guard.or_else(|| self.shutdown_guard.take());
             Ok(bytes)
         }))
     }

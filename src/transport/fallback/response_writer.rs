@@ -16,7 +16,7 @@ use tokio::sync::mpsc::error::{SendError, TrySendError};
 
 use super::response_channel::{Chunk, ResponseSink};
 use super::response_format::Prelude;
-use crate::hub::{AppState, AtWork, Busy, Due, Outbox, Timed, Transport, Written};
+use crate::hub::{AppState, Busy, Due, Outbox, ShutdownGuard, Timed, Transport, Written};
 use crate::protocol::Form;
 
 /// Bytes of messages that go into one frame, where one message alone is not larger.
@@ -56,7 +56,7 @@ struct WriterState {
     acknowledgement_owed: bool,
     /// The frame that ends the session, once its turn has come.
     final_frame: Option<String>,
-    at_work: Option<AtWork>,
+    shutdown_guard: Option<ShutdownGuard>,
 }
 
 impl ResponseWriter {
@@ -74,16 +74,16 @@ impl ResponseWriter {
                 last_written: now,
                 acknowledgement_owed: false,
                 final_frame: None,
-                at_work: None,
+                shutdown_guard: None,
             }),
         }
     }
 
     /// Its client has been admitted: from now on it goes by the app's clock, and shutdown waits until the close
     /// frame is out.
-    pub(super) fn admitted(&self, app: &Arc<AppState>, at_work: AtWork) {
+    pub(super) fn admitted(&self, app: &Arc<AppState>, shutdown_guard: ShutdownGuard) {
         let state = &mut *self.state.borrow_mut();
-        state.at_work = Some(at_work);
+        state.shutdown_guard = Some(shutdown_guard);
         // What has been is as long ago by this clock as it was by the machine's.
         (state.response_changed, state.last_written) =
             (app.clock().at(state.response_changed), app.clock().at(state.last_written));
@@ -215,8 +215,8 @@ impl WriterState {
         let single = sink.format.is_single();
         let chunk = sink.format.wrap(frame);
         let bytes = chunk.len();
-        let at_work = frame.starts_with('c').then(|| self.at_work.take()).flatten();
-        if !self.try_send(chunk, at_work) {
+        let shutdown_guard = frame.starts_with('c').then(|| self.shutdown_guard.take()).flatten();
+        if !self.try_send(chunk, shutdown_guard) {
             return false;
         }
         self.last_written = self.now();
@@ -228,17 +228,17 @@ impl WriterState {
         true
     }
 
-    fn try_send(&mut self, bytes: Bytes, at_work: Option<AtWork>) -> bool {
+    fn try_send(&mut self, bytes: Bytes, shutdown_guard: Option<ShutdownGuard>) -> bool {
         let Some(sink) = &self.sink else { return false };
-        match sink.chunks.try_send(Chunk { bytes, at_work }) {
+        match sink.chunks.try_send(Chunk { bytes, shutdown_guard }) {
             Ok(()) => true,
             Err(TrySendError::Full(chunk)) => {
-                self.at_work = chunk.at_work.or_else(|| self.at_work.take());
+                self.shutdown_guard = chunk.shutdown_guard.or_else(|| self.shutdown_guard.take());
                 self.permit = Some(Box::pin(sink.chunks.clone().reserve_owned()));
                 false
             }
             Err(TrySendError::Closed(chunk)) => {
-                self.at_work = chunk.at_work.or_else(|| self.at_work.take());
+                self.shutdown_guard = chunk.shutdown_guard.or_else(|| self.shutdown_guard.take());
                 self.detach();
                 false
             }

@@ -111,7 +111,7 @@ impl FallbackSession {
             Ok(admitted) => admitted,
             Err(refusal) => return self.refuse(&refusal),
         };
-        self.writer.admitted(&admitted.app, admitted.at_work.clone());
+        self.writer.admitted(&admitted.app, admitted.shutdown_guard.clone());
         self.busy = self.writer.busy();
         let agreed = admitted.agreed;
         let transport = Rc::clone(&self.writer);
@@ -204,7 +204,7 @@ impl FallbackSession {
         if !is_native && self.writer.has_response() {
             let bytes = sink.format.wrap(ANOTHER_RECEIVES);
             // A new response has room, and one that is given up needs nothing.
-            let _ = sink.chunks.try_send(Chunk { bytes, at_work: None });
+            let _ = sink.chunks.try_send(Chunk { bytes, shutdown_guard: None });
             return;
         }
         self.writer.attach(sink, prelude);

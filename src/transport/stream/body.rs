@@ -11,7 +11,7 @@ use actix_web::web::Bytes;
 use tracing::{debug, warn};
 
 use crate::connection::{Cleanup, Ending};
-use crate::hub::{AtWork, Client, Due, Timed, Transport, Worker};
+use crate::hub::{Client, Due, ShutdownGuard, Timed, Transport, Worker};
 use crate::protocol::{ChannelName, CloseCode};
 use crate::transport::client_info::{ClientInfo, ClientLogFields};
 
@@ -56,7 +56,7 @@ pub(super) struct StreamBody<S: StreamEncoder> {
     /// Stands for it, if there is one to be given.
     due: Due,
     /// Shutdown waits for this answer.
-    _at_work: AtWork,
+    _shutdown_guard: ShutdownGuard,
 }
 
 /// How far a stream is.
@@ -75,7 +75,7 @@ impl<S: StreamEncoder> StreamBody<S> {
         client: Rc<Client<S>>,
         client_info: ClientInfo,
         channel: ChannelName,
-        at_work: AtWork,
+        shutdown_guard: ShutdownGuard,
     ) -> Self {
         let shared: Rc<Client> = client.clone();
         worker.open(&shared);
@@ -102,7 +102,7 @@ impl<S: StreamEncoder> StreamBody<S> {
             sent,
             reminder_set: false,
             due,
-            _at_work: at_work,
+            _shutdown_guard: shutdown_guard,
         }
     }
 
