@@ -187,7 +187,8 @@ fn payload<'m>(app: &App, event: &str, data: &'m RawValue, max_bytes: usize) -> 
 /// Checks the length of the name.
 fn check_name(app: &App, event: &str) -> Result<(), Refusal> {
     let max_chars = app.limits.event_name_chars;
-    if event.chars().count() > max_chars {
+    // There are no more characters than bytes.
+    if event.len() > max_chars && event.chars().count() > max_chars {
         let message = format!("Client event name exceeds the allowed maximum ({max_chars} characters)");
         return Err(Refusal::client_event(message));
     }
