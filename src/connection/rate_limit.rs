@@ -8,8 +8,8 @@ pub(crate) struct RateLimit {
     /// Tokens of a full bucket; 0 is no limit at all.
     most: u32,
     left: u32,
-    /// Nanoseconds until there is one more token.
-    refill: u64,
+    /// Until there is one more token.
+    refill: Duration,
     /// Since when the next token is on its way; `None` before the first is taken.
     since: Option<Instant>,
 }
@@ -17,7 +17,7 @@ pub(crate) struct RateLimit {
 impl RateLimit {
     /// So many at once, and one more after each `refill`.
     pub(crate) fn new(most: u32, refill: Duration) -> Self {
-        RateLimit { most, left: most, refill: nanoseconds(refill).max(1), since: None }
+        RateLimit { most, left: most, refill: refill.max(Duration::from_nanos(1)), since: None }
     }
 
     /// So many in each second, all at once if need be; 0 is no limit at all.
@@ -31,18 +31,32 @@ impl RateLimit {
             return true;
         }
         let since = self.since.unwrap_or(now);
-        let earned = nanoseconds(now.saturating_duration_since(since)) / self.refill;
-        if earned >= u64::from(self.most - self.left) {
+        let passed = now.saturating_duration_since(since);
+        if self.left == self.most {
             // A full bucket earns nothing, and an event that was held, which came before others, brings no time back.
-            self.left = self.most;
             self.since = Some(now.max(since));
-        } else if let Ok(tokens) = u32::try_from(earned) {
-            self.left += tokens;
-            self.since = Some(since + Duration::from_nanos(earned * self.refill));
+        } else if passed >= self.refill {
+            self.earn(since, passed);
         }
         let admitted = self.left > 0;
         self.left = self.left.saturating_sub(1);
         admitted
+    }
+
+    /// Puts in what has been earned in the time that has passed since then.
+    fn earn(&mut self, since: Instant, passed: Duration) {
+        let refill = nanoseconds(self.refill);
+        let earned = nanoseconds(passed) / refill;
+        match u32::try_from(earned) {
+            Ok(tokens) if tokens < self.most - self.left => {
+                self.left += tokens;
+                self.since = Some(since + Duration::from_nanos(earned * refill));
+            }
+            _ => {
+                self.left = self.most;
+                self.since = Some(since + passed);
+            }
+        }
     }
 }
 
