@@ -88,8 +88,8 @@ impl Notice<'_> {
 /// Something was not done, and whoever asked for it was told.
 #[derive(Clone, Debug)]
 pub enum Refused<'a> {
-    /// What a client asked for; its connection stays.
-    Wish {
+    /// What a message of a client asked for; its connection stays.
+    ClientMessage {
         /// The connection.
         socket_id: SocketId,
         /// What it was told.

@@ -328,7 +328,7 @@ impl Conversation {
         let (socket_id, ClientLogFields { peer, origin, client, version }) =
             (self.client.socket_id(), self.client_info.log_fields());
         info!(app, %socket_id, code, reason, channel, peer, origin, client, version, "refused");
-        let refused = Refused::Wish { socket_id, refusal };
+        let refused = Refused::ClientMessage { socket_id, refusal };
         self.worker.hub().announce_refusal(Some(self.client.app()), &refused);
         let with_event = self.worker.hub().connection_config().subscription_error_event;
         let encrypted = |channel: &String| ChannelType::of(channel).is_encrypted();

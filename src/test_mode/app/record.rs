@@ -116,7 +116,7 @@ pub(in crate::test_mode) fn accepted(event: &AcceptedEvent<'_>) -> Details {
 pub(in crate::test_mode) fn refusal(refused: &Refused<'_>) -> (Kind, Details) {
     let text = |text: &str| Some(Arc::from(text));
     match refused {
-        Refused::Wish { socket_id, refusal } => {
+        Refused::ClientMessage { socket_id, refusal } => {
             let channel = refusal.subscription.as_ref().and_then(|(channel, _)| text(channel));
             let (code, reason) = (refusal.code.code(), text(&refusal.message));
             let socket_id = text(&socket_id.to_string());

@@ -120,7 +120,7 @@ fn is_healthy(broker: &Broker, config: &Arc<ClientConfig>) -> bool {
     let mut heard = Vec::new();
     let asked = client.0.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     asked.is_ok() && {
-        // Its end may come without a farewell.
+        // Its end may come without a close_notify.
         let _ = client.0.read_to_end(&mut heard);
         String::from_utf8_lossy(&heard).starts_with("HTTP/1.1 200 ")
     }
