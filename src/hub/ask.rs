@@ -17,7 +17,7 @@ impl Hub {
             totals.add_worker(worker);
         }
         totals.connections = self.sockets.len();
-        totals.letter_bytes = self.mailboxes.unread_bytes();
+        totals.command_bytes = self.mailboxes.unread_bytes();
         self.apps().iter().for_each(|app| totals.add_app(app));
         for app in self.apps.removed() {
             totals.removed_apps += 1;

@@ -12,7 +12,7 @@ use super::due::{Due, Timed};
 use super::wheel::Wheel;
 use super::{AppIndex, AppState, Hub, Notice};
 
-/// PendingCounts that are told per turn: about half a millisecond's worth.
+/// Counts that are told per turn: about half a millisecond's worth.
 const TOLD_PER_TURN: usize = 256;
 
 /// One worker's part of it: the channels whose count it has to tell later, each with its app.

@@ -1,8 +1,9 @@
 //! Connections that have ended, and what is left of them: subscriptions, what others are to be told, and at last the socket.
 //!
-//! A task that learns of the end of its connection does no more than queue it here. One connection may have had very many
-//! subscriptions, and very many connections may end in the same moment: what is to be done about it is done by the worker, in
-//! turns, and others' reads and answers come in between.
+//! One connection may have had very many subscriptions, and very many connections may end in the same moment. A task that
+//! learns of the end of its connection then does no more than queue it here: what is to be done about it is done by the
+//! worker, in turns, and others' reads and answers come in between. Where there is little to do it is done at once, so that a
+//! client that has read the last frame finds its place free.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -16,6 +17,9 @@ use super::{Client, ShutdownGuard};
 
 /// What is ended per turn: subscriptions, and connections. About a millisecond's worth.
 pub(super) const ENDS_PER_TURN: usize = 256;
+
+/// What is ended at once between two turns of the worker: subscriptions, connections, and sockets.
+pub(super) const ENDS_AT_ONCE: usize = 64;
 
 /// One of them.
 pub(super) struct Leaving {
@@ -34,19 +38,22 @@ pub(super) struct Queue {
     leaving: RefCell<VecDeque<Leaving>>,
     /// What may still be ended in this turn.
     room: Cell<usize>,
+    /// What may still be ended at once before the next turn.
+    at_once: Cell<usize>,
     /// There will be no more turns: nobody may be queued.
     closed: Cell<bool>,
 }
 
 impl Queue {
-    /// Queues a connection that has ended. If there will be no more turns, gives the cleanup back.
+    /// Queues a connection that has ended. If it leaves little behind and nobody is queued, or there will be no more turns,
+    /// gives the cleanup back: it is to be done at once.
     pub(super) fn put(
         &self,
         client: &Rc<Client>,
         mut cleanup: Cleanup,
         shutdown_guard: Option<&ShutdownGuard>,
     ) -> Result<(), Cleanup> {
-        if self.closed.get() {
+        if self.closed.get() || self.is_done_at_once(1 + cleanup.subscriptions.len()) {
             return Err(cleanup);
         }
         let subscriptions = std::mem::take(&mut cleanup.subscriptions);
@@ -54,10 +61,22 @@ impl Queue {
         Ok(())
     }
 
-    /// Queues a connection of which nothing is left but its socket: to close that may take longer than all the rest.
+    /// Queues a connection of which nothing is left but its socket, unless it may be closed at once: to close it may take
+    /// longer than all the rest.
     pub(super) fn put_socket(&self, client: &Rc<Client>, shutdown_guard: &ShutdownGuard) {
-        if !self.closed.get() {
+        if !self.closed.get() && !self.is_done_at_once(1) {
             self.push(client, Vec::new(), None, Some(shutdown_guard));
+        }
+    }
+
+    /// Whether so much may be ended at once; it is counted then.
+    fn is_done_at_once(&self, ends: usize) -> bool {
+        match self.at_once.get().checked_sub(ends) {
+            Some(left) if self.is_empty() => {
+                self.at_once.set(left);
+                true
+            }
+            _ => false,
         }
     }
 
@@ -79,6 +98,7 @@ impl Queue {
     /// Another turn begins.
     pub(super) fn renew(&self) {
         self.room.set(ENDS_PER_TURN);
+        self.at_once.set(ENDS_AT_ONCE);
     }
 
     /// Whether nobody is queued.

@@ -12,6 +12,10 @@ use super::Client;
 /// Connections that are told per turn. Each of them may write, or end, in a turn of its own: some milliseconds' worth.
 const TOLD_PER_TURN: usize = 128;
 
+/// Those that are told while others queue for a turn: whoever comes of his own accord would queue among them. They are
+/// never none, because whoever floods may always queue.
+const TOLD_WHILE_OTHERS_QUEUE: usize = 16;
+
 /// What they are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SharedSignal {
@@ -44,15 +48,10 @@ impl<N> Rounds<N> {
         }
     }
 
-    /// Whether nothing is being said.
-    pub(super) fn is_empty(&self) -> bool {
-        self.queue.borrow().is_empty()
-    }
-
     /// Goes on, as far as one turn allows. Returns whether that was all.
-    pub(super) fn go_on(&self, mut tell: impl FnMut(&N, SharedSignal)) -> bool {
+    pub(super) fn go_on(&self, others_queue: bool, mut tell: impl FnMut(&N, SharedSignal)) -> bool {
         let mut queue = self.queue.borrow_mut();
-        let mut room = TOLD_PER_TURN;
+        let mut room = if others_queue { TOLD_WHILE_OTHERS_QUEUE } else { TOLD_PER_TURN };
         while let Some((word, names)) = queue.front_mut() {
             for name in names.by_ref().take(room) {
                 room -= 1;
@@ -97,7 +96,7 @@ mod tests {
         let mut turns = 1;
         loop {
             let before = told.len();
-            let all = rounds.go_on(|name, word| told.push((word, *name)));
+            let all = rounds.go_on(false, |name, word| told.push((word, *name)));
             assert!(told.len() - before <= TOLD_PER_TURN);
             if all {
                 break;

@@ -34,7 +34,7 @@ pub struct Totals {
     /// Times at which a worker will look after something.
     pub timers: usize,
     /// Bytes of commands between workers that have not been read.
-    pub letter_bytes: usize,
+    pub command_bytes: usize,
     /// Apps that were removed and whose connections are not gone yet.
     pub removed_apps: usize,
 }

@@ -1,4 +1,4 @@
-//! A connection has ended: in the next turns its subscriptions end, it is forgotten, and its socket is closed.
+//! A connection has ended: now or in the next turns its subscriptions end, it is forgotten, and its socket is closed.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -13,8 +13,8 @@ use super::{Worker, key};
 const TIME_OF_ENDS: Duration = Duration::from_millis(1);
 
 impl Worker {
-    /// Ends what a connection leaves behind and forgets it, in the next turns; shutdown then waits for `shutdown_guard`. Safe to
-    /// call again.
+    /// Ends what a connection leaves behind and forgets it, now or, if that is much, in the next turns; shutdown then waits
+    /// for `shutdown_guard`. Safe to call again.
     pub fn disconnect(&self, client: &Rc<Client>, cleanup: Cleanup, shutdown_guard: Option<&ShutdownGuard>) {
         client.stop_sending();
         match self.leaving.put(client, cleanup, shutdown_guard) {
@@ -26,7 +26,7 @@ impl Worker {
         }
     }
 
-    /// Lets go of a connection whose task is over, and with it of its socket, in one of the next turns.
+    /// Lets go of a connection whose task is over, and with it of its socket, now or in one of the next turns.
     pub fn let_go(&self, client: &Rc<Client>, shutdown_guard: &ShutdownGuard) {
         // What it leaves behind is still queued, and holds it until then.
         if self.clients.borrow().contains_key(&key(client)) {

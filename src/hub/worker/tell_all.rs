@@ -20,12 +20,8 @@ impl Worker {
 
     /// Goes on with what is being said to many connections. Returns whether that was all.
     pub(super) fn tell_rounds(&self) -> bool {
-        // Whoever comes with something of his own would queue among those who have been told.
-        if self.allowance.is_wanted() {
-            return self.rounds.is_empty();
-        }
         let clients = self.clients.borrow();
-        self.rounds.go_on(|key, word| {
+        self.rounds.go_on(self.allowance.is_wanted(), |key, word| {
             if let Some(client) = clients.get(key) {
                 word.tell(client);
             }

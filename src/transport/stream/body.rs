@@ -56,7 +56,7 @@ pub(super) struct StreamBody<S: StreamEncoder> {
     /// Stands for it, if there is one to be given.
     due: Due,
     /// Shutdown waits for this answer.
-    _shutdown_guard: ShutdownGuard,
+    shutdown_guard: ShutdownGuard,
 }
 
 /// How far a stream is.
@@ -102,7 +102,7 @@ impl<S: StreamEncoder> StreamBody<S> {
             sent,
             reminder_set: false,
             due,
-            _shutdown_guard: shutdown_guard,
+            shutdown_guard,
         }
     }
 
@@ -211,6 +211,7 @@ impl<S: StreamEncoder> Drop for StreamBody<S> {
         let (channel, ClientLogFields { peer, origin, client, version }) =
             (&self.channel, self.client_info.log_fields());
         debug!(app, %socket_id, %channel, ?ending, peer, origin, client, version, "HTTP stream ended");
-        self.worker.disconnect(&self.shared, Cleanup { subscriptions, ending, ..Cleanup::default() }, None);
+        let cleanup = Cleanup { subscriptions, ending, ..Cleanup::default() };
+        self.worker.disconnect(&self.shared, cleanup, Some(&self.shutdown_guard));
     }
 }
