@@ -36,6 +36,8 @@ struct LineQueueState {
     /// Lines that found no room, and were not told of yet.
     dropped: u64,
     limits: LineLimits,
+    /// When what was left out is reported.
+    report_at: Option<Instant>,
     is_writing: bool,
 }
 
@@ -84,26 +86,24 @@ impl LineQueue {
     fn take(&self) -> Vec<u8> {
         let mut state = self.state.lock();
         state.is_writing = false;
-        let mut report_at = None;
         loop {
             state.report_dropped(self.style);
+            let now = Instant::now();
+            // Also while there is always something else to be written.
+            let report_at = state.report_at(now);
+            if report_at.is_some_and(|report_at| report_at <= now) {
+                state.report_left_out(self.style);
+            }
             if !state.waiting.is_empty() {
                 state.is_writing = true;
                 return std::mem::take(&mut state.waiting);
             }
             self.emptied.notify_all();
-            if !state.limits.has_unreported() {
+            let Some(report_at) = report_at else {
                 self.filled.wait(&mut state);
                 continue;
-            }
-            let now = Instant::now();
-            let until = *report_at.get_or_insert(now + REPORT_INTERVAL);
-            if until <= now {
-                state.report_left_out(self.style);
-                report_at = None;
-                continue;
-            }
-            self.filled.wait_for(&mut state, until - now);
+            };
+            let _ = self.filled.wait_for(&mut state, report_at.saturating_duration_since(now));
         }
     }
 }
@@ -118,7 +118,14 @@ impl LineQueueState {
         }
     }
 
+    /// When what was left out is to be reported, if something was.
+    fn report_at(&mut self, now: Instant) -> Option<Instant> {
+        let unreported = self.limits.has_unreported();
+        unreported.then(|| *self.report_at.get_or_insert(now + REPORT_INTERVAL))
+    }
+
     fn report_left_out(&mut self, style: LineStyle) {
+        self.report_at = None;
         for line in self.limits.take_left_out_lines() {
             self.waiting.extend_from_slice(line.write(style).as_bytes());
         }
