@@ -95,7 +95,7 @@ pub(crate) async fn read(
 }
 
 /// What comes without waiting for the peer. The HTTP server hands on what it has received with the head only when that is
-/// asked for, and then asks again: so it is polled twice. Most bodies come so, and need no timer.
+/// asked for: so it is polled twice. Most bodies come so, and need no timer.
 async fn at_hand<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     let mut polls = 0;
     poll_fn(|context| {
@@ -103,7 +103,11 @@ async fn at_hand<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
         match work.as_mut().poll(context) {
             Poll::Ready(done) => Poll::Ready(Some(done)),
             Poll::Pending if polls == 2 => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => {
+                // Nothing else may: of a request behind another one, the HTTP server has nothing to hand on.
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
         }
     })
     .await

@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
@@ -35,6 +35,9 @@ use exchange::ExchangePhase;
 /// would read on otherwise, as far as there is something, and make of everything at once requests that wait: of 100 kB
 /// some 6 MB.
 const PIECE_BYTES: usize = 4 * 1024;
+
+/// The least time after which a connection that owes nothing is looked at again.
+const SHORTEST_LOOK: Duration = Duration::from_millis(10);
 
 thread_local! {
     /// Where a piece is read to if the HTTP server has more room for it than it may fill.
@@ -95,20 +98,27 @@ impl<S> GuardedStream<S> {
         Rc::clone(&self.exchange)
     }
 
+    /// Whether the peer has had its time for what it owes. The task is woken when it has, and once in a while where it owes
+    /// nothing: a bound begins with the end of an answer, too, after which nobody asks.
     fn is_late(&mut self, context: &mut Context<'_>) -> bool {
         let of_answer = || self.write_waits.map(|since| since + self.bounds.answer);
-        let Some(deadline) = self.exchange.deadline(&self.bounds).or_else(of_answer) else { return false };
-        let deadline = tokio::time::Instant::from_std(deadline);
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        let deadline = self.exchange.deadline(&self.bounds).or_else(of_answer);
+        let deadline = deadline.map(tokio::time::Instant::from_std);
+        let longest = self.bounds.idle.min(self.bounds.answer).max(SHORTEST_LOOK);
+        let next_look = || {
+            let look = tokio::time::Instant::now() + longest;
+            deadline.map_or(look, |deadline| deadline.min(look))
+        };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next_look())));
         // One that goes off early is set anew then: most deadlines are never reached, and to set a timer costs.
-        if timer.deadline() > deadline {
+        if let Some(deadline) = deadline.filter(|deadline| timer.deadline() > *deadline) {
             timer.as_mut().reset(deadline);
         }
         while timer.as_mut().poll(context).is_ready() {
-            if timer.deadline() >= deadline {
+            if deadline.is_some_and(|deadline| timer.deadline() >= deadline) {
                 return true;
             }
-            timer.as_mut().reset(deadline);
+            timer.as_mut().reset(next_look());
         }
         false
     }

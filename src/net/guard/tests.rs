@@ -55,6 +55,8 @@ fn after_a_refusal_only_so_much_is_read() {
 struct Talker {
     answered: Vec<u8>,
     deaf: bool,
+    /// It says nothing more.
+    silent: bool,
     reset: Cell<bool>,
 }
 
@@ -64,6 +66,9 @@ impl AsyncRead for Talker {
         _: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.silent {
+            return Poll::Pending;
+        }
         let room = buffer.remaining();
         buffer.put_slice(&vec![b'a'; room]);
         Poll::Ready(Ok(()))
@@ -274,5 +279,41 @@ async fn an_answer_that_nobody_takes_ends_the_connection() {
         let written = tokio::time::timeout(Duration::from_secs(10), written).await.expect(name);
         assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut, "{name}");
         assert!(guarded_stream.stream.reset.get(), "what was sent is not kept for it: {name}");
+    }
+}
+
+/// The HTTP server asks only at the beginning of a turn whether there is something to read. So a bound that begins later
+/// has to be looked for without being asked.
+#[test]
+fn the_time_between_two_requests_ends_however_long_the_one_before_took() {
+    let bounds =
+        ExchangeBounds { head: Duration::from_millis(20), idle: Duration::from_millis(60), ..BOUNDS };
+    // An answer at once, and one that takes longer than the bound of a head, and than that between two requests.
+    for answered_after in [Duration::ZERO, Duration::from_millis(30), Duration::from_millis(90)] {
+        actix_web::rt::System::new().block_on(async move {
+            let stream = Talker { silent: true, ..Talker::default() };
+            let mut guarded = GuardedStream { stream, bounds, ..guarded_stream() };
+            let exchange = guarded.exchange();
+            let mut answer = Box::pin(tokio::time::sleep(answered_after));
+            let (mut began, mut answered) = (false, false);
+            // A task of its own, which is polled only if it is woken.
+            let ended = actix_web::rt::spawn(poll_fn(move |context| {
+                let mut room = [0; 16];
+                let read = Pin::new(&mut guarded).poll_read(context, &mut ReadBuf::new(&mut room));
+                if read.is_pending() && !began {
+                    began = true;
+                    exchange.begin(false);
+                }
+                if !answered && answer.as_mut().poll(context).is_ready() {
+                    answered = true;
+                    exchange.end();
+                }
+                read.map(|read| (read.map_err(|error| error.kind()), answered))
+            }));
+            let ended = tokio::time::timeout(Duration::from_secs(20), ended).await;
+            let (read, answered) = ended.expect("it goes on for ever").unwrap();
+            assert_eq!(read, Err(io::ErrorKind::TimedOut));
+            assert!(answered, "in the middle of the request");
+        });
     }
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use heliostat_protocol_tests::http::{Connection, Heard};
 use heliostat_protocol_tests::target::MAIN_APP;
+use heliostat_protocol_tests::transport::session_id;
 use heliostat_protocol_tests::{Target, patience};
 
 use super::{body_of, event};
@@ -115,4 +116,31 @@ fn assert_cut_off(target: &Target, start: &[u8], trickle: Option<u8>) {
     }
     assert!(begun.elapsed() > Duration::from_millis(300), "cut off before its time");
     target.publish("elsewhere", "greet", "hi");
+}
+
+/// An answer that took longer than a head may take changes nothing about what comes after it: the next body has its
+/// time, and so has a client that asks for nothing more.
+///
+/// Proves: 210.
+#[test]
+fn what_follows_a_held_answer_ends_too() {
+    let settings = "[server]\nhttp_request_timeout_seconds = 0.5\nkeep_alive_seconds = 1\n\
+                    [fallback]\npoll_hold_seconds = 1.5\nintroduction_timeout_seconds = 60\n";
+    let Some(target) = Target::own(&format!("{settings}{MAIN_APP}")) else { return };
+    for has_next in [false, true] {
+        let base = format!("{}/pusher/000/{}", target.path_prefix, session_id());
+        let poll = format!("POST {base}/xhr HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+        let mut connection = Connection::open(&target);
+        connection.send(poll.as_bytes());
+        assert_eq!(connection.answer().text(), "o\n");
+        connection.send(poll.as_bytes());
+        if has_next {
+            connection.send(&target.post("/events", &event("room")).head());
+        }
+        assert_eq!(connection.answer().text(), "h\n", "the poll is answered when its time is over");
+        if has_next {
+            assert_eq!(connection.answer().status, 408);
+        }
+        connection.expect_end();
+    }
 }
