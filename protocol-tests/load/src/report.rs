@@ -75,8 +75,7 @@ impl Table<'_> {
             .map(|figure| figure.value)
             .collect();
         values.sort_by(f64::total_cmp);
-        let (low, high) = (values.get(values.len().saturating_sub(1) / 2)?, values.get(values.len() / 2)?);
-        Some((low + high) / 2.0)
+        middle(&values)
     }
 
     fn rows(&self) -> Vec<(&'static str, &'static str)> {
@@ -138,8 +137,14 @@ impl fmt::Display for Table<'_> {
     }
 }
 
+/// The median of values in their order; none if there are none.
+pub(crate) fn middle(values: &[f64]) -> Option<f64> {
+    let (low, high) = (values.get(values.len().saturating_sub(1) / 2)?, values.get(values.len() / 2)?);
+    Some((low + high) / 2.0)
+}
+
 /// Three digits that matter.
-fn shown(value: f64) -> String {
+pub(crate) fn shown(value: f64) -> String {
     match value.abs() {
         small if small < 10.0 => format!("{value:.2}"),
         middle if middle < 100.0 => format!("{value:.1}"),

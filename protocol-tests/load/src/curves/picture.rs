@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::Curve;
-use super::record::{Point, Series, shown};
+use super::record::{Point, Series};
+use crate::report::shown;
 
 /// A curve's part of the picture.
 const WIDTH: f64 = 440.0;

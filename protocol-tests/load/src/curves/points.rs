@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::{Curve, Measured};
 use crate::clients::{Broken, Crowd, Keeping, OPENING_AT_ONCE, Template, Watch, Wish};
+use crate::ledger::Faults;
 use crate::load::SaturateHttp;
-use crate::run::{Stopwatch, idle, measure};
+use crate::run::{Outcome, Stopwatch, idle, measure};
 use crate::scenario::{Stage, churn, fanout};
 
 /// Connections that hold very many channels.
@@ -79,12 +80,7 @@ pub(super) const ALL: &[Curve] = &[
 ];
 
 fn deliveries(stage: &Stage<'_>, subscribers: usize) -> Measured {
-    let mut crowd = stage.crowd(1, stage.outstanding)?;
-    fanout::open_subscribers(&mut crowd, "fanout", subscribers)?;
-    fanout::open_publishers(&mut crowd, 0, stage.outstanding, "fanout", 100)?;
-    let mut load = SaturateHttp::new(subscribers, 2 * u64::from(stage.outstanding));
-    let window = measure(&mut crowd, stage.server.process, &mut load, stage.window())?;
-    ended(crowd, window.cpu_micros_per(window.delivered))
+    Ok(figure(fanout::over_http(stage, subscribers, 100)?, "cpu_us_per_delivery"))
 }
 
 /// Every publisher goes round the channels of one connection, each of which nobody else has.
@@ -152,9 +148,13 @@ fn come_and_go(stage: &Stage<'_>, mut crowd: Crowd, wishes: Vec<Wish>) -> Measur
 }
 
 fn roster(stage: &Stage<'_>, members: usize) -> Measured {
-    let outcome = churn::presence(stage, members, churn::AT_ONCE)?;
-    let value = outcome.figures.iter().find(|figure| figure.name == "cpu_us_per_notification");
-    Ok((value.map_or(f64::NAN, |figure| figure.value), outcome.faults))
+    Ok(figure(churn::presence(stage, members, churn::AT_ONCE)?, "cpu_us_per_notification"))
+}
+
+/// A figure of a scenario.
+fn figure(outcome: Outcome, name: &str) -> (f64, Faults) {
+    let value = outcome.figures.iter().find(|figure| figure.name == name);
+    (value.map_or(f64::NAN, |figure| figure.value), outcome.faults)
 }
 
 fn memory(stage: &Stage<'_>, connections: usize) -> Measured {

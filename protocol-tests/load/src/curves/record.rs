@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::Curve;
+use crate::report::{middle, shown};
 
 /// Which measurement it was.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,9 +66,9 @@ pub(super) fn series(lines: &[(Line, f64)], curve: &str) -> Vec<Series> {
         let same = of_curve().filter(|(other, _)| other.server == line.server && other.size == line.size);
         let mut values: Vec<f64> = same.map(|(_, value)| *value).collect();
         values.sort_by(f64::total_cmp);
-        let median = (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0;
-        let (low, high) = (values[0], values[values.len() - 1]);
-        all[at].points.push(Point { size: line.size, low, median, high });
+        if let ([low, ..], [.., high], Some(median)) = (&values[..], &values[..], middle(&values)) {
+            all[at].points.push(Point { size: line.size, low: *low, median, high: *high });
+        }
     }
     all.iter_mut().for_each(|series| series.points.sort_by_key(|point| point.size));
     all
@@ -98,15 +99,6 @@ pub(super) fn table(curve: &Curve, series: &[Series]) -> String {
         text.push('\n');
     }
     text
-}
-
-/// Three digits that matter.
-pub(super) fn shown(value: f64) -> String {
-    match value.abs() {
-        small if small < 10.0 => format!("{value:.2}"),
-        middle if middle < 100.0 => format!("{value:.1}"),
-        _ => format!("{value:.0}"),
-    }
 }
 
 #[cfg(test)]

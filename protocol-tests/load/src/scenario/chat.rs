@@ -1,10 +1,10 @@
 //! Private channels in which everybody talks to everybody.
 
-use super::fanout::delivery_figures;
-use super::{Stage, add_calls, verdict};
+use super::Stage;
+use super::fanout::deliveries_under;
 use crate::clients::{Broken, Crowd, OPENING_AT_ONCE, Template, Wish};
 use crate::load::{SaturateClients, Speaker};
-use crate::run::{Outcome, measure};
+use crate::run::Outcome;
 
 /// Opens `rooms` groups of `people`, each of whom is a publisher too; room and place follow from a client's number.
 pub(super) fn open_rooms(crowd: &mut Crowd, rooms: usize, people: usize) -> Result<Vec<Speaker>, Broken> {
@@ -36,9 +36,5 @@ pub(super) fn saturated(stage: &Stage<'_>, rooms: usize, people: usize) -> Resul
     let rooms = stage.scaled(rooms);
     let mut crowd = stage.crowd(rooms as u32, people as u32)?;
     let speakers = open_rooms(&mut crowd, rooms, people)?;
-    let mut load = SaturateClients { speakers, listeners: people as u64 - 1 };
-    let window = measure(&mut crowd, stage.server.process, &mut load, stage.window())?;
-    let mut outcome = delivery_figures(&window);
-    add_calls(stage, &mut crowd, &mut load, |window| window.delivered, &mut outcome)?;
-    Ok(verdict(crowd, outcome))
+    deliveries_under(stage, crowd, SaturateClients { speakers, listeners: people as u64 - 1 })
 }

@@ -2,7 +2,7 @@
 
 use super::{Stage, add_calls, verdict};
 use crate::clients::{Broken, Crowd, Keeping, OPENING_AT_ONCE, Template, Wish};
-use crate::load::{SaturateClients, SaturateDelivered, SaturateHttp, Speaker};
+use crate::load::{Load, SaturateClients, SaturateDelivered, SaturateHttp, Speaker};
 use crate::run::{Outcome, Window, measure};
 
 /// Publishers where the load has a pace: more than can be waiting for an answer.
@@ -17,7 +17,7 @@ pub(crate) fn open_subscribers(crowd: &mut Crowd, channel: &str, count: usize) -
 }
 
 /// Opens publishers to one channel of a group.
-pub(crate) fn open_publishers(
+pub(super) fn open_publishers(
     crowd: &mut Crowd,
     group: u32,
     count: u32,
@@ -40,12 +40,24 @@ pub(super) fn delivery_figures(window: &Window) -> Outcome {
     outcome
 }
 
+/// What deliveries cost under this load.
+pub(super) fn deliveries_under(
+    stage: &Stage<'_>,
+    mut crowd: Crowd,
+    mut load: impl Load,
+) -> Result<Outcome, Broken> {
+    let window = measure(&mut crowd, stage.server.process, &mut load, stage.window())?;
+    let mut outcome = delivery_figures(&window);
+    add_calls(stage, &mut crowd, &mut load, |window| window.delivered, &mut outcome)?;
+    Ok(verdict(crowd, outcome))
+}
+
 /// Messages that may be on their way to the subscribers at any time.
 fn messages_behind(stage: &Stage<'_>) -> u64 {
     2 * u64::from(stage.outstanding)
 }
 
-pub(super) fn over_http(
+pub(crate) fn over_http(
     stage: &Stage<'_>,
     subscribers: usize,
     payload_bytes: usize,
@@ -54,11 +66,7 @@ pub(super) fn over_http(
     let mut crowd = stage.crowd(1, stage.outstanding)?;
     open_subscribers(&mut crowd, "fanout", subscribers)?;
     open_publishers(&mut crowd, 0, stage.outstanding, "fanout", payload_bytes)?;
-    let mut load = SaturateHttp::new(subscribers, messages_behind(stage));
-    let window = measure(&mut crowd, stage.server.process, &mut load, stage.window())?;
-    let mut outcome = delivery_figures(&window);
-    add_calls(stage, &mut crowd, &mut load, |window| window.delivered, &mut outcome)?;
-    Ok(verdict(crowd, outcome))
+    deliveries_under(stage, crowd, SaturateHttp::new(subscribers, messages_behind(stage)))
 }
 
 /// Publishers that have one message each on its way, until every subscriber has it.
@@ -72,11 +80,7 @@ pub(super) fn until_delivered(
     let mut crowd = stage.crowd(1, publishers)?;
     open_subscribers(&mut crowd, "fanout", subscribers)?;
     open_publishers(&mut crowd, 0, publishers, "fanout", payload_bytes)?;
-    let mut load = SaturateDelivered { subscribers: subscribers as u64 };
-    let window = measure(&mut crowd, stage.server.process, &mut load, stage.window())?;
-    let mut outcome = delivery_figures(&window);
-    add_calls(stage, &mut crowd, &mut load, |window| window.delivered, &mut outcome)?;
-    Ok(verdict(crowd, outcome))
+    deliveries_under(stage, crowd, SaturateDelivered { subscribers: subscribers as u64 })
 }
 
 pub(super) fn of_client_events(
@@ -96,11 +100,8 @@ pub(super) fn of_client_events(
         let publisher = crowd.shared.ledger.publisher(0, slot);
         Speaker { client: slot as usize, template: Template::client_event(publisher, CHANNEL, payload_bytes) }
     });
-    let mut load = SaturateClients { speakers: speakers.collect(), listeners: subscribers as u64 - 1 };
-    let window = measure(&mut crowd, stage.server.process, &mut load, stage.window())?;
-    let mut outcome = delivery_figures(&window);
-    add_calls(stage, &mut crowd, &mut load, |window| window.delivered, &mut outcome)?;
-    Ok(verdict(crowd, outcome))
+    let load = SaturateClients { speakers: speakers.collect(), listeners: subscribers as u64 - 1 };
+    deliveries_under(stage, crowd, load)
 }
 
 /// Requests as fast as they are answered, `connections` of them at a time.
