@@ -36,10 +36,8 @@ pub(super) struct Leaving {
 #[derive(Default)]
 pub(super) struct Queue {
     leaving: RefCell<VecDeque<Leaving>>,
-    /// What may still be ended in this turn.
+    /// What may still be ended: in this turn, or at once before the next.
     room: Cell<usize>,
-    /// What may still be ended at once before the next turn.
-    at_once: Cell<usize>,
     /// There will be no more turns: nobody may be queued.
     closed: Cell<bool>,
 }
@@ -62,18 +60,20 @@ impl Queue {
     }
 
     /// Queues a connection of which nothing is left but its socket, unless it may be closed at once: to close it may take
-    /// longer than all the rest.
-    pub(super) fn put_socket(&self, client: &Rc<Client>, shutdown_guard: &ShutdownGuard) {
-        if !self.closed.get() && !self.is_done_at_once(1) {
+    /// longer than all the rest. Returns whether it was queued.
+    pub(super) fn put_socket(&self, client: &Rc<Client>, shutdown_guard: &ShutdownGuard) -> bool {
+        let queued = !self.closed.get() && !self.is_done_at_once(1);
+        if queued {
             self.push(client, Vec::new(), None, Some(shutdown_guard));
         }
+        queued
     }
 
     /// Whether so much may be ended at once; it is counted then.
     fn is_done_at_once(&self, ends: usize) -> bool {
-        match self.at_once.get().checked_sub(ends) {
+        match self.room.get().checked_sub(ends) {
             Some(left) if self.is_empty() => {
-                self.at_once.set(left);
+                self.room.set(left);
                 true
             }
             _ => false,
@@ -95,10 +95,9 @@ impl Queue {
         });
     }
 
-    /// Another turn begins.
-    pub(super) fn renew(&self) {
-        self.room.set(ENDS_PER_TURN);
-        self.at_once.set(ENDS_AT_ONCE);
+    /// From now on so much may be ended: [`ENDS_PER_TURN`] or [`ENDS_AT_ONCE`].
+    pub(super) fn renew(&self, room: usize) {
+        self.room.set(room);
     }
 
     /// Whether nobody is queued.

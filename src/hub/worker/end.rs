@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::connection::Cleanup;
+use crate::hub::leaving::{ENDS_AT_ONCE, ENDS_PER_TURN};
 use crate::hub::{Client, Notice, ShutdownGuard};
 use crate::protocol::server_message;
 
@@ -29,16 +30,15 @@ impl Worker {
     /// Lets go of a connection whose task is over, and with it of its socket, now or in one of the next turns.
     pub fn let_go(&self, client: &Rc<Client>, shutdown_guard: &ShutdownGuard) {
         // What it leaves behind is still queued, and holds it until then.
-        if self.clients.borrow().contains_key(&key(client)) {
-            return;
+        let is_held = self.clients.borrow().contains_key(&key(client));
+        if !is_held && self.leaving.put_socket(client, shutdown_guard) {
+            self.wake();
         }
-        self.leaving.put_socket(client, shutdown_guard);
-        self.wake();
     }
 
     /// Ends some of what is left of connections that have ended. Returns whether that was all.
     pub(super) fn see_off(&self) -> bool {
-        self.leaving.renew();
+        self.leaving.renew(ENDS_PER_TURN);
         let began = Instant::now();
         while let Some(left) = self.leaving.step(|client, channel| self.leave(client, channel)) {
             if let Some(rest) = &left.rest {
@@ -50,6 +50,7 @@ impl Worker {
                 break;
             }
         }
+        self.leaving.renew(ENDS_AT_ONCE);
         self.leaving.is_empty()
     }
 
