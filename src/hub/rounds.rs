@@ -42,9 +42,9 @@ impl<N> Default for Rounds<N> {
 
 impl<N> Rounds<N> {
     /// Begins a round.
-    pub(super) fn begin(&self, word: SharedSignal, names: Vec<N>) {
+    pub(super) fn begin(&self, signal: SharedSignal, names: Vec<N>) {
         if !names.is_empty() {
-            self.queue.borrow_mut().push_back((word, names.into_iter()));
+            self.queue.borrow_mut().push_back((signal, names.into_iter()));
         }
     }
 
@@ -52,10 +52,10 @@ impl<N> Rounds<N> {
     pub(super) fn go_on(&self, others_queue: bool, mut tell: impl FnMut(&N, SharedSignal)) -> bool {
         let mut queue = self.queue.borrow_mut();
         let mut room = if others_queue { TOLD_WHILE_OTHERS_QUEUE } else { TOLD_PER_TURN };
-        while let Some((word, names)) = queue.front_mut() {
+        while let Some((signal, names)) = queue.front_mut() {
             for name in names.by_ref().take(room) {
                 room -= 1;
-                tell(&name, *word);
+                tell(&name, *signal);
             }
             if names.len() > 0 {
                 return false;
@@ -96,7 +96,7 @@ mod tests {
         let mut turns = 1;
         loop {
             let before = told.len();
-            let all = rounds.go_on(false, |name, word| told.push((word, *name)));
+            let all = rounds.go_on(false, |name, signal| told.push((signal, *name)));
             assert!(told.len() - before <= TOLD_PER_TURN);
             if all {
                 break;
@@ -104,7 +104,7 @@ mod tests {
             turns += 1;
         }
         let expected =
-            [SharedSignal::Timer, close].into_iter().flat_map(|word| (0..count).map(move |n| (word, n)));
+            [SharedSignal::Timer, close].into_iter().flat_map(|signal| (0..count).map(move |n| (signal, n)));
         assert!(told.into_iter().eq(expected));
         assert_eq!(turns, 3);
     }

@@ -199,13 +199,13 @@ fn reserved_slots(places: usize) -> usize {
 }
 
 impl HttpSlot {
-    /// One more of this room, whatever its bounds.
-    pub(super) fn of(room: &Arc<ConnectionSlots>) -> Self {
-        room.http.fetch_add(1, Ordering::Relaxed);
-        HttpSlot(Arc::clone(room))
+    /// One more of these, whatever their bounds.
+    pub(super) fn of(slots: &Arc<ConnectionSlots>) -> Self {
+        slots.http.fetch_add(1, Ordering::Relaxed);
+        HttpSlot(Arc::clone(slots))
     }
 
-    /// The room that it takes.
+    /// Those of which it is one.
     pub(super) fn slots(&self) -> &ConnectionSlots {
         &self.0
     }

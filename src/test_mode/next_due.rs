@@ -7,7 +7,7 @@ use crate::hub::Timed;
 use super::app::{AppUnderTest, TestError};
 
 /// How long what is due may take until it is done, by the machine's clock.
-const MOST_PATIENCE: Duration = Duration::from_secs(10);
+const TIME_TO_HAPPEN: Duration = Duration::from_secs(10);
 
 /// How far an app's clock was advanced, and for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl AppUnderTest {
         tokio::select! {
             reached = self.step_to_next() => reached,
             _ = over.wait_for(|over| *over) => Err(TestError::Gone(self.id().to_owned())),
-            () = tokio::time::sleep(MOST_PATIENCE) => Err(TestError::Overdue(self.agenda.next().and_then(|(_, what)| what))),
+            () = tokio::time::sleep(TIME_TO_HAPPEN) => Err(TestError::Overdue(self.agenda.next().and_then(|(_, what)| what))),
         }
     }
 

@@ -11,19 +11,19 @@ const LOOKS_PER_HEARER: usize = 16;
 
 impl Worker {
     /// Begins to tell every connection there is now, of all apps or of one.
-    pub(super) fn begin_round(&self, word: SharedSignal, app: Option<AppIndex>, room: &mut usize) {
+    pub(super) fn begin_round(&self, signal: SharedSignal, app: Option<AppIndex>, room: &mut usize) {
         let clients = self.clients.borrow();
         let of_app = clients.keys().filter(|(of, _)| app.is_none_or(|app| app == *of));
-        self.rounds.begin(word, of_app.copied().collect());
+        self.rounds.begin(signal, of_app.copied().collect());
         *room = room.saturating_sub(clients.len() / LOOKS_PER_HEARER);
     }
 
     /// Goes on with what is being said to many connections. Returns whether that was all.
     pub(super) fn tell_rounds(&self) -> bool {
         let clients = self.clients.borrow();
-        self.rounds.go_on(self.allowance.is_wanted(), |key, word| {
+        self.rounds.go_on(self.allowance.is_wanted(), |key, signal| {
             if let Some(client) = clients.get(key) {
-                word.tell(client);
+                signal.tell(client);
             }
         })
     }

@@ -25,7 +25,7 @@ impl UpgradeTask {
 
 impl std::fmt::Debug for UpgradeTask {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Afterwards").field(&self.0.borrow().is_some()).finish()
+        f.debug_tuple("UpgradeTask").field(&self.0.borrow().is_some()).finish()
     }
 }
 
