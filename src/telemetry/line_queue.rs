@@ -212,6 +212,23 @@ mod tests {
     }
 
     #[test]
+    fn what_was_left_out_is_told_while_there_is_always_something_to_write() {
+        let queue = LineQueue::new(LineStyle::Plain);
+        let burst = || tracing::info_span!("burst").metadata();
+        let metadata = tracing::subscriber::with_default(tracing_subscriber::registry(), burst).unwrap();
+        while queue.admit(metadata) {}
+        let began = Instant::now();
+        loop {
+            queue.push(&line("something else"));
+            if String::from_utf8(queue.take()).unwrap().contains("left_out=") {
+                break;
+            }
+            assert!(began.elapsed() < Duration::from_secs(20), "it waits for a rest");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
     fn a_reader_that_has_gone_is_no_reason_to_stop() {
         let (writer, reader) = sync_channel(0);
         drop(reader);
