@@ -5,6 +5,7 @@
 //! * [`config`], [`app`]: every setting, and what an app is;
 //! * [`pipe`]: rules and hooks, which hear events and send others;
 //! * [`webhook`]: what becomes of webhooks;
+//! * [`metrics`]: what Prometheus scrapes;
 //! * [`testing`]: a real broker inside a test.
 //!
 //! The rest is the broker's own. `docs/architecture.md` is its map.
@@ -35,6 +36,7 @@ mod event;
 mod exec;
 mod http;
 mod hub;
+pub mod metrics;
 mod net;
 pub mod pipe;
 mod protocol;

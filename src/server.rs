@@ -24,6 +24,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::http::UnfinishedBodies;
 use crate::hub::{Hub, Listener};
+use crate::metrics::{MetricSources, Metrics};
 use crate::net::slots::ConnectionSlots;
 use crate::pipe::wire::PipeWire;
 use crate::pipe::{Hook, Pipe, Tap, TapListener};
@@ -114,7 +115,8 @@ impl Server {
             ConnectionSlots::new(config.server.max_http_connections, files.bounds.per_worker, workers);
         let slots = Arc::new(slots);
         let unfinished = Arc::new(UnfinishedBodies::new(config.server.http_unfinished_bytes));
+        let metrics = Metrics::new(MetricSources { hub: Arc::clone(&hub) });
         let parts = ServiceParts { hub, sessions, config, wire, test_mode, slots, unfinished };
-        Ok(BoundServer { parts, reloader, webhooks, hooks, main, further, files })
+        Ok(BoundServer { parts, reloader, webhooks, hooks, main, further, files, metrics })
     }
 }

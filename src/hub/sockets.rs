@@ -137,6 +137,11 @@ impl SocketTable {
         self.by_app.lock().get(&app)?.worker_of(socket)
     }
 
+    /// How many connections an app has.
+    pub fn count_of(&self, app: AppIndex) -> usize {
+        self.by_app.lock().get(&app).map_or(0, Connections::len)
+    }
+
     /// How many connections there are, of all apps.
     pub fn len(&self) -> usize {
         self.by_app.lock().values().map(Connections::len).sum()

@@ -87,6 +87,37 @@ impl ChannelName {
 }
 
 impl ChannelType {
+    /// All of them, in the order in which they are declared.
+    pub const ALL: [ChannelType; 9] = {
+        use ChannelType::*;
+        [
+            ServerToUser,
+            EncryptedCache,
+            Encrypted,
+            PrivateCache,
+            Private,
+            PresenceCache,
+            Presence,
+            Cache,
+            Public,
+        ]
+    };
+
+    /// What the metrics call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ChannelType::ServerToUser => "server-to-user",
+            ChannelType::EncryptedCache => "private-encrypted-cache",
+            ChannelType::Encrypted => "private-encrypted",
+            ChannelType::PrivateCache => "private-cache",
+            ChannelType::Private => "private",
+            ChannelType::PresenceCache => "presence-cache",
+            ChannelType::Presence => "presence",
+            ChannelType::Cache => "cache",
+            ChannelType::Public => "public",
+        }
+    }
+
     /// The type that a channel of this name has, if the name is valid.
     pub fn of(name: &str) -> Self {
         if let Some(rest) = name.strip_prefix("private-") {
@@ -167,6 +198,19 @@ mod tests {
     use super::*;
 
     const MAX: usize = 164;
+
+    #[test]
+    fn all_types_are_listed_in_their_order_and_by_the_beginning_of_their_names() {
+        for (place, channel_type) in ChannelType::ALL.into_iter().enumerate() {
+            assert_eq!(channel_type as usize, place);
+            let prefix = match channel_type {
+                ChannelType::Public => String::new(),
+                ChannelType::ServerToUser => SERVER_TO_USER_PREFIX.to_owned(),
+                other => format!("{}-", other.name()),
+            };
+            assert_eq!(ChannelType::of(&format!("{prefix}x")), channel_type);
+        }
+    }
 
     #[test]
     fn the_prefix_decides_the_type() {

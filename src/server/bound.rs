@@ -14,6 +14,7 @@ use super::role::Role;
 use super::service::ServiceParts;
 use super::stop::Stop;
 use crate::hub::Hub;
+use crate::metrics::Metrics;
 use crate::pipe::{Hook, PipeCounts, RunningHook};
 use crate::webhook::Webhooks;
 
@@ -28,6 +29,7 @@ pub struct BoundServer {
     /// All others.
     pub(super) further: Vec<ListeningSocket>,
     pub(super) files: OpenFiles,
+    pub(super) metrics: Metrics,
 }
 
 impl BoundServer {
@@ -62,6 +64,11 @@ impl BoundServer {
         move || hooks.iter().map(|(app_id, counts)| (app_id.clone(), counts())).collect()
     }
 
+    /// What the broker counts, for whoever scrapes it by other ways than the broker's own. It may be asked at any time.
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
+    }
+
     /// What all its workers share.
     pub(crate) fn hub(&self) -> Arc<Hub> {
         Arc::clone(&self.parts.hub)
@@ -83,7 +90,7 @@ impl BoundServer {
     /// # Errors
     /// If the worker threads cannot be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-        let BoundServer { parts, reloader, webhooks, hooks, main, further, files } = self;
+        let BoundServer { parts, reloader, webhooks, hooks, main, further, files, .. } = self;
         let address = main.address;
         let sockets: Vec<_> = [main].into_iter().chain(further).collect();
         let handles = SocketHandles::of(sockets.iter())?;

@@ -1,0 +1,77 @@
+//! What the broker counts, for Prometheus and whatever else scrapes: read off the structures when it is asked for.
+//!
+//! Nothing here is counted up and down. A gauge is what a structure holds at that moment; a counter is kept by whoever
+//! brings the thing about, and only read here. Nothing of a scrape is done on a worker's thread but what only the worker
+//! knows, and of that no more than a bounded piece in a turn.
+
+mod apps;
+mod catalogue;
+mod exposition;
+mod metric;
+mod process;
+mod snapshot;
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::hub::Hub;
+
+use exposition::Format;
+use snapshot::Snapshot;
+
+/// The metrics of one broker. It is cheap to clone, and may be asked at any time, from any thread.
+#[derive(Clone)]
+pub struct Metrics {
+    sources: Arc<MetricSources>,
+}
+
+/// What the metrics are read off.
+pub(crate) struct MetricSources {
+    pub(crate) hub: Arc<Hub>,
+}
+
+/// The answer to a scrape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scrape {
+    /// The `Content-Type` that goes with it.
+    pub content_type: &'static str,
+    /// The metrics.
+    pub body: String,
+}
+
+impl Metrics {
+    pub(crate) fn new(sources: MetricSources) -> Self {
+        Metrics { sources: Arc::new(sources) }
+    }
+
+    /// All metrics as they are now, in the format that an `Accept` header asks for: OpenMetrics where it is preferred,
+    /// otherwise Prometheus' text format 0.0.4. Must be called within a Tokio runtime; the work is done on another thread.
+    pub async fn scrape(&self, accept: Option<&str>) -> Scrape {
+        let format = Format::accepted(accept);
+        let sources = Arc::clone(&self.sources);
+        let written = tokio::task::spawn_blocking(move || format.write(&Arc::new(sources.read()))).await;
+        // It fails only where the thread panics, or the runtime has gone; an empty answer is no valid one of OpenMetrics.
+        let body = written.ok().and_then(Result::ok).unwrap_or_default();
+        Scrape { content_type: format.content_type(), body }
+    }
+}
+
+impl MetricSources {
+    /// Everything that there is to tell.
+    fn read(&self) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        snapshot.tell_of(catalogue::BUILD, [env!("CARGO_PKG_VERSION").into()], 1_u64);
+        apps::collect(&self.hub, &mut snapshot);
+        process::collect(&mut snapshot);
+        snapshot
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").field("hub", &self.sources.hub).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,46 @@
+//! What a scrape of a hub tells.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::app::App;
+use crate::connection::ConnectionConfig;
+
+fn metrics(apps: usize) -> Metrics {
+    let app = |n: usize| (App::new(format!("{n}"), format!("key-{n}"), "secret"), Vec::new());
+    let hub = Hub::new((0..apps).map(app).collect(), ConnectionConfig::default(), 1, 0).unwrap();
+    Metrics::new(MetricSources { hub })
+}
+
+fn scrape(metrics: &Metrics) -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(metrics.scrape(None)).body
+}
+
+#[test]
+fn every_app_has_its_series_unless_there_are_too_many() {
+    let text = scrape(&metrics(2));
+    assert!(
+        text.contains("heliostat_connections{app_id=\"0\"} 0\nheliostat_connections{app_id=\"1\"} 0\n"),
+        "{text}"
+    );
+    let text = scrape(&metrics(apps::MOST_APPS + 1));
+    assert!(text.contains("heliostat_connections{app_id=\"\"} 0\n"), "{text}");
+    assert!(!text.contains("app_id=\"1\""), "{text}");
+}
+
+#[test]
+fn names_and_labels_follow_the_rules() {
+    let mut names = BTreeSet::new();
+    for metric in catalogue::ALL {
+        let name = metric.name;
+        assert!(names.insert(name), "{name} twice");
+        assert!(name.starts_with("heliostat_") || name.starts_with("process_"), "{name}");
+        assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'), "{name}");
+        let is_counter = metric.metric_type == metric::MetricType::Counter;
+        assert_eq!(name.ends_with("_total"), is_counter, "{name}: only counters end so, and all of them");
+        assert!(metric.help.ends_with('.') && !metric.help.contains('\n'), "{name}: {}", metric.help);
+        let known = ["app_id", "type", "version"];
+        assert!(metric.labels.iter().all(|label| known.contains(label)), "{name}: {:?}", metric.labels);
+    }
+}
