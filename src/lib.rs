@@ -38,6 +38,7 @@ mod http;
 mod hub;
 pub mod metrics;
 mod net;
+mod node;
 pub mod pipe;
 mod protocol;
 #[cfg(test)]

@@ -26,6 +26,7 @@ use crate::http::UnfinishedBodies;
 use crate::hub::{Hub, Listener};
 use crate::metrics::{MetricSources, Metrics};
 use crate::net::slots::ConnectionSlots;
+use crate::node::Readiness;
 use crate::pipe::wire::PipeWire;
 use crate::pipe::{Hook, Pipe, Tap, TapListener};
 use crate::test_mode::TestMode;
@@ -114,9 +115,10 @@ impl Server {
         let slots =
             ConnectionSlots::new(config.server.max_http_connections, files.bounds.per_worker, workers);
         let slots = Arc::new(slots);
+        let readiness = Arc::new(Readiness::new(Arc::clone(&hub), Arc::clone(&slots)));
         let unfinished = Arc::new(UnfinishedBodies::new(config.server.http_unfinished_bytes));
         let metrics = Metrics::new(MetricSources { hub: Arc::clone(&hub) });
-        let parts = ServiceParts { hub, sessions, config, wire, test_mode, slots, unfinished };
+        let parts = ServiceParts { hub, sessions, config, wire, test_mode, slots, readiness, unfinished };
         Ok(BoundServer { parts, reloader, webhooks, hooks, main, further, files, metrics })
     }
 }

@@ -7,6 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::Value;
 
 use crate::hub::Hub;
+use crate::node::Unready;
 
 use super::ApiError;
 
@@ -59,4 +60,16 @@ pub(crate) fn moved(location: &str) -> HttpResponse {
 /// A line of text.
 pub(crate) fn text_response(text: &'static str) -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(text)
+}
+
+/// Whether a node should be sent new clients: `ready`, or 503 with what speaks against it and when to ask again.
+pub(crate) fn ready_response(readiness: Result<(), Unready>) -> HttpResponse {
+    match readiness {
+        Ok(()) => text_response("ready\n"),
+        Err(unready) => HttpResponse::ServiceUnavailable()
+            .insert_header((header::RETRY_AFTER, "1"))
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .content_type("text/plain; charset=utf-8")
+            .body(format!("{unready}\n")),
+    }
 }

@@ -21,7 +21,9 @@ mod settings;
 mod slashes;
 pub(crate) mod users;
 
-pub(crate) use answer::{chosen_answer, close_if_stopping, moved, not_allowed, preflight, text_response};
+pub(crate) use answer::{
+    chosen_answer, close_if_stopping, moved, not_allowed, preflight, ready_response, text_response,
+};
 pub(crate) use arrival::Arrival;
 pub(crate) use authentication::{Authenticated, authenticated, unix_seconds};
 pub(crate) use body::{BodyBounds, UnfinishedBodies};

@@ -60,6 +60,11 @@ impl Mailboxes {
         found.and_then(|(index, reader)| Some((WorkerIndex::try_from(index).ok()?, reader)))
     }
 
+    /// Whether every worker has started.
+    pub(super) fn all_started(&self) -> bool {
+        self.readers.lock().iter().all(Option::is_none)
+    }
+
     /// Whether some worker is far behind.
     pub(super) fn is_congested(&self) -> bool {
         self.all.iter().any(Mailbox::is_congested)

@@ -138,6 +138,11 @@ impl Hub {
         self.mailboxes.len()
     }
 
+    /// Whether all of them run.
+    pub fn has_started(&self) -> bool {
+        self.mailboxes.all_started()
+    }
+
     fn mailbox(&self, worker: WorkerIndex) -> &Mailbox {
         self.mailboxes.of(worker)
     }

@@ -142,6 +142,11 @@ impl SocketTable {
         self.by_app.lock().get(&app).map_or(0, Connections::len)
     }
 
+    /// The bound of all apps together, if it is reached.
+    pub fn full(&self) -> Option<usize> {
+        (self.node_limit > 0 && self.len() >= self.node_limit).then_some(self.node_limit)
+    }
+
     /// How many connections there are, of all apps.
     pub fn len(&self) -> usize {
         self.by_app.lock().values().map(Connections::len).sum()
@@ -179,10 +184,11 @@ mod tests {
         assert_eq!(sockets.admit(app, 2, Quota::Counted, 0, &mut draw), Err(NotAdmitted::AppFull));
         sockets.admit(other, 0, Quota::Counted, 0, &mut draw).unwrap();
         assert_eq!(sockets.admit(other, 0, Quota::Counted, 0, &mut draw), Err(NotAdmitted::NodeFull));
+        assert_eq!(sockets.full(), Some(3));
         assert_eq!(sockets.worker_of(app, first), Some(0));
         sockets.remove(app, first);
         sockets.remove(app, first);
-        assert_eq!((sockets.len(), sockets.worker_of(app, first)), (2, None));
+        assert_eq!((sockets.len(), sockets.worker_of(app, first), sockets.full()), (2, None, None));
         assert!(sockets.admit(app, 2, Quota::Counted, 0, &mut draw).is_ok());
     }
 

@@ -112,6 +112,27 @@ impl ConnectionSlots {
         })
     }
 
+    /// How many connections of any kind all workers may have, where the next one would be refused. Of those that there are,
+    /// `asking` are of whoever asks, and do not count.
+    pub(crate) fn full(&self, asking: usize) -> Option<usize> {
+        let others = self.open.load(Ordering::Relaxed).saturating_sub(asking);
+        let is_full = others >= self.in_all - reserved_slots(self.in_all) && !self.has_evictable();
+        is_full.then_some(self.in_all)
+    }
+
+    /// How many connections that speak HTTP there may be, where the next one would be refused. Again without those of whoever
+    /// asks.
+    pub(crate) fn full_of_http(&self, asking: usize) -> Option<usize> {
+        let others = self.http.load(Ordering::Relaxed).saturating_sub(asking);
+        let is_full = self.most_http > 0 && others >= self.most_http && !self.has_evictable();
+        is_full.then_some(self.most_http)
+    }
+
+    /// Whether some connection is idle and would give way to a newcomer.
+    fn has_evictable(&self) -> bool {
+        self.workers.lock().iter().any(|worker| worker.evictable() > 0)
+    }
+
     /// Whether it is time to warn again of TLS on a plain port.
     pub(super) fn may_warn_of_tls(&self) -> bool {
         self.tls_warning.lock().admit(Instant::now())

@@ -105,7 +105,7 @@ impl BoundServer {
             sockets.into_iter().try_fold(server, |server, listening| listening.serve(server, &parts))?;
         let server = server.run();
         let handle = server.handle();
-        let ServiceParts { hub, config, wire, test_mode, .. } = parts;
+        let ServiceParts { hub, config, wire, test_mode, readiness, .. } = parts;
         files.tell();
         info!(%address, workers, apps = config.apps.len(), "serving");
         let mut running = actix_web::rt::spawn(server);
@@ -113,7 +113,8 @@ impl BoundServer {
             ended = &mut running => return ended.unwrap_or_else(|panic| Err(io::Error::other(panic))),
             () = shutdown => {}
         }
-        let stop = Stop { config, hub, wire, test_mode, webhooks, hooks, sockets: handles, reloader };
+        let stop =
+            Stop { config, hub, readiness, wire, test_mode, webhooks, hooks, sockets: handles, reloader };
         stop.run(handle, running).await
     }
 }

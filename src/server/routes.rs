@@ -15,12 +15,21 @@ use crate::development::{Development, guard};
 use crate::http::Arrival;
 use crate::http::{
     ApiError, Authenticated, BodyBounds, ListenerSettings, authenticated, body, channels, chosen_answer,
-    close_if_stopping, events, moved, not_allowed, preflight, segments, text_response, unix_seconds, users,
+    close_if_stopping, events, moved, not_allowed, preflight, ready_response, segments, text_response,
+    unix_seconds, users,
 };
 use crate::hub::{InjectedAnswer, Refused, Worker};
+use crate::node::Readiness;
 use crate::protocol::ChannelType;
 use crate::test_mode::TestMode;
 use crate::transport::stream;
+
+/// The answer at the top, where there are no pages.
+const ABOUT: &str = concat!(
+    "heliostat: a Pusher Channels server. Documentation: ",
+    env!("CARGO_PKG_REPOSITORY"),
+    "/tree/main/docs\n"
+);
 
 /// What the endpoints need besides the request.
 #[derive(Debug)]
@@ -29,6 +38,8 @@ pub(super) struct RouteContext {
     pub(super) worker: Rc<Worker>,
     /// What the socket is for that the request came in by.
     pub(super) role: Role,
+    /// Whether the node should be sent new clients.
+    pub(super) readiness: Arc<Readiness>,
     /// What the listener says of every request.
     pub(super) settings: Rc<ListenerSettings>,
     /// What bounds a body.
@@ -111,6 +122,7 @@ pub(super) async fn handle(request: &HttpRequest, payload: &mut web::Payload) ->
     let shutdown_guard = context.worker.hub().begin_work();
     let answered = match shutdown_guard {
         Some(_) => answer(&context, request, payload).await,
+        None if asks_readiness(&context, request) => readiness(&context, request),
         None => Err(ApiError::ShuttingDown),
     };
     let mut response = match answered {
@@ -162,10 +174,11 @@ async fn answer(
         return Ok(preflight(request));
     }
     match segments.as_slice() {
-        ["health"] => match *request.method() {
-            Method::GET | Method::HEAD => Ok(text_response("ok\n")),
-            _ => Err(not_allowed(request, "GET, HEAD")),
-        },
+        ["health"] => {
+            check_reading(request)?;
+            Ok(text_response("ok\n"))
+        }
+        ["ready"] => readiness(context, request),
         ["app", _] => Err(ApiError::UpgradeRequired),
         // One official library leaves the app out of this path; the key tells which it is.
         ["apps", ..] | ["users", _, "terminate_connections"] => {
@@ -216,7 +229,11 @@ async fn answer(
         segments => {
             let (development, apps) = (&context.development, context.worker.hub().apps());
             let asked = development.request_kind(request, segments, apps.registry());
-            let asked = asked.unwrap_or_else(|| Err(not_found()))?;
+            let asked = match asked {
+                Some(asked) => asked?,
+                None if segments == [""] => return about(request),
+                None => return Err(not_found()),
+            };
             let body = if asked.takes_a_body() {
                 body::read(request, payload, &context.body).await?
             } else {
@@ -225,6 +242,32 @@ async fn answer(
             // Asked for again: they may have changed while the body came.
             development.answer(request, asked, &body, context.worker.hub().apps().registry())
         }
+    }
+}
+
+/// Whether a request is for the node's readiness, which is told until the end.
+fn asks_readiness(context: &RouteContext, request: &HttpRequest) -> bool {
+    let path = request.path().strip_prefix(context.settings.path_prefix.as_str());
+    path.is_some_and(|path| segments(path).eq(["", "ready"]))
+}
+
+/// Whether the node should be sent new clients; whoever asks has one connection.
+fn readiness(context: &RouteContext, request: &HttpRequest) -> Result<HttpResponse, ApiError> {
+    check_reading(request)?;
+    Ok(ready_response(context.readiness.check(1)))
+}
+
+/// What is here, for whoever opens the address where there are no pages. It tells strangers no version.
+fn about(request: &HttpRequest) -> Result<HttpResponse, ApiError> {
+    check_reading(request)?;
+    Ok(text_response(ABOUT))
+}
+
+/// Makes sure that a request only asks.
+fn check_reading(request: &HttpRequest) -> Result<(), ApiError> {
+    match *request.method() {
+        Method::GET | Method::HEAD => Ok(()),
+        _ => Err(not_allowed(request, "GET, HEAD")),
     }
 }
 

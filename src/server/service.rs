@@ -27,6 +27,7 @@ use crate::net::Stream;
 use crate::net::guard::{AcceptedStream, ExchangeBounds, GuardedStream, guarding};
 use crate::net::slots::ConnectionSlots;
 use crate::net::tls;
+use crate::node::Readiness;
 use crate::pipe::wire::PipeWire;
 use crate::test_mode::TestMode;
 use crate::transport::fallback::{self, Fallback, Sessions};
@@ -47,6 +48,7 @@ pub(super) struct ServiceParts {
     pub(super) wire: Arc<PipeWire>,
     pub(super) test_mode: Option<Arc<TestMode>>,
     pub(super) slots: Arc<ConnectionSlots>,
+    pub(super) readiness: Arc<Readiness>,
     pub(super) unfinished: Arc<UnfinishedBodies>,
 }
 
@@ -87,7 +89,7 @@ fn http_service<R, S: Stream, A: Fn(R) -> AcceptedStream<S> + Clone>(
     accept: A,
 ) -> impl ServiceFactory<R, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<R, S, A>
 {
-    let ServiceParts { hub, sessions, config, wire, test_mode, slots, unfinished } = parts;
+    let ServiceParts { hub, sessions, config, wire, test_mode, slots, readiness, unfinished } = parts;
     let worker = Worker::of_this_thread(hub).expect("a hub has one half for each worker thread");
     let settings = Rc::new(listener_settings(&config.server, S::IS_TLS));
     let body = BodyBounds {
@@ -99,6 +101,7 @@ fn http_service<R, S: Stream, A: Fn(R) -> AcceptedStream<S> + Clone>(
     let context = Rc::new(routes::RouteContext {
         worker: Rc::clone(&worker),
         role,
+        readiness: Arc::clone(readiness),
         settings: Rc::clone(&settings),
         body: body.clone(),
         development,

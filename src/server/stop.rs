@@ -14,6 +14,7 @@ use super::Reloader;
 use super::listening::SocketHandles;
 use crate::config::{Config, ShutdownCode};
 use crate::hub::{Hub, Shutdown};
+use crate::node::Readiness;
 use crate::pipe::RunningHook;
 use crate::pipe::wire::PipeWire;
 use crate::telemetry;
@@ -27,6 +28,7 @@ const LAST_WEBHOOKS: Duration = Duration::from_secs(1);
 pub(super) struct Stop {
     pub(super) config: Config,
     pub(super) hub: Arc<Hub>,
+    pub(super) readiness: Arc<Readiness>,
     pub(super) wire: Arc<PipeWire>,
     pub(super) test_mode: Option<Arc<TestMode>>,
     pub(super) webhooks: Webhooks,
@@ -42,10 +44,11 @@ impl Stop {
         server: ServerHandle,
         running: JoinHandle<io::Result<()>>,
     ) -> io::Result<()> {
-        let Stop { config, hub, wire, test_mode, webhooks, hooks, sockets, reloader } = self;
+        let Stop { config, hub, readiness, wire, test_mode, webhooks, hooks, sockets, reloader } = self;
         let grace = config.server.shutdown_grace;
         let shutdown = shutdown(config.server.shutdown_code, is_succeeded());
         let deadline = tokio::time::Instant::now() + grace;
+        readiness.drain("the broker is stopping");
         info!(connections = hub.sockets().len(), code = shutdown.code().code(), "shutting down");
         hub.stop_work(shutdown);
         // Before anybody is told to come back: who comes at once must not come here.

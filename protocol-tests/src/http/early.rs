@@ -3,6 +3,7 @@
 /// Methods and paths of requests whose answer is known from the head, whatever their body. The app is the usual one.
 pub const ANSWERED_EARLY: &[&str] = &[
     "GET /health",
+    "GET /ready",
     "POST /nowhere",
     "OPTIONS /apps/x/events",
     "GET /app/app-key",

@@ -295,8 +295,16 @@ fn a_secret_of_ones_own_is_never_told() {
         ("HELIOSTAT_DEVELOPMENT_ENCRYPTION_MASTER_KEY_BASE64", MASTER_KEY),
     ];
     let Some(target) = Target::own_with(None, &[], &variables) else { return };
-    let pages =
-        ["/", "/index.js", "/stream", "/mirror", "/settings.js", "/snippets.js", "/vendor/pusher.min.js"];
+    // At the top there is something else then.
+    let pages = [
+        "/index",
+        "/index.js",
+        "/stream",
+        "/mirror",
+        "/settings.js",
+        "/snippets.js",
+        "/vendor/pusher.min.js",
+    ];
     let host = format!("127.0.0.1:{}", target.port);
     let pages = pages.map(|path| ("GET", path, ""));
     for (method, path, body) in WAYS.into_iter().chain(pages) {
@@ -320,7 +328,7 @@ fn a_secret_of_ones_own_is_never_told() {
 /// Proves: bad input.
 #[test]
 fn a_configuration_switches_it_off() {
-    let paths = ["/", "/stream", "/mirror", "/style.css", "/vendor/pusher.min.js", "/dev/config.json"];
+    let paths = ["/index", "/stream", "/mirror", "/style.css", "/vendor/pusher.min.js", "/dev/config.json"];
     let Some(target) = Target::own(MAIN_APP) else { return };
     for path in paths {
         let _ = local(&target, "GET", path, "").error(404);

@@ -52,6 +52,7 @@ mod presence;
 mod presence_faults;
 mod presence_limits;
 mod quotas;
+mod readiness;
 mod refusals;
 mod reload;
 mod sdk;

@@ -139,6 +139,8 @@ fn once_it_stops_every_request_is_refused_and_its_connection_ends() {
     for (name, request, mut connection) in open {
         let answer = asked(&mut connection, &request);
         assert_eq!(answer.status, 503, "{name}: {}", answer.text());
+        let is_draining = answer.text() == "draining: the broker is stopping\n";
+        assert_eq!(is_draining, name == "GET /ready", "{name}: {}", answer.text());
         assert_eq!(answer.header("connection"), Some("close"), "{name}");
         assert_eq!(answer.header("retry-after"), Some("1"), "{name}");
         connection.expect_end();
@@ -354,6 +356,7 @@ fn requests(target: &Target, session: &str) -> Vec<(String, Vec<u8>)> {
     let send = format!("{session}/xhr_send");
     let paths = [
         ("GET", "/health"),
+        ("GET", "/ready"),
         ("GET", "/"),
         ("GET", "/no-such-path"),
         ("GET", "/app/app-key"),

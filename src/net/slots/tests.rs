@@ -103,6 +103,27 @@ fn where_nobody_is_idle_another_worker_ends_one() {
 }
 
 #[test]
+fn what_is_full_is_told_without_counting_who_asks() {
+    with_two_workers(2, 64, async |mut connections, _other| {
+        let slots = Arc::clone(&connections.0.node);
+        connections.connect(2);
+        let http = [(); 2].map(|()| connections.0.begin_http().unwrap());
+        assert_eq!(slots.full_of_http(0), None, "who is idle gives way");
+        connections.set_busy();
+        assert_eq!((slots.full_of_http(0), slots.full_of_http(1)), (Some(2), None));
+        drop(http);
+        assert_eq!(slots.full_of_http(0), None);
+        assert_eq!(slots.full(0), None);
+        connections.connect(122);
+        assert_eq!(slots.full(0), None, "who is idle gives way");
+        connections.set_busy();
+        assert_eq!((slots.full(0), slots.full(1)), (Some(128), None), "four are kept free");
+        connections.1.pop();
+        assert_eq!(slots.full(0), None);
+    });
+}
+
+#[test]
 fn some_places_are_always_kept_free() {
     let kept: Vec<_> = [1, 2, 64, 1000, 1 << 20].map(reserved_slots).into();
     assert_eq!(kept, [1, 1, 2, 31, 64]);

@@ -1,0 +1,135 @@
+//! Tells whether the node should be sent new clients, and if not, why: read off what it is about, at the moment at which
+//! it is asked.
+
+use std::sync::{Arc, OnceLock};
+
+use crate::hub::Hub;
+use crate::net::slots::ConnectionSlots;
+
+/// Whether this node should be sent new clients. Cheap enough to be asked by strangers: it takes the locks that a new
+/// connection takes.
+#[derive(Debug)]
+pub(crate) struct Readiness {
+    hub: Arc<Hub>,
+    slots: Arc<ConnectionSlots>,
+    /// Why new clients should go elsewhere although they would be served.
+    draining: OnceLock<&'static str>,
+}
+
+/// Why a node should not be sent new clients. As text: one line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unready {
+    /// Not every worker thread serves yet.
+    #[error("starting: not all workers serve yet")]
+    Starting,
+    /// It is about to stop, or stops.
+    #[error("draining: {0}")]
+    Draining(&'static str),
+    /// The next connection would be closed with 4100.
+    #[error(
+        "full: there are {0} connections, and no more are admitted (server.max_connections, or the limit of open files)"
+    )]
+    Connections(usize),
+    /// The next connection of any kind would be refused.
+    #[error("full: all {0} connections that the limit of open files leaves room for are in use")]
+    OpenFiles(usize),
+    /// The next connection that speaks HTTP would be refused, and each begins so.
+    #[error("full: all {0} HTTP connections are busy (server.max_http_connections)")]
+    HttpConnections(usize),
+    /// Publishers wait.
+    #[error("congested: a worker is far behind with what others have sent it")]
+    Congested,
+}
+
+impl Readiness {
+    /// Of the node with this hub and these slots for connections.
+    pub(crate) fn new(hub: Arc<Hub>, slots: Arc<ConnectionSlots>) -> Self {
+        Readiness { hub, slots, draining: OnceLock::new() }
+    }
+
+    /// From now on new clients should go elsewhere, for this reason. Who comes nevertheless is served as before. The first
+    /// reason stays.
+    pub(crate) fn drain(&self, reason: &'static str) {
+        let _ = self.draining.set(reason);
+    }
+
+    /// Whether new clients should come here. Whoever asks has `asking` connections of those that are bounded, which do not
+    /// count.
+    ///
+    /// # Errors
+    /// With what speaks against it; where there is more than one thing, with what lasts longest.
+    pub(crate) fn check(&self, asking: usize) -> Result<(), Unready> {
+        if let Some(reason) = self.draining.get() {
+            return Err(Unready::Draining(reason));
+        }
+        if self.hub.shutdown().is_some() {
+            return Err(Unready::Draining("nothing new is begun any more"));
+        }
+        if !self.hub.has_started() {
+            return Err(Unready::Starting);
+        }
+        if let Some(limit) = self.hub.sockets().full() {
+            return Err(Unready::Connections(limit));
+        }
+        if let Some(limit) = self.slots.full(asking) {
+            return Err(Unready::OpenFiles(limit));
+        }
+        if let Some(limit) = self.slots.full_of_http(asking) {
+            return Err(Unready::HttpConnections(limit));
+        }
+        if self.hub.is_congested() {
+            return Err(Unready::Congested);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::app::App;
+    use crate::connection::ConnectionConfig;
+    use crate::hub::Worker;
+    use crate::protocol::Frame;
+
+    use super::*;
+
+    /// A node of one worker that takes two connections.
+    fn readiness() -> Readiness {
+        let apps = vec![(App::new("1", "k", "s"), Vec::new())];
+        let hub = Hub::new(apps, ConnectionConfig::default(), 1, 2).unwrap();
+        Readiness::new(hub, Arc::new(ConnectionSlots::new(0, 64, 1)))
+    }
+
+    #[test]
+    fn what_is_read_off_the_structures_comes_and_goes_with_them() {
+        let readiness = readiness();
+        assert_eq!(readiness.check(0), Err(Unready::Starting));
+        actix_web::rt::System::new().block_on(async {
+            let hub = &readiness.hub;
+            let worker = Worker::of_this_thread(hub).unwrap();
+            assert_eq!(readiness.check(0), Ok(()));
+
+            let app = hub.state_by_key("k").unwrap();
+            let socket = worker.admit(&app, false).unwrap().socket_id;
+            while !hub.is_congested() {
+                hub.release(&app, socket, Frame::ping());
+            }
+            assert_eq!(readiness.check(0), Err(Unready::Congested));
+            worker.uncongested().await;
+            assert_eq!(readiness.check(0), Ok(()));
+            worker.admit(&app, false).unwrap();
+            assert_eq!(readiness.check(0), Err(Unready::Connections(2)));
+        });
+    }
+
+    #[test]
+    fn a_node_that_is_to_stop_is_not_ready_whoever_said_so() {
+        let told = readiness();
+        told.drain("the first reason");
+        told.drain("another");
+        assert_eq!(told.check(0).unwrap_err().to_string(), "draining: the first reason");
+        let stopping = readiness();
+        stopping.hub.stop_work(crate::hub::Shutdown::Soon);
+        assert!(matches!(stopping.check(0), Err(Unready::Draining(_))));
+    }
+}
