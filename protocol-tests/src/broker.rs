@@ -294,7 +294,7 @@ pub struct Resident {
     pub peak: u64,
 }
 
-/// The broker's command without arguments, and without `HELIOSTAT_` variables that would configure it.
+/// The broker's command without arguments, and without variables that would configure it.
 #[must_use]
 pub fn command() -> Command {
     let mut command = Command::new(binary());
@@ -302,11 +302,13 @@ pub fn command() -> Command {
     command
 }
 
-/// The settings of the developer's own broker must not reach this one.
+/// The settings of the developer's own broker must not reach this one, nor those of other servers that it reads.
 fn forget_settings(command: &mut Command) {
+    const PREFIXES: [&str; 5] = ["HELIOSTAT_", "SOKETI_", "REVERB_", "PUSHER_", "DEFAULT_APP_"];
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("HELIOSTAT_") {
-            command.env_remove(name);
+        let shown = name.to_string_lossy();
+        if shown == "PORT" || PREFIXES.iter().any(|prefix| shown.starts_with(prefix)) {
+            command.env_remove(&name);
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::test_mode::{TestMode, draw_token};
 
 use super::answers::{NO_CONTROL_SOCKET, complaint, ready, template, verdict};
 use super::send_test::send_test;
-use super::welcome::{pipe_line, welcome};
+use super::welcome::{foreign_names, pipe_line, welcome};
 use super::{Command, parse};
 
 /// What the log names as the source of these lines: the program itself.
@@ -132,6 +132,7 @@ fn serve(flags: Flags, loaded: Loaded) -> Result<(), Box<dyn Error>> {
     if let Some(url) = bound.pipe_url() {
         text.push_str(&pipe_line(&url));
     }
+    text.push_str(&foreign_names(&loaded.read));
     let reloader = bound.reloader();
     actix_web::rt::System::new().block_on(async {
         let shutdown = shutdown_signal()?;
@@ -164,7 +165,11 @@ fn serve(flags: Flags, loaded: Loaded) -> Result<(), Box<dyn Error>> {
 fn tell(loaded: &Loaded) {
     loaded.warnings.iter().for_each(|warning| tracing::warn!(target: PROGRAM, "{warning}"));
     for variable in &loaded.skipped {
-        tracing::debug!(target: PROGRAM, variable, "skipped: it was made for a service whose name begins with heliostat");
+        tracing::debug!(target: PROGRAM, variable, "skipped: it was made for a service whose name begins so");
+    }
+    if !loaded.unused.is_empty() {
+        let variables = loaded.unused.join(" ");
+        tracing::info!(target: PROGRAM, variables, "not read: the apps are those of the configuration file");
     }
 }
 

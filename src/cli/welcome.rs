@@ -76,6 +76,16 @@ pub(super) fn pipe_line(url: &str) -> String {
     format!("heliostat serves the pipe on {url}\n")
 }
 
+/// What the broker prints about variables of other servers that count: their names.
+pub(super) fn foreign_names(read: &[String]) -> String {
+    match read {
+        [] => String::new(),
+        names => {
+            format!("heliostat read {} (`heliostat print-config` shows what each sets)\n", names.join(", "))
+        }
+    }
+}
+
 fn describe_app(config: &AppConfig, text: &mut String) {
     let AppConfig { app, pipe, webhooks } = config;
     let key = app.keys.first();

@@ -12,8 +12,12 @@ pub(super) struct Builder {
     pub(super) origins: Origins,
     pub(super) errors: Vec<Error>,
     pub(super) warnings: Vec<Warning>,
-    /// Variables that look like ours and are of others, in order of name.
+    /// Variables that look like settings and were made for services.
     pub(super) skipped: Vec<String>,
+    /// Variables of other servers that count, in the order in which they were read.
+    pub(super) read: Vec<String>,
+    /// Variables of other servers that would concern an app, and do not, because the file has apps.
+    pub(super) unused: Vec<String>,
     node_settings: Vec<Setting<Config>>,
     app_settings: Vec<Setting<AppDraft>>,
 }
@@ -27,8 +31,17 @@ impl Builder {
             errors: Vec::new(),
             warnings: Vec::new(),
             skipped: Vec::new(),
+            read: Vec::new(),
+            unused: Vec::new(),
             node_settings: node_settings(),
             app_settings: app_settings(),
+        }
+    }
+
+    /// Remembers that a variable of another server counts.
+    pub(super) fn read_foreign(&mut self, name: &str) {
+        if !self.read.iter().any(|known| known == name) {
+            self.read.push(name.to_owned());
         }
     }
 

@@ -2,7 +2,7 @@
 //! put there. What is ours and not known is warned of.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use super::Error;
 use super::builder::Builder;
@@ -26,11 +26,16 @@ const PIPE: &str = "HELIOSTAT_PIPE";
 /// Webhook endpoints that are told everything, separated by white space.
 const WEBHOOK_URL: &str = "HELIOSTAT_APP_WEBHOOK_URL";
 
+/// Whether a variable of this name is one of ours.
+pub(super) fn is_ours(name: &OsStr) -> bool {
+    name.to_string_lossy().starts_with(PREFIX)
+}
+
 /// Our variables, in order of name.
 pub(super) struct Environment(Vec<(String, String)>);
 
 impl Environment {
-    /// Keeps what is ours.
+    /// Takes what is ours.
     pub(super) fn new(
         variables: impl IntoIterator<Item = (OsString, OsString)>,
         builder: &mut Builder,
@@ -38,7 +43,7 @@ impl Environment {
         let mut ours = BTreeMap::new();
         for (name, value) in variables {
             let shown = name.to_string_lossy().into_owned();
-            if !shown.starts_with(PREFIX) || shown == PROGRAM {
+            if shown == PROGRAM {
                 continue;
             }
             match (name.into_string(), value.into_string()) {

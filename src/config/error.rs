@@ -198,6 +198,24 @@ pub(crate) enum Warning {
         /// The known name that it resembles most.
         nearest: Option<String>,
     },
+    /// A variable, or an option, of another server means nothing here.
+    #[error("{name}: {advice}")]
+    NoCounterpart {
+        /// Its name.
+        name: String,
+        /// What to do instead.
+        advice: &'static str,
+    },
+    /// Another server's names give an app's credentials by halves, and those of a third give all.
+    #[error("{names}: not read, because {missing} is missing; the credentials are those of {used}")]
+    HalfCredentials {
+        /// What the names begin with.
+        names: String,
+        /// What would be needed.
+        missing: String,
+        /// What the names of the credentials in force begin with.
+        used: String,
+    },
     /// The default app's secret is in use where others can reach it.
     #[error(
         "{host} can be reached from other machines, and app {app:?} uses the default secret, which is public knowledge"

@@ -1,5 +1,5 @@
 //! Variables that Kubernetes puts into each pod for a Service, and Docker for a link to a container: for one whose name
-//! begins with `heliostat` they look like ours. Such a set is recognised by what is always in it; a name alone proves
+//! begins with `heliostat`, or like another server's variables, they look like settings. Such a set is recognised by what is always in it; a name alone proves
 //! nothing, since it may be one of ours with a slip of the pen.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -77,7 +77,7 @@ fn is_port(value: &str) -> bool {
 }
 
 /// `tcp://10.0.0.1:6001`
-fn is_url(value: &str) -> bool {
+pub(super) fn is_url(value: &str) -> bool {
     let parts = value.split_once("://");
     parts.is_some_and(|(scheme, address)| {
         PROTOCOLS.contains(&scheme.to_uppercase().as_str()) && address.parse::<SocketAddr>().is_ok()

@@ -9,6 +9,7 @@ use super::draft::AppDraft;
 use super::environment::{self, Environment};
 use super::file::File;
 use super::flags::{self, Flags};
+use super::foreign::ForeignVariables;
 use super::input_value::InputValue;
 use super::tables::Tables;
 use super::{AppConfig, Config, Error, Origin, Origins, Warning, rules};
@@ -27,9 +28,13 @@ pub(crate) struct Loaded {
     pub origins: Origins,
     /// What is allowed but probably not meant.
     pub warnings: Vec<Warning>,
-    /// Variables that look like ours, and were passed over because Kubernetes or Docker made them for a service whose name
-    /// begins with `heliostat`. In order of name.
+    /// Variables that look like settings, and were passed over because Kubernetes or Docker made them for a service whose
+    /// name begins so.
     pub skipped: Vec<String>,
+    /// Variables of other servers that count.
+    pub read: Vec<String>,
+    /// Variables of other servers that would concern an app, and do not, because the file has apps.
+    pub unused: Vec<String>,
 }
 
 /// Whether development mode holds.
@@ -57,8 +62,8 @@ impl Mode {
 /// The variable whose own value ends development mode, unless that is insisted on.
 const APP_SECRET: &str = "HELIOSTAT_APP_SECRET";
 
-/// Builds a configuration from the defaults, the configuration file, the environment and the flags, in rising
-/// precedence. The file is the one that `--config` or `HELIOSTAT_CONFIG` names, if any; `read` fetches it.
+/// Builds a configuration from the defaults, the variables of other servers, the configuration file, the environment and
+/// the flags, in rising precedence. The file is the one that `--config` or `HELIOSTAT_CONFIG` names, if any; `read` fetches it.
 ///
 /// # Errors
 /// Everything that is wrong, in the order of the file.
@@ -68,7 +73,11 @@ pub(crate) fn load(
     read: impl FnOnce(&Path) -> io::Result<Vec<u8>>,
 ) -> Result<Loaded, Vec<Error>> {
     let mut builder = Builder::new();
-    let environment = Environment::new(environment, &mut builder);
+    let (ours, others): (Vec<_>, Vec<_>) =
+        environment.into_iter().partition(|(name, _)| environment::is_ours(name));
+    let environment = Environment::new(ours, &mut builder);
+    let gives = |end: &str| environment.get(&format!("HELIOSTAT_APP_{end}")).is_some();
+    let foreign = ForeignVariables::new(others, gives, &mut builder);
     let file = named_file(&environment, flags);
 
     let mut apps = match &file {
@@ -79,12 +88,14 @@ pub(crate) fn load(
     for (flag, path, value) in flags.settings() {
         builder.set_node(path, &InputValue::Text(value), Origin::Flag(flag));
     }
+    foreign.set_node(&mut builder);
     let insists = flags.development || environment.insists_on_development(&mut builder);
     builder.stop_on_errors()?;
 
     let host = builder.config.server.host;
     // Whoever gives a secret of their own means to keep it, and no proxy makes a loopback address less public.
-    let own_secret = environment.get(APP_SECRET).is_some_and(|secret| secret != App::DEFAULT_SECRET);
+    let secret = secret_of_first_app(&environment, &foreign);
+    let own_secret = secret.as_ref().is_some_and(|(_, secret)| *secret != App::DEFAULT_SECRET);
     let mode = match (insists, &file) {
         (true, _) => Mode::DevelopmentByName,
         (false, None) if host.is_loopback() && !own_secret => Mode::DevelopmentByDefault,
@@ -93,26 +104,34 @@ pub(crate) fn load(
     if mode.is_development() {
         builder.development_defaults();
     }
-    if apps.is_empty() {
+    let has_apps = !apps.is_empty();
+    if !has_apps {
         let file = file.as_ref().map(|(path, _)| path.as_path());
-        apps.push(first_app(mode, file, &environment, &mut builder).map_err(|error| vec![error])?);
+        let first = first_app(mode, file, (&environment, &foreign), &mut builder);
+        apps.push(first.map_err(|error| vec![error])?);
     }
     if let Some(first) = apps.first_mut() {
         environment.set_app(first, &mut builder);
+        if has_apps {
+            foreign.leave_apps_alone(&mut builder);
+        }
         environment.add_rules(first, &mut builder);
         environment.add_webhooks(first, &mut builder);
         for rule in &flags.pipe {
             rules::add(rule, Origin::Flag(flags::PIPE), first, &mut builder);
+        }
+        if !has_apps {
+            foreign.set_app(first, &mut builder);
         }
     }
     builder.stop_on_errors()?;
     builder.finish_apps(apps);
     builder.stop_on_errors()?;
 
-    let Builder { config, origins, warnings: mut told, skipped, .. } = builder;
+    let Builder { config, origins, warnings: mut told, skipped, read, unused, .. } = builder;
     told.extend(warnings(&config));
     let warnings = told;
-    Ok(Loaded { config, mode, file: file.map(|(path, _)| path), origins, warnings, skipped })
+    Ok(Loaded { config, mode, file: file.map(|(path, _)| path), origins, warnings, skipped, read, unused })
 }
 
 fn named_file(environment: &Environment, flags: &Flags) -> Option<(PathBuf, Origin)> {
@@ -147,24 +166,41 @@ fn read_file(
     })
 }
 
+/// The variable that gives the first app's secret, and its value.
+fn secret_of_first_app<'e>(
+    environment: &'e Environment,
+    foreign: &'e ForeignVariables,
+) -> Option<(&'e str, &'e str)> {
+    let own = environment.get(APP_SECRET).map(|secret| (APP_SECRET, secret));
+    own.or_else(|| foreign.given_credential("SECRET"))
+}
+
 /// The app that the environment defines or development mode brings along, where the file has none.
 fn first_app(
     mode: Mode,
     file: Option<&Path>,
-    environment: &Environment,
+    (environment, foreign): (&Environment, &ForeignVariables),
     builder: &mut Builder,
 ) -> Result<AppDraft, Error> {
-    const CREDENTIALS: [&str; 3] = ["HELIOSTAT_APP_ID", "HELIOSTAT_APP_KEY", APP_SECRET];
+    const CREDENTIALS: [(&str, &str); 3] =
+        [("HELIOSTAT_APP_ID", "ID"), ("HELIOSTAT_APP_KEY", "KEY"), (APP_SECRET, "SECRET")];
     if mode.is_development() {
         return Ok(builder.development_app());
     }
-    let (given, missing): (Vec<_>, Vec<_>) =
-        CREDENTIALS.into_iter().partition(|name| environment.get(name).is_some());
+    let (mut given, mut missing) = (Vec::new(), Vec::new());
+    for (name, end) in CREDENTIALS {
+        match (environment.get(name), foreign.given_credential(end)) {
+            (Some(_), _) => given.push(name),
+            (None, Some((name, _))) => given.push(name),
+            (None, None) => missing.push(name),
+        }
+    }
     match (file, given.first()) {
         (_, Some(name)) if missing.is_empty() => Ok(AppDraft::begun_at(Origin::Variable((*name).to_owned()))),
         // What is missing is said of the app that was begun: nobody else can reach this address.
         (None, Some(_)) if builder.config.server.host.is_loopback() => {
-            Ok(AppDraft::begun_at(Origin::Variable(APP_SECRET.to_owned())))
+            let secret = secret_of_first_app(environment, foreign).map_or(APP_SECRET, |(name, _)| name);
+            Ok(AppDraft::begun_at(Origin::Variable(secret.to_owned())))
         }
         (None, _) => Err(Error::PublicSecret { host: builder.config.server.host, missing }),
         (Some(file), _) => Err(Error::NoApps { file: super::origin::file_name(file).to_string() }),

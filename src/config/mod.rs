@@ -12,6 +12,7 @@ mod environment;
 mod error;
 mod file;
 mod flags;
+mod foreign;
 mod input_value;
 mod links;
 mod load;

@@ -12,6 +12,11 @@ const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md")
 const BEGIN: &str =
     "<!-- reference: generated from src/config by `UPDATE_DOCS=1 cargo test`; do not edit -->\n";
 const END: &str = "<!-- end of the reference -->\n";
+pub(super) const BEGIN_FOREIGN: &str = "<!-- names of other servers: generated from src/config/foreign by `UPDATE_DOCS=1 cargo test`; do not edit -->\n";
+pub(super) const END_FOREIGN: &str = "<!-- end of the names of other servers -->\n";
+
+/// Two tests write the page.
+static PAGE_IN_USE: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 /// What the default file says: tables and keys, each with the comment above it.
 pub(super) struct TemplateEntry {
@@ -90,10 +95,16 @@ fn reference() -> String {
 
 #[test]
 fn the_reference_is_up_to_date() {
+    replace_or_compare(BEGIN, END, &reference());
+}
+
+/// Asserts that the page has `made` between two marks; with `UPDATE_DOCS` set, puts it there.
+pub(super) fn replace_or_compare(begin: &str, end: &str, made: &str) {
+    let _alone = PAGE_IN_USE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let page = std::fs::read_to_string(PAGE).expect("docs/configuration.md");
-    let (before, rest) = page.split_once(BEGIN).expect("the mark where the reference begins");
-    let (_, after) = rest.split_once(END).expect("the mark where the reference ends");
-    let fresh = format!("{before}{BEGIN}{}\n{END}{after}", reference());
+    let (before, rest) = page.split_once(begin).expect("the mark where the generated part begins");
+    let (_, after) = rest.split_once(end).expect("the mark where the generated part ends");
+    let fresh = format!("{before}{begin}{made}\n{end}{after}");
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(PAGE, &fresh).expect("docs/configuration.md can be written");
     } else {
