@@ -13,6 +13,7 @@ mod routes;
 mod service;
 mod stop;
 
+pub use crate::net::tls::{CertificateStatus, TlsError, TlsFile};
 pub use bound::BoundServer;
 pub use error::StartError;
 pub(crate) use error::check;
@@ -34,7 +35,7 @@ use crate::transport::fallback::Sessions;
 use crate::webhook::Webhooks;
 
 use app_listeners::AppListeners;
-use error::{check_apps, load_tls};
+use error::{check_apps, load_certificates};
 use files::OpenFiles;
 use listening::{ListeningSocket, further_addresses};
 use role::Role;
@@ -103,11 +104,12 @@ impl Server {
         let further = further_addresses(&config);
         let files = OpenFiles::raise(config.server.max_connections, workers, 1 + further.len())?;
         let hub = Hub::new(apps, config.connection.clone(), workers, files.bounds.max_connections)?;
-        let tls = load_tls(&config)?;
+        let certificates = load_certificates(&config)?;
+        let tls = certificates.as_ref().map(|certificates| certificates.server_config()).transpose()?;
         let bind = |wanted| ListeningSocket::bind(wanted, config.server.backlog, tls.clone());
         let main = bind((Role::Broker, config.server.address()))?;
         let further = further.into_iter().map(bind).collect::<Result<_, _>>()?;
-        let reloader = Reloader::new(Arc::clone(&hub), listeners, config.clone());
+        let reloader = Reloader::new(Arc::clone(&hub), listeners, certificates.clone(), config.clone());
         let sessions = Arc::new(Sessions::new(config.fallback.max_sessions));
         if let Some(test_mode) = &test_mode {
             test_mode.set_broker(reloader.as_broker());
@@ -119,6 +121,6 @@ impl Server {
         let unfinished = Arc::new(UnfinishedBodies::new(config.server.http_unfinished_bytes));
         let metrics = Metrics::new(MetricSources { hub: Arc::clone(&hub) });
         let parts = ServiceParts { hub, sessions, config, wire, test_mode, slots, readiness, unfinished };
-        Ok(BoundServer { parts, reloader, webhooks, hooks, main, further, files, metrics })
+        Ok(BoundServer { parts, reloader, webhooks, hooks, main, further, files, metrics, certificates })
     }
 }

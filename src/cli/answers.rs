@@ -8,7 +8,7 @@ use crate::test_mode::{Credentials, credentials_of};
 
 /// What `serve --test` prints when it is ready: one line of JSON. `address` is where it listens.
 pub(super) fn ready(config: &Config, address: SocketAddr, token: &str) -> String {
-    let tls = config.server.tls_certificate.is_some();
+    let tls = config.server.serves_tls();
     let host = Credentials::host_of(address);
     let prefix = &config.server.path_prefix;
     let mut told = match config.apps.first() {

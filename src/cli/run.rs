@@ -59,8 +59,9 @@ fn run(command: Command) -> Result<ExitCode, ExitFailure> {
         Command::PrintConfig { flags, show_secrets } => print(&load(&flags)?.to_toml(show_secrets)),
         Command::CheckConfig(flags) => {
             let loaded = load(&flags)?;
-            server::check(&loaded.config).map_err(cannot_start)?;
-            print(&verdict(&loaded));
+            let warnings = server::check(&loaded.config).map_err(cannot_start)?;
+            let warnings = warnings.iter().map(|warning| format!("warning: {warning}\n"));
+            print(&(verdict(&loaded) + &warnings.collect::<String>()));
         }
         Command::Reload(flags) => print(&ask_to_reload(&flags).map_err(|complaint| (complaint, NOT_DONE))?),
         Command::Serve(flags) => {

@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::net::tls::CertificateFiles;
+
 /// `[server]`: the listener, and what it tolerates from HTTP clients.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServerConfig {
@@ -11,10 +13,13 @@ pub struct ServerConfig {
     pub host: IpAddr,
     /// The TCP port; 0 takes any free one.
     pub port: u16,
-    /// The certificate chain to serve TLS with, a PEM file; `None` serves plain connections. Needs `tls_key`.
+    /// The certificate chain to serve TLS with, a PEM file. Needs `tls_key`. Without any certificate, connections are plain.
     pub tls_certificate: Option<PathBuf>,
     /// The private key of the certificate, a PEM file. Needs `tls_certificate`.
     pub tls_key: Option<PathBuf>,
+    /// More certificates, each shown to the clients that ask for a host that it is for. Without `tls_certificate` the first
+    /// of them is the default.
+    pub certificates: Vec<CertificateFiles>,
     /// Put before every path the broker serves: empty, or `/` and segments without a trailing slash.
     pub path_prefix: String,
     /// Worker threads, at most [`ServerConfig::MOST_WORKERS`]; 0 stands for one per core.
@@ -54,6 +59,7 @@ impl Default for ServerConfig {
             port: 6001,
             tls_certificate: None,
             tls_key: None,
+            certificates: Vec::new(),
             path_prefix: String::new(),
             workers: 0,
             backlog: 4096,
@@ -79,6 +85,11 @@ impl ServerConfig {
     /// Where to listen.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::new(self.host, self.port)
+    }
+
+    /// Whether connections are to speak TLS.
+    pub fn serves_tls(&self) -> bool {
+        self.tls_certificate.is_some() || !self.certificates.is_empty()
     }
 
     /// Worker threads to start: `workers`, or one per core.

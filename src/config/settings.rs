@@ -6,7 +6,8 @@
 use super::draft::AppDraft;
 use super::input_value::InputValue;
 use super::value_type::{
-    APP_ID, APP_KEY, AllowedOrigins, BasePath, Boolean, Choice, Host, HostName, Integer, ValueType,
+    APP_ID, APP_KEY, AllowedOrigins, BasePath, Boolean, CertificateList, Choice, Host, HostName, Integer,
+    ValueType,
 };
 use super::value_type::{LogLevel, OptionalFile, OptionalMasterKey, PathPrefix, ScriptUrl, Seconds};
 use super::value_type::{SecretText, ShutdownCodes, WholeSeconds};
@@ -93,6 +94,7 @@ pub(super) fn node_settings() -> Vec<Setting<Config>> {
         "server.port", Integer(0..=65_535), server.port;
         "server.tls_certificate", OptionalFile, server.tls_certificate;
         "server.tls_key", OptionalFile, server.tls_key;
+        "server.certificates", CertificateList, server.certificates;
         "server.path_prefix", PathPrefix, server.path_prefix;
         "server.workers", Integer(0..=512), server.workers;
         "server.backlog", Integer(1..=65_535), server.backlog;

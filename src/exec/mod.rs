@@ -69,7 +69,7 @@ pub(crate) fn run(
     let test_mode = TestMode::new(draw_token(), false);
     test_mode.remember_ended();
     let bound = Server::new(config.clone()).test_mode(Arc::clone(&test_mode)).bind()?;
-    let tls = config.server.tls_certificate.is_some();
+    let tls = config.server.serves_tls();
     let mut environment = Vec::new();
     if let Some(first) = config.apps.first() {
         let (address, prefix) = (bound.address(), &config.server.path_prefix);

@@ -15,6 +15,7 @@ use super::service::ServiceParts;
 use super::stop::Stop;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
+use crate::net::tls::{self, Certificates};
 use crate::pipe::{Hook, PipeCounts, RunningHook};
 use crate::webhook::Webhooks;
 
@@ -30,6 +31,7 @@ pub struct BoundServer {
     pub(super) further: Vec<ListeningSocket>,
     pub(super) files: OpenFiles,
     pub(super) metrics: Metrics,
+    pub(super) certificates: Option<Arc<Certificates>>,
 }
 
 impl BoundServer {
@@ -90,7 +92,7 @@ impl BoundServer {
     /// # Errors
     /// If the worker threads cannot be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-        let BoundServer { parts, reloader, webhooks, hooks, main, further, files, .. } = self;
+        let BoundServer { parts, reloader, webhooks, hooks, main, further, files, certificates, .. } = self;
         let address = main.address;
         let sockets: Vec<_> = [main].into_iter().chain(further).collect();
         let handles = SocketHandles::of(sockets.iter())?;
@@ -109,9 +111,13 @@ impl BoundServer {
         files.tell();
         info!(%address, workers, apps = config.apps.len(), "serving");
         let mut running = actix_web::rt::spawn(server);
+        let watching = certificates.map(|certificates| actix_web::rt::spawn(tls::watch(certificates)));
         tokio::select! {
             ended = &mut running => return ended.unwrap_or_else(|panic| Err(io::Error::other(panic))),
             () = shutdown => {}
+        }
+        if let Some(watching) = watching {
+            watching.abort();
         }
         let stop =
             Stop { config, hub, readiness, wire, test_mode, webhooks, hooks, sockets: handles, reloader };

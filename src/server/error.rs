@@ -2,11 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::TooFewFiles;
 use crate::app::DuplicateApp;
 use crate::config::{AppConfig, Config};
-use crate::net::tls::{self, TlsError};
+use crate::net::tls::{self, Certificates, PairFiles, TlsError};
 use crate::pipe::BadRule;
 use crate::webhook::{self, client::ClientError};
 
@@ -59,13 +61,15 @@ pub enum StartError {
     },
 }
 
-/// Finds what would keep a broker of this configuration from starting, as far as it can be found without starting.
+/// Finds what would keep a broker of this configuration from starting, as far as it can be found without starting;
+/// returns what is allowed but probably not meant.
 ///
 /// # Errors
 /// See [`StartError`].
-pub(crate) fn check(config: &Config) -> Result<(), StartError> {
-    load_tls(config)?;
-    check_apps(config)
+pub(crate) fn check(config: &Config) -> Result<Vec<String>, StartError> {
+    let certificates = tls::prepare(pair_files(config)?)?;
+    check_apps(config)?;
+    Ok(certificates.warnings(SystemTime::now()))
 }
 
 /// Finds what would keep an app from working as it is configured.
@@ -77,6 +81,14 @@ pub(super) fn check_apps(config: &Config) -> Result<(), StartError> {
     })
 }
 
-pub(super) fn load_tls(config: &Config) -> Result<Option<rustls::ServerConfig>, StartError> {
-    Ok(tls::load(config.server.tls_certificate.as_deref(), config.server.tls_key.as_deref())?)
+/// The files of the certificates that a configuration wants to be served.
+pub(super) fn pair_files(config: &Config) -> Result<Vec<PairFiles>, TlsError> {
+    let server = &config.server;
+    tls::pair_files(server.tls_certificate.as_deref(), server.tls_key.as_deref(), &server.certificates)
+}
+
+/// The certificates that a configuration wants to be served, if it wants TLS.
+pub(super) fn load_certificates(config: &Config) -> Result<Option<Arc<Certificates>>, TlsError> {
+    let pairs = pair_files(config)?;
+    Ok(if pairs.is_empty() { None } else { Some(Certificates::new(tls::prepare(pairs)?)) })
 }

@@ -1,6 +1,7 @@
 //! Changing the configuration of a broker while it serves.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -8,15 +9,16 @@ use parking_lot::Mutex;
 use crate::app::{AppRegistry, DuplicateApp};
 use crate::config::{AppConfig, Config};
 use crate::hub::Hub;
+use crate::net::tls::{CertificateStatus, Certificates, PreparedCertificates};
 use crate::protocol::CloseCode;
 use crate::test_mode;
 
 use super::StartError;
 use super::app_listeners::AppListeners;
-use super::error::check_apps;
+use super::error::{check_apps, pair_files};
 
-/// Gives a running broker another configuration. Of that, the apps take effect at once, with all that belongs to them;
-/// everything else needs a restart.
+/// Gives a running broker another configuration. Of that, the apps take effect at once, with all that belongs to them,
+/// and the certificates, where TLS was served from the start; everything else needs a restart.
 #[derive(Clone)]
 pub struct Reloader {
     apps: Arc<RunningApps>,
@@ -25,6 +27,7 @@ pub struct Reloader {
 struct RunningApps {
     hub: Arc<Hub>,
     listeners: AppListeners,
+    certificates: Option<Arc<Certificates>>,
     /// What is in force, but for the settings of the node, which are those of the start.
     running: Mutex<Config>,
 }
@@ -38,27 +41,55 @@ pub struct Reloaded {
     pub changed: Vec<String>,
     /// Apps that are no more. Their connections are being closed with 4001.
     pub removed: Vec<String>,
+    /// Files of certificates that are shown from now on. Open connections stay as they are.
+    pub certificates: Vec<PathBuf>,
     /// Settings, such as `server.port`, that differ from those the broker runs with and that only a restart changes.
     pub needs_restart: Vec<&'static str>,
 }
 
 impl Reloader {
-    pub(super) fn new(hub: Arc<Hub>, listeners: AppListeners, running: Config) -> Self {
-        Reloader { apps: Arc::new(RunningApps { hub, listeners, running: Mutex::new(running) }) }
+    pub(super) fn new(
+        hub: Arc<Hub>,
+        listeners: AppListeners,
+        certificates: Option<Arc<Certificates>>,
+        running: Config,
+    ) -> Self {
+        let running = Mutex::new(running);
+        Reloader { apps: Arc::new(RunningApps { hub, listeners, certificates, running }) }
     }
 
     /// Makes the apps of this configuration the broker's apps. Connections of apps that stay are kept, and see the new
     /// settings from their next message on; those of an app that was switched off are closed with 4003, those of one
-    /// that was removed with 4001. May be called from any thread.
+    /// that was removed with 4001. The files of the certificates are read again. May be called from any thread.
     ///
     /// # Errors
-    /// If two apps share an id or a key, webhooks could not be sent, or a pipe rule could not work. Nothing has
-    /// changed then.
+    /// If two apps share an id or a key, webhooks could not be sent, a pipe rule could not work, or a certificate could not
+    /// be served. Nothing has changed then.
     pub fn reload(&self, config: Config) -> Result<Reloaded, StartError> {
         AppRegistry::new(config.apps.iter().map(|configured| configured.app.clone()))?;
         check_apps(&config)?;
+        let prepared = self.apps.prepare_certificates(&config)?;
         let mut running = self.apps.running.lock();
-        Ok(self.apps.put_in_force(&mut running, config)?)
+        // What is served of them is what is wanted, where any are served.
+        if prepared.is_some() {
+            running.server.tls_certificate.clone_from(&config.server.tls_certificate);
+            running.server.tls_key.clone_from(&config.server.tls_key);
+            running.server.certificates.clone_from(&config.server.certificates);
+        }
+        let mut reloaded = self.apps.put_in_force(&mut running, config)?;
+        let served = self.apps.certificates.as_ref().zip(prepared);
+        reloaded.certificates = served.map(|(served, new)| served.serve(new)).unwrap_or_default();
+        Ok(reloaded)
+    }
+
+    /// The certificates that are served, the default first; none where TLS is not.
+    pub fn certificates(&self) -> Vec<CertificateStatus> {
+        self.apps.certificates.as_ref().map(|served| served.status()).unwrap_or_default()
+    }
+
+    /// How often certificates were to be read again and could not be served, those included that never were.
+    pub fn failed_certificate_reloads(&self) -> u64 {
+        self.apps.certificates.as_ref().map_or(0, |served| served.failed_reloads())
     }
 
     /// What test mode asks of the broker.
@@ -69,6 +100,14 @@ impl Reloader {
 }
 
 impl RunningApps {
+    /// Reads the certificates that a configuration wants. Nothing, where it wants no TLS or none is served: that needs a
+    /// restart.
+    fn prepare_certificates(&self, config: &Config) -> Result<Option<PreparedCertificates>, StartError> {
+        let wanted = pair_files(config)?;
+        let served = self.certificates.as_ref().filter(|_| !wanted.is_empty());
+        Ok(served.map(|certificates| certificates.prepare(wanted)).transpose()?)
+    }
+
     fn put_in_force(&self, running: &mut Config, config: Config) -> Result<Reloaded, DuplicateApp> {
         let RunningApps { hub, listeners, .. } = self;
         let apps = config.apps.iter().map(|configured| {
@@ -123,6 +162,7 @@ impl Reloaded {
             added: ids(&mut after.apps.iter().filter(|configured| !known(configured))),
             changed: ids(&mut after.apps.iter().filter(changed)),
             removed: ids(&mut before.apps.iter().filter(|then| app(after, &then.app.id).is_none())),
+            certificates: Vec::new(),
             needs_restart: before.node_differences(after),
         }
     }
@@ -132,10 +172,10 @@ fn app<'c>(config: &'c Config, id: &str) -> Option<&'c AppConfig> {
     config.apps.iter().find(|configured| configured.app.id == id)
 }
 
-/// One sentence, or two.
+/// One sentence, or up to three.
 impl fmt::Display for Reloaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Reloaded { added, changed, removed, needs_restart } = self;
+        let Reloaded { added, changed, removed, certificates, needs_restart } = self;
         let parts = [("added", added), ("changed", changed), ("removed", removed)];
         let parts = parts.iter().filter(|(_, ids)| !ids.is_empty());
         let parts: Vec<String> =
@@ -144,6 +184,10 @@ impl fmt::Display for Reloaded {
             f.write_str("no app has changed")?;
         } else {
             write!(f, "apps: {}", parts.join(", "))?;
+        }
+        if !certificates.is_empty() {
+            let files: Vec<_> = certificates.iter().map(|file| file.display().to_string()).collect();
+            write!(f, "; new certificates: {}", files.join(", "))?;
         }
         if needs_restart.is_empty() {
             Ok(())
@@ -179,7 +223,7 @@ mod tests {
         let hub = Hub::new(Vec::new(), config.connection.clone(), 1, 0).unwrap();
         let wire = PipeWire::new(config.pipe.clone());
         let listeners = AppListeners::new(Vec::new(), Webhooks::new(), wire, None);
-        let reloader = Reloader::new(hub, listeners, Config::default());
+        let reloader = Reloader::new(hub, listeners, None, Config::default());
         reloader.reload(config).unwrap();
         reloader
     }

@@ -88,7 +88,7 @@ impl Broker {
     /// A broker that is to have pipes, or is to be as it is in production.
     pub fn builder(config: Config) -> BrokerBuilder {
         let config = inside_a_test(config);
-        let tls = config.server.tls_certificate.is_some();
+        let tls = config.server.serves_tls();
         let path_prefix = config.server.path_prefix.clone();
         BrokerBuilder { server: Server::new(config), tls, path_prefix, in_test_mode: true }
     }

@@ -10,6 +10,7 @@ mod authorized;
 mod bad_frames;
 mod binary;
 mod cache;
+mod certificates;
 mod channel_names;
 mod client_event_limits;
 mod client_events;

@@ -1,11 +1,13 @@
 //! The types that a value can have: how each is read from TOML or from text, what is allowed, and how it is written.
 
+mod certificates;
 mod choice;
 mod number;
 mod place;
 mod secret;
 mod text;
 
+pub(in crate::config) use certificates::CertificateList;
 pub(in crate::config) use choice::{Boolean, Choice, ShutdownCodes};
 pub(in crate::config) use number::{Integer, Seconds, WholeSeconds};
 pub(in crate::config) use place::{

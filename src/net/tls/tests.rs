@@ -1,12 +1,16 @@
 //! A broker that serves TLS, asked by a TLS client.
 
 mod ends;
+mod renewal;
 
 use std::io::{Read, Write};
 use std::net::TcpStream as Socket;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
 
 use super::*;
@@ -21,17 +25,34 @@ struct Files {
     root: CertificateDer<'static>,
 }
 
+/// A certificate for these hosts and its key, in PEM form.
+fn made(hosts: &[&str], not_after: (i32, u8, u8)) -> (CertificateDer<'static>, String, String) {
+    let hosts: Vec<_> = hosts.iter().map(|host| (*host).to_owned()).collect();
+    let mut params = rcgen::CertificateParams::new(hosts).unwrap();
+    params.not_after = rcgen::date_time_ymd(not_after.0, not_after.1, not_after.2);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    (certificate.der().clone(), certificate.pem(), key.serialize_pem())
+}
+
 impl Files {
     fn new(name: &str) -> Self {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        Files::of(name, &["localhost"])
+    }
+
+    fn of(name: &str, hosts: &[&str]) -> Self {
         let path = |part: &str| {
             std::env::temp_dir().join(format!("heliostat-{}-{name}-{part}.pem", std::process::id()))
         };
-        let files =
-            Files { certificate: path("certificate"), key: path("key"), root: made.cert.der().clone() };
-        std::fs::write(&files.certificate, made.cert.pem()).unwrap();
-        std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+        let (root, certificate, key) = made(hosts, (2100, 1, 1));
+        let files = Files { certificate: path("certificate"), key: path("key"), root };
+        std::fs::write(&files.certificate, certificate).unwrap();
+        std::fs::write(&files.key, key).unwrap();
         files
+    }
+
+    fn pair(&self) -> CertificateFiles {
+        CertificateFiles { certificate: self.certificate.clone(), key: self.key.clone() }
     }
 
     fn config(&self) -> Config {
@@ -157,11 +178,24 @@ fn what_cannot_be_served_says_why_before_anything_is_listened_on() {
     let table = [
         (Some(files.certificate.as_path()), None, "only server.tls_certificate is set"),
         (None, Some(files.key.as_path()), "only server.tls_key is set"),
-        (Some(missing), Some(files.key.as_path()), "/nowhere/tls.pem, named by server.tls_certificate"),
-        (Some(files.certificate.as_path()), Some(missing), "/nowhere/tls.pem, named by server.tls_key"),
+        (
+            Some(missing),
+            Some(files.key.as_path()),
+            "a certificate in /nowhere/tls.pem, named by server.tls_certificate: there is no such file",
+        ),
+        (
+            Some(files.certificate.as_path()),
+            Some(missing),
+            "a private key in /nowhere/tls.pem, named by server.tls_key: there is no such file",
+        ),
+        (Some(Path::new("/dev/zero")), Some(files.key.as_path()), "it is not a file"),
         (Some(files.key.as_path()), Some(files.key.as_path()), "holds no certificate"),
-        (Some(files.certificate.as_path()), Some(files.certificate.as_path()), "a private key"),
-        (Some(files.certificate.as_path()), Some(others.key.as_path()), "cannot be used"),
+        (Some(files.certificate.as_path()), Some(files.certificate.as_path()), "holds no private key"),
+        (
+            Some(files.certificate.as_path()),
+            Some(others.key.as_path()),
+            "does not belong to the first certificate",
+        ),
     ];
     for (certificate, key, expected) in table {
         let mut config = Config::development();
@@ -170,6 +204,30 @@ fn what_cannot_be_served_says_why_before_anything_is_listened_on() {
         let error = Broker::start(config).unwrap_err();
         assert!(matches!(error, StartError::Tls(_)));
         assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+/// Reads the pair, as at the start.
+fn load(files: &Files) -> Result<PreparedCertificates, TlsError> {
+    prepare(pair_files(Some(&files.certificate), Some(&files.key), &[])?)
+}
+
+#[test]
+fn a_damaged_file_is_told_for_what_it_is() {
+    let files = Files::new("damaged");
+    let whole = std::fs::read_to_string(&files.certificate).unwrap();
+    let not_x509 = whole.lines().take(1).chain(["aGVsbG8="]).chain(whole.lines().last());
+    for (content, expected) in [
+        (whole[..whole.len() / 2].to_owned(), "the line -----END CERTIFICATE----- is missing"),
+        (whole.replacen('M', "!", 1), "it is no sound PEM: "),
+        (not_x509.collect::<Vec<_>>().join("\n"), "cannot be understood"),
+        (String::new(), "holds no certificate"),
+        ("x".repeat(2 << 20), "it is larger than 1048576 bytes"),
+    ] {
+        std::fs::write(&files.certificate, content).unwrap();
+        let error = load(&files).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+        assert!(error.contains("named by server.tls_certificate"), "{error}");
     }
 }
 
@@ -185,7 +243,7 @@ WL50c8cnYaxfVxchlTmTuqwRrs659ZSkfYN9fNMjTuG0wlOkNygj
 #[test]
 fn a_key_that_cannot_be_used_is_told_for_what_it_is() {
     let files = Files::new("unusable");
-    let load = || load(Some(&files.certificate), Some(&files.key)).map(|_| ()).unwrap_err().to_string();
+    let load = || load(&files).unwrap_err().to_string();
     std::fs::write(&files.key, SECP256K1).unwrap();
     assert!(load().contains("is of no supported kind: expected RSA"), "{}", load());
     for encrypted in [
