@@ -124,7 +124,7 @@ impl Secret {
         Secret { text, keyed }
     }
 
-    /// The text.
+    /// The rule as it was written in the configuration.
     pub fn text(&self) -> &str {
         &self.text
     }

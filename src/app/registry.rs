@@ -67,7 +67,7 @@ impl AppRegistry {
         Ok(registry)
     }
 
-    /// The app with this id.
+    /// The app that HTTP requests name by this id.
     pub fn by_id(&self, id: &str) -> Option<&Arc<App>> {
         self.by_id.get(id)
     }

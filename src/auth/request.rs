@@ -74,7 +74,7 @@ pub enum RequestAuthError {
         "Invalid signature: you should have sent HmacSHA256Hex({signed:?}, your_secret_key), but you sent {got:?}"
     )]
     WrongSignature {
-        /// The string to sign.
+        /// What was to be signed: method, path and sorted query, a line each.
         signed: String,
         /// What came instead of its digest.
         got: String,

@@ -15,7 +15,7 @@ pub enum UserAuthError {
     /// The signature is wrong. Tells what was to be signed, never the expected digest.
     #[error("Invalid signature: Expected HMAC SHA256 hex digest of {signed}, but got {got}")]
     WrongSignature {
-        /// The string to sign.
+        /// What was to be signed: the socket id, `::user::` and the user data.
         signed: String,
         /// What came instead of its digest.
         got: String,

@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use crate::protocol::Frame;
 
+use super::ChannelVersion;
+
 /// The last event of a cache channel.
 #[derive(Clone, Debug)]
 pub(crate) struct CachedEvent {
@@ -12,7 +14,7 @@ pub(crate) struct CachedEvent {
     /// When it is forgotten. Reading it changes nothing about that.
     pub expires: Instant,
     /// Its place in the channel's history: a subscriber that joined later is given it, and must not hear it twice.
-    pub version: u64,
+    pub version: ChannelVersion,
 }
 
 impl CachedEvent {

@@ -1,6 +1,6 @@
 //! What a call on a channel altered.
 
-use super::Member;
+use super::{ChannelVersion, Member};
 
 /// What the begin of a subscription changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(crate) struct Announcement {
     pub user_changed: bool,
     /// The version of the roster that holds this change. A subscriber that joined at this version or a later
     /// one knows it already.
-    pub version: u64,
+    pub version: ChannelVersion,
 }
 
 /// Why a subscription did not take effect.

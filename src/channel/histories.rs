@@ -58,8 +58,8 @@ fn happening() -> impl Strategy<Value = Happening> {
 
 /// What a subscriber has been told of a channel: the roster at its version, and the changes since.
 #[derive(Debug)]
-struct Listener {
-    since: u64,
+struct ModelSubscriber {
+    since: ChannelVersion,
     /// As clients of protocol 3 and later count: users.
     users: BTreeSet<String>,
     /// As older ones count: connections per user.
@@ -69,11 +69,11 @@ struct Listener {
 /// The channels of an app as the hub keeps them, and beside them what ought to be.
 #[derive(Default)]
 struct World {
-    version: u64,
+    versions: u64,
     channels: BTreeMap<usize, Channel>,
     /// Who is where, and as whom.
     attending: BTreeMap<(u32, usize), String>,
-    listeners: BTreeMap<(u32, usize), Listener>,
+    listeners: BTreeMap<(u32, usize), ModelSubscriber>,
     told_to_end: Vec<u32>,
 }
 
@@ -101,13 +101,18 @@ impl World {
         }
     }
 
+    fn next_version(&mut self) -> ChannelVersion {
+        self.versions += 1;
+        ChannelVersion::new(self.versions)
+    }
+
     fn join(&mut self, connection: u32, at: usize, user: &str) {
-        self.version += 1;
+        let version = self.next_version();
         let channel = self.channels.entry(at).or_default();
         let before = channel.subscribers().count();
         let member = Member { user_id: Arc::from(user), user_info: None };
         let joined =
-            channel.join(worker(connection), socket(connection), Some(&member), MEMBERS_LIMIT, self.version);
+            channel.join(worker(connection), socket(connection), Some(&member), MEMBERS_LIMIT, version);
         let attending = self.attending.contains_key(&(connection, at));
         let users = users(&self.attending, at);
         match joined {
@@ -121,25 +126,27 @@ impl World {
                 assert_eq!(joined.occupied, users.is_empty());
                 let announcement = joined.announcement.expect("members are announced");
                 assert_eq!(announcement.user_changed, !users.contains(user));
-                assert_eq!(announcement.version, self.version, "later than all before");
+                assert_eq!(announcement.version, version, "later than all before");
                 self.announce(at, &announcement, true);
                 self.attending.insert((connection, at), user.to_owned());
                 let presence = self.channels[&at].presence().expect("it has members");
                 let users = presence.user_ids().map(str::to_owned).collect();
                 let connections = connections(&self.attending, at);
-                self.listeners
-                    .insert((connection, at), Listener { since: announcement.version, users, connections });
+                self.listeners.insert(
+                    (connection, at),
+                    ModelSubscriber { since: announcement.version, users, connections },
+                );
             }
         }
         self.forget_if_idle(at);
     }
 
     fn leave(&mut self, connection: u32, at: usize) {
-        self.version += 1;
+        let version = self.next_version();
         let attending = self.attending.remove(&(connection, at));
         self.listeners.remove(&(connection, at));
         let Some(channel) = self.channels.get_mut(&at) else { return assert_eq!(attending, None) };
-        let left = channel.leave(worker(connection), socket(connection), self.version);
+        let left = channel.leave(worker(connection), socket(connection), version);
         assert_eq!(left.is_some(), attending.is_some());
         let (Some(left), Some(user)) = (left, attending) else { return };
         let users = users(&self.attending, at);

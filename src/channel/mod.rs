@@ -8,6 +8,7 @@ mod change;
 mod count;
 mod presence;
 mod subscribers;
+mod version;
 
 pub(crate) use cache::CachedEvent;
 pub(crate) use change::{Announcement, JoinRefused, Joined, Left};
@@ -15,6 +16,7 @@ pub(crate) use count::CountChange;
 pub(crate) use presence::user_info_text;
 pub(crate) use presence::{BadMember, Member, Presence};
 pub(crate) use subscribers::{Subscribers, WorkerIndex};
+pub(crate) use version::ChannelVersion;
 
 use std::time::Instant;
 
@@ -44,7 +46,7 @@ impl Channel {
         socket: SocketId,
         member: Option<&Member>,
         members_limit: usize,
-        version: u64,
+        version: ChannelVersion,
     ) -> Result<Joined, JoinRefused> {
         let occupied = self.is_vacant();
         let Some(member) = member else {
@@ -65,7 +67,12 @@ impl Channel {
     }
 
     /// Ends a connection's subscription; `None` if it had none. `version` as in [`Channel::join`].
-    pub(crate) fn leave(&mut self, worker: WorkerIndex, socket: SocketId, version: u64) -> Option<Left> {
+    pub(crate) fn leave(
+        &mut self,
+        worker: WorkerIndex,
+        socket: SocketId,
+        version: ChannelVersion,
+    ) -> Option<Left> {
         let left = match self.subscribers.remove(worker, socket)? {
             Removed::Plain => None,
             Removed::Member(connection) => self.presence.as_mut().and_then(|p| p.leave(connection)),
@@ -101,7 +108,7 @@ impl Channel {
     }
 
     /// Forgets the event of this version, if it is still the one that is remembered.
-    pub(crate) fn forget(&mut self, version: u64) {
+    pub(crate) fn forget(&mut self, version: ChannelVersion) {
         self.cached.take_if(|cached| cached.version == version);
     }
 

@@ -80,14 +80,14 @@ fn user_id_text(value: &RawValue) -> Option<Arc<str>> {
 /// It does not know connections by their names: where one has its place, its `MemberConnection` says.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Presence {
-    users: Arrivals<User>,
+    users: Arrivals<PresentUser>,
     /// Each user's ticket.
     tickets: HashMap<Arc<str>, Ticket>,
 }
 
 /// A user who is present.
 #[derive(Clone, Debug)]
-struct User {
+struct PresentUser {
     id: Arc<str>,
     /// What each of its connections said of it. The first one still there speaks for the user.
     connections: Arrivals<Option<Arc<str>>>,
@@ -127,7 +127,7 @@ impl Presence {
         let mut connections = Arrivals::default();
         let connection = connections.push(member.user_info.clone());
         let id = Arc::clone(&member.user_id);
-        let user = self.users.push(User { id: Arc::clone(&id), connections });
+        let user = self.users.push(PresentUser { id: Arc::clone(&id), connections });
         self.tickets.insert(id, user);
         Ok((MemberConnection { user, connection }, true))
     }

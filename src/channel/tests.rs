@@ -16,24 +16,37 @@ fn member(user_id: &str) -> Member {
     Member { user_id: Arc::from(user_id), user_info: None }
 }
 
+fn version(number: u64) -> ChannelVersion {
+    ChannelVersion::new(number)
+}
+
 #[test]
 fn a_channel_is_occupied_by_the_first_and_vacated_by_the_last() {
     let mut channel = Channel::default();
-    assert_eq!(channel.join(0, socket(1), None, 100, 1), Ok(Joined { occupied: true, announcement: None }));
-    assert_eq!(channel.join(1, socket(2), None, 100, 1), Ok(Joined { occupied: false, announcement: None }));
-    assert_eq!(channel.join(1, socket(2), None, 100, 1), Err(JoinRefused::AlreadyJoined));
-    assert_eq!(channel.leave(0, socket(1), 2), Some(Left { vacated: false, announcement: None }));
-    assert_eq!(channel.leave(0, socket(1), 2), None);
-    assert_eq!(channel.leave(1, socket(2), 2), Some(Left { vacated: true, announcement: None }));
+    assert_eq!(
+        channel.join(0, socket(1), None, 100, version(1)),
+        Ok(Joined { occupied: true, announcement: None })
+    );
+    assert_eq!(
+        channel.join(1, socket(2), None, 100, version(1)),
+        Ok(Joined { occupied: false, announcement: None })
+    );
+    assert_eq!(channel.join(1, socket(2), None, 100, version(1)), Err(JoinRefused::AlreadyJoined));
+    assert_eq!(channel.leave(0, socket(1), version(2)), Some(Left { vacated: false, announcement: None }));
+    assert_eq!(channel.leave(0, socket(1), version(2)), None);
+    assert_eq!(channel.leave(1, socket(2), version(2)), Some(Left { vacated: true, announcement: None }));
 }
 
 #[test]
 fn a_refused_member_leaves_no_trace() {
     let mut channel = Channel::default();
-    channel.join(0, socket(1), Some(&member("a")), 1, 1).unwrap();
-    assert_eq!(channel.join(0, socket(2), Some(&member("b")), 1, 2), Err(JoinRefused::OverCapacity));
+    channel.join(0, socket(1), Some(&member("a")), 1, version(1)).unwrap();
+    assert_eq!(channel.join(0, socket(2), Some(&member("b")), 1, version(2)), Err(JoinRefused::OverCapacity));
     assert_eq!((channel.subscribers().count(), channel.presence().unwrap().user_count()), (1, 1));
-    assert!(channel.join(0, socket(2), Some(&member("a")), 1, 1).is_ok(), "a present user may come again");
+    assert!(
+        channel.join(0, socket(2), Some(&member("a")), 1, version(1)).is_ok(),
+        "a present user may come again"
+    );
 }
 
 proptest! {
@@ -48,9 +61,9 @@ proptest! {
 fn agree_over(history: &[(u32, u8)]) {
     let mut channel = Channel::default();
     let mut joined: BTreeMap<u32, String> = BTreeMap::new();
-    let mut observers: BTreeMap<u32, (u64, BTreeSet<String>)> = BTreeMap::new();
+    let mut observers: BTreeMap<u32, (ChannelVersion, BTreeSet<String>)> = BTreeMap::new();
     let mut log: Vec<(Announcement, bool)> = Vec::new();
-    for ((n, user), version) in history.iter().zip(1..) {
+    for ((n, user), version) in history.iter().zip((1..).map(ChannelVersion::new)) {
         let worker = (n % 3) as WorkerIndex;
         if joined.remove(n).is_some() {
             observers.remove(n);

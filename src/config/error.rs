@@ -104,7 +104,6 @@ pub(crate) enum Error {
     RepeatedRule {
         /// The second one.
         at: Origin,
-        /// The first one.
         first: Origin,
     },
     /// A webhook cannot be sent there, or not so.
@@ -122,7 +121,6 @@ pub(crate) enum Error {
     RepeatedWebhook {
         /// The second one.
         at: Origin,
-        /// The first one.
         first: Origin,
     },
     /// The same pattern has settings twice: the second would never count.
@@ -130,7 +128,6 @@ pub(crate) enum Error {
     RepeatedPattern {
         /// The second one.
         at: Origin,
-        /// The pattern.
         pattern: String,
     },
     /// Two apps cannot be told apart.
@@ -143,10 +140,7 @@ pub(crate) enum Error {
     },
     /// The configuration file is fine, but nobody could use the broker.
     #[error("{file} defines no app, so nobody could connect; add one, for example:\n\n{SNIPPET}")]
-    NoApps {
-        /// The file.
-        file: String,
-    },
+    NoApps { file: String },
     /// The default app's secret is public knowledge, and others could reach the broker.
     #[error(
         "{host} can be reached from other machines, where the default app's secret is public knowledge: set {}, \
@@ -193,7 +187,6 @@ pub(crate) enum Warning {
     /// The environment holds a variable of ours that means nothing.
     #[error("{name}: unknown environment variable{}", did_you_mean(.nearest))]
     UnknownVariable {
-        /// Its name.
         name: String,
         /// The known name that it resembles most.
         nearest: Option<String>,

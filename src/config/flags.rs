@@ -17,7 +17,6 @@ pub(crate) struct Flag {
     pub value: &'static str,
     /// What the help says of it.
     pub help: &'static str,
-    /// What it gives.
     pub gives: Gives,
 }
 

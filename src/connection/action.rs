@@ -6,7 +6,7 @@ use crate::channel::{JoinRefused, Member};
 use crate::event::AcceptedEvent;
 use crate::protocol::{ChannelName, CloseCode, Frame};
 
-use super::{HeldMessage, JoinNumber, Refusal, User};
+use super::{HeldMessage, JoinNumber, Refusal, SignedInUser};
 
 /// One thing to do, in the order given.
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ pub enum Action<'m> {
 /// A subscription that the client may have as far as the connection knows.
 #[derive(Clone, Debug)]
 pub struct Join {
-    /// The channel.
+    /// Where the client wants to be a subscriber.
     pub channel: ChannelName,
     /// Who joins, on presence channels.
     pub member: Option<Member>,
@@ -66,7 +66,7 @@ pub struct Answered {
 #[derive(Clone, Debug)]
 pub struct SignIn {
     /// The user, to be made known.
-    pub user: User,
+    pub user: SignedInUser,
     /// The answer, to be sent then.
     pub answer: Frame,
     /// Whom it watches, where the app has that switched on.

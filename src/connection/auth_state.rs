@@ -2,15 +2,14 @@
 
 use std::time::Instant;
 
-use super::User;
+use super::SignedInUser;
 
 /// The state of a connection that must authorize itself, or has signed in.
 #[derive(Clone, Debug)]
 pub(super) enum AuthState {
     /// The app demands that connections authorize themselves, and this one has until this time.
     Waiting(Instant),
-    /// It is signed in.
-    SignedIn(User),
+    SignedIn(SignedInUser),
 }
 
 impl AuthState {
@@ -21,7 +20,7 @@ impl AuthState {
         }
     }
 
-    pub(super) fn user(&self) -> Option<&User> {
+    pub(super) fn user(&self) -> Option<&SignedInUser> {
         match self {
             AuthState::Waiting(_) => None,
             AuthState::SignedIn(user) => Some(user),

@@ -4,7 +4,7 @@
 //! is pending: it can be cancelled, and what the client sends to the channel is held.
 
 use crate::channel::JoinRefused;
-use crate::protocol::client_message::{BadParameter, ClientMessage, Parameters};
+use crate::protocol::client_message::{BadParameter, ClientMessage, MessageParameters};
 use crate::protocol::event_name::{self, ClientEventKind};
 use crate::protocol::{BinaryMessage, ChannelName, CloseCode, SERVER_TO_USER_PREFIX, json, server_message};
 
@@ -16,7 +16,7 @@ impl Connection {
     /// Subscribes to a public channel without having been asked by a message: the very first release named its
     /// channel in the URL.
     pub fn subscribe_at_connect(&mut self, channel: &str) -> Option<Action<'static>> {
-        self.subscribe(Ok(Parameters::naming(channel)))
+        self.subscribe(Ok(MessageParameters::naming(channel)))
             .unwrap_or_else(|refusal| Some(Action::Refuse(refusal)))
     }
 
@@ -56,7 +56,7 @@ impl Connection {
 
     pub(super) fn subscribe(
         &mut self,
-        parameters: Result<Parameters<'_>, BadParameter>,
+        parameters: Result<MessageParameters<'_>, BadParameter>,
     ) -> Result<Option<Action<'static>>, Refusal> {
         let pending = self.pending.as_deref();
         let count = self.subscriptions.len() + pending.map_or(0, |pending| pending.len());
@@ -88,7 +88,7 @@ impl Connection {
 
     pub(super) fn unsubscribe<'m>(
         &mut self,
-        parameters: Result<Parameters<'_>, BadParameter>,
+        parameters: Result<MessageParameters<'_>, BadParameter>,
     ) -> Result<Option<Action<'m>>, Refusal> {
         let name = subscribe::unsubscribe(parameters)?;
         if let Some((channel, _)) = self.subscriptions.remove(&name) {

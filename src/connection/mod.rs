@@ -26,7 +26,7 @@ pub(crate) use heartbeat::{Heartbeat, HeartbeatStep};
 pub(crate) use pending::{HeldMessage, JoinNumber, ReceivedMessage};
 pub(crate) use rate_limit::RateLimit;
 pub(crate) use refusal::Refusal;
-pub(crate) use signin::User;
+pub(crate) use signin::SignedInUser;
 
 use auth_state::AuthState;
 use client_event::Sender;
@@ -38,7 +38,7 @@ use std::time::Instant;
 
 use crate::app::App;
 use crate::event::Destination;
-use crate::protocol::client_message::{BadParameter, ClientMessage, Parameters};
+use crate::protocol::client_message::{BadParameter, ClientMessage, MessageParameters};
 use crate::protocol::event_name::{self, ClientEventKind};
 use crate::protocol::{
     BinaryMessage, ChannelName, CloseCode, CloseStatus, Frame, ProtocolVersion, SocketId, server_message,
@@ -116,7 +116,7 @@ impl Connection {
         self.auth.as_deref().and_then(AuthState::deadline)
     }
 
-    fn user(&self) -> Option<&User> {
+    fn user(&self) -> Option<&SignedInUser> {
         self.auth.as_deref().and_then(AuthState::user)
     }
 
@@ -207,7 +207,7 @@ impl Connection {
     }
 
     /// It is signed in as the user, from now on.
-    pub fn signed_in(&mut self, user: User) {
+    pub fn signed_in(&mut self, user: SignedInUser) {
         self.auth = Some(Box::new(AuthState::SignedIn(user)));
     }
 
@@ -261,9 +261,9 @@ impl Connection {
         match message.event.as_ref() {
             "pusher:ping" => Ok(Some(Action::Send(server_message::pong()))),
             "pusher:pong" => Ok(None),
-            "pusher:subscribe" => self.subscribe(Parameters::of(message.data)),
-            "pusher:signin" => self.sign_in(Parameters::of(message.data)).map(Some),
-            "pusher:unsubscribe" => self.unsubscribe(Parameters::of(message.data)),
+            "pusher:subscribe" => self.subscribe(MessageParameters::of(message.data)),
+            "pusher:signin" => self.sign_in(MessageParameters::of(message.data)).map(Some),
+            "pusher:unsubscribe" => self.unsubscribe(MessageParameters::of(message.data)),
             name => match event_name::kind(name) {
                 ClientEventKind::ClientEvent => self.client_event(message, now).map(Some),
                 ClientEventKind::Reserved => Err(client_event::unsupported(name)),
@@ -274,7 +274,7 @@ impl Connection {
 
     fn sign_in<'m>(
         &mut self,
-        parameters: Result<Parameters<'_>, BadParameter>,
+        parameters: Result<MessageParameters<'_>, BadParameter>,
     ) -> Result<Action<'m>, Refusal> {
         let signin::SignInRequest { user, user_data, watchlist, watchlist_cut } =
             signin::sign_in(&self.app, self.socket_id, parameters, self.user())?;
@@ -332,7 +332,6 @@ pub struct Cleanup {
     pub subscriptions: Vec<ChannelName>,
     /// Whom it was signed in as.
     pub user_id: Option<Arc<str>>,
-    /// What ended it.
     pub ending: Ending,
 }
 

@@ -47,7 +47,6 @@ impl HeldMessage {
 /// A message as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReceivedMessage {
-    /// Text.
     Text(Box<str>),
     /// Bytes.
     Binary(Box<[u8]>),

@@ -7,21 +7,21 @@ use indexmap::IndexSet;
 use crate::app::App;
 use crate::auth::user::authenticate;
 use crate::channel::{Member, user_info_text};
-use crate::protocol::client_message::{BadParameter, Parameters};
+use crate::protocol::client_message::{BadParameter, MessageParameters};
 use crate::protocol::{ChannelName, SERVER_TO_USER_PREFIX, SocketId, json};
 
 use super::Refusal;
 
 /// The user that a connection is signed in as.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
+pub struct SignedInUser {
     /// What the user is known by on presence channels, too.
     pub member: Member,
     /// The channel of the user's own events.
     pub channel: ChannelName,
 }
 
-impl User {
+impl SignedInUser {
     /// The user's id.
     pub fn id(&self) -> &Arc<str> {
         &self.member.user_id
@@ -48,7 +48,7 @@ enum BadUser {
 /// What a `pusher:signin` says, checked.
 #[derive(Debug)]
 pub(super) struct SignInRequest {
-    pub(super) user: User,
+    pub(super) user: SignedInUser,
     /// As it came; the client reads it again in the answer.
     pub(super) user_data: String,
     /// Whom the connection watches; nobody where the app has that switched off.
@@ -61,8 +61,8 @@ pub(super) struct SignInRequest {
 pub(super) fn sign_in(
     app: &App,
     socket_id: SocketId,
-    parameters: Result<Parameters<'_>, BadParameter>,
-    current: Option<&User>,
+    parameters: Result<MessageParameters<'_>, BadParameter>,
+    current: Option<&SignedInUser>,
 ) -> Result<SignInRequest, Refusal> {
     let parameters = parameters.map_err(Refusal::unnumbered)?;
     let [auth, user_data] = parameters.strings(["auth", "user_data"]).map_err(Refusal::unnumbered)?;
@@ -96,7 +96,7 @@ fn watchlist(app: &App, user_data: &str) -> Result<(Vec<Arc<str>>, bool), BadUse
     Ok((ids.into_iter().take(limit).collect(), cut))
 }
 
-fn user(app: &App, user_data: &str) -> Result<User, BadUser> {
+fn user(app: &App, user_data: &str) -> Result<SignedInUser, BadUser> {
     let [id, user_info] = json::members(user_data, ["id", "user_info"]).map_err(|_| BadUser::NotAnObject)?;
     let id = id.and_then(json::as_string).filter(|id| !id.is_empty()).ok_or(BadUser::NoId)?;
     // The name of the user's own channel has the same alphabet, and room for an id of a channel name's length.
@@ -104,7 +104,7 @@ fn user(app: &App, user_data: &str) -> Result<User, BadUser> {
     let channel =
         ChannelName::parse(&channel, app.limits.channel_name_chars).map_err(|_| BadUser::InvalidId)?;
     let user_info = user_info_text(user_info).map_err(|_| BadUser::InfoNotAnObject)?;
-    Ok(User { member: Member { user_id: Arc::from(id), user_info }, channel })
+    Ok(SignedInUser { member: Member { user_id: Arc::from(id), user_info }, channel })
 }
 
 #[cfg(test)]

@@ -3,11 +3,11 @@
 use crate::app::App;
 use crate::auth::channel::authorise;
 use crate::channel::{BadMember, JoinRefused, Member};
-use crate::protocol::client_message::{BadParameter, Parameters};
+use crate::protocol::client_message::{BadParameter, MessageParameters};
 use crate::protocol::server_message::SubscriptionFault;
 use crate::protocol::{ChannelName, ChannelType, SocketId, quote};
 
-use super::{Refusal, User};
+use super::{Refusal, SignedInUser};
 
 /// A request that passed every check but the ones that only the channel can make.
 #[derive(Debug)]
@@ -19,7 +19,6 @@ pub(super) struct Subscription {
 /// What a request asks for.
 #[derive(Debug)]
 pub(super) enum SubscribeRequest {
-    /// A subscription.
     New(Subscription),
     /// The user's own channel, which is subscribed: libraries ask again after a second sign-in.
     Again(ChannelName),
@@ -40,8 +39,8 @@ pub(super) enum Existing {
 pub(super) fn subscribe(
     app: &App,
     socket_id: SocketId,
-    parameters: Result<Parameters<'_>, BadParameter>,
-    user: Option<&User>,
+    parameters: Result<MessageParameters<'_>, BadParameter>,
+    user: Option<&SignedInUser>,
     existing: impl Fn(&str) -> Existing,
     subscriptions: usize,
 ) -> Result<SubscribeRequest, Refusal> {
@@ -93,7 +92,7 @@ fn member(
     app: &App,
     channel: &ChannelName,
     channel_data: Option<&str>,
-    user: Option<&User>,
+    user: Option<&SignedInUser>,
 ) -> Result<Member, Refusal> {
     let parsed = match (channel_data, user) {
         (Some(data), _) => Member::parse(data, &app.limits),
@@ -124,7 +123,9 @@ pub(super) fn refused(channel: &ChannelName, reason: JoinRefused) -> Refusal {
 }
 
 /// Reads a `pusher:unsubscribe`.
-pub(super) fn unsubscribe(parameters: Result<Parameters<'_>, BadParameter>) -> Result<String, Refusal> {
+pub(super) fn unsubscribe(
+    parameters: Result<MessageParameters<'_>, BadParameter>,
+) -> Result<String, Refusal> {
     let parameters = parameters.map_err(Refusal::unnumbered)?;
     let [name] = parameters.strings(["channel"]).map_err(Refusal::unnumbered)?;
     Ok(name.ok_or_else(|| Refusal::unnumbered(BadParameter::Missing("channel")))?.into_owned())

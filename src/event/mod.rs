@@ -21,7 +21,7 @@ pub struct AcceptedEvent<'a> {
     pub source: Source,
     /// Whom it is for.
     pub to: Destination,
-    /// Its name.
+    /// The `event` of the message that subscribers are sent.
     pub name: Cow<'a, str>,
     /// The payload as subscribers are sent it. Sending it on costs no parsing.
     pub data: Data<'a>,
@@ -35,7 +35,7 @@ pub struct AcceptedEvent<'a> {
 pub enum Destination {
     /// The subscribers of a channel.
     Subscribers {
-        /// The channel.
+        /// Whose subscribers are sent the event.
         channel: ChannelName,
         /// The connection that is not sent it.
         except: Option<SocketId>,
@@ -77,7 +77,7 @@ impl<'a> AcceptedEvent<'a> {
 }
 
 impl Destination {
-    /// The channel that it is on or names.
+    /// The channel that the event is on, or that the user's events come by.
     pub fn channel(&self) -> Option<&ChannelName> {
         match self {
             Destination::Subscribers { channel, .. } => Some(channel),

@@ -29,7 +29,6 @@ impl Authenticated<'_> {
         self.worker.hub()
     }
 
-    /// The body as text.
     pub(crate) fn body_text(&self) -> Result<&str, ApiError> {
         std::str::from_utf8(&self.body).map_err(|_| ApiError::BodyNotUtf8)
     }

@@ -59,7 +59,6 @@ impl Drop for BodyShare<'_> {
 /// The bounds of a body.
 #[derive(Clone, Debug)]
 pub(crate) struct BodyBounds {
-    /// Bytes of one.
     pub bytes: usize,
     /// For the whole of one.
     pub timeout: Duration,

@@ -155,7 +155,6 @@ pub(crate) enum ApiError {
     Info {
         /// What came.
         got: String,
-        /// What there is.
         allowed: &'static str,
     },
     /// `info` asks for what the app has switched off.

@@ -29,7 +29,7 @@ pub(super) struct Publication<'a> {
 
 /// The parameters of an event as they came, from a JSON body or from a query.
 #[derive(Debug, Default)]
-pub(super) struct Parameters<'a> {
+pub(super) struct EventParameters<'a> {
     pub(super) name: Option<Cow<'a, str>>,
     pub(super) data: Option<Data<'a>>,
     pub(super) channels: Vec<Cow<'a, str>>,
@@ -46,7 +46,7 @@ pub(super) enum Channels {
     One,
 }
 
-impl<'a> Parameters<'a> {
+impl<'a> EventParameters<'a> {
     /// Those of a JSON object.
     pub(super) fn of_json(text: &'a str, accepts: Channels) -> Result<Self, ApiError> {
         let names = ["name", "data", "channels", "channel", "socket_id", "info"];
@@ -62,7 +62,7 @@ impl<'a> Parameters<'a> {
             Some(name) => Some(json::as_string(name).ok_or(event_name::InvalidEventName::NotAString)?),
             None => None,
         };
-        Ok(Parameters {
+        Ok(EventParameters {
             name,
             data: data.map(Data::relay).transpose()?,
             channels,
@@ -80,7 +80,13 @@ impl<'a> Parameters<'a> {
             channels.extend(text("channel"));
         }
         let data = query.get("data").map(Data::of_text);
-        Parameters { name: text("name"), data, channels, socket_id: text("socket_id"), info: text("info") }
+        EventParameters {
+            name: text("name"),
+            data,
+            channels,
+            socket_id: text("socket_id"),
+            info: text("info"),
+        }
     }
 
     /// What they ask for, if it may be published.

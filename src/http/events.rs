@@ -10,15 +10,15 @@ use crate::protocol::json::{self, Data};
 use super::ApiError;
 use super::answer::{empty_object, json_response};
 use super::authentication::Authenticated;
-use super::event::{Channels, Parameters, Publication, channel_name};
+use super::event::{Channels, EventParameters, Publication, channel_name};
 
 /// Publishes one event to one or more channels. Parameters may also come in the query, with an empty body.
 pub(crate) fn publish(request: &Authenticated<'_>) -> Result<HttpResponse, ApiError> {
     let body = request.body_text()?;
     let parameters = if body.is_empty() {
-        Parameters::of_query(request.query)
+        EventParameters::of_query(request.query)
     } else {
-        Parameters::of_json(body, Channels::Several)?
+        EventParameters::of_json(body, Channels::Several)?
     };
     let publication = parameters.check(&request.app.app().limits)?;
     publication.publish(request.hub(), &request.app);
@@ -53,7 +53,7 @@ pub(crate) fn publish_batch(request: &Authenticated<'_>) -> Result<HttpResponse,
         if !item.get().starts_with('{') {
             return Err(wrong);
         }
-        publications.push(Parameters::of_json(item.get(), Channels::One)?.check(limits)?);
+        publications.push(EventParameters::of_json(item.get(), Channels::One)?.check(limits)?);
     }
     publications.iter().for_each(|publication| publication.publish(request.hub(), &request.app));
     if publications.iter().all(|publication| publication.info.is_none()) {
@@ -69,11 +69,11 @@ pub(crate) fn publish_batch(request: &Authenticated<'_>) -> Result<HttpResponse,
 pub(crate) fn publish_body(request: &Authenticated<'_>, channel: &str) -> Result<HttpResponse, ApiError> {
     let limits = &request.app.app().limits;
     channel_name(channel, limits)?;
-    let parameters = Parameters {
+    let parameters = EventParameters {
         data: Some(Data::of_text(request.body_text()?)),
         channels: vec![channel.into()],
         info: None,
-        ..Parameters::of_query(request.query)
+        ..EventParameters::of_query(request.query)
     };
     parameters.check(limits)?.publish(request.hub(), &request.app);
     Ok(HttpResponse::build(StatusCode::ACCEPTED).finish())

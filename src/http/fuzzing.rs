@@ -3,12 +3,11 @@
 use crate::app::Limits;
 use crate::auth::request::Query;
 
-use super::event::{Channels, Parameters, Publication};
+use super::event::{Channels, EventParameters, Publication};
 
 /// An event that was read of a request and may be published.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ReadEvent {
-    /// Its name.
     pub name: String,
     /// Its payload, every escape resolved.
     pub data: String,
@@ -19,13 +18,16 @@ pub struct ReadEvent {
 /// The event that a body describes, if it may be published; `several`: it may name several channels.
 pub fn event_of_body(body: &str, several: bool) -> Option<ReadEvent> {
     let channels = if several { Channels::Several } else { Channels::One };
-    let publication = Parameters::of_json(body, channels).ok()?.check(&Limits::default()).ok()?;
+    let publication = EventParameters::of_json(body, channels).ok()?.check(&Limits::default()).ok()?;
     Some(read_event(&publication))
 }
 
 /// The event that a query describes, if it may be published.
 pub fn event_of_query(query: &Query) -> Option<ReadEvent> {
-    Parameters::of_query(query).check(&Limits::default()).ok().map(|publication| read_event(&publication))
+    EventParameters::of_query(query)
+        .check(&Limits::default())
+        .ok()
+        .map(|publication| read_event(&publication))
 }
 
 fn read_event(publication: &Publication<'_>) -> ReadEvent {

@@ -45,7 +45,6 @@ impl Info {
         info.check_subscription_count(app)
     }
 
-    /// Of one channel.
     pub(super) fn of_channel(text: &str, name: &ChannelName, app: &AppState) -> Result<Self, ApiError> {
         let info = Info::parse(text, "user_count, subscription_count, cache")?;
         if info.user_count && !name.channel_type().is_presence() {
@@ -74,7 +73,6 @@ impl Info {
         Value::Object(fitting.attributes(app, name))
     }
 
-    /// The attributes of a channel.
     pub(super) fn attributes(self, app: &AppState, name: &ChannelName) -> Map<String, Value> {
         let mut attributes = self.counts(app.channel(name).as_ref());
         if self.cache {

@@ -26,7 +26,6 @@ impl Apps {
         &self.registry
     }
 
-    /// The state of the app with this id.
     pub fn by_id(&self, id: &str) -> Option<&Arc<AppState>> {
         self.by_id.get(id)
     }

@@ -6,18 +6,20 @@ use std::time::Instant;
 use crate::app::Limits;
 use crate::protocol::ChannelName;
 
+use crate::channel::ChannelVersion;
+
 use super::due::Due;
 
 /// The remembered events of one app, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct CacheIndex {
-    by_age: BTreeMap<u64, RememberedEvent>,
-    by_name: HashMap<ChannelName, u64>,
+    by_age: BTreeMap<ChannelVersion, RememberedEvent>,
+    by_name: HashMap<ChannelName, ChannelVersion>,
     bytes: usize,
     /// The channels that somebody has missed an event of since they last remembered one, in the order in which it was
     /// missed.
-    missed: BTreeMap<u64, ChannelName>,
-    missed_names: HashMap<ChannelName, u64>,
+    missed: BTreeMap<ChannelVersion, ChannelName>,
+    missed_names: HashMap<ChannelName, ChannelVersion>,
 }
 
 /// Channels of which it is known that their event has been missed. Of one more, the oldest is taken for never missed.
@@ -33,7 +35,7 @@ struct RememberedEvent {
 }
 
 /// An event that is to be forgotten now: the channel, and the version it must still have.
-pub(super) type Forgotten = (ChannelName, u64);
+pub(super) type Forgotten = (ChannelName, ChannelVersion);
 
 impl CacheIndex {
     /// Notes that a channel remembers an event of this size, in place of the one it remembered before; returns what
@@ -41,7 +43,7 @@ impl CacheIndex {
     pub(super) fn remember(
         &mut self,
         channel: &ChannelName,
-        version: u64,
+        version: ChannelVersion,
         bytes: usize,
         (expires, due): (Instant, Due),
         limits: &Limits,
@@ -63,7 +65,7 @@ impl CacheIndex {
 
     /// Somebody has missed an event of the channel, which remembers none. Whether it is the first one since the channel
     /// last remembered something. `version` is larger than any given here before.
-    pub(super) fn miss(&mut self, channel: &ChannelName, version: u64) -> bool {
+    pub(super) fn miss(&mut self, channel: &ChannelName, version: ChannelVersion) -> bool {
         if self.missed_names.contains_key(channel) {
             return false;
         }
@@ -91,7 +93,7 @@ impl CacheIndex {
     /// What has expired, also behind what is to be remembered for longer: that may have been changed meanwhile.
     pub(super) fn expire_everywhere(&mut self, now: Instant) -> Vec<Forgotten> {
         let expired = self.by_age.extract_if(.., |_, entry| entry.expires <= now);
-        let expired: Vec<(u64, RememberedEvent)> = expired.collect();
+        let expired: Vec<(ChannelVersion, RememberedEvent)> = expired.collect();
         let forgotten = expired.into_iter().map(|(version, entry)| {
             self.by_name.remove(&entry.channel);
             self.bytes -= entry.bytes;
@@ -131,20 +133,28 @@ mod tests {
         ChannelName::parse(text, 164).unwrap()
     }
 
+    fn version(number: u64) -> ChannelVersion {
+        ChannelVersion::new(number)
+    }
+
     #[test]
     fn the_oldest_is_forgotten_where_a_bound_is_passed() {
         let limits = Limits { cached_channels: 2, cached_bytes: 100, ..Limits::default() };
         let mut index = CacheIndex::default();
         let later = Instant::now() + Duration::from_secs(60);
-        let mut remember = |channel: &str, version, bytes| {
-            index.remember(&name(channel), version, bytes, until(later), &limits)
+        let mut remember = |channel: &str, number, bytes| {
+            index.remember(&name(channel), version(number), bytes, until(later), &limits)
         };
         assert!(remember("a", 1, 40).is_empty());
         assert!(remember("b", 2, 40).is_empty());
         assert!(remember("a", 3, 50).is_empty(), "in place of what it remembered");
-        assert_eq!(remember("c", 4, 10), [(name("b"), 2)], "too many channels");
-        assert_eq!(remember("c", 5, 60), [(name("a"), 3)], "too many bytes");
-        assert_eq!(remember("d", 6, 101), [(name("c"), 5), (name("d"), 6)], "too large by itself");
+        assert_eq!(remember("c", 4, 10), [(name("b"), version(2))], "too many channels");
+        assert_eq!(remember("c", 5, 60), [(name("a"), version(3))], "too many bytes");
+        assert_eq!(
+            remember("d", 6, 101),
+            [(name("c"), version(5)), (name("d"), version(6))],
+            "too large by itself"
+        );
         assert!(index.by_age.is_empty() && index.by_name.is_empty() && index.bytes == 0);
     }
 
@@ -152,15 +162,19 @@ mod tests {
     fn the_first_miss_is_told_from_the_others() {
         let now = Instant::now();
         let mut index = CacheIndex::default();
-        assert!(index.miss(&name("a"), 1) && !index.miss(&name("a"), 2) && index.miss(&name("b"), 3));
-        index.remember(&name("a"), 4, 10, until(now), &Limits::default());
-        assert_eq!(index.expire(now, usize::MAX), [(name("a"), 4)]);
-        assert!(index.miss(&name("a"), 5) && !index.miss(&name("b"), 6));
+        assert!(
+            index.miss(&name("a"), version(1))
+                && !index.miss(&name("a"), version(2))
+                && index.miss(&name("b"), version(3))
+        );
+        index.remember(&name("a"), version(4), 10, until(now), &Limits::default());
+        assert_eq!(index.expire(now, usize::MAX), [(name("a"), version(4))]);
+        assert!(index.miss(&name("a"), version(5)) && !index.miss(&name("b"), version(6)));
         for n in 0..MISSED_CHANNELS {
-            index.miss(&name(&format!("many-{n}")), 7 + n as u64);
+            index.miss(&name(&format!("many-{n}")), version(7 + n as u64));
         }
         assert_eq!((index.missed.len(), index.missed_names.len()), (MISSED_CHANNELS, MISSED_CHANNELS));
-        assert!(index.miss(&name("b"), 1_000_000), "too long ago to be known");
+        assert!(index.miss(&name("b"), version(1_000_000)), "too long ago to be known");
     }
 
     #[test]
@@ -168,14 +182,14 @@ mod tests {
         let mut index = CacheIndex::default();
         let now = Instant::now();
         let at = |seconds| now + Duration::from_secs(seconds);
-        index.remember(&name("a"), 1, 10, until(at(10)), &Limits::default());
-        index.remember(&name("b"), 2, 10, until(at(20)), &Limits::default());
+        index.remember(&name("a"), version(1), 10, until(at(10)), &Limits::default());
+        index.remember(&name("b"), version(2), 10, until(at(20)), &Limits::default());
         assert!(index.expire(at(9), usize::MAX).is_empty());
-        assert_eq!(index.expire(at(10), usize::MAX), [(name("a"), 1)]);
-        index.remember(&name("c"), 3, 10, until(at(15)), &Limits::default());
+        assert_eq!(index.expire(at(10), usize::MAX), [(name("a"), version(1))]);
+        index.remember(&name("c"), version(3), 10, until(at(15)), &Limits::default());
         assert!(index.expire(at(16), usize::MAX).is_empty(), "behind the other one");
-        assert_eq!(index.expire_everywhere(at(16)), [(name("c"), 3)]);
-        assert_eq!(index.expire(at(99), usize::MAX), [(name("b"), 2)]);
+        assert_eq!(index.expire_everywhere(at(16)), [(name("c"), version(3))]);
+        assert_eq!(index.expire(at(99), usize::MAX), [(name("b"), version(2))]);
         assert!(index.expire(at(99), usize::MAX).is_empty());
     }
 }

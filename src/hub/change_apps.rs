@@ -69,7 +69,7 @@ impl Hub {
         Current::of(&self.apps.now)
     }
 
-    /// The state of the app with this key.
+    /// The state of the app that clients name by this key.
     pub fn state_by_key(&self, key: &str) -> Option<Arc<AppState>> {
         self.apps().by_key(key).cloned()
     }

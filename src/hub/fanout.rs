@@ -14,7 +14,7 @@ use crate::protocol::{ChannelName, SocketId, SocketIdHash};
 
 use super::app_index::AppIndex;
 use super::client::Client;
-use super::notice::Version;
+use crate::channel::ChannelVersion;
 
 /// The local subscribers of all apps, by their places. Places are made when somebody first subscribes.
 #[derive(Default)]
@@ -74,12 +74,12 @@ pub(super) struct Subscriber {
     pub(super) client: Rc<Client>,
     /// The version of the channel that the subscriber joined: it has the roster and the remembered event of that
     /// version, and is told of later ones.
-    pub(super) since: Version,
+    pub(super) since: ChannelVersion,
 }
 
 impl LocalChannels {
     /// Adds a subscription.
-    pub(super) fn insert(&mut self, channel: &ChannelName, client: Rc<Client>, since: Version) {
+    pub(super) fn insert(&mut self, channel: &ChannelName, client: Rc<Client>, since: ChannelVersion) {
         let socket_id = client.socket_id();
         let subscriber = Subscriber { client, since };
         match self.channels.get_mut(channel) {
@@ -187,7 +187,7 @@ mod tests {
         let come = |channels: &mut LocalChannels, n| {
             let version = ProtocolVersion::NEWEST;
             let client = Client::new(Arc::clone(&app), socket(n), version, bounds, Nowhere);
-            channels.insert(&channel, Rc::new(client), 0);
+            channels.insert(&channel, Rc::new(client), ChannelVersion::default());
         };
         (0..12).for_each(|n| come(&mut channels, n));
         channels.begin_walk(&channel);

@@ -10,9 +10,9 @@ use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_ch
 use crate::protocol::{Broadcast, ChannelName, CloseCode, CloseStatus, Frame, SocketId};
 
 use super::Totals;
-use super::Version;
 use super::app_index::AppIndex;
 use super::interceptor::Injection;
+use crate::channel::ChannelVersion;
 
 /// Bytes of unread commands over which a mailbox counts as congested. Publishers wait then: HTTP requests before
 /// they publish, connections before they are read on. So a mailbox holds at most this, and one message more of
@@ -30,7 +30,7 @@ pub(super) enum WorkerCommand {
         except: Option<SocketId>,
         /// Where the channel remembers the message: subscribers that joined at this version or later were given it as
         /// the remembered one.
-        version: Option<Version>,
+        version: Option<ChannelVersion>,
     },
     /// Tell the local subscribers of a presence channel of a member.
     Member {
@@ -38,7 +38,7 @@ pub(super) enum WorkerCommand {
         channel: ChannelName,
         frame: Frame,
         /// Subscribers that joined at this version of the roster or later know already.
-        version: Version,
+        version: ChannelVersion,
         /// The user came or left, and not just one of its connections.
         user_changed: bool,
     },

@@ -25,7 +25,6 @@ impl Mailboxes {
         self.all.len()
     }
 
-    /// That of one worker.
     pub(super) fn of(&self, worker: WorkerIndex) -> &Mailbox {
         &self.all[usize::from(worker)]
     }

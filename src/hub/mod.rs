@@ -57,7 +57,7 @@ pub use due::Timed;
 pub(crate) use due::{Agenda, Busy, Due};
 pub(crate) use figures::AppFigures;
 pub(crate) use interceptor::{FaultInjector, InjectedAnswer, Replacement};
-pub(crate) use notice::{Notice, Refused, UnknownAppListener, Version};
+pub(crate) use notice::{Notice, Refused, UnknownAppListener};
 pub use outbox::{Bounds, Outbox};
 pub(crate) use shutdown::{Shutdown, ShutdownGuard};
 pub(crate) use sockets::{NotAdmitted, SocketTable};
@@ -71,7 +71,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 use crate::app::{App, DuplicateApp};
-use crate::channel::WorkerIndex;
+use crate::channel::{ChannelVersion, WorkerIndex};
 use crate::connection::ConnectionConfig;
 
 use change_apps::AppTable;
@@ -154,7 +154,7 @@ impl Hub {
     }
 
     /// A number larger than all before. Drawn under a channel's entry, it orders the channel's changes.
-    pub(crate) fn next_version(&self) -> Version {
+    pub(crate) fn next_version(&self) -> ChannelVersion {
         self.versions.next()
     }
 }

@@ -2,13 +2,10 @@
 //!
 //! The hub announces and does not know who hears.
 
+use crate::channel::ChannelVersion;
 use crate::connection::{Ending, Refusal};
 use crate::event::AcceptedEvent;
 use crate::protocol::{ChannelName, CloseStatus, SocketId};
-
-/// The number of a channel's change, which tells it from every other change of this node, also from those that look the
-/// same. Larger than those of all changes before.
-pub(crate) type Version = u64;
 
 /// Something that happened in an app.
 #[derive(Clone, Debug)]
@@ -16,20 +13,19 @@ pub enum Notice<'a> {
     /// An event was accepted, from a source that is announced.
     Event(&'a AcceptedEvent<'a>),
     /// A channel got its first subscriber.
-    ChannelOccupied(&'a ChannelName, Version),
+    ChannelOccupied(&'a ChannelName, ChannelVersion),
     /// A channel lost its last subscriber.
-    ChannelVacated(&'a ChannelName, Version),
+    ChannelVacated(&'a ChannelName, ChannelVersion),
     /// A user's first connection joined a presence channel.
-    MemberAdded(&'a ChannelName, &'a str, Version),
+    MemberAdded(&'a ChannelName, &'a str, ChannelVersion),
     /// A user's last connection left a presence channel.
-    MemberRemoved(&'a ChannelName, &'a str, Version),
+    MemberRemoved(&'a ChannelName, &'a str, ChannelVersion),
     /// Somebody subscribed to a cache channel that remembers nothing: the first one since it last remembered something.
-    CacheMiss(&'a ChannelName, Version),
+    CacheMiss(&'a ChannelName, ChannelVersion),
     /// The number of a channel's subscriptions, where the app tells it: as often as it is told to subscribers.
-    SubscriptionCount(&'a ChannelName, usize, Version),
+    SubscriptionCount(&'a ChannelName, usize, ChannelVersion),
     /// A connection subscribed to a channel.
     Subscribed {
-        /// The channel.
         channel: &'a ChannelName,
         /// The connection.
         socket_id: SocketId,
@@ -38,7 +34,6 @@ pub enum Notice<'a> {
     },
     /// A connection is subscribed to a channel no more, whether it left the channel or is gone.
     Unsubscribed {
-        /// The channel.
         channel: &'a ChannelName,
         /// The connection.
         socket_id: SocketId,
@@ -51,7 +46,6 @@ pub enum Notice<'a> {
     SignedIn {
         /// The connection.
         socket_id: SocketId,
-        /// The user.
         user_id: &'a str,
     },
     /// A connection ended.
@@ -60,14 +54,13 @@ pub enum Notice<'a> {
         socket_id: SocketId,
         /// Whom it was signed in as.
         user_id: Option<&'a str>,
-        /// What ended it.
         ending: &'a Ending,
     },
 }
 
 impl Notice<'_> {
     /// The number of the change that it tells of, if it tells of one that has a number.
-    pub fn version(&self) -> Option<Version> {
+    pub fn version(&self) -> Option<ChannelVersion> {
         match self {
             Notice::ChannelOccupied(_, version)
             | Notice::ChannelVacated(_, version)
@@ -95,20 +88,16 @@ pub enum Refused<'a> {
         /// What it was told.
         refusal: &'a Refusal,
     },
-    /// A connection.
     Connection {
         /// The key it asked for, if it named one.
         key: Option<&'a str>,
-        /// The close code.
         code: CloseStatus,
         /// Why.
         reason: &'a str,
     },
     /// A request to the HTTP API.
     Request {
-        /// The method.
         method: &'a str,
-        /// The path.
         path: &'a str,
         /// The answer's status.
         status: u16,

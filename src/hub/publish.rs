@@ -7,13 +7,13 @@ use std::sync::Arc;
 use tracing::{Level, enabled};
 
 use crate::app::Delivery;
-use crate::channel::{CachedEvent, WorkerIndex};
+use crate::channel::{CachedEvent, ChannelVersion, WorkerIndex};
 use crate::event::{AcceptedEvent, Destination};
 use crate::protocol::{Broadcast, ChannelName, LatestKey, SocketId, server_message};
 
 use super::mailbox::WorkerCommand;
 use super::worker::HEARERS_PER_TURN;
-use super::{AppState, Hub, Notice, Timed, Version, Worker, accepted};
+use super::{AppState, Hub, Notice, Timed, Worker, accepted};
 
 impl Hub {
     /// Takes an event that was accepted to those whom it is for and then, unless its source says that nobody hears of it,
@@ -133,7 +133,7 @@ impl Hub {
         channel: &ChannelName,
         message: &Broadcast,
         except: Option<SocketId>,
-        version: Option<Version>,
+        version: Option<ChannelVersion>,
     ) {
         let (app, channel, message) = (app.index(), channel.clone(), message.clone());
         self.mailbox(worker).post(WorkerCommand::Broadcast { app, channel, message, except, version });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use dashmap::mapref::entry::Entry;
 
-use crate::channel::{Announcement, Channel, JoinRefused, Joined, Member};
+use crate::channel::{Announcement, Channel, ChannelVersion, JoinRefused, Joined, Member};
 use crate::protocol::{ChannelName, Frame, server_message};
 
 use super::counts::PendingCounts;
@@ -27,7 +27,7 @@ pub(super) struct SubscriptionChange<'a> {
 /// What a connection must be told that has joined.
 pub(super) struct Welcome {
     /// The version of the channel that the rest belongs to.
-    pub(super) version: u64,
+    pub(super) version: ChannelVersion,
     /// The members, if it is one of them.
     pub(super) roster: Option<String>,
     /// On cache channels: the event that the channel remembers, or that it remembers none.
@@ -113,7 +113,7 @@ impl SubscriptionChange<'_> {
     }
 
     /// The event that a cache channel remembers, or that it remembers none.
-    fn remembered(&self, entry: &Channel, version: u64) -> Frame {
+    fn remembered(&self, entry: &Channel, version: ChannelVersion) -> Frame {
         let SubscriptionChange { hub, app, channel, .. } = *self;
         if let Some(event) = entry.recall(app.clock().now()) {
             return event.frame.clone();
@@ -179,7 +179,7 @@ mod tests {
         }
 
         /// The member events that each worker is to deliver: version and text.
-        fn posted(&self) -> Vec<Vec<(u64, String)>> {
+        fn posted(&self) -> Vec<Vec<(ChannelVersion, String)>> {
             let mut context = Context::from_waker(Waker::noop());
             let mut of_all = Vec::new();
             while let Some((_, mut reader)) = self.hub.mailboxes.take_reader() {
@@ -218,7 +218,7 @@ mod tests {
         there.end();
         assert!(subject.app.channels.is_empty(), "nothing is left of the channel");
         let [of_first, of_second] = <[_; 2]>::try_from(subject.posted()).unwrap();
-        let events = |posted: &[(u64, String)]| {
+        let events = |posted: &[(ChannelVersion, String)]| {
             let names = ["member_added", "member_removed"];
             let name = |text: &String| names.into_iter().find(|name| text.contains(name)).unwrap();
             let user = |text: &String| if text.contains("zoe") { "zoe" } else { "bob" };

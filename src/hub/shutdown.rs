@@ -30,7 +30,6 @@ pub enum Shutdown {
 }
 
 impl Shutdown {
-    /// The close code.
     pub const fn code(self) -> CloseCode {
         match self {
             Shutdown::AtOnce => CloseCode::Reconnect,

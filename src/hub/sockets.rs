@@ -43,7 +43,6 @@ impl Connections {
 /// Whether a connection counts towards the quota of its app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quota {
-    /// It does.
     Counted,
     /// Not before it has authorized itself. Towards the node's capacity it counts nevertheless.
     Waiting,

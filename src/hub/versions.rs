@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Version;
+use crate::channel::ChannelVersion;
 
 /// Numbers the changes of channels, across all channels and their reincarnations.
 pub(super) struct Versions {
@@ -17,8 +17,8 @@ impl Versions {
     }
 
     /// A number larger than all before.
-    pub(super) fn next(&self) -> Version {
-        self.last.fetch_add(1, Ordering::Relaxed) + 1
+    pub(super) fn next(&self) -> ChannelVersion {
+        ChannelVersion::new(self.last.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     /// What tells this node, since its start, from every other node and from what it was before.

@@ -37,7 +37,6 @@ pub(super) enum PaceDecision {
     Wait(Instant),
     /// It waits in place of an older one.
     Replaced,
-    /// It is dropped.
     Dropped,
 }
 

@@ -66,7 +66,7 @@ pub enum InvalidBinary {
     Truncated {
         /// What the header says.
         announced: usize,
-        /// What there is.
+        /// Bytes that came.
         got: usize,
     },
     /// Its text is not UTF-8.

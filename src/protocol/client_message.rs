@@ -61,9 +61,9 @@ pub enum BadParameter {
 
 /// The `data` of a `pusher:*` command: named strings. Some clients write the object itself as a string.
 #[derive(Debug)]
-pub struct Parameters<'a>(Cow<'a, str>);
+pub struct MessageParameters<'a>(Cow<'a, str>);
 
-impl<'a> Parameters<'a> {
+impl<'a> MessageParameters<'a> {
     /// The parameters that `data` holds.
     ///
     /// # Errors
@@ -74,15 +74,15 @@ impl<'a> Parameters<'a> {
         if !text.trim_start().starts_with('{') {
             return Err(BadParameter::DataNotAnObject);
         }
-        Ok(Parameters(text))
+        Ok(MessageParameters(text))
     }
 
     /// Parameters that name a channel and nothing else.
-    pub fn naming(channel: &str) -> Parameters<'static> {
+    pub fn naming(channel: &str) -> MessageParameters<'static> {
         let mut text = String::from("{\"channel\":");
         json::push_string(channel, &mut text);
         text.push('}');
-        Parameters(Cow::Owned(text))
+        MessageParameters(Cow::Owned(text))
     }
 
     /// The named members; `null` is absence.
@@ -142,7 +142,7 @@ mod tests {
     fn parameters_may_come_as_an_object_or_as_a_string_that_holds_one() {
         for text in [r#"{"channel":"a","auth":null}"#, r#""{\"channel\":\"a\"}""#] {
             let raw = RawValue::from_string(text.to_owned()).unwrap();
-            let parameters = Parameters::of(Some(&raw)).unwrap();
+            let parameters = MessageParameters::of(Some(&raw)).unwrap();
             let [channel, auth] = parameters.strings(["channel", "auth"]).unwrap();
             assert_eq!((channel.as_deref(), auth), (Some("a"), None));
         }
@@ -152,11 +152,11 @@ mod tests {
     fn anything_else_is_not_a_hash() {
         for text in ["null", "1", "[]", "\"a\"", "\"[]\"", "\"{\"", "true"] {
             let raw = RawValue::from_string(text.to_owned()).unwrap();
-            let result = Parameters::of(Some(&raw)).and_then(|p| p.strings(["a"]).map(|_| ()));
+            let result = MessageParameters::of(Some(&raw)).and_then(|p| p.strings(["a"]).map(|_| ()));
             assert_eq!(result, Err(BadParameter::DataNotAnObject), "{text}");
         }
         let raw = RawValue::from_string(r#"{"channel":1}"#.to_owned()).unwrap();
-        let result = Parameters::of(Some(&raw)).unwrap().strings(["channel"]).map(|_| ());
+        let result = MessageParameters::of(Some(&raw)).unwrap().strings(["channel"]).map(|_| ());
         assert_eq!(result, Err(BadParameter::NotAString("channel")));
     }
 }

@@ -17,7 +17,7 @@ pub enum InvalidEventName {
     /// Missing, empty, or another JSON type.
     #[error("Expected name parameter to be a string")]
     NotAString,
-    /// Too long.
+    /// The name has more characters than the app allows.
     #[error("Event name too long: at most {limit} characters are allowed, got {chars}")]
     TooLong {
         /// What came.

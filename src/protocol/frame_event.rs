@@ -11,7 +11,7 @@ pub enum FrameEvent<'a> {
     Binary(&'a [u8]),
     /// A ping, to be answered with its payload.
     Ping(&'a [u8]),
-    /// A pong.
+    /// An answer to a ping, asked for or not.
     Pong,
     /// The peer's last frame, with the code it gave. What follows is not read.
     Close(Option<u16>),

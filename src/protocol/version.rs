@@ -95,7 +95,7 @@ impl ProtocolVersion {
         }
     }
 
-    /// The number.
+    /// As clients say it in `protocol=`.
     pub const fn number(self) -> u8 {
         self.0
     }

@@ -56,7 +56,6 @@ pub(crate) enum ControlSocketError {
     /// The system refused.
     #[error("cannot make the control socket {}: {error}", .path.display())]
     Refused {
-        /// Where.
         path: PathBuf,
         /// Why.
         error: io::Error,
@@ -69,7 +68,6 @@ pub(crate) enum AskError {
     /// No broker is there.
     #[error("no broker answers at the control socket {}: {error}", .path.display())]
     Unreachable {
-        /// Where.
         path: PathBuf,
         /// Why.
         error: io::Error,
@@ -77,7 +75,6 @@ pub(crate) enum AskError {
     /// It did not answer, or not to the end.
     #[error("the broker at the control socket {} gave no answer that can be understood: {reason}", .path.display())]
     NoAnswer {
-        /// Where.
         path: PathBuf,
         /// What came, or what was in the way.
         reason: String,

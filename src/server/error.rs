@@ -54,7 +54,7 @@ pub enum StartError {
     /// The system refused for another reason.
     #[error("cannot listen on {address}: {error}")]
     Listen {
-        /// Where.
+        /// Where the broker was to listen.
         address: SocketAddr,
         /// Why.
         error: io::Error,

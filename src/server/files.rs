@@ -58,7 +58,6 @@ pub(super) struct ConnectionBounds {
 pub struct TooFewFiles {
     /// The limit, as far as it could be raised.
     limit: u64,
-    /// What it has to be.
     needed: u64,
     workers: usize,
 }

@@ -42,11 +42,9 @@ pub(super) struct RouteContext {
     pub(super) readiness: Arc<Readiness>,
     /// What the listener says of every request.
     pub(super) settings: Rc<ListenerSettings>,
-    /// What bounds a body.
     pub(super) body: BodyBounds,
     /// The conveniences of development mode, as far as they are on.
     pub(super) development: Development,
-    /// Test mode, where it is on.
     pub(super) test_mode: Option<Arc<TestMode>>,
 }
 

@@ -104,7 +104,6 @@ pub struct Details {
     /// The user: the member of a presence channel, or whom a connection is signed in as.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<Arc<str>>,
-    /// The channel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel: Option<Arc<str>>,
     /// The name of the event or webhook.

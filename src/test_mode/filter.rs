@@ -22,10 +22,10 @@ pub struct Filter {
     /// The connection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub socket_id: Option<String>,
-    /// The user.
+    /// Entries that name this user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
-    /// The channel.
+    /// Entries that name this channel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
     /// The name of the event or webhook.
@@ -46,7 +46,7 @@ pub struct Filter {
     /// Part of the path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// The fault.
+    /// Entries that this fault brought about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<u64>,
     /// What the payload must hold; all of it.
@@ -58,7 +58,6 @@ pub struct Filter {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(untagged, try_from = "Value")]
 pub enum Kinds {
-    /// This one.
     One(Kind),
     /// Any of these.
     Any(Vec<Kind>),

@@ -39,7 +39,6 @@ struct Ring {
 /// Entries of a log, in order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Excerpt {
-    /// The entries.
     pub entries: Vec<Arc<Entry>>,
     /// The number of the last entry that was looked at.
     pub last: u64,

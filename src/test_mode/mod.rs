@@ -75,7 +75,6 @@ pub struct TestMode {
 
 /// What test mode asks of the broker that it is a part of.
 pub(crate) trait BrokerHandle: Send + Sync {
-    /// The hub.
     fn hub(&self) -> &Arc<Hub>;
 
     /// The apps as they are configured now, in order.
@@ -109,7 +108,7 @@ impl TestMode {
         &self.token
     }
 
-    /// The app of this id, if it is under test.
+    /// What is known of the app with this id; `None` if there is none under test.
     pub fn app(&self, id: &str) -> Option<Arc<AppUnderTest>> {
         self.apps.lock().get(id).cloned()
     }
@@ -201,7 +200,6 @@ impl TestMode {
         self.apps_changed();
     }
 
-    /// The one who is to listen to an app.
     pub(crate) fn listener(&self, id: &str) -> Arc<AppUnderTest> {
         let mut apps = self.apps.lock();
         Arc::clone(apps.entry(id.to_owned()).or_insert_with(|| AppUnderTest::new(id)))

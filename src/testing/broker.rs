@@ -113,7 +113,7 @@ impl Broker {
         self.app_of(first, false).expect("a configured app is under test")
     }
 
-    /// The app of this id, if it has one.
+    /// The app that was made with this id; `None` if there is none.
     pub fn app_by_id(&self, id: &str) -> Option<TestApp> {
         let apps = self.configured_apps();
         apps.iter().find(|configured| configured.app.id == id).and_then(|found| self.app_of(found, false))

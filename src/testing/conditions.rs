@@ -49,7 +49,7 @@ pub fn anything() -> Entries {
     Entries::default()
 }
 
-/// Entries of one kind.
+/// Entries of this kind are in the app's log; what follows narrows them down.
 pub fn logged(kind: Kind) -> Entries {
     Filter::of(kind).into()
 }
@@ -86,7 +86,7 @@ pub struct Entries {
 }
 
 impl Entries {
-    /// On this channel.
+    /// Only entries that name this channel.
     pub fn channel(mut self, name: impl Into<String>) -> Self {
         self.filter.channel = Some(name.into());
         self
@@ -104,13 +104,13 @@ impl Entries {
         self
     }
 
-    /// Of this user.
+    /// Only entries that name this user.
     pub fn user(mut self, id: impl Into<String>) -> Self {
         self.filter.user_id = Some(id.into());
         self
     }
 
-    /// From there.
+    /// Only entries of events that came by this way.
     pub fn source(mut self, source: EventSource) -> Self {
         self.filter.source = Some(source);
         self

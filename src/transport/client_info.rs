@@ -63,7 +63,6 @@ impl ClientInfo {
         ClientInfo { peer, reported: shared(reported) }
     }
 
-    /// For the log.
     pub(crate) fn log_fields(&self) -> ClientLogFields<'_> {
         let ReportedClient { origin, client, version } = &*self.reported;
         ClientLogFields {

@@ -29,7 +29,6 @@ impl Batching {
 /// The bounds of what waits for one endpoint, requests under way included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchQueueBounds {
-    /// Events.
     pub events: usize,
     /// Bytes of their JSON.
     pub bytes: usize,

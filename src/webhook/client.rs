@@ -96,7 +96,6 @@ impl SignedWebhook {
         Some(SignedWebhook { body: body.into(), headers })
     }
 
-    /// Bytes of the body.
     pub(crate) fn body_bytes(&self) -> usize {
         self.body.len()
     }

@@ -14,7 +14,7 @@ use super::event_type::{EventType, EventTypes};
 /// An endpoint: a URL that webhooks are sent to, and what it is told.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WebhookEndpoint {
-    /// Where.
+    /// `http` or `https`; each request is a POST to it.
     pub url: EndpointUrl,
     /// The types of events that it is told of.
     pub events: EventTypes,

@@ -5,7 +5,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::hub::Version;
+use crate::channel::ChannelVersion;
 
 use super::event::WebhookEvent;
 
@@ -15,7 +15,7 @@ pub struct EventOrigin {
     /// The node that made the change, since its start: see [`crate::hub::Hub::incarnation`].
     pub incarnation: u128,
     /// The change.
-    pub version: Version,
+    pub version: ChannelVersion,
 }
 
 /// A webhook event with its origin, of which its id is made.
@@ -52,7 +52,7 @@ pub(crate) fn event_id(
         hash.update("\n");
     }
     hash.update(incarnation.to_be_bytes());
-    hash.update(version.to_be_bytes());
+    hash.update(version.number().to_be_bytes());
     hash.update(event.user_id().unwrap_or_default());
     hex::encode(&hash.finalize()[..16])
 }
@@ -69,7 +69,7 @@ mod tests {
     }
 
     fn origin(incarnation: u128, version: u64) -> EventOrigin {
-        EventOrigin { incarnation, version }
+        EventOrigin { incarnation, version: ChannelVersion::new(version) }
     }
 
     #[test]

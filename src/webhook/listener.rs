@@ -113,11 +113,12 @@ impl EventReceiver {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::channel::ChannelVersion;
     use crate::protocol::ChannelName;
 
     fn event(n: u64) -> IdentifiedEvent {
         let event = WebhookEvent::ChannelOccupied(ChannelName::parse(&format!("room-{n}"), 164).unwrap());
-        IdentifiedEvent { event, origin: EventOrigin { incarnation: 1, version: n } }
+        IdentifiedEvent { event, origin: EventOrigin { incarnation: 1, version: ChannelVersion::new(n) } }
     }
 
     fn ends(events: usize, bytes: usize) -> (WebhookListener, EventReceiver) {

@@ -14,7 +14,7 @@ pub struct Attempt {
     pub number: u32,
     /// Events in the request.
     pub events: usize,
-    /// Bytes of its body.
+    /// Bytes that were posted.
     pub body_bytes: usize,
     /// From its beginning to the end of the answer, or to the failure.
     pub duration: Duration,
@@ -41,7 +41,7 @@ impl AttemptOutcome {
 /// Events of one endpoint, by what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryCounts {
-    /// Delivered.
+    /// Events that the endpoint answered with a 2xx.
     pub delivered: u64,
     /// Dropped because too many were waiting.
     pub dropped: u64,

@@ -40,7 +40,6 @@ pub(crate) struct SendAttempt<'a> {
 pub(crate) struct InjectedOutcome {
     /// The number of the fault that wants it.
     pub(crate) fault: u64,
-    /// How.
     pub(crate) outcome: AttemptOutcome,
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::app::{App, Limits};
 use crate::auth::webhook::signing_key;
+use crate::channel::ChannelVersion;
 use crate::protocol::json::string_literal;
 use crate::protocol::{ChannelName, SocketId};
 
@@ -68,7 +69,10 @@ pub(crate) async fn send(
 ) -> Option<SampleResult> {
     let millis = clock::unix_millis();
     // No node is called so: it is another than every event that happens.
-    let origin = EventOrigin { incarnation: 0, version: u64::try_from(millis).unwrap_or_default() };
+    let origin = EventOrigin {
+        incarnation: 0,
+        version: ChannelVersion::new(u64::try_from(millis).unwrap_or_default()),
+    };
     let identified = IdentifiedEvent { event: event(event_type, endpoint)?, origin };
     let text = body(millis, [identified.to_json(&app.id).as_str()]);
     let signed = SignedWebhook::new(text, signing_key(app)?, endpoint)?;

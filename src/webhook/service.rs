@@ -65,7 +65,7 @@ struct AppWebhooks {
 /// One endpoint of an app, and what became of its webhooks.
 #[derive(Clone, Debug)]
 pub struct EndpointLog {
-    /// The endpoint.
+    /// Where the attempts went, and which events it wants.
     pub endpoint: WebhookEndpoint,
     /// What became of its webhooks. It goes on being written.
     pub log: Arc<DeliveryLog>,

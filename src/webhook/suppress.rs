@@ -132,6 +132,7 @@ mod tests {
     use proptest::sample::select;
 
     use super::*;
+    use crate::channel::ChannelVersion;
     use crate::webhook::EventOrigin;
 
     const DELAY: Duration = Duration::from_secs(3);
@@ -141,7 +142,10 @@ mod tests {
     }
 
     fn identified(event: WebhookEvent, version: u64) -> IdentifiedEvent {
-        IdentifiedEvent { event, origin: EventOrigin { incarnation: 1, version } }
+        IdentifiedEvent {
+            event,
+            origin: EventOrigin { incarnation: 1, version: ChannelVersion::new(version) },
+        }
     }
 
     fn add(suppressor: &mut Suppressor, event: WebhookEvent, now: Instant) -> Vec<WebhookEvent> {

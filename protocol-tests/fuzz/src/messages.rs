@@ -1,7 +1,7 @@
 //! What clients say: one JSON object in one text message, with `serde_json` as the judge.
 
 use heliostat::tools::protocol::client_message::{
-    BadParameter, ClientMessage, Parameters, UnreadableMessage,
+    BadParameter, ClientMessage, MessageParameters, UnreadableMessage,
 };
 use serde_json::Value;
 
@@ -27,7 +27,7 @@ pub(crate) fn target(data: &[u8]) {
         assert_eq!(value["event"], message.event.as_ref(), "{text:?}");
         assert_eq!(value["channel"].is_null(), message.channel.is_none(), "{text:?}");
     }
-    let Ok(parameters) = Parameters::of(message.data) else { return };
+    let Ok(parameters) = MessageParameters::of(message.data) else { return };
     let strings = parameters.strings(["channel", "auth", "channel_data", "user_data"]);
     let Ok(value) = value else { return };
     let held = match &value["data"] {

@@ -10,7 +10,6 @@ use super::AppState;
 /// The state of one channel, as the HTTP API tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelSummary {
-    /// The channel.
     pub name: ChannelName,
     /// Subscribed connections.
     pub subscription_count: usize,

@@ -133,7 +133,7 @@ impl AppState {
         self.settings.generation()
     }
 
-    /// Its clock.
+    /// The time as connections of this app see it; a test may set it.
     pub fn clock(&self) -> &Clock {
         &self.clock
     }

@@ -6,8 +6,9 @@ use std::rc::Rc;
 
 use indexmap::map::Values;
 
+use crate::channel::ChannelVersion;
 use crate::hub::fanout::Subscriber;
-use crate::hub::{AppIndex, Client, Version};
+use crate::hub::{AppIndex, Client};
 use crate::protocol::{Broadcast, ChannelName, Form, Frame, SocketId};
 
 use super::Worker;
@@ -32,7 +33,7 @@ impl Worker {
         subscribers: impl Iterator<Item = &'s Subscriber>,
         message: &Broadcast,
         except: Option<SocketId>,
-        version: Option<Version>,
+        version: Option<ChannelVersion>,
         dirty: &RefCell<VecDeque<Rc<Client>>>,
     ) {
         let in_clear = message.is_in_clear();
@@ -65,7 +66,7 @@ impl Worker {
         &self,
         subscribers: impl Iterator<Item = &'s Subscriber>,
         frame: &Frame,
-        version: Version,
+        version: ChannelVersion,
         user_changed: bool,
         dirty: &RefCell<VecDeque<Rc<Client>>>,
     ) {

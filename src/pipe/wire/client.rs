@@ -24,7 +24,6 @@ pub(crate) struct PipeClient {
     pub(crate) dialect: Dialect,
     /// The signature that let it in.
     pub(crate) signature: String,
-    /// By kind.
     filters: RwLock<[Option<Arc<NotificationFilter>>; NotificationKind::ALL.len()]>,
     pub(super) outgoing: Mutex<OutgoingQueue>,
     /// Something waits to be written.

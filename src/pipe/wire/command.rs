@@ -11,11 +11,21 @@ use super::filter::NotificationFilter;
 #[derive(Debug)]
 pub(crate) enum PipeCommand<'a> {
     /// Tell of these kinds (bits) what the filter lets through.
-    Subscribe { kinds: u8, filter: Box<NotificationFilter>, credit: Option<u64> },
+    Subscribe {
+        kinds: u8,
+        filter: Box<NotificationFilter>,
+        credit: Option<u64>,
+    },
     /// Tell of these kinds (bits) no more.
-    Unsubscribe { kinds: u8 },
+    Unsubscribe {
+        kinds: u8,
+    },
     /// Send an event to a connection.
-    SendToSocket { socket: TargetSocket<'a>, event: Cow<'a, str>, data: Data<'a> },
+    SendToSocket {
+        socket: TargetSocket<'a>,
+        event: Cow<'a, str>,
+        data: Data<'a>,
+    },
     /// Send an event to a channel, but not to one connection.
     SendToChannel {
         channel: ChannelName,
@@ -23,18 +33,33 @@ pub(crate) enum PipeCommand<'a> {
         data: Data<'a>,
         except: Option<WrittenSocketId>,
     },
-    /// Send an event to a user.
-    SendToUser { user_id: Cow<'a, str>, event: Cow<'a, str>, data: Data<'a> },
+    SendToUser {
+        user_id: Cow<'a, str>,
+        event: Cow<'a, str>,
+        data: Data<'a>,
+    },
     /// End a connection.
-    CloseSocket { socket: TargetSocket<'a> },
+    CloseSocket {
+        socket: TargetSocket<'a>,
+    },
     /// Tell how a channel is occupied.
-    Channel { channel: ChannelName },
+    Channel {
+        channel: ChannelName,
+    },
     /// Tell which channels are occupied: those that begin with `prefix` and come after `after`, at most `limit`.
-    Channels { prefix: Cow<'a, str>, after: Cow<'a, str>, limit: usize },
+    Channels {
+        prefix: Cow<'a, str>,
+        after: Cow<'a, str>,
+        limit: usize,
+    },
     /// Tell who is a member of a channel.
-    Users { channel: ChannelName },
+    Users {
+        channel: ChannelName,
+    },
     /// Send so many notifications more; `None`: any number.
-    Credit { messages: Option<u64> },
+    Credit {
+        messages: Option<u64>,
+    },
     /// Answer.
     Ping,
 }

@@ -37,7 +37,6 @@ impl Dialect {
         self == Dialect::V1_0
     }
 
-    /// The methods it has.
     pub(crate) fn methods(self) -> &'static [&'static str] {
         const ALL: [&str; 11] = [
             "subscribe",

@@ -14,7 +14,6 @@ pub struct ReadRequest {
     pub command: Result<String, (u16, String)>,
 }
 
-/// Reads a request.
 pub fn read(text: &str, dialect: Dialect) -> ReadRequest {
     let request = PipeRequest::parse(text, dialect, &Limits::default());
     let command = request.command.map(|command| format!("{command:?}"));

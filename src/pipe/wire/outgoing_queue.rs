@@ -43,7 +43,6 @@ pub(crate) struct OutgoingQueue {
 /// The message that is to be written next.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NextMessage {
-    /// This text.
     Text(Bytes),
     /// So many notifications were missed here.
     Missed(u64),

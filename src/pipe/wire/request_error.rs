@@ -30,7 +30,6 @@ pub(crate) enum PipeRequestError {
     /// The parameters are not those of the method.
     #[error("bad params of {method}: {reason}")]
     Params {
-        /// The method.
         method: String,
         /// What was expected, and what came.
         reason: String,

@@ -18,7 +18,7 @@ pub struct ChannelCounts {
 /// How much there is of everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Connections.
+    /// Clients that are connected, signed in or not.
     pub connections: usize,
     /// Connections signed in, by user.
     pub users: BTreeMap<String, usize>,

@@ -13,7 +13,7 @@ use super::{AppUnderTest, TestError};
 /// Connections, as a test names them: those that are everything it says.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sockets {
-    /// The one with this id.
+    /// At most one connection: that with this id.
     pub socket_id: Option<String>,
     /// Those signed in as this user, or members of a presence channel as this user.
     pub user_id: Option<String>,

@@ -17,7 +17,7 @@ pub enum TestError {
     /// The fault is none.
     #[error(transparent)]
     Fault(#[from] BadFault),
-    /// There are too many.
+    /// The app has as many faults as it may have; end some first.
     #[error(transparent)]
     TooManyFaults(#[from] TooManyFaults),
     /// The clock would be advanced too far.
@@ -36,7 +36,7 @@ pub enum TestError {
     /// No close frame can have the code.
     #[error("expected a close code of 1000 to 4999, and none of 1004, 1005, 1006 and 1015, got {0}")]
     CloseCode(u16),
-    /// It is no share.
+    /// The share of the cases is not above 0 and up to 1.
     #[error("expected a share above 0 and at most 1, got {0}")]
     Share(f64),
     /// Connections were named, and there are none of them.

@@ -35,7 +35,7 @@ impl Connected {
 /// One connection, as tests see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ConnectionSummary {
-    /// Its id.
+    /// By which publishers exclude it, and tests end it.
     pub socket_id: String,
     /// Whom it is signed in as.
     pub user_id: Option<Arc<str>>,

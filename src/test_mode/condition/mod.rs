@@ -21,28 +21,28 @@ use super::filter::Filter;
 pub enum Condition {
     /// So many connections are subscribed to the channel.
     Subscribers {
-        /// The channel.
+        /// Where subscribers are counted.
         channel: String,
         /// How many.
         count: Count,
     },
     /// A presence channel has so many distinct members.
     MemberCount {
-        /// The channel.
+        /// A presence channel.
         channel: String,
         /// How many.
         count: Count,
     },
     /// A presence channel has these members and no others.
     Members {
-        /// The channel.
+        /// The one that is to be empty.
         channel: String,
         /// Their ids, in any order.
         user_ids: BTreeSet<String>,
     },
     /// So many connections are signed in as the user.
     SignedIn {
-        /// The user.
+        /// As whom connections are signed in.
         user_id: String,
         /// How many.
         connections: Count,
@@ -54,7 +54,7 @@ pub enum Condition {
     },
     /// So many entries of the log are as the filter wants them.
     Logged {
-        /// Which.
+        /// Which entries of the log count.
         filter: Filter,
         /// How many.
         count: Count,
@@ -65,7 +65,7 @@ pub enum Condition {
     },
     /// No entry as the filter wants it is logged for a while.
     Nothing {
-        /// Which.
+        /// Which entries of the log count.
         filter: Filter,
         /// For how long.
         span: Duration,

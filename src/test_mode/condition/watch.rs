@@ -17,7 +17,6 @@ const SHOWN_ENTRIES: usize = 20;
 /// Whether a condition holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It does.
     Met,
     /// It does not, and may yet.
     NotYet,

@@ -12,7 +12,7 @@ use crate::test_mode::meant::explained;
 /// faults answer narrower ones, which have the methods that make sense for them, and become it where it is wanted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fault<W = What> {
-    /// What.
+    /// What fails, and how.
     pub what: W,
     /// How often, for how long, by what chance.
     pub scope: Scope,
@@ -31,7 +31,7 @@ pub enum What {
     /// Authenticated requests to the HTTP API are answered with a status, or not at all.
     Http(Http),
     /// Webhooks fail without being sent.
-    Webhooks(Webhooks),
+    Webhooks(WebhookFailure),
 }
 
 /// How new connections are refused.
@@ -40,7 +40,7 @@ pub enum What {
 pub struct RefuseConnections {
     /// With this close code.
     pub code: u16,
-    /// And this reason.
+    /// The sentence that goes with the code.
     #[serde(default = "on_purpose")]
     pub reason: String,
 }
@@ -101,7 +101,7 @@ pub struct Http {
 /// How webhooks fail.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Webhooks {
+pub struct WebhookFailure {
     /// As if answered with this status, 300 to 599; without it, as if nobody listened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
@@ -142,7 +142,7 @@ pub struct Scope {
 /// The JSON is no fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadFault {
-    /// It is not an object.
+    /// What came is JSON, and no object; its text, shortened.
     #[error("expected a fault as a JSON object with a \"type\", got {0}")]
     NotAnObject(String),
     /// A member is missing, unknown or of another type.
@@ -242,7 +242,7 @@ impl Fault {
             What::Http(Http { status: Some(status), .. }) if !(200..=599).contains(status) => {
                 Err(BadFault::Status(*status))
             }
-            What::Webhooks(Webhooks { status: Some(status) }) if !(300..=599).contains(status) => {
+            What::Webhooks(WebhookFailure { status: Some(status) }) if !(300..=599).contains(status) => {
                 Err(BadFault::WebhookStatus(*status))
             }
             _ => Ok(()),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::fault::{
-    Fault, FrameAction, Frames, Http, IgnorePings, RefuseConnections, Scope, Webhooks, What, on_purpose,
+    Fault, FrameAction, Frames, Http, IgnorePings, RefuseConnections, Scope, WebhookFailure, What, on_purpose,
 };
 
 impl Fault<RefuseConnections> {
@@ -121,15 +121,15 @@ impl Fault<Http> {
     }
 }
 
-impl Fault<Webhooks> {
+impl Fault<WebhookFailure> {
     /// Webhooks count as answered with this status, 300 to 599, and are not sent.
     pub fn webhooks_status(status: u16) -> Self {
-        Fault::new(Webhooks { status: Some(status) })
+        Fault::new(WebhookFailure { status: Some(status) })
     }
 
     /// Webhooks fail as if nobody listened.
     pub fn webhooks_unreachable() -> Self {
-        Fault::new(Webhooks { status: None })
+        Fault::new(WebhookFailure { status: None })
     }
 }
 
@@ -166,10 +166,10 @@ fn milliseconds(span: Duration) -> u64 {
 
 /// Makes a narrow fault one of any type.
 macro_rules! is_a_fault {
-    ($($what:ident),*) => {$(
+    ($($what:ident is $variant:ident),*) => {$(
         impl From<$what> for What {
             fn from(what: $what) -> Self {
-                What::$what(what)
+                What::$variant(what)
             }
         }
 
@@ -181,7 +181,13 @@ macro_rules! is_a_fault {
     )*};
 }
 
-is_a_fault!(RefuseConnections, Frames, IgnorePings, Http, Webhooks);
+is_a_fault!(
+    RefuseConnections is RefuseConnections,
+    Frames is Frames,
+    IgnorePings is IgnorePings,
+    Http is Http,
+    WebhookFailure is Webhooks
+);
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ mod make;
 
 pub(crate) use fault::is_close_code;
 pub use fault::{
-    BadFault, Fault, FrameAction, Frames, Http, IgnorePings, RefuseConnections, Scope, Webhooks, What,
+    BadFault, Fault, FrameAction, Frames, Http, IgnorePings, RefuseConnections, Scope, WebhookFailure, What,
 };
 
 use std::sync::Arc;
@@ -67,7 +67,7 @@ pub struct TooManyFaults;
 pub struct FrameFacts<'a> {
     /// The name of the event; none for the WebSocket's own control frames.
     pub event: Option<&'a str>,
-    /// Its channel.
+    /// The channel that the frame is about, if it is about one.
     pub channel: Option<&'a str>,
     /// Whom it is for.
     pub socket_id: &'a str,
@@ -202,7 +202,7 @@ impl Faults {
     /// What becomes of a webhook: the status that it counts as answered with, or `None` for a failed connection.
     pub fn webhook(&self, now: Instant) -> Option<(u64, Option<u16>)> {
         self.first(now, |what| match what {
-            What::Webhooks(Webhooks { status }) => Some(*status),
+            What::Webhooks(WebhookFailure { status }) => Some(*status),
             _ => None,
         })
     }

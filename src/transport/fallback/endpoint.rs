@@ -20,7 +20,6 @@ pub(super) enum FallbackEndpoint {
     Session {
         /// Which one. A session is found by all of its name: two that differ in anything are two sessions.
         name: SessionName,
-        /// What for.
         operation: SessionOperation,
     },
     /// A WebSocket, in SockJS's framing or without; by an upgrade.
@@ -54,7 +53,6 @@ pub(super) enum SessionOperation {
     XhrStreaming,
     /// To receive once.
     Xhr,
-    /// To send.
     XhrSend,
     /// To receive as server-sent events.
     EventSource,

@@ -63,7 +63,6 @@ struct SessionEntry {
 
 /// The result of looking a session up.
 pub(super) enum SessionLookup {
-    /// It is there.
     Session(mpsc::Sender<SessionRequest>),
     /// It is to be begun: these are its requests.
     New(mpsc::Sender<SessionRequest>, mpsc::Receiver<SessionRequest>),
