@@ -10,6 +10,8 @@ pub(crate) mod body;
 mod channel_list;
 pub(crate) mod channels;
 mod error;
+#[cfg(test)]
+mod error_page;
 mod event;
 pub(crate) mod events;
 mod expect_continue;

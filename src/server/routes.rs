@@ -351,4 +351,17 @@ mod tests {
         assert_eq!(Endpoint::at(&["channels", "a", "b"]), None);
         assert_eq!(Endpoint::at(&[]), None);
     }
+
+    #[test]
+    fn the_page_of_the_http_api_has_every_endpoint() {
+        let page = include_str!("../../docs/http-api.md");
+        let headings = page.lines().filter_map(|line| line.strip_prefix("## `")?.strip_suffix('`'));
+        let told: Vec<_> = headings.filter_map(|heading| heading.split_once(" /apps/{app_id}/")).collect();
+        for (method, path) in &told {
+            let segments: Vec<&str> = path.split('/').collect();
+            assert_eq!(Endpoint::at(&segments).map(Endpoint::method), Some(*method), "{path}");
+        }
+        let known = include_str!("routes.rs").matches(concat!("] => Some(", "Endpoint::")).count();
+        assert_eq!(told.len(), known);
+    }
 }

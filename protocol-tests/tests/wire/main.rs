@@ -24,6 +24,7 @@ mod fallback_native;
 mod frames;
 mod framing;
 mod heartbeat;
+mod http_api_page;
 mod http_auth;
 mod http_bad;
 mod http_batch;
