@@ -1,0 +1,23 @@
+"""The project's files, and what the broker says of settings."""
+
+import os
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "examples" / "deploy"
+HELIOSTAT = os.environ["PROTOCOL_TESTS_BIN"]
+
+
+def check_config(environment, *arguments):
+    """`heliostat check-config` with these variables and none of ours."""
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME")}
+    command = [HELIOSTAT, "check-config", *arguments]
+    return subprocess.run(command, env={**kept, **environment}, capture_output=True, text=True, timeout=30)
+
+
+def assert_sound(environment, *arguments):
+    """That the broker takes these variables, and has nothing to remark on any of them."""
+    checked = check_config(environment, *arguments)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "HELIOSTAT_" not in checked.stderr, checked.stderr
