@@ -61,6 +61,6 @@ STOPSIGNAL SIGTERM
 # By a shell, for the variables.
 # hadolint ignore=DL3025
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
-    CMD wget -q -T 2 -O /dev/null "http://127.0.0.1:${HELIOSTAT_SERVER_PORT:-6001}${HELIOSTAT_SERVER_PATH_PREFIX:-}/health"
+    CMD wget -q -T 2 -O /dev/null "http://127.0.0.1:${HELIOSTAT_SERVER_PORT:-6001}${HELIOSTAT_SERVER_PATH_PREFIX:-}/ready"
 ENTRYPOINT ["heliostat"]
 CMD ["serve"]
