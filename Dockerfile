@@ -45,6 +45,7 @@ RUN apt-get update \
  && useradd --system --uid 10001 --gid heliostat --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin heliostat \
  && install -d -o heliostat -g heliostat /run/heliostat
 COPY --from=build /build/target/release/heliostat /usr/local/bin/heliostat
+COPY --chmod=755 examples/deploy/health /usr/local/bin/heliostat-health
 COPY LICENSE /usr/share/doc/heliostat/LICENSE
 
 LABEL org.opencontainers.image.title="heliostat" \
@@ -58,9 +59,6 @@ ENV HELIOSTAT_SERVER_HOST=0.0.0.0 \
 EXPOSE 6001 9601
 USER 10001:10001
 STOPSIGNAL SIGTERM
-# By a shell, for the variables.
-# hadolint ignore=DL3025
-HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
-    CMD wget -q -T 2 -O /dev/null "http://127.0.0.1:${HELIOSTAT_SERVER_PORT:-6001}${HELIOSTAT_SERVER_PATH_PREFIX:-}/ready"
+HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 CMD ["heliostat-health"]
 ENTRYPOINT ["heliostat"]
 CMD ["serve"]

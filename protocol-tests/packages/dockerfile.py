@@ -68,7 +68,7 @@ def copied(stage, root, into):
         if word != "COPY" or rest.startswith("--from"):
             continue
         words = json.loads(rest) if rest.startswith("[") else shlex.split(rest)
-        *sources, target = words
+        *sources, target = [word.lstrip("/") for word in words if not word.startswith("--")]
         for source in sources:
             files = [path for path in context if path == Path(source) or Path(source) in path.parents]
             assert files, f"COPY {source}: the context has no such file (.dockerignore leaves it out, or it is gone)"

@@ -1,11 +1,14 @@
 """The Dockerfile, as far as it can be judged where no container engine runs: its style, that what it copies is all that the
 broker is built from, that what it runs before that builds, and what it sets."""
 
+import os
 import re
+import socket
 import subprocess
 from pathlib import Path
 
 import dockerfile
+import pytest
 from project import HELIOSTAT, ROOT, assert_sound, check_config
 
 TEXT = (ROOT / "Dockerfile").read_text()
@@ -82,4 +85,58 @@ def test_it_is_not_root_and_can_be_asked_for_its_health():
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", words["USER"]), "a number, for Kubernetes' runAsNonRoot"
     assert words["EXPOSE"].split() == ["6001", "9601"]
     assert words["STOPSIGNAL"] == "SIGTERM"
-    assert " wget " in f" {words['RUN']} " and "CMD wget " in words["HEALTHCHECK"]
+    assert " wget " in words["RUN"]
+    assert words["HEALTHCHECK"].endswith('CMD ["heliostat-health"]')
+
+
+def test_what_the_image_copies_is_there(tmp_path):
+    dockerfile.copied(IMAGE, ROOT, tmp_path)
+    assert (tmp_path / "usr/local/bin/heliostat-health").is_file()
+
+
+CONFIGURED = {
+    "as it is": ({}, ""),
+    "by a variable": ({"HELIOSTAT_SERVER_PORT": "{port}"}, "port = 1\n"),
+    "by a platform's": ({"PORT": "{port}"}, ""),
+    "below a prefix": ({}, 'port = {port}\npath_prefix = "/realtime"\n'),
+    "on all addresses": ({"HELIOSTAT_SERVER_HOST": "0.0.0.0"}, "port = {port}\n"),
+    "over TLS": ({}, 'port = {port}\ntls_certificate = "{directory}/c.pem"\ntls_key = "{directory}/k.pem"\n'),
+    "over TLS, by the name that is asked for": (
+        {},
+        'port = {port}\ncertificates = [{{ certificate = "{directory}/c.pem", key = "{directory}/k.pem" }}]\n',
+    ),
+}
+
+
+@pytest.mark.parametrize("variables, server", CONFIGURED.values(), ids=CONFIGURED)
+def test_its_health_is_asked_for_where_the_broker_listens(variables, server, tmp_path):
+    """Whatever says where that is. Of a broker that is not there, and of one that stops, it is bad."""
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=realtime.example.com"]
+    subprocess.run([*command, "-keyout", tmp_path / "k.pem", "-out", tmp_path / "c.pem"], check=True, capture_output=True)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    filled = {"port": port, "directory": tmp_path}
+    file = tmp_path / "heliostat.toml"
+    app = '[[apps]]\nid = "1"\nkey = "key"\nsecret = "secret-of-the-app"\n'
+    if server == "" and not variables:
+        server = "port = {port}\n"
+    file.write_text(f"[server]\n{server.format(**filled)}{app}")
+    named = {name: value.format(**filled) for name, value in variables.items()}
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HELIOSTAT_CONFIG": str(file), **named}
+    (tmp_path / "heliostat").symlink_to(HELIOSTAT)
+
+    def health():
+        asked = [ROOT / "examples/deploy/health"]
+        return subprocess.run(asked, env=environment, capture_output=True, text=True, timeout=30)
+
+    assert health().returncode != 0
+    broker = subprocess.Popen(["heliostat", "serve"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert "heliostat listening" in broker.stdout.readline()
+        asked = health()
+        assert asked.returncode == 0, asked.stderr
+    finally:
+        broker.terminate()
+        broker.communicate()
+    assert health().returncode != 0
