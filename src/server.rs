@@ -11,7 +11,9 @@ mod reload;
 mod role;
 mod routes;
 mod service;
+mod socket_file;
 mod stop;
+mod wanted;
 
 pub use crate::net::tls::{CertificateStatus, TlsError, TlsFile};
 pub use bound::BoundServer;
@@ -19,6 +21,7 @@ pub use error::StartError;
 pub(crate) use error::check;
 pub use files::TooFewFiles;
 pub use reload::{Reloaded, Reloader};
+pub use wanted::OverlappingListeners;
 
 use std::sync::Arc;
 
@@ -37,9 +40,9 @@ use crate::webhook::Webhooks;
 use app_listeners::AppListeners;
 use error::{check_apps, load_certificates};
 use files::OpenFiles;
-use listening::{ListeningSocket, further_addresses};
-use role::Role;
+use listening::ListeningSocket;
 use service::ServiceParts;
+use wanted::{WantedListener, wanted_listeners};
 
 /// A broker that has been put together and does not listen yet.
 pub struct Server {
@@ -101,14 +104,15 @@ impl Server {
         let apps = config.apps.iter().map(|configured| (configured.app.clone(), listeners.of(configured)));
         let apps = apps.collect();
         let workers = config.server.worker_threads();
-        let further = further_addresses(&config);
-        let files = OpenFiles::raise(config.server.max_connections, workers, 1 + further.len())?;
+        let wanted = wanted_listeners(&config)?;
+        let listeners_wanted = wanted.iter().map(WantedListener::sockets).sum();
+        let files = OpenFiles::raise(config.server.max_connections, workers, listeners_wanted)?;
         let hub = Hub::new(apps, config.connection.clone(), workers, files.bounds.max_connections)?;
         let certificates = load_certificates(&config)?;
         let tls = certificates.as_ref().map(|certificates| certificates.server_config()).transpose()?;
-        let bind = |wanted| ListeningSocket::bind(wanted, config.server.backlog, tls.clone());
-        let main = bind((Role::Broker, config.server.address()))?;
-        let further = further.into_iter().map(bind).collect::<Result<_, _>>()?;
+        let bind = |wanted| ListeningSocket::bind(wanted, config.server.backlog, tls.as_ref());
+        let sockets: Vec<_> = wanted.iter().map(bind).collect::<Result<_, _>>()?;
+        let sockets = sockets.into_iter().flatten().collect();
         let reloader = Reloader::new(Arc::clone(&hub), listeners, certificates.clone(), config.clone());
         let sessions = Arc::new(Sessions::new(config.fallback.max_sessions));
         if let Some(test_mode) = &test_mode {
@@ -121,6 +125,6 @@ impl Server {
         let unfinished = Arc::new(UnfinishedBodies::new(config.server.http_unfinished_bytes));
         let metrics = Metrics::new(MetricSources { hub: Arc::clone(&hub) });
         let parts = ServiceParts { hub, sessions, config, wire, test_mode, slots, readiness, unfinished };
-        Ok(BoundServer { parts, reloader, webhooks, hooks, main, further, files, metrics, certificates })
+        Ok(BoundServer { parts, reloader, webhooks, hooks, sockets, files, metrics, certificates })
     }
 }

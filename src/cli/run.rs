@@ -21,7 +21,7 @@ use crate::test_mode::{TestMode, draw_token};
 
 use super::answers::{NO_CONTROL_SOCKET, complaint, ready, template, verdict};
 use super::send_test::send_test;
-use super::welcome::{foreign_names, pipe_line, welcome};
+use super::welcome::{foreign_names, further_line, pipe_line, welcome};
 use super::{Command, parse};
 
 /// What the log names as the source of these lines: the program itself.
@@ -129,7 +129,8 @@ fn serve(flags: Flags, loaded: Loaded) -> Result<(), Box<dyn Error>> {
     let bound = Server::new(config.clone()).bind()?;
     let control = config.server.control_socket.as_deref().map(ControlSocket::bind).transpose()?;
     tell(&loaded);
-    let mut text = welcome(config, &bound.url(), mode, &development::reachable(config.server.host));
+    let mut text = welcome(config, &bound.url(), mode, &development::reachable(config.server.widest_host()));
+    bound.further_urls().iter().for_each(|url| text.push_str(&further_line(url)));
     if let Some(url) = bound.pipe_url() {
         text.push_str(&pipe_line(&url));
     }

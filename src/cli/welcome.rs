@@ -17,7 +17,7 @@ pub(super) fn welcome(config: &Config, url: &str, mode: Mode, reachable: &[IpAdd
         Mode::DevelopmentByName => "it was asked for",
     };
     let _ = writeln!(text, "\nDevelopment mode, because {because}.");
-    let exposed = !config.server.host.is_loopback();
+    let exposed = !config.server.widest_host().is_loopback();
     if exposed {
         text.push_str("Other machines can reach this broker, and may do all that is listed here.\n");
     }
@@ -69,6 +69,11 @@ fn with_host(url: &str, address: IpAddr) -> Option<String> {
     let mut url = url::Url::parse(url).ok()?;
     url.set_ip_host(address).ok()?;
     Some(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// What the broker prints about another place where it listens.
+pub(super) fn further_line(url: &str) -> String {
+    format!("heliostat listens on {url}, too\n")
 }
 
 /// What the broker prints about the pipe's own port, served at `url` (`ws://` and the address and port).

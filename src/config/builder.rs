@@ -100,7 +100,10 @@ impl Builder {
         }
         let known: Vec<String> = node
             .chain(app)
-            .chain(["apps.keys", "apps.pipe", "apps.channels", "apps.webhooks"].map(str::to_owned))
+            .chain(
+                ["server.listeners", "apps.keys", "apps.pipe", "apps.channels", "apps.webhooks"]
+                    .map(str::to_owned),
+            )
             .collect();
         let siblings = known.iter().filter_map(|path| path.strip_prefix(prefix)?.split('.').next());
         let sibling = nearest(name, siblings).map(|sibling| format!("{prefix}{sibling}"));

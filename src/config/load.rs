@@ -92,7 +92,7 @@ pub(crate) fn load(
     let insists = flags.development || environment.insists_on_development(&mut builder);
     builder.stop_on_errors()?;
 
-    let host = builder.config.server.host;
+    let host = builder.config.server.widest_host();
     // Whoever gives a secret of their own means to keep it, and no proxy makes a loopback address less public.
     let secret = secret_of_first_app(&environment, &foreign);
     let own_secret = secret.as_ref().is_some_and(|(_, secret)| *secret != App::DEFAULT_SECRET);
@@ -198,11 +198,11 @@ fn first_app(
     match (file, given.first()) {
         (_, Some(name)) if missing.is_empty() => Ok(AppDraft::begun_at(Origin::Variable((*name).to_owned()))),
         // What is missing is said of the app that was begun: nobody else can reach this address.
-        (None, Some(_)) if builder.config.server.host.is_loopback() => {
+        (None, Some(_)) if builder.config.server.widest_host().is_loopback() => {
             let secret = secret_of_first_app(environment, foreign).map_or(APP_SECRET, |(name, _)| name);
             Ok(AppDraft::begun_at(Origin::Variable(secret.to_owned())))
         }
-        (None, _) => Err(Error::PublicSecret { host: builder.config.server.host, missing }),
+        (None, _) => Err(Error::PublicSecret { host: builder.config.server.widest_host(), missing }),
         (Some(file), _) => Err(Error::NoApps { file: super::origin::file_name(file).to_string() }),
     }
 }
@@ -278,7 +278,7 @@ impl Builder {
 }
 
 fn warnings(config: &Config) -> Vec<Warning> {
-    let host = config.server.host;
+    let host = config.server.widest_host();
     if host.is_loopback() {
         return Vec::new();
     }

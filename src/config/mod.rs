@@ -15,6 +15,7 @@ mod flags;
 mod foreign;
 mod input_value;
 mod links;
+mod listeners;
 mod load;
 mod origin;
 mod patch;
@@ -41,6 +42,7 @@ pub use sections::{ServerConfig, ShutdownCode};
 pub use crate::connection::ConnectionConfig;
 pub use crate::development::DevelopmentConfig as Development;
 pub use crate::net::tls::CertificateFiles;
+pub use crate::net::{ListenAddress, ListenHost, ListenerConfig};
 pub use crate::pipe::PipeConfig;
 pub use crate::protocol::WithoutVersion;
 pub use crate::telemetry::{LogFormat, Logging};
@@ -88,7 +90,8 @@ impl Config {
     pub fn node_differences(&self, other: &Config) -> Vec<&'static str> {
         let settings = settings::node_settings();
         let different = settings.iter().filter(|setting| setting.write(self) != setting.write(other));
-        different.map(|setting| setting.path).collect()
+        let listeners = (self.server.listeners != other.server.listeners).then_some("server.listeners");
+        different.map(|setting| setting.path).chain(listeners).collect()
     }
 
     /// Development mode's values: the default app with raised limits, its two pipe rules, and every convenience.

@@ -6,8 +6,8 @@ use super::channels::DELIVERY;
 use super::draft::AppDraft;
 use super::rules::KEEP;
 use super::settings::{app_settings, node_settings};
-use super::value_type::{MASK, ValueType, quote};
-use super::{Loaded, Origin};
+use super::value_type::{FileMode, ListenPlace, MASK, ValueType, quote};
+use super::{ListenAddress, ListenerConfig, Loaded, Origin};
 use crate::app::{ChannelSettings, Key};
 use crate::pipe::{RuleSpec, write_interval};
 use crate::webhook::{WebhookEndpoint, WebhookHeader};
@@ -24,6 +24,9 @@ impl Loaded {
         for setting in node_settings() {
             let (table, key) = setting.path.split_once('.').unwrap_or(("", setting.path));
             if table != section {
+                if section == "server" {
+                    self.print_listeners(&mut page);
+                }
                 section = table;
                 page.header(&format!("[{table}]"), None);
             }
@@ -37,6 +40,19 @@ impl Loaded {
             self.print_app(index, &AppDraft::of(app), &mut page);
         }
         page.text
+    }
+
+    fn print_listeners(&self, page: &mut Page) {
+        for (number, listener) in self.config.server.listeners.iter().enumerate() {
+            let origin = self.origins.of(&format!("server.listeners[{number}]"));
+            page.header("[[server.listeners]]", Some(origin));
+            let ListenerConfig { address, mode, proxy_protocol, tls } = listener;
+            let _ = writeln!(page.text, "address = {}", ListenPlace.write(address));
+            if matches!(address, ListenAddress::Unix(_)) {
+                let _ = writeln!(page.text, "mode = {}", FileMode.write(mode));
+            }
+            let _ = writeln!(page.text, "proxy_protocol = {proxy_protocol}\ntls = {tls}");
+        }
     }
 
     fn print_app(&self, index: usize, draft: &AppDraft, page: &mut Page) {

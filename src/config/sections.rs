@@ -1,18 +1,21 @@
 //! The settings of the listener: `[server]`.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::net::tls::CertificateFiles;
+use crate::net::{ListenAddress, ListenHost, ListenerConfig};
 
 /// `[server]`: the listener, and what it tolerates from HTTP clients.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServerConfig {
     /// The address to listen on. Development mode needs a loopback one.
-    pub host: IpAddr,
+    pub host: ListenHost,
     /// The TCP port; 0 takes any free one.
     pub port: u16,
+    /// Where to listen besides.
+    pub listeners: Vec<ListenerConfig>,
     /// The certificate chain to serve TLS with, a PEM file. Needs `tls_key`. Without any certificate, connections are plain.
     pub tls_certificate: Option<PathBuf>,
     /// The private key of the certificate, a PEM file. Needs `tls_certificate`.
@@ -55,8 +58,9 @@ pub struct ServerConfig {
 impl Default for ServerConfig {
     fn default() -> Self {
         ServerConfig {
-            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            host: ListenHost::Address(Ipv4Addr::LOCALHOST.into()),
             port: 6001,
+            listeners: Vec::new(),
             tls_certificate: None,
             tls_key: None,
             certificates: Vec::new(),
@@ -82,9 +86,19 @@ impl ServerConfig {
     /// The most worker threads that the framework runs.
     pub const MOST_WORKERS: usize = 512;
 
-    /// Where to listen.
-    pub fn address(&self) -> SocketAddr {
-        SocketAddr::new(self.host, self.port)
+    /// The main address to listen on.
+    pub fn address(&self) -> ListenAddress {
+        ListenAddress::Tcp(self.host, self.port)
+    }
+
+    /// An address to listen on that other machines can reach, or a loopback one where there is none such.
+    pub(crate) fn widest_host(&self) -> IpAddr {
+        let further = self.listeners.iter().filter_map(|listener| listener.address.host());
+        let mut all = [self.host].into_iter().chain(further);
+        match all.find(|host| !host.is_loopback()).unwrap_or(self.host) {
+            ListenHost::Address(address) => address,
+            ListenHost::Localhost => Ipv4Addr::LOCALHOST.into(),
+        }
     }
 
     /// Whether connections are to speak TLS.

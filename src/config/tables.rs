@@ -44,6 +44,10 @@ impl Tables<'_> {
         };
         for (key, value) in table {
             let path = format!("{section}.{}", key.get_ref());
+            if path == "server.listeners" {
+                self.listeners(value);
+                continue;
+            }
             let given = InputValue::Toml(value.get_ref());
             if !self.builder.set_node(&path, &given, self.file.at(value)) {
                 self.unknown(key, &format!("{section}."));

@@ -27,8 +27,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 use tracing::{debug, warn};
 
-use super::Stream;
 use super::slots::HttpSlot;
+use super::{Stream, peer_field};
 use exchange::ExchangePhase;
 
 /// Bytes that are handed on before the HTTP server has to look at them, unless they are of a body that is wanted. It
@@ -177,7 +177,7 @@ impl<S> GuardedStream<S> {
     /// Logs that a peer speaks TLS to a plain port, which is hard to guess from a malformed request.
     fn warn_of_tls(&self, first: &[u8]) {
         if let [0x16, 0x03, ..] = first {
-            let peer = self.peer.map(tracing::field::display);
+            let peer = peer_field(self.peer);
             if self.slot.slots().may_warn_of_tls() {
                 warn!(
                     peer,

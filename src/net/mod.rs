@@ -3,8 +3,12 @@
 
 pub(crate) mod guard;
 pub(crate) mod idle;
+mod listen;
+mod peer;
 pub(crate) mod slots;
 mod stream;
 pub(crate) mod tls;
 
-pub(crate) use stream::Stream;
+pub use listen::{ListenAddress, ListenHost, ListenerConfig};
+pub(crate) use peer::{PeerField, peer_field};
+pub(crate) use stream::{Socket, Stream};

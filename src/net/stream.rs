@@ -1,10 +1,11 @@
 //! Reads and writes the bytes of a connection: a socket, or TLS over one.
 
 use std::io::{self, IoSlice};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use actix_web::rt::net::TcpStream;
+use actix_web::rt::net::{ActixStream, TcpStream, UnixStream};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::tls::TlsStream;
@@ -36,9 +37,30 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + 'static {
         Pin::new(self).poll_flush(context)
     }
 
+    /// The address of the peer. `None` over a Unix socket, where it has none.
+    fn peer(&self) -> Option<SocketAddr>;
+
     /// Makes dropping the stream reset the socket, so that nothing lingers in the kernel for a peer that does not
     /// read. On failure it is merely closed in the ordinary way.
     fn reset_on_drop(&self);
+}
+
+/// A socket as it was accepted, below TLS where that is spoken.
+pub(crate) trait Socket: Stream + ActixStream {
+    /// Ready when there is something to read. The task is woken when it may be.
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+impl Socket for TcpStream {
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        TcpStream::poll_read_ready(self, context)
+    }
+}
+
+impl Socket for UnixStream {
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        UnixStream::poll_read_ready(self, context)
+    }
 }
 
 fn or_would_block<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
@@ -66,15 +88,52 @@ impl Stream for TcpStream {
         self.poll_write_ready(context)
     }
 
+    fn peer(&self) -> Option<SocketAddr> {
+        // One that has gone already has none any more; that it came by TCP is known still.
+        let address = self.peer_addr().unwrap_or_else(|_| (Ipv4Addr::UNSPECIFIED, 0).into());
+        // A socket of both families tells IPv4 addresses in the form of IPv6.
+        Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
+    }
+
     fn reset_on_drop(&self) {
         let _ = self.set_zero_linger();
     }
 }
 
-impl Stream for TlsStream {
+impl Stream for UnixStream {
+    const IS_TLS: bool = false;
+
+    fn try_write_now(&mut self, slices: &[IoSlice<'_>], _: &mut Context<'_>) -> io::Result<usize> {
+        match slices {
+            [one] => self.try_write(one),
+            several => self.try_write_vectored(several),
+        }
+    }
+
+    fn try_flush_now(&mut self, _: &mut Context<'_>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn poll_writable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_write_ready(context)
+    }
+
+    fn peer(&self) -> Option<SocketAddr> {
+        None
+    }
+
+    /// Nothing lingers in the kernel for the peer of a Unix socket.
+    fn reset_on_drop(&self) {}
+}
+
+impl<S: Socket> Stream for TlsStream<S> {
     const IS_TLS: bool = true;
 
+    fn peer(&self) -> Option<SocketAddr> {
+        self.get_ref().0.peer()
+    }
+
     fn reset_on_drop(&self) {
-        let _ = self.get_ref().0.set_zero_linger();
+        self.get_ref().0.reset_on_drop();
     }
 }

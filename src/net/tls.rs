@@ -9,8 +9,6 @@ mod pair;
 mod sni;
 mod watch;
 
-use actix_web::rt::net::TcpStream;
-
 pub use certificates::CertificateStatus;
 pub(crate) use certificates::{Certificates, PreparedCertificates, pair_files, prepare};
 pub use error::{TlsError, TlsFile};
@@ -20,7 +18,7 @@ pub(crate) use pair::PairFiles;
 pub(crate) use watch::watch;
 
 /// A TLS connection whose handshake is done.
-pub(crate) type TlsStream = actix_tls::accept::rustls_0_23::TlsStream<TcpStream>;
+pub(crate) type TlsStream<S> = actix_tls::accept::rustls_0_23::TlsStream<S>;
 
 #[cfg(test)]
 mod tests;

@@ -1,15 +1,15 @@
 //! A broker that has its addresses, and its serving.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
-use actix_server::Server as ActixServer;
+use actix_server::{Server as ActixServer, ServerBuilder};
 use tracing::info;
 
 use super::Reloader;
 use super::files::OpenFiles;
-use super::listening::{ListeningSocket, SocketHandles};
+use super::listening::{ListeningSocket, SocketHandle};
 use super::role::Role;
 use super::service::ServiceParts;
 use super::stop::Stop;
@@ -19,16 +19,20 @@ use crate::net::tls::{self, Certificates};
 use crate::pipe::{Hook, PipeCounts, RunningHook};
 use crate::webhook::Webhooks;
 
+/// The schemes of a listener, without TLS and with it.
+const HTTP: [&str; 2] = ["http", "https"];
+
+/// The address of nothing.
+const NOWHERE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
+
 /// A broker that has its addresses. Connections wait in the kernel until it runs.
 pub struct BoundServer {
     pub(super) parts: ServiceParts,
     pub(super) reloader: Reloader,
     pub(super) webhooks: Webhooks,
     pub(super) hooks: Vec<(String, Hook)>,
-    /// The one that clients and backends are told of.
-    pub(super) main: ListeningSocket,
-    /// All others.
-    pub(super) further: Vec<ListeningSocket>,
+    /// The one that clients and backends are told of first.
+    pub(super) sockets: Vec<ListeningSocket>,
     pub(super) files: OpenFiles,
     pub(super) metrics: Metrics,
     pub(super) certificates: Option<Arc<Certificates>>,
@@ -37,17 +41,26 @@ pub struct BoundServer {
 impl BoundServer {
     /// Where it listens; with the port it was given, if any free one was asked for.
     pub fn address(&self) -> SocketAddr {
-        self.main.address
+        // The main address is of TCP, and there is no broker without it.
+        self.sockets.iter().find_map(ListeningSocket::address).unwrap_or(NOWHERE)
     }
 
     /// The URL of the address, without a path.
     pub fn url(&self) -> String {
-        self.main.url(["http", "https"])
+        let urls = self.sockets.iter().map(|listening| listening.url(HTTP));
+        urls.take(1).collect()
+    }
+
+    /// Where else it listens, for clients as well as for the HTTP API: URLs without a path, and paths of Unix sockets as
+    /// in `unix:/run/heliostat.sock (http)`.
+    pub fn further_urls(&self) -> Vec<String> {
+        let further = self.sockets.iter().skip(1).filter(|listening| listening.role == Role::Broker);
+        further.map(|listening| listening.url(HTTP)).collect()
     }
 
     /// Where the pipe's wire is served on a port of its own, if it is.
     pub fn pipe_address(&self) -> Option<SocketAddr> {
-        self.pipe().map(|listening| listening.address)
+        self.pipe().and_then(ListeningSocket::address)
     }
 
     /// The same as a URL, without a path.
@@ -56,7 +69,7 @@ impl BoundServer {
     }
 
     fn pipe(&self) -> Option<&ListeningSocket> {
-        self.further.iter().find(|listening| listening.role == Role::Pipe)
+        self.sockets.iter().find(|listening| listening.role == Role::Pipe)
     }
 
     /// Tells what became of the events that the pipes of this program were to hear: one entry for each pipe, with the id
@@ -92,10 +105,8 @@ impl BoundServer {
     /// # Errors
     /// If the worker threads cannot be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-        let BoundServer { parts, reloader, webhooks, hooks, main, further, files, certificates, .. } = self;
-        let address = main.address;
-        let sockets: Vec<_> = [main].into_iter().chain(further).collect();
-        let handles = SocketHandles::of(sockets.iter())?;
+        let (address, count) = (self.address(), self.sockets.len());
+        let BoundServer { parts, reloader, webhooks, hooks, sockets, files, certificates, .. } = self;
         let hooks =
             hooks.into_iter().map(|(_, hook)| hook.start()).collect::<io::Result<Vec<RunningHook>>>()?;
         let workers = parts.hub.worker_count();
@@ -103,13 +114,12 @@ impl BoundServer {
             .workers(workers)
             .max_concurrent_connections(files.bounds.per_worker)
             .disable_signals();
-        let server =
-            sockets.into_iter().try_fold(server, |server, listening| listening.serve(server, &parts))?;
+        let (server, handles) = serve_all(sockets, server, &parts)?;
         let server = server.run();
         let handle = server.handle();
         let ServiceParts { hub, config, wire, test_mode, readiness, .. } = parts;
         files.tell();
-        info!(%address, workers, apps = config.apps.len(), "serving");
+        info!(%address, listeners = count, workers, apps = config.apps.len(), "serving");
         let mut running = actix_web::rt::spawn(server);
         let watching = certificates.map(|certificates| actix_web::rt::spawn(tls::watch(certificates)));
         tokio::select! {
@@ -123,4 +133,19 @@ impl BoundServer {
             Stop { config, hub, readiness, wire, test_mode, webhooks, hooks, sockets: handles, reloader };
         stop.run(handle, running).await
     }
+}
+
+/// Has the HTTP server serve all these sockets. Returns what closes them, in their order.
+fn serve_all(
+    sockets: Vec<ListeningSocket>,
+    mut server: ServerBuilder,
+    parts: &ServiceParts,
+) -> io::Result<(ServerBuilder, Vec<SocketHandle>)> {
+    let mut handles = Vec::new();
+    for listening in sockets {
+        let (with_it, handle) = listening.serve(server, parts)?;
+        server = with_it;
+        handles.push(handle);
+    }
+    Ok((server, handles))
 }

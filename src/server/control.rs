@@ -4,10 +4,8 @@
 //! answer: a line that is `ok` or `failed`, then text for people until the end. It knows nothing of what a request
 //! does.
 
-use std::fs;
 use std::future::poll_fn;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -17,6 +15,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tracing::{debug, warn};
 
+use super::socket_file::{self, SocketFile, SocketFileError};
 use crate::net::idle::{IdleEntry, IdleList};
 
 /// Asks the broker to read its configuration again.
@@ -31,6 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Peers at once. All are the owner's own programs, of which few have reason to ask.
 const PEERS: usize = 16;
 
+/// Peers that the kernel holds until they are heard.
+const BACKLOG: i32 = 128;
+
 /// How long a command waits for the broker's answer. To reload takes as long as the configuration takes to read.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -40,8 +42,9 @@ pub(crate) type ControlAnswer = Result<String, String>;
 /// The broker's end of the socket. Dropping it removes the file.
 #[derive(Debug)]
 pub(crate) struct ControlSocket {
+    // The file goes before the socket is closed.
+    _file: SocketFile,
     listener: StdListener,
-    path: PathBuf,
 }
 
 /// Why there is no control socket.
@@ -87,22 +90,13 @@ impl ControlSocket {
     /// # Errors
     /// See [`ControlSocketError`].
     pub(crate) fn bind(path: &Path) -> Result<Self, ControlSocketError> {
-        let refused = |error| ControlSocketError::Refused { path: path.to_owned(), error };
-        match fs::symlink_metadata(path) {
-            Ok(found) if !found.file_type().is_socket() => {
-                return Err(ControlSocketError::NotASocket(path.to_owned()));
-            }
-            Ok(_) if StdStream::connect(path).is_ok() => {
-                return Err(ControlSocketError::InUse(path.to_owned()));
-            }
-            Ok(_) => fs::remove_file(path).map_err(refused)?,
-            Err(_) => {}
-        }
-        let listener = StdListener::bind(path).map_err(refused)?;
-        let socket = ControlSocket { listener, path: path.to_owned() };
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(refused)?;
-        socket.listener.set_nonblocking(true).map_err(refused)?;
-        Ok(socket)
+        let listening = socket_file::listen(path, 0o600, BACKLOG);
+        let (listener, file) = listening.map_err(|error| match error {
+            SocketFileError::InUse => ControlSocketError::InUse(path.to_owned()),
+            SocketFileError::NotASocket => ControlSocketError::NotASocket(path.to_owned()),
+            SocketFileError::Refused(error) => ControlSocketError::Refused { path: path.to_owned(), error },
+        })?;
+        Ok(ControlSocket { _file: file, listener })
     }
 
     /// Answers requests for ever, by what `answer` makes of each. Must run within a runtime. Peers are heard side by
@@ -137,13 +131,6 @@ impl ControlSocket {
 
 /// What is under way with one peer.
 type Peer<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
-
-impl Drop for ControlSocket {
-    fn drop(&mut self) {
-        // If it cannot be removed, the next broker replaces it.
-        let _ = fs::remove_file(&self.path);
-    }
-}
 
 async fn serve(stream: UnixStream, entry: IdleEntry, answer: impl Fn(&str) -> ControlAnswer) {
     if let Err(error) = converse(stream, &entry, answer).await {
@@ -203,6 +190,8 @@ pub(crate) fn ask(path: &Path, request: &str) -> Result<ControlAnswer, AskError>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
 
     fn path(name: &str) -> PathBuf {
         std::env::temp_dir().join(format!("heliostat-control-{}-{name}", std::process::id()))

@@ -2,10 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::TooFewFiles;
+use super::wanted::{OverlappingListeners, wanted_listeners};
 use crate::app::DuplicateApp;
 use crate::config::{AppConfig, Config};
 use crate::net::tls::{self, Certificates, PairFiles, TlsError};
@@ -51,11 +53,23 @@ pub enum StartError {
         "cannot listen on {0}: permission denied; ports below 1024 are reserved, choose another with --port"
     )]
     PermissionDenied(SocketAddr),
+    /// Another program listens at the path.
+    #[error("cannot listen on unix:{}: another program listens there; stop it, or choose another path", .0.display())]
+    SocketInUse(PathBuf),
+    /// Something else is at the path, and not to be removed.
+    #[error("cannot listen on unix:{}: there is something else at that path", .0.display())]
+    NotASocket(PathBuf),
+    /// Two places to listen exclude each other.
+    #[error(transparent)]
+    Overlap(#[from] OverlappingListeners),
+    /// The PROXY protocol is wanted.
+    #[error("cannot listen on {0}: proxy_protocol is not spoken yet")]
+    ProxyProtocol(String),
     /// The system refused for another reason.
     #[error("cannot listen on {address}: {error}")]
     Listen {
         /// Where the broker was to listen.
-        address: SocketAddr,
+        address: String,
         /// Why.
         error: io::Error,
     },
@@ -68,6 +82,7 @@ pub enum StartError {
 /// See [`StartError`].
 pub(crate) fn check(config: &Config) -> Result<Vec<String>, StartError> {
     let certificates = tls::prepare(pair_files(config)?)?;
+    wanted_listeners(config)?;
     check_apps(config)?;
     Ok(certificates.warnings(SystemTime::now()))
 }

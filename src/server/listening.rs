@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use actix_server::{ServerBuilder, ServerHandle};
@@ -11,7 +13,8 @@ use tracing::debug;
 use super::StartError;
 use super::role::Role;
 use super::service::{self, ServiceParts};
-use crate::config::Config;
+use super::socket_file::{self, SocketFile, SocketFileError};
+use super::wanted::{ListenPoint, WantedListener};
 
 /// Bytes that the kernel may hold for one connection before it says that the socket is full: a stalled client is
 /// noticed soon, and holds little.
@@ -25,84 +28,185 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
 /// it accept once more. It complains then, which the log leaves out, and nothing else comes of it.
 const ACCEPTING_ENDS: Duration = Duration::from_millis(2);
 
+/// How often another free port is taken where the one of the first address is taken at the second.
+const FREE_PORTS_TRIED: usize = 16;
+
 /// A socket that the broker listens on. Connections wait in the kernel until somebody accepts them.
+#[derive(Debug)]
 pub(super) struct ListeningSocket {
     pub(super) role: Role,
-    socket: TcpListener,
-    /// Where; with the port that it was given, if any free one was asked for.
-    pub(super) address: SocketAddr,
+    socket: BoundSocket,
     /// Connections speak TLS with these settings, or plainly.
     tls: Option<rustls::ServerConfig>,
 }
 
+#[derive(Debug)]
+enum BoundSocket {
+    /// With the port that it was given, if any free one was asked for.
+    Tcp(TcpListener, SocketAddr),
+    Unix(UnixListener, SocketFile, PathBuf),
+}
+
 impl ListeningSocket {
-    /// Takes the address.
+    /// Takes what a place to listen stands for: one socket, or one for each loopback address that the machine has.
     pub(super) fn bind(
-        (role, address): (Role, SocketAddr),
+        wanted: &WantedListener,
         backlog: u32,
-        tls: Option<rustls::ServerConfig>,
-    ) -> Result<Self, StartError> {
-        let socket = listen(address, backlog).map_err(|error| start_error(address, error))?;
-        let address = socket.local_addr().map_err(|error| start_error(address, error))?;
-        Ok(ListeningSocket { role, socket, address, tls })
+        tls: Option<&rustls::ServerConfig>,
+    ) -> Result<Vec<Self>, StartError> {
+        let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
+        let WantedListener { role, point, proxy_protocol, .. } = wanted;
+        if *proxy_protocol {
+            return Err(StartError::ProxyProtocol(point.to_string()));
+        }
+        let sockets = match point {
+            ListenPoint::Tcp(addresses) => bind_tcp(addresses, backlog)?,
+            ListenPoint::Unix { path, mode } => {
+                let (socket, file) = socket_file::listen(path, *mode, backlog)
+                    .map_err(|error| at_path(path.clone(), error))?;
+                vec![BoundSocket::Unix(socket, file, path.clone())]
+            }
+        };
+        let tls = tls.filter(|_| wanted.tls);
+        let listening = |socket| ListeningSocket { role: *role, socket, tls: tls.cloned() };
+        Ok(sockets.into_iter().map(listening).collect())
     }
 
-    /// The URL of the address, without a path, where `schemes` are the one without and the one with TLS.
+    /// The address of a TCP socket.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            BoundSocket::Tcp(_, address) => Some(*address),
+            BoundSocket::Unix(..) => None,
+        }
+    }
+
+    /// The URL of the address, without a path, where `schemes` are the one without and the one with TLS; of a Unix socket
+    /// its path.
     pub(super) fn url(&self, [plain, encrypted]: [&str; 2]) -> String {
         let scheme = if self.tls.is_some() { encrypted } else { plain };
-        format!("{scheme}://{}", self.address)
+        match &self.socket {
+            BoundSocket::Tcp(_, address) => format!("{scheme}://{address}"),
+            BoundSocket::Unix(_, _, path) => format!("unix:{} ({scheme})", path.display()),
+        }
     }
 
-    /// Has the HTTP server serve what comes in here as the socket's role says.
-    pub(super) fn serve(self, server: ServerBuilder, parts: &ServiceParts) -> io::Result<ServerBuilder> {
-        let ListeningSocket { role, socket, tls, .. } = self;
+    /// Has the HTTP server serve what comes in here as the socket's role says. Returns what closes the socket while the
+    /// HTTP server, which never gives one back before it ends, has it still.
+    pub(super) fn serve(
+        self,
+        server: ServerBuilder,
+        parts: &ServiceParts,
+    ) -> io::Result<(ServerBuilder, SocketHandle)> {
+        let ListeningSocket { role, socket, tls } = self;
         let parts = parts.clone();
-        match tls {
-            None => server.listen(role.name(), socket, move || service::over_tcp(&parts, role)),
-            Some(tls) => {
-                server.listen(role.name(), socket, move || service::over_tls(tls.clone(), &parts, role))
+        let name = role.name();
+        match socket {
+            BoundSocket::Tcp(socket, _) => {
+                let handle = SocketHandle { socket: socket.try_clone()?.into(), file: None };
+                let server = match tls {
+                    None => server.listen(name, socket, move || service::plain(&parts, role)),
+                    Some(tls) => {
+                        server.listen(name, socket, move || service::over_tls(tls.clone(), &parts, role))
+                    }
+                };
+                Ok((server?, handle))
+            }
+            BoundSocket::Unix(socket, file, _) => {
+                let handle = SocketHandle { socket: socket.try_clone()?.into(), file: Some(file) };
+                let server = match tls {
+                    None => server.listen_uds(name, socket, move || service::plain(&parts, role)),
+                    Some(tls) => {
+                        server.listen_uds(name, socket, move || service::over_tls(tls.clone(), &parts, role))
+                    }
+                };
+                Ok((server?, handle))
             }
         }
     }
 }
 
-/// Where a configuration wants the broker to listen besides its main address, and for what.
-pub(super) fn further_addresses(config: &Config) -> Vec<(Role, SocketAddr)> {
-    let pipe = config.pipe.own_port.then(|| SocketAddr::new(config.server.host, config.pipe.port));
-    pipe.into_iter().map(|address| (Role::Pipe, address)).collect()
-}
-
-/// The listening sockets again, to close them while the HTTP server, which never gives one back before it ends, has them
-/// still.
+/// A listening socket again, to close it before the HTTP server ends.
 #[derive(Debug)]
-pub(super) struct SocketHandles(Vec<Socket>);
+pub(super) struct SocketHandle {
+    // The file goes before the socket is closed.
+    file: Option<SocketFile>,
+    socket: Socket,
+}
 
-impl SocketHandles {
-    /// Those of these sockets.
-    pub(super) fn of<'s>(sockets: impl Iterator<Item = &'s ListeningSocket>) -> io::Result<Self> {
-        let again = sockets.map(|listening| listening.socket.try_clone().map(Socket::from));
-        again.collect::<io::Result<_>>().map(SocketHandles)
+/// Listens no more on any of these: from now on connections are refused, and another process may take the addresses.
+/// Connections that nobody has accepted yet are reset at once.
+pub(super) async fn close(sockets: Vec<SocketHandle>, server: &ServerHandle) {
+    server.pause().await;
+    tokio::time::sleep(ACCEPTING_ENDS).await;
+    for SocketHandle { file, socket } in sockets {
+        // On Linux this is the end of listening, whoever else holds the socket.
+        if let Err(error) = socket.shutdown(std::net::Shutdown::Both) {
+            debug!(%error, "a port cannot be closed before the end");
+        }
+        drop(file);
     }
+}
 
-    /// Listens no more: from now on connections are refused, and another process may take the addresses. Connections that
-    /// nobody has accepted yet are reset at once.
-    pub(super) async fn close(self, server: &ServerHandle) {
-        server.pause().await;
-        tokio::time::sleep(ACCEPTING_ENDS).await;
-        for socket in self.0 {
-            // On Linux this is the end of listening, whoever else holds the socket.
-            if let Err(error) = socket.shutdown(std::net::Shutdown::Both) {
-                debug!(%error, "a port cannot be closed before the end");
+/// Takes a port at all of these addresses, of which the machine may lack some, but not all.
+fn bind_tcp(addresses: &[SocketAddr], backlog: i32) -> Result<Vec<BoundSocket>, StartError> {
+    let any_port = addresses.iter().any(|address| address.port() == 0);
+    let mut tried = 0;
+    loop {
+        let mut bound = Vec::new();
+        let mut port = None;
+        let mut failed = None;
+        for wanted in addresses {
+            let address = SocketAddr::new(wanted.ip(), port.unwrap_or(wanted.port()));
+            match listen(address, backlog).and_then(|socket| Ok((socket.local_addr()?, socket))) {
+                Ok((address, socket)) => {
+                    port = Some(address.port());
+                    bound.push(BoundSocket::Tcp(socket, address));
+                }
+                Err(error) => {
+                    failed = Some((address, error));
+                    if !failed.as_ref().is_some_and(|(_, error)| is_lacking(error)) {
+                        break;
+                    }
+                }
             }
         }
+        match failed {
+            Some((_, error))
+                if any_port && error.kind() == io::ErrorKind::AddrInUse && tried < FREE_PORTS_TRIED =>
+            {
+                tried += 1;
+            }
+            Some((address, error)) if bound.is_empty() || !is_lacking(&error) => {
+                return Err(start_error(address, error));
+            }
+            _ => return Ok(bound),
+        }
     }
+}
+
+/// Whether the machine has no such address, or nothing of its family.
+fn is_lacking(error: &io::Error) -> bool {
+    let no_such_family = error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error());
+    no_such_family || error.kind() == io::ErrorKind::AddrNotAvailable
 }
 
 /// A listening socket. What is set on it, every accepted connection inherits.
-fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+fn listen(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restart must not wait for the last run's connections to be forgotten.
     socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // Whatever the system's default is: every address means those of both families.
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    set_options(&socket)?;
+    socket.bind(&address.into())?;
+    socket.listen(backlog)?;
+    Ok(socket.into())
+}
+
+/// Sets what every connection is to inherit.
+fn set_options(socket: &Socket) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
     #[cfg(target_os = "linux")]
@@ -110,9 +214,7 @@ fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
         socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
         socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
     }
-    socket.bind(&address.into())?;
-    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    Ok(socket.into())
+    Ok(())
 }
 
 fn start_error(address: SocketAddr, error: io::Error) -> StartError {
@@ -120,6 +222,16 @@ fn start_error(address: SocketAddr, error: io::Error) -> StartError {
         io::ErrorKind::AddrInUse => StartError::PortInUse(address),
         io::ErrorKind::AddrNotAvailable => StartError::NoSuchAddress(address),
         io::ErrorKind::PermissionDenied => StartError::PermissionDenied(address),
-        _ => StartError::Listen { address, error },
+        _ => StartError::Listen { address: address.to_string(), error },
+    }
+}
+
+fn at_path(path: PathBuf, error: SocketFileError) -> StartError {
+    match error {
+        SocketFileError::InUse => StartError::SocketInUse(path),
+        SocketFileError::NotASocket => StartError::NotASocket(path),
+        SocketFileError::Refused(error) => {
+            StartError::Listen { address: format!("unix:{}", path.display()), error }
+        }
     }
 }

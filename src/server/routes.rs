@@ -19,6 +19,7 @@ use crate::http::{
     unix_seconds, users,
 };
 use crate::hub::{InjectedAnswer, Refused, Worker};
+use crate::net::peer_field;
 use crate::node::Readiness;
 use crate::protocol::ChannelType;
 use crate::test_mode::TestMode;
@@ -128,7 +129,7 @@ pub(super) async fn handle(request: &HttpRequest, payload: &mut web::Payload) ->
         Err(error) => {
             let (method, path, status) = (request.method().as_str(), request.path(), error.status().as_u16());
             let arrival = arrival(&context, request);
-            let (peer, origin) = (arrival.peer.map(tracing::field::display), arrival.origin());
+            let (peer, origin) = (peer_field(arrival.peer), arrival.origin());
             info!(method, path, status, reason = %error, peer, origin, "request refused");
             announce_refusal(&context, request, &error);
             error.response()

@@ -13,7 +13,6 @@ use actix_service::{
 };
 use actix_tls::accept::TlsError;
 use actix_web::dev::AppConfig;
-use actix_web::rt::net::TcpStream;
 use actix_web::{App as WebApp, HttpRequest, HttpResponse, web};
 use futures_util::future::Either;
 
@@ -23,10 +22,10 @@ use crate::config::{Config, ServerConfig};
 use crate::development::Development;
 use crate::http::{self, BodyBounds, ListenerSettings, UnfinishedBodies, body};
 use crate::hub::{Hub, Worker};
-use crate::net::Stream;
 use crate::net::guard::{AcceptedStream, ExchangeBounds, GuardedStream, guarding};
 use crate::net::slots::ConnectionSlots;
 use crate::net::tls;
+use crate::net::{Socket, Stream};
 use crate::node::Readiness;
 use crate::pipe::wire::PipeWire;
 use crate::test_mode::TestMode;
@@ -53,28 +52,22 @@ pub(super) struct ServiceParts {
 }
 
 /// Serves plain connections on the calling worker thread.
-pub(super) fn over_tcp(
+pub(super) fn plain<S: Socket>(
     parts: &ServiceParts,
     role: Role,
-) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<>
-{
+) -> impl ServiceFactory<S, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<S> {
     let slots = parts.slots.of_this_thread();
     // All in one step: what the accepting side holds for a connection, it holds to its end.
-    http_service(parts, role, move |stream: TcpStream| AcceptedStream::plain(stream, &slots))
+    http_service(parts, role, move |stream: S| AcceptedStream::plain(stream, &slots))
 }
 
 /// Serves connections over TLS on the calling worker thread.
-pub(super) fn over_tls(
+pub(super) fn over_tls<S: Socket>(
     tls: rustls::ServerConfig,
     parts: &ServiceParts,
     role: Role,
-) -> impl ServiceFactory<
-    TcpStream,
-    Config = (),
-    Response = (),
-    Error = TlsError<io::Error, DispatchError>,
-    InitError = (),
-> + use<> {
+) -> impl ServiceFactory<S, Config = (), Response = (), Error = TlsError<io::Error, DispatchError>, InitError = ()>
++ use<S> {
     let http = http_service(parts, role, std::convert::identity).map_err(TlsError::Service);
     tls::accepting(tls, parts.slots.of_this_thread()).and_then(http)
 }
@@ -97,7 +90,8 @@ fn http_service<R, S: Stream, A: Fn(R) -> AcceptedStream<S> + Clone>(
         timeout: config.server.http_request_timeout,
         unfinished: Arc::clone(unfinished),
     };
-    let development = Development::new(config.development.clone(), config.server.host, Rc::clone(&settings));
+    let development =
+        Development::new(config.development.clone(), config.server.widest_host(), Rc::clone(&settings));
     let context = Rc::new(routes::RouteContext {
         worker: Rc::clone(&worker),
         role,

@@ -11,7 +11,7 @@ use actix_web::rt::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::Reloader;
-use super::listening::SocketHandles;
+use super::listening::{self, SocketHandle};
 use crate::config::{Config, ShutdownCode};
 use crate::hub::{Hub, Shutdown};
 use crate::node::Readiness;
@@ -33,7 +33,7 @@ pub(super) struct Stop {
     pub(super) test_mode: Option<Arc<TestMode>>,
     pub(super) webhooks: Webhooks,
     pub(super) hooks: Vec<RunningHook>,
-    pub(super) sockets: SocketHandles,
+    pub(super) sockets: Vec<SocketHandle>,
     pub(super) reloader: Reloader,
 }
 
@@ -53,7 +53,7 @@ impl Stop {
         hub.stop_work(shutdown);
         // Before anybody is told to come back: who comes at once must not come here.
         let expected = telemetry::suppress_messages(&telemetry::CLOSED_PORT_MESSAGES);
-        sockets.close(&server).await;
+        listening::close(sockets, &server).await;
         if let Some(test_mode) = &test_mode {
             test_mode.end();
         }

@@ -4,13 +4,13 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use tracing::field::display;
 use tracing::{debug, info};
 
 use crate::auth::request::Query;
 use crate::connection::Probe;
 use crate::http::Arrival;
 use crate::hub::{self, Admission, AppState, NotAdmitted, Shutdown, ShutdownGuard, Worker};
+use crate::net::peer_field;
 use crate::protocol::{CloseCode, CloseStatus, Negotiated, ProtocolVersion, VersionError};
 
 use super::client_info::{ClientInfo, ClientLogFields};
@@ -77,7 +77,7 @@ pub(super) fn admit(
         debug!(app, %socket_id, peer, origin, protocol, client, version, "connected");
     });
     admitted.inspect_err(|ConnectionRefusal { code, reason, .. }| {
-        let peer = arrival.peer.map(display);
+        let peer = peer_field(arrival.peer);
         let origin = arrival.origin();
         let [client, version, channel] = ["client", "version", "channel"].map(|name| query.get(name));
         let number = code.code();

@@ -8,10 +8,9 @@ use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-use tracing::field::{DisplayValue, display};
-
 use crate::auth::request::Query;
 use crate::http::Arrival;
+use crate::net::{PeerField, peer_field};
 use crate::telemetry::VALUE_CHARS;
 
 thread_local! {
@@ -44,7 +43,7 @@ struct ReportedClient {
 /// What the log says of a client, as fields.
 #[derive(Debug)]
 pub(crate) struct ClientLogFields<'c> {
-    pub(crate) peer: Option<DisplayValue<SocketAddr>>,
+    pub(crate) peer: PeerField,
     pub(crate) origin: Option<&'c str>,
     pub(crate) client: Option<&'c str>,
     pub(crate) version: Option<&'c str>,
@@ -66,7 +65,7 @@ impl ClientInfo {
     pub(crate) fn log_fields(&self) -> ClientLogFields<'_> {
         let ReportedClient { origin, client, version } = &*self.reported;
         ClientLogFields {
-            peer: self.peer.map(SocketAddr::from).map(display),
+            peer: peer_field(self.peer.map(SocketAddr::from)),
             origin: origin.as_deref(),
             client: client.as_deref(),
             version: version.as_deref(),
@@ -139,7 +138,7 @@ mod tests {
         drop(clients);
         assert_eq!(kept(), 2);
         let ClientLogFields { peer, origin, client, version } = one.log_fields();
-        assert_eq!(format!("{:?}", peer.unwrap()), "127.0.0.1:4711");
+        assert_eq!(format!("{peer:?}"), "127.0.0.1:4711");
         assert_eq!((origin, client, version), (Some("https://a.example"), Some("js"), Some("8.4.0")));
         drop((one, other));
         assert_eq!(kept(), 0);

@@ -4,7 +4,6 @@
 //! It knows nothing of sockets, requests or framing. A transport owns one, feeds it, and lets go of its peer when the
 //! conversation is over. Whatever ends it, dropping it runs the disconnect procedure if nothing else has.
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,7 +11,6 @@ use std::task::Context;
 use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
-use tracing::field::{DisplayValue, display};
 use tracing::{debug, info, trace, warn};
 
 use crate::connection::phase::{Phase, PhaseEvent, PhaseStep};
@@ -28,6 +26,7 @@ use crate::protocol::{ChannelType, CloseCode, CloseStatus, Form, Frame, Negotiat
 use super::admission::AdmittedConnection;
 use super::client_info::{ClientInfo, ClientLogFields};
 use crate::http::Arrival;
+use crate::net::{PeerField, peer_field};
 
 /// How long a peer may take to answer the close frame before the transport lets go of it.
 pub(super) const CLOSE_GRACE: Duration = Duration::from_secs(5);
@@ -230,17 +229,11 @@ impl Conversation {
     /// Ends it because a request that came so may not be part of it.
     pub(super) fn turn_away_for(&mut self, came: &Arrival, status: impl Into<CloseStatus>, reason: &str) {
         let status = status.into();
-        self.tell_turned_away(status, reason, came.peer.map(display), came.origin().as_deref());
+        self.tell_turned_away(status, reason, peer_field(came.peer), came.origin().as_deref());
         self.close(status, reason);
     }
 
-    fn tell_turned_away(
-        &self,
-        status: CloseStatus,
-        reason: &str,
-        peer: Option<DisplayValue<SocketAddr>>,
-        origin: Option<&str>,
-    ) {
+    fn tell_turned_away(&self, status: CloseStatus, reason: &str, peer: PeerField, origin: Option<&str>) {
         if self.phase != Phase::Open {
             return;
         }

@@ -35,6 +35,7 @@ mod http_legacy;
 mod http_unread;
 mod isolation;
 mod latest_only;
+mod listeners;
 mod log;
 mod log_callers;
 mod log_doors;

@@ -41,7 +41,10 @@ fn the_default_file_holds_the_default_values() {
     let webhooks =
         webhook::WebhookConfig { endpoints: vec![endpoint], delivery: hooks::DeliverySettings::default() };
     let apps = vec![AppConfig { app, pipe: vec![rule], webhooks }];
-    assert_eq!(loaded.config, Config { apps, ..Config::default() });
+    let mut config = Config { apps, ..Config::default() };
+    let socket = ListenAddress::Unix("/run/heliostat/heliostat.sock".into());
+    config.server.listeners = vec![ListenerConfig::new(socket)];
+    assert_eq!(loaded.config, config);
 }
 
 #[test]
@@ -55,7 +58,9 @@ fn the_default_file_explains_every_setting_and_nothing_else() {
     let (keys, tables): (Vec<_>, Vec<_>) = entries(TEMPLATE).into_iter().partition(|e| e.value.is_some());
     assert!(tables.iter().chain(&keys).all(|e| e.is_explained()), "a comment is missing");
     let by_itself = |path: &str| {
-        ["apps.pipe.", "apps.channels.", "apps.webhooks."].iter().any(|table| path.starts_with(table))
+        ["server.listeners.", "apps.pipe.", "apps.channels.", "apps.webhooks."]
+            .iter()
+            .any(|table| path.starts_with(table))
     };
     let written: BTreeSet<_> = keys.into_iter().map(|e| e.path).filter(|path| !by_itself(path)).collect();
     let known = node_settings().into_iter().map(|s| s.path.to_owned());

@@ -60,7 +60,7 @@ fn every_form_is_read_from_a_file_and_from_a_variable() {
 #[test]
 fn spellings_are_brought_into_one_form() {
     let cases = [
-        ("HELIOSTAT_SERVER_HOST", "localhost", "server.host = 127.0.0.1"),
+        ("HELIOSTAT_SERVER_HOST", "localhost", "server.host = localhost"),
         ("HELIOSTAT_SERVER_HOST", "[::1]", "server.host = ::1"),
         ("HELIOSTAT_SERVER_PATH_PREFIX", "x", "path_prefix = /x"),
         ("HELIOSTAT_SERVER_PATH_PREFIX", "/", "path_prefix = "),

@@ -4,7 +4,8 @@ use super::*;
 
 fn rich() -> Loaded {
     let text = with_app(
-        "[server]\nhost = \"0.0.0.0\"\npath_prefix = \"x\"\n[connection]\nping_after_seconds = 0.5\n\
+        "[server]\nhost = \"0.0.0.0\"\npath_prefix = \"x\"\n[[server.listeners]]\naddress = \"unix:/a b\"\nmode = \"0600\"\n\
+         [[server.listeners]]\naddress = \"localhost:7\"\nproxy_protocol = true\ntls = false\n[connection]\nping_after_seconds = 0.5\n\
          [development]\nencryption_master_key_base64 = \"YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=\"",
     ) + "[[apps.pipe]]\nfrom = \"a-*\"\nevent = \"*\"\nto = \"b-*\"\nas = \"it's \\\"f\\\"\"\npick = [\"x\", \"y\"]\n\
            add = { n = 1, deep = { list = [true, 0.5], text = \"a\\nb\" } }\nsource = [\"client\", \"http\"]\n\

@@ -1,22 +1,26 @@
 //! Addresses, paths and URLs: where something is.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::{InputValue, ValueType, quote};
 use crate::app::AllowedOrigin;
+use crate::net::{ListenAddress, ListenHost};
 
 /// The address to listen on.
 #[derive(Clone)]
 pub(in crate::config) struct Host;
 
 impl ValueType for Host {
-    type Value = IpAddr;
+    type Value = ListenHost;
 
-    fn read(&self, given: &InputValue<'_>) -> Option<IpAddr> {
+    fn read(&self, given: &InputValue<'_>) -> Option<ListenHost> {
         match given.text()? {
-            "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-            text => text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text).parse().ok(),
+            "localhost" => Some(ListenHost::Localhost),
+            text => {
+                let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+                bare.parse().ok().map(ListenHost::Address)
+            }
         }
     }
 
@@ -25,8 +29,64 @@ impl ValueType for Host {
             .to_owned()
     }
 
-    fn write(&self, value: &IpAddr) -> String {
+    fn write(&self, value: &ListenHost) -> String {
         quote(&value.to_string())
+    }
+}
+
+/// A place to listen: an address with its port, or the path of a Unix socket.
+#[derive(Clone)]
+pub(in crate::config) struct ListenPlace;
+
+/// Bytes of the path of a Unix socket, as far as every system takes it.
+const SOCKET_PATH_BYTES: usize = 103;
+
+impl ValueType for ListenPlace {
+    type Value = ListenAddress;
+
+    fn read(&self, given: &InputValue<'_>) -> Option<ListenAddress> {
+        let text = given.text()?;
+        if let Some(path) = text.strip_prefix("unix:") {
+            let fits = !path.is_empty() && path.len() <= SOCKET_PATH_BYTES && !path.contains('\0');
+            return fits.then(|| ListenAddress::Unix(path.into()));
+        }
+        match text.strip_prefix("localhost:") {
+            Some(port) => Some(ListenAddress::Tcp(ListenHost::Localhost, port.parse().ok()?)),
+            None => text.parse::<SocketAddr>().ok().map(ListenAddress::from),
+        }
+    }
+
+    fn expected(&self) -> String {
+        format!(
+            "an IP address with a port, such as \"10.0.0.1:6002\" or \"[::1]:6001\", \"localhost\" with one, or \"unix:\" \
+             and a path of at most {SOCKET_PATH_BYTES} bytes"
+        )
+    }
+
+    fn write(&self, value: &ListenAddress) -> String {
+        quote(&value.to_string())
+    }
+}
+
+/// The permissions of a file.
+#[derive(Clone)]
+pub(in crate::config) struct FileMode;
+
+impl ValueType for FileMode {
+    type Value = u32;
+
+    fn read(&self, given: &InputValue<'_>) -> Option<u32> {
+        let text = given.text()?;
+        let octal = (3..=4).contains(&text.len()) && text.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
+        u32::from_str_radix(text, 8).ok().filter(|mode| octal && *mode <= 0o777)
+    }
+
+    fn expected(&self) -> String {
+        "permissions in octal digits, as text, such as \"0660\"".to_owned()
+    }
+
+    fn write(&self, value: &u32) -> String {
+        quote(&format!("{value:04o}"))
     }
 }
 

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use actix_http::Protocol;
 use actix_http::error::DispatchError;
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, apply_fn_factory};
-use actix_web::rt::net::TcpStream;
 use tokio::io::AsyncWriteExt;
 
 use super::connection_task::{ConnectionTask, UpgradeTask};
 use super::exchange::{Exchange, ExchangeBounds};
 use super::{GuardedStream, Stream};
+use crate::net::Socket;
 use crate::net::idle::IdleEntry;
 use crate::net::slots::{ConnectionSlot, NoSlot, WorkerSlots};
 
@@ -43,10 +43,10 @@ impl<S> AcceptedStream<S> {
     }
 }
 
-impl AcceptedStream<TcpStream> {
+impl<S: Socket> AcceptedStream<S> {
     /// A plain stream, as it was accepted.
-    pub(crate) fn plain(stream: TcpStream, room: &Rc<WorkerSlots>) -> Self {
-        let peer = stream.peer_addr().ok();
+    pub(crate) fn plain(stream: S, room: &Rc<WorkerSlots>) -> Self {
+        let peer = stream.peer();
         AcceptedStream::new(stream, peer, room.accept())
     }
 }

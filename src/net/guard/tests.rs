@@ -96,6 +96,10 @@ impl AsyncWrite for Talker {
 impl Stream for Talker {
     const IS_TLS: bool = false;
 
+    fn peer(&self) -> Option<std::net::SocketAddr> {
+        None
+    }
+
     fn reset_on_drop(&self) {
         self.reset.set(true);
     }

@@ -1,5 +1,6 @@
 //! Accepts TLS connections. Handshakes are bounded in time and number, and none waits for those that send nothing.
 
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,13 +9,14 @@ use std::time::Duration;
 use actix_http::error::DispatchError;
 use actix_service::{ServiceFactory, fn_service};
 use actix_tls::accept::TlsError;
-use actix_web::rt::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use super::TlsStream;
+use crate::net::Socket;
 use crate::net::guard::AcceptedStream;
 use crate::net::idle::IdleList;
+use crate::net::peer_field;
 use crate::net::slots::{NoSlot, WorkerSlots};
 
 /// How long a client may take for its handshake.
@@ -25,32 +27,32 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 const MAX_HANDSHAKES: usize = 1024;
 
 /// Makes TLS connections of plain ones, on the calling worker thread.
-pub(crate) fn accepting(
+pub(crate) fn accepting<S: Socket>(
     config: rustls::ServerConfig,
     room: Rc<WorkerSlots>,
 ) -> impl ServiceFactory<
-    TcpStream,
+    S,
     Config = (),
-    Response = AcceptedStream<TlsStream>,
+    Response = AcceptedStream<TlsStream<S>>,
     Error = TlsError<io::Error, DispatchError>,
     InitError = (),
 > {
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let handshakes = IdleList::default();
-    fn_service(move |stream: TcpStream| {
+    fn_service(move |stream: S| {
         let acceptor = acceptor.clone();
         let handshake = handshakes.enter_within(MAX_HANDSHAKES);
         let (slot, entry) = room.accept();
         // What the handshake needs is dropped at its end.
         Box::pin(async move {
-            let peer = stream.peer_addr().ok();
+            let peer = stream.peer();
             // A refusal would have to be encrypted, which is not worth a handshake.
             let entry = entry.map_err(|NoSlot| TlsError::Timeout)?;
             let stream_or_error = shake_hands(acceptor, stream);
             let stream_or_error =
                 handshake.unless_evicted(entry.unless_evicted(stream_or_error)).await.flatten();
             let stream = stream_or_error.unwrap_or(Err(TlsError::Timeout)).inspect_err(|error| {
-                debug!(peer = peer.map(tracing::field::display), ?error, "no TLS handshake");
+                debug!(peer = peer_field(peer), ?error, "no TLS handshake");
             })?;
             entry.set_busy();
             Ok(AcceptedStream::new(TlsStream::from(stream), peer, (slot, Ok(entry))))
@@ -58,13 +60,13 @@ pub(crate) fn accepting(
     })
 }
 
-async fn shake_hands(
+async fn shake_hands<S: Socket>(
     acceptor: TlsAcceptor,
-    stream: TcpStream,
-) -> Result<tokio_rustls::server::TlsStream<TcpStream>, TlsError<io::Error, DispatchError>> {
+    stream: S,
+) -> Result<tokio_rustls::server::TlsStream<S>, TlsError<io::Error, DispatchError>> {
     let stream_or_error = async {
         // Nothing is kept for a client before it has said something.
-        stream.readable().await?;
+        poll_fn(|context| stream.poll_readable(context)).await?;
         acceptor.accept(stream).await
     };
     let stream_or_error = tokio::time::timeout(HANDSHAKE_TIMEOUT, stream_or_error).await;

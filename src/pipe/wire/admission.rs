@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tracing::field::display;
 use tracing::{info, warn};
 
 use crate::auth::request::{Query, RequestAuthError, SignedRequest, authenticate, check_body};
 use crate::http::Arrival;
 use crate::hub::{ShutdownGuard, Worker};
+use crate::net::peer_field;
 use crate::pipe::Context;
 use crate::protocol::{CloseCode, SocketId};
 
@@ -107,7 +107,7 @@ impl PipeWire {
         let signature = handshake.query.get("auth_signature").unwrap_or_default();
         let client = Arc::new(PipeClient::new(socket_id, dialect, signature, bounds));
         let clients = self.clients(&app.id);
-        let peer = handshake.arrival.peer.map(display);
+        let peer = peer_field(handshake.arrival.peer);
         let most = app.limits.pipe_connections;
         match clients.add(&client, if most == 0 { usize::MAX } else { most }) {
             None => {

@@ -9,11 +9,10 @@ use std::time::{Duration, Instant};
 
 use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
-use tracing::field::display;
 use tracing::info;
 
 use crate::hub::{Busy, Timed};
-use crate::net::Stream;
+use crate::net::{Stream, peer_field};
 use crate::protocol::frame_reader::{FrameError, FrameEvent, FrameReader};
 use crate::protocol::{CloseCode, Frame};
 
@@ -85,7 +84,7 @@ pub(crate) async fn serve<S: Stream>(stream: S, early: BytesMut, admitted: Admit
         }
     };
     let socket_id = client.socket_id;
-    let peer = peer.map(display);
+    let peer = peer_field(peer);
     info!(%socket_id, how, peer, "pipe disconnected");
     if let Some(frames) = last {
         if matches!(end, ConnectionEnd::Ours(..)) {

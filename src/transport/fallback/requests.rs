@@ -7,7 +7,6 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse};
 use tokio::sync::{mpsc, oneshot};
-use tracing::field::display;
 use tracing::info;
 
 use super::Fallback;
@@ -23,6 +22,7 @@ use super::session_table::{SessionLookup, SessionRequest};
 use crate::auth::request::Query;
 use crate::http::Arrival;
 use crate::http::{ApiError, body, close_if_stopping};
+use crate::net::peer_field;
 use crate::protocol::{CloseCode, Frame};
 use crate::transport::client_info::{ClientInfo, ClientLogFields};
 
@@ -40,7 +40,7 @@ pub(crate) async fn handle(
             let path = request.path();
             let status = error.status().as_u16();
             let arrival = arrival(&fallback, request);
-            let peer = arrival.peer.map(display);
+            let peer = peer_field(arrival.peer);
             let origin = arrival.origin();
             info!(method, path, status, reason = %error, peer, origin, "request refused");
             error.response()

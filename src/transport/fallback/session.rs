@@ -9,7 +9,6 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use tokio::sync::mpsc;
-use tracing::field::display;
 use tracing::info;
 
 use super::Fallback;
@@ -27,6 +26,7 @@ use crate::connection::phase::Phase;
 use crate::connection::{Probe, last_error};
 use crate::http::Arrival;
 use crate::hub::{Busy, Queued, Turn, come_again};
+use crate::net::peer_field;
 use crate::protocol::{CloseCode, Frame, ProtocolVersion};
 use crate::transport::admission::{self, ConnectRequest, ConnectionRefusal};
 use crate::transport::conversation::{Begun, CLOSE_GRACE, Conversation};
@@ -275,7 +275,7 @@ impl FallbackSession {
                 let code = CloseCode::Unauthorized;
                 let reason =
                     "No app was named in time, expected {\"path\":\"/app/KEY?protocol=7\"}".to_owned();
-                let peer = arrival.peer.map(display);
+                let peer = peer_field(arrival.peer);
                 let origin = arrival.origin();
                 info!(session = ?self.name, code = code.code(), reason, peer, origin, "session refused");
                 self.refuse(&ConnectionRefusal {

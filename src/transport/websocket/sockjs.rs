@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tracing::field::display;
 use tracing::info;
 
 use super::WebSocket;
@@ -17,8 +16,8 @@ use super::listener::{WebSocketListener, close_handshake};
 use crate::connection::{Probe, last_error};
 use crate::http::Arrival;
 use crate::hub::Worker;
-use crate::net::Stream;
 use crate::net::guard::UpgradeSlot;
+use crate::net::{Stream, peer_field};
 use crate::protocol::frame_reader::{FrameEvent, FrameReader};
 use crate::protocol::{CloseCode, Form, Frame, Negotiated, ProtocolVersion};
 use crate::transport::admission::{self, ConnectRequest, ConnectionRefusal};
@@ -80,7 +79,7 @@ pub(super) async fn connect<S: Stream>(
         Err(refused) => {
             let code = refused.code.code();
             let reason = &refused.reason;
-            let peer = arrival.peer.map(display);
+            let peer = peer_field(arrival.peer);
             let origin = arrival.origin();
             info!(code, reason, peer, origin, "SockJS connection refused");
             refused

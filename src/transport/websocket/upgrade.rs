@@ -16,7 +16,6 @@ use actix_web::HttpMessage;
 use actix_web::http::header;
 use bytes::BytesMut;
 use tokio::io::AsyncWriteExt;
-use tracing::field::display;
 use tracing::info;
 
 use crate::auth::request::Query;
@@ -31,8 +30,8 @@ use super::driver::Driver;
 use super::listener::{WebSocketListener, close_handshake};
 use super::{extension, sockjs};
 use crate::http::Arrival;
-use crate::net::Stream;
 use crate::net::guard::{GuardedStream, UpgradeSlot, UpgradeTask};
+use crate::net::{Stream, peer_field};
 use crate::transport::admission::{self, AdmittedConnection, ConnectRequest, ConnectionRefusal};
 use crate::transport::conversation::Conversation;
 use crate::transport::fallback;
@@ -127,7 +126,7 @@ fn open_pipe<S: Stream>(
             let code = refused.code.code();
             let reason = &refused.reason;
             let (path, peer, origin) =
-                (handshake.path, handshake.arrival.peer.map(display), handshake.arrival.origin());
+                (handshake.path, peer_field(handshake.arrival.peer), handshake.arrival.origin());
             info!(path, code, reason, peer, origin, "pipe refused");
             upgrade_task.set(async move {
                 slot.unless_evicted(wire::refuse(stream, refused)).await;

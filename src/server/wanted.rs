@@ -1,0 +1,95 @@
+//! Where a configuration wants the broker to listen, and for what.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::role::Role;
+use crate::config::Config;
+use crate::net::{ListenAddress, ListenerConfig};
+
+/// A place to listen, and what is served there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct WantedListener {
+    pub(super) role: Role,
+    pub(super) point: ListenPoint,
+    /// Whether connections speak TLS where that is configured.
+    pub(super) tls: bool,
+    pub(super) proxy_protocol: bool,
+}
+
+/// Two places to listen exclude each other.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot listen on both {one} and {other}: one of them takes all that the other would")]
+pub struct OverlappingListeners {
+    /// The later one.
+    one: String,
+    /// The one before it.
+    other: String,
+}
+
+/// What a place to listen stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ListenPoint {
+    /// A port at one address or more; of several the machine may lack some.
+    Tcp(Vec<SocketAddr>),
+    Unix {
+        path: PathBuf,
+        mode: u32,
+    },
+}
+
+impl WantedListener {
+    fn new(role: Role, listener: &ListenerConfig) -> Self {
+        let ListenerConfig { address, mode, proxy_protocol, tls } = listener;
+        let point = match address {
+            ListenAddress::Tcp(host, port) => {
+                let addresses = host.addresses().into_iter();
+                ListenPoint::Tcp(addresses.map(|address| SocketAddr::new(address, *port)).collect())
+            }
+            ListenAddress::Unix(path) => ListenPoint::Unix { path: path.clone(), mode: *mode },
+        };
+        WantedListener { role, point, tls: *tls, proxy_protocol: *proxy_protocol }
+    }
+
+    /// How many sockets it takes at most.
+    pub(super) fn sockets(&self) -> usize {
+        match &self.point {
+            ListenPoint::Tcp(addresses) => addresses.len(),
+            ListenPoint::Unix { .. } => 1,
+        }
+    }
+}
+
+/// As in a complaint.
+impl fmt::Display for ListenPoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ListenPoint::Tcp(addresses) => {
+                let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+                f.write_str(&addresses.join(", "))
+            }
+            ListenPoint::Unix { path, .. } => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// All places where a configuration wants the broker to listen, the main address first.
+///
+/// # Errors
+/// If two of them exclude each other.
+pub(super) fn wanted_listeners(config: &Config) -> Result<Vec<WantedListener>, OverlappingListeners> {
+    let main = ListenerConfig::new(config.server.address());
+    let pipe_address = ListenAddress::Tcp(config.server.host, config.pipe.port);
+    let pipe = config.pipe.own_port.then(|| (Role::Pipe, ListenerConfig::new(pipe_address)));
+    let further = config.server.listeners.iter().map(|listener| (Role::Broker, listener.clone()));
+    let all: Vec<_> = [(Role::Broker, main)].into_iter().chain(pipe).chain(further).collect();
+    for (index, (_, one)) in all.iter().enumerate() {
+        if let Some((_, other)) = all[..index].iter().find(|(_, other)| other.address.overlaps(&one.address))
+        {
+            let [one, other] = [one, other].map(|listener| listener.address.to_string());
+            return Err(OverlappingListeners { one, other });
+        }
+    }
+    Ok(all.iter().map(|(role, listener)| WantedListener::new(*role, listener)).collect())
+}
