@@ -1,0 +1,127 @@
+"""The Debian package: installed, started, upgraded, removed and purged, on a copy of this system that nothing is written
+back from."""
+
+import os
+import re
+import shutil
+import subprocess
+import urllib.request
+from pathlib import Path
+
+import debian
+import pytest
+from project import HELIOSTAT, ROOT
+
+# Everything within is on a layer above the system's own files, in memory, and gone with the shell that made it.
+LAYER = """
+set -eu
+mount -t tmpfs none "$1"
+mkdir "$1/upper" "$1/work" "$1/root"
+mount -t overlay none -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
+mount --rbind /dev "$1/root/dev"
+mount -t proc none "$1/root/proc"
+mkdir -p "$1/root/packages"
+mount --bind "$2" "$1/root/packages"
+echo ready
+exec chroot "$1/root" sh
+"""
+
+
+class Machine:
+    """A shell as root on a copy of this system."""
+
+    def __init__(self, layer, packages):
+        command = ["unshare", "--mount", "--fork", "sh", "-c", LAYER, "sh", str(layer), str(packages)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        self.shell = subprocess.Popen(command, **pipes)
+        if self.shell.stdout.readline() != "ready\n":
+            pytest.skip(f"no layer can be laid over this system's files: {self.shell.communicate()[1]}")
+
+    def run(self, command):
+        """What a command prints, and its status."""
+        self.shell.stdin.write(f"{{ {command}\n}} 2>&1 </dev/null; printf '\\n<%s>\\n' $?\n")
+        self.shell.stdin.flush()
+        lines = []
+        while not (status := re.fullmatch(r"<(\d+)>\n", line := self.shell.stdout.readline())):
+            assert line, f"the shell has ended: {''.join(lines)}"
+            lines.append(line)
+        return "".join(lines).strip(), int(status[1])
+
+    def do(self, command):
+        """The same of one that must succeed."""
+        printed, status = self.run(command)
+        assert status == 0, f"{command}: {printed}"
+        return printed
+
+    def served(self):
+        """Starts the broker as the service does, asks for its health, reloads it and ends it; returns its app's credentials."""
+        [start], [reload], [directory], [user] = map(debian.unit_lines, ("ExecStart", "ExecReload", "RuntimeDirectory", "User"))
+        variables = " ".join(debian.unit_lines("Environment"))
+        self.do(f"install -d -o {user} /run/{directory}; rm -f /tmp/said; mkfifo /tmp/said")
+        self.do(f"set -a; . {debian.unit_lines('EnvironmentFile')[0]}; {variables}; set +a")
+        as_user = f"setpriv --reuid {user} --regid {user} --init-groups"
+        pid = self.do(f"{as_user} {start} >/tmp/said 2>/tmp/log & echo $!")
+        # It says where it listens when it does, or ends, and then there is nothing to read.
+        line = self.do("head -n 1 /tmp/said")
+        port = re.search(r"listening on http://127\.0\.0\.1:(\d+)", line)
+        assert port, self.do("cat /tmp/log")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port[1]}/health", timeout=10) as answer:
+            assert answer.read() == b"ok\n"
+        self.do(f"{as_user} {reload}")
+        self.do(f"kill -TERM {pid}; wait {pid}")
+        return self.do(". /etc/heliostat/credentials; echo $HELIOSTAT_APP_KEY $HELIOSTAT_APP_SECRET")
+
+
+@pytest.fixture
+def machine(tmp_path):
+    if os.geteuid() != 0 or not shutil.which("dpkg-deb") or not shutil.which("unshare"):
+        pytest.skip("a package can be installed by root, on a Debian system")
+    binary = tmp_path / "heliostat"
+    if subprocess.run(["strip", "-o", binary, HELIOSTAT]).returncode != 0:
+        shutil.copyfile(HELIOSTAT, binary)
+    (tmp_path / "layer").mkdir()
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    for version in ("0.9.0", "0.9.1"):
+        debian.package(binary, version, packages)
+    machine = Machine(tmp_path / "layer", packages)
+    yield machine
+    machine.shell.communicate()
+    assert not Path("/etc/heliostat").exists() or Path("/usr/bin/heliostat").exists(), "the layer leaks"
+
+
+def test_it_is_installed_started_upgraded_removed_and_purged(machine):
+    machine.do("dpkg -i /packages/heliostat-0.9.0.deb")
+    assert machine.do("stat -c '%a %U:%G' /etc/heliostat/credentials") == "640 root:heliostat"
+    assert machine.do("stat -c '%a %U:%G' /etc/heliostat/heliostat.toml") == "640 root:heliostat"
+    assert re.search(r"^heliostat:[^:]*:\d+:\d+:[^:]*:/nonexistent:/usr/sbin/nologin$", machine.do("getent passwd heliostat"), re.M)
+    if shutil.which("systemd-analyze"):
+        machine.do("systemd-analyze verify /usr/lib/systemd/system/heliostat.service")
+    # What an operator changes, he keeps; and so a port that is free here.
+    machine.do("sed -i 's/^port = 6001$/port = 0/' /etc/heliostat/heliostat.toml")
+    key, secret = machine.served().split()
+    assert re.fullmatch("[0-9a-f]{20}", key) and re.fullmatch("[0-9a-f]{40}", secret)
+
+    machine.do("dpkg -i /packages/heliostat-0.9.1.deb")
+    assert machine.do("dpkg-query -W -f '${Version}' heliostat") == "0.9.1"
+    assert machine.do("grep -c '^port = 0$' /etc/heliostat/heliostat.toml") == "1"
+    assert machine.served().split() == [key, secret]
+
+    machine.do("dpkg -r heliostat")
+    assert machine.run("command -v heliostat")[1] != 0
+    machine.do("test -e /etc/heliostat/heliostat.toml && test -e /etc/heliostat/credentials")
+    machine.do("dpkg -i /packages/heliostat-0.9.1.deb")
+    assert machine.served().split() == [key, secret]
+    machine.do("dpkg --purge heliostat")
+    assert machine.run("ls -d /etc/heliostat /usr/share/doc/heliostat")[1] != 0
+
+
+def test_the_licence_and_the_documentation_are_in_it():
+    places = {str(place) for _, place, _ in debian.assets()}
+    assert {"usr/bin/heliostat", "usr/share/doc/heliostat/copyright", "usr/share/doc/heliostat/configuration.md"} <= places
+    conffiles = [place for place in places if place.startswith("etc/")]
+    assert conffiles == ["etc/heliostat/heliostat.toml"]
+    for source, _, mode in debian.assets():
+        assert mode & 0o022 == 0, source
+        if not source.startswith("target/"):
+            assert (ROOT / source).is_file()
