@@ -7,6 +7,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "examples" / "deploy"
 HELIOSTAT = os.environ["PROTOCOL_TESTS_BIN"]
+# The command of the last release, to upgrade from.
+PREVIOUS = os.environ.get("PROTOCOL_TESTS_PREVIOUS_BIN", HELIOSTAT)
 
 
 def check_config(environment, *arguments):

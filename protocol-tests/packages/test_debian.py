@@ -10,7 +10,7 @@ from pathlib import Path
 
 import debian
 import pytest
-from project import HELIOSTAT, ROOT
+from project import HELIOSTAT, PREVIOUS, ROOT
 
 # Everything within is on a layer above the system's own files, in memory, and gone with the shell that made it.
 LAYER = """
@@ -76,13 +76,13 @@ class Machine:
 def machine(tmp_path):
     if os.geteuid() != 0 or not shutil.which("dpkg-deb") or not shutil.which("unshare"):
         pytest.skip("a package can be installed by root, on a Debian system")
-    binary = tmp_path / "heliostat"
-    if subprocess.run(["strip", "-o", binary, HELIOSTAT]).returncode != 0:
-        shutil.copyfile(HELIOSTAT, binary)
     (tmp_path / "layer").mkdir()
     packages = tmp_path / "packages"
     packages.mkdir()
-    for version in ("0.9.0", "0.9.1"):
+    for version, command in (("0.9.0", PREVIOUS), ("0.9.1", HELIOSTAT)):
+        binary = tmp_path / version
+        if subprocess.run(["strip", "-o", binary, command]).returncode != 0:
+            shutil.copyfile(command, binary)
         debian.package(binary, version, packages)
     machine = Machine(tmp_path / "layer", packages)
     yield machine

@@ -3,6 +3,7 @@
 //
 //   PUSHER_HOST, PUSHER_PORT, PUSHER_APP_ID, PUSHER_APP_KEY, PUSHER_APP_SECRET   use that server, start nothing
 //   PROTOCOL_TESTS_BIN                                                         the binary to start otherwise
+//   PROTOCOL_TESTS_PREVIOUS_BIN                                                that of the last release, to upgrade from
 
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -10,6 +11,9 @@ import { fileURLToPath } from 'node:url';
 
 const BINARY =
   process.env.PROTOCOL_TESTS_BIN ?? fileURLToPath(new URL('../../../target/debug/heliostat', import.meta.url));
+
+/** The broker that clients are connected to before it is replaced: the same one where no release is named. */
+export const PREVIOUS = process.env.PROTOCOL_TESTS_PREVIOUS_BIN ?? BINARY;
 
 /** How long a broker may take to accept connections, or to end when told to. */
 const START_DEADLINE_MS = 20_000;
@@ -27,15 +31,15 @@ export const external = Boolean(process.env.PUSHER_HOST);
 /**
  * A broker to talk to: `{ host, port, appId, key, secret, stop(), kill() }`.
  *
- * @param {{ port?: number, args?: string[], env?: Record<string, string> }} [options]
- *   `port` 0 takes any free port; `env` is added to the broker's environment.
+ * @param {{ port?: number, args?: string[], env?: Record<string, string>, binary?: string }} [options]
+ *   `port` 0 takes any free port; `env` is added to the broker's environment; `binary` is another than the one under test.
  */
-export async function startBroker({ port = 0, args = [], env = {} } = {}) {
+export async function startBroker({ port = 0, args = [], env = {}, binary = BINARY } = {}) {
   if (external) return named();
-  if (!existsSync(BINARY)) {
-    throw new Error(`no broker at ${BINARY}: run \`cargo build\` first, or name a binary in PROTOCOL_TESTS_BIN`);
+  if (!existsSync(binary)) {
+    throw new Error(`no broker at ${binary}: run \`cargo build\` first, or name a binary in PROTOCOL_TESTS_BIN`);
   }
-  const child = spawn(BINARY, ['--port', String(port), ...args], {
+  const child = spawn(binary, ['--port', String(port), ...args], {
     env: { ...withoutSettings(process.env), ...HOSTED_LIMITS, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

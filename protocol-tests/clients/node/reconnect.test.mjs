@@ -1,8 +1,8 @@
-// A broker that is stopped and started again on its port: every release comes back by itself.
+// A broker that is stopped and started again on its port, or replaced by a newer one: every release comes back by itself.
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { external, startBroker } from './broker.mjs';
+import { external, PREVIOUS, startBroker } from './broker.mjs';
 import { errorCode, fresh, heard, openClient, releases } from './clients.mjs';
 import { libraries } from './libraries.mjs';
 import { shown } from './record.mjs';
@@ -26,7 +26,7 @@ describe('a broker that restarts', options, () => {
     // Proves: 53, 87.
     test(`pusher-js ${release.major} is sent away with 4100, returns and has its channels again`, async (t) => {
       const name = fresh('news');
-      let broker = await startBroker();
+      let broker = await startBroker({ binary: PREVIOUS });
       t.after(() => broker.stop());
       const client = await openClient(t, release, broker).connected();
       const channel = await client.subscribe(name);
