@@ -5,6 +5,7 @@
 
 mod answers;
 mod arguments;
+mod import;
 mod options;
 mod run;
 mod send_test;
@@ -22,6 +23,7 @@ use crate::config::{self, Flags, Loaded, Origin};
 use crate::test_mode;
 
 use arguments::{CliCommand, CommandLine, WebhooksAction};
+use import::ImportOrder;
 use send_test::Wanted;
 
 /// What the user wants.
@@ -67,6 +69,8 @@ enum Command {
     },
     /// Show the commented default configuration, to begin one's own with.
     PrintTemplate,
+    /// Make a configuration of another server's.
+    Import(ImportOrder),
     /// Send samples to webhook endpoints.
     SendTest {
         /// The command line's part of the configuration.
@@ -106,6 +110,9 @@ fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, 
         CliCommand::PrintConfig { options: later, show_secrets, .. } => {
             Command::PrintConfig { flags: flags(later), show_secrets }
         }
+        CliCommand::Import { file: from, output: to, force } => {
+            Command::Import(ImportOrder { from, to, force })
+        }
         CliCommand::Webhooks {
             action: WebhooksAction::SendTest { options: later, app, endpoint, event_type },
         } => Command::SendTest { flags: flags(later), wanted: Wanted { app, endpoint, event_type } },
@@ -117,6 +124,15 @@ fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, 
 /// # Errors
 /// Everything that is wrong with it.
 fn load(flags: &Flags) -> Result<Loaded, Vec<config::Error>> {
+    let flags = flags.clone().or_default_file();
+    config::load(std::env::vars_os(), &flags, |path| std::fs::read(path))
+}
+
+/// Loads the configuration again that a broker runs with, from the file that it was started with, if any.
+///
+/// # Errors
+/// Everything that is wrong with it.
+fn load_again(flags: &Flags) -> Result<Loaded, Vec<config::Error>> {
     config::load(std::env::vars_os(), flags, |path| std::fs::read(path))
 }
 

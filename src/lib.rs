@@ -36,6 +36,7 @@ mod event;
 mod exec;
 mod http;
 mod hub;
+mod import;
 pub mod metrics;
 mod net;
 mod node;

@@ -1,6 +1,7 @@
 //! The commands and their arguments, as clap reads them and tells of them in the help.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
@@ -8,7 +9,7 @@ use super::options::Options;
 
 /// A self-hosted broker that speaks the Pusher Channels protocol.
 ///
-/// Without a file and without options it runs in development mode: reachable from this machine only, with a ready-made
+/// It reads heliostat.toml in the working directory, or the file that --config names. Without a file and without options it runs in development mode: reachable from this machine only, with a ready-made
 /// app and example pages. For anything else, give it a configuration file.
 #[derive(Parser)]
 #[command(name = "heliostat", version, after_help = AFTER_HELP, after_long_help = AFTER_HELP)]
@@ -80,6 +81,22 @@ pub(super) enum CliCommand {
         #[arg(long)]
         template: bool,
     },
+    /// Make a configuration file of another server's: soketi's config.json, a dump of its table of apps (SQL or CSV), or a
+    /// .env with the variables of soketi, Reverb or Pusher's libraries.
+    ///
+    /// It says what it wrote, and what it left out and why. The file can be read by its owner only. Without --output it is
+    /// heliostat.toml, which `heliostat serve` reads where no other file is named. Exit code 0: done; 2: nothing was written.
+    Import {
+        /// The file to read.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The file to write; - shows it instead [default: heliostat.toml].
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Replace the file that is there.
+        #[arg(long)]
+        force: bool,
+    },
     /// Try webhook endpoints out.
     Webhooks {
         #[command(subcommand)]
@@ -134,12 +151,13 @@ Examples:
   heliostat print-config --template > heliostat.toml   begin a configuration
   heliostat check-config --config heliostat.toml       is it sound?
   heliostat serve --config heliostat.toml              run with it
+  heliostat import .env                                make a configuration of another server's
   heliostat webhooks send-test --config heliostat.toml send a sample to its webhook endpoints
   heliostat reload --config heliostat.toml             have it read that file again
   heliostat exec -- npm test                           run tests against a broker of their own
 
 Environment:
-  HELIOSTAT_CONFIG       the configuration file
+  HELIOSTAT_CONFIG       the configuration file, in place of heliostat.toml in the working directory
   HELIOSTAT_DEVELOPMENT  true: insist on development mode
   HELIOSTAT_PIPE         pipe rules for the first app, separated by ;
   HELIOSTAT_APP_ID, HELIOSTAT_APP_KEY, HELIOSTAT_APP_SECRET
@@ -150,8 +168,10 @@ Environment:
                          the other settings of the first app
   HELIOSTAT_SERVER_PORT, HELIOSTAT_LOGGING_LEVEL, ...
                          section and key of any setting of the file
+  SOKETI_*, REVERB_*, PUSHER_APP_ID, PUSHER_APP_KEY, PUSHER_APP_SECRET, PORT
+                         what has a counterpart here, where nothing else says it
 
-Flags beat the environment, which beats the file, which beats the defaults.
+Flags beat the environment, which beats the file, which beats the variables of other servers, which beat the defaults.
 The broker ends with exit code 0 when told to stop, and 2 when it cannot start. SIGHUP makes it read its configuration
 again.
 ";

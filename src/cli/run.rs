@@ -20,6 +20,7 @@ use crate::telemetry;
 use crate::test_mode::{TestMode, draw_token};
 
 use super::answers::{NO_CONTROL_SOCKET, complaint, ready, template, verdict};
+use super::import::run_import;
 use super::send_test::send_test;
 use super::welcome::{foreign_names, further_line, pipe_line, welcome};
 use super::{Command, parse};
@@ -67,6 +68,16 @@ fn run(command: Command) -> Result<ExitCode, ExitFailure> {
         Command::Serve(flags) => {
             let loaded = load(&flags)?;
             serve(flags, loaded).map_err(cannot_start)?;
+        }
+        Command::Import(order) => {
+            let report = run_import(&order).map_err(|complaint| (complaint, CANNOT_START))?;
+            match report.toml {
+                Some(toml) => {
+                    print(&toml);
+                    let _ = std::io::stderr().write_all(report.lines.as_bytes());
+                }
+                None => print(&report.lines),
+            }
         }
         Command::SendTest { flags, wanted } => {
             let sent = send_test(&load(&flags)?.config, &wanted, print);
@@ -124,6 +135,7 @@ fn ask_to_reload(flags: &Flags) -> Result<String, String> {
 
 fn serve(flags: Flags, loaded: Loaded) -> Result<(), Box<dyn Error>> {
     let Loaded { ref config, mode, .. } = loaded;
+    let flags = flags.of_file(loaded.file.clone());
     telemetry::start(&config.logging)?;
     telemetry::log_panics();
     let bound = Server::new(config.clone()).bind()?;
@@ -204,7 +216,7 @@ fn reload(flags: &Flags, reloader: &Reloader) -> control::ControlAnswer {
         tracing::error!(target: PROGRAM, "the configuration was not reloaded; nothing has changed");
         Err(complaint.trim_end().to_owned())
     };
-    let loaded = match super::load(flags) {
+    let loaded = match super::load_again(flags) {
         Ok(loaded) => loaded,
         Err(errors) => return failed(complaint(&errors)),
     };

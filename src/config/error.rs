@@ -14,7 +14,7 @@ use crate::webhook::BadEndpoint;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
     /// The configuration file could not be read.
-    #[error("cannot read the configuration file {}, named by {named_by}: {}", shown(.path), reason(*.kind))]
+    #[error("cannot read the configuration file {}, {}: {}", shown(.path), named(.named_by), reason(*.kind))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -141,6 +141,12 @@ pub(crate) enum Error {
     /// The configuration file is fine, but nobody could use the broker.
     #[error("{file} defines no app, so nobody could connect; add one, for example:\n\n{SNIPPET}")]
     NoApps { file: String },
+    /// A file that was to be imported has no app.
+    #[error(
+        "{file}: expected an app with its credentials (in variables PUSHER_APP_ID, PUSHER_APP_KEY and PUSHER_APP_SECRET, or \
+         those of soketi or Reverb; in soketi's file, appManager.array.apps), got none"
+    )]
+    NoAppToImport { file: String },
     /// The default app's secret is public knowledge, and others could reach the broker.
     #[error(
         "{host} can be reached from other machines, where the default app's secret is public knowledge: set {}, \
@@ -176,6 +182,7 @@ impl Error {
             Error::Unreadable { .. }
             | Error::VariableNotUtf8 { .. }
             | Error::NoApps { .. }
+            | Error::NoAppToImport { .. }
             | Error::PublicSecret { .. } => usize::MAX,
         }
     }
@@ -269,6 +276,13 @@ fn list(names: &[&str]) -> String {
         [] => String::new(),
         [name] => (*name).to_owned(),
         [names @ .., last] => format!("{} and {last}", names.join(", ")),
+    }
+}
+
+fn named(by: &Origin) -> String {
+    match by {
+        Origin::Default => "which is in the working directory".to_owned(),
+        by => format!("named by {by}"),
     }
 }
 

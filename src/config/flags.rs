@@ -129,11 +129,16 @@ pub(crate) const FLAGS: &[Flag] = &[
     },
 ];
 
+/// The file that is read where none is named, if it is there.
+pub(crate) const DEFAULT_FILE: &str = "heliostat.toml";
+
 /// What the command line says of the configuration, as text; [`load`](super::load) reads it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Flags {
     /// The configuration file.
     pub config: Option<PathBuf>,
+    /// The file to read where none is named, if it is there.
+    pub default_file: Option<PathBuf>,
     /// Pipe rules for the first app.
     pub pipe: Vec<String>,
     /// Development mode is insisted on.
@@ -158,9 +163,20 @@ impl Flags {
         FLAGS.iter().filter_map(|flag| Some((flag.name, flag.gives.setting()?, self.value(flag.name)?)))
     }
 
+    /// These, and [`DEFAULT_FILE`] where no file is named.
+    pub(crate) fn or_default_file(self) -> Self {
+        Flags { default_file: Some(DEFAULT_FILE.into()), ..self }
+    }
+
+    /// These, for a broker that was started with this file: it never reads another, nor does without.
+    pub(crate) fn of_file(self, file: Option<PathBuf>) -> Self {
+        Flags { config: file.or(self.config), default_file: None, ..self }
+    }
+
     /// These, and others that were given later and have the last word.
     pub(crate) fn and(mut self, later: Flags) -> Flags {
         self.config = later.config.or(self.config);
+        self.default_file = later.default_file.or(self.default_file);
         self.pipe.extend(later.pipe);
         self.development |= later.development;
         self.values.extend(later.values);

@@ -63,7 +63,8 @@ impl Mode {
 const APP_SECRET: &str = "HELIOSTAT_APP_SECRET";
 
 /// Builds a configuration from the defaults, the variables of other servers, the configuration file, the environment and
-/// the flags, in rising precedence. The file is the one that `--config` or `HELIOSTAT_CONFIG` names, if any; `read` fetches it.
+/// the flags, in rising precedence. The file is the one that `--config` or `HELIOSTAT_CONFIG` names, or else the one to be
+/// read where it is there, if any; `read` fetches it.
 ///
 /// # Errors
 /// Everything that is wrong, in the order of the file.
@@ -78,12 +79,20 @@ pub(crate) fn load(
     let environment = Environment::new(ours, &mut builder);
     let gives = |end: &str| environment.get(&format!("HELIOSTAT_APP_{end}")).is_some();
     let foreign = ForeignVariables::new(others, gives, &mut builder);
-    let file = named_file(&environment, flags);
-
-    let mut apps = match &file {
-        Some((path, named_by)) => read_file(path, named_by, read, &mut builder),
-        None => Vec::new(),
-    };
+    let mut file = named_file(&environment, flags);
+    let mut apps = Vec::new();
+    if let Some((path, named_by)) = &file {
+        match read(path) {
+            Ok(bytes) => apps = read_file(path, &bytes, &mut builder),
+            Err(error) if *named_by == Origin::Default && error.kind() == io::ErrorKind::NotFound => {
+                file = None
+            }
+            Err(error) => {
+                let (path, named_by, kind) = (path.clone(), named_by.clone(), error.kind());
+                builder.errors.push(Error::Unreadable { path, named_by, kind });
+            }
+        }
+    }
     environment.set_node(&mut builder);
     for (flag, path, value) in flags.settings() {
         builder.set_node(path, &InputValue::Text(value), Origin::Flag(flag));
@@ -124,14 +133,24 @@ pub(crate) fn load(
             foreign.set_app(first, &mut builder);
         }
     }
-    builder.stop_on_errors()?;
-    builder.finish_apps(apps);
-    builder.stop_on_errors()?;
+    let loaded = Loaded::of_apps(builder, apps)?;
+    Ok(Loaded { mode, file: file.map(|(path, _)| path), ..loaded })
+}
 
-    let Builder { config, origins, warnings: mut told, skipped, read, unused, .. } = builder;
-    told.extend(warnings(&config));
-    let warnings = told;
-    Ok(Loaded { config, mode, file: file.map(|(path, _)| path), origins, warnings, skipped, read, unused })
+impl Loaded {
+    /// What was gathered, with these apps.
+    ///
+    /// # Errors
+    /// Everything that was wrong before, or is wrong with the apps.
+    pub(super) fn of_apps(mut builder: Builder, apps: Vec<AppDraft>) -> Result<Self, Vec<Error>> {
+        builder.stop_on_errors()?;
+        builder.finish_apps(apps);
+        builder.stop_on_errors()?;
+        let Builder { config, origins, warnings: mut told, skipped, read, unused, .. } = builder;
+        told.extend(warnings(&config));
+        let (mode, file, warnings) = (Mode::Configured, None, told);
+        Ok(Loaded { config, mode, file, origins, warnings, skipped, read, unused })
+    }
 }
 
 fn named_file(environment: &Environment, flags: &Flags) -> Option<(PathBuf, Origin)> {
@@ -140,23 +159,13 @@ fn named_file(environment: &Environment, flags: &Flags) -> Option<(PathBuf, Orig
         let path = environment.get(environment::CONFIG)?;
         Some((PathBuf::from(path), Origin::Variable(environment::CONFIG.to_owned())))
     };
-    by_flag.or_else(by_variable)
+    let found = || Some((flags.default_file.clone()?, Origin::Default));
+    by_flag.or_else(by_variable).or_else(found)
 }
 
-fn read_file(
-    path: &Path,
-    named_by: &Origin,
-    read: impl FnOnce(&Path) -> io::Result<Vec<u8>>,
-    builder: &mut Builder,
-) -> Vec<AppDraft> {
-    let unreadable = |error: io::Error| Error::Unreadable {
-        path: path.to_owned(),
-        named_by: named_by.clone(),
-        kind: error.kind(),
-    };
-    let parse = || {
-        let bytes = read(path).map_err(unreadable)?;
-        let file = File::new(path, &bytes)?;
+fn read_file(path: &Path, bytes: &[u8], builder: &mut Builder) -> Vec<AppDraft> {
+    let mut parse = || {
+        let file = File::new(path, bytes)?;
         let document = file.parse()?;
         Ok(Tables { file: &file, builder: &mut *builder }.read(&document))
     };

@@ -13,6 +13,7 @@ mod error;
 mod file;
 mod flags;
 mod foreign;
+mod imported;
 mod input_value;
 mod links;
 mod listeners;
@@ -33,7 +34,8 @@ mod webhooks;
 
 pub(crate) use error::nearest;
 pub(crate) use error::{Error, Warning};
-pub(crate) use flags::{CONTROL_SOCKET, FLAGS, Flag, Flags, Gives};
+pub(crate) use flags::{CONTROL_SOCKET, DEFAULT_FILE, FLAGS, Flag, Flags, Gives};
+pub(crate) use imported::{ImportedConfig, OptionsImporter, import_variables};
 pub(crate) use load::{Loaded, Mode, load};
 pub(crate) use origin::{Origin, Origins};
 pub use patch::with_settings;

@@ -25,6 +25,13 @@ pub(crate) enum Origin {
     Variable(String),
     /// A command-line flag, with its dashes.
     Flag(&'static str),
+    /// An option of a file that is imported.
+    Option {
+        /// The file's name.
+        file: Arc<str>,
+        /// Where it stands: `appManager.array.apps[0].key`.
+        place: Arc<str>,
+    },
 }
 
 impl Origin {
@@ -44,6 +51,7 @@ impl Origin {
             Origin::File { name, line, .. } => format!("{name}:{line}"),
             Origin::Variable(name) => format!("environment variable {name}"),
             Origin::Flag(name) => format!("flag {name}"),
+            Origin::Option { .. } => self.to_string(),
         }
     }
 }
@@ -56,6 +64,7 @@ impl fmt::Display for Origin {
             Origin::File { name, line, column } => write!(f, "{name}:{line}:{column}"),
             Origin::Variable(name) => f.write_str(name),
             Origin::Flag(name) => f.write_str(name),
+            Origin::Option { file, place } => write!(f, "{file}: {place}"),
         }
     }
 }
@@ -78,6 +87,10 @@ impl Origins {
 
 /// A path as it is shown: what could end a line or move a terminal's cursor is escaped.
 pub(super) fn file_name(path: &Path) -> Arc<str> {
-    let name = path.display().to_string();
-    if name.contains(char::is_control) { name.escape_debug().collect::<String>().into() } else { name.into() }
+    shown(&path.display().to_string())
+}
+
+/// The same of any text.
+pub(super) fn shown(text: &str) -> Arc<str> {
+    if text.contains(char::is_control) { text.escape_debug().collect::<String>().into() } else { text.into() }
 }

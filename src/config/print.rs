@@ -7,7 +7,7 @@ use super::draft::AppDraft;
 use super::rules::KEEP;
 use super::settings::{app_settings, node_settings};
 use super::value_type::{FileMode, ListenPlace, MASK, ValueType, quote};
-use super::{ListenAddress, ListenerConfig, Loaded, Origin};
+use super::{ListenAddress, ListenerConfig, Loaded, Origin, Origins};
 use crate::app::{ChannelSettings, Key};
 use crate::pipe::{RuleSpec, write_interval};
 use crate::webhook::{WebhookEndpoint, WebhookHeader};
@@ -86,24 +86,59 @@ impl Loaded {
             let (pattern, delivery) = (quote(&pattern.to_string()), DELIVERY.write(delivery));
             let _ = writeln!(page.text, "pattern = {pattern}\ndelivery = {delivery}");
         }
-        for (number, rule) in draft.pipe.iter().enumerate() {
-            page.header("[[apps.pipe]]", Some(origin(&format!("pipe[{number}]"))));
-            page.text.push_str(&rule_lines(rule));
-        }
-        for (number, endpoint) in draft.webhooks.endpoints.iter().enumerate() {
-            page.header("[[apps.webhooks]]", Some(origin(&format!("webhooks[{number}]"))));
-            page.webhook(endpoint);
-        }
+        page.rules_and_webhooks(index, draft, &self.origins, |_| true);
     }
 }
 
-struct Page {
+/// A file of configuration while it is written.
+pub(super) struct Page {
     text: String,
     show_secrets: bool,
 }
 
 impl Page {
-    fn header(&mut self, header: &str, origin: Option<&Origin>) {
+    /// One that begins so, and holds secrets.
+    pub(super) fn with_secrets(text: String) -> Self {
+        Page { text, show_secrets: true }
+    }
+
+    pub(super) fn into_text(self) -> String {
+        self.text
+    }
+
+    /// The pipe rules and webhooks of the app at `index` whose origins are wanted.
+    pub(super) fn rules_and_webhooks(
+        &mut self,
+        index: usize,
+        draft: &AppDraft,
+        origins: &Origins,
+        is_wanted: impl Fn(&Origin) -> bool,
+    ) {
+        let origin = |path: String| Some(origins.of(&path)).filter(|origin| is_wanted(origin));
+        for (number, rule) in draft.pipe.iter().enumerate() {
+            if let Some(origin) = origin(format!("apps[{index}].pipe[{number}]")) {
+                self.header("[[apps.pipe]]", Some(origin));
+                self.text.push_str(&rule_lines(rule));
+            }
+        }
+        for (number, endpoint) in draft.webhooks.endpoints.iter().enumerate() {
+            if let Some(origin) = origin(format!("apps[{index}].webhooks[{number}]")) {
+                self.header("[[apps.webhooks]]", Some(origin));
+                self.webhook(endpoint);
+            }
+        }
+    }
+
+    /// A setting below what is to be known of it, which begins each line with `# `.
+    pub(super) fn explained(&mut self, comment: &[&str], key: &str, value: &str, origin: &Origin) {
+        if !self.text.ends_with("]\n") {
+            self.text.push('\n');
+        }
+        comment.iter().for_each(|line| self.text.extend([*line, "\n"]));
+        let _ = writeln!(self.text, "{key} = {value}  # {origin}");
+    }
+
+    pub(super) fn header(&mut self, header: &str, origin: Option<&Origin>) {
         if !self.text.is_empty() && !self.text.ends_with("\n\n") {
             self.text.push('\n');
         }

@@ -33,6 +33,7 @@ mod http_ends;
 mod http_events;
 mod http_legacy;
 mod http_unread;
+mod import;
 mod isolation;
 mod latest_only;
 mod listeners;

@@ -4,6 +4,7 @@
 //! has set. They never change an app of a file. One that means nothing here is a warning that says what to do instead.
 
 mod form;
+mod options;
 #[cfg(test)]
 mod page;
 mod reverb;
@@ -12,7 +13,7 @@ mod soketi;
 #[cfg(test)]
 mod tests;
 mod unknown;
-mod webhooks;
+pub(super) mod webhooks;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -22,6 +23,9 @@ use super::draft::AppDraft;
 use super::input_value::InputValue;
 use super::{Error, Origin, Warning, links};
 use form::ForeignForm;
+pub(super) use options::{
+    OptionMeaning, concerns_a_broker, is_for_clients, of_app_option, of_option, settings,
+};
 use row::{ForeignName, Meaning, NameFamily};
 
 /// The names of one server.

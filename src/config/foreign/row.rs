@@ -14,6 +14,13 @@ pub(in crate::config) struct ForeignName {
     pub(in crate::config) meaning: Meaning,
 }
 
+impl ForeignName {
+    /// Whether its value is a list of webhooks.
+    pub(in crate::config) fn are_webhooks(&self) -> bool {
+        matches!(self.meaning, Meaning::Webhooks)
+    }
+}
+
 /// What a name of another server means here.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::config) enum Meaning {

@@ -28,7 +28,13 @@ pub(super) fn add_json(
 }
 
 /// The same of a value.
-pub(super) fn add(json: &Json, origin: &Origin, index: usize, draft: &mut AppDraft, builder: &mut Builder) {
+pub(in crate::config) fn add(
+    json: &Json,
+    origin: &Origin,
+    index: usize,
+    draft: &mut AppDraft,
+    builder: &mut Builder,
+) {
     let items = match json {
         Json::Array(items) => items.as_slice(),
         Json::Null => &[],

@@ -1,0 +1,229 @@
+//! A dump of soketi's `apps` table: the `INSERT` statements of MySQL and PostgreSQL, and PostgreSQL's `COPY`.
+//!
+//! Of a dump of a whole database, everything else is passed over.
+
+mod tokens;
+
+use std::collections::BTreeMap;
+
+use super::error::BadInput;
+use super::records::{AppRecord, are_of_apps};
+use tokens::{Token, TokenKind, Tokens};
+
+/// The apps of a dump.
+///
+/// # Errors
+/// The first statement about such a table that cannot be read, or that there is none.
+pub(super) fn read(text: &str) -> Result<Vec<AppRecord>, BadInput> {
+    let mut dump =
+        Dump { tokens: Tokens::new(text), columns: BTreeMap::new(), apps: Vec::new(), seen: false };
+    while let Some(token) = dump.tokens.next()? {
+        match token.word().as_deref() {
+            Some("CREATE") => dump.create()?,
+            Some("INSERT" | "REPLACE") => dump.insert()?,
+            Some("COPY") => dump.copy()?,
+            _ => dump.skip_statement(&token)?,
+        }
+    }
+    if !dump.seen {
+        const EXPECTED: &str =
+            "expected INSERT or COPY statements of a table with the columns id, key and secret";
+        return Err(BadInput::at(1, 1, EXPECTED));
+    }
+    Ok(dump.apps)
+}
+
+struct Dump<'t> {
+    tokens: Tokens<'t>,
+    /// The columns of each table that was created, for statements that do not name them.
+    columns: BTreeMap<String, Vec<String>>,
+    apps: Vec<AppRecord>,
+    /// Whether there was a statement about apps.
+    seen: bool,
+}
+
+impl Dump<'_> {
+    /// Passes over the rest of a statement of which `last` was read.
+    fn skip_statement(&mut self, last: &Token) -> Result<(), BadInput> {
+        let mut ended = last.is(';');
+        while !ended {
+            ended = self.tokens.next()?.is_none_or(|token| token.is(';'));
+        }
+        Ok(())
+    }
+
+    /// A name such as `apps`, `"public"."apps"`; the last part of it. `None` if none stands here.
+    fn table_name(&mut self) -> Result<Option<String>, BadInput> {
+        let mut name = None;
+        while let Some(part) = self.tokens.peek()?.and_then(|token| token.name()) {
+            self.tokens.next()?;
+            name = Some(part);
+            match self.tokens.peek()? {
+                Some(token) if token.is('.') => self.tokens.next()?,
+                _ => break,
+            };
+        }
+        Ok(name)
+    }
+
+    /// `CREATE TABLE name (column type, …)`.
+    fn create(&mut self) -> Result<(), BadInput> {
+        let mut last = self.tokens.next()?;
+        let is_table = last.as_ref().is_some_and(|token| token.word().as_deref() == Some("TABLE"));
+        if is_table {
+            for word in ["IF", "NOT", "EXISTS"] {
+                self.tokens.skip_word(word)?;
+            }
+            let name = self.table_name()?;
+            last = self.tokens.next()?;
+            if let (Some(name), Some(open)) = (name, &last)
+                && open.is('(')
+            {
+                let columns = self.created_columns()?;
+                self.columns.insert(name, columns);
+                last = self.tokens.next()?;
+            }
+        }
+        match last {
+            Some(last) => self.skip_statement(&last),
+            None => Ok(()),
+        }
+    }
+
+    /// The first name of each definition, up to the closing bracket.
+    fn created_columns(&mut self) -> Result<Vec<String>, BadInput> {
+        const NO_COLUMNS: [&str; 7] = ["PRIMARY", "KEY", "UNIQUE", "CONSTRAINT", "INDEX", "CHECK", "FOREIGN"];
+        let (mut columns, mut depth, mut begins) = (Vec::new(), 0_usize, true);
+        while let Some(token) = self.tokens.next()? {
+            match token.kind {
+                TokenKind::Mark('(') => depth += 1,
+                TokenKind::Mark(')') if depth == 0 => break,
+                TokenKind::Mark(')') => depth -= 1,
+                TokenKind::Mark(',') if depth == 0 => {
+                    begins = true;
+                    continue;
+                }
+                _ if begins => {
+                    let is_column = !token.word().is_some_and(|word| NO_COLUMNS.contains(&word.as_str()));
+                    columns.extend(token.name().filter(|_| is_column));
+                }
+                _ => {}
+            }
+            begins = false;
+        }
+        Ok(columns)
+    }
+
+    /// `(column, …)`, or those that the table was created with.
+    fn columns_of(&mut self, table: &str) -> Result<Vec<String>, BadInput> {
+        if !self.tokens.peek()?.is_some_and(|token| token.is('(')) {
+            return Ok(self.columns.get(table).cloned().unwrap_or_default());
+        }
+        self.tokens.next()?;
+        let mut columns = Vec::new();
+        while let Some(token) = self.tokens.next()? {
+            match token.kind {
+                TokenKind::Mark(')') => break,
+                _ => columns.extend(token.name()),
+            }
+        }
+        Ok(columns)
+    }
+
+    /// `INSERT INTO name (column, …) VALUES (value, …), …;`.
+    fn insert(&mut self) -> Result<(), BadInput> {
+        for word in ["IGNORE", "INTO"] {
+            self.tokens.skip_word(word)?;
+        }
+        let table = self.table_name()?.unwrap_or_default();
+        let columns = self.columns_of(&table)?;
+        let Some(values) = self.tokens.next()? else { return Ok(()) };
+        let is_of_apps = are_of_apps(columns.iter().map(String::as_str));
+        if !is_of_apps || values.word().as_deref() != Some("VALUES") {
+            if table == "apps" && !is_of_apps {
+                return Err(values.bad("expected the names of the columns, or CREATE TABLE before them"));
+            }
+            return self.skip_statement(&values);
+        }
+        self.seen = true;
+        loop {
+            let Some(open) = self.tokens.next()? else { return Ok(()) };
+            if open.is(';') {
+                return Ok(());
+            }
+            if open.is(',') {
+                continue;
+            }
+            if !open.is('(') {
+                // ON CONFLICT, ON DUPLICATE KEY and the like.
+                return self.skip_statement(&open);
+            }
+            let row = self.values()?;
+            if row.len() != columns.len() {
+                let message =
+                    format!("expected {} values, one for each column, got {}", columns.len(), row.len());
+                return Err(open.bad(&message));
+            }
+            let row = columns.iter().map(String::as_str).zip(row);
+            self.apps.push(AppRecord::new(open.line, row));
+        }
+    }
+
+    /// The values up to the closing bracket. Of what is no plain value, such as a call, the text is not taken.
+    fn values(&mut self) -> Result<Vec<Option<String>>, BadInput> {
+        let (mut values, mut value, mut depth) = (Vec::new(), None, 0_usize);
+        while let Some(token) = self.tokens.next()? {
+            match token.kind {
+                TokenKind::Mark('(') => depth += 1,
+                TokenKind::Mark(')') if depth == 0 => {
+                    values.push(value);
+                    return Ok(values);
+                }
+                TokenKind::Mark(')') => depth -= 1,
+                TokenKind::Mark(',') if depth == 0 => values.push(value.take()),
+                // b'1', E'text': what is quoted counts.
+                TokenKind::Text(text) if depth == 0 => value = Some(text),
+                TokenKind::Word(word) if depth == 0 && value.is_none() => {
+                    value = (!word.eq_ignore_ascii_case("NULL")).then_some(word);
+                }
+                _ => {}
+            }
+        }
+        Err(self.tokens.bad_here("expected a closing bracket, got the end of the file"))
+    }
+
+    /// `COPY name (column, …) FROM stdin;` and lines with a tab between the values, up to `\.`.
+    fn copy(&mut self) -> Result<(), BadInput> {
+        let table = self.table_name()?.unwrap_or_default();
+        let columns = self.columns_of(&table)?;
+        let mut from_here = false;
+        loop {
+            match self.tokens.next()? {
+                None => return Ok(()),
+                Some(token) if token.is(';') => break,
+                Some(token) => from_here |= token.word().as_deref() == Some("STDIN"),
+            }
+        }
+        if !from_here {
+            return Ok(());
+        }
+        let is_of_apps = are_of_apps(columns.iter().map(String::as_str));
+        self.seen |= is_of_apps;
+        while let Some((number, line)) = self.tokens.line() {
+            if line == "\\." {
+                break;
+            }
+            if !is_of_apps || line.is_empty() {
+                continue;
+            }
+            let row: Vec<_> = line.split('\t').map(tokens::copied).collect();
+            if row.len() != columns.len() {
+                let message =
+                    format!("expected {} values, one for each column, got {}", columns.len(), row.len());
+                return Err(BadInput::at(number, 1, message));
+            }
+            self.apps.push(AppRecord::new(number, columns.iter().map(String::as_str).zip(row)));
+        }
+        Ok(())
+    }
+}
