@@ -44,7 +44,7 @@ pub use sections::{ServerConfig, ShutdownCode};
 pub use crate::connection::ConnectionConfig;
 pub use crate::development::DevelopmentConfig as Development;
 pub use crate::net::tls::CertificateFiles;
-pub use crate::net::{ListenAddress, ListenHost, ListenerConfig};
+pub use crate::net::{ListenAddress, ListenHost, ListenerConfig, TrustedProxies, TrustedProxy};
 pub use crate::pipe::PipeConfig;
 pub use crate::protocol::WithoutVersion;
 pub use crate::telemetry::{LogFormat, Logging};

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::net::TrustedProxies;
 use crate::net::tls::CertificateFiles;
 use crate::net::{ListenAddress, ListenHost, ListenerConfig};
 
@@ -49,7 +50,11 @@ pub struct ServerConfig {
     pub shutdown_code: ShutdownCode,
     /// Where commands reach the running broker: the path of a Unix socket. `None`: nowhere.
     pub control_socket: Option<PathBuf>,
-    /// On: `X-Forwarded-Proto: https` counts as TLS. Only for brokers that clients cannot reach directly.
+    /// The proxies whose word counts on where a client is, and on whether it came by TLS. Where any is named, nobody else
+    /// is believed.
+    pub trusted_proxies: TrustedProxies,
+    /// On: `X-Forwarded-Proto: https` counts as TLS, whoever says so, unless `trusted_proxies` are named. Only for brokers
+    /// that clients cannot reach directly.
     pub trust_forwarded_proto: bool,
     /// On: HTTP answers allow any origin.
     pub cors: bool,
@@ -76,6 +81,7 @@ impl Default for ServerConfig {
             shutdown_grace: Duration::from_secs(5),
             shutdown_code: ShutdownCode::Auto,
             control_socket: None,
+            trusted_proxies: TrustedProxies::default(),
             trust_forwarded_proto: false,
             cors: true,
         }

@@ -9,7 +9,9 @@ use super::value_type::{
     APP_ID, APP_KEY, AllowedOrigins, BasePath, Boolean, CertificateList, Choice, Host, HostName, Integer,
     ValueType,
 };
-use super::value_type::{LogLevel, OptionalFile, OptionalMasterKey, PathPrefix, ScriptUrl, Seconds};
+use super::value_type::{
+    LogLevel, OptionalFile, OptionalMasterKey, PathPrefix, ProxyList, ScriptUrl, Seconds,
+};
 use super::value_type::{SecretText, ShutdownCodes, WholeSeconds};
 use super::{Config, Error, LogFormat, Origin, WithoutVersion};
 
@@ -107,6 +109,7 @@ pub(super) fn node_settings() -> Vec<Setting<Config>> {
         "server.control_socket", OptionalFile, server.control_socket;
         "server.shutdown_grace_seconds", Seconds { least: 0.0 }, server.shutdown_grace;
         "server.shutdown_code", ShutdownCodes, server.shutdown_code;
+        "server.trusted_proxies", ProxyList, server.trusted_proxies;
         "server.trust_forwarded_proto", Boolean, server.trust_forwarded_proto;
         "server.cors", Boolean, server.cors;
         "connection.activity_timeout_seconds", WholeSeconds, connection.activity_timeout;

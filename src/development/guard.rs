@@ -12,6 +12,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use url::Url;
 
 use crate::http::{ApiError, segments};
+use crate::net::ProxyName;
 
 /// Whether a request is for a path below `/dev/`, as the router sees it: decoded, after the path prefix.
 pub(crate) fn is_guarded(request: &HttpRequest, path_prefix: &str) -> bool {
@@ -27,7 +28,8 @@ pub(crate) fn is_guarded(request: &HttpRequest, path_prefix: &str) -> bool {
 /// With what speaks against it.
 pub(super) fn check(request: &HttpRequest) -> Result<(), ApiError> {
     let headers = request.headers();
-    if let Some(trace) = proxied(headers) {
+    let by_header = || request.conn_data::<ProxyName>().map(|_| "PROXY".to_owned());
+    if let Some(trace) = proxied(headers).or_else(by_header) {
         return Err(ApiError::Proxied(trace));
     }
     match foreign_origin(headers) {

@@ -3,8 +3,13 @@
 use std::net::SocketAddr;
 
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use tracing::field::display;
 
+use super::ListenerSettings;
+use super::client_address::client_address;
+use super::forwarded::elements;
 use crate::app::App;
+use crate::net::{ConnectionPeers, ProxyField, ProxyName};
 use crate::protocol::CloseCode;
 
 /// How a client reached the broker, as its requests show: over TLS or not, for which web pages, from which address.
@@ -14,21 +19,30 @@ pub(crate) struct Arrival {
     pub(crate) tls: bool,
     /// The web pages that it speaks for, if it says so; more than one only if its requests contradict each other.
     origins: Vec<String>,
-    /// The address of the peer, which may be a proxy.
+    /// The address of the client, as far as the peer or a trusted proxy tells it: without a port (0) where that is not told.
+    /// `None` of a peer on a Unix socket.
     pub(crate) peer: Option<SocketAddr>,
+    /// The proxy that told so, where it was not the client itself that came.
+    pub(crate) proxy: Option<ProxyName>,
 }
 
 impl Arrival {
-    /// What a request with these headers shows, that came by TLS or did not; `proxied` where a trusted proxy may tell
-    /// that the client's own did.
-    pub(crate) fn of(headers: &HeaderMap, tls: bool, proxied: bool) -> Self {
-        Arrival { tls: tls || (proxied && came_by_tls(headers)), origins: origins(headers), peer: None }
+    /// What a request with these headers shows, that came from these peers to a listener of these settings.
+    pub(crate) fn of(headers: &HeaderMap, settings: &ListenerSettings, peers: ConnectionPeers) -> Self {
+        let ConnectionPeers { peer, proxy } = peers;
+        let client = client_address(headers, peer, &settings.trusted_proxies);
+        Arrival {
+            tls: settings.tls || (settings.believes(peer) && came_by_tls(headers)),
+            origins: origins(headers),
+            peer: client,
+            // Who holds the connection is the one that is sure to be there.
+            proxy: proxy.or_else(|| (client != peer).then(|| ProxyName::of(peer))),
+        }
     }
 
-    /// The same, from there.
-    pub(crate) fn from(mut self, peer: Option<SocketAddr>) -> Self {
-        self.peer = peer;
-        self
+    /// The proxy, for the log.
+    pub(crate) fn proxy(&self) -> ProxyField {
+        self.proxy.map(display)
     }
 
     /// The pages that it speaks for, for the log.
@@ -101,38 +115,16 @@ fn came_by_tls(headers: &HeaderMap) -> bool {
 /// somebody has slipped one in.
 fn forwarded_protos(headers: &HeaderMap) -> Vec<&str> {
     let forwarded = headers.get(header::FORWARDED).and_then(|value| value.to_str().ok());
-    let pairs = first_element(forwarded.unwrap_or_default()).into_iter();
+    let pairs = elements(forwarded.unwrap_or_default()).next().unwrap_or_default().into_iter();
     let pairs = pairs.filter_map(|pair| pair.trim().split_once('='));
     let protos = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("proto"));
     protos.map(|(_, value)| value.trim().trim_matches('"')).collect()
 }
 
-/// The pairs of the first element of a list such as `for="[::1]:8080";proto=https, for=b`. A comma or semicolon within
-/// quotes separates nothing.
-fn first_element(list: &str) -> Vec<&str> {
-    let (mut pairs, mut begun) = (Vec::new(), 0);
-    let (mut quoted, mut escaped) = (false, false);
-    for (at, c) in list.char_indices() {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' => quoted = !quoted,
-            ';' | ',' if !quoted => {
-                pairs.push(&list[begun..at]);
-                begun = at + 1;
-                if c == ',' {
-                    return pairs;
-                }
-            }
-            _ => {}
-        }
-    }
-    pairs.push(&list[begun..]);
-    pairs
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn arrival(headers: &[(&str, &str)]) -> Arrival {
@@ -143,7 +135,8 @@ mod tests {
                 HeaderValue::from_str(value).unwrap(),
             );
         }
-        Arrival::of(&map, false, true)
+        let settings = ListenerSettings { trust_forwarded_proto: true, ..ListenerSettings::default() };
+        Arrival::of(&map, &settings, ConnectionPeers::default())
     }
 
     #[test]
@@ -168,6 +161,28 @@ mod tests {
         ] {
             assert_eq!(arrival(headers).tls, tls, "{headers:?}");
         }
+    }
+
+    #[test]
+    fn where_proxies_are_named_nobody_else_is_believed() {
+        let settings = ListenerSettings {
+            trust_forwarded_proto: true,
+            trusted_proxies: Arc::new(
+                ["10.0.0.0/8"].into_iter().filter_map(|text| text.parse().ok()).collect(),
+            ),
+            ..ListenerSettings::default()
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(HeaderName::from_static("x-forwarded-proto"), HeaderValue::from_static("https"));
+        headers.insert(HeaderName::from_static("x-forwarded-for"), HeaderValue::from_static("192.0.2.1"));
+        let of = |peer: &str| {
+            let Arrival { tls, peer, proxy, .. } =
+                Arrival::of(&headers, &settings, ConnectionPeers { peer: peer.parse().ok(), proxy: None });
+            (tls, peer.map(|peer| peer.ip().to_string()), proxy.map(|proxy| proxy.to_string()))
+        };
+        let told = |address: &str| Some(address.to_owned());
+        assert_eq!(of("10.0.0.1:5"), (true, told("192.0.2.1"), told("10.0.0.1")));
+        assert_eq!(of("192.0.2.9:5"), (false, told("192.0.2.9"), None));
     }
 
     #[test]

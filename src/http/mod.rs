@@ -9,12 +9,14 @@ mod authentication;
 pub(crate) mod body;
 mod channel_list;
 pub(crate) mod channels;
+mod client_address;
 mod error;
 #[cfg(test)]
 mod error_page;
 mod event;
 pub(crate) mod events;
 mod expect_continue;
+mod forwarded;
 #[doc(hidden)]
 pub mod fuzzing;
 mod info;

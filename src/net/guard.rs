@@ -17,7 +17,6 @@ pub(crate) use exchange::{Exchange, ExchangeBounds};
 
 use std::cell::RefCell;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -28,7 +27,7 @@ use tokio::time::Sleep;
 use tracing::{debug, warn};
 
 use super::slots::HttpSlot;
-use super::{Stream, peer_field};
+use super::{ConnectionPeers, ProxyName, Stream, peer_field};
 use exchange::ExchangePhase;
 
 /// Bytes that are handed on before the HTTP server has to look at them, unless they are of a body that is wanted. It
@@ -63,7 +62,7 @@ pub(crate) struct GuardedStream<S> {
     write_waits: Option<Instant>,
     /// Nothing is read until the peer has taken that.
     reading_waits: bool,
-    peer: Option<SocketAddr>,
+    peers: ConnectionPeers,
     slot: HttpSlot,
     upgrade_task: UpgradeTask,
 }
@@ -91,6 +90,11 @@ impl<S> GuardedStream<S> {
     pub(crate) fn into_parts(self) -> (S, UpgradeSlot, UpgradeTask) {
         self.exchange.entry().set_busy();
         (self.stream, UpgradeSlot { exchange: self.exchange, _slot: self.slot }, self.upgrade_task)
+    }
+
+    /// The proxy that has named the client by a header of the PROXY protocol.
+    pub(crate) fn proxy(&self) -> Option<ProxyName> {
+        self.peers.proxy
     }
 
     /// What requests on it tell the guard.
@@ -174,18 +178,26 @@ impl<S> GuardedStream<S> {
         })
     }
 
-    /// Logs that a peer speaks TLS to a plain port, which is hard to guess from a malformed request.
-    fn warn_of_tls(&self, first: &[u8]) {
-        if let [0x16, 0x03, ..] = first {
-            let peer = peer_field(self.peer);
-            if self.slot.slots().may_warn_of_tls() {
-                warn!(
-                    peer,
-                    "somebody speaks TLS to a plain port: is it meant for the proxy, or the URL for http and ws?"
-                );
-            } else {
-                debug!(peer, "TLS on a plain port");
+    /// Logs that a peer speaks what is not expected here, which is hard to guess from a malformed request.
+    fn warn_of_mismatch(&self, first: &[u8])
+    where
+        S: Stream,
+    {
+        let hint = match first {
+            [0x16, 0x03, ..] if !S::IS_TLS => {
+                "somebody speaks TLS to a plain port: is it meant for the proxy, or the URL for http and ws?"
             }
+            _ if first.starts_with(b"PROXY ") || first.starts_with(b"\r\n\r\n\0\r\nQUIT\n") => {
+                "somebody sends a header of the PROXY protocol to a listener that expects none: set proxy_protocol for \
+                 that listener, or have the proxy send none"
+            }
+            _ => return,
+        };
+        let peer = peer_field(self.peers.peer);
+        if self.slot.slots().may_warn_of_mismatch() {
+            warn!(peer, "{hint}");
+        } else {
+            debug!(peer, "{hint}");
         }
     }
 }
@@ -223,9 +235,9 @@ impl<S: Stream> AsyncRead for GuardedStream<S> {
                     _ => this.poll_read_piece(context, buffer, PIECE_BYTES - this.handed_on),
                 };
                 let bytes = &buffer.filled()[before..];
-                if !S::IS_TLS && this.new && !bytes.is_empty() {
+                if this.new && !bytes.is_empty() {
                     this.new = false;
-                    this.warn_of_tls(bytes);
+                    this.warn_of_mismatch(bytes);
                 }
                 this.handed_on = match phase {
                     _ if read.is_pending() => 0,

@@ -1,7 +1,7 @@
 //! How the log names the peer of a connection.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use tracing::field::{DisplayValue, display};
 
@@ -12,12 +12,46 @@ pub(crate) struct PeerName(Option<SocketAddr>);
 /// The same, as a field of the log.
 pub(crate) type PeerField = DisplayValue<PeerName>;
 
+/// A proxy that a client came by: its address, or `unix`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ProxyName(Option<IpAddr>);
+
+/// The same, as a field of the log, of whoever came by one.
+pub(crate) type ProxyField = Option<DisplayValue<ProxyName>>;
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ConnectionPeers {
+    /// The client's address; `None` of one on a Unix socket.
+    pub(crate) peer: Option<SocketAddr>,
+    /// The proxy that has named it by a header of the PROXY protocol.
+    pub(crate) proxy: Option<ProxyName>,
+}
+
+impl ProxyName {
+    /// The proxy at this address; `None` stands for one on a Unix socket.
+    pub(crate) fn of(address: Option<SocketAddr>) -> Self {
+        ProxyName(address.map(|address| address.ip()))
+    }
+}
+
 /// The peer as a field of the log, where `None` stands for one that came by a Unix socket.
 pub(crate) fn peer_field(address: Option<SocketAddr>) -> PeerField {
     display(PeerName(address))
 }
 
 impl fmt::Display for PeerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            // A proxy that names a client does not always tell its port.
+            Some(address) if address.port() == 0 => address.ip().fmt(f),
+            Some(address) => address.fmt(f),
+            None => f.write_str("unix"),
+        }
+    }
+}
+
+impl fmt::Display for ProxyName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(address) => address.fmt(f),
@@ -35,5 +69,8 @@ mod tests {
         let named = |address| PeerName(address).to_string();
         assert_eq!(named(None), "unix");
         assert_eq!(named(Some(([192, 0, 2, 1], 80).into())), "192.0.2.1:80");
+        assert_eq!(named(Some(([192, 0, 2, 1], 0).into())), "192.0.2.1");
+        assert_eq!(ProxyName::of(Some(([192, 0, 2, 1], 80).into())).to_string(), "192.0.2.1");
+        assert_eq!(ProxyName::of(None).to_string(), "unix");
     }
 }

@@ -36,7 +36,8 @@ pub(crate) struct ConnectionSlots {
     workers: Mutex<Vec<Arc<EvictionRequests>>>,
     open_warning: Mutex<RateLimit>,
     http_warning: Mutex<RateLimit>,
-    tls_warning: Mutex<RateLimit>,
+    mismatch_warning: Mutex<RateLimit>,
+    proxy_warning: Mutex<RateLimit>,
 }
 
 /// The requests of other workers that a worker end idle connections.
@@ -85,7 +86,8 @@ impl ConnectionSlots {
             workers: Mutex::default(),
             open_warning: Mutex::new(warning),
             http_warning: Mutex::new(warning),
-            tls_warning: Mutex::new(warning),
+            mismatch_warning: Mutex::new(warning),
+            proxy_warning: Mutex::new(warning),
         }
     }
 
@@ -133,9 +135,14 @@ impl ConnectionSlots {
         self.workers.lock().iter().any(|worker| worker.evictable() > 0)
     }
 
-    /// Whether it is time to warn again of TLS on a plain port.
-    pub(super) fn may_warn_of_tls(&self) -> bool {
-        self.tls_warning.lock().admit(Instant::now())
+    /// Whether it is time to warn again of connections that begin with what is not expected.
+    pub(super) fn may_warn_of_mismatch(&self) -> bool {
+        self.mismatch_warning.lock().admit(Instant::now())
+    }
+
+    /// Whether it is time to warn again of proxies that do not begin as they should.
+    pub(super) fn may_warn_of_proxies(&self) -> bool {
+        self.proxy_warning.lock().admit(Instant::now())
     }
 }
 
@@ -157,6 +164,11 @@ impl EvictionRequests {
 }
 
 impl WorkerSlots {
+    /// Those of which it has a part.
+    pub(super) fn node(&self) -> &ConnectionSlots {
+        &self.node
+    }
+
     /// Counts a connection that was accepted, and makes room for it.
     pub(super) fn accept(self: &Rc<Self>) -> (ConnectionSlot, Result<IdleEntry, NoSlot>) {
         self.open.set(self.open.get() + 1);

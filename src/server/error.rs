@@ -62,9 +62,6 @@ pub enum StartError {
     /// Two places to listen exclude each other.
     #[error(transparent)]
     Overlap(#[from] OverlappingListeners),
-    /// The PROXY protocol is wanted.
-    #[error("cannot listen on {0}: proxy_protocol is not spoken yet")]
-    ProxyProtocol(String),
     /// The system refused for another reason.
     #[error("cannot listen on {address}: {error}")]
     Listen {

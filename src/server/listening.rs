@@ -38,6 +38,8 @@ pub(super) struct ListeningSocket {
     socket: BoundSocket,
     /// Connections speak TLS with these settings, or plainly.
     tls: Option<rustls::ServerConfig>,
+    /// Connections begin with a header of the PROXY protocol.
+    proxy_protocol: bool,
 }
 
 #[derive(Debug)]
@@ -56,9 +58,6 @@ impl ListeningSocket {
     ) -> Result<Vec<Self>, StartError> {
         let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
         let WantedListener { role, point, proxy_protocol, .. } = wanted;
-        if *proxy_protocol {
-            return Err(StartError::ProxyProtocol(point.to_string()));
-        }
         let sockets = match point {
             ListenPoint::Tcp(addresses) => bind_tcp(addresses, backlog)?,
             ListenPoint::Unix { path, mode } => {
@@ -68,7 +67,12 @@ impl ListeningSocket {
             }
         };
         let tls = tls.filter(|_| wanted.tls);
-        let listening = |socket| ListeningSocket { role: *role, socket, tls: tls.cloned() };
+        let listening = |socket| ListeningSocket {
+            role: *role,
+            socket,
+            tls: tls.cloned(),
+            proxy_protocol: *proxy_protocol,
+        };
         Ok(sockets.into_iter().map(listening).collect())
     }
 
@@ -97,27 +101,33 @@ impl ListeningSocket {
         server: ServerBuilder,
         parts: &ServiceParts,
     ) -> io::Result<(ServerBuilder, SocketHandle)> {
-        let ListeningSocket { role, socket, tls } = self;
+        let ListeningSocket { role, socket, tls, proxy_protocol } = self;
         let parts = parts.clone();
         let name = role.name();
         match socket {
             BoundSocket::Tcp(socket, _) => {
                 let handle = SocketHandle { socket: socket.try_clone()?.into(), file: None };
                 let server = match tls {
-                    None => server.listen(name, socket, move || service::plain(&parts, role)),
-                    Some(tls) => {
-                        server.listen(name, socket, move || service::over_tls(tls.clone(), &parts, role))
+                    None if proxy_protocol => {
+                        server.listen(name, socket, move || service::proxied(&parts, role))
                     }
+                    None => server.listen(name, socket, move || service::plain(&parts, role)),
+                    Some(tls) => server.listen(name, socket, move || {
+                        service::over_tls(tls.clone(), &parts, role, proxy_protocol)
+                    }),
                 };
                 Ok((server?, handle))
             }
             BoundSocket::Unix(socket, file, _) => {
                 let handle = SocketHandle { socket: socket.try_clone()?.into(), file: Some(file) };
                 let server = match tls {
-                    None => server.listen_uds(name, socket, move || service::plain(&parts, role)),
-                    Some(tls) => {
-                        server.listen_uds(name, socket, move || service::over_tls(tls.clone(), &parts, role))
+                    None if proxy_protocol => {
+                        server.listen_uds(name, socket, move || service::proxied(&parts, role))
                     }
+                    None => server.listen_uds(name, socket, move || service::plain(&parts, role)),
+                    Some(tls) => server.listen_uds(name, socket, move || {
+                        service::over_tls(tls.clone(), &parts, role, proxy_protocol)
+                    }),
                 };
                 Ok((server?, handle))
             }

@@ -19,7 +19,7 @@ use crate::http::{
     unix_seconds, users,
 };
 use crate::hub::{InjectedAnswer, Refused, Worker};
-use crate::net::peer_field;
+use crate::net::{ConnectionPeers, peer_field};
 use crate::node::Readiness;
 use crate::protocol::ChannelType;
 use crate::test_mode::TestMode;
@@ -129,8 +129,8 @@ pub(super) async fn handle(request: &HttpRequest, payload: &mut web::Payload) ->
         Err(error) => {
             let (method, path, status) = (request.method().as_str(), request.path(), error.status().as_u16());
             let arrival = arrival(&context, request);
-            let (peer, origin) = (peer_field(arrival.peer), arrival.origin());
-            info!(method, path, status, reason = %error, peer, origin, "request refused");
+            let (peer, proxy, origin) = (peer_field(arrival.peer), arrival.proxy(), arrival.origin());
+            info!(method, path, status, reason = %error, peer, proxy, origin, "request refused");
             announce_refusal(&context, request, &error);
             error.response()
         }
@@ -298,8 +298,8 @@ async fn dispatch(
 }
 
 fn arrival(context: &RouteContext, request: &HttpRequest) -> Arrival {
-    Arrival::of(request.headers(), context.settings.tls, context.settings.trust_forwarded_proto)
-        .from(request.peer_addr())
+    let peers = ConnectionPeers { peer: request.peer_addr(), proxy: request.conn_data().copied() };
+    Arrival::of(request.headers(), &context.settings, peers)
 }
 
 /// A stream of a channel that anybody may subscribe to needs no signature, unless the app demands that connections

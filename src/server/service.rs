@@ -25,7 +25,7 @@ use crate::hub::{Hub, Worker};
 use crate::net::guard::{AcceptedStream, ExchangeBounds, GuardedStream, guarding};
 use crate::net::slots::ConnectionSlots;
 use crate::net::tls;
-use crate::net::{Socket, Stream};
+use crate::net::{self, Socket, Stream, TrustedProxies};
 use crate::node::Readiness;
 use crate::pipe::wire::PipeWire;
 use crate::test_mode::TestMode;
@@ -61,15 +61,31 @@ pub(super) fn plain<S: Socket>(
     http_service(parts, role, move |stream: S| AcceptedStream::plain(stream, &slots))
 }
 
-/// Serves connections over TLS on the calling worker thread.
+/// Serves plain connections that begin with a header of the PROXY protocol, on the calling worker thread.
+pub(super) fn proxied<S: Socket>(
+    parts: &ServiceParts,
+    role: Role,
+) -> impl ServiceFactory<S, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<S> {
+    let accepting = net::accepting_proxied(trusted_proxies(parts), parts.slots.of_this_thread());
+    accepting.and_then(http_service(parts, role, std::convert::identity))
+}
+
+/// The proxies that may name clients.
+fn trusted_proxies(parts: &ServiceParts) -> Arc<TrustedProxies> {
+    Arc::new(parts.config.server.trusted_proxies.clone())
+}
+
+/// Serves connections over TLS on the calling worker thread. With `proxy_protocol`, each begins with a header of it.
 pub(super) fn over_tls<S: Socket>(
     tls: rustls::ServerConfig,
     parts: &ServiceParts,
     role: Role,
+    proxy_protocol: bool,
 ) -> impl ServiceFactory<S, Config = (), Response = (), Error = TlsError<io::Error, DispatchError>, InitError = ()>
 + use<S> {
     let http = http_service(parts, role, std::convert::identity).map_err(TlsError::Service);
-    tls::accepting(tls, parts.slots.of_this_thread()).and_then(http)
+    let proxied = proxy_protocol.then(|| trusted_proxies(parts));
+    tls::accepting(tls, proxied, parts.slots.of_this_thread()).and_then(http)
 }
 
 /// Serves streams of bytes, as `accept` makes them of what comes.
@@ -139,6 +155,9 @@ fn http_service<R, S: Stream, A: Fn(R) -> AcceptedStream<S> + Clone>(
         .h1_allow_half_closed(false)
         .on_connect_ext(|stream: &GuardedStream<S>, data: &mut Extensions| {
             data.insert(stream.exchange());
+            if let Some(proxy) = stream.proxy() {
+                data.insert(proxy);
+            }
         })
         .expect(expecting)
         .upgrade(fn_service(move |(request, framed)| {
@@ -154,6 +173,7 @@ fn listener_settings(server: &ServerConfig, tls: bool) -> ListenerSettings {
         path_prefix: server.path_prefix.clone(),
         tls,
         trust_forwarded_proto: server.trust_forwarded_proto,
+        trusted_proxies: Arc::new(server.trusted_proxies.clone()),
         cors: server.cors,
     }
 }

@@ -73,15 +73,18 @@ pub(super) fn admit(
         let app = app.id();
         let socket_id = admission.socket_id;
         let protocol = agreed.version.number();
-        let ClientLogFields { peer, origin, client, version } = client_info.log_fields();
-        debug!(app, %socket_id, peer, origin, protocol, client, version, "connected");
+        let ClientLogFields { peer, proxy, origin, client, version } = client_info.log_fields();
+        debug!(app, %socket_id, peer, proxy, origin, protocol, client, version, "connected");
     });
     admitted.inspect_err(|ConnectionRefusal { code, reason, .. }| {
-        let peer = peer_field(arrival.peer);
+        let (peer, proxy) = (peer_field(arrival.peer), arrival.proxy());
         let origin = arrival.origin();
         let [client, version, channel] = ["client", "version", "channel"].map(|name| query.get(name));
         let number = code.code();
-        info!(code = number, reason, key, peer, origin, client, version, channel, "connection refused");
+        info!(
+            code = number,
+            reason, key, peer, proxy, origin, client, version, channel, "connection refused"
+        );
         let app = key.and_then(|key| worker.hub().state_by_key(key));
         worker.hub().announce_refusal(app.as_ref(), &hub::Refused::Connection { key, code: *code, reason });
     })

@@ -8,9 +8,11 @@ use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
+use tracing::field::display;
+
 use crate::auth::request::Query;
 use crate::http::Arrival;
-use crate::net::{PeerField, peer_field};
+use crate::net::{PeerField, ProxyField, ProxyName, peer_field};
 use crate::telemetry::VALUE_CHARS;
 
 thread_local! {
@@ -32,6 +34,8 @@ pub(crate) struct ClientInfo {
 /// What a client reports of itself, each part as long as the log would show it.
 #[derive(Debug, Default, PartialEq, Eq, Hash)]
 struct ReportedClient {
+    /// The proxy that it came by.
+    proxy: Option<ProxyName>,
     /// The web pages that it speaks for.
     origin: Option<Box<str>>,
     /// Its library.
@@ -44,6 +48,7 @@ struct ReportedClient {
 #[derive(Debug)]
 pub(crate) struct ClientLogFields<'c> {
     pub(crate) peer: PeerField,
+    pub(crate) proxy: ProxyField,
     pub(crate) origin: Option<&'c str>,
     pub(crate) client: Option<&'c str>,
     pub(crate) version: Option<&'c str>,
@@ -54,6 +59,7 @@ impl ClientInfo {
     pub(crate) fn new(arrival: &Arrival, query: &Query) -> Self {
         let part = |name| query.get(name).map(shortened);
         let reported = ReportedClient {
+            proxy: arrival.proxy,
             origin: arrival.origin().as_deref().map(shortened),
             client: part("client"),
             version: part("version"),
@@ -63,9 +69,10 @@ impl ClientInfo {
     }
 
     pub(crate) fn log_fields(&self) -> ClientLogFields<'_> {
-        let ReportedClient { origin, client, version } = &*self.reported;
+        let ReportedClient { proxy, origin, client, version } = &*self.reported;
         ClientLogFields {
             peer: peer_field(self.peer.map(SocketAddr::from)),
+            proxy: proxy.map(display),
             origin: origin.as_deref(),
             client: client.as_deref(),
             version: version.as_deref(),
@@ -116,11 +123,14 @@ mod tests {
     use super::*;
     use actix_web::http::header::{HeaderMap, HeaderValue, ORIGIN};
 
+    use crate::http::ListenerSettings;
+    use crate::net::ConnectionPeers;
+
     fn client_info(origin: &str, query: &str) -> ClientInfo {
         let mut headers = HeaderMap::new();
         headers.insert(ORIGIN, HeaderValue::from_bytes(origin.as_bytes()).unwrap());
-        let peer = Some(SocketAddr::from(([127, 0, 0, 1], 4711)));
-        ClientInfo::new(&Arrival::of(&headers, false, false).from(peer), &Query::parse(query))
+        let peers = ConnectionPeers { peer: Some(SocketAddr::from(([127, 0, 0, 1], 4711))), proxy: None };
+        ClientInfo::new(&Arrival::of(&headers, &ListenerSettings::default(), peers), &Query::parse(query))
     }
 
     fn kept() -> usize {
@@ -137,7 +147,8 @@ mod tests {
         assert_eq!(kept(), 2);
         drop(clients);
         assert_eq!(kept(), 2);
-        let ClientLogFields { peer, origin, client, version } = one.log_fields();
+        let ClientLogFields { peer, proxy, origin, client, version } = one.log_fields();
+        assert!(proxy.is_none());
         assert_eq!(format!("{peer:?}"), "127.0.0.1:4711");
         assert_eq!((origin, client, version), (Some("https://a.example"), Some("js"), Some("8.4.0")));
         drop((one, other));

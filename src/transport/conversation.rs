@@ -26,7 +26,7 @@ use crate::protocol::{ChannelType, CloseCode, CloseStatus, Form, Frame, Negotiat
 use super::admission::AdmittedConnection;
 use super::client_info::{ClientInfo, ClientLogFields};
 use crate::http::Arrival;
-use crate::net::{PeerField, peer_field};
+use crate::net::{PeerField, ProxyField, peer_field};
 
 /// How long a peer may take to answer the close frame before the transport lets go of it.
 pub(super) const CLOSE_GRACE: Duration = Duration::from_secs(5);
@@ -221,25 +221,36 @@ impl Conversation {
     /// Ends it for what the client did, or has not done, which the log tells like every refusal.
     pub(super) fn turn_away(&mut self, status: impl Into<CloseStatus>, reason: &str) {
         let status = status.into();
-        let ClientLogFields { peer, origin, .. } = self.client_info.log_fields();
-        self.tell_turned_away(status, reason, peer, origin);
+        let ClientLogFields { peer, proxy, origin, .. } = self.client_info.log_fields();
+        self.tell_turned_away(status, reason, (peer, proxy), origin);
         self.close(status, reason);
     }
 
     /// Ends it because a request that came so may not be part of it.
     pub(super) fn turn_away_for(&mut self, came: &Arrival, status: impl Into<CloseStatus>, reason: &str) {
         let status = status.into();
-        self.tell_turned_away(status, reason, peer_field(came.peer), came.origin().as_deref());
+        self.tell_turned_away(
+            status,
+            reason,
+            (peer_field(came.peer), came.proxy()),
+            came.origin().as_deref(),
+        );
         self.close(status, reason);
     }
 
-    fn tell_turned_away(&self, status: CloseStatus, reason: &str, peer: PeerField, origin: Option<&str>) {
+    fn tell_turned_away(
+        &self,
+        status: CloseStatus,
+        reason: &str,
+        (peer, proxy): (PeerField, ProxyField),
+        origin: Option<&str>,
+    ) {
         if self.phase != Phase::Open {
             return;
         }
         let (app, socket_id, code) = (&self.connection.app().id, self.client.socket_id(), status.code());
         let ClientLogFields { client, version, .. } = self.client_info.log_fields();
-        info!(app, %socket_id, code, reason, peer, origin, client, version, "refused and closed");
+        info!(app, %socket_id, code, reason, peer, proxy, origin, client, version, "refused and closed");
     }
 
     /// The peer's close frame came. Returns whether `answer` was queued as ours; if not, ours went before.
@@ -318,9 +329,9 @@ impl Conversation {
     fn refuse(&mut self, refusal: &Refusal) {
         let (app, code, reason) = (&self.connection.app().id, refusal.code.code(), &refusal.message);
         let channel = refusal.subscription.as_ref().map(|(channel, _)| channel);
-        let (socket_id, ClientLogFields { peer, origin, client, version }) =
+        let (socket_id, ClientLogFields { peer, proxy, origin, client, version }) =
             (self.client.socket_id(), self.client_info.log_fields());
-        info!(app, %socket_id, code, reason, channel, peer, origin, client, version, "refused");
+        info!(app, %socket_id, code, reason, channel, peer, proxy, origin, client, version, "refused");
         let refused = Refused::ClientMessage { socket_id, refusal };
         self.worker.hub().announce_refusal(Some(self.client.app()), &refused);
         let with_event = self.worker.hub().connection_config().subscription_error_event;
@@ -391,8 +402,8 @@ impl Conversation {
         let (bytes, frames) = self.client.owed();
         let (app, socket_id) = (&self.connection.app().id, self.client.socket_id());
         let closed = self.worker.hub().count_slow_reader();
-        let ClientLogFields { peer, origin, client, version } = self.client_info.log_fields();
-        warn!(app, %socket_id, bytes, frames, closed, peer, origin, client, version, "slow reader closed");
+        let ClientLogFields { peer, proxy, origin, client, version } = self.client_info.log_fields();
+        warn!(app, %socket_id, bytes, frames, closed, peer, proxy, origin, client, version, "slow reader closed");
         self.client.abandon_outbox();
         let reason = "Too slow: more was waiting for this connection than is allowed";
         self.close(CloseCode::OverCapacity, reason);
@@ -401,8 +412,8 @@ impl Conversation {
     /// The disconnect procedure. The table of phases has it run once, whatever the cause.
     fn disconnect(&mut self, ending: Ending) {
         let (app, socket_id) = (&self.connection.app().id, self.client.socket_id());
-        let ClientLogFields { peer, origin, client, version } = self.client_info.log_fields();
-        debug!(app, %socket_id, ?ending, peer, origin, client, version, "disconnected");
+        let ClientLogFields { peer, proxy, origin, client, version } = self.client_info.log_fields();
+        debug!(app, %socket_id, ?ending, peer, proxy, origin, client, version, "disconnected");
         std::mem::take(&mut self.due).put_off();
         self.worker.disconnect(&self.client, self.connection.disconnect(ending), Some(&self.shutdown_guard));
     }

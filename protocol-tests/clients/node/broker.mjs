@@ -29,7 +29,7 @@ const HOSTED_LIMITS = {
 export const external = Boolean(process.env.PUSHER_HOST);
 
 /**
- * A broker to talk to: `{ host, port, appId, key, secret, stop(), kill() }`.
+ * A broker to talk to: `{ host, port, appId, key, secret, log(), stop(), kill() }`.
  *
  * @param {{ port?: number, args?: string[], env?: Record<string, string>, binary?: string }} [options]
  *   `port` 0 takes any free port; `env` is added to the broker's environment; `binary` is another than the one under test.
@@ -44,6 +44,8 @@ export async function startBroker({ port = 0, args = [], env = {}, binary = BINA
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const ended = new Promise((resolve) => child.once('close', (code, signal) => resolve({ code, signal })));
+  let log = '';
+  child.stderr.setEncoding('utf8').on('data', (text) => (log = (log + text).slice(-100_000)));
   const url = new URL(await listeningOn(child, ended));
   // A test that fails before it stops the broker must not leave it behind.
   const lastResort = () => child.kill('SIGKILL');
@@ -54,6 +56,8 @@ export async function startBroker({ port = 0, args = [], env = {}, binary = BINA
     appId: '1001',
     key: 'app-key',
     secret: 'app-secret',
+    /** What it has logged, as far as it is kept. */
+    log: () => log,
     /** Ends it without giving it time to say anything. */
     async kill() {
       child.kill('SIGKILL');

@@ -4,6 +4,7 @@ mod certificates;
 mod choice;
 mod number;
 mod place;
+mod proxies;
 mod secret;
 mod text;
 
@@ -13,6 +14,7 @@ pub(in crate::config) use number::{Integer, Seconds, WholeSeconds};
 pub(in crate::config) use place::{
     AllowedOrigins, BasePath, FileMode, Host, HostName, ListenPlace, OptionalFile, PathPrefix, ScriptUrl,
 };
+pub(in crate::config) use proxies::ProxyList;
 pub(in crate::config) use secret::{MASK, OptionalMasterKey, SecretText};
 pub(in crate::config) use text::{APP_ID, APP_KEY, AnyText, LogLevel};
 

@@ -12,9 +12,9 @@ use tokio::io::AsyncWriteExt;
 use super::connection_task::{ConnectionTask, UpgradeTask};
 use super::exchange::{Exchange, ExchangeBounds};
 use super::{GuardedStream, Stream};
-use crate::net::Socket;
 use crate::net::idle::IdleEntry;
 use crate::net::slots::{ConnectionSlot, NoSlot, WorkerSlots};
+use crate::net::{ConnectionPeers, Socket};
 
 /// The answer to a connection that there is no slot for.
 const NO_SLOT_ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
@@ -27,27 +27,27 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct AcceptedStream<S> {
     stream: S,
-    peer: Option<SocketAddr>,
+    peers: ConnectionPeers,
     slot: ConnectionSlot,
     entry: Result<IdleEntry, NoSlot>,
 }
 
 impl<S> AcceptedStream<S> {
-    /// A stream of this peer, with its slot and its entry among the idle ones.
+    /// A stream of these peers, with its slot and its entry among the idle ones.
     pub(in crate::net) fn new(
         stream: S,
-        peer: Option<SocketAddr>,
+        peers: ConnectionPeers,
         (slot, entry): (ConnectionSlot, Result<IdleEntry, NoSlot>),
     ) -> Self {
-        AcceptedStream { stream, peer, slot, entry }
+        AcceptedStream { stream, peers, slot, entry }
     }
 }
 
 impl<S: Socket> AcceptedStream<S> {
     /// A plain stream, as it was accepted.
     pub(crate) fn plain(stream: S, room: &Rc<WorkerSlots>) -> Self {
-        let peer = stream.peer();
-        AcceptedStream::new(stream, peer, room.accept())
+        let peers = ConnectionPeers { peer: stream.peer(), proxy: None };
+        AcceptedStream::new(stream, peers, room.accept())
     }
 }
 
@@ -66,7 +66,7 @@ where
     H: ServiceFactory<HttpInput<S>, Config = (), Response = (), Error = DispatchError, InitError = ()>,
 {
     apply_fn_factory(http, move |request: R, http: &H::Service| {
-        let AcceptedStream { stream, peer, slot, entry } = accept(request);
+        let AcceptedStream { stream, peers, slot, entry } = accept(request);
         let begun = entry.and_then(|entry| Ok((entry, room.begin_http()?)));
         let Ok((entry, http_slot)) = begun else { return ConnectionTask::other(refuse(stream), slot) };
         let upgrade_task = UpgradeTask::default();
@@ -79,11 +79,11 @@ where
             handed_on: 0,
             write_waits: None,
             reading_waits: false,
-            peer,
+            peers,
             slot: http_slot,
             upgrade_task: upgrade_task.clone(),
         };
-        ConnectionTask::http(http.call((guarded_stream, Protocol::Http1, peer)), upgrade_task, slot)
+        ConnectionTask::http(http.call((guarded_stream, Protocol::Http1, peers.peer)), upgrade_task, slot)
     })
 }
 

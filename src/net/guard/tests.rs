@@ -119,7 +119,7 @@ fn guarded_in(idle: &IdleList) -> GuardedStream<Talker> {
         handed_on: 0,
         write_waits: None,
         reading_waits: false,
-        peer: None,
+        peers: ConnectionPeers::default(),
         slot: HttpSlot::of(&Arc::new(ConnectionSlots::new(0, 2, 1))),
         upgrade_task: UpgradeTask::default(),
     }

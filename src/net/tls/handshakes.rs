@@ -13,11 +13,11 @@ use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use super::TlsStream;
-use crate::net::Socket;
 use crate::net::guard::AcceptedStream;
 use crate::net::idle::IdleList;
-use crate::net::peer_field;
+use crate::net::proxied::read_peers;
 use crate::net::slots::{NoSlot, WorkerSlots};
+use crate::net::{ConnectionPeers, Socket, TrustedProxies, peer_field};
 
 /// How long a client may take for its handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -26,9 +26,11 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 /// least likely to end well, and a client that shakes hands does not wait for those that send nothing.
 const MAX_HANDSHAKES: usize = 1024;
 
-/// Makes TLS connections of plain ones, on the calling worker thread.
+/// Makes TLS connections of plain ones, on the calling worker thread. Where they are `proxied`, each begins with a header of
+/// the PROXY protocol.
 pub(crate) fn accepting<S: Socket>(
     config: rustls::ServerConfig,
+    proxied: Option<Arc<TrustedProxies>>,
     room: Rc<WorkerSlots>,
 ) -> impl ServiceFactory<
     S,
@@ -40,7 +42,7 @@ pub(crate) fn accepting<S: Socket>(
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let handshakes = IdleList::default();
     fn_service(move |stream: S| {
-        let acceptor = acceptor.clone();
+        let (acceptor, proxied, slots) = (acceptor.clone(), proxied.clone(), Rc::clone(&room));
         let handshake = handshakes.enter_within(MAX_HANDSHAKES);
         let (slot, entry) = room.accept();
         // What the handshake needs is dropped at its end.
@@ -48,26 +50,32 @@ pub(crate) fn accepting<S: Socket>(
             let peer = stream.peer();
             // A refusal would have to be encrypted, which is not worth a handshake.
             let entry = entry.map_err(|NoSlot| TlsError::Timeout)?;
-            let stream_or_error = shake_hands(acceptor, stream);
+            let stream_or_error = shake_hands(acceptor, stream, proxied.as_deref(), &slots);
             let stream_or_error =
                 handshake.unless_evicted(entry.unless_evicted(stream_or_error)).await.flatten();
-            let stream = stream_or_error.unwrap_or(Err(TlsError::Timeout)).inspect_err(|error| {
+            let (stream, peers) = stream_or_error.unwrap_or(Err(TlsError::Timeout)).inspect_err(|error| {
                 debug!(peer = peer_field(peer), ?error, "no TLS handshake");
             })?;
             entry.set_busy();
-            Ok(AcceptedStream::new(TlsStream::from(stream), peer, (slot, Ok(entry))))
+            Ok(AcceptedStream::new(TlsStream::from(stream), peers, (slot, Ok(entry))))
         })
     })
 }
 
 async fn shake_hands<S: Socket>(
     acceptor: TlsAcceptor,
-    stream: S,
-) -> Result<tokio_rustls::server::TlsStream<S>, TlsError<io::Error, DispatchError>> {
+    mut stream: S,
+    proxied: Option<&TrustedProxies>,
+    slots: &WorkerSlots,
+) -> Result<(tokio_rustls::server::TlsStream<S>, ConnectionPeers), TlsError<io::Error, DispatchError>> {
     let stream_or_error = async {
         // Nothing is kept for a client before it has said something.
         poll_fn(|context| stream.poll_readable(context)).await?;
-        acceptor.accept(stream).await
+        let peers = match proxied {
+            Some(trusted) => read_peers(&mut stream, trusted, slots).await?,
+            None => ConnectionPeers { peer: stream.peer(), proxy: None },
+        };
+        Ok((acceptor.accept(stream).await?, peers))
     };
     let stream_or_error = tokio::time::timeout(HANDSHAKE_TIMEOUT, stream_or_error).await;
     stream_or_error.map_err(|_| TlsError::Timeout)?.map_err(TlsError::Tls)

@@ -107,7 +107,7 @@ impl PipeWire {
         let signature = handshake.query.get("auth_signature").unwrap_or_default();
         let client = Arc::new(PipeClient::new(socket_id, dialect, signature, bounds));
         let clients = self.clients(&app.id);
-        let peer = peer_field(handshake.arrival.peer);
+        let (peer, proxy) = (peer_field(handshake.arrival.peer), handshake.arrival.proxy());
         let most = app.limits.pipe_connections;
         match clients.add(&client, if most == 0 { usize::MAX } else { most }) {
             None => {
@@ -115,13 +115,13 @@ impl PipeWire {
                 return Err(refuse(CloseCode::OverQuota, reason));
             }
             Some(true) => warn!(
-                app = app.id, %socket_id, peer,
+                app = app.id, %socket_id, peer, proxy,
                 "a pipe client connects with the signature of another that is connected: both were signed in the \
                  same second, or it was overheard"
             ),
             Some(false) => {}
         }
-        info!(app = app.id, %socket_id, protocol = %dialect, peer, "pipe connected");
+        info!(app = app.id, %socket_id, protocol = %dialect, peer, proxy, "pipe connected");
         let context = Context::borrowed(hub, state).into_owned();
         let session = PipeSession::new(context, Arc::clone(state), clients, Arc::clone(&client));
         let message_bytes = self.config.request_bytes;

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use crate::auth::request::Query;
 use crate::development::guard;
 use crate::hub::Timed;
+use crate::net::ProxyName;
 
 use super::app::AppUnderTest;
 use super::faults::Fault;
@@ -80,7 +81,9 @@ impl TestMode {
     /// Who may ask.
     fn admit(&self, request: &HttpRequest) -> Result<(), ControlApiError> {
         let peer = request.peer_addr().map(|address| address.ip().to_canonical());
-        if !self.remote && !peer.is_some_and(|ip| ip.is_loopback()) {
+        // By a header of the PROXY protocol anybody may have named this machine.
+        let proxied = request.conn_data::<ProxyName>().is_some();
+        if !self.remote && (proxied || !peer.is_some_and(|ip| ip.is_loopback())) {
             return Err(ControlApiError::Remote);
         }
         let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());

@@ -22,7 +22,7 @@ use super::session_table::{SessionLookup, SessionRequest};
 use crate::auth::request::Query;
 use crate::http::Arrival;
 use crate::http::{ApiError, body, close_if_stopping};
-use crate::net::peer_field;
+use crate::net::{ConnectionPeers, peer_field};
 use crate::protocol::{CloseCode, Frame};
 use crate::transport::client_info::{ClientInfo, ClientLogFields};
 
@@ -40,9 +40,9 @@ pub(crate) async fn handle(
             let path = request.path();
             let status = error.status().as_u16();
             let arrival = arrival(&fallback, request);
-            let peer = peer_field(arrival.peer);
+            let (peer, proxy) = (peer_field(arrival.peer), arrival.proxy());
             let origin = arrival.origin();
-            info!(method, path, status, reason = %error, peer, origin, "request refused");
+            info!(method, path, status, reason = %error, peer, proxy, origin, "request refused");
             error.response()
         }
     };
@@ -209,8 +209,8 @@ async fn receive(
 }
 
 fn arrival(fallback: &Fallback, request: &HttpRequest) -> Arrival {
-    Arrival::of(request.headers(), fallback.settings.tls, fallback.settings.trust_forwarded_proto)
-        .from(request.peer_addr())
+    let peers = ConnectionPeers { peer: request.peer_addr(), proxy: request.conn_data().copied() };
+    Arrival::of(request.headers(), &fallback.settings, peers)
 }
 
 fn begin(
@@ -240,8 +240,8 @@ fn too_many(
     let reason = format!("{} (no more sessions)", CloseCode::OverCapacity.sentence());
     let (client_info, code) =
         (ClientInfo::new(&arrival(fallback, request), query), CloseCode::OverCapacity.code());
-    let ClientLogFields { peer, origin, client, version } = client_info.log_fields();
-    info!(session = ?name, code, reason, peer, origin, client, version, "session refused");
+    let ClientLogFields { peer, proxy, origin, client, version } = client_info.log_fields();
+    info!(session = ?name, code, reason, peer, proxy, origin, client, version, "session refused");
     let close = Frame::quoted_close(CloseCode::OverCapacity, &reason);
     let close = format.wrap(&String::from_utf8_lossy(close.json()));
     let opening_frame = match (name, format) {

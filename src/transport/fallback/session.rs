@@ -275,9 +275,9 @@ impl FallbackSession {
                 let code = CloseCode::Unauthorized;
                 let reason =
                     "No app was named in time, expected {\"path\":\"/app/KEY?protocol=7\"}".to_owned();
-                let peer = peer_field(arrival.peer);
+                let (peer, proxy) = (peer_field(arrival.peer), arrival.proxy());
                 let origin = arrival.origin();
-                info!(session = ?self.name, code = code.code(), reason, peer, origin, "session refused");
+                info!(session = ?self.name, code = code.code(), reason, peer, proxy, origin, "session refused");
                 self.refuse(&ConnectionRefusal {
                     code: code.into(),
                     reason,

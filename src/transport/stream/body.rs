@@ -84,8 +84,8 @@ impl<S: StreamEncoder> StreamBody<S> {
         let state = if joined { StreamState::New } else { StreamState::Over };
         let app = client.app().id();
         let socket_id = client.socket_id();
-        let ClientLogFields { peer, origin, client: library, version } = client_info.log_fields();
-        debug!(app, %socket_id, %channel, peer, origin, client = library, version, "subscribed over HTTP");
+        let ClientLogFields { peer, proxy, origin, client: library, version } = client_info.log_fields();
+        debug!(app, %socket_id, %channel, peer, proxy, origin, client = library, version, "subscribed over HTTP");
         let sent = client.app().clock().now();
         let silence = worker.hub().connection_config_of(client.app()).ping_after;
         // Known before its first chunk is sent.
@@ -129,10 +129,10 @@ impl<S: StreamEncoder> StreamBody<S> {
             let app = self.client.app().id();
             let socket_id = self.client.socket_id();
             let closed = self.worker.hub().count_slow_reader();
-            let (channel, ClientLogFields { peer, origin, client, version }) =
+            let (channel, ClientLogFields { peer, proxy, origin, client, version }) =
                 (&self.channel, self.client_info.log_fields());
             warn!(
-                app, %socket_id, %channel, bytes, frames, closed, peer, origin, client, version,
+                app, %socket_id, %channel, bytes, frames, closed, peer, proxy, origin, client, version,
                 "slow reader of an HTTP stream closed"
             );
             self.ending = Ending::Closed(CloseCode::OverCapacity.into(), TOO_SLOW.to_owned());
@@ -208,9 +208,9 @@ impl<S: StreamEncoder> Drop for StreamBody<S> {
         let ending = std::mem::take(&mut self.ending);
         let app = self.client.app().id();
         let socket_id = self.client.socket_id();
-        let (channel, ClientLogFields { peer, origin, client, version }) =
+        let (channel, ClientLogFields { peer, proxy, origin, client, version }) =
             (&self.channel, self.client_info.log_fields());
-        debug!(app, %socket_id, %channel, ?ending, peer, origin, client, version, "HTTP stream ended");
+        debug!(app, %socket_id, %channel, ?ending, peer, proxy, origin, client, version, "HTTP stream ended");
         let cleanup = Cleanup { subscriptions, ending, ..Cleanup::default() };
         self.worker.disconnect(&self.shared, cleanup, Some(&self.shutdown_guard));
     }

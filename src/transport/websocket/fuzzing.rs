@@ -1,8 +1,11 @@
 //! The handshake's headers, and the reader with its pauses, for the fuzz targets.
 
+use std::sync::Arc;
+
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::http::Arrival;
+use crate::http::{Arrival, ListenerSettings};
+use crate::net::{ConnectionPeers, TrustedProxy};
 
 pub use crate::protocol::frame_reader::AfterEvent;
 
@@ -19,5 +22,8 @@ pub fn came_by_tls(headers: &[(&str, &str)]) -> bool {
             map.append(name, value);
         }
     }
-    Arrival::of(&map, false, true).tls
+    // Whoever comes by a Unix socket is trusted, and has no address of its own.
+    let trusted_proxies = Arc::new([TrustedProxy::Unix].into_iter().collect());
+    let settings = ListenerSettings { trusted_proxies, ..ListenerSettings::default() };
+    Arrival::of(&map, &settings, ConnectionPeers::default()).tls
 }

@@ -79,9 +79,9 @@ pub(super) async fn connect<S: Stream>(
         Err(refused) => {
             let code = refused.code.code();
             let reason = &refused.reason;
-            let peer = peer_field(arrival.peer);
+            let (peer, proxy) = (peer_field(arrival.peer), arrival.proxy());
             let origin = arrival.origin();
-            info!(code, reason, peer, origin, "SockJS connection refused");
+            info!(code, reason, peer, proxy, origin, "SockJS connection refused");
             refused
         }
     };

@@ -31,7 +31,7 @@ use super::listener::{WebSocketListener, close_handshake};
 use super::{extension, sockjs};
 use crate::http::Arrival;
 use crate::net::guard::{GuardedStream, UpgradeSlot, UpgradeTask};
-use crate::net::{Stream, peer_field};
+use crate::net::{ConnectionPeers, Stream, peer_field};
 use crate::transport::admission::{self, AdmittedConnection, ConnectRequest, ConnectionRefusal};
 use crate::transport::conversation::Conversation;
 use crate::transport::fallback;
@@ -80,8 +80,8 @@ pub(crate) async fn upgrade<S: Stream>(
         return Ok(stream.write_all(answer.as_bytes()).await?);
     }
     let query = Query::parse(request.uri().query().unwrap_or_default());
-    let arrival = Arrival::of(request.headers(), S::IS_TLS, listener.settings.trust_forwarded_proto)
-        .from(head.peer_addr);
+    let peers = ConnectionPeers { peer: head.peer_addr, proxy: request.conn_data().copied() };
+    let arrival = Arrival::of(request.headers(), &listener.settings, peers);
     if listener.pipes_only || wire::is_pipe(&query) {
         stream.write_all(switching_protocols(&request, None).as_bytes()).await?;
         let path = request.path();
@@ -125,9 +125,13 @@ fn open_pipe<S: Stream>(
         Err(refused) => {
             let code = refused.code.code();
             let reason = &refused.reason;
-            let (path, peer, origin) =
-                (handshake.path, peer_field(handshake.arrival.peer), handshake.arrival.origin());
-            info!(path, code, reason, peer, origin, "pipe refused");
+            let (path, peer, proxy, origin) = (
+                handshake.path,
+                peer_field(handshake.arrival.peer),
+                handshake.arrival.proxy(),
+                handshake.arrival.origin(),
+            );
+            info!(path, code, reason, peer, proxy, origin, "pipe refused");
             upgrade_task.set(async move {
                 slot.unless_evicted(wire::refuse(stream, refused)).await;
             });

@@ -100,6 +100,23 @@ const PLAIN = {
   },
 };
 
+/** Connections are passed on as they come, after a header of the PROXY protocol that names their client. */
+for (const header of ['send-proxy', 'send-proxy-v2']) {
+  PLAIN[header] = {
+    text: (port, broker) => `
+      defaults
+        mode tcp
+        timeout connect 5s
+        timeout client 60s
+        timeout server 60s
+      listen all
+        bind ${HOST}:${port}
+        server broker ${broker} ${header}`,
+    around: KINDS.haproxy.around,
+    command: KINDS.haproxy.command,
+  };
+}
+
 /** As many have it: connections to the broker are kept, and each request claims to be an upgrade. */
 PLAIN['upgrading-nginx'] = {
   ...PLAIN.nginx,
@@ -168,7 +185,7 @@ async function certificate(folder) {
 }
 
 /** A port that nobody has at this moment: none of the proxies tells which one it took. */
-async function freePort() {
+export async function freePort() {
   const server = createServer().listen(0, HOST);
   await once(server, 'listening');
   const { port } = server.address();

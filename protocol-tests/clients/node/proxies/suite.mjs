@@ -3,15 +3,19 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import WebSocket from 'ws';
 import { startAuthEndpoint } from '../auth-endpoint.mjs';
 import { startBroker } from '../broker.mjs';
 import { fresh, heard, openClient, releases, within } from '../clients.mjs';
 import { libraries } from '../libraries.mjs';
-import { KINDS, startPlainProxy, startProxy } from './proxy.mjs';
+import { KINDS, freePort, startPlainProxy, startProxy } from './proxy.mjs';
 
 const PusherServer = createRequire(import.meta.url)('pusher-5');
 
@@ -45,7 +49,10 @@ const HASTY_TIMEOUT = '3s';
 const IDLE = { heartbeats: 24, pings: 8 };
 
 const TLS_ONLY = { HELIOSTAT_APP_FORCE_TLS: 'true' };
-const BELIEVING = { ...TLS_ONLY, HELIOSTAT_SERVER_TRUST_FORWARDED_PROTO: 'true' };
+const BELIEVING = { ...TLS_ONLY, HELIOSTAT_SERVER_TRUSTED_PROXIES: '127.0.0.1' };
+
+/** Where a client comes from that is not to be taken for the proxy. */
+const CLIENT = '127.0.0.77';
 
 const OWN_APP = { HELIOSTAT_APP_ID: '77', HELIOSTAT_APP_KEY: 'own-key', HELIOSTAT_APP_SECRET: 'a-secret-of-my-own' };
 
@@ -62,7 +69,8 @@ for (const kind of ['nginx', 'apache']) {
       const insisting = await begin(t, { ...OWN_APP, HELIOSTAT_DEVELOPMENT: 'true' });
       const before = await startPlainProxy(t, kind, insisting);
       for (const path of ['/', '/settings.js', '/dev/config.json', '/dev/config%2ejson', '/%64ev/config.json']) {
-        assert.equal((await asked(proxy, 'GET', path))[0], 404, path);
+        // What is there, it says to everybody.
+        assert.equal((await asked(proxy, 'GET', path))[0], path === '/' ? 200 : 404, path);
         const [status, text] = await asked(before, 'GET', path);
         assert.ok(!text.includes(OWN_APP.HELIOSTAT_APP_SECRET), `${status} ${path}: ${text}`);
       }
@@ -94,6 +102,34 @@ describe('behind nginx that upgrades everything', () => {
     assert.deepEqual(failed, []);
   });
 });
+
+for (const header of ['send-proxy', 'send-proxy-v2']) {
+  describe(`behind HAProxy with ${header}`, () => {
+    // Proves: clients.
+    test(`${header} tells the client's address`, async (t) => {
+      const folder = await mkdtemp(join(tmpdir(), 'heliostat-proxied-'));
+      t.after(() => rm(folder, { recursive: true }));
+      const [config, port] = [join(folder, 'heliostat.toml'), await freePort()];
+      await writeFile(config, `
+        [server]
+        trusted_proxies = ["127.0.0.1"]
+        [[server.listeners]]
+        address = "127.0.0.1:${port}"
+        proxy_protocol = true
+        [[apps]]
+        id = "1001"
+        key = "app-key"
+        secret = "app-secret"`);
+      const broker = await startBroker({ args: ['--config', config] });
+      t.after(() => broker.stop());
+      const proxy = await startPlainProxy(t, header, { ...broker, port });
+      await assertNamed(t, `ws://${proxy.host}:${proxy.port}`, broker);
+      const greeted = new WebSocket(`ws://${proxy.host}:${proxy.port}/app/${broker.key}?protocol=7`);
+      t.after(() => greeted.terminate());
+      await within(once(greeted, 'message'), 'a greeting');
+    });
+  });
+}
 
 for (const kind of Object.keys(KINDS)) {
   describe(`behind ${kind}`, { concurrency: 4 }, () => {
@@ -157,6 +193,14 @@ for (const kind of Object.keys(KINDS)) {
         const greeted = once(socket, 'message').then(() => null);
         assert.equal(await within(Promise.race([closed, greeted]), 'an answer'), code);
       }
+    });
+
+    // What the client claims to be goes before what the proxy adds, and counts for nothing.
+    // Proves: clients.
+    test(`${kind} tells the client's address`, async (t) => {
+      const broker = await begin(t, BELIEVING);
+      const proxy = await startProxy(t, kind, [broker]);
+      await assertNamed(t, `wss://${proxy.host}:${proxy.port}`, broker, { 'X-Forwarded-For': '192.0.2.1' });
     });
 
     // Four of the proxy's time-outs pass with nothing but what the broker and the clients send to stay alive.
@@ -227,6 +271,17 @@ for (const kind of Object.keys(KINDS)) {
       }
     });
   });
+}
+
+/** The broker logs a client that it refuses, which comes from an address of its own, with that and the proxy's. */
+async function assertNamed(t, url, broker, headers = {}) {
+  const refused = new WebSocket(`${url}/app/nobody?protocol=7`, { localAddress: CLIENT, headers });
+  t.after(() => refused.terminate());
+  const [code] = await within(once(refused, 'close'), 'the refusal');
+  assert.equal(code, 4001);
+  const named = () => broker.log().split('\n').find((line) => line.includes('connection refused') && line.includes('nobody'));
+  await within((async () => { while (!named()) await setImmediate(); })(), 'the line of the log', broker.log);
+  assert.match(named(), new RegExp(`peer=${CLIENT}(:\\d+)? proxy=127\\.0\\.0\\.1$`));
 }
 
 async function begin(t, env) {

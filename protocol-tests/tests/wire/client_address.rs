@@ -1,0 +1,125 @@
+//! Whose address the log tells: the peer's, or the client's where a proxy that is trusted names it. A broker's own concern.
+
+use heliostat_protocol_tests::http::Connection;
+use heliostat_protocol_tests::target::MAIN_APP;
+use heliostat_protocol_tests::{Broker, Socket, Target, broker};
+
+use crate::admission::{IN, Try, WAYS, Way};
+use crate::eventually;
+
+/// A broker that trusts these proxies, and logs everything but bytes.
+fn trusting(proxies: &str, more: &str) -> Option<Target> {
+    let app = MAIN_APP
+        .replace("client_events = true", &format!("client_events = true\nhttp_streams = true\n{more}"));
+    let config = format!("[server]\ntrusted_proxies = {proxies}\n{app}");
+    Target::own_with(Some(&config), &["--log-level", "debug"], &[])
+}
+
+/// Asks for what is not there, with this header.
+fn get_nothing(target: &Target, header: &str) {
+    let request =
+        format!("GET /nowhere HTTP/1.1\r\nHost: localhost\r\n{header}\r\nConnection: close\r\n\r\n");
+    let answer = Connection::open(target).exchange(request.as_bytes()).expect("an answer");
+    assert_eq!(answer.status, 404);
+}
+
+/// Waits for a line that holds all of these.
+#[track_caller]
+fn line(broker: &Broker, parts: &[&str]) -> String {
+    eventually(&format!("a line with {parts:?} in {}", broker.log()), || {
+        let log = broker.log();
+        log.lines().rev().find(|line| parts.iter().all(|part| line.contains(part))).map(str::to_owned)
+    })
+}
+
+/// Whichever way a client comes, and whatever it is refused, the address that the trusted proxy tells is the one that is
+/// logged, beside the proxy's.
+#[test]
+fn a_trusted_proxy_names_the_client_whichever_way_it_comes() {
+    let Some(target) = trusting("[\"127.0.0.0/8\"]", "") else { return };
+    let broker = target.broker().unwrap();
+    for (n, way) in WAYS.into_iter().enumerate() {
+        let told = format!("X-Forwarded-For: 198.51.100.1, 192.0.2.{n}");
+        let mut client = Try::new(&target, way);
+        client.query = format!("protocol=7&client=lib-{n}");
+        client.begin(&[&told], &[&told], &IN);
+        let what = if matches!(way, Way::Stream(_)) { "subscribed over HTTP" } else { " connected " };
+        let peer = format!("peer=192.0.2.{n} ");
+        line(broker, &[what, &peer, "proxy=127.0.0.1"]);
+    }
+    get_nothing(&target, "Forwarded: for=\"[2001:db8::7]:4711\";proto=https");
+    line(broker, &["request refused", "peer=[2001:db8::7]:4711", "proxy=127.0.0.1"]);
+    let told = ["X-Forwarded-For: 192.0.2.200"];
+    Socket::upgrade(&target, "/app/unknown?protocol=7", &told).expect_close_with(4001);
+    line(broker, &["connection refused", "peer=192.0.2.200 ", "proxy=127.0.0.1"]);
+}
+
+/// What somebody writes who is not trusted, or what stands before the address that the proxy added, changes nothing, and
+/// makes no line of the log but its own, however long and odd it is.
+///
+/// Proves: bad input.
+#[test]
+fn nobody_else_names_an_address() {
+    let odd = [
+        "X-Forwarded-For: 192.0.2.1".to_owned(),
+        "Forwarded: for=192.0.2.1".to_owned(),
+        format!("X-Forwarded-For: {}192.0.2.1", "198.51.100.1, ".repeat(4000)),
+        "X-Forwarded-For: 192.0.2.1\tpeer=198.51.100.1".to_owned(),
+    ];
+    for (proxies, expected) in [
+        ("[]", ["127.0.0.1:"; 4]),
+        ("[\"10.0.0.0/8\", \"unix\"]", ["127.0.0.1:"; 4]),
+        ("[\"127.0.0.1\"]", ["192.0.2.1 ", "192.0.2.1 ", "192.0.2.1 ", "127.0.0.1:"]),
+    ] {
+        let Some(target) = trusting(proxies, "") else { return };
+        let broker = target.broker().unwrap();
+        for (header, expected) in odd.iter().zip(expected) {
+            let before = broker.log().matches("request refused").count();
+            get_nothing(&target, header);
+            let log = eventually("the line", || {
+                let log = broker.log();
+                (log.matches("request refused").count() > before).then_some(log)
+            });
+            let last = log.lines().rev().find(|line| line.contains("request refused")).unwrap().to_owned();
+            assert!(last.contains(&format!("peer={expected}")), "{header}: {last}");
+            assert!(!last.contains("198.51.100.1"), "{last}");
+        }
+    }
+}
+
+/// Where proxies are named, only they tell that a client came by TLS, whatever `trust_forwarded_proto` says.
+///
+/// Proves: 27.
+#[test]
+fn of_those_who_are_named_alone_the_word_on_tls_counts() {
+    let secure = ["X-Forwarded-Proto: https"];
+    let Some(target) = trusting("[\"127.0.0.1\"]", "force_tls = true\n") else { return };
+    let path = target.socket_path("protocol=7");
+    Socket::upgrade(&target, &path, &secure).expect("pusher:connection_established");
+    let believing = "[\"10.0.0.0/8\"]\ntrust_forwarded_proto = true";
+    let Some(target) = trusting(believing, "force_tls = true\n") else { return };
+    Socket::upgrade(&target, &path, &secure).expect_close_with(4000);
+}
+
+/// What is no network is refused at the start, by its name.
+///
+/// Proves: bad input.
+#[test]
+fn proxies_that_are_no_networks_are_named() {
+    if heliostat_protocol_tests::skip::skipped("it is about the broker's own command") {
+        return;
+    }
+    for wrong in ["10.0.0.1/8", "proxy.example", "10.0.0.0/33", "[::1]"] {
+        let mut command = broker::command();
+        command.args(["check-config", "--development"]);
+        command.env("HELIOSTAT_SERVER_TRUSTED_PROXIES", format!("::1,{wrong}"));
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(
+            said.contains("server.trusted_proxies must be a list of networks such as \"10.0.0.0/8\""),
+            "{said}"
+        );
+        assert!(said.contains(&format!("got \"{wrong}\"")), "{said}");
+    }
+}
