@@ -5,9 +5,11 @@
 
 mod answers;
 mod arguments;
+mod generated;
 mod import;
 mod options;
 mod run;
+mod scope;
 mod send_test;
 #[cfg(test)]
 mod tests;
@@ -16,8 +18,10 @@ mod welcome;
 pub use run::main;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{CommandFactory, FromArgMatches};
+use clap_complete::Shell;
 
 use crate::config::{self, Flags, Loaded, Origin};
 use crate::test_mode;
@@ -71,6 +75,10 @@ enum Command {
     PrintTemplate,
     /// Make a configuration of another server's.
     Import(ImportOrder),
+    /// Show completions for a shell.
+    Completions(Shell),
+    /// Show the manual page, or write all of them into a directory.
+    Man(Option<PathBuf>),
     /// Send samples to webhook endpoints.
     SendTest {
         /// The command line's part of the configuration.
@@ -94,28 +102,37 @@ fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, 
     let matches = CommandLine::command().try_get_matches_from(arguments)?;
     let CommandLine { options, action } = CommandLine::from_arg_matches(&matches)?;
     let Some(action) = action else { return Ok(Command::Serve(options.into_flags())) };
-    let flags = |later| options.and(later);
     Ok(match action {
-        CliCommand::Serve { options: later, test: false, .. } => Command::Serve(flags(later)),
+        CliCommand::Serve { options: later, test: false, .. } => Command::Serve(options.and(later, "serve")?),
         CliCommand::Serve { options: later, test: true, test_token: token, test_remote: remote } => {
-            Command::ServeTest { flags: flags(later), token, remote }
+            Command::ServeTest { flags: options.and(later, "serve --test")?, token, remote }
         }
         CliCommand::Exec { options: later, env_prefix: env_prefixes, command } => {
-            Command::Exec { flags: flags(later), env_prefixes, command }
+            Command::Exec { flags: options.and(later, "exec")?, env_prefixes, command }
         }
         CliCommand::DieWithParent { parent, command } => Command::DieWithParent { parent, command },
-        CliCommand::Reload(later) => Command::Reload(flags(later)),
-        CliCommand::CheckConfig(later) => Command::CheckConfig(flags(later)),
-        CliCommand::PrintConfig { template: true, .. } => Command::PrintTemplate,
+        CliCommand::Reload(later) => Command::Reload(options.and(later, "reload")?),
+        CliCommand::CheckConfig(later) => Command::CheckConfig(options.and(later, "check-config")?),
+        CliCommand::PrintConfig { options: later, template: true, .. } => {
+            const ITSELF: &str = "print-config --template";
+            options.none(ITSELF).and(later.none(ITSELF)).map(|()| Command::PrintTemplate)?
+        }
         CliCommand::PrintConfig { options: later, show_secrets, .. } => {
-            Command::PrintConfig { flags: flags(later), show_secrets }
+            Command::PrintConfig { flags: options.and(later, "print-config")?, show_secrets }
         }
         CliCommand::Import { file: from, output: to, force } => {
-            Command::Import(ImportOrder { from, to, force })
+            options.none("import").map(|()| Command::Import(ImportOrder { from, to, force }))?
         }
         CliCommand::Webhooks {
             action: WebhooksAction::SendTest { options: later, app, endpoint, event_type },
-        } => Command::SendTest { flags: flags(later), wanted: Wanted { app, endpoint, event_type } },
+        } => {
+            let flags = options.and(later, "webhooks send-test")?;
+            Command::SendTest { flags, wanted: Wanted { app, endpoint, event_type } }
+        }
+        CliCommand::Completions { shell } => {
+            options.none("completions").map(|()| Command::Completions(shell))?
+        }
+        CliCommand::Man { output } => options.none("man").map(|()| Command::Man(output))?,
     })
 }
 

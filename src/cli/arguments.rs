@@ -4,15 +4,26 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use clap_complete::Shell;
 
+use super::generated::VERSION;
 use super::options::Options;
+use super::scope::{ConfiguredApps, OwnBroker, RunningBroker};
+use crate::config::CONTROL_SOCKET;
 
 /// A self-hosted broker that speaks the Pusher Channels protocol.
 ///
-/// It reads heliostat.toml in the working directory, or the file that --config names. Without a file and without options it runs in development mode: reachable from this machine only, with a ready-made
-/// app and example pages. For anything else, give it a configuration file.
+/// It reads heliostat.toml in the working directory, or the file that --config names. Without a file and without options it
+/// runs in development mode: reachable from this machine only, with a ready-made app and example pages. For anything else,
+/// give it a configuration file.
 #[derive(Parser)]
-#[command(name = "heliostat", version, after_help = AFTER_HELP, after_long_help = AFTER_HELP)]
+#[command(
+    name = "heliostat",
+    version,
+    long_version = VERSION,
+    after_help = "heliostat --help tells more, with examples and variables.",
+    after_long_help = AFTER_HELP
+)]
 pub(super) struct CommandLine {
     #[command(flatten)]
     pub(super) options: Options,
@@ -26,8 +37,10 @@ pub(super) enum CliCommand {
     Serve {
         #[command(flatten)]
         options: Options,
-        /// Test mode: on a free port and with two workers unless told otherwise, with a control API for tests under /test; prints one line of JSON when ready.
-        #[arg(long)]
+        /// Test mode, with a control API for tests under /test.
+        ///
+        /// It is on a free port and has two workers unless told otherwise, and prints one line of JSON when it is ready.
+        #[arg(long, conflicts_with = CONTROL_SOCKET)]
         test: bool,
         /// The token that the control API asks for [default: one is drawn, and printed].
         #[arg(long, value_name = "TOKEN", requires = "test", value_parser = token)]
@@ -49,7 +62,7 @@ pub(super) enum CliCommand {
     )]
     Exec {
         #[command(flatten)]
-        options: Options,
+        options: Options<OwnBroker>,
         /// Also set the variables that a page may know with this prefix, such as REACT_APP_; may be repeated.
         #[arg(long, value_name = "PREFIX", value_parser = env_prefix)]
         env_prefix: Vec<String>,
@@ -65,10 +78,14 @@ pub(super) enum CliCommand {
         #[arg(last = true, required = true)]
         command: Vec<OsString>,
     },
-    /// Have the running broker read its configuration again, and say what came of it. It is found by its control
-    /// socket: --control-socket, or server.control_socket of its configuration. Exit code 0: done; 1: not.
-    Reload(Options),
-    /// Say whether the configuration is sound, and start nothing. Exit code 0: it is; 2: it is not.
+    /// Have the running broker read its configuration again, and say what came of it.
+    ///
+    /// It is found by its control socket: --control-socket, or server.control_socket of its configuration. Exit code 0:
+    /// done; 1: not.
+    Reload(Options<RunningBroker>),
+    /// Say whether the configuration is sound, and start nothing.
+    ///
+    /// Exit code 0: it is; 2: it is not.
     CheckConfig(Options),
     /// Show the effective configuration as TOML, with where each value came from, and start nothing.
     PrintConfig {
@@ -78,13 +95,13 @@ pub(super) enum CliCommand {
         #[arg(long)]
         show_secrets: bool,
         /// Show the commented default file instead, to begin your own with.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "show_secrets")]
         template: bool,
     },
-    /// Make a configuration file of another server's: soketi's config.json, a dump of its table of apps (SQL or CSV), or a
-    /// .env with the variables of soketi, Reverb or Pusher's libraries.
+    /// Make a configuration file of another server's, or of a .env.
     ///
-    /// It says what it wrote, and what it left out and why. The file can be read by its owner only. Without --output it is
+    /// It reads soketi's config.json, a dump of its table of apps (SQL or CSV), or a .env with the variables of soketi, Reverb
+    /// or Pusher's libraries, and says what it wrote, and what it left out and why. The file can be read by its owner only. Without --output it is
     /// heliostat.toml, which `heliostat serve` reads where no other file is named. Exit code 0: done; 2: nothing was written.
     Import {
         /// The file to read.
@@ -102,15 +119,28 @@ pub(super) enum CliCommand {
         #[command(subcommand)]
         action: WebhooksAction,
     },
+    /// Print completions of these commands for a shell, as a script of it.
+    Completions {
+        /// The shell.
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+    /// Print the manual page, or write those of all commands.
+    Man {
+        /// Write the pages of all commands into this directory, which is made if it is not there.
+        #[arg(long, short, value_name = "DIRECTORY")]
+        output: Option<PathBuf>,
+    },
 }
 
 #[derive(Subcommand)]
 pub(super) enum WebhooksAction {
-    /// Send a signed sample to each endpoint of the configuration that matches, and show what it answers. Exit code 0:
-    /// all answered with 2xx; 1: one did not; 2: nothing was sent.
+    /// Send a signed sample to each endpoint that matches, and show what it answers.
+    ///
+    /// Exit code 0: all answered with 2xx; 1: one did not; 2: nothing was sent.
     SendTest {
         #[command(flatten)]
-        options: Options,
+        options: Options<ConfiguredApps>,
         /// Only endpoints of the app with this id.
         #[arg(long, value_name = "ID")]
         app: Option<String>,
@@ -149,12 +179,13 @@ Examples:
   heliostat                                            try it out at http://127.0.0.1:6001/
   heliostat --port 0 --pipe 'camera-*:frame=screen-*'  any free port, one more pipe rule
   heliostat print-config --template > heliostat.toml   begin a configuration
-  heliostat check-config --config heliostat.toml       is it sound?
-  heliostat serve --config heliostat.toml              run with it
+  heliostat check-config                               is it sound?
+  heliostat serve                                      run with it
   heliostat import .env                                make a configuration of another server's
   heliostat webhooks send-test --config heliostat.toml send a sample to its webhook endpoints
   heliostat reload --config heliostat.toml             have it read that file again
   heliostat exec -- npm test                           run tests against a broker of their own
+  source <(heliostat completions bash)                 have the shell complete these commands
 
 Environment:
   HELIOSTAT_CONFIG       the configuration file, in place of heliostat.toml in the working directory

@@ -1,34 +1,66 @@
 //! The flags of the configuration as arguments of the command line, made of their table.
 
+use std::marker::PhantomData;
 use std::path::PathBuf;
 
 use clap::builder::ValueParser;
+use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
 
+use super::scope::{CommandScope, EveryFlag};
 use crate::config::{FLAGS, Flag, Flags, Gives};
 
 /// The flags that were given, before the command or after it.
-pub(super) struct Options(Flags);
+pub(super) struct Options<S = EveryFlag> {
+    flags: Flags,
+    scope: PhantomData<S>,
+}
 
 impl Options {
     /// These alone.
     pub(super) fn into_flags(self) -> Flags {
-        self.0
+        self.flags
     }
 
     /// These, and those given after the command, which are the later word.
-    pub(super) fn and(self, later: Options) -> Flags {
-        self.0.and(later.0)
+    ///
+    /// # Errors
+    /// If one of these does nothing for the command.
+    pub(super) fn and<S: CommandScope>(self, later: Options<S>, command: &str) -> Result<Flags, clap::Error> {
+        self.refuse(command, |flag| !S::takes(flag))?;
+        Ok(self.flags.and(later.flags))
+    }
+
+    /// Nothing.
+    ///
+    /// # Errors
+    /// If one of these was given to a command that takes none.
+    pub(super) fn none(self, command: &str) -> Result<(), clap::Error> {
+        self.refuse(command, |_| true)
+    }
+
+    fn refuse(&self, command: &str, is_refused: impl Fn(&str) -> bool) -> Result<(), clap::Error> {
+        match self.flags.given().find(|flag| is_refused(flag)) {
+            Some(flag) => {
+                let text = format!("the flag {flag} means nothing to `heliostat {command}`\n");
+                Err(clap::Error::raw(ErrorKind::ArgumentConflict, text))
+            }
+            None => Ok(()),
+        }
     }
 }
 
-impl Args for Options {
+fn flags_of<S: CommandScope>() -> impl Iterator<Item = &'static Flag> {
+    FLAGS.iter().filter(|flag| S::takes(flag.name))
+}
+
+impl<S: CommandScope> Args for Options<S> {
     fn augment_args(command: Command) -> Command {
-        FLAGS.iter().fold(command, |command, flag| command.arg(argument(flag)))
+        flags_of::<S>().fold(command, |command, flag| command.arg(argument(flag)))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
-        Options::augment_args(command)
+        Self::augment_args(command)
     }
 }
 
@@ -48,10 +80,10 @@ fn argument(flag: &'static Flag) -> Arg {
     }
 }
 
-impl FromArgMatches for Options {
+impl<S: CommandScope> FromArgMatches for Options<S> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut given = Flags::default();
-        for flag in FLAGS {
+        for flag in flags_of::<S>() {
             match flag.gives {
                 Gives::File => given.config = matches.get_one::<PathBuf>(flag.name).cloned(),
                 Gives::Setting(_) | Gives::Number(_) => {
@@ -65,12 +97,12 @@ impl FromArgMatches for Options {
                 Gives::DevelopmentMode => given.development = matches.get_flag(flag.name),
             }
         }
-        Ok(Options(given))
+        Ok(Options { flags: given, scope: PhantomData })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        let before = std::mem::take(&mut self.0);
-        self.0 = before.and(Options::from_arg_matches(matches)?.0);
+        let before = std::mem::take(&mut self.flags);
+        self.flags = before.and(Self::from_arg_matches(matches)?.flags);
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::CommandFactory;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{CONTROL_SOCKET, Flags, Loaded};
@@ -20,6 +21,8 @@ use crate::telemetry;
 use crate::test_mode::{TestMode, draw_token};
 
 use super::answers::{NO_CONTROL_SOCKET, complaint, ready, template, verdict};
+use super::arguments::CommandLine;
+use super::generated::{completions, manual_page, write_manual};
 use super::import::run_import;
 use super::send_test::send_test;
 use super::welcome::{foreign_names, further_line, pipe_line, welcome};
@@ -79,6 +82,13 @@ fn run(command: Command) -> Result<ExitCode, ExitFailure> {
                 None => print(&report.lines),
             }
         }
+        Command::Completions(shell) => print_bytes(&completions(CommandLine::command(), shell)),
+        Command::Man(None) => print_bytes(&manual_page(CommandLine::command()).map_err(cannot_start)?),
+        Command::Man(Some(directory)) => {
+            let written = write_manual(CommandLine::command(), &directory);
+            let cannot = |error| cannot_start(format!("cannot write to {}: {error}", directory.display()));
+            written.map_err(cannot)?;
+        }
         Command::SendTest { flags, wanted } => {
             let sent = send_test(&load(&flags)?.config, &wanted, print);
             let all_taken = sent.map_err(cannot_start)?;
@@ -115,8 +125,12 @@ fn cannot_start(error: impl std::fmt::Display) -> ExitFailure {
 
 /// Prints to standard output; a reader that has gone is no error.
 fn print(text: &str) {
+    print_bytes(text.as_bytes());
+}
+
+fn print_bytes(bytes: &[u8]) {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let _ = out.write_all(bytes).and_then(|()| out.flush());
 }
 
 /// Has the running broker read its configuration again; returns its answer.

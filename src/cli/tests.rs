@@ -90,6 +90,59 @@ fn a_negative_number_after_a_space_is_a_value_and_not_a_flag() {
 }
 
 #[test]
+fn a_flag_that_does_nothing_for_a_command_is_refused() {
+    let cases: [&[&str]; 12] = [
+        &["reload", "--port", "1"],
+        &["--port", "1", "reload"],
+        &["exec", "--control-socket", "/s", "--", "true"],
+        &["--control-socket", "/s", "exec", "--", "true"],
+        &["serve", "--test", "--control-socket", "/s"],
+        &["webhooks", "send-test", "--pipe", "a:e=b"],
+        &["print-config", "--template", "--port", "1"],
+        &["--development", "print-config", "--template"],
+        &["print-config", "--template", "--show-secrets"],
+        &["--config", "c", "import", ".env"],
+        &["--port", "1", "completions", "bash"],
+        &["--host", "::1", "man"],
+    ];
+    for arguments in cases {
+        let refused = parsed(arguments).map_err(|error| error.exit_code());
+        assert_eq!(refused, Err(2), "{arguments:?}");
+    }
+    let told = parsed(&["--port", "1", "reload"]).unwrap_err().to_string();
+    assert!(told.contains("the flag --port means nothing to `heliostat reload`"), "{told}");
+    let flags = Flags { config: Some("c".into()), ..Flags::default().with("--control-socket", "/s") };
+    assert_eq!(parsed(&["--config=c", "reload", "--control-socket=/s"]).unwrap(), Command::Reload(flags));
+}
+
+#[test]
+fn files_for_others_are_made_of_the_definitions() {
+    let bash = String::from_utf8(generated::completions(CommandLine::command(), Shell::Bash)).unwrap();
+    assert!(bash.contains("check-config") && bash.contains("--control-socket"), "{bash}");
+    for shell in [Shell::Zsh, Shell::Fish, Shell::Elvish, Shell::PowerShell] {
+        assert!(!generated::completions(CommandLine::command(), shell).is_empty(), "{shell}");
+    }
+    let page = String::from_utf8(generated::manual_page(CommandLine::command()).unwrap()).unwrap();
+    assert!(page.contains(".TH heliostat 1") && page.contains("HELIOSTAT_CONFIG"), "{page}");
+    assert_eq!(parsed(&["completions", "bash"]).unwrap(), Command::Completions(Shell::Bash));
+    assert_eq!(parsed(&["completions", "dos"]).unwrap_err().exit_code(), 2);
+    assert_eq!(parsed(&["man", "-o", "d"]).unwrap(), Command::Man(Some("d".into())));
+}
+
+#[test]
+fn the_version_tells_what_was_built_and_the_short_help_is_short() {
+    let long = parsed(&["--version"]).unwrap_err().to_string();
+    let lines: Vec<_> = long.lines().map(|line| line.split([' ', ':']).next().unwrap_or_default()).collect();
+    assert_eq!(lines, ["heliostat", "commit", "target", "features"], "{long}");
+    let name = concat!("heliostat ", env!("CARGO_PKG_VERSION"));
+    assert_eq!(long.lines().next(), Some(name));
+    assert_eq!(parsed(&["-V"]).unwrap_err().to_string().trim_end(), name);
+    let [short, long] = ["-h", "--help"].map(|flag| parsed(&[flag]).unwrap_err().to_string());
+    assert!(short.lines().count() < 45 && long.lines().count() > short.lines().count() + 20, "{short}");
+    assert!(!short.contains("Examples:"), "{short}");
+}
+
+#[test]
 fn usage_errors_end_with_two_and_help_with_zero() {
     let cases: [(&[&str], i32); 6] = [
         (&["--prot", "1"], 2),

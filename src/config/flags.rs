@@ -46,7 +46,10 @@ impl Gives {
 }
 
 /// The flag of the configuration file.
-pub(super) const CONFIG: &str = "--config";
+pub(crate) const CONFIG: &str = "--config";
+
+/// The flag that insists on development mode.
+pub(crate) const DEVELOPMENT: &str = "--development";
 
 /// The flag of a pipe rule.
 pub(super) const PIPE: &str = "--pipe";
@@ -121,7 +124,7 @@ pub(crate) const FLAGS: &[Flag] = &[
         gives: Gives::Setting("logging.level"),
     },
     Flag {
-        name: "--development",
+        name: DEVELOPMENT,
         short: None,
         value: "",
         help: "Insist on development mode, although there is a file or other machines can reach the broker",
@@ -156,6 +159,17 @@ impl Flags {
     /// The value that the flag of this name gives a setting, if it was given.
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)
+    }
+
+    /// The names of all that were given.
+    pub(crate) fn given(&self) -> impl Iterator<Item = &'static str> {
+        let is_given = |flag: &&Flag| match flag.gives {
+            Gives::File => self.config.is_some(),
+            Gives::Setting(_) | Gives::Number(_) => self.values.contains_key(flag.name),
+            Gives::PipeRule => !self.pipe.is_empty(),
+            Gives::DevelopmentMode => self.development,
+        };
+        FLAGS.iter().filter(is_given).map(|flag| flag.name)
     }
 
     /// Each flag that was given with a value for a setting: its name, the setting, and the value. In the order of the help.

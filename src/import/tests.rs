@@ -132,6 +132,13 @@ fn a_table_of_apps_is_the_same_in_every_form() {
     }
 }
 
+/// The last line has no end, and nothing ends the lines.
+#[test]
+fn a_copy_that_was_cut_off_ends() {
+    let (whole, _) = COPY.rsplit_once("\nb\tkb").unwrap_or_default();
+    assert_eq!(config(&imported("cut.sql", whole)).apps.len(), 1);
+}
+
 #[test]
 fn rubbish_is_explained_with_its_place() {
     let cases = [

@@ -1,7 +1,7 @@
 //! The broker's own command line: what it says when it cannot start, and the exit code that goes with it.
 
 use std::net::TcpListener;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use heliostat_protocol_tests::{broker, skipped};
 
@@ -107,4 +107,54 @@ fn mistyped_arguments_are_corrected() {
     for word in ["serve", "check-config", "print-config", "--config", "--pipe", "HELIOSTAT_", "Examples"] {
         assert!(text.contains(word), "{word} is missing in\n{text}");
     }
+}
+
+/// The completions are scripts that the shells which are here can read, and bash offers the commands.
+///
+/// Proves: pages.
+#[test]
+fn completions_are_read_by_shells() {
+    let Some(bash) = run(&["completions", "bash"]) else { return };
+    let script = file("completions.bash", &String::from_utf8(bash.stdout).unwrap());
+    let asked = format!(
+        "source {script} && COMP_WORDS=(heliostat check) COMP_CWORD=1 && _heliostat heliostat check heliostat && \
+         echo \"${{COMPREPLY[@]}}\""
+    );
+    let offered = Command::new("bash").args(["--norc", "-c", &asked]).output().expect("bash runs");
+    assert_eq!(String::from_utf8_lossy(&offered.stdout), "check-config\n", "{offered:?}");
+    std::fs::remove_file(script).unwrap();
+    for shell in ["zsh", "fish"] {
+        let made = run(&["completions", shell]).unwrap();
+        assert!(made.status.success() && !made.stdout.is_empty(), "{shell}");
+        let script = file(&format!("completions.{shell}"), &String::from_utf8(made.stdout).unwrap());
+        // Where the shell is not installed, nobody can read it.
+        if let Ok(read) = Command::new(shell).args(["-n", &script]).output() {
+            assert!(read.status.success() && read.stderr.is_empty(), "{read:?}");
+        }
+        std::fs::remove_file(script).unwrap();
+    }
+}
+
+/// Each command has its manual page.
+///
+/// Proves: pages.
+#[test]
+fn manual_pages_are_written() {
+    let directory = std::env::temp_dir().join(format!("protocol-tests-{}-man", std::process::id()));
+    let to = directory.to_str().expect("a path of text").to_owned();
+    let Some(written) = run(&["man", "--output", &to]) else { return };
+    assert!(written.status.success(), "{written:?}");
+    for name in ["heliostat", "heliostat-serve", "heliostat-import", "heliostat-webhooks-send-test"] {
+        let page = std::fs::read_to_string(directory.join(format!("{name}.1"))).expect(name);
+        assert!(page.contains(&format!(".TH {name} 1")), "{page}");
+        // Where groff is installed, it has nothing to complain of.
+        let path = directory.join(format!("{name}.1"));
+        if let Ok(read) = Command::new("groff").args(["-man", "-ww", "-Tutf8", "-z"]).arg(path).output() {
+            assert!(read.status.success() && read.stderr.is_empty(), "{read:?}");
+        }
+    }
+    std::fs::remove_dir_all(directory).unwrap();
+    let said = complaint(&["man", "--output", "/dev/null/x"]).unwrap();
+    assert!(said.contains("/dev/null/x"), "{said}");
+    assert!(complaint(&["--port", "1", "man"]).unwrap().contains("--port"));
 }

@@ -141,7 +141,7 @@ impl<'t> Tokens<'t> {
             return None;
         }
         let line = rest.split('\n').next().unwrap_or_default();
-        self.advance(line.len() + 1);
+        self.advance((line.len() + 1).min(rest.len()));
         // The last line may have no end.
         if self.at == self.text.len() && !self.text.ends_with('\n') {
             self.line_start = self.at;
