@@ -88,5 +88,5 @@ def test_it_is_given_the_time_that_it_takes_to_stop(file):
 def test_nobody_reaches_the_broker_past_caddy():
     """Only then may it believe what Caddy says of TLS."""
     broker = services(DEPLOY / "compose.caddy.yaml")["heliostat"]
-    assert broker["environment"]["HELIOSTAT_SERVER_TRUST_FORWARDED_PROTO"] == "true"
+    assert broker["environment"]["HELIOSTAT_SERVER_TRUSTED_PROXIES"]
     assert "ports" not in broker
