@@ -49,10 +49,7 @@ impl Message {
     /// With a sentence, if it breaks a rule that all server frames keep.
     pub fn parse(text: &str) -> Result<Message, String> {
         let whole: Value = serde_json::from_str(text).map_err(|e| format!("the server sent no JSON: {e}"))?;
-        let rule = |holds: bool, rule: &str| match holds {
-            true => Ok(()),
-            false => Err(format!("{rule}: {whole}")),
-        };
+        let rule = |holds: bool, rule: &str| if holds { Ok(()) } else { Err(format!("{rule}: {whole}")) };
         rule(whole["event"].is_string(), "a frame must have a string `event`")?;
         rule(whole.get("data").is_some(), "a frame must have `data`")?;
         rule(whole.get("socket_id").is_none(), "a frame must not have a top-level `socket_id`")?;

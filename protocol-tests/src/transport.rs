@@ -109,9 +109,10 @@ impl Session {
     #[track_caller]
     pub(crate) fn begin(target: &Target, transport: Transport, query: &str) -> Session {
         let (kind, base) = session_path(target, transport);
-        let path = match transport.is_sockjs() {
-            true => format!("{base}/{kind}"),
-            false => format!("{base}/{kind}?{query}&t=1448000000000&n=1"),
+        let path = if transport.is_sockjs() {
+            format!("{base}/{kind}")
+        } else {
+            format!("{base}/{kind}?{query}&t=1448000000000&n=1")
         };
         let request = post(target, &path, "", &[]);
         let connection = Connection::open(target);
@@ -172,9 +173,10 @@ pub fn session_path(target: &Target, transport: Transport) -> (&'static str, Str
         Transport::XhrPolling | Transport::SockJsPolling => "xhr",
         _ => "websocket",
     };
-    match transport.is_sockjs() {
-        true => (kind, format!("{prefix}/pusher/007/{id}")),
-        false => (kind, format!("{prefix}/pusher/app/{}/7/{id}", target.credentials.key)),
+    if transport.is_sockjs() {
+        (kind, format!("{prefix}/pusher/007/{id}"))
+    } else {
+        (kind, format!("{prefix}/pusher/app/{}/7/{id}", target.credentials.key))
     }
 }
 

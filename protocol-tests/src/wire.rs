@@ -138,9 +138,10 @@ impl Wire {
         if self.session.is_some() {
             return self.send_together([text]);
         }
-        match self.sockjs {
-            true => self.send_frame(FIN | TEXT, serde_json::json!([text]).to_string().as_bytes()),
-            false => self.send_frame(FIN | TEXT, text.as_bytes()),
+        if self.sockjs {
+            self.send_frame(FIN | TEXT, serde_json::json!([text]).to_string().as_bytes())
+        } else {
+            self.send_frame(FIN | TEXT, text.as_bytes())
         }
     }
 

@@ -48,9 +48,10 @@ pub fn authorise(
     let (key, signature) = super::split(auth).ok_or_else(|| ChannelAuthError::Malformed(channel.clone()))?;
     let secret = app.secret_of(key).ok_or_else(|| ChannelAuthError::UnknownKey(key.to_owned()))?;
     let signed = string_to_sign(socket_id, channel, channel_data);
-    match super::verify(secret, &signed, signature) {
-        true => Ok(()),
-        false => Err(ChannelAuthError::WrongSignature { signed, got: signature.to_owned() }),
+    if super::verify(secret, &signed, signature) {
+        Ok(())
+    } else {
+        Err(ChannelAuthError::WrongSignature { signed, got: signature.to_owned() })
     }
 }
 

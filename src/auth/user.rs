@@ -40,9 +40,10 @@ pub fn authenticate(
     let (key, signature) = super::split(auth).ok_or(UserAuthError::Malformed)?;
     let secret = app.secret_of(key).ok_or_else(|| UserAuthError::UnknownKey(key.to_owned()))?;
     let signed = string_to_sign(socket_id, user_data);
-    match super::verify(secret, &signed, signature) {
-        true => Ok(()),
-        false => Err(UserAuthError::WrongSignature { signed, got: signature.to_owned() }),
+    if super::verify(secret, &signed, signature) {
+        Ok(())
+    } else {
+        Err(UserAuthError::WrongSignature { signed, got: signature.to_owned() })
     }
 }
 

@@ -169,17 +169,19 @@ impl World {
         for (_, listener) in self.listeners.iter_mut().filter(|((_, channel), _)| *channel == at) {
             assert!(announcement.version > listener.since, "versions only grow");
             let count = listener.connections.entry(user.clone()).or_default();
-            match came {
-                true => *count += 1,
-                false => *count = count.checked_sub(1).expect("as many leave as have come"),
+            if came {
+                *count += 1
+            } else {
+                *count = count.checked_sub(1).expect("as many leave as have come")
             }
             if *count == 0 {
                 listener.connections.remove(&user);
             }
             if announcement.user_changed {
-                match came {
-                    true => assert!(listener.users.insert(user.clone()), "added twice"),
-                    false => assert!(listener.users.remove(&user), "removed without having been there"),
+                if came {
+                    assert!(listener.users.insert(user.clone()), "added twice")
+                } else {
+                    assert!(listener.users.remove(&user), "removed without having been there")
                 }
             }
         }

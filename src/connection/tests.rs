@@ -10,7 +10,7 @@ use crate::event::AcceptedEvent;
 
 mod joins;
 
-/// A connection with a driver that has every wish granted at once.
+/// A connection with a driver that has every request granted at once.
 struct Subject {
     connection: Connection,
     now: Instant,

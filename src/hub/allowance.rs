@@ -133,9 +133,10 @@ impl Allowance {
         if queue.is_empty() || !self.count_one() {
             return false;
         }
-        let place = match self.from_the_end.replace(!self.from_the_end.get()) {
-            true => queue.pop_back(),
-            false => queue.pop_front(),
+        let place = if self.from_the_end.replace(!self.from_the_end.get()) {
+            queue.pop_back()
+        } else {
+            queue.pop_front()
         };
         let Some(place) = place else { return false };
         drop(queue);
@@ -183,9 +184,10 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let left = self.allowance.time.get().saturating_sub(self.began.elapsed());
         self.allowance.time.set(left);
-        match left.is_zero() {
-            true => self.allowance.wanted.notify_one(),
-            false => drop(self.allowance.call()),
+        if left.is_zero() {
+            self.allowance.wanted.notify_one();
+        } else {
+            self.allowance.call();
         }
     }
 }

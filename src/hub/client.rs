@@ -327,9 +327,10 @@ impl<T: Transport + ?Sized> Client<T> {
     }
 
     fn enqueue_latest_as_it_is(&self, frame: Frame, latest: &Arc<LatestKey>) -> bool {
-        let keeps_up = match self.blocked.get() {
-            true => Err(Overflow(frame)),
-            false => self.outbox.borrow_mut().push_as(frame, latest, self.bounds),
+        let keeps_up = if self.blocked.get() {
+            Err(Overflow(frame))
+        } else {
+            self.outbox.borrow_mut().push_as(frame, latest, self.bounds)
         };
         if let Err(Overflow(frame)) = keeps_up {
             // As above, a burst of one turn may still go out.

@@ -136,13 +136,12 @@ pub(super) async fn handle(request: &HttpRequest, payload: &mut web::Payload) ->
         }
     };
     if context.settings.cors {
-        match guard::is_guarded(request, &context.settings.path_prefix) {
+        if guard::is_guarded(request, &context.settings.path_prefix) {
             // What signs is for pages of this machine alone.
-            true => guard::allow_origin(request, response.headers_mut()),
-            false => {
-                let any = HeaderValue::from_static("*");
-                response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
-            }
+            guard::allow_origin(request, response.headers_mut())
+        } else {
+            let any = HeaderValue::from_static("*");
+            response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
         }
     }
     close_if_stopping(context.worker.hub(), &mut response);

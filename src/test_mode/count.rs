@@ -88,11 +88,12 @@ impl<'de> Deserialize<'de> for Count {
                 (at_least.unwrap_or(0), at_most.unwrap_or(usize::MAX))
             }
         };
-        match least <= most {
-            true => Ok(Count { least, most }),
-            false => Err(serde::de::Error::custom(format!(
+        if least <= most {
+            Ok(Count { least, most })
+        } else {
+            Err(serde::de::Error::custom(format!(
                 "expected at_least to be no more than at_most, got {least} and {most}"
-            ))),
+            )))
         }
     }
 }

@@ -36,10 +36,7 @@ pub fn surroundings() -> String {
 /// Libraries choose their code by what the processor offers; valgrind knows nothing newer than AVX2.
 #[cfg(target_arch = "x86_64")]
 fn processor() -> &'static str {
-    match std::arch::is_x86_feature_detected!("avx2") {
-        true => "x86_64 with AVX2",
-        false => "x86_64 without AVX2",
-    }
+    if std::arch::is_x86_feature_detected!("avx2") { "x86_64 with AVX2" } else { "x86_64 without AVX2" }
 }
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -281,10 +281,7 @@ impl Call<'_> {
             parameters.reverse();
         }
         let query: Vec<&str> = parameters.iter().map(|parameter| parameter.sent.as_str()).collect();
-        match query.is_empty() {
-            true => self.path.clone(),
-            false => format!("{}?{}", self.path, query.join("&")),
-        }
+        if query.is_empty() { self.path.clone() } else { format!("{}?{}", self.path, query.join("&")) }
     }
 
     /// The text under the signature: method, path and sorted parameters, a line each.

@@ -264,12 +264,11 @@ fn only_pages_on_the_list_become_clients() {
 #[track_caller]
 fn assert_ended(mut session: Try<'_>, headers: &[&str], word: &'static str) {
     let Way::SockJs { receives, method, .. } = session.way else { panic!("no session") };
-    let heard = match receives == "xhr" || receives.starts_with("jsonp") {
-        true => session.poll(method, &format!("/pusher/000/{}/{receives}", session.id), headers, &[word]),
-        false => {
-            let stream = session.open.pop().expect("its stream");
-            session.hear(stream, &[word]).unwrap()
-        }
+    let heard = if receives == "xhr" || receives.starts_with("jsonp") {
+        session.poll(method, &format!("/pusher/000/{}/{receives}", session.id), headers, &[word])
+    } else {
+        let stream = session.open.pop().expect("its stream");
+        session.hear(stream, &[word]).unwrap()
     };
     assert_eq!(heard, word);
 }

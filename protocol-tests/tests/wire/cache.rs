@@ -19,13 +19,11 @@ fn first_after_success(
 ) -> heliostat_protocol_tests::message::Message {
     let mut socket = target.connect_as(query);
     let data = json!({ "user_id": "u1" }).to_string();
-    match channel.starts_with("presence-") {
-        true => socket.join(channel, &data),
-        false => {
-            let auth = socket.auth(channel, None);
-            socket
-                .send(&json!({ "event": "pusher:subscribe", "data": { "channel": channel, "auth": auth } }));
-        }
+    if channel.starts_with("presence-") {
+        socket.join(channel, &data)
+    } else {
+        let auth = socket.auth(channel, None);
+        socket.send(&json!({ "event": "pusher:subscribe", "data": { "channel": channel, "auth": auth } }));
     }
     loop {
         let message = socket.message();

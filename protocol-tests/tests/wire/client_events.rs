@@ -279,9 +279,10 @@ fn client_events_over_http_are_ordinary_events() {
     let target = Target::main();
     for channel in [unique("room-"), unique("private-"), unique("presence-")] {
         let mut socket = target.connect();
-        match channel.starts_with("room-") {
-            true => socket.subscribe(&channel),
-            false => join(&mut socket, &channel, "u1"),
+        if channel.starts_with("room-") {
+            socket.subscribe(&channel)
+        } else {
+            join(&mut socket, &channel, "u1")
         }
         target.publish(&channel, "client-x", "hello");
         let event = socket.expect_on(&channel, "client-x");
@@ -334,8 +335,9 @@ fn an_event_without_other_subscribers_is_accepted() {
 /// Joins a channel of any type but public as `user`, and reads what a cache channel says after its success.
 #[track_caller]
 fn join(socket: &mut Socket, channel: &str, user: &str) {
-    match channel.starts_with("presence-") {
-        true => drop(socket.subscribe_presence(channel, user, &json!(null))),
-        false => socket.subscribe_private(channel),
+    if channel.starts_with("presence-") {
+        drop(socket.subscribe_presence(channel, user, &json!(null)))
+    } else {
+        socket.subscribe_private(channel)
     }
 }

@@ -314,9 +314,10 @@ impl Drop for Finally<'_> {
 }
 
 fn events(line: &str) -> Vec<String> {
-    match line.starts_with('a') {
-        true => messages(line).into_iter().map(|message| message.event).collect(),
-        false => Vec::new(),
+    if line.starts_with('a') {
+        messages(line).into_iter().map(|message| message.event).collect()
+    } else {
+        Vec::new()
     }
 }
 

@@ -312,10 +312,8 @@ fn silent_connections_give_way() {
         let mut silent = Vec::new();
         for _ in 0..12 {
             let mut connection = Connection::open(&target);
-            let said = match said.starts_with('/') {
-                true => upgrade_request(&target, said, &[]),
-                false => (*said).to_owned(),
-            };
+            let said =
+                if said.starts_with('/') { upgrade_request(&target, said, &[]) } else { (*said).to_owned() };
             let _ = connection.offer(said.as_bytes());
             silent.push(connection);
         }

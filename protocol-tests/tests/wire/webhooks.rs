@@ -240,9 +240,10 @@ fn a_cache_miss_is_told_once_per_empty_period() {
     let miss = |channel: &str| json!({ "name": "cache_miss", "channel": channel });
     let subscribe = |channel: &str| {
         let mut socket = target.connect();
-        match channel.starts_with("private-") {
-            true => socket.subscribe_private(channel),
-            false => socket.subscribe(channel),
+        if channel.starts_with("private-") {
+            socket.subscribe_private(channel)
+        } else {
+            socket.subscribe(channel)
         }
         socket
     };

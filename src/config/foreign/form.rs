@@ -84,10 +84,8 @@ fn hosts(text: &str) -> String {
     if patterns.contains(&"*") {
         return String::new();
     }
-    let with_port = |pattern: &&str| match pattern.contains(':') {
-        true => (*pattern).to_owned(),
-        false => format!("{pattern}:*"),
-    };
+    let with_port =
+        |pattern: &&str| if pattern.contains(':') { (*pattern).to_owned() } else { format!("{pattern}:*") };
     patterns.iter().map(with_port).collect::<Vec<_>>().join(",")
 }
 

@@ -64,12 +64,13 @@ fn endpoint(members: &Map<String, Json>, origin: &Origin, builder: &mut Builder)
     };
     let Some(url) = members.get("url").and_then(Json::as_str) else {
         let is_lambda = members.contains_key("lambda_function");
-        match is_lambda {
-            true => warn(
+        if is_lambda {
+            warn(
                 builder,
                 "a webhook to AWS Lambda is left out: give the function a URL of its own, and name that",
-            ),
-            false => wrong("an object without \"url\"", origin, builder),
+            )
+        } else {
+            wrong("an object without \"url\"", origin, builder)
         }
         return None;
     };

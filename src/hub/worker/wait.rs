@@ -25,11 +25,8 @@ impl Worker {
 
     /// Waits until no worker is far behind.
     pub async fn uncongested(&self) {
-        poll_fn(|context| match self.is_congested(context.waker()) {
-            true => Poll::Pending,
-            false => Poll::Ready(()),
-        })
-        .await;
+        poll_fn(|context| if self.is_congested(context.waker()) { Poll::Pending } else { Poll::Ready(()) })
+            .await;
     }
 
     /// Lets something count as work until this thread's next turn: an answer is written after whoever made it is done,

@@ -72,11 +72,12 @@ fn differences(filter: &Filter, entry: &Entry) -> Option<Vec<String>> {
     let missed: Vec<&'static str> =
         wanted.iter().filter(|(_, one)| !one.accepts(entry)).map(|(name, _)| *name).collect();
     let fitting = wanted.len() - missed.len();
-    let is_near = match kind_fits {
+    let is_near = if kind_fits {
         // Of the right kind: enough, unless it is a crowd that has nothing else in common.
-        true => fitting > 0 || wanted.len() <= 1,
+        fitting > 0 || wanted.len() <= 1
+    } else {
         // What happened, but in another way: accepted and not delivered, say.
-        false => filter.kind.is_some() && missed.is_empty() && !wanted.is_empty(),
+        filter.kind.is_some() && missed.is_empty() && !wanted.is_empty()
     };
     if !is_near {
         return None;

@@ -57,9 +57,8 @@ impl Watch {
 
     /// Looks again.
     pub(crate) fn look(&mut self, view: &impl View, log: &EventLog) -> Verdict {
-        let state = |count: &Count, found: usize| match count.accepts(found) {
-            true => (Verdict::Met, json!(found)),
-            false => (Verdict::NotYet, json!(found)),
+        let state = |count: &Count, found: usize| {
+            if count.accepts(found) { (Verdict::Met, json!(found)) } else { (Verdict::NotYet, json!(found)) }
         };
         let (verdict, found) = match &self.condition {
             Condition::Subscribers { channel, count } => state(count, view.subscribers(channel)),

@@ -203,9 +203,10 @@ fn find(request: &HttpRequest, path: &[&str]) -> Result<(), ControlApiError> {
     let not_found = || ControlApiError::NotFound(request.path().to_owned());
     let allowed = methods_of(without_slash(path)).ok_or_else(not_found)?;
     let method = method_of(request);
-    match allowed.contains(&method) {
-        true => Ok(()),
-        false => Err(ControlApiError::Method { method: method.to_owned(), allowed: allowed.join(", ") }),
+    if allowed.contains(&method) {
+        Ok(())
+    } else {
+        Err(ControlApiError::Method { method: method.to_owned(), allowed: allowed.join(", ") })
     }
 }
 
@@ -266,9 +267,10 @@ async fn of_app(
         (_, ["faults"]) => ok(json!({ "faults": app.active_faults() })),
         (_, ["faults", id]) => {
             let number = id.parse().map_err(|_| ControlApiError::NoSuchFault((*id).to_owned()))?;
-            match app.clear_fault(number) {
-                true => ok(json!({ "cleared": 1 })),
-                false => Err(ControlApiError::NoSuchFault((*id).to_owned())),
+            if app.clear_fault(number) {
+                ok(json!({ "cleared": 1 }))
+            } else {
+                Err(ControlApiError::NoSuchFault((*id).to_owned()))
             }
         }
         _ => Err(ControlApiError::NotFound(path.join("/"))),

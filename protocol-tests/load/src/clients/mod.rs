@@ -350,9 +350,8 @@ impl Crowd {
             .clients
             .iter()
             .flat_map(|client| client.seats.iter().map(move |seat| (client, seat)))
-            .map(|(client, seat)| match client.is_open() && !client.excused {
-                true => ledger.owed(seat),
-                false => ledger.passed_over(seat),
+            .map(|(client, seat)| {
+                if client.is_open() && !client.excused { ledger.owed(seat) } else { ledger.passed_over(seat) }
             })
             .sum();
         let excused = self.clients.iter().filter(|client| client.excused && !client.is_open()).count();

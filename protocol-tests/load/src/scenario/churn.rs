@@ -41,9 +41,10 @@ pub(crate) fn presence(stage: &Stage<'_>, members: usize, movers: usize) -> Resu
         }
         for leave in [true, false] {
             for member in first..first + AT_ONCE {
-                match leave {
-                    true => crowd.unsubscribe(watchers + member),
-                    false => crowd.subscribe(watchers + member, wish(member as u32)),
+                if leave {
+                    crowd.unsubscribe(watchers + member)
+                } else {
+                    crowd.subscribe(watchers + member, wish(member as u32))
                 }
             }
             changes += AT_ONCE as u64;

@@ -34,9 +34,10 @@ pub(super) fn connect(stage: &Stage<'_>, connections: usize) -> Result<Outcome, 
 
 pub(super) fn memory(stage: &Stage<'_>, connections: usize) -> Result<Outcome, Broken> {
     let connections = stage.scaled(connections);
-    let (settling, later) = match stage.quick {
-        true => (Duration::from_millis(100), Duration::from_millis(300)),
-        false => (Duration::from_secs(1), Duration::from_secs(10)),
+    let (settling, later) = if stage.quick {
+        (Duration::from_millis(100), Duration::from_millis(300))
+    } else {
+        (Duration::from_secs(1), Duration::from_secs(10))
     };
     let process = stage.server.process;
     let mut crowd = stage.crowd(1, 1)?;
