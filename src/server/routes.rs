@@ -224,23 +224,27 @@ async fn answer(
             // Apart, because it is large and rare: every request would have the room for it moved along.
             Ok(Box::pin(test_mode.answer(request, asked, &context.settings.path_prefix, &body)).await)
         }
-        segments => {
-            let (development, apps) = (&context.development, context.worker.hub().apps());
-            let asked = development.request_kind(request, segments, apps.registry());
-            let asked = match asked {
-                Some(asked) => asked?,
-                None if segments == [""] => return about(request),
-                None => return Err(not_found()),
-            };
-            let body = if asked.takes_a_body() {
-                body::read(request, payload, &context.body).await?
-            } else {
-                Bytes::new()
-            };
-            // Asked for again: they may have changed while the body came.
-            development.answer(request, asked, &body, context.worker.hub().apps().registry())
-        }
+        segments => development_page(context, request, payload, segments).await,
     }
+}
+
+/// Answers what development mode has at these segments, or says that there is nothing.
+async fn development_page(
+    context: &RouteContext,
+    request: &HttpRequest,
+    payload: &mut web::Payload,
+    segments: &[&str],
+) -> Result<HttpResponse, ApiError> {
+    let (development, apps) = (&context.development, context.worker.hub().apps());
+    let asked = match development.request_kind(request, segments, apps.registry()) {
+        Some(asked) => asked?,
+        None if segments == [""] => return about(request),
+        None => return Err(ApiError::NotFound(request.path().to_owned())),
+    };
+    let body =
+        if asked.takes_a_body() { body::read(request, payload, &context.body).await? } else { Bytes::new() };
+    // Asked for again: they may have changed while the body came.
+    development.answer(request, asked, &body, context.worker.hub().apps().registry())
 }
 
 /// Whether a request is for the node's readiness, which is told until the end.
