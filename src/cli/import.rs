@@ -94,10 +94,13 @@ fn write_whole(to: &Path, bytes: &[u8], replace: bool) -> io::Result<()> {
     let draft = directory.join(format!(".{name}.{}.new", std::process::id()));
     // One of a process of this number that was killed.
     let _ = fs::remove_file(&draft);
-    let written = write_new(&draft, bytes).and_then(|()| match replace {
-        true => fs::rename(&draft, to),
-        // Unlike a renaming, this never replaces a file that has come meanwhile.
-        false => fs::hard_link(&draft, to),
+    let written = write_new(&draft, bytes).and_then(|()| {
+        if replace {
+            fs::rename(&draft, to)
+        } else {
+            // Unlike a renaming, this never replaces a file that has come meanwhile.
+            fs::hard_link(&draft, to)
+        }
     });
     let _ = fs::remove_file(&draft);
     written
