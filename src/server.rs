@@ -6,7 +6,10 @@ mod bound;
 pub(crate) mod control;
 mod error;
 mod files;
+mod inherited;
 mod listening;
+pub(crate) mod notify;
+mod patience;
 mod reload;
 mod role;
 mod routes;
@@ -20,6 +23,9 @@ pub use bound::BoundServer;
 pub use error::StartError;
 pub(crate) use error::check;
 pub use files::TooFewFiles;
+pub use inherited::InheritError;
+pub(crate) use inherited::InheritedSockets;
+pub(crate) use patience::Patience;
 pub use reload::{Reloaded, Reloader};
 pub use wanted::OverlappingListeners;
 
@@ -42,7 +48,7 @@ use error::{check_apps, load_certificates};
 use files::OpenFiles;
 use listening::ListeningSocket;
 use service::ServiceParts;
-use wanted::{WantedListener, wanted_listeners};
+use wanted::wanted_listeners;
 
 /// A broker that has been put together and does not listen yet.
 pub struct Server {
@@ -51,12 +57,19 @@ pub struct Server {
     taps: Vec<(String, Arc<dyn Tap>)>,
     hooks: Vec<(String, Hook)>,
     test_mode: Option<Arc<TestMode>>,
+    inherited: InheritedSockets,
 }
 
 impl Server {
     /// A broker of this configuration, with its pipe rules.
     pub fn new(config: Config) -> Self {
-        Server { config, taps: Vec::new(), hooks: Vec::new(), test_mode: None }
+        Server {
+            config,
+            taps: Vec::new(),
+            hooks: Vec::new(),
+            test_mode: None,
+            inherited: InheritedSockets::default(),
+        }
     }
 
     /// Adds a pipe to the app with this id.
@@ -82,12 +95,19 @@ impl Server {
         self
     }
 
+    /// Serves on these sockets what is to be served where they listen.
+    #[must_use]
+    pub(crate) fn inherit(mut self, sockets: InheritedSockets) -> Self {
+        self.inherited = sockets;
+        self
+    }
+
     /// Takes the configured addresses.
     ///
     /// # Errors
     /// See [`StartError`]; nothing is left behind.
     pub fn bind(self) -> Result<BoundServer, StartError> {
-        let Server { config, taps, hooks, test_mode } = self;
+        let Server { config, taps, hooks, test_mode, inherited } = self;
         check_apps(&config)?;
         let taps = taps.into_iter().map(|(app_id, tap)| {
             let listener: Arc<dyn Listener> = Arc::new(TapListener(tap));
@@ -105,13 +125,14 @@ impl Server {
         let apps = apps.collect();
         let workers = config.server.worker_threads();
         let wanted = wanted_listeners(&config)?;
-        let listeners_wanted = wanted.iter().map(WantedListener::sockets).sum();
+        let wanted = inherited.assign(wanted)?;
+        let listeners_wanted = wanted.iter().map(|(wanted, _)| wanted.sockets()).sum();
         let files = OpenFiles::raise(config.server.max_connections, workers, listeners_wanted)?;
         let hub = Hub::new(apps, config.connection.clone(), workers, files.bounds.max_connections)?;
         let certificates = load_certificates(&config)?;
         let tls = certificates.as_ref().map(|certificates| certificates.server_config()).transpose()?;
         let bind = |wanted| ListeningSocket::bind(wanted, config.server.backlog, tls.as_ref());
-        let sockets: Vec<_> = wanted.iter().map(bind).collect::<Result<_, _>>()?;
+        let sockets: Vec<_> = wanted.into_iter().map(bind).collect::<Result<_, _>>()?;
         let sockets = sockets.into_iter().flatten().collect();
         let reloader = Reloader::new(Arc::clone(&hub), listeners, certificates.clone(), config.clone());
         let sessions = Arc::new(Sessions::new(config.fallback.max_sessions));
@@ -125,6 +146,17 @@ impl Server {
         let unfinished = Arc::new(UnfinishedBodies::new(config.server.http_unfinished_bytes));
         let metrics = Metrics::new(MetricSources { hub: Arc::clone(&hub) });
         let parts = ServiceParts { hub, sessions, config, wire, test_mode, slots, readiness, unfinished };
-        Ok(BoundServer { parts, reloader, webhooks, hooks, sockets, files, metrics, certificates })
+        Ok(BoundServer {
+            parts,
+            reloader,
+            webhooks,
+            hooks,
+            sockets,
+            files,
+            metrics,
+            certificates,
+            patience: Patience::default(),
+            supervised: false,
+        })
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,7 +47,7 @@ impl Broker {
     /// With the broker's own words, if it does not come up.
     #[must_use]
     pub fn start_with(config: Option<&str>, arguments: &[&str], environment: &[(&str, &str)]) -> Broker {
-        Broker::launch(command(), config, arguments, environment)
+        Broker::launch(command(), Stdio::null(), config, arguments, environment)
     }
 
     /// Starts a broker that may open so many files, and no more.
@@ -57,11 +58,21 @@ impl Broker {
     pub fn start_limited(config: &str, open_files: u32) -> Broker {
         let mut limited = Command::new("sh");
         limited.arg("-c").arg(format!("ulimit -n {open_files} && exec \"$0\" \"$@\"")).arg(binary());
-        Broker::launch(limited, Some(config), &[], &[])
+        Broker::launch(limited, Stdio::null(), Some(config), &[], &[])
+    }
+
+    /// Starts a broker that is given a listening socket as systemd gives one, under this name; without one if it is empty.
+    ///
+    /// # Panics
+    /// With the broker's own words, if it does not come up.
+    #[must_use]
+    pub fn start_activated(config: &str, socket: OwnedFd, name: &str) -> Broker {
+        Broker::launch(activated(name), Stdio::from(socket), Some(config), &[], &[])
     }
 
     fn launch(
         mut command: Command,
+        stdin: Stdio,
         config: Option<&str>,
         arguments: &[&str],
         environment: &[(&str, &str)],
@@ -73,7 +84,7 @@ impl Broker {
         }
         command.args(["--port", "0"]).args(arguments).envs(environment.iter().copied());
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -300,6 +311,21 @@ pub fn command() -> Command {
     let mut command = Command::new(binary());
     forget_settings(&mut command);
     command
+}
+
+/// The broker's command as a service manager runs it that passes a socket on: the one that is the command's standard input,
+/// under this name, if it has one.
+#[must_use]
+pub fn activated(name: &str) -> Command {
+    let mut shell = Command::new("sh");
+    forget_settings(&mut shell);
+    let script = "exec 3<&0 0</dev/null; LISTEN_PID=$$; export LISTEN_PID; exec \"$0\" \"$@\"";
+    shell.arg("-c").arg(script).arg(binary()).env("LISTEN_FDS", "1");
+    match name {
+        "" => shell.env_remove("LISTEN_FDNAMES"),
+        name => shell.env("LISTEN_FDNAMES", name),
+    };
+    shell
 }
 
 /// The settings of the developer's own broker must not reach this one, nor those of other servers that it reads.

@@ -16,7 +16,7 @@ use crate::config::{CONTROL_SOCKET, Flags, Loaded};
 use crate::development;
 use crate::exec;
 use crate::server::control::{self, ControlSocket};
-use crate::server::{self, Reloader, Server};
+use crate::server::{self, InheritedSockets, Patience, Reloader, Server, notify};
 use crate::telemetry;
 use crate::test_mode::{TestMode, draw_token};
 
@@ -69,8 +69,10 @@ fn run(command: Command) -> Result<ExitCode, ExitFailure> {
         }
         Command::Reload(flags) => print(&ask_to_reload(&flags).map_err(|complaint| (complaint, NOT_DONE))?),
         Command::Serve(flags) => {
+            let inherited = InheritedSockets::take().map_err(cannot_start)?;
+            let flags = flags.at(inherited.main_address());
             let loaded = load(&flags)?;
-            serve(flags, loaded).map_err(cannot_start)?;
+            serve(flags, loaded, inherited).map_err(cannot_start)?;
         }
         Command::Import(order) => {
             let report = run_import(&order).map_err(|complaint| (complaint, CANNOT_START))?;
@@ -147,12 +149,12 @@ fn ask_to_reload(flags: &Flags) -> Result<String, String> {
     }
 }
 
-fn serve(flags: Flags, loaded: Loaded) -> Result<(), Box<dyn Error>> {
+fn serve(flags: Flags, loaded: Loaded, inherited: InheritedSockets) -> Result<(), Box<dyn Error>> {
     let Loaded { ref config, mode, .. } = loaded;
     let flags = flags.of_file(loaded.file.clone());
     telemetry::start(&config.logging)?;
     telemetry::log_panics();
-    let bound = Server::new(config.clone()).bind()?;
+    let bound = Server::new(config.clone()).inherit(inherited).bind()?.supervised();
     let control = config.server.control_socket.as_deref().map(ControlSocket::bind).transpose()?;
     tell(&loaded);
     let mut text = welcome(config, &bound.url(), mode, &development::reachable(config.server.widest_host()));
@@ -163,20 +165,20 @@ fn serve(flags: Flags, loaded: Loaded) -> Result<(), Box<dyn Error>> {
     text.push_str(&foreign_names(&loaded.read));
     let reloader = bound.reloader();
     actix_web::rt::System::new().block_on(async {
-        let shutdown = shutdown_signal()?;
+        let shutdown = shutdown_signal(bound.patience())?;
         let mut hangup = signal(SignalKind::hangup())?;
         print(&text);
         let on_signal = async {
             while hangup.recv().await.is_some() {
                 // The log has told what there is to tell.
-                let _ = reload(&flags, &reloader);
+                let _ = reload_supervised(&flags, &reloader);
             }
             Ok(())
         };
         let on_request = async {
             let Some(control) = &control else { return std::future::pending().await };
             let answer = |request: &str| match request {
-                control::RELOAD => reload(&flags, &reloader),
+                control::RELOAD => reload_supervised(&flags, &reloader),
                 other => Err(format!("heliostat: the running broker does not know the request {other:?}")),
             };
             control.serve(answer).await
@@ -209,7 +211,7 @@ fn serve_test(loaded: Loaded, test_mode: Arc<TestMode>) -> Result<(), Box<dyn Er
     tell(&loaded);
     let line = ready(config, bound.address(), test_mode.token());
     actix_web::rt::System::new().block_on(async {
-        let shutdown = shutdown_signal()?;
+        let shutdown = shutdown_signal(bound.patience())?;
         // It is looked at first when the broker serves.
         let served = async move {
             print(&line);
@@ -217,6 +219,17 @@ fn serve_test(loaded: Loaded, test_mode: Arc<TestMode>) -> Result<(), Box<dyn Er
         };
         Ok(bound.run(served).await?)
     })
+}
+
+/// The same as [`reload`], and the service manager hears of it.
+fn reload_supervised(flags: &Flags, reloader: &Reloader) -> control::ControlAnswer {
+    notify::reloading();
+    let answer = reload(flags, reloader);
+    notify::ready(match &answer {
+        Ok(_) => "serving; the configuration was read again",
+        Err(_) => "serving; the configuration was not read again, for it is at fault",
+    });
+    answer
 }
 
 /// Reads the configuration again from where it came, and puts in force what can be. Tells the log; returns what to
@@ -249,7 +262,7 @@ fn reload(flags: &Flags, reloader: &Reloader) -> control::ControlAnswer {
 }
 
 /// Ready at the first SIGTERM or SIGINT. The signals are caught from now on, not from the first poll on.
-fn shutdown_signal() -> std::io::Result<impl Future<Output = ()>> {
+fn shutdown_signal(patience: Patience) -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
@@ -257,13 +270,17 @@ fn shutdown_signal() -> std::io::Result<impl Future<Output = ()>> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        // Who asks twice does not want to wait.
+        // Who asks twice does not want to wait: first for what is done for others' sake, then for anything.
         actix_web::rt::spawn(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                if !patience.end() {
+                    std::process::exit(130);
+                }
             }
-            std::process::exit(130);
         });
     })
 }

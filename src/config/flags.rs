@@ -4,6 +4,7 @@
 //! table.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// One flag of the command line.
@@ -185,6 +186,15 @@ impl Flags {
     /// These, for a broker that was started with this file: it never reads another, nor does without.
     pub(crate) fn of_file(self, file: Option<PathBuf>) -> Self {
         Flags { config: file.or(self.config), default_file: None, ..self }
+    }
+
+    /// These, and a main address that beats all others, if there is one: that of a socket that was passed on.
+    pub(crate) fn at(mut self, address: Option<SocketAddr>) -> Flags {
+        if let Some(address) = address {
+            self.values.insert("--host", address.ip().to_string());
+            self.values.insert("--port", address.port().to_string());
+        }
+        self
     }
 
     /// These, and others that were given later and have the last word.

@@ -44,6 +44,10 @@ pub struct ServerConfig {
     pub http_request_timeout: Duration,
     /// How long an idle HTTP connection is kept for the next request.
     pub keep_alive: Duration,
+    /// How long everything is served still when the broker is to stop, and says that it is not ready.
+    pub drain_delay: Duration,
+    /// Clients that are closed per second then, all workers together; 0: all at once.
+    pub drain_connections_per_second: usize,
     /// How long open connections may take to end on shutdown before they are cut.
     pub shutdown_grace: Duration,
     /// What clients are told on shutdown.
@@ -78,6 +82,8 @@ impl Default for ServerConfig {
             http_body_bytes: 1024 * 1024,
             http_request_timeout: Duration::from_secs(10),
             keep_alive: Duration::from_secs(75),
+            drain_delay: Duration::ZERO,
+            drain_connections_per_second: 0,
             shutdown_grace: Duration::from_secs(5),
             shutdown_code: ShutdownCode::Auto,
             control_socket: None,

@@ -107,6 +107,8 @@ pub(super) fn node_settings() -> Vec<Setting<Config>> {
         "server.http_request_timeout_seconds", Seconds { least: 0.001 }, server.http_request_timeout;
         "server.keep_alive_seconds", Seconds { least: 0.001 }, server.keep_alive;
         "server.control_socket", OptionalFile, server.control_socket;
+        "server.drain_delay_seconds", Seconds { least: 0.0 }, server.drain_delay;
+        "server.drain_connections_per_second", Integer(0..=MOST), server.drain_connections_per_second;
         "server.shutdown_grace_seconds", Seconds { least: 0.0 }, server.shutdown_grace;
         "server.shutdown_code", ShutdownCodes, server.shutdown_code;
         "server.trusted_proxies", ProxyList, server.trusted_proxies;

@@ -11,9 +11,9 @@ use crate::node::Unready;
 
 use super::ApiError;
 
-/// Has a connection end with this answer once the broker stops: on another it may find another broker.
+/// Has a connection end with this answer once the node is to be left: on another it may find another broker.
 pub(crate) fn close_if_stopping(hub: &Hub, response: &mut HttpResponse) {
-    if hub.shutdown().is_some() {
+    if hub.is_leaving() {
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
 }

@@ -27,7 +27,7 @@ impl Hub {
     }
 
     /// Waits until every worker has ended the turn that it is in, and read the commands that were posted before.
-    pub(super) async fn turn_of_every_worker(&self) {
+    pub(crate) async fn turn_of_every_worker(&self) {
         let (reply, mut replies) = mpsc::channel(1);
         self.mailboxes.post_to_started(|| WorkerCommand::Turn { _reply: reply.clone() });
         drop(reply);

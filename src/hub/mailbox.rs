@@ -56,6 +56,8 @@ pub(super) enum WorkerCommand {
     Injected { app: AppIndex, injection: Injection },
     /// End every connection, politely.
     Drain { code: CloseCode, reason: &'static str },
+    /// End some more connections of those that there were at the first of these commands, politely.
+    DrainSome { most: usize, code: CloseCode, reason: &'static str },
     /// Nothing: whoever has sent it waits until it has been read.
     Turn { _reply: Sender<Infallible> },
     /// Some worker is no longer far behind: whoever waits for that may look again.
@@ -82,6 +84,7 @@ impl WorkerCommand {
             | WorkerCommand::CloseStreams { .. }
             | WorkerCommand::Relieved
             | WorkerCommand::Drain { .. }
+            | WorkerCommand::DrainSome { .. }
             | WorkerCommand::Turn { .. } => 0,
             // Who counts does not count himself.
             WorkerCommand::Totals { .. } => return 0,

@@ -2,6 +2,8 @@
 
 use std::convert::Infallible;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -46,8 +48,13 @@ impl Shutdown {
     }
 }
 
+/// How often some of the connections are closed, where not all are to be at once.
+const SLICE: Duration = Duration::from_millis(50);
+
 /// What shutdown waits for, and whether it has begun.
 pub(super) struct Work {
+    /// The node is to be left: on another connection a client may find another.
+    leaving: AtomicBool,
     /// Set when the broker begins to stop.
     shutdown: OnceLock<Shutdown>,
     /// Cloned by everything that shutdown waits for; gone once shutdown has begun.
@@ -61,6 +68,7 @@ impl Work {
     pub(super) fn new() -> Self {
         let (shutdown_guard, all_done) = mpsc::channel(1);
         Work {
+            leaving: AtomicBool::new(false),
             shutdown: OnceLock::new(),
             shutdown_guard: Mutex::new(Some(shutdown_guard)),
             all_done: Mutex::new(Some(all_done)),
@@ -72,6 +80,7 @@ impl Work {
     }
 
     fn stop(&self, shutdown: Shutdown) {
+        self.leaving.store(true, Ordering::Relaxed);
         let _ = self.shutdown.set(shutdown);
         drop(self.shutdown_guard.lock().take());
     }
@@ -91,6 +100,41 @@ impl Hub {
     #[must_use]
     pub fn begin_work(&self) -> Option<ShutdownGuard> {
         self.work.begin()
+    }
+
+    /// Has whoever is answered from now on come by another connection the next time.
+    pub fn begin_leaving(&self) {
+        self.work.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether clients had better come by another connection the next time.
+    pub fn is_leaving(&self) -> bool {
+        self.work.leaving.load(Ordering::Relaxed)
+    }
+
+    /// Closes the connections that there are now, so many per second, the same number on each worker. Returns when all have
+    /// been told, as far as they are spread evenly; [`Hub::drain`] closes the rest.
+    pub async fn close_slowly(&self, per_second: usize, shutdown: Shutdown) {
+        let (code, reason) = (shutdown.code(), shutdown.sentence());
+        let workers = self.mailboxes.len();
+        let mut left = self.sockets().len();
+        let (mut thousandths, mut next) = (0, 0);
+        let mut slices = tokio::time::interval(SLICE);
+        while left > 0 {
+            slices.tick().await;
+            thousandths += per_second.saturating_mul(SLICE.as_millis() as usize);
+            let due = (thousandths / 1000).min(left);
+            thousandths %= 1000;
+            left -= due;
+            for (index, mailbox) in self.mailboxes.iter().enumerate() {
+                let first = (index + workers - next) % workers;
+                let most = (due + workers - 1 - first) / workers;
+                if most > 0 {
+                    mailbox.post(WorkerCommand::DrainSome { most, code, reason });
+                }
+            }
+            next = (next + due) % workers;
+        }
     }
 
     /// Begins to stop: from now on nothing new is begun and nothing published for anybody who is told that it was.

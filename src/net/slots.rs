@@ -146,6 +146,20 @@ impl ConnectionSlots {
     }
 }
 
+impl ConnectionSlots {
+    /// Ends all connections that are idle at present. Returns how many there were.
+    pub(crate) fn evict_all_idle(&self) -> usize {
+        let workers = self.workers.lock();
+        let evicted = workers.iter().map(|worker| {
+            let count = worker.evictable();
+            worker.requested.fetch_add(count, Ordering::Relaxed);
+            worker.notify.notify_one();
+            count
+        });
+        evicted.sum()
+    }
+}
+
 /// Ends idle connections of this worker for newcomers that others have.
 async fn evict_for_others(idle: IdleList, eviction_requests: Arc<EvictionRequests>) {
     loop {

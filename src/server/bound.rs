@@ -7,12 +7,12 @@ use std::sync::Arc;
 use actix_server::{Server as ActixServer, ServerBuilder};
 use tracing::info;
 
-use super::Reloader;
 use super::files::OpenFiles;
 use super::listening::{ListeningSocket, SocketHandle};
 use super::role::Role;
 use super::service::ServiceParts;
 use super::stop::Stop;
+use super::{Patience, Reloader, notify};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::net::tls::{self, Certificates};
@@ -36,6 +36,9 @@ pub struct BoundServer {
     pub(super) files: OpenFiles,
     pub(super) metrics: Metrics,
     pub(super) certificates: Option<Arc<Certificates>>,
+    pub(super) patience: Patience,
+    /// A service manager is told how it goes.
+    pub(super) supervised: bool,
 }
 
 impl BoundServer {
@@ -84,6 +87,17 @@ impl BoundServer {
         self.metrics.clone()
     }
 
+    /// Tells the service manager that has started this process, if one has, how it goes.
+    pub(crate) fn supervised(mut self) -> Self {
+        self.supervised = true;
+        self
+    }
+
+    /// Cuts short what the broker takes its time for when it is to stop.
+    pub(crate) fn patience(&self) -> Patience {
+        self.patience.clone()
+    }
+
     /// What all its workers share.
     pub(crate) fn hub(&self) -> Arc<Hub> {
         Arc::clone(&self.parts.hub)
@@ -106,7 +120,19 @@ impl BoundServer {
     /// If the worker threads cannot be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let (address, count) = (self.address(), self.sockets.len());
-        let BoundServer { parts, reloader, webhooks, hooks, sockets, files, certificates, .. } = self;
+        let status = format!("serving at {}", self.url());
+        let BoundServer {
+            parts,
+            reloader,
+            webhooks,
+            hooks,
+            sockets,
+            files,
+            certificates,
+            patience,
+            supervised,
+            ..
+        } = self;
         let hooks =
             hooks.into_iter().map(|(_, hook)| hook.start()).collect::<io::Result<Vec<RunningHook>>>()?;
         let workers = parts.hub.worker_count();
@@ -117,11 +143,13 @@ impl BoundServer {
         let (server, handles) = serve_all(sockets, server, &parts)?;
         let server = server.run();
         let handle = server.handle();
-        let ServiceParts { hub, config, wire, test_mode, readiness, .. } = parts;
+        let ServiceParts { hub, config, wire, test_mode, readiness, slots, .. } = parts;
         files.tell();
         info!(%address, listeners = count, workers, apps = config.apps.len(), "serving");
         let mut running = actix_web::rt::spawn(server);
         let watching = certificates.map(|certificates| actix_web::rt::spawn(tls::watch(certificates)));
+        let supervising =
+            supervised.then(|| actix_web::rt::spawn(notify::supervise(Arc::clone(&hub), status)));
         tokio::select! {
             ended = &mut running => return ended.unwrap_or_else(|panic| Err(io::Error::other(panic))),
             () = shutdown => {}
@@ -129,9 +157,25 @@ impl BoundServer {
         if let Some(watching) = watching {
             watching.abort();
         }
-        let stop =
-            Stop { config, hub, readiness, wire, test_mode, webhooks, hooks, sockets: handles, reloader };
-        stop.run(handle, running).await
+        let stop = Stop {
+            config,
+            hub,
+            readiness,
+            slots,
+            patience,
+            supervised,
+            wire,
+            test_mode,
+            webhooks,
+            hooks,
+            sockets: handles,
+            reloader,
+        };
+        let stopped = stop.run(handle, running).await;
+        if let Some(supervising) = supervising {
+            supervising.abort();
+        }
+        stopped
     }
 }
 

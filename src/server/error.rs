@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::TooFewFiles;
+use super::inherited::InheritError;
 use super::wanted::{OverlappingListeners, wanted_listeners};
 use crate::app::DuplicateApp;
 use crate::config::{AppConfig, Config};
@@ -40,6 +41,9 @@ pub enum StartError {
     /// The system lets the process open too few files.
     #[error(transparent)]
     Files(#[from] TooFewFiles),
+    /// What a service manager has passed on cannot be used.
+    #[error(transparent)]
+    Inherited(#[from] InheritError),
     /// Another program listens there.
     #[error(
         "cannot listen on {0}: the port is in use; stop the other program, or choose another port with --port"

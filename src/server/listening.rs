@@ -11,10 +11,11 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tracing::debug;
 
 use super::StartError;
+use super::inherited::InheritedSocket;
 use super::role::Role;
 use super::service::{self, ServiceParts};
 use super::socket_file::{self, SocketFile, SocketFileError};
-use super::wanted::{ListenPoint, WantedListener};
+use super::wanted::{InheritedPlace, ListenPoint, WantedListener};
 
 /// Bytes that the kernel may hold for one connection before it says that the socket is full: a stalled client is
 /// noticed soon, and holds little.
@@ -36,6 +37,8 @@ const FREE_PORTS_TRIED: usize = 16;
 pub(super) struct ListeningSocket {
     pub(super) role: Role,
     socket: BoundSocket,
+    /// It is a service manager's, who keeps it when this process has gone.
+    inherited: bool,
     /// Connections speak TLS with these settings, or plainly.
     tls: Option<rustls::ServerConfig>,
     /// Connections begin with a header of the PROXY protocol.
@@ -46,34 +49,48 @@ pub(super) struct ListeningSocket {
 enum BoundSocket {
     /// With the port that it was given, if any free one was asked for.
     Tcp(TcpListener, SocketAddr),
-    Unix(UnixListener, SocketFile, PathBuf),
+    /// Without its file where that is another's.
+    Unix(UnixListener, Option<SocketFile>, PathBuf),
 }
 
 impl ListeningSocket {
-    /// Takes what a place to listen stands for: one socket, or one for each loopback address that the machine has.
+    /// Takes what a place to listen stands for: one socket, or one for each loopback address that the machine has. What
+    /// was inherited for it is not taken anew.
     pub(super) fn bind(
-        wanted: &WantedListener,
+        (wanted, inherited): (WantedListener, Vec<InheritedSocket>),
         backlog: u32,
         tls: Option<&rustls::ServerConfig>,
     ) -> Result<Vec<Self>, StartError> {
         let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
-        let WantedListener { role, point, proxy_protocol, .. } = wanted;
+        let WantedListener { role, point, proxy_protocol, .. } = &wanted;
+        let is_inherited = |address: &&SocketAddr| {
+            inherited.iter().any(|socket| socket.place == InheritedPlace::Tcp(**address))
+        };
         let sockets = match point {
-            ListenPoint::Tcp(addresses) => bind_tcp(addresses, backlog)?,
+            ListenPoint::Tcp(addresses) => {
+                let missing: Vec<_> =
+                    addresses.iter().filter(|address| !is_inherited(address)).copied().collect();
+                if missing.is_empty() { Vec::new() } else { bind_tcp(&missing, backlog)? }
+            }
+            ListenPoint::Unix { .. } if !inherited.is_empty() => Vec::new(),
             ListenPoint::Unix { path, mode } => {
                 let (socket, file) = socket_file::listen(path, *mode, backlog)
                     .map_err(|error| at_path(path.clone(), error))?;
-                vec![BoundSocket::Unix(socket, file, path.clone())]
+                vec![BoundSocket::Unix(socket, Some(file), path.clone())]
             }
         };
         let tls = tls.filter(|_| wanted.tls);
-        let listening = |socket| ListeningSocket {
+        let listening = |(socket, inherited)| ListeningSocket {
             role: *role,
             socket,
+            inherited,
             tls: tls.cloned(),
             proxy_protocol: *proxy_protocol,
         };
-        Ok(sockets.into_iter().map(listening).collect())
+        let inherited = inherited.into_iter().map(adopt).collect::<Result<Vec<_>, _>>()?.into_iter();
+        let all =
+            inherited.map(|socket| (socket, true)).chain(sockets.into_iter().map(|socket| (socket, false)));
+        Ok(all.map(listening).collect())
     }
 
     /// The address of a TCP socket.
@@ -101,12 +118,12 @@ impl ListeningSocket {
         server: ServerBuilder,
         parts: &ServiceParts,
     ) -> io::Result<(ServerBuilder, SocketHandle)> {
-        let ListeningSocket { role, socket, tls, proxy_protocol } = self;
+        let ListeningSocket { role, socket, inherited, tls, proxy_protocol } = self;
         let parts = parts.clone();
         let name = role.name();
         match socket {
             BoundSocket::Tcp(socket, _) => {
-                let handle = SocketHandle { socket: socket.try_clone()?.into(), file: None };
+                let handle = SocketHandle { socket: socket.try_clone()?.into(), inherited, file: None };
                 let server = match tls {
                     None if proxy_protocol => {
                         server.listen(name, socket, move || service::proxied(&parts, role))
@@ -119,7 +136,7 @@ impl ListeningSocket {
                 Ok((server?, handle))
             }
             BoundSocket::Unix(socket, file, _) => {
-                let handle = SocketHandle { socket: socket.try_clone()?.into(), file: Some(file) };
+                let handle = SocketHandle { socket: socket.try_clone()?.into(), inherited, file };
                 let server = match tls {
                     None if proxy_protocol => {
                         server.listen_uds(name, socket, move || service::proxied(&parts, role))
@@ -141,19 +158,48 @@ pub(super) struct SocketHandle {
     // The file goes before the socket is closed.
     file: Option<SocketFile>,
     socket: Socket,
+    inherited: bool,
+}
+
+impl SocketHandle {
+    /// Whether it is kept by a service manager, so that connections wait in it for the next process.
+    pub(super) fn is_inherited(&self) -> bool {
+        self.inherited
+    }
 }
 
 /// Listens no more on any of these: from now on connections are refused, and another process may take the addresses.
-/// Connections that nobody has accepted yet are reset at once.
+/// Connections that nobody has accepted yet are reset at once. Sockets that were inherited are only left alone: what comes
+/// waits in them for the next process.
 pub(super) async fn close(sockets: Vec<SocketHandle>, server: &ServerHandle) {
     server.pause().await;
     tokio::time::sleep(ACCEPTING_ENDS).await;
-    for SocketHandle { file, socket } in sockets {
+    for SocketHandle { file, socket, inherited } in sockets {
+        if inherited {
+            continue;
+        }
         // On Linux this is the end of listening, whoever else holds the socket.
         if let Err(error) = socket.shutdown(std::net::Shutdown::Both) {
             debug!(%error, "a port cannot be closed before the end");
         }
         drop(file);
+    }
+}
+
+/// Makes an inherited socket one of ours: with what every connection is to inherit.
+fn adopt(inherited: InheritedSocket) -> Result<BoundSocket, StartError> {
+    let InheritedSocket { place, socket, .. } = inherited;
+    let told = place.to_string();
+    let refused = |error| StartError::Listen { address: told, error };
+    match place {
+        InheritedPlace::Tcp(address) => {
+            set_options(&socket).map_err(refused)?;
+            Ok(BoundSocket::Tcp(socket.into(), address))
+        }
+        InheritedPlace::Unix(path) => {
+            socket.set_nonblocking(true).map_err(refused)?;
+            Ok(BoundSocket::Unix(socket.into(), None, path))
+        }
     }
 }
 

@@ -10,10 +10,11 @@ use actix_server::ServerHandle;
 use actix_web::rt::task::JoinHandle;
 use tracing::{info, warn};
 
-use super::Reloader;
 use super::listening::{self, SocketHandle};
+use super::{Patience, Reloader, notify};
 use crate::config::{Config, ShutdownCode};
 use crate::hub::{Hub, Shutdown};
+use crate::net::slots::ConnectionSlots;
 use crate::node::Readiness;
 use crate::pipe::RunningHook;
 use crate::pipe::wire::PipeWire;
@@ -24,11 +25,19 @@ use crate::webhook::Webhooks;
 /// How long the last webhooks may take where the connections have used up the time that both have.
 const LAST_WEBHOOKS: Duration = Duration::from_secs(1);
 
+/// How long requests are served when nothing more is accepted, where somebody else takes over: who asks more often than that
+/// is told to come by another connection, and has none closed under a request that is on its way.
+const LAST_REQUESTS: Duration = Duration::from_millis(150);
+
 /// What ends together.
 pub(super) struct Stop {
     pub(super) config: Config,
     pub(super) hub: Arc<Hub>,
     pub(super) readiness: Arc<Readiness>,
+    pub(super) slots: Arc<ConnectionSlots>,
+    pub(super) patience: Patience,
+    /// A service manager is told how it goes.
+    pub(super) supervised: bool,
     pub(super) wire: Arc<PipeWire>,
     pub(super) test_mode: Option<Arc<TestMode>>,
     pub(super) webhooks: Webhooks,
@@ -44,16 +53,44 @@ impl Stop {
         server: ServerHandle,
         running: JoinHandle<io::Result<()>>,
     ) -> io::Result<()> {
-        let Stop { config, hub, readiness, wire, test_mode, webhooks, hooks, sockets, reloader } = self;
-        let grace = config.server.shutdown_grace;
-        let shutdown = shutdown(config.server.shutdown_code, is_succeeded());
-        let deadline = tokio::time::Instant::now() + grace;
-        readiness.drain("the broker is stopping");
-        info!(connections = hub.sockets().len(), code = shutdown.code().code(), "shutting down");
-        hub.stop_work(shutdown);
+        self.readiness.drain("the broker is stopping");
+        // Whoever is answered from now on is told to come by another connection.
+        self.hub.begin_leaving();
+        let delay = self.config.server.drain_delay;
+        if self.supervised {
+            notify::stopping(if delay.is_zero() { "stopping" } else { "draining" });
+        }
+        if !delay.is_zero() {
+            info!(connections = self.hub.sockets().len(), ?delay, "draining: everything is served still");
+            self.patience.unless_ended(tokio::time::sleep(delay)).await;
+        }
+        let succeeded = self.sockets.iter().any(SocketHandle::is_inherited);
+        let shutdown = shutdown(self.config.server.shutdown_code, succeeded);
+        info!(connections = self.hub.sockets().len(), code = shutdown.code().code(), "shutting down");
+        let rate = self.config.server.drain_connections_per_second;
+        let unhurried = succeeded || rate > 0 || !delay.is_zero();
+        if !unhurried {
+            self.hub.stop_work(shutdown);
+        }
+        let Stop {
+            config, hub, slots, patience, wire, test_mode, webhooks, hooks, sockets, reloader, ..
+        } = self;
         // Before anybody is told to come back: who comes at once must not come here.
         let expected = telemetry::suppress_messages(&telemetry::CLOSED_PORT_MESSAGES);
         listening::close(sockets, &server).await;
+        if unhurried {
+            // Publishers on connections that are kept are served once more, and told to come by another one.
+            tokio::time::sleep(LAST_REQUESTS).await;
+            let idle = slots.evict_all_idle();
+            info!(idle, "idle HTTP connections are closed");
+            if rate > 0 {
+                patience.unless_ended(hub.close_slowly(rate, shutdown)).await;
+                info!(connections = hub.sockets().len(), "closed slowly; the rest is closed at once");
+            }
+            hub.stop_work(shutdown);
+        }
+        let grace = config.server.shutdown_grace;
+        let deadline = tokio::time::Instant::now() + grace;
         if let Some(test_mode) = &test_mode {
             test_mode.end();
         }
@@ -85,18 +122,13 @@ impl Stop {
     }
 }
 
-/// How clients are closed, where another broker listens at this address already, and where none does.
+/// How clients are closed, where somebody listens at this address when this broker has gone, and where nobody does. A
+/// service manager that holds the socket does: connections wait there for the next broker.
 fn shutdown(code: ShutdownCode, is_succeeded: bool) -> Shutdown {
     match (code, is_succeeded) {
         (ShutdownCode::AtOnce, _) | (ShutdownCode::Auto, true) => Shutdown::AtOnce,
         (ShutdownCode::Soon, _) | (ShutdownCode::Auto, false) => Shutdown::Soon,
     }
-}
-
-/// Whether another broker listens at this address already. Brokers do not hand their ports over and know of no others, so
-/// as far as this one can tell, none does.
-const fn is_succeeded() -> bool {
-    false
 }
 
 #[cfg(test)]

@@ -52,11 +52,55 @@ impl WantedListener {
         WantedListener { role, point, tls: *tls, proxy_protocol: *proxy_protocol }
     }
 
+    /// A place that nobody has configured: for clients and the HTTP API.
+    pub(super) fn at(point: ListenPoint) -> Self {
+        WantedListener { role: Role::Broker, point, tls: true, proxy_protocol: false }
+    }
+
     /// How many sockets it takes at most.
     pub(super) fn sockets(&self) -> usize {
         match &self.point {
             ListenPoint::Tcp(addresses) => addresses.len(),
             ListenPoint::Unix { .. } => 1,
+        }
+    }
+}
+
+impl ListenPoint {
+    /// Whether a socket that listens there is one of those that it stands for.
+    pub(super) fn is_at(&self, place: &InheritedPlace) -> bool {
+        match (self, place) {
+            (ListenPoint::Tcp(addresses), InheritedPlace::Tcp(address)) => addresses.contains(address),
+            (ListenPoint::Unix { path, .. }, InheritedPlace::Unix(other)) => path == other,
+            (ListenPoint::Tcp(_), InheritedPlace::Unix(_))
+            | (ListenPoint::Unix { .. }, InheritedPlace::Tcp(_)) => false,
+        }
+    }
+}
+
+/// Where a socket listens that was passed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum InheritedPlace {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl InheritedPlace {
+    /// The place to listen that it alone stands for.
+    pub(super) fn as_point(&self) -> ListenPoint {
+        match self {
+            InheritedPlace::Tcp(address) => ListenPoint::Tcp(vec![*address]),
+            InheritedPlace::Unix(path) => ListenPoint::Unix { path: path.clone(), mode: 0 },
+        }
+    }
+}
+
+/// As in the configuration.
+impl fmt::Display for InheritedPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            InheritedPlace::Tcp(address) => address.fmt(f),
+            InheritedPlace::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! (`docs/conformance.md`) which that function proves.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test reports its failure")]
 
+mod activation;
 mod admission;
 mod authorise;
 mod authorized;

@@ -92,6 +92,9 @@ impl Worker {
                 let _ = reply.send(self.totals());
             }
             WorkerCommand::Turn { .. } => {}
+            WorkerCommand::DrainSome { most, code, reason } => {
+                self.begin_round_of_some(SharedSignal::Close(code, reason), most);
+            }
             WorkerCommand::Drain { code, reason } => {
                 self.begin_round(SharedSignal::Close(code, reason), None, room);
             }

@@ -26,6 +26,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
+use std::vec;
 
 use crate::channel::WorkerIndex;
 use crate::protocol::SocketId;
@@ -70,6 +71,8 @@ pub struct Worker {
     allowance: Rc<Allowance>,
     leaving: Queue,
     rounds: Rounds<ClientKey>,
+    /// Connections that are yet to be ended, where not all are to be at once.
+    draining: RefCell<Option<vec::IntoIter<ClientKey>>>,
     /// What remembered events have expired is looked at, in several turns.
     expiring: Cell<bool>,
     /// What is over at the next turn.
@@ -113,6 +116,7 @@ impl Worker {
             turning: Cell::new(false),
             leaving: Queue::default(),
             rounds: Rounds::default(),
+            draining: RefCell::default(),
             expiring: Cell::new(false),
             allowance: Allowance::new(),
             ending: RefCell::default(),

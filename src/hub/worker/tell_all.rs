@@ -18,6 +18,16 @@ impl Worker {
         *room = room.saturating_sub(clients.len() / LOOKS_PER_HEARER);
     }
 
+    /// Begins to tell some more of the connections that there were when this was called first.
+    pub(super) fn begin_round_of_some(&self, signal: SharedSignal, most: usize) {
+        let mut draining = self.draining.borrow_mut();
+        let names = draining.get_or_insert_with(|| {
+            let names: Vec<_> = self.clients.borrow().keys().copied().collect();
+            names.into_iter()
+        });
+        self.rounds.begin(signal, names.take(most).collect());
+    }
+
     /// Goes on with what is being said to many connections. Returns whether that was all.
     pub(super) fn tell_rounds(&self) -> bool {
         let clients = self.clients.borrow();

@@ -1,0 +1,221 @@
+//! Sockets that a service manager holds for the broker and passes on at its start: `LISTEN_FDS`, as systemd does it. They
+//! stay the manager's: connections wait in them while one broker has gone and the next has not come.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{env, fs, io};
+
+use socket2::{Socket, Type};
+
+use super::role::Role;
+use super::wanted::{InheritedPlace, WantedListener};
+
+/// The first of the files that are passed on.
+const FIRST_FILE: u32 = 3;
+
+/// More sockets than this are a mistake.
+const MOST_SOCKETS: u32 = 64;
+
+/// Names of sockets that stand for the main address: ours, what the unit is likely to be called, and what a manager says
+/// where nobody has said anything.
+const MAIN_NAMES: [&str; 4] = ["heliostat", "http", "heliostat.socket", "unknown"];
+
+/// The sockets that were passed on to this process.
+#[derive(Debug, Default)]
+pub(crate) struct InheritedSockets(Vec<InheritedSocket>);
+
+/// One of them. It listens.
+#[derive(Debug)]
+pub(super) struct InheritedSocket {
+    name: Option<String>,
+    pub(super) place: InheritedPlace,
+    pub(super) socket: Socket,
+}
+
+/// A socket that was passed on cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum InheritError {
+    /// The variables that announce sockets cannot be understood.
+    #[error(
+        "LISTEN_FDS must be a number of sockets from 0 to {MOST_SOCKETS}, each open from file {FIRST_FILE} on, got {0:?}"
+    )]
+    Variables(String),
+    /// Something that is no listening socket.
+    #[error("file {file}, passed on by LISTEN_FDS as {name:?}, is no socket that listens for streams: {why}")]
+    NoListener {
+        /// Its number.
+        file: u32,
+        /// Its name.
+        name: String,
+        /// What it is instead.
+        why: String,
+    },
+    /// Nothing is configured to listen there.
+    #[error(
+        "the socket {name:?} at {place}, passed on by LISTEN_FDS, is for nothing: name it \"heliostat\" (FileDescriptorName=) \
+         for clients and the HTTP API, \"pipe\" with pipe.own_port for backends, or list its address in server.listeners"
+    )]
+    ForNothing {
+        /// Its name.
+        name: String,
+        /// Where it listens.
+        place: String,
+    },
+}
+
+impl InheritedSockets {
+    /// Takes the sockets that were passed on to this process, at the first call; later there are none. To be called before
+    /// the process opens anything itself.
+    ///
+    /// # Errors
+    /// If what was announced is not there, or is no listening socket.
+    pub(crate) fn take() -> Result<Self, InheritError> {
+        static TAKEN: AtomicBool = AtomicBool::new(false);
+        let is_ours = env::var("LISTEN_PID").is_ok_and(|pid| pid == std::process::id().to_string());
+        if !is_ours || TAKEN.swap(true, Ordering::Relaxed) {
+            return Ok(InheritedSockets::default());
+        }
+        let told = env::var("LISTEN_FDS").unwrap_or_default();
+        let bad = || InheritError::Variables(told.clone());
+        let count = told.parse::<u32>().ok().filter(|count| *count <= MOST_SOCKETS).ok_or_else(bad)?;
+        // What is not open would be taken for what is opened next.
+        let is_open = |file: u32| fs::symlink_metadata(format!("/proc/self/fd/{file}")).is_ok();
+        if !(FIRST_FILE..FIRST_FILE + count).all(is_open) {
+            return Err(bad());
+        }
+        let files = sd_listen_fds::get().map_err(|_| bad())?;
+        let sockets = (FIRST_FILE..).zip(files).map(|(file, (name, socket))| {
+            let socket = Socket::from(socket.into_std());
+            let place = place_of(&socket).map_err(|error| InheritError::NoListener {
+                file,
+                name: name.clone().unwrap_or_default(),
+                why: error.to_string(),
+            })?;
+            Ok(InheritedSocket { name, place, socket })
+        });
+        sockets.collect::<Result<_, _>>().map(InheritedSockets)
+    }
+
+    /// The address that stands in the place of `server.host` and `server.port`.
+    pub(crate) fn main_address(&self) -> Option<SocketAddr> {
+        self.0.iter().filter(|socket| socket.is_main()).find_map(|socket| match socket.place {
+            InheritedPlace::Tcp(address) => Some(address),
+            InheritedPlace::Unix(_) => None,
+        })
+    }
+
+    /// Gives each socket to the place to listen that it is for: the one of its address, or else of its name.
+    ///
+    /// # Errors
+    /// If one is for none.
+    pub(super) fn assign(
+        self,
+        wanted: Vec<WantedListener>,
+    ) -> Result<Vec<(WantedListener, Vec<InheritedSocket>)>, InheritError> {
+        let mut assigned: Vec<_> = wanted.into_iter().map(|wanted| (wanted, Vec::new())).collect();
+        for socket in self.0 {
+            let by_address = assigned.iter().position(|(wanted, _)| wanted.point.is_at(&socket.place));
+            let is_pipe = |(wanted, _): &(WantedListener, _)| wanted.role == Role::Pipe;
+            let by_name = || {
+                let named = socket.name.as_deref() == Some(Role::Pipe.name());
+                assigned.iter().position(|entry| named && is_pipe(entry))
+            };
+            match by_address.or_else(by_name) {
+                Some(index) => {
+                    let (wanted, sockets) = &mut assigned[index];
+                    if by_address.is_none() {
+                        wanted.point = socket.place.as_point();
+                    }
+                    sockets.push(socket);
+                }
+                None if socket.is_main() => {
+                    assigned.push((WantedListener::at(socket.place.as_point()), vec![socket]));
+                }
+                None => {
+                    let name = socket.name.unwrap_or_default();
+                    return Err(InheritError::ForNothing { name, place: socket.place.to_string() });
+                }
+            }
+        }
+        Ok(assigned)
+    }
+}
+
+impl InheritedSocket {
+    fn is_main(&self) -> bool {
+        self.name.as_deref().is_none_or(|name| name.is_empty() || MAIN_NAMES.contains(&name))
+    }
+}
+
+/// Where a socket listens.
+fn place_of(socket: &Socket) -> io::Result<InheritedPlace> {
+    if socket.r#type()? != Type::STREAM {
+        return Err(io::Error::other("it is a socket of another type"));
+    }
+    if !socket.is_listener()? {
+        return Err(io::Error::other("it does not listen (is it Accept=yes?)"));
+    }
+    // Nothing that this process starts is to have it.
+    socket.set_cloexec(true)?;
+    let address = socket.local_addr()?;
+    let tcp = address.as_socket().map(InheritedPlace::Tcp);
+    let unix = || address.as_pathname().map(|path| InheritedPlace::Unix(path.to_owned()));
+    tcp.or_else(unix).ok_or_else(|| io::Error::other("it has neither an IP address nor a path"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, UdpSocket};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::server::wanted::wanted_listeners;
+
+    fn inherited(name: &str, socket: impl Into<Socket>) -> InheritedSocket {
+        let socket = socket.into();
+        let place = place_of(&socket).unwrap();
+        InheritedSocket { name: (!name.is_empty()).then(|| name.to_owned()), place, socket }
+    }
+
+    fn tcp(name: &str) -> InheritedSocket {
+        inherited(name, TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    #[test]
+    fn each_socket_goes_where_it_belongs() {
+        let mut config = Config::default();
+        config.pipe.own_port = true;
+        for name in ["", "heliostat", "http", "heliostat.socket"] {
+            let sockets = InheritedSockets(vec![tcp("pipe"), tcp(name), tcp(name)]);
+            let main = sockets.main_address().unwrap();
+            config.server.host = main.ip().into();
+            config.server.port = main.port();
+            let assigned = sockets.assign(wanted_listeners(&config).unwrap()).unwrap();
+            let of: Vec<_> = assigned.iter().map(|(wanted, sockets)| (wanted.role, sockets.len())).collect();
+            assert_eq!(of, [(Role::Broker, 1), (Role::Pipe, 1), (Role::Broker, 1)], "{name}");
+            assert_eq!(assigned[0].1[0].place, InheritedPlace::Tcp(main));
+        }
+    }
+
+    #[test]
+    fn a_socket_for_nothing_is_named() {
+        for name in ["pipe", "other"] {
+            let sockets = InheritedSockets(vec![tcp(name)]);
+            assert_eq!(sockets.main_address(), None);
+            let place = sockets.0[0].place.to_string();
+            let error =
+                sockets.assign(wanted_listeners(&Config::default()).unwrap()).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains(&place), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_listen_is_told_apart() {
+        let udp = place_of(&UdpSocket::bind("127.0.0.1:0").unwrap().into()).unwrap_err();
+        assert!(udp.to_string().contains("another type"), "{udp}");
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let accepted = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let accepted = place_of(&accepted.into()).unwrap_err();
+        assert!(accepted.to_string().contains("does not listen"), "{accepted}");
+    }
+}

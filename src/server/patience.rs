@@ -1,0 +1,63 @@
+//! How long a broker that is to stop takes its time, and how that is cut short.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
+
+/// The patience of a stopping broker. Clones are one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Patience(Arc<PatienceState>);
+
+#[derive(Debug, Default)]
+struct PatienceState {
+    /// It takes its time at present.
+    waits: AtomicBool,
+    ended: AtomicBool,
+    notify: Notify,
+}
+
+impl Patience {
+    /// Has the broker go on at once with its end. Returns false if it does not wait for anything that could be left out.
+    pub(crate) fn end(&self) -> bool {
+        let waited = self.0.waits.load(Ordering::Acquire) && !self.0.ended.swap(true, Ordering::AcqRel);
+        if waited {
+            self.0.notify.notify_one();
+        }
+        waited
+    }
+
+    /// Does this, unless the patience ends before.
+    pub(super) async fn unless_ended(&self, work: impl Future<Output = ()>) {
+        self.0.waits.store(true, Ordering::Release);
+        if !self.0.ended.load(Ordering::Acquire) {
+            tokio::select! {
+                () = work => {}
+                () = self.0.notify.notified() => {}
+            }
+        }
+        self.0.waits.store(false, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_waits_is_hurried_once_and_who_does_not_is_not() {
+        let patience = Patience::default();
+        assert!(!patience.end(), "nothing is waited for");
+        patience.unless_ended(async {}).await;
+        let waits = patience.unless_ended(std::future::pending());
+        let ends = async {
+            while !patience.end() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::join!(waits, ends);
+        assert!(!patience.end(), "it waits for nothing any more");
+        // Nor does it begin to.
+        patience.unless_ended(std::future::pending()).await;
+    }
+}
