@@ -129,6 +129,7 @@ impl Server {
         let listeners_wanted = wanted.iter().map(|(wanted, _)| wanted.sockets()).sum();
         let files = OpenFiles::raise(config.server.max_connections, workers, listeners_wanted)?;
         let hub = Hub::new(apps, config.connection.clone(), workers, files.bounds.max_connections)?;
+        hub.addresses().set_most(config.server.max_connections_per_address);
         let certificates = load_certificates(&config)?;
         let tls = certificates.as_ref().map(|certificates| certificates.server_config()).transpose()?;
         let bind = |wanted| ListeningSocket::bind(wanted, config.server.backlog, tls.as_ref());

@@ -33,6 +33,9 @@ pub struct ServerConfig {
     /// Simultaneous WebSocket connections of this node, all apps together; 0 stands for as many as the limit of open
     /// files leaves room for, which is a bound in any case. Over it: close 4100, so that clients come back later.
     pub max_connections: usize,
+    /// Simultaneous connections of clients from one address, all apps together, of IPv6 from one /64; 0 stands for any
+    /// number. Over it: close 4100.
+    pub max_connections_per_address: usize,
     /// Simultaneous connections of this node that speak HTTP, those not counted that have become WebSockets; 0 lifts the
     /// limit. Over it: HTTP 503, and the connection ends.
     pub max_http_connections: usize,
@@ -77,6 +80,7 @@ impl Default for ServerConfig {
             workers: 0,
             backlog: 4096,
             max_connections: 0,
+            max_connections_per_address: 0,
             max_http_connections: 20_000,
             http_unfinished_bytes: 64 * 1024 * 1024,
             http_body_bytes: 1024 * 1024,

@@ -7,6 +7,7 @@
 //! The hub knows neither sockets nor HTTP, and announces what happens to [`Listener`]s that it does not know.
 
 mod accepted;
+mod addresses;
 mod allowance;
 mod announce;
 mod app_index;
@@ -45,6 +46,7 @@ mod versions;
 mod wheel;
 mod worker;
 
+pub(crate) use addresses::{AddressFull, AddressPlace, AddressTable};
 pub(crate) use allowance::{Queued, Turn};
 pub(crate) use app_index::AppIndex;
 pub use app_state::AppState;
@@ -84,6 +86,7 @@ use versions::Versions;
 pub struct Hub {
     apps: AppTable,
     sockets: SocketTable,
+    addresses: Arc<AddressTable>,
     connection: Arc<ConnectionConfig>,
     mailboxes: Mailboxes,
     versions: Versions,
@@ -107,6 +110,7 @@ impl Hub {
         let hub = Arc::new(Hub {
             apps: AppTable::default(),
             sockets: SocketTable::new(max_connections),
+            addresses: Arc::default(),
             connection: Arc::new(connection),
             mailboxes: Mailboxes::new(workers.max(1)),
             versions: Versions::new(),
@@ -131,6 +135,11 @@ impl Hub {
     /// The connections of all apps.
     pub fn sockets(&self) -> &SocketTable {
         &self.sockets
+    }
+
+    /// The connections of each client address.
+    pub fn addresses(&self) -> &Arc<AddressTable> {
+        &self.addresses
     }
 
     /// Worker threads to run.

@@ -9,7 +9,9 @@ use tracing::{debug, info};
 use crate::auth::request::Query;
 use crate::connection::Probe;
 use crate::http::Arrival;
-use crate::hub::{self, Admission, AppState, NotAdmitted, Shutdown, ShutdownGuard, Worker};
+use crate::hub::{
+    self, AddressFull, AddressPlace, Admission, AppState, NotAdmitted, Shutdown, ShutdownGuard, Worker,
+};
 use crate::net::peer_field;
 use crate::protocol::{CloseCode, CloseStatus, Negotiated, ProtocolVersion, VersionError};
 
@@ -33,6 +35,8 @@ pub(crate) struct Reservation {
     pub(crate) admission: Admission,
     /// Shutdown waits for it.
     pub(crate) shutdown_guard: ShutdownGuard,
+    /// Its place among the connections of its address, where they are bounded. It is given back with this.
+    pub(crate) place: Option<AddressPlace>,
 }
 
 /// The client that hands all it hears on an encrypted channel to its decryption, `{}` alone excepted. Anything else
@@ -117,9 +121,9 @@ fn check(
         Err(error) => return Err(refuse(version_code(error).into(), error.to_string())),
     };
     let reservation = reserve(worker, &app, arrival, false).map_err(|(code, reason)| refuse(code, reason))?;
-    let Reservation { admission, shutdown_guard } = reservation;
+    let Reservation { admission, shutdown_guard, place } = reservation;
     let decrypts_everything = query.get("client") == Some(DECRYPTS_EVERYTHING);
-    let client_info = ClientInfo::new(arrival, query);
+    let client_info = ClientInfo::new(arrival, query).holding(place);
     Ok(AdmittedConnection { app, agreed, admission, shutdown_guard, client_info, decrypts_everything })
 }
 
@@ -147,6 +151,10 @@ pub(crate) fn reserve(
         let shutdown = hub.shutdown().unwrap_or(Shutdown::Soon);
         return Err((shutdown.code().into(), shutdown.sentence().to_owned()));
     };
+    let place = hub.addresses().take(arrival.peer.map(|peer| peer.ip())).map_err(|AddressFull(most)| {
+        let sentence = CloseCode::OverCapacity.sentence();
+        (CloseCode::OverCapacity.into(), format!("{sentence} ({most} connections from one address)"))
+    })?;
     let admission = worker.admit(app, authorized).map_err(|full| {
         let (code, limit) = match full {
             NotAdmitted::AppFull => (CloseCode::OverQuota, settings.limits.connections),
@@ -154,7 +162,7 @@ pub(crate) fn reserve(
         };
         (code.into(), format!("{} ({limit} connections)", code.sentence()))
     })?;
-    Ok(Reservation { admission, shutdown_guard })
+    Ok(Reservation { admission, shutdown_guard, place })
 }
 
 /// The key in `{prefix}/app/{key}`: one segment, decoded.

@@ -1,6 +1,6 @@
 //! What the log says of a connection's client: its address, and what it reports of itself.
 //!
-//! A connection keeps this for as long as it lives, and few ever need it. So what clients report is kept once for all
+//! A connection keeps this for as long as it lives, with its place among those of its address, and few ever need it. So what clients report is kept once for all
 //! connections of a worker that report the same, such as those of one page.
 
 use std::cell::RefCell;
@@ -12,6 +12,7 @@ use tracing::field::display;
 
 use crate::auth::request::Query;
 use crate::http::Arrival;
+use crate::hub::AddressPlace;
 use crate::net::{PeerField, ProxyField, ProxyName, peer_field};
 use crate::telemetry::VALUE_CHARS;
 
@@ -26,9 +27,16 @@ const MIN_CAPACITY: usize = 64;
 /// The address of a client, and what it reports of itself.
 #[derive(Debug)]
 pub(crate) struct ClientInfo {
-    /// Smaller than a `SocketAddr`: one is kept by every connection that is open.
-    peer: Option<(IpAddr, u16)>,
+    peer: KeptPeer,
     reported: Rc<ReportedClient>,
+}
+
+/// The address of a client. Smaller than a `SocketAddr`: one is kept by every connection that is open.
+#[derive(Debug)]
+enum KeptPeer {
+    Uncounted(Option<(IpAddr, u16)>),
+    /// With its connection's place among those of the address.
+    Counted(Box<(SocketAddr, AddressPlace)>),
 }
 
 /// What a client reports of itself, each part as long as the log would show it.
@@ -65,13 +73,24 @@ impl ClientInfo {
             version: part("version"),
         };
         let peer = arrival.peer.map(|peer| (peer.ip(), peer.port()));
-        ClientInfo { peer, reported: shared(reported) }
+        ClientInfo { peer: KeptPeer::Uncounted(peer), reported: shared(reported) }
+    }
+
+    /// The same, whose connection has this place among those of its address.
+    pub(crate) fn holding(mut self, place: Option<AddressPlace>) -> Self {
+        if let (KeptPeer::Uncounted(Some(peer)), Some(place)) = (&self.peer, place) {
+            self.peer = KeptPeer::Counted(Box::new((SocketAddr::from(*peer), place)));
+        }
+        self
     }
 
     pub(crate) fn log_fields(&self) -> ClientLogFields<'_> {
         let ReportedClient { proxy, origin, client, version } = &*self.reported;
         ClientLogFields {
-            peer: peer_field(self.peer.map(SocketAddr::from)),
+            peer: peer_field(match &self.peer {
+                KeptPeer::Uncounted(peer) => peer.map(SocketAddr::from),
+                KeptPeer::Counted(counted) => Some(counted.0),
+            }),
             proxy: proxy.map(display),
             origin: origin.as_deref(),
             client: client.as_deref(),

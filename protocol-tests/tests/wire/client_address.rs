@@ -2,7 +2,7 @@
 
 use heliostat_protocol_tests::http::Connection;
 use heliostat_protocol_tests::target::MAIN_APP;
-use heliostat_protocol_tests::{Broker, Socket, Target, broker};
+use heliostat_protocol_tests::{Broker, Incoming, Socket, Target, broker};
 
 use crate::admission::{IN, Try, WAYS, Way};
 use crate::eventually;
@@ -99,6 +99,45 @@ fn of_those_who_are_named_alone_the_word_on_tls_counts() {
     let believing = "[\"10.0.0.0/8\"]\ntrust_forwarded_proto = true";
     let Some(target) = trusting(believing, "force_tls = true\n") else { return };
     Socket::upgrade(&target, &path, &secure).expect_close_with(4000);
+}
+
+/// One more connection of an address than it may have is refused, whichever way it comes, until one of them has gone;
+/// others are let in. What counts is the client's own address, of IPv6 its network.
+///
+/// Proves: 29.
+#[test]
+fn an_address_has_as_many_connections_as_it_may_have() {
+    let limited = "[\"127.0.0.1\"]\nmax_connections_per_address = 2";
+    let Some(target) = trusting(limited, "") else { return };
+    let full = "(2 connections from one address)";
+    let words = [&IN[..], &[full]].concat();
+    let path = target.socket_path("protocol=7");
+    let connect = |address: &str| Socket::upgrade(&target, &path, &[&format!("X-Forwarded-For: {address}")]);
+    for (first, second) in [("192.0.2.1", "::ffff:192.0.2.1"), ("2001:db8::1", "2001:db8::2:3")] {
+        let mut held = [connect(first), connect(second)];
+        for socket in &mut held {
+            socket.expect("pusher:connection_established");
+        }
+        let told = format!("X-Forwarded-For: {second}");
+        for way in WAYS {
+            assert_eq!(Try::new(&target, way).begin(&[&told], &[&told], &words), full, "{way:?}");
+        }
+        assert!(connect(first).expect_close_with(4100).ends_with(full));
+        let [mut stays, goes] = held;
+        goes.close();
+        let mut next = eventually("a place is free again", || {
+            let mut socket = connect(first);
+            match socket.receive() {
+                Incoming::Message(message) if message.event == "pusher:connection_established" => {
+                    Some(socket)
+                }
+                _ => None,
+            }
+        });
+        next.assert_silence();
+        stays.assert_silence();
+        connect("192.0.2.99").expect("pusher:connection_established");
+    }
 }
 
 /// What is no network is refused at the start, by its name.

@@ -82,7 +82,7 @@ fn subscribe<S: StreamEncoder>(
     encoder: S,
 ) -> Result<HttpResponse, ApiError> {
     let reservation = admission::reserve(worker, &app, request.arrival, request.signed);
-    let Reservation { admission, shutdown_guard } =
+    let Reservation { admission, shutdown_guard, place } =
         reservation.map_err(|(code, reason)| ApiError::NotAdmitted { code, reason })?;
     let config = worker.hub().connection_config_of(&app);
     let bounds = Bounds { bytes: config.outbox_bytes, frames: config.outbox_frames };
@@ -90,7 +90,7 @@ fn subscribe<S: StreamEncoder>(
     let client = Rc::new(Client::new(app, admission.socket_id, version, bounds, encoder));
     let content_type = client.transport().content_type();
     // From here on, dropping the body ends everything.
-    let client_info = ClientInfo::new(request.arrival, request.query);
+    let client_info = ClientInfo::new(request.arrival, request.query).holding(place);
     let body = StreamBody::open(Rc::clone(worker), client, client_info, channel, shutdown_guard);
     Ok(HttpResponse::Ok()
         .content_type(content_type)

@@ -1,0 +1,134 @@
+//! How many connections each client address has, where that is bounded.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+/// The bits of an IPv6 address that tell one network from another; of the rest a client may have as many as it likes.
+const NETWORK_BITS: u32 = 64;
+
+/// The connections of each address. There are never more addresses in it than connections, and none while there is no
+/// bound.
+#[derive(Debug, Default)]
+pub struct AddressTable {
+    most: AtomicUsize,
+    taken: Mutex<HashMap<AddressGroup, usize>>,
+}
+
+/// What counts as one address: of IPv4 the address, of IPv6 its /64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct AddressGroup(IpAddr);
+
+/// The place of one connection among those of its address, which is given back when this is dropped.
+#[derive(Debug)]
+pub struct AddressPlace {
+    table: Arc<AddressTable>,
+    group: AddressGroup,
+}
+
+/// The address has as many connections as it may have, which is so many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressFull(pub usize);
+
+impl AddressTable {
+    /// From now on an address may have so many connections; 0 lifts the bound. Those that are open stay.
+    pub fn set_most(&self, most: usize) {
+        self.most.store(most, Ordering::Relaxed);
+    }
+
+    /// Takes a place for a connection from this address. Nobody without one is counted, nor anybody where there is no
+    /// bound.
+    ///
+    /// # Errors
+    /// If the address has as many as it may have.
+    pub fn take(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Option<AddressPlace>, AddressFull> {
+        let most = self.most.load(Ordering::Relaxed);
+        let Some(address) = address.filter(|_| most > 0) else { return Ok(None) };
+        let group = AddressGroup::of(address);
+        let mut taken = self.taken.lock();
+        let count = taken.entry(group).or_default();
+        if *count >= most {
+            return Err(AddressFull(most));
+        }
+        *count += 1;
+        drop(taken);
+        Ok(Some(AddressPlace { table: Arc::clone(self), group }))
+    }
+
+    /// How many addresses have connections that are counted.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.taken.lock().len()
+    }
+}
+
+impl AddressGroup {
+    fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V6(address) => {
+                let network = address.to_bits() >> NETWORK_BITS << NETWORK_BITS;
+                AddressGroup(Ipv6Addr::from_bits(network).into())
+            }
+            address => AddressGroup(address),
+        }
+    }
+}
+
+impl Drop for AddressPlace {
+    fn drop(&mut self) {
+        let mut taken = self.table.taken.lock();
+        if let Some(count) = taken.get_mut(&self.group) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.group);
+                // Many may have come at once.
+                if taken.capacity() > 64 && taken.len() < taken.capacity() / 8 {
+                    let len = taken.len();
+                    taken.shrink_to(2 * len);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(table: &Arc<AddressTable>, address: &str) -> Result<Option<AddressPlace>, AddressFull> {
+        table.take(address.parse().ok())
+    }
+
+    #[test]
+    fn each_address_has_its_places_and_gives_them_back() {
+        let table = Arc::new(AddressTable::default());
+        assert!(take(&table, "192.0.2.1").unwrap().is_none(), "nobody is counted without a bound");
+        table.set_most(2);
+        let held = ["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::ffff:0:0:1"];
+        let mut held: Vec<_> = held.iter().map(|address| take(&table, address).unwrap().unwrap()).collect();
+        assert_eq!(table.len(), 3);
+        for full in ["192.0.2.1", "2001:db8::2"] {
+            assert_eq!(take(&table, full).unwrap_err(), AddressFull(2), "{full}");
+        }
+        assert!(take(&table, "2001:db8:0:1::1").is_ok());
+        assert!(take(&table, "no address").unwrap().is_none());
+        assert_eq!(table.len(), 3);
+        drop(held.remove(0));
+        held.push(take(&table, "192.0.2.1").unwrap().unwrap());
+        held.clear();
+        assert_eq!(table.len(), 0, "nothing is left of those who have gone");
+    }
+
+    #[test]
+    fn many_addresses_leave_no_room_behind() {
+        let table = Arc::new(AddressTable::default());
+        table.set_most(1);
+        let held: Vec<_> = (0..10_000_u32).map(|n| table.take(Some(IpAddr::V4(n.into()))).unwrap()).collect();
+        assert_eq!(table.len(), 10_000);
+        drop(held);
+        assert!(table.taken.lock().capacity() <= 128);
+    }
+}
