@@ -19,7 +19,7 @@ RUN apt-get update \
 WORKDIR /build
 
 # The dependencies alone, with empty crates in place of ours: a layer that lasts until one of these files changes.
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock build.rs ./
 COPY .cargo .cargo
 COPY protocol-tests/Cargo.toml protocol-tests/
 COPY protocol-tests/clients/rust/Cargo.toml protocol-tests/clients/rust/
@@ -32,9 +32,11 @@ RUN for crate in . protocol-tests protocol-tests/clients/rust protocol-tests/fuz
 
 COPY src src
 COPY examples/magic-mirror examples/magic-mirror
+# What `heliostat --version` names: --build-arg HELIOSTAT_COMMIT="$(git rev-parse HEAD)"
+ARG HELIOSTAT_COMMIT=unknown
 # Cargo goes by times, and a checkout may be older than the layer above.
 RUN touch src/main.rs src/lib.rs \
- && cargo build --release --locked --bin heliostat
+ && HELIOSTAT_COMMIT="$HELIOSTAT_COMMIT" cargo build --release --locked --bin heliostat
 
 FROM debian:${DEBIAN}-slim
 # hadolint ignore=DL3008

@@ -85,6 +85,12 @@ def test_it_is_given_the_time_that_it_takes_to_stop(file):
     assert int(grace[1]) > broker + 1
 
 
+def test_a_setting_that_does_not_exist_would_be_seen():
+    app = {"HELIOSTAT_APP_ID": "1", "HELIOSTAT_APP_KEY": "key", "HELIOSTAT_APP_SECRET": "secret-of-the-app"}
+    with pytest.raises(AssertionError, match="HELIOSTAT_SERVER_PROT"):
+        assert_sound({**app, "HELIOSTAT_SERVER_PROT": "1"})
+
+
 def test_nobody_reaches_the_broker_past_caddy():
     """Only then may it believe what Caddy says of TLS."""
     broker = services(DEPLOY / "compose.caddy.yaml")["heliostat"]

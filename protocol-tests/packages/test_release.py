@@ -57,7 +57,10 @@ def test_the_archive_holds_the_command_and_what_goes_with_it(made, tmp_path):
     assert len(top) == 1 and all(member.uid == member.gid == 0 and not member.mode & 0o022 for member in members)
     unpacked = tmp_path / top.pop()
     held = {file.name for file in unpacked.iterdir()}
-    assert held == {"heliostat", "README.md", "CHANGELOG.md", "LICENSE", "SECURITY.md", "docs", "examples"}
+    documents = {"README.md", "CHANGELOG.md", "LICENSE", "SECURITY.md", "docs", "examples"}
+    assert held == {"heliostat", "man", "completions"} | documents
+    assert (unpacked / "man" / "heliostat.1").read_text().startswith(".")
+    assert {file.name for file in (unpacked / "completions").iterdir()} == {f"heliostat.{shell}" for shell in ("bash", "fish", "zsh")}
     said = subprocess.run([unpacked / "heliostat", "--version"], capture_output=True, text=True, check=True)
     assert said.stdout.startswith("heliostat ")
 
