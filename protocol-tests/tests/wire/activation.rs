@@ -31,6 +31,8 @@ fn end(target: &Target) {
 
 /// The socket stays with whoever has opened it: clients are told to come at once, and what is asked while no broker is there
 /// is answered by the next one.
+///
+/// Proves: 53.
 #[test]
 fn connections_wait_for_the_next_broker() {
     let Some(_) = Target::shared(Shared::Main) else { return };
