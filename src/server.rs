@@ -12,6 +12,7 @@ pub(crate) mod notify;
 mod patience;
 mod reload;
 mod role;
+mod route_name;
 mod routes;
 mod service;
 mod socket_file;
@@ -32,7 +33,7 @@ pub use wanted::OverlappingListeners;
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::http::UnfinishedBodies;
+use crate::http::{RequestCounts, UnfinishedBodies};
 use crate::hub::{Hub, Listener};
 use crate::metrics::{MetricSources, Metrics};
 use crate::net::slots::ConnectionSlots;
@@ -145,8 +146,20 @@ impl Server {
         let slots = Arc::new(slots);
         let readiness = Arc::new(Readiness::new(Arc::clone(&hub), Arc::clone(&slots)));
         let unfinished = Arc::new(UnfinishedBodies::new(config.server.http_unfinished_bytes));
-        let metrics = Metrics::new(MetricSources { hub: Arc::clone(&hub) });
-        let parts = ServiceParts { hub, sessions, config, wire, test_mode, slots, readiness, unfinished };
+        let requests = Arc::new(RequestCounts::default());
+        let metrics = Metrics::new(MetricSources {
+            hub: Arc::clone(&hub),
+            sessions: Arc::clone(&sessions),
+            slots: Arc::clone(&slots),
+            unfinished: Arc::clone(&unfinished),
+            requests: Arc::clone(&requests),
+            wire: Arc::clone(&wire),
+            webhooks: webhooks.clone(),
+            certificates: certificates.clone(),
+            hooks: hooks.iter().map(|(app_id, hook)| (app_id.clone(), hook.figures())).collect(),
+        });
+        let parts =
+            ServiceParts { hub, sessions, config, wire, test_mode, slots, readiness, unfinished, requests };
         Ok(BoundServer {
             parts,
             reloader,

@@ -25,6 +25,7 @@ pub use config::{LogFormat, Logging};
 use layer::LogLayer;
 use line::LineStyle;
 use line_queue::LineQueue;
+pub(crate) use line_queue::LogCounts;
 pub(crate) use suppressed::{CLOSED_PORT_MESSAGES, suppress_messages};
 pub(crate) use text::VALUE_CHARS;
 
@@ -62,6 +63,11 @@ pub(crate) fn flush() {
     if let Some(queue) = WRITER_QUEUE.get() {
         queue.flush(FLUSH_TIMEOUT);
     }
+}
+
+/// What the log has not written. Where a program that embeds the broker has a log of its own, that is nothing.
+pub(crate) fn counts() -> LogCounts {
+    WRITER_QUEUE.get().map(|queue| queue.counts()).unwrap_or_default()
 }
 
 /// Has panics logged. Otherwise the thread that panics would write to standard error, and wait for its reader.

@@ -31,6 +31,11 @@ impl UnfinishedBodies {
     pub(crate) fn new(most: usize) -> Self {
         UnfinishedBodies { bytes: AtomicUsize::new(0), most }
     }
+
+    /// The bytes that they hold now.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
 }
 
 /// The bytes that one body holds of that bound.

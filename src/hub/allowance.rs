@@ -83,6 +83,11 @@ impl Allowance {
         !self.queue.borrow().is_empty()
     }
 
+    /// How many queue for a turn.
+    pub(super) fn queued(&self) -> usize {
+        self.queue.borrow().len()
+    }
+
     /// A turn for the task that is being polled. If there is none for it now, it is woken when there is.
     pub(super) fn take(&self, queued: &mut Queued, context: &Context<'_>) -> Option<Turn<'_>> {
         match &queued.0 {

@@ -10,8 +10,9 @@ impl Hub {
         let _ = self.unknown_app_listener.set(listener);
     }
 
-    /// Announces a refusal, to those who listen to the app if it is known.
+    /// Counts a refusal and announces it, to those who listen to the app if it is known.
     pub fn announce_refusal(&self, app: Option<&Arc<AppState>>, refused: &Refused<'_>) {
+        self.refusals.add(refused);
         match (app, self.unknown_app_listener.get()) {
             (Some(app), _) => {
                 if let Some(listeners) = app.awake_listeners() {

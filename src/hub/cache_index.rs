@@ -107,6 +107,11 @@ impl CacheIndex {
         (self.by_age.len(), self.bytes)
     }
 
+    /// The same, and how many channels are known to have been missed.
+    pub(super) fn sizes(&self) -> (usize, usize, usize) {
+        (self.by_age.len(), self.bytes, self.missed.len())
+    }
+
     /// Everything.
     pub(super) fn clear(&mut self) -> Vec<Forgotten> {
         std::iter::from_fn(|| self.pop()).collect()

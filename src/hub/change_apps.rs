@@ -9,14 +9,15 @@ use crate::app::{App, AppRegistry, DuplicateApp};
 use crate::protocol::CloseCode;
 
 use super::app_index::Places;
+use super::counters::{AppCounters, NodeCounters};
 use super::mailbox::WorkerCommand;
 use super::{AppState, Apps, Current, Hub, Listeners};
 
 /// The apps that there are, and those that were removed and are not gone yet.
-#[derive(Default)]
 pub(super) struct AppTable {
     now: ArcSwap<Apps>,
     places: Arc<Places>,
+    counters: NodeCounters,
     /// Apps that were removed, of which something may be left. Held while the apps are changed: one change at a time.
     removed: Mutex<Vec<Weak<AppState>>>,
 }
@@ -30,6 +31,11 @@ struct Changed<'t> {
 }
 
 impl AppTable {
+    /// No apps yet; those that will be count with these.
+    pub(super) fn new(counters: NodeCounters) -> Self {
+        AppTable { now: ArcSwap::default(), places: Arc::default(), counters, removed: Mutex::default() }
+    }
+
     /// The removed apps of which something is left.
     pub(super) fn removed(&self) -> Vec<Arc<AppState>> {
         self.removed.lock().iter().filter_map(Weak::upgrade).collect()
@@ -47,7 +53,10 @@ impl AppTable {
             let Some(settings) = registry.by_id(&app.id) else { continue };
             let state = match before.by_id(&app.id) {
                 Some(state) => Arc::clone(state),
-                None => Arc::new(AppState::new(self.places.take(), Arc::clone(settings))),
+                None => {
+                    let counters = AppCounters::new(self.counters.clone());
+                    Arc::new(AppState::new(self.places.take(), Arc::clone(settings), counters))
+                }
             };
             if let Some(listeners) = listeners {
                 state.set_listeners(listeners);

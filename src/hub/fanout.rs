@@ -6,14 +6,16 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
-use indexmap::map::Slice;
+use indexmap::map::{Slice, Values};
 
 use crate::protocol::{ChannelName, SocketId, SocketIdHash};
 
 use super::app_index::AppIndex;
 use super::client::Client;
+use super::counters::AppCells;
 use crate::channel::ChannelVersion;
 
 /// The local subscribers of all apps, by their places. Places are made when somebody first subscribes.
@@ -43,7 +45,7 @@ impl LocalApps {
 
     /// The channels of an app. Where another app had the place, that one is gone: each of its subscribers would have
     /// kept it.
-    pub(super) fn of_or_new(&mut self, app: AppIndex) -> &mut LocalChannels {
+    pub(super) fn of_or_new(&mut self, app: AppIndex, cells: &Arc<AppCells>) -> &mut LocalChannels {
         if self.apps.len() <= app.place() {
             self.apps.resize_with(app.place() + 1, || None);
         }
@@ -51,14 +53,15 @@ impl LocalApps {
         if place.as_ref().is_some_and(|(owner, _)| *owner != app) {
             *place = None;
         }
-        &mut place.get_or_insert_with(|| (app, LocalChannels::default())).1
+        &mut place.get_or_insert_with(|| (app, LocalChannels::new(cells))).1
     }
 }
 
 /// The local subscribers of all channels of one app.
-#[derive(Default)]
 pub(super) struct LocalChannels {
     channels: HashMap<ChannelName, LocalChannel>,
+    /// What this worker counts in the app.
+    cells: Arc<AppCells>,
 }
 
 /// The local subscribers of one channel.
@@ -78,6 +81,16 @@ pub(super) struct Subscriber {
 }
 
 impl LocalChannels {
+    /// None yet, of an app in which this worker counts with these cells.
+    fn new(cells: &Arc<AppCells>) -> Self {
+        LocalChannels { channels: HashMap::new(), cells: Arc::clone(cells) }
+    }
+
+    /// Counts messages that subscribers were sent.
+    pub(super) fn count_sent(&self, messages: u64) {
+        self.cells.messages_sent.add(messages);
+    }
+
     /// Adds a subscription.
     pub(super) fn insert(&mut self, channel: &ChannelName, client: Rc<Client>, since: ChannelVersion) {
         let socket_id = client.socket_id();
@@ -104,8 +117,8 @@ impl LocalChannels {
     }
 
     /// The local subscribers of a channel.
-    pub(super) fn subscribers(&self, channel: &ChannelName) -> impl Iterator<Item = &Subscriber> {
-        self.channels.get(channel).into_iter().flat_map(|local| local.subscribers.values())
+    pub(super) fn subscribers(&self, channel: &ChannelName) -> Option<Values<'_, SocketId, Subscriber>> {
+        self.channels.get(channel).map(|local| local.subscribers.values())
     }
 
     /// Begins a walk through a channel's subscribers. One that was under way is given up.
@@ -158,12 +171,12 @@ impl LocalChannel {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::sync::Arc;
 
     use super::*;
     use crate::app::App;
     use crate::hub::app_index::Places;
     use crate::hub::client::Written;
+    use crate::hub::counters::{AppCounters, NodeCounters};
     use crate::hub::outbox::{Bounds, Outbox};
     use crate::hub::{AppState, Transport};
     use crate::protocol::ProtocolVersion;
@@ -178,12 +191,12 @@ mod tests {
 
     /// Steps of three through twelve subscribers; between them one leaves and another comes, three times.
     fn met(leave: [u32; 3]) -> Vec<u32> {
-        let app =
-            Arc::new(AppState::new(Arc::new(Places::default()).take(), Arc::new(App::new("1", "k", "s"))));
+        let (place, counters) = (Arc::new(Places::default()).take(), AppCounters::new(NodeCounters::new(1)));
+        let app = Arc::new(AppState::new(place, Arc::new(App::new("1", "k", "s")), counters));
         let bounds = Bounds { bytes: 1, frames: 1 };
         let socket = |n| SocketId::new(n, 1);
         let channel = ChannelName::parse("c", 164).unwrap();
-        let mut channels = LocalChannels::default();
+        let mut channels = LocalChannels::new(app.cells_of(0));
         let come = |channels: &mut LocalChannels, n| {
             let version = ProtocolVersion::NEWEST;
             let client = Client::new(Arc::clone(&app), socket(n), version, bounds, Nowhere);

@@ -62,6 +62,8 @@ pub(super) enum WorkerCommand {
     Turn { _reply: Sender<Infallible> },
     /// Some worker is no longer far behind: whoever waits for that may look again.
     Relieved,
+    /// Look at all connections, in pieces: whoever has sent it waits until that is done.
+    Survey { asked: Sender<Infallible> },
     /// Tell what the worker holds.
     Totals { reply: UnboundedSender<Totals> },
 }
@@ -87,7 +89,7 @@ impl WorkerCommand {
             | WorkerCommand::DrainSome { .. }
             | WorkerCommand::Turn { .. } => 0,
             // Who counts does not count himself.
-            WorkerCommand::Totals { .. } => return 0,
+            WorkerCommand::Totals { .. } | WorkerCommand::Survey { .. } => return 0,
         };
         size_of::<WorkerCommand>() + frame
     }

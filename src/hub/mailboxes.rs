@@ -52,6 +52,16 @@ impl Mailboxes {
         started.for_each(|(mailbox, _)| mailbox.post(command()));
     }
 
+    /// Those of workers that have started, in the order of the workers.
+    pub(super) fn started(&self) -> Vec<Option<&Mailbox>> {
+        let readers = self.readers.lock();
+        self.all
+            .iter()
+            .zip(readers.iter())
+            .map(|(mailbox, reader)| reader.is_none().then_some(mailbox))
+            .collect()
+    }
+
     /// The reading end of a mailbox that no worker has taken yet.
     pub(super) fn take_reader(&self) -> Option<(WorkerIndex, MailboxReader)> {
         let mut readers = self.readers.lock();

@@ -20,11 +20,11 @@ mod client;
 mod clock;
 mod conflated;
 mod congestion;
+mod counters;
 mod counts;
 mod current;
 mod due;
 mod fanout;
-mod figures;
 mod inject;
 mod interceptor;
 mod leaving;
@@ -38,6 +38,7 @@ mod rounds;
 mod settle;
 mod shutdown;
 mod sockets;
+mod survey;
 mod totals;
 mod turn;
 mod upkeep;
@@ -54,10 +55,10 @@ pub(crate) use app_state::{ChannelSummary, Listener, Listeners};
 pub(crate) use apps::Apps;
 pub use client::{Client, Transport, Written};
 pub(crate) use clock::{Clock, ClockStep};
+pub(crate) use counters::{AppCells, AppCounts, AppFigures, Counter, DurationCounter, Durations};
 pub(crate) use current::Current;
 pub use due::Timed;
 pub(crate) use due::{Agenda, Busy, Due};
-pub(crate) use figures::AppFigures;
 pub(crate) use interceptor::{FaultInjector, InjectedAnswer, Replacement};
 pub(crate) use notice::{Notice, Refused, UnknownAppListener};
 pub use outbox::{Bounds, Outbox};
@@ -77,6 +78,7 @@ use crate::channel::{ChannelVersion, WorkerIndex};
 use crate::connection::ConnectionConfig;
 
 use change_apps::AppTable;
+use counters::{NodeCounters, RefusalCounts};
 use mailbox::Mailbox;
 use mailboxes::Mailboxes;
 use shutdown::Work;
@@ -92,6 +94,8 @@ pub struct Hub {
     versions: Versions,
     work: Work,
     slow_readers: AtomicU64,
+    counters: NodeCounters,
+    refusals: RefusalCounts,
     unknown_app_listener: OnceLock<Arc<dyn UnknownAppListener>>,
 }
 
@@ -107,8 +111,9 @@ impl Hub {
         workers: usize,
         max_connections: usize,
     ) -> Result<Arc<Self>, DuplicateApp> {
+        let counters = NodeCounters::new(workers.max(1));
         let hub = Arc::new(Hub {
-            apps: AppTable::default(),
+            apps: AppTable::new(counters.clone()),
             sockets: SocketTable::new(max_connections),
             addresses: Arc::default(),
             connection: Arc::new(connection),
@@ -116,6 +121,8 @@ impl Hub {
             versions: Versions::new(),
             work: Work::new(),
             slow_readers: AtomicU64::new(0),
+            counters,
+            refusals: RefusalCounts::default(),
             unknown_app_listener: OnceLock::new(),
         });
         hub.set_apps(apps.into_iter().map(|(app, listeners)| (app, Some(listeners))).collect())?;

@@ -21,6 +21,7 @@ impl Hub {
     ///
     /// What one thread hands over for one channel or connection arrives in that order.
     pub fn accept(self: &Arc<Self>, app: &Arc<AppState>, event: &AcceptedEvent<'_>) -> bool {
+        app.count(|cells| cells.events_of(&event.source), 1);
         if !event.source.is_announced() {
             return self.send_event(app, event);
         }

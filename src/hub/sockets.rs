@@ -136,6 +136,11 @@ impl SocketTable {
         self.by_app.lock().get(&app)?.worker_of(socket)
     }
 
+    /// How many there may be, of all apps; 0 stands for no bound.
+    pub fn limit(&self) -> usize {
+        self.node_limit
+    }
+
     /// How many connections an app has.
     pub fn count_of(&self, app: AppIndex) -> usize {
         self.by_app.lock().get(&app).map_or(0, Connections::len)

@@ -15,6 +15,142 @@ metrics! {
     MEMBERS = Gauge "heliostat_presence_members" ["app_id"]
         "Distinct members of presence channels, channel by channel.";
 
+    CONNECTIONS_OPENED = Counter "heliostat_connections_opened_total" ["app_id"]
+        "Connections of clients that were accepted.";
+    CONNECTIONS_ENDED = Counter "heliostat_connections_ended_total" ["app_id", "code"]
+        "Connections of clients that have ended, by the close code. 1005: the client left and named none; 1006: the line \
+         was lost; other: a code that is neither the broker's nor the WebSocket protocol's.";
+    CACHED_EVENTS = Gauge "heliostat_cached_events" ["app_id"]
+        "Events that cache channels remember.";
+    CACHED_BYTES = Gauge "heliostat_cached_bytes" ["app_id"]
+        "Bytes of the events that cache channels remember.";
+    MISSED_CHANNELS = Gauge "heliostat_cache_missed_channels" ["app_id"]
+        "Cache channels that somebody subscribed to while they remembered nothing, and that have remembered nothing since.";
+    USERS = Gauge "heliostat_users" ["app_id"]
+        "Users who are signed in.";
+    WATCHED_USERS = Gauge "heliostat_watched_users" ["app_id"]
+        "Users who are on the watchlist of a connection.";
+    EVENTS = Counter "heliostat_events_total" ["app_id", "source"]
+        "Events that were accepted, by where they came from: client, http or pipe.";
+    MESSAGES_RECEIVED = Counter "heliostat_messages_received_total" ["app_id"]
+        "Messages that clients have sent: subscriptions, events, pings and everything else.";
+    MESSAGES_SENT = Counter "heliostat_messages_sent_total" ["app_id"]
+        "Messages that were queued for clients, each for each of them.";
+    BYTES_RECEIVED = Counter "heliostat_received_bytes_total" ["app_id"]
+        "Bytes that came from connections of clients, framing included, TLS and handshakes not; over the HTTP fallbacks \
+         those of messages.";
+    BYTES_SENT = Counter "heliostat_sent_bytes_total" ["app_id"]
+        "Bytes that were written to connections of clients, framing included, TLS and handshakes not.";
+    CONFLATED = Counter "heliostat_conflated_events_total" ["app_id"]
+        "Events of latest-only channels that slow subscribers were not sent, because newer ones came first.";
+    SLOW_READERS = Counter "heliostat_slow_readers_total" []
+        "Connections that were closed with 4100 because more was waiting for them than is allowed.";
+    REFUSALS = Counter "heliostat_refusals_total" ["kind", "code"]
+        "What was refused, each with a line in the log: connections (by close code), messages of clients (by error code, 0 \
+         where there is none) and requests to the HTTP API (by status).";
+    REMOVED_APPS = Gauge "heliostat_removed_apps" []
+        "Apps that were removed and whose connections are not gone yet.";
+
+    TURNS = Histogram "heliostat_worker_turn_seconds" ["worker"]
+        "How long the turns of a worker take, in which it reads its mailbox and writes to connections.";
+    MAILBOX_BYTES = Gauge "heliostat_mailbox_bytes" ["worker"]
+        "Bytes of commands that a worker has not read. Above 64 MiB publishers wait.";
+    OUTBOX_BYTES = Gauge "heliostat_outbox_bytes" ["worker"]
+        "Bytes that wait in the outboxes of a worker's connections.";
+    OUTBOX_FRAMES = Gauge "heliostat_outbox_frames" ["worker"]
+        "Frames that wait in the outboxes of a worker's connections.";
+    WORKER_CONNECTIONS = Gauge "heliostat_worker_connections" ["worker"]
+        "Connections of clients that a worker writes to.";
+    BLOCKED = Gauge "heliostat_blocked_connections" ["worker"]
+        "Connections whose sockets take no more for now.";
+    QUEUED_TURNS = Gauge "heliostat_queued_turns" ["worker"]
+        "Connections that queue for a turn of their worker.";
+    TIMERS = Gauge "heliostat_timers" ["worker"]
+        "Times at which a worker will look after something.";
+
+    HTTP_REQUESTS = Counter "heliostat_http_requests_total" ["route", "method", "status"]
+        "Requests that were answered: the HTTP API and everything else but WebSockets.";
+    HTTP_DURATION = Histogram "heliostat_http_request_duration_seconds" ["route"]
+        "From the head of a request to the head of its answer. With the fallbacks (route fallback), that is as long as \
+         there is nothing to tell; with streams, until they begin.";
+    API_REQUESTS = Counter "heliostat_api_requests_total" ["app_id"]
+        "Requests to the HTTP API that were authenticated.";
+    API_BYTES_RECEIVED = Counter "heliostat_api_received_bytes_total" ["app_id"]
+        "Bytes of the bodies of those.";
+    API_BYTES_SENT = Counter "heliostat_api_sent_bytes_total" ["app_id"]
+        "Bytes of the bodies of their answers, but for those that are made while they are sent: streams, and lists of more \
+         than 1000 channels.";
+    HTTP_UNFINISHED = Gauge "heliostat_http_unfinished_bytes" []
+        "Bytes of bodies of requests that have not come whole.";
+
+    SOCKETS = Gauge "heliostat_sockets" []
+        "Connections of any kind: WebSockets, and those that speak HTTP.";
+    SOCKETS_IDLE = Gauge "heliostat_idle_sockets" []
+        "Connections that nothing is asked on, and that end where there is no room for others.";
+    SOCKETS_HTTP = Gauge "heliostat_http_sockets" []
+        "Connections that speak HTTP. A WebSocket counts until its handshake is answered.";
+    SOCKETS_ACCEPTED = Counter "heliostat_sockets_accepted_total" []
+        "Connections of any kind that were accepted.";
+    SOCKETS_REFUSED = Counter "heliostat_sockets_refused_total" []
+        "Connections that were refused because there was no room for them: 503, or over TLS nothing.";
+    SOCKETS_EVICTED = Counter "heliostat_sockets_evicted_total" []
+        "Connections that were ended for others because they were idle.";
+    SOCKETS_TIMED_OUT = Counter "heliostat_sockets_timed_out_total" []
+        "Connections that were ended because the client took too long, or because nothing was asked for too long.";
+    TLS_HANDSHAKES = Counter "heliostat_tls_handshakes_total" ["result"]
+        "TLS handshakes that were completed or have failed.";
+    TLS_HANDSHAKES_UNDER_WAY = Gauge "heliostat_tls_handshakes_under_way" []
+        "TLS handshakes that wait for the client.";
+    CERTIFICATE_EXPIRY = Gauge "heliostat_certificate_expiry_timestamp_seconds" ["certificate"]
+        "Until when a certificate that is served is good, in seconds since 1970, by its file.";
+    CERTIFICATE_FAILURES = Counter "heliostat_certificate_reload_failures_total" []
+        "How often certificates were to be read again and could not be served.";
+    FALLBACK_SESSIONS = Gauge "heliostat_fallback_sessions" []
+        "Sessions of the HTTP fallbacks, those among them that have not named their app yet.";
+    LIMIT = Gauge "heliostat_limit" ["of"]
+        "What there may be at most of what is bounded for the whole node: connections (of clients), sockets, http_sockets. \
+         Not there where there is no bound.";
+
+    WEBHOOK_REQUESTS = Counter "heliostat_webhook_requests_total" ["app_id", "result"]
+        "Requests to the endpoints of webhooks, each attempt by itself: delivered, or failed.";
+    WEBHOOK_EVENTS = Counter "heliostat_webhook_events_total" ["app_id", "result"]
+        "Events for webhooks, each for each endpoint: delivered, given_up (not taken in time), dropped (too many waited) or \
+         lost (they came faster than they could be sorted).";
+    WEBHOOK_WAITING = Gauge "heliostat_webhook_waiting_events" ["app_id"]
+        "Events that wait for endpoints of webhooks or are under way.";
+    WEBHOOK_WAITING_BYTES = Gauge "heliostat_webhook_waiting_bytes" ["app_id"]
+        "Bytes of those.";
+    WEBHOOK_AGE = Gauge "heliostat_webhook_oldest_seconds" ["app_id"]
+        "For how long the oldest of those has waited; 0 if there is none.";
+    WEBHOOK_UNSORTED = Gauge "heliostat_webhook_unsorted_events" ["app_id"]
+        "Events on their way to the queues of the endpoints.";
+    WEBHOOK_HELD = Gauge "heliostat_webhook_held_removals" ["app_id"]
+        "Events of channels and members that have gone, held back in case they return.";
+
+    PIPE_BACKENDS = Gauge "heliostat_pipe_backends" ["app_id"]
+        "Backends that are connected to the pipe.";
+    PIPE_WAITING = Gauge "heliostat_pipe_waiting_notifications" ["app_id"]
+        "Notifications that wait for backends.";
+    PIPE_WAITING_BYTES = Gauge "heliostat_pipe_waiting_bytes" ["app_id"]
+        "Bytes of those.";
+    PIPE_ANSWER_BYTES = Gauge "heliostat_pipe_answer_bytes" ["app_id"]
+        "Bytes of answers that wait for backends.";
+    PIPE_MISSED = Counter "heliostat_pipe_missed_notifications_total" ["app_id"]
+        "Notifications that backends were not sent because too many waited.";
+    HOOK_EVENTS = Counter "heliostat_hook_events_total" ["app_id", "hook", "result"]
+        "Events that pipes in Rust were to hear, by the number of the pipe: heard, dropped (too many waited), failed, \
+         panicked or timed_out.";
+    HOOK_WAITING = Gauge "heliostat_hook_waiting_events" ["app_id", "hook"]
+        "Events that wait for a pipe in Rust.";
+    HOOK_WAITING_BYTES = Gauge "heliostat_hook_waiting_bytes" ["app_id", "hook"]
+        "Bytes of those.";
+
+    LOG_LINES = Counter "heliostat_log_lines_lost_total" ["reason"]
+        "Lines of the log that were not written: dropped (nobody read them in time) or left_out (the same place in the \
+         program had said as much before).";
+    LOG_WAITING = Gauge "heliostat_log_waiting_bytes" []
+        "Bytes of the log that wait to be written.";
+
     PROCESS_CPU = Counter "process_cpu_seconds_total" []
         "Time of processors that the process has taken, in user and system mode. Linux only.";
     PROCESS_OPEN_FILES = Gauge "process_open_fds" []

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, prometheus_text, text};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet, prometheus_text, text,
+};
 use prometheus_client::metrics::MetricType as EncodedType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -93,6 +95,7 @@ impl Collector for Snapshot {
                 MetricType::Counter => EncodedType::Counter,
                 MetricType::Gauge => EncodedType::Gauge,
                 MetricType::Info => EncodedType::Info,
+                MetricType::Histogram => EncodedType::Histogram,
             };
             let mut encoder = encoder.encode_descriptor(metric.stem(), metric.help, None, encoded_type)?;
             for (labels, value) in &family.samples {
@@ -112,8 +115,14 @@ fn encode_sample(
     if metric_type == MetricType::Info {
         return encoder.encode_info(labels);
     }
-    let encoder = encoder.encode_family(labels)?;
+    let mut encoder = encoder.encode_family(labels)?;
     match (metric_type, value) {
+        (_, Value::Durations(durations)) => encoder.encode_histogram::<NoLabelSet>(
+            durations.seconds,
+            durations.count(),
+            &durations.ranges,
+            None,
+        ),
         (MetricType::Counter, Value::Whole(value)) => ConstCounter::new(*value).encode(encoder),
         (MetricType::Counter, Value::Real(value)) => ConstCounter::new(*value).encode(encoder),
         (_, Value::Whole(value)) => ConstGauge::new(*value).encode(encoder),

@@ -19,6 +19,8 @@ pub(super) enum MetricType {
     Counter,
     /// It rises and falls.
     Gauge,
+    /// How many there were in each of several ranges, how many in all, and their sum, from the start of the process.
+    Histogram,
     /// It is 1, and its labels tell something.
     Info,
 }
@@ -29,9 +31,22 @@ impl Metric {
         let suffix = match self.metric_type {
             MetricType::Counter => "_total",
             MetricType::Info => "_info",
-            MetricType::Gauge => "",
+            MetricType::Gauge | MetricType::Histogram => "",
         };
         self.name.strip_suffix(suffix).unwrap_or(self.name)
+    }
+}
+
+#[cfg(test)]
+impl MetricType {
+    /// What the documentation calls it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            MetricType::Counter => "counter",
+            MetricType::Gauge => "gauge",
+            MetricType::Histogram => "histogram",
+            MetricType::Info => "info",
+        }
     }
 }
 

@@ -6,18 +6,33 @@
 
 mod apps;
 mod catalogue;
+#[cfg(test)]
+mod documentation;
+mod edges;
 mod exposition;
 mod metric;
+mod node;
 mod process;
 mod snapshot;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::http::{RequestCounts, UnfinishedBodies};
 use crate::hub::Hub;
+use crate::net::slots::ConnectionSlots;
+use crate::net::tls::Certificates;
+use crate::pipe::HookFigures;
+use crate::pipe::wire::PipeWire;
+use crate::transport::fallback::Sessions;
+use crate::webhook::Webhooks;
 
 use exposition::Format;
 use snapshot::Snapshot;
+
+/// How long the workers may take to look at their connections. Who scrapes waits for 10 seconds or so.
+const SURVEY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The metrics of one broker. It is cheap to clone, and may be asked at any time, from any thread.
 #[derive(Clone)]
@@ -28,6 +43,16 @@ pub struct Metrics {
 /// What the metrics are read off.
 pub(crate) struct MetricSources {
     pub(crate) hub: Arc<Hub>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) slots: Arc<ConnectionSlots>,
+    pub(crate) unfinished: Arc<UnfinishedBodies>,
+    pub(crate) requests: Arc<RequestCounts>,
+    pub(crate) wire: Arc<PipeWire>,
+    pub(crate) webhooks: Webhooks,
+    /// Those that are served, where TLS is.
+    pub(crate) certificates: Option<Arc<Certificates>>,
+    /// The pipes of the embedding program, each with the id of its app.
+    pub(crate) hooks: Vec<(String, HookFigures)>,
 }
 
 /// The answer to a scrape.
@@ -45,10 +70,13 @@ impl Metrics {
     }
 
     /// All metrics as they are now, in the format that an `Accept` header asks for: OpenMetrics where it is preferred,
-    /// otherwise Prometheus' text format 0.0.4. Must be called within a Tokio runtime; the work is done on another thread.
+    /// otherwise Prometheus' text format 0.0.4. Must be called within a Tokio runtime that has time and further threads;
+    /// the work is done on one of those.
     pub async fn scrape(&self, accept: Option<&str>) -> Scrape {
         let format = Format::accepted(accept);
         let sources = Arc::clone(&self.sources);
+        // A worker that does not answer in time is told of as it was when it last did.
+        let _ = tokio::time::timeout(SURVEY_TIMEOUT, sources.hub.survey()).await;
         let written = tokio::task::spawn_blocking(move || format.write(&Arc::new(sources.read()))).await;
         // It fails only where the thread panics, or the runtime has gone; an empty answer is no valid one of OpenMetrics.
         let body = written.ok().and_then(Result::ok).unwrap_or_default();
@@ -62,6 +90,8 @@ impl MetricSources {
         let mut snapshot = Snapshot::default();
         snapshot.tell_of(catalogue::BUILD, [env!("CARGO_PKG_VERSION").into()], 1_u64);
         apps::collect(&self.hub, &mut snapshot);
+        node::collect(&self.hub, &mut snapshot);
+        edges::collect(self, &mut snapshot);
         process::collect(&mut snapshot);
         snapshot
     }

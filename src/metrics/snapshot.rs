@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::hub::Durations;
+
 use super::metric::Metric;
 
 /// The labels of one sample, name and value.
@@ -26,6 +28,13 @@ pub(super) struct Family {
 pub(super) enum Value {
     Whole(u64),
     Real(f64),
+    Durations(Durations),
+}
+
+impl From<Durations> for Value {
+    fn from(value: Durations) -> Self {
+        Value::Durations(value)
+    }
 }
 
 impl From<u64> for Value {

@@ -9,11 +9,21 @@ use crate::connection::ConnectionConfig;
 fn metrics(apps: usize) -> Metrics {
     let app = |n: usize| (App::new(format!("{n}"), format!("key-{n}"), "secret"), Vec::new());
     let hub = Hub::new((0..apps).map(app).collect(), ConnectionConfig::default(), 1, 0).unwrap();
-    Metrics::new(MetricSources { hub })
+    Metrics::new(MetricSources {
+        hub,
+        sessions: Arc::new(Sessions::new(0)),
+        slots: Arc::new(ConnectionSlots::new(0, 10, 1)),
+        unfinished: Arc::new(UnfinishedBodies::new(0)),
+        requests: Arc::default(),
+        wire: PipeWire::new(Default::default()),
+        webhooks: Webhooks::new(),
+        certificates: None,
+        hooks: Vec::new(),
+    })
 }
 
 fn scrape(metrics: &Metrics) -> String {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(metrics.scrape(None)).body
 }
 
@@ -40,7 +50,23 @@ fn names_and_labels_follow_the_rules() {
         let is_counter = metric.metric_type == metric::MetricType::Counter;
         assert_eq!(name.ends_with("_total"), is_counter, "{name}: only counters end so, and all of them");
         assert!(metric.help.ends_with('.') && !metric.help.contains('\n'), "{name}: {}", metric.help);
-        let known = ["app_id", "type", "version"];
+        let known = [
+            "app_id",
+            "certificate",
+            "code",
+            "hook",
+            "kind",
+            "method",
+            "of",
+            "reason",
+            "result",
+            "route",
+            "source",
+            "status",
+            "type",
+            "version",
+            "worker",
+        ];
         assert!(metric.labels.iter().all(|label| known.contains(label)), "{name}: {:?}", metric.labels);
     }
 }

@@ -133,6 +133,7 @@ impl<S> GuardedStream<S> {
     where
         S: Stream,
     {
+        self.slot.slots().counters().timed_out.add_from_anywhere(1);
         if self.write_waits.is_some() {
             self.stream.reset_on_drop();
             return io::ErrorKind::TimedOut.into();

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tracing::warn;
 
 use crate::connection::RateLimit;
+use crate::hub::Counter;
 use crate::net::idle::{IdleEntry, IdleList};
 
 /// How often the log may warn of what strangers can bring about as often as they like.
@@ -34,6 +35,9 @@ pub(crate) struct ConnectionSlots {
     open: AtomicUsize,
     http: AtomicUsize,
     workers: Mutex<Vec<Arc<EvictionRequests>>>,
+    /// The handshakes that each worker has under way.
+    handshakes: Mutex<Vec<Arc<AtomicUsize>>>,
+    pub(super) counters: ConnectionCounters,
     open_warning: Mutex<RateLimit>,
     http_warning: Mutex<RateLimit>,
     mismatch_warning: Mutex<RateLimit>,
@@ -48,6 +52,37 @@ struct EvictionRequests {
     /// How many of them are to end.
     requested: AtomicUsize,
     notify: Notify,
+}
+
+/// What has happened to connections of any kind before they were anything else. Counted once in the life of each.
+#[derive(Debug, Default)]
+pub(crate) struct ConnectionCounters {
+    /// Accepted.
+    pub(crate) accepted: Counter,
+    /// Ended because there was no slot for them.
+    pub(crate) refused: Counter,
+    /// Ended for newcomers, because they were idle.
+    pub(crate) evicted: Counter,
+    /// Ended because the peer has taken too long, or has asked nothing for too long.
+    pub(crate) timed_out: Counter,
+    /// TLS handshakes that were completed, and that were not.
+    pub(crate) handshakes_completed: Counter,
+    pub(crate) handshakes_failed: Counter,
+}
+
+/// The connections that there are at one moment, and how many there may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SlotFigures {
+    /// Of any kind.
+    pub(crate) open: usize,
+    pub(crate) most_open: usize,
+    /// Those that speak HTTP; 0 stands for no bound of their own.
+    pub(crate) http: usize,
+    pub(crate) most_http: usize,
+    /// Those that are idle.
+    pub(crate) idle: usize,
+    /// TLS handshakes that are under way, less those that something has come of just now.
+    pub(crate) handshakes: usize,
 }
 
 /// The slots of one worker.
@@ -84,6 +119,8 @@ impl ConnectionSlots {
             open: AtomicUsize::new(0),
             http: AtomicUsize::new(0),
             workers: Mutex::default(),
+            handshakes: Mutex::default(),
+            counters: ConnectionCounters::default(),
             open_warning: Mutex::new(warning),
             http_warning: Mutex::new(warning),
             mismatch_warning: Mutex::new(warning),
@@ -104,7 +141,11 @@ impl ConnectionSlots {
                 };
                 let eviction_requests = Arc::new(eviction_requests);
                 self.workers.lock().push(Arc::clone(&eviction_requests));
-                actix_web::rt::spawn(evict_for_others(idle.clone(), Arc::clone(&eviction_requests)));
+                actix_web::rt::spawn(evict_for_others(
+                    Arc::clone(self),
+                    idle.clone(),
+                    Arc::clone(&eviction_requests),
+                ));
                 let worker =
                     WorkerSlots { node: Arc::clone(self), open: Cell::new(0), idle, eviction_requests };
                 let worker = Rc::new(worker);
@@ -144,6 +185,33 @@ impl ConnectionSlots {
     pub(super) fn may_warn_of_proxies(&self) -> bool {
         self.proxy_warning.lock().admit(Instant::now())
     }
+
+    /// The handshakes of a worker, for whoever asks how many there are.
+    pub(super) fn watch_handshakes(&self, under_way: Arc<AtomicUsize>) {
+        self.handshakes.lock().push(under_way);
+    }
+
+    /// What there is now.
+    pub(crate) fn figures(&self) -> SlotFigures {
+        let sum = |counts: &mut dyn Iterator<Item = usize>| counts.sum();
+        SlotFigures {
+            open: self.open.load(Ordering::Relaxed),
+            most_open: self.in_all,
+            http: self.http.load(Ordering::Relaxed),
+            most_http: self.most_http,
+            idle: sum(&mut self.workers.lock().iter().map(|worker| worker.idle.load(Ordering::Relaxed))),
+            handshakes: sum(&mut self
+                .handshakes
+                .lock()
+                .iter()
+                .map(|of_worker| of_worker.load(Ordering::Relaxed))),
+        }
+    }
+
+    /// What has happened.
+    pub(crate) fn counters(&self) -> &ConnectionCounters {
+        &self.counters
+    }
 }
 
 impl ConnectionSlots {
@@ -161,11 +229,15 @@ impl ConnectionSlots {
 }
 
 /// Ends idle connections of this worker for newcomers that others have.
-async fn evict_for_others(idle: IdleList, eviction_requests: Arc<EvictionRequests>) {
+async fn evict_for_others(
+    node: Arc<ConnectionSlots>,
+    idle: IdleList,
+    eviction_requests: Arc<EvictionRequests>,
+) {
     loop {
         eviction_requests.notify.notified().await;
         for _ in 0..eviction_requests.requested.swap(0, Ordering::Relaxed) {
-            idle.evict_longest();
+            node.counters.evicted.add_from_anywhere(u64::from(idle.evict_longest()));
         }
     }
 }
@@ -186,13 +258,14 @@ impl WorkerSlots {
     /// Counts a connection that was accepted, and makes room for it.
     pub(super) fn accept(self: &Rc<Self>) -> (ConnectionSlot, Result<IdleEntry, NoSlot>) {
         self.open.set(self.open.get() + 1);
+        self.node.counters.accepted.add_from_anywhere(1);
         let in_all = self.node.open.fetch_add(1, Ordering::Relaxed) + 1;
         let slot = ConnectionSlot(Rc::clone(self));
         let ConnectionSlots { per_worker, in_all: most, .. } = *self.node;
         if self.open.get() <= per_worker - reserved_slots(per_worker) {
             return (slot, Ok(self.idle.enter()));
         }
-        let evicted = self.idle.evict_longest();
+        let evicted = self.evict_longest();
         // A worker that has all that it may have is passed over. Only where none has room left, it has to end here.
         let is_full = !evicted && in_all > most - reserved_slots(most);
         let is_refused = is_full && !self.evict_where_most_are_idle();
@@ -235,8 +308,14 @@ impl WorkerSlots {
                 other.notify.notify_one();
                 true
             }
-            None => self.idle.evict_longest(),
+            None => self.evict_longest(),
         }
+    }
+
+    fn evict_longest(&self) -> bool {
+        let evicted = self.idle.evict_longest();
+        self.node.counters.evicted.add_from_anywhere(u64::from(evicted));
+        evicted
     }
 }
 

@@ -47,7 +47,7 @@ pub use crate::protocol::pattern::{BadPattern, Pattern};
 pub use config::PipeConfig;
 pub use context::Context;
 pub use hook::{Failure, OwnedMessage, Pipe, PipeCounts, PipeSettings, WhenFull};
-pub(crate) use hook::{Hook, RunningHook};
+pub(crate) use hook::{Hook, HookFigures, RunningHook};
 pub use pace::{INTERVAL_EXPECTED, Period, Rate, parse_interval, write_interval};
 pub use rule::Rule;
 pub use spec::{BadRule, RuleSpec};

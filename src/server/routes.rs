@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{self, Bytes};
@@ -14,11 +15,11 @@ use crate::auth::request::{Query, check_body, check_stream_timestamp};
 use crate::development::{Development, guard};
 use crate::http::Arrival;
 use crate::http::{
-    ApiError, Authenticated, BodyBounds, ListenerSettings, authenticated, body, channels, chosen_answer,
-    close_if_stopping, events, moved, not_allowed, preflight, ready_response, segments, text_response,
-    unix_seconds, users,
+    ApiError, Authenticated, BodyBounds, ListenerSettings, WorkerRequests, authenticated, body, channels,
+    chosen_answer, close_if_stopping, events, moved, not_allowed, preflight, ready_response, segments,
+    text_response, unix_seconds, users,
 };
-use crate::hub::{InjectedAnswer, Refused, Worker};
+use crate::hub::{AppState, InjectedAnswer, Refused, Worker};
 use crate::net::{ConnectionPeers, peer_field};
 use crate::node::Readiness;
 use crate::protocol::ChannelType;
@@ -47,6 +48,8 @@ pub(super) struct RouteContext {
     /// The conveniences of development mode, as far as they are on.
     pub(super) development: Development,
     pub(super) test_mode: Option<Arc<TestMode>>,
+    /// Counts the requests of this thread.
+    pub(super) requests: Arc<WorkerRequests>,
 }
 
 /// An endpoint of an app.
@@ -205,15 +208,8 @@ async fn answer(
             if !app.app().enabled {
                 return Err(ApiError::AppDisabled);
             }
-            let request = Authenticated { app, query: &query, worker: &context.worker, body };
-            match request.app.interceptor().answer(sent_path) {
-                None => dispatch(endpoint, &request, &arrival).await,
-                Some(InjectedAnswer::Status(status, body)) => Ok(chosen_answer(status, body)),
-                Some(InjectedAnswer::After(end)) => {
-                    end.await;
-                    dispatch(endpoint, &request, &arrival).await
-                }
-            }
+            let signed = SignedRequest { context, path: sent_path, app, query: &query, body };
+            signed.answer(endpoint, &arrival).await
         }
         ["test", asked @ ..] if context.test_mode.is_some() => {
             let test_mode = context.test_mode.as_ref().ok_or_else(not_found)?;
@@ -270,6 +266,40 @@ fn check_reading(request: &HttpRequest) -> Result<(), ApiError> {
     match *request.method() {
         Method::GET | Method::HEAD => Ok(()),
         _ => Err(not_allowed(request, "GET, HEAD")),
+    }
+}
+
+/// A request of an app's backend, whose signature is in order.
+struct SignedRequest<'r> {
+    context: &'r RouteContext,
+    path: &'r str,
+    app: Arc<AppState>,
+    query: &'r Query,
+    body: Bytes,
+}
+
+impl SignedRequest<'_> {
+    /// Answers it, and counts it.
+    async fn answer(self, endpoint: Endpoint<'_>, arrival: &Arrival) -> Result<HttpResponse, ApiError> {
+        let SignedRequest { context, path, app, query, body } = self;
+        let cells = Arc::clone(app.cells_of(context.worker.index()));
+        cells.http_requests.add(1);
+        cells.http_bytes_received.add(body.len() as u64);
+        let request = Authenticated { app, query, worker: &context.worker, body };
+        let answered = match request.app.interceptor().answer(path) {
+            None => dispatch(endpoint, &request, arrival).await,
+            Some(InjectedAnswer::Status(status, body)) => Ok(chosen_answer(status, body)),
+            Some(InjectedAnswer::After(end)) => {
+                end.await;
+                dispatch(endpoint, &request, arrival).await
+            }
+        };
+        if let Ok(response) = &answered
+            && let BodySize::Sized(bytes) = response.body().size()
+        {
+            cells.http_bytes_sent.add(bytes);
+        }
+        answered
     }
 }
 

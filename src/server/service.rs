@@ -4,7 +4,7 @@
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_http::error::DispatchError;
 use actix_http::{Extensions, HttpService, KeepAlive, Request};
@@ -17,10 +17,11 @@ use actix_web::{App as WebApp, HttpRequest, HttpResponse, web};
 use futures_util::future::Either;
 
 use super::role::Role;
+use super::route_name::route_name;
 use super::routes;
 use crate::config::{Config, ServerConfig};
 use crate::development::Development;
-use crate::http::{self, BodyBounds, ListenerSettings, UnfinishedBodies, body};
+use crate::http::{self, BodyBounds, ListenerSettings, RequestCounts, UnfinishedBodies, body};
 use crate::hub::{Hub, Worker};
 use crate::net::guard::{AcceptedStream, ExchangeBounds, GuardedStream, guarding};
 use crate::net::slots::ConnectionSlots;
@@ -49,6 +50,7 @@ pub(super) struct ServiceParts {
     pub(super) slots: Arc<ConnectionSlots>,
     pub(super) readiness: Arc<Readiness>,
     pub(super) unfinished: Arc<UnfinishedBodies>,
+    pub(super) requests: Arc<RequestCounts>,
 }
 
 /// Serves plain connections on the calling worker thread.
@@ -98,7 +100,8 @@ fn http_service<R, S: Stream, A: Fn(R) -> AcceptedStream<S> + Clone>(
     accept: A,
 ) -> impl ServiceFactory<R, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<R, S, A>
 {
-    let ServiceParts { hub, sessions, config, wire, test_mode, slots, readiness, unfinished } = parts;
+    let ServiceParts { hub, sessions, config, wire, test_mode, slots, readiness, unfinished, requests } =
+        parts;
     let worker = Worker::of_this_thread(hub).expect("a hub has one half for each worker thread");
     let settings = Rc::new(listener_settings(&config.server, S::IS_TLS));
     let body = BodyBounds {
@@ -116,6 +119,7 @@ fn http_service<R, S: Stream, A: Fn(R) -> AcceptedStream<S> + Clone>(
         body: body.clone(),
         development,
         test_mode: test_mode.clone(),
+        requests: requests.for_worker(),
     });
     let listener = websocket::WebSocketListener::new(
         Rc::clone(&settings),
@@ -191,6 +195,7 @@ fn bounds(config: &Config) -> ExchangeBounds {
 
 /// Hands a request that is no upgrade to whoever knows its path.
 async fn answer(request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
+    let began = Instant::now();
     body::begin(&request);
     let role = request.app_data::<Rc<routes::RouteContext>>().map(|context| context.role);
     let response = match role {
@@ -204,5 +209,14 @@ async fn answer(request: HttpRequest, mut payload: web::Payload) -> HttpResponse
             }
         }
     };
+    if let Some(context) = request.app_data::<Rc<routes::RouteContext>>() {
+        let fallback = request.app_data::<Rc<Fallback>>();
+        let route = match role {
+            Some(Role::Pipe) => "pipe",
+            _ if fallback.is_some_and(|fallback| fallback.serves(request.path())) => "fallback",
+            _ => route_name(request.path(), &context.settings.path_prefix),
+        };
+        context.requests.add(route, request.method(), response.status().as_u16(), began.elapsed());
+    }
     body::finish(&request, response, payload).await
 }

@@ -29,12 +29,24 @@ pub(super) struct LineQueue {
     emptied: Condvar,
 }
 
+/// Lines of the log that were not written, since the start, and what waits.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LogCounts {
+    /// Dropped because nobody read standard error in time.
+    pub(crate) dropped: u64,
+    /// Left out because their place in the program had said as much before.
+    pub(crate) left_out: u64,
+    /// Bytes that wait to be written.
+    pub(crate) waiting_bytes: usize,
+}
+
 /// What waits to be written, and what could not.
 #[derive(Debug, Default)]
 struct LineQueueState {
     waiting: Vec<u8>,
     /// Lines that found no room, and were not told of yet.
     dropped: u64,
+    counts: LogCounts,
     limits: LineLimits,
     /// When what was left out is reported.
     report_at: Option<Instant>,
@@ -51,6 +63,7 @@ impl LineQueue {
         let mut state = self.state.lock();
         let had_unreported = state.limits.has_unreported();
         let admitted = state.limits.admit(metadata, Instant::now());
+        state.counts.left_out += u64::from(!admitted);
         if !had_unreported && state.limits.has_unreported() {
             self.filled.notify_one();
         }
@@ -63,6 +76,7 @@ impl LineQueue {
         let mut state = self.state.lock();
         if state.waiting.len() + line.len() > WAITING_BYTES {
             state.dropped += 1;
+            state.counts.dropped += 1;
             return;
         }
         let was_empty = state.waiting.is_empty();
@@ -70,6 +84,12 @@ impl LineQueue {
         if was_empty {
             self.filled.notify_one();
         }
+    }
+
+    /// What was not written, and what waits.
+    pub(super) fn counts(&self) -> LogCounts {
+        let state = self.state.lock();
+        LogCounts { waiting_bytes: state.waiting.len(), ..state.counts }
     }
 
     /// Waits until all is written, or for so long.

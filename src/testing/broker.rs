@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use crate::app::DuplicateApp;
 use crate::config::{AppConfig, Config, ConnectionConfig};
 use crate::hub::{Hub, Totals};
+use crate::metrics::Metrics;
 use crate::pipe::{Pipe, PipeCounts, Tap};
 use crate::server::{Reloaded, Reloader, Server, StartError};
 use crate::test_mode::{
@@ -34,6 +35,7 @@ pub struct Broker {
     pub(super) hub: Arc<Hub>,
     reloader: Reloader,
     webhooks: Webhooks,
+    metrics: Metrics,
     pipe_address: Option<SocketAddr>,
     pipe_counts: PipeCountsReader,
     stop: Option<oneshot::Sender<()>>,
@@ -219,6 +221,11 @@ impl Broker {
         runtime.expect("a runtime without drivers needs nothing of the system").block_on(self.hub.totals())
     }
 
+    /// What it counts, as a scrape tells it.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// Gives it other apps while it serves. Of the rest of the configuration nothing takes effect.
     ///
     /// # Errors
@@ -281,6 +288,7 @@ impl BrokerBuilder {
         let hub = bound.hub();
         let reloader = bound.reloader();
         let webhooks = bound.webhooks();
+        let metrics = bound.metrics();
         let (pipe_address, pipe_counts) =
             (bound.pipe_address(), PipeCountsReader(Box::new(bound.pipe_counts())));
         let (stop, stopped) = oneshot::channel();
@@ -304,6 +312,7 @@ impl BrokerBuilder {
             hub,
             reloader,
             webhooks,
+            metrics,
             pipe_address,
             pipe_counts,
             stop: Some(stop),

@@ -40,6 +40,8 @@ mod advance;
 mod app;
 mod broker;
 mod conditions;
+#[cfg(test)]
+mod metrics_churn;
 mod running;
 #[cfg(test)]
 mod storm;

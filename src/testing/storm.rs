@@ -27,7 +27,7 @@ const STEPS: usize = 120;
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A client that says what it is told to and reads only in order not to be a slow reader.
-struct StormClient {
+pub(super) struct StormClient {
     socket: TcpStream,
     id: SocketId,
     app: &'static str,
@@ -106,7 +106,7 @@ fn app(id: &str) -> AppConfig {
     AppConfig::new(app)
 }
 
-fn config(apps: &[&str]) -> Config {
+pub(super) fn config(apps: &[&str]) -> Config {
     let mut config = Config { apps: apps.iter().map(|id| app(id)).collect(), ..Config::default() };
     config.server.workers = 3;
     config.connection.ping_after = Duration::from_millis(200);
@@ -133,7 +133,7 @@ enum StormAction {
 
 /// One step of a history. Where clients are missing, one connects instead.
 #[derive(Clone, Copy, Debug)]
-struct StormStep {
+pub(super) struct StormStep {
     app: &'static str,
     client: usize,
     user: u64,
@@ -161,14 +161,14 @@ fn step() -> impl Strategy<Value = StormStep> {
 
 /// A history for each thread. They are the same in every run; what differs is how the threads meet, so there is nothing
 /// that could be shrunk.
-fn histories() -> Vec<Vec<StormStep>> {
+pub(super) fn histories() -> Vec<Vec<StormStep>> {
     let mut runner = TestRunner::deterministic();
     let history = prop::collection::vec(step(), STEPS);
     (0..THREADS).map(|_| history.new_tree(&mut runner).unwrap().current()).collect()
 }
 
 /// One thread's part of the storm; returns the clients that are still there.
-fn storm(broker: &Broker, history: Vec<StormStep>) -> Vec<StormClient> {
+pub(super) fn storm(broker: &Broker, history: Vec<StormStep>) -> Vec<StormClient> {
     let mut clients: Vec<StormClient> = Vec::new();
     for StormStep { app, client: n, user, room, happening } in history {
         if clients.len() < CLIENTS {

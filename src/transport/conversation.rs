@@ -153,6 +153,11 @@ impl Conversation {
         message_bytes(self.client.app(), self.client.form())
     }
 
+    /// Counts bytes that came from the client, where the transport does not.
+    pub(super) fn count_received(&self, bytes: usize) {
+        self.client.app().cells_of(self.worker.index()).bytes_received.add(bytes as u64);
+    }
+
     /// A message came from the client. Once the close frame is sent, it is ignored.
     pub(super) fn receive(&mut self, text: &str, now: Instant) {
         if self.phase != Phase::Open {
@@ -160,6 +165,7 @@ impl Conversation {
         }
         trace!(socket_id = %self.client.socket_id(), text, "received");
         let app = self.client.app();
+        app.cells_of(self.worker.index()).messages_received.add(1);
         let listens = |channel: Option<&str>, event: &str| app.is_listened_to(channel, event);
         if let Some(action) = self.connection.receive(text, now, &listens) {
             self.carry_out(action);
@@ -173,6 +179,7 @@ impl Conversation {
         }
         trace!(socket_id = %self.client.socket_id(), bytes = message.len(), "received");
         let app = self.client.app();
+        app.cells_of(self.worker.index()).messages_received.add(1);
         let listens = |channel: Option<&str>, event: &str| app.is_listened_to(channel, event);
         if let Some(action) = self.connection.receive_binary(message, now, &listens) {
             self.carry_out(action);

@@ -50,6 +50,8 @@ pub(crate) struct BatchQueue {
     ready_events: usize,
     events: usize,
     bytes: usize,
+    /// Since when the first event of each request that is under way has waited.
+    under_way_since: Vec<Instant>,
     next: u64,
     flushing: bool,
 }
@@ -76,6 +78,7 @@ pub(crate) struct Batch {
     pub events: Vec<Arc<str>>,
     channels: Vec<ChannelName>,
     bytes: usize,
+    since: Instant,
 }
 
 impl BatchQueue {
@@ -89,6 +92,7 @@ impl BatchQueue {
             ready_events: 0,
             events: 0,
             bytes: 0,
+            under_way_since: Vec::new(),
             next: 0,
             flushing: false,
         }
@@ -136,7 +140,7 @@ impl BatchQueue {
     /// The next request, if one is ripe.
     pub(crate) fn take(&mut self, now: Instant) -> Option<Batch> {
         self.next_request_at(now).filter(|ready_at| *ready_at <= now)?;
-        let mut batch = Batch { events: Vec::new(), channels: Vec::new(), bytes: 0 };
+        let mut batch = Batch { events: Vec::new(), channels: Vec::new(), bytes: 0, since: now };
         while batch.events.len() < self.batching.most {
             let Some(first) = self.ready.first_entry() else { break };
             let Some(waiting) = self.channels.get_mut(first.get()) else { break };
@@ -150,6 +154,7 @@ impl BatchQueue {
                 waiting.under_way = true;
                 batch.channels.push(first.get().clone());
             }
+            batch.since = batch.since.min(item.since);
             batch.bytes += item.json.len();
             batch.events.push(item.json);
             self.ready_events -= 1;
@@ -168,6 +173,7 @@ impl BatchQueue {
                 self.ready_events -= waiting.events.len();
             }
         }
+        self.under_way_since.push(batch.since);
         Some(batch)
     }
 
@@ -175,6 +181,9 @@ impl BatchQueue {
     pub(crate) fn done(&mut self, batch: Batch) {
         self.events -= batch.events.len();
         self.bytes -= batch.bytes;
+        if let Some(place) = self.under_way_since.iter().position(|since| *since == batch.since) {
+            self.under_way_since.swap_remove(place);
+        }
         for channel in batch.channels {
             let Some(waiting) = self.channels.get_mut(&channel) else { continue };
             waiting.under_way = false;
@@ -198,6 +207,18 @@ impl BatchQueue {
     /// Events that wait or are under way.
     pub(crate) fn len(&self) -> usize {
         self.events
+    }
+
+    /// Their bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Since when the oldest of them has waited. What waits behind a request that is under way is younger than that.
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        let first =
+            self.ready.first_key_value().and_then(|(_, channel)| self.channels.get(channel)?.events.front());
+        first.map(|event| event.since).into_iter().chain(self.under_way_since.iter().copied()).min()
     }
 
     /// Whether there are none.

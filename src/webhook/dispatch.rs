@@ -28,6 +28,7 @@ impl Dispatcher {
     /// Hands events out until the listener is gone or the broker ends; then everything that was held back, too.
     pub(super) async fn run(mut self, mut stage: watch::Receiver<BrokerStage>) {
         loop {
+            self.receiver.tell_held(self.suppressor.len());
             tokio::select! {
                 biased;
                 Ok(()) = stage.changed() => match *stage.borrow_and_update() {
@@ -52,6 +53,7 @@ impl Dispatcher {
             }
         }
         self.release_held();
+        self.receiver.tell_held(0);
         self.senders.iter().for_each(|sender| sender.remove_producer());
     }
 

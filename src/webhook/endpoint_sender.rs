@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
@@ -69,6 +69,7 @@ impl EndpointSender {
             }
             Err(_) => {
                 self.log.count(|counts| counts.dropped += 1);
+                self.context.counts.dropped.add_from_anywhere(1);
                 self.log_drop(now);
             }
         }
@@ -88,6 +89,19 @@ impl EndpointSender {
     /// Events that wait or are under way.
     pub(super) fn waiting(&self) -> usize {
         self.queue.lock().len()
+    }
+
+    /// The app whose webhooks they are.
+    pub(super) fn app_id(&self) -> &str {
+        &self.context.app_id
+    }
+
+    /// Bytes of what waits or is under way, and for how long the oldest has waited.
+    pub(super) fn backlog(&self) -> (usize, Duration) {
+        let queue = self.queue.lock();
+        let oldest = queue.oldest();
+        let age = oldest.map(|since| self.context.clock.now().saturating_duration_since(since));
+        (queue.bytes(), age.unwrap_or_default())
     }
 
     /// From now on requests do not wait for more events.
@@ -232,6 +246,9 @@ impl EndpointSender {
                 info!(app, %endpoint, request, number, events, reason, ?duration, "webhook not delivered");
             }
         }
+        let counts = &self.context.counts;
+        let counter = if outcome.is_delivered() { &counts.requests_taken } else { &counts.requests_failed };
+        counter.add_from_anywhere(1);
         self.log.record(Attempt { at, number, events, body_bytes, duration, outcome: outcome.clone() });
         let busy = clock.busy(ended);
         if let Some(observer) = observer {
@@ -255,6 +272,9 @@ impl EndpointSender {
     }
 
     fn count_end(&self, events: usize, delivered: bool) {
+        let counts = &self.context.counts;
+        let counter = if delivered { &counts.delivered } else { &counts.given_up };
+        counter.add_from_anywhere(events as u64);
         self.log.count(|counts| {
             counts.waiting = counts.waiting.saturating_sub(events);
             let total = if delivered { &mut counts.delivered } else { &mut counts.given_up };

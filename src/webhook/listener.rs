@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::hub::{AppState, Busy, Hub, Listener, Notice};
 
 use super::batch_queue::BatchQueueBounds;
+use super::counts::WebhookCounts;
 use super::endpoint::WebhookEndpoint;
 use super::event::WebhookEvent;
 use super::event_id::{EventOrigin, IdentifiedEvent};
@@ -39,17 +40,26 @@ pub(super) struct EventReceiver {
 struct Gauge {
     most_bytes: usize,
     bytes: AtomicUsize,
-    /// Events for which there was no room.
+    /// Events for which there was no room, and that were not told of yet.
     lost: AtomicU64,
+    /// Removals that are held back behind the queue.
+    held: AtomicUsize,
+    counts: Arc<WebhookCounts>,
 }
 
 /// A listener for these endpoints, and the other end of its queue. When the queue is full, events are lost and counted.
 pub(super) fn listener(
     endpoints: Arc<[WebhookEndpoint]>,
     bounds: BatchQueueBounds,
+    counts: Arc<WebhookCounts>,
 ) -> (WebhookListener, EventReceiver) {
-    let gauge = Gauge { most_bytes: bounds.bytes, bytes: AtomicUsize::new(0), lost: AtomicU64::new(0) };
-    let gauge = Arc::new(gauge);
+    let gauge = Arc::new(Gauge {
+        most_bytes: bounds.bytes,
+        bytes: AtomicUsize::new(0),
+        lost: AtomicU64::new(0),
+        held: AtomicUsize::new(0),
+        counts,
+    });
     let (sender, receiver) = mpsc::channel(bounds.events.clamp(1, Semaphore::MAX_PERMITS));
     let listener = WebhookListener { endpoints, events: sender, gauge: Arc::clone(&gauge) };
     (listener, EventReceiver { events: receiver, gauge })
@@ -61,14 +71,29 @@ impl WebhookListener {
         // The bound may be passed by as many events as there are workers; it is there to keep memory in check.
         let room = self.gauge.bytes.load(Ordering::Relaxed) + bytes <= self.gauge.most_bytes;
         if !room || self.events.capacity() == 0 {
-            self.gauge.lost.fetch_add(1, Ordering::Relaxed);
+            self.gauge.lose_one();
             return;
         }
         self.gauge.bytes.fetch_add(bytes, Ordering::Relaxed);
         if self.events.try_send((identified, now, busy)).is_err() {
             self.gauge.bytes.fetch_sub(bytes, Ordering::Relaxed);
-            self.gauge.lost.fetch_add(1, Ordering::Relaxed);
+            self.gauge.lose_one();
         }
+    }
+}
+
+impl WebhookListener {
+    /// Events that have not been sorted, and removals that are held back.
+    pub(super) fn unsorted_and_held(&self) -> (usize, usize) {
+        let unsorted = self.events.max_capacity() - self.events.capacity();
+        (unsorted, self.gauge.held.load(Ordering::Relaxed))
+    }
+}
+
+impl Gauge {
+    fn lose_one(&self) {
+        self.lost.fetch_add(1, Ordering::Relaxed);
+        self.counts.lost.add_from_anywhere(1);
     }
 }
 
@@ -104,6 +129,11 @@ impl EventReceiver {
         self.events.close();
     }
 
+    /// Tells how many removals are held back.
+    pub(super) fn tell_held(&self, held: usize) {
+        self.gauge.held.store(held, Ordering::Relaxed);
+    }
+
     /// Events lost since this was last asked.
     pub(super) fn take_lost(&self) -> u64 {
         self.gauge.lost.swap(0, Ordering::Relaxed)
@@ -125,6 +155,7 @@ mod tests {
         listener(
             Arc::new([WebhookEndpoint::new("http://localhost/").unwrap()]),
             BatchQueueBounds { events, bytes },
+            Arc::default(),
         )
     }
 

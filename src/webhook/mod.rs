@@ -11,6 +11,7 @@ pub(crate) mod batch_queue;
 pub(crate) mod client;
 mod clock;
 mod config;
+mod counts;
 mod dispatch;
 mod drop_log;
 mod endpoint;
@@ -29,6 +30,7 @@ pub(crate) mod suppress;
 
 pub(crate) use clock::AdvancedClock;
 pub use config::{DeliverySettings, WebhookConfig};
+pub(crate) use counts::WebhookFigures;
 pub use endpoint::{BadEndpoint, EndpointUrl, WebhookEndpoint, WebhookHeader};
 pub use event::WebhookEvent;
 pub use event_id::EventOrigin;

@@ -7,6 +7,7 @@ use crate::app::Key;
 use super::client::HttpClient;
 use super::clock::WebhookClock;
 use super::config::DeliverySettings;
+use super::counts::WebhookCounts;
 use super::observer::Observer;
 
 /// What the senders of one app share.
@@ -18,6 +19,7 @@ pub(super) struct SendContext {
     pub(super) delivery: DeliverySettings,
     pub(super) client: HttpClient,
     pub(super) clock: WebhookClock,
+    pub(super) counts: Arc<WebhookCounts>,
     /// The observer of the webhooks; there is none in production.
     pub(super) observer: Option<Arc<dyn Observer>>,
 }

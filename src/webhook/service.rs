@@ -1,6 +1,6 @@
 //! Starts and ends the sending of webhooks: the thread that it takes place on, and the tasks of each app.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
@@ -20,6 +20,7 @@ use super::BrokerStage;
 use super::client::{ClientError, HttpClient};
 use super::clock::WebhookClock;
 use super::config::WebhookConfig;
+use super::counts::{WebhookCounts, WebhookFigures};
 use super::dispatch::Dispatcher;
 use super::endpoint::WebhookEndpoint;
 use super::endpoint_sender::EndpointSender;
@@ -60,6 +61,7 @@ struct AppWebhooks {
     listener: Weak<WebhookListener>,
     senders: Vec<Weak<EndpointSender>>,
     logs: Vec<EndpointLog>,
+    counts: Arc<WebhookCounts>,
 }
 
 /// One endpoint of an app, and what became of its webhooks.
@@ -132,6 +134,7 @@ impl Webhooks {
             config.endpoints.iter().map(|endpoint| log_of(old, config, endpoint)).collect();
         let old_senders: Vec<Arc<EndpointSender>> =
             old.into_iter().flat_map(|old| old.senders.iter().filter_map(Weak::upgrade)).collect();
+        let counts = old.map(|old| Arc::clone(&old.counts)).unwrap_or_default();
         let thread = match state.thread.take().map_or_else(SenderThread::start, Ok) {
             Ok(thread) => state.thread.insert(thread),
             Err(error) => {
@@ -140,7 +143,7 @@ impl Webhooks {
             }
         };
         let watcher = observer.as_ref().map(Arc::downgrade);
-        let context = context(&app.id, key, config, observer)?;
+        let context = context(&app.id, key, config, observer, Arc::clone(&counts))?;
         let (listener, senders) = self.start(thread, context, config, &logs, &old_senders);
         state.senders.retain(|sender| sender.strong_count() > 0);
         // Apps that have been removed.
@@ -153,7 +156,7 @@ impl Webhooks {
         let key = key.clone();
         let observer = watcher;
         let listening =
-            AppWebhooks { config, key, observer, listener: Arc::downgrade(&listener), senders, logs };
+            AppWebhooks { config, key, observer, listener: Arc::downgrade(&listener), senders, logs, counts };
         state.apps.insert(app.id.clone(), listening);
         Some(listener)
     }
@@ -169,7 +172,8 @@ impl Webhooks {
     ) -> (Arc<WebhookListener>, Vec<Arc<EndpointSender>>) {
         let delivery = &context.delivery;
         let suppressor = Suppressor::new(delivery.removal_delay, delivery.queue_events);
-        let (listener, receiver) = listener(config.endpoints.clone().into(), delivery.bounds());
+        let (listener, receiver) =
+            listener(config.endpoints.clone().into(), delivery.bounds(), Arc::clone(&context.counts));
         // What waits for an endpoint that stays goes before what will come, so it stays in the same queue.
         let known = |of: &EndpointLog| {
             let same = |sender: &&Arc<EndpointSender>| sender.is_for(&of.endpoint, &context);
@@ -195,6 +199,22 @@ impl Webhooks {
     /// The endpoints of an app, in the order of its configuration, each with its log; none if no app has this id.
     pub fn endpoints(&self, app_id: &str) -> Vec<EndpointLog> {
         self.shared.state.lock().apps.get(app_id).map(|app| app.logs.clone()).unwrap_or_default()
+    }
+
+    /// What became of the webhooks of each app that has any, and what waits; by the app's id.
+    pub(crate) fn figures(&self) -> BTreeMap<String, WebhookFigures> {
+        let state = self.shared.state.lock();
+        let known = state.apps.iter().filter(|(_, app)| app.listener.strong_count() > 0);
+        let mut figures: BTreeMap<String, WebhookFigures> =
+            known.map(|(id, app)| (id.clone(), app.figures())).collect();
+        for sender in state.senders.iter().filter_map(Weak::upgrade) {
+            let Some(figures) = figures.get_mut(sender.app_id()) else { continue };
+            let (bytes, oldest) = sender.backlog();
+            figures.waiting += sender.waiting();
+            figures.waiting_bytes += bytes;
+            figures.oldest = figures.oldest.max(oldest);
+        }
+        figures
     }
 
     /// The broker is ending its connections. None can return, so nothing is held back any more, and what waits to
@@ -229,12 +249,24 @@ impl Webhooks {
     }
 }
 
+impl AppWebhooks {
+    /// All but what waits for the endpoints.
+    fn figures(&self) -> WebhookFigures {
+        let mut figures = WebhookFigures::of(&self.counts);
+        if let Some(listener) = self.listener.upgrade() {
+            (figures.unsorted, figures.held) = listener.unsorted_and_held();
+        }
+        figures
+    }
+}
+
 /// What the senders of an app share; `None`, after saying so, if nothing can be sent.
 fn context(
     app_id: &str,
     key: &Key,
     config: &WebhookConfig,
     observer: Option<Arc<dyn Observer>>,
+    counts: Arc<WebhookCounts>,
 ) -> Option<Arc<SendContext>> {
     let delivery = config.delivery.clone();
     let client = HttpClient::new(delivery.ca_file.as_deref()).or_else(|error| {
@@ -246,7 +278,7 @@ fn context(
     let clock = WebhookClock::new(observer.as_ref().map(|observer| observer.clock()));
     let app_id = app_id.to_owned();
     let key = key.clone();
-    Some(Arc::new(SendContext { app_id, key, delivery, client, clock, observer }))
+    Some(Arc::new(SendContext { app_id, key, delivery, client, clock, counts, observer }))
 }
 
 /// The log of an endpoint: the one it had, or a new one.

@@ -41,6 +41,11 @@ impl Suppressor {
         Suppressor { delay, most, held: BTreeMap::new(), by_subject: HashMap::new(), next: 0 }
     }
 
+    /// How many removals are held back.
+    pub(crate) fn len(&self) -> usize {
+        self.held.len()
+    }
+
     /// Adds an event; `send` is given what is to be sent now. What is due must have been taken before.
     pub(crate) fn add(
         &mut self,

@@ -17,11 +17,13 @@ use parking_lot::Mutex;
 
 use crate::app::App;
 use crate::channel::Channel;
+use crate::channel::WorkerIndex;
 use crate::protocol::ChannelName;
 
 use super::app_index::{AppIndex, AppPlace};
 use super::cache_index::CacheIndex;
 use super::conflated::ConflatedEvents;
+use super::counters::{AppCells, AppCounters, AppCounts, Counter};
 use super::interceptor::Interceptor;
 use super::users::Users;
 use super::{Clock, ClockStep, Current, Hub, Notice, Refused};
@@ -49,6 +51,7 @@ pub struct AppState {
     pub(super) cache: Mutex<CacheIndex>,
     pub(super) users: Users,
     pub(super) conflated: ConflatedEvents,
+    pub(super) counters: AppCounters,
     clock: Clock,
     interceptor: Interceptor,
 }
@@ -85,7 +88,7 @@ pub trait Listener: Send + Sync {
 }
 
 impl AppState {
-    pub(super) fn new(place: AppPlace, app: Arc<App>) -> Self {
+    pub(super) fn new(place: AppPlace, app: Arc<App>, counters: AppCounters) -> Self {
         AppState {
             place,
             id: app.id.clone(),
@@ -96,6 +99,7 @@ impl AppState {
             cache: Mutex::default(),
             users: Users::default(),
             conflated: ConflatedEvents::default(),
+            counters,
             clock: Clock::default(),
             interceptor: Interceptor::default(),
         }
@@ -188,6 +192,27 @@ impl AppState {
     /// before they could take them.
     pub fn conflated(&self) -> u64 {
         self.conflated.total()
+    }
+
+    /// What has happened in it since the start.
+    pub(crate) fn counts(&self) -> AppCounts {
+        self.counters.read(self.conflated())
+    }
+
+    /// Counts so many more of something, on whatever thread that is.
+    pub(crate) fn count(&self, counter: impl FnOnce(&AppCells) -> &Counter, more: u64) {
+        self.counters.add(counter, more);
+    }
+
+    /// What a worker counts in it. Only that worker may.
+    pub(crate) fn cells_of(&self, worker: WorkerIndex) -> &Arc<AppCells> {
+        self.counters.of_worker(worker)
+    }
+}
+
+impl Drop for AppState {
+    fn drop(&mut self) {
+        self.counters.depart(self.conflated());
     }
 }
 

@@ -58,6 +58,7 @@ impl Worker {
     /// Makes a new connection known.
     pub fn open(&self, client: &Rc<Client>) {
         self.clients.borrow_mut().insert(key(client), Rc::clone(client));
+        client.app().counters.opened();
         self.hub.announce(client.app(), &Notice::SocketOpened(client.socket_id()));
     }
 }

@@ -47,13 +47,13 @@ impl Worker {
         match command {
             WorkerCommand::Broadcast { app, ref channel, ref message, except, version } => {
                 let more = self.walk((app, channel), begun, room, |subscribers, dirty| {
-                    self.deliver_to(subscribers, message, except, version, dirty);
+                    self.deliver_to(subscribers, message, except, version, dirty)
                 });
                 return more.then_some(command);
             }
             WorkerCommand::Member { app, ref channel, ref frame, version, user_changed } => {
                 let more = self.walk((app, channel), begun, room, |subscribers, dirty| {
-                    self.tell_of_member(subscribers, frame, version, user_changed, dirty);
+                    self.tell_of_member(subscribers, frame, version, user_changed, dirty)
                 });
                 return more.then_some(command);
             }
@@ -91,6 +91,7 @@ impl Worker {
                 // Whoever asked may have gone.
                 let _ = reply.send(self.totals());
             }
+            WorkerCommand::Survey { asked } => self.begin_survey(asked),
             WorkerCommand::Turn { .. } => {}
             WorkerCommand::DrainSome { most, code, reason } => {
                 self.begin_round_of_some(SharedSignal::Close(code, reason), most);

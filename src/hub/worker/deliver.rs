@@ -25,22 +25,31 @@ impl Worker {
     ) {
         let channels = self.channels.borrow();
         let Some(channels) = channels.of(app) else { return };
-        self.deliver_to(channels.subscribers(channel), message, except, None, &self.dirty.prompt);
+        let Some(subscribers) = channels.subscribers(channel) else { return };
+        channels.count_sent(self.deliver_to(subscribers, message, except, None, &self.dirty.prompt));
     }
 
-    pub(super) fn deliver_to<'s>(
+    /// Returns how many were given it.
+    pub(super) fn deliver_to(
         &self,
-        subscribers: impl Iterator<Item = &'s Subscriber>,
+        subscribers: Values<'_, SocketId, Subscriber>,
         message: &Broadcast,
         except: Option<SocketId>,
         version: Option<ChannelVersion>,
         dirty: &RefCell<VecDeque<Rc<Client>>>,
-    ) {
+    ) -> u64 {
         let in_clear = message.is_in_clear();
+        let mut passed_over = 0;
+        let among = subscribers.len();
         let hearers = subscribers.filter(|subscriber| {
             let given = version.is_some_and(|version| subscriber.since >= version);
             let taken = !(in_clear && subscriber.client.decrypts_everything());
-            !given && taken && Some(subscriber.client.socket_id()) != except
+            if !given && taken && Some(subscriber.client.socket_id()) != except {
+                return true;
+            }
+            // Those are counted who are few.
+            passed_over += 1;
+            false
         });
         let only_form = message.only_form();
         // Made for the first that takes it, and shared by the others of this worker.
@@ -59,18 +68,20 @@ impl Worker {
                 }
             }),
         }
+        (among - passed_over) as u64
     }
 
-    /// Tells the local subscribers of a presence channel of a member.
-    pub(super) fn tell_of_member<'s>(
+    /// Tells the local subscribers of a presence channel of a member. Returns how many were told.
+    pub(super) fn tell_of_member(
         &self,
-        subscribers: impl Iterator<Item = &'s Subscriber>,
+        subscribers: Values<'_, SocketId, Subscriber>,
         frame: &Frame,
         version: ChannelVersion,
         user_changed: bool,
         dirty: &RefCell<VecDeque<Rc<Client>>>,
-    ) {
+    ) -> u64 {
         let mut quoted = None;
+        let mut told = 0;
         for subscriber in subscribers {
             let by_user = subscriber.client.version().presence_by_user();
             if subscriber.since < version && (user_changed || !by_user) {
@@ -79,18 +90,20 @@ impl Worker {
                     _ => frame,
                 };
                 self.queue(&subscriber.client, frame.clone(), dirty);
+                told += 1;
             }
         }
+        told
     }
 
     /// One step of telling a channel's local subscribers something; `room` is how many of them may be told it in this
-    /// turn. Returns whether there are more.
+    /// turn; `tell` returns how many were. Returns whether there are more.
     pub(super) fn walk(
         &self,
         (app, channel): (AppIndex, &ChannelName),
         begun: bool,
         room: &mut usize,
-        tell: impl FnOnce(Values<'_, SocketId, Subscriber>, &RefCell<VecDeque<Rc<Client>>>),
+        tell: impl FnOnce(Values<'_, SocketId, Subscriber>, &RefCell<VecDeque<Rc<Client>>>) -> u64,
     ) -> bool {
         let mut channels = self.channels.borrow_mut();
         let Some(channels) = channels.of_mut(app) else { return false };
@@ -99,7 +112,8 @@ impl Worker {
         }
         let (step, more) = channels.step(channel, *room);
         *room -= step.len();
-        tell(step.values(), if begun || more { &self.dirty.bulk } else { &self.dirty.prompt });
+        let told = tell(step.values(), if begun || more { &self.dirty.bulk } else { &self.dirty.prompt });
+        channels.count_sent(told);
         more
     }
 }

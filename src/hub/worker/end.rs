@@ -72,6 +72,7 @@ impl Worker {
         if known {
             let (socket_id, user_id) = (client.socket_id(), cleanup.user_id.as_deref());
             let ending = &cleanup.ending;
+            client.app().counters.ended(ending);
             self.hub.announce(client.app(), &Notice::SocketClosed { socket_id, user_id, ending });
         }
     }

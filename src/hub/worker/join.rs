@@ -34,7 +34,11 @@ impl Worker {
             }
             NotJoined::Refused(refused)
         })?;
-        self.channels.borrow_mut().of_or_new(app.index()).insert(channel, Rc::clone(client), version);
+        self.channels.borrow_mut().of_or_new(app.index(), app.cells_of(self.index)).insert(
+            channel,
+            Rc::clone(client),
+            version,
+        );
         if roster.is_some() || client.version().confirms_every_subscription() {
             self.send(client, server_message::subscription_succeeded(channel, roster.as_deref()));
         }

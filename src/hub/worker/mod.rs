@@ -14,6 +14,7 @@ mod leave;
 mod run;
 mod send;
 mod sign_in;
+mod survey;
 mod tell_all;
 mod tick;
 mod wait;
@@ -33,6 +34,7 @@ use crate::protocol::SocketId;
 
 use super::allowance::{Allowance, Queued, Turn};
 use super::client::{Client, Transport};
+use super::counters::WorkerCounters;
 use super::counts::PendingCounts;
 use super::fanout::LocalApps;
 use super::leaving::Queue;
@@ -42,6 +44,7 @@ use super::wheel::Wheel;
 use super::{AppIndex, Hub, ShutdownGuard};
 
 use dirty::Dirty;
+use survey::Surveys;
 
 /// Subscribers that are given something per turn. A broadcast to more of them on one worker takes several, and never
 /// the publisher's own.
@@ -77,6 +80,8 @@ pub struct Worker {
     expiring: Cell<bool>,
     /// What is over at the next turn.
     ending: RefCell<Vec<ShutdownGuard>>,
+    surveys: RefCell<Surveys>,
+    counters: Arc<WorkerCounters>,
 }
 
 /// The app, and the name within it.
@@ -90,6 +95,7 @@ impl Worker {
             Some(worker) => Some(Rc::clone(worker)),
             None => {
                 let (index, reader) = hub.mailboxes.take_reader()?;
+                hub.counters.is_worker(index);
                 let worker = Rc::new(Worker::new(index, Arc::clone(hub)));
                 actix_web::rt::spawn(Rc::clone(&worker).run(reader));
                 actix_web::rt::spawn(Rc::clone(&worker.allowance).renew());
@@ -120,6 +126,8 @@ impl Worker {
             expiring: Cell::new(false),
             allowance: Allowance::new(),
             ending: RefCell::default(),
+            surveys: RefCell::default(),
+            counters: Arc::clone(&hub.counters.workers()[usize::from(index)]),
             hub,
         }
     }
@@ -130,7 +138,7 @@ impl Worker {
     }
 
     /// Its number among the hub's workers.
-    pub(super) fn index(&self) -> WorkerIndex {
+    pub(crate) fn index(&self) -> WorkerIndex {
         self.index
     }
 
@@ -154,11 +162,16 @@ impl Worker {
         self.scratch.borrow_mut()
     }
 
+    /// Times at which it will look after something.
+    fn timers(&self) -> usize {
+        self.wheel.borrow().len() + self.counts.len()
+    }
+
     fn totals(&self) -> Totals {
         Totals {
             clients: self.clients.borrow().len(),
             local_subscriptions: self.channels.borrow().subscriptions(),
-            timers: self.wheel.borrow().len() + self.counts.len(),
+            timers: self.timers(),
             ..Totals::default()
         }
     }

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use crate::hub::mailbox::MailboxReader;
 use crate::hub::turn::come_again;
@@ -19,7 +20,9 @@ impl Worker {
         poll_fn(|context| {
             *self.waker.borrow_mut() = Some(context.waker().clone());
             self.turning.set(true);
+            let began = Instant::now();
             let outcome = self.turn(&mut mailbox, &mut ticks, context);
+            self.counters.turns.add(began.elapsed());
             self.turning.set(false);
             outcome
         })
@@ -46,7 +49,9 @@ impl Worker {
             self.waiting.take().into_iter().for_each(Waker::wake);
         }
         // Each of them does what it can in this turn.
-        let all_done = [all_read, self.see_off(), self.tell_rounds(), self.clean_up(), self.flush()];
+        let surveyed = self.go_on_with_survey();
+        let all_done =
+            [all_read, self.see_off(), self.tell_rounds(), self.clean_up(), self.flush(), surveyed];
         if all_done.contains(&false) {
             come_again(context);
         }

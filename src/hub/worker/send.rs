@@ -15,7 +15,7 @@ impl Worker {
         self.queue_in_form(client, &frame, &self.dirty.prompt);
     }
 
-    /// Queues a frame for one connection, in its form.
+    /// Queues a frame for one connection, in its form, and counts it.
     pub(super) fn queue_in_form(
         &self,
         client: &Rc<Client>,
@@ -26,10 +26,11 @@ impl Worker {
             Form::Quoted => frame.quoted(),
             _ => frame.clone(),
         };
+        client.app().cells_of(self.index).messages_sent.add(1);
         self.queue(client, frame, dirty);
     }
 
-    /// Queues a frame that is in the client's form.
+    /// Queues a frame that is in the client's form. Whoever calls this counts it.
     pub(super) fn queue(&self, client: &Rc<Client>, frame: Frame, dirty: &RefCell<VecDeque<Rc<Client>>>) {
         if client.enqueue(frame) {
             self.is_dirty(client, dirty);

@@ -68,7 +68,10 @@ where
     apply_fn_factory(http, move |request: R, http: &H::Service| {
         let AcceptedStream { stream, peers, slot, entry } = accept(request);
         let begun = entry.and_then(|entry| Ok((entry, room.begin_http()?)));
-        let Ok((entry, http_slot)) = begun else { return ConnectionTask::other(refuse(stream), slot) };
+        let Ok((entry, http_slot)) = begun else {
+            room.node().counters().refused.add_from_anywhere(1);
+            return ConnectionTask::other(refuse(stream), slot);
+        };
         let upgrade_task = UpgradeTask::default();
         let guarded_stream = GuardedStream {
             stream,

@@ -41,6 +41,7 @@ pub(crate) fn accepting<S: Socket>(
 > {
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let handshakes = IdleList::default();
+    room.node().watch_handshakes(handshakes.count());
     fn_service(move |stream: S| {
         let (acceptor, proxied, slots) = (acceptor.clone(), proxied.clone(), Rc::clone(&room));
         let handshake = handshakes.enter_within(MAX_HANDSHAKES);
@@ -49,13 +50,19 @@ pub(crate) fn accepting<S: Socket>(
         Box::pin(async move {
             let peer = stream.peer();
             // A refusal would have to be encrypted, which is not worth a handshake.
-            let entry = entry.map_err(|NoSlot| TlsError::Timeout)?;
+            let counters = slots.node().counters();
+            let entry = entry.map_err(|NoSlot| {
+                counters.refused.add_from_anywhere(1);
+                TlsError::Timeout
+            })?;
             let stream_or_error = shake_hands(acceptor, stream, proxied.as_deref(), &slots);
             let stream_or_error =
                 handshake.unless_evicted(entry.unless_evicted(stream_or_error)).await.flatten();
             let (stream, peers) = stream_or_error.unwrap_or(Err(TlsError::Timeout)).inspect_err(|error| {
+                counters.handshakes_failed.add_from_anywhere(1);
                 debug!(peer = peer_field(peer), ?error, "no TLS handshake");
             })?;
+            counters.handshakes_completed.add_from_anywhere(1);
             entry.set_busy();
             Ok(AcceptedStream::new(TlsStream::from(stream), peers, (slot, Ok(entry))))
         })

@@ -6,7 +6,7 @@
 mod queue;
 mod runner;
 
-pub(crate) use runner::{Hook, RunningHook};
+pub(crate) use runner::{Hook, HookFigures, RunningHook};
 
 use std::error::Error;
 use std::time::Duration;

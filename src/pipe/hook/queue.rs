@@ -46,6 +46,11 @@ impl<C> HookQueue<C> {
         lost
     }
 
+    /// How many wait, and their bytes.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.waiting.len(), self.bytes)
+    }
+
     /// Takes the event that has waited longest.
     pub(super) fn pop(&mut self) -> Option<(OwnedMessage, C)> {
         let first = self.waiting.pop_front()?;

@@ -36,6 +36,22 @@ pub(crate) struct Hook {
     thread_body: Box<dyn FnOnce() + Send>,
 }
 
+/// Reads what a hook has done, and what waits for it.
+#[derive(Clone)]
+pub(crate) struct HookFigures(Arc<HookState>);
+
+impl HookFigures {
+    /// What became of its events so far.
+    pub(crate) fn counts(&self) -> PipeCounts {
+        self.0.counters.read()
+    }
+
+    /// How many wait for it, and their bytes.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        self.0.queue.lock().size()
+    }
+}
+
 /// A hook at work.
 pub(crate) struct RunningHook {
     state: Arc<HookState>,
@@ -93,6 +109,11 @@ impl Hook {
     pub(crate) fn counts(&self) -> impl Fn() -> PipeCounts + Send + Sync + use<> {
         let state = Arc::clone(&self.state);
         move || state.counters.read()
+    }
+
+    /// The same, with how many events wait for it, and their bytes.
+    pub(crate) fn figures(&self) -> HookFigures {
+        HookFigures(Arc::clone(&self.state))
     }
 
     /// Starts its thread.

@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 use tracing::warn;
@@ -14,6 +14,7 @@ use crate::protocol::{ChannelName, CloseCode, SocketId};
 use super::client::PipeClient;
 use super::consumer_group::{ConsumerGroup, GroupBy, rendezvous_weight};
 use super::filter::NotificationFilter;
+use super::outgoing_queue::OutgoingFigures;
 use super::{NotificationKind, message};
 
 /// The clients of one app, as a listener of the hub.
@@ -22,6 +23,8 @@ pub(crate) struct PipeClients {
     clients: RwLock<Vec<Arc<PipeClient>>>,
     /// The kinds that any of them has subscribed to, as bits: a notice of another kind costs a look at this.
     wanted: AtomicU8,
+    /// Notifications that clients have missed who are gone.
+    missed_before: AtomicU64,
 }
 
 /// The error that a group is shared by another key already.
@@ -54,7 +57,11 @@ impl PipeClients {
     /// Forgets a client.
     pub(crate) fn remove(&self, client: &Arc<PipeClient>) {
         let mut clients = self.clients.write();
+        let before = clients.len();
         clients.retain(|other| !Arc::ptr_eq(other, client));
+        if clients.len() < before {
+            self.missed_before.fetch_add(client.outgoing.lock().figures().missed, Ordering::Relaxed);
+        }
         self.recount(&clients);
     }
 
@@ -86,6 +93,22 @@ impl PipeClients {
         client.set_filter(kinds, None);
         client.outgoing.lock().forget(kinds);
         self.recount(&clients);
+    }
+
+    /// How many clients there are, and what waits for all of them; missed is what was, since the start.
+    pub(super) fn figures(&self) -> (usize, OutgoingFigures) {
+        let clients = self.clients.read();
+        let missed = self.missed_before.load(Ordering::Relaxed);
+        let mut all = OutgoingFigures { missed, ..OutgoingFigures::default() };
+        for client in clients.iter() {
+            let OutgoingFigures { answer_bytes, notifications, notification_bytes, missed } =
+                client.outgoing.lock().figures();
+            all.answer_bytes += answer_bytes;
+            all.notifications += notifications;
+            all.notification_bytes += notification_bytes;
+            all.missed += missed;
+        }
+        (clients.len(), all)
     }
 
     /// Ends every client with this code.

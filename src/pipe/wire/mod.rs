@@ -28,6 +28,7 @@ pub(crate) use clients::PipeClients;
 pub(crate) use connection::{refuse, serve};
 pub use dialect::Dialect;
 pub(crate) use notification_kind::NotificationKind;
+pub(crate) use outgoing_queue::OutgoingFigures;
 pub(crate) use request_error::PipeRequestError;
 
 use std::collections::HashMap;
@@ -69,6 +70,12 @@ impl PipeWire {
     /// Ends the clients of an app, which is gone or switched off.
     pub(crate) fn end_app(&self, app_id: &str, code: CloseCode) {
         self.clients(app_id).end_all(code);
+    }
+
+    /// How many clients an app has, and what waits for them.
+    pub(crate) fn figures_of(&self, app_id: &str) -> (usize, OutgoingFigures) {
+        let clients = self.apps.lock().get(app_id).cloned();
+        clients.map(|clients| clients.figures()).unwrap_or_default()
     }
 
     fn is_draining(&self) -> bool {

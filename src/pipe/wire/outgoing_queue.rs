@@ -19,6 +19,18 @@ pub(crate) struct OutgoingBounds {
     pub(crate) messages: usize,
 }
 
+/// What waits for clients at one moment, and what they have missed since they connected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OutgoingFigures {
+    /// Bytes of answers.
+    pub(crate) answer_bytes: usize,
+    /// Notifications, and their bytes.
+    pub(crate) notifications: usize,
+    pub(crate) notification_bytes: usize,
+    /// Notifications that did not fit.
+    pub(crate) missed: u64,
+}
+
 /// Bytes of answers that may wait before requests are no longer read.
 const ANSWER_BYTES: usize = 1024 * 1024;
 
@@ -34,6 +46,8 @@ pub(crate) struct OutgoingQueue {
     turn: u64,
     /// Notifications that did not fit since the client was last told.
     missed: u64,
+    /// All that ever did not.
+    missed_ever: u64,
     /// Since one did not fit, none is taken until all that waits is gone: so there is one gap, not many.
     in_gap: bool,
     /// Notifications that the client wants to be sent before it asks for more; `None`: any number.
@@ -58,6 +72,7 @@ impl OutgoingQueue {
             notification_bytes: 0,
             turn: 0,
             missed: 0,
+            missed_ever: 0,
             in_gap: false,
             credit: None,
         }
@@ -88,6 +103,7 @@ impl OutgoingQueue {
     pub(crate) fn miss(&mut self) -> bool {
         self.in_gap = true;
         self.missed += 1;
+        self.missed_ever += 1;
         self.missed == 1
     }
 
@@ -133,6 +149,16 @@ impl OutgoingQueue {
     pub(crate) fn forget(&mut self, kinds: u8) {
         self.notifications.retain(|(_, kind, _)| kind.bit() & kinds == 0);
         self.notification_bytes = self.notifications.iter().map(|(.., text)| text.len()).sum();
+    }
+
+    /// What waits, and what was missed.
+    pub(crate) fn figures(&self) -> OutgoingFigures {
+        OutgoingFigures {
+            answer_bytes: self.answer_bytes,
+            notifications: self.notifications.len(),
+            notification_bytes: self.notification_bytes,
+            missed: self.missed_ever,
+        }
     }
 
     /// Whether so many answers wait that the next request should.

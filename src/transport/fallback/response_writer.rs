@@ -219,6 +219,9 @@ impl WriterState {
         if !self.try_send(chunk, shutdown_guard) {
             return false;
         }
+        if let Some(app) = &self.app {
+            app.count(|cells| &cells.bytes_sent, bytes as u64);
+        }
         self.last_written = self.now();
         self.acknowledgement_owed = false;
         self.left = self.left.saturating_sub(bytes);

@@ -227,7 +227,10 @@ impl FallbackSession {
                 let arrival = std::mem::take(arrival);
                 self.read_introduction(message, &arrival);
             }
-            SessionStage::Connected(connected) => connected.receive(message, connected.conversation.now()),
+            SessionStage::Connected(connected) => {
+                connected.conversation.count_received(message.len());
+                connected.receive(message, connected.conversation.now());
+            }
             SessionStage::Closing { .. } | SessionStage::Ended => {}
         }
     }

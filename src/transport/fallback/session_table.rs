@@ -78,6 +78,11 @@ impl Sessions {
         Sessions { table: DashMap::new(), count: AtomicUsize::new(0), limit }
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
     /// Finds a session for a request from `origin`.
     pub(super) fn find(&self, name: &SessionName, origin: Option<&str>) -> SessionLookup {
         match self.table.get(name) {

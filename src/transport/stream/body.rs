@@ -192,6 +192,8 @@ impl<S: StreamEncoder> MessageBody for StreamBody<S> {
         match this.advance(now) {
             Some(chunk) => {
                 this.sent = now;
+                let bytes = chunk.as_ref().map_or(0, Bytes::len);
+                this.client.app().cells_of(this.worker.index()).bytes_sent.add(bytes as u64);
                 Poll::Ready(chunk.map(Ok))
             }
             None => Poll::Pending,

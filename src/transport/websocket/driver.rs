@@ -245,7 +245,9 @@ impl<S: Stream> WebSocket<S> {
         let mut buffer = ReadBuf::new(scratch);
         let mut stream = self.stream.borrow_mut();
         ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer))?;
-        Poll::Ready(Ok(buffer.filled().len()))
+        let read = buffer.filled().len();
+        self.cells.bytes_received.add(read as u64);
+        Poll::Ready(Ok(read))
     }
 
     fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -13,9 +13,10 @@ pub(crate) use upgrade::upgrade;
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
+use std::sync::Arc;
 use std::task::Context;
 
-use crate::hub::{Outbox, Transport, Written};
+use crate::hub::{AppCells, Outbox, Transport, Written};
 use crate::net::Stream;
 use crate::protocol::Form;
 
@@ -26,6 +27,8 @@ const FRAMES_PER_WRITE: usize = 64;
 pub(crate) struct WebSocket<S> {
     stream: RefCell<S>,
     form: Form,
+    /// What the worker counts in the app.
+    cells: Arc<AppCells>,
 }
 
 impl<S: Stream> Transport for WebSocket<S> {
@@ -43,7 +46,10 @@ impl<S: Stream> Transport for WebSocket<S> {
             };
             match written {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(bytes) => outbox.advance(bytes),
+                Ok(bytes) => {
+                    self.cells.bytes_sent.add(bytes as u64);
+                    outbox.advance(bytes);
+                }
                 Err(error) => return blocked_or_lost(error),
             }
         }

@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -63,7 +64,8 @@ pub(super) async fn connect<S: Stream>(
                         SockJsFraming::Framed => Form::Quoted,
                         SockJsFraming::Raw => Form::Plain,
                     };
-                    let transport = WebSocket { stream: RefCell::new(stream), form };
+                    let cells = Arc::clone(admitted.app.cells_of(worker.index()));
+                    let transport = WebSocket { stream: RefCell::new(stream), form, cells };
                     let Negotiated { parameterless, .. } = admitted.agreed;
                     let probe = Probe::ControlFrame;
                     let begun = Conversation::begin(worker, admitted, probe, transport);

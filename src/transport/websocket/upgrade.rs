@@ -104,7 +104,8 @@ pub(crate) async fn upgrade<S: Stream>(
     match admission::admit(&worker, &connect_request) {
         Ok(admitted) => {
             let form = Form::of(compression.is_some(), query.get("binary") == Some("1"));
-            let transport = WebSocket { stream: RefCell::new(stream), form };
+            let cells = Arc::clone(admitted.app.cells_of(worker.index()));
+            let transport = WebSocket { stream: RefCell::new(stream), form, cells };
             upgrade_task.set(connect(worker, admitted, &query, transport, early));
         }
         Err(refused) => upgrade_task.set(refuse(stream, slot, refused)),

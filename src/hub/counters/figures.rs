@@ -1,0 +1,46 @@
+//! What an app holds, in numbers, for the metrics: read off its structures by whoever asks, on his own thread.
+
+use crate::protocol::ChannelType;
+
+/// What one app holds at one moment, or several together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AppFigures {
+    /// Connections that have a place.
+    pub(crate) connections: usize,
+    /// Subscriptions to all channels.
+    pub(crate) subscriptions: usize,
+    /// Distinct members of presence channels, channel by channel.
+    pub(crate) members: usize,
+    /// Channels that somebody is subscribed to, in the order of [`ChannelType::ALL`].
+    pub(in crate::hub) channels: [usize; ChannelType::ALL.len()],
+    /// Events that cache channels remember.
+    pub(crate) cached_events: usize,
+    /// Bytes of these.
+    pub(crate) cached_bytes: usize,
+    /// Cache channels that somebody was told he has missed the event of.
+    pub(crate) missed_channels: usize,
+    /// Users who are signed in.
+    pub(crate) users: usize,
+    /// Users whom somebody watches.
+    pub(crate) watched_users: usize,
+}
+
+impl AppFigures {
+    /// How many channels of each type somebody is subscribed to.
+    pub(crate) fn channels(&self) -> impl Iterator<Item = (ChannelType, usize)> {
+        ChannelType::ALL.into_iter().zip(self.channels)
+    }
+
+    /// Adds those of another app.
+    pub(crate) fn add(&mut self, other: &AppFigures) {
+        self.connections += other.connections;
+        self.subscriptions += other.subscriptions;
+        self.members += other.members;
+        self.channels.iter_mut().zip(other.channels).for_each(|(sum, count)| *sum += count);
+        self.cached_events += other.cached_events;
+        self.cached_bytes += other.cached_bytes;
+        self.missed_channels += other.missed_channels;
+        self.users += other.users;
+        self.watched_users += other.watched_users;
+    }
+}

@@ -1,0 +1,72 @@
+//! Asking a hub what it holds and has counted, for the metrics: what is shared is read by whoever asks, and what only a
+//! worker knows is asked of it, in pieces.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::counters::{AppCounts, AppFigures, RefusalKind, WorkerCounters};
+use super::mailbox::WorkerCommand;
+use super::{AppState, Hub};
+
+impl Hub {
+    /// What an app holds. Its map of channels is walked part by part, each under its own lock for reading, which takes as
+    /// long as a list of channels does: not to be called on a worker's thread.
+    pub(crate) fn figures_of(&self, app: &AppState) -> AppFigures {
+        let (cached_events, cached_bytes, missed_channels) = app.cache.lock().sizes();
+        let (users, watched_users) = app.users.counts();
+        let connections = self.sockets.count_of(app.index());
+        let mut figures = AppFigures {
+            connections,
+            cached_events,
+            cached_bytes,
+            missed_channels,
+            users,
+            watched_users,
+            ..AppFigures::default()
+        };
+        for entry in app.channels.iter().filter(|entry| !entry.is_vacant()) {
+            figures.subscriptions += entry.subscribers().count();
+            figures.members += entry.presence().map_or(0, |presence| presence.user_count());
+            figures.channels[entry.key().channel_type() as usize] += 1;
+        }
+        figures
+    }
+
+    /// The counts of apps that are no more, those among them that have connections yet.
+    pub(crate) fn departed_counts(&self) -> AppCounts {
+        let mut counts = self.counters.departed();
+        self.apps.removed().iter().for_each(|app| counts.add(&app.counts()));
+        counts
+    }
+
+    /// Apps that were removed and whose connections are not gone yet.
+    pub(crate) fn removed_apps(&self) -> usize {
+        self.apps.removed().len()
+    }
+
+    /// What has been refused.
+    pub(crate) fn refusals(&self) -> BTreeMap<RefusalKind, u64> {
+        self.refusals.read()
+    }
+
+    /// Each worker's own counts, with the bytes of commands that it has not read.
+    pub(crate) fn workers(&self) -> impl Iterator<Item = (&Arc<WorkerCounters>, usize)> {
+        self.counters.workers().iter().zip(self.mailboxes.iter().map(|mailbox| mailbox.unread_bytes()))
+    }
+
+    /// Has every worker that has started look at its connections, and waits until they have; a worker that has not
+    /// answered the last time is not asked again before.
+    pub(crate) async fn survey(&self) {
+        let (asked, mut done) = mpsc::channel(1);
+        for (worker, counters) in self.mailboxes.started().into_iter().zip(self.counters.workers()) {
+            if let Some(mailbox) = worker.filter(|_| counters.ask_survey()) {
+                mailbox.post(WorkerCommand::Survey { asked: asked.clone() });
+            }
+        }
+        drop(asked);
+        // Nothing is ever sent; it ends when the last survey is done.
+        done.recv().await;
+    }
+}

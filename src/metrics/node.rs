@@ -1,0 +1,32 @@
+//! What concerns the whole node: its workers, and what it has refused.
+
+use crate::hub::Hub;
+
+use super::catalogue as is;
+use super::snapshot::Snapshot;
+
+/// Tells of the workers, and of what was refused.
+pub(super) fn collect(hub: &Hub, snapshot: &mut Snapshot) {
+    snapshot.tell(is::REMOVED_APPS, hub.removed_apps());
+    snapshot.tell(is::SLOW_READERS, hub.slow_readers());
+    for ((kind, code), count) in hub.refusals() {
+        snapshot.tell_of(is::REFUSALS, [kind.into(), code.to_string().into()], count);
+    }
+    for (number, (worker, unread_bytes)) in hub.workers().enumerate() {
+        let label = || [number.to_string().into()];
+        let survey = worker.last_survey();
+        snapshot.tell_of(is::TURNS, label(), worker.turns.read());
+        let gauges = [
+            (is::MAILBOX_BYTES, unread_bytes),
+            (is::OUTBOX_BYTES, survey.outbox_bytes),
+            (is::OUTBOX_FRAMES, survey.outbox_frames),
+            (is::WORKER_CONNECTIONS, survey.clients),
+            (is::BLOCKED, survey.blocked),
+            (is::QUEUED_TURNS, survey.queued_turns),
+            (is::TIMERS, survey.timers),
+        ];
+        for (metric, value) in gauges {
+            snapshot.tell_of(metric, label(), value);
+        }
+    }
+}
