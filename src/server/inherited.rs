@@ -115,11 +115,9 @@ impl InheritedSockets {
         let mut assigned: Vec<_> = wanted.into_iter().map(|wanted| (wanted, Vec::new())).collect();
         for socket in self.0 {
             let by_address = assigned.iter().position(|(wanted, _)| wanted.point.is_at(&socket.place));
-            let is_pipe = |(wanted, _): &(WantedListener, _)| wanted.role == Role::Pipe;
-            let by_name = || {
-                let named = socket.name.as_deref() == Some(Role::Pipe.name());
-                assigned.iter().position(|entry| named && is_pipe(entry))
-            };
+            // Of places for clients there may be several, of others one each.
+            let is_named = |role: Role| role != Role::Broker && socket.name.as_deref() == Some(role.name());
+            let by_name = || assigned.iter().position(|(wanted, _)| is_named(wanted.role));
             match by_address.or_else(by_name) {
                 Some(index) => {
                     let (wanted, sockets) = &mut assigned[index];
