@@ -184,21 +184,23 @@ impl<S> GuardedStream<S> {
     where
         S: Stream,
     {
-        let hint = match first {
-            [0x16, 0x03, ..] if !S::IS_TLS => {
-                "somebody speaks TLS to a plain port: is it meant for the proxy, or the URL for http and ws?"
-            }
-            _ if first.starts_with(b"PROXY ") || first.starts_with(b"\r\n\r\n\0\r\nQUIT\n") => {
+        let (hint, again) = match first {
+            [0x16, 0x03, ..] if !S::IS_TLS => (
+                "somebody speaks TLS to a plain port: is it meant for the proxy, or the URL for http and ws?",
+                "TLS on a plain port",
+            ),
+            _ if first.starts_with(b"PROXY ") || first.starts_with(b"\r\n\r\n\0\r\nQUIT\n") => (
                 "somebody sends a header of the PROXY protocol to a listener that expects none: set proxy_protocol for \
-                 that listener, or have the proxy send none"
-            }
+                 that listener, or have the proxy send none",
+                "a PROXY header on a listener that expects none",
+            ),
             _ => return,
         };
         let peer = peer_field(self.peers.peer);
         if self.slot.slots().may_warn_of_mismatch() {
             warn!(peer, "{hint}");
         } else {
-            debug!(peer, "{hint}");
+            debug!(peer, "{again}");
         }
     }
 }

@@ -81,7 +81,7 @@ fn unknown_paths_are_not_found() {
         let _ = target.get(path).send().error(404);
         let _ = target.post(path, &json!({})).send().error(404);
     }
-    for path in ["/apps", "/apps/", "/nothing", "/APPS/1001/channels", "/../etc/passwd", "//"] {
+    for path in ["/apps", "/apps/", "/nothing", "/APPS/1001/channels", "/../etc/passwd", "//nothing"] {
         let request = format!("GET {path} HTTP/1.1\r\nHost: broker\r\nConnection: close\r\n\r\n");
         let answer = Connection::open(&target).exchange(request.as_bytes()).expect("an answer");
         let _ = answer.error(404);
