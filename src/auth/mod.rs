@@ -7,9 +7,11 @@ pub mod channel;
 mod encryption;
 mod query;
 pub mod request;
+mod secret;
 mod signature;
 pub mod user;
 pub mod webhook;
 
 pub use encryption::EncryptionMasterKey;
+pub use secret::is_secret;
 pub use signature::{sign, split, verify};

@@ -23,8 +23,7 @@ use serde_json::json;
 
 use crate::app::{App, AppRegistry, Key};
 use crate::auth::EncryptionMasterKey;
-use crate::http::{ApiError, ListenerSettings};
-use guard::{is_local, names_this_machine, split_host};
+use crate::http::{self, ApiError, ListenerSettings, is_local, names_this_machine, split_host};
 
 /// One of the conveniences, asked for by who may have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +94,7 @@ impl Development {
         guard::check(request)?;
         self.check_host(request)?;
         // Over TLS, the certificate proves the name.
-        let host = guard::host(request.headers());
+        let host = http::host(request.headers());
         if !self.settings.tls && !is_local(host) {
             return Err(ApiError::PublicHost(host.to_owned()));
         }
@@ -147,7 +146,7 @@ impl Development {
     }
 
     fn check_host(&self, request: &HttpRequest) -> Result<(), ApiError> {
-        let host = guard::host(request.headers());
+        let host = http::host(request.headers());
         if self.loopback_only && !names_this_machine(host) {
             return Err(ApiError::ForeignHost(host.to_owned()));
         }
@@ -175,7 +174,7 @@ impl Development {
     /// What the example pages need to know to connect, and to show to whoever reads them. Where the secret is not public
     /// knowledge, neither it nor the key for encrypted channels is in it.
     fn settings(&self, request: &HttpRequest, app: &App, key: &Key) -> HttpResponse {
-        let (host, port) = split_host(guard::host(request.headers()));
+        let (host, port) = split_host(http::host(request.headers()));
         let port = port.unwrap_or(if self.settings.tls { 443 } else { 80 });
         let mut settings = json!({
             "app_id": app.id,
