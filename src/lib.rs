@@ -24,6 +24,7 @@
 // A test may list its cases one after the other.
 #![cfg_attr(not(test), warn(clippy::too_many_lines))]
 
+mod admin;
 pub mod app;
 mod auth;
 mod channel;

@@ -1,6 +1,7 @@
 //! The whole: builds the parts from a configuration, joins them on the sockets that the broker listens on, and ends them
 //! in order.
 
+mod admin;
 mod app_listeners;
 mod bound;
 pub(crate) mod control;
@@ -19,6 +20,7 @@ mod socket_file;
 mod stop;
 mod wanted;
 
+pub use crate::admin::OpenAdmin;
 pub use crate::net::tls::{CertificateStatus, TlsError, TlsFile};
 pub use bound::BoundServer;
 pub use error::StartError;
@@ -32,6 +34,7 @@ pub use wanted::OverlappingListeners;
 
 use std::sync::Arc;
 
+use crate::admin::{Access, Admin};
 use crate::config::Config;
 use crate::http::{RequestCounts, UnfinishedBodies};
 use crate::hub::{Hub, Listener};
@@ -40,10 +43,11 @@ use crate::net::slots::ConnectionSlots;
 use crate::node::Readiness;
 use crate::pipe::wire::PipeWire;
 use crate::pipe::{Hook, Pipe, Tap, TapListener};
-use crate::test_mode::TestMode;
+use crate::test_mode::{TestMode, draw_token};
 use crate::transport::fallback::Sessions;
 use crate::webhook::Webhooks;
 
+use admin::AdminListener;
 use app_listeners::AppListeners;
 use error::{check_apps, load_certificates};
 use files::OpenFiles;
@@ -59,6 +63,8 @@ pub struct Server {
     hooks: Vec<(String, Hook)>,
     test_mode: Option<Arc<TestMode>>,
     inherited: InheritedSockets,
+    /// Nobody asked for the admin listener by name.
+    admin_is_dispensable: bool,
 }
 
 impl Server {
@@ -70,6 +76,7 @@ impl Server {
             hooks: Vec::new(),
             test_mode: None,
             inherited: InheritedSockets::default(),
+            admin_is_dispensable: false,
         }
     }
 
@@ -103,12 +110,21 @@ impl Server {
         self
     }
 
+    /// Has the admin listener take another port where its own is taken, and does without where there are too few files for
+    /// it.
+    #[must_use]
+    pub(crate) fn dispensable_admin(mut self) -> Self {
+        self.admin_is_dispensable = true;
+        self
+    }
+
     /// Takes the configured addresses.
     ///
     /// # Errors
     /// See [`StartError`]; nothing is left behind.
     pub fn bind(self) -> Result<BoundServer, StartError> {
-        let Server { config, taps, hooks, test_mode, inherited } = self;
+        let Server { config, taps, hooks, test_mode, inherited, admin_is_dispensable } = self;
+        config.admin.check()?;
         check_apps(&config)?;
         let taps = taps.into_iter().map(|(app_id, tap)| {
             let listener: Arc<dyn Listener> = Arc::new(TapListener(tap));
@@ -128,7 +144,12 @@ impl Server {
         let wanted = wanted_listeners(&config)?;
         let wanted = inherited.assign(wanted)?;
         let listeners_wanted = wanted.iter().map(|(wanted, _)| wanted.sockets()).sum();
-        let files = OpenFiles::raise(config.server.max_connections, workers, listeners_wanted)?;
+        let raise = |more| OpenFiles::raise(config.server.max_connections, workers, listeners_wanted, more);
+        let for_admin = if config.admin.enabled { admin::FILES } else { 0 };
+        let (files, has_admin) = match raise(for_admin) {
+            Err(_) if admin_is_dispensable => (raise(0)?, false),
+            raised => (raised?, config.admin.enabled),
+        };
         let hub = Hub::new(apps, config.connection.clone(), workers, files.bounds.max_connections)?;
         hub.addresses().set_most(config.server.max_connections_per_address);
         let certificates = load_certificates(&config)?;
@@ -136,6 +157,7 @@ impl Server {
         let bind = |wanted| ListeningSocket::bind(wanted, config.server.backlog, tls.as_ref());
         let sockets: Vec<_> = wanted.into_iter().map(bind).collect::<Result<_, _>>()?;
         let sockets = sockets.into_iter().flatten().collect();
+        let admin = has_admin.then(|| AdminListener::bind(&config, admin_is_dispensable)).transpose()?;
         let reloader = Reloader::new(Arc::clone(&hub), listeners, certificates.clone(), config.clone());
         let sessions = Arc::new(Sessions::new(config.fallback.max_sessions));
         if let Some(test_mode) = &test_mode {
@@ -158,6 +180,12 @@ impl Server {
             certificates: certificates.clone(),
             hooks: hooks.iter().map(|(app_id, hook)| (app_id.clone(), hook.figures())).collect(),
         });
+        let admin = admin.map(|sockets| {
+            let access = Access::new(&config.admin, draw_token);
+            let (hub, readiness) = (Arc::clone(&hub), Arc::clone(&readiness));
+            let admin = Arc::new(Admin::new(access, hub, readiness, metrics.clone()));
+            AdminListener { sockets, admin }
+        });
         let parts =
             ServiceParts { hub, sessions, config, wire, test_mode, slots, readiness, unfinished, requests };
         Ok(BoundServer {
@@ -166,6 +194,7 @@ impl Server {
             webhooks,
             hooks,
             sockets,
+            admin,
             files,
             metrics,
             certificates,

@@ -75,6 +75,8 @@ fn argument(flag: &'static Flag) -> Arg {
         Gives::File => argument.value_name(flag.value).value_parser(value_parser!(PathBuf)),
         Gives::Setting(_) => text(),
         Gives::Number(_) => text().allow_hyphen_values(true),
+        // With "=" alone: what follows may be the command.
+        Gives::Admin => text().num_args(0..=1).require_equals(true).default_missing_value(""),
         Gives::PipeRule => text().action(ArgAction::Append),
         Gives::DevelopmentMode => argument.action(ArgAction::SetTrue),
     }
@@ -86,7 +88,7 @@ impl<S: CommandScope> FromArgMatches for Options<S> {
         for flag in flags_of::<S>() {
             match flag.gives {
                 Gives::File => given.config = matches.get_one::<PathBuf>(flag.name).cloned(),
-                Gives::Setting(_) | Gives::Number(_) => {
+                Gives::Setting(_) | Gives::Number(_) | Gives::Admin => {
                     if let Some(value) = matches.get_one::<String>(flag.name) {
                         given.set(flag, value.clone());
                     }

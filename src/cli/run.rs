@@ -25,7 +25,7 @@ use super::arguments::CommandLine;
 use super::generated::{completions, manual_page, write_manual};
 use super::import::run_import;
 use super::send_test::send_test;
-use super::welcome::{foreign_names, further_line, pipe_line, welcome};
+use super::welcome::{admin_line, foreign_names, further_line, pipe_line, welcome};
 use super::{Command, parse};
 
 /// What the log names as the source of these lines: the program itself.
@@ -154,13 +154,18 @@ fn serve(flags: Flags, loaded: Loaded, inherited: InheritedSockets) -> Result<()
     let flags = flags.of_file(loaded.file.clone());
     telemetry::start(&config.logging)?;
     telemetry::log_panics();
-    let bound = Server::new(config.clone()).inherit(inherited).bind()?.supervised();
+    let server = Server::new(config.clone()).inherit(inherited);
+    let server = if loaded.brings_admin_along() { server.dispensable_admin() } else { server };
+    let bound = server.bind()?.supervised();
     let control = config.server.control_socket.as_deref().map(ControlSocket::bind).transpose()?;
     tell(&loaded);
     let mut text = welcome(config, &bound.url(), mode, &development::reachable(config.server.widest_host()));
     bound.further_urls().iter().for_each(|url| text.push_str(&further_line(url)));
     if let Some(url) = bound.pipe_url() {
         text.push_str(&pipe_line(&url));
+    }
+    if let Some(url) = bound.admin_url() {
+        text.push_str(&admin_line(&url, bound.admin_token().filter(|_| mode.is_development())));
     }
     text.push_str(&foreign_names(&loaded.read));
     let reloader = bound.reloader();

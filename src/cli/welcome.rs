@@ -91,6 +91,12 @@ pub(super) fn foreign_names(read: &[String]) -> String {
     }
 }
 
+/// What the broker prints about the admin listener at `url`; with the token, as a link that carries it.
+pub(super) fn admin_line(url: &str, token: Option<&str>) -> String {
+    let link = token.map(|token| format!("/?token={token}")).unwrap_or_default();
+    format!("heliostat serves the admin listener on {url}{link}\n")
+}
+
 fn describe_app(config: &AppConfig, text: &mut String) {
     let AppConfig { app, pipe, webhooks } = config;
     let key = app.keys.first();

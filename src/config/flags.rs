@@ -30,6 +30,8 @@ pub(crate) enum Gives {
     Setting(&'static str),
     /// The same of a setting that is a number, so that `-1` is a wrong value and not another flag.
     Number(&'static str),
+    /// The admin listener, and where it listens if there is a value: a port, an address, or both.
+    Admin,
     /// A pipe rule for the first app; it may be repeated.
     PipeRule,
     /// Development mode, whatever speaks against it.
@@ -41,7 +43,7 @@ impl Gives {
     pub(super) fn setting(self) -> Option<&'static str> {
         match self {
             Gives::Setting(path) | Gives::Number(path) => Some(path),
-            Gives::File | Gives::PipeRule | Gives::DevelopmentMode => None,
+            Gives::File | Gives::Admin | Gives::PipeRule | Gives::DevelopmentMode => None,
         }
     }
 }
@@ -103,6 +105,13 @@ pub(crate) const FLAGS: &[Flag] = &[
         gives: Gives::Setting("server.control_socket"),
     },
     Flag {
+        name: "--admin",
+        short: None,
+        value: "ADDRESS",
+        help: "Serve the admin listener, with metrics and readiness: on 127.0.0.1:9601, or on that port, address or both",
+        gives: Gives::Admin,
+    },
+    Flag {
         name: PIPE,
         short: None,
         value: "RULE",
@@ -136,6 +145,16 @@ pub(crate) const FLAGS: &[Flag] = &[
 /// The file that is read where none is named, if it is there.
 pub(crate) const DEFAULT_FILE: &str = "heliostat.toml";
 
+/// The address and the port in `0.0.0.0:9601`, `[::1]:9601`, `localhost`, `9601` or `:9601`; empty what is not there.
+fn host_and_port(text: &str) -> [&str; 2] {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.rsplit_once(':') {
+        None if is_number(text) => ["", text],
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => [host, port],
+        _ => [text, ""],
+    }
+}
+
 /// What the command line says of the configuration, as text; [`load`](super::load) reads it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Flags {
@@ -166,7 +185,7 @@ impl Flags {
     pub(crate) fn given(&self) -> impl Iterator<Item = &'static str> {
         let is_given = |flag: &&Flag| match flag.gives {
             Gives::File => self.config.is_some(),
-            Gives::Setting(_) | Gives::Number(_) => self.values.contains_key(flag.name),
+            Gives::Setting(_) | Gives::Number(_) | Gives::Admin => self.values.contains_key(flag.name),
             Gives::PipeRule => !self.pipe.is_empty(),
             Gives::DevelopmentMode => self.development,
         };
@@ -175,7 +194,18 @@ impl Flags {
 
     /// Each flag that was given with a value for a setting: its name, the setting, and the value. In the order of the help.
     pub(super) fn settings(&self) -> impl Iterator<Item = (&'static str, &'static str, &str)> {
-        FLAGS.iter().filter_map(|flag| Some((flag.name, flag.gives.setting()?, self.value(flag.name)?)))
+        FLAGS.iter().flat_map(|flag| {
+            let value = self.value(flag.name);
+            let given = match flag.gives {
+                Gives::Admin => value.map_or([None; 3], |value| {
+                    let [host, port] = host_and_port(value);
+                    [Some(("admin.enabled", "true")), Some(("admin.host", host)), Some(("admin.port", port))]
+                }),
+                gives => [gives.setting().zip(value), None, None],
+            };
+            let is_given = move |(_, value): &(&str, &str)| flag.gives != Gives::Admin || !value.is_empty();
+            given.into_iter().flatten().filter(is_given).map(|(path, value)| (flag.name, path, value))
+        })
     }
 
     /// These, and [`DEFAULT_FILE`] where no file is named.
@@ -210,8 +240,38 @@ impl Flags {
     /// These, and a value for the setting of the flag of this name.
     #[cfg(test)]
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
-        let flag = FLAGS.iter().find(|flag| flag.name == name && flag.gives.setting().is_some());
+        let flag = FLAGS
+            .iter()
+            .find(|flag| flag.name == name && (flag.gives.setting().is_some() || flag.gives == Gives::Admin));
         self.set(flag.unwrap_or_else(|| panic!("{name} gives no setting")), value.to_owned());
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_admin_listener_takes_an_address_a_port_or_both() {
+        for (value, host, port) in [
+            ("", None, None),
+            ("9602", None, Some("9602")),
+            (":9602", None, Some("9602")),
+            ("0.0.0.0", Some("0.0.0.0"), None),
+            ("0.0.0.0:9602", Some("0.0.0.0"), Some("9602")),
+            ("localhost:0", Some("localhost"), Some("0")),
+            ("::1", Some("::1"), None),
+            ("[::1]", Some("[::1]"), None),
+            ("[::1]:9602", Some("[::1]"), Some("9602")),
+            ("x:y", Some("x"), Some("y")),
+        ] {
+            let flags = Flags::default().with("--admin", value);
+            let given: BTreeMap<_, _> = flags.settings().map(|(_, path, value)| (path, value)).collect();
+            assert_eq!(given.get("admin.enabled"), Some(&"true"), "{value}");
+            let rest = (given.get("admin.host").copied(), given.get("admin.port").copied());
+            assert_eq!(rest, (host, port), "{value}");
+        }
+        assert_eq!(Flags::default().settings().count(), 0);
     }
 }

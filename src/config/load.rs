@@ -49,6 +49,14 @@ pub(crate) enum Mode {
     DevelopmentByName,
 }
 
+impl Loaded {
+    /// Whether nobody asked for the admin listener by name: where its port is taken, another will do.
+    pub(crate) fn brings_admin_along(&self) -> bool {
+        let is = |path: &str, origin: &Origin| self.origins.of(path) == origin;
+        is("admin.enabled", &Origin::Development) && is("admin.port", &Origin::Default)
+    }
+}
+
 impl Mode {
     /// Whether development mode holds.
     pub(crate) fn is_development(self) -> bool {
@@ -239,6 +247,11 @@ impl Builder {
                 *switch = wanted;
                 self.origins.record(path.to_owned(), Origin::Development);
             }
+        }
+        let admin = "admin.enabled";
+        if *self.origins.of(admin) == Origin::Default {
+            self.config.admin.enabled = true;
+            self.origins.record(admin.to_owned(), Origin::Development);
         }
     }
 

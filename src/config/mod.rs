@@ -41,6 +41,7 @@ pub(crate) use origin::{Origin, Origins};
 pub use patch::with_settings;
 pub use sections::{ServerConfig, ShutdownCode};
 
+pub use crate::admin::AdminConfig;
 pub use crate::connection::ConnectionConfig;
 pub use crate::development::DevelopmentConfig as Development;
 pub use crate::net::tls::CertificateFiles;
@@ -68,6 +69,8 @@ pub struct Config {
     pub fallback: FallbackConfig,
     /// The wire of the pipe.
     pub pipe: PipeConfig,
+    /// The listener for those who run the broker.
+    pub admin: AdminConfig,
     /// The log on standard error.
     pub logging: Logging,
     /// Conveniences for trying the broker out.
@@ -96,7 +99,8 @@ impl Config {
         different.map(|setting| setting.path).chain(listeners).collect()
     }
 
-    /// Development mode's values: the default app with raised limits, its two pipe rules, and every convenience.
+    /// Development mode's values: the default app with raised limits, its two pipe rules, and every convenience. Not the
+    /// admin listener, which the command brings along.
     pub fn development() -> Self {
         Config {
             development: Development { pages: true, auth_endpoints: true, ..Development::default() },

@@ -8,7 +8,7 @@ use super::rules::KEEP;
 use super::settings::{app_settings, node_settings};
 use super::value_type::{FileMode, ListenPlace, MASK, ValueType, quote};
 use super::{ListenAddress, ListenerConfig, Loaded, Origin, Origins};
-use crate::app::{ChannelSettings, Key};
+use crate::app::{ChannelSettings, Key, Secret};
 use crate::pipe::{RuleSpec, write_interval};
 use crate::webhook::{WebhookEndpoint, WebhookHeader};
 
@@ -32,7 +32,10 @@ impl Loaded {
             }
             let value = match &self.config.development.encryption_master_key {
                 Some(master) if key == "encryption_master_key_base64" => page.secret(&master.to_base64()),
-                _ => setting.write(&self.config),
+                _ => match self.password(setting.path) {
+                    Some(password) => page.secret(password.text()),
+                    None => setting.write(&self.config),
+                },
             };
             page.line(key, &value, self.origins.of(setting.path));
         }
@@ -52,6 +55,15 @@ impl Loaded {
                 let _ = writeln!(page.text, "mode = {}", FileMode.write(mode));
             }
             let _ = writeln!(page.text, "proxy_protocol = {proxy_protocol}\ntls = {tls}");
+        }
+    }
+
+    /// The value of a setting that is not to be shown, if it has one.
+    fn password(&self, path: &str) -> Option<&Secret> {
+        match path {
+            "admin.password" => self.config.admin.password.as_ref(),
+            "admin.token" => self.config.admin.token.as_ref(),
+            _ => None,
         }
     }
 

@@ -6,11 +6,11 @@
 use super::draft::AppDraft;
 use super::input_value::InputValue;
 use super::value_type::{
-    APP_ID, APP_KEY, AllowedOrigins, BasePath, Boolean, CertificateList, Choice, Host, HostName, Integer,
-    ValueType,
+    APP_ID, APP_KEY, AllowedOrigins, BasePath, Boolean, CertificateList, Choice, Host, HostName, HostNames,
+    Integer, ValueType,
 };
 use super::value_type::{
-    LogLevel, OptionalFile, OptionalMasterKey, PathPrefix, ProxyList, ScriptUrl, Seconds,
+    LogLevel, OptionalFile, OptionalMasterKey, OptionalPassword, PathPrefix, ProxyList, ScriptUrl, Seconds,
 };
 use super::value_type::{SecretText, ShutdownCodes, WholeSeconds};
 use super::{Config, Error, LogFormat, Origin, WithoutVersion};
@@ -139,6 +139,12 @@ pub(super) fn node_settings() -> Vec<Setting<Config>> {
         "pipe.request_bytes", Integer(1024..=MOST), pipe.request_bytes;
         "pipe.queue_bytes", Integer(1024..=MOST), pipe.queue_bytes;
         "pipe.queue_messages", Integer(1..=MOST), pipe.queue_messages;
+        "admin.enabled", Boolean, admin.enabled;
+        "admin.host", Host, admin.host;
+        "admin.port", Integer(0..=65_535), admin.port;
+        "admin.password", OptionalPassword, admin.password;
+        "admin.token", OptionalPassword, admin.token;
+        "admin.hostnames", HostNames, admin.hostnames;
         "logging.format", Choice(LOG_FORMAT), logging.format;
         "logging.level", LogLevel, logging.level;
         "development.pages", Boolean, development.pages;

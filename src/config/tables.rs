@@ -20,7 +20,7 @@ pub(super) struct Tables<'f> {
     pub(super) builder: &'f mut Builder,
 }
 
-const SECTIONS: [&str; 6] = ["server", "connection", "fallback", "pipe", "logging", "development"];
+const SECTIONS: [&str; 7] = ["server", "connection", "fallback", "pipe", "admin", "logging", "development"];
 const APPS_EXPECTED: &str = "one or more tables, each begun by [[apps]]";
 const KEYS_EXPECTED: &str = "a list of at least one { key = \"…\", secret = \"…\" }";
 

@@ -16,8 +16,8 @@ mod error_page;
 mod event;
 pub(crate) mod events;
 mod expect_continue;
-mod forwarded;
 mod foreign;
+mod forwarded;
 #[doc(hidden)]
 pub mod fuzzing;
 mod host;

@@ -149,6 +149,11 @@ impl Hub {
         &self.addresses
     }
 
+    /// How many connections an app has.
+    pub fn connections_of(&self, app: &AppState) -> usize {
+        self.sockets.count_of(app.index())
+    }
+
     /// Worker threads to run.
     pub fn worker_count(&self) -> usize {
         self.mailboxes.len()

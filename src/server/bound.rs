@@ -7,6 +7,7 @@ use std::sync::Arc;
 use actix_server::{Server as ActixServer, ServerBuilder};
 use tracing::info;
 
+use super::admin::AdminListener;
 use super::files::OpenFiles;
 use super::listening::{ListeningSocket, SocketHandle};
 use super::role::Role;
@@ -33,6 +34,7 @@ pub struct BoundServer {
     pub(super) hooks: Vec<(String, Hook)>,
     /// The one that clients and backends are told of first.
     pub(super) sockets: Vec<ListeningSocket>,
+    pub(super) admin: Option<AdminListener>,
     pub(super) files: OpenFiles,
     pub(super) metrics: Metrics,
     pub(super) certificates: Option<Arc<Certificates>>,
@@ -69,6 +71,17 @@ impl BoundServer {
     /// The same as a URL, without a path.
     pub fn pipe_url(&self) -> Option<String> {
         self.pipe().map(|listening| listening.url(["ws", "wss"]))
+    }
+
+    /// The URL of the admin listener, if there is one, without a path.
+    pub fn admin_url(&self) -> Option<String> {
+        self.admin.as_ref().and_then(AdminListener::url)
+    }
+
+    /// The token that was drawn for the admin listener because neither a password nor a token is configured. Whoever has it
+    /// may do there what there is to do.
+    pub fn admin_token(&self) -> Option<&str> {
+        self.admin.as_ref().and_then(|admin| admin.admin.access().drawn_token())
     }
 
     fn pipe(&self) -> Option<&ListeningSocket> {
@@ -127,6 +140,7 @@ impl BoundServer {
             webhooks,
             hooks,
             sockets,
+            admin,
             files,
             certificates,
             patience,
@@ -141,6 +155,7 @@ impl BoundServer {
             .max_concurrent_connections(files.bounds.per_worker)
             .disable_signals();
         let (server, handles) = serve_all(sockets, server, &parts)?;
+        let admin = admin.map(|admin| admin.serve(&parts.config)).transpose()?;
         let server = server.run();
         let handle = server.handle();
         let ServiceParts { hub, config, wire, test_mode, readiness, slots, .. } = parts;
@@ -169,6 +184,7 @@ impl BoundServer {
             webhooks,
             hooks,
             sockets: handles,
+            admin,
             reloader,
         };
         let stopped = stop.run(handle, running).await;

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use super::TooFewFiles;
 use super::inherited::InheritError;
 use super::wanted::{OverlappingListeners, wanted_listeners};
+use crate::admin::OpenAdmin;
 use crate::app::DuplicateApp;
 use crate::config::{AppConfig, Config};
 use crate::net::tls::{self, Certificates, PairFiles, TlsError};
@@ -44,6 +45,19 @@ pub enum StartError {
     /// What a service manager has passed on cannot be used.
     #[error(transparent)]
     Inherited(#[from] InheritError),
+    /// The admin listener would be open to the world.
+    #[error(transparent)]
+    OpenAdmin(#[from] OpenAdmin),
+    /// The admin listener cannot have its address.
+    #[error(
+        "the admin listener cannot listen on {address}: {error}; choose another address with --admin=ADDRESS:PORT"
+    )]
+    Admin {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
     /// Another program listens there.
     #[error(
         "cannot listen on {0}: the port is in use; stop the other program, or choose another port with --port"
@@ -82,6 +96,7 @@ pub enum StartError {
 /// # Errors
 /// See [`StartError`].
 pub(crate) fn check(config: &Config) -> Result<Vec<String>, StartError> {
+    config.admin.check()?;
     let certificates = tls::prepare(pair_files(config)?)?;
     wanted_listeners(config)?;
     check_apps(config)?;

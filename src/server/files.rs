@@ -75,13 +75,18 @@ pub(super) struct OpenFiles {
 
 impl OpenFiles {
     /// Raises the limit as far as the system lets us, and finds out how many connections fit, of which an operator wants
-    /// `configured`; 0 stands for as many as possible.
+    /// `configured`; 0 stands for as many as possible. `more` are kept back for something else.
     ///
     /// # Errors
     /// If a broker with so many workers and listeners could not even start, or would serve nobody.
-    pub(super) fn raise(configured: usize, workers: usize, listeners: usize) -> Result<Self, TooFewFiles> {
+    pub(super) fn raise(
+        configured: usize,
+        workers: usize,
+        listeners: usize,
+        more: u64,
+    ) -> Result<Self, TooFewFiles> {
         let (limit, not_raised) = raise_limit();
-        let own = own(in_use(), workers, listeners);
+        let own = own(in_use(), workers, listeners) + more;
         let bounds = divide(limit, own, configured, workers)?;
         Ok(OpenFiles { bounds, limit, configured, not_raised })
     }

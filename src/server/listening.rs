@@ -70,7 +70,7 @@ impl ListeningSocket {
             ListenPoint::Tcp(addresses) => {
                 let missing: Vec<_> =
                     addresses.iter().filter(|address| !is_inherited(address)).copied().collect();
-                if missing.is_empty() { Vec::new() } else { bind_tcp(&missing, backlog)? }
+                if missing.is_empty() { Vec::new() } else { bind_tcp(*role, &missing, backlog)? }
             }
             ListenPoint::Unix { .. } if !inherited.is_empty() => Vec::new(),
             ListenPoint::Unix { path, mode } => {
@@ -108,6 +108,18 @@ impl ListeningSocket {
         match &self.socket {
             BoundSocket::Tcp(_, address) => format!("{scheme}://{address}"),
             BoundSocket::Unix(_, _, path) => format!("unix:{} ({scheme})", path.display()),
+        }
+    }
+
+    /// A TCP socket alone, and what closes it; nothing of a Unix socket.
+    pub(super) fn into_tcp(self) -> io::Result<Option<(TcpListener, SocketHandle)>> {
+        match self.socket {
+            BoundSocket::Tcp(socket, _) => {
+                let handle =
+                    SocketHandle { socket: socket.try_clone()?.into(), inherited: false, file: None };
+                Ok(Some((socket, handle)))
+            }
+            BoundSocket::Unix(..) => Ok(None),
         }
     }
 
@@ -204,7 +216,7 @@ fn adopt(inherited: InheritedSocket) -> Result<BoundSocket, StartError> {
 }
 
 /// Takes a port at all of these addresses, of which the machine may lack some, but not all.
-fn bind_tcp(addresses: &[SocketAddr], backlog: i32) -> Result<Vec<BoundSocket>, StartError> {
+fn bind_tcp(role: Role, addresses: &[SocketAddr], backlog: i32) -> Result<Vec<BoundSocket>, StartError> {
     let any_port = addresses.iter().any(|address| address.port() == 0);
     let mut tried = 0;
     loop {
@@ -233,7 +245,7 @@ fn bind_tcp(addresses: &[SocketAddr], backlog: i32) -> Result<Vec<BoundSocket>, 
                 tried += 1;
             }
             Some((address, error)) if bound.is_empty() || !is_lacking(&error) => {
-                return Err(start_error(address, error));
+                return Err(start_error(role, address, error));
             }
             _ => return Ok(bound),
         }
@@ -273,8 +285,9 @@ fn set_options(socket: &Socket) -> io::Result<()> {
     Ok(())
 }
 
-fn start_error(address: SocketAddr, error: io::Error) -> StartError {
+fn start_error(role: Role, address: SocketAddr, error: io::Error) -> StartError {
     match error.kind() {
+        _ if role == Role::Admin => StartError::Admin { address, error },
         io::ErrorKind::AddrInUse => StartError::PortInUse(address),
         io::ErrorKind::AddrNotAvailable => StartError::NoSuchAddress(address),
         io::ErrorKind::PermissionDenied => StartError::PermissionDenied(address),

@@ -7,6 +7,8 @@ pub(super) enum Role {
     Broker,
     /// Backends on the pipe's wire, and nobody else.
     Pipe,
+    /// Those who run the broker.
+    Admin,
 }
 
 impl Role {
@@ -15,6 +17,7 @@ impl Role {
         match self {
             Role::Broker => "heliostat",
             Role::Pipe => "pipe",
+            Role::Admin => "admin",
         }
     }
 }

@@ -175,10 +175,7 @@ async fn answer(
         return Ok(preflight(request));
     }
     match segments.as_slice() {
-        ["health"] => {
-            check_reading(request)?;
-            Ok(text_response("ok\n"))
-        }
+        ["health"] => check_reading(request).map(|()| text_response("ok\n")),
         ["ready"] => readiness(context, request),
         ["app", _] => Err(ApiError::UpgradeRequired),
         // One official library leaves the app out of this path; the key tells which it is.

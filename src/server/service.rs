@@ -34,10 +34,10 @@ use crate::transport::fallback::{self, Fallback, Sessions};
 use crate::transport::websocket;
 
 /// How long an HTTP client may go on sending after its request was refused and answered.
-const HTTP_DISCONNECT: Duration = Duration::from_secs(1);
+pub(super) const HTTP_DISCONNECT: Duration = Duration::from_secs(1);
 
 /// By how much the HTTP server's clock may be behind: it is read twice a second.
-const CLOCK_SLACK: Duration = Duration::from_millis(500);
+pub(super) const CLOCK_SLACK: Duration = Duration::from_millis(500);
 
 /// What the services of all worker threads are made of.
 #[derive(Clone)]
@@ -183,7 +183,7 @@ fn listener_settings(server: &ServerConfig, tls: bool) -> ListenerSettings {
 }
 
 /// What bounds a connection while it speaks HTTP.
-fn bounds(config: &Config) -> ExchangeBounds {
+pub(super) fn bounds(config: &Config) -> ExchangeBounds {
     ExchangeBounds {
         head: config.server.http_request_timeout,
         idle: config.server.keep_alive,
@@ -200,7 +200,7 @@ async fn answer(request: HttpRequest, mut payload: web::Payload) -> HttpResponse
     let role = request.app_data::<Rc<routes::RouteContext>>().map(|context| context.role);
     let response = match role {
         Some(Role::Pipe) => routes::pipes_only(&request).await,
-        Some(Role::Broker) | None => {
+        Some(Role::Broker | Role::Admin) | None => {
             let fallback = request.app_data::<Rc<Fallback>>();
             match fallback.filter(|fallback| fallback.serves(request.path())).cloned() {
                 // Apart, because it is large, and every other request would have the room for it moved along.

@@ -10,6 +10,7 @@ use actix_server::ServerHandle;
 use actix_web::rt::task::JoinHandle;
 use tracing::{info, warn};
 
+use super::admin::ServingAdmin;
 use super::listening::{self, SocketHandle};
 use super::{Patience, Reloader, notify};
 use crate::config::{Config, ShutdownCode};
@@ -43,6 +44,7 @@ pub(super) struct Stop {
     pub(super) webhooks: Webhooks,
     pub(super) hooks: Vec<RunningHook>,
     pub(super) sockets: Vec<SocketHandle>,
+    pub(super) admin: Option<ServingAdmin>,
     pub(super) reloader: Reloader,
 }
 
@@ -73,11 +75,25 @@ impl Stop {
             self.hub.stop_work(shutdown);
         }
         let Stop {
-            config, hub, slots, patience, wire, test_mode, webhooks, hooks, sockets, reloader, ..
+            config,
+            hub,
+            slots,
+            patience,
+            wire,
+            test_mode,
+            webhooks,
+            hooks,
+            sockets,
+            mut admin,
+            reloader,
+            ..
         } = self;
         // Before anybody is told to come back: who comes at once must not come here.
         let expected = telemetry::suppress_messages(&telemetry::CLOSED_PORT_MESSAGES);
         listening::close(sockets, &server).await;
+        if let Some(admin) = &mut admin {
+            admin.close().await;
+        }
         if unhurried {
             // Publishers on connections that are kept are served once more, and told to come by another one.
             tokio::time::sleep(LAST_REQUESTS).await;
@@ -110,7 +126,10 @@ impl Stop {
         // Until here somebody may want to change the apps.
         drop(reloader);
         let stopped = running.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
-        // The accepting thread has ended with the server.
+        if let Some(admin) = admin {
+            admin.end().await;
+        }
+        // The accepting threads have ended with the servers.
         drop(expected);
         // The connections that were cut have something to tell, too.
         let last = deadline.max(tokio::time::Instant::now() + LAST_WEBHOOKS);

@@ -33,6 +33,9 @@ pub(crate) fn for_tests(loaded: &mut Loaded, silent: bool) {
     if !is_given("server.workers") {
         config.server.workers = WORKERS;
     }
+    if !is_given("admin.enabled") {
+        config.admin.enabled = false;
+    }
     if file.is_some() || !mode.is_development() {
         return;
     }
@@ -100,7 +103,12 @@ mod tests {
         assert_eq!(app.app.limits, App::new("", "", "").limits);
         assert_ne!(app.app.keys[0].key, App::DEFAULT_KEY);
         assert_ne!(app.app.keys[0].secret.text(), App::DEFAULT_SECRET);
-        assert!(!one.development.pages && !one.development.auth_endpoints && !app.app.http_streams);
+        assert!(
+            !one.admin.enabled
+                && !one.development.pages
+                && !one.development.auth_endpoints
+                && !app.app.http_streams
+        );
         assert_eq!(one.server.workers, WORKERS);
         assert_eq!(one.logging.level, "off");
         assert_ne!(loaded(&[], None).config.apps[0].app.id, app.app.id);
@@ -114,13 +122,14 @@ mod tests {
             ("HELIOSTAT_LOGGING_LEVEL", "debug"),
             ("HELIOSTAT_SERVER_WORKERS", "5"),
             ("HELIOSTAT_APP_HTTP_STREAMS", "true"),
+            ("HELIOSTAT_ADMIN_ENABLED", "true"),
             ("HELIOSTAT_PIPE", "a:e=b"),
         ];
         let config = loaded(&environment, None).config;
         assert_eq!(config.apps[0].app.keys[0].key, "my-key");
         assert_eq!(config.apps[0].app.limits.client_events_per_second, 7);
         assert_eq!((config.logging.level.as_str(), config.apps[0].pipe.len()), ("debug", 1));
-        assert!(config.server.workers == 5 && config.apps[0].app.http_streams);
+        assert!(config.server.workers == 5 && config.apps[0].app.http_streams && config.admin.enabled);
     }
 
     #[test]

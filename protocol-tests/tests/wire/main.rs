@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test reports its failure")]
 
 mod activation;
+mod admin;
 mod admission;
 mod authorise;
 mod authorized;

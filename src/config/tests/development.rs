@@ -20,7 +20,10 @@ const CREDENTIALS: [(&str, &str); 3] =
 #[test]
 fn without_any_source_the_values_are_those_of_development() {
     let loaded = Sources::default().load().unwrap();
-    assert_eq!(loaded.config, Config::development());
+    assert!(loaded.brings_admin_along());
+    let development = Config::development();
+    let admin = AdminConfig { enabled: true, ..AdminConfig::default() };
+    assert_eq!(loaded.config, Config { admin, ..development });
     assert_eq!((loaded.mode, loaded.file, loaded.warnings), (Mode::DevelopmentByDefault, None, vec![]));
     let app = &loaded.config.apps[0].app;
     assert_eq!(

@@ -12,10 +12,11 @@ pub(in crate::config) use certificates::CertificateList;
 pub(in crate::config) use choice::{Boolean, Choice, ShutdownCodes};
 pub(in crate::config) use number::{Integer, Seconds, WholeSeconds};
 pub(in crate::config) use place::{
-    AllowedOrigins, BasePath, FileMode, Host, HostName, ListenPlace, OptionalFile, PathPrefix, ScriptUrl,
+    AllowedOrigins, BasePath, FileMode, Host, HostName, HostNames, ListenPlace, OptionalFile, PathPrefix,
+    ScriptUrl,
 };
 pub(in crate::config) use proxies::ProxyList;
-pub(in crate::config) use secret::{MASK, OptionalMasterKey, SecretText};
+pub(in crate::config) use secret::{MASK, OptionalMasterKey, OptionalPassword, SecretText};
 pub(in crate::config) use text::{APP_ID, APP_KEY, AnyText, LogLevel};
 
 use crate::config::input_value::InputValue;

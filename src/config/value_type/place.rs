@@ -232,3 +232,38 @@ impl ValueType for AllowedOrigins {
         wrong.map_or_else(|| given.describe(), |text| InputValue::Text(text).describe())
     }
 }
+
+/// Names of hosts, without ports. A variable has them separated by commas.
+#[derive(Clone)]
+pub(in crate::config) struct HostNames;
+
+impl HostNames {
+    fn is_one(name: &str) -> bool {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        !name.is_empty() && name.chars().all(allowed)
+    }
+}
+
+impl ValueType for HostNames {
+    type Value = Vec<String>;
+
+    fn read(&self, given: &InputValue<'_>) -> Option<Vec<String>> {
+        let names = given.texts()?.into_iter();
+        names.map(|name| HostNames::is_one(name).then(|| name.to_ascii_lowercase())).collect()
+    }
+
+    fn expected(&self) -> String {
+        "a list of host names without ports, such as \"admin.example.com\"".to_owned()
+    }
+
+    fn write(&self, value: &Vec<String>) -> String {
+        let names: Vec<_> = value.iter().map(|name| quote(name)).collect();
+        format!("[{}]", names.join(", "))
+    }
+
+    fn got(&self, given: &InputValue<'_>) -> String {
+        let names = given.texts().unwrap_or_default();
+        let wrong = names.iter().find(|name| !HostNames::is_one(name));
+        wrong.map_or_else(|| given.describe(), |name| InputValue::Text(name).describe())
+    }
+}

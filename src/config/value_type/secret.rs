@@ -1,6 +1,7 @@
 //! Values that are never shown.
 
 use super::{InputValue, ValueType, quote};
+use crate::app::Secret;
 use crate::auth::EncryptionMasterKey;
 
 /// An app's secret. Neither it nor what was given in its place is ever shown.
@@ -69,5 +70,40 @@ impl ValueType for OptionalMasterKey {
             (InputValue::Toml(value), None) => given.type_name(value),
             (InputValue::Text(_), None) => "something else".to_owned(),
         }
+    }
+}
+
+/// What somebody has to show, in a header: a password or a token, or none. Neither it nor what was given in its place is ever
+/// shown.
+#[derive(Clone)]
+pub(in crate::config) struct OptionalPassword;
+
+impl OptionalPassword {
+    /// The shortest that takes long to guess.
+    const LEAST_CHARS: usize = 8;
+}
+
+impl ValueType for OptionalPassword {
+    type Value = Option<Secret>;
+
+    fn read(&self, given: &InputValue<'_>) -> Option<Option<Secret>> {
+        let text = given.text()?;
+        let sound = text.len() >= Self::LEAST_CHARS && text.bytes().all(|byte| byte.is_ascii_graphic());
+        match text {
+            "" => Some(None),
+            text => sound.then(|| Some(Secret::new(text))),
+        }
+    }
+
+    fn expected(&self) -> String {
+        format!("at least {} printable ASCII characters without spaces, or empty", Self::LEAST_CHARS)
+    }
+
+    fn write(&self, value: &Option<Secret>) -> String {
+        quote(value.as_ref().map(Secret::text).unwrap_or_default())
+    }
+
+    fn got(&self, given: &InputValue<'_>) -> String {
+        OptionalMasterKey.got(given)
     }
 }

@@ -1,0 +1,160 @@
+//! Who may ask the admin listener for what: under which host name, for which pages, and with which credentials.
+//!
+//! On a loopback address figures are open to whoever is on this machine. But pages of other sites can send requests there,
+//! under a name of theirs if they have it resolved to this address, and so can whoever reaches a proxy on this machine. So
+//! the name that is asked for and the way that the request came are looked at first.
+
+use std::net::IpAddr;
+
+use actix_web::HttpRequest;
+use actix_web::http::header::{self, HeaderMap};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::{AdminConfig, AdminError};
+use crate::app::Secret;
+use crate::auth::is_secret;
+use crate::auth::request::Query;
+use crate::http::{foreign_origin, host, names_this_machine, proxied, split_host};
+use crate::net::ListenHost;
+
+/// What a path belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Area {
+    /// Figures and the state of the node.
+    Figures,
+    /// What changes something, or shows what is secret.
+    Control,
+}
+
+/// Who may ask.
+#[derive(Debug)]
+pub(crate) struct Access {
+    address: ListenHost,
+    hostnames: Vec<String>,
+    password: Option<Secret>,
+    token: Option<Secret>,
+    /// Drawn at the start because there is neither. It may come in a link, too.
+    drawn: Option<Secret>,
+}
+
+impl Access {
+    /// As it is configured; where nothing is, the token is `draw`n.
+    pub(crate) fn new(config: &AdminConfig, draw: impl FnOnce() -> String) -> Self {
+        let AdminConfig { host, password, token, hostnames, .. } = config;
+        let is_configured = password.is_some() || token.is_some();
+        Access {
+            address: *host,
+            hostnames: hostnames.clone(),
+            password: password.clone(),
+            token: token.clone(),
+            drawn: (!is_configured).then(|| Secret::new(draw())),
+        }
+    }
+
+    /// The token that was drawn.
+    pub(crate) fn drawn_token(&self) -> Option<&str> {
+        self.drawn.as_ref().map(Secret::text)
+    }
+
+    /// Whether the password would do.
+    pub(super) fn takes_a_password(&self) -> bool {
+        self.password.is_some()
+    }
+
+    /// Whether a request may be answered.
+    ///
+    /// # Errors
+    /// With what speaks against it.
+    pub(super) fn check(&self, request: &HttpRequest, area: Area) -> Result<(), AdminError> {
+        let headers = request.headers();
+        let asked = host(headers);
+        if !self.is_own(asked) {
+            return Err(AdminError::ForeignHost(asked.to_owned()));
+        }
+        if area == Area::Control
+            && let Some(origin) = foreign_page(headers)
+        {
+            return Err(AdminError::ForeignOrigin(origin));
+        }
+        let is_local = self.address.is_loopback() && proxied(headers).is_none();
+        if area == Area::Figures && is_local {
+            return Ok(());
+        }
+        self.check_credentials(request)
+    }
+
+    /// Whether a host, with or without a port, is a name of this listener: nobody can have one of these resolved to its
+    /// address so that a page of his counts as one of it.
+    fn is_own(&self, asked: &str) -> bool {
+        if names_this_machine(asked) {
+            return true;
+        }
+        let (name, _) = split_host(asked);
+        if self.hostnames.iter().any(|own| name.eq_ignore_ascii_case(own)) {
+            return true;
+        }
+        // A loopback address was recognised above.
+        let ListenHost::Address(own) = self.address else { return false };
+        let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        address.is_ok_and(|address| own.is_unspecified() || address.to_canonical() == own.to_canonical())
+    }
+
+    fn check_credentials(&self, request: &HttpRequest) -> Result<(), AdminError> {
+        let shown = |shown: &[u8], secret: &Option<Secret>| {
+            secret.as_ref().is_some_and(|secret| is_secret(shown, secret.text().as_bytes()))
+        };
+        let query = Query::parse(request.query_string());
+        let linked = query.get("token").filter(|_| self.drawn.is_some());
+        let given = request.headers().get(header::AUTHORIZATION);
+        let is_right = match given.map(|given| credentials(given.as_bytes())) {
+            Some(Some(ShownCredentials::Bearer(token))) => {
+                shown(token, &self.token) || shown(token, &self.drawn)
+            }
+            Some(Some(ShownCredentials::Basic { user, password })) => {
+                // Both are looked at, whatever the first is.
+                let is_user = user == AdminConfig::USER.as_bytes();
+                shown(&password, &self.password) && is_user
+            }
+            Some(None) => false,
+            None => match linked {
+                Some(token) => shown(token.as_bytes(), &self.drawn),
+                None => return Err(AdminError::NoCredentials),
+            },
+        };
+        if is_right { Ok(()) } else { Err(AdminError::WrongCredentials) }
+    }
+}
+
+/// What an `Authorization` header shows.
+#[derive(Debug, PartialEq, Eq)]
+enum ShownCredentials<'h> {
+    Bearer(&'h [u8]),
+    Basic { user: Vec<u8>, password: Vec<u8> },
+}
+
+fn credentials(header: &[u8]) -> Option<ShownCredentials<'_>> {
+    let space = header.iter().position(|byte| *byte == b' ')?;
+    let (scheme, rest) = (&header[..space], header[space..].trim_ascii());
+    if scheme.eq_ignore_ascii_case(b"bearer") {
+        return Some(ShownCredentials::Bearer(rest));
+    }
+    if !scheme.eq_ignore_ascii_case(b"basic") {
+        return None;
+    }
+    let decoded = STANDARD.decode(rest).ok()?;
+    let colon = decoded.iter().position(|byte| *byte == b':')?;
+    Some(ShownCredentials::Basic { user: decoded[..colon].to_vec(), password: decoded[colon + 1..].to_vec() })
+}
+
+/// The page that asks, if it is any but one of this listener: not even one of another port of this machine.
+fn foreign_page(headers: &HeaderMap) -> Option<String> {
+    let is_other_site = |site: &[u8]| !["same-origin", "none"].iter().any(|own| own.as_bytes() == site);
+    let sites = headers.get_all("sec-fetch-site");
+    let other = sites.map(|site| site.as_bytes().to_ascii_lowercase()).find(|site| is_other_site(site));
+    let other = other.map(|_| "another site".to_owned());
+    foreign_origin(headers, |_| false).or(other)
+}
+
+#[cfg(test)]
+mod tests;

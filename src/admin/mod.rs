@@ -1,0 +1,131 @@
+//! What those who run the broker are told, on a listener of its own: figures, readiness, usage; and the place of what
+//! changes something.
+//!
+//! It answers requests and knows no sockets: `server` gives it some of its own, apart from those of clients, so that it
+//! can be asked when they are exhausted.
+
+mod access;
+mod config;
+mod error;
+mod memory;
+mod usage;
+
+pub(crate) use access::Access;
+pub use config::{AdminConfig, OpenAdmin};
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix_web::http::Method;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse};
+use tracing::{info, warn};
+
+use crate::http::{ready_response, segments, text_response};
+use crate::hub::Hub;
+use crate::metrics::Metrics;
+use crate::node::Readiness;
+
+use access::Area;
+use error::AdminError;
+
+/// What is at the top.
+const INDEX: &str = concat!(
+    "heliostat ",
+    env!("CARGO_PKG_VERSION"),
+    ", admin listener\n\n\
+     /metrics  for Prometheus\n\
+     /live     the process lives\n\
+     /ready    whether new clients should be sent here; 503 with the reason if not\n\
+     /usage    memory and connections, as JSON\n"
+);
+
+/// What the admin listener is about.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    access: Access,
+    hub: Arc<Hub>,
+    readiness: Arc<Readiness>,
+    metrics: Metrics,
+    started: Instant,
+}
+
+impl Admin {
+    /// Of this node, since now.
+    pub(crate) fn new(access: Access, hub: Arc<Hub>, readiness: Arc<Readiness>, metrics: Metrics) -> Self {
+        Admin { access, hub, readiness, metrics, started: Instant::now() }
+    }
+
+    /// Who may ask.
+    pub(crate) fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// Answers any request.
+    pub(crate) async fn answer(&self, request: &HttpRequest) -> HttpResponse {
+        let mut response = match self.try_answer(request).await {
+            Ok(response) => response,
+            Err(error) => {
+                tell(request, &error);
+                error.response(self.access.takes_a_password())
+            }
+        };
+        // What is told here is for whoever asked alone, and no link leads on with what is in the address.
+        for (name, value) in [
+            (header::CACHE_CONTROL, "no-store"),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (header::REFERRER_POLICY, "no-referrer"),
+            (header::CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"),
+        ] {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+
+    async fn try_answer(&self, request: &HttpRequest) -> Result<HttpResponse, AdminError> {
+        let segments: Vec<_> = segments(request.path()).skip(1).collect();
+        let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
+        let area = match segments.first() {
+            Some(&("api" | "console")) => Area::Control,
+            _ => Area::Figures,
+        };
+        self.access.check(request, area)?;
+        let path = match segments.as_slice() {
+            ["" | "metrics" | "live" | "ready" | "usage"] => segments[0],
+            _ => return Err(AdminError::NotFound(request.path().to_owned())),
+        };
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Err(AdminError::Method(request.method().to_string()));
+        }
+        Ok(match path {
+            "metrics" => self.metrics(request).await,
+            "live" => text_response("live\n"),
+            "ready" => ready_response(self.readiness.check(0)),
+            "usage" => self.usage(),
+            _ => text_response(INDEX),
+        })
+    }
+
+    async fn metrics(&self, request: &HttpRequest) -> HttpResponse {
+        let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+        let scrape = self.metrics.scrape(accept).await;
+        HttpResponse::Ok().content_type(scrape.content_type).body(scrape.body)
+    }
+
+    fn usage(&self) -> HttpResponse {
+        let usage = usage::of(&self.hub, self.readiness.check(0).err(), self.started.elapsed());
+        HttpResponse::Ok().content_type("application/json").body(usage.to_string())
+    }
+}
+
+/// Tells the log of a refusal. Who shows wrong credentials may be somebody who guesses.
+fn tell(request: &HttpRequest, error: &AdminError) {
+    let (method, path, peer) = (request.method().as_str(), request.path(), request.peer_addr());
+    let peer = peer.map(tracing::field::display);
+    match error {
+        AdminError::WrongCredentials => {
+            warn!(method, path, peer, "wrong credentials for the admin listener");
+        }
+        error => info!(method, path, peer, reason = %error, "request to the admin listener refused"),
+    }
+}

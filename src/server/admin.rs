@@ -1,0 +1,147 @@
+//! The admin listener's socket, and its serving: on a thread of its own, with connections of its own, so that an operator
+//! is answered when the workers are busy or full.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use actix_http::error::DispatchError;
+use actix_http::{Extensions, HttpService, KeepAlive};
+use actix_server::{Server as ActixServer, ServerHandle};
+use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, map_config};
+use actix_web::dev::AppConfig;
+use actix_web::rt::net::TcpStream;
+use actix_web::rt::task::JoinHandle;
+use actix_web::{App as WebApp, HttpRequest, HttpResponse, web};
+use tracing::{debug, info};
+
+use super::StartError;
+use super::listening::{self, ListeningSocket, SocketHandle};
+use super::role::Role;
+use super::service::{self, CLOCK_SLACK, HTTP_DISCONNECT};
+use super::wanted::{ListenPoint, WantedListener};
+use crate::admin::Admin;
+use crate::config::Config;
+use crate::http::body;
+use crate::net::guard::{AcceptedStream, ExchangeBounds, GuardedStream, guarding};
+use crate::net::slots::ConnectionSlots;
+
+/// Connections at once. Those who run a broker are few; where one more comes, the one that is idle longest is ended.
+const CONNECTIONS: usize = 32;
+
+/// Open files that the listener takes, its connections among them: its sockets, twice, and what its two threads poll.
+pub(super) const FILES: u64 = CONNECTIONS as u64 + 14;
+
+/// The admin listener with its address, or two where it is `localhost`. Connections wait in the kernel until it serves.
+pub(super) struct AdminListener {
+    pub(super) sockets: Vec<ListeningSocket>,
+    pub(super) admin: Arc<Admin>,
+}
+
+impl AdminListener {
+    /// Takes the address. `any_port`: where the port is taken, any free one will do.
+    pub(super) fn bind(config: &Config, any_port: bool) -> Result<Vec<ListeningSocket>, StartError> {
+        let bind = |port| {
+            let addresses = config.admin.host.addresses().into_iter();
+            let point = ListenPoint::Tcp(addresses.map(|address| SocketAddr::new(address, port)).collect());
+            let wanted = WantedListener { role: Role::Admin, point, tls: false, proxy_protocol: false };
+            ListeningSocket::bind((wanted, Vec::new()), config.server.backlog, None)
+        };
+        match bind(config.admin.port) {
+            Err(StartError::Admin { error, .. }) if any_port && error.kind() == io::ErrorKind::AddrInUse => {
+                bind(0)
+            }
+            bound => bound,
+        }
+    }
+
+    /// The URL of its first address, without a path.
+    pub(super) fn url(&self) -> Option<String> {
+        self.sockets.first().map(|socket| socket.url(["http", "https"]))
+    }
+
+    /// Serves until it is ended. Must be called within an [`actix_web::rt::System`].
+    ///
+    /// # Errors
+    /// If its thread cannot be started.
+    pub(super) fn serve(self, config: &Config) -> io::Result<ServingAdmin> {
+        let url = self.url();
+        let AdminListener { sockets, admin } = self;
+        let slots = Arc::new(ConnectionSlots::new(0, CONNECTIONS, 1));
+        let bounds = service::bounds(config);
+        let mut server =
+            ActixServer::build().workers(1).max_concurrent_connections(CONNECTIONS).disable_signals();
+        let mut handles = Vec::new();
+        for socket in sockets {
+            let Some((socket, handle)) = socket.into_tcp()? else { continue };
+            let (admin, slots) = (Arc::clone(&admin), Arc::clone(&slots));
+            server =
+                server.listen(Role::Admin.name(), socket, move || connections(&admin, &slots, bounds))?;
+            handles.push(handle);
+        }
+        let server = server.run();
+        let handle = server.handle();
+        info!(url, "serving the admin listener");
+        Ok(ServingAdmin { handle, running: actix_web::rt::spawn(server), sockets: handles })
+    }
+}
+
+/// The admin listener while it serves.
+pub(super) struct ServingAdmin {
+    handle: ServerHandle,
+    running: JoinHandle<io::Result<()>>,
+    sockets: Vec<SocketHandle>,
+}
+
+impl ServingAdmin {
+    /// Takes no more connections, and gives the port back. Those that are open are answered.
+    pub(super) async fn close(&mut self) {
+        listening::close(std::mem::take(&mut self.sockets), &self.handle).await;
+    }
+
+    /// Ends what is left.
+    pub(super) async fn end(self) {
+        self.handle.stop(false).await;
+        if let Ok(Err(error)) = self.running.await {
+            debug!(%error, "the admin listener did not end in order");
+        }
+    }
+}
+
+/// Serves connections on the calling thread.
+fn connections(
+    admin: &Arc<Admin>,
+    slots: &Arc<ConnectionSlots>,
+    bounds: ExchangeBounds,
+) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<>
+{
+    let app = WebApp::new().app_data(Arc::clone(admin)).default_service(web::to(answer)).into_factory();
+    let app = app.map_err(|error: actix_web::Error| error.error_response());
+    let app = map_config(app, |()| AppConfig::default());
+    let http = HttpService::build()
+        // The guard bounds both.
+        .client_request_timeout(std::time::Duration::ZERO)
+        .keep_alive(KeepAlive::Os)
+        .client_disconnect_timeout(HTTP_DISCONNECT + CLOCK_SLACK)
+        .h1_allow_half_closed(false)
+        .on_connect_ext(|stream: &GuardedStream<TcpStream>, data: &mut Extensions| {
+            data.insert(stream.exchange());
+        })
+        .finish(app);
+    let room = slots.of_this_thread();
+    let accept = {
+        let room = std::rc::Rc::clone(&room);
+        move |stream: TcpStream| AcceptedStream::plain(stream, &room)
+    };
+    guarding(room, bounds, accept, http)
+}
+
+/// Answers any request.
+async fn answer(request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    body::begin(&request);
+    let response = match request.app_data::<Arc<Admin>>() {
+        Some(admin) => admin.answer(&request).await,
+        None => HttpResponse::InternalServerError().finish(),
+    };
+    body::finish(&request, response, payload).await
+}
