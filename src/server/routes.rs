@@ -205,7 +205,7 @@ async fn answer(
             if !app.app().enabled {
                 return Err(ApiError::AppDisabled);
             }
-            let signed = SignedRequest { context, path: sent_path, app, query: &query, body };
+            let signed = BackendRequest { context, path: sent_path, app, query: &query, body };
             signed.answer(endpoint, &arrival).await
         }
         ["test", asked @ ..] if context.test_mode.is_some() => {
@@ -267,7 +267,7 @@ fn check_reading(request: &HttpRequest) -> Result<(), ApiError> {
 }
 
 /// A request of an app's backend, whose signature is in order.
-struct SignedRequest<'r> {
+struct BackendRequest<'r> {
     context: &'r RouteContext,
     path: &'r str,
     app: Arc<AppState>,
@@ -275,10 +275,10 @@ struct SignedRequest<'r> {
     body: Bytes,
 }
 
-impl SignedRequest<'_> {
+impl BackendRequest<'_> {
     /// Answers it, and counts it.
     async fn answer(self, endpoint: Endpoint<'_>, arrival: &Arrival) -> Result<HttpResponse, ApiError> {
-        let SignedRequest { context, path, app, query, body } = self;
+        let BackendRequest { context, path, app, query, body } = self;
         let cells = Arc::clone(app.cells_of(context.worker.index()));
         cells.http_requests.add(1);
         cells.http_bytes_received.add(body.len() as u64);

@@ -47,6 +47,8 @@ impl Series {
         let names = self.gauges.keys().chain(before.gauges.keys());
         let changed = names.map(|name| (name.as_str(), before.gauges.get(name), self.gauges.get(name)));
         let mut changed: Vec<_> = changed
+            // What was missed is remembered until the channel remembers something, whoever has gone.
+            .filter(|(name, ..)| !name.starts_with("heliostat_cache_missed_channels"))
             .filter(|(_, before, now)| before != now)
             .map(|(name, before, now)| (name, before.copied(), now.copied()))
             .collect();
