@@ -18,6 +18,7 @@ mod client_address;
 mod client_event_limits;
 mod client_events;
 mod command_line;
+mod compose;
 mod connection;
 mod counts;
 mod development;

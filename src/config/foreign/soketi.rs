@@ -52,6 +52,27 @@ pub(in crate::config) const NAMES: &[ForeignName] = &[
         "mode",
         Only(&["full"], "this broker takes connections and sends its webhooks itself: leave it out"),
     ),
+    row("SOKETI_METRICS_ENABLED", "metrics.enabled", Sets(&["admin.enabled"], ForeignForm::Same)),
+    row("SOKETI_METRICS_SERVER_PORT", "metrics.port", Sets(&["admin.port"], ForeignForm::Same)),
+    row(
+        "SOKETI_METRICS_HOST",
+        "metrics.host",
+        Only(
+            &["127.0.0.1", "localhost", "::1"],
+            "the admin listener, which has the metrics, stays on this machine: \
+              HELIOSTAT_ADMIN_HOST, with HELIOSTAT_ADMIN_TOKEN, opens it to others",
+        ),
+    ),
+    row(
+        "SOKETI_METRICS_DRIVER",
+        "metrics.driver",
+        Only(&["prometheus"], "metrics are served in the form of Prometheus alone"),
+    ),
+    row(
+        "SOKETI_METRICS_PROMETHEUS_PREFIX",
+        "metrics.prometheus.prefix",
+        Only(&["heliostat_"], "the names of metrics begin with heliostat_ here"),
+    ),
     row("SOKETI_DEFAULT_APP_ID", "app.id", Sets(&["apps.id"], ForeignForm::Same)),
     row("SOKETI_DEFAULT_APP_KEY", "app.key", Sets(&["apps.key"], ForeignForm::Same)),
     row("SOKETI_DEFAULT_APP_SECRET", "app.secret", Sets(&["apps.secret"], ForeignForm::Same)),

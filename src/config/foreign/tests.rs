@@ -43,6 +43,8 @@ const EXAMPLES: &[(&str, &str, &[&str])] = &[
     ("SOKETI_SSL_KEY", "/k.pem", &["tls_key = \"/k.pem\""]),
     ("SOKETI_SHUTDOWN_GRACE_PERIOD", "3500", &["shutdown_grace_seconds = 3.5"]),
     ("SOKETI_DEBUG", "1", &["level = \"debug\""]),
+    ("SOKETI_METRICS_ENABLED", "1", &["enabled = true"]),
+    ("SOKETI_METRICS_SERVER_PORT", "9602", &["port = 9602"]),
     ("SOKETI_DEFAULT_APP_ID", "42", &["id = \"42\""]),
     ("SOKETI_DEFAULT_APP_KEY", "\"quoted\"", &["key = \"quoted\""]),
     ("SOKETI_DEFAULT_APP_SECRET", "hush", &["secret = \"hush\""]),
@@ -223,7 +225,11 @@ fn a_secret_of_ones_own_ends_development_mode() {
 
 #[test]
 fn what_means_nothing_here_is_answered_with_what_to_do_instead() {
-    let cases: [(Variables<'_>, &str); 9] = [
+    let cases: [(Variables<'_>, &str); 10] = [
+        (
+            &[("SOKETI_METRICS_HOST", "0.0.0.0")],
+            "SOKETI_METRICS_HOST: the admin listener, which has the metrics, stays",
+        ),
         (&[("SOKETI_ADAPTER_DRIVER", "redis")], "SOKETI_ADAPTER_DRIVER: this broker runs as one node so far"),
         (
             &[("SOKETI_APP_MANAGER_DRIVER", "mysql")],
