@@ -54,10 +54,12 @@ LABEL org.opencontainers.image.title="heliostat" \
       org.opencontainers.image.description="A self-hosted broker that speaks the Pusher Channels protocol" \
       org.opencontainers.image.licenses="MIT"
 
-# `docker exec NAME heliostat reload` finds the control socket by the same variable.
+# `docker exec NAME heliostat reload` finds the control socket by the same variable. The admin listener answers within the
+# container alone, unless HELIOSTAT_ADMIN_HOST and HELIOSTAT_ADMIN_TOKEN say otherwise.
 ENV HELIOSTAT_SERVER_HOST=0.0.0.0 \
-    HELIOSTAT_SERVER_CONTROL_SOCKET=/run/heliostat/control
-# 6001: WebSockets and the HTTP API. 9601: the admin listener, where it is switched on.
+    HELIOSTAT_SERVER_CONTROL_SOCKET=/run/heliostat/control \
+    HELIOSTAT_ADMIN_ENABLED=true
+# 6001: WebSockets and the HTTP API. 9601: the admin listener.
 EXPOSE 6001 9601
 USER 10001:10001
 STOPSIGNAL SIGTERM

@@ -13,6 +13,16 @@ IMAGE = dockerfile.stages((ROOT / "Dockerfile").read_text())[-1]
 
 # What each sets, and how it asks for the container's health from within.
 FILES = {
+    "Laravel Sail's stub": (
+        {
+            "SOKETI_DEBUG": "1",
+            "SOKETI_METRICS_SERVER_PORT": "9601",
+            "SOKETI_DEFAULT_APP_ID": "app-id-of-env",
+            "SOKETI_DEFAULT_APP_KEY": "app-key-of-env",
+            "SOKETI_DEFAULT_APP_SECRET": "app-secret-of-env",
+        },
+        "wget --no-verbose --tries=1 -O - http://127.0.0.1:9601",
+    ),
     "Coolify's file": (
         {
             "SOKETI_DEBUG": "0",
@@ -21,19 +31,6 @@ FILES = {
             "SOKETI_DEFAULT_APP_SECRET": "secret-of-coolify",
         },
         "wget -qO- http://127.0.0.1:6001/ready",
-    ),
-    "Laravel Sail's stub": (
-        {
-            "SOKETI_DEBUG": "1",
-            "SOKETI_METRICS_ENABLED": "1",
-            "SOKETI_METRICS_SERVER_PORT": "9601",
-            "SOKETI_DEFAULT_APP_ENABLED": "1",
-            "SOKETI_DEFAULT_APP_ENABLE_CLIENT_MESSAGES": "false",
-            "SOKETI_DEFAULT_APP_ID": "app-id",
-            "SOKETI_DEFAULT_APP_KEY": "app-key",
-            "SOKETI_DEFAULT_APP_SECRET": "app-secret",
-        },
-        "wget --no-verbose --spider http://localhost:9601",
     ),
     "a file without the prefix": (
         {"DEFAULT_APP_ID": "1", "DEFAULT_APP_KEY": "key", "DEFAULT_APP_SECRET": "secret-of-the-app"},
