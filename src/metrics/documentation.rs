@@ -74,6 +74,7 @@ fn every_bound_has_its_metric() {
             || [
                 "a request on the control socket",
                 "peers of the control socket",
+                "connections of the admin listener",
                 "sockets that a service manager passes on",
                 "apps that `exec` remembers beyond their end",
                 "a value from outside, in a line of the log",
