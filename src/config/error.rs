@@ -216,6 +216,22 @@ pub(crate) enum Warning {
         /// What the names of the credentials in force begin with.
         used: String,
     },
+    /// Another server's names give all of an app's credentials, and those of one before it do, too.
+    #[error("{names}: not read, because the credentials are those of {used}, which come first")]
+    LaterCredentials {
+        /// What the names begin with.
+        names: String,
+        /// What the names of the credentials in force begin with.
+        used: String,
+    },
+    /// The credentials in force are given by halves, and development mode completes them.
+    #[error("{names}: {missing} is missing, and development mode's own is used in its place")]
+    CompletedCredentials {
+        /// What the names begin with.
+        names: String,
+        /// What was not given.
+        missing: String,
+    },
     /// The default app's secret is in use where others can reach it.
     #[error(
         "{host} can be reached from other machines, and app {app:?} uses the default secret, which is public knowledge"

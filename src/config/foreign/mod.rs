@@ -15,6 +15,7 @@ mod tests;
 mod unknown;
 pub(super) mod webhooks;
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
@@ -114,6 +115,8 @@ pub(super) struct ForeignVariables {
     by_table: [BTreeMap<String, String>; TABLES.len()],
     /// The table whose credentials count.
     credentials: Option<usize>,
+    /// What is odd about the credentials, where they are those of an app.
+    odd_credentials: Vec<Warning>,
 }
 
 impl ForeignVariables {
@@ -132,32 +135,45 @@ impl ForeignVariables {
                 kept.extend(value.map(|value| (name.to_owned(), value)));
             }
         }
-        let mut read = ForeignVariables { by_table, credentials: None };
-        read.credentials = read.choose_credentials(&own, builder);
+        let mut read = ForeignVariables { by_table, credentials: None, odd_credentials: Vec::new() };
+        read.choose_credentials(&own);
         read.warn_of_what_means_nothing(builder);
         unknown::warn(&ours, builder);
         read
     }
 
-    /// The table whose credentials count: the first that has all of what no variable of ours gives, or else the first
-    /// that has any. What is given by halves before it is warned of: an id of one and a key of another are nobody's.
-    fn choose_credentials(&self, own: &impl Fn(&str) -> bool, builder: &mut Builder) -> Option<usize> {
+    /// Chooses the table whose credentials count: the first that has all of what no variable of ours gives, or else the
+    /// first that has any. Remembers what is odd: what is given by halves before it, since an id of one and a key of
+    /// another are nobody's; what it lacks itself; and what is complete behind it, unless that is the same.
+    fn choose_credentials(&mut self, own: &impl Fn(&str) -> bool) {
         let wanted: Vec<_> = CREDENTIALS.iter().map(|(end, _)| *end).filter(|end| !own(end)).collect();
-        let has = |table: usize, end: &str| self.credential(table, end).is_some();
+        let value = |table: usize, end: &str| self.credential(table, end).map(|(_, value)| value);
+        let values = |table: usize| wanted.iter().map(move |end| value(table, end));
+        let is_whole = |table: usize| values(table).all(|value| value.is_some());
         let any: Vec<_> =
-            (0..TABLES.len()).filter(|table| wanted.iter().any(|end| has(*table, end))).collect();
-        let whole = any.iter().copied().find(|table| wanted.iter().all(|end| has(*table, end)));
-        let chosen = whole.or_else(|| any.first().copied())?;
-        for table in any.into_iter().take_while(|table| *table != chosen) {
+            (0..TABLES.len()).filter(|table| values(*table).any(|value| value.is_some())).collect();
+        let whole = any.iter().copied().find(|table| is_whole(*table));
+        let Some(chosen) = whole.or_else(|| any.first().copied()) else { return };
+        let names = |table: usize| format!("{}*", TABLES[table].credentials);
+        let missing = |table: usize| {
             let begins = TABLES[table].credentials;
-            let missing = wanted.iter().filter(|end| !has(table, end)).map(|end| format!("{begins}{end}"));
-            builder.warnings.push(Warning::HalfCredentials {
-                names: format!("{begins}*"),
-                missing: missing.collect::<Vec<_>>().join(" and "),
-                used: format!("{}*", TABLES[chosen].credentials),
-            });
-        }
-        Some(chosen)
+            let missing = wanted.iter().filter(|end| value(table, end).is_none());
+            missing.map(|end| format!("{begins}{end}")).collect::<Vec<_>>().join(" and ")
+        };
+        let warnings = any.into_iter().filter_map(|table| match table.cmp(&chosen) {
+            Ordering::Less => {
+                let (names, missing, used) = (names(table), missing(table), names(chosen));
+                Some(Warning::HalfCredentials { names, missing, used })
+            }
+            Ordering::Equal if is_whole(table) => None,
+            Ordering::Equal => {
+                Some(Warning::CompletedCredentials { names: names(table), missing: missing(table) })
+            }
+            Ordering::Greater if !is_whole(table) || values(table).eq(values(chosen)) => None,
+            Ordering::Greater => Some(Warning::LaterCredentials { names: names(table), used: names(chosen) }),
+        });
+        self.odd_credentials = warnings.collect();
+        self.credentials = Some(chosen);
     }
 
     /// The variable of a table that gives `ID`, `KEY` or `SECRET`, and its value.
@@ -195,6 +211,7 @@ impl ForeignVariables {
 
     /// Sets what concerns the first app and is not set yet.
     pub(super) fn set_app(&self, draft: &mut AppDraft, builder: &mut Builder) {
+        builder.warnings.extend(self.odd_credentials.iter().cloned());
         self.each(|name, value, meaning, table| match meaning {
             Meaning::Sets(paths, form) => {
                 for path in paths.iter() {

@@ -192,6 +192,15 @@ fn credentials_are_those_of_one_server() {
     assert_eq!(app(&half), App::new("1", "pk", "ps"));
     let expected = "REVERB_APP_*: not read, because REVERB_APP_SECRET is missing; the credentials are those of PUSHER_APP_*";
     assert_eq!(warnings(&half), [expected]);
+    // So are those that are complete, and come too late.
+    let later = "PUSHER_APP_*: not read, because the credentials are those of REVERB_APP_*, which come first";
+    assert_eq!(warnings(&[pusher, reverb].concat()), [later]);
+    let same = reverb.map(|(name, value)| (name.replace("REVERB", "PUSHER"), value));
+    let same: Vec<_> = same.iter().map(|(name, value)| (name.as_str(), *value)).chain(reverb).collect();
+    assert_eq!(warnings(&same), [""; 0]);
+    let file = "[[apps]]\nid = \"7\"\nkey = \"k\"\nsecret = \"s\"\n";
+    let beaten = sources(&[pusher, reverb].concat(), Some(file), Flags::default()).unwrap();
+    assert_eq!(beaten.warnings, [], "the credentials are nobody's");
     // One of ours completes them.
     let completed = [&half[1..], &[("HELIOSTAT_APP_SECRET", "own")]].concat();
     assert_eq!(app(&completed), App::new("2", "rk", "own"));
@@ -221,6 +230,18 @@ fn a_secret_of_ones_own_ends_development_mode() {
     assert_eq!(loaded(&public).mode, Mode::Configured);
     assert!(warnings(&public)[0].contains("public knowledge"));
     assert!(complaints(&[("SOKETI_HOST", "0.0.0.0")])[0].contains("public knowledge"));
+}
+
+#[test]
+fn credentials_that_development_mode_completes_are_told() {
+    let half = [("PUSHER_APP_ID", "1"), ("PUSHER_APP_KEY", "pk")];
+    let loaded = loaded(&half);
+    assert_eq!(loaded.mode, Mode::DevelopmentByDefault);
+    assert_eq!(loaded.config.apps[0].app.keys[0].key, "pk");
+    let told = "PUSHER_APP_*: PUSHER_APP_SECRET is missing, and development mode's own is used in its place";
+    assert_eq!(warnings(&half), [told]);
+    let completed = [&half[..], &[("HELIOSTAT_APP_SECRET", App::DEFAULT_SECRET)]].concat();
+    assert_eq!(warnings(&completed), [""; 0]);
 }
 
 #[test]
