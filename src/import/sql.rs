@@ -90,27 +90,26 @@ impl Dump<'_> {
         }
     }
 
-    /// The first name of each definition, up to the closing bracket.
+    /// The columns among the definitions up to the closing bracket.
     fn created_columns(&mut self) -> Result<Vec<String>, BadInput> {
-        const NO_COLUMNS: [&str; 7] = ["PRIMARY", "KEY", "UNIQUE", "CONSTRAINT", "INDEX", "CHECK", "FOREIGN"];
-        let (mut columns, mut depth, mut begins) = (Vec::new(), 0_usize, true);
+        let (mut columns, mut begun, mut depth) = (Vec::new(), Vec::new(), 0_usize);
         while let Some(token) = self.tokens.next()? {
             match token.kind {
-                TokenKind::Mark('(') => depth += 1,
                 TokenKind::Mark(')') if depth == 0 => break,
-                TokenKind::Mark(')') => depth -= 1,
                 TokenKind::Mark(',') if depth == 0 => {
-                    begins = true;
+                    columns.extend(defined_column(&begun));
+                    begun.clear();
                     continue;
                 }
-                _ if begins => {
-                    let is_column = !token.word().is_some_and(|word| NO_COLUMNS.contains(&word.as_str()));
-                    columns.extend(token.name().filter(|_| is_column));
-                }
+                TokenKind::Mark('(') => depth += 1,
+                TokenKind::Mark(')') => depth -= 1,
                 _ => {}
             }
-            begins = false;
+            if begun.len() < DECISIVE_TOKENS {
+                begun.push(token);
+            }
         }
+        columns.extend(defined_column(&begun));
         Ok(columns)
     }
 
@@ -225,5 +224,32 @@ impl Dump<'_> {
             self.apps.push(AppRecord::new(number, columns.iter().map(String::as_str).zip(row)));
         }
         Ok(())
+    }
+}
+
+/// How many tokens of a definition tell whether it is a column's.
+const DECISIVE_TOKENS: usize = 4;
+
+/// The name of the column that a definition begins with; `None` if it defines an index or a constraint.
+fn defined_column(begun: &[Token]) -> Option<String> {
+    const CONSTRAINTS: [&str; 5] = ["PRIMARY", "UNIQUE", "CONSTRAINT", "CHECK", "FOREIGN"];
+    const INDEXES: [&str; 2] = ["KEY", "INDEX"];
+    let (first, rest) = begun.split_first()?;
+    let word = first.word().unwrap_or_default();
+    let is_column = !CONSTRAINTS.contains(&word.as_str());
+    let is_index = INDEXES.contains(&word.as_str()) && is_rest_of_index(rest);
+    first.name().filter(|_| is_column && !is_index)
+}
+
+/// Whether this goes on as `KEY name (column, …)` does, and not as the column `key varchar(255)`: PostgreSQL has no quotes
+/// around a column of this name, where MySQL wants them.
+fn is_rest_of_index(rest: &[Token]) -> bool {
+    match rest {
+        [open, ..] if open.is('(') => true,
+        [_, using, ..] if using.word().as_deref() == Some("USING") => true,
+        [_, open, column, ..] if open.is('(') => {
+            !column.word().is_some_and(|word| word.starts_with(|c: char| c.is_ascii_digit()))
+        }
+        _ => false,
     }
 }

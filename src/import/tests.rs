@@ -132,6 +132,28 @@ fn a_table_of_apps_is_the_same_in_every_form() {
     }
 }
 
+/// The ids of the apps of a dump.
+fn ids(dump: &str) -> Vec<String> {
+    config(&imported("dump.sql", dump)).apps.into_iter().map(|app| app.app.id).collect()
+}
+
+#[test]
+fn a_column_named_key_needs_no_quotes() {
+    let created = [
+        "id character varying(255) NOT NULL, key character varying(255) NOT NULL, secret text, index integer",
+        "id varchar(255), key varchar(255), secret varchar(255), index int",
+        "id, key, secret, index",
+        "id text, key public.citext NOT NULL, secret text, index int DEFAULT (1), CONSTRAINT p PRIMARY KEY (id)",
+        "id int, \"key\" text, secret text, \"index\" int, KEY (id), KEY k (\"key\"), INDEX \"i\" (id), KEY u USING BTREE (id)",
+    ];
+    for columns in created {
+        let dump = format!(
+            "CREATE TABLE public.apps ({columns});\nINSERT INTO public.apps VALUES ('a', 'ka', 'sa', NULL);"
+        );
+        assert_eq!(ids(&dump), ["a"], "{columns}");
+    }
+}
+
 /// The last line has no end, and nothing ends the lines.
 #[test]
 fn a_copy_that_was_cut_off_ends() {
