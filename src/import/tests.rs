@@ -154,6 +154,19 @@ fn a_column_named_key_needs_no_quotes() {
     }
 }
 
+#[test]
+fn a_backtick_in_a_text_makes_no_mysql() {
+    let postgres = "-- `\nINSERT INTO notes VALUES ('`', 'C:\\');\nCOPY notes (a) FROM stdin;\n`it's\n\\.\n\
+        CREATE FUNCTION f() RETURNS text AS $f$ it's a `;$$ $f$ LANGUAGE sql;\n\
+        INSERT INTO apps (id, \"key\", secret) VALUES ('a', 'ka', 's`\\');";
+    let read = config(&imported("dump.sql", postgres));
+    assert_eq!(read.apps[0].app.keys[0].secret.text(), "s`\\");
+    let mysql = "# Sequel's dump\n/*!40101 SET NAMES utf8 */;\n# It's MySQL's\n\
+        INSERT INTO `apps` (`id`, `key`, `secret`) VALUES (\"a\", 'ka', 's\\'a');";
+    let read = config(&imported("dump.sql", mysql));
+    assert_eq!(read.apps[0].app.keys[0].secret.text(), "s'a");
+}
+
 /// The last line has no end, and nothing ends the lines.
 #[test]
 fn a_copy_that_was_cut_off_ends() {

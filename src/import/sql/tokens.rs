@@ -58,14 +58,15 @@ pub(super) struct Tokens<'t> {
     line: usize,
     /// Where the line begins.
     line_start: usize,
-    /// MySQL quotes names with ` and escapes with \ in every text; PostgreSQL only in E'…'.
+    /// MySQL quotes names with ` and escapes with \ in every text; PostgreSQL only in E'…'. The first such name decides:
+    /// MySQL's own dumps have one before their first text, and what is quoted may hold anything.
     is_mysql: bool,
     peeked: Option<Token>,
 }
 
 impl<'t> Tokens<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        Tokens { text, at: 0, line: 1, line_start: 0, is_mysql: text.contains('`'), peeked: None }
+        Tokens { text, at: 0, line: 1, line_start: 0, is_mysql: false, peeked: None }
     }
 
     fn rest(&self) -> &'t str {
@@ -94,7 +95,9 @@ impl<'t> Tokens<'t> {
             let space = rest.len() - rest.trim_start().len();
             self.advance(space);
             let rest = self.rest();
-            let is_line = rest.starts_with("--") || self.is_mysql && rest.starts_with('#');
+            // Before the first name, too: some programs begin a dump so.
+            let may_be_mysql = self.is_mysql || self.at == self.line_start;
+            let is_line = rest.starts_with("--") || may_be_mysql && rest.starts_with('#');
             if is_line {
                 self.advance(rest.find('\n').unwrap_or(rest.len()));
             } else if rest.starts_with("/*") {
@@ -159,7 +162,20 @@ impl<'t> Tokens<'t> {
         let kind = match first {
             '\'' => TokenKind::Text(self.quoted('\'', self.is_mysql)?),
             '"' if self.is_mysql => TokenKind::Text(self.quoted('"', true)?),
-            '"' | '`' => TokenKind::Name(self.quoted(first, false)?),
+            '$' => match self.quoted_by_dollars() {
+                Some((whole, text)) => {
+                    self.advance(whole.len());
+                    TokenKind::Text(text.to_owned())
+                }
+                None => {
+                    self.advance(1);
+                    TokenKind::Mark('$')
+                }
+            },
+            '"' | '`' => {
+                self.is_mysql |= first == '`';
+                TokenKind::Name(self.quoted(first, false)?)
+            }
             'E' | 'e' if rest[1..].starts_with('\'') => {
                 self.advance(1);
                 TokenKind::Text(self.quoted('\'', true)?)
@@ -177,6 +193,16 @@ impl<'t> Tokens<'t> {
             }
         };
         Ok(Some(Token { kind, line, column }))
+    }
+
+    /// PostgreSQL's `$tag$text$tag$`, and the text of it: the bodies of functions are written so.
+    fn quoted_by_dollars(&self) -> Option<(&'t str, &'t str)> {
+        let rest = self.rest();
+        let (tag, _) = rest.strip_prefix('$').filter(|_| !self.is_mysql)?.split_once('$')?;
+        let is_tag = tag.chars().all(|c| c.is_alphanumeric() || c == '_');
+        let quote = rest.get(..tag.len() + 2).filter(|_| is_tag)?;
+        let (text, _) = rest.get(quote.len()..)?.split_once(quote)?;
+        Some((rest.get(..2 * quote.len() + text.len())?, text))
     }
 
     /// What stands between two quotes; doubled, a quote stands for itself.
