@@ -14,6 +14,7 @@ pub(crate) use error::ImportFailure;
 
 use crate::config::{ImportedConfig, OptionsImporter, import_variables};
 use error::BadInput;
+use records::AppRecord;
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,19 +50,26 @@ pub(crate) fn import(name: &str, bytes: &[u8]) -> Result<ImportedConfig, ImportF
             json::read(text, &mut importer).map_err(bad)?;
             importer.finish().map_err(|errors| ImportFailure::of_options(&errors))
         }
-        kind @ (InputKind::Sql | InputKind::Csv) => {
-            let read = if kind == InputKind::Sql { sql::read } else { records::read_csv };
-            let apps = read(text).map_err(bad)?;
-            let mut importer = OptionsImporter::new(name);
-            for app in apps {
-                let index = importer.begin_app(&app.place);
-                for (column, value) in app.columns {
-                    importer.app_option(index, &column, &value, &format!("{}.{column}", app.place));
-                }
-            }
-            importer.finish().map_err(|errors| ImportFailure::of_options(&errors))
+        InputKind::Sql => {
+            let (apps, of_tables) = sql::read(text).map_err(bad)?;
+            let mut imported = import_records(name, apps)?;
+            imported.remarks.splice(..0, of_tables);
+            Ok(imported)
+        }
+        InputKind::Csv => import_records(name, records::read_csv(text).map_err(bad)?),
+    }
+}
+
+/// Makes a file of the rows of a table.
+fn import_records(name: &str, apps: Vec<AppRecord>) -> Result<ImportedConfig, ImportFailure> {
+    let mut importer = OptionsImporter::new(name);
+    for app in apps {
+        let index = importer.begin_app(&app.place);
+        for (column, value) in app.columns {
+            importer.app_option(index, &column, &value, &format!("{}.{column}", app.place));
         }
     }
+    importer.finish().map_err(|errors| ImportFailure::of_options(&errors))
 }
 
 /// What the name says, or else the text.

@@ -10,13 +10,15 @@ use super::error::BadInput;
 use super::records::{AppRecord, are_of_apps};
 use tokens::{Token, TokenKind, Tokens};
 
-/// The apps of a dump.
+/// The name of soketi's table.
+const APPS: &str = "apps";
+
+/// The apps of a dump, and what is to be known of the tables that they stand in or could stand in, each in a sentence.
 ///
 /// # Errors
 /// The first statement about such a table that cannot be read, or that there is none.
-pub(super) fn read(text: &str) -> Result<Vec<AppRecord>, BadInput> {
-    let mut dump =
-        Dump { tokens: Tokens::new(text), columns: BTreeMap::new(), apps: Vec::new(), seen: false };
+pub(super) fn read(text: &str) -> Result<(Vec<AppRecord>, Vec<String>), BadInput> {
+    let mut dump = Dump { tokens: Tokens::new(text), columns: BTreeMap::new(), tables: Vec::new() };
     while let Some(token) = dump.tokens.next()? {
         match token.word().as_deref() {
             Some("CREATE") => dump.create()?,
@@ -25,21 +27,53 @@ pub(super) fn read(text: &str) -> Result<Vec<AppRecord>, BadInput> {
             _ => dump.skip_statement(&token)?,
         }
     }
-    if !dump.seen {
+    if dump.tables.is_empty() {
         const EXPECTED: &str =
             "expected INSERT or COPY statements of a table with the columns id, key and secret";
         return Err(BadInput::at(1, 1, EXPECTED));
     }
-    Ok(dump.apps)
+    Ok(chosen(dump.tables))
+}
+
+/// The rows of the table of that name where it is there, or else of every table that could be it.
+fn chosen(tables: Vec<DumpedTable>) -> (Vec<AppRecord>, Vec<String>) {
+    let is_there = tables.iter().any(DumpedTable::is_named_apps);
+    let (mut apps, mut remarks) = (Vec::new(), Vec::new());
+    for table in tables {
+        let name = &table.name;
+        if is_there && !table.is_named_apps() {
+            remarks.push(format!("table {name:?}: left out, because there is a table {APPS}"));
+            continue;
+        }
+        if !is_there {
+            remarks.push(format!(
+                "table {name:?}: its rows are taken for apps, because it has the columns id, key and secret"
+            ));
+        }
+        apps.extend(table.rows);
+    }
+    (apps, remarks)
+}
+
+/// A table with the columns of apps.
+struct DumpedTable {
+    /// Without its schema.
+    name: String,
+    rows: Vec<AppRecord>,
+}
+
+impl DumpedTable {
+    fn is_named_apps(&self) -> bool {
+        self.name.eq_ignore_ascii_case(APPS)
+    }
 }
 
 struct Dump<'t> {
     tokens: Tokens<'t>,
     /// The columns of each table that was created, for statements that do not name them.
     columns: BTreeMap<String, Vec<String>>,
-    apps: Vec<AppRecord>,
-    /// Whether there was a statement about apps.
-    seen: bool,
+    /// Those with the columns of apps that a statement gives rows to, in its order.
+    tables: Vec<DumpedTable>,
 }
 
 impl Dump<'_> {
@@ -50,6 +84,16 @@ impl Dump<'_> {
             ended = self.tokens.next()?.is_none_or(|token| token.is(';'));
         }
         Ok(())
+    }
+
+    /// The rows so far of a table with the columns of apps.
+    fn rows_of(&mut self, name: &str) -> &mut Vec<AppRecord> {
+        let known = self.tables.iter().position(|table| table.name == name);
+        let index = known.unwrap_or(self.tables.len());
+        if known.is_none() {
+            self.tables.push(DumpedTable { name: name.to_owned(), rows: Vec::new() });
+        }
+        &mut self.tables[index].rows
     }
 
     /// A name such as `apps`, `"public"."apps"`; the last part of it. `None` if none stands here.
@@ -139,12 +183,12 @@ impl Dump<'_> {
         let Some(values) = self.tokens.next()? else { return Ok(()) };
         let is_of_apps = are_of_apps(columns.iter().map(String::as_str));
         if !is_of_apps || values.word().as_deref() != Some("VALUES") {
-            if table == "apps" && !is_of_apps {
+            if table == APPS && !is_of_apps {
                 return Err(values.bad("expected the names of the columns, or CREATE TABLE before them"));
             }
             return self.skip_statement(&values);
         }
-        self.seen = true;
+        self.rows_of(&table);
         loop {
             let Some(open) = self.tokens.next()? else { return Ok(()) };
             if open.is(';') {
@@ -164,7 +208,8 @@ impl Dump<'_> {
                 return Err(open.bad(&message));
             }
             let row = columns.iter().map(String::as_str).zip(row);
-            self.apps.push(AppRecord::new(open.line, row));
+            let record = AppRecord::new(open.line, row);
+            self.rows_of(&table).push(record);
         }
     }
 
@@ -207,7 +252,9 @@ impl Dump<'_> {
             return Ok(());
         }
         let is_of_apps = are_of_apps(columns.iter().map(String::as_str));
-        self.seen |= is_of_apps;
+        if is_of_apps {
+            self.rows_of(&table);
+        }
         while let Some((number, line)) = self.tokens.line() {
             if line == "\\." {
                 break;
@@ -221,7 +268,8 @@ impl Dump<'_> {
                     format!("expected {} values, one for each column, got {}", columns.len(), row.len());
                 return Err(BadInput::at(number, 1, message));
             }
-            self.apps.push(AppRecord::new(number, columns.iter().map(String::as_str).zip(row)));
+            let record = AppRecord::new(number, columns.iter().map(String::as_str).zip(row));
+            self.rows_of(&table).push(record);
         }
         Ok(())
     }

@@ -167,6 +167,27 @@ fn a_backtick_in_a_text_makes_no_mysql() {
     assert_eq!(read.apps[0].app.keys[0].secret.text(), "s'a");
 }
 
+#[test]
+fn of_tables_that_could_be_it_the_one_named_apps_is_taken() {
+    let insert = |table: &str, id: &str| {
+        format!("INSERT INTO {table} (id, \"key\", secret) VALUES ('{id}', 'k{id}', 's{id}');\n")
+    };
+    let copy = "COPY public.partners (id, key, secret) FROM stdin;\np\tkp\tsp\n\\.\n";
+    for apps in ["apps", "public.apps", "\"public\".\"apps\"", "APPS"] {
+        let dump = [&insert("clients", "c"), copy, &insert(apps, "a"), &insert(apps, "b")].concat();
+        assert_eq!(ids(&dump), ["a", "b"], "{apps}");
+        let left_out = ["clients", "partners"]
+            .map(|table| format!("table {table:?}: left out, because there is a table apps"));
+        assert_eq!(imported("dump.sql", &dump).remarks, left_out);
+    }
+    let dump = [&insert("clients", "c"), copy].concat();
+    assert_eq!(ids(&dump), ["c", "p"]);
+    let taken = ["clients", "partners"].map(|table| {
+        format!("table {table:?}: its rows are taken for apps, because it has the columns id, key and secret")
+    });
+    assert_eq!(imported("dump.sql", &dump).remarks, taken);
+}
+
 /// The last line has no end, and nothing ends the lines.
 #[test]
 fn a_copy_that_was_cut_off_ends() {
