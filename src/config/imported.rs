@@ -60,6 +60,12 @@ pub(crate) fn import_variables(
             "{names}: left out, because clients are told so where to dial; the broker listens on {address}"
         ));
     }
+    if !loaded.skipped.is_empty() {
+        let names = loaded.skipped.join(", ");
+        remarks.push(format!(
+            "{names}: left out, because such values are those that Kubernetes and Docker make for a service"
+        ));
+    }
     if others > 0 {
         remarks.push(format!("other variables that concern no broker: {others}"));
     }

@@ -86,6 +86,20 @@ fn a_dotenv_of_laravel_becomes_a_file() {
 }
 
 #[test]
+fn what_a_dotenv_gives_in_vain_is_told() {
+    let reverb =
+        "REVERB_APP_ID=2\nREVERB_APP_KEY=rk\nREVERB_APP_SECRET=rs\nSOKETI_PORT=tcp://10.0.0.1:6001\n";
+    let imported = imported(".env", &format!("{LARAVEL}{reverb}"));
+    assert_eq!(config(&imported).apps[0].app.id, "2");
+    for remark in [
+        "PUSHER_APP_*: not read, because the credentials are those of REVERB_APP_*, which come first",
+        "SOKETI_PORT: left out, because such values are those that Kubernetes and Docker make for a service",
+    ] {
+        assert!(imported.remarks.iter().any(|told| told == remark), "{remark}: {:?}", imported.remarks);
+    }
+}
+
+#[test]
 fn a_file_of_soketi_becomes_one_of_ours() {
     let imported = imported("config.json", SOKETI);
     let config = config(&imported);
