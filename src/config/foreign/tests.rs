@@ -347,6 +347,20 @@ fn webhooks_are_read_from_json() {
 }
 
 #[test]
+fn headers_of_webhooks_that_are_no_texts_are_written_as_such_or_told() {
+    let json = r#"[{"url":"https://example.com/a",
+        "headers":{"X-Version":2,"X-Final":true,"X-None":null,"X-Empty":"","X-List":["hush"]}}]"#;
+    let loaded = loaded(&[("SOKETI_DEFAULT_APP_WEBHOOKS", json)]);
+    let headers = &loaded.config.apps[0].webhooks.endpoints[0].headers;
+    let mut headers: Vec<_> = headers.iter().map(|header| (header.name(), header.value())).collect();
+    headers.sort_unstable();
+    assert_eq!(headers, [("x-empty", ""), ("x-final", "true"), ("x-version", "2")]);
+    let told: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
+    let expected = "SOKETI_DEFAULT_APP_WEBHOOKS: a webhook's headers are texts; others are left out";
+    assert_eq!(told, [expected; 2]);
+}
+
+#[test]
 fn what_kubernetes_makes_for_a_service_of_that_name_is_skipped() {
     let made = [
         ("SOKETI_PORT", "tcp://10.0.0.1:6001"),

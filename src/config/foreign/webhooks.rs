@@ -112,7 +112,15 @@ fn endpoint(members: &Map<String, Json>, origin: &Origin, builder: &mut Builder)
         }
     }
     for (name, value) in members.get("headers").and_then(Json::as_object).into_iter().flatten() {
-        match WebhookHeader::new(name, value.as_str().unwrap_or_default()) {
+        let value = match value {
+            Json::String(text) => text.clone(),
+            Json::Bool(_) | Json::Number(_) => value.to_string(),
+            Json::Null | Json::Array(_) | Json::Object(_) => {
+                warn(builder, "a webhook's headers are texts; others are left out");
+                continue;
+            }
+        };
+        match WebhookHeader::new(name, &value) {
             Ok(header) => endpoint.headers.push(header),
             Err(source) => bad(source, builder),
         }
