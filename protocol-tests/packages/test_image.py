@@ -136,6 +136,10 @@ def test_its_health_is_asked_for_where_the_broker_listens(variables, server, tmp
         assert "heliostat listening" in broker.stdout.readline()
         asked = health()
         assert asked.returncode == 0, asked.stderr
+        if any(name.endswith("PORT") for name in variables):
+            file.write_text("rubbish")
+            asked = health()
+            assert asked.returncode == 0, f"a file that was edited makes a broker that serves bad: {asked.stderr}"
     finally:
         broker.terminate()
         broker.communicate()
