@@ -70,7 +70,7 @@ fn run(command: Command) -> Result<ExitCode, ExitFailure> {
         Command::Reload(flags) => print(&ask_to_reload(&flags).map_err(|complaint| (complaint, NOT_DONE))?),
         Command::Serve(flags) => {
             let inherited = InheritedSockets::take().map_err(cannot_start)?;
-            let flags = flags.at(inherited.main_address());
+            let flags = flags.at(inherited.addresses());
             let loaded = load(&flags)?;
             serve(flags, loaded, inherited).map_err(cannot_start)?;
         }

@@ -4,7 +4,7 @@
 //! table.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 /// One flag of the command line.
@@ -168,6 +168,17 @@ pub(crate) struct Flags {
     pub development: bool,
     /// The values of settings, by the names of their flags.
     pub(crate) values: BTreeMap<&'static str, String>,
+    /// The sockets that the process was started with.
+    pub(crate) inherited: InheritedAddresses,
+}
+
+/// Where the TCP sockets listen that a process was started with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct InheritedAddresses {
+    /// All of them.
+    pub(crate) all: Vec<IpAddr>,
+    /// Those that may stand in the place of the main address: the first does that no listener is configured at.
+    pub(crate) main: Vec<SocketAddr>,
 }
 
 impl Flags {
@@ -218,13 +229,9 @@ impl Flags {
         Flags { config: file.or(self.config), default_file: None, ..self }
     }
 
-    /// These, and a main address that beats all others, if there is one: that of a socket that was passed on.
-    pub(crate) fn at(mut self, address: Option<SocketAddr>) -> Flags {
-        if let Some(address) = address {
-            self.values.insert("--host", address.ip().to_string());
-            self.values.insert("--port", address.port().to_string());
-        }
-        self
+    /// These, for a process that was started with sockets at these addresses.
+    pub(crate) fn at(self, inherited: InheritedAddresses) -> Flags {
+        Flags { inherited, ..self }
     }
 
     /// These, and others that were given later and have the last word.

@@ -2,13 +2,14 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::builder::Builder;
 use super::draft::AppDraft;
 use super::environment::{self, Environment};
 use super::file::File;
-use super::flags::{self, Flags};
+use super::flags::{self, Flags, InheritedAddresses};
 use super::foreign::ForeignVariables;
 use super::input_value::InputValue;
 use super::tables::Tables;
@@ -105,6 +106,7 @@ pub(crate) fn load(
     for (flag, path, value) in flags.settings() {
         builder.set_node(path, &InputValue::Text(value), Origin::Flag(flag));
     }
+    set_inherited(&flags.inherited, &mut builder);
     foreign.set_node(&mut builder);
     let insists = flags.development || environment.insists_on_development(&mut builder);
     builder.stop_on_errors()?;
@@ -169,6 +171,19 @@ fn named_file(environment: &Environment, flags: &Flags) -> Option<(PathBuf, Orig
     };
     let found = || Some((flags.default_file.clone()?, Origin::Default));
     by_flag.or_else(by_variable).or_else(found)
+}
+
+/// Has sockets that the process was started with count for who can reach the broker, and one of them be the main address,
+/// whatever else was given for it.
+fn set_inherited(inherited: &InheritedAddresses, builder: &mut Builder) {
+    let server = &mut builder.config.server;
+    server.inherited.clone_from(&inherited.all);
+    let is_listed = |address: SocketAddr| server.listeners.iter().any(|one| one.address.is_at(address));
+    let Some(main) = inherited.main.iter().copied().find(|address| !is_listed(*address)) else { return };
+    let (host, port) = (main.ip().to_string(), main.port().to_string());
+    for (flag, path, value) in [("--host", "server.host", &host), ("--port", "server.port", &port)] {
+        builder.set_node(path, &InputValue::Text(value), Origin::Flag(flag));
+    }
 }
 
 fn read_file(path: &Path, bytes: &[u8], builder: &mut Builder) -> Vec<AppDraft> {

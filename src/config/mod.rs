@@ -34,7 +34,9 @@ mod webhooks;
 
 pub(crate) use error::nearest;
 pub(crate) use error::{Error, Warning};
-pub(crate) use flags::{CONFIG, CONTROL_SOCKET, DEFAULT_FILE, DEVELOPMENT, FLAGS, Flag, Flags, Gives};
+pub(crate) use flags::{
+    CONFIG, CONTROL_SOCKET, DEFAULT_FILE, DEVELOPMENT, FLAGS, Flag, Flags, Gives, InheritedAddresses,
+};
 pub(crate) use imported::{ImportedConfig, OptionsImporter, import_variables};
 pub(crate) use load::{Loaded, Mode, load};
 pub(crate) use origin::{Origin, Origins};

@@ -17,6 +17,8 @@ pub struct ServerConfig {
     pub port: u16,
     /// Where to listen besides.
     pub listeners: Vec<ListenerConfig>,
+    /// No setting: the addresses of sockets that the process was started with. They count for who can reach the broker.
+    pub inherited: Vec<IpAddr>,
     /// The certificate chain to serve TLS with, a PEM file. Needs `tls_key`. Without any certificate, connections are plain.
     pub tls_certificate: Option<PathBuf>,
     /// The private key of the certificate, a PEM file. Needs `tls_certificate`.
@@ -73,6 +75,7 @@ impl Default for ServerConfig {
             host: ListenHost::Address(Ipv4Addr::LOCALHOST.into()),
             port: 6001,
             listeners: Vec::new(),
+            inherited: Vec::new(),
             tls_certificate: None,
             tls_key: None,
             certificates: Vec::new(),
@@ -110,7 +113,8 @@ impl ServerConfig {
     /// An address to listen on that other machines can reach, or a loopback one where there is none such.
     pub(crate) fn widest_host(&self) -> IpAddr {
         let further = self.listeners.iter().filter_map(|listener| listener.address.host());
-        let mut all = [self.host].into_iter().chain(further);
+        let inherited = self.inherited.iter().copied().map(ListenHost::Address);
+        let mut all = [self.host].into_iter().chain(further).chain(inherited);
         match all.find(|host| !host.is_loopback()).unwrap_or(self.host) {
             ListenHost::Address(address) => address,
             ListenHost::Localhost => Ipv4Addr::LOCALHOST.into(),

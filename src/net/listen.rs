@@ -74,6 +74,16 @@ impl ListenAddress {
         }
     }
 
+    /// Whether a socket that listens there is one of those that it stands for.
+    pub(crate) fn is_at(&self, address: SocketAddr) -> bool {
+        match self {
+            ListenAddress::Tcp(host, port) => {
+                *port == address.port() && host.addresses().contains(&address.ip())
+            }
+            ListenAddress::Unix(_) => false,
+        }
+    }
+
     /// The host, where it has one.
     pub(crate) fn host(&self) -> Option<ListenHost> {
         match self {

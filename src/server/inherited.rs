@@ -1,7 +1,6 @@
 //! Sockets that a service manager holds for the broker and passes on at its start: `LISTEN_FDS`, as systemd does it. They
 //! stay the manager's: connections wait in them while one broker has gone and the next has not come.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{env, fs, io};
 
@@ -9,6 +8,7 @@ use socket2::{Socket, Type};
 
 use super::role::Role;
 use super::wanted::{InheritedPlace, WantedListener};
+use crate::config::InheritedAddresses;
 
 /// The first of the files that are passed on.
 const FIRST_FILE: u32 = 3;
@@ -96,12 +96,17 @@ impl InheritedSockets {
         sockets.collect::<Result<_, _>>().map(InheritedSockets)
     }
 
-    /// The address that stands in the place of `server.host` and `server.port`.
-    pub(crate) fn main_address(&self) -> Option<SocketAddr> {
-        self.0.iter().filter(|socket| socket.is_main()).find_map(|socket| match socket.place {
-            InheritedPlace::Tcp(address) => Some(address),
-            InheritedPlace::Unix(_) => None,
-        })
+    /// Where they listen, for the configuration.
+    pub(crate) fn addresses(&self) -> InheritedAddresses {
+        let mut addresses = InheritedAddresses::default();
+        for socket in &self.0 {
+            let InheritedPlace::Tcp(address) = socket.place else { continue };
+            addresses.all.push(address.ip());
+            if socket.is_main() {
+                addresses.main.push(address);
+            }
+        }
+        addresses
     }
 
     /// Gives each socket to the place to listen that it is for: the one of its address, or else of its name.
@@ -185,7 +190,7 @@ mod tests {
         config.pipe.own_port = true;
         for name in ["", "heliostat", "http", "heliostat.socket"] {
             let sockets = InheritedSockets(vec![tcp("pipe"), tcp(name), tcp(name)]);
-            let main = sockets.main_address().unwrap();
+            let main = sockets.addresses().main[0];
             config.server.host = main.ip().into();
             config.server.port = main.port();
             let assigned = sockets.assign(wanted_listeners(&config).unwrap()).unwrap();
@@ -199,7 +204,8 @@ mod tests {
     fn a_socket_for_nothing_is_named() {
         for name in ["pipe", "other"] {
             let sockets = InheritedSockets(vec![tcp(name)]);
-            assert_eq!(sockets.main_address(), None);
+            let InheritedAddresses { all, main } = sockets.addresses();
+            assert_eq!((all.len(), main.len()), (1, 0), "it can be reached, and is not the main address");
             let place = sockets.0[0].place.to_string();
             let error =
                 sockets.assign(wanted_listeners(&Config::default()).unwrap()).unwrap_err().to_string();

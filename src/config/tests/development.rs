@@ -1,5 +1,7 @@
 //! When development mode holds, and what it changes.
 
+use std::net::SocketAddr;
+
 use super::*;
 
 /// Mode, pages and auth endpoints.
@@ -91,6 +93,53 @@ fn the_mode_depends_on_file_address_and_will() {
     ];
     for (number, (file, variables, flags, expected)) in cases.into_iter().enumerate() {
         assert_eq!(outcome(&Sources { file, variables, flags }), expected, "case {number}");
+    }
+}
+
+/// Flags of a process that was started with sockets, of which the first so many are named as the main one is.
+fn started_with(sockets: &[&str], main: usize) -> Flags {
+    let addresses: Vec<SocketAddr> = sockets.iter().map(|address| address.parse().unwrap()).collect();
+    let all = addresses.iter().map(SocketAddr::ip).collect();
+    Flags::default().at(InheritedAddresses { all, main: addresses[..main].to_vec() })
+}
+
+#[test]
+fn development_mode_is_off_where_any_socket_that_was_passed_on_can_be_reached() {
+    let local = started_with(&["127.0.0.1:7001", "[::1]:7002"], 2);
+    let loaded = Sources { flags: local, ..Sources::default() }.load().unwrap();
+    let ServerConfig { host, port, .. } = loaded.config.server;
+    assert_eq!(
+        (loaded.mode, host.to_string().as_str(), port),
+        (Mode::DevelopmentByDefault, "127.0.0.1", 7001)
+    );
+    for main in 0..=2 {
+        let mut flags = started_with(&["127.0.0.1:7001", "0.0.0.0:7002"], main);
+        let sources = Sources { flags: flags.clone(), ..Sources::default() };
+        let complaints = sources.complaints();
+        assert!(complaints[0].contains("0.0.0.0"), "{complaints:?}");
+        flags.development = true;
+        let loaded = Sources { flags: flags.of_file(None), ..Sources::default() }.load().unwrap();
+        assert_eq!(loaded.config.server.widest_host().to_string(), "0.0.0.0");
+        assert_eq!(loaded.warnings.len(), 2, "the public secret and the endpoints: {:?}", loaded.warnings);
+    }
+}
+
+#[test]
+fn a_socket_that_a_listener_is_configured_at_is_not_the_main_one() {
+    let text = with_app("[[server.listeners]]\naddress = \"127.0.0.1:7001\"\nproxy_protocol = true");
+    let variables = &[("HELIOSTAT_SERVER_PORT", "7")];
+    for (sockets, port) in [
+        (&["127.0.0.1:7001", "127.0.0.1:7002"][..], 7002),
+        (&["127.0.0.1:7003", "127.0.0.1:7001"], 7003),
+        (&["127.0.0.1:7001"], 7),
+    ] {
+        let flags = started_with(sockets, sockets.len());
+        let loaded = Sources { file: Some(&text), variables, flags }.load().unwrap();
+        assert_eq!(
+            (loaded.config.server.port, loaded.config.server.listeners.len()),
+            (port, 1),
+            "{sockets:?}"
+        );
     }
 }
 
