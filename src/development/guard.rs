@@ -142,9 +142,10 @@ mod tests {
 
     #[test]
     fn whatever_came_by_a_proxy_is_refused() {
-        for name in
-            ["Forwarded", "Via", "X-Forwarded-For", "x-forwarded-host", "X-FORWARDED-PROTO", "x-forwarded-x"]
-        {
+        let forwarded =
+            ["Forwarded", "Via", "X-Forwarded-For", "x-forwarded-host", "X-FORWARDED-PROTO", "x-forwarded-x"];
+        let addresses = ["X-Real-IP", "True-Client-IP", "CF-Connecting-IP", "X-Client-IP"];
+        for name in forwarded.into_iter().chain(addresses) {
             let refused = check(&request("/dev/auth", &[("host", "localhost"), (name, "x")]));
             assert_eq!(refused, Err(ApiError::Proxied(name.to_ascii_lowercase())));
         }

@@ -6,9 +6,17 @@ use url::Url;
 
 use super::host::{host, is_authority};
 
+/// Headers in which proxies name the client, beside the standard ones.
+const CLIENT_HEADERS: [&str; 4] = ["x-real-ip", "true-client-ip", "cf-connecting-ip", "x-client-ip"];
+
 /// The name of a header that only proxies add. Not every proxy adds one: this is one lock of several.
 pub(crate) fn proxied(headers: &HeaderMap) -> Option<String> {
-    let adds = |name: &str| name == "forwarded" || name == "via" || name.starts_with("x-forwarded-");
+    let adds = |name: &str| {
+        name == "forwarded"
+            || name == "via"
+            || name.starts_with("x-forwarded-")
+            || CLIENT_HEADERS.contains(&name)
+    };
     headers.keys().map(|name| name.as_str()).find(|name| adds(name)).map(str::to_owned)
 }
 
