@@ -46,7 +46,10 @@ pub(crate) fn accepting_proxied<S: Socket>(
         let (slot, entry) = room.accept();
         Box::pin(async move {
             let ended = || DispatchError::Io(io::ErrorKind::ConnectionAborted.into());
-            let entry = entry.map_err(|NoSlot| ended())?;
+            let entry = entry.map_err(|NoSlot| {
+                room.node().counters().refused.add_from_anywhere(1);
+                ended()
+            })?;
             let header = async {
                 poll_fn(|context| stream.poll_readable(context)).await?;
                 read_peers(&mut stream, &trusted, &room).await
