@@ -307,6 +307,22 @@ fn nobody_waits_for_all_who_are_told_to_close() {
     });
 }
 
+#[test]
+fn clients_that_have_gone_are_not_closed_slowly() {
+    let hub = hub(vec![App::new("1", "k", "s")]);
+    let app = hub.state_by_key("k").unwrap();
+    actix_web::rt::System::new().block_on(async {
+        let worker = Worker::of_this_thread(&hub).unwrap();
+        let clients: Vec<_> = (0..100).map(|_| client(&worker, &app).0).collect();
+        let leave = async {
+            clients.iter().for_each(|client| hub.sockets().remove(app.index(), client.socket_id()));
+            assert_eq!(hub.sockets().len(), 0);
+        };
+        let closed = async { tokio::join!(hub.close_slowly(1, Shutdown::Soon), leave) };
+        tokio::time::timeout(Duration::from_secs(20), closed).await.expect("it would take 100 s");
+    });
+}
+
 /// Whoever floods queues for a turn all the time. Others are told nevertheless what concerns them.
 #[test]
 fn a_flood_does_not_keep_what_is_said_to_all_from_anybody() {
