@@ -9,7 +9,7 @@ mod error;
 mod files;
 mod inherited;
 mod listening;
-pub(crate) mod notify;
+mod notify;
 mod patience;
 mod reload;
 mod role;
@@ -28,6 +28,7 @@ pub(crate) use error::check;
 pub use files::TooFewFiles;
 pub use inherited::InheritError;
 pub(crate) use inherited::InheritedSockets;
+pub(crate) use notify::Supervision;
 pub(crate) use patience::Patience;
 pub use reload::{Reloaded, Reloader};
 pub use wanted::OverlappingListeners;
@@ -199,7 +200,7 @@ impl Server {
             metrics,
             certificates,
             patience: Patience::default(),
-            supervised: false,
+            supervision: None,
         })
     }
 }

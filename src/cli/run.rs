@@ -16,7 +16,7 @@ use crate::config::{CONTROL_SOCKET, Flags, Loaded};
 use crate::development;
 use crate::exec;
 use crate::server::control::{self, ControlSocket};
-use crate::server::{self, InheritedSockets, Patience, Reloader, Server, notify};
+use crate::server::{self, InheritedSockets, Patience, Reloader, Server, Supervision};
 use crate::telemetry;
 use crate::test_mode::{TestMode, draw_token};
 
@@ -156,7 +156,8 @@ fn serve(flags: Flags, loaded: Loaded, inherited: InheritedSockets) -> Result<()
     telemetry::log_panics();
     let server = Server::new(config.clone()).inherit(inherited);
     let server = if loaded.brings_admin_along() { server.dispensable_admin() } else { server };
-    let bound = server.bind()?.supervised();
+    let supervision = Supervision::default();
+    let bound = server.bind()?.supervised(supervision.clone());
     let control = config.server.control_socket.as_deref().map(ControlSocket::bind).transpose()?;
     tell(&loaded);
     let mut text = welcome(config, &bound.url(), mode, &development::reachable(config.server.widest_host()));
@@ -169,6 +170,7 @@ fn serve(flags: Flags, loaded: Loaded, inherited: InheritedSockets) -> Result<()
     }
     text.push_str(&foreign_names(&loaded.read));
     let reloader = bound.reloader();
+    let reload = || supervision.reloading(|| reload(&flags, &reloader));
     actix_web::rt::System::new().block_on(async {
         let shutdown = shutdown_signal(bound.patience())?;
         let mut hangup = signal(SignalKind::hangup())?;
@@ -176,14 +178,14 @@ fn serve(flags: Flags, loaded: Loaded, inherited: InheritedSockets) -> Result<()
         let on_signal = async {
             while hangup.recv().await.is_some() {
                 // The log has told what there is to tell.
-                let _ = reload_supervised(&flags, &reloader);
+                let _ = reload();
             }
             Ok(())
         };
         let on_request = async {
             let Some(control) = &control else { return std::future::pending().await };
             let answer = |request: &str| match request {
-                control::RELOAD => reload_supervised(&flags, &reloader),
+                control::RELOAD => reload(),
                 other => Err(format!("heliostat: the running broker does not know the request {other:?}")),
             };
             control.serve(answer).await
@@ -224,17 +226,6 @@ fn serve_test(loaded: Loaded, test_mode: Arc<TestMode>) -> Result<(), Box<dyn Er
         };
         Ok(bound.run(served).await?)
     })
-}
-
-/// The same as [`reload`], and the service manager hears of it.
-fn reload_supervised(flags: &Flags, reloader: &Reloader) -> control::ControlAnswer {
-    notify::reloading();
-    let answer = reload(flags, reloader);
-    notify::ready(match &answer {
-        Ok(_) => "serving; the configuration was read again",
-        Err(_) => "serving; the configuration was not read again, for it is at fault",
-    });
-    answer
 }
 
 /// Reads the configuration again from where it came, and puts in force what can be. Tells the log; returns what to

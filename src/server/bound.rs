@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
 use actix_server::{Server as ActixServer, ServerBuilder};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::admin::AdminListener;
 use super::files::OpenFiles;
@@ -13,7 +13,7 @@ use super::listening::{ListeningSocket, SocketHandle};
 use super::role::Role;
 use super::service::ServiceParts;
 use super::stop::Stop;
-use super::{Patience, Reloader, notify};
+use super::{Patience, Reloader, Supervision};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::net::tls::{self, Certificates};
@@ -40,7 +40,7 @@ pub struct BoundServer {
     pub(super) certificates: Option<Arc<Certificates>>,
     pub(super) patience: Patience,
     /// A service manager is told how it goes.
-    pub(super) supervised: bool,
+    pub(super) supervision: Option<Supervision>,
 }
 
 impl BoundServer {
@@ -101,9 +101,8 @@ impl BoundServer {
     }
 
     /// Tells the service manager that has started this process, if one has, how it goes.
-    pub(crate) fn supervised(mut self) -> Self {
-        self.supervised = true;
-        self
+    pub(crate) fn supervised(self, supervision: Supervision) -> Self {
+        BoundServer { supervision: Some(supervision), ..self }
     }
 
     /// Cuts short what the broker takes its time for when it is to stop.
@@ -144,7 +143,7 @@ impl BoundServer {
             files,
             certificates,
             patience,
-            supervised,
+            supervision,
             ..
         } = self;
         let hooks =
@@ -160,11 +159,19 @@ impl BoundServer {
         let handle = server.handle();
         let ServiceParts { hub, config, wire, test_mode, readiness, slots, .. } = parts;
         files.tell();
+        if config.server.drain_connections_per_second > 0 && handles.iter().any(SocketHandle::is_held) {
+            warn!(
+                "server.drain_connections_per_second: where a service manager holds the socket, new connections wait until \
+                 the last client is closed; 0 has the next broker take them at once"
+            );
+        }
         info!(%address, listeners = count, workers, apps = config.apps.len(), "serving");
         let mut running = actix_web::rt::spawn(server);
         let watching = certificates.map(|certificates| actix_web::rt::spawn(tls::watch(certificates)));
-        let supervising =
-            supervised.then(|| actix_web::rt::spawn(notify::supervise(Arc::clone(&hub), status)));
+        let supervising = supervision.clone().map(|supervision| {
+            let hub = Arc::clone(&hub);
+            actix_web::rt::spawn(supervision.supervise(hub, status))
+        });
         tokio::select! {
             ended = &mut running => return ended.unwrap_or_else(|panic| Err(io::Error::other(panic))),
             () = shutdown => {}
@@ -178,7 +185,7 @@ impl BoundServer {
             readiness,
             slots,
             patience,
-            supervised,
+            supervision,
             wire,
             test_mode,
             webhooks,

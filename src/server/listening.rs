@@ -115,8 +115,8 @@ impl ListeningSocket {
     pub(super) fn into_tcp(self) -> io::Result<Option<(TcpListener, SocketHandle)>> {
         match self.socket {
             BoundSocket::Tcp(socket, _) => {
-                let handle =
-                    SocketHandle { socket: socket.try_clone()?.into(), inherited: false, file: None };
+                let (role, inherited) = (self.role, false);
+                let handle = SocketHandle { role, socket: socket.try_clone()?.into(), inherited, file: None };
                 Ok(Some((socket, handle)))
             }
             BoundSocket::Unix(..) => Ok(None),
@@ -135,7 +135,7 @@ impl ListeningSocket {
         let name = role.name();
         match socket {
             BoundSocket::Tcp(socket, _) => {
-                let handle = SocketHandle { socket: socket.try_clone()?.into(), inherited, file: None };
+                let handle = SocketHandle { role, socket: socket.try_clone()?.into(), inherited, file: None };
                 let server = match tls {
                     None if proxy_protocol => {
                         server.listen(name, socket, move || service::proxied(&parts, role))
@@ -148,7 +148,7 @@ impl ListeningSocket {
                 Ok((server?, handle))
             }
             BoundSocket::Unix(socket, file, _) => {
-                let handle = SocketHandle { socket: socket.try_clone()?.into(), inherited, file };
+                let handle = SocketHandle { role, socket: socket.try_clone()?.into(), inherited, file };
                 let server = match tls {
                     None if proxy_protocol => {
                         server.listen_uds(name, socket, move || service::proxied(&parts, role))
@@ -170,14 +170,20 @@ pub(super) struct SocketHandle {
     // The file goes before the socket is closed.
     file: Option<SocketFile>,
     socket: Socket,
+    role: Role,
     inherited: bool,
 }
 
 impl SocketHandle {
-    /// Whether it is kept by a service manager, so that connections wait in it for the next process.
-    pub(super) fn is_inherited(&self) -> bool {
-        self.inherited
+    /// Whether it is one for clients that is kept by a service manager, so that they wait in it for the next process.
+    pub(super) fn is_held(&self) -> bool {
+        self.role == Role::Broker && self.inherited
     }
+}
+
+/// Whether clients find one of these again, whichever they have come by, when this process has gone.
+pub(super) fn are_held(sockets: &[SocketHandle]) -> bool {
+    sockets.iter().all(|socket| socket.role != Role::Broker || socket.is_held())
 }
 
 /// Listens no more on any of these: from now on connections are refused, and another process may take the addresses.
@@ -186,7 +192,7 @@ impl SocketHandle {
 pub(super) async fn close(sockets: Vec<SocketHandle>, server: &ServerHandle) {
     server.pause().await;
     tokio::time::sleep(ACCEPTING_ENDS).await;
-    for SocketHandle { file, socket, inherited } in sockets {
+    for SocketHandle { file, socket, inherited, .. } in sockets {
         if inherited {
             continue;
         }
@@ -301,6 +307,29 @@ fn at_path(path: PathBuf, error: SocketFileError) -> StartError {
         SocketFileError::NotASocket => StartError::NotASocket(path),
         SocketFileError::Refused(error) => {
             StartError::Listen { address: format!("unix:{}", path.display()), error }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_are_awaited_only_where_every_socket_of_theirs_is_held() {
+        let handle = |&(role, inherited): &(Role, bool)| {
+            let socket = TcpListener::bind("127.0.0.1:0").unwrap().into();
+            SocketHandle { file: None, socket, role, inherited }
+        };
+        for (sockets, awaited) in [
+            (&[(Role::Broker, true)][..], true),
+            (&[(Role::Broker, false)], false),
+            (&[(Role::Broker, false), (Role::Pipe, true)], false),
+            (&[(Role::Broker, true), (Role::Broker, false)], false),
+            (&[(Role::Broker, true), (Role::Pipe, false), (Role::Broker, true)], true),
+        ] {
+            let handles: Vec<_> = sockets.iter().map(handle).collect();
+            assert_eq!(are_held(&handles), awaited, "{sockets:?}");
         }
     }
 }

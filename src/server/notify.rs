@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use sd_notify::NotifyState;
 use tracing::{debug, warn};
 
@@ -16,8 +17,100 @@ const SIGNS_PER_WATCHDOG: u32 = 3;
 /// How often it is looked whether all workers have started.
 const START_LOOK: Duration = Duration::from_millis(1);
 
+/// How often the manager is told that a broker that is to stop takes its time.
+const EXTENDED_EVERY: Duration = Duration::from_secs(5);
+
+/// How much longer than it is told to the manager waits at least, so that a delay of the next word does no harm.
+const EXTENSION_SLACK: Duration = Duration::from_secs(15);
+
+/// What the service manager knows of the broker. Clones are one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Supervision(Arc<Mutex<SupervisionPhase>>);
+
+/// It is never left for an earlier one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum SupervisionPhase {
+    #[default]
+    Starting,
+    Ready,
+    Stopping,
+}
+
+impl Supervision {
+    /// Reloads, and tells the service manager so while it knows the broker as ready: what is told before would have the
+    /// broker be ready too early, and what is told after that it stops would take this back.
+    pub(crate) fn reloading<T, E>(&self, reload: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let is_told = self.is_ready();
+        if is_told {
+            begin_reload();
+        }
+        let reloaded = reload();
+        if is_told {
+            ready(match &reloaded {
+                Ok(_) => "serving; the configuration was read again",
+                Err(_) => "serving; the configuration was not read again, for it is at fault",
+            });
+        }
+        reloaded
+    }
+
+    /// Tells the service manager that the broker is on its way to stop.
+    pub(super) fn stopping(&self, status: &str) {
+        self.go_on_to(SupervisionPhase::Stopping);
+        tell(&[NotifyState::Stopping, NotifyState::Status(status)]);
+    }
+
+    /// Does this, and has the service manager wait for it, however long it takes, and for what `follows`.
+    pub(super) async fn extending(&self, follows: Duration, work: impl Future<Output = ()>) {
+        let extension = (EXTENDED_EVERY + EXTENSION_SLACK).saturating_add(follows);
+        let extension = u32::try_from(extension.as_micros()).unwrap_or(u32::MAX);
+        let extend = async {
+            let mut due = tokio::time::interval(EXTENDED_EVERY);
+            loop {
+                due.tick().await;
+                tell(&[NotifyState::ExtendTimeoutUsec(extension)]);
+            }
+        };
+        tokio::select! {
+            () = work => {}
+            () = extend => {}
+        }
+    }
+
+    /// Tells the service manager that the broker is ready once all workers turn, and from then on that they turn, if it wants
+    /// to hear that: a sign of life is sent only when every worker has taken a turn since the last one.
+    pub(super) async fn supervise(self, hub: Arc<Hub>, status: String) {
+        while !hub.has_started() {
+            tokio::time::sleep(START_LOOK).await;
+        }
+        hub.turn_of_every_worker().await;
+        if self.go_on_to(SupervisionPhase::Ready) {
+            ready(&status);
+        }
+        let Some(watchdog) = sd_notify::watchdog_enabled() else { return };
+        let interval = (watchdog / SIGNS_PER_WATCHDOG).max(Duration::from_millis(1));
+        loop {
+            hub.turn_of_every_worker().await;
+            tell(&[NotifyState::Watchdog]);
+            tokio::time::sleep(interval).await;
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        *self.0.lock() == SupervisionPhase::Ready
+    }
+
+    /// Whether this phase is a later one; then it begins.
+    fn go_on_to(&self, phase: SupervisionPhase) -> bool {
+        let mut current = self.0.lock();
+        let is_later = phase > *current;
+        *current = phase.max(*current);
+        is_later
+    }
+}
+
 /// Tells the service manager that the configuration is being read again. [`ready`] is to follow.
-pub(crate) fn reloading() {
+fn begin_reload() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
         Err(error) => debug!(%error, "the service manager is not told of the reload: there is no clock"),
@@ -25,34 +118,26 @@ pub(crate) fn reloading() {
 }
 
 /// Tells the service manager that the broker serves, and how it goes.
-pub(crate) fn ready(status: &str) {
+fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
-}
-
-/// Tells the service manager that the broker is on its way to stop.
-pub(super) fn stopping(status: &str) {
-    tell(&[NotifyState::Stopping, NotifyState::Status(status)]);
-}
-
-/// Tells the service manager that the broker is ready once all workers turn, and from then on that they turn, if it wants to
-/// hear that: a sign of life is sent only when every worker has taken a turn since the last one.
-pub(super) async fn supervise(hub: Arc<Hub>, status: String) {
-    while !hub.has_started() {
-        tokio::time::sleep(START_LOOK).await;
-    }
-    hub.turn_of_every_worker().await;
-    ready(&status);
-    let Some(watchdog) = sd_notify::watchdog_enabled() else { return };
-    let interval = (watchdog / SIGNS_PER_WATCHDOG).max(Duration::from_millis(1));
-    loop {
-        hub.turn_of_every_worker().await;
-        tell(&[NotifyState::Watchdog]);
-        tokio::time::sleep(interval).await;
-    }
 }
 
 fn tell(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         warn!(%error, "the service manager cannot be told (NOTIFY_SOCKET)");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_is_ready_after_its_start_and_until_it_stops() {
+        let supervision = Supervision::default();
+        assert!(!supervision.is_ready());
+        assert!(supervision.go_on_to(SupervisionPhase::Ready) && supervision.is_ready());
+        supervision.go_on_to(SupervisionPhase::Stopping);
+        assert!(!supervision.go_on_to(SupervisionPhase::Ready) && !supervision.is_ready(), "it stops");
     }
 }

@@ -12,8 +12,8 @@ use tracing::{info, warn};
 
 use super::admin::ServingAdmin;
 use super::listening::{self, SocketHandle};
-use super::{Patience, Reloader, notify};
-use crate::config::{Config, ShutdownCode};
+use super::{Patience, Reloader, Supervision};
+use crate::config::{Config, ServerConfig, ShutdownCode};
 use crate::hub::{Hub, Shutdown};
 use crate::net::slots::ConnectionSlots;
 use crate::node::Readiness;
@@ -38,7 +38,7 @@ pub(super) struct Stop {
     pub(super) slots: Arc<ConnectionSlots>,
     pub(super) patience: Patience,
     /// A service manager is told how it goes.
-    pub(super) supervised: bool,
+    pub(super) supervision: Option<Supervision>,
     pub(super) wire: Arc<PipeWire>,
     pub(super) test_mode: Option<Arc<TestMode>>,
     pub(super) webhooks: Webhooks,
@@ -51,60 +51,17 @@ pub(super) struct Stop {
 impl Stop {
     /// Ends everything, within the grace period and a moment.
     pub(super) async fn run(
-        self,
+        mut self,
         server: ServerHandle,
         running: JoinHandle<io::Result<()>>,
     ) -> io::Result<()> {
         self.readiness.drain("the broker is stopping");
         // Whoever is answered from now on is told to come by another connection.
         self.hub.begin_leaving();
-        let delay = self.config.server.drain_delay;
-        if self.supervised {
-            notify::stopping(if delay.is_zero() { "stopping" } else { "draining" });
-        }
-        if !delay.is_zero() {
-            info!(connections = self.hub.sockets().len(), ?delay, "draining: everything is served still");
-            self.patience.unless_ended(tokio::time::sleep(delay)).await;
-        }
-        let succeeded = self.sockets.iter().any(SocketHandle::is_inherited);
-        let shutdown = shutdown(self.config.server.shutdown_code, succeeded);
-        info!(connections = self.hub.sockets().len(), code = shutdown.code().code(), "shutting down");
-        let rate = self.config.server.drain_connections_per_second;
-        let unhurried = succeeded || rate > 0 || !delay.is_zero();
-        if !unhurried {
-            self.hub.stop_work(shutdown);
-        }
-        let Stop {
-            config,
-            hub,
-            slots,
-            patience,
-            wire,
-            test_mode,
-            webhooks,
-            hooks,
-            sockets,
-            mut admin,
-            reloader,
-            ..
-        } = self;
-        // Before anybody is told to come back: who comes at once must not come here.
+        self.serve_on().await;
         let expected = telemetry::suppress_messages(&telemetry::CLOSED_PORT_MESSAGES);
-        listening::close(sockets, &server).await;
-        if let Some(admin) = &mut admin {
-            admin.close().await;
-        }
-        if unhurried {
-            // Publishers on connections that are kept are served once more, and told to come by another one.
-            tokio::time::sleep(LAST_REQUESTS).await;
-            let idle = slots.evict_all_idle();
-            info!(idle, "idle HTTP connections are closed");
-            if rate > 0 {
-                patience.unless_ended(hub.close_slowly(rate, shutdown)).await;
-                info!(connections = hub.sockets().len(), "closed slowly; the rest is closed at once");
-            }
-            hub.stop_work(shutdown);
-        }
+        self.stop_work(&server).await;
+        let Stop { config, hub, wire, test_mode, webhooks, hooks, admin, reloader, .. } = self;
         let grace = config.server.shutdown_grace;
         let deadline = tokio::time::Instant::now() + grace;
         if let Some(test_mode) = &test_mode {
@@ -138,6 +95,60 @@ impl Stop {
         }
         webhooks.finish(last.into_std()).await;
         stopped
+    }
+
+    /// Serves on for as long as that is configured.
+    async fn serve_on(&self) {
+        let delay = self.config.server.drain_delay;
+        if let Some(supervision) = &self.supervision {
+            supervision.stopping(if delay.is_zero() { "stopping" } else { "draining" });
+        }
+        if !delay.is_zero() {
+            info!(connections = self.hub.sockets().len(), ?delay, "draining: everything is served still");
+            self.unhurried(tokio::time::sleep(delay)).await;
+        }
+    }
+
+    /// Closes the places to listen, before anybody is told to come back: who comes at once must not come here. Then nothing
+    /// new is begun. Where others take over, publishers are served for a moment in between, and clients closed in turn, while
+    /// operators are answered.
+    async fn stop_work(&mut self, server: &ServerHandle) {
+        let ServerConfig { shutdown_code, drain_delay, drain_connections_per_second: rate, .. } =
+            self.config.server;
+        let shutdown = shutdown(shutdown_code, listening::are_held(&self.sockets));
+        info!(connections = self.hub.sockets().len(), code = shutdown.code().code(), "shutting down");
+        let is_held = self.sockets.iter().any(SocketHandle::is_held);
+        let unhurried = is_held || rate > 0 || !drain_delay.is_zero();
+        if !unhurried {
+            self.hub.stop_work(shutdown);
+        }
+        listening::close(std::mem::take(&mut self.sockets), server).await;
+        if unhurried {
+            // Publishers on connections that are kept are served once more, and told to come by another one.
+            tokio::time::sleep(LAST_REQUESTS).await;
+            let idle = self.slots.evict_all_idle();
+            info!(idle, "idle HTTP connections are closed");
+        }
+        if rate > 0 {
+            self.unhurried(self.hub.close_slowly(rate, shutdown)).await;
+            info!(connections = self.hub.sockets().len(), "closed slowly; the rest is closed at once");
+        }
+        if let Some(admin) = &mut self.admin {
+            admin.close().await;
+        }
+        if unhurried {
+            self.hub.stop_work(shutdown);
+        }
+    }
+
+    /// Does this, unless the patience ends before. The service manager waits for it, and for what follows.
+    async fn unhurried(&self, work: impl Future<Output = ()>) {
+        let work = self.patience.unless_ended(work);
+        let follows = self.config.server.shutdown_grace.saturating_add(LAST_WEBHOOKS);
+        match &self.supervision {
+            Some(supervision) => supervision.extending(follows, work).await,
+            None => work.await,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixDatagram;
 use std::process::{Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use heliostat_protocol_tests::broker::activated;
 use heliostat_protocol_tests::http::Connection;
@@ -115,28 +115,32 @@ fn publishers_see_no_error_while_brokers_take_turns() {
     }
 }
 
-/// The manager hears that the broker is ready, that its workers turn, that it reloads, and that it stops.
+/// The manager hears that the broker is ready, that its workers turn, that it reloads, and that it stops and takes its time; and
+/// nothing then that would take this back.
 #[test]
 fn a_service_manager_is_told_how_it_goes() {
     let Some(_) = Target::shared(Shared::Main) else { return };
     let path = std::env::temp_dir().join(format!("protocol-tests-{}-notify.sock", std::process::id()));
     let manager = UnixDatagram::bind(&path).unwrap();
     manager.set_read_timeout(Some(patience())).unwrap();
+    let receive = || {
+        let mut told = [0; 1024];
+        let length =
+            manager.recv(&mut told).unwrap_or_else(|error| panic!("the broker says nothing: {error}"));
+        String::from_utf8_lossy(&told[..length]).into_owned()
+    };
     let hear = |wanted: &str| {
-        let mut all = Vec::new();
+        let deadline = Instant::now() + patience();
         loop {
-            let mut told = [0; 1024];
-            let length =
-                manager.recv(&mut told).unwrap_or_else(|e| panic!("no {wanted:?}, only {all:?}: {e}"));
-            let told = String::from_utf8_lossy(&told[..length]).into_owned();
+            let told = receive();
             if told.lines().any(|line| line == wanted) {
                 return told;
             }
-            all.push(told);
+            assert!(Instant::now() < deadline, "no {wanted:?}, but {told:?}");
         }
     };
     let environment = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "30000")];
-    let config = format!("[server]\nworkers = 2\n{MAIN_APP}");
+    let config = format!("[server]\nworkers = 2\ndrain_delay_seconds = 600\n{MAIN_APP}");
     let broker = Broker::start_with(Some(&config), &[], &environment);
     assert!(hear("READY=1").contains("STATUS=serving at http://127.0.0.1:"));
     for _ in 0..5 {
@@ -150,6 +154,16 @@ fn a_service_manager_is_told_how_it_goes() {
     assert!(hear("READY=1").contains("for it is at fault"));
     broker.terminate();
     hear("STOPPING=1");
+    // The grace period, what the last webhooks may take, and some time for the next word.
+    hear("EXTEND_TIMEOUT_USEC=26000000");
+    broker.hang_up();
+    while broker.log().matches("the configuration was not reloaded").count() < 2 {
+        let told = receive();
+        assert!(!told.contains("RELOADING") && !told.contains("READY"), "a stopping broker says {told}");
+    }
+    // It would wait for whoever reads what it says, and nobody does any more.
+    drop(manager);
+    broker.terminate();
     assert_eq!(broker.await_exit(END_DEADLINE).code(), Some(0), "{}", broker.log());
     std::fs::remove_file(path).unwrap();
 }

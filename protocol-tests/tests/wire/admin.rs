@@ -358,6 +358,23 @@ fn a_stopping_broker_says_so() {
     assert_eq!(status.code(), Some(0));
 }
 
+/// While clients are closed some at a time, an operator can see it.
+#[test]
+fn whoever_runs_the_broker_is_answered_while_clients_are_closed_slowly() {
+    let Some(admin) = Admin::start("drain_connections_per_second = 1", "") else { return };
+    let broker = admin.broker.broker().unwrap();
+    let sockets: Vec<_> = (0..60).map(|_| admin.broker.connect()).collect();
+    broker.terminate();
+    crate::eventually("clients that are closed slowly", || {
+        broker.log().contains("idle HTTP connections are closed").then_some(())
+    });
+    let draining = admin.ask("/ready", "");
+    assert_eq!((draining.status, draining.text()), (503, "draining: the broker is stopping\n"));
+    // Nor are those waited for that have gone.
+    drop(sockets);
+    assert_eq!(broker.await_exit(END_DEADLINE).code(), Some(0), "{}", broker.log());
+}
+
 #[track_caller]
 fn assert_unauthorized(answer: &Response, path: &str) {
     assert_eq!(answer.status, 401, "{path}: {answer}");
