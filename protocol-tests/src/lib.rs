@@ -30,6 +30,7 @@ pub mod skip;
 pub mod socket;
 pub mod target;
 pub mod test_mode;
+pub mod tls;
 pub mod transport;
 pub mod wire;
 

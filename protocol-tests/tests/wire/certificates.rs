@@ -76,7 +76,7 @@ type Client = StreamOwned<ClientConnection, TcpStream>;
 fn connect(target: &Target, host: &str) -> Client {
     let socket = TcpStream::connect((target.host.as_str(), target.port)).unwrap();
     socket.set_read_timeout(Some(FOUND)).unwrap();
-    let mut config = crate::tls::trusting();
+    let mut config = heliostat_protocol_tests::tls::trusting();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let name = host.to_owned().try_into().unwrap();
     let mut client = StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), socket);

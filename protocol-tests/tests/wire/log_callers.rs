@@ -196,7 +196,8 @@ fn clients_that_come_by_tls_are_named() {
     socket.set_read_timeout(Some(patience().max(Duration::from_secs(5)))).unwrap();
     let peer = format!("peer={}", socket.local_addr().unwrap());
     let name = "localhost".try_into().unwrap();
-    let session = rustls::ClientConnection::new(Arc::new(crate::tls::trusting()), name).unwrap();
+    let session =
+        rustls::ClientConnection::new(Arc::new(heliostat_protocol_tests::tls::trusting()), name).unwrap();
     let mut stream = rustls::StreamOwned::new(session, socket);
     let request = format!(
         "GET {} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\

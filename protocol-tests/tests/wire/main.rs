@@ -75,7 +75,6 @@ mod test_faults;
 mod test_mode;
 mod test_next_due;
 mod test_webhooks;
-mod tls;
 mod transports;
 mod users;
 mod versions;

@@ -134,7 +134,8 @@ fn the_header_comes_before_tls() {
     let mut socket = proxied.connect();
     socket.write_all(V1.as_bytes()).unwrap();
     let name = "localhost".try_into().unwrap();
-    let session = rustls::ClientConnection::new(Arc::new(crate::tls::trusting()), name).unwrap();
+    let session =
+        rustls::ClientConnection::new(Arc::new(heliostat_protocol_tests::tls::trusting()), name).unwrap();
     let answer = ask(rustls::StreamOwned::new(session, socket), &nothing("/nowhere"));
     assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
     proxied.await_line(&["request refused", "peer=192.0.2.1:4711 proxy=127.0.0.1"]);

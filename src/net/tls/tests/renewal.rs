@@ -3,9 +3,7 @@
 use std::os::unix::fs::symlink;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::UnixTime;
-use rustls::{DigitallySignedStruct, SignatureScheme};
+use heliostat_protocol_tests::tls::trusting;
 
 use super::*;
 
@@ -31,52 +29,10 @@ fn served(files: &Files) -> Arc<Certificates> {
     Certificates::new(load(files).unwrap())
 }
 
-/// Takes every certificate: it is looked at afterwards.
-#[derive(Debug)]
-struct Anybody;
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        ring::default_provider().signature_verification_algorithms.supported_schemes()
-    }
-}
-
 /// The certificate that is shown to whoever asks for this host.
 fn shown(certificates: &Certificates, host: &str) -> CertificateDer<'static> {
     let server = Arc::new(certificates.server_config().unwrap());
-    let client = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let client = client.with_safe_default_protocol_versions().unwrap();
-    let mut client =
-        client.dangerous().with_custom_certificate_verifier(Arc::new(Anybody)).with_no_client_auth();
+    let mut client = trusting();
     client.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let name = ServerName::try_from(host.to_owned()).unwrap();
     let mut client = ClientConnection::new(Arc::new(client), name).unwrap();
