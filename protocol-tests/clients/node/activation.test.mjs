@@ -1,59 +1,23 @@
 // A broker that is restarted while a service manager holds its socket: clients come back, and publishers see no error.
 //
 // How long clients were away is printed, and judged by nobody. RESTARTS=20 is the measurement of docs/operations.md, beside
-// that of a plain restart (reconnect-times.mjs); HELIOSTAT_PYTHON names a Python with pysher, which takes part then.
+// that of a plain restart (reconnect-times.mjs); HELIOSTAT_PYTHON names a Python with pysher, which takes part then. The
+// same in a browser is ../../browser/activation.test.mjs.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { createInterface } from 'node:readline';
-import http from 'node:http';
-import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { createRequire } from 'node:module';
+import { createInterface } from 'node:readline';
+import { test } from 'node:test';
+import { Absences, DEADLINE_MS, PYTHON, RESTARTS, WAYS, activate, pythonProgram, whilePublishing } from './activation.mjs';
 import { external } from './broker.mjs';
 import { connectionOptions, releases } from './clients.mjs';
+import { installedVersion } from './record.mjs';
 
-const RESTARTS = Number(process.env.RESTARTS ?? 3);
+const require = createRequire(import.meta.url);
 
-/** How long a client may be away, and how long a restart may take: a test that fails, not a figure. */
-const DEADLINE_MS = 60_000;
-
-const BINARY =
-  process.env.PROTOCOL_TESTS_BIN ?? fileURLToPath(new URL('../../../target/debug/heliostat', import.meta.url));
-const PYTHON = process.env.HELIOSTAT_PYTHON
-  ?? fileURLToPath(new URL('../../../target/protocol-tests/venv/bin/python', import.meta.url));
-const beside = (name) => fileURLToPath(new URL(`../python/${name}`, import.meta.url));
-
-const WAYS = { 'WebSockets only': { enabledTransports: ['ws', 'wss'] }, 'fallbacks on': {} };
-
-/** A socket that is held, and the brokers that take turns on it. */
-async function activate(t) {
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('HELIOSTAT_')));
-  const activator = spawn(existsSync(PYTHON) ? PYTHON : 'python3', [beside('activator.py'), BINARY, '--development', '--log-level', 'off'], {
-    env, stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  t.after(() => activator.stdin.end());
-  const said = createInterface({ input: activator.stdout })[Symbol.asyncIterator]();
-  const port = Number((await said.next()).value);
-  const started = async () => assert.equal((await said.next()).value, 'started');
-  await started();
-  return {
-    address: { host: '127.0.0.1', port, appId: '1001', key: 'app-key', secret: 'app-secret' },
-    async restart() {
-      activator.stdin.write('restart\n');
-      await started();
-    },
-    async end() {
-      activator.stdin.end();
-      const [code] = await once(activator, 'close');
-      assert.equal(code, 0, 'a broker failed');
-    },
-  };
-}
-
-/** Notes when a client is connected. */
+/** Notes when a client is connected, and when it is no more. */
 function watched(name, pusher) {
   const greetings = [];
   const losses = [];
@@ -66,9 +30,8 @@ function watched(name, pusher) {
 }
 
 function pysher(address) {
-  const child = spawn(PYTHON, [beside('reconnect_times.py'), address.host, String(address.port), address.key, '0'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const program = [pythonProgram('reconnect_times.py'), address.host, String(address.port), address.key, '0'];
+  const child = spawn(PYTHON, program, { stdio: ['ignore', 'pipe', 'inherit'] });
   const [greetings, losses] = [[], []];
   createInterface({ input: child.stdout }).on('line', (line) => {
     (line === 'greeted' ? greetings : losses).push(performance.now());
@@ -76,29 +39,44 @@ function pysher(address) {
   return { name: 'pysher 1.0.8, reconnect_interval=0', greetings, losses, close: () => child.kill('SIGKILL') };
 }
 
-/** Publishes on a connection that is kept, one event after the other, until it is told to end. */
-async function publish(address, isOver) {
-  const require = createRequire(import.meta.url);
-  const exported = require('pusher-5');
-  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
-  const { appId, key, secret, host, port } = address;
-  const publisher = new exported({ appId, key, secret, host, port: String(port), useTLS: false, agent });
-  let published = 0;
-  for (; !isOver(); published += 1) {
-    const answer = await publisher.trigger('news', 'greet', { published });
-    assert.equal(answer.status, 200);
-    await new Promise((resolve) => { setTimeout(resolve, 2); });
-  }
-  return published;
+function optionsFor(release, address, way) {
+  return {
+    ...connectionOptions(release, address), wssPort: address.port, httpsPort: address.port, enabledTransports: undefined, ...way,
+  };
 }
 
-async function until(condition, what) {
+/** The clients of one release, in every way. */
+function ofRelease(release, address) {
+  return Object.entries(WAYS).map(([way, more]) => {
+    const pusher = new release.Pusher(address.key, withoutUndefined(optionsFor(release, address, more)));
+    return watched(`pusher-js ${release.version}, ${way}`, pusher);
+  });
+}
+
+async function echo(major, { Pusher, ...release }, address) {
+  const { default: exported } = await import(`laravel-echo-${major}`);
+  const Echo = exported.default ?? exported;
+  const options = withoutUndefined(optionsFor(release, address, {}));
+  const client = new Echo({ broadcaster: 'pusher', key: address.key, Pusher, ...options });
+  return watched(`Laravel Echo ${installedVersion(`laravel-echo-${major}`)}`, client.connector.pusher);
+}
+
+function withoutUndefined(options) {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+}
+
+/** Waits until that is so of every one. */
+async function every(clients, condition, what) {
   const end = performance.now() + DEADLINE_MS;
-  while (!condition()) {
-    assert.ok(performance.now() < end, `no ${what()} in time`);
+  for (;;) {
+    const missing = clients.filter((client) => !condition(client)).map(({ name }) => name);
+    if (missing.length === 0) return;
+    assert.ok(performance.now() < end, `${what} of ${missing} did not come in time`);
     await new Promise((resolve) => { setTimeout(resolve, 5); });
   }
 }
+
+const isThere = ({ greetings, losses }) => greetings.length > losses.length;
 
 // Proves: 53.
 test('clients come back and publishers see no error while brokers take turns on a socket that is held', {
@@ -106,51 +84,34 @@ test('clients come back and publishers see no error while brokers take turns on 
 }, async (t) => {
   const broker = await activate(t);
   const { address } = broker;
-  const options = (release, way) => ({ ...connectionOptions(release, address), wssPort: address.port, httpsPort: address.port, ...way });
-  const chosen = releases.filter(({ major }) => [5, 7, 8].includes(major));
-  const echo = await import('laravel-echo-2');
-  const Echo = echo.default.default ?? echo.default;
-  const newest = chosen.at(-1);
-  // New ones for each restart: under Node the releases 5 and 7 take every close for an unclean one, and give a transport up
-  // that had two within minutes. In browsers they do not.
-  const open = () => [
-    ...chosen.flatMap((release) => Object.entries(WAYS).map(([way, more]) => (
-      watched(`pusher-js ${release.version}, ${way}`, new release.Pusher(address.key, options(release, more)))))),
-    watched('Laravel Echo 2.5', new Echo({
-      broadcaster: 'pusher', key: address.key, Pusher: newest.Pusher, ...options(newest, {}),
-    }).connector.pusher),
+  const newest = releases.at(-1);
+  const lasting = [
+    ...ofRelease(newest, address), await echo(1, newest, address), await echo(2, newest, address),
     ...(existsSync(PYTHON) ? [pysher(address)] : []),
   ];
-  let clients = [];
+  // New ones for each restart: under Node the releases before 8 take every close for an unclean one, for the WebSockets
+  // that they bring along say nothing of it, and at the second one of a connection that was younger than four minutes they
+  // give WebSockets up. In browsers they do not.
+  const mortal = releases.filter(({ major }) => [5, 7].includes(major));
+  let clients = lasting;
   t.after(() => clients.forEach(({ close }) => close()));
-  const away = (count) => clients.filter(({ greetings }) => greetings.length < count).map(({ name }) => name);
-  const times = new Map();
-
-  let over = false;
-  const publishers = Promise.all(Array.from({ length: 3 }, () => publish(address, () => over)));
-  // A publisher that sees an error ends the test, whatever else is waited for.
-  const work = (async () => {
+  const absences = new Absences();
+  const published = await whilePublishing(require('pusher-5'), address, async () => {
     for (let n = 1; n <= RESTARTS; n += 1) {
-      clients = open();
-      await until(() => away(1).length === 0, () => `connection of ${away(1)}`);
+      const fresh = mortal.flatMap((release) => ofRelease(release, address));
+      clients = [...lasting, ...fresh];
+      await every(clients, isThere, 'the connection');
+      const lost = new Map(clients.map((client) => [client, client.losses.length]));
       await broker.restart();
-      await until(() => away(2).length === 0, () => `return of ${away(2)} at restart ${n}`);
-      for (const { name, greetings, losses, close } of clients) {
-        times.set(name, [...(times.get(name) ?? []), (greetings[1] - losses[0]) / 1000]);
-        close();
+      const isBack = (client) => client.losses.length > lost.get(client) && isThere(client);
+      await every(clients, isBack, `the return at restart ${n}`);
+      for (const [{ name, greetings, losses }, loss] of lost) {
+        absences.note(name, (greetings[loss + 1] - losses[loss]) / 1000);
       }
+      fresh.forEach(({ close }) => close());
     }
-    over = true;
-  })();
-  await Promise.all([work, publishers]);
-  const published = await publishers;
-  assert.ok(published.every((count) => count > RESTARTS));
-  for (const [name, unsorted] of times) {
-    const away = unsorted.sort((a, b) => a - b);
-    const soon = away.filter((time) => time <= 1).length;
-    const [middle, longest] = [away[Math.floor(away.length / 2)], away.at(-1)].map((time) => time.toFixed(2));
-    t.diagnostic(`${name}: back after ${middle} s (median), ${longest} s (longest); within 1 s ${soon} of ${away.length}`);
-  }
+  });
+  absences.lines().forEach((line) => t.diagnostic(line));
   t.diagnostic(`published without an error: ${published.join(', ')}`);
   await broker.end();
 });
