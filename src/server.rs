@@ -53,8 +53,9 @@ use app_listeners::AppListeners;
 use error::{check_apps, load_certificates};
 use files::OpenFiles;
 use listening::ListeningSocket;
+use role::Role;
 use service::ServiceParts;
-use wanted::wanted_listeners;
+use wanted::{wanted_admin, wanted_listeners};
 
 /// A broker that has been put together and does not listen yet.
 pub struct Server {
@@ -142,8 +143,10 @@ impl Server {
         let apps = config.apps.iter().map(|configured| (configured.app.clone(), listeners.of(configured)));
         let apps = apps.collect();
         let workers = config.server.worker_threads();
-        let wanted = wanted_listeners(&config)?;
-        let wanted = inherited.assign(wanted)?;
+        let wanted = wanted_listeners(&config)?.into_iter().chain(wanted_admin(&config));
+        let wanted = inherited.assign(wanted.collect())?;
+        let (admin, wanted): (Vec<_>, Vec<_>) =
+            wanted.into_iter().partition(|(wanted, _)| wanted.role == Role::Admin);
         let listeners_wanted = wanted.iter().map(|(wanted, _)| wanted.sockets()).sum();
         let raise = |more| OpenFiles::raise(config.server.max_connections, workers, listeners_wanted, more);
         let for_admin = if config.admin.enabled { admin::FILES } else { 0 };
@@ -158,7 +161,9 @@ impl Server {
         let bind = |wanted| ListeningSocket::bind(wanted, config.server.backlog, tls.as_ref());
         let sockets: Vec<_> = wanted.into_iter().map(bind).collect::<Result<_, _>>()?;
         let sockets = sockets.into_iter().flatten().collect();
-        let admin = has_admin.then(|| AdminListener::bind(&config, admin_is_dispensable)).transpose()?;
+        let admin = admin.into_iter().next().filter(|_| has_admin);
+        let bind_admin = |wanted| AdminListener::bind(wanted, config.server.backlog, admin_is_dispensable);
+        let admin = admin.map(bind_admin).transpose()?;
         let reloader = Reloader::new(Arc::clone(&hub), listeners, certificates.clone(), config.clone());
         let sessions = Arc::new(Sessions::new(config.fallback.max_sessions));
         if let Some(test_mode) = &test_mode {

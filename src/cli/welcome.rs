@@ -93,6 +93,8 @@ pub(super) fn foreign_names(read: &[String]) -> String {
 
 /// What the broker prints about the admin listener at `url`; with the token, as a link that carries it.
 pub(super) fn admin_line(url: &str, token: Option<&str>) -> String {
+    // A socket's path takes no query.
+    let token = token.filter(|_| !url.starts_with("unix:"));
     let link = token.map(|token| format!("/?token={token}")).unwrap_or_default();
     format!("heliostat serves the admin listener on {url}{link}\n")
 }

@@ -179,6 +179,8 @@ pub(crate) struct InheritedAddresses {
     pub(crate) all: Vec<IpAddr>,
     /// Those that may stand in the place of the main address: the first does that no listener is configured at.
     pub(crate) main: Vec<SocketAddr>,
+    /// Those of the admin listener.
+    pub(crate) admin: Vec<SocketAddr>,
 }
 
 impl Flags {

@@ -15,6 +15,7 @@ use super::input_value::InputValue;
 use super::tables::Tables;
 use super::{AppConfig, Config, Error, Origin, Origins, Warning, rules};
 use crate::app::{App, DuplicateApp};
+use crate::net::{ListenAddress, ListenHost};
 
 /// A configuration, and how it came to be.
 #[derive(Clone, Debug, PartialEq)]
@@ -174,15 +175,28 @@ fn named_file(environment: &Environment, flags: &Flags) -> Option<(PathBuf, Orig
 }
 
 /// Has sockets that the process was started with count for who can reach the broker, and one of them be the main address,
-/// whatever else was given for it.
+/// and one the admin listener's, whatever else was given for these.
 fn set_inherited(inherited: &InheritedAddresses, builder: &mut Builder) {
-    let server = &mut builder.config.server;
+    let Config { server, admin, .. } = &mut builder.config;
     server.inherited.clone_from(&inherited.all);
-    let is_listed = |address: SocketAddr| server.listeners.iter().any(|one| one.address.is_at(address));
-    let Some(main) = inherited.main.iter().copied().find(|address| !is_listed(*address)) else { return };
-    let (host, port) = (main.ip().to_string(), main.port().to_string());
-    for (flag, path, value) in [("--host", "server.host", &host), ("--port", "server.port", &port)] {
-        builder.set_node(path, &InputValue::Text(value), Origin::Flag(flag));
+    let for_admin = admin.enabled.then_some(ListenAddress::Tcp(admin.host, admin.port));
+    let is_listed = |address: SocketAddr| {
+        let mut listed = server.listeners.iter().map(|one| &one.address).chain(&for_admin);
+        listed.any(|one| one.is_at(address))
+    };
+    let main = inherited.main.iter().copied().find(|address| !is_listed(*address));
+    server.replaced_host = main.map(|_| server.host);
+    // Of several the one that others can reach decides what has to be shown there.
+    let admin = inherited.admin.iter().find(|address| !ListenHost::from(address.ip()).is_loopback());
+    let admin = admin.or(inherited.admin.first()).copied();
+    for (address, flags, paths) in [
+        (main, ["--host", "--port"], ["server.host", "server.port"]),
+        (admin, ["--admin"; 2], ["admin.host", "admin.port"]),
+    ] {
+        let values = address.map(|address| [address.ip().to_string(), address.port().to_string()]);
+        for (index, value) in values.iter().flatten().enumerate() {
+            builder.set_node(paths[index], &InputValue::Text(value), Origin::Flag(flags[index]));
+        }
     }
 }
 

@@ -19,6 +19,8 @@ pub struct ServerConfig {
     pub listeners: Vec<ListenerConfig>,
     /// No setting: the addresses of sockets that the process was started with. They count for who can reach the broker.
     pub inherited: Vec<IpAddr>,
+    /// No setting: the address that was configured, where that of such a socket has taken its place.
+    pub replaced_host: Option<ListenHost>,
     /// The certificate chain to serve TLS with, a PEM file. Needs `tls_key`. Without any certificate, connections are plain.
     pub tls_certificate: Option<PathBuf>,
     /// The private key of the certificate, a PEM file. Needs `tls_certificate`.
@@ -76,6 +78,7 @@ impl Default for ServerConfig {
             port: 6001,
             listeners: Vec::new(),
             inherited: Vec::new(),
+            replaced_host: None,
             tls_certificate: None,
             tls_key: None,
             certificates: Vec::new(),
@@ -108,6 +111,11 @@ impl ServerConfig {
     /// The main address to listen on.
     pub fn address(&self) -> ListenAddress {
         ListenAddress::Tcp(self.host, self.port)
+    }
+
+    /// The address to listen on for what has a port of its own and no socket that was passed on.
+    pub(crate) fn own_host(&self) -> ListenHost {
+        self.replaced_host.unwrap_or(self.host)
     }
 
     /// An address to listen on that other machines can reach, or a loopback one where there is none such.

@@ -2,7 +2,6 @@
 //! is answered when the workers are busy or full.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use actix_http::error::DispatchError;
@@ -10,19 +9,20 @@ use actix_http::{Extensions, HttpService, KeepAlive};
 use actix_server::{Server as ActixServer, ServerHandle};
 use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, map_config};
 use actix_web::dev::AppConfig;
-use actix_web::rt::net::TcpStream;
 use actix_web::rt::task::JoinHandle;
 use actix_web::{App as WebApp, HttpRequest, HttpResponse, web};
 use tracing::{debug, info};
 
 use super::StartError;
-use super::listening::{self, ListeningSocket, SocketHandle};
+use super::inherited::InheritedSocket;
+use super::listening::{self, ListeningSocket, PlainSocket, SocketHandle};
 use super::role::Role;
 use super::service::{self, CLOCK_SLACK, HTTP_DISCONNECT};
-use super::wanted::{ListenPoint, WantedListener};
+use super::wanted::WantedListener;
 use crate::admin::Admin;
 use crate::config::Config;
 use crate::http::body;
+use crate::net::Socket;
 use crate::net::guard::{AcceptedStream, ExchangeBounds, GuardedStream, guarding};
 use crate::net::slots::ConnectionSlots;
 
@@ -32,24 +32,23 @@ const CONNECTIONS: usize = 32;
 /// Open files that the listener takes, its connections among them: its sockets, twice, and what its two threads poll.
 pub(super) const FILES: u64 = CONNECTIONS as u64 + 14;
 
-/// The admin listener with its address, or two where it is `localhost`. Connections wait in the kernel until it serves.
+/// The admin listener with its address, or two where it is `localhost`, or the sockets that were passed on for it. Connections wait in the kernel until it serves.
 pub(super) struct AdminListener {
     pub(super) sockets: Vec<ListeningSocket>,
     pub(super) admin: Arc<Admin>,
 }
 
 impl AdminListener {
-    /// Takes the address. `any_port`: where the port is taken, any free one will do.
-    pub(super) fn bind(config: &Config, any_port: bool) -> Result<Vec<ListeningSocket>, StartError> {
-        let bind = |port| {
-            let addresses = config.admin.host.addresses().into_iter();
-            let point = ListenPoint::Tcp(addresses.map(|address| SocketAddr::new(address, port)).collect());
-            let wanted = WantedListener { role: Role::Admin, point, tls: false, proxy_protocol: false };
-            ListeningSocket::bind((wanted, Vec::new()), config.server.backlog, None)
-        };
-        match bind(config.admin.port) {
+    /// Takes what it wants and what was inherited for it. `any_port`: where the port is taken, any free one will do.
+    pub(super) fn bind(
+        (wanted, inherited): (WantedListener, Vec<InheritedSocket>),
+        backlog: u32,
+        any_port: bool,
+    ) -> Result<Vec<ListeningSocket>, StartError> {
+        let any_port = any_port && inherited.is_empty();
+        match ListeningSocket::bind((wanted.clone(), inherited), backlog, None) {
             Err(StartError::Admin { error, .. }) if any_port && error.kind() == io::ErrorKind::AddrInUse => {
-                bind(0)
+                ListeningSocket::bind((wanted.at_any_port(), Vec::new()), backlog, None)
             }
             bound => bound,
         }
@@ -73,10 +72,17 @@ impl AdminListener {
             ActixServer::build().workers(1).max_concurrent_connections(CONNECTIONS).disable_signals();
         let mut handles = Vec::new();
         for socket in sockets {
-            let Some((socket, handle)) = socket.into_tcp()? else { continue };
+            let (socket, handle) = socket.split()?;
             let (admin, slots) = (Arc::clone(&admin), Arc::clone(&slots));
-            server =
-                server.listen(Role::Admin.name(), socket, move || connections(&admin, &slots, bounds))?;
+            let name = Role::Admin.name();
+            server = match socket {
+                PlainSocket::Tcp(socket) => {
+                    server.listen(name, socket, move || connections(&admin, &slots, bounds))?
+                }
+                PlainSocket::Unix(socket) => {
+                    server.listen_uds(name, socket, move || connections(&admin, &slots, bounds))?
+                }
+            };
             handles.push(handle);
         }
         let server = server.run();
@@ -109,12 +115,11 @@ impl ServingAdmin {
 }
 
 /// Serves connections on the calling thread.
-fn connections(
+fn connections<S: Socket>(
     admin: &Arc<Admin>,
     slots: &Arc<ConnectionSlots>,
     bounds: ExchangeBounds,
-) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<>
-{
+) -> impl ServiceFactory<S, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<S> {
     let app = WebApp::new().app_data(Arc::clone(admin)).default_service(web::to(answer)).into_factory();
     let app = app.map_err(|error: actix_web::Error| error.error_response());
     let app = map_config(app, |()| AppConfig::default());
@@ -124,14 +129,14 @@ fn connections(
         .keep_alive(KeepAlive::Os)
         .client_disconnect_timeout(HTTP_DISCONNECT + CLOCK_SLACK)
         .h1_allow_half_closed(false)
-        .on_connect_ext(|stream: &GuardedStream<TcpStream>, data: &mut Extensions| {
+        .on_connect_ext(|stream: &GuardedStream<S>, data: &mut Extensions| {
             data.insert(stream.exchange());
         })
         .finish(app);
     let room = slots.of_this_thread();
     let accept = {
         let room = std::rc::Rc::clone(&room);
-        move |stream: TcpStream| AcceptedStream::plain(stream, &room)
+        move |stream: S| AcceptedStream::plain(stream, &room)
     };
     guarding(room, bounds, accept, http)
 }

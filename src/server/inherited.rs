@@ -53,7 +53,8 @@ pub enum InheritError {
     /// Nothing is configured to listen there.
     #[error(
         "the socket {name:?} at {place}, passed on by LISTEN_FDS, is for nothing: name it \"heliostat\" (FileDescriptorName=) \
-         for clients and the HTTP API, \"pipe\" with pipe.own_port for backends, or list its address in server.listeners"
+         for clients and the HTTP API, \"pipe\" with pipe.own_port for backends, \"admin\" with admin.enabled for operators, or \
+         list its address in server.listeners"
     )]
     ForNothing {
         /// Its name.
@@ -105,6 +106,9 @@ impl InheritedSockets {
             if socket.is_main() {
                 addresses.main.push(address);
             }
+            if socket.is_named(Role::Admin) {
+                addresses.admin.push(address);
+            }
         }
         addresses
     }
@@ -121,7 +125,7 @@ impl InheritedSockets {
         for socket in self.0 {
             let by_address = assigned.iter().position(|(wanted, _)| wanted.point.is_at(&socket.place));
             // Of places for clients there may be several, of others one each.
-            let is_named = |role: Role| role != Role::Broker && socket.name.as_deref() == Some(role.name());
+            let is_named = |role: Role| role != Role::Broker && socket.is_named(role);
             let by_name = || assigned.iter().position(|(wanted, _)| is_named(wanted.role));
             match by_address.or_else(by_name) {
                 Some(index) => {
@@ -145,6 +149,10 @@ impl InheritedSockets {
 }
 
 impl InheritedSocket {
+    fn is_named(&self, role: Role) -> bool {
+        self.name.as_deref() == Some(role.name())
+    }
+
     fn is_main(&self) -> bool {
         self.name.as_deref().is_none_or(|name| name.is_empty() || MAIN_NAMES.contains(&name))
     }
@@ -172,7 +180,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::server::wanted::wanted_listeners;
+    use crate::server::wanted::{wanted_admin, wanted_listeners};
 
     fn inherited(name: &str, socket: impl Into<Socket>) -> InheritedSocket {
         let socket = socket.into();
@@ -201,10 +209,28 @@ mod tests {
     }
 
     #[test]
+    fn the_admin_listener_takes_what_is_called_so_or_is_at_its_address() {
+        let mut config = Config::default();
+        config.admin.enabled = true;
+        let by_address = tcp("heliostat");
+        let InheritedPlace::Tcp(address) = by_address.place else { unreachable!() };
+        config.admin.port = address.port();
+        let path = std::env::temp_dir().join(format!("heliostat-admin-{}", std::process::id()));
+        let unix = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let sockets = InheritedSockets(vec![by_address, tcp("admin"), inherited("admin", unix)]);
+        assert_eq!(sockets.addresses().admin.len(), 1);
+        let wanted = wanted_listeners(&config).unwrap().into_iter().chain(wanted_admin(&config));
+        let assigned = sockets.assign(wanted.collect()).unwrap();
+        let of: Vec<_> = assigned.iter().map(|(wanted, sockets)| (wanted.role, sockets.len())).collect();
+        assert_eq!(of, [(Role::Broker, 0), (Role::Admin, 3)]);
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
     fn a_socket_for_nothing_is_named() {
-        for name in ["pipe", "other"] {
+        for name in ["pipe", "admin", "other"] {
             let sockets = InheritedSockets(vec![tcp(name)]);
-            let InheritedAddresses { all, main } = sockets.addresses();
+            let InheritedAddresses { all, main, .. } = sockets.addresses();
             assert_eq!((all.len(), main.len()), (1, 0), "it can be reached, and is not the main address");
             let place = sockets.0[0].place.to_string();
             let error =

@@ -45,6 +45,13 @@ pub(super) struct ListeningSocket {
     proxy_protocol: bool,
 }
 
+/// A listening socket, and nothing but that.
+#[derive(Debug)]
+pub(super) enum PlainSocket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
 #[derive(Debug)]
 enum BoundSocket {
     /// With the port that it was given, if any free one was asked for.
@@ -111,16 +118,20 @@ impl ListeningSocket {
         }
     }
 
-    /// A TCP socket alone, and what closes it; nothing of a Unix socket.
-    pub(super) fn into_tcp(self) -> io::Result<Option<(TcpListener, SocketHandle)>> {
-        match self.socket {
+    /// The socket alone, and what closes it.
+    pub(super) fn split(self) -> io::Result<(PlainSocket, SocketHandle)> {
+        let ListeningSocket { role, socket, inherited, .. } = self;
+        let (plain, socket, file) = match socket {
             BoundSocket::Tcp(socket, _) => {
-                let (role, inherited) = (self.role, false);
-                let handle = SocketHandle { role, socket: socket.try_clone()?.into(), inherited, file: None };
-                Ok(Some((socket, handle)))
+                let again = socket.try_clone()?.into();
+                (PlainSocket::Tcp(socket), again, None)
             }
-            BoundSocket::Unix(..) => Ok(None),
-        }
+            BoundSocket::Unix(socket, file, _) => {
+                let again = socket.try_clone()?.into();
+                (PlainSocket::Unix(socket), again, file)
+            }
+        };
+        Ok((plain, SocketHandle { file, socket, role, inherited }))
     }
 
     /// Has the HTTP server serve what comes in here as the socket's role says. Returns what closes the socket while the
@@ -130,37 +141,30 @@ impl ListeningSocket {
         server: ServerBuilder,
         parts: &ServiceParts,
     ) -> io::Result<(ServerBuilder, SocketHandle)> {
-        let ListeningSocket { role, socket, inherited, tls, proxy_protocol } = self;
+        let (role, proxy_protocol, tls) = (self.role, self.proxy_protocol, self.tls.clone());
+        let (socket, handle) = self.split()?;
         let parts = parts.clone();
         let name = role.name();
-        match socket {
-            BoundSocket::Tcp(socket, _) => {
-                let handle = SocketHandle { role, socket: socket.try_clone()?.into(), inherited, file: None };
-                let server = match tls {
-                    None if proxy_protocol => {
-                        server.listen(name, socket, move || service::proxied(&parts, role))
-                    }
-                    None => server.listen(name, socket, move || service::plain(&parts, role)),
-                    Some(tls) => server.listen(name, socket, move || {
-                        service::over_tls(tls.clone(), &parts, role, proxy_protocol)
-                    }),
-                };
-                Ok((server?, handle))
+        let server = match (socket, tls) {
+            (PlainSocket::Tcp(socket), None) if proxy_protocol => {
+                server.listen(name, socket, move || service::proxied(&parts, role))
             }
-            BoundSocket::Unix(socket, file, _) => {
-                let handle = SocketHandle { role, socket: socket.try_clone()?.into(), inherited, file };
-                let server = match tls {
-                    None if proxy_protocol => {
-                        server.listen_uds(name, socket, move || service::proxied(&parts, role))
-                    }
-                    None => server.listen_uds(name, socket, move || service::plain(&parts, role)),
-                    Some(tls) => server.listen_uds(name, socket, move || {
-                        service::over_tls(tls.clone(), &parts, role, proxy_protocol)
-                    }),
-                };
-                Ok((server?, handle))
+            (PlainSocket::Tcp(socket), None) => {
+                server.listen(name, socket, move || service::plain(&parts, role))
             }
-        }
+            (PlainSocket::Tcp(socket), Some(tls)) => server
+                .listen(name, socket, move || service::over_tls(tls.clone(), &parts, role, proxy_protocol)),
+            (PlainSocket::Unix(socket), None) if proxy_protocol => {
+                server.listen_uds(name, socket, move || service::proxied(&parts, role))
+            }
+            (PlainSocket::Unix(socket), None) => {
+                server.listen_uds(name, socket, move || service::plain(&parts, role))
+            }
+            (PlainSocket::Unix(socket), Some(tls)) => server.listen_uds(name, socket, move || {
+                service::over_tls(tls.clone(), &parts, role, proxy_protocol)
+            }),
+        };
+        Ok((server?, handle))
     }
 }
 

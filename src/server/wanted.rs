@@ -57,6 +57,14 @@ impl WantedListener {
         WantedListener { role: Role::Broker, point, tls: true, proxy_protocol: false }
     }
 
+    /// The same at any free port.
+    pub(super) fn at_any_port(mut self) -> Self {
+        if let ListenPoint::Tcp(addresses) = &mut self.point {
+            addresses.iter_mut().for_each(|address| address.set_port(0));
+        }
+        self
+    }
+
     /// How many sockets it takes at most.
     pub(super) fn sockets(&self) -> usize {
         match &self.point {
@@ -118,13 +126,20 @@ impl fmt::Display for ListenPoint {
     }
 }
 
-/// All places where a configuration wants the broker to listen, the main address first.
+/// Where the admin listener is to listen, if there is to be one.
+pub(super) fn wanted_admin(config: &Config) -> Option<WantedListener> {
+    let address = ListenAddress::Tcp(config.admin.host, config.admin.port);
+    let listener = ListenerConfig { tls: false, ..ListenerConfig::new(address) };
+    config.admin.enabled.then(|| WantedListener::new(Role::Admin, &listener))
+}
+
+/// All places where a configuration wants the broker to listen for clients and backends, the main address first.
 ///
 /// # Errors
 /// If two of them exclude each other.
 pub(super) fn wanted_listeners(config: &Config) -> Result<Vec<WantedListener>, OverlappingListeners> {
     let main = ListenerConfig::new(config.server.address());
-    let pipe_address = ListenAddress::Tcp(config.server.host, config.pipe.port);
+    let pipe_address = ListenAddress::Tcp(config.server.own_host(), config.pipe.port);
     let pipe = config.pipe.own_port.then(|| (Role::Pipe, ListenerConfig::new(pipe_address)));
     let further = config.server.listeners.iter().map(|listener| (Role::Broker, listener.clone()));
     let all: Vec<_> = [(Role::Broker, main)].into_iter().chain(pipe).chain(further).collect();

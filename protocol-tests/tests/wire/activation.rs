@@ -234,6 +234,32 @@ fn clients_are_closed_some_at_a_time() {
     assert!(broker.log().contains("closed slowly"), "{}", broker.log());
 }
 
+/// The admin listener's socket may be the manager's, too: what is asked while no broker is there is answered by the next one.
+#[test]
+fn whoever_watches_waits_for_the_next_broker() {
+    let Some(_) = Target::shared(Shared::Main) else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let start = || start(&listener, "admin", "[admin]\nenabled = true\n");
+    let mut target = start();
+    let mut admin = target.clone();
+    admin.port = listener.local_addr().unwrap().port();
+    let live = format!("GET /live HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", admin.port);
+    for _ in 0..2 {
+        let _ = target
+            .broker()
+            .unwrap()
+            .await_line(&format!("admin listener on http://127.0.0.1:{}", admin.port));
+        assert_ne!(target.port, admin.port);
+        assert_eq!(Connection::open(&admin).exchange(live.as_bytes()).unwrap().text(), "live\n");
+        target.broker().unwrap().terminate();
+        end(&target);
+        let mut waiting = Connection::open(&admin);
+        waiting.send(live.as_bytes());
+        target = start();
+        assert_eq!(waiting.answer().text(), "live\n");
+    }
+}
+
 /// What is passed on and cannot be used is one line that says why, and exit code 2.
 ///
 /// Proves: bad input.
@@ -241,10 +267,12 @@ fn clients_are_closed_some_at_a_time() {
 fn sockets_that_are_for_nothing_are_explained() {
     let Some(_) = Target::shared(Shared::Main) else { return };
     let tcp = || OwnedFd::from(TcpListener::bind("127.0.0.1:0").unwrap());
+    let public = OwnedFd::from(TcpListener::bind("0.0.0.0:0").unwrap());
     let udp = OwnedFd::from(UdpSocket::bind("127.0.0.1:0").unwrap());
     let cases = [
         (tcp(), "other", "1", "passed on by LISTEN_FDS, is for nothing"),
         (tcp(), "pipe", "1", "passed on by LISTEN_FDS, is for nothing"),
+        (public, "admin", "1", "could be reached from other machines and would ask nobody for anything"),
         (udp, "heliostat", "1", "is no socket that listens for streams: it is a socket of another type"),
         (tcp(), "heliostat", "60", "LISTEN_FDS must be a number of sockets"),
         (tcp(), "heliostat", "many", "LISTEN_FDS must be a number of sockets"),

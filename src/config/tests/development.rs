@@ -100,7 +100,7 @@ fn the_mode_depends_on_file_address_and_will() {
 fn started_with(sockets: &[&str], main: usize) -> Flags {
     let addresses: Vec<SocketAddr> = sockets.iter().map(|address| address.parse().unwrap()).collect();
     let all = addresses.iter().map(SocketAddr::ip).collect();
-    Flags::default().at(InheritedAddresses { all, main: addresses[..main].to_vec() })
+    Flags::default().at(InheritedAddresses { all, main: addresses[..main].to_vec(), admin: Vec::new() })
 }
 
 #[test]
@@ -139,6 +139,40 @@ fn a_socket_that_a_listener_is_configured_at_is_not_the_main_one() {
             (loaded.config.server.port, loaded.config.server.listeners.len()),
             (port, 1),
             "{sockets:?}"
+        );
+    }
+}
+
+#[test]
+fn a_socket_of_the_admin_listener_decides_what_has_to_be_shown_there() {
+    let text = with_app("[admin]\nenabled = true");
+    let passed_on = |sockets: &[&str]| {
+        let mut flags = started_with(sockets, 0);
+        flags.inherited.admin = sockets.iter().map(|address| address.parse().unwrap()).collect();
+        Sources { file: Some(&text), flags, ..Sources::default() }.load().unwrap().config.admin
+    };
+    for (sockets, host, port) in [
+        (&["127.0.0.1:7001"][..], "127.0.0.1", 7001),
+        (&["127.0.0.1:7001", "[::1]:7002"], "127.0.0.1", 7001),
+        (&["127.0.0.1:7001", "0.0.0.0:7002"], "0.0.0.0", 7002),
+        (&["[2001:db8::1]:7002", "127.0.0.1:7001"], "2001:db8::1", 7002),
+        (&[], "127.0.0.1", 9601),
+    ] {
+        let admin = passed_on(sockets);
+        assert_eq!((admin.host.to_string().as_str(), admin.port), (host, port), "{sockets:?}");
+        assert_eq!(admin.check().is_ok(), admin.host.is_loopback(), "{sockets:?}");
+    }
+}
+
+#[test]
+fn where_a_socket_was_passed_on_other_ports_stay_at_the_address_that_was_configured() {
+    let text = with_app("[server]\nhost = \"127.0.0.2\"");
+    for (sockets, host) in [(&["0.0.0.0:7001"][..], "0.0.0.0"), (&[], "127.0.0.2")] {
+        let flags = started_with(sockets, sockets.len());
+        let server = Sources { file: Some(&text), flags, ..Sources::default() }.load().unwrap().config.server;
+        assert_eq!(
+            (server.host.to_string().as_str(), server.own_host().to_string().as_str()),
+            (host, "127.0.0.2")
         );
     }
 }
