@@ -19,6 +19,13 @@ pub struct Limits {
     /// Client events per second and connection, and the burst allowed at once; 0 lifts the limit.
     /// Over it: each excess event is rejected with `pusher:error` 4301.
     pub client_events_per_second: u32,
+    /// Events per second that the app's backend may publish over HTTP, all workers of the node together, and the burst
+    /// allowed at once; 0 lifts the limit. An event counts once for each of its channels, a batch as its events do. Over
+    /// it: HTTP 429; a request that alone has more than this: HTTP 400.
+    pub backend_events_per_second: u32,
+    /// Requests per second for the state of channels over HTTP, all workers of the node together, and the burst allowed at
+    /// once; 0 lifts the limit. Over it: HTTP 429.
+    pub read_requests_per_second: u32,
     /// Distinct members of one presence channel. Over it: the subscription is refused.
     pub presence_members_per_channel: usize,
     /// Characters in a presence `user_id`. Over it: the subscription is refused.
@@ -30,6 +37,12 @@ pub struct Limits {
     pub subscriptions_per_connection: usize,
     /// Simultaneous connections of the app; 0 lifts the limit. Over it: close 4004.
     pub connections: usize,
+    /// Bytes that may wait for one slow reader of this app; 0: as many as for those of the whole node
+    /// (`connection.outbox_bytes`). Over it: close 4100.
+    pub outbox_bytes: usize,
+    /// Frames that may wait for one slow reader of this app; 0: as many as for those of the whole node
+    /// (`connection.outbox_frames`). Over it: close 4100.
+    pub outbox_frames: usize,
     /// Bytes of one inbound WebSocket message. Over it: close 1009. The broker raises it by itself where the
     /// client-event or pipe limits need more (see [`Limits::inbound_message_bytes`]).
     pub message_bytes: usize,
@@ -60,11 +73,15 @@ impl Default for Limits {
             channel_name_chars: 164,
             client_event_payload_bytes: 10_240,
             client_events_per_second: 10,
+            backend_events_per_second: 0,
+            read_requests_per_second: 0,
             presence_members_per_channel: 100,
             presence_user_id_chars: 128,
             presence_member_bytes: 1024,
             subscriptions_per_connection: 10_000,
             connections: 0,
+            outbox_bytes: 0,
+            outbox_frames: 0,
             message_bytes: 128 * 1024,
             watchlist_users: 100,
             cached_channels: 10_000,

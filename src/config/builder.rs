@@ -118,11 +118,13 @@ impl Builder {
 
 /// What an app's setting is called here that other servers have under another name, in any of their spellings.
 fn known_elsewhere(prefix: &str, name: &str) -> Option<&'static str> {
-    const NAMES: [(&str, &str); 5] = [
+    const NAMES: [(&str, &str); 7] = [
         ("maxconnections", "apps.limits.connections"),
         ("enableclientmessages", "apps.client_events"),
         ("clientmessagesenabled", "apps.client_events"),
         ("maxclienteventspersecond", "apps.limits.client_events_per_second"),
+        ("maxbackendeventspersecond", "apps.limits.backend_events_per_second"),
+        ("maxreadrequestspersecond", "apps.limits.read_requests_per_second"),
         ("maxpresencemembersperchannel", "apps.limits.presence_members_per_channel"),
     ];
     let plain: String = name.chars().filter(|c| !"_-".contains(*c)).map(|c| c.to_ascii_lowercase()).collect();

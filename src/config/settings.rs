@@ -7,7 +7,7 @@ use super::draft::AppDraft;
 use super::input_value::InputValue;
 use super::value_type::{
     APP_ID, APP_KEY, AllowedOrigins, BasePath, Boolean, CertificateList, Choice, Host, HostName, HostNames,
-    Integer, ValueType,
+    Integer, IntegerOrZero, ValueType,
 };
 use super::value_type::{
     LogLevel, OptionalFile, OptionalMasterKey, OptionalPassword, PathPrefix, ProxyList, ScriptUrl, Seconds,
@@ -178,11 +178,15 @@ pub(super) fn app_settings() -> Vec<Setting<AppDraft>> {
         "limits.channel_name_chars", Integer(1..=MOST), app.limits.channel_name_chars;
         "limits.client_event_payload_bytes", Integer(1..=MOST), app.limits.client_event_payload_bytes;
         "limits.client_events_per_second", Integer(0..=1_000_000), app.limits.client_events_per_second;
+        "limits.backend_events_per_second", Integer(0..=1_000_000), app.limits.backend_events_per_second;
+        "limits.read_requests_per_second", Integer(0..=1_000_000), app.limits.read_requests_per_second;
         "limits.presence_members_per_channel", Integer(1..=MOST), app.limits.presence_members_per_channel;
         "limits.presence_user_id_chars", Integer(1..=MOST), app.limits.presence_user_id_chars;
         "limits.presence_member_bytes", Integer(1..=MOST), app.limits.presence_member_bytes;
         "limits.subscriptions_per_connection", Integer(0..=MOST), app.limits.subscriptions_per_connection;
         "limits.connections", Integer(0..=MOST), app.limits.connections;
+        "limits.outbox_bytes", IntegerOrZero(1024..=MOST), app.limits.outbox_bytes;
+        "limits.outbox_frames", IntegerOrZero(1..=MOST), app.limits.outbox_frames;
         "limits.message_bytes", Integer(1024..=MOST), app.limits.message_bytes;
         "limits.watchlist_users", Integer(0..=MOST), app.limits.watchlist_users;
         "limits.cached_channels", Integer(0..=MOST), app.limits.cached_channels;

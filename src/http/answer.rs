@@ -1,5 +1,7 @@
 //! Builds the answers of several endpoints: JSON, text, redirects and preflights.
 
+use std::time::Duration;
+
 use actix_web::body::BoxBody;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode};
@@ -16,6 +18,11 @@ pub(crate) fn close_if_stopping(hub: &Hub, response: &mut HttpResponse) {
     if hub.is_leaving() {
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
+}
+
+/// A time as `Retry-After` has it: never too short, and never none.
+pub(super) fn whole_seconds(time: Duration) -> u64 {
+    (time.as_secs() + u64::from(time.subsec_nanos() > 0)).max(1)
 }
 
 /// The answer that a test has chosen.

@@ -2,20 +2,38 @@
 //! `…/channels/{name}/users`, and the older `…/channels/{name}/stats`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
 use serde_json::{Map, Value, json};
 
 use super::ApiError;
-use super::answer::json_response;
+use super::answer::{json_response, whole_seconds};
 use super::authentication::Authenticated;
 use super::channel_list::ChannelList;
 use super::event::channel_name;
 use super::info::Info;
+use crate::hub::{AppState, RateExceeded};
 use crate::protocol::ChannelName;
 
 /// Of an app with more channels than this, they are gathered on another thread.
 const MAX_AT_ONCE: usize = 1000;
+
+/// Makes sure that the app's backend may ask now. What is asked does not matter: the head tells enough.
+///
+/// # Errors
+/// If it has asked too often.
+pub(crate) fn admit(app: &AppState) -> Result<(), ApiError> {
+    let limit = app.app().limits.read_requests_per_second;
+    app.admit_read_request(limit).map_err(|exceeded| {
+        let wait = match exceeded {
+            RateExceeded::After(wait) => wait,
+            // A limit that allows none is no limit.
+            RateExceeded::Never => Duration::ZERO,
+        };
+        ApiError::TooManyReads { limit, seconds: whole_seconds(wait) }
+    })
+}
 
 /// The occupied channels, all or those whose names begin with `filter_by_prefix`. Of an app that has many, their names
 /// are gathered on another thread, and looked up and written in pieces: nothing on this worker waits for the list, and

@@ -139,6 +139,33 @@ pub(crate) enum ApiError {
         /// What is allowed.
         limit: usize,
     },
+    /// More events at once than the app may publish in a second: it would never be the time for them.
+    #[error(
+        "Too many events at once ({got} > {limit}): the app may publish {limit} per second, each counted for each of its \
+         channels"
+    )]
+    MoreEventsThanASecond {
+        /// What came.
+        got: usize,
+        /// What is allowed.
+        limit: u32,
+    },
+    /// The app has published as much as it may for now.
+    #[error("Too many events: the app may publish {limit} per second; try again in {seconds} s")]
+    TooManyEvents {
+        /// What is allowed.
+        limit: u32,
+        /// Until these would fit.
+        seconds: u64,
+    },
+    /// The app has asked as often as it may for now.
+    #[error("Too many requests: the app may ask {limit} times per second; try again in {seconds} s")]
+    TooManyReads {
+        /// What is allowed.
+        limit: u32,
+        /// Until one more would fit.
+        seconds: u64,
+    },
     /// A batch without events.
     #[error("Batch is empty: send 1 event or more")]
     BatchEmpty,
@@ -222,6 +249,7 @@ impl ApiError {
             ApiError::ShuttingDown | ApiError::TooManyBodies => StatusCode::SERVICE_UNAVAILABLE,
             ApiError::DataTooLarge { .. } | ApiError::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             ApiError::Timeout { .. } => StatusCode::REQUEST_TIMEOUT,
+            ApiError::TooManyEvents { .. } | ApiError::TooManyReads { .. } => StatusCode::TOO_MANY_REQUESTS,
             ApiError::InvalidJson(_)
             | ApiError::BodyNotUtf8
             | ApiError::Missing(_)
@@ -231,6 +259,7 @@ impl ApiError {
             | ApiError::ChannelName { .. }
             | ApiError::TooManyChannels { .. }
             | ApiError::BatchTooLarge { .. }
+            | ApiError::MoreEventsThanASecond { .. }
             | ApiError::BatchEmpty
             | ApiError::SocketId { .. }
             | ApiError::Info { .. }
@@ -253,6 +282,9 @@ impl ApiError {
             }
             ApiError::TooManyBodies => {
                 answer.insert_header((header::RETRY_AFTER, "1"));
+            }
+            ApiError::TooManyEvents { seconds, .. } | ApiError::TooManyReads { seconds, .. } => {
+                answer.insert_header((header::RETRY_AFTER, *seconds));
             }
             ApiError::UpgradeRequired => {
                 answer.insert_header((header::UPGRADE, "websocket"));

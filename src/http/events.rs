@@ -5,10 +5,12 @@ use actix_web::http::StatusCode;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::app::Limits;
+use crate::hub::RateExceeded;
 use crate::protocol::json::{self, Data};
 
 use super::ApiError;
-use super::answer::{empty_object, json_response};
+use super::answer::{empty_object, json_response, whole_seconds};
 use super::authentication::Authenticated;
 use super::event::{Channels, EventParameters, Publication, channel_name};
 
@@ -20,7 +22,9 @@ pub(crate) fn publish(request: &Authenticated<'_>) -> Result<HttpResponse, ApiEr
     } else {
         EventParameters::of_json(body, Channels::Several)?
     };
-    let publication = parameters.check(&request.app.app().limits)?;
+    let limits = &request.app.app().limits;
+    let publication = parameters.check(limits)?;
+    admit(request, limits, publication.channels.len())?;
     publication.publish(request.hub(), &request.app);
     Ok(match publication.info {
         None => empty_object(),
@@ -55,6 +59,7 @@ pub(crate) fn publish_batch(request: &Authenticated<'_>) -> Result<HttpResponse,
         }
         publications.push(EventParameters::of_json(item.get(), Channels::One)?.check(limits)?);
     }
+    admit(request, limits, publications.iter().map(|publication| publication.channels.len()).sum())?;
     publications.iter().for_each(|publication| publication.publish(request.hub(), &request.app));
     if publications.iter().all(|publication| publication.info.is_none()) {
         return Ok(empty_object());
@@ -75,6 +80,18 @@ pub(crate) fn publish_body(request: &Authenticated<'_>, channel: &str) -> Result
         info: None,
         ..EventParameters::of_query(request.query)
     };
-    parameters.check(limits)?.publish(request.hub(), &request.app);
+    let publication = parameters.check(limits)?;
+    admit(request, limits, publication.channels.len())?;
+    publication.publish(request.hub(), &request.app);
     Ok(HttpResponse::build(StatusCode::ACCEPTED).finish())
+}
+
+/// Makes sure that the app may publish so many events now. It is the last thing that is asked: what is refused for another
+/// reason takes nothing of the rate.
+fn admit(request: &Authenticated<'_>, limits: &Limits, events: usize) -> Result<(), ApiError> {
+    let limit = limits.backend_events_per_second;
+    request.app.admit_backend_events(events, limit).map_err(|exceeded| match exceeded {
+        RateExceeded::After(wait) => ApiError::TooManyEvents { limit, seconds: whole_seconds(wait) },
+        RateExceeded::Never => ApiError::MoreEventsThanASecond { got: events, limit },
+    })
 }

@@ -50,7 +50,7 @@ pub struct Client<T: ?Sized = dyn Transport> {
     app: Arc<AppState>,
     socket_id: SocketId,
     version: ProtocolVersion,
-    bounds: Bounds,
+    bounds: Cell<Bounds>,
     form: Form,
     outbox: RefCell<Outbox>,
     /// In the worker's list of clients with something to write.
@@ -103,7 +103,7 @@ impl<T: Transport> Client<T> {
             app,
             socket_id,
             version,
-            bounds,
+            bounds: Cell::new(bounds),
             form: transport.form(),
             outbox: RefCell::default(),
             dirty: Cell::new(false),
@@ -151,6 +151,11 @@ impl<T: Transport + ?Sized> Client<T> {
     /// The form in which it takes messages.
     pub fn form(&self) -> Form {
         self.form
+    }
+
+    /// From now on this much may wait for it. What waits already stays.
+    pub fn set_bounds(&self, bounds: Bounds) {
+        self.bounds.set(bounds);
     }
 
     /// Whether something waits to be written, here or in the transport.
@@ -307,7 +312,7 @@ impl<T: Transport + ?Sized> Client<T> {
     fn enqueue_if_room_can_be_made(&self, frame: Frame) -> bool {
         // A burst of one turn is no sign of a slow reader: it has had no chance to read yet.
         self.flush();
-        let given_up = self.outbox.borrow_mut().make_room(&frame, self.bounds);
+        let given_up = self.outbox.borrow_mut().make_room(&frame, self.bounds.get());
         self.app.conflated.add(given_up);
         let has_room = self.push(frame).is_ok();
         if !has_room {
@@ -330,19 +335,19 @@ impl<T: Transport + ?Sized> Client<T> {
         let keeps_up = if self.blocked.get() {
             Err(Overflow(frame))
         } else {
-            self.outbox.borrow_mut().push_as(frame, latest, self.bounds)
+            self.outbox.borrow_mut().push_as(frame, latest, self.bounds.get())
         };
         if let Err(Overflow(frame)) = keeps_up {
             // As above, a burst of one turn may still go out.
             self.flush();
-            let given_up = self.outbox.borrow_mut().push_latest(frame, latest, self.bounds);
+            let given_up = self.outbox.borrow_mut().push_latest(frame, latest, self.bounds.get());
             self.app.conflated.add(given_up);
         }
         !self.blocked.get() && !self.dirty.replace(true)
     }
 
     fn push(&self, frame: Frame) -> Result<(), Overflow> {
-        self.outbox.borrow_mut().push(frame, self.bounds)
+        self.outbox.borrow_mut().push(frame, self.bounds.get())
     }
 
     fn signal(&self, change: impl FnOnce(&mut Signals)) {

@@ -15,6 +15,8 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::sync::Arc;
 
+use crate::app::Limits;
+use crate::connection::ConnectionConfig;
 use crate::protocol::{Frame, LatestKey};
 
 use latest_index::LatestIndex;
@@ -37,6 +39,17 @@ pub struct Bounds {
     pub bytes: usize,
     /// Waiting frames.
     pub frames: usize,
+}
+
+impl Bounds {
+    /// Those of an app's connections: its own, where it has any, else the node's.
+    pub fn of(limits: &Limits, config: &ConnectionConfig) -> Self {
+        let or = |own: usize, node: usize| if own == 0 { node } else { own };
+        Bounds {
+            bytes: or(limits.outbox_bytes, config.outbox_bytes),
+            frames: or(limits.outbox_frames, config.outbox_frames),
+        }
+    }
 }
 
 /// A queue of frames, the first of which may be partly written. While it holds one frame or none, which is nearly

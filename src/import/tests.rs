@@ -18,8 +18,10 @@ const SOKETI: &str = r#"{
         { "id": "a", "key": "ka", "secret": "sa", "maxConnections": 100, "enableClientMessages": true,
           "webhooks": [{ "url": "https://example.com/h", "event_types": ["member_added"], "headers": { "X-T": "t" },
                          "filter": { "channel_name_starts_with": "presence-" } }] },
-        { "AppId": "b", "AppKey": "kb", "AppSecret": "sb", "MaxConnections": -1, "MaxEventBatchSize": 5 },
-        { "id": 3, "key": "kc", "secret": "sc", "max_connections": "7", "max_client_events_per_sec": 9, "webhooks": "[]" }
+        { "AppId": "b", "AppKey": "kb", "AppSecret": "sb", "MaxConnections": -1, "MaxEventBatchSize": 5,
+          "MaxBackendEventsPerSecond": 500, "MaxReadRequestsPerSecond": -1 },
+        { "id": 3, "key": "kc", "secret": "sc", "max_connections": "7", "max_client_events_per_sec": 9, "webhooks": "[]",
+          "max_backend_events_per_sec": "40", "max_read_req_per_sec": 20 }
     ]
 }"#;
 
@@ -29,23 +31,26 @@ CREATE TABLE `users` (`id` int NOT NULL, `name` varchar(10));
 INSERT INTO `users` VALUES (1,'it''s; (a) \'trap\'');
 CREATE TABLE IF NOT EXISTS `apps` (
   `id` varchar(255) NOT NULL, `key` varchar(255) NOT NULL, `secret` varchar(255) NOT NULL,
-  `max_connections` int(11) NOT NULL, `enable_client_messages` tinyint(1) NOT NULL,
+  `max_connections` int(11) NOT NULL, `max_backend_events_per_sec` int(11) NOT NULL,
+  `max_read_req_per_sec` int(11) NOT NULL, `enable_client_messages` tinyint(1) NOT NULL,
   `webhooks` json DEFAULT NULL, PRIMARY KEY (`id`), KEY `k` (`key`));
-INSERT INTO `apps` VALUES ('a','ka','s\'a',100,1,'[{\"url\":\"https://example.com/h\"}]'),('b','kb','sb',-1,0,NULL);
+INSERT INTO `apps` VALUES ('a','ka','s\'a',100,50,-1,1,'[{\"url\":\"https://example.com/h\"}]'),('b','kb','sb',-1,-1,20,0,NULL);
 "#;
 
 const POSTGRES: &str = r#"
-INSERT INTO public.apps (id, key, secret, max_connections, enable_client_messages, webhooks, created_at) VALUES
-  ('a', 'ka', 's''a', 100, true, '[{"url":"https://example.com/h"}]'::json, now()),
-  ('b', 'kb', E's\x62'::text, -1, false, NULL, now()) ON CONFLICT DO NOTHING;
+INSERT INTO public.apps (id, key, secret, max_connections, max_backend_events_per_sec, max_read_req_per_sec, enable_client_messages, webhooks,
+  created_at) VALUES
+  ('a', 'ka', 's''a', 100, 50, -1, true, '[{"url":"https://example.com/h"}]'::json, now()),
+  ('b', 'kb', E's\x62'::text, -1, -1, 20, false, NULL, now()) ON CONFLICT DO NOTHING;
 "#;
 
 const COPY: &str = "SET x = 1;\nCOPY public.users (id) FROM stdin;\n1\n\\.\n\
-COPY public.apps (id, key, secret, max_connections, enable_client_messages, webhooks) FROM stdin;\n\
-a\tka\ts'a\t100\tt\t[{\"url\":\"https://example.com/h\"}]\nb\tkb\tsb\t-1\tf\t\\N\n\\.\nSELECT 1;\n";
+COPY public.apps (id, key, secret, max_connections, max_backend_events_per_sec, max_read_req_per_sec, \
+enable_client_messages, webhooks) FROM stdin;\n\
+a\tka\ts'a\t100\t50\t-1\tt\t[{\"url\":\"https://example.com/h\"}]\nb\tkb\tsb\t-1\t-1\t20\tf\t\\N\n\\.\nSELECT 1;\n";
 
-const CSV: &str = "id,key,secret,max_connections,enable_client_messages,webhooks\n\
-a,ka,s'a,100,1,\"[{\"\"url\"\":\"\"https://example.com/h\"\"}]\"\nb,kb,sb,-1,0,NULL\n";
+const CSV: &str = "id,key,secret,max_connections,max_backend_events_per_sec,max_read_req_per_sec,enable_client_messages,webhooks\n\
+a,ka,s'a,100,50,-1,1,\"[{\"\"url\"\":\"\"https://example.com/h\"\"}]\"\nb,kb,sb,-1,-1,20,0,NULL\n";
 
 fn imported(name: &str, text: &str) -> ImportedConfig {
     import(name, text.as_bytes()).unwrap_or_else(|failure| panic!("{name}: {failure:?}"))
@@ -112,6 +117,11 @@ fn a_file_of_soketi_becomes_one_of_ours() {
     assert_eq!(read(1), ("b".to_owned(), 0, 5, 150));
     assert_eq!(read(2), ("3".to_owned(), 7, 20, 150));
     assert_eq!(config.apps[2].app.limits.client_events_per_second, 9);
+    let rates = |index: usize| {
+        let limits = &config.apps[index].app.limits;
+        (limits.backend_events_per_second, limits.read_requests_per_second)
+    };
+    assert_eq!([0, 1, 2].map(rates), [(0, 0), (500, 0), (40, 20)]);
     assert!(config.apps[0].app.client_events);
     let endpoint = &config.apps[0].webhooks.endpoints[0];
     assert_eq!(endpoint.headers[0].value(), "t");
@@ -133,6 +143,9 @@ fn a_table_of_apps_is_the_same_in_every_form() {
     assert_eq!(expected.apps.len(), 2);
     let first = &expected.apps[0];
     assert_eq!((first.app.keys[0].secret.text(), first.app.limits.connections), ("s'a", 100));
+    let rates = expected.apps.iter().map(|app| &app.app.limits);
+    let rates = rates.map(|limits| (limits.backend_events_per_second, limits.read_requests_per_second));
+    assert_eq!(rates.collect::<Vec<_>>(), [(50, 0), (0, 20)]);
     assert_eq!((first.app.client_events, first.webhooks.endpoints.len()), (true, 1));
     // Without the ending of the name, too.
     for (name, text) in [("dump.sql", MYSQL), ("dump", POSTGRES), ("copy", COPY), ("table", CSV)] {

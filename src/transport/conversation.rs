@@ -75,11 +75,11 @@ impl Conversation {
         } = admitted;
         let Admission { socket_id, authorize_within } = admission;
         let config = Arc::clone(worker.hub().connection_config_of(&app));
-        let bounds = Bounds { bytes: config.outbox_bytes, frames: config.outbox_frames };
         let message_limit = message_bytes(&app, transport.form());
         let now = app.clock().now();
         // Before the settings: see AppState::generation.
         let generation = app.generation();
+        let bounds = Bounds::of(&app.app().limits, &config);
         let mut connection = Connection::new(app.app().share(), config, socket_id, version, probe, now);
         if let Some(time) = authorize_within {
             connection.must_authorize_by(now + time);
@@ -144,7 +144,9 @@ impl Conversation {
         let generation = app.generation();
         if generation != self.generation {
             self.generation = generation;
-            self.connection.set_app(app.app().share());
+            let settings = app.app().share();
+            self.client.set_bounds(Bounds::of(&settings.limits, self.worker.hub().connection_config_of(app)));
+            self.connection.set_app(settings);
         }
     }
 

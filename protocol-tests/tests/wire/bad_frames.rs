@@ -272,17 +272,56 @@ fn a_client_that_never_reads_does_not_grow_the_broker() {
 /// Proves: 29.
 #[test]
 fn a_client_that_reads_too_late_is_told_4100() {
-    const EVENT_BYTES: usize = 1 << 20;
-    let Some(target) = Target::own(&format!(
-        "[server]\nhttp_body_bytes = 4194304\n[connection]\noutbox_bytes = 65536\n\
-         {MAIN_APP}limits = {{ event_payload_bytes = {EVENT_BYTES} }}\n"
-    )) else {
-        return;
-    };
-    let channel = unique("room-");
+    let Some(target) = Target::own(&narrow_config("65536", "")) else { return };
     let mut late = target.connect();
+    assert_closed_when_late(&target, &mut late);
+}
+
+/// An app may have bounds of its own, of bytes and of frames; and a connection that is open has them when it has said
+/// something after the reload.
+///
+/// Proves: 29.
+#[test]
+fn an_app_may_bound_what_waits_for_its_clients_itself() {
+    let wide = narrow_config("1000000000", "");
+    let Some(target) = Target::own(&narrow_config("1000000000", "outbox_bytes = 65536")) else { return };
+    assert_closed_when_late(&target, &mut target.connect());
+    for bound in ["outbox_bytes = 65536", "outbox_frames = 1"] {
+        let reload = |config: &str| {
+            let reloaded = target.broker().unwrap().reload(config);
+            assert!(reloaded.status.success(), "{reloaded:?}");
+        };
+        reload(&wide);
+        let mut late = target.connect();
+        reload(&narrow_config("1000000000", bound));
+        late.send(&json!({ "event": "pusher:ping", "data": {} }));
+        late.expect("pusher:pong");
+        assert_closed_when_late(&target, &mut late);
+    }
+    let wrong = target.broker().unwrap().reload(&narrow_config("65536", "outbox_bytes = 1023"));
+    let complaint = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    let expected =
+        "limits.outbox_bytes must be an integer from 1024 to 1000000000, or 0 for that of the node, got 1023";
+    assert!(complaint.contains(expected), "{complaint}");
+}
+
+/// Bytes of an event that no socket takes many of.
+const MUCH: usize = 1 << 20;
+
+/// A node with this bound, and an app with large events and more limits.
+fn narrow_config(outbox_bytes: &str, limits: &str) -> String {
+    let limits = format!("limits = {{ event_payload_bytes = {MUCH}, {limits} }}");
+    format!(
+        "[server]\nhttp_body_bytes = 4194304\n[connection]\noutbox_bytes = {outbox_bytes}\n{MAIN_APP}{limits}\n"
+    )
+}
+
+/// Sends a client more than may wait for it before it reads anything.
+#[track_caller]
+fn assert_closed_when_late(target: &Target, late: &mut Socket) {
+    let channel = unique("room-");
     late.subscribe(&channel);
-    let payload = "p".repeat(EVENT_BYTES);
+    let payload = "p".repeat(MUCH);
     // The kernel takes some of them; sooner or later the broker has to keep one, and gives up at the next.
     eventually("the subscription ends", || {
         target.publish(&channel, "much", &payload);

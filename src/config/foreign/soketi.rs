@@ -18,9 +18,6 @@ const APPS: &str =
 const NO_DATABASE: &str = "this broker has no database: apps stand in the configuration file, and `heliostat import` \
                            makes it of a dump of the table";
 const NO_REDIS: &str = "this broker needs no Redis: it runs as one node so far";
-const BACKEND_RATE: &str =
-    "what the app's backend publishes is not bounded per second here: bound it in a proxy";
-const READ_RATE: &str = "what the app's backend asks is not bounded per second here: bound it in a proxy";
 
 /// Those that are known one by one.
 pub(in crate::config) const NAMES: &[ForeignName] = &[
@@ -100,9 +97,13 @@ pub(in crate::config) const NAMES: &[ForeignName] = &[
     row(
         "SOKETI_DEFAULT_APP_MAX_BACKEND_EVENTS_PER_SEC",
         "app.maxBackendEventsPerSecond",
-        Only(&["-1"], BACKEND_RATE),
+        Sets(&["apps.limits.backend_events_per_second"], ForeignForm::Limit),
     ),
-    row("SOKETI_DEFAULT_APP_MAX_READ_REQ_PER_SEC", "app.maxReadRequestsPerSecond", Only(&["-1"], READ_RATE)),
+    row(
+        "SOKETI_DEFAULT_APP_MAX_READ_REQ_PER_SEC",
+        "app.maxReadRequestsPerSecond",
+        Sets(&["apps.limits.read_requests_per_second"], ForeignForm::Limit),
+    ),
     row("SOKETI_DEFAULT_APP_WEBHOOKS", "app.webhooks", Webhooks),
     row(
         "",

@@ -53,6 +53,8 @@ const EXAMPLES: &[(&str, &str, &[&str])] = &[
     ("SOKETI_DEFAULT_APP_USER_AUTHENTICATION", "1", &["authorized_connections = true"]),
     ("SOKETI_DEFAULT_APP_MAX_CONNS", "-1", &["connections = 0"]),
     ("SOKETI_DEFAULT_APP_MAX_CLIENT_EVENTS_PER_SEC", "25", &["client_events_per_second = 25"]),
+    ("SOKETI_DEFAULT_APP_MAX_BACKEND_EVENTS_PER_SEC", "500", &["backend_events_per_second = 500"]),
+    ("SOKETI_DEFAULT_APP_MAX_READ_REQ_PER_SEC", "-1", &["read_requests_per_second = 0"]),
     ("SOKETI_USER_AUTHENTICATION_TIMEOUT", "30000", &["authorization_timeout_seconds = 30"]),
     ("SOKETI_CHANNEL_LIMITS_MAX_NAME_LENGTH", "180", &["channel_name_chars = 180"]),
     ("SOKETI_CHANNEL_CACHE_TTL", "3600", &["cache_ttl_seconds = 3600"]),
@@ -284,6 +286,7 @@ fn what_means_nothing_here_is_answered_with_what_to_do_instead() {
     let as_here = [
         ("SOKETI_ADAPTER_DRIVER", "local"),
         ("SOKETI_DEFAULT_APP_MAX_BACKEND_EVENTS_PER_SEC", "-1"),
+        ("SOKETI_DEFAULT_APP_MAX_READ_REQ_PER_SEC", "100"),
         ("REVERB_SCALING_ENABLED", "(false)"),
         ("PUSHER_HOST", "broker.example.com"),
         ("PUSHER_PORT", "443"),

@@ -10,7 +10,7 @@ mod text;
 
 pub(in crate::config) use certificates::CertificateList;
 pub(in crate::config) use choice::{Boolean, Choice, ShutdownCodes};
-pub(in crate::config) use number::{Integer, Seconds, WholeSeconds};
+pub(in crate::config) use number::{Integer, IntegerOrZero, Seconds, WholeSeconds};
 pub(in crate::config) use place::{
     AllowedOrigins, BasePath, FileMode, Host, HostName, HostNames, ListenPlace, OptionalFile, PathPrefix,
     ScriptUrl,

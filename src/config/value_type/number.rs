@@ -26,6 +26,26 @@ impl<N: TryFrom<i64> + PartialOrd + Display> ValueType for Integer<N> {
     }
 }
 
+/// A whole number in a range that begins above 0, or 0, which stands for what another setting says.
+#[derive(Clone)]
+pub(in crate::config) struct IntegerOrZero(pub(in crate::config) RangeInclusive<usize>);
+
+impl ValueType for IntegerOrZero {
+    type Value = usize;
+
+    fn read(&self, given: &InputValue<'_>) -> Option<usize> {
+        usize::try_from(given.integer()?).ok().filter(|n| *n == 0 || self.0.contains(n))
+    }
+
+    fn expected(&self) -> String {
+        format!("an integer from {} to {}, or 0 for that of the node", self.0.start(), self.0.end())
+    }
+
+    fn write(&self, value: &usize) -> String {
+        value.to_string()
+    }
+}
+
 /// A span of time in seconds, fractions allowed.
 #[derive(Clone)]
 pub(in crate::config) struct Seconds {

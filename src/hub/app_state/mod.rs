@@ -10,6 +10,7 @@ pub(crate) use channels::ChannelSummary;
 use std::fmt;
 use std::num::NonZero;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
@@ -25,6 +26,7 @@ use super::cache_index::CacheIndex;
 use super::conflated::ConflatedEvents;
 use super::counters::{AppCells, AppCounters, AppCounts, Counter};
 use super::interceptor::Interceptor;
+use super::shared_rate::{RateExceeded, SharedRate};
 use super::users::Users;
 use super::{Clock, ClockStep, Current, Hub, Notice, Refused};
 
@@ -54,6 +56,9 @@ pub struct AppState {
     pub(super) counters: AppCounters,
     clock: Clock,
     interceptor: Interceptor,
+    /// What its backend publishes, and what it asks.
+    backend_events: SharedRate,
+    read_requests: SharedRate,
 }
 
 /// Those who listen to an app, in the order in which they are told.
@@ -89,6 +94,7 @@ pub trait Listener: Send + Sync {
 
 impl AppState {
     pub(super) fn new(place: AppPlace, app: Arc<App>, counters: AppCounters) -> Self {
+        let now = Instant::now();
         AppState {
             place,
             id: app.id.clone(),
@@ -102,12 +108,22 @@ impl AppState {
             counters,
             clock: Clock::default(),
             interceptor: Interceptor::default(),
+            backend_events: SharedRate::new(now),
+            read_requests: SharedRate::new(now),
         }
     }
 
     /// Replaces the settings. The id must be the same.
     pub(super) fn set_app(&self, app: Arc<App>) {
+        let (before, after) = (self.app().share(), Arc::clone(&app));
         self.settings.replace(app);
+        let differs = |rate: fn(&App) -> u32| rate(&before) != rate(&after);
+        if differs(|app| app.limits.backend_events_per_second) {
+            self.backend_events.restart();
+        }
+        if differs(|app| app.limits.read_requests_per_second) {
+            self.read_requests.restart();
+        }
         self.listening_changed();
     }
 
@@ -186,6 +202,23 @@ impl AppState {
 
     fn listeners(&self) -> Current<Listeners> {
         Current::of(&self.listeners)
+    }
+
+    /// Its backend is about to publish so many events, each counted for each of its channels.
+    ///
+    /// # Errors
+    /// If that is more than its limit allows now, or ever. None counts then.
+    pub(crate) fn admit_backend_events(&self, count: usize, per_second: u32) -> Result<(), RateExceeded> {
+        // Where there is no limit, nobody looks at a clock.
+        if per_second == 0 { Ok(()) } else { self.backend_events.take(count, per_second, self.clock.now()) }
+    }
+
+    /// Its backend asks for the state of channels.
+    ///
+    /// # Errors
+    /// If that is more than its limit allows now. It does not count then.
+    pub(crate) fn admit_read_request(&self, per_second: u32) -> Result<(), RateExceeded> {
+        if per_second == 0 { Ok(()) } else { self.read_requests.take(1, per_second, self.clock.now()) }
     }
 
     /// Events of latest-only channels since the start that slow subscribers were not sent, because newer ones came

@@ -85,7 +85,7 @@ fn subscribe<S: StreamEncoder>(
     let Reservation { admission, shutdown_guard, place } =
         reservation.map_err(|(code, reason)| ApiError::NotAdmitted { code, reason })?;
     let config = worker.hub().connection_config_of(&app);
-    let bounds = Bounds { bytes: config.outbox_bytes, frames: config.outbox_frames };
+    let bounds = Bounds::of(&app.app().limits, config);
     let version = ProtocolVersion::NEWEST;
     let client = Rc::new(Client::new(app, admission.socket_id, version, bounds, encoder));
     let content_type = client.transport().content_type();
