@@ -39,7 +39,7 @@ use crate::admin::{Access, Admin};
 use crate::config::Config;
 use crate::http::{RequestCounts, UnfinishedBodies};
 use crate::hub::{Hub, Listener};
-use crate::metrics::{MetricSources, Metrics};
+use crate::metrics::{MetricSources, Metrics, SoketiNames};
 use crate::net::slots::ConnectionSlots;
 use crate::node::Readiness;
 use crate::pipe::wire::PipeWire;
@@ -160,7 +160,7 @@ impl Server {
         let tls = certificates.as_ref().map(|certificates| certificates.server_config()).transpose()?;
         let bind = |wanted| ListeningSocket::bind(wanted, config.server.backlog, tls.as_ref());
         let sockets: Vec<_> = wanted.into_iter().map(bind).collect::<Result<_, _>>()?;
-        let sockets = sockets.into_iter().flatten().collect();
+        let sockets: Vec<ListeningSocket> = sockets.into_iter().flatten().collect();
         let admin = admin.into_iter().next().filter(|_| has_admin);
         let bind_admin = |wanted| AdminListener::bind(wanted, config.server.backlog, admin_is_dispensable);
         let admin = admin.map(bind_admin).transpose()?;
@@ -185,6 +185,7 @@ impl Server {
             webhooks: webhooks.clone(),
             certificates: certificates.clone(),
             hooks: hooks.iter().map(|(app_id, hook)| (app_id.clone(), hook.figures())).collect(),
+            soketi: soketi_names(&config, &sockets),
         });
         let admin = admin.map(|sockets| {
             let access = Access::new(&config.admin, draw_token);
@@ -208,4 +209,12 @@ impl Server {
             supervision: None,
         })
     }
+}
+
+/// The names of soketi under which some metrics are told again, where there is a prefix for them. The port is the one that
+/// clients are told of first.
+fn soketi_names(config: &Config, sockets: &[ListeningSocket]) -> Option<SoketiNames> {
+    let prefix = config.admin.metrics_prefix.clone();
+    let port = sockets.iter().find_map(ListeningSocket::address).map_or(config.server.port, |at| at.port());
+    (!prefix.is_empty()).then_some(SoketiNames { prefix, port })
 }

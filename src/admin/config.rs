@@ -21,6 +21,8 @@ pub struct AdminConfig {
     pub token: Option<Secret>,
     /// The names under which it is reached, besides those of this machine and its address. In lower case, without a port.
     pub hostnames: Vec<String>,
+    /// Where it is not empty, some metrics are told under soketi's names as well, which begin with this: `soketi_`.
+    pub metrics_prefix: String,
 }
 
 impl Default for AdminConfig {
@@ -32,6 +34,7 @@ impl Default for AdminConfig {
             password: None,
             token: None,
             hostnames: Vec::new(),
+            metrics_prefix: String::new(),
         }
     }
 }

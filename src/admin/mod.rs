@@ -21,6 +21,7 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use tracing::{info, warn};
 
+use crate::auth::request::Query;
 use crate::http::{ready_response, segments, text_response};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
@@ -34,7 +35,7 @@ const INDEX: &str = concat!(
     "heliostat ",
     env!("CARGO_PKG_VERSION"),
     ", admin listener\n\n\
-     /metrics  for Prometheus\n\
+     /metrics  for Prometheus; ?json=1 as JSON\n\
      /live     the process lives\n\
      /ready    whether new clients should be sent here; 503 with the reason if not\n\
      /usage    memory and connections, as JSON\n"
@@ -106,7 +107,12 @@ impl Admin {
         })
     }
 
+    /// As soketi does, it takes any value of `json` that is not empty for a yes.
     async fn metrics(&self, request: &HttpRequest) -> HttpResponse {
+        if Query::parse(request.query_string()).get("json").is_some_and(|json| !json.is_empty()) {
+            let scrape = self.metrics.scrape_json().await;
+            return HttpResponse::Ok().content_type(scrape.content_type).body(scrape.body);
+        }
         let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
         let scrape = self.metrics.scrape(accept).await;
         HttpResponse::Ok().content_type(scrape.content_type).body(scrape.body)

@@ -159,6 +159,7 @@ impl Loaded {
         builder.stop_on_errors()?;
         let Builder { config, origins, warnings: mut told, skipped, read, unused, .. } = builder;
         told.extend(warnings(&config));
+        told.extend(port_of_nothing(&config, &origins));
         let (mode, file, warnings) = (Mode::Configured, None, told);
         Ok(Loaded { config, mode, file, origins, warnings, skipped, read, unused })
     }
@@ -339,4 +340,15 @@ fn warnings(config: &Config) -> Vec<Warning> {
     let public_secrets = public_secrets.map(|app| Warning::PublicSecret { host, app: app.app.id.clone() });
     let open = config.development.auth_endpoints.then_some(Warning::OpenAuthEndpoints { host });
     public_secrets.chain(open).collect()
+}
+
+/// Another server's name for the port of the metrics turns nothing on alone, here as there.
+fn port_of_nothing(config: &Config, origins: &Origins) -> Option<Warning> {
+    let name = match origins.of("admin.port") {
+        Origin::Variable(name) if !name.starts_with("HELIOSTAT_") => name.clone(),
+        option @ Origin::Option { .. } => option.to_string(),
+        _ => return None,
+    };
+    let advice = "the listener is off: metrics.enabled, which is SOKETI_METRICS_ENABLED, turns it on";
+    (!config.admin.enabled).then_some(Warning::NoCounterpart { name, advice })
 }

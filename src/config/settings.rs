@@ -7,7 +7,7 @@ use super::draft::AppDraft;
 use super::input_value::InputValue;
 use super::value_type::{
     APP_ID, APP_KEY, AllowedOrigins, BasePath, Boolean, CertificateList, Choice, Host, HostName, HostNames,
-    Integer, IntegerOrZero, ValueType,
+    Integer, IntegerOrZero, MetricsPrefix, ValueType,
 };
 use super::value_type::{
     LogLevel, OptionalFile, OptionalMasterKey, OptionalPassword, PathPrefix, ProxyList, ScriptUrl, Seconds,
@@ -145,6 +145,7 @@ pub(super) fn node_settings() -> Vec<Setting<Config>> {
         "admin.password", OptionalPassword, admin.password;
         "admin.token", OptionalPassword, admin.token;
         "admin.hostnames", HostNames, admin.hostnames;
+        "admin.metrics_prefix", MetricsPrefix, admin.metrics_prefix;
         "logging.format", Choice(LOG_FORMAT), logging.format;
         "logging.level", LogLevel, logging.level;
         "development.pages", Boolean, development.pages;

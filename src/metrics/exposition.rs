@@ -65,11 +65,11 @@ impl Format {
         }
     }
 
-    /// The snapshot in this format.
+    /// The snapshot in this format, with further lines in it that are written already.
     ///
     /// # Errors
     /// Never, as far as is known: a string takes everything.
-    pub(super) fn write(self, snapshot: &Arc<Snapshot>) -> Result<String, fmt::Error> {
+    pub(super) fn write(self, snapshot: &Arc<Snapshot>, further: &str) -> Result<String, fmt::Error> {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Arc::clone(snapshot)));
         let mut text = String::new();
@@ -77,7 +77,25 @@ impl Format {
             Format::Text => prometheus_text::encode(&mut text, &registry)?,
             Format::OpenMetrics => text::encode(&mut text, &registry)?,
         }
+        // Nothing may follow the end.
+        let end = if text.ends_with(END) { END } else { "" };
+        text.insert_str(text.len() - end.len(), further);
         Ok(text)
+    }
+}
+
+/// What OpenMetrics ends with.
+const END: &str = "# EOF\n";
+
+/// Writes the value of a label, as it stands within quotes in both formats.
+pub(super) fn write_label_value(value: &str, text: &mut String) {
+    for c in value.chars() {
+        match c {
+            '\\' => text.push_str("\\\\"),
+            '"' => text.push_str("\\\""),
+            '\n' => text.push_str("\\n"),
+            c => text.push(c),
+        }
     }
 }
 
@@ -192,7 +210,7 @@ mod tests {
         let expected = "# HELP heliostat_build_info The version of the broker.\n\
             # TYPE heliostat_build_info gauge\n\
             heliostat_build_info{version=\"1.2.3\"} 1\n";
-        let text = Format::Text.write(&snapshot()).unwrap();
+        let text = Format::Text.write(&snapshot(), "").unwrap();
         assert!(text.starts_with(expected), "{text}");
         assert!(text.contains("heliostat_connections{app_id=\"a\\\"b\\\\c\\nd\"} 3\n"), "{text}");
         assert!(
@@ -203,8 +221,17 @@ mod tests {
     }
 
     #[test]
+    fn further_lines_stand_before_the_end() {
+        let text = Format::Text.write(&snapshot(), "x 1\n").unwrap();
+        assert!(text.ends_with("\nx 1\n"), "{text}");
+        let text = Format::OpenMetrics.write(&snapshot(), "x 1\n").unwrap();
+        assert!(text.ends_with("\nx 1\n# EOF\n"), "{text}");
+        assert_eq!(text.matches("# EOF").count(), 1);
+    }
+
+    #[test]
     fn open_metrics_has_the_stems_and_an_end() {
-        let text = Format::OpenMetrics.write(&snapshot()).unwrap();
+        let text = Format::OpenMetrics.write(&snapshot(), "").unwrap();
         assert!(
             text.contains("# TYPE heliostat_build info\nheliostat_build_info{version=\"1.2.3\"} 1\n"),
             "{text}"

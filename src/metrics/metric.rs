@@ -53,11 +53,15 @@ impl MetricType {
 /// Metrics by the names that the collectors know them by, and the list of all of them in the order of the documentation.
 macro_rules! metrics {
     ($( $constant:ident = $type:ident $name:literal [$($label:literal),*] $help:literal; )*) => {
-        $( pub(super) const $constant: &Metric = &Metric {
-            name: $name,
-            metric_type: MetricType::$type,
-            labels: &[$($label),*],
-            help: $help,
+        $( pub(super) const $constant: &Metric = {
+            // At one address for all who use it, by which it is known again.
+            static METRIC: Metric = Metric {
+                name: $name,
+                metric_type: MetricType::$type,
+                labels: &[$($label),*],
+                help: $help,
+            };
+            &METRIC
         }; )*
 
         /// All that there are, in the order of the documentation.

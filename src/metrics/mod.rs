@@ -10,10 +10,12 @@ mod catalogue;
 mod documentation;
 mod edges;
 mod exposition;
+mod json;
 mod metric;
 mod node;
 mod process;
 mod snapshot;
+mod soketi;
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,6 +32,8 @@ use crate::webhook::Webhooks;
 
 use exposition::Format;
 use snapshot::Snapshot;
+
+pub(crate) use soketi::SoketiNames;
 
 /// How long the workers may take to look at their connections. Who scrapes waits for 10 seconds or so.
 const SURVEY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -53,6 +57,8 @@ pub(crate) struct MetricSources {
     pub(crate) certificates: Option<Arc<Certificates>>,
     /// The pipes of the embedding program, each with the id of its app.
     pub(crate) hooks: Vec<(String, HookFigures)>,
+    /// The names under which some are told again.
+    pub(crate) soketi: Option<SoketiNames>,
 }
 
 /// The answer to a scrape.
@@ -74,13 +80,30 @@ impl Metrics {
     /// the work is done on one of those.
     pub async fn scrape(&self, accept: Option<&str>) -> Scrape {
         let format = Format::accepted(accept);
+        let body = self.write(move |sources| {
+            let snapshot = Arc::new(sources.read());
+            // A string takes everything.
+            let further = sources.soketi.as_ref().map(|names| names.lines(format, &snapshot));
+            let further = further.and_then(Result::ok).unwrap_or_default();
+            format.write(&snapshot, &further).unwrap_or_default()
+        });
+        Scrape { content_type: format.content_type(), body: body.await }
+    }
+
+    /// The same as JSON, in the form of soketi's `/metrics?json=1`: an array of objects with `help`, `name`, `type`,
+    /// `values` and `aggregator`. To be called where [`Metrics::scrape`] may be.
+    pub async fn scrape_json(&self) -> Scrape {
+        let body = self.write(|sources| json::write(&sources.read(), sources.soketi.as_ref()));
+        Scrape { content_type: json::CONTENT_TYPE, body: body.await }
+    }
+
+    /// Asks the workers, and then has another thread write.
+    async fn write(&self, write: impl FnOnce(&MetricSources) -> String + Send + 'static) -> String {
         let sources = Arc::clone(&self.sources);
         // A worker that does not answer in time is told of as it was when it last did.
         let _ = tokio::time::timeout(SURVEY_TIMEOUT, sources.hub.survey()).await;
-        let written = tokio::task::spawn_blocking(move || format.write(&Arc::new(sources.read()))).await;
         // It fails only where the thread panics, or the runtime has gone; an empty answer is no valid one of OpenMetrics.
-        let body = written.ok().and_then(Result::ok).unwrap_or_default();
-        Scrape { content_type: format.content_type(), body }
+        tokio::task::spawn_blocking(move || write(&sources)).await.unwrap_or_default()
     }
 }
 

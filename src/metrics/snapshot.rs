@@ -73,6 +73,12 @@ impl Snapshot {
         self.samples(metric).push((labels, value.into()));
     }
 
+    /// The samples of a metric that were told.
+    pub(super) fn samples_of(&self, metric: &'static Metric) -> &[(Labels, Value)] {
+        let told = self.families.iter().find(|family| std::ptr::eq(family.metric, metric));
+        told.map_or(&[], |family| &family.samples)
+    }
+
     /// The samples of a metric. The last metrics are looked at first: one that is told of many apps is among them.
     fn samples(&mut self, metric: &'static Metric) -> &mut Vec<(Labels, Value)> {
         let known = self.families.iter().rposition(|family| std::ptr::eq(family.metric, metric));

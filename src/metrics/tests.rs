@@ -19,6 +19,7 @@ fn metrics(apps: usize) -> Metrics {
         webhooks: Webhooks::new(),
         certificates: None,
         hooks: Vec::new(),
+        soketi: None,
     })
 }
 

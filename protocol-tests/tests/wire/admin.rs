@@ -112,6 +112,61 @@ fn figures_are_open_on_a_loopback_address() {
     let _ = ask(&admin.broker, "GET", "/x/metrics", "").error(404);
 }
 
+/// What dashboards made for soketi query: its names beside the others, for the app and the port that clients connect to, in
+/// both formats, and as JSON. What is here is what soketi's own exporter was seen to write. This is about the admin listener,
+/// of which the protocol says nothing.
+#[test]
+fn dashboards_made_for_soketi_go_on() {
+    let Some(admin) = Admin::start("", "metrics_prefix = \"soketi_\"") else { return };
+    let app_id = &admin.broker.credentials.app_id;
+    let labels = format!("{{app_id=\"{app_id}\",port=\"{}\"}}", admin.broker.port);
+    let mut client = admin.broker.connect();
+    client.send(&json!({ "event": "pusher:subscribe", "data": { "channel": "c" } }));
+    let _ = client.expect("pusher_internal:subscription_succeeded");
+    let value = |text: &str, name: &str| {
+        let begin = format!("{name}{labels} ");
+        let line = text.lines().find_map(|line| line.strip_prefix(&begin)).map(str::to_owned);
+        line.unwrap_or_else(|| panic!("no {begin} in {text}")).parse::<u64>().unwrap()
+    };
+    let names = [
+        ("soketi_connected", "gauge", 1),
+        ("soketi_new_connections_total", "counter", 1),
+        ("soketi_new_disconnections_total", "counter", 0),
+        ("soketi_socket_received_bytes", "counter", 10),
+        ("soketi_socket_transmitted_bytes", "counter", 10),
+        ("soketi_ws_messages_received_total", "counter", 1),
+        ("soketi_ws_messages_sent_total", "counter", 2),
+        ("soketi_http_received_bytes", "counter", 0),
+        ("soketi_http_transmitted_bytes", "counter", 0),
+        ("soketi_http_calls_received_total", "counter", 0),
+    ];
+    let answer = admin.ask("/metrics", "");
+    let text = answer.text();
+    for (name, its_type, least) in names {
+        assert!(text.contains(&format!("# TYPE {name} {its_type}\n")), "{name}: {text}");
+        assert!(value(text, name) >= least, "{name}: {text}");
+    }
+    assert_eq!(value(text, "soketi_connected"), 1);
+    let answer = admin.ask("/metrics", "Accept: application/openmetrics-text;version=1.0.0\r\n");
+    let open_metrics = answer.text();
+    assert!(open_metrics.contains("# TYPE soketi_http_received_bytes unknown\n"), "{open_metrics}");
+    assert!(open_metrics.contains("# TYPE soketi_new_connections counter\n"), "{open_metrics}");
+    assert_eq!(open_metrics.find("# EOF"), Some(open_metrics.len() - "# EOF\n".len()));
+    names.iter().for_each(|(name, ..)| assert!(value(open_metrics, name) <= 100_000, "{name}"));
+
+    let metrics = admin.ask("/metrics?json=1", "").json();
+    let metrics = metrics.as_array().expect("an array");
+    for (name, its_type, least) in names {
+        let metric = metrics.iter().find(|metric| metric["name"] == name).unwrap_or_else(|| panic!("{name}"));
+        assert_eq!((&metric["type"], &metric["aggregator"]), (&json!(its_type), &json!("sum")), "{metric}");
+        let values = metric["values"].as_array().expect("values");
+        assert_eq!(values.len(), 1, "{metric}");
+        assert_eq!(values[0]["labels"], json!({ "app_id": app_id, "port": admin.broker.port }));
+        assert!(values[0]["value"].as_u64().is_some_and(|value| value >= least), "{metric}");
+    }
+    assert!(admin.ask("/metrics?json=", "").text().starts_with("# HELP"));
+}
+
 /// A request that came by a proxy is not from this machine, wherever the proxy is.
 ///
 /// Proves: bad input.

@@ -68,7 +68,7 @@ pub(in crate::config) const NAMES: &[ForeignName] = &[
     row(
         "SOKETI_METRICS_PROMETHEUS_PREFIX",
         "metrics.prometheus.prefix",
-        Only(&["heliostat_"], "the names of metrics begin with heliostat_ here"),
+        Sets(&["admin.metrics_prefix"], ForeignForm::Same),
     ),
     row("SOKETI_DEFAULT_APP_ID", "app.id", Sets(&["apps.id"], ForeignForm::Same)),
     row("SOKETI_DEFAULT_APP_KEY", "app.key", Sets(&["apps.key"], ForeignForm::Same)),

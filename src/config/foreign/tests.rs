@@ -45,6 +45,7 @@ const EXAMPLES: &[(&str, &str, &[&str])] = &[
     ("SOKETI_DEBUG", "1", &["level = \"debug\""]),
     ("SOKETI_METRICS_ENABLED", "1", &["enabled = true"]),
     ("SOKETI_METRICS_SERVER_PORT", "9602", &["port = 9602"]),
+    ("SOKETI_METRICS_PROMETHEUS_PREFIX", "app_", &["metrics_prefix = \"app_\""]),
     ("SOKETI_DEFAULT_APP_ID", "42", &["id = \"42\""]),
     ("SOKETI_DEFAULT_APP_KEY", "\"quoted\"", &["key = \"quoted\""]),
     ("SOKETI_DEFAULT_APP_SECRET", "hush", &["secret = \"hush\""]),
@@ -248,7 +249,16 @@ fn credentials_that_development_mode_completes_are_told() {
 
 #[test]
 fn what_means_nothing_here_is_answered_with_what_to_do_instead() {
-    let cases: [(Variables<'_>, &str); 10] = [
+    let cases: [(Variables<'_>, &str); 11] = [
+        (
+            &[
+                ("SOKETI_METRICS_SERVER_PORT", "9601"),
+                ("SOKETI_DEFAULT_APP_ID", "a"),
+                ("SOKETI_DEFAULT_APP_KEY", "k"),
+                ("SOKETI_DEFAULT_APP_SECRET", "hush"),
+            ],
+            "SOKETI_METRICS_SERVER_PORT: the listener is off",
+        ),
         (
             &[("SOKETI_METRICS_HOST", "0.0.0.0")],
             "SOKETI_METRICS_HOST: the admin listener, which has the metrics, stays",
@@ -298,8 +308,21 @@ fn what_means_nothing_here_is_answered_with_what_to_do_instead() {
 }
 
 #[test]
+fn soketis_prefix_of_metrics_is_the_admin_listeners() {
+    let prefix =
+        |text: &str| loaded(&[("SOKETI_METRICS_PROMETHEUS_PREFIX", text)]).config.admin.metrics_prefix;
+    assert_eq!([prefix("soketi_"), prefix("my:app_"), prefix("")], ["soketi_", "my:app_", ""]);
+}
+
+#[test]
 fn values_that_do_not_fit_are_explained() {
     let cases = [
+        (
+            "SOKETI_METRICS_PROMETHEUS_PREFIX",
+            "so-keti",
+            "SOKETI_METRICS_PROMETHEUS_PREFIX: admin.metrics_prefix must be at most 64 letters, digits, _ and :, of which \
+             the first is no digit, such as \"soketi_\", or empty, got \"so-keti\"",
+        ),
         ("SOKETI_PORT", "x", "SOKETI_PORT: server.port must be an integer from 0 to 65535, got \"x\""),
         (
             "SOKETI_DEFAULT_APP_MAX_CONNS",

@@ -35,6 +35,11 @@ fn mistakes_in_the_node_sections_name_line_and_column() {
             "h.toml:2:15: server.path_prefix must be empty, or a path such as \"/realtime\" whose segments are \
              letters, digits and - _ . ~, got the string \"/a//b\"",
         ),
+        (
+            "[admin]\nmetrics_prefix = \"1x-\"",
+            "h.toml:2:18: admin.metrics_prefix must be at most 64 letters, digits, _ and :, of which the first is no \
+             digit, such as \"soketi_\", or empty, got the string \"1x-\"",
+        ),
         ("server = 1", "h.toml:1:10: server must be a table, got 1"),
         (
             "[connection]\nping_after_seconds = 0",

@@ -17,7 +17,7 @@ pub(in crate::config) use place::{
 };
 pub(in crate::config) use proxies::ProxyList;
 pub(in crate::config) use secret::{MASK, OptionalMasterKey, OptionalPassword, SecretText};
-pub(in crate::config) use text::{APP_ID, APP_KEY, AnyText, LogLevel};
+pub(in crate::config) use text::{APP_ID, APP_KEY, AnyText, LogLevel, MetricsPrefix};
 
 use crate::config::input_value::InputValue;
 

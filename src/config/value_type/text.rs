@@ -50,6 +50,37 @@ impl ValueType for AnyText {
     }
 }
 
+/// What the names of metrics begin with, or nothing.
+#[derive(Clone)]
+pub(in crate::config) struct MetricsPrefix;
+
+impl MetricsPrefix {
+    /// The longest. Every sample repeats it.
+    const MOST_CHARS: usize = 64;
+}
+
+impl ValueType for MetricsPrefix {
+    type Value = String;
+
+    fn read(&self, given: &InputValue<'_>) -> Option<String> {
+        let text = given.text()?;
+        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+        let is_one = !text.starts_with(|c: char| c.is_ascii_digit()) && text.chars().all(allowed);
+        (is_one && text.len() <= Self::MOST_CHARS).then(|| text.to_owned())
+    }
+
+    fn expected(&self) -> String {
+        format!(
+            "at most {} letters, digits, _ and :, of which the first is no digit, such as \"soketi_\", or empty",
+            Self::MOST_CHARS
+        )
+    }
+
+    fn write(&self, value: &String) -> String {
+        quote(value)
+    }
+}
+
 /// An app's id, or one of its keys.
 #[derive(Clone)]
 pub(in crate::config) struct Name {
