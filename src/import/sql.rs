@@ -282,10 +282,16 @@ const DECISIVE_TOKENS: usize = 4;
 fn defined_column(begun: &[Token]) -> Option<String> {
     const CONSTRAINTS: [&str; 5] = ["PRIMARY", "UNIQUE", "CONSTRAINT", "CHECK", "FOREIGN"];
     const INDEXES: [&str; 2] = ["KEY", "INDEX"];
+    /// Before one of those, or alone.
+    const INDEX_KINDS: [&str; 2] = ["FULLTEXT", "SPATIAL"];
     let (first, rest) = begun.split_first()?;
     let word = first.word().unwrap_or_default();
     let is_column = !CONSTRAINTS.contains(&word.as_str());
-    let is_index = INDEXES.contains(&word.as_str()) && is_rest_of_index(rest);
+    let goes_on_as_index =
+        || rest.first().and_then(Token::word).is_some_and(|next| INDEXES.contains(&next.as_str()));
+    let is_of_a_kind = INDEX_KINDS.contains(&word.as_str());
+    let is_index = is_of_a_kind && goes_on_as_index()
+        || (is_of_a_kind || INDEXES.contains(&word.as_str())) && is_rest_of_index(rest);
     first.name().filter(|_| is_column && !is_index)
 }
 

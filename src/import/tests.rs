@@ -182,6 +182,65 @@ fn a_column_named_key_needs_no_quotes() {
 }
 
 #[test]
+fn an_index_of_any_kind_is_no_column() {
+    let created = [
+        "`id` varchar(255), `key` varchar(255), `secret` text, FULLTEXT KEY `s` (`secret`)",
+        "`id` varchar(255), FULLTEXT INDEX `s` (`secret`), `key` varchar(255), SPATIAL KEY (`secret`), `secret` text",
+        "id text, key text, secret text, fulltext (secret), FULLTEXT s (secret) WITH PARSER ngram",
+    ];
+    for columns in created {
+        let dump = format!("CREATE TABLE `apps` ({columns});\nINSERT INTO `apps` VALUES ('a', 'ka', 'sa');");
+        assert_eq!(ids(&dump), ["a"], "{columns}");
+    }
+    let column = "CREATE TABLE apps (id text, key text, secret text, fulltext text);\n\
+        INSERT INTO apps VALUES ('a', 'ka', 'sa', 'x');";
+    assert_eq!(ids(column), ["a"]);
+}
+
+#[test]
+fn keys_with_dots_lead_anywhere() {
+    let nested = r#"{"port": 7, "appManager": {"array": {"apps": [
+        {"id": "a", "key": "ka", "secret": "sa", "maxConnections": 5,
+         "webhooks": [{"url": "http://h/", "event_types": ["channel_occupied"], "headers": {"X.Y": "1"}}]},
+        {"id": "b", "key": "kb", "secret": "sb"}]}}}"#;
+    let expected = config(&imported("config.json", nested));
+    assert_eq!((expected.apps.len(), expected.apps[0].webhooks.endpoints.len()), (2, 1));
+    let dotted = [
+        r#"{"port": 7, "appManager.array.apps.1.id": "b", "appManager.array.apps.0.id": "a",
+            "appManager.array.apps.0.key": "ka", "appManager.array.apps.1.key": "kb",
+            "appManager.array.apps.1.secret": "sb", "appManager.array.apps.0.secret": "sa",
+            "appManager.array.apps.0.webhooks.0.url": "http://h/", "appManager.array.apps.0.maxConnections": 5,
+            "appManager.array.apps.0.webhooks.0.event_types": ["channel_occupied"],
+            "appManager.array.apps.0.webhooks.0.headers.X.Y": "1"}"#,
+        r#"{"port": 7, "appManager.array": {"apps.1": {"id": "b", "key": "kb", "secret": "sb"}, "apps.0.id": "a",
+            "apps": [{"key": "ka", "secret": "sa", "maxConnections": 5}],
+            "apps.0.webhooks": {"0": {"url": "http://h/", "event_types": ["channel_occupied"], "headers": {"X.Y": "1"}}}}}"#,
+    ];
+    for text in dotted {
+        assert_eq!(config(&imported("config.json", text)), expected, "{text}");
+    }
+    // What no number leads to is told, and what is no app is refused.
+    let rest = r#"{"appManager.array.apps.x.id": "c", "appManager.array.apps.0": {"id": "a", "key": "k", "secret": "s"}}"#;
+    assert_eq!(
+        imported("config.json", rest).remarks,
+        [
+            "config.json: appManager.*: this broker has no database: apps stand in the configuration file, and \
+          `heliostat import` makes it of a dump of the table"
+        ]
+    );
+    let failure = import("config.json", br#"{"appManager.array.apps.0": 5}"#).unwrap_err();
+    assert!(failure.0[0].contains("appManager.array.apps[0]"), "{failure:?}");
+    // The port of the metrics turns nothing on.
+    let port = nested.replace("\"port\": 7", "\"metrics.port\": 9601");
+    assert_eq!(
+        imported("config.json", &port).remarks,
+        [
+            "config.json: metrics.port: the listener is off: metrics.enabled, which is SOKETI_METRICS_ENABLED, turns it on"
+        ]
+    );
+}
+
+#[test]
 fn a_backtick_in_a_text_makes_no_mysql() {
     let postgres = "-- `\nINSERT INTO notes VALUES ('`', 'C:\\');\nCOPY notes (a) FROM stdin;\n`it's\n\\.\n\
         CREATE FUNCTION f() RETURNS text AS $f$ it's a `;$$ $f$ LANGUAGE sql;\n\
