@@ -9,7 +9,7 @@ use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 
 use crate::http::{ApiError, foreign_origin, names_this_machine, proxied, segments};
-use crate::net::ProxyName;
+use crate::net::ConnectionPeers;
 
 /// Whether a request is for a path below `/dev/`, as the router sees it: decoded, after the path prefix.
 pub(crate) fn is_guarded(request: &HttpRequest, path_prefix: &str) -> bool {
@@ -25,7 +25,8 @@ pub(crate) fn is_guarded(request: &HttpRequest, path_prefix: &str) -> bool {
 /// With what speaks against it.
 pub(super) fn check(request: &HttpRequest) -> Result<(), ApiError> {
     let headers = request.headers();
-    let by_header = || request.conn_data::<ProxyName>().map(|_| "PROXY".to_owned());
+    let peers = request.conn_data::<ConnectionPeers>();
+    let by_header = || peers.and_then(|peers| peers.proxy).map(|_| "PROXY".to_owned());
     if let Some(trace) = proxied(headers).or_else(by_header) {
         return Err(ApiError::Proxied(trace));
     }

@@ -29,10 +29,12 @@ pub(crate) struct Arrival {
 impl Arrival {
     /// What a request with these headers shows, that came from these peers to a listener of these settings.
     pub(crate) fn of(headers: &HeaderMap, settings: &ListenerSettings, peers: ConnectionPeers) -> Self {
-        let ConnectionPeers { peer, proxy } = peers;
-        let client = client_address(headers, peer, &settings.trusted_proxies);
+        let ConnectionPeers { peer, proxy, nameless } = peers;
+        // A proxy that names nobody vouches for nobody's headers.
+        let client = if nameless { peer } else { client_address(headers, peer, &settings.trusted_proxies) };
+        let is_believed = !nameless && settings.believes(peer);
         Arrival {
-            tls: settings.tls || (settings.believes(peer) && came_by_tls(headers)),
+            tls: settings.tls || (is_believed && came_by_tls(headers)),
             origins: origins(headers),
             peer: client,
             // Who holds the connection is the one that is sure to be there.
@@ -177,12 +179,20 @@ mod tests {
         headers.insert(HeaderName::from_static("x-forwarded-for"), HeaderValue::from_static("192.0.2.1"));
         let of = |peer: &str| {
             let Arrival { tls, peer, proxy, .. } =
-                Arrival::of(&headers, &settings, ConnectionPeers { peer: peer.parse().ok(), proxy: None });
+                Arrival::of(&headers, &settings, ConnectionPeers::direct(peer.parse().ok()));
             (tls, peer.map(|peer| peer.ip().to_string()), proxy.map(|proxy| proxy.to_string()))
         };
         let told = |address: &str| Some(address.to_owned());
         assert_eq!(of("10.0.0.1:5"), (true, told("192.0.2.1"), told("10.0.0.1")));
         assert_eq!(of("192.0.2.9:5"), (false, told("192.0.2.9"), None));
+        // A proxy that names nobody lends nobody its authority, not even where everybody is believed.
+        let everybody = ListenerSettings { trust_forwarded_proto: true, ..ListenerSettings::default() };
+        let nameless = ConnectionPeers::by_proxy("10.0.0.1:5".parse().ok(), None);
+        for settings in [&settings, &everybody] {
+            let Arrival { tls, peer, proxy, .. } = Arrival::of(&headers, settings, nameless);
+            assert_eq!((tls, peer), (false, "10.0.0.1:5".parse().ok()));
+            assert_eq!(proxy.map(|proxy| proxy.to_string()), told("10.0.0.1"));
+        }
     }
 
     #[test]

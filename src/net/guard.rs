@@ -27,7 +27,7 @@ use tokio::time::Sleep;
 use tracing::{debug, warn};
 
 use super::slots::HttpSlot;
-use super::{ConnectionPeers, ProxyName, Stream, peer_field};
+use super::{ConnectionPeers, Stream, peer_field};
 use exchange::ExchangePhase;
 
 /// Bytes that are handed on before the HTTP server has to look at them, unless they are of a body that is wanted. It
@@ -92,9 +92,9 @@ impl<S> GuardedStream<S> {
         (self.stream, UpgradeSlot { exchange: self.exchange, _slot: self.slot }, self.upgrade_task)
     }
 
-    /// The proxy that has named the client by a header of the PROXY protocol.
-    pub(crate) fn proxy(&self) -> Option<ProxyName> {
-        self.peers.proxy
+    /// Who is at its other end.
+    pub(crate) fn peers(&self) -> ConnectionPeers {
+        self.peers
     }
 
     /// What requests on it tell the guard.

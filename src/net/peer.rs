@@ -24,8 +24,24 @@ pub(crate) type ProxyField = Option<DisplayValue<ProxyName>>;
 pub(crate) struct ConnectionPeers {
     /// The client's address; `None` of one on a Unix socket.
     pub(crate) peer: Option<SocketAddr>,
-    /// The proxy that has named it by a header of the PROXY protocol.
+    /// The proxy that a header of the PROXY protocol came from.
     pub(crate) proxy: Option<ProxyName>,
+    /// That header names no client (`UNKNOWN`, `LOCAL`): the proxy itself speaks, or somebody of whom nothing is known.
+    /// The address is the proxy's then, its authority is not.
+    pub(crate) nameless: bool,
+}
+
+impl ConnectionPeers {
+    /// Who is there without a header that says more.
+    pub(crate) fn direct(peer: Option<SocketAddr>) -> Self {
+        ConnectionPeers { peer, proxy: None, nameless: false }
+    }
+
+    /// Whom a proxy at this address has named, if anybody.
+    pub(crate) fn by_proxy(proxy: Option<SocketAddr>, client: Option<SocketAddr>) -> Self {
+        let nameless = client.is_none();
+        ConnectionPeers { peer: client.or(proxy), proxy: Some(ProxyName::of(proxy)), nameless }
+    }
 }
 
 impl ProxyName {

@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 
 use super::guard::AcceptedStream;
 use super::idle::IdleList;
-use super::peer::{ConnectionPeers, ProxyName, peer_field};
+use super::peer::{ConnectionPeers, peer_field};
 use super::proxies::TrustedProxies;
 use super::proxy_header::{self, ProxyHeaderError};
 use super::slots::{NoSlot, WorkerSlots};
@@ -80,8 +80,7 @@ pub(super) async fn read_peers<S: Socket>(
         Err(NotProxied::Stranger)
     };
     match read {
-        Ok(Some(client)) => Ok(ConnectionPeers { peer: Some(client), proxy: Some(ProxyName::of(proxy)) }),
-        Ok(None) => Ok(ConnectionPeers { peer: proxy, proxy: None }),
+        Ok(client) => Ok(ConnectionPeers::by_proxy(proxy, client)),
         Err(error) => {
             let peer = peer_field(proxy);
             // One that connects and goes only looks whether somebody is here.

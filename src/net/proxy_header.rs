@@ -42,7 +42,8 @@ pub(super) enum ProxyHeaderError {
 
 use ProxyHeaderError::{Invalid, Missing, TooLong};
 
-/// Reads the header, and nothing else. `None` where the proxy speaks for itself, or the client has no address.
+/// Reads the header, and nothing else. `None` where it names no client: the proxy speaks for itself, or the
+/// client has no address.
 ///
 /// # Errors
 /// See [`ProxyHeaderError`]. How much has been read is not known then.

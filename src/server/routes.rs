@@ -346,7 +346,7 @@ async fn dispatch(
 }
 
 fn arrival(context: &RouteContext, request: &HttpRequest) -> Arrival {
-    let peers = ConnectionPeers { peer: request.peer_addr(), proxy: request.conn_data().copied() };
+    let peers = request.conn_data::<ConnectionPeers>().copied().unwrap_or_default();
     Arrival::of(request.headers(), &context.settings, peers)
 }
 

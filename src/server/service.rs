@@ -159,9 +159,7 @@ fn http_service<R, S: Stream, A: Fn(R) -> AcceptedStream<S> + Clone>(
         .h1_allow_half_closed(false)
         .on_connect_ext(|stream: &GuardedStream<S>, data: &mut Extensions| {
             data.insert(stream.exchange());
-            if let Some(proxy) = stream.proxy() {
-                data.insert(proxy);
-            }
+            data.insert(stream.peers());
         })
         .expect(expecting)
         .upgrade(fn_service(move |(request, framed)| {

@@ -148,7 +148,7 @@ mod tests {
     fn client_info(origin: &str, query: &str) -> ClientInfo {
         let mut headers = HeaderMap::new();
         headers.insert(ORIGIN, HeaderValue::from_bytes(origin.as_bytes()).unwrap());
-        let peers = ConnectionPeers { peer: Some(SocketAddr::from(([127, 0, 0, 1], 4711))), proxy: None };
+        let peers = ConnectionPeers::direct(Some(SocketAddr::from(([127, 0, 0, 1], 4711))));
         ClientInfo::new(&Arrival::of(&headers, &ListenerSettings::default(), peers), &Query::parse(query))
     }
 

@@ -123,6 +123,40 @@ fn the_header_names_the_client() {
     }
 }
 
+/// Behind a header that names nobody, nobody speaks with the authority of the proxy: what a request says there of its client,
+/// and of TLS, is not believed. A proxy's own health checks are answered.
+///
+/// Proves: bad input.
+#[test]
+fn a_header_that_names_nobody_lends_no_authority() {
+    let Some(proxied) = Proxied::new("trusted_proxies = [\"127.0.0.1\", \"unix\"]\n") else { return };
+    let told = "X-Forwarded-For: 198.51.100.9\r\nForwarded: for=198.51.100.9;proto=https\r\nX-Forwarded-Proto: https\r\n";
+    let asks = |path: &str| {
+        format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{told}Connection: close\r\n\r\n").into_bytes()
+    };
+    let nobody = [v2(0x20, 0, b""), v2(0x21, 0, b""), b"PROXY UNKNOWN\r\n".to_vec()];
+    for (n, header) in nobody.iter().enumerate() {
+        let path = format!("/of-nobody-{n}");
+        let answer = ask(proxied.connect(), &[&header[..], &asks(&path)].concat());
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+        proxied.await_line(&[
+            "request refused",
+            &format!("path={path} "),
+            "peer=127.0.0.1:",
+            "proxy=127.0.0.1",
+        ]);
+        let answer = ask(proxied.connect(), &[&header[..], &asks("/health")].concat());
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    let stream = UnixStream::connect(&proxied.unix).unwrap();
+    stream.set_read_timeout(Some(patience())).unwrap();
+    let answer = ask(stream, &[&nobody[2][..], &asks("/of-nobody-unix")].concat());
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    proxied.await_line(&["path=/of-nobody-unix ", "peer=unix proxy=unix"]);
+    let log = proxied.target.broker().unwrap().log();
+    assert!(!log.contains("198.51.100.9"), "{log}");
+}
+
 /// The header stands before TLS.
 #[test]
 fn the_header_comes_before_tls() {

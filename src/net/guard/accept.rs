@@ -46,7 +46,7 @@ impl<S> AcceptedStream<S> {
 impl<S: Socket> AcceptedStream<S> {
     /// A plain stream, as it was accepted.
     pub(crate) fn plain(stream: S, room: &Rc<WorkerSlots>) -> Self {
-        let peers = ConnectionPeers { peer: stream.peer(), proxy: None };
+        let peers = ConnectionPeers::direct(stream.peer());
         AcceptedStream::new(stream, peers, room.accept())
     }
 }

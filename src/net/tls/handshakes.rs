@@ -80,7 +80,7 @@ async fn shake_hands<S: Socket>(
         poll_fn(|context| stream.poll_readable(context)).await?;
         let peers = match proxied {
             Some(trusted) => read_peers(&mut stream, trusted, slots).await?,
-            None => ConnectionPeers { peer: stream.peer(), proxy: None },
+            None => ConnectionPeers::direct(stream.peer()),
         };
         Ok((acceptor.accept(stream).await?, peers))
     };

@@ -19,7 +19,7 @@ use crate::auth::is_secret;
 use crate::auth::request::Query;
 use crate::http::{self, split_host};
 use crate::hub::Timed;
-use crate::net::ProxyName;
+use crate::net::ConnectionPeers;
 
 use super::app::AppUnderTest;
 use super::faults::Fault;
@@ -83,7 +83,7 @@ impl TestMode {
     fn admit(&self, request: &HttpRequest) -> Result<(), ControlApiError> {
         let peer = request.peer_addr().map(|address| address.ip().to_canonical());
         // By a header of the PROXY protocol anybody may have named this machine.
-        let proxied = request.conn_data::<ProxyName>().is_some();
+        let proxied = request.conn_data::<ConnectionPeers>().is_some_and(|peers| peers.proxy.is_some());
         if !self.remote && (proxied || !peer.is_some_and(|ip| ip.is_loopback())) {
             return Err(ControlApiError::Remote);
         }

@@ -209,7 +209,7 @@ async fn receive(
 }
 
 fn arrival(fallback: &Fallback, request: &HttpRequest) -> Arrival {
-    let peers = ConnectionPeers { peer: request.peer_addr(), proxy: request.conn_data().copied() };
+    let peers = request.conn_data::<ConnectionPeers>().copied().unwrap_or_default();
     Arrival::of(request.headers(), &fallback.settings, peers)
 }
 

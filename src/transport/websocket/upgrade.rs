@@ -80,7 +80,7 @@ pub(crate) async fn upgrade<S: Stream>(
         return Ok(stream.write_all(answer.as_bytes()).await?);
     }
     let query = Query::parse(request.uri().query().unwrap_or_default());
-    let peers = ConnectionPeers { peer: head.peer_addr, proxy: request.conn_data().copied() };
+    let peers = request.conn_data::<ConnectionPeers>().copied().unwrap_or_default();
     let arrival = Arrival::of(request.headers(), &listener.settings, peers);
     if listener.pipes_only || wire::is_pipe(&query) {
         stream.write_all(switching_protocols(&request, None).as_bytes()).await?;
