@@ -22,7 +22,7 @@ export const COMBINATIONS = RELEASES.flatMap((release) => TRANSPORTS.map((transp
 const LOADED_LATER = ['sockjs.js', 'xhr.js'];
 
 /** Longer than a browser's 20 s, for machines on which all combinations take their turns. */
-const DEADLINE_MS = 60_000;
+const DEADLINE_MS = 120_000;
 
 /** The browser itself writes a line to the console for each request that does not succeed. */
 const FAILED_REQUEST = /Failed to load resource|WebSocket connection to .* failed/;
