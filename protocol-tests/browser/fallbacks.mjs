@@ -129,9 +129,15 @@ class Client {
     return this.page.evaluate(`(${work})(clients[${JSON.stringify(this.name)}], ${JSON.stringify(argument)})`);
   }
 
-  /** Waits until that is true. */
-  #until(work, argument) {
-    return this.page.waitForFunction(`(${work})(clients[${JSON.stringify(this.name)}], ${JSON.stringify(argument)})`);
+  /** Waits until that is true; where it does not become so, the error says what the client has seen instead. */
+  async #until(work, argument) {
+    try {
+      await this.page.waitForFunction(`(${work})(clients[${JSON.stringify(this.name)}], ${JSON.stringify(argument)})`);
+    } catch (error) {
+      const { states, errors, messages } = await this.seen();
+      const heard = messages.map(({ event }) => event);
+      throw new Error(`${error.message} Seen: ${JSON.stringify({ states, errors, heard })}`, { cause: error });
+    }
   }
 
   /** Waits until the connection stands, and checks what carries it. */
@@ -189,11 +195,23 @@ class Client {
     return this.#until((client, wanted) => globalThis.codes(client).includes(wanted), code);
   }
 
-  /** Counts from now on what the transport itself takes for a sign of life. */
+  /**
+   * Counts from now on what the transport itself takes for a sign of life. pusher-js is told of none by SockJS, whose own
+   * are counted then.
+   */
   countHeartbeats() {
     return this.#do((client) => {
-      client.pusher.connection.connection.bind('activity', () => { client.heartbeats += 1; });
+      const { connection } = client.pusher.connection;
+      const { name, socket } = connection.transport;
+      const note = () => { client.heartbeats += 1; };
+      if (name === 'sockjs') socket.addEventListener('heartbeat', note);
+      else connection.bind('activity', note);
     });
+  }
+
+  /** Which of its own transports SockJS has chosen: on a slow machine it goes on to the next, down to one that polls. */
+  carrier() {
+    return this.#do(({ pusher }) => pusher.connection.connection.transport.socket.protocol);
   }
 
   heartbeats(count) {
