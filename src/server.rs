@@ -1,6 +1,7 @@
 //! The whole: builds the parts from a configuration, joins them on the sockets that the broker listens on, and ends them
 //! in order.
 
+mod accepting;
 mod admin;
 mod app_listeners;
 mod bound;
@@ -128,14 +129,9 @@ impl Server {
         let Server { config, taps, hooks, test_mode, inherited, admin_is_dispensable } = self;
         config.admin.check()?;
         check_apps(&config)?;
-        let taps = taps.into_iter().map(|(app_id, tap)| {
-            let listener: Arc<dyn Listener> = Arc::new(TapListener(tap));
-            (app_id, listener)
-        });
-        let own = hooks.iter().map(|(app_id, hook)| (app_id.clone(), Arc::clone(&hook.listener)));
         let webhooks = Webhooks::new();
         let wire = PipeWire::new(config.pipe.clone());
-        let pipes = taps.chain(own).collect();
+        let pipes = pipes(taps, &hooks);
         let listeners = AppListeners::new(pipes, webhooks.clone(), Arc::clone(&wire), test_mode.clone());
         if let Some(app_id) = listeners.without_app(&config.apps) {
             return Err(StartError::PipeWithoutApp(app_id.to_owned()));
@@ -217,4 +213,14 @@ fn soketi_names(config: &Config, sockets: &[ListeningSocket]) -> Option<SoketiNa
     let prefix = config.admin.metrics_prefix.clone();
     let port = sockets.iter().find_map(ListeningSocket::address).map_or(config.server.port, |at| at.port());
     (!prefix.is_empty()).then_some(SoketiNames { prefix, port })
+}
+
+/// What hears the events of apps within this program, each with the id of its app.
+fn pipes(taps: Vec<(String, Arc<dyn Tap>)>, hooks: &[(String, Hook)]) -> Vec<(String, Arc<dyn Listener>)> {
+    let taps = taps.into_iter().map(|(app_id, tap)| {
+        let listener: Arc<dyn Listener> = Arc::new(TapListener(tap));
+        (app_id, listener)
+    });
+    let hooks = hooks.iter().map(|(app_id, hook)| (app_id.clone(), Arc::clone(&hook.listener)));
+    taps.chain(hooks).collect()
 }

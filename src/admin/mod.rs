@@ -22,7 +22,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use tracing::{info, warn};
 
 use crate::auth::request::Query;
-use crate::http::{ready_response, segments, text_response};
+use crate::http::{segments, state_response, text_response};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::node::Readiness;
@@ -100,8 +100,8 @@ impl Admin {
         }
         Ok(match path {
             "metrics" => self.metrics(request).await,
-            "live" => text_response("live\n"),
-            "ready" => ready_response(self.readiness.check(0)),
+            "live" => state_response(self.readiness.check_life(), "live\n"),
+            "ready" => state_response(self.readiness.check(0), "ready\n"),
             "usage" => self.usage(),
             _ => text_response(INDEX),
         })

@@ -69,10 +69,11 @@ pub(crate) fn text_response(text: &'static str) -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(text)
 }
 
-/// Whether a node should be sent new clients: `ready`, or 503 with what speaks against it and when to ask again.
-pub(crate) fn ready_response(readiness: Result<(), Unready>) -> HttpResponse {
-    match readiness {
-        Ok(()) => text_response("ready\n"),
+/// Whether a node is what somebody asks about: the line that says so, or 503 with what speaks against it and when to ask
+/// again.
+pub(crate) fn state_response(state: Result<(), Unready>, well: &'static str) -> HttpResponse {
+    match state {
+        Ok(()) => text_response(well),
         Err(unready) => HttpResponse::ServiceUnavailable()
             .insert_header((header::RETRY_AFTER, "1"))
             .insert_header((header::CACHE_CONTROL, "no-store"))

@@ -26,12 +26,23 @@ impl Hub {
         totals
     }
 
-    /// Waits until every worker has ended the turn that it is in, and read the commands that were posted before.
-    pub(crate) async fn turn_of_every_worker(&self) {
-        let (reply, mut replies) = mpsc::channel(1);
-        self.mailboxes.post_to_started(|| WorkerCommand::Turn { _reply: reply.clone() });
+    /// Waits until every worker that runs has ended the turn that it is in, and read the commands that were posted before.
+    /// Returns whether those were all: none has died, and all have started.
+    pub(crate) async fn turn_of_every_worker(&self) -> bool {
+        let (reply, mut replies) = mpsc::channel(self.worker_count());
+        self.mailboxes.post_to_started(|| WorkerCommand::Turn { reply: reply.clone() });
         drop(reply);
-        // Nothing is ever sent; it ends when the last command has been read.
-        replies.recv().await;
+        let mut answered = 0;
+        // Of one that dies meanwhile the command is dropped.
+        while replies.recv().await.is_some() {
+            answered += 1;
+        }
+        answered == self.worker_count()
+    }
+
+    /// Has a worker die, as a fault of the program would.
+    #[cfg(test)]
+    pub(crate) fn kill_worker(&self, worker: crate::channel::WorkerIndex) {
+        self.mailbox(worker).post(WorkerCommand::Panic);
     }
 }

@@ -58,14 +58,17 @@ pub(super) enum WorkerCommand {
     Drain { code: CloseCode, reason: &'static str },
     /// End some more connections of those that there were at the first of these commands, politely.
     DrainSome { most: usize, code: CloseCode, reason: &'static str },
-    /// Nothing: whoever has sent it waits until it has been read.
-    Turn { _reply: Sender<Infallible> },
+    /// Say that it has been read: whoever has sent it waits for that.
+    Turn { reply: Sender<()> },
     /// Some worker is no longer far behind: whoever waits for that may look again.
     Relieved,
     /// Look at all connections, in pieces: whoever has sent it waits until that is done.
     Survey { asked: Sender<Infallible> },
     /// Tell what the worker holds.
     Totals { reply: UnboundedSender<Totals> },
+    /// Panic, as a fault of the program would have it.
+    #[cfg(test)]
+    Panic,
 }
 
 impl WorkerCommand {
@@ -88,6 +91,8 @@ impl WorkerCommand {
             | WorkerCommand::Drain { .. }
             | WorkerCommand::DrainSome { .. }
             | WorkerCommand::Turn { .. } => 0,
+            #[cfg(test)]
+            WorkerCommand::Panic => 0,
             // Who counts does not count himself.
             WorkerCommand::Totals { .. } | WorkerCommand::Survey { .. } => return 0,
         };
@@ -136,6 +141,11 @@ impl Mailbox {
         self.unread.load(Ordering::Relaxed) == 0
     }
 
+    /// Whether nobody will ever read what is posted: the worker is gone.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.sender.is_closed()
+    }
+
     /// Bytes of commands that have not been read.
     pub(super) fn unread_bytes(&self) -> usize {
         self.unread.load(Ordering::Relaxed)
@@ -171,5 +181,15 @@ impl MailboxReader {
     pub(super) fn done(&self, bytes: usize) -> bool {
         let before = self.unread.fetch_sub(bytes, Ordering::Relaxed);
         before > CONGESTED_BYTES && before - bytes <= CONGESTED_BYTES
+    }
+}
+
+impl Drop for MailboxReader {
+    fn drop(&mut self) {
+        // What nobody will read must keep no publisher waiting.
+        self.receiver.close();
+        while let Ok(command) = self.receiver.try_recv() {
+            self.unread.fetch_sub(command.bytes(), Ordering::Relaxed);
+        }
     }
 }

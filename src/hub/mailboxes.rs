@@ -1,6 +1,7 @@
 //! The mailboxes of all workers: posting to one, to all, and whether some worker is far behind with its own.
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::channel::WorkerIndex;
 
@@ -11,13 +12,16 @@ pub(super) struct Mailboxes {
     all: Vec<Mailbox>,
     /// Their other ends, until the workers start and take them.
     readers: Mutex<Vec<Option<MailboxReader>>>,
+    /// Told when the last of them has done so.
+    all_taken: Notify,
 }
 
 impl Mailboxes {
     /// For so many workers, none of which has started.
     pub(super) fn new(workers: usize) -> Self {
         let (all, readers): (_, Vec<MailboxReader>) = (0..workers).map(|_| mailbox()).unzip();
-        Mailboxes { all, readers: Mutex::new(readers.into_iter().map(Some).collect()) }
+        let readers = Mutex::new(readers.into_iter().map(Some).collect());
+        Mailboxes { all, readers, all_taken: Notify::new() }
     }
 
     /// How many workers there are.
@@ -66,12 +70,29 @@ impl Mailboxes {
     pub(super) fn take_reader(&self) -> Option<(WorkerIndex, MailboxReader)> {
         let mut readers = self.readers.lock();
         let found = readers.iter_mut().enumerate().find_map(|(index, reader)| Some((index, reader.take()?)));
+        if readers.iter().all(Option::is_none) {
+            self.all_taken.notify_waiters();
+        }
         found.and_then(|(index, reader)| Some((WorkerIndex::try_from(index).ok()?, reader)))
     }
 
     /// Whether every worker has started.
     pub(super) fn all_started(&self) -> bool {
         self.readers.lock().iter().all(Option::is_none)
+    }
+
+    /// Waits until every worker has started.
+    pub(super) async fn until_all_started(&self) {
+        // It hears of what comes after this line, also while it is not polled.
+        let all_taken = self.all_taken.notified();
+        if !self.all_started() {
+            all_taken.await;
+        }
+    }
+
+    /// Whether some worker has started and is no more.
+    pub(super) fn is_one_abandoned(&self) -> bool {
+        self.all.iter().any(Mailbox::is_abandoned)
     }
 
     /// Whether some worker is far behind.

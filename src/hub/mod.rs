@@ -166,6 +166,16 @@ impl Hub {
         self.mailboxes.all_started()
     }
 
+    /// Waits until all of them run.
+    pub(crate) async fn until_started(&self) {
+        self.mailboxes.until_all_started().await;
+    }
+
+    /// Whether one of them is no more, by a fault of the program: its connections have ended with it.
+    pub(crate) fn has_lost_a_worker(&self) -> bool {
+        self.mailboxes.is_one_abandoned()
+    }
+
     fn mailbox(&self, worker: WorkerIndex) -> &Mailbox {
         self.mailboxes.of(worker)
     }

@@ -153,7 +153,8 @@ impl Hub {
     /// Ends every connection politely, after what was published before [`Hub::stop_work`], and waits until all are gone
     /// and all requests answered. `between` is called when nothing more is published and nobody has been closed.
     pub async fn drain(&self, between: impl FnOnce()) {
-        self.turn_of_every_worker().await;
+        // Those that have died hold nobody up.
+        let _ = self.turn_of_every_worker().await;
         between();
         let shutdown = self.shutdown().unwrap_or(Shutdown::Soon);
         let (code, reason) = (shutdown.code(), shutdown.sentence());

@@ -171,6 +171,11 @@ impl ConnectionSlots {
         is_full.then_some(self.most_http)
     }
 
+    /// Whether there are fewer connections than there may be.
+    pub(crate) fn has_room(&self) -> bool {
+        self.open.load(Ordering::Relaxed) < self.in_all
+    }
+
     /// Whether some connection is idle and would give way to a newcomer.
     fn has_evictable(&self) -> bool {
         self.workers.lock().iter().any(|worker| worker.evictable() > 0)
@@ -256,7 +261,7 @@ impl WorkerSlots {
     }
 
     /// Counts a connection that was accepted, and makes room for it.
-    pub(super) fn accept(self: &Rc<Self>) -> (ConnectionSlot, Result<IdleEntry, NoSlot>) {
+    pub(crate) fn accept(self: &Rc<Self>) -> (ConnectionSlot, Result<IdleEntry, NoSlot>) {
         self.open.set(self.open.get() + 1);
         self.node.counters.accepted.add_from_anywhere(1);
         let in_all = self.node.open.fetch_add(1, Ordering::Relaxed) + 1;

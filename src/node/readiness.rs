@@ -25,6 +25,11 @@ pub(crate) enum Unready {
     /// It is about to stop, or stops.
     #[error("draining: {0}")]
     Draining(&'static str),
+    /// A fault of the program has ended a worker thread.
+    #[error(
+        "broken: a worker thread has died, and its connections with it; the log tells how; restart the broker"
+    )]
+    LostWorker,
     /// The next connection would be closed with 4100.
     #[error(
         "full: there are {0} connections, and no more are admitted (server.max_connections, or the limit of open files)"
@@ -53,6 +58,14 @@ impl Readiness {
         let _ = self.draining.set(reason);
     }
 
+    /// Whether the node can go on: whether nothing is wrong that only a restart would mend.
+    ///
+    /// # Errors
+    /// With what it is.
+    pub(crate) fn check_life(&self) -> Result<(), Unready> {
+        if self.hub.has_lost_a_worker() { Err(Unready::LostWorker) } else { Ok(()) }
+    }
+
     /// Whether new clients should come here. Whoever asks has `asking` connections of those that are bounded, which do not
     /// count.
     ///
@@ -65,6 +78,7 @@ impl Readiness {
         if self.hub.shutdown().is_some() {
             return Err(Unready::Draining("nothing new is begun any more"));
         }
+        self.check_life()?;
         if !self.hub.has_started() {
             return Err(Unready::Starting);
         }
@@ -120,6 +134,28 @@ mod tests {
             worker.admit(&app, false).unwrap();
             assert_eq!(readiness.check(0), Err(Unready::Connections(2)));
         });
+    }
+
+    #[test]
+    fn a_node_that_has_lost_a_worker_says_so_and_answers_for_it_no_more() {
+        let readiness = readiness();
+        let hub = Arc::clone(&readiness.hub);
+        actix_web::rt::System::new().block_on(async {
+            let thread = actix_rt::Arbiter::new();
+            let of_thread = Arc::clone(&hub);
+            thread.spawn_fn(move || drop(Worker::of_this_thread(&of_thread)));
+            hub.until_started().await;
+            assert!(hub.turn_of_every_worker().await && readiness.check(0).is_ok());
+            hub.kill_worker(0);
+            assert!(!hub.turn_of_every_worker().await);
+            // It ends with what it did.
+            thread.join().unwrap();
+        });
+        assert_eq!(readiness.check(0), Err(Unready::LostWorker));
+        let app = hub.state_by_key("k").unwrap();
+        let somebody = crate::protocol::SocketId::new(1, 1);
+        hub.release(&app, somebody, Frame::ping());
+        assert!(!hub.is_congested());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use actix_server::{Server as ActixServer, ServerBuilder};
 use tracing::{info, warn};
 
+use super::accepting::Accepting;
 use super::admin::AdminListener;
 use super::files::OpenFiles;
 use super::listening::{ListeningSocket, SocketHandle};
@@ -169,8 +170,9 @@ impl BoundServer {
         let mut running = actix_web::rt::spawn(server);
         let watching = certificates.map(|certificates| actix_web::rt::spawn(tls::watch(certificates)));
         let supervising = supervision.clone().map(|supervision| {
-            let hub = Arc::clone(&hub);
-            actix_web::rt::spawn(supervision.supervise(hub, status))
+            let sockets = handles.iter().map(SocketHandle::watched).collect();
+            let accepting = Accepting::new(sockets, Arc::clone(&slots));
+            actix_web::rt::spawn(supervision.supervise(Arc::clone(&hub), accepting, status))
         });
         tokio::select! {
             ended = &mut running => return ended.unwrap_or_else(|panic| Err(io::Error::other(panic))),

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_server::{ServerBuilder, ServerHandle};
@@ -131,7 +132,7 @@ impl ListeningSocket {
                 (PlainSocket::Unix(socket), again, file)
             }
         };
-        Ok((plain, SocketHandle { file, socket, role, inherited }))
+        Ok((plain, SocketHandle { file, socket: Arc::new(socket), role, inherited }))
     }
 
     /// Has the HTTP server serve what comes in here as the socket's role says. Returns what closes the socket while the
@@ -173,12 +174,17 @@ impl ListeningSocket {
 pub(super) struct SocketHandle {
     // The file goes before the socket is closed.
     file: Option<SocketFile>,
-    socket: Socket,
+    socket: Arc<Socket>,
     role: Role,
     inherited: bool,
 }
 
 impl SocketHandle {
+    /// For whoever watches what comes to it.
+    pub(super) fn watched(&self) -> Arc<Socket> {
+        Arc::clone(&self.socket)
+    }
+
     /// Whether it is one for clients that is kept by a service manager, so that they wait in it for the next process.
     pub(super) fn is_held(&self) -> bool {
         self.role == Role::Broker && self.inherited
@@ -322,7 +328,7 @@ mod tests {
     #[test]
     fn clients_are_awaited_only_where_every_socket_of_theirs_is_held() {
         let handle = |&(role, inherited): &(Role, bool)| {
-            let socket = TcpListener::bind("127.0.0.1:0").unwrap().into();
+            let socket = Arc::new(TcpListener::bind("127.0.0.1:0").unwrap().into());
             SocketHandle { file: None, socket, role, inherited }
         };
         for (sockets, awaited) in [

@@ -1,4 +1,5 @@
-//! What a service manager such as systemd is told: that the broker is ready, reloads, stops, and that its workers turn.
+//! What a service manager such as systemd is told: that the broker is ready, reloads, stops, and that its workers turn and somebody
+//! accepts.
 //!
 //! Without `NOTIFY_SOCKET` in the environment nobody is told.
 
@@ -7,15 +8,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sd_notify::NotifyState;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
+use super::accepting::Accepting;
 use crate::hub::Hub;
 
 /// Of the time that the manager waits for a sign of life, the part after which the next one is due.
 const SIGNS_PER_WATCHDOG: u32 = 3;
-
-/// How often it is looked whether all workers have started.
-const START_LOOK: Duration = Duration::from_millis(1);
 
 /// How often the manager is told that a broker that is to stop takes its time.
 const EXTENDED_EVERY: Duration = Duration::from_secs(5);
@@ -78,22 +77,41 @@ impl Supervision {
     }
 
     /// Tells the service manager that the broker is ready once all workers turn, and from then on that they turn, if it wants
-    /// to hear that: a sign of life is sent only when every worker has taken a turn since the last one.
-    pub(super) async fn supervise(self, hub: Arc<Hub>, status: String) {
-        while !hub.has_started() {
-            tokio::time::sleep(START_LOOK).await;
-        }
-        hub.turn_of_every_worker().await;
+    /// to hear that: a sign of life is sent only when every worker has taken a turn since the last one, and connections that
+    /// wait are accepted.
+    pub(super) async fn supervise(self, hub: Arc<Hub>, mut accepting: Accepting, status: String) {
+        hub.until_started().await;
+        let _ = hub.turn_of_every_worker().await;
         if self.go_on_to(SupervisionPhase::Ready) {
             ready(&status);
         }
         let Some(watchdog) = sd_notify::watchdog_enabled() else { return };
         let interval = (watchdog / SIGNS_PER_WATCHDOG).max(Duration::from_millis(1));
+        let mut missed = None;
         loop {
-            hub.turn_of_every_worker().await;
-            tell(&[NotifyState::Watchdog]);
+            let all_turn = hub.turn_of_every_worker().await;
+            let wrong = match (all_turn, accepting.look()) {
+                // Nobody accepts any more, and in the end nobody turns.
+                _ if self.is_stopping() => None,
+                (false, _) => Some("a worker thread has died"),
+                (true, false) => Some("connections wait, and none is accepted"),
+                (true, true) => None,
+            };
+            match wrong {
+                None => tell(&[NotifyState::Watchdog]),
+                Some(what) if missed != wrong => {
+                    error!("no sign of life to the service manager: {what}");
+                    tell(&[NotifyState::Status(what)]);
+                }
+                Some(_) => {}
+            }
+            missed = wrong;
             tokio::time::sleep(interval).await;
         }
+    }
+
+    fn is_stopping(&self) -> bool {
+        *self.0.lock() == SupervisionPhase::Stopping
     }
 
     fn is_ready(&self) -> bool {

@@ -16,7 +16,7 @@ use crate::development::{Development, guard};
 use crate::http::Arrival;
 use crate::http::{
     ApiError, Authenticated, BodyBounds, ListenerSettings, WorkerRequests, authenticated, body, channels,
-    chosen_answer, close_if_stopping, events, moved, not_allowed, preflight, ready_response, segments,
+    chosen_answer, close_if_stopping, events, moved, not_allowed, preflight, segments, state_response,
     text_response, unix_seconds, users,
 };
 use crate::hub::{AppState, InjectedAnswer, Refused, Worker};
@@ -190,7 +190,7 @@ async fn answer(
         return Ok(preflight(request));
     }
     match segments.as_slice() {
-        ["health"] => check_reading(request).map(|()| text_response("ok\n")),
+        ["health"] => check_reading(request).map(|()| state_response(context.readiness.check_life(), "ok\n")),
         ["ready"] => readiness(context, request),
         ["app", _] => Err(ApiError::UpgradeRequired),
         // One official library leaves the app out of this path; the key tells which it is.
@@ -267,7 +267,7 @@ fn asks_readiness(context: &RouteContext, request: &HttpRequest) -> bool {
 /// Whether the node should be sent new clients; whoever asks has one connection.
 fn readiness(context: &RouteContext, request: &HttpRequest) -> Result<HttpResponse, ApiError> {
     check_reading(request)?;
-    Ok(ready_response(context.readiness.check(1)))
+    Ok(state_response(context.readiness.check(1), "ready\n"))
 }
 
 /// What is here, for whoever opens the address where there are no pages. It tells strangers no version.

@@ -41,6 +41,8 @@ mod app;
 mod broker;
 mod conditions;
 #[cfg(test)]
+mod lost_worker;
+#[cfg(test)]
 mod metrics_churn;
 mod running;
 #[cfg(test)]

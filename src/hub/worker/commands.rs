@@ -92,7 +92,12 @@ impl Worker {
                 let _ = reply.send(self.totals());
             }
             WorkerCommand::Survey { asked } => self.begin_survey(asked),
-            WorkerCommand::Turn { .. } => {}
+            WorkerCommand::Turn { reply } => {
+                // There is room for an answer of every worker.
+                let _ = reply.try_send(());
+            }
+            #[cfg(test)]
+            WorkerCommand::Panic => panic!("a test would have it so"),
             WorkerCommand::DrainSome { most, code, reason } => {
                 self.begin_round_of_some(SharedSignal::Close(code, reason), most);
             }

@@ -69,11 +69,16 @@ impl Worker {
     }
 }
 
-/// Ends a worker.
+/// Ends a worker. Where a fault of the program does, the thread goes with it: nobody would be served there any more.
 struct WorkerEnd<'a>(&'a Worker);
 
 impl Drop for WorkerEnd<'_> {
     fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Some(thread) = actix_rt::Arbiter::try_current()
+        {
+            thread.stop();
+        }
         self.0.end();
     }
 }
