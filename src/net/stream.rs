@@ -70,23 +70,30 @@ fn or_would_block<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
     }
 }
 
+/// How a socket is written to. Both kinds have these methods, and no trait of both has them.
+macro_rules! writes_at_once {
+    () => {
+        fn try_write_now(&mut self, slices: &[IoSlice<'_>], _: &mut Context<'_>) -> io::Result<usize> {
+            match slices {
+                [one] => self.try_write(one),
+                several => self.try_write_vectored(several),
+            }
+        }
+
+        fn try_flush_now(&mut self, _: &mut Context<'_>) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn poll_writable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.poll_write_ready(context)
+        }
+    };
+}
+
 impl Stream for TcpStream {
     const IS_TLS: bool = false;
 
-    fn try_write_now(&mut self, slices: &[IoSlice<'_>], _: &mut Context<'_>) -> io::Result<usize> {
-        match slices {
-            [one] => self.try_write(one),
-            several => self.try_write_vectored(several),
-        }
-    }
-
-    fn try_flush_now(&mut self, _: &mut Context<'_>) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn poll_writable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_write_ready(context)
-    }
+    writes_at_once!();
 
     fn peer(&self) -> Option<SocketAddr> {
         // One that has gone already has none any more; that it came by TCP is known still.
@@ -103,20 +110,7 @@ impl Stream for TcpStream {
 impl Stream for UnixStream {
     const IS_TLS: bool = false;
 
-    fn try_write_now(&mut self, slices: &[IoSlice<'_>], _: &mut Context<'_>) -> io::Result<usize> {
-        match slices {
-            [one] => self.try_write(one),
-            several => self.try_write_vectored(several),
-        }
-    }
-
-    fn try_flush_now(&mut self, _: &mut Context<'_>) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn poll_writable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_write_ready(context)
-    }
+    writes_at_once!();
 
     fn peer(&self) -> Option<SocketAddr> {
         None
