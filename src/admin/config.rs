@@ -1,6 +1,7 @@
 //! The settings of the admin listener: `[admin]`.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 
 use crate::app::Secret;
 use crate::net::ListenHost;
@@ -23,6 +24,8 @@ pub struct AdminConfig {
     pub hostnames: Vec<String>,
     /// Where it is not empty, some metrics are told under soketi's names as well, which begin with this: `soketi_`.
     pub metrics_prefix: String,
+    /// The file of apps that commands and the API change. `None`: the one beside the configuration file, where that is read.
+    pub apps_file: Option<PathBuf>,
 }
 
 impl Default for AdminConfig {
@@ -35,6 +38,7 @@ impl Default for AdminConfig {
             token: None,
             hostnames: Vec::new(),
             metrics_prefix: String::new(),
+            apps_file: None,
         }
     }
 }

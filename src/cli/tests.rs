@@ -4,14 +4,14 @@ use super::answers::{complaint, template, verdict};
 use super::arguments::AFTER_HELP;
 use super::welcome::welcome;
 use super::*;
-use crate::config::load;
+use crate::config::{load, only};
 
 fn parsed(arguments: &[&str]) -> Result<Command, clap::Error> {
     parse_from(["heliostat"].iter().chain(arguments).map(OsString::from))
 }
 
 fn loaded(flags: &Flags) -> Loaded {
-    load([], flags, |_| Ok(b"[[apps]]\nid = \"7\"\nkey = \"k\"\nsecret = \"hush\"".to_vec())).unwrap()
+    load([], flags, only(b"[[apps]]\nid = \"7\"\nkey = \"k\"\nsecret = \"hush\"")).unwrap()
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn the_help_names_commands_examples_and_real_variables() {
     }
     let names = AFTER_HELP.split(|c: char| !c.is_ascii_uppercase() && c != '_');
     for name in names.filter(|word| word.starts_with("HELIOSTAT_")) {
-        let set = load([(name.into(), "?".into())], &Flags::default(), |_| Ok(Vec::new()));
+        let set = load([(name.into(), "?".into())], &Flags::default(), only(b""));
         let is_unknown = |w: &config::Warning| matches!(w, config::Warning::UnknownVariable { .. });
         assert!(
             name == "HELIOSTAT_" || !set.is_ok_and(|loaded| loaded.warnings.iter().any(is_unknown)),
@@ -242,7 +242,7 @@ fn the_verdict_counts_and_warns() {
 #[test]
 fn a_complaint_is_one_line_per_error() {
     let flags = Flags::default().with("--port", "70000").with("--workers", "x");
-    let errors = load([], &flags, |_| Ok(Vec::new())).unwrap_err();
+    let errors = load([], &flags, only(b"")).unwrap_err();
     let text = complaint(&errors);
     assert_eq!(
         text,
@@ -255,7 +255,7 @@ fn a_complaint_is_one_line_per_error() {
 fn the_printed_template_can_be_used_as_it_is() {
     let text = template();
     let flags = Flags { config: Some("h.toml".into()), ..Flags::default() };
-    let loaded = load([], &flags, |_| Ok(text.clone().into_bytes())).unwrap();
+    let loaded = load([], &flags, only(text.as_bytes())).unwrap();
     let key = &loaded.config.apps[0].app.keys[0];
     assert_eq!((loaded.config.apps.len(), key.secret.text().len()), (1, 64));
     assert_ne!(template(), text, "credentials are drawn");

@@ -16,7 +16,7 @@ pub(super) struct Builder {
     pub(super) skipped: Vec<String>,
     /// Variables of other servers that count, in the order in which they were read.
     pub(super) read: Vec<String>,
-    /// Variables of other servers that would concern an app, and do not, because the file has apps.
+    /// Variables, and flags, that would concern an app, and do not, because the apps are those of a file.
     pub(super) unused: Vec<String>,
     node_settings: Vec<Setting<Config>>,
     app_settings: Vec<Setting<AppDraft>>,

@@ -109,6 +109,14 @@ impl Environment {
         }
     }
 
+    /// Remembers what would concern the first app, where all apps are those of the apps file.
+    pub(super) fn leave_apps_alone(&self, builder: &mut Builder) {
+        let of_apps =
+            builder.app_variables().map(|(_, name)| name).chain([PIPE, WEBHOOK_URL].map(str::to_owned));
+        let given: Vec<_> = of_apps.filter(|name| self.get(name).is_some()).collect();
+        builder.unused.extend(given);
+    }
+
     /// Adds the rules of `HELIOSTAT_PIPE` to the first app.
     pub(super) fn add_rules(&self, draft: &mut AppDraft, builder: &mut Builder) {
         let rules = self.get(PIPE).into_iter().flat_map(|rules| rules.split(';'));

@@ -23,6 +23,29 @@ pub(crate) enum Error {
         /// What the operating system said.
         kind: io::ErrorKind,
     },
+    /// The file of apps that commands and the API change is there and could not be read.
+    #[error("cannot read the apps file {}: {}", shown(.path), reason(*.kind))]
+    AppsFileUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        kind: io::ErrorKind,
+    },
+    /// The apps file would be the configuration file.
+    #[error("{at}: admin.apps_file must be another file than the configuration file, got {file}")]
+    OneFileForBoth {
+        /// Who named it.
+        at: Origin,
+        /// Its name.
+        file: String,
+    },
+    /// The apps file has something else than apps.
+    #[error("{at}: expected [[apps]] and nothing else, got {key:?}, which belongs in the configuration file")]
+    OnlyApps {
+        /// The key.
+        at: Origin,
+        key: String,
+    },
     /// The configuration file is not text.
     #[error("{at}: expected UTF-8 text, got other bytes")]
     FileNotUtf8 {
@@ -131,10 +154,12 @@ pub(crate) enum Error {
         pattern: String,
     },
     /// Two apps cannot be told apart.
-    #[error("{at}: {source}")]
+    #[error("{at}: {source}{}", elsewhere(.first))]
     Duplicate {
         /// The later of the two.
         at: Origin,
+        /// The first, where it stands in another place than one file.
+        first: Option<Origin>,
         /// What they share.
         source: DuplicateApp,
     },
@@ -162,9 +187,30 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// It in words, without the place that it is at, and other places that it could be at: for whoever has given one value and knows where.
+    pub(crate) fn without_place(&self) -> String {
+        if let Error::Missing { at, what, key, .. } = self {
+            return Error::Missing { at: at.clone(), what, key, variable: None }.placeless();
+        }
+        self.placeless()
+    }
+
+    fn placeless(&self) -> String {
+        let whole = self.to_string();
+        match self.place().and_then(|at| whole.strip_prefix(&format!("{at}: "))) {
+            Some(rest) => rest.to_owned(),
+            None => whole,
+        }
+    }
+
     /// The line of the configuration file it is about, for reporting in reading order; what is about something else
     /// comes last.
     pub(super) fn line(&self) -> usize {
+        self.place().and_then(Origin::line).unwrap_or(usize::MAX)
+    }
+
+    /// Where it is.
+    fn place(&self) -> Option<&Origin> {
         match self {
             Error::FileNotUtf8 { at }
             | Error::Syntax { at, .. }
@@ -178,12 +224,15 @@ impl Error {
             | Error::Webhook { at, .. }
             | Error::RepeatedWebhook { at, .. }
             | Error::RepeatedPattern { at, .. }
-            | Error::Duplicate { at, .. } => at.line().unwrap_or(usize::MAX),
+            | Error::OnlyApps { at, .. }
+            | Error::OneFileForBoth { at, .. }
+            | Error::Duplicate { at, .. } => Some(at),
             Error::Unreadable { .. }
+            | Error::AppsFileUnreadable { .. }
             | Error::VariableNotUtf8 { .. }
             | Error::NoApps { .. }
             | Error::NoAppToImport { .. }
-            | Error::PublicSecret { .. } => usize::MAX,
+            | Error::PublicSecret { .. } => None,
         }
     }
 }
@@ -292,6 +341,13 @@ fn list(names: &[&str]) -> String {
         [] => String::new(),
         [name] => (*name).to_owned(),
         [names @ .., last] => format!("{} and {last}", names.join(", ")),
+    }
+}
+
+fn elsewhere(first: &Option<Origin>) -> String {
+    match first {
+        Some(first) => format!("; the first is that of {first}"),
+        None => String::new(),
     }
 }
 

@@ -5,6 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use toml::de::DeTable;
+
 use super::builder::Builder;
 use super::draft::AppDraft;
 use super::environment::{self, Environment};
@@ -12,6 +14,7 @@ use super::file::File;
 use super::flags::{self, Flags, InheritedAddresses};
 use super::foreign::ForeignVariables;
 use super::input_value::InputValue;
+use super::origin::file_name;
 use super::tables::Tables;
 use super::{AppConfig, Config, Error, Origin, Origins, Warning, rules};
 use crate::app::{App, DuplicateApp};
@@ -26,6 +29,10 @@ pub(crate) struct Loaded {
     pub mode: Mode,
     /// The configuration file, if there was one.
     pub file: Option<PathBuf>,
+    /// The file of apps that commands and the API may change, whether it is there or not, if there may be one.
+    pub apps_file: Option<PathBuf>,
+    /// Of the apps, how many are not of that file. They come first.
+    pub own_apps: usize,
     /// Where each value came from.
     pub origins: Origins,
     /// What is allowed but probably not meant.
@@ -35,7 +42,7 @@ pub(crate) struct Loaded {
     pub skipped: Vec<String>,
     /// Variables of other servers that count.
     pub read: Vec<String>,
-    /// Variables of other servers that would concern an app, and do not, because the file has apps.
+    /// Variables, and flags, that would concern an app, and do not, because the apps are those of a file.
     pub unused: Vec<String>,
 }
 
@@ -74,14 +81,14 @@ const APP_SECRET: &str = "HELIOSTAT_APP_SECRET";
 
 /// Builds a configuration from the defaults, the variables of other servers, the configuration file, the environment and
 /// the flags, in rising precedence. The file is the one that `--config` or `HELIOSTAT_CONFIG` names, or else the one to be
-/// read where it is there, if any; `read` fetches it.
+/// read where it is there, if any. Further apps are read from the apps file, if that is there. `read` fetches both.
 ///
 /// # Errors
 /// Everything that is wrong, in the order of the file.
 pub(crate) fn load(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
     flags: &Flags,
-    read: impl FnOnce(&Path) -> io::Result<Vec<u8>>,
+    mut read: impl FnMut(&Path) -> io::Result<Vec<u8>>,
 ) -> Result<Loaded, Vec<Error>> {
     let mut builder = Builder::new();
     let (ours, others): (Vec<_>, Vec<_>) =
@@ -93,7 +100,9 @@ pub(crate) fn load(
     let mut apps = Vec::new();
     if let Some((path, named_by)) = &file {
         match read(path) {
-            Ok(bytes) => apps = read_file(path, &bytes, &mut builder),
+            Ok(bytes) => {
+                apps = parse_file(path, &bytes, &mut builder, |mut tables, document| tables.read(document));
+            }
             Err(error) if *named_by == Origin::Default && error.kind() == io::ErrorKind::NotFound => {
                 file = None
             }
@@ -124,13 +133,29 @@ pub(crate) fn load(
     if mode.is_development() {
         builder.development_defaults();
     }
+    let file = file.map(|(path, _)| path);
     let has_apps = !apps.is_empty();
+    let mut missing = None;
     if !has_apps {
-        let file = file.as_ref().map(|(path, _)| path.as_path());
-        let first = first_app(mode, file, (&environment, &foreign), &mut builder);
-        apps.push(first.map_err(|error| vec![error])?);
+        match first_app(mode, file.as_deref(), (&environment, &foreign), &mut builder) {
+            Ok(first) => apps.push(first),
+            Err(error) => missing = Some(error),
+        }
     }
-    if let Some(first) = apps.first_mut() {
+    let own_apps = apps.len();
+    let apps_file = apps_file(file.as_deref(), &mut builder);
+    if let Some(path) = &apps_file {
+        apps.extend(read_apps_file(path, own_apps, read, &mut builder));
+    }
+    builder.stop_on_errors()?;
+    if let Some(missing) = missing {
+        if apps.is_empty() {
+            return Err(vec![missing]);
+        }
+        environment.leave_apps_alone(&mut builder);
+        foreign.leave_apps_alone(&mut builder);
+        builder.unused.extend(flags.pipe.first().map(|_| flags::PIPE.to_owned()));
+    } else if let Some(first) = apps.first_mut() {
         environment.set_app(first, &mut builder);
         if has_apps {
             foreign.leave_apps_alone(&mut builder);
@@ -145,7 +170,7 @@ pub(crate) fn load(
         }
     }
     let loaded = Loaded::of_apps(builder, apps)?;
-    Ok(Loaded { mode, file: file.map(|(path, _)| path), ..loaded })
+    Ok(Loaded { mode, file, apps_file, own_apps, ..loaded })
 }
 
 impl Loaded {
@@ -160,8 +185,9 @@ impl Loaded {
         let Builder { config, origins, warnings: mut told, skipped, read, unused, .. } = builder;
         told.extend(warnings(&config));
         told.extend(port_of_nothing(&config, &origins));
-        let (mode, file, warnings) = (Mode::Configured, None, told);
-        Ok(Loaded { config, mode, file, origins, warnings, skipped, read, unused })
+        let own_apps = config.apps.len();
+        let (mode, file, apps_file, warnings) = (Mode::Configured, None, None, told);
+        Ok(Loaded { config, mode, file, apps_file, own_apps, origins, warnings, skipped, read, unused })
     }
 }
 
@@ -201,16 +227,53 @@ fn set_inherited(inherited: &InheritedAddresses, builder: &mut Builder) {
     }
 }
 
-fn read_file(path: &Path, bytes: &[u8], builder: &mut Builder) -> Vec<AppDraft> {
-    let mut parse = || {
+fn parse_file(
+    path: &Path,
+    bytes: &[u8],
+    builder: &mut Builder,
+    read: impl FnOnce(Tables<'_>, &DeTable<'_>) -> Vec<AppDraft>,
+) -> Vec<AppDraft> {
+    let parse = || {
         let file = File::new(path, bytes)?;
         let document = file.parse()?;
-        Ok(Tables { file: &file, builder: &mut *builder }.read(&document))
+        Ok(read(Tables { file: &file, builder: &mut *builder }, &document))
     };
     parse().unwrap_or_else(|error| {
         builder.errors.push(error);
         Vec::new()
     })
+}
+
+/// Where the apps are that commands and the API change: where that is configured, or beside the configuration file.
+fn apps_file(file: Option<&Path>, builder: &mut Builder) -> Option<PathBuf> {
+    let Some(path) = &builder.config.admin.apps_file else {
+        return file.map(|file| file.with_extension("apps.toml"));
+    };
+    if file == Some(path.as_path()) {
+        let at = builder.origins.of("admin.apps_file").clone();
+        builder.errors.push(Error::OneFileForBoth { at, file: file_name(path).to_string() });
+        return None;
+    }
+    Some(path.clone())
+}
+
+/// Reads the apps of that file, of which the first is the app at `index`.
+fn read_apps_file(
+    path: &Path,
+    index: usize,
+    read: impl FnOnce(&Path) -> io::Result<Vec<u8>>,
+    builder: &mut Builder,
+) -> Vec<AppDraft> {
+    match read(path) {
+        Ok(bytes) => {
+            parse_file(path, &bytes, builder, |mut tables, document| tables.read_apps(index, document))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => {
+            builder.errors.push(Error::AppsFileUnreadable { path: path.to_owned(), kind: error.kind() });
+            Vec::new()
+        }
+    }
 }
 
 /// The variable that gives the first app's secret, and its value.
@@ -250,7 +313,7 @@ fn first_app(
             Ok(AppDraft::begun_at(Origin::Variable(secret.to_owned())))
         }
         (None, _) => Err(Error::PublicSecret { host: builder.config.server.widest_host(), missing }),
-        (Some(file), _) => Err(Error::NoApps { file: super::origin::file_name(file).to_string() }),
+        (Some(file), _) => Err(Error::NoApps { file: file_name(file).to_string() }),
     }
 }
 
@@ -301,7 +364,7 @@ impl Builder {
     }
 
     /// Makes apps of the drafts, if each is complete and all can be told apart.
-    fn finish_apps(&mut self, drafts: Vec<AppDraft>) {
+    pub(super) fn finish_apps(&mut self, drafts: Vec<AppDraft>) {
         for (index, draft) in drafts.into_iter().enumerate() {
             match draft.finish(index, &self.origins) {
                 Ok(app) => self.config.apps.push(app),
@@ -309,23 +372,39 @@ impl Builder {
             }
         }
         for source in DuplicateApp::all(self.config.apps.iter().map(|app| &app.app)) {
-            let at = self.origin_of_duplicate(&source);
-            self.errors.push(Error::Duplicate { at, source });
+            let (at, first) = self.origins_of_duplicate(&source);
+            self.errors.push(Error::Duplicate { at, first, source });
         }
     }
 
-    fn origin_of_duplicate(&self, duplicate: &DuplicateApp) -> Origin {
+    /// Where the later of the two stands, and the first where that is in no other line of the same file.
+    fn origins_of_duplicate(&self, duplicate: &DuplicateApp) -> (Origin, Option<Origin>) {
         let has = |app: &AppConfig| match duplicate {
             DuplicateApp::Id(id) => app.app.id == *id,
             DuplicateApp::Key(key) => app.app.secret_of(key).is_some(),
         };
-        let index = self.config.apps.iter().rposition(has).unwrap_or_default();
         let fields: &[&str] = match duplicate {
             DuplicateApp::Id(_) => &["id"],
             DuplicateApp::Key(_) => &["key", "keys"],
         };
-        let mut origins = fields.iter().map(|field| self.origins.of(&format!("apps[{index}].{field}")));
-        origins.find(|origin| **origin != Origin::Default).cloned().unwrap_or(Origin::Default)
+        let origin = |index: Option<usize>| {
+            let index = index.unwrap_or_default();
+            let mut origins = fields.iter().map(|field| self.origins.of(&format!("apps[{index}].{field}")));
+            origins.find(|origin| **origin != Origin::Default).cloned().unwrap_or(Origin::Default)
+        };
+        let apps = &self.config.apps;
+        let (at, first) = (origin(apps.iter().rposition(has)), origin(apps.iter().position(has)));
+        let is_elsewhere = at.file() != first.file();
+        (at, Some(first).filter(|_| is_elsewhere))
+    }
+}
+
+/// Reads a configuration file of this text where there is no other file.
+#[cfg(test)]
+pub(crate) fn only(text: &[u8]) -> impl Fn(&Path) -> io::Result<Vec<u8>> {
+    move |path| {
+        let is_of_apps = path.to_string_lossy().ends_with(".apps.toml");
+        if is_of_apps { Err(io::ErrorKind::NotFound.into()) } else { Ok(text.to_vec()) }
     }
 }
 

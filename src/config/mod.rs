@@ -5,6 +5,7 @@
 //! precedence. It is pure: the environment comes in as pairs and the file through a function, so it reads no
 //! process state and starts nothing. Parsing of arguments is left to [`cli`](crate::cli).
 
+mod app_form;
 mod builder;
 mod channels;
 mod draft;
@@ -32,12 +33,15 @@ mod tests;
 mod value_type;
 mod webhooks;
 
+pub(crate) use app_form::{app_complaints, app_schema};
 pub(crate) use error::nearest;
 pub(crate) use error::{Error, Warning};
 pub(crate) use flags::{
     CONFIG, CONTROL_SOCKET, DEFAULT_FILE, DEVELOPMENT, FLAGS, Flag, Flags, Gives, InheritedAddresses,
 };
 pub(crate) use imported::{ImportedConfig, OptionsImporter, import_variables};
+#[cfg(test)]
+pub(crate) use load::only;
 pub(crate) use load::{Loaded, Mode, load};
 pub(crate) use origin::{Origin, Origins};
 pub use patch::with_settings;

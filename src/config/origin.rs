@@ -43,6 +43,14 @@ impl Origin {
         }
     }
 
+    /// The name of the file, if it came from one.
+    pub(super) fn file(&self) -> Option<&str> {
+        match self {
+            Origin::File { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
     /// The words of the comment behind a value in `print-config`.
     pub(super) fn comment(&self) -> String {
         match self {

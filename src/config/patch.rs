@@ -68,8 +68,5 @@ fn unknown(key: &str) -> String {
 }
 
 fn in_words(error: Error) -> String {
-    match error {
-        Error::Value { key, expected, got, .. } => format!("{key} must be {expected}, got {got}"),
-        other => other.to_string(),
-    }
+    error.without_place()
 }

@@ -67,6 +67,13 @@ impl Loaded {
         }
     }
 
+    /// The app at `index` as a file has it, secrets included.
+    pub(crate) fn app_to_toml(&self, index: usize) -> Option<String> {
+        let mut page = Page::with_secrets(String::new());
+        self.print_app(index, &AppDraft::of(self.config.apps.get(index)?), &mut page);
+        Some(page.into_text())
+    }
+
     fn print_app(&self, index: usize, draft: &AppDraft, page: &mut Page) {
         page.header("[[apps]]", None);
         let origin = |path: &str| self.origins.of(&format!("apps[{index}].{path}"));

@@ -3,6 +3,8 @@
 //! The file, the environment, the flags, `print-config` and the reference documentation all read this table, so
 //! a key that stands here exists in all of them.
 
+use serde_json::Value as Json;
+
 use super::draft::AppDraft;
 use super::input_value::InputValue;
 use super::value_type::{
@@ -24,6 +26,8 @@ pub(super) struct Setting<T> {
     pub(super) path: &'static str,
     /// What is allowed, as the end of the sentence "it must be …".
     pub(super) expected: String,
+    /// The JSON Schema of its value.
+    pub(super) schema: Json,
     read: Read<T>,
     write: Box<dyn Fn(&T) -> String>,
 }
@@ -39,6 +43,7 @@ impl<T: 'static> Setting<T> {
         Setting {
             path,
             expected: value_type.expected(),
+            schema: value_type.schema(),
             read: Box::new(move |target, given| match reader.read(given) {
                 Some(value) => {
                     *field_mut(target) = value;
@@ -146,6 +151,7 @@ pub(super) fn node_settings() -> Vec<Setting<Config>> {
         "admin.token", OptionalPassword, admin.token;
         "admin.hostnames", HostNames, admin.hostnames;
         "admin.metrics_prefix", MetricsPrefix, admin.metrics_prefix;
+        "admin.apps_file", OptionalFile, admin.apps_file;
         "logging.format", Choice(LOG_FORMAT), logging.format;
         "logging.level", LogLevel, logging.level;
         "development.pages", Boolean, development.pages;

@@ -30,9 +30,24 @@ impl Tables<'_> {
         let mut apps = Vec::new();
         for (key, value) in document {
             match key.get_ref().as_ref() {
-                "apps" => apps = self.apps(value),
+                "apps" => apps = self.apps(0, value),
                 section if SECTIONS.contains(&section) => self.section(section, value),
                 _ => self.unknown(key, ""),
+            }
+        }
+        apps
+    }
+
+    /// Reads a file of apps, of which the first is the app at `index`.
+    pub(super) fn read_apps(&mut self, index: usize, document: &DeTable<'_>) -> Vec<AppDraft> {
+        let mut apps = Vec::new();
+        for (key, value) in document {
+            match key.get_ref().as_ref() {
+                "apps" => apps = self.apps(index, value),
+                other => {
+                    let (at, key) = (self.file.at(key), other.to_owned());
+                    self.builder.errors.push(Error::OnlyApps { at, key });
+                }
             }
         }
         apps
@@ -55,7 +70,7 @@ impl Tables<'_> {
         }
     }
 
-    fn apps(&mut self, value: &Spanned<DeValue<'_>>) -> Vec<AppDraft> {
+    fn apps(&mut self, first: usize, value: &Spanned<DeValue<'_>>) -> Vec<AppDraft> {
         let Some(items) = value.get_ref().as_array() else {
             // [[apps.pipe]] above any [[apps]], or the like.
             let holds_lists = |table: &DeTable<'_>| table.values().any(|value| value.get_ref().is_array());
@@ -68,7 +83,7 @@ impl Tables<'_> {
             return Vec::new();
         };
         let mut apps = Vec::new();
-        for (index, item) in items.iter().enumerate() {
+        for (index, item) in (first..).zip(items.iter()) {
             let mut draft = AppDraft::begun_at(self.file.at(item));
             match item.get_ref().as_table() {
                 Some(table) => self.app(index, table, &mut draft),

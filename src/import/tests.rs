@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{Config, Flags, load};
+use crate::config::{Config, Flags, load, only};
 
 const LARAVEL: &str = "\
 APP_NAME=Shop\nDB_PASSWORD=hush\nBROADCAST_CONNECTION=pusher\n
@@ -59,8 +59,8 @@ fn imported(name: &str, text: &str) -> ImportedConfig {
 /// What a broker makes of the file, and that nothing about it is odd.
 fn config(imported: &ImportedConfig) -> Config {
     let flags = Flags { config: Some("h.toml".into()), ..Flags::default() };
-    let toml = imported.toml.clone().into_bytes();
-    let loaded = load([], &flags, |_| Ok(toml)).unwrap_or_else(|e| panic!("{e:?} in\n{}", imported.toml));
+    let loaded = load([], &flags, only(imported.toml.as_bytes()))
+        .unwrap_or_else(|e| panic!("{e:?} in\n{}", imported.toml));
     assert_eq!(loaded.warnings, [], "{}", imported.toml);
     loaded.config
 }
@@ -358,8 +358,7 @@ proptest! {
         for name in [NAMES[name], "a"] {
             if let Ok(imported) = import(name, text.as_bytes()) {
                 let flags = Flags { config: Some("h.toml".into()), ..Flags::default() };
-                let toml = imported.toml.clone().into_bytes();
-                let loaded = load([], &flags, |_| Ok(toml));
+                            let loaded = load([], &flags, only(imported.toml.as_bytes()));
                 prop_assert!(loaded.is_ok(), "{:?} in\n{}", loaded.map(|_| ()), imported.toml);
             }
         }

@@ -83,14 +83,13 @@ pub(crate) fn for_tests(loaded: &mut Loaded, silent: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Flags, load};
+    use crate::config::{Flags, load, only};
 
     fn loaded(environment: &[(&str, &str)], file: Option<&str>) -> Loaded {
         let environment = environment.iter().map(|(name, value)| ((*name).into(), (*value).into()));
         let flags =
             Flags { config: file.map(|_| "x.toml".into()), development: file.is_none(), ..Flags::default() };
-        let mut loaded =
-            load(environment, &flags, |_| Ok(file.unwrap_or_default().as_bytes().to_vec())).unwrap();
+        let mut loaded = load(environment, &flags, only(file.unwrap_or_default().as_bytes())).unwrap();
         for_tests(&mut loaded, true);
         loaded
     }

@@ -6,15 +6,16 @@ use std::io;
 
 use super::*;
 use crate::app::App;
-use crate::config::{Flags, Loaded, Mode, load};
+use crate::config::{Flags, Loaded, Mode, load, only};
 
 type Variables<'v> = &'v [(&'v str, &'v str)];
 
 fn sources(variables: Variables<'_>, file: Option<&str>, flags: Flags) -> Result<Loaded, Vec<Error>> {
     let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
     let config = file.map(|_| "h.toml".into());
-    load(variables, &Flags { config, ..flags }, |_| {
-        file.map(|text| text.as_bytes().to_vec()).ok_or(io::ErrorKind::NotFound.into())
+    load(variables, &Flags { config, ..flags }, |path| match file {
+        Some(text) => only(text.as_bytes())(path),
+        None => Err(io::ErrorKind::NotFound.into()),
     })
 }
 

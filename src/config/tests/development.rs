@@ -92,7 +92,11 @@ fn the_mode_depends_on_file_address_and_will() {
         (file, &off, host("127.0.0.1", true), (DevelopmentByName, false, false)),
     ];
     for (number, (file, variables, flags, expected)) in cases.into_iter().enumerate() {
-        assert_eq!(outcome(&Sources { file, variables, flags }), expected, "case {number}");
+        assert_eq!(
+            outcome(&Sources { file, variables, flags, ..Sources::default() }),
+            expected,
+            "case {number}"
+        );
     }
 }
 
@@ -134,7 +138,7 @@ fn a_socket_that_a_listener_is_configured_at_is_not_the_main_one() {
         (&["127.0.0.1:7001"], 7),
     ] {
         let flags = started_with(sockets, sockets.len());
-        let loaded = Sources { file: Some(&text), variables, flags }.load().unwrap();
+        let loaded = Sources { file: Some(&text), variables, flags, ..Sources::default() }.load().unwrap();
         assert_eq!(
             (loaded.config.server.port, loaded.config.server.listeners.len()),
             (port, 1),

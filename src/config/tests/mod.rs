@@ -1,6 +1,7 @@
 //! Configuration from given sources: no process environment, no file system.
 
 mod app_errors;
+mod apps_file;
 mod defaults;
 mod development;
 mod errors;
@@ -10,6 +11,7 @@ mod webhooks;
 
 use std::ffi::OsString;
 use std::io;
+use std::path::Path;
 
 use super::*;
 
@@ -17,6 +19,7 @@ use super::*;
 #[derive(Default)]
 struct Sources<'s> {
     file: Option<&'s str>,
+    apps: Option<&'s str>,
     variables: &'s [(&'s str, &'s str)],
     flags: Flags,
 }
@@ -27,8 +30,9 @@ impl Sources<'_> {
             self.variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
         let config = self.file.map(|_| "h.toml".into());
         let flags = Flags { config: self.flags.config.clone().or(config), ..self.flags.clone() };
-        load(variables, &flags, |_| {
-            self.file.map(|text| text.as_bytes().to_vec()).ok_or(io::ErrorKind::NotFound.into())
+        load(variables, &flags, |path| {
+            let text = if path.to_string_lossy().ends_with(".apps.toml") { self.apps } else { self.file };
+            text.map(|text| text.as_bytes().to_vec()).ok_or(io::ErrorKind::NotFound.into())
         })
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 fn each_source_beats_the_one_before() {
     let text = with_app("[server]\nport = 2\nworkers = 2\nbacklog = 2");
     let sources = Sources {
+        apps: None,
         file: Some(&text),
         variables: &[("HELIOSTAT_SERVER_PORT", "3"), ("HELIOSTAT_SERVER_WORKERS", "3")],
         flags: Flags::default().with("--port", "4"),
@@ -83,8 +84,8 @@ fn the_flag_names_the_file_before_the_variable_does() {
     let named = |flags: &Flags| {
         let mut named = PathBuf::new();
         let loaded = load(variables(), flags, |path| {
-            named = path.to_owned();
-            Ok(with_app("").into_bytes())
+            let text = with_app("");
+            only(text.as_bytes())(path).inspect(|_| named = path.to_owned())
         });
         assert_eq!(loaded.unwrap().file.as_ref(), Some(&named));
         named
@@ -147,6 +148,7 @@ fn rules_add_up_without_repetition() {
            add = { n = 18446744073709551615, deep = { list = [true, 0.5] } }\nsource = [\"http\"]\n\
            [[apps.pipe]]\nfrom = \"c\"\nevent = \"e\"\nto = \"d\"\nas = \"e\"\n";
     let sources = Sources {
+        apps: None,
         file: Some(&text),
         variables: &[("HELIOSTAT_PIPE", " c:e=d ; g:e=h;")],
         flags: Flags { pipe: vec!["g:e=h".to_owned(), "i:e=j:k".to_owned()], ..Flags::default() },

@@ -1,5 +1,7 @@
 //! Values of which there are a few.
 
+use serde_json::{Value as Json, json};
+
 use super::{InputValue, ValueType, quote};
 use crate::config::ShutdownCode;
 
@@ -16,6 +18,10 @@ impl ValueType for Boolean {
 
     fn expected(&self) -> String {
         "true or false".to_owned()
+    }
+
+    fn schema(&self) -> Json {
+        json!({ "type": "boolean" })
     }
 
     fn write(&self, value: &bool) -> String {
@@ -38,6 +44,11 @@ impl<V: Copy + PartialEq> ValueType for Choice<V> {
     fn expected(&self) -> String {
         let names: Vec<_> = self.0.iter().map(|(name, _)| format!("{name:?}")).collect();
         names.join(" or ")
+    }
+
+    fn schema(&self) -> Json {
+        let names: Vec<_> = self.0.iter().map(|(name, _)| *name).collect();
+        json!({ "type": "string", "enum": names })
     }
 
     fn write(&self, value: &V) -> String {

@@ -19,6 +19,8 @@ pub(in crate::config) use proxies::ProxyList;
 pub(in crate::config) use secret::{MASK, OptionalMasterKey, OptionalPassword, SecretText};
 pub(in crate::config) use text::{APP_ID, APP_KEY, AnyText, LogLevel, MetricsPrefix};
 
+use serde_json::{Value as Json, json};
+
 use crate::config::input_value::InputValue;
 
 /// One type.
@@ -31,6 +33,11 @@ pub(in crate::config) trait ValueType {
 
     /// What is allowed, as the end of the sentence "it must be …".
     fn expected(&self) -> String;
+
+    /// The JSON Schema of the value, without what is allowed in words.
+    fn schema(&self) -> Json {
+        json!({ "type": "string" })
+    }
 
     /// The value in TOML.
     fn write(&self, value: &Self::Value) -> String;

@@ -4,13 +4,16 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use serde::Serialize;
+use serde_json::{Value as Json, json};
+
 use super::{InputValue, ValueType};
 
 /// A whole number in a range.
 #[derive(Clone)]
 pub(in crate::config) struct Integer<N>(pub(in crate::config) RangeInclusive<N>);
 
-impl<N: TryFrom<i64> + PartialOrd + Display> ValueType for Integer<N> {
+impl<N: TryFrom<i64> + PartialOrd + Display + Serialize> ValueType for Integer<N> {
     type Value = N;
 
     fn read(&self, given: &InputValue<'_>) -> Option<N> {
@@ -19,6 +22,10 @@ impl<N: TryFrom<i64> + PartialOrd + Display> ValueType for Integer<N> {
 
     fn expected(&self) -> String {
         format!("an integer from {} to {}", self.0.start(), self.0.end())
+    }
+
+    fn schema(&self) -> Json {
+        json!({ "type": "integer", "minimum": self.0.start(), "maximum": self.0.end() })
     }
 
     fn write(&self, value: &N) -> String {
@@ -68,6 +75,10 @@ impl ValueType for Seconds {
         format!("a number of seconds from {} to {MOST_SECONDS}", self.least)
     }
 
+    fn schema(&self) -> Json {
+        json!({ "type": "number", "minimum": self.least, "maximum": MOST_SECONDS })
+    }
+
     fn write(&self, value: &Duration) -> String {
         value.as_secs_f64().to_string()
     }
@@ -87,6 +98,10 @@ impl ValueType for WholeSeconds {
 
     fn expected(&self) -> String {
         format!("a whole number of seconds from 1 to {MOST_SECONDS}")
+    }
+
+    fn schema(&self) -> Json {
+        json!({ "type": "integer", "minimum": 1, "maximum": MOST_SECONDS })
     }
 
     fn write(&self, value: &Duration) -> String {

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use serde_json::{Value as Json, json};
+
 use super::{InputValue, ValueType, quote};
 use crate::app::AllowedOrigin;
 use crate::net::{ListenAddress, ListenHost};
@@ -219,6 +221,10 @@ impl ValueType for AllowedOrigins {
     fn expected(&self) -> String {
         "a list of origins such as \"https://example.com\", \"https://*.example.com\" or \"localhost:*\""
             .to_owned()
+    }
+
+    fn schema(&self) -> Json {
+        json!({ "type": "array", "items": { "type": "string" } })
     }
 
     fn write(&self, value: &Vec<AllowedOrigin>) -> String {
