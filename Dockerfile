@@ -45,7 +45,7 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* \
  && groupadd --system --gid 10001 heliostat \
  && useradd --system --uid 10001 --gid heliostat --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin heliostat \
- && install -d -o heliostat -g heliostat /run/heliostat
+ && install -d -o heliostat -g heliostat /run/heliostat /var/lib/heliostat
 COPY --from=build /build/target/release/heliostat /usr/local/bin/heliostat
 COPY --chmod=755 examples/deploy/health /usr/local/bin/heliostat-health
 COPY LICENSE /usr/share/doc/heliostat/LICENSE
@@ -55,10 +55,12 @@ LABEL org.opencontainers.image.title="heliostat" \
       org.opencontainers.image.licenses="MIT"
 
 # `docker exec NAME heliostat reload` finds the control socket by the same variable. The admin listener answers within the
-# container alone, unless HELIOSTAT_ADMIN_HOST and HELIOSTAT_ADMIN_TOKEN say otherwise.
+# container alone, unless HELIOSTAT_ADMIN_HOST and HELIOSTAT_ADMIN_TOKEN say otherwise. Apps that its API adds are in
+# /var/lib/heliostat: a volume there keeps them.
 ENV HELIOSTAT_SERVER_HOST=0.0.0.0 \
     HELIOSTAT_SERVER_CONTROL_SOCKET=/run/heliostat/control \
-    HELIOSTAT_ADMIN_ENABLED=true
+    HELIOSTAT_ADMIN_ENABLED=true \
+    HELIOSTAT_ADMIN_APPS_FILE=/var/lib/heliostat/apps.toml
 # 6001: WebSockets and the HTTP API. 9601: the admin listener.
 EXPOSE 6001 9601
 USER 10001:10001

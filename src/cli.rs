@@ -18,7 +18,8 @@ mod welcome;
 pub use run::main;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, FromArgMatches};
 use clap_complete::Shell;
@@ -149,8 +150,11 @@ fn load(flags: &Flags) -> Result<Loaded, Vec<config::Error>> {
 ///
 /// # Errors
 /// Everything that is wrong with it.
-fn load_again(flags: &Flags) -> Result<Loaded, Vec<config::Error>> {
-    config::load(std::env::vars_os(), flags, |path| std::fs::read(path))
+fn load_again(
+    flags: &Flags,
+    read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
+) -> Result<Loaded, Vec<config::Error>> {
+    config::load(std::env::vars_os(), flags, read)
 }
 
 /// Loads the configuration of a broker for tests: on a free port unless one is named, and as

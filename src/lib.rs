@@ -26,6 +26,7 @@
 
 mod admin;
 pub mod app;
+mod app_admin;
 mod auth;
 mod channel;
 #[doc(hidden)]

@@ -37,6 +37,7 @@ pub use wanted::OverlappingListeners;
 use std::sync::Arc;
 
 use crate::admin::{Access, Admin};
+use crate::app_admin::{AppsApi, LiveApps, ManagedApps};
 use crate::config::Config;
 use crate::http::{RequestCounts, UnfinishedBodies};
 use crate::hub::{Hub, Listener};
@@ -66,6 +67,8 @@ pub struct Server {
     hooks: Vec<(String, Hook)>,
     test_mode: Option<Arc<TestMode>>,
     inherited: InheritedSockets,
+    /// The files that the apps are of.
+    managed: Option<Arc<ManagedApps>>,
     /// Nobody asked for the admin listener by name.
     admin_is_dispensable: bool,
 }
@@ -79,6 +82,7 @@ impl Server {
             hooks: Vec::new(),
             test_mode: None,
             inherited: InheritedSockets::default(),
+            managed: None,
             admin_is_dispensable: false,
         }
     }
@@ -113,6 +117,13 @@ impl Server {
         self
     }
 
+    /// Lets these apps be changed by the API of the admin listener.
+    #[must_use]
+    pub(crate) fn managed(mut self, apps: Arc<ManagedApps>) -> Self {
+        self.managed = Some(apps);
+        self
+    }
+
     /// Has the admin listener take another port where its own is taken, and does without where there are too few files for
     /// it.
     #[must_use]
@@ -126,7 +137,7 @@ impl Server {
     /// # Errors
     /// See [`StartError`]; nothing is left behind.
     pub fn bind(self) -> Result<BoundServer, StartError> {
-        let Server { config, taps, hooks, test_mode, inherited, admin_is_dispensable } = self;
+        let Server { config, taps, hooks, test_mode, inherited, managed, admin_is_dispensable } = self;
         config.admin.check()?;
         check_apps(&config)?;
         let webhooks = Webhooks::new();
@@ -186,7 +197,9 @@ impl Server {
         let admin = admin.map(|sockets| {
             let access = Access::new(&config.admin, draw_token);
             let (hub, readiness) = (Arc::clone(&hub), Arc::clone(&readiness));
-            let admin = Arc::new(Admin::new(access, hub, readiness, metrics.clone()));
+            let live: Arc<dyn LiveApps> = Arc::new(reloader.clone());
+            let api = Box::new(AppsApi::new(managed, live, config.server.http_request_timeout));
+            let admin = Arc::new(Admin::new(access, hub, readiness, metrics.clone(), api));
             AdminListener { sockets, admin }
         });
         let parts =

@@ -56,8 +56,17 @@ impl Broker {
     /// With the broker's own words, if it does not come up.
     #[must_use]
     pub fn start_limited(config: &str, open_files: u32) -> Broker {
-        let mut limited = Command::new("sh");
-        limited.arg("-c").arg(format!("ulimit -n {open_files} && exec \"$0\" \"$@\"")).arg(binary());
+        let limited = command_after(&format!("ulimit -n {open_files}"));
+        Broker::launch(limited, Stdio::null(), Some(config), &[], &[])
+    }
+
+    /// Starts a broker that cannot make a file longer than so many blocks of 512 bytes: it is told as if the disk were full.
+    ///
+    /// # Panics
+    /// With the broker's own words, if it does not come up.
+    #[must_use]
+    pub fn start_with_short_files(config: &str, blocks: u32) -> Broker {
+        let limited = command_after(&format!("trap '' XFSZ && ulimit -f {blocks}"));
         Broker::launch(limited, Stdio::null(), Some(config), &[], &[])
     }
 
@@ -303,6 +312,15 @@ pub struct Resident {
     pub now: u64,
     /// At most since its start.
     pub peak: u64,
+}
+
+/// The broker's command, begun by a shell that does this before.
+#[must_use]
+pub fn command_after(shell: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(format!("{shell} && exec \"$0\" \"$@\"")).arg(binary());
+    forget_settings(&mut command);
+    command
 }
 
 /// The broker's command without arguments, and without variables that would configure it.

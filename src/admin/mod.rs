@@ -8,17 +8,19 @@ mod access;
 mod config;
 mod error;
 mod memory;
+mod routes;
 mod usage;
 
 pub(crate) use access::Access;
 pub use config::{AdminConfig, OpenAdmin};
+pub(crate) use routes::ControlRoutes;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, web};
 use tracing::{info, warn};
 
 use crate::auth::request::Query;
@@ -38,7 +40,8 @@ const INDEX: &str = concat!(
      /metrics  for Prometheus; ?json=1 as JSON\n\
      /live     the process lives\n\
      /ready    whether new clients should be sent here; 503 with the reason if not\n\
-     /usage    memory and connections, as JSON\n"
+     /usage    memory and connections, as JSON\n\
+     /api/apps the apps, which can be changed; /api/openapi.json describes it\n"
 );
 
 /// What the admin listener is about.
@@ -48,13 +51,21 @@ pub(crate) struct Admin {
     hub: Arc<Hub>,
     readiness: Arc<Readiness>,
     metrics: Metrics,
+    /// What is below `/api`.
+    api: Box<dyn ControlRoutes>,
     started: Instant,
 }
 
 impl Admin {
     /// Of this node, since now.
-    pub(crate) fn new(access: Access, hub: Arc<Hub>, readiness: Arc<Readiness>, metrics: Metrics) -> Self {
-        Admin { access, hub, readiness, metrics, started: Instant::now() }
+    pub(crate) fn new(
+        access: Access,
+        hub: Arc<Hub>,
+        readiness: Arc<Readiness>,
+        metrics: Metrics,
+        api: Box<dyn ControlRoutes>,
+    ) -> Self {
+        Admin { access, hub, readiness, metrics, api, started: Instant::now() }
     }
 
     /// Who may ask.
@@ -63,8 +74,8 @@ impl Admin {
     }
 
     /// Answers any request.
-    pub(crate) async fn answer(&self, request: &HttpRequest) -> HttpResponse {
-        let mut response = match self.try_answer(request).await {
+    pub(crate) async fn answer(&self, request: &HttpRequest, payload: &mut web::Payload) -> HttpResponse {
+        let mut response = match self.try_answer(request, payload).await {
             Ok(response) => response,
             Err(error) => {
                 tell(request, &error);
@@ -83,7 +94,11 @@ impl Admin {
         response
     }
 
-    async fn try_answer(&self, request: &HttpRequest) -> Result<HttpResponse, AdminError> {
+    async fn try_answer(
+        &self,
+        request: &HttpRequest,
+        payload: &mut web::Payload,
+    ) -> Result<HttpResponse, AdminError> {
         let segments: Vec<_> = segments(request.path()).skip(1).collect();
         let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
         let area = match segments.first() {
@@ -91,6 +106,9 @@ impl Admin {
             _ => Area::Figures,
         };
         self.access.check(request, area)?;
+        if let ["api", path @ ..] = segments.as_slice() {
+            return Ok(self.api.answer(request, path, payload).await);
+        }
         let path = match segments.as_slice() {
             ["" | "metrics" | "live" | "ready" | "usage"] => segments[0],
             _ => return Err(AdminError::NotFound(request.path().to_owned())),

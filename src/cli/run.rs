@@ -12,6 +12,7 @@ use std::sync::Arc;
 use clap::CommandFactory;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::app_admin::ManagedApps;
 use crate::config::{CONTROL_SOCKET, Flags, Loaded};
 use crate::development;
 use crate::exec;
@@ -152,9 +153,10 @@ fn ask_to_reload(flags: &Flags) -> Result<String, String> {
 fn serve(flags: Flags, loaded: Loaded, inherited: InheritedSockets) -> Result<(), Box<dyn Error>> {
     let Loaded { ref config, mode, .. } = loaded;
     let flags = flags.of_file(loaded.file.clone());
+    let apps = Arc::new(ManagedApps::new(move |read| super::load_again(&flags, read)));
     telemetry::start(&config.logging)?;
     telemetry::log_panics();
-    let server = Server::new(config.clone()).inherit(inherited);
+    let server = Server::new(config.clone()).inherit(inherited).managed(Arc::clone(&apps));
     let server = if loaded.brings_admin_along() { server.dispensable_admin() } else { server };
     let supervision = Supervision::default();
     let bound = server.bind()?.supervised(supervision.clone());
@@ -170,7 +172,7 @@ fn serve(flags: Flags, loaded: Loaded, inherited: InheritedSockets) -> Result<()
     }
     text.push_str(&foreign_names(&loaded.read));
     let reloader = bound.reloader();
-    let reload = || supervision.reloading(|| reload(&flags, &reloader));
+    let reload = || supervision.reloading(|| reload(&apps, &reloader));
     actix_web::rt::System::new().block_on(async {
         let shutdown = shutdown_signal(bound.patience())?;
         let mut hangup = signal(SignalKind::hangup())?;
@@ -206,7 +208,7 @@ fn tell(loaded: &Loaded) {
     }
     if !loaded.unused.is_empty() {
         let variables = loaded.unused.join(" ");
-        tracing::info!(target: PROGRAM, variables, "not read: the apps are those of the configuration file");
+        tracing::info!(target: PROGRAM, variables, "not read: the apps are those of a file");
     }
 }
 
@@ -230,7 +232,7 @@ fn serve_test(loaded: Loaded, test_mode: Arc<TestMode>) -> Result<(), Box<dyn Er
 
 /// Reads the configuration again from where it came, and puts in force what can be. Tells the log; returns what to
 /// tell whoever asked.
-fn reload(flags: &Flags, reloader: &Reloader) -> control::ControlAnswer {
+fn reload(apps: &ManagedApps, reloader: &Reloader) -> control::ControlAnswer {
     let failed = |complaint: String| {
         complaint
             .lines()
@@ -239,7 +241,8 @@ fn reload(flags: &Flags, reloader: &Reloader) -> control::ControlAnswer {
         tracing::error!(target: PROGRAM, "the configuration was not reloaded; nothing has changed");
         Err(complaint.trim_end().to_owned())
     };
-    let loaded = match super::load_again(flags) {
+    // Until it is in force nobody else changes the apps.
+    let (loaded, _applying) = match apps.load() {
         Ok(loaded) => loaded,
         Err(errors) => return failed(complaint(&errors)),
     };

@@ -142,10 +142,10 @@ fn connections<S: Socket>(
 }
 
 /// Answers any request.
-async fn answer(request: HttpRequest, payload: web::Payload) -> HttpResponse {
+async fn answer(request: HttpRequest, mut payload: web::Payload) -> HttpResponse {
     body::begin(&request);
     let response = match request.app_data::<Arc<Admin>>() {
-        Some(admin) => admin.answer(&request).await,
+        Some(admin) => admin.answer(&request, &mut payload).await,
         None => HttpResponse::InternalServerError().finish(),
     };
     body::finish(&request, response, payload).await

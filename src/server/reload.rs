@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use crate::app::{AppRegistry, DuplicateApp};
+use crate::app_admin::{AppsError, InForce, LiveApps};
 use crate::config::{AppConfig, Config};
 use crate::hub::Hub;
 use crate::net::tls::{CertificateStatus, Certificates, PreparedCertificates};
@@ -66,17 +67,29 @@ impl Reloader {
     /// If two apps share an id or a key, webhooks could not be sent, a pipe rule could not work, or a certificate could not
     /// be served. Nothing has changed then.
     pub fn reload(&self, config: Config) -> Result<Reloaded, StartError> {
-        AppRegistry::new(config.apps.iter().map(|configured| configured.app.clone()))?;
+        self.reload_after(config, || Ok(()))
+    }
+
+    /// The same, if `last` does what makes it last. That is done only where nothing speaks against the configuration, and
+    /// before it takes effect.
+    fn reload_after<E: From<StartError>>(
+        &self,
+        config: Config,
+        last: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Reloaded, E> {
+        let apps = config.apps.iter().map(|configured| configured.app.clone());
+        AppRegistry::new(apps).map_err(StartError::from)?;
         check_apps(&config)?;
         let prepared = self.apps.prepare_certificates(&config)?;
         let mut running = self.apps.running.lock();
+        last()?;
         // What is served of them is what is wanted, where any are served.
         if prepared.is_some() {
             running.server.tls_certificate.clone_from(&config.server.tls_certificate);
             running.server.tls_key.clone_from(&config.server.tls_key);
             running.server.certificates.clone_from(&config.server.certificates);
         }
-        let mut reloaded = self.apps.put_in_force(&mut running, config)?;
+        let mut reloaded = self.apps.put_in_force(&mut running, config).map_err(StartError::from)?;
         let served = self.apps.certificates.as_ref().zip(prepared);
         reloaded.certificates = served.map(|(served, new)| served.serve(new)).unwrap_or_default();
         Ok(reloaded)
@@ -96,6 +109,28 @@ impl Reloader {
     pub(super) fn as_broker(&self) -> Weak<dyn test_mode::BrokerHandle> {
         let apps: Weak<RunningApps> = Arc::downgrade(&self.apps);
         apps
+    }
+}
+
+impl InForce for Reloader {
+    fn put(
+        &self,
+        config: Config,
+        write: &mut dyn FnMut() -> Result<(), AppsError>,
+    ) -> Result<String, AppsError> {
+        self.reload_after(config, write).map(|reloaded| reloaded.to_string())
+    }
+}
+
+impl LiveApps for Reloader {
+    fn has(&self, configured: &AppConfig) -> bool {
+        app(&self.apps.running.lock(), &configured.app.id) == Some(configured)
+    }
+}
+
+impl From<StartError> for AppsError {
+    fn from(error: StartError) -> Self {
+        AppsError::NotApplied(error.to_string())
     }
 }
 

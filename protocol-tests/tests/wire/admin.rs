@@ -10,7 +10,7 @@ use heliostat_protocol_tests::target::MAIN_APP;
 use heliostat_protocol_tests::{Incoming, Shared, Target, patience};
 use serde_json::json;
 
-const TOKEN: &str = "a-token-of-the-test";
+pub(crate) const TOKEN: &str = "a-token-of-the-test";
 const PASSWORD: &str = "a-password-of-the-test";
 
 /// How long a broker may take to end when nobody holds it up any more.
@@ -30,7 +30,7 @@ impl Admin {
     fn start(server: &str, settings: &str) -> Option<Admin> {
         let admin = format!("[admin]\nenabled = true\nport = 0\n{settings}\n");
         let broker = Target::own(&format!("[server]\n{server}\n{admin}{MAIN_APP}"))?;
-        let admin = Admin { admin: Admin::of(&broker), broker };
+        let admin = Admin { admin: admin_of(&broker), broker };
         // It may answer before all workers serve.
         crate::eventually("a node that is ready", || {
             (admin.ask("/ready", &bearer(TOKEN)).status == 200).then_some(())
@@ -38,19 +38,19 @@ impl Admin {
         Some(admin)
     }
 
-    /// The listener that a broker has told of.
-    fn of(broker: &Target) -> Target {
-        let line = broker.broker().unwrap().await_line("serves the admin listener on http://");
-        let port = line.split("://").nth(1).unwrap().rsplit_once(':').unwrap().1;
-        let digits = port.find(|c: char| !c.is_ascii_digit()).unwrap_or(port.len());
-        let mut admin = broker.clone();
-        (admin.port, admin.path_prefix) = (port[..digits].parse().unwrap(), String::new());
-        admin
-    }
-
     fn ask(&self, path: &str, headers: &str) -> Response {
         ask(&self.admin, "GET", path, headers)
     }
+}
+
+/// The listener that a broker has told of.
+pub(crate) fn admin_of(broker: &Target) -> Target {
+    let line = broker.broker().unwrap().await_line("serves the admin listener on http://");
+    let port = line.split("://").nth(1).unwrap().rsplit_once(':').unwrap().1;
+    let digits = port.find(|c: char| !c.is_ascii_digit()).unwrap_or(port.len());
+    let mut admin = broker.clone();
+    (admin.port, admin.path_prefix) = (port[..digits].parse().unwrap(), String::new());
+    admin
 }
 
 fn ask(target: &Target, method: &str, path: &str, headers: &str) -> Response {
@@ -59,7 +59,7 @@ fn ask(target: &Target, method: &str, path: &str, headers: &str) -> Response {
     Connection::open(target).exchange(request.as_bytes()).expect("an answer")
 }
 
-fn bearer(token: &str) -> String {
+pub(crate) fn bearer(token: &str) -> String {
     format!("Authorization: Bearer {token}\r\n")
 }
 
@@ -98,7 +98,7 @@ fn figures_are_open_on_a_loopback_address() {
     {
         let _ = admin.ask(path, "").error(404);
     }
-    for path in ["/api", "/api/apps", "/console", "/console/", "/%61pi/apps"] {
+    for path in ["/api", "/api/nothing", "/console", "/console/", "/%61pi/apps/"] {
         assert_unauthorized(&admin.ask(path, ""), path);
         assert_unauthorized(&admin.ask(path, &bearer("another")), path);
         for right in [bearer(TOKEN).as_str(), BASIC] {
@@ -188,7 +188,7 @@ fn a_proxy_on_this_machine_opens_nothing() {
 fn on_other_addresses_everything_takes_credentials() {
     let settings = format!("host = \"0.0.0.0\"\ntoken = \"{TOKEN}\"\npassword = \"{PASSWORD}\"");
     let Some(admin) = Admin::start("", &settings) else { return };
-    for path in FIGURES.into_iter().chain(["/nothing", "/api/apps", "/console"]) {
+    for path in FIGURES.into_iter().chain(["/nothing", "/api/nothing", "/console"]) {
         let wrong_user = BASIC.replace("YWRtaW46", "cm9vdDo6");
         for wrong in
             ["", &bearer("another"), &bearer(""), &bearer(PASSWORD), "Authorization: x\r\n", &wrong_user]
@@ -310,10 +310,10 @@ fn a_flag_turns_it_on() {
     let Some(plain) = Target::own(MAIN_APP) else { return };
     assert!(!plain.broker().unwrap().log().contains("admin listener"));
     let by_flag = Target::own_with(Some(MAIN_APP), &["--admin=0"], &[]).unwrap();
-    assert_eq!(ask(&Admin::of(&by_flag), "GET", "/live", "").status, 200);
+    assert_eq!(ask(&admin_of(&by_flag), "GET", "/live", "").status, 200);
     let variables = [("HELIOSTAT_ADMIN_ENABLED", "true"), ("HELIOSTAT_ADMIN_PORT", "0")];
     let by_variable = Target::own_with(Some(MAIN_APP), &[], &variables).unwrap();
-    assert_eq!(ask(&Admin::of(&by_variable), "GET", "/live", "").status, 200);
+    assert_eq!(ask(&admin_of(&by_variable), "GET", "/live", "").status, 200);
 }
 
 /// A node whose connections are all taken, of clients and of those who ask over HTTP, answers its operator nevertheless:
@@ -329,7 +329,7 @@ fn an_exhausted_node_is_seen() {
     let config = config.replace("client_events = true", "client_events = true\nhttp_streams = true");
     let broker = heliostat_protocol_tests::Broker::start_limited(&config, 200);
     let target = Target::at(std::sync::Arc::new(broker), Shared::Main.credentials());
-    let admin = Admin::of(&target);
+    let admin = admin_of(&target);
     crate::eventually("a node that is ready", || {
         (ask(&admin, "GET", "/ready", "").text() == "ready\n").then_some(())
     });

@@ -6,6 +6,7 @@
 
 mod activation;
 mod admin;
+mod admin_apps;
 mod admission;
 mod authorise;
 mod authorized;

@@ -1,0 +1,292 @@
+//! The API of the apps on the admin listener: `/api/apps`. Whoever gets here may ask; what is asked is judged here.
+
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Map, Value as Json, json};
+use tracing::info;
+
+use super::refusal::ApiRefusal;
+use super::{
+    AppChange, AppChanged, AppView, AppsError, InForce, ManagedApps, draw_key, openapi, with_credentials,
+};
+use crate::admin::ControlRoutes;
+use crate::app::{Key, Secret};
+use crate::config::AppConfig;
+use crate::http::{BodyBounds, UnfinishedBodies, body};
+
+/// Bytes of a body: room for an app with hundreds of rules.
+const BODY_BYTES: usize = 256 * 1024;
+
+/// Bytes of bodies that have not come whole, all of the admin listener's connections together.
+const UNFINISHED_BYTES: usize = 8 * 1024 * 1024;
+
+/// Every path below `/api`, and the methods it takes.
+pub(super) const ROUTES: [(&str, &[&str]); 5] = [
+    ("openapi.json", &["GET"]),
+    ("apps", &["GET", "POST"]),
+    ("apps/{id}", &["GET", "PATCH", "DELETE"]),
+    ("apps/{id}/keys", &["POST"]),
+    ("apps/{id}/keys/{key}", &["DELETE"]),
+];
+
+/// A running broker.
+pub(crate) trait LiveApps: InForce + Send + Sync {
+    /// Whether it has this app just as it is here.
+    fn has(&self, app: &AppConfig) -> bool;
+}
+
+/// The API of the apps of a running broker.
+pub(crate) struct AppsApi {
+    /// None where the apps are not those of files.
+    apps: Option<Arc<ManagedApps>>,
+    live: Arc<dyn LiveApps>,
+    bounds: BodyBounds,
+}
+
+type ApiAnswer = Result<HttpResponse, ApiRefusal>;
+
+impl AppsApi {
+    /// Of these apps; `timeout`: how long a body may take.
+    pub(crate) fn new(apps: Option<Arc<ManagedApps>>, live: Arc<dyn LiveApps>, timeout: Duration) -> Self {
+        let unfinished = Arc::new(UnfinishedBodies::new(UNFINISHED_BYTES));
+        AppsApi { apps, live, bounds: BodyBounds { bytes: BODY_BYTES, timeout, unfinished } }
+    }
+
+    async fn carry_out(&self, request: &HttpRequest, path: &[&str], payload: &mut web::Payload) -> ApiAnswer {
+        let route = route(request.path(), path)?;
+        let method = match *request.method() {
+            Method::HEAD => "GET",
+            ref method => method.as_str(),
+        };
+        if !route.contains(&method) {
+            let mut allowed = route.join(", ");
+            if route.contains(&"GET") {
+                allowed += ", HEAD";
+            }
+            return Err(ApiRefusal::Method { method: request.method().to_string(), allowed });
+        }
+        match (method, path) {
+            (_, ["openapi.json"]) => Ok(json_answer(StatusCode::OK, &openapi::document())),
+            ("GET", ["apps"]) => self.list().await,
+            ("POST", ["apps"]) => {
+                let settings = with_credentials(self.body(request, payload, &["application/json"]).await?);
+                let id = settings.get("id").and_then(Json::as_str).unwrap_or_default().to_owned();
+                let changed = self.change(request, &id, AppChange::Create(settings)).await?;
+                let mut answer =
+                    self.whole(StatusCode::CREATED, changed.view.as_ref().ok_or(AppsError::Gone)?);
+                set_location(&mut answer, &format!("/api/apps/{id}"));
+                Ok(answer)
+            }
+            ("GET", ["apps", id]) => {
+                let id = (*id).to_owned();
+                let view = self.blocking(move |apps, _| apps.one(&id)).await?;
+                Ok(self.whole(StatusCode::OK, &view))
+            }
+            ("PATCH", ["apps", id]) => {
+                let types = ["application/json", "application/merge-patch+json"];
+                let mut settings = self.body(request, payload, &types).await?;
+                if let Some(other) = settings.remove("id").filter(|new| new != id) {
+                    let told =
+                        format!("the id of an app cannot be changed: expected {id:?} or none, got {other}");
+                    return Err(AppsError::Body(told).into());
+                }
+                let changed = self.change(request, id, AppChange::Set(settings)).await?;
+                Ok(self.whole(StatusCode::OK, changed.view.as_ref().ok_or(AppsError::Gone)?))
+            }
+            ("DELETE", ["apps", id]) => {
+                self.change(request, id, AppChange::Delete).await?;
+                Ok(HttpResponse::NoContent().finish())
+            }
+            (_, ["apps", id, "keys"]) => {
+                let key = new_key(self.body(request, payload, &["application/json"]).await?)?;
+                let pair = json!({ "key": key.key, "secret": key.secret.text() });
+                let location = format!("/api/apps/{id}/keys/{}", key.key);
+                let changed = self.change(request, id, AppChange::Rotate(key)).await?;
+                let mut answer = json_answer(StatusCode::CREATED, &pair);
+                set_location(&mut answer, &location);
+                changed.view.iter().for_each(|view| set_tag(&mut answer, view));
+                Ok(answer)
+            }
+            (_, ["apps", id, "keys", key]) => {
+                self.change(request, id, AppChange::Revoke((*key).to_owned())).await?;
+                Ok(HttpResponse::NoContent().finish())
+            }
+            _ => Err(ApiRefusal::NotFound(request.path().to_owned())),
+        }
+    }
+
+    async fn list(&self) -> ApiAnswer {
+        let apps = self.blocking(|apps, _| apps.all()).await?;
+        let apps: Vec<_> =
+            apps.iter().map(|view| view.in_list(Some(self.live.has(&view.configured)))).collect();
+        Ok(json_answer(StatusCode::OK, &json!({ "apps": apps })))
+    }
+
+    fn whole(&self, status: StatusCode, view: &AppView) -> HttpResponse {
+        let mut answer = json_answer(status, &view.whole(Some(self.live.has(&view.configured))));
+        set_tag(&mut answer, view);
+        answer
+    }
+
+    /// Makes the change, tells the log who has made it, and has it done whether its maker waits for it or not.
+    async fn change(
+        &self,
+        request: &HttpRequest,
+        id: &str,
+        change: AppChange,
+    ) -> Result<AppChanged, ApiRefusal> {
+        let expected = if_match(request.headers());
+        let (id, peer) = (id.to_owned(), request.peer_addr());
+        self.blocking(move |apps, live| {
+            let is_expected = |view: &AppView| match &expected {
+                Some(tags) => tags.iter().any(|tag| tag == "*" || *tag == view.tag()),
+                None => true,
+            };
+            let changed = apps.change(&id, &change, is_expected, live)?;
+            tell(peer, &id, &change, &changed);
+            Ok(changed)
+        })
+        .await
+    }
+
+    /// Does what reads and writes files, on a thread where that keeps nobody waiting.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&ManagedApps, &dyn LiveApps) -> Result<T, AppsError> + Send + 'static,
+    ) -> Result<T, ApiRefusal> {
+        let apps = Arc::clone(self.apps.as_ref().ok_or(AppsError::NotFromFiles)?);
+        let live = Arc::clone(&self.live);
+        let done = web::block(move || work(&apps, &*live)).await;
+        Ok(done.map_err(|_| ApiRefusal::Failed)??)
+    }
+
+    /// The object that a request carries. Where it carries nothing, an empty one.
+    async fn body(
+        &self,
+        request: &HttpRequest,
+        payload: &mut web::Payload,
+        types: &[&'static str],
+    ) -> Result<Map<String, Json>, ApiRefusal> {
+        // Known before anything is read.
+        let given =
+            request.headers().get(header::CONTENT_TYPE).map(|given| given.to_str().unwrap_or_default());
+        let media_type = given.map(|given| given.split(';').next().unwrap_or_default().trim());
+        let is_known = |given: &str| types.iter().any(|known| given.eq_ignore_ascii_case(known));
+        if let Some(other) = media_type.filter(|given| !is_known(given)) {
+            return Err(ApiRefusal::MediaType { expected: types[0], got: format!("{other:?}") });
+        }
+        let bytes = body::read(request, payload, &self.bounds).await.map_err(ApiRefusal::Read)?;
+        if bytes.is_empty() {
+            return Ok(Map::new());
+        }
+        if media_type.is_none() {
+            return Err(ApiRefusal::MediaType { expected: types[0], got: "none".to_owned() });
+        }
+        match serde_json::from_slice(&bytes) {
+            Ok(Json::Object(object)) => Ok(object),
+            Ok(_) => Err(AppsError::Body("expected a JSON object, got another value".to_owned()).into()),
+            Err(error) => Err(AppsError::Body(format!("expected a JSON object, got none: {error}")).into()),
+        }
+    }
+}
+
+impl ControlRoutes for AppsApi {
+    fn answer<'r>(
+        &'r self,
+        request: &'r HttpRequest,
+        path: &'r [&'r str],
+        payload: &'r mut web::Payload,
+    ) -> Pin<Box<dyn Future<Output = HttpResponse> + 'r>> {
+        Box::pin(async move {
+            self.carry_out(request, path, payload).await.unwrap_or_else(|refusal| {
+                let (method, path, peer) = (request.method().as_str(), request.path(), request.peer_addr());
+                let peer = peer.map(tracing::field::display);
+                info!(method, path, peer, reason = %refusal, "request to the API of the apps refused");
+                refusal.response()
+            })
+        })
+    }
+}
+
+impl fmt::Debug for AppsApi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AppsApi").field("apps", &self.apps).finish_non_exhaustive()
+    }
+}
+
+/// The methods of a path.
+fn route(shown: &str, path: &[&str]) -> Result<&'static [&'static str], ApiRefusal> {
+    let fits = |pattern: &str| {
+        let mut segments = path.iter();
+        let all = pattern
+            .split('/')
+            .all(|own| segments.next().is_some_and(|given| own.starts_with('{') || own == *given));
+        all && segments.next().is_none()
+    };
+    let found = ROUTES.iter().find(|(pattern, _)| fits(pattern));
+    found.map(|(_, methods)| *methods).ok_or_else(|| ApiRefusal::NotFound(shown.to_owned()))
+}
+
+fn tell(peer: Option<SocketAddr>, app: &str, change: &AppChange, changed: &AppChanged) {
+    let (peer, done, told) = (peer.map(tracing::field::display), change.done(), &changed.told);
+    match change {
+        AppChange::Create(settings) | AppChange::Set(settings) => {
+            let names: Vec<_> = settings.keys().map(String::as_str).collect();
+            info!(peer, app, settings = names.join(" "), told, "app {done} by the API");
+        }
+        AppChange::Rotate(Key { key, .. }) | AppChange::Revoke(key) => {
+            info!(peer, app, key, told, "app {done} by the API");
+        }
+        AppChange::Delete => info!(peer, app, told, "app {done} by the API"),
+    }
+}
+
+/// The pair that a request names, completed.
+fn new_key(mut asked: Map<String, Json>) -> Result<Key, AppsError> {
+    let mut text = |name: &str| match asked.remove(name) {
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::String(text)) => Ok(Some(text)),
+        Some(_) => Err(AppsError::Body(format!("{name} must be a string"))),
+    };
+    let (key, secret) = (text("key")?, text("secret")?);
+    if let Some(name) = asked.keys().next() {
+        return Err(AppsError::Body(format!(
+            "unknown member {name:?}; expected \"key\", \"secret\", both or none"
+        )));
+    }
+    let drawn = draw_key();
+    Ok(Key { key: key.unwrap_or(drawn.key), secret: secret.map_or(drawn.secret, Secret::new) })
+}
+
+/// The tags of `If-Match`, if there is one.
+fn if_match(headers: &HeaderMap) -> Option<Vec<String>> {
+    let mut given = headers.get_all(header::IF_MATCH).peekable();
+    given.peek()?;
+    let texts = given.map(|value| value.to_str().unwrap_or_default());
+    Some(texts.flat_map(|text| text.split(',')).map(|tag| tag.trim().to_owned()).collect())
+}
+
+fn json_answer(status: StatusCode, value: &Json) -> HttpResponse {
+    HttpResponse::build(status).content_type("application/json").body(value.to_string())
+}
+
+fn set_location(answer: &mut HttpResponse, location: &str) {
+    // Ids and keys are made of what may stand in a path.
+    if let Ok(location) = location.try_into() {
+        answer.headers_mut().insert(header::LOCATION, location);
+    }
+}
+
+fn set_tag(answer: &mut HttpResponse, view: &AppView) {
+    if let Ok(tag) = view.tag().try_into() {
+        answer.headers_mut().insert(header::ETAG, tag);
+    }
+}

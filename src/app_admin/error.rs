@@ -1,0 +1,120 @@
+//! Why an app was not changed.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use actix_web::http::StatusCode;
+
+/// Why an app was not changed, or not shown. Nothing has happened then.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AppsError {
+    /// There is no file that could be changed.
+    #[error(
+        "there is no apps file: set admin.apps_file (HELIOSTAT_ADMIN_APPS_FILE) to the path of one, or have the broker read \
+         a configuration file, beside which it is then"
+    )]
+    NoFile,
+    /// The broker is part of a program that has its apps from elsewhere.
+    #[error("this broker has its apps from the program that runs it, which alone changes them")]
+    NotFromFiles,
+    /// There is no such app.
+    #[error("there is no app with the id {0:?}")]
+    NoSuchApp(String),
+    /// The app has no such key.
+    #[error("the app has no key {0:?}")]
+    NoSuchKey(String),
+    /// Without it nobody could connect.
+    #[error("{0:?} is the last key of the app: rotate first, or delete the app")]
+    LastKey(String),
+    /// Without it nobody could connect to the broker.
+    #[error("{0:?} is the last app: the broker has to have one")]
+    LastApp(String),
+    /// The app is defined elsewhere.
+    #[error(
+        "the app {id:?} is not of the apps file: it is defined by {place}, and can be changed there only"
+    )]
+    Elsewhere { id: String, place: String },
+    /// The id or a key is taken, or the like: each in a sentence.
+    #[error("{}", .0.join("; "))]
+    Taken(Vec<String>),
+    /// The settings are not what they should be: each in a sentence.
+    #[error("{}", .0.join("; "))]
+    Settings(Vec<String>),
+    /// What was sent is not what it should be.
+    #[error("{0}")]
+    Body(String),
+    /// The files are at fault as they stand: each in a sentence with its place.
+    #[error("the configuration as it stands is at fault, mend that first: {}", .0.join("; "))]
+    AtFault(Vec<String>),
+    /// The apps file cannot be edited, although it can be read.
+    #[error("the apps file cannot be changed: {0}")]
+    NotToml(String),
+    /// The file does not have what the loader has read of it.
+    #[error("the apps file has been changed meanwhile: try again")]
+    Gone,
+    /// Somebody has changed the app since it was looked at.
+    #[error("the app {0:?} is another one than If-Match says: it has been changed since; get it again")]
+    Changed(String),
+    /// Somebody else does not give the lock back.
+    #[error("another change of the apps is not done, and holds the lock {}: try again", .0.display())]
+    Locked(PathBuf),
+    /// There would be too much.
+    #[error("an apps file must not have more than {most} bytes")]
+    TooLarge {
+        /// What is allowed.
+        most: usize,
+    },
+    /// The system refused.
+    #[error("cannot {what} {}: {error}{}; nothing has changed", .path.display(), advice(.error))]
+    File {
+        /// What was to be done.
+        what: &'static str,
+        path: PathBuf,
+        /// Why it was not.
+        error: io::Error,
+    },
+    /// The broker did not take it.
+    #[error("{0}; nothing has changed")]
+    NotApplied(String),
+}
+
+impl AppsError {
+    pub(super) fn file(what: &'static str, path: &Path, error: io::Error) -> Self {
+        AppsError::File { what, path: path.to_owned(), error }
+    }
+
+    /// The status of the answer, in one place for all.
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            AppsError::NoSuchApp(_) | AppsError::NoSuchKey(_) => StatusCode::NOT_FOUND,
+            AppsError::Settings(_) | AppsError::Body(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            AppsError::Changed(_) => StatusCode::PRECONDITION_FAILED,
+            AppsError::Locked(_) | AppsError::Gone => StatusCode::SERVICE_UNAVAILABLE,
+            AppsError::NoFile
+            | AppsError::NotFromFiles
+            | AppsError::LastKey(_)
+            | AppsError::LastApp(_)
+            | AppsError::Elsewhere { .. }
+            | AppsError::Taken(_)
+            | AppsError::AtFault(_)
+            | AppsError::NotToml(_)
+            | AppsError::NotApplied(_) => StatusCode::CONFLICT,
+            AppsError::TooLarge { .. } => StatusCode::INSUFFICIENT_STORAGE,
+            AppsError::File { error, .. } => match error.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                    StatusCode::INSUFFICIENT_STORAGE
+                }
+                _ => StatusCode::INTERNAL_SERVER_ERROR,
+            },
+        }
+    }
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::NotFound => {
+            " (the folder has to be there, and one that the broker may write to; admin.apps_file names another)"
+        }
+        _ => "",
+    }
+}

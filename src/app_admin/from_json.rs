@@ -1,0 +1,104 @@
+//! JSON as TOML: the settings of an app as programs send them, into the table of a file.
+
+use serde_json::{Map, Value as Json};
+use toml_edit::{Array, ArrayOfTables, InlineTable, Item, Table, TableLike, Value};
+
+use super::AppsError;
+
+/// What may be lists of tables of their own in the file.
+const LISTS_OF_TABLES: [&str; 3] = ["channels", "pipe", "webhooks"];
+
+/// What is a table of its own in the file, and is changed member by member.
+const TABLES: [&str; 2] = ["limits", "webhook_delivery"];
+
+/// Puts the settings into the table of an app: null removes one, what is not named stays (RFC 7396).
+///
+/// # Errors
+/// If TOML has no words for one.
+pub(super) fn merge(app: &mut Table, settings: &Map<String, Json>) -> Result<(), AppsError> {
+    for (name, value) in settings {
+        match value {
+            Json::Object(members) if TABLES.contains(&name.as_str()) => {
+                let inner = app.entry(name).or_insert_with(|| Item::Table(Table::new()));
+                match inner.as_table_like_mut() {
+                    Some(inner) => merge_members(inner, name, members)?,
+                    None => return Err(AppsError::Gone),
+                }
+                if inner.as_table_like().is_some_and(TableLike::is_empty) {
+                    app.remove(name);
+                }
+            }
+            Json::Array(items) if LISTS_OF_TABLES.contains(&name.as_str()) && are_objects(items) => {
+                let mut tables = ArrayOfTables::new();
+                for item in items.iter().filter_map(Json::as_object) {
+                    let mut table = Table::new();
+                    merge_members(&mut table, name, item)?;
+                    tables.push(table);
+                }
+                app.insert(name, Item::ArrayOfTables(tables));
+            }
+            value => put(app, name, name, value)?,
+        }
+    }
+    Ok(())
+}
+
+/// Whether they can be tables of their own.
+fn are_objects(items: &[Json]) -> bool {
+    !items.is_empty() && items.iter().all(Json::is_object)
+}
+
+fn merge_members(
+    table: &mut dyn TableLike,
+    place: &str,
+    members: &Map<String, Json>,
+) -> Result<(), AppsError> {
+    members.iter().try_for_each(|(name, value)| put(table, name, &format!("{place}.{name}"), value))
+}
+
+/// Puts one value, or removes it. What stands beside it in its line stays.
+fn put(table: &mut dyn TableLike, name: &str, place: &str, value: &Json) -> Result<(), AppsError> {
+    if value.is_null() {
+        table.remove(name);
+        return Ok(());
+    }
+    let mut new = as_toml(place, value)?;
+    match table.get_mut(name).and_then(Item::as_value_mut) {
+        Some(old) => {
+            *new.decor_mut() = old.decor().clone();
+            *old = new;
+        }
+        None => {
+            table.insert(name, Item::Value(new));
+        }
+    }
+    Ok(())
+}
+
+fn as_toml(place: &str, value: &Json) -> Result<Value, AppsError> {
+    Ok(match value {
+        Json::Null => return Err(AppsError::Body(format!("{place} must not hold null"))),
+        Json::Bool(switch) => (*switch).into(),
+        Json::Number(number) => match number.as_i64() {
+            Some(integer) => integer.into(),
+            None => number.as_f64().unwrap_or(f64::INFINITY).into(),
+        },
+        Json::String(text) => text.as_str().into(),
+        Json::Array(items) => {
+            let items = items.iter().map(|item| as_toml(place, item));
+            Value::Array(items.collect::<Result<Array, _>>()?)
+        }
+        Json::Object(members) => {
+            let mut table = InlineTable::new();
+            for (name, value) in members {
+                table.insert(name, as_toml(&format!("{place}.{name}"), value)?);
+            }
+            Value::InlineTable(table)
+        }
+    })
+}
+
+/// A pair of credentials, as an item of `keys`.
+pub(super) fn pair(key: &str, secret: &str) -> InlineTable {
+    InlineTable::from_iter([("key", key), ("secret", secret)])
+}

@@ -1,0 +1,248 @@
+//! Apps that are changed from outside while the broker runs: the file that they stand in, the API on the admin listener,
+//! and its description.
+//!
+//! There is one way to change an app, whoever asks: [`ManagedApps::change`]. It knows neither the running broker nor the
+//! terminal; both are told through [`InForce`].
+
+mod api;
+mod change;
+mod credentials;
+mod error;
+mod file;
+mod from_json;
+mod openapi;
+mod refusal;
+mod view;
+
+pub(crate) use api::{AppsApi, LiveApps};
+pub(crate) use change::AppChange;
+pub(crate) use credentials::{draw_key, with_credentials};
+pub(crate) use error::AppsError;
+pub(crate) use view::AppView;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::config::{Config, Error, Loaded, app_complaints};
+use change::AppsText;
+use file::LockedFile;
+
+/// How often a change is begun again because somebody has edited the file by hand meanwhile.
+const ATTEMPTS: usize = 10;
+
+/// Loads the configuration, with a given way to read files.
+type LoadConfig = dyn Fn(&dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Result<Loaded, Vec<Error>> + Send + Sync;
+
+/// The apps of a configuration that is read from files, and the changing of those that are in the apps file.
+pub(crate) struct ManagedApps {
+    load: Box<LoadConfig>,
+    /// Held while what was loaded is put in force, so that nothing older comes behind it.
+    applying: Mutex<()>,
+}
+
+/// What a configuration takes effect on.
+pub(crate) trait InForce {
+    /// Puts the configuration in force if it can be, after `write` has made it last. Returns what has been done, in words.
+    ///
+    /// # Errors
+    /// If it cannot be, or was not written. Then what was in force before is.
+    fn put(
+        &self,
+        config: Config,
+        write: &mut dyn FnMut() -> Result<(), AppsError>,
+    ) -> Result<String, AppsError>;
+}
+
+/// A change that was made.
+#[derive(Debug)]
+pub(crate) struct AppChanged {
+    /// The app as it is now; none where there is none any more.
+    pub(crate) view: Option<AppView>,
+    /// What the broker says of it.
+    pub(crate) told: String,
+}
+
+impl ManagedApps {
+    /// Of the configuration that this loads.
+    pub(crate) fn new(
+        load: impl Fn(&dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Result<Loaded, Vec<Error>> + Send + Sync + 'static,
+    ) -> Self {
+        ManagedApps { load: Box::new(load), applying: Mutex::new(()) }
+    }
+
+    /// Loads the configuration as it stands, and keeps others from putting theirs in force until the guard is dropped.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub(crate) fn load(&self) -> Result<(Loaded, MutexGuard<'_, ()>), Vec<Error>> {
+        let applying = self.applying.lock();
+        (self.load)(&|path| fs::read(path)).map(|loaded| (loaded, applying))
+    }
+
+    /// All apps as they stand in the files, in their order.
+    ///
+    /// # Errors
+    /// If the files are at fault.
+    pub(crate) fn all(&self) -> Result<Vec<AppView>, AppsError> {
+        let loaded = self.read()?;
+        Ok((0..loaded.config.apps.len()).filter_map(|index| AppView::new(&loaded, index)).collect())
+    }
+
+    /// The app with this id as it stands in the files.
+    ///
+    /// # Errors
+    /// If there is none, or the files are at fault.
+    pub(crate) fn one(&self, id: &str) -> Result<AppView, AppsError> {
+        let loaded = self.read()?;
+        let found = place_of(&loaded, id).and_then(|index| AppView::new(&loaded, index));
+        found.ok_or_else(|| AppsError::NoSuchApp(id.to_owned()))
+    }
+
+    fn read(&self) -> Result<Loaded, AppsError> {
+        (self.load)(&|path| fs::read(path)).map_err(at_fault)
+    }
+
+    /// Changes the app with this id: in the file, and in force. `is_expected` judges it as it is before.
+    ///
+    /// # Errors
+    /// See [`AppsError`]; nothing has changed then, neither in the file nor in force.
+    pub(crate) fn change(
+        &self,
+        id: &str,
+        change: &AppChange,
+        is_expected: impl Fn(&AppView) -> bool,
+        in_force: &dyn InForce,
+    ) -> Result<AppChanged, AppsError> {
+        let path = self.read()?.apps_file.ok_or(AppsError::NoFile)?;
+        let locked = LockedFile::take(&path)?;
+        for _ in 0..ATTEMPTS {
+            let before = locked.read()?;
+            let loaded = self.load_with(&path, before.as_deref()).map_err(at_fault)?;
+            if loaded.apps_file.as_deref() != Some(&path) {
+                return Err(AppsError::Gone);
+            }
+            let edited = edit(&loaded, before.as_deref(), id, change, &is_expected)?;
+            match self.put((&locked, &path), before.as_deref(), edited.as_bytes(), (id, in_force)) {
+                Err(AppsError::Gone) => {}
+                done => return done,
+            }
+        }
+        Err(AppsError::Gone)
+    }
+
+    /// Has the edited text of the file take effect, if the file is still as it was before.
+    fn put(
+        &self,
+        (locked, path): (&LockedFile, &Path),
+        before: Option<&[u8]>,
+        edited: &[u8],
+        (id, in_force): (&str, &dyn InForce),
+    ) -> Result<AppChanged, AppsError> {
+        let _applying = self.applying.lock();
+        let loaded = self.load_with(path, Some(edited)).map_err(|errors| refused(&errors))?;
+        let view = place_of(&loaded, id).and_then(|index| AppView::new(&loaded, index));
+        let mut is_written = false;
+        let mut write = || {
+            // Whoever edits it by hand does not ask for the lock.
+            if locked.read()?.as_deref() != before {
+                return Err(AppsError::Gone);
+            }
+            locked.replace(edited)?;
+            is_written = true;
+            Ok(())
+        };
+        let put = in_force.put(loaded.config, &mut write);
+        if put.is_err() && is_written && locked.read()?.as_deref() == Some(edited) {
+            locked.restore(before)?;
+        }
+        Ok(AppChanged { view, told: put? })
+    }
+
+    fn load_with(&self, path: &Path, apps: Option<&[u8]>) -> Result<Loaded, Vec<Error>> {
+        (self.load)(&|asked| match (asked == path, apps) {
+            (false, _) => fs::read(asked),
+            (true, Some(bytes)) => Ok(bytes.to_vec()),
+            (true, None) => Err(io::ErrorKind::NotFound.into()),
+        })
+    }
+}
+
+impl fmt::Debug for ManagedApps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ManagedApps").finish_non_exhaustive()
+    }
+}
+
+/// The text of the apps file after the change.
+fn edit(
+    loaded: &Loaded,
+    before: Option<&[u8]>,
+    id: &str,
+    change: &AppChange,
+    is_expected: &dyn Fn(&AppView) -> bool,
+) -> Result<String, AppsError> {
+    let text = String::from_utf8_lossy(before.unwrap_or_default());
+    let text: Cow<'_, str> = match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned().into(),
+        None => text,
+    };
+    let mut file = AppsText::parse(&text)?;
+    let index = place_of(loaded, id);
+    let place = match (change, index) {
+        (AppChange::Create(_), Some(index)) => {
+            let place = loaded.origins.of(&format!("apps[{index}].id"));
+            return Err(AppsError::Taken(vec![format!(
+                "there is an app with the id {id:?} already, defined by {place}"
+            )]));
+        }
+        (AppChange::Create(settings), None) => file.create(settings)?,
+        (_, None) => return Err(AppsError::NoSuchApp(id.to_owned())),
+        (change, Some(index)) => {
+            let view = AppView::new(loaded, index).ok_or(AppsError::Gone)?;
+            let Some(place) = index.checked_sub(loaded.own_apps) else {
+                return Err(AppsError::Elsewhere { id: id.to_owned(), place: view.defined });
+            };
+            if !is_expected(&view) {
+                return Err(AppsError::Changed(id.to_owned()));
+            }
+            match change {
+                AppChange::Create(_) => {}
+                AppChange::Set(settings) => file.set(place, settings)?,
+                AppChange::Rotate(key) => file.rotate(place, key)?,
+                AppChange::Revoke(key) => file.revoke(place, key)?,
+                AppChange::Delete if loaded.config.apps.len() == 1 => {
+                    return Err(AppsError::LastApp(id.to_owned()));
+                }
+                AppChange::Delete => {
+                    file.delete(place)?;
+                    return Ok(file.into_text());
+                }
+            }
+            place
+        }
+    };
+    // By itself first: what is wrong with it is told without the places of a file that nobody has seen.
+    let complaints = app_complaints(&file.alone(place).ok_or(AppsError::Gone)?);
+    if complaints.is_empty() { Ok(file.into_text()) } else { Err(AppsError::Settings(complaints)) }
+}
+
+fn place_of(loaded: &Loaded, id: &str) -> Option<usize> {
+    loaded.config.apps.iter().position(|configured| configured.app.id == id)
+}
+
+fn at_fault(errors: Vec<Error>) -> AppsError {
+    AppsError::AtFault(errors.iter().map(ToString::to_string).collect())
+}
+
+/// Why the configuration does not go with the change, when each of them is sound by itself.
+fn refused(errors: &[Error]) -> AppsError {
+    AppsError::Taken(errors.iter().map(Error::without_place).collect())
+}
+
+#[cfg(test)]
+mod tests;

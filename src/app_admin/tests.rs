@@ -1,0 +1,196 @@
+use std::cell::{Cell, RefCell};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use serde_json::{Value as Json, json};
+
+use super::*;
+use crate::config::{self, Flags};
+
+const OWN: &str = "[[apps]]\nid = \"1\"\nkey = \"k1\"\nsecret = \"s1\"\n";
+
+/// A folder with a configuration file, and nothing that runs.
+struct Files {
+    folder: PathBuf,
+    apps: ManagedApps,
+}
+
+impl Files {
+    fn new(name: &str, own: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("heliostat-managed-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir(&folder).unwrap();
+        let file = folder.join("h.toml");
+        fs::write(&file, own).unwrap();
+        let flags = Flags { config: Some(file), ..Flags::default() };
+        let none = || std::iter::empty::<(OsString, OsString)>();
+        let apps = ManagedApps::new(move |read| config::load(none(), &flags, read));
+        Files { folder, apps }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.join("h.apps.toml")
+    }
+
+    fn text(&self) -> Option<String> {
+        fs::read_to_string(self.path()).ok()
+    }
+
+    fn change(&self, id: &str, change: AppChange, in_force: &dyn InForce) -> Result<AppChanged, AppsError> {
+        self.apps.change(id, &change, |_| true, in_force)
+    }
+
+    fn create(&self, id: &str, in_force: &dyn InForce) -> Result<AppChanged, AppsError> {
+        self.change(id, AppChange::Create(app(id)), in_force)
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn app(id: &str) -> serde_json::Map<String, Json> {
+    let json = json!({ "id": id, "key": format!("k{id}"), "secret": format!("s{id}") });
+    json.as_object().unwrap().clone()
+}
+
+/// A broker that does before it writes, and after, what a test wants.
+#[derive(Default)]
+struct Scripted<'t> {
+    before: Option<&'t dyn Fn()>,
+    refuses: bool,
+    applied: RefCell<Vec<Vec<String>>>,
+}
+
+impl InForce for Scripted<'_> {
+    fn put(
+        &self,
+        config: Config,
+        write: &mut dyn FnMut() -> Result<(), AppsError>,
+    ) -> Result<String, AppsError> {
+        self.before.inspect(|before| before());
+        write()?;
+        if self.refuses {
+            return Err(AppsError::NotApplied("no".to_owned()));
+        }
+        self.applied.borrow_mut().push(config.apps.into_iter().map(|app| app.app.id).collect());
+        Ok("done".to_owned())
+    }
+}
+
+#[test]
+fn what_is_edited_by_hand_meanwhile_is_kept() {
+    let files = Files::new("hand", OWN);
+    let edits = Cell::new(0);
+    let edit = || {
+        edits.set(edits.get() + 1);
+        if edits.get() < 3 {
+            let text = files.text().unwrap_or_default();
+            let id = 10 + edits.get();
+            fs::write(
+                files.path(),
+                format!("{text}# by hand\n[[apps]]\nid = \"{id}\"\nkey = \"k{id}\"\nsecret = \"s\"\n"),
+            )
+            .unwrap();
+        }
+    };
+    let broker = Scripted { before: Some(&edit), ..Scripted::default() };
+    files.create("2", &broker).unwrap();
+    assert_eq!(*broker.applied.borrow(), [["1", "11", "12", "2"].map(str::to_owned)]);
+    assert_eq!(files.text().unwrap().matches("# by hand").count(), 2);
+    // Whoever does not stop is told so.
+    let endless = || fs::write(files.path(), format!("{}#\n", files.text().unwrap())).unwrap();
+    let broker = Scripted { before: Some(&endless), ..Scripted::default() };
+    let text = files.text().unwrap();
+    assert!(matches!(files.create("3", &broker), Err(AppsError::Gone)));
+    assert_eq!(files.text().unwrap().trim_end_matches("#\n"), text.trim_end_matches("#\n"));
+}
+
+#[test]
+fn what_is_not_applied_is_not_left_in_the_file() {
+    let files = Files::new("refused", OWN);
+    let refusing = Scripted { refuses: true, ..Scripted::default() };
+    assert!(matches!(files.create("2", &refusing), Err(AppsError::NotApplied(_))));
+    assert_eq!(files.text(), None, "there was no file before");
+    files.create("2", &Scripted::default()).unwrap();
+    let text = files.text();
+    for change in [AppChange::Delete, AppChange::Rotate(draw_key())] {
+        assert!(matches!(files.change("2", change, &refusing), Err(AppsError::NotApplied(_))));
+        assert_eq!(files.text(), text);
+    }
+}
+
+#[test]
+fn refusals_say_where_and_change_nothing() {
+    let files = Files::new("refusals", OWN);
+    let broker = Scripted::default();
+    files.create("2", &broker).unwrap();
+    let text = files.text().unwrap();
+    let set = |json: Json| AppChange::Set(json.as_object().unwrap().clone());
+    let place = files.folder.join("h.toml");
+    let place = place.display();
+    let create = |json: Json| AppChange::Create(json.as_object().unwrap().clone());
+    let cases = [
+        ("1", AppChange::Delete, format!("the app \"1\" is not of the apps file: it is defined by {place}:2:6, and can be changed there only")),
+        ("1", create(json!({ "id": "1" })), format!("there is an app with the id \"1\" already, defined by {place}:2:6")),
+        ("3", AppChange::Delete, "there is no app with the id \"3\"".to_owned()),
+        ("3", create(json!({ "id": "3", "key": "k1", "secret": "s" })), format!("the key \"k1\" is used twice; keys must be unique across all apps; the first is that of {place}:3:7")),
+        ("3", create(json!({ "id": "3", "key": "k3" })), "an app needs \"secret\", which is missing".to_owned()),
+        ("2", set(json!({ "limits": { "connections": "many" }, "client_evnts": true })), "unknown key \"apps.client_evnts\"; did you mean \"apps.client_events\"?; apps.limits.connections must be an integer from 0 to 1000000000, got the string \"many\"".to_owned()),
+        ("2", set(json!({ "limits": 5 })), "apps.limits must be a table, got 5".to_owned()),
+        ("2", set(json!({ "secret": 5 })), "apps.secret must be".to_owned()),
+        ("2", AppChange::Revoke("k2".to_owned()), "\"k2\" is the last key of the app: rotate first, or delete the app".to_owned()),
+    ];
+    for (id, change, expected) in cases {
+        let refused = files.change(id, change, &broker).unwrap_err().to_string();
+        assert!(refused.starts_with(&expected), "expected {expected}\ngot      {refused}");
+        assert_eq!(files.text().unwrap(), text);
+    }
+    let only = Files::new("only", "");
+    assert!(only.apps.all().is_err(), "there is no app");
+    fs::write(only.path(), "[[apps]]\nid = \"1\"\nkey = \"k\"\nsecret = \"s\"\n").unwrap();
+    assert!(matches!(only.change("1", AppChange::Delete, &broker), Err(AppsError::LastApp(_))));
+}
+
+#[test]
+fn rubbish_is_told_and_left_alone() {
+    let files = Files::new("rubbish", OWN);
+    for rubbish in ["[[apps]", "\u{0}", "[server]\nport = 1\n", "[[apps]]\nid = 5\n"] {
+        fs::write(files.path(), rubbish).unwrap();
+        let refused = files.create("2", &Scripted::default()).unwrap_err();
+        assert!(refused.to_string().contains("h.apps.toml:"), "{refused}");
+        assert_eq!(files.text().unwrap(), rubbish);
+    }
+    fs::write(files.path(), b"\xff").unwrap();
+    assert!(matches!(files.create("2", &Scripted::default()), Err(AppsError::AtFault(_))));
+}
+
+#[test]
+fn a_tag_is_another_after_every_change() {
+    let files = Files::new("tags", OWN);
+    let broker = Scripted::default();
+    let mut tags = vec![files.create("2", &broker).unwrap().view.unwrap().tag()];
+    let set = |json: Json| AppChange::Set(json.as_object().unwrap().clone());
+    let key = draw_key();
+    let new = key.key.clone();
+    for change in [
+        set(json!({ "enabled": false })),
+        AppChange::Rotate(key),
+        AppChange::Revoke(new),
+        set(json!({ "client_events": true })),
+    ] {
+        tags.push(files.change("2", change, &broker).unwrap().view.unwrap().tag());
+    }
+    assert_eq!(tags[4], files.apps.one("2").unwrap().tag());
+    let stale = tags[0].clone();
+    tags.sort();
+    tags.dedup();
+    // The pair that came and went leaves the app as it was before.
+    assert_eq!(tags.len(), 4, "{tags:?}");
+    let changed = files.apps.change("2", &AppChange::Delete, |view| view.tag() == stale, &broker);
+    assert!(matches!(changed, Err(AppsError::Changed(_))));
+    let debug = format!("{:?}", files.apps.one("2").unwrap());
+    assert!(!debug.contains("s2"), "{debug}");
+}

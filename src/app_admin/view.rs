@@ -1,0 +1,77 @@
+//! An app as it is shown: every setting with its value, where it is defined, and the tag of what it is now.
+
+use serde_json::{Map, Value as Json, json};
+use sha2::{Digest, Sha256};
+
+use crate::config::{AppConfig, Loaded};
+
+/// An app as the files have it.
+#[derive(Clone, PartialEq)]
+pub(crate) struct AppView {
+    /// Its settings, all of them, and its keys with their secrets.
+    pub(crate) settings: Map<String, Json>,
+    /// Where it is defined.
+    pub(crate) defined: String,
+    /// Whether it is of the apps file.
+    pub(crate) is_changeable: bool,
+    /// The same as the broker has it.
+    pub(crate) configured: AppConfig,
+}
+
+impl AppView {
+    /// The app at `index`; none if there is none.
+    pub(super) fn new(loaded: &Loaded, index: usize) -> Option<Self> {
+        let configured = loaded.config.apps.get(index)?.clone();
+        let mut file: Map<String, Json> = toml::from_str(&loaded.app_to_toml(index)?).ok()?;
+        let Json::Object(mut settings) = file.get_mut("apps")?.get_mut(0)?.take() else { return None };
+        // One pair has the form of several, so that whoever reads them has one form to read.
+        settings.remove("key");
+        settings.remove("secret");
+        let pairs = configured.app.keys.iter();
+        let pairs = pairs.map(|pair| json!({ "key": pair.key, "secret": pair.secret.text() }));
+        settings.insert("keys".to_owned(), pairs.collect());
+        let defined = loaded.origins.of(&format!("apps[{index}].id")).to_string();
+        Some(AppView { settings, defined, is_changeable: index >= loaded.own_apps, configured })
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.configured.app.id
+    }
+
+    /// What stands in for the app in `ETag` and `If-Match`: another one after every change.
+    pub(crate) fn tag(&self) -> String {
+        let digest = Sha256::digest(Json::Object(self.settings.clone()).to_string());
+        format!("\"{}\"", hex::encode(&digest[..16]))
+    }
+
+    /// In a list of apps, without secrets.
+    pub(crate) fn in_list(&self, in_force: Option<bool>) -> Json {
+        let keys: Vec<_> = self.configured.app.keys.iter().map(|pair| pair.key.as_str()).collect();
+        let app = json!({ "id": self.id(), "enabled": self.configured.app.enabled, "keys": keys });
+        self.with_state(app, in_force)
+    }
+
+    /// By itself, with its secrets.
+    pub(crate) fn whole(&self, in_force: Option<bool>) -> Json {
+        self.with_state(json!({ "app": self.settings }), in_force)
+    }
+
+    fn with_state(&self, mut app: Json, in_force: Option<bool>) -> Json {
+        app["changeable"] = self.is_changeable.into();
+        app["defined"] = self.defined.as_str().into();
+        if let Some(in_force) = in_force {
+            app["in_force"] = in_force.into();
+        }
+        app
+    }
+}
+
+/// Without what it holds of secrets.
+impl std::fmt::Debug for AppView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AppView")
+            .field("id", &self.id())
+            .field("defined", &self.defined)
+            .finish_non_exhaustive()
+    }
+}
