@@ -163,6 +163,7 @@ impl Server {
         };
         let hub = Hub::new(apps, config.connection.clone(), workers, files.bounds.max_connections)?;
         hub.addresses().set_most(config.server.max_connections_per_address);
+        hub.refused_addresses().set_most(config.server.max_refusals_per_address_per_minute);
         let certificates = load_certificates(&config)?;
         let tls = certificates.as_ref().map(|certificates| certificates.server_config()).transpose()?;
         let bind = |wanted| ListeningSocket::bind(wanted, config.server.backlog, tls.as_ref());
@@ -196,6 +197,7 @@ impl Server {
         });
         let admin = admin.map(|sockets| {
             let access = Access::new(&config.admin, draw_token);
+            access.refused_addresses().set_most(config.server.max_refusals_per_address_per_minute);
             let (hub, readiness) = (Arc::clone(&hub), Arc::clone(&readiness));
             let live: Arc<dyn LiveApps> = Arc::new(reloader.clone());
             let api = Box::new(AppsApi::new(managed, live, config.server.http_request_timeout));

@@ -5,6 +5,7 @@
 //! the name that is asked for and the way that the request came are looked at first.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap};
@@ -16,6 +17,7 @@ use crate::app::Secret;
 use crate::auth::is_secret;
 use crate::auth::request::Query;
 use crate::http::{foreign_origin, host, names_this_machine, proxied, split_host};
+use crate::hub::{AddressGroup, RefusedAddresses};
 use crate::net::ListenHost;
 
 /// What a path belongs to.
@@ -36,6 +38,8 @@ pub(crate) struct Access {
     token: Option<Secret>,
     /// Drawn at the start because there is neither. It may come in a link, too.
     drawn: Option<Secret>,
+    /// Apart from those of clients, whose refusals are no reason to shut an operator out.
+    refused_addresses: RefusedAddresses,
 }
 
 impl Access {
@@ -49,7 +53,13 @@ impl Access {
             password: password.clone(),
             token: token.clone(),
             drawn: (!is_configured).then(|| Secret::new(draw())),
+            refused_addresses: RefusedAddresses::default(),
         }
+    }
+
+    /// How often each address showed wrong credentials of late.
+    pub(crate) fn refused_addresses(&self) -> &RefusedAddresses {
+        &self.refused_addresses
     }
 
     /// The token that was drawn.
@@ -81,7 +91,14 @@ impl Access {
         if area == Area::Figures && is_local {
             return Ok(());
         }
-        self.check_credentials(request)
+        let (address, now) = (counted_as(request), Instant::now());
+        // Not even the right ones are looked at, or guesses would cost nothing.
+        self.refused_addresses.check(address, now)?;
+        self.check_credentials(request).inspect_err(|error| {
+            if *error == AdminError::WrongCredentials {
+                let _ = self.refused_addresses.add(address, now);
+            }
+        })
     }
 
     /// Whether a host, with or without a port, is a name of this listener: nobody can have one of these resolved to its
@@ -123,6 +140,15 @@ impl Access {
             },
         };
         if is_right { Ok(()) } else { Err(AdminError::WrongCredentials) }
+    }
+}
+
+/// What a request counts as where addresses are bounded: whoever comes by a proxy is not the proxy.
+fn counted_as(request: &HttpRequest) -> Option<AddressGroup> {
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    match proxied(request.headers()) {
+        Some(_) => Some(AddressGroup::behind(peer)),
+        None => peer.map(AddressGroup::of),
     }
 }
 

@@ -3,6 +3,8 @@
 use actix_web::HttpResponse;
 use actix_web::http::{ConnectionType, StatusCode, header};
 
+use crate::hub::RefusedTooOften;
+
 /// Why a request was refused. Nothing has happened then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum AdminError {
@@ -25,6 +27,9 @@ pub(super) enum AdminError {
         "Unauthorized: expected the user admin with admin.password (Basic), or admin.token (Bearer), got others"
     )]
     WrongCredentials,
+    /// Wrong ones were shown too often from this address.
+    #[error(transparent)]
+    RefusedTooOften(#[from] RefusedTooOften),
     /// There is nothing at this path.
     #[error("Not found: {0} is no path of the admin listener; GET / lists them")]
     NotFound(String),
@@ -38,6 +43,7 @@ impl AdminError {
         match self {
             AdminError::ForeignHost(_) | AdminError::ForeignOrigin(_) => StatusCode::FORBIDDEN,
             AdminError::NoCredentials | AdminError::WrongCredentials => StatusCode::UNAUTHORIZED,
+            AdminError::RefusedTooOften(_) => StatusCode::TOO_MANY_REQUESTS,
             AdminError::NotFound(_) => StatusCode::NOT_FOUND,
             AdminError::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
         }
@@ -55,13 +61,16 @@ impl AdminError {
                 }
                 answer.append_header((header::WWW_AUTHENTICATE, "Bearer realm=\"heliostat admin\""));
             }
+            AdminError::RefusedTooOften(RefusedTooOften { seconds }) => {
+                answer.insert_header((header::RETRY_AFTER, *seconds));
+            }
             AdminError::Method(_) => {
                 answer.insert_header((header::ALLOW, "GET, HEAD"));
             }
             AdminError::ForeignHost(_) | AdminError::ForeignOrigin(_) | AdminError::NotFound(_) => {}
         }
         let mut answer = answer.body(format!("{self}\n"));
-        if *self == AdminError::WrongCredentials {
+        if matches!(self, AdminError::WrongCredentials | AdminError::RefusedTooOften(_)) {
             // Whoever guesses pays for a connection each time.
             answer.head_mut().set_connection_type(ConnectionType::Close);
         }

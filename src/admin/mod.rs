@@ -21,7 +21,7 @@ use std::time::Instant;
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::auth::request::Query;
 use crate::http::{segments, state_response, text_response};
@@ -147,6 +147,10 @@ fn tell(request: &HttpRequest, error: &AdminError) {
     let (method, path, peer) = (request.method().as_str(), request.path(), request.peer_addr());
     let peer = peer.map(tracing::field::display);
     match error {
+        // The log has heard of the wrong ones before.
+        AdminError::RefusedTooOften(_) => {
+            debug!(method, path, peer, reason = %error, "request refused unseen")
+        }
         AdminError::WrongCredentials => {
             warn!(method, path, peer, "wrong credentials for the admin listener");
         }

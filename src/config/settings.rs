@@ -107,6 +107,7 @@ pub(super) fn node_settings() -> Vec<Setting<Config>> {
         "server.backlog", Integer(1..=65_535), server.backlog;
         "server.max_connections", Integer(0..=MOST), server.max_connections;
         "server.max_connections_per_address", Integer(0..=MOST), server.max_connections_per_address;
+        "server.max_refusals_per_address_per_minute", Integer(0..=MOST), server.max_refusals_per_address_per_minute;
         "server.max_http_connections", Integer(0..=MOST), server.max_http_connections;
         "server.http_unfinished_bytes", Integer(1024..=MOST), server.http_unfinished_bytes;
         "server.http_body_bytes", Integer(1..=MOST), server.http_body_bytes;

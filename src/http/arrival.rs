@@ -1,15 +1,18 @@
 //! How a client came: over TLS or not, for which web pages, from which address.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use tracing::field::display;
+use tracing::warn;
 
 use super::ListenerSettings;
-use super::client_address::client_address;
+use super::client_address::{client_address, names_a_client};
 use super::forwarded::elements;
 use crate::app::App;
-use crate::net::{ConnectionPeers, ProxyField, ProxyName};
+use crate::hub::{AddressGroup, Hub, RefusedTooOften};
+use crate::net::{ConnectionPeers, ProxyField, ProxyName, peer_field};
 use crate::protocol::CloseCode;
 
 /// How a client reached the broker, as its requests show: over TLS or not, for which web pages, from which address.
@@ -24,6 +27,8 @@ pub(crate) struct Arrival {
     pub(crate) peer: Option<SocketAddr>,
     /// The proxy that told so, where it was not the client itself that came.
     pub(crate) proxy: Option<ProxyName>,
+    /// What it counts as where addresses are bounded; `None` of a peer on a Unix socket, which is a program of this machine.
+    pub(crate) counted_as: Option<AddressGroup>,
 }
 
 impl Arrival {
@@ -33,12 +38,41 @@ impl Arrival {
         // A proxy that names nobody vouches for nobody's headers.
         let client = if nameless { peer } else { client_address(headers, peer, &settings.trusted_proxies) };
         let is_believed = !nameless && settings.believes(peer);
+        // Nobody can count as the proxy by what he writes: its own programs may come from the same address.
+        let is_hidden = nameless || (settings.trusted_proxies.trusts(client) && names_a_client(headers));
+        let address = client.map(|client| client.ip());
+        let counted_as = match address {
+            address if is_hidden => Some(AddressGroup::behind(address)),
+            address => address.map(AddressGroup::of),
+        };
         Arrival {
             tls: settings.tls || (is_believed && came_by_tls(headers)),
             origins: origins(headers),
             peer: client,
             // Who holds the connection is the one that is sure to be there.
             proxy: proxy.or_else(|| (client != peer).then(|| ProxyName::of(peer))),
+            counted_as,
+        }
+    }
+
+    /// Whether what comes from there may be looked at.
+    ///
+    /// # Errors
+    /// If its address was refused too often of late.
+    pub(crate) fn check_refusals(&self, hub: &Hub) -> Result<(), RefusedTooOften> {
+        hub.refused_addresses().check(self.counted_as, Instant::now())
+    }
+
+    /// It was refused for what it has shown. The log hears when that is once too often.
+    pub(crate) fn count_refusal(&self, hub: &Hub) {
+        if let Some(RefusedTooOften { seconds }) =
+            hub.refused_addresses().add(self.counted_as, Instant::now())
+        {
+            let (peer, proxy) = (peer_field(self.peer), self.proxy());
+            warn!(
+                peer,
+                proxy, seconds, "refused too often: nothing more from this address is looked at for a while"
+            );
         }
     }
 
@@ -189,9 +223,46 @@ mod tests {
         let everybody = ListenerSettings { trust_forwarded_proto: true, ..ListenerSettings::default() };
         let nameless = ConnectionPeers::by_proxy("10.0.0.1:5".parse().ok(), None);
         for settings in [&settings, &everybody] {
-            let Arrival { tls, peer, proxy, .. } = Arrival::of(&headers, settings, nameless);
+            let Arrival { tls, peer, proxy, counted_as, .. } = Arrival::of(&headers, settings, nameless);
+            assert_eq!(counted_as, Some(AddressGroup::behind("10.0.0.1".parse().ok())));
             assert_eq!((tls, peer), (false, "10.0.0.1:5".parse().ok()));
             assert_eq!(proxy.map(|proxy| proxy.to_string()), told("10.0.0.1"));
+        }
+    }
+
+    #[test]
+    fn nobody_counts_as_somebody_else_by_what_he_writes() {
+        let trusted_proxies =
+            ["10.0.0.0/8", "unix"].into_iter().filter_map(|text| text.parse().ok()).collect();
+        let settings =
+            ListenerSettings { trusted_proxies: Arc::new(trusted_proxies), ..ListenerSettings::default() };
+        let counted = |peer: &str, headers: &[(&str, &str)]| {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+                map.append(name, HeaderValue::from_str(value).unwrap());
+            }
+            Arrival::of(&map, &settings, ConnectionPeers::direct(peer.parse().ok())).counted_as
+        };
+        let of = |address: &str| address.parse().ok().map(AddressGroup::of);
+        let behind = |proxy: &str| Some(AddressGroup::behind(proxy.parse().ok()));
+        let (x, forwarded) = ("x-forwarded-for", "forwarded");
+        const PROXY: &str = "10.0.0.1:80";
+        for (peer, headers, expected) in [
+            (PROXY, &[][..], of("10.0.0.1")),
+            (PROXY, &[(x, "192.0.2.1")], of("192.0.2.1")),
+            (PROXY, &[(x, "198.51.100.1, 192.0.2.1")], of("192.0.2.1")),
+            // What is contradicted, or cannot be read, is the proxy's word no more, nor is it the proxy.
+            (PROXY, &[(x, "192.0.2.1"), (forwarded, "for=198.51.100.1")], behind("10.0.0.1")),
+            (PROXY, &[(x, "unknown")], behind("10.0.0.1")),
+            (PROXY, &[(forwarded, "proto=https")], behind("10.0.0.1")),
+            (PROXY, &[(x, "10.0.0.7")], behind("10.0.0.7")),
+            ("192.0.2.9:80", &[(x, "198.51.100.1"), (forwarded, "for=_x")], of("192.0.2.9")),
+            ("unix", &[], None),
+            ("unix", &[(x, "192.0.2.1")], of("192.0.2.1")),
+            ("unix", &[(x, "unknown")], behind("none")),
+        ] {
+            assert_eq!(counted(peer, headers), expected, "{peer} {headers:?}");
         }
     }
 

@@ -5,6 +5,7 @@ use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
 
 use crate::auth::request::RequestAuthError;
+use crate::hub::RefusedTooOften;
 use crate::protocol::event_name::InvalidEventName;
 use crate::protocol::json::Unrelayable;
 use crate::protocol::{CloseCode, CloseStatus, InvalidChannelName, InvalidSocketId};
@@ -75,6 +76,9 @@ pub(crate) enum ApiError {
     /// Nothing new is begun.
     #[error("The broker is shutting down")]
     ShuttingDown,
+    /// The address was refused too often, and nothing that comes of it is looked at.
+    #[error(transparent)]
+    RefusedTooOften(#[from] RefusedTooOften),
     /// The bodies that have not come whole hold as much as they may together.
     #[error("Too many requests at once: try again")]
     TooManyBodies,
@@ -249,7 +253,9 @@ impl ApiError {
             ApiError::ShuttingDown | ApiError::TooManyBodies => StatusCode::SERVICE_UNAVAILABLE,
             ApiError::DataTooLarge { .. } | ApiError::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             ApiError::Timeout { .. } => StatusCode::REQUEST_TIMEOUT,
-            ApiError::TooManyEvents { .. } | ApiError::TooManyReads { .. } => StatusCode::TOO_MANY_REQUESTS,
+            ApiError::TooManyEvents { .. } | ApiError::TooManyReads { .. } | ApiError::RefusedTooOften(_) => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             ApiError::InvalidJson(_)
             | ApiError::BodyNotUtf8
             | ApiError::Missing(_)
@@ -272,6 +278,24 @@ impl ApiError {
         }
     }
 
+    /// Whether a stranger may be behind it: what came shows no right to ask, or asks for what is not there.
+    pub(crate) fn is_of_a_stranger(&self) -> bool {
+        matches!(
+            self,
+            ApiError::Auth(_)
+                | ApiError::NotFound(_)
+                | ApiError::AppNotFound(_)
+                | ApiError::NoSuchApp(_)
+                | ApiError::MethodNotAllowed { .. }
+                | ApiError::UpgradeRequired
+        )
+    }
+
+    /// The body of the answer.
+    pub(crate) fn body(&self) -> String {
+        format!("{self}\n")
+    }
+
     /// The answer.
     pub(crate) fn response(&self) -> HttpResponse {
         let mut answer = HttpResponse::build(self.status());
@@ -282,6 +306,9 @@ impl ApiError {
             }
             ApiError::TooManyBodies => {
                 answer.insert_header((header::RETRY_AFTER, "1"));
+            }
+            ApiError::RefusedTooOften(RefusedTooOften { seconds }) => {
+                answer.insert_header((header::RETRY_AFTER, *seconds));
             }
             ApiError::TooManyEvents { seconds, .. } | ApiError::TooManyReads { seconds, .. } => {
                 answer.insert_header((header::RETRY_AFTER, *seconds));
@@ -294,6 +321,6 @@ impl ApiError {
             }
             _ => {}
         }
-        answer.body(format!("{self}\n"))
+        answer.body(self.body())
     }
 }

@@ -5,6 +5,7 @@ use std::mem::discriminant;
 
 use super::ApiError;
 use crate::auth::request::RequestAuthError;
+use crate::hub::RefusedTooOften;
 use crate::protocol::event_name::InvalidEventName;
 use crate::protocol::json::Unrelayable;
 use crate::protocol::{CloseCode, InvalidChannelName, InvalidSocketId};
@@ -65,6 +66,7 @@ fn every_error() -> Vec<ApiError> {
         ApiError::MoreEventsThanASecond { got: 2, limit: 1 },
         ApiError::TooManyEvents { limit: 1, seconds: 1 },
         ApiError::TooManyReads { limit: 1, seconds: 1 },
+        ApiError::RefusedTooOften(RefusedTooOften { seconds: 1 }),
         ApiError::BatchEmpty,
         ApiError::SocketId { error: InvalidSocketId, got: text() },
         ApiError::Info { got: text(), allowed: "user_count" },

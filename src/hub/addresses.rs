@@ -18,9 +18,14 @@ pub struct AddressTable {
     taken: Mutex<HashMap<AddressGroup, usize>>,
 }
 
-/// What counts as one address: of IPv4 the address, of IPv6 its /64.
+/// What counts as one address: of IPv4 the address, of IPv6 its /64; and all of whom a proxy tells nothing, apart from the
+/// proxy itself and its own programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct AddressGroup(IpAddr);
+pub struct AddressGroup {
+    /// `None` of a proxy on a Unix socket.
+    network: Option<IpAddr>,
+    is_behind: bool,
+}
 
 /// The place of one connection among those of its address, which is given back when this is dropped.
 #[derive(Debug)]
@@ -44,10 +49,12 @@ impl AddressTable {
     ///
     /// # Errors
     /// If the address has as many as it may have.
-    pub fn take(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Option<AddressPlace>, AddressFull> {
+    pub fn take(
+        self: &Arc<Self>,
+        address: Option<AddressGroup>,
+    ) -> Result<Option<AddressPlace>, AddressFull> {
         let most = self.most.load(Ordering::Relaxed);
-        let Some(address) = address.filter(|_| most > 0) else { return Ok(None) };
-        let group = AddressGroup::of(address);
+        let Some(group) = address.filter(|_| most > 0) else { return Ok(None) };
         let mut taken = self.taken.lock();
         let count = taken.entry(group).or_default();
         if *count >= most {
@@ -66,14 +73,20 @@ impl AddressTable {
 }
 
 impl AddressGroup {
-    fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
+    /// That of a client at this address.
+    pub fn of(address: IpAddr) -> Self {
+        let network = match address.to_canonical() {
             IpAddr::V6(address) => {
-                let network = address.to_bits() >> NETWORK_BITS << NETWORK_BITS;
-                AddressGroup(Ipv6Addr::from_bits(network).into())
+                Ipv6Addr::from_bits(address.to_bits() >> NETWORK_BITS << NETWORK_BITS).into()
             }
-            address => AddressGroup(address),
-        }
+            address => address,
+        };
+        AddressGroup { network: Some(network), is_behind: false }
+    }
+
+    /// That of whoever comes by the proxy at this address, which does not tell from where; `None` is one on a Unix socket.
+    pub fn behind(proxy: Option<IpAddr>) -> Self {
+        AddressGroup { network: proxy.and_then(|proxy| Self::of(proxy).network), is_behind: true }
     }
 }
 
@@ -99,7 +112,7 @@ mod tests {
     use super::*;
 
     fn take(table: &Arc<AddressTable>, address: &str) -> Result<Option<AddressPlace>, AddressFull> {
-        table.take(address.parse().ok())
+        table.take(address.parse().ok().map(AddressGroup::of))
     }
 
     #[test]
@@ -126,7 +139,9 @@ mod tests {
     fn many_addresses_leave_no_room_behind() {
         let table = Arc::new(AddressTable::default());
         table.set_most(1);
-        let held: Vec<_> = (0..10_000_u32).map(|n| table.take(Some(IpAddr::V4(n.into()))).unwrap()).collect();
+        let held: Vec<_> = (0..10_000_u32)
+            .map(|n| table.take(Some(AddressGroup::of(IpAddr::V4(n.into())))).unwrap())
+            .collect();
         assert_eq!(table.len(), 10_000);
         drop(held);
         assert!(table.taken.lock().capacity() <= 128);

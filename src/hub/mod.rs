@@ -34,6 +34,7 @@ mod notice;
 mod outbox;
 mod publish;
 mod reach;
+mod refused_addresses;
 mod rounds;
 mod settle;
 mod shared_rate;
@@ -48,7 +49,7 @@ mod versions;
 mod wheel;
 mod worker;
 
-pub(crate) use addresses::{AddressFull, AddressPlace, AddressTable};
+pub(crate) use addresses::{AddressFull, AddressGroup, AddressPlace, AddressTable};
 pub(crate) use allowance::{Queued, Turn};
 pub(crate) use app_index::AppIndex;
 pub use app_state::AppState;
@@ -63,6 +64,7 @@ pub(crate) use due::{Agenda, Busy, Due};
 pub(crate) use interceptor::{FaultInjector, InjectedAnswer, Replacement};
 pub(crate) use notice::{Notice, Refused, UnknownAppListener};
 pub use outbox::{Bounds, Outbox};
+pub(crate) use refused_addresses::{RefusedAddresses, RefusedTooOften};
 pub(crate) use shared_rate::RateExceeded;
 pub(crate) use shutdown::{Shutdown, ShutdownGuard};
 pub(crate) use sockets::{NotAdmitted, SocketTable};
@@ -91,6 +93,7 @@ pub struct Hub {
     apps: AppTable,
     sockets: SocketTable,
     addresses: Arc<AddressTable>,
+    refused_addresses: RefusedAddresses,
     connection: Arc<ConnectionConfig>,
     mailboxes: Mailboxes,
     versions: Versions,
@@ -118,6 +121,7 @@ impl Hub {
             apps: AppTable::new(counters.clone()),
             sockets: SocketTable::new(max_connections),
             addresses: Arc::default(),
+            refused_addresses: RefusedAddresses::default(),
             connection: Arc::new(connection),
             mailboxes: Mailboxes::new(workers.max(1)),
             versions: Versions::new(),
@@ -149,6 +153,11 @@ impl Hub {
     /// The connections of each client address.
     pub fn addresses(&self) -> &Arc<AddressTable> {
         &self.addresses
+    }
+
+    /// How often each address was refused of late.
+    pub fn refused_addresses(&self) -> &RefusedAddresses {
+        &self.refused_addresses
     }
 
     /// How many connections an app has.

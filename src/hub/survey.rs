@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::counters::{AppCounts, AppFigures, RefusalKind, WorkerCounters};
 use super::mailbox::WorkerCommand;
-use super::{AppState, Hub};
+use super::{AppState, Apps, Hub};
 
 impl Hub {
     /// What an app holds. Its map of channels is walked part by part, each under its own lock for reading, which takes as
@@ -34,10 +34,14 @@ impl Hub {
         figures
     }
 
-    /// The counts of apps that are no more, those among them that have connections yet.
-    pub(crate) fn departed_counts(&self) -> AppCounts {
+    /// The counts of apps that are not among these, because they were removed, those with connections yet included. `now`
+    /// are those that there were a moment ago: with their own counts, this is never less than it was.
+    pub(crate) fn departed_counts(&self, now: &Apps) -> AppCounts {
+        // Held, so that none of them departs between the two.
+        let removed = self.apps.removed();
         let mut counts = self.counters.departed();
-        self.apps.removed().iter().for_each(|app| counts.add(&app.counts()));
+        let is_among = |app: &Arc<AppState>| now.by_id(app.id()).is_some_and(|same| Arc::ptr_eq(same, app));
+        removed.iter().filter(|app| !is_among(app)).for_each(|app| counts.add(&app.counts()));
         counts
     }
 

@@ -17,15 +17,15 @@ const SOURCES: [&str; 3] = ["client", "http", "pipe"];
 
 /// Tells what the apps have that there are now. Of those that were removed, only the sum of all apps knows.
 pub(super) fn collect(hub: &Hub, snapshot: &mut Snapshot) {
-    let apps = hub.apps();
-    let mut apps: Vec<&Arc<AppState>> = apps.iter().collect();
+    let now = hub.apps();
+    let mut apps: Vec<&Arc<AppState>> = now.iter().collect();
     apps.sort_by_key(|app| app.id());
     let numbers = apps.iter().map(|app| (app.id(), hub.figures_of(app), app.counts()));
     if apps.len() <= MOST_APPS {
         numbers.for_each(|(id, figures, counts)| tell(id, &figures, &counts, snapshot));
         return;
     }
-    let (mut figures, mut counts) = (AppFigures::default(), hub.departed_counts());
+    let (mut figures, mut counts) = (AppFigures::default(), hub.departed_counts(&now));
     for (_, of_app, counts_of_app) in numbers {
         figures.add(&of_app);
         counts.add(&counts_of_app);

@@ -48,6 +48,11 @@ metrics! {
     REFUSALS = Counter "heliostat_refusals_total" ["kind", "code"]
         "What was refused, each with a line in the log: connections (by close code), messages of clients (by error code, 0 \
          where there is none) and requests to the HTTP API (by status).";
+    REFUSED_ADDRESSES = Gauge "heliostat_refused_addresses" []
+        "Client addresses that were refused within the last minute, where that is bounded.";
+    UNSEEN = Counter "heliostat_unseen_refusals_total" []
+        "Handshakes and requests that were refused unseen, without a line in the log, because their address had been refused \
+         too often.";
     REMOVED_APPS = Gauge "heliostat_removed_apps" []
         "Apps that were removed and whose connections are not gone yet.";
 
@@ -78,7 +83,7 @@ metrics! {
     API_BYTES_RECEIVED = Counter "heliostat_api_received_bytes_total" ["app_id"]
         "Bytes of the bodies of those.";
     API_BYTES_SENT = Counter "heliostat_api_sent_bytes_total" ["app_id"]
-        "Bytes of the bodies of their answers, but for those that are made while they are sent: streams, and lists of more \
+        "Bytes of the bodies of their answers, errors included, but for those that are made while they are sent: streams, and lists of more \
          than 1000 channels.";
     HTTP_UNFINISHED = Gauge "heliostat_http_unfinished_bytes" []
         "Bytes of bodies of requests that have not come whole.";

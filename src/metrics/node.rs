@@ -1,5 +1,7 @@
 //! What concerns the whole node: its workers, and what it has refused.
 
+use std::time::Instant;
+
 use crate::hub::Hub;
 
 use super::catalogue as is;
@@ -9,6 +11,8 @@ use super::snapshot::Snapshot;
 pub(super) fn collect(hub: &Hub, snapshot: &mut Snapshot) {
     snapshot.tell(is::REMOVED_APPS, hub.removed_apps());
     snapshot.tell(is::SLOW_READERS, hub.slow_readers());
+    snapshot.tell(is::REFUSED_ADDRESSES, hub.refused_addresses().len(Instant::now()));
+    snapshot.tell(is::UNSEEN, hub.refused_addresses().unseen());
     for ((kind, code), count) in hub.refusals() {
         snapshot.tell_of(is::REFUSALS, [kind.into(), code.to_string().into()], count);
     }

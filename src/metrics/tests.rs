@@ -41,6 +41,21 @@ fn every_app_has_its_series_unless_there_are_too_many() {
 }
 
 #[test]
+fn a_sum_of_all_apps_holds_an_app_once_while_it_is_removed() {
+    let metrics = metrics(3);
+    let hub = &metrics.sources.hub;
+    let requests = |now: &crate::hub::Apps| hub.departed_counts(now).http_requests;
+    let before = hub.apps();
+    before.by_id("1").unwrap().cells_of(0).http_requests.add(7);
+    let app = |n: usize| (App::new(format!("{n}"), format!("key-{n}"), "secret"), None);
+    hub.set_apps(vec![app(0), app(2)]).unwrap();
+    assert_eq!(requests(&before), 0, "it is among these");
+    assert_eq!(requests(&hub.apps()), 7, "something is left of it");
+    drop(before);
+    assert_eq!((requests(&hub.apps()), hub.removed_apps()), (7, 0), "it has gone");
+}
+
+#[test]
 fn names_and_labels_follow_the_rules() {
     let mut names = BTreeSet::new();
     for metric in catalogue::ALL {

@@ -8,7 +8,7 @@ use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse};
-use tracing::info;
+use tracing::{debug, info};
 
 use super::role::Role;
 use crate::auth::request::{Query, check_body, check_stream_timestamp};
@@ -145,11 +145,7 @@ pub(super) async fn handle(request: &HttpRequest, payload: &mut web::Payload) ->
     let mut response = match answered {
         Ok(response) => response,
         Err(error) => {
-            let (method, path, status) = (request.method().as_str(), request.path(), error.status().as_u16());
-            let arrival = arrival(&context, request);
-            let (peer, proxy, origin) = (peer_field(arrival.peer), arrival.proxy(), arrival.origin());
-            info!(method, path, status, reason = %error, peer, proxy, origin, "request refused");
-            announce_refusal(&context, request, &error);
+            refused(&context, request, &error);
             error.response()
         }
     };
@@ -169,11 +165,47 @@ pub(super) async fn handle(request: &HttpRequest, payload: &mut web::Payload) ->
     response
 }
 
+/// Tells the log of a refused request, and those who listen, and counts it where addresses are bounded.
+fn refused(context: &RouteContext, request: &HttpRequest, error: &ApiError) {
+    let (method, path, status) = (request.method().as_str(), request.path(), error.status().as_u16());
+    let arrival = arrival(context, request);
+    let (peer, proxy, origin) = (peer_field(arrival.peer), arrival.proxy(), arrival.origin());
+    if let ApiError::RefusedTooOften(_) = error {
+        // The log has heard why.
+        debug!(method, path, status, reason = %error, peer, proxy, origin, "request refused");
+        return;
+    }
+    info!(method, path, status, reason = %error, peer, proxy, origin, "request refused");
+    announce_refusal(context, request, error);
+    if error.is_of_a_stranger() {
+        arrival.count_refusal(context.worker.hub());
+    }
+}
+
+/// Makes sure that the address that asks was not refused too often of late. Whether the node is well may be asked always.
+fn check_refusals(context: &RouteContext, request: &HttpRequest) -> Result<(), ApiError> {
+    let hub = context.worker.hub();
+    if !hub.refused_addresses().is_bounded() {
+        return Ok(());
+    }
+    let path = request.path().strip_prefix(context.settings.path_prefix.as_str());
+    let is_probe = path.is_some_and(|path| {
+        let mut segments = segments(path).skip(1);
+        let first = segments.next();
+        segments.next().is_none() && first.is_some_and(|first| first == "health" || first == "ready")
+    });
+    if !is_probe {
+        arrival(context, request).check_refusals(hub)?;
+    }
+    Ok(())
+}
+
 async fn answer(
     context: &RouteContext,
     request: &HttpRequest,
     payload: &mut web::Payload,
 ) -> Result<HttpResponse, ApiError> {
+    check_refusals(context, request)?;
     let sent_path = request.path();
     let not_found = || ApiError::NotFound(sent_path.to_owned());
     let path = sent_path.strip_prefix(context.settings.path_prefix.as_str()).ok_or_else(not_found)?;
@@ -309,11 +341,14 @@ impl BackendRequest<'_> {
                 dispatch(endpoint, &request, arrival).await
             }
         };
-        if let Ok(response) = &answered
-            && let BodySize::Sized(bytes) = response.body().size()
-        {
-            cells.http_bytes_sent.add(bytes);
-        }
+        let sent = match &answered {
+            Ok(response) => match response.body().size() {
+                BodySize::Sized(bytes) => bytes,
+                BodySize::None | BodySize::Stream => 0,
+            },
+            Err(error) => error.body().len() as u64,
+        };
+        cells.http_bytes_sent.add(sent);
         answered
     }
 }

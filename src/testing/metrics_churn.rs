@@ -3,11 +3,18 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::time::{Duration, Instant};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::json;
 
 use super::Broker;
 use super::storm::{config, histories, storm};
+use crate::app::Secret;
+use crate::auth;
 use crate::config::Config;
+use crate::net::{ListenAddress, ListenerConfig};
 use crate::pipe::{Context, Failure, OwnedMessage, Pipe};
 use crate::webhook::WebhookEndpoint;
 
@@ -108,19 +115,59 @@ fn serve_webhooks() -> SocketAddr {
 
 /// A session of the fallbacks, which receives until it is dropped.
 fn session(broker: &Broker, number: usize) -> TcpStream {
-    let mut socket = TcpStream::connect(broker.address()).unwrap();
-    socket.set_read_timeout(Some(DEADLINE)).unwrap();
     let path =
         format!("/pusher/app/key-1/1{number}/abc{number}/xhr_streaming?protocol=7&client=js&version=8.4.0");
     let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n");
+    open(broker, &head, "connection_established")
+}
+
+/// Asks for a connection that lasts, and waits until this was heard.
+fn open(broker: &Broker, head: &str, until: &str) -> TcpStream {
+    let mut socket = TcpStream::connect(broker.address()).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
     socket.write_all(head.as_bytes()).unwrap();
     let (mut heard, mut buffer) = (String::new(), [0; 4096]);
-    while !heard.contains("connection_established") {
+    while !heard.contains(until) {
         let read = socket.read(&mut buffer).unwrap();
         assert!(read > 0, "it has ended: {heard}");
         heard.push_str(&String::from_utf8_lossy(&buffer[..read]));
     }
     socket
+}
+
+/// A stream of a channel, which receives until it is dropped.
+fn stream(broker: &Broker, kind: &str) -> TcpStream {
+    let head = format!("GET /apps/1/channels/pictures/{kind} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    open(broker, &head, "\r\n\r\n")
+}
+
+/// A backend on the wire that takes nothing of what it is told, so that it waits for it.
+fn backend(broker: &Broker) -> TcpStream {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let query = format!("auth_key=key-1&auth_timestamp={now}&auth_version=1.0&protocol_version=1.0");
+    let signature = auth::sign(&Secret::new("secret"), &format!("WEBSOCKET\n/app/1\n{query}"));
+    let head = format!(
+        "GET /app/1?{query}&auth_signature={signature} HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\n\
+         connection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    let mut socket = open(broker, &head, "socket_id");
+    let events = ["socket_message", "socket_existence", "channel_existence", "subscription", "presence"];
+    let request = json!({ "id": "1", "method": "subscribe", "params": { "events": events } }).to_string();
+    let length = u16::try_from(request.len()).unwrap().to_be_bytes();
+    let frame = [&[0x81, 0x80 | 126, length[0], length[1], 0, 0, 0, 0], request.as_bytes()].concat();
+    socket.write_all(&frame).unwrap();
+    socket
+}
+
+/// Asks whether the node is well, behind a header of the PROXY protocol.
+fn probe_by_proxy(path: &Path) {
+    let mut socket = UnixStream::connect(path).unwrap();
+    socket
+        .write_all(b"PROXY UNKNOWN\r\nGET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        .unwrap();
+    let mut heard = String::new();
+    socket.read_to_string(&mut heard).unwrap();
+    assert!(heard.starts_with("HTTP/1.1 200 "), "{heard}");
 }
 
 /// Asks for something over HTTP, and reads the answer to the end.
@@ -131,36 +178,61 @@ fn get(broker: &Broker, path: &str) {
     socket.read_to_end(&mut Vec::new()).unwrap();
 }
 
-fn churned() -> Config {
+/// A broker's configuration, with webhooks, streams, and a listener for proxies at this path.
+fn churned(proxied: PathBuf) -> Config {
     let webhooks = serve_webhooks();
     let mut config = config(&["1", "7", "8"]);
+    config.apps[0].app.http_streams = true;
     config.fallback.session_timeout = Duration::from_millis(200);
     let endpoint = WebhookEndpoint::new(&format!("http://{webhooks}/")).unwrap();
     config.apps[0].webhooks.endpoints.push(endpoint);
+    let address = ListenAddress::Unix(proxied);
+    config.server.listeners.push(ListenerConfig { address, mode: 0o600, proxy_protocol: true, tls: false });
     config
 }
 
 #[test]
 fn every_gauge_returns_and_no_counter_goes_down() {
-    let config = churned();
+    let proxied = std::env::temp_dir().join(format!("heliostat-churn-{}.sock", std::process::id()));
+    let config = churned(proxied.clone());
     let broker = Broker::builder(config).pipe("1", Listening).without_test_mode().start().unwrap();
     // The first request of a route makes its series.
     get(&broker, "/health");
     let before = Series::scrape(&broker);
-    let mut last = Series::default();
+    let (mut last, mut highest) = (Series::default(), BTreeMap::<String, f64>::new());
     let left = std::thread::scope(|scope| {
         let storms: Vec<_> =
             histories().into_iter().map(|history| scope.spawn(|| storm(&broker, history))).collect();
         let sessions: Vec<TcpStream> = (0..5).map(|number| session(&broker, number)).collect();
-        while !storms.iter().all(|storm| storm.is_finished()) {
+        let mut round = 0;
+        // Once at least, however quickly the storms pass.
+        while round == 0 || !storms.iter().all(|storm| storm.is_finished()) {
+            let _passing =
+                [backend(&broker), backend(&broker), stream(&broker, "sse"), stream(&broker, "mjpeg")];
+            probe_by_proxy(&proxied);
             get(&broker, "/apps/1/channels");
             let now = Series::scrape(&broker);
             now.assert_no_lower_than(&last);
+            for (name, value) in &now.gauges {
+                let highest = highest.entry(name.clone()).or_default();
+                *highest = highest.max(*value);
+            }
             last = now;
+            round += 1;
         }
         drop(sessions);
         storms.into_iter().flat_map(|storm| storm.join().unwrap()).collect::<Vec<_>>()
     });
+    for gauge in [
+        "heliostat_connections{app_id=\"1\"}",
+        "heliostat_pipe_backends{app_id=\"1\"}",
+        "heliostat_fallback_sessions",
+        "heliostat_http_sockets",
+        "heliostat_worker_connections{worker=\"0\"}",
+    ] {
+        let highest = highest.get(gauge);
+        assert!(highest.is_some_and(|highest| *highest > 0.0), "{gauge} was never more than {highest:?}");
+    }
     for counted in [
         "heliostat_connections_opened_total{app_id=\"1\"}",
         "heliostat_messages_received_total{app_id=\"1\"}",

@@ -72,6 +72,12 @@ pub(super) fn admit(
 ) -> Result<AdmittedConnection, ConnectionRefusal> {
     let ConnectRequest { key, query, arrival } = connect_request;
     let key = key.as_deref().ok();
+    // Not told again: the log has heard why.
+    arrival.check_refusals(worker.hub()).map_err(|too_often| ConnectionRefusal {
+        code: CloseCode::OverCapacity.into(),
+        reason: too_often.to_string(),
+        version: None,
+    })?;
     let admitted = check(worker, connect_request);
     let admitted = admitted.inspect(|AdmittedConnection { app, agreed, admission, client_info, .. }| {
         let app = app.id();
@@ -91,7 +97,16 @@ pub(super) fn admit(
         );
         let app = key.and_then(|key| worker.hub().state_by_key(key));
         worker.hub().announce_refusal(app.as_ref(), &hub::Refused::Connection { key, code: *code, reason });
+        if is_of_a_stranger(*code) {
+            arrival.count_refusal(worker.hub());
+        }
     })
+}
+
+/// Whether a connection was refused for what it has shown, and not because there is no place for it.
+pub(super) fn is_of_a_stranger(code: CloseStatus) -> bool {
+    let of_its_place = [CloseCode::AppDisabled, CloseCode::OverQuota];
+    (4000..4100).contains(&code.code()) && !of_its_place.iter().any(|own| code == *own)
 }
 
 fn check(
@@ -151,7 +166,7 @@ pub(crate) fn reserve(
         let shutdown = hub.shutdown().unwrap_or(Shutdown::Soon);
         return Err((shutdown.code().into(), shutdown.sentence().to_owned()));
     };
-    let place = hub.addresses().take(arrival.peer.map(|peer| peer.ip())).map_err(|AddressFull(most)| {
+    let place = hub.addresses().take(arrival.counted_as).map_err(|AddressFull(most)| {
         let sentence = CloseCode::OverCapacity.sentence();
         (CloseCode::OverCapacity.into(), format!("{sentence} ({most} connections from one address)"))
     })?;

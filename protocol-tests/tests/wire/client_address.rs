@@ -140,6 +140,101 @@ fn an_address_has_as_many_connections_as_it_may_have() {
     }
 }
 
+/// Who is refused too often for what he shows is not listened to for a while, whatever he shows then and whichever way he
+/// comes, and the log hears of it once; open connections, others and probes go on. No header that he writes makes somebody
+/// else be refused: neither an address of another, nor what makes the proxy's word unreadable.
+///
+/// Proves: bad input.
+#[test]
+fn who_is_refused_too_often_is_not_listened_to() {
+    let limited = "[\"127.0.0.1\"]\nmax_refusals_per_address_per_minute = 3";
+    let Some(target) = trusting(limited, "") else { return };
+    let path = target.socket_path("protocol=7");
+    let connect = |path: &str, told: &[&str]| Socket::upgrade(&target, path, told);
+    let (stranger, victim) = ("X-Forwarded-For: 192.0.2.1", "X-Forwarded-For: 198.51.100.1");
+    let mut stays = connect(&path, &[stranger]);
+    stays.expect("pusher:connection_established");
+    let ask = |method_and_path: &str, told: &str| {
+        let head =
+            format!("{method_and_path} HTTP/1.1\r\nHost: localhost\r\n{told}Content-Length: 0\r\n\r\n");
+        Connection::open(&target).exchange(head.as_bytes()).expect("an answer")
+    };
+    // A handshake with an unknown key, a wrong signature, and what is not there. He claims to be the victim, too.
+    let claims = "X-Forwarded-For: 198.51.100.1, 192.0.2.1";
+    connect("/app/unknown?protocol=7", &[claims]).expect_close_with(4001);
+    let signed = target.get("/channels").url();
+    let wrong = target.get("/channels").auth("auth_signature", &"0".repeat(64)).url();
+    assert_eq!(ask(&format!("GET {wrong}"), &format!("{claims}\r\n")).status, 401);
+    assert_eq!(ask("GET /nowhere", &format!("{claims}\r\n")).status, 404);
+    let broker = target.broker().unwrap();
+    line(broker, &["refused too often", "peer=192.0.2.1 ", "proxy=127.0.0.1"]);
+
+    let before = broker.log().lines().filter(|line| line.contains("INFO") || line.contains("WARN")).count();
+    for (asked, told) in [(&signed, stranger), (&wrong, claims), (&"/nowhere".to_owned(), stranger)] {
+        let refused = ask(&format!("GET {asked}"), &format!("{told}\r\n"));
+        assert_eq!(refused.status, 429, "{refused}");
+        let seconds: u64 = refused.header("retry-after").expect("when to come back").parse().unwrap();
+        assert!((1..=60).contains(&seconds), "{seconds}");
+    }
+    let words = [&IN[..], &["429", "Too many requests"]].concat();
+    for way in WAYS {
+        let heard = Try::new(&target, way).begin(&[stranger], &[stranger], &words);
+        assert!(!IN.contains(&heard), "{way:?}: {heard}");
+    }
+    assert_eq!(ask("GET /health", &format!("{stranger}\r\n")).status, 200);
+    stays.assert_silence();
+    let after = broker.log().lines().filter(|line| line.contains("INFO") || line.contains("WARN")).count();
+    assert_eq!(before, after, "{}", broker.log());
+
+    // Nobody else is concerned.
+    connect(&path, &[victim]).expect("pusher:connection_established");
+    assert_eq!(ask(&format!("GET {signed}"), &format!("{victim}\r\n")).status, 200);
+    // One whose way back cannot be read is no proxy: the proxy's own programs are not made to wait for him.
+    for _ in 0..3 {
+        let hidden = format!("{stranger}\r\nForwarded: for=198.51.100.1\r\n");
+        assert_eq!(ask("GET /nowhere", &hidden).status, 404);
+    }
+    assert_eq!(ask("GET /nowhere", "X-Forwarded-For: unknown\r\n").status, 429);
+    assert_eq!(ask(&format!("GET {signed}"), "").status, 200);
+    connect(&path, &[]).expect("pusher:connection_established");
+}
+
+/// Who shows the admin listener wrong credentials too often is not listened to, whatever he shows then. Clients' refusals do
+/// not count there.
+///
+/// Proves: bad input.
+#[test]
+fn guesses_of_credentials_come_to_an_end() {
+    let config = format!(
+        "[server]\nmax_refusals_per_address_per_minute = 2\n[admin]\nenabled = true\nport = 0\ntoken = \"the-right-token\"\n{MAIN_APP}"
+    );
+    let Some(target) = Target::own(&config) else { return };
+    let line = target.broker().unwrap().await_line("serves the admin listener on http://");
+    let port = line.trim().rsplit(':').next().unwrap().trim_end_matches('/').parse().unwrap();
+    let mut admin = target.clone();
+    (admin.port, admin.path_prefix) = (port, String::new());
+    let ask = |target: &Target, path: &str, told: &str| {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{told}\r\n");
+        Connection::open(target).exchange(head.as_bytes()).expect("an answer")
+    };
+    for _ in 0..3 {
+        ask(&target, "/nowhere", "");
+    }
+    assert_eq!(ask(&target, "/nowhere", "").status, 429);
+    let right = "Authorization: Bearer the-right-token\r\n";
+    let wrong = "Authorization: Bearer the-wrong-token\r\n";
+    assert_eq!(ask(&admin, "/console", right).status, 404, "nothing is there yet, and he may know");
+    assert_eq!([(); 2].map(|()| ask(&admin, "/console", wrong).status), [401, 401]);
+    for told in [right, wrong] {
+        let refused = ask(&admin, "/console", told);
+        assert_eq!(refused.status, 429, "{refused}");
+        assert!(refused.header("retry-after").is_some(), "{refused}");
+    }
+    assert_eq!(ask(&admin, "/metrics", "").status, 200, "figures are open on this machine");
+    let proxied = format!("{right}X-Forwarded-For: 192.0.2.1\r\n");
+    assert_eq!(ask(&admin, "/console", &proxied).status, 404, "a proxy on this machine is not its programs");
+}
+
 /// What is no network is refused at the start, by its name.
 ///
 /// Proves: bad input.

@@ -82,6 +82,11 @@ pub(crate) async fn upgrade<S: Stream>(
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let peers = request.conn_data::<ConnectionPeers>().copied().unwrap_or_default();
     let arrival = Arrival::of(request.headers(), &listener.settings, peers);
+    if let Err(too_often) = arrival.check_refusals(worker.hub()) {
+        let fields = format!("retry-after: {}\r\n{CLOSE}", too_often.seconds);
+        let answer = http_answer("429 Too Many Requests", &fields, &format!("{too_often}\n"));
+        return Ok(stream.write_all(answer.as_bytes()).await?);
+    }
     if listener.pipes_only || wire::is_pipe(&query) {
         stream.write_all(switching_protocols(&request, None).as_bytes()).await?;
         let path = request.path();
@@ -133,6 +138,9 @@ fn open_pipe<S: Stream>(
                 handshake.arrival.origin(),
             );
             info!(path, code, reason, peer, proxy, origin, "pipe refused");
+            if admission::is_of_a_stranger(refused.code.into()) {
+                handshake.arrival.count_refusal(worker.hub());
+            }
             upgrade_task.set(async move {
                 slot.unless_evicted(wire::refuse(stream, refused)).await;
             });
