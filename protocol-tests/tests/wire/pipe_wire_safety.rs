@@ -150,7 +150,9 @@ fn broken_frames_end_the_connection() {
 #[test]
 fn a_backend_that_does_not_read_holds_nobody_up() {
     const FRAMES: usize = 120;
-    let config = format!("[pipe]\nqueue_bytes = 4194304\n{MAIN_APP}");
+    // Nor is it to be missed, however long a slow machine takes for the pictures.
+    let config =
+        format!("[connection]\nping_after_seconds = 3600\n[pipe]\nqueue_bytes = 4194304\n{MAIN_APP}");
     let Some(target) = Target::own(&config) else { return };
     for version in ["0.2", "1.0"] {
         let (mut slow, mut quick) = (Pipe::connect_as(&target, Some(version)), Pipe::connect(&target));
