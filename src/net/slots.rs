@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -37,6 +37,11 @@ pub(crate) struct ConnectionSlots {
     workers: Mutex<Vec<Arc<EvictionRequests>>>,
     /// The handshakes that each worker has under way.
     handshakes: Mutex<Vec<Arc<AtomicUsize>>>,
+    /// Handshakes of clients that have said something, and who waits until there are none.
+    begun_handshakes: AtomicUsize,
+    handshakes_done: Notify,
+    /// The broker ends: nobody gives way to anybody any more.
+    ending: AtomicBool,
     pub(super) counters: ConnectionCounters,
     open_warning: Mutex<RateLimit>,
     http_warning: Mutex<RateLimit>,
@@ -103,6 +108,10 @@ pub(crate) struct ConnectionSlot(Rc<WorkerSlots>);
 #[derive(Debug)]
 pub(crate) struct HttpSlot(Arc<ConnectionSlots>);
 
+/// A handshake of a client that has said something.
+#[derive(Debug)]
+pub(super) struct HandshakeUnderWay<'s>(&'s ConnectionSlots);
+
 /// There is no slot for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NoSlot;
@@ -120,6 +129,9 @@ impl ConnectionSlots {
             http: AtomicUsize::new(0),
             workers: Mutex::default(),
             handshakes: Mutex::default(),
+            begun_handshakes: AtomicUsize::new(0),
+            handshakes_done: Notify::new(),
+            ending: AtomicBool::new(false),
             counters: ConnectionCounters::default(),
             open_warning: Mutex::new(warning),
             http_warning: Mutex::new(warning),
@@ -196,6 +208,21 @@ impl ConnectionSlots {
         self.handshakes.lock().push(under_way);
     }
 
+    /// A client has begun its handshake, until this is dropped.
+    pub(super) fn begin_handshake(&self) -> HandshakeUnderWay<'_> {
+        self.begun_handshakes.fetch_add(1, Ordering::Relaxed);
+        HandshakeUnderWay(self)
+    }
+
+    /// Waits until no client is in the midst of a handshake. Those that have said nothing do not count.
+    pub(crate) async fn handshakes_done(&self) {
+        // It hears of what comes after this line, also while it is not polled.
+        let done = self.handshakes_done.notified();
+        if self.begun_handshakes.load(Ordering::Relaxed) > 0 {
+            done.await;
+        }
+    }
+
     /// What there is now.
     pub(crate) fn figures(&self) -> SlotFigures {
         let sum = |counts: &mut dyn Iterator<Item = usize>| counts.sum();
@@ -220,8 +247,9 @@ impl ConnectionSlots {
 }
 
 impl ConnectionSlots {
-    /// Ends all connections that are idle at present. Returns how many there were.
+    /// Ends all connections that are idle at present, because the broker ends. Returns how many there were.
     pub(crate) fn evict_all_idle(&self) -> usize {
+        self.ending.store(true, Ordering::Relaxed);
         let workers = self.workers.lock();
         let evicted = workers.iter().map(|worker| {
             let count = worker.evictable();
@@ -242,7 +270,8 @@ async fn evict_for_others(
     loop {
         eviction_requests.notify.notified().await;
         for _ in 0..eviction_requests.requested.swap(0, Ordering::Relaxed) {
-            node.counters.evicted.add_from_anywhere(u64::from(idle.evict_longest()));
+            let evicted = idle.evict_longest() && !node.ending.load(Ordering::Relaxed);
+            node.counters.evicted.add_from_anywhere(u64::from(evicted));
         }
     }
 }
@@ -346,6 +375,14 @@ impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.0.open.set(self.0.open.get() - 1);
         self.0.node.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for HandshakeUnderWay<'_> {
+    fn drop(&mut self) {
+        if self.0.begun_handshakes.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.0.handshakes_done.notify_waiters();
+        }
     }
 }
 

@@ -11,7 +11,7 @@ pub(crate) struct Patience(Arc<PatienceState>);
 
 #[derive(Debug, Default)]
 struct PatienceState {
-    /// It takes its time at present.
+    /// It takes its time at present, or is about to.
     waits: AtomicBool,
     ended: AtomicBool,
     notify: Notify,
@@ -27,16 +27,24 @@ impl Patience {
         waited
     }
 
+    /// From now on the broker takes its time, until that is [`over`](Patience::over).
+    pub(super) fn begin(&self) {
+        self.0.waits.store(true, Ordering::Release);
+    }
+
+    /// There is nothing any more that could be left out.
+    pub(super) fn over(&self) {
+        self.0.waits.store(false, Ordering::Release);
+    }
+
     /// Does this, unless the patience ends before.
     pub(super) async fn unless_ended(&self, work: impl Future<Output = ()>) {
-        self.0.waits.store(true, Ordering::Release);
         if !self.0.ended.load(Ordering::Acquire) {
             tokio::select! {
                 () = work => {}
                 () = self.0.notify.notified() => {}
             }
         }
-        self.0.waits.store(false, Ordering::Release);
     }
 }
 
@@ -49,6 +57,8 @@ mod tests {
         let patience = Patience::default();
         assert!(!patience.end(), "nothing is waited for");
         patience.unless_ended(async {}).await;
+        assert!(!patience.end(), "nothing is waited for that could be left out");
+        patience.begin();
         let waits = patience.unless_ended(std::future::pending());
         let ends = async {
             while !patience.end() {
@@ -56,8 +66,18 @@ mod tests {
             }
         };
         tokio::join!(waits, ends);
-        assert!(!patience.end(), "it waits for nothing any more");
+        assert!(!patience.end(), "it was told");
         // Nor does it begin to.
+        patience.unless_ended(std::future::pending()).await;
+        patience.over();
+        assert!(!patience.end());
+    }
+
+    #[tokio::test]
+    async fn who_is_hurried_between_two_waits_begins_no_second() {
+        let patience = Patience::default();
+        patience.begin();
+        assert!(patience.end());
         patience.unless_ended(std::future::pending()).await;
     }
 }

@@ -1,12 +1,20 @@
 //! The file of a Unix socket: it takes the place of one at which nobody listens any more, and goes with its owner.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
+use std::time::{Duration, Instant};
+
 use socket2::{Domain, SockAddr, Socket, Type};
+
+/// How long is waited for others that take a place in the same directory, which takes each no time to speak of.
+const TURN_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often is looked whether they have done so.
+const TURN_LOOK: Duration = Duration::from_millis(5);
 
 /// The file of a Unix socket that this process listens at. Dropping it removes the file, unless another has taken the
 /// path meanwhile. The socket must not be closed before, for until then nobody else's file can be taken for this one.
@@ -43,6 +51,8 @@ pub(super) fn listen(
     mode: u32,
     backlog: i32,
 ) -> Result<(UnixListener, SocketFile), SocketFileError> {
+    // Held until the file is ours, so that of several brokers that find a file left none takes that of another for it.
+    let _turn = turn_in(path.parent().unwrap_or(Path::new("")));
     make_room(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
@@ -55,6 +65,22 @@ pub(super) fn listen(
     fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     socket.listen(backlog)?;
     Ok((socket.into(), file))
+}
+
+/// Waits until nobody else takes a place in this directory, and keeps others out while it lives. A directory that cannot be
+/// locked is done without: who holds a lock for long is no broker that starts.
+fn turn_in(directory: &Path) -> Option<File> {
+    let here = directory.as_os_str().is_empty();
+    let directory = File::open(if here { Path::new(".") } else { directory }).ok()?;
+    let began = Instant::now();
+    while directory.try_lock().is_err() {
+        if began.elapsed() > TURN_PATIENCE {
+            return None;
+        }
+        #[expect(clippy::disallowed_methods, reason = "nobody is served yet")]
+        std::thread::sleep(TURN_LOOK);
+    }
+    Some(directory)
 }
 
 /// Removes what an earlier process has left at a path.
@@ -134,6 +160,27 @@ mod tests {
         assert!(matches!(listen(&path, 0o600, 1), Err(SocketFileError::InUse)));
         drop(other);
         fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn of_several_that_find_a_file_left_one_has_its_place() {
+        let path = path("race");
+        for round in 0..50 {
+            drop(UnixListener::bind(&path).unwrap());
+            let start = std::sync::Barrier::new(4);
+            let begin = || {
+                start.wait();
+                listen(&path, 0o600, 4)
+            };
+            let all: Vec<_> = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..4).map(|_| scope.spawn(begin)).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            let (won, lost): (Vec<_>, Vec<_>) = all.into_iter().partition(Result::is_ok);
+            assert_eq!(won.len(), 1, "round {round}: {lost:?}");
+            let _visitor = UnixStream::connect(&path).unwrap();
+            won.iter().flatten().for_each(|(socket, _)| drop(socket.accept().unwrap()));
+        }
     }
 
     #[test]

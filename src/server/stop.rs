@@ -30,6 +30,10 @@ const LAST_WEBHOOKS: Duration = Duration::from_secs(1);
 /// is told to come by another connection, and has none closed under a request that is on its way.
 const LAST_REQUESTS: Duration = Duration::from_millis(150);
 
+/// How much longer where clients are in the midst of a TLS handshake, whose first request is to come with its end: two ways
+/// there and back are to fit in, however far they are. Together with [`LAST_REQUESTS`] it is a second.
+const LAST_HANDSHAKES: Duration = Duration::from_millis(850);
+
 /// What ends together.
 pub(super) struct Stop {
     pub(super) config: Config,
@@ -58,9 +62,13 @@ impl Stop {
         self.readiness.drain("the broker is stopping");
         // Whoever is answered from now on is told to come by another connection.
         self.hub.begin_leaving();
+        if self.is_unhurried() {
+            self.patience.begin();
+        }
         self.serve_on().await;
         let expected = telemetry::suppress_messages(&telemetry::CLOSED_PORT_MESSAGES);
         self.stop_work(&server).await;
+        self.patience.over();
         let Stop { config, hub, wire, test_mode, webhooks, hooks, admin, reloader, .. } = self;
         let grace = config.server.shutdown_grace;
         let deadline = tokio::time::Instant::now() + grace;
@@ -113,19 +121,17 @@ impl Stop {
     /// new is begun. Where others take over, publishers are served for a moment in between, and clients closed in turn, while
     /// operators are answered.
     async fn stop_work(&mut self, server: &ServerHandle) {
-        let ServerConfig { shutdown_code, drain_delay, drain_connections_per_second: rate, .. } =
-            self.config.server;
+        let ServerConfig { shutdown_code, drain_connections_per_second: rate, .. } = self.config.server;
         let shutdown = shutdown(shutdown_code, listening::are_held(&self.sockets));
         info!(connections = self.hub.sockets().len(), code = shutdown.code().code(), "shutting down");
-        let is_held = self.sockets.iter().any(SocketHandle::is_held);
-        let unhurried = is_held || rate > 0 || !drain_delay.is_zero();
+        let unhurried = self.is_unhurried();
         if !unhurried {
             self.hub.stop_work(shutdown);
         }
         listening::close(std::mem::take(&mut self.sockets), server).await;
         if unhurried {
             // Publishers on connections that are kept are served once more, and told to come by another one.
-            tokio::time::sleep(LAST_REQUESTS).await;
+            self.patience.unless_ended(self.serve_last_requests()).await;
             let idle = self.slots.evict_all_idle();
             info!(idle, "idle HTTP connections are closed");
         }
@@ -139,6 +145,19 @@ impl Stop {
         if unhurried {
             self.hub.stop_work(shutdown);
         }
+    }
+
+    /// Whether it takes its time for others' sake.
+    fn is_unhurried(&self) -> bool {
+        let ServerConfig { drain_delay, drain_connections_per_second: rate, .. } = self.config.server;
+        self.sockets.iter().any(SocketHandle::is_held) || rate > 0 || !drain_delay.is_zero()
+    }
+
+    /// Lets a moment pass in which whoever is connected is served, and some more for those who have begun to connect.
+    async fn serve_last_requests(&self) {
+        tokio::time::sleep(LAST_REQUESTS).await;
+        // Whoever takes longer is cut.
+        let _ = tokio::time::timeout(LAST_HANDSHAKES, self.slots.handshakes_done()).await;
     }
 
     /// Does this, unless the patience ends before. The service manager waits for it, and for what follows.

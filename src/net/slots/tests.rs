@@ -1,5 +1,8 @@
 //! Slots of two workers: eviction, refusal, and the slots that are kept free.
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use super::*;
 
 /// Connections of one worker, all of which are idle unless they are said not to be.
@@ -127,4 +130,33 @@ fn what_is_full_is_told_without_counting_who_asks() {
 fn some_places_are_always_kept_free() {
     let kept: Vec<_> = [1, 2, 64, 1000, 1 << 20].map(reserved_slots).into();
     assert_eq!(kept, [1, 1, 2, 31, 64]);
+}
+
+#[tokio::test]
+async fn who_waits_for_handshakes_waits_for_those_that_have_begun() {
+    let slots = ConnectionSlots::new(0, 8, 1);
+    slots.handshakes_done().await;
+    let (one, other) = (slots.begin_handshake(), slots.begin_handshake());
+    let mut waits = std::pin::pin!(slots.handshakes_done());
+    assert!(poll_fn(|context| Poll::Ready(waits.as_mut().poll(context).is_pending())).await);
+    drop(one);
+    assert!(poll_fn(|context| Poll::Ready(waits.as_mut().poll(context).is_pending())).await);
+    drop(other);
+    waits.await;
+}
+
+#[test]
+fn what_ends_with_the_broker_has_given_way_to_nobody() {
+    actix_web::rt::System::new().block_on(async {
+        let slots = Arc::new(ConnectionSlots::new(0, 8, 1));
+        let room = slots.of_this_thread();
+        let (_slot, entry) = room.accept();
+        let entry = entry.unwrap();
+        assert_eq!(slots.evict_all_idle(), 0, "it may have something to say");
+        assert_eq!(entry.unless_evicted(async { tokio::task::yield_now().await }).await, Some(()));
+        entry.keep_idle();
+        assert_eq!(slots.evict_all_idle(), 1);
+        assert_eq!(entry.unless_evicted(std::future::pending::<()>()).await, None);
+        assert_eq!(slots.counters().evicted.get(), 0);
+    });
 }

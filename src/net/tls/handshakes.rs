@@ -78,6 +78,7 @@ async fn shake_hands<S: Socket>(
     let stream_or_error = async {
         // Nothing is kept for a client before it has said something.
         poll_fn(|context| stream.poll_readable(context)).await?;
+        let _under_way = slots.node().begin_handshake();
         let peers = match proxied {
             Some(trusted) => read_peers(&mut stream, trusted, slots).await?,
             None => ConnectionPeers::direct(stream.peer()),
