@@ -42,6 +42,7 @@ mod import;
 pub mod metrics;
 mod net;
 mod node;
+mod outbound;
 pub mod pipe;
 mod protocol;
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use crate::config::{AppConfig, Config, nearest};
-use crate::webhook::client::{ClientError, HttpClient, Reply};
+use crate::outbound::{ConnectorError, HttpClient, Reply};
 use crate::webhook::sample::{self, SampleResult};
-use crate::webhook::{EndpointUrl, EventType, WebhookEndpoint};
+use crate::webhook::{self, EndpointUrl, EventType, WebhookEndpoint};
 
 /// Which endpoints are to be sent a sample of what.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub(super) enum NothingSent {
     NoEndpoint,
     /// TLS, or a file that is needed for it.
     #[error(transparent)]
-    Client(#[from] ClientError),
+    Client(#[from] ConnectorError),
     /// The system did not give what is needed.
     #[error("samples cannot be sent: {0}")]
     System(#[from] std::io::Error),
@@ -73,7 +73,7 @@ pub(super) fn send_test(
     let mut all_taken = true;
     for (app, endpoint, one) in targets {
         let delivery = &app.webhooks.delivery;
-        let client = HttpClient::new(delivery.ca_file.as_deref())?;
+        let client = HttpClient::new(webhook::trusted_file(delivery))?;
         let sent = sample::send(&client, &app.app, delivery, endpoint, one);
         // An app that was configured has a key that can sign, and a pattern that some name matches.
         let Some(sampled) = runtime.block_on(sent) else { continue };

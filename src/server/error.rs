@@ -13,8 +13,9 @@ use crate::admin::OpenAdmin;
 use crate::app::DuplicateApp;
 use crate::config::{AppConfig, Config};
 use crate::net::tls::{self, Certificates, PairFiles, TlsError};
+use crate::outbound::ConnectorError;
 use crate::pipe::BadRule;
-use crate::webhook::{self, client::ClientError};
+use crate::webhook;
 
 /// Why a broker cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +28,7 @@ pub enum StartError {
     Tls(#[from] TlsError),
     /// Webhooks are configured but cannot be sent.
     #[error(transparent)]
-    Webhooks(#[from] ClientError),
+    Webhooks(#[from] ConnectorError),
     /// A pipe is for an app that does not exist.
     #[error("a pipe was added to the app {0:?}, but no app has this id")]
     PipeWithoutApp(String),

@@ -12,16 +12,16 @@ use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 
 use crate::hub::{Busy, Due, Timed};
+use crate::outbound::DropLog;
 use crate::protocol::ChannelName;
 
 use super::batch_queue::{Batch, BatchQueue};
-use super::client::SignedWebhook;
 use super::clock::{system_now, system_time, unix_millis};
-use super::drop_log::DropLog;
 use super::endpoint::WebhookEndpoint;
 use super::log::{Attempt, AttemptOutcome, DeliveryLog};
 use super::observer::{InjectedOutcome, SendAttempt, is_same};
 use super::send_context::SendContext;
+use super::signed::SignedWebhook;
 use super::{BrokerStage, event};
 
 /// The queue of one endpoint, and what its task needs to send what is in it.
@@ -77,7 +77,7 @@ impl EndpointSender {
 
     /// Logs that an event was dropped, or counts it until the next time that drops are logged.
     fn log_drop(&self, now: Instant) {
-        let drops = self.drops.lock().add(now);
+        let drops = self.drops.lock().add(1, now);
         if let Some(dropped) = drops {
             let app = &self.context.app_id;
             let endpoint = &self.endpoint.url;
@@ -259,7 +259,7 @@ impl EndpointSender {
 
     async fn send(&self, signed: &SignedWebhook, number: u32) -> AttemptOutcome {
         let SendContext { delivery, client, .. } = &*self.context;
-        match client.send(&self.endpoint, signed, number, delivery.timeout).await {
+        match client.send(signed.request(&self.endpoint, number), delivery.timeout).await {
             Ok(reply) => AttemptOutcome::Status(reply.status),
             Err(send_error) => AttemptOutcome::Failure(send_error.to_string()),
         }

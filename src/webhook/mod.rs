@@ -8,12 +8,10 @@
 //! `event`, `suppress`, `batch_queue` and `retry` are pure: the time is an argument.
 
 pub(crate) mod batch_queue;
-pub(crate) mod client;
 mod clock;
 mod config;
 mod counts;
 mod dispatch;
-mod drop_log;
 mod endpoint;
 mod endpoint_sender;
 pub(crate) mod event;
@@ -26,6 +24,7 @@ pub(crate) mod retry;
 pub(crate) mod sample;
 mod send_context;
 mod service;
+mod signed;
 pub(crate) mod suppress;
 
 pub(crate) use clock::AdvancedClock;
@@ -37,8 +36,8 @@ pub use event_id::EventOrigin;
 pub use event_type::{EventType, EventTypes};
 pub use log::{Attempt, AttemptOutcome, DeliveryCounts, DeliveryLog};
 pub(crate) use observer::{InjectedOutcome, Observer, SendAttempt};
-pub(crate) use service::check;
 pub use service::{EndpointLog, Webhooks};
+pub(crate) use service::{check, trusted_file};
 
 /// How far the broker is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

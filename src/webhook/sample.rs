@@ -5,10 +5,10 @@ use std::time::Duration;
 use crate::app::{App, Limits};
 use crate::auth::webhook::signing_key;
 use crate::channel::ChannelVersion;
+use crate::outbound::{HttpClient, Reply, SendError};
 use crate::protocol::json::string_literal;
 use crate::protocol::{ChannelName, SocketId};
 
-use super::client::{HttpClient, Reply, SendError, SignedWebhook};
 use super::clock;
 use super::config::DeliverySettings;
 use super::endpoint::WebhookEndpoint;
@@ -16,6 +16,7 @@ use super::event::{WebhookClientEvent, WebhookEvent, body};
 use super::event_id::EventOrigin;
 use super::event_id::IdentifiedEvent;
 use super::event_type::EventType;
+use super::signed::SignedWebhook;
 
 /// The result of sending a sample.
 #[derive(Clone, Debug)]
@@ -77,7 +78,7 @@ pub(crate) async fn send(
     let text = body(millis, [identified.to_json(&app.id).as_str()]);
     let signed = SignedWebhook::new(text, signing_key(app)?, endpoint)?;
     let begun = clock::system_now();
-    let reply = client.send(endpoint, &signed, 1, delivery.timeout).await;
+    let reply = client.send(signed.request(endpoint, 1), delivery.timeout).await;
     Some(SampleResult { reply, duration: clock::system_now().duration_since(begun) })
 }
 

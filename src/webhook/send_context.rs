@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::app::Key;
+use crate::outbound::HttpClient;
 
-use super::client::HttpClient;
 use super::clock::WebhookClock;
 use super::config::DeliverySettings;
 use super::counts::WebhookCounts;

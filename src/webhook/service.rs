@@ -1,25 +1,22 @@
 //! Starts and ends the sending of webhooks: the thread that it takes place on, and the tasks of each app.
 
 use std::collections::{BTreeMap, HashMap};
-use std::convert::Infallible;
 use std::fmt;
-use std::io;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use tokio::runtime;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch;
 use tracing::error;
 
 use crate::app::{App, Key};
 use crate::auth::webhook::signing_key;
 use crate::hub::Listener;
+use crate::outbound::{ConnectorError, HttpClient, SenderThread, TrustedFile};
 
 use super::BrokerStage;
-use super::client::{ClientError, HttpClient};
 use super::clock::WebhookClock;
-use super::config::WebhookConfig;
+use super::config::{DeliverySettings, WebhookConfig};
 use super::counts::{WebhookCounts, WebhookFigures};
 use super::dispatch::Dispatcher;
 use super::endpoint::WebhookEndpoint;
@@ -73,25 +70,21 @@ pub struct EndpointLog {
     pub log: Arc<DeliveryLog>,
 }
 
-/// The thread with the senders' runtime. It ends when this is dropped, whatever is left to do.
-struct SenderThread {
-    runtime: runtime::Handle,
-    _stop: oneshot::Sender<Infallible>,
-    /// Cloned by everything that has something to send.
-    running: mpsc::Sender<Infallible>,
-    /// Ends when the last clone is dropped.
-    all_ended: mpsc::Receiver<Infallible>,
-}
-
 /// Finds out whether webhooks of this configuration could be sent.
 ///
 /// # Errors
 /// If a file that it names cannot be used.
-pub(crate) fn check(config: &WebhookConfig) -> Result<(), ClientError> {
+pub(crate) fn check(config: &WebhookConfig) -> Result<(), ConnectorError> {
     if config.endpoints.is_empty() {
         return Ok(());
     }
-    HttpClient::new(config.delivery.ca_file.as_deref()).map(drop)
+    HttpClient::new(trusted_file(&config.delivery)).map(drop)
+}
+
+/// The file with certificates that endpoints may have besides those of the public authorities.
+pub(crate) fn trusted_file(delivery: &DeliverySettings) -> Option<TrustedFile<'_>> {
+    let path = delivery.ca_file.as_deref()?;
+    Some(TrustedFile { path, named_by: "apps.webhook_delivery.ca_file" })
 }
 
 impl Webhooks {
@@ -135,7 +128,7 @@ impl Webhooks {
         let old_senders: Vec<Arc<EndpointSender>> =
             old.into_iter().flat_map(|old| old.senders.iter().filter_map(Weak::upgrade)).collect();
         let counts = old.map(|old| Arc::clone(&old.counts)).unwrap_or_default();
-        let thread = match state.thread.take().map_or_else(SenderThread::start, Ok) {
+        let thread = match state.thread.take().map_or_else(|| SenderThread::start("webhooks"), Ok) {
             Ok(thread) => state.thread.insert(thread),
             Err(error) => {
                 error!(app = app.id, %error, "webhooks cannot be sent: the system gives no thread");
@@ -227,21 +220,13 @@ impl Webhooks {
     /// what is left.
     pub(crate) async fn finish(&self, deadline: Instant) {
         self.shared.stage.send_replace(BrokerStage::Ending);
-        let Some(SenderThread { running, mut all_ended, _stop, .. }) = self.shared.state.lock().thread.take()
-        else {
-            return;
+        let Some(thread) = self.shared.state.lock().thread.take() else { return };
+        let give_up = |all_ended: bool| {
+            let senders = &self.shared.state.lock().senders;
+            let left = senders.iter().filter_map(Weak::upgrade).filter(|_| !all_ended);
+            left.for_each(|sender| sender.give_up_all());
         };
-        drop(running);
-        // Nothing is ever sent on the channel; it closes when the last task has ended.
-        if tokio::time::timeout_at(deadline.into(), all_ended.recv()).await.is_err() {
-            self.shared
-                .state
-                .lock()
-                .senders
-                .iter()
-                .filter_map(Weak::upgrade)
-                .for_each(|sender| sender.give_up_all());
-        }
+        thread.finish(deadline, give_up).await;
     }
 
     fn is_ending(&self) -> bool {
@@ -269,7 +254,7 @@ fn context(
     counts: Arc<WebhookCounts>,
 ) -> Option<Arc<SendContext>> {
     let delivery = config.delivery.clone();
-    let client = HttpClient::new(delivery.ca_file.as_deref()).or_else(|error| {
+    let client = HttpClient::new(trusted_file(&delivery)).or_else(|error| {
         // The file was checked when the broker started; it has changed since.
         error!(app = app_id, %error, "only public certificate authorities are trusted for webhooks");
         HttpClient::new(None)
@@ -288,31 +273,6 @@ fn log_of(old: Option<&AppWebhooks>, config: &WebhookConfig, endpoint: &WebhookE
     let known = same_size.and_then(|old| old.logs.iter().find(|of| of.endpoint == *endpoint));
     let new = || EndpointLog { endpoint: endpoint.clone(), log: Arc::new(DeliveryLog::new(most)) };
     known.cloned().unwrap_or_else(new)
-}
-
-impl SenderThread {
-    fn start() -> io::Result<Self> {
-        let own = runtime::Builder::new_current_thread().enable_all().build()?;
-        let runtime = own.handle().clone();
-        let (_stop, stopped) = oneshot::channel();
-        let (running, all_ended) = mpsc::channel(1);
-        std::thread::Builder::new().name("webhooks".to_owned()).spawn(move || {
-            // Nothing is ever sent: it is ready when the other end is dropped.
-            let _ = own.block_on(stopped);
-            // A name that is being looked up may take its time.
-            own.shutdown_background();
-        })?;
-        Ok(SenderThread { runtime, _stop, running, all_ended })
-    }
-
-    /// Runs a task that the end of the broker waits for.
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let running = self.running.clone();
-        self.runtime.spawn(async move {
-            task.await;
-            drop(running);
-        });
-    }
 }
 
 impl Default for Webhooks {

@@ -1,0 +1,79 @@
+//! Makes connections to other servers, plain or over TLS.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use rustls::RootCertStore;
+use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::{self, PemObject};
+
+/// A file with certificates to trust besides the public ones.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TrustedFile<'p> {
+    pub(crate) path: &'p Path,
+    /// The setting that names it.
+    pub(crate) named_by: &'static str,
+}
+
+/// Why other servers cannot be connected to.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectorError {
+    /// The file with more certificates cannot be used.
+    #[error("cannot read certificates in {}, named by {named_by}: {error}", .path.display())]
+    CaFile {
+        /// Where they were looked for.
+        path: PathBuf,
+        /// The setting that names it.
+        named_by: &'static str,
+        /// Why.
+        error: pem::Error,
+    },
+    /// It holds none.
+    #[error("{}, named by {named_by}, holds no certificate in PEM form", .path.display())]
+    NoCertificate {
+        /// Where they were looked for.
+        path: PathBuf,
+        /// The setting that names it.
+        named_by: &'static str,
+    },
+    /// One of them, or TLS itself, is unusable.
+    #[error("TLS cannot be used for what the broker sends: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+/// What makes connections: it trusts the public certificate authorities, and those of the file if one is named.
+///
+/// # Errors
+/// If the file cannot be used.
+pub(crate) fn connector(
+    trusted: Option<TrustedFile<'_>>,
+) -> Result<HttpsConnector<HttpConnector>, ConnectorError> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    for certificate in trusted.map(certificates).transpose()?.unwrap_or_default() {
+        roots.add(certificate)?;
+    }
+    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    let builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
+    Ok(builder.wrap_connector(tcp))
+}
+
+/// The certificates of a PEM file.
+fn certificates(file: TrustedFile<'_>) -> Result<Vec<CertificateDer<'static>>, ConnectorError> {
+    let TrustedFile { path, named_by } = file;
+    let unreadable = |error| ConnectorError::CaFile { path: path.to_owned(), named_by, error };
+    let found = CertificateDer::pem_file_iter(path).map_err(unreadable)?;
+    let found: Vec<_> = found.collect::<Result<_, _>>().map_err(unreadable)?;
+    if found.is_empty() {
+        return Err(ConnectorError::NoCertificate { path: path.to_owned(), named_by });
+    }
+    Ok(found)
+}

@@ -1,0 +1,14 @@
+//! What the broker needs to send requests to other servers: connections, an HTTP client, and a thread to do it on.
+//!
+//! It does not know what is sent.
+
+pub(crate) mod client;
+mod connector;
+mod drop_log;
+mod thread;
+
+pub(crate) use client::{AGENT, HttpClient, Reply, SendError};
+pub use connector::ConnectorError;
+pub(crate) use connector::TrustedFile;
+pub(crate) use drop_log::DropLog;
+pub(crate) use thread::SenderThread;
