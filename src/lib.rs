@@ -45,6 +45,7 @@ mod node;
 mod outbound;
 pub mod pipe;
 mod protocol;
+mod relay;
 #[cfg(test)]
 mod rooms;
 pub mod server;

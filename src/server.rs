@@ -23,6 +23,7 @@ mod wanted;
 
 pub use crate::admin::OpenAdmin;
 pub use crate::net::tls::{CertificateStatus, TlsError, TlsFile};
+pub use crate::outbound::ConnectorError;
 pub use bound::BoundServer;
 pub use error::StartError;
 pub(crate) use error::check;
@@ -43,9 +44,11 @@ use crate::http::{RequestCounts, UnfinishedBodies};
 use crate::hub::{Hub, Listener};
 use crate::metrics::{MetricSources, Metrics, SoketiNames};
 use crate::net::slots::ConnectionSlots;
+use crate::net::tls::Certificates;
 use crate::node::Readiness;
 use crate::pipe::wire::PipeWire;
 use crate::pipe::{Hook, Pipe, Tap, TapListener};
+use crate::relay::Relays;
 use crate::test_mode::{TestMode, draw_token};
 use crate::transport::fallback::Sessions;
 use crate::webhook::Webhooks;
@@ -140,10 +143,11 @@ impl Server {
         let Server { config, taps, hooks, test_mode, inherited, managed, admin_is_dispensable } = self;
         config.admin.check()?;
         check_apps(&config)?;
-        let webhooks = Webhooks::new();
+        let (webhooks, relays) = (Webhooks::new(), Relays::new());
         let wire = PipeWire::new(config.pipe.clone());
         let pipes = pipes(taps, &hooks);
-        let listeners = AppListeners::new(pipes, webhooks.clone(), Arc::clone(&wire), test_mode.clone());
+        let listeners =
+            AppListeners::new(pipes, webhooks.clone(), relays.clone(), Arc::clone(&wire), test_mode.clone());
         if let Some(app_id) = listeners.without_app(&config.apps) {
             return Err(StartError::PipeWithoutApp(app_id.to_owned()));
         }
@@ -183,29 +187,29 @@ impl Server {
         let readiness = Arc::new(Readiness::new(Arc::clone(&hub), Arc::clone(&slots)));
         let unfinished = Arc::new(UnfinishedBodies::new(config.server.http_unfinished_bytes));
         let requests = Arc::new(RequestCounts::default());
-        let metrics = Metrics::new(MetricSources {
-            hub: Arc::clone(&hub),
-            sessions: Arc::clone(&sessions),
-            slots: Arc::clone(&slots),
-            unfinished: Arc::clone(&unfinished),
-            requests: Arc::clone(&requests),
-            wire: Arc::clone(&wire),
-            webhooks: webhooks.clone(),
-            certificates: certificates.clone(),
-            hooks: hooks.iter().map(|(app_id, hook)| (app_id.clone(), hook.figures())).collect(),
-            soketi: soketi_names(&config, &sockets),
-        });
+        let parts = ServiceParts {
+            hub,
+            sessions,
+            config,
+            wire,
+            test_mode,
+            slots,
+            readiness,
+            unfinished,
+            requests,
+            relays,
+        };
+        let metrics = metrics_of(&parts, &webhooks, certificates.as_ref(), &hooks, &sockets);
         let admin = admin.map(|sockets| {
+            let config = &parts.config;
             let access = Access::new(&config.admin, draw_token);
             access.refused_addresses().set_most(config.server.max_refusals_per_address_per_minute);
-            let (hub, readiness) = (Arc::clone(&hub), Arc::clone(&readiness));
+            let (hub, readiness) = (Arc::clone(&parts.hub), Arc::clone(&parts.readiness));
             let live: Arc<dyn LiveApps> = Arc::new(reloader.clone());
             let api = Box::new(AppsApi::new(managed, live, config.server.http_request_timeout));
             let admin = Arc::new(Admin::new(access, hub, readiness, metrics.clone(), api));
             AdminListener { sockets, admin }
         });
-        let parts =
-            ServiceParts { hub, sessions, config, wire, test_mode, slots, readiness, unfinished, requests };
         Ok(BoundServer {
             parts,
             reloader,
@@ -220,6 +224,29 @@ impl Server {
             supervision: None,
         })
     }
+}
+
+/// Tells of all these parts.
+fn metrics_of(
+    parts: &ServiceParts,
+    webhooks: &Webhooks,
+    certificates: Option<&Arc<Certificates>>,
+    hooks: &[(String, Hook)],
+    sockets: &[ListeningSocket],
+) -> Metrics {
+    Metrics::new(MetricSources {
+        hub: Arc::clone(&parts.hub),
+        sessions: Arc::clone(&parts.sessions),
+        slots: Arc::clone(&parts.slots),
+        unfinished: Arc::clone(&parts.unfinished),
+        requests: Arc::clone(&parts.requests),
+        wire: Arc::clone(&parts.wire),
+        webhooks: webhooks.clone(),
+        relays: parts.relays.clone(),
+        certificates: certificates.cloned(),
+        hooks: hooks.iter().map(|(app_id, hook)| (app_id.clone(), hook.figures())).collect(),
+        soketi: soketi_names(&parts.config, sockets),
+    })
 }
 
 /// The names of soketi under which some metrics are told again, where there is a prefix for them. The port is the one that

@@ -10,7 +10,7 @@ use md5::{Digest, Md5};
 
 use super::query::ValueForm;
 pub use super::query::{Query, decode};
-use crate::app::{App, AppRegistry};
+use crate::app::{App, AppRegistry, Key};
 
 /// How far a request's clock may be off, in seconds; this much is too much.
 pub const TIMESTAMP_WINDOW_SECONDS: u64 = 600;
@@ -148,6 +148,15 @@ pub fn check_stream_timestamp(query: &Query, now: u64) -> Result<(), RequestAuth
         }
         _ => Ok(()),
     }
+}
+
+/// The query of a request to another server's HTTP API, signed with this key. Nothing of it needs to be encoded if nothing
+/// of the key does. `now` is in seconds since 1970.
+pub fn signed_query(key: &Key, method: &str, path: &str, body: &str, now: u64) -> String {
+    let hash = hex::encode(Md5::digest(body));
+    let query = format!("auth_key={}&auth_timestamp={now}&auth_version=1.0&body_md5={hash}", key.key);
+    let signature = super::sign(&key.secret, &format!("{method}\n{path}\n{query}"));
+    format!("{query}&auth_signature={signature}")
 }
 
 /// Checks that a body is the one whose hash was signed.

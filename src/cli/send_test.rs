@@ -155,7 +155,7 @@ mod tests {
             };
             let endpoints = endpoints.iter().map(endpoint).collect();
             let webhooks = webhook::WebhookConfig { endpoints, ..webhook::WebhookConfig::default() };
-            AppConfig { app: App::new(id, format!("key-{id}"), "s"), pipe: Vec::new(), webhooks }
+            AppConfig { webhooks, ..AppConfig::new(App::new(id, format!("key-{id}"), "s")) }
         };
         let first = [("http://localhost:1/a", "presence"), ("http://localhost:1/b", "cache_miss")];
         let apps = vec![app("1", &first), app("2", &[("http://localhost:1/a", "cache_miss")]), app("3", &[])];

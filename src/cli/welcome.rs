@@ -100,7 +100,7 @@ pub(super) fn admin_line(url: &str, token: Option<&str>) -> String {
 }
 
 fn describe_app(config: &AppConfig, text: &mut String) {
-    let AppConfig { app, pipe, webhooks } = config;
+    let AppConfig { app, pipe, webhooks, relays } = config;
     let key = app.keys.first();
     let secret = match key.map(|pair| pair.secret.text()) {
         Some(App::DEFAULT_SECRET) => "app-secret (public knowledge: for experiments only)",
@@ -129,6 +129,10 @@ fn describe_app(config: &AppConfig, text: &mut String) {
     }
     for (index, endpoint) in webhooks.endpoints.iter().enumerate() {
         row(text, if index == 0 { "webhooks" } else { "" }, &endpoint.url.to_string());
+    }
+    for (index, relay) in relays.iter().enumerate() {
+        let to = format!("app {} of {}", relay.app_id, relay.url);
+        row(text, if index == 0 { "relay" } else { "" }, &to);
     }
 }
 

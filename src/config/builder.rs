@@ -101,8 +101,15 @@ impl Builder {
         let known: Vec<String> = node
             .chain(app)
             .chain(
-                ["server.listeners", "apps.keys", "apps.pipe", "apps.channels", "apps.webhooks"]
-                    .map(str::to_owned),
+                [
+                    "server.listeners",
+                    "apps.keys",
+                    "apps.pipe",
+                    "apps.channels",
+                    "apps.webhooks",
+                    "apps.relay",
+                ]
+                .map(str::to_owned),
             )
             .collect();
         let siblings = known.iter().filter_map(|path| path.strip_prefix(prefix)?.split('.').next());

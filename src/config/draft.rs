@@ -1,6 +1,6 @@
 //! An app while its parts are still being gathered from the file and the environment.
 
-use super::{AppConfig, Error, Origin, Origins};
+use super::{AppConfig, Error, Origin, Origins, RelaySettings};
 use crate::app::{App, Key, Secret};
 use crate::pipe::RuleSpec;
 use crate::webhook;
@@ -18,6 +18,7 @@ pub(super) struct AppDraft {
     pub(super) app: App,
     pub(super) pipe: Vec<RuleSpec>,
     pub(super) webhooks: webhook::WebhookConfig,
+    pub(super) relays: Vec<RelaySettings>,
 }
 
 impl AppDraft {
@@ -25,7 +26,8 @@ impl AppDraft {
     pub(super) fn begun_at(at: Origin) -> Self {
         let app = App::new("", "", "");
         let (pipe, webhooks) = (Vec::new(), webhook::WebhookConfig::default());
-        AppDraft { at, id: None, key: None, secret: None, keys: None, app, pipe, webhooks }
+        let relays = Vec::new();
+        AppDraft { at, id: None, key: None, secret: None, keys: None, app, pipe, webhooks, relays }
     }
 
     /// A finished app, to be changed or printed.
@@ -42,6 +44,7 @@ impl AppDraft {
         draft.app = config.app.clone();
         draft.pipe = config.pipe.clone();
         draft.webhooks = config.webhooks.clone();
+        draft.relays = config.relays.clone();
         draft
     }
 
@@ -67,6 +70,7 @@ impl AppDraft {
             let at = || origin(&format!("pipe[{place}]"));
             rule.check_targets(&self.app.limits).map_err(|source| Error::Rule { at: at(), source })?;
         }
-        Ok(AppConfig { app: App { id, keys, ..self.app }, pipe: self.pipe, webhooks: self.webhooks })
+        let app = App { id, keys, ..self.app };
+        Ok(AppConfig { app, pipe: self.pipe, webhooks: self.webhooks, relays: self.relays })
     }
 }

@@ -8,6 +8,7 @@ use super::Origin;
 use super::origin::file_name;
 use crate::app::DuplicateApp;
 use crate::pipe::BadRule;
+use crate::relay::BadRelay;
 use crate::webhook::BadEndpoint;
 
 /// Why the broker does not start. Nothing was started and no port bound; the user has to change what is named.
@@ -146,6 +147,21 @@ pub(crate) enum Error {
         at: Origin,
         first: Origin,
     },
+    /// Nothing can be relayed there, or not so.
+    #[error("{at}: {source}")]
+    Relay {
+        /// The value at fault.
+        at: Origin,
+        /// Why.
+        source: BadRelay,
+    },
+    /// Two relays of one app lead to the same app of the same server: every event would be published there twice.
+    #[error("{at}: a relay to the same app of the same server is already given at {first}")]
+    RepeatedRelay {
+        /// The second one.
+        at: Origin,
+        first: Origin,
+    },
     /// The same pattern has settings twice: the second would never count.
     #[error("{at}: the channels {pattern:?} have settings already")]
     RepeatedPattern {
@@ -223,6 +239,8 @@ impl Error {
             | Error::RepeatedRule { at, .. }
             | Error::Webhook { at, .. }
             | Error::RepeatedWebhook { at, .. }
+            | Error::Relay { at, .. }
+            | Error::RepeatedRelay { at, .. }
             | Error::RepeatedPattern { at, .. }
             | Error::OnlyApps { at, .. }
             | Error::OneFileForBoth { at, .. }

@@ -24,6 +24,7 @@ mod patch;
 mod print;
 #[cfg(test)]
 mod reference;
+mod relays;
 mod rules;
 mod sections;
 mod settings;
@@ -54,6 +55,7 @@ pub use crate::net::tls::CertificateFiles;
 pub use crate::net::{ListenAddress, ListenHost, ListenerConfig, TrustedProxies, TrustedProxy};
 pub use crate::pipe::PipeConfig;
 pub use crate::protocol::WithoutVersion;
+pub use crate::relay::{BadRelay, RelaySettings, RelayUrl};
 pub use crate::telemetry::{LogFormat, Logging};
 pub use crate::transport::fallback::FallbackConfig;
 
@@ -85,7 +87,7 @@ pub struct Config {
     pub apps: Vec<AppConfig>,
 }
 
-/// One app with its pipe rules and webhooks: `[[apps]]`.
+/// One app with its pipe rules, webhooks and relays: `[[apps]]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AppConfig {
     /// Its credentials, switches and limits.
@@ -94,6 +96,8 @@ pub struct AppConfig {
     pub pipe: Vec<RuleSpec>,
     /// Where its webhooks go, and how.
     pub webhooks: webhook::WebhookConfig,
+    /// The servers that what its backends publish is relayed to.
+    pub relays: Vec<RelaySettings>,
 }
 
 impl Config {
@@ -117,9 +121,9 @@ impl Config {
 }
 
 impl AppConfig {
-    /// An app without pipe rules and webhooks.
+    /// An app without pipe rules, webhooks and relays.
     pub fn new(app: App) -> Self {
-        AppConfig { app, pipe: Vec::new(), webhooks: webhook::WebhookConfig::default() }
+        AppConfig { app, pipe: Vec::new(), webhooks: webhook::WebhookConfig::default(), relays: Vec::new() }
     }
 
     /// Development mode's app: well-known credentials, client events on, limits that fit camera frames, and a pipe

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::channels::DELIVERY;
 use super::draft::AppDraft;
+use super::relays;
 use super::rules::KEEP;
 use super::settings::{app_settings, node_settings};
 use super::value_type::{FileMode, ListenPlace, MASK, ValueType, quote};
@@ -125,7 +126,7 @@ impl Page {
         self.text
     }
 
-    /// The pipe rules and webhooks of the app at `index` whose origins are wanted.
+    /// The pipe rules, relays and webhooks of the app at `index` whose origins are wanted.
     pub(super) fn rules_and_webhooks(
         &mut self,
         index: usize,
@@ -138,6 +139,13 @@ impl Page {
             if let Some(origin) = origin(format!("apps[{index}].pipe[{number}]")) {
                 self.header("[[apps.pipe]]", Some(origin));
                 self.text.push_str(&rule_lines(rule));
+            }
+        }
+        for (number, relay) in draft.relays.iter().enumerate() {
+            if let Some(origin) = origin(format!("apps[{index}].relay[{number}]")) {
+                self.header("[[apps.relay]]", Some(origin));
+                let secret = self.secret(relay.key.secret.text());
+                self.text.push_str(&relays::lines(relay, &secret));
             }
         }
         for (number, endpoint) in draft.webhooks.endpoints.iter().enumerate() {

@@ -104,6 +104,7 @@ impl Tables<'_> {
                 "pipe" => self.pipe(index, value, draft),
                 "channels" => self.channels(index, value, draft),
                 "webhooks" => self.webhooks(index, value, draft),
+                "relay" => self.relays(index, value, draft),
                 section @ ("limits" | "webhook_delivery") => match value.get_ref().as_table() {
                     Some(table) => self.app_settings((index, draft), table, &format!("{section}.")),
                     None => self.wrong(&format!("apps.{section}"), "a table", value),

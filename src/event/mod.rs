@@ -3,8 +3,10 @@
 //! Whoever accepts an event (a connection, the HTTP API, a pipe) makes an [`AcceptedEvent`] of it when it has been checked
 //! in every part, and hands it to the hub. Everybody behind that is given the same value. It is pure.
 
+mod published;
 mod source;
 
+pub(crate) use published::{BackendCall, PublishedEvent};
 pub use source::Source;
 
 use std::borrow::Cow;

@@ -21,6 +21,8 @@ pub(crate) struct Authenticated<'a> {
     pub(crate) query: &'a Query,
     pub(crate) worker: &'a Rc<Worker>,
     pub(crate) body: Bytes,
+    /// Another server has relayed it here, so it is not relayed again.
+    pub(crate) is_relayed: bool,
 }
 
 impl Authenticated<'_> {

@@ -59,6 +59,9 @@ pub(crate) enum ApiError {
     /// The app is switched off.
     #[error("App disabled")]
     AppDisabled,
+    /// This broker has relayed it, and it came back.
+    #[error("This relay leads back to the broker that it begins at: its url must be that of another server")]
+    RelayLeadsBack,
     /// Streams were asked for, and the app does not have them.
     #[error("Forbidden: HTTP streams of channels are off for this app (http_streams)")]
     HttpStreamsOff,
@@ -237,6 +240,7 @@ impl ApiError {
             }
             ApiError::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             ApiError::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
+            ApiError::RelayLeadsBack => StatusCode::CONFLICT,
             ApiError::AppDisabled
             | ApiError::ForeignHost(_)
             | ApiError::PublicHost(_)

@@ -42,6 +42,7 @@ fn every_error() -> Vec<ApiError> {
         ApiError::ForeignOrigin(text()),
         ApiError::Proxied(text()),
         ApiError::KeptKey,
+        ApiError::RelayLeadsBack,
         ApiError::AppNotFound(text()),
         ApiError::NoSuchApp(text()),
         ApiError::AppDisabled,

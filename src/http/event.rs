@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::app::Limits;
 use crate::auth::request::Query;
-use crate::event::{AcceptedEvent, Destination, Source};
+use crate::event::{AcceptedEvent, Destination, PublishedEvent, Source};
 use crate::hub::{AppState, Hub};
 use crate::protocol::json::{self, Data};
 use crate::protocol::{ChannelName, SocketId, WrittenSocketId, event_name, quote};
@@ -24,6 +24,8 @@ pub(super) struct Publication<'a> {
     pub(super) data: Data<'a>,
     pub(super) channels: IndexSet<ChannelName>,
     except: Option<SocketId>,
+    /// The same as it was written: it may be a connection of another server.
+    written_except: Option<Cow<'a, str>>,
     pub(super) info: Option<Info>,
 }
 
@@ -116,7 +118,8 @@ impl<'a> EventParameters<'a> {
             None => None,
         };
         let info = self.info.map(|text| Info::of_event(&text)).transpose()?;
-        Ok(Publication { name, data, channels, except, info })
+        let written_except = self.socket_id;
+        Ok(Publication { name, data, channels, except, written_except, info })
     }
 }
 
@@ -128,6 +131,12 @@ impl Publication<'_> {
             let (name, data) = (Cow::Borrowed(&*self.name), self.data.borrowed());
             hub.accept(app, &AcceptedEvent { source: Source::Http, to, name, data, raw: None });
         }
+    }
+
+    /// The whole of it, for whoever hands it on.
+    pub(super) fn as_published(&self) -> PublishedEvent<'_> {
+        let Publication { name, data, channels, written_except, .. } = self;
+        PublishedEvent { name, data, channels, except: written_except.as_deref() }
     }
 
     /// What `info` asks for, channel by channel.

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::app::Limits;
+use crate::event::BackendCall;
 use crate::hub::RateExceeded;
 use crate::protocol::json::{self, Data};
 
@@ -26,6 +27,7 @@ pub(crate) fn publish(request: &Authenticated<'_>) -> Result<HttpResponse, ApiEr
     let publication = parameters.check(limits)?;
     admit(request, limits, publication.channels.len())?;
     publication.publish(request.hub(), &request.app);
+    hand_on(request, std::slice::from_ref(&publication));
     Ok(match publication.info {
         None => empty_object(),
         Some(_) => {
@@ -61,6 +63,7 @@ pub(crate) fn publish_batch(request: &Authenticated<'_>) -> Result<HttpResponse,
     }
     admit(request, limits, publications.iter().map(|publication| publication.channels.len()).sum())?;
     publications.iter().for_each(|publication| publication.publish(request.hub(), &request.app));
+    hand_on(request, &publications);
     if publications.iter().all(|publication| publication.info.is_none()) {
         return Ok(empty_object());
     }
@@ -83,6 +86,7 @@ pub(crate) fn publish_body(request: &Authenticated<'_>, channel: &str) -> Result
     let publication = parameters.check(limits)?;
     admit(request, limits, publication.channels.len())?;
     publication.publish(request.hub(), &request.app);
+    hand_on(request, std::slice::from_ref(&publication));
     Ok(HttpResponse::build(StatusCode::ACCEPTED).finish())
 }
 
@@ -94,4 +98,12 @@ fn admit(request: &Authenticated<'_>, limits: &Limits, events: usize) -> Result<
         RateExceeded::After(wait) => ApiError::TooManyEvents { limit, seconds: whole_seconds(wait) },
         RateExceeded::Never => ApiError::MoreEventsThanASecond { got: events, limit },
     })
+}
+
+/// Hands what was published to those who want it as a whole. What has been relayed here is handed to nobody.
+fn hand_on(request: &Authenticated<'_>, publications: &[Publication<'_>]) {
+    if request.app.hears_calls() && !request.is_relayed {
+        let events: Vec<_> = publications.iter().map(Publication::as_published).collect();
+        request.app.hand_on(&BackendCall::Publish(&events));
+    }
 }

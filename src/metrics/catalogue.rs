@@ -132,6 +132,18 @@ metrics! {
     WEBHOOK_HELD = Gauge "heliostat_webhook_held_removals" ["app_id"]
         "Events of channels and members that have gone, held back in case they return.";
 
+    RELAY_EVENTS = Counter "heliostat_relay_events_total" ["app_id", "result"]
+        "Events for other servers, each for each relay: sent, refused (by the server), unknown (written, and no answer tells \
+         more), dropped (too many waited) or given_up (not sent in time).";
+    RELAY_RETRIES = Counter "heliostat_relay_retries_total" ["app_id"]
+        "Requests of relays that were sent again, because nothing of them was written or the server had done nothing.";
+    RELAY_WAITING = Gauge "heliostat_relay_waiting_events" ["app_id"]
+        "Events that wait to be relayed or are under way.";
+    RELAY_WAITING_BYTES = Gauge "heliostat_relay_waiting_bytes" ["app_id"]
+        "Bytes of those.";
+    RELAY_AGE = Gauge "heliostat_relay_oldest_seconds" ["app_id"]
+        "For how long the oldest of those has waited; 0 if there is none.";
+
     PIPE_BACKENDS = Gauge "heliostat_pipe_backends" ["app_id"]
         "Backends that are connected to the pipe.";
     PIPE_WAITING = Gauge "heliostat_pipe_waiting_notifications" ["app_id"]

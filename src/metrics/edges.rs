@@ -6,6 +6,7 @@ use crate::hub::Apps;
 use crate::net::slots::ConnectionSlots;
 use crate::pipe::wire::{OutgoingFigures, PipeWire};
 use crate::pipe::{HookFigures, PipeCounts};
+use crate::relay::RelayFigures;
 use crate::telemetry::{self, LogCounts};
 use crate::webhook::WebhookFigures;
 
@@ -31,6 +32,7 @@ pub(super) fn collect(sources: &MetricSources, snapshot: &mut Snapshot) {
         snapshot.tell(is::CERTIFICATE_FAILURES, certificates.failed_reloads());
     }
     webhooks(sources.webhooks.figures(), snapshot);
+    relays(sources.relays.figures(), snapshot);
     backends(&sources.hub.apps(), &sources.wire, snapshot);
     hooks(&sources.hooks, snapshot);
     log(telemetry::counts(), snapshot);
@@ -85,6 +87,24 @@ fn webhooks(apps: BTreeMap<String, WebhookFigures>, snapshot: &mut Snapshot) {
         snapshot.tell_of(is::WEBHOOK_AGE, [id()], figures.oldest.as_secs_f64());
         snapshot.tell_of(is::WEBHOOK_UNSORTED, [id()], figures.unsorted);
         snapshot.tell_of(is::WEBHOOK_HELD, [id()], figures.held);
+    }
+}
+
+/// Apps that have relays are told one by one, for the same reason.
+fn relays(apps: BTreeMap<String, RelayFigures>, snapshot: &mut Snapshot) {
+    if apps.len() > MOST_APPS {
+        return;
+    }
+    const RESULTS: [&str; 5] = ["sent", "refused", "unknown", "dropped", "given_up"];
+    for (id, figures) in apps {
+        let id = || id.clone().into();
+        for (result, count) in RESULTS.into_iter().zip(figures.events) {
+            snapshot.tell_of(is::RELAY_EVENTS, [id(), result.into()], count);
+        }
+        snapshot.tell_of(is::RELAY_RETRIES, [id()], figures.retries);
+        snapshot.tell_of(is::RELAY_WAITING, [id()], figures.waiting);
+        snapshot.tell_of(is::RELAY_WAITING_BYTES, [id()], figures.waiting_bytes);
+        snapshot.tell_of(is::RELAY_AGE, [id()], figures.oldest.as_secs_f64());
     }
 }
 

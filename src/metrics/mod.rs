@@ -27,6 +27,7 @@ use crate::net::slots::ConnectionSlots;
 use crate::net::tls::Certificates;
 use crate::pipe::HookFigures;
 use crate::pipe::wire::PipeWire;
+use crate::relay::Relays;
 use crate::transport::fallback::Sessions;
 use crate::webhook::Webhooks;
 
@@ -53,6 +54,7 @@ pub(crate) struct MetricSources {
     pub(crate) requests: Arc<RequestCounts>,
     pub(crate) wire: Arc<PipeWire>,
     pub(crate) webhooks: Webhooks,
+    pub(crate) relays: Relays,
     /// Those that are served, where TLS is.
     pub(crate) certificates: Option<Arc<Certificates>>,
     /// The pipes of the embedding program, each with the id of its app.

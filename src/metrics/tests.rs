@@ -17,6 +17,7 @@ fn metrics(apps: usize) -> Metrics {
         requests: Arc::default(),
         wire: PipeWire::new(Default::default()),
         webhooks: Webhooks::new(),
+        relays: Relays::new(),
         certificates: None,
         hooks: Vec::new(),
         soketi: None,

@@ -9,6 +9,6 @@ mod thread;
 
 pub(crate) use client::{AGENT, HttpClient, Reply, SendError};
 pub use connector::ConnectorError;
-pub(crate) use connector::TrustedFile;
+pub(crate) use connector::{TrustedFile, connector};
 pub(crate) use drop_log::DropLog;
 pub(crate) use thread::SenderThread;

@@ -8,6 +8,7 @@ use crate::config::AppConfig;
 use crate::hub::Listener;
 use crate::pipe::wire::PipeWire;
 use crate::pipe::{Rule, RuleSpec, TapListener};
+use crate::relay::Relays;
 use crate::test_mode::TestMode;
 use crate::webhook::{Observer, Webhooks};
 
@@ -17,6 +18,7 @@ pub(super) struct AppListeners {
     /// The pipes that the embedding program has added, each with the id of its app.
     pipes: Vec<(String, Arc<dyn Listener>)>,
     webhooks: Webhooks,
+    relays: Relays,
     /// Backends on the pipe's wire.
     wire: Arc<PipeWire>,
     test_mode: Option<Arc<TestMode>>,
@@ -26,10 +28,11 @@ impl AppListeners {
     pub(super) fn new(
         pipes: Vec<(String, Arc<dyn Listener>)>,
         webhooks: Webhooks,
+        relays: Relays,
         wire: Arc<PipeWire>,
         test_mode: Option<Arc<TestMode>>,
     ) -> Self {
-        AppListeners { pipes, webhooks, wire, test_mode }
+        AppListeners { pipes, webhooks, relays, wire, test_mode }
     }
 
     /// The apps have changed.
@@ -43,7 +46,7 @@ impl AppListeners {
     /// where listeners are put together: at the start for every app, and later for each app whose configuration has
     /// changed.
     pub(super) fn of(&self, configured: &AppConfig) -> Vec<Arc<dyn Listener>> {
-        let AppConfig { app, pipe, webhooks } = configured;
+        let AppConfig { app, pipe, webhooks, relays } = configured;
         let rule = |spec: &RuleSpec| -> Option<Arc<dyn Listener>> {
             match Rule::new(spec.clone(), &app.limits) {
                 Ok(rule) => Some(Arc::new(TapListener(Arc::new(rule)))),
@@ -63,7 +66,8 @@ impl AppListeners {
         let observer = test.clone().map(|test| test as Arc<dyn Observer>);
         let test = test.map(|test| test as Arc<dyn Listener>);
         let webhooks = self.webhooks.observed_listener(app, webhooks, observer);
-        test.into_iter().chain(pipes).chain(webhooks).collect()
+        let relays = self.relays.listener(&app.id, relays);
+        test.into_iter().chain(pipes).chain(webhooks).chain(relays).collect()
     }
 
     /// Backends on the pipe's wire.

@@ -158,7 +158,7 @@ impl BoundServer {
         let admin = admin.map(|admin| admin.serve(&parts.config)).transpose()?;
         let server = server.run();
         let handle = server.handle();
-        let ServiceParts { hub, config, wire, test_mode, readiness, slots, .. } = parts;
+        let ServiceParts { hub, config, wire, test_mode, readiness, slots, relays, .. } = parts;
         files.tell();
         if config.server.drain_connections_per_second > 0 && handles.iter().any(SocketHandle::is_held) {
             warn!(
@@ -191,6 +191,7 @@ impl BoundServer {
             wire,
             test_mode,
             webhooks,
+            relays,
             hooks,
             sockets: handles,
             admin,

@@ -15,6 +15,7 @@ use crate::config::{AppConfig, Config};
 use crate::net::tls::{self, Certificates, PairFiles, TlsError};
 use crate::outbound::ConnectorError;
 use crate::pipe::BadRule;
+use crate::relay;
 use crate::webhook;
 
 /// Why a broker cannot start.
@@ -29,6 +30,9 @@ pub enum StartError {
     /// Webhooks are configured but cannot be sent.
     #[error(transparent)]
     Webhooks(#[from] ConnectorError),
+    /// A relay is configured but could not send.
+    #[error(transparent)]
+    Relays(ConnectorError),
     /// A pipe is for an app that does not exist.
     #[error("a pipe was added to the app {0:?}, but no app has this id")]
     PipeWithoutApp(String),
@@ -106,8 +110,9 @@ pub(crate) fn check(config: &Config) -> Result<Vec<String>, StartError> {
 
 /// Finds what would keep an app from working as it is configured.
 pub(super) fn check_apps(config: &Config) -> Result<(), StartError> {
-    config.apps.iter().try_for_each(|AppConfig { app, pipe, webhooks }| {
+    config.apps.iter().try_for_each(|AppConfig { app, pipe, webhooks, relays }| {
         webhook::check(webhooks)?;
+        relay::check(relays).map_err(StartError::Relays)?;
         let bad_rule = |source| StartError::PipeRule { app: app.id.clone(), source };
         pipe.iter().try_for_each(|rule| rule.check_targets(&app.limits)).map_err(bad_rule)
     })

@@ -242,6 +242,7 @@ impl fmt::Debug for Reloader {
 mod tests {
     use crate::app::{App, DuplicateApp};
     use crate::pipe::wire::PipeWire;
+    use crate::relay::Relays;
     use crate::webhook::Webhooks;
 
     use super::*;
@@ -257,7 +258,7 @@ mod tests {
     fn reloader(config: Config) -> Reloader {
         let hub = Hub::new(Vec::new(), config.connection.clone(), 1, 0).unwrap();
         let wire = PipeWire::new(config.pipe.clone());
-        let listeners = AppListeners::new(Vec::new(), Webhooks::new(), wire, None);
+        let listeners = AppListeners::new(Vec::new(), Webhooks::new(), Relays::new(), wire, None);
         let reloader = Reloader::new(hub, listeners, None, Config::default());
         reloader.reload(config).unwrap();
         reloader

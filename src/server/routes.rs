@@ -23,6 +23,7 @@ use crate::hub::{AppState, InjectedAnswer, Refused, Worker};
 use crate::net::{ConnectionPeers, peer_field};
 use crate::node::Readiness;
 use crate::protocol::ChannelType;
+use crate::relay::{RELAY_HEADER, RelayMark, Relays};
 use crate::test_mode::TestMode;
 use crate::transport::stream;
 
@@ -48,6 +49,8 @@ pub(super) struct RouteContext {
     /// The conveniences of development mode, as far as they are on.
     pub(super) development: Development,
     pub(super) test_mode: Option<Arc<TestMode>>,
+    /// Knows the requests that this broker has relayed itself.
+    pub(super) relays: Relays,
     /// Counts the requests of this thread.
     pub(super) requests: Arc<WorkerRequests>,
 }
@@ -255,7 +258,8 @@ async fn answer(
             if !app.app().enabled {
                 return Err(ApiError::AppDisabled);
             }
-            let signed = BackendRequest { context, path: sent_path, app, query: &query, body };
+            let is_relayed = is_relayed(context, request, &app)?;
+            let signed = BackendRequest { context, path: sent_path, app, query: &query, body, is_relayed };
             signed.answer(endpoint, &arrival).await
         }
         ["test", asked @ ..] if context.test_mode.is_some() => {
@@ -288,6 +292,20 @@ async fn development_page(
         if asked.takes_a_body() { body::read(request, payload, &context.body).await? } else { Bytes::new() };
     // Asked for again: they may have changed while the body came.
     development.answer(request, asked, &body, context.worker.hub().apps().registry())
+}
+
+/// Whether another server has relayed a request whose signature is in order. It is asked only where that would be handed
+/// on.
+///
+/// # Errors
+/// If this broker has.
+fn is_relayed(context: &RouteContext, request: &HttpRequest, app: &AppState) -> Result<bool, ApiError> {
+    let header = app.hears_calls().then(|| request.headers().get(RELAY_HEADER)).flatten();
+    match header.map(|header| context.relays.read_mark(app.id(), header.as_bytes())) {
+        None => Ok(false),
+        Some(RelayMark::Others) => Ok(true),
+        Some(RelayMark::Own) => Err(ApiError::RelayLeadsBack),
+    }
 }
 
 /// Whether a request is for the node's readiness, which is told until the end.
@@ -323,16 +341,17 @@ struct BackendRequest<'r> {
     app: Arc<AppState>,
     query: &'r Query,
     body: Bytes,
+    is_relayed: bool,
 }
 
 impl BackendRequest<'_> {
     /// Answers it, and counts it.
     async fn answer(self, endpoint: Endpoint<'_>, arrival: &Arrival) -> Result<HttpResponse, ApiError> {
-        let BackendRequest { context, path, app, query, body } = self;
+        let BackendRequest { context, path, app, query, body, is_relayed } = self;
         let cells = Arc::clone(app.cells_of(context.worker.index()));
         cells.http_requests.add(1);
         cells.http_bytes_received.add(body.len() as u64);
-        let request = Authenticated { app, query, worker: &context.worker, body };
+        let request = Authenticated { app, query, worker: &context.worker, body, is_relayed };
         let answered = match request.app.interceptor().answer(path) {
             None => dispatch(endpoint, &request, arrival).await,
             Some(InjectedAnswer::Status(status, body)) => Ok(chosen_answer(status, body)),

@@ -29,6 +29,7 @@ use crate::net::tls;
 use crate::net::{self, Socket, Stream, TrustedProxies};
 use crate::node::Readiness;
 use crate::pipe::wire::PipeWire;
+use crate::relay::Relays;
 use crate::test_mode::TestMode;
 use crate::transport::fallback::{self, Fallback, Sessions};
 use crate::transport::websocket;
@@ -51,6 +52,7 @@ pub(super) struct ServiceParts {
     pub(super) readiness: Arc<Readiness>,
     pub(super) unfinished: Arc<UnfinishedBodies>,
     pub(super) requests: Arc<RequestCounts>,
+    pub(super) relays: Relays,
 }
 
 /// Serves plain connections on the calling worker thread.
@@ -100,8 +102,18 @@ fn http_service<R, S: Stream, A: Fn(R) -> AcceptedStream<S> + Clone>(
     accept: A,
 ) -> impl ServiceFactory<R, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<R, S, A>
 {
-    let ServiceParts { hub, sessions, config, wire, test_mode, slots, readiness, unfinished, requests } =
-        parts;
+    let ServiceParts {
+        hub,
+        sessions,
+        config,
+        wire,
+        test_mode,
+        slots,
+        readiness,
+        unfinished,
+        requests,
+        relays,
+    } = parts;
     let worker = Worker::of_this_thread(hub).expect("a hub has one half for each worker thread");
     let settings = Rc::new(listener_settings(&config.server, S::IS_TLS));
     let body = BodyBounds {
@@ -119,6 +131,7 @@ fn http_service<R, S: Stream, A: Fn(R) -> AcceptedStream<S> + Clone>(
         body: body.clone(),
         development,
         test_mode: test_mode.clone(),
+        relays: relays.clone(),
         requests: requests.for_worker(),
     });
     let listener = websocket::WebSocketListener::new(

@@ -19,11 +19,12 @@ use crate::net::slots::ConnectionSlots;
 use crate::node::Readiness;
 use crate::pipe::RunningHook;
 use crate::pipe::wire::PipeWire;
+use crate::relay::Relays;
 use crate::telemetry;
 use crate::test_mode::TestMode;
 use crate::webhook::Webhooks;
 
-/// How long the last webhooks may take where the connections have used up the time that both have.
+/// How long the last webhooks and relayed events may take where the connections have used up the time that both have.
 const LAST_WEBHOOKS: Duration = Duration::from_secs(1);
 
 /// How long requests are served when nothing more is accepted, where somebody else takes over: who asks more often than that
@@ -46,6 +47,7 @@ pub(super) struct Stop {
     pub(super) wire: Arc<PipeWire>,
     pub(super) test_mode: Option<Arc<TestMode>>,
     pub(super) webhooks: Webhooks,
+    pub(super) relays: Relays,
     pub(super) hooks: Vec<RunningHook>,
     pub(super) sockets: Vec<SocketHandle>,
     pub(super) admin: Option<ServingAdmin>,
@@ -69,7 +71,7 @@ impl Stop {
         let expected = telemetry::suppress_messages(&telemetry::CLOSED_PORT_MESSAGES);
         self.stop_work(&server).await;
         self.patience.over();
-        let Stop { config, hub, wire, test_mode, webhooks, hooks, admin, reloader, .. } = self;
+        let Stop { config, hub, wire, test_mode, webhooks, relays, hooks, admin, reloader, .. } = self;
         let grace = config.server.shutdown_grace;
         let deadline = tokio::time::Instant::now() + grace;
         if let Some(test_mode) = &test_mode {
@@ -101,7 +103,7 @@ impl Stop {
         if ended.is_err() {
             let _ = tokio::time::timeout_at(last, drained).await;
         }
-        webhooks.finish(last.into_std()).await;
+        tokio::join!(webhooks.finish(last.into_std()), relays.finish(last.into_std()));
         stopped
     }
 

@@ -53,7 +53,7 @@ pub(crate) fn admin_of(broker: &Target) -> Target {
     admin
 }
 
-fn ask(target: &Target, method: &str, path: &str, headers: &str) -> Response {
+pub(crate) fn ask(target: &Target, method: &str, path: &str, headers: &str) -> Response {
     let host = if headers.starts_with("Host:") { "" } else { "Host: localhost\r\n" };
     let request = format!("{method} {path} HTTP/1.1\r\n{host}{headers}Content-Length: 0\r\n\r\n");
     Connection::open(target).exchange(request.as_bytes()).expect("an answer")

@@ -65,6 +65,7 @@ mod proxy_protocol;
 mod quotas;
 mod readiness;
 mod refusals;
+mod relay;
 mod reload;
 mod sdk;
 mod shutdown;

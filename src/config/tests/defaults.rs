@@ -40,7 +40,11 @@ fn the_default_file_holds_the_default_values() {
     endpoint.headers.push(WebhookHeader::new("authorization", "Bearer choose-a-token").unwrap());
     let webhooks =
         webhook::WebhookConfig { endpoints: vec![endpoint], delivery: hooks::DeliverySettings::default() };
-    let apps = vec![AppConfig { app, pipe: vec![rule], webhooks }];
+    let url = RelayUrl::parse("https://old.example.com").unwrap();
+    let key = crate::app::Key { key: "old-key".to_owned(), secret: crate::app::Secret::new("old-secret") };
+    let mut relay = RelaySettings::new(url, "1001", key);
+    relay.channels = vec![Pattern::parse("room-*").unwrap()];
+    let apps = vec![AppConfig { app, pipe: vec![rule], webhooks, relays: vec![relay] }];
     let mut config = Config { apps, ..Config::default() };
     let socket = ListenAddress::Unix("/run/heliostat/heliostat.sock".into());
     config.server.listeners = vec![ListenerConfig::new(socket)];
@@ -58,7 +62,7 @@ fn the_default_file_explains_every_setting_and_nothing_else() {
     let (keys, tables): (Vec<_>, Vec<_>) = entries(TEMPLATE).into_iter().partition(|e| e.value.is_some());
     assert!(tables.iter().chain(&keys).all(|e| e.is_explained()), "a comment is missing");
     let by_itself = |path: &str| {
-        ["server.listeners.", "apps.pipe.", "apps.channels.", "apps.webhooks."]
+        ["server.listeners.", "apps.pipe.", "apps.channels.", "apps.webhooks.", "apps.relay."]
             .iter()
             .any(|table| path.starts_with(table))
     };

@@ -7,6 +7,7 @@ mod development;
 mod errors;
 mod precedence;
 mod printing;
+mod relays;
 mod webhooks;
 
 use std::ffi::OsString;

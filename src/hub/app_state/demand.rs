@@ -9,6 +9,8 @@ use crate::app::Limits;
 pub(super) struct Demand {
     /// Whether any listener wants to hear anything at present.
     any: AtomicBool,
+    /// Whether any wants to be handed what backends ask for.
+    calls: AtomicBool,
     /// Whether anybody has listened to clients yet. Once somebody has, their messages may be large for good: one may be
     /// half read when nobody listens any more.
     clients_heard: AtomicBool,
@@ -24,6 +26,8 @@ pub(super) struct CurrentDemand {
     pub(super) anything: bool,
     /// Any of them wants clients' events.
     pub(super) clients: bool,
+    /// Any of them wants to be handed what backends ask for.
+    pub(super) calls: bool,
 }
 
 impl Demand {
@@ -31,6 +35,7 @@ impl Demand {
     pub(super) fn new(limits: &Limits) -> Self {
         Demand {
             any: AtomicBool::new(false),
+            calls: AtomicBool::new(false),
             clients_heard: AtomicBool::new(false),
             message_bytes: AtomicUsize::new(limits.inbound_message_bytes(false)),
             looking: Mutex::default(),
@@ -40,6 +45,11 @@ impl Demand {
     /// Whether anybody listens at present.
     pub(super) fn is_any(&self) -> bool {
         self.any.load(Ordering::Acquire)
+    }
+
+    /// Whether anybody wants to be handed what backends ask for.
+    pub(super) fn is_of_calls(&self) -> bool {
+        self.calls.load(Ordering::Acquire)
     }
 
     /// Bytes that one message of a client may have, as of now.
@@ -55,8 +65,9 @@ impl Demand {
         message_bytes: impl FnOnce(bool) -> usize,
     ) {
         let _last_look_counts = self.looking.lock();
-        let CurrentDemand { anything, clients } = wanted();
+        let CurrentDemand { anything, clients, calls } = wanted();
         self.any.store(anything, Ordering::Release);
+        self.calls.store(calls, Ordering::Release);
         if clients {
             self.clients_heard.store(true, Ordering::Relaxed);
         }

@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use crate::app::App;
 use crate::channel::Channel;
 use crate::channel::WorkerIndex;
+use crate::event::BackendCall;
 use crate::protocol::ChannelName;
 
 use super::app_index::{AppIndex, AppPlace};
@@ -87,6 +88,15 @@ pub trait Listener: Send + Sync {
 
     /// Something happened.
     fn notice(&self, hub: &Arc<Hub>, app: &Arc<AppState>, notice: &Notice<'_>);
+
+    /// Whether it wants to be handed what backends ask for over the HTTP API, as a whole. It never changes its mind.
+    fn hears_calls(&self) -> bool {
+        false
+    }
+
+    /// A backend has asked for this, and it was done. It is told to those that hear calls, on the worker thread where it was
+    /// done, unless another server has relayed it.
+    fn called(&self, _: &BackendCall<'_>) {}
 
     /// Something was refused. Few want to know.
     fn refused(&self, _: &Refused<'_>) {}
@@ -185,6 +195,7 @@ impl AppState {
             CurrentDemand {
                 anything: listeners.iter().any(|listener| !listener.is_idle()),
                 clients: listeners.iter().any(|listener| listener.listens_to_clients()),
+                calls: listeners.iter().any(|listener| listener.hears_calls()),
             }
         };
         self.demand.look(wanted, |clients_heard| self.app().limits.inbound_message_bytes(clients_heard));
@@ -193,6 +204,16 @@ impl AppState {
     /// Whether anybody listens at present.
     pub(super) fn has_listeners(&self) -> bool {
         self.demand.is_any()
+    }
+
+    /// Whether anybody wants to be handed what backends ask for.
+    pub fn hears_calls(&self) -> bool {
+        self.demand.is_of_calls()
+    }
+
+    /// Hands what a backend has asked for to those who want it.
+    pub fn hand_on(&self, call: &BackendCall<'_>) {
+        self.listeners().iter().for_each(|listener| listener.called(call));
     }
 
     /// Those who listen, if any of them does at present.

@@ -1,0 +1,161 @@
+//! Starts and ends the relays of all apps: the thread that they send on, and a task for each.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::{self, Write};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use hyper::header::HeaderValue;
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
+use tracing::error;
+
+use crate::hub::Listener;
+use crate::outbound::{ConnectorError, SenderThread, connector};
+
+use super::counts::{RelayCounts, RelayFigures};
+use super::listener::RelayListener;
+use super::losses::Losses;
+use super::sender::{Producer, RelaySender};
+use super::settings::RelaySettings;
+
+/// How long the relays may take to say what is left.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// All relays of a broker. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct Relays {
+    shared: Arc<RelaysShared>,
+}
+
+/// What the clones of [`Relays`] share.
+struct RelaysShared {
+    /// Drawn at the start: what this broker's own requests are known by.
+    node: u128,
+    /// Until when what is left may be sent, once the broker ends.
+    end: watch::Sender<Option<Instant>>,
+    state: Mutex<RelaysState>,
+}
+
+#[derive(Default)]
+struct RelaysState {
+    /// None until an app has a relay.
+    thread: Option<SenderThread>,
+    /// By the app's id. They outlive the relays of an app that has none any more.
+    counts: HashMap<String, Arc<RelayCounts>>,
+    /// All that may still have something to send.
+    senders: Vec<Weak<RelaySender>>,
+}
+
+/// What a request says of its way here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RelayMark {
+    /// Another server has relayed it.
+    Others,
+    /// This broker has, to the same app.
+    Own,
+}
+
+/// Finds out whether events could be relayed by these settings.
+///
+/// # Errors
+/// If a file that they name cannot be used.
+pub(crate) fn check(relays: &[RelaySettings]) -> Result<(), ConnectorError> {
+    relays.iter().try_for_each(|settings| connector(settings.trusted_file()).map(drop))
+}
+
+impl Relays {
+    /// None yet, and no thread.
+    pub(crate) fn new() -> Self {
+        let (end, _) = watch::channel(None);
+        Relays { shared: Arc::new(RelaysShared { node: rand::random(), end, state: Mutex::default() }) }
+    }
+
+    /// What hands on what the backends of this app ask for; `None` if it has no relay. A relay that was there before, to the
+    /// same app of the same server, goes on with what waits, in its order; one that is there no more sends that to its end.
+    pub(crate) fn listener(&self, app_id: &str, relays: &[RelaySettings]) -> Option<Arc<dyn Listener>> {
+        let mut state = self.shared.state.lock();
+        let RelaysState { thread, counts, senders } = &mut *state;
+        senders.retain(|sender| sender.strong_count() > 0);
+        if relays.is_empty() || self.shared.end.borrow().is_some() {
+            return None;
+        }
+        let thread = match thread.take().map_or_else(|| SenderThread::start("relays"), Ok) {
+            Ok(started) => thread.insert(started),
+            Err(error) => {
+                error!(app = app_id, %error, "nothing can be relayed: the system gives no thread");
+                return None;
+            }
+        };
+        let known: Vec<Arc<RelaySender>> = senders.iter().filter_map(Weak::upgrade).collect();
+        let known = |settings: &RelaySettings| {
+            let own = known.iter().find(|sender| sender.app_id() == app_id && sender.is_for(settings))?;
+            let producer = Producer::of(own)?;
+            own.adopt(settings);
+            Some(producer)
+        };
+        let mut started = Vec::new();
+        let counts = Arc::clone(counts.entry(app_id.to_owned()).or_default());
+        let producers = relays.iter().map(|settings| {
+            known(settings).unwrap_or_else(|| {
+                let losses = Losses::new(app_id.to_owned(), Arc::clone(&counts));
+                let sender = RelaySender::new(app_id, self.mark(app_id), settings.clone(), losses);
+                let sender = Arc::new(sender);
+                let producer = Producer::first_of(&sender);
+                started.push(Arc::downgrade(&sender));
+                thread.spawn(sender.run(self.shared.end.subscribe()));
+                producer
+            })
+        });
+        let relays = producers.collect();
+        senders.append(&mut started);
+        Some(Arc::new(RelayListener { relays }))
+    }
+
+    /// What the header of a request to this app says.
+    pub(crate) fn read_mark(&self, app_id: &str, header: &[u8]) -> RelayMark {
+        if header == self.mark(app_id).as_bytes() { RelayMark::Own } else { RelayMark::Others }
+    }
+
+    /// What requests of this broker say that relay events of this app. Nobody else can say it without having heard it.
+    fn mark(&self, app_id: &str) -> HeaderValue {
+        let digest =
+            Sha256::new().chain_update(self.shared.node.to_be_bytes()).chain_update(app_id).finalize();
+        let mut text = String::with_capacity(32);
+        for byte in &digest[..16] {
+            let _ = write!(text, "{byte:02x}");
+        }
+        // Hexadecimal digits can stand in a header.
+        HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("1"))
+    }
+
+    /// What became of the events of each app that has had a relay, and what waits; by the app's id.
+    pub(crate) fn figures(&self) -> BTreeMap<String, RelayFigures> {
+        let state = self.shared.state.lock();
+        let counted = state.counts.iter().map(|(id, counts)| (id.clone(), RelayFigures::of(counts)));
+        let mut figures: BTreeMap<String, RelayFigures> = counted.collect();
+        for sender in state.senders.iter().filter_map(Weak::upgrade) {
+            let Some(figures) = figures.get_mut(sender.app_id()) else { continue };
+            let (waiting, bytes, oldest) = sender.backlog();
+            figures.waiting += waiting;
+            figures.waiting_bytes += bytes;
+            figures.oldest = figures.oldest.max(oldest);
+        }
+        figures
+    }
+
+    /// Nothing more will be published: waits until all that was is relayed, at most until `deadline`, and gives up what is
+    /// left.
+    pub(crate) async fn finish(&self, deadline: Instant) {
+        self.shared.end.send_replace(Some(deadline));
+        let Some(thread) = self.shared.state.lock().thread.take() else { return };
+        thread.finish(deadline + LAST_WORDS, |_| ()).await;
+    }
+}
+
+impl fmt::Debug for Relays {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relays").finish_non_exhaustive()
+    }
+}
