@@ -31,11 +31,12 @@ export const external = Boolean(process.env.PUSHER_HOST);
 /**
  * A broker to talk to: `{ host, port, appId, key, secret, log(), stop(), kill() }`.
  *
- * @param {{ port?: number, args?: string[], env?: Record<string, string>, binary?: string }} [options]
- *   `port` 0 takes any free port; `env` is added to the broker's environment; `binary` is another than the one under test.
+ * @param {{ port?: number, args?: string[], env?: Record<string, string>, binary?: string, own?: boolean }} [options]
+ *   `port` 0 takes any free port; `env` is added to the broker's environment; `binary` is another than the one under test;
+ *   `own` starts one even where the environment names a server.
  */
-export async function startBroker({ port = 0, args = [], env = {}, binary = BINARY } = {}) {
-  if (external) return named();
+export async function startBroker({ port = 0, args = [], env = {}, binary = BINARY, own = false } = {}) {
+  if (external && !own) return named();
   if (!existsSync(binary)) {
     throw new Error(`no broker at ${binary}: run \`cargo build\` first, or name a binary in PROTOCOL_TESTS_BIN`);
   }

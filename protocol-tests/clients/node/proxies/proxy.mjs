@@ -167,6 +167,13 @@ async function run(t, [program, ...args], folder, port) {
   return { host: HOST, port };
 }
 
+/** Starts HAProxy with this configuration, which listens at `port`, and ends it with the test. */
+export async function startHaproxy(t, folder, text, port) {
+  const file = join(folder, 'haproxy.cfg');
+  await writeFile(file, text);
+  return run(t, KINDS.haproxy.command(file), folder, port);
+}
+
 /** The block of this language in the document; there is one. */
 async function shown(language) {
   const blocks = [...(await readFile(OPERATIONS, 'utf8')).matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)];

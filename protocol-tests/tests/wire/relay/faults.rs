@@ -40,6 +40,24 @@ fn what_was_not_written_is_sent_later() {
     assert!(!log.contains("old-secret"), "{log}");
 }
 
+/// As long as TLS has not begun, nothing of a request is written, however long the server takes: it is tried again.
+///
+/// Proves: relay, bad input.
+#[test]
+fn where_tls_does_not_begin_nothing_is_written() {
+    let silent = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let port = silent.local_addr().expect("an address").port();
+    let relay = relay_to(port, "timeout_seconds = 0.2").replace("http://", "https://");
+    let Some(relaying) = Relaying::start(&relay) else { return };
+    relaying.publish(&numbered(0..3));
+    crate::eventually("it is tried again", || {
+        (relaying.figure("retries_total{app_id=\"1001\"}") >= 3).then_some(())
+    });
+    assert_eq!((relaying.waiting(), relaying.events("unknown")), (3, 0));
+    let log = relaying.target.broker().unwrap().log();
+    assert!(log.contains("no connection within"), "{log}");
+}
+
 /// A server that has been written to and does not answer in order may have published or not: nothing is sent again, and
 /// what comes next goes its way.
 ///
