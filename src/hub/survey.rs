@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use crate::protocol::CloseCode;
+
 use super::counters::{AppCounts, AppFigures, RefusalKind, WorkerCounters};
 use super::mailbox::WorkerCommand;
 use super::{AppState, Apps, Hub};
@@ -48,6 +50,11 @@ impl Hub {
     /// Apps that were removed and whose connections are not gone yet.
     pub(crate) fn removed_apps(&self) -> usize {
         self.apps.removed().len()
+    }
+
+    /// A backend that wanted to open a pipe was refused.
+    pub(crate) fn count_refused_backend(&self, code: CloseCode) {
+        self.refusals.add_backend(code.code());
     }
 
     /// What has been refused.

@@ -61,6 +61,8 @@ fn tell(id: &str, figures: &AppFigures, counts: &AppCounts, snapshot: &mut Snaps
         (is::API_REQUESTS, counts.http_requests),
         (is::API_BYTES_RECEIVED, counts.http_bytes_received),
         (is::API_BYTES_SENT, counts.http_bytes_sent),
+        (is::PIPE_REQUESTS_REFUSED, counts.pipe_requests_refused),
+        (is::PACED_OUT, counts.paced_out),
     ];
     for (metric, value) in counters {
         snapshot.tell_of(metric, [id()], value);

@@ -46,8 +46,8 @@ metrics! {
     SLOW_READERS = Counter "heliostat_slow_readers_total" []
         "Connections that were closed with 4100 because more was waiting for them than is allowed.";
     REFUSALS = Counter "heliostat_refusals_total" ["kind", "code"]
-        "What was refused, each with a line in the log: connections (by close code), messages of clients (by error code, 0 \
-         where there is none) and requests to the HTTP API (by status).";
+        "What was refused, each with a line in the log: connections and backends on the wire (by close code), messages of \
+         clients (by error code, 0 where there is none) and requests to the HTTP API (by status).";
     REFUSED_ADDRESSES = Gauge "heliostat_refused_addresses" []
         "Client addresses that were refused within the last minute, where that is bounded.";
     UNSEEN = Counter "heliostat_unseen_refusals_total" []
@@ -102,6 +102,9 @@ metrics! {
         "Connections that were ended for others because they were idle.";
     SOCKETS_TIMED_OUT = Counter "heliostat_sockets_timed_out_total" []
         "Connections that were ended because the client took too long, or because nothing was asked for too long.";
+    PROXY_HEADERS_REFUSED = Counter "heliostat_proxy_headers_refused_total" []
+        "Connections that were ended because no header of the PROXY protocol came where one is due, or none that could be \
+         read or was believed.";
     TLS_HANDSHAKES = Counter "heliostat_tls_handshakes_total" ["result"]
         "TLS handshakes that were completed or have failed.";
     TLS_HANDSHAKES_UNDER_WAY = Gauge "heliostat_tls_handshakes_under_way" []
@@ -112,6 +115,9 @@ metrics! {
         "How often certificates were to be read again and could not be served.";
     FALLBACK_SESSIONS = Gauge "heliostat_fallback_sessions" []
         "Sessions of the HTTP fallbacks, those among them that have not named their app yet.";
+    IMPATIENT_SENDS = Counter "heliostat_fallback_impatient_sends_total" []
+        "Sends of sessions of the HTTP fallbacks that were taken before one with a lower number, which did not come in time. \
+         Told when the session ends. Pages that have several sessions make some, in vain.";
     LIMIT = Gauge "heliostat_limit" ["of"]
         "What there may be at most of what is bounded for the whole node: connections (of clients), sockets, http_sockets. \
          Not there where there is no bound.";
@@ -154,6 +160,10 @@ metrics! {
         "Bytes of answers that wait for backends.";
     PIPE_MISSED = Counter "heliostat_pipe_missed_notifications_total" ["app_id"]
         "Notifications that backends were not sent because too many waited.";
+    PIPE_REQUESTS_REFUSED = Counter "heliostat_pipe_refused_requests_total" ["app_id"]
+        "Requests of backends that were answered with an error.";
+    PACED_OUT = Counter "heliostat_pipe_paced_events_total" ["app_id"]
+        "Events that rules did not pass on because of their pace: newer ones took their place, or too many targets were busy.";
     HOOK_EVENTS = Counter "heliostat_hook_events_total" ["app_id", "hook", "result"]
         "Events that pipes in Rust were to hear, by the number of the pipe: heard, dropped (too many waited), failed, \
          panicked or timed_out.";

@@ -75,9 +75,15 @@ fn every_bound_has_its_metric() {
                 "a request on the control socket",
                 "peers of the control socket",
                 "connections of the admin listener",
+                "a body that the API of the apps is sent; those that have not come whole",
                 "sockets that a service manager passes on",
                 "apps that `exec` remembers beyond their end",
                 "a value from outside, in a line of the log",
+                "bytes of heads that are taken at once, and of further requests while one is answered",
+                "a list of channels",
+                "attempts that the delivery log remembers, per endpoint",
+                "an endpoint's answer",
+                "what clients say of themselves, for the log: origin, library, version",
                 "proxies that the way back to a client leads over; one of their addresses; a line of `Forwarded`",
             ]
             .contains(what);

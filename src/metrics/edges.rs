@@ -20,6 +20,7 @@ pub(super) fn collect(sources: &MetricSources, snapshot: &mut Snapshot) {
     http(sources, snapshot);
     sockets(&sources.slots, snapshot);
     snapshot.tell(is::FALLBACK_SESSIONS, sources.sessions.len());
+    snapshot.tell(is::IMPATIENT_SENDS, sources.sessions.impatient());
     let most_connections = sources.hub.sockets().limit();
     if most_connections > 0 {
         snapshot.tell_of(is::LIMIT, ["connections".into()], most_connections);
@@ -65,6 +66,7 @@ fn sockets(slots: &ConnectionSlots, snapshot: &mut Snapshot) {
     snapshot.tell(is::SOCKETS_REFUSED, counters.refused.get());
     snapshot.tell(is::SOCKETS_EVICTED, counters.evicted.get());
     snapshot.tell(is::SOCKETS_TIMED_OUT, counters.timed_out.get());
+    snapshot.tell(is::PROXY_HEADERS_REFUSED, counters.headers_refused.get());
     snapshot.tell_of(is::TLS_HANDSHAKES, ["completed".into()], counters.handshakes_completed.get());
     snapshot.tell_of(is::TLS_HANDSHAKES, ["failed".into()], counters.handshakes_failed.get());
 }

@@ -56,7 +56,12 @@ pub(crate) fn accepting_proxied<S: Socket>(
             };
             let header = tokio::time::timeout(HEADER_TIMEOUT, header);
             let peers = waiting.unless_evicted(entry.unless_evicted(header)).await.flatten();
-            let peers = peers.and_then(Result::ok).ok_or_else(ended)?.map_err(DispatchError::Io)?;
+            let Some(Ok(peers)) = peers else {
+                // Its time is over, or another one's has come.
+                room.node().counters().headers_refused.add_from_anywhere(1);
+                return Err(ended());
+            };
+            let peers = peers.map_err(DispatchError::Io)?;
             entry.set_busy();
             Ok(AcceptedStream::new(stream, peers, (slot, Ok(entry))))
         })
@@ -85,6 +90,7 @@ pub(super) async fn read_peers<S: Socket>(
             let peer = peer_field(proxy);
             // One that connects and goes only looks whether somebody is here.
             let is_worth_a_warning = !matches!(error, NotProxied::Header(ProxyHeaderError::Io(_)));
+            room.node().counters().headers_refused.add_from_anywhere(u64::from(is_worth_a_warning));
             if is_worth_a_warning && room.node().may_warn_of_proxies() {
                 warn!(peer, %error, "refused on a listener with proxy_protocol");
             } else {

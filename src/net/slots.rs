@@ -70,6 +70,8 @@ pub(crate) struct ConnectionCounters {
     pub(crate) evicted: Counter,
     /// Ended because the peer has taken too long, or has asked nothing for too long.
     pub(crate) timed_out: Counter,
+    /// Ended because no header of the PROXY protocol came where one is due, or none that counts.
+    pub(crate) headers_refused: Counter,
     /// TLS handshakes that were completed, and that were not.
     pub(crate) handshakes_completed: Counter,
     pub(crate) handshakes_failed: Counter,

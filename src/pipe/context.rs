@@ -44,6 +44,11 @@ impl<'a> Context<'a> {
         self.app.app()
     }
 
+    /// A rule did not pass an event on because of its pace.
+    pub(super) fn count_paced_out(&self) {
+        self.app.count(|cells| &cells.paced_out, 1);
+    }
+
     /// The app's clock.
     pub(crate) fn clock(&self) -> &Clock {
         self.app.clock()

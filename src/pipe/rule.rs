@@ -141,6 +141,7 @@ impl Rule {
                 false
             }
             PaceDecision::Replaced | PaceDecision::Dropped => {
+                context.count_paced_out();
                 trace!(app = context.app().id, %to, ?decision, "not forwarded: the rule's pace");
                 false
             }

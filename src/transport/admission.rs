@@ -10,7 +10,7 @@ use crate::auth::request::Query;
 use crate::connection::Probe;
 use crate::http::Arrival;
 use crate::hub::{
-    self, AddressFull, AddressPlace, Admission, AppState, NotAdmitted, Shutdown, ShutdownGuard, Worker,
+    self, AddressFull, AddressPlace, Admission, AppState, Hub, NotAdmitted, Shutdown, ShutdownGuard, Worker,
 };
 use crate::net::peer_field;
 use crate::protocol::{CloseCode, CloseStatus, Negotiated, ProtocolVersion, VersionError};
@@ -101,6 +101,14 @@ pub(super) fn admit(
             arrival.count_refusal(worker.hub());
         }
     })
+}
+
+/// A connection was refused that had named no app. The log has heard of it; this tells whoever listens, and counts it.
+pub(super) fn announce_nameless(hub: &Hub, arrival: &Arrival, code: CloseStatus, reason: &str) {
+    hub.announce_refusal(None, &hub::Refused::Connection { key: None, code, reason });
+    if is_of_a_stranger(code) {
+        arrival.count_refusal(hub);
+    }
 }
 
 /// Whether a connection was refused for what it has shown, and not because there is no place for it.

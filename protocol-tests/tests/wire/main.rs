@@ -12,6 +12,7 @@ mod authorise;
 mod authorized;
 mod bad_frames;
 mod binary;
+mod bounds_metrics;
 mod cache;
 mod certificates;
 mod channel_names;

@@ -29,6 +29,10 @@ pub(crate) struct AppCells {
     pub(crate) http_requests: Counter,
     pub(crate) http_bytes_received: Counter,
     pub(crate) http_bytes_sent: Counter,
+    /// Requests of pipes on the wire that were answered with an error.
+    pub(crate) pipe_requests_refused: Counter,
+    /// Events that paced rules did not pass on.
+    pub(crate) paced_out: Counter,
 }
 
 /// What has happened in one app since the start, or in several.
@@ -46,6 +50,9 @@ pub(crate) struct AppCounts {
     pub(crate) http_requests: u64,
     pub(crate) http_bytes_received: u64,
     pub(crate) http_bytes_sent: u64,
+    /// Requests of pipes on the wire that were answered with an error, and events that paced rules did not pass on.
+    pub(crate) pipe_requests_refused: u64,
+    pub(crate) paced_out: u64,
     /// Connections that were opened.
     pub(crate) opened: u64,
     /// Connections that have ended, by their close codes; 0 stands for all codes that are not known.
@@ -129,6 +136,8 @@ impl AppCounters {
             http_requests: sum(|cells| &cells.http_requests),
             http_bytes_received: sum(|cells| &cells.http_bytes_received),
             http_bytes_sent: sum(|cells| &cells.http_bytes_sent),
+            pipe_requests_refused: sum(|cells| &cells.pipe_requests_refused),
+            paced_out: sum(|cells| &cells.paced_out),
             opened: connections.opened,
             ended: connections.ended.clone(),
             conflated,
@@ -152,6 +161,8 @@ impl AppCounts {
         self.http_requests += other.http_requests;
         self.http_bytes_received += other.http_bytes_received;
         self.http_bytes_sent += other.http_bytes_sent;
+        self.pipe_requests_refused += other.pipe_requests_refused;
+        self.paced_out += other.paced_out;
         self.opened += other.opened;
         self.conflated += other.conflated;
         for (code, count) in &other.ended {

@@ -24,6 +24,11 @@ impl RefusalCounts {
         *self.0.lock().entry(kind).or_default() += 1;
     }
 
+    /// A backend on the wire was refused with this code.
+    pub(in crate::hub) fn add_backend(&self, code: u16) {
+        *self.0.lock().entry(("backend", code)).or_default() += 1;
+    }
+
     /// All kinds that have happened.
     pub(in crate::hub) fn read(&self) -> BTreeMap<RefusalKind, u64> {
         self.0.lock().clone()

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use tracing::{debug, trace};
 
@@ -68,14 +69,19 @@ impl PipeSession {
             Ok(_) => {}
             Err(error) => {
                 debug!(socket_id = %self.client.socket_id, code = error.code(), %error, "refused a pipe client");
-                self.client.answer(message::request_error(request.id, &error));
+                self.answer_error(message::request_error(request.id, &error));
             }
         }
     }
 
     /// Answers that a message was not even text.
     pub(crate) fn refuse(&self, reason: &str) {
-        self.client.answer(message::request_error(None, &PipeRequestError::Unreadable(reason.to_owned())));
+        self.answer_error(message::request_error(None, &PipeRequestError::Unreadable(reason.to_owned())));
+    }
+
+    fn answer_error(&self, answer: Bytes) {
+        self.app.count(|cells| &cells.pipe_requests_refused, 1);
+        self.client.answer(answer);
     }
 
     fn carry_out(&self, command: PipeCommand<'_>) -> Result<Value, PipeRequestError> {

@@ -28,6 +28,8 @@ pub(super) struct SendOrder<T> {
     bytes: usize,
     /// Sends whose turn has come.
     ready: VecDeque<T>,
+    /// Sends that have waited for others in vain.
+    out_of_order: u64,
 }
 
 /// A request that came before its turn.
@@ -40,7 +42,7 @@ struct EarlyRequest<T> {
 
 impl<T> SendOrder<T> {
     pub(super) fn new() -> Self {
-        SendOrder { last: None, early: BTreeMap::new(), bytes: 0, ready: VecDeque::new() }
+        SendOrder { last: None, early: BTreeMap::new(), bytes: 0, ready: VecDeque::new(), out_of_order: 0 }
     }
 
     /// A request has come that sends nothing.
@@ -57,6 +59,11 @@ impl<T> SendOrder<T> {
     pub(super) fn next(&mut self, now: Instant) -> Option<T> {
         self.advance(now);
         self.ready.pop_front()
+    }
+
+    /// How many sends have had their turn before one that was, perhaps, sent before them.
+    pub(super) fn out_of_order(&self) -> u64 {
+        self.out_of_order
     }
 
     /// When a send that waits will wait no longer.
@@ -96,6 +103,7 @@ impl<T> SendOrder<T> {
             self.last = Some(number);
             if let Some((send, bytes)) = self.early.pop_first().and_then(|(_, early)| early.send) {
                 self.bytes -= bytes;
+                self.out_of_order += u64::from(!follows);
                 self.ready.push_back(send);
             }
         }
@@ -194,7 +202,9 @@ mod tests {
         for number in 0..MAX_EARLY as u64 {
             assert!(subject.send(2 + 2 * number, 0).is_empty());
         }
+        assert_eq!(subject.order.out_of_order(), 0);
         assert_eq!(subject.send(1000, 0), [2], "the first waits no longer");
+        assert_eq!(subject.order.out_of_order(), 1);
         let mut subject = Subject::after(0);
         let now = subject.at(0);
         subject.order.take_send(Some(5), 5, MAX_EARLY_BYTES + 1, now);

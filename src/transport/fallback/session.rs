@@ -281,6 +281,7 @@ impl FallbackSession {
                 let (peer, proxy) = (peer_field(arrival.peer), arrival.proxy());
                 let origin = arrival.origin();
                 info!(session = ?self.name, code = code.code(), reason, peer, proxy, origin, "session refused");
+                admission::announce_nameless(self.fallback.worker.hub(), arrival, code.into(), &reason);
                 self.refuse(&ConnectionRefusal {
                     code: code.into(),
                     reason,
@@ -373,6 +374,7 @@ impl FallbackSession {
 
 impl Drop for FallbackSession {
     fn drop(&mut self) {
+        self.fallback.sessions.count_impatient(self.incoming.order.out_of_order());
         self.fallback.sessions.remove(&self.name);
     }
 }

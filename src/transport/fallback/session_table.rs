@@ -4,7 +4,7 @@
 //! looked into once per request, and never for a delivery.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
@@ -51,6 +51,7 @@ pub(crate) struct Sessions {
     count: AtomicUsize,
     /// 0 lifts it.
     limit: usize,
+    impatient: AtomicU64,
 }
 
 /// The entry of one session in the table.
@@ -75,12 +76,22 @@ pub(super) enum SessionLookup {
 impl Sessions {
     /// None yet.
     pub(crate) fn new(limit: usize) -> Self {
-        Sessions { table: DashMap::new(), count: AtomicUsize::new(0), limit }
+        Sessions { table: DashMap::new(), count: AtomicUsize::new(0), limit, impatient: AtomicU64::new(0) }
     }
 
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.table.len()
+    }
+
+    /// So many sends of a session that ends have waited in vain for those before them.
+    pub(super) fn count_impatient(&self, sends: u64) {
+        self.impatient.fetch_add(sends, Ordering::Relaxed);
+    }
+
+    /// How many have, of all sessions that have ended.
+    pub(crate) fn impatient(&self) -> u64 {
+        self.impatient.load(Ordering::Relaxed)
     }
 
     /// Finds a session for a request from `origin`.

@@ -84,6 +84,7 @@ pub(super) async fn connect<S: Stream>(
             let (peer, proxy) = (peer_field(arrival.peer), arrival.proxy());
             let origin = arrival.origin();
             info!(code, reason, peer, proxy, origin, "SockJS connection refused");
+            admission::announce_nameless(worker.hub(), &arrival, refused.code, reason);
             refused
         }
     };

@@ -138,6 +138,7 @@ fn open_pipe<S: Stream>(
                 handshake.arrival.origin(),
             );
             info!(path, code, reason, peer, proxy, origin, "pipe refused");
+            worker.hub().count_refused_backend(refused.code);
             if admission::is_of_a_stranger(refused.code.into()) {
                 handshake.arrival.count_refusal(worker.hub());
             }
