@@ -162,15 +162,16 @@ fn serve(flags: Flags, loaded: Loaded, inherited: InheritedSockets) -> Result<()
     let bound = server.bind()?.supervised(supervision.clone());
     let control = config.server.control_socket.as_deref().map(ControlSocket::bind).transpose()?;
     tell(&loaded);
-    let mut text = welcome(config, &bound.url(), mode, &development::reachable(config.server.widest_host()));
-    bound.further_urls().iter().for_each(|url| text.push_str(&further_line(url)));
+    let mut also: String = bound.further_urls().iter().map(|url| further_line(url)).collect();
     if let Some(url) = bound.pipe_url() {
-        text.push_str(&pipe_line(&url));
+        also.push_str(&pipe_line(&url));
     }
     if let Some(url) = bound.admin_url() {
-        text.push_str(&admin_line(&url, bound.admin_token().filter(|_| mode.is_development())));
+        also.push_str(&admin_line(&url, bound.admin_token().filter(|_| mode.is_development())));
     }
-    text.push_str(&foreign_names(&loaded.read));
+    also.push_str(&foreign_names(&loaded.read));
+    let reachable = development::reachable(config.server.widest_host());
+    let text = welcome(config, &bound.url(), mode, &reachable, &also);
     let reloader = bound.reloader();
     let reload = || supervision.reloading(|| reload(&apps, &reloader));
     actix_web::rt::System::new().block_on(async {

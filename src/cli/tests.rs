@@ -177,7 +177,7 @@ fn the_help_names_commands_examples_and_real_variables() {
 #[test]
 fn outside_development_mode_the_welcome_is_one_line() {
     let configured = loaded(&Flags { config: Some("h.toml".into()), ..Flags::default() });
-    let text = welcome(&configured.config, "http://127.0.0.1:6001", configured.mode, &[]);
+    let text = welcome(&configured.config, "http://127.0.0.1:6001", configured.mode, &[], "");
     assert_eq!(text, "heliostat listening on http://127.0.0.1:6001\n");
 }
 
@@ -185,7 +185,11 @@ fn outside_development_mode_the_welcome_is_one_line() {
 fn the_welcome_tells_what_is_on_and_why() {
     let flags = Flags::default().with("--path-prefix", "x");
     let loaded = loaded(&flags);
-    let text = welcome(&loaded.config, "http://127.0.0.1:41735", loaded.mode, &[]);
+    let text = welcome(&loaded.config, "http://127.0.0.1:41735", loaded.mode, &[], "and here\n");
+    assert!(
+        text.starts_with("heliostat listening on http://127.0.0.1:41735\nand here\n\nDevelopment mode"),
+        "{text}"
+    );
     for line in [
         "heliostat listening on http://127.0.0.1:41735",
         "Development mode, because there is no configuration file and only this machine can reach it.",
@@ -213,7 +217,7 @@ fn the_welcome_keeps_configured_secrets_and_warns_of_other_machines() {
     };
     let loaded = loaded(&flags);
     let here = ["192.168.1.20".parse().unwrap(), "10.0.0.5".parse().unwrap()];
-    let text = welcome(&loaded.config, "http://0.0.0.0:6001", loaded.mode, &here);
+    let text = welcome(&loaded.config, "http://0.0.0.0:6001", loaded.mode, &here, "");
     assert!(!text.contains("hush"), "{text}");
     assert!(text.contains("as configured, not shown"), "{text}");
     assert!(text.contains("Development mode, because it was asked for."), "{text}");

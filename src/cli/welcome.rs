@@ -8,9 +8,9 @@ use crate::config::{AppConfig, Config, Mode};
 
 /// What the broker prints once it accepts connections at `url` (`http://` and the address and port): a line that says
 /// so, and in development mode what is on, why, and where to begin. Configured secrets are never shown. `reachable` are
-/// the addresses by which other machines find the broker.
-pub(super) fn welcome(config: &Config, url: &str, mode: Mode, reachable: &[IpAddr]) -> String {
-    let mut text = format!("heliostat listening on {url}\n");
+/// the addresses by which other machines find the broker. The lines of `also` follow the first.
+pub(super) fn welcome(config: &Config, url: &str, mode: Mode, reachable: &[IpAddr], also: &str) -> String {
+    let mut text = format!("heliostat listening on {url}\n{also}");
     let because = match mode {
         Mode::Configured => return text,
         Mode::DevelopmentByDefault => "there is no configuration file and only this machine can reach it",

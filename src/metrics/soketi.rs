@@ -77,7 +77,7 @@ impl SoketiMetric {
     }
 }
 
-fn app_id<'s>(labels: &'s super::snapshot::Labels) -> &'s str {
+fn app_id(labels: &super::snapshot::Labels) -> &str {
     labels.first().map_or("", |(_, value)| value)
 }
 
@@ -177,7 +177,7 @@ mod tests {
     fn no_prefix_makes_a_name_that_there_is() {
         for own in catalogue::ALL {
             let ends_alike = |metric: &SoketiMetric| own.name.ends_with(metric.name);
-            assert!(!ALL.iter().any(|metric| ends_alike(metric)), "{}", own.name);
+            assert!(!ALL.iter().any(ends_alike), "{}", own.name);
         }
     }
 }
