@@ -57,10 +57,11 @@ use admin::AdminListener;
 use app_listeners::AppListeners;
 use error::{check_apps, load_certificates};
 use files::OpenFiles;
+use inherited::InheritedSocket;
 use listening::ListeningSocket;
 use role::Role;
 use service::ServiceParts;
-use wanted::{wanted_admin, wanted_listeners};
+use wanted::{WantedListener, wanted_admin, wanted_listeners};
 
 /// A broker that has been put together and does not listen yet.
 pub struct Server {
@@ -154,10 +155,7 @@ impl Server {
         let apps = config.apps.iter().map(|configured| (configured.app.clone(), listeners.of(configured)));
         let apps = apps.collect();
         let workers = config.server.worker_threads();
-        let wanted = wanted_listeners(&config)?.into_iter().chain(wanted_admin(&config));
-        let wanted = inherited.assign(wanted.collect())?;
-        let (admin, wanted): (Vec<_>, Vec<_>) =
-            wanted.into_iter().partition(|(wanted, _)| wanted.role == Role::Admin);
+        let (admin, wanted) = all_wanted(&config, inherited)?;
         let listeners_wanted = wanted.iter().map(|(wanted, _)| wanted.sockets()).sum();
         let raise = |more| OpenFiles::raise(config.server.max_connections, workers, listeners_wanted, more);
         let for_admin = if config.admin.enabled { admin::FILES } else { 0 };
@@ -173,9 +171,8 @@ impl Server {
         let bind = |wanted| ListeningSocket::bind(wanted, config.server.backlog, tls.as_ref());
         let sockets: Vec<_> = wanted.into_iter().map(bind).collect::<Result<_, _>>()?;
         let sockets: Vec<ListeningSocket> = sockets.into_iter().flatten().collect();
-        let admin = admin.into_iter().next().filter(|_| has_admin);
         let bind_admin = |wanted| AdminListener::bind(wanted, config.server.backlog, admin_is_dispensable);
-        let admin = admin.map(bind_admin).transpose()?;
+        let admin = admin.filter(|_| has_admin).map(bind_admin).transpose()?;
         let reloader = Reloader::new(Arc::clone(&hub), listeners, certificates.clone(), config.clone());
         let sessions = Arc::new(Sessions::new(config.fallback.max_sessions));
         if let Some(test_mode) = &test_mode {
@@ -247,6 +244,20 @@ fn metrics_of(
         hooks: hooks.iter().map(|(app_id, hook)| (app_id.clone(), hook.figures())).collect(),
         soketi: soketi_names(&parts.config, sockets),
     })
+}
+
+/// A place to listen, with the sockets that were passed on for it.
+type AssignedListener = (WantedListener, Vec<InheritedSocket>);
+
+/// Where to listen for those who run the broker, and for everybody else.
+fn all_wanted(
+    config: &Config,
+    inherited: InheritedSockets,
+) -> Result<(Option<AssignedListener>, Vec<AssignedListener>), StartError> {
+    let wanted = wanted_listeners(config)?.into_iter().chain(wanted_admin(config));
+    let wanted = inherited.assign(wanted.collect())?.into_iter();
+    let (admin, wanted): (Vec<_>, Vec<_>) = wanted.partition(|(wanted, _)| wanted.role == Role::Admin);
+    Ok((admin.into_iter().next(), wanted))
 }
 
 /// The names of soketi under which some metrics are told again, where there is a prefix for them. The port is the one that
