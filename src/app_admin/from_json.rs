@@ -6,7 +6,7 @@ use toml_edit::{Array, ArrayOfTables, InlineTable, Item, Table, TableLike, Value
 use super::AppsError;
 
 /// What may be lists of tables of their own in the file.
-const LISTS_OF_TABLES: [&str; 3] = ["channels", "pipe", "webhooks"];
+const LISTS_OF_TABLES: [&str; 4] = ["channels", "pipe", "relay", "webhooks"];
 
 /// What is a table of its own in the file, and is changed member by member.
 const TABLES: [&str; 2] = ["limits", "webhook_delivery"];

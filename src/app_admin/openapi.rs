@@ -222,6 +222,8 @@ fn lists() -> Map<String, Json> {
     lists
         .insert("channels".to_owned(), of_objects("[[apps.channels]] of the file", &["pattern", "delivery"]));
     lists.insert("pipe".to_owned(), of_objects("[[apps.pipe]] of the file", &["from", "event"]));
+    let required = ["url", "app_id", "key", "secret"];
+    lists.insert("relay".to_owned(), of_objects("[[apps.relay]] of the file", &required));
     lists.insert("webhooks".to_owned(), of_objects("[[apps.webhooks]] of the file", &["url"]));
     lists
 }

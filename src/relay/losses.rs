@@ -26,7 +26,7 @@ struct LossLogs {
     dropped: DropLog,
     given_up: DropLog,
     waits: DropLog,
-    /// It is said that the server cannot be reached, and not yet that it can be again.
+    /// It has been told that events wait, and not yet that they are taken again: so the two take turns.
     is_unreachable: bool,
 }
 
@@ -89,8 +89,8 @@ impl Losses {
     pub(super) fn again(&self, url: &RelayUrl, reason: &str) {
         self.counts.retries.add_from_anywhere(1);
         let mut logged = self.logged.lock();
-        logged.is_unreachable = true;
         if logged.waits.add(1, Instant::now()).is_some() {
+            logged.is_unreachable = true;
             warn!(app = self.app_id, target = %url, reason, "the relay's server does not take events; they wait");
         }
     }

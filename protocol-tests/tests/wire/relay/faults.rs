@@ -4,11 +4,13 @@
 use std::net::TcpListener;
 use std::time::Instant;
 
-use heliostat_protocol_tests::patience;
+use heliostat_protocol_tests::target::MAIN_APP;
+use heliostat_protocol_tests::{Target, patience, unique};
+use rcgen::{CertificateParams, KeyPair};
 use serde_json::json;
 
 use super::other_server::{OtherServer, Reaction, answer};
-use super::{Relaying, numbered, relay_to};
+use super::{Relaying, numbered, relay_to, relay_to_broker};
 
 /// A port of this machine where nobody listens. The one that held it is gone; nobody has connected to it.
 fn closed_port() -> u16 {
@@ -56,6 +58,34 @@ fn where_tls_does_not_begin_nothing_is_written() {
     assert_eq!((relaying.waiting(), relaying.events("unknown")), (3, 0));
     let log = relaying.target.broker().unwrap().log();
     assert!(log.contains("no connection within"), "{log}");
+}
+
+/// Over TLS the server has to show a certificate for its name that is trusted. Until it does, nothing is written.
+///
+/// Proves: relay.
+#[test]
+fn over_tls_the_certificate_of_the_server_counts() {
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let folder = std::env::temp_dir().join(unique("protocol-tests-relay-"));
+    std::fs::create_dir(&folder).unwrap();
+    let [pem, secret] = ["pem", "key"].map(|ending| folder.join(format!("server.{ending}")));
+    std::fs::write(&pem, certificate.pem()).unwrap();
+    std::fs::write(&secret, key.serialize_pem()).unwrap();
+    let tls = format!("[server]\ntls_certificate = {pem:?}\ntls_key = {secret:?}\n{MAIN_APP}");
+    let Some(other) = Target::own(&tls) else { return };
+    let relay = relay_to_broker(&other).replace("http://127.0.0.1", "https://localhost");
+    let relaying = Relaying::start(&relay).expect("a broker");
+    relaying.publish(&numbered(0..3));
+    crate::eventually("it is tried again", || {
+        (relaying.figure("retries_total{app_id=\"1001\"}") >= 2).then_some(())
+    });
+    let log = relaying.target.broker().unwrap().log();
+    assert!(log.contains("invalid peer certificate"), "{log}");
+    relaying.reload(&format!("{relay}ca_file = {pem:?}\n"));
+    relaying.await_events("sent", 3);
+    assert_eq!((relaying.events("unknown"), relaying.events("refused")), (0, 0));
+    let _ = std::fs::remove_dir_all(folder);
 }
 
 /// A server that has been written to and does not answer in order may have published or not: nothing is sent again, and
