@@ -55,7 +55,10 @@ fn mistakes_in_a_relay_name_the_line_and_no_secret() {
             "channels = []",
             "apps.relay.channels must be a list of at least one channel pattern, got an array of 0",
         ),
-        ("channels = 'a'", "apps.relay.channels must be a list of at least one channel pattern, got \"a\""),
+        (
+            "channels = 'a'",
+            "apps.relay.channels must be a list of at least one channel pattern, got the string \"a\"",
+        ),
         ("channels = ['a*b*c']", "a channel pattern may hold one `*`"),
         ("queue_events = 0", "apps.relay.queue_events must be an integer from 1 to"),
         ("queue_bytes = -1", "apps.relay.queue_bytes must be an integer from 1 to"),
