@@ -13,6 +13,8 @@ use super::{Error, Origin};
 pub(super) struct File<'t> {
     name: Arc<str>,
     text: &'t str,
+    /// Where each line begins. A file of many apps has many values, the place of each of which is asked for.
+    lines: Vec<usize>,
 }
 
 impl<'t> File<'t> {
@@ -21,12 +23,17 @@ impl<'t> File<'t> {
         let name = file_name(path);
         match std::str::from_utf8(bytes) {
             // Editors on Windows like to begin a file with a byte order mark.
-            Ok(text) => Ok(File { name, text: text.strip_prefix('\u{feff}').unwrap_or(text) }),
+            Ok(text) => Ok(File::of_text(name, text.strip_prefix('\u{feff}').unwrap_or(text))),
             Err(error) => {
                 let sound = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
-                Err(Error::FileNotUtf8 { at: File { name, text: &sound }.origin(sound.len()) })
+                Err(Error::FileNotUtf8 { at: File::of_text(name, &sound).origin(sound.len()) })
             }
         }
+    }
+
+    fn of_text(name: Arc<str>, text: &'t str) -> Self {
+        let after_newlines = text.match_indices('\n').map(|(newline, _)| newline + 1);
+        File { name, text, lines: std::iter::once(0).chain(after_newlines).collect() }
     }
 
     /// The tables it holds. One syntax error often brings forth others, so only the first is told.
@@ -63,12 +70,9 @@ impl<'t> File<'t> {
     }
 
     fn origin(&self, offset: usize) -> Origin {
-        let before = self.text.get(..offset).unwrap_or(self.text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Origin::File {
-            name: Arc::clone(&self.name),
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-        }
+        let line = self.lines.partition_point(|start| *start <= offset);
+        let start = line.checked_sub(1).and_then(|line| self.lines.get(line)).copied().unwrap_or_default();
+        let before = self.text.get(start..offset).or_else(|| self.text.get(start..)).unwrap_or_default();
+        Origin::File { name: Arc::clone(&self.name), line, column: before.chars().count() + 1 }
     }
 }

@@ -1,5 +1,6 @@
 //! Changing the configuration of a broker while it serves.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
@@ -145,8 +146,9 @@ impl RunningApps {
 
     fn put_in_force(&self, running: &mut Config, config: Config) -> Result<Reloaded, DuplicateApp> {
         let RunningApps { hub, listeners, .. } = self;
+        let before = by_id(running);
         let apps = config.apps.iter().map(|configured| {
-            let same = app(running, &configured.app.id) == Some(configured);
+            let same = before.get(&*configured.app.id) == Some(&configured);
             (configured.app.clone(), (!same).then(|| listeners.of(configured)))
         });
         hub.set_apps(apps.collect())?;
@@ -191,16 +193,22 @@ impl test_mode::BrokerHandle for RunningApps {
 impl Reloaded {
     fn between(before: &Config, after: &Config) -> Self {
         let ids = |apps: &mut dyn Iterator<Item = &AppConfig>| apps.map(|of| of.app.id.clone()).collect();
-        let known = |configured: &&AppConfig| app(before, &configured.app.id).is_some();
-        let changed = |now: &&AppConfig| app(before, &now.app.id).is_some_and(|then| then != *now);
+        let (then, now) = (by_id(before), by_id(after));
+        let is_in = |apps: &HashMap<&str, &AppConfig>, of: &AppConfig| apps.contains_key(&*of.app.id);
+        let changed = |of: &&AppConfig| then.get(&*of.app.id).is_some_and(|then| then != of);
         Reloaded {
-            added: ids(&mut after.apps.iter().filter(|configured| !known(configured))),
+            added: ids(&mut after.apps.iter().filter(|of| !is_in(&then, of))),
             changed: ids(&mut after.apps.iter().filter(changed)),
-            removed: ids(&mut before.apps.iter().filter(|then| app(after, &then.app.id).is_none())),
+            removed: ids(&mut before.apps.iter().filter(|of| !is_in(&now, of))),
             certificates: Vec::new(),
             needs_restart: before.node_differences(after),
         }
     }
+}
+
+/// The apps by their ids. There may be very many.
+fn by_id(config: &Config) -> HashMap<&str, &AppConfig> {
+    config.apps.iter().map(|configured| (&*configured.app.id, configured)).collect()
 }
 
 fn app<'c>(config: &'c Config, id: &str) -> Option<&'c AppConfig> {
