@@ -55,6 +55,7 @@ pub mod testing;
 #[doc(hidden)]
 pub mod tools;
 mod transport;
+mod usage;
 pub mod webhook;
 
 pub use config::Config;

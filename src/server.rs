@@ -51,6 +51,7 @@ use crate::pipe::{Hook, Pipe, Tap, TapListener};
 use crate::relay::Relays;
 use crate::test_mode::{TestMode, draw_token};
 use crate::transport::fallback::Sessions;
+use crate::usage::UsageBook;
 use crate::webhook::Webhooks;
 
 use admin::AdminListener;
@@ -152,8 +153,7 @@ impl Server {
         if let Some(app_id) = listeners.without_app(&config.apps) {
             return Err(StartError::PipeWithoutApp(app_id.to_owned()));
         }
-        let apps = config.apps.iter().map(|configured| (configured.app.clone(), listeners.of(configured)));
-        let apps = apps.collect();
+        let apps = config.apps.iter().map(|of| (of.app.clone(), listeners.of(of))).collect();
         let workers = config.server.worker_threads();
         let (admin, wanted) = all_wanted(&config, inherited)?;
         let listeners_wanted = wanted.iter().map(|(wanted, _)| wanted.sockets()).sum();
@@ -164,8 +164,7 @@ impl Server {
             raised => (raised?, config.admin.enabled),
         };
         let hub = Hub::new(apps, config.connection.clone(), workers, files.bounds.max_connections)?;
-        hub.addresses().set_most(config.server.max_connections_per_address);
-        hub.refused_addresses().set_most(config.server.max_refusals_per_address_per_minute);
+        bound_addresses(&hub, &config);
         let certificates = load_certificates(&config)?;
         let tls = certificates.as_ref().map(|certificates| certificates.server_config()).transpose()?;
         let bind = |wanted| ListeningSocket::bind(wanted, config.server.backlog, tls.as_ref());
@@ -178,12 +177,11 @@ impl Server {
         if let Some(test_mode) = &test_mode {
             test_mode.set_broker(reloader.as_broker());
         }
-        let slots =
-            ConnectionSlots::new(config.server.max_http_connections, files.bounds.per_worker, workers);
-        let slots = Arc::new(slots);
+        let most_http = config.server.max_http_connections;
+        let slots = Arc::new(ConnectionSlots::new(most_http, files.bounds.per_worker, workers));
         let readiness = Arc::new(Readiness::new(Arc::clone(&hub), Arc::clone(&slots)));
         let unfinished = Arc::new(UnfinishedBodies::new(config.server.http_unfinished_bytes));
-        let requests = Arc::new(RequestCounts::default());
+        let usage = usage_book(&config, &hub);
         let parts = ServiceParts {
             hub,
             sessions,
@@ -193,19 +191,19 @@ impl Server {
             slots,
             readiness,
             unfinished,
-            requests,
+            requests: Arc::new(RequestCounts::default()),
             relays,
         };
-        let metrics = metrics_of(&parts, &webhooks, certificates.as_ref(), &hooks, &sockets);
-        let admin = admin.map(|sockets| {
+        let metrics = metrics_of(&parts, &webhooks, usage.as_ref(), certificates.as_ref(), &hooks, &sockets);
+        let admin = admin.zip(usage.clone()).map(|(sockets, usage)| {
             let config = &parts.config;
             let access = Access::new(&config.admin, draw_token);
             access.refused_addresses().set_most(config.server.max_refusals_per_address_per_minute);
-            let (hub, readiness) = (Arc::clone(&parts.hub), Arc::clone(&parts.readiness));
             let live: Arc<dyn LiveApps> = Arc::new(reloader.clone());
             let api = Box::new(AppsApi::new(managed, live, config.server.http_request_timeout));
-            let admin = Arc::new(Admin::new(access, hub, readiness, metrics.clone(), api));
-            AdminListener { sockets, admin }
+            let (hub, metrics) = (Arc::clone(&parts.hub), metrics.clone());
+            let admin = Admin::new(access, hub, Arc::clone(&parts.readiness), metrics, usage, api);
+            AdminListener { sockets, admin: Arc::new(admin) }
         });
         Ok(BoundServer {
             parts,
@@ -216,6 +214,7 @@ impl Server {
             admin,
             files,
             metrics,
+            usage,
             certificates,
             patience: Patience::default(),
             supervision: None,
@@ -227,6 +226,7 @@ impl Server {
 fn metrics_of(
     parts: &ServiceParts,
     webhooks: &Webhooks,
+    usage: Option<&UsageBook>,
     certificates: Option<&Arc<Certificates>>,
     hooks: &[(String, Hook)],
     sockets: &[ListeningSocket],
@@ -241,6 +241,7 @@ fn metrics_of(
         webhooks: webhooks.clone(),
         relays: parts.relays.clone(),
         certificates: certificates.cloned(),
+        usage: usage.cloned(),
         hooks: hooks.iter().map(|(app_id, hook)| (app_id.clone(), hook.figures())).collect(),
         soketi: soketi_names(&parts.config, sockets),
     })
@@ -258,6 +259,18 @@ fn all_wanted(
     let wanted = inherited.assign(wanted.collect())?.into_iter();
     let (admin, wanted): (Vec<_>, Vec<_>) = wanted.partition(|(wanted, _)| wanted.role == Role::Admin);
     Ok((admin.into_iter().next(), wanted))
+}
+
+/// Bounds what comes from one client address.
+fn bound_addresses(hub: &Hub, config: &Config) {
+    hub.addresses().set_most(config.server.max_connections_per_address);
+    hub.refused_addresses().set_most(config.server.max_refusals_per_address_per_minute);
+}
+
+/// Takes note of what apps use, where anybody can ask for it, or it is kept.
+fn usage_book(config: &Config, hub: &Arc<Hub>) -> Option<UsageBook> {
+    let file = config.admin.usage_file.clone();
+    (config.admin.enabled || file.is_some()).then(|| UsageBook::open(Arc::clone(hub), file))
 }
 
 /// The names of soketi under which some metrics are told again, where there is a prefix for them. The port is the one that

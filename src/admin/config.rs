@@ -20,6 +20,8 @@ pub struct AdminConfig {
     pub password: Option<Secret>,
     /// What programs show as a Bearer token.
     pub token: Option<Secret>,
+    /// Where `/usage` is kept across restarts. `None`: nowhere.
+    pub usage_file: Option<PathBuf>,
     /// The names under which it is reached, besides those of this machine and its address. In lower case, without a port.
     pub hostnames: Vec<String>,
     /// Where it is not empty, some metrics are told under soketi's names as well, which begin with this: `soketi_`.
@@ -36,6 +38,7 @@ impl Default for AdminConfig {
             port: 9601,
             password: None,
             token: None,
+            usage_file: None,
             hostnames: Vec::new(),
             metrics_prefix: String::new(),
             apps_file: None,

@@ -33,6 +33,16 @@ pub(super) enum AdminError {
     /// There is nothing at this path.
     #[error("Not found: {0} is no path of the admin listener; GET / lists them")]
     NotFound(String),
+    /// A parameter is not what it should be.
+    #[error("Bad request: {name} must be {expected}, got {got:?}")]
+    Parameter {
+        /// Its name.
+        name: &'static str,
+        /// What is allowed.
+        expected: String,
+        /// What came.
+        got: String,
+    },
     /// There is, for another method.
     #[error("Method {0} not allowed, use GET, HEAD")]
     Method(String),
@@ -45,6 +55,7 @@ impl AdminError {
             AdminError::NoCredentials | AdminError::WrongCredentials => StatusCode::UNAUTHORIZED,
             AdminError::RefusedTooOften(_) => StatusCode::TOO_MANY_REQUESTS,
             AdminError::NotFound(_) => StatusCode::NOT_FOUND,
+            AdminError::Parameter { .. } => StatusCode::BAD_REQUEST,
             AdminError::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
         }
     }
@@ -67,7 +78,10 @@ impl AdminError {
             AdminError::Method(_) => {
                 answer.insert_header((header::ALLOW, "GET, HEAD"));
             }
-            AdminError::ForeignHost(_) | AdminError::ForeignOrigin(_) | AdminError::NotFound(_) => {}
+            AdminError::ForeignHost(_)
+            | AdminError::ForeignOrigin(_)
+            | AdminError::NotFound(_)
+            | AdminError::Parameter { .. } => {}
         }
         let mut answer = answer.body(format!("{self}\n"));
         if matches!(self, AdminError::WrongCredentials | AdminError::RefusedTooOften(_)) {

@@ -28,9 +28,11 @@ use crate::http::{segments, state_response, text_response};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::node::Readiness;
+use crate::usage::UsageBook;
 
 use access::Area;
 use error::AdminError;
+use usage::UsageQuery;
 
 /// What is at the top.
 const INDEX: &str = concat!(
@@ -40,7 +42,7 @@ const INDEX: &str = concat!(
      /metrics  for Prometheus; ?json=1 as JSON\n\
      /live     the process lives\n\
      /ready    whether new clients should be sent here; 503 with the reason if not\n\
-     /usage    memory and connections, as JSON\n\
+     /usage    memory and connections, and what each app has used day by day, as JSON\n\
      /api/apps the apps, which can be changed; /api/openapi.json describes it\n"
 );
 
@@ -51,6 +53,7 @@ pub(crate) struct Admin {
     hub: Arc<Hub>,
     readiness: Arc<Readiness>,
     metrics: Metrics,
+    usage: UsageBook,
     /// What is below `/api`.
     api: Box<dyn ControlRoutes>,
     started: Instant,
@@ -63,9 +66,10 @@ impl Admin {
         hub: Arc<Hub>,
         readiness: Arc<Readiness>,
         metrics: Metrics,
+        usage: UsageBook,
         api: Box<dyn ControlRoutes>,
     ) -> Self {
-        Admin { access, hub, readiness, metrics, api, started: Instant::now() }
+        Admin { access, hub, readiness, metrics, usage, api, started: Instant::now() }
     }
 
     /// Who may ask.
@@ -120,7 +124,7 @@ impl Admin {
             "metrics" => self.metrics(request).await,
             "live" => state_response(self.readiness.check_life(), "live\n"),
             "ready" => state_response(self.readiness.check(0), "ready\n"),
-            "usage" => self.usage(),
+            "usage" => self.usage(request)?,
             _ => text_response(INDEX),
         })
     }
@@ -136,9 +140,11 @@ impl Admin {
         HttpResponse::Ok().content_type(scrape.content_type).body(scrape.body)
     }
 
-    fn usage(&self) -> HttpResponse {
-        let usage = usage::of(&self.hub, self.readiness.check(0).err(), self.started.elapsed());
-        HttpResponse::Ok().content_type("application/json").body(usage.to_string())
+    fn usage(&self, request: &HttpRequest) -> Result<HttpResponse, AdminError> {
+        let asked = UsageQuery::parse(request.query_string())?;
+        let report = self.usage.report(asked.days, asked.app.as_deref());
+        let usage = usage::of(&self.hub, self.readiness.check(0).err(), self.started.elapsed(), report);
+        Ok(HttpResponse::Ok().content_type("application/json").body(usage.to_string()))
     }
 }
 

@@ -179,7 +179,7 @@ fn is_hex_of(text: &str, bytes: &[u8]) -> bool {
 }
 
 /// Seconds since 1970 as a date and time, such as `2024-01-01T00:00:00Z`.
-fn date(seconds: u64) -> String {
+pub(crate) fn date(seconds: u64) -> String {
     let days = seconds / 86_400;
     let second = seconds % 86_400;
     // Counting years from March puts the leap day at the end of the year; an era has 400 years, 146,097 days.

@@ -150,6 +150,7 @@ pub(super) fn node_settings() -> Vec<Setting<Config>> {
         "admin.port", Integer(0..=65_535), admin.port;
         "admin.password", OptionalPassword, admin.password;
         "admin.token", OptionalPassword, admin.token;
+        "admin.usage_file", OptionalFile, admin.usage_file;
         "admin.hostnames", HostNames, admin.hostnames;
         "admin.metrics_prefix", MetricsPrefix, admin.metrics_prefix;
         "admin.apps_file", OptionalFile, admin.apps_file;

@@ -57,7 +57,7 @@ pub(crate) use app_state::{ChannelSummary, Listener, Listeners};
 pub(crate) use apps::Apps;
 pub use client::{Client, Transport, Written};
 pub(crate) use clock::{Clock, ClockStep};
-pub(crate) use counters::{AppCells, AppCounts, AppFigures, Counter, DurationCounter, Durations};
+pub(crate) use counters::{AppCells, AppCounts, AppFigures, AppUsage, Counter, DurationCounter, Durations};
 pub(crate) use current::Current;
 pub use due::Timed;
 pub(crate) use due::{Agenda, Busy, Due};

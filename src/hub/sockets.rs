@@ -8,6 +8,7 @@ use crate::channel::WorkerIndex;
 use crate::protocol::SocketId;
 
 use super::AppIndex;
+use super::counters::PeakCount;
 
 /// The connections of every app that has one. Touched when one opens or ends, never by a delivery.
 #[derive(Debug)]
@@ -42,7 +43,7 @@ impl Connections {
 
 /// Whether a connection counts towards the quota of its app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Quota {
+pub(super) enum Quota {
     Counted,
     /// Not before it has authorized itself. Towards the node's capacity it counts nevertheless.
     Waiting,
@@ -63,13 +64,14 @@ impl SocketTable {
         SocketTable { by_app: Mutex::default(), node_limit }
     }
 
-    /// Admits a connection of an app under a new id, drawn by `draw` until it is unused.
+    /// Admits a connection of an app under a new id, drawn by `draw` until it is unused. `peak` is told how many there are.
     ///
     /// # Errors
     /// If the app (`app_limit`, 0 for none) or the node is full.
-    pub fn admit(
+    pub(super) fn admit(
         &self,
         app: AppIndex,
+        peak: &PeakCount,
         app_limit: usize,
         quota: Quota,
         worker: WorkerIndex,
@@ -90,6 +92,7 @@ impl SocketTable {
                     Quota::Counted => sockets.counted.insert(id, worker),
                     Quota::Waiting => sockets.waiting.insert(id, worker),
                 };
+                peak.reached(sockets.len());
                 return Ok(id);
             }
         }
@@ -146,6 +149,12 @@ impl SocketTable {
         self.by_app.lock().get(&app).map_or(0, Connections::len)
     }
 
+    /// How many connections an app has had at once since this was last asked.
+    pub(super) fn take_peak(&self, app: AppIndex, peak: &PeakCount) -> usize {
+        let by_app = self.by_app.lock();
+        peak.take(by_app.get(&app).map_or(0, Connections::len))
+    }
+
     /// The bound of all apps together, if it is reached.
     pub fn full(&self) -> Option<usize> {
         (self.node_limit > 0 && self.len() >= self.node_limit).then_some(self.node_limit)
@@ -177,41 +186,41 @@ mod tests {
 
     #[test]
     fn both_limits_hold_and_a_place_that_is_given_back_can_be_taken() {
-        let (sockets, (app, other)) = (SocketTable::new(3), two_apps());
+        let (sockets, peak, (app, other)) = (SocketTable::new(3), PeakCount::default(), two_apps());
         let mut n = 0;
         let mut draw = || {
             n += 1;
             SocketId::new(n, 1)
         };
-        let first = sockets.admit(app, 2, Quota::Counted, 0, &mut draw).unwrap();
-        sockets.admit(app, 2, Quota::Counted, 1, &mut draw).unwrap();
-        assert_eq!(sockets.admit(app, 2, Quota::Counted, 0, &mut draw), Err(NotAdmitted::AppFull));
-        sockets.admit(other, 0, Quota::Counted, 0, &mut draw).unwrap();
-        assert_eq!(sockets.admit(other, 0, Quota::Counted, 0, &mut draw), Err(NotAdmitted::NodeFull));
+        let first = sockets.admit(app, &peak, 2, Quota::Counted, 0, &mut draw).unwrap();
+        sockets.admit(app, &peak, 2, Quota::Counted, 1, &mut draw).unwrap();
+        assert_eq!(sockets.admit(app, &peak, 2, Quota::Counted, 0, &mut draw), Err(NotAdmitted::AppFull));
+        sockets.admit(other, &peak, 0, Quota::Counted, 0, &mut draw).unwrap();
+        assert_eq!(sockets.admit(other, &peak, 0, Quota::Counted, 0, &mut draw), Err(NotAdmitted::NodeFull));
         assert_eq!(sockets.full(), Some(3));
         assert_eq!(sockets.worker_of(app, first), Some(0));
         sockets.remove(app, first);
         sockets.remove(app, first);
         assert_eq!((sockets.len(), sockets.worker_of(app, first), sockets.full()), (2, None, None));
-        assert!(sockets.admit(app, 2, Quota::Counted, 0, &mut draw).is_ok());
+        assert!(sockets.admit(app, &peak, 2, Quota::Counted, 0, &mut draw).is_ok());
     }
 
     #[test]
     fn who_waits_counts_for_the_node_and_not_for_the_app() {
-        let (sockets, (app, _)) = (SocketTable::new(3), two_apps());
+        let (sockets, peak, (app, _)) = (SocketTable::new(3), PeakCount::default(), two_apps());
         let mut n = 0;
         let mut draw = || {
             n += 1;
             SocketId::new(n, 1)
         };
-        let first = sockets.admit(app, 1, Quota::Waiting, 0, &mut draw).unwrap();
-        let second = sockets.admit(app, 1, Quota::Waiting, 0, &mut draw).unwrap();
+        let first = sockets.admit(app, &peak, 1, Quota::Waiting, 0, &mut draw).unwrap();
+        let second = sockets.admit(app, &peak, 1, Quota::Waiting, 0, &mut draw).unwrap();
         assert_eq!(sockets.count(app, 1, first), Ok(true));
         assert_eq!(sockets.count(app, 1, first), Ok(false), "once is enough");
         assert_eq!(sockets.count(app, 1, second), Err(NotAdmitted::AppFull));
-        assert_eq!(sockets.admit(app, 1, Quota::Counted, 0, &mut draw), Err(NotAdmitted::AppFull));
-        sockets.admit(app, 1, Quota::Waiting, 0, &mut draw).unwrap();
-        assert_eq!(sockets.admit(app, 1, Quota::Waiting, 0, &mut draw), Err(NotAdmitted::NodeFull));
+        assert_eq!(sockets.admit(app, &peak, 1, Quota::Counted, 0, &mut draw), Err(NotAdmitted::AppFull));
+        sockets.admit(app, &peak, 1, Quota::Waiting, 0, &mut draw).unwrap();
+        assert_eq!(sockets.admit(app, &peak, 1, Quota::Waiting, 0, &mut draw), Err(NotAdmitted::NodeFull));
         sockets.uncount(app, first);
         assert_eq!(sockets.count(app, 1, second), Ok(true));
         sockets.remove(app, second);
@@ -222,10 +231,29 @@ mod tests {
 
     #[test]
     fn an_id_in_use_is_drawn_again() {
-        let (sockets, (app, _)) = (SocketTable::new(0), two_apps());
+        let (sockets, peak, (app, _)) = (SocketTable::new(0), PeakCount::default(), two_apps());
         let mut draws = [7, 7, 7, 8].into_iter().map(|n| SocketId::new(n, 1));
         let mut draw = || draws.next().unwrap();
-        assert_eq!(sockets.admit(app, 0, Quota::Counted, 0, &mut draw), Ok(SocketId::new(7, 1)));
-        assert_eq!(sockets.admit(app, 0, Quota::Counted, 0, &mut draw), Ok(SocketId::new(8, 1)));
+        assert_eq!(sockets.admit(app, &peak, 0, Quota::Counted, 0, &mut draw), Ok(SocketId::new(7, 1)));
+        assert_eq!(sockets.admit(app, &peak, 0, Quota::Counted, 0, &mut draw), Ok(SocketId::new(8, 1)));
+    }
+
+    #[test]
+    fn the_peak_is_the_most_at_once_and_begins_with_those_that_are_open() {
+        let (sockets, peak, (app, _)) = (SocketTable::new(0), PeakCount::default(), two_apps());
+        let mut n = 0;
+        let mut draw = || {
+            n += 1;
+            SocketId::new(n, 1)
+        };
+        let mut open: Vec<_> =
+            (0..5).map(|_| sockets.admit(app, &peak, 0, Quota::Counted, 0, &mut draw).unwrap()).collect();
+        open.drain(1..).for_each(|id| sockets.remove(app, id));
+        open.push(sockets.admit(app, &peak, 0, Quota::Waiting, 0, &mut draw).unwrap());
+        assert_eq!(sockets.take_peak(app, &peak), 5, "however short it was");
+        assert_eq!(sockets.take_peak(app, &peak), 2);
+        open.drain(..).for_each(|id| sockets.remove(app, id));
+        assert_eq!(sockets.take_peak(app, &peak), 2);
+        assert_eq!(sockets.take_peak(app, &peak), 0);
     }
 }

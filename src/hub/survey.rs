@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::protocol::CloseCode;
 
-use super::counters::{AppCounts, AppFigures, RefusalKind, WorkerCounters};
+use super::counters::{AppCounts, AppFigures, AppUsage, RefusalKind, WorkerCounters};
 use super::mailbox::WorkerCommand;
 use super::{AppState, Apps, Hub};
 
@@ -45,6 +45,21 @@ impl Hub {
         let is_among = |app: &Arc<AppState>| now.by_id(app.id()).is_some_and(|same| Arc::ptr_eq(same, app));
         removed.iter().filter(|app| !is_among(app)).for_each(|app| counts.add(&app.counts()));
         counts
+    }
+
+    /// What each app has used since this was last asked, by its id; also what was used by apps that have gone since then.
+    pub(crate) fn take_usage(&self) -> BTreeMap<String, AppUsage> {
+        let mut taken = self.counters.take_departed_usage();
+        let apps = self.apps();
+        let removed = self.apps.removed();
+        for app in apps.iter().chain(&removed) {
+            let peak = self.sockets.take_peak(app.index(), &app.counters.peak);
+            let usage = app.counters.take_usage(peak);
+            if !usage.is_nothing() {
+                taken.entry(app.id().to_owned()).or_default().add(&usage);
+            }
+        }
+        taken
     }
 
     /// Apps that were removed and whose connections are not gone yet.

@@ -172,6 +172,12 @@ metrics! {
     HOOK_WAITING_BYTES = Gauge "heliostat_hook_waiting_bytes" ["app_id", "hook"]
         "Bytes of those.";
 
+    USAGE_ROWS = Gauge "heliostat_usage_rows" []
+        "Figures that /usage has, one for each day and each app that has used something then. Not there where nobody takes \
+         note: without an admin listener and without admin.usage_file.";
+    USAGE_FAILURES = Counter "heliostat_usage_file_failures_total" []
+        "How often admin.usage_file could not be read or written. It is tried again each minute; the figures stay in memory.";
+
     LOG_LINES = Counter "heliostat_log_lines_lost_total" ["reason"]
         "Lines of the log that were not written: dropped (nobody read them in time) or left_out (the same place in the \
          program had said as much before).";

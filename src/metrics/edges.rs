@@ -8,6 +8,7 @@ use crate::pipe::wire::{OutgoingFigures, PipeWire};
 use crate::pipe::{HookFigures, PipeCounts};
 use crate::relay::RelayFigures;
 use crate::telemetry::{self, LogCounts};
+use crate::usage::UsageFigures;
 use crate::webhook::WebhookFigures;
 
 use super::MetricSources;
@@ -36,6 +37,11 @@ pub(super) fn collect(sources: &MetricSources, snapshot: &mut Snapshot) {
     relays(sources.relays.figures(), snapshot);
     backends(&sources.hub.apps(), &sources.wire, snapshot);
     hooks(&sources.hooks, snapshot);
+    if let Some(usage) = &sources.usage {
+        let UsageFigures { rows, failures } = usage.figures();
+        snapshot.tell(is::USAGE_ROWS, rows);
+        snapshot.tell(is::USAGE_FAILURES, failures);
+    }
     log(telemetry::counts(), snapshot);
 }
 

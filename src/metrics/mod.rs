@@ -29,6 +29,7 @@ use crate::pipe::HookFigures;
 use crate::pipe::wire::PipeWire;
 use crate::relay::Relays;
 use crate::transport::fallback::Sessions;
+use crate::usage::UsageBook;
 use crate::webhook::Webhooks;
 
 use exposition::Format;
@@ -57,6 +58,8 @@ pub(crate) struct MetricSources {
     pub(crate) relays: Relays,
     /// Those that are served, where TLS is.
     pub(crate) certificates: Option<Arc<Certificates>>,
+    /// Where anybody takes note of usage.
+    pub(crate) usage: Option<UsageBook>,
     /// The pipes of the embedding program, each with the id of its app.
     pub(crate) hooks: Vec<(String, HookFigures)>,
     /// The names under which some are told again.

@@ -19,6 +19,7 @@ fn metrics(apps: usize) -> Metrics {
         webhooks: Webhooks::new(),
         relays: Relays::new(),
         certificates: None,
+        usage: None,
         hooks: Vec::new(),
         soketi: None,
     })

@@ -19,6 +19,7 @@ use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::net::tls::{self, Certificates};
 use crate::pipe::{Hook, PipeCounts, RunningHook};
+use crate::usage::{UsageBook, UsageKeeper};
 use crate::webhook::Webhooks;
 
 /// The schemes of a listener, without TLS and with it.
@@ -38,6 +39,8 @@ pub struct BoundServer {
     pub(super) admin: Option<AdminListener>,
     pub(super) files: OpenFiles,
     pub(super) metrics: Metrics,
+    /// Where anybody takes note of usage.
+    pub(super) usage: Option<UsageBook>,
     pub(super) certificates: Option<Arc<Certificates>>,
     pub(super) patience: Patience,
     /// A service manager is told how it goes.
@@ -142,6 +145,7 @@ impl BoundServer {
             sockets,
             admin,
             files,
+            usage,
             certificates,
             patience,
             supervision,
@@ -149,6 +153,7 @@ impl BoundServer {
         } = self;
         let hooks =
             hooks.into_iter().map(|(_, hook)| hook.start()).collect::<io::Result<Vec<RunningHook>>>()?;
+        let keeper = usage.map(UsageKeeper::start).transpose()?;
         let workers = parts.hub.worker_count();
         let server = ActixServer::build()
             .workers(workers)
@@ -198,6 +203,9 @@ impl BoundServer {
             reloader,
         };
         let stopped = stop.run(handle, running).await;
+        if let Some(keeper) = keeper {
+            keeper.end().await;
+        }
         if let Some(supervising) = supervising {
             supervising.abort();
         }

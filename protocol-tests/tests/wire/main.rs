@@ -80,6 +80,7 @@ mod test_mode;
 mod test_next_due;
 mod test_webhooks;
 mod transports;
+mod usage;
 mod users;
 mod versions;
 mod watchlists;

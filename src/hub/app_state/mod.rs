@@ -266,7 +266,7 @@ impl AppState {
 
 impl Drop for AppState {
     fn drop(&mut self) {
-        self.counters.depart(self.conflated());
+        self.counters.depart(&self.id, self.conflated());
     }
 }
 

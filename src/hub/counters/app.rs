@@ -10,8 +10,8 @@ use crate::connection::Ending;
 use crate::event::Source;
 use crate::protocol::CloseCode;
 
-use super::NodeCounters;
 use super::counter::Counter;
+use super::{AppUsage, NodeCounters, PeakCount};
 
 /// Codes of the WebSocket protocol that peers end connections with, beside those that the broker uses itself.
 const PEERS_CODES: [u16; 9] = [1001, 1003, 1005, 1006, 1008, 1010, 1011, 1012, 1013];
@@ -68,6 +68,10 @@ pub(in crate::hub) struct AppCounters {
     /// One for each worker, and one for all other threads.
     cells: Box<[Arc<AppCells>]>,
     connections: Mutex<ConnectionCounts>,
+    /// Connections at once.
+    pub(in crate::hub) peak: PeakCount,
+    /// What of all this somebody has taken note of.
+    noted: Mutex<AppUsage>,
 }
 
 /// Connections that came and went.
@@ -91,7 +95,13 @@ impl AppCells {
 impl AppCounters {
     pub(in crate::hub) fn new(node: NodeCounters) -> Self {
         let cells = (0..=node.workers().len()).map(|_| Arc::default()).collect();
-        AppCounters { node, cells, connections: Mutex::default() }
+        AppCounters {
+            node,
+            cells,
+            connections: Mutex::default(),
+            peak: PeakCount::default(),
+            noted: Mutex::default(),
+        }
     }
 
     /// What a worker counts. Nobody else may.
@@ -144,13 +154,36 @@ impl AppCounters {
         }
     }
 
+    /// What has been used since this was last asked, with the peak of this time.
+    pub(in crate::hub) fn take_usage(&self, peak: usize) -> AppUsage {
+        let mut noted = self.noted.lock();
+        let now = self.read(0).usage(peak);
+        let usage = now.since(&noted);
+        *noted = now;
+        usage
+    }
+
     /// The app is gone: what it has counted stays in the sum of those that are.
-    pub(in crate::hub) fn depart(&self, conflated: u64) {
-        self.node.add_departed(&self.read(conflated));
+    pub(in crate::hub) fn depart(&self, id: &str, conflated: u64) {
+        let usage = self.take_usage(self.peak.take(0));
+        self.node.add_departed(id, &self.read(conflated), &usage);
     }
 }
 
 impl AppCounts {
+    /// What of it is usage, with this peak.
+    fn usage(&self, peak_connections: usize) -> AppUsage {
+        let [_, api_events, _] = self.events;
+        AppUsage {
+            peak_connections: peak_connections as u64,
+            messages_received: self.messages_received,
+            messages_sent: self.messages_sent,
+            bytes_received: self.bytes_received,
+            bytes_sent: self.bytes_sent,
+            api_events,
+        }
+    }
+
     /// Adds those of another app.
     pub(crate) fn add(&mut self, other: &AppCounts) {
         self.events.iter_mut().zip(other.events).for_each(|(sum, count)| *sum += count);
@@ -232,10 +265,42 @@ mod tests {
         counters.opened();
         counters.ended(&Ending::Lost);
         counters.add(|cells| &cells.bytes_sent, 7);
-        counters.depart(3);
-        counters.depart(0);
+        counters.depart("1", 3);
+        counters.depart("1", 0);
         let departed = node.departed();
         assert_eq!((departed.opened, departed.bytes_sent, departed.conflated), (2, 14, 3));
         assert_eq!(departed.ended, BTreeMap::from([(1006, 2)]));
+    }
+
+    #[test]
+    fn what_was_used_is_told_once_also_of_an_app_that_is_gone() {
+        let node = NodeCounters::new(1);
+        let counters = AppCounters::new(node.clone());
+        counters.add(|cells| &cells.bytes_sent, 7);
+        counters.add(|cells| cells.events_of(&Source::Http), 2);
+        counters.peak.reached(5);
+        let usage = counters.take_usage(counters.peak.take(3));
+        let expected = AppUsage { peak_connections: 5, bytes_sent: 7, api_events: 2, ..AppUsage::default() };
+        assert_eq!(usage, expected);
+        let again = counters.take_usage(counters.peak.take(0));
+        assert_eq!(
+            again,
+            AppUsage { peak_connections: 3, ..AppUsage::default() },
+            "those that are open still"
+        );
+        assert!(counters.take_usage(counters.peak.take(0)).is_nothing());
+        // Nobody has asked for apps that are gone yet, so nothing of them is kept.
+        AppCounters::new(node.clone()).depart("0", 0);
+        assert!(node.take_departed_usage().is_empty());
+        counters.add(|cells| &cells.messages_sent, 1);
+        counters.depart("1", 0);
+        let other = AppCounters::new(node.clone());
+        other.add(|cells| &cells.messages_sent, 2);
+        other.depart("1", 0);
+        AppCounters::new(node.clone()).depart("2", 0);
+        let departed = node.take_departed_usage();
+        let sent = AppUsage { messages_sent: 3, ..AppUsage::default() };
+        assert_eq!(departed, BTreeMap::from([("1".to_owned(), sent)]));
+        assert!(node.take_departed_usage().is_empty());
     }
 }

@@ -7,6 +7,7 @@ mod app;
 mod counter;
 mod figures;
 mod refusals;
+mod usage;
 mod worker;
 
 pub(in crate::hub) use app::AppCounters;
@@ -15,9 +16,11 @@ pub(crate) use counter::{Counter, DurationCounter, Durations};
 pub(crate) use figures::AppFigures;
 pub(in crate::hub) use refusals::RefusalCounts;
 pub(crate) use refusals::RefusalKind;
+pub(crate) use usage::{AppUsage, PeakCount};
 pub(crate) use worker::{WorkerCounters, WorkerSurvey};
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -43,6 +46,8 @@ struct NodeState {
     workers: Box<[Arc<WorkerCounters>]>,
     /// The counts of apps that are gone.
     departed: Mutex<AppCounts>,
+    /// What apps that are gone have used since it was last taken, by their ids; nothing where nobody takes it.
+    departed_usage: Mutex<Option<BTreeMap<String, AppUsage>>>,
 }
 
 impl NodeCounters {
@@ -50,7 +55,12 @@ impl NodeCounters {
     pub(in crate::hub) fn new(workers: usize) -> Self {
         let node = NODES.fetch_add(1, Ordering::Relaxed) + 1;
         let workers = (0..workers).map(|_| Arc::default()).collect();
-        NodeCounters(Arc::new(NodeState { node, workers, departed: Mutex::default() }))
+        NodeCounters(Arc::new(NodeState {
+            node,
+            workers,
+            departed: Mutex::default(),
+            departed_usage: Mutex::default(),
+        }))
     }
 
     /// Those of each worker.
@@ -74,7 +84,15 @@ impl NodeCounters {
         self.0.departed.lock().clone()
     }
 
-    fn add_departed(&self, counts: &AppCounts) {
+    /// What apps that are gone have used since this was last asked. From now on it is kept for the next time.
+    pub(in crate::hub) fn take_departed_usage(&self) -> BTreeMap<String, AppUsage> {
+        self.0.departed_usage.lock().replace(BTreeMap::new()).unwrap_or_default()
+    }
+
+    fn add_departed(&self, id: &str, counts: &AppCounts, usage: &AppUsage) {
         self.0.departed.lock().add(counts);
+        if let Some(kept) = self.0.departed_usage.lock().as_mut().filter(|_| !usage.is_nothing()) {
+            kept.entry(id.to_owned()).or_default().add(usage);
+        }
     }
 }

@@ -37,7 +37,8 @@ impl Worker {
         let mut random = rand::rng();
         let mut number = || rand::RngExt::random_range(&mut random, 1..=SocketId::MAX);
         let draw = || SocketId::new(number(), number());
-        self.hub.sockets.admit(app.index(), app.app().limits.connections, quota, self.index, draw)
+        let limit = app.app().limits.connections;
+        self.hub.sockets.admit(app.index(), &app.counters.peak, limit, quota, self.index, draw)
     }
 
     /// A connection that had to authorize itself is about to: from now on it counts towards the app's quota. Returns
