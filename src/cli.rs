@@ -4,6 +4,7 @@
 //! was given. Nothing here starts anything.
 
 mod answers;
+mod apps;
 mod arguments;
 mod generated;
 mod import;
@@ -21,13 +22,15 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::FromArgMatches;
+use clap::error::ErrorKind;
 use clap_complete::Shell;
 
 use crate::config::{self, Flags, Loaded, Origin};
 use crate::test_mode;
 
-use arguments::{CliCommand, CommandLine, WebhooksAction};
+use apps::{AppsOrder, AppsWanted};
+use arguments::{CliCommand, CommandLine, WebhooksAction, command_line};
 use import::ImportOrder;
 use send_test::Wanted;
 
@@ -38,6 +41,12 @@ enum Command {
     Serve(Flags),
     /// Have the running broker read its configuration again.
     Reload(Flags),
+    /// Show or change the apps of the apps file.
+    Apps {
+        /// Where the broker and its configuration are.
+        flags: Flags,
+        order: AppsOrder,
+    },
     /// Run the broker in test mode.
     ServeTest {
         /// The configuration.
@@ -100,7 +109,7 @@ fn parse() -> Command {
 /// # Errors
 /// What clap prints for `--help`, `--version` and usage errors.
 fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
-    let matches = CommandLine::command().try_get_matches_from(arguments)?;
+    let matches = command_line().try_get_matches_from(arguments)?;
     let CommandLine { options, action } = CommandLine::from_arg_matches(&matches)?;
     let Some(action) = action else { return Ok(Command::Serve(options.into_flags())) };
     Ok(match action {
@@ -113,6 +122,11 @@ fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, 
         }
         CliCommand::DieWithParent { parent, command } => Command::DieWithParent { parent, command },
         CliCommand::Reload(later) => Command::Reload(options.and(later, "reload")?),
+        CliCommand::Apps { options: later, json, action } => {
+            let wanted =
+                AppsWanted::new(action).map_err(|told| clap::Error::raw(ErrorKind::ValueValidation, told))?;
+            Command::Apps { flags: options.and(later, "apps")?, order: AppsOrder { wanted, json } }
+        }
         CliCommand::CheckConfig(later) => Command::CheckConfig(options.and(later, "check-config")?),
         CliCommand::PrintConfig { options: later, template: true, .. } => {
             const ITSELF: &str = "print-config --template";
@@ -146,15 +160,16 @@ fn load(flags: &Flags) -> Result<Loaded, Vec<config::Error>> {
     config::load(std::env::vars_os(), &flags, |path| std::fs::read(path))
 }
 
-/// Loads the configuration again that a broker runs with, from the file that it was started with, if any.
+/// Loads the configuration again that a broker runs with, from the file that it was started with, if any. There need not be
+/// an app.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// Everything else that is wrong with it.
 fn load_again(
     flags: &Flags,
     read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
 ) -> Result<Loaded, Vec<config::Error>> {
-    config::load(std::env::vars_os(), flags, read)
+    config::load_for_change(std::env::vars_os(), flags, read)
 }
 
 /// Loads the configuration of a broker for tests: on a free port unless one is named, and as

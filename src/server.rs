@@ -26,7 +26,7 @@ pub use crate::net::tls::{CertificateStatus, TlsError, TlsFile};
 pub use crate::outbound::ConnectorError;
 pub use bound::BoundServer;
 pub use error::StartError;
-pub(crate) use error::check;
+pub(crate) use error::{check, check_apps};
 pub use files::TooFewFiles;
 pub use inherited::InheritError;
 pub(crate) use inherited::InheritedSockets;
@@ -56,7 +56,7 @@ use crate::webhook::Webhooks;
 
 use admin::AdminListener;
 use app_listeners::AppListeners;
-use error::{check_apps, load_certificates};
+use error::load_certificates;
 use files::OpenFiles;
 use inherited::InheritedSocket;
 use listening::ListeningSocket;

@@ -168,6 +168,18 @@ impl Broker {
         self.config.as_deref().expect("the broker was started with a configuration")
     }
 
+    /// The command of this broker's file and control socket, without arguments.
+    ///
+    /// # Panics
+    /// If it was started without a configuration.
+    #[must_use]
+    pub fn command(&self, name: &str) -> Command {
+        let mut command = command();
+        let config = self.config();
+        command.arg(name).arg("--config").arg(config).arg("--control-socket").arg(control_socket(config));
+        command
+    }
+
     /// Writes another configuration (TOML) into its file, which it does not read before it is told to.
     ///
     /// # Panics

@@ -8,7 +8,7 @@ use super::from_json::{merge, pair};
 use crate::app::Key;
 
 /// What is to become of an app.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AppChange {
     /// There is to be another one, of these settings. Credentials that are missing are drawn before.
     Create(Map<String, Json>),
@@ -24,7 +24,7 @@ pub(crate) enum AppChange {
 
 impl AppChange {
     /// What has happened when it is done, for the log.
-    pub(super) fn done(&self) -> &'static str {
+    pub(crate) fn done(&self) -> &'static str {
         match self {
             AppChange::Create(_) => "created",
             AppChange::Set(_) => "changed",

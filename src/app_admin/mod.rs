@@ -24,7 +24,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -56,6 +56,11 @@ pub(crate) trait InForce {
         config: Config,
         write: &mut dyn FnMut() -> Result<(), AppsError>,
     ) -> Result<String, AppsError>;
+
+    /// Whether it has apps that are not known here, so that it alone can tell whether there are enough of them.
+    fn may_have_other_apps(&self) -> bool {
+        false
+    }
 }
 
 /// A change that was made.
@@ -68,7 +73,7 @@ pub(crate) struct AppChanged {
 }
 
 impl ManagedApps {
-    /// Of the configuration that this loads.
+    /// Of the configuration that this loads, whether there are apps or not.
     pub(crate) fn new(
         load: impl Fn(&dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Result<Loaded, Vec<Error>> + Send + Sync + 'static,
     ) -> Self {
@@ -81,7 +86,7 @@ impl ManagedApps {
     /// Everything that is wrong with it.
     pub(crate) fn load(&self) -> Result<(Loaded, MutexGuard<'_, ()>), Vec<Error>> {
         let applying = self.applying.lock();
-        (self.load)(&|path| fs::read(path)).map(|loaded| (loaded, applying))
+        (self.load)(&|path| fs::read(path))?.with_apps().map(|loaded| (loaded, applying))
     }
 
     /// All apps as they stand in the files, in their order.
@@ -101,6 +106,15 @@ impl ManagedApps {
         let loaded = self.read()?;
         let found = place_of(&loaded, id).and_then(|index| AppView::new(&loaded, index));
         found.ok_or_else(|| AppsError::NoSuchApp(id.to_owned()))
+    }
+
+    /// Where the apps file is, whether it is there or not, from wherever one looks.
+    ///
+    /// # Errors
+    /// If there is to be none, or the files are at fault.
+    pub(crate) fn file(&self) -> Result<PathBuf, AppsError> {
+        let path = self.read()?.apps_file.ok_or(AppsError::NoFile)?;
+        std::path::absolute(&path).map_err(|error| AppsError::file("find", &path, error))
     }
 
     fn read(&self) -> Result<Loaded, AppsError> {
@@ -145,6 +159,9 @@ impl ManagedApps {
     ) -> Result<AppChanged, AppsError> {
         let _applying = self.applying.lock();
         let loaded = self.load_with(path, Some(edited)).map_err(|errors| refused(&errors))?;
+        if loaded.missing.is_some() && !in_force.may_have_other_apps() {
+            return Err(AppsError::LastApp(id.to_owned()));
+        }
         let view = place_of(&loaded, id).and_then(|index| AppView::new(&loaded, index));
         let mut is_written = false;
         let mut write = || {
@@ -215,9 +232,6 @@ fn edit(
                 AppChange::Set(settings) => file.set(place, settings)?,
                 AppChange::Rotate(key) => file.rotate(place, key)?,
                 AppChange::Revoke(key) => file.revoke(place, key)?,
-                AppChange::Delete if loaded.config.apps.len() == 1 => {
-                    return Err(AppsError::LastApp(id.to_owned()));
-                }
                 AppChange::Delete => {
                     file.delete(place)?;
                     return Ok(file.into_text());

@@ -10,6 +10,8 @@ use crate::config::{AppConfig, Loaded};
 pub(crate) struct AppView {
     /// Its settings, all of them, and its keys with their secrets.
     pub(crate) settings: Map<String, Json>,
+    /// The same as the file could have it.
+    pub(crate) toml: String,
     /// Where it is defined.
     pub(crate) defined: String,
     /// Whether it is of the apps file.
@@ -22,7 +24,8 @@ impl AppView {
     /// The app at `index`; none if there is none.
     pub(super) fn new(loaded: &Loaded, index: usize) -> Option<Self> {
         let configured = loaded.config.apps.get(index)?.clone();
-        let mut file: Map<String, Json> = toml::from_str(&loaded.app_to_toml(index)?).ok()?;
+        let toml = loaded.app_to_toml(index)?;
+        let mut file: Map<String, Json> = toml::from_str(&toml).ok()?;
         let Json::Object(mut settings) = file.get_mut("apps")?.get_mut(0)?.take() else { return None };
         // One pair has the form of several, so that whoever reads them has one form to read.
         settings.remove("key");
@@ -31,7 +34,7 @@ impl AppView {
         let pairs = pairs.map(|pair| json!({ "key": pair.key, "secret": pair.secret.text() }));
         settings.insert("keys".to_owned(), pairs.collect());
         let defined = loaded.origins.of(&format!("apps[{index}].id")).to_string();
-        Some(AppView { settings, defined, is_changeable: index >= loaded.own_apps, configured })
+        Some(AppView { settings, toml, defined, is_changeable: index >= loaded.own_apps, configured })
     }
 
     pub(crate) fn id(&self) -> &str {

@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
+use crate::app::Key;
+use crate::app_admin::draw_key;
 use crate::config::{self, Config, Loaded};
 use crate::test_mode::{Credentials, credentials_of};
 
@@ -31,7 +33,8 @@ pub(super) fn complaint(errors: &[config::Error]) -> String {
 
 /// The commented default file with an app of credentials that are drawn for it, so that it can be used as it is.
 pub(super) fn template() -> String {
-    let (key, secret) = (hex::encode(rand::random::<[u8; 10]>()), hex::encode(rand::random::<[u8; 32]>()));
+    let Key { key, secret } = draw_key();
+    let secret = secret.text();
     config::TEMPLATE
         .replacen("\n#[[apps]]\n", "\n[[apps]]\n", 1)
         .replacen("\n#id = \"1001\"\n", "\nid = \"1001\"\n", 1)

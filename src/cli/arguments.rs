@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Command, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use super::generated::VERSION;
@@ -29,6 +29,11 @@ pub(super) struct CommandLine {
     pub(super) options: Options,
     #[command(subcommand)]
     pub(super) action: Option<CliCommand>,
+}
+
+/// All commands. What belongs to `apps` may stand behind what is to be done with them, too.
+pub(super) fn command_line() -> Command {
+    CommandLine::command().mut_subcommand("apps", |apps| apps.mut_args(|argument| argument.global(true)))
 }
 
 #[derive(Subcommand)]
@@ -83,6 +88,21 @@ pub(super) enum CliCommand {
     /// It is found by its control socket: --control-socket, or server.control_socket of its configuration. Exit code 0:
     /// done; 1: not.
     Reload(Options<RunningBroker>),
+    /// Show and change the apps of the apps file, also while the broker runs.
+    ///
+    /// The file is heliostat.apps.toml beside heliostat.toml, or that of admin.apps_file. A running broker that is found by its
+    /// control socket (--control-socket, or server.control_socket of the configuration) takes the change at once; otherwise it
+    /// takes effect when the broker starts or reloads. Exit code 0: done; 1: nothing has changed.
+    #[command(after_help = APPS_EXAMPLES, after_long_help = APPS_EXAMPLES)]
+    Apps {
+        #[command(flatten)]
+        options: Options<RunningBroker>,
+        /// Answer in JSON, as the API does.
+        #[arg(long)]
+        json: bool,
+        #[command(subcommand)]
+        action: AppsAction,
+    },
     /// Say whether the configuration is sound, and start nothing.
     ///
     /// Exit code 0: it is; 2: it is not.
@@ -132,6 +152,68 @@ pub(super) enum CliCommand {
         output: Option<PathBuf>,
     },
 }
+
+#[derive(Subcommand)]
+pub(super) enum AppsAction {
+    /// Show all apps, without secrets.
+    List,
+    /// Show an app with its secrets.
+    Show {
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// Add an app, with an id, a key and a secret that are drawn where they are not given.
+    Create {
+        /// Settings with the names of the file, such as id=chat, client_events=true or limits.connections=5000.
+        #[arg(value_name = "KEY=VALUE")]
+        settings: Vec<String>,
+    },
+    /// Change settings of an app.
+    Set {
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Settings with the names of the file, such as client_events=true.
+        #[arg(value_name = "KEY=VALUE", required_unless_present = "unset")]
+        settings: Vec<String>,
+        /// Have a setting be the default again; may be repeated.
+        #[arg(long, value_name = "KEY")]
+        unset: Vec<String>,
+    },
+    /// Give an app a new pair of key and secret; those before stay valid until they are revoked.
+    Rotate {
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// Revoke a key of an app: from then on it opens nothing.
+    Revoke {
+        #[arg(value_name = "ID")]
+        id: String,
+        #[arg(value_name = "KEY")]
+        key: String,
+    },
+    /// Switch an app on.
+    Enable {
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// Switch an app off: its connections are closed.
+    Disable {
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// Remove an app: its connections are closed.
+    Delete {
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+}
+
+const APPS_EXAMPLES: &str = "\
+Examples:
+  heliostat apps create id=chat client_events=true
+  heliostat apps set chat limits.connections=5000 'webhooks=[{ url = \"https://example.com/hook\" }]'
+  heliostat apps rotate chat
+  heliostat apps list --json";
 
 #[derive(Subcommand)]
 pub(super) enum WebhooksAction {
@@ -184,6 +266,7 @@ Examples:
   heliostat import .env                                make a configuration of another server's
   heliostat webhooks send-test --config heliostat.toml send a sample to its webhook endpoints
   heliostat reload --config heliostat.toml             have it read that file again
+  heliostat apps create id=chat client_events=true     add an app, also while it runs
   heliostat exec -- npm test                           run tests against a broker of their own
   source <(heliostat completions bash)                 have the shell complete these commands
 

@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::CommandFactory;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app_admin::ManagedApps;
@@ -22,7 +21,8 @@ use crate::telemetry;
 use crate::test_mode::{TestMode, draw_token};
 
 use super::answers::{NO_CONTROL_SOCKET, complaint, ready, template, verdict};
-use super::arguments::CommandLine;
+use super::apps::run_apps;
+use super::arguments::command_line;
 use super::generated::{completions, manual_page, write_manual};
 use super::import::run_import;
 use super::send_test::send_test;
@@ -69,6 +69,9 @@ fn run(command: Command) -> Result<ExitCode, ExitFailure> {
             print(&(verdict(&loaded) + &warnings.collect::<String>()));
         }
         Command::Reload(flags) => print(&ask_to_reload(&flags).map_err(|complaint| (complaint, NOT_DONE))?),
+        Command::Apps { flags, order } => {
+            print(&run_apps(flags, &order).map_err(|complaint| (complaint, NOT_DONE))?);
+        }
         Command::Serve(flags) => {
             let inherited = InheritedSockets::take().map_err(cannot_start)?;
             let flags = flags.at(inherited.addresses());
@@ -85,10 +88,10 @@ fn run(command: Command) -> Result<ExitCode, ExitFailure> {
                 None => print(&report.lines),
             }
         }
-        Command::Completions(shell) => print_bytes(&completions(CommandLine::command(), shell)),
-        Command::Man(None) => print_bytes(&manual_page(CommandLine::command()).map_err(cannot_start)?),
+        Command::Completions(shell) => print_bytes(&completions(command_line(), shell)),
+        Command::Man(None) => print_bytes(&manual_page(command_line()).map_err(cannot_start)?),
         Command::Man(Some(directory)) => {
-            let written = write_manual(CommandLine::command(), &directory);
+            let written = write_manual(command_line(), &directory);
             let cannot = |error| cannot_start(format!("cannot write to {}: {error}", directory.display()));
             written.map_err(cannot)?;
         }
@@ -189,6 +192,10 @@ fn serve(flags: Flags, loaded: Loaded, inherited: InheritedSockets) -> Result<()
             let Some(control) = &control else { return std::future::pending().await };
             let answer = |request: &str| match request {
                 control::RELOAD => reload(),
+                control::APPS_FILE => match apps.file() {
+                    Ok(path) => Ok(path.display().to_string()),
+                    Err(error) => Err(format!("heliostat: {error}")),
+                },
                 other => Err(format!("heliostat: the running broker does not know the request {other:?}")),
             };
             control.serve(answer).await

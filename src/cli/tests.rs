@@ -1,7 +1,7 @@
 //! The command line, and the words of the answers.
 
 use super::answers::{complaint, template, verdict};
-use super::arguments::AFTER_HELP;
+use super::arguments::{AFTER_HELP, command_line};
 use super::welcome::welcome;
 use super::*;
 use crate::config::{load, only};
@@ -16,7 +16,7 @@ fn loaded(flags: &Flags) -> Loaded {
 
 #[test]
 fn clap_finds_no_contradiction_in_the_definitions() {
-    CommandLine::command().debug_assert();
+    command_line().debug_assert();
 }
 
 #[test]
@@ -117,12 +117,12 @@ fn a_flag_that_does_nothing_for_a_command_is_refused() {
 
 #[test]
 fn files_for_others_are_made_of_the_definitions() {
-    let bash = String::from_utf8(generated::completions(CommandLine::command(), Shell::Bash)).unwrap();
+    let bash = String::from_utf8(generated::completions(command_line(), Shell::Bash)).unwrap();
     assert!(bash.contains("check-config") && bash.contains("--control-socket"), "{bash}");
     for shell in [Shell::Zsh, Shell::Fish, Shell::Elvish, Shell::PowerShell] {
-        assert!(!generated::completions(CommandLine::command(), shell).is_empty(), "{shell}");
+        assert!(!generated::completions(command_line(), shell).is_empty(), "{shell}");
     }
-    let page = String::from_utf8(generated::manual_page(CommandLine::command()).unwrap()).unwrap();
+    let page = String::from_utf8(generated::manual_page(command_line()).unwrap()).unwrap();
     assert!(page.contains(".TH heliostat 1") && page.contains("HELIOSTAT_CONFIG"), "{page}");
     assert_eq!(parsed(&["completions", "bash"]).unwrap(), Command::Completions(Shell::Bash));
     assert_eq!(parsed(&["completions", "dos"]).unwrap_err().exit_code(), 2);

@@ -31,6 +31,8 @@ pub(crate) struct Loaded {
     pub file: Option<PathBuf>,
     /// The file of apps that commands and the API may change, whether it is there or not, if there may be one.
     pub apps_file: Option<PathBuf>,
+    /// There is no app, and what would be needed for one. Nothing can run with that, but an app can be added.
+    pub missing: Option<Error>,
     /// Of the apps, how many are not of that file. They come first.
     pub own_apps: usize,
     /// Where each value came from.
@@ -86,6 +88,18 @@ const APP_SECRET: &str = "HELIOSTAT_APP_SECRET";
 /// # Errors
 /// Everything that is wrong, in the order of the file.
 pub(crate) fn load(
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    flags: &Flags,
+    read: impl FnMut(&Path) -> io::Result<Vec<u8>>,
+) -> Result<Loaded, Vec<Error>> {
+    load_for_change(environment, flags, read)?.with_apps()
+}
+
+/// The same for whoever may add an app: there need not be one.
+///
+/// # Errors
+/// Everything else that is wrong, in the order of the file.
+pub(crate) fn load_for_change(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
     flags: &Flags,
     mut read: impl FnMut(&Path) -> io::Result<Vec<u8>>,
@@ -148,32 +162,30 @@ pub(crate) fn load(
         apps.extend(read_apps_file(path, own_apps, read, &mut builder));
     }
     builder.stop_on_errors()?;
-    if let Some(missing) = missing {
-        if apps.is_empty() {
-            return Err(vec![missing]);
-        }
+    if missing.is_some() {
         environment.leave_apps_alone(&mut builder);
         foreign.leave_apps_alone(&mut builder);
         builder.unused.extend(flags.pipe.first().map(|_| flags::PIPE.to_owned()));
     } else if let Some(first) = apps.first_mut() {
-        environment.set_app(first, &mut builder);
-        if has_apps {
-            foreign.leave_apps_alone(&mut builder);
-        }
-        environment.add_rules(first, &mut builder);
-        environment.add_webhooks(first, &mut builder);
-        for rule in &flags.pipe {
-            rules::add(rule, Origin::Flag(flags::PIPE), first, &mut builder);
-        }
-        if !has_apps {
-            foreign.set_app(first, &mut builder);
-        }
+        set_first_app((first, has_apps), (&environment, &foreign), flags, &mut builder);
     }
     let loaded = Loaded::of_apps(builder, apps)?;
-    Ok(Loaded { mode, file, apps_file, own_apps, ..loaded })
+    let missing = missing.filter(|_| loaded.config.apps.is_empty());
+    Ok(Loaded { mode, file, apps_file, own_apps, missing, ..loaded })
 }
 
 impl Loaded {
+    /// The same, if there is an app.
+    ///
+    /// # Errors
+    /// What would be needed for one.
+    pub(crate) fn with_apps(mut self) -> Result<Self, Vec<Error>> {
+        match self.missing.take() {
+            Some(missing) => Err(vec![missing]),
+            None => Ok(self),
+        }
+    }
+
     /// What was gathered, with these apps.
     ///
     /// # Errors
@@ -186,8 +198,41 @@ impl Loaded {
         told.extend(warnings(&config));
         told.extend(port_of_nothing(&config, &origins));
         let own_apps = config.apps.len();
-        let (mode, file, apps_file, warnings) = (Mode::Configured, None, None, told);
-        Ok(Loaded { config, mode, file, apps_file, own_apps, origins, warnings, skipped, read, unused })
+        let (mode, file, apps_file, missing, warnings) = (Mode::Configured, None, None, None, told);
+        Ok(Loaded {
+            config,
+            mode,
+            file,
+            apps_file,
+            missing,
+            own_apps,
+            origins,
+            warnings,
+            skipped,
+            read,
+            unused,
+        })
+    }
+}
+
+/// Gives the first app what the environment and the flags have for it. `is_of_file`: foreign names do not concern it.
+fn set_first_app(
+    (first, is_of_file): (&mut AppDraft, bool),
+    (environment, foreign): (&Environment, &ForeignVariables),
+    flags: &Flags,
+    builder: &mut Builder,
+) {
+    environment.set_app(first, builder);
+    if is_of_file {
+        foreign.leave_apps_alone(builder);
+    }
+    environment.add_rules(first, builder);
+    environment.add_webhooks(first, builder);
+    for rule in &flags.pipe {
+        rules::add(rule, Origin::Flag(flags::PIPE), first, builder);
+    }
+    if !is_of_file {
+        foreign.set_app(first, builder);
     }
 }
 

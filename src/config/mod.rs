@@ -34,7 +34,7 @@ mod tests;
 mod value_type;
 mod webhooks;
 
-pub(crate) use app_form::{app_complaints, app_schema};
+pub(crate) use app_form::{app_complaints, app_schema, setting_from_text};
 pub(crate) use error::nearest;
 pub(crate) use error::{Error, Warning};
 pub(crate) use flags::{
@@ -43,7 +43,7 @@ pub(crate) use flags::{
 pub(crate) use imported::{ImportedConfig, OptionsImporter, import_variables};
 #[cfg(test)]
 pub(crate) use load::only;
-pub(crate) use load::{Loaded, Mode, load};
+pub(crate) use load::{Loaded, Mode, load, load_for_change};
 pub(crate) use origin::{Origin, Origins};
 pub use patch::with_settings;
 pub use sections::{ServerConfig, ShutdownCode};

@@ -21,6 +21,9 @@ use crate::net::idle::{IdleEntry, IdleList};
 /// Asks the broker to read its configuration again.
 pub(crate) const RELOAD: &str = "reload";
 
+/// Asks the broker which file the apps are in that it lets be changed.
+pub(crate) const APPS_FILE: &str = "apps-file";
+
 /// Bytes of a request. There is no longer one.
 const REQUEST_BYTES: u64 = 64;
 

@@ -109,7 +109,7 @@ pub(crate) fn check(config: &Config) -> Result<Vec<String>, StartError> {
 }
 
 /// Finds what would keep an app from working as it is configured.
-pub(super) fn check_apps(config: &Config) -> Result<(), StartError> {
+pub(crate) fn check_apps(config: &Config) -> Result<(), StartError> {
     config.apps.iter().try_for_each(|AppConfig { app, pipe, webhooks, relays }| {
         webhook::check(webhooks)?;
         relay::check(relays).map_err(StartError::Relays)?;

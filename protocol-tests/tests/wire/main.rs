@@ -8,6 +8,7 @@ mod activation;
 mod admin;
 mod admin_apps;
 mod admission;
+mod apps_command;
 mod authorise;
 mod authorized;
 mod bad_frames;

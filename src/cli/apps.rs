@@ -1,0 +1,219 @@
+//! `apps`: shows and changes the apps of the apps file as the API does, from the command line. A running broker is found by
+//! its control socket, told which file it is to be, and asked to take the change.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::io;
+use std::path::PathBuf;
+
+use serde_json::{Map, Value as Json, json};
+
+use super::arguments::AppsAction;
+use crate::app::Key;
+use crate::app_admin::{AppChange, AppView, AppsError, InForce, ManagedApps, draw_key, with_credentials};
+use crate::config::{self, CONTROL_SOCKET, Config, Flags, setting_from_text};
+use crate::server;
+use crate::server::control::{self, AskError};
+
+/// What is to be done, and how it is to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct AppsOrder {
+    pub(super) wanted: AppsWanted,
+    /// In JSON.
+    pub(super) json: bool,
+}
+
+/// What is wanted of the apps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum AppsWanted {
+    /// All of them.
+    List,
+    /// The one with this id.
+    Show(String),
+    /// This done to the one with this id.
+    Change(String, AppChange),
+}
+
+impl AppsWanted {
+    /// What the arguments ask for.
+    ///
+    /// # Errors
+    /// If a setting is not `key=value`, or its value does not fit: a line.
+    pub(super) fn new(action: AppsAction) -> Result<Self, String> {
+        let enabled = |id, enabled: bool| {
+            let settings = Map::from_iter([("enabled".to_owned(), enabled.into())]);
+            AppsWanted::Change(id, AppChange::Set(settings))
+        };
+        Ok(match action {
+            AppsAction::List => AppsWanted::List,
+            AppsAction::Show { id } => AppsWanted::Show(id),
+            AppsAction::Create { settings } => {
+                let settings = with_credentials(settings_of(&settings, &[])?);
+                let id = settings.get("id").and_then(Json::as_str).unwrap_or_default().to_owned();
+                AppsWanted::Change(id, AppChange::Create(settings))
+            }
+            AppsAction::Set { id, settings, unset } => {
+                let settings = settings_of(&settings, &unset)?;
+                if settings.contains_key("id") {
+                    return Err("the id of an app cannot be changed\n".to_owned());
+                }
+                AppsWanted::Change(id, AppChange::Set(settings))
+            }
+            AppsAction::Rotate { id } => AppsWanted::Change(id, AppChange::Rotate(draw_key())),
+            AppsAction::Revoke { id, key } => AppsWanted::Change(id, AppChange::Revoke(key)),
+            AppsAction::Enable { id } => enabled(id, true),
+            AppsAction::Disable { id } => enabled(id, false),
+            AppsAction::Delete { id } => AppsWanted::Change(id, AppChange::Delete),
+        })
+    }
+}
+
+/// The settings as the API takes them: `limits.connections` is a member of `limits`.
+fn settings_of(given: &[String], unset: &[String]) -> Result<Map<String, Json>, String> {
+    let mut settings = Map::new();
+    let mut put = |path: &str, value: Json| match path.split_once('.') {
+        None => {
+            settings.insert(path.to_owned(), value);
+        }
+        Some((table, name)) => settings.entry(table).or_insert_with(|| json!({}))[name] = value,
+    };
+    for setting in given {
+        let pair = setting.split_once('=');
+        let (path, text) = pair.ok_or_else(|| format!("expected KEY=VALUE, got {setting:?}\n"))?;
+        put(path, setting_from_text(path, text).map_err(|told| format!("{told}\n"))?);
+    }
+    unset.iter().for_each(|path| put(path, Json::Null));
+    Ok(settings)
+}
+
+/// Does it; returns what to print.
+///
+/// # Errors
+/// Why nothing has changed: whole lines.
+pub(super) fn run_apps(flags: Flags, order: &AppsOrder) -> Result<String, String> {
+    let flags = flags.or_default_file();
+    let broker = FoundBroker::find(&flags)?;
+    let file = broker.as_ref().map(|broker| broker.file.clone().into_os_string());
+    let apps = ManagedApps::new(move |read| {
+        let named = file.iter().map(|file| (OsString::from("HELIOSTAT_ADMIN_APPS_FILE"), file.clone()));
+        config::load_for_change(std::env::vars_os().chain(named), &flags, read)
+    });
+    let complain = |error: AppsError| match error {
+        AppsError::AtFault(lines) => lines.iter().map(|line| format!("heliostat: {line}\n")).collect(),
+        error => format!("heliostat: {error}\n"),
+    };
+    match &order.wanted {
+        AppsWanted::List => Ok(list(&apps.all().map_err(complain)?, order.json)),
+        AppsWanted::Show(id) => Ok(show(&apps.one(id).map_err(complain)?, order.json)),
+        AppsWanted::Change(id, change) => {
+            let taker = ChangeTaker { broker: broker.as_ref() };
+            let changed = apps.change(id, change, |_| true, &taker).map_err(complain)?;
+            Ok(tell(id, change, changed.view.as_ref(), &changed.told, order.json))
+        }
+    }
+}
+
+/// A running broker.
+struct FoundBroker {
+    socket: PathBuf,
+    /// The apps file that it reads.
+    file: PathBuf,
+}
+
+impl FoundBroker {
+    /// The broker at the control socket that is named or configured; none where nobody is there.
+    fn find(flags: &Flags) -> Result<Option<Self>, String> {
+        let named = flags.value(CONTROL_SOCKET).map(PathBuf::from);
+        let configured = || {
+            let loaded = config::load_for_change(std::env::vars_os(), flags, |path| std::fs::read(path));
+            let loaded = loaded.map_err(|errors| super::answers::complaint(&errors))?;
+            Ok::<_, String>(loaded.config.server.control_socket)
+        };
+        let socket = match named {
+            Some(socket) => Some(socket),
+            None => configured()?,
+        };
+        let Some(socket) = socket else { return Ok(None) };
+        match control::ask(&socket, control::APPS_FILE) {
+            Ok(Ok(file)) => Ok(Some(FoundBroker { socket, file: file.into() })),
+            Ok(Err(complaint)) => Err(format!("{complaint}\n")),
+            Err(AskError::Unreachable { error, .. }) if is_nobody(&error) => Ok(None),
+            Err(error) => Err(format!("heliostat: {error}\n")),
+        }
+    }
+}
+
+/// Whether there is no broker, in contrast to one that may not be spoken to.
+fn is_nobody(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
+/// Has a broker take a change, if there is one.
+struct ChangeTaker<'b> {
+    broker: Option<&'b FoundBroker>,
+}
+
+impl InForce for ChangeTaker<'_> {
+    fn put(
+        &self,
+        config: Config,
+        write: &mut dyn FnMut() -> Result<(), AppsError>,
+    ) -> Result<String, AppsError> {
+        let Some(broker) = self.broker else {
+            server::check_apps(&config).map_err(|error| AppsError::NotApplied(error.to_string()))?;
+            write()?;
+            return Ok("it takes effect when the broker starts or reloads".to_owned());
+        };
+        write()?;
+        match control::ask(&broker.socket, control::RELOAD) {
+            Ok(Ok(done)) => Ok(done.trim_start_matches("ok: ").to_owned()),
+            Ok(Err(complaint)) => {
+                let complaint: Vec<_> =
+                    complaint.lines().map(|line| line.trim_start_matches("heliostat: ")).collect();
+                Err(AppsError::NotApplied(format!("the broker does not take it: {}", complaint.join("; "))))
+            }
+            Err(error) => Ok(format!("{error}; it takes effect when the broker starts or reloads")),
+        }
+    }
+
+    fn may_have_other_apps(&self) -> bool {
+        self.broker.is_some()
+    }
+}
+
+fn list(apps: &[AppView], in_json: bool) -> String {
+    if in_json {
+        let apps: Vec<_> = apps.iter().map(|app| app.in_list(None)).collect();
+        return format!("{:#}\n", json!({ "apps": apps }));
+    }
+    let width = apps.iter().map(|app| app.id().len()).max().unwrap_or_default();
+    apps.iter().fold(String::new(), |mut text, app| {
+        let state = if app.configured.app.enabled { "enabled " } else { "disabled" };
+        let keys: Vec<_> = app.configured.app.keys.iter().map(|pair| pair.key.as_str()).collect();
+        let _ = writeln!(text, "{:width$}  {state}  {}  ({})", app.id(), keys.join(" "), app.defined);
+        text
+    })
+}
+
+fn show(app: &AppView, in_json: bool) -> String {
+    if in_json { format!("{:#}\n", app.whole(None)) } else { app.toml.clone() }
+}
+
+fn tell(id: &str, change: &AppChange, app: Option<&AppView>, told: &str, in_json: bool) -> String {
+    let drawn = |pair: &Key| json!({ "key": pair.key, "secret": pair.secret.text() });
+    if in_json {
+        let mut answer = match change {
+            AppChange::Rotate(pair) => drawn(pair),
+            _ => app.map_or_else(|| json!({}), |app| app.whole(None)),
+        };
+        answer["told"] = told.into();
+        return format!("{answer:#}\n");
+    }
+    let pair = match (change, app) {
+        (AppChange::Rotate(pair), _) => Some(pair),
+        (AppChange::Create(_), Some(app)) => app.configured.app.keys.first(),
+        _ => None,
+    };
+    let pair = pair.map(|pair| format!("key = {}\nsecret = {}\n", pair.key, pair.secret.text()));
+    format!("app {id} {}: {told}\n{}", change.done(), pair.unwrap_or_default())
+}
