@@ -80,6 +80,8 @@ pub(crate) fn setting_from_text(path: &str, text: &str) -> Result<Json, String> 
 
 #[cfg(test)]
 mod tests {
+    use heliostat_protocol_tests::schema::judge;
+
     use super::*;
 
     #[test]
@@ -113,6 +115,10 @@ mod tests {
             let found = Json::Object(schema.clone()).pointer(&pointer).cloned();
             let found = found.unwrap_or_else(|| panic!("{} is not described", setting.path));
             assert_eq!(found["description"], setting.expected.as_str());
+            // A type that does not say what it is in JSON counts as text.
+            if let Some(default) = found.get("default") {
+                assert_eq!(judge(&found, &found, default), Ok(()), "{}", setting.path);
+            }
             let credential = ["id", "key", "secret"].contains(&setting.path);
             assert_eq!(found.get("default").is_none(), credential, "{}", setting.path);
         }

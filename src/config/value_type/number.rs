@@ -48,6 +48,10 @@ impl ValueType for IntegerOrZero {
         format!("an integer from {} to {}, or 0 for that of the node", self.0.start(), self.0.end())
     }
 
+    fn schema(&self) -> Json {
+        json!({ "type": "integer", "minimum": 0, "maximum": self.0.end() })
+    }
+
     fn write(&self, value: &usize) -> String {
         value.to_string()
     }
