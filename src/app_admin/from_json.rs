@@ -4,9 +4,7 @@ use serde_json::{Map, Value as Json};
 use toml_edit::{Array, ArrayOfTables, InlineTable, Item, Table, TableLike, Value};
 
 use super::AppsError;
-
-/// What may be lists of tables of their own in the file.
-const LISTS_OF_TABLES: [&str; 4] = ["channels", "pipe", "relay", "webhooks"];
+use crate::config::APP_TABLES;
 
 /// What is a table of its own in the file, and is changed member by member.
 const TABLES: [&str; 2] = ["limits", "webhook_delivery"];
@@ -28,7 +26,7 @@ pub(super) fn merge(app: &mut Table, settings: &Map<String, Json>) -> Result<(),
                     app.remove(name);
                 }
             }
-            Json::Array(items) if LISTS_OF_TABLES.contains(&name.as_str()) && are_objects(items) => {
+            Json::Array(items) if is_list_of_tables(name) && are_objects(items) => {
                 let mut tables = ArrayOfTables::new();
                 for item in items.iter().filter_map(Json::as_object) {
                     let mut table = Table::new();
@@ -41,6 +39,11 @@ pub(super) fn merge(app: &mut Table, settings: &Map<String, Json>) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// Whether the setting of this name is a list of tables of their own in the file.
+fn is_list_of_tables(name: &str) -> bool {
+    APP_TABLES.iter().any(|(known, _)| *known == name)
 }
 
 /// Whether they can be tables of their own.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::config::app_schema;
+use crate::config::{APP_TABLES, app_schema};
 
 /// The whole document.
 pub(super) fn document() -> Json {
@@ -209,23 +209,21 @@ fn settings(may_be_null: bool) -> Json {
 
 /// The lists of an app, which docs/configuration.md describes: the broker judges what is in them.
 fn lists() -> Map<String, Json> {
-    let of_objects = |what: &str, required: &[&str]| {
-        json!({
+    let of_tables = APP_TABLES.map(|(name, required)| {
+        let list = json!({
             "type": "array",
-            "description": what,
+            "description": format!("[[apps.{name}]] of the file"),
             "items": { "type": "object", "required": required },
-        })
-    };
-    let mut lists = Map::new();
-    let keys = json!({ "type": "array", "minItems": 1, "items": reference("Pair"), "description": "In place of key and secret" });
-    lists.insert("keys".to_owned(), keys);
-    lists
-        .insert("channels".to_owned(), of_objects("[[apps.channels]] of the file", &["pattern", "delivery"]));
-    lists.insert("pipe".to_owned(), of_objects("[[apps.pipe]] of the file", &["from", "event"]));
-    let required = ["url", "app_id", "key", "secret"];
-    lists.insert("relay".to_owned(), of_objects("[[apps.relay]] of the file", &required));
-    lists.insert("webhooks".to_owned(), of_objects("[[apps.webhooks]] of the file", &["url"]));
-    lists
+        });
+        (name.to_owned(), list)
+    });
+    let keys = json!({
+        "type": "array",
+        "description": "In place of key and secret",
+        "minItems": 1,
+        "items": reference("Pair"),
+    });
+    of_tables.into_iter().chain([("keys".to_owned(), keys)]).collect()
 }
 
 /// Has it be null as well, and what is in it if it is an object of settings.

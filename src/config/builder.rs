@@ -6,6 +6,14 @@ use super::input_value::InputValue;
 use super::settings::{Setting, app_settings, node_settings};
 use super::{Config, Error, Origin, Origins, Warning};
 
+/// What an app has lists of, each begun by `[[apps.…]]`, and what each of one list has to say.
+pub(crate) const APP_TABLES: [(&str, &[&str]); 4] = [
+    ("channels", &["pattern", "delivery"]),
+    ("pipe", &["from", "event"]),
+    ("relay", &["url", "app_id", "key", "secret"]),
+    ("webhooks", &["url"]),
+];
+
 /// A configuration under construction. Later assignments beat earlier ones.
 pub(super) struct Builder {
     pub(super) config: Config,
@@ -100,17 +108,8 @@ impl Builder {
         }
         let known: Vec<String> = node
             .chain(app)
-            .chain(
-                [
-                    "server.listeners",
-                    "apps.keys",
-                    "apps.pipe",
-                    "apps.channels",
-                    "apps.webhooks",
-                    "apps.relay",
-                ]
-                .map(str::to_owned),
-            )
+            .chain(["server.listeners", "apps.keys"].map(str::to_owned))
+            .chain(APP_TABLES.map(|(name, _)| format!("apps.{name}")))
             .collect();
         let siblings = known.iter().filter_map(|path| path.strip_prefix(prefix)?.split('.').next());
         let sibling = nearest(name, siblings).map(|sibling| format!("{prefix}{sibling}"));

@@ -35,6 +35,7 @@ mod value_type;
 mod webhooks;
 
 pub(crate) use app_form::{app_complaints, app_schema, setting_from_text};
+pub(crate) use builder::APP_TABLES;
 pub(crate) use error::nearest;
 pub(crate) use error::{Error, Warning};
 pub(crate) use flags::{
