@@ -65,7 +65,6 @@ fn an_app_is_added_with_all_that_it_can_have() {
         "cache_ttl_seconds": 0.5,
         "allowed_origins": ["localhost:*"],
         "channels": [{ "pattern": "cam-*", "delivery": "latest" }],
-        "relay": [{ "url": "http://127.0.0.1:1", "app_id": "1", "key": "k", "secret": "s" }],
         "webhooks": [{ "url": "http://127.0.0.1:1/", "headers": { "x-a": "b" } }],
         "relay": [{ "url": "http://127.0.0.1:2", "app_id": "7", "key": "k", "secret": "z", "channels": ["a-*"] }],
         "pipe": [{ "from": "a", "event": "b", "to": ["c", "d"], "add": { "deep": { "er": [1, null_free()] } } }],
