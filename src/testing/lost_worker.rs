@@ -49,6 +49,15 @@ fn handshake(broker: &Broker) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// A client hears that it is taken a little before it counts.
+fn wait_for_connections(broker: &Broker, count: usize) {
+    let end = Instant::now() + DEADLINE;
+    while broker.hub.sockets().len() != count {
+        assert!(Instant::now() < end, "{} connections instead of {count}", broker.hub.sockets().len());
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn a_worker_that_dies_is_seen_and_the_others_serve_on() {
     let mut config = Config::development();
@@ -57,6 +66,7 @@ fn a_worker_that_dies_is_seen_and_the_others_serve_on() {
     config.admin.enabled = false;
     let broker = Broker::start(config).unwrap();
     let mut clients: Vec<_> = (0..8).map(|_| client(&broker)).collect();
+    wait_for_connections(&broker, 8);
     broker.hub.kill_worker(0);
     let end = Instant::now() + DEADLINE;
     let health = loop {
@@ -71,14 +81,10 @@ fn a_worker_that_dies_is_seen_and_the_others_serve_on() {
         "{health}"
     );
     // Half of them were its.
-    while broker.hub.sockets().len() > 4 {
-        assert!(Instant::now() < end, "{} connections", broker.hub.sockets().len());
-        std::thread::yield_now();
-    }
-    assert_eq!(broker.hub.sockets().len(), 4);
+    wait_for_connections(&broker, 4);
     // Whoever comes is served.
     clients.extend((0..8).map(|_| client(&broker)));
-    assert_eq!(broker.hub.sockets().len(), 12);
+    wait_for_connections(&broker, 12);
     drop(broker);
     for mut client in clients {
         let mut rest = Vec::new();
