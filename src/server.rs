@@ -197,8 +197,7 @@ impl Server {
         let metrics = metrics_of(&parts, &webhooks, usage.as_ref(), certificates.as_ref(), &hooks, &sockets);
         let admin = admin.zip(usage.clone()).map(|(sockets, usage)| {
             let config = &parts.config;
-            let access = Access::new(&config.admin, draw_token);
-            access.refused_addresses().set_most(config.server.max_refusals_per_address_per_minute);
+            let access = access(config);
             let live: Arc<dyn LiveApps> = Arc::new(reloader.clone());
             let api = Box::new(AppsApi::new(managed, live, config.server.http_request_timeout));
             let (hub, metrics) = (Arc::clone(&parts.hub), metrics.clone());
@@ -220,6 +219,13 @@ impl Server {
             supervision: None,
         })
     }
+}
+
+/// Who may ask the admin listener.
+fn access(config: &Config) -> Access {
+    let access = Access::new(&config.admin, draw_token);
+    access.refused_addresses().set_most(config.server.max_refusals_per_address_per_minute);
+    access
 }
 
 /// Tells of all these parts.

@@ -9,7 +9,7 @@ use std::fmt::Write;
 use super::catalogue as is;
 use super::exposition::{Format, write_label_value};
 use super::metric::{Metric, MetricType};
-use super::snapshot::{Snapshot, Value};
+use super::snapshot::{Labels, Snapshot, Value};
 
 /// The prefix, and the port that they are told of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl SoketiMetric {
     }
 }
 
-fn app_id(labels: &super::snapshot::Labels) -> &str {
+fn app_id(labels: &Labels) -> &str {
     labels.first().map_or("", |(_, value)| value)
 }
 
