@@ -94,8 +94,9 @@ impl AppsApi {
                 let types = ["application/json", "application/merge-patch+json"];
                 let mut settings = self.body(request, payload, &types).await?;
                 if let Some(other) = settings.remove("id").filter(|new| new != id) {
+                    let kind = if other.is_string() { "another" } else { kind_of(&other) };
                     let told =
-                        format!("the id of an app cannot be changed: expected {id:?} or none, got {other}");
+                        format!("the id of an app cannot be changed: expected {id:?} or none, got {kind}");
                     return Err(AppsError::Body(told).into());
                 }
                 let changed = self.change(request, id, AppChange::Set(settings)).await?;
@@ -246,6 +247,18 @@ fn tell(peer: Option<SocketAddr>, app: &str, change: &AppChange, changed: &AppCh
             info!(peer, app, key, told, "app {done} by the API");
         }
         AppChange::Delete => info!(peer, app, told, "app {done} by the API"),
+    }
+}
+
+/// What a value is, in a sentence; it itself is not shown.
+fn kind_of(value: &Json) -> &'static str {
+    match value {
+        Json::Null => "null",
+        Json::Bool(_) => "a boolean",
+        Json::Number(_) => "a number",
+        Json::String(_) => "a string",
+        Json::Array(_) => "an array",
+        Json::Object(_) => "an object",
     }
 }
 

@@ -13,7 +13,8 @@ pub(crate) fn draw_key() -> Key {
 /// The settings of a new app with what they lack of an id, a key and a secret. The id is a number: some libraries insist.
 pub(crate) fn with_credentials(mut settings: Map<String, Json>) -> Map<String, Json> {
     // Null stands for the default, and here for what is drawn.
-    settings.retain(|_, value| !value.is_null());
+    settings
+        .retain(|name, value| !value.is_null() || !["id", "key", "secret", "keys"].contains(&name.as_str()));
     let id = || rand::random_range(100_000_000..1_000_000_000u32).to_string().into();
     settings.entry("id").or_insert_with(id);
     if !settings.contains_key("keys") {

@@ -1,5 +1,6 @@
 //! Why an app was not changed.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -35,16 +36,16 @@ pub(crate) enum AppsError {
     )]
     Elsewhere { id: String, place: String },
     /// The id or a key is taken, or the like: each in a sentence.
-    #[error("{}", .0.join("; "))]
+    #[error("{}", sentences(.0))]
     Taken(Vec<String>),
     /// The settings are not what they should be: each in a sentence.
-    #[error("{}", .0.join("; "))]
+    #[error("{}", sentences(.0))]
     Settings(Vec<String>),
     /// What was sent is not what it should be.
-    #[error("{0}")]
+    #[error("{}", shortened(.0))]
     Body(String),
     /// The files are at fault as they stand: each in a sentence with its place.
-    #[error("the configuration as it stands is at fault, mend that first: {}", .0.join("; "))]
+    #[error("the configuration as it stands is at fault, mend that first: {}", sentences(.0))]
     AtFault(Vec<String>),
     /// The apps file cannot be edited, although it can be read.
     #[error("the apps file cannot be changed: {0}")]
@@ -107,6 +108,24 @@ impl AppsError {
                 _ => StatusCode::INTERNAL_SERVER_ERROR,
             },
         }
+    }
+}
+
+/// All of them, or the first of very many, each cut short where it is very long: whoever asks decides how many there are.
+fn sentences(all: &[String]) -> String {
+    const MOST: usize = 20;
+    let mut told: Vec<_> = all.iter().take(MOST).map(|one| shortened(one)).collect();
+    if all.len() > MOST {
+        told.push(format!("and {} more", all.len() - MOST).into());
+    }
+    told.join("; ")
+}
+
+fn shortened(sentence: &str) -> Cow<'_, str> {
+    const MOST_CHARS: usize = 500;
+    match sentence.char_indices().nth(MOST_CHARS) {
+        Some((cut, _)) => format!("{} and {} more bytes", &sentence[..cut], sentence.len() - cut).into(),
+        None => sentence.into(),
     }
 }
 

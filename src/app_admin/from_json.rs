@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json};
 use toml_edit::{Array, ArrayOfTables, InlineTable, Item, Table, TableLike, Value};
 
 use super::AppsError;
-use crate::config::APP_TABLES;
+use crate::config::{APP_TABLES, app_name_complaint};
 
 /// What is a table of its own in the file, and is changed member by member.
 const TABLES: [&str; 2] = ["limits", "webhook_delivery"];
@@ -30,7 +30,11 @@ pub(super) fn merge(app: &mut Table, settings: &Map<String, Json>) -> Result<(),
                 let mut tables = ArrayOfTables::new();
                 for item in items.iter().filter_map(Json::as_object) {
                     let mut table = Table::new();
-                    merge_members(&mut table, name, item)?;
+                    for (member, value) in item {
+                        // Of what is in a list nothing stays that null could take away.
+                        let value = as_toml(&format!("{name}.{member}"), value)?;
+                        table.insert(member, Item::Value(value));
+                    }
                     tables.push(table);
                 }
                 app.insert(name, Item::ArrayOfTables(tables));
@@ -39,6 +43,17 @@ pub(super) fn merge(app: &mut Table, settings: &Map<String, Json>) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// What is wrong with the names of settings that are null, which leave nothing behind to be judged.
+pub(super) fn complaints_of_nulls(settings: &Map<String, Json>) -> Vec<String> {
+    let inner = settings.iter().filter(|(name, _)| TABLES.contains(&name.as_str()));
+    let inner = inner.filter_map(|(table, value)| Some((table, value.as_object()?)));
+    let inner = inner.flat_map(|(table, members)| {
+        members.iter().map(move |(name, value)| (format!("{table}.{name}"), value))
+    });
+    let all = settings.iter().map(|(name, value)| (name.clone(), value)).chain(inner);
+    all.filter(|(_, value)| value.is_null()).filter_map(|(path, _)| app_name_complaint(&path)).collect()
 }
 
 /// Whether the setting of this name is a list of tables of their own in the file.

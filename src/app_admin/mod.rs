@@ -31,6 +31,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::config::{Config, Error, Loaded, app_complaints};
 use change::AppsText;
 use file::LockedFile;
+use from_json::complaints_of_nulls;
 
 /// How often a change is begun again because somebody has edited the file by hand meanwhile.
 const ATTEMPTS: usize = 10;
@@ -241,7 +242,11 @@ fn edit(
         }
     };
     // By itself first: what is wrong with it is told without the places of a file that nobody has seen.
-    let complaints = app_complaints(&file.alone(place).ok_or(AppsError::Gone)?);
+    let mut complaints = match change {
+        AppChange::Create(settings) | AppChange::Set(settings) => complaints_of_nulls(settings),
+        _ => Vec::new(),
+    };
+    complaints.extend(app_complaints(&file.alone(place).ok_or(AppsError::Gone)?));
     if complaints.is_empty() { Ok(file.into_text()) } else { Err(AppsError::Settings(complaints)) }
 }
 

@@ -141,13 +141,27 @@ fn refusals_say_where_and_change_nothing() {
         ("2", set(json!({ "limits": { "connections": "many" }, "client_evnts": true })), "unknown key \"apps.client_evnts\"; did you mean \"apps.client_events\"?; apps.limits.connections must be an integer from 0 to 1000000000, got the string \"many\"".to_owned()),
         ("2", set(json!({ "limits": 5 })), "apps.limits must be a table, got 5".to_owned()),
         ("2", set(json!({ "secret": 5 })), "apps.secret must be".to_owned()),
+        ("2", set(json!({ "client_evnets": null, "limits": { "conections": null } })), "unknown key \"apps.client_evnets\"; did you mean \"apps.client_events\"?; unknown key \"apps.limits.conections\"; did you mean \"apps.limits.connections\"?".to_owned()),
+        ("3", AppChange::Create(with_credentials(json!({ "id": "3", "bogus": null }).as_object().unwrap().clone())), "unknown key \"apps.bogus\"".to_owned()),
+        ("2", set(json!({ "channels": [{ "pattern": "a", "delivery": "latest", "bogus": null }] })), "channels.bogus must not hold null".to_owned()),
+        ("2", set(json!({ "keys": ["k", "hush"] })), "apps.keys must be a list of at least one { key = \"…\", secret = \"…\" }, got a string".to_owned()),
+        ("2", set(json!({ "webhooks": "https://u:hush@x/" })), "apps.webhooks must be one or more tables, each begun by [[apps.webhooks]], got a string".to_owned()),
+        ("2", set(json!({ "webhooks": [{ "url": "https://u:hush@:x/?token=hush" }] })), "a webhook's url must be".to_owned()),
+        ("2", set(json!({ "relay": ["hush"] })), "apps.relay must be".to_owned()),
         ("2", AppChange::Revoke("k2".to_owned()), "\"k2\" is the last key of the app: rotate first, or delete the app".to_owned()),
     ];
     for (id, change, expected) in cases {
         let refused = files.change(id, change, &broker).unwrap_err().to_string();
         assert!(refused.starts_with(&expected), "expected {expected}\ngot      {refused}");
+        assert!(!refused.contains("hush"), "{refused}");
         assert_eq!(files.text().unwrap(), text);
     }
+    // What is wrong with very much is told in few words.
+    let many = (0..1000).map(|index| (format!("{index}{}", "x".repeat(1000)), json!(1)));
+    let refused = files.change("2", AppChange::Set(many.collect()), &broker).unwrap_err().to_string();
+    assert!(refused.ends_with("; and 980 more") && refused.len() < 20_000, "{refused}");
+    let known = json!({ "client_events": null, "limits": { "connections": null }, "webhooks": null, "webhook_delivery": null });
+    files.change("2", set(known), &broker).unwrap();
     let only = Files::new("only", "");
     assert!(only.apps.all().unwrap().is_empty() && only.apps.load().is_err());
     fs::write(only.path(), "[[apps]]\nid = \"1\"\nkey = \"k\"\nsecret = \"s\"\n").unwrap();

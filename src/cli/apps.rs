@@ -1,6 +1,7 @@
 //! `apps`: shows and changes the apps of the apps file as the API does, from the command line. A running broker is found by
 //! its control socket, told which file it is to be, and asked to take the change.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io;
@@ -71,18 +72,40 @@ impl AppsWanted {
 /// The settings as the API takes them: `limits.connections` is a member of `limits`.
 fn settings_of(given: &[String], unset: &[String]) -> Result<Map<String, Json>, String> {
     let mut settings = Map::new();
-    let mut put = |path: &str, value: Json| match path.split_once('.') {
-        None => {
-            settings.insert(path.to_owned(), value);
+    let mut given_paths = BTreeSet::new();
+    let mut put = |path: &str, value: Json| {
+        let table = path.split_once('.').map(|(table, _)| table);
+        let below = format!("{path}.");
+        let given_before =
+            |given: &&String| *given == path || Some(given.as_str()) == table || given.starts_with(&below);
+        if let Some(other) = given_paths.iter().find(given_before) {
+            return Err(if other == path {
+                format!("{path} is given twice\n")
+            } else {
+                format!("{other} and {path} cannot both be given: one is part of the other\n")
+            });
         }
-        Some((table, name)) => settings.entry(table).or_insert_with(|| json!({}))[name] = value,
+        given_paths.insert(path.to_owned());
+        match path.split_once('.') {
+            None => {
+                settings.insert(path.to_owned(), value);
+            }
+            Some((table, name)) => {
+                let table = settings.entry(table).or_insert_with(|| json!({}));
+                // Whoever gave something else for it was refused above.
+                table.as_object_mut().into_iter().for_each(|table| {
+                    table.insert(name.to_owned(), value.clone());
+                });
+            }
+        }
+        Ok(())
     };
     for setting in given {
         let pair = setting.split_once('=');
         let (path, text) = pair.ok_or_else(|| format!("expected KEY=VALUE, got {setting:?}\n"))?;
-        put(path, setting_from_text(path, text).map_err(|told| format!("{told}\n"))?);
+        put(path, setting_from_text(path, text).map_err(|told| format!("{told}\n"))?)?;
     }
-    unset.iter().for_each(|path| put(path, Json::Null));
+    unset.iter().try_for_each(|path| put(path, Json::Null))?;
     Ok(settings)
 }
 
@@ -216,4 +239,42 @@ fn tell(id: &str, change: &AppChange, app: Option<&AppView>, told: &str, in_json
     };
     let pair = pair.map(|pair| format!("key = {}\nsecret = {}\n", pair.key, pair.secret.text()));
     format!("app {id} {}: {told}\n{}", change.done(), pair.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_twice_is_told() {
+        for (given, unset, told) in [
+            (
+                vec!["limits=5", "limits.connections=3"],
+                vec![],
+                "limits and limits.connections cannot both be given",
+            ),
+            (
+                vec!["limits.connections=3", "limits=5"],
+                vec![],
+                "limits.connections and limits cannot both be given",
+            ),
+            (vec!["enabled=true", "enabled.x=3"], vec![], "enabled and enabled.x cannot both be given"),
+            (
+                vec!["limits.connections=3"],
+                vec!["limits"],
+                "limits.connections and limits cannot both be given",
+            ),
+            (vec!["enabled=true"], vec!["enabled"], "enabled is given twice"),
+            (vec!["enabled=true", "enabled=false"], vec![], "enabled is given twice"),
+        ] {
+            let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+            let refused = settings_of(&texts(&given), &texts(&unset)).unwrap_err();
+            assert!(refused.starts_with(told), "{given:?}: {refused}");
+        }
+        let both = ["limits.connections=3".to_owned(), "limits.channels=4".to_owned(), "a.b.c=x".to_owned()];
+        let settings = settings_of(&both, &["enabled".to_owned()]).unwrap();
+        let expected =
+            json!({ "limits": { "connections": 3, "channels": 4 }, "a": { "b.c": "x" }, "enabled": null });
+        assert_eq!(Json::Object(settings), expected);
+    }
 }

@@ -330,6 +330,11 @@ client_events = true
 /// The candidate that `name` resembles, if it resembles one.
 pub(crate) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<String> {
     const ALIKE: f64 = 0.8;
+    /// No name of a setting is as long. To compare takes time with the length of both.
+    const MOST_BYTES: usize = 100;
+    if name.len() > MOST_BYTES {
+        return None;
+    }
     let name = name.to_lowercase();
     candidates
         .into_iter()

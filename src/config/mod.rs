@@ -34,7 +34,7 @@ mod tests;
 mod value_type;
 mod webhooks;
 
-pub(crate) use app_form::{app_complaints, app_schema, setting_from_text};
+pub(crate) use app_form::{app_complaints, app_name_complaint, app_schema, setting_from_text};
 pub(crate) use builder::APP_TABLES;
 pub(crate) use error::nearest;
 pub(crate) use error::{Error, Warning};

@@ -22,6 +22,8 @@ pub(super) struct Tables<'f> {
 
 const SECTIONS: [&str; 7] = ["server", "connection", "fallback", "pipe", "admin", "logging", "development"];
 const APPS_EXPECTED: &str = "one or more tables, each begun by [[apps]]";
+/// Where whoever has mistaken the form may have written a secret.
+const HOLD_SECRETS: [&str; 5] = ["apps", "apps.keys", "apps.relay", "apps.webhooks", "apps.webhooks.headers"];
 const KEYS_EXPECTED: &str = "a list of at least one { key = \"…\", secret = \"…\" }";
 
 impl Tables<'_> {
@@ -211,13 +213,18 @@ impl Tables<'_> {
         }
     }
 
-    /// Complains of a value that is not what was expected.
+    /// Complains of a value that is not what was expected. Where secrets belong, only its kind is told.
     pub(super) fn wrong(&mut self, key: &str, expected: &str, value: &Spanned<DeValue<'_>>) {
+        let given = InputValue::Toml(value.get_ref());
+        let holds_secrets = HOLD_SECRETS.contains(&key);
         self.builder.errors.push(Error::Value {
             at: self.file.at(value),
             key: key.to_owned(),
             expected: expected.to_owned(),
-            got: InputValue::Toml(value.get_ref()).describe(),
+            got: match value.get_ref() {
+                text @ DeValue::String(_) if holds_secrets => given.type_name(text),
+                _ => given.describe(),
+            },
         });
     }
 

@@ -219,6 +219,9 @@ fn names() -> String {
 /// Text for an error message, cut where it is long.
 fn shorten(text: &str) -> String {
     const SHOWN_CHARS: usize = 100;
+    // Before the one there may be a password, behind the other a token.
+    let hidden = text.rfind('@').map_or(text.to_owned(), |at| format!("…{}", &text[at..]));
+    let text = hidden.find('?').map_or(hidden.clone(), |mark| format!("{}?…", &hidden[..mark]));
     match text.char_indices().nth(SHOWN_CHARS) {
         Some((cut, _)) => format!("{}…", &text[..cut]),
         None => text.to_owned(),

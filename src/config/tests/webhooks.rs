@@ -118,8 +118,7 @@ fn mistakes_in_a_webhook_name_the_line_and_no_secret() {
         ),
         (
             with_app("") + "webhooks = 'http://localhost/'",
-            "h.toml:6:12: apps.webhooks must be one or more tables, each begun by [[apps.webhooks]], got the string \
-             \"http://localhost/\"",
+            "h.toml:6:12: apps.webhooks must be one or more tables, each begun by [[apps.webhooks]], got a string",
         ),
         (
             with_app("") + "[apps.webhook_delivery]\nbatch_events = 0",
