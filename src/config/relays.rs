@@ -7,11 +7,11 @@ use toml::de::{DeTable, DeValue};
 
 use super::draft::AppDraft;
 use super::tables::Tables;
-use super::value_type::{AnyText, Integer, OptionalFile, Seconds, SecretText, ValueType, quote};
+use super::value_type::{AnyText, Boolean, Integer, OptionalFile, Seconds, SecretText, ValueType, quote};
 use super::{BadRelay, Error, RelaySettings, RelayUrl};
 use crate::app::{Key, Secret};
 
-const KNOWN: [&str; 11] = [
+const KNOWN: [&str; 13] = [
     "url",
     "app_id",
     "key",
@@ -20,6 +20,8 @@ const KNOWN: [&str; 11] = [
     "queue_events",
     "queue_bytes",
     "batch_events",
+    "batches_are_checked_whole",
+    "sign_prefix",
     "timeout_seconds",
     "give_up_after_seconds",
     "ca_file",
@@ -76,6 +78,10 @@ impl Tables<'_> {
                 "queue_events" => self.set(whole(MOST), &key, value, &mut relay.queue_events),
                 "queue_bytes" => self.set(whole(MOST), &key, value, &mut relay.queue_bytes),
                 "batch_events" => self.set(whole(1000), &key, value, &mut relay.batch_events),
+                "batches_are_checked_whole" => {
+                    self.set(Boolean, &key, value, &mut relay.batches_are_checked_whole);
+                }
+                "sign_prefix" => self.set(Boolean, &key, value, &mut relay.sign_prefix),
                 "timeout_seconds" => self.set(TIMEOUT, &key, value, &mut relay.timeout),
                 "give_up_after_seconds" => self.set(TIMEOUT, &key, value, &mut relay.give_up_after),
                 "ca_file" => self.set(OptionalFile, &key, value, &mut relay.ca_file),
@@ -141,6 +147,8 @@ pub(super) fn lines(relay: &RelaySettings, secret: &str) -> String {
     line("queue_events", &relay.queue_events.to_string());
     line("queue_bytes", &relay.queue_bytes.to_string());
     line("batch_events", &relay.batch_events.to_string());
+    line("batches_are_checked_whole", &relay.batches_are_checked_whole.to_string());
+    line("sign_prefix", &relay.sign_prefix.to_string());
     line("timeout_seconds", &TIMEOUT.write(&relay.timeout));
     line("give_up_after_seconds", &TIMEOUT.write(&relay.give_up_after));
     line("ca_file", &OptionalFile.write(&relay.ca_file));

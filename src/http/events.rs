@@ -100,10 +100,10 @@ fn admit(request: &Authenticated<'_>, limits: &Limits, events: usize) -> Result<
     })
 }
 
-/// Hands what was published to those who want it as a whole. What has been relayed here is handed to nobody.
+/// Hands what was published to those who want it as a whole.
 fn hand_on(request: &Authenticated<'_>, publications: &[Publication<'_>]) {
-    if request.app.hears_calls() && !request.is_relayed {
+    if request.app.hears_calls() {
         let events: Vec<_> = publications.iter().map(Publication::as_published).collect();
-        request.app.hand_on(&BackendCall::Publish(&events));
+        request.app.hand_on(&BackendCall::Publish(&events), request.is_relayed);
     }
 }

@@ -140,7 +140,7 @@ metrics! {
 
     RELAY_EVENTS = Counter "heliostat_relay_events_total" ["app_id", "result"]
         "Events for other servers, each for each relay: sent, refused (by the server), unknown (written, and no answer tells \
-         more), dropped (too many waited) or given_up (not sent in time).";
+         more), dropped (too many waited), given_up (not sent in time) or not_relayed (another server has relayed them here).";
     RELAY_RETRIES = Counter "heliostat_relay_retries_total" ["app_id"]
         "Requests of relays that were sent again, because nothing of them was written or the server had done nothing.";
     RELAY_WAITING = Gauge "heliostat_relay_waiting_events" ["app_id"]

@@ -103,7 +103,7 @@ fn relays(apps: BTreeMap<String, RelayFigures>, snapshot: &mut Snapshot) {
     if apps.len() > MOST_APPS {
         return;
     }
-    const RESULTS: [&str; 5] = ["sent", "refused", "unknown", "dropped", "given_up"];
+    const RESULTS: [&str; 6] = ["sent", "refused", "unknown", "dropped", "given_up", "not_relayed"];
     for (id, figures) in apps {
         let id = || id.clone().into();
         for (result, count) in RESULTS.into_iter().zip(figures.events) {

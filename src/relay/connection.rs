@@ -28,6 +28,10 @@ use crate::outbound::client::{body, with_causes};
 /// written into a connection that the other side has just closed cannot be told from what has arrived.
 const KEPT: Duration = Duration::from_secs(2);
 
+/// For so long no connection is kept after what was written into a kept one got no answer: the server may be one that closes
+/// connections without saying so in its answers.
+const KEPT_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
 /// The answer of the server.
 #[derive(Debug)]
 pub(super) struct RelayReply {
@@ -54,6 +58,8 @@ pub(super) struct RelayLink {
     connector: HttpsConnector<HttpConnector>,
     server: Uri,
     open: Option<OpenConnection>,
+    /// When what was written into a kept connection was last lost.
+    lost: Option<Instant>,
     /// Bytes of requests, on all connections.
     written: Arc<AtomicU64>,
     /// How many they were when the last request began.
@@ -71,7 +77,7 @@ struct OpenConnection {
 impl RelayLink {
     /// None is made yet.
     pub(super) fn new(connector: HttpsConnector<HttpConnector>, server: Uri) -> Self {
-        RelayLink { connector, server, open: None, written: Arc::default(), written_before: 0 }
+        RelayLink { connector, server, open: None, lost: None, written: Arc::default(), written_before: 0 }
     }
 
     /// Whether anything of the last request was written. Where an exchange has been dropped, nothing more will be.
@@ -90,11 +96,19 @@ impl RelayLink {
     ) -> Result<RelayReply, ExchangeError> {
         let deadline = tokio::time::Instant::now() + timeout;
         self.written_before = self.written.load(Ordering::Relaxed);
-        if let Some(kept) = self.open.take().filter(OpenConnection::is_usable) {
-            match self.exchange_by(kept, request.clone(), deadline).await {
-                // The server has hung up meanwhile.
-                Err(ExchangeError::NothingWritten(_)) => {}
-                exchanged => return exchanged,
+        if let Some(kept) = self.open.take() {
+            // What has come by it is read first: the end of it above all.
+            tokio::task::yield_now().await;
+            if kept.is_usable() {
+                match self.exchange_by(kept, request.clone(), deadline).await {
+                    // The server has hung up meanwhile.
+                    Err(ExchangeError::NothingWritten(_)) => {}
+                    Err(lost) => {
+                        self.lost = Some(Instant::now());
+                        return Err(lost);
+                    }
+                    answered => return answered,
+                }
             }
         }
         let fresh = match timeout_at(deadline, self.connect()).await {
@@ -137,7 +151,8 @@ impl RelayLink {
                 // The status says it all. The body is for the log, and for the connection to go on.
                 let read = timeout_at(deadline, body(response)).await;
                 let read = read.ok().and_then(Result::ok);
-                if read.as_ref().is_some_and(|body| body.is_whole) {
+                let may_be_kept = self.lost.is_none_or(|since| since.elapsed() > KEPT_AGAIN_AFTER);
+                if may_be_kept && read.as_ref().is_some_and(|body| body.is_whole) {
                     connection.idle_since = Instant::now();
                     self.open = Some(connection);
                 }

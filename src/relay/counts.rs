@@ -17,6 +17,8 @@ pub(crate) struct RelayCounts {
     pub(super) dropped: Counter,
     /// They have waited for too long, or the broker has ended.
     pub(super) given_up: Counter,
+    /// Another server has relayed them here.
+    pub(super) not_relayed: Counter,
     /// Requests that were not carried out and are sent again.
     pub(super) retries: Counter,
 }
@@ -24,8 +26,8 @@ pub(crate) struct RelayCounts {
 /// The relays of one app at one moment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RelayFigures {
-    /// Events: sent, refused, unknown, dropped and given up.
-    pub(crate) events: [u64; 5],
+    /// Events: sent, refused, unknown, dropped, given up, and not relayed because another server has relayed them here.
+    pub(crate) events: [u64; 6],
     /// Requests that were sent again.
     pub(crate) retries: u64,
     /// Events that wait or are under way, and their bytes.
@@ -38,9 +40,9 @@ pub(crate) struct RelayFigures {
 impl RelayFigures {
     /// Those of an app of which nothing waits.
     pub(super) fn of(counts: &RelayCounts) -> Self {
-        let RelayCounts { sent, refused, unknown, dropped, given_up, retries } = counts;
+        let RelayCounts { sent, refused, unknown, dropped, given_up, not_relayed, retries } = counts;
         RelayFigures {
-            events: [sent, refused, unknown, dropped, given_up].map(Counter::get),
+            events: [sent, refused, unknown, dropped, given_up, not_relayed].map(Counter::get),
             retries: retries.get(),
             ..RelayFigures::default()
         }

@@ -35,6 +35,8 @@ pub(super) struct RelayRequest {
     pub(super) body: String,
     /// How many items it carries.
     pub(super) items: usize,
+    /// How many channels the first of them is for.
+    pub(super) channels: usize,
 }
 
 /// The beginning of the JSON object of an event.
@@ -89,7 +91,11 @@ pub(super) fn request_of<'i>(items: impl ExactSizeIterator<Item = &'i RelayItem>
     let count = items.len();
     let mut body = String::new();
     let mut path = "/events".to_owned();
+    let mut first_channels = 0;
     for (number, item) in items.enumerate() {
+        if let (0, RelayItem::Event { channels, .. }) = (number, item) {
+            first_channels = channels.len();
+        }
         match item {
             RelayItem::Event { object, channels } if count == 1 => {
                 body.extend([object, ",\"channels\":["]);
@@ -113,7 +119,7 @@ pub(super) fn request_of<'i>(items: impl ExactSizeIterator<Item = &'i RelayItem>
         "/batch_events".clone_into(&mut path);
         body.push_str("]}");
     }
-    RelayRequest { path, body, items: count }
+    RelayRequest { path, body, items: count, channels: first_channels }
 }
 
 #[cfg(test)]

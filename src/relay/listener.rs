@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::event::BackendCall;
+use crate::event::{BackendCall, PublishedEvent};
 use crate::hub::{AppState, Hub, Listener, Notice};
 
 use super::item::{RelayItem, object_of};
@@ -29,24 +29,35 @@ impl Listener for RelayListener {
         true
     }
 
-    fn called(&self, call: &BackendCall<'_>) {
+    fn called(&self, call: &BackendCall<'_>, is_relayed: bool) {
         match call {
             BackendCall::TerminateUser(id) => {
-                let item = RelayItem::terminate_user(id);
-                self.relays.iter().for_each(|relay| relay.push(item.clone(), &relay.settings()));
-            }
-            BackendCall::Publish(events) => {
-                for event in *events {
-                    let object = object_of(event);
-                    for relay in &self.relays {
-                        let settings = relay.settings();
-                        let names = event.channels.iter().map(|channel| channel.as_str());
-                        let mut wanted = names.filter(|name| settings.wants(name)).peekable();
-                        if wanted.peek().is_some() {
-                            relay.push(RelayItem::event(&object, wanted), &settings);
-                        }
+                let item = (!is_relayed).then(|| RelayItem::terminate_user(id));
+                for relay in &self.relays {
+                    match &item {
+                        Some(item) => relay.push(item.clone(), &relay.settings()),
+                        None => relay.keep_back(),
                     }
                 }
+            }
+            BackendCall::Publish(events) => events.iter().for_each(|event| self.published(event, is_relayed)),
+        }
+    }
+}
+
+impl RelayListener {
+    fn published(&self, event: &PublishedEvent<'_>, is_relayed: bool) {
+        let object = (!is_relayed).then(|| object_of(event));
+        for relay in &self.relays {
+            let settings = relay.settings();
+            let names = event.channels.iter().map(|channel| channel.as_str());
+            let mut wanted = names.filter(|name| settings.wants(name)).peekable();
+            if wanted.peek().is_none() {
+                continue;
+            }
+            match &object {
+                Some(object) => relay.push(RelayItem::event(object, wanted), &settings),
+                None => relay.keep_back(),
             }
         }
     }

@@ -25,6 +25,7 @@ struct LossLogs {
     unknown: DropLog,
     dropped: DropLog,
     given_up: DropLog,
+    not_relayed: DropLog,
     waits: DropLog,
     /// It has been told that events wait, and not yet that they are taken again: so the two take turns.
     is_unreachable: bool,
@@ -66,6 +67,13 @@ impl Losses {
             reason,
             "events were written to the relay's server, and no answer says what became of them: they are not sent again"
         );
+    }
+
+    /// Another server has relayed one here, so it goes no further.
+    pub(super) fn not_relayed(&self, url: &RelayUrl) {
+        self.counts.not_relayed.add_from_anywhere(1);
+        let Some(kept) = self.logged.lock().not_relayed.add(1, Instant::now()) else { return };
+        info!(app = self.app_id, target = %url, events = kept, "events that another server has relayed here are not relayed further");
     }
 
     /// There was no room for one more.

@@ -15,6 +15,8 @@ pub(super) struct RelayQueue {
     waiting: VecDeque<WaitingItem>,
     bytes: usize,
     under_way: usize,
+    /// Nobody empties it any more.
+    is_closed: bool,
 }
 
 #[derive(Debug)]
@@ -73,6 +75,17 @@ impl RelayQueue {
         old
     }
 
+    /// Nobody will empty it any more. `false`, and it goes on, where something waits.
+    pub(super) fn close(&mut self) -> bool {
+        self.is_closed = self.waiting.is_empty();
+        self.is_closed
+    }
+
+    /// Whether nobody will empty it any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
     /// Removes everything. How much was under way, and how much has only waited.
     pub(super) fn clear(&mut self) -> (usize, usize) {
         let under_way = std::mem::take(&mut self.under_way);
@@ -99,10 +112,6 @@ impl RelayQueue {
     /// Their bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
     }
 
     /// Since when the oldest of them has waited.

@@ -3,7 +3,6 @@
 //! Each relay has its own, so that a slow server delays no other.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -33,13 +32,19 @@ pub(super) struct RelaySender {
     /// What the requests are known by.
     mark: HeaderValue,
     settings: ArcSwap<RelaySettings>,
-    queue: Mutex<RelayQueue>,
+    fed: Mutex<FedQueue>,
     changed: Notify,
     /// There are other settings: what was in vain by the old ones is tried at once.
     adopted: Notify,
     losses: Losses,
+}
+
+/// What waits for a relay, and who may add to it.
+#[derive(Debug, Default)]
+struct FedQueue {
+    queue: RelayQueue,
     /// Listeners that may still queue something.
-    producers: AtomicUsize,
+    producers: usize,
 }
 
 /// A place from which events are queued. The sender ends when all are gone and its queue is empty.
@@ -55,11 +60,10 @@ impl RelaySender {
             app_id: app_id.to_owned(),
             mark,
             settings: ArcSwap::from_pointee(settings),
-            queue: Mutex::default(),
+            fed: Mutex::default(),
             changed: Notify::new(),
             adopted: Notify::new(),
             losses,
-            producers: AtomicUsize::new(0),
         }
     }
 
@@ -82,7 +86,7 @@ impl RelaySender {
 
     /// Events that wait or are under way, their bytes, and for how long the oldest has waited.
     pub(super) fn backlog(&self) -> (usize, usize, Duration) {
-        let queue = self.queue.lock();
+        let queue = &self.fed.lock().queue;
         (queue.len(), queue.bytes(), queue.oldest().map(|since| since.elapsed()).unwrap_or_default())
     }
 
@@ -94,7 +98,7 @@ impl RelaySender {
             () = self.send_all(&mut link, end.clone()) => return,
             () = cut(end) => {}
         }
-        let (under_way, waiting) = self.queue.lock().clear();
+        let (under_way, waiting) = self.fed.lock().queue.clear();
         let url = self.settings.load().url.clone();
         if link.is_some_and(|(_, link)| link.has_written()) {
             self.losses.unknown(&url, under_way, "the broker has ended");
@@ -105,18 +109,18 @@ impl RelaySender {
     }
 
     async fn send_all(&self, link: &mut Option<MadeLink>, mut end: watch::Receiver<Option<Instant>>) {
-        let mut failures = 0;
-        // So many are sent one by one, because their batch was refused.
-        let mut alone = 0_usize;
+        let mut course = Course::default();
         loop {
             let settings = self.settings.load_full();
-            let old = self.queue.lock().remove_older_than(settings.give_up_after, Instant::now());
+            let old = self.fed.lock().queue.remove_older_than(settings.give_up_after, Instant::now());
+            if old > 0 {
+                course.over_limit = 0;
+            }
             self.losses.given_up(&settings.url, old);
-            let most = if alone > 0 { 1 } else { settings.batch_events };
-            let Some(request) = self.queue.lock().begin(most) else {
-                let is_over =
-                    end.borrow_and_update().is_some() || self.producers.load(Ordering::Acquire) == 0;
-                if is_over && self.queue.lock().is_empty() {
+            let most = if course.alone > 0 { 1 } else { settings.batch_events };
+            let begun = self.fed.lock().queue.begin(most);
+            let Some(request) = begun else {
+                if self.is_over(end.borrow_and_update().is_some()) {
                     return;
                 }
                 tokio::select! {
@@ -126,25 +130,23 @@ impl RelaySender {
                 continue;
             };
             let outcome = self.exchange(link, &settings, &request).await;
-            let verdict = self.judge(&settings, &request, &outcome, alone == 0);
-            let items = request.items;
-            match verdict {
-                Judged::Over => alone = alone.saturating_sub(items),
-                Judged::Alone => alone = items,
-                Judged::Again(_) => {}
-            }
-            self.queue.lock().end(matches!(verdict, Judged::Over));
-            failures = if let Judged::Again(asked) = verdict {
-                let pause = asked.unwrap_or_else(|| verdict::pause(failures + 1, rand::random()));
+            let judged = self.judge(&settings, &request, &outcome, course.over_limit);
+            self.fed.lock().queue.end(matches!(judged, Judged::Over));
+            course.follow(judged, request.items);
+            if let Judged::Again(asked) | Judged::OverLimit(asked) = judged {
+                let pause = asked.unwrap_or_else(|| verdict::pause(course.failures, rand::random()));
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
                     () = self.adopted.notified() => {}
                 }
-                failures + 1
-            } else {
-                0
-            };
+            }
         }
+    }
+
+    /// Whether nothing is left to be sent, and nothing more will come. Then nobody can add to the queue any more.
+    fn is_over(&self, is_broker_ending: bool) -> bool {
+        let mut fed = self.fed.lock();
+        (is_broker_ending || fed.producers == 0) && fed.queue.close()
     }
 
     /// Sends one request once.
@@ -181,9 +183,12 @@ impl RelaySender {
         request: &RelayRequest,
     ) -> Result<Request<Full<Bytes>>, ExchangeError> {
         let path = format!("/apps/{}{}", settings.app_id, request.path);
-        let query = signed_query(&settings.key, "POST", &path, &request.body, unix_seconds());
-        // As libraries do it: a prefix is no part of what is signed.
-        let target = format!("{}{path}?{query}", settings.url.prefix());
+        let prefix = settings.url.prefix();
+        // To libraries a prefix is no part of what is signed; some servers sign what they see.
+        let prefixed = format!("{prefix}{path}");
+        let signed = if settings.sign_prefix { &prefixed } else { &path };
+        let query = signed_query(&settings.key, "POST", signed, &request.body, unix_seconds());
+        let target = format!("{prefixed}?{query}");
         Request::builder()
             .method(Method::POST)
             .uri(target)
@@ -201,7 +206,7 @@ impl RelaySender {
         settings: &RelaySettings,
         request: &RelayRequest,
         outcome: &Result<RelayReply, ExchangeError>,
-        may_be_split: bool,
+        over_limit: u32,
     ) -> Judged {
         let (url, losses, items) = (&settings.url, &self.losses, request.items);
         let reply = match outcome {
@@ -218,14 +223,21 @@ impl RelaySender {
         let status = reply.status;
         match verdict::of_status(status, reply.retry_after.as_deref()) {
             RelayVerdict::Sent => losses.sent(url, items),
-            RelayVerdict::Refused if may_be_split && items > 1 && verdict::is_for_the_batch(status) => {
+            RelayVerdict::Refused
+                if items > 1 && verdict::is_for_the_batch(status, settings.batches_are_checked_whole) =>
+            {
                 return Judged::Alone;
             }
             RelayVerdict::Refused => losses.refused(url, items, status, &reply.body),
             RelayVerdict::Unknown => losses.unknown(url, items, &format!("the answer was HTTP {status}")),
+            RelayVerdict::Again(_)
+                if status == 429 && verdict::is_always_over(request.channels, over_limit + 1) =>
+            {
+                losses.refused(url, items, status, &reply.body);
+            }
             RelayVerdict::Again(pause) => {
                 losses.again(url, &format!("the answer was HTTP {status}"));
-                return Judged::Again(pause);
+                return if status == 429 { Judged::OverLimit(pause) } else { Judged::Again(pause) };
             }
         }
         Judged::Over
@@ -255,21 +267,55 @@ enum Judged {
     Over,
     /// Its events are sent again, each by itself.
     Alone,
-    /// It is sent again, after a pause if one is named.
+    /// It is sent again, after a pause of this length if the server has named one.
     Again(Option<Duration>),
+    /// So are its events, each by itself: together they may be more than the server's limit, however long they wait.
+    OverLimit(Option<Duration>),
+}
+
+/// How the sending goes.
+#[derive(Debug, Default)]
+struct Course {
+    /// Requests in a row that have to be sent again.
+    failures: u32,
+    /// Those of them, at their end, that were over the server's limit and had one item.
+    over_limit: u32,
+    /// So many items are sent one by one.
+    alone: usize,
+}
+
+impl Course {
+    /// A request with so many items was judged.
+    fn follow(&mut self, judged: Judged, items: usize) {
+        match judged {
+            Judged::Over => {
+                *self = Course { alone: self.alone.saturating_sub(items), ..Course::default() };
+            }
+            Judged::Alone => *self = Course { alone: items, ..Course::default() },
+            Judged::Again(_) => self.failures += 1,
+            Judged::OverLimit(_) => {
+                self.failures += 1;
+                self.over_limit = if items == 1 { self.over_limit + 1 } else { 0 };
+                self.alone = self.alone.max(items);
+            }
+        }
+    }
 }
 
 impl Producer {
-    /// One more of this sender. `None` if it has ended already.
+    /// One more of this sender. `None` if it has ended already; until then it can be had again, though nobody was left.
     pub(super) fn of(sender: &Arc<RelaySender>) -> Option<Self> {
-        let more = |producers: usize| (producers > 0).then_some(producers + 1);
-        sender.producers.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
+        let mut fed = sender.fed.lock();
+        if fed.queue.is_closed() {
+            return None;
+        }
+        fed.producers += 1;
         Some(Producer { sender: Arc::clone(sender) })
     }
 
     /// The first of a sender that has not begun.
     pub(super) fn first_of(sender: &Arc<RelaySender>) -> Self {
-        sender.producers.store(1, Ordering::Release);
+        sender.fed.lock().producers += 1;
         Producer { sender: Arc::clone(sender) }
     }
 
@@ -278,10 +324,15 @@ impl Producer {
         self.sender.settings.load_full()
     }
 
+    /// Counts something that is not relayed, because another server has relayed it here.
+    pub(super) fn keep_back(&self) {
+        self.sender.losses.not_relayed(&self.sender.settings.load().url);
+    }
+
     /// Queues something, or drops it where too much waits.
     pub(super) fn push(&self, item: RelayItem, settings: &RelaySettings) {
         let bounds = RelayQueueBounds { events: settings.queue_events, bytes: settings.queue_bytes };
-        let has_room = self.sender.queue.lock().push(item, bounds, Instant::now());
+        let has_room = self.sender.fed.lock().queue.push(item, bounds, Instant::now());
         if has_room {
             self.sender.changed.notify_one();
         } else {
@@ -292,7 +343,9 @@ impl Producer {
 
 impl Drop for Producer {
     fn drop(&mut self) {
-        if self.sender.producers.fetch_sub(1, Ordering::AcqRel) == 1 {
+        let mut fed = self.sender.fed.lock();
+        fed.producers -= 1;
+        if fed.producers == 0 {
             self.sender.changed.notify_one();
         }
     }

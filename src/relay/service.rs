@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,8 @@ struct RelaysShared {
     node: u128,
     /// Until when what is left may be sent, once the broker ends.
     end: watch::Sender<Option<Instant>>,
+    /// An app has had a relay.
+    have_begun: AtomicBool,
     state: Mutex<RelaysState>,
 }
 
@@ -69,7 +72,13 @@ impl Relays {
     /// None yet, and no thread.
     pub(crate) fn new() -> Self {
         let (end, _) = watch::channel(None);
-        Relays { shared: Arc::new(RelaysShared { node: rand::random(), end, state: Mutex::default() }) }
+        let shared = RelaysShared {
+            node: rand::random(),
+            end,
+            have_begun: AtomicBool::new(false),
+            state: Mutex::default(),
+        };
+        Relays { shared: Arc::new(shared) }
     }
 
     /// What hands on what the backends of this app ask for; `None` if it has no relay. A relay that was there before, to the
@@ -88,10 +97,11 @@ impl Relays {
                 return None;
             }
         };
+        self.shared.have_begun.store(true, Ordering::Relaxed);
         let known: Vec<Arc<RelaySender>> = senders.iter().filter_map(Weak::upgrade).collect();
         let known = |settings: &RelaySettings| {
-            let own = known.iter().find(|sender| sender.app_id() == app_id && sender.is_for(settings))?;
-            let producer = Producer::of(own)?;
+            let mut own = known.iter().filter(|sender| sender.app_id() == app_id && sender.is_for(settings));
+            let (own, producer) = own.find_map(|sender| Some((sender, Producer::of(sender)?)))?;
             own.adopt(settings);
             Some(producer)
         };
@@ -111,6 +121,11 @@ impl Relays {
         let relays = producers.collect();
         senders.append(&mut started);
         Some(Arc::new(RelayListener { relays }))
+    }
+
+    /// Whether any app has had a relay since the broker began: only then can a request have the header of this broker.
+    pub(crate) fn have_begun(&self) -> bool {
+        self.shared.have_begun.load(Ordering::Relaxed)
     }
 
     /// What the header of a request to this app says.

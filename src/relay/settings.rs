@@ -28,6 +28,10 @@ pub struct RelaySettings {
     pub queue_bytes: usize,
     /// Events that one request may carry; with 1 no request is a batch.
     pub batch_events: usize,
+    /// The server checks a batch as a whole before it publishes any of it: one that it refuses is sent event by event.
+    pub batches_are_checked_whole: bool,
+    /// The path that the server's URL has is signed, too: as servers do that see it as a part of theirs.
+    pub sign_prefix: bool,
     /// How long the server may take for the whole of one answer, the connection included.
     pub timeout: Duration,
     /// For how long an event is tried to be sent.
@@ -47,6 +51,8 @@ impl RelaySettings {
             queue_events: 10_000,
             queue_bytes: 16 * 1024 * 1024,
             batch_events: 10,
+            batches_are_checked_whole: false,
+            sign_prefix: false,
             timeout: Duration::from_secs(10),
             give_up_after: Duration::from_secs(60),
             ca_file: None,

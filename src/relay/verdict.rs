@@ -23,22 +23,41 @@ pub(super) enum RelayVerdict {
     Again(Option<Duration>),
 }
 
+/// So often in a row an event for several channels may be over the server's limit. Each channel counts there, so it may be
+/// over it for ever; whereas no event can count for less than one for a single channel.
+const MOST_OVER_LIMIT: u32 = 8;
+
 /// What an answer means. `retry_after` is the header's value.
 pub(super) fn of_status(status: u16, retry_after: Option<&str>) -> RelayVerdict {
     match status {
         200..=299 => RelayVerdict::Sent,
-        // A limit was reached, or nobody is there: the words of a server, or of a proxy, that has done nothing.
-        429 | 503 => RelayVerdict::Again(retry_after.and_then(seconds)),
+        // A limit was reached, and nothing was done.
+        429 => RelayVerdict::Again(retry_after.and_then(seconds)),
+        // Whoever says when to come back has done nothing. Without it this is as well what a proxy says whose server has hung
+        // up after it had read the request.
+        503 if retry_after.is_some() => RelayVerdict::Again(retry_after.and_then(seconds)),
+        // The body, or its head, did not come in time.
+        408 => RelayVerdict::Again(retry_after.and_then(seconds)),
         // Something has failed on the way, and how far it came cannot be known.
         500.. => RelayVerdict::Unknown,
         _ => RelayVerdict::Refused,
     }
 }
 
-/// Whether a batch that was answered so may be sent again, event by event. The server has published none of it, and may
-/// not know batches, or want smaller ones, or want all but one of its events.
-pub(super) fn is_for_the_batch(status: u16) -> bool {
-    matches!(status, 400 | 404 | 405 | 413 | 422)
+/// Whether a batch that was answered so may be sent again, event by event: the server has published none of it. It does not
+/// know batches; or, where it checks a batch as a whole, it wants smaller ones, or all but one of its events. One that
+/// publishes event by event has published what came before the one that it refuses.
+pub(super) fn is_for_the_batch(status: u16, is_checked_whole: bool) -> bool {
+    match status {
+        404 | 405 => true,
+        400 | 413 | 422 => is_checked_whole,
+        _ => false,
+    }
+}
+
+/// Whether an event for so many channels, which was over the server's limit so often in a row, will be so another time.
+pub(super) fn is_always_over(channels: usize, times: u32) -> bool {
+    channels > 1 && times >= MOST_OVER_LIMIT
 }
 
 fn seconds(text: &str) -> Option<Duration> {
@@ -67,17 +86,48 @@ mod tests {
             (301, RelayVerdict::Refused),
             (400, RelayVerdict::Refused),
             (401, RelayVerdict::Refused),
+            (408, again),
             (409, RelayVerdict::Refused),
             (413, RelayVerdict::Refused),
             (429, again),
             (500, RelayVerdict::Unknown),
             (502, RelayVerdict::Unknown),
-            (503, again),
+            (503, RelayVerdict::Unknown),
             (504, RelayVerdict::Unknown),
             (999, RelayVerdict::Unknown),
         ];
         for (status, verdict) in table {
             assert_eq!(of_status(status, None), verdict, "{status}");
+        }
+    }
+
+    #[test]
+    fn unavailable_is_nothing_done_where_a_time_is_named() {
+        let table = [
+            (None, RelayVerdict::Unknown),
+            (Some("2"), RelayVerdict::Again(Some(Duration::from_secs(2)))),
+            (Some("Fri, 31 Dec 2027 23:59:59 GMT"), RelayVerdict::Again(None)),
+        ];
+        for (retry_after, verdict) in table {
+            assert_eq!(of_status(503, retry_after), verdict, "{retry_after:?}");
+        }
+    }
+
+    #[test]
+    fn a_batch_is_split_where_none_of_it_can_have_been_published() {
+        for (status, always, whole) in [
+            (404, true, true),
+            (405, true, true),
+            (400, false, true),
+            (413, false, true),
+            (422, false, true),
+            (401, false, false),
+        ] {
+            assert_eq!(
+                (is_for_the_batch(status, false), is_for_the_batch(status, true)),
+                (always, whole),
+                "{status}"
+            );
         }
     }
 

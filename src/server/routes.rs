@@ -295,12 +295,15 @@ async fn development_page(
 }
 
 /// Whether another server has relayed a request whose signature is in order. It is asked only where that would be handed
-/// on.
+/// on, or can have come from here: a relay that is no more sends what waits.
 ///
 /// # Errors
 /// If this broker has.
 fn is_relayed(context: &RouteContext, request: &HttpRequest, app: &AppState) -> Result<bool, ApiError> {
-    let header = app.hears_calls().then(|| request.headers().get(RELAY_HEADER)).flatten();
+    if !app.hears_calls() && !context.relays.have_begun() {
+        return Ok(false);
+    }
+    let header = request.headers().get(RELAY_HEADER);
     match header.map(|header| context.relays.read_mark(app.id(), header.as_bytes())) {
         None => Ok(false),
         Some(RelayMark::Others) => Ok(true),

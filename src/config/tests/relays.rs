@@ -12,6 +12,7 @@ fn relays(text: &str) -> Loaded {
 #[test]
 fn a_relay_has_what_it_is_given() {
     let more = "channels = ['room-*', 'presence-*']\nqueue_events = 5\nqueue_bytes = 1000\nbatch_events = 1\n\
+                batches_are_checked_whole = true\nsign_prefix = true\n\
                 timeout_seconds = 0.5\ngive_up_after_seconds = 2\nca_file = 'ca.pem'\n";
     let other = RELAY.replace("'7'", "'8'");
     let loaded = relays(&(with_app("") + RELAY + more + &other));
@@ -20,6 +21,7 @@ fn a_relay_has_what_it_is_given() {
     assert_eq!((rich.app_id.as_str(), rich.key.key.as_str(), rich.key.secret.text()), ("7", "k", "hush"));
     assert_eq!(rich.channels.iter().map(ToString::to_string).collect::<Vec<_>>(), ["room-*", "presence-*"]);
     assert_eq!((rich.queue_events, rich.queue_bytes, rich.batch_events), (5, 1000, 1));
+    assert!(rich.batches_are_checked_whole && rich.sign_prefix);
     assert_eq!((rich.timeout.as_millis(), rich.give_up_after.as_secs()), (500, 2));
     assert_eq!(rich.ca_file.as_deref(), Some("ca.pem".as_ref()));
     let expected = RelaySettings::new(plain.url.clone(), "8", plain.key.clone());
@@ -63,6 +65,11 @@ fn mistakes_in_a_relay_name_the_line_and_no_secret() {
         ("queue_events = 0", "apps.relay.queue_events must be an integer from 1 to"),
         ("queue_bytes = -1", "apps.relay.queue_bytes must be an integer from 1 to"),
         ("batch_events = 1001", "apps.relay.batch_events must be an integer from 1 to 1000, got 1001"),
+        (
+            "batches_are_checked_whole = 1",
+            "apps.relay.batches_are_checked_whole must be true or false, got 1",
+        ),
+        ("sign_prefix = 'no'", "apps.relay.sign_prefix must be true or false, got the string \"no\""),
         ("timeout_seconds = 0", "apps.relay.timeout_seconds must be a number of seconds from 0.001"),
         ("give_up_after_seconds = 'x'", "apps.relay.give_up_after_seconds must be a number of seconds"),
         ("ca_file = 1", "apps.relay.ca_file must be the path of a file, or empty, got 1"),

@@ -95,8 +95,8 @@ pub trait Listener: Send + Sync {
     }
 
     /// A backend has asked for this, and it was done. It is told to those that hear calls, on the worker thread where it was
-    /// done, unless another server has relayed it.
-    fn called(&self, _: &BackendCall<'_>) {}
+    /// done; and whether another server has relayed it, which is a reason not to hand it on.
+    fn called(&self, _: &BackendCall<'_>, _is_relayed: bool) {}
 
     /// Something was refused. Few want to know.
     fn refused(&self, _: &Refused<'_>) {}
@@ -211,9 +211,9 @@ impl AppState {
         self.demand.is_of_calls()
     }
 
-    /// Hands what a backend has asked for to those who want it.
-    pub fn hand_on(&self, call: &BackendCall<'_>) {
-        self.listeners().iter().for_each(|listener| listener.called(call));
+    /// Hands what a backend has asked for to those who want it, and tells them whether another server has relayed it.
+    pub fn hand_on(&self, call: &BackendCall<'_>, is_relayed: bool) {
+        self.listeners().iter().for_each(|listener| listener.called(call, is_relayed));
     }
 
     /// Those who listen, if any of them does at present.

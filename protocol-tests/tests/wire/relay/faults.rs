@@ -128,12 +128,12 @@ fn the_status_of_an_answer_counts() {
     let huge = format!("HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n{}", "x".repeat(10_000_000));
     let elsewhere = "HTTP/1.1 307 Go there\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n";
     other.react([
+        answer(401, "", "Invalid signature: forged\nnext line"),
         Reaction::Send(huge.into_bytes()),
         Reaction::SendAndEnd(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf".to_vec()),
         Reaction::Send(b"HTTP/1.1 202 OK\r\nContent-Length: 100\r\n\r\nhalf".to_vec()),
         Reaction::Send(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec()),
         Reaction::Send(elsewhere.as_bytes().to_vec()),
-        answer(401, "", "Invalid signature: forged\nnext line"),
         answer(413, "", "too large"),
     ]);
     relaying.publish(&numbered(0..8));
@@ -142,11 +142,12 @@ fn the_status_of_an_answer_counts() {
     assert_eq!((relaying.events("refused"), relaying.events("unknown")), (3, 0));
     let log = relaying.target.broker().unwrap().log();
     let refusals: Vec<_> = log.lines().filter(|line| line.contains("has refused events")).collect();
-    assert!(refusals.len() == 1 && refusals[0].contains("307"), "{refusals:?}");
+    assert!(refusals[0].contains("401") && refusals[0].contains("forged\\nnext line"), "{refusals:?}");
+    assert!(!log.lines().any(|line| line.starts_with("next line")), "{log}");
 }
 
-/// A server that says that it has done nothing is asked again, when it wants to be; a batch that it does not want comes
-/// event by event.
+/// A server that says that it has done nothing is asked again, when it wants to be. Where it says 503 and no time, somebody
+/// may have taken the request and hung up.
 ///
 /// Proves: relay.
 #[test]
@@ -154,34 +155,117 @@ fn what_was_not_done_is_asked_for_again() {
     let other = OtherServer::start();
     let Some(relaying) = Relaying::start(&relay_to(other.port, "")) else { return };
     let waits = "Retry-After: 1\r\n";
-    other.react([answer(429, waits, "slow down"), answer(503, "", "")]);
+    other.react([answer(429, waits, "slow down"), answer(503, waits, ""), answer(408, "", "")]);
     relaying.publish(&numbered(0..5));
-    let names = other.names(7);
-    // Twice in vain, then all.
-    assert_eq!(names.concat().iter().filter(|name| *name == "e0").count(), 3, "{names:?}");
+    let mut names = Vec::new();
+    // Three times in vain, then it arrives.
+    for _ in 0..4 {
+        let request = other.request().events();
+        assert_eq!(request[0]["name"], "e0");
+        names = request.iter().map(|event| event["name"].as_str().unwrap().to_owned()).collect();
+    }
+    names.extend(other.names(5 - names.len()).concat());
+    assert_eq!(names, numbered(0..5));
     relaying.await_events("sent", 5);
-    assert_eq!(relaying.figure("retries_total{app_id=\"1001\"}"), 2);
+    assert_eq!(relaying.figure("retries_total{app_id=\"1001\"}"), 3);
+    other.react([answer(503, "", "the server has hung up")]);
+    relaying.publish(&numbered(5..6));
+    relaying.await_events("unknown", 1);
+    relaying.publish(&numbered(6..7));
+    assert_eq!(other.names(2).concat(), numbered(5..7));
+}
 
-    for (status, refused) in [(404, 0), (413, 0), (400, 1)] {
+/// Holds events back until the settings change, so that they are together: a batch of four, which is answered so.
+fn refuse_a_batch(other: &OtherServer, relaying: &Relaying, more: &str, then: Vec<Reaction>) {
+    other.react([answer(503, "Retry-After: 30\r\n", "")]);
+    relaying.publish(&["first".to_owned()]);
+    assert_eq!(other.names(1), [["first"]]);
+    relaying.publish(&numbered(0..3));
+    other.react(then);
+    relaying.reload(&relay_to(other.port, more));
+    let batch = other.request();
+    assert_eq!((batch.path.as_str(), batch.events().len()), ("/ws/apps/7/batch_events", 4));
+}
+
+/// A batch that a server does not know comes event by event; so does one that it refuses, if it checks a batch before it
+/// publishes any of it. If not, a part of it may have been published.
+///
+/// Proves: relay.
+#[test]
+fn a_refused_batch_is_sent_again_only_where_none_of_it_was_published() {
+    let other = OtherServer::start();
+    let Some(relaying) = Relaying::start(&relay_to(other.port, "")) else { return };
+    let whole = "batches_are_checked_whole = true\n";
+    let table = [(404, "", 0), (405, whole, 0), (413, whole, 0), (400, whole, 1)];
+    for (round, (status, more, refused)) in table.into_iter().enumerate() {
         let before = (relaying.events("sent"), relaying.events("refused"));
-        // Held back, so that the next ones are together.
-        other.react([answer(503, waits, "")]);
-        relaying.publish(&["first".to_owned()]);
-        assert_eq!(other.names(1), [["first"]]);
-        relaying.publish(&numbered(0..3));
         let mut reactions = vec![answer(status, "", "no such batch")];
         if refused > 0 {
             reactions.extend([answer(200, "", "{}"), answer(200, "", "{}"), answer(400, "", "not this one")]);
         }
-        other.react(reactions);
-        let batch = other.request();
-        assert_eq!((batch.path.as_str(), batch.events().len()), ("/ws/apps/7/batch_events", 4));
-        let alone = other.names(4);
-        assert_eq!(alone, [["first"], ["e0"], ["e1"], ["e2"]], "{status}");
+        refuse_a_batch(&other, &relaying, &format!("queue_events = {}\n{more}", 100 + round), reactions);
+        assert_eq!(other.names(4), [["first"], ["e0"], ["e1"], ["e2"]], "{status}");
         relaying.await_events("sent", before.0 + 4 - refused);
         relaying.await_events("refused", before.1 + refused);
     }
+    for (round, status) in [400, 413, 422].into_iter().enumerate() {
+        let before = relaying.events("refused");
+        let more = format!("queue_events = {}", 200 + round);
+        refuse_a_batch(&other, &relaying, &more, vec![answer(status, "", "one of these")]);
+        relaying.await_events("refused", before + 4);
+    }
+    relaying.publish(&["last".to_owned()]);
+    assert_eq!(other.names(1), [["last"]]);
     assert_eq!(relaying.events("unknown"), 0);
+}
+
+/// A batch that is more than the server's limit comes event by event; and an event for several channels that is more than
+/// that by itself is refused in the end, and those behind it go on.
+///
+/// Proves: relay.
+#[test]
+fn what_is_always_over_the_limit_holds_up_nothing() {
+    let other = OtherServer::start();
+    let Some(relaying) = Relaying::start(&relay_to(other.port, "")) else { return };
+    refuse_a_batch(&other, &relaying, "queue_events = 100", vec![answer(429, "", "too many points")]);
+    assert_eq!(other.names(4), [["first"], ["e0"], ["e1"], ["e2"]]);
+    relaying.await_events("sent", 4);
+    other.react((0..8).map(|_| answer(429, "Retry-After: 0\r\n", "too many points")));
+    let wide = json!({ "name": "wide", "channels": ["room", "hall", "yard"], "data": "x" });
+    relaying.target.events(&wide).assert_empty_object();
+    relaying.publish(&numbered(3..4));
+    assert_eq!(other.names(9).concat()[..8], vec!["wide".to_owned(); 8]);
+    relaying.await_events("sent", 5);
+    assert_eq!((relaying.events("refused"), relaying.waiting()), (1, 0));
+}
+
+/// A server that closes each connection after its answer, and does not say so, costs one request at most: from then on each
+/// has its own connection.
+///
+/// Proves: relay.
+#[test]
+fn a_server_that_closes_connections_silently_costs_little() {
+    let other = OtherServer::start();
+    other.usually(Reaction::SendAndEnd(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}".to_vec()));
+    let Some(relaying) = Relaying::start(&relay_to(other.port, "batch_events = 1")) else { return };
+    relaying.publish(&numbered(0..100));
+    crate::eventually("all are over", || {
+        (relaying.events("sent") + relaying.events("unknown") == 100).then_some(())
+    });
+    assert!(relaying.events("unknown") <= 1, "{} unknown", relaying.events("unknown"));
+}
+
+/// Where the settings say so, the path before that of the API is signed, too.
+///
+/// Proves: relay.
+#[test]
+fn a_prefix_can_be_signed() {
+    let other = OtherServer::start();
+    let relay = relay_to(other.port, "sign_prefix = true").replace("/ws\"", "/signed\"");
+    let Some(relaying) = Relaying::start(&relay) else { return };
+    relaying.publish(&numbered(0..1));
+    assert_eq!(other.request().path, "/signed/apps/7/events");
+    relaying.await_events("sent", 1);
 }
 
 /// What waits is bounded, by number and by bytes: what is published beyond is not relayed, counted, and told once in a
@@ -236,7 +320,7 @@ fn a_server_that_hangs_holds_no_end_up() {
     let log = broker.log();
     assert!(log.contains("the broker has ended"), "{log}");
     assert!(
-        log.lines().any(|line| line.contains("could not be sent in time") && line.contains("4")),
+        log.lines().any(|line| line.contains("could not be sent in time") && line.contains("events=4")),
         "{log}"
     );
 }

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -27,6 +26,8 @@ pub(super) enum Reaction {
     Hang,
     /// Ends the connection.
     HangUp,
+    /// Has the server at this port answer, as a proxy does.
+    Forward(u16),
 }
 
 /// An answer with this status, further header lines and body.
@@ -43,8 +44,6 @@ pub(super) struct RelayedRequest {
     pub(super) path: String,
     pub(super) head: String,
     pub(super) body: String,
-    /// The number of the connection that it came by, from 1.
-    pub(super) connection: usize,
 }
 
 /// A server that is running, until the process ends.
@@ -68,13 +67,11 @@ impl OtherServer {
         let (sender, requests) = mpsc::channel();
         let next: Arc<Mutex<VecDeque<Reaction>>> = Arc::default();
         let usual = Arc::new(Mutex::new(answer(200, "", "{}")));
-        let connections = AtomicUsize::new(0);
         let (next_one, usual_one) = (Arc::clone(&next), Arc::clone(&usual));
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let number = connections.fetch_add(1, Ordering::Relaxed) + 1;
                 let (sender, next, usual) = (sender.clone(), Arc::clone(&next_one), Arc::clone(&usual_one));
-                thread::spawn(move || serve(stream, number, &sender, &next, &usual));
+                thread::spawn(move || serve(stream, &sender, &next, &usual));
             }
         });
         OtherServer { port, requests: Mutex::new(requests), next, usual }
@@ -134,7 +131,6 @@ impl RelayedRequest {
 
 fn serve(
     mut stream: TcpStream,
-    connection: usize,
     requests: &Sender<RelayedRequest>,
     next: &Mutex<VecDeque<Reaction>>,
     usual: &Mutex<Reaction>,
@@ -146,7 +142,11 @@ fn serve(
         check_signature(path, query, &body);
         let reaction = next.lock().unwrap().pop_front();
         let reaction = reaction.unwrap_or_else(|| usual.lock().unwrap().clone());
-        let request = RelayedRequest { path: path.to_owned(), head, body, connection };
+        let forwarded = match reaction {
+            Reaction::Forward(port) => forward(port, &head, &body),
+            _ => None,
+        };
+        let request = RelayedRequest { path: path.to_owned(), head, body };
         if requests.send(request).is_err() {
             return;
         }
@@ -163,11 +163,25 @@ fn serve(
             }
             Reaction::Hang => {}
             Reaction::HangUp => return,
+            Reaction::Forward(_) => {
+                let Some(answer) = forwarded else { return };
+                if stream.write_all(answer.as_bytes()).is_err() {
+                    return;
+                }
+            }
         }
     }
 }
 
-/// The head and the body of the next request; none at the end.
+/// What the server at this port answers.
+fn forward(port: u16, head: &str, body: &str) -> Option<String> {
+    let mut server = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    server.write_all(format!("{head}{body}").as_bytes()).ok()?;
+    let (head, body) = read_request(&mut server)?;
+    Some(head + &body)
+}
+
+/// The head and the body of the next request or answer; none at the end.
 fn read_request(stream: &mut TcpStream) -> Option<(String, String)> {
     let mut bytes = Vec::new();
     let mut byte = [0];
@@ -187,14 +201,20 @@ fn read_request(stream: &mut TcpStream) -> Option<(String, String)> {
     Some((head, String::from_utf8(body).expect("a body is text")))
 }
 
-/// As servers check it: the query without the signature, sorted, and the path without what is put before it.
+/// As servers check it: the query without the signature, sorted, and the path without what is put before it, unless that is
+/// `/signed`.
 fn check_signature(path: &str, query: &str, body: &str) {
-    let path = &path[path.find("/apps/").expect("a path of the API")..];
+    let path = if path.starts_with("/signed/") {
+        path
+    } else {
+        &path[path.find("/apps/").expect("a path of the API")..]
+    };
     let (signed, signature) = query.rsplit_once("&auth_signature=").expect("a signature");
     let mut sorted: Vec<&str> = signed.split('&').collect();
     sorted.sort_unstable();
     assert_eq!(sorted.join("&"), signed, "the query is not sorted");
     let hash = hex::encode(Md5::digest(body));
     assert!(signed.contains(&format!("body_md5={hash}")), "{signed}");
-    assert_eq!(signature, signature::hmac_hex(SECRET, &format!("POST\n{path}\n{signed}")), "{path}?{query}");
+    let expected = |secret: &str| signature::hmac_hex(secret, &format!("POST\n{path}\n{signed}"));
+    assert!([SECRET, "app-secret"].iter().any(|secret| signature == expected(secret)), "{path}?{query}");
 }
