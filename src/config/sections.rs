@@ -40,9 +40,9 @@ pub struct ServerConfig {
     /// Simultaneous connections of clients from one address, all apps together, of IPv6 from one /64; 0 stands for any
     /// number. Over it: close 4100.
     pub max_connections_per_address: usize,
-    /// Handshakes and requests from one address, of IPv6 from one /64, that are refused within a minute for what they show;
-    /// 0 stands for any number. Over it nothing that comes from there is looked at until the minute is over: HTTP 429,
-    /// sessions of the fallbacks are closed with 4100.
+    /// Handshakes and requests from one address, of IPv6 from one /64, that are refused within a minute for what they
+    /// show; 0 stands for any number. Over it nothing that comes from there is looked at until the minute is over: close
+    /// 4100 of WebSockets and sessions of the fallbacks, HTTP 429 of the rest.
     pub max_refusals_per_address_per_minute: usize,
     /// Simultaneous connections of this node that speak HTTP, those not counted that have become WebSockets; 0 lifts the
     /// limit. Over it: HTTP 503, and the connection ends.

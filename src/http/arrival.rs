@@ -8,7 +8,8 @@ use tracing::field::display;
 use tracing::warn;
 
 use super::ListenerSettings;
-use super::client_address::{client_address, names_a_client};
+use super::client_address::client_address;
+use super::foreign::proxied;
 use super::forwarded::elements;
 use crate::app::App;
 use crate::hub::{AddressGroup, Hub, RefusedTooOften};
@@ -22,12 +23,13 @@ pub(crate) struct Arrival {
     pub(crate) tls: bool,
     /// The web pages that it speaks for, if it says so; more than one only if its requests contradict each other.
     origins: Vec<String>,
-    /// The address of the client, as far as the peer or a trusted proxy tells it: without a port (0) where that is not told.
-    /// `None` of a peer on a Unix socket.
+    /// The address of the client, as far as the peer or a trusted proxy tells it: without a port (0) where that is not
+    /// told. `None` of a peer on a Unix socket.
     pub(crate) peer: Option<SocketAddr>,
     /// The proxy that told so, where it was not the client itself that came.
     pub(crate) proxy: Option<ProxyName>,
-    /// What it counts as where addresses are bounded; `None` of a peer on a Unix socket, which is a program of this machine.
+    /// What it counts as where addresses are bounded; `None` of a peer on a Unix socket, which is a program of this
+    /// machine.
     pub(crate) counted_as: Option<AddressGroup>,
 }
 
@@ -38,8 +40,9 @@ impl Arrival {
         // A proxy that names nobody vouches for nobody's headers.
         let client = if nameless { peer } else { client_address(headers, peer, &settings.trusted_proxies) };
         let is_believed = !nameless && settings.believes(peer);
-        // Nobody can count as the proxy by what he writes: its own programs may come from the same address.
-        let is_hidden = nameless || (settings.trusted_proxies.trusts(client) && names_a_client(headers));
+        // Nobody can count as the proxy by what he writes, nor by what it does not tell: its own programs may come from the
+        // same address.
+        let is_hidden = nameless || (settings.trusted_proxies.trusts(client) && proxied(headers).is_some());
         let address = client.map(|client| client.ip());
         let counted_as = match address {
             address if is_hidden => Some(AddressGroup::behind(address)),
@@ -257,6 +260,11 @@ mod tests {
             (PROXY, &[(x, "unknown")], behind("10.0.0.1")),
             (PROXY, &[(forwarded, "proto=https")], behind("10.0.0.1")),
             (PROXY, &[(x, "10.0.0.7")], behind("10.0.0.7")),
+            // A proxy that names nobody is known by whatever else it adds.
+            (PROXY, &[("x-real-ip", "192.0.2.1")], behind("10.0.0.1")),
+            (PROXY, &[("x-forwarded-proto", "https")], behind("10.0.0.1")),
+            (PROXY, &[("via", "1.1 proxy")], behind("10.0.0.1")),
+            ("unix", &[("x-forwarded-host", "a.example")], behind("none")),
             ("192.0.2.9:80", &[(x, "198.51.100.1"), (forwarded, "for=_x")], of("192.0.2.9")),
             ("unix", &[], None),
             ("unix", &[(x, "192.0.2.1")], of("192.0.2.1")),

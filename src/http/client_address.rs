@@ -49,11 +49,6 @@ pub(super) fn client_address(
     }
 }
 
-/// Whether a request says anything of where its client is, however it is to be read.
-pub(super) fn names_a_client(headers: &HeaderMap) -> bool {
-    headers.contains_key(FORWARDED_FOR) || headers.contains_key(header::FORWARDED)
-}
-
 /// Goes from the peer to the address before it, and so on, as far as that is told by somebody who is trusted.
 fn walk(
     addresses: impl Iterator<Item = Option<SocketAddr>>,

@@ -29,7 +29,10 @@ pub(crate) enum ApiError {
     },
     /// A WebSocket endpoint was asked for without an upgrade.
     #[error("Upgrade required: this is a WebSocket endpoint")]
-    UpgradeRequired,
+    UpgradeRequired {
+        /// Whether the path names an app: then the upgrade may have been lost on the way here.
+        is_known: bool,
+    },
     /// A convenience of development mode was asked for under a name that is not this machine's.
     #[error("Forbidden: development endpoints answer only to localhost and loopback addresses, not to {0}")]
     ForeignHost(String),
@@ -239,7 +242,7 @@ impl ApiError {
                 StatusCode::NOT_FOUND
             }
             ApiError::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            ApiError::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
+            ApiError::UpgradeRequired { .. } => StatusCode::UPGRADE_REQUIRED,
             ApiError::RelayLeadsBack => StatusCode::CONFLICT,
             ApiError::AppDisabled
             | ApiError::ForeignHost(_)
@@ -282,17 +285,15 @@ impl ApiError {
         }
     }
 
-    /// Whether a stranger may be behind it: what came shows no right to ask, or asks for what is not there.
-    pub(crate) fn is_of_a_stranger(&self) -> bool {
-        matches!(
-            self,
-            ApiError::Auth(_)
-                | ApiError::NotFound(_)
-                | ApiError::AppNotFound(_)
-                | ApiError::NoSuchApp(_)
-                | ApiError::MethodNotAllowed { .. }
-                | ApiError::UpgradeRequired
-        )
+    /// After how many seconds it may be tried again, where waiting helps.
+    pub(crate) fn retry_after(&self) -> Option<u64> {
+        match self {
+            ApiError::TooManyBodies | ApiError::ShuttingDown => Some(1),
+            ApiError::RefusedTooOften(RefusedTooOften { seconds })
+            | ApiError::TooManyEvents { seconds, .. }
+            | ApiError::TooManyReads { seconds, .. } => Some(*seconds),
+            _ => None,
+        }
     }
 
     /// The body of the answer.
@@ -304,24 +305,15 @@ impl ApiError {
     pub(crate) fn response(&self) -> HttpResponse {
         let mut answer = HttpResponse::build(self.status());
         answer.content_type("text/plain; charset=utf-8");
+        if let Some(seconds) = self.retry_after() {
+            answer.insert_header((header::RETRY_AFTER, seconds));
+        }
         match self {
             ApiError::MethodNotAllowed { allowed, .. } => {
                 answer.insert_header((header::ALLOW, *allowed));
             }
-            ApiError::TooManyBodies => {
-                answer.insert_header((header::RETRY_AFTER, "1"));
-            }
-            ApiError::RefusedTooOften(RefusedTooOften { seconds }) => {
-                answer.insert_header((header::RETRY_AFTER, *seconds));
-            }
-            ApiError::TooManyEvents { seconds, .. } | ApiError::TooManyReads { seconds, .. } => {
-                answer.insert_header((header::RETRY_AFTER, *seconds));
-            }
-            ApiError::UpgradeRequired => {
+            ApiError::UpgradeRequired { .. } => {
                 answer.insert_header((header::UPGRADE, "websocket"));
-            }
-            ApiError::ShuttingDown => {
-                answer.insert_header((header::RETRY_AFTER, "1"));
             }
             _ => {}
         }

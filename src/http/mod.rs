@@ -26,6 +26,7 @@ mod path;
 mod request_counts;
 mod settings;
 mod slashes;
+mod stranger;
 pub(crate) mod users;
 
 pub(crate) use answer::{
@@ -43,3 +44,4 @@ pub(crate) use path::segments;
 pub(crate) use request_counts::{RequestCounts, WorkerRequests};
 pub(crate) use settings::ListenerSettings;
 pub(crate) use slashes::collapse_slashes;
+pub(crate) use stranger::is_close_of_a_stranger;

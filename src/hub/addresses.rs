@@ -39,7 +39,7 @@ pub struct AddressPlace {
 pub struct AddressFull(pub usize);
 
 impl AddressTable {
-    /// From now on an address may have so many connections; 0 lifts the bound. Those that are open stay.
+    /// How many connections an address may have; 0 lifts the bound. It is told at the start, and holds until the end.
     pub fn set_most(&self, most: usize) {
         self.most.store(most, Ordering::Relaxed);
     }

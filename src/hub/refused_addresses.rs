@@ -49,7 +49,7 @@ pub struct RefusedTooOften {
 }
 
 impl RefusedAddresses {
-    /// From now on an address may be refused so often per minute; 0 lifts the bound.
+    /// How often an address may be refused per minute; 0 lifts the bound. It is told at the start, and holds until the end.
     pub fn set_most(&self, most: usize) {
         self.most.store(most, Ordering::Relaxed);
         *self.windows.lock() = Windows::default();

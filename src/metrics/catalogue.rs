@@ -83,8 +83,8 @@ metrics! {
     API_BYTES_RECEIVED = Counter "heliostat_api_received_bytes_total" ["app_id"]
         "Bytes of the bodies of those.";
     API_BYTES_SENT = Counter "heliostat_api_sent_bytes_total" ["app_id"]
-        "Bytes of the bodies of their answers, errors included, but for those that are made while they are sent: streams, and lists of more \
-         than 1000 channels.";
+        "Bytes of the bodies of their answers, errors included, but for those that are made while they are sent: \
+         streams, and lists of more than 1000 channels.";
     HTTP_UNFINISHED = Gauge "heliostat_http_unfinished_bytes" []
         "Bytes of bodies of requests that have not come whole.";
 

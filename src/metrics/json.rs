@@ -57,7 +57,10 @@ fn samples(name: &str, labels: &Labels, value: &Value) -> Vec<Json> {
         Value::Real(value) => return vec![json!({ "value": value, "labels": labels })],
         Value::Durations(durations) => durations,
     };
-    let series = |suffix: &str, labels: Map<String, Json>, value: Json| json!({ "labels": labels, "value": value, "metricName": format!("{name}{suffix}") });
+    let series = |suffix: &str, labels: Map<String, Json>, value: Json| {
+        let name = format!("{name}{suffix}");
+        json!({ "labels": labels, "value": value, "metricName": name })
+    };
     let mut so_far = 0;
     let buckets = durations.ranges.iter().map(|(bound, count)| {
         so_far += count;

@@ -32,7 +32,8 @@ const CONNECTIONS: usize = 32;
 /// Open files that the listener takes, its connections among them: its sockets, twice, and what its two threads poll.
 pub(super) const FILES: u64 = CONNECTIONS as u64 + 14;
 
-/// The admin listener with its address, or two where it is `localhost`, or the sockets that were passed on for it. Connections wait in the kernel until it serves.
+/// The admin listener with its address, or two where it is `localhost`, or the sockets that were passed on for it.
+/// Connections wait in the kernel until it serves.
 pub(super) struct AdminListener {
     pub(super) sockets: Vec<ListeningSocket>,
     pub(super) admin: Arc<Admin>,

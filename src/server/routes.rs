@@ -22,6 +22,7 @@ use crate::http::{
 use crate::hub::{AppState, InjectedAnswer, Refused, Worker};
 use crate::net::{ConnectionPeers, peer_field};
 use crate::node::Readiness;
+use crate::pipe::wire::is_pipe;
 use crate::protocol::ChannelType;
 use crate::relay::{RELAY_HEADER, RelayMark, Relays};
 use crate::test_mode::TestMode;
@@ -192,11 +193,12 @@ fn check_refusals(context: &RouteContext, request: &HttpRequest) -> Result<(), A
         return Ok(());
     }
     let path = request.path().strip_prefix(context.settings.path_prefix.as_str());
-    let is_probe = path.is_some_and(|path| {
-        let mut segments = segments(path).skip(1);
-        let first = segments.next();
-        segments.next().is_none() && first.is_some_and(|first| first == "health" || first == "ready")
-    });
+    let is_probe = check_reading(request).is_ok()
+        && path.is_some_and(|path| {
+            let mut segments = segments(path).skip(1);
+            let first = segments.next();
+            segments.next().is_none() && first.is_some_and(|first| first == "health" || first == "ready")
+        });
     if !is_probe {
         arrival(context, request).check_refusals(hub)?;
     }
@@ -227,7 +229,10 @@ async fn answer(
     match segments.as_slice() {
         ["health"] => check_reading(request).map(|()| state_response(context.readiness.check_life(), "ok\n")),
         ["ready"] => readiness(context, request),
-        ["app", _] => Err(ApiError::UpgradeRequired),
+        ["app", key] | ["app", key, ""] => {
+            let is_known = names_an_app(context, request, key);
+            Err(ApiError::UpgradeRequired { is_known })
+        }
         // One official library leaves the app out of this path; the key tells which it is.
         ["apps", ..] | ["users", _, "terminate_connections"] => {
             let (app_id, endpoint) = match segments.as_slice() {
@@ -309,6 +314,13 @@ fn is_relayed(context: &RouteContext, request: &HttpRequest, app: &AppState) -> 
         Some(RelayMark::Others) => Ok(true),
         Some(RelayMark::Own) => Err(ApiError::RelayLeadsBack),
     }
+}
+
+/// Whether the path of a handshake that came without its upgrade names an app: by the key, or as backends of the pipe do.
+fn names_an_app(context: &RouteContext, request: &HttpRequest, key: &str) -> bool {
+    let hub = context.worker.hub();
+    hub.state_by_key(key).is_some()
+        || (hub.apps().by_id(key).is_some() && is_pipe(&Query::parse(request.query_string())))
 }
 
 /// Whether a request is for the node's readiness, which is told until the end.

@@ -8,7 +8,7 @@ use tracing::{debug, info};
 
 use crate::auth::request::Query;
 use crate::connection::Probe;
-use crate::http::Arrival;
+use crate::http::{Arrival, is_close_of_a_stranger};
 use crate::hub::{
     self, AddressFull, AddressPlace, Admission, AppState, Hub, NotAdmitted, Shutdown, ShutdownGuard, Worker,
 };
@@ -72,12 +72,7 @@ pub(super) fn admit(
 ) -> Result<AdmittedConnection, ConnectionRefusal> {
     let ConnectRequest { key, query, arrival } = connect_request;
     let key = key.as_deref().ok();
-    // Not told again: the log has heard why.
-    arrival.check_refusals(worker.hub()).map_err(|too_often| ConnectionRefusal {
-        code: CloseCode::OverCapacity.into(),
-        reason: too_often.to_string(),
-        version: None,
-    })?;
+    check_refusals(worker, arrival)?;
     let admitted = check(worker, connect_request);
     let admitted = admitted.inspect(|AdmittedConnection { app, agreed, admission, client_info, .. }| {
         let app = app.id();
@@ -97,24 +92,26 @@ pub(super) fn admit(
         );
         let app = key.and_then(|key| worker.hub().state_by_key(key));
         worker.hub().announce_refusal(app.as_ref(), &hub::Refused::Connection { key, code: *code, reason });
-        if is_of_a_stranger(*code) {
+        if is_close_of_a_stranger(*code) {
             arrival.count_refusal(worker.hub());
         }
     })
 }
 
-/// A connection was refused that had named no app. The log has heard of it; this tells whoever listens, and counts it.
-pub(super) fn announce_nameless(hub: &Hub, arrival: &Arrival, code: CloseStatus, reason: &str) {
-    hub.announce_refusal(None, &hub::Refused::Connection { key: None, code, reason });
-    if is_of_a_stranger(code) {
-        arrival.count_refusal(hub);
-    }
+/// Makes sure that what comes from there may be looked at. Nobody is told where it may not: the log has heard why.
+pub(super) fn check_refusals(worker: &Worker, arrival: &Arrival) -> Result<(), ConnectionRefusal> {
+    arrival.check_refusals(worker.hub()).map_err(|too_often| ConnectionRefusal {
+        code: CloseCode::OverCapacity.into(),
+        reason: too_often.to_string(),
+        version: None,
+    })
 }
 
-/// Whether a connection was refused for what it has shown, and not because there is no place for it.
-pub(super) fn is_of_a_stranger(code: CloseStatus) -> bool {
-    let of_its_place = [CloseCode::AppDisabled, CloseCode::OverQuota];
-    (4000..4100).contains(&code.code()) && !of_its_place.iter().any(|own| code == *own)
+/// A connection was refused that had named no app, or nothing that can be read. The log has heard of it; this tells
+/// whoever listens, and counts it.
+pub(super) fn announce_nameless(hub: &Hub, arrival: &Arrival, code: CloseStatus, reason: &str) {
+    hub.announce_refusal(None, &hub::Refused::Connection { key: None, code, reason });
+    arrival.count_refusal(hub);
 }
 
 fn check(

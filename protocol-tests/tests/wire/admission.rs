@@ -93,8 +93,17 @@ impl<'t> Try<'t> {
     }
 
     /// Reads until one of the words comes. What ends without is told as it is.
-    fn hear(&mut self, mut stream: TcpStream, words: &[&'static str]) -> Result<&'static str, String> {
-        let mut heard = Vec::new();
+    fn hear(&mut self, stream: TcpStream, words: &[&'static str]) -> Result<&'static str, String> {
+        self.hear_after(Vec::new(), stream, words)
+    }
+
+    /// The same, where this has come already.
+    fn hear_after(
+        &mut self,
+        mut heard: Vec<u8>,
+        mut stream: TcpStream,
+        words: &[&'static str],
+    ) -> Result<&'static str, String> {
         let mut piece = [0; 4096];
         loop {
             let text = String::from_utf8_lossy(&heard);
@@ -144,13 +153,15 @@ impl<'t> Try<'t> {
             Way::SockJs { receives, method, .. } => {
                 let path = format!("/pusher/000/{}/{receives}", self.id);
                 let mut first = self.request(method, &path, begin, "");
-                let mut greeting = [0; 4096];
-                assert!(first.read(&mut greeting).unwrap() > 0, "no greeting");
+                let mut greeting = vec![0; 4096];
+                let bytes = first.read(&mut greeting).unwrap();
+                assert!(bytes > 0, "no greeting");
+                greeting.truncate(bytes);
                 self.send(&introduction, send);
                 if receives == "xhr" || receives.starts_with("jsonp") {
                     return self.poll(method, &path, begin, words);
                 }
-                first
+                return self.hear_after(greeting, first, words).unwrap();
             }
             Way::Stream(kind) => {
                 let path = format!("/apps/{}/channels/news/{kind}", self.target.credentials.app_id);
@@ -171,6 +182,22 @@ impl<'t> Try<'t> {
             let stream = self.request(method, path, &headers, "");
             self.hear(stream, words).ok()
         })
+    }
+
+    /// Hears one of the words in a session that has begun.
+    pub(crate) fn hear_on(&mut self, headers: &[&str], words: &[&'static str]) -> &'static str {
+        let (method, path) = match self.way {
+            Way::Native(receives) => {
+                ("POST", format!("/pusher/app/{}/1/{}/{receives}?{}", self.key(), self.id, self.query))
+            }
+            Way::SockJs { receives, method, .. } => (method, format!("/pusher/000/{}/{receives}", self.id)),
+            _ => panic!("no session"),
+        };
+        if path.contains("/xhr?") || path.ends_with("/xhr") || path.contains("/jsonp") {
+            return self.poll(method, &path, headers, words);
+        }
+        let stream = self.open.pop().expect("its stream");
+        self.hear(stream, words).unwrap()
     }
 
     /// Says something once it is a client, whichever way it came.
@@ -263,14 +290,7 @@ fn only_pages_on_the_list_become_clients() {
 /// An established session is told why it ends.
 #[track_caller]
 fn assert_ended(mut session: Try<'_>, headers: &[&str], word: &'static str) {
-    let Way::SockJs { receives, method, .. } = session.way else { panic!("no session") };
-    let heard = if receives == "xhr" || receives.starts_with("jsonp") {
-        session.poll(method, &format!("/pusher/000/{}/{receives}", session.id), headers, &[word])
-    } else {
-        let stream = session.open.pop().expect("its stream");
-        session.hear(stream, &[word]).unwrap()
-    };
-    assert_eq!(heard, word);
+    assert_eq!(session.hear_on(headers, &[word]), word);
 }
 
 /// What is not protected by TLS is refused, whichever way it comes and whichever request of a session it is.

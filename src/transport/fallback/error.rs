@@ -27,7 +27,7 @@ pub(super) enum FallbackError {
     /// The body is no list of messages; the status is of the family.
     #[error("{0}")]
     Body(MessageBodyError, StatusCode),
-    /// The body could not be read.
+    /// The body could not be read, or nothing of the request is looked at.
     #[error(transparent)]
     Unread(#[from] ApiError),
     /// A WebSocket was asked for without an upgrade.
@@ -49,14 +49,29 @@ impl FallbackError {
         }
     }
 
+    /// Whether a stranger may be behind it: what is asked for is not there. A session may be gone whoever asks, after a
+    /// restart or a pause; and what stands between a client and the broker may take the upgrade out of a handshake.
+    pub(super) fn is_of_a_stranger(&self) -> bool {
+        match self {
+            FallbackError::NotFound(_)
+            | FallbackError::Method(_)
+            | FallbackError::NoCallback
+            | FallbackError::BadCallback => true,
+            FallbackError::Unread(error) => error.is_of_a_stranger(),
+            FallbackError::NoSession | FallbackError::Body(..) | FallbackError::NoUpgrade => false,
+        }
+    }
+
     /// The answer.
     pub(super) fn response(&self) -> HttpResponse {
         let mut answer = HttpResponse::build(self.status());
         if let FallbackError::Method(allowed) = self {
             return answer.insert_header((header::ALLOW, *allowed)).finish();
         }
-        if let FallbackError::Unread(ApiError::ShuttingDown) = self {
-            answer.insert_header((header::RETRY_AFTER, "1"));
+        if let FallbackError::Unread(error) = self
+            && let Some(seconds) = error.retry_after()
+        {
+            answer.insert_header((header::RETRY_AFTER, seconds));
         }
         answer.content_type("text/plain; charset=UTF-8").body(format!("{self}\n"))
     }

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use actix_web::http::header;
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, Bytes};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use tokio::sync::{mpsc, oneshot};
-use tracing::info;
+use tracing::{debug, info};
 
 use super::Fallback;
 use super::endpoint::{FallbackEndpoint, SessionName, SessionOperation};
@@ -22,6 +22,7 @@ use super::session_table::{SessionLookup, SessionRequest};
 use crate::auth::request::Query;
 use crate::http::Arrival;
 use crate::http::{ApiError, body, close_if_stopping};
+use crate::hub::RefusedTooOften;
 use crate::net::{ConnectionPeers, peer_field};
 use crate::protocol::{CloseCode, Frame};
 use crate::transport::client_info::{ClientInfo, ClientLogFields};
@@ -42,7 +43,15 @@ pub(crate) async fn handle(
             let arrival = arrival(&fallback, request);
             let (peer, proxy) = (peer_field(arrival.peer), arrival.proxy());
             let origin = arrival.origin();
-            info!(method, path, status, reason = %error, peer, proxy, origin, "request refused");
+            if let FallbackError::Unread(ApiError::RefusedTooOften(_)) = error {
+                // The log has heard why.
+                debug!(method, path, status, reason = %error, peer, proxy, origin, "request refused");
+            } else {
+                info!(method, path, status, reason = %error, peer, proxy, origin, "request refused");
+            }
+            if error.is_of_a_stranger() {
+                arrival.count_refusal(fallback.worker.hub());
+            }
             error.response()
         }
     };
@@ -65,6 +74,9 @@ async fn answer(
         Some(below) => FallbackEndpoint::at(below),
         None => fallback.statistics_path(path).and_then(FallbackEndpoint::of_statistics),
     };
+    if let Err(too_often) = check_refusals(fallback, request, endpoint.as_ref()) {
+        return refused_unseen(fallback, request, endpoint.as_ref(), too_often);
+    }
     let endpoint = endpoint.ok_or_else(|| FallbackError::NotFound(path.to_owned()))?;
     let method = match &endpoint {
         FallbackEndpoint::Session { operation, .. } => operation.method(),
@@ -106,6 +118,40 @@ async fn answer(
             | SessionOperation::Jsonp => receive(fallback, request, payload, &name, operation).await,
         },
     }
+}
+
+/// Makes sure that the address that asks was not refused too often of late. What belongs to a session that is open goes on.
+fn check_refusals(
+    fallback: &Fallback,
+    request: &HttpRequest,
+    endpoint: Option<&FallbackEndpoint>,
+) -> Result<(), RefusedTooOften> {
+    let hub = fallback.worker.hub();
+    let is_open = |name| fallback.sessions.has(name);
+    match endpoint {
+        _ if !hub.refused_addresses().is_bounded() => Ok(()),
+        Some(FallbackEndpoint::Session { name, .. }) if is_open(name) => Ok(()),
+        _ => arrival(fallback, request).check_refusals(hub),
+    }
+}
+
+/// The answer to an address that was refused too often: a session that would begin is closed, so that its client comes
+/// back later; there is none for anything else.
+fn refused_unseen(
+    fallback: &Fallback,
+    request: &HttpRequest,
+    endpoint: Option<&FallbackEndpoint>,
+    too_often: RefusedTooOften,
+) -> Result<HttpResponse, FallbackError> {
+    if let Some(FallbackEndpoint::Session { name, operation }) = endpoint
+        && operation.receives()
+        && request.method() == operation.method()
+        && let Ok(format) = format(*operation, &Query::parse(request.query_string()))
+    {
+        let body = closed_at_once(fallback, name, &format, &too_often.to_string());
+        return Ok(receiving(&format).body(body));
+    }
+    Err(ApiError::from(too_often).into())
 }
 
 /// Messages from the client.
@@ -169,15 +215,7 @@ async fn receive(
         SessionName::Native { .. } if is_old_explorer(request.headers()) => Prelude::Spaces,
         SessionName::Native { .. } => Prelude::Plain,
     };
-    let mut answer = HttpResponse::Ok();
-    uncached(answer.content_type(format.content_type()));
-    if !format.is_single() {
-        // A proxy that collects a response before it passes it on would never have the whole of this one.
-        answer.insert_header(("x-accel-buffering", "no"));
-    }
-    if matches!(format, ResponseFormat::Jsonp(_) | ResponseFormat::HtmlFile(_)) {
-        answer.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
-    }
+    let mut answer = receiving(&format);
     loop {
         let requests = match fallback.sessions.find_or_begin(name, origin(request)) {
             SessionLookup::Session(requests) => requests,
@@ -206,6 +244,20 @@ async fn receive(
             answer.body(response)
         });
     }
+}
+
+/// The head of a response that receives.
+fn receiving(format: &ResponseFormat) -> HttpResponseBuilder {
+    let mut answer = HttpResponse::Ok();
+    uncached(answer.content_type(format.content_type()));
+    if !format.is_single() {
+        // A proxy that collects a response before it passes it on would never have the whole of this one.
+        answer.insert_header(("x-accel-buffering", "no"));
+    }
+    if matches!(format, ResponseFormat::Jsonp(_) | ResponseFormat::HtmlFile(_)) {
+        answer.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
+    }
+    answer
 }
 
 fn arrival(fallback: &Fallback, request: &HttpRequest) -> Arrival {
@@ -242,7 +294,12 @@ fn too_many(
         (ClientInfo::new(&arrival(fallback, request), query), CloseCode::OverCapacity.code());
     let ClientLogFields { peer, proxy, origin, client, version } = client_info.log_fields();
     info!(session = ?name, code, reason, peer, proxy, origin, client, version, "session refused");
-    let close = Frame::quoted_close(CloseCode::OverCapacity, &reason);
+    closed_at_once(fallback, name, format, &reason)
+}
+
+/// The whole of a session that is closed with 4100 before it has begun.
+fn closed_at_once(fallback: &Fallback, name: &SessionName, format: &ResponseFormat, reason: &str) -> Bytes {
+    let close = Frame::quoted_close(CloseCode::OverCapacity, reason);
     let close = format.wrap(&String::from_utf8_lossy(close.json()));
     let opening_frame = match (name, format) {
         // One call is all that a script may make.

@@ -102,6 +102,11 @@ impl Sessions {
         }
     }
 
+    /// Whether there is a session of this name, whoever asks.
+    pub(super) fn has(&self, name: &SessionName) -> bool {
+        self.table.contains_key(name)
+    }
+
     /// Whether a request from `origin` would find a session, or room for a new one.
     pub(super) fn would_serve(&self, name: &SessionName, origin: Option<&str>) -> bool {
         match self.table.get(name) {
@@ -159,6 +164,7 @@ mod tests {
         assert!(matches!(sessions.find_or_begin(&name("a"), None), SessionLookup::New(..)));
         assert!(matches!(sessions.find(&name("a"), None), SessionLookup::Session(_)));
         assert!(matches!(sessions.find(&name("A"), None), SessionLookup::NotFound));
+        assert!(sessions.has(&name("a")) && !sessions.has(&name("A")));
         // The first that tells its origin binds the session to it.
         assert!(matches!(sessions.find(&name("a"), Some("https://a.example")), SessionLookup::Session(_)));
         assert!(matches!(sessions.find(&name("a"), Some("https://b.example")), SessionLookup::NotFound));

@@ -88,17 +88,33 @@ pub(super) async fn connect<S: Stream>(
             refused
         }
     };
+    slot.unless_evicted(close_handshake(stream, last_frames(framing, &refused).into_iter())).await;
+}
+
+/// Says why to a client that is not even asked for its app, and waits a moment for it to have read that.
+pub(super) async fn refuse<S: Stream>(
+    stream: S,
+    slot: UpgradeSlot,
+    framing: SockJsFraming,
+    refused: ConnectionRefusal,
+) {
+    let opening = (framing == SockJsFraming::Framed).then(Frame::quoted_hello);
+    let frames = opening.into_iter().chain(last_frames(framing, &refused));
+    slot.unless_evicted(close_handshake(stream, frames)).await;
+}
+
+/// What a client that is refused is sent.
+fn last_frames(framing: SockJsFraming, refused: &ConnectionRefusal) -> Vec<Frame> {
     let ConnectionRefusal { code, reason, version } = refused;
-    let error = last_error(version, code, &reason);
-    let close = Frame::close(code, &reason);
-    let frames: Vec<Frame> = match framing {
+    let error = last_error(*version, *code, reason);
+    let close = Frame::close(*code, reason);
+    match framing {
         SockJsFraming::Raw => error.into_iter().chain([close]).collect(),
         SockJsFraming::Framed => {
             let error = error.map(|error| error.quoted());
-            error.into_iter().chain([Frame::quoted_close(code, &reason), close]).collect()
+            error.into_iter().chain([Frame::quoted_close(*code, reason), close]).collect()
         }
-    };
-    slot.unless_evicted(close_handshake(stream, frames.into_iter())).await;
+    }
 }
 
 async fn with_timeout<T>(

@@ -1,7 +1,8 @@
 //! From an HTTP upgrade to a connection, or to a refusal that the client understands.
 //!
 //! A browser turns an HTTP error into close code 1006 and its client then retries for ever. So whatever is wrong,
-//! the upgrade succeeds first, and the close frame says why.
+//! the upgrade succeeds first, and the close frame says why. Only what is no handshake of a WebSocket is answered by HTTP,
+//! and backends of the pipe whose address was refused too often: their clients read the answer.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -29,7 +30,7 @@ use super::WebSocket;
 use super::driver::Driver;
 use super::listener::{WebSocketListener, close_handshake};
 use super::{extension, sockjs};
-use crate::http::Arrival;
+use crate::http::{Arrival, is_close_of_a_stranger};
 use crate::net::guard::{GuardedStream, UpgradeSlot, UpgradeTask};
 use crate::net::{ConnectionPeers, Stream, peer_field};
 use crate::transport::admission::{self, AdmittedConnection, ConnectRequest, ConnectionRefusal};
@@ -82,12 +83,12 @@ pub(crate) async fn upgrade<S: Stream>(
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let peers = request.conn_data::<ConnectionPeers>().copied().unwrap_or_default();
     let arrival = Arrival::of(request.headers(), &listener.settings, peers);
-    if let Err(too_often) = arrival.check_refusals(worker.hub()) {
-        let fields = format!("retry-after: {}\r\n{CLOSE}", too_often.seconds);
-        let answer = http_answer("429 Too Many Requests", &fields, &format!("{too_often}\n"));
-        return Ok(stream.write_all(answer.as_bytes()).await?);
-    }
     if listener.pipes_only || wire::is_pipe(&query) {
+        if let Err(too_often) = arrival.check_refusals(worker.hub()) {
+            let fields = format!("retry-after: {}\r\n{CLOSE}", too_often.seconds);
+            let answer = http_answer("429 Too Many Requests", &fields, &format!("{too_often}\n"));
+            return Ok(stream.write_all(answer.as_bytes()).await?);
+        }
         stream.write_all(switching_protocols(&request, None).as_bytes()).await?;
         let path = request.path();
         let path_prefix = listener.settings.path_prefix.as_str();
@@ -101,7 +102,12 @@ pub(crate) async fn upgrade<S: Stream>(
     let compression = may_compress.then(|| compression(&request)).flatten();
     stream.write_all(switching_protocols(&request, compression).as_bytes()).await?;
     if let Some(framing) = sockjs {
-        upgrade_task.set(sockjs::connect(worker, listener, framing, arrival, (stream, slot), early));
+        match admission::check_refusals(&worker, &arrival) {
+            Ok(()) => {
+                upgrade_task.set(sockjs::connect(worker, listener, framing, arrival, (stream, slot), early));
+            }
+            Err(refused) => upgrade_task.set(sockjs::refuse(stream, slot, framing, refused)),
+        }
         return Ok(());
     }
     let key = admission::key_in_path(request.path(), &listener.settings.path_prefix);
@@ -139,7 +145,7 @@ fn open_pipe<S: Stream>(
             );
             info!(path, code, reason, peer, proxy, origin, "pipe refused");
             worker.hub().count_refused_backend(refused.code);
-            if admission::is_of_a_stranger(refused.code.into()) {
+            if is_close_of_a_stranger(refused.code.into()) {
                 handshake.arrival.count_refusal(worker.hub());
             }
             upgrade_task.set(async move {
