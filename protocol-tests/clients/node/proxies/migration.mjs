@@ -38,7 +38,8 @@ test('a thousand clients move in ten steps and back, and miss and double nothing
   const admin = await freePort();
   const heliostat = await startRelaying(t, page, folder, old, admin);
   const proxy = await startMigrationProxy(t, page, folder, old, heliostat);
-  const command = commands(page, join(folder, 'admin.sock'));
+  const socket = join(folder, 'admin.sock');
+  const command = commands(page, socket);
   const app = { ...old, host: proxy.host, port: proxy.port };
 
   const channel = fresh('news');
@@ -62,6 +63,12 @@ test('a thousand clients move in ten steps and back, and miss and double nothing
   await allHear('before');
   await command('### 3. Move the backends', 0);
   await allHear('the backend moves');
+  // The old server's other apps stay there.
+  const restBefore = await sessionsOfRest(socket);
+  for (const path of ['/apps/another/events', '/app/another', `/app/${old.key}2`]) {
+    await (await fetch(`http://${proxy.host}:${proxy.port}${path}`)).text();
+  }
+  assert.equal((await sessionsOfRest(socket)) - restBefore, 3, 'other apps go to the old server');
   for (let part = 1; part <= PARTS; part++) {
     await command('### 4. Move the clients', 0, part);
     await allHear(`part ${part} moves`);
@@ -220,10 +227,20 @@ async function startMigrationProxy(t, page, folder, old, heliostat) {
     '/run/haproxy/admin.sock': join(folder, 'admin.sock'),
     'bind :443 ssl crt /etc/ssl/realtime.example.com.pem alpn h2,http/1.1': `bind 127.0.0.1:${port}`,
     'X-Forwarded-Proto https': 'X-Forwarded-Proto http',
+    '/apps/1001/': `/apps/${old.appId}/`,
+    '/app/app-key': `/app/${old.key}`,
     '127.0.0.1:6002': `${old.host}:${old.port}`,
     '127.0.0.1:6001': `${heliostat.host}:${heliostat.port}`,
   });
   return startHaproxy(t, folder, text, port);
+}
+
+/** How many requests HAProxy has sent to the old server for apps that do not move. */
+async function sessionsOfRest(socket) {
+  const { stdout } = await promisify(execFile)('sh', ['-c', `echo 'show stat' | socat - UNIX-CONNECT:${socket}`]);
+  const [names, ...rows] = stdout.trim().split('\n').map((line) => line.replace(/^# /, '').split(','));
+  const row = rows.find(([proxy, server]) => proxy === 'rest' && server === 'old');
+  return Number(row[names.indexOf('stot')]);
 }
 
 /** How many clients heliostat has. */
