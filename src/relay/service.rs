@@ -1,12 +1,13 @@
 //! Starts and ends the relays of all apps: the thread that they send on, and a task for each.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use hyper::header::HeaderValue;
+use indexmap::IndexMap;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
@@ -20,6 +21,9 @@ use super::listener::RelayListener;
 use super::losses::Losses;
 use super::sender::{Producer, RelaySender};
 use super::settings::RelaySettings;
+
+/// So many apps that have no relay any more keep their counts: those whose relays were begun last.
+const MOST_WITHOUT_RELAY: usize = 100;
 
 /// How long the relays may take to say what is left.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -45,8 +49,8 @@ struct RelaysShared {
 struct RelaysState {
     /// None until an app has a relay.
     thread: Option<SenderThread>,
-    /// By the app's id. They outlive the relays of an app that has none any more.
-    counts: HashMap<String, Arc<RelayCounts>>,
+    /// By the app's id. They outlive the relays of an app that has none any more, [`MOST_WITHOUT_RELAY`] such apps at most.
+    counts: IndexMap<String, Arc<RelayCounts>>,
     /// All that may still have something to send.
     senders: Vec<Weak<RelaySender>>,
 }
@@ -106,6 +110,7 @@ impl Relays {
             Some(producer)
         };
         let mut started = Vec::new();
+        forget_old(counts, senders);
         let counts = Arc::clone(counts.entry(app_id.to_owned()).or_default());
         let producers = relays.iter().map(|settings| {
             known(settings).unwrap_or_else(|| {
@@ -169,8 +174,57 @@ impl Relays {
     }
 }
 
+/// Forgets the counts of apps that have had no relay for longest, where there are too many of them.
+fn forget_old(counts: &mut IndexMap<String, Arc<RelayCounts>>, senders: &[Weak<RelaySender>]) {
+    // Most brokers have fewer apps.
+    if counts.len() <= MOST_WITHOUT_RELAY {
+        return;
+    }
+    let senders: Vec<_> = senders.iter().filter_map(Weak::upgrade).collect();
+    let with_relay: HashSet<&str> = senders.iter().map(|sender| sender.app_id()).collect();
+    let without = counts.keys().filter(|id| !with_relay.contains(id.as_str())).count();
+    let mut too_many = without.saturating_sub(MOST_WITHOUT_RELAY);
+    counts.retain(|id, _| {
+        let is_forgotten = too_many > 0 && !with_relay.contains(id.as_str());
+        too_many -= usize::from(is_forgotten);
+        !is_forgotten
+    });
+}
+
 impl fmt::Debug for Relays {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Relays").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::{Key, Secret};
+    use crate::relay::RelayUrl;
+
+    #[test]
+    fn apps_that_have_gone_are_forgotten_in_the_end() {
+        let relays = Relays::new();
+        let key = Key { key: "key".to_owned(), secret: Secret::new("secret") };
+        let url = RelayUrl::parse("http://127.0.0.1:1").unwrap();
+        let settings = [RelaySettings::new(url, "7", key)];
+        let kept = relays.listener("kept", &settings);
+        for number in 0..MOST_WITHOUT_RELAY + 50 {
+            let id = number.to_string();
+            let listener = relays.listener(&id, &settings);
+            let senders: Vec<_> = relays.shared.state.lock().senders.clone();
+            drop(listener);
+            // Its task ends soon after.
+            let begun = Instant::now();
+            while senders.iter().filter_map(Weak::upgrade).any(|sender| sender.app_id() == id) {
+                assert!(begun.elapsed() < Duration::from_secs(60), "{id} has not ended");
+                std::thread::yield_now();
+            }
+        }
+        let figures = relays.figures();
+        assert!(figures.contains_key("kept") && figures.contains_key("149") && !figures.contains_key("0"));
+        assert!(figures.len() <= MOST_WITHOUT_RELAY + 2, "{}", figures.len());
+        drop(kept);
     }
 }

@@ -103,7 +103,7 @@ impl RelayUrl {
         if url.query().is_some() || url.fragment().is_some() {
             return Err(BadRelay::Query(shorten(text)));
         }
-        if let Some(path) = ["/apps", "/app"].into_iter().find(|path| names_an_app(url.path(), path)) {
+        if let Some(path) = names_an_app(url.path()) {
             return Err(BadRelay::Path { path });
         }
         let text = url.as_str().trim_end_matches('/').to_owned();
@@ -132,10 +132,15 @@ impl RelayUrl {
     }
 }
 
-/// Whether a path has this segment, which the broker adds by itself.
-fn names_an_app(path: &str, segment: &str) -> bool {
-    path.match_indices(segment)
-        .any(|(at, _)| matches!(path.as_bytes().get(at + segment.len()), None | Some(b'/')))
+/// What a path has that the broker adds by itself, or that leads to an app's clients. A prefix may be called `/app`.
+fn names_an_app(path: &str) -> Option<&'static str> {
+    let mut segments = path.trim_matches('/').split('/');
+    if segments.clone().any(|segment| segment == "apps") {
+        return Some("/apps");
+    }
+    let is_of_clients =
+        segments.next() == Some("app") && segments.next().is_some() && segments.next().is_none();
+    is_of_clients.then_some("/app")
 }
 
 impl fmt::Display for RelayUrl {
@@ -205,7 +210,7 @@ impl BadRelay {
     }
 }
 
-/// Text for an error message, cut where it is long.
+/// Text for an error message, cut where it is long, without what may be secret.
 fn shorten(text: &str) -> String {
     const SHOWN_CHARS: usize = 100;
     // Before the one there may be a password, behind the other a token.
@@ -230,6 +235,8 @@ mod tests {
             ("https://bücher.example/ws/", "xn--bcher-kva.example", "/ws"),
             ("http://[::1]:1/a/b", "[::1]:1", "/a/b"),
             ("https://example.com/happs", "example.com", "/happs"),
+            ("https://example.com/app/", "example.com", "/app"),
+            ("https://example.com/my/app/ws", "example.com", "/my/app/ws"),
         ];
         for (text, authority, prefix) in table {
             let url = RelayUrl::parse(text).unwrap();
@@ -242,6 +249,8 @@ mod tests {
             ("wss://example.com/", "begin with http:// or https://, got the scheme \"wss\""),
             ("https://user:hush@example.com/", "may not hold a name or password"),
             ("https://key:hush@api.example.com/apps/1", "may not hold a name or password"),
+            ("http://key:hu/hush@api.example.com", "got \"…@api.example.com\": invalid port number"),
+            ("https://key:@hush:1@:x", "got \"…@:x\""),
             ("https://example.com/?a=b", "neither a query nor a fragment"),
             ("https://example.com/#here", "neither a query nor a fragment"),
             ("https://example.com/apps/1001", "without /apps and what follows"),
