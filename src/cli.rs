@@ -157,7 +157,7 @@ fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, 
 /// Everything that is wrong with it.
 fn load(flags: &Flags) -> Result<Loaded, Vec<config::Error>> {
     let flags = flags.clone().or_default_file();
-    config::load(std::env::vars_os(), &flags, |path| std::fs::read(path))
+    config::load(std::env::vars_os(), &flags, config::read_file_once)
 }
 
 /// Loads the configuration again that a broker runs with, from the file that it was started with, if any. There need not be
@@ -184,7 +184,7 @@ fn load_for_tests(mut flags: Flags, silent: bool) -> Result<Loaded, Vec<config::
     }
     // What a project's environment says of its broker is not meant for that of its tests.
     let ours = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("HELIOSTAT_"));
-    let mut loaded = config::load(ours, &flags, |path| std::fs::read(path))?;
+    let mut loaded = config::load(ours, &flags, config::read_file_once)?;
     if *loaded.origins.of("server.port") == Origin::Default {
         loaded.config.server.port = 0;
     }

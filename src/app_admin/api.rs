@@ -11,6 +11,7 @@ use actix_web::http::header::{self, HeaderMap};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value as Json, json};
+use tokio::sync::Semaphore;
 use tracing::info;
 
 use super::refusal::ApiRefusal;
@@ -28,6 +29,9 @@ const BODY_BYTES: usize = 256 * 1024;
 /// Bytes of bodies that have not come whole, all of the admin listener's connections together.
 const UNFINISHED_BYTES: usize = 8 * 1024 * 1024;
 
+/// Requests whose work on files is done at once; changes wait for one another anyway.
+const TURNS: usize = 4;
+
 /// Every path below `/api`, and the methods it takes.
 pub(super) const ROUTES: [(&str, &[&str]); 5] = [
     ("openapi.json", &["GET"]),
@@ -39,8 +43,8 @@ pub(super) const ROUTES: [(&str, &[&str]); 5] = [
 
 /// A running broker.
 pub(crate) trait LiveApps: InForce + Send + Sync {
-    /// Whether it has this app just as it is here.
-    fn has(&self, app: &AppConfig) -> bool;
+    /// Of each app, whether it has it just as it is here. The disk keeps nobody waiting who asks.
+    fn have(&self, apps: &[&AppConfig]) -> Vec<bool>;
 }
 
 /// The API of the apps of a running broker.
@@ -49,6 +53,8 @@ pub(crate) struct AppsApi {
     apps: Option<Arc<ManagedApps>>,
     live: Arc<dyn LiveApps>,
     bounds: BodyBounds,
+    /// What reads and writes files at once.
+    turns: Arc<Semaphore>,
 }
 
 type ApiAnswer = Result<HttpResponse, ApiRefusal>;
@@ -57,7 +63,8 @@ impl AppsApi {
     /// Of these apps; `timeout`: how long a body may take.
     pub(crate) fn new(apps: Option<Arc<ManagedApps>>, live: Arc<dyn LiveApps>, timeout: Duration) -> Self {
         let unfinished = Arc::new(UnfinishedBodies::new(UNFINISHED_BYTES));
-        AppsApi { apps, live, bounds: BodyBounds { bytes: BODY_BYTES, timeout, unfinished } }
+        let bounds = BodyBounds { bytes: BODY_BYTES, timeout, unfinished };
+        AppsApi { apps, live, bounds, turns: Arc::new(Semaphore::new(TURNS)) }
     }
 
     async fn carry_out(&self, request: &HttpRequest, path: &[&str], payload: &mut web::Payload) -> ApiAnswer {
@@ -125,14 +132,19 @@ impl AppsApi {
     }
 
     async fn list(&self) -> ApiAnswer {
-        let apps = self.blocking(|apps, _| apps.all()).await?;
-        let apps: Vec<_> =
-            apps.iter().map(|view| view.in_list(Some(self.live.has(&view.configured)))).collect();
+        let list = |apps: &ManagedApps, live: &dyn LiveApps| {
+            let apps = apps.all()?;
+            let in_force = live.have(&apps.iter().map(|view| &view.configured).collect::<Vec<_>>());
+            let views = apps.iter().zip(in_force);
+            Ok(views.map(|(view, in_force)| view.in_list(Some(in_force))).collect::<Vec<_>>())
+        };
+        let apps = self.blocking(list).await?;
         Ok(json_answer(StatusCode::OK, &json!({ "apps": apps })))
     }
 
     fn whole(&self, status: StatusCode, view: &AppView) -> HttpResponse {
-        let mut answer = json_answer(status, &view.whole(Some(self.live.has(&view.configured))));
+        let mut answer =
+            json_answer(status, &view.whole(self.live.have(&[&view.configured]).first().copied()));
         set_tag(&mut answer, view);
         answer
     }
@@ -165,7 +177,13 @@ impl AppsApi {
     ) -> Result<T, ApiRefusal> {
         let apps = Arc::clone(self.apps.as_ref().ok_or(AppsError::NotFromFiles)?);
         let live = Arc::clone(&self.live);
-        let done = web::block(move || work(&apps, &*live)).await;
+        // Work goes on when its connection has ended, and so is bounded by itself.
+        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| ApiRefusal::Failed)?;
+        let done = web::block(move || {
+            let _turn = turn;
+            work(&apps, &*live)
+        })
+        .await;
         Ok(done.map_err(|_| ApiRefusal::Failed)??)
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use actix_web::http::StatusCode;
 
-/// Why an app was not changed, or not shown. Nothing has happened then.
+/// Why an app was not changed, or not shown. Nothing has happened then, unless it says otherwise.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AppsError {
     /// There is no file that could be changed.
@@ -74,6 +74,26 @@ pub(crate) enum AppsError {
         /// Why it was not.
         error: io::Error,
     },
+    /// Apps would be gone that nobody has asked to delete.
+    #[error(
+        "the files lack apps that are in force, which this change would remove: {}; put them back, or reload the \
+         configuration to have them removed, then try again", sentences(.0)
+    )]
+    WouldRemove(Vec<String>),
+    /// The broker did not take it, and the file could not be put back.
+    #[error(
+        "{}; but the apps file has the change, and was not put back: {}; mend it by hand, and reload",
+        without_promise(.refusal), without_promise(.reason)
+    )]
+    NotUndone {
+        /// Why it was not taken.
+        refusal: Box<AppsError>,
+        /// Why the file is not as it was.
+        reason: Box<AppsError>,
+    },
+    /// The broker did not say whether it took it.
+    #[error("{0}; the apps file has the change; `heliostat reload` tells whether the broker takes it")]
+    NoAnswer(String),
     /// The broker did not take it.
     #[error("{0}; nothing has changed")]
     NotApplied(String),
@@ -99,7 +119,9 @@ impl AppsError {
             | AppsError::Taken(_)
             | AppsError::AtFault(_)
             | AppsError::NotToml(_)
+            | AppsError::WouldRemove(_)
             | AppsError::NotApplied(_) => StatusCode::CONFLICT,
+            AppsError::NotUndone { .. } | AppsError::NoAnswer(_) => StatusCode::INTERNAL_SERVER_ERROR,
             AppsError::TooLarge { .. } => StatusCode::INSUFFICIENT_STORAGE,
             AppsError::File { error, .. } => match error.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
@@ -119,6 +141,11 @@ fn sentences(all: &[String]) -> String {
         told.push(format!("and {} more", all.len() - MOST).into());
     }
     told.join("; ")
+}
+
+/// A refusal in words, when something has changed nevertheless.
+fn without_promise(refusal: &AppsError) -> String {
+    refusal.to_string().trim_end_matches("; nothing has changed").to_owned()
 }
 
 fn shortened(sentence: &str) -> Cow<'_, str> {

@@ -22,13 +22,12 @@ pub(crate) use view::AppView;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::config::{Config, Error, Loaded, app_complaints};
+use crate::config::{Config, Error, Loaded, app_complaints, read_file};
 use change::AppsText;
 use file::LockedFile;
 use from_json::complaints_of_nulls;
@@ -42,19 +41,22 @@ type LoadConfig = dyn Fn(&dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Result<Loaded
 /// The apps of a configuration that is read from files, and the changing of those that are in the apps file.
 pub(crate) struct ManagedApps {
     load: Box<LoadConfig>,
-    /// Held while what was loaded is put in force, so that nothing older comes behind it.
-    applying: Mutex<()>,
+    /// How many apps the apps file had when it was last put in force. Held while what was loaded is, so that nothing older
+    /// comes behind it.
+    applying: Mutex<usize>,
 }
 
 /// What a configuration takes effect on.
 pub(crate) trait InForce {
     /// Puts the configuration in force if it can be, after `write` has made it last. Returns what has been done, in words.
+    /// The app `changed` is what the change is about; no other that is in force is removed by it.
     ///
     /// # Errors
     /// If it cannot be, or was not written. Then what was in force before is.
     fn put(
         &self,
         config: Config,
+        changed: &str,
         write: &mut dyn FnMut() -> Result<(), AppsError>,
     ) -> Result<String, AppsError>;
 
@@ -78,16 +80,24 @@ impl ManagedApps {
     pub(crate) fn new(
         load: impl Fn(&dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Result<Loaded, Vec<Error>> + Send + Sync + 'static,
     ) -> Self {
-        ManagedApps { load: Box::new(load), applying: Mutex::new(()) }
+        ManagedApps { load: Box::new(load), applying: Mutex::new(0) }
+    }
+
+    /// The same, when this is in force.
+    pub(crate) fn after_start(self, loaded: &Loaded) -> Self {
+        ManagedApps { applying: Mutex::new(loaded.apps_of_file()), ..self }
     }
 
     /// Loads the configuration as it stands, and keeps others from putting theirs in force until the guard is dropped.
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub(crate) fn load(&self) -> Result<(Loaded, MutexGuard<'_, ()>), Vec<Error>> {
-        let applying = self.applying.lock();
-        (self.load)(&|path| fs::read(path))?.with_apps().map(|loaded| (loaded, applying))
+    pub(crate) fn load(&self) -> Result<(Loaded, MutexGuard<'_, usize>), Vec<Error>> {
+        let mut applying = self.applying.lock();
+        let mut loaded = (self.load)(&read_file)?.with_apps()?;
+        loaded.warn_of_lost_apps(*applying);
+        *applying = loaded.apps_of_file();
+        Ok((loaded, applying))
     }
 
     /// All apps as they stand in the files, in their order.
@@ -119,7 +129,7 @@ impl ManagedApps {
     }
 
     fn read(&self) -> Result<Loaded, AppsError> {
-        (self.load)(&|path| fs::read(path)).map_err(at_fault)
+        (self.load)(&read_file).map_err(at_fault)
     }
 
     /// Changes the app with this id: in the file, and in force. `is_expected` judges it as it is before.
@@ -158,7 +168,7 @@ impl ManagedApps {
         edited: &[u8],
         (id, in_force): (&str, &dyn InForce),
     ) -> Result<AppChanged, AppsError> {
-        let _applying = self.applying.lock();
+        let mut applying = self.applying.lock();
         let loaded = self.load_with(path, Some(edited)).map_err(|errors| refused(&errors))?;
         if loaded.missing.is_some() && !in_force.may_have_other_apps() {
             return Err(AppsError::LastApp(id.to_owned()));
@@ -174,16 +184,19 @@ impl ManagedApps {
             is_written = true;
             Ok(())
         };
-        let put = in_force.put(loaded.config, &mut write);
-        if put.is_err() && is_written && locked.read()?.as_deref() == Some(edited) {
-            locked.restore(before)?;
-        }
-        Ok(AppChanged { view, told: put? })
+        let has_apps = loaded.apps_of_file();
+        let told = match in_force.put(loaded.config, id, &mut write) {
+            Ok(told) => told,
+            Err(refusal) if is_written => return Err(undone(locked, edited, before, refusal)),
+            Err(refusal) => return Err(refusal),
+        };
+        *applying = has_apps;
+        Ok(AppChanged { view, told })
     }
 
     fn load_with(&self, path: &Path, apps: Option<&[u8]>) -> Result<Loaded, Vec<Error>> {
         (self.load)(&|asked| match (asked == path, apps) {
-            (false, _) => fs::read(asked),
+            (false, _) => read_file(asked),
             (true, Some(bytes)) => Ok(bytes.to_vec()),
             (true, None) => Err(io::ErrorKind::NotFound.into()),
         })
@@ -193,6 +206,19 @@ impl ManagedApps {
 impl fmt::Debug for ManagedApps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ManagedApps").finish_non_exhaustive()
+    }
+}
+
+/// Has the file be as it was before a change that was refused; returns what there is to tell.
+fn undone(locked: &LockedFile, edited: &[u8], before: Option<&[u8]>, refusal: AppsError) -> AppsError {
+    let undo = || match locked.read()? {
+        // Somebody has edited it by hand since, and keeps what is there.
+        now if now.as_deref() != Some(edited) => Ok(()),
+        _ => locked.restore(before),
+    };
+    match undo() {
+        Ok(()) => refusal,
+        Err(reason) => AppsError::NotUndone { refusal: Box::new(refusal), reason: Box::new(reason) },
     }
 }
 

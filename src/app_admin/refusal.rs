@@ -6,7 +6,7 @@ use actix_web::http::{StatusCode, header};
 use super::AppsError;
 use crate::http::ApiError;
 
-/// Why a request was refused. Nothing has happened then.
+/// Why a request was refused. Nothing has happened then, unless it says otherwise.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiRefusal {
     /// The app was not changed, or not shown.
@@ -25,7 +25,9 @@ pub(super) enum ApiRefusal {
     #[error("expected a body of the type {expected}, got {got}")]
     MediaType { expected: &'static str, got: String },
     /// The work was not done, by a fault of the broker.
-    #[error("the broker could not do it")]
+    #[error(
+        "the broker could not do it, and does not know whether the apps file was changed: see what the app is now"
+    )]
     Failed,
 }
 

@@ -1,5 +1,6 @@
 use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
+use std::fs;
 use std::path::PathBuf;
 
 use serde_json::{Value as Json, json};
@@ -68,6 +69,7 @@ impl InForce for Scripted<'_> {
     fn put(
         &self,
         config: Config,
+        _changed: &str,
         write: &mut dyn FnMut() -> Result<(), AppsError>,
     ) -> Result<String, AppsError> {
         self.before.inspect(|before| before());
@@ -120,6 +122,55 @@ fn what_is_not_applied_is_not_left_in_the_file() {
         assert!(matches!(files.change("2", change, &refusing), Err(AppsError::NotApplied(_))));
         assert_eq!(files.text(), text);
     }
+}
+
+#[test]
+fn what_cannot_be_put_back_is_told() {
+    struct Blocking<'f>(&'f Files);
+    impl InForce for Blocking<'_> {
+        fn put(
+            &self,
+            _: Config,
+            _: &str,
+            write: &mut dyn FnMut() -> Result<(), AppsError>,
+        ) -> Result<String, AppsError> {
+            write()?;
+            // Whatever is written next is in the way of this.
+            fs::create_dir(self.0.folder.join("h.apps.toml.new")).unwrap();
+            Err(AppsError::NotApplied("no".to_owned()))
+        }
+    }
+    let files = Files::new("stuck", OWN);
+    files.create("2", &Scripted::default()).unwrap();
+    let told = files.create("3", &Blocking(&files)).unwrap_err();
+    assert_eq!(told.status().as_u16(), 500);
+    let told = told.to_string();
+    assert!(
+        told.starts_with("no; but the apps file has the change, and was not put back: cannot write "),
+        "{told}"
+    );
+    assert!(!told.contains("nothing has changed"), "{told}");
+}
+
+#[test]
+fn a_reload_warns_of_apps_that_went_with_their_file() {
+    let files = Files::new("vanished", OWN);
+    let warned = || {
+        let (loaded, _) = files.apps.load().unwrap();
+        loaded.warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    files.create("2", &Scripted::default()).unwrap();
+    assert!(warned().is_empty());
+    fs::remove_file(files.path()).unwrap();
+    let told = warned();
+    assert!(
+        told.len() == 1 && told[0].contains("is not there or has no app, where it had 1 before"),
+        "{told:?}"
+    );
+    assert!(warned().is_empty(), "it is told once");
+    files.create("2", &Scripted::default()).unwrap();
+    files.change("2", AppChange::Delete, &Scripted::default()).unwrap();
+    assert!(warned().is_empty(), "it was asked for");
 }
 
 #[test]

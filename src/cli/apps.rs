@@ -148,7 +148,7 @@ impl FoundBroker {
     fn find(flags: &Flags) -> Result<Option<Self>, String> {
         let named = flags.value(CONTROL_SOCKET).map(PathBuf::from);
         let configured = || {
-            let loaded = config::load_for_change(std::env::vars_os(), flags, |path| std::fs::read(path));
+            let loaded = config::load_for_change(std::env::vars_os(), flags, config::read_file);
             let loaded = loaded.map_err(|errors| super::answers::complaint(&errors))?;
             Ok::<_, String>(loaded.config.server.control_socket)
         };
@@ -180,6 +180,7 @@ impl InForce for ChangeTaker<'_> {
     fn put(
         &self,
         config: Config,
+        _changed: &str,
         write: &mut dyn FnMut() -> Result<(), AppsError>,
     ) -> Result<String, AppsError> {
         let Some(broker) = self.broker else {
@@ -195,7 +196,10 @@ impl InForce for ChangeTaker<'_> {
                     complaint.lines().map(|line| line.trim_start_matches("heliostat: ")).collect();
                 Err(AppsError::NotApplied(format!("the broker does not take it: {}", complaint.join("; "))))
             }
-            Err(error) => Ok(format!("{error}; it takes effect when the broker starts or reloads")),
+            Err(error @ AskError::Unreachable { .. }) => {
+                Ok(format!("{error}; it takes effect when the broker starts or reloads"))
+            }
+            Err(error) => Err(AppsError::NoAnswer(error.to_string())),
         }
     }
 

@@ -92,7 +92,7 @@ pub(super) enum CliCommand {
     ///
     /// The file is heliostat.apps.toml beside heliostat.toml, or that of admin.apps_file. A running broker that is found by its
     /// control socket (--control-socket, or server.control_socket of the configuration) takes the change at once; otherwise it
-    /// takes effect when the broker starts or reloads. Exit code 0: done; 1: nothing has changed.
+    /// takes effect when the broker starts or reloads. Exit code 0: done; 1: nothing has changed, unless it says otherwise.
     #[command(after_help = APPS_EXAMPLES, after_long_help = APPS_EXAMPLES)]
     Apps {
         #[command(flatten)]

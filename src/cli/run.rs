@@ -156,7 +156,7 @@ fn ask_to_reload(flags: &Flags) -> Result<String, String> {
 fn serve(flags: Flags, loaded: Loaded, inherited: InheritedSockets) -> Result<(), Box<dyn Error>> {
     let Loaded { ref config, mode, .. } = loaded;
     let flags = flags.of_file(loaded.file.clone());
-    let apps = Arc::new(ManagedApps::new(move |read| super::load_again(&flags, read)));
+    let apps = Arc::new(ManagedApps::new(move |read| super::load_again(&flags, read)).after_start(&loaded));
     telemetry::start(&config.logging)?;
     telemetry::log_panics();
     let server = Server::new(config.clone()).inherit(inherited).managed(Arc::clone(&apps));

@@ -309,6 +309,16 @@ pub(crate) enum Warning {
         /// The app's id.
         app: String,
     },
+    /// The apps file is gone, or empty.
+    #[error(
+        "the apps file {file} is not there or has no app, where it had {before} before; none of those is served any more"
+    )]
+    NoAppsLeft {
+        /// Its name.
+        file: String,
+        /// How many apps it had.
+        before: usize,
+    },
     /// The endpoints that sign anything are on where others can reach them.
     #[error(
         "{host} can be reached from other machines, and development.auth_endpoints signs whatever they ask for"
@@ -389,6 +399,8 @@ fn reason(kind: io::ErrorKind) -> String {
     match kind {
         io::ErrorKind::NotFound => "there is no such file".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        io::ErrorKind::FileTooLarge => "it has more than 16 MiB".to_owned(),
+        io::ErrorKind::InvalidInput => "it is no regular file".to_owned(),
         io::ErrorKind::IsADirectory => "it is a directory, not a file".to_owned(),
         other => other.to_string(),
     }

@@ -186,6 +186,18 @@ impl Loaded {
         }
     }
 
+    /// How many apps are of the apps file.
+    pub(crate) fn apps_of_file(&self) -> usize {
+        self.config.apps.len().saturating_sub(self.own_apps)
+    }
+
+    /// Warns where the apps file had apps before, and has none.
+    pub(crate) fn warn_of_lost_apps(&mut self, before: usize) {
+        if let Some(path) = self.apps_file.as_deref().filter(|_| before > 0 && self.apps_of_file() == 0) {
+            self.warnings.push(Warning::NoAppsLeft { file: file_name(path).to_string(), before });
+        }
+    }
+
     /// What was gathered, with these apps.
     ///
     /// # Errors

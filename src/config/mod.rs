@@ -22,6 +22,7 @@ mod load;
 mod origin;
 mod patch;
 mod print;
+mod read_file;
 #[cfg(test)]
 mod reference;
 mod relays;
@@ -47,6 +48,7 @@ pub(crate) use load::only;
 pub(crate) use load::{Loaded, Mode, load, load_for_change};
 pub(crate) use origin::{Origin, Origins};
 pub use patch::with_settings;
+pub(crate) use read_file::{read_file, read_file_once};
 pub use sections::{ServerConfig, ShutdownCode};
 
 pub use crate::admin::AdminConfig;

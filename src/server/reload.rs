@@ -1,6 +1,6 @@
 //! Changing the configuration of a broker while it serves.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
@@ -30,8 +30,11 @@ struct RunningApps {
     hub: Arc<Hub>,
     listeners: AppListeners,
     certificates: Option<Arc<Certificates>>,
-    /// What is in force, but for the settings of the node, which are those of the start.
+    /// What is in force, but for the settings of the node, which are those of the start. Never held while a file is
+    /// written: the admin listener asks for it.
     running: Mutex<Config>,
+    /// Held by who puts something in force, from before it is made last until it is.
+    changing: Mutex<()>,
 }
 
 /// What a reload has done. The apps are named by their ids.
@@ -57,7 +60,8 @@ impl Reloader {
         running: Config,
     ) -> Self {
         let running = Mutex::new(running);
-        Reloader { apps: Arc::new(RunningApps { hub, listeners, certificates, running }) }
+        let changing = Mutex::new(());
+        Reloader { apps: Arc::new(RunningApps { hub, listeners, certificates, running, changing }) }
     }
 
     /// Makes the apps of this configuration the broker's apps. Connections of apps that stay are kept, and see the new
@@ -82,8 +86,9 @@ impl Reloader {
         AppRegistry::new(apps).map_err(StartError::from)?;
         check_apps(&config)?;
         let prepared = self.apps.prepare_certificates(&config)?;
-        let mut running = self.apps.running.lock();
+        let _changing = self.apps.changing.lock();
         last()?;
+        let mut running = self.apps.running.lock();
         // What is served of them is what is wanted, where any are served.
         if prepared.is_some() {
             running.server.tls_certificate.clone_from(&config.server.tls_certificate);
@@ -117,15 +122,26 @@ impl InForce for Reloader {
     fn put(
         &self,
         config: Config,
+        changed: &str,
         write: &mut dyn FnMut() -> Result<(), AppsError>,
     ) -> Result<String, AppsError> {
-        self.reload_after(config, write).map(|reloaded| reloaded.to_string())
+        let kept: HashSet<String> = config.apps.iter().map(|configured| configured.app.id.clone()).collect();
+        let last = || {
+            let running = self.apps.running.lock();
+            let ids = running.apps.iter().map(|configured| &configured.app.id);
+            let lost: Vec<_> = ids.filter(|id| *id != changed && !kept.contains(*id)).cloned().collect();
+            drop(running);
+            if lost.is_empty() { write() } else { Err(AppsError::WouldRemove(lost)) }
+        };
+        self.reload_after(config, last).map(|reloaded| reloaded.to_string())
     }
 }
 
 impl LiveApps for Reloader {
-    fn has(&self, configured: &AppConfig) -> bool {
-        app(&self.apps.running.lock(), &configured.app.id) == Some(configured)
+    fn have(&self, apps: &[&AppConfig]) -> Vec<bool> {
+        let running = self.apps.running.lock();
+        let by_id = by_id(&running);
+        apps.iter().map(|configured| by_id.get(&*configured.app.id) == Some(configured)).collect()
     }
 }
 
@@ -211,10 +227,6 @@ fn by_id(config: &Config) -> HashMap<&str, &AppConfig> {
     config.apps.iter().map(|configured| (&*configured.app.id, configured)).collect()
 }
 
-fn app<'c>(config: &'c Config, id: &str) -> Option<&'c AppConfig> {
-    config.apps.iter().find(|configured| configured.app.id == id)
-}
-
 /// One sentence, or up to three.
 impl fmt::Display for Reloaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -286,6 +298,25 @@ mod tests {
             "no app has changed; not before a restart: server.port",
             "it still runs"
         );
+    }
+
+    #[test]
+    fn a_change_of_one_app_removes_no_other() {
+        let reloader = reloader(config(&[("1", true), ("2", true), ("3", true)]));
+        let written = std::cell::Cell::new(0);
+        let mut write = || {
+            written.set(written.get() + 1);
+            // Nobody who asks what is in force waits for the disk.
+            assert!(reloader.apps.running.try_lock().is_some());
+            Ok(())
+        };
+        let refused = reloader.put(config(&[("3", true), ("4", true)]), "4", &mut write);
+        assert!(matches!(refused, Err(AppsError::WouldRemove(ids)) if ids == ["1", "2"]));
+        assert_eq!(written.get(), 0);
+        let [one, four] = ["1", "4"].map(|id| config(&[(id, true)]).apps.remove(0));
+        assert_eq!(reloader.have(&[&one, &four]), [true, false]);
+        let told = reloader.put(config(&[("1", true), ("3", true)]), "2", &mut write).unwrap();
+        assert_eq!((told.as_str(), written.get()), ("apps: removed 1 (2)", 1));
     }
 
     #[test]

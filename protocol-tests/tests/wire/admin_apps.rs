@@ -389,6 +389,41 @@ fn a_file_that_was_edited_under_the_broker_is_not_lost() {
     fs::remove_dir(api.file()).unwrap();
 }
 
+/// A file that has lost apps takes none of them out of service by a change of another; a reload does. A pipe in its place keeps
+/// nobody waiting.
+///
+/// Proves: bad input.
+#[test]
+fn a_change_removes_no_app_that_it_does_not_name() {
+    let Some(api) = Api::start() else { return };
+    for id in ["5", "6"] {
+        let _ = json_of(&api.ask("POST", "/api/apps", &json!({ "id": id, "key": id, "secret": id })), 201);
+    }
+    let text = api.text();
+    let mut client = api.target_of("5", &json!({ "key": "5", "secret": "5" })).connect();
+    let aside = api.file().with_extension("aside");
+    fs::rename(api.file(), &aside).unwrap();
+    let told = api.ask("POST", "/api/apps", &json!({ "id": "7" }));
+    let told = told.error(409);
+    assert!(told.starts_with("the files lack apps that are in force") && told.contains("5; 6"), "{told}");
+    assert!(!api.file().exists());
+    client.subscribe("still-here");
+    fs::rename(&aside, api.file()).unwrap();
+    assert_eq!(
+        json_of(&api.ask("PATCH", "/api/apps/6", &json!({ "enabled": false })), 200)["in_force"],
+        true
+    );
+    assert!(api.text().len() > text.len());
+    fs::remove_file(api.file()).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(api.file()).status().unwrap().success());
+    assert!(api.ask("GET", "/api/apps", &Value::Null).error(409).contains("it is no regular file"));
+    fs::remove_file(api.file()).unwrap();
+    let reload = api.broker.broker().unwrap().command("reload").output().unwrap();
+    assert!(reload.status.success(), "{reload:?}");
+    let _ = client.expect_close_with(4001);
+    let _ = json_of(&api.ask("POST", "/api/apps", &json!({ "id": "7" })), 201);
+}
+
 /// Where the file cannot be written, the answer says so, nothing has changed, and nothing is left lying about: in a folder
 /// that is not there, in one that takes no files, and where there is no room.
 ///
