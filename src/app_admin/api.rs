@@ -12,7 +12,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value as Json, json};
 use tokio::sync::Semaphore;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::refusal::ApiRefusal;
 use super::{
@@ -265,6 +265,10 @@ fn tell(peer: Option<SocketAddr>, app: &str, change: &AppChange, changed: &AppCh
             info!(peer, app, key, told, "app {done} by the API");
         }
         AppChange::Delete => info!(peer, app, told, "app {done} by the API"),
+    }
+    changed.warnings.iter().for_each(|warning| warn!("{warning}"));
+    if changed.needs_restart {
+        warn!("the configuration was read again, and is not all in force: {told}");
     }
 }
 

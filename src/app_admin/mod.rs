@@ -44,11 +44,13 @@ pub(crate) struct ManagedApps {
     /// How many apps the apps file had when it was last put in force. Held while what was loaded is, so that nothing older
     /// comes behind it.
     applying: Mutex<usize>,
+    /// Where the apps file is known to have been, so that it need not be looked for with every change.
+    known_file: Mutex<Option<PathBuf>>,
 }
 
 /// What a configuration takes effect on.
 pub(crate) trait InForce {
-    /// Puts the configuration in force if it can be, after `write` has made it last. Returns what has been done, in words.
+    /// Puts the configuration in force if it can be, after `write` has made it last.
     /// The app `changed` is what the change is about; no other that is in force is removed by it.
     ///
     /// # Errors
@@ -58,7 +60,7 @@ pub(crate) trait InForce {
         config: Config,
         changed: &str,
         write: &mut dyn FnMut() -> Result<(), AppsError>,
-    ) -> Result<String, AppsError>;
+    ) -> Result<PutInForce, AppsError>;
 
     /// Whether it has apps that are not known here, so that it alone can tell whether there are enough of them.
     fn may_have_other_apps(&self) -> bool {
@@ -73,6 +75,19 @@ pub(crate) struct AppChanged {
     pub(crate) view: Option<AppView>,
     /// What the broker says of it.
     pub(crate) told: String,
+    /// Some settings of the configuration wait for a restart.
+    pub(crate) needs_restart: bool,
+    /// What is odd about the configuration, as a reload would tell it.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// What came of putting a configuration in force.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct PutInForce {
+    /// In words.
+    pub(crate) told: String,
+    /// Some settings wait for a restart.
+    pub(crate) needs_restart: bool,
 }
 
 impl ManagedApps {
@@ -80,12 +95,13 @@ impl ManagedApps {
     pub(crate) fn new(
         load: impl Fn(&dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Result<Loaded, Vec<Error>> + Send + Sync + 'static,
     ) -> Self {
-        ManagedApps { load: Box::new(load), applying: Mutex::new(0) }
+        ManagedApps { load: Box::new(load), applying: Mutex::new(0), known_file: Mutex::default() }
     }
 
     /// The same, when this is in force.
     pub(crate) fn after_start(self, loaded: &Loaded) -> Self {
-        ManagedApps { applying: Mutex::new(loaded.apps_of_file()), ..self }
+        let known_file = Mutex::new(loaded.apps_file.clone());
+        ManagedApps { applying: Mutex::new(loaded.apps_of_file()), known_file, ..self }
     }
 
     /// Loads the configuration as it stands, and keeps others from putting theirs in force until the guard is dropped.
@@ -143,13 +159,23 @@ impl ManagedApps {
         is_expected: impl Fn(&AppView) -> bool,
         in_force: &dyn InForce,
     ) -> Result<AppChanged, AppsError> {
-        let path = self.read()?.apps_file.ok_or(AppsError::NoFile)?;
-        let locked = LockedFile::take(&path)?;
+        let known = self.known_file.lock().clone();
+        let mut path = match known {
+            Some(path) => path,
+            None => self.read()?.apps_file.ok_or(AppsError::NoFile)?,
+        };
+        let mut locked = LockedFile::take(&path)?;
         for _ in 0..ATTEMPTS {
             let before = locked.read()?;
             let loaded = self.load_with(&path, before.as_deref()).map_err(at_fault)?;
-            if loaded.apps_file.as_deref() != Some(&path) {
-                return Err(AppsError::Gone);
+            let file = loaded.apps_file.clone().ok_or(AppsError::NoFile)?;
+            *self.known_file.lock() = Some(file.clone());
+            if file != path {
+                // It is to be elsewhere now.
+                drop(locked);
+                locked = LockedFile::take(&file)?;
+                path = file;
+                continue;
             }
             let edited = edit(&loaded, before.as_deref(), id, change, &is_expected)?;
             match self.put((&locked, &path), before.as_deref(), edited.as_bytes(), (id, in_force)) {
@@ -185,13 +211,14 @@ impl ManagedApps {
             Ok(())
         };
         let has_apps = loaded.apps_of_file();
-        let told = match in_force.put(loaded.config, id, &mut write) {
-            Ok(told) => told,
+        let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
+        let PutInForce { told, needs_restart } = match in_force.put(loaded.config, id, &mut write) {
+            Ok(done) => done,
             Err(refusal) if is_written => return Err(undone(locked, edited, before, refusal)),
             Err(refusal) => return Err(refusal),
         };
         *applying = has_apps;
-        Ok(AppChanged { view, told })
+        Ok(AppChanged { view, told, needs_restart, warnings })
     }
 
     fn load_with(&self, path: &Path, apps: Option<&[u8]>) -> Result<Loaded, Vec<Error>> {

@@ -2,6 +2,8 @@ use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value as Json, json};
 
@@ -71,14 +73,14 @@ impl InForce for Scripted<'_> {
         config: Config,
         _changed: &str,
         write: &mut dyn FnMut() -> Result<(), AppsError>,
-    ) -> Result<String, AppsError> {
+    ) -> Result<PutInForce, AppsError> {
         self.before.inspect(|before| before());
         write()?;
         if self.refuses {
             return Err(AppsError::NotApplied("no".to_owned()));
         }
         self.applied.borrow_mut().push(config.apps.into_iter().map(|app| app.app.id).collect());
-        Ok("done".to_owned())
+        Ok(PutInForce { told: "done".to_owned(), needs_restart: false })
     }
 }
 
@@ -133,7 +135,7 @@ fn what_cannot_be_put_back_is_told() {
             _: Config,
             _: &str,
             write: &mut dyn FnMut() -> Result<(), AppsError>,
-        ) -> Result<String, AppsError> {
+        ) -> Result<PutInForce, AppsError> {
             write()?;
             // Whatever is written next is in the way of this.
             fs::create_dir(self.0.folder.join("h.apps.toml.new")).unwrap();
@@ -171,6 +173,43 @@ fn a_reload_warns_of_apps_that_went_with_their_file() {
     files.create("2", &Scripted::default()).unwrap();
     files.change("2", AppChange::Delete, &Scripted::default()).unwrap();
     assert!(warned().is_empty(), "it was asked for");
+}
+
+#[test]
+fn a_change_loads_twice_and_finds_a_file_that_has_moved() {
+    let files = Files::new("loads", "[server]\nhost = \"0.0.0.0\"\n");
+    fs::write(files.path(), OWN).unwrap();
+    let flags = Flags { config: Some(files.folder.join("h.toml")), ..Flags::default() };
+    let loads = Arc::new(AtomicUsize::new(0));
+    let load = {
+        let loads = Arc::clone(&loads);
+        move |read: &dyn Fn(&Path) -> io::Result<Vec<u8>>| {
+            loads.fetch_add(1, Ordering::Relaxed);
+            config::load_for_change(std::iter::empty::<(OsString, OsString)>(), &flags, read)
+        }
+    };
+    let apps = ManagedApps::new(load);
+    let (loaded, guard) = apps.load().unwrap();
+    drop(guard);
+    let apps = apps.after_start(&loaded);
+    loads.store(0, Ordering::Relaxed);
+    let change = |id: &str, secret: &str| {
+        let mut settings = app(id);
+        settings.insert("secret".to_owned(), secret.into());
+        apps.change(id, &AppChange::Create(settings), |_| true, &Scripted::default()).unwrap()
+    };
+    let changed = change("2", "app-secret");
+    assert_eq!(loads.load(Ordering::Relaxed), 2, "as it is, and as it will be");
+    assert!(
+        changed.warnings.len() == 1 && changed.warnings[0].contains("app \"2\" uses the default secret"),
+        "{changed:?}"
+    );
+    let elsewhere = files.folder.join("elsewhere.toml");
+    fs::rename(files.path(), &elsewhere).unwrap();
+    let named = format!("[server]\nhost = \"0.0.0.0\"\n[admin]\napps_file = {elsewhere:?}\n");
+    fs::write(files.folder.join("h.toml"), named).unwrap();
+    let _ = change("3", "s");
+    assert!(fs::read_to_string(&elsewhere).unwrap().contains("id = \"3\"") && !files.path().exists());
 }
 
 #[test]

@@ -11,7 +11,9 @@ use serde_json::{Map, Value as Json, json};
 
 use super::arguments::AppsAction;
 use crate::app::Key;
-use crate::app_admin::{AppChange, AppView, AppsError, InForce, ManagedApps, draw_key, with_credentials};
+use crate::app_admin::{
+    AppChange, AppChanged, AppView, AppsError, InForce, ManagedApps, PutInForce, draw_key, with_credentials,
+};
 use crate::config::{self, CONTROL_SOCKET, Config, Flags, setting_from_text};
 use crate::server;
 use crate::server::control::{self, AskError};
@@ -131,7 +133,7 @@ pub(super) fn run_apps(flags: Flags, order: &AppsOrder) -> Result<String, String
         AppsWanted::Change(id, change) => {
             let taker = ChangeTaker { broker: broker.as_ref() };
             let changed = apps.change(id, change, |_| true, &taker).map_err(complain)?;
-            Ok(tell(id, change, changed.view.as_ref(), &changed.told, order.json))
+            Ok(tell(id, change, &changed, order.json))
         }
     }
 }
@@ -182,22 +184,23 @@ impl InForce for ChangeTaker<'_> {
         config: Config,
         _changed: &str,
         write: &mut dyn FnMut() -> Result<(), AppsError>,
-    ) -> Result<String, AppsError> {
+    ) -> Result<PutInForce, AppsError> {
+        let told = |told| PutInForce { told, needs_restart: false };
         let Some(broker) = self.broker else {
             server::check_apps(&config).map_err(|error| AppsError::NotApplied(error.to_string()))?;
             write()?;
-            return Ok("it takes effect when the broker starts or reloads".to_owned());
+            return Ok(told("it takes effect when the broker starts or reloads".to_owned()));
         };
         write()?;
         match control::ask(&broker.socket, control::RELOAD) {
-            Ok(Ok(done)) => Ok(done.trim_start_matches("ok: ").to_owned()),
+            Ok(Ok(done)) => Ok(told(done.trim_start_matches("ok: ").to_owned())),
             Ok(Err(complaint)) => {
                 let complaint: Vec<_> =
                     complaint.lines().map(|line| line.trim_start_matches("heliostat: ")).collect();
                 Err(AppsError::NotApplied(format!("the broker does not take it: {}", complaint.join("; "))))
             }
             Err(error @ AskError::Unreachable { .. }) => {
-                Ok(format!("{error}; it takes effect when the broker starts or reloads"))
+                Ok(told(format!("{error}; it takes effect when the broker starts or reloads")))
             }
             Err(error) => Err(AppsError::NoAnswer(error.to_string())),
         }
@@ -226,14 +229,19 @@ fn show(app: &AppView, in_json: bool) -> String {
     if in_json { format!("{:#}\n", app.whole(None)) } else { app.toml.clone() }
 }
 
-fn tell(id: &str, change: &AppChange, app: Option<&AppView>, told: &str, in_json: bool) -> String {
+fn tell(id: &str, change: &AppChange, changed: &AppChanged, in_json: bool) -> String {
+    let AppChanged { view, told, warnings, .. } = changed;
+    let app = view.as_ref();
     let drawn = |pair: &Key| json!({ "key": pair.key, "secret": pair.secret.text() });
     if in_json {
         let mut answer = match change {
             AppChange::Rotate(pair) => drawn(pair),
             _ => app.map_or_else(|| json!({}), |app| app.whole(None)),
         };
-        answer["told"] = told.into();
+        answer["told"] = told.as_str().into();
+        if !warnings.is_empty() {
+            answer["warnings"] = warnings.as_slice().into();
+        }
         return format!("{answer:#}\n");
     }
     let pair = match (change, app) {
@@ -242,7 +250,8 @@ fn tell(id: &str, change: &AppChange, app: Option<&AppView>, told: &str, in_json
         _ => None,
     };
     let pair = pair.map(|pair| format!("key = {}\nsecret = {}\n", pair.key, pair.secret.text()));
-    format!("app {id} {}: {told}\n{}", change.done(), pair.unwrap_or_default())
+    let warnings: String = warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
+    format!("app {id} {}: {told}\n{}{warnings}", change.done(), pair.unwrap_or_default())
 }
 
 #[cfg(test)]

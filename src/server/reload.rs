@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use crate::app::{AppRegistry, DuplicateApp};
-use crate::app_admin::{AppsError, InForce, LiveApps};
+use crate::app_admin::{AppsError, InForce, LiveApps, PutInForce};
 use crate::config::{AppConfig, Config};
 use crate::hub::Hub;
 use crate::net::tls::{CertificateStatus, Certificates, PreparedCertificates};
@@ -124,7 +124,7 @@ impl InForce for Reloader {
         config: Config,
         changed: &str,
         write: &mut dyn FnMut() -> Result<(), AppsError>,
-    ) -> Result<String, AppsError> {
+    ) -> Result<PutInForce, AppsError> {
         let kept: HashSet<String> = config.apps.iter().map(|configured| configured.app.id.clone()).collect();
         let last = || {
             let running = self.apps.running.lock();
@@ -133,7 +133,8 @@ impl InForce for Reloader {
             drop(running);
             if lost.is_empty() { write() } else { Err(AppsError::WouldRemove(lost)) }
         };
-        self.reload_after(config, last).map(|reloaded| reloaded.to_string())
+        let reloaded = self.reload_after(config, last)?;
+        Ok(PutInForce { told: reloaded.to_string(), needs_restart: !reloaded.needs_restart.is_empty() })
     }
 }
 
@@ -316,7 +317,10 @@ mod tests {
         let [one, four] = ["1", "4"].map(|id| config(&[(id, true)]).apps.remove(0));
         assert_eq!(reloader.have(&[&one, &four]), [true, false]);
         let told = reloader.put(config(&[("1", true), ("3", true)]), "2", &mut write).unwrap();
-        assert_eq!((told.as_str(), written.get()), ("apps: removed 1 (2)", 1));
+        assert_eq!(
+            (told.told.as_str(), told.needs_restart, written.get()),
+            ("apps: removed 1 (2)", false, 1)
+        );
     }
 
     #[test]

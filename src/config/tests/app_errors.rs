@@ -4,8 +4,9 @@ use super::*;
 
 #[test]
 fn mistakes_in_an_app_name_the_line() {
-    let id = "h.toml:2:6: apps.id must be a string of letters, digits and - _, got";
-    let key = "apps.key must be a string of letters, digits and - _ . ~, got";
+    let id = "h.toml:2:6: apps.id must be a string of at most 200 letters, digits and - _, got";
+    let key =
+        "apps.key must be a string of at most 200 letters, digits and - _ . ~, and neither . nor .., got";
     let secret = "h.toml:4:10: apps.secret must be a non-empty string without white space around it, got";
     let app = |id: &str, key: &str, secret: &str, more: &str| {
         format!("[[apps]]\nid = {id}\nkey = {key}\nsecret = {secret}\n{more}")
@@ -16,6 +17,11 @@ fn mistakes_in_an_app_name_the_line() {
         (app("''", "'k'", "'s'", ""), format!("{id} the string \"\"")),
         (app("'a b'", "'k'", "'s'", ""), format!("{id} the string \"a b\"")),
         (app("'7'", "''", "'s'", ""), format!("h.toml:3:7: {key} the string \"\"")),
+        (app("'7'", "'..'", "'s'", ""), format!("h.toml:3:7: {key} the string \"..\"")),
+        (
+            app(&format!("'{}'", "x".repeat(201)), "'k'", "'s'", ""),
+            format!("{id} the string \"{}\" and 141 more bytes", "x".repeat(60)),
+        ),
         (app("'7'", "'a/b'", "'s'", ""), format!("h.toml:3:7: {key} the string \"a/b\"")),
         (app("'7'", "'k'", "''", ""), format!("{secret} an empty string")),
         (app("'7'", "'k'", "'hush '", ""), format!("{secret} one with white space around it")),

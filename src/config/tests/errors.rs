@@ -138,7 +138,7 @@ fn mistakes_in_variables_name_them() {
         (
             "HELIOSTAT_APP_ID",
             "a/b",
-            "HELIOSTAT_APP_ID: apps.id must be a string of letters, digits and - _, got \"a/b\"",
+            "HELIOSTAT_APP_ID: apps.id must be a string of at most 200 letters, digits and - _, got \"a/b\"",
         ),
         (
             "HELIOSTAT_APP_SECRET",

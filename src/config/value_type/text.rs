@@ -93,18 +93,26 @@ pub(in crate::config) const APP_ID: Name = Name { punctuation: "-_" };
 /// An app's key. It stands in paths, and before the `:` of a signature.
 pub(in crate::config) const APP_KEY: Name = Name { punctuation: "-_.~" };
 
+impl Name {
+    /// The longest. Metrics, the log and paths repeat it.
+    const MOST_CHARS: usize = 200;
+}
+
 impl ValueType for Name {
     type Value = Option<String>;
 
     fn read(&self, given: &InputValue<'_>) -> Option<Option<String>> {
         let text = given.text()?;
         let allowed = |c: char| c.is_ascii_alphanumeric() || self.punctuation.contains(c);
-        (!text.is_empty() && text.chars().all(allowed)).then(|| Some(text.to_owned()))
+        // Programs leave `.` and `..` out of paths.
+        let is_name = !text.is_empty() && text.len() <= Self::MOST_CHARS && !matches!(text, "." | "..");
+        (is_name && text.chars().all(allowed)).then(|| Some(text.to_owned()))
     }
 
     fn expected(&self) -> String {
         let marks: Vec<_> = self.punctuation.chars().map(String::from).collect();
-        format!("a string of letters, digits and {}", marks.join(" "))
+        let except = if self.punctuation.contains('.') { ", and neither . nor .." } else { "" };
+        format!("a string of at most {} letters, digits and {}{except}", Self::MOST_CHARS, marks.join(" "))
     }
 
     fn write(&self, value: &Option<String>) -> String {
