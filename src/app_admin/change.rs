@@ -1,10 +1,12 @@
 //! One change of one app, carried out on the text of the apps file: what somebody has written there by hand stays as it is.
 
 use serde_json::{Map, Value as Json};
-use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value};
+use toml_edit::{ArrayOfTables, DocumentMut, Item, Table};
 
 use super::AppsError;
-use super::from_json::{merge, pair};
+use super::from_json::merge;
+use super::pairs::{Pairs, list_one, pair};
+use super::text::{TextForm, apart, comment_in, prefix_of, suffix_of};
 use crate::app::Key;
 
 /// What is to become of an app.
@@ -38,6 +40,7 @@ impl AppChange {
 /// The text of the apps file while it is changed.
 pub(super) struct AppsText {
     document: DocumentMut,
+    form: TextForm,
 }
 
 impl AppsText {
@@ -46,18 +49,39 @@ impl AppsText {
     /// # Errors
     /// If it is not TOML nevertheless.
     pub(super) fn parse(text: &str) -> Result<Self, AppsError> {
+        let (form, text) = TextForm::of(text);
         let parsed = text.parse::<DocumentMut>();
-        let mut document = parsed.map_err(|error| AppsError::NotToml(error.message().to_owned()))?;
-        if let Some(item) = document.remove("apps") {
-            // `apps = [{ … }]` is as good.
-            let tables = item.into_array_of_tables().unwrap_or_default();
-            document.insert("apps", Item::ArrayOfTables(tables));
+        let document = parsed.map_err(|error| AppsError::NotToml(error.message().to_owned()))?;
+        let mut file = AppsText { document, form };
+        if file.document.get("apps").is_some_and(Item::is_value) {
+            file.in_tables();
         }
-        Ok(AppsText { document })
+        Ok(file)
+    }
+
+    /// Has `apps = [{ … }]`, which is as good, be tables.
+    fn in_tables(&mut self) {
+        let Some((name, item)) = self.document.remove_entry("apps") else { return };
+        let beside = item.as_value().map(|value| suffix_of(value.decor())).unwrap_or_default();
+        let above = prefix_of(name.leaf_decor());
+        let mut comments = comment_in(&above).to_owned();
+        if !comment_in(&beside).is_empty() {
+            comments.push_str(beside.trim());
+            comments.push('\n');
+        }
+        let mut tables = item.into_array_of_tables().unwrap_or_default();
+        match tables.get_mut(0) {
+            Some(first) => first.decor_mut().set_prefix(comments),
+            None => {
+                let trailing = self.document.trailing().as_str().unwrap_or_default();
+                self.document.set_trailing(comments + trailing);
+            }
+        }
+        self.document.insert("apps", Item::ArrayOfTables(tables));
     }
 
     pub(super) fn into_text(self) -> String {
-        self.document.to_string()
+        self.form.write(&self.document.to_string())
     }
 
     /// The text of the one app at `place`, as a file of its own.
@@ -83,11 +107,19 @@ impl AppsText {
         merge(&mut table, settings)?;
         let apps = self.document.entry("apps").or_insert(Item::ArrayOfTables(ArrayOfTables::new()));
         let Some(apps) = apps.as_array_of_tables_mut() else { return Err(AppsError::Gone) };
-        if !apps.is_empty() {
+        let is_first = apps.is_empty();
+        if !is_first {
             table.decor_mut().set_prefix("\n");
         }
         apps.push(table);
-        Ok(apps.len() - 1)
+        let place = apps.len() - 1;
+        if is_first {
+            // Comments of a file without apps stay at its head.
+            let head = self.document.trailing().as_str().unwrap_or_default().to_owned();
+            self.document.set_trailing("");
+            self.app(place)?.decor_mut().set_prefix(head);
+        }
+        Ok(place)
     }
 
     /// Gives the app at `place` these settings.
@@ -98,8 +130,7 @@ impl AppsText {
         let table = self.app(place)?;
         if settings.get("keys").is_some_and(|keys| !keys.is_null()) {
             // They take the place of the one pair.
-            table.remove("key");
-            table.remove("secret");
+            list_one(table)?;
         }
         merge(table, settings)
     }
@@ -109,9 +140,7 @@ impl AppsText {
     /// # Errors
     /// If there is no such app.
     pub(super) fn rotate(&mut self, place: usize, new: &Key) -> Result<(), AppsError> {
-        let keys = keys_of(self.app(place)?)?;
-        keys.insert(0, pair(&new.key, new.secret.text()));
-        one_per_line(keys);
+        Pairs::of(self.app(place)?)?.put_first(pair(&new.key, new.secret.text()));
         Ok(())
     }
 
@@ -120,16 +149,7 @@ impl AppsText {
     /// # Errors
     /// If there is no such app or key, or it is the last.
     pub(super) fn revoke(&mut self, place: usize, key: &str) -> Result<(), AppsError> {
-        let keys = keys_of(self.app(place)?)?;
-        let has_key = |value: &Value| value.as_inline_table()?.get("key")?.as_str().map(|own| own == key);
-        let found = keys.iter().position(|value| has_key(value) == Some(true));
-        let found = found.ok_or_else(|| AppsError::NoSuchKey(key.to_owned()))?;
-        if keys.len() == 1 {
-            return Err(AppsError::LastKey(key.to_owned()));
-        }
-        keys.remove(found);
-        one_per_line(keys);
-        Ok(())
+        Pairs::of(self.app(place)?)?.remove(key)
     }
 
     /// Removes the app at `place`.
@@ -139,10 +159,19 @@ impl AppsText {
     pub(super) fn delete(&mut self, place: usize) -> Result<(), AppsError> {
         let apps = self.document.get_mut("apps").and_then(Item::as_array_of_tables_mut);
         let apps = apps.filter(|apps| place < apps.len()).ok_or(AppsError::Gone)?;
-        apps.remove(place);
+        let above = prefix_of(apps.remove(place).decor());
+        let head = apart(&above);
+        if let Some(next) = apps.get_mut(place) {
+            let own = prefix_of(next.decor());
+            let own = if head.is_empty() { own.as_str() } else { own.trim_start_matches('\n') };
+            next.decor_mut().set_prefix(format!("{head}{own}"));
+            return Ok(());
+        }
         if apps.is_empty() {
             self.document.remove("apps");
         }
+        let trailing = self.document.trailing().as_str().unwrap_or_default();
+        self.document.set_trailing(format!("{head}{trailing}"));
         Ok(())
     }
 
@@ -154,38 +183,6 @@ impl AppsText {
         let apps = self.document.get_mut("apps").and_then(Item::as_array_of_tables_mut);
         apps.and_then(|apps| apps.get_mut(place)).ok_or(AppsError::Gone)
     }
-}
-
-/// The pairs of an app as a list, whichever form they have.
-fn keys_of(app: &mut Table) -> Result<&mut Array, AppsError> {
-    if let Some(item) = app.remove("keys") {
-        // `[[apps.keys]]` is as good.
-        let value = item.into_value().map_err(|_| AppsError::Gone)?;
-        app.insert("keys", Item::Value(value));
-    } else {
-        let text = |app: &Table, name| Some(app.get(name)?.as_str()?.to_owned());
-        let both = text(app, "key").zip(text(app, "secret")).ok_or(AppsError::Gone)?;
-        app.remove("key");
-        app.remove("secret");
-        let mut keys = Array::new();
-        keys.push(Value::InlineTable(pair(&both.0, &both.1)));
-        app.insert("keys", Item::Value(Value::Array(keys)));
-    }
-    app.get_mut("keys").and_then(Item::as_array_mut).ok_or(AppsError::Gone)
-}
-
-/// Has each item stand in a line of its own. Comments stay with what they stand at.
-fn one_per_line(list: &mut Array) {
-    for value in list.iter_mut() {
-        let has_comment = |text: Option<&str>| text.is_some_and(|text| text.contains('#'));
-        let before = value.decor().prefix().and_then(|prefix| prefix.as_str());
-        if !has_comment(before) {
-            value.decor_mut().set_prefix("\n    ");
-        }
-    }
-    let trailing = list.trailing().as_str().unwrap_or_default().trim_end().to_owned();
-    list.set_trailing(format!("{trailing}\n"));
-    list.set_trailing_comma(true);
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use serde_json::{Map, Value as Json};
 use toml_edit::{Array, ArrayOfTables, InlineTable, Item, Table, TableLike, Value};
 
 use super::AppsError;
+use super::text::{comment_in, prefix_of};
 use crate::config::{APP_TABLES, app_name_complaint};
 
 /// What is a table of its own in the file, and is changed member by member.
@@ -22,12 +23,16 @@ pub(super) fn merge(app: &mut Table, settings: &Map<String, Json>) -> Result<(),
                     Some(inner) => merge_members(inner, name, members)?,
                     None => return Err(AppsError::Gone),
                 }
-                if inner.as_table_like().is_some_and(TableLike::is_empty) {
+                // Comments above `[apps.limits]` may be about what follows as well.
+                let is_commented = |table: &Table| prefix_of(table.decor()).contains('#');
+                let stays = inner.as_table().is_some_and(is_commented);
+                if inner.as_table_like().is_some_and(TableLike::is_empty) && !stays {
                     app.remove(name);
                 }
             }
             Json::Array(items) if is_list_of_tables(name) && are_objects(items) => {
                 let mut tables = ArrayOfTables::new();
+                let above = comment_above(app, name);
                 for item in items.iter().filter_map(Json::as_object) {
                     let mut table = Table::new();
                     for (member, value) in item {
@@ -36,6 +41,9 @@ pub(super) fn merge(app: &mut Table, settings: &Map<String, Json>) -> Result<(),
                         table.insert(member, Item::Value(value));
                     }
                     tables.push(table);
+                }
+                if let Some(first) = tables.get_mut(0).filter(|_| !above.is_empty()) {
+                    first.decor_mut().set_prefix(above);
                 }
                 app.insert(name, Item::ArrayOfTables(tables));
             }
@@ -54,6 +62,15 @@ pub(super) fn complaints_of_nulls(settings: &Map<String, Json>) -> Vec<String> {
     });
     let all = settings.iter().map(|(name, value)| (name.clone(), value)).chain(inner);
     all.filter(|(_, value)| value.is_null()).filter_map(|(path, _)| app_name_complaint(&path)).collect()
+}
+
+/// The comment above the list of this name, whichever form it has.
+fn comment_above(app: &Table, name: &str) -> String {
+    let above = match app.get(name) {
+        Some(Item::ArrayOfTables(tables)) => tables.get(0).map(|first| prefix_of(first.decor())),
+        _ => app.key(name).map(|key| prefix_of(key.leaf_decor())),
+    };
+    comment_in(&above.unwrap_or_default()).to_owned()
 }
 
 /// Whether the setting of this name is a list of tables of their own in the file.
@@ -114,9 +131,4 @@ fn as_toml(place: &str, value: &Json) -> Result<Value, AppsError> {
             Value::InlineTable(table)
         }
     })
-}
-
-/// A pair of credentials, as an item of `keys`.
-pub(super) fn pair(key: &str, secret: &str) -> InlineTable {
-    InlineTable::from_iter([("key", key), ("secret", secret)])
 }

@@ -11,7 +11,9 @@ mod error;
 mod file;
 mod from_json;
 mod openapi;
+mod pairs;
 mod refusal;
+mod text;
 mod view;
 
 pub(crate) use api::{AppsApi, LiveApps};
@@ -20,7 +22,6 @@ pub(crate) use credentials::{draw_key, with_credentials};
 pub(crate) use error::AppsError;
 pub(crate) use view::AppView;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -258,10 +259,6 @@ fn edit(
     is_expected: &dyn Fn(&AppView) -> bool,
 ) -> Result<String, AppsError> {
     let text = String::from_utf8_lossy(before.unwrap_or_default());
-    let text: Cow<'_, str> = match text.strip_prefix('\u{feff}') {
-        Some(rest) => rest.to_owned().into(),
-        None => text,
-    };
     let mut file = AppsText::parse(&text)?;
     let index = place_of(loaded, id);
     let place = match (change, index) {

@@ -49,9 +49,14 @@ fn nothing_but_the_change_is_changed() {
     let unchanged = edited(BY_HAND, |file| file.set(1, &settings(json!({ "enabled": null }))));
     assert_eq!(unchanged, BY_HAND);
     let deleted = edited(BY_HAND, |file| file.delete(0));
-    assert!(
-        deleted.starts_with("\n# The second.\n[[apps]]\nid = \"2\"") && deleted.ends_with("# The end.\n")
-    );
+    let (_, rest) = BY_HAND.split_once("\n# The second.").unwrap();
+    assert_eq!(deleted, format!("# Ours.\n\n# The second.{rest}"), "the head of the file is not the app's");
+    let none = edited(&deleted, |file| file.delete(0));
+    assert_eq!(none, "# Ours.\n\n# The end.\n");
+    let again = edited(&none, |file| {
+        file.create(&settings(json!({ "id": "1", "key": "k", "secret": "s" }))).map(drop)
+    });
+    assert_eq!(again, format!("{none}[[apps]]\nid = \"1\"\nkey = \"k\"\nsecret = \"s\"\n"));
 }
 
 #[test]
@@ -90,30 +95,66 @@ fn null_free() -> Json {
 fn pairs_come_and_go_whatever_form_they_have() {
     let new = Key { key: "n".to_owned(), secret: Secret::new("m") };
     let first = edited(BY_HAND, |file| file.rotate(0, &new));
-    assert!(
-        first.contains(
-            "keys = [\n    { key = \"n\", secret = \"m\" },\n    { key = \"k\", secret = \"s\" },\n]\n"
-        ),
-        "{first}"
-    );
+    let one = "secret = \"s\"  # hush\nkey = \"k\"\n";
+    let two =
+        "# hush\nkeys = [\n    { key = \"n\", secret = \"m\" },\n    { key = \"k\", secret = \"s\" },\n]\n";
+    assert_eq!(first, BY_HAND.replace(one, two));
     let second = edited(BY_HAND, |file| file.rotate(1, &new));
-    let expected =
-        "keys = [\n    { key = \"n\", secret = \"m\" },\n    { key = \"a\", secret = \"x\" }, # old\n";
-    assert!(second.contains(expected), "{second}");
+    let old = "    { key = \"a\", secret = \"x\" }, # old\n";
+    assert_eq!(second, BY_HAND.replace(old, &format!("    {{ key = \"n\", secret = \"m\" }},\n{old}")));
     let without = edited(&second, |file| file.revoke(1, "a"));
-    assert!(
-        !without.contains("\"a\"") && without.contains("\"b\"") && without.contains("\"n\""),
-        "{without}"
-    );
+    assert_eq!(without, second.replace(old, ""));
+    let without = edited(&second, |file| file.revoke(1, "b"));
+    assert_eq!(without, second.replace("    { key = \"b\", secret = \"y\" },\n", ""));
+    let commented = "[[apps]]\nid = \"1\"\n# Of both.\nkeys = [ # two\n    # the first\n    { key = \"a\", secret = \"x\" },\n]\nenabled = true\n";
+    let rotated = edited(commented, |file| file.rotate(0, &new));
+    let expected = commented.replace("two\n", "two\n    { key = \"n\", secret = \"m\" },\n");
+    assert_eq!(rotated, expected);
+    assert_eq!(edited(&rotated, |file| file.revoke(0, "n")), commented);
     let listed = "[[apps]]\nid = \"1\"\n[[apps.keys]]\nkey = \"k\"\nsecret = \"s\"\n";
     let rotated = edited(listed, |file| file.rotate(0, &new));
+    let both = "\n[[apps.keys]]\nkey = \"n\"\nsecret = \"m\"\n[[apps.keys]]\nkey = \"k\"\n";
+    assert_eq!(rotated, listed.replace("[[apps.keys]]\nkey = \"k\"\n", both));
     let one = edited(&rotated, |file| file.revoke(0, "k"));
     let mut file = AppsText::parse(&one).unwrap();
     assert!(matches!(file.revoke(0, "x"), Err(AppsError::NoSuchKey(_))));
     assert!(matches!(file.revoke(0, "n"), Err(AppsError::LastKey(_))));
     let keys = settings(json!({ "keys": [{ "key": "v", "secret": "w" }] }));
     let replaced = edited(BY_HAND, |file| file.set(0, &keys));
-    assert!(!replaced.contains("key = \"k\"") && replaced.contains("key = \"v\""), "{replaced}");
+    let given = "# hush\nkeys = [{ key = \"v\", secret = \"w\" }]\n";
+    assert_eq!(replaced, BY_HAND.replace("secret = \"s\"  # hush\nkey = \"k\"\n", given));
+}
+
+/// What TOML does not speak of, and comments around what takes another form.
+#[test]
+fn line_ends_the_mark_and_comments_stay() {
+    let long = format!("\u{feff}{}", BY_HAND.replace('\n', "\r\n"));
+    let set = |file: &mut AppsText| file.set(0, &settings(json!({ "enabled": false })));
+    let short = edited(BY_HAND, set);
+    assert_eq!(short, BY_HAND.replace("connections = 5\n", "connections = 5\nenabled = false\n"));
+    assert_eq!(edited(&long, set), format!("\u{feff}{}", short.replace('\n', "\r\n")));
+    let mixed = "# Ours.\r\n[[apps]]\nid = \"1\"\nkey = \"k\"\nsecret = \"s\"\n";
+    assert_eq!(
+        edited(mixed, set).replace("\r\n", "\n"),
+        format!("{}enabled = false\n", mixed.replace("\r\n", "\n"))
+    );
+    let none = "# Ours.\napps = [] # none yet\n# The end.\n";
+    let one = edited(none, |file| {
+        file.create(&settings(json!({ "id": "1", "key": "k", "secret": "s" }))).map(drop)
+    });
+    assert_eq!(one, "# Ours.\n# none yet\n# The end.\n[[apps]]\nid = \"1\"\nkey = \"k\"\nsecret = \"s\"\n");
+    let inline = "# Ours.\napps = [{ id = \"1\", key = \"k\", secret = \"s\" }]\n";
+    let tables = edited(inline, set);
+    assert_eq!(tables, "# Ours.\n[[apps]]\nid = \"1\"\nkey = \"k\"\nsecret = \"s\"\nenabled = false\n");
+    let limited =
+        "[[apps]]\nid = \"1\"\nkey = \"k\"\nsecret = \"s\"\n\n# How many.\n[apps.limits]\nconnections = 1\n";
+    let unset = edited(limited, |file| file.set(0, &settings(json!({ "limits": { "connections": null } }))));
+    assert_eq!(unset, limited.replace("connections = 1\n", ""));
+    let listed = format!("{}\n# Whom.\n[[apps.webhooks]]\nurl = \"http://127.0.0.1:1/\"\n", &limited[..40]);
+    let other = edited(&listed, |file| {
+        file.set(0, &settings(json!({ "webhooks": [{ "url": "http://127.0.0.1:2/" }] })))
+    });
+    assert_eq!(other, listed.replace(":1/", ":2/"));
 }
 
 #[test]
