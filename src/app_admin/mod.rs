@@ -11,6 +11,7 @@ mod error;
 mod file;
 mod from_json;
 mod openapi;
+mod openapi_schemas;
 mod pairs;
 mod refusal;
 mod text;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::admin::{TOKEN, admin_of, bearer};
 
 /// The description, as it stands in docs.
-fn document() -> &'static Value {
+pub(crate) fn document() -> &'static Value {
     static DOCUMENT: OnceLock<Value> = OnceLock::new();
     DOCUMENT.get_or_init(|| {
         serde_json::from_str(include_str!("../../../docs/admin-api.openapi.json"))
@@ -50,21 +50,21 @@ impl Api {
         fs::read_to_string(self.file()).unwrap_or_default()
     }
 
-    fn raw(&self, method: &str, path: &str, headers: &str, body: &str) -> Response {
+    /// Asks with these credentials, and holds the answer to the description.
+    #[track_caller]
+    pub(crate) fn ask_as(&self, who: &str, method: &str, path: &str, headers: &str, body: &str) -> Response {
         let length = body.len();
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\n{}{headers}Content-Length: {length}\r\n\r\n{body}",
-            bearer(TOKEN)
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\n{who}{headers}Content-Length: {length}\r\n\r\n{body}"
         );
-        Connection::open(&self.admin).exchange(request.as_bytes()).expect("an answer")
-    }
-
-    /// Asks, and holds the answer to the description.
-    #[track_caller]
-    fn ask_with(&self, method: &str, path: &str, headers: &str, body: &str) -> Response {
-        let answer = self.raw(method, path, headers, body);
+        let answer = Connection::open(&self.admin).exchange(request.as_bytes()).expect("an answer");
         assert_described(method, path, &answer);
         answer
+    }
+
+    #[track_caller]
+    fn ask_with(&self, method: &str, path: &str, headers: &str, body: &str) -> Response {
+        self.ask_as(&bearer(TOKEN), method, path, headers, body)
     }
 
     #[track_caller]
@@ -122,7 +122,7 @@ fn assert_described(method: &str, path: &str, answer: &Response) {
     }
 }
 
-fn json_of(answer: &Response, status: u16) -> Value {
+pub(crate) fn json_of(answer: &Response, status: u16) -> Value {
     assert_eq!(answer.status, status, "{answer}");
     serde_json::from_slice(&answer.body).expect("JSON")
 }
@@ -276,7 +276,13 @@ fn faults_are_told_and_change_nothing() {
             422,
             "apps.limits.connections must be an integer",
         ),
-        ("POST", "/api/apps", json!({ "webhooks": [{ "url": "ftp://x" }] }), 422, ""),
+        (
+            "POST",
+            "/api/apps",
+            json!({ "webhooks": [{ "url": "ftp://x" }] }),
+            422,
+            "a webhook's url must begin with http",
+        ),
         (
             "POST",
             "/api/apps",

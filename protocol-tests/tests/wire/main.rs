@@ -7,6 +7,7 @@
 mod activation;
 mod admin;
 mod admin_apps;
+mod admin_apps_described;
 mod admission;
 mod apps_command;
 mod authorise;
