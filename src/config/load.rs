@@ -306,12 +306,18 @@ fn apps_file(file: Option<&Path>, builder: &mut Builder) -> Option<PathBuf> {
     let Some(path) = &builder.config.admin.apps_file else {
         return file.map(|file| file.with_extension("apps.toml"));
     };
-    if file == Some(path.as_path()) {
+    if file.is_some_and(|file| is_same(file, path)) {
         let at = builder.origins.of("admin.apps_file").clone();
         builder.errors.push(Error::OneFileForBoth { at, file: file_name(path).to_string() });
         return None;
     }
     Some(path.clone())
+}
+
+/// Whether both lead to one file, however they are spelled.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| path.canonicalize().ok();
+    one == other || place(one).is_some_and(|one| place(other) == Some(one))
 }
 
 /// Reads the apps of that file, of which the first is the app at `index`.

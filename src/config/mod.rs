@@ -5,6 +5,7 @@
 //! precedence. It is pure: the environment comes in as pairs and the file through a function, so it reads no
 //! process state and starts nothing. Parsing of arguments is left to [`cli`](crate::cli).
 
+mod app_check;
 mod app_form;
 mod builder;
 mod channels;
@@ -35,7 +36,8 @@ mod tests;
 mod value_type;
 mod webhooks;
 
-pub(crate) use app_form::{app_complaints, app_name_complaint, app_schema, setting_from_text};
+pub(crate) use app_check::{app_complaints, app_name_complaint};
+pub(crate) use app_form::{app_schema, setting_from_text};
 pub(crate) use builder::APP_TABLES;
 pub(crate) use error::nearest;
 pub(crate) use error::{Error, Warning};
