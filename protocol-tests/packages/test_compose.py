@@ -85,6 +85,19 @@ def test_it_is_given_the_time_that_it_takes_to_stop(file):
     assert int(grace[1]) > broker + 1
 
 
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_what_the_broker_writes_is_on_a_volume(file):
+    """A container has nothing else that lasts, and with `read_only` nothing else that can be written to."""
+    broker = services(file)["heliostat"]
+    variables = {**dockerfile.environment(IMAGE), **broker["environment"]}
+    written = {value for name, value in variables.items() if name in ("HELIOSTAT_ADMIN_APPS_FILE", "HELIOSTAT_ADMIN_USAGE_FILE")}
+    assert "/var/lib/heliostat/apps.toml" in written
+    volumes = dict(reversed(volume.split(":")[:2]) for volume in broker["volumes"])
+    for path in written:
+        source = volumes[path.rpartition("/")[0]]
+        assert not source.startswith((".", "/")), f"{source} is the host's, and not this user's"
+
+
 def test_a_setting_that_does_not_exist_would_be_seen():
     app = {"HELIOSTAT_APP_ID": "1", "HELIOSTAT_APP_KEY": "key", "HELIOSTAT_APP_SECRET": "secret-of-the-app"}
     with pytest.raises(AssertionError, match="HELIOSTAT_SERVER_PROT"):

@@ -53,14 +53,15 @@ class Machine:
         assert status == 0, f"{command}: {printed}"
         return printed
 
-    def served(self):
+    def served(self, while_it_runs=None):
         """Starts the broker as the service does, asks for its health, reloads it and ends it; returns its app's credentials."""
         [start], [reload], [directory], [user] = map(debian.unit_lines, ("ExecStart", "ExecReload", "RuntimeDirectory", "User"))
-        variables = " ".join(debian.unit_lines("Environment"))
-        self.do(f"install -d -o {user} /run/{directory}; rm -f /tmp/said; mkfifo /tmp/said")
-        self.do(f"set -a; . {debian.unit_lines('EnvironmentFile')[0]}; {variables}; set +a")
+        [state] = debian.unit_lines("StateDirectory")
+        self.do(f"install -d -o {user} -g {user} -m 750 /run/{directory} /var/lib/{state}; rm -f /tmp/said; mkfifo /tmp/said")
         as_user = f"setpriv --reuid {user} --regid {user} --init-groups"
-        pid = self.do(f"{as_user} {start} >/tmp/said 2>/tmp/log & echo $!")
+        # Its variables are the service's alone: who is at a shell has none of them.
+        started = f"set -a; . {debian.unit_lines('EnvironmentFile')[0]}; exec {as_user} {start}"
+        pid = self.do(f"({started}) >/tmp/said 2>/tmp/log & echo $!")
         # It says where it listens when it does, or ends, and then there is nothing to read.
         line = self.do("head -n 1 /tmp/said")
         port = re.search(r"listening on http://127\.0\.0\.1:(\d+)", line)
@@ -68,6 +69,8 @@ class Machine:
         with urllib.request.urlopen(f"http://127.0.0.1:{port[1]}/health", timeout=10) as answer:
             assert answer.read() == b"ok\n"
         self.do(f"{as_user} {reload}")
+        if while_it_runs:
+            while_it_runs()
         self.do(f"kill -TERM {pid}; wait {pid}")
         return self.do(". /etc/heliostat/credentials; echo $HELIOSTAT_APP_KEY $HELIOSTAT_APP_SECRET")
 
@@ -114,6 +117,50 @@ def test_it_is_installed_started_upgraded_removed_and_purged(machine):
     assert machine.served().split() == [key, secret]
     machine.do("dpkg --purge heliostat")
     assert machine.run("ls -d /etc/heliostat /usr/share/doc/heliostat")[1] != 0
+
+
+APPS = "heliostat apps --config /etc/heliostat/heliostat.toml"
+AS_BROKER = "setpriv --reuid heliostat --regid heliostat --init-groups"
+
+
+def test_root_changes_the_apps_of_the_service(machine):
+    """At a shell, without the service's variables: in the file that the service reads, and it takes the change."""
+    machine.do("dpkg -i /packages/heliostat-0.9.1.deb")
+    machine.do("sed -i 's/^port = 6001$/port = 0/' /etc/heliostat/heliostat.toml")
+
+    def change():
+        assert "added 1 (7)" in machine.do(f"{APPS} create id=7 client_events=true")
+        assert machine.do("stat -c '%a %U' /var/lib/heliostat/apps.toml /var/lib/heliostat/apps.toml.lock") == "\n".join(["600 heliostat"] * 2)
+        assert "changed 1 (7)" in machine.do(f"{AS_BROKER} {APPS} rotate 7")
+
+    machine.served(change)
+    # Who edits it by hand has the lock, and may have made it: as root, too.
+    machine.do("rm /var/lib/heliostat/apps.toml.lock; flock /var/lib/heliostat/apps.toml.lock true")
+    assert machine.do("stat -c %U /var/lib/heliostat/apps.toml.lock") == "root"
+    machine.served(lambda: machine.do(f"{APPS} set 7 enabled=false"))
+    assert "it takes effect when the broker starts" in machine.do(f"{AS_BROKER} {APPS} set 7 enabled=true")
+    # While none runs, it changes the same file.
+    assert "it takes effect when the broker starts" in machine.do(f"{APPS} create id=8")
+    assert machine.do(f"{APPS} list").count("(/var/lib/heliostat/apps.toml:") == 2
+    assert machine.run("ls /etc/heliostat/*.apps.toml*")[1] != 0
+
+
+def test_what_root_writes_in_its_own_folder_does_not_keep_the_broker_from_starting(machine):
+    """A set-up by hand: the folder and the configuration are root's, the broker's group may read it."""
+    machine.do("dpkg -i /packages/heliostat-0.9.1.deb")
+    machine.do("mkdir /etc/own; printf '[server]\\nport = 0\\n' >/etc/own/h.toml; chgrp heliostat /etc/own/h.toml; chmod 640 /etc/own/h.toml")
+    machine.do("heliostat apps --config /etc/own/h.toml create id=7")
+    assert machine.do("stat -c '%a %U:%G' /etc/own/h.apps.toml /etc/own/h.apps.toml.lock") == "\n".join(["640 root:heliostat"] * 2)
+    machine.do(f"{AS_BROKER} heliostat check-config --config /etc/own/h.toml")
+    # Of files that the broker may not keep as they are, the reason is told.
+    machine.do("install -d -o heliostat /etc/its; cp -p /etc/own/* /etc/its; rm /etc/its/*.lock")
+    said, status = machine.run(f"{AS_BROKER} heliostat apps --config /etc/its/h.toml create")
+    assert status == 1 and "it belongs to the user 0 and the group" in said and "the folder has to be" not in said, said
+    # Nor can one be replaced that is mounted by itself.
+    machine.do("cp /etc/own/h.apps.toml /tmp/alone.toml; mount --bind /tmp/alone.toml /etc/own/h.apps.toml")
+    said, status = machine.run("heliostat apps --config /etc/own/h.toml create")
+    assert status == 1 and "mount the folder that it is in" in said, said
+    machine.do("umount /etc/own/h.apps.toml")
 
 
 def test_the_licence_and_the_documentation_are_in_it():

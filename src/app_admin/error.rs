@@ -161,6 +161,9 @@ fn advice(error: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::NotFound => {
             " (the folder has to be there, and one that the broker may write to; admin.apps_file names another)"
         }
+        io::ErrorKind::ResourceBusy => {
+            " (a file that is mounted by itself cannot be replaced: mount the folder that it is in)"
+        }
         _ => "",
     }
 }

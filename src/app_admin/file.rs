@@ -3,9 +3,9 @@
 //! Whoever changes it holds a lock on a file beside it, which stays there: the apps file itself is another one after each
 //! change.
 
-use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,9 +23,20 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is looked for. The system wakes nobody who does not wait without end.
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
+/// Who is to read what the superuser makes in a folder that is his own, too.
+#[derive(Clone, Debug)]
+pub(crate) enum Reader {
+    /// Who makes it: it is the broker that does.
+    Maker,
+    /// A broker that may be another user's: whoever this file is for, its configuration or its socket. None where it has
+    /// neither.
+    Like(Option<PathBuf>),
+}
+
 /// The apps file while nobody else may change it, who asks first.
 #[derive(Debug)]
 pub(super) struct LockedFile {
+    reader: Reader,
     /// Where the file is, with links followed.
     path: PathBuf,
     /// Its lock is given back when it is closed.
@@ -41,7 +52,12 @@ impl LockedFile {
         clippy::disallowed_methods,
         reason = "this thread is for what takes its time, and the system tells of no lock"
     )]
-    pub(super) fn take(path: &Path) -> Result<Self, AppsError> {
+    pub(super) fn take(path: &Path, reader: &Reader) -> Result<Self, AppsError> {
+        Self::take_pausing(path, reader, &mut || thread::sleep(LOCK_PAUSE))
+    }
+
+    /// The same, with what is done as long as somebody else has it.
+    fn take_pausing(path: &Path, reader: &Reader, pause: &mut dyn FnMut()) -> Result<Self, AppsError> {
         let failed = |error| AppsError::file("change", path, error);
         let path = match fs::canonicalize(path) {
             Ok(path) => path,
@@ -54,12 +70,13 @@ impl LockedFile {
             Err(error) => return Err(failed(error)),
         };
         let lock_path = with_ending(&path, ".lock");
-        let lock = open_lock(&lock_path).map_err(|error| AppsError::file("lock", &lock_path, error))?;
+        let lock = open_lock(&lock_path, &path, reader)
+            .map_err(|error| AppsError::file("lock", &lock_path, error))?;
         let deadline = Instant::now() + LOCK_PATIENCE;
         loop {
             match lock.try_lock() {
-                Ok(()) => return Ok(LockedFile { path, _lock: lock }),
-                Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(LOCK_PAUSE),
+                Ok(()) => return Ok(LockedFile { reader: reader.clone(), path, _lock: lock }),
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => pause(),
                 Err(TryLockError::WouldBlock) => return Err(AppsError::Locked(lock_path)),
                 Err(TryLockError::Error(error)) => return Err(AppsError::file("lock", &lock_path, error)),
             }
@@ -82,7 +99,7 @@ impl LockedFile {
         if bytes.len() > MOST_BYTES {
             return Err(AppsError::TooLarge { most: MOST_BYTES });
         }
-        replace(&self.path, bytes).map_err(|error| AppsError::file("write", &self.path, error))
+        replace(&self.path, bytes, &self.reader).map_err(|error| AppsError::file("write", &self.path, error))
     }
 
     /// Has it be as it was.
@@ -128,37 +145,66 @@ fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-fn open_lock(path: &Path) -> io::Result<File> {
-    let open = || OpenOptions::new().read(true).write(true).open(path);
+/// Opens the lock, and makes it where it is not there. To read is enough for that, so one that somebody else has made will do.
+fn open_lock(lock: &Path, path: &Path, reader: &Reader) -> io::Result<File> {
+    let open = || match OpenOptions::new().read(true).write(true).open(lock) {
+        Err(error) if is_refused(&error) => File::open(lock),
+        opened => opened,
+    };
     match open() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         opened => return opened,
     }
-    match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path) {
-        Ok(file) => give_to_owner_of(&fs::metadata(folder(path))?, &file).map(|()| file),
+    match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(lock) {
+        Ok(file) => {
+            // Who may read the apps has to be able to take the lock.
+            let reader = if path.exists() { &Reader::Like(Some(path.to_owned())) } else { reader };
+            let given = give_to_reader(lock, &file, reader);
+            if given.is_err() {
+                let _ = fs::remove_file(lock);
+            }
+            given.map(|()| file)
+        }
         // Somebody else was faster.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open(),
         Err(error) => Err(error),
     }
 }
 
-/// What the superuser makes in a folder is its owner's, who is the broker where the folder is the broker's.
-fn give_to_owner_of(folder: &Metadata, file: &File) -> io::Result<()> {
-    let own = file.metadata()?;
-    if own.uid() == 0 && folder.uid() != 0 {
-        return fchown(file, Some(folder.uid()), Some(folder.gid()));
-    }
-    Ok(())
+fn is_refused(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// What the superuser makes in a folder is its owner's, who is the broker where the folder is the broker's. Where the folder
+/// is the superuser's as well, it is for whom the reader's file is for.
+fn give_to_reader(path: &Path, file: &File, reader: &Reader) -> io::Result<()> {
+    if file.metadata()?.uid() != 0 {
+        return Ok(());
+    }
+    let around = fs::metadata(folder(path))?;
+    if around.uid() != 0 {
+        return fchown(file, Some(around.uid()), Some(around.gid()));
+    }
+    let Reader::Like(like) = reader else { return Ok(()) };
+    let like = like.as_deref().ok_or_else(|| {
+        io::Error::other(
+            "the folder is root's, and there is neither a running broker nor a configuration file that would tell which \
+             user is to read it; run this as the user of the broker, or give him the folder",
+        )
+    })?;
+    let like = fs::metadata(like)?;
+    fchown(file, Some(like.uid()), Some(like.gid()))?;
+    file.set_permissions(Permissions::from_mode(0o600 | (like.mode() & 0o044)))
+}
+
+fn replace(path: &Path, bytes: &[u8], reader: &Reader) -> io::Result<()> {
     let new_path = with_ending(path, ".new");
     // Only of somebody who had the lock, and was ended before he was done.
     match fs::remove_file(&new_path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let replaced = write_new(&new_path, path, bytes).and_then(|()| fs::rename(&new_path, path));
+    let replaced = write_new(&new_path, path, bytes, reader).and_then(|()| fs::rename(&new_path, path));
     if replaced.is_err() {
         // The reason why it was not written is what is told.
         let _ = fs::remove_file(&new_path);
@@ -171,18 +217,24 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-fn write_new(new_path: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_new(new_path: &Path, path: &Path, bytes: &[u8], reader: &Reader) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new_path)?;
     match fs::metadata(path) {
         Ok(old) => {
             let own = file.metadata()?;
             if (own.uid(), own.gid()) != (old.uid(), old.gid()) {
-                fchown(&file, Some(old.uid()), Some(old.gid()))?;
+                fchown(&file, Some(old.uid()), Some(old.gid())).map_err(|error| {
+                    let (owner, group) = (old.uid(), old.gid());
+                    io::Error::other(format!(
+                        "it belongs to the user {owner} and the group {group}, and a new one cannot be given to them \
+                         ({error}): have it belong to the user of the broker"
+                    ))
+                })?;
             }
             file.set_permissions(old.permissions())?;
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            give_to_owner_of(&fs::metadata(folder(path))?, &file)?;
+            give_to_reader(path, &file, reader)?;
         }
         Err(error) => return Err(error),
     }
@@ -192,7 +244,7 @@ fn write_new(new_path: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::{chown, symlink};
 
     use super::*;
 
@@ -215,7 +267,7 @@ mod tests {
         let folder = folder_of_test("mode");
         let path = folder.join("h.apps.toml");
         let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
-        let locked = LockedFile::take(&path).unwrap();
+        let locked = LockedFile::take(&path, &Reader::Maker).unwrap();
         assert_eq!(locked.read().unwrap(), None);
         locked.replace(b"one").unwrap();
         assert_eq!((mode(), locked.read().unwrap().unwrap()), (0o600, b"one".to_vec()));
@@ -235,10 +287,10 @@ mod tests {
         let folder = folder_of_test("link");
         let (path, real) = (folder.join("h.apps.toml"), folder.join("real.toml"));
         symlink("real.toml", &path).unwrap();
-        let nowhere = LockedFile::take(&path).unwrap_err();
+        let nowhere = LockedFile::take(&path, &Reader::Maker).unwrap_err();
         assert!(nowhere.to_string().contains("a link that leads nowhere"), "{nowhere}");
         fs::write(&real, "one").unwrap();
-        LockedFile::take(&path).unwrap().replace(b"two").unwrap();
+        LockedFile::take(&path, &Reader::Maker).unwrap().replace(b"two").unwrap();
         assert_eq!(fs::read(&real).unwrap(), b"two");
         assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
         fs::remove_dir_all(folder).unwrap();
@@ -254,7 +306,7 @@ mod tests {
         let long = folder.join("long.toml");
         File::create(&long).unwrap().set_len(MOST_BYTES as u64 + 1).unwrap();
         assert!(matches!(read(&long), Err(AppsError::TooLarge { .. })));
-        let missing = LockedFile::take(&folder.join("missing/h.apps.toml")).unwrap_err();
+        let missing = LockedFile::take(&folder.join("missing/h.apps.toml"), &Reader::Maker).unwrap_err();
         assert!(missing.to_string().contains("No such file"), "{missing}");
         fs::remove_dir_all(folder).unwrap();
     }
@@ -263,18 +315,48 @@ mod tests {
     fn one_waits_for_another() {
         let folder = folder_of_test("lock");
         let path = folder.join("h.apps.toml");
-        let first = LockedFile::take(&path).unwrap();
-        let waiting = {
-            let path = path.clone();
-            thread::spawn(move || LockedFile::take(&path).map(|locked| locked.read().unwrap()))
+        let mut first = Some(LockedFile::take(&path, &Reader::Maker).unwrap());
+        let mut pause = || {
+            let first = first.take().expect("nobody else has it");
+            first.replace(b"one").unwrap();
         };
-        first.replace(b"one").unwrap();
-        drop(first);
-        assert_eq!(
-            waiting.join().unwrap().unwrap(),
-            Some(b"one".to_vec()),
-            "it sees what the first has written"
-        );
+        let second = LockedFile::take_pausing(&path, &Reader::Maker, &mut pause).unwrap();
+        assert_eq!(second.read().unwrap(), Some(b"one".to_vec()), "it sees what the first has written");
+        assert!(first.is_none(), "it has waited");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    /// The superuser changes the apps of a broker that is somebody else: it has to read the file, and to take the lock.
+    #[test]
+    fn what_root_makes_can_be_read_by_the_broker() {
+        let folder = folder_of_test("root");
+        if fs::metadata(&folder).unwrap().uid() != 0 {
+            return fs::remove_dir_all(folder).unwrap();
+        }
+        let (path, lock, like) =
+            (folder.join("h.apps.toml"), folder.join("h.apps.toml.lock"), folder.join("h.toml"));
+        let told = LockedFile::take(&path, &Reader::Like(None)).unwrap_err().to_string();
+        assert!(told.contains("run this as the user of the broker"), "{told}");
+        assert_eq!(names(&folder), [""; 0], "nothing is left that would be in the way of another");
+        fs::write(&like, "").unwrap();
+        chown(&like, Some(0), Some(65_534)).unwrap();
+        fs::set_permissions(&like, Permissions::from_mode(0o640)).unwrap();
+        let reader = Reader::Like(Some(like.clone()));
+        let state = |path: &Path| {
+            let metadata = fs::metadata(path).unwrap();
+            (metadata.uid(), metadata.gid(), metadata.mode() & 0o777)
+        };
+        LockedFile::take(&path, &reader).unwrap().replace(b"one").unwrap();
+        assert_eq!((state(&path), state(&lock)), ((0, 65_534, 0o640), (0, 65_534, 0o640)));
+        // A lock is for whom the apps are for that are there.
+        fs::remove_file(&lock).unwrap();
+        LockedFile::take(&path, &Reader::Maker).unwrap().replace(b"two").unwrap();
+        assert_eq!((state(&path), state(&lock)), ((0, 65_534, 0o640), (0, 65_534, 0o640)));
+        // In a folder of the broker's own all is the broker's.
+        fs::remove_file(&lock).and_then(|()| fs::remove_file(&path)).unwrap();
+        chown(&folder, Some(65_534), Some(65_534)).unwrap();
+        LockedFile::take(&path, &reader).unwrap().replace(b"one").unwrap();
+        assert_eq!((state(&path), state(&lock)), ((65_534, 65_534, 0o600), (65_534, 65_534, 0o600)));
         fs::remove_dir_all(folder).unwrap();
     }
 }

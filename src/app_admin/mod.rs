@@ -21,6 +21,7 @@ pub(crate) use api::{AppsApi, LiveApps};
 pub(crate) use change::AppChange;
 pub(crate) use credentials::{draw_key, with_credentials};
 pub(crate) use error::AppsError;
+pub(crate) use file::Reader;
 pub(crate) use view::AppView;
 
 use std::fmt;
@@ -48,6 +49,8 @@ pub(crate) struct ManagedApps {
     applying: Mutex<usize>,
     /// Where the apps file is known to have been, so that it need not be looked for with every change.
     known_file: Mutex<Option<PathBuf>>,
+    /// Who is to read the file.
+    reader: Reader,
 }
 
 /// What a configuration takes effect on.
@@ -97,13 +100,23 @@ impl ManagedApps {
     pub(crate) fn new(
         load: impl Fn(&dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Result<Loaded, Vec<Error>> + Send + Sync + 'static,
     ) -> Self {
-        ManagedApps { load: Box::new(load), applying: Mutex::new(0), known_file: Mutex::default() }
+        ManagedApps {
+            load: Box::new(load),
+            applying: Mutex::new(0),
+            known_file: Mutex::default(),
+            reader: Reader::Maker,
+        }
     }
 
     /// The same, when this is in force.
     pub(crate) fn after_start(self, loaded: &Loaded) -> Self {
         let known_file = Mutex::new(loaded.apps_file.clone());
         ManagedApps { applying: Mutex::new(loaded.apps_of_file()), known_file, ..self }
+    }
+
+    /// The same, changed for a broker that is another process.
+    pub(crate) fn for_reader(self, reader: Reader) -> Self {
+        ManagedApps { reader, ..self }
     }
 
     /// Loads the configuration as it stands, and keeps others from putting theirs in force until the guard is dropped.
@@ -166,7 +179,7 @@ impl ManagedApps {
             Some(path) => path,
             None => self.read()?.apps_file.ok_or(AppsError::NoFile)?,
         };
-        let mut locked = LockedFile::take(&path)?;
+        let mut locked = LockedFile::take(&path, &self.reader)?;
         for _ in 0..ATTEMPTS {
             let before = locked.read()?;
             let loaded = self.load_with(&path, before.as_deref()).map_err(at_fault)?;
@@ -175,7 +188,7 @@ impl ManagedApps {
             if file != path {
                 // It is to be elsewhere now.
                 drop(locked);
-                locked = LockedFile::take(&file)?;
+                locked = LockedFile::take(&file, &self.reader)?;
                 path = file;
                 continue;
             }

@@ -12,9 +12,10 @@ use serde_json::{Map, Value as Json, json};
 use super::arguments::AppsAction;
 use crate::app::Key;
 use crate::app_admin::{
-    AppChange, AppChanged, AppView, AppsError, InForce, ManagedApps, PutInForce, draw_key, with_credentials,
+    AppChange, AppChanged, AppView, AppsError, InForce, ManagedApps, PutInForce, Reader, draw_key,
+    with_credentials,
 };
-use crate::config::{self, CONTROL_SOCKET, Config, Flags, setting_from_text};
+use crate::config::{self, CONFIG_VARIABLE, CONTROL_SOCKET, Config, Flags, setting_from_text};
 use crate::server;
 use crate::server::control::{self, AskError};
 
@@ -119,10 +120,15 @@ pub(super) fn run_apps(flags: Flags, order: &AppsOrder) -> Result<String, String
     let flags = flags.or_default_file();
     let broker = FoundBroker::find(&flags)?;
     let file = broker.as_ref().map(|broker| broker.file.clone().into_os_string());
+    let socket = broker.as_ref().map(|broker| broker.socket.clone());
+    let named = flags.config.clone().or_else(|| std::env::var_os(CONFIG_VARIABLE).map(PathBuf::from));
+    let own_file = named.or_else(|| flags.default_file.clone());
+    let reader = Reader::Like(socket.or_else(|| own_file.filter(|file| file.exists())));
     let apps = ManagedApps::new(move |read| {
         let named = file.iter().map(|file| (OsString::from("HELIOSTAT_ADMIN_APPS_FILE"), file.clone()));
         config::load_for_change(std::env::vars_os().chain(named), &flags, read)
     });
+    let apps = apps.for_reader(reader);
     let complain = |error: AppsError| match error {
         AppsError::AtFault(lines) => lines.iter().map(|line| format!("heliostat: {line}\n")).collect(),
         error => format!("heliostat: {error}\n"),

@@ -18,7 +18,7 @@ pub(super) const OWN_NAMES: [&str; 4] = [CONFIG, DEVELOPMENT, PIPE, WEBHOOK_URL]
 /// Where this program is, for those who start it. It is no setting, and stands in the environment of what it starts.
 const PROGRAM: &str = "HELIOSTAT_BIN";
 /// Names the configuration file.
-pub(super) const CONFIG: &str = "HELIOSTAT_CONFIG";
+pub(crate) const CONFIG: &str = "HELIOSTAT_CONFIG";
 /// Insists on development mode, like the flag.
 const DEVELOPMENT: &str = "HELIOSTAT_DEVELOPMENT";
 /// Pipe rules, separated by `;`.
