@@ -38,7 +38,7 @@ fn relay_to_broker(other: &Target) -> String {
 }
 
 fn config(relays: &str) -> String {
-    format!("[server]\nshutdown_grace_seconds = 5\n[admin]\nenabled = true\nport = 0\n{MAIN_APP}{relays}")
+    format!("[server]\nshutdown_grace_seconds = 1\n[admin]\nenabled = true\nport = 0\n{MAIN_APP}{relays}")
 }
 
 impl Relaying {

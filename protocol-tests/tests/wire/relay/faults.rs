@@ -95,7 +95,7 @@ fn over_tls_the_certificate_of_the_server_counts() {
 #[test]
 fn what_may_have_arrived_is_not_sent_again() {
     let other = OtherServer::start();
-    let more = "batch_events = 1\ntimeout_seconds = 5";
+    let more = "batch_events = 1\ntimeout_seconds = 2";
     let Some(relaying) = Relaying::start(&relay_to(other.port, more)) else { return };
     let reactions = [
         Reaction::HangUp,
@@ -123,7 +123,7 @@ fn what_may_have_arrived_is_not_sent_again() {
 #[test]
 fn the_status_of_an_answer_counts() {
     let other = OtherServer::start();
-    let more = "batch_events = 1\ntimeout_seconds = 5";
+    let more = "batch_events = 1\ntimeout_seconds = 2";
     let Some(relaying) = Relaying::start(&relay_to(other.port, more)) else { return };
     let huge = format!("HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n{}", "x".repeat(10_000_000));
     let elsewhere = "HTTP/1.1 307 Go there\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n";
