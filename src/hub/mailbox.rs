@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::protocol::{Broadcast, ChannelName, CloseCode, CloseStatus, Frame, SocketId};
@@ -105,6 +106,7 @@ impl WorkerCommand {
 pub(super) struct Mailbox {
     sender: UnboundedSender<WorkerCommand>,
     unread: Arc<AtomicUsize>,
+    sign: Arc<TurnSign>,
 }
 
 /// The side that reads: the worker's own.
@@ -112,8 +114,16 @@ pub(super) struct Mailbox {
 pub(super) struct MailboxReader {
     receiver: UnboundedReceiver<WorkerCommand>,
     unread: Arc<AtomicUsize>,
+    sign: Arc<TurnSign>,
     /// A command that took more than one turn.
     begun: Option<WorkerCommand>,
+}
+
+/// Whoever waits for the end of the worker's present turn, or of its next: however much is in the mailbox, it is told then.
+#[derive(Debug, Default)]
+struct TurnSign {
+    is_awaited: AtomicBool,
+    awaiting: Mutex<Option<Sender<()>>>,
 }
 
 #[expect(
@@ -122,8 +132,9 @@ pub(super) struct MailboxReader {
 )]
 pub(super) fn mailbox() -> (Mailbox, MailboxReader) {
     let (sender, receiver) = unbounded_channel();
-    let unread = Arc::new(AtomicUsize::new(0));
-    (Mailbox { sender, unread: Arc::clone(&unread) }, MailboxReader { receiver, unread, begun: None })
+    let (unread, sign) = (Arc::new(AtomicUsize::new(0)), Arc::<TurnSign>::default());
+    let posting = Mailbox { sender, unread: Arc::clone(&unread), sign: Arc::clone(&sign) };
+    (posting, MailboxReader { receiver, unread, sign, begun: None })
 }
 
 impl Mailbox {
@@ -134,6 +145,18 @@ impl Mailbox {
         if self.sender.send(command).is_err() {
             self.unread.fetch_sub(bytes, Ordering::Relaxed);
         }
+    }
+
+    /// Has the worker answer at the end of its present turn, or of one that it takes for this: what is in the mailbox is
+    /// overtaken. Whoever has asked before and waits still is answered no more. Of a worker that is gone the reply is
+    /// dropped.
+    pub(super) fn ask_for_a_turn(&self, reply: Sender<()>) {
+        self.sign.put(Some(reply));
+        if self.is_abandoned() {
+            self.sign.put(None);
+        }
+        // Only so that there is a turn.
+        self.post(WorkerCommand::Relieved);
     }
 
     /// Whether every command posted by the calling thread has been read.
@@ -157,7 +180,27 @@ impl Mailbox {
     }
 }
 
+impl TurnSign {
+    fn put(&self, reply: Option<Sender<()>>) {
+        let mut awaiting = self.awaiting.lock();
+        self.is_awaited.store(reply.is_some(), Ordering::Relaxed);
+        *awaiting = reply;
+    }
+}
+
 impl MailboxReader {
+    /// The worker has ended a turn: tells whoever waits for that.
+    pub(super) fn turned(&self) {
+        if self.sign.is_awaited.load(Ordering::Relaxed) {
+            let mut awaiting = self.sign.awaiting.lock();
+            self.sign.is_awaited.store(false, Ordering::Relaxed);
+            if let Some(reply) = awaiting.take() {
+                // There is room for an answer of every worker.
+                let _ = reply.try_send(());
+            }
+        }
+    }
+
     /// The next command. It counts as unread until [`MailboxReader::done`] is called, so that while it is being
     /// carried out the mailbox is not empty and nothing overtakes it.
     pub(super) fn poll(
@@ -188,6 +231,7 @@ impl Drop for MailboxReader {
     fn drop(&mut self) {
         // What nobody will read must keep no publisher waiting.
         self.receiver.close();
+        self.sign.put(None);
         while let Ok(command) = self.receiver.try_recv() {
             self.unread.fetch_sub(command.bytes(), Ordering::Relaxed);
         }

@@ -4,13 +4,13 @@
 //! Without `NOTIFY_SOCKET` in the environment nobody is told.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use sd_notify::NotifyState;
 use tracing::{debug, error, warn};
 
-use super::accepting::Accepting;
+use super::accepting::{Accepting, Seen};
 use crate::hub::Hub;
 
 /// Of the time that the manager waits for a sign of life, the part after which the next one is due.
@@ -78,24 +78,32 @@ impl Supervision {
 
     /// Tells the service manager that the broker is ready once all workers turn, and from then on that they turn, if it wants
     /// to hear that: a sign of life is sent only when every worker has taken a turn since the last one, and connections that
-    /// wait are accepted.
+    /// wait are accepted, or cannot be.
     pub(super) async fn supervise(self, hub: Arc<Hub>, mut accepting: Accepting, status: String) {
         hub.until_started().await;
-        let _ = hub.turn_of_every_worker().await;
+        let _ = hub.sign_of_every_worker().await;
         if self.go_on_to(SupervisionPhase::Ready) {
             ready(&status);
         }
         let Some(watchdog) = sd_notify::watchdog_enabled() else { return };
         let interval = (watchdog / SIGNS_PER_WATCHDOG).max(Duration::from_millis(1));
         let mut missed = None;
+        let mut was_short = false;
         loop {
-            let all_turn = hub.turn_of_every_worker().await;
-            let wrong = match (all_turn, accepting.look()) {
+            let all_turn = hub.sign_of_every_worker().await;
+            let seen = accepting.look(Instant::now());
+            if let Seen::Short(error) = &seen
+                && !was_short
+            {
+                warn!(%error, "connections wait, and none can be accepted: the system has no file or memory for one");
+            }
+            was_short = matches!(seen, Seen::Short(_));
+            let wrong = match (all_turn, seen) {
                 // Nobody accepts any more, and in the end nobody turns.
                 _ if self.is_stopping() => None,
                 (false, _) => Some("a worker thread has died"),
-                (true, false) => Some("connections wait, and none is accepted"),
-                (true, true) => None,
+                (true, Seen::Dead) => Some("connections wait, and none is accepted"),
+                (true, Seen::Accepted | Seen::Short(_)) => None,
             };
             match wrong {
                 None => tell(&[NotifyState::Watchdog]),

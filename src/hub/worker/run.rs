@@ -24,6 +24,7 @@ impl Worker {
             let outcome = self.turn(&mut mailbox, &mut ticks, context);
             self.counters.turns.add(began.elapsed());
             self.turning.set(false);
+            mailbox.turned();
             outcome
         })
         .await;
