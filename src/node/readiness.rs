@@ -58,12 +58,14 @@ impl Readiness {
         let _ = self.draining.set(reason);
     }
 
-    /// Whether the node can go on: whether nothing is wrong that only a restart would mend.
+    /// Whether the node can go on: whether nothing is wrong that only a restart would mend. A node that stops is no longer
+    /// asked that: its workers end one after the other.
     ///
     /// # Errors
     /// With what it is.
     pub(crate) fn check_life(&self) -> Result<(), Unready> {
-        if self.hub.has_lost_a_worker() { Err(Unready::LostWorker) } else { Ok(()) }
+        let is_broken = self.hub.has_lost_a_worker() && self.hub.shutdown().is_none();
+        if is_broken { Err(Unready::LostWorker) } else { Ok(()) }
     }
 
     /// Whether new clients should come here. Whoever asks has `asking` connections of those that are bounded, which do not
@@ -151,11 +153,14 @@ mod tests {
             // It ends with what it did.
             thread.join().unwrap();
         });
-        assert_eq!(readiness.check(0), Err(Unready::LostWorker));
+        assert_eq!([readiness.check(0), readiness.check_life()], [Err(Unready::LostWorker); 2]);
         let app = hub.state_by_key("k").unwrap();
         let somebody = crate::protocol::SocketId::new(1, 1);
         hub.release(&app, somebody, Frame::ping());
         assert!(!hub.is_congested());
+        // A worker that ends while the node stops is none that is missed.
+        hub.stop_work(crate::hub::Shutdown::Soon);
+        assert_eq!(readiness.check_life(), Ok(()));
     }
 
     #[test]
