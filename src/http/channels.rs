@@ -19,28 +19,13 @@ use crate::protocol::ChannelName;
 /// Of an app with more channels than this, they are gathered on another thread.
 const MAX_AT_ONCE: usize = 1000;
 
-/// Makes sure that the app's backend may ask now. What is asked does not matter: the head tells enough.
-///
-/// # Errors
-/// If it has asked too often.
-pub(crate) fn admit(app: &AppState) -> Result<(), ApiError> {
-    let limit = app.app().limits.read_requests_per_second;
-    app.admit_read_request(limit).map_err(|exceeded| {
-        let wait = match exceeded {
-            RateExceeded::After(wait) => wait,
-            // A limit that allows none is no limit.
-            RateExceeded::Never => Duration::ZERO,
-        };
-        ApiError::TooManyReads { limit, seconds: whole_seconds(wait) }
-    })
-}
-
 /// The occupied channels, all or those whose names begin with `filter_by_prefix`. Of an app that has many, their names
 /// are gathered on another thread, and looked up and written in pieces: nothing on this worker waits for the list, and
 /// it takes the memory of one reference for each channel.
 pub(crate) async fn list(request: &Authenticated<'_>) -> Result<HttpResponse, ApiError> {
     let prefix = request.query.get("filter_by_prefix").unwrap_or_default();
     let info = Info::of_channels(&request.query.list("info").unwrap_or_default(), prefix, &request.app)?;
+    admit(&request.app)?;
     if request.app.channel_count() > MAX_AT_ONCE {
         let app = Arc::clone(&request.app);
         let prefix = prefix.to_owned();
@@ -64,6 +49,7 @@ pub(crate) async fn list(request: &Authenticated<'_>) -> Result<HttpResponse, Ap
 pub(crate) fn show(request: &Authenticated<'_>, name: &str) -> Result<HttpResponse, ApiError> {
     let name = channel_name(name, &request.app.app().limits)?;
     let info = Info::of_channel(&request.query.list("info").unwrap_or_default(), &name, &request.app)?;
+    admit(&request.app)?;
     let mut attributes = info.attributes(&request.app, &name);
     let occupied = name.channel_type().is_listed() && request.app.channel(&name).is_some();
     attributes.insert("occupied".into(), occupied.into());
@@ -80,6 +66,7 @@ pub(crate) fn users(request: &Authenticated<'_>, name: &str) -> Result<HttpRespo
     if !extraneous.is_empty() {
         return Err(ApiError::Extraneous(extraneous.join(", ")));
     }
+    admit(&request.app)?;
     let users: Vec<Value> = request.app.user_ids(&name).into_iter().map(|id| json!({ "id": id })).collect();
     Ok(json_response(&json!({ "users": users })))
 }
@@ -87,6 +74,7 @@ pub(crate) fn users(request: &Authenticated<'_>, name: &str) -> Result<HttpRespo
 /// What `show` was before attributes could be chosen.
 pub(crate) fn stats(request: &Authenticated<'_>, name: &str) -> Result<HttpResponse, ApiError> {
     let name = channel_name(name, &request.app.app().limits)?;
+    admit(&request.app)?;
     let channel = request.app.channel(&name).filter(|_| name.channel_type().is_listed());
     let mut stats = Map::from_iter([("occupied".to_owned(), channel.is_some().into())]);
     if let Some(channel) = channel {
@@ -96,4 +84,21 @@ pub(crate) fn stats(request: &Authenticated<'_>, name: &str) -> Result<HttpRespo
         }
     }
     Ok(json_response(&Value::Object(stats)))
+}
+
+/// Takes what a request for the state of channels costs of the app's rate: asked last, so that one that is refused for another
+/// reason takes nothing.
+///
+/// # Errors
+/// If the app's backend has asked too often.
+fn admit(app: &AppState) -> Result<(), ApiError> {
+    let limit = app.app().limits.read_requests_per_second;
+    app.admit_read_request(limit).map_err(|exceeded| {
+        let wait = match exceeded {
+            RateExceeded::After(wait) => wait,
+            // A limit that allows none is no limit.
+            RateExceeded::Never => Duration::ZERO,
+        };
+        ApiError::TooManyReads { limit, seconds: whole_seconds(wait) }
+    })
 }

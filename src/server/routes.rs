@@ -88,21 +88,6 @@ impl<'p> Endpoint<'p> {
         }
     }
 
-    /// Whether it asks for the state of channels. A stream is a connection instead, and bounded as such.
-    fn asks(self) -> bool {
-        match self {
-            Endpoint::Channels
-            | Endpoint::Channel(_)
-            | Endpoint::ChannelUsers(_)
-            | Endpoint::ChannelStats(_) => true,
-            Endpoint::Events
-            | Endpoint::BatchEvents
-            | Endpoint::ChannelEvents(_)
-            | Endpoint::ChannelStream(..)
-            | Endpoint::TerminateConnections(_) => false,
-        }
-    }
-
     /// The method it takes.
     fn method(self) -> &'static str {
         match self {
@@ -254,9 +239,6 @@ async fn answer(
             let arrival = if is_stream { arrival(context, request) } else { Arrival::default() };
             let prefix = &context.settings.path_prefix;
             let app = authenticated(context.worker.hub(), prefix, request, &query, app_id)?;
-            if endpoint.asks() {
-                channels::admit(&app)?;
-            }
             let body = body::read(request, payload, &context.body).await?;
             check_body(&query, &body)?;
             context.worker.uncongested().await;

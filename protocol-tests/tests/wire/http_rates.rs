@@ -148,6 +148,8 @@ fn what_is_refused_for_another_reason_takes_nothing_of_the_rate() {
         assert_eq!(forged.status, 401);
         assert_eq!(target.get("/channels").auth("auth_signature", "00").send().status, 401);
         assert_eq!(target.events(&event("not a channel")).status, 400);
+        assert_eq!(target.get("/channels").query("info", "user_count").send().status, 400);
+        assert_eq!(target.get("/channels/room/users").send().status, 400);
         let half = [event("room"), json!({ "name": "x", "channel": "room" })];
         assert_eq!(target.batch_events(&half).status, 400);
     }
