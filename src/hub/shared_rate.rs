@@ -1,4 +1,7 @@
-//! A rate that all workers share: so many in each second, all at once if need be. No lock is taken.
+//! A rate that all workers share: so many in each second on average, and as many at once after a pause. No lock is taken.
+//!
+//! It is a bucket of N that N a second flow into. So in one second that begins with a full bucket there may be N and almost N
+//! more; in any number of seconds, N for each and N besides.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -21,7 +24,7 @@ pub(super) struct SharedRate {
 pub(crate) enum RateExceeded {
     /// It may after this time, if nothing else happens before.
     After(Duration),
-    /// It never may: it is more at once than a whole second has.
+    /// It never may: it is more at once than the bucket holds.
     Never,
 }
 
@@ -47,7 +50,7 @@ impl SharedRate {
         }
         let count =
             u32::try_from(count).ok().filter(|count| *count <= per_second).ok_or(RateExceeded::Never)?;
-        // Rounded up: no second ever has one more.
+        // Rounded up: on average no second has more.
         let each = SECOND_NANOS.div_ceil(per_second.into());
         let (cost, whole) = (each * u64::from(count), each * u64::from(per_second));
         let now = now.saturating_duration_since(self.begun).as_nanos();
@@ -77,7 +80,7 @@ mod tests {
     const MILLISECOND: Duration = Duration::from_millis(1);
 
     #[test]
-    fn a_second_holds_its_number_and_says_when_there_is_room_again() {
+    fn the_bucket_holds_its_number_and_says_when_there_is_room_again() {
         let start = Instant::now();
         let rate = SharedRate::new(start);
         assert_eq!((0..25).filter(|_| rate.take(1, 10, start).is_ok()).count(), 10);
