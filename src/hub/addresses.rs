@@ -1,7 +1,7 @@
 //! How many connections each client address has, where that is bounded.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -18,7 +18,10 @@ pub struct AddressTable {
     taken: Mutex<HashMap<AddressGroup, usize>>,
 }
 
-/// What counts as one address: of IPv4 the address, of IPv6 its /64; and all of whom a proxy tells nothing, apart from the
+/// The first bits of an IPv6 address that a translator has made of an IPv4 one, which is the last 32 bits (RFC 6052).
+const TRANSLATED: u128 = 0x0064_ff9b << 96;
+
+/// What counts as one address: of IPv4 the address, also where it has been translated, of IPv6 its /64; and all of whom a proxy tells nothing, apart from the
 /// proxy itself and its own programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AddressGroup {
@@ -76,6 +79,9 @@ impl AddressGroup {
     /// That of a client at this address.
     pub fn of(address: IpAddr) -> Self {
         let network = match address.to_canonical() {
+            IpAddr::V6(address) if address.to_bits() >> 32 == TRANSLATED >> 32 => {
+                Ipv4Addr::from_bits(address.to_bits() as u32).into()
+            }
             IpAddr::V6(address) => {
                 Ipv6Addr::from_bits(address.to_bits() >> NETWORK_BITS << NETWORK_BITS).into()
             }
@@ -133,6 +139,17 @@ mod tests {
         held.push(take(&table, "192.0.2.1").unwrap().unwrap());
         held.clear();
         assert_eq!(table.len(), 0, "nothing is left of those who have gone");
+    }
+
+    #[test]
+    fn clients_behind_a_translator_count_as_the_addresses_that_they_have() {
+        let of = |address: &str| AddressGroup::of(address.parse().unwrap());
+        assert_eq!(of("64:ff9b::192.0.2.1"), of("192.0.2.1"));
+        assert_ne!(of("64:ff9b::192.0.2.1"), of("64:ff9b::192.0.2.2"));
+        // What stands beside that prefix is a network like others, and of the prefixes for local use nobody knows how long
+        // they are.
+        assert_eq!(of("64:ff9b:0:0:1::1"), of("64:ff9b::1:0:0:2"));
+        assert_eq!(of("64:ff9b:1::192.0.2.1"), of("64:ff9b:1::192.0.2.2"));
     }
 
     #[test]
