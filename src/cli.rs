@@ -9,6 +9,7 @@ mod arguments;
 mod generated;
 mod import;
 mod options;
+mod reloads;
 mod run;
 mod scope;
 mod send_test;

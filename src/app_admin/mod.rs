@@ -150,15 +150,6 @@ impl ManagedApps {
         found.ok_or_else(|| AppsError::NoSuchApp(id.to_owned()))
     }
 
-    /// Where the apps file is, whether it is there or not, from wherever one looks.
-    ///
-    /// # Errors
-    /// If there is to be none, or the files are at fault.
-    pub(crate) fn file(&self) -> Result<PathBuf, AppsError> {
-        let path = self.read()?.apps_file.ok_or(AppsError::NoFile)?;
-        std::path::absolute(&path).map_err(|error| AppsError::file("find", &path, error))
-    }
-
     fn read(&self) -> Result<Loaded, AppsError> {
         (self.load)(&read_file).map_err(at_fault)
     }

@@ -16,7 +16,7 @@ use crate::config::{CONTROL_SOCKET, Flags, Loaded};
 use crate::development;
 use crate::exec;
 use crate::server::control::{self, ControlSocket};
-use crate::server::{self, InheritedSockets, Patience, Reloader, Server, Supervision};
+use crate::server::{self, InheritedSockets, Patience, Server, Supervision};
 use crate::telemetry;
 use crate::test_mode::{TestMode, draw_token};
 
@@ -25,12 +25,10 @@ use super::apps::run_apps;
 use super::arguments::command_line;
 use super::generated::{completions, manual_page, write_manual};
 use super::import::run_import;
+use super::reloads::{AppsPath, Reloads, reload, tell};
 use super::send_test::send_test;
 use super::welcome::{admin_line, foreign_names, further_line, pipe_line, welcome};
 use super::{Command, parse};
-
-/// What the log names as the source of these lines: the program itself.
-const PROGRAM: &str = "heliostat";
 
 /// The exit code for a configuration that cannot be used, or an address that cannot be had.
 const CANNOT_START: u8 = 2;
@@ -161,6 +159,7 @@ fn serve(flags: Flags, loaded: Loaded, inherited: InheritedSockets) -> Result<()
     let Loaded { ref config, mode, .. } = loaded;
     let flags = flags.of_file(loaded.file.clone());
     let apps = Arc::new(ManagedApps::new(move |read| super::load_again(&flags, read)).after_start(&loaded));
+    let apps_path = Arc::new(AppsPath::of(&loaded));
     telemetry::start(&config.logging)?;
     telemetry::log_panics();
     let server = Server::new(config.clone()).inherit(inherited).managed(Arc::clone(&apps));
@@ -180,7 +179,8 @@ fn serve(flags: Flags, loaded: Loaded, inherited: InheritedSockets) -> Result<()
     let reachable = development::reachable(config.server.widest_host());
     let text = welcome(config, &bound.url(), mode, &reachable, &also);
     let reloader = bound.reloader();
-    let reload = || supervision.reloading(|| reload(&apps, &reloader));
+    let of_reloads = Arc::clone(&apps_path);
+    let reloads = Reloads::new(supervision, move || reload(&apps, &of_reloads, &reloader));
     actix_web::rt::System::new().block_on(async {
         let shutdown = shutdown_signal(bound.patience())?;
         let mut hangup = signal(SignalKind::hangup())?;
@@ -188,18 +188,15 @@ fn serve(flags: Flags, loaded: Loaded, inherited: InheritedSockets) -> Result<()
         let on_signal = async {
             while hangup.recv().await.is_some() {
                 // The log has told what there is to tell.
-                let _ = reload();
+                let _ = reloads.reload().await;
             }
             Ok(())
         };
         let on_request = async {
             let Some(control) = &control else { return std::future::pending().await };
-            let answer = |request: &str| match request {
-                control::RELOAD => reload(),
-                control::APPS_FILE => match apps.file() {
-                    Ok(path) => Ok(path.display().to_string()),
-                    Err(error) => Err(format!("heliostat: {error}")),
-                },
+            let answer = async |request: &str| match request {
+                control::RELOAD => reloads.reload().await,
+                control::APPS_FILE => apps_path.tell(),
                 other => Err(format!("heliostat: the running broker does not know the request {other:?}")),
             };
             control.serve(answer).await
@@ -210,18 +207,6 @@ fn serve(flags: Flags, loaded: Loaded, inherited: InheritedSockets) -> Result<()
             failed = async { tokio::try_join!(on_signal, on_request) } => Ok(failed.map(|_: ((), ())| ())?),
         }
     })
-}
-
-/// Tells the log what is odd about the configuration.
-fn tell(loaded: &Loaded) {
-    loaded.warnings.iter().for_each(|warning| tracing::warn!(target: PROGRAM, "{warning}"));
-    for variable in &loaded.skipped {
-        tracing::debug!(target: PROGRAM, variable, "skipped: it was made for a service whose name begins so");
-    }
-    if !loaded.unused.is_empty() {
-        let variables = loaded.unused.join(" ");
-        tracing::info!(target: PROGRAM, variables, "not read: the apps are those of a file");
-    }
 }
 
 fn serve_test(loaded: Loaded, test_mode: Arc<TestMode>) -> Result<(), Box<dyn Error>> {
@@ -240,36 +225,6 @@ fn serve_test(loaded: Loaded, test_mode: Arc<TestMode>) -> Result<(), Box<dyn Er
         };
         Ok(bound.run(served).await?)
     })
-}
-
-/// Reads the configuration again from where it came, and puts in force what can be. Tells the log; returns what to
-/// tell whoever asked.
-fn reload(apps: &ManagedApps, reloader: &Reloader) -> control::ControlAnswer {
-    let failed = |complaint: String| {
-        complaint
-            .lines()
-            .filter(|line| !line.is_empty())
-            .for_each(|line| tracing::error!(target: PROGRAM, "{line}"));
-        tracing::error!(target: PROGRAM, "the configuration was not reloaded; nothing has changed");
-        Err(complaint.trim_end().to_owned())
-    };
-    // Until it is in force nobody else changes the apps.
-    let (loaded, _applying) = match apps.load() {
-        Ok(loaded) => loaded,
-        Err(errors) => return failed(complaint(&errors)),
-    };
-    match reloader.reload(loaded.config.clone()) {
-        Ok(reloaded) => {
-            tell(&loaded);
-            if reloaded.needs_restart.is_empty() {
-                tracing::info!(target: PROGRAM, "configuration reloaded: {reloaded}");
-            } else {
-                tracing::warn!(target: PROGRAM, "configuration reloaded: {reloaded}");
-            }
-            Ok(format!("ok: {reloaded}"))
-        }
-        Err(error) => failed(format!("heliostat: {error}\n")),
-    }
 }
 
 /// Ready at the first SIGTERM or SIGINT. The signals are caught from now on, not from the first poll on.

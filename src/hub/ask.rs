@@ -44,7 +44,11 @@ impl Hub {
     /// mailbox. Returns whether those were all: none has died, and all have started. One at a time may ask.
     pub(crate) async fn sign_of_every_worker(&self) -> bool {
         let (reply, mut replies) = mpsc::channel(self.worker_count());
-        self.mailboxes.started().into_iter().flatten().for_each(|mailbox| mailbox.ask_for_a_turn(reply.clone()));
+        self.mailboxes
+            .started()
+            .into_iter()
+            .flatten()
+            .for_each(|mailbox| mailbox.ask_for_a_turn(reply.clone()));
         drop(reply);
         let mut answered = 0;
         while replies.recv().await.is_some() {

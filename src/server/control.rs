@@ -107,7 +107,7 @@ impl ControlSocket {
     ///
     /// # Errors
     /// If the runtime cannot take the socket.
-    pub(crate) async fn serve(&self, answer: impl Fn(&str) -> ControlAnswer) -> io::Result<()> {
+    pub(crate) async fn serve(&self, answer: impl AsyncFn(&str) -> ControlAnswer) -> io::Result<()> {
         let listener = UnixListener::from_std(self.listener.try_clone()?)?;
         let idle = IdleList::default();
         let mut peers: Vec<Peer<'_>> = Vec::new();
@@ -135,7 +135,7 @@ impl ControlSocket {
 /// What is under way with one peer.
 type Peer<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-async fn serve(stream: UnixStream, entry: IdleEntry, answer: impl Fn(&str) -> ControlAnswer) {
+async fn serve(stream: UnixStream, entry: IdleEntry, answer: impl AsyncFn(&str) -> ControlAnswer) {
     if let Err(error) = converse(stream, &entry, answer).await {
         debug!(%error, "a request on the control socket was not answered");
     }
@@ -144,7 +144,7 @@ async fn serve(stream: UnixStream, entry: IdleEntry, answer: impl Fn(&str) -> Co
 async fn converse(
     stream: UnixStream,
     entry: &IdleEntry,
-    answer: impl Fn(&str) -> ControlAnswer,
+    answer: impl AsyncFn(&str) -> ControlAnswer,
 ) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut request = String::new();
@@ -158,7 +158,7 @@ async fn converse(
         // Somebody only looked whether anyone is here.
         return Ok(());
     }
-    let text = match answer(request.trim_end()) {
+    let text = match answer(request.trim_end()).await {
         Ok(text) => format!("ok\n{text}\n"),
         Err(text) => format!("failed\n{text}\n"),
     };
@@ -215,7 +215,7 @@ mod tests {
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (known, unknown, long) = runtime.block_on(async {
-            let answer = |request: &str| match request {
+            let answer = async |request: &str| match request {
                 "reload" => Ok("done\nand done".to_owned()),
                 other => Err(format!("cannot {} of {}", &other[..1], other.len())),
             };
@@ -264,7 +264,7 @@ mod tests {
         let (answers, ended, last) = runtime.block_on(async {
             let asked = tokio::task::spawn_blocking(move || asking.join().unwrap());
             tokio::select! {
-                served = socket.serve(|_| Ok("done".to_owned())) => panic!("{served:?}"),
+                served = socket.serve(async |_| Ok("done".to_owned())) => panic!("{served:?}"),
                 asked = asked => asked.unwrap(),
             }
         });

@@ -38,13 +38,14 @@ enum SupervisionPhase {
 impl Supervision {
     /// Reloads, and tells the service manager so while it knows the broker as ready: what is told before would have the
     /// broker be ready too early, and what is told after that it stops would take this back.
-    pub(crate) fn reloading<T, E>(&self, reload: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    pub(crate) async fn reloading<T, E>(&self, reload: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         let is_told = self.is_ready();
         if is_told {
             begin_reload();
         }
-        let reloaded = reload();
-        if is_told {
+        let reloaded = reload.await;
+        // It may have begun to stop meanwhile.
+        if is_told && self.is_ready() {
             ready(match &reloaded {
                 Ok(_) => "serving; the configuration was read again",
                 Err(_) => "serving; the configuration was not read again, for it is at fault",

@@ -283,6 +283,30 @@ fn a_signal_reloads_too() {
     stays.assert_silence();
 }
 
+/// A pipe in the place of the file, into which nobody writes, is told of and keeps nobody waiting; the broker serves on, and
+/// stops when it is to.
+#[test]
+fn a_pipe_in_the_place_of_the_configuration_is_not_waited_for() {
+    let Some(target) = Target::own(MAIN_APP) else { return };
+    let broker = target.broker().unwrap();
+    let path = broker.config();
+    std::fs::remove_file(path).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(path).status();
+    assert!(made.is_ok_and(|made| made.success()));
+    let Output { status, stderr, .. } = broker.command("reload").output().unwrap();
+    let complaint = String::from_utf8_lossy(&stderr);
+    assert!(status.code() == Some(1) && complaint.contains("it is no regular file"), "{status}: {complaint}");
+    broker.hang_up();
+    let mut socket = target.connect();
+    socket.subscribe("room");
+    target.publish("room", "greet", "");
+    let _ = socket.expect_on("room", "greet");
+    broker.terminate();
+    socket.expect_close_with(4100);
+    drop(socket);
+    assert!(broker.await_exit(2 * heliostat_protocol_tests::patience()).success());
+}
+
 /// What only a restart changes is named, and does not keep the rest from taking effect.
 ///
 /// Proves: pages.
