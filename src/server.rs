@@ -41,7 +41,7 @@ use crate::admin::{Access, Admin};
 use crate::app_admin::{AppsApi, LiveApps, ManagedApps};
 use crate::config::Config;
 use crate::http::{RequestCounts, UnfinishedBodies};
-use crate::hub::{Hub, Listener};
+use crate::hub::{Hub, Listener, RefusedAddresses};
 use crate::metrics::{MetricSources, Metrics, SoketiNames};
 use crate::net::slots::ConnectionSlots;
 use crate::net::tls::Certificates;
@@ -184,6 +184,7 @@ impl Server {
         let usage = usage_book(&config, &hub);
         let parts = ServiceParts {
             hub,
+            guesses: Arc::default(),
             sessions,
             config,
             wire,
@@ -197,7 +198,7 @@ impl Server {
         let metrics = metrics_of(&parts, &webhooks, usage.as_ref(), certificates.as_ref(), &hooks, &sockets);
         let admin = admin.zip(usage.clone()).map(|(sockets, usage)| {
             let config = &parts.config;
-            let access = access(config);
+            let access = access(config, &parts.guesses);
             let live: Arc<dyn LiveApps> = Arc::new(reloader.clone());
             let api = Box::new(AppsApi::new(managed, live, config.server.http_request_timeout));
             let (hub, metrics) = (Arc::clone(&parts.hub), metrics.clone());
@@ -221,11 +222,11 @@ impl Server {
     }
 }
 
-/// Who may ask the admin listener.
-fn access(config: &Config) -> Access {
-    let access = Access::new(&config.admin, draw_token);
-    access.refused_addresses().set_most(config.server.max_refusals_per_address_per_minute);
-    access
+/// Who may ask the admin listener, and where guesses are counted.
+fn access(config: &Config, guesses: &Arc<RefusedAddresses>) -> Access {
+    guesses.set_most(config.server.max_refusals_per_address_per_minute);
+    let proxies = Arc::new(config.server.trusted_proxies.clone());
+    Access::new(&config.admin, draw_token).counting(Arc::clone(guesses), proxies)
 }
 
 /// Tells of all these parts.
@@ -239,6 +240,7 @@ fn metrics_of(
 ) -> Metrics {
     Metrics::new(MetricSources {
         hub: Arc::clone(&parts.hub),
+        guesses: Arc::clone(&parts.guesses),
         sessions: Arc::clone(&parts.sessions),
         slots: Arc::clone(&parts.slots),
         unfinished: Arc::clone(&parts.unfinished),

@@ -5,20 +5,22 @@
 //! the name that is asked for and the way that the request came are looked at first.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use tracing::warn;
 
 use super::{AdminConfig, AdminError};
 use crate::app::Secret;
 use crate::auth::is_secret;
 use crate::auth::request::Query;
-use crate::http::{foreign_origin, host, names_this_machine, proxied, split_host};
-use crate::hub::{AddressGroup, RefusedAddresses};
-use crate::net::ListenHost;
+use crate::http::{Arrival, ListenerSettings, foreign_origin, host, names_this_machine, proxied, split_host};
+use crate::hub::{AddressGroup, RefusedAddresses, RefusedTooOften};
+use crate::net::{ConnectionPeers, ListenHost, TrustedProxies, peer_field};
 
 /// What a path belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +41,17 @@ pub(crate) struct Access {
     /// Drawn at the start because there is neither. It may come in a link, too.
     drawn: Option<Secret>,
     /// Apart from those of clients, whose refusals are no reason to shut an operator out.
-    refused_addresses: RefusedAddresses,
+    refused_addresses: Arc<RefusedAddresses>,
+    /// Whose word on the client counts.
+    listener: ListenerSettings,
+}
+
+/// Who asks, where that is bounded.
+struct Caller {
+    arrival: Arrival,
+    counted_as: Option<AddressGroup>,
+    /// Whether all that counts as this is one client, so that none is shut out by what another does.
+    is_alone: bool,
 }
 
 impl Access {
@@ -53,13 +65,19 @@ impl Access {
             password: password.clone(),
             token: token.clone(),
             drawn: (!is_configured).then(|| Secret::new(draw())),
-            refused_addresses: RefusedAddresses::default(),
+            refused_addresses: Arc::default(),
+            listener: ListenerSettings::default(),
         }
     }
 
-    /// How often each address showed wrong credentials of late.
-    pub(crate) fn refused_addresses(&self) -> &RefusedAddresses {
-        &self.refused_addresses
+    /// The same, if guesses are counted here, by the addresses that these proxies tell.
+    pub(crate) fn counting(
+        self,
+        refused_addresses: Arc<RefusedAddresses>,
+        trusted_proxies: Arc<TrustedProxies>,
+    ) -> Self {
+        let listener = ListenerSettings { trusted_proxies, ..self.listener };
+        Access { refused_addresses, listener, ..self }
     }
 
     /// The token that was drawn.
@@ -91,14 +109,52 @@ impl Access {
         if area == Area::Figures && is_local {
             return Ok(());
         }
-        let (address, now) = (counted_as(request), Instant::now());
-        // Not even the right ones are looked at, or guesses would cost nothing.
-        self.refused_addresses.check(address, now)?;
-        self.check_credentials(request).inspect_err(|error| {
-            if *error == AdminError::WrongCredentials {
-                let _ = self.refused_addresses.add(address, now);
-            }
-        })
+        if !self.refused_addresses.is_bounded() {
+            return self.check_credentials(request);
+        }
+        let (caller, now) = (self.caller(request), Instant::now());
+        if caller.is_alone {
+            // Not even the right ones are looked at, or guesses would cost nothing.
+            self.refused_addresses.check(caller.counted_as, now)?;
+        }
+        let checked = self.check_credentials(request);
+        if checked == Err(AdminError::WrongCredentials) {
+            self.refused_addresses.check(caller.counted_as, now)?;
+            self.count_guess(&caller, now);
+        }
+        checked
+    }
+
+    /// Who asks. Of a proxy that is not trusted nobody knows for whom it speaks: so all that it brings count together, and
+    /// only their guesses are refused, or one of them would shut out the others. The same holds for a trusted one that names
+    /// nobody.
+    fn caller(&self, request: &HttpRequest) -> Caller {
+        let peer = request.peer_addr();
+        let arrival = Arrival::of(request.headers(), &self.listener, ConnectionPeers::direct(peer));
+        let is_named = arrival.proxy.is_some() && arrival.counted_as.is_some_and(|group| !group.is_behind());
+        let (counted_as, is_alone) = if is_named {
+            (arrival.counted_as, true)
+        } else if proxied(request.headers()).is_some() {
+            (Some(AddressGroup::behind(peer.map(|peer| peer.ip()))), false)
+        } else {
+            (peer.map(|peer| AddressGroup::of(peer.ip())), !self.listener.trusted_proxies.trusts(peer))
+        };
+        Caller { arrival, counted_as, is_alone }
+    }
+
+    /// Wrong credentials were shown. The log hears when that is once too often.
+    fn count_guess(&self, caller: &Caller, now: Instant) {
+        let Caller { arrival, counted_as, is_alone } = caller;
+        if let Some(RefusedTooOften { seconds }) = self.refused_addresses.add(*counted_as, now) {
+            let (peer, proxy) = (peer_field(arrival.peer), arrival.proxy());
+            let what = if *is_alone {
+                "refused too often: nothing more from this address is looked at by the admin listener for a while"
+            } else {
+                "refused too often: wrong credentials for the admin listener that come by this proxy are not told of for a \
+                 while; server.trusted_proxies has them counted by client"
+            };
+            warn!(peer, proxy, seconds, "{what}");
+        }
     }
 
     /// Whether a host, with or without a port, is a name of this listener: nobody can have one of these resolved to its
@@ -140,15 +196,6 @@ impl Access {
             },
         };
         if is_right { Ok(()) } else { Err(AdminError::WrongCredentials) }
-    }
-}
-
-/// What a request counts as where addresses are bounded: whoever comes by a proxy is not the proxy.
-fn counted_as(request: &HttpRequest) -> Option<AddressGroup> {
-    let peer = request.peer_addr().map(|peer| peer.ip());
-    match proxied(request.headers()) {
-        Some(_) => Some(AddressGroup::behind(peer)),
-        None => peer.map(AddressGroup::of),
     }
 }
 

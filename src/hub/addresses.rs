@@ -94,6 +94,11 @@ impl AddressGroup {
     pub fn behind(proxy: Option<IpAddr>) -> Self {
         AddressGroup { network: proxy.and_then(|proxy| Self::of(proxy).network), is_behind: true }
     }
+
+    /// Whether it is that of whoever comes by some proxy.
+    pub fn is_behind(&self) -> bool {
+        self.is_behind
+    }
 }
 
 impl Drop for AddressPlace {

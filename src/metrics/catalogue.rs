@@ -53,6 +53,11 @@ metrics! {
     UNSEEN = Counter "heliostat_unseen_refusals_total" []
         "Handshakes and requests that were refused unseen, without a line in the log, because their address had been refused \
          too often.";
+    GUESSING_ADDRESSES = Gauge "heliostat_admin_refused_addresses" []
+        "Addresses that have shown the admin listener wrong credentials within the last minute, where that is bounded.";
+    UNSEEN_GUESSES = Counter "heliostat_admin_unseen_refusals_total" []
+        "Requests to the admin listener that were refused without a line in the log, because their address had shown wrong \
+         credentials too often.";
     REMOVED_APPS = Gauge "heliostat_removed_apps" []
         "Apps that were removed and whose connections are not gone yet.";
 

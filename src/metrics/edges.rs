@@ -1,6 +1,7 @@
-//! What is at the edges of the node: sockets, HTTP, the fallbacks, webhooks, pipes and the log.
+//! What is at the edges of the node: sockets, HTTP, the admin listener, the fallbacks, webhooks, pipes and the log.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use crate::hub::Apps;
 use crate::net::slots::ConnectionSlots;
@@ -19,6 +20,8 @@ use super::snapshot::Snapshot;
 /// Tells of everything that touches the world outside.
 pub(super) fn collect(sources: &MetricSources, snapshot: &mut Snapshot) {
     http(sources, snapshot);
+    snapshot.tell(is::GUESSING_ADDRESSES, sources.guesses.len(Instant::now()));
+    snapshot.tell(is::UNSEEN_GUESSES, sources.guesses.unseen());
     sockets(&sources.slots, snapshot);
     snapshot.tell(is::FALLBACK_SESSIONS, sources.sessions.len());
     snapshot.tell(is::IMPATIENT_SENDS, sources.sessions.impatient());

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::http::{RequestCounts, UnfinishedBodies};
-use crate::hub::Hub;
+use crate::hub::{Hub, RefusedAddresses};
 use crate::net::slots::ConnectionSlots;
 use crate::net::tls::Certificates;
 use crate::pipe::HookFigures;
@@ -49,6 +49,8 @@ pub struct Metrics {
 /// What the metrics are read off.
 pub(crate) struct MetricSources {
     pub(crate) hub: Arc<Hub>,
+    /// Of the admin listener's credentials.
+    pub(crate) guesses: Arc<RefusedAddresses>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) slots: Arc<ConnectionSlots>,
     pub(crate) unfinished: Arc<UnfinishedBodies>,

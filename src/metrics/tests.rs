@@ -11,6 +11,7 @@ fn metrics(apps: usize) -> Metrics {
     let hub = Hub::new((0..apps).map(app).collect(), ConnectionConfig::default(), 1, 0).unwrap();
     Metrics::new(MetricSources {
         hub,
+        guesses: Arc::default(),
         sessions: Arc::new(Sessions::new(0)),
         slots: Arc::new(ConnectionSlots::new(0, 10, 1)),
         unfinished: Arc::new(UnfinishedBodies::new(0)),

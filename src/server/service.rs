@@ -22,7 +22,7 @@ use super::routes;
 use crate::config::{Config, ServerConfig};
 use crate::development::Development;
 use crate::http::{self, BodyBounds, ListenerSettings, RequestCounts, UnfinishedBodies, body};
-use crate::hub::{Hub, Worker};
+use crate::hub::{Hub, RefusedAddresses, Worker};
 use crate::net::guard::{AcceptedStream, ExchangeBounds, GuardedStream, guarding};
 use crate::net::slots::ConnectionSlots;
 use crate::net::tls;
@@ -44,6 +44,8 @@ pub(super) const CLOCK_SLACK: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub(super) struct ServiceParts {
     pub(super) hub: Arc<Hub>,
+    /// Of the admin listener's credentials.
+    pub(super) guesses: Arc<RefusedAddresses>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) config: Config,
     pub(super) wire: Arc<PipeWire>,
@@ -113,6 +115,7 @@ fn http_service<R, S: Stream, A: Fn(R) -> AcceptedStream<S> + Clone>(
         unfinished,
         requests,
         relays,
+        ..
     } = parts;
     let worker = Worker::of_this_thread(hub).expect("a hub has one half for each worker thread");
     let settings = Rc::new(listener_settings(&config.server, S::IS_TLS));

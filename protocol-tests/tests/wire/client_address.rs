@@ -371,8 +371,8 @@ fn guesses_of_credentials_come_to_an_end() {
          [admin]\nenabled = true\nport = 0\ntoken = \"the-right-token\"\n{MAIN_APP}"
     );
     let Some(target) = Target::own(&config) else { return };
-    let line = target.broker().unwrap().await_line("serves the admin listener on http://");
-    let port = line.trim().rsplit(':').next().unwrap().trim_end_matches('/').parse().unwrap();
+    let told = target.broker().unwrap().await_line("serves the admin listener on http://");
+    let port = told.trim().rsplit(':').next().unwrap().trim_end_matches('/').parse().unwrap();
     let mut admin = target.clone();
     (admin.port, admin.path_prefix) = (port, String::new());
     let ask = |target: &Target, path: &str, told: &str| {
@@ -395,6 +395,17 @@ fn guesses_of_credentials_come_to_an_end() {
     assert_eq!(ask(&admin, "/metrics", "").status, 200, "figures are open on this machine");
     let proxied = format!("{right}X-Forwarded-For: 192.0.2.1\r\n");
     assert_eq!(ask(&admin, "/console", &proxied).status, 404, "a proxy on this machine is not its programs");
+    let guess = format!("{wrong}X-Forwarded-For: 192.0.2.2\r\n");
+    assert_eq!([(); 3].map(|()| ask(&admin, "/console", &guess).status), [401, 401, 429]);
+    assert_eq!(ask(&admin, "/console", &proxied).status, 404, "an operator who comes by it is not shut out");
+    for what in ["looked at by the admin listener", "come by this proxy"] {
+        line(target.broker().unwrap(), &["refused too often", what]);
+    }
+    let figures = ask(&admin, "/metrics", "");
+    let figures = figures.text();
+    for told in ["heliostat_admin_unseen_refusals_total 3\n", "heliostat_admin_refused_addresses 2\n"] {
+        assert!(figures.contains(told), "{told}: {figures}");
+    }
 }
 
 /// What is no network is refused at the start, by its name.

@@ -142,3 +142,53 @@ fn no_page_but_its_own_reaches_control() {
         assert!(matches!(judged(foreign), Err(AdminError::ForeignOrigin(_))), "{foreign:?}");
     }
 }
+
+#[test]
+fn guesses_are_bounded_by_client_and_shut_out_nobody_who_comes_by_the_same_proxy() {
+    let access = |most: usize, proxies: &[&str]| {
+        let refused = Arc::<RefusedAddresses>::default();
+        refused.set_most(most);
+        let proxies = proxies.iter().map(|text| text.parse().unwrap()).collect();
+        (access("127.0.0.1").counting(Arc::clone(&refused), Arc::new(proxies)), refused)
+    };
+    let ask = |access: &Access, peer: &str, client: &str, token: &str| {
+        let token = ("authorization", format!("Bearer {token}"));
+        let request = TestRequest::default().uri("/api").append_header(("host", "localhost"));
+        let request = request.append_header(token).peer_addr(peer.parse().unwrap());
+        let request = match client {
+            "" => request,
+            client => request.append_header(("x-forwarded-for", client)),
+        };
+        match access.check(&request.to_http_request(), Area::Control) {
+            Ok(()) => 200,
+            Err(error) => error.status().as_u16(),
+        }
+    };
+    const PROXY: &str = "127.0.0.1:5";
+    const WRONG: &str = "wrong";
+    // Of a proxy that nobody trusts it is not known for whom it speaks.
+    let (untrusting, refused) = access(2, &[]);
+    let by_proxy = |client: &str, token: &str| ask(&untrusting, PROXY, client, token);
+    assert_eq!([(); 4].map(|()| by_proxy("192.0.2.1", WRONG)), [401, 401, 429, 429]);
+    assert_eq!(by_proxy("192.0.2.2", TOKEN), 200, "an operator is not shut out");
+    assert_eq!((by_proxy("192.0.2.2", WRONG), refused.unseen()), (429, 3));
+    // Who comes himself is one.
+    assert_eq!([(); 3].map(|()| ask(&untrusting, PROXY, "", WRONG)), [401, 401, 429]);
+    assert_eq!(ask(&untrusting, PROXY, "", TOKEN), 429);
+    assert_eq!(ask(&untrusting, "192.0.2.3:5", "", TOKEN), 200);
+
+    let (trusting, refused) = access(2, &["127.0.0.1"]);
+    let by_proxy = |client: &str, token: &str| ask(&trusting, PROXY, client, token);
+    assert_eq!([(); 3].map(|()| by_proxy("192.0.2.1", WRONG)), [401, 401, 429]);
+    assert_eq!((by_proxy("192.0.2.1", TOKEN), refused.unseen()), (429, 2), "it is one client");
+    assert_eq!([(); 3].map(|()| by_proxy("192.0.2.2", WRONG)), [401, 401, 429], "another client");
+    assert_eq!((by_proxy("192.0.2.3", TOKEN), refused.len(Instant::now())), (200, 2));
+    // What it writes instead of an address is its own word, and so is nothing.
+    for hidden in ["unknown", ""] {
+        assert_eq!([(); 3].map(|()| by_proxy(hidden, WRONG)), [401, 401, 429], "{hidden:?}");
+        assert_eq!(by_proxy(hidden, TOKEN), 200, "{hidden:?}");
+    }
+    let (unbounded, refused) = access(0, &[]);
+    assert!([(); 50].iter().all(|()| ask(&unbounded, PROXY, "", WRONG) == 401));
+    assert_eq!((refused.unseen(), refused.len(Instant::now())), (0, 0));
+}
