@@ -172,7 +172,7 @@ impl ManagedApps {
         };
         let mut locked = LockedFile::take(&path, &self.reader)?;
         for _ in 0..ATTEMPTS {
-            let before = locked.read()?;
+            let before = locked.read().map_err(unreadable)?;
             let loaded = self.load_with(&path, before.as_deref()).map_err(at_fault)?;
             let file = loaded.apps_file.clone().ok_or(AppsError::NoFile)?;
             *self.known_file.lock() = Some(file.clone());
@@ -311,6 +311,16 @@ fn place_of(loaded: &Loaded, id: &str) -> Option<usize> {
 
 fn at_fault(errors: Vec<Error>) -> AppsError {
     AppsError::AtFault(errors.iter().map(ToString::to_string).collect())
+}
+
+/// A file that cannot be read as it stands is at fault, as it is for whoever loads it.
+fn unreadable(error: AppsError) -> AppsError {
+    match error {
+        AppsError::File { path, error, .. } => {
+            AppsError::AtFault(vec![format!("cannot read the apps file {}: {error}", path.display())])
+        }
+        other => other,
+    }
 }
 
 /// Why the configuration does not go with the change, when each of them is sound by itself.
