@@ -76,6 +76,7 @@ fn every_bound_has_its_metric() {
                 "peers of the control socket",
                 "connections of the admin listener",
                 "a body that the API of the apps is sent; those that have not come whole",
+                "what the API of the apps reads and writes files for at once, also for who has hung up",
                 "the apps file; the time for which a change of it waits for others",
                 "sockets that a service manager passes on",
                 "apps that `exec` remembers beyond their end",
