@@ -75,6 +75,7 @@ fn every_bound_has_its_metric() {
                 "a request on the control socket",
                 "peers of the control socket",
                 "connections of the admin listener",
+                "a file of the configuration",
                 "a body that the API of the apps is sent; those that have not come whole",
                 "what the API of the apps reads and writes files for at once, also for who has hung up",
                 "the apps file; the time for which a change of it waits for others",
