@@ -10,32 +10,24 @@ use super::value_type::Choice;
 use crate::app::{ChannelSettings, Delivery};
 
 const KNOWN: [&str; 2] = ["pattern", "delivery"];
-const EXPECTED: &str = "one or more tables, each begun by [[apps.channels]]";
 pub(super) const DELIVERY: Choice<Delivery> =
     Choice(&[("every", Delivery::Every), ("latest", Delivery::Latest)]);
 
 impl Tables<'_> {
     /// Reads the channel settings of the app at `index`.
     pub(super) fn channels(&mut self, index: usize, value: &Spanned<DeValue<'_>>, draft: &mut AppDraft) {
-        let Some(items) = value.get_ref().as_array() else {
-            return self.wrong("apps.channels", EXPECTED, value);
-        };
-        for item in items.iter() {
-            let Some(table) = item.get_ref().as_table() else {
-                self.wrong("apps.channels", EXPECTED, item);
-                continue;
-            };
-            let Some(settings) = self.channel_settings(item, table) else { continue };
+        self.each_table("apps.channels", value, |tables, item, table| {
+            let Some(settings) = tables.channel_settings(item, table) else { return };
             let channels = &mut draft.app.channels;
             if channels.iter().any(|known| known.pattern == settings.pattern) {
                 let pattern = settings.pattern.to_string();
-                self.builder.errors.push(Error::RepeatedPattern { at: self.file.at(item), pattern });
-                continue;
+                tables.builder.errors.push(Error::RepeatedPattern { at: tables.file.at(item), pattern });
+                return;
             }
             let path = format!("apps[{index}].channels[{}]", channels.len());
             channels.push(settings);
-            self.builder.origins.record(path, self.file.at(item));
-        }
+            tables.builder.origins.record(path, tables.file.at(item));
+        });
     }
 
     fn channel_settings(

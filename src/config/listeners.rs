@@ -10,25 +10,17 @@ use super::value_type::{Boolean, FileMode, ListenPlace};
 use crate::net::{ListenAddress, ListenerConfig};
 
 const KNOWN: [&str; 4] = ["address", "mode", "proxy_protocol", "tls"];
-const EXPECTED: &str = "one or more tables, each begun by [[server.listeners]]";
 
 impl Tables<'_> {
     /// Reads the listeners.
     pub(super) fn listeners(&mut self, value: &Spanned<DeValue<'_>>) {
-        let Some(items) = value.get_ref().as_array() else {
-            return self.wrong("server.listeners", EXPECTED, value);
-        };
-        for item in items.iter() {
-            let Some(table) = item.get_ref().as_table() else {
-                self.wrong("server.listeners", EXPECTED, item);
-                continue;
-            };
-            let Some(listener) = self.listener(item, table) else { continue };
-            let listeners = &mut self.builder.config.server.listeners;
+        self.each_table("server.listeners", value, |tables, item, table| {
+            let Some(listener) = tables.listener(item, table) else { return };
+            let listeners = &mut tables.builder.config.server.listeners;
             let path = format!("server.listeners[{}]", listeners.len());
             listeners.push(listener);
-            self.builder.origins.record(path, self.file.at(item));
-        }
+            tables.builder.origins.record(path, tables.file.at(item));
+        });
     }
 
     fn listener(&mut self, item: &Spanned<DeValue<'_>>, table: &DeTable<'_>) -> Option<ListenerConfig> {

@@ -26,35 +26,19 @@ const KNOWN: [&str; 13] = [
     "give_up_after_seconds",
     "ca_file",
 ];
-const EXPECTED: &str = "one or more tables, each begun by [[apps.relay]]";
 const MOST: usize = 1_000_000_000;
 const TIMEOUT: Seconds = Seconds { least: 0.001 };
 
 impl Tables<'_> {
     /// Reads the relays of the app at `index`.
     pub(super) fn relays(&mut self, index: usize, value: &Spanned<DeValue<'_>>, draft: &mut AppDraft) {
-        let Some(items) = value.get_ref().as_array() else {
-            return self.wrong("apps.relay", EXPECTED, value);
-        };
-        for item in items.iter() {
-            let Some(table) = item.get_ref().as_table() else {
-                self.wrong("apps.relay", EXPECTED, item);
-                continue;
-            };
-            let Some(relay) = self.relay(item, table) else { continue };
-            let at = self.file.at(item);
-            let path = |place: usize| format!("apps[{index}].relay[{place}]");
-            match draft.relays.iter().position(|known| known.is_to_same_app(&relay)) {
-                Some(first) => {
-                    let first = self.builder.origins.of(&path(first)).clone();
-                    self.builder.errors.push(Error::RepeatedRelay { at, first });
-                }
-                None => {
-                    self.builder.origins.record(path(draft.relays.len()), at);
-                    draft.relays.push(relay);
-                }
-            }
-        }
+        let path = format!("apps[{index}].relay");
+        self.each_table("apps.relay", value, |tables, item, table| {
+            let Some(relay) = tables.relay(item, table) else { return };
+            let repeated = |at, first| Error::RepeatedRelay { at, first };
+            let list = (&*path, &mut draft.relays);
+            tables.push_once(list, item, relay, RelaySettings::is_to_same_app, repeated);
+        });
     }
 
     fn relay(&mut self, item: &Spanned<DeValue<'_>>, table: &DeTable<'_>) -> Option<RelaySettings> {

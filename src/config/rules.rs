@@ -17,7 +17,6 @@ const KNOWN: [&str; 12] =
     ["from", "event", "to", "as", "add", "pick", "source", "where", "rate", "min_interval", "keep", "drop"];
 /// What becomes of events that come too soon: whether the newest waits.
 pub(super) const KEEP: Choice<bool> = Choice(&[("none", false), ("latest", true)]);
-const PIPE_EXPECTED: &str = "one or more tables, each begun by [[apps.pipe]]";
 
 /// Adds a rule in its command-line form to the first app. One that the app has already is not added again: it would
 /// send every event twice.
@@ -35,27 +34,12 @@ pub(super) fn add(text: &str, origin: Origin, draft: &mut AppDraft, builder: &mu
 impl Tables<'_> {
     /// Reads the rules of the app at `index`.
     pub(super) fn pipe(&mut self, index: usize, value: &Spanned<DeValue<'_>>, draft: &mut AppDraft) {
-        let Some(items) = value.get_ref().as_array() else {
-            return self.wrong("apps.pipe", PIPE_EXPECTED, value);
-        };
-        for item in items.iter() {
-            let Some(table) = item.get_ref().as_table() else {
-                self.wrong("apps.pipe", PIPE_EXPECTED, item);
-                continue;
-            };
-            let Some(rule) = self.rule(item, table) else { continue };
-            let at = self.file.at(item);
-            match draft.pipe.iter().position(|known| *known == rule) {
-                Some(first) => {
-                    let first = self.builder.origins.of(&format!("apps[{index}].pipe[{first}]")).clone();
-                    self.builder.errors.push(Error::RepeatedRule { at, first });
-                }
-                None => {
-                    self.builder.origins.record(format!("apps[{index}].pipe[{}]", draft.pipe.len()), at);
-                    draft.pipe.push(rule);
-                }
-            }
-        }
+        let path = format!("apps[{index}].pipe");
+        self.each_table("apps.pipe", value, |tables, item, table| {
+            let Some(rule) = tables.rule(item, table) else { return };
+            let repeated = |at, first| Error::RepeatedRule { at, first };
+            tables.push_once((&path, &mut draft.pipe), item, rule, RuleSpec::eq, repeated);
+        });
     }
 
     fn rule(&mut self, item: &Spanned<DeValue<'_>>, table: &DeTable<'_>) -> Option<RuleSpec> {

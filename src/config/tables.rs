@@ -5,13 +5,13 @@ use std::borrow::Cow;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::Error;
 use super::builder::Builder;
 use super::draft::AppDraft;
 use super::error::nearest;
 use super::file::File;
 use super::input_value::InputValue;
 use super::value_type::{APP_KEY, SecretText, ValueType};
+use super::{Error, Origin};
 use crate::app::{Key, Secret};
 
 /// Carries what one file says to the builder.
@@ -163,6 +163,49 @@ impl Tables<'_> {
             }
         }
         Some(keys)
+    }
+
+    /// Reads a list of tables, each begun by `[[key]]`: `read` is given each that is one.
+    pub(super) fn each_table(
+        &mut self,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        mut read: impl FnMut(&mut Self, &Spanned<DeValue<'_>>, &DeTable<'_>),
+    ) {
+        let expected = format!("one or more tables, each begun by [[{key}]]");
+        let Some(items) = value.get_ref().as_array() else {
+            return self.wrong(key, &expected, value);
+        };
+        for item in items.iter() {
+            match item.get_ref().as_table() {
+                Some(table) => read(self, item, table),
+                None => self.wrong(key, &expected, item),
+            }
+        }
+    }
+
+    /// Puts what was read of `item` at the end of the list at `path`, unless the list has the same already: then `repeated`
+    /// makes the complaint, of where it stands and where the first does.
+    pub(super) fn push_once<T>(
+        &mut self,
+        (path, list): (&str, &mut Vec<T>),
+        item: &Spanned<DeValue<'_>>,
+        new: T,
+        is_same: impl Fn(&T, &T) -> bool,
+        repeated: impl Fn(Origin, Origin) -> Error,
+    ) {
+        let at = self.file.at(item);
+        let place = |index: usize| format!("{path}[{index}]");
+        match list.iter().position(|known| is_same(known, &new)) {
+            Some(first) => {
+                let first = self.builder.origins.of(&place(first)).clone();
+                self.builder.errors.push(repeated(at, first));
+            }
+            None => {
+                self.builder.origins.record(place(list.len()), at);
+                list.push(new);
+            }
+        }
     }
 
     /// A value that `table` cannot be without.

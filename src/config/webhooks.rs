@@ -10,11 +10,9 @@ use super::input_value::InputValue;
 use super::tables::Tables;
 use super::value_type::{AnyText, MASK};
 use super::{Error, Origin};
-use crate::pipe::Pattern;
 use crate::webhook::{BadEndpoint, EndpointUrl, EventTypes, WebhookEndpoint, WebhookHeader};
 
 const KNOWN: [&str; 4] = ["url", "events", "channels", "headers"];
-const EXPECTED: &str = "one or more tables, each begun by [[apps.webhooks]]";
 const HEADERS_EXPECTED: &str = "a table of strings such as { authorization = \"Bearer …\" }";
 
 /// Adds an endpoint that is told everything to the first app. One that the app has already is not added again: it would
@@ -34,29 +32,13 @@ pub(super) fn add(url: &str, origin: Origin, draft: &mut AppDraft, builder: &mut
 impl Tables<'_> {
     /// Reads the endpoints of the app at `index`.
     pub(super) fn webhooks(&mut self, index: usize, value: &Spanned<DeValue<'_>>, draft: &mut AppDraft) {
-        let Some(items) = value.get_ref().as_array() else {
-            return self.wrong("apps.webhooks", EXPECTED, value);
-        };
-        let endpoints = &mut draft.webhooks.endpoints;
-        for item in items.iter() {
-            let Some(table) = item.get_ref().as_table() else {
-                self.wrong("apps.webhooks", EXPECTED, item);
-                continue;
-            };
-            let Some(endpoint) = self.webhook(item, table) else { continue };
-            let at = self.file.at(item);
-            let path = |place: usize| format!("apps[{index}].webhooks[{place}]");
-            match endpoints.iter().position(|known| *known == endpoint) {
-                Some(first) => {
-                    let first = self.builder.origins.of(&path(first)).clone();
-                    self.builder.errors.push(Error::RepeatedWebhook { at, first });
-                }
-                None => {
-                    self.builder.origins.record(path(endpoints.len()), at);
-                    endpoints.push(endpoint);
-                }
-            }
-        }
+        let path = format!("apps[{index}].webhooks");
+        self.each_table("apps.webhooks", value, |tables, item, table| {
+            let Some(endpoint) = tables.webhook(item, table) else { return };
+            let repeated = |at, first| Error::RepeatedWebhook { at, first };
+            let list = (&*path, &mut draft.webhooks.endpoints);
+            tables.push_once(list, item, endpoint, WebhookEndpoint::eq, repeated);
+        });
     }
 
     fn webhook(&mut self, item: &Spanned<DeValue<'_>>, table: &DeTable<'_>) -> Option<WebhookEndpoint> {
@@ -68,16 +50,7 @@ impl Tables<'_> {
             self.sound(EndpointUrl::parse(&text), value)
         });
         let events = table.get("events").map_or(Some(EventTypes::all()), |value| self.event_types(value));
-        let channels = table.get("channels").and_then(|value| {
-            let text = self.read_as(AnyText, "apps.webhooks.channels", value)?;
-            match Pattern::parse(&text) {
-                Ok(pattern) => Some(pattern),
-                Err(bad) => {
-                    self.builder.errors.push(Error::Rule { at: self.file.at(value), source: bad.into() });
-                    None
-                }
-            }
-        });
+        let channels = table.get("channels").and_then(|value| self.pattern("apps.webhooks.channels", value));
         let headers = table.get("headers").map(|value| self.headers(value)).unwrap_or_default();
         let (url, events) = (url?, events?);
         let sound = self.builder.errors.len() == errors_before;
