@@ -173,6 +173,22 @@ fn load_again(
     config::load_for_change(std::env::vars_os(), flags, read)
 }
 
+/// The control socket of the broker that is meant: the one that is named, or else that of the configuration, whose apps may
+/// be of an environment that is not ours and are the broker's to judge.
+///
+/// # Errors
+/// Everything else that is wrong with it, in lines.
+fn control_socket(
+    flags: &Flags,
+    read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
+) -> Result<Option<PathBuf>, String> {
+    if let Some(named) = flags.value(config::CONTROL_SOCKET) {
+        return Ok(Some(PathBuf::from(named)));
+    }
+    let loaded = load_again(&flags.clone().or_default_file(), read);
+    Ok(loaded.map_err(|errors| answers::complaint(&errors))?.config.server.control_socket)
+}
+
 /// Loads the configuration of a broker for tests: on a free port unless one is named, and as
 /// [`test_mode::for_tests`] says. `silent`: without a log unless one is asked for.
 ///

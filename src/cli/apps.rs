@@ -15,7 +15,7 @@ use crate::app_admin::{
     AppChange, AppChanged, AppView, AppsError, InForce, ManagedApps, PutInForce, Reader, draw_key,
     with_credentials,
 };
-use crate::config::{self, CONFIG_VARIABLE, CONTROL_SOCKET, Config, Flags, setting_from_text};
+use crate::config::{self, CONFIG_VARIABLE, Config, Flags, setting_from_text};
 use crate::server;
 use crate::server::control::{self, AskError};
 
@@ -154,17 +154,7 @@ struct FoundBroker {
 impl FoundBroker {
     /// The broker at the control socket that is named or configured; none where nobody is there.
     fn find(flags: &Flags) -> Result<Option<Self>, String> {
-        let named = flags.value(CONTROL_SOCKET).map(PathBuf::from);
-        let configured = || {
-            let loaded = config::load_for_change(std::env::vars_os(), flags, config::read_file);
-            let loaded = loaded.map_err(|errors| super::answers::complaint(&errors))?;
-            Ok::<_, String>(loaded.config.server.control_socket)
-        };
-        let socket = match named {
-            Some(socket) => Some(socket),
-            None => configured()?,
-        };
-        let Some(socket) = socket else { return Ok(None) };
+        let Some(socket) = super::control_socket(flags, &config::read_file)? else { return Ok(None) };
         match control::ask(&socket, control::APPS_FILE) {
             Ok(Ok(file)) => Ok(Some(FoundBroker { socket, file: file.into() })),
             Ok(Err(complaint)) => Err(format!("{complaint}\n")),

@@ -5,14 +5,13 @@
 
 use std::error::Error;
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app_admin::ManagedApps;
-use crate::config::{CONTROL_SOCKET, Flags, Loaded};
+use crate::config::{Flags, Loaded, read_file_once};
 use crate::development;
 use crate::exec;
 use crate::server::control::{self, ControlSocket};
@@ -139,15 +138,9 @@ fn print_bytes(bytes: &[u8]) {
 
 /// Has the running broker read its configuration again; returns its answer.
 fn ask_to_reload(flags: &Flags) -> Result<String, String> {
-    let socket = match flags.value(CONTROL_SOCKET) {
-        Some(path) => Some(PathBuf::from(path)),
-        // Its apps may be of an environment that is not ours, and are the broker's to judge.
-        None => {
-            let loaded = super::load_again(&flags.clone().or_default_file(), &|path| std::fs::read(path));
-            loaded.map_err(|errors| complaint(&errors))?.config.server.control_socket
-        }
+    let Some(socket) = super::control_socket(flags, &read_file_once)? else {
+        return Err(NO_CONTROL_SOCKET.to_owned());
     };
-    let Some(socket) = socket else { return Err(NO_CONTROL_SOCKET.to_owned()) };
     match control::ask(&socket, control::RELOAD) {
         Ok(Ok(done)) => Ok(format!("{done}\n")),
         Ok(Err(complaint)) => Err(format!("{complaint}\n")),
