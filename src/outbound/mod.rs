@@ -5,10 +5,12 @@
 pub(crate) mod client;
 mod connector;
 mod drop_log;
+mod shown;
 mod thread;
 
 pub(crate) use client::{AGENT, HttpClient, Reply, SendError};
 pub use connector::ConnectorError;
 pub(crate) use connector::{TrustedFile, connector};
 pub(crate) use drop_log::DropLog;
+pub(crate) use shown::shown;
 pub(crate) use thread::SenderThread;

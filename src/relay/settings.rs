@@ -8,7 +8,7 @@ use hyper::Uri;
 use url::Url;
 
 use crate::app::Key;
-use crate::outbound::TrustedFile;
+use crate::outbound::{TrustedFile, shown};
 use crate::protocol::pattern::Pattern;
 
 /// A relay: another server that is sent what backends publish here, as one of its own backends.
@@ -93,7 +93,7 @@ impl RelayUrl {
     /// # Errors
     /// If events cannot be relayed there.
     pub fn parse(text: &str) -> Result<Self, BadRelay> {
-        let url = Url::parse(text).map_err(|error| BadRelay::Url { url: shorten(text), error })?;
+        let url = Url::parse(text).map_err(|error| BadRelay::Url { url: shown(text), error })?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(BadRelay::Scheme(url.scheme().to_owned()));
         }
@@ -101,15 +101,15 @@ impl RelayUrl {
             return Err(BadRelay::Credentials);
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(BadRelay::Query(shorten(text)));
+            return Err(BadRelay::Query(shown(text)));
         }
         if let Some(path) = names_an_app(url.path()) {
             return Err(BadRelay::Path { path });
         }
         let text = url.as_str().trim_end_matches('/').to_owned();
-        let uri: Uri = text.parse().map_err(|_| BadRelay::Characters(shorten(&text)))?;
+        let uri: Uri = text.parse().map_err(|_| BadRelay::Characters(shown(&text)))?;
         let authority = uri.authority().map(ToString::to_string);
-        let authority = authority.ok_or_else(|| BadRelay::Characters(shorten(&text)))?;
+        let authority = authority.ok_or_else(|| BadRelay::Characters(shown(&text)))?;
         Ok(RelayUrl { text, uri, authority })
     }
 
@@ -206,19 +206,7 @@ impl BadRelay {
     pub fn check_name(name: &'static str, text: &str) -> Result<(), BadRelay> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         let sound = !text.is_empty() && text.chars().all(allowed);
-        if sound { Ok(()) } else { Err(BadRelay::Name { name, got: shorten(text) }) }
-    }
-}
-
-/// Text for an error message, cut where it is long, without what may be secret.
-fn shorten(text: &str) -> String {
-    const SHOWN_CHARS: usize = 100;
-    // Before the one there may be a password, behind the other a token.
-    let hidden = text.rfind('@').map_or(text.to_owned(), |at| format!("…{}", &text[at..]));
-    let text = hidden.find('?').map_or(hidden.clone(), |mark| format!("{}?…", &hidden[..mark]));
-    match text.char_indices().nth(SHOWN_CHARS) {
-        Some((cut, _)) => format!("{}…", &text[..cut]),
-        None => text.to_owned(),
+        if sound { Ok(()) } else { Err(BadRelay::Name { name, got: shown(text) }) }
     }
 }
 

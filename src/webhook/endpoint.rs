@@ -6,6 +6,7 @@ use hyper::Uri;
 use hyper::header::{HeaderName, HeaderValue};
 use url::Url;
 
+use crate::outbound::shown;
 use crate::protocol::ChannelName;
 use crate::protocol::pattern::Pattern;
 
@@ -63,7 +64,7 @@ impl EndpointUrl {
     /// # Errors
     /// If webhooks cannot be sent there.
     pub fn parse(text: &str) -> Result<Self, BadEndpoint> {
-        let url = Url::parse(text).map_err(|error| BadEndpoint::Url { url: shorten(text), error })?;
+        let url = Url::parse(text).map_err(|error| BadEndpoint::Url { url: shown(text), error })?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(BadEndpoint::Scheme(url.scheme().to_owned()));
         }
@@ -71,10 +72,10 @@ impl EndpointUrl {
             return Err(BadEndpoint::Credentials);
         }
         if url.fragment().is_some() {
-            return Err(BadEndpoint::Fragment(shorten(text)));
+            return Err(BadEndpoint::Fragment(shown(text)));
         }
         // What is a URL to one is to the other, but for a few characters in the query that HTTP does not allow.
-        let uri = url.as_str().parse().map_err(|_| BadEndpoint::Characters(shorten(text)))?;
+        let uri = url.as_str().parse().map_err(|_| BadEndpoint::Characters(shown(text)))?;
         Ok(EndpointUrl { url, uri })
     }
 
@@ -137,7 +138,7 @@ impl WebhookHeader {
     /// If HTTP does not allow it, or it is one that the broker sets itself.
     pub fn new(name: &str, value: &str) -> Result<Self, BadEndpoint> {
         let parsed = HeaderName::from_bytes(name.as_bytes());
-        let parsed = parsed.map_err(|_| BadEndpoint::HeaderName(shorten(name)))?;
+        let parsed = parsed.map_err(|_| BadEndpoint::HeaderName(shown(name)))?;
         if RESERVED.contains(&parsed.as_str()) {
             return Err(BadEndpoint::ReservedHeader(parsed.as_str().to_owned()));
         }
@@ -214,18 +215,6 @@ pub enum BadEndpoint {
 fn names() -> String {
     let names: Vec<_> = EventTypes::names().collect();
     names.join(", ")
-}
-
-/// Text for an error message, cut where it is long.
-fn shorten(text: &str) -> String {
-    const SHOWN_CHARS: usize = 100;
-    // Before the one there may be a password, behind the other a token.
-    let hidden = text.rfind('@').map_or(text.to_owned(), |at| format!("…{}", &text[at..]));
-    let text = hidden.find('?').map_or(hidden.clone(), |mark| format!("{}?…", &hidden[..mark]));
-    match text.char_indices().nth(SHOWN_CHARS) {
-        Some((cut, _)) => format!("{}…", &text[..cut]),
-        None => text.to_owned(),
-    }
 }
 
 #[cfg(test)]
