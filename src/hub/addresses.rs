@@ -21,8 +21,8 @@ pub struct AddressTable {
 /// The first bits of an IPv6 address that a translator has made of an IPv4 one, which is the last 32 bits (RFC 6052).
 const TRANSLATED: u128 = 0x0064_ff9b << 96;
 
-/// What counts as one address: of IPv4 the address, also where it has been translated, of IPv6 its /64; and all of whom a proxy tells nothing, apart from the
-/// proxy itself and its own programs.
+/// What counts as one address: of IPv4 the address, also where it has been translated, of IPv6 its /64; and all of whom a
+/// proxy tells nothing, apart from the proxy itself and its own programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AddressGroup {
     /// `None` of a proxy on a Unix socket.

@@ -48,6 +48,12 @@ pub struct RefusedTooOften {
     pub seconds: u64,
 }
 
+impl RefusedTooOften {
+    fn for_time(left: Duration) -> Self {
+        RefusedTooOften { seconds: left.as_secs_f64().ceil() as u64 }
+    }
+}
+
 impl RefusedAddresses {
     /// How often an address may be refused per minute; 0 lifts the bound. It is told at the start, and holds until the end.
     pub fn set_most(&self, most: usize) {
@@ -73,7 +79,7 @@ impl RefusedAddresses {
             None => Ok(()),
             Some(left) => {
                 self.unseen.add_from_anywhere(1);
-                Err(RefusedTooOften { seconds: left.as_secs_f64().ceil() as u64 })
+                Err(RefusedTooOften::for_time(left))
             }
         }
     }
@@ -87,8 +93,7 @@ impl RefusedAddresses {
         windows.forget(now);
         let window = windows.enter(address, now);
         window.refusals += 1;
-        let left = window.left(now);
-        (window.refusals == most).then(|| RefusedTooOften { seconds: left.as_secs_f64().ceil() as u64 })
+        (window.refusals == most).then(|| RefusedTooOften::for_time(window.left(now)))
     }
 
     /// How many addresses are remembered.

@@ -1,7 +1,7 @@
 //! Starts and ends the relays of all apps: the thread that they send on, and a task for each.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fmt::{self, Write};
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -142,12 +142,8 @@ impl Relays {
     fn mark(&self, app_id: &str) -> HeaderValue {
         let digest =
             Sha256::new().chain_update(self.shared.node.to_be_bytes()).chain_update(app_id).finalize();
-        let mut text = String::with_capacity(32);
-        for byte in &digest[..16] {
-            let _ = write!(text, "{byte:02x}");
-        }
         // Hexadecimal digits can stand in a header.
-        HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("1"))
+        HeaderValue::from_str(&hex::encode(&digest[..16])).unwrap_or_else(|_| HeaderValue::from_static("1"))
     }
 
     /// What became of the events of each app that has had a relay, and what waits; by the app's id.
