@@ -36,6 +36,7 @@ mod connection;
 mod development;
 mod event;
 mod exec;
+mod files;
 mod http;
 mod hub;
 mod import;

@@ -63,7 +63,7 @@ pub(crate) enum AppsError {
     #[error("an apps file must not have more than {most} bytes")]
     TooLarge {
         /// What is allowed.
-        most: usize,
+        most: u64,
     },
     /// The system refused.
     #[error("cannot {what} {}: {error}{}; nothing has changed", .path.display(), advice(.error))]

@@ -4,7 +4,7 @@
 //! change.
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -13,9 +13,13 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use super::AppsError;
+use crate::files::{beside, folder_of, read_bounded, replace, sync_folder};
 
 /// A larger apps file is not read, and none is written.
-const MOST_BYTES: usize = 16 * 1024 * 1024;
+const MOST_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The mode of a new one: it holds secrets.
+const OWNER_ONLY: u32 = 0o600;
 
 /// How long others may hold the lock. They need it for as long as a reload takes.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -69,7 +73,7 @@ impl LockedFile {
             }
             Err(error) => return Err(failed(error)),
         };
-        let lock_path = with_ending(&path, ".lock");
+        let lock_path = beside(&path, "lock");
         let lock = open_lock(&lock_path, &path, reader)
             .map_err(|error| AppsError::file("lock", &lock_path, error))?;
         let deadline = Instant::now() + LOCK_PATIENCE;
@@ -96,10 +100,17 @@ impl LockedFile {
     /// # Errors
     /// If it cannot be written; then it holds what it did before.
     pub(super) fn replace(&self, bytes: &[u8]) -> Result<(), AppsError> {
-        if bytes.len() > MOST_BYTES {
+        if bytes.len() as u64 > MOST_BYTES {
             return Err(AppsError::TooLarge { most: MOST_BYTES });
         }
-        replace(&self.path, bytes, &self.reader).map_err(|error| AppsError::file("write", &self.path, error))
+        let prepare = |file: &File| take_after(&self.path, file, &self.reader);
+        replace(&self.path, bytes, OWNER_ONLY, prepare)
+            .map_err(|error| AppsError::file("write", &self.path, error))?;
+        // The file is in its place. That it may not be there after a failure of power is no reason to say that it is not.
+        if let Err(error) = sync_folder(&self.path) {
+            warn!(%error, path = %self.path.display(), "the folder of the apps file could not be synchronised");
+        }
+        Ok(())
     }
 
     /// Has it be as it was.
@@ -128,21 +139,13 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, AppsError> {
     if !metadata.is_file() {
         return Err(failed(io::Error::other("it is no file, but something else")));
     }
-    let mut bytes = Vec::new();
-    let limit = MOST_BYTES as u64 + 1;
-    File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(failed)?;
-    if bytes.len() > MOST_BYTES { Err(AppsError::TooLarge { most: MOST_BYTES }) } else { Ok(Some(bytes)) }
-}
-
-/// A name beside this one.
-fn with_ending(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    name.into()
-}
-
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    match File::open(path).and_then(|file| read_bounded(file, MOST_BYTES)) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            Err(AppsError::TooLarge { most: MOST_BYTES })
+        }
+        Err(error) => Err(failed(error)),
+    }
 }
 
 /// Opens the lock, and makes it where it is not there. To read is enough for that, so one that somebody else has made will do.
@@ -155,7 +158,7 @@ fn open_lock(lock: &Path, path: &Path, reader: &Reader) -> io::Result<File> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         opened => return opened,
     }
-    match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(lock) {
+    match OpenOptions::new().read(true).write(true).create_new(true).mode(OWNER_ONLY).open(lock) {
         Ok(file) => {
             // Who may read the apps has to be able to take the lock.
             let reader = if path.exists() { &Reader::Like(Some(path.to_owned())) } else { reader };
@@ -181,7 +184,7 @@ fn give_to_reader(path: &Path, file: &File, reader: &Reader) -> io::Result<()> {
     if file.metadata()?.uid() != 0 {
         return Ok(());
     }
-    let around = fs::metadata(folder(path))?;
+    let around = fs::metadata(folder_of(path))?;
     if around.uid() != 0 {
         return fchown(file, Some(around.uid()), Some(around.gid()));
     }
@@ -197,49 +200,24 @@ fn give_to_reader(path: &Path, file: &File, reader: &Reader) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(0o600 | (like.mode() & 0o044)))
 }
 
-fn replace(path: &Path, bytes: &[u8], reader: &Reader) -> io::Result<()> {
-    let new_path = with_ending(path, ".new");
-    // Only of somebody who had the lock, and was ended before he was done.
-    match fs::remove_file(&new_path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let replaced = write_new(&new_path, path, bytes, reader).and_then(|()| fs::rename(&new_path, path));
-    if replaced.is_err() {
-        // The reason why it was not written is what is told.
-        let _ = fs::remove_file(&new_path);
-        return replaced;
-    }
-    // The file is in its place. That it may not be there after a failure of power is no reason to say that it is not.
-    if let Err(error) = File::open(folder(path)).and_then(|folder| folder.sync_all()) {
-        warn!(%error, path = %path.display(), "the folder of the apps file could not be synchronised");
-    }
-    Ok(())
-}
-
-fn write_new(new_path: &Path, path: &Path, bytes: &[u8], reader: &Reader) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new_path)?;
-    match fs::metadata(path) {
-        Ok(old) => {
-            let own = file.metadata()?;
-            if (own.uid(), own.gid()) != (old.uid(), old.gid()) {
-                fchown(&file, Some(old.uid()), Some(old.gid())).map_err(|error| {
-                    let (owner, group) = (old.uid(), old.gid());
-                    io::Error::other(format!(
-                        "it belongs to the user {owner} and the group {group}, and a new one cannot be given to them \
-                         ({error}): have it belong to the user of the broker"
-                    ))
-                })?;
-            }
-            file.set_permissions(old.permissions())?;
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            give_to_reader(path, &file, reader)?;
-        }
+/// Gives a new apps file to whom the one at `path` belongs, with its mode; where there is none, to whoever is to read it.
+fn take_after(path: &Path, file: &File, reader: &Reader) -> io::Result<()> {
+    let old = match fs::metadata(path) {
+        Ok(old) => old,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return give_to_reader(path, file, reader),
         Err(error) => return Err(error),
+    };
+    let own = file.metadata()?;
+    if (own.uid(), own.gid()) != (old.uid(), old.gid()) {
+        fchown(file, Some(old.uid()), Some(old.gid())).map_err(|error| {
+            let (owner, group) = (old.uid(), old.gid());
+            io::Error::other(format!(
+                "it belongs to the user {owner} and the group {group}, and a new one cannot be given to them ({error}): \
+                 have it belong to the user of the broker"
+            ))
+        })?;
     }
-    file.write_all(bytes)?;
-    file.sync_all()
+    file.set_permissions(old.permissions())
 }
 
 #[cfg(test)]
@@ -304,7 +282,7 @@ mod tests {
         let told = read(&path).unwrap_err().to_string();
         assert!(told.contains("it is no file"), "{told}");
         let long = folder.join("long.toml");
-        File::create(&long).unwrap().set_len(MOST_BYTES as u64 + 1).unwrap();
+        File::create(&long).unwrap().set_len(MOST_BYTES + 1).unwrap();
         assert!(matches!(read(&long), Err(AppsError::TooLarge { .. })));
         let missing = LockedFile::take(&folder.join("missing/h.apps.toml"), &Reader::Maker).unwrap_err();
         assert!(missing.to_string().contains("No such file"), "{missing}");

@@ -1,16 +1,19 @@
 //! `import`: reads another server's file, and writes one of ours: whole or not at all, and for its owner's eyes only.
 
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::{DEFAULT_FILE, ImportedConfig};
+use crate::files::{folder_of, read_bounded, write_new};
 use crate::import::{ImportFailure, import};
 
 /// Larger files are no configuration.
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
+
+/// What is written holds secrets.
+const OWNER_ONLY: u32 = 0o600;
 
 /// What is to be imported, and where to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,13 +65,12 @@ pub(super) fn run_import(order: &ImportOrder) -> Result<ImportReport, String> {
 }
 
 fn read(from: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(from)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MOST_BYTES {
-        let message = format!("expected at most {MOST_BYTES} bytes, got more");
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
-    }
-    Ok(bytes)
+    read_bounded(File::open(from)?, MOST_BYTES).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => {
+            io::Error::new(error.kind(), format!("expected at most {MOST_BYTES} bytes, got more"))
+        }
+        _ => error,
+    })
 }
 
 fn explained(to: &Path, error: &io::Error) -> String {
@@ -88,13 +90,11 @@ fn write_whole(to: &Path, bytes: &[u8], replace: bool) -> io::Result<()> {
     if !replace && to.symlink_metadata().is_ok() {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
-    let directory =
-        to.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = to.file_name().ok_or(io::ErrorKind::IsADirectory)?.to_string_lossy();
-    let draft = directory.join(format!(".{name}.{}.new", std::process::id()));
+    let draft = folder_of(to).join(format!(".{name}.{}.new", std::process::id()));
     // One of a process of this number that was killed.
     let _ = fs::remove_file(&draft);
-    let written = write_new(&draft, bytes).and_then(|()| {
+    let written = write_new(&draft, bytes, OWNER_ONLY, |_| Ok(())).and_then(|()| {
         if replace {
             fs::rename(&draft, to)
         } else {
@@ -104,12 +104,4 @@ fn write_whole(to: &Path, bytes: &[u8], replace: bool) -> io::Result<()> {
     });
     let _ = fs::remove_file(&draft);
     written
-}
-
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    /// It holds secrets.
-    const OWNER_ONLY: u32 = 0o600;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }

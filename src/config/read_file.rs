@@ -1,9 +1,11 @@
 //! Reads a file of the configuration: no more of it than anybody writes, and never waiting for somebody to write it.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
+
+use crate::files::read_bounded;
 
 /// A larger file is not read.
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
@@ -20,7 +22,7 @@ pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     if !(kind.is_file() || kind.is_dir() || kind.is_char_device()) {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    bounded(File::open(path)?)
+    read_bounded(File::open(path)?, MOST_BYTES)
 }
 
 /// The same for a process that reads it once, as it starts: what a shell hands over as `/dev/stdin` or `/dev/fd/3` may be
@@ -30,13 +32,7 @@ pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
 /// The same.
 pub(crate) fn read_file_once(path: &Path) -> io::Result<Vec<u8>> {
     let is_handed_over = path.starts_with("/dev") || path.starts_with("/proc");
-    if is_handed_over { bounded(File::open(path)?) } else { read_file(path) }
-}
-
-fn bounded(file: File) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MOST_BYTES { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
+    if is_handed_over { read_bounded(File::open(path)?, MOST_BYTES) } else { read_file(path) }
 }
 
 #[cfg(test)]

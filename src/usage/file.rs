@@ -1,13 +1,14 @@
 //! The file that usage is kept in: one broker has it at a time, and it is replaced as a whole or not at all.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::ledger::UsageLedger;
+use crate::files::{beside, read_bounded, replace, sync_folder};
 
 /// What is written here, and read.
 const VERSION: u64 = 1;
@@ -31,8 +32,8 @@ pub(super) enum UsageFileError {
     #[error("there is something else than a file")]
     NotAFile,
     /// It is larger than any that was written here.
-    #[error("it is no file of usage: it has {0} bytes, and none has more than {MOST_BYTES}")]
-    TooLarge(u64),
+    #[error("it is no file of usage: none has more than {MOST_BYTES} bytes")]
+    TooLarge,
     /// It was not written here.
     #[error(
         "it is no file of usage ({0}) and is left as it is: move it away, or set admin.usage_file to another path"
@@ -105,12 +106,7 @@ impl UsageFile {
     /// # Errors
     /// If it cannot be written. What was there is there still.
     pub(super) fn write(&self, text: &[u8]) -> Result<(), UsageFileError> {
-        let draft = beside(&self.path, "new");
-        let written = replace(&self.path, &draft, text);
-        if written.is_err() {
-            // Half a file helps nobody, least of all on a disk that is full.
-            let _ = fs::remove_file(&draft);
-        }
+        let written = replace(&self.path, text, MODE, |_| Ok(())).and_then(|()| sync_folder(&self.path));
         written.map_err(UsageFileError::Write)
     }
 }
@@ -124,18 +120,6 @@ pub(super) fn text_of(ledger: &UsageLedger) -> Vec<u8> {
     text
 }
 
-fn replace(path: &Path, draft: &Path, text: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(draft)?;
-    file.write_all(text)?;
-    file.sync_all()?;
-    fs::rename(draft, path)?;
-    // That the name is another file's now is to last, too.
-    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => File::open(".")?.sync_all(),
-    }
-}
-
 fn read(path: &Path) -> Result<UsageLedger, UsageFileError> {
     // Looked at before it is opened, which may never end for what is no file.
     match fs::metadata(path) {
@@ -145,11 +129,10 @@ fn read(path: &Path) -> Result<UsageLedger, UsageFileError> {
         Err(error) => return Err(UsageFileError::Read(error)),
     }
     let file = File::open(path).map_err(UsageFileError::Read)?;
-    let mut text = Vec::new();
-    file.take(MOST_BYTES + 1).read_to_end(&mut text).map_err(UsageFileError::Read)?;
-    if text.len() as u64 > MOST_BYTES {
-        return Err(UsageFileError::TooLarge(text.len() as u64));
-    }
+    let text = read_bounded(file, MOST_BYTES).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => UsageFileError::TooLarge,
+        _ => UsageFileError::Read(error),
+    })?;
     if text.trim_ascii_start().first().is_some_and(|byte| *byte != b'{') {
         // A list would do for what is derived.
         return Err(UsageFileError::Rubbish(serde::de::Error::custom("expected an object")));
@@ -160,12 +143,4 @@ fn read(path: &Path) -> Result<UsageLedger, UsageFileError> {
     }
     let whole: UsageFileText = serde_json::from_slice(&text).map_err(UsageFileError::Rubbish)?;
     Ok(whole.days)
-}
-
-/// The path with one more ending.
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".");
-    beside.push(ending);
-    beside.into()
 }

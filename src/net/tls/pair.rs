@@ -1,7 +1,7 @@
 //! A certificate chain and its private key, read from two PEM files and checked.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -16,6 +16,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::error::{TlsError, TlsFile};
+use crate::files::read_bounded;
 
 /// Bytes that are read of a file: some hundred certificates.
 const MOST_BYTES: u64 = 1024 * 1024;
@@ -75,13 +76,12 @@ fn read(what: &'static str, file: &TlsFile) -> Result<Vec<u8>, TlsError> {
     if !std::fs::metadata(&file.path).map_err(unreadable)?.is_file() {
         return Err(TlsError::NotAFile { what, file: file.clone() });
     }
-    let mut bytes = Vec::new();
-    let opened = File::open(&file.path).map_err(unreadable)?;
-    opened.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(TlsError::TooLarge { what, file: file.clone(), bytes: MOST_BYTES });
-    }
-    Ok(bytes)
+    read_bounded(File::open(&file.path).map_err(unreadable)?, MOST_BYTES).map_err(|error| {
+        match error.kind() {
+            io::ErrorKind::FileTooLarge => TlsError::TooLarge { what, file: file.clone(), bytes: MOST_BYTES },
+            _ => unreadable(error),
+        }
+    })
 }
 
 impl PairContent {

@@ -1,0 +1,9 @@
+//! Files of whoever runs the broker: no more of one is read than anybody writes, and one is replaced whole or not at all.
+//!
+//! It does not know what is in them.
+
+mod read;
+mod replace;
+
+pub(crate) use read::read_bounded;
+pub(crate) use replace::{beside, folder_of, replace, sync_folder, write_new};
