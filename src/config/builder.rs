@@ -4,7 +4,8 @@ use super::draft::AppDraft;
 use super::error::nearest;
 use super::input_value::InputValue;
 use super::settings::{Setting, app_settings, node_settings};
-use super::{Config, Error, Origin, Origins, Warning};
+use super::{AppConfig, Config, Error, Origin, Origins, Warning};
+use crate::app::DuplicateApp;
 
 /// What an app has lists of, each begun by `[[apps.…]]`, and what each of one list has to say.
 pub(crate) const APP_TABLES: [(&str, &[&str]); 4] = [
@@ -86,6 +87,54 @@ impl Builder {
     /// The settings of one app.
     pub(super) fn app_settings(&self) -> impl Iterator<Item = &Setting<AppDraft>> {
         self.app_settings.iter()
+    }
+
+    /// Goes on only where nothing is wrong so far.
+    ///
+    /// # Errors
+    /// Everything that is, in the order of the file.
+    pub(super) fn stop_on_errors(&mut self) -> Result<(), Vec<Error>> {
+        if self.errors.is_empty() {
+            return Ok(());
+        }
+        let mut errors = std::mem::take(&mut self.errors);
+        errors.sort_by_key(Error::line);
+        Err(errors)
+    }
+
+    /// Makes apps of the drafts, if each is complete and all can be told apart.
+    pub(super) fn finish_apps(&mut self, drafts: Vec<AppDraft>) {
+        for (index, draft) in drafts.into_iter().enumerate() {
+            match draft.finish(index, &self.origins) {
+                Ok(app) => self.config.apps.push(app),
+                Err(error) => self.errors.push(error),
+            }
+        }
+        for source in DuplicateApp::all(self.config.apps.iter().map(|app| &app.app)) {
+            let (at, first) = self.origins_of_duplicate(&source);
+            self.errors.push(Error::Duplicate { at, first, source });
+        }
+    }
+
+    /// Where the later of the two stands, and the first where that is in no other line of the same file.
+    fn origins_of_duplicate(&self, duplicate: &DuplicateApp) -> (Origin, Option<Origin>) {
+        let has = |app: &AppConfig| match duplicate {
+            DuplicateApp::Id(id) => app.app.id == *id,
+            DuplicateApp::Key(key) => app.app.secret_of(key).is_some(),
+        };
+        let fields: &[&str] = match duplicate {
+            DuplicateApp::Id(_) => &["id"],
+            DuplicateApp::Key(_) => &["key", "keys"],
+        };
+        let origin = |index: Option<usize>| {
+            let index = index.unwrap_or_default();
+            let mut origins = fields.iter().map(|field| self.origins.of(&format!("apps[{index}].{field}")));
+            origins.find(|origin| **origin != Origin::Default).cloned().unwrap_or(Origin::Default)
+        };
+        let apps = &self.config.apps;
+        let (at, first) = (origin(apps.iter().rposition(has)), origin(apps.iter().position(has)));
+        let is_elsewhere = at.file() != first.file();
+        (at, Some(first).filter(|_| is_elsewhere))
     }
 
     /// Each node setting's path with its environment variable.

@@ -13,6 +13,7 @@ mod draft;
 mod environment;
 mod error;
 mod file;
+mod first_app;
 mod flags;
 mod foreign;
 mod imported;
@@ -20,6 +21,7 @@ mod input_value;
 mod links;
 mod listeners;
 mod load;
+mod loaded;
 mod origin;
 mod patch;
 mod print;
@@ -48,7 +50,8 @@ pub(crate) use flags::{
 pub(crate) use imported::{ImportedConfig, OptionsImporter, import_variables};
 #[cfg(test)]
 pub(crate) use load::only;
-pub(crate) use load::{Loaded, Mode, load, load_for_change};
+pub(crate) use load::{load, load_for_change};
+pub(crate) use loaded::{Loaded, Mode};
 pub(crate) use origin::{Origin, Origins};
 pub use patch::with_settings;
 pub(crate) use read_file::{read_file, read_file_once};
