@@ -134,9 +134,9 @@ impl AppsApi {
     async fn list(&self) -> ApiAnswer {
         let list = |apps: &ManagedApps, live: &dyn LiveApps| {
             let apps = apps.all()?;
-            let in_force = live.have(&apps.iter().map(|view| &view.configured).collect::<Vec<_>>());
-            let views = apps.iter().zip(in_force);
-            Ok(views.map(|(view, in_force)| view.in_list(Some(in_force))).collect::<Vec<_>>())
+            let in_force = live.have(&apps.iter().map(|app| &app.configured).collect::<Vec<_>>());
+            let apps = apps.iter().zip(in_force);
+            Ok(apps.map(|(app, in_force)| app.to_json(Some(in_force))).collect::<Vec<_>>())
         };
         let apps = self.blocking(list).await?;
         Ok(json_answer(StatusCode::OK, &json!({ "apps": apps })))
@@ -144,7 +144,7 @@ impl AppsApi {
 
     fn whole(&self, status: StatusCode, view: &AppView) -> HttpResponse {
         let mut answer =
-            json_answer(status, &view.whole(self.live.have(&[&view.configured]).first().copied()));
+            json_answer(status, &view.whole(self.live.have(&[&view.listed.configured]).first().copied()));
         set_tag(&mut answer, view);
         answer
     }

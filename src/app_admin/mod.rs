@@ -22,7 +22,7 @@ pub(crate) use change::AppChange;
 pub(crate) use credentials::{draw_key, with_credentials};
 pub(crate) use error::AppsError;
 pub(crate) use file::Reader;
-pub(crate) use view::AppView;
+pub(crate) use view::{AppView, ListedApp};
 
 use std::fmt;
 use std::io;
@@ -135,9 +135,9 @@ impl ManagedApps {
     ///
     /// # Errors
     /// If the files are at fault.
-    pub(crate) fn all(&self) -> Result<Vec<AppView>, AppsError> {
+    pub(crate) fn all(&self) -> Result<Vec<ListedApp>, AppsError> {
         let loaded = self.read()?;
-        Ok((0..loaded.config.apps.len()).filter_map(|index| AppView::new(&loaded, index)).collect())
+        Ok((0..loaded.config.apps.len()).filter_map(|index| ListedApp::new(&loaded, index)).collect())
     }
 
     /// The app with this id as it stands in the files.
@@ -278,7 +278,7 @@ fn edit(
         (change, Some(index)) => {
             let view = AppView::new(loaded, index).ok_or(AppsError::Gone)?;
             let Some(place) = index.checked_sub(loaded.own_apps) else {
-                return Err(AppsError::Elsewhere { id: id.to_owned(), place: view.defined });
+                return Err(AppsError::Elsewhere { id: id.to_owned(), place: view.listed.defined });
             };
             if !is_expected(&view) {
                 return Err(AppsError::Changed(id.to_owned()));

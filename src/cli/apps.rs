@@ -12,7 +12,7 @@ use serde_json::{Map, Value as Json, json};
 use super::arguments::AppsAction;
 use crate::app::Key;
 use crate::app_admin::{
-    AppChange, AppChanged, AppView, AppsError, InForce, ManagedApps, PutInForce, Reader, draw_key,
+    AppChange, AppChanged, AppView, AppsError, InForce, ListedApp, ManagedApps, PutInForce, Reader, draw_key,
     with_credentials,
 };
 use crate::config::{self, CONFIG_VARIABLE, Config, Flags, setting_from_text};
@@ -207,9 +207,9 @@ impl InForce for ChangeTaker<'_> {
     }
 }
 
-fn list(apps: &[AppView], in_json: bool) -> String {
+fn list(apps: &[ListedApp], in_json: bool) -> String {
     if in_json {
-        let apps: Vec<_> = apps.iter().map(|app| app.in_list(None)).collect();
+        let apps: Vec<_> = apps.iter().map(|app| app.to_json(None)).collect();
         return format!("{:#}\n", json!({ "apps": apps }));
     }
     let width = apps.iter().map(|app| app.id().len()).max().unwrap_or_default();
@@ -242,7 +242,7 @@ fn tell(id: &str, change: &AppChange, changed: &AppChanged, in_json: bool) -> St
     }
     let pair = match (change, app) {
         (AppChange::Rotate(pair), _) => Some(pair),
-        (AppChange::Create(_), Some(app)) => app.configured.app.keys.first(),
+        (AppChange::Create(_), Some(app)) => app.listed.configured.app.keys.first(),
         _ => None,
     };
     let pair = pair.map(|pair| format!("key = {}\nsecret = {}\n", pair.key, pair.secret.text()));
