@@ -60,8 +60,11 @@ suite('what goes wrong', () => {
       expect(entries).toHaveLength(1);
     });
 
-    test('a line that has gone silent is noticed', async ({ enter, pusher }) => {
+    test('a line that has gone silent is noticed', async ({ chat, enter, pusher }) => {
       const ann = await enter('ann', { prepare: (page) => page.clock.install() });
+      // When this has come, nothing is on its way to the page any more: pusher-js would take it for a sign of life.
+      await chat.post('topic', { text: 'Silence' });
+      await ann.topic('Silence');
       const silent = await pusher.fault({ type: 'ignore_pings' });
       // pusher-js asks after two minutes of silence, and waits for half a minute.
       await ann.page.clock.fastForward(2 * MINUTE_MS);
