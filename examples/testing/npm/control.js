@@ -5,7 +5,7 @@ import https from 'node:https';
 import { ControlError, HeliostatError } from './errors.js';
 
 /** The longest that an answer may take, beyond the time that a request itself asks for. */
-const ANSWER_DEADLINE_MS = 10_000;
+const ANSWER_DEADLINE_MS = 30_000;
 
 export class Control {
   constructor(url, token) {

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 #: The longest that an answer may take, beyond the time that a request itself asks for.
-ANSWER_DEADLINE_SECONDS = 10.0
+ANSWER_DEADLINE_SECONDS = 30.0
 
 #: The longest that the broker gives what is due to happen.
 NEXT_DUE_SECONDS = 10.0

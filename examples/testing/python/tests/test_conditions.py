@@ -150,7 +150,7 @@ def test_a_request_has_more_time_than_the_broker_is_asked_to_wait(pusher, monkey
     pusher.until(connections(0), timeout=600)
     pusher.until(connections(0), timeout=3, holds=0.02)
     pusher.until(nothing(0.05), timeout=0)
-    assert given == [610, 13.02, 10.05]
+    assert given == [630, 33.02, 30.05]
 
 
 def test_the_patience_of_an_app_holds_where_nothing_is_said(pusher):
