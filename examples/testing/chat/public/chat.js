@@ -75,6 +75,7 @@ async function fetchMissed() {
   while (shown.has(after + 1)) after += 1;
   const answer = await fetch(`messages?after=${after}`);
   if (answer.ok) add(await answer.json());
+  $('messages').ariaBusy = 'false';
 }
 
 function add(messages) {

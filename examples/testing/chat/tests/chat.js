@@ -21,6 +21,8 @@ export const test = base.extend({
   // The address of the backend is known before it has an app, so that the app can send it webhooks.
   backend: async ({}, use) => {
     const server = createServer();
+    // Nobody's request is to meet the end of a connection that was kept.
+    server.keepAliveTimeout = 0;
     await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
     await use({ server, url: `http://127.0.0.1:${server.address().port}` });
     server.closeAllConnections();
@@ -74,13 +76,14 @@ export const test = base.extend({
     await Promise.all(own.map((page) => page.close()));
   },
 
-  /** The same, and waits until the broker has them in the room. */
+  /** The same, and waits until the broker has them in the room, and the page what was said before. */
   enter: async ({ open, pusher }, use) => {
     await use(async (name, options) => {
       const visitor = await open(name, options);
       await pusher.until({ type: 'signed_in', user_id: name });
       await pusher.until({ type: 'logged', filter: { type: 'subscribed', channel: ROOM, user_id: name } });
       await visitor.state('online');
+      await visitor.fetched();
       return visitor;
     });
   },
@@ -118,6 +121,7 @@ function seenAs(page) {
     },
     state: (text) => expect(page.locator('#state')).toHaveText(text),
     topic: (text) => expect(page.locator('#topic')).toHaveText(text),
+    fetched: () => expect(page.getByLabel('Messages', { exact: true })).toHaveAttribute('aria-busy', 'false'),
     messages: (texts) => expect(items('Messages')).toHaveText(texts),
     members: (names) => expect(items('Members')).toHaveText(names),
     notes: (texts) => expect(items('Notes')).toHaveText(texts),
