@@ -27,14 +27,16 @@ class Listener:
         self._connection = self._pusher.connection
         self._changed = threading.Condition()
         self._record = []
-        for event in ["pusher:connection_established", "pusher:signin_success"]:
+        for event in ["pusher:connection_established", "pusher:pong", "pusher:signin_success"]:
             self._connection.bind(event, lambda data, event: self._note(event, data, None), event)
         self._connection.event_handler = self._note
         self._connection._on_close = self._closed
         self._pusher.connect()
 
     def connected(self):
+        """Waits until it is connected, and the ping has been answered with which pysher begins: it says nothing of its own now."""
         self.heard(None, "pusher:connection_established")
+        self.heard(None, "pusher:pong")
         return self
 
     @property
