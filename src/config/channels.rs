@@ -16,17 +16,13 @@ pub(super) const DELIVERY: Choice<Delivery> =
 impl Tables<'_> {
     /// Reads the channel settings of the app at `index`.
     pub(super) fn channels(&mut self, index: usize, value: &Spanned<DeValue<'_>>, draft: &mut AppDraft) {
+        let path = format!("apps[{index}].channels");
         self.each_table("apps.channels", value, |tables, item, table| {
             let Some(settings) = tables.channel_settings(item, table) else { return };
-            let channels = &mut draft.app.channels;
-            if channels.iter().any(|known| known.pattern == settings.pattern) {
-                let pattern = settings.pattern.to_string();
-                tables.builder.errors.push(Error::RepeatedPattern { at: tables.file.at(item), pattern });
-                return;
-            }
-            let path = format!("apps[{index}].channels[{}]", channels.len());
-            channels.push(settings);
-            tables.builder.origins.record(path, tables.file.at(item));
+            let pattern = settings.pattern.to_string();
+            let is_same = |known: &ChannelSettings, new: &ChannelSettings| known.pattern == new.pattern;
+            let repeated = |at, _| Error::RepeatedPattern { at, pattern };
+            tables.push_once((&path, &mut draft.app.channels), item, settings, is_same, repeated);
         });
     }
 

@@ -48,14 +48,6 @@ pub(crate) enum Mode {
     DevelopmentByName,
 }
 
-impl Loaded {
-    /// Whether nobody asked for the admin listener by name: where its port is taken, another will do.
-    pub(crate) fn brings_admin_along(&self) -> bool {
-        let is = |path: &str, origin: &Origin| self.origins.of(path) == origin;
-        is("admin.enabled", &Origin::Development) && is("admin.port", &Origin::Default)
-    }
-}
-
 impl Mode {
     /// Whether development mode holds.
     pub(crate) fn is_development(self) -> bool {
@@ -67,6 +59,12 @@ impl Mode {
 }
 
 impl Loaded {
+    /// Whether nobody asked for the admin listener by name: where its port is taken, another will do.
+    pub(crate) fn brings_admin_along(&self) -> bool {
+        let is = |path: &str, origin: &Origin| self.origins.of(path) == origin;
+        is("admin.enabled", &Origin::Development) && is("admin.port", &Origin::Default)
+    }
+
     /// The same, if there is an app.
     ///
     /// # Errors
@@ -98,18 +96,16 @@ impl Loaded {
         builder.stop_on_errors()?;
         builder.finish_apps(apps);
         builder.stop_on_errors()?;
-        let Builder { config, origins, warnings: mut told, skipped, read, unused, .. } = builder;
-        told.extend(warnings(&config));
-        told.extend(port_of_nothing(&config, &origins));
-        let own_apps = config.apps.len();
-        let (mode, file, apps_file, missing, warnings) = (Mode::Configured, None, None, None, told);
+        let Builder { config, origins, mut warnings, skipped, read, unused, .. } = builder;
+        warnings.extend(warnings_of(&config));
+        warnings.extend(port_of_nothing(&config, &origins));
         Ok(Loaded {
+            mode: Mode::Configured,
+            file: None,
+            apps_file: None,
+            missing: None,
+            own_apps: config.apps.len(),
             config,
-            mode,
-            file,
-            apps_file,
-            missing,
-            own_apps,
             origins,
             warnings,
             skipped,
@@ -119,7 +115,7 @@ impl Loaded {
     }
 }
 
-fn warnings(config: &Config) -> Vec<Warning> {
+fn warnings_of(config: &Config) -> Vec<Warning> {
     let host = config.server.widest_host();
     if host.is_loopback() {
         return Vec::new();

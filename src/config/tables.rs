@@ -192,7 +192,7 @@ impl Tables<'_> {
         item: &Spanned<DeValue<'_>>,
         new: T,
         is_same: impl Fn(&T, &T) -> bool,
-        repeated: impl Fn(Origin, Origin) -> Error,
+        repeated: impl FnOnce(Origin, Origin) -> Error,
     ) {
         let at = self.file.at(item);
         let place = |index: usize| format!("{path}[{index}]");
