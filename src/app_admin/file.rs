@@ -13,13 +13,10 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use super::AppsError;
-use crate::files::{beside, folder_of, read_bounded, replace, sync_folder};
+use crate::files::{NotRead, OWNER_ONLY, beside, folder_of, read_whole, replace, sync_folder};
 
 /// A larger apps file is not read, and none is written.
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
-
-/// The mode of a new one: it holds secrets.
-const OWNER_ONLY: u32 = 0o600;
 
 /// How long others may hold the lock. They need it for as long as a reload takes.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -131,20 +128,12 @@ impl LockedFile {
 /// If it cannot be read, is too large, or is no file.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, AppsError> {
     let failed = |error| AppsError::file("read", path, error);
-    let metadata = match fs::metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
-    };
-    if !metadata.is_file() {
-        return Err(failed(io::Error::other("it is no file, but something else")));
-    }
-    match File::open(path).and_then(|file| read_bounded(file, MOST_BYTES)) {
+    match read_whole(path, MOST_BYTES) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-            Err(AppsError::TooLarge { most: MOST_BYTES })
-        }
-        Err(error) => Err(failed(error)),
+        Err(NotRead::Failed(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(NotRead::Failed(error)) => Err(failed(error)),
+        Err(NotRead::NotAFile) => Err(failed(io::Error::other("it is no file, but something else"))),
+        Err(NotRead::TooLarge) => Err(AppsError::TooLarge { most: MOST_BYTES }),
     }
 }
 
@@ -197,7 +186,7 @@ fn give_to_reader(path: &Path, file: &File, reader: &Reader) -> io::Result<()> {
     })?;
     let like = fs::metadata(like)?;
     fchown(file, Some(like.uid()), Some(like.gid()))?;
-    file.set_permissions(Permissions::from_mode(0o600 | (like.mode() & 0o044)))
+    file.set_permissions(Permissions::from_mode(OWNER_ONLY | (like.mode() & 0o044)))
 }
 
 /// Gives a new apps file to whom the one at `path` belongs, with its mode; where there is none, to whoever is to read it.

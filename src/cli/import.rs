@@ -6,14 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::{DEFAULT_FILE, ImportedConfig};
-use crate::files::{folder_of, read_bounded, write_new};
+use crate::files::{OWNER_ONLY, folder_of, read_bounded, write_new};
 use crate::import::{ImportFailure, import};
 
 /// Larger files are no configuration.
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
-
-/// What is written holds secrets.
-const OWNER_ONLY: u32 = 0o600;
 
 /// What is to be imported, and where to.
 #[derive(Clone, Debug, PartialEq, Eq)]

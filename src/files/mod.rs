@@ -5,5 +5,5 @@
 mod read;
 mod replace;
 
-pub(crate) use read::read_bounded;
-pub(crate) use replace::{beside, folder_of, replace, sync_folder, write_new};
+pub(crate) use read::{NotRead, read_bounded, read_whole};
+pub(crate) use replace::{OWNER_ONLY, beside, folder_of, replace, sync_folder, write_new};

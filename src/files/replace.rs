@@ -5,6 +5,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+/// The mode of a file that holds secrets.
+pub(crate) const OWNER_ONLY: u32 = 0o600;
+
 /// The path with one more ending: `usage.json.lock`.
 pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut beside = path.as_os_str().to_owned();

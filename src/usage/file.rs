@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::ledger::UsageLedger;
-use crate::files::{beside, read_bounded, replace, sync_folder};
+use crate::files::{NotRead, beside, read_whole, replace, sync_folder};
 
 /// What is written here, and read.
 const VERSION: u64 = 1;
@@ -121,18 +121,15 @@ pub(super) fn text_of(ledger: &UsageLedger) -> Vec<u8> {
 }
 
 fn read(path: &Path) -> Result<UsageLedger, UsageFileError> {
-    // Looked at before it is opened, which may never end for what is no file.
-    match fs::metadata(path) {
-        Ok(there) if !there.is_file() => return Err(UsageFileError::NotAFile),
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(UsageLedger::default()),
-        Err(error) => return Err(UsageFileError::Read(error)),
-    }
-    let file = File::open(path).map_err(UsageFileError::Read)?;
-    let text = read_bounded(file, MOST_BYTES).map_err(|error| match error.kind() {
-        io::ErrorKind::FileTooLarge => UsageFileError::TooLarge,
-        _ => UsageFileError::Read(error),
-    })?;
+    let text = match read_whole(path, MOST_BYTES) {
+        Ok(text) => text,
+        Err(NotRead::Failed(error)) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(UsageLedger::default());
+        }
+        Err(NotRead::Failed(error)) => return Err(UsageFileError::Read(error)),
+        Err(NotRead::NotAFile) => return Err(UsageFileError::NotAFile),
+        Err(NotRead::TooLarge) => return Err(UsageFileError::TooLarge),
+    };
     if text.trim_ascii_start().first().is_some_and(|byte| *byte != b'{') {
         // A list would do for what is derived.
         return Err(UsageFileError::Rubbish(serde::de::Error::custom("expected an object")));

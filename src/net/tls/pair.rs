@@ -1,7 +1,5 @@
 //! A certificate chain and its private key, read from two PEM files and checked.
 
-use std::fs::File;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -16,7 +14,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::error::{TlsError, TlsFile};
-use crate::files::read_bounded;
+use crate::files::{NotRead, read_whole};
 
 /// Bytes that are read of a file: some hundred certificates.
 const MOST_BYTES: u64 = 1024 * 1024;
@@ -68,18 +66,14 @@ impl PairFiles {
     }
 }
 
-/// The bytes of a file that ends.
+/// The bytes of a file.
 fn read(what: &'static str, file: &TlsFile) -> Result<Vec<u8>, TlsError> {
-    let unreadable =
-        |error: io::Error| TlsError::Unreadable { what, file: file.clone(), error: error.kind() };
-    // To open a pipe would wait for whoever writes to it.
-    if !std::fs::metadata(&file.path).map_err(unreadable)?.is_file() {
-        return Err(TlsError::NotAFile { what, file: file.clone() });
-    }
-    read_bounded(File::open(&file.path).map_err(unreadable)?, MOST_BYTES).map_err(|error| {
-        match error.kind() {
-            io::ErrorKind::FileTooLarge => TlsError::TooLarge { what, file: file.clone(), bytes: MOST_BYTES },
-            _ => unreadable(error),
+    read_whole(&file.path, MOST_BYTES).map_err(|not_read| {
+        let file = file.clone();
+        match not_read {
+            NotRead::NotAFile => TlsError::NotAFile { what, file },
+            NotRead::TooLarge => TlsError::TooLarge { what, file, bytes: MOST_BYTES },
+            NotRead::Failed(error) => TlsError::Unreadable { what, file, error: error.kind() },
         }
     })
 }
