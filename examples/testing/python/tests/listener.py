@@ -34,7 +34,7 @@ class Listener:
         self._pusher.connect()
 
     def connected(self):
-        """Waits until it is connected, and the ping has been answered with which pysher begins: it says nothing of its own now."""
+        """Waits until it is connected, and its first ping, which pysher says by itself, has been answered."""
         self.heard(None, "pusher:connection_established")
         self.heard(None, "pusher:pong")
         return self
