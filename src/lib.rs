@@ -31,6 +31,8 @@ mod auth;
 mod channel;
 #[doc(hidden)]
 pub mod cli;
+#[allow(dead_code)] // until it is joined
+mod cluster;
 pub mod config;
 mod connection;
 mod development;

@@ -14,6 +14,7 @@ mod app_index;
 mod app_state;
 mod apps;
 mod ask;
+mod bus;
 mod cache_index;
 mod change_apps;
 mod client;
@@ -55,6 +56,7 @@ pub(crate) use app_index::AppIndex;
 pub use app_state::AppState;
 pub(crate) use app_state::{ChannelSummary, Listener, Listeners};
 pub(crate) use apps::Apps;
+pub(crate) use bus::{Bus, BusAway, Carried, Claim, Outgoing, Taken};
 pub use client::{Client, Transport, Written};
 pub(crate) use clock::{Clock, ClockStep};
 pub(crate) use counters::{AppCells, AppCounts, AppFigures, AppUsage, Counter, DurationCounter, Durations};
@@ -102,6 +104,8 @@ pub struct Hub {
     counters: NodeCounters,
     refusals: RefusalCounts,
     unknown_app_listener: OnceLock<Arc<dyn UnknownAppListener>>,
+    /// What carries to the other nodes, where there are some.
+    bus: OnceLock<Arc<dyn Bus>>,
 }
 
 impl Hub {
@@ -130,6 +134,7 @@ impl Hub {
             counters,
             refusals: RefusalCounts::default(),
             unknown_app_listener: OnceLock::new(),
+            bus: OnceLock::new(),
         });
         hub.set_apps(apps.into_iter().map(|(app, listeners)| (app, Some(listeners))).collect())?;
         Ok(hub)

@@ -1,0 +1,146 @@
+//! What an engine must offer to carry words between nodes.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::channel::NodeId;
+use crate::protocol::ChannelName;
+
+/// What nodes talk on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Subject {
+    /// Heartbeats and changes of state: every node hears it.
+    State,
+    /// What is said to one node alone.
+    Node(NodeId),
+    /// The events of one channel: heard by the nodes that have subscribers of it.
+    Channel { app: Arc<str>, channel: ChannelName },
+    /// The events of an app that backends on the pipe's wire hear: heard by the nodes that have some.
+    Pipe { app: Arc<str> },
+}
+
+/// Something that was said on a subject.
+#[derive(Clone, Debug)]
+pub(crate) struct Word {
+    pub(crate) subject: Subject,
+    /// As it was said. It may be anything: others may write there, too.
+    pub(crate) bytes: Bytes,
+    /// The number that the engine gave it, if the subject remembers it.
+    pub(crate) number: Option<u64>,
+}
+
+/// Where an engine puts what was said: bounded in words and in bytes. What does not fit is dropped and counted.
+#[derive(Clone, Debug)]
+pub(crate) struct Inbox {
+    pub(crate) words: mpsc::Sender<Word>,
+    // The engine's part adds the count of bytes and of what was dropped.
+}
+
+/// Tells when the engine has carried something out, or that it will not.
+pub(crate) type Ticket = oneshot::Sender<Result<(), EngineError>>;
+
+/// Why an engine has not carried something out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum EngineError {
+    /// It cannot be reached at present.
+    #[error("the engine cannot be reached")]
+    Away,
+    /// It has refused.
+    #[error("the engine refuses: {0}")]
+    Refused(String),
+}
+
+/// Nothing more is taken at present: what waits to be published has reached its bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct QueueFull;
+
+/// Which engine it is. After a fail-over to an empty one it is another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct EngineId(pub(crate) Arc<str>);
+
+/// Whether the engine is there, by the adapter's own probes: said by the connection that publishes and heard by the one
+/// that hears events, on every shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// Probes come back.
+    Up { engine: EngineId, round_trip: Duration },
+    /// They do not, since then.
+    Away { since: Instant, reason: Arc<str> },
+}
+
+/// An event that a subject remembers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Remembered {
+    pub(crate) bytes: Bytes,
+    /// Larger than that of what it remembered before. What is heard live has its number, too.
+    pub(crate) number: u64,
+    /// How long it will be remembered from now on.
+    pub(crate) expires_in: Duration,
+}
+
+/// A versioned document of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Document {
+    pub(crate) key: Arc<str>,
+    pub(crate) version: u64,
+    pub(crate) bytes: Bytes,
+}
+
+/// The document has another version than was expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Conflict {
+    /// The version that it has; 0 if there is none.
+    pub(crate) version: u64,
+}
+
+/// An engine that this node has joined. What others say, and what this node says on a subject that it wants, comes through
+/// the [`Inbox`] that it was started with, in each sender's order. Dropping it leaves.
+pub(crate) trait Adapter: Send + Sync + fmt::Debug + 'static {
+    /// Says something on a subject; never waits. What one thread says on one subject arrives in that order.
+    ///
+    /// # Errors
+    /// If the queue is full. The ticket is answered then as well.
+    fn publish(&self, subject: &Subject, bytes: Bytes, ticket: Option<Ticket>) -> Result<(), QueueFull>;
+
+    /// The same, and remembers it under the subject for so long; the engine numbers it, in one step with publishing it.
+    ///
+    /// # Errors
+    /// As of [`Adapter::publish`].
+    fn publish_and_remember(
+        &self,
+        subject: &Subject,
+        bytes: Bytes,
+        expiry: Duration,
+        ticket: Option<Ticket>,
+    ) -> Result<(), QueueFull>;
+
+    /// What a subject remembers. Whoever waits for it bounds the wait.
+    fn recall(
+        &self,
+        subject: &Subject,
+    ) -> impl Future<Output = Result<Option<Remembered>, EngineError>> + Send;
+
+    /// Wants a subject. The ticket is answered when the engine has confirmed it, after whatever was asked for before.
+    fn subscribe(&self, subject: &Subject, ticket: Option<Ticket>);
+
+    /// Wants a subject no longer.
+    fn unsubscribe(&self, subject: &Subject);
+
+    /// Writes a document if it has this version (0: if there is none); none removes it. Returns its new version.
+    fn write_document(
+        &self,
+        key: &str,
+        expected: u64,
+        bytes: Option<Bytes>,
+    ) -> impl Future<Output = Result<Result<u64, Conflict>, EngineError>> + Send;
+
+    /// All documents.
+    fn documents(&self) -> impl Future<Output = Result<Vec<Document>, EngineError>> + Send;
+
+    /// Whether the engine is there.
+    fn link(&self) -> watch::Receiver<Link>;
+}

@@ -1,0 +1,92 @@
+//! The seam to other nodes: what the hub hands to whoever carries it there. The hub does not know who that is, and where
+//! it has none, it is the whole broker.
+//!
+//! What others have accepted comes in by the hub's entrances for it: `elsewhere.rs`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::channel::Fact;
+use crate::protocol::{Broadcast, ChannelName, Frame, SocketId};
+
+use super::{AppState, Hub};
+
+/// Carries what is accepted on this node to the other nodes of the cluster. Nothing here ever waits; what does not fit
+/// into its bounds is dropped and counted there.
+pub(crate) trait Bus: Send + Sync {
+    /// An event for the subscribers of a channel was accepted here. Called on the thread that accepted it, in the order in
+    /// which it was accepted. `taken` is asked for by whoever answers only when the engine has the event.
+    fn carry(&self, event: &Outgoing<'_>, taken: Option<Taken>);
+
+    /// Something has become true on this node. Of a channel it is told under the channel's entry, so in its order.
+    fn tell(&self, app: &AppState, fact: Fact);
+
+    /// A connection wants to subscribe: the channel's events are wanted on this node until [`Bus::release`] has been called
+    /// as often as this.
+    fn claim(&self, app: &Arc<AppState>, channel: &ChannelName) -> Claim;
+
+    /// A subscription has ended, or a join that was claimed for has not become one.
+    fn release(&self, app: &Arc<AppState>, channel: &ChannelName);
+
+    /// Whether this node is (one of) those that tell the backend what happens in the channel.
+    fn decides(&self, app: &AppState, channel: &ChannelName) -> bool;
+
+    /// Has the node that the connection is on send it a frame. Whether there is a node that it may be on.
+    fn carry_to_socket(&self, app: &AppState, socket: SocketId, frame: &Frame) -> bool;
+
+    /// Has all other nodes end the connections of a user.
+    ///
+    /// # Errors
+    /// If the bus is known to be away.
+    fn carry_termination(&self, app: &AppState, user_id: &str, taken: Taken) -> Result<(), BusAway>;
+}
+
+/// An event on its way to other nodes.
+pub(crate) struct Outgoing<'a> {
+    pub(crate) app: &'a AppState,
+    /// Whose subscribers are sent it.
+    pub(crate) channel: &'a ChannelName,
+    /// What they are sent.
+    pub(crate) message: &'a Broadcast,
+    /// The name of the event, where a slow subscriber needs only the newest of each name.
+    pub(crate) latest: Option<&'a str>,
+    /// The connection that is not sent it.
+    pub(crate) except: Option<SocketId>,
+    /// How long the channel remembers it, if it does.
+    pub(crate) remembered_for: Option<Duration>,
+}
+
+/// What is told when the engine has taken something, or will not.
+pub(crate) type Taken = oneshot::Sender<Result<(), BusAway>>;
+
+/// Resolves when the engine has taken something. Whoever waits for it bounds the wait.
+pub(crate) type Carried = oneshot::Receiver<Result<(), BusAway>>;
+
+/// The other nodes cannot be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("The other nodes of the cluster cannot be reached")]
+pub(crate) struct BusAway;
+
+/// What a connection that subscribes is told of the channel's events.
+pub(crate) enum Claim {
+    /// They come already, or the bus is away: it may join now.
+    Settled,
+    /// The engine has not confirmed yet that they will come: it may join when this resolves, however it does. That is within
+    /// a second.
+    Waiting(oneshot::Receiver<()>),
+}
+
+impl Hub {
+    /// Makes this node one of several. At the start, once.
+    pub(crate) fn set_bus(&self, bus: Arc<dyn Bus>) {
+        // A second one would be a fault of the program; the first one stays.
+        let _ = self.bus.set(bus);
+    }
+
+    /// What carries to the other nodes, where there are some.
+    pub(crate) fn bus(&self) -> Option<&Arc<dyn Bus>> {
+        self.bus.get()
+    }
+}
