@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use crate::channel::NodeId;
 use crate::protocol::ChannelName;
@@ -21,9 +21,12 @@ pub(crate) enum Subject {
     Channel { app: Arc<str>, channel: ChannelName },
     /// The events of an app that backends on the pipe's wire hear: heard by the nodes that have some.
     Pipe { app: Arc<str> },
+    /// That a document has changed. The engine says it itself: the bytes are its key, the number is its version, 0 if it
+    /// was removed.
+    Documents,
 }
 
-/// Something that was said on a subject.
+/// Something that was said on a subject. It comes through [`Inbox`](super::inbox::Inbox).
 #[derive(Clone, Debug)]
 pub(crate) struct Word {
     pub(crate) subject: Subject,
@@ -33,20 +36,13 @@ pub(crate) struct Word {
     pub(crate) number: Option<u64>,
 }
 
-/// Where an engine puts what was said: bounded in words and in bytes. What does not fit is dropped and counted.
-#[derive(Clone, Debug)]
-pub(crate) struct Inbox {
-    pub(crate) words: mpsc::Sender<Word>,
-    // The engine's part adds the count of bytes and of what was dropped.
-}
-
 /// Tells when the engine has carried something out, or that it will not.
 pub(crate) type Ticket = oneshot::Sender<Result<(), EngineError>>;
 
 /// Why an engine has not carried something out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum EngineError {
-    /// It cannot be reached at present.
+    /// It cannot be reached at present. What was asked of it has perhaps been done.
     #[error("the engine cannot be reached")]
     Away,
     /// It has refused.
@@ -98,12 +94,15 @@ pub(crate) struct Conflict {
 }
 
 /// An engine that this node has joined. What others say, and what this node says on a subject that it wants, comes through
-/// the [`Inbox`] that it was started with, in each sender's order. Dropping it leaves.
+/// the [`Inbox`](super::inbox::Inbox) that it was started with, in each sender's order. Dropping it leaves.
+///
+/// While the link is away nothing is kept to be published later: each ticket is answered with [`EngineError::Away`]. What is
+/// subscribed to stays so, and is confirmed by the engine before the link is up again.
 pub(crate) trait Adapter: Send + Sync + fmt::Debug + 'static {
     /// Says something on a subject; never waits. What one thread says on one subject arrives in that order.
     ///
     /// # Errors
-    /// If the queue is full. The ticket is answered then as well.
+    /// If the queue is full. The ticket is dropped then.
     fn publish(&self, subject: &Subject, bytes: Bytes, ticket: Option<Ticket>) -> Result<(), QueueFull>;
 
     /// The same, and remembers it under the subject for so long; the engine numbers it, in one step with publishing it.
@@ -143,4 +142,20 @@ pub(crate) trait Adapter: Send + Sync + fmt::Debug + 'static {
 
     /// Whether the engine is there.
     fn link(&self) -> watch::Receiver<Link>;
+
+    /// What waits to be published, and what was.
+    fn outbox(&self) -> OutboxCounts;
+}
+
+/// What waits to be published, and what was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OutboxCounts {
+    /// Words that the engine has not yet answered, and the bytes in them.
+    pub(crate) waiting: (usize, usize),
+    /// Words that the engine has taken, and the bytes in them.
+    pub(crate) taken: (u64, u64),
+    /// Words that there was no room for.
+    pub(crate) full: u64,
+    /// Words that the engine has refused, or that were lost with the connection to it.
+    pub(crate) lost: u64,
 }

@@ -4,3 +4,4 @@
 //! The engine is behind [`adapter::Adapter`]; what nodes say is bytes by `envelope`, and untrusted.
 
 pub(crate) mod adapter;
+pub(crate) mod inbox;

@@ -1,0 +1,168 @@
+//! Where an engine puts what was said: a queue that is bounded in words and in bytes.
+//!
+//! What does not fit is dropped and counted. Senders number what they say, so whoever reads sees the gap.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use tokio::sync::mpsc;
+
+use super::adapter::Word;
+
+/// What a word takes beside its bytes: its subject and its place in the queue.
+const BYTES_BESIDE: usize = 128;
+
+/// An inbox that holds so much, and the end at which it is read.
+pub(crate) fn inbox(max_words: usize, max_bytes: usize) -> (Inbox, Words) {
+    let (sender, receiver) = mpsc::channel(max_words);
+    let counts = Arc::new(InboxCounts::default());
+    (Inbox { words: sender, max_bytes, counts: Arc::clone(&counts) }, Words { words: receiver, counts })
+}
+
+/// The end that an engine puts words into.
+#[derive(Clone, Debug)]
+pub(crate) struct Inbox {
+    words: mpsc::Sender<Word>,
+    max_bytes: usize,
+    counts: Arc<InboxCounts>,
+}
+
+/// The end that a node reads.
+#[derive(Debug)]
+pub(crate) struct Words {
+    words: mpsc::Receiver<Word>,
+    counts: Arc<InboxCounts>,
+}
+
+/// What is in an inbox, and what went through it.
+#[derive(Debug, Default)]
+pub(crate) struct InboxCounts {
+    waiting_words: AtomicUsize,
+    waiting_bytes: AtomicUsize,
+    words: AtomicU64,
+    bytes: AtomicU64,
+    dropped_words: AtomicU64,
+    dropped_bytes: AtomicU64,
+}
+
+impl Inbox {
+    /// Puts a word in, if there is room for it; whether there was. Never waits.
+    pub(crate) fn put(&self, word: Word) -> bool {
+        let bytes = word.bytes.len();
+        let taken = self.reserve(bytes + BYTES_BESIDE) && {
+            self.counts.waiting_words.fetch_add(1, Ordering::Relaxed);
+            self.words.try_send(word).is_ok() || {
+                self.counts.took(bytes);
+                false
+            }
+        };
+        let (words, of) = match taken {
+            true => (&self.counts.words, &self.counts.bytes),
+            false => (&self.counts.dropped_words, &self.counts.dropped_bytes),
+        };
+        words.fetch_add(1, Ordering::Relaxed);
+        of.fetch_add(bytes as u64, Ordering::Relaxed);
+        taken
+    }
+
+    /// Whether nobody reads it any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.words.is_closed()
+    }
+
+    /// What is in it, and what went through it.
+    pub(crate) fn counts(&self) -> &Arc<InboxCounts> {
+        &self.counts
+    }
+
+    fn reserve(&self, bytes: usize) -> bool {
+        let more = |waiting: usize| waiting.checked_add(bytes).filter(|sum| *sum <= self.max_bytes);
+        self.counts.waiting_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+}
+
+impl Words {
+    /// The next word, once there is one; none after the engine has gone.
+    pub(crate) async fn next(&mut self) -> Option<Word> {
+        let word = self.words.recv().await?;
+        self.counts.took(word.bytes.len());
+        Some(word)
+    }
+
+    /// The next word, if there is one already.
+    pub(crate) fn try_next(&mut self) -> Option<Word> {
+        let word = self.words.try_recv().ok()?;
+        self.counts.took(word.bytes.len());
+        Some(word)
+    }
+
+    /// What is in it, and what went through it.
+    pub(crate) fn counts(&self) -> &Arc<InboxCounts> {
+        &self.counts
+    }
+}
+
+impl InboxCounts {
+    fn took(&self, bytes: usize) {
+        self.waiting_words.fetch_sub(1, Ordering::Relaxed);
+        self.waiting_bytes.fetch_sub(bytes + BYTES_BESIDE, Ordering::Relaxed);
+    }
+
+    /// Words that wait to be read.
+    pub(crate) fn waiting_words(&self) -> usize {
+        self.waiting_words.load(Ordering::Relaxed)
+    }
+
+    /// What these take.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Words that were put in, and the bytes in them.
+    pub(crate) fn taken(&self) -> (u64, u64) {
+        (self.words.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
+    }
+
+    /// Words that there was no room for, and the bytes in them.
+    pub(crate) fn dropped(&self) -> (u64, u64) {
+        (self.dropped_words.load(Ordering::Relaxed), self.dropped_bytes.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::adapter::Subject;
+    use super::*;
+
+    fn word(bytes: usize) -> Word {
+        Word { subject: Subject::State, bytes: Bytes::from(vec![0; bytes]), number: None }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_dropped_and_counted() {
+        let (inbox, mut words) = inbox(2, 1000);
+        assert!(inbox.put(word(100)) && inbox.put(word(100)));
+        assert!(!inbox.put(word(1)), "a third word");
+        assert_eq!((inbox.counts().waiting_words(), inbox.counts().dropped()), (2, (1, 1)));
+        assert_eq!(words.try_next().unwrap().bytes.len(), 100);
+        assert!(!inbox.put(word(1000)), "too many bytes");
+        assert!(inbox.put(word(600)));
+        assert_eq!(
+            (words.try_next().unwrap().bytes.len(), words.try_next().unwrap().bytes.len()),
+            (100, 600)
+        );
+        assert!(words.try_next().is_none());
+        assert_eq!((words.counts().waiting_words(), words.counts().waiting_bytes()), (0, 0));
+        assert_eq!((words.counts().taken(), words.counts().dropped()), ((3, 800), (2, 1001)));
+    }
+
+    #[test]
+    fn what_nobody_reads_holds_nothing() {
+        let (inbox, words) = inbox(2, 1000);
+        drop(words);
+        assert!(inbox.is_closed() && !inbox.put(word(1)));
+        assert_eq!(inbox.counts().waiting_bytes(), 0);
+    }
+}
