@@ -4,4 +4,8 @@
 //! The engine is behind [`adapter::Adapter`]; what nodes say is bytes by `envelope`, and untrusted.
 
 pub(crate) mod adapter;
+#[allow(unreachable_pub)] // until `config` shows it
+pub(crate) mod config;
+pub(crate) mod counts;
 pub(crate) mod inbox;
+pub(crate) mod status;

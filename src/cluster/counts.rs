@@ -1,0 +1,102 @@
+//! Counts what a node says and hears, and what is lost.
+
+use crate::hub::Counter;
+
+use super::status::{ClusterFigures, Loss, Traffic, WordKind};
+
+/// What one node has counted since its start. Every thread may count.
+#[derive(Debug, Default)]
+pub(crate) struct ClusterCounts {
+    said: [TrafficCounter; WordKind::COUNT],
+    heard: [TrafficCounter; WordKind::COUNT],
+    lost: [Counter; Loss::COUNT],
+    pub(super) state_gaps: Counter,
+    pub(super) missed_events: Counter,
+    pub(super) repeated_events: Counter,
+    pub(super) snapshots_asked: Counter,
+    pub(super) snapshots_given: Counter,
+    pub(super) snapshots_taken: Counter,
+    pub(super) peers_died: Counter,
+    pub(super) peers_left: Counter,
+    pub(super) joins_waited: Counter,
+    pub(super) joins_timed_out: Counter,
+    pub(super) joins_unconfirmed: Counter,
+}
+
+#[derive(Debug, Default)]
+struct TrafficCounter {
+    messages: Counter,
+    bytes: Counter,
+}
+
+impl TrafficCounter {
+    fn add(&self, bytes: usize) {
+        self.messages.add_from_anywhere(1);
+        self.bytes.add_from_anywhere(bytes as u64);
+    }
+
+    fn get(&self) -> Traffic {
+        Traffic { messages: self.messages.get(), bytes: self.bytes.get() }
+    }
+}
+
+impl ClusterCounts {
+    /// This node has said so many bytes.
+    pub(crate) fn said(&self, kind: WordKind, bytes: usize) {
+        self.said[kind as usize].add(bytes);
+    }
+
+    /// Another node's word of so many bytes has come.
+    pub(crate) fn heard(&self, kind: WordKind, bytes: usize) {
+        self.heard[kind as usize].add(bytes);
+    }
+
+    /// Something was lost.
+    pub(crate) fn lost(&self, loss: Loss, more: u64) {
+        self.lost[loss as usize].add_from_anywhere(more);
+    }
+
+    /// All counts. What waits is not among them.
+    pub(crate) fn read(&self) -> ClusterFigures {
+        ClusterFigures {
+            said: std::array::from_fn(|kind| self.said[kind].get()),
+            heard: std::array::from_fn(|kind| self.heard[kind].get()),
+            lost: std::array::from_fn(|loss| self.lost[loss].get()),
+            state_gaps: self.state_gaps.get(),
+            missed_events: self.missed_events.get(),
+            repeated_events: self.repeated_events.get(),
+            snapshots_asked: self.snapshots_asked.get(),
+            snapshots_given: self.snapshots_given.get(),
+            snapshots_taken: self.snapshots_taken.get(),
+            peers_died: self.peers_died.get(),
+            peers_left: self.peers_left.get(),
+            joins_waited: self.joins_waited.get(),
+            joins_timed_out: self.joins_timed_out.get(),
+            joins_unconfirmed: self.joins_unconfirmed.get(),
+            ..ClusterFigures::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_and_each_loss_has_a_place_of_its_own() {
+        let counts = ClusterCounts::default();
+        for (n, kind) in WordKind::ALL.into_iter().enumerate() {
+            counts.said(kind, n + 1);
+            counts.heard(kind, 10 * (n + 1));
+        }
+        for (n, loss) in Loss::ALL.into_iter().enumerate() {
+            counts.lost(loss, n as u64 + 1);
+        }
+        let figures = counts.read();
+        let said = figures.said.map(|traffic| traffic.bytes);
+        let heard = figures.heard.map(|traffic| (traffic.messages, traffic.bytes));
+        assert_eq!(said, [1, 2, 3, 4, 5]);
+        assert_eq!(heard, [(1, 10), (1, 20), (1, 30), (1, 40), (1, 50)]);
+        assert_eq!(figures.lost, [1, 2, 3, 4, 5, 6, 7, 8]);
+    }
+}
