@@ -10,7 +10,8 @@ use super::{ChannelVersion, Member};
 /// true of all nodes is the union of what each of them says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fact {
-    /// So many connections of the node are subscribed to a channel without members, by the change of this version.
+    /// So many connections of the node are subscribed to a channel, by the change of this version, which was that of a
+    /// connection without a member.
     Subscribers { channel: ChannelName, count: u32, version: ChannelVersion },
     /// A connection of a member has joined a presence channel. The version is that of the change, and names the
     /// connection within its node and channel from now on. `count` connections of the node are subscribed now.
@@ -21,4 +22,33 @@ pub(crate) enum Fact {
     SignedIn { user_id: Arc<str> },
     /// No connection of the node is signed in as the user any more.
     SignedOut { user_id: Arc<str> },
+    /// So many connections of the node count towards the limit of the app. It is told where there is a limit.
+    Connections { count: u32 },
+}
+
+/// A change of what another node has: the step from what its replica said to what it says now, for one thing.
+///
+/// A change may be told again. Of one thing the last one holds, so what is known of a node may be told as a whole at any
+/// time, for instance when an app has been added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// So many connections of the node are subscribed to a channel.
+    Subscribers { channel: ChannelName, count: u32, version: ChannelVersion },
+    /// A connection of a member has joined a presence channel, by the change `version` of its node, which names it there.
+    Joined { channel: ChannelName, version: ChannelVersion, member: Member, count: u32 },
+    /// The connection that joined as this user by the change `joined` has left by the change `version`, or is gone with its
+    /// node.
+    Left {
+        channel: ChannelName,
+        joined: ChannelVersion,
+        user_id: Arc<str>,
+        version: ChannelVersion,
+        count: u32,
+    },
+    /// Some connection of the node is signed in as the user.
+    SignedIn { user_id: Arc<str> },
+    /// None is.
+    SignedOut { user_id: Arc<str> },
+    /// So many connections of the node count towards the limit of the app.
+    Connections { count: u32 },
 }

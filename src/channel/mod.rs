@@ -15,7 +15,7 @@ mod version;
 pub(crate) use cache::CachedEvent;
 pub(crate) use change::{Announcement, JoinRefused, Joined, Left};
 pub(crate) use count::CountChange;
-pub(crate) use fact::Fact;
+pub(crate) use fact::{Change, Fact};
 pub use node_id::NodeId;
 pub(crate) use presence::user_info_text;
 pub(crate) use presence::{BadMember, Member, Presence};

@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::watch;
 
 use crate::app::{App, AppRegistry, DuplicateApp};
 use crate::protocol::CloseCode;
@@ -20,6 +21,8 @@ pub(super) struct AppTable {
     counters: NodeCounters,
     /// Apps that were removed, of which something may be left. Held while the apps are changed: one change at a time.
     removed: Mutex<Vec<Weak<AppState>>>,
+    /// How often they have been changed.
+    changes: watch::Sender<u64>,
 }
 
 /// What one change has done, and the right to make it: there is no other change until this is dropped.
@@ -33,7 +36,14 @@ struct Changed<'t> {
 impl AppTable {
     /// No apps yet; those that will be count with these.
     pub(super) fn new(counters: NodeCounters) -> Self {
-        AppTable { now: ArcSwap::default(), places: Arc::default(), counters, removed: Mutex::default() }
+        let changes = watch::Sender::new(0);
+        AppTable {
+            now: ArcSwap::default(),
+            places: Arc::default(),
+            counters,
+            removed: Mutex::default(),
+            changes,
+        }
     }
 
     /// The removed apps of which something is left.
@@ -68,6 +78,7 @@ impl AppTable {
             states.push(state);
         }
         self.now.store(Arc::new(Apps::new(registry, states)));
+        self.changes.send_modify(|changes| *changes += 1);
         Ok(Changed { removed, before, without_streams })
     }
 }
@@ -81,6 +92,12 @@ impl Hub {
     /// The state of the app that clients name by this key.
     pub fn state_by_key(&self, key: &str) -> Option<Arc<AppState>> {
         self.apps().by_key(key).cloned()
+    }
+
+    /// Tells of each change of the apps. Who has told this node what there is of an app elsewhere tells it again when the app
+    /// is another than before: its [`AppState::index`] says so.
+    pub(crate) fn watch_apps(&self) -> watch::Receiver<u64> {
+        self.apps.changes.subscribe()
     }
 
     /// From now on there are these apps and no others, each with those who listen to it; `None` leaves the listeners

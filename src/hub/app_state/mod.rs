@@ -25,6 +25,7 @@ use crate::protocol::ChannelName;
 use super::app_index::{AppIndex, AppPlace};
 use super::cache_index::CacheIndex;
 use super::conflated::ConflatedEvents;
+use super::connections_elsewhere::ConnectionsElsewhere;
 use super::counters::{AppCells, AppCounters, AppCounts, Counter};
 use super::interceptor::Interceptor;
 use super::shared_rate::{RateExceeded, SharedRate};
@@ -53,6 +54,7 @@ pub struct AppState {
     /// Which of them remember an event.
     pub(super) cache: Mutex<CacheIndex>,
     pub(super) users: Users,
+    pub(super) connections_elsewhere: ConnectionsElsewhere,
     pub(super) conflated: ConflatedEvents,
     pub(super) counters: AppCounters,
     clock: Clock,
@@ -114,6 +116,7 @@ impl AppState {
             channels: DashMap::with_shard_amount(shards()),
             cache: Mutex::default(),
             users: Users::default(),
+            connections_elsewhere: ConnectionsElsewhere::default(),
             conflated: ConflatedEvents::default(),
             counters,
             clock: Clock::default(),
@@ -143,7 +146,8 @@ impl AppState {
         self.listening_changed();
     }
 
-    pub(super) fn index(&self) -> AppIndex {
+    /// What tells it from every other app of this hub, also from one of the same id that it was removed for.
+    pub(crate) fn index(&self) -> AppIndex {
         self.place.index()
     }
 
