@@ -7,5 +7,13 @@ pub(crate) mod adapter;
 #[allow(unreachable_pub)] // until `config` shows it
 pub(crate) mod config;
 pub(crate) mod counts;
+#[allow(unreachable_pub)] // until `config` shows it
+mod engine_url;
 pub(crate) mod inbox;
+#[allow(unreachable_pub)] // until `config` shows it
+mod settings;
 pub(crate) mod status;
+
+pub use engine_url::EngineUrl;
+pub(crate) use engine_url::{EngineHost, EngineLogin, EnginePlace};
+pub use settings::{ClusterSettings, StartWithoutBus};
