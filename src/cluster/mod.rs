@@ -4,12 +4,15 @@
 //! The engine is behind [`adapter::Adapter`]; what nodes say is bytes by `envelope`, and untrusted.
 
 pub(crate) mod adapter;
+mod claims;
 #[allow(unreachable_pub)] // until `config` shows it
 pub(crate) mod config;
 pub(crate) mod counts;
 #[allow(unreachable_pub)] // until `config` shows it
 mod engine_url;
+mod event_numbers;
 pub(crate) mod inbox;
+mod recent;
 #[allow(unreachable_pub)] // until `config` shows it
 mod settings;
 pub(crate) mod status;

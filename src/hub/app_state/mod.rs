@@ -45,7 +45,7 @@ const LEAST_SHARDS: usize = 32;
 /// that has been removed is here until its last one is gone.
 pub struct AppState {
     place: AppPlace,
-    id: String,
+    id: Arc<str>,
     settings: Settings,
     listeners: ArcSwap<Listeners>,
     /// What the listeners want at present.
@@ -109,7 +109,7 @@ impl AppState {
         let now = Instant::now();
         AppState {
             place,
-            id: app.id.clone(),
+            id: app.id.as_str().into(),
             demand: Demand::new(&app.limits),
             settings: Settings::new(app),
             listeners: ArcSwap::default(),
@@ -153,6 +153,11 @@ impl AppState {
 
     /// The app's id, which never changes.
     pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The same, for whoever keeps it.
+    pub(crate) fn shared_id(&self) -> &Arc<str> {
         &self.id
     }
 

@@ -1,0 +1,237 @@
+//! Which channels' events this node wants of the engine: those that it has subscribers of, joins that wait, and for some
+//! seconds those that it had.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use parking_lot::Mutex;
+use tokio::runtime;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+
+use crate::hub::Claim;
+
+use super::adapter::{Adapter, EngineError, Subject};
+use super::counts::ClusterCounts;
+
+/// The channels that this node is subscribed to at the engine. One that nobody claims any more stays for a while, so that
+/// a page that is loaded again costs nothing.
+///
+/// What is asked of the engine for a subject is asked under its entry, so in the order of what was wanted.
+#[derive(Debug)]
+pub(super) struct Claims {
+    subjects: DashMap<Subject, Claimed>,
+    /// Those that nobody claimed when they were put here, each once, by the time at which to look.
+    lingering: Mutex<VecDeque<(Instant, Subject)>>,
+    linger: Duration,
+    wait: Duration,
+    subscriptions: AtomicU64,
+    is_away: AtomicBool,
+    waiting: Arc<AtomicU64>,
+    counts: Arc<ClusterCounts>,
+    /// Where confirmations are waited for.
+    runtime: runtime::Handle,
+}
+
+#[derive(Debug)]
+struct Claimed {
+    /// Tells this subscription from others of the same subject.
+    subscription: u64,
+    claims: u32,
+    confirmation: Confirmation,
+    /// Since when there are no claims.
+    unclaimed_since: Option<Instant>,
+    /// It is among those that linger.
+    is_listed: bool,
+}
+
+#[derive(Debug)]
+enum Confirmation {
+    /// The engine has not answered yet. These wait for it.
+    Asked(Vec<oneshot::Sender<()>>),
+    /// It has not answered in time, or has refused: whoever comes does not wait.
+    Overdue,
+    /// Events come.
+    Confirmed,
+}
+
+impl Claims {
+    /// None yet. Confirmations are waited for on this runtime, for so long; what is not claimed any more stays so long.
+    pub(super) fn new(
+        runtime: runtime::Handle,
+        wait: Duration,
+        linger: Duration,
+        counts: Arc<ClusterCounts>,
+    ) -> Arc<Self> {
+        Arc::new(Claims {
+            subjects: DashMap::new(),
+            lingering: Mutex::default(),
+            linger,
+            wait,
+            subscriptions: AtomicU64::new(0),
+            is_away: AtomicBool::new(false),
+            waiting: Arc::default(),
+            counts,
+            runtime,
+        })
+    }
+
+    /// Whether the bus is known to be away: nobody waits for it then.
+    pub(super) fn set_away(&self, is_away: bool) {
+        self.is_away.store(is_away, Ordering::Relaxed);
+    }
+
+    /// Claims a subject, and has the engine asked for it if it is not yet.
+    pub(super) fn claim(self: &Arc<Self>, adapter: &impl Adapter, subject: Subject) -> Claim {
+        match self.subjects.entry(subject) {
+            Entry::Occupied(mut entry) => {
+                let claimed = entry.get_mut();
+                claimed.claims += 1;
+                claimed.unclaimed_since = None;
+                match &mut claimed.confirmation {
+                    Confirmation::Confirmed => Claim::Settled,
+                    Confirmation::Asked(waiters) if !self.is_away.load(Ordering::Relaxed) => {
+                        Claim::Waiting(self.new_waiter(waiters))
+                    }
+                    Confirmation::Asked(_) | Confirmation::Overdue => self.unconfirmed(),
+                }
+            }
+            Entry::Vacant(entry) => {
+                let subscription = self.subscriptions.fetch_add(1, Ordering::Relaxed) + 1;
+                let mut waiters = Vec::new();
+                let claim = match self.is_away.load(Ordering::Relaxed) {
+                    true => self.unconfirmed(),
+                    false => Claim::Waiting(self.new_waiter(&mut waiters)),
+                };
+                let (ticket, answer) = oneshot::channel();
+                adapter.subscribe(entry.key(), Some(ticket));
+                let subject = entry.key().clone();
+                self.runtime.spawn(Arc::clone(self).until_confirmed(subject, subscription, answer));
+                entry.insert(Claimed {
+                    subscription,
+                    claims: 1,
+                    confirmation: Confirmation::Asked(waiters),
+                    unclaimed_since: None,
+                    is_listed: false,
+                });
+                claim
+            }
+        }
+    }
+
+    /// A claim has ended.
+    pub(super) fn release(&self, subject: &Subject) {
+        let Some(mut claimed) = self.subjects.get_mut(subject) else { return };
+        claimed.claims = claimed.claims.saturating_sub(1);
+        if claimed.claims > 0 {
+            return;
+        }
+        let now = Instant::now();
+        claimed.unclaimed_since = Some(now);
+        if !std::mem::replace(&mut claimed.is_listed, true) {
+            self.lingering.lock().push_back((now + self.linger, subject.clone()));
+        }
+    }
+
+    /// Gives up what has been unclaimed for long enough. Returns when to look again.
+    pub(super) fn give_up(&self, adapter: &impl Adapter, now: Instant) -> Option<Instant> {
+        loop {
+            let subject = {
+                let mut lingering = self.lingering.lock();
+                let (due, _) = lingering.front()?;
+                if *due > now {
+                    return Some(*due);
+                }
+                lingering.pop_front()?.1
+            };
+            let Entry::Occupied(mut entry) = self.subjects.entry(subject) else { continue };
+            match entry.get().unclaimed_since.map(|since| since + self.linger) {
+                Some(due) if due <= now => {
+                    adapter.unsubscribe(entry.key());
+                    entry.remove();
+                }
+                Some(due) => self.lingering.lock().push_back((due, entry.key().clone())),
+                None => entry.get_mut().is_listed = false,
+            }
+        }
+    }
+
+    /// The subscription by which events of a subject come, if it is wanted.
+    pub(super) fn subscription(&self, subject: &Subject) -> Option<u64> {
+        self.subjects.get(subject).map(|claimed| claimed.subscription)
+    }
+
+    /// Subjects that this node is subscribed to at the engine, or has asked for.
+    pub(super) fn len(&self) -> usize {
+        self.subjects.len()
+    }
+
+    /// Joins that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed) as usize
+    }
+
+    fn new_waiter(&self, waiters: &mut Vec<oneshot::Sender<()>>) -> oneshot::Receiver<()> {
+        let (waiter, settled) = oneshot::channel();
+        waiters.push(waiter);
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.counts.joins_waited.add_from_anywhere(1);
+        settled
+    }
+
+    fn unconfirmed(&self) -> Claim {
+        self.counts.joins_unconfirmed.add_from_anywhere(1);
+        Claim::Settled
+    }
+
+    /// Settles those who wait for a subscription, once the engine has answered or for too long has not.
+    async fn until_confirmed(
+        self: Arc<Self>,
+        subject: Subject,
+        subscription: u64,
+        answer: oneshot::Receiver<Result<(), EngineError>>,
+    ) {
+        let mut answer = answer;
+        let in_time = timeout(self.wait, &mut answer).await;
+        let answered = match in_time {
+            Ok(answered) => answered,
+            Err(_) => {
+                let late = self.settle(&subject, subscription, Confirmation::Overdue);
+                self.counts.joins_timed_out.add_from_anywhere(late as u64);
+                answer.await
+            }
+        };
+        match answered {
+            // Whoever is subscribed while the link is away is confirmed before it is up again.
+            Ok(Ok(())) => self.settle(&subject, subscription, Confirmation::Confirmed),
+            Ok(Err(EngineError::Away)) => {
+                let unconfirmed = self.settle(&subject, subscription, Confirmation::Confirmed);
+                self.counts.joins_unconfirmed.add_from_anywhere(unconfirmed as u64);
+                unconfirmed
+            }
+            Ok(Err(EngineError::Refused(reason))) => {
+                tracing::warn!(%reason, "the engine refuses a subscription: events of other nodes do not come");
+                self.settle(&subject, subscription, Confirmation::Overdue)
+            }
+            // The adapter has gone.
+            Err(_) => self.settle(&subject, subscription, Confirmation::Overdue),
+        };
+    }
+
+    /// Settles those who wait; returns how many they were.
+    fn settle(&self, subject: &Subject, subscription: u64, confirmation: Confirmation) -> usize {
+        let Some(mut claimed) = self.subjects.get_mut(subject) else { return 0 };
+        if claimed.subscription != subscription {
+            return 0;
+        }
+        let before = std::mem::replace(&mut claimed.confirmation, confirmation);
+        let Confirmation::Asked(waiters) = before else { return 0 };
+        self.waiting.fetch_sub(waiters.len() as u64, Ordering::Relaxed);
+        // Whoever does not wait any more has released its claim.
+        waiters.into_iter().filter_map(|waiter| waiter.send(()).ok()).count()
+    }
+}
