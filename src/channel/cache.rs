@@ -15,6 +15,8 @@ pub(crate) struct CachedEvent {
     pub expires: Instant,
     /// Its place in the channel's history: a subscriber that joined later is given it, and must not hear it twice.
     pub version: ChannelVersion,
+    /// What the engine that remembers it for all nodes has numbered it, where there is one.
+    pub number: Option<u64>,
 }
 
 impl CachedEvent {

@@ -111,6 +111,11 @@ impl Channel {
         self.cached.as_deref().filter(|cached| cached.is_alive(now))
     }
 
+    /// Whether the event of this number has been remembered, or a later one.
+    pub(crate) fn has_remembered(&self, number: u64) -> bool {
+        self.cached.as_deref().and_then(|cached| cached.number).is_some_and(|last| last >= number)
+    }
+
     /// Forgets the event of this version, if it is still the one that is remembered.
     pub(crate) fn forget(&mut self, version: ChannelVersion) {
         self.cached.take_if(|cached| cached.version == version);

@@ -1,7 +1,7 @@
 //! The seam to other nodes: what the hub hands to whoever carries it there. The hub does not know who that is, and where
 //! it has none, it is the whole broker.
 //!
-//! What others have accepted comes in by the hub's entrances for it: `elsewhere.rs`.
+//! What others have accepted comes in by the hub's entrances for it: `arrived.rs`; what is true of them, by `elsewhere.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::channel::Fact;
-use crate::protocol::{Broadcast, ChannelName, Frame, SocketId};
+use crate::protocol::{Broadcast, ChannelName, Frame, SocketId, SocketTag};
 
 use super::{AppState, Hub};
 
@@ -17,8 +17,9 @@ use super::{AppState, Hub};
 /// into its bounds is dropped and counted there.
 pub(crate) trait Bus: Send + Sync {
     /// An event for the subscribers of a channel was accepted here. Called on the thread that accepted it, in the order in
-    /// which it was accepted. `taken` is asked for by whoever answers only when the engine has the event.
-    fn carry(&self, event: &Outgoing<'_>, taken: Option<Taken>);
+    /// which it was accepted. `taken` is asked for by whoever answers only when the engine has the event; it is told at
+    /// once if the bus is known to be away.
+    fn carry(&self, event: &Outgoing<'_>, taken: Option<Taken>) -> Carriage;
 
     /// Something has become true on this node. Of a channel it is told under the channel's entry, so in its order.
     fn tell(&self, app: &AppState, fact: Fact);
@@ -29,6 +30,9 @@ pub(crate) trait Bus: Send + Sync {
 
     /// A subscription has ended, or a join that was claimed for has not become one.
     fn release(&self, app: &Arc<AppState>, channel: &ChannelName);
+
+    /// A number that the socket ids of this node have in common, and those of few other nodes.
+    fn socket_tag(&self) -> SocketTag;
 
     /// Whether this node is (one of) those that tell the backend what happens in the channel.
     fn decides(&self, app: &AppState, channel: &ChannelName) -> bool;
@@ -41,6 +45,16 @@ pub(crate) trait Bus: Send + Sync {
     /// # Errors
     /// If the bus is known to be away.
     fn carry_termination(&self, app: &AppState, user_id: &str, taken: Taken) -> Result<(), BusAway>;
+}
+
+/// What becomes of an event on the node that accepted it. Only those that a channel remembers may return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carriage {
+    /// The subscribers of this node are sent it at once.
+    Onward,
+    /// They are sent it when it comes in by [`Hub::deliver_from_elsewhere`]: with the number that the engine has given it,
+    /// or without one if the engine has not taken it after all. If no subscriber is here, it need not.
+    Returns,
 }
 
 /// An event on its way to other nodes.

@@ -13,8 +13,9 @@ impl Hub {
         self.mailboxes.is_congested()
     }
 
-    /// Wakes those who wait at the other workers: this one is no longer far behind.
+    /// Wakes those who wait at the other workers, or on other threads: this one is no longer far behind.
     pub(super) fn tell_relieved(&self, worker: WorkerIndex) {
+        self.relieved.notify_waiters();
         self.mailboxes.post_to_others(worker, || WorkerCommand::Relieved);
     }
 

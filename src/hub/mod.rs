@@ -13,6 +13,7 @@ mod announce;
 mod app_index;
 mod app_state;
 mod apps;
+mod arrived;
 mod ask;
 mod bus;
 mod cache_index;
@@ -37,6 +38,7 @@ mod notice;
 mod outbox;
 mod publish;
 mod reach;
+mod receipts;
 mod refused_addresses;
 mod rounds;
 mod settle;
@@ -60,6 +62,8 @@ pub(crate) use app_state::{ChannelSummary, Listener, Listeners};
 pub(crate) use apps::Apps;
 pub(crate) use bus::{Bus, BusAway, Carried, Claim, Outgoing, Taken};
 pub(crate) use change_elsewhere::Unconcerned;
+pub(crate) use arrived::{ArrivedEvent, RememberedAs};
+pub(crate) use bus::{Bus, BusAway, Carriage, Carried, Claim, Outgoing, Taken};
 pub use client::{Client, Transport, Written};
 pub(crate) use clock::{Clock, ClockStep};
 pub(crate) use counters::{AppCells, AppCounts, AppFigures, AppUsage, Counter, DurationCounter, Durations};
@@ -69,6 +73,7 @@ pub(crate) use due::{Agenda, Busy, Due};
 pub(crate) use interceptor::{FaultInjector, InjectedAnswer, Replacement};
 pub(crate) use notice::{Notice, Refused, UnknownAppListener};
 pub use outbox::{Bounds, Outbox};
+pub(crate) use receipts::Receipts;
 pub(crate) use refused_addresses::{RefusedAddresses, RefusedTooOften};
 pub(crate) use shared_rate::RateExceeded;
 pub(crate) use shutdown::{Shutdown, ShutdownGuard};
@@ -81,6 +86,8 @@ pub use worker::Worker;
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
+
+use tokio::sync::Notify;
 
 use crate::app::{App, DuplicateApp};
 use crate::channel::{ChannelVersion, WorkerIndex};
@@ -109,6 +116,8 @@ pub struct Hub {
     unknown_app_listener: OnceLock<Arc<dyn UnknownAppListener>>,
     /// What carries to the other nodes, where there are some.
     bus: OnceLock<Arc<dyn Bus>>,
+    /// Told when a worker is no longer far behind.
+    relieved: Notify,
 }
 
 impl Hub {
@@ -138,6 +147,7 @@ impl Hub {
             refusals: RefusalCounts::default(),
             unknown_app_listener: OnceLock::new(),
             bus: OnceLock::new(),
+            relieved: Notify::new(),
         });
         hub.set_apps(apps.into_iter().map(|(app, listeners)| (app, Some(listeners))).collect())?;
         Ok(hub)

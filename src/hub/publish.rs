@@ -3,6 +3,7 @@
 //! An event for a channel is encoded once, as a whole frame, and handed to each worker that has subscribers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::{Level, enabled};
 
@@ -13,7 +14,23 @@ use crate::protocol::{Broadcast, ChannelName, LatestKey, SocketId, server_messag
 
 use super::mailbox::WorkerCommand;
 use super::worker::HEARERS_PER_TURN;
-use super::{AppState, Hub, Notice, Timed, Worker, accepted};
+use super::{AppState, Bus, Carriage, Hub, Notice, Outgoing, Receipts, Timed, Worker, accepted};
+
+/// How a cache channel remembers a message.
+pub(super) struct Remembering {
+    /// What the engine has numbered it, if it has.
+    pub(super) number: Option<u64>,
+    pub(super) ttl: Duration,
+}
+
+/// Where a message goes, on all nodes.
+struct Way<'a> {
+    app: &'a AppState,
+    channel: &'a ChannelName,
+    except: Option<SocketId>,
+    /// How long the channel remembers it, if it does.
+    ttl: Option<Duration>,
+}
 
 impl Hub {
     /// Takes an event that was accepted to those whom it is for and then, unless its source says that nobody hears of it,
@@ -21,25 +38,41 @@ impl Hub {
     ///
     /// What one thread hands over for one channel or connection arrives in that order.
     pub fn accept(self: &Arc<Self>, app: &Arc<AppState>, event: &AcceptedEvent<'_>) -> bool {
+        self.take(app, event, None)
+    }
+
+    /// The same for whoever answers only when the engine that carries the event to other nodes has taken it.
+    pub(crate) fn accept_for_receipt(
+        self: &Arc<Self>,
+        app: &Arc<AppState>,
+        event: &AcceptedEvent<'_>,
+        receipts: &mut Receipts,
+    ) -> bool {
+        self.take(app, event, Some(receipts))
+    }
+
+    fn take(
+        self: &Arc<Self>,
+        app: &Arc<AppState>,
+        event: &AcceptedEvent<'_>,
+        receipts: Option<&mut Receipts>,
+    ) -> bool {
         app.count(|cells| cells.events_of(&event.source), 1);
         if !event.source.is_announced() {
-            return self.send_event(app, event);
+            return self.send_event(app, event, receipts);
         }
         let _step = app.begin_step();
         app.interceptor().accepted(event);
-        let sent = self.send_event(app, event);
+        let sent = self.send_event(app, event, receipts);
         self.announce(app, &Notice::Event(event));
         sent
     }
 
-    fn send_event(&self, app: &AppState, event: &AcceptedEvent<'_>) -> bool {
+    fn send_event(&self, app: &AppState, event: &AcceptedEvent<'_>, receipts: Option<&mut Receipts>) -> bool {
         if let Destination::Connection(socket) = event.to {
             let frame = || server_message::connection_event(&event.name, &event.data);
-            let sent = self.post_to_socket(app, socket, |app| WorkerCommand::ToSocket {
-                app,
-                socket,
-                frame: frame(),
-            });
+            let sent = self.send_to_socket(app, socket, frame)
+                || self.bus().is_some_and(|bus| bus.carry_to_socket(app, socket, &frame()));
             if sent && enabled!(Level::DEBUG) {
                 accepted::tell(app, event);
             }
@@ -50,8 +83,14 @@ impl Hub {
         }
         if let Destination::Subscribers { channel, except } = &event.to {
             let encode = || self.encode(app, channel, event);
-            if event.source.is_remembered() && channel.channel_type().is_cache() {
-                self.broadcast_and_remember(app, channel, &encode(), *except);
+            let is_remembered = event.source.is_remembered() && channel.channel_type().is_cache();
+            if let Some(bus) = self.bus() {
+                let ttl = is_remembered.then(|| app.app().cache_ttl);
+                let way = Way { app, channel, except: *except, ttl };
+                self.broadcast_everywhere(&**bus, &way, &encode(), receipts);
+            } else if is_remembered {
+                let remembering = Remembering { number: None, ttl: app.app().cache_ttl };
+                self.broadcast_and_remember(app, channel, &encode(), *except, remembering);
             } else {
                 self.broadcast(app, channel, encode, *except);
             }
@@ -59,7 +98,29 @@ impl Hub {
         true
     }
 
-    /// Sends a message to every subscriber of a channel but for one connection; it is made only if there are subscribers.
+    /// Sends a message to the subscribers of a channel on all nodes. It is made also if there are none on this one.
+    fn broadcast_everywhere(
+        &self,
+        bus: &dyn Bus,
+        way: &Way<'_>,
+        message: &Broadcast,
+        receipts: Option<&mut Receipts>,
+    ) {
+        let Way { app, channel, except, ttl } = *way;
+        let latest = message.latest().map(|key| &*key.event);
+        let outgoing = Outgoing { app, channel, message, latest, except, remembered_for: ttl };
+        let carriage = bus.carry(&outgoing, receipts.map(Receipts::ask));
+        match (ttl, carriage) {
+            (None, _) => self.broadcast(app, channel, || message.clone(), except),
+            (Some(ttl), Carriage::Onward) => {
+                let remembering = Remembering { number: None, ttl };
+                self.broadcast_and_remember(app, channel, message, except, remembering);
+            }
+            (Some(_), Carriage::Returns) => {}
+        }
+    }
+
+    /// Sends a message to every subscriber of a channel on this node but for one connection; it is made only if there are subscribers.
     /// From a worker's thread its own are reached directly, and events of one publisher stay in order everywhere.
     fn broadcast(
         &self,
@@ -89,23 +150,28 @@ impl Hub {
     }
 
     /// The same on a cache channel, which remembers the message. It gets a version, so that a subscriber that is given it
-    /// as the remembered one does not hear it again.
-    fn broadcast_and_remember(
+    /// as the remembered one does not hear it again. Nothing happens if the channel remembers one with its number or a
+    /// larger one.
+    pub(super) fn broadcast_and_remember(
         &self,
         app: &AppState,
         channel: &ChannelName,
         message: &Broadcast,
         except: Option<SocketId>,
+        Remembering { number, ttl }: Remembering,
     ) {
         let frame = message.plain().clone();
         let settings = app.app();
         let bytes = frame.websocket().len();
-        let expires = app.clock().now() + settings.cache_ttl;
+        let expires = app.clock().now() + ttl;
         let (_, due) = app.clock().wait_until(expires, Timed::CacheExpiry);
         let forgotten = {
             let mut entry = app.channels.entry(channel.clone()).or_default();
+            if number.is_some_and(|number| entry.has_remembered(number)) {
+                return;
+            }
             let version = self.next_version();
-            entry.remember(CachedEvent { frame, expires, version });
+            entry.remember(CachedEvent { frame, expires, version, number });
             for worker in entry.subscribers().workers() {
                 self.post_broadcast(worker, app, channel, message, except, Some(version));
             }

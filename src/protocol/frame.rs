@@ -34,6 +34,22 @@ impl Frame {
         Frame(Bytes::from(buffer))
     }
 
+    /// Reads a frame that another node says it has made: a whole, final, unmasked message and nothing behind it, in as
+    /// few bytes as it takes, and UTF-8 if it is text. What is in the message is not looked at.
+    pub(crate) fn read(bytes: Bytes) -> Option<Frame> {
+        let opcode = bytes.first()? & 0x0f;
+        if bytes.len() < Self::payload_start(*bytes.get(1)?)
+            || ![OPCODE_TEXT, OPCODE_BINARY].contains(&opcode)
+        {
+            return None;
+        }
+        let frame = Frame(bytes);
+        let (header, length) = header(opcode, frame.payload().len());
+        let is_sound = frame.0.starts_with(&header[..length])
+            && (opcode == OPCODE_BINARY || std::str::from_utf8(frame.payload()).is_ok());
+        is_sound.then_some(frame)
+    }
+
     /// The compressed form, if that is shorter; its [`Frame::json`] is then not JSON but compressed JSON.
     pub(super) fn compressed(&self) -> Frame {
         match deflate::deflate(self.json()) {
@@ -132,12 +148,17 @@ impl Frame {
 
     /// What the frame carries, without its header.
     pub fn payload(&self) -> &[u8] {
-        let header = match self.0.get(1) {
-            Some(126) => 4,
-            Some(127) => 10,
-            _ => 2,
-        };
+        let header = self.0.get(1).map_or(2, |length| Frame::payload_start(*length));
         &self.0[header..]
+    }
+
+    /// Where what it carries begins, by the second byte of its header.
+    fn payload_start(length: u8) -> usize {
+        match length {
+            126 => 4,
+            127 => 10,
+            _ => 2,
+        }
     }
 }
 
@@ -169,5 +190,34 @@ fn header(opcode: u8, payload_bytes: usize) -> ([u8; Frame::MAX_HEADER_BYTES], u
             header[2..10].copy_from_slice(&length.to_be_bytes());
             (header, 10)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_made_is_read_and_nothing_else() {
+        for bytes in [0, 1, 125, 126, 0xffff, 0x1_0000] {
+            let text = Frame::text(bytes, |out| (0..bytes).for_each(|_| out.push('x')));
+            let binary = Frame::binary(bytes, |out| out.extend(std::iter::repeat_n(0xff, bytes)));
+            for frame in [text, binary] {
+                let made = frame.websocket();
+                assert_eq!(Frame::read(made.clone()), Some(frame.clone()));
+                let longer = Bytes::from([&made[..], b"x"].concat());
+                for broken in [made.slice(..made.len() - 1), longer, made.slice(1..)] {
+                    assert_eq!(Frame::read(broken), None, "{bytes}");
+                }
+            }
+        }
+        let not_text = Bytes::from_static(&[0x81, 1, 0xff]);
+        let masked = Bytes::from_static(&[0x81, 0x80, 0, 0, 0, 0]);
+        let unfinished = Bytes::from_static(&[0x01, 1, b'x']);
+        let wasteful = Bytes::from_static(&[0x81, 126, 0, 1, b'x']);
+        let pieces = (0..10).map(|n| Bytes::from(vec![0x82, 127].repeat(n)));
+        let control = [Frame::ping(), Frame::close_echo(None)].map(|frame| frame.websocket().clone());
+        let bad = [not_text, masked, unfinished, wasteful].into_iter().chain(pieces).chain(control);
+        bad.for_each(|bytes| assert_eq!(Frame::read(bytes.clone()), None, "{bytes:?}"));
     }
 }

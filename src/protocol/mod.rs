@@ -25,7 +25,8 @@ pub use channel_name::{ChannelName, ChannelType, InvalidChannelName, SERVER_TO_U
 pub use close_code::{CloseCode, CloseStatus, ErrorCode, Reconnection};
 pub use frame::Frame;
 pub use socket_id::{
-    InvalidSocketId, SocketId, SocketIdHash, SocketIdHasher, SocketIdMap, SocketIdSet, WrittenSocketId,
+    InvalidSocketId, SocketId, SocketIdHash, SocketIdHasher, SocketIdMap, SocketIdSet, SocketTag,
+    WrittenSocketId,
 };
 pub use version::{Negotiated, ProtocolVersion, VersionError, WithoutVersion};
 

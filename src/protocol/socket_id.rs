@@ -11,6 +11,11 @@ pub struct SocketId {
     second: u32,
 }
 
+/// What the ids of one node's connections begin with, where several nodes are one broker: the upper 16 bits of the first
+/// number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SocketTag(u16);
+
 /// A map by socket ids.
 pub type SocketIdMap<V> = HashMap<SocketId, V, SocketIdHash>;
 
@@ -64,6 +69,36 @@ impl SocketId {
     pub const fn new(first: u32, second: u32) -> Self {
         SocketId { first, second }
     }
+
+    /// An id with this tag. The caller draws the numbers at random: `low` from 1, `second` from 1 to [`SocketId::MAX`].
+    pub fn tagged(tag: SocketTag, low: u16, second: u32) -> Self {
+        SocketId { first: u32::from(tag.0) << 16 | u32::from(low), second }
+    }
+
+    /// The tag of the node that it is a connection of, where nodes have tags.
+    pub fn tag(self) -> SocketTag {
+        SocketTag((self.first >> 16) as u16)
+    }
+}
+
+impl SocketTag {
+    /// The largest tag, and the number of tags: with the largest lower half, the first number is within its range.
+    pub const MAX: u16 = (SocketId::MAX >> 16) as u16 - 1;
+
+    /// A tag made of a number that is drawn at random. None is 0.
+    pub const fn of_random(number: u16) -> Self {
+        SocketTag(number % Self::MAX + 1)
+    }
+
+    /// The tag with this number, if there is one.
+    pub fn new(number: u16) -> Option<Self> {
+        (1..=Self::MAX).contains(&number).then_some(SocketTag(number))
+    }
+
+    /// Its number.
+    pub const fn number(self) -> u16 {
+        self.0
+    }
 }
 
 impl WrittenSocketId {
@@ -115,6 +150,20 @@ mod tests {
         let id = SocketId::new(731_408, 20_598_114);
         assert_eq!(id.to_string(), "731408.20598114");
         assert_eq!(WrittenSocketId::parse("731408.20598114"), Ok(WrittenSocketId::Ours(id)));
+    }
+
+    #[test]
+    fn an_id_has_the_tag_that_it_was_made_with_and_is_one_of_ours() {
+        for number in [0, 1, SocketTag::MAX - 1, SocketTag::MAX, u16::MAX] {
+            let tag = SocketTag::of_random(number);
+            assert_eq!(SocketTag::new(tag.number()), Some(tag), "{number}");
+            for low in [1, u16::MAX] {
+                let id = SocketId::tagged(tag, low, 7);
+                assert_eq!(id.tag(), tag);
+                assert_eq!(WrittenSocketId::parse(&id.to_string()), Ok(WrittenSocketId::Ours(id)));
+            }
+        }
+        assert_eq!([SocketTag::new(0), SocketTag::new(SocketTag::MAX + 1)], [None, None]);
     }
 
     /// The ids of a broker's connections, and those of the tests of this crate, spread over the bits that tables use.

@@ -35,8 +35,12 @@ impl Worker {
 
     fn place(&self, app: &AppState, quota: Quota) -> Result<SocketId, NotAdmitted> {
         let mut random = rand::rng();
-        let mut number = || rand::RngExt::random_range(&mut random, 1..=SocketId::MAX);
-        let draw = || SocketId::new(number(), number());
+        let mut number = |largest: u32| rand::RngExt::random_range(&mut random, 1..=largest);
+        let tag = self.hub.bus().map(|bus| bus.socket_tag());
+        let draw = || match tag {
+            None => SocketId::new(number(SocketId::MAX), number(SocketId::MAX)),
+            Some(tag) => SocketId::tagged(tag, number(u16::MAX.into()) as u16, number(SocketId::MAX)),
+        };
         let limit = app.app().limits.connections;
         self.hub.sockets.admit(app.index(), &app.counters.peak, limit, quota, self.index, draw)
     }

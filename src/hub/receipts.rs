@@ -1,0 +1,40 @@
+//! What an engine that carries events to other nodes gives for each: whoever answers a publisher waits for them.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::{Carried, Taken};
+
+/// The time that a publisher waits at most until the engine has taken its events. Then it is answered all the same: they
+/// have been accepted, and are on their way.
+const ENGINE_TIME: Duration = Duration::from_secs(1);
+
+/// The receipts for what one request has published. Where there are no other nodes, there are none.
+#[derive(Debug, Default)]
+pub(crate) struct Receipts(Vec<Carried>);
+
+impl Receipts {
+    /// What is to be told when the engine has taken one more event.
+    pub(super) fn ask(&mut self) -> Taken {
+        let (taken, carried) = oneshot::channel();
+        self.0.push(carried);
+        taken
+    }
+
+    /// Waits until the engine has taken everything, or has said that it will not; for a second at the most.
+    pub(crate) async fn all(self) {
+        if self.0.is_empty() {
+            return;
+        }
+        let each = async {
+            for carried in self.0 {
+                // What could not be carried is counted where it was dropped; on this node it was delivered.
+                let _ = carried.await;
+            }
+        };
+        // Whoever is too late is told nothing else.
+        let _ = timeout(ENGINE_TIME, each).await;
+    }
+}
