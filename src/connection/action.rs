@@ -44,6 +44,17 @@ pub struct Join {
     pub number: JoinNumber,
 }
 
+/// The answer to a join that had to wait.
+#[derive(Clone, Debug)]
+pub struct JoinAnswer {
+    /// What it was to.
+    pub channel: ChannelName,
+    /// Which it was.
+    pub number: JoinNumber,
+    /// Whether it has become a subscription.
+    pub result: Result<(), NotJoined>,
+}
+
 /// Why a join did not become a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotJoined {

@@ -19,7 +19,7 @@ mod subscribe;
 mod subscriptions;
 
 pub use action::{Action, Join};
-pub(crate) use action::{Answered, NotJoined, SignIn};
+pub(crate) use action::{Answered, JoinAnswer, NotJoined, SignIn};
 pub use config::ConnectionConfig;
 pub use heartbeat::Probe;
 pub(crate) use heartbeat::{Heartbeat, HeartbeatStep};

@@ -20,7 +20,8 @@ pub(super) const MAX_HELD_BYTES: usize = 256 * 1024;
 pub struct JoinNumber(u32);
 
 impl JoinNumber {
-    pub(super) fn next(self) -> Self {
+    /// The one that comes next.
+    pub(crate) fn next(self) -> Self {
         JoinNumber(self.0.wrapping_add(1))
     }
 }

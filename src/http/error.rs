@@ -82,6 +82,11 @@ pub(crate) enum ApiError {
     /// Nothing new is begun.
     #[error("The broker is shutting down")]
     ShuttingDown,
+    /// Connections were to be ended on all nodes, and only those of this one have been: it may be asked again.
+    #[error(
+        "The other nodes of the cluster cannot be reached: only the connections of this node were ended, try again"
+    )]
+    OtherNodesAway,
     /// The address was refused too often, and nothing that comes of it is looked at.
     #[error(transparent)]
     RefusedTooOften(#[from] RefusedTooOften),
@@ -257,7 +262,9 @@ impl ApiError {
                 _ if *code == CloseCode::OverQuota => StatusCode::SERVICE_UNAVAILABLE,
                 _ => StatusCode::FORBIDDEN,
             },
-            ApiError::ShuttingDown | ApiError::TooManyBodies => StatusCode::SERVICE_UNAVAILABLE,
+            ApiError::ShuttingDown | ApiError::TooManyBodies | ApiError::OtherNodesAway => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             ApiError::DataTooLarge { .. } | ApiError::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             ApiError::Timeout { .. } => StatusCode::REQUEST_TIMEOUT,
             ApiError::TooManyEvents { .. } | ApiError::TooManyReads { .. } | ApiError::RefusedTooOften(_) => {
@@ -288,7 +295,7 @@ impl ApiError {
     /// After how many seconds it may be tried again, where waiting helps.
     pub(crate) fn retry_after(&self) -> Option<u64> {
         match self {
-            ApiError::TooManyBodies | ApiError::ShuttingDown => Some(1),
+            ApiError::TooManyBodies | ApiError::ShuttingDown | ApiError::OtherNodesAway => Some(1),
             ApiError::RefusedTooOften(RefusedTooOften { seconds })
             | ApiError::TooManyEvents { seconds, .. }
             | ApiError::TooManyReads { seconds, .. } => Some(*seconds),

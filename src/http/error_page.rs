@@ -53,6 +53,7 @@ fn every_error() -> Vec<ApiError> {
         refused(CloseCode::OverQuota, " (2 connections)"),
         refused(CloseCode::OverCapacity, " (2 connections)"),
         ApiError::ShuttingDown,
+        ApiError::OtherNodesAway,
         ApiError::TooManyBodies,
         ApiError::InvalidJson(text()),
         ApiError::BodyNotUtf8,

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::app::Limits;
 use crate::auth::request::Query;
 use crate::event::{AcceptedEvent, Destination, PublishedEvent, Source};
-use crate::hub::{AppState, Hub};
+use crate::hub::{AppState, Hub, Receipts};
 use crate::protocol::json::{self, Data};
 use crate::protocol::{ChannelName, SocketId, WrittenSocketId, event_name, quote};
 
@@ -125,11 +125,12 @@ impl<'a> EventParameters<'a> {
 
 impl Publication<'_> {
     /// Hands the hub its events: one for each channel.
-    pub(super) fn publish(&self, hub: &Arc<Hub>, app: &Arc<AppState>) {
+    pub(super) fn publish(&self, hub: &Arc<Hub>, app: &Arc<AppState>, receipts: &mut Receipts) {
         for channel in &self.channels {
             let to = Destination::Subscribers { channel: channel.clone(), except: self.except };
             let (name, data) = (Cow::Borrowed(&*self.name), self.data.borrowed());
-            hub.accept(app, &AcceptedEvent { source: Source::Http, to, name, data, raw: None });
+            let event = AcceptedEvent { source: Source::Http, to, name, data, raw: None };
+            hub.accept_for_receipt(app, &event, receipts);
         }
     }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::app::Limits;
 use crate::event::BackendCall;
-use crate::hub::RateExceeded;
+use crate::hub::{RateExceeded, Receipts};
 use crate::protocol::json::{self, Data};
 
 use super::ApiError;
@@ -15,8 +15,25 @@ use super::answer::{empty_object, json_response, whole_seconds};
 use super::authentication::Authenticated;
 use super::event::{Channels, EventParameters, Publication, channel_name};
 
+/// What was published, to be answered.
+pub(crate) struct Published {
+    response: HttpResponse,
+    receipts: Receipts,
+}
+
+impl Published {
+    /// The answer, when the engine that carries events to other nodes has taken all, where there is one.
+    pub(crate) async fn answer(self) -> HttpResponse {
+        if !self.receipts.is_empty() {
+            // Apart, because most brokers have no other nodes: every request would have the room for it moved along.
+            Box::pin(self.receipts.all()).await;
+        }
+        self.response
+    }
+}
+
 /// Publishes one event to one or more channels. Parameters may also come in the query, with an empty body.
-pub(crate) fn publish(request: &Authenticated<'_>) -> Result<HttpResponse, ApiError> {
+pub(crate) fn publish(request: &Authenticated<'_>) -> Result<Published, ApiError> {
     let body = request.body_text()?;
     let parameters = if body.is_empty() {
         EventParameters::of_query(request.query)
@@ -26,20 +43,22 @@ pub(crate) fn publish(request: &Authenticated<'_>) -> Result<HttpResponse, ApiEr
     let limits = &request.app.app().limits;
     let publication = parameters.check(limits)?;
     admit(request, limits, publication.channels.len())?;
-    publication.publish(request.hub(), &request.app);
+    let mut receipts = Receipts::default();
+    publication.publish(request.hub(), &request.app, &mut receipts);
     hand_on(request, std::slice::from_ref(&publication));
-    Ok(match publication.info {
+    let response = match publication.info {
         None => empty_object(),
         Some(_) => {
             let attributes = publication.attributes(&request.app);
             let channels: Map<_, _> = attributes.map(|(name, value)| (name.to_string(), value)).collect();
             json_response(&serde_json::json!({ "channels": channels }))
         }
-    })
+    };
+    Ok(Published { response, receipts })
 }
 
 /// Publishes several events. If one of them cannot be published, none is.
-pub(crate) fn publish_batch(request: &Authenticated<'_>) -> Result<HttpResponse, ApiError> {
+pub(crate) fn publish_batch(request: &Authenticated<'_>) -> Result<Published, ApiError> {
     let [batch] = json::members(request.body_text()?, ["batch"])
         .map_err(|error| ApiError::InvalidJson(error.to_string()))?;
     let wrong = ApiError::WrongType { parameter: "batch", expected: "an array of objects" };
@@ -62,19 +81,23 @@ pub(crate) fn publish_batch(request: &Authenticated<'_>) -> Result<HttpResponse,
         publications.push(EventParameters::of_json(item.get(), Channels::One)?.check(limits)?);
     }
     admit(request, limits, publications.iter().map(|publication| publication.channels.len()).sum())?;
-    publications.iter().for_each(|publication| publication.publish(request.hub(), &request.app));
+    let mut receipts = Receipts::default();
+    publications
+        .iter()
+        .for_each(|publication| publication.publish(request.hub(), &request.app, &mut receipts));
     hand_on(request, &publications);
     if publications.iter().all(|publication| publication.info.is_none()) {
-        return Ok(empty_object());
+        return Ok(Published { response: empty_object(), receipts });
     }
     let attributes =
         |publication: &Publication<'_>| publication.attributes(&request.app).map(|(_, value)| value).next();
     let batch: Vec<Value> = publications.iter().filter_map(attributes).collect();
-    Ok(json_response(&serde_json::json!({ "batch": batch })))
+    let response = json_response(&serde_json::json!({ "batch": batch }));
+    Ok(Published { response, receipts })
 }
 
 /// Publishes the body itself, any text, under the name in the query.
-pub(crate) fn publish_body(request: &Authenticated<'_>, channel: &str) -> Result<HttpResponse, ApiError> {
+pub(crate) fn publish_body(request: &Authenticated<'_>, channel: &str) -> Result<Published, ApiError> {
     let limits = &request.app.app().limits;
     channel_name(channel, limits)?;
     let parameters = EventParameters {
@@ -85,9 +108,11 @@ pub(crate) fn publish_body(request: &Authenticated<'_>, channel: &str) -> Result
     };
     let publication = parameters.check(limits)?;
     admit(request, limits, publication.channels.len())?;
-    publication.publish(request.hub(), &request.app);
+    let mut receipts = Receipts::default();
+    publication.publish(request.hub(), &request.app, &mut receipts);
     hand_on(request, std::slice::from_ref(&publication));
-    Ok(HttpResponse::build(StatusCode::ACCEPTED).finish())
+    let response = HttpResponse::build(StatusCode::ACCEPTED).finish();
+    Ok(Published { response, receipts })
 }
 
 /// Makes sure that the app may publish so many events now. It is the last thing that is asked: what is refused for another

@@ -4,6 +4,7 @@
 //! What others have accepted comes in by the hub's entrances for it: `arrived.rs`; what is true of them, by `elsewhere.rs`.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -87,8 +88,8 @@ pub(crate) struct BusAway;
 pub(crate) enum Claim {
     /// They come already, or the bus is away: it may join now.
     Settled,
-    /// The engine has not confirmed yet that they will come: it may join when this resolves, however it does. That is within
-    /// a second.
+    /// The engine has not confirmed yet that they will come: it may join when this resolves, however it does, and after a
+    /// second it joins anyway.
     Waiting(oneshot::Receiver<()>),
 }
 
@@ -102,5 +103,15 @@ impl Hub {
     /// What carries to the other nodes, where there are some.
     pub(crate) fn bus(&self) -> Option<&Arc<dyn Bus>> {
         self.bus.get()
+    }
+
+    /// Counts a join that settled although the engine had not confirmed in time.
+    pub(super) fn count_unconfirmed_join(&self) {
+        self.unconfirmed_joins.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Joins since the start that settled although the engine had not confirmed in time that the channel's events come.
+    pub(crate) fn unconfirmed_joins(&self) -> u64 {
+        self.unconfirmed_joins.load(Ordering::Relaxed)
     }
 }

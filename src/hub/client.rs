@@ -87,6 +87,8 @@ pub struct Signals {
     pub overflow: bool,
     /// A write failed.
     pub lost: bool,
+    /// Joins that had to wait have been answered.
+    pub joined: bool,
 }
 
 impl<T: Transport> Client<T> {
@@ -189,6 +191,11 @@ impl<T: Transport + ?Sized> Client<T> {
         self.intake.set(Intake::Stopped);
     }
 
+    /// Whether nothing is queued any more: the connection's end has begun.
+    pub fn is_stopped(&self) -> bool {
+        self.intake.get() == Intake::Stopped
+    }
+
     /// Queues the last frames that the client is sent, in the client's form, whatever the bounds.
     pub fn queue_final_frames(&self, frames: impl IntoIterator<Item = Frame>) {
         const NO_BOUNDS: Bounds = Bounds { bytes: usize::MAX, frames: usize::MAX };
@@ -252,6 +259,11 @@ impl<T: Transport + ?Sized> Client<T> {
     /// Tells the driver to end the connection.
     pub(super) fn signal_close(&self, code: CloseStatus, reason: Cow<'static, str>) {
         self.signal(|signals| signals.close = Some(Box::new((code, reason))));
+    }
+
+    /// Tells the driver that joins of it which had to wait have been answered.
+    pub(super) fn signal_joined(&self) {
+        self.signal(|signals| signals.joined = true);
     }
 
     /// Tells the driver that the connection is lost.

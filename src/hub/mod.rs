@@ -28,6 +28,8 @@ mod counters;
 mod counts;
 mod current;
 mod due;
+#[cfg(test)]
+mod fake_bus;
 mod fanout;
 mod inject;
 mod interceptor;
@@ -60,16 +62,17 @@ pub(crate) use app_index::AppIndex;
 pub use app_state::AppState;
 pub(crate) use app_state::{ChannelSummary, Listener, Listeners};
 pub(crate) use apps::Apps;
-pub(crate) use bus::{Bus, BusAway, Carried, Claim, Outgoing, Taken};
-pub(crate) use change_elsewhere::Unconcerned;
 pub(crate) use arrived::{ArrivedEvent, RememberedAs};
 pub(crate) use bus::{Bus, BusAway, Carriage, Carried, Claim, Outgoing, Taken};
+pub(crate) use change_elsewhere::Unconcerned;
 pub use client::{Client, Transport, Written};
 pub(crate) use clock::{Clock, ClockStep};
 pub(crate) use counters::{AppCells, AppCounts, AppFigures, AppUsage, Counter, DurationCounter, Durations};
 pub(crate) use current::Current;
 pub use due::Timed;
 pub(crate) use due::{Agenda, Busy, Due};
+#[cfg(test)]
+pub(crate) use fake_bus::FakeBus;
 pub(crate) use interceptor::{FaultInjector, InjectedAnswer, Replacement};
 pub(crate) use notice::{Notice, Refused, UnknownAppListener};
 pub use outbox::{Bounds, Outbox};
@@ -116,6 +119,8 @@ pub struct Hub {
     unknown_app_listener: OnceLock<Arc<dyn UnknownAppListener>>,
     /// What carries to the other nodes, where there are some.
     bus: OnceLock<Arc<dyn Bus>>,
+    /// Joins that settled although the engine had not confirmed in time that the channel's events come.
+    unconfirmed_joins: AtomicU64,
     /// Told when a worker is no longer far behind.
     relieved: Notify,
 }
@@ -147,6 +152,7 @@ impl Hub {
             refusals: RefusalCounts::default(),
             unknown_app_listener: OnceLock::new(),
             bus: OnceLock::new(),
+            unconfirmed_joins: AtomicU64::new(0),
             relieved: Notify::new(),
         });
         hub.set_apps(apps.into_iter().map(|(app, listeners)| (app, Some(listeners))).collect())?;

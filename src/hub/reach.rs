@@ -3,12 +3,14 @@
 use std::borrow::Cow;
 
 use indexmap::set::Slice;
+use tokio::sync::oneshot;
 
 use crate::protocol::{CloseCode, CloseStatus, Frame, SocketId};
 
 use super::mailbox::WorkerCommand;
+use super::receipts::until_taken;
 use super::users::Address;
-use super::{AppIndex, AppState, Hub};
+use super::{AppIndex, AppState, BusAway, Hub};
 
 impl Hub {
     /// Whether there is such a connection.
@@ -37,11 +39,27 @@ impl Hub {
         self.post_to_socket(app, socket, |app| WorkerCommand::Close { app, socket, code, reason })
     }
 
-    /// Ends every connection that is signed in as the user. They may come back.
+    /// Ends every connection of this node that is signed in as the user. They may come back.
     pub fn terminate_user(&self, app: &AppState, user_id: &str) {
         for (_, socket) in app.users.connections(user_id) {
             self.close_socket(app, socket);
         }
+    }
+
+    /// Ends every connection that is signed in as the user, on all nodes. Those of this node end in any case.
+    ///
+    /// # Errors
+    /// If other nodes cannot be reached, or it is not known.
+    pub(crate) async fn terminate_user_everywhere(
+        &self,
+        app: &AppState,
+        user_id: &str,
+    ) -> Result<(), BusAway> {
+        self.terminate_user(app, user_id);
+        let Some(bus) = self.bus() else { return Ok(()) };
+        let (taken, carried) = oneshot::channel();
+        bus.carry_termination(app, user_id, taken)?;
+        until_taken(carried).await
     }
 
     /// Sends one frame to several connections, wherever they live. It is made only if there are any.

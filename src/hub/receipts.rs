@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::{Carried, Taken};
+use super::{BusAway, Carried, Taken};
 
 /// The time that a publisher waits at most until the engine has taken its events. Then it is answered all the same: they
 /// have been accepted, and are on their way.
@@ -23,6 +23,11 @@ impl Receipts {
         taken
     }
 
+    /// Whether nothing is waited for.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Waits until the engine has taken everything, or has said that it will not; for a second at the most.
     pub(crate) async fn all(self) {
         if self.0.is_empty() {
@@ -36,5 +41,16 @@ impl Receipts {
         };
         // Whoever is too late is told nothing else.
         let _ = timeout(ENGINE_TIME, each).await;
+    }
+}
+
+/// Waits until the engine has taken one thing.
+///
+/// # Errors
+/// If it will not, or has not within the second: whether it does is not known then.
+pub(super) async fn until_taken(carried: Carried) -> Result<(), BusAway> {
+    match timeout(ENGINE_TIME, carried).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) | Err(_) => Err(BusAway),
     }
 }

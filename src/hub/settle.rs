@@ -86,13 +86,13 @@ impl SubscriptionChange<'_> {
         Ok(Welcome { version, roster, remembered })
     }
 
-    /// Ends it. Nothing happens if there is none.
-    pub(super) fn end(&self) {
+    /// Ends it, and returns whether there was one. Nothing happens if there was none.
+    pub(super) fn end(&self) -> bool {
         let SubscriptionChange { hub, app, channel, .. } = *self;
         let (worker, socket_id) = self.address;
-        let Entry::Occupied(mut entry) = app.channels.entry(channel.clone()) else { return };
+        let Entry::Occupied(mut entry) = app.channels.entry(channel.clone()) else { return false };
         let version = hub.next_version();
-        let Some(left) = entry.get_mut().leave(worker, socket_id, version) else { return };
+        let Some(left) = entry.get_mut().leave(worker, socket_id, version) else { return false };
         if let Some(announcement) = &left.announcement {
             let user_id = &announcement.member.user_id;
             let frame = server_message::member_removed(channel, user_id);
@@ -110,6 +110,7 @@ impl SubscriptionChange<'_> {
         if entry.get().is_forgettable() {
             entry.remove();
         }
+        true
     }
 
     /// The event that a cache channel remembers, or that it remembers none.
@@ -213,9 +214,8 @@ mod tests {
         assert!(second.roster.unwrap().contains(r#""ids":["zoe","bob"]"#));
         assert!(second.version > first.version);
         assert_eq!(there.begin(Some(&member("bob")), true).err(), Some(JoinRefused::AlreadyJoined));
-        here.end();
-        there.end();
-        there.end();
+        assert!(here.end() && there.end());
+        assert!(!there.end(), "it has ended");
         assert!(subject.app.channels.is_empty(), "nothing is left of the channel");
         let [of_first, of_second] = <[_; 2]>::try_from(subject.posted()).unwrap();
         let events = |posted: &[(ChannelVersion, String)]| {

@@ -19,6 +19,8 @@ pub struct Totals {
     pub subscriptions: usize,
     /// Subscriptions, as the workers know them. The same, but in between.
     pub local_subscriptions: usize,
+    /// Joins that wait for an engine, and answers to such that no connection has taken.
+    pub waiting_joins: usize,
     /// Distinct members of presence channels, channel by channel.
     pub members: usize,
     /// Connections of these members, channel by channel.
@@ -61,5 +63,6 @@ impl Totals {
         self.clients += worker.clients;
         self.local_subscriptions += worker.local_subscriptions;
         self.timers += worker.timers;
+        self.waiting_joins += worker.waiting_joins;
     }
 }

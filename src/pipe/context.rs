@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::app::App;
 use crate::event::{AcceptedEvent, Destination};
-use crate::hub::{AppState, ChannelSummary, Clock, Current, Hub};
+use crate::hub::{AppState, ChannelSummary, Clock, Current, Hub, Receipts};
 use crate::protocol::json::Data;
 use crate::protocol::{ChannelName, InvalidChannelName, SERVER_TO_USER_PREFIX, SocketId};
 
@@ -75,8 +75,24 @@ impl<'a> Context<'a> {
         data: &Data<'_>,
         except: Option<SocketId>,
     ) {
+        self.publish(channel, event, data, except, None);
+    }
+
+    /// As [`Context::trigger_except`]; `receipts` as of [`Hub::accept_for_receipt`], for whoever wants some.
+    pub(crate) fn publish(
+        &self,
+        channel: &ChannelName,
+        event: &str,
+        data: &Data<'_>,
+        except: Option<SocketId>,
+        receipts: Option<&mut Receipts>,
+    ) {
         let to = Destination::Subscribers { channel: channel.clone(), except };
-        self.accept(&AcceptedEvent::of_pipe(to, event, data.borrowed()));
+        let event = AcceptedEvent::of_pipe(to, event, data.borrowed());
+        match receipts {
+            None => self.hub.accept(&self.app, &event),
+            Some(receipts) => self.hub.accept_for_receipt(&self.app, &event, receipts),
+        };
     }
 
     /// Hands the hub an event of the pipe. `false` if it is for one connection, and there is no such connection.
@@ -101,9 +117,20 @@ impl<'a> Context<'a> {
         event: &str,
         data: &Data<'_>,
     ) -> Result<usize, InvalidChannelName> {
+        self.publish_to_user(user_id, event, data, None)
+    }
+
+    /// The same; `receipts` as of [`Context::publish`].
+    pub(crate) fn publish_to_user(
+        &self,
+        user_id: &str,
+        event: &str,
+        data: &Data<'_>,
+        receipts: Option<&mut Receipts>,
+    ) -> Result<usize, InvalidChannelName> {
         let channel = self.channel(&format!("{SERVER_TO_USER_PREFIX}{user_id}"))?;
         let connections = self.app.subscription_count(&channel);
-        self.trigger(&channel, event, data);
+        self.publish(&channel, event, data, None, receipts);
         Ok(connections)
     }
 

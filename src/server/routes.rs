@@ -230,9 +230,9 @@ async fn answer(
             }
             let query = Query::parse(request.query_string());
             if let (Some(app_id), Endpoint::ChannelStream(kind, name)) = (app_id, endpoint)
-                && let Some(answer) = public_stream(context, request, app_id, (kind, name), &query)
+                && let Some(app) = app_of_public_stream(context, app_id, name)
             {
-                return answer;
+                return Box::pin(public_stream(context, request, app?, (kind, name), &query)).await;
             }
             // Only a stream is a client's.
             let is_stream = matches!(endpoint, Endpoint::ChannelStream(..));
@@ -379,9 +379,9 @@ async fn dispatch(
         return Err(ApiError::ShuttingDown);
     }
     match endpoint {
-        Endpoint::Events => events::publish(request),
-        Endpoint::BatchEvents => events::publish_batch(request),
-        Endpoint::ChannelEvents(name) => events::publish_body(request, name),
+        Endpoint::Events => Ok(events::publish(request)?.answer().await),
+        Endpoint::BatchEvents => Ok(events::publish_batch(request)?.answer().await),
+        Endpoint::ChannelEvents(name) => Ok(events::publish_body(request, name)?.answer().await),
         Endpoint::Channels => Box::pin(channels::list(request)).await,
         Endpoint::Channel(name) => channels::show(request, name),
         Endpoint::ChannelUsers(name) => channels::users(request, name),
@@ -390,9 +390,9 @@ async fn dispatch(
             let channel = stream::channel(&request.app, name)?;
             check_stream_timestamp(request.query, unix_seconds())?;
             let stream_request = stream::StreamRequest { kind, query: request.query, arrival, signed: true };
-            stream::open(request.worker, Arc::clone(&request.app), channel, &stream_request)
+            Box::pin(stream::open(request.worker, Arc::clone(&request.app), channel, &stream_request)).await
         }
-        Endpoint::TerminateConnections(user_id) => Ok(users::terminate(request, user_id)),
+        Endpoint::TerminateConnections(user_id) => Box::pin(users::terminate(request, user_id)).await,
     }
 }
 
@@ -402,14 +402,12 @@ fn arrival(context: &RouteContext, request: &HttpRequest) -> Arrival {
 }
 
 /// A stream of a channel that anybody may subscribe to needs no signature, unless the app demands that connections
-/// authorize themselves: there is no other way for a stream to do so. `None` if it needs one.
-fn public_stream(
+/// authorize themselves: there is no other way for a stream to do so. `None` if it needs one, else the app.
+fn app_of_public_stream(
     context: &RouteContext,
-    request: &HttpRequest,
     app_id: &str,
-    (kind, name): (stream::StreamKind, &str),
-    query: &Query,
-) -> Option<Result<HttpResponse, ApiError>> {
+    name: &str,
+) -> Option<Result<Arc<AppState>, ApiError>> {
     if ChannelType::of(name).needs_auth() {
         return None;
     }
@@ -417,13 +415,21 @@ fn public_stream(
     if app.as_ref().is_some_and(|app| app.app().authorized_connections) {
         return None;
     }
-    let app = app.ok_or_else(|| ApiError::NoSuchApp(app_id.to_owned()));
-    Some(app.and_then(|app| {
-        let channel = stream::channel(&app, name)?;
-        let arrival = arrival(context, request);
-        let stream_request = stream::StreamRequest { kind, query, arrival: &arrival, signed: false };
-        stream::open(&context.worker, app, channel, &stream_request)
-    }))
+    Some(app.ok_or_else(|| ApiError::NoSuchApp(app_id.to_owned())))
+}
+
+/// Answers with such a stream.
+async fn public_stream(
+    context: &RouteContext,
+    request: &HttpRequest,
+    app: Arc<AppState>,
+    (kind, name): (stream::StreamKind, &str),
+    query: &Query,
+) -> Result<HttpResponse, ApiError> {
+    let channel = stream::channel(&app, name)?;
+    let arrival = arrival(context, request);
+    let stream_request = stream::StreamRequest { kind, query, arrival: &arrival, signed: false };
+    stream::open(&context.worker, app, channel, &stream_request).await
 }
 
 /// Tells those who listen to the app that the path names, if it is one, of a refused request.

@@ -15,13 +15,13 @@ use tracing::{debug, info, trace, warn};
 
 use crate::connection::phase::{Phase, PhaseEvent, PhaseStep};
 use crate::connection::{
-    Action, Answered, Connection, Ending, HeldMessage, Join, Probe, ReceivedMessage, Refusal, SignIn,
-    last_error,
+    Action, Answered, Connection, Ending, HeldMessage, Join, JoinAnswer, JoinNumber, NotJoined, Probe,
+    ReceivedMessage, Refusal, SignIn, last_error,
 };
 use crate::hub::{
     Admission, AppState, Bounds, Client, Due, Refused, ShutdownGuard, Timed, Transport, Worker,
 };
-use crate::protocol::{ChannelType, CloseCode, CloseStatus, Form, Frame, Negotiated};
+use crate::protocol::{ChannelName, ChannelType, CloseCode, CloseStatus, Form, Frame, Negotiated};
 
 use super::admission::AdmittedConnection;
 use super::client_info::{ClientInfo, ClientLogFields};
@@ -210,6 +210,9 @@ impl Conversation {
         if signals.timer {
             self.tick();
         }
+        if signals.joined {
+            self.take_answers();
+        }
         if self.grace.as_mut().is_some_and(|grace| grace.as_mut().poll(context).is_ready()) {
             self.grace = None;
             if self.step(PhaseEvent::GraceOver) == PhaseStep::Reset {
@@ -304,14 +307,26 @@ impl Conversation {
         }
     }
 
-    /// Has the hub subscribe it, and does what the connection makes of the answer.
+    /// Has the hub subscribe it, and does what the connection makes of the answer, if there is one already.
     fn join(&mut self, join: &Join) {
-        let Join { channel, member, authorizes, number } = join;
-        let result = self.worker.join(&self.client, channel, member.as_ref(), *authorizes);
+        if let Some(result) = self.worker.join(&self.client, join) {
+            self.joined(&join.channel, join.number, result);
+        }
+    }
+
+    /// Does what the connection makes of answers that had to be waited for.
+    #[cold]
+    fn take_answers(&mut self) {
+        for JoinAnswer { channel, number, result } in self.worker.take_answers(&self.client) {
+            self.joined(&channel, number, result);
+        }
+    }
+
+    fn joined(&mut self, channel: &ChannelName, number: JoinNumber, result: Result<(), NotJoined>) {
         if result.is_ok() {
             debug!(socket_id = %self.client.socket_id(), %channel, "subscribed");
         }
-        let Answered { action, held } = self.connection.joined(channel, *number, result);
+        let Answered { action, held } = self.connection.joined(channel, number, result);
         if let Some(action) = action {
             self.carry_out(action);
         }

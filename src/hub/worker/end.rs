@@ -67,6 +67,7 @@ impl Worker {
             let gone = || server_message::watchlist_events(&[], std::slice::from_ref(user_id));
             app.users.remove(user_id, address, |watchers| self.hub.post_to_sockets(app, watchers, gone));
         }
+        self.waiting_joins.forget(key(client));
         let known = self.clients.borrow_mut().remove(&key(client)).is_some();
         self.hub.sockets.remove(client.app().index(), client.socket_id());
         if known {

@@ -2,32 +2,46 @@
 
 use std::rc::Rc;
 
-use crate::channel::Member;
-use crate::connection::NotJoined;
+use crate::connection::{Join, NotJoined};
 use crate::hub::Client;
 use crate::hub::settle::Welcome;
-use crate::protocol::{ChannelName, server_message};
+use crate::protocol::server_message;
 
 use super::Worker;
 
 impl Worker {
-    /// Subscribes a connection and tells it so; tells the others of a new member. `authorizes`: the connection must be
-    /// counted towards its app's quota first.
+    /// Subscribes a connection and tells it so; tells the others of a new member. `None` if that must wait: the connection's
+    /// driver is woken then, and finds the answer by [`Worker::take_answers`].
     ///
     /// # Errors
     /// If the app has no room for it, or the channel refuses. Nothing has changed then.
-    pub fn join(
-        &self,
-        client: &Rc<Client>,
-        channel: &ChannelName,
-        member: Option<&Member>,
-        authorizes: bool,
-    ) -> Result<(), NotJoined> {
+    pub fn join(self: &Rc<Self>, client: &Rc<Client>, join: &Join) -> Option<Result<(), NotJoined>> {
+        if let Some(bus) = self.hub.bus()
+            && self.claim(bus, client, join)
+        {
+            return None;
+        }
+        Some(self.settle(client, join))
+    }
+
+    /// Does so now. Where the channel's events were claimed for it, and it is refused, they are released.
+    pub(super) fn settle(&self, client: &Rc<Client>, join: &Join) -> Result<(), NotJoined> {
+        let result = self.begin(client, join);
+        if result.is_err()
+            && let Some(bus) = self.hub.bus()
+        {
+            bus.release(client.app(), &join.channel);
+        }
+        result
+    }
+
+    fn begin(&self, client: &Rc<Client>, join: &Join) -> Result<(), NotJoined> {
+        let Join { channel, member, authorizes, .. } = join;
         let app = client.app();
         let _step = app.begin_step();
-        let counted = authorizes && self.count(client).map_err(|_| NotJoined::AppFull)?;
+        let counted = *authorizes && self.count(client).map_err(|_| NotJoined::AppFull)?;
         let by_user = client.version().presence_by_user();
-        let settled = self.subscription(client, channel).begin(member, by_user);
+        let settled = self.subscription(client, channel).begin(member.as_ref(), by_user);
         let Welcome { version, roster, remembered } = settled.map_err(|refused| {
             if counted {
                 self.uncount(client);

@@ -7,14 +7,21 @@ use crate::protocol::ChannelName;
 use super::Worker;
 
 impl Worker {
-    /// Ends a connection's subscription; tells the others if a member left.
+    /// Ends a connection's subscription, or cancels its join that waits; tells the others if a member left.
     pub fn leave(&self, client: &Client, channel: &ChannelName) {
         let app = client.app();
+        let bus = self.hub.bus();
+        if bus.is_some_and(|bus| self.cancel_join(bus, client, channel)) {
+            return;
+        }
         let _step = app.begin_step();
         if let Some(channels) = self.channels.borrow_mut().of_mut(app.index()) {
             channels.remove(channel, client.socket_id());
         }
-        self.subscription(client, channel).end();
+        let has_ended = self.subscription(client, channel).end();
+        if let Some(bus) = bus.filter(|_| has_ended) {
+            bus.release(app, channel);
+        }
     }
 
     /// A connection's subscription to a channel, to be begun or ended.

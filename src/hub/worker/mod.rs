@@ -18,6 +18,7 @@ mod survey;
 mod tell_all;
 mod tick;
 mod wait;
+mod waiting;
 
 pub(crate) use admit::Admission;
 
@@ -45,6 +46,7 @@ use super::{AppIndex, Hub, ShutdownGuard};
 
 use dirty::Dirty;
 use survey::Surveys;
+use waiting::WaitingJoins;
 
 /// Subscribers that are given something per turn. A broadcast to more of them on one worker takes several, and never
 /// the publisher's own.
@@ -81,6 +83,8 @@ pub struct Worker {
     /// What is over at the next turn.
     ending: RefCell<Vec<ShutdownGuard>>,
     surveys: RefCell<Surveys>,
+    /// Joins that the engine has not confirmed, where there are other nodes.
+    waiting_joins: WaitingJoins,
     counters: Arc<WorkerCounters>,
 }
 
@@ -127,6 +131,7 @@ impl Worker {
             allowance: Allowance::new(),
             ending: RefCell::default(),
             surveys: RefCell::default(),
+            waiting_joins: WaitingJoins::default(),
             counters: Arc::clone(&hub.counters.workers()[usize::from(index)]),
             hub,
         }
@@ -172,6 +177,7 @@ impl Worker {
             clients: self.clients.borrow().len(),
             local_subscriptions: self.channels.borrow().subscriptions(),
             timers: self.timers(),
+            waiting_joins: self.waiting_joins.len(),
             ..Totals::default()
         }
     }

@@ -171,7 +171,7 @@ impl PipeConnection {
         let mut turn = self.admitted.worker.next_turn();
         for text in texts {
             self.until_receptive().await;
-            self.admitted.session.receive(&text);
+            self.admitted.session.receive(&text).await;
             turn.spend(text.len());
             if turn.is_over() {
                 drop(turn);

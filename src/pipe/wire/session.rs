@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use tracing::{debug, trace};
 
 use crate::connection::ConnectionConfig;
-use crate::hub::{AppState, ChannelSummary, Clock, Hub};
+use crate::hub::{AppState, ChannelSummary, Clock, Hub, Receipts};
 use crate::pipe::Context;
 use crate::protocol::{ChannelName, quote};
 
@@ -56,13 +56,20 @@ impl PipeSession {
         session
     }
 
-    /// A text message arrived: does what it asks for, and queues the answer.
-    pub(crate) fn receive(&self, text: &str) {
+    /// A text message arrived: does what it asks for, and queues the answer. It is that events have been sent only when the
+    /// engine that carries them to other nodes has taken them, where there is one.
+    pub(crate) async fn receive(&self, text: &str) {
         trace!(socket_id = %self.client.socket_id, text, "a pipe client says");
         let request = PipeRequest::parse(text, self.client.dialect, &self.context.app().limits);
         // In this broker's own protocol a request without an id gets no answer, unless something is wrong with it.
         let wants_answer = request.id.is_some() || !self.client.dialect.is_modern();
-        match request.command.and_then(|command| self.carry_out(command)) {
+        let mut receipts = Receipts::default();
+        let wanted = wants_answer.then_some(&mut receipts);
+        let done = request.command.and_then(|command| self.carry_out(command, wanted));
+        if !receipts.is_empty() {
+            receipts.all().await;
+        }
+        match done {
             Ok(result) if wants_answer => {
                 self.client.answer(message::answer(request.id, &result.to_string()))
             }
@@ -84,7 +91,11 @@ impl PipeSession {
         self.client.answer(answer);
     }
 
-    fn carry_out(&self, command: PipeCommand<'_>) -> Result<Value, PipeRequestError> {
+    fn carry_out(
+        &self,
+        command: PipeCommand<'_>,
+        receipts: Option<&mut Receipts>,
+    ) -> Result<Value, PipeRequestError> {
         let PipeSession { context, client, .. } = self;
         // An answer that it was done would say that clients have received it.
         if command.acts() && context.is_stopping() {
@@ -109,13 +120,13 @@ impl PipeSession {
                 let except = except.and_then(crate::protocol::WrittenSocketId::ours);
                 let modern = client.dialect.is_modern();
                 let subscribers = if modern { self.app.subscription_count(&channel) } else { 0 };
-                context.trigger_except(&channel, &event, &data, except);
+                context.publish(&channel, &event, &data, except, receipts);
                 if modern {
                     return Ok(json!({ "subscription_count": subscribers }));
                 }
             }
             PipeCommand::SendToUser { user_id, event, data } => {
-                let sent = context.send_to_user(&user_id, &event, &data);
+                let sent = context.publish_to_user(&user_id, &event, &data, receipts);
                 let connections = sent.map_err(|reason| {
                     PipeRequestError::params("send_to_user", format!("invalid user_id: {reason}"))
                 })?;

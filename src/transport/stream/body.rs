@@ -1,6 +1,7 @@
 //! Sends the events of a channel as the body of an answer that does not end: a subscription, and the chunks made of it.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -10,7 +11,7 @@ use actix_web::body::{BodySize, MessageBody};
 use actix_web::web::Bytes;
 use tracing::{debug, warn};
 
-use crate::connection::{Cleanup, Ending};
+use crate::connection::{Cleanup, Ending, Join, JoinAnswer, JoinNumber};
 use crate::hub::{Client, Due, ShutdownGuard, Timed, Transport, Worker};
 use crate::protocol::{ChannelName, CloseCode};
 use crate::transport::client_info::{ClientInfo, ClientLogFields};
@@ -69,8 +70,9 @@ enum StreamState {
 }
 
 impl<S: StreamEncoder> StreamBody<S> {
-    /// Subscribes the client, which has been admitted.
-    pub(crate) fn open(
+    /// Subscribes the client, which has been admitted, and returns when it is subscribed. Whoever gives up waiting drops
+    /// this, and so the join.
+    pub(crate) async fn open(
         worker: Rc<Worker>,
         client: Rc<Client<S>>,
         client_info: ClientInfo,
@@ -80,8 +82,11 @@ impl<S: StreamEncoder> StreamBody<S> {
         let shared: Rc<Client> = client.clone();
         worker.open(&shared);
         // Only a member of a presence channel can be one too many, and a second subscription be refused: this is neither.
-        let joined = worker.join(&shared, &channel, None, false).is_ok();
-        let state = if joined { StreamState::New } else { StreamState::Over };
+        let (member, number) = (None, JoinNumber::default());
+        let join = Join { channel: channel.clone(), member, authorizes: false, number };
+        let joined = worker.join(&shared, &join);
+        let state =
+            if joined.as_ref().is_none_or(Result::is_ok) { StreamState::New } else { StreamState::Over };
         let app = client.app().id();
         let socket_id = client.socket_id();
         let ClientLogFields { peer, proxy, origin, client: library, version } = client_info.log_fields();
@@ -91,7 +96,7 @@ impl<S: StreamEncoder> StreamBody<S> {
         // Known before its first chunk is sent.
         let (_, due) = client.app().clock().wait_until(sent + silence, Timed::StreamHeartbeat);
         let ending = Ending::Lost;
-        StreamBody {
+        let mut body = StreamBody {
             worker,
             client,
             shared,
@@ -103,7 +108,23 @@ impl<S: StreamEncoder> StreamBody<S> {
             reminder_set: false,
             due,
             shutdown_guard,
+        };
+        if joined.is_none() {
+            poll_fn(|context| body.poll_joined(context)).await;
         }
+        body
+    }
+
+    /// Whether its join, which had to wait, has been answered, or will not be because the end of the connection has begun.
+    fn poll_joined(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.client.set_waker(context.waker());
+        match self.worker.take_answers(&self.shared).pop() {
+            Some(JoinAnswer { result: Err(_), .. }) => self.state = StreamState::Over,
+            Some(JoinAnswer { result: Ok(()), .. }) => {}
+            None if self.client.is_stopped() => {}
+            None => return Poll::Pending,
+        }
+        Poll::Ready(())
     }
 
     /// A chunk of the body, or its end, if there is either now.

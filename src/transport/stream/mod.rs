@@ -61,7 +61,7 @@ pub(crate) fn channel(app: &AppState, name: &str) -> Result<ChannelName, ApiErro
 }
 
 /// Subscribes to the channel, and answers with what comes on it. The caller has checked that the request may do so.
-pub(crate) fn open(
+pub(crate) async fn open(
     worker: &Rc<Worker>,
     app: Arc<AppState>,
     channel: ChannelName,
@@ -69,12 +69,14 @@ pub(crate) fn open(
 ) -> Result<HttpResponse, ApiError> {
     let only = request.query.get("event");
     match request.kind {
-        StreamKind::Mjpeg => subscribe(worker, app, channel, request, Mjpeg::new(only.unwrap_or("frame"))),
-        StreamKind::Sse => subscribe(worker, app, channel, request, Sse::new(only)),
+        StreamKind::Mjpeg => {
+            subscribe(worker, app, channel, request, Mjpeg::new(only.unwrap_or("frame"))).await
+        }
+        StreamKind::Sse => subscribe(worker, app, channel, request, Sse::new(only)).await,
     }
 }
 
-fn subscribe<S: StreamEncoder>(
+async fn subscribe<S: StreamEncoder>(
     worker: &Rc<Worker>,
     app: Arc<AppState>,
     channel: ChannelName,
@@ -91,7 +93,7 @@ fn subscribe<S: StreamEncoder>(
     let content_type = client.transport().content_type();
     // From here on, dropping the body ends everything.
     let client_info = ClientInfo::new(request.arrival, request.query).holding(place);
-    let body = StreamBody::open(Rc::clone(worker), client, client_info, channel, shutdown_guard);
+    let body = StreamBody::open(Rc::clone(worker), client, client_info, channel, shutdown_guard).await;
     Ok(HttpResponse::Ok()
         .content_type(content_type)
         .insert_header((header::CACHE_CONTROL, "no-cache, no-store"))

@@ -1,0 +1,166 @@
+//! A bus that leads nowhere: it does as a test says, and keeps what it is given.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::channel::Fact;
+use crate::protocol::{ChannelName, Frame, SocketId, SocketTag};
+
+use super::{AppState, Bus, BusAway, Carriage, Claim, Outgoing, Taken};
+
+/// What it does, and what it was given.
+#[derive(Default)]
+pub(crate) struct FakeBus(Mutex<FakeState>);
+
+#[derive(Default)]
+struct FakeState {
+    /// Claims wait, until the test confirms them.
+    has_claims_wait: bool,
+    /// Remembered events return.
+    has_events_return: bool,
+    is_away: bool,
+    claims: BTreeMap<ChannelName, i64>,
+    waiting: VecDeque<oneshot::Sender<()>>,
+    carried: Vec<CarriedEvent>,
+    taken: Vec<Taken>,
+    to_sockets: Vec<SocketId>,
+    terminated: Vec<String>,
+}
+
+/// An event that it was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CarriedEvent {
+    pub(crate) channel: ChannelName,
+    pub(crate) frame: Frame,
+    pub(crate) latest: Option<String>,
+    pub(crate) except: Option<SocketId>,
+    pub(crate) remembered_for: Option<Duration>,
+}
+
+impl FakeBus {
+    /// From now on claims wait.
+    pub(crate) fn have_claims_wait(&self) {
+        self.0.lock().has_claims_wait = true;
+    }
+
+    /// From now on events that a channel remembers return.
+    pub(crate) fn have_events_return(&self) {
+        self.0.lock().has_events_return = true;
+    }
+
+    /// From now on it is known to be away.
+    pub(crate) fn go_away(&self) {
+        self.0.lock().is_away = true;
+    }
+
+    /// The claims that wait, the first one first: to be confirmed, or dropped.
+    pub(crate) fn waiting_claims(&self) -> VecDeque<oneshot::Sender<()>> {
+        std::mem::take(&mut self.0.lock().waiting)
+    }
+
+    /// How many claims of a channel have not been released.
+    pub(crate) fn claims_of(&self, channel: &ChannelName) -> i64 {
+        self.0.lock().claims.get(channel).copied().unwrap_or_default()
+    }
+
+    /// How many claims there are that have not been released.
+    pub(crate) fn claims(&self) -> i64 {
+        let state = self.0.lock();
+        assert!(state.claims.values().all(|claims| *claims >= 0), "released too often: {:?}", state.claims);
+        state.claims.values().sum()
+    }
+
+    /// The events that it was given.
+    pub(crate) fn carried(&self) -> Vec<CarriedEvent> {
+        self.0.lock().carried.clone()
+    }
+
+    /// What waits to be told that the engine has taken something.
+    pub(crate) fn take_taken(&self) -> Vec<Taken> {
+        std::mem::take(&mut self.0.lock().taken)
+    }
+
+    /// The connections that it was given frames for.
+    pub(crate) fn sockets(&self) -> Vec<SocketId> {
+        self.0.lock().to_sockets.clone()
+    }
+
+    /// The users whose connections others were to end.
+    pub(crate) fn terminated(&self) -> Vec<String> {
+        self.0.lock().terminated.clone()
+    }
+}
+
+impl FakeState {
+    fn ask(&mut self, taken: Taken) {
+        if self.is_away {
+            // Whoever asked may have gone.
+            let _ = taken.send(Err(BusAway));
+        } else {
+            self.taken.push(taken);
+        }
+    }
+}
+
+impl Bus for FakeBus {
+    fn carry(&self, event: &Outgoing<'_>, taken: Option<Taken>) -> Carriage {
+        let mut state = self.0.lock();
+        state.carried.push(CarriedEvent {
+            channel: event.channel.clone(),
+            frame: event.message.plain().clone(),
+            latest: event.latest.map(str::to_owned),
+            except: event.except,
+            remembered_for: event.remembered_for,
+        });
+        taken.into_iter().for_each(|taken| state.ask(taken));
+        match state.has_events_return && event.remembered_for.is_some() {
+            true => Carriage::Returns,
+            false => Carriage::Onward,
+        }
+    }
+
+    fn tell(&self, _: &AppState, _: Fact) {}
+
+    fn claim(&self, _: &Arc<AppState>, channel: &ChannelName) -> Claim {
+        let mut state = self.0.lock();
+        *state.claims.entry(channel.clone()).or_default() += 1;
+        if !state.has_claims_wait {
+            return Claim::Settled;
+        }
+        let (confirm, confirmed) = oneshot::channel();
+        state.waiting.push_back(confirm);
+        Claim::Waiting(confirmed)
+    }
+
+    fn release(&self, _: &Arc<AppState>, channel: &ChannelName) {
+        *self.0.lock().claims.entry(channel.clone()).or_default() -= 1;
+    }
+
+    fn socket_tag(&self) -> SocketTag {
+        SocketTag::of_random(4711)
+    }
+
+    fn decides(&self, _: &AppState, _: &ChannelName) -> bool {
+        true
+    }
+
+    fn carry_to_socket(&self, _: &AppState, socket: SocketId, _: &Frame) -> bool {
+        let mut state = self.0.lock();
+        state.to_sockets.push(socket);
+        !state.is_away
+    }
+
+    fn carry_termination(&self, _: &AppState, user_id: &str, taken: Taken) -> Result<(), BusAway> {
+        let mut state = self.0.lock();
+        if state.is_away {
+            return Err(BusAway);
+        }
+        state.terminated.push(user_id.to_owned());
+        state.ask(taken);
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! Joins that wait: an engine carries events between nodes, and has not confirmed yet that those of the channel come here.
+//!
+//! A waiting join is in no roster and has no version. It settles when the engine has confirmed, or after a second, as if it
+//! had been asked for then; whoever drives the connection is woken, and takes the answer. An unsubscription or the end of
+//! the connection cancels it.
+
+mod waits;
+
+#[cfg(test)]
+mod tests;
+
+pub(super) use waits::WaitingJoins;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::connection::{Join, JoinAnswer, JoinNumber};
+use crate::hub::{Bus, Claim, Client};
+use crate::protocol::ChannelName;
+
+use super::{ClientKey, Worker, key};
+use waits::WaitingJoin;
+
+/// How long a join waits at most for the engine to confirm. The hub's own figure.
+const CONFIRMATION_TIME: Duration = Duration::from_secs(1);
+
+impl Worker {
+    /// Claims the channel's events for a join. Returns whether it must wait until they come.
+    #[cold]
+    pub(super) fn claim(self: &Rc<Self>, bus: &Arc<dyn Bus>, client: &Rc<Client>, join: &Join) -> bool {
+        match bus.claim(client.app(), &join.channel) {
+            Claim::Settled => false,
+            Claim::Waiting(confirmed) => {
+                let (channel, number) = (join.channel.clone(), join.number);
+                let settling = Rc::clone(self).settle_later(key(client), channel, number, confirmed);
+                let task = actix_web::rt::spawn(settling).abort_handle();
+                let (client, join) = (Rc::clone(client), join.clone());
+                self.waiting_joins.insert(WaitingJoin { client, join, task });
+                true
+            }
+        }
+    }
+
+    /// Cancels the waiting join of a connection to a channel. Returns whether there was one.
+    #[cold]
+    pub(super) fn cancel_join(&self, bus: &Arc<dyn Bus>, client: &Client, channel: &ChannelName) -> bool {
+        let Some(cancelled) = self.waiting_joins.take(&(key(client), channel.clone()), None) else {
+            return false;
+        };
+        cancelled.task.abort();
+        bus.release(client.app(), channel);
+        true
+    }
+
+    /// The answers to joins of a connection that had to wait.
+    pub fn take_answers(&self, client: &Client) -> Vec<JoinAnswer> {
+        self.waiting_joins.take_answers(key(client))
+    }
+
+    async fn settle_later(
+        self: Rc<Self>,
+        client: ClientKey,
+        channel: ChannelName,
+        number: JoinNumber,
+        confirmed: oneshot::Receiver<()>,
+    ) {
+        if timeout(CONFIRMATION_TIME, confirmed).await.is_err() {
+            self.hub.count_unconfirmed_join();
+        }
+        if let Some(waiting) = self.waiting_joins.take(&(client, channel), Some(number)) {
+            self.settle_now(waiting);
+        }
+    }
+
+    fn settle_now(&self, WaitingJoin { client, join, .. }: WaitingJoin) {
+        if client.is_stopped() {
+            // Its end is under way.
+            if let Some(bus) = self.hub.bus() {
+                bus.release(client.app(), &join.channel);
+            }
+            return;
+        }
+        let result = self.settle(&client, &join);
+        let Join { channel, number, .. } = join;
+        self.waiting_joins.answer(key(&client), JoinAnswer { channel, number, result });
+        client.signal_joined();
+    }
+}
