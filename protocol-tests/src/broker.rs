@@ -218,9 +218,31 @@ impl Broker {
         self.signal("-TERM");
     }
 
-    fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").args([signal, &self.pid.to_string()]).status();
-        assert!(sent.is_ok_and(|s| s.success()), "cannot send {signal} to the broker {}", self.pid);
+    /// Stops its process where it stands.
+    ///
+    /// # Panics
+    /// If the signal cannot be sent.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Panics
+    /// If the signal cannot be sent.
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    /// Kills it, without a word to anybody, and waits for its end.
+    pub fn kill(&self) {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+
+    fn signal(&self, name: &str) {
+        signal(self.pid, name);
     }
 
     /// Waits until the process has ended.
@@ -356,6 +378,15 @@ pub fn activated(name: &str) -> Command {
         name => shell.env("LISTEN_FDNAMES", name),
     };
     shell
+}
+
+/// Sends a signal to a process that was started here.
+///
+/// # Panics
+/// If it cannot be sent.
+pub fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").args([name, &pid.to_string()]).status();
+    assert!(sent.is_ok_and(|s| s.success()), "cannot send {name} to the process {pid}");
 }
 
 /// The settings of the developer's own broker must not reach this one, nor those of other servers that it reads.

@@ -19,9 +19,12 @@
 
 pub mod broker;
 pub mod compatibility;
+pub mod engine;
+pub mod forwarder;
 pub mod frame;
 pub mod http;
 pub mod message;
+pub mod nodes;
 pub mod pipe;
 pub mod schema;
 pub mod signature;
@@ -35,7 +38,10 @@ pub mod transport;
 pub mod wire;
 
 pub use broker::Broker;
+pub use engine::Engine;
+pub use forwarder::Forwarder;
 pub use message::{Closed, Incoming, Message};
+pub use nodes::{Node, Setup};
 pub use pipe::Pipe;
 pub use sink::Sink;
 pub use skip::skipped;
@@ -49,16 +55,27 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// What several nodes may take, in milliseconds: it is more than one node may.
+static LEAST_PATIENCE: AtomicU64 = AtomicU64::new(0);
+
+/// From now on, waits for at least so long, in the whole process.
+pub fn be_patient(least: Duration) {
+    let milliseconds = u64::try_from(least.as_millis()).unwrap_or(u64::MAX);
+    LEAST_PATIENCE.fetch_max(milliseconds, Ordering::Relaxed);
+}
+
 /// How long the harness waits for one expected thing before the test fails.
 #[must_use]
 pub fn patience() -> Duration {
     static PATIENCE: OnceLock<Duration> = OnceLock::new();
-    *PATIENCE.get_or_init(|| match std::env::var("PROTOCOL_TESTS_DEADLINE_SECONDS") {
+    let least = Duration::from_millis(LEAST_PATIENCE.load(Ordering::Relaxed));
+    let usual = *PATIENCE.get_or_init(|| match std::env::var("PROTOCOL_TESTS_DEADLINE_SECONDS") {
         Ok(text) => {
             Duration::from_secs_f64(text.parse().expect("PROTOCOL_TESTS_DEADLINE_SECONDS is not a number"))
         }
         Err(_) => Duration::from_secs(5),
-    })
+    });
+    usual.max(least)
 }
 
 /// A name that begins with `prefix` and that no other test, also of another run, uses.
