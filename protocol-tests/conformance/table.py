@@ -99,7 +99,7 @@ def read_checklist(text, complaints):
             checklist.groups[cells[0]] = (cells[1], cells[2])
         elif title == "Words instead of numbers" and len(cells) == 2:
             checklist.words[cells[0]] = cells[1]
-        elif len(cells) == 4 and re.fullmatch(r"\d+[a-z]?", cells[0]):
+        elif len(cells) == 4 and re.fullmatch(r"N?\d+[a-z]?", cells[0]):
             statement = Statement(*cells)
             if statement.number in numbers:
                 complaints.append(f"the checklist has statement {statement.number} twice")

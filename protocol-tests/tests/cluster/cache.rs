@@ -1,0 +1,129 @@
+//! Cache channels: what any node accepted waits for those who come to any other.
+
+use std::thread;
+
+use heliostat_protocol_tests::nodes::NODE_APPS;
+use heliostat_protocol_tests::{Message, Node, Shared, Sink, Socket, unique};
+use serde_json::json;
+
+use crate::{Trio, ask_for, publish_number, settle, shared};
+
+/// Subscribes, and answers the first message after the success.
+#[track_caller]
+fn first_after_success(node: &Node, channel: &str) -> Message {
+    let mut socket = node.target.connect();
+    ask_for(&mut socket, channel);
+    socket.expect_on(channel, "pusher_internal:subscription_succeeded");
+    socket.message()
+}
+
+/// The last event is given to whoever comes, on every node, whether it had subscribers or not.
+///
+/// Proves: N9.
+#[test]
+fn the_last_event_waits_on_every_node() {
+    let trio = shared();
+    for kind in ["cache-", "private-cache-"] {
+        let channel = unique(kind);
+        assert_eq!(first_after_success(&trio.nodes[0], &channel).event, "pusher:cache_miss");
+        for n in 0..6 {
+            publish_number(&trio.nodes[n % 3], &channel, n);
+            for node in &trio.nodes {
+                let hit = first_after_success(node, &channel);
+                assert_eq!(
+                    (hit.event.as_str(), &hit.data),
+                    ("number", &json!(n.to_string())),
+                    "{}",
+                    node.name
+                );
+            }
+        }
+        let told = trio.nodes[1].channel(&channel, "cache");
+        assert_eq!(told["cache"]["data"], json!("5"), "{told}");
+    }
+}
+
+/// Who comes while events are published gets the remembered one and each later one, in order, none twice and none missing.
+///
+/// Proves: N9, N2.
+#[test]
+fn who_comes_in_the_middle_gets_each_event_once() {
+    const EVENTS: usize = 150;
+    let trio = shared();
+    let channel = unique("cache-room-");
+    publish_number(&trio.nodes[0], &channel, 0);
+    let mut joined: Vec<(Socket, Vec<Message>)> = Vec::new();
+    thread::scope(|scope| {
+        let publisher = scope.spawn(|| {
+            for n in 1..EVENTS {
+                publish_number(&trio.nodes[0], &channel, n);
+            }
+        });
+        let mut n = 0;
+        while !publisher.is_finished() || n < 9 {
+            let mut socket = trio.nodes[n % 3].target.connect();
+            socket.subscribe(&channel);
+            joined.push((socket, Vec::new()));
+            n += 1;
+        }
+        publisher.join().expect("it publishes");
+    });
+    for (socket, heard) in &mut joined {
+        heard.extend(settle(&trio.nodes, &channel, [&mut *socket]).remove(0));
+        let numbers = crate::numbers(heard);
+        let first = *numbers.first().unwrap_or_else(|| panic!("nothing was remembered: {heard:?}"));
+        assert_eq!(numbers, (first..EVENTS).collect::<Vec<_>>(), "each once from the first on");
+        assert!(heard.iter().all(|message| message.event != "pusher:cache_miss"), "{heard:?}");
+    }
+}
+
+/// Events of several nodes come in one order to everybody.
+///
+/// Proves: N9.
+#[test]
+fn remembered_events_of_several_nodes_have_one_order() {
+    let trio = shared();
+    let channel = unique("cache-room-");
+    let mut sockets: Vec<Socket> = trio.nodes.iter().map(|node| node.target.connect()).collect();
+    for socket in &mut sockets {
+        socket.subscribe(&channel);
+        socket.expect_on(&channel, "pusher:cache_miss");
+    }
+    thread::scope(|scope| {
+        for (n, node) in trio.nodes.iter().enumerate() {
+            let channel = &channel;
+            scope.spawn(move || (0..30).for_each(|i| publish_number(node, channel, n * 100 + i)));
+        }
+    });
+    let heard: Vec<_> =
+        settle(&trio.nodes, &channel, &mut sockets).iter().map(|all| crate::numbers(all)).collect();
+    assert_eq!(heard[0].len(), 90);
+    assert_eq!(heard[0], heard[1]);
+    assert_eq!(heard[0], heard[2]);
+}
+
+/// That nothing is remembered is told to the backend once, however many nodes ask.
+///
+/// Proves: N9, N12.
+#[test]
+fn a_miss_is_told_once() {
+    let sink = Sink::start(&Shared::Main.credentials());
+    let apps = NODE_APPS.replacen(
+        "\n[[apps]]\nid = \"1007\"",
+        &format!("[[apps.webhooks]]\nurl = \"{}\"\n\n[[apps]]\nid = \"1007\"", sink.url()),
+        1,
+    );
+    let trio = Trio::own(|setup| setup.apps(&apps));
+    let channel = unique("cache-room-");
+    for n in 0..6 {
+        assert_eq!(first_after_success(&trio.nodes[n % 3], &channel).event, "pusher:cache_miss");
+    }
+    let end = unique("end-");
+    let _held = trio.nodes[0].target.connect();
+    let mut socket = trio.nodes[0].target.connect();
+    socket.subscribe(&end);
+    let events =
+        sink.events_until(|event| event["name"] == "channel_vacated" && event["channel"] == channel.as_str());
+    let misses = events.iter().filter(|event| event["name"] == "cache_miss").count();
+    assert_eq!(misses, 1, "{events:#?}");
+}
