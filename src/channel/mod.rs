@@ -16,11 +16,11 @@ pub(crate) use cache::CachedEvent;
 pub(crate) use change::{Announcement, JoinRefused, Joined, Left};
 pub(crate) use count::CountChange;
 pub(crate) use fact::{Change, Fact};
-pub use node_id::NodeId;
+pub(crate) use node_id::NodeId;
 pub(crate) use presence::user_info_text;
 pub(crate) use presence::{BadMember, Member, Presence};
 pub(crate) use subscribers::{Subscribers, WorkerIndex};
-pub(crate) use version::ChannelVersion;
+pub(crate) use version::{ChangeOrigin, ChannelVersion};
 
 use std::time::Instant;
 

@@ -41,9 +41,4 @@ impl Hub {
         }
         Ok(())
     }
-
-    /// Which node this is, where it is one of several.
-    pub(crate) fn node_id(&self) -> NodeId {
-        NodeId::new(self.incarnation())
-    }
 }

@@ -99,7 +99,8 @@ fn post(hub: &Arc<Hub>, app: &Arc<AppState>, channel: &ChannelName, entry: &Chan
     let count = entry.subscribers().count();
     if app.has_listeners() {
         // One number may stand for several changes: what happens here is that it is told.
-        hub.announce(app, &Notice::SubscriptionCount(channel, count, hub.next_version()));
+        let origin = hub.own_change(hub.next_version());
+        hub.announce(app, &Notice::SubscriptionCount(channel, count, origin));
     }
     let frame = server_message::subscription_count(channel, count);
     let message = Broadcast::new(frame, false);

@@ -93,7 +93,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::Notify;
 
 use crate::app::{App, DuplicateApp};
-use crate::channel::{ChannelVersion, WorkerIndex};
+use crate::channel::{ChangeOrigin, ChannelVersion, NodeId, WorkerIndex};
 use crate::connection::ConnectionConfig;
 
 use change_apps::AppTable;
@@ -215,8 +215,13 @@ impl Hub {
 
     /// What tells this node, since its start, from every other node and from what it was before. With the number of a
     /// change, it names the change.
-    pub fn incarnation(&self) -> u128 {
-        self.versions.incarnation()
+    pub(crate) fn node_id(&self) -> NodeId {
+        self.versions.node()
+    }
+
+    /// The name of a change that was made here.
+    pub(crate) fn own_change(&self, version: ChannelVersion) -> ChangeOrigin {
+        ChangeOrigin { node: self.node_id(), version }
     }
 
     /// A number larger than all before. Drawn under a channel's entry, it orders the channel's changes.

@@ -2,7 +2,7 @@
 //!
 //! The hub announces and does not know who hears.
 
-use crate::channel::ChannelVersion;
+use crate::channel::ChangeOrigin;
 use crate::connection::{Ending, Refusal};
 use crate::event::AcceptedEvent;
 use crate::protocol::{ChannelName, CloseStatus, SocketId};
@@ -13,17 +13,17 @@ pub enum Notice<'a> {
     /// An event was accepted, from a source that is announced.
     Event(&'a AcceptedEvent<'a>),
     /// A channel got its first subscriber.
-    ChannelOccupied(&'a ChannelName, ChannelVersion),
+    ChannelOccupied(&'a ChannelName, ChangeOrigin),
     /// A channel lost its last subscriber.
-    ChannelVacated(&'a ChannelName, ChannelVersion),
+    ChannelVacated(&'a ChannelName, ChangeOrigin),
     /// A user's first connection joined a presence channel.
-    MemberAdded(&'a ChannelName, &'a str, ChannelVersion),
+    MemberAdded(&'a ChannelName, &'a str, ChangeOrigin),
     /// A user's last connection left a presence channel.
-    MemberRemoved(&'a ChannelName, &'a str, ChannelVersion),
+    MemberRemoved(&'a ChannelName, &'a str, ChangeOrigin),
     /// Somebody subscribed to a cache channel that remembers nothing: the first one since it last remembered something.
-    CacheMiss(&'a ChannelName, ChannelVersion),
+    CacheMiss(&'a ChannelName, ChangeOrigin),
     /// The number of a channel's subscriptions, where the app tells it: as often as it is told to subscribers.
-    SubscriptionCount(&'a ChannelName, usize, ChannelVersion),
+    SubscriptionCount(&'a ChannelName, usize, ChangeOrigin),
     /// A connection subscribed to a channel.
     Subscribed {
         channel: &'a ChannelName,
@@ -59,15 +59,15 @@ pub enum Notice<'a> {
 }
 
 impl Notice<'_> {
-    /// The number of the change that it tells of, if it tells of one that has a number.
-    pub fn version(&self) -> Option<ChannelVersion> {
+    /// The change that it tells of, if it tells of one of a channel.
+    pub fn origin(&self) -> Option<ChangeOrigin> {
         match self {
-            Notice::ChannelOccupied(_, version)
-            | Notice::ChannelVacated(_, version)
-            | Notice::MemberAdded(_, _, version)
-            | Notice::MemberRemoved(_, _, version)
-            | Notice::CacheMiss(_, version)
-            | Notice::SubscriptionCount(_, _, version) => Some(*version),
+            Notice::ChannelOccupied(_, origin)
+            | Notice::ChannelVacated(_, origin)
+            | Notice::MemberAdded(_, _, origin)
+            | Notice::MemberRemoved(_, _, origin)
+            | Notice::CacheMiss(_, origin)
+            | Notice::SubscriptionCount(_, _, origin) => Some(*origin),
             Notice::Event(_)
             | Notice::Subscribed { .. }
             | Notice::Unsubscribed { .. }

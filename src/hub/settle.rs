@@ -66,14 +66,14 @@ impl SubscriptionChange<'_> {
                 }
             };
         if occupied {
-            hub.announce(app, &Notice::ChannelOccupied(channel, version));
+            hub.announce(app, &Notice::ChannelOccupied(channel, hub.own_change(version)));
         }
         if let Some(announcement) = &announcement {
             let Member { user_id, user_info } = &announcement.member;
             let frame = server_message::member_added(channel, user_id, user_info.as_deref());
             self.post(&entry, announcement, &frame);
             if announcement.user_changed {
-                hub.announce(app, &Notice::MemberAdded(channel, user_id, version));
+                hub.announce(app, &Notice::MemberAdded(channel, user_id, hub.own_change(version)));
             }
         }
         let user_id = member.map(|member| &*member.user_id);
@@ -98,14 +98,14 @@ impl SubscriptionChange<'_> {
             let frame = server_message::member_removed(channel, user_id);
             self.post(entry.get(), announcement, &frame);
             if announcement.user_changed {
-                hub.announce(app, &Notice::MemberRemoved(channel, user_id, version));
+                hub.announce(app, &Notice::MemberRemoved(channel, user_id, hub.own_change(version)));
             }
         }
         let user_id = left.announcement.as_ref().map(|announcement| &*announcement.member.user_id);
         hub.announce(app, &Notice::Unsubscribed { channel, socket_id, user_id });
         self.counts.changed(hub, app, channel, entry.get_mut());
         if left.vacated {
-            hub.announce(app, &Notice::ChannelVacated(channel, version));
+            hub.announce(app, &Notice::ChannelVacated(channel, hub.own_change(version)));
         }
         if entry.get().is_forgettable() {
             entry.remove();
@@ -120,7 +120,7 @@ impl SubscriptionChange<'_> {
             return event.frame.clone();
         }
         if app.has_listeners() && app.cache.lock().miss(channel, version) {
-            hub.announce(app, &Notice::CacheMiss(channel, version));
+            hub.announce(app, &Notice::CacheMiss(channel, hub.own_change(version)));
         }
         server_message::cache_miss(channel)
     }

@@ -2,18 +2,18 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::channel::ChannelVersion;
+use crate::channel::{ChannelVersion, NodeId};
 
 /// Numbers the changes of channels, across all channels and their reincarnations.
 pub(super) struct Versions {
     last: AtomicU64,
-    incarnation: u128,
+    node: NodeId,
 }
 
 impl Versions {
     /// Begins from nothing, as a node that has never been before.
     pub(super) fn new() -> Self {
-        Versions { last: AtomicU64::new(0), incarnation: rand::random() }
+        Versions { last: AtomicU64::new(0), node: NodeId::new(rand::random()) }
     }
 
     /// A number larger than all before.
@@ -22,7 +22,7 @@ impl Versions {
     }
 
     /// What tells this node, since its start, from every other node and from what it was before.
-    pub(super) fn incarnation(&self) -> u128 {
-        self.incarnation
+    pub(super) fn node(&self) -> NodeId {
+        self.node
     }
 }

@@ -207,9 +207,13 @@ pub(crate) fn body<'e>(time_ms: u128, events: impl IntoIterator<Item = &'e str>)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channel::ChannelVersion;
+    use crate::channel::{ChangeOrigin, ChannelVersion, NodeId};
     use crate::event::{AcceptedEvent, Destination};
     use crate::protocol::json::Data;
+
+    fn origin() -> ChangeOrigin {
+        ChangeOrigin { node: NodeId::new(1), version: ChannelVersion::new(1) }
+    }
 
     fn name(text: &str) -> ChannelName {
         ChannelName::parse(text, 164).unwrap()
@@ -269,7 +273,7 @@ mod tests {
     fn only_what_is_wanted_becomes_an_event() {
         let room = name("room");
         let hidden = name("#server-to-user-7");
-        let occupied = Notice::ChannelOccupied(&room, ChannelVersion::new(1));
+        let occupied = Notice::ChannelOccupied(&room, origin());
         assert_eq!(
             WebhookEvent::of_notice(&occupied, |_, _| true),
             Some(WebhookEvent::ChannelOccupied(room.clone()))
@@ -278,10 +282,7 @@ mod tests {
             WebhookEvent::of_notice(&occupied, |event_type, _| event_type != EventType::ChannelOccupied),
             None
         );
-        assert_eq!(
-            WebhookEvent::of_notice(&Notice::ChannelOccupied(&hidden, ChannelVersion::new(1)), |_, _| true),
-            None
-        );
+        assert_eq!(WebhookEvent::of_notice(&Notice::ChannelOccupied(&hidden, origin()), |_, _| true), None);
         let is_told = |source, name: &str| {
             let to = Destination::Subscribers { channel: room.clone(), except: None };
             let event = AcceptedEvent { source, to, name: name.into(), raw: None, data: Data::of_text("x") };

@@ -5,32 +5,23 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::channel::ChannelVersion;
+use crate::channel::ChangeOrigin;
 
 use super::event::WebhookEvent;
-
-/// The change of a channel that an event tells of. It distinguishes events that look the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EventOrigin {
-    /// The node that made the change, since its start: see [`crate::hub::Hub::incarnation`].
-    pub incarnation: u128,
-    /// The change.
-    pub version: ChannelVersion,
-}
 
 /// A webhook event with its origin, of which its id is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IdentifiedEvent {
     /// What happened.
     pub event: WebhookEvent,
-    /// Which one it was.
-    pub origin: EventOrigin,
+    /// Which one it was: the change of a channel that it tells of. It distinguishes events that look the same.
+    pub origin: ChangeOrigin,
 }
 
 impl IdentifiedEvent {
     /// Bytes that it occupies while it waits, roughly.
     pub(crate) fn bytes(&self) -> usize {
-        self.event.bytes() + size_of::<EventOrigin>()
+        self.event.bytes() + size_of::<ChangeOrigin>()
     }
 
     /// It as an app's backend is told it, a JSON object.
@@ -43,7 +34,7 @@ impl IdentifiedEvent {
 pub(crate) fn event_id(
     app_id: &str,
     event: &WebhookEvent,
-    EventOrigin { incarnation, version }: EventOrigin,
+    ChangeOrigin { node, version }: ChangeOrigin,
 ) -> String {
     let mut hash = Sha256::new();
     // No part can be taken for the end of another: none has a line break, but for the user's id, which comes last.
@@ -51,7 +42,7 @@ pub(crate) fn event_id(
         hash.update(part);
         hash.update("\n");
     }
-    hash.update(incarnation.to_be_bytes());
+    hash.update(node.bits().to_be_bytes());
     hash.update(version.number().to_be_bytes());
     hash.update(event.user_id().unwrap_or_default());
     hex::encode(&hash.finalize()[..16])
@@ -62,14 +53,15 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::channel::{ChannelVersion, NodeId};
     use crate::protocol::ChannelName;
 
     fn name(text: &str) -> ChannelName {
         ChannelName::parse(text, 164).unwrap()
     }
 
-    fn origin(incarnation: u128, version: u64) -> EventOrigin {
-        EventOrigin { incarnation, version: ChannelVersion::new(version) }
+    fn origin(node: u128, version: u64) -> ChangeOrigin {
+        ChangeOrigin { node: NodeId::new(node), version: ChannelVersion::new(version) }
     }
 
     #[test]
@@ -97,10 +89,10 @@ mod tests {
         let mut ids = HashSet::new();
         for event in &events {
             for app in ["1", "11"] {
-                for incarnation in [1, 2, u128::MAX] {
+                for node in [1, 2, u128::MAX] {
                     for version in [1, 2, u64::MAX] {
-                        let id = event_id(app, event, origin(incarnation, version));
-                        assert!(id.len() == 32 && ids.insert(id), "{app} {event:?} {incarnation} {version}");
+                        let id = event_id(app, event, origin(node, version));
+                        assert!(id.len() == 32 && ids.insert(id), "{app} {event:?} {node} {version}");
                     }
                 }
             }

@@ -14,7 +14,7 @@ use super::batch_queue::BatchQueueBounds;
 use super::counts::WebhookCounts;
 use super::endpoint::WebhookEndpoint;
 use super::event::WebhookEvent;
-use super::event_id::{EventOrigin, IdentifiedEvent};
+use super::event_id::IdentifiedEvent;
 
 /// The listener of one app, for its endpoints.
 #[derive(Debug)]
@@ -108,8 +108,7 @@ impl Listener for WebhookListener {
         };
         if let Some(event) = WebhookEvent::of_notice(notice, concerns) {
             // What clients send is no change of a channel, and is numbered like one.
-            let version = notice.version().unwrap_or_else(|| hub.next_version());
-            let origin = EventOrigin { incarnation: hub.incarnation(), version };
+            let origin = notice.origin().unwrap_or_else(|| hub.own_change(hub.next_version()));
             self.offer(IdentifiedEvent { event, origin }, app.clock().now(), app.clock().busy());
         }
     }
@@ -143,12 +142,16 @@ impl EventReceiver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channel::ChannelVersion;
+    use crate::channel::{ChangeOrigin, ChannelVersion, NodeId};
     use crate::protocol::ChannelName;
+
+    fn origin(n: u64) -> ChangeOrigin {
+        ChangeOrigin { node: NodeId::new(1), version: ChannelVersion::new(n) }
+    }
 
     fn event(n: u64) -> IdentifiedEvent {
         let event = WebhookEvent::ChannelOccupied(ChannelName::parse(&format!("room-{n}"), 164).unwrap());
-        IdentifiedEvent { event, origin: EventOrigin { incarnation: 1, version: ChannelVersion::new(n) } }
+        IdentifiedEvent { event, origin: origin(n) }
     }
 
     fn ends(events: usize, bytes: usize) -> (WebhookListener, EventReceiver) {

@@ -32,7 +32,6 @@ pub use config::{DeliverySettings, WebhookConfig};
 pub(crate) use counts::WebhookFigures;
 pub use endpoint::{BadEndpoint, EndpointUrl, WebhookEndpoint, WebhookHeader};
 pub use event::WebhookEvent;
-pub use event_id::EventOrigin;
 pub use event_type::{EventType, EventTypes};
 pub use log::{Attempt, AttemptOutcome, DeliveryCounts, DeliveryLog};
 pub(crate) use observer::{InjectedOutcome, Observer, SendAttempt};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::app::{App, Limits};
 use crate::auth::webhook::signing_key;
-use crate::channel::ChannelVersion;
+use crate::channel::{ChangeOrigin, ChannelVersion, NodeId};
 use crate::outbound::{HttpClient, Reply, SendError};
 use crate::protocol::json::string_literal;
 use crate::protocol::{ChannelName, SocketId};
@@ -13,7 +13,6 @@ use super::clock;
 use super::config::DeliverySettings;
 use super::endpoint::WebhookEndpoint;
 use super::event::{WebhookClientEvent, WebhookEvent, body};
-use super::event_id::EventOrigin;
 use super::event_id::IdentifiedEvent;
 use super::event_type::EventType;
 use super::signed::SignedWebhook;
@@ -70,8 +69,8 @@ pub(crate) async fn send(
 ) -> Option<SampleResult> {
     let millis = clock::unix_millis();
     // No node is called so: it is another than every event that happens.
-    let origin = EventOrigin {
-        incarnation: 0,
+    let origin = ChangeOrigin {
+        node: NodeId::new(0),
         version: ChannelVersion::new(u64::try_from(millis).unwrap_or_default()),
     };
     let identified = IdentifiedEvent { event: event(event_type, endpoint)?, origin };

@@ -137,8 +137,7 @@ mod tests {
     use proptest::sample::select;
 
     use super::*;
-    use crate::channel::ChannelVersion;
-    use crate::webhook::EventOrigin;
+    use crate::channel::{ChangeOrigin, ChannelVersion, NodeId};
 
     const DELAY: Duration = Duration::from_secs(3);
 
@@ -149,7 +148,7 @@ mod tests {
     fn identified(event: WebhookEvent, version: u64) -> IdentifiedEvent {
         IdentifiedEvent {
             event,
-            origin: EventOrigin { incarnation: 1, version: ChannelVersion::new(version) },
+            origin: ChangeOrigin { node: NodeId::new(1), version: ChannelVersion::new(version) },
         }
     }
 

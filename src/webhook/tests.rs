@@ -16,7 +16,7 @@ use rustls::{ServerConnection, StreamOwned};
 use super::*;
 use crate::app::App;
 use crate::auth::webhook::is_valid;
-use crate::channel::ChannelVersion;
+use crate::channel::{ChangeOrigin, ChannelVersion, NodeId};
 use crate::config::ConnectionConfig;
 use crate::hub::{Hub, Listener, Notice};
 use crate::protocol::ChannelName;
@@ -98,6 +98,10 @@ fn header<'h>(head: &'h str, name: &str) -> &'h str {
     line.unwrap_or_else(|| panic!("{name} is missing in {head}"))
 }
 
+fn origin() -> ChangeOrigin {
+    ChangeOrigin { node: NodeId::new(1), version: ChannelVersion::new(1) }
+}
+
 fn app() -> App {
     App::new("1", "app-key", "app-secret")
 }
@@ -153,7 +157,7 @@ fn every_attempt_is_logged() {
     let sink = Sink::plain(&[500, 302, 204]);
     let config = config(&format!("http://127.0.0.1:{}/hook", sink.port));
     let listener = webhooks.listener(&app(), &config).unwrap();
-    test.tell(&listener, |room| Notice::ChannelOccupied(room, ChannelVersion::new(1)));
+    test.tell(&listener, |room| Notice::ChannelOccupied(room, origin()));
     let bodies = [sink.body(), sink.body(), sink.body()];
     assert!(bodies[0].contains(OCCUPIED) && bodies.iter().all(|body| *body == bodies[0]), "{bodies:?}");
     let [endpoint] = &webhooks.endpoints("1")[..] else { panic!("one endpoint") };
@@ -178,9 +182,9 @@ fn a_listener_that_is_replaced_sends_what_it_held_back() {
     let first = config(&format!("http://127.0.0.1:{}/", old.port));
     let listener = webhooks.listener(&app(), &first).unwrap();
     assert!(Arc::ptr_eq(&listener, &webhooks.listener(&app(), &first).unwrap()));
-    test.tell(&listener, |room| Notice::ChannelOccupied(room, ChannelVersion::new(1)));
+    test.tell(&listener, |room| Notice::ChannelOccupied(room, origin()));
     assert!(old.body().contains(OCCUPIED));
-    test.tell(&listener, |room| Notice::ChannelVacated(room, ChannelVersion::new(1)));
+    test.tell(&listener, |room| Notice::ChannelVacated(room, origin()));
 
     let mut second = config(&format!("http://127.0.0.1:{}/", new.port));
     second.endpoints.extend(first.endpoints.clone());
@@ -192,7 +196,7 @@ fn a_listener_that_is_replaced_sends_what_it_held_back() {
     );
     drop(listener);
     assert!(old.body().contains(VACATED), "at once, not after three seconds");
-    test.tell(&replaced, |room| Notice::ChannelOccupied(room, ChannelVersion::new(1)));
+    test.tell(&replaced, |room| Notice::ChannelOccupied(room, origin()));
     assert!(new.body().contains(OCCUPIED) && old.body().contains(OCCUPIED));
     assert!(
         webhooks.listener(&app(), &WebhookConfig::default()).is_none() && webhooks.endpoints("1").is_empty()
@@ -209,12 +213,12 @@ fn a_channel_stays_in_order_over_a_change_of_the_endpoints() {
     let mut config = config(&format!("http://127.0.0.1:{}/", sink.port));
     config.delivery.retry.first = Duration::from_millis(100);
     let listener = webhooks.listener(&app(), &config).unwrap();
-    test.tell(&listener, |room| Notice::ChannelOccupied(room, ChannelVersion::new(1)));
+    test.tell(&listener, |room| Notice::ChannelOccupied(room, origin()));
     assert!(sink.body().contains(OCCUPIED));
     config.endpoints.push(WebhookEndpoint::new(&format!("http://127.0.0.1:{}/", other.port)).unwrap());
     let changed = webhooks.listener(&app(), &config).unwrap();
     drop(listener);
-    test.tell(&changed, |room| Notice::CacheMiss(room, ChannelVersion::new(1)));
+    test.tell(&changed, |room| Notice::CacheMiss(room, origin()));
     let missed = r#""events":[{"name":"cache_miss","channel":"room","id":""#;
     assert!(other.body().contains(missed), "it does not wait for the other endpoint");
     for _ in 0..3 {
@@ -236,12 +240,12 @@ fn the_end_waits_for_what_can_be_delivered() {
     let url = format!("http://{}/", hanging.local_addr().unwrap());
     config.endpoints.push(WebhookEndpoint::new(&url).unwrap());
     let listener = webhooks.listener(&app(), &config).unwrap();
-    test.tell(&listener, |room| Notice::ChannelVacated(room, ChannelVersion::new(1)));
+    test.tell(&listener, |room| Notice::ChannelVacated(room, origin()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let begun = Instant::now();
     webhooks.flush();
     assert!(sink.body().contains(VACATED));
-    test.tell(&listener, |room| Notice::ChannelVacated(room, ChannelVersion::new(1)));
+    test.tell(&listener, |room| Notice::ChannelVacated(room, origin()));
     runtime.block_on(webhooks.finish(begun + Duration::from_millis(700)));
     assert!(sink.body().contains(VACATED), "also what happened during the end");
     assert!(begun.elapsed() < PATIENCE);
@@ -293,7 +297,7 @@ fn first_attempt(certificate: &Certificate, trusted: bool) -> (AttemptOutcome, O
     config.delivery.ca_file = trusted.then(|| certificate.file.clone());
     check(&config).unwrap();
     let listener = webhooks.listener(&app(), &config).unwrap();
-    test.tell(&listener, |room| Notice::ChannelOccupied(room, ChannelVersion::new(1)));
+    test.tell(&listener, |room| Notice::ChannelOccupied(room, origin()));
     let attempts = attempts(&webhooks.endpoints("1")[0].log, 1);
     let sent = sink.bodies.try_recv().ok();
     (attempts[0].outcome.clone(), sent)
@@ -336,7 +340,7 @@ fn whoever_tells_is_not_held_up() {
     let listener = webhooks.listener(&app(), &config).unwrap();
     let begun = Instant::now();
     for _ in 0..10_000 {
-        test.tell(&listener, |room| Notice::ChannelOccupied(room, ChannelVersion::new(1)));
+        test.tell(&listener, |room| Notice::ChannelOccupied(room, origin()));
     }
     assert!(begun.elapsed() < PATIENCE);
     let log = &webhooks.endpoints("1")[0].log;
