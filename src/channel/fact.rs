@@ -24,6 +24,9 @@ pub(crate) enum Fact {
     SignedOut { user_id: Arc<str> },
     /// So many connections of the node count towards the limit of the app. It is told where there is a limit.
     Connections { count: u32 },
+    /// A connection of the node was the first to find that a cache channel remembers nothing. It changes nothing: it is
+    /// told once, to those who listen on every node.
+    CacheMissed { channel: ChannelName, version: ChannelVersion },
 }
 
 /// A change of what another node has: the step from what its replica said to what it says now, for one thing.
@@ -35,7 +38,9 @@ pub(crate) enum Change {
     /// So many connections of the node are subscribed to a channel.
     Subscribers { channel: ChannelName, count: u32, version: ChannelVersion },
     /// A connection of a member has joined a presence channel, by the change `version` of its node, which names it there.
-    Joined { channel: ChannelName, version: ChannelVersion, member: Member, count: u32 },
+    /// Those who listen are told of it by the number `told`: that one, or another where the connection is back, because its
+    /// node had been taken for dead.
+    Joined { channel: ChannelName, version: ChannelVersion, told: ChannelVersion, member: Member, count: u32 },
     /// The connection that joined as this user by the change `joined` has left by the change `version`, or is gone with its
     /// node.
     Left {
@@ -51,4 +56,7 @@ pub(crate) enum Change {
     SignedOut { user_id: Arc<str> },
     /// So many connections of the node count towards the limit of the app.
     Connections { count: u32 },
+    /// A connection of the node was the first to find that a cache channel remembers nothing. It is told once, and never
+    /// again.
+    CacheMissed { channel: ChannelName, version: ChannelVersion },
 }

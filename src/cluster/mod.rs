@@ -11,6 +11,7 @@ pub(crate) mod counts;
 #[allow(unreachable_pub)] // until `config` shows it
 mod engine_url;
 mod event_numbers;
+pub(crate) mod envelope;
 pub(crate) mod inbox;
 mod recent;
 #[allow(unreachable_pub)] // until `config` shows it

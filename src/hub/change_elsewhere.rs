@@ -37,7 +37,7 @@ impl Hub {
         match change {
             Change::Connections { count } => app.connections_elsewhere.set(node, *count),
             Change::Subscribers { .. } | Change::Joined { .. } | Change::Left { .. } => {}
-            Change::SignedIn { .. } | Change::SignedOut { .. } => {}
+            Change::SignedIn { .. } | Change::SignedOut { .. } | Change::CacheMissed { .. } => {}
         }
         Ok(())
     }

@@ -109,6 +109,11 @@ impl Broadcast {
         self.extras.as_ref().is_some_and(|extras| extras.in_clear)
     }
 
+    /// The form in which it was made.
+    pub fn first_form(&self) -> &Frame {
+        &self.first
+    }
+
     /// The message as plain text.
     pub fn plain(&self) -> &Frame {
         match &self.extras {

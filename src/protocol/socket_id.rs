@@ -70,6 +70,11 @@ impl SocketId {
         SocketId { first, second }
     }
 
+    /// Its two numbers.
+    pub const fn numbers(self) -> (u32, u32) {
+        (self.first, self.second)
+    }
+
     /// An id with this tag. The caller draws the numbers at random: `low` from 1, `second` from 1 to [`SocketId::MAX`].
     pub fn tagged(tag: SocketTag, low: u16, second: u32) -> Self {
         SocketId { first: u32::from(tag.0) << 16 | u32::from(low), second }

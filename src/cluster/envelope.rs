@@ -1,0 +1,346 @@
+//! What nodes say to each other, as bytes, both ways.
+//!
+//! A message begins with the version of the format, its kind, and the node that says it; what follows is the kind's own.
+//! Numbers and lengths take seven bits to a byte, the lowest first. What a later release adds at the end of a kind is
+//! passed over, and so are facts of kinds that it adds; a kind that it adds, and a version, is [`Unreadable`], which
+//! stops nothing: whoever reads counts it.
+//!
+//! Whatever the bytes are: reading them takes no memory beyond a small multiple of their length, and a frame is not
+//! copied.
+
+mod facts;
+mod fields;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::channel::NodeId;
+use crate::protocol::{Frame, SocketId, SocketTag};
+
+use super::adapter::EngineId;
+
+pub(crate) use facts::{AppFact, FactList, FactListBuilder};
+use fields::{FieldReader, FieldWriter, Malformed};
+
+/// The version of the format. What can be passed over by those who do not know it needs no other.
+const FORMAT: u8 = 1;
+
+/// A message of a node to others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Envelope {
+    /// Who says it.
+    pub(crate) from: NodeId,
+    pub(crate) content: Content,
+}
+
+/// What is said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// On the subject of a channel: an event for its subscribers.
+    Event(CarriedEvent),
+    /// On the subject of state, each second: the node is there. To the node itself it is a probe.
+    Heartbeat(NodeHeartbeat),
+    /// On the subject of state: what has become true on the node.
+    Facts(FactBatch),
+    /// On the subject of state: the node has none of what was true before.
+    SnapshotRequest(SnapshotRequest),
+    /// To one node: what it has asked for.
+    SnapshotPart(SnapshotPart),
+    /// On the subject of state: the node ends, and with it all its connections.
+    Goodbye,
+    /// On the subject of state: the connections of a user are to be ended.
+    Terminate { app: Arc<str>, user_id: Arc<str> },
+    /// To the node of a connection: it is to be sent a frame.
+    ToSocket { app: Arc<str>, socket: SocketId, frame: Frame },
+}
+
+/// An event that was accepted by the node that says it. The app and the channel are those of the subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CarriedEvent {
+    /// Numbers begin anew with it. It is larger than all epochs that the node has had for this channel before.
+    pub(crate) epoch: u64,
+    /// The number of the event among those of this node and channel, from 1 on, without gaps.
+    pub(crate) number: u64,
+    /// The number of the node's last fact when it was accepted: what was true for its sender.
+    pub(crate) state: u64,
+    /// The connection that is not sent it.
+    pub(crate) except: Option<SocketId>,
+    /// The name of the event, where a slow subscriber needs only the newest of each name.
+    pub(crate) latest: Option<Box<str>>,
+    /// What subscribers are sent, in the form in which it was made.
+    pub(crate) frame: Frame,
+}
+
+/// What a node says of itself each second.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NodeHeartbeat {
+    /// Its number, from 1 on.
+    pub(crate) beat: u64,
+    /// The number of its last fact; 0 if there was none.
+    pub(crate) facts: u64,
+    /// It knows what the others have, so it may decide for channels.
+    pub(crate) settled: bool,
+    /// What people call it.
+    pub(crate) name: Arc<str>,
+    /// What the ids of its connections have in common.
+    pub(crate) socket_tag: SocketTag,
+    /// The version of the program.
+    pub(crate) release: Arc<str>,
+    /// The engine that it sees, if it sees one.
+    pub(crate) engine: Option<EngineId>,
+    /// When it started, by its own clock, in milliseconds since 1970: to be shown, and nothing else.
+    pub(crate) started_ms: u64,
+    /// A digest of the settings that must be equal on all nodes.
+    pub(crate) settings: u64,
+}
+
+/// Facts that follow each other, each with the number after that of the one before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FactBatch {
+    /// The number of the first one. The first one of a node has the number 1.
+    pub(crate) first: u64,
+    pub(crate) facts: FactList,
+}
+
+/// Asks a node for all that is true on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SnapshotRequest {
+    /// Who is asked. All hear it.
+    pub(crate) of: NodeId,
+    /// It is repeated in each part of the answer, and tells it from the answers to earlier ones.
+    pub(crate) request: u64,
+}
+
+/// A part of what is true on a node: facts that make it true where nothing was before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SnapshotPart {
+    pub(crate) request: u64,
+    /// The number of the node's last fact when the snapshot was made, the same in all its parts.
+    pub(crate) number: u64,
+    /// From 0 on.
+    pub(crate) part: u32,
+    /// No part follows.
+    pub(crate) is_last: bool,
+    pub(crate) facts: FactList,
+}
+
+/// Bytes that say nothing to this release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unreadable {
+    /// Another format.
+    #[error("it has version {0} of the format, this node reads {FORMAT}")]
+    Version(u8),
+    /// A kind of message that this release does not know.
+    #[error("it is of the unknown kind {0}")]
+    Kind(u8),
+    /// No message at all.
+    #[error("it is no message of a node")]
+    Malformed,
+}
+
+const EVENT: u8 = 1;
+const HEARTBEAT: u8 = 2;
+const FACTS: u8 = 3;
+const SNAPSHOT_REQUEST: u8 = 4;
+const SNAPSHOT_PART: u8 = 5;
+const GOODBYE: u8 = 6;
+const TERMINATE: u8 = 7;
+const TO_SOCKET: u8 = 8;
+
+impl Envelope {
+    /// It as bytes.
+    pub(crate) fn encode(&self) -> Bytes {
+        let mut out = FieldWriter::with_capacity(self.content.bytes());
+        out.byte(FORMAT);
+        out.byte(self.content.kind());
+        out.node(self.from);
+        match &self.content {
+            Content::Event(event) => event.write(&mut out),
+            Content::Heartbeat(heartbeat) => heartbeat.write(&mut out),
+            Content::Facts(FactBatch { first, facts }) => {
+                out.number(*first);
+                facts.write(&mut out);
+            }
+            Content::SnapshotRequest(SnapshotRequest { of, request }) => {
+                out.node(*of);
+                out.number(*request);
+            }
+            Content::SnapshotPart(SnapshotPart { request, number, part, is_last, facts }) => {
+                out.number(*request);
+                out.number(*number);
+                out.number((*part).into());
+                out.byte((*is_last).into());
+                facts.write(&mut out);
+            }
+            Content::Goodbye => {}
+            Content::Terminate { app, user_id } => {
+                out.text(app);
+                out.text(user_id);
+            }
+            Content::ToSocket { app, socket, frame } => {
+                out.text(app);
+                out.socket(*socket);
+                out.bytes(frame.websocket());
+            }
+        }
+        out.finish()
+    }
+
+    /// Reads it. Frames and lists of facts are parts of the bytes, not copies.
+    ///
+    /// # Errors
+    /// If the bytes say nothing to this release. They are passed over then.
+    pub(crate) fn decode(bytes: &Bytes) -> Result<Envelope, Unreadable> {
+        let mut fields = FieldReader::new(bytes);
+        match fields.byte()? {
+            FORMAT => {}
+            other => return Err(Unreadable::Version(other)),
+        }
+        let kind = fields.byte()?;
+        let from = fields.node()?;
+        let content = match kind {
+            EVENT => Content::Event(CarriedEvent::read(&mut fields)?),
+            HEARTBEAT => Content::Heartbeat(NodeHeartbeat::read(&mut fields)?),
+            FACTS => {
+                let first = fields.number()?;
+                Content::Facts(FactBatch { first, facts: FactList::read(&mut fields)? })
+            }
+            SNAPSHOT_REQUEST => {
+                let of = fields.node()?;
+                Content::SnapshotRequest(SnapshotRequest { of, request: fields.number()? })
+            }
+            SNAPSHOT_PART => Content::SnapshotPart(SnapshotPart {
+                request: fields.number()?,
+                number: fields.number()?,
+                part: fields.small_number()?,
+                is_last: fields.flag()?,
+                facts: FactList::read(&mut fields)?,
+            }),
+            GOODBYE => Content::Goodbye,
+            TERMINATE => {
+                let app = fields.text()?.into();
+                Content::Terminate { app, user_id: fields.text()?.into() }
+            }
+            TO_SOCKET => Content::ToSocket {
+                app: fields.text()?.into(),
+                socket: fields.socket()?,
+                frame: fields.frame()?,
+            },
+            other => return Err(Unreadable::Kind(other)),
+        };
+        Ok(Envelope { from, content })
+    }
+}
+
+impl Content {
+    fn kind(&self) -> u8 {
+        match self {
+            Content::Event(_) => EVENT,
+            Content::Heartbeat(_) => HEARTBEAT,
+            Content::Facts(_) => FACTS,
+            Content::SnapshotRequest(_) => SNAPSHOT_REQUEST,
+            Content::SnapshotPart(_) => SNAPSHOT_PART,
+            Content::Goodbye => GOODBYE,
+            Content::Terminate { .. } => TERMINATE,
+            Content::ToSocket { .. } => TO_SOCKET,
+        }
+    }
+
+    /// About as many bytes as it takes.
+    fn bytes(&self) -> usize {
+        /// More than version, kind, node and a few numbers.
+        const HEAD_BYTES: usize = 96;
+        HEAD_BYTES
+            + match self {
+                Content::Event(event) => {
+                    event.frame.websocket().len() + event.latest.as_ref().map_or(0, |name| name.len())
+                }
+                Content::Facts(FactBatch { facts, .. })
+                | Content::SnapshotPart(SnapshotPart { facts, .. }) => facts.bytes(),
+                Content::ToSocket { frame, .. } => frame.websocket().len(),
+                Content::Heartbeat(_)
+                | Content::SnapshotRequest(_)
+                | Content::Goodbye
+                | Content::Terminate { .. } => 0,
+            }
+    }
+}
+
+impl CarriedEvent {
+    const HAS_EXCEPT: u8 = 1;
+    const HAS_LATEST: u8 = 2;
+
+    fn write(&self, out: &mut FieldWriter) {
+        let CarriedEvent { epoch, number, state, except, latest, frame } = self;
+        let mark = |is: bool, mark: u8| if is { mark } else { 0 };
+        out.byte(mark(except.is_some(), Self::HAS_EXCEPT) | mark(latest.is_some(), Self::HAS_LATEST));
+        out.number(*epoch);
+        out.number(*number);
+        out.number(*state);
+        if let Some(except) = except {
+            out.socket(*except);
+        }
+        if let Some(latest) = latest {
+            out.text(latest);
+        }
+        out.bytes(frame.websocket());
+    }
+
+    fn read(fields: &mut FieldReader<'_>) -> Result<Self, Malformed> {
+        // Marks that a later release may add belong to fields behind the frame.
+        let marks = fields.byte()?;
+        let has = |mark: u8| marks & mark != 0;
+        Ok(CarriedEvent {
+            epoch: fields.number()?,
+            number: fields.number()?,
+            state: fields.number()?,
+            except: has(Self::HAS_EXCEPT).then(|| fields.socket()).transpose()?,
+            latest: has(Self::HAS_LATEST).then(|| fields.text().map(Box::from)).transpose()?,
+            frame: fields.frame()?,
+        })
+    }
+}
+
+impl NodeHeartbeat {
+    fn write(&self, out: &mut FieldWriter) {
+        let NodeHeartbeat { beat, facts, settled, name, socket_tag, release, engine, started_ms, settings } =
+            self;
+        out.number(*beat);
+        out.number(*facts);
+        out.byte((*settled).into());
+        out.text(name);
+        out.number((*socket_tag).into());
+        out.text(release);
+        out.byte(engine.is_some().into());
+        out.text(engine.as_ref().map_or("", |EngineId(id)| id));
+        out.number(*started_ms);
+        out.number(*settings);
+    }
+
+    fn read(fields: &mut FieldReader<'_>) -> Result<Self, Malformed> {
+        Ok(NodeHeartbeat {
+            beat: fields.number()?,
+            facts: fields.number()?,
+            settled: fields.flag()?,
+            name: fields.text()?.into(),
+            socket_tag: fields.number()?.try_into().ok().and_then(SocketTag::new).ok_or(Malformed)?,
+            release: fields.text()?.into(),
+            engine: {
+                let is_there = fields.flag()?;
+                let id = fields.text()?;
+                is_there.then(|| EngineId(id.into()))
+            },
+            started_ms: fields.number()?,
+            settings: fields.number()?,
+        })
+    }
+}
+
+impl From<Malformed> for Unreadable {
+    fn from(Malformed: Malformed) -> Self {
+        Unreadable::Malformed
+    }
+}

@@ -1,0 +1,226 @@
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use super::*;
+use crate::channel::{ChannelVersion, Fact, Member};
+use crate::protocol::{ChannelName, SocketTag};
+
+fn envelope(content: Content) -> Envelope {
+    Envelope { from: NodeId::new(u128::MAX - 7), content }
+}
+
+fn text(json: &str) -> Frame {
+    let header = [0x81, u8::try_from(json.len()).unwrap()];
+    Frame::read([&header, json.as_bytes()].concat().into()).unwrap()
+}
+
+fn frames() -> impl Strategy<Value = Frame> {
+    let payload = vec(any::<u8>(), 0..300);
+    (any::<bool>(), payload).prop_map(|(is_text, payload)| {
+        let payload =
+            if is_text { String::from_utf8_lossy(&payload).into_owned().into_bytes() } else { payload };
+        let mut bytes = vec![if is_text { 0x81 } else { 0x82 }];
+        match payload.len() {
+            short @ ..126 => bytes.push(short as u8),
+            long => {
+                bytes.push(126);
+                bytes.extend((long as u16).to_be_bytes());
+            }
+        }
+        bytes.extend(payload);
+        Frame::read(bytes.into()).unwrap()
+    })
+}
+
+fn facts() -> impl Strategy<Value = Vec<AppFact>> {
+    let channel = "(presence-)?[a-z0-9;@]{1,9}".prop_map(|name| ChannelName::parse(&name, 164).unwrap());
+    let user_id = "[a-zü\"]{1,5}".prop_map(|id| Arc::<str>::from(id));
+    let user_info = option::of("\\{\"n\":\"[a-zü]{0,5}\"\\}".prop_map(|info| Arc::<str>::from(info)));
+    let version = || any::<u64>().prop_map(ChannelVersion::new);
+    let fact = (0..7, channel, user_id, user_info, version(), version(), any::<u32>()).prop_map(
+        |(kind, channel, user_id, user_info, joined, version, count)| match kind {
+            0 => Fact::Subscribers { channel, count, version },
+            1 => Fact::Joined { channel, version, count, member: Member { user_id, user_info } },
+            2 => Fact::Left { channel, joined, version, count },
+            3 => Fact::SignedIn { user_id },
+            4 => Fact::SignedOut { user_id },
+            5 => Fact::Connections { count },
+            _ => Fact::CacheMissed { channel, version },
+        },
+    );
+    vec(("[ab]".prop_map(|app| app.into()), fact).prop_map(|(app, fact)| AppFact { app, fact }), 0..20)
+}
+
+fn list(facts: &[AppFact]) -> FactList {
+    let mut builder = FactListBuilder::default();
+    facts.iter().for_each(|AppFact { app, fact }| builder.push(app, fact));
+    builder.take()
+}
+
+fn sockets() -> impl Strategy<Value = SocketId> {
+    any::<(u32, u32)>().prop_map(|(first, second)| SocketId::new(first, second))
+}
+
+fn contents() -> impl Strategy<Value = Content> {
+    let texts = || ".{0,9}".prop_map(|text| Arc::<str>::from(text));
+    let latest = option::of(".{0,9}".prop_map(String::into_boxed_str));
+    let numbers = any::<(u64, u64, u64)>();
+    let event = (numbers, option::of(sockets()), latest, frames()).prop_map(
+        |((epoch, number, state), except, latest, frame)| {
+            Content::Event(CarriedEvent { epoch, number, state, except, latest, frame })
+        },
+    );
+    let heartbeat = (any::<(u64, u64, bool, u16, u64, u64)>(), texts(), texts(), option::of(texts()))
+        .prop_map(|((beat, facts, settled, socket_tag, started_ms, settings), name, release, engine)| {
+            let engine = engine.map(EngineId);
+            let socket_tag = SocketTag::of_random(socket_tag);
+            Content::Heartbeat(NodeHeartbeat {
+                beat,
+                facts,
+                settled,
+                name,
+                socket_tag,
+                release,
+                engine,
+                started_ms,
+                settings,
+            })
+        });
+    let part =
+        (any::<(u64, u64, u32, bool)>(), facts()).prop_map(|((request, number, part, is_last), facts)| {
+            Content::SnapshotPart(SnapshotPart { request, number, part, is_last, facts: list(&facts) })
+        });
+    prop_oneof![
+        event,
+        heartbeat,
+        part,
+        (any::<u64>(), facts())
+            .prop_map(|(first, facts)| Content::Facts(FactBatch { first, facts: list(&facts) })),
+        any::<(u128, u64)>().prop_map(|(of, request)| {
+            Content::SnapshotRequest(SnapshotRequest { of: NodeId::new(of), request })
+        }),
+        Just(Content::Goodbye),
+        (texts(), texts()).prop_map(|(app, user_id)| Content::Terminate { app, user_id }),
+        (texts(), sockets(), frames()).prop_map(|(app, socket, frame)| Content::ToSocket {
+            app,
+            socket,
+            frame
+        }),
+    ]
+}
+
+proptest! {
+    /// Whatever a node says is read as it was said, also with what a later release adds behind it; and nothing of it
+    /// can be missing.
+    #[test]
+    fn what_is_written_is_read(from in any::<u128>(), content in contents(), more in vec(any::<u8>(), 0..9)) {
+        let envelope = Envelope { from: NodeId::new(from), content };
+        let bytes = envelope.encode();
+        prop_assert_eq!(Envelope::decode(&bytes), Ok(envelope.clone()));
+        let longer = Bytes::from([&bytes[..], &more].concat());
+        prop_assert_eq!(Envelope::decode(&longer), Ok(envelope));
+        for end in 0..bytes.len() {
+            prop_assert_eq!(Envelope::decode(&bytes.slice(..end)), Err(Unreadable::Malformed));
+        }
+    }
+
+    #[test]
+    fn facts_are_read_in_their_order(facts in facts()) {
+        let list = list(&facts);
+        prop_assert_eq!(list.len() as usize, facts.len());
+        prop_assert_eq!(list.iter().map(Option::unwrap).collect::<Vec<_>>(), facts);
+    }
+
+    #[test]
+    fn no_bytes_do_harm(mut bytes in vec(any::<u8>(), 0..200), kind in 0_u8..10) {
+        if let [version, of_kind, ..] = &mut bytes[..] {
+            (*version, *of_kind) = (FORMAT, kind);
+        }
+        if let Ok(envelope) = Envelope::decode(&bytes.into()) {
+            prop_assert_eq!(Envelope::decode(&envelope.encode()), Ok(envelope));
+        }
+    }
+}
+
+#[test]
+fn a_frame_is_a_part_of_the_bytes() {
+    let event = CarriedEvent { epoch: 1, number: 2, state: 3, except: None, latest: None, frame: text("{}") };
+    let bytes = envelope(Content::Event(event)).encode();
+    let Ok(Envelope { content: Content::Event(event), .. }) = Envelope::decode(&bytes) else { panic!() };
+    assert!(bytes.as_ptr_range().contains(&event.frame.websocket().as_ptr()));
+}
+
+/// Pinned: nodes of two releases must understand each other.
+#[test]
+fn the_format_is_that_of_releases_before() {
+    let member = Member { user_id: "u".into(), user_info: Some(r#"{"a":1}"#.into()) };
+    let channel = ChannelName::parse("presence-a", 164).unwrap();
+    let version = ChannelVersion::new(300);
+    let joined = AppFact { app: "1".into(), fact: Fact::Joined { channel, version, member, count: 1 } };
+    let contents = [
+        Content::Goodbye,
+        Content::Facts(FactBatch { first: 7, facts: list(&[joined]) }),
+        Content::Event(CarriedEvent {
+            epoch: 1,
+            number: 2,
+            state: 3,
+            except: Some(SocketId::new(4, 5)),
+            latest: Some("e".into()),
+            frame: text("{}"),
+        }),
+    ];
+    let node = "fffffffffffffffffffffffffffffff8";
+    let expected = [
+        format!("0106{node}"),
+        format!(
+            "0103{node}07011d0001013102180a70726573656e63652d61ac020101750107{}",
+            hex::encode(r#"{"a":1}"#)
+        ),
+        format!("0101{node}03010203040501650481027b7d"),
+    ];
+    for (content, expected) in contents.into_iter().zip(expected) {
+        let envelope = envelope(content);
+        assert_eq!(hex::encode(envelope.encode()), expected);
+        assert_eq!(Envelope::decode(&hex::decode(expected).unwrap().into()), Ok(envelope));
+    }
+}
+
+#[test]
+fn what_a_later_release_says_is_passed_over() {
+    let mut bytes = envelope(Content::Goodbye).encode().to_vec();
+    bytes[0] = 2;
+    assert_eq!(Envelope::decode(&bytes.clone().into()), Err(Unreadable::Version(2)));
+    bytes[..2].copy_from_slice(&[FORMAT, 200]);
+    assert_eq!(Envelope::decode(&bytes.into()), Err(Unreadable::Kind(200)));
+
+    // A fact of a kind of its own, and one with a field more, between two that are known.
+    let signed_in = |user: &str| AppFact { app: "1".into(), fact: Fact::SignedIn { user_id: user.into() } };
+    let records = [&[0, 2, 1, b'1', 4, 2, 1, b'u'][..], &[99, 1, 0], &[4, 3, 1, b'v', 9]].concat();
+    let mut written = FieldWriter::default();
+    written.number(3);
+    written.bytes(&records);
+    let bytes = written.finish();
+    let list = FactList::read(&mut FieldReader::new(&bytes)).unwrap();
+    assert_eq!(list.iter().collect::<Vec<_>>(), [Some(signed_in("u")), None, Some(signed_in("v"))]);
+}
+
+#[test]
+fn a_fact_that_cannot_be_true_is_none_and_the_others_hold() {
+    let channel = |name: &str| ChannelName::parse(name, 164).unwrap();
+    let member = |id: &str, info: &str| Member { user_id: id.into(), user_info: Some(info.into()) };
+    let joined = |member| Fact::Joined {
+        channel: channel("presence-a"),
+        version: ChannelVersion::new(1),
+        member,
+        count: 1,
+    };
+    let bad = [member("u", "[]"), member("u", "{"), member("u", r#"{"a":1}}"#), member("", "{}")];
+    let mut builder = FactListBuilder::default();
+    let app = "1".into();
+    bad.into_iter().for_each(|bad| builder.push(&app, &joined(bad)));
+    builder.push(&app, &joined(member("u", r#"{"a": 1}"#)));
+    let facts: Vec<_> = builder.take().iter().collect();
+    let good = AppFact { app, fact: joined(member("u", r#"{"a":1}"#)) };
+    assert_eq!(facts, [None, None, None, None, Some(good)]);
+}
