@@ -45,7 +45,7 @@ pub(crate) enum Content {
     Heartbeat(NodeHeartbeat),
     /// On the subject of state: what has become true on the node.
     Facts(FactBatch),
-    /// On the subject of state: the node has none of what was true before.
+    /// On the subject of state: a node is asked for all that is true on it.
     SnapshotRequest(SnapshotRequest),
     /// To one node: what it has asked for.
     SnapshotPart(SnapshotPart),
@@ -85,6 +85,8 @@ pub(crate) struct NodeHeartbeat {
     pub(crate) settled: bool,
     /// What people call it.
     pub(crate) name: Arc<str>,
+    /// Where those who run it reach it, if it says so.
+    pub(crate) address: Option<Arc<str>>,
     /// What the ids of its connections have in common.
     pub(crate) socket_tag: SocketTag,
     /// The version of the program.
@@ -306,18 +308,16 @@ impl CarriedEvent {
 
 impl NodeHeartbeat {
     fn write(&self, out: &mut FieldWriter) {
-        let NodeHeartbeat { beat, facts, settled, name, socket_tag, release, engine, started_ms, settings } =
-            self;
-        out.number(*beat);
-        out.number(*facts);
-        out.byte((*settled).into());
-        out.text(name);
-        out.number((*socket_tag).into());
-        out.text(release);
-        out.byte(engine.is_some().into());
-        out.text(engine.as_ref().map_or("", |EngineId(id)| id));
-        out.number(*started_ms);
-        out.number(*settings);
+        out.number(self.beat);
+        out.number(self.facts);
+        out.byte(self.settled.into());
+        out.text(&self.name);
+        out.optional_text(self.address.as_deref());
+        out.number(self.socket_tag.number().into());
+        out.text(&self.release);
+        out.optional_text(self.engine.as_ref().map(|EngineId(id)| &**id));
+        out.number(self.started_ms);
+        out.number(self.settings);
     }
 
     fn read(fields: &mut FieldReader<'_>) -> Result<Self, Malformed> {
@@ -326,13 +326,10 @@ impl NodeHeartbeat {
             facts: fields.number()?,
             settled: fields.flag()?,
             name: fields.text()?.into(),
+            address: fields.optional_text()?.map(Arc::from),
             socket_tag: fields.number()?.try_into().ok().and_then(SocketTag::new).ok_or(Malformed)?,
             release: fields.text()?.into(),
-            engine: {
-                let is_there = fields.flag()?;
-                let id = fields.text()?;
-                is_there.then(|| EngineId(id.into()))
-            },
+            engine: fields.optional_text()?.map(|id| EngineId(id.into())),
             started_ms: fields.number()?,
             settings: fields.number()?,
         })

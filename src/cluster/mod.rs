@@ -10,10 +10,11 @@ pub(crate) mod config;
 pub(crate) mod counts;
 #[allow(unreachable_pub)] // until `config` shows it
 mod engine_url;
-mod event_numbers;
 pub(crate) mod envelope;
+mod event_numbers;
 pub(crate) mod inbox;
 mod recent;
+pub(crate) mod replica;
 #[allow(unreachable_pub)] // until `config` shows it
 mod settings;
 pub(crate) mod status;

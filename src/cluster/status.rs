@@ -56,9 +56,14 @@ pub(crate) struct PeerStatus {
 /// How much of a node's state there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ReplicaSize {
+    pub(crate) apps: usize,
     pub(crate) channels: usize,
+    /// Connections of members.
     pub(crate) members: usize,
+    /// Users who are signed in.
     pub(crate) users: usize,
+    /// Bytes that all of it occupies, roughly.
+    pub(crate) bytes: usize,
 }
 
 /// What was counted since the start, and how much waits.

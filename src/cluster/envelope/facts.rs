@@ -149,13 +149,9 @@ fn user_id(fields: &mut FieldReader<'_>) -> Result<Arc<str>, Malformed> {
 
 fn member(fields: &mut FieldReader<'_>) -> Result<Member, Malformed> {
     let user_id = user_id(fields)?;
-    let has_info = fields.flag()?;
-    let info = fields.text()?;
     // It goes into what subscribers are sent as it is: so it must be what a client could have said.
-    let user_info = match has_info.then(|| serde_json::from_str::<&RawValue>(info)).transpose() {
-        Ok(value) => user_info_text(value).map_err(|_| Malformed)?,
-        Err(_) => return Err(Malformed),
-    };
+    let info = fields.optional_text()?.map(serde_json::from_str::<&RawValue>).transpose();
+    let user_info = user_info_text(info.map_err(|_| Malformed)?).map_err(|_| Malformed)?;
     Ok(Member { user_id, user_info })
 }
 
@@ -215,8 +211,7 @@ fn write_fact(fact: &Fact, out: &mut FieldWriter) -> u8 {
             out.number(version.number());
             out.number((*count).into());
             out.text(user_id);
-            out.byte(user_info.is_some().into());
-            out.text(user_info.as_deref().unwrap_or_default());
+            out.optional_text(user_info.as_deref());
             JOINED
         }
         Fact::Left { channel, joined, version, count } => {

@@ -72,6 +72,12 @@ impl<'b> FieldReader<'b> {
         std::str::from_utf8(self.slice(length)?).map_err(|_| Malformed)
     }
 
+    pub(super) fn optional_text(&mut self) -> Result<Option<&'b str>, Malformed> {
+        let is_there = self.flag()?;
+        let text = self.text()?;
+        Ok(is_there.then_some(text))
+    }
+
     /// A part of the bytes, not a copy of it.
     pub(super) fn bytes(&mut self) -> Result<Bytes, Malformed> {
         let length = self.length()?;
@@ -128,6 +134,11 @@ impl FieldWriter {
 
     pub(super) fn text(&mut self, text: &str) {
         self.bytes(text.as_bytes());
+    }
+
+    pub(super) fn optional_text(&mut self, text: Option<&str>) {
+        self.byte(text.is_some().into());
+        self.text(text.unwrap_or_default());
     }
 
     pub(super) fn bytes(&mut self, bytes: &[u8]) {

@@ -71,22 +71,25 @@ fn contents() -> impl Strategy<Value = Content> {
             Content::Event(CarriedEvent { epoch, number, state, except, latest, frame })
         },
     );
-    let heartbeat = (any::<(u64, u64, bool, u16, u64, u64)>(), texts(), texts(), option::of(texts()))
-        .prop_map(|((beat, facts, settled, socket_tag, started_ms, settings), name, release, engine)| {
-            let engine = engine.map(EngineId);
-            let socket_tag = SocketTag::of_random(socket_tag);
-            Content::Heartbeat(NodeHeartbeat {
-                beat,
-                facts,
-                settled,
-                name,
-                socket_tag,
-                release,
-                engine,
-                started_ms,
-                settings,
-            })
-        });
+    let heartbeat =
+        (any::<(u64, u64, bool, u16, u64, u64)>(), texts(), texts(), option::of((texts(), texts())))
+            .prop_map(|((beat, facts, settled, socket_tag, started_ms, settings), name, release, more)| {
+                let (address, engine) = more.unzip();
+                let engine = engine.map(EngineId);
+                let socket_tag = SocketTag::of_random(socket_tag);
+                Content::Heartbeat(NodeHeartbeat {
+                    beat,
+                    facts,
+                    settled,
+                    name,
+                    address,
+                    socket_tag,
+                    release,
+                    engine,
+                    started_ms,
+                    settings,
+                })
+            });
     let part =
         (any::<(u64, u64, u32, bool)>(), facts()).prop_map(|((request, number, part, is_last), facts)| {
             Content::SnapshotPart(SnapshotPart { request, number, part, is_last, facts: list(&facts) })

@@ -1,0 +1,312 @@
+//! What one other node says it has. It is advanced by that node's numbers alone, and each call tells what has changed by
+//! it, for the hub. A node keeps the same of itself, and makes snapshots of it.
+//!
+//! A replica is in step, or behind: then it wants a snapshot, and what comes meanwhile waits for it, within bounds. It knows
+//! no time: whoever asks for the snapshot asks again when it has not come.
+
+mod difference;
+mod marks;
+mod snapshot;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::channel::{Change, Fact};
+
+use super::envelope::{AppFact, FactBatch, SnapshotPart};
+use super::status::ReplicaSize;
+
+use difference::Difference;
+use marks::Life;
+pub(crate) use snapshot::NodeSnapshot;
+pub(crate) use state::ReplicaBounds;
+use state::{NodeState, Outcome};
+
+/// What is known of one node.
+#[derive(Debug)]
+pub(crate) struct Replica {
+    life: Life,
+    bounds: ReplicaBounds,
+    state: NodeState,
+    phase: Phase,
+    counts: ReplicaCounts,
+}
+
+/// A change of what a node has, and the app that it is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AppChange {
+    pub(crate) app: Arc<str>,
+    pub(crate) change: Change,
+}
+
+/// What has happened to a replica.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ReplicaCounts {
+    /// Facts were missing.
+    pub(crate) gaps: u64,
+    /// Snapshots that have come whole.
+    pub(crate) snapshots: u64,
+    /// Facts for which there was no room.
+    pub(crate) refused: u64,
+    /// Facts that this release does not know, or that cannot be true.
+    pub(crate) unknown: u64,
+    /// Batches that could not wait for a snapshot, because too many did.
+    pub(crate) not_held: u64,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// All facts up to this number are in the state.
+    InStep { number: u64 },
+    /// Some are missing.
+    Behind(Box<Behind>),
+}
+
+/// A snapshot is wanted or on its way.
+#[derive(Debug, Default)]
+struct Behind {
+    /// The last fact before those that are missing.
+    number: u64,
+    /// The snapshot that was asked for, if one was.
+    request: Option<u64>,
+    /// Which number it has: all its parts the same.
+    of_number: Option<u64>,
+    next_part: u32,
+    collected: NodeState,
+    /// What came meanwhile.
+    held: VecDeque<FactBatch>,
+    held_bytes: usize,
+}
+
+impl Replica {
+    /// That of a node that is heard for the first time. It is behind until it has a snapshot, or the node is heard to have
+    /// nothing. `returned` is not 0 where the node had been taken for dead: the number of the heartbeat by which it came
+    /// back, the same for all who hear that.
+    pub(crate) fn new(bounds: ReplicaBounds, returned: u64) -> Self {
+        Replica {
+            life: Life::new(returned),
+            bounds,
+            state: NodeState::default(),
+            phase: Phase::Behind(Box::default()),
+            counts: ReplicaCounts::default(),
+        }
+    }
+
+    /// That of this node itself, which has said nothing yet.
+    pub(crate) fn of_this_node() -> Self {
+        let bounds = ReplicaBounds { entries: usize::MAX, bytes: usize::MAX };
+        Replica { phase: Phase::InStep { number: 0 }, ..Replica::new(bounds, 0) }
+    }
+
+    /// This node itself says a fact. Returns the number that it has.
+    pub(crate) fn say(&mut self, app: &Arc<str>, fact: Fact) -> u64 {
+        self.state.apply(app, fact, &self.bounds);
+        let Phase::InStep { number } = &mut self.phase else { return 0 };
+        *number += 1;
+        *number
+    }
+
+    /// The node has said facts. `each` is told what they change.
+    pub(crate) fn apply(&mut self, batch: FactBatch, each: &mut dyn FnMut(AppChange)) {
+        match &mut self.phase {
+            Phase::InStep { number } => {
+                let next = number.saturating_add(1);
+                if batch.first > next {
+                    self.fall_behind();
+                    self.hold(batch);
+                } else {
+                    self.advance(&batch, each);
+                }
+            }
+            Phase::Behind(_) => self.hold(batch),
+        }
+    }
+
+    /// The node says that its last fact has this number. Whatever it said before has been heard before.
+    pub(crate) fn heard_of(&mut self, last: u64) {
+        match &self.phase {
+            Phase::InStep { number } if last > *number => self.fall_behind(),
+            // It has said nothing ever: there is nothing to ask for.
+            Phase::Behind(behind) if last == 0 && behind.number == 0 && behind.held.is_empty() => {
+                self.phase = Phase::InStep { number: 0 };
+            }
+            Phase::InStep { .. } | Phase::Behind(_) => {}
+        }
+    }
+
+    /// Whether it is behind, and no snapshot has been asked for, or what came of it was of no use.
+    pub(crate) fn wants_snapshot(&self) -> bool {
+        matches!(&self.phase, Phase::Behind(behind) if behind.request.is_none())
+    }
+
+    /// A snapshot has been asked for, by a number that no request before had. What came of an earlier one is forgotten.
+    pub(crate) fn ask(&mut self, request: u64) {
+        if let Phase::Behind(behind) = &mut self.phase {
+            behind.begin_anew();
+            behind.request = Some(request);
+        }
+    }
+
+    /// A part of a snapshot has come. With the last one `each` is told how the node differs from what was known of it.
+    pub(crate) fn part(&mut self, part: &SnapshotPart, each: &mut dyn FnMut(AppChange)) {
+        let Phase::Behind(behind) = &mut self.phase else { return };
+        if behind.request != Some(part.request) {
+            return;
+        }
+        let number = *behind.of_number.get_or_insert(part.number);
+        if part.part != behind.next_part || part.number != number || number < behind.number {
+            // One is missing.
+            behind.begin_anew();
+            return;
+        }
+        behind.next_part += 1;
+        for fact in part.facts.iter() {
+            match fact {
+                Some(AppFact { app, fact }) => {
+                    let outcome = behind.collected.apply(&app, fact, &self.bounds);
+                    self.counts.refused += u64::from(matches!(outcome, Outcome::Refused));
+                }
+                None => self.counts.unknown += 1,
+            }
+        }
+        if part.is_last {
+            let Behind { collected, held, .. } = std::mem::take(&mut **behind);
+            self.replace(collected, number, held, each);
+        }
+    }
+
+    /// Whether all that the node had said up to a fact is known.
+    pub(crate) fn has(&self, number: u64) -> bool {
+        matches!(&self.phase, Phase::InStep { number: own } if *own >= number)
+    }
+
+    /// Whether nothing is missing.
+    pub(crate) fn is_in_step(&self) -> bool {
+        matches!(self.phase, Phase::InStep { .. })
+    }
+
+    /// The number of the last fact that is known.
+    pub(crate) fn number(&self) -> u64 {
+        match &self.phase {
+            Phase::InStep { number } => *number,
+            Phase::Behind(behind) => behind.number,
+        }
+    }
+
+    /// All that is known of the node in one app, as if it had just happened.
+    pub(crate) fn tell(&self, app: &str, each: &mut dyn FnMut(AppChange)) {
+        self.state.tell(app, self.life, each);
+    }
+
+    /// The node is no more: `each` is told that nothing of it is left.
+    pub(crate) fn remove(self, each: &mut dyn FnMut(AppChange)) {
+        Difference { life: self.life, is_return: false }.tell(self.state, &NodeState::default(), each);
+    }
+
+    /// All that is true, as facts in parts of about so many bytes.
+    pub(crate) fn snapshot(&self, part_bytes: usize) -> NodeSnapshot {
+        NodeSnapshot::of(&self.state, self.number(), part_bytes)
+    }
+
+    /// How much it holds.
+    pub(crate) fn size(&self) -> ReplicaSize {
+        self.state.size()
+    }
+
+    /// Bytes of facts that wait for a snapshot.
+    pub(crate) fn held_bytes(&self) -> usize {
+        match &self.phase {
+            Phase::InStep { .. } => 0,
+            Phase::Behind(behind) => behind.held_bytes,
+        }
+    }
+
+    /// What has happened to it.
+    pub(crate) fn counts(&self) -> ReplicaCounts {
+        self.counts
+    }
+
+    fn fall_behind(&mut self) {
+        self.counts.gaps += 1;
+        self.phase = Phase::Behind(Box::new(Behind { number: self.number(), ..Behind::default() }));
+    }
+
+    fn hold(&mut self, batch: FactBatch) {
+        let Phase::Behind(behind) = &mut self.phase else { return };
+        // What is dropped is a gap behind the snapshot, which is noticed then.
+        if !behind.hold(batch) {
+            self.counts.not_held += 1;
+        }
+    }
+
+    /// Takes the facts of a batch that are new. None is missing before it.
+    fn advance(&mut self, batch: &FactBatch, each: &mut dyn FnMut(AppChange)) {
+        let Phase::InStep { number } = &mut self.phase else { return };
+        let Some(last) = batch.first.checked_add(batch.facts.len().into()).map(|end| end.saturating_sub(1))
+        else {
+            self.counts.unknown += 1;
+            return;
+        };
+        if last <= *number {
+            return;
+        }
+        // Facts that were heard before, if there are any.
+        let known = usize::try_from((*number + 1).saturating_sub(batch.first)).unwrap_or(usize::MAX);
+        *number = last;
+        for fact in batch.facts.iter().skip(known) {
+            let Some(AppFact { app, fact }) = fact else {
+                self.counts.unknown += 1;
+                continue;
+            };
+            match self.state.apply(&app, fact, &self.bounds) {
+                Outcome::Changed(change) => each(change),
+                Outcome::Unchanged => {}
+                Outcome::Refused => self.counts.refused += 1,
+            }
+        }
+    }
+
+    /// A snapshot has come whole. What waited for it follows it.
+    fn replace(
+        &mut self,
+        state: NodeState,
+        number: u64,
+        held: VecDeque<FactBatch>,
+        each: &mut dyn FnMut(AppChange),
+    ) {
+        let is_return = self.counts.snapshots == 0;
+        self.counts.snapshots += 1;
+        let old = std::mem::replace(&mut self.state, state);
+        Difference { life: self.life, is_return }.tell(old, &self.state, each);
+        self.phase = Phase::InStep { number };
+        held.into_iter().for_each(|batch| self.apply(batch, each));
+    }
+}
+
+impl Behind {
+    /// Batches that may wait for a snapshot, and their bytes.
+    const MOST_HELD: usize = 10_000;
+    const MOST_HELD_BYTES: usize = 8 * 1024 * 1024;
+
+    /// Whether there was room for it.
+    fn hold(&mut self, batch: FactBatch) -> bool {
+        let bytes = self.held_bytes + batch.facts.bytes();
+        if self.held.len() >= Self::MOST_HELD || bytes > Self::MOST_HELD_BYTES {
+            return false;
+        }
+        self.held_bytes = bytes;
+        self.held.push_back(batch);
+        true
+    }
+
+    /// Forgets what came of a snapshot.
+    fn begin_anew(&mut self) {
+        self.request = None;
+        self.of_number = None;
+        self.next_part = 0;
+        self.collected = NodeState::default();
+    }
+}

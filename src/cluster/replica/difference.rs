@@ -1,0 +1,131 @@
+//! What makes of one state of a node another, as changes.
+//!
+//! Of each channel those who join come first: a user who has another connection by then has not been away.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::channel::{Change, ChannelVersion, Member};
+use crate::protocol::ChannelName;
+
+use super::AppChange;
+use super::marks::Life;
+use super::state::{AppPart, NodeState, Occupants, as_count};
+
+/// How changes are numbered that the node has not told.
+#[derive(Clone, Copy)]
+pub(super) struct Difference {
+    pub(super) life: Life,
+    /// What is new is what there was when this life began.
+    pub(super) is_return: bool,
+}
+
+impl Difference {
+    /// Tells what makes of the old state the new one.
+    pub(super) fn tell(self, mut old: NodeState, new: &NodeState, each: &mut dyn FnMut(AppChange)) {
+        for (app, part) in &new.apps {
+            let of_old = old.apps.remove(app).unwrap_or_default();
+            self.of_app(of_old, part, &mut |change| each(AppChange { app: Arc::clone(app), change }));
+        }
+        let nothing = AppPart::default();
+        for (app, part) in old.apps {
+            self.of_app(part, &nothing, &mut |change| each(AppChange { app: Arc::clone(&app), change }));
+        }
+    }
+
+    fn of_app(self, old: AppPart, new: &AppPart, each: &mut dyn FnMut(Change)) {
+        let AppPart { mut channels, mut users, connections } = old;
+        for (channel, occupants) in &new.channels {
+            self.of_channel(channel, channels.remove(channel), Some(occupants), each);
+        }
+        for (channel, occupants) in channels {
+            self.of_channel(&channel, Some(occupants), None, each);
+        }
+        for user_id in new.users.iter().filter(|user_id| !users.remove(*user_id)) {
+            each(Change::SignedIn { user_id: Arc::clone(user_id) });
+        }
+        users.into_iter().for_each(|user_id| each(Change::SignedOut { user_id }));
+        if connections != new.connections {
+            each(Change::Connections { count: new.connections });
+        }
+    }
+
+    fn of_channel(
+        self,
+        channel: &ChannelName,
+        old: Option<Occupants>,
+        new: Option<&Occupants>,
+        each: &mut dyn FnMut(Change),
+    ) {
+        let channel = || channel.clone();
+        // A name has either, for ever.
+        match (old, new) {
+            (Some(Occupants::Connections { version, .. }), None) => {
+                let version = self.life.ended(version);
+                each(Change::Subscribers { channel: channel(), count: 0, version });
+            }
+            (Some(Occupants::Connections { count: was, .. }), Some(Occupants::Connections { count, .. }))
+                if was == *count => {}
+            (_, Some(Occupants::Connections { count, version })) => {
+                let version = self.begun(*version);
+                each(Change::Subscribers { channel: channel(), count: *count, version });
+            }
+            (old, new) => {
+                let nobody = HashMap::new();
+                let old = match old {
+                    Some(Occupants::Members(members)) => *members,
+                    _ => HashMap::new(),
+                };
+                let new = match new {
+                    Some(Occupants::Members(members)) => &**members,
+                    _ => &nobody,
+                };
+                self.of_members(channel, old, new, each);
+            }
+        }
+    }
+
+    fn of_members(
+        self,
+        channel: impl Fn() -> ChannelName,
+        mut old: HashMap<ChannelVersion, Member>,
+        new: &HashMap<ChannelVersion, Member>,
+        each: &mut dyn FnMut(Change),
+    ) {
+        let mut count = old.len();
+        let mut joined: Vec<_> = new.iter().filter(|(version, _)| old.remove(version).is_none()).collect();
+        // All nodes find the same order, so that the same one is the user's last.
+        joined.sort_unstable_by_key(|(version, _)| **version);
+        for (version, member) in joined {
+            count += 1;
+            each(Change::Joined {
+                channel: channel(),
+                version: *version,
+                told: self.begun(*version),
+                member: member.clone(),
+                count: as_count(count),
+            });
+        }
+        let mut left: Vec<_> = old.into_iter().collect();
+        left.sort_unstable_by_key(|(version, _)| *version);
+        for (joined, Member { user_id, .. }) in left {
+            count -= 1;
+            let version = self.life.ended(joined);
+            each(Change::Left { channel: channel(), joined, user_id, version, count: as_count(count) });
+        }
+    }
+
+    fn begun(self, version: ChannelVersion) -> ChannelVersion {
+        if self.is_return { self.life.begun(version) } else { version }
+    }
+}
+
+impl NodeState {
+    /// Tells all that is true of one app, as if nothing had been before.
+    pub(super) fn tell(&self, app: &str, life: Life, each: &mut dyn FnMut(AppChange)) {
+        let Some((app, part)) = self.apps.get_key_value(app) else { return };
+        Difference { life, is_return: false }.of_app(AppPart::default(), part, &mut |change| {
+            each(AppChange { app: Arc::clone(app), change });
+        });
+    }
+}

@@ -1,0 +1,75 @@
+//! All that is true on a node, as facts in parts.
+
+use crate::channel::{ChannelVersion, Fact, Member};
+
+use super::super::envelope::{FactList, FactListBuilder, SnapshotPart};
+use super::state::{NodeState, Occupants, as_count};
+
+/// What was true on a node at one moment. Parts are shared, not copied: it may be given to several that ask.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeSnapshot {
+    number: u64,
+    parts: Vec<FactList>,
+}
+
+impl NodeSnapshot {
+    pub(super) fn of(state: &NodeState, number: u64, part_bytes: usize) -> Self {
+        let (mut parts, mut builder) = (Vec::new(), FactListBuilder::default());
+        for (app, part) in &state.apps {
+            let mut say = |fact: Fact| {
+                builder.push(app, &fact);
+                if builder.bytes() >= part_bytes {
+                    parts.push(builder.take());
+                }
+            };
+            for (channel, occupants) in &part.channels {
+                let channel = || channel.clone();
+                match occupants {
+                    Occupants::Connections { count, version } => {
+                        say(Fact::Subscribers { channel: channel(), count: *count, version: *version });
+                    }
+                    Occupants::Members(members) => {
+                        let count = as_count(members.len());
+                        let mut members: Vec<(&ChannelVersion, &Member)> = members.iter().collect();
+                        members.sort_unstable_by_key(|(version, _)| **version);
+                        for (version, member) in members {
+                            let (version, member) = (*version, member.clone());
+                            say(Fact::Joined { channel: channel(), version, member, count });
+                        }
+                    }
+                }
+            }
+            part.users.iter().for_each(|user_id| say(Fact::SignedIn { user_id: user_id.clone() }));
+            if part.connections > 0 {
+                say(Fact::Connections { count: part.connections });
+            }
+        }
+        // There is a last part, also of nothing.
+        if parts.is_empty() || !builder.is_empty() {
+            parts.push(builder.take());
+        }
+        NodeSnapshot { number, parts }
+    }
+
+    /// The number of the last fact in it.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// What answers a request, in its order.
+    pub(crate) fn answer(&self, request: u64) -> impl ExactSizeIterator<Item = SnapshotPart> + '_ {
+        let last = self.parts.len() - 1;
+        self.parts.iter().enumerate().map(move |(part, facts)| SnapshotPart {
+            request,
+            number: self.number,
+            part: as_count(part),
+            is_last: part == last,
+            facts: facts.clone(),
+        })
+    }
+
+    /// Bytes of all parts.
+    pub(crate) fn bytes(&self) -> usize {
+        self.parts.iter().map(FactList::bytes).sum()
+    }
+}

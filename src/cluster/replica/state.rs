@@ -1,0 +1,300 @@
+//! What is true on a node, app by app, within bounds.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::channel::{Change, ChannelVersion, Fact, Member};
+use crate::protocol::ChannelName;
+
+use super::super::status::ReplicaSize;
+use super::AppChange;
+
+/// All that is true on a node.
+#[derive(Debug, Default)]
+pub(super) struct NodeState {
+    pub(super) apps: HashMap<Arc<str>, AppPart>,
+    size: ReplicaSize,
+}
+
+/// What is true of one app.
+#[derive(Debug, Default)]
+pub(super) struct AppPart {
+    pub(super) channels: HashMap<ChannelName, Occupants>,
+    /// Users who are signed in.
+    pub(super) users: HashSet<Arc<str>>,
+    /// Connections, where they are told.
+    pub(super) connections: u32,
+}
+
+/// Who is subscribed to a channel. There is somebody.
+#[derive(Debug)]
+pub(super) enum Occupants {
+    /// So many, since the change of this version.
+    Connections { count: u32, version: ChannelVersion },
+    /// Members, each connection by the change by which it joined.
+    Members(Box<HashMap<ChannelVersion, Member>>),
+}
+
+/// How much a node may say it has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReplicaBounds {
+    /// Apps, channels, members' connections and users, altogether.
+    pub(crate) entries: usize,
+    pub(crate) bytes: usize,
+}
+
+/// What a fact has done.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Changed(AppChange),
+    /// It was known, or ends what has not begun.
+    Unchanged,
+    /// There is no room for it, or it cannot be.
+    Refused,
+}
+
+/// What one thing more takes.
+#[derive(Clone, Copy)]
+enum Item<'a> {
+    App(&'a str),
+    Channel(&'a ChannelName),
+    Member(&'a Member),
+    User(&'a str),
+}
+
+impl Default for ReplicaBounds {
+    fn default() -> Self {
+        ReplicaBounds { entries: 1_000_000, bytes: 256 * 1024 * 1024 }
+    }
+}
+
+impl NodeState {
+    pub(super) fn size(&self) -> ReplicaSize {
+        self.size
+    }
+
+    /// Takes a fact.
+    pub(super) fn apply(&mut self, app: &Arc<str>, fact: Fact, bounds: &ReplicaBounds) -> Outcome {
+        let Some(change) = StateChange { state: self, app, bounds }.apply(fact) else {
+            return Outcome::Refused;
+        };
+        match change {
+            Some(change) => Outcome::Changed(AppChange { app: Arc::clone(app), change }),
+            None => Outcome::Unchanged,
+        }
+    }
+}
+
+/// A fact on its way into the state. `Some(None)` is no change, `None` is a refusal.
+struct StateChange<'s> {
+    state: &'s mut NodeState,
+    app: &'s Arc<str>,
+    bounds: &'s ReplicaBounds,
+}
+
+impl StateChange<'_> {
+    fn apply(mut self, fact: Fact) -> Option<Option<Change>> {
+        match fact {
+            Fact::Subscribers { channel, .. } if channel.channel_type().is_presence() => None,
+            Fact::Joined { channel, .. } if !channel.channel_type().is_presence() => None,
+            Fact::Subscribers { channel, count: 0, version } => {
+                Some(self.vacate(&channel).then_some(Change::Subscribers { channel, count: 0, version }))
+            }
+            Fact::Subscribers { channel, count, version } => self.set_subscribers(channel, count, version),
+            Fact::Joined { channel, version, member, .. } => self.join(channel, version, member),
+            Fact::Left { channel, joined, version, .. } => Some(self.leave(channel, joined, version)),
+            Fact::SignedIn { user_id } => {
+                if self.part().is_some_and(|part| part.users.contains(&user_id)) {
+                    return Some(None);
+                }
+                self.part_with_room(Item::User(&user_id))?.users.insert(Arc::clone(&user_id));
+                Some(Some(Change::SignedIn { user_id }))
+            }
+            Fact::SignedOut { user_id } => {
+                let was = self.part().is_some_and(|part| part.users.remove(&user_id));
+                if was {
+                    self.state.size.less(Item::User(&user_id));
+                    self.tidy();
+                }
+                Some(was.then_some(Change::SignedOut { user_id }))
+            }
+            Fact::Connections { count } => self.set_connections(count),
+            Fact::CacheMissed { channel, version } => Some(Some(Change::CacheMissed { channel, version })),
+        }
+    }
+
+    fn set_subscribers(
+        &mut self,
+        channel: ChannelName,
+        count: u32,
+        version: ChannelVersion,
+    ) -> Option<Option<Change>> {
+        if let Some(occupants) = self.part().and_then(|part| part.channels.get_mut(&channel)) {
+            let Occupants::Connections { count: was, version: of } = occupants else { return None };
+            *of = version;
+            let changed = std::mem::replace(was, count) != count;
+            return Some(changed.then_some(Change::Subscribers { channel, count, version }));
+        }
+        let occupants = Occupants::Connections { count, version };
+        self.part_with_room(Item::Channel(&channel))?.channels.insert(channel.clone(), occupants);
+        Some(Some(Change::Subscribers { channel, count, version }))
+    }
+
+    fn set_connections(&mut self, count: u32) -> Option<Option<Change>> {
+        if self.part().map_or(0, |part| part.connections) == count {
+            return Some(None);
+        }
+        self.part_of_app()?.connections = count;
+        self.tidy();
+        Some(Some(Change::Connections { count }))
+    }
+
+    /// Nobody is subscribed to a channel any more. Whether somebody was.
+    fn vacate(&mut self, channel: &ChannelName) -> bool {
+        let was = self.part().is_some_and(|part| part.channels.remove(channel).is_some());
+        if was {
+            self.state.size.less(Item::Channel(channel));
+            self.tidy();
+        }
+        was
+    }
+
+    fn join(
+        &mut self,
+        channel: ChannelName,
+        version: ChannelVersion,
+        member: Member,
+    ) -> Option<Option<Change>> {
+        let known = self.part().and_then(|part| part.channels.get(&channel));
+        if let Some(Occupants::Members(members)) = known
+            && members.contains_key(&version)
+        {
+            return Some(None);
+        }
+        let is_new = known.is_none();
+        if is_new {
+            self.part_with_room(Item::Channel(&channel))?
+                .channels
+                .insert(channel.clone(), Occupants::Members(Box::default()));
+        }
+        let Some(part) = self.part_with_room(Item::Member(&member)) else {
+            if is_new {
+                self.vacate(&channel);
+            }
+            return None;
+        };
+        let Some(Occupants::Members(members)) = part.channels.get_mut(&channel) else { return None };
+        members.insert(version, member.clone());
+        let count = as_count(members.len());
+        Some(Some(Change::Joined { channel, version, told: version, member, count }))
+    }
+
+    fn leave(
+        &mut self,
+        channel: ChannelName,
+        joined: ChannelVersion,
+        version: ChannelVersion,
+    ) -> Option<Change> {
+        let part = self.part()?;
+        let Entry::Occupied(mut entry) = part.channels.entry(channel) else { return None };
+        let Occupants::Members(members) = entry.get_mut() else { return None };
+        let member = members.remove(&joined)?;
+        let left = as_count(members.len());
+        let channel = if left == 0 { entry.remove_entry().0 } else { entry.key().clone() };
+        self.state.size.less(Item::Member(&member));
+        if left == 0 {
+            self.state.size.less(Item::Channel(&channel));
+            self.tidy();
+        }
+        Some(Change::Left { channel, joined, user_id: member.user_id, version, count: left })
+    }
+
+    fn part(&mut self) -> Option<&mut AppPart> {
+        self.state.apps.get_mut(self.app)
+    }
+
+    /// The app's part, which begins if there is none and there is room for it.
+    fn part_of_app(&mut self) -> Option<&mut AppPart> {
+        if !self.state.apps.contains_key(self.app) {
+            self.state.size.more(Item::App(self.app), self.bounds)?;
+        }
+        Some(self.state.apps.entry(Arc::clone(self.app)).or_default())
+    }
+
+    /// The same, with room for one thing more, which is counted.
+    fn part_with_room(&mut self, item: Item<'_>) -> Option<&mut AppPart> {
+        self.part_of_app()?;
+        if self.state.size.more(item, self.bounds).is_none() {
+            self.tidy();
+            return None;
+        }
+        self.part()
+    }
+
+    /// Forgets the app if nothing is true of it.
+    fn tidy(&mut self) {
+        let is_empty =
+            |part: &AppPart| part.channels.is_empty() && part.users.is_empty() && part.connections == 0;
+        if self.state.apps.get(self.app).is_some_and(is_empty) {
+            self.state.apps.remove(self.app);
+            self.state.size.less(Item::App(self.app));
+        }
+    }
+}
+
+/// Channels have as many connections as there are sockets, which is less.
+pub(super) fn as_count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+impl ReplicaSize {
+    /// Adds one thing, if there is room for it.
+    fn more(&mut self, item: Item<'_>, bounds: &ReplicaBounds) -> Option<()> {
+        let mut larger = *self;
+        *larger.number_of(item) += 1;
+        larger.bytes += item.bytes();
+        let entries = larger.apps + larger.channels + larger.members + larger.users;
+        if entries > bounds.entries || larger.bytes > bounds.bytes {
+            return None;
+        }
+        *self = larger;
+        Some(())
+    }
+
+    /// Takes one thing away.
+    fn less(&mut self, item: Item<'_>) {
+        *self.number_of(item) -= 1;
+        self.bytes -= item.bytes();
+    }
+
+    fn number_of(&mut self, item: Item<'_>) -> &mut usize {
+        match item {
+            Item::App(_) => &mut self.apps,
+            Item::Channel(_) => &mut self.channels,
+            Item::Member(_) => &mut self.members,
+            Item::User(_) => &mut self.users,
+        }
+    }
+}
+
+impl Item<'_> {
+    /// Its entry in a table, and its texts, each with the counts of references.
+    fn bytes(self) -> usize {
+        const OF_TEXT: usize = 2 * size_of::<usize>();
+        match self {
+            Item::App(id) => size_of::<(Arc<str>, AppPart)>() + OF_TEXT + id.len(),
+            Item::Channel(name) => {
+                size_of::<(ChannelName, Occupants)>()
+                    + size_of::<HashMap<ChannelVersion, Member>>()
+                    + OF_TEXT
+                    + name.as_str().len()
+            }
+            Item::Member(Member { user_id, user_info }) => {
+                let info = user_info.as_ref().map_or(0, |info| OF_TEXT + info.len());
+                size_of::<(ChannelVersion, Member)>() + OF_TEXT + user_id.len() + info
+            }
+            Item::User(id) => size_of::<Arc<str>>() + OF_TEXT + id.len(),
+        }
+    }
+}
