@@ -79,10 +79,30 @@ impl Broker {
         Broker::launch(activated(name), Stdio::from(socket), Some(config), &[], &[])
     }
 
+    /// Starts a broker on this port, on which one was before.
+    ///
+    /// # Panics
+    /// With the broker's own words, if it does not come up.
+    #[must_use]
+    pub fn start_at(config: &str, port: u16) -> Broker {
+        Broker::launch_at(command(), Stdio::null(), Some(config), port, &[], &[])
+    }
+
     fn launch(
+        command: Command,
+        stdin: Stdio,
+        config: Option<&str>,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Broker {
+        Broker::launch_at(command, stdin, config, 0, arguments, environment)
+    }
+
+    fn launch_at(
         mut command: Command,
         stdin: Stdio,
         config: Option<&str>,
+        port: u16,
         arguments: &[&str],
         environment: &[(&str, &str)],
     ) -> Broker {
@@ -91,7 +111,7 @@ impl Broker {
         if let Some(path) = &config {
             command.arg("--config").arg(path).arg("--control-socket").arg(control_socket(path));
         }
-        command.args(["--port", "0"]).args(arguments).envs(environment.iter().copied());
+        command.args(["--port", &port.to_string()]).args(arguments).envs(environment.iter().copied());
         let mut child = command
             .stdin(stdin)
             .stdout(Stdio::piped())

@@ -38,6 +38,7 @@ pub struct Setup {
     server: String,
     cluster: String,
     flag: bool,
+    port: Option<u16>,
 }
 
 /// One node: a broker with an admin listener.
@@ -73,6 +74,7 @@ impl Setup {
             server: String::new(),
             cluster: String::new(),
             flag: false,
+            port: None,
         }
     }
 
@@ -123,10 +125,17 @@ impl Setup {
         self
     }
 
+    /// With clients at this port.
+    #[must_use]
+    pub fn at_port(mut self, port: u16) -> Setup {
+        self.port = Some(port);
+        self
+    }
+
     /// The configuration of a node of this name.
     #[must_use]
     pub fn configuration(&self, name: &str) -> String {
-        let Setup { url, prefix, apps, server, cluster, flag } = self;
+        let Setup { url, prefix, apps, server, cluster, flag, port: _ } = self;
         let url = if *flag { String::new() } else { format!("url = \"{url}\"\n") };
         format!(
             "[server]\nworkers = 1\n{server}\n[admin]\nenabled = true\nport = 0\n\
@@ -162,7 +171,12 @@ impl Setup {
     #[must_use]
     pub fn begin(&self, name: &str) -> Node {
         let flag = if self.flag { vec!["--cluster", &self.url] } else { Vec::new() };
-        let broker = Arc::new(Broker::start_with(Some(&self.configuration(name)), &flag, &[]));
+        let configuration = self.configuration(name);
+        let broker = match self.port {
+            Some(port) => Broker::start_at(&configuration, port),
+            None => Broker::start_with(Some(&configuration), &flag, &[]),
+        };
+        let broker = Arc::new(broker);
         let line = broker.await_line("serves the admin listener on http://");
         let port =
             line.split("://").nth(1).and_then(|rest| rest.rsplit_once(':')).map_or("", |(_, port)| port);
