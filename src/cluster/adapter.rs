@@ -37,7 +37,14 @@ pub(crate) struct Word {
 }
 
 /// Tells when the engine has carried something out, or that it will not.
-pub(crate) type Ticket = oneshot::Sender<Result<(), EngineError>>;
+pub(crate) type EngineTicket = oneshot::Sender<Result<(), EngineError>>;
+
+/// Answers a ticket, if there is one. Whoever waited for it may have gone.
+pub(crate) fn answer(ticket: Option<EngineTicket>, answer: Result<(), EngineError>) {
+    if let Some(ticket) = ticket {
+        let _ = ticket.send(answer);
+    }
+}
 
 /// Why an engine has not carried something out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,7 +59,7 @@ pub(crate) enum EngineError {
 
 /// Nothing more is taken at present: what waits to be published has reached its bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct QueueFull;
+pub(crate) struct OutboxFull;
 
 /// Which engine it is. After a fail-over to an empty one it is another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -103,7 +110,12 @@ pub(crate) trait Adapter: Send + Sync + fmt::Debug + 'static {
     ///
     /// # Errors
     /// If the queue is full. The ticket is dropped then.
-    fn publish(&self, subject: &Subject, bytes: Bytes, ticket: Option<Ticket>) -> Result<(), QueueFull>;
+    fn publish(
+        &self,
+        subject: &Subject,
+        bytes: Bytes,
+        ticket: Option<EngineTicket>,
+    ) -> Result<(), OutboxFull>;
 
     /// The same, and remembers it under the subject for so long; the engine numbers it, in one step with publishing it.
     ///
@@ -114,8 +126,8 @@ pub(crate) trait Adapter: Send + Sync + fmt::Debug + 'static {
         subject: &Subject,
         bytes: Bytes,
         expiry: Duration,
-        ticket: Option<Ticket>,
-    ) -> Result<(), QueueFull>;
+        ticket: Option<EngineTicket>,
+    ) -> Result<(), OutboxFull>;
 
     /// What a subject remembers. Whoever waits for it bounds the wait.
     fn recall(
@@ -124,7 +136,7 @@ pub(crate) trait Adapter: Send + Sync + fmt::Debug + 'static {
     ) -> impl Future<Output = Result<Option<Remembered>, EngineError>> + Send;
 
     /// Wants a subject. The ticket is answered when the engine has confirmed it, after whatever was asked for before.
-    fn subscribe(&self, subject: &Subject, ticket: Option<Ticket>);
+    fn subscribe(&self, subject: &Subject, ticket: Option<EngineTicket>);
 
     /// Wants a subject no longer.
     fn unsubscribe(&self, subject: &Subject);

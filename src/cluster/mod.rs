@@ -13,6 +13,8 @@ mod engine_url;
 pub(crate) mod envelope;
 mod event_numbers;
 pub(crate) mod inbox;
+#[cfg(test)]
+pub(crate) mod local;
 mod recent;
 pub(crate) mod replica;
 #[allow(unreachable_pub)] // until `config` shows it

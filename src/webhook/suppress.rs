@@ -19,7 +19,7 @@ pub(crate) struct Suppressor {
     most: usize,
     /// In the order in which they came, which is that of their deadlines.
     held: BTreeMap<u64, HeldRemoval>,
-    by_subject: HashMap<Subject, u64>,
+    by_subject: HashMap<HeldSubject, u64>,
     next: u64,
 }
 
@@ -32,7 +32,7 @@ struct HeldRemoval {
 
 /// What came or went: a channel, or a member of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Subject(ChannelName, Option<Arc<str>>);
+struct HeldSubject(ChannelName, Option<Arc<str>>);
 
 impl Suppressor {
     /// Holds removals back for `delay`, and at most `most` at once: one more lets the one that has waited longest go
@@ -55,20 +55,20 @@ impl Suppressor {
     ) {
         match &identified.event {
             WebhookEvent::ChannelOccupied(channel) => {
-                if !self.release(&Subject(channel.clone(), None)) {
+                if !self.release(&HeldSubject(channel.clone(), None)) {
                     send(identified);
                 }
             }
             WebhookEvent::MemberAdded(channel, user_id) => {
-                if !self.release(&Subject(channel.clone(), Some(Arc::clone(user_id)))) {
+                if !self.release(&HeldSubject(channel.clone(), Some(Arc::clone(user_id)))) {
                     send(identified);
                 }
             }
             WebhookEvent::ChannelVacated(channel) => {
-                self.hold(Subject(channel.clone(), None), identified, now)
+                self.hold(HeldSubject(channel.clone(), None), identified, now)
             }
             WebhookEvent::MemberRemoved(channel, user_id) => {
-                self.hold(Subject(channel.clone(), Some(Arc::clone(user_id))), identified, now);
+                self.hold(HeldSubject(channel.clone(), Some(Arc::clone(user_id))), identified, now);
             }
             WebhookEvent::ClientEvent(_)
             | WebhookEvent::CacheMiss(_)
@@ -99,7 +99,7 @@ impl Suppressor {
         self.held.first_key_value().map(|(_, held)| held.until)
     }
 
-    fn hold(&mut self, subject: Subject, identified: IdentifiedEvent, now: Instant) {
+    fn hold(&mut self, subject: HeldSubject, identified: IdentifiedEvent, now: Instant) {
         // A notice was lost if it is held already; the later one counts.
         self.release(&subject);
         let held = HeldRemoval { until: now + self.delay, identified };
@@ -109,7 +109,7 @@ impl Suppressor {
     }
 
     /// Forgets the removal of something that is back. Whether there was one.
-    fn release(&mut self, subject: &Subject) -> bool {
+    fn release(&mut self, subject: &HeldSubject) -> bool {
         self.by_subject.remove(subject).is_some_and(|place| self.held.remove(&place).is_some())
     }
 
@@ -117,10 +117,10 @@ impl Suppressor {
         let Some((_, HeldRemoval { identified, .. })) = self.held.pop_first() else { return };
         match &identified.event {
             WebhookEvent::MemberRemoved(channel, user_id) => {
-                self.by_subject.remove(&Subject(channel.clone(), Some(Arc::clone(user_id))));
+                self.by_subject.remove(&HeldSubject(channel.clone(), Some(Arc::clone(user_id))));
             }
             _ => {
-                self.by_subject.remove(&Subject(identified.event.channel().clone(), None));
+                self.by_subject.remove(&HeldSubject(identified.event.channel().clone(), None));
             }
         }
         send(identified);

@@ -60,7 +60,7 @@ impl Condition {
         };
         let mut rest = members.clone();
         rest.remove("type");
-        let mut taken = Taken { of: &of, rest, known: Vec::new() };
+        let mut taken = Statement { of: &of, rest, known: Vec::new() };
         let condition = match of.as_str() {
             "subscribers" => {
                 let channel = taken.required("channel")?;
@@ -111,14 +111,14 @@ impl Condition {
 }
 
 /// The members of a condition that have not been read yet.
-struct Taken<'a> {
+struct Statement<'a> {
     of: &'a str,
     rest: Map<String, Value>,
     /// Those that were asked for.
     known: Vec<&'static str>,
 }
 
-impl Taken<'_> {
+impl Statement<'_> {
     fn wrong(&self, why: impl fmt::Display) -> BadCondition {
         BadCondition::Member { of: self.of.to_owned(), why: why.to_string() }
     }
