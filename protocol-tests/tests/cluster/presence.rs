@@ -97,7 +97,7 @@ fn all_nodes_show_the_same_information_of_a_user() {
     });
     let (mut gone, other) = if agreed == Some(0) { (first, second) } else { (second, first) };
     gone.unsubscribe(&channel);
-    gone.assert_silence();
+    let _ = gone.drain();
     eventually("all show the other", || {
         let all = [shown(0), shown(1), shown(2)];
         all.iter().all(|one| one.is_some() && *one != agreed).then_some(())

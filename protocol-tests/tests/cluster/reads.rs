@@ -16,7 +16,7 @@ fn all_nodes_answer_the_same() {
     for n in 0..12 {
         let mut socket = trio.nodes[n % 3].target.connect();
         socket.subscribe(&format!("room{tag}-{}", n / 2));
-        socket.subscribe_presence(&format!("presence{tag}-{}", n % 4), &format!("u{}", n % 5), &Value::Null);
+        socket.subscribe_presence(&format!("presence-{tag}-{}", n % 4), &format!("u{}", n % 5), &Value::Null);
         sockets.push(socket);
     }
     let ask = |node: &Node| {
@@ -27,10 +27,10 @@ fn all_nodes_answer_the_same() {
         };
         json!([
             query(&format!("room{tag}-"), ""),
-            query(&format!("presence{tag}-"), "user_count"),
+            query(&format!("presence-{tag}-"), "user_count"),
             node.channel(&format!("room{tag}-0"), ""),
-            node.channel(&format!("presence{tag}-1"), "user_count"),
-            node.users(&format!("presence{tag}-1")),
+            node.channel(&format!("presence-{tag}-1"), "user_count"),
+            node.users(&format!("presence-{tag}-1")),
         ])
     };
     let rooms: Vec<String> = (0..6).map(|n| format!("room{tag}-{n}")).collect();
@@ -44,7 +44,7 @@ fn all_nodes_answer_the_same() {
     }
     for n in 0..4 {
         let users: std::collections::BTreeSet<_> = (0..12).filter(|i| i % 4 == n).map(|i| i % 5).collect();
-        assert_eq!(agreed[1]["channels"][format!("presence{tag}-{n}")]["user_count"], json!(users.len()));
+        assert_eq!(agreed[1]["channels"][format!("presence-{tag}-{n}")]["user_count"], json!(users.len()));
     }
     drop(sockets);
     for node in &trio.nodes {
