@@ -187,7 +187,12 @@ impl Target {
     #[must_use]
     #[track_caller]
     pub fn upgrade(&self, query: &str) -> Socket {
-        match self.transport {
+        // A target that was made before the scenario is carried like those that are made in it.
+        let transport = match self.transport {
+            Transport::WebSocket => Transport::current(),
+            other => other,
+        };
+        match transport {
             Transport::WebSocket => Socket::upgrade(self, &self.socket_path(query), &[]),
             other => Socket::over(Wire::begin(self, other, query), self),
         }

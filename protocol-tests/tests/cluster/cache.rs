@@ -21,7 +21,7 @@ fn first_after_success(node: &Node, channel: &str) -> Message {
 ///
 /// Proves: N9.
 #[test]
-fn the_last_event_waits_on_every_node() {
+pub(crate) fn the_last_event_waits_on_every_node() {
     let trio = shared();
     for kind in ["cache-", "private-cache-"] {
         let channel = unique(kind);

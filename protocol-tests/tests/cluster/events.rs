@@ -9,7 +9,7 @@ use crate::{assert_quiet, numbers, publish_number, settle, shared};
 ///
 /// Proves: N1.
 #[test]
-fn every_subscriber_on_every_node_gets_every_event_once() {
+pub(crate) fn every_subscriber_on_every_node_gets_every_event_once() {
     let trio = shared();
     let channel = unique("room-");
     let mut sockets: Vec<Socket> =
@@ -30,11 +30,30 @@ fn every_subscriber_on_every_node_gets_every_event_once() {
     }
 }
 
+/// A backend that waits for each answer, and sends the next event through another node, is heard in its order.
+///
+/// Proves: N1.
+#[test]
+fn a_backend_that_waits_is_heard_in_order_through_whatever_nodes() {
+    let trio = shared();
+    let channel = unique("room-");
+    let mut sockets: Vec<Socket> = trio.nodes.iter().map(|node| node.target.connect()).collect();
+    for socket in &mut sockets {
+        socket.subscribe(&channel);
+    }
+    for n in 0..150 {
+        publish_number(&trio.nodes[n % 3], &channel, n);
+    }
+    for heard in settle(&trio.nodes, &channel, &mut sockets) {
+        assert_eq!(numbers(&heard), (0..150).collect::<Vec<_>>());
+    }
+}
+
 /// Events of clients reach the members on other nodes, once and in order; the sender hears nothing of them.
 ///
 /// Proves: N1.
 #[test]
-fn client_events_cross_in_order() {
+pub(crate) fn client_events_cross_in_order() {
     let trio = shared();
     let channel = unique("private-room-");
     let mut sockets: Vec<Socket> = trio.nodes.iter().map(|node| node.target.connect()).collect();
@@ -68,7 +87,7 @@ fn client_events_cross_in_order() {
 ///
 /// Proves: N1.
 #[test]
-fn the_sender_is_excluded_on_whatever_node_it_is() {
+pub(crate) fn the_sender_is_excluded_on_whatever_node_it_is() {
     let trio = shared();
     let channel = unique("room-");
     let mut sockets: Vec<Socket> = trio.nodes.iter().map(|node| node.target.connect()).collect();

@@ -12,7 +12,7 @@ const SUCCEEDED: &str = "pusher_internal:subscription_succeeded";
 ///
 /// Proves: N2.
 #[test]
-fn the_first_subscriber_hears_what_is_published_right_after_its_success() {
+pub(crate) fn the_first_subscriber_hears_what_is_published_right_after_its_success() {
     let trio = shared();
     let mut connections: Vec<Connection> =
         trio.nodes.iter().map(|node| Connection::open(&node.target)).collect();
@@ -72,7 +72,7 @@ fn joining_and_leaving_over_and_over_ends_in_the_last_word() {
 ///
 /// Proves: N2.
 #[test]
-fn what_follows_a_waiting_join_queues_behind_it() {
+pub(crate) fn what_follows_a_waiting_join_queues_behind_it() {
     let trio = shared();
     for round in 0..20 {
         let channel = unique("private-room-");

@@ -18,6 +18,7 @@ mod reads;
 mod silence;
 mod start;
 mod strangers;
+mod transports;
 mod trouble;
 mod users;
 mod webhooks;

@@ -14,7 +14,7 @@ use crate::{
 ///
 /// Proves: N5.
 #[test]
-fn a_roster_holds_the_members_of_all_nodes() {
+pub(crate) fn a_roster_holds_the_members_of_all_nodes() {
     let trio = shared();
     let channel = unique("presence-room-");
     let mut sockets: Vec<Socket> = Vec::new();
@@ -213,7 +213,7 @@ fn announcements_alternate_and_end_in_the_truth() {
 ///
 /// Proves: N5.
 #[test]
-fn subscriptions_are_counted_across_nodes() {
+pub(crate) fn subscriptions_are_counted_across_nodes() {
     const COUNT: &str = "pusher_internal:subscription_count";
     let trio = shared();
     let channel = unique("room-");

@@ -23,7 +23,7 @@ pub(crate) fn signed_in(node: &Node, id: &str, watchlist: &Value) -> Socket {
 ///
 /// Proves: N8.
 #[test]
-fn a_users_events_reach_the_user_on_every_node() {
+pub(crate) fn a_users_events_reach_the_user_on_every_node() {
     let trio = shared();
     let (ann, bob) = (unique("ann-"), unique("bob-"));
     let channel = format!("#server-to-user-{ann}");
@@ -49,7 +49,7 @@ fn a_users_events_reach_the_user_on_every_node() {
 ///
 /// Proves: N8.
 #[test]
-fn a_users_connections_end_on_every_node() {
+pub(crate) fn a_users_connections_end_on_every_node() {
     let trio = shared();
     let ann = unique("ann-");
     for through in &trio.nodes {
