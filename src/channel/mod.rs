@@ -116,6 +116,13 @@ impl Channel {
         self.cached.as_deref().and_then(|cached| cached.number).is_some_and(|last| last >= number)
     }
 
+    /// Forgets what number the remembered event has: it is older than any that comes.
+    pub(crate) fn forget_number(&mut self) {
+        if let Some(cached) = self.cached.as_deref_mut() {
+            cached.number = None;
+        }
+    }
+
     /// Forgets the event of this version, if it is still the one that is remembered.
     pub(crate) fn forget(&mut self, version: ChannelVersion) {
         self.cached.take_if(|cached| cached.version == version);

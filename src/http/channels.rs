@@ -46,11 +46,11 @@ pub(crate) async fn list(request: &Authenticated<'_>) -> Result<HttpResponse, Ap
 }
 
 /// One channel. An unknown one is not occupied; that is no error.
-pub(crate) fn show(request: &Authenticated<'_>, name: &str) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn show(request: &Authenticated<'_>, name: &str) -> Result<HttpResponse, ApiError> {
     let name = channel_name(name, &request.app.app().limits)?;
     let info = Info::of_channel(&request.query.list("info").unwrap_or_default(), &name, &request.app)?;
     admit(&request.app)?;
-    let mut attributes = info.attributes(&request.app, &name);
+    let mut attributes = info.attributes(request.hub(), &request.app, &name).await;
     let occupied = name.channel_type().is_listed() && request.app.channel(&name).is_some();
     attributes.insert("occupied".into(), occupied.into());
     Ok(json_response(&Value::Object(attributes)))

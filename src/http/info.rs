@@ -1,8 +1,10 @@
 //! Reads the `info` parameter: which attributes of a channel a request asks for.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
-use crate::hub::{AppState, ChannelSummary};
+use crate::hub::{AppState, ChannelSummary, Hub};
 use crate::protocol::ChannelName;
 
 use super::ApiError;
@@ -70,13 +72,19 @@ impl Info {
             subscription_count: self.subscription_count && app.app().subscription_count,
             cache: false,
         };
-        Value::Object(fitting.attributes(app, name))
+        Value::Object(fitting.counts(app.channel(name).as_ref()))
     }
 
-    pub(super) fn attributes(self, app: &AppState, name: &ChannelName) -> Map<String, Value> {
+    pub(super) async fn attributes(
+        self,
+        hub: &Hub,
+        app: &Arc<AppState>,
+        name: &ChannelName,
+    ) -> Map<String, Value> {
         let mut attributes = self.counts(app.channel(name).as_ref());
         if self.cache {
-            let cached = app.cached(name);
+            // Apart, because few ask.
+            let cached = Box::pin(hub.recall(app, name)).await;
             let cached = cached.map(|(data, ttl)| json!({ "data": data, "ttl": ttl.as_secs() }));
             attributes.insert("cache".into(), cached.unwrap_or_default());
         }

@@ -103,3 +103,6 @@ impl Hub {
         self.post_to_socket(app, socket, |app| WorkerCommand::ToSocket { app, socket, frame: frame() })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,6 @@
 //! What others have accepted comes in by the hub's entrances for it: `arrived.rs`; what is true of them, by `elsewhere.rs`.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -34,6 +33,17 @@ pub(crate) trait Bus: Send + Sync {
 
     /// A number that the socket ids of this node have in common, and those of few other nodes.
     fn socket_tag(&self) -> SocketTag;
+
+    /// What the engine remembers of a cache channel. Whoever waits for it bounds the wait.
+    fn recall(&self, app: &Arc<AppState>, channel: &ChannelName) -> oneshot::Receiver<Recalled>;
+
+    /// Somebody on this node has found that a cache channel remembers nothing, the first one here since it did, as far as
+    /// this node knows. If it is the first one of the cluster, or that cannot be known, [`Hub::announce_cache_miss`] is
+    /// called, later and on another thread.
+    ///
+    /// # Errors
+    /// If the bus is known to be away: it is to be announced at once, whoever else announces it.
+    fn miss(&self, app: &Arc<AppState>, channel: &ChannelName) -> Result<(), BusAway>;
 
     /// Whether this node is (one of) those that tell the backend what happens in the channel.
     fn decides(&self, app: &AppState, channel: &ChannelName) -> bool;
@@ -79,6 +89,9 @@ pub(crate) type Taken = oneshot::Sender<Result<(), BusAway>>;
 /// Resolves when the engine has taken something. Whoever waits for it bounds the wait.
 pub(crate) type Carried = oneshot::Receiver<Result<(), BusAway>>;
 
+/// What the engine remembers: an event's frame, and for how much longer; or nothing.
+pub(crate) type Recalled = Result<Option<(Frame, Duration)>, BusAway>;
+
 /// The other nodes cannot be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("The other nodes of the cluster cannot be reached")]
@@ -88,8 +101,9 @@ pub(crate) struct BusAway;
 pub(crate) enum Claim {
     /// They come already, or the bus is away: it may join now.
     Settled,
-    /// The engine has not confirmed yet that they will come: it may join when this resolves, however it does, and after a
-    /// second it joins anyway.
+    /// The engine has not confirmed yet that they will come, or has not told yet what a cache channel remembers: that is
+    /// handed to [`Hub::deliver_from_elsewhere`] or [`Hub::recalled_nothing`] first. It may join when this resolves, however
+    /// it does, and after a second it joins anyway.
     Waiting(oneshot::Receiver<()>),
 }
 
@@ -103,15 +117,5 @@ impl Hub {
     /// What carries to the other nodes, where there are some.
     pub(crate) fn bus(&self) -> Option<&Arc<dyn Bus>> {
         self.bus.get()
-    }
-
-    /// Counts a join that settled although the engine had not confirmed in time.
-    pub(super) fn count_unconfirmed_join(&self) {
-        self.unconfirmed_joins.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Joins since the start that settled although the engine had not confirmed in time that the channel's events come.
-    pub(crate) fn unconfirmed_joins(&self) -> u64 {
-        self.unconfirmed_joins.load(Ordering::Relaxed)
     }
 }

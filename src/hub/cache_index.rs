@@ -48,9 +48,7 @@ impl CacheIndex {
         (expires, due): (Instant, Due),
         limits: &Limits,
     ) -> Vec<Forgotten> {
-        if let Some(place) = self.missed_names.remove(channel) {
-            self.missed.remove(&place);
-        }
+        self.forget_miss(channel);
         if let Some(replaced) = self.by_name.insert(channel.clone(), version) {
             self.bytes -= self.by_age.remove(&replaced).map_or(0, |entry| entry.bytes);
         }
@@ -77,6 +75,13 @@ impl CacheIndex {
             self.missed_names.remove(&oldest);
         }
         true
+    }
+
+    /// The next one who misses an event of the channel is the first.
+    pub(super) fn forget_miss(&mut self, channel: &ChannelName) {
+        if let Some(place) = self.missed_names.remove(channel) {
+            self.missed.remove(&place);
+        }
     }
 
     /// What has expired, at most so many events.
@@ -175,6 +180,8 @@ mod tests {
         index.remember(&name("a"), version(4), 10, until(now), &Limits::default());
         assert_eq!(index.expire(now, usize::MAX), [(name("a"), version(4))]);
         assert!(index.miss(&name("a"), version(5)) && !index.miss(&name("b"), version(6)));
+        index.forget_miss(&name("b"));
+        assert!(index.miss(&name("b"), version(6)), "it is not known to have been missed");
         for n in 0..MISSED_CHANNELS {
             index.miss(&name(&format!("many-{n}")), version(7 + n as u64));
         }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::channel::Fact;
 use crate::protocol::{ChannelName, Frame, SocketId, SocketTag};
 
-use super::{AppState, Bus, BusAway, Carriage, Claim, Outgoing, Taken};
+use super::{AppState, Bus, BusAway, Carriage, Claim, Outgoing, Recalled, Taken};
 
 /// What it does, and what it was given.
 #[derive(Default)]
@@ -29,6 +29,9 @@ struct FakeState {
     taken: Vec<Taken>,
     to_sockets: Vec<SocketId>,
     terminated: Vec<String>,
+    remembered: Option<(Frame, Duration)>,
+    missed: Vec<ChannelName>,
+    told: Vec<Fact>,
 }
 
 /// An event that it was given.
@@ -89,6 +92,21 @@ impl FakeBus {
         self.0.lock().to_sockets.clone()
     }
 
+    /// From now on this is what the engine remembers.
+    pub(crate) fn remember(&self, frame: Frame, expires_in: Duration) {
+        self.0.lock().remembered = Some((frame, expires_in));
+    }
+
+    /// The channels of which it was told that something was missed.
+    pub(crate) fn missed(&self) -> Vec<ChannelName> {
+        self.0.lock().missed.clone()
+    }
+
+    /// What it was told that has become true on the node.
+    pub(crate) fn told(&self) -> Vec<Fact> {
+        self.0.lock().told.clone()
+    }
+
     /// The users whose connections others were to end.
     pub(crate) fn terminated(&self) -> Vec<String> {
         self.0.lock().terminated.clone()
@@ -123,7 +141,9 @@ impl Bus for FakeBus {
         }
     }
 
-    fn tell(&self, _: &AppState, _: Fact) {}
+    fn tell(&self, _: &AppState, fact: Fact) {
+        self.0.lock().told.push(fact);
+    }
 
     fn claim(&self, _: &Arc<AppState>, channel: &ChannelName) -> Claim {
         let mut state = self.0.lock();
@@ -142,6 +162,21 @@ impl Bus for FakeBus {
 
     fn socket_tag(&self) -> SocketTag {
         SocketTag::of_random(4711)
+    }
+
+    fn recall(&self, _: &Arc<AppState>, _: &ChannelName) -> oneshot::Receiver<Recalled> {
+        let (tell, told) = oneshot::channel();
+        let state = self.0.lock();
+        let recalled = if state.is_away { Err(BusAway) } else { Ok(state.remembered.clone()) };
+        // It is waited for.
+        let _ = tell.send(recalled);
+        told
+    }
+
+    fn miss(&self, _: &Arc<AppState>, channel: &ChannelName) -> Result<(), BusAway> {
+        let mut state = self.0.lock();
+        state.missed.push(channel.clone());
+        if state.is_away { Err(BusAway) } else { Ok(()) }
     }
 
     fn decides(&self, _: &AppState, _: &ChannelName) -> bool {

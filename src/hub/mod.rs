@@ -16,7 +16,10 @@ mod apps;
 mod arrived;
 mod ask;
 mod bus;
+#[cfg(test)]
+mod bus_world;
 mod cache_index;
+mod cached_elsewhere;
 mod change_apps;
 mod change_elsewhere;
 mod client;
@@ -63,7 +66,7 @@ pub use app_state::AppState;
 pub(crate) use app_state::{ChannelSummary, Listener, Listeners};
 pub(crate) use apps::Apps;
 pub(crate) use arrived::{ArrivedEvent, RememberedAs};
-pub(crate) use bus::{Bus, BusAway, Carriage, Carried, Claim, Outgoing, Taken};
+pub(crate) use bus::{Bus, BusAway, Carriage, Carried, Claim, Outgoing, Recalled, Taken};
 pub(crate) use change_elsewhere::Unconcerned;
 pub use client::{Client, Transport, Written};
 pub(crate) use clock::{Clock, ClockStep};
@@ -119,8 +122,6 @@ pub struct Hub {
     unknown_app_listener: OnceLock<Arc<dyn UnknownAppListener>>,
     /// What carries to the other nodes, where there are some.
     bus: OnceLock<Arc<dyn Bus>>,
-    /// Joins that settled although the engine had not confirmed in time that the channel's events come.
-    unconfirmed_joins: AtomicU64,
     /// Told when a worker is no longer far behind.
     relieved: Notify,
 }
@@ -152,7 +153,6 @@ impl Hub {
             refusals: RefusalCounts::default(),
             unknown_app_listener: OnceLock::new(),
             bus: OnceLock::new(),
-            unconfirmed_joins: AtomicU64::new(0),
             relieved: Notify::new(),
         });
         hub.set_apps(apps.into_iter().map(|(app, listeners)| (app, Some(listeners))).collect())?;

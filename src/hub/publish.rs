@@ -99,6 +99,7 @@ impl Hub {
     }
 
     /// Sends a message to the subscribers of a channel on all nodes. It is made also if there are none on this one.
+    #[cold]
     fn broadcast_everywhere(
         &self,
         bus: &dyn Bus,

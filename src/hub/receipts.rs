@@ -9,7 +9,7 @@ use super::{BusAway, Carried, Taken};
 
 /// The time that a publisher waits at most until the engine has taken its events. Then it is answered all the same: they
 /// have been accepted, and are on their way.
-const ENGINE_TIME: Duration = Duration::from_secs(1);
+pub(super) const ENGINE_TIME: Duration = Duration::from_secs(1);
 
 /// The receipts for what one request has published. Where there are no other nodes, there are none.
 #[derive(Debug, Default)]

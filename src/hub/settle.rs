@@ -119,7 +119,10 @@ impl SubscriptionChange<'_> {
         if let Some(event) = entry.recall(app.clock().now()) {
             return event.frame.clone();
         }
-        if app.has_listeners() && app.cache.lock().miss(channel, version) {
+        if app.has_listeners()
+            && app.cache.lock().miss(channel, version)
+            && hub.bus().is_none_or(|bus| bus.miss(app, channel).is_err())
+        {
             hub.announce(app, &Notice::CacheMiss(channel, hub.own_change(version)));
         }
         server_message::cache_miss(channel)

@@ -383,7 +383,7 @@ async fn dispatch(
         Endpoint::BatchEvents => Ok(events::publish_batch(request)?.answer().await),
         Endpoint::ChannelEvents(name) => Ok(events::publish_body(request, name)?.answer().await),
         Endpoint::Channels => Box::pin(channels::list(request)).await,
-        Endpoint::Channel(name) => channels::show(request, name),
+        Endpoint::Channel(name) => Box::pin(channels::show(request, name)).await,
         Endpoint::ChannelUsers(name) => channels::users(request, name),
         Endpoint::ChannelStats(name) => channels::stats(request, name),
         Endpoint::ChannelStream(kind, name) => {

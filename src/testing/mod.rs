@@ -44,6 +44,8 @@ mod conditions;
 mod lost_worker;
 #[cfg(test)]
 mod metrics_churn;
+#[cfg(test)]
+mod other_nodes;
 mod running;
 #[cfg(test)]
 mod storm;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dashmap::mapref::entry::Entry;
 
 use crate::hub::cache_index::Forgotten;
-use crate::protocol::{ChannelName, json};
+use crate::protocol::{ChannelName, Frame, json};
 
 use super::AppState;
 
@@ -15,8 +15,7 @@ impl AppState {
         let now = self.clock.now();
         let entry = self.channels.get(name)?;
         let cached = entry.recall(now)?;
-        let [data] = json::members(std::str::from_utf8(cached.frame.json()).ok()?, ["data"]).ok()?;
-        Some((json::as_string(data?)?.into_owned(), cached.expires - now))
+        Some((payload_of(&cached.frame)?, cached.expires - now))
     }
 
     /// Forgets what has expired, at most so many events. Returns how many there were.
@@ -50,4 +49,10 @@ impl AppState {
             }
         }
     }
+}
+
+/// The payload of an event, of which this is the text.
+pub(in crate::hub) fn payload_of(text: &Frame) -> Option<String> {
+    let [data] = json::members(std::str::from_utf8(text.json()).ok()?, ["data"]).ok()?;
+    Some(json::as_string(data?)?.into_owned())
 }

@@ -5,6 +5,7 @@ mod channels;
 mod demand;
 mod settings;
 
+pub(super) use cache::payload_of;
 pub(crate) use channels::ChannelSummary;
 
 use std::fmt;

@@ -68,9 +68,8 @@ impl Worker {
         number: JoinNumber,
         confirmed: oneshot::Receiver<()>,
     ) {
-        if timeout(CONFIRMATION_TIME, confirmed).await.is_err() {
-            self.hub.count_unconfirmed_join();
-        }
+        // If it comes too late, or never, the bus has counted it.
+        let _ = timeout(CONFIRMATION_TIME, confirmed).await;
         if let Some(waiting) = self.waiting_joins.take(&(client, channel), Some(number)) {
             self.settle_now(waiting);
         }

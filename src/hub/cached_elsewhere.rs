@@ -1,0 +1,59 @@
+//! What cache channels remember where several nodes are one broker: the engine remembers it for all of them, and numbers
+//! it. A node that has been subscribed to a channel all the time remembers the same.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::channel::Fact;
+use crate::protocol::{Broadcast, ChannelName};
+
+use super::app_state::payload_of;
+use super::receipts::ENGINE_TIME;
+use super::{AppState, Hub, Notice};
+
+impl Hub {
+    /// The payload that a cache channel remembers, and for how much longer: one read of the engine, where there is one. If it
+    /// does not answer in time, what this node remembers is told.
+    pub(crate) async fn recall(
+        &self,
+        app: &Arc<AppState>,
+        channel: &ChannelName,
+    ) -> Option<(String, Duration)> {
+        let Some(bus) = self.bus() else { return app.cached(channel) };
+        match timeout(ENGINE_TIME, bus.recall(app, channel)).await {
+            Ok(Ok(Ok(recalled))) => {
+                let (frame, expires_in) = recalled?;
+                Some((payload_of(Broadcast::new(frame, false).plain())?, expires_in))
+            }
+            _ => app.cached(channel),
+        }
+    }
+
+    /// The engine remembers nothing of a cache channel, whose next miss on this node may be the first of the cluster.
+    pub(crate) fn recalled_nothing(&self, app_id: &str, channel: &ChannelName) {
+        if let Some(app) = self.apps().by_id(app_id) {
+            app.cache.lock().forget_miss(channel);
+        }
+    }
+
+    /// A cache channel was found here to remember nothing, for the first time in the cluster since it did, or it is not known
+    /// whether it was the first time. Those who listen are told, and the other nodes.
+    pub(crate) fn announce_cache_miss(self: &Arc<Self>, app_id: &str, channel: &ChannelName) {
+        if let Some(app) = self.apps().by_id(app_id) {
+            let version = self.next_version();
+            self.announce(app, &Notice::CacheMiss(channel, self.own_change(version)));
+            if let Some(bus) = self.bus() {
+                bus.tell(app, Fact::CacheMissed { channel: channel.clone(), version });
+            }
+        }
+    }
+
+    /// The engine is another one, which begins to number again: from now on every number is larger than those before.
+    pub(crate) fn forget_cache_numbers(&self) {
+        for app in self.apps().iter() {
+            app.channels.iter_mut().for_each(|mut channel| channel.forget_number());
+        }
+    }
+}
