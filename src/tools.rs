@@ -3,6 +3,7 @@
 
 /// What reads the bytes of strangers and is private to its module.
 pub mod fuzzing {
+    pub use crate::cluster::fuzzing as cluster;
     pub use crate::http::fuzzing as http;
     pub use crate::pipe::fuzzing as pipe;
     pub use crate::test_mode::fuzzing as control;

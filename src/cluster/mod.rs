@@ -12,9 +12,13 @@ pub(crate) mod counts;
 mod engine_url;
 pub(crate) mod envelope;
 mod event_numbers;
+pub mod fuzzing;
+#[cfg(test)]
+mod histories;
 pub(crate) mod inbox;
 #[cfg(test)]
 pub(crate) mod local;
+pub(crate) mod peers;
 mod recent;
 pub(crate) mod replica;
 #[allow(unreachable_pub)] // until `config` shows it

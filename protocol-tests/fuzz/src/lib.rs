@@ -5,6 +5,7 @@
 //! `protocol-tests/fuzz/run` lets libFuzzer look for such bytes; `cargo test` replays those that are kept in `corpus/`.
 
 mod binary;
+mod cluster;
 mod control;
 mod frames;
 mod handshake;
@@ -20,8 +21,9 @@ mod sockjs;
 pub type Target = fn(&[u8]);
 
 /// Every target, by its name, which is that of its corpus.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("binary", binary::target),
+    ("cluster", cluster::target),
     ("control", control::target),
     ("frames", frames::target),
     ("handshake", handshake::target),

@@ -1,1 +1,276 @@
+use super::super::envelope::FactListBuilder;
+use super::*;
+use crate::channel::{ChannelVersion, Member};
+use crate::protocol::ChannelName;
 
+fn name(text: &str) -> ChannelName {
+    ChannelName::parse(text, 164).unwrap()
+}
+
+fn version(number: u64) -> ChannelVersion {
+    ChannelVersion::new(number)
+}
+
+fn subscribers(channel: &str, count: u32, number: u64) -> Fact {
+    Fact::Subscribers { channel: name(channel), count, version: version(number) }
+}
+
+fn member(user: &str) -> Member {
+    Member { user_id: user.into(), user_info: Some(r#"{"n":1}"#.into()) }
+}
+
+fn joined(user: &str, number: u64) -> Fact {
+    Fact::Joined { channel: name("presence-a"), version: version(number), member: member(user), count: 1 }
+}
+
+fn left(joined: u64, number: u64) -> Fact {
+    let channel = name("presence-a");
+    Fact::Left { channel, joined: version(joined), version: version(number), count: 0 }
+}
+
+fn batch(first: u64, facts: &[Fact]) -> FactBatch {
+    let mut builder = FactListBuilder::default();
+    facts.iter().for_each(|fact| builder.push(&"1".into(), fact));
+    FactBatch { first, facts: builder.take() }
+}
+
+fn last_part(request: u64, number: u64, facts: &[Fact]) -> SnapshotPart {
+    SnapshotPart { request, number, part: 0, is_last: true, facts: batch(0, facts).facts }
+}
+
+/// What a call has told, in short.
+fn told(call: impl FnOnce(&mut dyn FnMut(AppChange))) -> Vec<String> {
+    let mut told = Vec::new();
+    call(&mut |AppChange { app, change }| {
+        assert_eq!(&*app, "1");
+        told.push(match change {
+            Change::Subscribers { channel, count, .. } => format!("{channel} {count}"),
+            Change::Joined { version, member, count, .. } => {
+                format!("+{}@{} {count}", member.user_id, version.number())
+            }
+            Change::Left { joined, user_id, count, .. } => format!("-{user_id}@{} {count}", joined.number()),
+            Change::SignedIn { user_id } => format!("in {user_id}"),
+            Change::SignedOut { user_id } => format!("out {user_id}"),
+            Change::Connections { count } => format!("connections {count}"),
+            Change::CacheMissed { channel, .. } => format!("missed {channel}"),
+        });
+    });
+    told
+}
+
+fn in_step() -> Replica {
+    let mut replica = Replica::new(ReplicaBounds::default(), 0);
+    replica.heard_of(0);
+    assert!(replica.is_in_step());
+    replica
+}
+
+#[test]
+fn what_is_said_is_told_once_and_taken_back_at_the_end() {
+    let mut replica = in_step();
+    let facts = [
+        subscribers("news", 2, 1),
+        joined("ann", 2),
+        joined("bob", 3),
+        joined("ann", 4),
+        Fact::SignedIn { user_id: "ann".into() },
+        Fact::Connections { count: 5 },
+        Fact::CacheMissed { channel: name("cache-a"), version: version(5) },
+        left(2, 6),
+        // None of these changes anything.
+        left(2, 6),
+        joined("bob", 3),
+        subscribers("news", 2, 7),
+        Fact::SignedIn { user_id: "ann".into() },
+        Fact::SignedOut { user_id: "bob".into() },
+        Fact::Connections { count: 5 },
+    ];
+    let changes = told(|each| replica.apply(batch(1, &facts), each));
+    let expected = [
+        "news 2",
+        "+ann@2 1",
+        "+bob@3 2",
+        "+ann@4 3",
+        "in ann",
+        "connections 5",
+        "missed cache-a",
+        "-ann@2 2",
+    ];
+    assert_eq!(changes, expected);
+    assert_eq!(told(|each| replica.apply(batch(1, &facts), each)), [""; 0], "a repetition");
+    assert_eq!(told(|each| replica.apply(batch(14, &[facts[13].clone(), left(4, 8)]), each)), ["-ann@4 1"]);
+    assert!(replica.has(15) && !replica.has(16));
+    let mut all = told(|each| replica.tell("1", each));
+    all.sort_unstable();
+    assert_eq!(all, ["+bob@3 1", "connections 5", "in ann", "news 2"]);
+    let mut gone = told(|each| replica.remove(each));
+    gone.sort_unstable();
+    assert_eq!(gone, ["-bob@3 0", "connections 0", "news 0", "out ann"]);
+}
+
+#[test]
+fn a_gap_is_closed_by_a_snapshot_and_what_came_meanwhile() {
+    let mut own = Replica::of_this_node();
+    let say = |own: &mut Replica, fact: Fact| own.say(&"1".into(), fact);
+    let mut replica = in_step();
+    replica.apply(batch(1, &[joined("ann", 1), subscribers("news", 1, 2)]), &mut |_| {});
+    for fact in [
+        joined("ann", 1),
+        subscribers("news", 1, 2),
+        left(1, 3),
+        joined("ann", 4),
+        joined("bob", 5),
+        subscribers("news", 0, 6),
+    ] {
+        say(&mut own, fact);
+    }
+    replica.heard_of(6);
+    assert!(!replica.is_in_step() && replica.wants_snapshot() && replica.number() == 2);
+    replica.ask(1);
+    assert!(!replica.wants_snapshot());
+    let early = own.snapshot(1);
+    say(&mut own, joined("cy", 7));
+    assert_eq!(told(|each| replica.apply(batch(7, &[joined("cy", 7)]), each)), [""; 0], "it waits");
+    let parts: Vec<SnapshotPart> = early.answer(1).collect();
+    assert_eq!(parts.len(), 2);
+    // Of another request, again, and one that comes too early: it is asked for again.
+    assert_eq!(told(|each| replica.part(&early.answer(2).next().unwrap(), each)), [""; 0]);
+    assert!(!replica.wants_snapshot());
+    replica.part(&parts[1], &mut |change| panic!("{change:?}"));
+    assert!(replica.wants_snapshot());
+    replica.ask(3);
+    let mut changes = Vec::new();
+    for part in early.answer(3) {
+        changes.extend(told(|each| replica.part(&part, each)));
+    }
+    changes.sort_unstable();
+    assert_eq!(changes, ["+ann@4 2", "+bob@5 3", "+cy@7 3", "-ann@1 2", "news 0"]);
+    assert!(replica.is_in_step() && replica.number() == 7);
+    assert_eq!(replica.size(), own.size());
+    let ReplicaCounts { gaps, snapshots, .. } = replica.counts();
+    assert_eq!((gaps, snapshots), (1, 1));
+}
+
+#[test]
+fn who_has_another_connection_by_then_joins_before_the_old_one_leaves() {
+    let mut replica = in_step();
+    replica.apply(batch(1, &[joined("ann", 1)]), &mut |_| {});
+    replica.heard_of(3);
+    replica.ask(1);
+    let part = last_part(1, 3, &[joined("ann", 3)]);
+    assert_eq!(told(|each| replica.part(&part, each)), ["+ann@3 2", "-ann@1 1"]);
+}
+
+#[test]
+fn a_snapshot_that_is_older_than_what_is_known_is_of_no_use() {
+    let mut replica = in_step();
+    replica.apply(batch(1, &[joined("ann", 1), joined("bob", 2)]), &mut |_| {});
+    replica.heard_of(3);
+    replica.ask(1);
+    replica.part(&last_part(1, 1, &[]), &mut |change| panic!("{change:?}"));
+    assert!(replica.wants_snapshot());
+}
+
+#[test]
+fn whoever_claims_too_much_is_refused_the_rest() {
+    let app = Arc::from("1");
+    let claims = |bounds: ReplicaBounds, facts: &mut dyn Iterator<Item = Fact>| {
+        let mut replica = Replica::new(bounds, 0);
+        replica.heard_of(0);
+        let mut builder = FactListBuilder::default();
+        facts.for_each(|fact| builder.push(&app, &fact));
+        let mut changes = 0;
+        replica.apply(FactBatch { first: 1, facts: builder.take() }, &mut |_| changes += 1);
+        let size = replica.size();
+        assert_eq!(changes, size.channels - usize::from(size.members > 0) + size.members + size.users);
+        let refused = replica.counts().refused;
+        let mut removed = 0;
+        replica.remove(&mut |_| removed += 1);
+        assert_eq!(removed, changes);
+        (size, refused)
+    };
+    let few = ReplicaBounds { entries: 100, bytes: usize::MAX };
+    let (size, refused) = claims(few, &mut (0..1000).map(|n| subscribers(&format!("room-{n}"), 1, n)));
+    assert_eq!((size.apps + size.channels, refused), (100, 901));
+    let (size, refused) = claims(few, &mut (0..1000).map(|n| joined("ann", n)));
+    assert_eq!((size.apps + size.channels + size.members, refused), (100, 902));
+    let users = |n: u64| Fact::SignedIn { user_id: n.to_string().into() };
+    let (size, refused) = claims(few, &mut (0..1000).map(users));
+    assert_eq!((size.apps + size.users, refused), (100, 901));
+    let small = ReplicaBounds { entries: usize::MAX, bytes: 10_000 };
+    let (size, refused) = claims(small, &mut (0..1000).map(|n| joined("ann", n)));
+    assert!(size.bytes <= 10_000 && refused > 800, "{size:?} {refused}");
+}
+
+#[test]
+fn what_cannot_be_is_refused_and_leaves_nothing() {
+    let mut replica = in_step();
+    let elsewhere =
+        Fact::Joined { channel: name("news"), version: version(1), member: member("ann"), count: 1 };
+    let facts = [elsewhere, subscribers("presence-a", 1, 1), subscribers("presence-a", 0, 1)];
+    assert_eq!(told(|each| replica.apply(batch(1, &facts), each)), [""; 0]);
+    let mut full = Replica::new(ReplicaBounds { entries: 2, bytes: usize::MAX }, 0);
+    full.heard_of(0);
+    assert_eq!(told(|each| full.apply(batch(1, &[joined("ann", 1)]), each)), [""; 0]);
+    for replica in [replica, full] {
+        assert_eq!(replica.size(), ReplicaSize::default());
+        assert!(replica.counts().refused > 0 && replica.is_in_step());
+    }
+}
+
+#[test]
+fn what_waits_for_a_snapshot_is_bounded() {
+    let mut replica = Replica::new(ReplicaBounds::default(), 0);
+    for number in 0..Behind::MOST_HELD as u64 + 5 {
+        replica.apply(batch(number + 1, &[joined("ann", number)]), &mut |change| panic!("{change:?}"));
+    }
+    assert_eq!(replica.counts().not_held, 5);
+    let info = format!("{{\"a\":\"{}\"}}", "x".repeat(1024 * 1024));
+    let large = Member { user_id: "ann".into(), user_info: Some(info.as_str().into()) };
+    let mut replica = Replica::new(ReplicaBounds::default(), 0);
+    for number in 1..20 {
+        let channel = name("presence-a");
+        let fact = Fact::Joined { channel, version: version(number), member: large.clone(), count: 1 };
+        replica.apply(batch(number, &[fact]), &mut |change| panic!("{change:?}"));
+    }
+    assert!(replica.held_bytes() <= Behind::MOST_HELD_BYTES && replica.counts().not_held > 10);
+}
+
+#[test]
+fn numbers_at_the_end_of_all_numbers_do_no_harm() {
+    let mut replica = in_step();
+    replica.apply(batch(u64::MAX, &[joined("ann", 1), joined("bob", 2)]), &mut |_| {});
+    replica.ask(1);
+    replica.part(&last_part(1, u64::MAX, &[]), &mut |_| {});
+    replica.heard_of(u64::MAX);
+    replica.apply(batch(u64::MAX, &[joined("ann", 1)]), &mut |_| {});
+    replica.apply(batch(0, &[joined("ann", 1)]), &mut |_| {});
+    assert!(replica.is_in_step());
+}
+
+/// Whoever tells of the end and the return of a node gives each the same number, and none twice.
+#[test]
+fn death_and_return_have_numbers_of_their_own() {
+    let numbers = |life: u64| {
+        let mut numbers = Vec::new();
+        let mut each = |AppChange { change, .. }: AppChange| match change {
+            Change::Joined { told, .. } => numbers.push(told.number()),
+            Change::Left { version, .. } | Change::Subscribers { version, .. } => {
+                numbers.push(version.number());
+            }
+            other => panic!("{other:?}"),
+        };
+        let mut replica = Replica::new(ReplicaBounds::default(), life);
+        replica.ask(1);
+        replica.part(&last_part(1, 9, &[joined("ann", 1), subscribers("news", 1, 2)]), &mut each);
+        replica.apply(batch(10, &[joined("bob", 3)]), &mut each);
+        replica.remove(&mut each);
+        numbers.sort_unstable();
+        numbers
+    };
+    let (first, second) = (numbers(0), numbers(17));
+    assert_eq!(first[..3], [1, 2, 3]);
+    assert_eq!(second[0], 3, "what happens from then on has the number that it was given");
+    assert!(first.iter().filter(|number| **number != 3).all(|number| !second.contains(number)));
+    assert_eq!(second, numbers(17));
+}

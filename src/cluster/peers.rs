@@ -1,0 +1,383 @@
+//! Which other nodes there are: who is alive, whether the bus counts as away, and whether this node has settled.
+//!
+//! A node beats once a second, on a subject where it hears itself. Its own heartbeats that come back are its probes: a peer is
+//! dead when five of them, sent a second apart after the peer was last heard, have come back and the peer has not been heard
+//! between. So nobody dies because the bus is away, or because this node stood still. The time is an argument.
+
+mod deciders;
+mod link;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::channel::NodeId;
+
+use super::adapter::Link;
+use super::envelope::NodeHeartbeat;
+use super::status::BusTrouble;
+
+pub(crate) use deciders::Deciders;
+use link::LinkHistory;
+
+/// How often a node beats.
+pub(crate) const BEAT_EVERY: Duration = Duration::from_secs(1);
+
+/// So many probes come back without a peer being heard, then it is dead.
+const PROBES_UNTIL_DEAD: u32 = 5;
+
+/// Probes that were sent sooner after one another count as one. A second, less what timers may be early.
+const PROBE_SPACING: Duration = Duration::from_millis(900);
+
+/// So long a starting node listens at least until it is settled, and so long it takes at most.
+const LISTENS_FOR: Duration = Duration::from_secs(2);
+const SETTLES_WITHIN: Duration = Duration::from_secs(10);
+
+/// A node that restarts under its name is heard beside its former self for no longer than this.
+const NAMESAKE_AFTER: Duration = Duration::from_secs(10);
+
+/// A peer that was heard within this time is beating.
+const BEATS_WITHIN: Duration = Duration::from_secs(3);
+
+/// Peers that are known at once, and departed ones that are remembered. Others are not looked at.
+const MOST_PEERS: usize = 256;
+const MOST_DEPARTED: usize = 1024;
+
+/// The other nodes.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    me: NodeId,
+    name: Arc<str>,
+    started: Instant,
+    /// Since when the others can be heard.
+    listening: Option<Instant>,
+    is_settled: bool,
+    peers: BTreeMap<NodeId, Peer>,
+    departed: Departed,
+    probes: Probes,
+    link: LinkHistory,
+    deciders: Arc<Deciders>,
+    ignored: IgnoredPeers,
+}
+
+/// Another node that counts as alive.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    /// What it said of itself last.
+    pub(crate) heartbeat: NodeHeartbeat,
+    /// When it was heard first and last.
+    pub(crate) appeared: Instant,
+    pub(crate) heard: Instant,
+    /// It has the name of this node, or of another peer.
+    pub(crate) is_namesake: bool,
+    /// What it has is known here.
+    is_in_step: bool,
+    /// Probes that have come back since it was heard; the next one that counts was sent not before this.
+    missed: u32,
+    counts_from: Instant,
+}
+
+/// Something about the other nodes has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum PeerChange {
+    /// One is heard that was not there. `returned` is 0, or the number of the heartbeat by which one came back that had
+    /// been taken for dead: see [`Replica::new`](super::replica::Replica::new).
+    Appeared { node: NodeId, returned: u64 },
+    /// It is dead.
+    Died(NodeId),
+    /// It has said goodbye.
+    Left(NodeId),
+    /// It has had the name of this node, or of another peer, for so long that it is no former self. This is told once.
+    Namesake { node: NodeId, name: Arc<str> },
+    /// This node has settled: it takes joins, and decides.
+    Settled,
+}
+
+/// Heartbeats that were not looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct IgnoredPeers {
+    /// Of nodes that have left, or from before a death.
+    pub(crate) departed: u64,
+    /// Of nodes that would have been too many.
+    pub(crate) too_many: u64,
+}
+
+/// Nodes that were peers.
+#[derive(Debug, Default)]
+struct Departed {
+    /// Each with its last heartbeat; none if it may not come back.
+    nodes: HashMap<NodeId, Option<u64>>,
+    /// In the order in which they went.
+    order: VecDeque<NodeId>,
+}
+
+/// This node's own heartbeats.
+#[derive(Debug, Default)]
+struct Probes {
+    last: u64,
+    /// Those that have not come back, and when they were sent.
+    under_way: VecDeque<(u64, Instant)>,
+}
+
+impl Peers {
+    /// Those of a node that has just started.
+    pub(crate) fn new(me: NodeId, name: Arc<str>, now: Instant) -> Self {
+        Peers {
+            me,
+            name,
+            started: now,
+            listening: None,
+            is_settled: false,
+            peers: BTreeMap::new(),
+            departed: Departed::default(),
+            probes: Probes::default(),
+            link: LinkHistory::default(),
+            deciders: Arc::new(Deciders::new(me)),
+            ignored: IgnoredPeers::default(),
+        }
+    }
+
+    /// This node beats: the number of its heartbeat.
+    pub(crate) fn beat(&mut self, now: Instant) -> u64 {
+        self.probes.send(now)
+    }
+
+    /// A heartbeat was heard, of another node or of this one. `each` is told what changes by it.
+    pub(crate) fn heard(
+        &mut self,
+        from: NodeId,
+        heartbeat: NodeHeartbeat,
+        now: Instant,
+        each: &mut dyn FnMut(PeerChange),
+    ) {
+        if from == self.me {
+            if let Some(sent) = self.probes.came_back(heartbeat.beat) {
+                self.probe(sent, now, each);
+            }
+            return;
+        }
+        if let Some(peer) = self.peers.get_mut(&from) {
+            // A late or repeated one is no sign of life.
+            if heartbeat.beat <= peer.heartbeat.beat {
+                return;
+            }
+            let settles = heartbeat.settled != peer.heartbeat.settled;
+            self.link.heard(from, heartbeat.engine.as_ref());
+            *peer = Peer { heartbeat, heard: now, missed: 0, counts_from: now, ..*peer };
+            if settles {
+                self.decide_anew(now);
+            }
+            return;
+        }
+        let returned = match self.departed.nodes.get(&from) {
+            Some(Some(last)) if heartbeat.beat > *last => heartbeat.beat,
+            Some(_) => {
+                self.ignored.departed += 1;
+                return;
+            }
+            None => 0,
+        };
+        if self.peers.len() >= MOST_PEERS {
+            self.ignored.too_many += 1;
+            return;
+        }
+        self.departed.forget(from);
+        self.link.heard(from, heartbeat.engine.as_ref());
+        self.peers.insert(from, Peer::new(heartbeat, now));
+        each(PeerChange::Appeared { node: from, returned });
+        self.decide_anew(now);
+    }
+
+    /// A node has said goodbye. It does not come back under this id.
+    pub(crate) fn goodbye(&mut self, from: NodeId, now: Instant, each: &mut dyn FnMut(PeerChange)) {
+        if from == self.me {
+            return;
+        }
+        self.departed.remember(from, None);
+        if self.peers.remove(&from).is_some() {
+            self.link.departed(from);
+            self.decide_anew(now);
+            each(PeerChange::Left(from));
+        }
+    }
+
+    /// The engine's adapter says whether the engine is there, and which one it is.
+    pub(crate) fn link(&mut self, link: &Link, now: Instant) {
+        if self.link.set(link, self.peers.keys().copied(), now) {
+            self.peers.values_mut().for_each(|peer| peer.forgive(now));
+        }
+    }
+
+    /// From now on the others can be heard: the engine has confirmed their subject.
+    pub(crate) fn listens(&mut self, now: Instant) {
+        self.listening.get_or_insert(now);
+    }
+
+    /// What a peer has is known here, or no longer.
+    pub(crate) fn set_in_step(&mut self, node: NodeId, is_in_step: bool) {
+        if let Some(peer) = self.peers.get_mut(&node) {
+            peer.is_in_step = is_in_step;
+        }
+    }
+
+    /// Some time has passed. To be called about once a second, and when something has come into step.
+    pub(crate) fn pass(&mut self, now: Instant, each: &mut dyn FnMut(PeerChange)) {
+        let has_listened = self.listening.is_some_and(|since| now >= since + LISTENS_FOR);
+        let is_complete = has_listened && self.peers.values().all(|peer| peer.is_in_step);
+        if !self.is_settled && (is_complete || now >= self.started + SETTLES_WITHIN) {
+            self.is_settled = true;
+            self.decide_anew(now);
+            each(PeerChange::Settled);
+        }
+        self.find_namesakes(now, each);
+    }
+
+    /// Since when the bus counts as away, and why, if it does.
+    pub(crate) fn bus_trouble(&self, now: Instant) -> Option<BusTrouble> {
+        self.link.trouble(now)
+    }
+
+    /// Whether this node takes joins, and decides.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.is_settled
+    }
+
+    /// Who decides for which channel. It is another value when that changes.
+    pub(crate) fn deciders(&self) -> &Arc<Deciders> {
+        &self.deciders
+    }
+
+    /// The others that count as alive.
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (NodeId, &Peer)> {
+        self.peers.iter().map(|(node, peer)| (*node, peer))
+    }
+
+    /// Another one that counts as alive.
+    pub(crate) fn peer(&self, node: NodeId) -> Option<&Peer> {
+        self.peers.get(&node)
+    }
+
+    /// What was not looked at.
+    pub(crate) fn ignored(&self) -> IgnoredPeers {
+        self.ignored
+    }
+
+    /// A probe that was sent then has come back.
+    fn probe(&mut self, sent: Instant, now: Instant, each: &mut dyn FnMut(PeerChange)) {
+        if self.link.is_lenient(now) {
+            self.peers.values_mut().for_each(|peer| peer.forgive(now));
+            return;
+        }
+        let mut dead = Vec::new();
+        for (node, peer) in &mut self.peers {
+            if sent >= peer.counts_from {
+                peer.missed += 1;
+                peer.counts_from = sent + PROBE_SPACING;
+            }
+            if peer.missed >= PROBES_UNTIL_DEAD {
+                dead.push(*node);
+            }
+        }
+        for node in dead {
+            if let Some(peer) = self.peers.remove(&node) {
+                self.departed.remember(node, Some(peer.heartbeat.beat));
+                self.link.departed(node);
+                self.decide_anew(now);
+                each(PeerChange::Died(node));
+            }
+        }
+    }
+
+    /// Those decide who know what the others have.
+    fn decide_anew(&mut self, now: Instant) {
+        let settled = self.peers.iter().filter(|(_, peer)| peer.heartbeat.settled).map(|(node, _)| *node);
+        let nodes = settled.chain(self.is_settled.then_some(self.me)).collect();
+        if let Some(deciders) = self.deciders.with(nodes, now) {
+            self.deciders = Arc::new(deciders);
+        }
+    }
+
+    fn find_namesakes(&mut self, now: Instant, each: &mut dyn FnMut(PeerChange)) {
+        let beats = |peer: &Peer| now < peer.heard + BEATS_WITHIN && now >= peer.appeared + NAMESAKE_AFTER;
+        let mut nodes_of: HashMap<&str, u32> = HashMap::new();
+        if now >= self.started + NAMESAKE_AFTER {
+            nodes_of.insert(&self.name, 1);
+        }
+        let names: Vec<Arc<str>> = self
+            .peers
+            .values()
+            .filter(|peer| beats(peer))
+            .map(|peer| Arc::clone(&peer.heartbeat.name))
+            .collect();
+        names.iter().for_each(|name| *nodes_of.entry(name).or_default() += 1);
+        for (node, peer) in &mut self.peers {
+            let is_namesake =
+                beats(peer) && nodes_of.get(&*peer.heartbeat.name).is_some_and(|nodes| *nodes > 1);
+            if is_namesake && !peer.is_namesake {
+                each(PeerChange::Namesake { node: *node, name: Arc::clone(&peer.heartbeat.name) });
+            }
+            peer.is_namesake |= is_namesake;
+        }
+    }
+}
+
+impl Peer {
+    fn new(heartbeat: NodeHeartbeat, now: Instant) -> Self {
+        Peer {
+            heartbeat,
+            appeared: now,
+            heard: now,
+            is_namesake: false,
+            is_in_step: false,
+            missed: 0,
+            counts_from: now,
+        }
+    }
+
+    /// Only probes that are sent from now on count.
+    fn forgive(&mut self, now: Instant) {
+        self.missed = 0;
+        self.counts_from = now;
+    }
+}
+
+impl Departed {
+    fn remember(&mut self, node: NodeId, last_beat: Option<u64>) {
+        if self.nodes.insert(node, last_beat).is_none() {
+            self.order.push_back(node);
+        }
+        if self.order.len() > MOST_DEPARTED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.nodes.remove(&oldest);
+        }
+    }
+
+    fn forget(&mut self, node: NodeId) {
+        if self.nodes.remove(&node).is_some() {
+            self.order.retain(|other| *other != node);
+        }
+    }
+}
+
+impl Probes {
+    /// Those that are remembered: more than come back after a second, and than are lost without the link being away.
+    const MOST_UNDER_WAY: usize = 64;
+
+    fn send(&mut self, now: Instant) -> u64 {
+        self.last += 1;
+        if self.under_way.len() >= Self::MOST_UNDER_WAY {
+            self.under_way.pop_front();
+        }
+        self.under_way.push_back((self.last, now));
+        self.last
+    }
+
+    /// When it was sent, if it was and has not come back before. Those before it are lost.
+    fn came_back(&mut self, beat: u64) -> Option<Instant> {
+        let place = self.under_way.iter().position(|(number, _)| *number == beat)?;
+        self.under_way.drain(..=place).next_back().map(|(_, sent)| sent)
+    }
+}

@@ -1,0 +1,217 @@
+use super::super::adapter::EngineId;
+use super::*;
+use crate::protocol::SocketTag;
+
+const ME: NodeId = NodeId::new(1);
+const OTHER: NodeId = NodeId::new(2);
+
+fn second(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+fn heartbeat(beat: u64, name: &str, engine: &str) -> NodeHeartbeat {
+    NodeHeartbeat {
+        beat,
+        facts: 0,
+        settled: true,
+        name: name.into(),
+        address: None,
+        socket_tag: SocketTag::of_random(0),
+        release: "1".into(),
+        engine: Some(EngineId(engine.into())),
+        started_ms: 0,
+        settings: 0,
+    }
+}
+
+fn up(engine: &str) -> Link {
+    Link::Up { engine: EngineId(engine.into()), round_trip: Duration::ZERO }
+}
+
+/// A node that has settled, with a peer that was heard just now.
+struct Subject {
+    peers: Peers,
+    now: Instant,
+    changes: Vec<PeerChange>,
+}
+
+impl Subject {
+    fn new() -> Self {
+        let now = Instant::now();
+        let mut peers = Peers::new(ME, "a".into(), now);
+        peers.listens(now);
+        peers.link(&up("one"), now);
+        let mut subject = Subject { peers, now: now + second(2), changes: Vec::new() };
+        subject.pass(second(0));
+        subject.hears(OTHER, heartbeat(1, "b", "one"));
+        let settled = [PeerChange::Settled, PeerChange::Appeared { node: OTHER, returned: 0 }];
+        assert_eq!(subject.take(), settled);
+        subject
+    }
+
+    fn hears(&mut self, from: NodeId, heartbeat: NodeHeartbeat) {
+        self.peers.heard(from, heartbeat, self.now, &mut |change| self.changes.push(change));
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.peers.pass(self.now, &mut |change| self.changes.push(change));
+    }
+
+    /// A probe is sent after this time, and comes back at once.
+    fn probe(&mut self, after: Duration) {
+        self.now += after;
+        let beat = self.peers.beat(self.now);
+        self.hears(ME, heartbeat(beat, "a", "one"));
+    }
+
+    fn take(&mut self) -> Vec<PeerChange> {
+        std::mem::take(&mut self.changes)
+    }
+}
+
+#[test]
+fn a_peer_dies_by_five_probes_between_which_it_is_not_heard() {
+    let mut subject = Subject::new();
+    for beat in 2..5 {
+        (0..4).for_each(|_| subject.probe(second(1)));
+        subject.hears(OTHER, heartbeat(beat, "b", "one"));
+    }
+    (0..4).for_each(|_| subject.probe(second(1)));
+    subject.hears(OTHER, heartbeat(4, "b", "one"));
+    assert_eq!(subject.take(), [], "a late or repeated one is no sign of life, and no probe");
+    subject.probe(second(1));
+    assert_eq!(subject.take(), [PeerChange::Died(OTHER)]);
+    assert_eq!(subject.peers.iter().len(), 0);
+}
+
+#[test]
+fn what_is_sent_at_once_is_one_probe() {
+    let mut subject = Subject::new();
+    (0..20).for_each(|_| subject.probe(Duration::from_millis(40)));
+    assert_eq!(subject.take(), []);
+    // And what was sent before it was heard is none.
+    let beats: Vec<u64> = (0..6).map(|n| subject.peers.beat(subject.now + second(n))).collect();
+    subject.now += second(6);
+    subject.hears(OTHER, heartbeat(2, "b", "one"));
+    beats.into_iter().for_each(|beat| subject.hears(ME, heartbeat(beat, "a", "one")));
+    assert_eq!(subject.take(), []);
+}
+
+#[test]
+fn a_probe_that_comes_back_twice_is_one() {
+    let mut subject = Subject::new();
+    subject.now += second(1);
+    let beat = subject.peers.beat(subject.now);
+    (0..9).for_each(|_| subject.hears(ME, heartbeat(beat, "a", "one")));
+    (0..3).for_each(|_| subject.probe(second(1)));
+    assert_eq!(subject.take(), []);
+}
+
+#[test]
+fn nobody_dies_while_the_bus_is_away_or_has_just_become_another() {
+    let mut subject = Subject::new();
+    let away = Link::Away { since: subject.now, reason: "gone".into() };
+    subject.peers.link(&away, subject.now);
+    (0..20).for_each(|_| subject.probe(second(1)));
+    let trouble = subject.peers.bus_trouble(subject.now);
+    assert_eq!(trouble.map(|trouble| trouble.reason), Some("gone".into()));
+
+    subject.peers.link(&up("two"), subject.now);
+    subject.hears(OTHER, heartbeat(2, "b", "one"));
+    let reason = subject.peers.bus_trouble(subject.now).unwrap().reason;
+    assert!(reason.contains("1 of the other nodes"), "it was heard, but is elsewhere: {reason}");
+    (0..29).for_each(|_| subject.probe(second(1)));
+    subject.hears(OTHER, heartbeat(3, "b", "two"));
+    assert_eq!(subject.peers.bus_trouble(subject.now), None);
+    assert_eq!(subject.take(), []);
+    (0..6).for_each(|_| subject.probe(second(1)));
+    assert_eq!(subject.take(), [PeerChange::Died(OTHER)]);
+}
+
+#[test]
+fn another_engine_counts_as_away_for_half_a_minute_at_most() {
+    let mut subject = Subject::new();
+    subject.peers.link(&up("two"), subject.now);
+    assert!(subject.peers.bus_trouble(subject.now + second(29)).is_some());
+    assert!(subject.peers.bus_trouble(subject.now + second(30)).is_none());
+}
+
+#[test]
+fn one_that_was_taken_for_dead_comes_back_by_a_new_heartbeat_and_one_that_has_left_never() {
+    let mut subject = Subject::new();
+    (0..5).for_each(|_| subject.probe(second(1)));
+    subject.hears(OTHER, heartbeat(1, "b", "one"));
+    assert_eq!(subject.take(), [PeerChange::Died(OTHER)], "it was said before");
+    subject.hears(OTHER, heartbeat(7, "b", "one"));
+    assert_eq!(subject.take(), [PeerChange::Appeared { node: OTHER, returned: 7 }]);
+    let now = subject.now;
+    subject.peers.goodbye(OTHER, now, &mut |change| assert_eq!(change, PeerChange::Left(OTHER)));
+    subject.hears(OTHER, heartbeat(8, "b", "one"));
+    assert_eq!((subject.take(), subject.peers.ignored().departed), (vec![], 2));
+}
+
+#[test]
+fn a_goodbye_of_this_node_is_a_lie() {
+    let mut subject = Subject::new();
+    subject.peers.goodbye(ME, subject.now, &mut |change| panic!("{change:?}"));
+    (0..5).for_each(|_| subject.probe(second(1)));
+    assert_eq!(subject.take(), [PeerChange::Died(OTHER)]);
+}
+
+#[test]
+fn a_starting_node_settles_when_it_knows_what_everybody_has() {
+    let start = Instant::now();
+    let settles = |known: bool, listens: Option<u64>| {
+        let mut peers = Peers::new(ME, "a".into(), start);
+        for now in (0..100).map(|tenth| start + Duration::from_millis(tenth * 100)) {
+            if listens.is_some_and(|after| now >= start + second(after)) {
+                peers.listens(now);
+            }
+            peers.heard(OTHER, heartbeat(1, "b", "one"), now, &mut |_| {});
+            peers.set_in_step(OTHER, known);
+            peers.pass(now, &mut |_| {});
+            assert_eq!(peers.deciders().has_others(), true);
+            if peers.is_settled() {
+                return now - start;
+            }
+        }
+        second(10)
+    };
+    assert_eq!(settles(true, Some(1)), second(3));
+    assert_eq!(settles(false, Some(1)), second(10), "it is not told");
+    assert_eq!(settles(true, None), second(10), "it cannot listen");
+}
+
+#[test]
+fn a_namesake_that_goes_on_beating_is_told_once() {
+    let mut subject = Subject::new();
+    subject.hears(NodeId::new(3), heartbeat(1, "a", "one"));
+    subject.hears(NodeId::new(4), heartbeat(1, "b", "one"));
+    subject.take();
+    for beat in 2..30 {
+        subject.pass(second(1));
+        // The node that was called b has been restarted.
+        subject.hears(NodeId::new(4), heartbeat(beat, "b", "one"));
+        subject.hears(NodeId::new(3), heartbeat(beat, "a", "one"));
+        assert!(beat > 9 || subject.changes.is_empty());
+    }
+    assert_eq!(subject.take(), [PeerChange::Namesake { node: NodeId::new(3), name: "a".into() }]);
+    assert!(subject.peers.peer(NodeId::new(3)).unwrap().is_namesake);
+}
+
+#[test]
+fn peers_are_bounded() {
+    let mut subject = Subject::new();
+    for n in 0..100_000 {
+        subject.hears(NodeId::new(10 + n), heartbeat(1, "b", "one"));
+        subject.peers.goodbye(NodeId::new(1_000_000 + n), subject.now, &mut |change| panic!("{change:?}"));
+    }
+    assert_eq!(subject.peers.iter().len(), MOST_PEERS);
+    assert_eq!(subject.peers.ignored().too_many, 100_001 - MOST_PEERS as u64);
+    let Departed { nodes, order } = &subject.peers.departed;
+    assert_eq!((nodes.len(), order.len()), (MOST_DEPARTED, MOST_DEPARTED));
+    assert!(subject.peers.probes.under_way.is_empty());
+    (0..1000).for_each(|_| drop(subject.peers.beat(subject.now)));
+    assert_eq!(subject.peers.probes.under_way.len(), Probes::MOST_UNDER_WAY);
+}
