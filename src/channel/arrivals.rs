@@ -2,48 +2,44 @@
 
 use std::collections::VecDeque;
 
-/// Names an item of one list, as long as the item is on it. A later one is larger.
-pub(super) type Ticket = u64;
+use super::ChannelVersion;
 
-/// Items in the order in which they were added.
+/// Items in the order in which they were added, each named by the change by which it came.
 #[derive(Clone, Debug)]
 pub(super) struct Arrivals<T> {
-    /// Sorted by their tickets. What is removed leaves its place empty; never at either end, and never more than half of
+    /// Sorted by their versions. What is removed leaves its place empty; never at either end, and never more than half of
     /// all places.
-    places: VecDeque<(Ticket, Option<T>)>,
+    places: VecDeque<(ChannelVersion, Option<T>)>,
     present: usize,
-    next: Ticket,
 }
 
 impl<T> Default for Arrivals<T> {
     fn default() -> Self {
-        Arrivals { places: VecDeque::new(), present: 0, next: 0 }
+        Arrivals { places: VecDeque::new(), present: 0 }
     }
 }
 
 impl<T> Arrivals<T> {
-    /// Adds an item behind all others.
-    pub(super) fn push(&mut self, item: T) -> Ticket {
-        let ticket = self.next;
-        self.next += 1;
+    /// Adds an item behind all others, by a later change than theirs.
+    pub(super) fn push(&mut self, version: ChannelVersion, item: T) {
+        debug_assert!(self.places.back().is_none_or(|(last, _)| *last < version), "versions only grow");
         if self.places.capacity() == 0 {
             // Most lists hold one item, ever.
             self.places.reserve_exact(1);
         }
-        self.places.push_back((ticket, Some(item)));
+        self.places.push_back((version, Some(item)));
         self.present += 1;
-        ticket
     }
 
     /// An item, to be changed.
-    pub(super) fn get_mut(&mut self, ticket: Ticket) -> Option<&mut T> {
-        let place = self.place(ticket)?;
+    pub(super) fn get_mut(&mut self, version: ChannelVersion) -> Option<&mut T> {
+        let place = self.place(version)?;
         self.places[place].1.as_mut()
     }
 
     /// Removes an item.
-    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<T> {
-        let place = self.place(ticket)?;
+    pub(super) fn remove(&mut self, version: ChannelVersion) -> Option<T> {
+        let place = self.place(version)?;
         let removed = self.places[place].1.take()?;
         self.present -= 1;
         while self.places.front().is_some_and(|(_, item)| item.is_none()) {
@@ -76,8 +72,8 @@ impl<T> Arrivals<T> {
         self.present == 0
     }
 
-    fn place(&self, ticket: Ticket) -> Option<usize> {
-        self.places.binary_search_by_key(&ticket, |(ticket, _)| *ticket).ok()
+    fn place(&self, version: ChannelVersion) -> Option<usize> {
+        self.places.binary_search_by_key(&version, |(version, _)| *version).ok()
     }
 }
 
@@ -89,11 +85,12 @@ mod tests {
     fn the_order_is_that_of_arrival_whoever_leaves() {
         for leaving in 0..5 {
             let mut list = Arrivals::default();
-            let tickets: Vec<Ticket> = "abcde".chars().map(|name| list.push(name)).collect();
-            assert_eq!(list.remove(tickets[leaving]), "abcde".chars().nth(leaving));
-            assert_eq!(list.remove(tickets[leaving]), None, "gone is gone");
-            assert_eq!(list.get_mut(tickets[leaving]), None);
-            list.push('f');
+            let versions: Vec<ChannelVersion> = (10..15).map(ChannelVersion::new).collect();
+            versions.iter().zip("abcde".chars()).for_each(|(version, name)| list.push(*version, name));
+            assert_eq!(list.remove(versions[leaving]), "abcde".chars().nth(leaving));
+            assert_eq!(list.remove(versions[leaving]), None, "gone is gone");
+            assert_eq!(list.get_mut(versions[leaving]), None);
+            list.push(ChannelVersion::new(20), 'f');
             let expected: String = "abcdef".chars().filter(|c| "abcde".find(*c) != Some(leaving)).collect();
             assert_eq!((list.iter().collect::<String>(), list.len()), (expected, 5));
         }
@@ -102,14 +99,15 @@ mod tests {
     #[test]
     fn the_places_of_those_who_left_are_at_most_as_many_as_those_who_are_there() {
         let mut list = Arrivals::default();
-        let tickets: Vec<Ticket> = (0..10_000).map(|number| list.push(number)).collect();
-        for (number, ticket) in tickets.iter().enumerate().filter(|(number, _)| number % 10 != 3) {
-            assert_eq!(list.remove(*ticket), Some(number));
+        let versions: Vec<ChannelVersion> = (0..10_000).map(ChannelVersion::new).collect();
+        versions.iter().zip(0..).for_each(|(version, number)| list.push(*version, number));
+        for (number, version) in versions.iter().enumerate().filter(|(number, _)| number % 10 != 3) {
+            assert_eq!(list.remove(*version), Some(number));
             assert!(list.places.len() <= 2 * list.len(), "{} for {}", list.places.len(), list.len());
         }
         assert!(list.iter().eq((3..10_000).step_by(10).collect::<Vec<_>>().iter()));
-        for ticket in tickets.iter().skip(3).step_by(10) {
-            list.remove(*ticket);
+        for version in versions.iter().skip(3).step_by(10) {
+            list.remove(*version);
         }
         assert!(list.is_empty() && list.places.capacity() <= 16);
     }

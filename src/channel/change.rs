@@ -31,6 +31,21 @@ pub(crate) struct Announcement {
     /// The version of the roster that holds this change. A subscriber that joined at this version or a later
     /// one knows it already.
     pub version: ChannelVersion,
+    /// The version of the change by which the connection joined, on its node.
+    pub joined: ChannelVersion,
+}
+
+/// What a change of another node's subscribers changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ChangedElsewhere {
+    /// Nobody was subscribed before, on any node.
+    pub occupied: bool,
+    /// Nobody is subscribed any more, on any node.
+    pub vacated: bool,
+    /// There are more subscribers, or fewer.
+    pub count_changed: bool,
+    /// What to tell the subscribers of this node.
+    pub announcement: Option<Announcement>,
 }
 
 /// Why a subscription did not take effect.

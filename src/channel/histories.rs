@@ -1,5 +1,8 @@
 //! Whole histories of the presence channels of an app, drawn at random and shrunk when they fail: whatever is joined,
-//! left, cut, terminated and removed in whatever order, the rosters are exact and the announcements balanced.
+//! left, cut, terminated and removed in whatever order, on this node or on others that come and go, the rosters are exact
+//! and the announcements balanced.
+
+mod elsewhere;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,6 +14,9 @@ use super::*;
 
 const CONNECTIONS: u32 = 10;
 const CHANNELS: usize = 3;
+/// Other nodes, some before this one in their order and some behind it.
+const NODES: u128 = 3;
+const HERE: NodeId = NodeId::new(1);
 const USERS: usize = 4;
 /// One fewer than the users, so that some are refused.
 const MEMBERS_LIMIT: usize = 3;
@@ -41,6 +47,24 @@ enum Happening {
     Obey {
         nth: usize,
     },
+    /// A connection of another node joins.
+    JoinElsewhere {
+        node: u128,
+        channel: usize,
+        user: usize,
+    },
+    /// One of another node's connections leaves.
+    LeaveElsewhere {
+        nth: usize,
+    },
+    /// A node tells what it has told already.
+    Repeat {
+        nth: usize,
+    },
+    /// A node is gone, and all that it had.
+    Die {
+        node: u128,
+    },
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -53,7 +77,19 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => (0..USERS).prop_map(|user| Happening::Terminate { user }),
         1 => Just(Happening::RemoveApp),
         4 => any::<usize>().prop_map(|nth| Happening::Obey { nth }),
+        8 => (0..NODES, 0..CHANNELS, 0..USERS)
+            .prop_map(|(node, channel, user)| Happening::JoinElsewhere { node: 2 * node, channel, user }),
+        5 => any::<usize>().prop_map(|nth| Happening::LeaveElsewhere { nth }),
+        2 => any::<usize>().prop_map(|nth| Happening::Repeat { nth }),
+        1 => (0..NODES).prop_map(|node| Happening::Die { node: 2 * node }),
     ]
+}
+
+/// A connection: of this node, or of another by the name that it has there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Attendant {
+    Here(u32),
+    Elsewhere(NodeId, ChannelVersion),
 }
 
 /// What a subscriber has been told of a channel: the roster at its version, and the changes since.
@@ -72,7 +108,7 @@ struct World {
     versions: u64,
     channels: BTreeMap<usize, Channel>,
     /// Who is where, and as whom.
-    attending: BTreeMap<(u32, usize), String>,
+    attending: BTreeMap<(Attendant, usize), String>,
     listeners: BTreeMap<(u32, usize), ModelSubscriber>,
     told_to_end: Vec<u32>,
 }
@@ -87,8 +123,12 @@ impl World {
             Happening::Disconnect { connection } => self.disconnect(connection),
             Happening::Terminate { user } => {
                 let user = format!("u{user}");
+                let here = |(attendant, _): &(Attendant, usize)| match attendant {
+                    Attendant::Here(connection) => Some(*connection),
+                    Attendant::Elsewhere(..) => None,
+                };
                 let of_user = self.attending.iter().filter(|(_, attending)| **attending == user);
-                let connections: BTreeSet<u32> = of_user.map(|((connection, _), _)| *connection).collect();
+                let connections: BTreeSet<u32> = of_user.filter_map(|(key, _)| here(key)).collect();
                 self.told_to_end.extend(connections);
             }
             Happening::RemoveApp => self.told_to_end.extend(0..CONNECTIONS),
@@ -98,6 +138,21 @@ impl World {
                     self.disconnect(connection);
                 }
             }
+            Happening::JoinElsewhere { node, channel, user } => {
+                let (node, joined) = (NodeId::new(node), self.next_version());
+                self.join_elsewhere(node, joined, channel, &format!("u{user}"));
+            }
+            Happening::LeaveElsewhere { nth } => {
+                if let Some((node, joined, channel, user)) = self.distant(nth) {
+                    self.leave_elsewhere(node, joined, channel, &user);
+                }
+            }
+            Happening::Repeat { nth } => {
+                if let Some((node, joined, channel, user)) = self.distant(nth) {
+                    self.join_elsewhere(node, joined, channel, &user);
+                }
+            }
+            Happening::Die { node } => self.die(NodeId::new(node)),
         }
     }
 
@@ -113,12 +168,12 @@ impl World {
         let member = Member { user_id: Arc::from(user), user_info: None };
         let joined =
             channel.join(worker(connection), socket(connection), Some(&member), MEMBERS_LIMIT, version);
-        let attending = self.attending.contains_key(&(connection, at));
+        let attending = self.attending.contains_key(&(Attendant::Here(connection), at));
         let users = users(&self.attending, at);
         match joined {
             Err(JoinRefused::AlreadyJoined) => assert!(attending),
             Err(JoinRefused::OverCapacity) => {
-                assert!(!attending && !users.contains(user) && users.len() == MEMBERS_LIMIT);
+                assert!(!attending && !users.contains(user) && users.len() >= MEMBERS_LIMIT);
                 assert_eq!(channel.subscribers().count(), before);
             }
             Ok(joined) => {
@@ -128,7 +183,7 @@ impl World {
                 assert_eq!(announcement.user_changed, !users.contains(user));
                 assert_eq!(announcement.version, version, "later than all before");
                 self.announce(at, &announcement, true);
-                self.attending.insert((connection, at), user.to_owned());
+                self.attending.insert((Attendant::Here(connection), at), user.to_owned());
                 let presence = self.channels[&at].presence().expect("it has members");
                 let users = presence.user_ids().map(str::to_owned).collect();
                 let connections = connections(&self.attending, at);
@@ -143,7 +198,7 @@ impl World {
 
     fn leave(&mut self, connection: u32, at: usize) {
         let version = self.next_version();
-        let attending = self.attending.remove(&(connection, at));
+        let attending = self.attending.remove(&(Attendant::Here(connection), at));
         self.listeners.remove(&(connection, at));
         let Some(channel) = self.channels.get_mut(&at) else { return assert_eq!(attending, None) };
         let left = channel.leave(worker(connection), socket(connection), version);
@@ -204,10 +259,11 @@ impl World {
             let presence = channel.presence().expect("a channel that is kept has members");
             assert_eq!(presence.user_ids().map(str::to_owned).collect::<BTreeSet<_>>(), users);
             assert_eq!(presence.user_count(), users.len());
-            let count = connections.values().sum::<usize>();
+            assert_eq!(channel.subscription_count(), connections.values().sum::<usize>());
+            let here = self.listeners.keys().filter(|(_, channel)| *channel == at).count();
             assert_eq!(
                 (channel.subscribers().member_connections(), channel.subscribers().count()),
-                (count, count)
+                (here, here)
             );
             for (_, listener) in self.listeners.iter().filter(|((_, channel), _)| *channel == at) {
                 assert_eq!((&listener.users, &listener.connections), (&users, &connections));
@@ -224,11 +280,11 @@ fn worker(connection: u32) -> WorkerIndex {
     (connection % 3) as WorkerIndex
 }
 
-fn users(attending: &BTreeMap<(u32, usize), String>, at: usize) -> BTreeSet<String> {
+fn users(attending: &BTreeMap<(Attendant, usize), String>, at: usize) -> BTreeSet<String> {
     connections(attending, at).into_keys().collect()
 }
 
-fn connections(attending: &BTreeMap<(u32, usize), String>, at: usize) -> BTreeMap<String, usize> {
+fn connections(attending: &BTreeMap<(Attendant, usize), String>, at: usize) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for (_, user) in attending.iter().filter(|((_, channel), _)| *channel == at) {
         *counts.entry(user.clone()).or_default() += 1;
@@ -248,6 +304,7 @@ proptest! {
             world.check();
         }
         (0..CONNECTIONS).for_each(|connection| world.disconnect(connection));
+        (0..NODES).for_each(|node| world.die(NodeId::new(2 * node)));
         world.check();
         prop_assert!(world.channels.is_empty() && world.listeners.is_empty(), "nothing is left of anybody");
     }

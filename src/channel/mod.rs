@@ -1,19 +1,22 @@
 //! One channel as a value: its subscribers, its members, and what each call changes.
 //!
-//! A channel knows no lock, no socket and no clock; the hub keeps it in a map and carries out what it reports.
+//! A channel knows no lock, no socket and no clock; the hub keeps it in a map and carries out what it reports. Of other nodes
+//! it knows how many subscribers they have and their members: what is true of a channel is the union of all nodes.
 
 mod arrivals;
 mod cache;
 mod change;
 mod count;
+mod elsewhere;
 mod fact;
 mod node_id;
 mod presence;
+mod present_user;
 mod subscribers;
 mod version;
 
 pub(crate) use cache::CachedEvent;
-pub(crate) use change::{Announcement, JoinRefused, Joined, Left};
+pub(crate) use change::{Announcement, ChangedElsewhere, JoinRefused, Joined, Left};
 pub(crate) use count::CountChange;
 pub(crate) use fact::{Change, Fact};
 pub(crate) use node_id::NodeId;
@@ -26,14 +29,19 @@ use std::time::Instant;
 
 use crate::protocol::SocketId;
 use count::CountWindow;
+use elsewhere::Elsewhere;
 use presence::OverCapacity;
+use present_user::DistantName;
 use subscribers::Removed;
 
-/// The state of one channel across all workers of this node.
+/// The state of one channel: its subscribers across all workers of this node, and what other nodes have.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Channel {
     subscribers: Subscribers,
+    /// The members on all nodes.
     presence: Option<Box<Presence>>,
+    /// Who else has subscribers; none if nobody has.
+    elsewhere: Option<Box<Elsewhere>>,
     cached: Option<Box<CachedEvent>>,
     count_window: CountWindow,
 }
@@ -63,10 +71,11 @@ impl Channel {
             return Err(JoinRefused::AlreadyJoined);
         }
         let presence = self.presence.get_or_insert_default();
-        let joined = presence.join(member, members_limit).map_err(|OverCapacity| JoinRefused::OverCapacity);
+        let joined =
+            presence.join(member, members_limit, version).map_err(|OverCapacity| JoinRefused::OverCapacity);
         let (connection, user_changed) = joined?;
         self.subscribers.insert_member(worker, socket, connection);
-        let announcement = Announcement { member: member.clone(), user_changed, version };
+        let announcement = Announcement { member: member.clone(), user_changed, version, joined: version };
         Ok(Joined { occupied, announcement: Some(announcement) })
     }
 
@@ -79,20 +88,87 @@ impl Channel {
     ) -> Option<Left> {
         let left = match self.subscribers.remove(worker, socket)? {
             Removed::Plain => None,
-            Removed::Member(connection) => self.presence.as_mut().and_then(|p| p.leave(connection)),
+            Removed::Member(place) => {
+                let left = self.presence.as_mut().and_then(|presence| presence.leave(place));
+                left.map(|left| (left, place.joined))
+            }
         };
-        let announcement = left.map(|(member, user_changed)| Announcement { member, user_changed, version });
+        let announcement = left.map(|((member, user_changed), joined)| Announcement {
+            member,
+            user_changed,
+            version,
+            joined,
+        });
         Some(Left { vacated: self.is_vacant(), announcement })
     }
 
-    /// The subscribed connections.
+    /// Another node has so many subscribers.
+    pub(crate) fn count_elsewhere(&mut self, node: NodeId, count: u32) -> ChangedElsewhere {
+        self.change_elsewhere(node, count, |_, _| None)
+    }
+
+    /// A connection of a member has joined on another node, which has so many subscribers then. `version` as in
+    /// [`Channel::join`]; `here` is this node. If the connection is known, there is no announcement.
+    pub(crate) fn join_elsewhere(
+        &mut self,
+        (node, joined): DistantName,
+        member: &Member,
+        count: u32,
+        version: ChannelVersion,
+        here: NodeId,
+    ) -> ChangedElsewhere {
+        self.change_elsewhere(node, count, |channel, elsewhere| {
+            let presence = channel.presence.get_or_insert_default();
+            let user_changed = presence.join_elsewhere(member, (node, joined), version, here)?;
+            elsewhere.member_came(node);
+            Some(Announcement { member: member.clone(), user_changed, version, joined })
+        })
+    }
+
+    /// The connection that has joined as this user on another node has left, or its node is gone. `version` as in
+    /// [`Channel::join`].
+    pub(crate) fn leave_elsewhere(
+        &mut self,
+        (node, joined): DistantName,
+        user_id: &str,
+        count: u32,
+        version: ChannelVersion,
+    ) -> ChangedElsewhere {
+        self.change_elsewhere(node, count, |channel, elsewhere| {
+            let left = channel.presence.as_mut()?.leave_elsewhere(user_id, (node, joined));
+            let (member, user_changed) = left?;
+            elsewhere.member_left(node);
+            Some(Announcement { member, user_changed, version, joined })
+        })
+    }
+
+    fn change_elsewhere(
+        &mut self,
+        node: NodeId,
+        count: u32,
+        change: impl FnOnce(&mut Self, &mut Elsewhere) -> Option<Announcement>,
+    ) -> ChangedElsewhere {
+        let (was_vacant, before) = (self.is_vacant(), self.subscription_count());
+        let mut elsewhere = self.elsewhere.take().unwrap_or_default();
+        let announcement = change(self, &mut elsewhere);
+        elsewhere.say(node, count);
+        self.elsewhere = (!elsewhere.is_nobody()).then_some(elsewhere);
+        ChangedElsewhere {
+            occupied: was_vacant && !self.is_vacant(),
+            vacated: !was_vacant && self.is_vacant(),
+            count_changed: self.subscription_count() != before,
+            announcement,
+        }
+    }
+
+    /// The subscribed connections of this node.
     pub(crate) fn subscribers(&self) -> &Subscribers {
         &self.subscribers
     }
 
     /// The number of subscribers has changed, on a channel whose subscribers are told it: when to tell them.
     pub(crate) fn count_changed(&mut self, now: Instant) -> CountChange {
-        self.count_window.changed(self.subscribers.count(), now)
+        self.count_window.changed(self.subscription_count(), now)
     }
 
     /// Whether a window in which the count changed has ended now, so that the count is to be told. Otherwise, when to
@@ -128,20 +204,23 @@ impl Channel {
         self.cached.take_if(|cached| cached.version == version);
     }
 
-    /// Whether nobody at all is subscribed, so that the next subscription occupies the channel and the end of the last
-    /// one has vacated it.
+    /// How many connections are subscribed, on all nodes.
+    pub(crate) fn subscription_count(&self) -> usize {
+        self.subscribers.count() + self.elsewhere.as_ref().map_or(0, |elsewhere| elsewhere.count())
+    }
+
+    /// Whether nobody at all is subscribed, on any node, so that the next subscription occupies the channel and the end of
+    /// the last one has vacated it.
     pub(crate) fn is_vacant(&self) -> bool {
-        // All subscribers of a channel are connections of this node.
-        self.subscribers.is_nobody_here()
+        self.subscribers.is_nobody_here() && self.elsewhere.is_none()
     }
 
-    /// Whether nothing would be lost if the channel were forgotten: no connection of this node is subscribed, nothing is
-    /// remembered.
+    /// Whether nothing would be lost if the channel were forgotten: nobody is subscribed, nothing is remembered.
     pub(crate) fn is_forgettable(&self) -> bool {
-        self.subscribers.is_nobody_here() && self.cached.is_none()
+        self.is_vacant() && self.cached.is_none()
     }
 
-    /// The members, on presence channels that have had one.
+    /// The members on all nodes, on presence channels that have had one.
     pub(crate) fn presence(&self) -> Option<&Presence> {
         self.presence.as_deref()
     }

@@ -8,7 +8,9 @@ use serde_json::value::RawValue;
 use crate::app::Limits;
 use crate::protocol::json;
 
-use super::arrivals::{Arrivals, Ticket};
+use super::arrivals::Arrivals;
+use super::present_user::{DistantName, PresentUser};
+use super::{ChannelVersion, NodeId};
 
 /// What a connection says of its user when it joins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,27 +79,30 @@ fn user_id_text(value: &RawValue) -> Option<Arc<str>> {
 /// The members of one channel, in the order in which they came. A member joins and leaves in a time that does not depend
 /// on how many there are.
 ///
-/// It does not know connections by their names: where one has its place, its `MemberConnection` says.
-#[derive(Clone, Debug, Default)]
+/// It does not know this node's connections by their sockets: where one has its place, its `MemberConnection` says. Those of
+/// other nodes are named by what their nodes say of them.
+#[derive(Clone, Debug)]
 pub(crate) struct Presence {
     users: Arrivals<PresentUser>,
-    /// Each user's ticket.
-    tickets: HashMap<Arc<str>, Ticket>,
+    /// The change by which each user came.
+    came: HashMap<Arc<str>, ChannelVersion>,
+    /// Which node this is, once there are members on others.
+    here: NodeId,
 }
 
-/// A user who is present.
-#[derive(Clone, Debug)]
-struct PresentUser {
-    id: Arc<str>,
-    /// What each of its connections said of it. The first one still there speaks for the user.
-    connections: Arrivals<Option<Arc<str>>>,
+impl Default for Presence {
+    fn default() -> Self {
+        Presence { users: Arrivals::default(), came: HashMap::default(), here: NodeId::new(0) }
+    }
 }
 
 /// The place of one connection of a member in the roster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct MemberConnection {
-    user: Ticket,
-    connection: Ticket,
+    /// The change by which its user came.
+    user: ChannelVersion,
+    /// The change by which it joined.
+    pub(super) joined: ChannelVersion,
 }
 
 /// The channel has all the members it may have.
@@ -105,8 +110,8 @@ pub(super) struct MemberConnection {
 pub(super) struct OverCapacity;
 
 impl Presence {
-    /// Adds a connection of `member`. Returns its place, and whether it is the user's first. A further connection of a
-    /// user who is present is always admitted.
+    /// Adds a connection of `member`, by a change later than all before. Returns its place, and whether it is the user's
+    /// first. A further connection of a user who is present is always admitted.
     ///
     /// # Errors
     /// If the user would be one too many. Nothing has changed then.
@@ -114,39 +119,77 @@ impl Presence {
         &mut self,
         member: &Member,
         limit: usize,
+        version: ChannelVersion,
     ) -> Result<(MemberConnection, bool), OverCapacity> {
-        if let Some(&user) = self.tickets.get(&member.user_id)
+        if let Some(&user) = self.came.get(&member.user_id)
             && let Some(of_user) = self.users.get_mut(user)
         {
-            let connection = of_user.connections.push(member.user_info.clone());
-            return Ok((MemberConnection { user, connection }, false));
+            of_user.add(version, member.user_info.clone());
+            return Ok((MemberConnection { user, joined: version }, false));
         }
         if self.users.len() >= limit {
             return Err(OverCapacity);
         }
-        let mut connections = Arrivals::default();
-        let connection = connections.push(member.user_info.clone());
-        let id = Arc::clone(&member.user_id);
-        let user = self.users.push(PresentUser { id: Arc::clone(&id), connections });
-        self.tickets.insert(id, user);
-        Ok((MemberConnection { user, connection }, true))
+        let mut user = PresentUser::new(Arc::clone(&member.user_id));
+        user.add(version, member.user_info.clone());
+        self.insert(user, version);
+        Ok((MemberConnection { user: version, joined: version }, true))
     }
 
     /// Removes a connection by its place; returns the member it was of, and whether it was the user's last one.
     pub(super) fn leave(&mut self, place: MemberConnection) -> Option<(Member, bool)> {
-        let user = self.users.get_mut(place.user)?;
-        let user_info = user.connections.remove(place.connection)?;
-        let (user_id, last) = (Arc::clone(&user.id), user.connections.is_empty());
+        let user_info = self.users.get_mut(place.user)?.remove(place.joined)?;
+        self.member_left(place.user, user_info)
+    }
+
+    /// Adds a connection of another node, on this one by the change `version`. Returns whether it is the user's first; `None`
+    /// if the connection is known. Its node has admitted it, so it is admitted.
+    pub(super) fn join_elsewhere(
+        &mut self,
+        member: &Member,
+        name: DistantName,
+        version: ChannelVersion,
+        here: NodeId,
+    ) -> Option<bool> {
+        self.here = here;
+        if let Some(&user) = self.came.get(&member.user_id)
+            && let Some(of_user) = self.users.get_mut(user)
+        {
+            return of_user.add_distant(name, member.user_info.clone()).then_some(false);
+        }
+        let mut user = PresentUser::new(Arc::clone(&member.user_id));
+        user.add_distant(name, member.user_info.clone());
+        self.insert(user, version);
+        Some(true)
+    }
+
+    /// Removes a connection of another node; returns the member it was of, and whether it was the user's last one.
+    pub(super) fn leave_elsewhere(&mut self, user_id: &str, name: DistantName) -> Option<(Member, bool)> {
+        let user = *self.came.get(user_id)?;
+        let user_info = self.users.get_mut(user)?.remove_distant(name)?;
+        self.member_left(user, user_info)
+    }
+
+    /// A user has come by this change.
+    fn insert(&mut self, user: PresentUser, version: ChannelVersion) {
+        self.came.insert(Arc::clone(user.id()), version);
+        self.users.push(version, user);
+    }
+
+    /// A connection of the user has left, which said this of it.
+    fn member_left(&mut self, user: ChannelVersion, user_info: Option<Arc<str>>) -> Option<(Member, bool)> {
+        let of_user = self.users.get_mut(user)?;
+        let (user_id, last) = (Arc::clone(of_user.id()), of_user.is_gone());
         if last {
-            self.users.remove(place.user);
-            self.tickets.remove(&user_id);
+            self.users.remove(user);
+            self.came.remove(&user_id);
         }
         Some((Member { user_id, user_info }, last))
     }
 
     /// The distinct users, in the order in which they came.
     pub(crate) fn user_ids(&self) -> impl Iterator<Item = &str> {
-        self.users.iter().map(|user| &*user.id)
+        self.users.iter().map(|user| &**user.id())
     }
 
     /// How many distinct users there are.
@@ -166,15 +209,14 @@ impl Presence {
         let mut text = format!("{{\"presence\":{{\"count\":{},\"ids\":[", self.users.len());
         for (n, user) in self.users.iter().enumerate() {
             push_comma(n, &mut text);
-            json::push_string(&user.id, &mut text);
+            json::push_string(user.id(), &mut text);
         }
         text.push_str("],\"hash\":{");
         for (n, user) in self.users.iter().enumerate() {
             push_comma(n, &mut text);
-            json::push_string(&user.id, &mut text);
+            json::push_string(user.id(), &mut text);
             text.push(':');
-            let info = user.connections.iter().next().and_then(Option::as_deref);
-            text.push_str(info.unwrap_or("null"));
+            text.push_str(user.infos(self.here).next().flatten().unwrap_or("null"));
         }
         text.push_str("}}}");
         text
@@ -182,7 +224,7 @@ impl Presence {
 
     fn roster_by_connection(&self) -> String {
         let connections =
-            self.users.iter().flat_map(|user| user.connections.iter().map(move |info| (&user.id, info)));
+            self.users.iter().flat_map(|user| user.infos(self.here).map(move |info| (user.id(), info)));
         let mut text = String::from("[");
         for (n, (id, info)) in connections.enumerate() {
             push_comma(n, &mut text);
@@ -211,6 +253,10 @@ mod tests {
 
     fn member(channel_data: &str) -> Result<Member, BadMember> {
         Member::parse(channel_data, &Limits::default())
+    }
+
+    fn version(number: u64) -> ChannelVersion {
+        ChannelVersion::new(number)
     }
 
     #[test]
@@ -248,14 +294,14 @@ mod tests {
         let ann = member(r#"{"user_id":"ann","user_info":{"n":1}}"#).unwrap();
         let again = member(r#"{"user_id":"ann","user_info":{"n":2}}"#).unwrap();
         let bob = member(r#"{"user_id":"bob"}"#).unwrap();
-        let (first, is_first) = presence.join(&ann, 2).unwrap();
+        let (first, is_first) = presence.join(&ann, 2, version(1)).unwrap();
         assert!(is_first);
-        let (second, is_first) = presence.join(&again, 2).unwrap();
+        let (second, is_first) = presence.join(&again, 2, version(2)).unwrap();
         assert!(!is_first);
-        let (third, is_first) = presence.join(&bob, 2).unwrap();
+        let (third, is_first) = presence.join(&bob, 2, version(3)).unwrap();
         assert!(is_first);
         let cy = member(r#"{"user_id":"cy"}"#).unwrap();
-        assert_eq!(presence.join(&cy, 2), Err(OverCapacity));
+        assert_eq!(presence.join(&cy, 2, version(4)), Err(OverCapacity));
         let roster = r#"{"presence":{"count":2,"ids":["ann","bob"],"hash":{"ann":{"n":1},"bob":null}}}"#;
         assert_eq!(presence.roster(true), roster);
         let by_connection = concat!(
@@ -271,5 +317,37 @@ mod tests {
         assert_eq!(presence.leave(second), None, "gone is gone");
         assert_eq!(presence.leave(third), Some((bob, true)));
         assert_eq!(presence.roster(true), r#"{"presence":{"count":0,"ids":[],"hash":{}}}"#);
+    }
+
+    /// What the roster shows of Ann, by user and by connection.
+    fn shown(presence: &Presence) -> (String, String) {
+        let by_user = presence.roster(true);
+        let shown = by_user.split(r#"{"ann":"#).nth(1).unwrap().trim_end_matches("}}}");
+        (shown.to_owned(), presence.roster(false).replace(r#""user_id":"ann","user_info":"#, ""))
+    }
+
+    #[test]
+    fn a_user_is_shown_as_the_connection_of_the_lowest_node_and_join_says() {
+        let here = NodeId::new(5);
+        let ann = |n: u8| member(&format!(r#"{{"user_id":"ann","user_info":{{"n":{n}}}}}"#)).unwrap();
+        let of = |node: u128, joined| (NodeId::new(node), version(joined));
+        let mut presence = Presence::default();
+        assert_eq!(presence.join_elsewhere(&ann(1), of(7, 2), version(1), here), Some(true));
+        assert_eq!(shown(&presence), (r#"{"n":1}"#.into(), r#"[{{"n":1}}]"#.into()));
+        let (ours, is_first) = presence.join(&ann(2), 0, version(2)).unwrap();
+        assert!(!is_first, "she is here, and admitted though there is no room");
+        assert_eq!(shown(&presence), (r#"{"n":2}"#.into(), r#"[{{"n":2}},{{"n":1}}]"#.into()));
+        assert_eq!(presence.join_elsewhere(&ann(3), of(4, 9), version(3), here), Some(false));
+        assert_eq!(presence.join_elsewhere(&ann(4), of(4, 8), version(4), here), Some(false));
+        assert_eq!(presence.join_elsewhere(&ann(5), of(4, 8), version(5), here), None, "it is known");
+        let by_connection = r#"[{{"n":4}},{{"n":3}},{{"n":2}},{{"n":1}}]"#.to_owned();
+        assert_eq!(shown(&presence), (r#"{"n":4}"#.into(), by_connection));
+        assert_eq!(presence.leave_elsewhere("ann", of(4, 8)), Some((ann(4), false)));
+        assert_eq!(presence.leave_elsewhere("ann", of(4, 8)), None);
+        assert_eq!(presence.leave_elsewhere("bob", of(4, 9)), None);
+        assert_eq!(presence.leave_elsewhere("ann", of(7, 2)), Some((ann(1), false)));
+        assert_eq!(presence.leave(ours), Some((ann(2), false)));
+        assert_eq!(presence.leave_elsewhere("ann", of(4, 9)), Some((ann(3), true)));
+        assert_eq!((presence.user_count(), presence.came.len()), (0, 0));
     }
 }

@@ -128,7 +128,7 @@ impl Group {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channel::{Member, Presence};
+    use crate::channel::{ChannelVersion, Member, Presence};
 
     fn socket(n: u32) -> SocketId {
         SocketId::new(n, 1)
@@ -152,7 +152,7 @@ mod tests {
     fn members_and_others_are_subscribers_alike() {
         let mut subscribers = Subscribers::default();
         let ann = Member { user_id: "ann".into(), user_info: None };
-        let (connection, _) = Presence::default().join(&ann, 1).unwrap();
+        let (connection, _) = Presence::default().join(&ann, 1, ChannelVersion::new(1)).unwrap();
         subscribers.insert_member(0, socket(1), connection);
         assert!(!subscribers.insert(0, socket(1)), "it is there as a member");
         assert!(subscribers.insert(0, socket(2)));

@@ -21,7 +21,8 @@ pub(crate) trait Bus: Send + Sync {
     /// once if the bus is known to be away.
     fn carry(&self, event: &Outgoing<'_>, taken: Option<Taken>) -> Carriage;
 
-    /// Something has become true on this node. Of a channel it is told under the channel's entry, so in its order.
+    /// Something has become true on this node. It is told under the lock of what has changed, so in its order: of a channel
+    /// under the channel's entry. Whoever is told must not call back into the hub.
     fn tell(&self, app: &AppState, fact: Fact);
 
     /// A connection wants to subscribe: the channel's events are wanted on this node until [`Bus::release`] has been called

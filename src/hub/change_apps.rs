@@ -31,6 +31,8 @@ struct Changed<'t> {
     before: Arc<Apps>,
     /// Apps whose streams over HTTP were switched off.
     without_streams: Vec<Arc<AppState>>,
+    /// Apps whose connections have a limit now, and had none.
+    limited: Vec<Arc<AppState>>,
 }
 
 impl AppTable {
@@ -58,7 +60,7 @@ impl AppTable {
         let registry = AppRegistry::new(apps.iter().map(|(app, _)| app.clone()))?;
         let before = self.now.load_full();
         let mut states = Vec::with_capacity(apps.len());
-        let mut without_streams = Vec::new();
+        let (mut without_streams, mut limited) = (Vec::new(), Vec::new());
         for (app, listeners) in apps {
             let Some(settings) = registry.by_id(&app.id) else { continue };
             let state = match before.by_id(&app.id) {
@@ -74,12 +76,15 @@ impl AppTable {
             if state.app().http_streams && !settings.http_streams {
                 without_streams.push(Arc::clone(&state));
             }
+            if state.app().limits.connections == 0 && settings.limits.connections > 0 {
+                limited.push(Arc::clone(&state));
+            }
             state.set_app(Arc::clone(settings));
             states.push(state);
         }
         self.now.store(Arc::new(Apps::new(registry, states)));
         self.changes.send_modify(|changes| *changes += 1);
-        Ok(Changed { removed, before, without_streams })
+        Ok(Changed { removed, before, without_streams, limited })
     }
 }
 
@@ -110,11 +115,14 @@ impl Hub {
     /// # Errors
     /// If two apps share an id or a key. Nothing has changed then.
     pub fn set_apps(&self, apps: Vec<(App, Option<Listeners>)>) -> Result<(), DuplicateApp> {
-        let Changed { mut removed, before, without_streams } = self.apps.change(apps)?;
+        let Changed { mut removed, before, without_streams, limited } = self.apps.change(apps)?;
         // After the change: whoever was admitted before is closed by these commands, and nobody is admitted any more.
         let (code, reason) = (CloseCode::Unauthorized, "HTTP streams were switched off");
         for app in without_streams.iter().map(|state| state.index()) {
             self.mailboxes.post_to_all(|| WorkerCommand::CloseStreams { app, code, reason });
+        }
+        for state in limited {
+            self.sockets.tell_counted(state.index(), |count| self.tell_connections(&state, count));
         }
         let now = self.apps();
         for state in before.iter() {

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::channel::{Change, NodeId};
+use dashmap::mapref::entry::Entry;
 
-use super::Hub;
+use crate::channel::{Announcement, Change, ChangeOrigin, ChangedElsewhere, Channel, ChannelVersion, NodeId};
+use crate::protocol::{ChannelName, server_message};
+
+use super::counts;
+use super::{AppState, Hub, Notice};
 
 /// A change that does not concern this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,10 +39,108 @@ impl Hub {
         let apps = self.apps();
         let app = apps.by_id(app_id).ok_or(Unconcerned::UnknownApp)?;
         match change {
+            Change::Subscribers { channel, count, version } => {
+                let origin = ChangeOrigin { node, version: *version };
+                let channel = ChannelElsewhere { hub: self, app, channel, origin, came: *count > 0 };
+                channel.change(*count, |state, _| state.count_elsewhere(node, *count));
+            }
+            Change::Joined { channel, .. } | Change::Left { channel, .. }
+                if !channel.channel_type().is_presence() =>
+            {
+                return Err(Unconcerned::NotAPresenceChannel);
+            }
+            Change::Joined { channel, version: joined, told, member, count } => {
+                let origin = ChangeOrigin { node, version: *told };
+                let channel = ChannelElsewhere { hub: self, app, channel, origin, came: true };
+                channel.change(*count, |state, version| {
+                    state.join_elsewhere((node, *joined), member, *count, version, self.node_id())
+                });
+            }
+            Change::Left { channel, joined, user_id, version: left, count } => {
+                let origin = ChangeOrigin { node, version: *left };
+                let channel = ChannelElsewhere { hub: self, app, channel, origin, came: false };
+                channel.change(*count, |state, version| {
+                    state.leave_elsewhere((node, *joined), user_id, *count, version)
+                });
+            }
+            Change::SignedIn { user_id } => app.users.sign_in_elsewhere(user_id, node, |watchers| {
+                self.tell_online(app, user_id, watchers);
+            }),
+            Change::SignedOut { user_id } => app.users.sign_out_elsewhere(user_id, node, |watchers| {
+                self.tell_offline(app, user_id, watchers);
+            }),
             Change::Connections { count } => app.connections_elsewhere.set(node, *count),
-            Change::Subscribers { .. } | Change::Joined { .. } | Change::Left { .. } => {}
-            Change::SignedIn { .. } | Change::SignedOut { .. } | Change::CacheMissed { .. } => {}
+            Change::CacheMissed { channel, version } => {
+                let origin = ChangeOrigin { node, version: *version };
+                self.announce(app, &Notice::CacheMiss(channel, origin));
+            }
         }
         Ok(())
     }
 }
+
+/// What another node has of one channel changes.
+struct ChannelElsewhere<'a> {
+    hub: &'a Arc<Hub>,
+    app: &'a Arc<AppState>,
+    channel: &'a ChannelName,
+    /// Where it was changed: those who listen are told so.
+    origin: ChangeOrigin,
+    /// Somebody comes, and does not leave.
+    came: bool,
+}
+
+impl ChannelElsewhere<'_> {
+    /// Changes it, so that the node has `count` subscribers, and tells whoever is concerned.
+    fn change(&self, count: u32, change: impl FnOnce(&mut Channel, ChannelVersion) -> ChangedElsewhere) {
+        let ChannelElsewhere { hub, app, channel, origin, came } = *self;
+        let mut entry = match app.channels.entry(channel.clone()) {
+            Entry::Occupied(entry) => entry,
+            Entry::Vacant(entry) if came || count > 0 => entry.insert_entry(Channel::default()),
+            Entry::Vacant(_) => return,
+        };
+        // Drawn under the entry: later changes of the channel have later versions.
+        let version = hub.next_version();
+        let changed = change(entry.get_mut(), version);
+        if changed.occupied {
+            hub.announce(app, &Notice::ChannelOccupied(channel, origin));
+        }
+        if let Some(announcement) = &changed.announcement {
+            self.announce_member(entry.get(), announcement);
+        }
+        if changed.count_changed {
+            counts::changed_elsewhere(hub, app, channel, entry.get_mut());
+        }
+        if changed.vacated {
+            hub.announce(app, &Notice::ChannelVacated(channel, origin));
+        }
+        if entry.get().is_forgettable() {
+            entry.remove();
+        }
+    }
+
+    /// Tells of a member who came or left there.
+    fn announce_member(&self, entry: &Channel, announcement: &Announcement) {
+        let ChannelElsewhere { hub, app, channel, origin, came } = *self;
+        let (user_id, user_info) = (&announcement.member.user_id, announcement.member.user_info.as_deref());
+        if !entry.subscribers().is_nobody_here() {
+            let frame = if came {
+                server_message::member_added(channel, user_id, user_info)
+            } else {
+                server_message::member_removed(channel, user_id)
+            };
+            hub.post_member(app, channel, entry, announcement, &frame);
+        }
+        if announcement.user_changed {
+            let notice = if came {
+                Notice::MemberAdded(channel, user_id, origin)
+            } else {
+                Notice::MemberRemoved(channel, user_id, origin)
+            };
+            hub.announce(app, &notice);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use crate::channel::{Channel, CountChange};
 use crate::protocol::{Broadcast, ChannelName, server_message};
 
 use super::due::{Due, Timed};
+use super::mailbox::WorkerCommand;
 use super::wheel::Wheel;
 use super::{AppIndex, AppState, Hub, Notice};
 
@@ -39,17 +40,15 @@ impl PendingCounts {
         channel: &ChannelName,
         entry: &mut Channel,
     ) {
-        if !app.app().subscription_count || !channel.channel_type().tells_count() {
-            return;
+        if let Some(time) = tell_now_or_at(hub, app, channel, entry) {
+            let (time, due) = app.clock().wait_until(time, Timed::SubscriptionCount);
+            self.later.borrow_mut().insert(time, (Arc::clone(app), channel.clone(), due));
         }
-        match entry.count_changed(app.clock().now()) {
-            CountChange::Tell => post(hub, app, channel, entry),
-            CountChange::Later(time) => {
-                let (time, due) = app.clock().wait_until(time, Timed::SubscriptionCount);
-                self.later.borrow_mut().insert(time, (Arc::clone(app), channel.clone(), due));
-            }
-            CountChange::Pending => {}
-        }
+    }
+
+    /// The count of a channel is to be told at the end of its window, which has begun elsewhere.
+    pub(super) fn look_at(&self, app: Arc<AppState>, channel: ChannelName) {
+        self.due.borrow_mut().push_back((app, channel, Due::default()));
     }
 
     /// How many are to be told later.
@@ -95,8 +94,42 @@ impl PendingCounts {
     }
 }
 
+/// Connections of another node have subscribed or left: the same on any thread, under the channel's entry. What is to be told
+/// later is told by one of the workers.
+pub(super) fn changed_elsewhere(
+    hub: &Arc<Hub>,
+    app: &Arc<AppState>,
+    channel: &ChannelName,
+    entry: &mut Channel,
+) {
+    if tell_now_or_at(hub, app, channel, entry).is_some() {
+        let (app, channel) = (Arc::clone(app), channel.clone());
+        hub.mailbox(hub.worker_for(&channel)).post(WorkerCommand::Count { app, channel });
+    }
+}
+
+/// Tells the count of a channel, if it is to be told now; otherwise when, if nobody waits for that yet.
+fn tell_now_or_at(
+    hub: &Arc<Hub>,
+    app: &Arc<AppState>,
+    channel: &ChannelName,
+    entry: &mut Channel,
+) -> Option<Instant> {
+    if !app.app().subscription_count || !channel.channel_type().tells_count() {
+        return None;
+    }
+    match entry.count_changed(app.clock().now()) {
+        CountChange::Tell => {
+            post(hub, app, channel, entry);
+            None
+        }
+        CountChange::Later(time) => Some(time),
+        CountChange::Pending => None,
+    }
+}
+
 fn post(hub: &Arc<Hub>, app: &Arc<AppState>, channel: &ChannelName, entry: &Channel) {
-    let count = entry.subscribers().count();
+    let count = entry.subscription_count();
     if app.has_listeners() {
         // One number may stand for several changes: what happens here is that it is told.
         let origin = hub.own_change(hub.next_version());

@@ -77,6 +77,11 @@ impl FakeBus {
         state.claims.values().sum()
     }
 
+    /// What it was told since this was last asked.
+    pub(crate) fn take_told(&self) -> Vec<Fact> {
+        std::mem::take(&mut self.0.lock().told)
+    }
+
     /// The events that it was given.
     pub(crate) fn carried(&self) -> Vec<CarriedEvent> {
         self.0.lock().carried.clone()
@@ -100,11 +105,6 @@ impl FakeBus {
     /// The channels of which it was told that something was missed.
     pub(crate) fn missed(&self) -> Vec<ChannelName> {
         self.0.lock().missed.clone()
-    }
-
-    /// What it was told that has become true on the node.
-    pub(crate) fn told(&self) -> Vec<Fact> {
-        self.0.lock().told.clone()
     }
 
     /// The users whose connections others were to end.

@@ -10,9 +10,9 @@ use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_ch
 
 use crate::protocol::{Broadcast, ChannelName, CloseCode, CloseStatus, Frame, SocketId};
 
-use super::Totals;
 use super::app_index::AppIndex;
 use super::interceptor::Injection;
+use super::{AppState, Totals};
 use crate::channel::ChannelVersion;
 
 /// Bytes of unread commands over which a mailbox counts as congested. Publishers wait then: HTTP requests before
@@ -43,6 +43,8 @@ pub(super) enum WorkerCommand {
         /// The user came or left, and not just one of its connections.
         user_changed: bool,
     },
+    /// Tell how many subscribers a channel has, when that is to be told.
+    Count { app: Arc<AppState>, channel: ChannelName },
     /// Send a frame to one connection.
     ToSocket { app: AppIndex, socket: SocketId, frame: Frame },
     /// Send a frame to several connections, from the `next` one on.
@@ -85,7 +87,8 @@ impl WorkerCommand {
             WorkerCommand::ToSockets { sockets, frame, .. } => {
                 size_of_val(&**sockets) + frame.websocket().len()
             }
-            WorkerCommand::Close { .. }
+            WorkerCommand::Count { .. }
+            | WorkerCommand::Close { .. }
             | WorkerCommand::CloseApp { .. }
             | WorkerCommand::CloseStreams { .. }
             | WorkerCommand::Relieved

@@ -51,11 +51,13 @@ mod shared_rate;
 mod shutdown;
 mod sockets;
 mod survey;
+mod told_elsewhere;
 mod totals;
 mod turn;
 mod upkeep;
 mod users;
 mod versions;
+mod watchlist;
 mod wheel;
 mod worker;
 
@@ -90,6 +92,7 @@ pub(crate) use worker::Admission;
 pub use worker::Worker;
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
@@ -98,6 +101,7 @@ use tokio::sync::Notify;
 use crate::app::{App, DuplicateApp};
 use crate::channel::{ChangeOrigin, ChannelVersion, NodeId, WorkerIndex};
 use crate::connection::ConnectionConfig;
+use crate::protocol::ChannelName;
 
 use change_apps::AppTable;
 use counters::{NodeCounters, RefusalCounts};
@@ -211,6 +215,14 @@ impl Hub {
 
     fn mailbox(&self, worker: WorkerIndex) -> &Mailbox {
         self.mailboxes.of(worker)
+    }
+
+    /// The worker that does for a channel what any could do and one should.
+    fn worker_for(&self, channel: &ChannelName) -> WorkerIndex {
+        let mut hasher = DefaultHasher::new();
+        channel.hash(&mut hasher);
+        let workers = self.mailboxes.len() as u64;
+        WorkerIndex::try_from(hasher.finish() % workers).unwrap_or_default()
     }
 
     /// What tells this node, since its start, from every other node and from what it was before. With the number of a

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use dashmap::mapref::entry::Entry;
 
-use crate::channel::{Announcement, Channel, ChannelVersion, JoinRefused, Joined, Member};
+use crate::channel::{Announcement, Channel, ChannelVersion, Fact, JoinRefused, Joined, Member};
 use crate::protocol::{ChannelName, Frame, server_message};
 
 use super::counts::PendingCounts;
@@ -71,7 +71,7 @@ impl SubscriptionChange<'_> {
         if let Some(announcement) = &announcement {
             let Member { user_id, user_info } = &announcement.member;
             let frame = server_message::member_added(channel, user_id, user_info.as_deref());
-            self.post(&entry, announcement, &frame);
+            hub.post_member(app, channel, &entry, announcement, &frame);
             if announcement.user_changed {
                 hub.announce(app, &Notice::MemberAdded(channel, user_id, hub.own_change(version)));
             }
@@ -79,6 +79,9 @@ impl SubscriptionChange<'_> {
         let user_id = member.map(|member| &*member.user_id);
         hub.announce(app, &Notice::Subscribed { channel, socket_id, user_id });
         self.counts.changed(hub, app, channel, &mut entry);
+        if let Some(bus) = hub.bus() {
+            bus.tell(app, self.begun(&entry, announcement.as_ref(), version));
+        }
         let presence = member.and_then(|_| entry.presence());
         let roster = presence.map(|presence| presence.roster(roster_by_user));
         let is_cache = channel.channel_type().is_cache();
@@ -96,7 +99,7 @@ impl SubscriptionChange<'_> {
         if let Some(announcement) = &left.announcement {
             let user_id = &announcement.member.user_id;
             let frame = server_message::member_removed(channel, user_id);
-            self.post(entry.get(), announcement, &frame);
+            hub.post_member(app, channel, entry.get(), announcement, &frame);
             if announcement.user_changed {
                 hub.announce(app, &Notice::MemberRemoved(channel, user_id, hub.own_change(version)));
             }
@@ -104,6 +107,9 @@ impl SubscriptionChange<'_> {
         let user_id = left.announcement.as_ref().map(|announcement| &*announcement.member.user_id);
         hub.announce(app, &Notice::Unsubscribed { channel, socket_id, user_id });
         self.counts.changed(hub, app, channel, entry.get_mut());
+        if let Some(bus) = hub.bus() {
+            bus.tell(app, self.ended(entry.get(), left.announcement.as_ref(), version));
+        }
         if left.vacated {
             hub.announce(app, &Notice::ChannelVacated(channel, hub.own_change(version)));
         }
@@ -128,13 +134,50 @@ impl SubscriptionChange<'_> {
         server_message::cache_miss(channel)
     }
 
-    /// Tells the subscribers of a member who came or left. That goes through every mailbox, also this worker's, and is
-    /// posted under the channel's entry: so each subscriber hears of members in the order of the roster's versions.
-    fn post(&self, entry: &Channel, announcement: &Announcement, frame: &Frame) {
+    /// What the other nodes are told of its begin.
+    #[cold]
+    fn begun(&self, entry: &Channel, announcement: Option<&Announcement>, version: ChannelVersion) -> Fact {
+        let (channel, count) = (self.channel.clone(), count_here(entry));
+        match announcement {
+            Some(Announcement { member, .. }) => {
+                Fact::Joined { channel, version, member: member.clone(), count }
+            }
+            None => Fact::Subscribers { channel, count, version },
+        }
+    }
+
+    /// What they are told of its end.
+    #[cold]
+    fn ended(&self, entry: &Channel, announcement: Option<&Announcement>, version: ChannelVersion) -> Fact {
+        let (channel, count) = (self.channel.clone(), count_here(entry));
+        match announcement {
+            Some(Announcement { joined, .. }) => Fact::Left { channel, joined: *joined, version, count },
+            None => Fact::Subscribers { channel, count, version },
+        }
+    }
+}
+
+/// How many subscribers this node has.
+fn count_here(entry: &Channel) -> u32 {
+    u32::try_from(entry.subscribers().count()).unwrap_or(u32::MAX)
+}
+
+impl Hub {
+    /// Tells this node's subscribers of a member who came or left, wherever that was. It goes through every mailbox, also
+    /// this worker's, and is posted under the channel's entry: so each subscriber hears of members in the order of the
+    /// roster's versions.
+    pub(super) fn post_member(
+        &self,
+        app: &AppState,
+        channel: &ChannelName,
+        entry: &Channel,
+        announcement: &Announcement,
+        frame: &Frame,
+    ) {
         for worker in entry.subscribers().workers() {
-            self.hub.mailbox(worker).post(WorkerCommand::Member {
-                app: self.app.index(),
-                channel: self.channel.clone(),
+            self.mailbox(worker).post(WorkerCommand::Member {
+                app: app.index(),
+                channel: channel.clone(),
                 frame: frame.clone(),
                 version: announcement.version,
                 user_changed: announcement.user_changed,

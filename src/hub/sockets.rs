@@ -36,8 +36,8 @@ impl Connections {
         self.counted.get(&socket).or_else(|| self.waiting.get(&socket)).copied()
     }
 
-    fn is_full(&self, limit: usize) -> bool {
-        limit > 0 && self.counted.len() >= limit
+    fn is_full(&self, room: Option<usize>) -> bool {
+        room.is_some_and(|room| self.counted.len() >= room)
     }
 }
 
@@ -64,21 +64,25 @@ impl SocketTable {
         SocketTable { by_app: Mutex::default(), node_limit }
     }
 
-    /// Admits a connection of an app under a new id, drawn by `draw` until it is unused. `peak` is told how many there are.
+    /// Admits a connection of an app under a new id, drawn by `draw` until it is unused. `peak` is told how many there are,
+    /// and `tell`, under the table's lock, how many count towards the app's quota, if this one does.
     ///
     /// # Errors
-    /// If the app (`app_limit`, 0 for none) or the node is full.
+    /// If the app (`room` for so many that count; none for any number) or the node is full.
     pub(super) fn admit(
         &self,
         app: AppIndex,
         peak: &PeakCount,
-        app_limit: usize,
+        room: Option<usize>,
         quota: Quota,
         worker: WorkerIndex,
         mut draw: impl FnMut() -> SocketId,
+        tell: impl FnOnce(usize),
     ) -> Result<SocketId, NotAdmitted> {
         let mut by_app = self.by_app.lock();
-        if quota == Quota::Counted && by_app.get(&app).is_some_and(|sockets| sockets.is_full(app_limit)) {
+        let is_full = |sockets: &Connections| sockets.is_full(room);
+        // Other nodes may have taken all the room.
+        if quota == Quota::Counted && by_app.get(&app).map_or(room == Some(0), is_full) {
             return Err(NotAdmitted::AppFull);
         }
         if self.node_limit > 0 && by_app.values().map(Connections::len).sum::<usize>() >= self.node_limit {
@@ -89,9 +93,14 @@ impl SocketTable {
             let id = draw();
             if sockets.worker_of(id).is_none() {
                 match quota {
-                    Quota::Counted => sockets.counted.insert(id, worker),
-                    Quota::Waiting => sockets.waiting.insert(id, worker),
-                };
+                    Quota::Counted => {
+                        sockets.counted.insert(id, worker);
+                        tell(sockets.counted.len());
+                    }
+                    Quota::Waiting => {
+                        sockets.waiting.insert(id, worker);
+                    }
+                }
                 peak.reached(sockets.len());
                 return Ok(id);
             }
@@ -99,35 +108,51 @@ impl SocketTable {
     }
 
     /// From now on a connection that waited counts towards the quota of its app. Returns whether it waited: one that counts
-    /// already stays so.
+    /// already stays so. `room` and `tell` are as of [`SocketTable::admit`].
     ///
     /// # Errors
     /// If the app is full.
-    pub fn count(&self, app: AppIndex, app_limit: usize, socket: SocketId) -> Result<bool, NotAdmitted> {
+    pub(super) fn count(
+        &self,
+        app: AppIndex,
+        room: Option<usize>,
+        socket: SocketId,
+        tell: impl FnOnce(usize),
+    ) -> Result<bool, NotAdmitted> {
         let mut by_app = self.by_app.lock();
         let Some(sockets) = by_app.get_mut(&app) else { return Ok(false) };
         if !sockets.waiting.contains_key(&socket) {
             return Ok(false);
         }
-        if sockets.is_full(app_limit) {
+        if sockets.is_full(room) {
             return Err(NotAdmitted::AppFull);
         }
         sockets.counted.extend(sockets.waiting.remove_entry(&socket));
+        tell(sockets.counted.len());
         Ok(true)
     }
 
     /// Takes that back: what was to authorize the connection did not happen.
-    pub fn uncount(&self, app: AppIndex, socket: SocketId) {
+    pub(super) fn uncount(&self, app: AppIndex, socket: SocketId, tell: impl FnOnce(usize)) {
         if let Some(sockets) = self.by_app.lock().get_mut(&app) {
             sockets.waiting.extend(sockets.counted.remove_entry(&socket));
+            tell(sockets.counted.len());
         }
     }
 
-    /// Forgets a connection.
-    pub fn remove(&self, app: AppIndex, socket: SocketId) {
+    /// Tells how many connections count towards the quota of an app, under the table's lock.
+    pub(super) fn tell_counted(&self, app: AppIndex, tell: impl FnOnce(usize)) {
+        let by_app = self.by_app.lock();
+        tell(by_app.get(&app).map_or(0, |sockets| sockets.counted.len()));
+    }
+
+    /// Forgets a connection. `tell` is as of [`SocketTable::admit`].
+    pub(super) fn remove(&self, app: AppIndex, socket: SocketId, tell: impl FnOnce(usize)) {
         let mut by_app = self.by_app.lock();
         let Some(sockets) = by_app.get_mut(&app) else { return };
-        sockets.counted.remove(&socket);
+        if sockets.counted.remove(&socket).is_some() {
+            tell(sockets.counted.len());
+        }
         sockets.waiting.remove(&socket);
         if sockets.len() == 0 {
             by_app.remove(&app);
@@ -178,6 +203,9 @@ mod tests {
     use super::*;
     use crate::hub::app_index::Places;
 
+    /// Nobody is told how many count.
+    fn nobody(_: usize) {}
+
     fn two_apps() -> (AppIndex, AppIndex) {
         let places = Arc::new(Places::default());
         let (first, second) = (places.take(), places.take());
@@ -192,17 +220,23 @@ mod tests {
             n += 1;
             SocketId::new(n, 1)
         };
-        let first = sockets.admit(app, &peak, 2, Quota::Counted, 0, &mut draw).unwrap();
-        sockets.admit(app, &peak, 2, Quota::Counted, 1, &mut draw).unwrap();
-        assert_eq!(sockets.admit(app, &peak, 2, Quota::Counted, 0, &mut draw), Err(NotAdmitted::AppFull));
-        sockets.admit(other, &peak, 0, Quota::Counted, 0, &mut draw).unwrap();
-        assert_eq!(sockets.admit(other, &peak, 0, Quota::Counted, 0, &mut draw), Err(NotAdmitted::NodeFull));
+        let first = sockets.admit(app, &peak, Some(2), Quota::Counted, 0, &mut draw, nobody).unwrap();
+        sockets.admit(app, &peak, Some(2), Quota::Counted, 1, &mut draw, nobody).unwrap();
+        assert_eq!(
+            sockets.admit(app, &peak, Some(2), Quota::Counted, 0, &mut draw, nobody),
+            Err(NotAdmitted::AppFull)
+        );
+        sockets.admit(other, &peak, None, Quota::Counted, 0, &mut draw, nobody).unwrap();
+        assert_eq!(
+            sockets.admit(other, &peak, None, Quota::Counted, 0, &mut draw, nobody),
+            Err(NotAdmitted::NodeFull)
+        );
         assert_eq!(sockets.full(), Some(3));
         assert_eq!(sockets.worker_of(app, first), Some(0));
-        sockets.remove(app, first);
-        sockets.remove(app, first);
+        sockets.remove(app, first, nobody);
+        sockets.remove(app, first, nobody);
         assert_eq!((sockets.len(), sockets.worker_of(app, first), sockets.full()), (2, None, None));
-        assert!(sockets.admit(app, &peak, 2, Quota::Counted, 0, &mut draw).is_ok());
+        assert!(sockets.admit(app, &peak, Some(2), Quota::Counted, 0, &mut draw, nobody).is_ok());
     }
 
     #[test]
@@ -213,19 +247,25 @@ mod tests {
             n += 1;
             SocketId::new(n, 1)
         };
-        let first = sockets.admit(app, &peak, 1, Quota::Waiting, 0, &mut draw).unwrap();
-        let second = sockets.admit(app, &peak, 1, Quota::Waiting, 0, &mut draw).unwrap();
-        assert_eq!(sockets.count(app, 1, first), Ok(true));
-        assert_eq!(sockets.count(app, 1, first), Ok(false), "once is enough");
-        assert_eq!(sockets.count(app, 1, second), Err(NotAdmitted::AppFull));
-        assert_eq!(sockets.admit(app, &peak, 1, Quota::Counted, 0, &mut draw), Err(NotAdmitted::AppFull));
-        sockets.admit(app, &peak, 1, Quota::Waiting, 0, &mut draw).unwrap();
-        assert_eq!(sockets.admit(app, &peak, 1, Quota::Waiting, 0, &mut draw), Err(NotAdmitted::NodeFull));
-        sockets.uncount(app, first);
-        assert_eq!(sockets.count(app, 1, second), Ok(true));
-        sockets.remove(app, second);
-        assert_eq!(sockets.count(app, 1, first), Ok(true));
-        assert_eq!(sockets.count(app, 1, second), Ok(false), "who is gone takes no place");
+        let first = sockets.admit(app, &peak, Some(1), Quota::Waiting, 0, &mut draw, nobody).unwrap();
+        let second = sockets.admit(app, &peak, Some(1), Quota::Waiting, 0, &mut draw, nobody).unwrap();
+        assert_eq!(sockets.count(app, Some(1), first, nobody), Ok(true));
+        assert_eq!(sockets.count(app, Some(1), first, nobody), Ok(false), "once is enough");
+        assert_eq!(sockets.count(app, Some(1), second, nobody), Err(NotAdmitted::AppFull));
+        assert_eq!(
+            sockets.admit(app, &peak, Some(1), Quota::Counted, 0, &mut draw, nobody),
+            Err(NotAdmitted::AppFull)
+        );
+        sockets.admit(app, &peak, Some(1), Quota::Waiting, 0, &mut draw, nobody).unwrap();
+        assert_eq!(
+            sockets.admit(app, &peak, Some(1), Quota::Waiting, 0, &mut draw, nobody),
+            Err(NotAdmitted::NodeFull)
+        );
+        sockets.uncount(app, first, nobody);
+        assert_eq!(sockets.count(app, Some(1), second, nobody), Ok(true));
+        sockets.remove(app, second, nobody);
+        assert_eq!(sockets.count(app, Some(1), first, nobody), Ok(true));
+        assert_eq!(sockets.count(app, Some(1), second, nobody), Ok(false), "who is gone takes no place");
         assert_eq!((sockets.len(), sockets.worker_of(app, second)), (2, None));
     }
 
@@ -234,8 +274,14 @@ mod tests {
         let (sockets, peak, (app, _)) = (SocketTable::new(0), PeakCount::default(), two_apps());
         let mut draws = [7, 7, 7, 8].into_iter().map(|n| SocketId::new(n, 1));
         let mut draw = || draws.next().unwrap();
-        assert_eq!(sockets.admit(app, &peak, 0, Quota::Counted, 0, &mut draw), Ok(SocketId::new(7, 1)));
-        assert_eq!(sockets.admit(app, &peak, 0, Quota::Counted, 0, &mut draw), Ok(SocketId::new(8, 1)));
+        assert_eq!(
+            sockets.admit(app, &peak, None, Quota::Counted, 0, &mut draw, nobody),
+            Ok(SocketId::new(7, 1))
+        );
+        assert_eq!(
+            sockets.admit(app, &peak, None, Quota::Counted, 0, &mut draw, nobody),
+            Ok(SocketId::new(8, 1))
+        );
     }
 
     #[test]
@@ -246,14 +292,38 @@ mod tests {
             n += 1;
             SocketId::new(n, 1)
         };
-        let mut open: Vec<_> =
-            (0..5).map(|_| sockets.admit(app, &peak, 0, Quota::Counted, 0, &mut draw).unwrap()).collect();
-        open.drain(1..).for_each(|id| sockets.remove(app, id));
-        open.push(sockets.admit(app, &peak, 0, Quota::Waiting, 0, &mut draw).unwrap());
+        let mut open: Vec<_> = (0..5)
+            .map(|_| sockets.admit(app, &peak, None, Quota::Counted, 0, &mut draw, nobody).unwrap())
+            .collect();
+        open.drain(1..).for_each(|id| sockets.remove(app, id, nobody));
+        open.push(sockets.admit(app, &peak, None, Quota::Waiting, 0, &mut draw, nobody).unwrap());
         assert_eq!(sockets.take_peak(app, &peak), 5, "however short it was");
         assert_eq!(sockets.take_peak(app, &peak), 2);
-        open.drain(..).for_each(|id| sockets.remove(app, id));
+        open.drain(..).for_each(|id| sockets.remove(app, id, nobody));
         assert_eq!(sockets.take_peak(app, &peak), 2);
         assert_eq!(sockets.take_peak(app, &peak), 0);
+    }
+
+    #[test]
+    fn what_counts_is_told_and_other_nodes_may_have_taken_all_the_room() {
+        let (sockets, peak, (app, _)) = (SocketTable::new(0), PeakCount::default(), two_apps());
+        let told = std::cell::RefCell::new(Vec::new());
+        let tell = |count| told.borrow_mut().push(count);
+        let mut n = 0;
+        let mut draw = || {
+            n += 1;
+            SocketId::new(n, 1)
+        };
+        let full = sockets.admit(app, &peak, Some(0), Quota::Counted, 0, &mut draw, tell);
+        assert_eq!(full, Err(NotAdmitted::AppFull), "though there is none here");
+        let waiting = sockets.admit(app, &peak, Some(0), Quota::Waiting, 0, &mut draw, tell).unwrap();
+        assert_eq!(sockets.count(app, Some(0), waiting, tell), Err(NotAdmitted::AppFull));
+        let counted = sockets.admit(app, &peak, Some(1), Quota::Counted, 0, &mut draw, tell).unwrap();
+        sockets.count(app, Some(2), waiting, tell).unwrap();
+        sockets.uncount(app, waiting, tell);
+        sockets.remove(app, counted, tell);
+        sockets.remove(app, waiting, tell);
+        sockets.tell_counted(app, tell);
+        assert_eq!(told.into_inner(), [1, 2, 1, 0, 0]);
     }
 }

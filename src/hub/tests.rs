@@ -1,5 +1,7 @@
 //! The hub without sockets: what is bounded, and what becomes of apps that go.
 
+mod told;
+
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
@@ -315,7 +317,7 @@ fn clients_that_have_gone_are_not_closed_slowly() {
         let worker = Worker::of_this_thread(&hub).unwrap();
         let clients: Vec<_> = (0..100).map(|_| client(&worker, &app).0).collect();
         let leave = async {
-            clients.iter().for_each(|client| hub.sockets().remove(app.index(), client.socket_id()));
+            clients.iter().for_each(|client| hub.sockets().remove(app.index(), client.socket_id(), |_| {}));
             assert_eq!(hub.sockets().len(), 0);
         };
         let closed = async { tokio::join!(hub.close_slowly(1, Shutdown::Soon), leave) };

@@ -13,19 +13,19 @@ pub struct Totals {
     pub connections: usize,
     /// Connections that a worker writes to. The same, but in between.
     pub clients: usize,
-    /// Channels that anything is known of: somebody is subscribed, or an event is remembered.
+    /// Channels that anything is known of: somebody is subscribed, on this node or on another, or an event is remembered.
     pub channels: usize,
-    /// Subscriptions, as the channels know them.
+    /// Subscriptions of this node's connections, as the channels know them.
     pub subscriptions: usize,
     /// Subscriptions, as the workers know them. The same, but in between.
     pub local_subscriptions: usize,
     /// Joins that wait for an engine, and answers to such that no connection has taken.
     pub waiting_joins: usize,
-    /// Distinct members of presence channels, channel by channel.
+    /// Distinct members of presence channels on all nodes, channel by channel.
     pub members: usize,
-    /// Connections of these members, channel by channel.
+    /// This node's connections of these members, channel by channel.
     pub member_connections: usize,
-    /// Users who are signed in.
+    /// Users who are signed in on this node.
     pub users: usize,
     /// Users whom somebody watches.
     pub watched_users: usize,

@@ -1,7 +1,8 @@
 //! Who is signed in, by which connections, and who watches whom.
 //!
-//! A user is online while one of its connections is signed in. Whoever watches a user is told when it comes and goes;
-//! what is to be told is decided and posted under one lock, so that it is told in the order in which it happened.
+//! A user is online while one of its connections is signed in, on this node or on another. Whoever watches a user is told
+//! when it comes and goes; what is to be told, to them and to other nodes, is decided and posted under one lock, so that it
+//! is told in the order in which it happened.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use indexmap::IndexSet;
 use indexmap::set::Slice;
 use parking_lot::Mutex;
 
-use crate::channel::WorkerIndex;
+use crate::channel::{NodeId, WorkerIndex};
 use crate::protocol::SocketId;
 
 /// A connection, and the worker that owns it.
@@ -30,8 +31,10 @@ const NONE: &Slice<Address> = Slice::new();
 
 #[derive(Debug, Default)]
 struct UserTable {
-    /// The connections of each user who is online.
+    /// The connections of each user who is online on this node.
     online: HashMap<Arc<str>, Addresses>,
+    /// The other nodes on which each user is online who is on any.
+    elsewhere: HashMap<Arc<str>, Vec<NodeId>>,
     /// The connections that watch each user, online or not.
     watchers: HashMap<Arc<str>, Addresses>,
     /// Whom each connection watches, where it watches anybody.
@@ -47,20 +50,22 @@ pub(super) struct Watched {
 
 impl Users {
     /// A connection is signed in as the user, and watches these. To sign in again replaces the watchlist. `tell` is
-    /// called with the watchers of the user if it has come online. Returns how the watched ones are.
+    /// called if it is the user's first one on this node, with those who watch the user if it has come online by it.
+    /// Returns how the watched ones are.
     pub(super) fn sign_in(
         &self,
         user_id: &Arc<str>,
         address: Address,
         watchlist: &[Arc<str>],
-        tell: impl FnOnce(&Slice<Address>),
+        tell: impl FnOnce(Option<&Slice<Address>>),
     ) -> Watched {
         let mut state = self.state.lock();
         let connections = state.online.entry(Arc::clone(user_id)).or_default();
-        let came_online = connections.is_empty();
+        let came = connections.is_empty();
         connections.insert(address);
-        if came_online {
-            tell(state.watchers.get(user_id).map_or(NONE, IndexSet::as_slice));
+        if came {
+            let came_online = !state.elsewhere.contains_key(user_id);
+            tell(came_online.then(|| state.watchers_of(user_id)));
         }
         state.unwatch(address);
         for watched in watchlist {
@@ -69,24 +74,59 @@ impl Users {
         if !watchlist.is_empty() {
             state.watching.insert(address, watchlist.to_vec());
         }
-        let (online, offline) = watchlist.iter().cloned().partition(|id| state.online.contains_key(id));
+        let (online, offline) = watchlist.iter().cloned().partition(|id| state.is_online(id));
         Watched { online, offline }
     }
 
-    /// A connection of the user is gone, and watches nobody any more. `tell` is called with the watchers of the user
-    /// if that was its last one.
-    pub(super) fn remove(&self, user_id: &str, address: Address, tell: impl FnOnce(&Slice<Address>)) {
+    /// A connection of the user is gone, and watches nobody any more. `tell` is called if that was its last one on this
+    /// node, with those who watch the user if it has gone offline by it.
+    pub(super) fn remove(&self, user_id: &str, address: Address, tell: impl FnOnce(Option<&Slice<Address>>)) {
         let mut state = self.state.lock();
         state.unwatch(address);
         let Some(connections) = state.online.get_mut(user_id) else { return };
         connections.swap_remove(&address);
         if connections.is_empty() {
             state.online.remove(user_id);
-            tell(state.watchers.get(user_id).map_or(NONE, IndexSet::as_slice));
+            let went_offline = !state.elsewhere.contains_key(user_id);
+            tell(went_offline.then(|| state.watchers_of(user_id)));
         }
     }
 
-    /// The connections that are signed in as the user.
+    /// The user is online on another node. `tell` is called with those who watch it if it has come online by that.
+    pub(super) fn sign_in_elsewhere(
+        &self,
+        user_id: &Arc<str>,
+        node: NodeId,
+        tell: impl FnOnce(&Slice<Address>),
+    ) {
+        let mut state = self.state.lock();
+        let came_online = !state.is_online(user_id);
+        let nodes = state.elsewhere.entry(Arc::clone(user_id)).or_default();
+        if !nodes.contains(&node) {
+            // Most users are on one node.
+            nodes.reserve_exact(1);
+            nodes.push(node);
+        }
+        if came_online {
+            tell(state.watchers_of(user_id));
+        }
+    }
+
+    /// The user is not online on another node any more, or the node is gone. `tell` is called with those who watch it if it
+    /// has gone offline by that.
+    pub(super) fn sign_out_elsewhere(&self, user_id: &str, node: NodeId, tell: impl FnOnce(&Slice<Address>)) {
+        let mut state = self.state.lock();
+        let Some(nodes) = state.elsewhere.get_mut(user_id) else { return };
+        nodes.retain(|of| *of != node);
+        if nodes.is_empty() {
+            state.elsewhere.remove(user_id);
+            if !state.is_online(user_id) {
+                tell(state.watchers_of(user_id));
+            }
+        }
+    }
+
+    /// The connections of this node that are signed in as the user.
     pub(super) fn connections(&self, user_id: &str) -> Vec<Address> {
         self.state
             .lock()
@@ -95,7 +135,7 @@ impl Users {
             .map_or_else(Vec::new, |addresses| addresses.iter().copied().collect())
     }
 
-    /// How many users are signed in, and how many are watched.
+    /// How many users are signed in on this node, and how many are watched.
     pub(super) fn counts(&self) -> (usize, usize) {
         let state = self.state.lock();
         (state.online.len(), state.watchers.len())
@@ -103,6 +143,14 @@ impl Users {
 }
 
 impl UserTable {
+    fn is_online(&self, user_id: &str) -> bool {
+        self.online.contains_key(user_id) || self.elsewhere.contains_key(user_id)
+    }
+
+    fn watchers_of(&self, user_id: &str) -> &Slice<Address> {
+        self.watchers.get(user_id).map_or(NONE, IndexSet::as_slice)
+    }
+
     fn unwatch(&mut self, address: Address) {
         for watched in self.watching.remove(&address).unwrap_or_default() {
             if let Some(watchers) = self.watchers.get_mut(&watched) {
@@ -130,15 +178,62 @@ mod tests {
     /// Signs in and tells who was told of it.
     fn sign_in(users: &Users, user: &str, n: u32, watchlist: &[&str]) -> (Watched, Vec<Address>) {
         let mut told = Vec::new();
-        let tell = |watchers: &Slice<Address>| told = watchers.iter().copied().collect();
+        let tell = |watchers: Option<&Slice<Address>>| told = watchers.map_or(Vec::new(), addresses);
         let watched = users.sign_in(&Arc::from(user), address(n), &ids(watchlist), tell);
         (watched, told)
     }
 
     fn remove(users: &Users, user: &str, n: u32) -> Vec<Address> {
         let mut told = Vec::new();
-        users.remove(user, address(n), |watchers| told = watchers.iter().copied().collect());
+        users.remove(user, address(n), |watchers| told = watchers.map_or(Vec::new(), addresses));
         told
+    }
+
+    fn addresses(slice: &Slice<Address>) -> Vec<Address> {
+        slice.iter().copied().collect()
+    }
+
+    /// The user comes, or goes, on another node. Who was told of it.
+    fn elsewhere(users: &Users, user: &str, node: u128, is_online: bool) -> Vec<Address> {
+        let (mut told, node) = (Vec::new(), NodeId::new(node));
+        let tell = |watchers: &Slice<Address>| told = addresses(watchers);
+        if is_online {
+            users.sign_in_elsewhere(&Arc::from(user), node, tell);
+        } else {
+            users.sign_out_elsewhere(user, node, tell);
+        }
+        told
+    }
+
+    #[test]
+    fn a_user_is_online_while_it_is_on_any_node() {
+        let users = Users::default();
+        sign_in(&users, "ann", 1, &["bob"]);
+        assert_eq!(elsewhere(&users, "bob", 1, true), [address(1)], "online");
+        assert!(elsewhere(&users, "bob", 1, true).is_empty(), "it is said again");
+        assert!(elsewhere(&users, "bob", 2, true).is_empty(), "on a second node");
+        assert!(sign_in(&users, "bob", 2, &[]).1.is_empty(), "and here");
+        assert_eq!(sign_in(&users, "cy", 3, &["bob", "ann", "dan"]).0.online, ids(&["bob", "ann"]));
+        assert!(elsewhere(&users, "bob", 1, false).is_empty());
+        assert!(remove(&users, "bob", 2).is_empty());
+        assert_eq!(elsewhere(&users, "bob", 2, false), [address(1), address(3)], "offline");
+        assert!(elsewhere(&users, "bob", 2, false).is_empty(), "gone is gone");
+        assert_eq!(elsewhere(&users, "bob", 2, true), [address(1), address(3)], "online again");
+        assert_eq!(sign_in(&users, "ann", 1, &["bob"]).0.online, ids(&["bob"]));
+        elsewhere(&users, "bob", 2, false);
+        assert!(users.state.lock().elsewhere.is_empty());
+    }
+
+    #[test]
+    fn the_first_and_the_last_connection_here_are_told_wherever_else_the_user_is() {
+        let users = Users::default();
+        let mut told = Vec::new();
+        elsewhere(&users, "bob", 1, true);
+        users.sign_in(&Arc::from("bob"), address(1), &[], |watchers| told.push(watchers.is_some()));
+        users.sign_in(&Arc::from("bob"), address(2), &[], |watchers| told.push(watchers.is_some()));
+        users.remove("bob", address(1), |watchers| told.push(watchers.is_some()));
+        users.remove("bob", address(2), |watchers| told.push(watchers.is_some()));
+        assert_eq!(told, [false, false], "twice, and he has been online all the time");
     }
 
     #[test]

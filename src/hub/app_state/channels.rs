@@ -1,4 +1,4 @@
-//! What there is of an app's channels, for the HTTP API and whoever else lists them.
+//! What there is of an app's channels, for the HTTP API and whoever else lists them: on all nodes, as far as this one knows.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,9 @@ use super::AppState;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelSummary {
     pub name: ChannelName,
-    /// Subscribed connections.
+    /// Subscribed connections, on all nodes.
     pub subscription_count: usize,
-    /// Distinct members; 0 on channels without presence.
+    /// Distinct members, on all nodes; 0 on channels without presence.
     pub user_count: usize,
 }
 
@@ -69,9 +69,9 @@ impl AppState {
         self.channels.get(name).and_then(|entry| summary(entry.key(), entry.value()))
     }
 
-    /// The connections that are subscribed to a channel, of any type.
+    /// The connections that are subscribed to a channel, of any type, on all nodes.
     pub fn subscription_count(&self, name: &ChannelName) -> usize {
-        self.channels.get(name).map_or(0, |entry| entry.subscribers().count())
+        self.channels.get(name).map_or(0, |entry| entry.subscription_count())
     }
 
     /// The distinct members of a presence channel, in the order in which they came.
@@ -90,6 +90,6 @@ fn is_listed(name: &ChannelName, prefix: &str) -> bool {
 /// The state of a channel that somebody is subscribed to.
 fn summary(name: &ChannelName, channel: &Channel) -> Option<ChannelSummary> {
     let user_count = channel.presence().map_or(0, |p| p.user_count());
-    let subscription_count = channel.subscribers().count();
+    let subscription_count = channel.subscription_count();
     (!channel.is_vacant()).then(|| ChannelSummary { name: name.clone(), subscription_count, user_count })
 }

@@ -196,7 +196,7 @@ fn a_miss_is_announced_by_whoever_is_first_in_the_cluster() {
             );
             world.hub.announce_cache_miss("1", &name);
             assert_eq!(misses(), 1);
-            assert!(matches!(world.bus.told()[..], [.., Fact::CacheMissed { .. }]), "and the others");
+            assert!(matches!(world.bus.take_told()[..], [.., Fact::CacheMissed { .. }]), "and the others");
             world.hub.recalled_nothing("1", &name);
             peers[2].join(&world, &name, None);
             assert_eq!(

@@ -41,8 +41,9 @@ impl Worker {
             None => SocketId::new(number(SocketId::MAX), number(SocketId::MAX)),
             Some(tag) => SocketId::tagged(tag, number(u16::MAX.into()) as u16, number(SocketId::MAX)),
         };
-        let limit = app.app().limits.connections;
-        self.hub.sockets.admit(app.index(), &app.counters.peak, limit, quota, self.index, draw)
+        let room = app.connections_elsewhere.room_here(app.app().limits.connections);
+        let tell = |count| self.hub.tell_connections(app, count);
+        self.hub.sockets.admit(app.index(), &app.counters.peak, room, quota, self.index, draw, tell)
     }
 
     /// A connection that had to authorize itself is about to: from now on it counts towards the app's quota. Returns
@@ -51,13 +52,17 @@ impl Worker {
     /// # Errors
     /// If the app is full.
     pub fn count<T: Transport + ?Sized>(&self, client: &Client<T>) -> Result<bool, NotAdmitted> {
-        let (app, limit) = (client.app().index(), client.app().app().limits.connections);
-        self.hub.sockets.count(app, limit, client.socket_id())
+        let app = client.app();
+        let room = app.connections_elsewhere.room_here(app.app().limits.connections);
+        let tell = |count| self.hub.tell_connections(app, count);
+        self.hub.sockets.count(app.index(), room, client.socket_id(), tell)
     }
 
     /// Takes that back: the connection did not come to authorize itself.
     pub(super) fn uncount<T: Transport + ?Sized>(&self, client: &Client<T>) {
-        self.hub.sockets.uncount(client.app().index(), client.socket_id());
+        let app = client.app();
+        let tell = |count| self.hub.tell_connections(app, count);
+        self.hub.sockets.uncount(app.index(), client.socket_id(), tell);
     }
 
     /// Makes a new connection known.

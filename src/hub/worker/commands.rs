@@ -57,6 +57,7 @@ impl Worker {
                 });
                 return more.then_some(command);
             }
+            WorkerCommand::Count { app, channel } => self.counts.look_at(app, channel),
             WorkerCommand::ToSocket { app, socket, frame } => {
                 if let Some(client) = self.clients.borrow().get(&(app, socket)) {
                     self.send(client, frame);

@@ -1,12 +1,13 @@
 //! A connection has ended: now or in the next turns its subscriptions end, it is forgotten, and its socket is closed.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::channel::Fact;
 use crate::connection::Cleanup;
 use crate::hub::leaving::{ENDS_AT_ONCE, ENDS_PER_TURN};
 use crate::hub::{Client, Notice, ShutdownGuard};
-use crate::protocol::server_message;
 
 use super::{Worker, key};
 
@@ -64,12 +65,19 @@ impl Worker {
     fn forget(&self, client: &Client, cleanup: &Cleanup) {
         if let Some(user_id) = &cleanup.user_id {
             let (app, address) = (client.app(), (self.index, client.socket_id()));
-            let gone = || server_message::watchlist_events(&[], std::slice::from_ref(user_id));
-            app.users.remove(user_id, address, |watchers| self.hub.post_to_sockets(app, watchers, gone));
+            app.users.remove(user_id, address, |watchers| {
+                if let Some(watchers) = watchers {
+                    self.hub.tell_offline(app, user_id, watchers);
+                }
+                if let Some(bus) = self.hub.bus() {
+                    bus.tell(app, Fact::SignedOut { user_id: Arc::clone(user_id) });
+                }
+            });
         }
         self.waiting_joins.forget(key(client));
         let known = self.clients.borrow_mut().remove(&key(client)).is_some();
-        self.hub.sockets.remove(client.app().index(), client.socket_id());
+        let app = client.app();
+        self.hub.sockets.remove(app.index(), client.socket_id(), |left| self.hub.tell_connections(app, left));
         if known {
             let (socket_id, user_id) = (client.socket_id(), cleanup.user_id.as_deref());
             let ending = &cleanup.ending;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use indexmap::set::Slice;
 
+use crate::channel::Fact;
 use crate::hub::users::Address;
 use crate::hub::{Client, NotAdmitted, Notice};
 use crate::protocol::{Frame, server_message};
@@ -30,8 +31,14 @@ impl Worker {
             self.count(client)?;
         }
         let (app, address) = (client.app(), (self.index, client.socket_id()));
-        let came = || server_message::watchlist_events(std::slice::from_ref(user_id), &[]);
-        let tell = |watchers: &Slice<Address>| self.hub.post_to_sockets(app, watchers, came);
+        let tell = |watchers: Option<&Slice<Address>>| {
+            if let Some(watchers) = watchers {
+                self.hub.tell_online(app, user_id, watchers);
+            }
+            if let Some(bus) = self.hub.bus() {
+                bus.tell(app, Fact::SignedIn { user_id: Arc::clone(user_id) });
+            }
+        };
         let watched = app.users.sign_in(user_id, address, watchlist, tell);
         self.hub.announce(app, &Notice::SignedIn { socket_id: client.socket_id(), user_id });
         self.send(client, answer);
