@@ -5,10 +5,8 @@
 
 pub(crate) mod adapter;
 mod claims;
-#[allow(unreachable_pub)] // until `config` shows it
 pub(crate) mod config;
 pub(crate) mod counts;
-#[allow(unreachable_pub)] // until `config` shows it
 mod engine_url;
 pub(crate) mod envelope;
 mod event_numbers;
@@ -21,10 +19,13 @@ pub(crate) mod local;
 pub(crate) mod peers;
 mod recent;
 pub(crate) mod replica;
-#[allow(unreachable_pub)] // until `config` shows it
+mod report;
 mod settings;
 pub(crate) mod status;
+mod view;
 
 pub use engine_url::EngineUrl;
 pub(crate) use engine_url::{EngineHost, EngineLogin, EnginePlace};
+pub(crate) use report::{report, short_id};
 pub use settings::{ClusterSettings, StartWithoutBus};
+pub(crate) use view::ClusterView;

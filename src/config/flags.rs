@@ -60,6 +60,9 @@ pub(super) const PIPE: &str = "--pipe";
 /// The flag that tells a command where the running broker is.
 pub(crate) const CONTROL_SOCKET: &str = "--control-socket";
 
+/// The flag of the engine between nodes.
+pub(crate) const CLUSTER: &str = "--cluster";
+
 /// All flags, in the order of the help.
 pub(crate) const FLAGS: &[Flag] = &[
     Flag {
@@ -110,6 +113,13 @@ pub(crate) const FLAGS: &[Flag] = &[
         value: "ADDRESS",
         help: "Serve the admin listener, with metrics and readiness: on 127.0.0.1:9601, or on that port, address or both",
         gives: Gives::Admin,
+    },
+    Flag {
+        name: CLUSTER,
+        short: None,
+        value: "URL",
+        help: "Be one broker together with other nodes: the Redis between them, such as redis://10.0.0.5:6379",
+        gives: Gives::Setting("cluster.url"),
     },
     Flag {
         name: PIPE,

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 use super::builder::Builder;
 use super::draft::AppDraft;
-use super::foreign::{self, OptionMeaning};
+use super::foreign::{self, EngineParts, OptionMeaning};
 use super::load::load;
 use super::loaded::Loaded;
 use super::print::Page;
@@ -35,7 +35,7 @@ pub(crate) fn import_variables(
     variables: impl IntoIterator<Item = (String, String)>,
 ) -> Result<ImportedConfig, Vec<Error>> {
     let mut remarks = Vec::new();
-    let (mut kept, mut dialled, mut others) = (Vec::new(), Vec::new(), 0_usize);
+    let (mut kept, mut dialled, mut redis, mut others) = (Vec::new(), Vec::new(), Vec::new(), 0_usize);
     for (name, value) in variables {
         if OF_THIS_PROCESS.contains(&name.as_str()) {
             remarks.push(format!("{name}: it says how a process is run, and no file holds it"));
@@ -44,6 +44,8 @@ pub(crate) fn import_variables(
         } else if foreign::is_for_clients(&name) {
             dialled.push(name);
         } else if foreign::concerns_a_broker(&name) || name.starts_with("HELIOSTAT_") {
+            // Most have them for other reasons.
+            redis.extend(Some(&name).filter(|name| name.starts_with("REDIS_")).cloned());
             kept.push((name.into(), value.into()));
         } else {
             others += 1;
@@ -67,6 +69,7 @@ pub(crate) fn import_variables(
             "{names}: left out, because such values are those that Kubernetes and Docker make for a service"
         ));
     }
+    others += redis.iter().filter(|name| !loaded.read.contains(name)).count();
     if others > 0 {
         remarks.push(format!("other variables that concern no broker: {others}"));
     }
@@ -81,13 +84,21 @@ pub(crate) struct OptionsImporter {
     /// Options that hold for every app: the setting, the value, and where it stood.
     of_all_apps: Vec<(&'static str, String, Origin)>,
     families: Vec<&'static str>,
+    engine: EngineParts,
 }
 
 impl OptionsImporter {
     /// Nothing yet of the file of this name.
     pub(crate) fn new(file: &str) -> Self {
-        let (apps, of_all_apps, families) = Default::default();
-        OptionsImporter { file: file.to_owned(), builder: Builder::new(), apps, of_all_apps, families }
+        let (apps, of_all_apps, families, engine) = Default::default();
+        OptionsImporter {
+            file: file.to_owned(),
+            builder: Builder::new(),
+            apps,
+            of_all_apps,
+            families,
+            engine,
+        }
     }
 
     fn origin(&self, place: &str) -> Origin {
@@ -99,6 +110,12 @@ impl OptionsImporter {
         let origin = self.origin(path);
         match foreign::of_option(path) {
             Some(OptionMeaning::One(row)) => {
+                if let Some(part) = row.engine_part() {
+                    let text =
+                        if value.is_array() { Some(value.to_string()) } else { self.plain(value, &origin) };
+                    text.into_iter().for_each(|text| self.engine.put(part, &text, origin.clone()));
+                    return;
+                }
                 let Some(text) = self.plain(value, &origin) else { return };
                 for (setting, given) in foreign::settings(row, &text, &origin, &mut self.builder) {
                     match setting.strip_prefix("apps.") {
@@ -165,6 +182,8 @@ impl OptionsImporter {
                 }
             }
         }
+        foreign::set_engine(&self.engine, &mut self.builder);
+        foreign::warn_of_engine(&self.engine, &mut self.builder);
         let OptionsImporter { file, builder, apps, .. } = self;
         if builder.errors.is_empty() && apps.is_empty() {
             return Err(vec![Error::NoAppToImport { file }]);

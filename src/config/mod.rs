@@ -45,7 +45,7 @@ pub(crate) use environment::CONFIG as CONFIG_VARIABLE;
 pub(crate) use error::nearest;
 pub(crate) use error::{Error, Warning};
 pub(crate) use flags::{
-    CONFIG, CONTROL_SOCKET, DEFAULT_FILE, DEVELOPMENT, FLAGS, Flag, Flags, Gives, InheritedAddresses,
+    CLUSTER, CONFIG, CONTROL_SOCKET, DEFAULT_FILE, DEVELOPMENT, FLAGS, Flag, Flags, Gives, InheritedAddresses,
 };
 pub(crate) use imported::{ImportedConfig, OptionsImporter, import_variables};
 #[cfg(test)]
@@ -58,6 +58,8 @@ pub(crate) use read_file::{read_file, read_file_once};
 pub use sections::{ServerConfig, ShutdownCode};
 
 pub use crate::admin::AdminConfig;
+pub use crate::cluster::config::{BusLost, ClusterConfig};
+pub use crate::cluster::{ClusterSettings, EngineUrl, StartWithoutBus};
 pub use crate::connection::ConnectionConfig;
 pub use crate::development::DevelopmentConfig as Development;
 pub use crate::net::tls::CertificateFiles;
@@ -67,6 +69,8 @@ pub use crate::protocol::WithoutVersion;
 pub use crate::relay::{BadRelay, RelaySettings, RelayUrl};
 pub use crate::telemetry::{LogFormat, Logging};
 pub use crate::transport::fallback::FallbackConfig;
+
+use sha2::{Digest, Sha256};
 
 use crate::app::App;
 use crate::pipe::RuleSpec;
@@ -88,6 +92,8 @@ pub struct Config {
     pub pipe: PipeConfig,
     /// The listener for those who run the broker.
     pub admin: AdminConfig,
+    /// Whether this node is one of several, and how.
+    pub cluster: ClusterSettings,
     /// The log on standard error.
     pub logging: Logging,
     /// Conveniences for trying the broker out.
@@ -118,6 +124,17 @@ impl Config {
         different.map(|setting| setting.path).chain(listeners).collect()
     }
 
+    /// A digest of what all nodes of a cluster should have alike. Nodes of other releases make the same of it.
+    pub(crate) fn digest_of_shared(&self) -> u64 {
+        let settings = settings::node_settings();
+        let lines = SHARED.iter().flat_map(|path| {
+            let setting = settings.iter().find(|setting| setting.path == *path);
+            setting.map(|setting| format!("{path} = {}\n", setting.write(self)))
+        });
+        let digest: [u8; 32] = Sha256::digest(lines.collect::<String>()).into();
+        digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
+    }
+
     /// Development mode's values: the default app with raised limits, its two pipe rules, and every convenience. Not the
     /// admin listener, which the command brings along.
     pub fn development() -> Self {
@@ -128,6 +145,19 @@ impl Config {
         }
     }
 }
+
+/// What all nodes of a cluster should have alike, because clients come to any of them and may not notice which.
+const SHARED: [&str; 9] = [
+    "server.path_prefix",
+    "server.http_body_bytes",
+    "connection.activity_timeout_seconds",
+    "connection.min_protocol",
+    "connection.without_version",
+    "connection.subscription_error_event",
+    "connection.compression",
+    "fallback.enabled",
+    "fallback.path",
+];
 
 impl AppConfig {
     /// An app without pipe rules, webhooks and relays.

@@ -31,12 +31,19 @@ impl Loaded {
                 section = table;
                 page.header(&format!("[{table}]"), None);
             }
-            let value = match &self.config.development.encryption_master_key {
-                Some(master) if key == "encryption_master_key_base64" => page.secret(&master.to_base64()),
-                _ => match self.password(setting.path) {
-                    Some(password) => page.secret(password.text()),
-                    None => setting.write(&self.config),
+            let value = match (setting.path, self.password(setting.path)) {
+                ("development.encryption_master_key_base64", _) => {
+                    match &self.config.development.encryption_master_key {
+                        Some(master) => page.secret(&master.to_base64()),
+                        None => setting.write(&self.config),
+                    }
+                }
+                ("cluster.url", _) => match &self.config.cluster.url {
+                    Some(url) if !page.show_secrets => quote(&url.to_string()),
+                    _ => setting.write(&self.config),
                 },
+                (_, Some(password)) => page.secret(password.text()),
+                (_, None) => setting.write(&self.config),
             };
             page.line(key, &value, self.origins.of(setting.path));
         }
@@ -64,6 +71,8 @@ impl Loaded {
         match path {
             "admin.password" => self.config.admin.password.as_ref(),
             "admin.token" => self.config.admin.token.as_ref(),
+            "cluster.password" => self.config.cluster.password.as_ref(),
+            "cluster.sentinel_password" => self.config.cluster.sentinel_password.as_ref(),
             _ => None,
         }
     }

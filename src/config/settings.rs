@@ -11,11 +11,12 @@ use super::value_type::{
     APP_ID, APP_KEY, AllowedOrigins, BasePath, Boolean, CertificateList, Choice, Host, HostName, HostNames,
     Integer, IntegerOrZero, MetricsPrefix, ValueType,
 };
+use super::value_type::{EnginePassword, EngineUser, NodeName, OptionalEngine, SubjectPrefix};
 use super::value_type::{
     LogLevel, OptionalFile, OptionalMasterKey, OptionalPassword, PathPrefix, ProxyList, ScriptUrl, Seconds,
 };
 use super::value_type::{SecretText, ShutdownCodes, WholeSeconds};
-use super::{Config, Error, LogFormat, Origin, WithoutVersion};
+use super::{BusLost, Config, Error, LogFormat, Origin, StartWithoutBus, WithoutVersion};
 
 /// Sets a field, or says what came in place of a value that fits.
 type Read<T> = Box<dyn Fn(&mut T, &InputValue<'_>) -> Result<(), String>>;
@@ -95,6 +96,10 @@ macro_rules! settings {
 pub(super) fn node_settings() -> Vec<Setting<Config>> {
     const WITHOUT_VERSION: &[(&str, WithoutVersion)] =
         &[("legacy", WithoutVersion::Legacy), ("strict", WithoutVersion::Strict)];
+    const BUS_LOST: &[(&str, BusLost)] =
+        &[(BusLost::Degrade.name(), BusLost::Degrade), (BusLost::Drain.name(), BusLost::Drain)];
+    const START_WITHOUT_BUS: &[(&str, StartWithoutBus)] =
+        &[("fail", StartWithoutBus::Fail), ("wait", StartWithoutBus::Wait)];
     const LOG_FORMAT: &[(&str, LogFormat)] = &[("human", LogFormat::Human), ("json", LogFormat::Json)];
     settings! { Config:
         "server.host", Host, server.host;
@@ -154,6 +159,28 @@ pub(super) fn node_settings() -> Vec<Setting<Config>> {
         "admin.hostnames", HostNames, admin.hostnames;
         "admin.metrics_prefix", MetricsPrefix, admin.metrics_prefix;
         "admin.apps_file", OptionalFile, admin.apps_file;
+        "cluster.url", OptionalEngine, cluster.url;
+        "cluster.username", EngineUser, cluster.username;
+        "cluster.password", EnginePassword, cluster.password;
+        "cluster.sentinel_username", EngineUser, cluster.sentinel_username;
+        "cluster.sentinel_password", EnginePassword, cluster.sentinel_password;
+        "cluster.ca_file", OptionalFile, cluster.ca_file;
+        "cluster.prefix", SubjectPrefix, cluster.node.prefix;
+        "cluster.node_name", NodeName, cluster.node_name;
+        "cluster.start_without_bus", Choice(START_WITHOUT_BUS), cluster.start_without_bus;
+        "cluster.bus_lost", Choice(BUS_LOST), cluster.node.bus_lost;
+        "cluster.connect_timeout_seconds", Seconds { least: 0.1 }, cluster.connect_timeout;
+        "cluster.join_wait_seconds", Seconds { least: 0.001 }, cluster.node.join_wait;
+        "cluster.state_wait_seconds", Seconds { least: 0.001 }, cluster.node.state_wait;
+        "cluster.linger_seconds", Seconds { least: 0.0 }, cluster.node.linger;
+        "cluster.settle_listen_seconds", Seconds { least: 0.0 }, cluster.node.settle_listen;
+        "cluster.settle_most_seconds", Seconds { least: 0.0 }, cluster.node.settle_most;
+        "cluster.inbox_words", Integer(1..=MOST), cluster.node.inbox_words;
+        "cluster.inbox_bytes", Integer(1024..=MOST), cluster.node.inbox_bytes;
+        "cluster.outgoing_bytes", Integer(1024..=MOST), cluster.node.outgoing_bytes;
+        "cluster.numbered_channels", Integer(1..=MOST), cluster.node.numbered_channels;
+        "cluster.waiting_events", Integer(0..=MOST), cluster.node.waiting_events;
+        "cluster.waiting_bytes", Integer(0..=MOST), cluster.node.waiting_bytes;
         "logging.format", Choice(LOG_FORMAT), logging.format;
         "logging.level", LogLevel, logging.level;
         "development.pages", Boolean, development.pages;

@@ -20,10 +20,12 @@ pub(super) struct Tables<'f> {
     pub(super) builder: &'f mut Builder,
 }
 
-const SECTIONS: [&str; 7] = ["server", "connection", "fallback", "pipe", "admin", "logging", "development"];
+const SECTIONS: [&str; 8] =
+    ["server", "connection", "fallback", "pipe", "admin", "cluster", "logging", "development"];
 const APPS_EXPECTED: &str = "one or more tables, each begun by [[apps]]";
 /// Where whoever has mistaken the form may have written a secret.
-const HOLD_SECRETS: [&str; 5] = ["apps", "apps.keys", "apps.relay", "apps.webhooks", "apps.webhooks.headers"];
+const HOLD_SECRETS: [&str; 6] =
+    ["apps", "apps.keys", "apps.relay", "apps.webhooks", "apps.webhooks.headers", "cluster"];
 const KEYS_EXPECTED: &str = "a list of at least one { key = \"…\", secret = \"…\" }";
 
 impl Tables<'_> {

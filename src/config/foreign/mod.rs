@@ -3,6 +3,7 @@
 //! They are the last but the defaults: each sets only what no flag, no variable of ours, no file and no foreign name before it
 //! has set. They never change an app of a file. One that means nothing here is a warning that says what to do instead.
 
+mod engine;
 mod form;
 mod options;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use super::builder::Builder;
 use super::draft::AppDraft;
 use super::input_value::InputValue;
 use super::{Error, Origin, Warning, links};
+pub(super) use engine::EngineParts;
 use form::ForeignForm;
 pub(super) use options::{
     OptionMeaning, concerns_a_broker, is_for_clients, of_app_option, of_option, settings,
@@ -205,8 +207,28 @@ impl ForeignVariables {
                 }
             }
             Meaning::Only(values, _) if values.contains(&value) => builder.read_foreign(name),
-            Meaning::Webhooks | Meaning::Only(..) | Meaning::Advice(_) | Meaning::ForClients => {}
+            Meaning::Webhooks
+            | Meaning::Engine(_)
+            | Meaning::Only(..)
+            | Meaning::Advice(_)
+            | Meaning::ForClients => {}
         });
+        for table in 0..TABLES.len() {
+            set_engine(&self.engine(table), builder);
+        }
+    }
+
+    /// What a table's names say of the engine between nodes.
+    fn engine(&self, of: usize) -> EngineParts {
+        let mut parts = EngineParts::default();
+        self.each(|name, value, meaning, table| {
+            if let Meaning::Engine(part) = meaning
+                && table == of
+            {
+                parts.put(part, value, Origin::Variable(name.to_owned()));
+            }
+        });
+        parts
     }
 
     /// Sets what concerns the first app and is not set yet.
@@ -230,7 +252,11 @@ impl ForeignVariables {
                 webhooks::add_json(value, &origin, 0, draft, builder);
                 builder.read_foreign(name);
             }
-            Meaning::Webhooks | Meaning::Only(..) | Meaning::Advice(_) | Meaning::ForClients => {}
+            Meaning::Webhooks
+            | Meaning::Engine(_)
+            | Meaning::Only(..)
+            | Meaning::Advice(_)
+            | Meaning::ForClients => {}
         });
     }
 
@@ -240,7 +266,7 @@ impl ForeignVariables {
             let is_of_app = match meaning {
                 Meaning::Sets(paths, _) => paths.iter().any(|path| path.starts_with("apps.")),
                 Meaning::Webhooks => true,
-                Meaning::Only(..) | Meaning::Advice(_) | Meaning::ForClients => false,
+                Meaning::Engine(_) | Meaning::Only(..) | Meaning::Advice(_) | Meaning::ForClients => false,
             };
             if is_of_app {
                 builder.unused.push(name.to_owned());
@@ -264,11 +290,52 @@ impl ForeignVariables {
             let advice = match meaning {
                 Meaning::Advice(advice) => advice,
                 Meaning::Only(values, advice) if !values.contains(&value) => advice,
-                Meaning::Only(..) | Meaning::Sets(..) | Meaning::Webhooks | Meaning::ForClients => return,
+                Meaning::Only(..)
+                | Meaning::Sets(..)
+                | Meaning::Engine(_)
+                | Meaning::Webhooks
+                | Meaning::ForClients => return,
             };
             builder.warnings.push(Warning::NoCounterpart { name: name.to_owned(), advice });
         });
+        for table in 0..TABLES.len() {
+            warn_of_engine(&self.engine(table), builder);
+        }
     }
+}
+
+/// Has what another server is told of the engine between its nodes be ours, unless somebody has said before which one it is.
+pub(super) fn set_engine(parts: &EngineParts, builder: &mut Builder) {
+    if *builder.origins.of("cluster.url") != Origin::Default {
+        return;
+    }
+    for origin in parts.used() {
+        if let Origin::Variable(name) = origin {
+            builder.read_foreign(name);
+        }
+    }
+    for (path, value, origin) in parts.settings() {
+        if *builder.origins.of(path) == Origin::Default {
+            builder.set_node(path, &InputValue::Text(&value), origin);
+        }
+    }
+}
+
+/// Warns of what it is told in vain. Of Laravel's `REDIS_*` nothing is said: it has other uses for them.
+pub(super) fn warn_of_engine(parts: &EngineParts, builder: &mut Builder) {
+    if let Some((origin, advice)) = parts.advice() {
+        builder.warnings.push(Warning::NoCounterpart { name: origin.to_string(), advice });
+        return;
+    }
+    let is_ones_own =
+        |origin: &&Origin| !matches!(origin, Origin::Variable(name) if !name.starts_with(soketi::PREFIX));
+    let unused: Vec<_> = parts.unused().into_iter().filter(is_ones_own).map(ToString::to_string).collect();
+    let name = match unused.as_slice() {
+        [] => return,
+        [only] => only.clone(),
+        [first, ..] => format!("{first} and {} more", unused.len() - 1),
+    };
+    builder.warnings.push(Warning::NoCounterpart { name, advice: soketi::SWITCH });
 }
 
 /// Whether no source before has set this of the first app. What development mode brings along is a default.

@@ -63,7 +63,9 @@ pub(in crate::config) fn settings(
         },
         Meaning::Only(values, advice) if !values.contains(&text) => advice,
         Meaning::Advice(advice) => advice,
-        Meaning::Only(..) | Meaning::Webhooks | Meaning::ForClients => return Vec::new(),
+        Meaning::Only(..) | Meaning::Engine(_) | Meaning::Webhooks | Meaning::ForClients => {
+            return Vec::new();
+        }
     };
     builder.warnings.push(Warning::NoCounterpart { name: origin.to_string(), advice });
     Vec::new()
@@ -109,8 +111,8 @@ mod tests {
         }
         assert!(of_app_option("colour").is_none() && of_option("").is_none());
         assert!(matches!(
-            of_option("database.redis.host"),
-            Some(OptionMeaning::Family("database.redis.", _))
+            of_option("database.mysql.host"),
+            Some(OptionMeaning::Family("database.mysql.", _))
         ));
     }
 

@@ -20,6 +20,7 @@ fn here(meaning: Meaning) -> String {
             "`[[apps.webhooks]]`; a JSON array of objects with `url`, `event_types`, `filter` and `headers`"
                 .to_owned()
         }
+        Meaning::Engine(part) => part.here(),
         Meaning::Only(values, advice) => {
             format!("as here where it is `{}`; else a warning: {advice}", values.join("` or `"))
         }

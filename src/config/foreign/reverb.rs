@@ -1,13 +1,15 @@
 //! The names of Reverb's settings, and of what Pusher's own libraries are told.
 
+use super::engine::EnginePart;
 use super::form::ForeignForm;
-use super::row::Meaning::{ForClients, Only, Sets};
+use super::row::Meaning::{Engine, ForClients, Only, Sets};
 use super::row::{ForeignName, NameFamily, family, row};
 
 /// What all of Reverb's begin with.
 pub(in crate::config) const PREFIX: &str = "REVERB_";
 
-const ONE_NODE: &str = "this broker runs as one node so far: run one, without scaling";
+const SCALING: &str = "it is true or false, and REDIS_URL, or REDIS_HOST and its like, say where the Redis between the nodes is";
+const NODES: &str = "the nodes of a broker are joined here by cluster.url and what stands beside it";
 const OWN_RATE: &str = "here client events are bounded per second and connection: set \
                         HELIOSTAT_APP_LIMITS_CLIENT_EVENTS_PER_SECOND, which is 10 unless it is set";
 
@@ -31,7 +33,18 @@ pub(in crate::config) const NAMES: &[ForeignName] = &[
     row("REVERB_APP_ALLOWED_ORIGINS", "", Sets(&["apps.allowed_origins"], ForeignForm::Hosts)),
     row("REVERB_APP_ACCEPT_CLIENT_EVENTS_FROM", "", Sets(&["apps.client_events"], ForeignForm::Senders)),
     row("REVERB_APP_RATE_LIMITING_ENABLED", "", Only(&["false", "0"], OWN_RATE)),
-    row("REVERB_SCALING_ENABLED", "", Only(&["false", "0"], ONE_NODE)),
+    row(
+        "REVERB_SCALING_ENABLED",
+        "",
+        Engine(EnginePart::Switch { on: &["true", "1"], off: &["false", "0"], advice: SCALING }),
+    ),
+    row("REVERB_SCALING_CHANNEL", "", Engine(EnginePart::Prefix)),
+    row("REDIS_URL", "", Engine(EnginePart::Url)),
+    row("REDIS_HOST", "", Engine(EnginePart::Host)),
+    row("REDIS_PORT", "", Engine(EnginePart::Port)),
+    row("REDIS_USERNAME", "", Engine(EnginePart::User)),
+    row("REDIS_PASSWORD", "", Engine(EnginePart::Password)),
+    row("REDIS_DB", "", Engine(EnginePart::Database)),
     row(
         "REVERB_SERVER",
         "",
@@ -45,7 +58,7 @@ pub(in crate::config) const NAMES: &[ForeignName] = &[
 /// Reverb's of which the same is said, whatever follows.
 pub(in crate::config) const FAMILIES: &[NameFamily] = &[
     family("REVERB_APP_RATE_LIMIT_", "", OWN_RATE),
-    family("REVERB_SCALING_", "", ONE_NODE),
+    family("REVERB_SCALING_", "", NODES),
     family("REVERB_PULSE_", "", "this broker tells Pulse nothing: its log and its metrics say what it does"),
     family("REVERB_TELESCOPE_", "", "this broker tells Telescope nothing: its log says what it does"),
 ];

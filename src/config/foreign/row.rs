@@ -1,5 +1,6 @@
 //! One row of the tables: a name that another server has for a setting, and what it means here.
 
+use super::engine::EnginePart;
 use super::form::ForeignForm;
 
 /// A variable of another server, and the option of its configuration file that says the same.
@@ -15,6 +16,14 @@ pub(in crate::config) struct ForeignName {
 }
 
 impl ForeignName {
+    /// What its value says of the engine between nodes, if it does.
+    pub(in crate::config) fn engine_part(&self) -> Option<EnginePart> {
+        match self.meaning {
+            Meaning::Engine(part) => Some(part),
+            _ => None,
+        }
+    }
+
     /// Whether its value is a list of webhooks.
     pub(in crate::config) fn are_webhooks(&self) -> bool {
         matches!(self.meaning, Meaning::Webhooks)
@@ -28,6 +37,8 @@ pub(in crate::config) enum Meaning {
     Sets(&'static [&'static str], ForeignForm),
     /// The webhooks of an app, as a JSON array.
     Webhooks,
+    /// A part of what there is to know of the engine between nodes.
+    Engine(EnginePart),
     /// With one of these values, what this broker does anyway; with any other, nothing, and this is what to do instead.
     Only(&'static [&'static str], &'static str),
     /// Nothing; this is what to do instead.

@@ -1,23 +1,29 @@
 //! The names of soketi's settings. The un-prefixed ones of old compose files are those of the default app without the
 //! prefix.
 
+use super::engine::EnginePart;
 use super::form::ForeignForm;
-use super::row::Meaning::{Advice, Only, Sets, Webhooks};
+use super::row::Meaning::{Advice, Engine, Only, Sets, Webhooks};
 use super::row::{ForeignName, NameFamily, family, row};
 
 /// What all of them begin with.
 pub(in crate::config) const PREFIX: &str = "SOKETI_";
 
-const ONE_NODE: &str = "this broker runs as one node so far: run one, with no adapter";
-const CACHES: &str =
-    "this node remembers the events of cache channels itself, within limits.cached_bytes of the app";
+const NODES: &str = "the nodes of a broker are joined here by a Redis: cluster.url says where it is";
+const RATES: &str = "each node counts what comes to it by itself";
+const CACHES: &str = "the events of cache channels are remembered by the Redis between the nodes where there is one, and else by this \
+                      node, within limits.cached_bytes of the app";
 const QUEUE: &str =
     "webhooks wait in this process, within webhook_delivery.queue_events and queue_bytes of the app";
 const APPS: &str =
     "apps stand in the configuration file: `heliostat import` makes it of a dump of the table, SQL or CSV";
 const NO_DATABASE: &str = "this broker has no database: apps stand in the configuration file, and `heliostat import` \
                            makes it of a dump of the table";
-const NO_REDIS: &str = "this broker needs no Redis: it runs as one node so far";
+const REDIS: &str =
+    "it says nothing of the Redis between the nodes that cluster.url and what stands beside it do not say";
+/// What is said of the engine counts only where this says so.
+pub(in crate::config) const SWITCH: &str =
+    "SOKETI_ADAPTER_DRIVER, which is adapter.driver, is not redis, and nothing else here needs one";
 
 /// Those that are known one by one.
 pub(in crate::config) const NAMES: &[ForeignName] = &[
@@ -171,11 +177,31 @@ pub(in crate::config) const NAMES: &[ForeignName] = &[
         "webhooks.batching.duration",
         Sets(&["apps.webhook_delivery.batch_window_seconds"], ForeignForm::Milliseconds),
     ),
-    row("SOKETI_ADAPTER_DRIVER", "adapter.driver", Only(&["local"], ONE_NODE)),
+    row(
+        "SOKETI_ADAPTER_DRIVER",
+        "adapter.driver",
+        Engine(EnginePart::Switch { on: &["redis"], off: &["local"], advice: NODES }),
+    ),
+    row("SOKETI_ADAPTER_REDIS_PREFIX", "adapter.redis.prefix", Engine(EnginePart::Prefix)),
+    row("SOKETI_ADAPTER_REDIS_CLUSTER_MODE", "adapter.redis.clusterMode", Engine(EnginePart::ClusterMode)),
+    row("SOKETI_DB_REDIS_HOST", "database.redis.host", Engine(EnginePart::Host)),
+    row("SOKETI_DB_REDIS_PORT", "database.redis.port", Engine(EnginePart::Port)),
+    row("SOKETI_DB_REDIS_DB", "database.redis.db", Engine(EnginePart::Database)),
+    row("SOKETI_DB_REDIS_USERNAME", "database.redis.username", Engine(EnginePart::User)),
+    row("SOKETI_DB_REDIS_PASSWORD", "database.redis.password", Engine(EnginePart::Password)),
+    row("SOKETI_DB_REDIS_KEY_PREFIX", "database.redis.keyPrefix", Engine(EnginePart::Prefix)),
+    row("SOKETI_DB_REDIS_SENTINELS", "database.redis.sentinels", Engine(EnginePart::Sentinels)),
+    row(
+        "SOKETI_DB_REDIS_SENTINEL_PASSWORD",
+        "database.redis.sentinelPassword",
+        Engine(EnginePart::SentinelPassword),
+    ),
+    row("SOKETI_DB_REDIS_INSTANCE_NAME", "database.redis.name", Engine(EnginePart::Primary)),
+    row("SOKETI_DB_REDIS_CLUSTER_NODES", "database.redis.clusterNodes", Engine(EnginePart::ClusterNodes)),
     row("SOKETI_APP_MANAGER_DRIVER", "appManager.driver", Only(&["array"], APPS)),
     row("SOKETI_CACHE_DRIVER", "cache.driver", Only(&["memory"], CACHES)),
     row("SOKETI_QUEUE_DRIVER", "queue.driver", Only(&["sync"], QUEUE)),
-    row("SOKETI_RATE_LIMITER_DRIVER", "rateLimiter.driver", Only(&["local"], ONE_NODE)),
+    row("SOKETI_RATE_LIMITER_DRIVER", "rateLimiter.driver", Only(&["local"], RATES)),
     row(
         "SOKETI_HTTP_ACCEPT_TRAFFIC_MEMORY_THRESHOLD",
         "httpApi.acceptTraffic.memoryThreshold",
@@ -190,13 +216,13 @@ const PAYLOADS: &[&str] = &["apps.limits.event_payload_bytes", "apps.limits.clie
 
 /// Those of which the same is said, whatever follows.
 pub(in crate::config) const FAMILIES: &[NameFamily] = &[
-    family("SOKETI_ADAPTER_", "adapter.", ONE_NODE),
-    family("SOKETI_CLUSTER_", "cluster.", ONE_NODE),
+    family("SOKETI_ADAPTER_", "adapter.", NODES),
+    family("SOKETI_CLUSTER_", "cluster.", NODES),
     family("SOKETI_APP_MANAGER_", "appManager.", NO_DATABASE),
     family("SOKETI_DB_MYSQL_", "database.mysql.", NO_DATABASE),
     family("SOKETI_DB_POSTGRES_", "database.postgres.", NO_DATABASE),
     family("SOKETI_DB_POOLING_", "databasePooling.", NO_DATABASE),
-    family("SOKETI_DB_REDIS_", "database.redis.", NO_REDIS),
+    family("SOKETI_DB_REDIS_", "database.redis.", REDIS),
     family("SOKETI_QUEUE_", "queue.", QUEUE),
 ];
 

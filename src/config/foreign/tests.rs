@@ -264,7 +264,10 @@ fn what_means_nothing_here_is_answered_with_what_to_do_instead() {
             &[("SOKETI_METRICS_HOST", "0.0.0.0")],
             "SOKETI_METRICS_HOST: the admin listener, which has the metrics, stays",
         ),
-        (&[("SOKETI_ADAPTER_DRIVER", "redis")], "SOKETI_ADAPTER_DRIVER: this broker runs as one node so far"),
+        (
+            &[("SOKETI_ADAPTER_DRIVER", "nats")],
+            "SOKETI_ADAPTER_DRIVER: the nodes of a broker are joined here by a Redis",
+        ),
         (
             &[("SOKETI_APP_MANAGER_DRIVER", "mysql")],
             "SOKETI_APP_MANAGER_DRIVER: apps stand in the configuration file",
@@ -274,10 +277,13 @@ fn what_means_nothing_here_is_answered_with_what_to_do_instead() {
             &[("SOKETI_DB_MYSQL_HOST", "db"), ("SOKETI_DB_MYSQL_PASSWORD", "hush")],
             "SOKETI_DB_MYSQL_* (2 variables): this broker has no database",
         ),
-        (&[("SOKETI_DB_REDIS_HOST", "r")], "SOKETI_DB_REDIS_HOST: this broker needs no Redis"),
         (
-            &[("REVERB_SCALING_ENABLED", "true")],
-            "REVERB_SCALING_ENABLED: this broker runs as one node so far",
+            &[("SOKETI_DB_REDIS_HOST", "r"), ("SOKETI_DB_REDIS_PASSWORD", "hush")],
+            "SOKETI_DB_REDIS_HOST and 1 more: SOKETI_ADAPTER_DRIVER, which is adapter.driver, is not redis",
+        ),
+        (
+            &[("REVERB_SCALING_ENABLED", "yes"), ("REDIS_PASSWORD", "hush")],
+            "REVERB_SCALING_ENABLED: it is true or false",
         ),
         (
             &[("SOKETI_DEFAULT_APP_MAX_CONNECTIONS", "5")],
@@ -302,10 +308,13 @@ fn what_means_nothing_here_is_answered_with_what_to_do_instead() {
         ("PUSHER_HOST", "broker.example.com"),
         ("PUSHER_PORT", "443"),
         ("SOKETI_DB_REDIS_HOST", ""),
+        ("REDIS_HOST", "r"),
+        ("REVERB_SCALING_CHANNEL", "reverb"),
     ];
     let loaded = loaded(&as_here);
     assert_eq!(loaded.warnings, []);
     assert_eq!(loaded.config.server.port, 6001, "PUSHER_PORT says where clients dial");
+    assert_eq!(loaded.config.cluster.url, None, "REDIS_HOST is of other things");
 }
 
 #[test]
@@ -400,4 +409,112 @@ fn what_kubernetes_makes_for_a_service_of_that_name_is_skipped() {
     let loaded = loaded(&made);
     assert_eq!(loaded.config.server.port, 6001);
     assert_eq!((loaded.warnings.len(), loaded.skipped.len()), (0, 6));
+}
+
+/// What variables of the engine come to: the URL, the user, the password, that at the sentinels, and the prefix.
+fn engine(variables: Variables<'_>) -> [String; 5] {
+    let loaded = loaded(variables);
+    let cluster = &loaded.config.cluster;
+    let secret = |secret: &Option<crate::app::Secret>| {
+        secret.as_ref().map(|secret| secret.text().to_owned()).unwrap_or_default()
+    };
+    [
+        cluster.url.as_ref().map(ToString::to_string).unwrap_or_default(),
+        cluster.username.clone(),
+        secret(&cluster.password),
+        secret(&cluster.sentinel_password),
+        cluster.node.prefix.to_string(),
+    ]
+}
+
+#[test]
+fn what_other_servers_are_told_of_their_engine_is_put_together() {
+    const SOKETI: (&str, &str) = ("SOKETI_ADAPTER_DRIVER", "redis");
+    const REVERB: (&str, &str) = ("REVERB_SCALING_ENABLED", "true");
+    let sentinels = r#"[{"host":"s1","port":26379},{"host":"s2"}]"#;
+    let cases: [(Variables<'_>, [&str; 5]); 11] = [
+        (&[SOKETI], ["redis://127.0.0.1:6379", "", "", "", "heliostat"]),
+        (
+            &[
+                SOKETI,
+                ("SOKETI_DB_REDIS_HOST", "r"),
+                ("SOKETI_DB_REDIS_PORT", "7"),
+                ("SOKETI_DB_REDIS_DB", "2"),
+                ("SOKETI_DB_REDIS_USERNAME", "u"),
+                ("SOKETI_DB_REDIS_PASSWORD", "p@/:"),
+                ("SOKETI_DB_REDIS_KEY_PREFIX", "keys"),
+                ("SOKETI_ADAPTER_REDIS_PREFIX", "shop"),
+            ],
+            ["redis://r:7/2", "u", "p@/:", "", "shop"],
+        ),
+        (
+            &[
+                SOKETI,
+                ("SOKETI_DB_REDIS_SENTINELS", sentinels),
+                ("SOKETI_DB_REDIS_INSTANCE_NAME", "main"),
+                ("SOKETI_DB_REDIS_SENTINEL_PASSWORD", "sp"),
+                ("SOKETI_DB_REDIS_KEY_PREFIX", "keys"),
+            ],
+            ["redis+sentinel://s1:26379,s2:26379/main", "", "", "sp", "keys"],
+        ),
+        (
+            &[
+                SOKETI,
+                ("SOKETI_DB_REDIS_CLUSTER_NODES", r#"[{"host":"c1","port":"7000"},{"host":"::1","port":1}]"#),
+            ],
+            ["redis+cluster://c1:7000,[::1]:1", "", "", "", "heliostat"],
+        ),
+        (
+            &[SOKETI, ("SOKETI_ADAPTER_REDIS_CLUSTER_MODE", "true"), ("SOKETI_DB_REDIS_HOST", "c1")],
+            ["redis+cluster://c1:6379", "", "", "", "heliostat"],
+        ),
+        (
+            &[
+                REVERB,
+                ("REDIS_HOST", "tls://r"),
+                ("REDIS_PASSWORD", "null"),
+                ("REVERB_SCALING_CHANNEL", "reverb"),
+            ],
+            ["rediss://r:6379", "", "", "", "reverb"],
+        ),
+        (
+            &[REVERB, ("REDIS_HOST", "::1"), ("REDIS_PORT", "7"), ("REDIS_DB", "0"), ("REDIS_USERNAME", "u")],
+            ["redis://[::1]:7", "u", "", "", "heliostat"],
+        ),
+        (
+            &[
+                REVERB,
+                ("REDIS_URL", "tls://u:p@r:7?database=3"),
+                ("REDIS_HOST", "beaten"),
+                ("REDIS_PASSWORD", "beaten"),
+            ],
+            ["rediss://u:…@r:7/3", "", "", "", "heliostat"],
+        ),
+        (
+            &[REVERB, ("REDIS_URL", "redis://r"), ("REDIS_PASSWORD", "p")],
+            ["redis://r:6379", "", "p", "", "heliostat"],
+        ),
+        (&[SOKETI, REVERB, ("REDIS_HOST", "r")], ["redis://127.0.0.1:6379", "", "", "", "heliostat"]),
+        (
+            &[SOKETI, ("SOKETI_DB_REDIS_PASSWORD", "beaten"), ("HELIOSTAT_CLUSTER_URL", "redis://own")],
+            ["redis://own:6379", "", "", "", "heliostat"],
+        ),
+    ];
+    let mut seen = BTreeSet::new();
+    for (variables, expected) in cases {
+        assert_eq!(engine(variables), expected.map(str::to_owned), "{variables:?}");
+        seen.extend(variables.iter().map(|(name, _)| *name));
+    }
+    let rows = TABLES.iter().flat_map(|table| table.variables());
+    for (name, _) in rows.filter(|(_, meaning)| matches!(meaning, Meaning::Engine(_))) {
+        assert!(seen.contains(name), "{name} has no example");
+    }
+    let read = loaded(&[SOKETI, ("SOKETI_DB_REDIS_HOST", "r"), ("SOKETI_DB_REDIS_PASSWORD", "p")]).read;
+    assert_eq!(read, ["SOKETI_ADAPTER_DRIVER", "SOKETI_DB_REDIS_HOST", "SOKETI_DB_REDIS_PASSWORD"]);
+    let wrong = complaints(&[SOKETI, ("SOKETI_DB_REDIS_HOST", "a b"), ("SOKETI_DB_REDIS_PASSWORD", "hush")]);
+    assert!(
+        wrong.len() == 1 && wrong[0].starts_with("SOKETI_DB_REDIS_HOST: cluster.url must be a URL"),
+        "{wrong:?}"
+    );
+    assert!(!wrong[0].contains("hush"));
 }

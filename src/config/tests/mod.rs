@@ -2,6 +2,7 @@
 
 mod app_errors;
 mod apps_file;
+mod cluster;
 mod defaults;
 mod development;
 mod errors;

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod choice;
+mod cluster;
 mod number;
 mod place;
 mod proxies;
@@ -10,6 +11,7 @@ mod text;
 
 pub(in crate::config) use certificates::CertificateList;
 pub(in crate::config) use choice::{Boolean, Choice, ShutdownCodes};
+pub(in crate::config) use cluster::{EnginePassword, EngineUser, NodeName, OptionalEngine, SubjectPrefix};
 pub(in crate::config) use number::{Integer, IntegerOrZero, Seconds, WholeSeconds};
 pub(in crate::config) use place::{
     AllowedOrigins, BasePath, FileMode, Host, HostName, HostNames, ListenPlace, OptionalFile, PathPrefix,
