@@ -8,6 +8,7 @@ mod apps;
 mod arguments;
 mod generated;
 mod import;
+mod nodes;
 mod options;
 mod reloads;
 mod run;
@@ -42,6 +43,13 @@ enum Command {
     Serve(Flags),
     /// Have the running broker read its configuration again.
     Reload(Flags),
+    /// Show the nodes of the running broker's cluster.
+    Nodes {
+        /// Where the broker is.
+        flags: Flags,
+        /// In JSON.
+        json: bool,
+    },
     /// Show or change the apps of the apps file.
     Apps {
         /// Where the broker and its configuration are.
@@ -123,6 +131,9 @@ fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, 
         }
         CliCommand::DieWithParent { parent, command } => Command::DieWithParent { parent, command },
         CliCommand::Reload(later) => Command::Reload(options.and(later, "reload")?),
+        CliCommand::Nodes { options: later, json } => {
+            Command::Nodes { flags: options.and(later, "nodes")?, json }
+        }
         CliCommand::Apps { options: later, json, action } => {
             let wanted =
                 AppsWanted::new(action).map_err(|told| clap::Error::raw(ErrorKind::ValueValidation, told))?;

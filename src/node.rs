@@ -3,4 +3,4 @@
 
 mod readiness;
 
-pub(crate) use readiness::{Readiness, Unready};
+pub(crate) use readiness::{Readiness, Ready, Unready};

@@ -56,7 +56,7 @@ use crate::webhook::Webhooks;
 
 use admin::AdminListener;
 use app_listeners::AppListeners;
-use error::load_certificates;
+use error::{check_engine, load_certificates};
 use files::OpenFiles;
 use inherited::InheritedSocket;
 use listening::ListeningSocket;
@@ -144,6 +144,7 @@ impl Server {
     pub fn bind(self) -> Result<BoundServer, StartError> {
         let Server { config, taps, hooks, test_mode, inherited, managed, admin_is_dispensable } = self;
         config.admin.check()?;
+        check_engine(&config)?;
         check_apps(&config)?;
         let (webhooks, relays) = (Webhooks::new(), Relays::new());
         let wire = PipeWire::new(config.pipe.clone());
@@ -252,6 +253,7 @@ fn metrics_of(
         usage: usage.cloned(),
         hooks: hooks.iter().map(|(app_id, hook)| (app_id.clone(), hook.figures())).collect(),
         soketi: soketi_names(&parts.config, sockets),
+        cluster: None,
     })
 }
 

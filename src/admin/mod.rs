@@ -21,6 +21,7 @@ use std::time::Instant;
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::json;
 use tracing::{debug, info, warn};
 
 use crate::auth::request::Query;
@@ -42,6 +43,7 @@ const INDEX: &str = concat!(
      /metrics  for Prometheus; ?json=1 as JSON\n\
      /live     the process lives\n\
      /ready    whether new clients should be sent here; 503 with the reason if not\n\
+     /nodes    this node and the others that are one broker with it, as JSON\n\
      /usage    memory and connections, and what each app has used day by day, as JSON\n\
      /api/apps the apps, which can be changed; /api/openapi.json describes it\n"
 );
@@ -114,7 +116,7 @@ impl Admin {
             return Ok(self.api.answer(request, path, payload).await);
         }
         let path = match segments.as_slice() {
-            ["" | "metrics" | "live" | "ready" | "usage"] => segments[0],
+            ["" | "metrics" | "live" | "ready" | "nodes" | "usage"] => segments[0],
             _ => return Err(AdminError::NotFound(request.path().to_owned())),
         };
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -123,7 +125,8 @@ impl Admin {
         Ok(match path {
             "metrics" => self.metrics(request).await,
             "live" => state_response(self.readiness.check_life(), "live\n"),
-            "ready" => state_response(self.readiness.check(0), "ready\n"),
+            "ready" => state_response(self.readiness.check_all(), "ready\n"),
+            "nodes" => self.nodes(),
             "usage" => self.usage(request)?,
             _ => text_response(INDEX),
         })
@@ -140,10 +143,17 @@ impl Admin {
         HttpResponse::Ok().content_type(scrape.content_type).body(scrape.body)
     }
 
+    /// The nodes of the cluster; none where this node is alone.
+    fn nodes(&self) -> HttpResponse {
+        let report = self.readiness.nodes().unwrap_or_else(|| json!({ "nodes": [] }));
+        HttpResponse::Ok().content_type("application/json").body(report.to_string())
+    }
+
     fn usage(&self, request: &HttpRequest) -> Result<HttpResponse, AdminError> {
         let asked = UsageQuery::parse(request.query_string())?;
         let report = self.usage.report(asked.days, asked.app.as_deref());
-        let usage = usage::of(&self.hub, self.readiness.check(0).err(), self.started.elapsed(), report);
+        let usage =
+            usage::of(&self.hub, self.readiness.check_all().err().as_ref(), self.started.elapsed(), report);
         Ok(HttpResponse::Ok().content_type("application/json").body(usage.to_string()))
     }
 }

@@ -47,7 +47,7 @@ impl UsageQuery {
 }
 
 /// What a node uses that has run for so long, what speaks against sending it new clients, and what its apps have used.
-pub(super) fn of(hub: &Hub, unready: Option<Unready>, uptime: Duration, report: UsageReport) -> Value {
+pub(super) fn of(hub: &Hub, unready: Option<&Unready>, uptime: Duration, report: UsageReport) -> Value {
     let memory = Memory::read().map(|memory| {
         let Memory { used, total } = memory;
         json!({
@@ -67,7 +67,7 @@ pub(super) fn of(hub: &Hub, unready: Option<Unready>, uptime: Duration, report: 
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_seconds": uptime.as_secs(),
         "ready": unready.is_none(),
-        "reason": unready.map(|unready| unready.to_string()),
+        "reason": unready.map(ToString::to_string),
         "memory": memory,
         "connections": { "count": hub.sockets().len(), "limit": limit },
         "apps": apps,

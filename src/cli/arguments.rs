@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use super::generated::VERSION;
 use super::options::Options;
 use super::scope::{ConfiguredApps, OwnBroker, RunningBroker};
-use crate::config::CONTROL_SOCKET;
+use crate::config::{CLUSTER, CONTROL_SOCKET};
 
 /// A self-hosted broker that speaks the Pusher Channels protocol.
 ///
@@ -45,7 +45,7 @@ pub(super) enum CliCommand {
         /// Test mode, with a control API for tests under /test.
         ///
         /// It is on a free port and has two workers unless told otherwise, and prints one line of JSON when it is ready.
-        #[arg(long, conflicts_with = CONTROL_SOCKET)]
+        #[arg(long, conflicts_with_all = [CONTROL_SOCKET, CLUSTER])]
         test: bool,
         /// The token that the control API asks for [default: one is drawn, and printed].
         #[arg(long, value_name = "TOKEN", requires = "test", value_parser = token)]
@@ -88,6 +88,17 @@ pub(super) enum CliCommand {
     /// It is found by its control socket: --control-socket, or server.control_socket of its configuration. Exit code 0:
     /// done; 1: not.
     Reload(Options<RunningBroker>),
+    /// Show the nodes that are one broker together: which there are, and how the running one knows them.
+    ///
+    /// The running broker is found by its control socket: --control-socket, or server.control_socket of its configuration. Exit
+    /// code 0: shown; 1: not.
+    Nodes {
+        #[command(flatten)]
+        options: Options<RunningBroker>,
+        /// Answer in JSON, as /nodes of the admin listener does.
+        #[arg(long)]
+        json: bool,
+    },
     /// Show and change the apps of the apps file, also while the broker runs.
     ///
     /// The file is heliostat.apps.toml beside heliostat.toml, or that of admin.apps_file. A running broker that is found by its
@@ -210,6 +221,7 @@ pub(super) enum AppsAction {
 
 const APPS_EXAMPLES: &str = "\
 Examples:
+  heliostat nodes --config heliostat.toml              show the nodes of its cluster
   heliostat apps create id=chat client_events=true
   heliostat apps set chat limits.connections=5000 'webhooks=[{ url = \"https://example.com/hook\" }]'
   heliostat apps rotate chat
@@ -263,6 +275,7 @@ Examples:
   heliostat print-config --template > heliostat.toml   begin a configuration
   heliostat check-config                               is it sound?
   heliostat serve                                      run with it
+  heliostat serve --cluster redis://10.0.0.5           run with it, as one of several nodes
   heliostat import .env                                make a configuration of another server's
   heliostat webhooks send-test --config heliostat.toml send a sample to its webhook endpoints
   heliostat reload --config heliostat.toml             have it read that file again

@@ -24,6 +24,7 @@ use super::apps::run_apps;
 use super::arguments::command_line;
 use super::generated::{completions, manual_page, write_manual};
 use super::import::run_import;
+use super::nodes::{nodes_of, show_nodes};
 use super::reloads::{AppsPath, Reloads, reload, tell};
 use super::send_test::send_test;
 use super::welcome::{admin_line, foreign_names, further_line, pipe_line, welcome};
@@ -66,6 +67,9 @@ fn run(command: Command) -> Result<ExitCode, ExitFailure> {
             print(&(verdict(&loaded) + &warnings.collect::<String>()));
         }
         Command::Reload(flags) => print(&ask_to_reload(&flags).map_err(|complaint| (complaint, NOT_DONE))?),
+        Command::Nodes { flags, json } => {
+            print(&show_nodes(&flags, json).map_err(|complaint| (complaint, NOT_DONE))?);
+        }
         Command::Apps { flags, order } => {
             print(&run_apps(flags, &order).map_err(|complaint| (complaint, NOT_DONE))?);
         }
@@ -171,6 +175,7 @@ fn serve(flags: Flags, loaded: Loaded, inherited: InheritedSockets) -> Result<()
     also.push_str(&foreign_names(&loaded.read));
     let reachable = development::reachable(config.server.widest_host());
     let text = welcome(config, &bound.url(), mode, &reachable, &also);
+    let readiness = bound.readiness();
     let reloader = bound.reloader();
     let of_reloads = Arc::clone(&apps_path);
     let reloads = Reloads::new(supervision, move || reload(&apps, &of_reloads, &reloader));
@@ -190,6 +195,7 @@ fn serve(flags: Flags, loaded: Loaded, inherited: InheritedSockets) -> Result<()
             let answer = async |request: &str| match request {
                 control::RELOAD => reloads.reload().await,
                 control::APPS_FILE => apps_path.tell(),
+                control::NODES => nodes_of(&readiness),
                 other => Err(format!("heliostat: the running broker does not know the request {other:?}")),
             };
             control.serve(answer).await

@@ -1,6 +1,6 @@
 //! Which flags of the configuration act on which command.
 
-use crate::config::{CONFIG, CONTROL_SOCKET, DEVELOPMENT};
+use crate::config::{CLUSTER, CONFIG, CONTROL_SOCKET, DEVELOPMENT};
 
 /// The flags that a command takes.
 pub(super) trait CommandScope {
@@ -16,7 +16,7 @@ pub(super) struct EveryFlag;
 #[derive(Clone, Debug)]
 pub(super) struct RunningBroker;
 
-/// A broker of one's own, which nobody asks to reload.
+/// A broker of one's own, which nobody asks to reload, and which is alone.
 #[derive(Clone, Debug)]
 pub(super) struct OwnBroker;
 
@@ -38,7 +38,7 @@ impl CommandScope for RunningBroker {
 
 impl CommandScope for OwnBroker {
     fn takes(flag: &str) -> bool {
-        flag != CONTROL_SOCKET
+        ![CONTROL_SOCKET, CLUSTER].contains(&flag)
     }
 }
 

@@ -9,11 +9,12 @@ const LARAVEL: &str = "\
 APP_NAME=Shop\nDB_PASSWORD=hush\nBROADCAST_CONNECTION=pusher\n
 PUSHER_APP_ID=1001\nPUSHER_APP_KEY=\"${APP_NAME}-key\"\nPUSHER_APP_SECRET='s3cret'
 PUSHER_HOST=127.0.0.1\nPUSHER_PORT=6001\nPUSHER_SCHEME=http\nVITE_PUSHER_APP_KEY=\"${PUSHER_APP_KEY}\"
-SOKETI_DEBUG=1\nSOKETI_ADAPTER_DRIVER=redis\nSOKETI_DB_REDIS_HOST=redis\nPORT=3000\n";
+SOKETI_DEBUG=1\nSOKETI_ADAPTER_DRIVER=redis\nSOKETI_DB_REDIS_HOST=redis\nREDIS_HOST=cache\nPORT=3000\n";
 
 const SOKETI: &str = r#"{
     "debug": false, "port": 7001, "eventLimits.maxBatchSize": 20, "eventLimits": { "maxNameLength": 150 },
-    "database": { "redis": { "host": "r", "port": 6379 } }, "cors": { "credentials": true },
+    "adapter": { "driver": "redis", "redis": { "prefix": "shop" } },
+    "database": { "redis": { "sentinels": [{ "host": "s1", "port": 7 }], "name": "main", "password": "p" } }, "cors": { "credentials": true },
     "appManager.array.apps": [
         { "id": "a", "key": "ka", "secret": "sa", "maxConnections": 100, "enableClientMessages": true,
           "webhooks": [{ "url": "https://example.com/h", "event_types": ["member_added"], "headers": { "X-T": "t" },
@@ -82,12 +83,12 @@ fn a_dotenv_of_laravel_becomes_a_file() {
     for part in [
         "PORT: left out",
         "PUSHER_HOST, PUSHER_PORT, PUSHER_SCHEME: left out, because clients are told so where to dial; the broker listens on 127.0.0.1:6001",
-        "SOKETI_ADAPTER_DRIVER: this broker runs as one node so far",
-        "SOKETI_DB_REDIS_HOST: this broker needs no Redis",
-        "other variables that concern no broker: 4",
+        "other variables that concern no broker: 5",
     ] {
         assert!(remarks.contains(part), "{part} is missing in\n{remarks}");
     }
+    let url = config.cluster.url.as_ref().map(ToString::to_string);
+    assert_eq!(url.as_deref(), Some("redis://redis:6379"));
 }
 
 #[test]
@@ -128,13 +129,15 @@ fn a_file_of_soketi_becomes_one_of_ours() {
     assert_eq!(endpoint.channels.as_ref().map(ToString::to_string).as_deref(), Some("presence-*"));
     assert!(imported.toml.contains("# The TCP port."), "{}", imported.toml);
     assert!(imported.toml.contains("port = 7001  # config.json: port"), "{}", imported.toml);
-    assert_eq!(
-        imported.remarks,
-        [
-            "config.json: cors.credentials: it has no counterpart here",
-            "config.json: database.redis.*: this broker needs no Redis: it runs as one node so far",
-        ]
-    );
+    let url = config.cluster.url.as_ref().map(ToString::to_string);
+    assert_eq!(url.as_deref(), Some("redis+sentinel://s1:7/main"));
+    let password = config.cluster.password.as_ref().map(|secret| secret.text());
+    assert_eq!((password, &*config.cluster.node.prefix), (Some("p"), "shop"));
+    let local = SOKETI.replace("\"driver\": \"redis\"", "\"driver\": \"local\"");
+    let told = self::imported("config.json", &local).remarks.pop().unwrap_or_default();
+    let expected = "config.json: database.redis.password and 3 more: SOKETI_ADAPTER_DRIVER";
+    assert!(told.starts_with(expected), "{told}");
+    assert_eq!(imported.remarks, ["config.json: cors.credentials: it has no counterpart here",]);
 }
 
 #[test]

@@ -177,6 +177,64 @@ metrics! {
     HOOK_WAITING_BYTES = Gauge "heliostat_hook_waiting_bytes" ["app_id", "hook"]
         "Bytes of those.";
 
+    CLUSTER_BUS_UP = Gauge "heliostat_cluster_bus_up" []
+        "1: the other nodes can be reached; 0: the bus counts as away, and this node serves its clients alone. This and all that \
+         follows is not there where a node is alone by its configuration.";
+    CLUSTER_LINK_UP = Gauge "heliostat_cluster_link_up" []
+        "1: what this node says comes back from the engine, on every shard; 0: it does not.";
+    CLUSTER_ROUND_TRIP = Gauge "heliostat_cluster_round_trip_seconds" []
+        "How long the last probe took to the engine and back. Not there while the link is down.";
+    CLUSTER_SETTLED = Gauge "heliostat_cluster_settled" []
+        "1: the node has heard what the others have, and takes clients; 0: it is about to.";
+    CLUSTER_PEERS = Gauge "heliostat_cluster_peers" []
+        "Other nodes that count as alive.";
+    CLUSTER_INCOMPLETE_PEERS = Gauge "heliostat_cluster_incomplete_peers" []
+        "Those of them of which not everything is known: it has been asked for.";
+    CLUSTER_NAMESAKES = Gauge "heliostat_cluster_namesakes" []
+        "Those of them that have the name of another node.";
+    CLUSTER_PEERS_GONE = Counter "heliostat_cluster_peers_gone_total" ["reason"]
+        "Other nodes that are no more: left (they said goodbye) or died (they were silent for too long).";
+    CLUSTER_PEER_CHANNELS = Gauge "heliostat_cluster_peer_channels" ["peer"]
+        "Channels that somebody is subscribed to on another node, by its name.";
+    CLUSTER_PEER_MEMBERS = Gauge "heliostat_cluster_peer_members" ["peer"]
+        "Connections of members of presence channels on another node.";
+    CLUSTER_PEER_USERS = Gauge "heliostat_cluster_peer_users" ["peer"]
+        "Users who are signed in on another node.";
+    CLUSTER_PEER_BYTES = Gauge "heliostat_cluster_peer_bytes" ["peer"]
+        "Bytes of memory for what is known of another node, about.";
+    CLUSTER_SETTINGS_DIFFER = Gauge "heliostat_cluster_settings_differ" ["peer"]
+        "1: another node has other settings where all should have the same (docs/cluster.md). 0: it has not.";
+    CLUSTER_MESSAGES = Counter "heliostat_cluster_messages_total" ["direction", "kind"]
+        "Messages between nodes, out and in: event, facts (changes of who is there), heartbeat, snapshot and direct (to one \
+         connection or one user).";
+    CLUSTER_BYTES = Counter "heliostat_cluster_bytes_total" ["direction", "kind"]
+        "Bytes of those.";
+    CLUSTER_LOST = Counter "heliostat_cluster_lost_total" ["reason"]
+        "What did not cross. Of this node: away (the bus was), outgoing_full (too much waited for the engine), refused (by the \
+         engine). Of others: inbox_full (too much had come), unreadable, unknown (of another release), departed (of a node that \
+         is no more). state_late: events that waited for changes of members in vain, and were delivered.";
+    CLUSTER_MISSED_EVENTS = Counter "heliostat_cluster_missed_events_total" []
+        "Events of other nodes that were missing, by their numbers.";
+    CLUSTER_REPEATED_EVENTS = Counter "heliostat_cluster_repeated_events_total" []
+        "Events of other nodes that came again, and were delivered once.";
+    CLUSTER_STATE_GAPS = Counter "heliostat_cluster_state_gaps_total" []
+        "How often changes of another node were missing, by their numbers: then it is asked for all that it has.";
+    CLUSTER_SNAPSHOTS = Counter "heliostat_cluster_snapshots_total" ["result"]
+        "Lists of all that a node has: asked (of others), given (to others) and taken.";
+    CLUSTER_JOINS = Counter "heliostat_cluster_joins_total" ["result"]
+        "Subscriptions that were the first of their channel on this node: waited (until the engine confirmed that the channel's \
+         events come here), timed_out (they succeeded without) and unconfirmed (they did not wait, because the bus was away).";
+    CLUSTER_WAITING_JOINS = Gauge "heliostat_cluster_waiting_joins" []
+        "Subscriptions that wait for the engine.";
+    CLUSTER_CLAIMED_CHANNELS = Gauge "heliostat_cluster_claimed_channels" []
+        "Channels whose events this node hears from others: those with subscribers, and those that had some a moment ago.";
+    CLUSTER_INBOX = Gauge "heliostat_cluster_inbox_messages" []
+        "Messages of other nodes that have come and are not yet taken.";
+    CLUSTER_WAITING_EVENTS = Gauge "heliostat_cluster_waiting_events" []
+        "Events of other nodes that wait for changes of members that came before them.";
+    CLUSTER_UNSAID = Gauge "heliostat_cluster_unsaid_changes" []
+        "Changes of this node that the others have not been told yet.";
+
     USAGE_ROWS = Gauge "heliostat_usage_rows" []
         "Figures that /usage has, one for each day and each app that has used something then. Not there where nobody takes \
          note: without an admin listener and without admin.usage_file.";

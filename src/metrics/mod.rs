@@ -6,6 +6,7 @@
 
 mod apps;
 mod catalogue;
+mod cluster;
 #[cfg(test)]
 mod documentation;
 mod edges;
@@ -21,6 +22,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cluster::ClusterView;
 use crate::http::{RequestCounts, UnfinishedBodies};
 use crate::hub::{Hub, RefusedAddresses};
 use crate::net::slots::ConnectionSlots;
@@ -66,6 +68,8 @@ pub(crate) struct MetricSources {
     pub(crate) hooks: Vec<(String, HookFigures)>,
     /// The names under which some are told again.
     pub(crate) soketi: Option<SoketiNames>,
+    /// Where this node is one of several.
+    pub(crate) cluster: Option<Arc<dyn ClusterView>>,
 }
 
 /// The answer to a scrape.
@@ -122,6 +126,9 @@ impl MetricSources {
         apps::collect(&self.hub, &mut snapshot);
         node::collect(&self.hub, &mut snapshot);
         edges::collect(self, &mut snapshot);
+        if let Some(node) = &self.cluster {
+            cluster::collect(&node.status(), &mut snapshot);
+        }
         process::collect(&mut snapshot);
         snapshot
     }

@@ -2,8 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use std::time::Instant;
+
 use super::*;
 use crate::app::App;
+use crate::channel::NodeId;
+use crate::cluster::adapter::Link;
+use crate::cluster::status::{
+    ClusterFigures, ClusterStatus, Loss, PeerStatus, ReplicaSize, Traffic, WordKind,
+};
 use crate::connection::ConnectionConfig;
 
 fn metrics(apps: usize) -> Metrics {
@@ -23,6 +30,7 @@ fn metrics(apps: usize) -> Metrics {
         usage: None,
         hooks: Vec::new(),
         soketi: None,
+        cluster: None,
     })
 }
 
@@ -59,6 +67,56 @@ fn a_sum_of_all_apps_holds_an_app_once_while_it_is_removed() {
 }
 
 #[test]
+fn nothing_is_told_of_a_cluster_where_there_is_none_and_a_name_once_where_two_have_it() {
+    assert!(!scrape(&metrics(1)).contains("heliostat_cluster_"));
+    let peer = |name: &str, channels| PeerStatus {
+        id: NodeId::new(channels as u128),
+        name: name.into(),
+        address: None,
+        release: "1".into(),
+        silent_for: Duration::ZERO,
+        is_complete: channels > 1,
+        size: ReplicaSize { channels, members: 2, users: 3, ..ReplicaSize::default() },
+        is_namesake: name == "a",
+        differs: channels == 1,
+    };
+    let mut figures = ClusterFigures::default();
+    figures.said[WordKind::Event as usize] = Traffic { messages: 7, bytes: 700 };
+    figures.lost[Loss::InboxFull as usize] = 5;
+    figures.joins_timed_out = 4;
+    let status = ClusterStatus {
+        me: NodeId::new(9),
+        name: "me".into(),
+        is_settled: true,
+        link: Link::Away { since: Instant::now(), reason: "gone".into() },
+        away: None,
+        peers: vec![peer("a", 1), peer("a", 10), peer("b\n\"", 100)],
+        own: ReplicaSize::default(),
+        figures,
+    };
+    let mut snapshot = Snapshot::default();
+    cluster::collect(&status, &mut snapshot);
+    let text = Format::accepted(None).write(&Arc::new(snapshot), "").unwrap();
+    for line in [
+        "heliostat_cluster_bus_up 1",
+        "heliostat_cluster_link_up 0",
+        "heliostat_cluster_peers 3",
+        "heliostat_cluster_incomplete_peers 1",
+        "heliostat_cluster_namesakes 2",
+        "heliostat_cluster_peer_channels{peer=\"a\"} 11",
+        "heliostat_cluster_peer_users{peer=\"b\\n\\\"\"} 3",
+        "heliostat_cluster_settings_differ{peer=\"a\"} 1",
+        "heliostat_cluster_messages_total{direction=\"out\",kind=\"event\"} 7",
+        "heliostat_cluster_bytes_total{direction=\"in\",kind=\"event\"} 0",
+        "heliostat_cluster_lost_total{reason=\"inbox_full\"} 5",
+        "heliostat_cluster_joins_total{result=\"timed_out\"} 4",
+    ] {
+        assert!(text.lines().any(|told| told == line), "{line} is missing in\n{text}");
+    }
+    assert!(!text.contains("round_trip"), "{text}");
+}
+
+#[test]
 fn names_and_labels_follow_the_rules() {
     let mut names = BTreeSet::new();
     for metric in catalogue::ALL {
@@ -73,10 +131,12 @@ fn names_and_labels_follow_the_rules() {
             "app_id",
             "certificate",
             "code",
+            "direction",
             "hook",
             "kind",
             "method",
             "of",
+            "peer",
             "reason",
             "result",
             "route",

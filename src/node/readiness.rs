@@ -2,7 +2,12 @@
 //! it is asked.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
+use serde_json::Value as Json;
+
+use crate::cluster::config::BusLost;
+use crate::cluster::{self, ClusterView};
 use crate::hub::Hub;
 use crate::net::slots::ConnectionSlots;
 
@@ -14,10 +19,21 @@ pub(crate) struct Readiness {
     slots: Arc<ConnectionSlots>,
     /// Why new clients should go elsewhere although they would be served.
     draining: OnceLock<&'static str>,
+    /// Where this node is one of several: and what is said to clients while the others cannot be reached.
+    cluster: Option<(Arc<dyn ClusterView>, BusLost)>,
+}
+
+/// A node that clients may be sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ready {
+    /// As far as it goes.
+    Whole,
+    /// Though it serves its own clients alone for now.
+    Degraded,
 }
 
 /// Why a node should not be sent new clients. As text: one line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unready {
     /// Not every worker thread serves yet.
     #[error("starting: not all workers serve yet")]
@@ -41,6 +57,16 @@ pub(crate) enum Unready {
     /// The next connection that speaks HTTP would be refused, and each begins so.
     #[error("full: all {0} HTTP connections are busy (server.max_http_connections)")]
     HttpConnections(usize),
+    /// It has not yet been told what the other nodes have.
+    #[error("settling: the other nodes have not yet told what they have")]
+    Settling,
+    /// The other nodes cannot be reached.
+    #[error("bus: the other nodes have been out of reach for {seconds} s: {reason}")]
+    Bus {
+        /// For how long.
+        seconds: u64,
+        reason: Arc<str>,
+    },
     /// Publishers wait.
     #[error("congested: a worker is far behind with what others have sent it")]
     Congested,
@@ -49,7 +75,13 @@ pub(crate) enum Unready {
 impl Readiness {
     /// Of the node with this hub and these slots for connections.
     pub(crate) fn new(hub: Arc<Hub>, slots: Arc<ConnectionSlots>) -> Self {
-        Readiness { hub, slots, draining: OnceLock::new() }
+        Readiness { hub, slots, draining: OnceLock::new(), cluster: None }
+    }
+
+    /// The same of a node that is one of several.
+    #[must_use]
+    pub(crate) fn of_cluster(self, node: Arc<dyn ClusterView>, bus_lost: BusLost) -> Self {
+        Readiness { cluster: Some((node, bus_lost)), ..self }
     }
 
     /// From now on new clients should go elsewhere, for this reason. Who comes nevertheless is served as before. The first
@@ -81,6 +113,9 @@ impl Readiness {
             return Err(Unready::Draining("nothing new is begun any more"));
         }
         self.check_life()?;
+        if self.cluster.as_ref().is_some_and(|(node, _)| !node.is_settled()) {
+            return Err(self.bus_trouble().unwrap_or(Unready::Settling));
+        }
         if !self.hub.has_started() {
             return Err(Unready::Starting);
         }
@@ -98,11 +133,50 @@ impl Readiness {
         }
         Ok(())
     }
+
+    /// What balancers are told: while the other nodes cannot be reached, a node takes clients still, unless it is configured
+    /// not to. All nodes may have lost each other at once.
+    ///
+    /// # Errors
+    /// As of [`Readiness::check`].
+    pub(crate) fn check_for_clients(&self, asking: usize) -> Result<Ready, Unready> {
+        self.check(asking)?;
+        match &self.cluster {
+            Some((node, bus_lost)) if node.trouble().is_some() => match bus_lost {
+                BusLost::Degrade => Ok(Ready::Degraded),
+                BusLost::Drain => Err(Unready::Draining("the other nodes cannot be reached")),
+            },
+            _ => Ok(Ready::Whole),
+        }
+    }
+
+    /// What those are told who run the broker: whether anything is wrong.
+    ///
+    /// # Errors
+    /// As of [`Readiness::check`]; also where the other nodes cannot be reached.
+    pub(crate) fn check_all(&self) -> Result<(), Unready> {
+        self.check(0)?;
+        self.bus_trouble().map_or(Ok(()), Err)
+    }
+
+    /// This node and those that are one broker with it, as JSON; nothing where it is alone.
+    pub(crate) fn nodes(&self) -> Option<Json> {
+        let (node, _) = self.cluster.as_ref()?;
+        Some(cluster::report(&node.status(), Instant::now()))
+    }
+
+    fn bus_trouble(&self) -> Option<Unready> {
+        let trouble = self.cluster.as_ref().and_then(|(node, _)| node.trouble())?;
+        Some(Unready::Bus { seconds: trouble.since.elapsed().as_secs(), reason: trouble.reason })
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use crate::app::App;
+    use crate::cluster::status::{BusTrouble, ClusterStatus};
     use crate::connection::ConnectionConfig;
     use crate::hub::Worker;
     use crate::protocol::Frame;
@@ -153,7 +227,7 @@ mod tests {
             // It ends with what it did.
             thread.join().unwrap();
         });
-        assert_eq!([readiness.check(0), readiness.check_life()], [Err(Unready::LostWorker); 2]);
+        assert_eq!([readiness.check(0), readiness.check_life()], [const { Err(Unready::LostWorker) }; 2]);
         let app = hub.state_by_key("k").unwrap();
         let somebody = crate::protocol::SocketId::new(1, 1);
         hub.release(&app, somebody, Frame::ping());
@@ -161,6 +235,57 @@ mod tests {
         // A worker that ends while the node stops is none that is missed.
         hub.stop_work(crate::hub::Shutdown::Soon);
         assert_eq!(readiness.check_life(), Ok(()));
+    }
+
+    /// A node of a cluster, as it is made to be.
+    #[derive(Debug, Default)]
+    struct PretendedNode {
+        is_settled: AtomicBool,
+        is_away: AtomicBool,
+    }
+
+    impl ClusterView for PretendedNode {
+        fn status(&self) -> ClusterStatus {
+            unimplemented!("nobody asks for it here")
+        }
+
+        fn is_settled(&self) -> bool {
+            self.is_settled.load(Ordering::SeqCst)
+        }
+
+        fn trouble(&self) -> Option<BusTrouble> {
+            let is_away = self.is_away.load(Ordering::SeqCst);
+            is_away.then(|| BusTrouble { since: Instant::now(), reason: "it is gone".into() })
+        }
+    }
+
+    #[test]
+    fn who_cannot_reach_the_others_says_so_to_operators_and_to_clients_as_configured() {
+        actix_web::rt::System::new().block_on(async {
+            let Readiness { hub, slots, .. } = readiness();
+            let _worker = Worker::of_this_thread(&hub).unwrap();
+            for (bus_lost, expected) in [
+                (BusLost::Degrade, Ok(Ready::Degraded)),
+                (BusLost::Drain, Err(Unready::Draining("the other nodes cannot be reached"))),
+            ] {
+                let node = Arc::new(PretendedNode::default());
+                let readiness = Readiness::new(Arc::clone(&hub), Arc::clone(&slots));
+                let readiness = readiness.of_cluster(node.clone(), bus_lost);
+                assert_eq!(readiness.check_for_clients(0), Err(Unready::Settling));
+                assert_eq!(readiness.check_all(), Err(Unready::Settling));
+                node.is_away.store(true, Ordering::SeqCst);
+                let away = "bus: the other nodes have been out of reach for 0 s: it is gone";
+                assert_eq!(readiness.check_all().unwrap_err().to_string(), away);
+                node.is_settled.store(true, Ordering::SeqCst);
+                assert_eq!(readiness.check_all().unwrap_err().to_string(), away);
+                assert_eq!(readiness.check_for_clients(0), expected);
+                node.is_away.store(false, Ordering::SeqCst);
+                assert_eq!(
+                    (readiness.check_for_clients(0), readiness.check_all()),
+                    (Ok(Ready::Whole), Ok(()))
+                );
+            }
+        });
     }
 
     #[test]

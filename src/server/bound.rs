@@ -18,6 +18,7 @@ use super::{Patience, Reloader, Supervision};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::net::tls::{self, Certificates};
+use crate::node::Readiness;
 use crate::pipe::{Hook, PipeCounts, RunningHook};
 use crate::usage::{UsageBook, UsageKeeper};
 use crate::webhook::Webhooks;
@@ -112,6 +113,11 @@ impl BoundServer {
     /// Cuts short what the broker takes its time for when it is to stop.
     pub(crate) fn patience(&self) -> Patience {
         self.patience.clone()
+    }
+
+    /// Whether it should be sent new clients, and what it knows of its cluster.
+    pub(crate) fn readiness(&self) -> Arc<Readiness> {
+        Arc::clone(&self.parts.readiness)
     }
 
     /// What all its workers share.

@@ -24,6 +24,9 @@ pub(crate) const RELOAD: &str = "reload";
 /// Asks the broker which file the apps are in that it lets be changed.
 pub(crate) const APPS_FILE: &str = "apps-file";
 
+/// Asks the broker for the nodes of its cluster, as JSON.
+pub(crate) const NODES: &str = "nodes";
+
 /// Bytes of a request. There is no longer one.
 const REQUEST_BYTES: u64 = 64;
 

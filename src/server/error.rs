@@ -85,6 +85,11 @@ pub enum StartError {
     /// Two places to listen exclude each other.
     #[error(transparent)]
     Overlap(#[from] OverlappingListeners),
+    /// The node is to be one of several, and the program cannot speak with what is between them.
+    #[error(
+        "cluster.url names a Redis, and this program was built without Redis: take one that was built with the feature `redis`"
+    )]
+    WithoutRedis,
     /// The system refused for another reason.
     #[error("cannot listen on {address}: {error}")]
     Listen {
@@ -102,6 +107,7 @@ pub enum StartError {
 /// See [`StartError`].
 pub(crate) fn check(config: &Config) -> Result<Vec<String>, StartError> {
     config.admin.check()?;
+    check_engine(config)?;
     let certificates = tls::prepare(pair_files(config)?)?;
     wanted_listeners(config)?;
     check_apps(config)?;
@@ -116,6 +122,11 @@ pub(crate) fn check_apps(config: &Config) -> Result<(), StartError> {
         let bad_rule = |source| StartError::PipeRule { app: app.id.clone(), source };
         pipe.iter().try_for_each(|rule| rule.check_targets(&app.limits)).map_err(bad_rule)
     })
+}
+
+/// Finds what would keep a node from joining others, without asking the engine.
+pub(super) fn check_engine(config: &Config) -> Result<(), StartError> {
+    if config.cluster.url.is_some() { Err(StartError::WithoutRedis) } else { Ok(()) }
 }
 
 /// The files of the certificates that a configuration wants to be served.

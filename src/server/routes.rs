@@ -21,7 +21,7 @@ use crate::http::{
 };
 use crate::hub::{AppState, InjectedAnswer, Refused, Worker};
 use crate::net::{ConnectionPeers, peer_field};
-use crate::node::Readiness;
+use crate::node::{Readiness, Ready};
 use crate::pipe::wire::is_pipe;
 use crate::protocol::ChannelType;
 use crate::relay::{RELAY_HEADER, RelayMark, Relays};
@@ -314,7 +314,10 @@ fn asks_readiness(context: &RouteContext, request: &HttpRequest) -> bool {
 /// Whether the node should be sent new clients; whoever asks has one connection.
 fn readiness(context: &RouteContext, request: &HttpRequest) -> Result<HttpResponse, ApiError> {
     check_reading(request)?;
-    Ok(state_response(context.readiness.check(1), "ready\n"))
+    let ready = context.readiness.check_for_clients(1);
+    // Strangers are told no more.
+    let well = if ready == Ok(Ready::Degraded) { "degraded\n" } else { "ready\n" };
+    Ok(state_response(ready.map(|_| ()), well))
 }
 
 /// What is here, for whoever opens the address where there are no pages. It tells strangers no version.

@@ -1,7 +1,7 @@
 //! The configuration of a broker that is started for tests.
 
 use crate::app::App;
-use crate::config::{AppConfig, Config, Loaded, Mode, Origin, Warning};
+use crate::config::{AppConfig, ClusterSettings, Config, Loaded, Mode, Origin, Warning};
 
 use super::credentials::draw_app;
 
@@ -30,6 +30,8 @@ pub(crate) fn for_tests(loaded: &mut Loaded, silent: bool) {
     if silent && !is_given("logging.level") {
         config.logging.level = "off".to_owned();
     }
+    // Whatever it is told of the project's broker, a broker for tests is alone.
+    config.cluster = ClusterSettings::default();
     if !is_given("server.workers") {
         config.server.workers = WORKERS;
     }
