@@ -10,13 +10,14 @@ from project import DEPLOY, ROOT, assert_sound, check_config
 
 FILES = sorted(DEPLOY.glob("compose*.yaml"))
 IMAGE = dockerfile.stages((ROOT / "Dockerfile").read_text())[-1]
-VALUES = {"id": "1001", "key": "key-of-the-app", "secret": "secret-of-the-app", "port": "6001", "host": "example.com"}
+VALUES = {"id": "1001", "key": "key-of-the-app", "secret": "secret-of-the-app", "port": "6001", "host": "example.com",
+          "password": "password-of-redis"}
 
 # What each element of a service is, of those that are used; a mistyped one is none of them.
 SERVICE = {
     "image": str, "build": str, "restart": str, "ports": list, "expose": list, "environment": dict, "volumes": list,
     "stop_grace_period": str, "ulimits": dict, "read_only": bool, "tmpfs": list, "cap_drop": list, "security_opt": list,
-    "depends_on": dict,
+    "depends_on": dict, "command": list, "healthcheck": dict, "hostname": str,
 }
 
 
@@ -41,8 +42,8 @@ def services(file):
     return whole_of(file)["services"]
 
 
-def test_all_three_are_there():
-    assert [file.name for file in FILES] == ["compose.caddy.yaml", "compose.laravel.yaml", "compose.yaml"]
+def test_all_are_there():
+    assert [file.name for file in FILES] == ["compose.caddy.yaml", "compose.cluster.yaml", "compose.laravel.yaml", "compose.yaml"]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
@@ -96,6 +97,14 @@ def test_what_the_broker_writes_is_on_a_volume(file):
     for path in written:
         source = volumes[path.rpartition("/")[0]]
         assert not source.startswith((".", "/")), f"{source} is the host's, and not this user's"
+
+
+def test_the_nodes_of_a_cluster_are_alike_but_for_their_names_and_places():
+    brokers = [service for service in services(DEPLOY / "compose.cluster.yaml").values() if "build" in service]
+    own = ("hostname", "volumes")
+    alike = [{name: content for name, content in broker.items() if name not in own} for broker in brokers]
+    assert len(alike) == 3 and all(broker == alike[0] for broker in alike)
+    assert len({(broker["hostname"], *broker["volumes"]) for broker in brokers}) == 3
 
 
 def test_a_setting_that_does_not_exist_would_be_seen():
