@@ -135,6 +135,15 @@ pub(crate) trait Adapter: Send + Sync + fmt::Debug + 'static {
         subject: &Subject,
     ) -> impl Future<Output = Result<Option<Remembered>, EngineError>> + Send;
 
+    /// Somebody has found that a subject remembers nothing. Whether it was the first one since the subject last remembered
+    /// something, of all nodes; it is not if the subject remembers something by now. For so long the engine knows of it:
+    /// then the next one is the first again.
+    fn note_miss(
+        &self,
+        subject: &Subject,
+        expiry: Duration,
+    ) -> impl Future<Output = Result<bool, EngineError>> + Send;
+
     /// Wants a subject. The ticket is answered when the engine has confirmed it, after whatever was asked for before.
     fn subscribe(&self, subject: &Subject, ticket: Option<EngineTicket>);
 

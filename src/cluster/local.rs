@@ -111,6 +111,14 @@ impl Adapter for LocalAdapter {
         std::future::ready(self.shared.lock().recall(self.me, subject))
     }
 
+    fn note_miss(
+        &self,
+        subject: &Subject,
+        expiry: Duration,
+    ) -> impl Future<Output = Result<bool, EngineError>> + Send {
+        std::future::ready(self.shared.lock().note_miss(self.me, subject, expiry))
+    }
+
     fn subscribe(&self, subject: &Subject, ticket: Option<EngineTicket>) {
         LocalShared::want(&self.shared, self.me, subject, true, ticket);
     }
@@ -178,6 +186,22 @@ mod tests {
     fn heard(words: &mut Words) -> Vec<String> {
         let text = |word: super::super::adapter::Word| String::from_utf8(word.bytes.to_vec()).unwrap();
         std::iter::from_fn(|| words.try_next().map(text)).collect()
+    }
+
+    #[tokio::test]
+    async fn the_first_who_misses_what_a_subject_remembers_is_told_from_the_others() {
+        let (_engine, one, other, _words) = two();
+        let hour = Duration::from_secs(3600);
+        let subject = Subject::State;
+        assert_eq!(one.note_miss(&subject, hour).await, Ok(true));
+        assert_eq!(other.note_miss(&subject, hour).await, Ok(false), "the other knows");
+        one.publish_and_remember(&subject, Bytes::new(), hour, None).unwrap();
+        assert_eq!(other.note_miss(&subject, hour).await, Ok(false), "there is something");
+        one.publish_and_remember(&subject, Bytes::new(), Duration::ZERO, None).unwrap();
+        assert_eq!(other.note_miss(&subject, hour).await, Ok(true), "it has been forgotten");
+        assert_eq!(one.note_miss(&subject, hour).await, Ok(false));
+        one.faults().cut();
+        assert_eq!(one.note_miss(&subject, hour).await, Err(EngineError::Away));
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(super) struct LocalShared {
     last_number: u64,
     members: BTreeMap<LocalMemberId, LocalMember>,
     remembered: HashMap<Subject, (Bytes, u64, Instant)>,
+    /// Of which subjects it is known that somebody has missed something, and until when.
+    missed: HashMap<Subject, Instant>,
     documents: BTreeMap<Arc<str>, Document>,
 }
 
@@ -50,6 +52,7 @@ impl LocalShared {
             last_number: 0,
             members: BTreeMap::new(),
             remembered: HashMap::new(),
+            missed: HashMap::new(),
             documents: BTreeMap::new(),
         }
     }
@@ -105,6 +108,7 @@ impl LocalShared {
         self.last_number += 1;
         let number = self.last_number;
         self.remembered.insert(subject.clone(), (bytes.clone(), number, Instant::now() + expiry));
+        self.missed.remove(subject);
         self.hand_out(&Word { subject: subject.clone(), bytes, number: Some(number) });
         Ok(())
     }
@@ -138,6 +142,23 @@ impl LocalShared {
             Some(Remembered { bytes: bytes.clone(), number: *number, expires_in })
         };
         Ok(self.remembered.get(subject).and_then(of))
+    }
+
+    pub(super) fn note_miss(
+        &mut self,
+        me: LocalMemberId,
+        subject: &Subject,
+        expiry: Duration,
+    ) -> Result<bool, EngineError> {
+        if self.recall(me, subject)?.is_some() {
+            return Ok(false);
+        }
+        let now = Instant::now();
+        let is_known = self.missed.get(subject).is_some_and(|ends| *ends > now);
+        if !is_known {
+            self.missed.insert(subject.clone(), now + expiry);
+        }
+        Ok(!is_known)
     }
 
     pub(super) fn want(
@@ -239,6 +260,7 @@ impl LocalShared {
         self.engines += 1;
         self.engine = engine(self.engines);
         self.remembered.clear();
+        self.missed.clear();
         self.documents.clear();
         for member in self.members.values().filter(|member| !member.is_cut) {
             member.link.send_replace(up(&self.engine));
