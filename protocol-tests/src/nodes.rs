@@ -29,6 +29,9 @@ client_events = true
 subscription_count = true
 "#;
 
+/// Who may use the API of the admin listener.
+const TOKEN: &str = "a-token-of-the-nodes";
+
 /// How nodes are started.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -138,7 +141,7 @@ impl Setup {
         let Setup { url, prefix, apps, server, cluster, flag, port: _ } = self;
         let url = if *flag { String::new() } else { format!("url = \"{url}\"\n") };
         format!(
-            "[server]\nworkers = 1\n{server}\n[admin]\nenabled = true\nport = 0\n\
+            "[server]\nworkers = 1\n{server}\n[admin]\nenabled = true\nport = 0\ntoken = \"{TOKEN}\"\n\
              [cluster]\n{url}prefix = \"{prefix}\"\nnode_name = \"{name}\"\n{cluster}\n{apps}"
         )
     }
@@ -214,6 +217,25 @@ impl Node {
     #[must_use]
     pub fn ready_for_clients(&self) -> Response {
         plain(&self.target, "/ready")
+    }
+
+    /// Asks the API of its admin listener; a null body is none.
+    ///
+    /// # Panics
+    /// If it does not answer.
+    #[must_use]
+    #[track_caller]
+    pub fn api(&self, method: &str, path: &str, body: &Value) -> Response {
+        let (content_type, body) = match body {
+            Value::Null => ("", String::new()),
+            body => ("Content-Type: application/json\r\n", body.to_string()),
+        };
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n{content_type}\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        Connection::open(&self.admin).exchange(request.as_bytes()).expect("an answer")
     }
 
     /// Waits until it is ready.

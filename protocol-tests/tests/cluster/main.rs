@@ -3,6 +3,7 @@
 //! The line `Proves:` that ends each function's comment names the statements N1 to N21 that it proves.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test reports its failure")]
 
+mod apps;
 mod cache;
 mod chaos;
 mod cost;
