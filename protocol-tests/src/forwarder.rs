@@ -24,6 +24,8 @@ struct State {
     /// The port that new connections lead to.
     to: u16,
     connections: Vec<TcpStream>,
+    /// The nodes' ends of them.
+    near: Vec<TcpStream>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +47,7 @@ impl Forwarder {
     pub fn start(to: u16) -> Forwarder {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let state = State { mode: Mode::Passing, to, connections: Vec::new() };
+        let state = State { mode: Mode::Passing, to, connections: Vec::new(), near: Vec::new() };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         let serving = Arc::clone(&shared);
         thread::spawn(move || {
@@ -90,6 +92,16 @@ impl Forwarder {
         self.shared.set(Mode::Passing);
     }
 
+    /// Says this to the node on every connection that there is, as if the engine had.
+    pub fn inject(&self, bytes: &[u8]) {
+        let near: Vec<_> =
+            self.shared.lock().near.iter().filter_map(|stream| stream.try_clone().ok()).collect();
+        for mut stream in near {
+            // A connection that has ended is not spoken to.
+            let _ = stream.write_all(bytes);
+        }
+    }
+
     /// Leads new connections to another port, and ends those that there are.
     pub fn lead_to(&self, port: u16) {
         self.shared.lock().to = port;
@@ -119,7 +131,9 @@ impl Shared {
     }
 
     fn end_connections(&self) {
-        for connection in self.lock().connections.drain(..) {
+        let mut state = self.lock();
+        state.near.clear();
+        for connection in state.connections.drain(..) {
             let _ = connection.shutdown(Shutdown::Both);
         }
     }
@@ -131,6 +145,9 @@ impl Shared {
             let _ = stream.set_nodelay(true);
             let Ok(handle) = stream.try_clone() else { return };
             self.lock().connections.push(handle);
+        }
+        if let Ok(handle) = near.try_clone() {
+            self.lock().near.push(handle);
         }
         for (from, into) in [(near.try_clone(), far.try_clone()), (Ok(far), Ok(near))] {
             let (Ok(from), Ok(into)) = (from, into) else { return };

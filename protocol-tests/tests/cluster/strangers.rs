@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use heliostat_protocol_tests::engine::Reply;
-use heliostat_protocol_tests::{Engine, Setup, Socket, unique};
+use heliostat_protocol_tests::{Engine, Forwarder, Setup, Socket, unique};
 use serde_json::Value;
 
 use crate::{Trio, all_list, assert_quiet, member, numbers, publish_number, settle, sorted};
@@ -155,6 +155,51 @@ fn repeats_are_dropped() {
     }
     assert_quiet(&trio.nodes, &channel, &mut sockets);
     all_list(&trio.nodes, &channel, &sorted(["u-a", "u-b", "u-c"]));
+}
+
+/// An engine that says what is no answer, or announces an answer of 600 MB: the node takes it for away, loses nothing of its
+/// own, takes no memory for it, and comes back by itself.
+///
+/// Proves: N14, N15, N16, N18.
+#[test]
+fn an_engine_that_speaks_rubbish_is_taken_for_away() {
+    /// A node has some of its own; an announced answer would be far more.
+    const MEMORY_BYTES: u64 = 250 << 20;
+    let trio = Trio::own(|setup| setup);
+    let forwarder = Forwarder::start(trio.engine.server().port());
+    let node = trio.setup.reaching(&forwarder).start_node("d");
+    let channel = unique("presence-room-");
+    let mut sockets = [member(&trio.nodes[0], &channel, "ann"), member(&node, &channel, "bob")];
+    all_list(std::slice::from_ref(&node), &channel, &sorted(["ann", "bob"]));
+    let mut deep = vec![b'*'; 0];
+    for _ in 0..5000 {
+        deep.extend_from_slice(b"*1\r\n");
+    }
+    for rubbish in [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
+        b"$629145600\r\nabc".to_vec(),
+        b"*1000000000\r\n".to_vec(),
+        b">3\r\n$7\r\nmessage\r\n$-5\r\n".to_vec(),
+        vec![0; 100_000],
+        vec![b'$'; 100_000],
+        deep,
+    ] {
+        forwarder.inject(&rubbish);
+        let _ = sockets[1].drain();
+        crate::eventually("events cross again, both ways", || {
+            let there = unique("there-");
+            trio.nodes[0].target.publish(&channel, &there, "");
+            node.target.publish(&channel, &there, "");
+            let counts = sockets.iter_mut().map(|socket| {
+                crate::whatever_came(socket).iter().filter(|message| message.event == there).count()
+            });
+            counts.into_iter().all(|count| count == 2).then_some(())
+        });
+        node.await_ready();
+        let memory = node.broker().resident_bytes().expect("it lives");
+        assert!(memory.peak < MEMORY_BYTES, "{memory:?}");
+    }
+    all_list(&trio.nodes, &channel, &sorted(["ann", "bob"]));
 }
 
 /// Two clusters on one engine never hear each other, with the same apps and channels.
