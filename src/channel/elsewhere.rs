@@ -12,9 +12,9 @@ pub(super) struct Elsewhere {
 #[derive(Clone, Copy, Debug)]
 struct Share {
     node: NodeId,
-    /// How many it has said that it has.
-    said: u32,
-    /// How many of them are known as connections of members.
+    /// How many of them are without a member.
+    plain: u32,
+    /// How many are of members.
     members: u32,
 }
 
@@ -29,12 +29,12 @@ impl Elsewhere {
         self.change(node, |share| share.members = share.members.saturating_sub(1));
     }
 
-    /// A node says how many it has.
-    pub(super) fn say(&mut self, node: NodeId, count: u32) {
-        self.change(node, |share| share.said = count);
+    /// A node has so many without a member.
+    pub(super) fn set_plain(&mut self, node: NodeId, count: u32) {
+        self.change(node, |share| share.plain = count);
     }
 
-    /// How many there are. A member counts, whatever its node says.
+    /// How many there are.
     pub(super) fn count(&self) -> usize {
         self.nodes.iter().map(Share::count).sum()
     }
@@ -46,7 +46,7 @@ impl Elsewhere {
 
     fn change(&mut self, node: NodeId, change: impl FnOnce(&mut Share)) {
         let place = self.nodes.iter().position(|share| share.node == node);
-        let mut share = place.map_or(Share { node, said: 0, members: 0 }, |place| self.nodes[place]);
+        let mut share = place.map_or(Share { node, plain: 0, members: 0 }, |place| self.nodes[place]);
         change(&mut share);
         match place {
             Some(place) if share.count() == 0 => {
@@ -65,7 +65,7 @@ impl Elsewhere {
 
 impl Share {
     fn count(&self) -> usize {
-        self.said.max(self.members) as usize
+        self.plain as usize + self.members as usize
     }
 }
 
@@ -74,20 +74,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_is_here_as_long_as_it_says_so_or_a_member_of_it_is() {
+    fn a_node_is_there_as_long_as_a_member_or_another_subscriber_of_it_is() {
         let (a, b) = (NodeId::new(1), NodeId::new(2));
         let mut elsewhere = Elsewhere::default();
-        elsewhere.say(a, 0);
+        elsewhere.set_plain(a, 0);
         elsewhere.member_left(a);
         assert!(elsewhere.is_nobody());
         elsewhere.member_came(a);
-        assert_eq!((elsewhere.count(), elsewhere.is_nobody()), (1, false), "before it has said so");
-        elsewhere.say(a, 3);
-        elsewhere.say(b, 2);
-        assert_eq!(elsewhere.count(), 5);
-        elsewhere.say(a, 0);
-        assert_eq!(elsewhere.count(), 3, "its member has not left yet");
-        elsewhere.say(b, 0);
+        elsewhere.set_plain(a, 3);
+        elsewhere.set_plain(b, 2);
+        assert_eq!(elsewhere.count(), 6);
+        elsewhere.set_plain(a, 0);
+        elsewhere.set_plain(b, 0);
+        assert_eq!((elsewhere.count(), elsewhere.is_nobody()), (1, false), "its member has not left yet");
         elsewhere.member_left(a);
         assert!(elsewhere.is_nobody() && elsewhere.count() == 0);
     }

@@ -10,14 +10,14 @@ use super::{ChannelVersion, Member};
 /// true of all nodes is the union of what each of them says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fact {
-    /// So many connections of the node are subscribed to a channel, by the change of this version, which was that of a
-    /// connection without a member.
+    /// So many connections of the node are subscribed to a channel without a member, by the change of this version: all of
+    /// them on most channels, on presence channels the streams over HTTP.
     Subscribers { channel: ChannelName, count: u32, version: ChannelVersion },
     /// A connection of a member has joined a presence channel. The version is that of the change, and names the
-    /// connection within its node and channel from now on. `count` connections of the node are subscribed now.
-    Joined { channel: ChannelName, version: ChannelVersion, member: Member, count: u32 },
+    /// connection within its node and channel from now on.
+    Joined { channel: ChannelName, version: ChannelVersion, member: Member },
     /// The connection of a member that joined by the change `joined` has left.
-    Left { channel: ChannelName, joined: ChannelVersion, version: ChannelVersion, count: u32 },
+    Left { channel: ChannelName, joined: ChannelVersion, version: ChannelVersion },
     /// The first connection of the node has signed in as the user.
     SignedIn { user_id: Arc<str> },
     /// No connection of the node is signed in as the user any more.
@@ -35,21 +35,15 @@ pub(crate) enum Fact {
 /// time, for instance when an app has been added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// So many connections of the node are subscribed to a channel.
+    /// So many connections of the node are subscribed to a channel without a member.
     Subscribers { channel: ChannelName, count: u32, version: ChannelVersion },
     /// A connection of a member has joined a presence channel, by the change `version` of its node, which names it there.
     /// Those who listen are told of it by the number `told`: that one, or another where the connection is back, because its
     /// node had been taken for dead.
-    Joined { channel: ChannelName, version: ChannelVersion, told: ChannelVersion, member: Member, count: u32 },
+    Joined { channel: ChannelName, version: ChannelVersion, told: ChannelVersion, member: Member },
     /// The connection that joined as this user by the change `joined` has left by the change `version`, or is gone with its
     /// node.
-    Left {
-        channel: ChannelName,
-        joined: ChannelVersion,
-        user_id: Arc<str>,
-        version: ChannelVersion,
-        count: u32,
-    },
+    Left { channel: ChannelName, joined: ChannelVersion, user_id: Arc<str>, version: ChannelVersion },
     /// Some connection of the node is signed in as the user.
     SignedIn { user_id: Arc<str> },
     /// None is.

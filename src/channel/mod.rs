@@ -102,22 +102,24 @@ impl Channel {
         Some(Left { vacated: self.is_vacant(), announcement })
     }
 
-    /// Another node has so many subscribers.
+    /// Another node has so many subscribers without a member.
     pub(crate) fn count_elsewhere(&mut self, node: NodeId, count: u32) -> ChangedElsewhere {
-        self.change_elsewhere(node, count, |_, _| None)
+        self.change_elsewhere(|_, elsewhere| {
+            elsewhere.set_plain(node, count);
+            None
+        })
     }
 
-    /// A connection of a member has joined on another node, which has so many subscribers then. `version` as in
-    /// [`Channel::join`]; `here` is this node. If the connection is known, there is no announcement.
+    /// A connection of a member has joined on another node. `version` as in [`Channel::join`]; `here` is this node. If the
+    /// connection is known, there is no announcement.
     pub(crate) fn join_elsewhere(
         &mut self,
         (node, joined): DistantName,
         member: &Member,
-        count: u32,
         version: ChannelVersion,
         here: NodeId,
     ) -> ChangedElsewhere {
-        self.change_elsewhere(node, count, |channel, elsewhere| {
+        self.change_elsewhere(|channel, elsewhere| {
             let presence = channel.presence.get_or_insert_default();
             let user_changed = presence.join_elsewhere(member, (node, joined), version, here)?;
             elsewhere.member_came(node);
@@ -131,10 +133,9 @@ impl Channel {
         &mut self,
         (node, joined): DistantName,
         user_id: &str,
-        count: u32,
         version: ChannelVersion,
     ) -> ChangedElsewhere {
-        self.change_elsewhere(node, count, |channel, elsewhere| {
+        self.change_elsewhere(|channel, elsewhere| {
             let left = channel.presence.as_mut()?.leave_elsewhere(user_id, (node, joined));
             let (member, user_changed) = left?;
             elsewhere.member_left(node);
@@ -144,14 +145,11 @@ impl Channel {
 
     fn change_elsewhere(
         &mut self,
-        node: NodeId,
-        count: u32,
         change: impl FnOnce(&mut Self, &mut Elsewhere) -> Option<Announcement>,
     ) -> ChangedElsewhere {
         let (was_vacant, before) = (self.is_vacant(), self.subscription_count());
         let mut elsewhere = self.elsewhere.take().unwrap_or_default();
         let announcement = change(self, &mut elsewhere);
-        elsewhere.say(node, count);
         self.elsewhere = (!elsewhere.is_nobody()).then_some(elsewhere);
         ChangedElsewhere {
             occupied: was_vacant && !self.is_vacant(),

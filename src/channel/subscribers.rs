@@ -87,6 +87,11 @@ impl Subscribers {
         self.groups.iter().map(Group::len).sum()
     }
 
+    /// How many of them are without a member.
+    pub(crate) fn plain_count(&self) -> usize {
+        self.groups.iter().map(|group| group.plain.len()).sum()
+    }
+
     /// How many of them are of members.
     pub(crate) fn member_connections(&self) -> usize {
         self.groups.iter().map(|group| group.members.len()).sum()
@@ -158,7 +163,8 @@ mod tests {
         assert!(subscribers.insert(0, socket(2)));
         assert!(subscribers.contains(socket(1)) && subscribers.contains_on(0, socket(2)));
         assert!(!subscribers.contains_on(1, socket(1)));
-        assert_eq!((subscribers.count(), subscribers.member_connections()), (2, 1));
+        assert_eq!((subscribers.plain_count(), subscribers.member_connections()), (1, 1));
+        assert_eq!(subscribers.count(), 2);
         assert_eq!(subscribers.groups().collect::<Vec<_>>(), [(0, 2)]);
         assert_eq!(subscribers.remove(0, socket(1)), Some(Removed::Member(connection)));
         assert_eq!((subscribers.count(), subscribers.member_connections()), (1, 0));

@@ -98,17 +98,13 @@ impl Union {
     /// Takes a change, which must be one.
     fn apply(&mut self, node: NodeId, change: Change) {
         match change {
-            Change::Joined { channel, version, told, member, count } => {
+            Change::Joined { channel, version, told, member } => {
                 assert!(self.told.insert((node, told)), "{node} {told:?} is told twice");
-                let of_channel = channel.clone();
                 let known = self.members.insert((channel, node, version), member.user_id);
                 assert_eq!(known, None, "{node} {version:?} joins twice");
-                assert_eq!(self.count(&of_channel, node), count as usize);
             }
-            Change::Left { channel, joined, user_id, count, .. } => {
-                let of_channel = channel.clone();
+            Change::Left { channel, joined, user_id, .. } => {
                 assert_eq!(self.members.remove(&(channel, node, joined)), Some(user_id));
-                assert_eq!(self.count(&of_channel, node), count as usize);
             }
             Change::Subscribers { count: 0, .. } => {
                 assert!(self.subscribers.remove(&node).is_some(), "{node} vacates what was vacant");
@@ -118,10 +114,6 @@ impl Union {
             }
             other => panic!("nobody said {other:?}"),
         }
-    }
-
-    fn count(&self, channel: &ChannelName, node: NodeId) -> usize {
-        self.members.keys().filter(|(of, on, _)| of == channel && *on == node).count()
     }
 }
 
@@ -182,9 +174,8 @@ impl Simulation {
                 let version = of.next_version();
                 let user_id: Arc<str> = format!("u{user}").into();
                 of.members.insert((channel.clone(), version), user_id.clone());
-                let count = of.members.keys().filter(|(of, _)| *of == channel).count() as u32;
                 let member = Member { user_id, user_info: None };
-                self.say(node, Fact::Joined { channel, version, member, count });
+                self.say(node, Fact::Joined { channel, version, member });
             }
             Step::Leave(node, which) => {
                 let of = &mut self.nodes[node];
@@ -194,9 +185,8 @@ impl Simulation {
                 let key = of.members.keys().nth(which % of.members.len()).unwrap().clone();
                 of.members.remove(&key);
                 let (channel, joined) = key;
-                let count = of.members.keys().filter(|(of, _)| *of == channel).count() as u32;
                 let version = of.next_version();
-                self.say(node, Fact::Left { channel, joined, version, count });
+                self.say(node, Fact::Left { channel, joined, version });
             }
             Step::Subscribers(node, count) => {
                 let of = &mut self.nodes[node];

@@ -42,26 +42,24 @@ impl Hub {
             Change::Subscribers { channel, count, version } => {
                 let origin = ChangeOrigin { node, version: *version };
                 let channel = ChannelElsewhere { hub: self, app, channel, origin, came: *count > 0 };
-                channel.change(*count, |state, _| state.count_elsewhere(node, *count));
+                channel.change(|state, _| state.count_elsewhere(node, *count));
             }
             Change::Joined { channel, .. } | Change::Left { channel, .. }
                 if !channel.channel_type().is_presence() =>
             {
                 return Err(Unconcerned::NotAPresenceChannel);
             }
-            Change::Joined { channel, version: joined, told, member, count } => {
+            Change::Joined { channel, version: joined, told, member } => {
                 let origin = ChangeOrigin { node, version: *told };
                 let channel = ChannelElsewhere { hub: self, app, channel, origin, came: true };
-                channel.change(*count, |state, version| {
-                    state.join_elsewhere((node, *joined), member, *count, version, self.node_id())
+                channel.change(|state, version| {
+                    state.join_elsewhere((node, *joined), member, version, self.node_id())
                 });
             }
-            Change::Left { channel, joined, user_id, version: left, count } => {
+            Change::Left { channel, joined, user_id, version: left } => {
                 let origin = ChangeOrigin { node, version: *left };
                 let channel = ChannelElsewhere { hub: self, app, channel, origin, came: false };
-                channel.change(*count, |state, version| {
-                    state.leave_elsewhere((node, *joined), user_id, *count, version)
-                });
+                channel.change(|state, version| state.leave_elsewhere((node, *joined), user_id, version));
             }
             Change::SignedIn { user_id } => app.users.sign_in_elsewhere(user_id, node, |watchers| {
                 self.tell_online(app, user_id, watchers);
@@ -91,12 +89,12 @@ struct ChannelElsewhere<'a> {
 }
 
 impl ChannelElsewhere<'_> {
-    /// Changes it, so that the node has `count` subscribers, and tells whoever is concerned.
-    fn change(&self, count: u32, change: impl FnOnce(&mut Channel, ChannelVersion) -> ChangedElsewhere) {
+    /// Changes it, and tells whoever is concerned.
+    fn change(&self, change: impl FnOnce(&mut Channel, ChannelVersion) -> ChangedElsewhere) {
         let ChannelElsewhere { hub, app, channel, origin, came } = *self;
         let mut entry = match app.channels.entry(channel.clone()) {
             Entry::Occupied(entry) => entry,
-            Entry::Vacant(entry) if came || count > 0 => entry.insert_entry(Channel::default()),
+            Entry::Vacant(entry) if came => entry.insert_entry(Channel::default()),
             Entry::Vacant(_) => return,
         };
         // Drawn under the entry: later changes of the channel have later versions.

@@ -137,29 +137,27 @@ impl SubscriptionChange<'_> {
     /// What the other nodes are told of its begin.
     #[cold]
     fn begun(&self, entry: &Channel, announcement: Option<&Announcement>, version: ChannelVersion) -> Fact {
-        let (channel, count) = (self.channel.clone(), count_here(entry));
+        let channel = self.channel.clone();
         match announcement {
-            Some(Announcement { member, .. }) => {
-                Fact::Joined { channel, version, member: member.clone(), count }
-            }
-            None => Fact::Subscribers { channel, count, version },
+            Some(Announcement { member, .. }) => Fact::Joined { channel, version, member: member.clone() },
+            None => Fact::Subscribers { channel, count: plain_here(entry), version },
         }
     }
 
     /// What they are told of its end.
     #[cold]
     fn ended(&self, entry: &Channel, announcement: Option<&Announcement>, version: ChannelVersion) -> Fact {
-        let (channel, count) = (self.channel.clone(), count_here(entry));
+        let channel = self.channel.clone();
         match announcement {
-            Some(Announcement { joined, .. }) => Fact::Left { channel, joined: *joined, version, count },
-            None => Fact::Subscribers { channel, count, version },
+            Some(Announcement { joined, .. }) => Fact::Left { channel, joined: *joined, version },
+            None => Fact::Subscribers { channel, count: plain_here(entry), version },
         }
     }
 }
 
-/// How many subscribers this node has.
-fn count_here(entry: &Channel) -> u32 {
-    u32::try_from(entry.subscribers().count()).unwrap_or(u32::MAX)
+/// How many subscribers without a member this node has.
+fn plain_here(entry: &Channel) -> u32 {
+    u32::try_from(entry.subscribers().plain_count()).unwrap_or(u32::MAX)
 }
 
 impl Hub {

@@ -13,20 +13,13 @@ impl World {
         (!all.is_empty()).then(|| all[nth % all.len()].clone())
     }
 
-    /// How many connections of a node are on a channel.
-    fn count_of(&self, node: NodeId, at: usize) -> u32 {
-        let of_node = |attendant: &Attendant| matches!(attendant, Attendant::Elsewhere(of, _) if *of == node);
-        self.attending.keys().filter(|(attendant, channel)| *channel == at && of_node(attendant)).count()
-            as u32
-    }
-
     /// A connection of another node has joined; if it has joined already, nothing happens.
     pub(super) fn join_elsewhere(&mut self, node: NodeId, joined: ChannelVersion, at: usize, user: &str) {
         let (version, users) = (self.next_version(), users(&self.attending, at));
         let known = self.attending.insert((Attendant::Elsewhere(node, joined), at), user.to_owned());
-        let (member, count) = (Member { user_id: Arc::from(user), user_info: None }, self.count_of(node, at));
+        let member = Member { user_id: Arc::from(user), user_info: None };
         let channel = self.channels.entry(at).or_default();
-        let changed = channel.join_elsewhere((node, joined), &member, count, version, HERE);
+        let changed = channel.join_elsewhere((node, joined), &member, version, HERE);
         assert_eq!((changed.occupied, changed.vacated), (users.is_empty(), false));
         assert_eq!(
             (changed.count_changed, changed.announcement.is_some()),
@@ -41,19 +34,15 @@ impl World {
     pub(super) fn leave_elsewhere(&mut self, node: NodeId, joined: ChannelVersion, at: usize, user: &str) {
         let version = self.next_version();
         self.attending.remove(&(Attendant::Elsewhere(node, joined), at)).expect("it was there");
-        let (count, users) = (self.count_of(node, at), users(&self.attending, at));
+        let users = users(&self.attending, at);
         let channel = self.channels.get_mut(&at).expect("it is known");
-        let changed = channel.leave_elsewhere((node, joined), user, count, version);
+        let changed = channel.leave_elsewhere((node, joined), user, version);
         assert_eq!((changed.occupied, changed.vacated), (false, users.is_empty()));
         let announcement = changed.announcement.expect("members are announced");
         assert_eq!((&*announcement.member.user_id, announcement.user_changed), (user, !users.contains(user)));
         self.announce(at, &announcement, false);
-        let again = self.channels.get_mut(&at).expect("it is kept until now").leave_elsewhere(
-            (node, joined),
-            user,
-            count,
-            version,
-        );
+        let channel = self.channels.get_mut(&at).expect("it is kept until now");
+        let again = channel.leave_elsewhere((node, joined), user, version);
         assert!(again.announcement.is_none() && !again.count_changed, "gone is gone");
         self.forget_if_idle(at);
     }

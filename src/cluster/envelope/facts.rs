@@ -111,18 +111,10 @@ fn read_fact(kind: u8, fields: &mut FieldReader<'_>) -> Result<Option<Fact>, Mal
             let (channel, version) = (channel(fields)?, version(fields)?);
             Fact::Subscribers { channel, count: fields.small_number()?, version }
         }
-        JOINED => Fact::Joined {
-            channel: channel(fields)?,
-            version: version(fields)?,
-            count: fields.small_number()?,
-            member: member(fields)?,
-        },
-        LEFT => Fact::Left {
-            channel: channel(fields)?,
-            joined: version(fields)?,
-            version: version(fields)?,
-            count: fields.small_number()?,
-        },
+        JOINED => {
+            Fact::Joined { channel: channel(fields)?, version: version(fields)?, member: member(fields)? }
+        }
+        LEFT => Fact::Left { channel: channel(fields)?, joined: version(fields)?, version: version(fields)? },
         SIGNED_IN => Fact::SignedIn { user_id: user_id(fields)? },
         SIGNED_OUT => Fact::SignedOut { user_id: user_id(fields)? },
         CONNECTIONS => Fact::Connections { count: fields.small_number()? },
@@ -206,19 +198,17 @@ fn write_fact(fact: &Fact, out: &mut FieldWriter) -> u8 {
             out.number((*count).into());
             SUBSCRIBERS
         }
-        Fact::Joined { channel, version, member: Member { user_id, user_info }, count } => {
+        Fact::Joined { channel, version, member: Member { user_id, user_info } } => {
             out.text(channel.as_str());
             out.number(version.number());
-            out.number((*count).into());
             out.text(user_id);
             out.optional_text(user_info.as_deref());
             JOINED
         }
-        Fact::Left { channel, joined, version, count } => {
+        Fact::Left { channel, joined, version } => {
             out.text(channel.as_str());
             out.number(joined.number());
             out.number(version.number());
-            out.number((*count).into());
             LEFT
         }
         Fact::SignedIn { user_id } => {

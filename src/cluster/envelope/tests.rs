@@ -41,8 +41,8 @@ fn facts() -> impl Strategy<Value = Vec<AppFact>> {
     let fact = (0..7, channel, user_id, user_info, version(), version(), any::<u32>()).prop_map(
         |(kind, channel, user_id, user_info, joined, version, count)| match kind {
             0 => Fact::Subscribers { channel, count, version },
-            1 => Fact::Joined { channel, version, count, member: Member { user_id, user_info } },
-            2 => Fact::Left { channel, joined, version, count },
+            1 => Fact::Joined { channel, version, member: Member { user_id, user_info } },
+            2 => Fact::Left { channel, joined, version },
             3 => Fact::SignedIn { user_id },
             4 => Fact::SignedOut { user_id },
             5 => Fact::Connections { count },
@@ -160,7 +160,7 @@ fn the_format_is_that_of_releases_before() {
     let member = Member { user_id: "u".into(), user_info: Some(r#"{"a":1}"#.into()) };
     let channel = ChannelName::parse("presence-a", 164).unwrap();
     let version = ChannelVersion::new(300);
-    let joined = AppFact { app: "1".into(), fact: Fact::Joined { channel, version, member, count: 1 } };
+    let joined = AppFact { app: "1".into(), fact: Fact::Joined { channel, version, member } };
     let contents = [
         Content::Goodbye,
         Content::Facts(FactBatch { first: 7, facts: list(&[joined]) }),
@@ -212,12 +212,8 @@ fn what_a_later_release_says_is_passed_over() {
 fn a_fact_that_cannot_be_true_is_none_and_the_others_hold() {
     let channel = |name: &str| ChannelName::parse(name, 164).unwrap();
     let member = |id: &str, info: &str| Member { user_id: id.into(), user_info: Some(info.into()) };
-    let joined = |member| Fact::Joined {
-        channel: channel("presence-a"),
-        version: ChannelVersion::new(1),
-        member,
-        count: 1,
-    };
+    let joined =
+        |member| Fact::Joined { channel: channel("presence-a"), version: ChannelVersion::new(1), member };
     let bad = [member("u", "[]"), member("u", "{"), member("u", r#"{"a":1}}"#), member("", "{}")];
     let mut builder = FactListBuilder::default();
     let app = "1".into();

@@ -2,7 +2,6 @@
 //!
 //! Of each channel those who join come first: a user who has another connection by then has not been away.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::channel::{Change, ChannelVersion, Member};
@@ -10,7 +9,7 @@ use crate::protocol::ChannelName;
 
 use super::AppChange;
 use super::marks::Life;
-use super::state::{AppPart, NodeState, Occupants, as_count};
+use super::state::{AppPart, Members, NodeState, Occupants};
 
 /// How changes are numbered that the node has not told.
 #[derive(Clone, Copy)]
@@ -57,61 +56,46 @@ impl Difference {
         new: Option<&Occupants>,
         each: &mut dyn FnMut(Change),
     ) {
-        let channel = || channel.clone();
-        // A name has either, for ever.
-        match (old, new) {
-            (Some(Occupants::Connections { version, .. }), None) => {
-                let version = self.life.ended(version);
-                each(Change::Subscribers { channel: channel(), count: 0, version });
-            }
-            (Some(Occupants::Connections { count: was, .. }), Some(Occupants::Connections { count, .. }))
-                if was == *count => {}
-            (_, Some(Occupants::Connections { count, version })) => {
-                let version = self.begun(*version);
-                each(Change::Subscribers { channel: channel(), count: *count, version });
-            }
-            (old, new) => {
-                let nobody = HashMap::new();
-                let old = match old {
-                    Some(Occupants::Members(members)) => *members,
-                    _ => HashMap::new(),
-                };
-                let new = match new {
-                    Some(Occupants::Members(members)) => &**members,
-                    _ => &nobody,
-                };
-                self.of_members(channel, old, new, each);
-            }
+        let nobody = Occupants::default();
+        let (old, new) = (old.unwrap_or_default(), new.unwrap_or(&nobody));
+        let plain = |version| Change::Subscribers { channel: channel.clone(), count: new.plain, version };
+        if new.plain > old.plain {
+            each(plain(self.begun(new.version)));
+        }
+        let members = old.members.map(|members| *members).unwrap_or_default();
+        self.of_members(channel, members, new.members.as_deref(), each);
+        // Those who leave come last: the channel is not vacant in between.
+        if new.plain == 0 && old.plain > 0 {
+            each(plain(self.life.ended(old.version)));
+        } else if new.plain < old.plain {
+            each(plain(self.begun(new.version)));
         }
     }
 
     fn of_members(
         self,
-        channel: impl Fn() -> ChannelName,
-        mut old: HashMap<ChannelVersion, Member>,
-        new: &HashMap<ChannelVersion, Member>,
+        channel: &ChannelName,
+        mut old: Members,
+        new: Option<&Members>,
         each: &mut dyn FnMut(Change),
     ) {
-        let mut count = old.len();
-        let mut joined: Vec<_> = new.iter().filter(|(version, _)| old.remove(version).is_none()).collect();
+        let new = new.into_iter().flatten();
+        let mut joined: Vec<_> = new.filter(|(version, _)| old.remove(version).is_none()).collect();
         // All nodes find the same order, so that the same one is the user's last.
         joined.sort_unstable_by_key(|(version, _)| **version);
         for (version, member) in joined {
-            count += 1;
             each(Change::Joined {
-                channel: channel(),
+                channel: channel.clone(),
                 version: *version,
                 told: self.begun(*version),
                 member: member.clone(),
-                count: as_count(count),
             });
         }
         let mut left: Vec<_> = old.into_iter().collect();
         left.sort_unstable_by_key(|(version, _)| *version);
         for (joined, Member { user_id, .. }) in left {
-            count -= 1;
             let version = self.life.ended(joined);
-            each(Change::Left { channel: channel(), joined, user_id, version, count: as_count(count) });
+            each(Change::Left { channel: channel.clone(), joined, user_id, version });
         }
     }
 

@@ -24,19 +24,15 @@ impl NodeSnapshot {
             };
             for (channel, occupants) in &part.channels {
                 let channel = || channel.clone();
-                match occupants {
-                    Occupants::Connections { count, version } => {
-                        say(Fact::Subscribers { channel: channel(), count: *count, version: *version });
-                    }
-                    Occupants::Members(members) => {
-                        let count = as_count(members.len());
-                        let mut members: Vec<(&ChannelVersion, &Member)> = members.iter().collect();
-                        members.sort_unstable_by_key(|(version, _)| **version);
-                        for (version, member) in members {
-                            let (version, member) = (*version, member.clone());
-                            say(Fact::Joined { channel: channel(), version, member, count });
-                        }
-                    }
+                let Occupants { plain, version, members } = occupants;
+                if *plain > 0 {
+                    say(Fact::Subscribers { channel: channel(), count: *plain, version: *version });
+                }
+                let mut members: Vec<(&ChannelVersion, &Member)> =
+                    members.iter().flat_map(|of| of.iter()).collect();
+                members.sort_unstable_by_key(|(version, _)| **version);
+                for (version, member) in members {
+                    say(Fact::Joined { channel: channel(), version: *version, member: member.clone() });
                 }
             }
             part.users.iter().for_each(|user_id| say(Fact::SignedIn { user_id: user_id.clone() }));

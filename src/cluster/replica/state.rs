@@ -1,6 +1,5 @@
 //! What is true on a node, app by app, within bounds.
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -28,13 +27,16 @@ pub(super) struct AppPart {
 }
 
 /// Who is subscribed to a channel. There is somebody.
-#[derive(Debug)]
-pub(super) enum Occupants {
-    /// So many, since the change of this version.
-    Connections { count: u32, version: ChannelVersion },
-    /// Members, each connection by the change by which it joined.
-    Members(Box<HashMap<ChannelVersion, Member>>),
+#[derive(Debug, Default)]
+pub(super) struct Occupants {
+    /// How many without a member, since the change of this version.
+    pub(super) plain: u32,
+    pub(super) version: ChannelVersion,
+    /// Members, each connection by the change by which it joined. Most channels have none.
+    pub(super) members: Option<Box<Members>>,
 }
+
+pub(super) type Members = HashMap<ChannelVersion, Member>;
 
 /// How much a node may say it has.
 #[derive(Clone, Copy, Debug)]
@@ -96,14 +98,10 @@ struct StateChange<'s> {
 impl StateChange<'_> {
     fn apply(mut self, fact: Fact) -> Option<Option<Change>> {
         match fact {
-            Fact::Subscribers { channel, .. } if channel.channel_type().is_presence() => None,
             Fact::Joined { channel, .. } if !channel.channel_type().is_presence() => None,
-            Fact::Subscribers { channel, count: 0, version } => {
-                Some(self.vacate(&channel).then_some(Change::Subscribers { channel, count: 0, version }))
-            }
             Fact::Subscribers { channel, count, version } => self.set_subscribers(channel, count, version),
-            Fact::Joined { channel, version, member, .. } => self.join(channel, version, member),
-            Fact::Left { channel, joined, version, .. } => Some(self.leave(channel, joined, version)),
+            Fact::Joined { channel, version, member } => self.join(channel, version, member),
+            Fact::Left { channel, joined, version } => Some(self.leave(channel, joined, version)),
             Fact::SignedIn { user_id } => {
                 if self.part().is_some_and(|part| part.users.contains(&user_id)) {
                     return Some(None);
@@ -130,15 +128,21 @@ impl StateChange<'_> {
         count: u32,
         version: ChannelVersion,
     ) -> Option<Option<Change>> {
-        if let Some(occupants) = self.part().and_then(|part| part.channels.get_mut(&channel)) {
-            let Occupants::Connections { count: was, version: of } = occupants else { return None };
-            *of = version;
-            let changed = std::mem::replace(was, count) != count;
-            return Some(changed.then_some(Change::Subscribers { channel, count, version }));
-        }
-        let occupants = Occupants::Connections { count, version };
-        self.part_with_room(Item::Channel(&channel))?.channels.insert(channel.clone(), occupants);
-        Some(Some(Change::Subscribers { channel, count, version }))
+        let known = self.part().and_then(|part| part.channels.get_mut(&channel));
+        let was = match known {
+            Some(occupants) => {
+                occupants.version = version;
+                std::mem::replace(&mut occupants.plain, count)
+            }
+            None if count == 0 => 0,
+            None => {
+                let occupants = Occupants { plain: count, version, members: None };
+                self.part_with_room(Item::Channel(&channel))?.channels.insert(channel.clone(), occupants);
+                0
+            }
+        };
+        self.forget_if_vacant(&channel);
+        Some((was != count).then_some(Change::Subscribers { channel, count, version }))
     }
 
     fn set_connections(&mut self, count: u32) -> Option<Option<Change>> {
@@ -150,16 +154,6 @@ impl StateChange<'_> {
         Some(Some(Change::Connections { count }))
     }
 
-    /// Nobody is subscribed to a channel any more. Whether somebody was.
-    fn vacate(&mut self, channel: &ChannelName) -> bool {
-        let was = self.part().is_some_and(|part| part.channels.remove(channel).is_some());
-        if was {
-            self.state.size.less(Item::Channel(channel));
-            self.tidy();
-        }
-        was
-    }
-
     fn join(
         &mut self,
         channel: ChannelName,
@@ -167,27 +161,23 @@ impl StateChange<'_> {
         member: Member,
     ) -> Option<Option<Change>> {
         let known = self.part().and_then(|part| part.channels.get(&channel));
-        if let Some(Occupants::Members(members)) = known
-            && members.contains_key(&version)
-        {
+        let is_member = |occupants: &Occupants| {
+            occupants.members.as_ref().is_some_and(|members| members.contains_key(&version))
+        };
+        if known.is_some_and(is_member) {
             return Some(None);
         }
-        let is_new = known.is_none();
-        if is_new {
-            self.part_with_room(Item::Channel(&channel))?
-                .channels
-                .insert(channel.clone(), Occupants::Members(Box::default()));
+        if known.is_none() {
+            let part = self.part_with_room(Item::Channel(&channel))?;
+            part.channels.insert(channel.clone(), Occupants::default());
         }
         let Some(part) = self.part_with_room(Item::Member(&member)) else {
-            if is_new {
-                self.vacate(&channel);
-            }
+            self.forget_if_vacant(&channel);
             return None;
         };
-        let Some(Occupants::Members(members)) = part.channels.get_mut(&channel) else { return None };
-        members.insert(version, member.clone());
-        let count = as_count(members.len());
-        Some(Some(Change::Joined { channel, version, told: version, member, count }))
+        let occupants = part.channels.entry(channel.clone()).or_default();
+        occupants.members.get_or_insert_default().insert(version, member.clone());
+        Some(Some(Change::Joined { channel, version, told: version, member }))
     }
 
     fn leave(
@@ -196,18 +186,25 @@ impl StateChange<'_> {
         joined: ChannelVersion,
         version: ChannelVersion,
     ) -> Option<Change> {
-        let part = self.part()?;
-        let Entry::Occupied(mut entry) = part.channels.entry(channel) else { return None };
-        let Occupants::Members(members) = entry.get_mut() else { return None };
+        let occupants = self.part()?.channels.get_mut(&channel)?;
+        let members = occupants.members.as_mut()?;
         let member = members.remove(&joined)?;
-        let left = as_count(members.len());
-        let channel = if left == 0 { entry.remove_entry().0 } else { entry.key().clone() };
+        if members.is_empty() {
+            occupants.members = None;
+        }
         self.state.size.less(Item::Member(&member));
-        if left == 0 {
-            self.state.size.less(Item::Channel(&channel));
+        self.forget_if_vacant(&channel);
+        Some(Change::Left { channel, joined, user_id: member.user_id, version })
+    }
+
+    /// Forgets a channel that nobody is subscribed to any more.
+    fn forget_if_vacant(&mut self, channel: &ChannelName) {
+        let Some(part) = self.part() else { return };
+        if part.channels.get(channel).is_some_and(|of| of.plain == 0 && of.members.is_none()) {
+            part.channels.remove(channel);
+            self.state.size.less(Item::Channel(channel));
             self.tidy();
         }
-        Some(Change::Left { channel, joined, user_id: member.user_id, version, count: left })
     }
 
     fn part(&mut self) -> Option<&mut AppPart> {
@@ -285,10 +282,7 @@ impl Item<'_> {
         match self {
             Item::App(id) => size_of::<(Arc<str>, AppPart)>() + OF_TEXT + id.len(),
             Item::Channel(name) => {
-                size_of::<(ChannelName, Occupants)>()
-                    + size_of::<HashMap<ChannelVersion, Member>>()
-                    + OF_TEXT
-                    + name.as_str().len()
+                size_of::<(ChannelName, Occupants)>() + size_of::<Members>() + OF_TEXT + name.as_str().len()
             }
             Item::Member(Member { user_id, user_info }) => {
                 let info = user_info.as_ref().map_or(0, |info| OF_TEXT + info.len());

@@ -102,20 +102,15 @@ fn member(user_id: &str) -> Member {
     Member { user_id: user_id.into(), user_info: None }
 }
 
-fn joined(channel: &ChannelName, version: u64, user_id: &str, count: u32) -> Change {
+fn joined(channel: &ChannelName, version: u64, user_id: &str) -> Change {
     let (channel, version, member) = (channel.clone(), ChannelVersion::new(version), member(user_id));
-    Change::Joined { channel, version, told: version, member, count }
+    Change::Joined { channel, version, told: version, member }
 }
 
-fn left(channel: &ChannelName, joined: u64, user_id: &str, count: u32) -> Change {
-    let (channel, joined) = (channel.clone(), ChannelVersion::new(joined));
-    Change::Left {
-        channel,
-        joined,
-        user_id: user_id.into(),
-        version: ChannelVersion::new(joined.number() + 1),
-        count,
-    }
+fn left(channel: &ChannelName, joined: u64, user_id: &str) -> Change {
+    let (channel, joined, version) =
+        (channel.clone(), ChannelVersion::new(joined), ChannelVersion::new(joined + 1));
+    Change::Left { channel, joined, user_id: user_id.into(), version }
 }
 
 fn subscribers(channel: &ChannelName, count: u32) -> Change {
@@ -125,20 +120,20 @@ fn subscribers(channel: &ChannelName, count: u32) -> Change {
 #[test]
 fn members_elsewhere_are_in_the_roster_or_announced_later() {
     let (subject, room) = (Subject::new(|_| {}), name("presence-a"));
-    subject.elsewhere(1, joined(&room, 7, "ann", 1));
+    subject.elsewhere(1, joined(&room, 7, "ann"));
     assert_eq!(subject.heard(), ["presence-a occupied", "ann added"]);
     let zoe = subject.here(&room, 0).begin(Some(&member("zoe")), true).unwrap();
     assert!(zoe.roster.unwrap().contains(r#""ids":["ann","zoe"]"#));
-    subject.elsewhere(2, joined(&room, 7, "ann", 1));
-    subject.elsewhere(1, left(&room, 7, "ann", 0));
-    subject.elsewhere(1, joined(&room, 9, "bob", 1));
-    subject.elsewhere(1, joined(&room, 9, "bob", 1));
-    subject.elsewhere(2, left(&room, 7, "ann", 0));
+    subject.elsewhere(2, joined(&room, 7, "ann"));
+    subject.elsewhere(1, left(&room, 7, "ann"));
+    subject.elsewhere(1, joined(&room, 9, "bob"));
+    subject.elsewhere(1, joined(&room, 9, "bob"));
+    subject.elsewhere(2, left(&room, 7, "ann"));
     subject.here(&room, 0).end();
     assert_eq!(subject.heard(), ["zoe added", "bob added", "ann removed", "zoe removed"]);
     assert_eq!(subject.app.user_ids(&room), ["bob"]);
-    subject.elsewhere(1, left(&room, 9, "bob", 0));
-    subject.elsewhere(1, left(&room, 9, "bob", 0));
+    subject.elsewhere(1, left(&room, 9, "bob"));
+    subject.elsewhere(1, left(&room, 9, "bob"));
     assert_eq!(subject.heard(), ["bob removed", "presence-a vacated"]);
     assert!(subject.app.channels.is_empty(), "nothing is left of the channel");
     let [here, there] = <[_; 2]>::try_from(subject.posted()).unwrap();
@@ -156,9 +151,9 @@ fn a_thousand_members_of_a_node_that_dies_leave_once_and_nobody_else_does() {
     let (subject, room) = (Subject::new(|_| {}), name("presence-a"));
     subject.here(&room, 0).begin(Some(&member("u1")), true).unwrap();
     for n in 0..MEMBERS {
-        subject.elsewhere(1, joined(&room, n, &format!("u{n}"), n as u32 + 1));
+        subject.elsewhere(1, joined(&room, n, &format!("u{n}")));
     }
-    subject.elsewhere(2, joined(&room, 1, "u2", 1));
+    subject.elsewhere(2, joined(&room, 1, "u2"));
     let state = |subject: &Subject| {
         let summary = subject.app.channel(&room).unwrap();
         (summary.subscription_count, summary.user_count)
@@ -166,7 +161,7 @@ fn a_thousand_members_of_a_node_that_dies_leave_once_and_nobody_else_does() {
     assert_eq!(state(&subject), (1002, 1000));
     subject.heard();
     for n in 0..MEMBERS {
-        subject.elsewhere(1, left(&room, n, &format!("u{n}"), 0));
+        subject.elsewhere(1, left(&room, n, &format!("u{n}")));
     }
     let removed = subject.heard();
     assert_eq!(removed.len(), 998);
@@ -232,12 +227,12 @@ fn a_window_that_has_begun_elsewhere_is_told_at_its_end() {
 fn members_of_all_nodes_count_towards_the_limit_of_a_channel() {
     let subject = Subject::new(|app| app.limits.presence_members_per_channel = 2);
     let room = name("presence-a");
-    subject.elsewhere(1, joined(&room, 1, "ann", 1));
+    subject.elsewhere(1, joined(&room, 1, "ann"));
     subject.here(&room, 0).begin(Some(&member("bob")), true).unwrap();
     let refused = subject.here(&room, 1).begin(Some(&member("cy")), true);
     assert_eq!(refused.err(), Some(JoinRefused::OverCapacity));
     assert!(subject.here(&room, 1).begin(Some(&member("ann")), true).is_ok(), "she is there");
-    subject.elsewhere(1, joined(&room, 2, "dan", 2));
+    subject.elsewhere(1, joined(&room, 2, "dan"));
     assert_eq!(subject.app.user_ids(&room).len(), 3, "whom another node has admitted is not thrown out");
 }
 
@@ -264,9 +259,9 @@ fn what_does_not_concern_this_node_changes_nothing() {
     let node = NodeId::new(1);
     let change = |app, change| subject.hub.change_elsewhere(app, node, &change);
     assert_eq!(change("2", subscribers(&news, 1)), Err(Unconcerned::UnknownApp));
-    assert_eq!(change("1", joined(&news, 1, "ann", 1)), Err(Unconcerned::NotAPresenceChannel));
-    assert_eq!(change("1", left(&news, 1, "ann", 1)), Err(Unconcerned::NotAPresenceChannel));
-    assert_eq!(change("1", left(&name("presence-a"), 1, "ann", 0)), Ok(()));
+    assert_eq!(change("1", joined(&news, 1, "ann")), Err(Unconcerned::NotAPresenceChannel));
+    assert_eq!(change("1", left(&news, 1, "ann")), Err(Unconcerned::NotAPresenceChannel));
+    assert_eq!(change("1", left(&name("presence-a"), 1, "ann")), Ok(()));
     assert_eq!(change("1", subscribers(&news, 0)), Ok(()));
     assert!(subject.app.channels.is_empty() && subject.heard().is_empty());
 }
