@@ -16,6 +16,8 @@ mod histories;
 pub(crate) mod inbox;
 #[cfg(test)]
 pub(crate) mod local;
+#[cfg(test)]
+mod memory;
 pub(crate) mod peers;
 mod recent;
 pub(crate) mod replica;

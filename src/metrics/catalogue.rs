@@ -11,9 +11,9 @@ metrics! {
     SUBSCRIPTIONS = Gauge "heliostat_subscriptions" ["app_id"]
         "Subscriptions of connections to channels.";
     CHANNELS = Gauge "heliostat_channels" ["app_id", "type"]
-        "Channels that somebody is subscribed to, by the type that their names begin with.";
+        "Channels that somebody is subscribed to, on any node, by the type that their names begin with.";
     MEMBERS = Gauge "heliostat_presence_members" ["app_id"]
-        "Distinct members of presence channels, channel by channel.";
+        "Distinct members of presence channels on all nodes, channel by channel.";
 
     CONNECTIONS_OPENED = Counter "heliostat_connections_opened_total" ["app_id"]
         "Connections of clients that were accepted.";
@@ -27,7 +27,7 @@ metrics! {
     MISSED_CHANNELS = Gauge "heliostat_cache_missed_channels" ["app_id"]
         "Cache channels that somebody subscribed to while they remembered nothing, and that have remembered nothing since.";
     USERS = Gauge "heliostat_users" ["app_id"]
-        "Users who are signed in.";
+        "Users who are signed in on this node.";
     WATCHED_USERS = Gauge "heliostat_watched_users" ["app_id"]
         "Users who are on the watchlist of a connection.";
     EVENTS = Counter "heliostat_events_total" ["app_id", "source"]

@@ -177,7 +177,7 @@ fn the_format_is_that_of_releases_before() {
     let expected = [
         format!("0106{node}"),
         format!(
-            "0103{node}07011f0002013102190a70726573656e63652d61ac020101750107{}",
+            "0103{node}07011e0002013102180a70726573656e63652d61ac0201750107{}",
             hex::encode(r#"{"a":1}"#)
         ),
         format!("0101{node}03010203040501650481027b7d"),

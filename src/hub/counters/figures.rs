@@ -7,11 +7,11 @@ use crate::protocol::ChannelType;
 pub(crate) struct AppFigures {
     /// Connections that have a place.
     pub(crate) connections: usize,
-    /// Subscriptions to all channels.
+    /// Subscriptions of this node's connections to all channels.
     pub(crate) subscriptions: usize,
-    /// Distinct members of presence channels, channel by channel.
+    /// Distinct members of presence channels on all nodes, channel by channel.
     pub(crate) members: usize,
-    /// Channels that somebody is subscribed to, in the order of [`ChannelType::ALL`].
+    /// Channels that somebody is subscribed to, on any node, in the order of [`ChannelType::ALL`].
     pub(in crate::hub) channels: [usize; ChannelType::ALL.len()],
     /// Events that cache channels remember.
     pub(crate) cached_events: usize,
@@ -19,7 +19,7 @@ pub(crate) struct AppFigures {
     pub(crate) cached_bytes: usize,
     /// Cache channels that somebody was told he has missed the event of.
     pub(crate) missed_channels: usize,
-    /// Users who are signed in.
+    /// Users who are signed in on this node.
     pub(crate) users: usize,
     /// Users whom somebody watches.
     pub(crate) watched_users: usize,
