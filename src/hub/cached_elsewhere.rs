@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::channel::Fact;
+use crate::channel::{ChannelVersion, Fact};
 use crate::protocol::{Broadcast, ChannelName};
 
 use super::app_state::payload_of;
@@ -42,11 +42,20 @@ impl Hub {
     /// whether it was the first time. Those who listen are told, and the other nodes.
     pub(crate) fn announce_cache_miss(self: &Arc<Self>, app_id: &str, channel: &ChannelName) {
         if let Some(app) = self.apps().by_id(app_id) {
-            let version = self.next_version();
-            self.announce(app, &Notice::CacheMiss(channel, self.own_change(version)));
-            if let Some(bus) = self.bus() {
-                bus.tell(app, Fact::CacheMissed { channel: channel.clone(), version });
-            }
+            self.tell_cache_miss(app, channel, self.next_version());
+        }
+    }
+
+    /// Tells it to those who listen, and to the other nodes, where there are some.
+    pub(super) fn tell_cache_miss(
+        self: &Arc<Self>,
+        app: &Arc<AppState>,
+        channel: &ChannelName,
+        version: ChannelVersion,
+    ) {
+        self.announce(app, &Notice::CacheMiss(channel, self.own_change(version)));
+        if let Some(bus) = self.bus() {
+            bus.tell(app, Fact::CacheMissed { channel: channel.clone(), version });
         }
     }
 

@@ -129,7 +129,7 @@ impl SubscriptionChange<'_> {
             && app.cache.lock().miss(channel, version)
             && hub.bus().is_none_or(|bus| bus.miss(app, channel).is_err())
         {
-            hub.announce(app, &Notice::CacheMiss(channel, hub.own_change(version)));
+            hub.tell_cache_miss(app, channel, version);
         }
         server_message::cache_miss(channel)
     }

@@ -208,6 +208,8 @@ fn a_miss_is_announced_by_whoever_is_first_in_the_cluster() {
             world.bus.go_away();
             peers[3].join(&world, &name, None);
             assert_eq!((world.bus.missed().len(), misses()), (3, 2), "told at once");
+            let of_misses = |fact: &Fact| matches!(fact, Fact::CacheMissed { .. });
+            assert_eq!(world.bus.take_told().into_iter().filter(of_misses).count(), 1);
             peers.iter().for_each(|peer| world.disconnect(peer, &[&name]));
             world.assert_nothing_is_left().await;
         },
