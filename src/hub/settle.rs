@@ -125,7 +125,8 @@ impl SubscriptionChange<'_> {
         if let Some(event) = entry.recall(app.clock().now()) {
             return event.frame.clone();
         }
-        if app.has_listeners()
+        // Those who listen on other nodes may want to know of it.
+        if (app.has_listeners() || hub.bus().is_some())
             && app.cache.lock().miss(channel, version)
             && hub.bus().is_none_or(|bus| bus.miss(app, channel).is_err())
         {
