@@ -47,7 +47,10 @@ pub(crate) trait Bus: Send + Sync {
     fn miss(&self, app: &Arc<AppState>, channel: &ChannelName) -> Result<(), BusAway>;
 
     /// Whether this node is (one of) those that tell the backend what happens in the channel.
-    fn decides(&self, app: &AppState, channel: &ChannelName) -> bool;
+    fn decides(&self, app_id: &str, channel: &ChannelName) -> bool;
+
+    /// Whether there are other nodes. What this one leaves untold when it stops, one of them tells.
+    fn has_peers(&self) -> bool;
 
     /// Has the node that the connection is on send it a frame. Whether there is a node that it may be on.
     fn carry_to_socket(&self, app: &AppState, socket: SocketId, frame: &Frame) -> bool;

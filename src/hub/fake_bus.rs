@@ -23,6 +23,10 @@ struct FakeState {
     /// Remembered events return.
     has_events_return: bool,
     is_away: bool,
+    /// Another node decides.
+    is_bystander: bool,
+    /// There is no other node.
+    is_alone: bool,
     claims: BTreeMap<ChannelName, i64>,
     waiting: VecDeque<oneshot::Sender<()>>,
     carried: Vec<CarriedEvent>,
@@ -53,6 +57,16 @@ impl FakeBus {
     /// From now on events that a channel remembers return.
     pub(crate) fn have_events_return(&self) {
         self.0.lock().has_events_return = true;
+    }
+
+    /// From now on this node decides, or another one does.
+    pub(crate) fn decide(&self, decides: bool) {
+        self.0.lock().is_bystander = !decides;
+    }
+
+    /// From now on there is no other node.
+    pub(crate) fn be_alone(&self) {
+        self.0.lock().is_alone = true;
     }
 
     /// From now on it is known to be away.
@@ -179,8 +193,12 @@ impl Bus for FakeBus {
         if state.is_away { Err(BusAway) } else { Ok(()) }
     }
 
-    fn decides(&self, _: &AppState, _: &ChannelName) -> bool {
-        true
+    fn decides(&self, _: &str, _: &ChannelName) -> bool {
+        !self.0.lock().is_bystander
+    }
+
+    fn has_peers(&self) -> bool {
+        !self.0.lock().is_alone
     }
 
     fn carry_to_socket(&self, _: &AppState, socket: SocketId, _: &Frame) -> bool {

@@ -130,8 +130,8 @@ metrics! {
     WEBHOOK_REQUESTS = Counter "heliostat_webhook_requests_total" ["app_id", "result"]
         "Requests to the endpoints of webhooks, each attempt by itself: delivered, or failed.";
     WEBHOOK_EVENTS = Counter "heliostat_webhook_events_total" ["app_id", "result"]
-        "Events for webhooks, each for each endpoint: delivered, given_up (not taken in time), dropped (too many waited) or \
-         lost (they came faster than they could be sorted).";
+        "Events for webhooks, each for each endpoint: delivered, given_up (not taken in time), dropped (too many waited), \
+         lost (they came faster than they could be sorted) or elsewhere (another node of the cluster tells them).";
     WEBHOOK_WAITING = Gauge "heliostat_webhook_waiting_events" ["app_id"]
         "Events that wait for endpoints of webhooks or are under way.";
     WEBHOOK_WAITING_BYTES = Gauge "heliostat_webhook_waiting_bytes" ["app_id"]

@@ -90,7 +90,8 @@ fn webhooks(apps: BTreeMap<String, WebhookFigures>, snapshot: &mut Snapshot) {
         for (result, count) in ["delivered", "failed"].into_iter().zip(figures.requests) {
             snapshot.tell_of(is::WEBHOOK_REQUESTS, [id(), result.into()], count);
         }
-        for (result, count) in ["delivered", "given_up", "dropped", "lost"].into_iter().zip(figures.events) {
+        let results = ["delivered", "given_up", "dropped", "lost", "elsewhere"];
+        for (result, count) in results.into_iter().zip(figures.events) {
             snapshot.tell_of(is::WEBHOOK_EVENTS, [id(), result.into()], count);
         }
         snapshot.tell_of(is::WEBHOOK_WAITING, [id()], figures.waiting);

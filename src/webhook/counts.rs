@@ -16,6 +16,8 @@ pub(crate) struct WebhookCounts {
     pub(crate) dropped: Counter,
     /// Events that came faster than they could be sorted.
     pub(crate) lost: Counter,
+    /// Events that another node of the cluster tells, each for each endpoint that wanted it.
+    pub(crate) elsewhere: Counter,
 }
 
 /// The webhooks of one app at one moment.
@@ -23,7 +25,7 @@ pub(crate) struct WebhookCounts {
 pub(crate) struct WebhookFigures {
     /// Requests and events, in the order of [`WebhookCounts`].
     pub(crate) requests: [u64; 2],
-    pub(crate) events: [u64; 4],
+    pub(crate) events: [u64; 5],
     /// Events that wait for endpoints or are under way to them, and their bytes.
     pub(crate) waiting: usize,
     pub(crate) waiting_bytes: usize,
@@ -38,10 +40,11 @@ pub(crate) struct WebhookFigures {
 impl WebhookFigures {
     /// Those of an app of which nothing waits.
     pub(super) fn of(counts: &WebhookCounts) -> Self {
-        let WebhookCounts { requests_taken, requests_failed, delivered, given_up, dropped, lost } = counts;
+        let WebhookCounts { requests_taken, requests_failed, delivered, given_up, dropped, lost, elsewhere } =
+            counts;
         WebhookFigures {
             requests: [requests_taken, requests_failed].map(Counter::get),
-            events: [delivered, given_up, dropped, lost].map(Counter::get),
+            events: [delivered, given_up, dropped, lost, elsewhere].map(Counter::get),
             ..WebhookFigures::default()
         }
     }

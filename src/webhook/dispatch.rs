@@ -10,25 +10,32 @@ use crate::hub::Timed;
 
 use super::BrokerStage;
 use super::clock::WebhookClock;
+use super::counts::WebhookCounts;
 use super::endpoint_sender::EndpointSender;
 use super::event_id::IdentifiedEvent;
-use super::listener::EventReceiver;
-use super::suppress::Suppressor;
+use super::listener::{EventReceiver, ReceivedEvent};
+use super::sorter::{Sorted, Sorter};
 
 /// The task of one app.
 pub(super) struct Dispatcher {
-    pub(super) app_id: String,
     pub(super) clock: WebhookClock,
     pub(super) receiver: EventReceiver,
-    pub(super) suppressor: Suppressor,
+    pub(super) sorter: Sorter,
+    pub(super) outlet: Outlet,
+}
+
+/// The endpoints of one app.
+pub(super) struct Outlet {
+    pub(super) app_id: String,
     pub(super) senders: Vec<Arc<EndpointSender>>,
+    pub(super) counts: Arc<WebhookCounts>,
 }
 
 impl Dispatcher {
     /// Hands events out until the listener is gone or the broker ends; then everything that was held back, too.
     pub(super) async fn run(mut self, mut stage: watch::Receiver<BrokerStage>) {
         loop {
-            self.receiver.tell_held(self.suppressor.len());
+            self.receiver.tell_held(self.sorter.held());
             tokio::select! {
                 biased;
                 Ok(()) = stage.changed() => match *stage.borrow_and_update() {
@@ -37,65 +44,67 @@ impl Dispatcher {
                     BrokerStage::Ending => self.receiver.close(),
                 },
                 event = self.receiver.next() => match event {
-                    Some((identified, happened_at, busy)) => {
-                        self.handle(identified, happened_at);
-                        drop(busy);
-                    }
+                    Some(received) => self.handle(received),
                     None => break,
                 },
-                due = self.clock.sleep_until(self.suppressor.deadline(), Timed::WebhookRemoval) => {
+                due = self.clock.sleep_until(self.sorter.deadline(), Timed::WebhookRemoval) => {
                     let now = self.clock.now();
-                    let app_id = &self.app_id;
-                    let senders = &self.senders;
-                    self.suppressor.due(now, |identified| enqueue(app_id, senders, &identified, now));
+                    self.sorter.due(now, |sorted| self.outlet.take(&sorted, now));
                     drop(due);
                 }
             }
         }
-        self.release_held();
+        let now = self.clock.now();
+        self.sorter.flush(|sorted| self.outlet.take(&sorted, now));
         self.receiver.tell_held(0);
-        self.senders.iter().for_each(|sender| sender.remove_producer());
+        self.outlet.senders.iter().for_each(|sender| sender.remove_producer());
     }
 
-    /// What happened at `heard` counts from then on, however long it was under way.
-    fn handle(&mut self, identified: IdentifiedEvent, happened_at: Instant) {
-        let app_id = &self.app_id;
-        let senders = &self.senders;
+    /// What happened counts from then on, however long it was under way.
+    fn handle(&mut self, received: ReceivedEvent) {
+        let ReceivedEvent { identified, is_ours, happened_at, busy } = received;
         let lost = self.receiver.take_lost();
         if lost > 0 {
             warn!(
-                app = self.app_id,
+                app = self.outlet.app_id,
                 events = lost,
                 "webhook events lost: they came faster than they could be sorted"
             );
         }
-        self.suppressor.due(happened_at, |identified| enqueue(app_id, senders, &identified, happened_at));
-        self.suppressor
-            .add(identified, happened_at, |identified| enqueue(app_id, senders, &identified, happened_at));
+        self.sorter.add(identified, is_ours, happened_at, |sorted| self.outlet.take(&sorted, happened_at));
+        drop(busy);
     }
 
     /// Connections are ended and none can return: nothing is held back from now on, and no request waits for more events.
     fn flush(&mut self) {
-        self.release_held();
-        self.senders.iter().for_each(|sender| sender.flush());
-    }
-
-    /// Hands out what is held back.
-    fn release_held(&mut self) {
         let now = self.clock.now();
-        let app_id = &self.app_id;
-        let senders = &self.senders;
-        self.suppressor.flush(|identified| enqueue(app_id, senders, &identified, now));
+        self.sorter.stop(|sorted| self.outlet.take(&sorted, now));
+        self.outlet.senders.iter().for_each(|sender| sender.flush());
     }
 }
 
-/// Queues an event for every endpoint that wants it.
-fn enqueue(app_id: &str, senders: &[Arc<EndpointSender>], identified: &IdentifiedEvent, now: Instant) {
-    let event_type = identified.event.event_type();
-    let channel = identified.event.channel();
-    let mut json: Option<Arc<str>> = None;
-    for sender in senders.iter().filter(|sender| sender.endpoint.wants(event_type, channel)) {
-        let json = json.get_or_insert_with(|| identified.to_json(app_id).into());
-        sender.push(channel, Arc::clone(json), now);
+impl Outlet {
+    /// Queues an event for every endpoint that wants it, or counts it there if another node tells it.
+    fn take(&self, sorted: &Sorted, now: Instant) {
+        match sorted {
+            Sorted::Told(identified) => self.queue(identified, now),
+            Sorted::Left(identified) => {
+                self.counts.elsewhere.add_from_anywhere(self.wanting(identified).count() as u64);
+            }
+        }
+    }
+
+    fn queue(&self, identified: &IdentifiedEvent, now: Instant) {
+        let mut json: Option<Arc<str>> = None;
+        for sender in self.wanting(identified) {
+            let json = json.get_or_insert_with(|| identified.to_json(&self.app_id).into());
+            sender.push(identified.event.channel(), Arc::clone(json), now);
+        }
+    }
+
+    fn wanting(&self, identified: &IdentifiedEvent) -> impl Iterator<Item = &Arc<EndpointSender>> {
+        let event_type = identified.event.event_type();
+        let channel = identified.event.channel();
+        self.senders.iter().filter(move |sender| sender.endpoint.wants(event_type, channel))
     }
 }

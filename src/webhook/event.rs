@@ -92,6 +92,11 @@ impl WebhookEvent {
         }
     }
 
+    /// Whether it is held back for a while, for the case that it is taken back.
+    pub fn is_removal(&self) -> bool {
+        matches!(self, WebhookEvent::ChannelVacated(_) | WebhookEvent::MemberRemoved(..))
+    }
+
     /// Where it happened.
     pub fn channel(&self) -> &ChannelName {
         match self {

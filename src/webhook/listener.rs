@@ -12,6 +12,7 @@ use crate::hub::{AppState, Busy, Hub, Listener, Notice};
 
 use super::batch_queue::BatchQueueBounds;
 use super::counts::WebhookCounts;
+use super::decision::Decision;
 use super::endpoint::WebhookEndpoint;
 use super::event::WebhookEvent;
 use super::event_id::IdentifiedEvent;
@@ -21,11 +22,21 @@ use super::event_id::IdentifiedEvent;
 pub(super) struct WebhookListener {
     endpoints: Arc<[WebhookEndpoint]>,
     events: mpsc::Sender<ReceivedEvent>,
+    decision: Decision,
     gauge: Arc<Gauge>,
 }
 
-/// An event, its time by the app's clock, and what stands for it until it has been handled.
-pub(super) type ReceivedEvent = (IdentifiedEvent, Instant, Busy);
+/// An event that was heard.
+#[derive(Debug)]
+pub(super) struct ReceivedEvent {
+    pub(super) identified: IdentifiedEvent,
+    /// This node was to tell it when it happened, if there are several.
+    pub(super) is_ours: bool,
+    /// By the app's clock.
+    pub(super) happened_at: Instant,
+    /// What stands for it until it has been handled.
+    pub(super) busy: Busy,
+}
 
 /// The receiving end of a listener's queue: events in the order in which they happened on each channel. It ends when
 /// the listener is dropped.
@@ -52,6 +63,7 @@ pub(super) fn listener(
     endpoints: Arc<[WebhookEndpoint]>,
     bounds: BatchQueueBounds,
     counts: Arc<WebhookCounts>,
+    decision: Decision,
 ) -> (WebhookListener, EventReceiver) {
     let gauge = Arc::new(Gauge {
         most_bytes: bounds.bytes,
@@ -61,13 +73,13 @@ pub(super) fn listener(
         counts,
     });
     let (sender, receiver) = mpsc::channel(bounds.events.clamp(1, Semaphore::MAX_PERMITS));
-    let listener = WebhookListener { endpoints, events: sender, gauge: Arc::clone(&gauge) };
+    let listener = WebhookListener { endpoints, events: sender, decision, gauge: Arc::clone(&gauge) };
     (listener, EventReceiver { events: receiver, gauge })
 }
 
 impl WebhookListener {
-    fn offer(&self, identified: IdentifiedEvent, now: Instant, busy: Busy) {
-        let bytes = identified.bytes();
+    fn offer(&self, received: ReceivedEvent) {
+        let bytes = received.identified.bytes();
         // The bound may be passed by as many events as there are workers; it is there to keep memory in check.
         let room = self.gauge.bytes.load(Ordering::Relaxed) + bytes <= self.gauge.most_bytes;
         if !room || self.events.capacity() == 0 {
@@ -75,7 +87,7 @@ impl WebhookListener {
             return;
         }
         self.gauge.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if self.events.try_send((identified, now, busy)).is_err() {
+        if self.events.try_send(received).is_err() {
             self.gauge.bytes.fetch_sub(bytes, Ordering::Relaxed);
             self.gauge.lose_one();
         }
@@ -109,7 +121,11 @@ impl Listener for WebhookListener {
         if let Some(event) = WebhookEvent::of_notice(notice, concerns) {
             // What clients send is no change of a channel, and is numbered like one.
             let origin = notice.origin().unwrap_or_else(|| hub.own_change(hub.next_version()));
-            self.offer(IdentifiedEvent { event, origin }, app.clock().now(), app.clock().busy());
+            self.decision.learn(hub);
+            let is_ours = self.decision.is_ours(app.id(), &event);
+            let identified = IdentifiedEvent { event, origin };
+            let (happened_at, busy) = (app.clock().now(), app.clock().busy());
+            self.offer(ReceivedEvent { identified, is_ours, happened_at, busy });
         }
     }
 }
@@ -118,9 +134,9 @@ impl EventReceiver {
     /// The next event; `None` when the listener is gone, or after [`EventReceiver::close`], and everything has been
     /// taken.
     pub(super) async fn next(&mut self) -> Option<ReceivedEvent> {
-        let (identified, heard, busy) = self.events.recv().await?;
-        self.gauge.bytes.fetch_sub(identified.bytes(), Ordering::Relaxed);
-        Some((identified, heard, busy))
+        let received = self.events.recv().await?;
+        self.gauge.bytes.fetch_sub(received.identified.bytes(), Ordering::Relaxed);
+        Some(received)
     }
 
     /// Takes no more events; those that are in the queue can still be had.
@@ -159,18 +175,23 @@ mod tests {
             Arc::new([WebhookEndpoint::new("http://localhost/").unwrap()]),
             BatchQueueBounds { events, bytes },
             Arc::default(),
+            Decision::default(),
         )
     }
 
+    fn offer(listener: &WebhookListener, identified: IdentifiedEvent, happened_at: Instant) {
+        listener.offer(ReceivedEvent { identified, is_ours: true, happened_at, busy: Busy::default() });
+    }
+
     async fn next(receiver: &mut EventReceiver) -> Option<(IdentifiedEvent, Instant)> {
-        receiver.next().await.map(|(identified, at, _)| (identified, at))
+        receiver.next().await.map(|received| (received.identified, received.happened_at))
     }
 
     #[tokio::test]
     async fn what_has_no_room_is_lost_and_counted() {
         let now = Instant::now();
         let (listener, mut receiver) = ends(2, usize::MAX);
-        (1..=3).for_each(|n| listener.offer(event(n), now, Busy::default()));
+        (1..=3).for_each(|n| offer(&listener, event(n), now));
         assert_eq!((receiver.take_lost(), receiver.take_lost()), (1, 0));
         drop(listener);
         assert_eq!(next(&mut receiver).await, Some((event(1), now)));
@@ -178,13 +199,13 @@ mod tests {
         assert_eq!(next(&mut receiver).await, None);
 
         let (listener, mut receiver) = ends(100, event(1).bytes() * 2);
-        (1..=3).for_each(|n| listener.offer(event(n), now, Busy::default()));
+        (1..=3).for_each(|n| offer(&listener, event(n), now));
         assert_eq!(receiver.take_lost(), 1);
         next(&mut receiver).await;
-        listener.offer(event(4), now, Busy::default());
+        offer(&listener, event(4), now);
         assert_eq!(receiver.take_lost(), 0, "there is room again");
         receiver.close();
-        listener.offer(event(5), now, Busy::default());
+        offer(&listener, event(5), now);
         assert_eq!(receiver.take_lost(), 1);
         assert_eq!(next(&mut receiver).await, Some((event(2), now)));
         assert_eq!(next(&mut receiver).await, Some((event(4), now)));

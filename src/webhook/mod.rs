@@ -5,12 +5,16 @@
 //! endpoint has a queue (`batch_queue`) and a sender, so that a slow one delays neither another nor the broker. What
 //! was not taken is sent again (`retry`), and `log` remembers what became of it.
 //!
+//! Where several nodes are one broker, all hear the same, and `sorter` leaves to another node what is not this one's to
+//! tell.
+//!
 //! `event`, `suppress`, `batch_queue` and `retry` are pure: the time is an argument.
 
 pub(crate) mod batch_queue;
 mod clock;
 mod config;
 mod counts;
+mod decision;
 mod dispatch;
 mod endpoint;
 mod endpoint_sender;
@@ -25,6 +29,7 @@ pub(crate) mod sample;
 mod send_context;
 mod service;
 mod signed;
+mod sorter;
 pub(crate) mod suppress;
 
 pub(crate) use clock::AdvancedClock;

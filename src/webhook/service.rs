@@ -18,13 +18,15 @@ use super::BrokerStage;
 use super::clock::WebhookClock;
 use super::config::{DeliverySettings, WebhookConfig};
 use super::counts::{WebhookCounts, WebhookFigures};
-use super::dispatch::Dispatcher;
+use super::decision::Decision;
+use super::dispatch::{Dispatcher, Outlet};
 use super::endpoint::WebhookEndpoint;
 use super::endpoint_sender::EndpointSender;
 use super::listener::{WebhookListener, listener};
 use super::log::DeliveryLog;
 use super::observer::{Observer, is_same};
 use super::send_context::SendContext;
+use super::sorter::Sorter;
 use super::suppress::Suppressor;
 
 /// All webhooks of a broker. Clones are the same.
@@ -165,8 +167,10 @@ impl Webhooks {
     ) -> (Arc<WebhookListener>, Vec<Arc<EndpointSender>>) {
         let delivery = &context.delivery;
         let suppressor = Suppressor::new(delivery.removal_delay, delivery.queue_events);
+        let decision = Decision::default();
+        let counts = || Arc::clone(&context.counts);
         let (listener, receiver) =
-            listener(config.endpoints.clone().into(), delivery.bounds(), Arc::clone(&context.counts));
+            listener(config.endpoints.clone().into(), delivery.bounds(), counts(), decision.clone());
         // What waits for an endpoint that stays goes before what will come, so it stays in the same queue.
         let known = |of: &EndpointLog| {
             let same = |sender: &&Arc<EndpointSender>| sender.is_for(&of.endpoint, &context);
@@ -183,8 +187,10 @@ impl Webhooks {
         };
         let senders: Vec<Arc<EndpointSender>> = logs.iter().map(sender).collect();
         let app_id = context.app_id.clone();
+        let sorter = Sorter::new(app_id.clone(), suppressor, decision);
         let clock = context.clock.clone();
-        let dispatcher = Dispatcher { app_id, clock, receiver, suppressor, senders: senders.clone() };
+        let outlet = Outlet { app_id, senders: senders.clone(), counts: counts() };
+        let dispatcher = Dispatcher { clock, receiver, sorter, outlet };
         thread.spawn(dispatcher.run(self.shared.stage.subscribe()));
         (Arc::new(listener), senders)
     }

@@ -1,0 +1,41 @@
+//! Which events this node tells, where several nodes are one broker: all of them hear the same, and one tells each.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use crate::hub::{Bus, Hub};
+
+use super::event::WebhookEvent;
+
+/// What decides. Clones are the same.
+#[derive(Clone, Default)]
+pub(super) struct Decision {
+    bus: Arc<OnceLock<Arc<dyn Bus>>>,
+}
+
+impl Decision {
+    /// Finds out whether the hub is one of several.
+    pub(super) fn learn(&self, hub: &Hub) {
+        if let Some(bus) = hub.bus() {
+            self.bus.get_or_init(|| Arc::clone(bus));
+        }
+    }
+
+    /// Whether this node tells an event of this app, as things are now.
+    pub(super) fn is_ours(&self, app_id: &str, event: &WebhookEvent) -> bool {
+        // What a client sends, only the node hears that it is connected to.
+        matches!(event, WebhookEvent::ClientEvent(_))
+            || self.bus.get().is_none_or(|bus| bus.decides(app_id, event.channel()))
+    }
+
+    /// Whether other nodes hold back what this one holds back.
+    pub(super) fn has_peers(&self) -> bool {
+        self.bus.get().is_some_and(|bus| bus.has_peers())
+    }
+}
+
+impl fmt::Debug for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decision").field("is_alone", &self.bus.get().is_none()).finish()
+    }
+}

@@ -1,0 +1,216 @@
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::app::App;
+use crate::channel::{ChangeOrigin, ChannelVersion, NodeId};
+use crate::config::ConnectionConfig;
+use crate::hub::{Bus, FakeBus, Hub};
+use crate::protocol::{ChannelName, SocketId};
+use crate::webhook::WebhookEvent;
+use crate::webhook::event_id::event_id;
+
+const DELAY: Duration = Duration::from_secs(3);
+
+/// One of two nodes, as far as its webhooks go.
+struct Node {
+    bus: Arc<FakeBus>,
+    decision: Decision,
+    sorter: Sorter,
+    told: Vec<IdentifiedEvent>,
+    left: Vec<IdentifiedEvent>,
+}
+
+impl Node {
+    fn new(decides: bool) -> Self {
+        let bus = Arc::new(FakeBus::default());
+        bus.decide(decides);
+        let hub =
+            Hub::new(vec![(App::new("1", "k", "s"), Vec::new())], ConnectionConfig::default(), 1, 0).unwrap();
+        hub.set_bus(Arc::clone(&bus) as Arc<dyn Bus>);
+        let decision = Decision::default();
+        decision.learn(&hub);
+        let sorter = Sorter::new("1".to_owned(), Suppressor::new(DELAY, 100), decision.clone());
+        Node { bus, decision, sorter, told: Vec::new(), left: Vec::new() }
+    }
+
+    fn decide(&self, decides: bool) {
+        self.bus.decide(decides);
+    }
+
+    fn hears(&mut self, identified: &IdentifiedEvent, now: Instant) {
+        let is_ours = self.decision.is_ours("1", &identified.event);
+        let mut sorted = Vec::new();
+        self.sorter.add(identified.clone(), is_ours, now, |one| sorted.push(one));
+        self.take(sorted);
+    }
+
+    fn pass(&mut self, now: Instant) {
+        let mut sorted = Vec::new();
+        self.sorter.due(now, |one| sorted.push(one));
+        self.take(sorted);
+    }
+
+    fn stop(&mut self) {
+        let mut sorted = Vec::new();
+        self.sorter.stop(|one| sorted.push(one));
+        self.take(sorted);
+    }
+
+    fn take(&mut self, sorted: Vec<Sorted>) {
+        for one in sorted {
+            match one {
+                Sorted::Told(identified) => self.told.push(identified),
+                Sorted::Left(identified) => self.left.push(identified),
+            }
+        }
+    }
+
+    fn ids(&self) -> Vec<String> {
+        self.told.iter().map(|IdentifiedEvent { event, origin }| event_id("1", event, *origin)).collect()
+    }
+}
+
+fn identified(event: WebhookEvent, version: u64) -> IdentifiedEvent {
+    let origin = ChangeOrigin { node: NodeId::new(7), version: ChannelVersion::new(version) };
+    IdentifiedEvent { event, origin }
+}
+
+fn room() -> ChannelName {
+    ChannelName::parse("presence-a", 164).unwrap()
+}
+
+fn added(version: u64) -> IdentifiedEvent {
+    identified(WebhookEvent::MemberAdded(room(), "ann".into()), version)
+}
+
+fn removed(version: u64) -> IdentifiedEvent {
+    identified(WebhookEvent::MemberRemoved(room(), "ann".into()), version)
+}
+
+#[test]
+fn one_of_two_tells_what_both_hear() {
+    let now = Instant::now();
+    let (mut a, mut b) = (Node::new(true), Node::new(false));
+    for node in [&mut a, &mut b] {
+        node.hears(&added(1), now);
+        node.hears(&removed(2), now);
+        node.pass(now + DELAY);
+    }
+    assert_eq!((&a.told, &a.left), (&vec![added(1), removed(2)], &vec![]));
+    assert_eq!((&b.told, &b.left), (&vec![], &vec![added(1), removed(2)]));
+}
+
+#[test]
+fn a_removal_that_is_held_back_is_told_by_whoever_decides_in_the_end() {
+    let now = Instant::now();
+    let (mut a, mut b) = (Node::new(true), Node::new(false));
+    a.hears(&removed(2), now);
+    b.hears(&removed(2), now);
+    // The node that would have told it is gone.
+    drop(a);
+    b.decide(true);
+    b.pass(now + DELAY);
+    assert_eq!(b.told, [removed(2)]);
+}
+
+#[test]
+fn while_both_decide_both_tell_and_the_ids_are_equal() {
+    let now = Instant::now();
+    let (mut a, mut b) = (Node::new(true), Node::new(true));
+    for node in [&mut a, &mut b] {
+        node.hears(&added(1), now);
+        node.hears(&removed(2), now);
+        node.pass(now + DELAY);
+    }
+    assert_eq!(a.ids(), b.ids());
+    assert_eq!(a.ids().into_iter().collect::<HashSet<_>>().len(), 2);
+}
+
+#[test]
+fn a_node_that_stops_leaves_to_the_others_what_it_holds_back() {
+    let now = Instant::now();
+    let mut a = Node::new(true);
+    a.hears(&removed(2), now);
+    a.stop();
+    // What its own connections leave behind comes after that.
+    a.hears(&removed(3), now);
+    a.hears(&added(4), now);
+    assert_eq!((&a.told, &a.left), (&vec![added(4)], &vec![removed(2), removed(3)]));
+
+    let mut last = Node::new(true);
+    last.bus.be_alone();
+    last.hears(&removed(2), now);
+    last.stop();
+    assert_eq!(last.told, [removed(2)], "there is nobody else");
+}
+
+#[test]
+fn what_a_client_sends_is_told_where_it_was_accepted() {
+    use crate::webhook::event::WebhookClientEvent;
+
+    let event = WebhookClientEvent {
+        channel: room(),
+        event: "client-e".into(),
+        data: "\"\"".into(),
+        socket_id: SocketId::new(1, 1),
+        user_id: None,
+    };
+    let mut node = Node::new(false);
+    let sent = identified(WebhookEvent::ClientEvent(Box::new(event)), 1);
+    node.hears(&sent, Instant::now());
+    assert_eq!(node.told, [sent]);
+}
+
+/// So much later, somebody comes or goes; or another one decides, both for a while.
+#[derive(Clone, Debug)]
+enum Step {
+    Changes(u64),
+    Decider(bool),
+}
+
+proptest! {
+    /// Whoever decides, and however that changes: all that one node would have told alone is told by one of two or by
+    /// both, and nothing else is. By the ids it is told once.
+    #[test]
+    fn nothing_is_lost_or_told_besides_while_somebody_decides(
+        steps in vec(prop_oneof![
+            4 => (0_u64..5000).prop_map(Step::Changes),
+            1 => any::<bool>().prop_map(Step::Decider),
+        ], 0..60),
+    ) {
+        let (mut a, mut b, mut alone) = (Node::new(true), Node::new(false), Node::new(true));
+        let (mut now, mut version, mut is_there) = (Instant::now(), 0, false);
+        // Old and new decide until then.
+        let mut both_until = now;
+        let mut is_a = true;
+        for step in steps {
+            match step {
+                Step::Changes(after) => {
+                    now += Duration::from_millis(after);
+                    let both = now < both_until;
+                    a.decide(is_a || both);
+                    b.decide(!is_a || both);
+                    version += 1;
+                    is_there = !is_there;
+                    let event = if is_there { added(version) } else { removed(version) };
+                    [&mut a, &mut b, &mut alone].into_iter().for_each(|node| node.hears(&event, now));
+                }
+                Step::Decider(of_a) => {
+                    if of_a != is_a {
+                        both_until = now + Duration::from_secs(10);
+                    }
+                    is_a = of_a;
+                }
+            }
+        }
+        [&mut a, &mut b, &mut alone].into_iter().for_each(|node| node.pass(now + DELAY));
+        let told: HashSet<String> = a.ids().into_iter().chain(b.ids()).collect();
+        prop_assert_eq!(told, alone.ids().into_iter().collect::<HashSet<_>>());
+        prop_assert_eq!(a.ids().len() + a.left.len(), alone.told.len());
+    }
+}
