@@ -40,7 +40,7 @@ pub(crate) struct Envelope {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     /// On the subject of a channel: an event for its subscribers.
-    Event(CarriedEvent),
+    Event(EventMessage),
     /// On the subject of state, each second: the node is there. To the node itself it is a probe.
     Heartbeat(NodeHeartbeat),
     /// On the subject of state: what has become true on the node.
@@ -59,7 +59,7 @@ pub(crate) enum Content {
 
 /// An event that was accepted by the node that says it. The app and the channel are those of the subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CarriedEvent {
+pub(crate) struct EventMessage {
     /// Numbers begin anew with it. It is larger than all epochs that the node has had for this channel before.
     pub(crate) epoch: u64,
     /// The number of the event among those of this node and channel, from 1 on, without gaps.
@@ -204,7 +204,7 @@ impl Envelope {
         let kind = fields.byte()?;
         let from = fields.node()?;
         let content = match kind {
-            EVENT => Content::Event(CarriedEvent::read(&mut fields)?),
+            EVENT => Content::Event(EventMessage::read(&mut fields)?),
             HEARTBEAT => Content::Heartbeat(NodeHeartbeat::read(&mut fields)?),
             FACTS => {
                 let first = fields.number()?;
@@ -271,12 +271,12 @@ impl Content {
     }
 }
 
-impl CarriedEvent {
+impl EventMessage {
     const HAS_EXCEPT: u8 = 1;
     const HAS_LATEST: u8 = 2;
 
     fn write(&self, out: &mut FieldWriter) {
-        let CarriedEvent { epoch, number, state, except, latest, frame } = self;
+        let EventMessage { epoch, number, state, except, latest, frame } = self;
         let mark = |is: bool, mark: u8| if is { mark } else { 0 };
         out.byte(mark(except.is_some(), Self::HAS_EXCEPT) | mark(latest.is_some(), Self::HAS_LATEST));
         out.number(*epoch);
@@ -295,7 +295,7 @@ impl CarriedEvent {
         // Marks that a later release may add belong to fields behind the frame.
         let marks = fields.byte()?;
         let has = |mark: u8| marks & mark != 0;
-        Ok(CarriedEvent {
+        Ok(EventMessage {
             epoch: fields.number()?,
             number: fields.number()?,
             state: fields.number()?,

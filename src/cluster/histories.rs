@@ -14,7 +14,7 @@ use super::envelope::{
     Content, Envelope, FactBatch, FactListBuilder, NodeHeartbeat, SnapshotPart, SnapshotRequest,
 };
 use super::peers::{PeerChange, Peers};
-use super::replica::{AppChange, Replica, ReplicaBounds};
+use super::replica::{Replica, ReplicaBounds, ReplicaChange};
 use crate::channel::{Change, ChannelVersion, Fact, Member, NodeId};
 use crate::protocol::{ChannelName, SocketTag};
 
@@ -354,7 +354,7 @@ impl SimulatedNode {
 
     fn hear(&mut self, from: NodeId, content: Content, now: Instant) {
         let SimulatedNode { replicas, union, peers, died, .. } = self;
-        let told = |node: NodeId| move |AppChange { change, .. }: AppChange| (node, change);
+        let told = |node: NodeId| move |ReplicaChange { change, .. }: ReplicaChange| (node, change);
         let mut changes = Vec::new();
         match content {
             Content::Heartbeat(heartbeat) => {
@@ -384,7 +384,7 @@ impl SimulatedNode {
             content => {
                 let Some(replica) = replicas.get_mut(&from) else { return };
                 let of = told(from);
-                let mut each = |change: AppChange| changes.push(of(change));
+                let mut each = |change: ReplicaChange| changes.push(of(change));
                 match content {
                     Content::Facts(batch) => replica.apply(batch, &mut each),
                     Content::SnapshotPart(part) => replica.part(&part, &mut each),

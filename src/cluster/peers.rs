@@ -54,7 +54,7 @@ pub(crate) struct Peers {
     /// Since when the others can be heard.
     listening: Option<Instant>,
     is_settled: bool,
-    peers: BTreeMap<NodeId, Peer>,
+    peers: BTreeMap<NodeId, LivePeer>,
     departed: Departed,
     probes: Probes,
     link: LinkHistory,
@@ -64,7 +64,7 @@ pub(crate) struct Peers {
 
 /// Another node that counts as alive.
 #[derive(Debug)]
-pub(crate) struct Peer {
+pub(crate) struct LivePeer {
     /// What it said of itself last.
     pub(crate) heartbeat: NodeHeartbeat,
     /// When it was heard first and last.
@@ -165,7 +165,7 @@ impl Peers {
             }
             let settles = heartbeat.settled != peer.heartbeat.settled;
             self.link.heard(from, heartbeat.engine.as_ref());
-            *peer = Peer { heartbeat, heard: now, missed: 0, counts_from: now, ..*peer };
+            *peer = LivePeer { heartbeat, heard: now, missed: 0, counts_from: now, ..*peer };
             if settles {
                 self.decide_anew(now);
             }
@@ -185,7 +185,7 @@ impl Peers {
         }
         self.departed.forget(from);
         self.link.heard(from, heartbeat.engine.as_ref());
-        self.peers.insert(from, Peer::new(heartbeat, now));
+        self.peers.insert(from, LivePeer::new(heartbeat, now));
         each(PeerChange::Appeared { node: from, returned });
         self.decide_anew(now);
     }
@@ -250,12 +250,12 @@ impl Peers {
     }
 
     /// The others that count as alive.
-    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (NodeId, &Peer)> {
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (NodeId, &LivePeer)> {
         self.peers.iter().map(|(node, peer)| (*node, peer))
     }
 
     /// Another one that counts as alive.
-    pub(crate) fn peer(&self, node: NodeId) -> Option<&Peer> {
+    pub(crate) fn peer(&self, node: NodeId) -> Option<&LivePeer> {
         self.peers.get(&node)
     }
 
@@ -300,7 +300,8 @@ impl Peers {
     }
 
     fn find_namesakes(&mut self, now: Instant, each: &mut dyn FnMut(PeerChange)) {
-        let beats = |peer: &Peer| now < peer.heard + BEATS_WITHIN && now >= peer.appeared + NAMESAKE_AFTER;
+        let beats =
+            |peer: &LivePeer| now < peer.heard + BEATS_WITHIN && now >= peer.appeared + NAMESAKE_AFTER;
         let mut nodes_of: HashMap<&str, u32> = HashMap::new();
         if now >= self.started + NAMESAKE_AFTER {
             nodes_of.insert(&self.name, 1);
@@ -323,9 +324,9 @@ impl Peers {
     }
 }
 
-impl Peer {
+impl LivePeer {
     fn new(heartbeat: NodeHeartbeat, now: Instant) -> Self {
-        Peer {
+        LivePeer {
             heartbeat,
             appeared: now,
             heard: now,

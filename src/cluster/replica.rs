@@ -23,21 +23,21 @@ use difference::Difference;
 use marks::Life;
 pub(crate) use snapshot::NodeSnapshot;
 pub(crate) use state::ReplicaBounds;
-use state::{NodeState, Outcome};
+use state::{FactOutcome, ReplicaState};
 
 /// What is known of one node.
 #[derive(Debug)]
 pub(crate) struct Replica {
     life: Life,
     bounds: ReplicaBounds,
-    state: NodeState,
-    phase: Phase,
+    state: ReplicaState,
+    phase: ReplicaPhase,
     counts: ReplicaCounts,
 }
 
 /// A change of what a node has, and the app that it is of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct AppChange {
+pub(crate) struct ReplicaChange {
     pub(crate) app: Arc<str>,
     pub(crate) change: Change,
 }
@@ -58,7 +58,7 @@ pub(crate) struct ReplicaCounts {
 }
 
 #[derive(Debug)]
-enum Phase {
+enum ReplicaPhase {
     /// All facts up to this number are in the state.
     InStep { number: u64 },
     /// Some are missing.
@@ -75,7 +75,7 @@ struct Behind {
     /// Which number it has: all its parts the same.
     of_number: Option<u64>,
     next_part: u32,
-    collected: NodeState,
+    collected: ReplicaState,
     /// What came meanwhile.
     held: VecDeque<FactBatch>,
     held_bytes: usize,
@@ -89,8 +89,8 @@ impl Replica {
         Replica {
             life: Life::new(returned),
             bounds,
-            state: NodeState::default(),
-            phase: Phase::Behind(Box::default()),
+            state: ReplicaState::default(),
+            phase: ReplicaPhase::Behind(Box::default()),
             counts: ReplicaCounts::default(),
         }
     }
@@ -98,21 +98,21 @@ impl Replica {
     /// That of this node itself, which has said nothing yet.
     pub(crate) fn of_this_node() -> Self {
         let bounds = ReplicaBounds { entries: usize::MAX, bytes: usize::MAX };
-        Replica { phase: Phase::InStep { number: 0 }, ..Replica::new(bounds, 0) }
+        Replica { phase: ReplicaPhase::InStep { number: 0 }, ..Replica::new(bounds, 0) }
     }
 
     /// This node itself says a fact. Returns the number that it has.
     pub(crate) fn say(&mut self, app: &Arc<str>, fact: Fact) -> u64 {
         self.state.apply(app, fact, &self.bounds);
-        let Phase::InStep { number } = &mut self.phase else { return 0 };
+        let ReplicaPhase::InStep { number } = &mut self.phase else { return 0 };
         *number += 1;
         *number
     }
 
     /// The node has said facts. `each` is told what they change.
-    pub(crate) fn apply(&mut self, batch: FactBatch, each: &mut dyn FnMut(AppChange)) {
+    pub(crate) fn apply(&mut self, batch: FactBatch, each: &mut dyn FnMut(ReplicaChange)) {
         match &mut self.phase {
-            Phase::InStep { number } => {
+            ReplicaPhase::InStep { number } => {
                 let next = number.saturating_add(1);
                 if batch.first > next {
                     self.fall_behind();
@@ -121,38 +121,38 @@ impl Replica {
                     self.advance(&batch, each);
                 }
             }
-            Phase::Behind(_) => self.hold(batch),
+            ReplicaPhase::Behind(_) => self.hold(batch),
         }
     }
 
     /// The node says that its last fact has this number. Whatever it said before has been heard before.
     pub(crate) fn heard_of(&mut self, last: u64) {
         match &self.phase {
-            Phase::InStep { number } if last > *number => self.fall_behind(),
+            ReplicaPhase::InStep { number } if last > *number => self.fall_behind(),
             // It has said nothing ever: there is nothing to ask for.
-            Phase::Behind(behind) if last == 0 && behind.number == 0 && behind.held.is_empty() => {
-                self.phase = Phase::InStep { number: 0 };
+            ReplicaPhase::Behind(behind) if last == 0 && behind.number == 0 && behind.held.is_empty() => {
+                self.phase = ReplicaPhase::InStep { number: 0 };
             }
-            Phase::InStep { .. } | Phase::Behind(_) => {}
+            ReplicaPhase::InStep { .. } | ReplicaPhase::Behind(_) => {}
         }
     }
 
     /// Whether it is behind, and no snapshot has been asked for, or what came of it was of no use.
     pub(crate) fn wants_snapshot(&self) -> bool {
-        matches!(&self.phase, Phase::Behind(behind) if behind.request.is_none())
+        matches!(&self.phase, ReplicaPhase::Behind(behind) if behind.request.is_none())
     }
 
     /// A snapshot has been asked for, by a number that no request before had. What came of an earlier one is forgotten.
     pub(crate) fn ask(&mut self, request: u64) {
-        if let Phase::Behind(behind) = &mut self.phase {
+        if let ReplicaPhase::Behind(behind) = &mut self.phase {
             behind.begin_anew();
             behind.request = Some(request);
         }
     }
 
     /// A part of a snapshot has come. With the last one `each` is told how the node differs from what was known of it.
-    pub(crate) fn part(&mut self, part: &SnapshotPart, each: &mut dyn FnMut(AppChange)) {
-        let Phase::Behind(behind) = &mut self.phase else { return };
+    pub(crate) fn part(&mut self, part: &SnapshotPart, each: &mut dyn FnMut(ReplicaChange)) {
+        let ReplicaPhase::Behind(behind) = &mut self.phase else { return };
         if behind.request != Some(part.request) {
             return;
         }
@@ -167,7 +167,7 @@ impl Replica {
             match fact {
                 Some(AppFact { app, fact }) => {
                     let outcome = behind.collected.apply(&app, fact, &self.bounds);
-                    self.counts.refused += u64::from(matches!(outcome, Outcome::Refused));
+                    self.counts.refused += u64::from(matches!(outcome, FactOutcome::Refused));
                 }
                 None => self.counts.unknown += 1,
             }
@@ -180,30 +180,30 @@ impl Replica {
 
     /// Whether all that the node had said up to a fact is known.
     pub(crate) fn has(&self, number: u64) -> bool {
-        matches!(&self.phase, Phase::InStep { number: own } if *own >= number)
+        matches!(&self.phase, ReplicaPhase::InStep { number: own } if *own >= number)
     }
 
     /// Whether nothing is missing.
     pub(crate) fn is_in_step(&self) -> bool {
-        matches!(self.phase, Phase::InStep { .. })
+        matches!(self.phase, ReplicaPhase::InStep { .. })
     }
 
     /// The number of the last fact that is known.
     pub(crate) fn number(&self) -> u64 {
         match &self.phase {
-            Phase::InStep { number } => *number,
-            Phase::Behind(behind) => behind.number,
+            ReplicaPhase::InStep { number } => *number,
+            ReplicaPhase::Behind(behind) => behind.number,
         }
     }
 
     /// All that is known of the node in one app, as if it had just happened.
-    pub(crate) fn tell(&self, app: &str, each: &mut dyn FnMut(AppChange)) {
+    pub(crate) fn tell(&self, app: &str, each: &mut dyn FnMut(ReplicaChange)) {
         self.state.tell(app, self.life, each);
     }
 
     /// The node is no more: `each` is told that nothing of it is left.
-    pub(crate) fn remove(self, each: &mut dyn FnMut(AppChange)) {
-        Difference { life: self.life, is_return: false }.tell(self.state, &NodeState::default(), each);
+    pub(crate) fn remove(self, each: &mut dyn FnMut(ReplicaChange)) {
+        Difference { life: self.life, is_return: false }.tell(self.state, &ReplicaState::default(), each);
     }
 
     /// All that is true, as facts in parts of about so many bytes.
@@ -219,8 +219,8 @@ impl Replica {
     /// Bytes of facts that wait for a snapshot.
     pub(crate) fn held_bytes(&self) -> usize {
         match &self.phase {
-            Phase::InStep { .. } => 0,
-            Phase::Behind(behind) => behind.held_bytes,
+            ReplicaPhase::InStep { .. } => 0,
+            ReplicaPhase::Behind(behind) => behind.held_bytes,
         }
     }
 
@@ -231,11 +231,11 @@ impl Replica {
 
     fn fall_behind(&mut self) {
         self.counts.gaps += 1;
-        self.phase = Phase::Behind(Box::new(Behind { number: self.number(), ..Behind::default() }));
+        self.phase = ReplicaPhase::Behind(Box::new(Behind { number: self.number(), ..Behind::default() }));
     }
 
     fn hold(&mut self, batch: FactBatch) {
-        let Phase::Behind(behind) = &mut self.phase else { return };
+        let ReplicaPhase::Behind(behind) = &mut self.phase else { return };
         // What is dropped is a gap behind the snapshot, which is noticed then.
         if !behind.hold(batch) {
             self.counts.not_held += 1;
@@ -243,8 +243,8 @@ impl Replica {
     }
 
     /// Takes the facts of a batch that are new. None is missing before it.
-    fn advance(&mut self, batch: &FactBatch, each: &mut dyn FnMut(AppChange)) {
-        let Phase::InStep { number } = &mut self.phase else { return };
+    fn advance(&mut self, batch: &FactBatch, each: &mut dyn FnMut(ReplicaChange)) {
+        let ReplicaPhase::InStep { number } = &mut self.phase else { return };
         let Some(last) = batch.first.checked_add(batch.facts.len().into()).map(|end| end.saturating_sub(1))
         else {
             self.counts.unknown += 1;
@@ -262,9 +262,9 @@ impl Replica {
                 continue;
             };
             match self.state.apply(&app, fact, &self.bounds) {
-                Outcome::Changed(change) => each(change),
-                Outcome::Unchanged => {}
-                Outcome::Refused => self.counts.refused += 1,
+                FactOutcome::Changed(change) => each(change),
+                FactOutcome::Unchanged => {}
+                FactOutcome::Refused => self.counts.refused += 1,
             }
         }
     }
@@ -272,16 +272,16 @@ impl Replica {
     /// A snapshot has come whole. What waited for it follows it.
     fn replace(
         &mut self,
-        state: NodeState,
+        state: ReplicaState,
         number: u64,
         held: VecDeque<FactBatch>,
-        each: &mut dyn FnMut(AppChange),
+        each: &mut dyn FnMut(ReplicaChange),
     ) {
         let is_return = self.counts.snapshots == 0;
         self.counts.snapshots += 1;
         let old = std::mem::replace(&mut self.state, state);
         Difference { life: self.life, is_return }.tell(old, &self.state, each);
-        self.phase = Phase::InStep { number };
+        self.phase = ReplicaPhase::InStep { number };
         held.into_iter().for_each(|batch| self.apply(batch, each));
     }
 }
@@ -307,6 +307,6 @@ impl Behind {
         self.request = None;
         self.of_number = None;
         self.next_part = 0;
-        self.collected = NodeState::default();
+        self.collected = ReplicaState::default();
     }
 }

@@ -68,7 +68,7 @@ fn contents() -> impl Strategy<Value = Content> {
     let numbers = any::<(u64, u64, u64)>();
     let event = (numbers, option::of(sockets()), latest, frames()).prop_map(
         |((epoch, number, state), except, latest, frame)| {
-            Content::Event(CarriedEvent { epoch, number, state, except, latest, frame })
+            Content::Event(EventMessage { epoch, number, state, except, latest, frame })
         },
     );
     let heartbeat =
@@ -148,7 +148,7 @@ proptest! {
 
 #[test]
 fn a_frame_is_a_part_of_the_bytes() {
-    let event = CarriedEvent { epoch: 1, number: 2, state: 3, except: None, latest: None, frame: text("{}") };
+    let event = EventMessage { epoch: 1, number: 2, state: 3, except: None, latest: None, frame: text("{}") };
     let bytes = envelope(Content::Event(event)).encode();
     let Ok(Envelope { content: Content::Event(event), .. }) = Envelope::decode(&bytes) else { panic!() };
     assert!(bytes.as_ptr_range().contains(&event.frame.websocket().as_ptr()));
@@ -164,7 +164,7 @@ fn the_format_is_that_of_releases_before() {
     let contents = [
         Content::Goodbye,
         Content::Facts(FactBatch { first: 7, facts: list(&[joined]) }),
-        Content::Event(CarriedEvent {
+        Content::Event(EventMessage {
             epoch: 1,
             number: 2,
             state: 3,

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use crate::channel::{Change, ChannelVersion, Member};
 use crate::protocol::ChannelName;
 
-use super::AppChange;
+use super::ReplicaChange;
 use super::marks::Life;
-use super::state::{AppPart, Members, NodeState, Occupants};
+use super::state::{AppPart, Members, Occupants, ReplicaState};
 
 /// How changes are numbered that the node has not told.
 #[derive(Clone, Copy)]
@@ -21,14 +21,14 @@ pub(super) struct Difference {
 
 impl Difference {
     /// Tells what makes of the old state the new one.
-    pub(super) fn tell(self, mut old: NodeState, new: &NodeState, each: &mut dyn FnMut(AppChange)) {
+    pub(super) fn tell(self, mut old: ReplicaState, new: &ReplicaState, each: &mut dyn FnMut(ReplicaChange)) {
         for (app, part) in &new.apps {
             let of_old = old.apps.remove(app).unwrap_or_default();
-            self.of_app(of_old, part, &mut |change| each(AppChange { app: Arc::clone(app), change }));
+            self.of_app(of_old, part, &mut |change| each(ReplicaChange { app: Arc::clone(app), change }));
         }
         let nothing = AppPart::default();
         for (app, part) in old.apps {
-            self.of_app(part, &nothing, &mut |change| each(AppChange { app: Arc::clone(&app), change }));
+            self.of_app(part, &nothing, &mut |change| each(ReplicaChange { app: Arc::clone(&app), change }));
         }
     }
 
@@ -104,12 +104,12 @@ impl Difference {
     }
 }
 
-impl NodeState {
+impl ReplicaState {
     /// Tells all that is true of one app, as if nothing had been before.
-    pub(super) fn tell(&self, app: &str, life: Life, each: &mut dyn FnMut(AppChange)) {
+    pub(super) fn tell(&self, app: &str, life: Life, each: &mut dyn FnMut(ReplicaChange)) {
         let Some((app, part)) = self.apps.get_key_value(app) else { return };
         Difference { life, is_return: false }.of_app(AppPart::default(), part, &mut |change| {
-            each(AppChange { app: Arc::clone(app), change });
+            each(ReplicaChange { app: Arc::clone(app), change });
         });
     }
 }

@@ -3,7 +3,7 @@
 use crate::channel::{ChannelVersion, Fact, Member};
 
 use super::super::envelope::{FactList, FactListBuilder, SnapshotPart};
-use super::state::{NodeState, Occupants, as_count};
+use super::state::{Occupants, ReplicaState, as_count};
 
 /// What was true on a node at one moment. Parts are shared, not copied: it may be given to several that ask.
 #[derive(Clone, Debug)]
@@ -13,7 +13,7 @@ pub(crate) struct NodeSnapshot {
 }
 
 impl NodeSnapshot {
-    pub(super) fn of(state: &NodeState, number: u64, part_bytes: usize) -> Self {
+    pub(super) fn of(state: &ReplicaState, number: u64, part_bytes: usize) -> Self {
         let (mut parts, mut builder) = (Vec::new(), FactListBuilder::default());
         for (app, part) in &state.apps {
             let mut say = |fact: Fact| {

@@ -7,11 +7,11 @@ use crate::channel::{Change, ChannelVersion, Fact, Member};
 use crate::protocol::ChannelName;
 
 use super::super::status::ReplicaSize;
-use super::AppChange;
+use super::ReplicaChange;
 
 /// All that is true on a node.
 #[derive(Debug, Default)]
-pub(super) struct NodeState {
+pub(super) struct ReplicaState {
     pub(super) apps: HashMap<Arc<str>, AppPart>,
     size: ReplicaSize,
 }
@@ -48,8 +48,8 @@ pub(crate) struct ReplicaBounds {
 
 /// What a fact has done.
 #[derive(Debug)]
-pub(super) enum Outcome {
-    Changed(AppChange),
+pub(super) enum FactOutcome {
+    Changed(ReplicaChange),
     /// It was known, or ends what has not begun.
     Unchanged,
     /// There is no room for it, or it cannot be.
@@ -71,26 +71,26 @@ impl Default for ReplicaBounds {
     }
 }
 
-impl NodeState {
+impl ReplicaState {
     pub(super) fn size(&self) -> ReplicaSize {
         self.size
     }
 
     /// Takes a fact.
-    pub(super) fn apply(&mut self, app: &Arc<str>, fact: Fact, bounds: &ReplicaBounds) -> Outcome {
+    pub(super) fn apply(&mut self, app: &Arc<str>, fact: Fact, bounds: &ReplicaBounds) -> FactOutcome {
         let Some(change) = StateChange { state: self, app, bounds }.apply(fact) else {
-            return Outcome::Refused;
+            return FactOutcome::Refused;
         };
         match change {
-            Some(change) => Outcome::Changed(AppChange { app: Arc::clone(app), change }),
-            None => Outcome::Unchanged,
+            Some(change) => FactOutcome::Changed(ReplicaChange { app: Arc::clone(app), change }),
+            None => FactOutcome::Unchanged,
         }
     }
 }
 
 /// A fact on its way into the state. `Some(None)` is no change, `None` is a refusal.
 struct StateChange<'s> {
-    state: &'s mut NodeState,
+    state: &'s mut ReplicaState,
     app: &'s Arc<str>,
     bounds: &'s ReplicaBounds,
 }

@@ -39,9 +39,9 @@ fn last_part(request: u64, number: u64, facts: &[Fact]) -> SnapshotPart {
 }
 
 /// What a call has told, in short.
-fn told(call: impl FnOnce(&mut dyn FnMut(AppChange))) -> Vec<String> {
+fn told(call: impl FnOnce(&mut dyn FnMut(ReplicaChange))) -> Vec<String> {
     let mut told = Vec::new();
-    call(&mut |AppChange { app, change }| {
+    call(&mut |ReplicaChange { app, change }| {
         assert_eq!(&*app, "1");
         told.push(match change {
             Change::Subscribers { channel, count, .. } => format!("{channel} {count}"),
@@ -265,7 +265,7 @@ fn numbers_at_the_end_of_all_numbers_do_no_harm() {
 fn death_and_return_have_numbers_of_their_own() {
     let numbers = |life: u64| {
         let mut numbers = Vec::new();
-        let mut each = |AppChange { change, .. }: AppChange| match change {
+        let mut each = |ReplicaChange { change, .. }: ReplicaChange| match change {
             Change::Joined { told, .. } => numbers.push(told.number()),
             Change::Left { version, .. } | Change::Subscribers { version, .. } => {
                 numbers.push(version.number());
