@@ -75,7 +75,8 @@ impl Dispatcher {
         drop(busy);
     }
 
-    /// Connections are ended and none can return: nothing is held back from now on, and no request waits for more events.
+    /// Connections are ended and none can return here: no request waits for more events, and nothing is held back from now
+    /// on unless another node does so, too.
     fn flush(&mut self) {
         let now = self.clock.now();
         self.sorter.stop(|sorted| self.outlet.take(&sorted, now));

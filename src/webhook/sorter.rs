@@ -53,54 +53,46 @@ impl Sorter {
         mut each: impl FnMut(Sorted),
     ) {
         self.due(now, &mut each);
-        let (removals, suppressor) =
-            (Removals::of(&self.app_id, &self.decision, self.is_stopping), &mut self.suppressor);
-        suppressor.add(identified, now, |identified| match identified.event.is_removal() {
-            true => each(removals.sort(identified)),
-            false if is_ours => each(Sorted::Told(identified)),
-            false => each(Sorted::Left(identified)),
+        let Sorter { app_id, suppressor, decision, .. } = self;
+        suppressor.add(identified, now, |identified| {
+            let removal = identified.event.is_removal();
+            let is_ours = if removal { decision.is_ours(app_id, &identified.event) } else { is_ours };
+            each(Sorted::of(identified, is_ours));
         });
     }
 
     /// Hands out the removals that have waited long enough.
     pub(super) fn due(&mut self, now: Instant, mut each: impl FnMut(Sorted)) {
-        let removals = Removals::of(&self.app_id, &self.decision, self.is_stopping);
-        self.suppressor.due(now, |identified| each(removals.sort(identified)));
+        let Sorter { app_id, suppressor, decision, .. } = self;
+        suppressor.due(now, |identified| {
+            let is_ours = decision.is_ours(app_id, &identified.event);
+            each(Sorted::of(identified, is_ours));
+        });
     }
 
-    /// Hands out all that is held back, and holds nothing back any more.
-    pub(super) fn flush(&mut self, mut each: impl FnMut(Sorted)) {
-        let removals = Removals::of(&self.app_id, &self.decision, self.is_stopping);
-        self.suppressor.flush(|identified| each(removals.sort(identified)));
-    }
-
-    /// The broker ends its connections. None can return to this node, but to another they can: if there is one, that holds
-    /// back what this one does.
+    /// The broker ends its connections. None can return to this node, so nothing is held back any more; but to another one
+    /// they can, if there is one, and it holds back what this one does.
     pub(super) fn stop(&mut self, each: impl FnMut(Sorted)) {
         self.is_stopping = true;
-        self.flush(each);
-    }
-}
-
-/// Decides on removals that are no longer held back.
-struct Removals<'s> {
-    app_id: &'s str,
-    decision: &'s Decision,
-    is_stopping: bool,
-}
-
-impl<'s> Removals<'s> {
-    fn of(app_id: &'s str, decision: &'s Decision, is_stopping: bool) -> Self {
-        Removals { app_id, decision, is_stopping }
-    }
-
-    fn sort(&self, identified: IdentifiedEvent) -> Sorted {
-        let is_held_elsewhere = self.is_stopping && self.decision.has_peers();
-        if !is_held_elsewhere && self.decision.is_ours(self.app_id, &identified.event) {
-            Sorted::Told(identified)
-        } else {
-            Sorted::Left(identified)
+        if !self.decision.has_peers() {
+            self.flush(each);
         }
+    }
+
+    /// Nothing follows: hands out all that is held back.
+    pub(super) fn flush(&mut self, mut each: impl FnMut(Sorted)) {
+        let Sorter { app_id, suppressor, decision, is_stopping } = self;
+        let is_held_elsewhere = *is_stopping && decision.has_peers();
+        suppressor.flush(|identified| {
+            let is_ours = !is_held_elsewhere && decision.is_ours(app_id, &identified.event);
+            each(Sorted::of(identified, is_ours));
+        });
+    }
+}
+
+impl Sorted {
+    fn of(identified: IdentifiedEvent, is_ours: bool) -> Self {
+        if is_ours { Sorted::Told(identified) } else { Sorted::Left(identified) }
     }
 }
 

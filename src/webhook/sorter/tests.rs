@@ -61,6 +61,12 @@ impl Node {
         self.take(sorted);
     }
 
+    fn end(&mut self) {
+        let mut sorted = Vec::new();
+        self.sorter.flush(|one| sorted.push(one));
+        self.take(sorted);
+    }
+
     fn take(&mut self, sorted: Vec<Sorted>) {
         for one in sorted {
             match one {
@@ -137,10 +143,14 @@ fn a_node_that_stops_leaves_to_the_others_what_it_holds_back() {
     let mut a = Node::new(true);
     a.hears(&removed(2), now);
     a.stop();
-    // What its own connections leave behind comes after that.
-    a.hears(&removed(3), now);
-    a.hears(&added(4), now);
-    assert_eq!((&a.told, &a.left), (&vec![added(4)], &vec![removed(2), removed(3)]));
+    // As long as it is there, the others leave to it what is its own.
+    a.pass(now + DELAY);
+    assert_eq!(a.told, [removed(2)]);
+    a.hears(&removed(3), now + DELAY);
+    a.hears(&added(4), now + DELAY);
+    a.hears(&removed(5), now + DELAY);
+    a.end();
+    assert_eq!((&a.told, &a.left), (&vec![removed(2)], &vec![removed(5)]));
 
     let mut last = Node::new(true);
     last.bus.be_alone();
