@@ -2,6 +2,7 @@
 //! seconds those that it had.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,6 +18,9 @@ use crate::hub::Claim;
 
 use super::adapter::{Adapter, EngineError, Subject};
 use super::counts::ClusterCounts;
+
+/// Hands the hub what the engine remembers of a channel.
+pub(super) type Recalling = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The channels that this node is subscribed to at the engine. One that nobody claims any more stays for a while, so that
 /// a page that is loaded again costs nothing.
@@ -85,8 +89,14 @@ impl Claims {
         self.is_away.store(is_away, Ordering::Relaxed);
     }
 
-    /// Claims a subject, and has the engine asked for it if it is not yet.
-    pub(super) fn claim(self: &Arc<Self>, adapter: &impl Adapter, subject: Subject) -> Claim {
+    /// Claims a subject, and has the engine asked for it if it is not yet. `recall` is done when its events come, before
+    /// those who wait are told so.
+    pub(super) fn claim(
+        self: &Arc<Self>,
+        adapter: &impl Adapter,
+        subject: Subject,
+        recall: Option<Recalling>,
+    ) -> Claim {
         match self.subjects.entry(subject) {
             Entry::Occupied(mut entry) => {
                 let claimed = entry.get_mut();
@@ -110,7 +120,7 @@ impl Claims {
                 let (ticket, answer) = oneshot::channel();
                 adapter.subscribe(entry.key(), Some(ticket));
                 let subject = entry.key().clone();
-                self.runtime.spawn(Arc::clone(self).until_confirmed(subject, subscription, answer));
+                self.runtime.spawn(Arc::clone(self).until_confirmed(subject, subscription, answer, recall));
                 entry.insert(Claimed {
                     subscription,
                     claims: 1,
@@ -165,6 +175,12 @@ impl Claims {
         self.subjects.get(subject).map(|claimed| claimed.subscription)
     }
 
+    /// The cache channels among those that are wanted.
+    pub(super) fn cached(&self) -> Vec<Subject> {
+        let is_cache = |subject: &Subject| matches!(subject, Subject::Channel { channel, .. } if channel.channel_type().is_cache());
+        self.subjects.iter().map(|entry| entry.key().clone()).filter(is_cache).collect()
+    }
+
     /// Subjects that this node is subscribed to at the engine, or has asked for.
     pub(super) fn len(&self) -> usize {
         self.subjects.len()
@@ -194,15 +210,22 @@ impl Claims {
         subject: Subject,
         subscription: u64,
         answer: oneshot::Receiver<Result<(), EngineError>>,
+        recall: Option<Recalling>,
     ) {
-        let mut answer = answer;
-        let in_time = timeout(self.wait, &mut answer).await;
+        let mut answering = Box::pin(async move {
+            let answer = answer.await;
+            if let (Ok(Ok(())), Some(recall)) = (&answer, recall) {
+                recall.await;
+            }
+            answer
+        });
+        let in_time = timeout(self.wait, &mut answering).await;
         let answered = match in_time {
             Ok(answered) => answered,
             Err(_) => {
                 let late = self.settle(&subject, subscription, Confirmation::Overdue);
                 self.counts.joins_timed_out.add_from_anywhere(late as u64);
-                answer.await
+                answering.await
             }
         };
         match answered {

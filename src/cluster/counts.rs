@@ -10,12 +10,10 @@ pub(crate) struct ClusterCounts {
     said: [TrafficCounter; WordKind::COUNT],
     heard: [TrafficCounter; WordKind::COUNT],
     lost: [Counter; Loss::COUNT],
-    pub(super) state_gaps: Counter,
     pub(super) missed_events: Counter,
     pub(super) repeated_events: Counter,
     pub(super) snapshots_asked: Counter,
     pub(super) snapshots_given: Counter,
-    pub(super) snapshots_taken: Counter,
     pub(super) peers_died: Counter,
     pub(super) peers_left: Counter,
     pub(super) joins_waited: Counter,
@@ -56,18 +54,16 @@ impl ClusterCounts {
         self.lost[loss as usize].add_from_anywhere(more);
     }
 
-    /// All counts. What waits is not among them.
+    /// All that is counted here. What waits is not among them, and what happened to replicas.
     pub(crate) fn read(&self) -> ClusterFigures {
         ClusterFigures {
             said: std::array::from_fn(|kind| self.said[kind].get()),
             heard: std::array::from_fn(|kind| self.heard[kind].get()),
             lost: std::array::from_fn(|loss| self.lost[loss].get()),
-            state_gaps: self.state_gaps.get(),
             missed_events: self.missed_events.get(),
             repeated_events: self.repeated_events.get(),
             snapshots_asked: self.snapshots_asked.get(),
             snapshots_given: self.snapshots_given.get(),
-            snapshots_taken: self.snapshots_taken.get(),
             peers_died: self.peers_died.get(),
             peers_left: self.peers_left.get(),
             joins_waited: self.joins_waited.get(),
@@ -97,6 +93,6 @@ mod tests {
         let heard = figures.heard.map(|traffic| (traffic.messages, traffic.bytes));
         assert_eq!(said, [1, 2, 3, 4, 5]);
         assert_eq!(heard, [(1, 10), (1, 20), (1, 30), (1, 40), (1, 50)]);
-        assert_eq!(figures.lost, [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(figures.lost, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
     }
 }

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::channel::NodeId;
+
 use super::adapter::Subject;
 use super::recent::RecentMap;
 
@@ -47,10 +49,10 @@ impl EventNumbers {
     }
 }
 
-/// The numbers of the events that one other node has said, as far as they were heard here.
+/// The numbers of the events that nodes have said, as far as they were heard here.
 #[derive(Debug)]
 pub(super) struct HeardNumbers {
-    channels: RecentMap<Subject, LastHeard>,
+    channels: RecentMap<(NodeId, Subject), LastHeard>,
 }
 
 #[derive(Debug)]
@@ -70,19 +72,25 @@ pub(super) enum Hearing {
 }
 
 impl HeardNumbers {
-    /// Of at most so many channels.
+    /// Of at most so many nodes' channels.
     pub(super) fn new(most: usize) -> Self {
         HeardNumbers { channels: RecentMap::new(most) }
     }
 
     /// An event of this number has come by this subscription of the channel. What came while there was none is not missed.
-    pub(super) fn hear(&mut self, subject: &Subject, number: EventNumber, subscription: u64) -> Hearing {
+    pub(super) fn hear(
+        &mut self,
+        from: NodeId,
+        subject: &Subject,
+        number: EventNumber,
+        subscription: u64,
+    ) -> Hearing {
         let mut is_first = false;
         let make = || {
             is_first = true;
             LastHeard { number, subscription }
         };
-        let hearing = self.channels.with(subject, make, |last| {
+        let hearing = self.channels.with(&(from, subject.clone()), make, |last| {
             let before = std::mem::replace(last, LastHeard { number, subscription });
             if before.number >= number {
                 last.number = before.number;
@@ -136,17 +144,21 @@ mod tests {
             (at(3, 9), 1, Hearing::Repeated),
             (at(3, 12), 1, Hearing::New { missed: 0 }),
             // Another subscription: what came between is not missed; what was heard is not heard again.
-            (at(3, 12), 2, Hearing::Repeated),
             (at(3, 20), 2, Hearing::New { missed: 0 }),
+            (at(3, 20), 3, Hearing::Repeated),
+            (at(3, 22), 3, Hearing::New { missed: 1 }),
             // Another epoch.
-            (at(5, 1), 2, Hearing::New { missed: 0 }),
-            (at(6, 3), 2, Hearing::New { missed: 2 }),
-            (at(5, 2), 2, Hearing::Repeated),
-            (at(6, u64::MAX), 2, Hearing::New { missed: u64::MAX - 4 }),
+            (at(5, 1), 3, Hearing::New { missed: 0 }),
+            (at(6, 3), 3, Hearing::New { missed: 2 }),
+            (at(5, 2), 3, Hearing::Repeated),
+            (at(6, u64::MAX), 3, Hearing::New { missed: u64::MAX - 4 }),
         ];
         for (number, subscription, expected) in cases {
-            assert_eq!(heard.hear(&a, number, subscription), expected, "{number:?}");
+            assert_eq!(heard.hear(NodeId::new(1), &a, number, subscription), expected, "{number:?}");
         }
-        assert_eq!(heard.hear(&channel("b"), at(1, 5), 1), Hearing::New { missed: 0 });
+        let mut others = |node, channel: &Subject| heard.hear(NodeId::new(node), channel, at(1, 5), 1);
+        let b = channel("b");
+        assert_eq!(others(1, &b), Hearing::New { missed: 0 });
+        assert_eq!(others(2, &a), Hearing::New { missed: 0 }, "each node has numbers of its own");
     }
 }

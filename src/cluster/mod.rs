@@ -14,20 +14,32 @@ pub mod fuzzing;
 #[cfg(test)]
 mod histories;
 pub(crate) mod inbox;
+mod intake;
 #[cfg(test)]
 pub(crate) mod local;
 #[cfg(test)]
 mod memory;
+mod node;
+mod node_status;
 pub(crate) mod peers;
 mod recent;
+mod remembering;
 pub(crate) mod replica;
 mod report;
+mod returning;
+mod running;
 mod settings;
+mod speaking;
 pub(crate) mod status;
+mod telling;
+#[cfg(test)]
+mod tests;
 mod view;
+mod views;
 
 pub use engine_url::EngineUrl;
 pub(crate) use engine_url::{EngineHost, EngineLogin, EnginePlace};
 pub(crate) use report::{report, short_id};
+pub(crate) use running::{NodeNotStarted, RunningNode, start};
 pub use settings::{ClusterSettings, StartWithoutBus};
 pub(crate) use view::ClusterView;

@@ -34,6 +34,7 @@ impl<K: Eq + Hash + Clone, V> RecentMap<K, V> {
         result
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.young.len() + self.old.len()
     }

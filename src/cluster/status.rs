@@ -156,10 +156,12 @@ pub(crate) enum Loss {
     Unknown,
     /// It is of a node that is dead or has left.
     Departed,
+    /// A node says that it has more than a node may have, or more has come than can wait for its snapshot.
+    NoRoom,
 }
 
 impl Loss {
-    pub(crate) const COUNT: usize = 8;
+    pub(crate) const COUNT: usize = 9;
     pub(crate) const ALL: [Loss; Self::COUNT] = [
         Loss::Away,
         Loss::OutgoingFull,
@@ -169,6 +171,7 @@ impl Loss {
         Loss::Unreadable,
         Loss::Unknown,
         Loss::Departed,
+        Loss::NoRoom,
     ];
 
     /// What the metrics call it.
@@ -182,6 +185,7 @@ impl Loss {
             Loss::Unreadable => "unreadable",
             Loss::Unknown => "unknown",
             Loss::Departed => "departed",
+            Loss::NoRoom => "no_room",
         }
     }
 }

@@ -1,0 +1,353 @@
+//! Takes what the other nodes say, in the order in which it comes, and hands it to the hub. Whatever it is: others may
+//! write there, too.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::channel::NodeId;
+use crate::hub::{ArrivedEvent, Hub, RememberedAs};
+
+use super::adapter::{Adapter, Subject, Word};
+use super::envelope::{CarriedEvent, Content, Envelope, SnapshotRequest, Unreadable};
+use super::event_numbers::{EventNumber, HeardNumbers, Hearing};
+use super::inbox::Words;
+use super::node::ClusterNode;
+use super::peers::PeerChange;
+use super::speaking::until;
+use super::status::{Loss, WordKind};
+use super::views::ParkedEvent;
+
+/// Words that are taken before others have their turn.
+const WORDS_PER_TURN: usize = 64;
+
+/// Changes that the hub is told before others have their turn.
+const STEPS_PER_TURN: usize = 256;
+
+/// How often it is looked whether snapshots are wanted.
+const LOOKS_EVERY: Duration = Duration::from_millis(250);
+
+/// So long after a snapshot was asked for, or a part of it came, another one is asked for: where what came was of no use,
+/// and where nothing more has come.
+const ASKS_EVERY: Duration = Duration::from_secs(1);
+const LOST_AFTER: Duration = Duration::from_secs(3);
+
+/// Takes what others say.
+pub(super) struct Intake<A> {
+    pub(super) node: Arc<ClusterNode<A>>,
+    pub(super) hub: Arc<Hub>,
+    pub(super) words: Words,
+    heard: HeardNumbers,
+    requests: mpsc::Sender<(NodeId, u64)>,
+    /// The number of the last snapshot that was asked for.
+    request: u64,
+    apps: watch::Receiver<u64>,
+}
+
+impl<A: Adapter> Intake<A> {
+    /// Takes what comes by `words`. Those who ask for snapshots are told to `requests`.
+    pub(super) fn new(
+        node: Arc<ClusterNode<A>>,
+        hub: Arc<Hub>,
+        words: Words,
+        requests: mpsc::Sender<(NodeId, u64)>,
+    ) -> Self {
+        let heard = HeardNumbers::new(node.config.numbered_channels);
+        let apps = hub.watch_apps();
+        let intake = Intake { node, hub, words, heard, requests, request: 0, apps };
+        intake.look_at_apps();
+        intake
+    }
+
+    /// Takes what comes until the engine has gone.
+    pub(super) async fn run(mut self) {
+        let mut looks = interval(LOOKS_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let (deadline, has_steps) = {
+                let views = self.node.views.lock();
+                (views.next_deadline(), views.has_steps())
+            };
+            tokio::select! {
+                word = self.words.next() => match word {
+                    Some(word) => self.take(word),
+                    None => return,
+                },
+                _ = looks.tick() => self.ask_for_snapshots(),
+                Ok(()) = self.apps.changed() => self.look_at_apps(),
+                () = until(deadline) => {}
+                () = tokio::task::yield_now(), if has_steps => {}
+            }
+            self.turn().await;
+        }
+    }
+
+    async fn turn(&mut self) {
+        for _ in 0..WORDS_PER_TURN {
+            // What the workers have not yet delivered bounds what is read.
+            self.hub.until_uncongested().await;
+            let Some(word) = self.words.try_next() else { break };
+            self.take(word);
+        }
+        if self.step() {
+            self.node.pass();
+        }
+        let now = Instant::now().into_std();
+        let ready = self.node.views.lock().unpark(now);
+        for (parked, is_true) in ready {
+            self.deliver_parked(parked, is_true);
+        }
+    }
+
+    /// Tells the hub some of what has changed elsewhere; whether some node is known and told by it that was not.
+    fn step(&self) -> bool {
+        let mut views = self.node.views.lock();
+        if !views.has_steps() {
+            return false;
+        }
+        views.step(STEPS_PER_TURN, |node, change| {
+            // What the hub does not know an app of, it is told when it has the app.
+            let _ = self.hub.change_elsewhere(&change.app, node, &change.change);
+        });
+        drop(views);
+        self.look_at_steps()
+    }
+
+    /// Says of each peer whether what it has is known here; whether all of them are.
+    fn look_at_steps(&self) -> bool {
+        let mut peers = self.node.peers.lock();
+        let views = self.node.views.lock();
+        let nodes: Vec<NodeId> = peers.iter().map(|(node, _)| node).collect();
+        nodes.iter().fold(true, |all, node| {
+            let is_told = views.is_told(*node);
+            peers.set_in_step(*node, is_told);
+            all && is_told
+        })
+    }
+
+    fn take(&mut self, word: Word) {
+        let bytes = word.bytes.len();
+        let Envelope { from, content } = match Envelope::decode(&word.bytes) {
+            Ok(envelope) => envelope,
+            Err(reason) => return self.pass_over(&word, reason),
+        };
+        if from == self.node.me {
+            return self.take_own(word, content);
+        }
+        self.node.counts.heard(kind_of(&content), bytes);
+        match (word.subject, content) {
+            (subject @ Subject::Channel { .. }, Content::Event(event)) => {
+                self.take_event(from, subject, event, word.number);
+            }
+            (Subject::State, Content::Heartbeat(heartbeat)) => {
+                let now = Instant::now().into_std();
+                let facts = heartbeat.facts;
+                let changes = self.node.change_peers(|peers, each| peers.heard(from, heartbeat, now, each));
+                self.follow(&changes);
+                self.change_view(from, |replica, _| replica.heard_of(facts));
+            }
+            (Subject::State, Content::Facts(batch)) => {
+                self.change_view(from, |replica, each| replica.apply(batch, each));
+            }
+            (Subject::State, Content::Goodbye) => {
+                let now = Instant::now().into_std();
+                let changes = self.node.change_peers(|peers, each| peers.goodbye(from, now, each));
+                self.follow(&changes);
+            }
+            (Subject::State, Content::SnapshotRequest(SnapshotRequest { of, request })) => {
+                if of == self.node.me {
+                    // Where too many ask, some ask again.
+                    let _ = self.requests.try_send((from, request));
+                }
+            }
+            (Subject::State, Content::Terminate { app, user_id }) => {
+                self.hub.terminate_from_elsewhere(&app, &user_id);
+            }
+            (Subject::Node(_), Content::SnapshotPart(part)) => {
+                self.node.views.lock().hears_part(from, Instant::now().into_std());
+                self.change_view(from, |replica, each| replica.part(&part, each));
+            }
+            (Subject::Node(_), Content::ToSocket { app, socket, frame }) => {
+                self.hub.send_to_socket_from_elsewhere(&app, socket, frame);
+            }
+            // Not where it belongs.
+            _ => self.node.counts.lost(Loss::Unreadable, 1),
+        }
+    }
+
+    /// Bytes that say nothing to this release.
+    fn pass_over(&self, word: &Word, reason: Unreadable) {
+        let loss = match reason {
+            Unreadable::Version(_) | Unreadable::Kind(_) => Loss::Unknown,
+            Unreadable::Malformed => Loss::Unreadable,
+        };
+        self.node.counts.lost(loss, 1);
+        tracing::warn!(subject = ?word.subject, bytes = word.bytes.len(), %reason, "a message on the bus is passed over");
+    }
+
+    /// What this node has said itself: its probes, and events that the engine has numbered.
+    fn take_own(&mut self, word: Word, content: Content) {
+        match content {
+            Content::Heartbeat(heartbeat) if word.subject == Subject::State => {
+                let now = Instant::now().into_std();
+                let me = self.node.me;
+                let changes = self.node.change_peers(|peers, each| peers.heard(me, heartbeat, now, each));
+                self.follow(&changes);
+            }
+            Content::Event(event) if word.number.is_some() => {
+                self.take_event(self.node.me, word.subject, event, word.number);
+            }
+            _ => {}
+        }
+    }
+
+    fn change_view<R>(
+        &self,
+        from: NodeId,
+        change: impl FnOnce(&mut super::replica::Replica, &mut dyn FnMut(super::replica::AppChange)) -> R,
+    ) {
+        let mut views = self.node.views.lock();
+        if views.change(from, change).is_none() {
+            self.node.counts.lost(Loss::Departed, 1);
+            return;
+        }
+        let is_told = views.is_told(from);
+        drop(views);
+        self.node.peers.lock().set_in_step(from, is_told);
+        if is_told && !*self.node.settled.borrow() {
+            self.node.pass();
+        }
+    }
+
+    /// Nodes have come and gone.
+    fn follow(&mut self, changes: &[PeerChange]) {
+        log_changes(&self.node, changes);
+        for change in changes {
+            match change {
+                PeerChange::Appeared { node, returned } => {
+                    self.node.views.lock().appear(*node, *returned);
+                }
+                PeerChange::Died(node) | PeerChange::Left(node) => {
+                    let counts = &self.node.counts;
+                    match change {
+                        PeerChange::Died(_) => counts.peers_died.add_from_anywhere(1),
+                        _ => counts.peers_left.add_from_anywhere(1),
+                    }
+                    let parked = self.node.views.lock().depart(*node);
+                    parked.into_iter().for_each(|parked| self.deliver_parked(parked, false));
+                }
+                PeerChange::Namesake { .. } | PeerChange::Settled => {}
+            }
+        }
+        self.ask_for_snapshots();
+    }
+
+    fn ask_for_snapshots(&mut self) {
+        if self.node.is_away() {
+            return;
+        }
+        let now = Instant::now().into_std();
+        let wanted = self.node.views.lock().wanted(now, ASKS_EVERY, LOST_AFTER);
+        for of in wanted {
+            self.request += 1;
+            let request = self.request;
+            self.node.views.lock().change(of, |replica, _| replica.ask(request));
+            self.node.counts.snapshots_asked.add_from_anywhere(1);
+            let content = Content::SnapshotRequest(SnapshotRequest { of, request });
+            self.node.say(&Subject::State, WordKind::Snapshot, content, None);
+        }
+    }
+
+    /// The hub has other apps: it is told what there is of them elsewhere.
+    fn look_at_apps(&self) {
+        let apps = self.hub.apps();
+        let now = apps.iter().map(|app| (app.id().to_owned(), app.index())).collect();
+        let mut views = self.node.views.lock();
+        let before = std::mem::replace(&mut views.apps, now);
+        let new: Vec<String> = views
+            .apps
+            .iter()
+            .filter(|(id, index)| before.get(*id) != Some(index))
+            .map(|(id, _)| id.clone())
+            .collect();
+        new.iter().for_each(|app| views.tell_again(app));
+    }
+
+    fn take_event(&mut self, from: NodeId, subject: Subject, event: CarriedEvent, number: Option<u64>) {
+        let Subject::Channel { channel, .. } = &subject else {
+            return self.node.counts.lost(Loss::Unreadable, 1);
+        };
+        let is_presence = channel.channel_type().is_presence();
+        // Nobody is here for it, or it is on its way while the last one leaves.
+        let Some(subscription) = self.node.claims.subscription(&subject) else { return };
+        let of_event = EventNumber { epoch: event.epoch, number: event.number };
+        match self.heard.hear(from, &subject, of_event, subscription) {
+            Hearing::Repeated => return self.node.counts.repeated_events.add_from_anywhere(1),
+            Hearing::New { missed } => self.node.counts.missed_events.add_from_anywhere(missed),
+        }
+        let has_to_wait = is_presence && self.node.views.lock().has_to_wait(from, event.state);
+        if !has_to_wait {
+            return self.deliver(&subject, event, number);
+        }
+        let until = Instant::now().into_std() + self.node.config.state_wait;
+        let parked = ParkedEvent { subject, event, number, until };
+        let early = self.node.views.lock().park(from, parked, &self.node.config);
+        early.into_iter().for_each(|parked| self.deliver_parked(parked, false));
+    }
+
+    fn deliver_parked(&self, parked: ParkedEvent, is_true: bool) {
+        if !is_true {
+            self.node.counts.lost(Loss::StateLate, 1);
+        }
+        self.deliver(&parked.subject, parked.event, parked.number);
+    }
+
+    fn deliver(&self, subject: &Subject, event: CarriedEvent, number: Option<u64>) {
+        let Subject::Channel { app, channel } = subject else { return };
+        let expires_in = || self.hub.apps().by_id(app).map(|app| app.app().cache_ttl);
+        let remembered =
+            number.and_then(|number| Some(RememberedAs { number: Some(number), expires_in: expires_in()? }));
+        let CarriedEvent { except, latest, frame, .. } = event;
+        let event = ArrivedEvent { channel, frame, latest: latest.as_deref(), except, remembered };
+        self.hub.deliver_from_elsewhere(app, &event);
+    }
+}
+
+/// Tells the log who has come and gone.
+pub(super) fn log_changes<A>(node: &ClusterNode<A>, changes: &[PeerChange]) {
+    let name = |of: NodeId| {
+        let peers = node.peers.lock();
+        peers.peer(of).map_or_else(|| "".into(), |peer| Arc::clone(&peer.heartbeat.name))
+    };
+    for change in changes {
+        match change {
+            PeerChange::Appeared { node, returned: 0 } => {
+                tracing::info!(id = %node, name = &*name(*node), "a node has appeared")
+            }
+            PeerChange::Appeared { node, .. } => {
+                tracing::warn!(id = %node, name = &*name(*node), "a node has come back that was taken for dead");
+            }
+            PeerChange::Died(node) => tracing::warn!(id = %node, "a node is dead: its members leave"),
+            PeerChange::Left(node) => tracing::info!(id = %node, "a node has left"),
+            PeerChange::Namesake { node, name } => {
+                tracing::warn!(id = %node, name = &**name, "two nodes have one name");
+            }
+            PeerChange::Settled => {
+                node.settled.send_replace(true);
+                tracing::info!("this node knows what the others have");
+            }
+        }
+    }
+}
+
+fn kind_of(content: &Content) -> WordKind {
+    match content {
+        Content::Event(_) => WordKind::Event,
+        Content::Heartbeat(_) | Content::Goodbye => WordKind::Heartbeat,
+        Content::Facts(_) => WordKind::Facts,
+        Content::SnapshotRequest(_) | Content::SnapshotPart(_) => WordKind::Snapshot,
+        Content::Terminate { .. } | Content::ToSocket { .. } => WordKind::Direct,
+    }
+}

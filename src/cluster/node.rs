@@ -1,0 +1,311 @@
+//! One node of a cluster: what the hub asks of it, and what its tasks share.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::runtime;
+use tokio::sync::{oneshot, watch};
+
+use crate::channel::{Fact, NodeId};
+use crate::hub::{AppState, Bus, BusAway, Carriage, Claim, Hub, Outgoing, Recalled, Taken};
+use crate::protocol::{ChannelName, Form, Frame, SocketId, SocketTag};
+
+use super::adapter::{Adapter, EngineError, EngineTicket, Link, Subject};
+use super::claims::{Claims, Recalling};
+use super::config::ClusterConfig;
+use super::counts::ClusterCounts;
+use super::envelope::{CarriedEvent, Content, Envelope};
+use super::event_numbers::{EventNumber, EventNumbers};
+use super::peers::{Deciders, PeerChange, Peers};
+use super::returning;
+use super::status::{Loss, WordKind};
+use super::telling::Telling;
+use super::views::Views;
+
+/// One node, as its tasks and the hub's threads share it.
+pub(crate) struct ClusterNode<A> {
+    pub(super) me: NodeId,
+    pub(super) config: ClusterConfig,
+    /// A digest of the settings that must be equal on all nodes.
+    pub(super) settings: u64,
+    pub(super) adapter: A,
+    pub(super) hub: Weak<Hub>,
+    pub(super) claims: Arc<Claims>,
+    pub(super) telling: Telling,
+    pub(super) counts: Arc<ClusterCounts>,
+    /// The locks of these two are taken in this order, and for moments.
+    pub(super) peers: Mutex<Peers>,
+    pub(super) views: Mutex<Views>,
+    pub(super) inbox: Arc<super::inbox::InboxCounts>,
+    pub(super) settled: watch::Sender<bool>,
+    numbers: EventNumbers,
+    deciders: ArcSwap<Deciders>,
+    /// By this machine's clock, in milliseconds since 1970.
+    pub(super) started_ms: u64,
+    tag: SocketTag,
+    is_away: AtomicBool,
+    runtime: runtime::Handle,
+    /// Itself, for its tasks.
+    this: Weak<Self>,
+}
+
+impl<A: Adapter> ClusterNode<A> {
+    /// A node that has joined an engine and has said nothing yet. Within the runtime in which its tasks will be.
+    pub(super) fn new(
+        hub: &Arc<Hub>,
+        config: ClusterConfig,
+        settings: u64,
+        adapter: A,
+        inbox: Arc<super::inbox::InboxCounts>,
+    ) -> Arc<Self> {
+        let (runtime, me) = (runtime::Handle::current(), hub.node_id());
+        let counts = Arc::<ClusterCounts>::default();
+        let claims = Claims::new(runtime.clone(), config.join_wait, config.linger, Arc::clone(&counts));
+        let now = tokio::time::Instant::now().into_std();
+        let peers = Peers::new(me, Arc::clone(&config.node_name), now);
+        Arc::new_cyclic(|this| ClusterNode {
+            this: this.clone(),
+            me,
+            settings,
+            adapter,
+            hub: Arc::downgrade(hub),
+            claims,
+            telling: Telling::new(),
+            counts,
+            deciders: ArcSwap::new(Arc::clone(peers.deciders())),
+            peers: Mutex::new(peers),
+            views: Mutex::new(Views::default()),
+            inbox,
+            settled: watch::Sender::new(false),
+            numbers: EventNumbers::new(config.numbered_channels),
+            started_ms: SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as u64),
+            tag: SocketTag::of_random(rand::random()),
+            is_away: AtomicBool::new(true),
+            runtime,
+            config,
+        })
+    }
+
+    /// The link is up or away from now on.
+    pub(super) fn set_link(&self, link: &Link, now: Instant) {
+        let is_away = matches!(link, Link::Away { .. });
+        self.is_away.store(is_away, Ordering::Relaxed);
+        self.claims.set_away(is_away);
+        self.peers.lock().link(link, now);
+    }
+
+    /// Whether the engine cannot be reached.
+    pub(super) fn is_away(&self) -> bool {
+        self.is_away.load(Ordering::Relaxed)
+    }
+
+    /// Changes what is known of the peers, and returns what has changed by it.
+    pub(super) fn change_peers(
+        &self,
+        change: impl FnOnce(&mut Peers, &mut dyn FnMut(PeerChange)),
+    ) -> Vec<PeerChange> {
+        let mut changes = Vec::new();
+        let mut peers = self.peers.lock();
+        change(&mut peers, &mut |change| changes.push(change));
+        if !Arc::ptr_eq(peers.deciders(), &self.deciders.load()) {
+            self.deciders.store(Arc::clone(peers.deciders()));
+        }
+        changes
+    }
+
+    /// Says something. What there is no room for, and what is said while the bus is away, is counted and gone.
+    pub(super) fn say(
+        &self,
+        subject: &Subject,
+        kind: WordKind,
+        content: Content,
+        ticket: Option<EngineTicket>,
+    ) {
+        if self.is_away() {
+            self.counts.lost(Loss::Away, 1);
+            return;
+        }
+        let bytes = Envelope { from: self.me, content }.encode();
+        self.said(kind, bytes.len(), self.adapter.publish(subject, bytes, ticket).is_ok());
+    }
+
+    fn said(&self, kind: WordKind, bytes: usize, is_taken: bool) {
+        match is_taken {
+            true => self.counts.said(kind, bytes),
+            false => self.counts.lost(Loss::OutgoingFull, 1),
+        }
+    }
+
+    /// Says all that has become true and was not said.
+    pub(super) fn flush(&self) {
+        self.telling.flush(|batch| self.say(&Subject::State, WordKind::Facts, Content::Facts(batch), None));
+    }
+
+    /// What is answered when the engine has answered. Where it answers nothing, the bus is away.
+    fn ticket(&self, taken: Taken) -> EngineTicket {
+        let (ticket, answer) = oneshot::channel();
+        let counts = Arc::clone(&self.counts);
+        self.runtime.spawn(async move {
+            // Whoever asked may have gone.
+            let _ = taken.send(taken_of(answer.await, &counts));
+        });
+        ticket
+    }
+
+    /// Hands the hub what the engine remembers of a channel, when it is awaited.
+    fn recall_later(&self, subject: &Subject) -> Recalling {
+        let (this, subject) = (self.this.clone(), subject.clone());
+        Box::pin(async move {
+            if let Some(this) = this.upgrade() {
+                this.recall_here(&subject).await;
+            }
+        })
+    }
+
+    fn encode_event(&self, event: &Outgoing<'_>, number: EventNumber, state: u64) -> Bytes {
+        let content = Content::Event(CarriedEvent {
+            epoch: number.epoch,
+            number: number.number,
+            state,
+            except: event.except,
+            latest: event.latest.map(Box::from),
+            // The form in which it was made, whichever that is.
+            frame: event.message.for_client(Form::Binary),
+        });
+        Envelope { from: self.me, content }.encode()
+    }
+}
+
+/// What whoever waits is told when the engine has answered, or has not.
+pub(super) fn taken_of(
+    answer: Result<Result<(), EngineError>, oneshot::error::RecvError>,
+    counts: &ClusterCounts,
+) -> Result<(), BusAway> {
+    match answer {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(EngineError::Refused(reason))) => {
+            counts.lost(Loss::Refused, 1);
+            tracing::warn!(%reason, "the engine refuses what this node says");
+            Err(BusAway)
+        }
+        Ok(Err(EngineError::Away)) | Err(_) => Err(BusAway),
+    }
+}
+
+/// The subject of a channel's events.
+pub(super) fn subject_of(app: &AppState, channel: &ChannelName) -> Subject {
+    Subject::Channel { app: Arc::clone(app.shared_id()), channel: channel.clone() }
+}
+
+impl<A: Adapter> Bus for ClusterNode<A> {
+    fn carry(&self, event: &Outgoing<'_>, taken: Option<Taken>) -> Carriage {
+        if self.is_away() {
+            self.counts.lost(Loss::Away, 1);
+            // Whoever asked may have gone.
+            let _ = taken.map(|taken| taken.send(Err(BusAway)));
+            return Carriage::Onward;
+        }
+        let subject = subject_of(event.app, event.channel);
+        let state = self.telling.last();
+        self.numbers.say(&subject, |number| {
+            let bytes = self.encode_event(event, number, state);
+            let length = bytes.len();
+            let (is_taken, carriage) = match event.remembered_for {
+                None => {
+                    let ticket = taken.map(|taken| self.ticket(taken));
+                    (self.adapter.publish(&subject, bytes, ticket).is_ok(), Carriage::Onward)
+                }
+                Some(expiry) => {
+                    let returning = returning::Returning::of(self, event, expiry);
+                    let ticket = returning.ticket(&self.runtime, taken, Arc::clone(&self.counts));
+                    match self.adapter.publish_and_remember(&subject, bytes, expiry, Some(ticket)) {
+                        Ok(()) => (true, Carriage::Returns),
+                        // Its ticket is dropped, which delivers it.
+                        Err(_) => (false, Carriage::Returns),
+                    }
+                }
+            };
+            self.said(WordKind::Event, length, is_taken);
+            carriage
+        })
+    }
+
+    fn tell(&self, app: &AppState, fact: Fact) {
+        if self.telling.tell(app.shared_id(), fact) {
+            self.flush();
+        }
+    }
+
+    fn claim(&self, app: &Arc<AppState>, channel: &ChannelName) -> Claim {
+        let subject = subject_of(app, channel);
+        let recall = || self.recall_later(&subject);
+        let recall = channel.channel_type().is_cache().then(recall);
+        self.claims.claim(&self.adapter, subject, recall)
+    }
+
+    fn release(&self, app: &Arc<AppState>, channel: &ChannelName) {
+        self.claims.release(&subject_of(app, channel));
+    }
+
+    fn socket_tag(&self) -> SocketTag {
+        self.tag
+    }
+
+    fn recall(&self, app: &Arc<AppState>, channel: &ChannelName) -> oneshot::Receiver<Recalled> {
+        let (tell, recalled) = oneshot::channel();
+        if let Some(this) = self.this.upgrade() {
+            let subject = subject_of(app, channel);
+            self.runtime.spawn(async move {
+                // Whoever asked may have gone.
+                let _ = tell.send(this.recall_frame(&subject).await);
+            });
+        }
+        recalled
+    }
+
+    fn miss(&self, app: &Arc<AppState>, channel: &ChannelName) -> Result<(), BusAway> {
+        let this = self.this.upgrade().filter(|_| !self.is_away()).ok_or(BusAway)?;
+        self.runtime.spawn(this.tell_miss(subject_of(app, channel), app.app().cache_ttl));
+        Ok(())
+    }
+
+    fn decides(&self, app: &AppState, channel: &ChannelName) -> bool {
+        self.deciders.load().decides(app.id(), channel.as_str(), Instant::now())
+    }
+
+    fn carry_to_socket(&self, app: &AppState, socket: SocketId, frame: &Frame) -> bool {
+        let tag = socket.tag();
+        let tagged = |peers: &Peers| -> Vec<NodeId> {
+            let tagged = peers.iter().filter(|(_, peer)| peer.heartbeat.socket_tag == tag);
+            tagged.map(|(node, _)| node).collect()
+        };
+        let nodes = if self.is_away() { Vec::new() } else { tagged(&self.peers.lock()) };
+        for node in &nodes {
+            let app = Arc::clone(app.shared_id());
+            let content = Content::ToSocket { app, socket, frame: frame.clone() };
+            self.say(&Subject::Node(*node), WordKind::Direct, content, None);
+        }
+        !nodes.is_empty()
+    }
+
+    fn carry_termination(&self, app: &AppState, user_id: &str, taken: Taken) -> Result<(), BusAway> {
+        if self.is_away() {
+            return Err(BusAway);
+        }
+        let content = Content::Terminate { app: Arc::clone(app.shared_id()), user_id: user_id.into() };
+        let ticket = self.ticket(taken);
+        self.say(&Subject::State, WordKind::Direct, content, Some(ticket));
+        Ok(())
+    }
+}
+
+impl<A> fmt::Debug for ClusterNode<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClusterNode").field("me", &self.me).finish_non_exhaustive()
+    }
+}

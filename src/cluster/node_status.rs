@@ -1,0 +1,86 @@
+//! What a node tells of its cluster to those who ask.
+
+use tokio::time::Instant;
+
+use super::adapter::Adapter;
+use super::node::ClusterNode;
+use super::peers::Peer;
+use super::replica::Replica;
+use super::status::{BusTrouble, ClusterFigures, ClusterStatus, Loss, PeerStatus};
+use super::view::ClusterView;
+use crate::channel::NodeId;
+
+impl<A: Adapter> ClusterView for ClusterNode<A> {
+    fn status(&self) -> ClusterStatus {
+        let now = Instant::now().into_std();
+        let peers = self.peers.lock();
+        let views = self.views.lock();
+        let mut of_peers: Vec<PeerStatus> =
+            peers.iter().map(|(id, peer)| self.peer_status(id, peer, views.of(id), now)).collect();
+        of_peers.sort_by(|one, other| (&one.name, one.id).cmp(&(&other.name, other.id)));
+        let figures = ClusterFigures {
+            waiting_joins: self.claims.waiting(),
+            claimed_channels: self.claims.len(),
+            inbox_words: self.inbox.waiting_words(),
+            waiting_events: views.waiting().events,
+            unsaid_facts: self.telling.unsaid(),
+            ..self.figures(&views)
+        };
+        let away = peers.bus_trouble(now);
+        drop((views, peers));
+        let link = self.adapter.link().borrow().clone();
+        ClusterStatus {
+            me: self.me,
+            name: self.config.node_name.clone(),
+            is_settled: self.is_settled(),
+            link,
+            away,
+            peers: of_peers,
+            own: self.telling.size(),
+            figures,
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        *self.settled.borrow()
+    }
+
+    fn trouble(&self) -> Option<BusTrouble> {
+        self.peers.lock().bus_trouble(Instant::now().into_std())
+    }
+}
+
+impl<A: Adapter> ClusterNode<A> {
+    fn peer_status(
+        &self,
+        id: NodeId,
+        peer: &Peer,
+        replica: Option<&Replica>,
+        now: std::time::Instant,
+    ) -> PeerStatus {
+        let heartbeat = &peer.heartbeat;
+        PeerStatus {
+            id,
+            name: heartbeat.name.clone(),
+            address: heartbeat.address.clone(),
+            release: heartbeat.release.clone(),
+            silent_for: now.saturating_duration_since(peer.heard),
+            is_complete: replica.is_some_and(Replica::is_in_step),
+            size: replica.map(Replica::size).unwrap_or_default(),
+            is_namesake: peer.is_namesake,
+            differs: heartbeat.settings != self.settings,
+        }
+    }
+
+    /// What was counted.
+    fn figures(&self, views: &super::views::Views) -> ClusterFigures {
+        let mut figures = self.counts.read();
+        figures.lost[Loss::InboxFull as usize] = self.inbox.dropped().0;
+        let counts = views.counts();
+        figures.lost[Loss::Unknown as usize] += counts.unknown;
+        figures.lost[Loss::NoRoom as usize] = counts.refused + counts.not_held;
+        figures.state_gaps = counts.gaps;
+        figures.snapshots_taken = counts.snapshots;
+        figures
+    }
+}

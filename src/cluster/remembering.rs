@@ -1,0 +1,82 @@
+//! What the engine remembers of cache channels: it is asked when a channel's events begin to come, for whoever reads it over
+//! HTTP, and before it is told that a channel remembers nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::hub::{ArrivedEvent, BusAway, Recalled, RememberedAs};
+
+use super::adapter::{Adapter, Subject};
+use super::envelope::{CarriedEvent, Content, Envelope};
+use super::node::ClusterNode;
+
+/// How long the engine has to tell what it remembers.
+const RECALL_WITHIN: Duration = Duration::from_secs(1);
+
+impl<A: Adapter> ClusterNode<A> {
+    /// What the engine remembers, and its number.
+    async fn recall_event(&self, subject: &Subject) -> Result<Option<(CarriedEvent, RememberedAs)>, BusAway> {
+        if self.is_away() {
+            return Err(BusAway);
+        }
+        let recalled = timeout(RECALL_WITHIN, self.adapter.recall(subject)).await;
+        let Ok(Ok(remembered)) = recalled else { return Err(BusAway) };
+        let Some(remembered) = remembered else { return Ok(None) };
+        let number = Some(remembered.number);
+        let remembered_as = RememberedAs { number, expires_in: remembered.expires_in };
+        match Envelope::decode(&remembered.bytes) {
+            Ok(Envelope { content: Content::Event(event), .. }) => Ok(Some((event, remembered_as))),
+            // Others may write there, too.
+            _ => Ok(None),
+        }
+    }
+
+    /// Hands the hub what the engine remembers of a channel. What it had already, it does not deliver again.
+    pub(super) async fn recall_here(&self, subject: &Subject) {
+        let Subject::Channel { app, channel } = subject else { return };
+        let (Ok(recalled), Some(hub)) = (self.recall_event(subject).await, self.hub.upgrade()) else {
+            return;
+        };
+        let Some((event, remembered)) = recalled else { return hub.recalled_nothing(app, channel) };
+        let CarriedEvent { except, latest, frame, .. } = event;
+        let remembered = Some(remembered);
+        let event = ArrivedEvent { channel, frame, latest: latest.as_deref(), except, remembered };
+        hub.deliver_from_elsewhere(app, &event);
+    }
+
+    /// The events of the cache channels that this node wants came not for a while: what they remember now, it asks.
+    pub(super) async fn recall_all(self: Arc<Self>) {
+        for subject in self.claims.cached() {
+            self.recall_here(&subject).await;
+        }
+    }
+
+    /// What the engine remembers, for whoever reads it.
+    pub(super) async fn recall_frame(&self, subject: &Subject) -> Recalled {
+        let recalled = self.recall_event(subject).await?;
+        Ok(recalled.map(|(event, remembered)| (event.frame, remembered.expires_in)))
+    }
+
+    /// Has it told that a channel remembers nothing, if this is the first time in the cluster since it did, or that cannot be
+    /// known. The engine knows of it for as long as the channel would remember an event.
+    pub(super) async fn tell_miss(self: Arc<Self>, subject: Subject, ttl: Duration) {
+        let Subject::Channel { app, channel } = &subject else { return };
+        let noted = timeout(RECALL_WITHIN, self.adapter.note_miss(&subject, ttl)).await;
+        if let Ok(Ok(false)) = noted {
+            return;
+        }
+        if let Some(hub) = self.hub.upgrade() {
+            hub.announce_cache_miss(app, channel);
+        }
+    }
+
+    /// The link is up, after it was away, or by another engine.
+    pub(super) fn link_returned(self: &Arc<Self>, is_another_engine: bool) {
+        if is_another_engine && let Some(hub) = self.hub.upgrade() {
+            hub.forget_cache_numbers();
+        }
+        tokio::spawn(Arc::clone(self).recall_all());
+    }
+}

@@ -1,0 +1,71 @@
+//! An event that a channel remembers, on its way to the engine and back: with the number that the engine gives it, all nodes
+//! deliver it alike. Where the engine does not take it, the node that accepted it delivers it without a number.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::runtime;
+use tokio::sync::oneshot;
+
+use crate::hub::{ArrivedEvent, Hub, Outgoing, RememberedAs, Taken};
+use crate::protocol::{ChannelName, Form, Frame, SocketId};
+
+use super::adapter::EngineTicket;
+use super::counts::ClusterCounts;
+use super::node::{ClusterNode, taken_of};
+
+/// What is needed to deliver the event here after all.
+pub(super) struct Returning {
+    hub: Weak<Hub>,
+    app: Arc<str>,
+    channel: ChannelName,
+    frame: Frame,
+    latest: Option<Box<str>>,
+    except: Option<SocketId>,
+    expiry: Duration,
+}
+
+impl Returning {
+    pub(super) fn of<A>(node: &ClusterNode<A>, event: &Outgoing<'_>, expiry: Duration) -> Self {
+        Returning {
+            hub: node.hub.clone(),
+            app: Arc::clone(event.app.shared_id()),
+            channel: event.channel.clone(),
+            frame: event.message.for_client(Form::Binary),
+            latest: event.latest.map(Box::from),
+            except: event.except,
+            expiry,
+        }
+    }
+
+    /// Waits for the engine's answer on this runtime, and tells it.
+    pub(super) fn ticket(
+        self,
+        runtime: &runtime::Handle,
+        taken: Option<Taken>,
+        counts: Arc<ClusterCounts>,
+    ) -> EngineTicket {
+        let (ticket, answer) = oneshot::channel();
+        runtime.spawn(async move {
+            let answer = taken_of(answer.await, &counts);
+            if answer.is_err() {
+                self.deliver();
+            }
+            // Whoever asked may have gone.
+            let _ = taken.map(|taken| taken.send(answer));
+        });
+        ticket
+    }
+
+    fn deliver(self) {
+        let Some(hub) = self.hub.upgrade() else { return };
+        let event = ArrivedEvent {
+            channel: &self.channel,
+            frame: self.frame,
+            latest: self.latest.as_deref(),
+            except: self.except,
+            remembered: Some(RememberedAs { number: None, expires_in: self.expiry }),
+        };
+        hub.deliver_from_elsewhere(&self.app, &event);
+    }
+}

@@ -1,0 +1,136 @@
+//! Starts a node of a cluster, and ends it in order.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use crate::hub::{Bus, Hub};
+
+use super::adapter::Adapter;
+use super::config::ClusterConfig;
+use super::inbox::{Inbox, Words, inbox};
+use super::intake::Intake;
+use super::node::ClusterNode;
+use super::speaking::MOST_REQUESTS;
+use super::view::ClusterView;
+
+/// How long the engine has to take a goodbye.
+const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
+
+/// The tasks of a node. Dropping it ends them without a goodbye.
+pub(super) struct NodeTasks<A> {
+    pub(super) node: Arc<ClusterNode<A>>,
+    tasks: JoinSet<()>,
+}
+
+impl<A: Adapter> NodeTasks<A> {
+    /// Makes the hub's node one of several, by an engine that has been joined. Within the runtime that it lives on.
+    pub(super) fn start(
+        hub: &Arc<Hub>,
+        config: ClusterConfig,
+        settings: u64,
+        adapter: A,
+        words: Words,
+    ) -> Self {
+        let node = ClusterNode::new(hub, config, settings, adapter, Arc::clone(words.counts()));
+        hub.set_bus(Arc::clone(&node) as Arc<dyn Bus>);
+        let (requests, asked) = mpsc::channel(MOST_REQUESTS);
+        let intake = Intake::new(Arc::clone(&node), Arc::clone(hub), words, requests);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Arc::clone(&node).listen());
+        tasks.spawn(Arc::clone(&node).speak());
+        tasks.spawn(Arc::clone(&node).give_snapshots(asked));
+        tasks.spawn(intake.run());
+        NodeTasks { node, tasks }
+    }
+
+    /// Says goodbye, so that the others know at once, and ends.
+    pub(super) async fn stop(mut self) {
+        self.node.leave(GOODBYE_WITHIN).await;
+        self.tasks.shutdown().await;
+    }
+}
+
+/// A node of a cluster, on a thread of its own. Dropping it ends it without a goodbye.
+#[derive(Debug)]
+pub(crate) struct RunningNode {
+    view: Arc<dyn ClusterView>,
+    stop: oneshot::Sender<()>,
+    stopped: oneshot::Receiver<()>,
+}
+
+/// Why a node is not one of several.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NodeNotStarted<E> {
+    /// The system gives it no thread.
+    #[error("no thread for the cluster: {0}")]
+    Thread(#[from] io::Error),
+    /// The engine cannot be joined.
+    #[error(transparent)]
+    Engine(E),
+}
+
+/// Makes the hub's node one of several: `join` joins the engine, on the thread that the adapter will live on. Returns when
+/// it has. `settings` is a digest of the settings that must be equal on all nodes.
+///
+/// # Errors
+/// If the engine cannot be joined.
+pub(crate) async fn start<A, E, J>(
+    hub: &Arc<Hub>,
+    config: ClusterConfig,
+    settings: u64,
+    join: impl FnOnce(Inbox) -> J + Send + 'static,
+) -> Result<RunningNode, NodeNotStarted<E>>
+where
+    A: Adapter,
+    E: Send + 'static,
+    J: Future<Output = Result<A, E>>,
+{
+    let own = runtime::Builder::new_current_thread().enable_all().build()?;
+    let hub = Arc::clone(hub);
+    let (started, has_started) = oneshot::channel();
+    let (stop, is_to_stop) = oneshot::channel();
+    let (has_stopped, stopped) = oneshot::channel();
+    std::thread::Builder::new().name("cluster".to_owned()).spawn(move || {
+        own.block_on(async {
+            let (inbox, words) = inbox(config.inbox_words, config.inbox_bytes);
+            let adapter = match join(inbox).await {
+                Ok(adapter) => adapter,
+                Err(error) => return drop(started.send(Err(error))),
+            };
+            let tasks = NodeTasks::start(&hub, config, settings, adapter, words);
+            drop(hub);
+            let view: Arc<dyn ClusterView> = Arc::clone(&tasks.node) as Arc<dyn ClusterView>;
+            if started.send(Ok(view)).is_ok() && is_to_stop.await.is_ok() {
+                tasks.stop().await;
+            }
+        });
+        // A name that is being looked up may take its time.
+        own.shutdown_background();
+        // Whoever waits may have gone.
+        let _ = has_stopped.send(());
+    })?;
+    match has_started.await {
+        Ok(Ok(view)) => Ok(RunningNode { view, stop, stopped }),
+        Ok(Err(error)) => Err(NodeNotStarted::Engine(error)),
+        Err(_) => Err(NodeNotStarted::Thread(io::Error::other("it has ended"))),
+    }
+}
+
+impl RunningNode {
+    /// What it knows of its cluster, for those who ask.
+    pub(crate) fn view(&self) -> &Arc<dyn ClusterView> {
+        &self.view
+    }
+
+    /// Says goodbye and ends. When its connections have gone, the others have been told of each; so they need not wait.
+    pub(crate) async fn stop(self) {
+        // It has ended already, if nobody hears it.
+        let _ = self.stop.send(());
+        let _ = self.stopped.await;
+    }
+}

@@ -1,0 +1,187 @@
+//! What a node says by itself: that it is there, each second; what has become true; and, to those who ask, all of it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+
+use crate::channel::NodeId;
+use crate::hub::Bus;
+
+use super::adapter::{Adapter, EngineId, Link, Subject};
+use super::envelope::{Content, NodeHeartbeat};
+use super::intake::log_changes;
+use super::node::ClusterNode;
+use super::peers::BEAT_EVERY;
+use super::status::WordKind;
+
+/// How often large counts are told.
+const COUNTS_EVERY: Duration = Duration::from_millis(500);
+
+/// Requests for snapshots that wait. Further ones are asked again by whoever needs them.
+pub(super) const MOST_REQUESTS: usize = 256;
+
+/// How long the engine may take for one part of a snapshot before the rest is given up.
+const PART_WITHIN: Duration = Duration::from_secs(5);
+
+impl<A: Adapter> ClusterNode<A> {
+    /// Speaks until it is dropped.
+    pub(super) async fn speak(self: Arc<Self>) {
+        let mut link = self.adapter.link();
+        let mut beats = interval(BEAT_EVERY);
+        let mut counts = interval(COUNTS_EVERY);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        counts.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut engine = None;
+        self.look_at(&link.borrow_and_update().clone(), &mut engine);
+        loop {
+            tokio::select! {
+                changed = link.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.look_at(&link.borrow_and_update().clone(), &mut engine);
+                }
+                _ = beats.tick() => self.beat(),
+                _ = counts.tick() => self.telling.tell_counts(),
+                () = self.telling.wait() => self.flush(),
+            }
+        }
+    }
+
+    fn look_at(self: &Arc<Self>, link: &Link, last: &mut Option<EngineId>) {
+        let was_away = self.is_away();
+        if let Link::Up { engine, .. } = link {
+            let is_another = last.as_ref().is_some_and(|last| last != engine);
+            let is_first = last.replace(engine.clone()).is_none();
+            if !is_first && (is_another || was_away) {
+                self.link_returned(is_another);
+            }
+        }
+        self.set_link(link, Instant::now().into_std());
+        match link {
+            Link::Away { reason, .. } if !was_away => {
+                tracing::warn!(%reason, "the bus is away: this node serves its own clients alone");
+            }
+            Link::Up { engine, .. } if was_away => tracing::info!(engine = &*engine.0, "the bus is there"),
+            Link::Away { .. } | Link::Up { .. } => {}
+        }
+    }
+
+    /// Says that this node is there.
+    fn beat(&self) {
+        self.flush();
+        let now = Instant::now().into_std();
+        self.claims.give_up(&self.adapter, Instant::now());
+        if !self.is_away() {
+            let engine = match &*self.adapter.link().borrow() {
+                Link::Up { engine, .. } => Some(engine.clone()),
+                Link::Away { .. } => None,
+            };
+            let beat = self.peers.lock().beat(now);
+            self.telling.with_number(|facts| {
+                let heartbeat = self.heartbeat(beat, facts, engine);
+                self.say(&Subject::State, WordKind::Heartbeat, Content::Heartbeat(heartbeat), None);
+            });
+        }
+        self.pass();
+    }
+
+    fn heartbeat(&self, beat: u64, facts: u64, engine: Option<EngineId>) -> NodeHeartbeat {
+        NodeHeartbeat {
+            beat,
+            facts,
+            settled: *self.settled.borrow(),
+            name: Arc::clone(&self.config.node_name),
+            socket_tag: self.socket_tag(),
+            release: env!("CARGO_PKG_VERSION").into(),
+            engine,
+            started_ms: self.started_ms,
+            settings: self.settings,
+            address: self.config.address.clone(),
+        }
+    }
+
+    /// Some time has passed, or something has come into step.
+    pub(super) fn pass(&self) {
+        let now = Instant::now().into_std();
+        let changes = self.change_peers(|peers, each| peers.pass(now, each));
+        log_changes(self, &changes);
+    }
+
+    /// Waits until the engine has confirmed that what the others say comes, and says so.
+    pub(super) async fn listen(self: Arc<Self>) {
+        let tickets = [Subject::State, Subject::Node(self.me)].map(|subject| {
+            let (ticket, answer) = oneshot::channel();
+            self.adapter.subscribe(&subject, Some(ticket));
+            answer
+        });
+        for answer in tickets {
+            if !matches!(answer.await, Ok(Ok(()))) {
+                // It will have been confirmed before the link is up.
+                let mut link = self.adapter.link();
+                if link.wait_for(|link| matches!(link, Link::Up { .. })).await.is_err() {
+                    return;
+                }
+            }
+        }
+        self.peers.lock().listens(Instant::now().into_std());
+        std::future::pending().await
+    }
+
+    /// Gives snapshots to those who ask, one after the other.
+    pub(super) async fn give_snapshots(self: Arc<Self>, mut requests: mpsc::Receiver<(NodeId, u64)>) {
+        let mut waiting = VecDeque::new();
+        loop {
+            if waiting.is_empty() {
+                match requests.recv().await {
+                    Some(request) => waiting.push_back(request),
+                    None => return,
+                }
+            }
+            while let Ok(request) = requests.try_recv() {
+                // Of each node only the last one counts.
+                waiting.retain(|(asker, _)| *asker != request.0);
+                waiting.push_back(request);
+            }
+            let Some((asker, request)) = waiting.pop_front() else { continue };
+            self.give_snapshot(asker, request).await;
+        }
+    }
+
+    async fn give_snapshot(self: &Arc<Self>, asker: NodeId, request: u64) {
+        let node = Arc::clone(self);
+        // There may be a million members.
+        let Ok(snapshot) = tokio::task::spawn_blocking(move || node.telling.snapshot()).await else { return };
+        self.counts.snapshots_given.add_from_anywhere(1);
+        for part in snapshot.answer(request) {
+            let (ticket, answer) = oneshot::channel();
+            self.say(&Subject::Node(asker), WordKind::Snapshot, Content::SnapshotPart(part), Some(ticket));
+            // It goes as fast as the engine takes it. Whoever misses a part asks again.
+            if !matches!(timeout(PART_WITHIN, answer).await, Ok(Ok(Ok(())))) {
+                return;
+            }
+        }
+    }
+
+    /// Says goodbye, and waits until the engine has taken it, for so long at most.
+    pub(super) async fn leave(&self, within: Duration) {
+        self.telling.tell_counts();
+        self.flush();
+        let (ticket, answer) = oneshot::channel();
+        self.say(&Subject::State, WordKind::Heartbeat, Content::Goodbye, Some(ticket));
+        if !matches!(timeout(within, answer).await, Ok(Ok(Ok(())))) {
+            tracing::warn!("this node could not say goodbye: the others will take it for dead");
+        }
+    }
+}
+
+/// Waits until then; forever, if there is no such time.
+pub(super) async fn until(then: Option<std::time::Instant>) {
+    match then {
+        Some(then) => sleep_until(then.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,219 @@
+//! What this node says of its own connections: numbered in the order in which it became true, put together, and kept for
+//! those who ask for all of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::channel::Fact;
+use crate::protocol::ChannelName;
+
+use super::envelope::{AppFact, FactBatch, FactListBuilder};
+use super::replica::{NodeSnapshot, Replica};
+use super::status::ReplicaSize;
+
+/// Bytes of facts that are said at once, about.
+pub(super) const BATCH_BYTES: usize = 64 * 1024;
+
+/// Facts that wait to be said. Whoever tells one more says them all.
+const MOST_UNSAID: usize = 65_536;
+
+/// Counts above this are told together, as they are from time to time.
+const TOLD_AT_ONCE: u32 = 100;
+
+/// What this node says of itself.
+#[derive(Debug)]
+pub(super) struct Telling {
+    unsaid: Mutex<Unsaid>,
+    /// What was said, and the number of the last fact. Who says facts holds it, so they are said in their order.
+    said: Mutex<Replica>,
+    /// The number of the last fact that was told.
+    last: AtomicU64,
+    /// There is something to say.
+    wake: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Unsaid {
+    facts: Vec<AppFact>,
+    /// Large counts, each the last one of its channel, or of its app.
+    counts: HashMap<(Arc<str>, Option<ChannelName>), Fact>,
+}
+
+impl Telling {
+    /// Nothing is true yet.
+    pub(super) fn new() -> Self {
+        Telling {
+            unsaid: Mutex::default(),
+            said: Mutex::new(Replica::of_this_node()),
+            last: AtomicU64::new(0),
+            wake: Notify::new(),
+        }
+    }
+
+    /// Something has become true. Whether so much waits that it should be said at once.
+    #[must_use]
+    pub(super) fn tell(&self, app: &Arc<str>, fact: Fact) -> bool {
+        let mut unsaid = self.unsaid.lock();
+        if let Some((channel, count, can_wait)) = counted(&fact) {
+            if can_wait && count > TOLD_AT_ONCE {
+                unsaid.counts.insert((Arc::clone(app), channel.cloned()), fact);
+                return false;
+            }
+            if !unsaid.counts.is_empty() {
+                // It is older.
+                unsaid.counts.remove(&(Arc::clone(app), channel.cloned()));
+            }
+        }
+        self.push(&mut unsaid, AppFact { app: Arc::clone(app), fact });
+        let is_much = unsaid.facts.len() >= MOST_UNSAID;
+        drop(unsaid);
+        self.wake.notify_one();
+        is_much
+    }
+
+    /// The counts that were left for later become facts like others.
+    pub(super) fn tell_counts(&self) {
+        let mut unsaid = self.unsaid.lock();
+        let counts = std::mem::take(&mut unsaid.counts);
+        let is_any = !counts.is_empty();
+        counts.into_iter().for_each(|((app, _), fact)| self.push(&mut unsaid, AppFact { app, fact }));
+        drop(unsaid);
+        if is_any {
+            self.wake.notify_one();
+        }
+    }
+
+    fn push(&self, unsaid: &mut Unsaid, fact: AppFact) {
+        unsaid.facts.push(fact);
+        // Under the lock: whoever reads it after it has told a fact finds that fact's number, or a larger one.
+        self.last.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The number of the last fact that was told, by this thread at least.
+    pub(super) fn last(&self) -> u64 {
+        self.last.load(Ordering::Relaxed)
+    }
+
+    /// Waits until there is something to say.
+    pub(super) async fn wait(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Says what has not been said, batch by batch.
+    pub(super) fn flush(&self, mut say: impl FnMut(FactBatch)) {
+        let mut said = self.said.lock();
+        let facts = std::mem::take(&mut self.unsaid.lock().facts);
+        let mut batch = FactListBuilder::default();
+        let mut first = said.number() + 1;
+        for AppFact { app, fact } in facts {
+            batch.push(&app, &fact);
+            let number = said.say(&app, fact);
+            if batch.bytes() >= BATCH_BYTES {
+                say(FactBatch { first, facts: batch.take() });
+                first = number + 1;
+            }
+        }
+        if !batch.is_empty() {
+            say(FactBatch { first, facts: batch.take() });
+        }
+    }
+
+    /// Does something with the number of the last fact that was said, before another one is said.
+    pub(super) fn with_number<R>(&self, then: impl FnOnce(u64) -> R) -> R {
+        let said = self.said.lock();
+        then(said.number())
+    }
+
+    /// All that is true, for whoever has asked.
+    pub(super) fn snapshot(&self) -> NodeSnapshot {
+        self.said.lock().snapshot(BATCH_BYTES)
+    }
+
+    pub(super) fn size(&self) -> ReplicaSize {
+        self.said.lock().size()
+    }
+
+    /// Facts that wait to be said.
+    pub(super) fn unsaid(&self) -> usize {
+        let unsaid = self.unsaid.lock();
+        unsaid.facts.len() + unsaid.counts.len()
+    }
+}
+
+/// The channel of a fact that holds a count, the count, and whether that is all that it says.
+fn counted(fact: &Fact) -> Option<(Option<&ChannelName>, u32, bool)> {
+    match fact {
+        Fact::Subscribers { channel, count, .. } => Some((Some(channel), *count, true)),
+        Fact::Connections { count } => Some((None, *count, true)),
+        Fact::Joined { channel, count, .. } | Fact::Left { channel, count, .. } => {
+            Some((Some(channel), *count, false))
+        }
+        Fact::SignedIn { .. } | Fact::SignedOut { .. } | Fact::CacheMissed { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::ChannelVersion;
+
+    fn subscribers(count: u32) -> Fact {
+        let channel = ChannelName::parse("news", 164).unwrap();
+        Fact::Subscribers { channel, count, version: ChannelVersion::new(count.into()) }
+    }
+
+    /// What is said, with the number of each.
+    fn said(telling: &Telling) -> Vec<(u64, Fact)> {
+        let mut said = Vec::new();
+        telling.flush(|batch| {
+            let facts = batch.facts.iter().map(|fact| fact.unwrap().fact);
+            said.extend((batch.first..).zip(facts));
+        });
+        said
+    }
+
+    #[test]
+    fn facts_are_numbered_as_they_were_told() {
+        let (telling, app) = (Telling::new(), Arc::from("1"));
+        assert!(!telling.tell(&app, subscribers(1)) && !telling.tell(&app, subscribers(2)));
+        assert_eq!((telling.last(), telling.unsaid()), (2, 2));
+        assert_eq!(said(&telling), [(1, subscribers(1)), (2, subscribers(2))]);
+        assert!(!telling.tell(&app, subscribers(3)));
+        assert_eq!(said(&telling), [(3, subscribers(3))]);
+        assert_eq!((telling.with_number(|number| number), telling.size().channels), (3, 1));
+    }
+
+    #[test]
+    fn large_counts_are_told_together_and_never_after_newer_ones() {
+        let (telling, app) = (Telling::new(), Arc::from("1"));
+        for count in 101..1000 {
+            assert!(!telling.tell(&app, subscribers(count)));
+        }
+        assert_eq!((said(&telling), telling.last()), (Vec::new(), 0));
+        telling.tell_counts();
+        assert_eq!(said(&telling), [(1, subscribers(999))]);
+        assert!(!telling.tell(&app, subscribers(101)) && !telling.tell(&app, subscribers(100)));
+        telling.tell_counts();
+        assert_eq!(said(&telling), [(2, subscribers(100))]);
+    }
+
+    #[test]
+    fn much_is_said_in_batches_that_follow_each_other() {
+        let (telling, app) = (Telling::new(), Arc::from("1"));
+        let users = (0..20_000).map(|n| Fact::SignedIn { user_id: format!("user-{n}").into() });
+        users.for_each(|fact| assert!(!telling.tell(&app, fact)));
+        let (mut next, mut batches) = (1, 0);
+        telling.flush(|batch| {
+            assert_eq!(batch.first, next);
+            assert!(batch.facts.bytes() < 2 * BATCH_BYTES);
+            next += u64::from(batch.facts.len());
+            batches += 1;
+        });
+        assert_eq!(next, 20_001);
+        assert!((3..20).contains(&batches), "{batches}");
+    }
+}

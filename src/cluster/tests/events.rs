@@ -1,0 +1,117 @@
+use super::*;
+use crate::cluster::local::Fate;
+use crate::cluster::status::Loss;
+
+#[test]
+fn an_event_of_any_node_reaches_the_subscribers_of_all_once_and_in_order() {
+    const EVENTS: usize = 300;
+    let engine = LocalEngine::new();
+    let nodes: [TestNode; 3] = nodes(&engine);
+    let clients = nodes.each_ref().map(|node| node.joined("news", None));
+    thread::scope(|scope| {
+        for (n, node) in nodes.iter().enumerate() {
+            scope.spawn(move || {
+                (0..EVENTS).for_each(|event| node.publish("news", &format!("{n} {event}"), None))
+            });
+        }
+    });
+    for client in &clients {
+        until("all events", || client.events().len() == 3 * EVENTS);
+        for n in 0..3 {
+            let prefix = format!("{n} ");
+            let of_node: Vec<_> = client
+                .events()
+                .iter()
+                .filter_map(|text| text.strip_prefix(&prefix)?.parse::<usize>().ok())
+                .collect();
+            assert_eq!(of_node, (0..EVENTS).collect::<Vec<_>>(), "of node {n}");
+        }
+    }
+    let figures = nodes[0].status().figures;
+    assert_eq!((figures.missed_events, figures.repeated_events), (0, 0));
+    assert_eq!(figures.lost, [0; Loss::COUNT]);
+    assert_eq!(figures.said[0].messages, EVENTS as u64, "one publish for each event");
+}
+
+#[test]
+fn the_connection_that_is_excluded_is_so_on_any_node() {
+    let engine = LocalEngine::new();
+    let [a, b]: [TestNode; 2] = nodes(&engine);
+    let (excluded, other) = (b.joined("news", None), b.joined("news", None));
+    a.publish("news", "not for all", Some(excluded.socket));
+    a.publish("news", "for all", None);
+    until("both", || other.events() == ["not for all", "for all"]);
+    until("one", || excluded.events() == ["for all"]);
+}
+
+#[test]
+fn an_event_costs_nodes_without_subscribers_nothing() {
+    let engine = LocalEngine::new();
+    let [a, b, c]: [TestNode; 3] = nodes(&engine);
+    let client = b.joined("news", None);
+    a.publish("news", "hello", None);
+    until("the event", || client.events() == ["hello"]);
+    assert_eq!(engine.wanted_by(&subject("news")), 1);
+    assert_eq!((c.status().figures.heard[0].messages, b.status().figures.heard[0].messages), (0, 1));
+}
+
+#[test]
+fn a_subscription_lingers_and_is_given_up() {
+    let engine = LocalEngine::new();
+    let [a, b]: [TestNode; 2] = nodes(&engine);
+    let client = b.joined("news", None);
+    client.disconnect("news");
+    let again = b.joined("news", None);
+    assert_eq!(b.status().figures.joins_waited, 1, "the second one did not wait");
+    a.publish("news", "hello", None);
+    until("the event", || again.events() == ["hello"]);
+    again.disconnect("news");
+    until("nobody wants it", || engine.wanted_by(&subject("news")) == 0);
+    assert_eq!(b.status().figures.claimed_channels, 0);
+}
+
+#[test]
+fn what_comes_twice_is_heard_once_and_what_is_lost_is_counted() {
+    let engine = LocalEngine::new();
+    let [a, b]: [TestNode; 2] = nodes(&engine);
+    let client = b.joined("news", None);
+    b.faults.next(subject("news"), 3, Fate::ArrivesTwice);
+    ["1", "2", "3"].iter().for_each(|text| a.publish("news", text, None));
+    until("three events", || client.events() == ["1", "2", "3"]);
+    b.faults.next(subject("news"), 2, Fate::IsLost);
+    ["4", "5", "6"].iter().for_each(|text| a.publish("news", text, None));
+    until("the last one", || client.events() == ["1", "2", "3", "6"]);
+    let figures = b.status().figures;
+    assert_eq!((figures.repeated_events, figures.missed_events), (3, 2));
+}
+
+#[test]
+fn a_frame_for_one_connection_finds_its_node() {
+    let engine = LocalEngine::new();
+    let [a, b]: [TestNode; 2] = nodes(&engine);
+    let client = b.client();
+    let send = |to| {
+        let (name, data, to) = ("e".into(), Data::of_text("for you"), Destination::Connection(to));
+        let event = AcceptedEvent { source: Source::Http, to, name, data, raw: None };
+        a.hub.accept(&a.app, &event)
+    };
+    assert!(send(client.socket));
+    until("the frame", || client.events() == ["for you"]);
+    let tags: Vec<_> = [&a, &b].map(|node| node.hub.bus().unwrap().socket_tag()).into();
+    let foreign = (1..).map(|n| SocketId::new(n << 16 | 7, 7)).find(|id| !tags.contains(&id.tag())).unwrap();
+    assert!(!send(foreign), "there is no such node");
+}
+
+#[test]
+fn events_that_a_channel_remembers_are_numbered_by_the_engine_for_all() {
+    let engine = LocalEngine::new();
+    let [a, b]: [TestNode; 2] = nodes(&engine);
+    let (here, there) = (a.joined("cache-news", None), b.joined("cache-news", None));
+    (0..50).for_each(|n| [&a, &b][n % 2].publish("cache-news", &n.to_string(), None));
+    until("all here", || here.events().len() == 50);
+    until("all there", || there.events() == here.events());
+    a.faults.cut();
+    until("it is known", || a.status().away.is_some());
+    a.publish("cache-news", "alone", None);
+    until("it is delivered here", || here.events().len() == 51);
+}

@@ -1,0 +1,83 @@
+use super::*;
+use std::collections::BTreeSet;
+
+fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
+    names.into_iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn members_of_all_nodes_are_one_roster() {
+    let engine = LocalEngine::new();
+    let [a, b, c]: [TestNode; 3] = nodes(&engine);
+    let ann = a.joined("presence-room", Some("ann"));
+    let bob = b.joined("presence-room", Some("bob"));
+    let eve = c.joined("presence-room", Some("eve"));
+    let all = [&ann, &bob, &eve];
+    until("one roster", || all.iter().all(|client| client.roster() == names(["ann", "bob", "eve"])));
+    // A user who is on two nodes leaves with the second connection.
+    let second = b.joined("presence-room", Some("ann"));
+    ann.disconnect("presence-room");
+    a.publish("presence-room", "after", None);
+    until("the event", || eve.events() == ["after"] && bob.events() == ["after"]);
+    until("it is known", || c.status().peers[0].size.members == 0);
+    assert_eq!(eve.roster(), names(["ann", "bob", "eve"]));
+    second.disconnect("presence-room");
+    until("ann is gone", || [&bob, &eve].iter().all(|client| client.roster() == names(["bob", "eve"])));
+    assert_eq!(eve.members().iter().filter(|told| *told == "-ann").count(), 1);
+}
+
+#[test]
+fn a_node_that_starts_later_knows_what_there_is() {
+    const MEMBERS: usize = 2000;
+    let engine = LocalEngine::new();
+    let [a, b]: [TestNode; 2] = nodes(&engine);
+    let _many: Vec<_> = (0..MEMBERS)
+        .map(|n| {
+            let client = a.client();
+            client.join("presence-room", Some(&format!("user-{n}")));
+            client
+        })
+        .collect();
+    let _bob = b.joined("presence-room", Some("bob"));
+    until("all are known", || b.status().peers[0].size.members == MEMBERS);
+    let c = TestNode::start(&engine, "late");
+    until("it knows the others", || c.knows(2));
+    let late = c.joined("presence-room", Some("late"));
+    assert_eq!(late.roster().len(), MEMBERS + 2);
+    assert!(c.status().figures.snapshots_taken >= 2);
+}
+
+#[test]
+fn no_event_of_a_member_precedes_it() {
+    const ROUNDS: usize = 100;
+    let engine = LocalEngine::new();
+    let [a, b]: [TestNode; 2] = nodes(&engine);
+    let witness = b.joined("presence-room", Some("witness"));
+    for n in 0..ROUNDS {
+        let user = format!("user-{n}");
+        let client = a.joined("presence-room", Some(&user));
+        a.publish("presence-room", &user, Some(client.socket));
+    }
+    until("all events", || witness.events().len() == ROUNDS);
+    let frames = witness.sent.0.lock().clone();
+    for n in 0..ROUNDS {
+        let place = |what: &str| frames.iter().position(|frame| frame.contains(what)).unwrap();
+        let (added, event) = (format!("{{\\\"user_id\\\":\\\"user-{n}\\\"}}"), format!("\"user-{n}\""));
+        assert!(place(&added) < place(&event), "{n}: {frames:?}");
+    }
+    assert_eq!(b.status().figures.lost[super::super::status::Loss::StateLate as usize], 0);
+}
+
+#[test]
+fn an_app_that_is_added_here_later_is_told_what_there_is_of_it_elsewhere() {
+    let engine = LocalEngine::new();
+    let [a, b]: [TestNode; 2] = nodes(&engine);
+    let _ann = a.joined("presence-room", Some("ann"));
+    until("it is known", || b.status().peers[0].size.members == 1);
+    b.hub.set_apps(Vec::new()).unwrap();
+    b.hub.set_apps(vec![(app(), Some(Vec::new()))]).unwrap();
+    let b = TestNode { app: b.hub.state_by_key("k").unwrap(), ..b };
+    let bob = b.client();
+    bob.join("presence-room", Some("bob"));
+    until("one roster", || bob.roster() == names(["ann", "bob"]));
+}

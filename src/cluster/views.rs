@@ -1,0 +1,263 @@
+//! What this node knows of each other node, and how far the hub has been told: step by step, so that one node's million
+//! members hold up nobody's events. Events wait here for the changes of members that precede them. Pure.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
+use crate::channel::NodeId;
+use crate::hub::AppIndex;
+
+use super::adapter::Subject;
+use super::config::ClusterConfig;
+use super::envelope::CarriedEvent;
+use super::replica::{AppChange, Replica, ReplicaBounds, ReplicaCounts};
+
+/// How much another node may say that it has: more than a node serves.
+const BOUNDS: ReplicaBounds = ReplicaBounds { entries: 4_000_000, bytes: 1024 * 1024 * 1024 };
+
+/// What is known of the other nodes.
+#[derive(Debug, Default)]
+pub(super) struct Views {
+    views: BTreeMap<NodeId, PeerView>,
+    waiting: Waiting,
+    /// What has happened to replicas of nodes that have gone.
+    departed: ReplicaCounts,
+    /// The apps that the hub has, by what tells them from those before.
+    pub(super) apps: BTreeMap<String, AppIndex>,
+}
+
+/// What waits in all of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Waiting {
+    pub(super) events: usize,
+    pub(super) bytes: usize,
+}
+
+/// What is known of one other node. It stays until the hub has been told that nothing is left.
+#[derive(Debug, Default)]
+pub(super) struct PeerView {
+    /// None once the node has gone.
+    pub(super) replica: Option<Replica>,
+    /// What the hub has not yet been told.
+    steps: VecDeque<Step>,
+    /// The number of the last fact that the hub has been told of.
+    told: u64,
+    parked: VecDeque<ParkedEvent>,
+    /// When a snapshot was asked for, or a part of it came.
+    pub(super) asked: Option<Instant>,
+}
+
+#[derive(Debug)]
+enum Step {
+    Change(AppChange),
+    /// Up to here, this is the last fact.
+    Told(u64),
+}
+
+/// An event that waits for the changes that precede it.
+#[derive(Debug)]
+pub(super) struct ParkedEvent {
+    pub(super) subject: Subject,
+    pub(super) event: CarriedEvent,
+    /// The number that the engine gave it.
+    pub(super) number: Option<u64>,
+    /// Until when it waits at most.
+    pub(super) until: Instant,
+}
+
+impl Views {
+    /// A node has appeared, or has come back by the heartbeat of this number.
+    pub(super) fn appear(&mut self, node: NodeId, returned: u64) {
+        let view = self.views.entry(node).or_default();
+        view.replica = Some(Replica::new(BOUNDS, returned));
+        view.told = 0;
+        view.asked = None;
+    }
+
+    /// A node has gone: nothing is left of it, and nothing waits for what it will not say. Returns the events that did.
+    pub(super) fn depart(&mut self, node: NodeId) -> Vec<ParkedEvent> {
+        let Some(view) = self.views.get_mut(&node) else { return Vec::new() };
+        if let Some(replica) = view.replica.take() {
+            self.departed = sum(self.departed, replica.counts());
+            replica.remove(&mut |change| view.steps.push_back(Step::Change(change)));
+        }
+        let parked = std::mem::take(&mut view.parked);
+        parked.iter().for_each(|event| self.waiting.remove(event));
+        parked.into()
+    }
+
+    /// The view of a node that is there.
+    pub(super) fn of(&self, node: NodeId) -> Option<&Replica> {
+        self.views.get(&node).and_then(|view| view.replica.as_ref())
+    }
+
+    /// Changes what is known of a node that is there. What that changes, the hub is told later.
+    pub(super) fn change<R>(
+        &mut self,
+        node: NodeId,
+        change: impl FnOnce(&mut Replica, &mut dyn FnMut(AppChange)) -> R,
+    ) -> Option<R> {
+        let view = self.views.get_mut(&node)?;
+        let replica = view.replica.as_mut()?;
+        let steps = &mut view.steps;
+        let result = change(replica, &mut |change| steps.push_back(Step::Change(change)));
+        if replica.is_in_step() {
+            match steps.is_empty() {
+                true => view.told = replica.number(),
+                false => steps.push_back(Step::Told(replica.number())),
+            }
+        }
+        Some(result)
+    }
+
+    /// Tells the hub again what there is of an app.
+    pub(super) fn tell_again(&mut self, app: &str) {
+        for view in self.views.values_mut() {
+            if let Some(replica) = &view.replica {
+                replica.tell(app, &mut |change| view.steps.push_back(Step::Change(change)));
+            }
+        }
+    }
+
+    /// Takes some of the steps that the hub has not been told, of each node in turn. `tell` is given them in each node's
+    /// order.
+    pub(super) fn step(&mut self, most: usize, mut tell: impl FnMut(NodeId, &AppChange)) {
+        let behind = self.views.values().filter(|view| !view.steps.is_empty()).count();
+        let share = most / behind.max(1) + 1;
+        for (node, view) in &mut self.views {
+            for step in view.steps.drain(..share.min(view.steps.len())) {
+                match step {
+                    Step::Change(change) => tell(*node, &change),
+                    Step::Told(number) => view.told = number,
+                }
+            }
+            if view.steps.is_empty() && view.steps.capacity() > 1024 {
+                view.steps = VecDeque::new();
+            }
+        }
+        self.views.retain(|_, view| view.replica.is_some() || !view.steps.is_empty());
+    }
+
+    /// Whether there are steps that the hub has not been told.
+    pub(super) fn has_steps(&self) -> bool {
+        self.views.values().any(|view| !view.steps.is_empty())
+    }
+
+    /// Whether the hub knows all that is known of a node, and nothing of it is missing here.
+    pub(super) fn is_told(&self, node: NodeId) -> bool {
+        self.views.get(&node).is_some_and(|view| {
+            view.steps.is_empty() && view.replica.as_ref().is_some_and(Replica::is_in_step)
+        })
+    }
+
+    /// The nodes whose snapshots are to be asked for: wanted, or asked for so long before this that they are lost.
+    pub(super) fn wanted(
+        &mut self,
+        now: Instant,
+        pace: std::time::Duration,
+        lost: std::time::Duration,
+    ) -> Vec<NodeId> {
+        let mut wanted = Vec::new();
+        for (node, view) in &mut self.views {
+            let Some(replica) = &view.replica else { continue };
+            let after = if replica.wants_snapshot() { pace } else { lost };
+            if !replica.is_in_step() && view.asked.is_none_or(|asked| now >= asked + after) {
+                view.asked = Some(now);
+                wanted.push(*node);
+            }
+        }
+        wanted
+    }
+
+    /// A part of a node's snapshot has come.
+    pub(super) fn hears_part(&mut self, node: NodeId, now: Instant) {
+        if let Some(view) = self.views.get_mut(&node) {
+            view.asked = Some(now);
+        }
+    }
+
+    /// Whether an event waits for changes of its node, or for events that do.
+    pub(super) fn has_to_wait(&self, node: NodeId, state: u64) -> bool {
+        self.views
+            .get(&node)
+            .is_some_and(|view| view.replica.is_some() && (state > view.told || !view.parked.is_empty()))
+    }
+
+    /// Has an event wait. If too many do, returns those of the node that have to go first.
+    pub(super) fn park(
+        &mut self,
+        node: NodeId,
+        event: ParkedEvent,
+        config: &ClusterConfig,
+    ) -> Vec<ParkedEvent> {
+        let Some(view) = self.views.get_mut(&node) else { return vec![event] };
+        self.waiting.add(&event);
+        view.parked.push_back(event);
+        let mut early = Vec::new();
+        while self.waiting.events > config.waiting_events || self.waiting.bytes > config.waiting_bytes {
+            let Some(first) = view.parked.pop_front() else { break };
+            self.waiting.remove(&first);
+            early.push(first);
+        }
+        early
+    }
+
+    /// Events that need not wait any more, each with whether what it waited for is true.
+    pub(super) fn unpark(&mut self, now: Instant) -> Vec<(ParkedEvent, bool)> {
+        let mut ready = Vec::new();
+        for view in self.views.values_mut().filter(|view| !view.parked.is_empty()) {
+            while let Some(first) = view.parked.front() {
+                let is_true = first.event.state <= view.told;
+                if !is_true && first.until > now {
+                    break;
+                }
+                if let Some(first) = view.parked.pop_front() {
+                    self.waiting.remove(&first);
+                    ready.push((first, is_true));
+                }
+            }
+        }
+        ready
+    }
+
+    /// When the first of those that wait has waited for long enough.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        if self.waiting.events == 0 {
+            return None;
+        }
+        self.views.values().filter_map(|view| view.parked.front()).map(|event| event.until).min()
+    }
+
+    /// What has happened to all replicas.
+    pub(super) fn counts(&self) -> ReplicaCounts {
+        let replicas = self.views.values().filter_map(|view| view.replica.as_ref());
+        replicas.map(Replica::counts).fold(self.departed, sum)
+    }
+
+    /// What waits.
+    pub(super) fn waiting(&self) -> Waiting {
+        self.waiting
+    }
+}
+
+fn sum(one: ReplicaCounts, other: ReplicaCounts) -> ReplicaCounts {
+    ReplicaCounts {
+        gaps: one.gaps + other.gaps,
+        snapshots: one.snapshots + other.snapshots,
+        refused: one.refused + other.refused,
+        unknown: one.unknown + other.unknown,
+        not_held: one.not_held + other.not_held,
+    }
+}
+
+impl Waiting {
+    fn add(&mut self, event: &ParkedEvent) {
+        self.events += 1;
+        self.bytes += event.event.frame.websocket().len();
+    }
+
+    fn remove(&mut self, event: &ParkedEvent) {
+        self.events -= 1;
+        self.bytes -= event.event.frame.websocket().len();
+    }
+}
