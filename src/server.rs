@@ -6,9 +6,11 @@ mod admin;
 mod app_listeners;
 mod bound;
 pub(crate) mod control;
+mod engine;
 mod error;
 mod files;
 mod inherited;
+mod joining;
 mod listening;
 mod notify;
 mod patience;
@@ -39,6 +41,7 @@ use std::sync::Arc;
 
 use crate::admin::{Access, Admin};
 use crate::app_admin::{AppsApi, LiveApps, ManagedApps};
+use crate::cluster::ClusterView;
 use crate::config::Config;
 use crate::http::{RequestCounts, UnfinishedBodies};
 use crate::hub::{Hub, Listener, RefusedAddresses};
@@ -56,9 +59,10 @@ use crate::webhook::Webhooks;
 
 use admin::AdminListener;
 use app_listeners::AppListeners;
-use error::{check_engine, load_certificates};
+use error::load_certificates;
 use files::OpenFiles;
 use inherited::InheritedSocket;
+use joining::JoiningNode;
 use listening::ListeningSocket;
 use role::Role;
 use service::ServiceParts;
@@ -144,7 +148,6 @@ impl Server {
     pub fn bind(self) -> Result<BoundServer, StartError> {
         let Server { config, taps, hooks, test_mode, inherited, managed, admin_is_dispensable } = self;
         config.admin.check()?;
-        check_engine(&config)?;
         check_apps(&config)?;
         let (webhooks, relays) = (Webhooks::new(), Relays::new());
         let wire = PipeWire::new(config.pipe.clone());
@@ -171,6 +174,9 @@ impl Server {
         let bind = |wanted| ListeningSocket::bind(wanted, config.server.backlog, tls.as_ref());
         let sockets: Vec<_> = wanted.into_iter().map(bind).collect::<Result<_, _>>()?;
         let sockets: Vec<ListeningSocket> = sockets.into_iter().flatten().collect();
+        let port =
+            sockets.iter().find_map(ListeningSocket::address).map_or(config.server.port, |at| at.port());
+        let mut joining = JoiningNode::prepare(&config, &hub, port)?;
         let bind_admin = |wanted| AdminListener::bind(wanted, config.server.backlog, admin_is_dispensable);
         let admin = admin.filter(|_| has_admin).map(bind_admin).transpose()?;
         let reloader = Reloader::new(Arc::clone(&hub), listeners, certificates.clone(), config.clone());
@@ -180,7 +186,12 @@ impl Server {
         }
         let most_http = config.server.max_http_connections;
         let slots = Arc::new(ConnectionSlots::new(most_http, files.bounds.per_worker, workers));
-        let readiness = Arc::new(Readiness::new(Arc::clone(&hub), Arc::clone(&slots)));
+        let readiness = Readiness::new(Arc::clone(&hub), Arc::clone(&slots));
+        let readiness = match &joining {
+            Some(joining) => readiness.of_cluster(joining.view(), config.cluster.node.bus_lost),
+            None => readiness,
+        };
+        let readiness = Arc::new(readiness);
         let unfinished = Arc::new(UnfinishedBodies::new(config.server.http_unfinished_bytes));
         let usage = usage_book(&config, &hub);
         let parts = ServiceParts {
@@ -196,7 +207,9 @@ impl Server {
             requests: Arc::new(RequestCounts::default()),
             relays,
         };
-        let metrics = metrics_of(&parts, &webhooks, usage.as_ref(), certificates.as_ref(), &hooks, &sockets);
+        let cluster = joining.as_ref().map(JoiningNode::view);
+        let metrics =
+            metrics_of((&parts, cluster), &webhooks, usage.as_ref(), certificates.as_ref(), &hooks, &sockets);
         let admin = admin.zip(usage.clone()).map(|(sockets, usage)| {
             let config = &parts.config;
             let access = access(config, &parts.guesses);
@@ -206,6 +219,9 @@ impl Server {
             let admin = Admin::new(access, hub, Arc::clone(&parts.readiness), metrics, usage, api);
             AdminListener { sockets, admin: Arc::new(admin) }
         });
+        if let Some(joining) = &mut joining {
+            joining.reached_at(admin.as_ref().and_then(AdminListener::place));
+        }
         Ok(BoundServer {
             parts,
             reloader,
@@ -219,6 +235,7 @@ impl Server {
             certificates,
             patience: Patience::default(),
             supervision: None,
+            joining,
         })
     }
 }
@@ -232,7 +249,7 @@ fn access(config: &Config, guesses: &Arc<RefusedAddresses>) -> Access {
 
 /// Tells of all these parts.
 fn metrics_of(
-    parts: &ServiceParts,
+    (parts, cluster): (&ServiceParts, Option<Arc<dyn ClusterView>>),
     webhooks: &Webhooks,
     usage: Option<&UsageBook>,
     certificates: Option<&Arc<Certificates>>,
@@ -253,7 +270,7 @@ fn metrics_of(
         usage: usage.cloned(),
         hooks: hooks.iter().map(|(app_id, hook)| (app_id.clone(), hook.figures())).collect(),
         soketi: soketi_names(&parts.config, sockets),
-        cluster: None,
+        cluster,
     })
 }
 

@@ -27,7 +27,7 @@ use super::import::run_import;
 use super::nodes::{nodes_of, show_nodes};
 use super::reloads::{AppsPath, Reloads, reload, tell};
 use super::send_test::send_test;
-use super::welcome::{admin_line, foreign_names, further_line, pipe_line, welcome};
+use super::welcome::{admin_line, cluster_line, foreign_names, further_line, pipe_line, welcome};
 use super::{Command, parse};
 
 /// The exit code for a configuration that cannot be used, or an address that cannot be had.
@@ -172,6 +172,7 @@ fn serve(flags: Flags, loaded: Loaded, inherited: InheritedSockets) -> Result<()
     if let Some(url) = bound.admin_url() {
         also.push_str(&admin_line(&url, bound.admin_token().filter(|_| mode.is_development())));
     }
+    also.extend(cluster_line(&config.cluster));
     also.push_str(&foreign_names(&loaded.read));
     let reachable = development::reachable(config.server.widest_host());
     let text = welcome(config, &bound.url(), mode, &reachable, &also);

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use crate::app::App;
-use crate::config::{AppConfig, Config, Mode};
+use crate::config::{AppConfig, ClusterSettings, Config, Mode};
 
 /// What the broker prints once it accepts connections at `url` (`http://` and the address and port): a line that says
 /// so, and in development mode what is on, why, and where to begin. Configured secrets are never shown. `reachable` are
@@ -74,6 +74,15 @@ fn with_host(url: &str, address: IpAddr) -> Option<String> {
 /// What the broker prints about another place where it listens.
 pub(super) fn further_line(url: &str) -> String {
     format!("heliostat listens on {url}, too\n")
+}
+
+/// What the broker prints where it is one of several nodes.
+pub(super) fn cluster_line(cluster: &ClusterSettings) -> Option<String> {
+    let url = cluster.url.as_ref()?;
+    Some(format!(
+        "heliostat is one of the nodes that {url} joins, under the prefix {}\n",
+        cluster.node.prefix
+    ))
 }
 
 /// What the broker prints about the pipe's own port, served at `url` (`ws://` and the address and port).

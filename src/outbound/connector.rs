@@ -44,6 +44,22 @@ pub enum ConnectorError {
     Tls(#[from] rustls::Error),
 }
 
+/// How to speak TLS with other servers: the public certificate authorities are trusted, and those of the file if one is
+/// named.
+///
+/// # Errors
+/// If the file cannot be used.
+pub(crate) fn client_tls(trusted: Option<TrustedFile<'_>>) -> Result<rustls::ClientConfig, ConnectorError> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    for certificate in trusted.map(certificates).transpose()?.unwrap_or_default() {
+        roots.add(certificate)?;
+    }
+    Ok(rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}
+
 /// What makes connections: it trusts the public certificate authorities, and those of the file if one is named.
 ///
 /// # Errors
@@ -51,14 +67,7 @@ pub enum ConnectorError {
 pub(crate) fn connector(
     trusted: Option<TrustedFile<'_>>,
 ) -> Result<HttpsConnector<HttpConnector>, ConnectorError> {
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    for certificate in trusted.map(certificates).transpose()?.unwrap_or_default() {
-        roots.add(certificate)?;
-    }
-    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let tls = client_tls(trusted)?;
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);

@@ -2,6 +2,7 @@
 //! is answered when the workers are busy or full.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_http::error::DispatchError;
@@ -53,6 +54,12 @@ impl AdminListener {
             }
             bound => bound,
         }
+    }
+
+    /// Its first address, and the URL of that.
+    pub(super) fn place(&self) -> Option<(IpAddr, String)> {
+        let address = self.sockets.first().and_then(ListeningSocket::address)?;
+        Some((address.ip(), self.url()?))
     }
 
     /// The URL of its first address, without a path.

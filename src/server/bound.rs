@@ -2,19 +2,23 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_server::{Server as ActixServer, ServerBuilder};
 use tracing::{info, warn};
 
 use super::accepting::Accepting;
-use super::admin::AdminListener;
+use super::admin::{AdminListener, ServingAdmin};
 use super::files::OpenFiles;
+use super::joining::JoiningNode;
 use super::listening::{ListeningSocket, SocketHandle};
 use super::role::Role;
 use super::service::ServiceParts;
 use super::stop::Stop;
 use super::{Patience, Reloader, Supervision};
+use crate::cluster::RunningNode;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::net::tls::{self, Certificates};
@@ -46,6 +50,8 @@ pub struct BoundServer {
     pub(super) patience: Patience,
     /// A service manager is told how it goes.
     pub(super) supervision: Option<Supervision>,
+    /// Where this node is to be one of several.
+    pub(super) joining: Option<JoiningNode>,
 }
 
 impl BoundServer {
@@ -155,8 +161,10 @@ impl BoundServer {
             certificates,
             patience,
             supervision,
+            joining,
             ..
         } = self;
+        let mut shutdown = pin!(shutdown);
         let hooks =
             hooks.into_iter().map(|(_, hook)| hook.start()).collect::<io::Result<Vec<RunningHook>>>()?;
         let keeper = usage.map(UsageKeeper::start).transpose()?;
@@ -167,6 +175,19 @@ impl BoundServer {
             .disable_signals();
         let (server, handles) = serve_all(sockets, server, &parts)?;
         let admin = admin.map(|admin| admin.serve(&parts.config)).transpose()?;
+        // Whoever connects meanwhile waits in the kernel, and is refused by nobody.
+        let node = match joining {
+            None => None,
+            Some(joining) => {
+                let joined = joining.join(&parts.hub);
+                let joined = joined_unless(joined, shutdown.as_mut(), supervision.as_ref());
+                match joined.await? {
+                    Some(node) => Some(node),
+                    // It is to stop before it has served anybody.
+                    None => return end_unserved(admin, keeper, hooks).await,
+                }
+            }
+        };
         let server = server.run();
         let handle = server.handle();
         let ServiceParts { hub, config, wire, test_mode, readiness, slots, relays, .. } = parts;
@@ -207,6 +228,7 @@ impl BoundServer {
             sockets: handles,
             admin,
             reloader,
+            node,
         };
         let stopped = stop.run(handle, running).await;
         if let Some(keeper) = keeper {
@@ -217,6 +239,45 @@ impl BoundServer {
         }
         stopped
     }
+}
+
+/// Has a node join the others, unless it is to stop before. A service manager waits for it.
+async fn joined_unless(
+    joined: impl Future<Output = io::Result<RunningNode>>,
+    stop: impl Future<Output = ()>,
+    supervision: Option<&Supervision>,
+) -> io::Result<Option<RunningNode>> {
+    let mut node = Ok(None);
+    let joining = async {
+        tokio::select! {
+            joined = joined => node = joined.map(Some),
+            () = stop => {}
+        }
+    };
+    match supervision {
+        Some(supervision) => supervision.extending(Duration::ZERO, joining).await,
+        None => joining.await,
+    }
+    node
+}
+
+/// Ends what has been started of a broker that has not served.
+async fn end_unserved(
+    admin: Option<ServingAdmin>,
+    keeper: Option<UsageKeeper>,
+    hooks: Vec<RunningHook>,
+) -> io::Result<()> {
+    for hook in hooks {
+        hook.stop().await;
+    }
+    if let Some(mut admin) = admin {
+        admin.close().await;
+        admin.end().await;
+    }
+    if let Some(keeper) = keeper {
+        keeper.end().await;
+    }
+    Ok(())
 }
 
 /// Has the HTTP server serve all these sockets. Returns what closes them, in their order.

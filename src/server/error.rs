@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::TooFewFiles;
+use super::engine::{self, EngineTrouble};
 use super::inherited::InheritError;
 use super::wanted::{OverlappingListeners, wanted_listeners};
 use crate::admin::OpenAdmin;
@@ -85,11 +86,9 @@ pub enum StartError {
     /// Two places to listen exclude each other.
     #[error(transparent)]
     Overlap(#[from] OverlappingListeners),
-    /// The node is to be one of several, and the program cannot speak with what is between them.
-    #[error(
-        "cluster.url names a Redis, and this program was built without Redis: take one that was built with the feature `redis`"
-    )]
-    WithoutRedis,
+    /// The node is to be one of several, and the engine between them cannot be joined.
+    #[error("{0}")]
+    Engine(String),
     /// The system refused for another reason.
     #[error("cannot listen on {address}: {error}")]
     Listen {
@@ -107,7 +106,9 @@ pub enum StartError {
 /// See [`StartError`].
 pub(crate) fn check(config: &Config) -> Result<Vec<String>, StartError> {
     config.admin.check()?;
-    check_engine(config)?;
+    if config.cluster.url.is_some() {
+        engine::check_program(&config.cluster)?;
+    }
     let certificates = tls::prepare(pair_files(config)?)?;
     wanted_listeners(config)?;
     check_apps(config)?;
@@ -124,9 +125,10 @@ pub(crate) fn check_apps(config: &Config) -> Result<(), StartError> {
     })
 }
 
-/// Finds what would keep a node from joining others, without asking the engine.
-pub(super) fn check_engine(config: &Config) -> Result<(), StartError> {
-    if config.cluster.url.is_some() { Err(StartError::WithoutRedis) } else { Ok(()) }
+impl From<EngineTrouble> for StartError {
+    fn from(trouble: EngineTrouble) -> Self {
+        StartError::Engine(trouble.to_string())
+    }
 }
 
 /// The files of the certificates that a configuration wants to be served.

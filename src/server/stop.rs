@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use super::admin::ServingAdmin;
 use super::listening::{self, SocketHandle};
 use super::{Patience, Reloader, Supervision};
+use crate::cluster::RunningNode;
 use crate::config::{Config, ServerConfig, ShutdownCode};
 use crate::hub::{Hub, Shutdown};
 use crate::net::slots::ConnectionSlots;
@@ -52,6 +53,8 @@ pub(super) struct Stop {
     pub(super) sockets: Vec<SocketHandle>,
     pub(super) admin: Option<ServingAdmin>,
     pub(super) reloader: Reloader,
+    /// Where this node is one of several.
+    pub(super) node: Option<RunningNode>,
 }
 
 impl Stop {
@@ -71,7 +74,7 @@ impl Stop {
         let expected = telemetry::suppress_messages(&telemetry::CLOSED_PORT_MESSAGES);
         self.stop_work(&server).await;
         self.patience.over();
-        let Stop { config, hub, wire, test_mode, webhooks, relays, hooks, admin, reloader, .. } = self;
+        let Stop { config, hub, wire, test_mode, webhooks, relays, hooks, admin, reloader, node, .. } = self;
         let grace = config.server.shutdown_grace;
         let deadline = tokio::time::Instant::now() + grace;
         if let Some(test_mode) = &test_mode {
@@ -102,6 +105,10 @@ impl Stop {
         let last = deadline.max(tokio::time::Instant::now() + LAST_WEBHOOKS);
         if ended.is_err() {
             let _ = tokio::time::timeout_at(last, drained).await;
+        }
+        // The others have been told of each that has gone.
+        if let Some(node) = node {
+            node.stop().await;
         }
         tokio::join!(webhooks.finish(last.into_std()), relays.finish(last.into_std()));
         stopped
