@@ -365,7 +365,7 @@ impl SimulatedNode {
                             replicas.insert(node, Replica::new(ReplicaBounds::default(), returned)).is_none()
                         );
                     }
-                    PeerChange::Died(node) => {
+                    PeerChange::Died { node, .. } => {
                         died.push(node);
                         let of = told(node);
                         replicas.remove(&node).unwrap().remove(&mut |change| changes.push(of(change)));
@@ -377,7 +377,7 @@ impl SimulatedNode {
                 }
             }
             Content::Goodbye => peers.goodbye(from, now, &mut |change| {
-                assert_eq!(change, PeerChange::Left(from));
+                assert!(matches!(change, PeerChange::Left { node, .. } if node == from));
                 let of = told(from);
                 replicas.remove(&from).unwrap().remove(&mut |change| changes.push(of(change)));
             }),

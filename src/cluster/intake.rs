@@ -16,6 +16,7 @@ use super::event_numbers::{EventNumber, HeardNumbers, Hearing};
 use super::inbox::Words;
 use super::node::ClusterNode;
 use super::peers::PeerChange;
+use super::report::short_id;
 use super::speaking::until;
 use super::status::{Loss, WordKind};
 use super::views::ParkedEvent;
@@ -229,10 +230,10 @@ impl<A: Adapter> Intake<A> {
                 PeerChange::Appeared { node, returned } => {
                     self.node.views.lock().appear(*node, *returned);
                 }
-                PeerChange::Died(node) | PeerChange::Left(node) => {
+                PeerChange::Died { node, .. } | PeerChange::Left { node, .. } => {
                     let counts = &self.node.counts;
                     match change {
-                        PeerChange::Died(_) => counts.peers_died.add_from_anywhere(1),
+                        PeerChange::Died { .. } => counts.peers_died.add_from_anywhere(1),
                         _ => counts.peers_left.add_from_anywhere(1),
                     }
                     let parked = self.node.views.lock().depart(*node);
@@ -315,24 +316,34 @@ impl<A: Adapter> Intake<A> {
     }
 }
 
-/// Tells the log who has come and gone.
+/// Tells the log who has come and gone, by name and by the beginning of the id.
 pub(super) fn log_changes<A>(node: &ClusterNode<A>, changes: &[PeerChange]) {
-    let name = |of: NodeId| {
+    let short = |of: &NodeId| short_id(&of.to_string()).to_owned();
+    let named = |of: &NodeId| {
         let peers = node.peers.lock();
-        peers.peer(of).map_or_else(|| "".into(), |peer| Arc::clone(&peer.heartbeat.name))
+        peers.peer(*of).map_or_else(|| "".into(), |peer| Arc::clone(&peer.heartbeat.name))
     };
     for change in changes {
         match change {
             PeerChange::Appeared { node, returned: 0 } => {
-                tracing::info!(id = %node, name = &*name(*node), "a node has appeared")
+                tracing::info!(node = &*named(node), id = short(node), "a node has come");
             }
             PeerChange::Appeared { node, .. } => {
-                tracing::warn!(id = %node, name = &*name(*node), "a node has come back that was taken for dead");
+                let (name, id) = (named(node), short(node));
+                tracing::warn!(node = &*name, id, "a node has come back that was taken for dead");
             }
-            PeerChange::Died(node) => tracing::warn!(id = %node, "a node is dead: its members leave"),
-            PeerChange::Left(node) => tracing::info!(id = %node, "a node has left"),
+            PeerChange::Died { node, name } => {
+                tracing::warn!(node = &**name, id = short(node), "a node is dead: its members leave");
+            }
+            PeerChange::Left { node, name } => {
+                tracing::info!(node = &**name, id = short(node), "a node has left");
+            }
             PeerChange::Namesake { node, name } => {
-                tracing::warn!(id = %node, name = &**name, "two nodes have one name");
+                tracing::warn!(
+                    node = &**name,
+                    id = short(node),
+                    "two nodes have one name: give each another cluster.node_name"
+                );
             }
             PeerChange::Settled => {
                 node.settled.send_replace(true);

@@ -86,9 +86,9 @@ pub(crate) enum PeerChange {
     /// been taken for dead: see [`Replica::new`](super::replica::Replica::new).
     Appeared { node: NodeId, returned: u64 },
     /// It is dead.
-    Died(NodeId),
+    Died { node: NodeId, name: Arc<str> },
     /// It has said goodbye.
-    Left(NodeId),
+    Left { node: NodeId, name: Arc<str> },
     /// It has had the name of this node, or of another peer, for so long that it is no former self. This is told once.
     Namesake { node: NodeId, name: Arc<str> },
     /// This node has settled: it takes joins, and decides.
@@ -196,10 +196,10 @@ impl Peers {
             return;
         }
         self.departed.remember(from, None);
-        if self.peers.remove(&from).is_some() {
+        if let Some(peer) = self.peers.remove(&from) {
             self.link.departed(from);
             self.decide_anew(now);
-            each(PeerChange::Left(from));
+            each(PeerChange::Left { node: from, name: peer.heartbeat.name });
         }
     }
 
@@ -285,7 +285,7 @@ impl Peers {
                 self.departed.remember(node, Some(peer.heartbeat.beat));
                 self.link.departed(node);
                 self.decide_anew(now);
-                each(PeerChange::Died(node));
+                each(PeerChange::Died { node, name: peer.heartbeat.name });
             }
         }
     }

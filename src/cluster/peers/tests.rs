@@ -70,6 +70,11 @@ impl Subject {
     }
 }
 
+/// The end of the other one.
+fn died() -> PeerChange {
+    PeerChange::Died { node: OTHER, name: "b".into() }
+}
+
 #[test]
 fn a_peer_dies_by_five_probes_between_which_it_is_not_heard() {
     let mut subject = Subject::new();
@@ -81,7 +86,7 @@ fn a_peer_dies_by_five_probes_between_which_it_is_not_heard() {
     subject.hears(OTHER, heartbeat(4, "b", "one"));
     assert_eq!(subject.take(), [], "a late or repeated one is no sign of life, and no probe");
     subject.probe(second(1));
-    assert_eq!(subject.take(), [PeerChange::Died(OTHER)]);
+    assert_eq!(subject.take(), [died()]);
     assert_eq!(subject.peers.iter().len(), 0);
 }
 
@@ -126,7 +131,7 @@ fn nobody_dies_while_the_bus_is_away_or_has_just_become_another() {
     assert_eq!(subject.peers.bus_trouble(subject.now), None);
     assert_eq!(subject.take(), []);
     (0..6).for_each(|_| subject.probe(second(1)));
-    assert_eq!(subject.take(), [PeerChange::Died(OTHER)]);
+    assert_eq!(subject.take(), [died()]);
 }
 
 #[test]
@@ -142,11 +147,13 @@ fn one_that_was_taken_for_dead_comes_back_by_a_new_heartbeat_and_one_that_has_le
     let mut subject = Subject::new();
     (0..5).for_each(|_| subject.probe(second(1)));
     subject.hears(OTHER, heartbeat(1, "b", "one"));
-    assert_eq!(subject.take(), [PeerChange::Died(OTHER)], "it was said before");
+    assert_eq!(subject.take(), [died()], "it was said before");
     subject.hears(OTHER, heartbeat(7, "b", "one"));
     assert_eq!(subject.take(), [PeerChange::Appeared { node: OTHER, returned: 7 }]);
     let now = subject.now;
-    subject.peers.goodbye(OTHER, now, &mut |change| assert_eq!(change, PeerChange::Left(OTHER)));
+    subject.peers.goodbye(OTHER, now, &mut |change| {
+        assert_eq!(change, PeerChange::Left { node: OTHER, name: "b".into() })
+    });
     subject.hears(OTHER, heartbeat(8, "b", "one"));
     assert_eq!((subject.take(), subject.peers.ignored().departed), (vec![], 2));
 }
@@ -156,7 +163,7 @@ fn a_goodbye_of_this_node_is_a_lie() {
     let mut subject = Subject::new();
     subject.peers.goodbye(ME, subject.now, &mut |change| panic!("{change:?}"));
     (0..5).for_each(|_| subject.probe(second(1)));
-    assert_eq!(subject.take(), [PeerChange::Died(OTHER)]);
+    assert_eq!(subject.take(), [died()]);
 }
 
 #[test]
