@@ -11,7 +11,7 @@ use crate::channel::NodeId;
 use crate::hub::{ArrivedEvent, Hub, RememberedAs};
 
 use super::adapter::{Adapter, Subject, Word};
-use super::envelope::{CarriedEvent, Content, Envelope, SnapshotRequest, Unreadable};
+use super::envelope::{Content, Envelope, EventMessage, SnapshotRequest, Unreadable};
 use super::event_numbers::{EventNumber, HeardNumbers, Hearing};
 use super::inbox::Words;
 use super::node::ClusterNode;
@@ -207,7 +207,7 @@ impl<A: Adapter> Intake<A> {
     fn change_view<R>(
         &self,
         from: NodeId,
-        change: impl FnOnce(&mut super::replica::Replica, &mut dyn FnMut(super::replica::AppChange)) -> R,
+        change: impl FnOnce(&mut super::replica::Replica, &mut dyn FnMut(super::replica::ReplicaChange)) -> R,
     ) {
         let mut views = self.node.views.lock();
         if views.change(from, change).is_none() {
@@ -276,7 +276,7 @@ impl<A: Adapter> Intake<A> {
         new.iter().for_each(|app| views.tell_again(app));
     }
 
-    fn take_event(&mut self, from: NodeId, subject: Subject, event: CarriedEvent, number: Option<u64>) {
+    fn take_event(&mut self, from: NodeId, subject: Subject, event: EventMessage, number: Option<u64>) {
         let Subject::Channel { channel, .. } = &subject else {
             return self.node.counts.lost(Loss::Unreadable, 1);
         };
@@ -305,12 +305,12 @@ impl<A: Adapter> Intake<A> {
         self.deliver(&parked.subject, parked.event, parked.number);
     }
 
-    fn deliver(&self, subject: &Subject, event: CarriedEvent, number: Option<u64>) {
+    fn deliver(&self, subject: &Subject, event: EventMessage, number: Option<u64>) {
         let Subject::Channel { app, channel } = subject else { return };
         let expires_in = || self.hub.apps().by_id(app).map(|app| app.app().cache_ttl);
         let remembered =
             number.and_then(|number| Some(RememberedAs { number: Some(number), expires_in: expires_in()? }));
-        let CarriedEvent { except, latest, frame, .. } = event;
+        let EventMessage { except, latest, frame, .. } = event;
         let event = ArrivedEvent { channel, frame, latest: latest.as_deref(), except, remembered };
         self.hub.deliver_from_elsewhere(app, &event);
     }

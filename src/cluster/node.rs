@@ -19,7 +19,7 @@ use super::adapter::{Adapter, EngineError, EngineTicket, Link, Subject};
 use super::claims::{Claims, Recalling};
 use super::config::ClusterConfig;
 use super::counts::ClusterCounts;
-use super::envelope::{CarriedEvent, Content, Envelope};
+use super::envelope::{Content, Envelope, EventMessage};
 use super::event_numbers::{EventNumber, EventNumbers};
 use super::peers::{Deciders, PeerChange, Peers};
 use super::returning;
@@ -168,7 +168,7 @@ impl<A: Adapter> ClusterNode<A> {
     }
 
     fn encode_event(&self, event: &Outgoing<'_>, number: EventNumber, state: u64) -> Bytes {
-        let content = Content::Event(CarriedEvent {
+        let content = Content::Event(EventMessage {
             epoch: number.epoch,
             number: number.number,
             state,
@@ -274,8 +274,12 @@ impl<A: Adapter> Bus for ClusterNode<A> {
         Ok(())
     }
 
-    fn decides(&self, app: &AppState, channel: &ChannelName) -> bool {
-        self.deciders.load().decides(app.id(), channel.as_str(), Instant::now())
+    fn decides(&self, app_id: &str, channel: &ChannelName) -> bool {
+        self.deciders.load().decides(app_id, channel.as_str(), Instant::now())
+    }
+
+    fn has_peers(&self) -> bool {
+        self.peers.lock().iter().next().is_some()
     }
 
     fn carry_to_socket(&self, app: &AppState, socket: SocketId, frame: &Frame) -> bool {

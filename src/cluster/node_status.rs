@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::adapter::Adapter;
 use super::node::ClusterNode;
-use super::peers::Peer;
+use super::peers::LivePeer;
 use super::replica::Replica;
 use super::status::{BusTrouble, ClusterFigures, ClusterStatus, Loss, PeerStatus};
 use super::view::ClusterView;
@@ -54,7 +54,7 @@ impl<A: Adapter> ClusterNode<A> {
     fn peer_status(
         &self,
         id: NodeId,
-        peer: &Peer,
+        peer: &LivePeer,
         replica: Option<&Replica>,
         now: std::time::Instant,
     ) -> PeerStatus {

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use crate::hub::{ArrivedEvent, BusAway, Recalled, RememberedAs};
 
 use super::adapter::{Adapter, Subject};
-use super::envelope::{CarriedEvent, Content, Envelope};
+use super::envelope::{Content, Envelope, EventMessage};
 use super::node::ClusterNode;
 
 /// How long the engine has to tell what it remembers.
@@ -17,7 +17,7 @@ const RECALL_WITHIN: Duration = Duration::from_secs(1);
 
 impl<A: Adapter> ClusterNode<A> {
     /// What the engine remembers, and its number.
-    async fn recall_event(&self, subject: &Subject) -> Result<Option<(CarriedEvent, RememberedAs)>, BusAway> {
+    async fn recall_event(&self, subject: &Subject) -> Result<Option<(EventMessage, RememberedAs)>, BusAway> {
         if self.is_away() {
             return Err(BusAway);
         }
@@ -40,7 +40,7 @@ impl<A: Adapter> ClusterNode<A> {
             return;
         };
         let Some((event, remembered)) = recalled else { return hub.recalled_nothing(app, channel) };
-        let CarriedEvent { except, latest, frame, .. } = event;
+        let EventMessage { except, latest, frame, .. } = event;
         let remembered = Some(remembered);
         let event = ArrivedEvent { channel, frame, latest: latest.as_deref(), except, remembered };
         hub.deliver_from_elsewhere(app, &event);

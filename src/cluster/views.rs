@@ -9,8 +9,8 @@ use crate::hub::AppIndex;
 
 use super::adapter::Subject;
 use super::config::ClusterConfig;
-use super::envelope::CarriedEvent;
-use super::replica::{AppChange, Replica, ReplicaBounds, ReplicaCounts};
+use super::envelope::EventMessage;
+use super::replica::{Replica, ReplicaBounds, ReplicaChange, ReplicaCounts};
 
 /// How much another node may say that it has: more than a node serves.
 const BOUNDS: ReplicaBounds = ReplicaBounds { entries: 4_000_000, bytes: 1024 * 1024 * 1024 };
@@ -49,7 +49,7 @@ pub(super) struct PeerView {
 
 #[derive(Debug)]
 enum Step {
-    Change(AppChange),
+    Change(ReplicaChange),
     /// Up to here, this is the last fact.
     Told(u64),
 }
@@ -58,7 +58,7 @@ enum Step {
 #[derive(Debug)]
 pub(super) struct ParkedEvent {
     pub(super) subject: Subject,
-    pub(super) event: CarriedEvent,
+    pub(super) event: EventMessage,
     /// The number that the engine gave it.
     pub(super) number: Option<u64>,
     /// Until when it waits at most.
@@ -95,7 +95,7 @@ impl Views {
     pub(super) fn change<R>(
         &mut self,
         node: NodeId,
-        change: impl FnOnce(&mut Replica, &mut dyn FnMut(AppChange)) -> R,
+        change: impl FnOnce(&mut Replica, &mut dyn FnMut(ReplicaChange)) -> R,
     ) -> Option<R> {
         let view = self.views.get_mut(&node)?;
         let replica = view.replica.as_mut()?;
@@ -121,7 +121,7 @@ impl Views {
 
     /// Takes some of the steps that the hub has not been told, of each node in turn. `tell` is given them in each node's
     /// order.
-    pub(super) fn step(&mut self, most: usize, mut tell: impl FnMut(NodeId, &AppChange)) {
+    pub(super) fn step(&mut self, most: usize, mut tell: impl FnMut(NodeId, &ReplicaChange)) {
         let behind = self.views.values().filter(|view| !view.steps.is_empty()).count();
         let share = most / behind.max(1) + 1;
         for (node, view) in &mut self.views {
