@@ -58,8 +58,8 @@ impl Telling {
     #[must_use]
     pub(super) fn tell(&self, app: &Arc<str>, fact: Fact) -> bool {
         let mut unsaid = self.unsaid.lock();
-        if let Some((channel, count, can_wait)) = counted(&fact) {
-            if can_wait && count > TOLD_AT_ONCE {
+        if let Some((channel, count)) = counted(&fact) {
+            if count > TOLD_AT_ONCE {
                 unsaid.counts.insert((Arc::clone(app), channel.cloned()), fact);
                 return false;
             }
@@ -144,15 +144,16 @@ impl Telling {
     }
 }
 
-/// The channel of a fact that holds a count, the count, and whether that is all that it says.
-fn counted(fact: &Fact) -> Option<(Option<&ChannelName>, u32, bool)> {
+/// The channel of a fact that is a count, and the count.
+fn counted(fact: &Fact) -> Option<(Option<&ChannelName>, u32)> {
     match fact {
-        Fact::Subscribers { channel, count, .. } => Some((Some(channel), *count, true)),
-        Fact::Connections { count } => Some((None, *count, true)),
-        Fact::Joined { channel, count, .. } | Fact::Left { channel, count, .. } => {
-            Some((Some(channel), *count, false))
-        }
-        Fact::SignedIn { .. } | Fact::SignedOut { .. } | Fact::CacheMissed { .. } => None,
+        Fact::Subscribers { channel, count, .. } => Some((Some(channel), *count)),
+        Fact::Connections { count } => Some((None, *count)),
+        Fact::Joined { .. }
+        | Fact::Left { .. }
+        | Fact::SignedIn { .. }
+        | Fact::SignedOut { .. }
+        | Fact::CacheMissed { .. } => None,
     }
 }
 
