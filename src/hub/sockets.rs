@@ -44,7 +44,8 @@ impl Connections {
 /// Whether a connection counts towards the quota of its app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Quota {
-    Counted,
+    /// If there is room: for so many that count; none for any number.
+    Counted { room: Option<usize> },
     /// Not before it has authorized itself. Towards the node's capacity it counts nevertheless.
     Waiting,
 }
@@ -68,22 +69,23 @@ impl SocketTable {
     /// and `tell`, under the table's lock, how many count towards the app's quota, if this one does.
     ///
     /// # Errors
-    /// If the app (`room` for so many that count; none for any number) or the node is full.
+    /// If the app or the node is full.
     pub(super) fn admit(
         &self,
         app: AppIndex,
         peak: &PeakCount,
-        room: Option<usize>,
         quota: Quota,
         worker: WorkerIndex,
         mut draw: impl FnMut() -> SocketId,
         tell: impl FnOnce(usize),
     ) -> Result<SocketId, NotAdmitted> {
         let mut by_app = self.by_app.lock();
-        let is_full = |sockets: &Connections| sockets.is_full(room);
-        // Other nodes may have taken all the room.
-        if quota == Quota::Counted && by_app.get(&app).map_or(room == Some(0), is_full) {
-            return Err(NotAdmitted::AppFull);
+        if let Quota::Counted { room } = quota {
+            let is_full = |sockets: &Connections| sockets.is_full(room);
+            // Other nodes may have taken all the room.
+            if by_app.get(&app).map_or(room == Some(0), is_full) {
+                return Err(NotAdmitted::AppFull);
+            }
         }
         if self.node_limit > 0 && by_app.values().map(Connections::len).sum::<usize>() >= self.node_limit {
             return Err(NotAdmitted::NodeFull);
@@ -93,7 +95,7 @@ impl SocketTable {
             let id = draw();
             if sockets.worker_of(id).is_none() {
                 match quota {
-                    Quota::Counted => {
+                    Quota::Counted { .. } => {
                         sockets.counted.insert(id, worker);
                         tell(sockets.counted.len());
                     }
@@ -108,7 +110,7 @@ impl SocketTable {
     }
 
     /// From now on a connection that waited counts towards the quota of its app. Returns whether it waited: one that counts
-    /// already stays so. `room` and `tell` are as of [`SocketTable::admit`].
+    /// already stays so. `room` is as of [`Quota::Counted`], `tell` as of [`SocketTable::admit`].
     ///
     /// # Errors
     /// If the app is full.
@@ -220,15 +222,16 @@ mod tests {
             n += 1;
             SocketId::new(n, 1)
         };
-        let first = sockets.admit(app, &peak, Some(2), Quota::Counted, 0, &mut draw, nobody).unwrap();
-        sockets.admit(app, &peak, Some(2), Quota::Counted, 1, &mut draw, nobody).unwrap();
+        let first =
+            sockets.admit(app, &peak, Quota::Counted { room: Some(2) }, 0, &mut draw, nobody).unwrap();
+        sockets.admit(app, &peak, Quota::Counted { room: Some(2) }, 1, &mut draw, nobody).unwrap();
         assert_eq!(
-            sockets.admit(app, &peak, Some(2), Quota::Counted, 0, &mut draw, nobody),
+            sockets.admit(app, &peak, Quota::Counted { room: Some(2) }, 0, &mut draw, nobody),
             Err(NotAdmitted::AppFull)
         );
-        sockets.admit(other, &peak, None, Quota::Counted, 0, &mut draw, nobody).unwrap();
+        sockets.admit(other, &peak, Quota::Counted { room: None }, 0, &mut draw, nobody).unwrap();
         assert_eq!(
-            sockets.admit(other, &peak, None, Quota::Counted, 0, &mut draw, nobody),
+            sockets.admit(other, &peak, Quota::Counted { room: None }, 0, &mut draw, nobody),
             Err(NotAdmitted::NodeFull)
         );
         assert_eq!(sockets.full(), Some(3));
@@ -236,7 +239,7 @@ mod tests {
         sockets.remove(app, first, nobody);
         sockets.remove(app, first, nobody);
         assert_eq!((sockets.len(), sockets.worker_of(app, first), sockets.full()), (2, None, None));
-        assert!(sockets.admit(app, &peak, Some(2), Quota::Counted, 0, &mut draw, nobody).is_ok());
+        assert!(sockets.admit(app, &peak, Quota::Counted { room: Some(2) }, 0, &mut draw, nobody).is_ok());
     }
 
     #[test]
@@ -247,18 +250,18 @@ mod tests {
             n += 1;
             SocketId::new(n, 1)
         };
-        let first = sockets.admit(app, &peak, Some(1), Quota::Waiting, 0, &mut draw, nobody).unwrap();
-        let second = sockets.admit(app, &peak, Some(1), Quota::Waiting, 0, &mut draw, nobody).unwrap();
+        let first = sockets.admit(app, &peak, Quota::Waiting, 0, &mut draw, nobody).unwrap();
+        let second = sockets.admit(app, &peak, Quota::Waiting, 0, &mut draw, nobody).unwrap();
         assert_eq!(sockets.count(app, Some(1), first, nobody), Ok(true));
         assert_eq!(sockets.count(app, Some(1), first, nobody), Ok(false), "once is enough");
         assert_eq!(sockets.count(app, Some(1), second, nobody), Err(NotAdmitted::AppFull));
         assert_eq!(
-            sockets.admit(app, &peak, Some(1), Quota::Counted, 0, &mut draw, nobody),
+            sockets.admit(app, &peak, Quota::Counted { room: Some(1) }, 0, &mut draw, nobody),
             Err(NotAdmitted::AppFull)
         );
-        sockets.admit(app, &peak, Some(1), Quota::Waiting, 0, &mut draw, nobody).unwrap();
+        sockets.admit(app, &peak, Quota::Waiting, 0, &mut draw, nobody).unwrap();
         assert_eq!(
-            sockets.admit(app, &peak, Some(1), Quota::Waiting, 0, &mut draw, nobody),
+            sockets.admit(app, &peak, Quota::Waiting, 0, &mut draw, nobody),
             Err(NotAdmitted::NodeFull)
         );
         sockets.uncount(app, first, nobody);
@@ -275,11 +278,11 @@ mod tests {
         let mut draws = [7, 7, 7, 8].into_iter().map(|n| SocketId::new(n, 1));
         let mut draw = || draws.next().unwrap();
         assert_eq!(
-            sockets.admit(app, &peak, None, Quota::Counted, 0, &mut draw, nobody),
+            sockets.admit(app, &peak, Quota::Counted { room: None }, 0, &mut draw, nobody),
             Ok(SocketId::new(7, 1))
         );
         assert_eq!(
-            sockets.admit(app, &peak, None, Quota::Counted, 0, &mut draw, nobody),
+            sockets.admit(app, &peak, Quota::Counted { room: None }, 0, &mut draw, nobody),
             Ok(SocketId::new(8, 1))
         );
     }
@@ -293,10 +296,10 @@ mod tests {
             SocketId::new(n, 1)
         };
         let mut open: Vec<_> = (0..5)
-            .map(|_| sockets.admit(app, &peak, None, Quota::Counted, 0, &mut draw, nobody).unwrap())
+            .map(|_| sockets.admit(app, &peak, Quota::Counted { room: None }, 0, &mut draw, nobody).unwrap())
             .collect();
         open.drain(1..).for_each(|id| sockets.remove(app, id, nobody));
-        open.push(sockets.admit(app, &peak, None, Quota::Waiting, 0, &mut draw, nobody).unwrap());
+        open.push(sockets.admit(app, &peak, Quota::Waiting, 0, &mut draw, nobody).unwrap());
         assert_eq!(sockets.take_peak(app, &peak), 5, "however short it was");
         assert_eq!(sockets.take_peak(app, &peak), 2);
         open.drain(..).for_each(|id| sockets.remove(app, id, nobody));
@@ -314,11 +317,12 @@ mod tests {
             n += 1;
             SocketId::new(n, 1)
         };
-        let full = sockets.admit(app, &peak, Some(0), Quota::Counted, 0, &mut draw, tell);
+        let full = sockets.admit(app, &peak, Quota::Counted { room: Some(0) }, 0, &mut draw, tell);
         assert_eq!(full, Err(NotAdmitted::AppFull), "though there is none here");
-        let waiting = sockets.admit(app, &peak, Some(0), Quota::Waiting, 0, &mut draw, tell).unwrap();
+        let waiting = sockets.admit(app, &peak, Quota::Waiting, 0, &mut draw, tell).unwrap();
         assert_eq!(sockets.count(app, Some(0), waiting, tell), Err(NotAdmitted::AppFull));
-        let counted = sockets.admit(app, &peak, Some(1), Quota::Counted, 0, &mut draw, tell).unwrap();
+        let counted =
+            sockets.admit(app, &peak, Quota::Counted { room: Some(1) }, 0, &mut draw, tell).unwrap();
         sockets.count(app, Some(2), waiting, tell).unwrap();
         sockets.uncount(app, waiting, tell);
         sockets.remove(app, counted, tell);

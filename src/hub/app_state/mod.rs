@@ -70,7 +70,8 @@ pub(crate) type Listeners = Vec<Arc<dyn Listener>>;
 
 /// Hears of what happens in one app.
 ///
-/// A notice is given on the worker thread where it happened, in the order in which it happened on its channel; some
+/// A notice is given on the worker thread where it happened, or, if it happened on another node, on the thread that brings
+/// what others say; in the order in which it happened on its channel here. Some
 /// are given under the channel's lock. A listener must not block and must not call back into the hub on
 /// any notice but [`Notice::Event`]; what takes time belongs in a bounded queue of its own.
 pub trait Listener: Send + Sync {

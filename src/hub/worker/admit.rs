@@ -29,7 +29,8 @@ impl Worker {
         let settings = app.app();
         let waits = settings.authorized_connections && !authorized;
         let authorize_within = waits.then_some(settings.authorization_timeout);
-        let quota = if authorize_within.is_some() { Quota::Waiting } else { Quota::Counted };
+        let room = app.connections_elsewhere.room_here(settings.limits.connections);
+        let quota = if authorize_within.is_some() { Quota::Waiting } else { Quota::Counted { room } };
         Ok(Admission { socket_id: self.place(app, quota)?, authorize_within })
     }
 
@@ -41,9 +42,8 @@ impl Worker {
             None => SocketId::new(number(SocketId::MAX), number(SocketId::MAX)),
             Some(tag) => SocketId::tagged(tag, number(u16::MAX.into()) as u16, number(SocketId::MAX)),
         };
-        let room = app.connections_elsewhere.room_here(app.app().limits.connections);
         let tell = |count| self.hub.tell_connections(app, count);
-        self.hub.sockets.admit(app.index(), &app.counters.peak, room, quota, self.index, draw, tell)
+        self.hub.sockets.admit(app.index(), &app.counters.peak, quota, self.index, draw, tell)
     }
 
     /// A connection that had to authorize itself is about to: from now on it counts towards the app's quota. Returns
