@@ -7,6 +7,7 @@ pub(crate) mod adapter;
 mod claims;
 pub(crate) mod config;
 pub(crate) mod counts;
+pub(crate) mod documents;
 mod engine_url;
 pub(crate) mod envelope;
 mod event_numbers;

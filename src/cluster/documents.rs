@@ -1,0 +1,194 @@
+//! The versioned documents of a cluster, for threads that may wait for the engine, and the bell that tells such a thread when
+//! to look at them again.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+use super::adapter::{Adapter, Conflict, Document, EngineError, Link, Subject};
+
+/// How long the engine has for an answer.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How much longer the thread waits: for the runtime, which may be busy.
+const RUNTIME_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Documents that all nodes of a cluster have in common. Whoever asks waits, for some seconds at most.
+pub(crate) trait DocumentStore: Send + Sync + fmt::Debug {
+    /// The document of this key, if there is one.
+    ///
+    /// # Errors
+    /// If the engine does not tell.
+    fn read(&self, key: &str) -> Result<Option<Document>, EngineError>;
+
+    /// Writes the document of this key if it has this version (0: if there is none). Returns its new version.
+    ///
+    /// # Errors
+    /// If the engine does not say that it has. [`EngineError::Away`] leaves open whether it has.
+    fn write(&self, key: &str, expected: u64, bytes: Bytes) -> Result<Result<u64, Conflict>, EngineError>;
+}
+
+/// The documents of an engine.
+pub(crate) struct EngineDocuments<A> {
+    adapter: Arc<A>,
+    /// Where the adapter's tasks are.
+    runtime: Handle,
+}
+
+impl<A: Adapter> EngineDocuments<A> {
+    /// Those of the engine that this adapter has joined, and a bell that rings when one may have changed: here when the engine
+    /// is there again, or is another one. What comes on [`Subject::Documents`], whoever reads the inbox rings for.
+    pub(crate) fn of(adapter: Arc<A>, runtime: Handle) -> (Self, DocumentBell, DocumentRings) {
+        let (bell, rings) = bell();
+        adapter.subscribe(&Subject::Documents, None);
+        runtime.spawn(ring_when_up(adapter.link(), bell.clone()));
+        (EngineDocuments { adapter, runtime }, bell, rings)
+    }
+
+    /// Waits for what the adapter does on its runtime.
+    fn wait<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, EngineError>> + Send + 'static,
+    ) -> Result<T, EngineError> {
+        let (done, answer) = mpsc::sync_channel(1);
+        self.runtime.spawn(async move {
+            // Whoever asked may have given up.
+            let _ = done.send(timeout(ENGINE_PATIENCE, work).await.unwrap_or(Err(EngineError::Away)));
+        });
+        answer.recv_timeout(ENGINE_PATIENCE + RUNTIME_PATIENCE).unwrap_or(Err(EngineError::Away))
+    }
+}
+
+impl<A: Adapter> DocumentStore for EngineDocuments<A> {
+    fn read(&self, key: &str) -> Result<Option<Document>, EngineError> {
+        let adapter = Arc::clone(&self.adapter);
+        let documents = self.wait(async move { adapter.documents().await })?;
+        Ok(documents.into_iter().find(|document| *document.key == *key))
+    }
+
+    fn write(&self, key: &str, expected: u64, bytes: Bytes) -> Result<Result<u64, Conflict>, EngineError> {
+        let (adapter, key) = (Arc::clone(&self.adapter), key.to_owned());
+        self.wait(async move { adapter.write_document(&key, expected, Some(bytes)).await })
+    }
+}
+
+impl<A> fmt::Debug for EngineDocuments<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineDocuments").finish_non_exhaustive()
+    }
+}
+
+/// Tells a thread that a document may have changed. It never waits, and rings once for many.
+#[derive(Clone, Debug)]
+pub(crate) struct DocumentBell(SyncSender<()>);
+
+/// Where a thread hears the bell.
+#[derive(Debug)]
+pub(crate) struct DocumentRings(Receiver<()>);
+
+/// A bell, and where it is heard.
+pub(crate) fn bell() -> (DocumentBell, DocumentRings) {
+    let (bell, rings) = mpsc::sync_channel(1);
+    (DocumentBell(bell), DocumentRings(rings))
+}
+
+impl DocumentBell {
+    /// Rings.
+    pub(crate) fn ring(&self) {
+        // Where it has rung and was not heard yet, that one counts for both.
+        let _ = self.0.try_send(());
+    }
+}
+
+impl DocumentRings {
+    /// Waits until the bell rings, for so long at most. Not true if nobody is left to ring it.
+    pub(crate) fn wait(&self, most: Duration) -> bool {
+        !matches!(self.0.recv_timeout(most), Err(RecvTimeoutError::Disconnected))
+    }
+}
+
+/// Rings whenever the engine is there again, or is another one.
+async fn ring_when_up(mut link: tokio::sync::watch::Receiver<Link>, bell: DocumentBell) {
+    let engine = |link: &Link| match link {
+        Link::Up { engine, .. } => Some(engine.clone()),
+        Link::Away { .. } => None,
+    };
+    let mut known = engine(&link.borrow_and_update());
+    while link.changed().await.is_ok() {
+        let now = engine(&link.borrow_and_update());
+        if now.is_some() && now != known {
+            bell.ring();
+        }
+        known = now;
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::thread::JoinHandle;
+
+    use tokio::sync::oneshot;
+
+    use super::super::inbox::inbox;
+    use super::super::local::{LocalEngine, LocalFaults};
+    use super::*;
+
+    /// A thread with a runtime, for as long as it lives.
+    pub(crate) struct RuntimeThread(Handle, Option<(oneshot::Sender<()>, JoinHandle<()>)>);
+
+    impl RuntimeThread {
+        pub(crate) fn new() -> Self {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let (end, ended) = oneshot::channel();
+            let handle = runtime.handle().clone();
+            let thread = std::thread::spawn(move || drop(runtime.block_on(ended)));
+            RuntimeThread(handle, Some((end, thread)))
+        }
+
+        /// The documents of a new member of the engine, and what can go wrong with it.
+        pub(crate) fn documents(
+            &self,
+            engine: &LocalEngine,
+        ) -> (impl DocumentStore + use<>, DocumentBell, DocumentRings, LocalFaults) {
+            let adapter = Arc::new(engine.join(inbox(10, 10_000).0));
+            let faults = adapter.faults();
+            let (documents, bell, rings) = EngineDocuments::of(adapter, self.0.clone());
+            (documents, bell, rings, faults)
+        }
+    }
+
+    impl Drop for RuntimeThread {
+        fn drop(&mut self) {
+            let Some((end, thread)) = self.1.take() else { return };
+            let _ = end.send(());
+            thread.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_thread_reads_and_writes_and_hears_of_the_engine() {
+        let (runtime, engine) = (RuntimeThread::new(), LocalEngine::new());
+        let (documents, bell, rings, faults) = runtime.documents(&engine);
+        assert_eq!((documents.read("a"), engine.wanted_by(&Subject::Documents)), (Ok(None), 1));
+        let version = documents.write("a", 0, Bytes::from_static(b"1")).unwrap().unwrap();
+        assert_eq!(documents.write("a", 0, Bytes::new()), Ok(Err(Conflict { version })));
+        assert_eq!(documents.read("a").unwrap().unwrap().bytes, "1");
+        let patience = Duration::from_secs(30);
+        bell.ring();
+        bell.ring();
+        assert!(rings.wait(patience));
+        faults.cut();
+        assert_eq!(documents.read("a"), Err(EngineError::Away));
+        faults.heal();
+        engine.wipe();
+        assert!(rings.wait(patience));
+        assert_eq!(documents.read("a"), Ok(None));
+        drop((bell, documents, runtime));
+        while rings.wait(patience) {}
+    }
+}
