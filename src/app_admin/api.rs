@@ -16,11 +16,10 @@ use tracing::{info, warn};
 
 use super::refusal::ApiRefusal;
 use super::{
-    AppChange, AppChanged, AppView, AppsError, InForce, ManagedApps, draw_key, openapi, with_credentials,
+    AppChange, AppChanged, AppView, AppsError, LiveApps, ManagedApps, draw_key, openapi, with_credentials,
 };
 use crate::admin::ControlRoutes;
 use crate::app::{Key, Secret};
-use crate::config::AppConfig;
 use crate::http::{BodyBounds, UnfinishedBodies, body};
 
 /// Bytes of a body: room for an app with hundreds of rules.
@@ -40,12 +39,6 @@ pub(super) const ROUTES: [(&str, &[&str]); 5] = [
     ("apps/{id}/keys", &["POST"]),
     ("apps/{id}/keys/{key}", &["DELETE"]),
 ];
-
-/// A running broker.
-pub(crate) trait LiveApps: InForce + Send + Sync {
-    /// Of each app, whether it has it just as it is here. The disk keeps nobody waiting who asks.
-    fn have(&self, apps: &[&AppConfig]) -> Vec<bool>;
-}
 
 /// The API of the apps of a running broker.
 pub(crate) struct AppsApi {

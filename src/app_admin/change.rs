@@ -86,11 +86,16 @@ impl AppsText {
 
     /// The text of the one app at `place`, as a file of its own.
     pub(super) fn alone(&self, place: usize) -> Option<String> {
+        Some(Self::of_tables([self.apps()?.get(place)?.clone()]))
+    }
+
+    /// The text of a file of these apps.
+    pub(super) fn of_tables(tables: impl IntoIterator<Item = Table>) -> String {
         let mut apps = ArrayOfTables::new();
-        apps.push(self.apps()?.get(place)?.clone());
+        tables.into_iter().for_each(|table| apps.push(table));
         let mut document = DocumentMut::new();
         document.insert("apps", Item::ArrayOfTables(apps));
-        Some(document.to_string())
+        document.to_string()
     }
 
     /// Appends an app of these settings, and says where it is.

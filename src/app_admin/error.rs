@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use actix_web::http::StatusCode;
 
+use crate::config::Error;
+
 /// Why an app was not changed, or not shown. Nothing has happened then, unless it says otherwise.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AppsError {
@@ -97,6 +99,76 @@ pub(crate) enum AppsError {
     /// The broker did not take it.
     #[error("{0}; nothing has changed")]
     NotApplied(String),
+    /// The apps are a cluster's, and cannot be asked for.
+    #[error(
+        "the engine of the cluster, which has its apps, cannot be reached: nothing has changed; try again when it can"
+    )]
+    EngineAway,
+    /// The same, for another reason.
+    #[error("the engine of the cluster, which has its apps, refuses: {}; nothing has changed", shortened(.0))]
+    EngineRefuses(String),
+    /// It did not answer when it was told of the change.
+    #[error(
+        "the engine of the cluster did not answer, so that it is not known whether the change was made: see what the app is \
+         when it can be reached again"
+    )]
+    Unsure,
+    /// Another node has changed the app at the same time.
+    #[error(
+        "the app {id:?} was changed through another node at the same time, which is change {change} of the cluster's apps: \
+         nothing was done; get it again"
+    )]
+    ChangedElsewhere {
+        id: String,
+        /// The number of that change.
+        change: u64,
+    },
+    /// An edited file does not come from what the apps of the cluster are.
+    #[error(
+        "the apps of the cluster have been changed since {} was written, so what was edited there is not taken; to have \
+         them written there, remove the file and reload", .0.display()
+    )]
+    OldCopy(PathBuf),
+    /// What the engine has cannot be taken.
+    #[error("what the engine of the cluster has as its apps cannot be read: {0}; nothing has changed")]
+    NotApps(NotApps),
+    /// No broker is running that could ask the engine.
+    #[error(
+        "this node is one of a cluster, whose apps are changed through a node that is running: start it, or use another"
+    )]
+    NoNode,
+}
+
+/// Why what the engine has is not the apps of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotApps {
+    #[error("it is larger than an apps file may be")]
+    TooLarge,
+    #[error("it is of a later form, {0}: a later release has written it")]
+    Later(u32),
+    #[error("it is something else")]
+    Rubbish,
+}
+
+/// Why a configuration was not loaded again.
+#[derive(Debug)]
+pub(crate) enum ReloadFailure {
+    /// All that is wrong with it.
+    Config(Vec<Error>),
+    /// Something else was in the way.
+    Apps(AppsError),
+}
+
+impl From<Vec<Error>> for ReloadFailure {
+    fn from(errors: Vec<Error>) -> Self {
+        ReloadFailure::Config(errors)
+    }
+}
+
+impl From<AppsError> for ReloadFailure {
+    fn from(error: AppsError) -> Self {
+        ReloadFailure::Apps(error)
+    }
 }
 
 impl AppsError {
@@ -110,7 +182,12 @@ impl AppsError {
             AppsError::NoSuchApp(_) | AppsError::NoSuchKey(_) => StatusCode::NOT_FOUND,
             AppsError::Settings(_) | AppsError::Body(_) => StatusCode::UNPROCESSABLE_ENTITY,
             AppsError::Changed(_) => StatusCode::PRECONDITION_FAILED,
-            AppsError::Locked(_) | AppsError::Gone => StatusCode::SERVICE_UNAVAILABLE,
+            AppsError::Locked(_)
+            | AppsError::Gone
+            | AppsError::EngineAway
+            | AppsError::EngineRefuses(_)
+            | AppsError::Unsure
+            | AppsError::NoNode => StatusCode::SERVICE_UNAVAILABLE,
             AppsError::NoFile
             | AppsError::NotFromFiles
             | AppsError::LastKey(_)
@@ -120,6 +197,9 @@ impl AppsError {
             | AppsError::AtFault(_)
             | AppsError::NotToml(_)
             | AppsError::WouldRemove(_)
+            | AppsError::ChangedElsewhere { .. }
+            | AppsError::OldCopy(_)
+            | AppsError::NotApps(_)
             | AppsError::NotApplied(_) => StatusCode::CONFLICT,
             AppsError::NotUndone { .. } | AppsError::NoAnswer(_) => StatusCode::INTERNAL_SERVER_ERROR,
             AppsError::TooLarge { .. } => StatusCode::INSUFFICIENT_STORAGE,

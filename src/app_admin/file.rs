@@ -16,7 +16,7 @@ use super::AppsError;
 use crate::files::{NotRead, OWNER_ONLY, beside, folder_of, read_whole, replace, sync_folder};
 
 /// A larger apps file is not read, and none is written.
-const MOST_BYTES: u64 = 16 * 1024 * 1024;
+pub(super) const MOST_BYTES: u64 = 16 * 1024 * 1024;
 
 /// How long others may hold the lock. They need it for as long as a reload takes.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -57,8 +57,35 @@ impl LockedFile {
         Self::take_pausing(path, reader, &mut || thread::sleep(LOCK_PAUSE))
     }
 
+    /// The same, if nobody else has it at this moment.
+    ///
+    /// # Errors
+    /// If there is no place for it.
+    pub(super) fn take_if_free(path: &Path, reader: &Reader) -> Result<Option<Self>, AppsError> {
+        let (path, lock_path, lock) = Self::prepare(path, reader)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Some(LockedFile { reader: reader.clone(), path, _lock: lock })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(AppsError::file("lock", &lock_path, error)),
+        }
+    }
+
     /// The same, with what is done as long as somebody else has it.
     fn take_pausing(path: &Path, reader: &Reader, pause: &mut dyn FnMut()) -> Result<Self, AppsError> {
+        let (path, lock_path, lock) = Self::prepare(path, reader)?;
+        let deadline = Instant::now() + LOCK_PATIENCE;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(LockedFile { reader: reader.clone(), path, _lock: lock }),
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => pause(),
+                Err(TryLockError::WouldBlock) => return Err(AppsError::Locked(lock_path)),
+                Err(TryLockError::Error(error)) => return Err(AppsError::file("lock", &lock_path, error)),
+            }
+        }
+    }
+
+    /// Where the file is with links followed, where its lock is, and the lock, which is not taken yet.
+    fn prepare(path: &Path, reader: &Reader) -> Result<(PathBuf, PathBuf, File), AppsError> {
         let failed = |error| AppsError::file("change", path, error);
         let path = match fs::canonicalize(path) {
             Ok(path) => path,
@@ -73,15 +100,7 @@ impl LockedFile {
         let lock_path = beside(&path, "lock");
         let lock = open_lock(&lock_path, &path, reader)
             .map_err(|error| AppsError::file("lock", &lock_path, error))?;
-        let deadline = Instant::now() + LOCK_PATIENCE;
-        loop {
-            match lock.try_lock() {
-                Ok(()) => return Ok(LockedFile { reader: reader.clone(), path, _lock: lock }),
-                Err(TryLockError::WouldBlock) if Instant::now() < deadline => pause(),
-                Err(TryLockError::WouldBlock) => return Err(AppsError::Locked(lock_path)),
-                Err(TryLockError::Error(error)) => return Err(AppsError::file("lock", &lock_path, error)),
-            }
-        }
+        Ok((path, lock_path, lock))
     }
 
     /// What it holds now; none where it is not there.

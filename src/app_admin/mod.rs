@@ -1,5 +1,5 @@
 //! Apps that are changed from outside while the broker runs: the file that they stand in, the API on the admin listener,
-//! and its description.
+//! and its description. Those of a cluster are the same on all its nodes, and the file is the copy of them.
 //!
 //! There is one way to change an app, whoever asks: [`ManagedApps::change`]. It knows neither the running broker nor the
 //! terminal; both are told through [`InForce`].
@@ -7,43 +7,50 @@
 mod api;
 mod change;
 mod credentials;
+mod document;
+mod edit;
 mod error;
 mod file;
 mod from_json;
+mod in_force;
+mod loader;
 mod openapi;
 mod openapi_schemas;
 mod pairs;
 mod refusal;
+mod shared;
 mod text;
 mod view;
 
-pub(crate) use api::{AppsApi, LiveApps};
+pub(crate) use api::AppsApi;
 pub(crate) use change::AppChange;
 pub(crate) use credentials::{draw_key, with_credentials};
-pub(crate) use error::AppsError;
+pub(crate) use error::{AppsError, ReloadFailure};
 pub(crate) use file::Reader;
+pub(crate) use in_force::{AppChanged, InForce, LiveApps, PutInForce};
 pub(crate) use view::{AppView, ListedApp};
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
+use tracing::{error, info};
 
-use crate::config::{Config, Error, Loaded, app_complaints, read_file};
-use change::AppsText;
+use crate::cluster::documents::DocumentStore;
+use crate::config::{Error, Loaded};
+use edit::{AppEdit, view_of};
 use file::LockedFile;
-use from_json::complaints_of_nulls;
+use loader::{AppsLoader, at_fault, refused};
+use shared::{Effect, SharedApps};
 
 /// How often a change is begun again because somebody has edited the file by hand meanwhile.
 const ATTEMPTS: usize = 10;
 
-/// Loads the configuration, with a given way to read files.
-type LoadConfig = dyn Fn(&dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Result<Loaded, Vec<Error>> + Send + Sync;
-
 /// The apps of a configuration that is read from files, and the changing of those that are in the apps file.
+#[derive(Debug)]
 pub(crate) struct ManagedApps {
-    load: Box<LoadConfig>,
+    loader: AppsLoader,
     /// How many apps the apps file had when it was last put in force. Held while what was loaded is, so that nothing older
     /// comes behind it.
     applying: Mutex<usize>,
@@ -51,48 +58,8 @@ pub(crate) struct ManagedApps {
     known_file: Mutex<Option<PathBuf>>,
     /// Who is to read the file.
     reader: Reader,
-}
-
-/// What a configuration takes effect on.
-pub(crate) trait InForce {
-    /// Puts the configuration in force if it can be, after `write` has made it last.
-    /// The app `changed` is what the change is about; no other that is in force is removed by it.
-    ///
-    /// # Errors
-    /// If it cannot be, or was not written. Then what was in force before is.
-    fn put(
-        &self,
-        config: Config,
-        changed: &str,
-        write: &mut dyn FnMut() -> Result<(), AppsError>,
-    ) -> Result<PutInForce, AppsError>;
-
-    /// Whether it has apps that are not known here, so that it alone can tell whether there are enough of them.
-    fn may_have_other_apps(&self) -> bool {
-        false
-    }
-}
-
-/// A change that was made.
-#[derive(Debug)]
-pub(crate) struct AppChanged {
-    /// The app as it is now; none where there is none any more.
-    pub(crate) view: Option<AppView>,
-    /// What the broker says of it.
-    pub(crate) told: String,
-    /// Some settings of the configuration wait for a restart.
-    pub(crate) needs_restart: bool,
-    /// What is odd about the configuration, as a reload would tell it.
-    pub(crate) warnings: Vec<String>,
-}
-
-/// What came of putting a configuration in force.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct PutInForce {
-    /// In words.
-    pub(crate) told: String,
-    /// Some settings wait for a restart.
-    pub(crate) needs_restart: bool,
+    /// They are the apps of a cluster.
+    shared: OnceLock<SharedApps>,
 }
 
 impl ManagedApps {
@@ -101,10 +68,11 @@ impl ManagedApps {
         load: impl Fn(&dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Result<Loaded, Vec<Error>> + Send + Sync + 'static,
     ) -> Self {
         ManagedApps {
-            load: Box::new(load),
+            loader: AppsLoader::new(load),
             applying: Mutex::new(0),
             known_file: Mutex::default(),
             reader: Reader::Maker,
+            shared: OnceLock::new(),
         }
     }
 
@@ -119,16 +87,65 @@ impl ManagedApps {
         ManagedApps { reader, ..self }
     }
 
-    /// Loads the configuration as it stands, and keeps others from putting theirs in force until the guard is dropped.
+    /// Has them be the apps of a cluster, whose engine has these documents: from the next [`ManagedApps::take_shared`] on.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
-    pub(crate) fn load(&self) -> Result<(Loaded, MutexGuard<'_, usize>), Vec<Error>> {
+    /// If there is no file that could be this node's copy of them, or it cannot be read.
+    pub(crate) fn share(&self, store: Arc<dyn DocumentStore>) -> Result<(), AppsError> {
+        let known = self.known_file.lock().clone();
+        let shared = SharedApps::new(store, &known.ok_or(AppsError::NoFile)?)?;
+        // Whoever was first stays.
+        let _ = self.shared.set(shared);
+        Ok(())
+    }
+
+    /// Takes the apps that the cluster has, or gives it those that this node has, and writes the copy where that is due; does
+    /// nothing where there is no cluster. Tells the log of trouble, once. Whether all is done that there was to do.
+    pub(crate) fn take_shared(&self, in_force: &dyn InForce) -> bool {
+        let Some(shared) = self.shared.get() else { return true };
         let mut applying = self.applying.lock();
-        let mut loaded = (self.load)(&read_file)?.with_apps()?;
+        let mut effect = Effect { loader: &self.loader, in_force, apps_of_file: &mut applying };
+        let taken = shared.take(&mut effect);
+        drop(applying);
+        let written = shared.write_copy(&self.reader);
+        let is_done = taken.is_ok() && written.is_ok() && shared.is_written();
+        let trouble = taken.and_then(|_| written).err();
+        // That the engine is away is told by whoever watches it.
+        let trouble = trouble.filter(|trouble| !matches!(trouble, AppsError::EngineAway));
+        let told = trouble.map(|trouble| trouble.to_string());
+        if shared.is_news(told.clone()) {
+            match told {
+                Some(reason) => error!(
+                    reason,
+                    "this node does not have the apps of the cluster, and goes on with those that it has"
+                ),
+                None => info!("this node has the apps of the cluster again"),
+            }
+        }
+        is_done
+    }
+
+    /// Loads the configuration as it stands, and puts it in force.
+    ///
+    /// # Errors
+    /// Why it cannot be; nothing has changed then, unless it says otherwise.
+    pub(crate) fn reload(&self, in_force: &dyn InForce) -> Result<(Loaded, PutInForce), ReloadFailure> {
+        // Until it is in force nobody else changes the apps.
+        let mut applying = self.applying.lock();
+        if let Some(shared) = self.shared.get() {
+            let reloaded =
+                shared.reload(&mut Effect { loader: &self.loader, in_force, apps_of_file: &mut applying });
+            drop(applying);
+            if let Err(error) = shared.write_copy(&self.reader) {
+                error!(%error, "the copy of the cluster's apps was not written");
+            }
+            return reloaded;
+        }
+        let mut loaded = self.loader.load()?.with_apps()?;
         loaded.warn_of_lost_apps(*applying);
+        let done = in_force.put_all(loaded.config.clone(), &mut || Ok(()))?;
         *applying = loaded.apps_of_file();
-        Ok((loaded, applying))
+        Ok((loaded, done))
     }
 
     /// All apps as they stand in the files, in their order.
@@ -146,12 +163,15 @@ impl ManagedApps {
     /// If there is none, or the files are at fault.
     pub(crate) fn one(&self, id: &str) -> Result<AppView, AppsError> {
         let loaded = self.read()?;
-        let found = place_of(&loaded, id).and_then(|index| AppView::new(&loaded, index));
-        found.ok_or_else(|| AppsError::NoSuchApp(id.to_owned()))
+        view_of(&loaded, id).ok_or_else(|| AppsError::NoSuchApp(id.to_owned()))
     }
 
     fn read(&self) -> Result<Loaded, AppsError> {
-        (self.load)(&read_file).map_err(at_fault)
+        let loaded = match self.shared.get().map(SharedApps::copy) {
+            Some((path, text)) => self.loader.load_with(&path, Some(text.as_bytes())),
+            None => self.loader.load(),
+        };
+        loaded.map_err(at_fault)
     }
 
     /// Changes the app with this id: in the file, and in force. `is_expected` judges it as it is before.
@@ -165,6 +185,10 @@ impl ManagedApps {
         is_expected: impl Fn(&AppView) -> bool,
         in_force: &dyn InForce,
     ) -> Result<AppChanged, AppsError> {
+        let app_edit = AppEdit { id, change, is_expected: &is_expected };
+        if let Some(shared) = self.shared.get() {
+            return self.change_shared(shared, app_edit, in_force);
+        }
         let known = self.known_file.lock().clone();
         let mut path = match known {
             Some(path) => path,
@@ -173,7 +197,7 @@ impl ManagedApps {
         let mut locked = LockedFile::take(&path, &self.reader)?;
         for _ in 0..ATTEMPTS {
             let before = locked.read().map_err(unreadable)?;
-            let loaded = self.load_with(&path, before.as_deref()).map_err(at_fault)?;
+            let loaded = self.loader.load_with(&path, before.as_deref()).map_err(at_fault)?;
             let file = loaded.apps_file.clone().ok_or(AppsError::NoFile)?;
             *self.known_file.lock() = Some(file.clone());
             if file != path {
@@ -183,7 +207,8 @@ impl ManagedApps {
                 path = file;
                 continue;
             }
-            let edited = edit(&loaded, before.as_deref(), id, change, &is_expected)?;
+            let edited =
+                app_edit.of_text(&loaded, &String::from_utf8_lossy(before.as_deref().unwrap_or_default()))?;
             match self.put((&locked, &path), before.as_deref(), edited.as_bytes(), (id, in_force)) {
                 Err(AppsError::Gone) => {}
                 done => return done,
@@ -201,11 +226,11 @@ impl ManagedApps {
         (id, in_force): (&str, &dyn InForce),
     ) -> Result<AppChanged, AppsError> {
         let mut applying = self.applying.lock();
-        let loaded = self.load_with(path, Some(edited)).map_err(|errors| refused(&errors))?;
+        let loaded = self.loader.load_with(path, Some(edited)).map_err(|errors| refused(&errors))?;
         if loaded.missing.is_some() && !in_force.may_have_other_apps() {
             return Err(AppsError::LastApp(id.to_owned()));
         }
-        let view = place_of(&loaded, id).and_then(|index| AppView::new(&loaded, index));
+        let view = view_of(&loaded, id);
         let mut is_written = false;
         let mut write = || {
             // Whoever edits it by hand does not ask for the lock.
@@ -227,18 +252,21 @@ impl ManagedApps {
         Ok(AppChanged { view, told, needs_restart, warnings })
     }
 
-    fn load_with(&self, path: &Path, apps: Option<&[u8]>) -> Result<Loaded, Vec<Error>> {
-        (self.load)(&|asked| match (asked == path, apps) {
-            (false, _) => read_file(asked),
-            (true, Some(bytes)) => Ok(bytes.to_vec()),
-            (true, None) => Err(io::ErrorKind::NotFound.into()),
-        })
-    }
-}
-
-impl fmt::Debug for ManagedApps {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ManagedApps").finish_non_exhaustive()
+    fn change_shared(
+        &self,
+        shared: &SharedApps,
+        edit: AppEdit<'_>,
+        in_force: &dyn InForce,
+    ) -> Result<AppChanged, AppsError> {
+        let mut applying = self.applying.lock();
+        let changed =
+            shared.change(edit, &mut Effect { loader: &self.loader, in_force, apps_of_file: &mut applying });
+        drop(applying);
+        // The change is made, whether the copy can be written or not.
+        if let Err(error) = shared.write_copy(&self.reader) {
+            error!(%error, "the copy of the cluster's apps was not written");
+        }
+        changed
     }
 }
 
@@ -255,64 +283,6 @@ fn undone(locked: &LockedFile, edited: &[u8], before: Option<&[u8]>, refusal: Ap
     }
 }
 
-/// The text of the apps file after the change.
-fn edit(
-    loaded: &Loaded,
-    before: Option<&[u8]>,
-    id: &str,
-    change: &AppChange,
-    is_expected: &dyn Fn(&AppView) -> bool,
-) -> Result<String, AppsError> {
-    let text = String::from_utf8_lossy(before.unwrap_or_default());
-    let mut file = AppsText::parse(&text)?;
-    let index = place_of(loaded, id);
-    let place = match (change, index) {
-        (AppChange::Create(_), Some(index)) => {
-            let place = loaded.origins.of(&format!("apps[{index}].id"));
-            return Err(AppsError::Taken(vec![format!(
-                "there is an app with the id {id:?} already, defined by {place}"
-            )]));
-        }
-        (AppChange::Create(settings), None) => file.create(settings)?,
-        (_, None) => return Err(AppsError::NoSuchApp(id.to_owned())),
-        (change, Some(index)) => {
-            let view = AppView::new(loaded, index).ok_or(AppsError::Gone)?;
-            let Some(place) = index.checked_sub(loaded.own_apps) else {
-                return Err(AppsError::Elsewhere { id: id.to_owned(), place: view.listed.defined });
-            };
-            if !is_expected(&view) {
-                return Err(AppsError::Changed(id.to_owned()));
-            }
-            match change {
-                AppChange::Create(_) => {}
-                AppChange::Set(settings) => file.set(place, settings)?,
-                AppChange::Rotate(key) => file.rotate(place, key)?,
-                AppChange::Revoke(key) => file.revoke(place, key)?,
-                AppChange::Delete => {
-                    file.delete(place)?;
-                    return Ok(file.into_text());
-                }
-            }
-            place
-        }
-    };
-    // By itself first: what is wrong with it is told without the places of a file that nobody has seen.
-    let mut complaints = match change {
-        AppChange::Create(settings) | AppChange::Set(settings) => complaints_of_nulls(settings),
-        _ => Vec::new(),
-    };
-    complaints.extend(app_complaints(&file.alone(place).ok_or(AppsError::Gone)?));
-    if complaints.is_empty() { Ok(file.into_text()) } else { Err(AppsError::Settings(complaints)) }
-}
-
-fn place_of(loaded: &Loaded, id: &str) -> Option<usize> {
-    loaded.config.apps.iter().position(|configured| configured.app.id == id)
-}
-
-fn at_fault(errors: Vec<Error>) -> AppsError {
-    AppsError::AtFault(errors.iter().map(ToString::to_string).collect())
-}
-
 /// A file that cannot be read as it stands is at fault, as it is for whoever loads it.
 fn unreadable(error: AppsError) -> AppsError {
     match error {
@@ -321,11 +291,6 @@ fn unreadable(error: AppsError) -> AppsError {
         }
         other => other,
     }
-}
-
-/// Why the configuration does not go with the change, when each of them is sound by itself.
-fn refused(errors: &[Error]) -> AppsError {
-    AppsError::Taken(errors.iter().map(Error::without_place).collect())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::config::{self, Flags};
+use crate::config::{self, Config, Flags};
 
 const OWN: &str = "[[apps]]\nid = \"1\"\nkey = \"k1\"\nsecret = \"s1\"\n";
 
@@ -158,7 +158,7 @@ fn what_cannot_be_put_back_is_told() {
 fn a_reload_warns_of_apps_that_went_with_their_file() {
     let files = Files::new("vanished", OWN);
     let warned = || {
-        let (loaded, _) = files.apps.load().unwrap();
+        let (loaded, _) = files.apps.reload(&Scripted::default()).unwrap();
         loaded.warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     files.create("2", &Scripted::default()).unwrap();
@@ -189,8 +189,7 @@ fn a_change_loads_twice_and_finds_a_file_that_has_moved() {
         }
     };
     let apps = ManagedApps::new(load);
-    let (loaded, guard) = apps.load().unwrap();
-    drop(guard);
+    let (loaded, _) = apps.reload(&Scripted::default()).unwrap();
     let apps = apps.after_start(&loaded);
     loads.store(0, Ordering::Relaxed);
     let change = |id: &str, secret: &str| {
@@ -253,7 +252,7 @@ fn refusals_say_where_and_change_nothing() {
     let known = json!({ "client_events": null, "limits": { "connections": null }, "webhooks": null, "webhook_delivery": null });
     files.change("2", set(known), &broker).unwrap();
     let only = Files::new("only", "");
-    assert!(only.apps.all().unwrap().is_empty() && only.apps.load().is_err());
+    assert!(only.apps.all().unwrap().is_empty() && only.apps.reload(&broker).is_err());
     fs::write(only.path(), "[[apps]]\nid = \"1\"\nkey = \"k\"\nsecret = \"s\"\n").unwrap();
     assert!(matches!(only.change("1", AppChange::Delete, &broker), Err(AppsError::LastApp(_))));
 }

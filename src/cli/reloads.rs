@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::answers::complaint;
-use crate::app_admin::{AppsError, ManagedApps};
+use crate::app_admin::{AppsError, ManagedApps, ReloadFailure};
 use crate::config::Loaded;
 use crate::server::control::ControlAnswer;
 use crate::server::{Reloader, Supervision};
@@ -90,24 +90,23 @@ pub(super) fn reload(apps: &ManagedApps, apps_path: &AppsPath, reloader: &Reload
         tracing::error!(target: PROGRAM, "the configuration was not reloaded; nothing has changed");
         Err(complaint.trim_end().to_owned())
     };
-    // Until it is in force nobody else changes the apps.
-    let (loaded, _applying) = match apps.load() {
-        Ok(loaded) => loaded,
-        Err(errors) => return failed(complaint(&errors)),
-    };
-    match reloader.reload(loaded.config.clone()) {
-        Ok(reloaded) => {
-            tell(&loaded);
-            apps_path.update(&loaded);
-            if reloaded.needs_restart.is_empty() {
-                tracing::info!(target: PROGRAM, "configuration reloaded: {reloaded}");
-            } else {
-                tracing::warn!(target: PROGRAM, "configuration reloaded: {reloaded}");
-            }
-            Ok(format!("ok: {reloaded}"))
+    let (loaded, done) = match apps.reload(reloader) {
+        Ok(reloaded) => reloaded,
+        Err(ReloadFailure::Config(errors)) => return failed(complaint(&errors)),
+        Err(ReloadFailure::Apps(AppsError::NotApplied(error))) => {
+            return failed(format!("heliostat: {error}\n"));
         }
-        Err(error) => failed(format!("heliostat: {error}\n")),
+        Err(ReloadFailure::Apps(error)) => return failed(format!("heliostat: {error}\n")),
+    };
+    tell(&loaded);
+    apps_path.update(&loaded);
+    let told = done.told;
+    if done.needs_restart {
+        tracing::warn!(target: PROGRAM, "configuration reloaded: {told}");
+    } else {
+        tracing::info!(target: PROGRAM, "configuration reloaded: {told}");
     }
+    Ok(format!("ok: {told}"))
 }
 
 /// Tells the log what is odd about the configuration.

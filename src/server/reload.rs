@@ -133,8 +133,15 @@ impl InForce for Reloader {
             drop(running);
             if lost.is_empty() { write() } else { Err(AppsError::WouldRemove(lost)) }
         };
-        let reloaded = self.reload_after(config, last)?;
-        Ok(PutInForce { told: reloaded.to_string(), needs_restart: !reloaded.needs_restart.is_empty() })
+        Ok(self.reload_after(config, last)?.put())
+    }
+
+    fn put_all(
+        &self,
+        config: Config,
+        write: &mut dyn FnMut() -> Result<(), AppsError>,
+    ) -> Result<PutInForce, AppsError> {
+        Ok(self.reload_after(config, write)?.put())
     }
 }
 
@@ -208,6 +215,10 @@ impl test_mode::BrokerHandle for RunningApps {
 }
 
 impl Reloaded {
+    fn put(&self) -> PutInForce {
+        PutInForce { told: self.to_string(), needs_restart: !self.needs_restart.is_empty() }
+    }
+
     fn between(before: &Config, after: &Config) -> Self {
         let ids = |apps: &mut dyn Iterator<Item = &AppConfig>| apps.map(|of| of.app.id.clone()).collect();
         let (then, now) = (by_id(before), by_id(after));

@@ -1,0 +1,196 @@
+//! The apps of a cluster as one document of its engine, and as the file that is this node's copy of it. The text of both is
+//! that of an apps file; one document for all of them, so that what has to be unique is, whoever changes what at once.
+
+use std::collections::HashMap;
+
+use toml_edit::{DocumentMut, Item, Table};
+
+use super::change::AppsText;
+use super::error::NotApps;
+use super::file::MOST_BYTES;
+use crate::config::app_complaints;
+
+/// The key of the document.
+pub(super) const KEY: &str = "apps";
+
+/// What the document begins with: whose it is, and the version of its form.
+const MARK: &str = "heliostat-apps/";
+const FORM: u32 = 1;
+
+/// What the file begins with, around the number of the change.
+const HEAD: &str = "# Change ";
+const REST_OF_HEAD: &str = " of the cluster's apps. Edits take effect in the whole cluster by a reload.\n\n";
+
+/// The apps of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub(super) struct AppsDocument {
+    /// How often they were changed. Unlike the engine's own number it goes on where the engine is replaced by an empty one: of
+    /// two nodes the one that knows a later change is right. 0: of no cluster yet, or not all of it is known here.
+    pub(super) change: u64,
+    /// The text, as of an apps file.
+    pub(super) text: String,
+}
+
+impl AppsDocument {
+    /// What the engine has.
+    ///
+    /// # Errors
+    /// If it is not that: it may be anything.
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, NotApps> {
+        if bytes.len() as u64 > MOST_BYTES {
+            return Err(NotApps::TooLarge);
+        }
+        let whole = std::str::from_utf8(bytes).map_err(|_| NotApps::Rubbish)?;
+        let (head, text) =
+            whole.strip_prefix(MARK).and_then(|rest| rest.split_once('\n')).ok_or(NotApps::Rubbish)?;
+        let mut words = head.split(' ');
+        match words.next().and_then(|form| form.parse().ok()).ok_or(NotApps::Rubbish)? {
+            FORM => {}
+            later if later > FORM => return Err(NotApps::Later(later)),
+            _ => return Err(NotApps::Rubbish),
+        }
+        let change = words.next().and_then(|change| change.parse().ok()).ok_or(NotApps::Rubbish)?;
+        Ok(AppsDocument { change, text: text.to_owned() })
+    }
+
+    /// For the engine.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        format!("{MARK}{FORM} {}\n{}", self.change, self.text).into_bytes()
+    }
+
+    /// What a file has: that of a cluster, or one that could become a cluster's.
+    pub(super) fn of_file(bytes: &[u8]) -> Self {
+        let whole = String::from_utf8_lossy(bytes);
+        let whole = whole.strip_prefix('\u{feff}').unwrap_or(&whole).replace("\r\n", "\n");
+        let read = || {
+            let (change, text) = whole.strip_prefix(HEAD)?.split_once(REST_OF_HEAD)?;
+            Some(AppsDocument { change: change.parse().ok()?, text: text.to_owned() })
+        };
+        read().unwrap_or_else(|| AppsDocument { change: 0, text: whole.clone() })
+    }
+
+    /// Whether it is what a file has that is the copy of a cluster's apps.
+    pub(super) fn is_copy(bytes: &[u8]) -> bool {
+        bytes.starts_with(HEAD.as_bytes())
+    }
+
+    /// Whether there is an app in it, or what it is cannot be told.
+    pub(super) fn has_apps(&self) -> bool {
+        let document = self.text.parse::<DocumentMut>();
+        document.map_or(true, |document| document.contains_key("apps"))
+    }
+
+    /// For the file.
+    pub(super) fn to_file(&self) -> String {
+        format!("{HEAD}{}{REST_OF_HEAD}{}", self.change, self.text)
+    }
+
+    /// The same with this text, after one change more.
+    pub(super) fn changed(&self, text: String) -> Self {
+        AppsDocument { change: self.change.saturating_add(1), text }
+    }
+
+    /// The same as far as this release can read it: of an app that it cannot read it has what `before` has of it, or nothing.
+    /// And what is wrong with each of those. Where the text is no list of apps it stays as it is, to be judged as a whole.
+    pub(super) fn readable(&self, before: &str) -> (Self, Vec<String>) {
+        let Ok(document) = self.text.parse::<DocumentMut>() else { return (self.clone(), Vec::new()) };
+        let Some(apps) = document.get("apps").and_then(Item::as_array_of_tables) else {
+            return (self.clone(), Vec::new());
+        };
+        let complaints: Vec<_> = apps.iter().map(complaints_of).collect();
+        if complaints.iter().all(Vec::is_empty) {
+            return (self.clone(), Vec::new());
+        }
+        let earlier = before.parse::<DocumentMut>().unwrap_or_default();
+        let earlier = earlier.get("apps").and_then(Item::as_array_of_tables);
+        let earlier: HashMap<_, _> =
+            earlier.into_iter().flatten().filter_map(|app| Some((id_of(app)?, app))).collect();
+        let mut told = Vec::new();
+        let mut kept = Vec::new();
+        for (app, complaints) in apps.iter().zip(complaints) {
+            if complaints.is_empty() {
+                kept.push(app.clone());
+                continue;
+            }
+            let id = id_of(app).unwrap_or_default();
+            told.push(format!("app {id:?}: {}", complaints.join("; ")));
+            kept.extend(
+                earlier.get(id).filter(|app| complaints_of(app).is_empty()).map(|app| (*app).clone()),
+            );
+        }
+        (AppsDocument { change: 0, text: AppsText::of_tables(kept) }, told)
+    }
+}
+
+fn complaints_of(app: &Table) -> Vec<String> {
+    app_complaints(&AppsText::of_tables([app.clone()]))
+}
+
+fn id_of(app: &Table) -> Option<&str> {
+    app.get("id")?.as_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const APP: &str = "[[apps]]\nid = \"1\"\nkey = \"k\"\nsecret = \"s\"\n";
+
+    #[test]
+    fn a_document_comes_back_from_the_engine_and_from_the_file() {
+        let document = AppsDocument { change: 7, text: APP.to_owned() };
+        assert_eq!(AppsDocument::decode(&document.encode()), Ok(document.clone()));
+        assert_eq!(AppsDocument::of_file(document.to_file().as_bytes()), document);
+        let of_windows = format!("\u{feff}{}", document.to_file().replace('\n', "\r\n"));
+        assert_eq!(AppsDocument::of_file(of_windows.as_bytes()), document);
+        assert_eq!(
+            AppsDocument::of_file(APP.as_bytes()),
+            AppsDocument { change: 0, ..document.clone() },
+            "a file that was of no cluster"
+        );
+        let last = AppsDocument { change: u64::MAX, ..document };
+        assert_eq!(last.changed(String::new()).change, u64::MAX);
+    }
+
+    #[test]
+    fn what_is_something_else_is_told_apart() {
+        let rubbish: [&[u8]; 9] = [
+            b"",
+            b"\xff\xfe",
+            b"{}",
+            b"heliostat-apps/",
+            b"heliostat-apps/1 7",
+            b"heliostat-apps/1\n",
+            b"heliostat-apps/0 7\n",
+            b"heliostat-apps/1 -7\n",
+            b"heliostat-apps/one 7\n",
+        ];
+        for bytes in rubbish {
+            assert_eq!(AppsDocument::decode(bytes), Err(NotApps::Rubbish), "{bytes:?}");
+        }
+        assert_eq!(AppsDocument::decode(b"heliostat-apps/2 anything\n\n"), Err(NotApps::Later(2)));
+        let large = vec![b' '; usize::try_from(MOST_BYTES).unwrap() + 1];
+        assert_eq!(AppsDocument::decode(&large), Err(NotApps::TooLarge));
+        // What a later release adds behind the number is its own affair.
+        assert_eq!(AppsDocument::decode(b"heliostat-apps/1 7 more\n").unwrap().change, 7);
+    }
+
+    #[test]
+    fn of_an_app_that_this_release_cannot_read_what_was_known_stays() {
+        let later = |id: &str| {
+            format!("[[apps]]\nid = \"{id}\"\nkey = \"k{id}\"\nsecret = \"s\"\nfrom_the_future = 1\n")
+        };
+        let sound = "[[apps]]\nid = \"3\"\nkey = \"k3\"\nsecret = \"s\"\n";
+        let document = AppsDocument { change: 7, text: later("1") + &later("2") + sound };
+        let (readable, told) = document.readable(APP);
+        let apps = readable.text.parse::<DocumentMut>().unwrap();
+        let apps = apps["apps"].as_array_of_tables().unwrap();
+        assert_eq!(apps.iter().filter_map(id_of).collect::<Vec<_>>(), ["1", "3"]);
+        assert_eq!((readable.change, told.len()), (0, 2), "{told:?}");
+        assert!(told[0].contains("app \"1\"") && told[0].contains("from_the_future"), "{told:?}");
+        let whole = AppsDocument { change: 7, text: APP.to_owned() + sound };
+        assert_eq!(whole.readable(""), (whole.clone(), Vec::new()));
+        let no_list = AppsDocument { change: 7, text: "[[apps]".to_owned() };
+        assert_eq!(no_list.readable(APP), (no_list.clone(), Vec::new()));
+    }
+}
