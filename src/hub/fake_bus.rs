@@ -29,7 +29,7 @@ struct FakeState {
     is_alone: bool,
     claims: BTreeMap<ChannelName, i64>,
     waiting: VecDeque<oneshot::Sender<()>>,
-    carried: Vec<CarriedEvent>,
+    carried: Vec<HandedEvent>,
     taken: Vec<Taken>,
     to_sockets: Vec<SocketId>,
     terminated: Vec<String>,
@@ -40,7 +40,7 @@ struct FakeState {
 
 /// An event that it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CarriedEvent {
+pub(crate) struct HandedEvent {
     pub(crate) channel: ChannelName,
     pub(crate) frame: Frame,
     pub(crate) latest: Option<String>,
@@ -97,7 +97,7 @@ impl FakeBus {
     }
 
     /// The events that it was given.
-    pub(crate) fn carried(&self) -> Vec<CarriedEvent> {
+    pub(crate) fn carried(&self) -> Vec<HandedEvent> {
         self.0.lock().carried.clone()
     }
 
@@ -141,7 +141,7 @@ impl FakeState {
 impl Bus for FakeBus {
     fn carry(&self, event: &Outgoing<'_>, taken: Option<Taken>) -> Carriage {
         let mut state = self.0.lock();
-        state.carried.push(CarriedEvent {
+        state.carried.push(HandedEvent {
             channel: event.channel.clone(),
             frame: event.message.plain().clone(),
             latest: event.latest.map(str::to_owned),

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 
 use super::Broker;
-use crate::app::App;
+use crate::app::{App, Secret};
+use crate::auth;
 use crate::auth::request::signed_query;
 use crate::config::Config;
 use crate::hub::{FakeBus, Taken};
@@ -59,6 +60,19 @@ impl BusNode {
         self.post(&format!("{path}?{query}"), body)
     }
 
+    /// A backend on the pipe's wire.
+    fn pipe(&self) -> TcpStream {
+        let mut stream = self.connect();
+        let path = format!("/app/{}", App::DEFAULT_ID);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let key = App::DEFAULT_KEY;
+        let query = format!("auth_key={key}&auth_timestamp={now}&auth_version=1.0&protocol_version=1.0");
+        let signed = format!("WEBSOCKET\n{path}\n{query}");
+        let signature = auth::sign(&Secret::new(App::DEFAULT_SECRET), &signed);
+        stream.write_all(upgrade(&format!("{path}?{query}&auth_signature={signature}")).as_bytes()).unwrap();
+        stream
+    }
+
     fn until<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         let end = Instant::now() + DEADLINE;
         loop {
@@ -85,6 +99,14 @@ impl BusNode {
         };
         self.until("nobody is left", || is_empty().then_some(()));
     }
+}
+
+/// The request of a WebSocket.
+fn upgrade(target: &str) -> String {
+    format!(
+        "GET {target} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
 }
 
 fn say(socket: &mut TcpStream, text: &str) {
@@ -128,9 +150,7 @@ fn a_client_on_a_websocket_goes_on_while_its_join_waits() {
     let node = BusNode::new();
     node.bus.have_claims_wait();
     let mut socket = node.connect();
-    let request = "GET /app/app-key?protocol=7 HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
-         Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    socket.write_all(request.as_bytes()).unwrap();
+    socket.write_all(upgrade("/app/app-key?protocol=7").as_bytes()).unwrap();
     read_until(&mut socket, "connection_established");
     // Subscribe, unsubscribe, subscribe: the first is cancelled silently, a third is one too many.
     say(&mut socket, SUBSCRIBE);
@@ -229,4 +249,22 @@ fn a_backend_is_answered_when_the_engine_has_taken_its_events() {
     read_until(&mut node.ask("events", r#"{"name":"e","channel":"a","data":"x"}"#), "200 OK");
     let answer = read_until(&mut node.ask("users/7/terminate_connections", ""), "try again");
     assert!(answer.contains("503 Service Unavailable"), "{answer}");
+}
+
+#[test]
+fn a_backend_on_the_wire_is_answered_when_the_engine_has_taken_its_event_and_waits_for_nothing_without_an_id()
+{
+    let node = BusNode::new();
+    let mut pipe = node.pipe();
+    read_until(&mut pipe, "connection_established");
+    let send = r#""method":"send_to_channel","params":{"channel":"a","event":"e","data":"x"}}"#;
+    say(&mut pipe, &format!(r#"{{"id":"first",{send}"#));
+    let taken = node.until("it is carried", || Some(node.bus.take_taken()).filter(|taken| !taken.is_empty()));
+    assert!(is_silent(&mut pipe) || taken.iter().any(oneshot::Sender::is_closed));
+    answer_all(taken);
+    read_until(&mut pipe, "first");
+    say(&mut pipe, &format!("{{{send}"));
+    say(&mut pipe, r#"{"id":"second","method":"ping"}"#);
+    read_until(&mut pipe, "second");
+    assert_eq!((node.bus.carried().len(), node.bus.take_taken().len()), (2, 0));
 }
