@@ -215,10 +215,7 @@ impl Simulation {
 
     fn cut(&mut self, node: usize) {
         let is_cut = !self.nodes[node].is_cut;
-        let link = match is_cut {
-            true => Link::Away { since: self.now, reason: "cut".into() },
-            false => self.up(),
-        };
+        let link = if is_cut { Link::Away { since: self.now, reason: "cut".into() } } else { self.up() };
         self.nodes[node].is_cut = is_cut;
         self.nodes[node].peers.link(&link, self.now);
     }

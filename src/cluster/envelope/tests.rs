@@ -35,8 +35,8 @@ fn frames() -> impl Strategy<Value = Frame> {
 
 fn facts() -> impl Strategy<Value = Vec<AppFact>> {
     let channel = "(presence-)?[a-z0-9;@]{1,9}".prop_map(|name| ChannelName::parse(&name, 164).unwrap());
-    let user_id = "[a-zü\"]{1,5}".prop_map(|id| Arc::<str>::from(id));
-    let user_info = option::of("\\{\"n\":\"[a-zü]{0,5}\"\\}".prop_map(|info| Arc::<str>::from(info)));
+    let user_id = "[a-zü\"]{1,5}".prop_map(Arc::<str>::from);
+    let user_info = option::of("\\{\"n\":\"[a-zü]{0,5}\"\\}".prop_map(Arc::<str>::from));
     let version = || any::<u64>().prop_map(ChannelVersion::new);
     let fact = (0..7, channel, user_id, user_info, version(), version(), any::<u32>()).prop_map(
         |(kind, channel, user_id, user_info, joined, version, count)| match kind {
@@ -63,7 +63,7 @@ fn sockets() -> impl Strategy<Value = SocketId> {
 }
 
 fn contents() -> impl Strategy<Value = Content> {
-    let texts = || ".{0,9}".prop_map(|text| Arc::<str>::from(text));
+    let texts = || ".{0,9}".prop_map(Arc::<str>::from);
     let latest = option::of(".{0,9}".prop_map(String::into_boxed_str));
     let numbers = any::<(u64, u64, u64)>();
     let event = (numbers, option::of(sockets()), latest, frames()).prop_map(

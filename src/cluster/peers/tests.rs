@@ -178,7 +178,7 @@ fn a_starting_node_settles_when_it_knows_what_everybody_has() {
             peers.heard(OTHER, heartbeat(1, "b", "one"), now, &mut |_| {});
             peers.set_in_step(OTHER, known);
             peers.pass(now, &mut |_| {});
-            assert_eq!(peers.deciders().has_others(), true);
+            assert!(peers.deciders().has_others());
             if peers.is_settled() {
                 return now - start;
             }
@@ -219,6 +219,8 @@ fn peers_are_bounded() {
     let Departed { nodes, order } = &subject.peers.departed;
     assert_eq!((nodes.len(), order.len()), (MOST_DEPARTED, MOST_DEPARTED));
     assert!(subject.peers.probes.under_way.is_empty());
-    (0..1000).for_each(|_| drop(subject.peers.beat(subject.now)));
+    (0..1000).for_each(|_| {
+        subject.peers.beat(subject.now);
+    });
     assert_eq!(subject.peers.probes.under_way.len(), Probes::MOST_UNDER_WAY);
 }
