@@ -6,6 +6,8 @@
 pub(crate) mod adapter;
 mod claims;
 pub(crate) mod config;
+#[cfg(test)]
+pub(crate) mod contract;
 pub(crate) mod counts;
 pub(crate) mod documents;
 mod engine_url;
@@ -24,6 +26,8 @@ mod node;
 mod node_status;
 pub(crate) mod peers;
 mod recent;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
 mod remembering;
 pub(crate) mod replica;
 mod report;

@@ -190,8 +190,8 @@ impl LocalShared {
     ) {
         let Some(member) = self.member(me) else { return };
         match wants {
-            true => drop(member.wanted.insert(subject.clone())),
-            false => drop(member.wanted.remove(subject)),
+            true => _ = member.wanted.insert(subject.clone()),
+            false => _ = member.wanted.remove(subject),
         }
         adapter::answer(ticket, if member.is_cut { Err(EngineError::Away) } else { Ok(()) });
     }
@@ -283,7 +283,7 @@ impl LocalMember {
                 Some(late) => {
                     let _ = late.try_send(Late::Word { due: self.due(), word: word.clone() });
                 }
-                None => drop(self.inbox.put(word.clone())),
+                None => _ = self.inbox.put(word.clone()),
             }
         }
     }

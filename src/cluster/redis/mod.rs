@@ -1,0 +1,297 @@
+//! Redis as the engine: standalone, found by its sentinels, or a Redis Cluster.
+//!
+//! Every server of it is joined by two connections, one that publishes and one that hears; with the first trouble of any of
+//! them all are joined anew, and what is wanted is subscribed to before the link is up again.
+
+mod connection;
+mod framing;
+mod joined;
+mod names;
+mod outbox;
+mod places;
+mod probes;
+mod refusal;
+mod scripts;
+mod server;
+mod session;
+mod stream;
+mod target;
+#[cfg(test)]
+mod tests;
+mod traffic;
+mod wanted;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ::redis::{Cmd, Value, cmd};
+use bytes::Bytes;
+use tokio::sync::{oneshot, watch};
+use tokio::task::AbortHandle;
+use tokio::time::sleep;
+
+use super::adapter::{
+    self, Adapter, Conflict, Document, EngineError, EngineTicket, Link, OutboxCounts, OutboxFull, Remembered,
+    Subject,
+};
+use super::inbox::Inbox;
+use crate::channel::NodeId;
+use joined::JoinedEngine;
+use names::{Names, tag};
+use outbox::{Asker, EngineCommand, EngineOutbox};
+pub(crate) use refusal::StartRefusal;
+use scripts::{Scripts, millis, publish, read_numbered};
+use server::Verbs;
+pub(crate) use target::RedisTarget;
+
+/// How long this node waits before it tries to join again: at first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Sees whether an engine can be joined: that it can be reached, is new enough, takes what is written, and lets this user do
+/// all that a node does.
+///
+/// # Errors
+/// With what keeps it from that.
+pub(crate) async fn check(target: &RedisTarget) -> Result<(), StartRefusal> {
+    let places = places::locate(target).await?;
+    for (index, address) in places.servers.iter().enumerate() {
+        let tag = places.routes.iter().position(|route| usize::from(*route) == index).unwrap_or_default();
+        server::join(address, target, tag, Box::new(|_, _| ())).await?;
+    }
+    Ok(())
+}
+
+/// A node's place at a Redis. Dropping it leaves.
+pub(crate) struct RedisAdapter {
+    joined: Arc<JoinedEngine>,
+    verbs: Verbs,
+    task: AbortHandle,
+}
+
+impl RedisAdapter {
+    /// Joins an engine, now or when it is there. Within a runtime, on which the connections are then served.
+    pub(crate) fn join(target: RedisTarget, inbox: Inbox) -> Self {
+        let away = Link::Away { since: Instant::now(), reason: "it is not yet joined".into() };
+        let joined = Arc::new(JoinedEngine {
+            names: Names::new(Arc::clone(&target.prefix)),
+            me: NodeId::new(rand::random()),
+            inbox,
+            outbox: EngineOutbox::new(target.outgoing_words, target.outgoing_bytes),
+            wanted: Default::default(),
+            link: watch::Sender::new(away),
+            foreign: Default::default(),
+            scripts: Default::default(),
+            target,
+        });
+        let verbs = Verbs::of(&joined.target);
+        let task = tokio::spawn(stay(Arc::clone(&joined))).abort_handle();
+        RedisAdapter { joined, verbs, task }
+    }
+
+    /// Messages on our names that none of us has said.
+    pub(crate) fn foreign_words(&self) -> u64 {
+        self.joined.foreign.get()
+    }
+
+    fn say(
+        &self,
+        tag: usize,
+        packed: Vec<u8>,
+        bytes: usize,
+        ticket: Option<EngineTicket>,
+    ) -> Result<(), OutboxFull> {
+        self.joined.outbox.push(tag, EngineCommand { packed, to: Asker::Said { bytes, ticket } })
+    }
+
+    /// Sends a command to where a tag is, now; its answer comes later.
+    fn ask(
+        &self,
+        tag: usize,
+        command: Result<Cmd, EngineError>,
+    ) -> impl Future<Output = Result<Value, EngineError>> + Send + 'static {
+        let (asker, asked) = oneshot::channel();
+        let pushed = command.and_then(|command| {
+            let command = EngineCommand { packed: command.get_packed_command(), to: Asker::Asked(asker) };
+            let full = |_| EngineError::Refused("too much waits to be sent to it".to_owned());
+            self.joined.outbox.push(tag, command).map_err(full)
+        });
+        async move {
+            pushed?;
+            asked.await.unwrap_or(Err(EngineError::Away))
+        }
+    }
+
+    /// The command that calls a script; none before an engine was joined.
+    fn call(&self, script: impl FnOnce(&Scripts) -> &String, keys: &[String]) -> Result<Cmd, EngineError> {
+        let scripts = self.joined.scripts.lock();
+        let script = script(scripts.as_ref().ok_or(EngineError::Away)?);
+        let mut call = cmd("EVALSHA");
+        call.arg(script).arg(keys.len()).arg(keys);
+        Ok(call)
+    }
+}
+
+/// Joins again and again, as long as the adapter is there.
+async fn stay(joined: Arc<JoinedEngine>) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let trouble = session::session(&joined).await;
+        let was_up = matches!(*joined.link.borrow(), Link::Up { .. });
+        if was_up {
+            tracing::warn!(reason = %trouble, "the engine of the cluster is away");
+            pause = FIRST_PAUSE;
+        }
+        joined.link.send_modify(|link| {
+            let since = if let Link::Away { since, .. } = link { *since } else { Instant::now() };
+            *link = Link::Away { since, reason: trouble.to_string().into() };
+        });
+        joined.outbox.close();
+        joined.wanted.close();
+        // Nodes that have lost the engine at once do not come back at once.
+        sleep(pause.mul_f64(rand::random_range(0.5..1.5))).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+impl Adapter for RedisAdapter {
+    fn publish(
+        &self,
+        subject: &Subject,
+        bytes: Bytes,
+        ticket: Option<EngineTicket>,
+    ) -> Result<(), OutboxFull> {
+        let packed = publish(self.verbs.publish, &self.joined.names.channel(subject), &bytes);
+        self.say(tag(subject), packed, bytes.len(), ticket)
+    }
+
+    fn publish_and_remember(
+        &self,
+        subject: &Subject,
+        bytes: Bytes,
+        expiry: Duration,
+        ticket: Option<EngineTicket>,
+    ) -> Result<(), OutboxFull> {
+        let (tag, names) = (tag(subject), &self.joined.names);
+        let keys = [names.number(tag), names.remembered(subject), names.missed(subject)];
+        match self.call(|scripts| &scripts.remember, &keys) {
+            Ok(mut call) => {
+                call.arg(&bytes[..]).arg(millis(expiry)).arg(self.verbs.publish).arg(names.channel(subject));
+                self.say(tag, call.get_packed_command(), bytes.len(), ticket)
+            }
+            Err(away) => {
+                adapter::answer(ticket, Err(away));
+                Ok(())
+            }
+        }
+    }
+
+    fn recall(
+        &self,
+        subject: &Subject,
+    ) -> impl Future<Output = Result<Option<Remembered>, EngineError>> + Send {
+        let key = [self.joined.names.remembered(subject)];
+        let asked = self.ask(tag(subject), self.call(|scripts| &scripts.recall, &key));
+        async move { Ok(read_remembered(&asked.await?)) }
+    }
+
+    fn note_miss(
+        &self,
+        subject: &Subject,
+        expiry: Duration,
+    ) -> impl Future<Output = Result<bool, EngineError>> + Send {
+        let keys = [self.joined.names.remembered(subject), self.joined.names.missed(subject)];
+        let call = self.call(|scripts| &scripts.miss, &keys).map(|mut call| {
+            call.arg(millis(expiry));
+            call
+        });
+        let asked = self.ask(tag(subject), call);
+        async move { Ok(asked.await? == Value::Int(1)) }
+    }
+
+    fn subscribe(&self, subject: &Subject, ticket: Option<EngineTicket>) {
+        self.joined.wanted.change(self.joined.names.channel(subject), subject, true, ticket);
+    }
+
+    fn unsubscribe(&self, subject: &Subject) {
+        self.joined.wanted.change(self.joined.names.channel(subject), subject, false, None);
+    }
+
+    fn write_document(
+        &self,
+        key: &str,
+        expected: u64,
+        bytes: Option<Bytes>,
+    ) -> impl Future<Output = Result<Result<u64, Conflict>, EngineError>> + Send {
+        let (names, at) = (&self.joined.names, tag(&Subject::Documents));
+        let call = self.call(|scripts| &scripts.write, &[names.number(at), names.documents()]);
+        let call = call.map(|mut call| {
+            let is_written = u8::from(bytes.is_some());
+            call.arg(key).arg(expected).arg(is_written).arg(&bytes.unwrap_or_default()[..]);
+            call.arg(self.verbs.publish).arg(names.channel(&Subject::Documents));
+            call
+        });
+        let asked = self.ask(at, call);
+        async move {
+            let strange = || EngineError::Refused("what it answers is no version".to_owned());
+            read_written(&asked.await?).ok_or_else(strange)
+        }
+    }
+
+    fn documents(&self) -> impl Future<Output = Result<Vec<Document>, EngineError>> + Send {
+        let mut all = cmd("HGETALL");
+        all.arg(self.joined.names.documents());
+        let asked = self.ask(tag(&Subject::Documents), Ok(all));
+        async move { Ok(read_documents(asked.await?)) }
+    }
+
+    fn link(&self) -> watch::Receiver<Link> {
+        self.joined.link.subscribe()
+    }
+
+    fn outbox(&self) -> OutboxCounts {
+        self.joined.outbox.counts()
+    }
+}
+
+impl Drop for RedisAdapter {
+    fn drop(&mut self) {
+        self.task.abort();
+        self.joined.outbox.close();
+        self.joined.wanted.close();
+    }
+}
+
+impl fmt::Debug for RedisAdapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RedisAdapter").field(&self.joined.target).finish()
+    }
+}
+
+fn read_remembered(answer: &Value) -> Option<Remembered> {
+    let Value::Array(parts) = answer else { return None };
+    let [Value::BulkString(text), Value::Int(millis)] = parts.as_slice() else { return None };
+    let (number, bytes) = read_numbered(text)?;
+    let expires_in = Duration::from_millis(u64::try_from(*millis).ok()?);
+    Some(Remembered { bytes: Bytes::copy_from_slice(bytes), number, expires_in })
+}
+
+fn read_written(answer: &Value) -> Option<Result<u64, Conflict>> {
+    let Value::Array(parts) = answer else { return None };
+    let [Value::Int(is_done), Value::BulkString(text)] = parts.as_slice() else { return None };
+    let (version, _) = read_numbered(text)?;
+    Some(if *is_done == 1 { Ok(version) } else { Err(Conflict { version }) })
+}
+
+/// What was written by somebody else, and has no version, is none.
+fn read_documents(answer: Value) -> Vec<Document> {
+    let Value::Map(pairs) = answer else { return Vec::new() };
+    let document = |(key, value): (Value, Value)| {
+        let Value::BulkString(value) = value else { return None };
+        let (version, bytes) = read_numbered(&value)?;
+        let bytes = Bytes::copy_from_slice(bytes);
+        Some(Document { key: connection::text(&key)?.into(), version, bytes })
+    };
+    pairs.into_iter().filter_map(document).collect()
+}
