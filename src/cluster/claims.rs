@@ -258,3 +258,77 @@ impl Claims {
         waiters.into_iter().filter_map(|waiter| waiter.send(()).ok()).count()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::inbox::inbox;
+    use super::super::local::{LocalAdapter, LocalEngine};
+    use super::*;
+    use crate::protocol::ChannelName;
+
+    const LINGER: Duration = Duration::from_secs(5);
+
+    /// An engine, a member of it, and the claims of that.
+    fn world() -> (LocalEngine, LocalAdapter, Arc<Claims>, Arc<ClusterCounts>) {
+        let engine = LocalEngine::new();
+        let adapter = engine.join(inbox(1000, 1 << 20).0);
+        let counts = Arc::<ClusterCounts>::default();
+        let wait = Duration::from_millis(50);
+        let claims = Claims::new(runtime::Handle::current(), wait, LINGER, Arc::clone(&counts));
+        (engine, adapter, claims, counts)
+    }
+
+    fn subject() -> Subject {
+        Subject::Channel { app: "1".into(), channel: ChannelName::parse("news", 164).unwrap() }
+    }
+
+    fn block_on(test: impl Future<Output = ()>) {
+        runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+    }
+
+    #[test]
+    fn whoever_waits_for_too_long_waits_no_longer_and_is_counted() {
+        block_on(async {
+            let (_engine, adapter, claims, counts) = world();
+            adapter.faults().delay(Duration::from_secs(3600));
+            let Claim::Waiting(settled) = claims.claim(&adapter, subject(), None) else { panic!() };
+            assert_eq!(claims.waiting(), 1);
+            settled.await.unwrap();
+            assert!(matches!(claims.claim(&adapter, subject(), None), Claim::Settled), "nor the next one");
+            let figures = counts.read();
+            assert_eq!((figures.joins_waited, figures.joins_timed_out, figures.joins_unconfirmed), (1, 1, 1));
+            assert_eq!(claims.waiting(), 0);
+        });
+    }
+
+    #[test]
+    fn nobody_waits_while_the_bus_is_away() {
+        block_on(async {
+            let (_engine, adapter, claims, counts) = world();
+            claims.set_away(true);
+            assert!(matches!(claims.claim(&adapter, subject(), None), Claim::Settled));
+            assert_eq!(counts.read().joins_unconfirmed, 1);
+        });
+    }
+
+    #[test]
+    fn what_is_claimed_again_within_time_is_not_given_up() {
+        block_on(async {
+            let (engine, adapter, claims, _) = world();
+            let Claim::Waiting(settled) = claims.claim(&adapter, subject(), None) else { panic!() };
+            settled.await.unwrap();
+            let first = claims.subscription(&subject());
+            claims.release(&subject());
+            assert!(matches!(claims.claim(&adapter, subject(), None), Claim::Settled));
+            let later = Instant::now() + LINGER;
+            assert_eq!(claims.give_up(&adapter, later), None);
+            assert_eq!((engine.wanted_by(&subject()), claims.subscription(&subject())), (1, first));
+            claims.release(&subject());
+            assert!(claims.give_up(&adapter, later - LINGER).is_some(), "not yet");
+            assert_eq!(claims.give_up(&adapter, later + LINGER), None);
+            assert_eq!((engine.wanted_by(&subject()), claims.subscription(&subject())), (0, None));
+            let Claim::Waiting(_) = claims.claim(&adapter, subject(), None) else { panic!() };
+            assert_ne!(claims.subscription(&subject()), first);
+        });
+    }
+}

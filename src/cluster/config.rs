@@ -24,8 +24,9 @@ pub struct ClusterConfig {
     pub settle_listen: Duration,
     /// How long it waits at most for the snapshots of those that it has heard.
     pub settle_most: Duration,
-    /// What others have said and this node has not yet taken: words, and their bytes. Further ones are dropped.
+    /// What others have said and this node has not yet taken. Further words are dropped.
     pub inbox_words: usize,
+    /// The bytes of these words, likewise.
     pub inbox_bytes: usize,
     /// What this node has said and the engine has not yet taken, in bytes. Further events are dropped.
     pub outgoing_bytes: usize,

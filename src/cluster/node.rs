@@ -67,7 +67,8 @@ impl<A: Adapter> ClusterNode<A> {
         let counts = Arc::<ClusterCounts>::default();
         let claims = Claims::new(runtime.clone(), config.join_wait, config.linger, Arc::clone(&counts));
         let now = tokio::time::Instant::now().into_std();
-        let peers = Peers::new(me, Arc::clone(&config.node_name), now);
+        let peers = Peers::new(me, Arc::clone(&config.node_name), now)
+            .settling(config.settle_listen, config.settle_most);
         Arc::new_cyclic(|this| ClusterNode {
             this: this.clone(),
             me,

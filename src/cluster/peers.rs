@@ -31,7 +31,7 @@ const PROBES_UNTIL_DEAD: u32 = 5;
 /// Probes that were sent sooner after one another count as one. A second, less what timers may be early.
 const PROBE_SPACING: Duration = Duration::from_millis(900);
 
-/// So long a starting node listens at least until it is settled, and so long it takes at most.
+/// So long a starting node listens at least until it is settled, and so long it takes at most, unless it is told otherwise.
 const LISTENS_FOR: Duration = Duration::from_secs(2);
 const SETTLES_WITHIN: Duration = Duration::from_secs(10);
 
@@ -51,6 +51,8 @@ pub(crate) struct Peers {
     me: NodeId,
     name: Arc<str>,
     started: Instant,
+    listens_for: Duration,
+    settles_within: Duration,
     /// Since when the others can be heard.
     listening: Option<Instant>,
     is_settled: bool,
@@ -128,6 +130,8 @@ impl Peers {
             me,
             name,
             started: now,
+            listens_for: LISTENS_FOR,
+            settles_within: SETTLES_WITHIN,
             listening: None,
             is_settled: false,
             peers: BTreeMap::new(),
@@ -137,6 +141,12 @@ impl Peers {
             deciders: Arc::new(Deciders::new(me)),
             ignored: IgnoredPeers::default(),
         }
+    }
+
+    /// The same of a node that listens for so long until it is settled, and takes so long at most.
+    #[must_use]
+    pub(crate) fn settling(self, listens_for: Duration, settles_within: Duration) -> Self {
+        Peers { listens_for, settles_within, ..self }
     }
 
     /// This node beats: the number of its heartbeat.
@@ -224,9 +234,9 @@ impl Peers {
 
     /// Some time has passed. To be called about once a second, and when something has come into step.
     pub(crate) fn pass(&mut self, now: Instant, each: &mut dyn FnMut(PeerChange)) {
-        let has_listened = self.listening.is_some_and(|since| now >= since + LISTENS_FOR);
+        let has_listened = self.listening.is_some_and(|since| now >= since + self.listens_for);
         let is_complete = has_listened && self.peers.values().all(|peer| peer.is_in_step);
-        if !self.is_settled && (is_complete || now >= self.started + SETTLES_WITHIN) {
+        if !self.is_settled && (is_complete || now >= self.started + self.settles_within) {
             self.is_settled = true;
             self.decide_anew(now);
             each(PeerChange::Settled);
