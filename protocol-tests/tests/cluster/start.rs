@@ -1,18 +1,21 @@
 //! Setting it up: one flag, one clear sentence where that does not do, and what is seen of it.
 
+use std::path::Path;
 use std::process::Output;
 
 use heliostat_protocol_tests::broker::command;
 use heliostat_protocol_tests::engine::RedisServer;
-use heliostat_protocol_tests::nodes::plain;
+use heliostat_protocol_tests::nodes::{NODE_APPS, plain};
 use heliostat_protocol_tests::{Engine, Node, Setup, unique};
 use serde_json::{Value, json};
 
 use crate::{eventually, member, shared};
 
 /// What `serve` says that must not start.
-fn refused(url: &str) -> (Output, String) {
-    let output = command().args(["serve", "--port", "0", "--cluster", url]).output().unwrap();
+fn refused(config: &Path, url: &str) -> (Output, String) {
+    let mut command = command();
+    command.arg("serve").arg("--config").arg(config).args(["--port", "0", "--cluster", url]);
+    let output = command.output().unwrap();
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
     (output, words)
 }
@@ -42,6 +45,8 @@ fn an_engine_that_cannot_be_used_is_said_at_the_start() {
     let mut client = engine.client();
     let user = ["ACL", "SETUSER", "poor", "on", ">hush", "~*", "&*", "+@all", "-publish", "-spublish"];
     assert_eq!(client.call(&user).text(), "OK");
+    let config = std::env::temp_dir().join(format!("{}.toml", unique("cluster-start-")));
+    std::fs::write(&config, NODE_APPS).unwrap();
     for (url, part) in [
         ("redis://127.0.0.1:1".to_owned(), "127.0.0.1:1"),
         (format!("redis://nobody:hush@127.0.0.1:{}", engine.port()), "password"),
@@ -49,12 +54,13 @@ fn an_engine_that_cannot_be_used_is_said_at_the_start() {
         (format!("redis://poor:hush@127.0.0.1:{}", engine.port()), "publish"),
         ("http://127.0.0.1:6379".to_owned(), "redis://"),
     ] {
-        let (output, words) = refused(&url);
+        let (output, words) = refused(&config, &url);
         assert!(!output.status.success(), "{url} was taken");
         assert!(words.to_lowercase().contains(part), "{url}: {words}");
         assert!(!words.contains("hush"), "the password is said: {words}");
         assert!(words.trim().lines().count() <= 3, "{words}");
     }
+    std::fs::remove_file(config).unwrap();
 }
 
 /// The peers are seen: by the command, and by metrics.
