@@ -2,11 +2,10 @@
 
 use std::thread;
 
-use heliostat_protocol_tests::nodes::NODE_APPS;
-use heliostat_protocol_tests::{Message, Node, Shared, Sink, Socket, unique};
+use heliostat_protocol_tests::{Message, Node, Socket, unique};
 use serde_json::json;
 
-use crate::{Trio, ask_for, publish_number, settle, shared};
+use crate::{Trio, ask_for, publish_number, settle, shared, webhooks};
 
 /// Subscribes, and answers the first message after the success.
 #[track_caller]
@@ -107,23 +106,14 @@ fn remembered_events_of_several_nodes_have_one_order() {
 /// Proves: N9, N12.
 #[test]
 fn a_miss_is_told_once() {
-    let sink = Sink::start(&Shared::Main.credentials());
-    let apps = NODE_APPS.replacen(
-        "\n[[apps]]\nid = \"1007\"",
-        &format!("[[apps.webhooks]]\nurl = \"{}\"\n\n[[apps]]\nid = \"1007\"", sink.url()),
-        1,
-    );
-    let trio = Trio::own(|setup| setup.apps(&apps));
+    let sink = webhooks::sink();
+    let trio = Trio::own(|setup| setup.apps(&webhooks::apps(&sink, 1.0)));
     let channel = unique("cache-room-");
     for n in 0..6 {
         assert_eq!(first_after_success(&trio.nodes[n % 3], &channel).event, "pusher:cache_miss");
     }
-    let end = unique("end-");
-    let _held = trio.nodes[0].target.connect();
-    let mut socket = trio.nodes[0].target.connect();
-    socket.subscribe(&end);
-    let events =
-        sink.events_until(|event| event["name"] == "channel_vacated" && event["channel"] == channel.as_str());
-    let misses = events.iter().filter(|event| event["name"] == "cache_miss").count();
-    assert_eq!(misses, 1, "{events:#?}");
+    let mut told = webhooks::Told::default();
+    told.until(&sink, "channel_vacated", &channel);
+    let misses = told.on(&channel).iter().filter(|name| *name == "cache_miss").count();
+    assert_eq!(misses, 1, "{:?}", told.on(&channel));
 }
