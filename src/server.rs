@@ -19,6 +19,7 @@ mod role;
 mod route_name;
 mod routes;
 mod service;
+mod shared_apps;
 mod socket_file;
 mod stop;
 mod wanted;
@@ -214,7 +215,7 @@ impl Server {
             let config = &parts.config;
             let access = access(config, &parts.guesses);
             let live: Arc<dyn LiveApps> = Arc::new(reloader.clone());
-            let api = Box::new(AppsApi::new(managed, live, config.server.http_request_timeout));
+            let api = Box::new(AppsApi::new(managed.clone(), live, config.server.http_request_timeout));
             let (hub, metrics) = (Arc::clone(&parts.hub), metrics.clone());
             let admin = Admin::new(access, hub, Arc::clone(&parts.readiness), metrics, usage, api);
             AdminListener { sockets, admin: Arc::new(admin) }
@@ -236,6 +237,7 @@ impl Server {
             patience: Patience::default(),
             supervision: None,
             joining,
+            managed,
         })
     }
 }

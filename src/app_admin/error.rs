@@ -132,11 +132,12 @@ pub(crate) enum AppsError {
     /// What the engine has cannot be taken.
     #[error("what the engine of the cluster has as its apps cannot be read: {0}; nothing has changed")]
     NotApps(NotApps),
-    /// No broker is running that could ask the engine.
+    /// Nobody is there who could ask the engine.
     #[error(
-        "this node is one of a cluster, whose apps are changed through a node that is running: start it, or use another"
+        "this node is one of a cluster, which has the apps, and it is not running or has not joined: nothing has changed; \
+         try again when it has, or through another node"
     )]
-    NoNode,
+    NotJoined,
 }
 
 /// Why what the engine has is not the apps of the cluster.
@@ -187,7 +188,7 @@ impl AppsError {
             | AppsError::EngineAway
             | AppsError::EngineRefuses(_)
             | AppsError::Unsure
-            | AppsError::NoNode => StatusCode::SERVICE_UNAVAILABLE,
+            | AppsError::NotJoined => StatusCode::SERVICE_UNAVAILABLE,
             AppsError::NoFile
             | AppsError::NotFromFiles
             | AppsError::LastKey(_)

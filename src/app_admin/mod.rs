@@ -142,6 +142,9 @@ impl ManagedApps {
             return reloaded;
         }
         let mut loaded = self.loader.load()?.with_apps()?;
+        if loaded.config.cluster.url.is_some() && loaded.apps_file.is_some() {
+            return Err(AppsError::NotJoined.into());
+        }
         loaded.warn_of_lost_apps(*applying);
         let done = in_force.put_all(loaded.config.clone(), &mut || Ok(()))?;
         *applying = loaded.apps_of_file();
@@ -199,6 +202,9 @@ impl ManagedApps {
             let before = locked.read().map_err(unreadable)?;
             let loaded = self.loader.load_with(&path, before.as_deref()).map_err(at_fault)?;
             let file = loaded.apps_file.clone().ok_or(AppsError::NoFile)?;
+            if loaded.config.cluster.url.is_some() && !in_force.may_have_other_apps() {
+                return Err(AppsError::NotJoined);
+            }
             *self.known_file.lock() = Some(file.clone());
             if file != path {
                 // It is to be elsewhere now.

@@ -134,7 +134,9 @@ fn answers(mut good: Json, bad: &[&str]) -> Json {
             "404" => "There is no such app, or key",
             "405" => "The path takes other methods",
             "408" => "The body did not come in time",
-            "409" => "The apps, or the files, are such that it cannot be done; the sentence says what to do",
+            "409" => {
+                "The apps, or the files, are such that it cannot be done, or another node of the cluster has changed the app at the same time; the sentence says which, and what to do"
+            }
             "412" => "The app has been changed since",
             "413" => "The body is too large",
             "415" => "The body is of another type",
@@ -143,7 +145,9 @@ fn answers(mut good: Json, bad: &[&str]) -> Json {
                 "Wrong credentials came from the address again and again: nothing from there is judged meanwhile"
             }
             "507" => "There is no room for the file",
-            "503" => "Others are changing the apps: try again",
+            "503" => {
+                "Others are changing the apps, or the engine of the cluster cannot be reached: try again"
+            }
             _ => "The file could not be read or written",
         };
         good[*status] = json!({

@@ -7,6 +7,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
@@ -89,12 +90,12 @@ pub(crate) struct DocumentBell(SyncSender<()>);
 
 /// Where a thread hears the bell.
 #[derive(Debug)]
-pub(crate) struct DocumentRings(Receiver<()>);
+pub(crate) struct DocumentRings(Mutex<Receiver<()>>);
 
 /// A bell, and where it is heard.
 pub(crate) fn bell() -> (DocumentBell, DocumentRings) {
     let (bell, rings) = mpsc::sync_channel(1);
-    (DocumentBell(bell), DocumentRings(rings))
+    (DocumentBell(bell), DocumentRings(Mutex::new(rings)))
 }
 
 impl DocumentBell {
@@ -108,7 +109,7 @@ impl DocumentBell {
 impl DocumentRings {
     /// Waits until the bell rings, for so long at most. Not true if nobody is left to ring it.
     pub(crate) fn wait(&self, most: Duration) -> bool {
-        !matches!(self.0.recv_timeout(most), Err(RecvTimeoutError::Disconnected))
+        !matches!(self.0.lock().recv_timeout(most), Err(RecvTimeoutError::Disconnected))
     }
 }
 

@@ -11,6 +11,7 @@ use crate::channel::NodeId;
 use crate::hub::{ArrivedEvent, Hub, RememberedAs};
 
 use super::adapter::{Adapter, Subject, Word};
+use super::documents::DocumentBell;
 use super::envelope::{Content, Envelope, EventMessage, SnapshotRequest, Unreadable};
 use super::event_numbers::{EventNumber, HeardNumbers, Hearing};
 use super::inbox::Words;
@@ -45,6 +46,8 @@ pub(super) struct Intake<A> {
     /// The number of the last snapshot that was asked for.
     request: u64,
     apps: watch::Receiver<u64>,
+    /// Rung when a document has changed.
+    documents: DocumentBell,
 }
 
 impl<A: Adapter> Intake<A> {
@@ -54,10 +57,11 @@ impl<A: Adapter> Intake<A> {
         hub: Arc<Hub>,
         words: Words,
         requests: mpsc::Sender<(NodeId, u64)>,
+        documents: DocumentBell,
     ) -> Self {
         let heard = HeardNumbers::new(node.config.numbered_channels);
         let apps = hub.watch_apps();
-        let intake = Intake { node, hub, words, heard, requests, request: 0, apps };
+        let intake = Intake { node, hub, words, heard, requests, request: 0, apps, documents };
         intake.look_at_apps();
         intake
     }
@@ -129,6 +133,9 @@ impl<A: Adapter> Intake<A> {
     }
 
     fn take(&mut self, word: Word) {
+        if word.subject == Subject::Documents {
+            return self.documents.ring();
+        }
         let bytes = word.bytes.len();
         let Envelope { from, content } = match Envelope::decode(&word.bytes) {
             Ok(envelope) => envelope,

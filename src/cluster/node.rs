@@ -33,7 +33,7 @@ pub(crate) struct ClusterNode<A> {
     pub(super) config: ClusterConfig,
     /// A digest of the settings that must be equal on all nodes.
     pub(super) settings: u64,
-    pub(super) adapter: A,
+    pub(super) adapter: Arc<A>,
     pub(super) hub: Weak<Hub>,
     pub(super) claims: Arc<Claims>,
     pub(super) telling: Telling,
@@ -73,7 +73,7 @@ impl<A: Adapter> ClusterNode<A> {
             this: this.clone(),
             me,
             settings,
-            adapter,
+            adapter: Arc::new(adapter),
             hub: Arc::downgrade(hub),
             claims,
             telling: Telling::new(),
@@ -246,7 +246,7 @@ impl<A: Adapter> Bus for ClusterNode<A> {
         let subject = subject_of(app, channel);
         let recall = || self.recall_later(&subject);
         let recall = channel.channel_type().is_cache().then(recall);
-        self.claims.claim(&self.adapter, subject, recall)
+        self.claims.claim(&*self.adapter, subject, recall)
     }
 
     fn release(&self, app: &Arc<AppState>, channel: &ChannelName) {

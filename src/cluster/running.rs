@@ -12,6 +12,7 @@ use crate::hub::{Bus, Hub};
 
 use super::adapter::Adapter;
 use super::config::ClusterConfig;
+use super::documents::{DocumentRings, DocumentStore, EngineDocuments};
 use super::inbox::{Inbox, Words, inbox};
 use super::intake::Intake;
 use super::node::ClusterNode;
@@ -25,7 +26,11 @@ const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
 pub(super) struct NodeTasks<A> {
     pub(super) node: Arc<ClusterNode<A>>,
     tasks: JoinSet<()>,
+    documents: Option<SharedDocuments>,
 }
+
+/// The documents that all nodes have in common, and where it is heard that one may have changed.
+type SharedDocuments = (Arc<dyn DocumentStore>, DocumentRings);
 
 impl<A: Adapter> NodeTasks<A> {
     /// Makes the hub's node one of several, by an engine that has been joined. Within the runtime that it lives on.
@@ -39,13 +44,16 @@ impl<A: Adapter> NodeTasks<A> {
         let node = ClusterNode::new(hub, config, settings, adapter, Arc::clone(words.counts()));
         hub.set_bus(Arc::clone(&node) as Arc<dyn Bus>);
         let (requests, asked) = mpsc::channel(MOST_REQUESTS);
-        let intake = Intake::new(Arc::clone(&node), Arc::clone(hub), words, requests);
+        let (documents, bell, rings) =
+            EngineDocuments::of(Arc::clone(&node.adapter), runtime::Handle::current());
+        let documents: Option<SharedDocuments> = Some((Arc::new(documents), rings));
+        let intake = Intake::new(Arc::clone(&node), Arc::clone(hub), words, requests, bell);
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&node).listen());
         tasks.spawn(Arc::clone(&node).speak());
         tasks.spawn(Arc::clone(&node).give_snapshots(asked));
         tasks.spawn(intake.run());
-        NodeTasks { node, tasks }
+        NodeTasks { node, tasks, documents }
     }
 
     /// Says goodbye, so that the others know at once, and ends.
@@ -59,6 +67,7 @@ impl<A: Adapter> NodeTasks<A> {
 #[derive(Debug)]
 pub(crate) struct RunningNode {
     view: Arc<dyn ClusterView>,
+    documents: Option<SharedDocuments>,
     stop: oneshot::Sender<()>,
     stopped: oneshot::Receiver<()>,
 }
@@ -102,10 +111,11 @@ where
                 Ok(adapter) => adapter,
                 Err(error) => return drop(started.send(Err(error))),
             };
-            let tasks = NodeTasks::start(&hub, config, settings, adapter, words);
+            let mut tasks = NodeTasks::start(&hub, config, settings, adapter, words);
             drop(hub);
             let view: Arc<dyn ClusterView> = Arc::clone(&tasks.node) as Arc<dyn ClusterView>;
-            if started.send(Ok(view)).is_ok() && is_to_stop.await.is_ok() {
+            let documents = tasks.documents.take();
+            if started.send(Ok((view, documents))).is_ok() && is_to_stop.await.is_ok() {
                 tasks.stop().await;
             }
         });
@@ -115,13 +125,18 @@ where
         let _ = has_stopped.send(());
     })?;
     match has_started.await {
-        Ok(Ok(view)) => Ok(RunningNode { view, stop, stopped }),
+        Ok(Ok((view, documents))) => Ok(RunningNode { view, documents, stop, stopped }),
         Ok(Err(error)) => Err(NodeNotStarted::Engine(error)),
         Err(_) => Err(NodeNotStarted::Thread(io::Error::other("it has ended"))),
     }
 }
 
 impl RunningNode {
+    /// The documents that all nodes have in common, for the one who asks first.
+    pub(crate) fn take_documents(&mut self) -> Option<SharedDocuments> {
+        self.documents.take()
+    }
+
     /// What it knows of its cluster, for those who ask.
     pub(crate) fn view(&self) -> &Arc<dyn ClusterView> {
         &self.view

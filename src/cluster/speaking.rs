@@ -74,7 +74,7 @@ impl<A: Adapter> ClusterNode<A> {
     fn beat(&self) {
         self.flush();
         let now = Instant::now().into_std();
-        self.claims.give_up(&self.adapter, Instant::now());
+        self.claims.give_up(&*self.adapter, Instant::now());
         if !self.is_away() {
             let engine = match &*self.adapter.link().borrow() {
                 Link::Up { engine, .. } => Some(engine.clone()),

@@ -16,8 +16,10 @@ use super::joining::JoiningNode;
 use super::listening::{ListeningSocket, SocketHandle};
 use super::role::Role;
 use super::service::ServiceParts;
+use super::shared_apps;
 use super::stop::Stop;
 use super::{Patience, Reloader, Supervision};
+use crate::app_admin::ManagedApps;
 use crate::cluster::RunningNode;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
@@ -52,6 +54,8 @@ pub struct BoundServer {
     pub(super) supervision: Option<Supervision>,
     /// Where this node is to be one of several.
     pub(super) joining: Option<JoiningNode>,
+    /// The files that the apps are of.
+    pub(super) managed: Option<Arc<ManagedApps>>,
 }
 
 impl BoundServer {
@@ -162,6 +166,7 @@ impl BoundServer {
             patience,
             supervision,
             joining,
+            managed,
             ..
         } = self;
         let mut shutdown = pin!(shutdown);
@@ -182,7 +187,12 @@ impl BoundServer {
                 let joined = joining.join(&parts.hub);
                 let joined = joined_unless(joined, shutdown.as_mut(), supervision.as_ref());
                 match joined.await? {
-                    Some(node) => Some(node),
+                    Some(mut node) => {
+                        if let Some((managed, documents)) = managed.zip(node.take_documents()) {
+                            shared_apps::keep(managed, reloader.clone(), documents).await?;
+                        }
+                        Some(node)
+                    }
                     // It is to stop before it has served anybody.
                     None => return end_unserved(admin, keeper, hooks).await,
                 }
