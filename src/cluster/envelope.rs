@@ -55,6 +55,8 @@ pub(crate) enum Content {
     Terminate { app: Arc<str>, user_id: Arc<str> },
     /// To the node of a connection: it is to be sent a frame.
     ToSocket { app: Arc<str>, socket: SocketId, frame: Frame },
+    /// To the node of a connection: it is to be ended.
+    CloseSocket { app: Arc<str>, socket: SocketId },
 }
 
 /// An event that was accepted by the node that says it. The app and the channel are those of the subject.
@@ -151,6 +153,7 @@ const SNAPSHOT_PART: u8 = 5;
 const GOODBYE: u8 = 6;
 const TERMINATE: u8 = 7;
 const TO_SOCKET: u8 = 8;
+const CLOSE_SOCKET: u8 = 9;
 
 impl Envelope {
     /// It as bytes.
@@ -186,6 +189,10 @@ impl Envelope {
                 out.text(app);
                 out.socket(*socket);
                 out.bytes(frame.websocket());
+            }
+            Content::CloseSocket { app, socket } => {
+                out.text(app);
+                out.socket(*socket);
             }
         }
         out.finish()
@@ -231,6 +238,10 @@ impl Envelope {
                 socket: fields.socket()?,
                 frame: fields.frame()?,
             },
+            CLOSE_SOCKET => {
+                let app = fields.text()?.into();
+                Content::CloseSocket { app, socket: fields.socket()? }
+            }
             other => return Err(Unreadable::Kind(other)),
         };
         Ok(Envelope { from, content })
@@ -248,6 +259,7 @@ impl Content {
             Content::Goodbye => GOODBYE,
             Content::Terminate { .. } => TERMINATE,
             Content::ToSocket { .. } => TO_SOCKET,
+            Content::CloseSocket { .. } => CLOSE_SOCKET,
         }
     }
 
@@ -266,7 +278,8 @@ impl Content {
                 Content::Heartbeat(_)
                 | Content::SnapshotRequest(_)
                 | Content::Goodbye
-                | Content::Terminate { .. } => 0,
+                | Content::Terminate { .. }
+                | Content::CloseSocket { .. } => 0,
             }
     }
 }

@@ -180,6 +180,9 @@ impl<A: Adapter> Intake<A> {
             (Subject::Node(_), Content::ToSocket { app, socket, frame }) => {
                 self.hub.send_to_socket_from_elsewhere(&app, socket, frame);
             }
+            (Subject::Node(_), Content::CloseSocket { app, socket }) => {
+                self.hub.close_socket_from_elsewhere(&app, socket);
+            }
             // Not where it belongs.
             _ => self.node.counts.lost(Loss::Unreadable, 1),
         }
@@ -366,6 +369,8 @@ fn kind_of(content: &Content) -> WordKind {
         Content::Heartbeat(_) | Content::Goodbye => WordKind::Heartbeat,
         Content::Facts(_) => WordKind::Facts,
         Content::SnapshotRequest(_) | Content::SnapshotPart(_) => WordKind::Snapshot,
-        Content::Terminate { .. } | Content::ToSocket { .. } => WordKind::Direct,
+        Content::Terminate { .. } | Content::ToSocket { .. } | Content::CloseSocket { .. } => {
+            WordKind::Direct
+        }
     }
 }

@@ -168,6 +168,20 @@ impl<A: Adapter> ClusterNode<A> {
         })
     }
 
+    /// Says something to the nodes that a connection may be on. Whether there is one.
+    fn say_of_socket(&self, socket: SocketId, content: impl Fn() -> Content) -> bool {
+        let tag = socket.tag();
+        let tagged = |peers: &Peers| -> Vec<NodeId> {
+            let tagged = peers.iter().filter(|(_, peer)| peer.heartbeat.socket_tag == tag);
+            tagged.map(|(node, _)| node).collect()
+        };
+        let nodes = if self.is_away() { Vec::new() } else { tagged(&self.peers.lock()) };
+        for node in &nodes {
+            self.say(&Subject::Node(*node), WordKind::Direct, content(), None);
+        }
+        !nodes.is_empty()
+    }
+
     fn encode_event(&self, event: &Outgoing<'_>, number: EventNumber, state: u64) -> Bytes {
         let content = Content::Event(EventMessage {
             epoch: number.epoch,
@@ -284,18 +298,17 @@ impl<A: Adapter> Bus for ClusterNode<A> {
     }
 
     fn carry_to_socket(&self, app: &AppState, socket: SocketId, frame: &Frame) -> bool {
-        let tag = socket.tag();
-        let tagged = |peers: &Peers| -> Vec<NodeId> {
-            let tagged = peers.iter().filter(|(_, peer)| peer.heartbeat.socket_tag == tag);
-            tagged.map(|(node, _)| node).collect()
-        };
-        let nodes = if self.is_away() { Vec::new() } else { tagged(&self.peers.lock()) };
-        for node in &nodes {
-            let app = Arc::clone(app.shared_id());
-            let content = Content::ToSocket { app, socket, frame: frame.clone() };
-            self.say(&Subject::Node(*node), WordKind::Direct, content, None);
-        }
-        !nodes.is_empty()
+        let app = app.shared_id();
+        self.say_of_socket(socket, || Content::ToSocket {
+            app: Arc::clone(app),
+            socket,
+            frame: frame.clone(),
+        })
+    }
+
+    fn carry_close(&self, app: &AppState, socket: SocketId) -> bool {
+        let app = app.shared_id();
+        self.say_of_socket(socket, || Content::CloseSocket { app: Arc::clone(app), socket })
     }
 
     fn carry_termination(&self, app: &AppState, user_id: &str, taken: Taken) -> Result<(), BusAway> {

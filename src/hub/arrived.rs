@@ -73,6 +73,13 @@ impl Hub {
         self.send_to_socket(app, socket, || frame)
     }
 
+    /// Ends a connection of this node, if there is such a one.
+    pub(crate) fn close_socket_from_elsewhere(&self, app_id: &str, socket: SocketId) {
+        if let Some(app) = self.apps().by_id(app_id) {
+            self.close_socket(app, socket);
+        }
+    }
+
     /// Ends every connection of this node that is signed in as the user.
     pub(crate) fn terminate_from_elsewhere(&self, app_id: &str, user_id: &str) {
         if let Some(app) = self.apps().by_id(app_id) {

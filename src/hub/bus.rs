@@ -55,6 +55,9 @@ pub(crate) trait Bus: Send + Sync {
     /// Has the node that the connection is on send it a frame. Whether there is a node that it may be on.
     fn carry_to_socket(&self, app: &AppState, socket: SocketId, frame: &Frame) -> bool;
 
+    /// Has the node that the connection is on end it. Whether there is a node that it may be on.
+    fn carry_close(&self, app: &AppState, socket: SocketId) -> bool;
+
     /// Has all other nodes end the connections of a user.
     ///
     /// # Errors

@@ -32,6 +32,7 @@ struct FakeState {
     carried: Vec<HandedEvent>,
     taken: Vec<Taken>,
     to_sockets: Vec<SocketId>,
+    closed: Vec<SocketId>,
     terminated: Vec<String>,
     remembered: Option<(Frame, Duration)>,
     missed: Vec<ChannelName>,
@@ -109,6 +110,11 @@ impl FakeBus {
     /// The connections that it was given frames for.
     pub(crate) fn sockets(&self) -> Vec<SocketId> {
         self.0.lock().to_sockets.clone()
+    }
+
+    /// The connections that others were to end.
+    pub(crate) fn closed(&self) -> Vec<SocketId> {
+        self.0.lock().closed.clone()
     }
 
     /// From now on this is what the engine remembers.
@@ -204,6 +210,12 @@ impl Bus for FakeBus {
     fn carry_to_socket(&self, _: &AppState, socket: SocketId, _: &Frame) -> bool {
         let mut state = self.0.lock();
         state.to_sockets.push(socket);
+        !state.is_away
+    }
+
+    fn carry_close(&self, _: &AppState, socket: SocketId) -> bool {
+        let mut state = self.0.lock();
+        state.closed.push(socket);
         !state.is_away
     }
 

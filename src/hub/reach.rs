@@ -18,7 +18,7 @@ impl Hub {
         self.sockets.worker_of(app.index(), socket).is_some()
     }
 
-    /// Ends one connection. It may come back. `false` if there is no such connection.
+    /// Ends one connection of this node. It may come back. `false` if there is no such connection.
     pub fn close_socket(&self, app: &AppState, socket: SocketId) -> bool {
         self.close_socket_with(
             app,
@@ -26,6 +26,12 @@ impl Hub {
             CloseCode::Unauthorized.into(),
             "You got disconnected by the app.".into(),
         )
+    }
+
+    /// Ends one connection, on whichever node it is. `false` if there is no such connection here, and no other node that
+    /// it may be on.
+    pub(crate) fn close_socket_everywhere(&self, app: &AppState, socket: SocketId) -> bool {
+        self.close_socket(app, socket) || self.bus().is_some_and(|bus| bus.carry_close(app, socket))
     }
 
     /// Ends one connection with this code and reason. `false` if there is no such connection.

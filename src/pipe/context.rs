@@ -107,7 +107,7 @@ impl<'a> Context<'a> {
         self.accept(&AcceptedEvent::of_pipe(Destination::Connection(socket_id), event, data.borrowed()))
     }
 
-    /// Sends an event to the connections that are signed in as a user. Returns how many there are on this node.
+    /// Sends an event to the connections that are signed in as a user. Returns how many there are, on all nodes.
     ///
     /// # Errors
     /// If the id holds a character that no channel name may hold, or is too long: nobody can be signed in by it.
@@ -134,9 +134,10 @@ impl<'a> Context<'a> {
         Ok(connections)
     }
 
-    /// Ends a connection with 4009. `false` if there is no such connection.
+    /// Ends a connection with 4009, on whichever node it is. `false` if there is no such connection on this node, and no
+    /// other node that it may be on.
     pub fn close_socket(&self, socket_id: SocketId) -> bool {
-        self.hub.close_socket(&self.app, socket_id)
+        self.hub.close_socket_everywhere(&self.app, socket_id)
     }
 
     /// How a channel is occupied; `None` if nobody is subscribed.

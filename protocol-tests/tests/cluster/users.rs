@@ -122,6 +122,11 @@ fn a_backend_reaches_sockets_and_users_of_other_nodes() {
         assert_eq!(pipe.refused("send_to_socket", &params).0, 4211);
     }
     socket.assert_silence();
+    for nobody in ["1.1", "0.0", "999999999999.1"] {
+        assert_eq!(pipe.refused("close_socket", &json!({ "socket_id": nobody })).0, 4211);
+    }
+    assert_eq!(pipe.request("close_socket", &json!({ "socket_id": socket.id })), json!({}));
+    assert_eq!(socket.expect_close_with(4009), "You got disconnected by the app.");
 }
 
 /// Ending somebody's connections while they come and go on all nodes leaves nothing behind.

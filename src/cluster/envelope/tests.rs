@@ -105,6 +105,7 @@ fn contents() -> impl Strategy<Value = Content> {
         }),
         Just(Content::Goodbye),
         (texts(), texts()).prop_map(|(app, user_id)| Content::Terminate { app, user_id }),
+        (texts(), sockets()).prop_map(|(app, socket)| Content::CloseSocket { app, socket }),
         (texts(), sockets(), frames()).prop_map(|(app, socket, frame)| Content::ToSocket {
             app,
             socket,
@@ -136,7 +137,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_do_harm(mut bytes in vec(any::<u8>(), 0..200), kind in 0_u8..10) {
+    fn no_bytes_do_harm(mut bytes in vec(any::<u8>(), 0..200), kind in 0_u8..12) {
         if let [version, of_kind, ..] = &mut bytes[..] {
             (*version, *of_kind) = (FORMAT, kind);
         }

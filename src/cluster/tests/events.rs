@@ -103,6 +103,17 @@ fn a_frame_for_one_connection_finds_its_node() {
 }
 
 #[test]
+fn a_connection_is_ended_on_its_node() {
+    let engine = LocalEngine::new();
+    let [a, b]: [TestNode; 2] = nodes(&engine);
+    let (ended, stays) = (b.client(), b.client());
+    assert!(a.hub.close_socket_everywhere(&a.app, ended.socket));
+    until("it is told", || ended.is_to_end());
+    assert!(!stays.is_to_end());
+    assert!(!a.hub.close_socket_everywhere(&a.app, SocketId::new(0, 0)), "there is no such node");
+}
+
+#[test]
 fn events_that_a_channel_remembers_are_numbered_by_the_engine_for_all() {
     let engine = LocalEngine::new();
     let [a, b]: [TestNode; 2] = nodes(&engine);

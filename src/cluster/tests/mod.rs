@@ -210,6 +210,13 @@ impl TestClient {
         });
     }
 
+    /// Whether it has been told to end since this was last asked.
+    fn is_to_end(&self) -> bool {
+        let (tell, told) = std_mpsc::channel();
+        self.do_with(move |_, client| tell.send(client.take_signals().close.is_some()).unwrap());
+        told.recv_timeout(PATIENCE).unwrap()
+    }
+
     /// How many of the frames that it was sent hold a text.
     fn heard(&self, text: &str) -> usize {
         self.sent.0.lock().iter().filter(|sent| sent.contains(text)).count()

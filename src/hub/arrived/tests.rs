@@ -256,6 +256,9 @@ fn connections_have_the_tag_of_their_node_and_frames_for_others_go_to_theirs() {
                 assert_eq!(sent, !is_away, "{socket}");
             }
             assert_eq!(world.bus.sockets(), [elsewhere, elsewhere]);
+            assert!(!world.hub.close_socket_everywhere(&world.app, elsewhere), "the bus is away");
+            world.hub.close_socket_from_elsewhere("1", elsewhere);
+            assert_eq!(world.bus.closed(), [elsewhere], "nor is that carried on");
             let frame = || server_message::connection_event("relayed", &Data::of_text("x"));
             assert!(world.hub.send_to_socket_from_elsewhere("1", here, frame()));
             assert!(!world.hub.send_to_socket_from_elsewhere("1", elsewhere, frame()), "nor carried on");
