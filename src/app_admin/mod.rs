@@ -109,7 +109,7 @@ impl ManagedApps {
         drop(applying);
         let written = shared.write_copy(&self.reader);
         let is_done = taken.is_ok() && written.is_ok() && shared.is_written();
-        let trouble = taken.and_then(|_| written).err();
+        let trouble = taken.and(written).err();
         // That the engine is away is told by whoever watches it.
         let trouble = trouble.filter(|trouble| !matches!(trouble, AppsError::EngineAway));
         let told = trouble.map(|trouble| trouble.to_string());

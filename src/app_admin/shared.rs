@@ -123,17 +123,17 @@ impl SharedApps {
                 if held.change == 0 && !held.has_apps() {
                     return Ok(AppsTaken::Same);
                 }
-                match self.give(0, &held)? {
-                    true => return Ok(AppsTaken::Given),
-                    false => continue,
+                if self.give(0, &held)? {
+                    return Ok(AppsTaken::Given);
                 }
+                continue;
             };
             let document = AppsDocument::decode(&found.bytes).map_err(AppsError::NotApps)?;
             if document.change < held.change {
-                match self.give(found.version, &held)? {
-                    true => return Ok(AppsTaken::Given),
-                    false => continue,
+                if self.give(found.version, &held)? {
+                    return Ok(AppsTaken::Given);
                 }
+                continue;
             }
             if self.copy.lock().seen.as_ref().is_some_and(|(_, seen)| **seen == document) {
                 self.copy.lock().seen = Some((found.version, Arc::new(document)));
