@@ -2,6 +2,7 @@
 //! that of an apps file; one document for all of them, so that what has to be unique is, whoever changes what at once.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use toml_edit::{DocumentMut, Item, Table};
 
@@ -17,18 +18,39 @@ pub(super) const KEY: &str = "apps";
 const MARK: &str = "heliostat-apps/";
 const FORM: u32 = 1;
 
-/// What the file begins with, around the number of the change.
+/// What the file begins with, around the number of the change and the cluster.
 const HEAD: &str = "# Change ";
-const REST_OF_HEAD: &str = " of the cluster's apps. Edits take effect in the whole cluster by a reload.\n\n";
+const REST_OF_HEAD: &str = " of the cluster's apps. Edits take effect in the whole cluster by a reload.";
+const OF_CLUSTER: &str = " Cluster: ";
 
 /// The apps of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(super) struct AppsDocument {
+    /// Whose they are. None: of no cluster yet.
+    pub(super) cluster: Option<ClusterMark>,
     /// How often they were changed. Unlike the engine's own number it goes on where the engine is replaced by an empty one: of
-    /// two nodes the one that knows a later change is right. 0: of no cluster yet, or not all of it is known here.
+    /// two nodes of one cluster the one that knows a later change is right. 0: of no cluster yet, or not all of it is known here.
     pub(super) change: u64,
     /// The text, as of an apps file.
     pub(super) text: String,
+}
+
+/// What tells the apps of one cluster from those of another, whatever engine they are in: a random number that is drawn with
+/// their first change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ClusterMark(u128);
+
+impl ClusterMark {
+    fn parse(text: &str) -> Option<Self> {
+        let is_hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_hex.then(|| u128::from_str_radix(text, 16).ok()).flatten().map(ClusterMark)
+    }
+}
+
+impl fmt::Display for ClusterMark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
 }
 
 impl AppsDocument {
@@ -50,12 +72,14 @@ impl AppsDocument {
             _ => return Err(NotApps::Rubbish),
         }
         let change = words.next().and_then(|change| change.parse().ok()).ok_or(NotApps::Rubbish)?;
-        Ok(AppsDocument { change, text: text.to_owned() })
+        let cluster = words.next().and_then(ClusterMark::parse);
+        Ok(AppsDocument { cluster, change, text: text.to_owned() })
     }
 
     /// For the engine.
     pub(super) fn encode(&self) -> Vec<u8> {
-        format!("{MARK}{FORM} {}\n{}", self.change, self.text).into_bytes()
+        let cluster = self.cluster.map_or_else(String::new, |cluster| format!(" {cluster}"));
+        format!("{MARK}{FORM} {}{cluster}\n{}", self.change, self.text).into_bytes()
     }
 
     /// What a file has: that of a cluster, or one that could become a cluster's.
@@ -63,15 +87,12 @@ impl AppsDocument {
         let whole = String::from_utf8_lossy(bytes);
         let whole = whole.strip_prefix('\u{feff}').unwrap_or(&whole).replace("\r\n", "\n");
         let read = || {
-            let (change, text) = whole.strip_prefix(HEAD)?.split_once(REST_OF_HEAD)?;
-            Some(AppsDocument { change: change.parse().ok()?, text: text.to_owned() })
+            let (head, text) = whole.strip_prefix(HEAD)?.split_once("\n\n")?;
+            let (change, cluster) = head.split_once(REST_OF_HEAD)?;
+            let cluster = cluster.strip_prefix(OF_CLUSTER).and_then(ClusterMark::parse);
+            Some(AppsDocument { cluster, change: change.parse().ok()?, text: text.to_owned() })
         };
-        read().unwrap_or_else(|| AppsDocument { change: 0, text: whole.clone() })
-    }
-
-    /// Whether it is what a file has that is the copy of a cluster's apps.
-    pub(super) fn is_copy(bytes: &[u8]) -> bool {
-        bytes.starts_with(HEAD.as_bytes())
+        read().unwrap_or_else(|| AppsDocument { cluster: None, change: 0, text: whole.clone() })
     }
 
     /// Whether there is an app in it, or what it is cannot be told.
@@ -82,12 +103,19 @@ impl AppsDocument {
 
     /// For the file.
     pub(super) fn to_file(&self) -> String {
-        format!("{HEAD}{}{REST_OF_HEAD}{}", self.change, self.text)
+        let cluster = self.cluster.map_or_else(String::new, |cluster| format!("{OF_CLUSTER}{cluster}"));
+        format!("{HEAD}{}{REST_OF_HEAD}{cluster}\n\n{}", self.change, self.text)
+    }
+
+    /// The same as a cluster's: as that of a new one, if it is none's.
+    pub(super) fn of_cluster(&self) -> Self {
+        let cluster = self.cluster.or_else(|| Some(ClusterMark(rand::random())));
+        AppsDocument { cluster, change: self.change.max(1), text: self.text.clone() }
     }
 
     /// The same with this text, after one change more.
     pub(super) fn changed(&self, text: String) -> Self {
-        AppsDocument { change: self.change.saturating_add(1), text }
+        AppsDocument { change: self.change.saturating_add(1), text, ..self.of_cluster() }
     }
 
     /// The same as far as this release can read it: of an app that it cannot read it has what `before` has of it, or nothing.
@@ -118,7 +146,7 @@ impl AppsDocument {
                 earlier.get(id).filter(|app| complaints_of(app).is_empty()).map(|app| (*app).clone()),
             );
         }
-        (AppsDocument { change: 0, text: AppsText::of_tables(kept) }, told)
+        (AppsDocument { cluster: self.cluster, change: 0, text: AppsText::of_tables(kept) }, told)
     }
 }
 
@@ -138,7 +166,12 @@ mod tests {
 
     #[test]
     fn a_document_comes_back_from_the_engine_and_from_the_file() {
-        let document = AppsDocument { change: 7, text: APP.to_owned() };
+        let marked = AppsDocument { cluster: None, change: 7, text: APP.to_owned() }.of_cluster();
+        assert_eq!(AppsDocument::decode(&marked.encode()), Ok(marked.clone()));
+        assert_eq!(AppsDocument::of_file(marked.to_file().as_bytes()), marked);
+        assert_eq!(marked.changed(String::new()).cluster, marked.cluster);
+        let document = AppsDocument { cluster: None, ..marked.clone() };
+        assert_ne!(document.of_cluster().cluster, marked.cluster, "of another cluster");
         assert_eq!(AppsDocument::decode(&document.encode()), Ok(document.clone()));
         assert_eq!(AppsDocument::of_file(document.to_file().as_bytes()), document);
         let of_windows = format!("\u{feff}{}", document.to_file().replace('\n', "\r\n"));
@@ -181,16 +214,16 @@ mod tests {
             format!("[[apps]]\nid = \"{id}\"\nkey = \"k{id}\"\nsecret = \"s\"\nfrom_the_future = 1\n")
         };
         let sound = "[[apps]]\nid = \"3\"\nkey = \"k3\"\nsecret = \"s\"\n";
-        let document = AppsDocument { change: 7, text: later("1") + &later("2") + sound };
+        let document = AppsDocument { cluster: None, change: 7, text: later("1") + &later("2") + sound };
         let (readable, told) = document.readable(APP);
         let apps = readable.text.parse::<DocumentMut>().unwrap();
         let apps = apps["apps"].as_array_of_tables().unwrap();
         assert_eq!(apps.iter().filter_map(id_of).collect::<Vec<_>>(), ["1", "3"]);
         assert_eq!((readable.change, told.len()), (0, 2), "{told:?}");
         assert!(told[0].contains("app \"1\"") && told[0].contains("from_the_future"), "{told:?}");
-        let whole = AppsDocument { change: 7, text: APP.to_owned() + sound };
+        let whole = AppsDocument { cluster: None, change: 7, text: APP.to_owned() + sound };
         assert_eq!(whole.readable(""), (whole.clone(), Vec::new()));
-        let no_list = AppsDocument { change: 7, text: "[[apps]".to_owned() };
+        let no_list = AppsDocument { cluster: None, change: 7, text: "[[apps]".to_owned() };
         assert_eq!(no_list.readable(APP), (no_list.clone(), Vec::new()));
     }
 }

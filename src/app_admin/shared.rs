@@ -1,6 +1,6 @@
 //! The apps of a cluster, as one node has them: they are the engine's document, which is changed by compare-and-set and taken
 //! when somebody else has changed it. The apps file is the last copy of it that this node knows, and where the engine has no
-//! document, or an older one, that copy becomes the document.
+//! document, or an older one of the same cluster, that copy becomes the document. The copy of another cluster is set aside.
 
 use std::fs;
 use std::mem;
@@ -25,6 +25,9 @@ use crate::files::beside;
 /// How often a change is begun again because another node has made one meanwhile.
 const ATTEMPTS: usize = 10;
 
+/// Files with other apps that are kept beside one another.
+const MOST_KEPT: usize = 100;
+
 /// The apps of a cluster. Whoever asks for anything but reading holds the lock of what is put in force.
 #[derive(Debug)]
 pub(super) struct SharedApps {
@@ -40,6 +43,8 @@ struct AppsCopy {
     seen: Option<(u64, Arc<AppsDocument>)>,
     /// What is in force here: the same, as far as it can be read.
     held: Arc<AppsDocument>,
+    /// What is in force has been the engine's since this node started, so that it is no copy that was brought from elsewhere.
+    is_joined: bool,
     file: CopyFile,
     /// What was wrong when they were to be taken last, to be told once.
     trouble: Option<String>,
@@ -90,7 +95,10 @@ impl SharedApps {
             is_written: true,
             told_of_edit: false,
         };
-        Ok(SharedApps { store, copy: Mutex::new(AppsCopy { seen: None, held, file, trouble: None }) })
+        Ok(SharedApps {
+            store,
+            copy: Mutex::new(AppsCopy { seen: None, held, is_joined: false, file, trouble: None }),
+        })
     }
 
     /// Where the copy is, and what it has or is to have.
@@ -111,13 +119,16 @@ impl SharedApps {
 
     /// Takes what the engine has, if it is another than before; gives it what this node has, if it has nothing, or something
     /// older. Once it has been replaced by an empty one, or has lost its last words, the node that knows the latest change
-    /// prevails.
+    /// prevails; but never one that comes with the apps of another cluster.
     ///
     /// # Errors
     /// If the engine does not tell, or what it has cannot be taken. Then what was in force before is.
     pub(super) fn take(&self, effect: &mut Effect<'_>) -> Result<AppsTaken, AppsError> {
         for _ in 0..ATTEMPTS {
-            let held = Arc::clone(&self.copy.lock().held);
+            let (held, is_joined) = {
+                let copy = self.copy.lock();
+                (Arc::clone(&copy.held), copy.is_joined)
+            };
             let Some(found) = self.store.read(KEY).map_err(not_asked)? else {
                 self.copy.lock().seen = None;
                 if held.change == 0 && !held.has_apps() {
@@ -129,7 +140,8 @@ impl SharedApps {
                 continue;
             };
             let document = AppsDocument::decode(&found.bytes).map_err(AppsError::NotApps)?;
-            if document.change < held.change {
+            let is_known = document.cluster == held.cluster || is_joined;
+            if is_known && (document.change, document.cluster) < (held.change, held.cluster) {
                 if self.give(found.version, &held)? {
                     return Ok(AppsTaken::Given);
                 }
@@ -147,15 +159,17 @@ impl SharedApps {
 
     /// Writes what this node has in the place of this version; whether that was still there.
     fn give(&self, version: u64, held: &Arc<AppsDocument>) -> Result<bool, AppsError> {
-        let document = AppsDocument { change: held.change.max(1), text: held.text.clone() };
+        let document = held.of_cluster();
         match self.write(version, &document) {
             Ok(version) => {
                 let mut copy = self.copy.lock();
                 let document = Arc::new(document);
                 copy.file.is_written &= document == copy.held;
+                let change = document.change;
                 (copy.seen, copy.held) = (Some((version, Arc::clone(&document))), document);
+                copy.is_joined = true;
                 drop(copy);
-                info!(change = held.change.max(1), "the cluster has the apps of this node's apps file");
+                info!(change, "the cluster has the apps of this node's apps file");
                 Ok(true)
             }
             Err(AppsError::Gone) => Ok(false),
@@ -183,7 +197,7 @@ impl SharedApps {
         info!(change = document.change, told, "the apps of the cluster were taken");
         let mut copy = self.copy.lock();
         (copy.seen, copy.held) = (Some((version, Arc::new(document))), Arc::new(readable));
-        copy.file.is_written = false;
+        (copy.is_joined, copy.file.is_written) = (true, false);
         Ok(())
     }
 
@@ -247,7 +261,7 @@ impl SharedApps {
             let version = self.write(version, &next)?;
             let mut copy = self.copy.lock();
             (copy.seen, copy.held) = (Some((version, Arc::clone(&next))), Arc::clone(&next));
-            copy.file.is_written = false;
+            (copy.is_joined, copy.file.is_written) = (true, false);
             Ok(())
         };
         let PutInForce { told, needs_restart } = effect.in_force.put(loaded.config, id, &mut write)?;
@@ -300,7 +314,8 @@ impl SharedApps {
             Some((seen, document)) => *seen == version && *document == held,
             None => version == 0,
         };
-        let is_of_copy = edited.change == 0 || edited.change == held.change;
+        let is_of_copy = edited.cluster.is_none_or(|cluster| held.cluster == Some(cluster))
+            && (edited.change == 0 || edited.change == held.change);
         let old_copy = || AppsError::OldCopy(file.path.clone());
         if !file.is_written || !is_of_copy || !is_seen {
             return Err(old_copy().into());
@@ -314,6 +329,7 @@ impl SharedApps {
                 written.map_err(|error| if matches!(error, AppsError::Gone) { old_copy() } else { error })?;
             let mut copy = self.copy.lock();
             (copy.seen, copy.held) = (Some((version, Arc::clone(&next))), Arc::clone(&next));
+            copy.is_joined = true;
             // But for its head, it has it.
             (copy.file.bytes, copy.file.is_written) = (Some(Arc::clone(&now)), false);
             Ok(())
@@ -341,10 +357,10 @@ impl SharedApps {
             }
             return Ok(());
         }
-        let own = found.filter(|found| !AppsDocument::is_copy(found)).unwrap_or_default();
-        let own = AppsDocument::of_file(&own);
-        if seen.is_some() && own.has_apps() && own.text != held.text {
-            let kept = beside(&file.path, "before-cluster");
+        let own = AppsDocument::of_file(&found.unwrap_or_default());
+        let is_foreign = own.cluster.is_none() || own.cluster != held.cluster;
+        if seen.is_some() && is_foreign && own.has_apps() && own.text != held.text {
+            let kept = kept_as(&file.path);
             fs::copy(&file.path, &kept).map_err(|error| AppsError::file("copy", &file.path, error))?;
             warn!(kept = %kept.display(), "the apps file had other apps than the cluster, whose apps it has now; what it had is kept");
         }
@@ -362,6 +378,13 @@ impl SharedApps {
         let mut copy = self.copy.lock();
         mem::replace(&mut copy.trouble, trouble) != copy.trouble
     }
+}
+
+/// Where a file is kept that had other apps: where nothing is kept yet.
+fn kept_as(path: &Path) -> PathBuf {
+    let first = beside(path, "before-cluster");
+    let further = (2..MOST_KEPT).map(|number| beside(path, &format!("before-cluster-{number}")));
+    std::iter::once(first.clone()).chain(further).find(|place| !place.exists()).unwrap_or(first)
 }
 
 /// Nothing has been asked of the engine but to read.

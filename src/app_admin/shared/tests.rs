@@ -154,6 +154,11 @@ impl TestNode {
         self.folder.join("h.apps.toml")
     }
 
+    /// Where other apps were set aside.
+    fn kept(&self, ending: &str) -> PathBuf {
+        self.folder.join(format!("h.apps.toml.{ending}"))
+    }
+
     fn text(&self) -> String {
         fs::read_to_string(self.path()).unwrap_or_default()
     }
@@ -187,12 +192,57 @@ fn what_one_node_does_the_others_have_and_so_do_their_files() {
         assert!(listed.is_changeable && listed.defined.contains("h.apps.toml:"), "{}", listed.defined);
     }
     // A third one that was down keeps its old file until it has heard of the others.
-    let old = world.node(OWN, &("# Change 2".to_owned() + REST + &app("2") + &app("3")));
+    let old = world.node(OWN, &(head_of(&a.text(), 2) + &app("2") + &app("3")));
     assert_eq!(old.ids(), ["1", "3"], "what was deleted stays so");
     assert_eq!(old.text(), a.text());
+    assert!(!old.kept("before-cluster").exists(), "it was the cluster's");
 }
 
-const REST: &str = " of the cluster's apps. Edits take effect in the whole cluster by a reload.\n\n";
+/// The head of this copy, as of another change.
+fn head_of(copy: &str, change: u64) -> String {
+    let (head, _) = copy.split_once("\n\n").unwrap();
+    let (_, rest) = head.split_once(" of the cluster's apps").unwrap();
+    format!("# Change {change} of the cluster's apps{rest}\n\n")
+}
+
+#[test]
+fn who_comes_from_another_cluster_takes_this_ones_apps_however_many_changes_it_knows() {
+    let (world, other) = (World::new("foreign"), World::new("home"));
+    let a = world.node(OWN, "");
+    a.create("2", "k2").unwrap();
+    let staging = other.node(OWN, "");
+    staging.create("8", "k8").unwrap();
+    let brought = head_of(&staging.text(), 900) + &app("8");
+    let guest = world.node(OWN, &brought);
+    assert!(guest.look() && a.look());
+    assert_eq!((guest.ids(), a.ids()), (vec!["1".into(), "2".into()], guest.ids()));
+    assert_eq!(guest.text(), a.text());
+    assert_eq!(fs::read_to_string(guest.kept("before-cluster")).unwrap(), brought, "what it had is not lost");
+    // Nor is what was kept, where it happens again.
+    let back = other.start(guest.folder);
+    assert!(back.look());
+    assert_eq!(back.ids(), ["1", "8"]);
+    assert_eq!(fs::read_to_string(back.kept("before-cluster")).unwrap(), brought);
+    assert_eq!(fs::read_to_string(back.kept("before-cluster-2")).unwrap(), a.text());
+    // An edit of another cluster's copy is no change of this one.
+    fs::write(a.path(), &brought).unwrap();
+    assert!(matches!(a.apps.reload(&a.broker), Err(ReloadFailure::Apps(AppsError::OldCopy(_)))));
+}
+
+#[test]
+fn those_who_were_there_prevail_over_who_has_filled_an_emptied_engine() {
+    let world = World::new("refilled");
+    let a = world.node(OWN, "");
+    a.create("2", "k2").unwrap();
+    a.create("3", "k3").unwrap();
+    a.faults.cut();
+    world.engine.wipe();
+    let fresh = world.node(OWN, &app("9"));
+    assert_eq!(fresh.ids(), ["1", "9"]);
+    a.faults.heal();
+    assert!(a.look() && fresh.look() && a.look());
+    assert_eq!((a.ids(), fresh.ids()), (vec!["1".into(), "2".into(), "3".into()], a.ids()));
+}
 
 #[test]
 fn nodes_that_start_at_once_seed_once() {
@@ -200,7 +250,7 @@ fn nodes_that_start_at_once_seed_once() {
     let (a, b) = (world.node(OWN, &app("2")), world.node(OWN, &app("3")));
     assert!(a.look());
     assert_eq!((a.ids(), b.ids()), (vec!["1".into(), "2".into()], vec!["1".into(), "2".into()]));
-    assert_eq!((a.text(), b.text()), (format!("# Change 1{REST}{}", app("2")), a.text()));
+    assert_eq!((a.text(), b.text()), (head_of(&a.text(), 1) + &app("2"), a.text()));
     let kept = b.folder.join("h.apps.toml.before-cluster");
     assert_eq!(fs::read_to_string(kept).unwrap(), app("3"), "what it had is not lost");
 }
