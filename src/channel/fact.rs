@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::event::BackendDemand;
 use crate::protocol::ChannelName;
 
 use super::{ChannelVersion, Member};
@@ -27,6 +28,8 @@ pub(crate) enum Fact {
     /// A connection of the node was the first to find that a cache channel remembers nothing. It changes nothing: it is
     /// told once, to those who listen on every node.
     CacheMissed { channel: ChannelName, version: ChannelVersion },
+    /// The backends on the pipe that are connected to the node want to hear this of the app.
+    Backends { demand: Arc<BackendDemand> },
 }
 
 /// A change of what another node has: the step from what its replica said to what it says now, for one thing.
@@ -53,4 +56,6 @@ pub(crate) enum Change {
     /// A connection of the node was the first to find that a cache channel remembers nothing. It is told once, and never
     /// again.
     CacheMissed { channel: ChannelName, version: ChannelVersion },
+    /// The backends on the pipe that are connected to the node want to hear this of the app.
+    Backends { demand: Arc<BackendDemand> },
 }

@@ -8,8 +8,10 @@
 //! Whatever the bytes are: reading them takes no memory beyond a small multiple of their length, and a frame is not
 //! copied.
 
+mod demand;
 mod facts;
 mod fields;
+mod notice;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +26,7 @@ use super::adapter::EngineId;
 
 pub(crate) use facts::{AppFact, FactList, FactListBuilder};
 use fields::{FieldReader, FieldWriter, Malformed};
+pub(crate) use notice::{CarriedNotice, NoticeMessage};
 
 /// The version of the format. What can be passed over by those who do not know it needs no other.
 const FORMAT: u8 = 1;
@@ -57,6 +60,8 @@ pub(crate) enum Content {
     ToSocket { app: Arc<str>, socket: SocketId, frame: Frame },
     /// To the node of a connection: it is to be ended.
     CloseSocket { app: Arc<str>, socket: SocketId },
+    /// On the subject of an app's backends: something that they want to hear.
+    Notice(NoticeMessage),
 }
 
 /// An event that was accepted by the node that says it. The app and the channel are those of the subject.
@@ -154,6 +159,7 @@ const GOODBYE: u8 = 6;
 const TERMINATE: u8 = 7;
 const TO_SOCKET: u8 = 8;
 const CLOSE_SOCKET: u8 = 9;
+const NOTICE: u8 = 10;
 
 impl Envelope {
     /// It as bytes.
@@ -194,6 +200,7 @@ impl Envelope {
                 out.text(app);
                 out.socket(*socket);
             }
+            Content::Notice(message) => message.write(&mut out),
         }
         out.finish()
     }
@@ -242,6 +249,7 @@ impl Envelope {
                 let app = fields.text()?.into();
                 Content::CloseSocket { app, socket: fields.socket()? }
             }
+            NOTICE => Content::Notice(NoticeMessage::read(&mut fields)?),
             other => return Err(Unreadable::Kind(other)),
         };
         Ok(Envelope { from, content })
@@ -260,6 +268,7 @@ impl Content {
             Content::Terminate { .. } => TERMINATE,
             Content::ToSocket { .. } => TO_SOCKET,
             Content::CloseSocket { .. } => CLOSE_SOCKET,
+            Content::Notice(_) => NOTICE,
         }
     }
 
@@ -275,6 +284,7 @@ impl Content {
                 Content::Facts(FactBatch { facts, .. })
                 | Content::SnapshotPart(SnapshotPart { facts, .. }) => facts.bytes(),
                 Content::ToSocket { frame, .. } => frame.websocket().len(),
+                Content::Notice(message) => message.bytes(),
                 Content::Heartbeat(_)
                 | Content::SnapshotRequest(_)
                 | Content::Goodbye

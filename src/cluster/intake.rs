@@ -8,11 +8,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::channel::NodeId;
-use crate::hub::{ArrivedEvent, Hub, RememberedAs};
+use crate::hub::{ArrivedEvent, Hub, Notice, RememberedAs};
 
 use super::adapter::{Adapter, Subject, Word};
+use super::carried;
 use super::documents::DocumentBell;
-use super::envelope::{Content, Envelope, EventMessage, SnapshotRequest, Unreadable};
+use super::envelope::{Content, Envelope, EventMessage, NoticeMessage, SnapshotRequest, Unreadable};
 use super::event_numbers::{EventNumber, HeardNumbers, Hearing};
 use super::inbox::Words;
 use super::node::ClusterNode;
@@ -148,6 +149,9 @@ impl<A: Adapter> Intake<A> {
         match (word.subject, content) {
             (subject @ Subject::Channel { .. }, Content::Event(event)) => {
                 self.take_event(from, subject, event, word.number);
+            }
+            (subject @ Subject::Pipe { .. }, Content::Notice(message)) => {
+                self.take_notice(from, &subject, &message);
             }
             (Subject::State, Content::Heartbeat(heartbeat)) => {
                 let now = Instant::now().into_std();
@@ -293,10 +297,9 @@ impl<A: Adapter> Intake<A> {
         let is_presence = channel.channel_type().is_presence();
         // Nobody is here for it, or it is on its way while the last one leaves.
         let Some(subscription) = self.node.claims.subscription(&subject) else { return };
-        let of_event = EventNumber { epoch: event.epoch, number: event.number };
-        match self.heard.hear(from, &subject, of_event, subscription) {
-            Hearing::Repeated => return self.node.counts.repeated_events.add_from_anywhere(1),
-            Hearing::New { missed } => self.node.counts.missed_events.add_from_anywhere(missed),
+        let number_of_event = EventNumber { epoch: event.epoch, number: event.number };
+        if !self.is_new(from, &subject, number_of_event, subscription) {
+            return;
         }
         let has_to_wait = is_presence && self.node.views.lock().has_to_wait(from, event.state);
         if !has_to_wait {
@@ -306,6 +309,34 @@ impl<A: Adapter> Intake<A> {
         let parked = ParkedEvent { subject, event, number, until };
         let early = self.node.views.lock().park(from, parked, &self.node.config);
         early.into_iter().for_each(|parked| self.deliver_parked(parked, false));
+    }
+
+    /// Something happened on another node that backends which are connected to this one want to hear of.
+    fn take_notice(&mut self, from: NodeId, subject: &Subject, message: &NoticeMessage) {
+        let Subject::Pipe { app } = subject else { return };
+        // No backend is here for it any more.
+        let Some(subscription) = self.node.claims.subscription(subject) else { return };
+        let number = EventNumber { epoch: message.epoch, number: message.number };
+        if !self.is_new(from, subject, number, subscription) {
+            return;
+        }
+        let groups: Vec<Arc<str>> = message.groups_of(self.node.me).collect();
+        let hear = |notice: &Notice<'_>| self.hub.hear_from_elsewhere(app, notice, &groups);
+        if carried::unpack(&message.notice, hear).is_none() {
+            self.node.counts.lost(Loss::Unreadable, 1);
+        }
+    }
+
+    /// Whether an event has not been heard. What is missing before it is counted.
+    fn is_new(&mut self, from: NodeId, subject: &Subject, number: EventNumber, subscription: u64) -> bool {
+        match self.heard.hear(from, subject, number, subscription) {
+            Hearing::Repeated => self.node.counts.repeated_events.add_from_anywhere(1),
+            Hearing::New { missed } => {
+                self.node.counts.missed_events.add_from_anywhere(missed);
+                return true;
+            }
+        }
+        false
     }
 
     fn deliver_parked(&self, parked: ParkedEvent, is_true: bool) {
@@ -365,6 +396,7 @@ pub(super) fn log_changes<A>(node: &ClusterNode<A>, changes: &[PeerChange]) {
 
 fn kind_of(content: &Content) -> WordKind {
     match content {
+        Content::Notice(_) => WordKind::Notice,
         Content::Event(_) => WordKind::Event,
         Content::Heartbeat(_) | Content::Goodbye => WordKind::Heartbeat,
         Content::Facts(_) => WordKind::Facts,

@@ -4,6 +4,8 @@
 //! The engine is behind [`adapter::Adapter`]; what nodes say is bytes by `envelope`, and untrusted.
 
 pub(crate) mod adapter;
+mod backends;
+mod carried;
 mod claims;
 pub(crate) mod config;
 #[cfg(test)]
@@ -18,6 +20,7 @@ pub mod fuzzing;
 mod histories;
 pub(crate) mod inbox;
 mod intake;
+mod listening;
 #[cfg(test)]
 pub(crate) mod local;
 #[cfg(test)]

@@ -12,7 +12,8 @@ use tokio::runtime;
 use tokio::sync::{oneshot, watch};
 
 use crate::channel::{Fact, NodeId};
-use crate::hub::{AppState, Bus, BusAway, Carriage, Claim, Hub, Outgoing, Recalled, Taken};
+use crate::event::BackendDemand;
+use crate::hub::{AppState, Bus, BusAway, Carriage, Claim, Hub, Outgoing, OutgoingNotice, Recalled, Taken};
 use crate::protocol::{ChannelName, Form, Frame, SocketId, SocketTag};
 
 use super::adapter::{Adapter, EngineError, EngineTicket, Link, Subject};
@@ -21,6 +22,7 @@ use super::config::ClusterConfig;
 use super::counts::ClusterCounts;
 use super::envelope::{Content, Envelope, EventMessage};
 use super::event_numbers::{EventNumber, EventNumbers};
+use super::listening::Listening;
 use super::peers::{Deciders, PeerChange, Peers};
 use super::returning;
 use super::status::{Loss, WordKind};
@@ -43,15 +45,17 @@ pub(crate) struct ClusterNode<A> {
     pub(super) views: Mutex<Views>,
     pub(super) inbox: Arc<super::inbox::InboxCounts>,
     pub(super) settled: watch::Sender<bool>,
-    numbers: EventNumbers,
+    /// What this node's backends want to hear.
+    pub(super) listening: Listening,
+    pub(super) numbers: EventNumbers,
     deciders: ArcSwap<Deciders>,
     /// By this machine's clock, in milliseconds since 1970.
     pub(super) started_ms: u64,
     tag: SocketTag,
     is_away: AtomicBool,
-    runtime: runtime::Handle,
+    pub(super) runtime: runtime::Handle,
     /// Itself, for its tasks.
-    this: Weak<Self>,
+    pub(super) this: Weak<Self>,
 }
 
 impl<A: Adapter> ClusterNode<A> {
@@ -83,6 +87,7 @@ impl<A: Adapter> ClusterNode<A> {
             views: Mutex::new(Views::default()),
             inbox,
             settled: watch::Sender::new(false),
+            listening: Listening::default(),
             numbers: EventNumbers::new(config.numbered_channels),
             started_ms: SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as u64),
             tag: SocketTag::of_random(rand::random()),
@@ -287,6 +292,18 @@ impl<A: Adapter> Bus for ClusterNode<A> {
         let this = self.this.upgrade().filter(|_| !self.is_away()).ok_or(BusAway)?;
         self.runtime.spawn(this.tell_miss(subject_of(app, channel), app.app().cache_ttl));
         Ok(())
+    }
+
+    fn listen(&self, app: &AppState, demand: BackendDemand) {
+        self.set_demand(app.shared_id(), demand);
+    }
+
+    fn carry_notice(&self, notice: &OutgoingNotice<'_>) {
+        self.say_notice(notice);
+    }
+
+    fn is_away(&self) -> bool {
+        ClusterNode::is_away(self)
     }
 
     fn decides(&self, app_id: &str, channel: &ChannelName) -> bool {

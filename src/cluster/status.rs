@@ -62,6 +62,8 @@ pub(crate) struct ReplicaSize {
     pub(crate) members: usize,
     /// Users who are signed in.
     pub(crate) users: usize,
+    /// Apps of which its backends on the pipe want to hear something.
+    pub(crate) demands: usize,
     /// Bytes that all of it occupies, roughly.
     pub(crate) bytes: usize,
 }
@@ -118,12 +120,20 @@ pub(crate) enum WordKind {
     Snapshot,
     /// To the connections of one socket id, or of one user.
     Direct,
+    /// For backends on the pipe.
+    Notice,
 }
 
 impl WordKind {
-    pub(crate) const COUNT: usize = 5;
-    pub(crate) const ALL: [WordKind; Self::COUNT] =
-        [WordKind::Event, WordKind::Facts, WordKind::Heartbeat, WordKind::Snapshot, WordKind::Direct];
+    pub(crate) const COUNT: usize = 6;
+    pub(crate) const ALL: [WordKind; Self::COUNT] = [
+        WordKind::Event,
+        WordKind::Facts,
+        WordKind::Heartbeat,
+        WordKind::Snapshot,
+        WordKind::Direct,
+        WordKind::Notice,
+    ];
 
     /// What the metrics call it.
     pub(crate) const fn name(self) -> &'static str {
@@ -133,6 +143,7 @@ impl WordKind {
             WordKind::Heartbeat => "heartbeat",
             WordKind::Snapshot => "snapshot",
             WordKind::Direct => "direct",
+            WordKind::Notice => "notice",
         }
     }
 }

@@ -153,7 +153,8 @@ fn counted(fact: &Fact) -> Option<(Option<&ChannelName>, u32)> {
         | Fact::Left { .. }
         | Fact::SignedIn { .. }
         | Fact::SignedOut { .. }
-        | Fact::CacheMissed { .. } => None,
+        | Fact::CacheMissed { .. }
+        | Fact::Backends { .. } => None,
     }
 }
 

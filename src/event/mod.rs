@@ -1,11 +1,19 @@
-//! An event on its way: where it came from, what it says, and whom it is for.
+//! An event on its way: where it came from, what it says, whom it is for, and which backends want to hear of it.
 //!
 //! Whoever accepts an event (a connection, the HTTP API, a pipe) makes an [`AcceptedEvent`] of it when it has been checked
 //! in every part, and hands it to the hub. Everybody behind that is given the same value. It is pure.
 
+mod backend_demand;
+mod consumer_group;
+mod notification_filter;
+mod notification_kind;
 mod published;
 mod source;
 
+pub(crate) use backend_demand::{BackendDemand, BackendWish};
+pub(crate) use consumer_group::{ConsumerGroup, GroupBy, rendezvous_weight};
+pub(crate) use notification_filter::{Glob, NotificationFilter};
+pub(crate) use notification_kind::NotificationKind;
 pub(crate) use published::{BackendCall, PublishedEvent};
 pub use source::Source;
 

@@ -1,9 +1,11 @@
 //! The entrances for what other nodes have accepted: events for subscribers, frames for one connection, ends of a user's
-//! connections. Nobody who listens hears of it here: a rule, a hook or a webhook acts on the node that accepted it.
+//! connections, and what backends on the pipe are to hear. Nobody else who listens hears of it here: a rule, a hook or a
+//! webhook acts on the node that accepted it.
 //!
 //! They are called from a thread that is no worker's. Whoever calls them often waits for [`Hub::until_uncongested`] before
 //! each call, so that no mailbox grows beyond its bound.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -12,7 +14,7 @@ use crate::protocol::{Broadcast, ChannelName, Frame, LatestKey, SocketId};
 
 use super::mailbox::WorkerCommand;
 use super::publish::Remembering;
-use super::{AppState, Hub};
+use super::{AppState, Hub, Notice};
 
 /// How long nobody who waits misses that a worker has died, whose mailbox nobody reads any more.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -63,6 +65,16 @@ impl Hub {
             for worker in entry.subscribers().workers() {
                 self.post_broadcast(worker, app, channel, &message, except, None);
             }
+        }
+    }
+
+    /// Tells the backends on the pipe, and nobody else, of something that happened on another node. `groups` are those of
+    /// which one backend of this node is to hear it.
+    pub(crate) fn hear_from_elsewhere(&self, app_id: &str, notice: &Notice<'_>, groups: &[Arc<str>]) {
+        let apps = self.apps();
+        let Some(app) = apps.by_id(app_id) else { return };
+        if let Some(listeners) = app.awake_listeners() {
+            listeners.iter().for_each(|listener| listener.notice_elsewhere(app, notice, groups));
         }
     }
 

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::channel::Fact;
+use crate::channel::{Fact, NodeId};
+use crate::event::BackendDemand;
 use crate::protocol::{Broadcast, ChannelName, Frame, SocketId, SocketTag};
 
-use super::{AppState, Hub};
+use super::{AppState, Hub, Notice};
 
 /// Carries what is accepted on this node to the other nodes of the cluster. Nothing here ever waits; what does not fit
 /// into its bounds is dropped and counted there.
@@ -45,6 +46,16 @@ pub(crate) trait Bus: Send + Sync {
     /// # Errors
     /// If the bus is known to be away: it is to be announced at once, whoever else announces it.
     fn miss(&self, app: &Arc<AppState>, channel: &ChannelName) -> Result<(), BusAway>;
+
+    /// The backends on the pipe that are connected to this node want to hear this of an app; or nothing any more. Called for
+    /// each app by one at a time.
+    fn listen(&self, app: &AppState, demand: BackendDemand);
+
+    /// Something happened here that backends want to hear of which are connected to other nodes.
+    fn carry_notice(&self, notice: &OutgoingNotice<'_>);
+
+    /// Whether it is known to be away.
+    fn is_away(&self) -> bool;
 
     /// Whether this node is (one of) those that tell the backend what happens in the channel.
     fn decides(&self, app_id: &str, channel: &ChannelName) -> bool;
@@ -88,6 +99,14 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) except: Option<SocketId>,
     /// How long the channel remembers it, if it does.
     pub(crate) remembered_for: Option<Duration>,
+}
+
+/// Something that happened here, on its way to backends that are connected to other nodes.
+pub(crate) struct OutgoingNotice<'a> {
+    pub(crate) app: &'a AppState,
+    pub(crate) notice: &'a Notice<'a>,
+    /// The groups of backends of which one is to hear it there, each with the node that this one is connected to.
+    pub(crate) groups: &'a [(NodeId, Arc<str>)],
 }
 
 /// What is told when the engine has taken something, or will not.

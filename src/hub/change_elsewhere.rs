@@ -68,6 +68,7 @@ impl Hub {
                 self.tell_offline(app, user_id, watchers);
             }),
             Change::Connections { count } => app.connections_elsewhere.set(node, *count),
+            Change::Backends { demand } => app.set_backends_elsewhere(node, demand),
             Change::CacheMissed { channel, version } => {
                 let origin = ChangeOrigin { node, version: *version };
                 self.announce(app, &Notice::CacheMiss(channel, origin));

@@ -7,10 +7,11 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::channel::Fact;
+use crate::channel::{Fact, NodeId};
+use crate::event::BackendDemand;
 use crate::protocol::{ChannelName, Frame, SocketId, SocketTag};
 
-use super::{AppState, Bus, BusAway, Carriage, Claim, Outgoing, Recalled, Taken};
+use super::{AppState, Bus, BusAway, Carriage, Claim, Outgoing, OutgoingNotice, Recalled, Taken};
 
 /// What it does, and what it was given.
 #[derive(Default)]
@@ -37,7 +38,12 @@ struct FakeState {
     remembered: Option<(Frame, Duration)>,
     missed: Vec<ChannelName>,
     told: Vec<Fact>,
+    demand: BackendDemand,
+    notices: Vec<HandedNotice>,
 }
+
+/// What it was given for backends elsewhere: as `Debug` prints it, with the groups.
+pub(crate) type HandedNotice = (String, Vec<(NodeId, Arc<str>)>);
 
 /// An event that it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +111,16 @@ impl FakeBus {
     /// What waits to be told that the engine has taken something.
     pub(crate) fn take_taken(&self) -> Vec<Taken> {
         std::mem::take(&mut self.0.lock().taken)
+    }
+
+    /// What backends of this node want, as it was told last.
+    pub(crate) fn demand(&self) -> BackendDemand {
+        self.0.lock().demand.clone()
+    }
+
+    /// What it was given for backends elsewhere since this was last asked.
+    pub(crate) fn take_notices(&self) -> Vec<HandedNotice> {
+        std::mem::take(&mut self.0.lock().notices)
     }
 
     /// The connections that it was given frames for.
@@ -205,6 +221,19 @@ impl Bus for FakeBus {
 
     fn has_peers(&self) -> bool {
         !self.0.lock().is_alone
+    }
+
+    fn listen(&self, _: &AppState, demand: BackendDemand) {
+        self.0.lock().demand = demand;
+    }
+
+    fn carry_notice(&self, notice: &OutgoingNotice<'_>) {
+        let name = format!("{:?}", notice.notice);
+        self.0.lock().notices.push((name, notice.groups.to_vec()));
+    }
+
+    fn is_away(&self) -> bool {
+        self.0.lock().is_away
     }
 
     fn carry_to_socket(&self, _: &AppState, socket: SocketId, _: &Frame) -> bool {

@@ -15,6 +15,7 @@ mod app_state;
 mod apps;
 mod arrived;
 mod ask;
+mod backends_elsewhere;
 mod bus;
 #[cfg(test)]
 mod bus_world;
@@ -68,7 +69,8 @@ pub use app_state::AppState;
 pub(crate) use app_state::{ChannelSummary, Listener, Listeners};
 pub(crate) use apps::Apps;
 pub(crate) use arrived::{ArrivedEvent, RememberedAs};
-pub(crate) use bus::{Bus, BusAway, Carriage, Carried, Claim, Outgoing, Recalled, Taken};
+pub(crate) use backends_elsewhere::DemandsElsewhere;
+pub(crate) use bus::{Bus, BusAway, Carriage, Carried, Claim, Outgoing, OutgoingNotice, Recalled, Taken};
 pub(crate) use change_elsewhere::Unconcerned;
 pub use client::{Client, Transport, Written};
 pub(crate) use clock::{Clock, ClockStep};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::app::App;
 use crate::event::{AcceptedEvent, Destination};
-use crate::hub::{AppState, ChannelSummary, Clock, Current, Hub, Receipts};
+use crate::hub::{AppState, Bus, ChannelSummary, Clock, Current, Hub, Receipts};
 use crate::protocol::json::Data;
 use crate::protocol::{ChannelName, InvalidChannelName, SERVER_TO_USER_PREFIX, SocketId};
 
@@ -163,6 +163,11 @@ impl<'a> Context<'a> {
     /// Whether some worker of the broker is far behind, so that whoever sends much should wait.
     pub fn is_congested(&self) -> bool {
         self.hub.is_congested()
+    }
+
+    /// What carries to the other nodes, where there are some.
+    pub(crate) fn bus(&self) -> Option<&Arc<dyn Bus>> {
+        self.hub.bus()
     }
 
     /// Whether the broker has begun to stop.

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use crate::channel::{ChannelVersion, Fact, Member, user_info_text};
 use crate::protocol::ChannelName;
 
+use super::demand;
 use super::fields::{FieldReader, FieldWriter, Malformed};
 
 /// A fact, and the app that it is of.
@@ -43,6 +44,7 @@ const SIGNED_IN: u8 = 4;
 const SIGNED_OUT: u8 = 5;
 const CONNECTIONS: u8 = 6;
 const CACHE_MISSED: u8 = 7;
+const BACKENDS: u8 = 8;
 
 impl FactList {
     /// How many there are, those that this release does not know included.
@@ -122,6 +124,7 @@ fn read_fact(kind: u8, fields: &mut FieldReader<'_>) -> Result<Option<Fact>, Mal
             let channel = channel(fields)?;
             Fact::CacheMissed { channel, version: version(fields)? }
         }
+        BACKENDS => Fact::Backends { demand: Arc::new(demand::read(fields)?) },
         _ => return Ok(None),
     }))
 }
@@ -227,6 +230,10 @@ fn write_fact(fact: &Fact, out: &mut FieldWriter) -> u8 {
             out.text(channel.as_str());
             out.number(version.number());
             CACHE_MISSED
+        }
+        Fact::Backends { demand } => {
+            demand::write(demand, out);
+            BACKENDS
         }
     }
 }

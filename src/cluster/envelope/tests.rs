@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::channel::{ChannelVersion, Fact, Member};
+use crate::event::{BackendDemand, BackendWish, ConsumerGroup, Glob, GroupBy, NotificationFilter};
 use crate::protocol::{ChannelName, SocketTag};
 
 fn envelope(content: Content) -> Envelope {
@@ -33,6 +34,30 @@ fn frames() -> impl Strategy<Value = Frame> {
     })
 }
 
+fn demands() -> impl Strategy<Value = Arc<BackendDemand>> {
+    let globs =
+        || option::of(vec("[a-zü]{0,4}\\*?[a-z]{1,4}".prop_map(|text| Glob::parse(&text).unwrap()), 0..4));
+    let by = any::<bool>().prop_map(|by| if by { GroupBy::Socket } else { GroupBy::Channel });
+    let group =
+        option::of(("[a-zü]{1,5}", by).prop_map(|(name, by)| ConsumerGroup { name: name.into(), by }));
+    let filter = (globs(), globs(), any::<[bool; 3]>(), group).prop_map(
+        |(channels, names, [back_channel, clients, http], group)| NotificationFilter {
+            channels,
+            back_channel,
+            names,
+            clients,
+            http,
+            group,
+        },
+    );
+    let wish = (1_u8..32, filter, vec(sockets(), 0..4)).prop_map(|(kinds, filter, members)| BackendWish {
+        kinds,
+        members: if filter.group.is_some() { members } else { Vec::new() },
+        filter: Arc::new(filter),
+    });
+    vec(wish, 0..4).prop_map(|wishes| Arc::new(BackendDemand::from_wishes(wishes).unwrap()))
+}
+
 fn facts() -> impl Strategy<Value = Vec<AppFact>> {
     let channel = "(presence-)?[a-z0-9;@]{1,9}".prop_map(|name| ChannelName::parse(&name, 164).unwrap());
     let user_id = "[a-zü\"]{1,5}".prop_map(Arc::<str>::from);
@@ -49,6 +74,7 @@ fn facts() -> impl Strategy<Value = Vec<AppFact>> {
             _ => Fact::CacheMissed { channel, version },
         },
     );
+    let fact = prop_oneof![7 => fact, 1 => demands().prop_map(|demand| Fact::Backends { demand })];
     vec(("[ab]".prop_map(|app| app.into()), fact).prop_map(|(app, fact)| AppFact { app, fact }), 0..20)
 }
 
@@ -105,6 +131,7 @@ fn contents() -> impl Strategy<Value = Content> {
         }),
         Just(Content::Goodbye),
         (texts(), texts()).prop_map(|(app, user_id)| Content::Terminate { app, user_id }),
+        notices(),
         (texts(), sockets()).prop_map(|(app, socket)| Content::CloseSocket { app, socket }),
         (texts(), sockets(), frames()).prop_map(|(app, socket, frame)| Content::ToSocket {
             app,
@@ -112,6 +139,32 @@ fn contents() -> impl Strategy<Value = Content> {
             frame
         }),
     ]
+}
+
+fn notices() -> impl Strategy<Value = Content> {
+    let text = || ".{0,9}".prop_map(Arc::<str>::from);
+    let user_id = || option::of(text());
+    let channel = || "[a-z]{1,9}".prop_map(|name| ChannelName::parse(&name, 164).unwrap());
+    let payload = vec(any::<u8>(), 0..50).prop_map(Bytes::from);
+    let message = (option::of(sockets()), user_id(), option::of(channel()), text(), payload);
+    let notice = prop_oneof![
+        message.prop_map(|(sender, user_id, channel, name, payload)| {
+            CarriedNotice::Message { sender, user_id, channel, name: (*name).into(), payload }
+        }),
+        sockets().prop_map(|socket| CarriedNotice::Opened { socket }),
+        (sockets(), text()).prop_map(|(socket, user_id)| CarriedNotice::SignedIn { socket, user_id }),
+        (sockets(), user_id()).prop_map(|(socket, user_id)| CarriedNotice::Closed { socket, user_id }),
+        (any::<bool>(), sockets(), channel(), user_id()).prop_map(|(came, socket, channel, user_id)| {
+            match came {
+                true => CarriedNotice::Subscribed { socket, channel, user_id },
+                false => CarriedNotice::Unsubscribed { socket, channel, user_id },
+            }
+        }),
+    ];
+    let groups = vec((any::<u128>().prop_map(NodeId::new), text()), 0..3);
+    (any::<(u64, u64)>(), groups, notice).prop_map(|((epoch, number), groups, notice)| {
+        Content::Notice(NoticeMessage { epoch, number, groups, notice })
+    })
 }
 
 proptest! {

@@ -33,7 +33,7 @@ impl Difference {
     }
 
     fn of_app(self, old: AppPart, new: &AppPart, each: &mut dyn FnMut(Change)) {
-        let AppPart { mut channels, mut users, connections } = old;
+        let AppPart { mut channels, mut users, connections, backends } = old;
         for (channel, occupants) in &new.channels {
             self.of_channel(channel, channels.remove(channel), Some(occupants), each);
         }
@@ -46,6 +46,9 @@ impl Difference {
         users.into_iter().for_each(|user_id| each(Change::SignedOut { user_id }));
         if connections != new.connections {
             each(Change::Connections { count: new.connections });
+        }
+        if backends != new.backends {
+            each(Change::Backends { demand: new.backends.clone().unwrap_or_default() });
         }
     }
 

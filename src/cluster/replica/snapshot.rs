@@ -1,5 +1,7 @@
 //! All that is true on a node, as facts in parts.
 
+use std::sync::Arc;
+
 use crate::channel::{ChannelVersion, Fact, Member};
 
 use super::super::envelope::{FactList, FactListBuilder, SnapshotPart};
@@ -38,6 +40,9 @@ impl NodeSnapshot {
             part.users.iter().for_each(|user_id| say(Fact::SignedIn { user_id: user_id.clone() }));
             if part.connections > 0 {
                 say(Fact::Connections { count: part.connections });
+            }
+            if let Some(demand) = &part.backends {
+                say(Fact::Backends { demand: Arc::clone(demand) });
             }
         }
         // There is a last part, also of nothing.

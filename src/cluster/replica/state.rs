@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::channel::{Change, ChannelVersion, Fact, Member};
+use crate::event::BackendDemand;
 use crate::protocol::ChannelName;
 
 use super::super::status::ReplicaSize;
@@ -24,6 +25,8 @@ pub(super) struct AppPart {
     pub(super) users: HashSet<Arc<str>>,
     /// Connections, where they are told.
     pub(super) connections: u32,
+    /// What its backends want to hear, if they want anything.
+    pub(super) backends: Option<Arc<BackendDemand>>,
 }
 
 /// Who is subscribed to a channel. There is somebody.
@@ -63,6 +66,7 @@ enum Item<'a> {
     Channel(&'a ChannelName),
     Member(&'a Member),
     User(&'a str),
+    Backends(&'a BackendDemand),
 }
 
 impl Default for ReplicaBounds {
@@ -118,6 +122,7 @@ impl StateChange<'_> {
                 Some(was.then_some(Change::SignedOut { user_id }))
             }
             Fact::Connections { count } => self.set_connections(count),
+            Fact::Backends { demand } => self.set_backends(demand),
             Fact::CacheMissed { channel, version } => Some(Some(Change::CacheMissed { channel, version })),
         }
     }
@@ -152,6 +157,27 @@ impl StateChange<'_> {
         self.part_of_app()?.connections = count;
         self.tidy();
         Some(Some(Change::Connections { count }))
+    }
+
+    fn set_backends(&mut self, demand: Arc<BackendDemand>) -> Option<Option<Change>> {
+        let known = self.part().and_then(|part| part.backends.clone());
+        let was_known = known.is_some();
+        if known.as_deref().unwrap_or(&BackendDemand::default()) == &*demand {
+            return Some(None);
+        }
+        // What was wanted before is wanted no more, also if there is no room for what is wanted now.
+        if let Some(known) = known {
+            self.state.size.less(Item::Backends(&known));
+            self.part()?.backends = None;
+        }
+        let is_taken = demand.is_empty()
+            || self
+                .part_with_room(Item::Backends(&demand))
+                .map(|part| part.backends = Some(Arc::clone(&demand)))
+                .is_some();
+        self.tidy();
+        let demand = if is_taken { demand } else { Arc::default() };
+        (is_taken || was_known).then_some(Some(Change::Backends { demand }))
     }
 
     fn join(
@@ -231,8 +257,12 @@ impl StateChange<'_> {
 
     /// Forgets the app if nothing is true of it.
     fn tidy(&mut self) {
-        let is_empty =
-            |part: &AppPart| part.channels.is_empty() && part.users.is_empty() && part.connections == 0;
+        let is_empty = |part: &AppPart| {
+            part.channels.is_empty()
+                && part.users.is_empty()
+                && part.connections == 0
+                && part.backends.is_none()
+        };
         if self.state.apps.get(self.app).is_some_and(is_empty) {
             self.state.apps.remove(self.app);
             self.state.size.less(Item::App(self.app));
@@ -251,7 +281,7 @@ impl ReplicaSize {
         let mut larger = *self;
         *larger.number_of(item) += 1;
         larger.bytes += item.bytes();
-        let entries = larger.apps + larger.channels + larger.members + larger.users;
+        let entries = larger.apps + larger.channels + larger.members + larger.users + larger.demands;
         if entries > bounds.entries || larger.bytes > bounds.bytes {
             return None;
         }
@@ -271,6 +301,7 @@ impl ReplicaSize {
             Item::Channel(_) => &mut self.channels,
             Item::Member(_) => &mut self.members,
             Item::User(_) => &mut self.users,
+            Item::Backends(_) => &mut self.demands,
         }
     }
 }
@@ -289,6 +320,7 @@ impl Item<'_> {
                 size_of::<(ChannelVersion, Member)>() + OF_TEXT + user_id.len() + info
             }
             Item::User(id) => size_of::<Arc<str>>() + OF_TEXT + id.len(),
+            Item::Backends(demand) => OF_TEXT + demand.bytes(),
         }
     }
 }

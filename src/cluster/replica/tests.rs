@@ -50,6 +50,7 @@ fn told(call: impl FnOnce(&mut dyn FnMut(ReplicaChange))) -> Vec<String> {
             Change::SignedIn { user_id } => format!("in {user_id}"),
             Change::SignedOut { user_id } => format!("out {user_id}"),
             Change::Connections { count } => format!("connections {count}"),
+            Change::Backends { demand } => format!("backends {}", demand.wishes().len()),
             Change::CacheMissed { channel, .. } => format!("missed {channel}"),
         });
     });

@@ -24,6 +24,7 @@ use crate::event::BackendCall;
 use crate::protocol::ChannelName;
 
 use super::app_index::{AppIndex, AppPlace};
+use super::backends_elsewhere::BackendsElsewhere;
 use super::cache_index::CacheIndex;
 use super::conflated::ConflatedEvents;
 use super::connections_elsewhere::ConnectionsElsewhere;
@@ -56,6 +57,7 @@ pub struct AppState {
     pub(super) cache: Mutex<CacheIndex>,
     pub(super) users: Users,
     pub(super) connections_elsewhere: ConnectionsElsewhere,
+    pub(super) backends_elsewhere: BackendsElsewhere,
     pub(super) conflated: ConflatedEvents,
     pub(super) counters: AppCounters,
     clock: Clock,
@@ -93,6 +95,11 @@ pub trait Listener: Send + Sync {
     /// Something happened.
     fn notice(&self, hub: &Arc<Hub>, app: &Arc<AppState>, notice: &Notice<'_>);
 
+    /// Something happened on another node, which knows that backends which are connected to this one want to hear of it. Of
+    /// those who share the work of a group, one is to hear it if the group is among these. Whoever acts on what happens
+    /// has done so on that node.
+    fn notice_elsewhere(&self, _: &AppState, _: &Notice<'_>, _groups: &[Arc<str>]) {}
+
     /// Whether it wants to be handed what backends ask for over the HTTP API, as a whole. It never changes its mind.
     fn hears_calls(&self) -> bool {
         false
@@ -119,6 +126,7 @@ impl AppState {
             cache: Mutex::default(),
             users: Users::default(),
             connections_elsewhere: ConnectionsElsewhere::default(),
+            backends_elsewhere: BackendsElsewhere::default(),
             conflated: ConflatedEvents::default(),
             counters,
             clock: Clock::default(),
@@ -189,9 +197,11 @@ impl AppState {
         self.interceptor.begin_step(&self.clock)
     }
 
-    /// Whether some listener wants a client's event of this name on this channel.
+    /// Whether some listener wants a client's event of this name on this channel, or a backend on another node.
     pub fn is_listened_to(&self, channel: Option<&str>, event: &str) -> bool {
-        self.has_listeners() && self.listeners().iter().any(|listener| listener.listens(channel, event))
+        self.has_listeners()
+            && (self.listeners().iter().any(|listener| listener.listens(channel, event))
+                || self.backends_elsewhere.listens(channel, event))
     }
 
     /// Bytes that one message of a client may have, as of now.
@@ -199,13 +209,15 @@ impl AppState {
         self.demand.message_bytes()
     }
 
-    /// Some listener wants more, or less, than before.
+    /// Some listener wants more, or less, than before, or a backend on another node.
     pub fn listening_changed(&self) {
         let wanted = || {
             let listeners = self.listeners();
             CurrentDemand {
-                anything: listeners.iter().any(|listener| !listener.is_idle()),
-                clients: listeners.iter().any(|listener| listener.listens_to_clients()),
+                anything: self.backends_elsewhere.is_any()
+                    || listeners.iter().any(|listener| !listener.is_idle()),
+                clients: self.backends_elsewhere.wants_messages()
+                    || listeners.iter().any(|listener| listener.listens_to_clients()),
                 calls: listeners.iter().any(|listener| listener.hears_calls()),
             }
         };

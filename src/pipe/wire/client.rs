@@ -7,12 +7,11 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
+use crate::event::{ConsumerGroup, GroupBy, NotificationFilter, NotificationKind};
 use crate::protocol::{CloseCode, SocketId};
 
-use super::consumer_group::{ConsumerGroup, GroupBy};
-use super::filter::NotificationFilter;
 use super::outgoing_queue::{NextMessage, OutgoingBounds, OutgoingQueue};
-use super::{Dialect, NotificationKind, message};
+use super::{Dialect, message};
 
 /// The longest message that the original client takes, in bytes: the default of its WebSocket library.
 const ORIGINAL_MESSAGE_BYTES: usize = 8 * 1024 * 1024;

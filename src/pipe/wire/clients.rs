@@ -1,21 +1,19 @@
-//! The pipe clients of one app, as a listener of the hub: it queues what the hub announces for each client that wants it.
+//! The pipe clients of one app, as a listener of the hub: it queues what the hub announces for each client that wants it,
+//! and has it carried to those of other nodes.
 
-use std::cell::OnceCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
-use tracing::warn;
 
-use crate::event::Source;
-use crate::hub::{AppState, Hub, Listener, Notice};
-use crate::protocol::{ChannelName, CloseCode, SocketId};
+use crate::event::{BackendDemand, ConsumerGroup, GroupBy, NotificationFilter, NotificationKind};
+use crate::hub::{AppState, Bus, DemandsElsewhere, Hub, Listener, Notice, OutgoingNotice};
+use crate::protocol::{CloseCode, SocketId};
 
 use super::client::PipeClient;
-use super::consumer_group::{ConsumerGroup, GroupBy, rendezvous_weight};
-use super::filter::NotificationFilter;
+use super::election::{Candidate, Election};
+use super::notification::Notification;
 use super::outgoing_queue::OutgoingFigures;
-use super::{NotificationKind, message};
 
 /// The clients of one app, as a listener of the hub.
 #[derive(Debug, Default)]
@@ -32,13 +30,6 @@ pub(crate) struct PipeClients {
 pub(crate) struct GroupConflict {
     /// What it is shared by.
     pub(crate) by: GroupBy,
-}
-
-/// The connection and the channel that a notice is about.
-#[derive(Clone, Copy, Default)]
-struct NoticeSubject<'a> {
-    socket_id: Option<SocketId>,
-    channel: Option<&'a ChannelName>,
 }
 
 impl PipeClients {
@@ -71,16 +62,19 @@ impl PipeClients {
     /// If the group that it wants to share with is shared by another key.
     pub(crate) fn subscribe(
         &self,
+        app: &AppState,
         client: &PipeClient,
         kinds: u8,
         filter: NotificationFilter,
     ) -> Result<(), GroupConflict> {
         // Under the write lock, so that two that disagree cannot both come first.
         let clients = self.clients.write();
-        if let Some(group) = &filter.group
-            && let Some(by) = clients.iter().find_map(|other| other.group_conflict(client, group))
-        {
-            return Err(GroupConflict { by });
+        if let Some(group) = &filter.group {
+            let here = || clients.iter().find_map(|other| other.group_conflict(client, group));
+            let elsewhere = || app.group_elsewhere(&group.name).filter(|by| *by != group.by);
+            if let Some(by) = here().or_else(elsewhere) {
+                return Err(GroupConflict { by });
+            }
         }
         client.set_filter(kinds, Some(&Arc::new(filter)));
         self.recount(&clients);
@@ -93,6 +87,22 @@ impl PipeClients {
         client.set_filter(kinds, None);
         client.outgoing.lock().forget(kinds);
         self.recount(&clients);
+    }
+
+    /// Tells the bus, if there is one, what they want to hear of other nodes.
+    pub(super) fn tell_demand(&self, app: &AppState, bus: Option<&Arc<dyn Bus>>) {
+        let Some(bus) = bus else { return };
+        // Under the write lock, so that it is told in the order in which it changes.
+        let clients = self.clients.write();
+        let wanted = clients.iter().flat_map(|client| {
+            let filter = |kind| Some((client.socket_id, kind, client.filter(kind)?));
+            NotificationKind::ALL.into_iter().filter_map(filter)
+        });
+        let wanted: Vec<_> = wanted.collect();
+        bus.listen(
+            app,
+            BackendDemand::of(wanted.iter().map(|(socket, kind, filter)| (*socket, *kind, filter))),
+        );
     }
 
     /// How many clients there are, and what waits for all of them; missed is what was, since the start.
@@ -125,78 +135,50 @@ impl PipeClients {
         self.wanted.load(Ordering::Relaxed) & kind.bit() != 0
     }
 
-    /// Queues a notice for everyone who wants it; of each group for one.
-    fn queue_for_subscribers(
-        &self,
-        app: &AppState,
-        kind: NotificationKind,
-        notice: &Notice<'_>,
-        wants: impl Fn(&NotificationFilter) -> bool,
+    /// Queues a notice for those clients who want it and share it with nobody. Those of groups stand for election, where
+    /// their group is called.
+    fn queue_for<'c>(
+        clients: &'c [Arc<PipeClient>],
+        notification: &Notification<'_>,
+        election: &mut Election<'c>,
+        is_called: impl Fn(&ConsumerGroup) -> bool,
     ) {
-        let texts = [OnceCell::new(), OnceCell::new()];
-        let text = |client: &PipeClient| {
-            let modern = client.dialect.is_modern();
-            texts[usize::from(modern)].get_or_init(|| message::of_notice(notice, modern, app.id())).clone()
-        };
-        let queue = |client: &PipeClient| {
-            let gap_begins = client.notify(kind, text(client));
-            client.output_queued.notify_one();
-            if gap_begins {
-                warn!(app = app.id(), socket_id = %client.socket_id, "a pipe client cannot keep up");
-            }
-        };
-        let subject = NoticeSubject::of(notice);
-        let clients = self.clients.read();
-        // The best of each group so far; groups are few.
-        let mut chosen: Vec<(Arc<str>, u64, &PipeClient)> = Vec::new();
-        for client in clients.iter() {
-            let Some(filter) = client.filter(kind).filter(|filter| wants(filter)) else { continue };
-            if matches!(notice, Notice::SignedIn { .. }) && !client.dialect.is_modern() {
-                continue;
-            }
-            let Some(group) = &filter.group else {
-                queue(client);
-                continue;
-            };
-            let rendezvous_weight = rendezvous_weight(&subject.key(group), &client.socket_id.to_string());
-            match chosen.iter_mut().find(|(name, ..)| *name == group.name) {
-                Some(best) if best.1 >= rendezvous_weight => {}
-                Some(best) => (best.1, best.2) = (rendezvous_weight, client),
-                None => chosen.push((Arc::clone(&group.name), rendezvous_weight, client)),
+        for client in clients {
+            let Some(filter) = notification.filter_of(client) else { continue };
+            match &filter.group {
+                None => notification.queue(client),
+                Some(group) if is_called(group) => {
+                    election.stand(group, client.socket_id, Candidate::Here(client));
+                }
+                Some(_) => {}
             }
         }
-        chosen.iter().for_each(|(.., client)| queue(client));
-    }
-}
-
-impl<'a> NoticeSubject<'a> {
-    fn of(notice: &Notice<'a>) -> Self {
-        let (socket_id, channel) = match notice {
-            Notice::Event(event) => (event.source.socket_id(), event.channel()),
-            Notice::SocketOpened(socket_id)
-            | Notice::SignedIn { socket_id, .. }
-            | Notice::SocketClosed { socket_id, .. } => (Some(*socket_id), None),
-            Notice::Subscribed { channel, socket_id, .. }
-            | Notice::Unsubscribed { channel, socket_id, .. } => (Some(*socket_id), Some(*channel)),
-            Notice::ChannelOccupied(channel, _)
-            | Notice::ChannelVacated(channel, _)
-            | Notice::CacheMiss(channel, _)
-            | Notice::SubscriptionCount(channel, _, _)
-            | Notice::MemberAdded(channel, _, _)
-            | Notice::MemberRemoved(channel, _, _) => (None, Some(*channel)),
-        };
-        NoticeSubject { socket_id, channel }
     }
 
-    /// What decides which member of a group is called.
-    fn key(&self, group: &ConsumerGroup) -> String {
-        let socket = self.socket_id.map(|id| id.to_string());
-        let channel = self.channel.map(ToString::to_string);
-        let (first, second) = match group.by {
-            GroupBy::Socket => (socket, channel),
-            GroupBy::Channel => (channel, socket),
-        };
-        first.or(second).unwrap_or_default()
+    /// The clients of other nodes who want to hear of a notice stand for election, unless they cannot be reached. Returns
+    /// whether some of them share it with nobody.
+    fn ask_elsewhere(
+        demands: &DemandsElsewhere,
+        notification: &Notification<'_>,
+        election: &mut Election<'_>,
+        is_away: bool,
+    ) -> bool {
+        let mut is_wanted = false;
+        for (node, demand) in demands {
+            let wishes = demand.of_kind(notification.kind);
+            for wish in wishes.filter(|wish| notification.passes(&wish.filter)) {
+                match wish.group() {
+                    None => is_wanted = true,
+                    Some(_) if is_away => is_wanted |= !wish.members.is_empty(),
+                    Some(group) => {
+                        let stand =
+                            |member: &SocketId| election.stand(group, *member, Candidate::There(*node));
+                        wish.members.iter().for_each(stand);
+                    }
+                }
+            }
+        }
+        is_wanted
     }
 }
 
@@ -218,39 +200,47 @@ impl Listener for PipeClients {
         self.wanted.load(Ordering::Relaxed) == 0
     }
 
-    fn notice(&self, _: &Arc<Hub>, app: &Arc<AppState>, notice: &Notice<'_>) {
-        let kind = match notice {
-            Notice::Event(_) => NotificationKind::SocketMessage,
-            Notice::SocketOpened(_) | Notice::SignedIn { .. } | Notice::SocketClosed { .. } => {
-                NotificationKind::SocketExistence
-            }
-            Notice::ChannelOccupied(..)
-            | Notice::ChannelVacated(..)
-            | Notice::CacheMiss(..)
-            | Notice::SubscriptionCount(..) => NotificationKind::ChannelExistence,
-            Notice::Subscribed { .. } | Notice::Unsubscribed { .. } => NotificationKind::Subscription,
-            Notice::MemberAdded(..) | Notice::MemberRemoved(..) => NotificationKind::Presence,
-        };
-        if !self.is_wanted(kind) {
+    fn notice(&self, hub: &Arc<Hub>, app: &Arc<AppState>, notice: &Notice<'_>) {
+        let notification = Notification::new(app, notice);
+        let elsewhere = app.demands_elsewhere(notification.kind);
+        let elsewhere = hub.bus().zip(elsewhere);
+        if !self.is_wanted(notification.kind) && elsewhere.is_none() {
             return;
         }
-        match notice {
-            Notice::Event(event) => {
-                let from_client = matches!(event.source, Source::Client { .. });
-                let channel = event.channel().map(ChannelName::as_str);
-                self.queue_for_subscribers(app, kind, notice, |filter| {
-                    filter.wants_message(from_client, channel, &event.name)
-                });
+        let clients = self.clients.read();
+        let mut election = Election::new(notification.subject);
+        PipeClients::queue_for(&clients, &notification, &mut election, |_| true);
+        let is_wanted_elsewhere = elsewhere.as_ref().is_some_and(|(bus, demands)| {
+            PipeClients::ask_elsewhere(demands, &notification, &mut election, bus.is_away())
+        });
+        let mut groups = Vec::new();
+        for (group, candidate) in election.chosen() {
+            match candidate {
+                Candidate::Here(client) => notification.queue(client),
+                Candidate::There(node) => groups.push((node, group)),
             }
-            _ => {
-                let channel = NoticeSubject::of(notice).channel;
-                // A user's own channel is a matter between the user and the broker.
-                if channel.is_none_or(|channel| channel.channel_type().is_listed()) {
-                    let wants = |filter: &NotificationFilter| {
-                        channel.is_none_or(|c| filter.wants_channel(c.as_str()))
-                    };
-                    self.queue_for_subscribers(app, kind, notice, wants);
-                }
+        }
+        // What has an origin, every node announces.
+        if let Some((bus, _)) = elsewhere
+            && (is_wanted_elsewhere || !groups.is_empty())
+            && notice.origin().is_none()
+        {
+            bus.carry_notice(&OutgoingNotice { app, notice, groups: &groups });
+        }
+    }
+
+    fn notice_elsewhere(&self, app: &AppState, notice: &Notice<'_>, groups: &[Arc<str>]) {
+        let notification = Notification::new(app, notice);
+        if !self.is_wanted(notification.kind) {
+            return;
+        }
+        let clients = self.clients.read();
+        let mut election = Election::new(notification.subject);
+        let is_called = |group: &ConsumerGroup| groups.contains(&group.name);
+        PipeClients::queue_for(&clients, &notification, &mut election, is_called);
+        for (_, candidate) in election.chosen() {
+            if let Candidate::Here(client) = candidate {
+                notification.queue(client);
             }
         }
     }

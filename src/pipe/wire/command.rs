@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 
+use crate::event::NotificationFilter;
 use crate::protocol::json::Data;
 use crate::protocol::{ChannelName, WrittenSocketId};
-
-use super::filter::NotificationFilter;
 
 /// What a request asks the broker to do.
 #[derive(Debug)]

@@ -1,6 +1,8 @@
-//! The versions of the pipe's protocol, and which methods each has.
+//! The versions of the pipe's protocol, and which methods and notifications each has.
 
 use std::fmt;
+
+use crate::event::NotificationKind;
 
 /// A version of the pipe's protocol, as the connection's query names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,18 @@ impl Dialect {
     /// Whether it is the broker's own protocol, and not the original one.
     pub fn is_modern(self) -> bool {
         self == Dialect::V1_0
+    }
+
+    /// Whether it has notifications of this kind.
+    pub(crate) fn has(self, kind: NotificationKind) -> bool {
+        self.is_modern()
+            || matches!(kind, NotificationKind::SocketMessage | NotificationKind::SocketExistence)
+    }
+
+    /// The names of the kinds of notifications that it has.
+    pub(crate) fn kind_names(self) -> Vec<&'static str> {
+        let kinds = NotificationKind::ALL.into_iter();
+        kinds.filter(|kind| self.has(*kind)).map(NotificationKind::name).collect()
     }
 
     pub(crate) fn methods(self) -> &'static [&'static str] {

@@ -10,13 +10,12 @@ mod client;
 mod clients;
 mod command;
 mod connection;
-mod consumer_group;
 mod dialect;
-mod filter;
+mod election;
 #[doc(hidden)]
 pub(crate) mod fuzzing;
 mod message;
-mod notification_kind;
+mod notification;
 mod outgoing_queue;
 mod params;
 mod request;
@@ -27,7 +26,6 @@ pub(crate) use admission::{PipeHandshake, is_pipe};
 pub(crate) use clients::PipeClients;
 pub(crate) use connection::{refuse, serve};
 pub use dialect::Dialect;
-pub(crate) use notification_kind::NotificationKind;
 pub(crate) use outgoing_queue::OutgoingFigures;
 pub(crate) use request_error::PipeRequestError;
 

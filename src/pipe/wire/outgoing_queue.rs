@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::NotificationKind;
+use crate::event::NotificationKind;
 
 /// The bounds of the notifications that wait for one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

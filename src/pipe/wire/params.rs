@@ -7,15 +7,14 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::app::Limits;
+use crate::event::{ConsumerGroup, Glob, GroupBy, NotificationFilter, NotificationKind};
 use crate::protocol::event_name::{ClientEventKind, kind};
 use crate::protocol::json::Data;
 use crate::protocol::{ChannelName, WrittenSocketId, quote};
 
 use super::command::{PipeCommand, TargetSocket};
-use super::consumer_group::{ConsumerGroup, GroupBy};
-use super::filter::{Glob, NotificationFilter};
 use super::outgoing_queue::MAX_CREDIT;
-use super::{Dialect, NotificationKind, PipeRequestError};
+use super::{Dialect, PipeRequestError};
 
 /// Patterns that one filter may hold.
 const MAX_PATTERNS: usize = 100;
@@ -125,7 +124,7 @@ impl<'a, 'l> Params<'a, 'l> {
 /// The bits of the groups that a list names.
 pub(super) fn kinds(names: &[Cow<'_, str>], dialect: Dialect) -> Result<u8, PipeRequestError> {
     names.iter().try_fold(0, |bits, name| {
-        match NotificationKind::of(name).filter(|kind| kind.is_in(dialect)) {
+        match NotificationKind::of(name).filter(|kind| dialect.has(*kind)) {
             Some(kind) => Ok(bits | kind.bit()),
             None => Err(PipeRequestError::UnknownGroup { group: quote(name).into_owned(), dialect }),
         }

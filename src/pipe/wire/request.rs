@@ -3,10 +3,10 @@
 use serde_json::value::RawValue;
 
 use crate::app::Limits;
+use crate::event::NotificationFilter;
 use crate::protocol::{json, quote};
 
 use super::command::PipeCommand;
-use super::filter::NotificationFilter;
 use super::params::{
     ChannelParams, CreditParams, EventsParams, ListParams, MAX_LISTED, Params, SendToChannelParams,
     SendToSocketParams, SendToUserParams, SocketParams, SubscribeParams, kinds,

@@ -3,7 +3,7 @@
 use crate::protocol::json::Unrelayable;
 use crate::protocol::{InvalidChannelName, quote};
 
-use super::{Dialect, NotificationKind};
+use super::Dialect;
 
 /// An error of a request, which it is answered with. The connection stays open.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,7 +43,7 @@ pub(crate) enum PipeRequestError {
         dialect: Dialect,
     },
     /// No such group of notifications in this version of the protocol.
-    #[error("unknown event group {group:?}: protocol {dialect} has {}", NotificationKind::names_in(*dialect).join(", "))]
+    #[error("unknown event group {group:?}: protocol {dialect} has {}", dialect.kind_names().join(", "))]
     UnknownGroup {
         /// What came.
         group: String,

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use tracing::{debug, trace};
 
 use crate::connection::ConnectionConfig;
+use crate::event::{NotificationFilter, NotificationKind};
 use crate::hub::{AppState, ChannelSummary, Clock, Hub, Receipts};
 use crate::pipe::Context;
 use crate::protocol::{ChannelName, quote};
@@ -14,9 +15,8 @@ use crate::protocol::{ChannelName, quote};
 use super::client::PipeClient;
 use super::clients::{GroupConflict, PipeClients};
 use super::command::{PipeCommand, TargetSocket};
-use super::filter::NotificationFilter;
 use super::request::PipeRequest;
-use super::{Dialect, NotificationKind, PipeRequestError, message};
+use super::{Dialect, PipeRequestError, message};
 
 /// The session of one pipe client: it carries out its requests, one after the other.
 #[derive(Debug)]
@@ -110,7 +110,7 @@ impl PipeSession {
             }
             PipeCommand::Unsubscribe { kinds } => {
                 self.clients.unsubscribe(client, kinds);
-                self.app.listening_changed();
+                self.listening_changed();
             }
             PipeCommand::SendToSocket { socket, event, data } => {
                 let sent = socket.id.ours().is_some_and(|id| context.send_to_socket(id, &event, &data));
@@ -155,11 +155,17 @@ impl PipeSession {
     }
 
     fn subscribe(&self, kinds: u8, filter: NotificationFilter) -> Result<(), PipeRequestError> {
-        self.clients.subscribe(&self.client, kinds, filter).map_err(|GroupConflict { by }| {
+        self.clients.subscribe(&self.app, &self.client, kinds, filter).map_err(|GroupConflict { by }| {
             PipeRequestError::params("subscribe", format!("the group is shared by {:?} already", by.name()))
         })?;
-        self.app.listening_changed();
+        self.listening_changed();
         Ok(())
+    }
+
+    /// The clients of this node want to hear more, or less, than before.
+    fn listening_changed(&self) {
+        self.app.listening_changed();
+        self.clients.tell_demand(&self.app, self.context.bus());
     }
 
     fn done_to(&self, done: bool, socket: &TargetSocket<'_>) -> Result<Value, PipeRequestError> {
@@ -189,7 +195,7 @@ impl PipeSession {
 impl Drop for PipeSession {
     fn drop(&mut self) {
         self.clients.remove(&self.client);
-        self.app.listening_changed();
+        self.listening_changed();
     }
 }
 

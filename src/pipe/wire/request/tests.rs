@@ -1,8 +1,7 @@
 //! Requests as clients write them: what is read of them, and the code of each error.
 
 use super::*;
-use crate::pipe::wire::NotificationKind;
-use crate::pipe::wire::consumer_group::{ConsumerGroup, GroupBy};
+use crate::event::{ConsumerGroup, GroupBy, NotificationKind};
 
 fn error_of(text: &str, dialect: Dialect) -> (Option<String>, u16, String) {
     let request = PipeRequest::parse(text, dialect, &Limits::default());

@@ -1,6 +1,4 @@
-//! The kinds of notifications that a pipe client can subscribe to, and which version of the protocol has which. Pure.
-
-use super::Dialect;
+//! The kinds of notifications that a backend on the pipe can subscribe to.
 
 /// A kind of notifications that can be subscribed to (`events` of a subscription).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,18 +39,6 @@ impl NotificationKind {
     /// The group of this name.
     pub(crate) fn of(name: &str) -> Option<Self> {
         NotificationKind::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-
-    /// Whether a version of the protocol has it.
-    pub(crate) fn is_in(self, dialect: Dialect) -> bool {
-        dialect.is_modern()
-            || matches!(self, NotificationKind::SocketMessage | NotificationKind::SocketExistence)
-    }
-
-    /// The names of those that a version of the protocol has.
-    pub(crate) fn names_in(dialect: Dialect) -> Vec<&'static str> {
-        let kinds = NotificationKind::ALL.into_iter();
-        kinds.filter(|kind| kind.is_in(dialect)).map(NotificationKind::name).collect()
     }
 
     /// A bit of its own.

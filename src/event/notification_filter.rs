@@ -1,4 +1,4 @@
-//! Which notifications a pipe client is sent: it filters them by channel, event name and source. Pure.
+//! Which notifications a backend on the pipe is sent: it filters them by channel, event name and source.
 
 use super::consumer_group::ConsumerGroup;
 
@@ -18,6 +18,19 @@ impl Glob {
         };
         let sound = !text.is_empty() && !suffix.as_ref().is_some_and(|suffix| suffix.contains('*'));
         sound.then(|| Glob { prefix: prefix.to_owned(), suffix })
+    }
+
+    /// It as it is read.
+    pub(crate) fn text(&self) -> String {
+        match &self.suffix {
+            None => self.prefix.clone(),
+            Some(suffix) => format!("{}*{suffix}", self.prefix),
+        }
+    }
+
+    /// Bytes of its texts.
+    pub(crate) fn bytes(&self) -> usize {
+        self.prefix.len() + self.suffix.as_ref().map_or(0, String::len)
     }
 
     /// Whether it matches.
@@ -69,6 +82,12 @@ impl NotificationFilter {
         source && place && matches_any(self.names.as_deref(), name)
     }
 
+    /// Bytes of its texts.
+    pub(crate) fn bytes(&self) -> usize {
+        let globs = self.channels.iter().chain(&self.names).flatten().map(Glob::bytes);
+        globs.sum::<usize>() + self.group.as_ref().map_or(0, |group| group.name.len())
+    }
+
     /// Whether what happens on a channel is wanted.
     pub(crate) fn wants_channel(&self, channel: &str) -> bool {
         matches_any(self.channels.as_deref(), channel)
@@ -101,7 +120,8 @@ mod tests {
             ("App\\*", "App\\Events\\Shipped", true),
         ];
         for (glob, text, matches) in table {
-            assert_eq!(Glob::parse(glob).unwrap().matches(text), matches, "{glob} {text}");
+            let read = Glob::parse(glob).unwrap();
+            assert_eq!((read.matches(text), read.text()), (matches, glob.to_owned()), "{glob} {text}");
         }
         assert_eq!((Glob::parse(""), Glob::parse("a*b*")), (None, None));
     }

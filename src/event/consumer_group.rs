@@ -1,4 +1,4 @@
-//! Chooses the client of a group that is sent a notification. Pure.
+//! Chooses the backend of a group that is sent a notification.
 
 use std::sync::Arc;
 
