@@ -10,7 +10,7 @@ use crate::hub::{Claim, OutgoingNotice};
 use super::adapter::{Adapter, Subject};
 use super::carried;
 use super::envelope::{Content, NoticeMessage};
-use super::listening::AppListening;
+use super::listening::OwnDemand;
 use super::node::ClusterNode;
 use super::status::{Loss, WordKind};
 
@@ -42,7 +42,7 @@ impl<A: Adapter> ClusterNode<A> {
             Entry::Vacant(entry) => {
                 let claim = self.claims.claim(&*self.adapter, subject, None);
                 let is_confirmed = matches!(claim, Claim::Settled);
-                entry.insert(AppListening { demand: Arc::clone(&demand), is_confirmed });
+                entry.insert(OwnDemand { demand: Arc::clone(&demand), is_confirmed });
                 match claim {
                     Claim::Settled => self.tell_demand(app, demand),
                     Claim::Waiting(settled) => {

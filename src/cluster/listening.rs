@@ -9,11 +9,11 @@ use crate::event::BackendDemand;
 
 /// What the backends of this node want, app by app. Who tells the others holds it, so they are told in order.
 #[derive(Debug, Default)]
-pub(super) struct Listening(pub(super) Mutex<HashMap<Arc<str>, AppListening>>);
+pub(super) struct OwnDemands(pub(super) Mutex<HashMap<Arc<str>, OwnDemand>>);
 
 /// What they want of one app: something.
 #[derive(Debug)]
-pub(super) struct AppListening {
+pub(super) struct OwnDemand {
     pub(super) demand: Arc<BackendDemand>,
     /// What the others say comes, as far as is known.
     pub(super) is_confirmed: bool,

@@ -22,7 +22,7 @@ use super::config::ClusterConfig;
 use super::counts::ClusterCounts;
 use super::envelope::{Content, Envelope, EventMessage};
 use super::event_numbers::{EventNumber, EventNumbers};
-use super::listening::Listening;
+use super::listening::OwnDemands;
 use super::peers::{Deciders, PeerChange, Peers};
 use super::returning;
 use super::status::{Loss, WordKind};
@@ -46,7 +46,7 @@ pub(crate) struct ClusterNode<A> {
     pub(super) inbox: Arc<super::inbox::InboxCounts>,
     pub(super) settled: watch::Sender<bool>,
     /// What this node's backends want to hear.
-    pub(super) listening: Listening,
+    pub(super) listening: OwnDemands,
     pub(super) numbers: EventNumbers,
     deciders: ArcSwap<Deciders>,
     /// By this machine's clock, in milliseconds since 1970.
@@ -87,7 +87,7 @@ impl<A: Adapter> ClusterNode<A> {
             views: Mutex::new(Views::default()),
             inbox,
             settled: watch::Sender::new(false),
-            listening: Listening::default(),
+            listening: OwnDemands::default(),
             numbers: EventNumbers::new(config.numbered_channels),
             started_ms: SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as u64),
             tag: SocketTag::of_random(rand::random()),

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use crate::channel::NodeId;
 use crate::event::{BackendDemand, BackendWish, GroupBy, NotificationKind};
 
-use super::{AppState, Current};
+use super::Current;
 
 /// What is wanted on each node, in the order of the nodes. Only nodes are in it on which something is.
 pub(crate) type DemandsElsewhere = Vec<(NodeId, Arc<BackendDemand>)>;
@@ -23,7 +23,7 @@ pub(super) struct BackendsElsewhere {
 
 impl BackendsElsewhere {
     /// A node's backends want this; nothing, if it is gone.
-    fn set(&self, node: NodeId, demand: &Arc<BackendDemand>) {
+    pub(super) fn set(&self, node: NodeId, demand: &Arc<BackendDemand>) {
         self.demands.rcu(|demands| {
             let mut demands: DemandsElsewhere =
                 demands.iter().filter(|(other, _)| *other != node).cloned().collect();
@@ -54,23 +54,15 @@ impl BackendsElsewhere {
     pub(super) fn listens(&self, channel: Option<&str>, event: &str) -> bool {
         self.wants_messages() && self.demands.load().iter().any(|(_, demand)| demand.listens(channel, event))
     }
-}
 
-impl AppState {
-    /// The backends that are connected to another node want this. It is told by one thread.
-    pub(super) fn set_backends_elsewhere(&self, node: NodeId, demand: &Arc<BackendDemand>) {
-        self.backends_elsewhere.set(node, demand);
-        self.listening_changed();
+    /// What is wanted on each node, if anything of this kind is.
+    pub(super) fn of_kind(&self, kind: NotificationKind) -> Option<Current<DemandsElsewhere>> {
+        self.wants(kind).then(|| Current::of(&self.demands))
     }
 
-    /// What backends that are connected to other nodes want to hear, if they want anything of this kind.
-    pub(crate) fn demands_elsewhere(&self, kind: NotificationKind) -> Option<Current<DemandsElsewhere>> {
-        self.backends_elsewhere.wants(kind).then(|| Current::of(&self.backends_elsewhere.demands))
-    }
-
-    /// By what backends that are connected to other nodes share the work of this group, if some do.
-    pub(crate) fn group_elsewhere(&self, name: &str) -> Option<GroupBy> {
-        let demands = self.backends_elsewhere.demands.load();
+    /// By what the members of this group share the work, if there are some.
+    pub(super) fn group(&self, name: &str) -> Option<GroupBy> {
+        let demands = self.demands.load();
         let mut groups =
             demands.iter().flat_map(|(_, demand)| demand.wishes()).filter_map(BackendWish::group);
         groups.find(|group| &*group.name == name).map(|group| group.by)

@@ -205,8 +205,8 @@ metrics! {
     CLUSTER_SETTINGS_DIFFER = Gauge "heliostat_cluster_settings_differ" ["peer"]
         "1: another node has other settings where all should have the same (docs/cluster.md). 0: it has not.";
     CLUSTER_MESSAGES = Counter "heliostat_cluster_messages_total" ["direction", "kind"]
-        "Messages between nodes, out and in: event, facts (changes of who is there), heartbeat, snapshot and direct (to one \
-         connection or one user).";
+        "Messages between nodes, out and in: event, facts (changes of who is there), heartbeat, snapshot, direct (to one \
+         connection or one user) and notice (for backends on the pipe).";
     CLUSTER_BYTES = Counter "heliostat_cluster_bytes_total" ["direction", "kind"]
         "Bytes of those.";
     CLUSTER_LOST = Counter "heliostat_cluster_lost_total" ["reason"]

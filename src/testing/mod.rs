@@ -38,6 +38,8 @@
 
 mod advance;
 mod app;
+#[cfg(test)]
+mod backends_elsewhere;
 mod broker;
 mod conditions;
 #[cfg(test)]

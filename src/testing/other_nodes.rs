@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::hub::{FakeBus, Taken};
 
 /// How long anything may take, on any machine.
-const DEADLINE: Duration = Duration::from_secs(30);
+pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A broker, and the bus that it has.
 struct BusNode {
@@ -36,9 +36,7 @@ impl BusNode {
     }
 
     fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.broker.address()).unwrap();
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        stream
+        connect(&self.broker)
     }
 
     fn post(&self, path: &str, body: &str) -> TcpStream {
@@ -60,17 +58,8 @@ impl BusNode {
         self.post(&format!("{path}?{query}"), body)
     }
 
-    /// A backend on the pipe's wire.
     fn pipe(&self) -> TcpStream {
-        let mut stream = self.connect();
-        let path = format!("/app/{}", App::DEFAULT_ID);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        let key = App::DEFAULT_KEY;
-        let query = format!("auth_key={key}&auth_timestamp={now}&auth_version=1.0&protocol_version=1.0");
-        let signed = format!("WEBSOCKET\n{path}\n{query}");
-        let signature = auth::sign(&Secret::new(App::DEFAULT_SECRET), &signed);
-        stream.write_all(upgrade(&format!("{path}?{query}&auth_signature={signature}")).as_bytes()).unwrap();
-        stream
+        pipe(&self.broker)
     }
 
     fn until<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -101,6 +90,32 @@ impl BusNode {
     }
 }
 
+fn connect(broker: &Broker) -> TcpStream {
+    let stream = TcpStream::connect(broker.address()).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream
+}
+
+/// A client.
+pub(super) fn client(broker: &Broker) -> TcpStream {
+    let mut socket = connect(broker);
+    socket.write_all(upgrade("/app/app-key?protocol=7").as_bytes()).unwrap();
+    socket
+}
+
+/// A backend on the pipe's wire.
+pub(super) fn pipe(broker: &Broker) -> TcpStream {
+    let mut stream = connect(broker);
+    let path = format!("/app/{}", App::DEFAULT_ID);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let key = App::DEFAULT_KEY;
+    let query = format!("auth_key={key}&auth_timestamp={now}&auth_version=1.0&protocol_version=1.0");
+    let signed = format!("WEBSOCKET\n{path}\n{query}");
+    let signature = auth::sign(&Secret::new(App::DEFAULT_SECRET), &signed);
+    stream.write_all(upgrade(&format!("{path}?{query}&auth_signature={signature}")).as_bytes()).unwrap();
+    stream
+}
+
 /// The request of a WebSocket.
 fn upgrade(target: &str) -> String {
     format!(
@@ -109,13 +124,13 @@ fn upgrade(target: &str) -> String {
     )
 }
 
-fn say(socket: &mut TcpStream, text: &str) {
+pub(super) fn say(socket: &mut TcpStream, text: &str) {
     let length = u8::try_from(text.len()).unwrap();
     assert!(length < 126);
     socket.write_all(&[&[0x81, 0x80 | length, 0, 0, 0, 0], text.as_bytes()].concat()).unwrap();
 }
 
-fn read_until(socket: &mut TcpStream, word: &str) -> String {
+pub(super) fn read_until(socket: &mut TcpStream, word: &str) -> String {
     let mut heard = Vec::new();
     while !String::from_utf8_lossy(&heard).contains(word) {
         let mut buffer = [0; 4096];

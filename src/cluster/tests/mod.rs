@@ -1,6 +1,7 @@
 //! Nodes of one broker in one process, each a hub with a worker, by the local engine. Connections are ends that take
 //! everything that they are sent.
 
+mod backends;
 mod events;
 mod state;
 mod trouble;

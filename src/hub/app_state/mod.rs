@@ -1,5 +1,6 @@
 //! One app in the hub: its settings, its channels, and those who listen to it.
 
+mod backends;
 mod cache;
 mod channels;
 mod demand;

@@ -245,3 +245,6 @@ impl Listener for PipeClients {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
