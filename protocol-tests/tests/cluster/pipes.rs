@@ -66,7 +66,8 @@ fn a_group_shares_the_work_across_nodes() {
         sender.subscribe(&channel);
         eventually("the node knows of the backends", || {
             sender.send(&json!({ "event": "probe", "channel": channel, "data": 0 }));
-            sender.drain().iter().all(|message| message.event != "pusher:error").then_some(())
+            let _ = sender.drain();
+            all.drain_told().iter().any(|told| told["socket_id"] == json!(sender.id)).then_some(())
         });
     }
     for sender in &mut senders {
@@ -87,6 +88,38 @@ fn a_group_shares_the_work_across_nodes() {
         (by.len() == senders.len()).then_some(())
     });
     assert!(by.values().all(|times| *times == 1), "each once: {by:?}");
+}
+
+/// A backend hears of the connections of all nodes, of each in order: that it opens, subscribes, leaves and closes.
+///
+/// Proves: N13.
+#[test]
+fn a_backend_hears_of_the_connections_of_all_nodes() {
+    let trio = shared();
+    let channel = unique("room-");
+    let events = ["socket_message", "socket_existence", "subscription"];
+    let mut pipe = backend(&trio.nodes[0].target, &json!({ "events": events, "channels": [channel] }));
+    for node in &trio.nodes {
+        let mut probe = node.target.connect();
+        probe.subscribe(&channel);
+        eventually("the node knows of the backend", || {
+            probe.send(&json!({ "event": "probe", "channel": channel, "data": 0 }));
+            probe.drain().iter().all(|message| message.event != "pusher:error").then_some(())
+        });
+        let mut socket = node.target.connect();
+        socket.subscribe(&channel);
+        socket.send(&json!({ "event": "pusher:unsubscribe", "data": { "channel": channel } }));
+        let id = json!(socket.id);
+        socket.close();
+        let mut told = Vec::new();
+        while told.last().is_none_or(|event| event != "socket_closed") {
+            let message = pipe.next_told();
+            if message.data["socket_id"] == id {
+                told.push(message.event);
+            }
+        }
+        assert_eq!(told, ["socket_opened", "subscribed", "unsubscribed", "socket_closed"]);
+    }
 }
 
 /// What a backend sends to a channel through its node reaches everybody, once.
