@@ -72,12 +72,12 @@ impl<A: Adapter> Intake<A> {
         let mut looks = interval(LOOKS_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let (deadline, has_steps) = {
+            let (deadline, has_steps, has_much) = {
                 let views = self.node.views.lock();
-                (views.next_deadline(), views.has_steps())
+                (views.next_deadline(), views.has_steps(), views.has_much())
             };
             tokio::select! {
-                word = self.words.next() => match word {
+                word = self.words.next(), if !has_much => match word {
                     Some(word) => self.take(word),
                     None => return,
                 },
@@ -94,6 +94,10 @@ impl<A: Adapter> Intake<A> {
         for _ in 0..WORDS_PER_TURN {
             // What the workers have not yet delivered bounds what is read.
             self.hub.until_uncongested().await;
+            // What the hub has not yet been told does, too: what waits in the inbox is bounded, and counted where it is lost.
+            if self.node.views.lock().has_much() {
+                break;
+            }
             let Some(word) = self.words.try_next() else { break };
             self.take(word);
         }

@@ -23,6 +23,7 @@ impl<A: Adapter> ClusterView for ClusterNode<A> {
             claimed_channels: self.claims.len(),
             inbox_words: self.inbox.waiting_words(),
             waiting_events: views.waiting().events,
+            untold_changes: views.steps(),
             unsaid_facts: self.telling.unsaid(),
             ..self.figures(&views)
         };

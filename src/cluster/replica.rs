@@ -79,6 +79,7 @@ struct Behind {
     /// What came meanwhile.
     held: VecDeque<FactBatch>,
     held_bytes: usize,
+    held_facts: u32,
 }
 
 impl Replica {
@@ -290,14 +291,17 @@ impl Behind {
     /// Batches that may wait for a snapshot, and their bytes.
     const MOST_HELD: usize = 10_000;
     const MOST_HELD_BYTES: usize = 8 * 1024 * 1024;
+    const MOST_HELD_FACTS: u32 = 262_144;
 
     /// Whether there was room for it.
     fn hold(&mut self, batch: FactBatch) -> bool {
         let bytes = self.held_bytes + batch.facts.bytes();
-        if self.held.len() >= Self::MOST_HELD || bytes > Self::MOST_HELD_BYTES {
+        let facts = self.held_facts.saturating_add(batch.facts.len());
+        let is_full = self.held.len() >= Self::MOST_HELD || bytes > Self::MOST_HELD_BYTES;
+        if is_full || facts > Self::MOST_HELD_FACTS {
             return false;
         }
-        self.held_bytes = bytes;
+        (self.held_bytes, self.held_facts) = (bytes, facts);
         self.held.push_back(batch);
         true
     }

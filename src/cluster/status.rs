@@ -99,6 +99,8 @@ pub(crate) struct ClusterFigures {
     pub(crate) inbox_words: usize,
     /// Events that wait for changes of members.
     pub(crate) waiting_events: usize,
+    /// Changes of other nodes that the hub has not been told of.
+    pub(crate) untold_changes: usize,
     /// Changes of this node that are not yet said.
     pub(crate) unsaid_facts: usize,
 }

@@ -15,6 +15,10 @@ use super::replica::{Replica, ReplicaBounds, ReplicaChange, ReplicaCounts};
 /// How much another node may say that it has: more than a node serves.
 const BOUNDS: ReplicaBounds = ReplicaBounds { entries: 4_000_000, bytes: 1024 * 1024 * 1024 };
 
+/// While the hub has not been told so many steps, nothing more is taken of what others say. What one word adds beyond it is
+/// bounded by the facts of one list, or by what a node may have.
+const MUCH: usize = 65_536;
+
 /// What is known of the other nodes.
 #[derive(Debug, Default)]
 pub(super) struct Views {
@@ -141,6 +145,16 @@ impl Views {
     /// Whether there are steps that the hub has not been told.
     pub(super) fn has_steps(&self) -> bool {
         self.views.values().any(|view| !view.steps.is_empty())
+    }
+
+    /// Whether so much waits to be told to the hub that what others say has to wait where it is bounded.
+    pub(super) fn has_much(&self) -> bool {
+        self.steps() >= MUCH
+    }
+
+    /// Steps that the hub has not been told.
+    pub(super) fn steps(&self) -> usize {
+        self.views.values().map(|view| view.steps.len()).sum()
     }
 
     /// Whether the hub knows all that is known of a node, and nothing of it is missing here.

@@ -232,6 +232,8 @@ metrics! {
         "Messages of other nodes that have come and are not yet taken.";
     CLUSTER_WAITING_EVENTS = Gauge "heliostat_cluster_waiting_events" []
         "Events of other nodes that wait for changes of members that came before them.";
+    CLUSTER_UNTOLD = Gauge "heliostat_cluster_untold_changes" []
+        "Changes of other nodes' clients that have been taken, and that this node's clients have not been told yet.";
     CLUSTER_UNSAID = Gauge "heliostat_cluster_unsaid_changes" []
         "Changes of this node that the others have not been told yet.";
 

@@ -96,5 +96,6 @@ fn figures(figures: &ClusterFigures, snapshot: &mut Snapshot) {
     snapshot.tell(is::CLUSTER_CLAIMED_CHANNELS, figures.claimed_channels);
     snapshot.tell(is::CLUSTER_INBOX, figures.inbox_words);
     snapshot.tell(is::CLUSTER_WAITING_EVENTS, figures.waiting_events);
+    snapshot.tell(is::CLUSTER_UNTOLD, figures.untold_changes);
     snapshot.tell(is::CLUSTER_UNSAID, figures.unsaid_facts);
 }

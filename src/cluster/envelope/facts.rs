@@ -36,6 +36,9 @@ pub(crate) struct FactListBuilder {
     record: FieldWriter,
 }
 
+/// Facts of one list: more than a node puts into one. The smallest take three bytes, and far more memory once they are read.
+const MOST_FACTS: u32 = 65_536;
+
 const APP: u8 = 0;
 const SUBSCRIBERS: u8 = 1;
 const JOINED: u8 = 2;
@@ -83,6 +86,9 @@ impl FactList {
 
     pub(super) fn read(fields: &mut FieldReader<'_>) -> Result<Self, Malformed> {
         let count = fields.small_number()?;
+        if count > MOST_FACTS {
+            return Err(Malformed);
+        }
         let records = fields.bytes()?;
         let mut of_records = FieldReader::new(&records);
         let (mut facts, mut has_app) = (0_u32, false);

@@ -277,3 +277,15 @@ fn a_fact_that_cannot_be_true_is_none_and_the_others_hold() {
     let good = AppFact { app, fact: joined(member("u", r#"{"a":1}"#)) };
     assert_eq!(facts, [None, None, None, None, Some(good)]);
 }
+
+#[test]
+fn a_list_of_more_facts_than_a_node_says_at_once_is_not_read() {
+    let read = |facts: u32| {
+        let mut list = FactListBuilder::default();
+        (0..facts).for_each(|_| list.push(&"1".into(), &Fact::Connections { count: 1 }));
+        let batch = FactBatch { first: 1, facts: list.take() };
+        Envelope::decode(&envelope(Content::Facts(batch)).encode())
+    };
+    assert!(read(65_536).is_ok());
+    assert_eq!(read(65_537), Err(Unreadable::Malformed));
+}

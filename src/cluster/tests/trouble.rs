@@ -158,33 +158,63 @@ fn rubbish_is_counted_and_harms_nobody() {
     assert_eq!(a.status().peers.len(), 1);
 }
 
+/// Another node that says what it likes.
+fn stranger(engine: &LocalEngine) -> impl Fn(Content) {
+    let (into, _words) = inbox(1000, 1 << 20);
+    let adapter = engine.join(into);
+    move |content| {
+        let bytes = Envelope { from: NodeId::new(4711), content }.encode();
+        assert!(adapter.publish(&Subject::State, bytes, None).is_ok());
+    }
+}
+
+fn heartbeat(beat: u64, facts: u64) -> Content {
+    Content::Heartbeat(NodeHeartbeat {
+        beat,
+        facts,
+        settled: true,
+        name: "boaster".into(),
+        socket_tag: SocketTag::of_random(1),
+        address: None,
+        release: "0".into(),
+        engine: None,
+        started_ms: 0,
+        settings: 0,
+    })
+}
+
+#[test]
+fn changes_that_go_to_and_fro_wait_where_they_are_bounded() {
+    const BATCHES: u64 = 40;
+    const FACTS: u64 = 20_000;
+    let engine = LocalEngine::new();
+    let node = TestNode::start(&engine, "node");
+    let say = stranger(&engine);
+    say(heartbeat(1, 0));
+    until("it is known", || node.knows(1));
+    let most = || {
+        let untold = node.status().figures.untold_changes as u64;
+        assert!(untold < 65_536 + 2 * FACTS, "{untold} changes wait in the node");
+        untold
+    };
+    for batch in 0..BATCHES {
+        let mut list = FactListBuilder::default();
+        (0..FACTS).for_each(|n| list.push(&"1".into(), &Fact::Connections { count: n as u32 % 2 + 1 }));
+        say(Content::Facts(FactBatch { first: batch * FACTS + 1, facts: list.take() }));
+        most();
+    }
+    say(heartbeat(2, BATCHES * FACTS));
+    until("all of it is known", || most() == 0 && node.status().figures.inbox_words == 0);
+    assert_eq!(node.status().figures.state_gaps, 0);
+}
+
 #[test]
 fn a_node_that_claims_a_million_channels_holds_nobody_up() {
     const CHANNELS: u64 = 1_000_000;
     let engine = LocalEngine::new();
     let [a, b]: [TestNode; 2] = nodes(&engine);
     let bob = b.joined("news", None);
-    let (into, _words) = inbox(1000, 1 << 20);
-    let boaster = engine.join(into);
-    let from = NodeId::new(4711);
-    let say = |content| {
-        let bytes = Envelope { from, content }.encode();
-        assert!(boaster.publish(&Subject::State, bytes, None).is_ok());
-    };
-    let heartbeat = |beat, facts| {
-        Content::Heartbeat(NodeHeartbeat {
-            beat,
-            facts,
-            settled: true,
-            name: "boaster".into(),
-            socket_tag: SocketTag::of_random(1),
-            address: None,
-            release: "0".into(),
-            engine: None,
-            started_ms: 0,
-            settings: 0,
-        })
-    };
+    let say = stranger(&engine);
     say(heartbeat(1, 0));
     let (mut first, mut list) = (1, FactListBuilder::default());
     for n in 1..=CHANNELS {
