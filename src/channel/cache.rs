@@ -16,7 +16,29 @@ pub(crate) struct CachedEvent {
     /// Its place in the channel's history: a subscriber that joined later is given it, and must not hear it twice.
     pub version: ChannelVersion,
     /// What the engine that remembers it for all nodes has numbered it, where there is one.
-    pub number: Option<u64>,
+    pub number: Option<EngineNumber>,
+}
+
+/// The number that an engine has given to an event, or to one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EngineNumber {
+    pub number: u64,
+    /// The engine has become another one since. That may have the same events, or some of them, or may number from 1.
+    pub is_former: bool,
+}
+
+impl EngineNumber {
+    /// Of the engine as it is.
+    pub(crate) fn new(number: u64) -> Self {
+        EngineNumber { number, is_former: false }
+    }
+
+    /// Whether an event of this number is this one, or one before it. What the engine remembers may be older than what was
+    /// heard of the engine before; what it says live is not.
+    pub(crate) fn covers(self, number: u64, is_recalled: bool) -> bool {
+        let EngineNumber { number: last, is_former } = self;
+        if is_former && !is_recalled { number == last } else { number <= last }
+    }
 }
 
 impl CachedEvent {

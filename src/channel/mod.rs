@@ -15,7 +15,7 @@ mod present_user;
 mod subscribers;
 mod version;
 
-pub(crate) use cache::CachedEvent;
+pub(crate) use cache::{CachedEvent, EngineNumber};
 pub(crate) use change::{Announcement, ChangedElsewhere, JoinRefused, Joined, Left};
 pub(crate) use count::CountChange;
 pub(crate) use fact::{Change, Fact};
@@ -27,7 +27,7 @@ pub(crate) use version::{ChangeOrigin, ChannelVersion};
 
 use std::time::Instant;
 
-use crate::protocol::SocketId;
+use crate::protocol::{Frame, SocketId};
 use count::CountWindow;
 use elsewhere::Elsewhere;
 use presence::OverCapacity;
@@ -175,9 +175,17 @@ impl Channel {
         if self.count_window.take_end(now) { Ok(()) } else { Err(self.count_window.ends()) }
     }
 
-    /// Remembers an event in place of the last one.
+    /// Remembers an event in place of the last one. One without a number is behind that: it has the last one's.
     pub(crate) fn remember(&mut self, event: CachedEvent) {
-        self.cached = Some(Box::new(event));
+        let last = self.cached.as_deref().and_then(|cached| cached.number);
+        let number = event.number.or(last);
+        self.cached = Some(Box::new(CachedEvent { number, ..event }));
+    }
+
+    /// Gives the remembered event the number that the engine remembers it by, if this is it.
+    pub(crate) fn renumber(&mut self, frame: &Frame, number: u64) -> bool {
+        let same = self.cached.as_deref_mut().filter(|cached| cached.frame.json() == frame.json());
+        same.map(|cached| cached.number = Some(EngineNumber::new(number))).is_some()
     }
 
     /// The event that is remembered, if any is.
@@ -185,15 +193,16 @@ impl Channel {
         self.cached.as_deref().filter(|cached| cached.is_alive(now))
     }
 
-    /// Whether the event of this number has been remembered, or a later one.
-    pub(crate) fn has_remembered(&self, number: u64) -> bool {
-        self.cached.as_deref().and_then(|cached| cached.number).is_some_and(|last| last >= number)
+    /// Whether the event of this number has been remembered, or a later one. `is_recalled`: the engine was asked for it.
+    pub(crate) fn has_remembered(&self, number: u64, is_recalled: bool) -> bool {
+        let last = self.cached.as_deref().and_then(|cached| cached.number);
+        last.is_some_and(|last| last.covers(number, is_recalled))
     }
 
-    /// Forgets what number the remembered event has: it is older than any that comes.
-    pub(crate) fn forget_number(&mut self) {
-        if let Some(cached) = self.cached.as_deref_mut() {
-            cached.number = None;
+    /// The number of the remembered event is from now on that of a former engine.
+    pub(crate) fn engine_changed(&mut self) {
+        if let Some(number) = self.cached.as_deref_mut().and_then(|cached| cached.number.as_mut()) {
+            number.is_former = true;
         }
     }
 

@@ -353,8 +353,9 @@ impl<A: Adapter> Intake<A> {
     fn deliver(&self, subject: &Subject, event: EventMessage, number: Option<u64>) {
         let Subject::Channel { app, channel } = subject else { return };
         let expires_in = || self.hub.apps().by_id(app).map(|app| app.app().cache_ttl);
-        let remembered =
-            number.and_then(|number| Some(RememberedAs { number: Some(number), expires_in: expires_in()? }));
+        let remembered = number.and_then(|number| {
+            Some(RememberedAs { number: Some(number), is_recalled: false, expires_in: expires_in()? })
+        });
         let EventMessage { except, latest, frame, .. } = event;
         let event = ArrivedEvent { channel, frame, latest: latest.as_deref(), except, remembered };
         self.hub.deliver_from_elsewhere(app, &event);

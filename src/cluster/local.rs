@@ -55,6 +55,11 @@ impl LocalEngine {
         self.shared.lock().wipe();
     }
 
+    /// Puts a copy in its place: it has what this one had, and is another one.
+    pub(crate) fn promote(&self) {
+        self.shared.lock().promote();
+    }
+
     /// How many members want a subject.
     pub(crate) fn wanted_by(&self, subject: &Subject) -> usize {
         self.shared.lock().wanted_by(subject)

@@ -25,7 +25,7 @@ impl<A: Adapter> ClusterNode<A> {
         let Ok(Ok(remembered)) = recalled else { return Err(BusAway) };
         let Some(remembered) = remembered else { return Ok(None) };
         let number = Some(remembered.number);
-        let remembered_as = RememberedAs { number, expires_in: remembered.expires_in };
+        let remembered_as = RememberedAs { number, is_recalled: true, expires_in: remembered.expires_in };
         match Envelope::decode(&remembered.bytes) {
             Ok(Envelope { content: Content::Event(event), .. }) => Ok(Some((event, remembered_as))),
             // Others may write there, too.
@@ -75,7 +75,7 @@ impl<A: Adapter> ClusterNode<A> {
     /// The link is up, after it was away, or by another engine.
     pub(super) fn link_returned(self: &Arc<Self>, is_another_engine: bool) {
         if is_another_engine && let Some(hub) = self.hub.upgrade() {
-            hub.forget_cache_numbers();
+            hub.engine_changed();
         }
         tokio::spawn(Arc::clone(self).recall_all());
     }

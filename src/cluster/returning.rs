@@ -64,7 +64,7 @@ impl Returning {
             frame: self.frame,
             latest: self.latest.as_deref(),
             except: self.except,
-            remembered: Some(RememberedAs { number: None, expires_in: self.expiry }),
+            remembered: Some(RememberedAs { number: None, is_recalled: false, expires_in: self.expiry }),
         };
         hub.deliver_from_elsewhere(&self.app, &event);
     }

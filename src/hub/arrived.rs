@@ -40,6 +40,8 @@ pub(crate) struct RememberedAs {
     /// What the engine has numbered it; none if the engine does not have it. An event whose number is not larger than that
     /// of what the channel remembers has been heard, or is older: nobody is sent it.
     pub(crate) number: Option<u64>,
+    /// The engine was asked for it: it is no event that was published just now.
+    pub(crate) is_recalled: bool,
     /// For how long.
     pub(crate) expires_in: Duration,
 }
@@ -55,10 +57,10 @@ impl Hub {
             None => message,
             Some(name) => message.latest_only(LatestKey { channel: channel.clone(), event: name.into() }),
         };
-        if let Some(RememberedAs { number, expires_in }) = remembered
+        if let Some(RememberedAs { number, is_recalled, expires_in }) = remembered
             && channel.channel_type().is_cache()
         {
-            let remembering = Remembering { number, ttl: expires_in };
+            let remembering = Remembering { number, is_recalled, ttl: expires_in };
             return self.broadcast_and_remember(app, channel, &message, except, remembering);
         }
         if let Some(entry) = app.channels.get(channel) {

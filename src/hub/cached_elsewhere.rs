@@ -59,10 +59,10 @@ impl Hub {
         }
     }
 
-    /// The engine is another one, which begins to number again: from now on every number is larger than those before.
-    pub(crate) fn forget_cache_numbers(&self) {
+    /// The engine is another one, which may have what the former one had, or number anew.
+    pub(crate) fn engine_changed(&self) {
         for app in self.apps().iter() {
-            app.channels.iter_mut().for_each(|mut channel| channel.forget_number());
+            app.channels.iter_mut().for_each(|mut channel| channel.engine_changed());
         }
     }
 }

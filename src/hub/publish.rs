@@ -8,7 +8,7 @@ use std::time::Duration;
 use tracing::{Level, enabled};
 
 use crate::app::Delivery;
-use crate::channel::{CachedEvent, ChannelVersion, WorkerIndex};
+use crate::channel::{CachedEvent, ChannelVersion, EngineNumber, WorkerIndex};
 use crate::event::{AcceptedEvent, Destination};
 use crate::protocol::{Broadcast, ChannelName, LatestKey, SocketId, server_message};
 
@@ -20,6 +20,8 @@ use super::{AppState, Bus, Carriage, Hub, Notice, Outgoing, Receipts, Timed, Wor
 pub(super) struct Remembering {
     /// What the engine has numbered it, if it has.
     pub(super) number: Option<u64>,
+    /// The engine was asked for it.
+    pub(super) is_recalled: bool,
     pub(super) ttl: Duration,
 }
 
@@ -89,7 +91,7 @@ impl Hub {
                 let way = Way { app, channel, except: *except, ttl };
                 self.broadcast_everywhere(&**bus, &way, &encode(), receipts);
             } else if is_remembered {
-                let remembering = Remembering { number: None, ttl: app.app().cache_ttl };
+                let remembering = Remembering { number: None, is_recalled: false, ttl: app.app().cache_ttl };
                 self.broadcast_and_remember(app, channel, &encode(), *except, remembering);
             } else {
                 self.broadcast(app, channel, encode, *except);
@@ -114,7 +116,7 @@ impl Hub {
         match (ttl, carriage) {
             (None, _) => self.broadcast(app, channel, || message.clone(), except),
             (Some(ttl), Carriage::Onward) => {
-                let remembering = Remembering { number: None, ttl };
+                let remembering = Remembering { number: None, is_recalled: false, ttl };
                 self.broadcast_and_remember(app, channel, message, except, remembering);
             }
             (Some(_), Carriage::Returns) => {}
@@ -152,14 +154,14 @@ impl Hub {
 
     /// The same on a cache channel, which remembers the message. It gets a version, so that a subscriber that is given it
     /// as the remembered one does not hear it again. Nothing happens if the channel remembers one with its number or a
-    /// larger one.
+    /// larger one; nor, but for the number, if the engine was asked for it and the channel remembers just that.
     pub(super) fn broadcast_and_remember(
         &self,
         app: &AppState,
         channel: &ChannelName,
         message: &Broadcast,
         except: Option<SocketId>,
-        Remembering { number, ttl }: Remembering,
+        Remembering { number, is_recalled, ttl }: Remembering,
     ) {
         let frame = message.plain().clone();
         let settings = app.app();
@@ -168,10 +170,14 @@ impl Hub {
         let (_, due) = app.clock().wait_until(expires, Timed::CacheExpiry);
         let forgotten = {
             let mut entry = app.channels.entry(channel.clone()).or_default();
-            if number.is_some_and(|number| entry.has_remembered(number)) {
-                return;
+            if let Some(number) = number {
+                let is_known = entry.has_remembered(number, is_recalled);
+                if is_known || is_recalled && entry.renumber(&frame, number) {
+                    return;
+                }
             }
             let version = self.next_version();
+            let number = number.map(EngineNumber::new);
             entry.remember(CachedEvent { frame, expires, version, number });
             for worker in entry.subscribers().workers() {
                 self.post_broadcast(worker, app, channel, message, except, Some(version));

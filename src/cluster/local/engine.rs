@@ -257,11 +257,15 @@ impl LocalShared {
     }
 
     pub(super) fn wipe(&mut self) {
-        self.engines += 1;
-        self.engine = engine(self.engines);
         self.remembered.clear();
         self.missed.clear();
         self.documents.clear();
+        self.promote();
+    }
+
+    pub(super) fn promote(&mut self) {
+        self.engines += 1;
+        self.engine = engine(self.engines);
         for member in self.members.values().filter(|member| !member.is_cut) {
             member.link.send_replace(up(&self.engine));
         }

@@ -125,4 +125,13 @@ fn events_that_a_channel_remembers_are_numbered_by_the_engine_for_all() {
     until("it is known", || a.status().away.is_some());
     a.publish("cache-news", "alone", None);
     until("it is delivered here", || here.events().len() == 51);
+    // Also what it has, it does not hear again, nor from a copy that takes the engine's place.
+    a.faults.heal();
+    until("it is there again", || a.status().away.is_none());
+    engine.promote();
+    until("they hear each other", || a.status().away.is_none() && b.status().away.is_none());
+    b.publish("cache-news", "after", None);
+    until("events cross", || here.events().ends_with(&["alone".to_owned(), "after".to_owned()]));
+    until("both have it", || there.events().last().is_some_and(|last| last == "after"));
+    assert_eq!((here.events().len(), there.events().len()), (52, 51), "nothing comes twice");
 }
