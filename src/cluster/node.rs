@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::runtime;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::channel::{Fact, NodeId};
 use crate::event::BackendDemand;
@@ -53,6 +53,8 @@ pub(crate) struct ClusterNode<A> {
     pub(super) started_ms: u64,
     tag: SocketTag,
     is_away: AtomicBool,
+    /// Has it beat at once.
+    pub(super) beat_now: Arc<Notify>,
     pub(super) runtime: runtime::Handle,
     /// Itself, for its tasks.
     pub(super) this: Weak<Self>,
@@ -92,6 +94,7 @@ impl<A: Adapter> ClusterNode<A> {
             started_ms: SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as u64),
             tag: SocketTag::of_random(rand::random()),
             is_away: AtomicBool::new(true),
+            beat_now: Arc::default(),
             runtime,
             config,
         })
@@ -306,12 +309,13 @@ impl<A: Adapter> Bus for ClusterNode<A> {
         ClusterNode::is_away(self)
     }
 
-    fn decides(&self, app_id: &str, channel: &ChannelName) -> bool {
-        self.deciders.load().decides(app_id, channel.as_str(), Instant::now())
+    fn decides(&self, app_id: &str, channel: &ChannelName, by: NodeId) -> bool {
+        let is_unheard = by == self.me && self.is_away();
+        is_unheard || self.deciders.load().decides(app_id, channel.as_str(), Instant::now())
     }
 
     fn has_peers(&self) -> bool {
-        self.peers.lock().iter().next().is_some()
+        self.deciders.load().has_others()
     }
 
     fn carry_to_socket(&self, app: &AppState, socket: SocketId, frame: &Frame) -> bool {

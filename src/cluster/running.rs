@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::hub::{Bus, Hub};
@@ -68,6 +68,8 @@ impl<A: Adapter> NodeTasks<A> {
 pub(crate) struct RunningNode {
     view: Arc<dyn ClusterView>,
     documents: Option<SharedDocuments>,
+    /// Has it say at once what it says each second.
+    beat_now: Arc<Notify>,
     stop: oneshot::Sender<()>,
     stopped: oneshot::Receiver<()>,
 }
@@ -114,8 +116,8 @@ where
             let mut tasks = NodeTasks::start(&hub, config, settings, adapter, words);
             drop(hub);
             let view: Arc<dyn ClusterView> = Arc::clone(&tasks.node) as Arc<dyn ClusterView>;
-            let documents = tasks.documents.take();
-            if started.send(Ok((view, documents))).is_ok() && is_to_stop.await.is_ok() {
+            let (documents, beat_now) = (tasks.documents.take(), Arc::clone(&tasks.node.beat_now));
+            if started.send(Ok((view, documents, beat_now))).is_ok() && is_to_stop.await.is_ok() {
                 tasks.stop().await;
             }
         });
@@ -125,7 +127,7 @@ where
         let _ = has_stopped.send(());
     })?;
     match has_started.await {
-        Ok(Ok((view, documents))) => Ok(RunningNode { view, documents, stop, stopped }),
+        Ok(Ok((view, documents, beat_now))) => Ok(RunningNode { view, documents, beat_now, stop, stopped }),
         Ok(Err(error)) => Err(NodeNotStarted::Engine(error)),
         Err(_) => Err(NodeNotStarted::Thread(io::Error::other("it has ended"))),
     }
@@ -140,6 +142,11 @@ impl RunningNode {
     /// What it knows of its cluster, for those who ask.
     pub(crate) fn view(&self) -> &Arc<dyn ClusterView> {
         &self.view
+    }
+
+    /// Says at once that it is about to stop, so that the others do not leave to it what it will leave to them.
+    pub(crate) fn begin_leaving(&self) {
+        self.beat_now.notify_one();
     }
 
     /// Says goodbye and ends. When its connections have gone, the others have been told of each; so they need not wait.

@@ -45,6 +45,7 @@ impl<A: Adapter> ClusterNode<A> {
                     self.look_at(&link.borrow_and_update().clone(), &mut engine);
                 }
                 _ = beats.tick() => self.beat(),
+                () = self.beat_now.notified() => self.beat(),
                 _ = counts.tick() => self.telling.tell_counts(),
                 () = self.telling.wait() => self.flush(),
             }
@@ -93,7 +94,8 @@ impl<A: Adapter> ClusterNode<A> {
         NodeHeartbeat {
             beat,
             facts,
-            settled: *self.settled.borrow(),
+            // Those who are about to stop leave to the others what there is to decide.
+            settled: *self.settled.borrow() && !self.hub.upgrade().is_none_or(|hub| hub.is_leaving()),
             name: Arc::clone(&self.config.node_name),
             socket_tag: self.socket_tag(),
             release: env!("CARGO_PKG_VERSION").into(),

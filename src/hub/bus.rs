@@ -57,10 +57,12 @@ pub(crate) trait Bus: Send + Sync {
     /// Whether it is known to be away.
     fn is_away(&self) -> bool;
 
-    /// Whether this node is (one of) those that tell the backend what happens in the channel.
-    fn decides(&self, app_id: &str, channel: &ChannelName) -> bool;
+    /// Whether this node is (one of) those that tell the backend of a change of the channel that was made on node `by`. While
+    /// the bus is away nobody else hears of this node's own.
+    fn decides(&self, app_id: &str, channel: &ChannelName, by: NodeId) -> bool;
 
-    /// Whether there are other nodes. What this one leaves untold when it stops, one of them tells.
+    /// Whether there are other nodes that decide and go on doing so. What this one leaves untold when it stops, one of them
+    /// tells.
     fn has_peers(&self) -> bool;
 
     /// Has the node that the connection is on send it a frame. Whether there is a node that it may be on.

@@ -26,6 +26,8 @@ struct FakeState {
     is_away: bool,
     /// Another node decides.
     is_bystander: bool,
+    /// This node.
+    me: Option<NodeId>,
     /// There is no other node.
     is_alone: bool,
     claims: BTreeMap<ChannelName, i64>,
@@ -149,6 +151,14 @@ impl FakeBus {
     }
 }
 
+impl FakeBus {
+    /// It is away from now on, as far as this node is concerned.
+    pub(crate) fn leave(&self, me: NodeId) {
+        let mut state = self.0.lock();
+        (state.me, state.is_away) = (Some(me), true);
+    }
+}
+
 impl FakeState {
     fn ask(&mut self, taken: Taken) {
         if self.is_away {
@@ -215,8 +225,9 @@ impl Bus for FakeBus {
         if state.is_away { Err(BusAway) } else { Ok(()) }
     }
 
-    fn decides(&self, _: &str, _: &ChannelName) -> bool {
-        !self.0.lock().is_bystander
+    fn decides(&self, _: &str, _: &ChannelName, by: NodeId) -> bool {
+        let state = self.0.lock();
+        !state.is_bystander || state.is_away && state.me == Some(by)
     }
 
     fn has_peers(&self) -> bool {

@@ -67,6 +67,9 @@ impl Stop {
         self.readiness.drain("the broker is stopping");
         // Whoever is answered from now on is told to come by another connection.
         self.hub.begin_leaving();
+        if let Some(node) = &self.node {
+            node.begin_leaving();
+        }
         if self.is_unhurried() {
             self.patience.begin();
         }

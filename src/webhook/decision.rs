@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use crate::hub::{Bus, Hub};
 
 use super::event::WebhookEvent;
+use super::event_id::IdentifiedEvent;
 
 /// What decides. Clones are the same.
 #[derive(Clone, Default)]
@@ -22,13 +23,14 @@ impl Decision {
     }
 
     /// Whether this node tells an event of this app, as things are now.
-    pub(super) fn is_ours(&self, app_id: &str, event: &WebhookEvent) -> bool {
+    pub(super) fn is_ours(&self, app_id: &str, identified: &IdentifiedEvent) -> bool {
+        let IdentifiedEvent { event, origin } = identified;
         // What a client sends, only the node hears that it is connected to.
         matches!(event, WebhookEvent::ClientEvent(_))
-            || self.bus.get().is_none_or(|bus| bus.decides(app_id, event.channel()))
+            || self.bus.get().is_none_or(|bus| bus.decides(app_id, event.channel(), origin.node))
     }
 
-    /// Whether other nodes hold back what this one holds back.
+    /// Whether other nodes that stay hold back what this one holds back.
     pub(super) fn has_peers(&self) -> bool {
         self.bus.get().is_some_and(|bus| bus.has_peers())
     }

@@ -55,7 +55,7 @@ impl Dispatcher {
             }
         }
         let now = self.clock.now();
-        self.sorter.flush(|sorted| self.outlet.take(&sorted, now));
+        self.sorter.flush(now, |sorted| self.outlet.take(&sorted, now));
         self.receiver.tell_held(0);
         self.outlet.senders.iter().for_each(|sender| sender.remove_producer());
     }
@@ -79,7 +79,7 @@ impl Dispatcher {
     /// on unless another node does so, too.
     fn flush(&mut self) {
         let now = self.clock.now();
-        self.sorter.stop(|sorted| self.outlet.take(&sorted, now));
+        self.sorter.stop(now, |sorted| self.outlet.take(&sorted, now));
         self.outlet.senders.iter().for_each(|sender| sender.flush());
     }
 }

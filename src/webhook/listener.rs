@@ -95,6 +95,20 @@ impl WebhookListener {
 }
 
 impl WebhookListener {
+    /// Whether what another node tells has to be known here, too, and has room: what comes and goes, as this node may come to
+    /// tell what follows. It leaves half of the queue to what is this node's own.
+    fn has_room_for_others(&self, event: &WebhookEvent) -> bool {
+        let is_full = self.events.capacity() <= self.events.max_capacity() / 2
+            || self.gauge.bytes.load(Ordering::Relaxed) > self.gauge.most_bytes / 2;
+        event.comes_or_goes() && !is_full
+    }
+
+    /// Leaves an event to the node that tells it.
+    fn leave(&self, event: &WebhookEvent) {
+        let wants = |endpoint: &&WebhookEndpoint| endpoint.wants(event.event_type(), event.channel());
+        self.gauge.counts.elsewhere.add_from_anywhere(self.endpoints.iter().filter(wants).count() as u64);
+    }
+
     /// Events that have not been sorted, and removals that are held back.
     pub(super) fn unsorted_and_held(&self) -> (usize, usize) {
         let unsorted = self.events.max_capacity() - self.events.capacity();
@@ -122,8 +136,11 @@ impl Listener for WebhookListener {
             // What clients send is no change of a channel, and is numbered like one.
             let origin = notice.origin().unwrap_or_else(|| hub.own_change(hub.next_version()));
             self.decision.learn(hub);
-            let is_ours = self.decision.is_ours(app.id(), &event);
             let identified = IdentifiedEvent { event, origin };
+            let is_ours = self.decision.is_ours(app.id(), &identified);
+            if !is_ours && !self.has_room_for_others(&identified.event) {
+                return self.leave(&identified.event);
+            }
             let (happened_at, busy) = (app.clock().now(), app.clock().busy());
             self.offer(ReceivedEvent { identified, is_ours, happened_at, busy });
         }

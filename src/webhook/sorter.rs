@@ -1,13 +1,17 @@
 //! Sorts the events of one app: what is told now, what is held back, and what is left to another node.
 //!
 //! Every node of a cluster holds the same removals back. Which of them tells one is decided when it has waited long enough,
-//! so that it is not lost when the node that would have told it is gone by then.
+//! so that it is not lost when the node that would have told it is gone by then; and whoever was to tell it when it was put by
+//! does so in any case, as whoever decides by then may not have been there.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::decision::Decision;
 use super::event_id::IdentifiedEvent;
 use super::suppress::Suppressor;
+
+/// How far apart the clocks of two nodes are at most that time the same removal.
+const NEARLY: Duration = Duration::from_secs(1);
 
 /// The events of one app on their way to its endpoints.
 #[derive(Debug)]
@@ -54,9 +58,8 @@ impl Sorter {
     ) {
         self.due(now, &mut each);
         let Sorter { app_id, suppressor, decision, .. } = self;
-        suppressor.add(identified, now, |identified| {
-            let removal = identified.event.is_removal();
-            let is_ours = if removal { decision.is_ours(app_id, &identified.event) } else { is_ours };
+        suppressor.add(identified, is_ours, now, |identified, was_ours| {
+            let is_ours = was_ours || identified.event.is_removal() && decision.is_ours(app_id, &identified);
             each(Sorted::of(identified, is_ours));
         });
     }
@@ -64,27 +67,29 @@ impl Sorter {
     /// Hands out the removals that have waited long enough.
     pub(super) fn due(&mut self, now: Instant, mut each: impl FnMut(Sorted)) {
         let Sorter { app_id, suppressor, decision, .. } = self;
-        suppressor.due(now, |identified| {
-            let is_ours = decision.is_ours(app_id, &identified.event);
+        suppressor.due(now, |identified, was_ours| {
+            let is_ours = was_ours || decision.is_ours(app_id, &identified);
             each(Sorted::of(identified, is_ours));
         });
     }
 
     /// The broker ends its connections. None can return to this node, so nothing is held back any more; but to another one
     /// they can, if there is one, and it holds back what this one does.
-    pub(super) fn stop(&mut self, each: impl FnMut(Sorted)) {
+    pub(super) fn stop(&mut self, now: Instant, each: impl FnMut(Sorted)) {
         self.is_stopping = true;
         if !self.decision.has_peers() {
-            self.flush(each);
+            self.flush(now, each);
         }
     }
 
-    /// Nothing follows: hands out all that is held back.
-    pub(super) fn flush(&mut self, mut each: impl FnMut(Sorted)) {
+    /// Nothing follows: hands out all that is held back. What is nearly due is told here, too: another node whose clock is
+    /// ahead may have left it to this one already.
+    pub(super) fn flush(&mut self, now: Instant, mut each: impl FnMut(Sorted)) {
         let Sorter { app_id, suppressor, decision, is_stopping } = self;
         let is_held_elsewhere = *is_stopping && decision.has_peers();
-        suppressor.flush(|identified| {
-            let is_ours = !is_held_elsewhere && decision.is_ours(app_id, &identified.event);
+        suppressor.flush(|identified, was_ours, until| {
+            let is_told_elsewhere = is_held_elsewhere && until > now + NEARLY;
+            let is_ours = !is_told_elsewhere && (was_ours || decision.is_ours(app_id, &identified));
             each(Sorted::of(identified, is_ours));
         });
     }

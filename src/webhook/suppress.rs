@@ -17,9 +17,12 @@ use super::event_id::IdentifiedEvent;
 pub(crate) struct Suppressor {
     delay: Duration,
     most: usize,
-    /// In the order in which they came, which is that of their deadlines.
-    held: BTreeMap<u64, HeldRemoval>,
-    by_subject: HashMap<HeldSubject, u64>,
+    /// Those that were this node's to tell, in the order in which they came, which is that of their deadlines.
+    own: BTreeMap<u64, HeldRemoval>,
+    /// Those that were another's.
+    others: BTreeMap<u64, HeldRemoval>,
+    /// Where each is, and whether it is among the own ones.
+    by_subject: HashMap<HeldSubject, (bool, u64)>,
     next: u64,
 }
 
@@ -35,86 +38,109 @@ struct HeldRemoval {
 struct HeldSubject(ChannelName, Option<Arc<str>>);
 
 impl Suppressor {
-    /// Holds removals back for `delay`, and at most `most` at once: one more lets the one that has waited longest go
-    /// early.
+    /// Holds removals back for `delay`, and at most `most` at once that are this node's to tell, and as many that are not:
+    /// one more lets the one of them that has waited longest go early.
     pub(crate) fn new(delay: Duration, most: usize) -> Self {
-        Suppressor { delay, most, held: BTreeMap::new(), by_subject: HashMap::new(), next: 0 }
+        let (own, others) = (BTreeMap::new(), BTreeMap::new());
+        Suppressor { delay, most, own, others, by_subject: HashMap::new(), next: 0 }
     }
 
     /// How many removals are held back.
     pub(crate) fn len(&self) -> usize {
-        self.held.len()
+        self.own.len() + self.others.len()
     }
 
-    /// Adds an event; `send` is given what is to be sent now. What is due must have been taken before.
+    /// Adds an event, which is this node's to tell or not; `send` is given what is to be sent now, and whether that was so of
+    /// it. What is due must have been taken before.
     pub(crate) fn add(
         &mut self,
         identified: IdentifiedEvent,
+        is_own: bool,
         now: Instant,
-        mut send: impl FnMut(IdentifiedEvent),
+        mut send: impl FnMut(IdentifiedEvent, bool),
     ) {
         match &identified.event {
             WebhookEvent::ChannelOccupied(channel) => {
                 if !self.release(&HeldSubject(channel.clone(), None)) {
-                    send(identified);
+                    send(identified, is_own);
                 }
             }
             WebhookEvent::MemberAdded(channel, user_id) => {
                 if !self.release(&HeldSubject(channel.clone(), Some(Arc::clone(user_id)))) {
-                    send(identified);
+                    send(identified, is_own);
                 }
             }
             WebhookEvent::ChannelVacated(channel) => {
-                self.hold(HeldSubject(channel.clone(), None), identified, now)
+                self.hold(HeldSubject(channel.clone(), None), identified, is_own, now);
             }
             WebhookEvent::MemberRemoved(channel, user_id) => {
-                self.hold(HeldSubject(channel.clone(), Some(Arc::clone(user_id))), identified, now);
+                let subject = HeldSubject(channel.clone(), Some(Arc::clone(user_id)));
+                self.hold(subject, identified, is_own, now);
             }
             WebhookEvent::ClientEvent(_)
             | WebhookEvent::CacheMiss(_)
-            | WebhookEvent::SubscriptionCount(..) => send(identified),
+            | WebhookEvent::SubscriptionCount(..) => send(identified, is_own),
         }
-        while self.held.len() > self.most {
-            self.send_first(&mut send);
+        for is_own in [true, false] {
+            while self.held(is_own).len() > self.most {
+                self.send_first(is_own, &mut |identified, is_own, _| send(identified, is_own));
+            }
         }
     }
 
     /// Gives `send` what has waited long enough, in the order in which it happened.
-    pub(crate) fn due(&mut self, now: Instant, mut send: impl FnMut(IdentifiedEvent)) {
-        while self.deadline().is_some_and(|until| until <= now) {
-            self.send_first(&mut send);
+    pub(crate) fn due(&mut self, now: Instant, mut send: impl FnMut(IdentifiedEvent, bool)) {
+        while let Some((is_own, until)) = self.first()
+            && until <= now
+        {
+            self.send_first(is_own, &mut |identified, is_own, _| send(identified, is_own));
         }
     }
 
-    /// Gives `send` everything that waits, and holds nothing back any more.
-    pub(crate) fn flush(&mut self, mut send: impl FnMut(IdentifiedEvent)) {
+    /// Gives `send` everything that waits, with the time at which it would be due, and holds nothing back any more.
+    pub(crate) fn flush(&mut self, mut send: impl FnMut(IdentifiedEvent, bool, Instant)) {
         self.most = 0;
-        while !self.held.is_empty() {
-            self.send_first(&mut send);
+        while let Some((is_own, _)) = self.first() {
+            self.send_first(is_own, &mut send);
         }
     }
 
     /// When the next one will have waited long enough.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.held.first_key_value().map(|(_, held)| held.until)
+        self.first().map(|(_, until)| until)
     }
 
-    fn hold(&mut self, subject: HeldSubject, identified: IdentifiedEvent, now: Instant) {
+    /// Among which the next one is, and when it will have waited long enough.
+    fn first(&self) -> Option<(bool, Instant)> {
+        let first = |is_own: bool, held: &BTreeMap<u64, HeldRemoval>| {
+            held.first_key_value().map(|(place, held)| (*place, is_own, held.until))
+        };
+        let firsts = [first(true, &self.own), first(false, &self.others)];
+        firsts.into_iter().flatten().min().map(|(_, is_own, until)| (is_own, until))
+    }
+
+    fn held(&mut self, is_own: bool) -> &mut BTreeMap<u64, HeldRemoval> {
+        if is_own { &mut self.own } else { &mut self.others }
+    }
+
+    fn hold(&mut self, subject: HeldSubject, identified: IdentifiedEvent, is_own: bool, now: Instant) {
         // A notice was lost if it is held already; the later one counts.
         self.release(&subject);
         let held = HeldRemoval { until: now + self.delay, identified };
-        self.held.insert(self.next, held);
-        self.by_subject.insert(subject, self.next);
+        let place = self.next;
+        self.held(is_own).insert(place, held);
+        self.by_subject.insert(subject, (is_own, place));
         self.next += 1;
     }
 
     /// Forgets the removal of something that is back. Whether there was one.
     fn release(&mut self, subject: &HeldSubject) -> bool {
-        self.by_subject.remove(subject).is_some_and(|place| self.held.remove(&place).is_some())
+        let found = self.by_subject.remove(subject);
+        found.is_some_and(|(is_own, place)| self.held(is_own).remove(&place).is_some())
     }
 
-    fn send_first(&mut self, send: &mut impl FnMut(IdentifiedEvent)) {
-        let Some((_, HeldRemoval { identified, .. })) = self.held.pop_first() else { return };
+    fn send_first(&mut self, is_own: bool, send: &mut impl FnMut(IdentifiedEvent, bool, Instant)) {
+        let Some((_, HeldRemoval { identified, until })) = self.held(is_own).pop_first() else { return };
         match &identified.event {
             WebhookEvent::MemberRemoved(channel, user_id) => {
                 self.by_subject.remove(&HeldSubject(channel.clone(), Some(Arc::clone(user_id))));
@@ -123,7 +149,7 @@ impl Suppressor {
                 self.by_subject.remove(&HeldSubject(identified.event.channel().clone(), None));
             }
         }
-        send(identified);
+        send(identified, is_own, until);
     }
 }
 
@@ -154,8 +180,8 @@ mod tests {
 
     fn add(suppressor: &mut Suppressor, event: WebhookEvent, now: Instant) -> Vec<WebhookEvent> {
         let mut events = Vec::new();
-        suppressor.due(now, |identified| events.push(identified.event));
-        suppressor.add(identified(event, 1), now, |identified| events.push(identified.event));
+        suppressor.due(now, |identified, _| events.push(identified.event));
+        suppressor.add(identified(event, 1), true, now, |identified, _| events.push(identified.event));
         events
     }
 
@@ -172,7 +198,7 @@ mod tests {
         assert_eq!(add(&mut suppressor, vacated(), at(3)), []);
         assert_eq!(suppressor.deadline(), Some(at(6)), "the time begins anew");
         assert_eq!(add(&mut suppressor, occupied(), at(6)), [vacated(), occupied()], "too late");
-        assert!(suppressor.held.is_empty());
+        assert_eq!(suppressor.len(), 0);
     }
 
     #[test]
@@ -183,10 +209,10 @@ mod tests {
             (WebhookEvent::ChannelOccupied(name("a")), WebhookEvent::ChannelVacated(name("a")));
         let history = [(&vacated, 5), (&occupied, 6), (&vacated, 7)];
         for (event, version) in history {
-            suppressor.add(identified(event.clone(), version), now, |identified| panic!("{identified:?}"));
+            suppressor.add(identified(event.clone(), version), true, now, |one, _| panic!("{one:?}"));
         }
         let mut last = Vec::new();
-        suppressor.flush(|identified| last.push(identified));
+        suppressor.flush(|identified, _, _| last.push(identified));
         assert_eq!(last, [identified(vacated.clone(), 7)]);
     }
 
@@ -203,7 +229,7 @@ mod tests {
         assert_eq!(add(&mut suppressor, added("presence-a", "u1"), now), []);
         assert_eq!(add(&mut suppressor, added("presence-a", "u3"), now), [added("presence-a", "u3")]);
         let mut identified = Vec::new();
-        suppressor.due(now + DELAY, |one| identified.push(one.event));
+        suppressor.due(now + DELAY, |one, _| identified.push(one.event));
         let left = [
             removed("presence-a", "u2"),
             removed("presence-b", "u1"),
@@ -221,10 +247,26 @@ mod tests {
         assert_eq!(add(&mut suppressor, vacated(2), now), []);
         assert_eq!(add(&mut suppressor, vacated(3), now), [vacated(1)]);
         let mut identified = Vec::new();
-        suppressor.flush(|one| identified.push(one.event));
+        suppressor.flush(|one, _, _| identified.push(one.event));
         assert_eq!(identified, [vacated(2), vacated(3)]);
         assert_eq!(add(&mut suppressor, vacated(4), now), [vacated(4)], "nothing is held back any more");
-        assert!(suppressor.held.is_empty() && suppressor.by_subject.is_empty());
+        assert!(suppressor.len() == 0 && suppressor.by_subject.is_empty());
+    }
+
+    #[test]
+    fn what_another_node_tells_has_none_of_the_room_of_what_this_one_does() {
+        let now = Instant::now();
+        let mut suppressor = Suppressor::new(DELAY, 2);
+        let vacated = |n: u32| WebhookEvent::ChannelVacated(name(&format!("room-{n}")));
+        let mut sent = Vec::new();
+        for (n, is_own) in [(1, true), (2, false), (3, false), (4, false), (5, true), (6, true)] {
+            suppressor.add(identified(vacated(n), 1), is_own, now, |one, own| sent.push((one.event, own)));
+        }
+        assert_eq!(sent, [(vacated(2), false), (vacated(1), true)]);
+        suppressor.due(now + DELAY, |one, own| sent.push((one.event, own)));
+        let rest = [(vacated(3), false), (vacated(4), false), (vacated(5), true), (vacated(6), true)];
+        assert_eq!(sent[2..], rest, "in the order in which they came");
+        assert!(suppressor.by_subject.is_empty());
     }
 
     /// A change of who is there: after so many milliseconds, in which channel, of which user if of one.
@@ -262,7 +304,7 @@ mod tests {
             // A driver wakes at each deadline.
             let target = now + Duration::from_millis(*after);
             while let Some(until) = suppressor.deadline().filter(|until| *until <= target) {
-                suppressor.due(until, |identified| check(&identified.event, until, &removed_at));
+                suppressor.due(until, |identified, _| check(&identified.event, until, &removed_at));
             }
             now = target;
             let channel = name(&format!("presence-{channel}"));
@@ -279,11 +321,12 @@ mod tests {
                 (true, Some(user)) => WebhookEvent::MemberAdded(channel, user),
                 (false, Some(user)) => WebhookEvent::MemberRemoved(channel, user),
             };
-            suppressor
-                .add(identified(event, 1), now, |identified| check(&identified.event, now, &removed_at));
-            assert!(suppressor.held.len() <= most && suppressor.by_subject.len() == suppressor.held.len());
+            suppressor.add(identified(event, 1), true, now, |identified, _| {
+                check(&identified.event, now, &removed_at)
+            });
+            assert!(suppressor.len() <= most && suppressor.by_subject.len() == suppressor.len());
         }
-        suppressor.flush(|identified| check(&identified.event, now, &removed_at));
+        suppressor.flush(|identified, _, _| check(&identified.event, now, &removed_at));
         assert_eq!(sent_present, present);
     }
 

@@ -43,7 +43,7 @@ impl Node {
     }
 
     fn hears(&mut self, identified: &IdentifiedEvent, now: Instant) {
-        let is_ours = self.decision.is_ours("1", &identified.event);
+        let is_ours = self.decision.is_ours("1", identified);
         let mut sorted = Vec::new();
         self.sorter.add(identified.clone(), is_ours, now, |one| sorted.push(one));
         self.take(sorted);
@@ -55,15 +55,15 @@ impl Node {
         self.take(sorted);
     }
 
-    fn stop(&mut self) {
+    fn stop(&mut self, now: Instant) {
         let mut sorted = Vec::new();
-        self.sorter.stop(|one| sorted.push(one));
+        self.sorter.stop(now, |one| sorted.push(one));
         self.take(sorted);
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, now: Instant) {
         let mut sorted = Vec::new();
-        self.sorter.flush(|one| sorted.push(one));
+        self.sorter.flush(now, |one| sorted.push(one));
         self.take(sorted);
     }
 
@@ -142,21 +142,56 @@ fn a_node_that_stops_leaves_to_the_others_what_it_holds_back() {
     let now = Instant::now();
     let mut a = Node::new(true);
     a.hears(&removed(2), now);
-    a.stop();
+    a.stop(now);
     // As long as it is there, the others leave to it what is its own.
     a.pass(now + DELAY);
     assert_eq!(a.told, [removed(2)]);
     a.hears(&removed(3), now + DELAY);
     a.hears(&added(4), now + DELAY);
     a.hears(&removed(5), now + DELAY);
-    a.end();
+    a.end(now + DELAY);
     assert_eq!((&a.told, &a.left), (&vec![removed(2)], &vec![removed(5)]));
 
     let mut last = Node::new(true);
     last.bus.be_alone();
     last.hears(&removed(2), now);
-    last.stop();
+    last.stop(now);
     assert_eq!(last.told, [removed(2)], "there is nobody else");
+}
+
+#[test]
+fn what_was_to_be_told_here_is_although_another_one_decides_by_then() {
+    let now = Instant::now();
+    let mut a = Node::new(true);
+    a.hears(&removed(2), now);
+    // It was not there when she left.
+    a.decide(false);
+    a.pass(now + DELAY);
+    assert_eq!(a.told, [removed(2)]);
+}
+
+#[test]
+fn what_is_nearly_due_is_told_at_the_end_although_others_hold_it_back() {
+    let now = Instant::now();
+    let mut a = Node::new(true);
+    a.hears(&removed(2), now);
+    a.stop(now);
+    a.end(now + DELAY - Duration::from_millis(5));
+    assert_eq!(a.told, [removed(2)], "a clock that is ahead has taken it for told here");
+}
+
+#[test]
+fn while_the_bus_is_away_a_node_tells_what_happens_on_it() {
+    let now = Instant::now();
+    let mut a = Node::new(false);
+    a.bus.leave(added(1).origin.node);
+    let mut elsewhere = added(1);
+    elsewhere.origin.node = NodeId::new(8);
+    a.hears(&elsewhere, now);
+    a.hears(&added(2), now);
+    a.hears(&removed(3), now);
+    a.pass(now + DELAY);
+    assert_eq!((&a.told, &a.left), (&vec![added(2), removed(3)], &vec![elsewhere]));
 }
 
 #[test]
