@@ -19,6 +19,10 @@ use crate::hub::Claim;
 use super::adapter::{Adapter, EngineError, Subject};
 use super::counts::ClusterCounts;
 
+/// Subjects that are given up at once, and how soon the next ones are.
+const GIVEN_UP_AT_ONCE: usize = 2000;
+const GIVES_UP_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
 /// Hands the hub what the engine remembers of a channel.
 pub(super) type Recalling = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -103,11 +107,13 @@ impl Claims {
                 claimed.claims += 1;
                 claimed.unclaimed_since = None;
                 match &mut claimed.confirmation {
-                    Confirmation::Confirmed => Claim::Settled,
+                    Confirmation::Confirmed if !self.is_away.load(Ordering::Relaxed) => Claim::Settled,
                     Confirmation::Asked(waiters) if !self.is_away.load(Ordering::Relaxed) => {
                         Claim::Waiting(self.new_waiter(waiters))
                     }
-                    Confirmation::Asked(_) | Confirmation::Overdue => self.unconfirmed(),
+                    Confirmation::Asked(_) | Confirmation::Overdue | Confirmation::Confirmed => {
+                        self.unconfirmed()
+                    }
                 }
             }
             Entry::Vacant(entry) => {
@@ -147,9 +153,10 @@ impl Claims {
         }
     }
 
-    /// Gives up what has been unclaimed for long enough. Returns when to look again.
+    /// Gives up what has been unclaimed for long enough, or some of it, so that the engine is not asked for more at once than
+    /// is said to it meanwhile. Returns when to look again.
     pub(super) fn give_up(&self, adapter: &impl Adapter, now: Instant) -> Option<Instant> {
-        loop {
+        for _ in 0..GIVEN_UP_AT_ONCE {
             let subject = {
                 let mut lingering = self.lingering.lock();
                 let (due, _) = lingering.front()?;
@@ -162,12 +169,15 @@ impl Claims {
             match entry.get().unclaimed_since.map(|since| since + self.linger) {
                 Some(due) if due <= now => {
                     adapter.unsubscribe(entry.key());
-                    entry.remove();
+                    if let Confirmation::Asked(waiters) = entry.remove().confirmation {
+                        self.waiting.fetch_sub(waiters.len() as u64, Ordering::Relaxed);
+                    }
                 }
                 Some(due) => self.lingering.lock().push_back((due, entry.key().clone())),
                 None => entry.get_mut().is_listed = false,
             }
         }
+        Some(now + GIVES_UP_AGAIN_AFTER)
     }
 
     /// The subscription by which events of a subject come, if it is wanted.
@@ -308,6 +318,31 @@ mod tests {
             claims.set_away(true);
             assert!(matches!(claims.claim(&adapter, subject(), None), Claim::Settled));
             assert_eq!(counts.read().joins_unconfirmed, 1);
+            claims.set_away(false);
+            let Claim::Waiting(settled) = claims.claim(&adapter, subject(), None) else { panic!() };
+            settled.await.unwrap();
+            claims.set_away(true);
+            assert!(matches!(claims.claim(&adapter, subject(), None), Claim::Settled));
+            assert_eq!(counts.read().joins_unconfirmed, 2, "although it was confirmed before");
+        });
+    }
+
+    #[test]
+    fn many_are_given_up_some_at_a_time_and_nobody_is_left_waiting() {
+        block_on(async {
+            let (_engine, adapter, claims, _) = world();
+            adapter.faults().delay(Duration::from_secs(3600));
+            let many = GIVEN_UP_AT_ONCE + 1;
+            for n in 0..many {
+                let channel = ChannelName::parse(&format!("room-{n}"), 164).unwrap();
+                let subject = Subject::Channel { app: "1".into(), channel };
+                assert!(matches!(claims.claim(&adapter, subject.clone(), None), Claim::Waiting(_)));
+                claims.release(&subject);
+            }
+            let later = Instant::now() + LINGER;
+            assert_eq!(claims.give_up(&adapter, later), Some(later + GIVES_UP_AGAIN_AFTER));
+            assert_eq!(claims.len(), 1);
+            assert_eq!((claims.give_up(&adapter, later), claims.len(), claims.waiting()), (None, 0, 0));
         });
     }
 

@@ -35,6 +35,7 @@ impl<A: Adapter> ClusterNode<A> {
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         counts.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut engine = None;
+        let mut gives_up = None;
         self.look_at(&link.borrow_and_update().clone(), &mut engine);
         loop {
             tokio::select! {
@@ -44,7 +45,15 @@ impl<A: Adapter> ClusterNode<A> {
                     }
                     self.look_at(&link.borrow_and_update().clone(), &mut engine);
                 }
-                _ = beats.tick() => self.beat(),
+                _ = beats.tick() => {
+                    self.beat();
+                    gives_up = Some(Instant::now());
+                }
+                () = until(gives_up.map(Instant::into_std)) => {
+                    let (now, soon) = (Instant::now(), Instant::now() + BEAT_EVERY);
+                    // What is due later, the next beat has looked at.
+                    gives_up = self.claims.give_up(&*self.adapter, now).filter(|then| *then < soon);
+                }
                 () = self.beat_now.notified() => self.beat(),
                 _ = counts.tick() => self.telling.tell_counts(),
                 () = self.telling.wait() => self.flush(),
@@ -75,7 +84,6 @@ impl<A: Adapter> ClusterNode<A> {
     fn beat(&self) {
         self.flush();
         let now = Instant::now().into_std();
-        self.claims.give_up(&*self.adapter, Instant::now());
         if !self.is_away() {
             let engine = match &*self.adapter.link().borrow() {
                 Link::Up { engine, .. } => Some(engine.clone()),
