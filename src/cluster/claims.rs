@@ -19,6 +19,9 @@ use crate::hub::Claim;
 use super::adapter::{Adapter, EngineError, Subject};
 use super::counts::ClusterCounts;
 
+/// So long a join waits at most, whatever is configured: the hub does not wait for much longer.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
 /// Subjects that are given up at once, and how soon the next ones are.
 const GIVEN_UP_AT_ONCE: usize = 2000;
 const GIVES_UP_AGAIN_AFTER: Duration = Duration::from_millis(100);
@@ -75,6 +78,7 @@ impl Claims {
         linger: Duration,
         counts: Arc<ClusterCounts>,
     ) -> Arc<Self> {
+        let wait = wait.min(LONGEST_WAIT);
         Arc::new(Claims {
             subjects: DashMap::new(),
             lingering: Mutex::default(),
