@@ -391,7 +391,8 @@ fn text_of(
     let seen = ours.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let links = links::of_services(&seen).into_iter().map(str::to_owned);
     // One of them alone is no setting either.
-    let urls = ours.iter().filter(|(_, value)| links::is_url(value)).map(|(name, _)| name.clone());
+    let is_link = |name: &str, value: &str| name != reverb::REDIS_URL && links::is_url(value);
+    let urls = ours.iter().filter(|(name, value)| is_link(name, value)).map(|(name, _)| name.clone());
     let skipped: std::collections::BTreeSet<String> = links.chain(urls).collect();
     ours.retain(|name, _| !skipped.contains(name));
     builder.skipped.extend(skipped);

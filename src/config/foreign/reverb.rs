@@ -8,6 +8,9 @@ use super::row::{ForeignName, NameFamily, family, row};
 /// What all of Reverb's begin with.
 pub(in crate::config) const PREFIX: &str = "REVERB_";
 
+/// Where the Redis is. A Kubernetes link of a service is never called so.
+pub(super) const REDIS_URL: &str = "REDIS_URL";
+
 const SCALING: &str = "it is true or false, and REDIS_URL, or REDIS_HOST and its like, say where the Redis between the nodes is";
 const NODES: &str = "the nodes of a broker are joined here by cluster.url and what stands beside it";
 const OWN_RATE: &str = "here client events are bounded per second and connection: set \
@@ -39,7 +42,7 @@ pub(in crate::config) const NAMES: &[ForeignName] = &[
         Engine(EnginePart::Switch { on: &["true", "1"], off: &["false", "0"], advice: SCALING }),
     ),
     row("REVERB_SCALING_CHANNEL", "", Engine(EnginePart::Prefix)),
-    row("REDIS_URL", "", Engine(EnginePart::Url)),
+    row(REDIS_URL, "", Engine(EnginePart::Url)),
     row("REDIS_HOST", "", Engine(EnginePart::Host)),
     row("REDIS_PORT", "", Engine(EnginePart::Port)),
     row("REDIS_USERNAME", "", Engine(EnginePart::User)),

@@ -432,7 +432,7 @@ fn what_other_servers_are_told_of_their_engine_is_put_together() {
     const SOKETI: (&str, &str) = ("SOKETI_ADAPTER_DRIVER", "redis");
     const REVERB: (&str, &str) = ("REVERB_SCALING_ENABLED", "true");
     let sentinels = r#"[{"host":"s1","port":26379},{"host":"s2"}]"#;
-    let cases: [(Variables<'_>, [&str; 5]); 11] = [
+    let cases: [(Variables<'_>, [&str; 5]); 12] = [
         (&[SOKETI], ["redis://127.0.0.1:6379", "", "", "", "heliostat"]),
         (
             &[
@@ -490,6 +490,7 @@ fn what_other_servers_are_told_of_their_engine_is_put_together() {
             ],
             ["rediss://u:…@r:7/3", "", "", "", "heliostat"],
         ),
+        (&[REVERB, ("REDIS_URL", "tcp://10.0.0.5:6380")], ["redis://10.0.0.5:6380", "", "", "", "heliostat"]),
         (
             &[REVERB, ("REDIS_URL", "redis://r"), ("REDIS_PASSWORD", "p")],
             ["redis://r:6379", "", "p", "", "heliostat"],
