@@ -42,6 +42,7 @@ pub(crate) mod status;
 mod telling;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod view;
 mod views;
 

@@ -27,6 +27,7 @@ use super::peers::{Deciders, PeerChange, Peers};
 use super::returning;
 use super::status::{Loss, WordKind};
 use super::telling::Telling;
+use super::turns::Turns;
 use super::views::Views;
 
 /// One node, as its tasks and the hub's threads share it.
@@ -53,6 +54,7 @@ pub(crate) struct ClusterNode<A> {
     pub(super) started_ms: u64,
     tag: SocketTag,
     is_away: AtomicBool,
+    pub(super) recalls: Turns,
     /// Has it beat at once.
     pub(super) beat_now: Arc<Notify>,
     pub(super) runtime: runtime::Handle,
@@ -94,6 +96,7 @@ impl<A: Adapter> ClusterNode<A> {
             started_ms: SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as u64),
             tag: SocketTag::of_random(rand::random()),
             is_away: AtomicBool::new(true),
+            recalls: Turns::default(),
             beat_now: Arc::default(),
             runtime,
             config,

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::hub::{ArrivedEvent, BusAway, Recalled, RememberedAs};
@@ -14,6 +15,9 @@ use super::node::ClusterNode;
 
 /// How long the engine has to tell what it remembers.
 const RECALL_WITHIN: Duration = Duration::from_secs(1);
+
+/// Channels that the engine is asked for at once, where it is asked for all.
+const RECALLED_AT_ONCE: usize = 64;
 
 impl<A: Adapter> ClusterNode<A> {
     /// What the engine remembers, and its number.
@@ -48,9 +52,20 @@ impl<A: Adapter> ClusterNode<A> {
 
     /// The events of the cache channels that this node wants came not for a while: what they remember now, it asks.
     pub(super) async fn recall_all(self: Arc<Self>) {
+        let turn = self.recalls.begin().await;
+        let mut under_way = JoinSet::new();
         for subject in self.claims.cached() {
-            self.recall_here(&subject).await;
+            if !turn.is_last() {
+                // It was away once more: whoever waits begins anew.
+                break;
+            }
+            if under_way.len() >= RECALLED_AT_ONCE {
+                under_way.join_next().await;
+            }
+            let this = Arc::clone(&self);
+            under_way.spawn(async move { this.recall_here(&subject).await });
         }
+        while under_way.join_next().await.is_some() {}
     }
 
     /// What the engine remembers, for whoever reads it.
