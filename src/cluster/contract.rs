@@ -372,7 +372,7 @@ pub(crate) async fn a_reader_who_is_held_back_loses_words_and_holds_no_more<E: C
 
 mod local {
     use super::super::local::{LocalAdapter, LocalEngine};
-    use super::{ContractEngine, Inbox, contract};
+    use super::{ContractEngine, Inbox};
 
     impl ContractEngine for LocalEngine {
         type Adapter = LocalAdapter;
