@@ -36,13 +36,35 @@ pub(crate) struct Word {
     pub(crate) number: Option<u64>,
 }
 
-/// Tells when the engine has carried something out, or that it will not.
-pub(crate) type EngineTicket = oneshot::Sender<Result<(), EngineError>>;
+/// Is told when the engine has carried something out, or that it will not. It is dropped where nobody can say.
+pub(crate) struct EngineTicket(Box<dyn FnOnce(Result<(), EngineError>) + Send + Sync>);
 
-/// Answers a ticket, if there is one. Whoever waited for it may have gone.
+impl EngineTicket {
+    /// One that does this, at once, wherever the answer becomes known. It never waits.
+    pub(crate) fn doing(this: impl FnOnce(Result<(), EngineError>) + Send + Sync + 'static) -> Self {
+        EngineTicket(Box::new(this))
+    }
+}
+
+impl From<oneshot::Sender<Result<(), EngineError>>> for EngineTicket {
+    fn from(waits: oneshot::Sender<Result<(), EngineError>>) -> Self {
+        Self::doing(|answer| {
+            // Whoever waited for it may have gone.
+            let _ = waits.send(answer);
+        })
+    }
+}
+
+impl fmt::Debug for EngineTicket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("EngineTicket").finish()
+    }
+}
+
+/// Answers a ticket, if there is one.
 pub(crate) fn answer(ticket: Option<EngineTicket>, answer: Result<(), EngineError>) {
-    if let Some(ticket) = ticket {
-        let _ = ticket.send(answer);
+    if let Some(EngineTicket(tell)) = ticket {
+        tell(answer);
     }
 }
 
@@ -158,8 +180,8 @@ pub(crate) trait Adapter: Send + Sync + fmt::Debug + 'static {
         bytes: Option<Bytes>,
     ) -> impl Future<Output = Result<Result<u64, Conflict>, EngineError>> + Send;
 
-    /// All documents.
-    fn documents(&self) -> impl Future<Output = Result<Vec<Document>, EngineError>> + Send;
+    /// The document of this key, if there is one. One that is longer than this node reads is refused.
+    fn document(&self, key: &str) -> impl Future<Output = Result<Option<Document>, EngineError>> + Send;
 
     /// Whether the engine is there.
     fn link(&self) -> watch::Receiver<Link>;

@@ -128,7 +128,7 @@ impl Claims {
                     false => Claim::Waiting(self.new_waiter(&mut waiters)),
                 };
                 let (ticket, answer) = oneshot::channel();
-                adapter.subscribe(entry.key(), Some(ticket));
+                adapter.subscribe(entry.key(), Some(ticket.into()));
                 let subject = entry.key().clone();
                 self.runtime.spawn(Arc::clone(self).until_confirmed(subject, subscription, answer, recall));
                 entry.insert(Claimed {

@@ -28,6 +28,8 @@ pub struct ClusterConfig {
     pub inbox_words: usize,
     /// The bytes of these words, likewise.
     pub inbox_bytes: usize,
+    /// How long a message between nodes may be, and what the engine keeps for them. Longer ones are not said, and not read.
+    pub message_bytes: usize,
     /// What this node has said and the engine has not yet taken, in bytes. Further events are dropped.
     pub outgoing_bytes: usize,
     /// Channels whose events are numbered, and channels of which it is known which events have been heard.
@@ -72,6 +74,7 @@ impl Default for ClusterConfig {
             settle_most: Duration::from_secs(10),
             inbox_words: 65_536,
             inbox_bytes: 64 * 1024 * 1024,
+            message_bytes: 32 * 1024 * 1024,
             outgoing_bytes: 64 * 1024 * 1024,
             numbered_channels: 100_000,
             waiting_events: 10_000,

@@ -67,9 +67,8 @@ impl<A: Adapter> EngineDocuments<A> {
 
 impl<A: Adapter> DocumentStore for EngineDocuments<A> {
     fn read(&self, key: &str) -> Result<Option<Document>, EngineError> {
-        let adapter = Arc::clone(&self.adapter);
-        let documents = self.wait(async move { adapter.documents().await })?;
-        Ok(documents.into_iter().find(|document| *document.key == *key))
+        let (adapter, key) = (Arc::clone(&self.adapter), key.to_owned());
+        self.wait(async move { adapter.document(&key).await })
     }
 
     fn write(&self, key: &str, expected: u64, bytes: Bytes) -> Result<Result<u64, Conflict>, EngineError> {

@@ -141,8 +141,8 @@ impl Adapter for LocalAdapter {
         std::future::ready(self.shared.lock().write_document(self.me, key, expected, bytes))
     }
 
-    fn documents(&self) -> impl Future<Output = Result<Vec<Document>, EngineError>> + Send {
-        std::future::ready(self.shared.lock().documents(self.me))
+    fn document(&self, key: &str) -> impl Future<Output = Result<Option<Document>, EngineError>> + Send {
+        std::future::ready(self.shared.lock().document(self.me, key))
     }
 
     fn link(&self) -> watch::Receiver<Link> {
@@ -184,7 +184,7 @@ mod tests {
 
     fn say(adapter: &LocalAdapter, text: &'static str) -> Result<(), EngineError> {
         let (ticket, mut answer) = oneshot::channel();
-        adapter.publish(&Subject::State, Bytes::from_static(text.as_bytes()), Some(ticket)).unwrap();
+        adapter.publish(&Subject::State, Bytes::from_static(text.as_bytes()), Some(ticket.into())).unwrap();
         answer.try_recv().unwrap()
     }
 
@@ -233,7 +233,7 @@ mod tests {
         let (engine, says, hears, mut words) = two();
         hears.faults().delay(Duration::from_millis(20));
         let (ticket, mut answer) = oneshot::channel();
-        hears.subscribe(&Subject::Documents, Some(ticket));
+        hears.subscribe(&Subject::Documents, Some(ticket.into()));
         assert_eq!((say(&says, "1"), say(&says, "2")), (Ok(()), Ok(())));
         hears.faults().delay(Duration::ZERO);
         assert_eq!(say(&says, "3"), Ok(()));

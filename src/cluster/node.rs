@@ -158,15 +158,13 @@ impl<A: Adapter> ClusterNode<A> {
         self.telling.flush(|batch| self.say(&Subject::State, WordKind::Facts, Content::Facts(batch), None));
     }
 
-    /// What is answered when the engine has answered. Where it answers nothing, the bus is away.
+    /// What is answered when the engine has answered. Where it answers nothing, it is dropped: the bus is away.
     fn ticket(&self, taken: Taken) -> EngineTicket {
-        let (ticket, answer) = oneshot::channel();
         let counts = Arc::clone(&self.counts);
-        self.runtime.spawn(async move {
+        EngineTicket::doing(move |answer| {
             // Whoever asked may have gone.
-            let _ = taken.send(taken_of(answer.await, &counts));
-        });
-        ticket
+            let _ = taken.send(taken_of(answer, &counts));
+        })
     }
 
     /// Hands the hub what the engine remembers of a channel, when it is awaited.
@@ -208,18 +206,15 @@ impl<A: Adapter> ClusterNode<A> {
 }
 
 /// What whoever waits is told when the engine has answered, or has not.
-pub(super) fn taken_of(
-    answer: Result<Result<(), EngineError>, oneshot::error::RecvError>,
-    counts: &ClusterCounts,
-) -> Result<(), BusAway> {
+pub(super) fn taken_of(answer: Result<(), EngineError>, counts: &ClusterCounts) -> Result<(), BusAway> {
     match answer {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(EngineError::Refused(reason))) => {
+        Ok(()) => Ok(()),
+        Err(EngineError::Refused(reason)) => {
             counts.lost(Loss::Refused, 1);
             tracing::warn!(%reason, "the engine refuses what this node says");
             Err(BusAway)
         }
-        Ok(Err(EngineError::Away)) | Err(_) => Err(BusAway),
+        Err(EngineError::Away) => Err(BusAway),
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::hub::{ArrivedEvent, Hub, Outgoing, RememberedAs, Taken};
 use crate::protocol::{ChannelName, Form, Frame, SocketId};
 
-use super::adapter::EngineTicket;
+use super::adapter::{EngineError, EngineTicket};
 use super::counts::ClusterCounts;
 use super::node::{ClusterNode, taken_of};
 
@@ -47,14 +47,14 @@ impl Returning {
     ) -> EngineTicket {
         let (ticket, answer) = oneshot::channel();
         runtime.spawn(async move {
-            let answer = taken_of(answer.await, &counts);
+            let answer = taken_of(answer.await.unwrap_or(Err(EngineError::Away)), &counts);
             if answer.is_err() {
                 self.deliver();
             }
             // Whoever asked may have gone.
             let _ = taken.map(|taken| taken.send(answer));
         });
-        ticket
+        ticket.into()
     }
 
     fn deliver(self) {

@@ -125,7 +125,7 @@ impl<A: Adapter> ClusterNode<A> {
     pub(super) async fn listen(self: Arc<Self>) {
         let tickets = [Subject::State, Subject::Node(self.me)].map(|subject| {
             let (ticket, answer) = oneshot::channel();
-            self.adapter.subscribe(&subject, Some(ticket));
+            self.adapter.subscribe(&subject, Some(ticket.into()));
             answer
         });
         for answer in tickets {
@@ -168,7 +168,12 @@ impl<A: Adapter> ClusterNode<A> {
         self.counts.snapshots_given.add_from_anywhere(1);
         for part in snapshot.answer(request) {
             let (ticket, answer) = oneshot::channel();
-            self.say(&Subject::Node(asker), WordKind::Snapshot, Content::SnapshotPart(part), Some(ticket));
+            self.say(
+                &Subject::Node(asker),
+                WordKind::Snapshot,
+                Content::SnapshotPart(part),
+                Some(ticket.into()),
+            );
             // It goes as fast as the engine takes it. Whoever misses a part asks again.
             if !matches!(timeout(PART_WITHIN, answer).await, Ok(Ok(Ok(())))) {
                 return;
@@ -181,7 +186,7 @@ impl<A: Adapter> ClusterNode<A> {
         self.telling.tell_counts();
         self.flush();
         let (ticket, answer) = oneshot::channel();
-        self.say(&Subject::State, WordKind::Heartbeat, Content::Goodbye, Some(ticket));
+        self.say(&Subject::State, WordKind::Heartbeat, Content::Goodbye, Some(ticket.into()));
         if !matches!(timeout(within, answer).await, Ok(Ok(Ok(())))) {
             tracing::warn!("this node could not say goodbye: the others will take it for dead");
         }

@@ -147,7 +147,8 @@ impl Config {
 }
 
 /// What all nodes of a cluster should have alike, because clients come to any of them and may not notice which.
-const SHARED: [&str; 9] = [
+const SHARED: [&str; 10] = [
+    "cluster.message_bytes",
     "server.path_prefix",
     "server.http_body_bytes",
     "connection.activity_timeout_seconds",

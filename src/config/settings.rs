@@ -177,6 +177,7 @@ pub(super) fn node_settings() -> Vec<Setting<Config>> {
         "cluster.settle_most_seconds", Seconds { least: 0.0 }, cluster.node.settle_most;
         "cluster.inbox_words", Integer(1..=MOST), cluster.node.inbox_words;
         "cluster.inbox_bytes", Integer(1024..=MOST), cluster.node.inbox_bytes;
+        "cluster.message_bytes", Integer(1_048_576..=MOST), cluster.node.message_bytes;
         "cluster.outgoing_bytes", Integer(1024..=MOST), cluster.node.outgoing_bytes;
         "cluster.numbered_channels", Integer(1..=MOST), cluster.node.numbered_channels;
         "cluster.waiting_events", Integer(0..=MOST), cluster.node.waiting_events;

@@ -121,7 +121,8 @@ mod with_redis {
             prefix: Arc::clone(&settings.node.prefix),
             connect_timeout: settings.connect_timeout,
             outgoing_bytes: settings.node.outgoing_bytes,
-            ..RedisTarget::new(url, tls)
+            message_bytes: settings.node.message_bytes,
+            ..RedisTarget::new(url, tls)?
         }))
     }
 }

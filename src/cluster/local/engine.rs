@@ -227,9 +227,9 @@ impl LocalShared {
         Ok(Ok(version))
     }
 
-    pub(super) fn documents(&mut self, me: LocalMemberId) -> Result<Vec<Document>, EngineError> {
+    pub(super) fn document(&mut self, me: LocalMemberId, key: &str) -> Result<Option<Document>, EngineError> {
         self.reaching(me)?;
-        Ok(self.documents.values().cloned().collect())
+        Ok(self.documents.get(key).cloned())
     }
 
     pub(super) fn link(&mut self, me: LocalMemberId) -> watch::Receiver<Link> {

@@ -1,10 +1,11 @@
 //! A connection to one server of an engine: requests in their order, and messages as they come.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ::redis::{Cmd, Value, cmd, parse_redis_value};
+use ::redis::{Cmd, PushKind, Value, cmd, parse_redis_value};
 use bytes::BytesMut;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
@@ -14,9 +15,10 @@ use tokio::time::timeout;
 
 use super::framing::{Framing, published};
 use super::names::Names;
-use super::refusal::StartRefusal;
+use super::refusal::{StartRefusal, said};
 use super::stream::{EngineStream, ServerAddress};
 use super::target::RedisTarget;
+use crate::app::Secret;
 use crate::cluster::EngineLogin;
 
 /// Answers on their way to whoever waits for them.
@@ -31,6 +33,8 @@ pub(super) type OnMessage = Box<dyn Fn(&[u8], &[u8]) + Send + Sync>;
 /// A connection. Dropping it ends it.
 pub(super) struct EngineConnection {
     pub(super) address: ServerAddress,
+    /// Where that was when it was connected to.
+    pub(super) connected: Option<SocketAddr>,
     write: WriteHalf<Box<dyn EngineStream>>,
     answers: mpsc::Receiver<Value>,
     /// Answers that are still to come. An engine that sends others has lost count, or is none.
@@ -55,7 +59,8 @@ impl EngineConnection {
         login: &EngineLogin,
         heard: OnMessage,
     ) -> Result<(Self, Greeting), StartRefusal> {
-        let (read, write) = tokio::io::split(address.connect(target).await?);
+        let (stream, connected) = address.connect(target).await?;
+        let (read, write) = tokio::io::split(stream);
         let (sender, answers) = mpsc::channel(ANSWERS);
         let expected = Arc::new(AtomicUsize::new(0));
         let ended = Arc::new(Mutex::new(None));
@@ -70,7 +75,7 @@ impl EngineConnection {
         };
         let reader = tokio::spawn(reading).abort_handle();
         let mut connection =
-            EngineConnection { address: address.clone(), write, answers, expected, ended, reader };
+            EngineConnection { address: address.clone(), connected, write, answers, expected, ended, reader };
         let greeting = connection.greet(target, login).await?;
         Ok((connection, greeting))
     }
@@ -85,7 +90,13 @@ impl EngineConnection {
         let address = self.address.to_string();
         let answer = match self.ask(&hello, target).await? {
             Value::ServerError(error) => {
-                let reason = without_code(&error);
+                let mut reason = without_code(&error);
+                // Some repeat what they have not understood.
+                if let Some(password) =
+                    login.password.as_ref().map(Secret::text).filter(|text| !text.is_empty())
+                {
+                    reason = reason.replace(password, "…");
+                }
                 return Err(match error.code() {
                     "NOAUTH" | "WRONGPASS" => StartRefusal::Login { address, reason },
                     "ERR" if reason.contains("unknown command") => {
@@ -208,13 +219,33 @@ async fn receive(
             let Ok(answer) = parse_redis_value(&value) else { return "what it sends is no value".to_owned() };
             let fewer = |count: usize| count.checked_sub(1);
             if expected.fetch_update(Ordering::AcqRel, Ordering::Acquire, fewer).is_err() {
-                return "it sends what it was not asked for".to_owned();
+                return unasked(&answer).to_owned();
             }
             if answers.send(answer).await.is_err() {
                 return "nobody reads it".to_owned();
             }
         }
     }
+}
+
+/// What it means that something comes that is no answer.
+fn unasked(value: &Value) -> &'static str {
+    match value {
+        Value::Push { kind: PushKind::SUnsubscribe, .. } => {
+            "it has ended a subscription, whose slot has moved"
+        }
+        Value::Push { kind: PushKind::Disconnection, .. } => "it was closed",
+        _ => "it sends what it was not asked for",
+    }
+}
+
+/// Whether an answer confirms that a subscription to this name has begun or ended.
+pub(super) fn confirms(answer: &Value, name: &str) -> bool {
+    use PushKind::{SSubscribe, SUnsubscribe, Subscribe, Unsubscribe};
+    let Value::Push { kind: Subscribe | SSubscribe | Unsubscribe | SUnsubscribe, data } = answer else {
+        return false;
+    };
+    matches!(data.first(), Some(Value::BulkString(of)) if of == name.as_bytes())
 }
 
 /// What an error that the engine has answered means for the connection.
@@ -225,7 +256,8 @@ pub(super) fn refusal(
 ) -> StartRefusal {
     let (address, reason) = (address.to_string(), without_code(error));
     match error.code() {
-        "NOPERM" => {
+        // What a script lacks has no code of its own.
+        code if code == "NOPERM" || reason.starts_with("The user executing the script can't") => {
             let rule = Names::new(Arc::clone(&target.prefix)).acl_rule(target.is_cluster());
             StartRefusal::Permission { address, reason, rule }
         }
@@ -238,8 +270,8 @@ pub(super) fn refusal(
 /// The text of an error: its code, too, unless that says nothing.
 pub(super) fn without_code(error: &::redis::ServerError) -> String {
     match (error.code(), error.details()) {
-        ("ERR" | "NOPERM" | "WRONGPASS" | "NOAUTH", Some(details)) => details.to_owned(),
-        (code, details) => format!("{code} {}", details.unwrap_or_default()).trim_end().to_owned(),
+        ("ERR" | "NOPERM" | "WRONGPASS" | "NOAUTH", Some(details)) => said(details),
+        (code, details) => said(format!("{code} {}", details.unwrap_or_default()).trim_end()),
     }
 }
 

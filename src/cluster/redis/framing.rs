@@ -6,8 +6,12 @@ use bytes::{Bytes, BytesMut};
 /// A line is a number, a short text or an error: none needs more.
 const MAX_LINE: usize = 64 * 1024;
 
-/// Values within one: an answer with all documents is the largest that is asked for.
+/// Values within one: an answer with all documents is the largest that is asked for. Each takes more memory than it has
+/// bytes.
 const MAX_VALUES: u64 = 1_000_000;
+
+/// How deep values are within each other: the ranges of a cluster's slots are four deep.
+const MAX_DEPTH: usize = 8;
 
 /// Cuts what is read into values. None of them is longer than the limit; nothing more of one is ever held.
 #[derive(Debug)]
@@ -15,8 +19,10 @@ pub(super) struct Framing {
     limit: usize,
     /// How far the value has been looked at.
     at: usize,
-    /// Values that are still to come before it is complete.
-    missing: u64,
+    /// What has been looked at of it, and of the values within it.
+    seen: u64,
+    /// The values that are still to come of each that is not complete, the outermost first. With none, it is.
+    missing: Vec<u64>,
 }
 
 /// What the engine sends is nothing that this connection reads.
@@ -25,6 +31,9 @@ pub(super) enum BadValue {
     /// The value is longer than is read.
     #[error("it sends a value of more than {0} bytes")]
     TooLong(usize),
+    /// There are more values within the value than are read.
+    #[error("it sends too many values at once, or too many within each other")]
+    TooMany,
     /// It is none.
     #[error("what it sends is not its protocol")]
     Malformed,
@@ -32,7 +41,7 @@ pub(super) enum BadValue {
 
 impl Framing {
     pub(super) fn new(limit: usize) -> Self {
-        Framing { limit, at: 0, missing: 1 }
+        Framing { limit, at: 0, seen: 0, missing: vec![1] }
     }
 
     /// Takes the first value off what was read, if it is complete.
@@ -40,11 +49,11 @@ impl Framing {
     /// # Errors
     /// If it is none or too long. The connection is of no use then.
     pub(super) fn take(&mut self, read: &mut BytesMut) -> Result<Option<Bytes>, BadValue> {
-        while self.missing > 0 {
+        while let Some(missing) = self.missing.last_mut() {
             let Some(line) = line(read.get(self.at..).unwrap_or_default())? else { return Ok(None) };
             let (kind, rest) = line.split_first().ok_or(BadValue::Malformed)?;
             let header = line.len() + 2;
-            let (skipped, more) = match kind {
+            let (skipped, within) = match kind {
                 b'$' | b'=' | b'!' => match number(rest)? {
                     None => (0, 0),
                     Some(bytes) => (usize::try_from(bytes).map_or(usize::MAX, |n| n.saturating_add(2)), 0),
@@ -56,10 +65,18 @@ impl Framing {
                 _ => return Err(BadValue::Malformed),
             };
             let end = self.at.saturating_add(header).saturating_add(skipped);
-            self.missing = (self.missing - 1).saturating_add(more);
-            if end > self.limit || self.missing > MAX_VALUES {
+            if end > self.limit {
                 return Err(BadValue::TooLong(self.limit));
             }
+            *missing = missing.saturating_sub(1);
+            self.seen += 1;
+            if within > 0 {
+                self.missing.push(within);
+            }
+            if self.seen.saturating_add(within) > MAX_VALUES || self.missing.len() > MAX_DEPTH {
+                return Err(BadValue::TooMany);
+            }
+            while self.missing.pop_if(|missing| *missing == 0).is_some() {}
             // What is skipped need not have come yet.
             self.at = end;
         }
@@ -67,7 +84,8 @@ impl Framing {
             return Ok(None);
         }
         let value = read.split_to(self.at).freeze();
-        (self.at, self.missing) = (0, 1);
+        (self.at, self.seen) = (0, 0);
+        self.missing.push(1);
         Ok(Some(value))
     }
 }
@@ -151,13 +169,7 @@ mod tests {
     #[test]
     fn what_is_too_long_is_refused_by_its_announcement() {
         let refused = |text: &str| Framing::new(1000).take(&mut BytesMut::from(text)).unwrap_err();
-        for text in [
-            "$600000000\r\n",
-            "*3\r\n$900\r\n",
-            ">1000001\r\n",
-            "*1\r\n%9223372036854775807\r\n",
-            "$99999999999999999999\r\n",
-        ] {
+        for text in ["$600000000\r\n", "*3\r\n$900\r\n", "$99999999999999999999\r\n"] {
             let text = if text.starts_with("*3") {
                 format!("{text}{}\r\n$900\r\n", "x".repeat(900))
             } else {
@@ -165,7 +177,22 @@ mod tests {
             };
             assert!(matches!(refused(&text), BadValue::TooLong(_)), "{text}");
         }
-        for text in ["$-2\r\n", "?\r\n", "\r\n", "$?\r\n", "+a\n", "$+1\r\n"] {
+        let deep = "*1\r\n".repeat(MAX_DEPTH);
+        for text in [">1000001\r\n", "*1\r\n%9223372036854775807\r\n", "|18446744073709551615\r\n", &deep] {
+            assert_eq!(refused(text), BadValue::TooMany, "{text}");
+        }
+        for text in [
+            "*?\r\n",
+            "$?\r\n:1\r\n",
+            "%?\r\n",
+            ".\r\n",
+            "$-2\r\n",
+            "?\r\n",
+            "\r\n",
+            "$?\r\n",
+            "+a\n",
+            "$+1\r\n",
+        ] {
             assert_eq!(refused(text), BadValue::Malformed, "{text}");
         }
         assert_eq!(refused(&"x".repeat(MAX_LINE)), BadValue::Malformed);

@@ -6,6 +6,7 @@
 mod connection;
 mod framing;
 mod joined;
+mod lookup;
 mod names;
 mod outbox;
 mod places;
@@ -102,6 +103,10 @@ impl RedisAdapter {
         bytes: usize,
         ticket: Option<EngineTicket>,
     ) -> Result<(), OutboxFull> {
+        if bytes > self.joined.target.most_bytes() {
+            // Whoever heard it would take the engine for none.
+            return Err(self.joined.outbox.refuse());
+        }
         self.joined.outbox.push(tag, EngineCommand { packed, to: Asker::Said { bytes, ticket } })
     }
 
@@ -192,7 +197,11 @@ impl Adapter for RedisAdapter {
         subject: &Subject,
     ) -> impl Future<Output = Result<Option<Remembered>, EngineError>> + Send {
         let key = [self.joined.names.remembered(subject)];
-        let asked = self.ask(tag(subject), self.call(|scripts| &scripts.recall, &key));
+        let call = self.call(|scripts| &scripts.recall, &key).map(|mut call| {
+            call.arg(self.joined.target.most_bytes());
+            call
+        });
+        let asked = self.ask(tag(subject), call);
         async move { Ok(read_remembered(&asked.await?)) }
     }
 
@@ -225,7 +234,10 @@ impl Adapter for RedisAdapter {
         bytes: Option<Bytes>,
     ) -> impl Future<Output = Result<Result<u64, Conflict>, EngineError>> + Send {
         let (names, at) = (&self.joined.names, tag(&Subject::Documents));
+        let is_short = bytes.as_ref().is_none_or(|bytes| bytes.len() <= self.joined.target.most_bytes());
+        let too_long = || EngineError::Refused("the document is longer than is read".to_owned());
         let call = self.call(|scripts| &scripts.write, &[names.number(at), names.documents()]);
+        let call = if is_short { call } else { Err(too_long()) };
         let call = call.map(|mut call| {
             let is_written = u8::from(bytes.is_some());
             call.arg(key).arg(expected).arg(is_written).arg(&bytes.unwrap_or_default()[..]);
@@ -239,11 +251,14 @@ impl Adapter for RedisAdapter {
         }
     }
 
-    fn documents(&self) -> impl Future<Output = Result<Vec<Document>, EngineError>> + Send {
-        let mut all = cmd("HGETALL");
-        all.arg(self.joined.names.documents());
-        let asked = self.ask(tag(&Subject::Documents), Ok(all));
-        async move { Ok(read_documents(asked.await?)) }
+    fn document(&self, key: &str) -> impl Future<Output = Result<Option<Document>, EngineError>> + Send {
+        let most = self.joined.target.most_bytes();
+        let call = self.call(|scripts| &scripts.read, &[self.joined.names.documents()]).map(|mut call| {
+            call.arg(key).arg(most);
+            call
+        });
+        let (asked, key) = (self.ask(tag(&Subject::Documents), call), Arc::from(key));
+        async move { Ok(read_document(&asked.await?, key)) }
     }
 
     fn link(&self) -> watch::Receiver<Link> {
@@ -285,13 +300,8 @@ fn read_written(answer: &Value) -> Option<Result<u64, Conflict>> {
 }
 
 /// What was written by somebody else, and has no version, is none.
-fn read_documents(answer: Value) -> Vec<Document> {
-    let Value::Map(pairs) = answer else { return Vec::new() };
-    let document = |(key, value): (Value, Value)| {
-        let Value::BulkString(value) = value else { return None };
-        let (version, bytes) = read_numbered(&value)?;
-        let bytes = Bytes::copy_from_slice(bytes);
-        Some(Document { key: connection::text(&key)?.into(), version, bytes })
-    };
-    pairs.into_iter().filter_map(document).collect()
+fn read_document(answer: &Value, key: Arc<str>) -> Option<Document> {
+    let Value::BulkString(value) = answer else { return None };
+    let (version, bytes) = read_numbered(value)?;
+    Some(Document { key, version, bytes: Bytes::copy_from_slice(bytes) })
 }

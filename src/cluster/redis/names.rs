@@ -77,7 +77,7 @@ impl Names {
             false => "+publish +subscribe +unsubscribe",
         };
         format!(
-            "{publishing} +evalsha +script|load +get +set +del +pttl +time +hget +hset +hdel +hgetall +info \
+            "{publishing} +evalsha +script|load +get +set +del +pttl +time +hget +hset +hdel +info \
              ~{prefix}:* &{prefix}:*"
         )
     }

@@ -88,6 +88,12 @@ impl EngineOutbox {
         Ok(())
     }
 
+    /// There is no room for something, whatever else waits.
+    pub(super) fn refuse(&self) -> OutboxFull {
+        self.queues.lock().counts.full += 1;
+        OutboxFull
+    }
+
     /// What is sent to a server next; nothing if nothing waits.
     pub(super) fn batch(&self, server: usize) -> Vec<EngineCommand> {
         let mut queues = self.queues.lock();
@@ -138,7 +144,10 @@ mod tests {
 
     fn said(bytes: usize) -> (EngineCommand, oneshot::Receiver<Result<(), EngineError>>) {
         let (ticket, told) = oneshot::channel();
-        (EngineCommand { packed: vec![0; bytes], to: Asker::Said { bytes, ticket: Some(ticket) } }, told)
+        (
+            EngineCommand { packed: vec![0; bytes], to: Asker::Said { bytes, ticket: Some(ticket.into()) } },
+            told,
+        )
     }
 
     #[test]

@@ -16,6 +16,9 @@ pub(super) struct EnginePlaces {
     pub(super) routes: [u16; TAGS],
 }
 
+/// The longest name that a host can have.
+const MOST_BYTES_OF_HOST: usize = 255;
+
 /// Finds them.
 pub(super) async fn locate(target: &RedisTarget) -> Result<EnginePlaces, StartRefusal> {
     let only = |server| EnginePlaces { servers: vec![server], routes: [0; TAGS] };
@@ -133,5 +136,8 @@ fn host(host: Option<&Value>, port: Option<&Value>) -> Option<EngineHost> {
         Value::Int(port) => u16::try_from(*port).ok()?,
         value => text(value)?.parse().ok()?,
     };
+    if host.len() > MOST_BYTES_OF_HOST || host.contains(char::is_control) {
+        return None;
+    }
     Some(EngineHost { host, port })
 }

@@ -1,11 +1,13 @@
 //! Whether a server still carries what is said: this node's own probes, said by the connection that publishes and heard by
 //! the one that hears. An answer to a question proves nothing of the sort.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::redis::{Value, cmd};
 use parking_lot::Mutex;
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -17,6 +19,9 @@ use super::server::{Verbs, is_unchanged};
 use super::stream::ServerAddress;
 use crate::cluster::adapter::{EngineError, EngineId, Link};
 
+/// Probes that may be on their way at once: more than are said until the way counts as lost.
+const PROBES_UNDER_WAY: usize = 16;
+
 /// The probes of one server.
 pub(super) struct EngineProbes {
     /// The channel on which they are said.
@@ -27,8 +32,10 @@ pub(super) struct EngineProbes {
 }
 
 struct ProbeTimes {
-    /// The number of the last one, and when it was said.
-    said: (u64, Instant),
+    /// The number of the last one.
+    last: u64,
+    /// The last ones that have not come back, and when they were said.
+    said: VecDeque<(u64, Instant)>,
     heard: Instant,
     /// How long the last one that came back took.
     round_trip: Option<Duration>,
@@ -37,7 +44,7 @@ struct ProbeTimes {
 impl EngineProbes {
     pub(super) fn new(channel: String, came: Arc<Notify>) -> Self {
         let now = Instant::now();
-        let times = Mutex::new(ProbeTimes { said: (0, now), heard: now, round_trip: None });
+        let times = Mutex::new(ProbeTimes { last: 0, said: VecDeque::new(), heard: now, round_trip: None });
         EngineProbes { channel, times, came }
     }
 
@@ -48,21 +55,23 @@ impl EngineProbes {
 
     fn say(&self, now: Instant) -> u64 {
         let mut times = self.times.lock();
-        times.said = (times.said.0 + 1, now);
-        times.said.0
+        times.last += 1;
+        let number = times.last;
+        times.said.push_back((number, now));
+        if times.said.len() > PROBES_UNDER_WAY {
+            times.said.pop_front();
+        }
+        number
     }
 
-    /// A probe has come back. One from before the last shows that the way is open, and tells no time.
+    /// A probe has come back. One that came already, or that nobody has said, shows nothing.
     pub(super) fn hear(&self, number: u64, now: Instant) {
         let mut times = self.times.lock();
-        if number > times.said.0 {
-            return;
-        }
+        let Some(at) = times.said.iter().position(|(said, _)| *said == number) else { return };
+        let Some((_, said)) = times.said.drain(..=at).next_back() else { return };
         times.heard = now;
-        if number == times.said.0 {
-            times.round_trip = Some(now.saturating_duration_since(times.said.1));
-            self.came.notify_one();
-        }
+        times.round_trip = Some(now.saturating_duration_since(said));
+        self.came.notify_one();
     }
 
     fn silent_for(&self, now: Instant) -> Duration {
@@ -121,9 +130,11 @@ pub(super) async fn probe(
         let number = probes.say(Instant::now()).to_string();
         let verbs = Verbs::of(&of.target);
         ask(of, tag, cmd(verbs.publish).arg(&probes.channel).arg(number).get_packed_command());
-        let mark = ask(of, tag, cmd("GET").arg(of.names.marker(tag)).get_packed_command());
-        let greeting = ask(of, tag, cmd("HELLO").arg(3).get_packed_command());
-        last = mark.zip(greeting);
+        if last.is_none() {
+            let mark = ask(of, tag, cmd("GET").arg(of.names.marker(tag)).get_packed_command());
+            let greeting = ask(of, tag, cmd("HELLO").arg(3).get_packed_command());
+            last = mark.zip(greeting);
+        }
     }
 }
 
@@ -135,15 +146,24 @@ fn ask(of: &JoinedEngine, tag: usize, packed: Vec<u8>) -> Option<Asked> {
     of.outbox.push(tag, EngineCommand { packed, to: Asker::Asked(asker) }).ok().map(|()| asked)
 }
 
-/// What was answered since the last probe. What has not been answered is for the probes to judge.
+/// What was answered to the last question, if it was. What has not been answered is for the probes to judge.
 fn judge(
     last: &mut Option<(Asked, Asked)>,
     address: &ServerAddress,
     marker: &str,
 ) -> Result<(), StartRefusal> {
     let Some((mut mark, mut greeting)) = last.take() else { return Ok(()) };
-    match (mark.try_recv(), greeting.try_recv()) {
-        (Ok(Ok(mark)), Ok(Ok(greeting))) => is_unchanged(address, marker, read_greeting(greeting), &mark),
+    // It was asked after the other one.
+    let greeting = match greeting.try_recv() {
+        Ok(greeting) => greeting,
+        Err(TryRecvError::Empty) => {
+            *last = Some((mark, greeting));
+            return Ok(());
+        }
+        Err(TryRecvError::Closed) => return Ok(()),
+    };
+    match (mark.try_recv(), greeting) {
+        (Ok(Ok(mark)), Ok(greeting)) => is_unchanged(address, marker, read_greeting(greeting), &mark),
         _ => Ok(()),
     }
 }
@@ -153,17 +173,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_old_probe_shows_that_the_way_is_open_and_tells_no_time() {
+    fn each_probe_that_comes_back_tells_its_time_once() {
         let (probes, start) = (EngineProbes::new(String::new(), Arc::default()), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         probes.begin(start);
-        assert_eq!((probes.say(at(0)), probes.say(at(1))), (1, 2));
-        assert_eq!(probes.silent_for(at(5)), Duration::from_secs(5));
-        probes.hear(3, at(5));
+        assert_eq!((probes.say(at(0)), probes.say(at(1)), probes.say(at(2))), (1, 2, 3));
+        probes.hear(4, at(5));
         assert_eq!(probes.silent_for(at(5)), Duration::from_secs(5), "nobody has said it");
-        probes.hear(1, at(5));
-        assert_eq!((probes.silent_for(at(6)), probes.round_trip()), (Duration::from_secs(1), None));
-        probes.hear(2, at(6));
-        assert_eq!(probes.round_trip(), Some(Duration::from_secs(5)));
+        probes.hear(1, at(3));
+        assert_eq!((probes.silent_for(at(4)), probes.round_trip()), (at(4) - at(3), Some(at(3) - start)));
+        probes.hear(3, at(4));
+        assert_eq!(probes.round_trip(), Some(Duration::from_secs(2)));
+        for again in [1, 2, 3] {
+            probes.hear(again, at(9));
+        }
+        assert_eq!(probes.silent_for(at(9)), Duration::from_secs(5), "what is heard again shows nothing");
+    }
+
+    #[test]
+    fn what_is_asked_is_judged_when_it_is_answered_however_late() {
+        let address = ServerAddress::Socket(std::path::Path::new("/r").into());
+        let ((answers_mark, mark), (answers_greeting, greeting)) = (oneshot::channel(), oneshot::channel());
+        let mut last = Some((mark, greeting));
+        assert_eq!(judge(&mut last, &address, "m"), Ok(()));
+        assert!(last.is_some(), "it is still waited for");
+        answers_mark.send(Ok(Value::BulkString(b"m".to_vec()))).unwrap();
+        let text = |text: &str| Value::SimpleString(text.to_owned());
+        let greeting = vec![(text("version"), text("7.0.0")), (text("role"), text("slave"))];
+        answers_greeting.send(Ok(Value::Map(greeting))).unwrap();
+        let refusal = judge(&mut last, &address, "m").unwrap_err();
+        assert_eq!(refusal, StartRefusal::Replica { address: "/r".to_owned() });
+        assert!(last.is_none());
     }
 }

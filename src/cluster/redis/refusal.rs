@@ -1,8 +1,19 @@
 //! Why an engine cannot be joined: one sentence for each reason.
 
+/// The most that is shown of what an engine says.
+const SHOWN_CHARS: usize = 300;
+
+/// What an engine says, as the log and errors show it: cut where it is long, and on one line.
+pub(super) fn said(text: &str) -> String {
+    text.chars().take(SHOWN_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// Why an engine cannot be joined, or is away.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum StartRefusal {
+    /// TLS is asked for, and nobody has said whom to trust.
+    #[error("{url} asks for TLS, and there is none to speak")]
+    NoTls { url: String },
     /// There is no connection to it.
     #[error("the engine at {address} cannot be reached: {reason}")]
     Unreachable { address: String, reason: String },

@@ -28,10 +28,10 @@ redis.call(ARGV[3], ARGV[4], '\1' .. text .. ARGV[1])
 return text
 ";
 
-/// Key: what is remembered. Answers it, and the milliseconds that are left.
+/// Key: what is remembered. Argument: how long it is at most. Answers it, and the milliseconds that are left.
 pub(super) const RECALL: &str = r"
 local found = redis.call('GET', KEYS[1])
-if not found then return false end
+if not found or #found > tonumber(ARGV[1]) then return false end
 return {found, redis.call('PTTL', KEYS[1])}
 ";
 
@@ -40,6 +40,13 @@ pub(super) const MISS: &str = r"
 if redis.call('PTTL', KEYS[1]) ~= -2 then return 0 end
 if redis.call('SET', KEYS[2], '1', 'PX', ARGV[1], 'NX') then return 1 end
 return 0
+";
+
+/// Key: the documents. Arguments: the document's key, how long it is at most. Answers it.
+pub(super) const READ: &str = r"
+local found = redis.call('HGET', KEYS[1], ARGV[1])
+if found and #found > tonumber(ARGV[2]) then return redis.error_reply('ERR the document is longer than is read') end
+return found
 ";
 
 /// Keys: the number, the documents. Arguments: the document's key, the version that it should have, `1` if it is written and
@@ -68,13 +75,14 @@ pub(super) struct Scripts {
     pub(super) remember: String,
     pub(super) recall: String,
     pub(super) miss: String,
+    pub(super) read: String,
     pub(super) write: String,
 }
 
 impl Scripts {
     /// The commands that give the scripts to an engine; their answers make up the value.
-    pub(super) fn load() -> [Cmd; 4] {
-        [REMEMBER, RECALL, MISS, WRITE].map(|script| {
+    pub(super) fn load() -> [Cmd; 5] {
+        [REMEMBER, RECALL, MISS, READ, WRITE].map(|script| {
             let mut load = cmd("SCRIPT");
             load.arg("LOAD").arg(script);
             load

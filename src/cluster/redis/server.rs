@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use ::redis::{Value, cmd};
 
-use super::connection::{EngineConnection, Greeting, OnMessage, Unanswered, refusal, text};
+use super::connection::{EngineConnection, Greeting, OnMessage, Unanswered, confirms, refusal, text};
 use super::joined::{ANSWER_WITHIN, BATCH_SUBSCRIPTIONS};
 use super::names::Names;
-use super::refusal::StartRefusal;
+use super::refusal::{StartRefusal, said};
 use super::scripts::Scripts;
 use super::stream::ServerAddress;
 use super::target::RedisTarget;
@@ -85,7 +85,7 @@ fn suits(address: &ServerAddress, target: &RedisTarget, greeting: &Greeting) -> 
     let verbs = Verbs::of(target);
     let major = greeting.version.split('.').next().and_then(|major| major.parse::<u32>().ok());
     if major.is_none_or(|major| major < verbs.least_major) {
-        let version = greeting.version.clone();
+        let version = said(&greeting.version);
         return Err(StartRefusal::TooOld { address: address.to_string(), version, least: verbs.least });
     }
     is_primary(address, greeting)
@@ -107,6 +107,10 @@ async fn mark(
     tag: usize,
 ) -> Result<String, StartRefusal> {
     let key = names.marker(tag);
+    // An engine whose memory is full takes no mark, but has one.
+    if let Some(found) = text(&connection.demand(cmd("GET").arg(&key), target).await?) {
+        return Ok(found);
+    }
     let own = format!("{:032x}", rand::random::<u128>());
     connection.demand(cmd("SET").arg(&key).arg(own).arg("NX"), target).await?;
     let found = connection.demand(cmd("GET").arg(&key), target).await?;
@@ -123,9 +127,9 @@ pub(super) async fn load(
         let name = connection.demand(&command, target).await?;
         names.push(text(&name).ok_or_else(|| connection.address.broken("it does not name a script"))?);
     }
-    let [remember, recall, miss, write] =
+    let [remember, recall, miss, read, write] =
         names.try_into().map_err(|_| connection.address.broken("it does not name a script"))?;
-    Ok(Scripts { remember, recall, miss, write })
+    Ok(Scripts { remember, recall, miss, read, write })
 }
 
 /// Tries every command, so that a permission that is missing is told now.
@@ -142,16 +146,37 @@ async fn try_all(
     hearing.demand(cmd(verbs.unsubscribe).arg(&trial), target).await?;
     publishing.demand(cmd(verbs.publish).arg(&trial).arg(""), target).await?;
     let mut remember = cmd("EVALSHA");
-    remember.arg(&scripts.remember).arg(3).arg(&number).arg(&trial).arg(&trial);
-    publishing.demand(remember.arg("").arg(1).arg(verbs.publish).arg(&trial), target).await?;
-    publishing.demand(cmd("EVALSHA").arg(&scripts.recall).arg(1).arg(&trial), target).await?;
+    let missed = names.trial(tag) + ":missed";
+    remember.arg(&scripts.remember).arg(3).arg(&number).arg(&trial).arg(&missed);
+    remember.arg("").arg(1).arg(verbs.publish).arg(&trial);
+    let mut recall = cmd("EVALSHA");
+    recall.arg(&scripts.recall).arg(1).arg(&trial).arg(0);
+    let mut miss = cmd("EVALSHA");
+    miss.arg(&scripts.miss).arg(2).arg(&trial).arg(&missed).arg(1);
+    let mut tried = vec![remember, recall, miss];
     if tag == 0 {
-        publishing.demand(cmd("HGETALL").arg(names.documents()), target).await?;
-        publishing.demand(cmd("HSET").arg(names.trial(0) + ":hash").arg("a").arg("a"), target).await?;
-        publishing.demand(cmd("HGET").arg(names.trial(0) + ":hash").arg("a"), target).await?;
-        publishing.demand(cmd("HDEL").arg(names.trial(0) + ":hash").arg("a"), target).await?;
+        let of_hash = |verb: &str| {
+            let mut command = cmd(verb);
+            command.arg(names.trial(0) + ":hash").arg("a");
+            command
+        };
+        let mut set = of_hash("HSET");
+        set.arg("a");
+        tried.extend([set, of_hash("HGET"), of_hash("HDEL")]);
+    }
+    for command in tried {
+        if let Value::ServerError(error) = publishing.ask(&command, target).await?
+            && !is_for_now(error.code())
+        {
+            return Err(refusal(&publishing.address, &error, target));
+        }
     }
     Ok(())
+}
+
+/// Whether an error will pass, and publications are carried nevertheless: the memory is full, or a slot is about to move.
+fn is_for_now(code: &str) -> bool {
+    matches!(code, "OOM" | "ASK" | "TRYAGAIN")
 }
 
 /// Whether the server is still what it was when it was joined, by what it has answered just now.
@@ -180,9 +205,12 @@ pub(super) async fn subscribe(
         let packed = names.iter().flat_map(|name| cmd(verbs.subscribe).arg(&**name).get_packed_command());
         let packed: Vec<u8> = packed.collect();
         let answers = hearing.request(&packed, names.len(), ANSWER_WITHIN).await;
-        for answer in answers.map_err(|reason| unanswered(&hearing.address, target, reason))? {
-            if let Value::ServerError(error) = answer {
-                return Err(refusal(&hearing.address, &error, target));
+        let answers = answers.map_err(|reason| unanswered(&hearing.address, target, reason))?;
+        for (answer, name) in answers.into_iter().zip(names) {
+            match answer {
+                Value::ServerError(error) => return Err(refusal(&hearing.address, &error, target)),
+                answer if confirms(&answer, name) => {}
+                _ => return Err(hearing.address.broken("it confirms what it was not asked for")),
             }
         }
     }

@@ -81,8 +81,9 @@ async fn carry(
     let running = parts.map(|((part, changes), waiting)| {
         Box::pin(async move {
             let JoinedServer { publishing, hearing, marker, .. } = part.server;
-            let address = publishing.address.clone();
+            let (address, connected) = (publishing.address.clone(), publishing.connected);
             tokio::select! {
+                trouble = of.target.lookup.until_moved(address.host(), connected) => trouble,
                 trouble = publish_all(of, part.index, publishing, &waiting) => trouble,
                 trouble = change_all(of, part.index, hearing, &changes) => trouble,
                 trouble = probe(of, &part.probes, &address, (part.tag, &marker)) => trouble,

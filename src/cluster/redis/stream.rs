@@ -1,8 +1,10 @@
 //! Streams of bytes to an engine: TCP, TLS over it, or a Unix socket.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -46,6 +48,14 @@ impl ServerAddress {
         }
     }
 
+    /// The host that it is on, if it is not on this machine by a socket.
+    pub(super) fn host(&self) -> Option<&EngineHost> {
+        match self {
+            ServerAddress::Host(host) => Some(host),
+            ServerAddress::Socket(_) => None,
+        }
+    }
+
     pub(super) fn unreachable(&self, reason: impl ToString) -> StartRefusal {
         StartRefusal::Unreachable { address: self.to_string(), reason: reason.to_string() }
     }
@@ -62,28 +72,40 @@ impl ServerAddress {
         StartRefusal::Silent { address: self.to_string(), seconds: target.connect_timeout.as_secs() }
     }
 
-    /// Connects.
-    pub(super) async fn connect(&self, target: &RedisTarget) -> Result<Box<dyn EngineStream>, StartRefusal> {
+    /// Connects; tells the address that it has connected to, if there is one.
+    pub(super) async fn connect(
+        &self,
+        target: &RedisTarget,
+    ) -> Result<(Box<dyn EngineStream>, Option<SocketAddr>), StartRefusal> {
+        let is_there = AtomicBool::new(false);
         let connecting = async {
             match self {
                 ServerAddress::Socket(path) => {
                     let stream = UnixStream::connect(path).await.map_err(|e| self.unreachable(e))?;
-                    Ok(Box::new(stream) as Box<dyn EngineStream>)
+                    Ok((Box::new(stream) as Box<dyn EngineStream>, None))
                 }
-                ServerAddress::Host(EngineHost { host, port }) => {
-                    let stream = TcpStream::connect((host.as_str(), *port));
-                    let stream = stream.await.map_err(|e| self.unreachable(e))?;
+                ServerAddress::Host(host) => {
+                    let addresses = target.lookup.addresses(host).await.map_err(|e| self.unreachable(e))?;
+                    let stream = TcpStream::connect(&*addresses).await.map_err(|e| self.unreachable(e))?;
                     stream.set_nodelay(true).map_err(|e| self.unreachable(e))?;
-                    match &target.tls {
-                        Some(tls) => self.speak_tls(host, stream, tls).await,
-                        None => Ok(Box::new(stream) as Box<dyn EngineStream>),
-                    }
+                    let connected = stream.peer_addr().ok();
+                    is_there.store(true, Ordering::Relaxed);
+                    let stream = match &target.tls {
+                        Some(tls) => self.speak_tls(&host.host, stream, tls).await?,
+                        None => Box::new(stream),
+                    };
+                    Ok((stream, connected))
                 }
             }
         };
         timeout(target.connect_timeout, connecting).await.map_err(|_| {
             let seconds = target.connect_timeout.as_secs();
-            self.unreachable(format_args!("nothing has accepted the connection within {seconds} s"))
+            match is_there.load(Ordering::Relaxed) {
+                true => self.unreachable(format_args!("no TLS: it was not agreed on within {seconds} s")),
+                false => {
+                    self.unreachable(format_args!("nothing has accepted the connection within {seconds} s"))
+                }
+            }
         })?
     }
 

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 
+use super::lookup::NameLookup;
+use super::refusal::StartRefusal;
+use crate::cluster::config::ClusterConfig;
 use crate::cluster::{EngineLogin, EnginePlace, EngineUrl};
 
 /// Which engine is joined, and how.
@@ -22,21 +25,28 @@ pub(crate) struct RedisTarget {
     pub(crate) prefix: Arc<str>,
     /// How long the engine has for a connection, and for an answer while it is being made.
     pub(crate) connect_timeout: Duration,
-    /// What is read of one value: a message, or all documents. An engine that sends more is one that is away.
+    /// What is read of one value. An engine that sends more is one that is away, and nothing longer is said.
     pub(crate) message_bytes: usize,
     /// What waits to be published at most, and how many words.
     pub(crate) outgoing_bytes: usize,
     pub(crate) outgoing_words: usize,
+    /// What tells the addresses of names.
+    pub(crate) lookup: NameLookup,
 }
 
-/// The largest message of a node is a part of a snapshot or an event with the largest payload that can be configured, and
-/// an app's document has some kilobytes, so that ten thousand of them fit.
-const MESSAGE_BYTES: usize = 32 * 1024 * 1024;
+/// What surrounds the bytes that a node says, or has the engine keep, when they come back: names, numbers, lengths.
+const BYTES_AROUND: usize = 4096;
 
 impl RedisTarget {
-    /// The engine of a URL, with everything else as it is if nothing is said. TLS has to be set where the URL asks for it.
-    pub(crate) fn new(url: &EngineUrl, tls: Option<Arc<ClientConfig>>) -> Self {
-        RedisTarget {
+    /// The engine of a URL, with everything else as it is if nothing is said.
+    ///
+    /// # Errors
+    /// If it asks for TLS, and there is none.
+    pub(crate) fn new(url: &EngineUrl, tls: Option<Arc<ClientConfig>>) -> Result<Self, StartRefusal> {
+        if url.tls && tls.is_none() {
+            return Err(StartRefusal::NoTls { url: url.to_string() });
+        }
+        Ok(RedisTarget {
             place: url.place.clone(),
             tls: tls.filter(|_| url.tls),
             login: url.login.clone(),
@@ -44,10 +54,16 @@ impl RedisTarget {
             database: url.database,
             prefix: "heliostat".into(),
             connect_timeout: Duration::from_secs(5),
-            message_bytes: MESSAGE_BYTES,
-            outgoing_bytes: 64 * 1024 * 1024,
+            message_bytes: ClusterConfig::default().message_bytes,
+            outgoing_bytes: ClusterConfig::default().outgoing_bytes,
             outgoing_words: 65_536,
-        }
+            lookup: NameLookup::default(),
+        })
+    }
+
+    /// The longest bytes that a node says, or reads of what the engine keeps.
+    pub(super) fn most_bytes(&self) -> usize {
+        self.message_bytes.saturating_sub(BYTES_AROUND)
     }
 
     /// Whether it is a Redis Cluster, whose names have to say where they are.

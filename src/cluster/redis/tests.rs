@@ -1,9 +1,16 @@
-//! The engine over a real `redis-server`, which the tests start themselves.
+//! The engine over real servers, which the tests start themselves.
 
 mod engine;
 mod hostile;
+mod member;
 mod process;
+mod ready;
 mod refusals;
+mod sentinels;
+mod shards;
+mod strain;
+mod tls;
+mod trouble;
 
 use engine::OneRedis;
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use ::redis::{Value, cmd};
 use tokio::sync::Notify;
 
-use super::connection::{EngineConnection, OnMessage, refusal, without_code};
+use super::connection::{EngineConnection, OnMessage, confirms, refusal, without_code};
 use super::joined::{ANSWER_WITHIN, BATCH_SUBSCRIPTIONS, JoinedEngine};
 use super::outbox::{EngineCommand, EngineOutbox};
 use super::probes::EngineProbes;
@@ -117,12 +117,10 @@ async fn say_again(
     Ok(answers.pop().unwrap_or(Value::Nil))
 }
 
-/// Whether an error is about what was asked, and not about the server.
+/// Whether an error is about what was asked, and not about the server. While a slot of a Redis Cluster moves, publications
+/// go on; only what is remembered there is refused, with `ASK` or `TRYAGAIN`, until it has moved.
 fn is_about_the_command(code: &str) -> bool {
-    !matches!(
-        code,
-        "READONLY" | "MOVED" | "ASK" | "CLUSTERDOWN" | "LOADING" | "MASTERDOWN" | "NOAUTH" | "TRYAGAIN"
-    )
+    !matches!(code, "READONLY" | "MOVED" | "CLUSTERDOWN" | "LOADING" | "MASTERDOWN" | "NOAUTH")
 }
 
 /// Tells the server of subscriptions that begin and end, a batch at a time, in their order. Each is confirmed by the answer
@@ -187,7 +185,11 @@ async fn confirm(
             Value::ServerError(error) => {
                 answer(change.ticket, Err(EngineError::Refused(without_code(&error))));
             }
-            _ => answer(change.ticket, Ok(())),
+            value if confirms(&value, &change.name) => answer(change.ticket, Ok(())),
+            _ => {
+                batch.0.push_front(change);
+                return Err(connection.address.broken("it confirms what it was not asked for"));
+            }
         }
     }
     Ok(())

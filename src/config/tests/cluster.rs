@@ -31,6 +31,8 @@ fn every_setting_tells_what_was_expected_and_no_secret() {
         ("settle_most_seconds", "\"ten\"", "a number of seconds from 0 to 86400, got the string \"ten\"".to_owned()),
         ("inbox_words", "0", "an integer from 1 to 1000000000, got 0".to_owned()),
         ("inbox_bytes", "1", "an integer from 1024 to 1000000000, got 1".to_owned()),
+        ("message_bytes", "1000", "an integer from 1048576 to 1000000000, got 1000".to_owned()),
+        ("prefix", "\"x{\"", "a string of 1 to 64 letters, digits and - _ . :, got the string \"x{\"".to_owned()),
         ("outgoing_bytes", "1.5", "an integer from 1024 to 1000000000, got 1.5".to_owned()),
         ("numbered_channels", "0", "an integer from 1 to 1000000000, got 0".to_owned()),
         ("waiting_events", "-1", "an integer from 0 to 1000000000, got -1".to_owned()),

@@ -12,7 +12,7 @@ use crate::cluster::inbox::Inbox;
 pub(super) struct OneRedis(pub(super) RedisProcess);
 
 pub(super) fn target(url: &str) -> RedisTarget {
-    RedisTarget::new(&EngineUrl::parse(url).unwrap(), None)
+    RedisTarget::new(&EngineUrl::parse(url).unwrap(), None).unwrap()
 }
 
 impl OneRedis {

@@ -51,6 +51,20 @@ async fn what_is_no_engine_or_an_old_one_is_refused() {
     }
 }
 
+#[tokio::test]
+async fn what_an_engine_says_is_shown_without_secrets_on_one_short_line() {
+    let url = answers_with("!50\r\nSYNTAX what is AUTH hush?\r\n\x1b[31mand this is long, \r\n").await;
+    let url = url.replace("redis://", "redis://:hush@");
+    let refusal = check(&target(&url)).await.unwrap_err();
+    assert!(matches!(refusal, StartRefusal::Refuses { .. }), "{refusal}");
+    let told = refusal.to_string();
+    assert!(told.contains("what is AUTH …?") && !told.contains(char::is_control), "{told}");
+    let long: &str =
+        Box::leak(format!("%2\r\n+version\r\n+{}\r\n+role\r\n+x\r\n", "9".repeat(60_000)).into());
+    let told = check(&target(&answers_with(long).await)).await.unwrap_err().to_string();
+    assert!(told.len() < 600, "{} bytes", told.len());
+}
+
 async fn joined(redis: &OneRedis, prefix: &str) -> (RedisAdapter, Words) {
     let mut target = redis.target();
     target.prefix = prefix.into();
@@ -60,7 +74,7 @@ async fn joined(redis: &OneRedis, prefix: &str) -> (RedisAdapter, Words) {
     let mut link = adapter.link();
     timeout(DEADLINE, link.wait_for(|link| matches!(link, Link::Up { .. }))).await.unwrap().unwrap();
     let (ticket, confirmed) = oneshot::channel();
-    adapter.subscribe(&Subject::State, Some(ticket));
+    adapter.subscribe(&Subject::State, Some(ticket.into()));
     timeout(DEADLINE, confirmed).await.unwrap().unwrap().unwrap();
     (adapter, words)
 }
