@@ -43,6 +43,8 @@ enum Command {
     Serve(Flags),
     /// Have the running broker read its configuration again.
     Reload(Flags),
+    /// Have another process take the running broker's place.
+    Upgrade(Flags),
     /// Show the nodes of the running broker's cluster.
     Nodes {
         /// Where the broker is.
@@ -131,6 +133,7 @@ fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, 
         }
         CliCommand::DieWithParent { parent, command } => Command::DieWithParent { parent, command },
         CliCommand::Reload(later) => Command::Reload(options.and(later, "reload")?),
+        CliCommand::Upgrade(later) => Command::Upgrade(options.and(later, "upgrade")?),
         CliCommand::Nodes { options: later, json } => {
             Command::Nodes { flags: options.and(later, "nodes")?, json }
         }

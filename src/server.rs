@@ -13,7 +13,11 @@ mod inherited;
 mod joining;
 mod listening;
 mod notify;
+mod passed_place;
+mod passing;
 mod patience;
+mod predecessor;
+mod proof;
 mod reload;
 mod role;
 mod route_name;
@@ -22,6 +26,8 @@ mod service;
 mod shared_apps;
 mod socket_file;
 mod stop;
+mod successor;
+mod upgrade;
 mod wanted;
 
 pub use crate::admin::OpenAdmin;
@@ -35,6 +41,7 @@ pub use inherited::InheritError;
 pub(crate) use inherited::InheritedSockets;
 pub(crate) use notify::Supervision;
 pub(crate) use patience::Patience;
+pub(crate) use predecessor::Predecessor;
 pub use reload::{Reloaded, Reloader};
 pub use wanted::OverlappingListeners;
 
@@ -236,6 +243,8 @@ impl Server {
             certificates,
             patience: Patience::default(),
             supervision: None,
+            predecessor: None,
+            upgrades: None,
             joining,
             managed,
         })

@@ -88,6 +88,13 @@ pub(super) enum CliCommand {
     /// It is found by its control socket: --control-socket, or server.control_socket of its configuration. Exit code 0:
     /// done; 1: not.
     Reload(Options<RunningBroker>),
+    /// Replace the running broker by the program as it is installed now, without a gap, and say what came of it.
+    ///
+    /// The new process starts with the configuration as it is now and takes over the listening sockets; when it serves, the old one
+    /// closes its clients some at a time, with the code that has them come back at once, and ends. If the new one fails, the old
+    /// one goes on. The running broker is found by its control socket: --control-socket, or server.control_socket of its
+    /// configuration. Exit code 0: done; 1: not.
+    Upgrade(Options<RunningBroker>),
     /// Show the nodes that are one broker together: which there are, and how the running one knows them.
     ///
     /// The running broker is found by its control socket: --control-socket, or server.control_socket of its configuration. Exit
@@ -279,6 +286,7 @@ Examples:
   heliostat import .env                                make a configuration of another server's
   heliostat webhooks send-test --config heliostat.toml send a sample to its webhook endpoints
   heliostat reload --config heliostat.toml             have it read that file again
+  heliostat upgrade --config heliostat.toml            replace it by the program as it is installed now
   heliostat apps create id=chat client_events=true     add an app, also while it runs
   heliostat exec -- npm test                           run tests against a broker of their own
   source <(heliostat completions bash)                 have the shell complete these commands
@@ -300,5 +308,5 @@ Environment:
 
 Flags beat the environment, which beats the file, which beats the variables of other servers, which beat the defaults.
 The broker ends with exit code 0 when told to stop, and 2 when it cannot start. SIGHUP makes it read its configuration
-again.
+again, and SIGUSR2 has it replaced by the program as it is installed now.
 ";

@@ -15,7 +15,7 @@ use crate::config::{Flags, Loaded, read_file_once};
 use crate::development;
 use crate::exec;
 use crate::server::control::{self, ControlSocket};
-use crate::server::{self, InheritedSockets, Patience, Server, Supervision};
+use crate::server::{self, InheritedSockets, Patience, Predecessor, Server, Supervision};
 use crate::telemetry;
 use crate::test_mode::{TestMode, draw_token};
 
@@ -66,18 +66,31 @@ fn run(command: Command) -> Result<ExitCode, ExitFailure> {
             let warnings = warnings.iter().map(|warning| format!("warning: {warning}\n"));
             print(&(verdict(&loaded) + &warnings.collect::<String>()));
         }
-        Command::Reload(flags) => print(&ask_to_reload(&flags).map_err(|complaint| (complaint, NOT_DONE))?),
+        Command::Reload(flags) => {
+            print(&ask(&flags, control::RELOAD).map_err(|complaint| (complaint, NOT_DONE))?);
+        }
         Command::Nodes { flags, json } => {
             print(&show_nodes(&flags, json).map_err(|complaint| (complaint, NOT_DONE))?);
         }
         Command::Apps { flags, order } => {
             print(&run_apps(flags, &order).map_err(|complaint| (complaint, NOT_DONE))?);
         }
+        Command::Upgrade(flags) => {
+            print(&ask(&flags, control::UPGRADE).map_err(|complaint| (complaint, NOT_DONE))?);
+        }
         Command::Serve(flags) => {
-            let inherited = InheritedSockets::take().map_err(cannot_start)?;
+            let (predecessor, inherited) = match Predecessor::take().map_err(cannot_start)? {
+                Some((predecessor, inherited)) => (Some(predecessor), inherited),
+                None => (None, InheritedSockets::take().map_err(cannot_start)?),
+            };
             let flags = flags.at(inherited.addresses());
-            let loaded = load(&flags)?;
-            serve(flags, loaded, inherited).map_err(cannot_start)?;
+            let served = load(&flags).and_then(|loaded| {
+                serve(flags, loaded, inherited, predecessor.as_ref()).map_err(cannot_start)
+            });
+            if let (Err((complaint, _)), Some(predecessor)) = (&served, &predecessor) {
+                predecessor.fail(complaint.trim_end());
+            }
+            served?;
         }
         Command::Import(order) => {
             let report = run_import(&order).map_err(|complaint| (complaint, CANNOT_START))?;
@@ -140,19 +153,24 @@ fn print_bytes(bytes: &[u8]) {
     let _ = out.write_all(bytes).and_then(|()| out.flush());
 }
 
-/// Has the running broker read its configuration again; returns its answer.
-fn ask_to_reload(flags: &Flags) -> Result<String, String> {
+/// Asks the running broker to do this; returns its answer.
+fn ask(flags: &Flags, request: &str) -> Result<String, String> {
     let Some(socket) = super::control_socket(flags, &read_file_once)? else {
         return Err(NO_CONTROL_SOCKET.to_owned());
     };
-    match control::ask(&socket, control::RELOAD) {
+    match control::ask(&socket, request) {
         Ok(Ok(done)) => Ok(format!("{done}\n")),
         Ok(Err(complaint)) => Err(format!("{complaint}\n")),
         Err(error) => Err(format!("heliostat: {error}\n")),
     }
 }
 
-fn serve(flags: Flags, loaded: Loaded, inherited: InheritedSockets) -> Result<(), Box<dyn Error>> {
+fn serve(
+    flags: Flags,
+    loaded: Loaded,
+    inherited: InheritedSockets,
+    predecessor: Option<&Predecessor>,
+) -> Result<(), Box<dyn Error>> {
     let Loaded { ref config, mode, .. } = loaded;
     let flags = flags.of_file(loaded.file.clone());
     let apps = Arc::new(ManagedApps::new(move |read| super::load_again(&flags, read)).after_start(&loaded));
@@ -162,8 +180,10 @@ fn serve(flags: Flags, loaded: Loaded, inherited: InheritedSockets) -> Result<()
     let server = Server::new(config.clone()).inherit(inherited).managed(Arc::clone(&apps));
     let server = if loaded.brings_admin_along() { server.dispensable_admin() } else { server };
     let supervision = Supervision::default();
-    let bound = server.bind()?.supervised(supervision.clone());
-    let control = config.server.control_socket.as_deref().map(ControlSocket::bind).transpose()?;
+    let mut bound = server.bind()?.supervised(supervision.clone()).succeeding(predecessor.cloned());
+    let control = config.server.control_socket.as_deref();
+    let control = control.map(|path| ControlSocket::succeed(path, predecessor)).transpose()?.map(Arc::new);
+    let upgrader = bound.upgrader(control.clone());
     tell(&loaded);
     let mut also: String = bound.further_urls().iter().map(|url| further_line(url)).collect();
     if let Some(url) = bound.pipe_url() {
@@ -183,30 +203,65 @@ fn serve(flags: Flags, loaded: Loaded, inherited: InheritedSockets) -> Result<()
     actix_web::rt::System::new().block_on(async {
         let shutdown = shutdown_signal(bound.patience())?;
         let mut hangup = signal(SignalKind::hangup())?;
-        print(&text);
+        let mut to_upgrade = signal(SignalKind::user_defined2())?;
         let on_signal = async {
-            while hangup.recv().await.is_some() {
+            loop {
                 // The log has told what there is to tell.
-                let _ = reloads.reload().await;
+                let _ = tokio::select! {
+                    Some(()) = hangup.recv() => reloads.reload().await,
+                    Some(()) = to_upgrade.recv() => upgrader.upgrade().await,
+                    else => return Ok::<_, std::io::Error>(()),
+                };
             }
-            Ok(())
+        };
+        let shutdown = async {
+            tokio::select! {
+                () = shutdown => {}
+                () = turned_down(predecessor) => {}
+            }
         };
         let on_request = async {
-            let Some(control) = &control else { return std::future::pending().await };
-            let answer = async |request: &str| match request {
-                control::RELOAD => reloads.reload().await,
-                control::APPS_FILE => apps_path.tell(),
-                control::NODES => nodes_of(&readiness),
-                other => Err(format!("heliostat: the running broker does not know the request {other:?}")),
-            };
-            control.serve(answer).await
+            has_place(predecessor).await;
+            print(&text);
+            if let Some(control) = &control {
+                let answer = async |request: &str| match request {
+                    control::RELOAD => reloads.reload().await,
+                    control::APPS_FILE => apps_path.tell(),
+                    control::NODES => nodes_of(&readiness),
+                    control::UPGRADE => upgrader.upgrade().await,
+                    other => {
+                        Err(format!("heliostat: the running broker does not know the request {other:?}"))
+                    }
+                };
+                control.serve(answer).await?;
+            }
+            // There is none, or another process answers by now.
+            std::future::pending::<()>().await;
+            Ok::<_, std::io::Error>(())
         };
-        // Neither of the two that hear commands ends before the broker does, but by a fault.
+        // None of those that hear commands ends before the broker does, but by a fault.
         tokio::select! {
             served = bound.run(shutdown) => Ok(served?),
-            failed = async { tokio::try_join!(on_signal, on_request) } => Ok(failed.map(|_: ((), ())| ())?),
+            failed = async { tokio::try_join!(on_signal, on_request) } => Ok(failed.map(|_| ())?),
         }
     })
+}
+
+/// Ready when the broker that ran before, which this one was to succeed, has left its place.
+async fn has_place(predecessor: Option<&Predecessor>) {
+    if let Some(predecessor) = predecessor
+        && !predecessor.has_succeeded().await
+    {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Ready when the running broker, which this one was to succeed, goes on.
+async fn turned_down(predecessor: Option<&Predecessor>) {
+    match predecessor {
+        Some(predecessor) if !predecessor.has_succeeded().await => {}
+        _ => std::future::pending().await,
+    }
 }
 
 fn serve_test(loaded: Loaded, test_mode: Arc<TestMode>) -> Result<(), Box<dyn Error>> {

@@ -17,6 +17,8 @@ const PREFIX: &str = "HELIOSTAT_";
 pub(super) const OWN_NAMES: [&str; 4] = [CONFIG, DEVELOPMENT, PIPE, WEBHOOK_URL];
 /// Where this program is, for those who start it. It is no setting, and stands in the environment of what it starts.
 const PROGRAM: &str = "HELIOSTAT_BIN";
+/// Tells a process which running broker it is to succeed. It is no setting either.
+pub(crate) const PREDECESSOR: &str = "HELIOSTAT_PREDECESSOR";
 /// Names the configuration file.
 pub(crate) const CONFIG: &str = "HELIOSTAT_CONFIG";
 /// Insists on development mode, like the flag.
@@ -43,7 +45,7 @@ impl Environment {
         let mut ours = BTreeMap::new();
         for (name, value) in variables {
             let shown = name.to_string_lossy().into_owned();
-            if shown == PROGRAM {
+            if [PROGRAM, PREDECESSOR].contains(&shown.as_str()) {
                 continue;
             }
             match (name.into_string(), value.into_string()) {

@@ -42,6 +42,7 @@ pub(crate) use app_check::{app_complaints, app_name_complaint};
 pub(crate) use app_form::{app_schema, setting_from_text};
 pub(crate) use builder::APP_TABLES;
 pub(crate) use environment::CONFIG as CONFIG_VARIABLE;
+pub(crate) use environment::PREDECESSOR;
 pub(crate) use error::nearest;
 pub(crate) use error::{Error, Warning};
 pub(crate) use flags::{

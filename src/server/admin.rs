@@ -108,6 +108,24 @@ pub(super) struct ServingAdmin {
 }
 
 impl ServingAdmin {
+    /// What it listens on.
+    pub(super) fn sockets(&self) -> &[SocketHandle] {
+        &self.sockets
+    }
+
+    pub(super) fn sockets_mut(&mut self) -> &mut [SocketHandle] {
+        &mut self.sockets
+    }
+
+    /// Accepts nothing, until it resumes.
+    pub(super) async fn pause(&self) {
+        listening::pause(&self.handle).await;
+    }
+
+    pub(super) async fn resume(&self) {
+        self.handle.resume().await;
+    }
+
     /// Takes no more connections, and gives the port back. Those that are open are answered.
     pub(super) async fn close(&mut self) {
         listening::close(std::mem::take(&mut self.sockets), &self.handle).await;

@@ -11,13 +11,16 @@ use tracing::{info, warn};
 
 use super::accepting::Accepting;
 use super::admin::{AdminListener, ServingAdmin};
+use super::control::ControlSocket;
 use super::files::OpenFiles;
 use super::joining::JoiningNode;
 use super::listening::{ListeningSocket, SocketHandle};
+use super::predecessor::Predecessor;
 use super::role::Role;
 use super::service::ServiceParts;
 use super::shared_apps;
 use super::stop::Stop;
+use super::upgrade::{self, PassableSockets, Upgrader, Upgrades};
 use super::{Patience, Reloader, Supervision};
 use crate::app_admin::ManagedApps;
 use crate::cluster::RunningNode;
@@ -52,6 +55,10 @@ pub struct BoundServer {
     pub(super) patience: Patience,
     /// A service manager is told how it goes.
     pub(super) supervision: Option<Supervision>,
+    /// The broker that ran before, where this one succeeds it.
+    pub(super) predecessor: Option<Predecessor>,
+    /// Where it can be succeeded by another process.
+    pub(super) upgrades: Option<Upgrades>,
     /// Where this node is to be one of several.
     pub(super) joining: Option<JoiningNode>,
     /// The files that the apps are of.
@@ -120,6 +127,18 @@ impl BoundServer {
         BoundServer { supervision: Some(supervision), ..self }
     }
 
+    /// Takes the place of the broker that ran before, if there is one, as soon as it serves.
+    pub(crate) fn succeeding(self, predecessor: Option<Predecessor>) -> Self {
+        BoundServer { predecessor, ..self }
+    }
+
+    /// Has it succeeded by another process, which gets the sockets, and this one for commands.
+    pub(crate) fn upgrader(&mut self, control: Option<Arc<ControlSocket>>) -> Upgrader {
+        let (upgrader, upgrades) = upgrade::upgrades(control);
+        self.upgrades = Some(upgrades);
+        upgrader
+    }
+
     /// Cuts short what the broker takes its time for when it is to stop.
     pub(crate) fn patience(&self) -> Patience {
         self.patience.clone()
@@ -165,6 +184,8 @@ impl BoundServer {
             certificates,
             patience,
             supervision,
+            predecessor,
+            upgrades,
             joining,
             managed,
             ..
@@ -178,14 +199,16 @@ impl BoundServer {
             .workers(workers)
             .max_concurrent_connections(files.bounds.per_worker)
             .disable_signals();
-        let (server, handles) = serve_all(sockets, server, &parts)?;
-        let admin = admin.map(|admin| admin.serve(&parts.config)).transpose()?;
+        let (server, mut handles) = serve_all(sockets, server, &parts)?;
+        let mut admin = admin.map(|admin| admin.serve(&parts.config)).transpose()?;
         // Whoever connects meanwhile waits in the kernel, and is refused by nobody.
         let node = match joining {
             None => None,
             Some(joining) => {
                 let joined = joining.join(&parts.hub);
-                let joined = joined_unless(joined, shutdown.as_mut(), supervision.as_ref());
+                // The service manager listens to nobody but the broker that it knows.
+                let heard = supervision.as_ref().filter(|_| predecessor.is_none());
+                let joined = joined_unless(joined, shutdown.as_mut(), heard);
                 match joined.await? {
                     Some(mut node) => {
                         if let Some((managed, documents)) = managed.zip(node.take_documents()) {
@@ -214,12 +237,36 @@ impl BoundServer {
         let supervising = supervision.clone().map(|supervision| {
             let sockets = handles.iter().map(SocketHandle::watched).collect();
             let accepting = Accepting::new(sockets, Arc::clone(&slots));
-            actix_web::rt::spawn(supervision.supervise(Arc::clone(&hub), accepting, status))
+            let (hub, predecessor) = (Arc::clone(&hub), predecessor.clone());
+            actix_web::rt::spawn(async move {
+                if is_in_place(predecessor.as_ref()).await {
+                    supervision.supervise(hub, accepting, status).await;
+                }
+            })
         });
-        tokio::select! {
-            ended = &mut running => return ended.unwrap_or_else(|panic| Err(io::Error::other(panic))),
-            () = shutdown => {}
+        if let Some(predecessor) = predecessor.clone() {
+            let hub = Arc::clone(&hub);
+            actix_web::rt::spawn(async move { predecessor.succeed(&hub).await });
         }
+        let passable = PassableSockets {
+            sockets: &mut handles,
+            admin: admin.as_mut(),
+            server: &handle,
+            slots: &slots,
+            supervision: supervision.as_ref(),
+        };
+        let succeeded = async {
+            if is_in_place(predecessor.as_ref()).await {
+                Upgrades::until_succeeded(upgrades, passable).await
+            } else {
+                std::future::pending().await
+            }
+        };
+        let successor = tokio::select! {
+            ended = &mut running => return ended.unwrap_or_else(|panic| Err(io::Error::other(panic))),
+            () = shutdown => None,
+            successor = succeeded => Some(successor),
+        };
         if let Some(watching) = watching {
             watching.abort();
         }
@@ -239,6 +286,7 @@ impl BoundServer {
             admin,
             reloader,
             node,
+            is_succeeded: successor.is_some(),
         };
         let stopped = stop.run(handle, running).await;
         if let Some(keeper) = keeper {
@@ -248,6 +296,14 @@ impl BoundServer {
             supervising.abort();
         }
         stopped
+    }
+}
+
+/// Waits until this broker has the place of the one before it, if there is one. Returns whether it has.
+async fn is_in_place(predecessor: Option<&Predecessor>) -> bool {
+    match predecessor {
+        Some(predecessor) => predecessor.has_succeeded().await,
+        None => true,
     }
 }
 

@@ -9,12 +9,19 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use socket2::Socket;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
 use tracing::{debug, warn};
 
+use super::passing::PassedSocket;
+use super::predecessor::Predecessor;
 use super::socket_file::{self, SocketFile, SocketFileError};
 use crate::net::idle::{IdleEntry, IdleList};
 
@@ -26,6 +33,9 @@ pub(crate) const APPS_FILE: &str = "apps-file";
 
 /// Asks the broker for the nodes of its cluster, as JSON.
 pub(crate) const NODES: &str = "nodes";
+
+/// Asks the broker to have another process take its place.
+pub(crate) const UPGRADE: &str = "upgrade";
 
 /// Bytes of a request. There is no longer one.
 const REQUEST_BYTES: u64 = 64;
@@ -42,6 +52,9 @@ const BACKLOG: i32 = 128;
 /// How long a command waits for the broker's answer. To reload takes as long as the configuration takes to read.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 
+/// The same where the answer comes when another process serves, or does not.
+const UPGRADE_PATIENCE: Duration = Duration::from_secs(120);
+
 /// What the broker answered: the text, and whether it did what it was asked.
 pub(crate) type ControlAnswer = Result<String, String>;
 
@@ -49,8 +62,10 @@ pub(crate) type ControlAnswer = Result<String, String>;
 #[derive(Debug)]
 pub(crate) struct ControlSocket {
     // The file goes before the socket is closed.
-    _file: SocketFile,
+    file: Mutex<Option<SocketFile>>,
     listener: StdListener,
+    /// Another broker answers from now on.
+    left: watch::Sender<bool>,
 }
 
 /// Why there is no control socket.
@@ -102,10 +117,48 @@ impl ControlSocket {
             SocketFileError::NotASocket => ControlSocketError::NotASocket(path.to_owned()),
             SocketFileError::Refused(error) => ControlSocketError::Refused { path: path.to_owned(), error },
         })?;
-        Ok(ControlSocket { _file: file, listener })
+        Ok(ControlSocket::new(listener, file))
     }
 
-    /// Answers requests for ever, by what `answer` makes of each. Must run within a runtime. Peers are heard side by
+    fn new(listener: StdListener, file: SocketFile) -> Self {
+        ControlSocket { file: Mutex::new(Some(file)), listener, left: watch::Sender::new(false) }
+    }
+
+    /// Takes the socket of the broker that is to be succeeded, if it is at this path, and else makes one.
+    ///
+    /// # Errors
+    /// See [`ControlSocketError`].
+    pub(crate) fn succeed(
+        path: &Path,
+        predecessor: Option<&Predecessor>,
+    ) -> Result<Self, ControlSocketError> {
+        let of_predecessor = predecessor.and_then(|predecessor| predecessor.control(path));
+        match of_predecessor {
+            Some((socket, place)) => {
+                let file = SocketFile::passed_on(path, &place);
+                Ok(ControlSocket::new(socket.into(), file))
+            }
+            None => ControlSocket::bind(path),
+        }
+    }
+
+    /// What another broker is to know of it, and the socket.
+    pub(super) fn to_pass(&self) -> io::Result<(PassedSocket, Arc<Socket>)> {
+        let socket = Socket::from(self.listener.try_clone()?);
+        Ok((PassedSocket { is_control: true, held: None }, Arc::new(socket)))
+    }
+
+    /// Answers only who has asked already: another broker answers from now on. Where it `is_taken` by that, the file stays.
+    pub(super) fn leave(&self, is_taken: bool) {
+        if let Some(file) = self.file.lock().take()
+            && is_taken
+        {
+            file.leave();
+        }
+        self.left.send_replace(true);
+    }
+
+    /// Answers requests until another broker does, by what `answer` makes of each. Must run within a runtime. Peers are heard side by
     /// side, so that nobody has to wait for one that says nothing; of too many the one that has been silent longest goes.
     ///
     /// # Errors
@@ -114,12 +167,17 @@ impl ControlSocket {
         let listener = UnixListener::from_std(self.listener.try_clone()?)?;
         let idle = IdleList::default();
         let mut peers: Vec<Peer<'_>> = Vec::new();
+        let mut left = self.left.subscribe();
         loop {
             let accepted = poll_fn(|context| {
                 peers.retain_mut(|peer| peer.as_mut().poll(context).is_pending());
                 listener.poll_accept(context)
             });
-            match accepted.await {
+            let accepted = tokio::select! {
+                accepted = accepted => accepted,
+                _ = left.wait_for(|left| *left) => break,
+            };
+            match accepted {
                 // All are being answered: whoever comes now is hung up on.
                 Ok(_) if peers.len() >= PEERS && !idle.evict_longest() => {
                     debug!("a peer of the control socket came while too many were being answered");
@@ -132,6 +190,13 @@ impl ControlSocket {
                 }
             }
         }
+        drop(listener);
+        poll_fn(|context| {
+            peers.retain_mut(|peer| peer.as_mut().poll(context).is_pending());
+            if peers.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        Ok(())
     }
 }
 
@@ -179,7 +244,8 @@ pub(crate) fn ask(path: &Path, request: &str) -> Result<ControlAnswer, AskError>
     let mut text = String::new();
     let mut exchange = || {
         stream.set_write_timeout(Some(PATIENCE))?;
-        stream.set_read_timeout(Some(ANSWER_PATIENCE))?;
+        let patience = if request == UPGRADE { UPGRADE_PATIENCE } else { ANSWER_PATIENCE };
+        stream.set_read_timeout(Some(patience))?;
         stream.write_all(format!("{request}\n").as_bytes())?;
         stream.read_to_string(&mut text)
     };

@@ -1,11 +1,13 @@
 //! Sockets that a service manager holds for the broker and passes on at its start: `LISTEN_FDS`, as systemd does it. They
 //! stay the manager's: connections wait in them while one broker has gone and the next has not come.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{env, fs, io};
 
 use socket2::{Socket, Type};
 
+use super::passed_place::PassedPlace;
 use super::role::Role;
 use super::wanted::{InheritedPlace, WantedListener};
 use crate::config::InheritedAddresses;
@@ -30,6 +32,10 @@ pub(super) struct InheritedSocket {
     name: Option<String>,
     pub(super) place: InheritedPlace,
     pub(super) socket: Socket,
+    /// A service manager holds it.
+    pub(super) is_held: bool,
+    /// The running broker has passed it on, as the how many-th.
+    pub(super) passed: Option<(usize, Arc<PassedPlace>)>,
 }
 
 /// A socket that was passed on cannot be used.
@@ -92,15 +98,33 @@ impl InheritedSockets {
                 name: name.clone().unwrap_or_default(),
                 why: error.to_string(),
             })?;
-            Ok(InheritedSocket { name, place, socket })
+            Ok(InheritedSocket { name, place, socket, is_held: true, passed: None })
         });
         sockets.collect::<Result<_, _>>().map(InheritedSockets)
+    }
+
+    /// Sockets that a running broker passes on to this process, each with its number, and its name where a service manager
+    /// holds it.
+    ///
+    /// # Errors
+    /// If one does not listen.
+    pub(super) fn passed_on(
+        sockets: Vec<(usize, Option<String>, Socket)>,
+        of: &Arc<PassedPlace>,
+    ) -> io::Result<Self> {
+        let sockets = sockets.into_iter().map(|(index, name, socket)| {
+            let (place, is_held) = (place_of(&socket)?, name.is_some());
+            let name = name.filter(|name| !name.is_empty());
+            Ok(InheritedSocket { name, place, socket, is_held, passed: Some((index, Arc::clone(of))) })
+        });
+        sockets.collect::<io::Result<_>>().map(InheritedSockets)
     }
 
     /// Where they listen, for the configuration.
     pub(crate) fn addresses(&self) -> InheritedAddresses {
         let mut addresses = InheritedAddresses::default();
-        for socket in &self.0 {
+        // Those that nobody holds are where the configuration wants them, or are not used.
+        for socket in self.0.iter().filter(|socket| socket.is_held) {
             let InheritedPlace::Tcp(address) = socket.place else { continue };
             addresses.all.push(address.ip());
             if socket.is_main() {
@@ -123,10 +147,13 @@ impl InheritedSockets {
     ) -> Result<Vec<(WantedListener, Vec<InheritedSocket>)>, InheritError> {
         let mut assigned: Vec<_> = wanted.into_iter().map(|wanted| (wanted, Vec::new())).collect();
         for socket in self.0 {
-            let by_address = assigned.iter().position(|(wanted, _)| wanted.point.is_at(&socket.place));
+            let by_address = assigned.iter_mut().position(|(wanted, _)| match socket.is_held {
+                true => wanted.point.is_at(&socket.place),
+                false => wanted.point.takes(&socket.place),
+            });
             // Of places for clients there may be several, of others one each.
             let is_named = |role: Role| role != Role::Broker && socket.is_named(role);
-            let by_name = || assigned.iter().position(|(wanted, _)| is_named(wanted.role));
+            let by_name = || assigned.iter().position(|(wanted, _)| socket.is_held && is_named(wanted.role));
             match by_address.or_else(by_name) {
                 Some(index) => {
                     let (wanted, sockets) = &mut assigned[index];
@@ -135,6 +162,8 @@ impl InheritedSockets {
                     }
                     sockets.push(socket);
                 }
+                // The other broker closes what has no place any more.
+                None if !socket.is_held => {}
                 None if socket.is_main() => {
                     assigned.push((WantedListener::at(socket.place.as_point()), vec![socket]));
                 }
@@ -149,6 +178,11 @@ impl InheritedSockets {
 }
 
 impl InheritedSocket {
+    /// What the service manager calls it, if one holds it.
+    pub(super) fn held_as(&self) -> Option<String> {
+        self.is_held.then(|| self.name.clone().unwrap_or_default())
+    }
+
     fn is_named(&self, role: Role) -> bool {
         self.name.as_deref() == Some(role.name())
     }
@@ -185,7 +219,8 @@ mod tests {
     fn inherited(name: &str, socket: impl Into<Socket>) -> InheritedSocket {
         let socket = socket.into();
         let place = place_of(&socket).unwrap();
-        InheritedSocket { name: (!name.is_empty()).then(|| name.to_owned()), place, socket }
+        let name = (!name.is_empty()).then(|| name.to_owned());
+        InheritedSocket { name, place, socket, is_held: true, passed: None }
     }
 
     fn tcp(name: &str) -> InheritedSocket {

@@ -13,6 +13,8 @@ use tracing::debug;
 
 use super::StartError;
 use super::inherited::InheritedSocket;
+use super::passed_place::PassedPlace;
+use super::passing::{PassedSocket, TakenSocket};
 use super::role::Role;
 use super::service::{self, ServiceParts};
 use super::socket_file::{self, SocketFile, SocketFileError};
@@ -38,8 +40,10 @@ const FREE_PORTS_TRIED: usize = 16;
 pub(super) struct ListeningSocket {
     pub(super) role: Role,
     socket: BoundSocket,
-    /// It is a service manager's, who keeps it when this process has gone.
-    inherited: bool,
+    /// It is a service manager's, who keeps it under this name when this process has gone.
+    held: Option<String>,
+    /// The broker that ran before leaves it to this one.
+    passed: Option<Arc<PassedPlace>>,
     /// Connections speak TLS with these settings, or plainly.
     tls: Option<rustls::ServerConfig>,
     /// Connections begin with a header of the PROXY protocol.
@@ -78,7 +82,9 @@ impl ListeningSocket {
             ListenPoint::Tcp(addresses) => {
                 let missing: Vec<_> =
                     addresses.iter().filter(|address| !is_inherited(address)).copied().collect();
-                if missing.is_empty() { Vec::new() } else { bind_tcp(*role, &missing, backlog)? }
+                // Of several addresses the machine may lack some, but not all.
+                let may_lack = !inherited.is_empty();
+                if missing.is_empty() { Vec::new() } else { bind_tcp(*role, &missing, backlog, may_lack)? }
             }
             ListenPoint::Unix { .. } if !inherited.is_empty() => Vec::new(),
             ListenPoint::Unix { path, mode } => {
@@ -88,16 +94,25 @@ impl ListeningSocket {
             }
         };
         let tls = tls.filter(|_| wanted.tls);
-        let listening = |(socket, inherited)| ListeningSocket {
+        let listening = |(socket, held, passed)| ListeningSocket {
             role: *role,
             socket,
-            inherited,
+            held,
+            passed,
             tls: tls.cloned(),
             proxy_protocol: *proxy_protocol,
         };
-        let inherited = inherited.into_iter().map(adopt).collect::<Result<Vec<_>, _>>()?.into_iter();
-        let all =
-            inherited.map(|socket| (socket, true)).chain(sockets.into_iter().map(|socket| (socket, false)));
+        let adopt = |inherited: InheritedSocket| {
+            let (held, passed) = (inherited.held_as(), inherited.passed.clone());
+            let socket = adopt(inherited)?;
+            if let Some((index, place)) = &passed {
+                let (tls, proxy_protocol) = (tls.is_some(), *proxy_protocol);
+                place.take(TakenSocket { index: *index, tls, proxy_protocol });
+            }
+            Ok((socket, held, passed.map(|(_, place)| place)))
+        };
+        let inherited = inherited.into_iter().map(adopt).collect::<Result<Vec<_>, StartError>>()?.into_iter();
+        let all = inherited.chain(sockets.into_iter().map(|socket| (socket, None, None)));
         Ok(all.map(listening).collect())
     }
 
@@ -121,7 +136,7 @@ impl ListeningSocket {
 
     /// The socket alone, and what closes it.
     pub(super) fn split(self) -> io::Result<(PlainSocket, SocketHandle)> {
-        let ListeningSocket { role, socket, inherited, .. } = self;
+        let ListeningSocket { role, socket, held, passed, .. } = self;
         let (plain, socket, file) = match socket {
             BoundSocket::Tcp(socket, _) => {
                 let again = socket.try_clone()?.into();
@@ -132,7 +147,7 @@ impl ListeningSocket {
                 (PlainSocket::Unix(socket), again, file)
             }
         };
-        Ok((plain, SocketHandle { file, socket: Arc::new(socket), role, inherited }))
+        Ok((plain, SocketHandle { file, socket: Arc::new(socket), role, held, passed, is_left: false }))
     }
 
     /// Has the HTTP server serve what comes in here as the socket's role says. Returns what closes the socket while the
@@ -176,7 +191,10 @@ pub(super) struct SocketHandle {
     file: Option<SocketFile>,
     socket: Arc<Socket>,
     role: Role,
-    inherited: bool,
+    held: Option<String>,
+    passed: Option<Arc<PassedPlace>>,
+    /// Another broker has it from this one.
+    is_left: bool,
 }
 
 impl SocketHandle {
@@ -185,9 +203,30 @@ impl SocketHandle {
         Arc::clone(&self.socket)
     }
 
-    /// Whether it is one for clients that is kept by a service manager, so that they wait in it for the next process.
+    /// Whether it is one for clients that is kept by others, so that they wait in it for the next process, or are accepted by
+    /// it.
     pub(super) fn is_held(&self) -> bool {
-        self.role == Role::Broker && self.inherited
+        self.role == Role::Broker && self.is_kept()
+    }
+
+    /// Whether it goes on to listen without this process: a service manager holds it, or it is another broker's, by now or
+    /// still.
+    fn is_kept(&self) -> bool {
+        let is_still = self.passed.as_ref().is_some_and(|place| !place.is_left());
+        self.held.is_some() || self.is_left || is_still
+    }
+
+    /// What another broker is to know of it, and the socket.
+    pub(super) fn to_pass(&self) -> (PassedSocket, Arc<Socket>) {
+        (PassedSocket { is_control: false, held: self.held.clone() }, self.watched())
+    }
+
+    /// Another broker has it from now on.
+    pub(super) fn pass_on(&mut self) {
+        self.is_left = true;
+        if let Some(file) = self.file.take() {
+            file.leave();
+        }
     }
 }
 
@@ -200,23 +239,28 @@ pub(super) fn are_held(sockets: &[SocketHandle]) -> bool {
 /// Connections that nobody has accepted yet are reset at once. Sockets that were inherited are only left alone: what comes
 /// waits in them for the next process.
 pub(super) async fn close(sockets: Vec<SocketHandle>, server: &ServerHandle) {
-    server.pause().await;
-    tokio::time::sleep(ACCEPTING_ENDS).await;
-    for SocketHandle { file, socket, inherited, .. } in sockets {
-        if inherited {
+    pause(server).await;
+    for handle in sockets {
+        if handle.is_kept() {
             continue;
         }
         // On Linux this is the end of listening, whoever else holds the socket.
-        if let Err(error) = socket.shutdown(std::net::Shutdown::Both) {
+        if let Err(error) = handle.socket.shutdown(std::net::Shutdown::Both) {
             debug!(%error, "a port cannot be closed before the end");
         }
-        drop(file);
+        drop(handle.file);
     }
+}
+
+/// Accepts no more. What comes waits in the kernel, or is accepted by others who have the same sockets.
+pub(super) async fn pause(server: &ServerHandle) {
+    server.pause().await;
+    tokio::time::sleep(ACCEPTING_ENDS).await;
 }
 
 /// Makes an inherited socket one of ours: with what every connection is to inherit.
 fn adopt(inherited: InheritedSocket) -> Result<BoundSocket, StartError> {
-    let InheritedSocket { place, socket, .. } = inherited;
+    let InheritedSocket { place, socket, is_held, passed, .. } = inherited;
     let told = place.to_string();
     let refused = |error| StartError::Listen { address: told, error };
     match place {
@@ -226,13 +270,19 @@ fn adopt(inherited: InheritedSocket) -> Result<BoundSocket, StartError> {
         }
         InheritedPlace::Unix(path) => {
             socket.set_nonblocking(true).map_err(refused)?;
-            Ok(BoundSocket::Unix(socket.into(), None, path))
+            let file = passed.filter(|_| !is_held).map(|(_, of)| SocketFile::passed_on(&path, &of));
+            Ok(BoundSocket::Unix(socket.into(), file, path))
         }
     }
 }
 
-/// Takes a port at all of these addresses, of which the machine may lack some, but not all.
-fn bind_tcp(role: Role, addresses: &[SocketAddr], backlog: i32) -> Result<Vec<BoundSocket>, StartError> {
+/// Takes a port at all of these addresses, of which the machine may lack some, but not all, unless `may_lack` says so.
+fn bind_tcp(
+    role: Role,
+    addresses: &[SocketAddr],
+    backlog: i32,
+    may_lack: bool,
+) -> Result<Vec<BoundSocket>, StartError> {
     let any_port = addresses.iter().any(|address| address.port() == 0);
     let mut tried = 0;
     loop {
@@ -260,7 +310,7 @@ fn bind_tcp(role: Role, addresses: &[SocketAddr], backlog: i32) -> Result<Vec<Bo
             {
                 tried += 1;
             }
-            Some((address, error)) if bound.is_empty() || !is_lacking(&error) => {
+            Some((address, error)) if (bound.is_empty() && !may_lack) || !is_lacking(&error) => {
                 return Err(start_error(role, address, error));
             }
             _ => return Ok(bound),
@@ -329,7 +379,8 @@ mod tests {
     fn clients_are_awaited_only_where_every_socket_of_theirs_is_held() {
         let handle = |&(role, inherited): &(Role, bool)| {
             let socket = Arc::new(TcpListener::bind("127.0.0.1:0").unwrap().into());
-            SocketHandle { file: None, socket, role, inherited }
+            let held = inherited.then(String::new);
+            SocketHandle { file: None, socket, role, held, passed: None, is_left: false }
         };
         for (sockets, awaited) in [
             (&[(Role::Broker, true)][..], true),

@@ -33,6 +33,8 @@ enum SupervisionPhase {
     Starting,
     Ready,
     Stopping,
+    /// Another process is the broker now: this one has nothing to say any more.
+    PassedOn,
 }
 
 impl Supervision {
@@ -56,6 +58,9 @@ impl Supervision {
 
     /// Tells the service manager that the broker is on its way to stop.
     pub(super) fn stopping(&self, status: &str) {
+        if self.is_passed_on() {
+            return;
+        }
         self.go_on_to(SupervisionPhase::Stopping);
         tell(&[NotifyState::Stopping, NotifyState::Status(status)]);
     }
@@ -68,6 +73,9 @@ impl Supervision {
             let mut due = tokio::time::interval(EXTENDED_EVERY);
             loop {
                 due.tick().await;
+                if self.is_passed_on() {
+                    continue;
+                }
                 tell(&[NotifyState::ExtendTimeoutUsec(extension)]);
             }
         };
@@ -90,7 +98,7 @@ impl Supervision {
         let interval = (watchdog / SIGNS_PER_WATCHDOG).max(Duration::from_millis(1));
         let mut missed = None;
         let mut was_short = false;
-        loop {
+        while !self.is_passed_on() {
             let all_turn = hub.sign_of_every_worker().await;
             let seen = accepting.look(Instant::now());
             if let Seen::Short(error) = &seen
@@ -119,8 +127,18 @@ impl Supervision {
         }
     }
 
+    /// Tells the service manager that the broker is this process from now on, and nothing more.
+    pub(super) fn pass_on(&self, process: u32) {
+        tell(&[NotifyState::MainPid(process)]);
+        self.go_on_to(SupervisionPhase::PassedOn);
+    }
+
     fn is_stopping(&self) -> bool {
-        *self.0.lock() == SupervisionPhase::Stopping
+        *self.0.lock() >= SupervisionPhase::Stopping
+    }
+
+    fn is_passed_on(&self) -> bool {
+        *self.0.lock() == SupervisionPhase::PassedOn
     }
 
     fn is_ready(&self) -> bool {

@@ -5,10 +5,13 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::passed_place::PassedPlace;
 
 /// How long is waited for others that take a place in the same directory, which takes each no time to speak of.
 const TURN_PATIENCE: Duration = Duration::from_secs(1);
@@ -23,6 +26,20 @@ pub(super) struct SocketFile {
     path: PathBuf,
     /// Its device and its number there.
     identity: Option<(u64, u64)>,
+    /// It is to come from another broker, whose it is until then.
+    place: Option<Arc<PassedPlace>>,
+}
+
+impl SocketFile {
+    /// The file of a socket that another broker leaves to this one.
+    pub(super) fn passed_on(path: &Path, place: &Arc<PassedPlace>) -> Self {
+        SocketFile { path: path.to_owned(), identity: identity(path), place: Some(Arc::clone(place)) }
+    }
+
+    /// Leaves it where it is, for another broker has it now.
+    pub(super) fn leave(mut self) {
+        self.identity = None;
+    }
 }
 
 /// Why there is no socket at a path.
@@ -61,7 +78,7 @@ pub(super) fn listen(
         io::ErrorKind::AddrInUse => SocketFileError::InUse,
         _ => SocketFileError::Refused(error),
     })?;
-    let file = SocketFile { path: path.to_owned(), identity: identity(path) };
+    let file = SocketFile { path: path.to_owned(), identity: identity(path), place: None };
     fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     socket.listen(backlog)?;
     Ok((socket.into(), file))
@@ -109,7 +126,8 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if self.identity.is_some() && self.identity == identity(&self.path) {
+        let is_ours = self.place.as_ref().is_none_or(|place| place.is_left());
+        if is_ours && self.identity.is_some() && self.identity == identity(&self.path) {
             // If it cannot be removed, the next broker replaces it.
             let _ = fs::remove_file(&self.path);
         }

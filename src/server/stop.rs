@@ -14,7 +14,7 @@ use super::admin::ServingAdmin;
 use super::listening::{self, SocketHandle};
 use super::{Patience, Reloader, Supervision};
 use crate::cluster::RunningNode;
-use crate::config::{Config, ServerConfig, ShutdownCode};
+use crate::config::{Config, ShutdownCode};
 use crate::hub::{Hub, Shutdown};
 use crate::net::slots::ConnectionSlots;
 use crate::node::Readiness;
@@ -36,6 +36,12 @@ const LAST_REQUESTS: Duration = Duration::from_millis(150);
 /// there and back are to fit in, however far they are. Together with [`LAST_REQUESTS`] it is a second.
 const LAST_HANDSHAKES: Duration = Duration::from_millis(850);
 
+/// Seconds in which all clients are closed whom another process awaits, where nothing else is configured.
+const SUCCEEDED_WITHIN: usize = 5;
+
+/// Of those so many a second, however few there are.
+const FEWEST_AT_A_TIME: usize = 1000;
+
 /// What ends together.
 pub(super) struct Stop {
     pub(super) config: Config,
@@ -55,6 +61,8 @@ pub(super) struct Stop {
     pub(super) reloader: Reloader,
     /// Where this node is one of several.
     pub(super) node: Option<RunningNode>,
+    /// Another process has taken over, and accepts already.
+    pub(super) is_succeeded: bool,
 }
 
 impl Stop {
@@ -64,7 +72,9 @@ impl Stop {
         server: ServerHandle,
         running: JoinHandle<io::Result<()>>,
     ) -> io::Result<()> {
-        self.readiness.drain("the broker is stopping");
+        if !self.is_succeeded {
+            self.readiness.drain("the broker is stopping");
+        }
         // Whoever is answered from now on is told to come by another connection.
         self.hub.begin_leaving();
         if let Some(node) = &self.node {
@@ -73,7 +83,15 @@ impl Stop {
         if self.is_unhurried() {
             self.patience.begin();
         }
-        self.serve_on().await;
+        if self.is_succeeded {
+            // Those who run the broker ask its successor from now on.
+            if let Some(mut admin) = self.admin.take() {
+                admin.close().await;
+                admin.end().await;
+            }
+        } else {
+            self.serve_on().await;
+        }
         let expected = telemetry::suppress_messages(&telemetry::CLOSED_PORT_MESSAGES);
         self.stop_work(&server).await;
         self.patience.over();
@@ -133,8 +151,11 @@ impl Stop {
     /// new is begun. Where others take over, publishers are served for a moment in between, and clients closed in turn, while
     /// operators are answered.
     async fn stop_work(&mut self, server: &ServerHandle) {
-        let ServerConfig { shutdown_code, drain_connections_per_second: rate, .. } = self.config.server;
-        let shutdown = shutdown(shutdown_code, listening::are_held(&self.sockets));
+        let shutdown = match self.is_succeeded {
+            true => Shutdown::AtOnce,
+            false => shutdown(self.config.server.shutdown_code, listening::are_held(&self.sockets)),
+        };
+        let rate = self.rate();
         info!(connections = self.hub.sockets().len(), code = shutdown.code().code(), "shutting down");
         let unhurried = self.is_unhurried();
         if !unhurried {
@@ -161,8 +182,16 @@ impl Stop {
 
     /// Whether it takes its time for others' sake.
     fn is_unhurried(&self) -> bool {
-        let ServerConfig { drain_delay, drain_connections_per_second: rate, .. } = self.config.server;
-        self.sockets.iter().any(SocketHandle::is_held) || rate > 0 || !drain_delay.is_zero()
+        let is_held = self.sockets.iter().any(SocketHandle::is_held);
+        is_held || self.rate() > 0 || !self.config.server.drain_delay.is_zero()
+    }
+
+    /// How many clients are closed in a second; 0: all at once. Those that another process awaits are closed some at a time.
+    fn rate(&self) -> usize {
+        match self.config.server.drain_connections_per_second {
+            0 if self.is_succeeded => (self.hub.sockets().len() / SUCCEEDED_WITHIN).max(FEWEST_AT_A_TIME),
+            rate => rate,
+        }
     }
 
     /// Lets a moment pass in which whoever is connected is served, and some more for those who have begun to connect.

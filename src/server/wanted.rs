@@ -93,6 +93,19 @@ pub(super) enum InheritedPlace {
     Unix(PathBuf),
 }
 
+impl ListenPoint {
+    /// Whether it stands for that place. Where any port would do, it does for that of the place from now on.
+    pub(super) fn takes(&mut self, place: &InheritedPlace) -> bool {
+        if let (ListenPoint::Tcp(addresses), InheritedPlace::Tcp(at)) = (&mut *self, place)
+            && !addresses.contains(at)
+            && let Some(any) = addresses.iter_mut().find(|any| any.port() == 0 && any.ip() == at.ip())
+        {
+            *any = *at;
+        }
+        self.is_at(place)
+    }
+}
+
 impl InheritedPlace {
     /// The place to listen that it alone stands for.
     pub(super) fn as_point(&self) -> ListenPoint {

@@ -1,0 +1,163 @@
+//! The upgrade of a running broker: how it is asked for, and its order. A successor is started and serves; only then this
+//! broker leaves its place to it. Whatever goes wrong before that, it goes on.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use actix_server::ServerHandle;
+use tokio::sync::{mpsc, oneshot};
+use tracing::{info, warn};
+
+use super::Supervision;
+use super::admin::ServingAdmin;
+use super::control::{ControlAnswer, ControlSocket};
+use super::listening::{self, SocketHandle};
+use super::passing::TakenSocket;
+use super::proof;
+use super::successor::{NoSuccessor, Successor};
+use crate::net::slots::ConnectionSlots;
+
+/// How often the successor is asked again where this broker has answered in its place.
+const PROOFS: usize = 5;
+
+/// Has a running broker succeeded by another process. Clones are one.
+#[derive(Clone, Debug)]
+pub(crate) struct Upgrader(mpsc::Sender<UpgradeRequest>);
+
+/// The upgrades that are asked for, and what is passed on besides the listening sockets.
+#[derive(Debug)]
+pub(super) struct Upgrades {
+    requests: mpsc::Receiver<UpgradeRequest>,
+    control: Option<Arc<ControlSocket>>,
+}
+
+/// Somebody wants an upgrade, and to know what comes of it.
+type UpgradeRequest = oneshot::Sender<ControlAnswer>;
+
+/// What a running broker can pass on.
+pub(super) struct PassableSockets<'a> {
+    pub(super) sockets: &'a mut [SocketHandle],
+    pub(super) admin: Option<&'a mut ServingAdmin>,
+    pub(super) server: &'a ServerHandle,
+    pub(super) slots: &'a ConnectionSlots,
+    pub(super) supervision: Option<&'a Supervision>,
+}
+
+/// The way to ask for upgrades, and that on which they are heard.
+pub(super) fn upgrades(control: Option<Arc<ControlSocket>>) -> (Upgrader, Upgrades) {
+    let (ask, requests) = mpsc::channel(1);
+    (Upgrader(ask), Upgrades { requests, control })
+}
+
+impl Upgrader {
+    /// Has the broker succeeded; returns what to tell whoever asked.
+    pub(crate) async fn upgrade(&self) -> ControlAnswer {
+        let (answer, answered) = oneshot::channel();
+        let is_stopping = || Err("heliostat: not upgraded: the broker is stopping".to_owned());
+        match self.0.try_send(answer) {
+            Ok(()) => answered.await.unwrap_or_else(|_| is_stopping()),
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                Err("heliostat: not upgraded: an upgrade is under way already".to_owned())
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => is_stopping(),
+        }
+    }
+}
+
+impl Upgrades {
+    /// Waits until this broker has been succeeded. What goes wrong is told to whoever asked, and the log. `passable` is what
+    /// it has to pass on; what has been passed on is marked there.
+    pub(super) async fn until_succeeded(
+        upgrades: Option<Self>,
+        mut passable: PassableSockets<'_>,
+    ) -> Successor {
+        let Some(mut upgrades) = upgrades else { return std::future::pending().await };
+        while let Some(asked) = upgrades.requests.recv().await {
+            info!("an upgrade: starting the program that is to succeed this one");
+            match upgrades.upgrade(&mut passable).await {
+                Ok(successor) => {
+                    let process = successor.process();
+                    info!(process, "another process has taken over; this one serves its clients to the end");
+                    let _ = asked.send(Ok(format!("ok: process {process} has taken over")));
+                    return successor;
+                }
+                Err(error) => {
+                    warn!(%error, "not upgraded; this broker goes on");
+                    let _ = asked.send(Err(format!("heliostat: not upgraded: {error}")));
+                }
+            }
+        }
+        poll_fn(|_| std::task::Poll::Pending).await
+    }
+
+    async fn upgrade(&self, of: &mut PassableSockets<'_>) -> Result<Successor, NoSuccessor> {
+        let admin = of.admin.as_ref().map_or(&[][..], |admin| admin.sockets());
+        let mut passed: Vec<_> = of.sockets.iter().chain(admin).map(SocketHandle::to_pass).collect();
+        let control = self.control.as_deref().map(ControlSocket::to_pass).transpose();
+        passed.extend(control.map_err(NoSuccessor::System)?);
+        let mut successor = Successor::start(&passed)?;
+        let taken = successor.until_it_serves().await?;
+        of.pause().await;
+        if let Err(why) = of.prove(&taken).await {
+            of.resume().await;
+            successor.turn_down().await;
+            return Err(NoSuccessor::NotProven(why));
+        }
+        // From here on the service manager listens to the successor.
+        if let Some(supervision) = of.supervision {
+            supervision.pass_on(successor.process());
+        }
+        if let Err(error) = successor.leave_place().await {
+            of.resume().await;
+            return Err(error);
+        }
+        let count = of.sockets.len();
+        for socket in &taken {
+            let index = socket.index;
+            let admin_sockets = of.admin.as_mut().map_or(&mut [][..], |admin| admin.sockets_mut());
+            if let Some(handle) = of.sockets.get_mut(index).or_else(|| admin_sockets.get_mut(index - count)) {
+                handle.pass_on();
+            }
+        }
+        if let Some(control) = &self.control {
+            // It is the last of what was passed on.
+            control.leave(taken.iter().any(|socket| socket.index + 1 == passed.len()));
+        }
+        Ok(successor)
+    }
+}
+
+impl PassableSockets<'_> {
+    /// Accepts nothing any more; what comes waits, or is accepted by the successor.
+    async fn pause(&self) {
+        if let Some(admin) = &self.admin {
+            admin.pause().await;
+        }
+        listening::pause(self.server).await;
+    }
+
+    async fn resume(&self) {
+        if let Some(admin) = &self.admin {
+            admin.resume().await;
+        }
+        self.server.resume().await;
+    }
+
+    /// Finds out whether the successor answers on all that it has taken.
+    async fn prove(&self, taken: &[TakenSocket]) -> Result<(), String> {
+        let admin = self.admin.as_ref().map_or(&[][..], |admin| admin.sockets());
+        let all: Vec<_> = self.sockets.iter().chain(admin).collect();
+        for _ in 0..PROOFS {
+            let before = self.slots.counters().accepted.get();
+            for socket in taken {
+                // The one for commands is used when the place has been left.
+                let Some(handle) = all.get(socket.index) else { continue };
+                proof::ask(&handle.watched(), *socket).await?;
+            }
+            if self.slots.counters().accepted.get() == before {
+                return Ok(());
+            }
+        }
+        Err("this broker has answered in the place of its successor".to_owned())
+    }
+}
