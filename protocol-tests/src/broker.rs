@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
@@ -24,7 +24,8 @@ pub struct Broker {
     port: u16,
     /// What it said when it was ready.
     ready: String,
-    pid: u32,
+    /// The process that is the broker, which need not be the one that was started.
+    pid: AtomicU32,
     child: Mutex<Child>,
     stdout: Mutex<Receiver<String>>,
     log: Arc<Mutex<VecDeque<String>>>,
@@ -124,7 +125,7 @@ impl Broker {
         let mut broker = Broker {
             port: 0,
             ready: String::new(),
-            pid,
+            pid: AtomicU32::new(pid),
             child: Mutex::new(child),
             stdout: Mutex::new(stdout),
             log,
@@ -166,7 +167,7 @@ impl Broker {
     /// Its process.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.pid
+        self.pid.load(Ordering::Relaxed)
     }
 
     /// The last lines it logged.
@@ -222,6 +223,30 @@ impl Broker {
         command.output().expect("the broker's command runs")
     }
 
+    /// Has it replaced by another process, by its command; returns what that said, and its exit code. If it was, that process
+    /// is the broker from now on.
+    ///
+    /// # Panics
+    /// If the command cannot be run.
+    #[must_use]
+    pub fn upgrade(&self) -> Output {
+        let mut command = command();
+        command.arg("upgrade").arg("--control-socket").arg(control_socket(self.config()));
+        let output = command.output().expect("the broker's command runs");
+        let said = String::from_utf8_lossy(&output.stdout);
+        if let Some(pid) = said.split_whitespace().skip_while(|word| *word != "process").nth(1) {
+            self.pid.store(pid.parse().expect("the id of a process"), Ordering::Relaxed);
+        }
+        output
+    }
+
+    /// How the process that was started has ended, if it has. Another one may be the broker by now.
+    #[must_use]
+    pub fn first_process_ended(&self) -> Option<ExitStatus> {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        child.try_wait().expect("the status of the broker's process")
+    }
+
     /// Tells it to read its configuration again by SIGHUP, which has no answer.
     ///
     /// # Panics
@@ -261,8 +286,12 @@ impl Broker {
         let _ = child.wait();
     }
 
-    fn signal(&self, name: &str) {
-        signal(self.pid, name);
+    /// Sends a signal to its process.
+    ///
+    /// # Panics
+    /// If it cannot be sent.
+    pub fn signal(&self, name: &str) {
+        signal(self.pid(), name);
     }
 
     /// Waits until the process has ended.
@@ -292,7 +321,7 @@ impl Broker {
     pub fn cpu_time(&self) -> Option<Duration> {
         /// Hundredths of a second, in which Linux counts for programs.
         const TICK: Duration = Duration::from_millis(10);
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).ok()?;
         // The second field is a name in parentheses, which may hold anything.
         let (_, fields) = stat.rsplit_once(')')?;
         let ticks = fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u32>().ok());
@@ -302,7 +331,7 @@ impl Broker {
     /// The memory it occupies now and has occupied at most, in bytes; `None` where the system does not tell.
     #[must_use]
     pub fn resident_bytes(&self) -> Option<Resident> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
         let field = |name: &str| -> Option<u64> {
             let line = status.lines().find_map(|l| l.strip_prefix(name))?;
             line.trim_start_matches(':')
@@ -319,7 +348,7 @@ impl Broker {
     /// The sockets that it has open; `None` where the system does not tell.
     #[must_use]
     pub fn open_sockets(&self) -> Option<usize> {
-        let files = std::fs::read_dir(format!("/proc/{}/fd", self.pid)).ok()?;
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).ok()?;
         let targets = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
         Some(targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count())
     }
@@ -348,7 +377,12 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
+        let pid = self.pid();
         let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if pid != child.id() {
+            // It may have ended.
+            let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).stderr(Stdio::null()).status();
+        }
         let _ = child.kill();
         let _ = child.wait();
         if let Some(path) = &self.config {

@@ -24,6 +24,7 @@ fn serving_is_what_happens_without_a_command() {
     assert_eq!(parsed(&[]).unwrap(), Command::Serve(Flags::default()));
     assert_eq!(parsed(&["serve"]).unwrap(), Command::Serve(Flags::default()));
     assert_eq!(parsed(&["reload"]).unwrap(), Command::Reload(Flags::default()));
+    assert_eq!(parsed(&["upgrade"]).unwrap(), Command::Upgrade(Flags::default()));
     assert_eq!(parsed(&["check-config"]).unwrap(), Command::CheckConfig(Flags::default()));
     let printed = Command::PrintConfig { flags: Flags::default(), show_secrets: true };
     assert_eq!(parsed(&["print-config", "--show-secrets"]).unwrap(), printed);

@@ -245,8 +245,8 @@ impl BoundServer {
             })
         });
         if let Some(predecessor) = predecessor.clone() {
-            let hub = Arc::clone(&hub);
-            actix_web::rt::spawn(async move { predecessor.succeed(&hub).await });
+            let (hub, health) = (Arc::clone(&hub), format!("{}/health", config.server.path_prefix));
+            actix_web::rt::spawn(async move { predecessor.succeed(&hub, health).await });
         }
         let passable = PassableSockets {
             sockets: &mut handles,

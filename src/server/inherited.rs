@@ -147,9 +147,12 @@ impl InheritedSockets {
     ) -> Result<Vec<(WantedListener, Vec<InheritedSocket>)>, InheritError> {
         let mut assigned: Vec<_> = wanted.into_iter().map(|wanted| (wanted, Vec::new())).collect();
         for socket in self.0 {
-            let by_address = assigned.iter_mut().position(|(wanted, _)| match socket.is_held {
-                true => wanted.point.is_at(&socket.place),
-                false => wanted.point.takes(&socket.place),
+            let by_address = assigned.iter_mut().position(|(wanted, _)| {
+                if socket.is_held {
+                    wanted.point.is_at(&socket.place)
+                } else {
+                    wanted.point.takes(&socket.place)
+                }
             });
             // Of places for clients there may be several, of others one each.
             let is_named = |role: Role| role != Role::Broker && socket.is_named(role);

@@ -38,8 +38,8 @@ pub(super) enum PredecessorWord {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum SuccessorWord {
-    /// All its workers turn, and it accepts on these.
-    Serves { taken: Vec<TakenSocket> },
+    /// All its workers turn, and it accepts on these. Clients' listeners answer at this path whether it is well.
+    Serves { taken: Vec<TakenSocket>, health: String },
     /// It cannot.
     Failed { why: String },
 }

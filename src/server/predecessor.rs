@@ -134,11 +134,11 @@ impl Predecessor {
         }
     }
 
-    /// Tells the predecessor that this broker serves, once all its workers turn, and waits for what it says to that. Without
-    /// it, this broker is to end.
-    pub(super) async fn succeed(&self, hub: &Hub) {
+    /// Tells the predecessor that this broker serves, once all its workers turn, and where it answers that it is well; and
+    /// waits for what it says to that. If it is not to take over, this broker is to end.
+    pub(super) async fn succeed(&self, hub: &Hub, health: String) {
         hub.until_started().await;
-        let outcome = match self.ask(hub).await {
+        let outcome = match self.ask(hub, health).await {
             Ok(()) => HandoverOutcome::Succeeded,
             Err(error) => {
                 warn!(%error, process = self.0.process, "the running broker has not left its place, and goes on");
@@ -155,7 +155,7 @@ impl Predecessor {
         self.0.outcome.send_replace(outcome);
     }
 
-    async fn ask(&self, hub: &Hub) -> io::Result<()> {
+    async fn ask(&self, hub: &Hub, health: String) -> io::Result<()> {
         if !hub.sign_of_every_worker().await {
             return Err(io::Error::other("a worker thread has died"));
         }
@@ -164,7 +164,7 @@ impl Predecessor {
         };
         stream.set_nonblocking(true)?;
         let mut stream = BufReader::new(UnixStream::from_std(stream)?);
-        let word = SuccessorWord::Serves { taken: self.0.place.taken() };
+        let word = SuccessorWord::Serves { taken: self.0.place.taken(), health };
         stream.write_all(&passing::line_of(&word)?).await?;
         let mut line = Vec::new();
         (&mut stream).take(LINE_BYTES as u64).read_until(b'\n', &mut line).await?;

@@ -19,34 +19,32 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 /// What the PROXY protocol begins with where nothing is known of the client.
 const PROXY_HEADER: &[u8] = b"PROXY UNKNOWN\r\n";
 
-const REQUEST: &[u8] = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-
 /// What every answer begins with, before its status.
 const ANSWER: &[u8] = b"HTTP/1.1 ";
 
-/// Asks at the socket as those who come by it do.
+/// Asks at the socket as those who come by it do, whether it is well.
 ///
 /// # Errors
 /// Why nobody answers, or what, in words that follow "but".
-pub(super) async fn ask(socket: &Socket, taken: TakenSocket) -> Result<(), String> {
+pub(super) async fn ask(socket: &Socket, taken: TakenSocket, path: &str) -> Result<(), String> {
     let place = || match socket.local_addr().ok().and_then(|address| address.as_socket()) {
         Some(address) => address.to_string(),
         None => "its Unix socket".to_owned(),
     };
-    match tokio::time::timeout(ANSWERS_WITHIN, connect_and_ask(socket, taken)).await {
+    match tokio::time::timeout(ANSWERS_WITHIN, connect_and_ask(socket, taken, path)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(format!("what answers at {} is not right: {error}", place())),
         Err(_) => Err(format!("nobody answers at {} within {} s", place(), ANSWERS_WITHIN.as_secs())),
     }
 }
 
-async fn connect_and_ask(socket: &Socket, taken: TakenSocket) -> io::Result<()> {
+async fn connect_and_ask(socket: &Socket, taken: TakenSocket, health: &str) -> io::Result<()> {
     let address = socket.local_addr()?;
     if let Some(address) = address.as_socket() {
-        return converse(TcpStream::connect(reachable(address)).await?, taken).await;
+        return converse(TcpStream::connect(reachable(address)).await?, taken, health).await;
     }
     let path = address.as_pathname().ok_or_else(|| io::Error::other("it has no path"))?;
-    converse(UnixStream::connect(path).await?, taken).await
+    converse(UnixStream::connect(path).await?, taken, health).await
 }
 
 /// The address at which this machine itself reaches it.
@@ -59,7 +57,11 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-async fn converse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, taken: TakenSocket) -> io::Result<()> {
+async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    taken: TakenSocket,
+    path: &str,
+) -> io::Result<()> {
     let TakenSocket { tls, proxy_protocol, .. } = taken;
     if proxy_protocol {
         stream.write_all(PROXY_HEADER).await?;
@@ -67,7 +69,8 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, taken: Taken
     if tls {
         return presents_certificate(stream).await;
     }
-    stream.write_all(REQUEST).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
     let mut answer = [0; ANSWER.len() + 1];
     match stream.read_exact(&mut answer).await {
         // A peer that may not say who the client is, is hung up on: by somebody.

@@ -151,9 +151,10 @@ impl Stop {
     /// new is begun. Where others take over, publishers are served for a moment in between, and clients closed in turn, while
     /// operators are answered.
     async fn stop_work(&mut self, server: &ServerHandle) {
-        let shutdown = match self.is_succeeded {
-            true => Shutdown::AtOnce,
-            false => shutdown(self.config.server.shutdown_code, listening::are_held(&self.sockets)),
+        let shutdown = if self.is_succeeded {
+            Shutdown::AtOnce
+        } else {
+            shutdown(self.config.server.shutdown_code, listening::are_held(&self.sockets))
         };
         let rate = self.rate();
         info!(connections = self.hub.sockets().len(), code = shutdown.code().code(), "shutting down");

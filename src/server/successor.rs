@@ -3,14 +3,13 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdStream;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::Socket;
-use std::os::fd::AsFd;
-use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
@@ -113,10 +112,11 @@ impl Successor {
         self.process
     }
 
-    /// Waits until it serves; returns the sockets that it has taken. If it does not, it ends.
-    pub(super) async fn until_it_serves(&mut self) -> Result<Vec<TakenSocket>, NoSuccessor> {
+    /// Waits until it serves; returns the sockets that it has taken, and where it answers that it is well. If it does not serve, it
+    /// ends.
+    pub(super) async fn until_it_serves(&mut self) -> Result<(Vec<TakenSocket>, String), NoSuccessor> {
         let why = match tokio::time::timeout(SERVES_WITHIN, self.hear()).await {
-            Ok(Ok(SuccessorWord::Serves { taken })) => return Ok(taken),
+            Ok(Ok(SuccessorWord::Serves { taken, health })) => return Ok((taken, health)),
             Ok(Ok(SuccessorWord::Failed { why })) => NoSuccessor::Failed(why),
             Ok(Err(error)) => {
                 // Its end tells more than that of the connection.

@@ -1,7 +1,6 @@
 //! The upgrade of a running broker: how it is asked for, and its order. A successor is started and serves; only then this
 //! broker leaves its place to it. Whatever goes wrong before that, it goes on.
 
-use std::future::poll_fn;
 use std::sync::Arc;
 
 use actix_server::ServerHandle;
@@ -19,6 +18,9 @@ use crate::net::slots::ConnectionSlots;
 
 /// How often the successor is asked again where this broker has answered in its place.
 const PROOFS: usize = 5;
+
+/// Where the admin listener tells that it is well.
+const ADMIN_HEALTH: &str = "/live";
 
 /// Has a running broker succeeded by another process. Clones are one.
 #[derive(Clone, Debug)]
@@ -87,7 +89,7 @@ impl Upgrades {
                 }
             }
         }
-        poll_fn(|_| std::task::Poll::Pending).await
+        std::future::pending().await
     }
 
     async fn upgrade(&self, of: &mut PassableSockets<'_>) -> Result<Successor, NoSuccessor> {
@@ -96,9 +98,9 @@ impl Upgrades {
         let control = self.control.as_deref().map(ControlSocket::to_pass).transpose();
         passed.extend(control.map_err(NoSuccessor::System)?);
         let mut successor = Successor::start(&passed)?;
-        let taken = successor.until_it_serves().await?;
+        let (taken, health) = successor.until_it_serves().await?;
         of.pause().await;
-        if let Err(why) = of.prove(&taken).await {
+        if let Err(why) = of.prove(&taken, &health).await {
             of.resume().await;
             successor.turn_down().await;
             return Err(NoSuccessor::NotProven(why));
@@ -144,7 +146,7 @@ impl PassableSockets<'_> {
     }
 
     /// Finds out whether the successor answers on all that it has taken.
-    async fn prove(&self, taken: &[TakenSocket]) -> Result<(), String> {
+    async fn prove(&self, taken: &[TakenSocket], health: &str) -> Result<(), String> {
         let admin = self.admin.as_ref().map_or(&[][..], |admin| admin.sockets());
         let all: Vec<_> = self.sockets.iter().chain(admin).collect();
         for _ in 0..PROOFS {
@@ -152,7 +154,8 @@ impl PassableSockets<'_> {
             for socket in taken {
                 // The one for commands is used when the place has been left.
                 let Some(handle) = all.get(socket.index) else { continue };
-                proof::ask(&handle.watched(), *socket).await?;
+                let path = if handle.is_for_admin() { ADMIN_HEALTH } else { health };
+                proof::ask(&handle.watched(), *socket, path).await?;
             }
             if self.slots.counters().accepted.get() == before {
                 return Ok(());

@@ -82,6 +82,7 @@ mod test_mode;
 mod test_next_due;
 mod test_webhooks;
 mod transports;
+mod upgrade;
 mod usage;
 mod users;
 mod versions;
