@@ -24,6 +24,7 @@ use super::upgrade::{self, PassableSockets, Upgrader, Upgrades};
 use super::{Patience, Reloader, Supervision};
 use crate::app_admin::ManagedApps;
 use crate::cluster::RunningNode;
+use crate::config::Config;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::net::tls::{self, Certificates};
@@ -225,24 +226,15 @@ impl BoundServer {
         let handle = server.handle();
         let ServiceParts { hub, config, wire, test_mode, readiness, slots, relays, .. } = parts;
         files.tell();
-        if config.server.drain_connections_per_second > 0 && handles.iter().any(SocketHandle::is_held) {
-            warn!(
-                "server.drain_connections_per_second: where a service manager holds the socket, new connections wait until \
-                 the last client is closed; 0 has the next broker take them at once"
-            );
-        }
+        warn_of_slow_drain(&config, &handles);
         info!(%address, listeners = count, workers, apps = config.apps.len(), "serving");
         let mut running = actix_web::rt::spawn(server);
         let watching = certificates.map(|certificates| actix_web::rt::spawn(tls::watch(certificates)));
         let supervising = supervision.clone().map(|supervision| {
             let sockets = handles.iter().map(SocketHandle::watched).collect();
             let accepting = Accepting::new(sockets, Arc::clone(&slots));
-            let (hub, predecessor) = (Arc::clone(&hub), predecessor.clone());
-            actix_web::rt::spawn(async move {
-                if is_in_place(predecessor.as_ref()).await {
-                    supervision.supervise(hub, accepting, status).await;
-                }
-            })
+            let supervised = supervision.supervise(Arc::clone(&hub), accepting, status);
+            actix_web::rt::spawn(in_place(predecessor.clone(), supervised))
         });
         if let Some(predecessor) = predecessor.clone() {
             let (hub, health) = (Arc::clone(&hub), format!("{}/health", config.server.path_prefix));
@@ -255,13 +247,7 @@ impl BoundServer {
             slots: &slots,
             supervision: supervision.as_ref(),
         };
-        let succeeded = async {
-            if is_in_place(predecessor.as_ref()).await {
-                Upgrades::until_succeeded(upgrades, passable).await
-            } else {
-                std::future::pending().await
-            }
-        };
+        let succeeded = in_place(predecessor, Upgrades::until_succeeded(upgrades, passable));
         let successor = tokio::select! {
             ended = &mut running => return ended.unwrap_or_else(|panic| Err(io::Error::other(panic))),
             () = shutdown => None,
@@ -299,11 +285,23 @@ impl BoundServer {
     }
 }
 
-/// Waits until this broker has the place of the one before it, if there is one. Returns whether it has.
-async fn is_in_place(predecessor: Option<&Predecessor>) -> bool {
-    match predecessor {
-        Some(predecessor) => predecessor.has_succeeded().await,
-        None => true,
+/// Does this when the broker has the place of the one before it, if there is one; and never if it does not get it.
+async fn in_place<T>(predecessor: Option<Predecessor>, work: impl Future<Output = T>) -> T {
+    if let Some(predecessor) = predecessor
+        && !predecessor.has_succeeded().await
+    {
+        std::future::pending::<()>().await;
+    }
+    work.await
+}
+
+/// Warns of a setting that keeps new connections waiting.
+fn warn_of_slow_drain(config: &Config, sockets: &[SocketHandle]) {
+    if config.server.drain_connections_per_second > 0 && sockets.iter().any(SocketHandle::is_held) {
+        warn!(
+            "server.drain_connections_per_second: where a service manager holds the socket, new connections wait until the \
+             last client is closed; 0 has the next broker take them at once"
+        );
     }
 }
 

@@ -92,7 +92,9 @@ impl Successor {
         let (ours, theirs) = StdStream::pair()?;
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::from(OwnedFd::from(theirs)));
-        NOT_FOR_OTHERS.iter().for_each(|name| drop(command.env_remove(name)));
+        for name in NOT_FOR_OTHERS {
+            command.env_remove(name);
+        }
         command.env(PREDECESSOR, std::process::id().to_string());
         let child = command.spawn()?;
         // It holds the other end as long as this is there.
