@@ -39,6 +39,9 @@ const LAST_HANDSHAKES: Duration = Duration::from_millis(850);
 /// Seconds in which all clients are closed whom another process awaits, where nothing else is configured.
 const SUCCEEDED_WITHIN: usize = 5;
 
+/// How long requests are served at least by a process that another one has succeeded: nobody waits for its end.
+const SUCCEEDED_REQUESTS: Duration = Duration::from_secs(2);
+
 /// Of those so many a second, however few there are.
 const FEWEST_AT_A_TIME: usize = 1000;
 
@@ -163,14 +166,21 @@ impl Stop {
             self.hub.stop_work(shutdown);
         }
         listening::close(std::mem::take(&mut self.sockets), server).await;
-        if unhurried {
+        let closing = self.hub.close_slowly(rate, shutdown);
+        if self.is_succeeded {
+            // Whoever has a connection that is kept need not meet its end, for nobody waits for this process.
+            let served = async { _ = tokio::join!(closing, tokio::time::sleep(SUCCEEDED_REQUESTS)) };
+            self.patience.unless_ended(served).await;
+            self.end_idle();
+        } else if unhurried {
             // Publishers on connections that are kept are served once more, and told to come by another one.
             self.patience.unless_ended(self.serve_last_requests()).await;
-            let idle = self.slots.evict_all_idle();
-            info!(idle, "idle HTTP connections are closed");
+            self.end_idle();
+            if rate > 0 {
+                self.unhurried(closing).await;
+            }
         }
         if rate > 0 {
-            self.unhurried(self.hub.close_slowly(rate, shutdown)).await;
             info!(connections = self.hub.sockets().len(), "closed slowly; the rest is closed at once");
         }
         if let Some(admin) = &mut self.admin {
@@ -179,6 +189,12 @@ impl Stop {
         if unhurried {
             self.hub.stop_work(shutdown);
         }
+    }
+
+    /// Ends the HTTP connections by which nobody asks anything at present.
+    fn end_idle(&self) {
+        let idle = self.slots.evict_all_idle();
+        info!(idle, "idle HTTP connections are closed");
     }
 
     /// Whether it takes its time for others' sake.
