@@ -6,17 +6,25 @@ use super::adapter::Adapter;
 use super::node::ClusterNode;
 use super::peers::LivePeer;
 use super::replica::Replica;
-use super::status::{BusTrouble, ClusterFigures, ClusterStatus, Loss, PeerStatus};
+use super::status::{BusTrouble, ClusterFigures, ClusterStatus, Loss, PeerStatus, ReplicaSize};
 use super::view::ClusterView;
 use crate::channel::NodeId;
 
 impl<A: Adapter> ClusterView for ClusterNode<A> {
     fn status(&self) -> ClusterStatus {
         let now = Instant::now().into_std();
-        let peers = self.peers.lock();
+        // Who has the views may have them for long; the peers, others wait for.
+        let (mut of_peers, away) = {
+            let peers = self.peers.lock();
+            let of_peers = peers.iter().map(|(id, peer)| self.peer_status(id, peer, now));
+            (of_peers.collect::<Vec<PeerStatus>>(), peers.bus_trouble(now))
+        };
         let views = self.views.lock();
-        let mut of_peers: Vec<PeerStatus> =
-            peers.iter().map(|(id, peer)| self.peer_status(id, peer, views.of(id), now)).collect();
+        for peer in &mut of_peers {
+            let replica = views.of(peer.id);
+            peer.is_complete = replica.is_some_and(Replica::is_in_step);
+            peer.size = replica.map(Replica::size).unwrap_or_default();
+        }
         of_peers.sort_by(|one, other| (&one.name, one.id).cmp(&(&other.name, other.id)));
         let figures = ClusterFigures {
             waiting_joins: self.claims.waiting(),
@@ -27,8 +35,7 @@ impl<A: Adapter> ClusterView for ClusterNode<A> {
             unsaid_facts: self.telling.unsaid(),
             ..self.figures(&views)
         };
-        let away = peers.bus_trouble(now);
-        drop((views, peers));
+        drop(views);
         let link = self.adapter.link().borrow().clone();
         ClusterStatus {
             me: self.me,
@@ -52,13 +59,8 @@ impl<A: Adapter> ClusterView for ClusterNode<A> {
 }
 
 impl<A: Adapter> ClusterNode<A> {
-    fn peer_status(
-        &self,
-        id: NodeId,
-        peer: &LivePeer,
-        replica: Option<&Replica>,
-        now: std::time::Instant,
-    ) -> PeerStatus {
+    /// Without what is known of its state.
+    fn peer_status(&self, id: NodeId, peer: &LivePeer, now: std::time::Instant) -> PeerStatus {
         let heartbeat = &peer.heartbeat;
         PeerStatus {
             id,
@@ -66,8 +68,8 @@ impl<A: Adapter> ClusterNode<A> {
             address: heartbeat.address.clone(),
             release: heartbeat.release.clone(),
             silent_for: now.saturating_duration_since(peer.heard),
-            is_complete: replica.is_some_and(Replica::is_in_step),
-            size: replica.map(Replica::size).unwrap_or_default(),
+            is_complete: false,
+            size: ReplicaSize::default(),
             is_namesake: peer.is_namesake,
             differs: heartbeat.settings != self.settings,
         }

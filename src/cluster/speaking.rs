@@ -36,14 +36,17 @@ impl<A: Adapter> ClusterNode<A> {
         counts.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut engine = None;
         let mut gives_up = None;
-        self.look_at(&link.borrow_and_update().clone(), &mut engine);
+        let now = link.borrow_and_update().clone();
+        self.look_at(&now, &mut engine);
         loop {
             tokio::select! {
                 changed = link.changed() => {
                     if changed.is_err() {
                         return;
                     }
-                    self.look_at(&link.borrow_and_update().clone(), &mut engine);
+                    // Nobody who tells of it is held up meanwhile.
+                    let now = link.borrow_and_update().clone();
+                    self.look_at(&now, &mut engine);
                 }
                 _ = beats.tick() => {
                     self.beat();
