@@ -344,11 +344,19 @@ impl SharedApps {
     /// # Errors
     /// If it cannot be written.
     pub(super) fn write_copy(&self, reader: &Reader) -> Result<(), AppsError> {
+        let path = {
+            let file = &self.copy.lock().file;
+            if file.is_written {
+                return Ok(());
+            }
+            file.path.clone()
+        };
+        let Some(locked) = LockedFile::take_if_free(&path, reader)? else { return Ok(()) };
+        // From now on nobody else writes it.
         let AppsCopy { seen, held, file, .. } = self.copy.lock().clone();
-        if file.is_written {
+        if file.is_written || file.path != path {
             return Ok(());
         }
-        let Some(locked) = LockedFile::take_if_free(&file.path, reader)? else { return Ok(()) };
         let found = locked.read()?;
         if found.is_some() && found.as_deref() != file.bytes.as_deref() {
             if !mem::replace(&mut self.copy.lock().file.told_of_edit, true) {
