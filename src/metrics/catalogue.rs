@@ -11,9 +11,9 @@ metrics! {
     SUBSCRIPTIONS = Gauge "heliostat_subscriptions" ["app_id"]
         "Subscriptions of connections to channels.";
     CHANNELS = Gauge "heliostat_channels" ["app_id", "type"]
-        "Channels that somebody is subscribed to, on any node, by the type that their names begin with.";
+        "Channels that somebody is subscribed to, on any node, by the type that their names begin with. Each node of a cluster has the same: take one, or the maximum, not the sum.";
     MEMBERS = Gauge "heliostat_presence_members" ["app_id"]
-        "Distinct members of presence channels on all nodes, channel by channel.";
+        "Distinct members of presence channels on all nodes, channel by channel. Each node of a cluster has the same.";
 
     CONNECTIONS_OPENED = Counter "heliostat_connections_opened_total" ["app_id"]
         "Connections of clients that were accepted.";
