@@ -23,7 +23,7 @@ pub mod protocol {
 
 /// One client's life.
 pub mod connection {
-    pub use crate::connection::{Action, Connection, Join, Probe};
+    pub use crate::connection::{Action, Connection, Join, JoinNumber, Probe};
 }
 
 /// An event on its way.

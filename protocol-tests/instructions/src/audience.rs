@@ -10,6 +10,7 @@ use actix_web::rt::task::yield_now;
 use actix_web::rt::{System, SystemRunner};
 
 use heliostat::config::ConnectionConfig;
+use heliostat::tools::connection::{Join, JoinNumber};
 use heliostat::tools::event::{AcceptedEvent, Destination, Source};
 use heliostat::tools::hub::{AppState, Bounds, Client, Hub, Outbox, Transport, Worker, Written};
 use heliostat::tools::protocol::json::Data;
@@ -60,9 +61,11 @@ impl Audience {
         let written = Rc::new(Cell::new(0));
         let mut audience =
             Audience { system, worker, app, channel: channel.clone(), clients: Vec::new(), written };
+        let number = JoinNumber::default();
+        let join = Join { channel: channel.clone(), member: None, authorizes: false, number };
         for _ in 0..size {
             let client = audience.admit();
-            audience.worker.join(&client, channel, None, false).expect("a first subscription");
+            audience.worker.join(&client, &join).expect("no bus to wait for").expect("a first subscription");
             audience.clients.push(client);
         }
         audience.run(audience.written(size));
@@ -87,7 +90,7 @@ impl Audience {
 
     /// The worker that they are all on.
     #[must_use]
-    pub fn worker(&self) -> &Worker {
+    pub fn worker(&self) -> &Rc<Worker> {
         &self.worker
     }
 

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use heliostat::app::AppRegistry;
 use heliostat::tools::auth::channel::authorise;
 use heliostat::tools::auth::request::{Query, SignedRequest, authenticate, check_body};
-use heliostat::tools::connection::{Action, Join};
+use heliostat::tools::connection::Action;
 use heliostat::tools::protocol::client_message::ClientMessage;
 use heliostat::tools::protocol::frame_reader::{FrameEvent, FrameReader};
 use heliostat::tools::protocol::json::Data;
@@ -150,9 +150,8 @@ fn subscribe(repetitions: usize) {
         for _ in 0..repetitions {
             let action = connection.receive(black_box(&asks), now, &|_, _| false);
             let Some(Action::Join(join)) = action else { panic!("refused: {action:?}") };
-            let Join { channel, member, authorizes, number } = join;
-            let result = audience.worker().join(&newcomer, &channel, member.as_ref(), authorizes);
-            let answered = connection.joined(&channel, number, result);
+            let result = audience.worker().join(&newcomer, &join).expect("no bus to wait for");
+            let answered = connection.joined(&join.channel, join.number, result);
             assert!(answered.action.is_none(), "refused: {answered:?}");
             audience.written(1).await;
             let action = connection.receive(black_box(&leaves), now, &|_, _| false);
