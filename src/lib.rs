@@ -31,7 +31,6 @@ mod auth;
 mod channel;
 #[doc(hidden)]
 pub mod cli;
-#[allow(dead_code)] // until it is joined
 mod cluster;
 pub mod config;
 mod connection;

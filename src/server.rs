@@ -168,13 +168,7 @@ impl Server {
         let apps = config.apps.iter().map(|of| (of.app.clone(), listeners.of(of))).collect();
         let workers = config.server.worker_threads();
         let (admin, wanted) = all_wanted(&config, inherited)?;
-        let listeners_wanted = wanted.iter().map(|(wanted, _)| wanted.sockets()).sum();
-        let raise = |more| OpenFiles::raise(config.server.max_connections, workers, listeners_wanted, more);
-        let for_admin = if config.admin.enabled { admin::FILES } else { 0 };
-        let (files, has_admin) = match raise(for_admin) {
-            Err(_) if admin_is_dispensable => (raise(0)?, false),
-            raised => (raised?, config.admin.enabled),
-        };
+        let (files, has_admin) = open_files(&config, &wanted, admin_is_dispensable)?;
         let hub = Hub::new(apps, config.connection.clone(), workers, files.bounds.max_connections)?;
         bound_addresses(&hub, &config);
         let certificates = load_certificates(&config)?;
@@ -188,30 +182,27 @@ impl Server {
         let bind_admin = |wanted| AdminListener::bind(wanted, config.server.backlog, admin_is_dispensable);
         let admin = admin.filter(|_| has_admin).map(bind_admin).transpose()?;
         let reloader = Reloader::new(Arc::clone(&hub), listeners, certificates.clone(), config.clone());
-        let sessions = Arc::new(Sessions::new(config.fallback.max_sessions));
         if let Some(test_mode) = &test_mode {
             test_mode.set_broker(reloader.as_broker());
         }
         let most_http = config.server.max_http_connections;
         let slots = Arc::new(ConnectionSlots::new(most_http, files.bounds.per_worker, workers));
         let readiness = Readiness::new(Arc::clone(&hub), Arc::clone(&slots));
-        let readiness = match &joining {
+        let readiness = Arc::new(match &joining {
             Some(joining) => readiness.of_cluster(joining.view(), config.cluster.node.bus_lost),
             None => readiness,
-        };
-        let readiness = Arc::new(readiness);
-        let unfinished = Arc::new(UnfinishedBodies::new(config.server.http_unfinished_bytes));
+        });
         let usage = usage_book(&config, &hub);
         let parts = ServiceParts {
             hub,
             guesses: Arc::default(),
-            sessions,
+            sessions: Arc::new(Sessions::new(config.fallback.max_sessions)),
+            unfinished: Arc::new(UnfinishedBodies::new(config.server.http_unfinished_bytes)),
             config,
             wire,
             test_mode,
             slots,
             readiness,
-            unfinished,
             requests: Arc::new(RequestCounts::default()),
             relays,
         };
@@ -219,12 +210,8 @@ impl Server {
         let metrics =
             metrics_of((&parts, cluster), &webhooks, usage.as_ref(), certificates.as_ref(), &hooks, &sockets);
         let admin = admin.zip(usage.clone()).map(|(sockets, usage)| {
-            let config = &parts.config;
-            let access = access(config, &parts.guesses);
-            let live: Arc<dyn LiveApps> = Arc::new(reloader.clone());
-            let api = Box::new(AppsApi::new(managed.clone(), live, config.server.http_request_timeout));
-            let (hub, metrics) = (Arc::clone(&parts.hub), metrics.clone());
-            let admin = Admin::new(access, hub, Arc::clone(&parts.readiness), metrics, usage, api);
+            let api = api(&parts.config, managed.clone(), &reloader);
+            let admin = admin_of(&parts, metrics.clone(), usage, api);
             AdminListener { sockets, admin: Arc::new(admin) }
         });
         if let Some(joining) = &mut joining {
@@ -249,6 +236,33 @@ impl Server {
             managed,
         })
     }
+}
+
+/// Has as many files open as are wanted, and tells whether there are some for the admin listener.
+fn open_files(
+    config: &Config,
+    wanted: &[AssignedListener],
+    admin_is_dispensable: bool,
+) -> Result<(OpenFiles, bool), StartError> {
+    let workers = config.server.worker_threads();
+    let listeners = wanted.iter().map(|(wanted, _)| wanted.sockets()).sum();
+    let raise = |more| OpenFiles::raise(config.server.max_connections, workers, listeners, more);
+    match raise(if config.admin.enabled { admin::FILES } else { 0 }) {
+        Err(_) if admin_is_dispensable => Ok((raise(0)?, false)),
+        raised => Ok((raised?, config.admin.enabled)),
+    }
+}
+
+/// The API by which apps are changed.
+fn api(config: &Config, managed: Option<Arc<ManagedApps>>, reloader: &Reloader) -> Box<AppsApi> {
+    let live: Arc<dyn LiveApps> = Arc::new(reloader.clone());
+    Box::new(AppsApi::new(managed, live, config.server.http_request_timeout))
+}
+
+/// What the admin listener serves.
+fn admin_of(parts: &ServiceParts, metrics: Metrics, usage: UsageBook, api: Box<AppsApi>) -> Admin {
+    let access = access(&parts.config, &parts.guesses);
+    Admin::new(access, Arc::clone(&parts.hub), Arc::clone(&parts.readiness), metrics, usage, api)
 }
 
 /// Who may ask the admin listener, and where guesses are counted.

@@ -107,6 +107,9 @@ impl ManagedApps {
         let mut effect = Effect { loader: &self.loader, in_force, apps_of_file: &mut applying };
         let taken = shared.take(&mut effect);
         drop(applying);
+        if taken.as_ref().is_err_and(|trouble| !matches!(trouble, AppsError::EngineAway)) {
+            shared.count_refused();
+        }
         let written = shared.write_copy(&self.reader);
         let is_done = taken.is_ok() && written.is_ok() && shared.is_written();
         let trouble = taken.and(written).err();

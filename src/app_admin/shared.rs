@@ -18,7 +18,7 @@ use super::in_force::{AppChanged, InForce, PutInForce};
 use super::loader::{AppsLoader, at_fault, refused};
 use super::{AppsError, ReloadFailure};
 use crate::cluster::adapter::EngineError;
-use crate::cluster::documents::DocumentStore;
+use crate::cluster::documents::{DocumentOutcome, DocumentStore};
 use crate::config::Loaded;
 use crate::files::beside;
 
@@ -194,6 +194,7 @@ impl SharedApps {
         for complaint in &unreadable {
             warn!(%complaint, "this release cannot read an app of the cluster, which stays here as it was");
         }
+        self.store.count(DocumentOutcome::Taken { unreadable: unreadable.len() });
         info!(change = document.change, told, "the apps of the cluster were taken");
         let mut copy = self.copy.lock();
         (copy.seen, copy.held) = (Some((version, Arc::new(document))), Arc::new(readable));
@@ -379,6 +380,11 @@ impl SharedApps {
         copy.file.bytes = Some(bytes.into());
         copy.file.told_of_edit = false;
         Ok(())
+    }
+
+    /// What the engine has was not taken.
+    pub(super) fn count_refused(&self) {
+        self.store.count(DocumentOutcome::Refused);
     }
 
     /// Whether this trouble, or that there is none, is something else than before. It is the same from now on.

@@ -61,11 +61,13 @@ fn row(node: &Json, link: &str) -> [String; HEADINGS.len()] {
     let number = |name: &str| node[name].as_u64().map_or("-".to_owned(), |number| number.to_string());
     let is_this = node["is_this"] == true;
     let mut state = text("state");
-    for (flag, words) in [("is_namesake", "namesake"), ("settings_differ", "other settings")] {
-        if node[flag] == true {
-            let _ = write!(state, ", {words}");
-        }
+    if node["is_namesake"] == true {
+        state += ", namesake";
     }
+    let differing = node["differing_settings"].as_array().into_iter().flatten().filter_map(Json::as_str);
+    differing.for_each(|setting| {
+        let _ = write!(state, ", other {}", setting.escape_debug());
+    });
     let heard = match node["silent_for_seconds"].as_f64() {
         _ if is_this => "this node".to_owned(),
         Some(seconds) => format!("{seconds:.1} s ago"),
@@ -113,14 +115,15 @@ mod tests {
                 { "name": "a", "id": "0123456789abcdef0123456789abcdef", "is_this": true, "release": "1.2.3",
                   "state": "serving", "channels": 12, "members": 3, "users": 1 },
                 { "name": "b\u{1b}[2J", "id": "ff", "is_this": false, "release": "1.2.3", "state": "catching up",
-                  "silent_for_seconds": 0.5, "address": null, "is_namesake": true, "settings_differ": true,
+                  "silent_for_seconds": 0.5, "address": null, "is_namesake": true,
+                  "differing_settings": ["fallback.path"],
                   "channels": 1000, "members": 0, "users": 0 },
             ],
         });
         let expected = "\
-NAME        ID        RELEASE  STATE                                  LAST HEARD  CHANNELS  MEMBERS  USERS  LINK
-a           01234567  1.2.3    serving                                this node   12        3        1      up, 0.4 ms
-b\\u{1b}[2J  ff        1.2.3    catching up, namesake, other settings  0.5 s ago   1000      0        0
+NAME        ID        RELEASE  STATE                                       LAST HEARD  CHANNELS  MEMBERS  USERS  LINK
+a           01234567  1.2.3    serving                                     this node   12        3        1      up, 0.4 ms
+b\\u{1b}[2J  ff        1.2.3    catching up, namesake, other fallback.path  0.5 s ago   1000      0        0
 ";
         assert_eq!(table(&report), expected);
         let away =

@@ -188,6 +188,9 @@ pub(crate) trait Adapter: Send + Sync + fmt::Debug + 'static {
 
     /// What waits to be published, and what was.
     fn outbox(&self) -> OutboxCounts;
+
+    /// Messages on the names of the cluster that nobody could have said who is one of it. They are not handed on.
+    fn foreign_words(&self) -> u64;
 }
 
 /// What waits to be published, and what was.

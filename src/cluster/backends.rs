@@ -24,7 +24,7 @@ impl<A: Adapter> ClusterNode<A> {
         let mut apps = self.listening.0.lock();
         if demand.is_empty() {
             if let Some(before) = apps.remove(app) {
-                self.claims.release(&subject);
+                self.claims.release(&*self.adapter, &subject);
                 if before.is_confirmed {
                     self.tell_demand(app, demand);
                 }

@@ -26,6 +26,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 const GIVEN_UP_AT_ONCE: usize = 2000;
 const GIVES_UP_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
+/// Subjects that stay although nobody claims them. Beyond that the oldest is given up at once.
+const MOST_LINGERING: usize = 10_000;
+
 /// Hands the hub what the engine remembers of a channel.
 pub(super) type Recalling = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -123,9 +126,10 @@ impl Claims {
             Entry::Vacant(entry) => {
                 let subscription = self.subscriptions.fetch_add(1, Ordering::Relaxed) + 1;
                 let mut waiters = Vec::new();
-                let claim = match self.is_away.load(Ordering::Relaxed) {
-                    true => self.unconfirmed(),
-                    false => Claim::Waiting(self.new_waiter(&mut waiters)),
+                let claim = if self.is_away.load(Ordering::Relaxed) {
+                    self.unconfirmed()
+                } else {
+                    Claim::Waiting(self.new_waiter(&mut waiters))
                 };
                 let (ticket, answer) = oneshot::channel();
                 adapter.subscribe(entry.key(), Some(ticket.into()));
@@ -144,16 +148,27 @@ impl Claims {
     }
 
     /// A claim has ended.
-    pub(super) fn release(&self, subject: &Subject) {
-        let Some(mut claimed) = self.subjects.get_mut(subject) else { return };
-        claimed.claims = claimed.claims.saturating_sub(1);
-        if claimed.claims > 0 {
-            return;
-        }
-        let now = Instant::now();
-        claimed.unclaimed_since = Some(now);
-        if !std::mem::replace(&mut claimed.is_listed, true) {
-            self.lingering.lock().push_back((now + self.linger, subject.clone()));
+    pub(super) fn release(&self, adapter: &impl Adapter, subject: &Subject) {
+        let oldest = {
+            let Some(mut claimed) = self.subjects.get_mut(subject) else { return };
+            claimed.claims = claimed.claims.saturating_sub(1);
+            if claimed.claims > 0 {
+                return;
+            }
+            let now = Instant::now();
+            claimed.unclaimed_since = Some(now);
+            if std::mem::replace(&mut claimed.is_listed, true) {
+                return;
+            }
+            let mut lingering = self.lingering.lock();
+            lingering.push_back((now + self.linger, subject.clone()));
+            if lingering.len() <= MOST_LINGERING {
+                return;
+            }
+            lingering.pop_front()
+        };
+        if let Some((_, oldest)) = oldest {
+            self.give_up_one(adapter, oldest, None);
         }
     }
 
@@ -169,19 +184,25 @@ impl Claims {
                 }
                 lingering.pop_front()?.1
             };
-            let Entry::Occupied(mut entry) = self.subjects.entry(subject) else { continue };
-            match entry.get().unclaimed_since.map(|since| since + self.linger) {
-                Some(due) if due <= now => {
-                    adapter.unsubscribe(entry.key());
-                    if let Confirmation::Asked(waiters) = entry.remove().confirmation {
-                        self.waiting.fetch_sub(waiters.len() as u64, Ordering::Relaxed);
-                    }
-                }
-                Some(due) => self.lingering.lock().push_back((due, entry.key().clone())),
-                None => entry.get_mut().is_listed = false,
-            }
+            self.give_up_one(adapter, subject, Some(now));
         }
         Some(now + GIVES_UP_AGAIN_AFTER)
+    }
+
+    /// Gives up a subject that was taken from those that linger, if nobody claims it and its time has come, should that be
+    /// asked for.
+    fn give_up_one(&self, adapter: &impl Adapter, subject: Subject, now: Option<Instant>) {
+        let Entry::Occupied(mut entry) = self.subjects.entry(subject) else { return };
+        match entry.get().unclaimed_since.map(|since| since + self.linger) {
+            Some(due) if now.is_none_or(|now| due <= now) => {
+                adapter.unsubscribe(entry.key());
+                if let Confirmation::Asked(waiters) = entry.remove().confirmation {
+                    self.waiting.fetch_sub(waiters.len() as u64, Ordering::Relaxed);
+                }
+            }
+            Some(due) => self.lingering.lock().push_back((due, entry.key().clone())),
+            None => entry.get_mut().is_listed = false,
+        }
     }
 
     /// The subscription by which events of a subject come, if it is wanted.
@@ -278,6 +299,7 @@ mod tests {
     use super::super::inbox::inbox;
     use super::super::local::{LocalAdapter, LocalEngine};
     use super::*;
+    use crate::channel::NodeId;
     use crate::protocol::ChannelName;
 
     const LINGER: Duration = Duration::from_secs(5);
@@ -341,7 +363,7 @@ mod tests {
                 let channel = ChannelName::parse(&format!("room-{n}"), 164).unwrap();
                 let subject = Subject::Channel { app: "1".into(), channel };
                 assert!(matches!(claims.claim(&adapter, subject.clone(), None), Claim::Waiting(_)));
-                claims.release(&subject);
+                claims.release(&adapter, &subject);
             }
             let later = Instant::now() + LINGER;
             assert_eq!(claims.give_up(&adapter, later), Some(later + GIVES_UP_AGAIN_AFTER));
@@ -357,17 +379,31 @@ mod tests {
             let Claim::Waiting(settled) = claims.claim(&adapter, subject(), None) else { panic!() };
             settled.await.unwrap();
             let first = claims.subscription(&subject());
-            claims.release(&subject());
+            claims.release(&adapter, &subject());
             assert!(matches!(claims.claim(&adapter, subject(), None), Claim::Settled));
             let later = Instant::now() + LINGER;
             assert_eq!(claims.give_up(&adapter, later), None);
             assert_eq!((engine.wanted_by(&subject()), claims.subscription(&subject())), (1, first));
-            claims.release(&subject());
+            claims.release(&adapter, &subject());
             assert!(claims.give_up(&adapter, later - LINGER).is_some(), "not yet");
             assert_eq!(claims.give_up(&adapter, later + LINGER), None);
             assert_eq!((engine.wanted_by(&subject()), claims.subscription(&subject())), (0, None));
             let Claim::Waiting(_) = claims.claim(&adapter, subject(), None) else { panic!() };
             assert_ne!(claims.subscription(&subject()), first);
+        });
+    }
+
+    #[test]
+    fn the_oldest_of_too_many_that_linger_is_given_up_at_once() {
+        block_on(async {
+            let (engine, adapter, claims, _) = world();
+            let subject = |n: usize| Subject::Node(NodeId::new(n as u128));
+            for n in 0..=MOST_LINGERING {
+                claims.claim(&adapter, subject(n), None);
+                claims.release(&adapter, &subject(n));
+            }
+            assert_eq!(claims.len(), MOST_LINGERING);
+            assert_eq!([0, 1, MOST_LINGERING].map(|n| engine.wanted_by(&subject(n))), [0, 1, 1]);
         });
     }
 }

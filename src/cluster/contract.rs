@@ -197,7 +197,7 @@ pub(crate) async fn what_nobody_wants_comes_to_nobody<E: ContractEngine>() {
     }
     drop(says.say(&wanted, "yes"));
     assert_eq!(hears.hear_text().await, "yes");
-    assert_eq!(hears.words.counts().taken(), (1, 3));
+    assert!(hears.words.try_next().is_none() && hears.words.counts().dropped().0 == 0);
 }
 
 pub(crate) async fn what_is_remembered_has_the_number_of_what_is_heard<E: ContractEngine>() {

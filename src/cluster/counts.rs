@@ -1,5 +1,7 @@
 //! Counts what a node says and hears, and what is lost.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use crate::hub::Counter;
 
 use super::status::{ClusterFigures, Loss, Traffic, WordKind};
@@ -19,6 +21,8 @@ pub(crate) struct ClusterCounts {
     pub(super) joins_waited: Counter,
     pub(super) joins_timed_out: Counter,
     pub(super) joins_unconfirmed: Counter,
+    pub(super) documents_refused: Counter,
+    pub(super) unreadable_apps: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +73,8 @@ impl ClusterCounts {
             joins_waited: self.joins_waited.get(),
             joins_timed_out: self.joins_timed_out.get(),
             joins_unconfirmed: self.joins_unconfirmed.get(),
+            documents_refused: self.documents_refused.get(),
+            unreadable_apps: self.unreadable_apps.load(Ordering::Relaxed),
             ..ClusterFigures::default()
         }
     }

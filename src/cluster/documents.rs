@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::adapter::{Adapter, Conflict, Document, EngineError, Link, Subject};
+use super::counts::ClusterCounts;
 
 /// How long the engine has for an answer.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(3);
@@ -32,6 +34,18 @@ pub(crate) trait DocumentStore: Send + Sync + fmt::Debug {
     /// # Errors
     /// If the engine does not say that it has. [`EngineError::Away`] leaves open whether it has.
     fn write(&self, key: &str, expected: u64, bytes: Bytes) -> Result<Result<u64, Conflict>, EngineError>;
+
+    /// Has it be counted what has become of a document on this node.
+    fn count(&self, outcome: DocumentOutcome);
+}
+
+/// What has become of a document on a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DocumentOutcome {
+    /// It was taken, but for so many parts that this release cannot read.
+    Taken { unreadable: usize },
+    /// It was not taken.
+    Refused,
 }
 
 /// The documents of an engine.
@@ -39,16 +53,21 @@ pub(crate) struct EngineDocuments<A> {
     adapter: Arc<A>,
     /// Where the adapter's tasks are.
     runtime: Handle,
+    counts: Arc<ClusterCounts>,
 }
 
 impl<A: Adapter> EngineDocuments<A> {
     /// Those of the engine that this adapter has joined, and a bell that rings when one may have changed: here when the engine
     /// is there again, or is another one. What comes on [`Subject::Documents`], whoever reads the inbox rings for.
-    pub(crate) fn of(adapter: Arc<A>, runtime: Handle) -> (Self, DocumentBell, DocumentRings) {
+    pub(crate) fn of(
+        adapter: Arc<A>,
+        runtime: Handle,
+        counts: Arc<ClusterCounts>,
+    ) -> (Self, DocumentBell, DocumentRings) {
         let (bell, rings) = bell();
         adapter.subscribe(&Subject::Documents, None);
         runtime.spawn(ring_when_up(adapter.link(), bell.clone()));
-        (EngineDocuments { adapter, runtime }, bell, rings)
+        (EngineDocuments { adapter, runtime, counts }, bell, rings)
     }
 
     /// Waits for what the adapter does on its runtime.
@@ -74,6 +93,15 @@ impl<A: Adapter> DocumentStore for EngineDocuments<A> {
     fn write(&self, key: &str, expected: u64, bytes: Bytes) -> Result<Result<u64, Conflict>, EngineError> {
         let (adapter, key) = (Arc::clone(&self.adapter), key.to_owned());
         self.wait(async move { adapter.write_document(&key, expected, Some(bytes)).await })
+    }
+
+    fn count(&self, outcome: DocumentOutcome) {
+        match outcome {
+            DocumentOutcome::Taken { unreadable } => {
+                self.counts.unreadable_apps.store(unreadable, Ordering::Relaxed);
+            }
+            DocumentOutcome::Refused => self.counts.documents_refused.add_from_anywhere(1),
+        }
     }
 }
 
@@ -157,7 +185,7 @@ pub(crate) mod tests {
         ) -> (impl DocumentStore + use<>, DocumentBell, DocumentRings, LocalFaults) {
             let adapter = Arc::new(engine.join(inbox(10, 10_000).0));
             let faults = adapter.faults();
-            let (documents, bell, rings) = EngineDocuments::of(adapter, self.0.clone());
+            let (documents, bell, rings) = EngineDocuments::of(adapter, self.0.clone(), Arc::default());
             (documents, bell, rings, faults)
         }
     }

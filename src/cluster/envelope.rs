@@ -23,6 +23,7 @@ use crate::channel::NodeId;
 use crate::protocol::{Frame, SocketId, SocketTag};
 
 use super::adapter::EngineId;
+use super::shared_settings::SettingDigests;
 
 pub(crate) use facts::{AppFact, FactList, FactListBuilder};
 use fields::{FieldReader, FieldWriter, Malformed};
@@ -102,8 +103,8 @@ pub(crate) struct NodeHeartbeat {
     pub(crate) engine: Option<EngineId>,
     /// When it started, by its own clock, in milliseconds since 1970: to be shown, and nothing else.
     pub(crate) started_ms: u64,
-    /// A digest of the settings that must be equal on all nodes.
-    pub(crate) settings: u64,
+    /// Digests of its settings that all nodes should have alike.
+    pub(crate) settings: SettingDigests,
 }
 
 /// Facts that follow each other, each with the number after that of the one before.
@@ -340,7 +341,7 @@ impl NodeHeartbeat {
         out.text(&self.release);
         out.optional_text(self.engine.as_ref().map(|EngineId(id)| &**id));
         out.number(self.started_ms);
-        out.number(self.settings);
+        out.bytes(&self.settings.to_bytes());
     }
 
     fn read(fields: &mut FieldReader<'_>) -> Result<Self, Malformed> {
@@ -354,7 +355,7 @@ impl NodeHeartbeat {
             release: fields.text()?.into(),
             engine: fields.optional_text()?.map(|id| EngineId(id.into())),
             started_ms: fields.number()?,
-            settings: fields.number()?,
+            settings: SettingDigests::of_bytes(&fields.bytes()?),
         })
     }
 }

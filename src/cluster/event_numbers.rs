@@ -96,10 +96,11 @@ impl HeardNumbers {
                 last.number = before.number;
                 return Hearing::Repeated;
             }
-            let missed = match before.number.epoch == number.epoch {
-                true => number.number - before.number.number - 1,
+            let missed = if before.number.epoch == number.epoch {
+                number.number - before.number.number - 1
+            } else {
                 // How many there were in the old epoch after the last one heard, nobody knows.
-                false => number.number - number.number.min(1),
+                number.number - number.number.min(1)
             };
             Hearing::New { missed: if before.subscription == subscription { missed } else { 0 } }
         });

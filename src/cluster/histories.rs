@@ -345,7 +345,7 @@ impl SimulatedNode {
             release: "1".into(),
             engine: Some(engine.clone()),
             started_ms: 0,
-            settings: 0,
+            settings: Default::default(),
         }
     }
 

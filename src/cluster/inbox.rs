@@ -34,13 +34,11 @@ pub(crate) struct Words {
     counts: Arc<InboxCounts>,
 }
 
-/// What is in an inbox, and what went through it.
+/// What is in an inbox, and what it had no room for.
 #[derive(Debug, Default)]
 pub(crate) struct InboxCounts {
     waiting_words: AtomicUsize,
     waiting_bytes: AtomicUsize,
-    words: AtomicU64,
-    bytes: AtomicU64,
     dropped_words: AtomicU64,
     dropped_bytes: AtomicU64,
 }
@@ -56,23 +54,11 @@ impl Inbox {
                 false
             }
         };
-        let (words, of) = match taken {
-            true => (&self.counts.words, &self.counts.bytes),
-            false => (&self.counts.dropped_words, &self.counts.dropped_bytes),
-        };
-        words.fetch_add(1, Ordering::Relaxed);
-        of.fetch_add(bytes as u64, Ordering::Relaxed);
+        if !taken {
+            self.counts.dropped_words.fetch_add(1, Ordering::Relaxed);
+            self.counts.dropped_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
         taken
-    }
-
-    /// Whether nobody reads it any more.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.words.is_closed()
-    }
-
-    /// What is in it, and what went through it.
-    pub(crate) fn counts(&self) -> &Arc<InboxCounts> {
-        &self.counts
     }
 
     fn reserve(&self, bytes: usize) -> bool {
@@ -96,7 +82,7 @@ impl Words {
         Some(word)
     }
 
-    /// What is in it, and what went through it.
+    /// What is in it, and what it had no room for.
     pub(crate) fn counts(&self) -> &Arc<InboxCounts> {
         &self.counts
     }
@@ -116,11 +102,6 @@ impl InboxCounts {
     /// What these take.
     pub(crate) fn waiting_bytes(&self) -> usize {
         self.waiting_bytes.load(Ordering::Relaxed)
-    }
-
-    /// Words that were put in, and the bytes in them.
-    pub(crate) fn taken(&self) -> (u64, u64) {
-        (self.words.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
     }
 
     /// Words that there was no room for, and the bytes in them.
@@ -145,7 +126,7 @@ mod tests {
         let (inbox, mut words) = inbox(2, 1000);
         assert!(inbox.put(word(100)) && inbox.put(word(100)));
         assert!(!inbox.put(word(1)), "a third word");
-        assert_eq!((inbox.counts().waiting_words(), inbox.counts().dropped()), (2, (1, 1)));
+        assert_eq!((words.counts().waiting_words(), words.counts().dropped()), (2, (1, 1)));
         assert_eq!(words.try_next().unwrap().bytes.len(), 100);
         assert!(!inbox.put(word(1000)), "too many bytes");
         assert!(inbox.put(word(600)));
@@ -155,14 +136,15 @@ mod tests {
         );
         assert!(words.try_next().is_none());
         assert_eq!((words.counts().waiting_words(), words.counts().waiting_bytes()), (0, 0));
-        assert_eq!((words.counts().taken(), words.counts().dropped()), ((3, 800), (2, 1001)));
+        assert_eq!(words.counts().dropped(), (2, 1001));
     }
 
     #[test]
     fn what_nobody_reads_holds_nothing() {
         let (inbox, words) = inbox(2, 1000);
+        let counts = Arc::clone(words.counts());
         drop(words);
-        assert!(inbox.is_closed() && !inbox.put(word(1)));
-        assert_eq!(inbox.counts().waiting_bytes(), 0);
+        assert!(!inbox.put(word(1)));
+        assert_eq!((counts.waiting_bytes(), counts.dropped().0), (0, 1));
     }
 }

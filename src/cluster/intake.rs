@@ -17,8 +17,8 @@ use super::envelope::{Content, Envelope, EventMessage, NoticeMessage, SnapshotRe
 use super::event_numbers::{EventNumber, HeardNumbers, Hearing};
 use super::inbox::Words;
 use super::node::ClusterNode;
+use super::peer_log::log_changes;
 use super::peers::PeerChange;
-use super::report::short_id;
 use super::speaking::until;
 use super::status::{Loss, WordKind};
 use super::views::ParkedEvent;
@@ -359,43 +359,6 @@ impl<A: Adapter> Intake<A> {
         let EventMessage { except, latest, frame, .. } = event;
         let event = ArrivedEvent { channel, frame, latest: latest.as_deref(), except, remembered };
         self.hub.deliver_from_elsewhere(app, &event);
-    }
-}
-
-/// Tells the log who has come and gone, by name and by the beginning of the id.
-pub(super) fn log_changes<A>(node: &ClusterNode<A>, changes: &[PeerChange]) {
-    let short = |of: &NodeId| short_id(&of.to_string()).to_owned();
-    let named = |of: &NodeId| {
-        let peers = node.peers.lock();
-        peers.peer(*of).map_or_else(|| "".into(), |peer| Arc::clone(&peer.heartbeat.name))
-    };
-    for change in changes {
-        match change {
-            PeerChange::Appeared { node, returned: 0 } => {
-                tracing::info!(node = &*named(node), id = short(node), "a node has come");
-            }
-            PeerChange::Appeared { node, .. } => {
-                let (name, id) = (named(node), short(node));
-                tracing::warn!(node = &*name, id, "a node has come back that was taken for dead");
-            }
-            PeerChange::Died { node, name } => {
-                tracing::warn!(node = &**name, id = short(node), "a node is dead: its members leave");
-            }
-            PeerChange::Left { node, name } => {
-                tracing::info!(node = &**name, id = short(node), "a node has left");
-            }
-            PeerChange::Namesake { node, name } => {
-                tracing::warn!(
-                    node = &**name,
-                    id = short(node),
-                    "two nodes have one name: give each another cluster.node_name"
-                );
-            }
-            PeerChange::Settled => {
-                node.settled.send_replace(true);
-                tracing::info!("this node knows what the others have");
-            }
-        }
     }
 }
 

@@ -23,10 +23,12 @@ mod intake;
 mod listening;
 #[cfg(test)]
 pub(crate) mod local;
+mod loss_log;
 #[cfg(test)]
 mod memory;
 mod node;
 mod node_status;
+mod peer_log;
 pub(crate) mod peers;
 mod recent;
 #[cfg(feature = "redis")]
@@ -37,6 +39,7 @@ mod report;
 mod returning;
 mod running;
 mod settings;
+pub(crate) mod shared_settings;
 mod speaking;
 pub(crate) mod status;
 mod telling;

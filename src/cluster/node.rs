@@ -16,7 +16,7 @@ use crate::event::BackendDemand;
 use crate::hub::{AppState, Bus, BusAway, Carriage, Claim, Hub, Outgoing, OutgoingNotice, Recalled, Taken};
 use crate::protocol::{ChannelName, Form, Frame, SocketId, SocketTag};
 
-use super::adapter::{Adapter, EngineError, EngineTicket, Link, Subject};
+use super::adapter::{Adapter, EngineTicket, Link, Subject};
 use super::claims::{Claims, Recalling};
 use super::config::ClusterConfig;
 use super::counts::ClusterCounts;
@@ -24,7 +24,8 @@ use super::envelope::{Content, Envelope, EventMessage};
 use super::event_numbers::{EventNumber, EventNumbers};
 use super::listening::OwnDemands;
 use super::peers::{Deciders, PeerChange, Peers};
-use super::returning;
+use super::returning::{Returning, taken_of};
+use super::shared_settings::SharedSettings;
 use super::status::{Loss, WordKind};
 use super::telling::Telling;
 use super::turns::Turns;
@@ -34,8 +35,8 @@ use super::views::Views;
 pub(crate) struct ClusterNode<A> {
     pub(super) me: NodeId,
     pub(super) config: ClusterConfig,
-    /// A digest of the settings that must be equal on all nodes.
-    pub(super) settings: u64,
+    /// Its settings that all nodes should have alike.
+    pub(super) settings: SharedSettings,
     pub(super) adapter: Arc<A>,
     pub(super) hub: Weak<Hub>,
     pub(super) claims: Arc<Claims>,
@@ -67,7 +68,7 @@ impl<A: Adapter> ClusterNode<A> {
     pub(super) fn new(
         hub: &Arc<Hub>,
         config: ClusterConfig,
-        settings: u64,
+        settings: SharedSettings,
         adapter: A,
         inbox: Arc<super::inbox::InboxCounts>,
     ) -> Arc<Self> {
@@ -147,9 +148,10 @@ impl<A: Adapter> ClusterNode<A> {
     }
 
     fn said(&self, kind: WordKind, bytes: usize, is_taken: bool) {
-        match is_taken {
-            true => self.counts.said(kind, bytes),
-            false => self.counts.lost(Loss::OutgoingFull, 1),
+        if is_taken {
+            self.counts.said(kind, bytes);
+        } else {
+            self.counts.lost(Loss::OutgoingFull, 1);
         }
     }
 
@@ -205,19 +207,6 @@ impl<A: Adapter> ClusterNode<A> {
     }
 }
 
-/// What whoever waits is told when the engine has answered, or has not.
-pub(super) fn taken_of(answer: Result<(), EngineError>, counts: &ClusterCounts) -> Result<(), BusAway> {
-    match answer {
-        Ok(()) => Ok(()),
-        Err(EngineError::Refused(reason)) => {
-            counts.lost(Loss::Refused, 1);
-            tracing::warn!(%reason, "the engine refuses what this node says");
-            Err(BusAway)
-        }
-        Err(EngineError::Away) => Err(BusAway),
-    }
-}
-
 /// The subject of a channel's events.
 pub(super) fn subject_of(app: &AppState, channel: &ChannelName) -> Subject {
     Subject::Channel { app: Arc::clone(app.shared_id()), channel: channel.clone() }
@@ -242,7 +231,7 @@ impl<A: Adapter> Bus for ClusterNode<A> {
                     (self.adapter.publish(&subject, bytes, ticket).is_ok(), Carriage::Onward)
                 }
                 Some(expiry) => {
-                    let returning = returning::Returning::of(self, event, expiry);
+                    let returning = Returning::of(&self.hub, event, expiry);
                     let ticket = returning.ticket(&self.runtime, taken, Arc::clone(&self.counts));
                     match self.adapter.publish_and_remember(&subject, bytes, expiry, Some(ticket)) {
                         Ok(()) => (true, Carriage::Returns),
@@ -270,7 +259,7 @@ impl<A: Adapter> Bus for ClusterNode<A> {
     }
 
     fn release(&self, app: &Arc<AppState>, channel: &ChannelName) {
-        self.claims.release(&subject_of(app, channel));
+        self.claims.release(&*self.adapter, &subject_of(app, channel));
     }
 
     fn socket_tag(&self) -> SocketTag {

@@ -4,20 +4,21 @@ use tokio::time::Instant;
 
 use super::adapter::Adapter;
 use super::node::ClusterNode;
-use super::peers::LivePeer;
+use super::peers::{IgnoredPeers, LivePeer};
 use super::replica::Replica;
 use super::status::{BusTrouble, ClusterFigures, ClusterStatus, Loss, PeerStatus, ReplicaSize};
 use super::view::ClusterView;
+use super::views::Views;
 use crate::channel::NodeId;
 
 impl<A: Adapter> ClusterView for ClusterNode<A> {
     fn status(&self) -> ClusterStatus {
         let now = Instant::now().into_std();
         // Who has the views may have them for long; the peers, others wait for.
-        let (mut of_peers, away) = {
+        let (mut of_peers, away, ignored) = {
             let peers = self.peers.lock();
             let of_peers = peers.iter().map(|(id, peer)| self.peer_status(id, peer, now));
-            (of_peers.collect::<Vec<PeerStatus>>(), peers.bus_trouble(now))
+            (of_peers.collect::<Vec<PeerStatus>>(), peers.bus_trouble(now), peers.ignored())
         };
         let views = self.views.lock();
         for peer in &mut of_peers {
@@ -26,14 +27,18 @@ impl<A: Adapter> ClusterView for ClusterNode<A> {
             peer.size = replica.map(Replica::size).unwrap_or_default();
         }
         of_peers.sort_by(|one, other| (&one.name, one.id).cmp(&(&other.name, other.id)));
+        let outgoing = self.adapter.outbox().waiting;
         let figures = ClusterFigures {
             waiting_joins: self.claims.waiting(),
             claimed_channels: self.claims.len(),
             inbox_words: self.inbox.waiting_words(),
+            inbox_bytes: self.inbox.waiting_bytes(),
+            outgoing_words: outgoing.0,
+            outgoing_bytes: outgoing.1,
             waiting_events: views.waiting().events,
             untold_changes: views.steps(),
             unsaid_facts: self.telling.unsaid(),
-            ..self.figures(&views)
+            ..self.figures(ignored, &views)
         };
         drop(views);
         let link = self.adapter.link().borrow().clone();
@@ -71,17 +76,26 @@ impl<A: Adapter> ClusterNode<A> {
             is_complete: false,
             size: ReplicaSize::default(),
             is_namesake: peer.is_namesake,
-            differs: heartbeat.settings != self.settings,
+            differing: self.settings.differing(&heartbeat.settings),
         }
     }
 
     /// What was counted.
-    fn figures(&self, views: &super::views::Views) -> ClusterFigures {
+    pub(super) fn figures(&self, ignored: IgnoredPeers, views: &Views) -> ClusterFigures {
         let mut figures = self.counts.read();
-        figures.lost[Loss::InboxFull as usize] = self.inbox.dropped().0;
         let counts = views.counts();
-        figures.lost[Loss::Unknown as usize] += counts.unknown;
-        figures.lost[Loss::NoRoom as usize] = counts.refused + counts.not_held;
+        // What the engine has refused is counted by whoever was told so.
+        let with_the_link = self.adapter.outbox().lost.saturating_sub(figures.lost[Loss::Refused as usize]);
+        for (loss, more) in [
+            (Loss::Away, with_the_link),
+            (Loss::InboxFull, self.inbox.dropped().0),
+            (Loss::Unreadable, self.adapter.foreign_words()),
+            (Loss::Unknown, counts.unknown),
+            (Loss::Departed, ignored.departed),
+            (Loss::NoRoom, counts.refused + counts.not_held + ignored.too_many),
+        ] {
+            figures.lost[loss as usize] += more;
+        }
         figures.state_gaps = counts.gaps;
         figures.snapshots_taken = counts.snapshots;
         figures

@@ -250,6 +250,7 @@ impl Peers {
     }
 
     /// Whether this node takes joins, and decides.
+    #[cfg(test)]
     pub(crate) fn is_settled(&self) -> bool {
         self.is_settled
     }

@@ -179,11 +179,6 @@ impl Replica {
         }
     }
 
-    /// Whether all that the node had said up to a fact is known.
-    pub(crate) fn has(&self, number: u64) -> bool {
-        matches!(&self.phase, ReplicaPhase::InStep { number: own } if *own >= number)
-    }
-
     /// Whether nothing is missing.
     pub(crate) fn is_in_step(&self) -> bool {
         matches!(self.phase, ReplicaPhase::InStep { .. })
@@ -212,13 +207,14 @@ impl Replica {
         NodeSnapshot::of(&self.state, self.number(), part_bytes)
     }
 
-    /// How much it holds.
+    /// How much it holds, with what waits for a snapshot.
     pub(crate) fn size(&self) -> ReplicaSize {
-        self.state.size()
+        let size = self.state.size();
+        ReplicaSize { bytes: size.bytes + self.held_bytes(), ..size }
     }
 
     /// Bytes of facts that wait for a snapshot.
-    pub(crate) fn held_bytes(&self) -> usize {
+    fn held_bytes(&self) -> usize {
         match &self.phase {
             ReplicaPhase::InStep { .. } => 0,
             ReplicaPhase::Behind(behind) => behind.held_bytes,

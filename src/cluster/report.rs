@@ -55,7 +55,7 @@ fn of_peer(peer: &PeerStatus) -> Json {
         "silent_for_seconds": seconds(peer.silent_for),
         "address": peer.address.as_deref(),
         "is_namesake": peer.is_namesake,
-        "settings_differ": peer.differs,
+        "differing_settings": peer.differing,
     });
     put_size(&mut node, peer.size);
     node

@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::runtime;
 use tokio::sync::oneshot;
 
-use crate::hub::{ArrivedEvent, Hub, Outgoing, RememberedAs, Taken};
+use crate::hub::{ArrivedEvent, BusAway, Hub, Outgoing, RememberedAs, Taken};
 use crate::protocol::{ChannelName, Form, Frame, SocketId};
 
 use super::adapter::{EngineError, EngineTicket};
 use super::counts::ClusterCounts;
-use super::node::{ClusterNode, taken_of};
+use super::status::Loss;
 
 /// What is needed to deliver the event here after all.
 pub(super) struct Returning {
@@ -26,9 +26,9 @@ pub(super) struct Returning {
 }
 
 impl Returning {
-    pub(super) fn of<A>(node: &ClusterNode<A>, event: &Outgoing<'_>, expiry: Duration) -> Self {
+    pub(super) fn of(hub: &Weak<Hub>, event: &Outgoing<'_>, expiry: Duration) -> Self {
         Returning {
-            hub: node.hub.clone(),
+            hub: hub.clone(),
             app: Arc::clone(event.app.shared_id()),
             channel: event.channel.clone(),
             frame: event.message.for_client(Form::Binary),
@@ -67,5 +67,18 @@ impl Returning {
             remembered: Some(RememberedAs { number: None, is_recalled: false, expires_in: self.expiry }),
         };
         hub.deliver_from_elsewhere(&self.app, &event);
+    }
+}
+
+/// What whoever waits is told when the engine has answered, or has not.
+pub(super) fn taken_of(answer: Result<(), EngineError>, counts: &ClusterCounts) -> Result<(), BusAway> {
+    match answer {
+        Ok(()) => Ok(()),
+        Err(EngineError::Refused(reason)) => {
+            counts.lost(Loss::Refused, 1);
+            tracing::warn!(%reason, "the engine refuses what this node says");
+            Err(BusAway)
+        }
+        Err(EngineError::Away) => Err(BusAway),
     }
 }

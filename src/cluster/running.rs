@@ -16,6 +16,7 @@ use super::documents::{DocumentRings, DocumentStore, EngineDocuments};
 use super::inbox::{Inbox, Words, inbox};
 use super::intake::Intake;
 use super::node::ClusterNode;
+use super::shared_settings::SharedSettings;
 use super::speaking::MOST_REQUESTS;
 use super::view::ClusterView;
 
@@ -37,15 +38,18 @@ impl<A: Adapter> NodeTasks<A> {
     pub(super) fn start(
         hub: &Arc<Hub>,
         config: ClusterConfig,
-        settings: u64,
+        settings: SharedSettings,
         adapter: A,
         words: Words,
     ) -> Self {
         let node = ClusterNode::new(hub, config, settings, adapter, Arc::clone(words.counts()));
         hub.set_bus(Arc::clone(&node) as Arc<dyn Bus>);
         let (requests, asked) = mpsc::channel(MOST_REQUESTS);
-        let (documents, bell, rings) =
-            EngineDocuments::of(Arc::clone(&node.adapter), runtime::Handle::current());
+        let (documents, bell, rings) = EngineDocuments::of(
+            Arc::clone(&node.adapter),
+            runtime::Handle::current(),
+            Arc::clone(&node.counts),
+        );
         let documents: Option<SharedDocuments> = Some((Arc::new(documents), rings));
         let intake = Intake::new(Arc::clone(&node), Arc::clone(hub), words, requests, bell);
         let mut tasks = JoinSet::new();
@@ -86,14 +90,14 @@ pub(crate) enum NodeNotStarted<E> {
 }
 
 /// Makes the hub's node one of several: `join` joins the engine, on the thread that the adapter will live on. Returns when
-/// it has. `settings` is a digest of the settings that must be equal on all nodes.
+/// it has. `settings` are those that all nodes should have alike.
 ///
 /// # Errors
 /// If the engine cannot be joined.
 pub(crate) async fn start<A, E, J>(
     hub: &Arc<Hub>,
     config: ClusterConfig,
-    settings: u64,
+    settings: SharedSettings,
     join: impl FnOnce(Inbox) -> J + Send + 'static,
 ) -> Result<RunningNode, NodeNotStarted<E>>
 where

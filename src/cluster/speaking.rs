@@ -12,8 +12,9 @@ use crate::hub::Bus;
 
 use super::adapter::{Adapter, EngineId, Link, Subject};
 use super::envelope::{Content, NodeHeartbeat};
-use super::intake::log_changes;
+use super::loss_log::LossLog;
 use super::node::ClusterNode;
+use super::peer_log::log_changes;
 use super::peers::BEAT_EVERY;
 use super::status::WordKind;
 
@@ -34,7 +35,7 @@ impl<A: Adapter> ClusterNode<A> {
         let mut counts = interval(COUNTS_EVERY);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         counts.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut engine = None;
+        let (mut engine, mut losses) = (None, LossLog::default());
         let mut gives_up = None;
         let now = link.borrow_and_update().clone();
         self.look_at(&now, &mut engine);
@@ -50,6 +51,7 @@ impl<A: Adapter> ClusterNode<A> {
                 }
                 _ = beats.tick() => {
                     self.beat();
+                    self.tell_of_losses(&mut losses);
                     gives_up = Some(Instant::now());
                 }
                 () = until(gives_up.map(Instant::into_std)) => {
@@ -101,6 +103,14 @@ impl<A: Adapter> ClusterNode<A> {
         self.pass();
     }
 
+    fn tell_of_losses(&self, log: &mut LossLog) {
+        let ignored = self.peers.lock().ignored();
+        let figures = self.figures(ignored, &self.views.lock());
+        for (loss, count) in log.look(&figures.lost, Instant::now().into_std()) {
+            tracing::warn!(reason = loss.name(), count, "messages between nodes were lost, or came in vain");
+        }
+    }
+
     fn heartbeat(&self, beat: u64, facts: u64, engine: Option<EngineId>) -> NodeHeartbeat {
         NodeHeartbeat {
             beat,
@@ -112,7 +122,7 @@ impl<A: Adapter> ClusterNode<A> {
             release: env!("CARGO_PKG_VERSION").into(),
             engine,
             started_ms: self.started_ms,
-            settings: self.settings,
+            settings: self.settings.digests(),
             address: self.config.address.clone(),
         }
     }

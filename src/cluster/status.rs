@@ -49,8 +49,8 @@ pub(crate) struct PeerStatus {
     pub(crate) size: ReplicaSize,
     /// It has the name of this node, or of another peer.
     pub(crate) is_namesake: bool,
-    /// Its settings differ from this node's where they must not.
-    pub(crate) differs: bool,
+    /// The settings that it has otherwise than this node, of those that all should have alike.
+    pub(crate) differing: Vec<&'static str>,
 }
 
 /// How much of a node's state there is.
@@ -92,11 +92,18 @@ pub(crate) struct ClusterFigures {
     pub(crate) joins_waited: u64,
     pub(crate) joins_timed_out: u64,
     pub(crate) joins_unconfirmed: u64,
+    /// How often what the cluster has of its apps was not taken; and apps that this release cannot read.
+    pub(crate) documents_refused: u64,
+    pub(crate) unreadable_apps: usize,
     pub(crate) waiting_joins: usize,
     /// Channels that this node is subscribed to at the engine.
     pub(crate) claimed_channels: usize,
     /// Words that have come and are not yet taken.
     pub(crate) inbox_words: usize,
+    pub(crate) inbox_bytes: usize,
+    /// Words that the engine has not yet taken.
+    pub(crate) outgoing_words: usize,
+    pub(crate) outgoing_bytes: usize,
     /// Events that wait for changes of members.
     pub(crate) waiting_events: usize,
     /// Changes of other nodes that the hub has not been told of.

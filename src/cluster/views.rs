@@ -106,9 +106,10 @@ impl Views {
         let steps = &mut view.steps;
         let result = change(replica, &mut |change| steps.push_back(Step::Change(change)));
         if replica.is_in_step() {
-            match steps.is_empty() {
-                true => view.told = replica.number(),
-                false => steps.push_back(Step::Told(replica.number())),
+            if steps.is_empty() {
+                view.told = replica.number();
+            } else {
+                steps.push_back(Step::Told(replica.number()));
             }
         }
         Some(result)

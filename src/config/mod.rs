@@ -71,9 +71,8 @@ pub use crate::relay::{BadRelay, RelaySettings, RelayUrl};
 pub use crate::telemetry::{LogFormat, Logging};
 pub use crate::transport::fallback::FallbackConfig;
 
-use sha2::{Digest, Sha256};
-
 use crate::app::App;
+use crate::cluster::shared_settings::SharedSettings;
 use crate::pipe::RuleSpec;
 use crate::webhook;
 
@@ -125,15 +124,11 @@ impl Config {
         different.map(|setting| setting.path).chain(listeners).collect()
     }
 
-    /// A digest of what all nodes of a cluster should have alike. Nodes of other releases make the same of it.
-    pub(crate) fn digest_of_shared(&self) -> u64 {
+    /// What all nodes of a cluster should have alike.
+    pub(crate) fn shared_settings(&self) -> SharedSettings {
         let settings = settings::node_settings();
-        let lines = SHARED.iter().flat_map(|path| {
-            let setting = settings.iter().find(|setting| setting.path == *path);
-            setting.map(|setting| format!("{path} = {}\n", setting.write(self)))
-        });
-        let digest: [u8; 32] = Sha256::digest(lines.collect::<String>()).into();
-        digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
+        let shared = settings.iter().filter(|setting| SHARED.contains(&setting.path));
+        SharedSettings::new(shared.map(|setting| (setting.path, setting.write(self))))
     }
 
     /// Development mode's values: the default app with raised limits, its two pipe rules, and every convenience. Not the

@@ -94,13 +94,13 @@ macro_rules! settings {
 
 /// The keys of the whole node, section by section.
 pub(super) fn node_settings() -> Vec<Setting<Config>> {
+    [serving_settings(), cluster_settings(), other_settings()].into_iter().flatten().collect()
+}
+
+/// Those of what it serves, and of who runs it.
+fn serving_settings() -> Vec<Setting<Config>> {
     const WITHOUT_VERSION: &[(&str, WithoutVersion)] =
         &[("legacy", WithoutVersion::Legacy), ("strict", WithoutVersion::Strict)];
-    const BUS_LOST: &[(&str, BusLost)] =
-        &[(BusLost::Degrade.name(), BusLost::Degrade), (BusLost::Drain.name(), BusLost::Drain)];
-    const START_WITHOUT_BUS: &[(&str, StartWithoutBus)] =
-        &[("fail", StartWithoutBus::Fail), ("wait", StartWithoutBus::Wait)];
-    const LOG_FORMAT: &[(&str, LogFormat)] = &[("human", LogFormat::Human), ("json", LogFormat::Json)];
     settings! { Config:
         "server.host", Host, server.host;
         "server.port", Integer(0..=65_535), server.port;
@@ -159,6 +159,15 @@ pub(super) fn node_settings() -> Vec<Setting<Config>> {
         "admin.hostnames", HostNames, admin.hostnames;
         "admin.metrics_prefix", MetricsPrefix, admin.metrics_prefix;
         "admin.apps_file", OptionalFile, admin.apps_file;
+    }
+}
+
+fn cluster_settings() -> Vec<Setting<Config>> {
+    const BUS_LOST: &[(&str, BusLost)] =
+        &[(BusLost::Degrade.name(), BusLost::Degrade), (BusLost::Drain.name(), BusLost::Drain)];
+    const START_WITHOUT_BUS: &[(&str, StartWithoutBus)] =
+        &[("fail", StartWithoutBus::Fail), ("wait", StartWithoutBus::Wait)];
+    settings! { Config:
         "cluster.url", OptionalEngine, cluster.url;
         "cluster.username", EngineUser, cluster.username;
         "cluster.password", EnginePassword, cluster.password;
@@ -182,6 +191,13 @@ pub(super) fn node_settings() -> Vec<Setting<Config>> {
         "cluster.numbered_channels", Integer(1..=MOST), cluster.node.numbered_channels;
         "cluster.waiting_events", Integer(0..=MOST), cluster.node.waiting_events;
         "cluster.waiting_bytes", Integer(0..=MOST), cluster.node.waiting_bytes;
+    }
+}
+
+/// Those of its log, and of what makes trying it out easy.
+fn other_settings() -> Vec<Setting<Config>> {
+    const LOG_FORMAT: &[(&str, LogFormat)] = &[("human", LogFormat::Human), ("json", LogFormat::Json)];
+    settings! { Config:
         "logging.format", Choice(LOG_FORMAT), logging.format;
         "logging.level", LogLevel, logging.level;
         "development.pages", Boolean, development.pages;

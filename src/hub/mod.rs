@@ -71,7 +71,6 @@ pub(crate) use apps::Apps;
 pub(crate) use arrived::{ArrivedEvent, RememberedAs};
 pub(crate) use backends_elsewhere::DemandsElsewhere;
 pub(crate) use bus::{Bus, BusAway, Carriage, Carried, Claim, Outgoing, OutgoingNotice, Recalled, Taken};
-pub(crate) use change_elsewhere::Unconcerned;
 pub use client::{Client, Transport, Written};
 pub(crate) use clock::{Clock, ClockStep};
 pub(crate) use counters::{AppCells, AppCounts, AppFigures, AppUsage, Counter, DurationCounter, Durations};

@@ -202,8 +202,8 @@ metrics! {
         "Users who are signed in on another node.";
     CLUSTER_PEER_BYTES = Gauge "heliostat_cluster_peer_bytes" ["peer"]
         "Bytes of memory for what is known of another node, about.";
-    CLUSTER_SETTINGS_DIFFER = Gauge "heliostat_cluster_settings_differ" ["peer"]
-        "1: another node has other settings where all should have the same (docs/cluster.md). 0: it has not.";
+    CLUSTER_SETTINGS_DIFFER = Gauge "heliostat_cluster_settings_differ" ["peer", "setting"]
+        "1: another node has this setting otherwise, where all should have it alike (docs/cluster.md). Not there where none differs.";
     CLUSTER_MESSAGES = Counter "heliostat_cluster_messages_total" ["direction", "kind"]
         "Messages between nodes, out and in: event, facts (changes of who is there), heartbeat, snapshot, direct (to one \
          connection or one user) and notice (for backends on the pipe).";
@@ -230,12 +230,22 @@ metrics! {
         "Channels whose events this node hears from others: those with subscribers, and those that had some a moment ago.";
     CLUSTER_INBOX = Gauge "heliostat_cluster_inbox_messages" []
         "Messages of other nodes that have come and are not yet taken.";
+    CLUSTER_INBOX_BYTES = Gauge "heliostat_cluster_inbox_bytes" []
+        "Bytes of those.";
+    CLUSTER_OUTGOING = Gauge "heliostat_cluster_outgoing_messages" []
+        "Messages of this node that the engine has not yet taken.";
+    CLUSTER_OUTGOING_BYTES = Gauge "heliostat_cluster_outgoing_bytes" []
+        "Bytes of those.";
     CLUSTER_WAITING_EVENTS = Gauge "heliostat_cluster_waiting_events" []
         "Events of other nodes that wait for changes of members that came before them.";
     CLUSTER_UNTOLD = Gauge "heliostat_cluster_untold_changes" []
         "Changes of other nodes' clients that have been taken, and that this node's clients have not been told yet.";
     CLUSTER_UNSAID = Gauge "heliostat_cluster_unsaid_changes" []
         "Changes of this node that the others have not been told yet.";
+    CLUSTER_APPS_REFUSED = Counter "heliostat_cluster_apps_refused_total" []
+        "How often this node could not take the apps of the cluster, or give it its own: the log says why.";
+    CLUSTER_UNREADABLE_APPS = Gauge "heliostat_cluster_unreadable_apps" []
+        "Apps of the cluster that this release cannot read. They stay on this node as they were.";
 
     USAGE_ROWS = Gauge "heliostat_usage_rows" []
         "Figures that /usage has, one for each day and each app that has used something then. Not there where nobody takes \

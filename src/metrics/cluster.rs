@@ -1,6 +1,6 @@
 //! What a node knows of its cluster. Nothing of it is told where there is none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::cluster::adapter::Link;
@@ -33,22 +33,25 @@ fn peers(status: &ClusterStatus, snapshot: &mut Snapshot) {
     snapshot.tell(is::CLUSTER_PEERS, peers.len());
     snapshot.tell(is::CLUSTER_INCOMPLETE_PEERS, count(&|peer| !peer.is_complete));
     snapshot.tell(is::CLUSTER_NAMESAKES, count(&|peer| peer.is_namesake));
-    let mut by_name: BTreeMap<&Arc<str>, (ReplicaSize, bool)> = BTreeMap::new();
+    let mut by_name: BTreeMap<&Arc<str>, (ReplicaSize, BTreeSet<&str>)> = BTreeMap::new();
     for peer in peers {
-        let (size, differs) = by_name.entry(&peer.name).or_default();
+        let (size, differing) = by_name.entry(&peer.name).or_default();
         size.channels += peer.size.channels;
         size.members += peer.size.members;
         size.users += peer.size.users;
         size.bytes += peer.size.bytes;
-        *differs |= peer.differs;
+        differing.extend(&peer.differing);
     }
-    for (name, (ReplicaSize { channels, members, users, bytes, .. }, differs)) in by_name {
+    for (name, (ReplicaSize { channels, members, users, bytes, .. }, differing)) in by_name {
         let label = || [name.to_string().into()];
         snapshot.tell_of(is::CLUSTER_PEER_CHANNELS, label(), channels);
         snapshot.tell_of(is::CLUSTER_PEER_MEMBERS, label(), members);
         snapshot.tell_of(is::CLUSTER_PEER_USERS, label(), users);
         snapshot.tell_of(is::CLUSTER_PEER_BYTES, label(), bytes);
-        snapshot.tell_of(is::CLUSTER_SETTINGS_DIFFER, label(), u64::from(differs));
+        for setting in differing {
+            let labels = [name.to_string().into(), setting.to_owned().into()];
+            snapshot.tell_of(is::CLUSTER_SETTINGS_DIFFER, labels, 1_u64);
+        }
     }
 }
 
@@ -95,7 +98,12 @@ fn figures(figures: &ClusterFigures, snapshot: &mut Snapshot) {
     snapshot.tell(is::CLUSTER_WAITING_JOINS, figures.waiting_joins);
     snapshot.tell(is::CLUSTER_CLAIMED_CHANNELS, figures.claimed_channels);
     snapshot.tell(is::CLUSTER_INBOX, figures.inbox_words);
+    snapshot.tell(is::CLUSTER_INBOX_BYTES, figures.inbox_bytes);
+    snapshot.tell(is::CLUSTER_OUTGOING, figures.outgoing_words);
+    snapshot.tell(is::CLUSTER_OUTGOING_BYTES, figures.outgoing_bytes);
     snapshot.tell(is::CLUSTER_WAITING_EVENTS, figures.waiting_events);
     snapshot.tell(is::CLUSTER_UNTOLD, figures.untold_changes);
     snapshot.tell(is::CLUSTER_UNSAID, figures.unsaid_facts);
+    snapshot.tell(is::CLUSTER_APPS_REFUSED, figures.documents_refused);
+    snapshot.tell(is::CLUSTER_UNREADABLE_APPS, figures.unreadable_apps);
 }

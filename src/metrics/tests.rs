@@ -78,7 +78,7 @@ fn nothing_is_told_of_a_cluster_where_there_is_none_and_a_name_once_where_two_ha
         is_complete: channels > 1,
         size: ReplicaSize { channels, members: 2, users: 3, ..ReplicaSize::default() },
         is_namesake: name == "a",
-        differs: channels == 1,
+        differing: if channels == 1 { vec!["fallback.path"] } else { Vec::new() },
     };
     let mut figures = ClusterFigures::default();
     figures.said[WordKind::Event as usize] = Traffic { messages: 7, bytes: 700 };
@@ -105,7 +105,7 @@ fn nothing_is_told_of_a_cluster_where_there_is_none_and_a_name_once_where_two_ha
         "heliostat_cluster_namesakes 2",
         "heliostat_cluster_peer_channels{peer=\"a\"} 11",
         "heliostat_cluster_peer_users{peer=\"b\\n\\\"\"} 3",
-        "heliostat_cluster_settings_differ{peer=\"a\"} 1",
+        "heliostat_cluster_settings_differ{peer=\"a\",setting=\"fallback.path\"} 1",
         "heliostat_cluster_messages_total{direction=\"out\",kind=\"event\"} 7",
         "heliostat_cluster_bytes_total{direction=\"in\",kind=\"event\"} 0",
         "heliostat_cluster_lost_total{reason=\"inbox_full\"} 5",

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::cluster::config::ClusterConfig;
+use crate::cluster::shared_settings::SharedSettings;
 use crate::cluster::{ClusterSettings, RunningNode};
 use crate::hub::Hub;
 
@@ -40,7 +41,7 @@ use crate::{cluster::redis::StartRefusal, outbound::ConnectorError};
 
 #[cfg(not(feature = "redis"))]
 mod without_redis {
-    use super::{Arc, ClusterConfig, ClusterSettings, EngineTrouble, Hub, RunningNode};
+    use super::{Arc, ClusterConfig, ClusterSettings, EngineTrouble, Hub, RunningNode, SharedSettings};
 
     pub(in crate::server) fn check_program(_settings: &ClusterSettings) -> Result<(), EngineTrouble> {
         Err(EngineTrouble::WithoutRedis)
@@ -53,7 +54,7 @@ mod without_redis {
     pub(in crate::server) async fn join(
         _hub: &Arc<Hub>,
         _config: ClusterConfig,
-        _digest: u64,
+        _shared: SharedSettings,
         _settings: &ClusterSettings,
     ) -> Result<RunningNode, EngineTrouble> {
         Err(EngineTrouble::WithoutRedis)
@@ -64,7 +65,7 @@ mod without_redis {
 mod with_redis {
     use std::io;
 
-    use super::{Arc, ClusterConfig, ClusterSettings, EngineTrouble, Hub, RunningNode};
+    use super::{Arc, ClusterConfig, ClusterSettings, EngineTrouble, Hub, RunningNode, SharedSettings};
     use crate::cluster::redis::{self, RedisAdapter, RedisTarget, StartRefusal};
     use crate::cluster::{self, NodeNotStarted};
     use crate::outbound::{TrustedFile, client_tls};
@@ -94,7 +95,7 @@ mod with_redis {
     pub(in crate::server) async fn join(
         hub: &Arc<Hub>,
         config: ClusterConfig,
-        digest: u64,
+        shared: SharedSettings,
         settings: &ClusterSettings,
     ) -> Result<RunningNode, EngineTrouble> {
         let Some(target) = target(settings)? else {
@@ -103,7 +104,7 @@ mod with_redis {
         // Joined or not, an adapter goes on; so what is in the way is told before.
         redis::check(&target).await?;
         let join = move |inbox| async move { Ok::<_, StartRefusal>(RedisAdapter::join(target, inbox)) };
-        let started = cluster::start(hub, config, digest, join);
+        let started = cluster::start(hub, config, shared, join);
         started.await.map_err(|error| match error {
             NodeNotStarted::Thread(error) => error.into(),
             NodeNotStarted::Engine(refusal) => refusal.into(),

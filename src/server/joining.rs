@@ -14,6 +14,7 @@ use super::engine::{self, EngineTrouble};
 use crate::channel::NodeId;
 use crate::cluster::adapter::Link;
 use crate::cluster::config::ClusterConfig;
+use crate::cluster::shared_settings::SharedSettings;
 use crate::cluster::status::{BusTrouble, ClusterFigures, ClusterStatus, ReplicaSize};
 use crate::cluster::{ClusterSettings, ClusterView, RunningNode, StartWithoutBus};
 use crate::config::{Config, ServerConfig};
@@ -32,8 +33,8 @@ const NAMELESS: &str = "heliostat";
 pub(super) struct JoiningNode {
     settings: ClusterSettings,
     config: ClusterConfig,
-    /// A digest of the settings that must be equal on all nodes.
-    digest: u64,
+    /// The settings that all nodes should have alike.
+    shared: SharedSettings,
     view: Arc<JoinedView>,
 }
 
@@ -60,7 +61,7 @@ impl JoiningNode {
         Ok(Some(JoiningNode {
             settings: settings.clone(),
             config: node,
-            digest: config.digest_of_shared(),
+            shared: config.shared_settings(),
             view,
         }))
     }
@@ -81,10 +82,10 @@ impl JoiningNode {
     /// # Errors
     /// If the engine cannot be joined and is not to be waited for.
     pub(super) async fn join(self, hub: &Arc<Hub>) -> io::Result<RunningNode> {
-        let JoiningNode { settings, config, digest, view } = self;
+        let JoiningNode { settings, config, shared, view } = self;
         let name = Arc::clone(&config.node_name);
         let node = loop {
-            match engine::join(hub, config.clone(), digest, &settings).await {
+            match engine::join(hub, config.clone(), shared.clone(), &settings).await {
                 Ok(node) => break node,
                 Err(trouble) if settings.start_without_bus == StartWithoutBus::Fail => {
                     return Err(io::Error::other(trouble.to_string()));

@@ -11,6 +11,7 @@ use crate::cluster;
 use crate::cluster::RunningNode;
 use crate::cluster::config::ClusterConfig;
 use crate::cluster::local::LocalEngine;
+use crate::cluster::shared_settings::SharedSettings;
 use crate::config::Config;
 
 struct OneOfTwo {
@@ -29,7 +30,8 @@ impl OneOfTwo {
             (ClusterConfig { node_name: name.into(), ..ClusterConfig::default() }, engine.clone());
         let join = async move |inbox| Ok::<_, Infallible>(engine.join(inbox));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let running = runtime.block_on(cluster::start(&broker.hub, config, 1, join)).unwrap();
+        let running =
+            runtime.block_on(cluster::start(&broker.hub, config, SharedSettings::default(), join)).unwrap();
         OneOfTwo { broker, _running: running }
     }
 

@@ -176,11 +176,6 @@ impl FactListBuilder {
         self.records.written().len()
     }
 
-    /// How many facts so far.
-    pub(crate) fn len(&self) -> u32 {
-        self.count
-    }
-
     /// Whether there is none.
     pub(crate) fn is_empty(&self) -> bool {
         self.count == 0

@@ -98,11 +98,12 @@ fn contents() -> impl Strategy<Value = Content> {
         },
     );
     let heartbeat =
-        (any::<(u64, u64, bool, u16, u64, u64)>(), texts(), texts(), option::of((texts(), texts())))
+        (any::<(u64, u64, bool, u16, u64, [u8; 16])>(), texts(), texts(), option::of((texts(), texts())))
             .prop_map(|((beat, facts, settled, socket_tag, started_ms, settings), name, release, more)| {
                 let (address, engine) = more.unzip();
                 let engine = engine.map(EngineId);
                 let socket_tag = SocketTag::of_random(socket_tag);
+                let settings = SettingDigests::of_bytes(&settings);
                 Content::Heartbeat(NodeHeartbeat {
                     beat,
                     facts,

@@ -91,11 +91,6 @@ impl RedisAdapter {
         RedisAdapter { joined, verbs, task }
     }
 
-    /// Messages on our names that none of us has said.
-    pub(crate) fn foreign_words(&self) -> u64 {
-        self.joined.foreign.get()
-    }
-
     fn say(
         &self,
         tag: usize,
@@ -267,6 +262,10 @@ impl Adapter for RedisAdapter {
 
     fn outbox(&self) -> OutboxCounts {
         self.joined.outbox.counts()
+    }
+
+    fn foreign_words(&self) -> u64 {
+        self.joined.foreign.get()
     }
 }
 

@@ -72,9 +72,10 @@ impl Names {
     /// The permissions that a user needs.
     pub(super) fn acl_rule(&self, is_cluster: bool) -> String {
         let prefix = &self.prefix;
-        let publishing = match is_cluster {
-            true => "+spublish +ssubscribe +sunsubscribe +cluster|slots +cluster|keyslot",
-            false => "+publish +subscribe +unsubscribe",
+        let publishing = if is_cluster {
+            "+spublish +ssubscribe +sunsubscribe +cluster|slots +cluster|keyslot"
+        } else {
+            "+publish +subscribe +unsubscribe"
         };
         format!(
             "{publishing} +evalsha +script|load +get +set +del +pttl +time +hget +hset +hdel +info \

@@ -35,21 +35,22 @@ pub(super) struct Verbs {
 
 impl Verbs {
     pub(super) fn of(target: &RedisTarget) -> Self {
-        match target.is_cluster() {
-            true => Verbs {
+        if target.is_cluster() {
+            Verbs {
                 publish: "SPUBLISH",
                 subscribe: "SSUBSCRIBE",
                 unsubscribe: "SUNSUBSCRIBE",
                 least: "7.0",
                 least_major: 7,
-            },
-            false => Verbs {
+            }
+        } else {
+            Verbs {
                 publish: "PUBLISH",
                 subscribe: "SUBSCRIBE",
                 unsubscribe: "UNSUBSCRIBE",
                 least: "6.0",
                 least_major: 6,
-            },
+            }
         }
     }
 }
@@ -188,10 +189,10 @@ pub(super) fn is_unchanged(
 ) -> Result<(), StartRefusal> {
     let greeting = greeting.ok_or_else(|| address.broken("its greeting is none"))?;
     is_primary(address, &greeting)?;
-    match text(found).as_deref() == Some(marker) {
-        true => Ok(()),
-        false => Err(StartRefusal::Changed(format!("the engine at {address} was emptied"))),
+    if text(found).as_deref() == Some(marker) {
+        return Ok(());
     }
+    Err(StartRefusal::Changed(format!("the engine at {address} was emptied")))
 }
 
 /// Subscribes to all of these.

@@ -45,9 +45,10 @@ impl WantedSubjects {
     pub(super) fn change(&self, name: String, subject: &Subject, wants: bool, ticket: Option<EngineTicket>) {
         let name: Arc<str> = name.into();
         let mut inner = self.inner.lock();
-        match wants {
-            true => drop(inner.subjects.insert(Arc::clone(&name), subject.clone())),
-            false => drop(inner.subjects.remove(&name)),
+        if wants {
+            inner.subjects.insert(Arc::clone(&name), subject.clone());
+        } else {
+            inner.subjects.remove(&name);
         }
         let route = inner.routes.as_ref().and_then(|routes| routes.get(tag(subject)).copied());
         let changes = route.and_then(|route| inner.changes.get_mut(usize::from(route)));

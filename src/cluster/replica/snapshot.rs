@@ -52,11 +52,6 @@ impl NodeSnapshot {
         NodeSnapshot { number, parts }
     }
 
-    /// The number of the last fact in it.
-    pub(crate) fn number(&self) -> u64 {
-        self.number
-    }
-
     /// What answers a request, in its order.
     pub(crate) fn answer(&self, request: u64) -> impl ExactSizeIterator<Item = SnapshotPart> + '_ {
         let last = self.parts.len() - 1;
@@ -67,10 +62,5 @@ impl NodeSnapshot {
             is_last: part == last,
             facts: facts.clone(),
         })
-    }
-
-    /// Bytes of all parts.
-    pub(crate) fn bytes(&self) -> usize {
-        self.parts.iter().map(FactList::bytes).sum()
     }
 }

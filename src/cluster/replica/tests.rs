@@ -90,7 +90,7 @@ fn what_is_said_is_told_once_and_taken_back_at_the_end() {
     assert_eq!(changes, expected);
     assert_eq!(told(|each| replica.apply(batch(1, &facts), each)), [""; 0], "a repetition");
     assert_eq!(told(|each| replica.apply(batch(14, &[facts[13].clone(), left(4, 8)]), each)), ["-ann@4"]);
-    assert!(replica.has(15) && !replica.has(16));
+    assert!(replica.is_in_step() && replica.number() == 15);
     let mut all = told(|each| replica.tell("1", each));
     all.sort_unstable();
     assert_eq!(all, ["+bob@3", "connections 5", "in ann", "news 2"]);

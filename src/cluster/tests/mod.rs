@@ -22,6 +22,7 @@ use super::adapter::Subject;
 use super::config::ClusterConfig;
 use super::local::{LocalEngine, LocalFaults};
 use super::running::{RunningNode, start};
+use super::shared_settings::SharedSettings;
 use super::status::ClusterStatus;
 use crate::app::{App, Limits};
 use crate::channel::Member;
@@ -113,7 +114,7 @@ impl TestNode {
             told.send(adapter.faults()).unwrap();
             Ok::<_, Infallible>(adapter)
         };
-        let running = block_on(start(&hub, config, 1, join)).unwrap();
+        let running = block_on(start(&hub, config, SharedSettings::default(), join)).unwrap();
         let (deeds, mut to_do) = mpsc::unbounded_channel::<Deed>();
         let of_worker = Arc::clone(&hub);
         // It ends with the last of those who have something to do for it.

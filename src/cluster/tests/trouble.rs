@@ -180,7 +180,7 @@ fn heartbeat(beat: u64, facts: u64) -> Content {
         release: "0".into(),
         engine: None,
         started_ms: 0,
-        settings: 0,
+        settings: Default::default(),
     })
 }
 

@@ -88,26 +88,25 @@ fn the_flag_and_the_variables_say_the_same_as_the_file() {
 }
 
 #[test]
-fn nodes_tell_by_a_digest_whether_they_are_alike() {
-    let digest = |text: &str| {
+fn nodes_find_the_settings_in_which_they_differ() {
+    let differing = |text: &str| {
         let text = with_app(text);
-        Sources { file: Some(&text), ..Sources::default() }.load().unwrap().config.digest_of_shared()
+        let config = Sources { file: Some(&text), ..Sources::default() }.load().unwrap().config;
+        Config::default().shared_settings().differing(&config.shared_settings().digests())
     };
-    let usual = digest("");
-    assert_eq!(usual, Config::default().digest_of_shared());
-    for own in ["[server]\nport = 7", "[cluster]\nnode_name = \"a\"", "[server]\nworkers = 3"] {
-        assert_eq!(digest(own), usual, "{own}");
+    for own in ["[server]\nport = 7", "[cluster]\nnode_name = \"a\"", "[server]\nworkers = 3", ""] {
+        assert_eq!(differing(own), [""; 0], "{own}");
     }
     let settings = super::super::settings::node_settings();
     for path in super::super::SHARED {
         assert!(settings.iter().any(|setting| setting.path == path), "{path}");
     }
-    for shared in [
-        "[server]\npath_prefix = \"/x\"",
-        "[server]\nhttp_body_bytes = 7",
-        "[connection]\nmin_protocol = 5",
-        "[fallback]\nenabled = false",
+    for (shared, path) in [
+        ("[server]\npath_prefix = \"/x\"", "server.path_prefix"),
+        ("[server]\nhttp_body_bytes = 7", "server.http_body_bytes"),
+        ("[connection]\nmin_protocol = 5", "connection.min_protocol"),
+        ("[fallback]\nenabled = false", "fallback.enabled"),
     ] {
-        assert_ne!(digest(shared), usual, "{shared}");
+        assert_eq!(differing(shared), [path], "{shared}");
     }
 }

@@ -84,12 +84,13 @@ async fn clusters_of_different_prefixes_never_hear_each_other() {
     let redis = OneRedis::start().await;
     let (one, mut of_one) = joined(&redis, "one").await;
     let (two, mut of_two) = joined(&redis, "two").await;
-    for (adapter, text) in [(&one, "for one"), (&two, "for two")] {
-        adapter.publish(&Subject::State, Bytes::from_static(text.as_bytes()), None).unwrap();
+    for _ in 0..2 {
+        for (adapter, text) in [(&one, "for one"), (&two, "for two")] {
+            adapter.publish(&Subject::State, Bytes::from_static(text.as_bytes()), None).unwrap();
+        }
+        assert_eq!(timeout(DEADLINE, of_one.next()).await.unwrap().unwrap().bytes, "for one");
+        assert_eq!(timeout(DEADLINE, of_two.next()).await.unwrap().unwrap().bytes, "for two");
     }
-    assert_eq!(timeout(DEADLINE, of_one.next()).await.unwrap().unwrap().bytes, "for one");
-    assert_eq!(timeout(DEADLINE, of_two.next()).await.unwrap().unwrap().bytes, "for two");
-    assert_eq!((of_one.counts().taken().0, of_two.counts().taken().0), (1, 1));
 }
 
 #[tokio::test]

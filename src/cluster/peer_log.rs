@@ -1,0 +1,59 @@
+//! Tells the log which nodes come and go, and what is wrong with them.
+
+use std::sync::Arc;
+
+use crate::channel::NodeId;
+
+use super::node::ClusterNode;
+use super::peers::PeerChange;
+use super::report::short_id;
+
+/// Tells the log who has come and gone, by name and by the beginning of the id.
+pub(super) fn log_changes<A>(node: &ClusterNode<A>, changes: &[PeerChange]) {
+    let short = |of: &NodeId| short_id(&of.to_string()).to_owned();
+    let named = |of: &NodeId| {
+        let peers = node.peers.lock();
+        peers.peer(*of).map_or_else(|| "".into(), |peer| Arc::clone(&peer.heartbeat.name))
+    };
+    let differing = |of: &NodeId| {
+        let peers = node.peers.lock();
+        let settings = peers.peer(*of).map(|peer| node.settings.differing(&peer.heartbeat.settings));
+        settings.unwrap_or_default().join(", ")
+    };
+    for change in changes {
+        match change {
+            PeerChange::Appeared { node: id, returned } => {
+                let (name, id, settings) = (named(id), short(id), differing(id));
+                match returned {
+                    0 => tracing::info!(node = &*name, id, "a node has come"),
+                    _ => tracing::warn!(node = &*name, id, "a node has come back that was taken for dead"),
+                }
+                if !settings.is_empty() {
+                    tracing::warn!(
+                        node = &*name,
+                        id,
+                        settings,
+                        "a node has settings otherwise that all should have alike"
+                    );
+                }
+            }
+            PeerChange::Died { node, name } => {
+                tracing::warn!(node = &**name, id = short(node), "a node is dead: its members leave");
+            }
+            PeerChange::Left { node, name } => {
+                tracing::info!(node = &**name, id = short(node), "a node has left");
+            }
+            PeerChange::Namesake { node, name } => {
+                tracing::warn!(
+                    node = &**name,
+                    id = short(node),
+                    "two nodes have one name: give each another cluster.node_name"
+                );
+            }
+            PeerChange::Settled => {
+                node.settled.send_replace(true);
+                tracing::info!("this node knows what the others have");
+            }
+        }
+    }
+}
