@@ -26,6 +26,19 @@ pub(crate) enum Subject {
     Documents,
 }
 
+impl Subject {
+    /// Whether what is said on it are events, of which there may be any number. What nodes say of themselves has room of its
+    /// own beside them: without it healthy nodes would be taken for dead.
+    pub(crate) const fn is_of_events(&self) -> bool {
+        matches!(self, Subject::Channel { .. } | Subject::Pipe { .. })
+    }
+}
+
+/// How much of a bound events may take; the rest is for what nodes say of themselves.
+pub(crate) const fn for_events(bound: usize) -> usize {
+    bound - bound / 8
+}
+
 /// Something that was said on a subject. It comes through [`Inbox`](super::inbox::Inbox).
 #[derive(Clone, Debug)]
 pub(crate) struct Word {

@@ -1,13 +1,14 @@
 //! Where an engine puts what was said: a queue that is bounded in words and in bytes.
 //!
-//! What does not fit is dropped and counted. Senders number what they say, so whoever reads sees the gap.
+//! What does not fit is dropped and counted. Senders number what they say, so whoever reads sees the gap. Events do not take
+//! all of the room: see [`Subject::is_of_events`](super::adapter::Subject::is_of_events).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::mpsc;
 
-use super::adapter::Word;
+use super::adapter::{Word, for_events};
 
 /// What a word takes beside its bytes: its subject and its place in the queue.
 const BYTES_BESIDE: usize = 128;
@@ -16,13 +17,17 @@ const BYTES_BESIDE: usize = 128;
 pub(crate) fn inbox(max_words: usize, max_bytes: usize) -> (Inbox, Words) {
     let (sender, receiver) = mpsc::channel(max_words);
     let counts = Arc::new(InboxCounts::default());
-    (Inbox { words: sender, max_bytes, counts: Arc::clone(&counts) }, Words { words: receiver, counts })
+    (
+        Inbox { words: sender, max_words, max_bytes, counts: Arc::clone(&counts) },
+        Words { words: receiver, counts },
+    )
 }
 
 /// The end that an engine puts words into.
 #[derive(Clone, Debug)]
 pub(crate) struct Inbox {
     words: mpsc::Sender<Word>,
+    max_words: usize,
     max_bytes: usize,
     counts: Arc<InboxCounts>,
 }
@@ -47,10 +52,16 @@ impl Inbox {
     /// Puts a word in, if there is room for it; whether there was. Never waits.
     pub(crate) fn put(&self, word: Word) -> bool {
         let bytes = word.bytes.len();
-        let taken = self.reserve(bytes + BYTES_BESIDE) && {
-            self.counts.waiting_words.fetch_add(1, Ordering::Relaxed);
-            self.words.try_send(word).is_ok() || {
-                self.counts.took(bytes);
+        let (max_words, max_bytes) = match word.subject.is_of_events() {
+            true => (for_events(self.max_words), for_events(self.max_bytes)),
+            false => (self.max_words, self.max_bytes),
+        };
+        let counts = &self.counts;
+        let taken = reserve(&counts.waiting_bytes, bytes + BYTES_BESIDE, max_bytes) && {
+            // What is one word too many is given back with it.
+            let has_room = counts.waiting_words.fetch_add(1, Ordering::Relaxed) < max_words;
+            (has_room && self.words.try_send(word).is_ok()) || {
+                counts.took(bytes);
                 false
             }
         };
@@ -60,11 +71,12 @@ impl Inbox {
         }
         taken
     }
+}
 
-    fn reserve(&self, bytes: usize) -> bool {
-        let more = |waiting: usize| waiting.checked_add(bytes).filter(|sum| *sum <= self.max_bytes);
-        self.counts.waiting_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
-    }
+/// Adds so much, if the sum is within a bound.
+fn reserve(waiting: &AtomicUsize, more: usize, bound: usize) -> bool {
+    let more = |waiting: usize| waiting.checked_add(more).filter(|sum| *sum <= bound);
+    waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
 }
 
 impl Words {
@@ -116,6 +128,7 @@ mod tests {
 
     use super::super::adapter::Subject;
     use super::*;
+    use crate::protocol::ChannelName;
 
     fn word(bytes: usize) -> Word {
         Word { subject: Subject::State, bytes: Bytes::from(vec![0; bytes]), number: None }
@@ -137,6 +150,18 @@ mod tests {
         assert!(words.try_next().is_none());
         assert_eq!((words.counts().waiting_words(), words.counts().waiting_bytes()), (0, 0));
         assert_eq!(words.counts().dropped(), (2, 1001));
+    }
+
+    #[test]
+    fn events_leave_room_for_what_nodes_say_of_themselves() {
+        let subject = Subject::Channel { app: "1".into(), channel: ChannelName::parse("news", 164).unwrap() };
+        let event = |bytes| Word { subject: subject.clone(), ..word(bytes) };
+        let (inbox, _words) = inbox(16, 1 << 20);
+        assert_eq!((0..20).filter(|_| inbox.put(event(1))).count(), 14);
+        assert!(inbox.put(word(1)) && inbox.put(word(1)) && !inbox.put(word(1)));
+        let (inbox, _words) = super::inbox(1000, 80_000);
+        assert!(inbox.put(event(69_000)) && !inbox.put(event(2000)) && inbox.put(word(2000)));
+        assert_eq!(inbox.counts.waiting_bytes(), 71_000 + 2 * BYTES_BESIDE);
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl RedisAdapter {
 
     fn say(
         &self,
-        tag: usize,
+        subject: &Subject,
         packed: Vec<u8>,
         bytes: usize,
         ticket: Option<EngineTicket>,
@@ -102,7 +102,8 @@ impl RedisAdapter {
             // Whoever heard it would take the engine for none.
             return Err(self.joined.outbox.refuse());
         }
-        self.joined.outbox.push(tag, EngineCommand { packed, to: Asker::Said { bytes, ticket } })
+        let to = Asker::Said { bytes, is_event: subject.is_of_events(), ticket };
+        self.joined.outbox.push(tag(subject), EngineCommand { packed, to })
     }
 
     /// Sends a command to where a tag is, now; its answer comes later.
@@ -163,7 +164,7 @@ impl Adapter for RedisAdapter {
         ticket: Option<EngineTicket>,
     ) -> Result<(), OutboxFull> {
         let packed = publish(self.verbs.publish, &self.joined.names.channel(subject), &bytes);
-        self.say(tag(subject), packed, bytes.len(), ticket)
+        self.say(subject, packed, bytes.len(), ticket)
     }
 
     fn publish_and_remember(
@@ -178,7 +179,7 @@ impl Adapter for RedisAdapter {
         match self.call(|scripts| &scripts.remember, &keys) {
             Ok(mut call) => {
                 call.arg(&bytes[..]).arg(millis(expiry)).arg(self.verbs.publish).arg(names.channel(subject));
-                self.say(tag, call.get_packed_command(), bytes.len(), ticket)
+                self.say(subject, call.get_packed_command(), bytes.len(), ticket)
             }
             Err(away) => {
                 adapter::answer(ticket, Err(away));

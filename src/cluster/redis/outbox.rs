@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::names::TAGS;
-use crate::cluster::adapter::{EngineError, EngineTicket, OutboxCounts, OutboxFull, answer};
+use crate::cluster::adapter::{EngineError, EngineTicket, OutboxCounts, OutboxFull, answer, for_events};
 
 /// Commands of one batch, and their bytes: small enough that a probe does not wait long behind it.
 const BATCH_COMMANDS: usize = 512;
@@ -21,8 +21,8 @@ pub(super) struct EngineCommand {
 
 /// Who is told of the answer.
 pub(super) enum Asker {
-    /// Whoever said a word of so many bytes.
-    Said { bytes: usize, ticket: Option<EngineTicket> },
+    /// Whoever said a word of so many bytes, an event or not.
+    Said { bytes: usize, is_event: bool, ticket: Option<EngineTicket> },
     /// Whoever wants to know.
     Asked(oneshot::Sender<Result<Value, EngineError>>),
 }
@@ -78,7 +78,12 @@ impl EngineOutbox {
             return Ok(());
         };
         let bytes = counts.waiting.1.saturating_add(command.packed.len());
-        if counts.waiting.0 >= self.max_words || bytes > self.max_bytes {
+        let (max_words, max_bytes) = match command.to {
+            Asker::Said { is_event: true, .. } => (for_events(self.max_words), for_events(self.max_bytes)),
+            // Also when events come in a flood: the link would be taken for away, and this node for dead.
+            Asker::Said { .. } | Asker::Asked(_) => (self.max_words, self.max_bytes),
+        };
+        if counts.waiting.0 >= max_words || bytes > max_bytes {
             counts.full += 1;
             return Err(OutboxFull);
         }
@@ -144,10 +149,26 @@ mod tests {
 
     fn said(bytes: usize) -> (EngineCommand, oneshot::Receiver<Result<(), EngineError>>) {
         let (ticket, told) = oneshot::channel();
-        (
-            EngineCommand { packed: vec![0; bytes], to: Asker::Said { bytes, ticket: Some(ticket.into()) } },
-            told,
-        )
+        let to = Asker::Said { bytes, is_event: false, ticket: Some(ticket.into()) };
+        (EngineCommand { packed: vec![0; bytes], to }, told)
+    }
+
+    #[test]
+    fn events_leave_room_for_probes_and_for_what_the_node_says_of_itself() {
+        let event = |bytes| {
+            let to = Asker::Said { bytes, is_event: true, ticket: None };
+            EngineCommand { packed: vec![0; bytes], to }
+        };
+        let outbox = EngineOutbox::new(16, 8000);
+        outbox.open(1, [0; TAGS]);
+        assert_eq!((0..20).filter(|_| outbox.push(0, event(1)).is_ok()).count(), 14);
+        let probe = EngineCommand { packed: vec![0; 1], to: Asker::Asked(oneshot::channel().0) };
+        assert!(outbox.push(0, probe).is_ok() && outbox.push(0, said(1).0).is_ok());
+        assert_eq!(outbox.push(0, said(1).0), Err(OutboxFull));
+        let outbox = EngineOutbox::new(1000, 8000);
+        outbox.open(1, [0; TAGS]);
+        assert!(outbox.push(0, event(6900)).is_ok());
+        assert_eq!((outbox.push(0, event(200)), outbox.push(0, said(1000).0)), (Err(OutboxFull), Ok(())));
     }
 
     #[test]
