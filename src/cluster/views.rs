@@ -83,6 +83,8 @@ impl Views {
         let Some(view) = self.views.get_mut(&node) else { return Vec::new() };
         if let Some(replica) = view.replica.take() {
             self.departed = sum(self.departed, replica.counts());
+            // These are numbers of this life: where it comes back, they say nothing of what is known then.
+            view.steps.retain(|step| matches!(step, Step::Change(_)));
             replica.remove(&mut |change| view.steps.push_back(Step::Change(change)));
         }
         let parked = std::mem::take(&mut view.parked);
@@ -274,5 +276,29 @@ impl Waiting {
     fn remove(&mut self, event: &ParkedEvent) {
         self.events -= 1;
         self.bytes -= event.event.frame.websocket().len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::envelope::{FactBatch, FactListBuilder};
+    use super::*;
+    use crate::channel::Fact;
+
+    #[test]
+    fn an_event_does_not_overtake_after_a_return() {
+        let (mut views, node) = (Views::default(), NodeId::new(1));
+        views.appear(node, 0);
+        views.change(node, |replica, _| replica.heard_of(0));
+        let mut facts = FactListBuilder::default();
+        facts.push(&Arc::from("1"), &Fact::Connections { count: 3 });
+        let batch = FactBatch { first: 1, facts: facts.take() };
+        views.change(node, |replica, each| replica.apply(batch, each));
+        drop(views.depart(node));
+        views.appear(node, 9);
+        views.step(256, |_, _| ());
+        assert!(views.has_to_wait(node, 1), "nothing is known of it in its new life");
     }
 }
