@@ -12,6 +12,7 @@ mod state;
 mod tests;
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::channel::{Change, Fact};
@@ -174,8 +175,8 @@ impl Replica {
             }
         }
         if part.is_last {
-            let Behind { collected, held, .. } = std::mem::take(&mut **behind);
-            self.replace(collected, number, held, each);
+            let Behind { collected, held, number: known, .. } = std::mem::take(&mut **behind);
+            self.replace(collected, known..number, held, each);
         }
     }
 
@@ -266,11 +267,11 @@ impl Replica {
         }
     }
 
-    /// A snapshot has come whole. What waited for it follows it.
+    /// A snapshot has come whole: from one number on, up to another. What waited for it follows it.
     fn replace(
         &mut self,
         state: ReplicaState,
-        number: u64,
+        made_up_for: Range<u64>,
         held: VecDeque<FactBatch>,
         each: &mut dyn FnMut(ReplicaChange),
     ) {
@@ -278,9 +279,26 @@ impl Replica {
         self.counts.snapshots += 1;
         let old = std::mem::replace(&mut self.state, state);
         Difference { life: self.life, is_return }.tell(old, &self.state, each);
+        let Range { start: known, end: number } = made_up_for;
         self.phase = ReplicaPhase::InStep { number };
+        // What is in the snapshot is not told again. That a channel remembered nothing is in none.
+        let is_made_up_for = |of: u64| of > known && of <= number;
+        for (AppFact { app, fact }, _) in held.iter().flat_map(numbered).filter(|(_, of)| is_made_up_for(*of))
+        {
+            if let Fact::CacheMissed { .. } = &fact
+                && let FactOutcome::Changed(change) = self.state.apply(&app, fact, &self.bounds)
+            {
+                each(change);
+            }
+        }
         held.into_iter().for_each(|batch| self.apply(batch, each));
     }
+}
+
+/// The facts of a batch that this release knows, with their numbers.
+fn numbered(batch: &FactBatch) -> impl Iterator<Item = (AppFact, u64)> + '_ {
+    let numbers = (0..).map(|n| batch.first.saturating_add(n));
+    batch.facts.iter().zip(numbers).filter_map(|(fact, number)| Some((fact?, number)))
 }
 
 impl Behind {

@@ -287,3 +287,15 @@ fn death_and_return_have_numbers_of_their_own() {
     assert!(first.iter().filter(|number| **number != 3).all(|number| !second.contains(number)));
     assert_eq!(second, numbers(17));
 }
+
+#[test]
+fn a_miss_that_is_told_while_a_snapshot_is_on_its_way_is_not_lost() {
+    let mut replica = in_step();
+    let missed = |n| Fact::CacheMissed { channel: name("cache-a"), version: version(n) };
+    replica.apply(batch(1, &[missed(1)]), &mut |_| {});
+    replica.apply(batch(3, &[joined("ann", 3), missed(4)]), &mut |change| panic!("{change:?}"));
+    replica.apply(batch(1, &[missed(1)]), &mut |change| panic!("{change:?}"));
+    replica.ask(1);
+    let changes = told(|each| replica.part(&last_part(1, 4, &[joined("ann", 3)]), each));
+    assert_eq!(changes, ["+ann@3", "missed cache-a"], "once, and not what was known before");
+}
