@@ -318,7 +318,7 @@ impl Simulation {
             assert_eq!(node.union.subscribers, expected.subscribers, "{}", node.id);
             let known: BTreeSet<NodeId> = node.peers.iter().map(|(peer, _)| peer).chain([node.id]).collect();
             assert_eq!(known, ids.iter().copied().collect(), "{} knows who is alive", node.id);
-            assert!(node.peers.is_settled() && node.peers.bus_trouble(self.now).is_none());
+            assert!(node.peers.is_settled() && node.peers.bus_trouble().is_none());
         }
         for room in 0..20 {
             let channel = format!("room-{room}");

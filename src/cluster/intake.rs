@@ -257,7 +257,7 @@ impl<A: Adapter> Intake<A> {
                     let parked = self.node.views.lock().depart(*node);
                     parked.into_iter().for_each(|parked| self.deliver_parked(parked, false));
                 }
-                PeerChange::Namesake { .. } | PeerChange::Settled => {}
+                PeerChange::Namesake { .. } | PeerChange::Settled { .. } => {}
             }
         }
         self.ask_for_snapshots();

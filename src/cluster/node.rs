@@ -58,6 +58,8 @@ pub(crate) struct ClusterNode<A> {
     pub(super) recalls: Turns,
     /// Has it beat at once.
     pub(super) beat_now: Arc<Notify>,
+    /// The bus counts as away: also while the engine is another one and not all others have been heard there.
+    is_in_trouble: AtomicBool,
     pub(super) runtime: runtime::Handle,
     /// Itself, for its tasks.
     pub(super) this: Weak<Self>,
@@ -99,6 +101,7 @@ impl<A: Adapter> ClusterNode<A> {
             is_away: AtomicBool::new(true),
             recalls: Turns::default(),
             beat_now: Arc::default(),
+            is_in_trouble: AtomicBool::new(true),
             runtime,
             config,
         })
@@ -108,8 +111,21 @@ impl<A: Adapter> ClusterNode<A> {
     pub(super) fn set_link(&self, link: &Link, now: Instant) {
         let is_away = matches!(link, Link::Away { .. });
         self.is_away.store(is_away, Ordering::Relaxed);
-        self.claims.set_away(is_away);
-        self.peers.lock().link(link, now);
+        let mut peers = self.peers.lock();
+        peers.link(link, now);
+        self.judge(&peers);
+    }
+
+    /// Whether the bus counts as away. Whoever has changed the peers has it looked at.
+    fn judge(&self, peers: &Peers) {
+        let is_in_trouble = peers.bus_trouble().is_some();
+        self.is_in_trouble.store(is_in_trouble, Ordering::Relaxed);
+        self.claims.set_away(is_in_trouble);
+    }
+
+    /// Whether what is said now may be heard by nobody.
+    fn is_in_trouble(&self) -> bool {
+        self.is_in_trouble.load(Ordering::Relaxed)
     }
 
     /// Whether the engine cannot be reached.
@@ -125,6 +141,7 @@ impl<A: Adapter> ClusterNode<A> {
         let mut changes = Vec::new();
         let mut peers = self.peers.lock();
         change(&mut peers, &mut |change| changes.push(change));
+        self.judge(&peers);
         if !Arc::ptr_eq(peers.deciders(), &self.deciders.load()) {
             self.deciders.store(Arc::clone(peers.deciders()));
         }
@@ -219,6 +236,12 @@ impl<A: Adapter> Bus for ClusterNode<A> {
             // Whoever asked may have gone.
             let _ = taken.map(|taken| taken.send(Err(BusAway)));
             return Carriage::Onward;
+        }
+        let mut taken = taken;
+        if self.is_in_trouble() {
+            // It is said all the same, and nobody is promised that it crosses.
+            self.counts.lost(Loss::Away, 1);
+            let _ = taken.take().map(|taken| taken.send(Err(BusAway)));
         }
         let subject = subject_of(event.app, event.channel);
         let state = self.telling.last();
@@ -324,6 +347,11 @@ impl<A: Adapter> Bus for ClusterNode<A> {
             return Err(BusAway);
         }
         let content = Content::Terminate { app: Arc::clone(app.shared_id()), user_id: user_id.into() };
+        if self.is_in_trouble() {
+            // It is said all the same.
+            self.say(&Subject::State, WordKind::Direct, content, None);
+            return Err(BusAway);
+        }
         let ticket = self.ticket(taken);
         self.say(&Subject::State, WordKind::Direct, content, Some(ticket));
         Ok(())

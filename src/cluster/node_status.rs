@@ -18,7 +18,7 @@ impl<A: Adapter> ClusterView for ClusterNode<A> {
         let (mut of_peers, away, ignored) = {
             let peers = self.peers.lock();
             let of_peers = peers.iter().map(|(id, peer)| self.peer_status(id, peer, now));
-            (of_peers.collect::<Vec<PeerStatus>>(), peers.bus_trouble(now), peers.ignored())
+            (of_peers.collect::<Vec<PeerStatus>>(), peers.bus_trouble(), peers.ignored())
         };
         let views = self.views.lock();
         for peer in &mut of_peers {
@@ -59,7 +59,7 @@ impl<A: Adapter> ClusterView for ClusterNode<A> {
     }
 
     fn trouble(&self) -> Option<BusTrouble> {
-        self.peers.lock().bus_trouble(Instant::now().into_std())
+        self.peers.lock().bus_trouble()
     }
 }
 

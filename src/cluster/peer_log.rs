@@ -50,9 +50,12 @@ pub(super) fn log_changes<A>(node: &ClusterNode<A>, changes: &[PeerChange]) {
                     "two nodes have one name: give each another cluster.node_name"
                 );
             }
-            PeerChange::Settled => {
+            PeerChange::Settled { unknown } => {
                 node.settled.send_replace(true);
-                tracing::info!("this node knows what the others have");
+                match unknown {
+                    0 => tracing::info!("this node knows what the others have"),
+                    nodes => tracing::warn!(nodes, "this node serves without knowing what all others have"),
+                }
             }
         }
     }

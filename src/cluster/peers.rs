@@ -93,8 +93,8 @@ pub(crate) enum PeerChange {
     Left { node: NodeId, name: Arc<str> },
     /// It has had the name of this node, or of another peer, for so long that it is no former self. This is told once.
     Namesake { node: NodeId, name: Arc<str> },
-    /// This node has settled: it takes joins, and decides.
-    Settled,
+    /// This node has settled: it takes joins, and decides. Of so many it does not know what they have.
+    Settled { unknown: usize },
 }
 
 /// Heartbeats that were not looked at.
@@ -236,17 +236,20 @@ impl Peers {
     pub(crate) fn pass(&mut self, now: Instant, each: &mut dyn FnMut(PeerChange)) {
         let has_listened = self.listening.is_some_and(|since| now >= since + self.listens_for);
         let is_complete = has_listened && self.peers.values().all(|peer| peer.is_in_step);
-        if !self.is_settled && (is_complete || now >= self.started + self.settles_within) {
+        // Whoever has heard nobody, because it could not, does not know that it is alone.
+        let is_late = self.listening.is_some_and(|since| now >= since + self.settles_within);
+        if !self.is_settled && (is_complete || is_late) {
             self.is_settled = true;
             self.decide_anew(now);
-            each(PeerChange::Settled);
+            let unknown = self.peers.values().filter(|peer| !peer.is_in_step).count();
+            each(PeerChange::Settled { unknown });
         }
         self.find_namesakes(now, each);
     }
 
     /// Since when the bus counts as away, and why, if it does.
-    pub(crate) fn bus_trouble(&self, now: Instant) -> Option<BusTrouble> {
-        self.link.trouble(now)
+    pub(crate) fn bus_trouble(&self) -> Option<BusTrouble> {
+        self.link.trouble()
     }
 
     /// Whether this node takes joins, and decides.

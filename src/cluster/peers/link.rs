@@ -12,8 +12,9 @@ use super::super::status::BusTrouble;
 /// So long nobody dies after the engine has become another one: the others have to find it as well.
 const AFTER_ANOTHER_ENGINE: Duration = Duration::from_secs(30);
 
-/// So long nobody dies after the engine was away: the others have to find it again.
-const AFTER_AWAY: Duration = Duration::from_secs(5);
+/// So long nobody dies after the engine was away: the others have to find it again. They may have begun to connect just before
+/// it came back, and give that up first.
+const AFTER_AWAY: Duration = Duration::from_secs(10);
 
 /// The link to the engine, and what it was before.
 #[derive(Debug, Default)]
@@ -72,11 +73,12 @@ impl LinkHistory {
     }
 
     /// Why the bus counts as away, if it does.
-    pub(super) fn trouble(&self, now: Instant) -> Option<BusTrouble> {
+    pub(super) fn trouble(&self) -> Option<BusTrouble> {
         if let Some(away) = &self.away {
             return Some(away.clone());
         }
-        let since = self.changed.filter(|since| now < *since + AFTER_ANOTHER_ENGINE)?;
+        // Those who are not there die in time, so it ends.
+        let since = self.changed?;
         let missing = self.unheard.len();
         (missing > 0).then(|| BusTrouble {
             since,
