@@ -210,6 +210,12 @@ impl Claims {
         self.subjects.get(subject).map(|claimed| claimed.subscription)
     }
 
+    /// Whether the engine has confirmed that the events of a subject come.
+    pub(super) fn is_confirmed(&self, subject: &Subject) -> bool {
+        let claimed = self.subjects.get(subject);
+        claimed.is_some_and(|claimed| matches!(claimed.confirmation, Confirmation::Confirmed))
+    }
+
     /// The cache channels among those that are wanted.
     pub(super) fn cached(&self) -> Vec<Subject> {
         let is_cache = |subject: &Subject| matches!(subject, Subject::Channel { channel, .. } if channel.channel_type().is_cache());

@@ -29,8 +29,8 @@ const WORDS_PER_TURN: usize = 64;
 /// Changes that the hub is told before others have their turn.
 const STEPS_PER_TURN: usize = 256;
 
-/// How often it is looked whether snapshots are wanted.
-const LOOKS_EVERY: Duration = Duration::from_millis(250);
+/// How often it is looked whether snapshots are wanted, and whether events of this node have not come back.
+const LOOKS_EVERY: Duration = Duration::from_millis(100);
 
 /// So long after a snapshot was asked for, or a part of it came, another one is asked for: where what came was of no use,
 /// and where nothing more has come.
@@ -91,6 +91,7 @@ impl<A: Adapter> Intake<A> {
     }
 
     async fn turn(&mut self) {
+        let mut is_behind = true;
         for _ in 0..WORDS_PER_TURN {
             // What the workers have not yet delivered bounds what is read.
             self.hub.until_uncongested().await;
@@ -98,9 +99,13 @@ impl<A: Adapter> Intake<A> {
             if self.node.views.lock().has_much() {
                 break;
             }
-            let Some(word) = self.words.try_next() else { break };
+            let Some(word) = self.words.try_next() else {
+                is_behind = false;
+                break;
+            };
             self.take(word);
         }
+        self.node.give_up_awaited(is_behind);
         if self.step() {
             self.node.pass();
         }
@@ -206,7 +211,7 @@ impl<A: Adapter> Intake<A> {
         tracing::warn!(subject = ?word.subject, bytes = word.bytes.len(), %reason, "a message on the bus is passed over");
     }
 
-    /// What this node has said itself: its probes, and events that the engine has numbered.
+    /// What this node has said itself: its probes, and its events.
     fn take_own(&mut self, word: Word, content: Content) {
         match content {
             Content::Heartbeat(heartbeat) if word.subject == Subject::State => {
@@ -217,6 +222,10 @@ impl<A: Adapter> Intake<A> {
             }
             Content::Event(event) if word.number.is_some() => {
                 self.take_event(self.node.me, word.subject, event, word.number);
+            }
+            Content::Event(event) => {
+                let number = EventNumber { epoch: event.epoch, number: event.number };
+                self.node.awaited_came(&word.subject, number);
             }
             _ => {}
         }

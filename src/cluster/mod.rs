@@ -4,6 +4,8 @@
 //! The engine is behind [`adapter::Adapter`]; what nodes say is bytes by `envelope`, and untrusted.
 
 pub(crate) mod adapter;
+mod awaited;
+mod awaiting;
 mod backends;
 mod carried;
 mod claims;

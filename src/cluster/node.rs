@@ -16,7 +16,8 @@ use crate::event::BackendDemand;
 use crate::hub::{AppState, Bus, BusAway, Carriage, Claim, Hub, Outgoing, OutgoingNotice, Recalled, Taken};
 use crate::protocol::{ChannelName, Form, Frame, SocketId, SocketTag};
 
-use super::adapter::{Adapter, EngineTicket, Link, Subject};
+use super::adapter::{Adapter, EngineError, EngineTicket, Link, Subject};
+use super::awaited::AwaitedEvents;
 use super::claims::{Claims, Recalling};
 use super::config::ClusterConfig;
 use super::counts::ClusterCounts;
@@ -47,6 +48,7 @@ pub(crate) struct ClusterNode<A> {
     pub(super) views: Mutex<Views>,
     pub(super) inbox: Arc<super::inbox::InboxCounts>,
     pub(super) settled: watch::Sender<bool>,
+    pub(super) awaited: AwaitedEvents,
     /// What this node's backends want to hear.
     pub(super) listening: OwnDemands,
     pub(super) numbers: EventNumbers,
@@ -60,6 +62,7 @@ pub(crate) struct ClusterNode<A> {
     pub(super) beat_now: Arc<Notify>,
     /// The bus counts as away: also while the engine is another one and not all others have been heard there.
     is_in_trouble: AtomicBool,
+    has_peers: AtomicBool,
     pub(super) runtime: runtime::Handle,
     /// Itself, for its tasks.
     pub(super) this: Weak<Self>,
@@ -94,6 +97,7 @@ impl<A: Adapter> ClusterNode<A> {
             views: Mutex::new(Views::default()),
             inbox,
             settled: watch::Sender::new(false),
+            awaited: AwaitedEvents::new(config.inbox_words, config.inbox_bytes),
             listening: OwnDemands::default(),
             numbers: EventNumbers::new(config.numbered_channels),
             started_ms: SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as u64),
@@ -102,6 +106,7 @@ impl<A: Adapter> ClusterNode<A> {
             recalls: Turns::default(),
             beat_now: Arc::default(),
             is_in_trouble: AtomicBool::new(true),
+            has_peers: AtomicBool::new(false),
             runtime,
             config,
         })
@@ -111,9 +116,14 @@ impl<A: Adapter> ClusterNode<A> {
     pub(super) fn set_link(&self, link: &Link, now: Instant) {
         let is_away = matches!(link, Link::Away { .. });
         self.is_away.store(is_away, Ordering::Relaxed);
-        let mut peers = self.peers.lock();
-        peers.link(link, now);
-        self.judge(&peers);
+        {
+            let mut peers = self.peers.lock();
+            peers.link(link, now);
+            self.judge(&peers);
+        }
+        if is_away {
+            self.deliver_all_awaited();
+        }
     }
 
     /// Whether the bus counts as away. Whoever has changed the peers has it looked at.
@@ -145,7 +155,13 @@ impl<A: Adapter> ClusterNode<A> {
         if !Arc::ptr_eq(peers.deciders(), &self.deciders.load()) {
             self.deciders.store(Arc::clone(peers.deciders()));
         }
+        self.has_peers.store(peers.iter().next().is_some(), Ordering::Relaxed);
         changes
+    }
+
+    /// Whether there are other nodes, as far as this one knows.
+    pub(super) fn has_peers_now(&self) -> bool {
+        self.has_peers.load(Ordering::Relaxed)
     }
 
     /// Says something. What there is no room for, and what is said while the bus is away, is counted and gone.
@@ -250,8 +266,15 @@ impl<A: Adapter> Bus for ClusterNode<A> {
             let length = bytes.len();
             let (is_taken, carriage) = match event.remembered_for {
                 None => {
-                    let ticket = taken.map(|taken| self.ticket(taken));
-                    (self.adapter.publish(&subject, bytes, ticket).is_ok(), Carriage::Onward)
+                    let (ticket, carriage) = match self.await_event(&subject, event, number, taken.is_some())
+                    {
+                        true => {
+                            (Some(self.ticket_of_awaited(subject.clone(), number, taken)), Carriage::Returns)
+                        }
+                        false => (taken.map(|taken| self.ticket(taken)), Carriage::Onward),
+                    };
+                    // If there is no room, the ticket is dropped: that delivers what would be awaited.
+                    (self.adapter.publish(&subject, bytes, ticket).is_ok(), carriage)
                 }
                 Some(expiry) => {
                     let returning = Returning::of(&self.hub, event, expiry);

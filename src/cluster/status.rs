@@ -170,6 +170,8 @@ pub(crate) enum Loss {
     InboxFull,
     /// An event waited for changes of members that did not come in time, or too many waited. It was delivered.
     StateLate,
+    /// An event of this node did not come back from the engine in time. It was delivered.
+    ReturnLate,
     /// It could not be read.
     Unreadable,
     /// It is of a kind or a version that this release does not know.
@@ -181,13 +183,14 @@ pub(crate) enum Loss {
 }
 
 impl Loss {
-    pub(crate) const COUNT: usize = 9;
+    pub(crate) const COUNT: usize = 10;
     pub(crate) const ALL: [Loss; Self::COUNT] = [
         Loss::Away,
         Loss::OutgoingFull,
         Loss::Refused,
         Loss::InboxFull,
         Loss::StateLate,
+        Loss::ReturnLate,
         Loss::Unreadable,
         Loss::Unknown,
         Loss::Departed,
@@ -202,6 +205,7 @@ impl Loss {
             Loss::Refused => "refused",
             Loss::InboxFull => "inbox_full",
             Loss::StateLate => "state_late",
+            Loss::ReturnLate => "return_late",
             Loss::Unreadable => "unreadable",
             Loss::Unknown => "unknown",
             Loss::Departed => "departed",

@@ -78,13 +78,14 @@ pub(crate) trait Bus: Send + Sync {
     fn carry_termination(&self, app: &AppState, user_id: &str, taken: Taken) -> Result<(), BusAway>;
 }
 
-/// What becomes of an event on the node that accepted it. Only those that a channel remembers may return.
+/// What becomes of an event on the node that accepted it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Carriage {
     /// The subscribers of this node are sent it at once.
     Onward,
-    /// They are sent it when it comes in by [`Hub::deliver_from_elsewhere`]: with the number that the engine has given it,
-    /// or without one if the engine has not taken it after all. If no subscriber is here, it need not.
+    /// They are sent it when it comes in by [`Hub::deliver_from_elsewhere`]: where the engine has put it between those of other
+    /// nodes, with the number that the engine has given it if the channel remembers it; or later, if the engine has not taken
+    /// it after all. If no subscriber is here, it need not.
     Returns,
 }
 

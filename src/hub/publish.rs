@@ -114,12 +114,12 @@ impl Hub {
         let outgoing = Outgoing { app, channel, message, latest, except, remembered_for: ttl };
         let carriage = bus.carry(&outgoing, receipts.map(Receipts::ask));
         match (ttl, carriage) {
-            (None, _) => self.broadcast(app, channel, || message.clone(), except),
+            (_, Carriage::Returns) => {}
+            (None, Carriage::Onward) => self.broadcast(app, channel, || message.clone(), except),
             (Some(ttl), Carriage::Onward) => {
                 let remembering = Remembering { number: None, is_recalled: false, ttl };
                 self.broadcast_and_remember(app, channel, message, except, remembering);
             }
-            (Some(_), Carriage::Returns) => {}
         }
     }
 

@@ -34,6 +34,57 @@ fn an_event_of_any_node_reaches_the_subscribers_of_all_once_and_in_order() {
 }
 
 #[test]
+fn a_publisher_that_waits_is_heard_in_order_on_all_nodes_whichever_it_asks() {
+    let engine = LocalEngine::new();
+    let nodes: [TestNode; 3] = nodes(&engine);
+    let clients = nodes.each_ref().map(|node| node.joined("news", None));
+    let texts: Vec<String> = (0..300).map(|n| n.to_string()).collect();
+    for (n, text) in texts.iter().enumerate() {
+        let node = &nodes[n % 3];
+        node.publish_and_wait("news", text);
+        if n % 7 == 0 {
+            // What is accepted behind it is delivered behind it, whoever waits.
+            node.publish("news", &format!("after {text}"), None);
+        }
+    }
+    for (n, client) in clients.iter().enumerate() {
+        let all = texts.len() + texts.len().div_ceil(7);
+        until("all events", || client.events().len() == all);
+        let events = client.events();
+        let waited: Vec<_> = events.iter().filter(|text| !text.starts_with("after")).collect();
+        assert_eq!(waited, texts.iter().collect::<Vec<_>>(), "on node {n}");
+        for (at, text) in events.iter().enumerate() {
+            let Some(first) = text.strip_prefix("after ") else { continue };
+            assert!(events[..at].iter().any(|before| before == first), "{text} came first on node {n}");
+        }
+    }
+    for node in &nodes {
+        assert_eq!(node.status().figures.lost, [0; Loss::COUNT]);
+    }
+}
+
+#[test]
+fn what_does_not_come_back_is_delivered_once_and_in_order_and_counted() {
+    let engine = LocalEngine::new();
+    let [a, b]: [TestNode; 2] = nodes(&engine);
+    let (here, there) = (a.joined("news", None), b.joined("news", None));
+    a.faults.next(subject("news"), 2, Fate::IsLost);
+    a.publish_and_wait("news", "1");
+    a.publish_and_wait("news", "2");
+    until("what was lost", || here.events() == ["1", "2"]);
+    let late = |node: &TestNode| node.status().figures.lost[Loss::ReturnLate as usize];
+    until("it is counted", || late(&a) >= 1);
+    // Twice from the engine is once.
+    a.faults.next(subject("news"), 1, Fate::ArrivesTwice);
+    ["3", "4", "5"].iter().for_each(|text| a.publish_and_wait("news", text));
+    engine.halt();
+    a.publish_and_wait("news", "6");
+    until("all", || here.events() == ["1", "2", "3", "4", "5", "6"]);
+    assert_eq!(there.events(), ["1", "2", "3", "4", "5"]);
+    assert!(late(&a) <= 2 && late(&b) == 0);
+}
+
+#[test]
 fn the_connection_that_is_excluded_is_so_on_any_node() {
     let engine = LocalEngine::new();
     let [a, b]: [TestNode; 2] = nodes(&engine);

@@ -28,7 +28,7 @@ use crate::app::{App, Limits};
 use crate::channel::Member;
 use crate::connection::{Cleanup, ConnectionConfig, Ending, Join, JoinNumber};
 use crate::event::{AcceptedEvent, Destination, Source};
-use crate::hub::{AppState, Bounds, Client, Hub, Outbox, Transport, Worker, Written};
+use crate::hub::{AppState, Bounds, Client, Hub, Outbox, Receipts, Transport, Worker, Written};
 use crate::protocol::json::Data;
 use crate::protocol::{ChannelName, ProtocolVersion, SocketId};
 
@@ -172,6 +172,16 @@ impl TestNode {
         client.join(name, user);
         until("the subscription succeeds", || client.heard("subscription_succeeded") == 1);
         client
+    }
+
+    /// Publishes, and waits for the engine.
+    fn publish_and_wait(&self, name: &str, text: &str) {
+        let to = Destination::Subscribers { channel: channel(name), except: None };
+        let (name, data) = ("e".into(), Data::of_text(text));
+        let event = AcceptedEvent { source: Source::Http, to, name, data, raw: None };
+        let mut receipts = Receipts::default();
+        self.hub.accept_for_receipt(&self.app, &event, &mut receipts);
+        block_on(receipts.all());
     }
 
     fn publish(&self, name: &str, text: &str, except: Option<SocketId>) {
