@@ -22,6 +22,13 @@ pub(crate) struct EventNumber {
     pub(crate) number: u64,
 }
 
+impl EventNumber {
+    /// Whether it is the next one.
+    fn follows(self, before: EventNumber) -> bool {
+        self.epoch == before.epoch && Some(self.number) == before.number.checked_add(1)
+    }
+}
+
 /// The numbers of the events that this node says. Those of channels that have been quiet for longest are forgotten; such a
 /// channel begins another epoch.
 #[derive(Debug)]
@@ -58,6 +65,9 @@ pub(super) struct HeardNumbers {
 #[derive(Debug)]
 struct LastHeard {
     number: EventNumber,
+    /// The last one before a leap to that, until the next one confirms the leap. A word that was tampered with may have leapt:
+    /// what goes on from here is new all the same.
+    before_leap: Option<EventNumber>,
     /// The subscription at the engine by which it came.
     subscription: u64,
 }
@@ -88,21 +98,29 @@ impl HeardNumbers {
         let mut is_first = false;
         let make = || {
             is_first = true;
-            LastHeard { number, subscription }
+            LastHeard { number, before_leap: None, subscription }
         };
         let hearing = self.channels.with(&(from, subject.clone()), make, |last| {
-            let before = std::mem::replace(last, LastHeard { number, subscription });
-            if before.number >= number {
-                last.number = before.number;
-                return Hearing::Repeated;
+            let is_same = std::mem::replace(&mut last.subscription, subscription) == subscription;
+            if last.number >= number {
+                let goes_on = last.before_leap.filter(|before| number.follows(*before));
+                let hearing = goes_on.map(|_| Hearing::New { missed: 0 });
+                last.before_leap = if goes_on.is_some() { Some(number) } else { last.before_leap };
+                return hearing.unwrap_or(Hearing::Repeated);
             }
-            let missed = if before.number.epoch == number.epoch {
-                number.number - before.number.number - 1
+            let before = std::mem::replace(&mut last.number, number);
+            if number.follows(before) {
+                last.before_leap = None;
+                return Hearing::New { missed: 0 };
+            }
+            last.before_leap.get_or_insert(before);
+            let missed = if before.epoch == number.epoch {
+                number.number - before.number - 1
             } else {
                 // How many there were in the old epoch after the last one heard, nobody knows.
                 number.number - number.number.min(1)
             };
-            Hearing::New { missed: if before.subscription == subscription { missed } else { 0 } }
+            Hearing::New { missed: if is_same { missed } else { 0 } }
         });
         if is_first { Hearing::New { missed: 0 } } else { hearing }
     }
@@ -142,6 +160,9 @@ mod tests {
             (at(3, 7), 1, Hearing::Repeated),
             (at(3, 8), 1, Hearing::New { missed: 0 }),
             (at(3, 11), 1, Hearing::New { missed: 2 }),
+            // Late, but not heard; of those that were missing only the next one may be.
+            (at(3, 10), 1, Hearing::Repeated),
+            (at(3, 9), 1, Hearing::New { missed: 0 }),
             (at(3, 9), 1, Hearing::Repeated),
             (at(3, 12), 1, Hearing::New { missed: 0 }),
             // Another subscription: what came between is not missed; what was heard is not heard again.
@@ -156,6 +177,19 @@ mod tests {
         ];
         for (number, subscription, expected) in cases {
             assert_eq!(heard.hear(NodeId::new(1), &a, number, subscription), expected, "{number:?}");
+        }
+        let c = channel("c");
+        let mut of_c = |number| heard.hear(NodeId::new(1), &c, number, 1);
+        for number in [at(1, 1), at(1, 2)] {
+            of_c(number);
+        }
+        // Others may have said these.
+        for forged in [at(1, u64::MAX), at(1, 70), at(900, 1), at(300, 1), at(900, 70), at(u64::MAX, 3)] {
+            of_c(forged);
+        }
+        for number in [at(1, 3), at(1, 4), at(1, 5)] {
+            assert_eq!(of_c(number), Hearing::New { missed: 0 }, "{number:?}");
+            assert_eq!(of_c(number), Hearing::Repeated, "{number:?}");
         }
         let mut others = |node, channel: &Subject| heard.hear(NodeId::new(node), channel, at(1, 5), 1);
         let b = channel("b");
