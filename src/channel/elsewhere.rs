@@ -39,6 +39,11 @@ impl Elsewhere {
         self.nodes.iter().map(Share::count).sum()
     }
 
+    /// Whether a node has some.
+    pub(super) fn is_on(&self, node: NodeId) -> bool {
+        self.nodes.iter().any(|share| share.node == node)
+    }
+
     /// Whether there is none.
     pub(super) fn is_nobody(&self) -> bool {
         self.nodes.is_empty()

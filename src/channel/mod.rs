@@ -222,6 +222,11 @@ impl Channel {
         self.subscribers.is_nobody_here() && self.elsewhere.is_none()
     }
 
+    /// Whether another node has subscribers.
+    pub(crate) fn is_on(&self, node: NodeId) -> bool {
+        self.elsewhere.as_ref().is_some_and(|elsewhere| elsewhere.is_on(node))
+    }
+
     /// Whether nothing would be lost if the channel were forgotten: nobody is subscribed, nothing is remembered.
     pub(crate) fn is_forgettable(&self) -> bool {
         self.is_vacant() && self.cached.is_none()

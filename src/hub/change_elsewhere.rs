@@ -108,10 +108,13 @@ impl ChannelElsewhere<'_> {
             self.announce_member(entry.get(), announcement);
         }
         if changed.count_changed {
-            counts::changed_elsewhere(hub, app, channel, entry.get_mut());
+            counts::changed_elsewhere(hub, app, channel, entry.get_mut(), origin);
         }
-        if changed.vacated {
-            hub.announce(app, &Notice::ChannelVacated(channel, origin));
+        if changed.count_changed && !entry.get().is_on(origin.node) {
+            let named = hub.name_end(app, channel, None, origin, changed.vacated);
+            if changed.vacated {
+                hub.announce(app, &Notice::ChannelVacated(channel, named));
+            }
         }
         if entry.get().is_forgettable() {
             entry.remove();
@@ -130,13 +133,15 @@ impl ChannelElsewhere<'_> {
             };
             hub.post_member(app, channel, entry, announcement, &frame);
         }
+        if came {
+            if announcement.user_changed {
+                hub.announce(app, &Notice::MemberAdded(channel, user_id, origin));
+            }
+            return;
+        }
+        let named = hub.name_end(app, channel, Some(user_id), origin, announcement.user_changed);
         if announcement.user_changed {
-            let notice = if came {
-                Notice::MemberAdded(channel, user_id, origin)
-            } else {
-                Notice::MemberRemoved(channel, user_id, origin)
-            };
-            hub.announce(app, &notice);
+            hub.announce(app, &Notice::MemberRemoved(channel, user_id, named));
         }
     }
 }

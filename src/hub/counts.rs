@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::channel::{Channel, CountChange};
+use crate::channel::{ChangeOrigin, Channel, CountChange};
 use crate::protocol::{Broadcast, ChannelName, server_message};
 
 use super::due::{Due, Timed};
@@ -39,8 +39,9 @@ impl PendingCounts {
         app: &Arc<AppState>,
         channel: &ChannelName,
         entry: &mut Channel,
+        origin: ChangeOrigin,
     ) {
-        if let Some(time) = tell_now_or_at(hub, app, channel, entry) {
+        if let Some(time) = tell_now_or_at(hub, app, channel, entry, origin) {
             let (time, due) = app.clock().wait_until(time, Timed::SubscriptionCount);
             self.later.borrow_mut().insert(time, (Arc::clone(app), channel.clone(), due));
         }
@@ -78,7 +79,7 @@ impl PendingCounts {
             };
             match entry.take_count_window(app.clock().now()) {
                 Ok(()) => {
-                    post(hub, &app, &channel, &entry);
+                    post(hub, &app, &channel, &entry, None);
                     drop(due);
                 }
                 Err(Some(time)) => {
@@ -101,8 +102,9 @@ pub(super) fn changed_elsewhere(
     app: &Arc<AppState>,
     channel: &ChannelName,
     entry: &mut Channel,
+    origin: ChangeOrigin,
 ) {
-    if tell_now_or_at(hub, app, channel, entry).is_some() {
+    if tell_now_or_at(hub, app, channel, entry, origin).is_some() {
         let (app, channel) = (Arc::clone(app), channel.clone());
         hub.mailbox(hub.worker_for(&channel)).post(WorkerCommand::Count { app, channel });
     }
@@ -114,13 +116,14 @@ fn tell_now_or_at(
     app: &Arc<AppState>,
     channel: &ChannelName,
     entry: &mut Channel,
+    origin: ChangeOrigin,
 ) -> Option<Instant> {
     if !app.app().subscription_count || !channel.channel_type().tells_count() {
         return None;
     }
     match entry.count_changed(app.clock().now()) {
         CountChange::Tell => {
-            post(hub, app, channel, entry);
+            post(hub, app, channel, entry, Some(origin));
             None
         }
         CountChange::Later(time) => Some(time),
@@ -128,11 +131,18 @@ fn tell_now_or_at(
     }
 }
 
-fn post(hub: &Arc<Hub>, app: &Arc<AppState>, channel: &ChannelName, entry: &Channel) {
+/// Tells the count: that of one change, or of all in a window.
+fn post(
+    hub: &Arc<Hub>,
+    app: &Arc<AppState>,
+    channel: &ChannelName,
+    entry: &Channel,
+    origin: Option<ChangeOrigin>,
+) {
     let count = entry.subscription_count();
     if app.has_listeners() {
-        // One number may stand for several changes: what happens here is that it is told.
-        let origin = hub.own_change(hub.next_version());
+        // Where it stands for several changes, what happens here is that it is told.
+        let origin = origin.unwrap_or_else(|| hub.own_change(hub.next_version()));
         hub.announce(app, &Notice::SubscriptionCount(channel, count, origin));
     }
     let frame = server_message::subscription_count(channel, count);

@@ -45,6 +45,7 @@ mod outbox;
 mod publish;
 mod reach;
 mod receipts;
+mod recent_leaves;
 mod refused_addresses;
 mod rounds;
 mod settle;
@@ -108,6 +109,7 @@ use change_apps::AppTable;
 use counters::{NodeCounters, RefusalCounts};
 use mailbox::Mailbox;
 use mailboxes::Mailboxes;
+use recent_leaves::RecentLeaves;
 use shutdown::Work;
 use versions::Versions;
 
@@ -127,6 +129,8 @@ pub struct Hub {
     unknown_app_listener: OnceLock<Arc<dyn UnknownAppListener>>,
     /// What carries to the other nodes, where there are some.
     bus: OnceLock<Arc<dyn Bus>>,
+    /// What ended on nodes of late, where there are several.
+    recent_leaves: RecentLeaves,
     /// Told when a worker is no longer far behind.
     relieved: Notify,
 }
@@ -158,6 +162,7 @@ impl Hub {
             refusals: RefusalCounts::default(),
             unknown_app_listener: OnceLock::new(),
             bus: OnceLock::new(),
+            recent_leaves: RecentLeaves::default(),
             relieved: Notify::new(),
         });
         hub.set_apps(apps.into_iter().map(|(app, listeners)| (app, Some(listeners))).collect())?;

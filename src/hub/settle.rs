@@ -78,7 +78,7 @@ impl SubscriptionChange<'_> {
         }
         let user_id = member.map(|member| &*member.user_id);
         hub.announce(app, &Notice::Subscribed { channel, socket_id, user_id });
-        self.counts.changed(hub, app, channel, &mut entry);
+        self.counts.changed(hub, app, channel, &mut entry, hub.own_change(version));
         if let Some(bus) = hub.bus() {
             bus.tell(app, self.begun(&entry, announcement.as_ref(), version));
         }
@@ -96,22 +96,29 @@ impl SubscriptionChange<'_> {
         let Entry::Occupied(mut entry) = app.channels.entry(channel.clone()) else { return false };
         let version = hub.next_version();
         let Some(left) = entry.get_mut().leave(worker, socket_id, version) else { return false };
+        let (bus, own) = (hub.bus(), hub.own_change(version));
         if let Some(announcement) = &left.announcement {
             let user_id = &announcement.member.user_id;
+            let is_last = announcement.user_changed;
+            let named = bus.map(|_| hub.name_end(app, channel, Some(user_id), own, is_last));
             let frame = server_message::member_removed(channel, user_id);
             hub.post_member(app, channel, entry.get(), announcement, &frame);
             if announcement.user_changed {
-                hub.announce(app, &Notice::MemberRemoved(channel, user_id, hub.own_change(version)));
+                hub.announce(app, &Notice::MemberRemoved(channel, user_id, named.unwrap_or(own)));
             }
         }
         let user_id = left.announcement.as_ref().map(|announcement| &*announcement.member.user_id);
         hub.announce(app, &Notice::Unsubscribed { channel, socket_id, user_id });
-        self.counts.changed(hub, app, channel, entry.get_mut());
-        if let Some(bus) = hub.bus() {
+        self.counts.changed(hub, app, channel, entry.get_mut(), own);
+        let mut named = own;
+        if let Some(bus) = bus {
             bus.tell(app, self.ended(entry.get(), left.announcement.as_ref(), version));
+            if entry.get().subscribers().is_nobody_here() {
+                named = hub.name_end(app, channel, None, own, left.vacated);
+            }
         }
         if left.vacated {
-            hub.announce(app, &Notice::ChannelVacated(channel, hub.own_change(version)));
+            hub.announce(app, &Notice::ChannelVacated(channel, named));
         }
         if entry.get().is_forgettable() {
             entry.remove();
