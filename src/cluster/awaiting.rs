@@ -11,10 +11,11 @@ use tokio::time::Instant;
 use crate::hub::{ArrivedEvent, Outgoing, Taken};
 use crate::protocol::Form;
 
-use super::adapter::{Adapter, EngineTicket, Subject};
+use super::adapter::{Adapter, EngineError, EngineTicket, Subject};
 use super::awaited::AwaitedEvent;
 use super::event_numbers::EventNumber;
-use super::node::{ClusterNode, taken_of};
+use super::node::ClusterNode;
+use super::returning::taken_of;
 use super::status::Loss;
 
 /// So long an event is awaited. It is looked for from time to time, so it may be a little longer.
@@ -63,7 +64,7 @@ impl<A: Adapter> ClusterNode<A> {
         let (ticket, answer) = oneshot::channel();
         let (this, counts) = (self.this.clone(), Arc::clone(&self.counts));
         self.runtime.spawn(async move {
-            let answer = taken_of(answer.await, &counts);
+            let answer = taken_of(answer.await.unwrap_or(Err(EngineError::Away)), &counts);
             if answer.is_err()
                 && let Some(this) = this.upgrade()
             {
@@ -72,7 +73,7 @@ impl<A: Adapter> ClusterNode<A> {
             // Whoever asked may have gone.
             let _ = taken.map(|taken| taken.send(answer));
         });
-        ticket
+        ticket.into()
     }
 
     /// An event of this node has come back. Those before it will not: what the engine takes, it gives back in order.

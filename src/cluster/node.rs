@@ -16,7 +16,7 @@ use crate::event::BackendDemand;
 use crate::hub::{AppState, Bus, BusAway, Carriage, Claim, Hub, Outgoing, OutgoingNotice, Recalled, Taken};
 use crate::protocol::{ChannelName, Form, Frame, SocketId, SocketTag};
 
-use super::adapter::{Adapter, EngineError, EngineTicket, Link, Subject};
+use super::adapter::{Adapter, EngineTicket, Link, Subject};
 use super::awaited::AwaitedEvents;
 use super::claims::{Claims, Recalling};
 use super::config::ClusterConfig;
