@@ -22,7 +22,7 @@ const NODES: usize = 3;
 
 /// What happens next.
 #[derive(Clone, Debug)]
-enum Step {
+enum HistoryStep {
     /// On this node, a member joins one of the channels.
     Join(usize, u8, u8),
     /// One of its connections leaves.
@@ -46,20 +46,20 @@ enum Step {
     Cut(usize),
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<HistoryStep>> {
     let node = || 0..NODES;
     let step = prop_oneof![
-        12 => (node(), 0_u8..2, 0_u8..3).prop_map(|(node, channel, user)| Step::Join(node, channel, user)),
-        8 => (node(), any::<usize>()).prop_map(|(node, which)| Step::Leave(node, which)),
-        4 => (node(), 0_u32..4).prop_map(|(node, count)| Step::Subscribers(node, count)),
-        24 => (node(), 1_usize..12).prop_map(|(node, words)| Step::Deliver(node, words)),
-        4 => node().prop_map(Step::Lose),
-        4 => node().prop_map(Step::Repeat),
-        12 => Just(Step::Second),
-        1 => node().prop_map(Step::Crash),
-        1 => node().prop_map(Step::Restart),
-        2 => node().prop_map(Step::Pause),
-        2 => node().prop_map(Step::Cut),
+        12 => (node(), 0_u8..2, 0_u8..3).prop_map(|(node, channel, user)| HistoryStep::Join(node, channel, user)),
+        8 => (node(), any::<usize>()).prop_map(|(node, which)| HistoryStep::Leave(node, which)),
+        4 => (node(), 0_u32..4).prop_map(|(node, count)| HistoryStep::Subscribers(node, count)),
+        24 => (node(), 1_usize..12).prop_map(|(node, words)| HistoryStep::Deliver(node, words)),
+        4 => node().prop_map(HistoryStep::Lose),
+        4 => node().prop_map(HistoryStep::Repeat),
+        12 => Just(HistoryStep::Second),
+        1 => node().prop_map(HistoryStep::Crash),
+        1 => node().prop_map(HistoryStep::Restart),
+        2 => node().prop_map(HistoryStep::Pause),
+        2 => node().prop_map(HistoryStep::Cut),
     ];
     vec(step, 0..120)
 }
@@ -163,9 +163,9 @@ impl Simulation {
         Link::Up { engine: self.engine.clone(), round_trip: Duration::ZERO }
     }
 
-    fn step(&mut self, step: Step) {
+    fn step(&mut self, step: HistoryStep) {
         match step {
-            Step::Join(node, channel, user) => {
+            HistoryStep::Join(node, channel, user) => {
                 let of = &mut self.nodes[node];
                 if of.is_paused {
                     return;
@@ -177,7 +177,7 @@ impl Simulation {
                 let member = Member { user_id, user_info: None };
                 self.say(node, Fact::Joined { channel, version, member });
             }
-            Step::Leave(node, which) => {
+            HistoryStep::Leave(node, which) => {
                 let of = &mut self.nodes[node];
                 if of.is_paused || of.members.is_empty() {
                     return;
@@ -188,7 +188,7 @@ impl Simulation {
                 let version = of.next_version();
                 self.say(node, Fact::Left { channel, joined, version });
             }
-            Step::Subscribers(node, count) => {
+            HistoryStep::Subscribers(node, count) => {
                 let of = &mut self.nodes[node];
                 if of.is_paused || std::mem::replace(&mut of.subscribers, count) == count {
                     return;
@@ -196,20 +196,20 @@ impl Simulation {
                 let (channel, version) = (ChannelName::parse("news", 164).unwrap(), of.next_version());
                 self.say(node, Fact::Subscribers { channel, count, version });
             }
-            Step::Deliver(node, words) => self.deliver(node, words),
-            Step::Lose(node) => drop(self.nodes[node].words.pop_front()),
-            Step::Repeat(node) => {
+            HistoryStep::Deliver(node, words) => self.deliver(node, words),
+            HistoryStep::Lose(node) => drop(self.nodes[node].words.pop_front()),
+            HistoryStep::Repeat(node) => {
                 let words = &mut self.nodes[node].words;
                 words.extend(words.front().cloned());
             }
-            Step::Second => self.pass_a_second(),
-            Step::Crash(node) => self.nodes[node] = self.start(),
-            Step::Restart(node) => {
+            HistoryStep::Second => self.pass_a_second(),
+            HistoryStep::Crash(node) => self.nodes[node] = self.start(),
+            HistoryStep::Restart(node) => {
                 self.carry(node, Content::Goodbye, None);
                 self.nodes[node] = self.start();
             }
-            Step::Pause(node) => self.nodes[node].is_paused ^= true,
-            Step::Cut(node) => self.cut(node),
+            HistoryStep::Pause(node) => self.nodes[node].is_paused ^= true,
+            HistoryStep::Cut(node) => self.cut(node),
         }
     }
 
@@ -408,7 +408,7 @@ proptest! {
     #[test]
     fn nobody_dies_because_the_bus_is_away(seconds in 1_usize..90, is_another in any::<bool>(), back in 0_usize..4) {
         let mut simulation = Simulation::new();
-        (0..NODES).for_each(|node| simulation.step(Step::Join(node, 0, node as u8)));
+        (0..NODES).for_each(|node| simulation.step(HistoryStep::Join(node, 0, node as u8)));
         simulation.calm();
         let told: Vec<_> = simulation.nodes.iter().map(|node| node.union.told.clone()).collect();
         (0..NODES).for_each(|node| simulation.cut(node));
@@ -435,9 +435,9 @@ proptest! {
 #[test]
 fn one_that_is_killed_is_missed_within_seconds_and_one_that_stood_still_is_back_once() {
     let mut simulation = Simulation::new();
-    (0..NODES).for_each(|node| simulation.step(Step::Join(node, 0, node as u8)));
+    (0..NODES).for_each(|node| simulation.step(HistoryStep::Join(node, 0, node as u8)));
     simulation.calm();
-    simulation.step(Step::Pause(2));
+    simulation.step(HistoryStep::Pause(2));
     let mut seconds = 0;
     while simulation.nodes[0].union.members.len() == 2 {
         simulation.pass_a_second();

@@ -38,7 +38,7 @@ const ASKS_EVERY: Duration = Duration::from_secs(1);
 const LOST_AFTER: Duration = Duration::from_secs(3);
 
 /// Takes what others say.
-pub(super) struct Intake<A> {
+pub(super) struct WordReader<A> {
     pub(super) node: Arc<ClusterNode<A>>,
     pub(super) hub: Arc<Hub>,
     pub(super) words: Words,
@@ -51,7 +51,7 @@ pub(super) struct Intake<A> {
     documents: DocumentBell,
 }
 
-impl<A: Adapter> Intake<A> {
+impl<A: Adapter> WordReader<A> {
     /// Takes what comes by `words`. Those who ask for snapshots are told to `requests`.
     pub(super) fn new(
         node: Arc<ClusterNode<A>>,
@@ -62,7 +62,7 @@ impl<A: Adapter> Intake<A> {
     ) -> Self {
         let heard = HeardNumbers::new(node.config.numbered_channels);
         let apps = hub.watch_apps();
-        let intake = Intake { node, hub, words, heard, requests, request: 0, apps, documents };
+        let intake = WordReader { node, hub, words, heard, requests, request: 0, apps, documents };
         intake.look_at_apps();
         intake
     }

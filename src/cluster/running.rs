@@ -14,7 +14,7 @@ use super::adapter::Adapter;
 use super::config::ClusterConfig;
 use super::documents::{DocumentRings, DocumentStore, EngineDocuments};
 use super::inbox::{Inbox, Words, inbox};
-use super::intake::Intake;
+use super::intake::WordReader;
 use super::node::ClusterNode;
 use super::shared_settings::SharedSettings;
 use super::speaking::MOST_REQUESTS;
@@ -51,7 +51,7 @@ impl<A: Adapter> NodeTasks<A> {
             Arc::clone(&node.counts),
         );
         let documents: Option<SharedDocuments> = Some((Arc::new(documents), rings));
-        let intake = Intake::new(Arc::clone(&node), Arc::clone(hub), words, requests, bell);
+        let intake = WordReader::new(Arc::clone(&node), Arc::clone(hub), words, requests, bell);
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&node).listen());
         tasks.spawn(Arc::clone(&node).speak());

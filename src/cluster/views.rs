@@ -23,7 +23,7 @@ const MUCH: usize = 65_536;
 #[derive(Debug, Default)]
 pub(super) struct Views {
     views: BTreeMap<NodeId, PeerView>,
-    waiting: Waiting,
+    waiting: ViewBacklog,
     /// What has happened to replicas of nodes that have gone.
     departed: ReplicaCounts,
     /// The apps that the hub has, by what tells them from those before.
@@ -32,7 +32,7 @@ pub(super) struct Views {
 
 /// What waits in all of them.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Waiting {
+pub(super) struct ViewBacklog {
     pub(super) events: usize,
     pub(super) bytes: usize,
 }
@@ -252,7 +252,7 @@ impl Views {
     }
 
     /// What waits.
-    pub(super) fn waiting(&self) -> Waiting {
+    pub(super) fn waiting(&self) -> ViewBacklog {
         self.waiting
     }
 }
@@ -267,7 +267,7 @@ fn sum(one: ReplicaCounts, other: ReplicaCounts) -> ReplicaCounts {
     }
 }
 
-impl Waiting {
+impl ViewBacklog {
     fn add(&mut self, event: &ParkedEvent) {
         self.events += 1;
         self.bytes += event.event.frame.websocket().len();

@@ -140,6 +140,7 @@ fn names_and_labels_follow_the_rules() {
             "reason",
             "result",
             "route",
+            "setting",
             "source",
             "status",
             "type",

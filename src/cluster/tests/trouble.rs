@@ -86,11 +86,12 @@ fn the_members_of_a_node_that_was_silent_leave_and_return_once() {
     let ann = a.joined("presence-room", Some("ann"));
     let bob = b.joined("presence-room", Some("bob"));
     until("one roster", || [&ann, &bob].iter().all(|client| client.roster() == names(["ann", "bob"])));
+    let before = bob.members().len();
     deaf_to(&b, a.hub.node_id());
     until("she leaves", || bob.roster() == names(["bob"]));
     b.faults.fate(|_| Fate::Arrives);
     until("she returns", || bob.roster() == names(["ann", "bob"]));
-    assert_eq!(bob.members(), ["-ann", "+ann"]);
+    assert_eq!(bob.members()[before..], ["-ann", "+ann"]);
     assert_eq!(ann.members(), ["+bob"], "the other side has noticed nothing");
 }
 
