@@ -176,9 +176,8 @@ impl Server {
         let bind = |wanted| ListeningSocket::bind(wanted, config.server.backlog, tls.as_ref());
         let sockets: Vec<_> = wanted.into_iter().map(bind).collect::<Result<_, _>>()?;
         let sockets: Vec<ListeningSocket> = sockets.into_iter().flatten().collect();
-        let port =
-            sockets.iter().find_map(ListeningSocket::address).map_or(config.server.port, |at| at.port());
-        let mut joining = JoiningNode::prepare(&config, &hub, port)?;
+        let address = sockets.iter().find_map(ListeningSocket::address);
+        let mut joining = JoiningNode::prepare(&config, &hub, address.map(|address| address.port()))?;
         let bind_admin = |wanted| AdminListener::bind(wanted, config.server.backlog, admin_is_dispensable);
         let admin = admin.filter(|_| has_admin).map(bind_admin).transpose()?;
         let reloader = Reloader::new(Arc::clone(&hub), listeners, certificates.clone(), config.clone());

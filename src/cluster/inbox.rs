@@ -52,9 +52,10 @@ impl Inbox {
     /// Puts a word in, if there is room for it; whether there was. Never waits.
     pub(crate) fn put(&self, word: Word) -> bool {
         let bytes = word.bytes.len();
-        let (max_words, max_bytes) = match word.subject.is_of_events() {
-            true => (for_events(self.max_words), for_events(self.max_bytes)),
-            false => (self.max_words, self.max_bytes),
+        let (max_words, max_bytes) = if word.subject.is_of_events() {
+            (for_events(self.max_words), for_events(self.max_bytes))
+        } else {
+            (self.max_words, self.max_bytes)
         };
         let counts = &self.counts;
         let taken = reserve(&counts.waiting_bytes, bytes + BYTES_BESIDE, max_bytes) && {

@@ -266,12 +266,11 @@ impl<A: Adapter> Bus for ClusterNode<A> {
             let length = bytes.len();
             let (is_taken, carriage) = match event.remembered_for {
                 None => {
-                    let (ticket, carriage) = match self.await_event(&subject, event, number, taken.is_some())
-                    {
-                        true => {
-                            (Some(self.ticket_of_awaited(subject.clone(), number, taken)), Carriage::Returns)
-                        }
-                        false => (taken.map(|taken| self.ticket(taken)), Carriage::Onward),
+                    let is_awaited = self.await_event(&subject, event, number, taken.is_some());
+                    let (ticket, carriage) = if is_awaited {
+                        (Some(self.ticket_of_awaited(subject.clone(), number, taken)), Carriage::Returns)
+                    } else {
+                        (taken.map(|taken| self.ticket(taken)), Carriage::Onward)
                     };
                     // If there is no room, the ticket is dropped: that delivers what would be awaited.
                     (self.adapter.publish(&subject, bytes, ticket).is_ok(), carriage)

@@ -2,13 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Whose turn it is.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Turns {
     last: AtomicU64,
-    alone: Mutex<()>,
+    alone: Semaphore,
 }
 
 /// The turn of one of them, until it is dropped.
@@ -16,14 +16,21 @@ pub(super) struct Turns {
 pub(super) struct TaskTurn<'t> {
     turns: &'t Turns,
     number: u64,
-    _alone: MutexGuard<'t, ()>,
+    /// The only one. It is never closed.
+    _alone: Option<SemaphorePermit<'t>>,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Turns { last: AtomicU64::new(0), alone: Semaphore::new(1) }
+    }
 }
 
 impl Turns {
     /// Waits until those before have ended, who are told that there is another one.
     pub(super) async fn begin(&self) -> TaskTurn<'_> {
         let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
-        TaskTurn { turns: self, number, _alone: self.alone.lock().await }
+        TaskTurn { turns: self, number, _alone: self.alone.acquire().await.ok() }
     }
 }
 

@@ -181,9 +181,10 @@ impl Bus for FakeBus {
             remembered_for: event.remembered_for,
         });
         taken.into_iter().for_each(|taken| state.ask(taken));
-        match state.has_events_return && event.remembered_for.is_some() {
-            true => Carriage::Returns,
-            false => Carriage::Onward,
+        if state.has_events_return && event.remembered_for.is_some() {
+            Carriage::Returns
+        } else {
+            Carriage::Onward
         }
     }
 

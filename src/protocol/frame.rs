@@ -215,7 +215,7 @@ mod tests {
         let masked = Bytes::from_static(&[0x81, 0x80, 0, 0, 0, 0]);
         let unfinished = Bytes::from_static(&[0x01, 1, b'x']);
         let wasteful = Bytes::from_static(&[0x81, 126, 0, 1, b'x']);
-        let pieces = (0..10).map(|n| Bytes::from(vec![0x82, 127].repeat(n)));
+        let pieces = (0..10).map(|n| Bytes::from([0x82, 127].repeat(n)));
         let control = [Frame::ping(), Frame::close_echo(None)].map(|frame| frame.websocket().clone());
         let bad = [not_text, masked, unfinished, wasteful].into_iter().chain(pieces).chain(control);
         bad.for_each(|bytes| assert_eq!(Frame::read(bytes.clone()), None, "{bytes:?}"));

@@ -173,73 +173,39 @@ impl BoundServer {
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let (address, count) = (self.address(), self.sockets.len());
         let status = format!("serving at {}", self.url());
-        let BoundServer {
-            parts,
-            reloader,
-            webhooks,
-            hooks,
-            sockets,
-            admin,
-            files,
-            usage,
-            certificates,
-            patience,
-            supervision,
-            predecessor,
-            upgrades,
-            joining,
-            managed,
-            ..
-        } = self;
         let mut shutdown = pin!(shutdown);
-        let hooks =
-            hooks.into_iter().map(|(_, hook)| hook.start()).collect::<io::Result<Vec<RunningHook>>>()?;
-        let keeper = usage.map(UsageKeeper::start).transpose()?;
-        let workers = parts.hub.worker_count();
-        let server = ActixServer::build()
-            .workers(workers)
-            .max_concurrent_connections(files.bounds.per_worker)
-            .disable_signals();
-        let (server, mut handles) = serve_all(sockets, server, &parts)?;
-        let mut admin = admin.map(|admin| admin.serve(&parts.config)).transpose()?;
-        // Whoever connects meanwhile waits in the kernel, and is refused by nobody.
-        let node = match joining {
-            None => None,
-            Some(joining) => {
-                let joined = joining.join(&parts.hub);
-                // The service manager listens to nobody but the broker that it knows.
-                let heard = supervision.as_ref().filter(|_| predecessor.is_none());
-                let joined = joined_unless(joined, shutdown.as_mut(), heard);
-                match joined.await? {
-                    Some(mut node) => {
-                        if let Some((managed, documents)) = managed.zip(node.take_documents()) {
-                            shared_apps::keep(managed, reloader.clone(), documents).await?;
-                        }
-                        Some(node)
-                    }
-                    // It is to stop before it has served anybody.
-                    None => return end_unserved(admin, keeper, hooks).await,
-                }
+        let BoundServer { parts, reloader, files, supervision, predecessor, .. } = self;
+        let begun =
+            Begun::begin(&parts, self.hooks, self.usage, self.sockets, self.admin, files.bounds.per_worker)?;
+        let mut node = None;
+        if let Some(joining) = self.joining {
+            // The service manager listens to nobody but the broker that it knows.
+            let heard = supervision.as_ref().filter(|_| predecessor.is_none());
+            let joined = joined_unless(joining.join(&parts.hub), shutdown.as_mut(), heard).await?;
+            // It is to stop before it has served anybody.
+            let Some(mut joined) = joined else { return begun.end_unserved().await };
+            if let Some((managed, documents)) = self.managed.zip(joined.take_documents()) {
+                shared_apps::keep(managed, reloader.clone(), documents).await?;
             }
-        };
+            node = Some(joined);
+        }
+        let Begun { hooks, keeper, server, mut handles, mut admin } = begun;
         let server = server.run();
         let handle = server.handle();
         let ServiceParts { hub, config, wire, test_mode, readiness, slots, relays, .. } = parts;
         files.tell();
         warn_of_slow_drain(&config, &handles);
+        let workers = hub.worker_count();
         info!(%address, listeners = count, workers, apps = config.apps.len(), "serving");
         let mut running = actix_web::rt::spawn(server);
-        let watching = certificates.map(|certificates| actix_web::rt::spawn(tls::watch(certificates)));
+        let watching = self.certificates.map(|certificates| actix_web::rt::spawn(tls::watch(certificates)));
+        let accepting =
+            Accepting::new(handles.iter().map(SocketHandle::watched).collect(), Arc::clone(&slots));
         let supervising = supervision.clone().map(|supervision| {
-            let sockets = handles.iter().map(SocketHandle::watched).collect();
-            let accepting = Accepting::new(sockets, Arc::clone(&slots));
             let supervised = supervision.supervise(Arc::clone(&hub), accepting, status);
             actix_web::rt::spawn(in_place(predecessor.clone(), supervised))
         });
-        if let Some(predecessor) = predecessor.clone() {
-            let (hub, health) = (Arc::clone(&hub), format!("{}/health", config.server.path_prefix));
-            actix_web::rt::spawn(async move { predecessor.succeed(&hub, health).await });
-        }
+        succeed(predecessor.as_ref(), &hub, &config);
         let passable = PassableSockets {
             sockets: &mut handles,
             admin: admin.as_mut(),
@@ -247,7 +213,7 @@ impl BoundServer {
             slots: &slots,
             supervision: supervision.as_ref(),
         };
-        let succeeded = in_place(predecessor, Upgrades::until_succeeded(upgrades, passable));
+        let succeeded = in_place(predecessor, Upgrades::until_succeeded(self.upgrades, passable));
         let successor = tokio::select! {
             ended = &mut running => return ended.unwrap_or_else(|panic| Err(io::Error::other(panic))),
             () = shutdown => None,
@@ -261,11 +227,11 @@ impl BoundServer {
             hub,
             readiness,
             slots,
-            patience,
+            patience: self.patience,
             supervision,
             wire,
             test_mode,
-            webhooks,
+            webhooks: self.webhooks,
             relays,
             hooks,
             sockets: handles,
@@ -285,6 +251,52 @@ impl BoundServer {
     }
 }
 
+/// What of a broker has begun before it serves.
+struct Begun {
+    hooks: Vec<RunningHook>,
+    keeper: Option<UsageKeeper>,
+    server: ServerBuilder,
+    handles: Vec<SocketHandle>,
+    admin: Option<ServingAdmin>,
+}
+
+impl Begun {
+    fn begin(
+        parts: &ServiceParts,
+        hooks: Vec<(String, Hook)>,
+        usage: Option<UsageBook>,
+        sockets: Vec<ListeningSocket>,
+        admin: Option<AdminListener>,
+        per_worker: usize,
+    ) -> io::Result<Self> {
+        let hooks = hooks.into_iter().map(|(_, hook)| hook.start()).collect::<io::Result<_>>()?;
+        let keeper = usage.map(UsageKeeper::start).transpose()?;
+        let server = ActixServer::build()
+            .workers(parts.hub.worker_count())
+            .max_concurrent_connections(per_worker)
+            .disable_signals();
+        let (server, handles) = serve_all(sockets, server, parts)?;
+        let admin = admin.map(|admin| admin.serve(&parts.config)).transpose()?;
+        // Whoever connects meanwhile waits in the kernel, and is refused by nobody.
+        Ok(Begun { hooks, keeper, server, handles, admin })
+    }
+
+    /// Ends what has begun of a broker that has not served.
+    async fn end_unserved(self) -> io::Result<()> {
+        for hook in self.hooks {
+            hook.stop().await;
+        }
+        if let Some(mut admin) = self.admin {
+            admin.close().await;
+            admin.end().await;
+        }
+        if let Some(keeper) = self.keeper {
+            keeper.end().await;
+        }
+        Ok(())
+    }
+}
+
 /// Does this when the broker has the place of the one before it, if there is one; and never if it does not get it.
 async fn in_place<T>(predecessor: Option<Predecessor>, work: impl Future<Output = T>) -> T {
     if let Some(predecessor) = predecessor
@@ -293,6 +305,14 @@ async fn in_place<T>(predecessor: Option<Predecessor>, work: impl Future<Output 
         std::future::pending::<()>().await;
     }
     work.await
+}
+
+/// Tells the broker before this one, if there is one, that this one serves, and takes its place.
+fn succeed(predecessor: Option<&Predecessor>, hub: &Arc<Hub>, config: &Config) {
+    if let Some(predecessor) = predecessor.cloned() {
+        let (hub, health) = (Arc::clone(hub), format!("{}/health", config.server.path_prefix));
+        actix_web::rt::spawn(async move { predecessor.succeed(&hub, health).await });
+    }
 }
 
 /// Warns of a setting that keeps new connections waiting.
@@ -323,25 +343,6 @@ async fn joined_unless(
         None => joining.await,
     }
     node
-}
-
-/// Ends what has been started of a broker that has not served.
-async fn end_unserved(
-    admin: Option<ServingAdmin>,
-    keeper: Option<UsageKeeper>,
-    hooks: Vec<RunningHook>,
-) -> io::Result<()> {
-    for hook in hooks {
-        hook.stop().await;
-    }
-    if let Some(mut admin) = admin {
-        admin.close().await;
-        admin.end().await;
-    }
-    if let Some(keeper) = keeper {
-        keeper.end().await;
-    }
-    Ok(())
 }
 
 /// Has the HTTP server serve all these sockets. Returns what closes them, in their order.

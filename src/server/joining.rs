@@ -39,12 +39,13 @@ pub(super) struct JoiningNode {
 }
 
 impl JoiningNode {
-    /// The node of this configuration, which listens on this port, if it is to be one of several. Where it does not wait for the engine, the engine has
+    /// The node of this configuration, which listens on this port if on one, if it is to be one of several. Where it does
+    /// not wait for the engine, the engine has
     /// been asked whether it can be joined.
     ///
     /// # Errors
     /// If it cannot.
-    pub(super) fn prepare(config: &Config, hub: &Hub, port: u16) -> Result<Option<Self>, StartError> {
+    pub(super) fn prepare(config: &Config, hub: &Hub, port: Option<u16>) -> Result<Option<Self>, StartError> {
         let settings = &config.cluster;
         if settings.url.is_none() {
             return Ok(None);
@@ -53,7 +54,7 @@ impl JoiningNode {
             engine::check(settings)?;
         }
         let name: Arc<str> = match settings.node_name.as_str() {
-            "" => name_of(&host_name(), port).into(),
+            "" => name_of(&host_name(), port.unwrap_or(config.server.port)).into(),
             name => name.into(),
         };
         let node = ClusterConfig { node_name: Arc::clone(&name), address: None, ..settings.node.clone() };

@@ -156,9 +156,10 @@ fn notices() -> impl Strategy<Value = Content> {
         (sockets(), text()).prop_map(|(socket, user_id)| CarriedNotice::SignedIn { socket, user_id }),
         (sockets(), user_id()).prop_map(|(socket, user_id)| CarriedNotice::Closed { socket, user_id }),
         (any::<bool>(), sockets(), channel(), user_id()).prop_map(|(came, socket, channel, user_id)| {
-            match came {
-                true => CarriedNotice::Subscribed { socket, channel, user_id },
-                false => CarriedNotice::Unsubscribed { socket, channel, user_id },
+            if came {
+                CarriedNotice::Subscribed { socket, channel, user_id }
+            } else {
+                CarriedNotice::Unsubscribed { socket, channel, user_id }
             }
         }),
     ];

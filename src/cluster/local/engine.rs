@@ -189,9 +189,10 @@ impl LocalShared {
         ticket: Option<EngineTicket>,
     ) {
         let Some(member) = self.member(me) else { return };
-        match wants {
-            true => _ = member.wanted.insert(subject.clone()),
-            false => _ = member.wanted.remove(subject),
+        if wants {
+            member.wanted.insert(subject.clone());
+        } else {
+            member.wanted.remove(subject);
         }
         adapter::answer(ticket, if member.is_cut { Err(EngineError::Away) } else { Ok(()) });
     }

@@ -100,11 +100,10 @@ impl ServerAddress {
         };
         timeout(target.connect_timeout, connecting).await.map_err(|_| {
             let seconds = target.connect_timeout.as_secs();
-            match is_there.load(Ordering::Relaxed) {
-                true => self.unreachable(format_args!("no TLS: it was not agreed on within {seconds} s")),
-                false => {
-                    self.unreachable(format_args!("nothing has accepted the connection within {seconds} s"))
-                }
+            if is_there.load(Ordering::Relaxed) {
+                self.unreachable(format_args!("no TLS: it was not agreed on within {seconds} s"))
+            } else {
+                self.unreachable(format_args!("nothing has accepted the connection within {seconds} s"))
             }
         })?
     }

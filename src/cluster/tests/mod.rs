@@ -73,6 +73,7 @@ impl Transport for Sent {
 }
 
 /// Waits until a condition holds.
+#[expect(clippy::disallowed_methods, reason = "it looks again and again, under a deadline")]
 fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !condition() {
@@ -103,6 +104,7 @@ fn nodes<const N: usize>(engine: &LocalEngine) -> [TestNode; N] {
 }
 
 impl TestNode {
+    #[expect(clippy::disallowed_methods, reason = "a test hands its own thread no more than it waits for")]
     fn start(engine: &LocalEngine, name: &str) -> Self {
         let hub = Hub::new(vec![(app(), Vec::new())], ConnectionConfig::default(), 1, 0).unwrap();
         let app = hub.state_by_key("k").unwrap();

@@ -38,8 +38,8 @@ impl Member {
 
     async fn link(&self, is: impl FnMut(&Link) -> bool) -> Link {
         let mut link = self.adapter.link();
-        let link = within(link.wait_for(is)).await.unwrap().clone();
-        link
+        let seen = within(link.wait_for(is)).await.unwrap();
+        Link::clone(&seen)
     }
 
     /// Waits for the engine; says which it is.
