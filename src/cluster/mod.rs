@@ -17,6 +17,7 @@ pub(crate) mod documents;
 mod engine_url;
 pub(crate) mod envelope;
 mod event_numbers;
+pub(crate) mod failure;
 pub mod fuzzing;
 #[cfg(test)]
 mod histories;

@@ -23,6 +23,7 @@ use super::config::ClusterConfig;
 use super::counts::ClusterCounts;
 use super::envelope::{Content, Envelope, EventMessage};
 use super::event_numbers::{EventNumber, EventNumbers};
+use super::failure::NodeFailure;
 use super::listening::OwnDemands;
 use super::peers::{Deciders, PeerChange, Peers};
 use super::returning::{Returning, taken_of};
@@ -63,6 +64,8 @@ pub(crate) struct ClusterNode<A> {
     /// The bus counts as away: also while the engine is another one and not all others have been heard there.
     is_in_trouble: AtomicBool,
     has_peers: AtomicBool,
+    /// A part of it has ended.
+    pub(super) failure: NodeFailure,
     pub(super) runtime: runtime::Handle,
     /// Itself, for its tasks.
     pub(super) this: Weak<Self>,
@@ -107,6 +110,7 @@ impl<A: Adapter> ClusterNode<A> {
             beat_now: Arc::default(),
             is_in_trouble: AtomicBool::new(true),
             has_peers: AtomicBool::new(false),
+            failure: NodeFailure::default(),
             runtime,
             config,
         })

@@ -20,6 +20,7 @@ impl<A: Adapter> ClusterView for ClusterNode<A> {
             let of_peers = peers.iter().map(|(id, peer)| self.peer_status(id, peer, now));
             (of_peers.collect::<Vec<PeerStatus>>(), peers.bus_trouble(), peers.ignored())
         };
+        let away = self.failure.get().or(away);
         let views = self.views.lock();
         for peer in &mut of_peers {
             let replica = views.of(peer.id);
@@ -59,7 +60,7 @@ impl<A: Adapter> ClusterView for ClusterNode<A> {
     }
 
     fn trouble(&self) -> Option<BusTrouble> {
-        self.peers.lock().bus_trouble()
+        self.failure.get().or_else(|| self.peers.lock().bus_trouble())
     }
 }
 

@@ -7,6 +7,7 @@ use crate::channel::NodeId;
 use super::node::ClusterNode;
 use super::peers::PeerChange;
 use super::report::short_id;
+use super::status::BusTrouble;
 
 /// Tells the log who has come and gone, by name and by the beginning of the id.
 pub(super) fn log_changes<A>(node: &ClusterNode<A>, changes: &[PeerChange]) {
@@ -52,11 +53,26 @@ pub(super) fn log_changes<A>(node: &ClusterNode<A>, changes: &[PeerChange]) {
             }
             PeerChange::Settled { unknown } => {
                 node.settled.send_replace(true);
-                match unknown {
-                    0 => tracing::info!("this node knows what the others have"),
-                    nodes => tracing::warn!(nodes, "this node serves without knowing what all others have"),
-                }
+                let (peers, away) = {
+                    let peers = node.peers.lock();
+                    (peers.iter().len(), peers.bus_trouble())
+                };
+                tell_settled(peers, *unknown, away.as_ref());
             }
         }
+    }
+}
+
+/// With how many others this node serves from now on, and of how many of them it knows what they have.
+fn tell_settled(peers: usize, unknown: usize, away: Option<&BusTrouble>) {
+    let known = peers.saturating_sub(unknown);
+    match away {
+        Some(BusTrouble { reason, .. }) => {
+            tracing::warn!(peers, known, %reason, "this node serves its own clients alone: the bus is away");
+        }
+        None if unknown > 0 => {
+            tracing::warn!(peers, known, "this node serves without knowing what all others have");
+        }
+        None => tracing::info!(peers, "this node knows what the others have, and serves"),
     }
 }

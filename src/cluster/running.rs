@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -10,9 +10,10 @@ use tokio::task::JoinSet;
 
 use crate::hub::{Bus, Hub};
 
-use super::adapter::Adapter;
+use super::adapter::{Adapter, Link};
 use super::config::ClusterConfig;
 use super::documents::{DocumentRings, DocumentStore, EngineDocuments};
+use super::failure::NodeFailure;
 use super::inbox::{Inbox, Words, inbox};
 use super::intake::WordReader;
 use super::node::ClusterNode;
@@ -61,9 +62,19 @@ impl<A: Adapter> NodeTasks<A> {
     }
 
     /// Says goodbye, so that the others know at once, and ends.
-    pub(super) async fn stop(mut self) {
+    pub(super) async fn stop(&mut self) {
         self.node.leave(GOODBYE_WITHIN).await;
         self.tasks.shutdown().await;
+    }
+
+    /// Waits until one of them ends, which none does by itself. Without it this node is no part of the cluster, and nobody
+    /// would know: so the others are told that it leaves, and the bus counts as away from then on.
+    pub(super) async fn end_with_one(&mut self) {
+        self.tasks.join_next().await;
+        self.node.failure.set("a task of the cluster");
+        self.stop().await;
+        let reason = "this node has left the cluster".into();
+        self.node.set_link(&Link::Away { since: Instant::now(), reason }, Instant::now());
     }
 }
 
@@ -74,6 +85,7 @@ pub(crate) struct RunningNode {
     documents: Option<SharedDocuments>,
     /// Has it say at once what it says each second.
     beat_now: Arc<Notify>,
+    failure: NodeFailure,
     stop: oneshot::Sender<()>,
     stopped: oneshot::Receiver<()>,
 }
@@ -121,8 +133,19 @@ where
             drop(hub);
             let view: Arc<dyn ClusterView> = Arc::clone(&tasks.node) as Arc<dyn ClusterView>;
             let (documents, beat_now) = (tasks.documents.take(), Arc::clone(&tasks.node.beat_now));
-            if started.send(Ok((view, documents, beat_now))).is_ok() && is_to_stop.await.is_ok() {
-                tasks.stop().await;
+            let failure = tasks.node.failure.clone();
+            if started.send(Ok((view, documents, beat_now, failure))).is_err() {
+                return;
+            }
+            let mut is_to_stop = is_to_stop;
+            tokio::select! {
+                asked = &mut is_to_stop => if asked.is_ok() {
+                    tasks.stop().await;
+                },
+                () = tasks.end_with_one() => {
+                    // Whoever asks for documents still has the engine.
+                    let _ = is_to_stop.await;
+                }
             }
         });
         // A name that is being looked up may take its time.
@@ -131,7 +154,9 @@ where
         let _ = has_stopped.send(());
     })?;
     match has_started.await {
-        Ok(Ok((view, documents, beat_now))) => Ok(RunningNode { view, documents, beat_now, stop, stopped }),
+        Ok(Ok((view, documents, beat_now, failure))) => {
+            Ok(RunningNode { view, documents, beat_now, failure, stop, stopped })
+        }
         Ok(Err(error)) => Err(NodeNotStarted::Engine(error)),
         Err(_) => Err(NodeNotStarted::Thread(io::Error::other("it has ended"))),
     }
@@ -148,6 +173,11 @@ impl RunningNode {
         &self.view
     }
 
+    /// Whether a part of it has ended that must not. Other parts are told of there, too.
+    pub(crate) fn failure(&self) -> &NodeFailure {
+        &self.failure
+    }
+
     /// Says at once that it is about to stop, so that the others do not leave to it what it will leave to them.
     pub(crate) fn begin_leaving(&self) {
         self.beat_now.notify_one();
@@ -158,5 +188,27 @@ impl RunningNode {
         // It has ended already, if nobody hears it.
         let _ = self.stop.send(());
         let _ = self.stopped.await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::local::LocalEngine;
+    use super::*;
+    use crate::app::App;
+    use crate::connection::ConnectionConfig;
+
+    #[tokio::test]
+    async fn a_task_that_ends_is_missed() {
+        let hub = Hub::new(vec![(App::new("1", "k", "s"), Vec::new())], ConnectionConfig::default(), 1, 0);
+        let (hub, config, engine) = (hub.unwrap(), ClusterConfig::default(), LocalEngine::new());
+        let (inbox, words) = inbox(config.inbox_words, config.inbox_bytes);
+        let adapter = engine.join(inbox);
+        let mut tasks = NodeTasks::start(&hub, config, SharedSettings::default(), adapter, words);
+        tasks.tasks.spawn(async { panic!("as a fault of the program would have it") });
+        tasks.end_with_one().await;
+        let trouble = ClusterView::trouble(&*tasks.node).unwrap();
+        assert!(trouble.reason.contains("restart this node"), "{trouble:?}");
+        assert!(tasks.node.is_away() && tasks.node.status().away == Some(trouble));
     }
 }

@@ -185,7 +185,8 @@ impl BoundServer {
             // It is to stop before it has served anybody.
             let Some(mut joined) = joined else { return begun.end_unserved().await };
             if let Some((managed, documents)) = self.managed.zip(joined.take_documents()) {
-                shared_apps::keep(managed, reloader.clone(), documents).await?;
+                let failure = joined.failure().clone();
+                shared_apps::keep(managed, reloader.clone(), documents, failure).await?;
             }
             node = Some(joined);
         }

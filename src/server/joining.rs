@@ -98,10 +98,11 @@ impl JoiningNode {
         view.join(node.view());
         info!(node = &*name, id = %hub.node_id(), "joined the cluster; waiting for what the other nodes have");
         while !node.view().is_settled() {
+            if let Some(failed) = node.failure().get() {
+                return Err(io::Error::other(&*failed.reason));
+            }
             tokio::time::sleep(LOOKED_EVERY).await;
         }
-        let peers = node.view().status().peers.len();
-        info!(node = &*name, peers, "settled: what the other nodes have is known");
         Ok(node)
     }
 }

@@ -11,6 +11,7 @@ use tracing::error;
 use super::Reloader;
 use crate::app_admin::ManagedApps;
 use crate::cluster::documents::{DocumentRings, DocumentStore};
+use crate::cluster::failure::NodeFailure;
 
 /// How often the engine is asked where nothing has rung: what rings may have been lost.
 const ASKED_EVERY: Duration = Duration::from_secs(10);
@@ -26,9 +27,11 @@ pub(super) async fn keep(
     managed: Arc<ManagedApps>,
     reloader: Reloader,
     (store, rings): (Arc<dyn DocumentStore>, DocumentRings),
+    failure: NodeFailure,
 ) -> io::Result<()> {
     let (looked, has_looked) = oneshot::channel();
     thread::Builder::new().name("apps".to_owned()).spawn(move || {
+        let _watched = failure.watch("the thread that takes the apps of the cluster");
         if let Err(error) = managed.share(store) {
             error!(%error, "this node does not take the apps of the cluster, and has those of its own files");
             return;

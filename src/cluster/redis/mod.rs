@@ -136,23 +136,39 @@ impl RedisAdapter {
 
 /// Joins again and again, as long as the adapter is there.
 async fn stay(joined: Arc<JoinedEngine>) {
+    let ending = EndingStay(joined);
+    let joined = &ending.0;
     let mut pause = FIRST_PAUSE;
     loop {
-        let trouble = session::session(&joined).await;
+        let trouble = session::session(joined).await;
         let was_up = matches!(*joined.link.borrow(), Link::Up { .. });
         if was_up {
             tracing::warn!(reason = %trouble, "the engine of the cluster is away");
             pause = FIRST_PAUSE;
         }
-        joined.link.send_modify(|link| {
-            let since = if let Link::Away { since, .. } = link { *since } else { Instant::now() };
-            *link = Link::Away { since, reason: trouble.to_string().into() };
-        });
-        joined.outbox.close();
-        joined.wanted.close();
+        lose(joined, trouble.to_string().into());
         // Nodes that have lost the engine at once do not come back at once.
         sleep(pause.mul_f64(rand::random_range(0.5..1.5))).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// The link is away from now on, and nothing waits for it.
+fn lose(joined: &JoinedEngine, reason: Arc<str>) {
+    joined.link.send_modify(|link| {
+        let since = if let Link::Away { since, .. } = link { *since } else { Instant::now() };
+        *link = Link::Away { since, reason };
+    });
+    joined.outbox.close();
+    joined.wanted.close();
+}
+
+/// Has the link be away also where the task that joins has panicked: nobody joins again then.
+struct EndingStay(Arc<JoinedEngine>);
+
+impl Drop for EndingStay {
+    fn drop(&mut self) {
+        lose(&self.0, "the task that joins it has ended: restart this node".into());
     }
 }
 
