@@ -30,6 +30,8 @@ pub(crate) enum Fact {
     CacheMissed { channel: ChannelName, version: ChannelVersion },
     /// The backends on the pipe that are connected to the node want to hear this of the app.
     Backends { demand: Arc<BackendDemand> },
+    /// The app was removed on the node, and is another one now. Nothing is true any more that was said of its connections.
+    Renewed,
 }
 
 /// A change of what another node has: the step from what its replica said to what it says now, for one thing.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::channel::Fact;
 use crate::event::BackendDemand;
-use crate::hub::{Claim, OutgoingNotice};
+use crate::hub::{AppState, Claim, OutgoingNotice};
 
 use super::adapter::{Adapter, Subject};
 use super::carried;
@@ -16,13 +16,21 @@ use super::status::{Loss, WordKind};
 
 impl<A: Adapter> ClusterNode<A> {
     /// The backends that are connected to this node want to hear this of an app. The others are told when the engine has
-    /// confirmed that what they say then comes.
-    pub(super) fn set_demand(&self, app: &Arc<str>, demand: BackendDemand) {
+    /// confirmed that what they say then comes. What is left of an app that another one of its id has followed does not
+    /// change what is wanted of that.
+    pub(super) fn set_demand(&self, state: &AppState, demand: BackendDemand) {
+        let (app, of) = (state.shared_id(), state.index());
         let subject = Subject::Pipe { app: Arc::clone(app) };
         let demand = Arc::new(demand);
         // Held while others are told, so that they are told in order.
         let mut apps = self.listening.0.lock();
+        if !demand.is_empty() && !state.is_last() {
+            return;
+        }
         if demand.is_empty() {
+            if apps.get(app).is_none_or(|before| before.of != of) {
+                return;
+            }
             if let Some(before) = apps.remove(app) {
                 self.claims.release(&*self.adapter, &subject);
                 if before.is_confirmed {
@@ -35,6 +43,7 @@ impl<A: Adapter> ClusterNode<A> {
             Entry::Occupied(mut listening) => {
                 let listening = listening.get_mut();
                 listening.demand = Arc::clone(&demand);
+                listening.of = of;
                 if listening.is_confirmed {
                     self.tell_demand(app, demand);
                 }
@@ -42,7 +51,7 @@ impl<A: Adapter> ClusterNode<A> {
             Entry::Vacant(entry) => {
                 let claim = self.claims.claim(&*self.adapter, subject, None);
                 let is_confirmed = matches!(claim, Claim::Settled);
-                entry.insert(OwnDemand { demand: Arc::clone(&demand), is_confirmed });
+                entry.insert(OwnDemand { of, demand: Arc::clone(&demand), is_confirmed });
                 match claim {
                     Claim::Settled => self.tell_demand(app, demand),
                     Claim::Waiting(settled) => {

@@ -295,7 +295,7 @@ impl<A: Adapter> Bus for ClusterNode<A> {
     }
 
     fn tell(&self, app: &AppState, fact: Fact) {
-        if self.telling.tell(app.shared_id(), fact) {
+        if self.telling.tell_of(app, fact) {
             self.flush();
         }
     }
@@ -334,7 +334,7 @@ impl<A: Adapter> Bus for ClusterNode<A> {
     }
 
     fn listen(&self, app: &AppState, demand: BackendDemand) {
-        self.set_demand(app.shared_id(), demand);
+        self.set_demand(app, demand);
     }
 
     fn carry_notice(&self, notice: &OutgoingNotice<'_>) {

@@ -262,6 +262,10 @@ impl Replica {
             match self.state.apply(&app, fact, &self.bounds) {
                 FactOutcome::Changed(change) => each(change),
                 FactOutcome::Unchanged => {}
+                FactOutcome::Renewed(ended) => {
+                    let difference = Difference { life: self.life, is_return: false };
+                    difference.tell_ended(&app, ended, &self.state, each);
+                }
                 FactOutcome::Refused => self.counts.refused += 1,
             }
         }

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::channel::Fact;
+use crate::hub::{AppState, Tellable};
 use crate::protocol::ChannelName;
 
 use super::envelope::{AppFact, FactBatch, FactListBuilder};
@@ -54,10 +55,33 @@ impl Telling {
         }
     }
 
-    /// Something has become true. Whether so much waits that it should be said at once.
+    /// Something has become true of an app, unless another one of its id has followed it. Whether so much waits that it should
+    /// be said at once.
+    #[must_use]
+    pub(super) fn tell_of(&self, app: &AppState, fact: Fact) -> bool {
+        let mut unsaid = self.unsaid.lock();
+        let Tellable { is_renewed, is_last } = app.tellable();
+        if is_renewed {
+            unsaid.counts.retain(|(of, _), _| of != app.shared_id());
+            self.push(&mut unsaid, AppFact { app: Arc::clone(app.shared_id()), fact: Fact::Renewed });
+        }
+        if is_last {
+            self.add(unsaid, app.shared_id(), fact)
+        } else {
+            drop(unsaid);
+            self.wake.notify_one();
+            false
+        }
+    }
+
+    /// Something has become true, whichever app it is that the id stands for now. Whether so much waits that it should be said
+    /// at once.
     #[must_use]
     pub(super) fn tell(&self, app: &Arc<str>, fact: Fact) -> bool {
-        let mut unsaid = self.unsaid.lock();
+        self.add(self.unsaid.lock(), app, fact)
+    }
+
+    fn add(&self, mut unsaid: MutexGuard<'_, Unsaid>, app: &Arc<str>, fact: Fact) -> bool {
         if let Some((channel, count)) = counted(&fact) {
             if count > TOLD_AT_ONCE {
                 unsaid.counts.insert((Arc::clone(app), channel.cloned()), fact);
@@ -154,7 +178,8 @@ fn counted(fact: &Fact) -> Option<(Option<&ChannelName>, u32)> {
         | Fact::SignedIn { .. }
         | Fact::SignedOut { .. }
         | Fact::CacheMissed { .. }
-        | Fact::Backends { .. } => None,
+        | Fact::Backends { .. }
+        | Fact::Renewed => None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The apps are replaced while the broker serves: connections of apps that go are closed.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
@@ -59,6 +60,8 @@ impl AppTable {
         removed.retain(|app| app.strong_count() > 0);
         let registry = AppRegistry::new(apps.iter().map(|(app, _)| app.clone()))?;
         let before = self.now.load_full();
+        let gone: Vec<Arc<AppState>> = removed.iter().filter_map(Weak::upgrade).collect();
+        let gone: HashMap<&str, &AppState> = gone.iter().map(|state| (state.id(), &**state)).collect();
         let mut states = Vec::with_capacity(apps.len());
         let (mut without_streams, mut limited) = (Vec::new(), Vec::new());
         for (app, listeners) in apps {
@@ -67,7 +70,8 @@ impl AppTable {
                 Some(state) => Arc::clone(state),
                 None => {
                     let counters = AppCounters::new(self.counters.clone());
-                    Arc::new(AppState::new(self.places.take(), Arc::clone(settings), counters))
+                    let (place, gone) = (self.places.take(), gone.get(&*app.id).copied());
+                    Arc::new(AppState::new(place, Arc::clone(settings), counters, gone))
                 }
             };
             if let Some(listeners) = listeners {

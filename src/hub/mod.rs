@@ -67,7 +67,7 @@ pub(crate) use addresses::{AddressFull, AddressGroup, AddressPlace, AddressTable
 pub(crate) use allowance::{Queued, Turn};
 pub(crate) use app_index::AppIndex;
 pub use app_state::AppState;
-pub(crate) use app_state::{ChannelSummary, Listener, Listeners};
+pub(crate) use app_state::{ChannelSummary, Listener, Listeners, Tellable};
 pub(crate) use apps::Apps;
 pub(crate) use arrived::{ArrivedEvent, RememberedAs};
 pub(crate) use backends_elsewhere::DemandsElsewhere;

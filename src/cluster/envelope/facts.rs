@@ -48,6 +48,7 @@ const SIGNED_OUT: u8 = 5;
 const CONNECTIONS: u8 = 6;
 const CACHE_MISSED: u8 = 7;
 const BACKENDS: u8 = 8;
+const RENEWED: u8 = 9;
 
 impl FactList {
     /// How many there are, those that this release does not know included.
@@ -131,6 +132,7 @@ fn read_fact(kind: u8, fields: &mut FieldReader<'_>) -> Result<Option<Fact>, Mal
             Fact::CacheMissed { channel, version: version(fields)? }
         }
         BACKENDS => Fact::Backends { demand: Arc::new(demand::read(fields)?) },
+        RENEWED => Fact::Renewed,
         _ => return Ok(None),
     }))
 }
@@ -236,5 +238,6 @@ fn write_fact(fact: &Fact, out: &mut FieldWriter) -> u8 {
             demand::write(demand, out);
             BACKENDS
         }
+        Fact::Renewed => RENEWED,
     }
 }

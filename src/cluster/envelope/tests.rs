@@ -63,7 +63,7 @@ fn facts() -> impl Strategy<Value = Vec<AppFact>> {
     let user_id = "[a-zü\"]{1,5}".prop_map(Arc::<str>::from);
     let user_info = option::of("\\{\"n\":\"[a-zü]{0,5}\"\\}".prop_map(Arc::<str>::from));
     let version = || any::<u64>().prop_map(ChannelVersion::new);
-    let fact = (0..7, channel, user_id, user_info, version(), version(), any::<u32>()).prop_map(
+    let fact = (0..8, channel, user_id, user_info, version(), version(), any::<u32>()).prop_map(
         |(kind, channel, user_id, user_info, joined, version, count)| match kind {
             0 => Fact::Subscribers { channel, count, version },
             1 => Fact::Joined { channel, version, member: Member { user_id, user_info } },
@@ -71,6 +71,7 @@ fn facts() -> impl Strategy<Value = Vec<AppFact>> {
             3 => Fact::SignedIn { user_id },
             4 => Fact::SignedOut { user_id },
             5 => Fact::Connections { count },
+            6 => Fact::Renewed,
             _ => Fact::CacheMissed { channel, version },
         },
     );

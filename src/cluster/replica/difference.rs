@@ -32,6 +32,19 @@ impl Difference {
         }
     }
 
+    /// Tells that nothing is left of what there was of an app, but for what its state has now.
+    pub(super) fn tell_ended(
+        self,
+        app: &Arc<str>,
+        ended: AppPart,
+        state: &ReplicaState,
+        each: &mut dyn FnMut(ReplicaChange),
+    ) {
+        let nothing = AppPart::default();
+        let left = state.apps.get(app).unwrap_or(&nothing);
+        self.of_app(ended, left, &mut |change| each(ReplicaChange { app: Arc::clone(app), change }));
+    }
+
     fn of_app(self, old: AppPart, new: &AppPart, each: &mut dyn FnMut(Change)) {
         let AppPart { mut channels, mut users, connections, backends } = old;
         for (channel, occupants) in &new.channels {

@@ -55,6 +55,8 @@ pub(super) enum FactOutcome {
     Changed(ReplicaChange),
     /// It was known, or ends what has not begun.
     Unchanged,
+    /// The app has begun anew: this is what there was of it.
+    Renewed(AppPart),
     /// There is no room for it, or it cannot be.
     Refused,
 }
@@ -82,6 +84,9 @@ impl ReplicaState {
 
     /// Takes a fact.
     pub(super) fn apply(&mut self, app: &Arc<str>, fact: Fact, bounds: &ReplicaBounds) -> FactOutcome {
+        if matches!(fact, Fact::Renewed) {
+            return self.renew(app).map_or(FactOutcome::Unchanged, FactOutcome::Renewed);
+        }
         let Some(change) = StateChange { state: self, app, bounds }.apply(fact) else {
             return FactOutcome::Refused;
         };
@@ -89,6 +94,24 @@ impl ReplicaState {
             Some(change) => FactOutcome::Changed(ReplicaChange { app: Arc::clone(app), change }),
             None => FactOutcome::Unchanged,
         }
+    }
+
+    /// Forgets what is true of an app's connections, and returns it. What its backends want to hear stays.
+    fn renew(&mut self, app: &Arc<str>) -> Option<AppPart> {
+        let part = self.apps.get_mut(app)?;
+        let backends = part.backends.clone();
+        let ended = std::mem::replace(part, AppPart { backends: backends.clone(), ..AppPart::default() });
+        for (channel, occupants) in &ended.channels {
+            self.size.less(Item::Channel(channel));
+            let members = occupants.members.iter().flat_map(|members| members.values());
+            members.for_each(|member| self.size.less(Item::Member(member)));
+        }
+        ended.users.iter().for_each(|user_id| self.size.less(Item::User(user_id)));
+        if backends.is_none() {
+            self.apps.remove(app);
+            self.size.less(Item::App(app));
+        }
+        Some(ended)
     }
 }
 
@@ -124,6 +147,8 @@ impl StateChange<'_> {
             Fact::Connections { count } => self.set_connections(count),
             Fact::Backends { demand } => self.set_backends(demand),
             Fact::CacheMissed { channel, version } => Some(Some(Change::CacheMissed { channel, version })),
+            // It is more than one change.
+            Fact::Renewed => Some(None),
         }
     }
 

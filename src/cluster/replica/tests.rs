@@ -100,6 +100,22 @@ fn what_is_said_is_told_once_and_taken_back_at_the_end() {
 }
 
 #[test]
+fn an_app_that_begins_anew_has_nothing_of_what_was_before() {
+    let mut replica = in_step();
+    let others = batch(5, &[subscribers("news", 1, 5), joined("ann", 6)]);
+    let facts = [subscribers("news", 4, 1), joined("ann", 2), Fact::SignedIn { user_id: "ann".into() }];
+    replica.apply(batch(1, &facts), &mut |_| {});
+    let mut ended = told(|each| replica.apply(batch(4, &[Fact::Renewed]), each));
+    ended.sort_unstable();
+    assert_eq!(ended, ["-ann@2", "news 0", "out ann"]);
+    assert_eq!(replica.size(), ReplicaSize::default());
+    assert_eq!(told(|each| replica.apply(others, each)), ["news 1", "+ann@6"]);
+    let again = batch(7, &[Fact::Renewed, Fact::Renewed, left(6, 7)]);
+    assert_eq!(told(|each| replica.apply(again, each)).len(), 2, "once");
+    assert_eq!((replica.size(), replica.number()), (ReplicaSize::default(), 9));
+}
+
+#[test]
 fn a_gap_is_closed_by_a_snapshot_and_what_came_meanwhile() {
     let mut own = Replica::of_this_node();
     let say = |own: &mut Replica, fact: Fact| own.say(&"1".into(), fact);

@@ -84,3 +84,24 @@ fn what_backends_want_of_a_node_that_is_dead_is_wanted_no_more() {
     b.kill();
     until("it is dead", || !a.is_listened_to());
 }
+
+#[test]
+fn what_is_left_of_a_removed_app_does_not_change_what_the_new_one_wants() {
+    let engine = LocalEngine::new();
+    let [a, mut b]: [TestNode; 2] = nodes(&engine);
+    b.listen(everything(1));
+    until("a knows", || a.is_listened_to());
+    let old = Arc::clone(&b.app);
+    b.hub.set_apps(Vec::new()).unwrap();
+    b.hub.set_apps(vec![(app(), Some(Vec::new()))]).unwrap();
+    b.app = b.hub.state_by_key("k").unwrap();
+    b.listen(everything(2));
+    let listen = |state: &AppState, demand| b.hub.bus().unwrap().listen(state, demand);
+    listen(&old, everything(3));
+    listen(&old, BackendDemand::default());
+    let _later = b.joined("later", None);
+    until("all has been heard", || a.app.subscription_count(&channel("later")) == 1);
+    assert!(a.is_listened_to());
+    b.listen(BackendDemand::default());
+    until("nobody wants anything", || !a.is_listened_to());
+}

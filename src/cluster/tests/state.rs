@@ -81,3 +81,41 @@ fn an_app_that_is_added_here_later_is_told_what_there_is_of_it_elsewhere() {
     bob.join("presence-room", Some("bob"));
     until("one roster", || bob.roster() == names(["ann", "bob"]));
 }
+
+#[test]
+fn of_an_app_that_is_removed_and_added_again_the_new_one_alone_is_told_of() {
+    let engine = LocalEngine::new();
+    let [mut a, b]: [TestNode; 2] = nodes(&engine);
+    let old = [a.joined("news", None), a.joined("news", None)];
+    let ann = a.joined("presence-room", Some("ann"));
+    let witness = b.joined("presence-room", Some("bob"));
+    until("b knows", || b.app.subscription_count(&channel("news")) == 2);
+    a.hub.set_apps(Vec::new()).unwrap();
+    a.hub.set_apps(vec![(app(), Some(Vec::new()))]).unwrap();
+    a.app = a.hub.state_by_key("k").unwrap();
+    let _new = a.joined("news", None);
+    until("who was there has gone", || b.app.subscription_count(&channel("news")) == 1);
+    until("the member, too", || witness.members() == ["-ann"]);
+    old.iter().for_each(|client| client.disconnect("news"));
+    ann.disconnect("presence-room");
+    // What is told later is heard later.
+    let _later = a.joined("later", None);
+    until("all has been heard", || b.app.subscription_count(&channel("later")) == 1);
+    assert_eq!([&a, &b].map(|node| node.app.subscription_count(&channel("news"))), [1, 1]);
+    assert_eq!(witness.members(), ["-ann"]);
+}
+
+#[test]
+fn what_is_left_of_a_removed_app_ends_on_the_other_nodes_also_where_nobody_comes_back() {
+    let engine = LocalEngine::new();
+    let [mut a, b]: [TestNode; 2] = nodes(&engine);
+    let old = a.joined("news", None);
+    until("b knows", || b.app.subscription_count(&channel("news")) == 1);
+    a.hub.set_apps(Vec::new()).unwrap();
+    a.hub.set_apps(vec![(app(), Some(Vec::new()))]).unwrap();
+    a.app = a.hub.state_by_key("k").unwrap();
+    old.disconnect("news");
+    until("nobody is there", || b.app.channel_count() == 0);
+    let _new = a.joined("news", None);
+    until("somebody is", || b.app.subscription_count(&channel("news")) == 1);
+}

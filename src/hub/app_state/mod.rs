@@ -5,9 +5,11 @@ mod cache;
 mod channels;
 mod demand;
 mod settings;
+mod succession;
 
 pub(super) use cache::payload_of;
 pub(crate) use channels::ChannelSummary;
+pub(crate) use succession::Tellable;
 
 use std::fmt;
 use std::num::NonZero;
@@ -37,6 +39,7 @@ use super::{Clock, ClockStep, Current, Hub, Notice, Refused};
 
 use demand::{CurrentDemand, Demand};
 use settings::Settings;
+use succession::Succession;
 
 /// As many shards at least has an app's map of channels. Whoever lists 500,000 channels holds the lock of each for about a
 /// millisecond; and an app takes 4 KiB for them.
@@ -49,6 +52,7 @@ const LEAST_SHARDS: usize = 32;
 pub struct AppState {
     place: AppPlace,
     id: Arc<str>,
+    succession: Arc<Succession>,
     settings: Settings,
     listeners: ArcSwap<Listeners>,
     /// What the listeners want at present.
@@ -115,10 +119,23 @@ pub trait Listener: Send + Sync {
 }
 
 impl AppState {
-    pub(super) fn new(place: AppPlace, app: Arc<App>, counters: AppCounters) -> Self {
+    /// An app that begins. `before` is one of the same id that has been removed, if anything is left of one.
+    pub(super) fn new(
+        place: AppPlace,
+        app: Arc<App>,
+        counters: AppCounters,
+        before: Option<&AppState>,
+    ) -> Self {
         let now = Instant::now();
+        let index = place.index();
+        let succession =
+            before.map_or_else(|| Succession::of(index), |before| Arc::clone(before.succession()));
+        if before.is_some() {
+            succession.follow(index);
+        }
         AppState {
             place,
+            succession,
             id: app.id.as_str().into(),
             demand: Demand::new(&app.limits),
             settings: Settings::new(app),
