@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -11,6 +11,7 @@ use crate::protocol::{Frame, SocketId};
 
 use super::adapter::Subject;
 use super::event_numbers::EventNumber;
+use super::recent::RecentMap;
 
 /// What is awaited. Any thread may add to it; what comes back is taken out on the thread of the cluster alone.
 #[derive(Debug)]
@@ -20,6 +21,9 @@ pub(super) struct AwaitedEvents {
     bytes: AtomicUsize,
     most: usize,
     most_bytes: usize,
+    /// The last events that this node's subscribers were sent of channels that remember them: what comes back of these and
+    /// those before is not sent again.
+    delivered: Mutex<RecentMap<Subject, EventNumber>>,
     /// Some did not come back in time, and nothing has come back since: nothing more is awaited until something does.
     pub(super) is_overdue: AtomicBool,
 }
@@ -32,6 +36,19 @@ pub(super) struct AwaitedEvent {
     pub(super) frame: Frame,
     pub(super) latest: Option<Arc<str>>,
     pub(super) except: Option<SocketId>,
+    /// How long the channel remembers it, if it does.
+    pub(super) expiry: Option<Duration>,
+}
+
+/// What becomes of an event on the node that says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WayHere {
+    /// It is delivered when it comes back.
+    Awaited,
+    /// It is delivered now.
+    AtOnce,
+    /// Nobody is here.
+    Nobody,
 }
 
 impl AwaitedEvent {
@@ -41,14 +58,16 @@ impl AwaitedEvent {
 }
 
 impl AwaitedEvents {
-    /// Nothing yet. So many events are awaited at most, of so many bytes.
-    pub(super) fn new(most: usize, most_bytes: usize) -> Self {
+    /// Nothing yet. So many events are awaited at most, of so many bytes; and of so many channels that remember events it is
+    /// known which were delivered.
+    pub(super) fn new(most: usize, most_bytes: usize, channels: usize) -> Self {
         AwaitedEvents {
             subjects: Mutex::default(),
             count: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             most,
             most_bytes,
+            delivered: Mutex::new(RecentMap::new(channels)),
             is_overdue: AtomicBool::new(false),
         }
     }
@@ -71,6 +90,16 @@ impl AwaitedEvents {
         subjects.entry(subject.clone()).or_default().push_back(event);
     }
 
+    /// An event of a channel that remembers it is delivered, also while it is on its way to the engine.
+    pub(super) fn note_delivered(&self, subject: &Subject, number: EventNumber) {
+        self.delivered.lock().with(subject, || number, |last| *last = number.max(*last));
+    }
+
+    /// The last one of them, if any is known.
+    pub(super) fn last_delivered(&self, subject: &Subject) -> Option<EventNumber> {
+        self.delivered.lock().get(subject)
+    }
+
     /// Delivers what is awaited of a subject up to a number, in its order. Each event stays among them until it has been
     /// delivered, so that none that is accepted meanwhile overtakes it. Returns how many there were.
     pub(super) fn take_until(
@@ -88,6 +117,9 @@ impl AwaitedEvents {
             }
             let Some(first) = first() else { return taken };
             self.bytes.fetch_sub(first.bytes(), Ordering::Relaxed);
+            if first.expiry.is_some() {
+                self.note_delivered(subject, first.number);
+            }
             deliver(first);
             taken += 1;
             let mut subjects = self.subjects.lock();
@@ -128,7 +160,14 @@ mod tests {
 
     fn event(number: u64, since: Instant) -> AwaitedEvent {
         let frame = Frame::ping();
-        AwaitedEvent { number: EventNumber { epoch: 1, number }, since, frame, latest: None, except: None }
+        AwaitedEvent {
+            number: EventNumber { epoch: 1, number },
+            since,
+            frame,
+            latest: None,
+            except: None,
+            expiry: None,
+        }
     }
 
     fn taken(awaited: &AwaitedEvents, name: &str, number: u64) -> Vec<u64> {
@@ -142,7 +181,7 @@ mod tests {
     #[test]
     fn what_comes_back_takes_those_before_it_along_and_nothing_comes_twice() {
         let now = Instant::now();
-        let awaited = AwaitedEvents::new(4, usize::MAX);
+        let awaited = AwaitedEvents::new(4, usize::MAX, 10);
         for number in [2, 3, 5] {
             awaited.put(&subject("a"), event(number, now));
         }
@@ -160,7 +199,7 @@ mod tests {
 
     #[test]
     fn an_event_stays_until_it_has_been_delivered() {
-        let awaited = AwaitedEvents::new(4, usize::MAX);
+        let awaited = AwaitedEvents::new(4, usize::MAX, 10);
         awaited.put(&subject("a"), event(1, Instant::now()));
         let number = EventNumber { epoch: 1, number: 1 };
         awaited.take_until(&subject("a"), number, |_| assert!(awaited.has(&subject("a"))));
@@ -171,12 +210,28 @@ mod tests {
     fn what_is_late_is_late_with_all_behind_it() {
         let now = Instant::now();
         let later = now + Duration::from_secs(1);
-        let awaited = AwaitedEvents::new(4, usize::MAX);
+        let awaited = AwaitedEvents::new(4, usize::MAX, 10);
         awaited.put(&subject("a"), event(1, now));
         awaited.put(&subject("a"), event(2, later));
         awaited.put(&subject("b"), event(7, later));
         let last = EventNumber { epoch: 1, number: 2 };
         assert_eq!(awaited.since(Some(now)), [(subject("a"), last)]);
         assert_eq!((awaited.since(Some(later)).len(), awaited.since(None).len()), (2, 2));
+    }
+
+    #[test]
+    fn what_channels_remember_is_known_once_it_is_delivered() {
+        let awaited = AwaitedEvents::new(4, usize::MAX, 10);
+        let remembered = AwaitedEvent { expiry: Some(Duration::from_secs(1)), ..event(2, Instant::now()) };
+        awaited.put(&subject("cache-a"), remembered);
+        awaited.put(&subject("b"), event(2, Instant::now()));
+        assert_eq!(awaited.last_delivered(&subject("cache-a")), None);
+        for channel in ["cache-a", "b"] {
+            awaited.take_until(&subject(channel), EventNumber { epoch: 1, number: 2 }, |_| {});
+        }
+        let last = |channel| awaited.last_delivered(&subject(channel)).map(|last| last.number);
+        assert_eq!((last("cache-a"), last("b")), (Some(2), None));
+        awaited.note_delivered(&subject("cache-a"), EventNumber { epoch: 1, number: 1 });
+        assert_eq!(last("cache-a"), Some(2));
     }
 }

@@ -1,5 +1,6 @@
-//! Has this node's subscribers hear an event whose publisher waits for the engine where the other nodes hear it: between those
-//! that the engine took before and after. What the engine does not give back in time is delivered all the same.
+//! Has this node's subscribers hear an event where the other nodes hear it, between those that the engine took before and
+//! after: one that its channel remembers, and one whose publisher waits for the engine. What the engine does not give back in
+//! time is delivered all the same.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,15 +9,16 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::hub::{ArrivedEvent, Outgoing, Taken};
+use crate::hub::{ArrivedEvent, Carriage, Outgoing, RememberedAs, Taken};
 use crate::protocol::Form;
 
 use super::adapter::{Adapter, EngineError, EngineTicket, Subject};
-use super::awaited::AwaitedEvent;
+use super::awaited::{AwaitedEvent, WayHere};
+use super::envelope::EventMessage;
 use super::event_numbers::EventNumber;
 use super::node::ClusterNode;
-use super::returning::taken_of;
 use super::status::Loss;
+use super::taken::taken_of;
 
 /// So long an event is awaited. It is looked for from time to time, so it may be a little longer.
 const WITHIN: Duration = Duration::from_millis(400);
@@ -25,10 +27,54 @@ const WITHIN: Duration = Duration::from_millis(400);
 const WITHIN_WHEN_BEHIND: Duration = Duration::from_secs(2);
 
 impl<A: Adapter> ClusterNode<A> {
-    /// Awaits an event that is about to be said, if its publisher waits for the engine too and it will come back; and also
-    /// if one that was accepted before it is awaited. Whether it is; else it is to be delivered at once. Under the lock of the
-    /// subject's numbers.
-    pub(super) fn await_event(
+    /// What becomes here of an event that is about to be said: it is awaited if it will come back, and its channel remembers
+    /// it or its publisher waits for the engine too; and also if one that was accepted before it is awaited. Under the lock of
+    /// the subject's numbers.
+    pub(super) fn way_here(
+        &self,
+        subject: &Subject,
+        event: &Outgoing<'_>,
+        number: EventNumber,
+        has_receipt: bool,
+    ) -> WayHere {
+        if self.await_event(subject, event, number, has_receipt) {
+            return WayHere::Awaited;
+        }
+        if event.remembered_for.is_none() {
+            return WayHere::AtOnce;
+        }
+        if self.claims.subscription(subject).is_none() {
+            return WayHere::Nobody;
+        }
+        self.awaited.note_delivered(subject, number);
+        WayHere::AtOnce
+    }
+
+    /// Where an event goes that is accepted while the bus is away: behind those that were accepted before it and have not been
+    /// delivered, if there are some.
+    pub(super) fn carriage_alone(&self, subject: &Subject, event: &Outgoing<'_>) -> Carriage {
+        let is_remembered = event.remembered_for.is_some();
+        if !is_remembered && !self.awaited.has(subject) {
+            return Carriage::Onward;
+        }
+        self.numbers.say(subject, |number| {
+            if !self.awaited.has(subject) || !self.await_event(subject, event, number, false) {
+                if is_remembered {
+                    self.awaited.note_delivered(subject, number);
+                }
+                return Carriage::Onward;
+            }
+            let (this, subject) = (self.this.clone(), subject.clone());
+            self.runtime.spawn(async move {
+                if let Some(this) = this.upgrade() {
+                    this.deliver_awaited(&subject, number, None);
+                }
+            });
+            Carriage::Returns
+        })
+    }
+
+    fn await_event(
         &self,
         subject: &Subject,
         event: &Outgoing<'_>,
@@ -38,7 +84,8 @@ impl<A: Adapter> ClusterNode<A> {
         let is_behind = self.awaited.has(subject);
         let comes_back = || {
             let is_overdue = self.awaited.is_overdue.load(Ordering::Relaxed);
-            has_receipt && !is_overdue && self.has_peers_now() && self.claims.is_confirmed(subject)
+            let is_wanted = event.remembered_for.is_some() || has_receipt && self.has_peers_now();
+            is_wanted && !is_overdue && self.claims.is_confirmed(subject)
         };
         if !self.awaited.has_room() || !is_behind && !comes_back() {
             return false;
@@ -49,6 +96,7 @@ impl<A: Adapter> ClusterNode<A> {
             frame: event.message.for_client(Form::Binary),
             latest: event.latest.map(Arc::from),
             except: event.except,
+            expiry: event.remembered_for,
         };
         self.awaited.put(subject, event);
         true
@@ -68,7 +116,7 @@ impl<A: Adapter> ClusterNode<A> {
             if answer.is_err()
                 && let Some(this) = this.upgrade()
             {
-                this.deliver_awaited(&subject, number);
+                this.deliver_awaited(&subject, number, None);
             }
             // Whoever asked may have gone.
             let _ = taken.map(|taken| taken.send(answer));
@@ -76,11 +124,35 @@ impl<A: Adapter> ClusterNode<A> {
         ticket.into()
     }
 
-    /// An event of this node has come back. Those before it will not: what the engine takes, it gives back in order.
-    pub(super) fn awaited_came(&self, subject: &Subject, number: EventNumber) {
+    /// An event of this node has come back, by this number of the engine if its channel remembers it. Those before it will not:
+    /// what the engine takes, it gives back in order. Whether it was awaited.
+    pub(super) fn awaited_came(&self, subject: &Subject, number: EventNumber, engine: Option<u64>) -> bool {
         self.awaited.is_overdue.store(false, Ordering::Relaxed);
-        let delivered = self.deliver_awaited(subject, number);
-        self.counts.lost(Loss::ReturnLate, delivered.saturating_sub(1));
+        let (delivered, is_it) = self.deliver_awaited(subject, number, engine);
+        self.counts.lost(Loss::ReturnLate, delivered - u64::from(is_it));
+        is_it
+    }
+
+    /// An event of this node has come back that its channel remembers, from wherever the engine has it. Whether it is done with
+    /// by that: this node's subscribers have been sent it. Else it was said before they were here.
+    pub(super) fn remembered_came(
+        &self,
+        subject: &Subject,
+        event: &EventMessage,
+        remembered: RememberedAs,
+    ) -> bool {
+        let number = EventNumber { epoch: event.epoch, number: event.number };
+        if self.awaited_came(subject, number, remembered.number) {
+            return true;
+        }
+        let Some(last) = self.awaited.last_delivered(subject) else { return false };
+        if number > last {
+            return false;
+        }
+        if let (Subject::Channel { app, channel }, Some(hub)) = (subject, self.hub.upgrade()) {
+            hub.remember_delivered(app, channel, event.frame.clone(), remembered, number == last);
+        }
+        true
     }
 
     /// Delivers what has been awaited for too long. `is_behind`: more has come than has been read.
@@ -90,7 +162,7 @@ impl<A: Adapter> ClusterNode<A> {
         let Some(then) = now.checked_sub(within) else { return };
         for (subject, last) in self.awaited.since(Some(then)) {
             self.awaited.is_overdue.store(true, Ordering::Relaxed);
-            let late = self.deliver_awaited(&subject, last);
+            let (late, _) = self.deliver_awaited(&subject, last, None);
             self.counts.lost(Loss::ReturnLate, late);
         }
     }
@@ -98,16 +170,26 @@ impl<A: Adapter> ClusterNode<A> {
     /// Delivers all that is awaited: the bus is away.
     pub(super) fn deliver_all_awaited(&self) {
         for (subject, last) in self.awaited.since(None) {
-            self.deliver_awaited(&subject, last);
+            self.deliver_awaited(&subject, last, None);
         }
     }
 
-    fn deliver_awaited(&self, subject: &Subject, number: EventNumber) -> u64 {
-        let (Subject::Channel { app, channel }, Some(hub)) = (subject, self.hub.upgrade()) else { return 0 };
-        self.awaited.take_until(subject, number, |event| {
-            let AwaitedEvent { frame, ref latest, except, .. } = event;
-            let event = ArrivedEvent { channel, frame, latest: latest.as_deref(), except, remembered: None };
+    /// Delivers what is awaited of a subject up to this event, which the engine has given this number, if it has. Returns how
+    /// many there were, and whether it was among them.
+    fn deliver_awaited(&self, subject: &Subject, until: EventNumber, engine: Option<u64>) -> (u64, bool) {
+        let (Subject::Channel { app, channel }, Some(hub)) = (subject, self.hub.upgrade()) else {
+            return (0, false);
+        };
+        let mut is_it = false;
+        let count = self.awaited.take_until(subject, until, |event| {
+            let AwaitedEvent { frame, ref latest, except, number, expiry, .. } = event;
+            is_it |= number == until;
+            let engine = engine.filter(|_| number == until);
+            let remembered =
+                expiry.map(|expires_in| RememberedAs { number: engine, is_recalled: false, expires_in });
+            let event = ArrivedEvent { channel, frame, latest: latest.as_deref(), except, remembered };
             hub.deliver_from_elsewhere(app, &event);
-        })
+        });
+        (count, is_it)
     }
 }

@@ -56,6 +56,15 @@ impl EventNumbers {
     }
 }
 
+impl EventNumbers {
+    /// Whether this node may have said an event of this number.
+    pub(super) fn has_said(&self, subject: &Subject, number: EventNumber) -> bool {
+        let shard = self.hasher.hash_one(subject) as usize % SHARDS;
+        // What has been forgotten nobody knows.
+        self.shards[shard].lock().get(subject).is_none_or(|last| number <= last)
+    }
+}
+
 /// The numbers of the events that nodes have said, as far as they were heard here.
 #[derive(Debug)]
 pub(super) struct HeardNumbers {

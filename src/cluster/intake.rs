@@ -220,14 +220,29 @@ impl<A: Adapter> WordReader<A> {
                 let changes = self.node.change_peers(|peers, each| peers.heard(me, heartbeat, now, each));
                 self.follow(&changes);
             }
-            Content::Event(event) if word.number.is_some() => {
-                self.take_event(self.node.me, word.subject, event, word.number);
-            }
-            Content::Event(event) => {
-                let number = EventNumber { epoch: event.epoch, number: event.number };
-                self.node.awaited_came(&word.subject, number);
-            }
+            Content::Event(event) => self.take_own_event(word.subject, event, word.number),
             _ => {}
+        }
+    }
+
+    /// An event of this node comes back. It is delivered by that, unless it has been delivered already.
+    fn take_own_event(&mut self, subject: Subject, event: EventMessage, number: Option<u64>) {
+        let Subject::Channel { app, .. } = &subject else { return };
+        let own = EventNumber { epoch: event.epoch, number: event.number };
+        if !self.node.numbers.has_said(&subject, own) {
+            // Others may write there, too.
+            return self.node.counts.lost(Loss::Unreadable, 1);
+        }
+        if number.is_none() {
+            self.node.awaited_came(&subject, own, None);
+        } else if let Some(expires_in) = self.hub.apps().by_id(app).map(|app| app.app().cache_ttl) {
+            let remembered = RememberedAs { number, is_recalled: false, expires_in };
+            if !self.node.remembered_came(&subject, &event, remembered)
+                && self.node.claims.subscription(&subject).is_some()
+            {
+                self.node.awaited.note_delivered(&subject, own);
+                self.deliver(&subject, event, number);
+            }
         }
     }
 

@@ -39,12 +39,12 @@ pub(crate) mod redis;
 mod remembering;
 pub(crate) mod replica;
 mod report;
-mod returning;
 mod running;
 mod settings;
 pub(crate) mod shared_settings;
 mod speaking;
 pub(crate) mod status;
+mod taken;
 mod telling;
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,7 @@ use crate::hub::{AppState, Bus, BusAway, Carriage, Claim, Hub, Outgoing, Outgoin
 use crate::protocol::{ChannelName, Form, Frame, SocketId, SocketTag};
 
 use super::adapter::{Adapter, EngineTicket, Link, Subject};
-use super::awaited::AwaitedEvents;
+use super::awaited::{AwaitedEvents, WayHere};
 use super::claims::{Claims, Recalling};
 use super::config::ClusterConfig;
 use super::counts::ClusterCounts;
@@ -26,9 +26,9 @@ use super::event_numbers::{EventNumber, EventNumbers};
 use super::failure::NodeFailure;
 use super::listening::OwnDemands;
 use super::peers::{Deciders, PeerChange, Peers};
-use super::returning::{Returning, taken_of};
 use super::shared_settings::SharedSettings;
 use super::status::{Loss, WordKind};
+use super::taken::taken_of;
 use super::telling::Telling;
 use super::turns::Turns;
 use super::views::Views;
@@ -100,7 +100,7 @@ impl<A: Adapter> ClusterNode<A> {
             views: Mutex::new(Views::default()),
             inbox,
             settled: watch::Sender::new(false),
-            awaited: AwaitedEvents::new(config.inbox_words, config.inbox_bytes),
+            awaited: AwaitedEvents::new(config.inbox_words, config.inbox_bytes, config.numbered_channels),
             listening: OwnDemands::default(),
             numbers: EventNumbers::new(config.numbered_channels),
             started_ms: SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as u64),
@@ -255,7 +255,7 @@ impl<A: Adapter> Bus for ClusterNode<A> {
             self.counts.lost(Loss::Away, 1);
             // Whoever asked may have gone.
             let _ = taken.map(|taken| taken.send(Err(BusAway)));
-            return Carriage::Onward;
+            return self.carriage_alone(&subject_of(event.app, event.channel), event);
         }
         let mut taken = taken;
         if self.is_in_trouble() {
@@ -268,29 +268,19 @@ impl<A: Adapter> Bus for ClusterNode<A> {
         self.numbers.say(&subject, |number| {
             let bytes = self.encode_event(event, number, state);
             let length = bytes.len();
-            let (is_taken, carriage) = match event.remembered_for {
-                None => {
-                    let is_awaited = self.await_event(&subject, event, number, taken.is_some());
-                    let (ticket, carriage) = if is_awaited {
-                        (Some(self.ticket_of_awaited(subject.clone(), number, taken)), Carriage::Returns)
-                    } else {
-                        (taken.map(|taken| self.ticket(taken)), Carriage::Onward)
-                    };
-                    // If there is no room, the ticket is dropped: that delivers what would be awaited.
-                    (self.adapter.publish(&subject, bytes, ticket).is_ok(), carriage)
-                }
-                Some(expiry) => {
-                    let returning = Returning::of(&self.hub, event, expiry);
-                    let ticket = returning.ticket(&self.runtime, taken, Arc::clone(&self.counts));
-                    match self.adapter.publish_and_remember(&subject, bytes, expiry, Some(ticket)) {
-                        Ok(()) => (true, Carriage::Returns),
-                        // Its ticket is dropped, which delivers it.
-                        Err(_) => (false, Carriage::Returns),
-                    }
-                }
+            let way = self.way_here(&subject, event, number, taken.is_some());
+            let ticket = if way == WayHere::Awaited {
+                Some(self.ticket_of_awaited(subject.clone(), number, taken))
+            } else {
+                taken.map(|taken| self.ticket(taken))
             };
-            self.said(WordKind::Event, length, is_taken);
-            carriage
+            // If there is no room, the ticket is dropped: that delivers what would be awaited.
+            let said = match event.remembered_for {
+                None => self.adapter.publish(&subject, bytes, ticket),
+                Some(expiry) => self.adapter.publish_and_remember(&subject, bytes, expiry, ticket),
+            };
+            self.said(WordKind::Event, length, said.is_ok());
+            if way == WayHere::AtOnce { Carriage::Onward } else { Carriage::Returns }
         })
     }
 

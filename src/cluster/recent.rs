@@ -34,6 +34,14 @@ impl<K: Eq + Hash + Clone, V> RecentMap<K, V> {
         result
     }
 
+    /// The value of this key, which is not used by that.
+    pub(super) fn get(&self, key: &K) -> Option<V>
+    where
+        V: Copy,
+    {
+        self.young.get(key).or_else(|| self.old.get(key)).copied()
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.young.len() + self.old.len()

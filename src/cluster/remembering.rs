@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::channel::NodeId;
 use crate::hub::{ArrivedEvent, BusAway, Recalled, RememberedAs};
 
 use super::adapter::{Adapter, Subject};
@@ -20,8 +21,11 @@ const RECALL_WITHIN: Duration = Duration::from_secs(1);
 const RECALLED_AT_ONCE: usize = 64;
 
 impl<A: Adapter> ClusterNode<A> {
-    /// What the engine remembers, and its number.
-    async fn recall_event(&self, subject: &Subject) -> Result<Option<(EventMessage, RememberedAs)>, BusAway> {
+    /// What the engine remembers, its number, and who has said it.
+    async fn recall_event(
+        &self,
+        subject: &Subject,
+    ) -> Result<Option<(EventMessage, RememberedAs, NodeId)>, BusAway> {
         if self.is_away() {
             return Err(BusAway);
         }
@@ -31,7 +35,7 @@ impl<A: Adapter> ClusterNode<A> {
         let number = Some(remembered.number);
         let remembered_as = RememberedAs { number, is_recalled: true, expires_in: remembered.expires_in };
         match Envelope::decode(&remembered.bytes) {
-            Ok(Envelope { content: Content::Event(event), .. }) => Ok(Some((event, remembered_as))),
+            Ok(Envelope { content: Content::Event(event), from }) => Ok(Some((event, remembered_as, from))),
             // Others may write there, too.
             _ => Ok(None),
         }
@@ -43,7 +47,10 @@ impl<A: Adapter> ClusterNode<A> {
         let (Ok(recalled), Some(hub)) = (self.recall_event(subject).await, self.hub.upgrade()) else {
             return;
         };
-        let Some((event, remembered)) = recalled else { return hub.recalled_nothing(app, channel) };
+        let Some((event, remembered, from)) = recalled else { return hub.recalled_nothing(app, channel) };
+        if from == self.me && self.remembered_came(subject, &event, remembered) {
+            return;
+        }
         let EventMessage { except, latest, frame, .. } = event;
         let remembered = Some(remembered);
         let event = ArrivedEvent { channel, frame, latest: latest.as_deref(), except, remembered };
@@ -71,7 +78,7 @@ impl<A: Adapter> ClusterNode<A> {
     /// What the engine remembers, for whoever reads it.
     pub(super) async fn recall_frame(&self, subject: &Subject) -> Recalled {
         let recalled = self.recall_event(subject).await?;
-        Ok(recalled.map(|(event, remembered)| (event.frame, remembered.expires_in)))
+        Ok(recalled.map(|(event, remembered, _)| (event.frame, remembered.expires_in)))
     }
 
     /// Has it told that a channel remembers nothing, if this is the first time in the cluster since it did, or that cannot be

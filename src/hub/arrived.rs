@@ -60,7 +60,7 @@ impl Hub {
         if let Some(RememberedAs { number, is_recalled, expires_in }) = remembered
             && channel.channel_type().is_cache()
         {
-            let remembering = Remembering { number, is_recalled, ttl: expires_in };
+            let remembering = Remembering { number, is_recalled, is_delivered: false, ttl: expires_in };
             return self.broadcast_and_remember(app, channel, &message, except, remembering);
         }
         if let Some(entry) = app.channels.get(channel) {

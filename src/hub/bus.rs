@@ -85,7 +85,7 @@ pub(crate) enum Carriage {
     Onward,
     /// They are sent it when it comes in by [`Hub::deliver_from_elsewhere`]: where the engine has put it between those of other
     /// nodes, with the number that the engine has given it if the channel remembers it; or later, if the engine has not taken
-    /// it after all. If no subscriber is here, it need not.
+    /// it after all, or has not given it back. If no subscriber is here, it need not.
     Returns,
 }
 

@@ -7,9 +7,11 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::channel::{ChannelVersion, Fact};
-use crate::protocol::{Broadcast, ChannelName};
+use crate::protocol::{Broadcast, ChannelName, Frame};
 
 use super::app_state::payload_of;
+use super::arrived::RememberedAs;
+use super::publish::Remembering;
 use super::receipts::ENGINE_TIME;
 use super::{AppState, Hub, Notice};
 
@@ -28,6 +30,25 @@ impl Hub {
                 Some((payload_of(Broadcast::new(frame, false).plain())?, expires_in))
             }
             _ => app.cached(channel),
+        }
+    }
+
+    /// The engine remembers an event by this number that this node's subscribers have been sent before it was known. Unless
+    /// `is_last`, they have been sent another one since, which is remembered instead of it if any is.
+    pub(crate) fn remember_delivered(
+        &self,
+        app_id: &str,
+        channel: &ChannelName,
+        frame: Frame,
+        RememberedAs { number, is_recalled, expires_in }: RememberedAs,
+        is_last: bool,
+    ) {
+        if let Some(app) = self.apps().by_id(app_id)
+            && (is_last || app.cached(channel).is_none())
+        {
+            let message = Broadcast::new(frame, false);
+            let remembering = Remembering { number, is_recalled, is_delivered: true, ttl: expires_in };
+            self.broadcast_and_remember(app, channel, &message, None, remembering);
         }
     }
 

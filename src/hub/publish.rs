@@ -22,6 +22,8 @@ pub(super) struct Remembering {
     pub(super) number: Option<u64>,
     /// The engine was asked for it.
     pub(super) is_recalled: bool,
+    /// This node's subscribers have been sent it: it is remembered, and that is all.
+    pub(super) is_delivered: bool,
     pub(super) ttl: Duration,
 }
 
@@ -91,7 +93,12 @@ impl Hub {
                 let way = Way { app, channel, except: *except, ttl };
                 self.broadcast_everywhere(&**bus, &way, &encode(), receipts);
             } else if is_remembered {
-                let remembering = Remembering { number: None, is_recalled: false, ttl: app.app().cache_ttl };
+                let remembering = Remembering {
+                    number: None,
+                    is_recalled: false,
+                    is_delivered: false,
+                    ttl: app.app().cache_ttl,
+                };
                 self.broadcast_and_remember(app, channel, &encode(), *except, remembering);
             } else {
                 self.broadcast(app, channel, encode, *except);
@@ -117,7 +124,7 @@ impl Hub {
             (_, Carriage::Returns) => {}
             (None, Carriage::Onward) => self.broadcast(app, channel, || message.clone(), except),
             (Some(ttl), Carriage::Onward) => {
-                let remembering = Remembering { number: None, is_recalled: false, ttl };
+                let remembering = Remembering { number: None, is_recalled: false, is_delivered: false, ttl };
                 self.broadcast_and_remember(app, channel, message, except, remembering);
             }
         }
@@ -161,7 +168,7 @@ impl Hub {
         channel: &ChannelName,
         message: &Broadcast,
         except: Option<SocketId>,
-        Remembering { number, is_recalled, ttl }: Remembering,
+        Remembering { number, is_recalled, is_delivered, ttl }: Remembering,
     ) {
         let frame = message.plain().clone();
         let settings = app.app();
@@ -172,14 +179,14 @@ impl Hub {
             let mut entry = app.channels.entry(channel.clone()).or_default();
             if let Some(number) = number {
                 let is_known = entry.has_remembered(number, is_recalled);
-                if is_known || is_recalled && entry.renumber(&frame, number) {
+                if is_known || (is_recalled || is_delivered) && entry.renumber(&frame, number) {
                     return;
                 }
             }
             let version = self.next_version();
             let number = number.map(EngineNumber::new);
             entry.remember(CachedEvent { frame, expires, version, number });
-            for worker in entry.subscribers().workers() {
+            for worker in entry.subscribers().workers().filter(|_| !is_delivered) {
                 self.post_broadcast(worker, app, channel, message, except, Some(version));
             }
             // Under the entry: of two publishers the one that the channel remembers is the last one to be noted, too.

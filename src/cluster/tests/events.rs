@@ -1,4 +1,6 @@
 use super::*;
+use crate::cluster::adapter::Adapter;
+use crate::cluster::inbox::inbox;
 use crate::cluster::local::Fate;
 use crate::cluster::status::Loss;
 
@@ -82,6 +84,82 @@ fn what_does_not_come_back_is_delivered_once_and_in_order_and_counted() {
     until("all", || here.events() == ["1", "2", "3", "4", "5", "6"]);
     assert_eq!(there.events(), ["1", "2", "3", "4", "5"]);
     assert!(late(&a) <= 2 && late(&b) == 0);
+}
+
+#[test]
+fn what_a_channel_remembers_is_delivered_once_also_where_it_does_not_come_back() {
+    let engine = LocalEngine::new();
+    let [a, b]: [TestNode; 2] = nodes(&engine);
+    let (here, there) = (a.joined("cache-news", None), b.joined("cache-news", None));
+    a.faults.next(subject("cache-news"), 2, Fate::IsLost);
+    ["1", "2"].iter().for_each(|text| a.publish("cache-news", text, None));
+    until("what was lost", || here.events() == ["1", "2"]);
+    let late = |node: &TestNode| node.status().figures.lost[Loss::ReturnLate as usize];
+    until("it is counted", || late(&a) == 2);
+    a.faults.next(subject("cache-news"), 1, Fate::ArrivesTwice);
+    ["3", "4"].iter().for_each(|text| a.publish("cache-news", text, None));
+    b.publish("cache-news", "5", None);
+    until("all", || there.events() == ["1", "2", "3", "4", "5"]);
+    until("all here", || here.events() == there.events());
+    for node in [&a, &b] {
+        let new = node.joined("cache-news", None);
+        until("the last one", || new.events() == ["5"]);
+        assert_eq!(node.status().figures.missed_events, 0);
+    }
+}
+
+#[test]
+fn what_a_channel_remembers_and_comes_back_late_is_not_delivered_again() {
+    let engine = LocalEngine::new();
+    let [a, b]: [TestNode; 2] = nodes(&engine);
+    let (here, there) = (a.joined("cache-news", None), b.joined("cache-news", None));
+    let (inbox, mut words) = inbox(100, 1 << 20);
+    let stranger = engine.join(inbox);
+    stranger.subscribe(&subject("cache-news"), None);
+    let mut say_again = |number: u64| {
+        let word = words.try_next().unwrap();
+        stranger.publish_and_remember(&word.subject, word.bytes, Duration::from_secs(60), None).unwrap();
+        until("it is said", || words.try_next().is_some_and(|word| word.number > Some(number)));
+    };
+    a.faults.next(subject("cache-news"), 1, Fate::IsLost);
+    a.publish("cache-news", "1", None);
+    until("it is delivered", || here.events() == ["1"]);
+    say_again(0);
+    // Before the link is away, and after.
+    a.faults.next(subject("cache-news"), 1, Fate::IsLost);
+    a.publish("cache-news", "2", None);
+    a.faults.cut();
+    until("it is known", || a.status().away.is_some());
+    a.publish("cache-news", "3, alone", None);
+    until("both", || here.events() == ["1", "2", "3, alone"]);
+    a.faults.heal();
+    until("it is back", || a.status().away.is_none());
+    say_again(1);
+    let new = a.joined("cache-news", None);
+    until("the last one", || new.events() == ["3, alone"]);
+    b.publish("cache-news", "4", None);
+    until("it is here", || new.events() == ["3, alone", "4"]);
+    assert_eq!(here.events(), ["1", "2", "3, alone", "4"]);
+    assert_eq!(there.events(), ["1", "2", "4"]);
+}
+
+#[test]
+fn what_clients_say_on_channels_that_remember_is_not_missed() {
+    let engine = LocalEngine::new();
+    let [a, _b]: [TestNode; 2] = nodes(&engine);
+    let here = a.joined("private-cache-news", None);
+    let client_event = || {
+        let to = Destination::Subscribers { channel: channel("private-cache-news"), except: None };
+        let source = Source::Client { socket_id: SocketId::new(1, 1), user_id: None };
+        let (name, data) = ("e".into(), Data::of_text("c"));
+        a.hub.accept(&a.app, &AcceptedEvent { source, to, name, data, raw: None });
+    };
+    a.publish("private-cache-news", "1", None);
+    (0..10).for_each(|_| client_event());
+    a.publish("private-cache-news", "2", None);
+    until("all", || here.events().len() == 12);
+    assert_eq!((here.events()[0].as_str(), here.events()[11].as_str()), ("1", "2"));
+    assert_eq!(a.status().figures.missed_events, 0);
 }
 
 #[test]
