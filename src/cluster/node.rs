@@ -340,6 +340,14 @@ impl<A: Adapter> Bus for ClusterNode<A> {
         is_unheard || self.deciders.load().decides(app_id, channel.as_str(), Instant::now())
     }
 
+    fn deaths(&self) -> u64 {
+        self.deciders.load().deaths()
+    }
+
+    fn inherits(&self, app_id: &str, channel: &ChannelName, then: Instant) -> bool {
+        self.deciders.load().inherits(app_id, channel.as_str(), then)
+    }
+
     fn has_peers(&self) -> bool {
         self.deciders.load().has_others()
     }

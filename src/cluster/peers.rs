@@ -298,7 +298,7 @@ impl Peers {
             if let Some(peer) = self.peers.remove(&node) {
                 self.departed.remember(node, Some(peer.heartbeat.beat));
                 self.link.departed(node);
-                self.decide_anew(now);
+                self.decide_without(Some(node), now);
                 each(PeerChange::Died { node, name: peer.heartbeat.name });
             }
         }
@@ -306,9 +306,14 @@ impl Peers {
 
     /// Those decide who know what the others have.
     fn decide_anew(&mut self, now: Instant) {
+        self.decide_without(None, now);
+    }
+
+    /// The same, where one has died.
+    fn decide_without(&mut self, died: Option<NodeId>, now: Instant) {
         let settled = self.peers.iter().filter(|(_, peer)| peer.heartbeat.settled).map(|(node, _)| *node);
         let nodes = settled.chain(self.is_settled.then_some(self.me)).collect();
-        if let Some(deciders) = self.deciders.with(nodes, now) {
+        if let Some(deciders) = self.deciders.with(nodes, died, now) {
             self.deciders = Arc::new(deciders);
         }
     }

@@ -4,7 +4,7 @@
 //! What others have accepted comes in by the hub's entrances for it: `arrived.rs`; what is true of them, by `elsewhere.rs`.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -60,6 +60,12 @@ pub(crate) trait Bus: Send + Sync {
     /// Whether this node is (one of) those that tell the backend of a change of the channel that was made on node `by`. While
     /// the bus is away nobody else hears of this node's own.
     fn decides(&self, app_id: &str, channel: &ChannelName, by: NodeId) -> bool;
+
+    /// How many nodes have died, as far as this one knows. It has grown before anything is decided otherwise because of it.
+    fn deaths(&self) -> u64;
+
+    /// Whether this node decides now for a change of the channel of then, which was another's to tell that has died since.
+    fn inherits(&self, app_id: &str, channel: &ChannelName, then: Instant) -> bool;
 
     /// Whether there are other nodes that decide and go on doing so. What this one leaves untold when it stops, one of them
     /// tells.

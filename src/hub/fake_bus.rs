@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -30,6 +30,9 @@ struct FakeState {
     me: Option<NodeId>,
     /// There is no other node.
     is_alone: bool,
+    /// Nodes that have died, and when the last one did.
+    deaths: u64,
+    died: Option<Instant>,
     claims: BTreeMap<ChannelName, i64>,
     waiting: VecDeque<oneshot::Sender<()>>,
     carried: Vec<HandedEvent>,
@@ -71,6 +74,14 @@ impl FakeBus {
     /// From now on this node decides, or another one does.
     pub(crate) fn decide(&self, decides: bool) {
         self.0.lock().is_bystander = !decides;
+    }
+
+    /// The node that decides has died now; this one decides from now on, or again another one.
+    pub(crate) fn decider_dies(&self, decides: bool, now: Instant) {
+        let mut state = self.0.lock();
+        state.deaths += 1;
+        state.died = Some(now);
+        state.is_bystander = !decides;
     }
 
     /// From now on there is no other node.
@@ -229,6 +240,15 @@ impl Bus for FakeBus {
     fn decides(&self, _: &str, _: &ChannelName, by: NodeId) -> bool {
         let state = self.0.lock();
         !state.is_bystander || state.is_away && state.me == Some(by)
+    }
+
+    fn deaths(&self) -> u64 {
+        self.0.lock().deaths
+    }
+
+    fn inherits(&self, _: &str, _: &ChannelName, then: Instant) -> bool {
+        let state = self.0.lock();
+        !state.is_bystander && state.died.is_some_and(|died| died >= then)
     }
 
     fn has_peers(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use crate::hub::{Bus, Hub};
 
@@ -28,6 +29,16 @@ impl Decision {
         // What a client sends, only the node hears that it is connected to.
         matches!(event, WebhookEvent::ClientEvent(_))
             || self.bus.get().is_none_or(|bus| bus.decides(app_id, event.channel(), origin.node))
+    }
+
+    /// How many nodes have died.
+    pub(super) fn deaths(&self) -> u64 {
+        self.bus.get().map_or(0, |bus| bus.deaths())
+    }
+
+    /// Whether this node is to tell by now what was left then to another one, because that has died.
+    pub(super) fn is_inherited(&self, app_id: &str, identified: &IdentifiedEvent, then: Instant) -> bool {
+        self.bus.get().is_some_and(|bus| bus.inherits(app_id, identified.event.channel(), then))
     }
 
     /// Whether other nodes that stay hold back what this one holds back.

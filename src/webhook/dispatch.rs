@@ -1,9 +1,10 @@
 //! Hands the events of one app to the senders of its endpoints: removals are held back, the rest goes at once.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use tokio::time::sleep;
 use tracing::warn;
 
 use crate::hub::Timed;
@@ -15,6 +16,9 @@ use super::endpoint_sender::EndpointSender;
 use super::event_id::IdentifiedEvent;
 use super::listener::{EventReceiver, ReceivedEvent};
 use super::sorter::{Sorted, Sorter};
+
+/// How often it is looked whether a node has died that something was left to.
+const LOOKS_EVERY: Duration = Duration::from_secs(1);
 
 /// The task of one app.
 pub(super) struct Dispatcher {
@@ -51,6 +55,10 @@ impl Dispatcher {
                     let now = self.clock.now();
                     self.sorter.due(now, |sorted| self.outlet.take(&sorted, now));
                     drop(due);
+                }
+                () = sleep(LOOKS_EVERY), if self.sorter.has_left() => {
+                    let now = self.clock.now();
+                    self.sorter.due(now, |sorted| self.outlet.take(&sorted, now));
                 }
             }
         }

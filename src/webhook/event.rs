@@ -97,11 +97,6 @@ impl WebhookEvent {
         matches!(self, WebhookEvent::ChannelVacated(_) | WebhookEvent::MemberRemoved(..))
     }
 
-    /// Whether a channel or a member has come or gone.
-    pub fn comes_or_goes(&self) -> bool {
-        self.is_removal() || matches!(self, WebhookEvent::ChannelOccupied(_) | WebhookEvent::MemberAdded(..))
-    }
-
     /// Where it happened.
     pub fn channel(&self) -> &ChannelName {
         match self {

@@ -96,11 +96,11 @@ impl WebhookListener {
 
 impl WebhookListener {
     /// Whether what another node tells has to be known here, too, and has room: what comes and goes, as this node may come to
-    /// tell what follows. It leaves half of the queue to what is this node's own.
+    /// tell what follows, and what is told once. It leaves half of the queue to what is this node's own.
     fn has_room_for_others(&self, event: &WebhookEvent) -> bool {
         let is_full = self.events.capacity() <= self.events.max_capacity() / 2
             || self.gauge.bytes.load(Ordering::Relaxed) > self.gauge.most_bytes / 2;
-        event.comes_or_goes() && !is_full
+        !matches!(event, WebhookEvent::SubscriptionCount(..)) && !is_full
     }
 
     /// Leaves an event to the node that tells it.

@@ -21,6 +21,7 @@ mod endpoint_sender;
 pub(crate) mod event;
 pub(crate) mod event_id;
 pub(crate) mod event_type;
+mod left_events;
 mod listener;
 pub(crate) mod log;
 mod observer;

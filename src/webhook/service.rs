@@ -187,7 +187,7 @@ impl Webhooks {
         };
         let senders: Vec<Arc<EndpointSender>> = logs.iter().map(sender).collect();
         let app_id = context.app_id.clone();
-        let sorter = Sorter::new(app_id.clone(), suppressor, decision);
+        let sorter = Sorter::new(app_id.clone(), suppressor, decision, delivery.queue_events);
         let clock = context.clock.clone();
         let outlet = Outlet { app_id, senders: senders.clone(), counts: counts() };
         let dispatcher = Dispatcher { clock, receiver, sorter, outlet };

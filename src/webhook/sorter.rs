@@ -2,12 +2,14 @@
 //!
 //! Every node of a cluster holds the same removals back. Which of them tells one is decided when it has waited long enough,
 //! so that it is not lost when the node that would have told it is gone by then; and whoever was to tell it when it was put by
-//! does so in any case, as whoever decides by then may not have been there.
+//! does so in any case, as whoever decides by then may not have been there. What is left to another node is kept for a while:
+//! a node is known to be dead only some seconds after it has died.
 
 use std::time::{Duration, Instant};
 
 use super::decision::Decision;
 use super::event_id::IdentifiedEvent;
+use super::left_events::LeftEvents;
 use super::suppress::Suppressor;
 
 /// How far apart the clocks of two nodes are at most that time the same removal.
@@ -16,11 +18,20 @@ const NEARLY: Duration = Duration::from_secs(1);
 /// The events of one app on their way to its endpoints.
 #[derive(Debug)]
 pub(super) struct Sorter {
-    app_id: String,
     suppressor: Suppressor,
-    decision: Decision,
     /// The broker ends its connections.
     is_stopping: bool,
+    judge: Judge,
+}
+
+/// Who tells what.
+#[derive(Debug)]
+struct Judge {
+    app_id: String,
+    decision: Decision,
+    left: LeftEvents,
+    /// How many nodes had died when it was last looked at.
+    deaths: u64,
 }
 
 /// What becomes of an event.
@@ -33,9 +44,10 @@ pub(super) enum Sorted {
 }
 
 impl Sorter {
-    /// For an app, with what holds its removals back.
-    pub(super) fn new(app_id: String, suppressor: Suppressor, decision: Decision) -> Self {
-        Sorter { app_id, suppressor, decision, is_stopping: false }
+    /// For an app, with what holds its removals back. So much is kept of what is left to other nodes.
+    pub(super) fn new(app_id: String, suppressor: Suppressor, decision: Decision, most_left: usize) -> Self {
+        let judge = Judge { app_id, decision, left: LeftEvents::new(most_left), deaths: 0 };
+        Sorter { suppressor, is_stopping: false, judge }
     }
 
     /// How many removals are held back.
@@ -48,6 +60,12 @@ impl Sorter {
         self.suppressor.deadline()
     }
 
+    /// Whether something was left to another node so lately that this one may have to tell it. It is to be looked at from time
+    /// to time then, by [`Sorter::due`].
+    pub(super) fn has_left(&self) -> bool {
+        !self.judge.left.is_empty()
+    }
+
     /// Adds an event. `is_ours` is what was decided when it happened; it counts for all but removals.
     pub(super) fn add(
         &mut self,
@@ -57,19 +75,20 @@ impl Sorter {
         mut each: impl FnMut(Sorted),
     ) {
         self.due(now, &mut each);
-        let Sorter { app_id, suppressor, decision, .. } = self;
+        let Sorter { suppressor, judge, .. } = self;
         suppressor.add(identified, is_ours, now, |identified, was_ours| {
-            let is_ours = was_ours || identified.event.is_removal() && decision.is_ours(app_id, &identified);
-            each(Sorted::of(identified, is_ours));
+            let is_ours = was_ours || identified.event.is_removal() && judge.is_ours(&identified);
+            each(judge.sort(identified, is_ours, now));
         });
     }
 
-    /// Hands out the removals that have waited long enough.
+    /// Hands out the removals that have waited long enough, behind what is to be told in the place of a node that has died.
     pub(super) fn due(&mut self, now: Instant, mut each: impl FnMut(Sorted)) {
-        let Sorter { app_id, suppressor, decision, .. } = self;
+        let Sorter { suppressor, judge, .. } = self;
+        judge.take_inherited(now).into_iter().for_each(|identified| each(Sorted::Told(identified)));
         suppressor.due(now, |identified, was_ours| {
-            let is_ours = was_ours || decision.is_ours(app_id, &identified);
-            each(Sorted::of(identified, is_ours));
+            let is_ours = was_ours || judge.is_ours(&identified);
+            each(judge.sort(identified, is_ours, now));
         });
     }
 
@@ -77,7 +96,7 @@ impl Sorter {
     /// they can, if there is one, and it holds back what this one does.
     pub(super) fn stop(&mut self, now: Instant, each: impl FnMut(Sorted)) {
         self.is_stopping = true;
-        if !self.decision.has_peers() {
+        if !self.judge.decision.has_peers() {
             self.flush(now, each);
         }
     }
@@ -85,19 +104,40 @@ impl Sorter {
     /// Nothing follows: hands out all that is held back. What is nearly due is told here, too: another node whose clock is
     /// ahead may have left it to this one already.
     pub(super) fn flush(&mut self, now: Instant, mut each: impl FnMut(Sorted)) {
-        let Sorter { app_id, suppressor, decision, is_stopping } = self;
-        let is_held_elsewhere = *is_stopping && decision.has_peers();
+        let Sorter { suppressor, is_stopping, judge } = self;
+        judge.take_inherited(now).into_iter().for_each(|identified| each(Sorted::Told(identified)));
+        let is_held_elsewhere = *is_stopping && judge.decision.has_peers();
         suppressor.flush(|identified, was_ours, until| {
             let is_told_elsewhere = is_held_elsewhere && until > now + NEARLY;
-            let is_ours = !is_told_elsewhere && (was_ours || decision.is_ours(app_id, &identified));
-            each(Sorted::of(identified, is_ours));
+            let is_ours = !is_told_elsewhere && (was_ours || judge.is_ours(&identified));
+            each(judge.sort(identified, is_ours, now));
         });
     }
 }
 
-impl Sorted {
-    fn of(identified: IdentifiedEvent, is_ours: bool) -> Self {
-        if is_ours { Sorted::Told(identified) } else { Sorted::Left(identified) }
+impl Judge {
+    fn is_ours(&self, identified: &IdentifiedEvent) -> bool {
+        self.decision.is_ours(&self.app_id, identified)
+    }
+
+    /// Has an event told here, or leaves it to another node, which is there: and keeps it, as that may have died already.
+    fn sort(&mut self, identified: IdentifiedEvent, is_ours: bool, now: Instant) -> Sorted {
+        if is_ours || self.decision.is_inherited(&self.app_id, &identified, now) {
+            return Sorted::Told(identified);
+        }
+        self.left.keep(identified.clone(), now);
+        Sorted::Left(identified)
+    }
+
+    /// What was left to a node that has died since, if it is this node's to tell by now.
+    fn take_inherited(&mut self, now: Instant) -> Vec<IdentifiedEvent> {
+        self.left.forget(now);
+        let deaths = self.decision.deaths();
+        if std::mem::replace(&mut self.deaths, deaths) == deaths || self.left.is_empty() {
+            return Vec::new();
+        }
+        let Judge { app_id, decision, left, .. } = self;
+        left.take(|identified, then| decision.is_inherited(app_id, identified, then))
     }
 }
 

@@ -19,26 +19,34 @@ pub(crate) struct Deciders {
     nodes: Vec<NodeId>,
     /// Those of before, each until a time.
     former: Vec<(Vec<NodeId>, Instant)>,
+    /// Nodes that have died, each until the same time; and how many have since the start.
+    dead: Vec<(NodeId, Instant)>,
+    deaths: u64,
 }
 
 impl Deciders {
     /// Nobody decides yet.
     pub(super) fn new(me: NodeId) -> Self {
-        Deciders { me, nodes: Vec::new(), former: Vec::new() }
+        Deciders { me, nodes: Vec::new(), former: Vec::new(), dead: Vec::new(), deaths: 0 }
     }
 
-    /// The same from when on these nodes decide; none if they do already.
-    pub(super) fn with(&self, mut nodes: Vec<NodeId>, now: Instant) -> Option<Self> {
+    /// The same from when on these nodes decide; none if they do already, and none has died.
+    pub(super) fn with(&self, mut nodes: Vec<NodeId>, died: Option<NodeId>, now: Instant) -> Option<Self> {
         nodes.sort_unstable();
-        if nodes == self.nodes {
+        if nodes == self.nodes && died.is_none() {
             return None;
         }
+        let mut dead = self.dead.clone();
+        dead.retain(|(_, until)| now < *until);
+        dead.extend(died.map(|node| (node, now + BOTH_DECIDE_FOR)));
+        dead.drain(..dead.len().saturating_sub(MOST_FORMER));
+        let deaths = self.deaths + u64::from(died.is_some());
         let mut former = self.former.clone();
         former.retain(|(_, until)| now < *until);
         former.push((self.nodes.clone(), now + BOTH_DECIDE_FOR));
         let too_many = former.len().saturating_sub(MOST_FORMER);
         former.drain(..too_many);
-        Some(Deciders { me: self.me, nodes, former })
+        Some(Deciders { me: self.me, nodes, former, dead, deaths })
     }
 
     /// Whether this node tells the backend what happens in a channel.
@@ -49,6 +57,24 @@ impl Deciders {
         let did =
             || self.former.iter().any(|(nodes, until)| now < *until && decider(nodes, key) == Some(self.me));
         is_one && (decider(&self.nodes, key) == Some(self.me) || did())
+    }
+
+    /// How many nodes have died.
+    pub(crate) fn deaths(&self) -> u64 {
+        self.deaths
+    }
+
+    /// Whether this node decides in the place of the one that decided then, and has died since.
+    pub(crate) fn inherits(&self, app_id: &str, channel: &str, then: Instant) -> bool {
+        if self.dead.is_empty() {
+            return false;
+        }
+        let key = key(app_id, channel);
+        let until = then + BOTH_DECIDE_FOR;
+        let nodes_then =
+            self.former.iter().find(|(_, ended)| *ended > until).map_or(&self.nodes, |(nodes, _)| nodes);
+        let has_died = |node| self.dead.iter().any(|(dead, at)| *dead == node && *at > until);
+        decider(&self.nodes, key) == Some(self.me) && decider(nodes_then, key).is_some_and(has_died)
     }
 
     /// Whether there are others.
@@ -121,22 +147,22 @@ mod tests {
     fn old_and_new_decide_for_ten_seconds() {
         let now = Instant::now();
         let [a, b] = [1, 2].map(NodeId::new);
-        let alone = Deciders::new(a).with(vec![a], now).unwrap();
+        let alone = Deciders::new(a).with(vec![a], None, now).unwrap();
         let channels: Vec<String> = (0..50).map(|n| format!("room-{n}")).collect();
         let decides =
             |deciders: &Deciders, at| channels.iter().filter(|name| deciders.decides("1", name, at)).count();
         assert_eq!(decides(&alone, now), 50);
-        let two = alone.with(vec![b, a], now).unwrap();
+        let two = alone.with(vec![b, a], None, now).unwrap();
         let later = now + BOTH_DECIDE_FOR;
         assert_eq!(decides(&two, later - Duration::from_millis(1)), 50);
         let own = decides(&two, later);
         assert!((10..40).contains(&own), "{own}");
-        assert!(two.with(vec![a, b], later).is_none(), "nothing has changed");
+        assert!(two.with(vec![a, b], None, later).is_none(), "nothing has changed");
 
         // It has learned of the other one, and waits until it has settled.
-        let new = Deciders::new(b).with(vec![a], now).unwrap();
+        let new = Deciders::new(b).with(vec![a], None, now).unwrap();
         assert_eq!(decides(&new, now), 0);
-        assert_eq!(decides(&new.with(vec![a, b], now).unwrap(), now), 50 - own);
+        assert_eq!(decides(&new.with(vec![a, b], None, now).unwrap(), now), 50 - own);
         assert!(!alone.has_others() && two.has_others());
     }
 
@@ -145,8 +171,38 @@ mod tests {
         let now = Instant::now();
         let mut deciders = Deciders::new(NodeId::new(0));
         for n in 0..100 {
-            deciders = deciders.with(nodes([0, n + 1]), now).unwrap();
+            deciders = deciders.with(nodes([0, n + 1]), None, now).unwrap();
         }
         assert_eq!(deciders.former.len(), MOST_FORMER);
+    }
+
+    #[test]
+    fn what_was_left_to_a_node_that_has_died_is_told_by_whoever_decides_now() {
+        let begin = Instant::now();
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        let all = nodes([1, 2, 3]);
+        let channel = |of: NodeId, nodes: &[NodeId]| {
+            let mut names = (0..).map(|n| format!("room-{n}"));
+            names.find(|name| decider(nodes, key("1", name)) == Some(of)).unwrap()
+        };
+        let name = channel(all[2], &all);
+        let heir = decider(&all[..2], key("1", &name)).unwrap();
+        let other = all.iter().copied().find(|node| *node != heir && *node != all[2]).unwrap();
+        let of = |me| Deciders::new(me).with(all.clone(), None, at(0)).unwrap();
+        let died = |me| of(me).with(all[..2].to_vec(), Some(all[2]), at(20)).unwrap();
+        assert!(!of(heir).inherits("1", &name, at(15)));
+        assert!(died(heir).inherits("1", &name, at(15)) && !died(other).inherits("1", &name, at(15)));
+        assert!(!died(heir).inherits("1", &name, at(20)), "it was dead by then");
+        let of_heir = channel(heir, &all);
+        assert!(!died(heir).inherits("1", &of_heir, at(15)), "it was this node's own");
+        // It has said goodbye, and has told what was its own.
+        let left = of(heir).with(all[..2].to_vec(), None, at(20)).unwrap();
+        assert!(!left.inherits("1", &name, at(15)));
+        // The one that would tell it dies as well.
+        let last = died(other).with(vec![other], Some(heir), at(24)).unwrap();
+        assert!(last.inherits("1", &name, at(15)) && last.inherits("1", &name, at(22)));
+        assert_eq!((of(heir).deaths(), last.deaths()), (0, 2));
+        // One that had not settled decided nothing.
+        assert_eq!(last.with(vec![other], Some(NodeId::new(9)), at(25)).unwrap().deaths(), 3);
     }
 }

@@ -34,7 +34,7 @@ impl Node {
         hub.set_bus(Arc::clone(&bus) as Arc<dyn Bus>);
         let decision = Decision::default();
         decision.learn(&hub);
-        let sorter = Sorter::new("1".to_owned(), Suppressor::new(DELAY, 100), decision.clone());
+        let sorter = Sorter::new("1".to_owned(), Suppressor::new(DELAY, 100), decision.clone(), 100);
         Node { bus, decision, sorter, told: Vec::new(), left: Vec::new() }
     }
 
@@ -192,6 +192,49 @@ fn while_the_bus_is_away_a_node_tells_what_happens_on_it() {
     a.hears(&removed(3), now);
     a.pass(now + DELAY);
     assert_eq!((&a.told, &a.left), (&vec![added(2), removed(3)], &vec![elsewhere]));
+}
+
+#[test]
+fn what_was_left_to_a_node_that_has_died_is_told_in_its_order() {
+    let begin = Instant::now();
+    let at = |seconds| begin + Duration::from_secs(seconds);
+    let mut b = Node::new(false);
+    b.hears(&added(1), at(0));
+    b.hears(&removed(2), at(1));
+    b.pass(at(4));
+    assert!(b.told.is_empty() && b.sorter.has_left());
+    b.bus.decider_dies(true, at(6));
+    // What was decided before it died, and is sorted afterwards.
+    let mut sorted = Vec::new();
+    b.sorter.add(added(3), false, at(5), |one| sorted.push(one));
+    b.take(sorted);
+    b.hears(&removed(4), at(7));
+    b.pass(at(10));
+    b.pass(at(11));
+    assert_eq!(b.told, [added(1), removed(2), added(3), removed(4)]);
+    assert!(!b.sorter.has_left());
+}
+
+#[test]
+fn what_was_left_is_told_if_the_next_one_dies_as_well_and_not_long_afterwards() {
+    let begin = Instant::now();
+    let at = |seconds| begin + Duration::from_secs(seconds);
+    let mut c = Node::new(false);
+    c.hears(&added(1), at(0));
+    c.hears(&added(2), at(3));
+    c.bus.decider_dies(false, at(6));
+    c.pass(at(6));
+    assert_eq!(c.told, [], "another one has told it");
+    c.bus.decider_dies(true, at(12));
+    c.pass(at(12));
+    assert_eq!(c.told, [added(2)], "the first one is too old");
+    c.decide(false);
+    c.hears(&added(3), at(13));
+    c.pass(at(24));
+    assert!(!c.sorter.has_left());
+    let mut few = LeftEvents::new(2);
+    (1..5).for_each(|version| few.keep(added(version), at(0)));
+    assert_eq!(few.take(|_, _| true), [added(3), added(4)]);
 }
 
 #[test]
