@@ -133,6 +133,12 @@ impl AwaitedEvents {
         }
     }
 
+    /// Whether the first event that is awaited of a subject has been since then or longer.
+    pub(super) fn is_late(&self, subject: &Subject, then: Instant) -> bool {
+        let subjects = self.subjects.lock();
+        subjects.get(subject).and_then(VecDeque::front).is_some_and(|first| first.since <= then)
+    }
+
     /// The last event that is awaited of each subject of which the first one has been awaited since then or longer.
     pub(super) fn since(&self, then: Option<Instant>) -> Vec<(Subject, EventNumber)> {
         if self.count.load(Ordering::Acquire) == 0 {

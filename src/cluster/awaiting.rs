@@ -161,10 +161,19 @@ impl<A: Adapter> ClusterNode<A> {
         let now = Instant::now().into_std();
         let Some(then) = now.checked_sub(within) else { return };
         for (subject, last) in self.awaited.since(Some(then)) {
+            // It may have come back, and wait behind another one that is here no longer than a second.
+            if !is_behind && self.is_parked_behind(&subject, now) {
+                continue;
+            }
             self.awaited.is_overdue.store(true, Ordering::Relaxed);
             let (late, _) = self.deliver_awaited(&subject, last, None);
             self.counts.lost(Loss::ReturnLate, late);
         }
+    }
+
+    fn is_parked_behind(&self, subject: &Subject, now: std::time::Instant) -> bool {
+        self.views.lock().parked.has(subject)
+            && now.checked_sub(WITHIN_WHEN_BEHIND).is_some_and(|then| !self.awaited.is_late(subject, then))
     }
 
     /// Delivers all that is awaited: the bus is away.

@@ -17,11 +17,11 @@ use super::envelope::{Content, Envelope, EventMessage, NoticeMessage, SnapshotRe
 use super::event_numbers::{EventNumber, HeardNumbers, Hearing};
 use super::inbox::Words;
 use super::node::ClusterNode;
+use super::parked::ParkedEvent;
 use super::peer_log::log_changes;
 use super::peers::PeerChange;
 use super::speaking::until;
 use super::status::{Loss, WordKind};
-use super::views::ParkedEvent;
 
 /// Words that are taken before others have their turn.
 const WORDS_PER_TURN: usize = 64;
@@ -74,7 +74,7 @@ impl<A: Adapter> WordReader<A> {
         loop {
             let (deadline, has_steps, has_much) = {
                 let views = self.node.views.lock();
-                (views.next_deadline(), views.has_steps(), views.has_much())
+                (views.parked.next_deadline(), views.has_steps(), views.has_much())
             };
             tokio::select! {
                 word = self.words.next(), if !has_much => match word {
@@ -225,23 +225,33 @@ impl<A: Adapter> WordReader<A> {
         }
     }
 
-    /// An event of this node comes back. It is delivered by that, unless it has been delivered already.
+    /// An event of this node comes back: behind others that wait, where some do.
     fn take_own_event(&mut self, subject: Subject, event: EventMessage, number: Option<u64>) {
-        let Subject::Channel { app, .. } = &subject else { return };
+        let Subject::Channel { channel, .. } = &subject else { return };
         let own = EventNumber { epoch: event.epoch, number: event.number };
         if !self.node.numbers.has_said(&subject, own) {
             // Others may write there, too.
             return self.node.counts.lost(Loss::Unreadable, 1);
         }
+        if channel.channel_type().is_presence() && self.node.views.lock().parked.has(&subject) {
+            return self.park(self.node.me, subject, event, 0, number);
+        }
+        self.deliver_own(&subject, event, number);
+    }
+
+    /// The same, whose turn it is. It is delivered, unless it has been already.
+    fn deliver_own(&self, subject: &Subject, event: EventMessage, number: Option<u64>) {
+        let Subject::Channel { app, .. } = subject else { return };
+        let own = EventNumber { epoch: event.epoch, number: event.number };
         if number.is_none() {
-            self.node.awaited_came(&subject, own, None);
+            self.node.awaited_came(subject, own, None);
         } else if let Some(expires_in) = self.hub.apps().by_id(app).map(|app| app.app().cache_ttl) {
             let remembered = RememberedAs { number, is_recalled: false, expires_in };
-            if !self.node.remembered_came(&subject, &event, remembered)
-                && self.node.claims.subscription(&subject).is_some()
+            if !self.node.remembered_came(subject, &event, remembered)
+                && self.node.claims.subscription(subject).is_some()
             {
-                self.node.awaited.note_delivered(&subject, own);
-                self.deliver(&subject, event, number);
+                self.node.awaited.note_delivered(subject, own);
+                self.deliver(subject, event, number);
             }
         }
     }
@@ -278,8 +288,8 @@ impl<A: Adapter> WordReader<A> {
                         PeerChange::Died { .. } => counts.peers_died.add_from_anywhere(1),
                         _ => counts.peers_left.add_from_anywhere(1),
                     }
-                    let parked = self.node.views.lock().depart(*node);
-                    parked.into_iter().for_each(|parked| self.deliver_parked(parked, false));
+                    // What waits for what it has not said is delivered by the end of this turn.
+                    self.node.views.lock().depart(*node);
                 }
                 PeerChange::Namesake { .. } | PeerChange::Settled { .. } => {}
             }
@@ -329,13 +339,25 @@ impl<A: Adapter> WordReader<A> {
         if !self.is_new(from, &subject, number_of_event, subscription) {
             return;
         }
-        let has_to_wait = is_presence && self.node.views.lock().has_to_wait(from, event.state);
+        let has_to_wait = is_presence && self.has_to_wait(from, &subject, event.state);
         if !has_to_wait {
             return self.deliver(&subject, event, number);
         }
+        let state = event.state;
+        self.park(from, subject, event, state, number);
+    }
+
+    /// Whether an event waits for changes of its node that precede it, or for another event of its channel that does.
+    fn has_to_wait(&self, from: NodeId, subject: &Subject, state: u64) -> bool {
+        let views = self.node.views.lock();
+        views.parked.has(subject) || views.told(from).is_some_and(|told| state > told)
+    }
+
+    /// Has an event wait for changes up to this one, behind those of its channel that wait.
+    fn park(&self, from: NodeId, subject: Subject, event: EventMessage, state: u64, number: Option<u64>) {
         let until = Instant::now().into_std() + self.node.config.state_wait;
-        let parked = ParkedEvent { subject, event, number, until };
-        let early = self.node.views.lock().park(from, parked, &self.node.config);
+        let parked = ParkedEvent { from, subject, event, state, number, until };
+        let early = self.node.views.lock().parked.park(parked, &self.node.config);
         early.into_iter().for_each(|parked| self.deliver_parked(parked, false));
     }
 
@@ -368,10 +390,15 @@ impl<A: Adapter> WordReader<A> {
     }
 
     fn deliver_parked(&self, parked: ParkedEvent, is_true: bool) {
-        if !is_true {
+        if !is_true && parked.state > 0 {
             self.node.counts.lost(Loss::StateLate, 1);
         }
-        self.deliver(&parked.subject, parked.event, parked.number);
+        let ParkedEvent { from, subject, event, number, .. } = parked;
+        if from == self.node.me {
+            self.deliver_own(&subject, event, number);
+        } else {
+            self.deliver(&subject, event, number);
+        }
     }
 
     fn deliver(&self, subject: &Subject, event: EventMessage, number: Option<u64>) {

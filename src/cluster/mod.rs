@@ -31,6 +31,7 @@ mod loss_log;
 mod memory;
 mod node;
 mod node_status;
+mod parked;
 mod peer_log;
 pub(crate) mod peers;
 mod recent;

@@ -36,7 +36,7 @@ impl<A: Adapter> ClusterView for ClusterNode<A> {
             inbox_bytes: self.inbox.waiting_bytes(),
             outgoing_words: outgoing.0,
             outgoing_bytes: outgoing.1,
-            waiting_events: views.waiting().events,
+            waiting_events: views.parked.backlog().events,
             untold_changes: views.steps(),
             unsaid_facts: self.telling.unsaid(),
             ..self.figures(ignored, &views)

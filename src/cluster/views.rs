@@ -1,5 +1,5 @@
 //! What this node knows of each other node, and how far the hub has been told: step by step, so that one node's million
-//! members hold up nobody's events. Events wait here for the changes of members that precede them. Pure.
+//! members hold up nobody's events. Pure.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
@@ -7,9 +7,7 @@ use std::time::Instant;
 use crate::channel::NodeId;
 use crate::hub::AppIndex;
 
-use super::adapter::Subject;
-use super::config::ClusterConfig;
-use super::envelope::EventMessage;
+use super::parked::{ParkedEvent, ParkedEvents};
 use super::replica::{Replica, ReplicaBounds, ReplicaChange, ReplicaCounts};
 
 /// How much another node may say that it has: more than a node serves.
@@ -23,18 +21,12 @@ const MUCH: usize = 65_536;
 #[derive(Debug, Default)]
 pub(super) struct Views {
     views: BTreeMap<NodeId, PeerView>,
-    waiting: ViewBacklog,
+    /// Events that wait for the hub to be told of what precedes them.
+    pub(super) parked: ParkedEvents,
     /// What has happened to replicas of nodes that have gone.
     departed: ReplicaCounts,
     /// The apps that the hub has, by what tells them from those before.
     pub(super) apps: BTreeMap<String, AppIndex>,
-}
-
-/// What waits in all of them.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct ViewBacklog {
-    pub(super) events: usize,
-    pub(super) bytes: usize,
 }
 
 /// What is known of one other node. It stays until the hub has been told that nothing is left.
@@ -46,7 +38,6 @@ pub(super) struct PeerView {
     steps: VecDeque<Step>,
     /// The number of the last fact that the hub has been told of.
     told: u64,
-    parked: VecDeque<ParkedEvent>,
     /// When a snapshot was asked for, or a part of it came.
     pub(super) asked: Option<Instant>,
 }
@@ -58,17 +49,6 @@ enum Step {
     Told(u64),
 }
 
-/// An event that waits for the changes that precede it.
-#[derive(Debug)]
-pub(super) struct ParkedEvent {
-    pub(super) subject: Subject,
-    pub(super) event: EventMessage,
-    /// The number that the engine gave it.
-    pub(super) number: Option<u64>,
-    /// Until when it waits at most.
-    pub(super) until: Instant,
-}
-
 impl Views {
     /// A node has appeared, or has come back by the heartbeat of this number.
     pub(super) fn appear(&mut self, node: NodeId, returned: u64) {
@@ -78,18 +58,16 @@ impl Views {
         view.asked = None;
     }
 
-    /// A node has gone: nothing is left of it, and nothing waits for what it will not say. Returns the events that did.
-    pub(super) fn depart(&mut self, node: NodeId) -> Vec<ParkedEvent> {
-        let Some(view) = self.views.get_mut(&node) else { return Vec::new() };
+    /// A node has gone: nothing is left of it.
+    pub(super) fn depart(&mut self, node: NodeId) {
+        let Some(view) = self.views.get_mut(&node) else { return };
         if let Some(replica) = view.replica.take() {
             self.departed = sum(self.departed, replica.counts());
             // These are numbers of this life: where it comes back, they say nothing of what is known then.
             view.steps.retain(|step| matches!(step, Step::Change(_)));
             replica.remove(&mut |change| view.steps.push_back(Step::Change(change)));
         }
-        let parked = std::mem::take(&mut view.parked);
-        parked.iter().for_each(|event| self.waiting.remove(event));
-        parked.into()
+        self.parked.is_stale = true;
     }
 
     /// The view of a node that is there.
@@ -110,6 +88,7 @@ impl Views {
         if replica.is_in_step() {
             if steps.is_empty() {
                 view.told = replica.number();
+                self.parked.is_stale = true;
             } else {
                 steps.push_back(Step::Told(replica.number()));
             }
@@ -135,7 +114,10 @@ impl Views {
             for step in view.steps.drain(..share.min(view.steps.len())) {
                 match step {
                     Step::Change(change) => tell(*node, &change),
-                    Step::Told(number) => view.told = number,
+                    Step::Told(number) => {
+                        view.told = number;
+                        self.parked.is_stale = true;
+                    }
                 }
             }
             if view.steps.is_empty() && view.steps.capacity() > 1024 {
@@ -193,67 +175,22 @@ impl Views {
         }
     }
 
-    /// Whether an event waits for changes of its node, or for events that do.
-    pub(super) fn has_to_wait(&self, node: NodeId, state: u64) -> bool {
-        self.views
-            .get(&node)
-            .is_some_and(|view| view.replica.is_some() && (state > view.told || !view.parked.is_empty()))
-    }
-
-    /// Has an event wait. If too many do, returns those of the node that have to go first.
-    pub(super) fn park(
-        &mut self,
-        node: NodeId,
-        event: ParkedEvent,
-        config: &ClusterConfig,
-    ) -> Vec<ParkedEvent> {
-        let Some(view) = self.views.get_mut(&node) else { return vec![event] };
-        self.waiting.add(&event);
-        view.parked.push_back(event);
-        let mut early = Vec::new();
-        while self.waiting.events > config.waiting_events || self.waiting.bytes > config.waiting_bytes {
-            let Some(first) = view.parked.pop_front() else { break };
-            self.waiting.remove(&first);
-            early.push(first);
-        }
-        early
+    /// The number of the last fact of a node that the hub has been told of; none if the node is not there, and tells nothing
+    /// more.
+    pub(super) fn told(&self, node: NodeId) -> Option<u64> {
+        self.views.get(&node).filter(|view| view.replica.is_some()).map(|view| view.told)
     }
 
     /// Events that need not wait any more, each with whether what it waited for is true.
     pub(super) fn unpark(&mut self, now: Instant) -> Vec<(ParkedEvent, bool)> {
-        let mut ready = Vec::new();
-        for view in self.views.values_mut().filter(|view| !view.parked.is_empty()) {
-            while let Some(first) = view.parked.front() {
-                let is_true = first.event.state <= view.told;
-                if !is_true && first.until > now {
-                    break;
-                }
-                if let Some(first) = view.parked.pop_front() {
-                    self.waiting.remove(&first);
-                    ready.push((first, is_true));
-                }
-            }
-        }
-        ready
-    }
-
-    /// When the first of those that wait has waited for long enough.
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
-        if self.waiting.events == 0 {
-            return None;
-        }
-        self.views.values().filter_map(|view| view.parked.front()).map(|event| event.until).min()
+        let Views { views, parked, .. } = self;
+        parked.take(now, |node| views.get(&node).filter(|view| view.replica.is_some()).map(|view| view.told))
     }
 
     /// What has happened to all replicas.
     pub(super) fn counts(&self) -> ReplicaCounts {
         let replicas = self.views.values().filter_map(|view| view.replica.as_ref());
         replicas.map(Replica::counts).fold(self.departed, sum)
-    }
-
-    /// What waits.
-    pub(super) fn waiting(&self) -> ViewBacklog {
-        self.waiting
     }
 }
 
@@ -264,18 +201,6 @@ fn sum(one: ReplicaCounts, other: ReplicaCounts) -> ReplicaCounts {
         refused: one.refused + other.refused,
         unknown: one.unknown + other.unknown,
         not_held: one.not_held + other.not_held,
-    }
-}
-
-impl ViewBacklog {
-    fn add(&mut self, event: &ParkedEvent) {
-        self.events += 1;
-        self.bytes += event.event.frame.websocket().len();
-    }
-
-    fn remove(&mut self, event: &ParkedEvent) {
-        self.events -= 1;
-        self.bytes -= event.event.frame.websocket().len();
     }
 }
 
@@ -296,9 +221,9 @@ mod tests {
         facts.push(&Arc::from("1"), &Fact::Connections { count: 3 });
         let batch = FactBatch { first: 1, facts: facts.take() };
         views.change(node, |replica, each| replica.apply(batch, each));
-        drop(views.depart(node));
+        views.depart(node);
         views.appear(node, 9);
         views.step(256, |_, _| ());
-        assert!(views.has_to_wait(node, 1), "nothing is known of it in its new life");
+        assert_eq!(views.told(node), Some(0), "nothing is known of it in its new life");
     }
 }

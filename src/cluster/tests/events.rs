@@ -1,5 +1,6 @@
 use super::*;
 use crate::cluster::adapter::Adapter;
+use crate::cluster::envelope::{Content, Envelope};
 use crate::cluster::inbox::inbox;
 use crate::cluster::local::Fate;
 use crate::cluster::status::Loss;
@@ -63,6 +64,32 @@ fn a_publisher_that_waits_is_heard_in_order_on_all_nodes_whichever_it_asks() {
     for node in &nodes {
         assert_eq!(node.status().figures.lost, [0; Loss::COUNT]);
     }
+}
+
+#[test]
+fn a_publisher_that_waits_is_heard_in_order_also_where_an_event_waits_for_a_member() {
+    let engine = LocalEngine::new();
+    let [a, b, c]: [TestNode; 3] = nodes(&engine);
+    let room = "presence-room";
+    let witness = c.joined(room, Some("witness"));
+    let _others = [a.joined(room, Some("ann")), b.joined(room, Some("bob"))];
+    until("all are there", || witness.roster().len() == 3);
+    let mut is_lost = false;
+    c.faults.fate(move |word| match Envelope::decode(&word.bytes) {
+        Ok(Envelope { content: Content::Facts(_), .. }) if !std::mem::replace(&mut is_lost, true) => {
+            Fate::IsLost
+        }
+        _ => Fate::Arrives,
+    });
+    let _cy = a.joined(room, Some("cy"));
+    a.publish_and_wait(room, "1");
+    b.publish_and_wait(room, "2");
+    c.publish_and_wait(room, "3");
+    a.publish_and_wait(room, "4");
+    until("all events", || witness.events().len() == 4);
+    assert_eq!(witness.events(), ["1", "2", "3", "4"]);
+    until("the member, too", || witness.roster().len() == 4);
+    assert_eq!(c.status().figures.waiting_events, 0);
 }
 
 #[test]
