@@ -31,6 +31,7 @@ pub mod signature;
 pub mod sink;
 pub mod skip;
 pub mod socket;
+pub mod standstill;
 pub mod target;
 pub mod test_mode;
 pub mod tls;

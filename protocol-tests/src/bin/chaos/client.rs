@@ -9,7 +9,7 @@ use heliostat_protocol_tests::nodes::pause;
 use heliostat_protocol_tests::{Incoming, Message, Socket};
 use serde_json::json;
 
-use crate::record::{Event, Move, Session, Stay};
+use crate::record::{Event, FENCE, Move, Session, Stay};
 use crate::stage::{Chance, HALL, ROOMS, Stage, lock};
 
 /// How long one look at the connection takes at most.
@@ -22,18 +22,16 @@ pub(crate) fn live(stage: &Stage, number: usize, stays: bool, mut chance: Chance
     let mut sessions = Vec::new();
     lock(&stage.places).insert(number, Some((user.clone(), None)));
     while !stage.is_over() {
-        if stage.hold.load(Ordering::SeqCst) && !stays {
-            lock(&stage.places).insert(number, Some((user.clone(), None)));
-            pause();
-            continue;
-        }
         let Some(node) = stage.somewhere(&mut chance) else {
             pause();
             continue;
         };
-        let mut visit = Visit { stage, number, stays, chance: chance.clone(), socket: None };
+        let mut visit = Visit::new(stage, number, stays, chance.clone());
         chance.next();
-        lock(&stage.places).insert(number, None);
+        if !visit.begins_to_move() {
+            pause();
+            continue;
+        }
         let session = visit.session(node, &user);
         lock(&stage.places).insert(number, Some((user.clone(), None)));
         match session {
@@ -50,9 +48,18 @@ struct Visit<'s> {
     stays: bool,
     chance: Chance,
     socket: Option<Socket>,
+    /// How many rooms it has asked for.
+    rooms: usize,
+    /// Where it has heard the last fence, and through which node.
+    fence: (usize, BTreeSet<(String, usize)>),
 }
 
-impl Visit<'_> {
+impl<'s> Visit<'s> {
+    fn new(stage: &'s Stage, number: usize, stays: bool, chance: Chance) -> Visit<'s> {
+        let rooms = if stays { 3 } else { 1 };
+        Visit { stage, number, stays, chance, socket: None, rooms, fence: (0, BTreeSet::new()) }
+    }
+
     /// One connection to a node; none if it does not come to one.
     fn session(&mut self, node: usize, user: &str) -> Option<Session> {
         let slot = &self.stage.slots[node];
@@ -68,12 +75,17 @@ impl Visit<'_> {
             rooms: Vec::new(),
             roster: BTreeSet::new(),
             moves: Vec::new(),
+            fences: Vec::new(),
         };
-        socket.join(HALL, &json!({ "user_id": user }).to_string());
-        for _ in 0..if self.stays { 3 } else { 1 } {
-            let room = format!("room-{}", self.chance.below(ROOMS));
-            socket.send(&json!({ "event": "pusher:subscribe", "data": { "channel": room } }));
-        }
+        let first = self.chance.below(ROOMS);
+        let said = catch_unwind(AssertUnwindSafe(|| {
+            socket.join(HALL, &json!({ "user_id": user }).to_string());
+            for n in 0..self.rooms {
+                let room = format!("room-{}", (first + n) % ROOMS);
+                socket.send(&json!({ "event": "pusher:subscribe", "data": { "channel": room } }));
+            }
+        }));
+        said.ok()?;
         self.socket = Some(socket);
         let stay = Duration::from_millis(300 + self.chance.next() % 2500);
         loop {
@@ -84,12 +96,10 @@ impl Visit<'_> {
                 Ok(Some(Incoming::Close(_) | Incoming::End)) | Err(_) => break,
             }
             session.ended = Instant::now();
-            let held = self.stage.hold.load(Ordering::SeqCst);
             if self.stage.is_over() {
                 break;
             }
-            if !self.stays && !held && session.ended > asked + stay {
-                lock(&self.stage.places).insert(self.number, None);
+            if !self.stays && session.ended > asked + stay && self.begins_to_move() {
                 break;
             }
         }
@@ -97,43 +107,70 @@ impl Visit<'_> {
         Some(session)
     }
 
-    fn note(&self, session: &mut Session, message: &Message) {
+    /// Says that it is about to move, unless all who can should stay where they are.
+    fn begins_to_move(&self) -> bool {
+        let mut places = lock(&self.stage.places);
+        let moves = self.stays || !self.stage.hold.load(Ordering::SeqCst);
+        if moves {
+            places.insert(self.number, None);
+        }
+        moves
+    }
+
+    fn note(&mut self, session: &mut Session, message: &Message) {
         let now = Instant::now();
         let channel = message.channel.as_deref().unwrap_or_default();
         match message.event.as_str() {
-            "pusher_internal:subscription_succeeded" if channel == HALL => {
-                session.joined = Some(now);
-                let roster = message.decoded();
-                let ids = roster["presence"]["ids"].as_array().cloned().unwrap_or_default();
-                session.roster = ids.iter().filter_map(|id| id.as_str().map(str::to_owned)).collect();
-                let place = Some((session.user.clone(), Some(session.node)));
-                lock(&self.stage.places).insert(self.number, place);
-            }
             "pusher_internal:subscription_succeeded" => {
-                let stay = Stay { room: channel.to_owned(), joined: now, left: None, heard: Vec::new() };
-                session.rooms.push(stay);
+                if channel == HALL {
+                    session.joined = Some(now);
+                    let roster = message.decoded();
+                    let ids = roster["presence"]["ids"].as_array().cloned().unwrap_or_default();
+                    session.roster = ids.iter().filter_map(|id| id.as_str().map(str::to_owned)).collect();
+                } else {
+                    session.rooms.push(Stay { room: channel.to_owned(), joined: now, heard: Vec::new() });
+                }
+                if session.joined.is_some() && session.rooms.len() == self.rooms {
+                    let place = Some((session.user.clone(), Some(session.node)));
+                    lock(&self.stage.places).insert(self.number, place);
+                }
             }
             name @ ("pusher_internal:member_added" | "pusher_internal:member_removed") => {
                 let user = message.decoded()["user_id"].as_str().unwrap_or_default().to_owned();
                 session.moves.push(Move { at: now, user, came: name.ends_with("added") });
             }
             "number" => {
-                let event = message.data.as_str().and_then(Event::parse);
-                let stay = session.rooms.iter_mut().find(|stay| stay.room == channel);
-                if let (Some(event), Some(stay)) = (event, stay) {
+                let Some(event) = message.data.as_str().and_then(Event::parse) else { return };
+                if let Some(stay) = session.rooms.iter_mut().find(|stay| stay.room == channel) {
                     stay.heard.push(event);
+                }
+                if event.publisher == FENCE {
+                    self.note_fence(session, channel, event);
                 }
             }
             _ => {}
         }
     }
 
+    fn note_fence(&mut self, session: &mut Session, channel: &str, event: Event) {
+        let (number, heard) = &mut self.fence;
+        if *number != event.number {
+            (*number, *heard) = (event.number, BTreeSet::new());
+        }
+        heard.insert((channel.to_owned(), event.node));
+        let in_hall = heard.iter().filter(|(channel, _)| channel == HALL).count();
+        let nodes = self.stage.slots.len();
+        if channel == HALL && in_hall == nodes {
+            session.fences.push((*number, session.moves.len()));
+        }
+        if heard.len() == nodes * (1 + self.rooms) {
+            lock(&self.stage.reached).insert(self.number, *number);
+        }
+    }
+
     /// Leaves in one of the ways in which clients do.
     fn leave(&mut self, session: &mut Session) {
         session.ended = Instant::now();
-        for stay in &mut session.rooms {
-            stay.left.get_or_insert(session.ended);
-        }
         let Some(socket) = self.socket.take() else { return };
         let politely = self.chance.below(2) == 0 && !self.stage.is_over();
         let _ = catch_unwind(AssertUnwindSafe(|| if politely { socket.close() } else { socket.vanish() }));

@@ -5,6 +5,7 @@
 //! the machine. The exit status is 1 if anything that must hold did not.
 #![allow(clippy::unwrap_used, reason = "a panic is how the harness reports a failure")]
 
+mod agreement;
 mod client;
 mod judge;
 mod nemesis;
@@ -18,7 +19,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use heliostat_protocol_tests::{Engine, Shared, Sink};
+use heliostat_protocol_tests::{Engine, Shared, Sink, standstill};
 
 use nemesis::Nemesis;
 use stage::{Chance, Stage};
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Vec<String> {
+    standstill::watch();
     let engine = Engine::named(&arguments.engine).expect("it was looked at");
     let sink = Sink::start(&Shared::Main.credentials());
     let stage = Arc::new(Stage::open(&engine, &sink));

@@ -1,26 +1,20 @@
 //! Makes trouble, ends it, and waits until all is well again.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use heliostat_protocol_tests::engine::RedisServer;
 use heliostat_protocol_tests::nodes::pause;
-use heliostat_protocol_tests::{Engine, Target};
+use heliostat_protocol_tests::{Engine, standstill};
 
-use crate::record::Trouble;
-use crate::stage::{Chance, HALL, Stage, lock};
+use crate::agreement::{agreement, fence};
+use crate::record::{Calm, Trouble};
+use crate::stage::{Chance, Slot, Stage, lock};
 
-/// All must agree so long after the end of a trouble: N6 gives a death ten seconds and N16 healing five, and this machine
-/// does other things besides.
-const HEALING: Duration = Duration::from_secs(30);
-
-/// Nothing is done to anybody for so long, before what was answered last must have arrived.
-const ARRIVAL: Duration = Duration::from_millis(1000);
-
-/// Whoever reads has read within this what has been sent.
-const READING: Duration = Duration::from_millis(400);
+/// All must agree so long after the end of a trouble, and have heard what was published then: N6 gives a death ten seconds
+/// and N16 healing five, and this machine may do other things besides.
+const HEALING: Duration = Duration::from_secs(60);
 
 /// Shorter than the dead time, and longer.
 const BRIEF: Duration = Duration::from_millis(2500);
@@ -58,6 +52,8 @@ pub(crate) struct Nemesis<'s> {
     led_to_spare: bool,
     counts: BTreeMap<String, usize>,
     slowest: Duration,
+    /// The number of the last one.
+    fences: usize,
     faults: Vec<String>,
 }
 
@@ -75,6 +71,7 @@ impl<'s> Nemesis<'s> {
             led_to_spare: false,
             counts,
             slowest,
+            fences: 0,
             faults: Vec::new(),
         }
     }
@@ -95,7 +92,8 @@ impl<'s> Nemesis<'s> {
         let began = Instant::now();
         self.carry_out(strike, node, time);
         let healed = self.settle(&name);
-        let trouble = Trouble { name, node: alone.then_some(node), began, healed };
+        let stood_still = standstill::longest(began, healed).is_some();
+        let trouble = Trouble { name, node: alone.then_some(node), stood_still, began, healed };
         lock(&self.stage.troubles).push(trouble);
         self.calm();
     }
@@ -189,65 +187,94 @@ impl<'s> Nemesis<'s> {
         }
     }
 
-    /// Waits until all nodes are ready and list exactly those who are there; returns when that was first so.
+    /// Waits until all nodes are ready and list exactly those who are there, and all of these have heard a fence; returns
+    /// when all was well.
     pub(crate) fn settle(&mut self, after: &str) -> Instant {
         let began = Instant::now();
         self.stage.hold.store(true, Ordering::SeqCst);
         let healed = loop {
-            match self.agreement() {
+            let why = match agreement(self.stage) {
                 Ok(there) => {
                     let healed = Instant::now();
-                    self.wait(READING);
-                    lock(&self.stage.truths).push((healed, Instant::now(), there));
-                    break healed;
+                    match self.fence(began + HEALING) {
+                        Ok(number) => {
+                            lock(&self.stage.truths).push((number, there));
+                            break healed;
+                        }
+                        Err(why) => why,
+                    }
                 }
-                Err(why) if began.elapsed() > HEALING => {
-                    self.faults.push(format!("N16: not well {HEALING:?} after {after}: {why}"));
-                    break Instant::now();
-                }
-                Err(_) => pause(),
+                Err(why) => why,
+            };
+            if began.elapsed() > HEALING {
+                self.not_well(&format!("N16: not well {HEALING:?} after {after}: {why}"));
+                break Instant::now();
             }
+            pause();
         };
         self.stage.hold.store(false, Ordering::SeqCst);
         self.slowest = self.slowest.max(healed - began);
         healed
     }
 
-    /// Who is there, as all nodes say; or why not all is well.
-    fn agreement(&self) -> Result<BTreeSet<String>, String> {
-        let mut there = BTreeSet::new();
-        for place in lock(&self.stage.places).values() {
-            match place {
-                Some((user, Some(_))) => drop(there.insert(user.clone())),
-                Some((user, None)) if user.starts_with("stays") => return Err(format!("{user} is nowhere")),
-                Some((_, None)) => {}
-                None => return Err("somebody moves".to_owned()),
-            }
-        }
-        for (n, slot) in self.stage.slots.iter().enumerate() {
-            let node = lock(&slot.node);
-            let node = node.as_ref().ok_or("a node is missing")?;
-            let looked = catch_unwind(AssertUnwindSafe(|| (node.ready(), users(&slot.target()))));
-            let Ok((ready, users)) = looked else { return Err(format!("node {n} does not answer")) };
-            if ready.status != 200 {
-                return Err(format!("node {n} is not ready: {}", ready.text()));
-            }
-            if users != there {
-                let more: Vec<_> = users.difference(&there).collect();
-                let less: Vec<_> = there.difference(&users).collect();
-                return Err(format!("node {n} lists {more:?} too many and {less:?} too few"));
-            }
-        }
-        Ok(there)
+    fn fence(&mut self, deadline: Instant) -> Result<usize, String> {
+        self.fences += 1;
+        fence(self.stage, self.fences, deadline)?;
+        Ok(self.fences)
     }
 
-    /// Lets all be well for a while.
+    /// Notes a fault, and shows what the nodes say.
+    fn not_well(&mut self, fault: &str) {
+        for slot in &self.stage.slots {
+            if let Some(node) = &*lock(&slot.node) {
+                eprintln!("node {} says:\n{}", node.name, node.broker().log());
+            }
+        }
+        self.faults.push(fault.to_owned());
+    }
+
+    /// Lets all be well for a while, and waits until everybody has heard what was published then.
     fn calm(&mut self) {
+        let late = self.late_returns();
         let from = Instant::now();
         let time = Duration::from_millis(1000 + self.chance.next() % 1500);
         self.wait(time);
-        lock(&self.stage.calm).push((from, Instant::now()));
-        self.wait(ARRIVAL);
+        let to = Instant::now();
+        self.stage.hold.store(true, Ordering::SeqCst);
+        while let Err(why) = self.fence(to + HEALING) {
+            if to.elapsed() > HEALING {
+                self.not_well(&format!("N1: {HEALING:?} after a calm: {why}"));
+                break;
+            }
+            pause();
+        }
+        let was_late = self.late_returns() > late;
+        let stood = standstill::longest(from, Instant::now());
+        if let Some(stood) = stood {
+            // It may be seen by all of them, until all is well again.
+            println!("  this machine stood still for {stood:?}");
+            let (name, healed) =
+                ("a machine that stood still".to_owned(), self.settle("a machine that stood still"));
+            lock(&self.stage.troubles).push(Trouble {
+                name,
+                node: None,
+                stood_still: true,
+                began: from,
+                healed,
+            });
+        }
+        lock(&self.stage.calm).push(Calm { from, to, was_late, stood_still: stood.is_some() });
+        self.stage.hold.store(false, Ordering::SeqCst);
+    }
+
+    /// Events that nodes have delivered without having had them back from the engine.
+    fn late_returns(&self) -> f64 {
+        let late = |slot: &Slot| {
+            let node = lock(&slot.node);
+            node.as_ref()
+                .map_or(0.0, |node| node.metric("heliostat_cluster_lost_total", "reason=\"return_late\""))
+        };
+        self.stage.slots.iter().map(late).sum()
     }
 
     /// What was done, and what was wrong.
@@ -257,10 +284,4 @@ impl<'s> Nemesis<'s> {
         println!("  all was well again after {:.1} s at most", self.slowest.as_secs_f64());
         self.faults
     }
-}
-
-fn users(target: &Target) -> BTreeSet<String> {
-    let answer = target.get(&format!("/channels/{HALL}/users")).send().json();
-    let users = answer["users"].as_array().cloned().unwrap_or_default();
-    users.iter().filter_map(|user| user["id"].as_str().map(str::to_owned)).collect()
 }

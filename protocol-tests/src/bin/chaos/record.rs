@@ -15,6 +15,8 @@ pub(crate) struct Session {
     pub(crate) rooms: Vec<Stay>,
     pub(crate) roster: BTreeSet<String>,
     pub(crate) moves: Vec<Move>,
+    /// The fences that it has heard in the hall through every node, each with the number of moves that it had heard by then.
+    pub(crate) fences: Vec<(usize, usize)>,
 }
 
 /// A subscription of a session.
@@ -22,12 +24,14 @@ pub(crate) struct Session {
 pub(crate) struct Stay {
     pub(crate) room: String,
     pub(crate) joined: Instant,
-    /// When it asked to leave, if it did.
-    pub(crate) left: Option<Instant>,
     pub(crate) heard: Vec<Event>,
 }
 
-/// An event as it was published: by whom, its number among those of the publisher in the room, through which node.
+/// Who publishes fences.
+pub(crate) const FENCE: usize = usize::MAX;
+
+/// An event as it was published: by whom, its number among those of the publisher in the room, through which node. A fence is
+/// published through every node, to the hall and all rooms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Event {
     pub(crate) publisher: usize,
@@ -47,6 +51,17 @@ impl Event {
     }
 }
 
+/// A while in which nothing was done to anybody.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Calm {
+    pub(crate) from: Instant,
+    pub(crate) to: Instant,
+    /// The engine was slower than nodes wait for their own events: these may have been delivered out of their order.
+    pub(crate) was_late: bool,
+    /// This machine did not let programs run all the while: a node may have been away.
+    pub(crate) stood_still: bool,
+}
+
 /// What a session was told of a user in the hall.
 #[derive(Debug)]
 pub(crate) struct Move {
@@ -56,7 +71,7 @@ pub(crate) struct Move {
 }
 
 /// A publish that was answered.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Publication {
     pub(crate) room: String,
     pub(crate) event: Event,
@@ -71,6 +86,15 @@ pub(crate) struct Trouble {
     pub(crate) name: String,
     /// The node that it was made for; none if it is the bus of all.
     pub(crate) node: Option<usize>,
+    /// This machine did not let programs run all the while: any node may have been taken for dead.
+    pub(crate) stood_still: bool,
     pub(crate) began: Instant,
     pub(crate) healed: Instant,
+}
+
+impl Trouble {
+    /// Whether the others may have taken this node for dead.
+    pub(crate) fn may_silence(&self, node: usize) -> bool {
+        self.stood_still || self.node == Some(node)
+    }
 }

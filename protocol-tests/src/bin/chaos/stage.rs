@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use heliostat_protocol_tests::nodes::NODE_APPS;
 use heliostat_protocol_tests::{Engine, Forwarder, Node, Setup, Shared, Sink, Target};
 
-use crate::record::Trouble;
+use crate::record::{Calm, Publication, Trouble};
 
 /// Where everybody is a member.
 pub(crate) const HALL: &str = "presence-hall";
@@ -43,10 +42,14 @@ pub(crate) struct Stage {
     /// Of each client: its user, and its node if it is a member. None while it is about to change that.
     pub(crate) places: Mutex<BTreeMap<usize, Option<Place>>>,
     /// When all was well, and nothing was done to anybody.
-    pub(crate) calm: Mutex<Vec<(Instant, Instant)>>,
+    pub(crate) calm: Mutex<Vec<Calm>>,
     pub(crate) troubles: Mutex<Vec<Trouble>>,
-    /// Who was there, from when to when.
-    pub(crate) truths: Mutex<Vec<(Instant, Instant, BTreeSet<String>)>>,
+    /// Who was there when this fence was published.
+    pub(crate) truths: Mutex<Vec<(usize, BTreeSet<String>)>>,
+    /// The last fence that each client has heard through every node, in the hall and each of its rooms.
+    pub(crate) reached: Mutex<BTreeMap<usize, usize>>,
+    /// The fences in the rooms.
+    pub(crate) fences: Mutex<Vec<Publication>>,
 }
 
 impl Stage {
@@ -88,6 +91,8 @@ impl Stage {
             calm: Mutex::default(),
             troubles: Mutex::default(),
             truths: Mutex::default(),
+            reached: Mutex::default(),
+            fences: Mutex::default(),
         }
     }
 
