@@ -8,8 +8,9 @@ use serde_json::Value;
 use crate::http::{Connection, Response};
 use crate::{Broker, Engine, Forwarder, Shared, Target, be_patient, patience};
 
-/// How long one expected thing may take that several nodes do together: the death of a node takes up to 10 s.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long one expected thing may take that several nodes do together, on a machine that is busy with something else: the
+/// death of a node takes up to 10 s.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The apps of nodes, unless a test has its own: as in [`crate::target::MAIN_APP`], and one that counts subscribers.
 pub const NODE_APPS: &str = r#"
@@ -42,6 +43,7 @@ pub struct Setup {
     cluster: String,
     flag: bool,
     port: Option<u16>,
+    environment: Vec<(String, String)>,
 }
 
 /// One node: a broker with an admin listener.
@@ -78,6 +80,7 @@ impl Setup {
             cluster: String::new(),
             flag: false,
             port: None,
+            environment: Vec::new(),
         }
     }
 
@@ -128,6 +131,13 @@ impl Setup {
         self
     }
 
+    /// With this variable in the environment of the process.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Setup {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// With clients at this port.
     #[must_use]
     pub fn at_port(mut self, port: u16) -> Setup {
@@ -138,7 +148,7 @@ impl Setup {
     /// The configuration of a node of this name.
     #[must_use]
     pub fn configuration(&self, name: &str) -> String {
-        let Setup { url, prefix, apps, server, cluster, flag, port: _ } = self;
+        let Setup { url, prefix, apps, server, cluster, flag, .. } = self;
         let url = if *flag { String::new() } else { format!("url = \"{url}\"\n") };
         format!(
             "[server]\nworkers = 1\n{server}\n[admin]\nenabled = true\nport = 0\ntoken = \"{TOKEN}\"\n\
@@ -177,7 +187,11 @@ impl Setup {
         let configuration = self.configuration(name);
         let broker = match self.port {
             Some(port) => Broker::start_at(&configuration, port),
-            None => Broker::start_with(Some(&configuration), &flag, &[]),
+            None => {
+                let environment =
+                    self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+                Broker::start_with(Some(&configuration), &flag, &environment.collect::<Vec<_>>())
+            }
         };
         let broker = Arc::new(broker);
         let line = broker.await_line("serves the admin listener on http://");

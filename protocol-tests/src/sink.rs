@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -19,7 +19,7 @@ const HEAD_BYTES: usize = 16 * 1024;
 /// The header with the number of the attempt; in lower case.
 const ATTEMPT: &str = "x-heliostat-attempt";
 
-/// How far a webhook's date may be from now.
+/// How far a webhook's date may be from now, usually.
 const CLOCK_SLACK_MS: u64 = 60_000;
 
 /// What the endpoint does with a request.
@@ -53,6 +53,8 @@ struct Shared {
     connections: Mutex<Vec<TcpStream>>,
     accepted: AtomicUsize,
     ended: AtomicBool,
+    /// How far a webhook's date may be from now.
+    clock_slack_ms: AtomicU64,
 }
 
 /// One request, which was found to be in order.
@@ -139,6 +141,7 @@ impl Sink {
             connections: Mutex::default(),
             accepted: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
+            clock_slack_ms: AtomicU64::new(CLOCK_SLACK_MS),
         });
         let serving = Arc::clone(&shared);
         thread::spawn(move || {
@@ -169,6 +172,12 @@ impl Sink {
     /// What it does with every other request from now on.
     pub fn usually(&self, answer: Answer) {
         *lock(&self.shared.usual) = answer;
+    }
+
+    /// Has it take webhooks of brokers whose clocks are off, by so much more than usual.
+    pub fn forgive_clocks(&self, off: Duration) {
+        let more = u64::try_from(off.as_millis()).unwrap_or(u64::MAX);
+        self.shared.clock_slack_ms.store(CLOCK_SLACK_MS.saturating_add(more), Ordering::SeqCst);
     }
 
     /// Connections that were made to it.
@@ -303,7 +312,8 @@ impl Shared {
         let json: Value = serde_json::from_str(body).map_err(|error| error.to_string())?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let date = json["time_ms"].as_u64().ok_or("its time_ms is no integer")?;
-        if u64::try_from(now).unwrap_or_default().abs_diff(date) > CLOCK_SLACK_MS {
+        let slack = self.clock_slack_ms.load(Ordering::SeqCst);
+        if u64::try_from(now).unwrap_or_default().abs_diff(date) > slack {
             return Err(format!("its time_ms is {date} at {now}"));
         }
         match header(ATTEMPT).parse::<u32>() {

@@ -18,7 +18,7 @@ pub use server::RedisServer;
 pub use sharded::Sharded;
 
 /// How long the servers of an engine may take until they serve together.
-const START_DEADLINE: Duration = Duration::from_secs(30);
+const START_DEADLINE: Duration = Duration::from_secs(60);
 
 /// The name under which Sentinel knows its primary.
 pub const SENTINEL_NAME: &str = "heliostat";

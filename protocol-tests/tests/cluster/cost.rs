@@ -1,6 +1,7 @@
 //! What an event costs the engine, and nodes that want nothing of it: counted at the engine itself.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use heliostat_protocol_tests::{Engine, Setup, Socket, unique};
 
@@ -91,4 +92,33 @@ fn a_node_lets_go_of_a_channel_that_nobody_has() {
     one.target.publish(&channels[0], "again", "");
     second.expect_on(&channels[0], "again");
     eventually("both are ready", || (one.ready().status == 200).then_some(()));
+}
+
+/// What an event costs with three nodes is measured for each of them and for the engine, and printed: figures for a few
+/// events, of which all arrive. What they should be is for a machine that does nothing else.
+///
+/// Proves: N20.
+#[test]
+fn what_an_event_costs_is_measured() {
+    let output = Command::new(env!("CARGO_BIN_EXE_cluster-cost"))
+        .args(["1600", "events"])
+        .env("PROTOCOL_TESTS_BIN", heliostat_protocol_tests::broker::binary())
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{words}{}", String::from_utf8_lossy(&output.stderr));
+    for role in [
+        "one node alone",
+        "accepting",
+        "receiving 1",
+        "receiving 2",
+        "the engine",
+        "without subscribers, node 1",
+    ] {
+        let line = words.lines().find(|line| line.trim_start().starts_with(role));
+        let figure =
+            line.and_then(|line| line.split("µs").next()?.split_whitespace().last()?.parse::<f64>().ok());
+        assert!(figure.is_some(), "no figure for {role}: {words}");
+    }
+    println!("{words}");
 }

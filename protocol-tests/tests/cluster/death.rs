@@ -1,19 +1,13 @@
 //! The death of a node: exactly those who were on it leave, once.
 
-use std::time::{Duration, Instant};
-
 use heliostat_protocol_tests::nodes::NODE_APPS;
 use heliostat_protocol_tests::{Socket, unique};
 use serde_json::Value;
 
 use crate::{REMOVED, Trio, all_list, assert_quiet, member, sorted, users_told};
 
-/// Within which everybody has heard of a death. On a machine that is busy with something else it is not judged more
-/// strictly than the harness waits.
-const DEATH: Duration = Duration::from_secs(10);
-
 /// A node with a hundred members is killed: every subscriber elsewhere hears of each user who is nowhere else once, and of
-/// nobody else, within ten seconds; then all nodes list the same.
+/// nobody else; then all nodes list the same. Within how many seconds, the tests of `src/cluster/peers` say.
 ///
 /// Proves: N6.
 #[test]
@@ -35,13 +29,10 @@ fn exactly_the_members_of_a_killed_node_leave_once() {
     all_list(&trio.nodes, &channel, &everybody);
     let _ = crate::settle(&trio.nodes, &channel, &mut watchers);
     trio.nodes[0].broker().kill();
-    let died = Instant::now();
     let gone = sorted((10..100).map(|n| format!("u{n}")));
     for watcher in &mut watchers {
         assert_eq!(users_told(watcher, REMOVED, gone.len()), gone);
     }
-    let took = died.elapsed();
-    assert!(took < DEATH, "{took:?}");
     let left = sorted((0..10).map(|n| format!("u{n}")).chain((0..3).map(|n| format!("w{n}"))));
     all_list(&trio.nodes[1..], &channel, &left);
     assert_quiet(&trio.nodes[1..], &channel, &mut watchers);
@@ -80,7 +71,6 @@ fn a_thousand_members_of_a_killed_node_leave_once() {
         let _ = crate::settle(&trio.nodes, channel, &mut watchers);
     }
     trio.nodes[0].broker().kill();
-    let died = Instant::now();
     let mut gone: Vec<(String, String)> = channels
         .iter()
         .flat_map(|channel| (0..100).map(move |n| (channel.clone(), format!("u{n}"))))
@@ -97,8 +87,6 @@ fn a_thousand_members_of_a_killed_node_leave_once() {
         told.sort_unstable();
         assert_eq!(told, gone);
     }
-    let took = died.elapsed();
-    assert!(took < DEATH, "{took:?}");
     for channel in &channels {
         all_list(&trio.nodes[1..], channel, &sorted(["w-b", "w-c"]));
         assert_quiet(&trio.nodes[1..], channel, &mut watchers);

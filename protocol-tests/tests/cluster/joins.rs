@@ -4,7 +4,7 @@ use heliostat_protocol_tests::http::Connection;
 use heliostat_protocol_tests::{Forwarder, Node, Setup, unique};
 use serde_json::json;
 
-use crate::{ADDED, Trio, ask_for, assert_quiet, member, shared};
+use crate::{ADDED, Trio, ask_for, assert_quiet, member, on_shared_nodes};
 
 const SUCCEEDED: &str = "pusher_internal:subscription_succeeded";
 
@@ -13,23 +13,24 @@ const SUCCEEDED: &str = "pusher_internal:subscription_succeeded";
 /// Proves: N2.
 #[test]
 pub(crate) fn the_first_subscriber_hears_what_is_published_right_after_its_success() {
-    let trio = shared();
-    let mut connections: Vec<Connection> =
-        trio.nodes.iter().map(|node| Connection::open(&node.target)).collect();
-    let mut sockets: Vec<_> = trio.nodes.iter().map(|node| node.target.connect()).collect();
-    for round in 0..200 {
-        let channel = unique("room-");
-        let (there, here) = (round % 3, (round + 1 + round / 3 % 2) % 3);
-        sockets[there].subscribe(&channel);
-        let body = json!({ "name": "soon", "channel": channel, "data": round.to_string() });
-        let answer = trio.nodes[here].target.post("/events", &body).send_on(&mut connections[here]);
-        answer.assert_empty_object();
-        assert_eq!(sockets[there].expect_on(&channel, "soon").data, json!(round.to_string()));
-        // What is left of it must not matter for the next.
-        if round % 2 == 0 {
-            sockets[there].unsubscribe(&channel);
+    on_shared_nodes(|trio| {
+        let mut connections: Vec<Connection> =
+            trio.nodes.iter().map(|node| Connection::open(&node.target)).collect();
+        let mut sockets: Vec<_> = trio.nodes.iter().map(|node| node.target.connect()).collect();
+        for round in 0..200 {
+            let channel = unique("room-");
+            let (there, here) = (round % 3, (round + 1 + round / 3 % 2) % 3);
+            sockets[there].subscribe(&channel);
+            let body = json!({ "name": "soon", "channel": channel, "data": round.to_string() });
+            let answer = trio.nodes[here].target.post("/events", &body).send_on(&mut connections[here]);
+            answer.assert_empty_object();
+            assert_eq!(sockets[there].expect_on(&channel, "soon").data, json!(round.to_string()));
+            // What is left of it must not matter for the next.
+            if round % 2 == 0 {
+                sockets[there].unsubscribe(&channel);
+            }
         }
-    }
+    });
 }
 
 /// A channel that is left and joined again, over and over, ends in what was asked for last: confirmations are not taken for
@@ -38,34 +39,35 @@ pub(crate) fn the_first_subscriber_hears_what_is_published_right_after_its_succe
 /// Proves: N2.
 #[test]
 fn joining_and_leaving_over_and_over_ends_in_the_last_word() {
-    let trio = shared();
-    let channel = unique("room-");
-    let mut socket = trio.nodes[1].target.connect();
-    let join = json!({ "event": "pusher:subscribe", "data": { "channel": channel } }).to_string();
-    let leave = json!({ "event": "pusher:unsubscribe", "data": { "channel": channel } }).to_string();
-    for round in 0..30 {
-        let mut texts: Vec<&str> = Vec::new();
-        for _ in 0..round % 4 {
-            texts.extend([join.as_str(), leave.as_str()]);
-        }
-        texts.push(&join);
-        socket.send_together(texts);
-        // A join that is taken back while it waits is not answered; the last one is, in any case.
-        let asked = unique("asked-");
-        socket.expect_on(&channel, SUCCEEDED);
-        let mut successes = 1;
-        loop {
-            trio.nodes[0].target.publish(&channel, &asked, "");
-            let heard = crate::whatever_came(&mut socket);
-            successes += heard.iter().filter(|message| message.event == SUCCEEDED).count();
-            assert!(successes <= 1 + round % 4);
-            if heard.iter().any(|message| message.event == asked) {
-                break;
+    on_shared_nodes(|trio| {
+        let channel = unique("room-");
+        let mut socket = trio.nodes[1].target.connect();
+        let join = json!({ "event": "pusher:subscribe", "data": { "channel": channel } }).to_string();
+        let leave = json!({ "event": "pusher:unsubscribe", "data": { "channel": channel } }).to_string();
+        for round in 0..30 {
+            let mut texts: Vec<&str> = Vec::new();
+            for _ in 0..round % 4 {
+                texts.extend([join.as_str(), leave.as_str()]);
             }
+            texts.push(&join);
+            socket.send_together(texts);
+            // A join that is taken back while it waits is not answered; the last one is, in any case.
+            let asked = unique("asked-");
+            socket.expect_on(&channel, SUCCEEDED);
+            let mut successes = 1;
+            loop {
+                trio.nodes[0].target.publish(&channel, &asked, "");
+                let heard = crate::whatever_came(&mut socket);
+                successes += heard.iter().filter(|message| message.event == SUCCEEDED).count();
+                assert!(successes <= 1 + round % 4);
+                if heard.iter().any(|message| message.event == asked) {
+                    break;
+                }
+            }
+            socket.unsubscribe(&channel);
+            let _ = socket.drain();
         }
-        socket.unsubscribe(&channel);
-        let _ = socket.drain();
-    }
+    });
 }
 
 /// What a client says about a channel right behind its first subscription there waits for that, and then goes on.
@@ -73,25 +75,28 @@ fn joining_and_leaving_over_and_over_ends_in_the_last_word() {
 /// Proves: N2.
 #[test]
 pub(crate) fn what_follows_a_waiting_join_queues_behind_it() {
-    let trio = shared();
-    for round in 0..20 {
-        let channel = unique("private-room-");
-        let mut other = trio.nodes[(round + 1) % 3].target.connect();
-        other.subscribe_private(&channel);
-        let mut socket = trio.nodes[round % 3].target.connect();
-        let auth = socket.auth(&channel, None);
-        let join = json!({ "event": "pusher:subscribe", "data": { "channel": channel, "auth": auth } });
-        let mut texts = vec![join.to_string()];
-        for n in 0..5 {
-            texts.push(json!({ "event": "client-n", "channel": channel, "data": n.to_string() }).to_string());
+    on_shared_nodes(|trio| {
+        for round in 0..20 {
+            let channel = unique("private-room-");
+            let mut other = trio.nodes[(round + 1) % 3].target.connect();
+            other.subscribe_private(&channel);
+            let mut socket = trio.nodes[round % 3].target.connect();
+            let auth = socket.auth(&channel, None);
+            let join = json!({ "event": "pusher:subscribe", "data": { "channel": channel, "auth": auth } });
+            let mut texts = vec![join.to_string()];
+            for n in 0..5 {
+                texts.push(
+                    json!({ "event": "client-n", "channel": channel, "data": n.to_string() }).to_string(),
+                );
+            }
+            socket.send_together(texts.iter().map(String::as_str));
+            socket.expect_on(&channel, SUCCEEDED);
+            for n in 0..5 {
+                assert_eq!(other.expect_on(&channel, "client-n").data, json!(n.to_string()));
+            }
+            socket.assert_silence();
         }
-        socket.send_together(texts.iter().map(String::as_str));
-        socket.expect_on(&channel, SUCCEEDED);
-        for n in 0..5 {
-            assert_eq!(other.expect_on(&channel, "client-n").data, json!(n.to_string()));
-        }
-        socket.assert_silence();
-    }
+    });
 }
 
 /// Two nodes, of which the second reaches the engine through a forwarder.
@@ -148,27 +153,28 @@ fn a_waiting_join_can_be_taken_back_and_does_not_wait_for_ever() {
 /// Proves: N2, N5.
 #[test]
 fn a_client_that_goes_while_its_join_waits_leaves_nothing_behind() {
-    let trio = shared();
-    let channel = unique("presence-room-");
-    let mut watcher = member(&trio.nodes[0], &channel, "watcher");
-    for round in 0..30 {
-        let mut socket = trio.nodes[1 + round % 2].target.connect();
-        socket.join(&channel, &json!({ "user_id": format!("u{round}") }).to_string());
-        socket.vanish();
-    }
-    crate::all_list(&trio.nodes, &channel, &["watcher".to_owned()]);
-    // Each was announced and left again, or neither.
-    let mut there = std::collections::BTreeSet::new();
-    for heard in crate::settle(&trio.nodes, &channel, [&mut watcher]) {
-        for message in heard {
-            let user = message.decoded()["user_id"].as_str().unwrap().to_owned();
-            match message.event.as_str() {
-                ADDED => assert!(there.insert(user.clone()), "{user} was there"),
-                _ => assert!(there.remove(&user), "{user} was not there"),
+    on_shared_nodes(|trio| {
+        let channel = unique("presence-room-");
+        let mut watcher = member(&trio.nodes[0], &channel, "watcher");
+        for round in 0..30 {
+            let mut socket = trio.nodes[1 + round % 2].target.connect();
+            socket.join(&channel, &json!({ "user_id": format!("u{round}") }).to_string());
+            socket.vanish();
+        }
+        crate::all_list(&trio.nodes, &channel, &["watcher".to_owned()]);
+        // Each was announced and left again, or neither.
+        let mut there = std::collections::BTreeSet::new();
+        for heard in crate::settle(&trio.nodes, &channel, [&mut watcher]) {
+            for message in heard {
+                let user = message.decoded()["user_id"].as_str().unwrap().to_owned();
+                match message.event.as_str() {
+                    ADDED => assert!(there.insert(user.clone()), "{user} was there"),
+                    _ => assert!(there.remove(&user), "{user} was not there"),
+                }
             }
         }
-    }
-    assert!(there.is_empty(), "{there:?}");
-    ask_for(&mut watcher, &unique("private-room-"));
-    watcher.expect(SUCCEEDED);
+        assert!(there.is_empty(), "{there:?}");
+        ask_for(&mut watcher, &unique("private-room-"));
+        watcher.expect(SUCCEEDED);
+    });
 }

@@ -6,6 +6,7 @@
 mod apps;
 mod cache;
 mod chaos;
+mod clocks;
 mod cost;
 mod death;
 mod events;
@@ -24,11 +25,14 @@ mod trouble;
 mod users;
 mod webhooks;
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use heliostat_protocol_tests::nodes::pause;
-use heliostat_protocol_tests::{Engine, Incoming, Message, Node, Setup, Socket, patience, unique};
+use heliostat_protocol_tests::{
+    Engine, Incoming, Message, Node, Setup, Socket, patience, standstill, unique,
+};
 use serde_json::{Value, json};
 
 pub(crate) const ADDED: &str = "pusher_internal:member_added";
@@ -55,7 +59,7 @@ impl Trio {
 }
 
 /// The three nodes that tests share which harm nobody: started by the first that wants them, ended with the last.
-pub(crate) fn shared() -> Arc<Trio> {
+fn shared() -> Arc<Trio> {
     static SHARED: Mutex<Weak<Trio>> = Mutex::new(Weak::new());
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     shared.upgrade().unwrap_or_else(|| {
@@ -63,6 +67,24 @@ pub(crate) fn shared() -> Arc<Trio> {
         *shared = Arc::downgrade(&trio);
         trio
     })
+}
+
+/// Runs a scenario on the nodes that tests share. Where it fails while this machine did not let programs run, so that a node
+/// may have been taken for dead, it says nothing of the nodes, and is run again.
+#[track_caller]
+pub(crate) fn on_shared_nodes(scenario: impl Fn(&Trio)) {
+    const ATTEMPTS: usize = 5;
+    standstill::watch();
+    for attempt in 1..=ATTEMPTS {
+        let (trio, began) = (shared(), Instant::now());
+        let Err(panic) = catch_unwind(AssertUnwindSafe(|| scenario(&trio))) else { return };
+        match standstill::longest(began, Instant::now()) {
+            Some(stood) if attempt < ATTEMPTS => {
+                println!("this process stood still for {stood:?}: once more")
+            }
+            _ => resume_unwind(panic),
+        }
+    }
 }
 
 /// Asks again until `attempt` succeeds, and answers what it answered.

@@ -1,8 +1,10 @@
 //! A node that falls silent alone: paused, or cut off from the engine.
 
+use std::time::Duration;
+
 use heliostat_protocol_tests::{Forwarder, Node, Socket, unique};
 
-use crate::{ADDED, REMOVED, Trio, all_list, assert_quiet, member, settle, sorted, users_told};
+use crate::{ADDED, REMOVED, Trio, all_list, assert_quiet, member, settle, sorted, throughout, users_told};
 
 /// Five members on one node, which falls silent and comes back; who watches on the others, and one who watches on it.
 fn leaves_and_rejoins(trio: &Trio, silent: &Node, all: &[Node], fall: impl FnOnce(), rise: impl FnOnce()) {
@@ -37,14 +39,25 @@ fn leaves_and_rejoins(trio: &Trio, silent: &Node, all: &[Node], fall: impl FnOnc
     }
 }
 
-/// A node that is paused for longer than the dead time: its members leave and rejoin, once each.
+/// For how long a node stands still: its clients and the engine have not given it up by then.
+const A_MINUTE: Duration = Duration::from_secs(60);
+
+/// A node that is paused for a minute: its members leave and rejoin, once each.
 ///
 /// Proves: N17.
 #[test]
 fn the_members_of_a_paused_node_leave_and_rejoin_once() {
     let trio = Trio::own(|setup| setup);
     let silent = &trio.nodes[0];
-    leaves_and_rejoins(&trio, silent, &trio.nodes, || silent.broker().pause(), || silent.broker().resume());
+    let rise = || {
+        throughout(A_MINUTE, || {
+            for node in &trio.nodes[1..] {
+                assert_eq!(node.ready().status, 200, "{} does without it", node.name);
+            }
+        });
+        silent.broker().resume();
+    };
+    leaves_and_rejoins(&trio, silent, &trio.nodes, || silent.broker().pause(), rise);
 }
 
 /// The same for a node that is cut off from the engine, which goes on alone meanwhile.

@@ -9,7 +9,7 @@ use heliostat_protocol_tests::nodes::{NODE_APPS, plain};
 use heliostat_protocol_tests::{Engine, Node, Setup, unique};
 use serde_json::{Value, json};
 
-use crate::{eventually, member, shared};
+use crate::{eventually, member, on_shared_nodes};
 
 /// What `serve` says that must not start.
 fn refused(config: &Path, url: &str) -> (Output, String) {
@@ -68,19 +68,20 @@ fn an_engine_that_cannot_be_used_is_said_at_the_start() {
 /// Proves: N14.
 #[test]
 fn the_nodes_are_listed() {
-    let trio = shared();
-    eventually("the command lists all three", || {
-        let output = trio.nodes[0].broker().command("nodes").output().unwrap();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        (output.status.success()
-            && ["a", "b", "c"].iter().all(|name| text.split_whitespace().any(|w| w == *name)))
-        .then_some(())
+    on_shared_nodes(|trio| {
+        eventually("the command lists all three", || {
+            let output = trio.nodes[0].broker().command("nodes").output().unwrap();
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            (output.status.success()
+                && ["a", "b", "c"].iter().all(|name| text.split_whitespace().any(|w| w == *name)))
+            .then_some(())
+        });
+        let metrics = plain(&trio.nodes[0].admin, "/metrics");
+        assert!(
+            metrics.text().lines().any(|line| line.starts_with("heliostat_cluster_")),
+            "no metric of the cluster"
+        );
     });
-    let metrics = plain(&trio.nodes[0].admin, "/metrics");
-    assert!(
-        metrics.text().lines().any(|line| line.starts_with("heliostat_cluster_")),
-        "no metric of the cluster"
-    );
 }
 
 /// A node that starts takes no clients before it knows what the others have: the first roster that it gives is whole.

@@ -3,10 +3,18 @@
 use std::collections::BTreeMap;
 
 use heliostat_protocol_tests::engine::Reply;
-use heliostat_protocol_tests::{Engine, Forwarder, Setup, Socket, unique};
+use heliostat_protocol_tests::{Engine, Forwarder, Node, Setup, Socket, unique};
 use serde_json::Value;
 
 use crate::{Trio, all_list, assert_quiet, member, numbers, publish_number, settle, sorted};
+
+/// As soketi, Reverb, Socket.IO's adapter (MessagePack) and Phoenix (Erlang's terms) speak.
+const OTHER_PRODUCTS: [&[u8]; 4] = [
+    br#"{"uuid":"2f0b","appId":"1001","channel":"room","data":"{\"event\":\"number\",\"channel\":\"room\",\"data\":\"1\"}"}"#,
+    br#"{"type":"message","application":"O:8","payload":{"event":"number","channel":"room","data":"1"}}"#,
+    b"\x93\xa6uid-01\x83\xa4type\x02\xa3nsp\xa1/\xa4data\x92\xa6number\x01\x82\xa5rooms\x91\xa4room",
+    b"\x83h\x04w\x07forwardd\0\x06Elixirm\0\0\0\x04room",
+];
 
 /// Everything that nodes are subscribed to.
 fn subjects(engine: &Engine) -> Vec<String> {
@@ -47,7 +55,7 @@ fn next(state: &mut u64) -> u64 {
     *state
 }
 
-/// Rubbish of every size on every subject of the cluster is counted and skipped.
+/// Rubbish of every size on every subject of the cluster, and what other products say to each other, is counted and skipped.
 ///
 /// Proves: N18.
 #[test]
@@ -58,7 +66,7 @@ fn rubbish_is_skipped() {
         trio.nodes.iter().map(|node| member(node, &channel, &format!("u-{}", node.name))).collect();
     all_list(&trio.nodes, &channel, &sorted(["u-a", "u-b", "u-c"]));
     let _ = settle(&trio.nodes, &channel, &mut sockets);
-    let mut state = 42;
+    let (mut state, mut said) = (42, 0);
     for subject in subjects(&trio.engine) {
         let mut words = vec![Vec::new(), vec![0], vec![255; 64], b"{}".to_vec(), b"PING".to_vec()];
         for length in [1, 7, 16, 33, 64, 200, 5000] {
@@ -69,13 +77,60 @@ fn rubbish_is_skipped() {
             }
         }
         words.push(vec![1; 4 << 20]);
+        words.extend(OTHER_PRODUCTS.iter().map(|word| word.to_vec()));
+        said += words.len();
         say(&trio.engine, words.into_iter().map(|word| (subject.clone(), word)));
     }
+    // Each subject has a node that hears it, at least.
+    let lost = |node: &Node| node.metric("heliostat_cluster_lost_total", "reason=\"un");
+    crate::eventually("all of it is counted", || {
+        (trio.nodes.iter().map(lost).sum::<f64>() >= said as f64).then_some(())
+    });
     for node in &trio.nodes {
         node.await_ready();
     }
     all_list(&trio.nodes, &channel, &sorted(["u-a", "u-b", "u-c"]));
     assert_quiet(&trio.nodes, &channel, &mut sockets);
+}
+
+/// What a dead node said, said once more after its death: it stays dead, and nobody hears of its members again.
+///
+/// Proves: N17, N18.
+#[test]
+fn late_words_of_a_dead_node_are_dropped() {
+    let trio = Trio::own(|setup| setup);
+    let channel = unique("presence-room-");
+    let mut watchers = [member(&trio.nodes[1], &channel, "w-b"), member(&trio.nodes[2], &channel, "w-c")];
+    all_list(&trio.nodes, &channel, &sorted(["w-b", "w-c"]));
+    let _ = settle(&trio.nodes, &channel, &mut watchers);
+    let mut dying = None;
+    let words = overheard(&trio.engine, || {
+        dying = Some(member(&trio.nodes[0], &channel, "ann"));
+        publish_number(&trio.nodes[0], &channel, 1);
+        for watcher in &mut watchers {
+            watcher.expect_on(&channel, crate::ADDED);
+            watcher.expect_on(&channel, "number");
+        }
+        // It beats once a second.
+        let beats = || {
+            trio.nodes[0].metric("heliostat_cluster_messages_total", "direction=\"out\",kind=\"heartbeat\"")
+        };
+        let before = beats();
+        crate::eventually("it beats", || (beats() > before).then_some(()));
+    });
+    trio.nodes[0].broker().kill();
+    for watcher in &mut watchers {
+        assert_eq!(crate::users_told(watcher, crate::REMOVED, 1), ["ann"]);
+    }
+    let late = |node: &Node| node.metric("heliostat_cluster_lost_total", "reason=\"departed\"");
+    let before = [late(&trio.nodes[1]), late(&trio.nodes[2])];
+    say(&trio.engine, words);
+    for (node, before) in trio.nodes[1..].iter().zip(before) {
+        crate::eventually("they are counted", || (late(node) > before).then_some(()));
+        assert_eq!(node.metric("heliostat_cluster_peers", ""), 1.0);
+    }
+    all_list(&trio.nodes[1..], &channel, &sorted(["w-b", "w-c"]));
+    assert_quiet(&trio.nodes[1..], &channel, &mut watchers);
 }
 
 /// What nodes say, with a bit turned, cut short, with more behind it, or of another version: nothing of it breaks a node.

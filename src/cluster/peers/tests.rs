@@ -75,6 +75,9 @@ fn died() -> PeerChange {
     PeerChange::Died { node: OTHER, name: "b".into() }
 }
 
+/// A node that is silent dies after five probes, a second apart: less than ten seconds.
+///
+/// Proves: N6.
 #[test]
 fn a_peer_dies_by_five_probes_between_which_it_is_not_heard() {
     let mut subject = Subject::new();

@@ -211,6 +211,9 @@ fn changes_that_go_to_and_fro_wait_where_they_are_bounded() {
     assert_eq!(node.status().figures.state_gaps, 0);
 }
 
+/// What one node claims holds up neither the events nor the end of the others' view of it.
+///
+/// Proves: N18.
 #[test]
 fn a_node_that_claims_a_million_channels_holds_nobody_up() {
     const CHANNELS: u64 = 1_000_000;
