@@ -88,14 +88,14 @@ pub(super) enum CliCommand {
     /// It is found by its control socket: --control-socket, or server.control_socket of its configuration. Exit code 0:
     /// done; 1: not.
     Reload(Options<RunningBroker>),
-    /// Replace the running broker by the program as it is installed now, without a gap, and say what came of it.
+    /// Replace the running broker by the program as it is installed now, without a gap.
     ///
     /// The new process starts with the configuration as it is now and takes over the listening sockets; when it serves, the old one
     /// closes its clients some at a time, with the code that has them come back at once, and ends. If the new one fails, the old
     /// one goes on. The running broker is found by its control socket: --control-socket, or server.control_socket of its
     /// configuration. Exit code 0: done; 1: not.
     Upgrade(Options<RunningBroker>),
-    /// Show the nodes that are one broker together: which there are, and how the running one knows them.
+    /// Show which nodes are one broker together, as the running one knows them.
     ///
     /// The running broker is found by its control socket: --control-socket, or server.control_socket of its configuration. Exit
     /// code 0: shown; 1: not.

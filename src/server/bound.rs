@@ -175,8 +175,8 @@ impl BoundServer {
         let status = format!("serving at {}", self.url());
         let mut shutdown = pin!(shutdown);
         let BoundServer { parts, reloader, files, supervision, predecessor, .. } = self;
-        let begun =
-            Begun::begin(&parts, self.hooks, self.usage, self.sockets, self.admin, files.bounds.per_worker)?;
+        let per_worker = files.bounds.per_worker;
+        let begun = BegunServer::begin(&parts, self.hooks, self.usage, self.sockets, self.admin, per_worker)?;
         let mut node = None;
         if let Some(joining) = self.joining {
             // The service manager listens to nobody but the broker that it knows.
@@ -190,7 +190,7 @@ impl BoundServer {
             }
             node = Some(joined);
         }
-        let Begun { hooks, keeper, server, mut handles, mut admin } = begun;
+        let BegunServer { hooks, keeper, server, mut handles, mut admin } = begun;
         let server = server.run();
         let handle = server.handle();
         let ServiceParts { hub, config, wire, test_mode, readiness, slots, relays, .. } = parts;
@@ -253,7 +253,7 @@ impl BoundServer {
 }
 
 /// What of a broker has begun before it serves.
-struct Begun {
+struct BegunServer {
     hooks: Vec<RunningHook>,
     keeper: Option<UsageKeeper>,
     server: ServerBuilder,
@@ -261,7 +261,7 @@ struct Begun {
     admin: Option<ServingAdmin>,
 }
 
-impl Begun {
+impl BegunServer {
     fn begin(
         parts: &ServiceParts,
         hooks: Vec<(String, Hook)>,
@@ -279,7 +279,7 @@ impl Begun {
         let (server, handles) = serve_all(sockets, server, parts)?;
         let admin = admin.map(|admin| admin.serve(&parts.config)).transpose()?;
         // Whoever connects meanwhile waits in the kernel, and is refused by nobody.
-        Ok(Begun { hooks, keeper, server, handles, admin })
+        Ok(BegunServer { hooks, keeper, server, handles, admin })
     }
 
     /// Ends what has begun of a broker that has not served.
