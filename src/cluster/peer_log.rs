@@ -53,6 +53,8 @@ pub(super) fn log_changes<A>(node: &ClusterNode<A>, changes: &[PeerChange]) {
             }
             PeerChange::Settled { unknown } => {
                 node.settled.send_replace(true);
+                // One that stops leaves to this one by then what there is to decide.
+                node.beat_now.notify_one();
                 let (peers, away) = {
                     let peers = node.peers.lock();
                     (peers.iter().len(), peers.bus_trouble())
