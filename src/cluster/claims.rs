@@ -234,6 +234,12 @@ impl Claims {
 
     fn new_waiter(&self, waiters: &mut Vec<oneshot::Sender<()>>) -> oneshot::Receiver<()> {
         let (waiter, settled) = oneshot::channel();
+        if waiters.len() == waiters.capacity() {
+            // A client may subscribe and leave in turn: only those take room who still wait.
+            let before = waiters.len();
+            waiters.retain(|waiter| !waiter.is_closed());
+            self.waiting.fetch_sub((before - waiters.len()) as u64, Ordering::Relaxed);
+        }
         waiters.push(waiter);
         self.waiting.fetch_add(1, Ordering::Relaxed);
         self.counts.joins_waited.add_from_anywhere(1);
@@ -375,6 +381,20 @@ mod tests {
             assert_eq!(claims.give_up(&adapter, later), Some(later + GIVES_UP_AGAIN_AFTER));
             assert_eq!(claims.len(), 1);
             assert_eq!((claims.give_up(&adapter, later), claims.len(), claims.waiting()), (None, 0, 0));
+        });
+    }
+
+    #[test]
+    fn whoever_leaves_while_it_waits_takes_no_room() {
+        block_on(async {
+            let (_engine, adapter, claims, _) = world();
+            adapter.faults().delay(Duration::from_secs(3600));
+            let Claim::Waiting(_stays) = claims.claim(&adapter, subject(), None) else { panic!() };
+            for _ in 0..10_000 {
+                assert!(matches!(claims.claim(&adapter, subject(), None), Claim::Waiting(_)));
+                claims.release(&adapter, &subject());
+            }
+            assert!(claims.waiting() < 10, "{}", claims.waiting());
         });
     }
 
