@@ -6,6 +6,38 @@ use crate::protocol::Frame;
 
 use super::ChannelVersion;
 
+/// What a channel has of its last event.
+#[derive(Clone, Debug)]
+pub(super) enum LastEvent {
+    Remembered(CachedEvent),
+    /// It gave way to those of other channels. The engine may have it, by this number.
+    GaveWay(EngineNumber),
+}
+
+impl LastEvent {
+    pub(super) fn number(&self) -> Option<EngineNumber> {
+        match self {
+            LastEvent::Remembered(event) => event.number,
+            LastEvent::GaveWay(number) => Some(*number),
+        }
+    }
+
+    pub(super) fn number_mut(&mut self) -> Option<&mut EngineNumber> {
+        match self {
+            LastEvent::Remembered(event) => event.number.as_mut(),
+            LastEvent::GaveWay(number) => Some(number),
+        }
+    }
+
+    /// The event, if it is remembered.
+    pub(super) fn event(&self) -> Option<&CachedEvent> {
+        match self {
+            LastEvent::Remembered(event) => Some(event),
+            LastEvent::GaveWay(_) => None,
+        }
+    }
+}
+
 /// The last event of a cache channel.
 #[derive(Clone, Debug)]
 pub(crate) struct CachedEvent {

@@ -28,6 +28,7 @@ pub(crate) use version::{ChangeOrigin, ChannelVersion};
 use std::time::Instant;
 
 use crate::protocol::{Frame, SocketId};
+use cache::LastEvent;
 use count::CountWindow;
 use elsewhere::Elsewhere;
 use presence::OverCapacity;
@@ -42,7 +43,7 @@ pub(crate) struct Channel {
     presence: Option<Box<Presence>>,
     /// Who else has subscribers; none if nobody has.
     elsewhere: Option<Box<Elsewhere>>,
-    cached: Option<Box<CachedEvent>>,
+    last_event: Option<Box<LastEvent>>,
     count_window: CountWindow,
 }
 
@@ -177,38 +178,63 @@ impl Channel {
 
     /// Remembers an event in place of the last one. One without a number is behind that: it has the last one's.
     pub(crate) fn remember(&mut self, event: CachedEvent) {
-        let last = self.cached.as_deref().and_then(|cached| cached.number);
-        let number = event.number.or(last);
-        self.cached = Some(Box::new(CachedEvent { number, ..event }));
+        let number = event.number.or(self.last_number());
+        self.last_event = Some(Box::new(LastEvent::Remembered(CachedEvent { number, ..event })));
     }
 
     /// Gives the remembered event the number that the engine remembers it by, if this is it.
     pub(crate) fn renumber(&mut self, frame: &Frame, number: u64) -> bool {
-        let same = self.cached.as_deref_mut().filter(|cached| cached.frame.json() == frame.json());
-        same.map(|cached| cached.number = Some(EngineNumber::new(number))).is_some()
+        match self.last_event.as_deref_mut() {
+            Some(LastEvent::Remembered(event)) if event.frame.json() == frame.json() => {
+                event.number = Some(EngineNumber::new(number));
+                true
+            }
+            _ => false,
+        }
     }
 
     /// The event that is remembered, if any is.
     pub(crate) fn recall(&self, now: Instant) -> Option<&CachedEvent> {
-        self.cached.as_deref().filter(|cached| cached.is_alive(now))
+        self.last_event.as_deref().and_then(LastEvent::event).filter(|event| event.is_alive(now))
     }
 
     /// Whether the event of this number has been remembered, or a later one. `is_recalled`: the engine was asked for it.
     pub(crate) fn has_remembered(&self, number: u64, is_recalled: bool) -> bool {
-        let last = self.cached.as_deref().and_then(|cached| cached.number);
-        last.is_some_and(|last| last.covers(number, is_recalled))
+        self.last_number().is_some_and(|last| last.covers(number, is_recalled))
     }
 
-    /// The number of the remembered event is from now on that of a former engine.
+    /// Whether the last event is that of this number, and is not remembered any more, because it gave way to others.
+    pub(crate) fn gave_way(&self, number: u64) -> bool {
+        matches!(self.last_event.as_deref(), Some(LastEvent::GaveWay(last)) if last.number == number)
+    }
+
+    fn last_number(&self) -> Option<EngineNumber> {
+        self.last_event.as_deref().and_then(LastEvent::number)
+    }
+
+    /// The number of the last event is from now on that of a former engine.
     pub(crate) fn engine_changed(&mut self) {
-        if let Some(number) = self.cached.as_deref_mut().and_then(|cached| cached.number.as_mut()) {
+        if let Some(number) = self.last_event.as_deref_mut().and_then(LastEvent::number_mut) {
             number.is_former = true;
         }
     }
 
     /// Forgets the event of this version, if it is still the one that is remembered.
     pub(crate) fn forget(&mut self, version: ChannelVersion) {
-        self.cached.take_if(|cached| cached.version == version);
+        self.last_event.take_if(|last| last.event().is_some_and(|event| event.version == version));
+    }
+
+    /// The same, where it has to give way to others: while somebody is here it is known which one it was, as the engine may have
+    /// it.
+    pub(crate) fn give_way(&mut self, version: ChannelVersion) {
+        let number = self.last_number().filter(|_| !self.subscribers.is_nobody_here());
+        if self.remembered_version() == Some(version) {
+            self.last_event = number.map(|number| Box::new(LastEvent::GaveWay(number)));
+        }
+    }
+
+    fn remembered_version(&self) -> Option<ChannelVersion> {
+        self.last_event.as_deref().and_then(LastEvent::event).map(|event| event.version)
     }
 
     /// How many connections are subscribed, on all nodes.
@@ -229,7 +255,7 @@ impl Channel {
 
     /// Whether nothing would be lost if the channel were forgotten: nobody is subscribed, nothing is remembered.
     pub(crate) fn is_forgettable(&self) -> bool {
-        self.is_vacant() && self.cached.is_none()
+        self.is_vacant() && self.remembered_version().is_none()
     }
 
     /// The members on all nodes, on presence channels that have had one.

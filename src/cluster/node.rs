@@ -216,6 +216,19 @@ impl<A: Adapter> ClusterNode<A> {
         })
     }
 
+    /// The same for a connection that subscribes, and waits for it.
+    fn claim_recalled(&self, subject: &Subject) -> Claim {
+        let (told, recalled) = oneshot::channel();
+        let recalling = self.recall_later(subject);
+        self.counts.joins_waited.add_from_anywhere(1);
+        self.runtime.spawn(async move {
+            recalling.await;
+            // Whoever waited for it may have gone.
+            let _ = told.send(());
+        });
+        Claim::Waiting(recalled)
+    }
+
     /// Says something to the nodes that a connection may be on. Whether there is one.
     fn say_of_socket(&self, socket: SocketId, content: impl Fn() -> Content) -> bool {
         let tag = socket.tag();
@@ -292,9 +305,16 @@ impl<A: Adapter> Bus for ClusterNode<A> {
 
     fn claim(&self, app: &Arc<AppState>, channel: &ChannelName) -> Claim {
         let subject = subject_of(app, channel);
-        let recall = || self.recall_later(&subject);
-        let recall = channel.channel_type().is_cache().then(recall);
-        self.claims.claim(&*self.adapter, subject, recall)
+        if !channel.channel_type().is_cache() {
+            return self.claims.claim(&*self.adapter, subject, None);
+        }
+        let claim = self.claims.claim(&*self.adapter, subject.clone(), Some(self.recall_later(&subject)));
+        let is_there =
+            matches!(claim, Claim::Settled) && !self.is_away() && self.claims.is_confirmed(&subject);
+        if is_there && app.may_have_forgotten(channel) {
+            return self.claim_recalled(&subject);
+        }
+        claim
     }
 
     fn release(&self, app: &Arc<AppState>, channel: &ChannelName) {

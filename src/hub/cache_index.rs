@@ -20,6 +20,8 @@ pub(super) struct CacheIndex {
     /// missed.
     missed: BTreeMap<ChannelVersion, ChannelName>,
     missed_names: HashMap<ChannelName, ChannelVersion>,
+    /// Some have given way to others.
+    pub(super) has_given_way: bool,
 }
 
 /// Channels of which it is known that their event has been missed. Of one more, the oldest is taken for never missed.
@@ -58,6 +60,7 @@ impl CacheIndex {
         while self.by_age.len() > limits.cached_channels || self.bytes > limits.cached_bytes {
             forgotten.extend(self.pop());
         }
+        self.has_given_way |= !forgotten.is_empty();
         forgotten
     }
 

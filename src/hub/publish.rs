@@ -161,7 +161,8 @@ impl Hub {
 
     /// The same on a cache channel, which remembers the message. It gets a version, so that a subscriber that is given it
     /// as the remembered one does not hear it again. Nothing happens if the channel remembers one with its number or a
-    /// larger one; nor, but for the number, if the engine was asked for it and the channel remembers just that.
+    /// larger one; nor, but for the number, if the engine was asked for it and the channel remembers just that. One that had to
+    /// give way to others is remembered again, and that is all.
     pub(super) fn broadcast_and_remember(
         &self,
         app: &AppState,
@@ -177,7 +178,8 @@ impl Hub {
         let (_, due) = app.clock().wait_until(expires, Timed::CacheExpiry);
         let forgotten = {
             let mut entry = app.channels.entry(channel.clone()).or_default();
-            if let Some(number) = number {
+            let gave_way = number.is_some_and(|number| entry.gave_way(number));
+            if let Some(number) = number.filter(|_| !gave_way) {
                 let is_known = entry.has_remembered(number, is_recalled);
                 if is_known || (is_recalled || is_delivered) && entry.renumber(&frame, number) {
                     return;
@@ -186,13 +188,13 @@ impl Hub {
             let version = self.next_version();
             let number = number.map(EngineNumber::new);
             entry.remember(CachedEvent { frame, expires, version, number });
-            for worker in entry.subscribers().workers().filter(|_| !is_delivered) {
+            for worker in entry.subscribers().workers().filter(|_| !is_delivered && !gave_way) {
                 self.post_broadcast(worker, app, channel, message, except, Some(version));
             }
             // Under the entry: of two publishers the one that the channel remembers is the last one to be noted, too.
             app.cache.lock().remember(channel, version, bytes, (expires, due), &settings.limits)
         };
-        app.forget(forgotten);
+        app.make_room(forgotten);
     }
 
     /// The message that subscribers of the channel are sent.

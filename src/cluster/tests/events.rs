@@ -171,6 +171,35 @@ fn what_a_channel_remembers_and_comes_back_late_is_not_delivered_again() {
 }
 
 #[test]
+fn what_a_node_had_to_forget_it_asks_the_engine_for_and_tells_nobody_again() {
+    let engine = LocalEngine::new();
+    let [a, b]: [TestNode; 2] = nodes(&engine);
+    let limits = Limits { cached_channels: 1, ..app().limits };
+    a.hub.set_apps(vec![(App { limits, ..app() }, None)]).unwrap();
+    let here = ["cache-one", "cache-two", "cache-three"].map(|name| a.joined(name, None));
+    b.publish("cache-one", "1", None);
+    b.publish("cache-two", "2", None);
+    until("both are heard", || here[0].events() == ["1"] && here[1].events() == ["2"]);
+    for (name, text) in [("cache-one", "1"), ("cache-two", "2"), ("cache-one", "1")] {
+        let new = a.joined(name, None);
+        until("it is given", || new.events() == [text]);
+        assert_eq!(new.heard("cache_miss"), 0);
+    }
+    let nothing = a.joined("cache-three", None);
+    until("it is told so", || nothing.heard("cache_miss") == 1);
+    // Also after an outage.
+    a.faults.cut();
+    until("it is known", || a.status().away.is_some());
+    a.faults.heal();
+    until("it is back", || a.status().away.is_none());
+    b.publish("cache-one", "3", None);
+    until("it is heard", || here[0].events().len() >= 2);
+    b.publish("cache-two", "4", None);
+    until("that, too", || here[1].events().len() >= 2);
+    assert_eq!([here[0].events(), here[1].events()], [["1", "3"], ["2", "4"]]);
+}
+
+#[test]
 fn what_clients_say_on_channels_that_remember_is_not_missed() {
     let engine = LocalEngine::new();
     let [a, _b]: [TestNode; 2] = nodes(&engine);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use dashmap::mapref::entry::Entry;
 
+use crate::channel::{Channel, ChannelVersion};
 use crate::hub::cache_index::Forgotten;
 use crate::protocol::{ChannelName, Frame, json};
 
@@ -38,11 +39,27 @@ impl AppState {
         self.forget(forgotten);
     }
 
+    /// Whether the engine may remember an event of a channel that this node had to forget, because its bound was reached.
+    pub(crate) fn may_have_forgotten(&self, name: &ChannelName) -> bool {
+        let is_remembered =
+            || self.channels.get(name).is_some_and(|entry| entry.recall(self.clock.now()).is_some());
+        !is_remembered() && self.cache.lock().has_given_way
+    }
+
     /// Forgets remembered events, and the channels that nothing is left of.
-    pub(in crate::hub) fn forget(&self, forgotten: Vec<Forgotten>) {
+    fn forget(&self, forgotten: Vec<Forgotten>) {
+        self.forget_by(forgotten, Channel::forget);
+    }
+
+    /// The same of those that give way to others.
+    pub(in crate::hub) fn make_room(&self, forgotten: Vec<Forgotten>) {
+        self.forget_by(forgotten, Channel::give_way);
+    }
+
+    fn forget_by(&self, forgotten: Vec<Forgotten>, forget: impl Fn(&mut Channel, ChannelVersion)) {
         for (channel, version) in forgotten {
             if let Entry::Occupied(mut entry) = self.channels.entry(channel) {
-                entry.get_mut().forget(version);
+                forget(entry.get_mut(), version);
                 if entry.get().is_forgettable() {
                     entry.remove();
                 }
