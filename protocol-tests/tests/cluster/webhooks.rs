@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use heliostat_protocol_tests::nodes::NODE_APPS;
-use heliostat_protocol_tests::{Engine, Setup, Shared, Sink, Socket, patience, unique};
+use heliostat_protocol_tests::{Engine, Node, Setup, Shared, Sink, Socket, patience, unique};
 use serde_json::Value;
 
-use crate::member;
+use crate::{eventually, member};
 
 /// The apps of nodes, of which the main one tells a sink of everything.
 pub(crate) fn apps(sink: &Sink, removal_delay: f64) -> String {
@@ -144,6 +144,37 @@ fn nothing_is_lost_with_a_node_that_decided() {
         told.until(&sink, "channel_vacated", channel);
     }
     for channel in &channels {
+        assert_eq!(told.on(channel), ["channel_occupied", "channel_vacated"]);
+    }
+}
+
+/// What happens elsewhere on a channel for which a node decides that has died, while nobody knows that it has, is told by another
+/// one: what comes, and what has gone for good.
+///
+/// Proves: N12.
+#[test]
+fn what_happens_before_a_death_is_known_is_told() {
+    let (engine, sink) = (Engine::standalone(), sink());
+    let nodes: [_; 3] = Setup::on(&engine).apps(&apps(&sink, 1.0)).start();
+    let mut told = Told::default();
+    let left = || {
+        let of = |node: &Node| node.metric("heliostat_webhook_events_total", "result=\"elsewhere\"");
+        nodes.iter().map(of).sum::<f64>()
+    };
+    let mut probes = nodes[1].target.connect();
+    eventually("for each channel one node decides", || {
+        let (channel, before) = (unique("probe-"), left());
+        probes.subscribe(&channel);
+        told.until(&sink, "channel_occupied", &channel);
+        (left() >= before + 2.0).then_some(())
+    });
+    nodes[0].broker().kill();
+    let channels: Vec<String> = (0..30).map(|_| unique("room-")).collect();
+    let mut socket = nodes[1].target.connect();
+    channels.iter().for_each(|channel| socket.subscribe(channel));
+    socket.close();
+    for channel in &channels {
+        told.until(&sink, "channel_vacated", channel);
         assert_eq!(told.on(channel), ["channel_occupied", "channel_vacated"]);
     }
 }
