@@ -152,7 +152,7 @@ impl Setup {
         let url = if *flag { String::new() } else { format!("url = \"{url}\"\n") };
         format!(
             "[server]\nworkers = 1\n{server}\n[admin]\nenabled = true\nport = 0\ntoken = \"{TOKEN}\"\n\
-             [cluster]\n{url}prefix = \"{prefix}\"\nnode_name = \"{name}\"\n{cluster}\n{apps}"
+             [cluster]\n{url}prefix = \"{prefix}\"\nnode_name = \"{name}\"\nstart_without_bus = \"wait\"\n{cluster}\n{apps}"
         )
     }
 

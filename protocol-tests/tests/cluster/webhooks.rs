@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use crate::{eventually, member};
 
+/// A removal delay within which somebody returns on any machine.
+const LONG_ENOUGH: f64 = 12.0;
+
 /// The apps of nodes, of which the main one tells a sink of everything.
 pub(crate) fn apps(sink: &Sink, removal_delay: f64) -> String {
     let hooks = format!(
@@ -106,7 +109,7 @@ fn what_happens_in_the_cluster_is_told_once() {
 #[test]
 fn a_quick_return_to_another_node_is_not_told() {
     let (engine, sink) = (Engine::standalone(), sink());
-    let nodes: [_; 3] = Setup::on(&engine).apps(&apps(&sink, 5.0)).start();
+    let nodes: [_; 3] = Setup::on(&engine).apps(&apps(&sink, LONG_ENOUGH)).start();
     let channel = unique("presence-room-");
     let mut told = Told::default();
     let mut socket = member(&nodes[0], &channel, "ann");
@@ -185,7 +188,7 @@ fn what_happens_before_a_death_is_known_is_told() {
 #[test]
 fn clients_that_move_from_a_stopping_node_are_not_told() {
     let (engine, sink) = (Engine::standalone(), sink());
-    let nodes: [_; 3] = Setup::on(&engine).apps(&apps(&sink, 5.0)).start();
+    let nodes: [_; 3] = Setup::on(&engine).apps(&apps(&sink, LONG_ENOUGH)).start();
     let channel = unique("presence-room-");
     let mut told = Told::default();
     let mut watcher = member(&nodes[1], &channel, "watcher");

@@ -16,6 +16,9 @@ use crate::stage::{Chance, Slot, Stage, lock};
 /// and N16 healing five, and this machine may do other things besides.
 const HEALING: Duration = Duration::from_secs(60);
 
+/// So long a fence is waited for where it may have been lost.
+const FENCE_WITHIN: Duration = Duration::from_secs(5);
+
 /// Shorter than the dead time, and longer.
 const BRIEF: Duration = Duration::from_millis(2500);
 const LONG: Duration = Duration::from_secs(9);
@@ -175,7 +178,18 @@ impl<'s> Nemesis<'s> {
             Strike::FailOver => {
                 let Engine::Sentinel(watched) = self.engine else { return };
                 watched.await_replica();
+                let before = watched.primary();
                 watched.fail_over();
+                // Until they have seen it, the nodes speak to the old one, which may still carry what they say.
+                let deadline = Instant::now() + HEALING;
+                let prefix = format!("{}*", slot.setup.prefix_text());
+                while !before.client().call(&["PUBSUB", "CHANNELS", &prefix]).texts().is_empty() {
+                    if Instant::now() > deadline {
+                        self.not_well("N14: nodes stay with a primary that was failed over");
+                        return;
+                    }
+                    pause();
+                }
             }
         }
     }
@@ -196,7 +210,8 @@ impl<'s> Nemesis<'s> {
             let why = match agreement(self.stage) {
                 Ok(there) => {
                     let healed = Instant::now();
-                    match self.fence(began + HEALING) {
+                    // What is published before a node has seen the trouble may be lost, and there is another one.
+                    match self.fence(Instant::now() + FENCE_WITHIN) {
                         Ok(number) => {
                             lock(&self.stage.truths).push((number, there));
                             break healed;
