@@ -90,6 +90,25 @@ impl Engine {
         }
     }
 
+    /// Whether its servers agree on what each of them is, and nothing is about to change.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        match self {
+            Engine::Standalone(_) => true,
+            Engine::Sentinel(watched) => watched.is_whole(),
+            Engine::Cluster(sharded) => sharded.is_whole(),
+        }
+    }
+
+    /// Whether somebody is subscribed, at a server that takes no words, to a subject that looks like this.
+    #[must_use]
+    pub fn is_heard_elsewhere(&self, pattern: &str) -> bool {
+        let Engine::Sentinel(watched) = self else { return false };
+        let primary = watched.primary_port();
+        let mut others = watched.servers().iter().filter(|server| server.port() != primary);
+        others.any(|server| !server.client().call(&["PUBSUB", "CHANNELS", pattern]).texts().is_empty())
+    }
+
     /// The only server.
     ///
     /// # Panics

@@ -94,6 +94,22 @@ impl Watched {
         });
     }
 
+    /// Whether all three say the same of who the primary is, and nothing is under way.
+    pub(super) fn is_whole(&self) -> bool {
+        let told = self.ask(&["SENTINEL", "MASTER", SENTINEL_NAME]).texts();
+        let flags = told.iter().position(|text| text == "flags").and_then(|at| told.get(at + 1));
+        let port = self.primary_port();
+        flags.is_some_and(|flags| flags == "master")
+            && self.replica_is_known()
+            && self.servers.iter().all(|server| {
+                let (field, wanted) = match server.port() == port {
+                    true => ("role", "master"),
+                    false => ("master_link_status", "up"),
+                };
+                server.info("replication", field).as_deref() == Some(wanted)
+            })
+    }
+
     fn replica_is_known(&self) -> bool {
         let told = self.ask(&["SENTINEL", "REPLICAS", SENTINEL_NAME]).text();
         told.contains(" flags slave ") && told.contains(" master-link-status ok ")

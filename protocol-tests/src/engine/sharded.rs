@@ -32,13 +32,17 @@ impl Sharded {
             first.call(&["CLUSTER", "MEET", "127.0.0.1", &server.port().to_string(), &bus.to_string()]);
         }
         let sharded = Sharded { primaries };
-        await_that("the three are a cluster", || {
-            sharded.primaries.iter().all(|server| {
-                let info = server.client().call(&["CLUSTER", "INFO"]).text();
-                info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")
-            })
-        });
+        await_that("the three are a cluster", || sharded.is_whole());
         sharded
+    }
+
+    /// Whether each of them knows the three, and finds that none is missing.
+    pub(super) fn is_whole(&self) -> bool {
+        self.primaries.iter().all(|server| {
+            let info = server.client().call(&["CLUSTER", "INFO"]).text();
+            let all = ["cluster_state:ok", "cluster_known_nodes:3", "cluster_slots_ok:16384"];
+            all.iter().all(|line| info.contains(line))
+        })
     }
 
     fn start_one(buses: &mut Vec<u16>) -> RedisServer {

@@ -178,19 +178,27 @@ impl<'s> Nemesis<'s> {
             Strike::FailOver => {
                 let Engine::Sentinel(watched) = self.engine else { return };
                 watched.await_replica();
-                let before = watched.primary();
                 watched.fail_over();
-                // Until they have seen it, the nodes speak to the old one, which may still carry what they say.
-                let deadline = Instant::now() + HEALING;
-                let prefix = format!("{}*", slot.setup.prefix_text());
-                while !before.client().call(&["PUBSUB", "CHANNELS", &prefix]).texts().is_empty() {
-                    if Instant::now() > deadline {
-                        self.not_well("N14: nodes stay with a primary that was failed over");
-                        return;
-                    }
-                    pause();
-                }
             }
+        }
+        if matches!(strike, Strike::EnginePause | Strike::EngineReset | Strike::FailOver) {
+            self.await_engine();
+        }
+    }
+
+    /// Waits until the engine is one again, by its own words, and the nodes have followed: what they say to a primary that
+    /// was failed over may still be carried, for a moment.
+    fn await_engine(&mut self) {
+        let deadline = Instant::now() + HEALING;
+        let prefix = format!("{}*", self.stage.slots[0].setup.prefix_text());
+        while !self.engine.is_whole() || self.engine.is_heard_elsewhere(&prefix) {
+            if Instant::now() > deadline {
+                self.not_well(
+                    "N14: nodes stay with a primary that was failed over, or the engine is not well",
+                );
+                return;
+            }
+            pause();
         }
     }
 
