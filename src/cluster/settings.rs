@@ -22,6 +22,10 @@ pub struct ClusterSettings {
     pub sentinel_password: Option<Secret>,
     /// Certificates to trust besides the public ones, a PEM file.
     pub ca_file: Option<PathBuf>,
+    /// A certificate that tells the engine who connects, a PEM file.
+    pub tls_certificate: Option<PathBuf>,
+    /// Its private key, a PEM file.
+    pub tls_key: Option<PathBuf>,
     /// How long the engine has for a connection, and for an answer.
     pub connect_timeout: Duration,
     /// What a node does that finds no engine at the start.
@@ -51,6 +55,8 @@ impl Default for ClusterSettings {
             sentinel_username: String::new(),
             sentinel_password: None,
             ca_file: None,
+            tls_certificate: None,
+            tls_key: None,
             connect_timeout: Duration::from_secs(5),
             start_without_bus: StartWithoutBus::Fail,
             node_name: String::new(),

@@ -174,6 +174,8 @@ fn cluster_settings() -> Vec<Setting<Config>> {
         "cluster.sentinel_username", EngineUser, cluster.sentinel_username;
         "cluster.sentinel_password", EnginePassword, cluster.sentinel_password;
         "cluster.ca_file", OptionalFile, cluster.ca_file;
+        "cluster.tls_certificate", OptionalFile, cluster.tls_certificate;
+        "cluster.tls_key", OptionalFile, cluster.tls_key;
         "cluster.prefix", SubjectPrefix, cluster.node.prefix;
         "cluster.node_name", NodeName, cluster.node_name;
         "cluster.start_without_bus", Choice(START_WITHOUT_BUS), cluster.start_without_bus;

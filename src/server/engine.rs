@@ -68,7 +68,7 @@ mod with_redis {
     use super::{Arc, ClusterConfig, ClusterSettings, EngineTrouble, Hub, RunningNode, SharedSettings};
     use crate::cluster::redis::{self, RedisAdapter, RedisTarget, StartRefusal};
     use crate::cluster::{self, NodeNotStarted};
-    use crate::outbound::{TrustedFile, client_tls};
+    use crate::outbound::{ConnectorError, OwnCertificate, TrustedFile, client_tls};
 
     /// Finds what would keep this program from joining any engine by these settings, without asking it.
     pub(in crate::server) fn check_program(settings: &ClusterSettings) -> Result<(), EngineTrouble> {
@@ -113,9 +113,18 @@ mod with_redis {
 
     fn target(settings: &ClusterSettings) -> Result<Option<RedisTarget>, EngineTrouble> {
         let Some(url) = &settings.url else { return Ok(None) };
-        let trusted = settings.ca_file.as_deref();
-        let trusted = trusted.map(|path| TrustedFile { path, named_by: "cluster.ca_file" });
-        let tls = url.tls.then(|| client_tls(trusted).map(Arc::new)).transpose()?;
+        let file = |path, named_by| TrustedFile { path, named_by };
+        let trusted = settings.ca_file.as_deref().map(|path| file(path, "cluster.ca_file"));
+        let (certificate, key) = ("cluster.tls_certificate", "cluster.tls_key");
+        let own = match (settings.tls_certificate.as_deref(), settings.tls_key.as_deref()) {
+            (None, None) => None,
+            (Some(_), None) => return Err(ConnectorError::Half(certificate).into()),
+            (None, Some(_)) => return Err(ConnectorError::Half(key).into()),
+            (Some(of), Some(its)) => {
+                Some(OwnCertificate { certificate: file(of, certificate), key: file(its, key) })
+            }
+        };
+        let tls = url.tls.then(|| client_tls(trusted, own).map(Arc::new)).transpose()?;
         Ok(Some(RedisTarget {
             login: settings.login(),
             sentinel_login: settings.sentinel_login(),

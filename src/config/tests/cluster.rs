@@ -17,6 +17,8 @@ fn every_setting_tells_what_was_expected_and_no_secret() {
         ("sentinel_username", "1", "at most 512 bytes without control characters, or empty, got 1".to_owned()),
         ("sentinel_password", "[\"hush\"]", "at most 512 bytes without control characters, or empty, got an array of 1".to_owned()),
         ("ca_file", "1", "the path of a file, or empty, got 1".to_owned()),
+        ("tls_certificate", "1", "the path of a file, or empty, got 1".to_owned()),
+        ("tls_key", "true", "the path of a file, or empty, got true".to_owned()),
         ("prefix", "\"\"", "a string of 1 to 64 letters, digits and - _ . :, got the string \"\"".to_owned()),
         ("prefix", "\"a*\"", "a string of 1 to 64 letters, digits and - _ . :, got the string \"a*\"".to_owned()),
         ("prefix", "\"{a}\"", "a string of 1 to 64 letters, digits and - _ . :, got the string \"{a}\"".to_owned()),

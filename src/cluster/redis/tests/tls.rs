@@ -10,7 +10,7 @@ use super::super::{RedisTarget, StartRefusal, check};
 use super::member::{Member, channel};
 use super::process::free_port;
 use crate::cluster::EngineUrl;
-use crate::outbound::{TrustedFile, client_tls};
+use crate::outbound::{ConnectorError, OwnCertificate, TrustedFile, client_tls};
 
 /// A certificate for a name, and its key, in files.
 struct Files(PathBuf);
@@ -38,10 +38,60 @@ impl Drop for Files {
 }
 
 fn target(port: u16, host: &str, trusted: Option<&Files>) -> RedisTarget {
+    target_of(port, host, trusted, None).unwrap()
+}
+
+/// The same for who shows a certificate: that of the first files, with the key of the second.
+fn target_of(
+    port: u16,
+    host: &str,
+    trusted: Option<&Files>,
+    own: Option<(&Files, &Files)>,
+) -> Result<RedisTarget, ConnectorError> {
     let path = trusted.map(|files| files.0.join("certificate.pem"));
     let trusted = path.as_deref().map(|path| TrustedFile { path, named_by: "cluster.ca_file" });
+    let own = own.map(|(one, other)| (one.0.join("certificate.pem"), other.0.join("key.pem")));
+    let own = own.as_ref().map(|(certificate, key)| OwnCertificate {
+        certificate: TrustedFile { path: certificate, named_by: "cluster.tls_certificate" },
+        key: TrustedFile { path: key, named_by: "cluster.tls_key" },
+    });
     let url = EngineUrl::parse(&format!("rediss://{host}:{port}")).unwrap();
-    RedisTarget::new(&url, Some(Arc::new(client_tls(trusted).unwrap()))).unwrap()
+    Ok(RedisTarget::new(&url, Some(Arc::new(client_tls(trusted, own)?))).unwrap())
+}
+
+#[tokio::test]
+async fn an_engine_that_wants_to_know_who_connects_is_shown_a_certificate() {
+    let (files, own, others, port) =
+        (Files::of("localhost"), Files::of("node-1"), Files::of("node-1"), free_port());
+    let _redis = RedisServer::start(&[
+        "--tls-port",
+        &port.to_string(),
+        "--tls-cert-file",
+        &files.path("certificate.pem"),
+        "--tls-key-file",
+        &files.path("key.pem"),
+        "--tls-ca-cert-file",
+        &own.path("certificate.pem"),
+        "--tls-auth-clients",
+        "yes",
+    ]);
+    let target = |own| target_of(port, "localhost", Some(&files), own);
+    let mut member = Member::join(target(Some((&own, &own))).unwrap()).await;
+    member.subscribe(&channel("a")).await;
+    assert_eq!(member.say(&channel("a"), "hello".to_owned()).await, Ok(()));
+    assert_eq!(member.hear().await, "hello");
+    for (shown, about) in [(None, "CertificateRequired"), (Some((&others, &others)), "alert")] {
+        let told = check(&target(shown).unwrap()).await.unwrap_err().to_string();
+        assert!(told.contains(about) && !told.contains('\n'), "{told}");
+    }
+    let told = target(Some((&own, &others))).unwrap_err().to_string();
+    assert!(told.contains("named by cluster.tls_certificate, cannot be shown"), "{told}");
+    let nowhere = Files("/nowhere".into());
+    let told = target(Some((&own, &nowhere))).unwrap_err().to_string();
+    assert!(
+        told.contains("cannot read a private key in /nowhere/key.pem, named by cluster.tls_key"),
+        "{told}"
+    );
 }
 
 #[tokio::test]
