@@ -1,7 +1,7 @@
 //! The apps of a cluster as one document of its engine, and as the file that is this node's copy of it. The text of both is
 //! that of an apps file; one document for all of them, so that what has to be unique is, whoever changes what at once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use toml_edit::{DocumentMut, Item, Table};
@@ -107,6 +107,24 @@ impl AppsDocument {
         format!("{HEAD}{}{REST_OF_HEAD}{cluster}\n\n{}", self.change, self.text)
     }
 
+    /// Whether this and the other are the same change of one cluster, and yet not the same: one of the two is lost.
+    pub(super) fn is_at_odds_with(&self, other: &Self) -> bool {
+        let is_one = self.cluster == other.cluster && self.change == other.change;
+        is_one && self.change > 0 && self.text != other.text
+    }
+
+    /// The ids of the apps that this and the other do not have alike.
+    pub(super) fn differing_from(&self, other: &Self) -> Vec<String> {
+        let apps = |document: &Self| -> BTreeMap<String, String> {
+            let document = document.text.parse::<DocumentMut>().unwrap_or_default();
+            let apps = document.get("apps").and_then(Item::as_array_of_tables).into_iter().flatten();
+            apps.filter_map(|app| Some((id_of(app)?.to_owned(), app.to_string()))).collect()
+        };
+        let (these, those) = (apps(self), apps(other));
+        let ids: BTreeSet<&String> = these.keys().chain(those.keys()).collect();
+        ids.into_iter().filter(|id| these.get(*id) != those.get(*id)).cloned().collect()
+    }
+
     /// The same as a cluster's: as that of a new one, if it is none's.
     pub(super) fn of_cluster(&self) -> Self {
         let cluster = self.cluster.or_else(|| Some(ClusterMark(rand::random())));
@@ -183,6 +201,21 @@ mod tests {
         );
         let last = AppsDocument { change: u64::MAX, ..document };
         assert_eq!(last.changed(String::new()).change, u64::MAX);
+    }
+
+    #[test]
+    fn two_documents_of_one_change_are_at_odds_and_their_apps_are_compared() {
+        let of = |change, text: String| AppsDocument { cluster: Some(ClusterMark(1)), change, text };
+        let app = |id: &str, key: &str| format!("[[apps]]\nid = \"{id}\"\nkey = \"{key}\"\nsecret = \"s\"\n");
+        let ours = of(7, app("1", "k1") + &app("2", "k2") + &app("3", "k3"));
+        let theirs = of(7, app("1", "k1") + &app("2", "other") + &app("4", "k4"));
+        assert_eq!(ours.differing_from(&theirs), ["2", "3", "4"]);
+        assert!(ours.is_at_odds_with(&theirs) && !ours.is_at_odds_with(&ours));
+        assert!(!ours.is_at_odds_with(&of(8, theirs.text.clone())));
+        let foreign = AppsDocument { cluster: None, ..theirs };
+        assert!(
+            !ours.is_at_odds_with(&foreign) && !of(0, String::new()).is_at_odds_with(&of(0, app("1", "k")))
+        );
     }
 
     #[test]

@@ -62,6 +62,15 @@ pub(crate) struct ManagedApps {
     shared: OnceLock<SharedApps>,
 }
 
+/// What has come of a look at the apps of the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LookedAt {
+    /// This node has what the engine has.
+    pub(crate) is_taken: bool,
+    /// And so has its copy.
+    pub(crate) is_written: bool,
+}
+
 impl ManagedApps {
     /// Of the configuration that this loads, whether there are apps or not.
     pub(crate) fn new(
@@ -100,22 +109,19 @@ impl ManagedApps {
     }
 
     /// Takes the apps that the cluster has, or gives it those that this node has, and writes the copy where that is due; does
-    /// nothing where there is no cluster. Tells the log of trouble, once. Whether all is done that there was to do.
-    pub(crate) fn take_shared(&self, in_force: &dyn InForce) -> bool {
-        let Some(shared) = self.shared.get() else { return true };
+    /// nothing where there is no cluster. Tells the log of trouble, once.
+    pub(crate) fn take_shared(&self, in_force: &dyn InForce) -> LookedAt {
+        let Some(shared) = self.shared.get() else { return LookedAt { is_taken: true, is_written: true } };
         let mut applying = self.applying.lock();
         let mut effect = Effect { loader: &self.loader, in_force, apps_of_file: &mut applying };
         let taken = shared.take(&mut effect);
         drop(applying);
-        if taken.as_ref().is_err_and(|trouble| !matches!(trouble, AppsError::EngineAway)) {
+        // That the engine is away is told by whoever watches it.
+        let trouble = taken.as_ref().err().filter(|trouble| !matches!(trouble, AppsError::EngineAway));
+        if trouble.is_some() {
             shared.count_refused();
         }
-        let written = shared.write_copy(&self.reader);
-        let is_done = taken.is_ok() && written.is_ok() && shared.is_written();
-        let trouble = taken.and(written).err();
-        // That the engine is away is told by whoever watches it.
-        let trouble = trouble.filter(|trouble| !matches!(trouble, AppsError::EngineAway));
-        let told = trouble.map(|trouble| trouble.to_string());
+        let told = trouble.map(ToString::to_string);
         if shared.is_news(told.clone()) {
             match told {
                 Some(reason) => error!(
@@ -125,7 +131,24 @@ impl ManagedApps {
                 None => info!("this node has the apps of the cluster again"),
             }
         }
-        is_done
+        LookedAt { is_taken: taken.is_ok(), is_written: self.write_copy() }
+    }
+
+    /// Writes the copy of the cluster's apps, where that is due. Tells the log of trouble, once. Whether nothing is left to
+    /// write.
+    pub(crate) fn write_copy(&self) -> bool {
+        let Some(shared) = self.shared.get() else { return true };
+        let trouble = shared.write_copy(&self.reader).err().map(|trouble| trouble.to_string());
+        let is_written = trouble.is_none() && shared.is_written();
+        if shared.is_news_of_copy(trouble.clone()) {
+            match trouble {
+                Some(reason) => {
+                    error!(reason, "the copy of the cluster's apps is not written, and tried again")
+                }
+                None => info!("the copy of the cluster's apps can be written again"),
+            }
+        }
+        is_written
     }
 
     /// Loads the configuration as it stands, and puts it in force.
@@ -139,9 +162,7 @@ impl ManagedApps {
             let reloaded =
                 shared.reload(&mut Effect { loader: &self.loader, in_force, apps_of_file: &mut applying });
             drop(applying);
-            if let Err(error) = shared.write_copy(&self.reader) {
-                error!(%error, "the copy of the cluster's apps was not written");
-            }
+            self.write_copy();
             return reloaded;
         }
         let mut loaded = self.loader.load()?.with_apps()?;

@@ -46,8 +46,9 @@ struct AppsCopy {
     /// What is in force has been the engine's since this node started, so that it is no copy that was brought from elsewhere.
     is_joined: bool,
     file: CopyFile,
-    /// What was wrong when they were to be taken last, to be told once.
+    /// What was wrong when they were to be taken last, and when the copy was to be written, to be told once.
     trouble: Option<String>,
+    copy_trouble: Option<String>,
 }
 
 /// The file that the copy is kept in.
@@ -97,7 +98,14 @@ impl SharedApps {
         };
         Ok(SharedApps {
             store,
-            copy: Mutex::new(AppsCopy { seen: None, held, is_joined: false, file, trouble: None }),
+            copy: Mutex::new(AppsCopy {
+                seen: None,
+                held,
+                is_joined: false,
+                file,
+                trouble: None,
+                copy_trouble: None,
+            }),
         })
     }
 
@@ -193,6 +201,14 @@ impl SharedApps {
         *effect.apps_of_file = apps_of_file;
         for complaint in &unreadable {
             warn!(%complaint, "this release cannot read an app of the cluster, which stays here as it was");
+        }
+        if held.is_at_odds_with(&document) {
+            let (change, apps) = (document.change, held.differing_from(&document).join(", "));
+            warn!(
+                change,
+                apps,
+                "the engine has lost a change of the cluster's apps that was answered, and has another one of its number"
+            );
         }
         self.store.count(DocumentOutcome::Taken { unreadable: unreadable.len() });
         info!(change = document.change, told, "the apps of the cluster were taken");
@@ -368,7 +384,8 @@ impl SharedApps {
         }
         let own = AppsDocument::of_file(&found.unwrap_or_default());
         let is_foreign = own.cluster.is_none() || own.cluster != held.cluster;
-        if seen.is_some() && is_foreign && own.has_apps() && own.text != held.text {
+        let is_lost = is_foreign && own.has_apps() && own.text != held.text || own.is_at_odds_with(&held);
+        if seen.is_some() && is_lost {
             let kept = kept_as(&file.path);
             fs::copy(&file.path, &kept).map_err(|error| AppsError::file("copy", &file.path, error))?;
             warn!(kept = %kept.display(), "the apps file had other apps than the cluster, whose apps it has now; what it had is kept");
@@ -387,10 +404,16 @@ impl SharedApps {
         self.store.count(DocumentOutcome::Refused);
     }
 
-    /// Whether this trouble, or that there is none, is something else than before. It is the same from now on.
+    /// Whether this trouble with the apps, or that there is none, is something else than before. It is the same from now on.
     pub(super) fn is_news(&self, trouble: Option<String>) -> bool {
         let mut copy = self.copy.lock();
         mem::replace(&mut copy.trouble, trouble) != copy.trouble
+    }
+
+    /// The same of the copy.
+    pub(super) fn is_news_of_copy(&self, trouble: Option<String>) -> bool {
+        let mut copy = self.copy.lock();
+        mem::replace(&mut copy.copy_trouble, trouble) != copy.copy_trouble
     }
 }
 

@@ -134,10 +134,24 @@ impl DocumentBell {
 }
 
 impl DocumentRings {
-    /// Waits until the bell rings, for so long at most. Not true if nobody is left to ring it.
-    pub(crate) fn wait(&self, most: Duration) -> bool {
-        !matches!(self.0.lock().recv_timeout(most), Err(RecvTimeoutError::Disconnected))
+    /// Waits until the bell rings, for so long at most.
+    pub(crate) fn wait(&self, most: Duration) -> BellHeard {
+        match self.0.lock().recv_timeout(most) {
+            Ok(()) => BellHeard::Rung,
+            Err(RecvTimeoutError::Timeout) => BellHeard::Silent,
+            Err(RecvTimeoutError::Disconnected) => BellHeard::Gone,
+        }
     }
+}
+
+/// What whoever waited for the bell has heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BellHeard {
+    Rung,
+    /// It has not rung in time.
+    Silent,
+    /// Nobody is left to ring it.
+    Gone,
 }
 
 /// Rings whenever the engine is there again, or is another one.
@@ -209,14 +223,14 @@ pub(crate) mod tests {
         let patience = Duration::from_secs(30);
         bell.ring();
         bell.ring();
-        assert!(rings.wait(patience));
+        assert_eq!(rings.wait(patience), BellHeard::Rung);
         faults.cut();
         assert_eq!(documents.read("a"), Err(EngineError::Away));
         faults.heal();
         engine.wipe();
-        assert!(rings.wait(patience));
+        assert_eq!(rings.wait(patience), BellHeard::Rung);
         assert_eq!(documents.read("a"), Ok(None));
         drop((bell, documents, runtime));
-        while rings.wait(patience) {}
+        while rings.wait(patience) != BellHeard::Gone {}
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Map, Value as Json, json};
 
 use super::*;
-use crate::app_admin::{AppChange, ManagedApps};
+use crate::app_admin::{AppChange, LookedAt, ManagedApps};
 use crate::cluster::adapter::Document;
 use crate::cluster::documents::tests::RuntimeThread;
 use crate::cluster::local::{LocalEngine, LocalFaults};
@@ -131,7 +131,8 @@ impl Drop for World {
 impl TestNode {
     /// Looks at the engine; whether all is done that there was to do.
     fn look(&self) -> bool {
-        self.apps.take_shared(&self.broker)
+        let LookedAt { is_taken, is_written } = self.apps.take_shared(&self.broker);
+        is_taken && is_written
     }
 
     fn change(&self, id: &str, change: AppChange) -> Result<AppChanged, AppsError> {
@@ -441,4 +442,41 @@ fn a_copy_waits_for_who_has_the_file() {
     drop(held);
     assert!(a.look());
     assert!(a.text().contains("k2"));
+}
+
+#[test]
+fn a_copy_that_cannot_be_written_is_tried_again_without_the_engine() {
+    let world = World::new("unwritable");
+    let a = world.node(OWN, "");
+    a.create("2", "k2").unwrap();
+    assert!(a.look());
+    let text = a.text();
+    fs::write(a.path(), &(text.clone() + "# edited")).unwrap();
+    world.node(OWN, "").create("3", "k3").unwrap();
+    let looked = a.apps.take_shared(&a.broker);
+    assert_eq!((looked.is_taken, looked.is_written, a.ids().len()), (true, false, 3));
+    world.engine.halt();
+    assert!(!a.apps.write_copy());
+    fs::write(a.path(), &text).unwrap();
+    assert!(a.apps.write_copy());
+    assert!(a.text().contains("k3"));
+}
+
+#[test]
+fn a_change_that_the_engine_has_lost_is_kept_beside_the_file() {
+    let world = World::new("lost");
+    let (a, b) = (world.node(OWN, ""), world.node(OWN, ""));
+    a.create("2", "k2").unwrap();
+    assert!(b.look());
+    let before = world.document().unwrap();
+    a.create("3", "k3").unwrap();
+    assert!(a.look());
+    let answered = a.text();
+    // It is replaced by a copy that has not heard of that yet, and another node makes its change there.
+    world.write(&before.bytes);
+    b.create("4", "k4").unwrap();
+    assert!(a.look() && b.look());
+    assert_eq!((a.ids(), b.ids()), (vec!["1".into(), "2".into(), "4".into()], a.ids()));
+    assert_eq!(fs::read_to_string(a.kept("before-cluster")).unwrap(), answered);
+    assert!(!b.kept("before-cluster").exists() && a.text() == b.text());
 }
