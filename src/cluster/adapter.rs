@@ -215,6 +215,8 @@ pub(crate) struct OutboxCounts {
     pub(crate) taken: (u64, u64),
     /// Words that there was no room for.
     pub(crate) full: u64,
-    /// Words that the engine has refused, or that were lost with the connection to it.
+    /// Words that the engine has refused.
+    pub(crate) refused: u64,
+    /// Words that were lost with the connection to it.
     pub(crate) lost: u64,
 }

@@ -49,7 +49,7 @@ impl<A: Adapter> ClusterNode<A> {
                 }
             }
             Entry::Vacant(entry) => {
-                let claim = self.claims.claim(&*self.adapter, subject, None);
+                let claim = self.claims.claim(&self.adapter, subject, None);
                 let is_confirmed = matches!(claim, Claim::Settled);
                 entry.insert(OwnDemand { of, demand: Arc::clone(&demand), is_confirmed });
                 match claim {

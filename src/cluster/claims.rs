@@ -3,8 +3,8 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -12,7 +12,7 @@ use dashmap::mapref::entry::Entry;
 use parking_lot::Mutex;
 use tokio::runtime;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::hub::Claim;
 
@@ -28,6 +28,9 @@ const GIVES_UP_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Subjects that stay although nobody claims them. Beyond that the oldest is given up at once.
 const MOST_LINGERING: usize = 10_000;
+
+/// How soon the engine is asked again for a subscription that it has refused.
+const ASKS_AGAIN_AFTER: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 10_000 });
 
 /// Hands the hub what the engine remembers of a channel.
 pub(super) type Recalling = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -73,6 +76,13 @@ enum Confirmation {
     Confirmed,
 }
 
+/// A subject that the engine is asked for.
+struct AskedSubject<A> {
+    adapter: Weak<A>,
+    subject: Subject,
+    subscription: u64,
+}
+
 impl Claims {
     /// None yet. Confirmations are waited for on this runtime, for so long; what is not claimed any more stays so long.
     pub(super) fn new(
@@ -104,7 +114,7 @@ impl Claims {
     /// those who wait are told so.
     pub(super) fn claim(
         self: &Arc<Self>,
-        adapter: &impl Adapter,
+        adapter: &Arc<impl Adapter>,
         subject: Subject,
         recall: Option<Recalling>,
     ) -> Claim {
@@ -134,7 +144,8 @@ impl Claims {
                 let (ticket, answer) = oneshot::channel();
                 adapter.subscribe(entry.key(), Some(ticket.into()));
                 let subject = entry.key().clone();
-                self.runtime.spawn(Arc::clone(self).until_confirmed(subject, subscription, answer, recall));
+                let asked = AskedSubject { adapter: Arc::downgrade(adapter), subject, subscription };
+                self.runtime.spawn(Arc::clone(self).until_confirmed(asked, answer, recall));
                 entry.insert(Claimed {
                     subscription,
                     claims: 1,
@@ -251,51 +262,71 @@ impl Claims {
         Claim::Settled
     }
 
-    /// Settles those who wait for a subscription, once the engine has answered or for too long has not.
-    async fn until_confirmed(
+    /// Settles those who wait for a subscription, once the engine has answered or for too long has not. Where it refuses, it is
+    /// asked again from time to time.
+    async fn until_confirmed<A: Adapter>(
         self: Arc<Self>,
-        subject: Subject,
-        subscription: u64,
-        answer: oneshot::Receiver<Result<(), EngineError>>,
-        recall: Option<Recalling>,
+        asked: AskedSubject<A>,
+        mut answer: oneshot::Receiver<Result<(), EngineError>>,
+        mut recall: Option<Recalling>,
     ) {
-        let mut answering = Box::pin(async move {
-            let answer = answer.await;
-            if let (Ok(Ok(())), Some(recall)) = (&answer, recall) {
-                recall.await;
-            }
-            answer
-        });
-        let in_time = timeout(self.wait, &mut answering).await;
-        let answered = match in_time {
-            Ok(answered) => answered,
-            Err(_) => {
-                let late = self.settle(&subject, subscription, Confirmation::Overdue);
-                self.counts.joins_timed_out.add_from_anywhere(late as u64);
-                answering.await
-            }
-        };
-        match answered {
-            // Whoever is subscribed while the link is away is confirmed before it is up again.
-            Ok(Ok(())) => self.settle(&subject, subscription, Confirmation::Confirmed),
-            Ok(Err(EngineError::Away)) => {
-                let unconfirmed = self.settle(&subject, subscription, Confirmation::Confirmed);
+        loop {
+            let mut answering = Box::pin(async {
+                let answer = answer.await;
+                if let Ok(Ok(())) = &answer
+                    && let Some(recall) = recall.take()
+                {
+                    recall.await;
+                }
+                answer
+            });
+            let in_time = timeout(self.wait, &mut answering).await;
+            let answered = match in_time {
+                Ok(answered) => answered,
+                Err(_) => {
+                    let late = self.settle(&asked, Confirmation::Overdue);
+                    self.counts.joins_timed_out.add_from_anywhere(late as u64);
+                    answering.await
+                }
+            };
+            let (confirmation, is_known) = match &answered {
+                Ok(Ok(())) => (Confirmation::Confirmed, true),
+                // Whoever is subscribed while the link is away is confirmed before it is up again.
+                Ok(Err(EngineError::Away)) => (Confirmation::Confirmed, false),
+                // It does not want to, or the adapter has gone.
+                Ok(Err(EngineError::Refused(_))) | Err(_) => (Confirmation::Overdue, false),
+            };
+            let unconfirmed = self.settle(&asked, confirmation);
+            if !is_known {
                 self.counts.joins_unconfirmed.add_from_anywhere(unconfirmed as u64);
-                unconfirmed
             }
-            Ok(Err(EngineError::Refused(reason))) => {
-                tracing::warn!(%reason, "the engine refuses a subscription: events of other nodes do not come");
-                self.settle(&subject, subscription, Confirmation::Overdue)
-            }
-            // The adapter has gone.
-            Err(_) => self.settle(&subject, subscription, Confirmation::Overdue),
-        };
+            let Ok(Err(EngineError::Refused(reason))) = answered else { return };
+            tracing::warn!(%reason, "the engine refuses a subscription: events of other nodes do not come");
+            sleep(ASKS_AGAIN_AFTER).await;
+            let Some(again) = self.ask_again(&asked) else { return };
+            answer = again;
+        }
+    }
+
+    /// Asks the engine once more for a subject, if it is still wanted by the same subscription.
+    fn ask_again(
+        &self,
+        asked: &AskedSubject<impl Adapter>,
+    ) -> Option<oneshot::Receiver<Result<(), EngineError>>> {
+        let adapter = asked.adapter.upgrade()?;
+        let claimed = self.subjects.get(&asked.subject)?;
+        if claimed.subscription != asked.subscription {
+            return None;
+        }
+        let (ticket, answer) = oneshot::channel();
+        adapter.subscribe(claimed.key(), Some(ticket.into()));
+        Some(answer)
     }
 
     /// Settles those who wait; returns how many they were.
-    fn settle(&self, subject: &Subject, subscription: u64, confirmation: Confirmation) -> usize {
-        let Some(mut claimed) = self.subjects.get_mut(subject) else { return 0 };
-        if claimed.subscription != subscription {
+    fn settle<A>(&self, asked: &AskedSubject<A>, confirmation: Confirmation) -> usize {
+        let Some(mut claimed) = self.subjects.get_mut(&asked.subject) else { return 0 };
+        if claimed.subscription != asked.subscription {
             return 0;
         }
         let before = std::mem::replace(&mut claimed.confirmation, confirmation);
@@ -317,9 +348,9 @@ mod tests {
     const LINGER: Duration = Duration::from_secs(5);
 
     /// An engine, a member of it, and the claims of that.
-    fn world() -> (LocalEngine, LocalAdapter, Arc<Claims>, Arc<ClusterCounts>) {
+    fn world() -> (LocalEngine, Arc<LocalAdapter>, Arc<Claims>, Arc<ClusterCounts>) {
         let engine = LocalEngine::new();
-        let adapter = engine.join(inbox(1000, 1 << 20).0);
+        let adapter = Arc::new(engine.join(inbox(1000, 1 << 20).0));
         let counts = Arc::<ClusterCounts>::default();
         let wait = Duration::from_millis(50);
         let claims = Claims::new(runtime::Handle::current(), wait, LINGER, Arc::clone(&counts));
@@ -350,6 +381,25 @@ mod tests {
     }
 
     #[test]
+    fn a_subscription_that_was_refused_is_asked_for_again_as_long_as_it_is_wanted() {
+        block_on(async {
+            let (engine, adapter, claims, counts) = world();
+            adapter.faults().refuse(subject());
+            let Claim::Waiting(settled) = claims.claim(&adapter, subject(), None) else { panic!() };
+            settled.await.unwrap();
+            assert_eq!((claims.is_confirmed(&subject()), counts.read().joins_unconfirmed), (false, 1));
+            let confirmed = async {
+                while !claims.is_confirmed(&subject()) {
+                    tokio::task::yield_now().await;
+                }
+            };
+            timeout(Duration::from_secs(60), confirmed).await.unwrap();
+            assert_eq!(engine.wanted_by(&subject()), 1);
+            assert!(matches!(claims.claim(&adapter, subject(), None), Claim::Settled));
+        });
+    }
+
+    #[test]
     fn nobody_waits_while_the_bus_is_away() {
         block_on(async {
             let (_engine, adapter, claims, counts) = world();
@@ -375,12 +425,12 @@ mod tests {
                 let channel = ChannelName::parse(&format!("room-{n}"), 164).unwrap();
                 let subject = Subject::Channel { app: "1".into(), channel };
                 assert!(matches!(claims.claim(&adapter, subject.clone(), None), Claim::Waiting(_)));
-                claims.release(&adapter, &subject);
+                claims.release(&*adapter, &subject);
             }
             let later = Instant::now() + LINGER;
-            assert_eq!(claims.give_up(&adapter, later), Some(later + GIVES_UP_AGAIN_AFTER));
+            assert_eq!(claims.give_up(&*adapter, later), Some(later + GIVES_UP_AGAIN_AFTER));
             assert_eq!(claims.len(), 1);
-            assert_eq!((claims.give_up(&adapter, later), claims.len(), claims.waiting()), (None, 0, 0));
+            assert_eq!((claims.give_up(&*adapter, later), claims.len(), claims.waiting()), (None, 0, 0));
         });
     }
 
@@ -392,7 +442,7 @@ mod tests {
             let Claim::Waiting(_stays) = claims.claim(&adapter, subject(), None) else { panic!() };
             for _ in 0..10_000 {
                 assert!(matches!(claims.claim(&adapter, subject(), None), Claim::Waiting(_)));
-                claims.release(&adapter, &subject());
+                claims.release(&*adapter, &subject());
             }
             assert!(claims.waiting() < 10, "{}", claims.waiting());
         });
@@ -405,14 +455,14 @@ mod tests {
             let Claim::Waiting(settled) = claims.claim(&adapter, subject(), None) else { panic!() };
             settled.await.unwrap();
             let first = claims.subscription(&subject());
-            claims.release(&adapter, &subject());
+            claims.release(&*adapter, &subject());
             assert!(matches!(claims.claim(&adapter, subject(), None), Claim::Settled));
             let later = Instant::now() + LINGER;
-            assert_eq!(claims.give_up(&adapter, later), None);
+            assert_eq!(claims.give_up(&*adapter, later), None);
             assert_eq!((engine.wanted_by(&subject()), claims.subscription(&subject())), (1, first));
-            claims.release(&adapter, &subject());
-            assert!(claims.give_up(&adapter, later - LINGER).is_some(), "not yet");
-            assert_eq!(claims.give_up(&adapter, later + LINGER), None);
+            claims.release(&*adapter, &subject());
+            assert!(claims.give_up(&*adapter, later - LINGER).is_some(), "not yet");
+            assert_eq!(claims.give_up(&*adapter, later + LINGER), None);
             assert_eq!((engine.wanted_by(&subject()), claims.subscription(&subject())), (0, None));
             let Claim::Waiting(_) = claims.claim(&adapter, subject(), None) else { panic!() };
             assert_ne!(claims.subscription(&subject()), first);
@@ -426,7 +476,7 @@ mod tests {
             let subject = |n: usize| Subject::Node(NodeId::new(n as u128));
             for n in 0..=MOST_LINGERING {
                 claims.claim(&adapter, subject(n), None);
-                claims.release(&adapter, &subject(n));
+                claims.release(&*adapter, &subject(n));
             }
             assert_eq!(claims.len(), MOST_LINGERING);
             assert_eq!([0, 1, MOST_LINGERING].map(|n| engine.wanted_by(&subject(n))), [0, 1, 1]);

@@ -2,9 +2,14 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
+
 use crate::hub::Counter;
 
 use super::status::{ClusterFigures, Loss, Traffic, WordKind};
+
+/// Characters of a reason that the engine gives.
+const MOST_OF_REASON: usize = 200;
 
 /// What one node has counted since its start. Every thread may count.
 #[derive(Debug, Default)]
@@ -23,6 +28,8 @@ pub(crate) struct ClusterCounts {
     pub(super) joins_unconfirmed: Counter,
     pub(super) documents_refused: Counter,
     pub(super) unreadable_apps: AtomicUsize,
+    /// Why the engine has refused something, until it is told.
+    refusal: Mutex<Option<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -56,6 +63,16 @@ impl ClusterCounts {
     /// Something was lost.
     pub(crate) fn lost(&self, loss: Loss, more: u64) {
         self.lost[loss as usize].add_from_anywhere(more);
+    }
+
+    /// The engine has refused something, which its adapter counts.
+    pub(crate) fn refused(&self, reason: &str) {
+        self.refusal.lock().get_or_insert_with(|| reason.chars().take(MOST_OF_REASON).collect());
+    }
+
+    /// Why it has refused something since this was last asked.
+    pub(crate) fn take_refusal(&self) -> Option<String> {
+        self.refusal.lock().take()
     }
 
     /// All that is counted here. What waits is not among them, and what happened to replicas.

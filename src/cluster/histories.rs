@@ -356,7 +356,7 @@ impl SimulatedNode {
         match content {
             Content::Heartbeat(heartbeat) => {
                 let facts = heartbeat.facts;
-                peers.heard(from, heartbeat, now, &mut |change| match change {
+                let is_new = peers.heard(from, heartbeat, now, &mut |change| match change {
                     PeerChange::Appeared { node, returned } => {
                         assert!(
                             replicas.insert(node, Replica::new(ReplicaBounds::default(), returned)).is_none()
@@ -369,7 +369,7 @@ impl SimulatedNode {
                     }
                     other => panic!("{other:?}"),
                 });
-                if let Some(replica) = replicas.get_mut(&from) {
+                if is_new && let Some(replica) = replicas.get_mut(&from) {
                     replica.heard_of(facts);
                 }
             }

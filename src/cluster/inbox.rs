@@ -15,33 +15,45 @@ const BYTES_BESIDE: usize = 128;
 
 /// An inbox that holds so much, and the end at which it is read.
 pub(crate) fn inbox(max_words: usize, max_bytes: usize) -> (Inbox, Words) {
-    let (sender, receiver) = mpsc::channel(max_words);
+    let ((event, events), (other, others)) = (mpsc::channel(max_words), mpsc::channel(max_words));
     let counts = Arc::new(InboxCounts::default());
     (
-        Inbox { words: sender, max_words, max_bytes, counts: Arc::clone(&counts) },
-        Words { words: receiver, counts },
+        Inbox { events: event, others: other, max_words, max_bytes, counts: Arc::clone(&counts) },
+        Words { events: Lane::new(events), others: Lane::new(others), counts },
     )
 }
 
 /// The end that an engine puts words into.
 #[derive(Clone, Debug)]
 pub(crate) struct Inbox {
-    words: mpsc::Sender<Word>,
+    events: mpsc::Sender<(u64, Word)>,
+    others: mpsc::Sender<(u64, Word)>,
     max_words: usize,
     max_bytes: usize,
     counts: Arc<InboxCounts>,
 }
 
-/// The end that a node reads.
+/// The end that a node reads. It is read in the order in which words were put in; where what nodes say of themselves has to wait,
+/// events go past it.
 #[derive(Debug)]
 pub(crate) struct Words {
-    words: mpsc::Receiver<Word>,
+    events: Lane,
+    others: Lane,
     counts: Arc<InboxCounts>,
+}
+
+/// Words of one kind, by their numbers.
+#[derive(Debug)]
+struct Lane {
+    words: mpsc::Receiver<(u64, Word)>,
+    /// The one that is next, if it has been looked at.
+    first: Option<(u64, Word)>,
 }
 
 /// What is in an inbox, and what it had no room for.
 #[derive(Debug, Default)]
 pub(crate) struct InboxCounts {
+    last_number: AtomicU64,
     waiting_words: AtomicUsize,
     waiting_bytes: AtomicUsize,
     dropped_words: AtomicU64,
@@ -52,16 +64,17 @@ impl Inbox {
     /// Puts a word in, if there is room for it; whether there was. Never waits.
     pub(crate) fn put(&self, word: Word) -> bool {
         let bytes = word.bytes.len();
-        let (max_words, max_bytes) = if word.subject.is_of_events() {
-            (for_events(self.max_words), for_events(self.max_bytes))
+        let (max_words, max_bytes, lane) = if word.subject.is_of_events() {
+            (for_events(self.max_words), for_events(self.max_bytes), &self.events)
         } else {
-            (self.max_words, self.max_bytes)
+            (self.max_words, self.max_bytes, &self.others)
         };
         let counts = &self.counts;
         let taken = reserve(&counts.waiting_bytes, bytes + BYTES_BESIDE, max_bytes) && {
             // What is one word too many is given back with it.
             let has_room = counts.waiting_words.fetch_add(1, Ordering::Relaxed) < max_words;
-            (has_room && self.words.try_send(word).is_ok()) || {
+            let number = counts.last_number.fetch_add(1, Ordering::Relaxed);
+            (has_room && lane.try_send((number, word)).is_ok()) || {
                 counts.took(bytes);
                 false
             }
@@ -83,14 +96,51 @@ fn reserve(waiting: &AtomicUsize, more: usize, bound: usize) -> bool {
 impl Words {
     /// The next word, once there is one; none after the engine has gone.
     pub(crate) async fn next(&mut self) -> Option<Word> {
-        let word = self.words.recv().await?;
-        self.counts.took(word.bytes.len());
-        Some(word)
+        self.next_of(false).await
     }
 
     /// The next word, if there is one already.
     pub(crate) fn try_next(&mut self) -> Option<Word> {
-        let word = self.words.try_recv().ok()?;
+        self.try_next_of(false)
+    }
+
+    /// The next event, whatever comes before it, once there is one; none after the engine has gone.
+    pub(crate) async fn next_event(&mut self) -> Option<Word> {
+        self.next_of(true).await
+    }
+
+    /// The next event, whatever comes before it, if there is one already.
+    pub(crate) fn try_next_event(&mut self) -> Option<Word> {
+        self.try_next_of(true)
+    }
+
+    async fn next_of(&mut self, only_events: bool) -> Option<Word> {
+        loop {
+            if let Some(word) = self.try_next_of(only_events) {
+                return Some(word);
+            }
+            // Whatever is not waited for is not looked at, so what comes first is not passed by.
+            let is_there = tokio::select! {
+                is_there = self.events.wait() => is_there,
+                is_there = self.others.wait(), if !only_events => is_there,
+            };
+            // There is one end of both.
+            if !is_there && self.events.is_empty() && (only_events || self.others.is_empty()) {
+                return None;
+            }
+        }
+    }
+
+    fn try_next_of(&mut self, only_events: bool) -> Option<Word> {
+        let event = self.events.number();
+        let other = if only_events { None } else { self.others.number() };
+        let lane = match (event, other) {
+            (Some(event), Some(other)) if other < event => &mut self.others,
+            (None, Some(_)) => &mut self.others,
+            (Some(_), _) => &mut self.events,
+            (None, None) => return None,
+        };
+        let (_, word) = lane.first.take()?;
         self.counts.took(word.bytes.len());
         Some(word)
     }
@@ -98,6 +148,32 @@ impl Words {
     /// What is in it, and what it had no room for.
     pub(crate) fn counts(&self) -> &Arc<InboxCounts> {
         &self.counts
+    }
+}
+
+impl Lane {
+    fn new(words: mpsc::Receiver<(u64, Word)>) -> Self {
+        Lane { words, first: None }
+    }
+
+    /// The number of the next word, if there is one already.
+    fn number(&mut self) -> Option<u64> {
+        if self.first.is_none() {
+            self.first = self.words.try_recv().ok();
+        }
+        self.first.as_ref().map(|(number, _)| *number)
+    }
+
+    /// Waits for a word, which is the next one then; whether one will come.
+    async fn wait(&mut self) -> bool {
+        if self.first.is_none() {
+            self.first = self.words.recv().await;
+        }
+        self.first.is_some()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_none() && self.words.is_empty()
     }
 }
 
@@ -163,6 +239,27 @@ mod tests {
         let (inbox, _words) = super::inbox(1000, 80_000);
         assert!(inbox.put(event(69_000)) && !inbox.put(event(2000)) && inbox.put(word(2000)));
         assert_eq!(inbox.counts.waiting_bytes(), 71_000 + 2 * BYTES_BESIDE);
+    }
+
+    #[tokio::test]
+    async fn words_are_read_in_their_order_and_events_go_past_what_has_to_wait() {
+        let subject = Subject::Channel { app: "1".into(), channel: ChannelName::parse("news", 164).unwrap() };
+        let event = |bytes| Word { subject: subject.clone(), ..word(bytes) };
+        let (inbox, mut words) = inbox(100, 10_000);
+        for bytes in 1..=6 {
+            assert!(inbox.put(if bytes % 3 == 0 { event(bytes) } else { word(bytes) }));
+        }
+        assert_eq!(words.next().await.unwrap().bytes.len(), 1);
+        assert_eq!(words.next_event().await.unwrap().bytes.len(), 3);
+        assert_eq!(words.try_next_event().unwrap().bytes.len(), 6);
+        assert!(words.try_next_event().is_none());
+        assert!(inbox.put(event(7)));
+        drop(inbox);
+        for bytes in [2, 4, 5, 7] {
+            assert_eq!(words.next().await.unwrap().bytes.len(), bytes);
+        }
+        assert!(words.next().await.is_none() && words.next_event().await.is_none());
+        assert_eq!((words.counts().waiting_words(), words.counts().waiting_bytes()), (0, 0));
     }
 
     #[test]

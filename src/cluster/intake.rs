@@ -76,8 +76,10 @@ impl<A: Adapter> WordReader<A> {
                 let views = self.node.views.lock();
                 (views.parked.next_deadline(), views.has_steps(), views.has_much())
             };
+            let words = &mut self.words;
+            let next = async { if has_much { words.next_event().await } else { words.next().await } };
             tokio::select! {
-                word = self.words.next(), if !has_much => match word {
+                word = next => match word {
                     Some(word) => self.take(word),
                     None => return,
                 },
@@ -95,11 +97,11 @@ impl<A: Adapter> WordReader<A> {
         for _ in 0..WORDS_PER_TURN {
             // What the workers have not yet delivered bounds what is read.
             self.hub.until_uncongested().await;
-            // What the hub has not yet been told does, too: what waits in the inbox is bounded, and counted where it is lost.
-            if self.node.views.lock().has_much() {
-                break;
-            }
-            let Some(word) = self.words.try_next() else {
+            // While much is not yet told to the hub, what nodes say of themselves waits in the inbox, which is bounded, and where
+            // it is counted if it is lost. Events go past it.
+            let has_much = self.node.views.lock().has_much();
+            let word = if has_much { self.words.try_next_event() } else { self.words.try_next() };
+            let Some(word) = word else {
                 is_behind = false;
                 break;
             };
@@ -164,10 +166,13 @@ impl<A: Adapter> WordReader<A> {
             }
             (Subject::State, Content::Heartbeat(heartbeat)) => {
                 let now = Instant::now().into_std();
-                let facts = heartbeat.facts;
-                let changes = self.node.change_peers(|peers, each| peers.heard(from, heartbeat, now, each));
+                let (facts, mut is_new) = (heartbeat.facts, false);
+                let changes =
+                    self.node.change_peers(|peers, each| is_new = peers.heard(from, heartbeat, now, each));
                 self.follow(&changes);
-                self.change_view(from, |replica, _| replica.heard_of(facts));
+                if is_new {
+                    self.change_view(from, |replica, _| replica.heard_of(facts));
+                }
             }
             (Subject::State, Content::Facts(batch)) => {
                 self.change_view(from, |replica, each| replica.apply(batch, each));
@@ -208,7 +213,8 @@ impl<A: Adapter> WordReader<A> {
             Unreadable::Malformed => Loss::Unreadable,
         };
         self.node.counts.lost(loss, 1);
-        tracing::warn!(subject = ?word.subject, bytes = word.bytes.len(), %reason, "a message on the bus is passed over");
+        // How many there are, the log is told from time to time.
+        tracing::debug!(subject = ?word.subject, bytes = word.bytes.len(), %reason, "a message on the bus is passed over");
     }
 
     /// What this node has said itself: its probes, and its events.
@@ -217,7 +223,7 @@ impl<A: Adapter> WordReader<A> {
             Content::Heartbeat(heartbeat) if word.subject == Subject::State => {
                 let now = Instant::now().into_std();
                 let me = self.node.me;
-                let changes = self.node.change_peers(|peers, each| peers.heard(me, heartbeat, now, each));
+                let changes = self.node.change_peers(|peers, each| _ = peers.heard(me, heartbeat, now, each));
                 self.follow(&changes);
             }
             Content::Event(event) => self.take_own_event(word.subject, event, word.number),

@@ -21,7 +21,7 @@ use super::awaited::{AwaitedEvents, WayHere};
 use super::claims::{Claims, Recalling};
 use super::config::ClusterConfig;
 use super::counts::ClusterCounts;
-use super::envelope::{Content, Envelope, EventMessage};
+use super::envelope::{Content, Envelope, EventMessage, FactBatch};
 use super::event_numbers::{EventNumber, EventNumbers};
 use super::failure::NodeFailure;
 use super::listening::OwnDemands;
@@ -194,7 +194,11 @@ impl<A: Adapter> ClusterNode<A> {
 
     /// Says all that has become true and was not said.
     pub(super) fn flush(&self) {
-        self.telling.flush(|batch| self.say(&Subject::State, WordKind::Facts, Content::Facts(batch), None));
+        self.telling.flush(|batch| self.say_facts(batch));
+    }
+
+    pub(super) fn say_facts(&self, batch: FactBatch) {
+        self.say(&Subject::State, WordKind::Facts, Content::Facts(batch), None);
     }
 
     /// What is answered when the engine has answered. Where it answers nothing, it is dropped: the bus is away.
@@ -306,9 +310,9 @@ impl<A: Adapter> Bus for ClusterNode<A> {
     fn claim(&self, app: &Arc<AppState>, channel: &ChannelName) -> Claim {
         let subject = subject_of(app, channel);
         if !channel.channel_type().is_cache() {
-            return self.claims.claim(&*self.adapter, subject, None);
+            return self.claims.claim(&self.adapter, subject, None);
         }
-        let claim = self.claims.claim(&*self.adapter, subject.clone(), Some(self.recall_later(&subject)));
+        let claim = self.claims.claim(&self.adapter, subject.clone(), Some(self.recall_later(&subject)));
         let is_there =
             matches!(claim, Claim::Settled) && !self.is_away() && self.claims.is_confirmed(&subject);
         if is_there && app.may_have_forgotten(channel) {

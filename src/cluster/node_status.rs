@@ -85,10 +85,10 @@ impl<A: Adapter> ClusterNode<A> {
     pub(super) fn figures(&self, ignored: IgnoredPeers, views: &Views) -> ClusterFigures {
         let mut figures = self.counts.read();
         let counts = views.counts();
-        // What the engine has refused is counted by whoever was told so.
-        let with_the_link = self.adapter.outbox().lost.saturating_sub(figures.lost[Loss::Refused as usize]);
+        let outbox = self.adapter.outbox();
         for (loss, more) in [
-            (Loss::Away, with_the_link),
+            (Loss::Away, outbox.lost),
+            (Loss::Refused, outbox.refused),
             (Loss::InboxFull, self.inbox.dropped().0),
             (Loss::Unreadable, self.adapter.foreign_words()),
             (Loss::Unknown, counts.unknown),

@@ -74,6 +74,9 @@ pub(crate) struct LivePeer {
     pub(crate) heard: Instant,
     /// It has the name of this node, or of another peer.
     pub(crate) is_namesake: bool,
+    /// Its heartbeat before a leap of their numbers, until the next one confirms the leap. Others may have said the one that
+    /// leapt: those that go on from here are its all the same.
+    before_leap: Option<u64>,
     /// What it has is known here.
     is_in_step: bool,
     /// Probes that have come back since it was heard; the next one that counts was sent not before this.
@@ -154,24 +157,25 @@ impl Peers {
         self.probes.send(now)
     }
 
-    /// A heartbeat was heard, of another node or of this one. `each` is told what changes by it.
+    /// A heartbeat was heard, of another node or of this one. `each` is told what changes by it. Whether it says how another
+    /// node is now.
     pub(crate) fn heard(
         &mut self,
         from: NodeId,
         heartbeat: NodeHeartbeat,
         now: Instant,
         each: &mut dyn FnMut(PeerChange),
-    ) {
+    ) -> bool {
         if from == self.me {
             if let Some(sent) = self.probes.came_back(heartbeat.beat) {
                 self.probe(sent, now, each);
             }
-            return;
+            return false;
         }
         if let Some(peer) = self.peers.get_mut(&from) {
             // A late or repeated one is no sign of life.
-            if heartbeat.beat <= peer.heartbeat.beat {
-                return;
+            if !peer.goes_on_by(heartbeat.beat) {
+                return false;
             }
             let settles = heartbeat.settled != peer.heartbeat.settled;
             self.link.heard(from, heartbeat.engine.as_ref());
@@ -179,25 +183,26 @@ impl Peers {
             if settles {
                 self.decide_anew(now);
             }
-            return;
+            return true;
         }
-        let returned = match self.departed.nodes.get(&from) {
-            Some(Some(last)) if heartbeat.beat > *last => heartbeat.beat,
+        let (last, returned) = match self.departed.nodes.get(&from) {
+            Some(Some(last)) if heartbeat.beat > *last => (*last, heartbeat.beat),
             Some(_) => {
                 self.ignored.departed += 1;
-                return;
+                return false;
             }
-            None => 0,
+            None => (0, 0),
         };
         if self.peers.len() >= MOST_PEERS {
             self.ignored.too_many += 1;
-            return;
+            return false;
         }
         self.departed.forget(from);
         self.link.heard(from, heartbeat.engine.as_ref());
-        self.peers.insert(from, LivePeer::new(heartbeat, now));
+        self.peers.insert(from, LivePeer::new(heartbeat, last, now));
         each(PeerChange::Appeared { node: from, returned });
         self.decide_anew(now);
+        true
     }
 
     /// A node has said goodbye. It does not come back under this id.
@@ -296,7 +301,7 @@ impl Peers {
         }
         for node in dead {
             if let Some(peer) = self.peers.remove(&node) {
-                self.departed.remember(node, Some(peer.heartbeat.beat));
+                self.departed.remember(node, Some(peer.last_sure()));
                 self.link.departed(node);
                 self.decide_without(Some(node), now);
                 each(PeerChange::Died { node, name: peer.heartbeat.name });
@@ -344,8 +349,10 @@ impl Peers {
 }
 
 impl LivePeer {
-    fn new(heartbeat: NodeHeartbeat, now: Instant) -> Self {
+    /// One whose last heartbeat was of another life, or none.
+    fn new(heartbeat: NodeHeartbeat, last: u64, now: Instant) -> Self {
         LivePeer {
+            before_leap: (last.checked_add(1) != Some(heartbeat.beat)).then_some(last),
             heartbeat,
             appeared: now,
             heard: now,
@@ -354,6 +361,25 @@ impl LivePeer {
             missed: 0,
             counts_from: now,
         }
+    }
+
+    /// A heartbeat of this number has come; whether it tells how the node is now.
+    fn goes_on_by(&mut self, beat: u64) -> bool {
+        let last = self.heartbeat.beat;
+        if beat > last {
+            match last.checked_add(1) {
+                Some(next) if next == beat => self.before_leap = None,
+                _ => _ = self.before_leap.get_or_insert(last),
+            }
+            return true;
+        }
+        // Perhaps it was another one who leapt.
+        beat < last && self.before_leap.take_if(|before| *before < beat).is_some()
+    }
+
+    /// The last heartbeat that was its own.
+    fn last_sure(&self) -> u64 {
+        self.before_leap.unwrap_or(self.heartbeat.beat)
     }
 
     /// Only probes that are sent from now on count.

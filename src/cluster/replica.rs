@@ -33,6 +33,8 @@ pub(crate) struct Replica {
     bounds: ReplicaBounds,
     state: ReplicaState,
     phase: ReplicaPhase,
+    /// Where it was when the node was heard last.
+    before: u64,
     counts: ReplicaCounts,
 }
 
@@ -71,7 +73,11 @@ enum ReplicaPhase {
 struct Behind {
     /// The last fact before those that are missing.
     number: u64,
-    /// The snapshot that was asked for, if one was.
+    /// The first and the last snapshot that was asked for, if one was: the answer to any of them will do.
+    asked: Option<(u64, u64)>,
+    /// Another one is to be asked for, as what came was of no use.
+    is_in_vain: bool,
+    /// The one that comes.
     request: Option<u64>,
     /// Which number it has: all its parts the same.
     of_number: Option<u64>,
@@ -93,6 +99,7 @@ impl Replica {
             bounds,
             state: ReplicaState::default(),
             phase: ReplicaPhase::Behind(Box::default()),
+            before: 0,
             counts: ReplicaCounts::default(),
         }
     }
@@ -127,8 +134,20 @@ impl Replica {
         }
     }
 
-    /// The node says that its last fact has this number. Whatever it said before has been heard before.
+    /// The node says, with a heartbeat that is newer than those before, that its last fact has this number or a larger one.
+    /// Whatever it said before has been heard before.
     pub(crate) fn heard_of(&mut self, last: u64) {
+        let number = self.number();
+        let before = std::mem::replace(&mut self.before, number);
+        if last < before {
+            // Somebody else has said something in its name, so nothing of it is sure.
+            self.fall_behind();
+            if let ReplicaPhase::Behind(behind) = &mut self.phase {
+                behind.number = 0;
+            }
+            self.before = 0;
+            return;
+        }
         match &self.phase {
             ReplicaPhase::InStep { number } if last > *number => self.fall_behind(),
             // It has said nothing ever: there is nothing to ask for.
@@ -141,22 +160,33 @@ impl Replica {
 
     /// Whether it is behind, and no snapshot has been asked for, or what came of it was of no use.
     pub(crate) fn wants_snapshot(&self) -> bool {
-        matches!(&self.phase, ReplicaPhase::Behind(behind) if behind.request.is_none())
+        matches!(&self.phase, ReplicaPhase::Behind(behind) if behind.asked.is_none() || behind.is_in_vain)
     }
 
-    /// A snapshot has been asked for, by a number that no request before had. What came of an earlier one is forgotten.
+    /// A snapshot has been asked for, by a number that is larger than those of the requests before. Where the answer to one of
+    /// these comes after all, it is taken.
     pub(crate) fn ask(&mut self, request: u64) {
         if let ReplicaPhase::Behind(behind) = &mut self.phase {
-            behind.begin_anew();
-            behind.request = Some(request);
+            let first = behind.asked.map_or(request, |(first, _)| first);
+            (behind.asked, behind.is_in_vain) = (Some((first, request)), false);
         }
     }
 
     /// A part of a snapshot has come. With the last one `each` is told how the node differs from what was known of it.
     pub(crate) fn part(&mut self, part: &SnapshotPart, each: &mut dyn FnMut(ReplicaChange)) {
         let ReplicaPhase::Behind(behind) = &mut self.phase else { return };
-        if behind.request != Some(part.request) {
+        let Some((first, last)) = behind.asked.filter(|_| !behind.is_in_vain) else { return };
+        if !(first..=last).contains(&part.request) {
             return;
+        }
+        if behind.request != Some(part.request) {
+            if part.part > 0 {
+                // Its beginning is missing; an older one's may be meant to be.
+                behind.is_in_vain = part.request == last;
+                return;
+            }
+            behind.begin_anew();
+            (behind.request, behind.is_in_vain) = (Some(part.request), false);
         }
         let number = *behind.of_number.get_or_insert(part.number);
         if part.part != behind.next_part || part.number != number || number < behind.number {
@@ -324,8 +354,9 @@ impl Behind {
         true
     }
 
-    /// Forgets what came of a snapshot.
+    /// Forgets what came of a snapshot: it was of no use.
     fn begin_anew(&mut self) {
+        self.is_in_vain = true;
         self.request = None;
         self.of_number = None;
         self.next_part = 0;

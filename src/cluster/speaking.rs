@@ -1,6 +1,6 @@
 //! What a node says by itself: that it is there, each second; what has become true; and, to those who ask, all of it.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,13 +16,17 @@ use super::loss_log::LossLog;
 use super::node::ClusterNode;
 use super::peer_log::log_changes;
 use super::peers::BEAT_EVERY;
-use super::status::WordKind;
+use super::replica::NodeSnapshot;
+use super::status::{Loss, WordKind};
 
 /// How often large counts are told.
 const COUNTS_EVERY: Duration = Duration::from_millis(500);
 
 /// Requests for snapshots that wait. Further ones are asked again by whoever needs them.
 pub(super) const MOST_REQUESTS: usize = 256;
+
+/// Nodes that are given the parts of a snapshot side by side.
+const GIVEN_AT_ONCE: usize = 16;
 
 /// How long the engine may take for one part of a snapshot before the rest is given up.
 const PART_WITHIN: Duration = Duration::from_secs(5);
@@ -95,10 +99,9 @@ impl<A: Adapter> ClusterNode<A> {
                 Link::Away { .. } => None,
             };
             let beat = self.peers.lock().beat(now);
-            self.telling.with_number(|facts| {
-                let heartbeat = self.heartbeat(beat, facts, engine);
-                self.say(&Subject::State, WordKind::Heartbeat, Content::Heartbeat(heartbeat), None);
-            });
+            // Facts of larger numbers may be said by now: a smaller one harms nobody.
+            let heartbeat = self.heartbeat(beat, self.telling.said_number(), engine);
+            self.say(&Subject::State, WordKind::Heartbeat, Content::Heartbeat(heartbeat), None);
         }
         self.pass();
     }
@@ -107,7 +110,9 @@ impl<A: Adapter> ClusterNode<A> {
         let ignored = self.peers.lock().ignored();
         let figures = self.figures(ignored, &self.views.lock());
         for (loss, count) in log.look(&figures.lost, Instant::now().into_std()) {
-            tracing::warn!(reason = loss.name(), count, "messages between nodes were lost, or came in vain");
+            let engine = (loss == Loss::Refused).then(|| self.counts.take_refusal()).flatten();
+            let reason = loss.name();
+            tracing::warn!(reason, count, engine, "messages between nodes were lost, or came in vain");
         }
     }
 
@@ -154,42 +159,41 @@ impl<A: Adapter> ClusterNode<A> {
         std::future::pending().await
     }
 
-    /// Gives snapshots to those who ask, one after the other.
+    /// Gives snapshots to those who ask, the same one to all who have asked by the time that it is made.
     pub(super) async fn give_snapshots(self: Arc<Self>, mut requests: mpsc::Receiver<(NodeId, u64)>) {
-        let mut waiting = VecDeque::new();
-        loop {
-            if waiting.is_empty() {
-                match requests.recv().await {
-                    Some(request) => waiting.push_back(request),
-                    None => return,
-                }
+        while let Some(first) = requests.recv().await {
+            let node = Arc::clone(&self);
+            // There may be a million members.
+            let made = tokio::task::spawn_blocking(move || node.telling.snapshot()).await;
+            // Nothing is said while it is made, so whoever asks meanwhile has all that follows it. Of each node only the last
+            // request counts.
+            let mut askers = BTreeMap::from([first]);
+            while let Ok((asker, request)) = requests.try_recv() {
+                askers.insert(asker, request);
             }
-            while let Ok(request) = requests.try_recv() {
-                // Of each node only the last one counts.
-                waiting.retain(|(asker, _)| *asker != request.0);
-                waiting.push_back(request);
+            let Ok(snapshot) = made else { continue };
+            let askers: Vec<(NodeId, u64)> = askers.into_iter().collect();
+            for some in askers.chunks(GIVEN_AT_ONCE) {
+                self.counts.snapshots_given.add_from_anywhere(some.len() as u64);
+                self.give_snapshot(&snapshot, some).await;
             }
-            let Some((asker, request)) = waiting.pop_front() else { continue };
-            self.give_snapshot(asker, request).await;
         }
     }
 
-    async fn give_snapshot(self: &Arc<Self>, asker: NodeId, request: u64) {
-        let node = Arc::clone(self);
-        // There may be a million members.
-        let Ok(snapshot) = tokio::task::spawn_blocking(move || node.telling.snapshot()).await else { return };
-        self.counts.snapshots_given.add_from_anywhere(1);
-        for part in snapshot.answer(request) {
-            let (ticket, answer) = oneshot::channel();
-            self.say(
-                &Subject::Node(asker),
-                WordKind::Snapshot,
-                Content::SnapshotPart(part),
-                Some(ticket.into()),
-            );
-            // It goes as fast as the engine takes it. Whoever misses a part asks again.
-            if !matches!(timeout(PART_WITHIN, answer).await, Ok(Ok(Ok(())))) {
-                return;
+    /// Gives a snapshot to all of these, part by part.
+    async fn give_snapshot(&self, snapshot: &NodeSnapshot, askers: &[(NodeId, u64)]) {
+        for part in 0..snapshot.parts() {
+            let said = askers.iter().map(|(asker, request)| {
+                let (ticket, answer) = oneshot::channel();
+                let content = Content::SnapshotPart(snapshot.part(part, *request));
+                self.say(&Subject::Node(*asker), WordKind::Snapshot, content, Some(ticket.into()));
+                answer
+            });
+            for answer in said.collect::<Vec<_>>() {
+                // It goes as fast as the engine takes it. Whoever misses a part asks again.
+                if !matches!(timeout(PART_WITHIN, answer).await, Ok(Ok(Ok(())))) {
+                    return;
+                }
             }
         }
     }
@@ -197,7 +201,7 @@ impl<A: Adapter> ClusterNode<A> {
     /// Says goodbye, and waits until the engine has taken it, for so long at most.
     pub(super) async fn leave(&self, within: Duration) {
         self.telling.tell_counts();
-        self.flush();
+        self.telling.flush_last(|batch| self.say_facts(batch));
         let (ticket, answer) = oneshot::channel();
         self.say(&Subject::State, WordKind::Heartbeat, Content::Goodbye, Some(ticket.into()));
         if !matches!(timeout(within, answer).await, Ok(Ok(Ok(())))) {

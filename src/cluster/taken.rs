@@ -4,15 +4,13 @@ use crate::hub::BusAway;
 
 use super::adapter::EngineError;
 use super::counts::ClusterCounts;
-use super::status::Loss;
 
 /// What whoever waits is told when the engine has answered, or has not.
 pub(super) fn taken_of(answer: Result<(), EngineError>, counts: &ClusterCounts) -> Result<(), BusAway> {
     match answer {
         Ok(()) => Ok(()),
         Err(EngineError::Refused(reason)) => {
-            counts.lost(Loss::Refused, 1);
-            tracing::warn!(%reason, "the engine refuses what this node says");
+            counts.refused(&reason);
             Err(BusAway)
         }
         Err(EngineError::Away) => Err(BusAway),

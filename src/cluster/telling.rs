@@ -19,8 +19,10 @@ use super::status::ReplicaSize;
 /// Bytes of facts that are said at once, about.
 pub(super) const BATCH_BYTES: usize = 64 * 1024;
 
-/// Facts that wait to be said. Whoever tells one more says them all.
-const MOST_UNSAID: usize = 65_536;
+/// Facts that wait to be said. Whoever tells one more says them all, unless all that was said is being put together for
+/// somebody: then so many may wait, until whoever tells one more waits for that.
+const MUCH_UNSAID: usize = 65_536;
+const MOST_UNSAID: usize = 4 * MUCH_UNSAID;
 
 /// Counts above this are told together, as they are from time to time.
 const TOLD_AT_ONCE: u32 = 100;
@@ -33,6 +35,9 @@ pub(super) struct Telling {
     said: Mutex<Replica>,
     /// The number of the last fact that was told.
     last: AtomicU64,
+    /// The number of the last fact that was said, and how much is true by it, for those who do not wait for what was said.
+    said_number: AtomicU64,
+    size: Mutex<ReplicaSize>,
     /// There is something to say.
     wake: Notify,
 }
@@ -51,6 +56,8 @@ impl Telling {
             unsaid: Mutex::default(),
             said: Mutex::new(Replica::of_this_node()),
             last: AtomicU64::new(0),
+            said_number: AtomicU64::new(0),
+            size: Mutex::default(),
             wake: Notify::new(),
         }
     }
@@ -93,7 +100,7 @@ impl Telling {
             }
         }
         self.push(&mut unsaid, AppFact { app: Arc::clone(app), fact });
-        let is_much = unsaid.facts.len() >= MOST_UNSAID;
+        let is_much = unsaid.facts.len() >= MUCH_UNSAID;
         drop(unsaid);
         self.wake.notify_one();
         is_much
@@ -127,9 +134,23 @@ impl Telling {
         self.wake.notified().await;
     }
 
-    /// Says what has not been said, batch by batch.
-    pub(super) fn flush(&self, mut say: impl FnMut(FactBatch)) {
-        let mut said = self.said.lock();
+    /// Says what has not been said, batch by batch. It is put off while somebody else says it, or while all that was said is
+    /// put together, unless too much waits.
+    pub(super) fn flush(&self, say: impl FnMut(FactBatch)) {
+        let said = match self.said.try_lock() {
+            Some(said) => said,
+            None if self.unsaid.lock().facts.len() < MOST_UNSAID => return,
+            None => self.said.lock(),
+        };
+        self.say_all(said, say);
+    }
+
+    /// The same, whoever has to be waited for.
+    pub(super) fn flush_last(&self, say: impl FnMut(FactBatch)) {
+        self.say_all(self.said.lock(), say);
+    }
+
+    fn say_all(&self, mut said: MutexGuard<'_, Replica>, mut say: impl FnMut(FactBatch)) {
         let facts = std::mem::take(&mut self.unsaid.lock().facts);
         let mut batch = FactListBuilder::default();
         let mut first = said.number() + 1;
@@ -138,27 +159,41 @@ impl Telling {
             let number = said.say(&app, fact);
             if batch.bytes() >= BATCH_BYTES {
                 say(FactBatch { first, facts: batch.take() });
+                self.said_number.store(number, Ordering::Release);
                 first = number + 1;
             }
         }
         if !batch.is_empty() {
             say(FactBatch { first, facts: batch.take() });
         }
+        self.said_number.store(said.number(), Ordering::Release);
+        *self.size.lock() = said.size();
+        self.leave(said);
     }
 
-    /// Does something with the number of the last fact that was said, before another one is said.
-    pub(super) fn with_number<R>(&self, then: impl FnOnce(u64) -> R) -> R {
-        let said = self.said.lock();
-        then(said.number())
+    /// Whoever has put off meanwhile what it wanted to say is told.
+    fn leave(&self, said: MutexGuard<'_, Replica>) {
+        drop(said);
+        if !self.unsaid.lock().facts.is_empty() {
+            self.wake.notify_one();
+        }
     }
 
-    /// All that is true, for whoever has asked.
+    /// The number of the last fact that was said. More may be by now.
+    pub(super) fn said_number(&self) -> u64 {
+        self.said_number.load(Ordering::Acquire)
+    }
+
+    /// All that is true, for those who have asked. It takes its time where that is much.
     pub(super) fn snapshot(&self) -> NodeSnapshot {
-        self.said.lock().snapshot(BATCH_BYTES)
+        let said = self.said.lock();
+        let snapshot = said.snapshot(BATCH_BYTES);
+        self.leave(said);
+        snapshot
     }
 
     pub(super) fn size(&self) -> ReplicaSize {
-        self.said.lock().size()
+        *self.size.lock()
     }
 
     /// Facts that wait to be said.
@@ -185,6 +220,11 @@ fn counted(fact: &Fact) -> Option<(Option<&ChannelName>, u32)> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+    use std::thread;
+    use std::time::Duration;
+
     use super::*;
     use crate::channel::ChannelVersion;
 
@@ -211,7 +251,45 @@ mod tests {
         assert_eq!(said(&telling), [(1, subscribers(1)), (2, subscribers(2))]);
         assert!(!telling.tell(&app, subscribers(3)));
         assert_eq!(said(&telling), [(3, subscribers(3))]);
-        assert_eq!((telling.with_number(|number| number), telling.size().channels), (3, 1));
+        assert_eq!((telling.said_number(), telling.size().channels), (3, 1));
+    }
+
+    fn is_woken(telling: &Telling) -> bool {
+        pin!(telling.wait()).poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[test]
+    fn nobody_waits_while_all_of_it_is_put_together_and_nothing_is_forgotten() {
+        let (telling, app) = (Telling::new(), Arc::from("1"));
+        let (heard, hears) = std::sync::mpsc::channel();
+        thread::scope(|scope| {
+            let being_put_together = telling.said.lock();
+            scope.spawn(|| {
+                assert!(!telling.tell(&app, subscribers(1)));
+                assert!(is_woken(&telling));
+                let said = said(&telling);
+                heard.send((said, telling.said_number(), telling.size().channels)).unwrap();
+            });
+            let found = hears.recv_timeout(Duration::from_secs(60));
+            telling.leave(being_put_together);
+            assert_eq!(found, Ok((Vec::new(), 0, 0)));
+        });
+        assert!(is_woken(&telling), "by who held it up");
+        assert_eq!((said(&telling), telling.said_number()), (vec![(1, subscribers(1))], 1));
+    }
+
+    #[test]
+    fn too_much_is_said_by_whoever_tells_more() {
+        let (telling, app) = (Telling::new(), Arc::from("1"));
+        let fact = || Fact::SignedOut { user_id: "ann".into() };
+        let being_put_together = telling.said.lock();
+        (1..MUCH_UNSAID).for_each(|_| assert!(!telling.tell(&app, fact())));
+        (MUCH_UNSAID..MOST_UNSAID).for_each(|_| assert!(telling.tell(&app, fact())));
+        assert_eq!(telling.unsaid(), MOST_UNSAID - 1);
+        telling.flush(|_| panic!("it is put off"));
+        drop(being_put_together);
+        assert!(telling.tell(&app, fact()));
+        assert_eq!((said(&telling).len(), telling.unsaid()), (MOST_UNSAID, 0));
     }
 
     #[test]

@@ -10,9 +10,6 @@ use crate::hub::AppIndex;
 use super::parked::{ParkedEvent, ParkedEvents};
 use super::replica::{Replica, ReplicaBounds, ReplicaChange, ReplicaCounts};
 
-/// How much another node may say that it has: more than a node serves.
-const BOUNDS: ReplicaBounds = ReplicaBounds { entries: 4_000_000, bytes: 1024 * 1024 * 1024 };
-
 /// While the hub has not been told so many steps, nothing more is taken of what others say. What one word adds beyond it is
 /// bounded by the facts of one list, or by what a node may have.
 const MUCH: usize = 65_536;
@@ -53,7 +50,7 @@ impl Views {
     /// A node has appeared, or has come back by the heartbeat of this number.
     pub(super) fn appear(&mut self, node: NodeId, returned: u64) {
         let view = self.views.entry(node).or_default();
-        view.replica = Some(Replica::new(BOUNDS, returned));
+        view.replica = Some(Replica::new(ReplicaBounds::default(), returned));
         view.told = 0;
         view.asked = None;
     }

@@ -41,6 +41,10 @@ pub(super) struct LocalMember {
     /// What is on its way, since there has been a delay: once it is used it stays, or words would overtake each other.
     pub(super) late: Option<mpsc::Sender<Late>>,
     pub(super) delay: Duration,
+    /// The next word of this subject is taken, and whoever asks is not told so.
+    pub(super) unanswered: Option<Subject>,
+    /// The next time that it wants this subject it is refused.
+    pub(super) refused: Option<Subject>,
     counts: OutboxCounts,
 }
 
@@ -67,6 +71,8 @@ impl LocalShared {
             fate: None,
             late: None,
             delay: Duration::ZERO,
+            unanswered: None,
+            refused: None,
             counts: OutboxCounts::default(),
         };
         self.members.insert(self.last_number, member);
@@ -94,7 +100,7 @@ impl LocalShared {
     ) -> Result<(), EngineError> {
         self.count(me, bytes.len())?;
         self.hand_out(&Word { subject: subject.clone(), bytes, number: None });
-        Ok(())
+        self.answer(me, subject)
     }
 
     pub(super) fn publish_and_remember(
@@ -110,7 +116,14 @@ impl LocalShared {
         self.remembered.insert(subject.clone(), (bytes.clone(), number, Instant::now() + expiry));
         self.missed.remove(subject);
         self.hand_out(&Word { subject: subject.clone(), bytes, number: Some(number) });
-        Ok(())
+        self.answer(me, subject)
+    }
+
+    /// What whoever asks is told of a word that was taken.
+    fn answer(&mut self, me: LocalMemberId, subject: &Subject) -> Result<(), EngineError> {
+        let member = self.member(me).ok_or(EngineError::Away)?;
+        let is_lost = member.unanswered.take_if(|of| of == subject).is_some();
+        if is_lost { Err(EngineError::Away) } else { Ok(()) }
     }
 
     fn count(&mut self, me: LocalMemberId, bytes: usize) -> Result<(), EngineError> {
@@ -189,6 +202,9 @@ impl LocalShared {
         ticket: Option<EngineTicket>,
     ) {
         let Some(member) = self.member(me) else { return };
+        if wants && member.refused.take_if(|of| of == subject).is_some() {
+            return adapter::answer(ticket, Err(EngineError::Refused("a test has it so".to_owned())));
+        }
         if wants {
             member.wanted.insert(subject.clone());
         } else {

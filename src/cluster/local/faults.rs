@@ -54,6 +54,20 @@ impl LocalFaults {
         });
     }
 
+    /// The engine refuses the next subscription of a subject.
+    pub(crate) fn refuse(&self, subject: Subject) {
+        if let Some(member) = self.shared.lock().member(self.member) {
+            member.refused = Some(subject);
+        }
+    }
+
+    /// The engine takes the next word of a subject, and its answer is lost.
+    pub(crate) fn lose_answer(&self, subject: Subject) {
+        if let Some(member) = self.shared.lock().member(self.member) {
+            member.unanswered = Some(subject);
+        }
+    }
+
     /// All that comes to the member takes so long from now on, in its order, and so does what it subscribes to: that holds,
     /// and is confirmed, only then. Within a runtime.
     pub(crate) fn delay(&self, delay: Duration) {

@@ -94,6 +94,24 @@ fn a_peer_dies_by_five_probes_between_which_it_is_not_heard() {
 }
 
 #[test]
+fn a_heartbeat_that_was_tampered_with_does_not_hide_those_that_go_on_before_it() {
+    let mut subject = Subject::new();
+    for beat in [u64::MAX, 2, 1 << 40, 3, 4, 900, 901, 5] {
+        (0..4).for_each(|_| subject.probe(second(1)));
+        subject.hears(OTHER, heartbeat(beat, "b", "one"));
+    }
+    assert_eq!(subject.take(), [], "two that follow each other count");
+    subject.probe(second(1));
+    assert_eq!(subject.take(), [died()], "and so what comes later and is older does not");
+    // Nor does it hide the return.
+    subject.hears(OTHER, heartbeat(1000, "b", "one"));
+    (0..4).for_each(|_| subject.probe(second(1)));
+    subject.hears(OTHER, heartbeat(902, "b", "one"));
+    subject.probe(second(1));
+    assert_eq!(subject.take(), [PeerChange::Appeared { node: OTHER, returned: 1000 }]);
+}
+
+#[test]
 fn what_is_sent_at_once_is_one_probe() {
     let mut subject = Subject::new();
     (0..20).for_each(|_| subject.probe(Duration::from_millis(40)));

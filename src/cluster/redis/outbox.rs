@@ -122,7 +122,8 @@ impl EngineOutbox {
             if let Asker::Said { bytes, .. } = command.to {
                 match found {
                     Ok(_) => counts.taken = (counts.taken.0 + 1, counts.taken.1 + bytes as u64),
-                    Err(_) => counts.lost += 1,
+                    Err(EngineError::Refused(_)) => counts.refused += 1,
+                    Err(EngineError::Away) => counts.lost += 1,
                 }
             }
         }
@@ -194,8 +195,13 @@ mod tests {
         outbox.close();
         assert_eq!(told.try_recv().unwrap(), Err(EngineError::Away));
         batch.into_iter().for_each(|command| outbox.answer(command, Err(EngineError::Away)));
+        let (refused, mut told) = said(1);
+        let refusal = EngineError::Refused("its memory is full".to_owned());
+        outbox.answer(refused, Err(refusal.clone()));
+        assert_eq!(told.try_recv().unwrap(), Err(refusal));
         let counts = outbox.counts();
-        assert_eq!((counts.waiting, counts.taken, counts.full, counts.lost), ((0, 0), (1, 600), 2, 4));
+        assert_eq!((counts.waiting, counts.taken, counts.full), ((0, 0), (1, 600), 2));
+        assert_eq!((counts.lost, counts.refused), (4, 1), "which is told apart");
     }
 
     #[test]

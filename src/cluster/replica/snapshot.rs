@@ -52,15 +52,25 @@ impl NodeSnapshot {
         NodeSnapshot { number, parts }
     }
 
-    /// What answers a request, in its order.
-    pub(crate) fn answer(&self, request: u64) -> impl ExactSizeIterator<Item = SnapshotPart> + '_ {
-        let last = self.parts.len() - 1;
-        self.parts.iter().enumerate().map(move |(part, facts)| SnapshotPart {
+    /// Of how many parts it is: at least one.
+    pub(crate) fn parts(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// One part of what answers a request; one that has nothing beyond the last.
+    pub(crate) fn part(&self, part: usize, request: u64) -> SnapshotPart {
+        SnapshotPart {
             request,
             number: self.number,
             part: as_count(part),
-            is_last: part == last,
-            facts: facts.clone(),
-        })
+            is_last: part + 1 >= self.parts.len(),
+            facts: self.parts.get(part).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// All that answers a request, in its order.
+    #[cfg(test)]
+    pub(crate) fn answer(&self, request: u64) -> impl ExactSizeIterator<Item = SnapshotPart> + '_ {
+        (0..self.parts()).map(move |part| self.part(part, request))
     }
 }

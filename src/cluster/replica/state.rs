@@ -71,9 +71,11 @@ enum Item<'a> {
     Backends(&'a BackendDemand),
 }
 
+/// What a node may have that serves a million connections: each subscribed to a channel of its own, a member of another, and
+/// signed in as a user of its own; and 250 bytes for each of these.
 impl Default for ReplicaBounds {
     fn default() -> Self {
-        ReplicaBounds { entries: 1_000_000, bytes: 256 * 1024 * 1024 }
+        ReplicaBounds { entries: 4_000_000, bytes: 1024 * 1024 * 1024 }
     }
 }
 

@@ -159,6 +159,66 @@ fn a_gap_is_closed_by_a_snapshot_and_what_came_meanwhile() {
 }
 
 #[test]
+fn what_others_have_said_in_its_name_is_set_right_by_its_next_snapshot() {
+    let mut own = Replica::of_this_node();
+    own.say(&"1".into(), joined("ann", 1));
+    let mut replica = in_step();
+    replica.apply(batch(1, &[joined("ann", 1)]), &mut |_| {});
+    replica.heard_of(1);
+    // Of a batch the number was changed: it is taken for the next one.
+    replica.apply(batch(2, &[joined("eve", 9)]), &mut |_| {});
+    replica.heard_of(1);
+    assert!(replica.is_in_step(), "more may have been said than its heartbeat knew of");
+    replica.heard_of(1);
+    assert!(replica.wants_snapshot());
+    own.say(&"1".into(), left(1, 2));
+    assert_eq!(told(|each| replica.apply(batch(2, &[left(1, 2)]), each)), [""; 0], "it waits");
+    replica.ask(1);
+    let mut changes = Vec::new();
+    for part in own.snapshot(1 << 16).answer(1) {
+        changes.extend(told(|each| replica.part(&part, each)));
+    }
+    changes.sort_unstable();
+    assert_eq!(changes, ["-ann@1", "-eve@9"]);
+    replica.heard_of(2);
+    replica.heard_of(2);
+    assert!(replica.is_in_step() && replica.number() == 2);
+}
+
+#[test]
+fn an_answer_that_comes_after_it_was_asked_for_again_is_taken() {
+    let mut own = Replica::of_this_node();
+    own.say(&"1".into(), joined("ann", 1));
+    own.say(&"1".into(), joined("bob", 2));
+    let snapshot = own.snapshot(1);
+    assert_eq!(snapshot.parts(), 2);
+    let asked_twice = || {
+        let mut replica = in_step();
+        replica.heard_of(2);
+        replica.ask(3);
+        replica.ask(4);
+        replica
+    };
+    let whole = |replica: &mut Replica, request| {
+        let mut changes = Vec::new();
+        snapshot.answer(request).for_each(|part| changes.extend(told(|each| replica.part(&part, each))));
+        changes
+    };
+    let mut replica = asked_twice();
+    assert_eq!(whole(&mut replica, 2), [""; 0], "nobody has asked for it since");
+    assert_eq!(whole(&mut replica, 3), ["+ann@1", "+bob@2"]);
+    assert_eq!((whole(&mut replica, 4).len(), replica.counts().snapshots), (0, 1));
+    // The end of the first one is lost.
+    let mut replica = asked_twice();
+    replica.part(&snapshot.part(0, 3), &mut |change| panic!("{change:?}"));
+    replica.part(&snapshot.part(1, 4), &mut |change| panic!("{change:?}"));
+    assert!(replica.wants_snapshot(), "the beginning of the last one is");
+    replica.ask(5);
+    replica.part(&snapshot.part(0, 4), &mut |change| panic!("{change:?}"));
+    assert_eq!(whole(&mut replica, 5), ["+ann@1", "+bob@2"]);
+}
+
+#[test]
 fn who_has_another_connection_by_then_joins_before_the_old_one_leaves() {
     let mut replica = in_step();
     replica.apply(batch(1, &[joined("ann", 1)]), &mut |_| {});

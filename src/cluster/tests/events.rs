@@ -320,3 +320,69 @@ fn events_that_a_channel_remembers_are_numbered_by_the_engine_for_all() {
     until("both have it", || there.events().last().is_some_and(|last| last == "after"));
     assert_eq!((here.events().len(), there.events().len()), (52, 51), "nothing comes twice");
 }
+
+#[test]
+fn an_event_that_the_engine_has_taken_although_it_does_not_say_so_is_delivered_once() {
+    let engine = LocalEngine::new();
+    let [a, b]: [TestNode; 2] = nodes(&engine);
+    for (name, delay) in [("cache-now", 0), ("cache-late", 20)] {
+        let (here, there) = (a.joined(name, None), b.joined(name, None));
+        if delay > 0 {
+            let (faults, (told, is_delayed)) = (a.faults.clone(), std_mpsc::channel());
+            thread::spawn(move || {
+                block_on(async {
+                    faults.delay(Duration::from_millis(delay));
+                    told.send(()).unwrap();
+                    std::future::pending::<()>().await;
+                });
+            });
+            is_delayed.recv_timeout(PATIENCE).unwrap();
+        }
+        for text in ["1", "2", "3"] {
+            a.faults.lose_answer(subject(name));
+            a.publish_and_wait(name, text);
+        }
+        a.publish_and_wait(name, "4");
+        b.publish_and_wait(name, "5");
+        let all = ["1", "2", "3", "4", "5"];
+        until("the last one", || [&here, &there].iter().all(|client| client.heard("\"5\"") > 0));
+        assert_eq!(
+            (here.events(), there.events()),
+            (all.map(str::to_owned).to_vec(), all.map(str::to_owned).to_vec())
+        );
+        let later = a.joined(name, None);
+        until("the one that is remembered", || later.events() == ["5"]);
+        // What another node says between an event and its return is not what is remembered.
+        a.faults.lose_answer(subject(name));
+        thread::scope(|scope| {
+            scope.spawn(|| b.publish_and_wait(name, "6 of b"));
+            a.publish_and_wait(name, "6 of a");
+        });
+        let heard = |client: &TestClient| client.events().len() == 7;
+        until("both", || [&here, &there].iter().all(|client| heard(client)));
+        let last = there.events().pop().unwrap();
+        let remembered = || a.joined(name, None).events();
+        until("the last one is remembered", || remembered() == [last.clone()]);
+    }
+    assert_eq!(a.status().figures.lost[Loss::ReturnLate as usize], 0);
+}
+
+#[test]
+fn what_clients_say_on_a_channel_that_remembers_is_not_missed() {
+    let engine = LocalEngine::new();
+    let [a, b]: [TestNode; 2] = nodes(&engine);
+    let name = "private-cache-news";
+    let (here, there) = (a.joined(name, None), b.joined(name, None));
+    a.publish(name, "1", None);
+    for n in 0..10 {
+        let to = Destination::Subscribers { channel: channel(name), except: None };
+        let source = Source::Client { socket_id: SocketId::new(1, 1), user_id: None };
+        let (event, text) = ("e".into(), format!("said {n}"));
+        let data = Data::of_text(&text);
+        a.hub.accept(&a.app, &AcceptedEvent { source, to, name: event, data, raw: None });
+    }
+    a.publish(name, "2", None);
+    until("all", || [&here, &there].iter().all(|client| client.events().len() == 12));
+    assert_eq!(here.events(), there.events(), "one order");
+    assert_eq!([&a, &b].map(|node| node.status().figures.missed_events), [0, 0]);
+}
