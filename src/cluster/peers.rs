@@ -19,6 +19,7 @@ use super::adapter::Link;
 use super::envelope::NodeHeartbeat;
 use super::status::BusTrouble;
 
+use deciders::DeadNode;
 pub(crate) use deciders::Deciders;
 use link::LinkHistory;
 
@@ -303,7 +304,7 @@ impl Peers {
             if let Some(peer) = self.peers.remove(&node) {
                 self.departed.remember(node, Some(peer.last_sure()));
                 self.link.departed(node);
-                self.decide_without(Some(node), now);
+                self.decide_without(Some(DeadNode { node, heard: peer.heard, died: now }), now);
                 each(PeerChange::Died { node, name: peer.heartbeat.name });
             }
         }
@@ -315,7 +316,7 @@ impl Peers {
     }
 
     /// The same, where one has died.
-    fn decide_without(&mut self, died: Option<NodeId>, now: Instant) {
+    fn decide_without(&mut self, died: Option<DeadNode>, now: Instant) {
         let settled = self.peers.iter().filter(|(_, peer)| peer.heartbeat.settled).map(|(node, _)| *node);
         let nodes = settled.chain(self.is_settled.then_some(self.me)).collect();
         if let Some(deciders) = self.deciders.with(nodes, died, now) {

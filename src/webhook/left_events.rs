@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::event_id::IdentifiedEvent;
 
-/// So long it is kept: longer than it takes until a node counts as dead.
-const KEPT_FOR: Duration = Duration::from_secs(10);
+/// So long it is kept: longer than it takes until a node counts as dead, also when the bus was away a moment ago.
+const KEPT_FOR: Duration = Duration::from_secs(30);
 
 /// The events of one app that were left to other nodes, in the order in which they were.
 #[derive(Debug)]

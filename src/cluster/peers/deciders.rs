@@ -8,6 +8,13 @@ use crate::channel::NodeId;
 /// So long those who decided before decide as well: a node may learn of a change later than another.
 const BOTH_DECIDE_FOR: Duration = Duration::from_secs(10);
 
+/// So long after a change it can be told who decided before, and a node that has died is remembered: longer than it takes until
+/// a dead node counts as dead, also when the bus was away a moment ago.
+const REMEMBERED_FOR: Duration = Duration::from_secs(30);
+
+/// What was a node's to tell so long before it was heard for the last time, it has told, whenever it died.
+const TOLD_WITHIN: Duration = Duration::from_secs(5);
+
 /// Earlier views that are remembered. Where more change within [`BOTH_DECIDE_FOR`], the oldest is forgotten.
 const MOST_FORMER: usize = 32;
 
@@ -19,9 +26,19 @@ pub(crate) struct Deciders {
     nodes: Vec<NodeId>,
     /// Those of before, each until a time.
     former: Vec<(Vec<NodeId>, Instant)>,
-    /// Nodes that have died, each until the same time; and how many have since the start.
-    dead: Vec<(NodeId, Instant)>,
+    /// Nodes that have died of late, and how many have since the start.
+    dead: Vec<DeadNode>,
     deaths: u64,
+}
+
+/// A node that has died.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DeadNode {
+    pub(super) node: NodeId,
+    /// When it was heard for the last time.
+    pub(super) heard: Instant,
+    /// Since when it counts as dead.
+    pub(super) died: Instant,
 }
 
 impl Deciders {
@@ -31,18 +48,18 @@ impl Deciders {
     }
 
     /// The same from when on these nodes decide; none if they do already, and none has died.
-    pub(super) fn with(&self, mut nodes: Vec<NodeId>, died: Option<NodeId>, now: Instant) -> Option<Self> {
+    pub(super) fn with(&self, mut nodes: Vec<NodeId>, died: Option<DeadNode>, now: Instant) -> Option<Self> {
         nodes.sort_unstable();
         if nodes == self.nodes && died.is_none() {
             return None;
         }
         let mut dead = self.dead.clone();
-        dead.retain(|(_, until)| now < *until);
-        dead.extend(died.map(|node| (node, now + BOTH_DECIDE_FOR)));
+        dead.retain(|dead| now < dead.died + REMEMBERED_FOR);
+        dead.extend(died);
         dead.drain(..dead.len().saturating_sub(MOST_FORMER));
         let deaths = self.deaths + u64::from(died.is_some());
         let mut former = self.former.clone();
-        former.retain(|(_, until)| now < *until);
+        former.retain(|(_, until)| now < *until + (REMEMBERED_FOR - BOTH_DECIDE_FOR));
         former.push((self.nodes.clone(), now + BOTH_DECIDE_FOR));
         let too_many = former.len().saturating_sub(MOST_FORMER);
         former.drain(..too_many);
@@ -70,10 +87,13 @@ impl Deciders {
             return false;
         }
         let key = key(app_id, channel);
-        let until = then + BOTH_DECIDE_FOR;
+        let ended = then + BOTH_DECIDE_FOR;
         let nodes_then =
-            self.former.iter().find(|(_, ended)| *ended > until).map_or(&self.nodes, |(nodes, _)| nodes);
-        let has_died = |node| self.dead.iter().any(|(dead, at)| *dead == node && *at > until);
+            self.former.iter().find(|(_, until)| *until > ended).map_or(&self.nodes, |(nodes, _)| nodes);
+        let has_died = |node| {
+            let mut dead = self.dead.iter().filter(|dead| dead.node == node);
+            dead.any(|dead| dead.died > then && then + TOLD_WITHIN >= dead.heard)
+        };
         decider(&self.nodes, key) == Some(self.me) && decider(nodes_then, key).is_some_and(has_died)
     }
 
@@ -189,20 +209,22 @@ mod tests {
         let heir = decider(&all[..2], key("1", &name)).unwrap();
         let other = all.iter().copied().find(|node| *node != heir && *node != all[2]).unwrap();
         let of = |me| Deciders::new(me).with(all.clone(), None, at(0)).unwrap();
-        let died = |me| of(me).with(all[..2].to_vec(), Some(all[2]), at(20)).unwrap();
+        let dead = |node, heard, died| Some(DeadNode { node, heard: at(heard), died: at(died) });
+        let died = |me| of(me).with(all[..2].to_vec(), dead(all[2], 14, 20), at(20)).unwrap();
         assert!(!of(heir).inherits("1", &name, at(15)));
         assert!(died(heir).inherits("1", &name, at(15)) && !died(other).inherits("1", &name, at(15)));
         assert!(!died(heir).inherits("1", &name, at(20)), "it was dead by then");
+        assert!(!died(heir).inherits("1", &name, at(8)), "it has told that");
         let of_heir = channel(heir, &all);
         assert!(!died(heir).inherits("1", &of_heir, at(15)), "it was this node's own");
         // It has said goodbye, and has told what was its own.
         let left = of(heir).with(all[..2].to_vec(), None, at(20)).unwrap();
         assert!(!left.inherits("1", &name, at(15)));
         // The one that would tell it dies as well.
-        let last = died(other).with(vec![other], Some(heir), at(24)).unwrap();
+        let last = died(other).with(vec![other], dead(heir, 18, 24), at(24)).unwrap();
         assert!(last.inherits("1", &name, at(15)) && last.inherits("1", &name, at(22)));
         assert_eq!((of(heir).deaths(), last.deaths()), (0, 2));
         // One that had not settled decided nothing.
-        assert_eq!(last.with(vec![other], Some(NodeId::new(9)), at(25)).unwrap().deaths(), 3);
+        assert_eq!(last.with(vec![other], dead(NodeId::new(9), 19, 25), at(25)).unwrap().deaths(), 3);
     }
 }

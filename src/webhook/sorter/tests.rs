@@ -225,12 +225,12 @@ fn what_was_left_is_told_if_the_next_one_dies_as_well_and_not_long_afterwards() 
     c.bus.decider_dies(false, at(6));
     c.pass(at(6));
     assert_eq!(c.told, [], "another one has told it");
-    c.bus.decider_dies(true, at(12));
-    c.pass(at(12));
+    c.bus.decider_dies(true, at(32));
+    c.pass(at(32));
     assert_eq!(c.told, [added(2)], "the first one is too old");
     c.decide(false);
-    c.hears(&added(3), at(13));
-    c.pass(at(24));
+    c.hears(&added(3), at(33));
+    c.pass(at(64));
     assert!(!c.sorter.has_left());
     let mut few = LeftEvents::new(2);
     (1..5).for_each(|version| few.keep(added(version), at(0)));
