@@ -127,7 +127,6 @@ impl<A: Adapter> ClusterNode<A> {
     /// An event of this node has come back, by this number of the engine if its channel remembers it. Those before it will not:
     /// what the engine takes, it gives back in order. Whether it was awaited.
     pub(super) fn awaited_came(&self, subject: &Subject, number: EventNumber, engine: Option<u64>) -> bool {
-        self.awaited.is_overdue.store(false, Ordering::Relaxed);
         let (delivered, is_it) = self.deliver_awaited(subject, number, engine);
         self.counts.lost(Loss::ReturnLate, delivered - u64::from(is_it));
         is_it

@@ -2,6 +2,7 @@
 //! write there, too.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -239,6 +240,8 @@ impl<A: Adapter> WordReader<A> {
             // Others may write there, too.
             return self.node.counts.lost(Loss::Unreadable, 1);
         }
+        // Events come back again.
+        self.node.awaited.is_overdue.store(false, Ordering::Relaxed);
         if channel.channel_type().is_presence() && self.node.views.lock().parked.has(&subject) {
             return self.park(self.node.me, subject, event, 0, number);
         }
