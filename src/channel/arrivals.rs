@@ -31,6 +31,11 @@ impl<T> Arrivals<T> {
         self.present += 1;
     }
 
+    /// An item.
+    pub(super) fn get(&self, version: ChannelVersion) -> Option<&T> {
+        self.places[self.place(version)?].1.as_ref()
+    }
+
     /// An item, to be changed.
     pub(super) fn get_mut(&mut self, version: ChannelVersion) -> Option<&mut T> {
         let place = self.place(version)?;

@@ -31,7 +31,7 @@ use crate::protocol::{Frame, SocketId};
 use cache::LastEvent;
 use count::CountWindow;
 use elsewhere::Elsewhere;
-use presence::OverCapacity;
+use presence::{MemberConnection, OverCapacity};
 use present_user::DistantName;
 use subscribers::Removed;
 
@@ -217,6 +217,25 @@ impl Channel {
         if let Some(number) = self.last_event.as_deref_mut().and_then(LastEvent::number_mut) {
             number.is_former = true;
         }
+    }
+
+    /// There is no engine any more.
+    pub(crate) fn forget_engine(&mut self) {
+        self.last_event = match self.last_event.take().map(|last| *last) {
+            Some(LastEvent::Remembered(event)) => {
+                Some(Box::new(LastEvent::Remembered(CachedEvent { number: None, ..event })))
+            }
+            Some(LastEvent::GaveWay(_)) | None => None,
+        };
+    }
+
+    /// The connections of members on this node, in the order in which they came: the change by which each has joined, and what it
+    /// says of its user.
+    pub(crate) fn members_here(&self) -> Vec<(ChannelVersion, Member)> {
+        let member = |place: MemberConnection| Some((place.joined, self.presence.as_deref()?.member(place)?));
+        let mut members: Vec<_> = self.subscribers.members().filter_map(member).collect();
+        members.sort_unstable_by_key(|(joined, _)| *joined);
+        members
     }
 
     /// Forgets the event of this version, if it is still the one that is remembered.

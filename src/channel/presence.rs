@@ -170,6 +170,13 @@ impl Presence {
         self.member_left(user, user_info)
     }
 
+    /// What a connection says of its user.
+    pub(super) fn member(&self, place: MemberConnection) -> Option<Member> {
+        let user = self.users.get(place.user)?;
+        let user_info = user.info_of(place.joined)?.clone();
+        Some(Member { user_id: Arc::clone(user.id()), user_info })
+    }
+
     /// A user has come by this change.
     fn insert(&mut self, user: PresentUser, version: ChannelVersion) {
         self.came.insert(Arc::clone(user.id()), version);

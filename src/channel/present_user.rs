@@ -46,6 +46,11 @@ impl PresentUser {
         self.here.remove(connection)
     }
 
+    /// What a connection of this node said.
+    pub(super) fn info_of(&self, connection: ChannelVersion) -> Option<&UserInfo> {
+        self.here.get(connection)
+    }
+
     /// Adds a connection of another node; `false` if it was there.
     pub(super) fn add_distant(&mut self, name: DistantName, info: UserInfo) -> bool {
         let place = self.elsewhere.binary_search_by_key(&name, |(name, _)| *name);

@@ -97,6 +97,11 @@ impl Subscribers {
         self.groups.iter().map(|group| group.members.len()).sum()
     }
 
+    /// The places of those of members in the roster.
+    pub(super) fn members(&self) -> impl Iterator<Item = MemberConnection> {
+        self.groups.iter().flat_map(|group| group.members.values().copied())
+    }
+
     /// Whether no connection of this node is subscribed.
     pub(crate) fn is_nobody_here(&self) -> bool {
         self.groups.is_empty()

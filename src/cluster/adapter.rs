@@ -199,6 +199,12 @@ pub(crate) trait Adapter: Send + Sync + fmt::Debug + 'static {
     /// Whether the engine is there.
     fn link(&self) -> watch::Receiver<Link>;
 
+    /// Waits until the others have room for much, where the engine has no more of that than they have: whoever says much at once
+    /// waits for it before each part.
+    fn room(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
     /// What waits to be published, and what was.
     fn outbox(&self) -> OutboxCounts;
 

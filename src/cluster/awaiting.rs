@@ -43,7 +43,7 @@ impl<A: Adapter> ClusterNode<A> {
         if event.remembered_for.is_none() {
             return WayHere::AtOnce;
         }
-        if self.claims.subscription(subject).is_none() {
+        if self.subscription(subject).is_none() {
             return WayHere::Nobody;
         }
         self.awaited.note_delivered(subject, number);
@@ -85,7 +85,7 @@ impl<A: Adapter> ClusterNode<A> {
         let comes_back = || {
             let is_overdue = self.awaited.is_overdue.load(Ordering::Relaxed);
             let is_wanted = event.remembered_for.is_some() || has_receipt && self.has_peers_now();
-            is_wanted && !is_overdue && self.claims.is_confirmed(subject)
+            is_wanted && !is_overdue && self.is_subscribed(subject)
         };
         if !self.awaited.has_room() || !is_behind && !comes_back() {
             return false;

@@ -12,7 +12,7 @@ use super::carried;
 use super::envelope::{Content, NoticeMessage};
 use super::listening::OwnDemand;
 use super::node::ClusterNode;
-use super::status::{Loss, WordKind};
+use super::status::WordKind;
 
 impl<A: Adapter> ClusterNode<A> {
     /// The backends that are connected to this node want to hear this of an app. The others are told when the engine has
@@ -32,7 +32,7 @@ impl<A: Adapter> ClusterNode<A> {
                 return;
             }
             if let Some(before) = apps.remove(app) {
-                self.claims.release(&*self.adapter, &subject);
+                self.release_subject(&subject);
                 if before.is_confirmed {
                     self.tell_demand(app, demand);
                 }
@@ -49,7 +49,7 @@ impl<A: Adapter> ClusterNode<A> {
                 }
             }
             Entry::Vacant(entry) => {
-                let claim = self.claims.claim(&self.adapter, subject, None);
+                let claim = self.claim_subject(subject, None);
                 let is_confirmed = matches!(claim, Claim::Settled);
                 entry.insert(OwnDemand { of, demand: Arc::clone(&demand), is_confirmed });
                 match claim {
@@ -87,7 +87,7 @@ impl<A: Adapter> ClusterNode<A> {
     /// Says something that happened here to the nodes whose backends listen.
     pub(super) fn say_notice(&self, outgoing: &OutgoingNotice<'_>) {
         if self.is_away() {
-            return self.counts.lost(Loss::Away, 1);
+            return self.lose_one();
         }
         let Some(notice) = carried::pack(outgoing.notice) else { return };
         let subject = Subject::Pipe { app: Arc::clone(outgoing.app.shared_id()) };

@@ -11,6 +11,7 @@
 mod demand;
 mod facts;
 mod fields;
+mod handed;
 mod notice;
 #[cfg(test)]
 mod tests;
@@ -20,13 +21,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::channel::NodeId;
+use crate::hub::HandedOver;
 use crate::protocol::{Frame, SocketId, SocketTag};
 
 use super::adapter::EngineId;
 use super::shared_settings::SettingDigests;
 
 pub(crate) use facts::{AppFact, FactList, FactListBuilder};
-use fields::{FieldReader, FieldWriter, Malformed};
+pub(super) use fields::{FieldReader, FieldWriter, Malformed};
 pub(crate) use notice::{CarriedNotice, NoticeMessage};
 
 /// The version of the format. What can be passed over by those who do not know it needs no other.
@@ -63,6 +65,8 @@ pub(crate) enum Content {
     CloseSocket { app: Arc<str>, socket: SocketId },
     /// On the subject of an app's backends: something that they want to hear.
     Notice(NoticeMessage),
+    /// To the node that succeeds the one that says it: something that is left to it.
+    HandedOver { app: Arc<str>, handed: HandedOver },
 }
 
 /// An event that was accepted by the node that says it. The app and the channel are those of the subject.
@@ -161,6 +165,7 @@ const TERMINATE: u8 = 7;
 const TO_SOCKET: u8 = 8;
 const CLOSE_SOCKET: u8 = 9;
 const NOTICE: u8 = 10;
+const HANDED_OVER: u8 = 11;
 
 impl Envelope {
     /// It as bytes.
@@ -202,6 +207,10 @@ impl Envelope {
                 out.socket(*socket);
             }
             Content::Notice(message) => message.write(&mut out),
+            Content::HandedOver { app, handed } => {
+                out.text(app);
+                handed::write(handed, &mut out);
+            }
         }
         out.finish()
     }
@@ -251,6 +260,10 @@ impl Envelope {
                 Content::CloseSocket { app, socket: fields.socket()? }
             }
             NOTICE => Content::Notice(NoticeMessage::read(&mut fields)?),
+            HANDED_OVER => {
+                let app = fields.text()?.into();
+                Content::HandedOver { app, handed: handed::read(&mut fields)? }
+            }
             other => return Err(Unreadable::Kind(other)),
         };
         Ok(Envelope { from, content })
@@ -270,6 +283,7 @@ impl Content {
             Content::ToSocket { .. } => TO_SOCKET,
             Content::CloseSocket { .. } => CLOSE_SOCKET,
             Content::Notice(_) => NOTICE,
+            Content::HandedOver { .. } => HANDED_OVER,
         }
     }
 
@@ -286,6 +300,10 @@ impl Content {
                 | Content::SnapshotPart(SnapshotPart { facts, .. }) => facts.bytes(),
                 Content::ToSocket { frame, .. } => frame.websocket().len(),
                 Content::Notice(message) => message.bytes(),
+                Content::HandedOver { handed: HandedOver::Remembered { frame, .. }, .. } => {
+                    frame.websocket().len()
+                }
+                Content::HandedOver { .. } => 0,
                 Content::Heartbeat(_)
                 | Content::SnapshotRequest(_)
                 | Content::Goodbye

@@ -61,6 +61,12 @@ pub(crate) struct InboxCounts {
 }
 
 impl Inbox {
+    /// Whether a quarter of it is taken: whoever says much at once had better wait.
+    pub(crate) fn is_filling(&self) -> bool {
+        let counts = &self.counts;
+        counts.waiting_words() > self.max_words / 4 || counts.waiting_bytes() > self.max_bytes / 4
+    }
+
     /// Puts a word in, if there is room for it; whether there was. Never waits.
     pub(crate) fn put(&self, word: Word) -> bool {
         let bytes = word.bytes.len();

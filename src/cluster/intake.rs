@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::channel::NodeId;
+use crate::channel::{Change, NodeId};
 use crate::hub::{ArrivedEvent, Hub, Notice, RememberedAs};
 
-use super::adapter::{Adapter, Subject, Word};
+use super::adapter::{Adapter, Link, Subject, Word};
 use super::carried;
 use super::documents::DocumentBell;
 use super::envelope::{Content, Envelope, EventMessage, NoticeMessage, SnapshotRequest, Unreadable};
@@ -22,6 +22,7 @@ use super::parked::ParkedEvent;
 use super::peer_log::log_changes;
 use super::peers::PeerChange;
 use super::speaking::until;
+use super::standing::Standing;
 use super::status::{Loss, WordKind};
 
 /// Words that are taken before others have their turn.
@@ -38,6 +39,12 @@ const LOOKS_EVERY: Duration = Duration::from_millis(100);
 const ASKS_EVERY: Duration = Duration::from_secs(1);
 const LOST_AFTER: Duration = Duration::from_secs(3);
 
+/// How long those who tell webhooks have to take over what was left to a process that has died.
+const IS_INHERITED_WITHIN: Duration = Duration::from_secs(3);
+
+/// So long after the goodbye of the other of two, what was being said meanwhile is still heard.
+const LAST_WORDS_COME_WITHIN: Duration = Duration::from_millis(100);
+
 /// Takes what others say.
 pub(super) struct WordReader<A> {
     pub(super) node: Arc<ClusterNode<A>>,
@@ -50,6 +57,8 @@ pub(super) struct WordReader<A> {
     apps: watch::Receiver<u64>,
     /// Rung when a document has changed.
     documents: DocumentBell,
+    /// Of two: the other one has said goodbye, then.
+    left: Option<Instant>,
 }
 
 impl<A: Adapter> WordReader<A> {
@@ -63,7 +72,8 @@ impl<A: Adapter> WordReader<A> {
     ) -> Self {
         let heard = HeardNumbers::new(node.config.numbered_channels);
         let apps = hub.watch_apps();
-        let intake = WordReader { node, hub, words, heard, requests, request: 0, apps, documents };
+        let intake =
+            WordReader { node, hub, words, heard, requests, request: 0, apps, documents, left: None };
         intake.look_at_apps();
         intake
     }
@@ -82,7 +92,7 @@ impl<A: Adapter> WordReader<A> {
             tokio::select! {
                 word = next => match word {
                     Some(word) => self.take(word),
-                    None => return,
+                    None => return self.end().await,
                 },
                 _ = looks.tick() => self.ask_for_snapshots(),
                 Ok(()) = self.apps.changed() => self.look_at_apps(),
@@ -90,7 +100,43 @@ impl<A: Adapter> WordReader<A> {
                 () = tokio::task::yield_now(), if has_steps => {}
             }
             self.turn().await;
+            if self.has_heard_the_last() {
+                return self.end().await;
+            }
         }
+    }
+
+    /// Of two: whether the other one has said goodbye, and what this one has said before is back.
+    fn has_heard_the_last(&self) -> bool {
+        let has_gone = self.left.is_some_and(|left| left.elapsed() >= LAST_WORDS_COME_WITHIN);
+        has_gone && self.node.adapter.outbox().waiting.0 == 0 && self.words.counts().waiting_words() == 0
+    }
+
+    /// Nothing more comes. Of two, the other one has gone, and nothing of it may be left here.
+    async fn end(mut self) {
+        if !self.node.standing.is_of_two() {
+            return;
+        }
+        self.go_on_alone();
+        let now = Instant::now().into_std();
+        let changes = self.node.change_peers(|peers, each| peers.lose_all(now, each));
+        self.follow(&changes);
+        while self.node.views.lock().has_steps() {
+            self.turn().await;
+        }
+        // What waits for what will not be said.
+        self.turn().await;
+        if self.node.standing == Standing::After && !changes.is_empty() {
+            // What was left to it, and it has not told, is told here.
+            tokio::time::sleep(IS_INHERITED_WITHIN).await;
+        }
+        self.node.is_alone.send_replace(true);
+    }
+
+    /// Of two: nothing more is said to the other one.
+    fn go_on_alone(&self) {
+        let now = Instant::now().into_std();
+        self.node.set_link(&Link::Away { since: now, reason: "the other process has gone".into() }, now);
     }
 
     async fn turn(&mut self) {
@@ -128,6 +174,11 @@ impl<A: Adapter> WordReader<A> {
         views.step(STEPS_PER_TURN, |node, change| {
             // What the hub does not know an app of, it is told when it has the app.
             let _ = self.hub.change_elsewhere(&change.app, node, &change.change);
+            if let Change::CacheMissed { channel, .. } = &change.change
+                && self.node.standing.is_of_two()
+            {
+                self.hub.missed_elsewhere(&change.app, channel);
+            }
         });
         drop(views);
         self.look_at_steps()
@@ -202,6 +253,11 @@ impl<A: Adapter> WordReader<A> {
             (Subject::Node(_), Content::CloseSocket { app, socket }) => {
                 self.hub.close_socket_from_elsewhere(&app, socket);
             }
+            (Subject::Node(_), Content::HandedOver { app, handed })
+                if self.node.standing == Standing::After =>
+            {
+                self.hub.take_over(&app, handed);
+            }
             // Not where it belongs.
             _ => self.node.counts.lost(Loss::Unreadable, 1),
         }
@@ -257,7 +313,7 @@ impl<A: Adapter> WordReader<A> {
         } else if let Some(expires_in) = self.hub.apps().by_id(app).map(|app| app.app().cache_ttl) {
             let remembered = RememberedAs { number, is_recalled: false, expires_in };
             if !self.node.remembered_came(subject, &event, remembered)
-                && self.node.claims.subscription(subject).is_some()
+                && self.node.subscription(subject).is_some()
             {
                 self.node.awaited.note_delivered(subject, own);
                 self.deliver(subject, event, number);
@@ -290,6 +346,10 @@ impl<A: Adapter> WordReader<A> {
             match change {
                 PeerChange::Appeared { node, returned } => {
                     self.node.views.lock().appear(*node, *returned);
+                    if self.node.standing.is_of_two() {
+                        // It waits for what this one has.
+                        self.node.beat_now.notify_one();
+                    }
                 }
                 PeerChange::Died { node, .. } | PeerChange::Left { node, .. } => {
                     let counts = &self.node.counts;
@@ -299,6 +359,10 @@ impl<A: Adapter> WordReader<A> {
                     }
                     // What waits for what it has not said is delivered by the end of this turn.
                     self.node.views.lock().depart(*node);
+                    if self.node.standing.is_of_two() && self.left.is_none() {
+                        self.left = Some(Instant::now());
+                        self.go_on_alone();
+                    }
                 }
                 PeerChange::Namesake { .. } | PeerChange::Settled { .. } => {}
             }
@@ -343,7 +407,7 @@ impl<A: Adapter> WordReader<A> {
         };
         let is_presence = channel.channel_type().is_presence();
         // Nobody is here for it, or it is on its way while the last one leaves.
-        let Some(subscription) = self.node.claims.subscription(&subject) else { return };
+        let Some(subscription) = self.node.subscription(&subject) else { return };
         let number_of_event = EventNumber { epoch: event.epoch, number: event.number };
         if !self.is_new(from, &subject, number_of_event, subscription) {
             return;
@@ -374,7 +438,7 @@ impl<A: Adapter> WordReader<A> {
     fn take_notice(&mut self, from: NodeId, subject: &Subject, message: &NoticeMessage) {
         let Subject::Pipe { app } = subject else { return };
         // No backend is here for it any more.
-        let Some(subscription) = self.node.claims.subscription(subject) else { return };
+        let Some(subscription) = self.node.subscription(subject) else { return };
         let number = EventNumber { epoch: message.epoch, number: message.number };
         if !self.is_new(from, subject, number, subscription) {
             return;
@@ -428,7 +492,9 @@ fn kind_of(content: &Content) -> WordKind {
         Content::Event(_) => WordKind::Event,
         Content::Heartbeat(_) | Content::Goodbye => WordKind::Heartbeat,
         Content::Facts(_) => WordKind::Facts,
-        Content::SnapshotRequest(_) | Content::SnapshotPart(_) => WordKind::Snapshot,
+        Content::SnapshotRequest(_) | Content::SnapshotPart(_) | Content::HandedOver { .. } => {
+            WordKind::Snapshot
+        }
         Content::Terminate { .. } | Content::ToSocket { .. } | Content::CloseSocket { .. } => {
             WordKind::Direct
         }

@@ -1,4 +1,5 @@
-//! An engine within the process, for tests: several adapters on one [`LocalEngine`], and what can go wrong between them.
+//! An engine within the process: several adapters on one [`LocalEngine`]. A process hosts one to the process that succeeds it;
+//! and tests have what can go wrong between its members.
 
 mod engine;
 mod fate;
@@ -13,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use engine::{LocalMemberId, LocalShared};
+#[cfg(test)]
 pub(crate) use fate::Fate;
 pub(crate) use faults::LocalFaults;
 
@@ -21,6 +23,9 @@ use super::adapter::{
     Subject,
 };
 use super::inbox::Inbox;
+
+/// How often it is looked whether there is room.
+const LOOKED_AGAIN_AFTER: Duration = Duration::from_millis(2);
 
 /// The engine. Whoever has a clone of it can join it.
 #[derive(Clone)]
@@ -32,6 +37,19 @@ impl LocalEngine {
     /// An empty engine.
     pub(crate) fn new() -> Self {
         LocalEngine { shared: Arc::new(Mutex::new(LocalShared::new())) }
+    }
+
+    /// An empty engine between two processes: whoever joins hears all events, whatever it subscribes to, and remembers by itself
+    /// what there is to remember; the engine numbers it.
+    pub(crate) fn between_two() -> Self {
+        let engine = LocalEngine::new();
+        engine.shared.lock().is_between_two = true;
+        engine
+    }
+
+    /// Ends it: all have left.
+    pub(crate) fn close(&self) {
+        self.shared.lock().close();
     }
 
     /// Joins it. What is said on subjects that the adapter wants comes through `inbox`.
@@ -147,6 +165,13 @@ impl Adapter for LocalAdapter {
 
     fn link(&self) -> watch::Receiver<Link> {
         self.shared.lock().link(self.me)
+    }
+
+    async fn room(&self) {
+        // In tests what has no room is to be lost.
+        while self.shared.lock().is_filling_between_two() {
+            tokio::time::sleep(LOOKED_AGAIN_AFTER).await;
+        }
     }
 
     fn outbox(&self) -> OutboxCounts {

@@ -19,12 +19,14 @@ pub(crate) mod envelope;
 mod event_numbers;
 pub(crate) mod failure;
 pub mod fuzzing;
+mod handing_over;
 #[cfg(test)]
 mod histories;
 pub(crate) mod inbox;
 mod intake;
+pub(crate) mod link;
 mod listening;
-#[cfg(test)]
+#[cfg_attr(not(test), allow(dead_code, reason = "what goes wrong in it, tests want"))]
 pub(crate) mod local;
 mod loss_log;
 #[cfg(test)]
@@ -44,12 +46,14 @@ mod running;
 mod settings;
 pub(crate) mod shared_settings;
 mod speaking;
+mod standing;
 pub(crate) mod status;
 mod taken;
 mod telling;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod two;
 mod view;
 mod views;
 
@@ -58,4 +62,5 @@ pub(crate) use engine_url::{EngineHost, EngineLogin, EnginePlace};
 pub(crate) use report::{report, short_id};
 pub(crate) use running::{NodeNotStarted, RunningNode, start};
 pub use settings::{ClusterSettings, StartWithoutBus};
+pub(crate) use two::{after, before};
 pub(crate) use view::ClusterView;

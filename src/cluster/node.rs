@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -27,16 +27,22 @@ use super::failure::NodeFailure;
 use super::listening::OwnDemands;
 use super::peers::{Deciders, PeerChange, Peers};
 use super::shared_settings::SharedSettings;
+use super::standing::{Standing, TheOther};
 use super::status::{Loss, WordKind};
 use super::taken::taken_of;
 use super::telling::Telling;
 use super::turns::Turns;
 use super::views::Views;
 
+/// Within this time one of two processes has told what there is to tell.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
+
 /// One node, as its tasks and the hub's threads share it.
 pub(crate) struct ClusterNode<A> {
     pub(super) me: NodeId,
     pub(super) config: ClusterConfig,
+    /// What it is among the others.
+    pub(super) standing: Standing,
     /// Its settings that all nodes should have alike.
     pub(super) settings: SharedSettings,
     pub(super) adapter: Arc<A>,
@@ -66,6 +72,10 @@ pub(crate) struct ClusterNode<A> {
     has_peers: AtomicBool,
     /// A part of it has ended.
     pub(super) failure: NodeFailure,
+    /// Another node has said that it decides.
+    is_decided_elsewhere: AtomicBool,
+    /// It was one of two, and the other one has gone; the hub has been told.
+    pub(super) is_alone: watch::Sender<bool>,
     pub(super) runtime: runtime::Handle,
     /// Itself, for its tasks.
     pub(super) this: Weak<Self>,
@@ -77,6 +87,7 @@ impl<A: Adapter> ClusterNode<A> {
         hub: &Arc<Hub>,
         config: ClusterConfig,
         settings: SharedSettings,
+        standing: Standing,
         adapter: A,
         inbox: Arc<super::inbox::InboxCounts>,
     ) -> Arc<Self> {
@@ -85,10 +96,12 @@ impl<A: Adapter> ClusterNode<A> {
         let claims = Claims::new(runtime.clone(), config.join_wait, config.linger, Arc::clone(&counts));
         let now = tokio::time::Instant::now().into_std();
         let peers = Peers::new(me, Arc::clone(&config.node_name), now)
-            .settling(config.settle_listen, config.settle_most);
+            .settling(config.settle_listen, config.settle_most)
+            .of_standing(standing);
         Arc::new_cyclic(|this| ClusterNode {
             this: this.clone(),
             me,
+            standing,
             settings,
             adapter: Arc::new(adapter),
             hub: Arc::downgrade(hub),
@@ -99,7 +112,8 @@ impl<A: Adapter> ClusterNode<A> {
             peers: Mutex::new(peers),
             views: Mutex::new(Views::default()),
             inbox,
-            settled: watch::Sender::new(false),
+            // Whoever is succeeded has served for long.
+            settled: watch::Sender::new(standing == Standing::Before),
             awaited: AwaitedEvents::new(config.inbox_words, config.inbox_bytes, config.numbered_channels),
             listening: OwnDemands::default(),
             numbers: EventNumbers::new(config.numbered_channels),
@@ -111,6 +125,8 @@ impl<A: Adapter> ClusterNode<A> {
             is_in_trouble: AtomicBool::new(true),
             has_peers: AtomicBool::new(false),
             failure: NodeFailure::default(),
+            is_decided_elsewhere: AtomicBool::new(false),
+            is_alone: watch::Sender::new(false),
             runtime,
             config,
         })
@@ -160,7 +176,57 @@ impl<A: Adapter> ClusterNode<A> {
             self.deciders.store(Arc::clone(peers.deciders()));
         }
         self.has_peers.store(peers.iter().next().is_some(), Ordering::Relaxed);
+        let is_decided = peers.iter().any(|(_, peer)| peer.heartbeat.settled);
+        let was_decided = self.is_decided_elsewhere.swap(is_decided, Ordering::Relaxed);
+        if self.standing.is_of_two() && was_decided != is_decided {
+            // The other one waits to hear who tells from now on.
+            self.beat_now.notify_one();
+        }
         changes
+    }
+
+    /// The other one, where this is one of two.
+    fn the_other(&self) -> TheOther {
+        match self.has_peers_now() {
+            true => TheOther::IsThere { tells: self.is_decided_elsewhere.load(Ordering::Relaxed) },
+            false => TheOther::IsAbsent,
+        }
+    }
+
+    /// Whether it is about to stop.
+    fn is_leaving(&self) -> bool {
+        self.hub.upgrade().is_none_or(|hub| hub.is_leaving())
+    }
+
+    /// Whether it says that it decides. Those who are about to stop leave to the others what there is to decide.
+    pub(super) fn says_it_decides(&self) -> bool {
+        let is_its_turn = !self.standing.is_of_two() || self.standing.tells(true, self.the_other(), false);
+        is_its_turn && *self.settled.borrow() && !self.is_leaving()
+    }
+
+    /// The subscription by which events of a subject come, if it is wanted. Of two, all come to each.
+    pub(super) fn subscription(&self, subject: &Subject) -> Option<u64> {
+        if self.standing.is_of_two() { Some(1) } else { self.claims.subscription(subject) }
+    }
+
+    /// Whether the engine has confirmed that the events of a subject come.
+    pub(super) fn is_subscribed(&self, subject: &Subject) -> bool {
+        self.standing.is_of_two() || self.claims.is_confirmed(subject)
+    }
+
+    /// Has the events of a subject come, if they do not.
+    pub(super) fn claim_subject(&self, subject: Subject, recall: Option<Recalling>) -> Claim {
+        if self.standing.is_of_two() {
+            return Claim::Settled;
+        }
+        self.claims.claim(&self.adapter, subject, recall)
+    }
+
+    /// Takes back one claim.
+    pub(super) fn release_subject(&self, subject: &Subject) {
+        if !self.standing.is_of_two() {
+            self.claims.release(&*self.adapter, subject);
+        }
     }
 
     /// Whether there are other nodes, as far as this one knows.
@@ -177,11 +243,18 @@ impl<A: Adapter> ClusterNode<A> {
         ticket: Option<EngineTicket>,
     ) {
         if self.is_away() {
-            self.counts.lost(Loss::Away, 1);
-            return;
+            return self.lose_one();
         }
         let bytes = Envelope { from: self.me, content }.encode();
         self.said(kind, bytes.len(), self.adapter.publish(subject, bytes, ticket).is_ok());
+    }
+
+    /// The bus is away, and something would have been said. Of two, the other one is not there, not yet or no more, and misses
+    /// nothing.
+    pub(super) fn lose_one(&self) {
+        if !self.standing.is_of_two() {
+            self.counts.lost(Loss::Away, 1);
+        }
     }
 
     fn said(&self, kind: WordKind, bytes: usize, is_taken: bool) {
@@ -236,8 +309,10 @@ impl<A: Adapter> ClusterNode<A> {
     /// Says something to the nodes that a connection may be on. Whether there is one.
     fn say_of_socket(&self, socket: SocketId, content: impl Fn() -> Content) -> bool {
         let tag = socket.tag();
+        // Who was alone has given ids without its tag.
+        let is_any = self.standing == Standing::After;
         let tagged = |peers: &Peers| -> Vec<NodeId> {
-            let tagged = peers.iter().filter(|(_, peer)| peer.heartbeat.socket_tag == tag);
+            let tagged = peers.iter().filter(|(_, peer)| is_any || peer.heartbeat.socket_tag == tag);
             tagged.map(|(node, _)| node).collect()
         };
         let nodes = if self.is_away() { Vec::new() } else { tagged(&self.peers.lock()) };
@@ -269,7 +344,7 @@ pub(super) fn subject_of(app: &AppState, channel: &ChannelName) -> Subject {
 impl<A: Adapter> Bus for ClusterNode<A> {
     fn carry(&self, event: &Outgoing<'_>, taken: Option<Taken>) -> Carriage {
         if self.is_away() {
-            self.counts.lost(Loss::Away, 1);
+            self.lose_one();
             // Whoever asked may have gone.
             let _ = taken.map(|taken| taken.send(Err(BusAway)));
             return self.carriage_alone(&subject_of(event.app, event.channel), event);
@@ -309,6 +384,9 @@ impl<A: Adapter> Bus for ClusterNode<A> {
 
     fn claim(&self, app: &Arc<AppState>, channel: &ChannelName) -> Claim {
         let subject = subject_of(app, channel);
+        if self.standing.is_of_two() {
+            return Claim::Settled;
+        }
         if !channel.channel_type().is_cache() {
             return self.claims.claim(&self.adapter, subject, None);
         }
@@ -322,7 +400,7 @@ impl<A: Adapter> Bus for ClusterNode<A> {
     }
 
     fn release(&self, app: &Arc<AppState>, channel: &ChannelName) {
-        self.claims.release(&*self.adapter, &subject_of(app, channel));
+        self.release_subject(&subject_of(app, channel));
     }
 
     fn socket_tag(&self) -> SocketTag {
@@ -331,7 +409,8 @@ impl<A: Adapter> Bus for ClusterNode<A> {
 
     fn recall(&self, app: &Arc<AppState>, channel: &ChannelName) -> oneshot::Receiver<Recalled> {
         let (tell, recalled) = oneshot::channel();
-        if let Some(this) = self.this.upgrade() {
+        // Each of two remembers by itself what there is to remember.
+        if let Some(this) = self.this.upgrade().filter(|_| !self.standing.is_of_two()) {
             let subject = subject_of(app, channel);
             self.runtime.spawn(async move {
                 // Whoever asked may have gone.
@@ -342,6 +421,10 @@ impl<A: Adapter> Bus for ClusterNode<A> {
     }
 
     fn miss(&self, app: &Arc<AppState>, channel: &ChannelName) -> Result<(), BusAway> {
+        if self.standing.is_of_two() {
+            // The other one is told when it is announced.
+            return Err(BusAway);
+        }
         let this = self.this.upgrade().filter(|_| !self.is_away()).ok_or(BusAway)?;
         self.runtime.spawn(this.tell_miss(subject_of(app, channel), app.app().cache_ttl));
         Ok(())
@@ -361,19 +444,38 @@ impl<A: Adapter> Bus for ClusterNode<A> {
 
     fn decides(&self, app_id: &str, channel: &ChannelName, by: NodeId) -> bool {
         let is_unheard = by == self.me && self.is_away();
-        is_unheard || self.deciders.load().decides(app_id, channel.as_str(), Instant::now())
+        is_unheard
+            || match self.standing.is_of_two() {
+                true => self.standing.tells(by == self.me, self.the_other(), self.is_leaving()),
+                false => self.deciders.load().decides(app_id, channel.as_str(), Instant::now()),
+            }
     }
 
     fn deaths(&self) -> u64 {
-        self.deciders.load().deaths()
+        match self.standing.is_of_two() {
+            true => u64::from(self.peers.lock().lost().is_some()),
+            false => self.deciders.load().deaths(),
+        }
     }
 
     fn inherits(&self, app_id: &str, channel: &ChannelName, then: Instant) -> bool {
+        if self.standing.is_of_two() {
+            // The other one has told what there was to tell until then, but for the last.
+            let is_last = |lost: Instant| then <= lost && lost < then + TOLD_WITHIN;
+            return self.peers.lock().lost().is_some_and(is_last);
+        }
         self.deciders.load().inherits(app_id, channel.as_str(), then)
     }
 
     fn has_peers(&self) -> bool {
-        self.deciders.load().has_others()
+        match self.standing.is_of_two() {
+            true => self.standing.is_survived(self.the_other()),
+            false => self.deciders.load().has_others(),
+        }
+    }
+
+    fn has_handed_over(&self) -> bool {
+        self.standing == Standing::Before && self.the_other() == TheOther::IsThere { tells: true }
     }
 
     fn carry_to_socket(&self, app: &AppState, socket: SocketId, frame: &Frame) -> bool {

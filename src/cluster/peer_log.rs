@@ -29,7 +29,7 @@ pub(super) fn log_changes<A>(node: &ClusterNode<A>, changes: &[PeerChange]) {
                     0 => tracing::info!(node = &*name, id, "a node has come"),
                     _ => tracing::warn!(node = &*name, id, "a node has come back that was taken for dead"),
                 }
-                if !settings.is_empty() {
+                if !settings.is_empty() && !node.standing.is_of_two() {
                     tracing::warn!(
                         node = &*name,
                         id,

@@ -17,6 +17,7 @@ use crate::channel::NodeId;
 
 use super::adapter::Link;
 use super::envelope::NodeHeartbeat;
+use super::standing::Standing;
 use super::status::BusTrouble;
 
 use deciders::DeadNode;
@@ -54,6 +55,12 @@ pub(crate) struct Peers {
     started: Instant,
     listens_for: Duration,
     settles_within: Duration,
+    /// Whoever succeeds another process waits for what that has.
+    waits_for_one: bool,
+    /// Whoever is silent dies; but of two processes on one machine, each sees the end of the other.
+    dies_of_silence: bool,
+    /// Of two processes: when the other one has gone without a word.
+    lost: Option<Instant>,
     /// Since when the others can be heard.
     listening: Option<Instant>,
     is_settled: bool,
@@ -136,6 +143,9 @@ impl Peers {
             started: now,
             listens_for: LISTENS_FOR,
             settles_within: SETTLES_WITHIN,
+            waits_for_one: false,
+            dies_of_silence: true,
+            lost: None,
             listening: None,
             is_settled: false,
             peers: BTreeMap::new(),
@@ -151,6 +161,17 @@ impl Peers {
     #[must_use]
     pub(crate) fn settling(self, listens_for: Duration, settles_within: Duration) -> Self {
         Peers { listens_for, settles_within, ..self }
+    }
+
+    /// The same of a node that is this among the others.
+    #[must_use]
+    pub(super) fn of_standing(self, standing: Standing) -> Self {
+        Peers {
+            waits_for_one: standing == Standing::After,
+            dies_of_silence: !standing.is_of_two(),
+            is_settled: standing == Standing::Before,
+            ..self
+        }
     }
 
     /// This node beats: the number of its heartbeat.
@@ -219,6 +240,22 @@ impl Peers {
         }
     }
 
+    /// All others have gone, without a word.
+    pub(super) fn lose_all(&mut self, now: Instant, each: &mut dyn FnMut(PeerChange)) {
+        for (node, peer) in std::mem::take(&mut self.peers) {
+            self.departed.remember(node, None);
+            self.link.departed(node);
+            self.lost = Some(now);
+            each(PeerChange::Died { node, name: peer.heartbeat.name });
+        }
+        self.decide_anew(now);
+    }
+
+    /// Of two processes: when the other one has gone without a word, if it has.
+    pub(super) fn lost(&self) -> Option<Instant> {
+        self.lost
+    }
+
     /// The engine's adapter says whether the engine is there, and which one it is.
     pub(crate) fn link(&mut self, link: &Link, now: Instant) {
         if self.link.set(link, self.peers.keys().copied(), now) {
@@ -241,7 +278,8 @@ impl Peers {
     /// Some time has passed. To be called about once a second, and when something has come into step.
     pub(crate) fn pass(&mut self, now: Instant, each: &mut dyn FnMut(PeerChange)) {
         let has_listened = self.listening.is_some_and(|since| now >= since + self.listens_for);
-        let is_complete = has_listened && self.peers.values().all(|peer| peer.is_in_step);
+        let is_missing = self.waits_for_one && self.peers.is_empty();
+        let is_complete = has_listened && !is_missing && self.peers.values().all(|peer| peer.is_in_step);
         // Whoever has heard nobody, because it could not, does not know that it is alone.
         let is_late = self.listening.is_some_and(|since| now >= since + self.settles_within);
         if !self.is_settled && (is_complete || is_late) {
@@ -286,6 +324,9 @@ impl Peers {
 
     /// A probe that was sent then has come back.
     fn probe(&mut self, sent: Instant, now: Instant, each: &mut dyn FnMut(PeerChange)) {
+        if !self.dies_of_silence {
+            return;
+        }
         if self.link.is_lenient(now) {
             self.peers.values_mut().for_each(|peer| peer.forgive(now));
             return;

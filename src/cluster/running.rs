@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime;
-use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 
 use crate::hub::{Bus, Hub};
 
@@ -19,10 +20,14 @@ use super::intake::WordReader;
 use super::node::ClusterNode;
 use super::shared_settings::SharedSettings;
 use super::speaking::MOST_REQUESTS;
+use super::standing::Standing;
 use super::view::ClusterView;
 
 /// How long the engine has to take a goodbye.
 const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long another process may take to read the last words of one that hosts the engine to it.
+const LAST_WORDS_WITHIN: Duration = Duration::from_secs(5);
 
 /// The tasks of a node. Dropping it ends them without a goodbye.
 pub(super) struct NodeTasks<A> {
@@ -40,11 +45,15 @@ impl<A: Adapter> NodeTasks<A> {
         hub: &Arc<Hub>,
         config: ClusterConfig,
         settings: SharedSettings,
+        standing: Standing,
         adapter: A,
         words: Words,
     ) -> Self {
-        let node = ClusterNode::new(hub, config, settings, adapter, Arc::clone(words.counts()));
-        hub.set_bus(Arc::clone(&node) as Arc<dyn Bus>);
+        let node = ClusterNode::new(hub, config, settings, standing, adapter, Arc::clone(words.counts()));
+        let bus = Arc::clone(&node) as Arc<dyn Bus>;
+        hub.set_bus(Arc::clone(&bus));
+        // A node that is to be succeeded has served for long. It says nothing before all of that has been told.
+        hub.tell_what_is_true(&bus);
         let (requests, asked) = mpsc::channel(MOST_REQUESTS);
         let (documents, bell, rings) = EngineDocuments::of(
             Arc::clone(&node.adapter),
@@ -54,10 +63,10 @@ impl<A: Adapter> NodeTasks<A> {
         let documents: Option<SharedDocuments> = Some((Arc::new(documents), rings));
         let intake = WordReader::new(Arc::clone(&node), Arc::clone(hub), words, requests, bell);
         let mut tasks = JoinSet::new();
-        tasks.spawn(Arc::clone(&node).listen());
-        tasks.spawn(Arc::clone(&node).speak());
-        tasks.spawn(Arc::clone(&node).give_snapshots(asked));
-        tasks.spawn(intake.run());
+        tasks.spawn(staying(standing, Arc::clone(&node).listen()));
+        tasks.spawn(staying(standing, Arc::clone(&node).speak()));
+        tasks.spawn(staying(standing, Arc::clone(&node).give_snapshots(asked)));
+        tasks.spawn(staying(standing, intake.run()));
         NodeTasks { node, tasks, documents }
     }
 
@@ -78,6 +87,14 @@ impl<A: Adapter> NodeTasks<A> {
     }
 }
 
+/// A task that is not missed when it has done its work, where it may have: one of two processes outlives the other.
+async fn staying(standing: Standing, task: impl Future<Output = ()>) {
+    task.await;
+    if standing.is_of_two() {
+        std::future::pending::<()>().await;
+    }
+}
+
 /// A node of a cluster, on a thread of its own. Dropping it ends it without a goodbye.
 #[derive(Debug)]
 pub(crate) struct RunningNode {
@@ -86,6 +103,8 @@ pub(crate) struct RunningNode {
     /// Has it say at once what it says each second.
     beat_now: Arc<Notify>,
     failure: NodeFailure,
+    /// It was one of two, and the other one has gone.
+    is_alone: watch::Receiver<bool>,
     stop: oneshot::Sender<()>,
     stopped: oneshot::Receiver<()>,
 }
@@ -117,6 +136,24 @@ where
     E: Send + 'static,
     J: Future<Output = Result<A, E>>,
 {
+    let join = async move |inbox: Inbox| Ok((join(inbox).await?, None));
+    start_as(Standing::OneOfMany, hub, config, settings, join).await
+}
+
+/// The same of a node that is this among the others. Where it hosts the engine to another process, that is a task, which is
+/// waited for at the end: it says what has not been said.
+pub(super) async fn start_as<A, E, J>(
+    standing: Standing,
+    hub: &Arc<Hub>,
+    config: ClusterConfig,
+    settings: SharedSettings,
+    join: impl FnOnce(Inbox) -> J + Send + 'static,
+) -> Result<RunningNode, NodeNotStarted<E>>
+where
+    A: Adapter,
+    E: Send + 'static,
+    J: Future<Output = Result<(A, Option<JoinHandle<()>>), E>>,
+{
     let own = runtime::Builder::new_current_thread().enable_all().build()?;
     let hub = Arc::clone(hub);
     let (started, has_started) = oneshot::channel();
@@ -125,22 +162,26 @@ where
     std::thread::Builder::new().name("cluster".to_owned()).spawn(move || {
         own.block_on(async {
             let (inbox, words) = inbox(config.inbox_words, config.inbox_bytes);
-            let adapter = match join(inbox).await {
-                Ok(adapter) => adapter,
+            let (adapter, hosting) = match join(inbox).await {
+                Ok(joined) => joined,
                 Err(error) => return drop(started.send(Err(error))),
             };
-            let mut tasks = NodeTasks::start(&hub, config, settings, adapter, words);
+            let mut tasks = NodeTasks::start(&hub, config, settings, standing, adapter, words);
             drop(hub);
             let view: Arc<dyn ClusterView> = Arc::clone(&tasks.node) as Arc<dyn ClusterView>;
             let (documents, beat_now) = (tasks.documents.take(), Arc::clone(&tasks.node.beat_now));
-            let failure = tasks.node.failure.clone();
-            if started.send(Ok((view, documents, beat_now, failure))).is_err() {
+            let (failure, is_alone) = (tasks.node.failure.clone(), tasks.node.is_alone.subscribe());
+            if started.send(Ok((view, documents, beat_now, failure, is_alone))).is_err() {
                 return;
             }
             let mut is_to_stop = is_to_stop;
             tokio::select! {
                 asked = &mut is_to_stop => if asked.is_ok() {
                     tasks.stop().await;
+                    if let Some(hosting) = hosting {
+                        // The other process ends it when it has heard all.
+                        let _ = timeout(LAST_WORDS_WITHIN, hosting).await;
+                    }
                 },
                 () = tasks.end_with_one() => {
                     // Whoever asks for documents still has the engine.
@@ -154,8 +195,8 @@ where
         let _ = has_stopped.send(());
     })?;
     match has_started.await {
-        Ok(Ok((view, documents, beat_now, failure))) => {
-            Ok(RunningNode { view, documents, beat_now, failure, stop, stopped })
+        Ok(Ok((view, documents, beat_now, failure, is_alone))) => {
+            Ok(RunningNode { view, documents, beat_now, failure, is_alone, stop, stopped })
         }
         Ok(Err(error)) => Err(NodeNotStarted::Engine(error)),
         Err(_) => Err(NodeNotStarted::Thread(io::Error::other("it has ended"))),
@@ -183,6 +224,15 @@ impl RunningNode {
         self.beat_now.notify_one();
     }
 
+    /// Waits until the other one has gone, where it is one of two, and nothing of it is left here.
+    pub(crate) fn until_alone(&self) -> impl Future<Output = ()> + use<> {
+        let mut is_alone = self.is_alone.clone();
+        async move {
+            // Where it has ended itself, it is alone, too.
+            let _ = is_alone.wait_for(|is_alone| *is_alone).await;
+        }
+    }
+
     /// Says goodbye and ends. When its connections have gone, the others have been told of each; so they need not wait.
     pub(crate) async fn stop(self) {
         // It has ended already, if nobody hears it.
@@ -204,7 +254,8 @@ mod tests {
         let (hub, config, engine) = (hub.unwrap(), ClusterConfig::default(), LocalEngine::new());
         let (inbox, words) = inbox(config.inbox_words, config.inbox_bytes);
         let adapter = engine.join(inbox);
-        let mut tasks = NodeTasks::start(&hub, config, SharedSettings::default(), adapter, words);
+        let mut tasks =
+            NodeTasks::start(&hub, config, SharedSettings::default(), Standing::OneOfMany, adapter, words);
         tasks.tasks.spawn(async { panic!("as a fault of the program would have it") });
         tasks.end_with_one().await;
         let trouble = ClusterView::trouble(&*tasks.node).unwrap();

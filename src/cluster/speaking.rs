@@ -17,6 +17,7 @@ use super::node::ClusterNode;
 use super::peer_log::log_changes;
 use super::peers::BEAT_EVERY;
 use super::replica::NodeSnapshot;
+use super::standing::Standing;
 use super::status::{Loss, WordKind};
 
 /// How often large counts are told.
@@ -81,10 +82,13 @@ impl<A: Adapter> ClusterNode<A> {
         }
         self.set_link(link, Instant::now().into_std());
         match link {
-            Link::Away { reason, .. } if !was_away => {
+            // Of two, it is told that the other one has gone.
+            Link::Away { reason, .. } if !was_away && !self.standing.is_of_two() => {
                 tracing::warn!(%reason, "the bus is away: this node serves its own clients alone");
             }
-            Link::Up { engine, .. } if was_away => tracing::info!(engine = &*engine.0, "the bus is there"),
+            Link::Up { engine, .. } if was_away && !self.standing.is_of_two() => {
+                tracing::info!(engine = &*engine.0, "the bus is there")
+            }
             Link::Away { .. } | Link::Up { .. } => {}
         }
     }
@@ -120,8 +124,7 @@ impl<A: Adapter> ClusterNode<A> {
         NodeHeartbeat {
             beat,
             facts,
-            // Those who are about to stop leave to the others what there is to decide.
-            settled: *self.settled.borrow() && !self.hub.upgrade().is_none_or(|hub| hub.is_leaving()),
+            settled: self.says_it_decides(),
             name: Arc::clone(&self.config.node_name),
             socket_tag: self.socket_tag(),
             release: env!("CARGO_PKG_VERSION").into(),
@@ -182,7 +185,15 @@ impl<A: Adapter> ClusterNode<A> {
 
     /// Gives a snapshot to all of these, part by part.
     async fn give_snapshot(&self, snapshot: &NodeSnapshot, askers: &[(NodeId, u64)]) {
+        if self.standing == Standing::Before {
+            for (asker, _) in askers {
+                self.hand_over(*asker).await;
+            }
+        }
         for part in 0..snapshot.parts() {
+            if timeout(PART_WITHIN, self.adapter.room()).await.is_err() {
+                return;
+            }
             let said = askers.iter().map(|(asker, request)| {
                 let (ticket, answer) = oneshot::channel();
                 let content = Content::SnapshotPart(snapshot.part(part, *request));
@@ -200,6 +211,10 @@ impl<A: Adapter> ClusterNode<A> {
 
     /// Says goodbye, and waits until the engine has taken it, for so long at most.
     pub(super) async fn leave(&self, within: Duration) {
+        if self.standing.is_of_two() && self.is_away() {
+            // The other one has gone.
+            return;
+        }
         self.telling.tell_counts();
         self.telling.flush_last(|batch| self.say_facts(batch));
         let (ticket, answer) = oneshot::channel();

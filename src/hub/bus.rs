@@ -4,8 +4,10 @@
 //! What others have accepted comes in by the hub's entrances for it: `arrived.rs`; what is true of them, by `elsewhere.rs`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapOption;
 use tokio::sync::oneshot;
 
 use crate::channel::{Fact, NodeId};
@@ -70,6 +72,9 @@ pub(crate) trait Bus: Send + Sync {
     /// Whether there are other nodes that decide and go on doing so. What this one leaves untold when it stops, one of them
     /// tells.
     fn has_peers(&self) -> bool;
+
+    /// Whether another node tells from now on what this one has held back until now, although it was this one's to tell.
+    fn has_handed_over(&self) -> bool;
 
     /// Has the node that the connection is on send it a frame. Whether there is a node that it may be on.
     fn carry_to_socket(&self, app: &AppState, socket: SocketId, frame: &Frame) -> bool;
@@ -142,15 +147,45 @@ pub(crate) enum Claim {
     Waiting(oneshot::Receiver<()>),
 }
 
+/// The bus of a hub, which may come and go while the hub is used. Where there is none, that costs one look.
+#[derive(Default)]
+pub(super) struct CurrentBus {
+    is_there: AtomicBool,
+    bus: ArcSwapOption<Arc<dyn Bus>>,
+}
+
+impl CurrentBus {
+    fn set(&self, bus: Option<Arc<dyn Bus>>) {
+        let is_there = bus.is_some();
+        self.bus.store(bus.map(Arc::new));
+        self.is_there.store(is_there, Ordering::Release);
+    }
+
+    fn get(&self) -> Option<Arc<dyn Bus>> {
+        if self.is_there.load(Ordering::Acquire) { self.load() } else { None }
+    }
+
+    #[cold]
+    fn load(&self) -> Option<Arc<dyn Bus>> {
+        self.bus.load().as_deref().cloned()
+    }
+}
+
 impl Hub {
-    /// Makes this node one of several. At the start, once.
+    /// Makes this node one of several. What is true on it already, the bus is told by [`Hub::tell_what_is_true`].
     pub(crate) fn set_bus(&self, bus: Arc<dyn Bus>) {
-        // A second one would be a fault of the program; the first one stays.
-        let _ = self.bus.set(bus);
+        self.bus.set(Some(bus));
+    }
+
+    /// Makes this node the whole broker again. Nothing that was true of other nodes may be left. Who has asked for the bus before
+    /// may use it still, so it is known to be away by then.
+    pub(crate) fn take_bus_away(&self) {
+        self.bus.set(None);
+        self.forget_engine();
     }
 
     /// What carries to the other nodes, where there are some.
-    pub(crate) fn bus(&self) -> Option<&Arc<dyn Bus>> {
+    pub(crate) fn bus(&self) -> Option<Arc<dyn Bus>> {
         self.bus.get()
     }
 }

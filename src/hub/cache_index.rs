@@ -120,6 +120,16 @@ impl CacheIndex {
         (self.by_age.len(), self.bytes, self.missed.len())
     }
 
+    /// The channels that remember something, the one first that will forget it first.
+    pub(super) fn remembering(&self) -> Vec<ChannelName> {
+        self.by_age.values().map(|event| event.channel.clone()).collect()
+    }
+
+    /// The channels that are known to have been missed, in the order in which they were.
+    pub(super) fn missed(&self) -> Vec<ChannelName> {
+        self.missed.values().cloned().collect()
+    }
+
     /// Everything.
     pub(super) fn clear(&mut self) -> Vec<Forgotten> {
         std::iter::from_fn(|| self.pop()).collect()

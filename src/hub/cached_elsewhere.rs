@@ -80,6 +80,20 @@ impl Hub {
         }
     }
 
+    /// There is no engine any more: what it has numbered, has no number.
+    pub(super) fn forget_engine(&self) {
+        for app in self.apps().iter() {
+            app.channels.iter_mut().for_each(|mut channel| channel.forget_engine());
+        }
+    }
+
+    /// Another node has missed an event of a cache channel, and it is told: the next one who misses it here is not the first.
+    pub(crate) fn missed_elsewhere(&self, app_id: &str, channel: &ChannelName) {
+        if let Some(app) = self.apps().by_id(app_id) {
+            app.cache.lock().miss(channel, self.next_version());
+        }
+    }
+
     /// The engine is another one, which may have what the former one had, or number anew.
     pub(crate) fn engine_changed(&self) {
         for app in self.apps().iter() {

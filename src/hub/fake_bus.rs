@@ -33,6 +33,8 @@ struct FakeState {
     /// Nodes that have died, and when the last one did.
     deaths: u64,
     died: Option<Instant>,
+    /// Another node tells what this one has held back.
+    has_handed_over: bool,
     claims: BTreeMap<ChannelName, i64>,
     waiting: VecDeque<oneshot::Sender<()>>,
     carried: Vec<HandedEvent>,
@@ -87,6 +89,11 @@ impl FakeBus {
     /// From now on there is no other node.
     pub(crate) fn be_alone(&self) {
         self.0.lock().is_alone = true;
+    }
+
+    /// From now on another node tells what this one has held back.
+    pub(crate) fn hand_over(&self) {
+        self.0.lock().has_handed_over = true;
     }
 
     /// From now on it is known to be away.
@@ -266,6 +273,10 @@ impl Bus for FakeBus {
 
     fn is_away(&self) -> bool {
         self.0.lock().is_away
+    }
+
+    fn has_handed_over(&self) -> bool {
+        self.0.lock().has_handed_over
     }
 
     fn carry_to_socket(&self, _: &AppState, socket: SocketId, _: &Frame) -> bool {

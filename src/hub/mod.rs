@@ -35,6 +35,7 @@ mod due;
 #[cfg(test)]
 mod fake_bus;
 mod fanout;
+mod handed_over;
 mod inject;
 mod interceptor;
 mod leaving;
@@ -47,12 +48,14 @@ mod reach;
 mod receipts;
 mod recent_leaves;
 mod refused_addresses;
+mod retell;
 mod rounds;
 mod settle;
 mod shared_rate;
 mod shutdown;
 mod sockets;
 mod survey;
+mod take_over;
 mod told_elsewhere;
 mod totals;
 mod turn;
@@ -80,6 +83,7 @@ pub use due::Timed;
 pub(crate) use due::{Agenda, Busy, Due};
 #[cfg(test)]
 pub(crate) use fake_bus::FakeBus;
+pub(crate) use handed_over::{HandedOver, HeldRemoval};
 pub(crate) use interceptor::{FaultInjector, InjectedAnswer, Replacement};
 pub(crate) use notice::{Notice, Refused, UnknownAppListener};
 pub use outbox::{Bounds, Outbox};
@@ -105,6 +109,7 @@ use crate::channel::{ChangeOrigin, ChannelVersion, NodeId, WorkerIndex};
 use crate::connection::ConnectionConfig;
 use crate::protocol::ChannelName;
 
+use bus::CurrentBus;
 use change_apps::AppTable;
 use counters::{NodeCounters, RefusalCounts};
 use mailbox::Mailbox;
@@ -128,7 +133,7 @@ pub struct Hub {
     refusals: RefusalCounts,
     unknown_app_listener: OnceLock<Arc<dyn UnknownAppListener>>,
     /// What carries to the other nodes, where there are some.
-    bus: OnceLock<Arc<dyn Bus>>,
+    bus: CurrentBus,
     /// What ended on nodes of late, where there are several.
     recent_leaves: RecentLeaves,
     /// Told when a worker is no longer far behind.
@@ -161,7 +166,7 @@ impl Hub {
             counters,
             refusals: RefusalCounts::default(),
             unknown_app_listener: OnceLock::new(),
-            bus: OnceLock::new(),
+            bus: CurrentBus::default(),
             recent_leaves: RecentLeaves::default(),
             relieved: Notify::new(),
         });

@@ -91,7 +91,7 @@ impl Hub {
             if let Some(bus) = self.bus() {
                 let ttl = is_remembered.then(|| app.app().cache_ttl);
                 let way = Way { app, channel, except: *except, ttl };
-                self.broadcast_everywhere(&**bus, &way, &encode(), receipts);
+                self.broadcast_everywhere(&*bus, &way, &encode(), receipts);
             } else if is_remembered {
                 let remembering = Remembering {
                     number: None,

@@ -100,7 +100,7 @@ impl SubscriptionChange<'_> {
         if let Some(announcement) = &left.announcement {
             let user_id = &announcement.member.user_id;
             let is_last = announcement.user_changed;
-            let named = bus.map(|_| hub.name_end(app, channel, Some(user_id), own, is_last));
+            let named = bus.as_ref().map(|_| hub.name_end(app, channel, Some(user_id), own, is_last));
             let frame = server_message::member_removed(channel, user_id);
             hub.post_member(app, channel, entry.get(), announcement, &frame);
             if announcement.user_changed {

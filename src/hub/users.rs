@@ -126,6 +126,11 @@ impl Users {
         }
     }
 
+    /// Tells of each user who is online on this node, under the lock.
+    pub(super) fn tell_online_here(&self, tell: impl FnMut(&Arc<str>)) {
+        self.state.lock().online.keys().for_each(tell);
+    }
+
     /// The connections of this node that are signed in as the user.
     pub(super) fn connections(&self, user_id: &str) -> Vec<Address> {
         self.state

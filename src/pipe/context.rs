@@ -166,7 +166,7 @@ impl<'a> Context<'a> {
     }
 
     /// What carries to the other nodes, where there are some.
-    pub(crate) fn bus(&self) -> Option<&Arc<dyn Bus>> {
+    pub(crate) fn bus(&self) -> Option<Arc<dyn Bus>> {
         self.hub.bus()
     }
 

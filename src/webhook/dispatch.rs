@@ -14,7 +14,7 @@ use super::clock::WebhookClock;
 use super::counts::WebhookCounts;
 use super::endpoint_sender::EndpointSender;
 use super::event_id::IdentifiedEvent;
-use super::listener::{EventReceiver, ReceivedEvent};
+use super::listener::{EventReceiver, Received, ReceivedEvent};
 use super::sorter::{Sorted, Sorter};
 
 /// How often it is looked whether a node has died that something was left to.
@@ -48,7 +48,9 @@ impl Dispatcher {
                     BrokerStage::Ending => self.receiver.close(),
                 },
                 event = self.receiver.next() => match event {
-                    Some(received) => self.handle(received),
+                    Some(Received::Event(received)) => self.handle(received),
+                    // Whoever asked may have gone.
+                    Some(Received::AskHeld(tell)) => _ = tell.send(self.sorter.removals(self.clock.now())),
                     None => break,
                 },
                 due = self.clock.sleep_until(self.sorter.deadline(), Timed::WebhookRemoval) => {

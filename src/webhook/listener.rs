@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::hub::{AppState, Busy, Hub, Listener, Notice};
+use crate::hub::{AppState, Busy, HeldRemoval, Hub, Listener, Notice};
 
 use super::batch_queue::BatchQueueBounds;
 use super::counts::WebhookCounts;
@@ -21,9 +21,18 @@ use super::event_id::IdentifiedEvent;
 #[derive(Debug)]
 pub(super) struct WebhookListener {
     endpoints: Arc<[WebhookEndpoint]>,
-    events: mpsc::Sender<ReceivedEvent>,
+    events: mpsc::Sender<Received>,
     decision: Decision,
     gauge: Arc<Gauge>,
+}
+
+/// What comes by the queue.
+#[derive(Debug)]
+pub(super) enum Received {
+    /// An event.
+    Event(ReceivedEvent),
+    /// Somebody wants to know which removals are held back, with those that came before this.
+    AskHeld(oneshot::Sender<Vec<HeldRemoval>>),
 }
 
 /// An event that was heard.
@@ -42,7 +51,7 @@ pub(super) struct ReceivedEvent {
 /// the listener is dropped.
 #[derive(Debug)]
 pub(super) struct EventReceiver {
-    events: mpsc::Receiver<ReceivedEvent>,
+    events: mpsc::Receiver<Received>,
     gauge: Arc<Gauge>,
 }
 
@@ -87,7 +96,7 @@ impl WebhookListener {
             return;
         }
         self.gauge.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if self.events.try_send(received).is_err() {
+        if self.events.try_send(Received::Event(received)).is_err() {
             self.gauge.bytes.fetch_sub(bytes, Ordering::Relaxed);
             self.gauge.lose_one();
         }
@@ -145,14 +154,39 @@ impl Listener for WebhookListener {
             self.offer(ReceivedEvent { identified, is_ours, happened_at, busy });
         }
     }
+
+    fn held_removals(&self) -> Option<oneshot::Receiver<Vec<HeldRemoval>>> {
+        let (tell, told) = oneshot::channel();
+        // If there is no room, whoever asked hears that.
+        let _ = self.events.try_send(Received::AskHeld(tell));
+        Some(told)
+    }
+
+    fn take_held(&self, app: &AppState, removal: &HeldRemoval) {
+        let HeldRemoval { channel, user_id, origin, ago } = removal.clone();
+        let event = match user_id {
+            Some(user_id) => WebhookEvent::MemberRemoved(channel, user_id),
+            None => WebhookEvent::ChannelVacated(channel),
+        };
+        let (event_type, channel) = (event.event_type(), event.channel());
+        if !self.endpoints.iter().any(|endpoint| endpoint.is_concerned(event_type, channel)) {
+            return;
+        }
+        let now = app.clock().now();
+        let (happened_at, busy) = (now.checked_sub(ago).unwrap_or(now), app.clock().busy());
+        let identified = IdentifiedEvent { event, origin };
+        self.offer(ReceivedEvent { identified, is_ours: false, happened_at, busy });
+    }
 }
 
 impl EventReceiver {
-    /// The next event; `None` when the listener is gone, or after [`EventReceiver::close`], and everything has been
+    /// What comes next; `None` when the listener is gone, or after [`EventReceiver::close`], and everything has been
     /// taken.
-    pub(super) async fn next(&mut self) -> Option<ReceivedEvent> {
+    pub(super) async fn next(&mut self) -> Option<Received> {
         let received = self.events.recv().await?;
-        self.gauge.bytes.fetch_sub(received.identified.bytes(), Ordering::Relaxed);
+        if let Received::Event(event) = &received {
+            self.gauge.bytes.fetch_sub(event.identified.bytes(), Ordering::Relaxed);
+        }
         Some(received)
     }
 
@@ -201,7 +235,10 @@ mod tests {
     }
 
     async fn next(receiver: &mut EventReceiver) -> Option<(IdentifiedEvent, Instant)> {
-        receiver.next().await.map(|received| (received.identified, received.happened_at))
+        match receiver.next().await? {
+            Received::Event(received) => Some((received.identified, received.happened_at)),
+            Received::AskHeld(_) => None,
+        }
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ use super::decision::Decision;
 use super::event_id::IdentifiedEvent;
 use super::left_events::LeftEvents;
 use super::suppress::Suppressor;
+use crate::hub::HeldRemoval;
 
 /// How far apart the clocks of two nodes are at most that time the same removal.
 const NEARLY: Duration = Duration::from_secs(1);
@@ -55,6 +56,11 @@ impl Sorter {
         self.suppressor.len()
     }
 
+    /// The removals that are held back.
+    pub(super) fn removals(&self, now: Instant) -> Vec<HeldRemoval> {
+        self.suppressor.removals(now)
+    }
+
     /// When the next of them will have waited long enough.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.suppressor.deadline()
@@ -77,7 +83,11 @@ impl Sorter {
         self.due(now, &mut each);
         let Sorter { suppressor, judge, .. } = self;
         suppressor.add(identified, is_ours, now, |identified, was_ours| {
-            let is_ours = was_ours || identified.event.is_removal() && judge.is_ours(&identified);
+            let is_ours = if identified.event.is_removal() {
+                judge.is_still_ours(&identified, was_ours)
+            } else {
+                was_ours
+            };
             each(judge.sort(identified, is_ours, now));
         });
     }
@@ -87,7 +97,7 @@ impl Sorter {
         let Sorter { suppressor, judge, .. } = self;
         judge.take_inherited(now).into_iter().for_each(|identified| each(Sorted::Told(identified)));
         suppressor.due(now, |identified, was_ours| {
-            let is_ours = was_ours || judge.is_ours(&identified);
+            let is_ours = judge.is_still_ours(&identified, was_ours);
             each(judge.sort(identified, is_ours, now));
         });
     }
@@ -107,9 +117,10 @@ impl Sorter {
         let Sorter { suppressor, is_stopping, judge } = self;
         judge.take_inherited(now).into_iter().for_each(|identified| each(Sorted::Told(identified)));
         let is_held_elsewhere = *is_stopping && judge.decision.has_peers();
+        let is_handed_over = judge.decision.has_handed_over();
         suppressor.flush(|identified, was_ours, until| {
-            let is_told_elsewhere = is_held_elsewhere && until > now + NEARLY;
-            let is_ours = !is_told_elsewhere && (was_ours || judge.is_ours(&identified));
+            let is_told_elsewhere = is_handed_over || is_held_elsewhere && until > now + NEARLY;
+            let is_ours = !is_told_elsewhere && judge.is_still_ours(&identified, was_ours);
             each(judge.sort(identified, is_ours, now));
         });
     }
@@ -118,6 +129,12 @@ impl Sorter {
 impl Judge {
     fn is_ours(&self, identified: &IdentifiedEvent) -> bool {
         self.decision.is_ours(&self.app_id, identified)
+    }
+
+    /// Whether a removal that has been held back is this node's to tell: it was when it was put by, and no other process has
+    /// taken that over; or it is by now.
+    fn is_still_ours(&self, identified: &IdentifiedEvent, was_ours: bool) -> bool {
+        was_ours && !self.decision.has_handed_over() || self.is_ours(identified)
     }
 
     /// Has an event told here, or leaves it to another node, which is there: and keeps it, as that may have died already.

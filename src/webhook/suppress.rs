@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::hub::HeldRemoval;
 use crate::protocol::ChannelName;
 
 use super::event::WebhookEvent;
@@ -18,9 +19,9 @@ pub(crate) struct Suppressor {
     delay: Duration,
     most: usize,
     /// Those that were this node's to tell, in the order in which they came, which is that of their deadlines.
-    own: BTreeMap<u64, HeldRemoval>,
+    own: BTreeMap<u64, HeldBack>,
     /// Those that were another's.
-    others: BTreeMap<u64, HeldRemoval>,
+    others: BTreeMap<u64, HeldBack>,
     /// Where each is, and whether it is among the own ones.
     by_subject: HashMap<HeldSubject, (bool, u64)>,
     next: u64,
@@ -28,7 +29,7 @@ pub(crate) struct Suppressor {
 
 /// A removal that is held back.
 #[derive(Debug)]
-struct HeldRemoval {
+struct HeldBack {
     until: Instant,
     identified: IdentifiedEvent,
 }
@@ -105,6 +106,19 @@ impl Suppressor {
         }
     }
 
+    /// What waits, in the order in which it happened.
+    pub(crate) fn removals(&self, now: Instant) -> Vec<HeldRemoval> {
+        let mut held: Vec<_> = self.own.iter().chain(&self.others).collect();
+        held.sort_unstable_by_key(|(place, _)| **place);
+        let removal = |HeldBack { until, identified }: &HeldBack| HeldRemoval {
+            channel: identified.event.channel().clone(),
+            user_id: identified.event.user_id().map(Arc::from),
+            origin: identified.origin,
+            ago: self.delay.saturating_sub(until.saturating_duration_since(now)),
+        };
+        held.into_iter().map(|(_, held)| removal(held)).collect()
+    }
+
     /// When the next one will have waited long enough.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.first().map(|(_, until)| until)
@@ -112,21 +126,21 @@ impl Suppressor {
 
     /// Among which the next one is, and when it will have waited long enough.
     fn first(&self) -> Option<(bool, Instant)> {
-        let first = |is_own: bool, held: &BTreeMap<u64, HeldRemoval>| {
+        let first = |is_own: bool, held: &BTreeMap<u64, HeldBack>| {
             held.first_key_value().map(|(place, held)| (*place, is_own, held.until))
         };
         let firsts = [first(true, &self.own), first(false, &self.others)];
         firsts.into_iter().flatten().min().map(|(_, is_own, until)| (is_own, until))
     }
 
-    fn held(&mut self, is_own: bool) -> &mut BTreeMap<u64, HeldRemoval> {
+    fn held(&mut self, is_own: bool) -> &mut BTreeMap<u64, HeldBack> {
         if is_own { &mut self.own } else { &mut self.others }
     }
 
     fn hold(&mut self, subject: HeldSubject, identified: IdentifiedEvent, is_own: bool, now: Instant) {
         // A notice was lost if it is held already; the later one counts.
         self.release(&subject);
-        let held = HeldRemoval { until: now + self.delay, identified };
+        let held = HeldBack { until: now + self.delay, identified };
         let place = self.next;
         self.held(is_own).insert(place, held);
         self.by_subject.insert(subject, (is_own, place));
@@ -140,7 +154,7 @@ impl Suppressor {
     }
 
     fn send_first(&mut self, is_own: bool, send: &mut impl FnMut(IdentifiedEvent, bool, Instant)) {
-        let Some((_, HeldRemoval { identified, until })) = self.held(is_own).pop_first() else { return };
+        let Some((_, HeldBack { identified, until })) = self.held(is_own).pop_first() else { return };
         match &identified.event {
             WebhookEvent::MemberRemoved(channel, user_id) => {
                 self.by_subject.remove(&HeldSubject(channel.clone(), Some(Arc::clone(user_id))));

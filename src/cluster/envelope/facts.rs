@@ -137,7 +137,7 @@ fn read_fact(kind: u8, fields: &mut FieldReader<'_>) -> Result<Option<Fact>, Mal
     }))
 }
 
-fn channel(fields: &mut FieldReader<'_>) -> Result<ChannelName, Malformed> {
+pub(super) fn channel(fields: &mut FieldReader<'_>) -> Result<ChannelName, Malformed> {
     // How long a name may be is an app's setting, and was judged by the node that has the connection.
     ChannelName::parse(fields.text()?, usize::MAX).map_err(|_| Malformed)
 }

@@ -24,6 +24,8 @@ pub(super) struct LocalShared {
     /// Drawn from for members, and for what is numbered. It never goes back, not even when the engine is replaced.
     last_number: u64,
     members: BTreeMap<LocalMemberId, LocalMember>,
+    /// Its members hear all events, and remember by themselves.
+    pub(super) is_between_two: bool,
     remembered: HashMap<Subject, (Bytes, u64, Instant)>,
     /// Of which subjects it is known that somebody has missed something, and until when.
     missed: HashMap<Subject, Instant>,
@@ -55,6 +57,7 @@ impl LocalShared {
             engines: 0,
             last_number: 0,
             members: BTreeMap::new(),
+            is_between_two: false,
             remembered: HashMap::new(),
             missed: HashMap::new(),
             documents: BTreeMap::new(),
@@ -81,6 +84,15 @@ impl LocalShared {
 
     pub(super) fn leave(&mut self, me: LocalMemberId) {
         self.members.remove(&me);
+    }
+
+    pub(super) fn close(&mut self) {
+        self.members.clear();
+    }
+
+    /// Whether somebody has much to read.
+    pub(super) fn is_filling_between_two(&self) -> bool {
+        self.is_between_two && self.members.values().any(|member| member.inbox.is_filling())
     }
 
     pub(super) fn member(&mut self, me: LocalMemberId) -> Option<&mut LocalMember> {
@@ -113,8 +125,10 @@ impl LocalShared {
         self.count(me, bytes.len())?;
         self.last_number += 1;
         let number = self.last_number;
-        self.remembered.insert(subject.clone(), (bytes.clone(), number, Instant::now() + expiry));
-        self.missed.remove(subject);
+        if !self.is_between_two {
+            self.remembered.insert(subject.clone(), (bytes.clone(), number, Instant::now() + expiry));
+            self.missed.remove(subject);
+        }
         self.hand_out(&Word { subject: subject.clone(), bytes, number: Some(number) });
         self.answer(me, subject)
     }
@@ -138,8 +152,11 @@ impl LocalShared {
     }
 
     fn hand_out(&mut self, word: &Word) {
-        for member in self.members.values_mut().filter(|member| member.wanted.contains(&word.subject)) {
-            member.give(word);
+        let is_for_all = self.is_between_two && word.subject.is_of_events();
+        for member in self.members.values_mut() {
+            if is_for_all || member.wanted.contains(&word.subject) {
+                member.give(word);
+            }
         }
     }
 

@@ -5,6 +5,7 @@ mod backends;
 mod events;
 mod state;
 mod trouble;
+mod two;
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -20,6 +21,7 @@ use tokio::sync::mpsc;
 
 use super::adapter::Subject;
 use super::config::ClusterConfig;
+use super::inbox::inbox;
 use super::local::{LocalEngine, LocalFaults};
 use super::running::{RunningNode, start};
 use super::shared_settings::SharedSettings;
@@ -28,7 +30,7 @@ use crate::app::{App, Limits};
 use crate::channel::Member;
 use crate::connection::{Cleanup, ConnectionConfig, Ending, Join, JoinNumber};
 use crate::event::{AcceptedEvent, Destination, Source};
-use crate::hub::{AppState, Bounds, Client, Hub, Outbox, Receipts, Transport, Worker, Written};
+use crate::hub::{AppState, Bounds, Client, Hub, Listeners, Outbox, Receipts, Transport, Worker, Written};
 use crate::protocol::json::Data;
 use crate::protocol::{ChannelName, ProtocolVersion, SocketId};
 
@@ -104,19 +106,12 @@ fn nodes<const N: usize>(engine: &LocalEngine) -> [TestNode; N] {
 }
 
 impl TestNode {
+    /// One that is the whole broker, with those who listen to its app.
     #[expect(clippy::disallowed_methods, reason = "a test hands its own thread no more than it waits for")]
-    fn start(engine: &LocalEngine, name: &str) -> Self {
-        let hub = Hub::new(vec![(app(), Vec::new())], ConnectionConfig::default(), 1, 0).unwrap();
+    fn alone(listeners: Listeners) -> Self {
+        let hub = Hub::new(vec![(app(), listeners)], ConnectionConfig::default(), 1, 0).unwrap();
         let app = hub.state_by_key("k").unwrap();
-        let config = ClusterConfig { node_name: name.into(), ..ClusterConfig::default() };
-        let (told, faults) = std_mpsc::channel();
-        let engine = engine.clone();
-        let join = async move |inbox| {
-            let adapter = engine.join(inbox);
-            told.send(adapter.faults()).unwrap();
-            Ok::<_, Infallible>(adapter)
-        };
-        let running = block_on(start(&hub, config, SharedSettings::default(), join)).unwrap();
+        let faults = LocalEngine::new().join(inbox(1, 1).0).faults();
         let (deeds, mut to_do) = mpsc::unbounded_channel::<Deed>();
         let of_worker = Arc::clone(&hub);
         // It ends with the last of those who have something to do for it.
@@ -128,7 +123,22 @@ impl TestNode {
                 }
             });
         });
-        TestNode { hub, app, faults: faults.recv().unwrap(), running: Some(running), deeds }
+        TestNode { hub, app, faults, running: None, deeds }
+    }
+
+    fn start(engine: &LocalEngine, name: &str) -> Self {
+        let mut node = TestNode::alone(Vec::new());
+        let config = ClusterConfig { node_name: name.into(), ..ClusterConfig::default() };
+        let (told, faults) = std_mpsc::channel();
+        let engine = engine.clone();
+        let join = async move |inbox| {
+            let adapter = engine.join(inbox);
+            told.send(adapter.faults()).unwrap();
+            Ok::<_, Infallible>(adapter)
+        };
+        node.running = Some(block_on(start(&node.hub, config, SharedSettings::default(), join)).unwrap());
+        node.faults = faults.recv().unwrap();
+        node
     }
 
     fn status(&self) -> ClusterStatus {

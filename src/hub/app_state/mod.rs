@@ -19,6 +19,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
 use crate::app::App;
 use crate::channel::Channel;
@@ -35,7 +36,7 @@ use super::counters::{AppCells, AppCounters, AppCounts, Counter};
 use super::interceptor::Interceptor;
 use super::shared_rate::{RateExceeded, SharedRate};
 use super::users::Users;
-use super::{Clock, ClockStep, Current, Hub, Notice, Refused};
+use super::{Clock, ClockStep, Current, HeldRemoval, Hub, Notice, Refused};
 
 use demand::{CurrentDemand, Demand};
 use settings::Settings;
@@ -113,6 +114,18 @@ pub trait Listener: Send + Sync {
     /// A backend has asked for this, and it was done. It is told to those that hear calls, on the worker thread where it was
     /// done; and whether another server has relayed it, which is a reason not to hand it on.
     fn called(&self, _: &BackendCall<'_>, _is_relayed: bool) {}
+
+    /// The node has become one of several: whoever tells other nodes what it wants to hear tells it now.
+    fn bus_came(&self, _: &Hub, _: &AppState) {}
+
+    /// The removals that it holds back for a while, for the case that they are taken back, when it has taken in all that it has
+    /// heard until now; none if it holds nothing back.
+    fn held_removals(&self) -> Option<oneshot::Receiver<Vec<HeldRemoval>>> {
+        None
+    }
+
+    /// A process that this one succeeds has held this back, and leaves it to this one.
+    fn take_held(&self, _: &AppState, _: &HeldRemoval) {}
 
     /// Something was refused. Few want to know.
     fn refused(&self, _: &Refused<'_>) {}
@@ -262,7 +275,7 @@ impl AppState {
         self.has_listeners().then(|| self.listeners())
     }
 
-    fn listeners(&self) -> Current<Listeners> {
+    pub(super) fn listeners(&self) -> Current<Listeners> {
         Current::of(&self.listeners)
     }
 

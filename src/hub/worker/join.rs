@@ -17,7 +17,7 @@ impl Worker {
     /// If the app has no room for it, or the channel refuses. Nothing has changed then.
     pub fn join(self: &Rc<Self>, client: &Rc<Client>, join: &Join) -> Option<Result<(), NotJoined>> {
         if let Some(bus) = self.hub.bus()
-            && self.claim(bus, client, join)
+            && self.claim(&bus, client, join)
         {
             return None;
         }

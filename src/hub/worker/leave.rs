@@ -11,7 +11,7 @@ impl Worker {
     pub fn leave(&self, client: &Client, channel: &ChannelName) {
         let app = client.app();
         let bus = self.hub.bus();
-        if bus.is_some_and(|bus| self.cancel_join(bus, client, channel)) {
+        if bus.as_ref().is_some_and(|bus| self.cancel_join(bus, client, channel)) {
             return;
         }
         let _step = app.begin_step();

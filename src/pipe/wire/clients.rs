@@ -229,6 +229,10 @@ impl Listener for PipeClients {
         }
     }
 
+    fn bus_came(&self, hub: &Hub, app: &AppState) {
+        self.tell_demand(app, hub.bus().as_ref());
+    }
+
     fn notice_elsewhere(&self, app: &AppState, notice: &Notice<'_>, groups: &[Arc<str>]) {
         let notification = Notification::new(app, notice);
         if !self.is_wanted(notification.kind) {

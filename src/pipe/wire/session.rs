@@ -165,7 +165,7 @@ impl PipeSession {
     /// The clients of this node want to hear more, or less, than before.
     fn listening_changed(&self) {
         self.app.listening_changed();
-        self.clients.tell_demand(&self.app, self.context.bus());
+        self.clients.tell_demand(&self.app, self.context.bus().as_ref());
     }
 
     fn done_to(&self, done: bool, socket: &TargetSocket<'_>) -> Result<Value, PipeRequestError> {

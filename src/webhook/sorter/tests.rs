@@ -18,6 +18,7 @@ const DELAY: Duration = Duration::from_secs(3);
 
 /// One of two nodes, as far as its webhooks go.
 struct Node {
+    _hub: Arc<Hub>,
     bus: Arc<FakeBus>,
     decision: Decision,
     sorter: Sorter,
@@ -35,7 +36,7 @@ impl Node {
         let decision = Decision::default();
         decision.learn(&hub);
         let sorter = Sorter::new("1".to_owned(), Suppressor::new(DELAY, 100), decision.clone(), 100);
-        Node { bus, decision, sorter, told: Vec::new(), left: Vec::new() }
+        Node { _hub: hub, bus, decision, sorter, told: Vec::new(), left: Vec::new() }
     }
 
     fn decide(&self, decides: bool) {
@@ -301,4 +302,36 @@ proptest! {
         prop_assert_eq!(told, alone.ids().into_iter().collect::<HashSet<_>>());
         prop_assert_eq!(a.ids().len() + a.left.len(), alone.told.len());
     }
+}
+
+#[test]
+fn what_is_handed_over_to_another_process_is_told_by_that_alone() {
+    let now = Instant::now();
+    let (mut before, mut after) = (Node::new(true), Node::new(false));
+    let version = ChannelVersion::new(1);
+    let origin = ChangeOrigin { node: NodeId::new(1), version };
+    let channel = ChannelName::parse("presence-a", 164).unwrap();
+    let gone = |user: &str| IdentifiedEvent {
+        event: WebhookEvent::MemberRemoved(channel.clone(), user.into()),
+        origin,
+    };
+    before.hears(&gone("ann"), now);
+    assert_eq!(before.sorter.removals(now + DELAY / 3).len(), 1);
+    let held = &before.sorter.removals(now + DELAY / 3)[0];
+    assert_eq!((held.user_id.as_deref(), held.ago, held.origin), (Some("ann"), DELAY / 3, origin));
+    after.hears(&gone("ann"), now);
+    before.decide(false);
+    before.bus.hand_over();
+    after.decide(true);
+    before.hears(&gone("bob"), now);
+    after.hears(&gone("bob"), now);
+    before.stop(now);
+    assert!(before.told.is_empty());
+    // One is due while it is still there, one has not come so far when it ends.
+    before.pass(now + DELAY);
+    before.hears(&gone("cy"), now + DELAY);
+    before.end(now + DELAY);
+    assert_eq!((before.told.len(), before.left.len()), (0, 3));
+    after.pass(now + DELAY);
+    assert_eq!(after.told, [gone("ann"), gone("bob")]);
 }

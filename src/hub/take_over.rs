@@ -1,0 +1,68 @@
+//! What a process that is succeeded hands over to the one that succeeds it, beside what is true of its connections: what its
+//! cache channels remember, which were missed, and the removals that its listeners hold back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::{AppState, ArrivedEvent, HandedOver, HeldRemoval, Hub, RememberedAs};
+
+/// How long a listener may take to tell what it holds back.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
+
+impl Hub {
+    /// What this process hands over of an app. It is read piece by piece, while everything goes on.
+    pub(crate) fn to_hand_over(&self, app: &Arc<AppState>) -> impl Iterator<Item = HandedOver> + use<> {
+        let (remembering, missed) = {
+            let cache = app.cache.lock();
+            (cache.remembering(), cache.missed())
+        };
+        let app = Arc::clone(app);
+        let remembered = remembering.into_iter().filter_map(move |channel| {
+            let now = app.clock().now();
+            let entry = app.channels.get(&channel)?;
+            let cached = entry.recall(now)?;
+            let number = cached.number.map_or(0, |number| number.number);
+            let (frame, expires_in) = (cached.frame.clone(), cached.expires - now);
+            drop(entry);
+            Some(HandedOver::Remembered { channel, frame, number, expires_in })
+        });
+        remembered.chain(missed.into_iter().map(|channel| HandedOver::Missed { channel }))
+    }
+
+    /// The removals that those who listen to an app hold back, with all that has been announced until now.
+    pub(crate) async fn held_removals(&self, app: &Arc<AppState>) -> Vec<HeldRemoval> {
+        let asked: Vec<_> = app.listeners().iter().filter_map(|listener| listener.held_removals()).collect();
+        let mut held = Vec::new();
+        for told in asked {
+            match timeout(TOLD_WITHIN, told).await {
+                Ok(Ok(removals)) => held.extend(removals),
+                _ => tracing::warn!(
+                    app = app.id(),
+                    "what webhooks hold back is not handed over: it was not told in time"
+                ),
+            }
+        }
+        held
+    }
+
+    /// Takes over what the process before has handed over.
+    pub(crate) fn take_over(&self, app_id: &str, handed: HandedOver) {
+        let apps = self.apps();
+        let Some(app) = apps.by_id(app_id) else { return };
+        match handed {
+            HandedOver::Remembered { channel, frame, number, expires_in } => {
+                // What has come of the channel since then is newer, and has a larger number.
+                let remembered = RememberedAs { number: Some(number), is_recalled: true, expires_in };
+                let remembered = Some(remembered);
+                let event = ArrivedEvent { channel: &channel, frame, latest: None, except: None, remembered };
+                self.deliver_from_elsewhere(app_id, &event);
+            }
+            HandedOver::Missed { channel } => self.missed_elsewhere(app_id, &channel),
+            HandedOver::Held(removal) => {
+                app.listeners().iter().for_each(|listener| listener.take_held(app, &removal));
+            }
+        }
+    }
+}
