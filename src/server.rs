@@ -11,6 +11,7 @@ mod error;
 mod files;
 mod inherited;
 mod joining;
+mod linking;
 mod listening;
 mod notify;
 mod passed_place;

@@ -14,6 +14,7 @@ use super::admin::{AdminListener, ServingAdmin};
 use super::control::ControlSocket;
 use super::files::OpenFiles;
 use super::joining::JoiningNode;
+use super::linking::Links;
 use super::listening::{ListeningSocket, SocketHandle};
 use super::predecessor::Predecessor;
 use super::role::Role;
@@ -190,6 +191,10 @@ impl BoundServer {
             }
             node = Some(joined);
         }
+        let links = Links::new(&parts.config);
+        if !links.join(predecessor.as_ref(), &parts.hub, shutdown.as_mut()).await {
+            return begun.end_unserved().await;
+        }
         let BegunServer { hooks, keeper, server, mut handles, mut admin } = begun;
         let server = server.run();
         let handle = server.handle();
@@ -213,16 +218,20 @@ impl BoundServer {
             server: &handle,
             slots: &slots,
             supervision: supervision.as_ref(),
+            hub: &hub,
+            links: links.clone(),
         };
-        let succeeded = in_place(predecessor, Upgrades::until_succeeded(self.upgrades, passable));
-        let successor = tokio::select! {
+        let succession = in_place(predecessor, Upgrades::until_succeeded(self.upgrades, passable));
+        let succeeded = tokio::select! {
             ended = &mut running => return ended.unwrap_or_else(|panic| Err(io::Error::other(panic))),
             () = shutdown => None,
-            successor = succeeded => Some(successor),
+            succeeded = succession => Some(succeeded),
         };
         if let Some(watching) = watching {
             watching.abort();
         }
+        let (successor, linked) = succeeded.unzip();
+        let node = node.or(linked.flatten()).or_else(|| links.take_before());
         let stop = Stop {
             config,
             hub,

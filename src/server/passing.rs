@@ -18,7 +18,7 @@ pub(super) const PREDECESSOR: &str = crate::config::PREDECESSOR;
 /// Of what is said here. Another one is not understood.
 pub(super) const HANDOVER_VERSION: u32 = 1;
 
-/// Sockets that are passed on at most: what the system takes in one message.
+/// Sockets that are passed on at most, with the end of the link: what the system takes in one message.
 pub(super) const MOST_PASSED: usize = 253;
 
 /// Bytes of a line. The longest names the sockets, which have paths.
@@ -28,8 +28,13 @@ pub(super) const LINE_BYTES: usize = 128 * 1024;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum PredecessorWord {
-    /// At first. The sockets come with it, in this order.
-    Take { version: u32, sockets: Vec<PassedSocket> },
+    /// At first. The sockets come with it, in this order, and where there is a link between the two, its end behind them.
+    Take {
+        version: u32,
+        sockets: Vec<PassedSocket>,
+        #[serde(default)]
+        is_linked: bool,
+    },
     /// At last: they are yours, and so is the place of the one that says so.
     Yours,
 }
@@ -128,7 +133,7 @@ mod tests {
 
     fn passed(count: usize) -> PredecessorWord {
         let socket = PassedSocket { is_control: false, held: Some("x".repeat(100)) };
-        PredecessorWord::Take { version: HANDOVER_VERSION, sockets: vec![socket; count] }
+        PredecessorWord::Take { version: HANDOVER_VERSION, sockets: vec![socket; count], is_linked: false }
     }
 
     #[test]

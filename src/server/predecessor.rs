@@ -38,6 +38,8 @@ struct PredecessorState {
     place: Arc<PassedPlace>,
     /// With its number among those that were passed on.
     control: Mutex<Option<(usize, Socket)>>,
+    /// This end of the link, by which the two are nodes of one broker.
+    link: Mutex<Option<StdStream>>,
     outcome: watch::Sender<HandoverOutcome>,
 }
 
@@ -78,10 +80,10 @@ impl Predecessor {
 
     fn receive(process: u32, stream: StdStream) -> io::Result<(Self, InheritedSockets)> {
         stream.set_read_timeout(Some(FIRST_WORD))?;
-        let (word, files) = passing::receive_with_files(&stream)?;
+        let (word, mut files) = passing::receive_with_files(&stream)?;
         stream.set_read_timeout(None)?;
-        let passed = match word {
-            PredecessorWord::Take { version: HANDOVER_VERSION, sockets } => sockets,
+        let (passed, is_linked) = match word {
+            PredecessorWord::Take { version: HANDOVER_VERSION, sockets, is_linked } => (sockets, is_linked),
             PredecessorWord::Take { version, .. } => {
                 let told =
                     format!("it speaks version {version} of this, and this program {HANDOVER_VERSION}");
@@ -89,9 +91,10 @@ impl Predecessor {
             }
             PredecessorWord::Yours => return Err(io::Error::other("it passes on nothing")),
         };
-        if passed.len() != files.len() {
+        if passed.len() + usize::from(is_linked) != files.len() {
             return Err(io::Error::other("it names other sockets than it passes on"));
         }
+        let link = files.pop_if(|_| is_linked).map(StdStream::from);
         let place = Arc::new(PassedPlace::default());
         let (mut control, mut sockets) = (None, Vec::new());
         for (index, (PassedSocket { is_control, held }, file)) in passed.into_iter().zip(files).enumerate() {
@@ -108,9 +111,15 @@ impl Predecessor {
             stream: Mutex::new(Some(stream)),
             place,
             control: Mutex::new(control),
+            link: Mutex::new(link),
             outcome: watch::Sender::new(HandoverOutcome::Open),
         };
         Ok((Predecessor(Arc::new(state)), inherited))
+    }
+
+    /// This end of the link to it, for the one who asks first.
+    pub(super) fn take_link(&self) -> Option<StdStream> {
+        self.0.link.lock().take()
     }
 
     /// The predecessor's socket for commands, if it is at this path. It is taken by that.

@@ -35,6 +35,8 @@ pub(super) struct Successor {
     process: u32,
     child: Child,
     stream: BufReader<UnixStream>,
+    /// This end of the link, by which the two are nodes of one broker.
+    link: Option<StdStream>,
 }
 
 /// Why a broker has no successor.
@@ -61,21 +63,27 @@ pub(super) enum NoSuccessor {
     /// It takes too long.
     #[error("the new process does not serve after {} s", .0.as_secs())]
     TooLate(Duration),
+    /// This broker succeeds another one itself, which still serves clients.
+    #[error("the process before this one still serves clients; ask again when it has ended")]
+    StillSucceeding,
     /// It does not answer where it says that it does.
     #[error("the new process says that it serves, but {0}")]
     NotProven(String),
 }
 
 impl Successor {
-    /// Starts it with these sockets.
-    pub(super) fn start(passed: &[(PassedSocket, Arc<Socket>)]) -> Result<Self, NoSuccessor> {
+    /// Starts it with these sockets, and with a link if it is to have one.
+    pub(super) fn start(
+        passed: &[(PassedSocket, Arc<Socket>)],
+        is_linked: bool,
+    ) -> Result<Self, NoSuccessor> {
         if std::process::id() == 1 {
             return Err(NoSuccessor::FirstProcess);
         }
         let mut arguments = std::env::args_os();
         let program = arguments.next().unwrap_or_default();
         let arguments: Vec<_> = arguments.collect();
-        Self::spawn(&program, &arguments, passed).map_err(|error| NoSuccessor::NotStarted {
+        Self::spawn(&program, &arguments, passed, is_linked).map_err(|error| NoSuccessor::NotStarted {
             program: program.to_string_lossy().into_owned(),
             error,
         })
@@ -85,8 +93,9 @@ impl Successor {
         program: &OsStr,
         arguments: &[impl AsRef<OsStr>],
         passed: &[(PassedSocket, Arc<Socket>)],
+        is_linked: bool,
     ) -> io::Result<Self> {
-        if passed.len() > MOST_PASSED {
+        if passed.len() + usize::from(is_linked) > MOST_PASSED {
             return Err(io::Error::other(format!("more than {MOST_PASSED} sockets cannot be passed on")));
         }
         let (ours, theirs) = StdStream::pair()?;
@@ -101,17 +110,27 @@ impl Successor {
         drop(command);
         let process = child.id().ok_or_else(|| io::Error::other("it has ended at once"))?;
         let sockets = passed.iter().map(|(socket, _)| socket.clone()).collect();
-        let word = PredecessorWord::Take { version: HANDOVER_VERSION, sockets };
-        let files: Vec<_> = passed.iter().map(|(_, socket)| socket.as_fd()).collect();
+        let word = PredecessorWord::Take { version: HANDOVER_VERSION, sockets, is_linked };
+        let (link, its_link) = is_linked.then(StdStream::pair).transpose()?.unzip();
+        let files: Vec<_> = passed
+            .iter()
+            .map(|(_, socket)| socket.as_fd())
+            .chain(its_link.as_ref().map(AsFd::as_fd))
+            .collect();
         // It is taken as a whole by a socket that is empty.
         ours.set_nonblocking(true)?;
         passing::send_with_files(&ours, &word, &files)?;
-        Ok(Successor { process, child, stream: BufReader::new(UnixStream::from_std(ours)?) })
+        Ok(Successor { process, child, stream: BufReader::new(UnixStream::from_std(ours)?), link })
     }
 
     /// Its id.
     pub(super) fn process(&self) -> u32 {
         self.process
+    }
+
+    /// This end of the link, for the one who asks first.
+    pub(super) fn take_link(&mut self) -> Option<StdStream> {
+        self.link.take()
     }
 
     /// Waits until it serves; returns the sockets that it has taken, and where it answers that it is well. If it does not serve, it

@@ -2,22 +2,30 @@
 //! broker leaves its place to it. Whatever goes wrong before that, it goes on.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_server::ServerHandle;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::Supervision;
 use super::admin::ServingAdmin;
 use super::control::{ControlAnswer, ControlSocket};
+use super::linking::{LinkToSuccessor, Links};
 use super::listening::{self, SocketHandle};
 use super::passing::TakenSocket;
 use super::proof;
 use super::successor::{NoSuccessor, Successor};
+use crate::cluster::RunningNode;
+use crate::hub::Hub;
 use crate::net::slots::ConnectionSlots;
 
 /// How often the successor is asked again where this broker has answered in its place.
 const PROOFS: usize = 5;
+
+/// How long an upgrade waits for the end of the process before this one.
+const BEFORE_ENDS_WITHIN: Duration = Duration::from_secs(30);
 
 /// Where the admin listener tells that it is well.
 const ADMIN_HEALTH: &str = "/live";
@@ -43,7 +51,13 @@ pub(super) struct PassableSockets<'a> {
     pub(super) server: &'a ServerHandle,
     pub(super) slots: &'a ConnectionSlots,
     pub(super) supervision: Option<&'a Supervision>,
+    pub(super) hub: &'a Arc<Hub>,
+    /// How the two are nodes of one broker, where no engine has them be that.
+    pub(super) links: Links,
 }
+
+/// What has come of an upgrade: the process that has taken over, and this one's node, where it is one by the link between them.
+pub(super) type Succeeded = (Successor, Option<RunningNode>);
 
 /// The way to ask for upgrades, and that on which they are heard.
 pub(super) fn upgrades(control: Option<Arc<ControlSocket>>) -> (Upgrader, Upgrades) {
@@ -72,16 +86,16 @@ impl Upgrades {
     pub(super) async fn until_succeeded(
         upgrades: Option<Self>,
         mut passable: PassableSockets<'_>,
-    ) -> Successor {
+    ) -> Succeeded {
         let Some(mut upgrades) = upgrades else { return std::future::pending().await };
         while let Some(asked) = upgrades.requests.recv().await {
             info!("an upgrade: starting the program that is to succeed this one");
             match upgrades.upgrade(&mut passable).await {
-                Ok(successor) => {
+                Ok((successor, node)) => {
                     let process = successor.process();
                     info!(process, "another process has taken over; this one serves its clients to the end");
                     let _ = asked.send(Ok(format!("ok: process {process} has taken over")));
-                    return successor;
+                    return (successor, node);
                 }
                 Err(error) => {
                     warn!(%error, "not upgraded; this broker goes on");
@@ -92,12 +106,43 @@ impl Upgrades {
         std::future::pending().await
     }
 
-    async fn upgrade(&self, of: &mut PassableSockets<'_>) -> Result<Successor, NoSuccessor> {
+    async fn upgrade(&self, of: &mut PassableSockets<'_>) -> Result<Succeeded, NoSuccessor> {
+        // Of three processes, the first and the last could not be nodes of one broker.
+        if timeout(BEFORE_ENDS_WITHIN, of.links.until_alone()).await.is_err() {
+            return Err(NoSuccessor::StillSucceeding);
+        }
+        let mut link = None;
+        match self.hand_over(of, &mut link).await {
+            Ok(successor) => {
+                let node = match link {
+                    Some(link) => link.keep().await,
+                    None => None,
+                };
+                Ok((successor, node))
+            }
+            Err(error) => {
+                if let Some(link) = link {
+                    link.end().await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn hand_over(
+        &self,
+        of: &mut PassableSockets<'_>,
+        link: &mut Option<LinkToSuccessor>,
+    ) -> Result<Successor, NoSuccessor> {
         let admin = of.admin.as_ref().map_or(&[][..], |admin| admin.sockets());
         let mut passed: Vec<_> = of.sockets.iter().chain(admin).map(SocketHandle::to_pass).collect();
         let control = self.control.as_deref().map(ControlSocket::to_pass).transpose();
         passed.extend(control.map_err(NoSuccessor::System)?);
-        let mut successor = Successor::start(&passed)?;
+        let mut successor = Successor::start(&passed, of.links.config().is_some())?;
+        *link = successor
+            .take_link()
+            .zip(of.links.config().cloned())
+            .map(|(stream, config)| LinkToSuccessor::await_it(of.hub, config, stream));
         let (taken, health) = successor.until_it_serves().await?;
         of.pause().await;
         if let Err(why) = of.prove(&taken, &health).await {
@@ -111,6 +156,7 @@ impl Upgrades {
         }
         if let Err(error) = successor.leave_place().await {
             of.resume().await;
+            successor.turn_down().await;
             return Err(error);
         }
         let count = of.sockets.len();

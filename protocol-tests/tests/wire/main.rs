@@ -83,6 +83,7 @@ mod test_next_due;
 mod test_webhooks;
 mod transports;
 mod upgrade;
+mod upgrade_link;
 mod usage;
 mod users;
 mod versions;
