@@ -65,9 +65,10 @@ pub(crate) async fn after(
         // The other one begins when it hears this.
         adapter.subscribe(&Subject::State, None);
         let mut link = adapter.link();
-        let is_hosted = link.wait_for(|link| matches!(link, Link::Up { .. }));
-        match timeout(HOSTED_WITHIN, is_hosted).await {
-            Ok(Ok(_)) => {}
+        let is_up = |link: &Link| matches!(link, Link::Up { .. });
+        let told = link.wait_for(|link| is_up(link) || adapter.has_ended());
+        match timeout(HOSTED_WITHIN, told).await {
+            Ok(Ok(link)) if is_up(&link) => {}
             _ => return Err(io::Error::other("the process before does not say what it has")),
         }
         Ok((adapter, None))

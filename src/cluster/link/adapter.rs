@@ -81,6 +81,11 @@ impl LinkAdapter {
         LinkAdapter { shared, _tasks: tasks }
     }
 
+    /// Whether nobody is at the other end any more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.shared.is_gone.load(Ordering::Acquire)
+    }
+
     /// Asks, and waits for the answer.
     async fn ask(&self, asked: EngineAsk) -> EngineAnswer {
         let (tell, answer) = oneshot::channel();

@@ -109,7 +109,7 @@ fn what_does_not_come_back_is_delivered_once_and_in_order_and_counted() {
     engine.halt();
     a.publish_and_wait("news", "6");
     until("all", || here.events() == ["1", "2", "3", "4", "5", "6"]);
-    assert_eq!(there.events(), ["1", "2", "3", "4", "5"]);
+    until("what crossed", || there.events() == ["1", "2", "3", "4", "5"]);
     assert!(late(&a) <= 2 && late(&b) == 0);
 }
 

@@ -133,6 +133,15 @@ fn of_two_one_tells_what_there_is_to_tell() {
 }
 
 #[test]
+fn one_that_is_not_a_node_is_not_waited_for() {
+    let second = TestNode::alone(Vec::new());
+    let (one, other) = StdStream::pair().unwrap();
+    drop(one);
+    assert!(block_on(after(&second.hub, ClusterConfig::default(), other)).is_err());
+    assert!(second.hub.bus().is_none());
+}
+
+#[test]
 fn one_that_is_killed_takes_its_members_along() {
     let (mut first, mut second) = (TestNode::alone(Vec::new()), TestNode::alone(Vec::new()));
     let _ann = first.joined("presence-a", Some("ann"));
