@@ -81,7 +81,8 @@ fn what_is_true_of_one_that_serves_holds_for_both_and_what_either_accepts_crosse
     // The first one has given ids without a tag.
     assert!(second.hub.close_socket_everywhere(&second.app, reader.socket));
     assert!(first.hub.close_socket_everywhere(&first.app, late.socket));
-    until("both are to end", || reader.is_to_end() && late.is_to_end());
+    until("the one is to end", || reader.is_to_end());
+    until("the other, too", || late.is_to_end());
     ann.disconnect("presence-a");
     until("ann has left", || bob.members() == ["-ann"]);
     end(first, &mut second);
