@@ -78,9 +78,10 @@ impl LookPace {
     /// It was asked.
     fn looked(&mut self, found: LookedAt, now: Instant) {
         self.is_written = found.is_written;
-        self.pause = match found.is_taken {
-            true => Duration::ZERO,
-            false => (self.pause * 2).clamp(ASKED_AGAIN_AFTER, ASKED_EVERY),
+        self.pause = if found.is_taken {
+            Duration::ZERO
+        } else {
+            (self.pause * 2).clamp(ASKED_AGAIN_AFTER, ASKED_EVERY)
         };
         let after = if found.is_taken { ASKED_EVERY } else { self.pause };
         (self.due, self.earliest) = (Some(now + after), Some(now + ASKED_AGAIN_AFTER));

@@ -16,6 +16,10 @@ fn members_of_all_nodes_are_one_roster() {
     until("one roster", || all.iter().all(|client| client.roster() == names(["ann", "bob", "eve"])));
     // A user who is on two nodes leaves with the second connection.
     let second = b.joined("presence-room", Some("ann"));
+    until("that is known there", || {
+        let status = c.status();
+        status.peers[1].size.members == 2 && status.figures.untold_changes == 0
+    });
     ann.disconnect("presence-room");
     a.publish("presence-room", "after", None);
     until("the event", || eve.events() == ["after"] && bob.events() == ["after"]);
