@@ -116,6 +116,6 @@ mod tests {
         let heard = figures.heard.map(|traffic| (traffic.messages, traffic.bytes));
         assert_eq!(said, [1, 2, 3, 4, 5, 6]);
         assert_eq!(heard, [(1, 10), (1, 20), (1, 30), (1, 40), (1, 50), (1, 60)]);
-        assert_eq!(figures.lost, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        assert_eq!(figures.lost, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
     }
 }

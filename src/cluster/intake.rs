@@ -284,6 +284,10 @@ impl<A: Adapter> WordReader<A> {
                 self.follow(&changes);
             }
             Content::Event(event) => self.take_own_event(word.subject, event, word.number),
+            Content::Goodbye => {
+                let now = Instant::now().into_std();
+                let _ = self.node.change_peers(|peers, each| peers.goodbye(self.node.me, now, each));
+            }
             _ => {}
         }
     }
@@ -294,7 +298,7 @@ impl<A: Adapter> WordReader<A> {
         let own = EventNumber { epoch: event.epoch, number: event.number };
         if !self.node.numbers.has_said(&subject, own) {
             // Others may write there, too.
-            return self.node.counts.lost(Loss::Unreadable, 1);
+            return self.node.counts.lost(Loss::Forged, 1);
         }
         // Events come back again.
         self.node.awaited.is_overdue.store(false, Ordering::Relaxed);

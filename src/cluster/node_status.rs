@@ -94,6 +94,7 @@ impl<A: Adapter> ClusterNode<A> {
             (Loss::Unknown, counts.unknown),
             (Loss::Departed, ignored.departed),
             (Loss::NoRoom, counts.refused + counts.not_held + ignored.too_many),
+            (Loss::Forged, ignored.forged),
         ] {
             figures.lost[loss as usize] += more;
         }

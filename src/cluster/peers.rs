@@ -5,6 +5,7 @@
 //! between. So nobody dies because the bus is away, or because this node stood still. The time is an argument.
 
 mod deciders;
+mod departed;
 mod link;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use super::status::BusTrouble;
 
 use deciders::DeadNode;
 pub(crate) use deciders::Deciders;
+use departed::{Departed, Persistence};
 use link::LinkHistory;
 
 /// How often a node beats.
@@ -64,6 +66,8 @@ pub(crate) struct Peers {
     /// Since when the others can be heard.
     listening: Option<Instant>,
     is_settled: bool,
+    /// It says goodbye, or has.
+    is_leaving: bool,
     peers: BTreeMap<NodeId, LivePeer>,
     departed: Departed,
     probes: Probes,
@@ -90,13 +94,15 @@ pub(crate) struct LivePeer {
     /// Probes that have come back since it was heard; the next one that counts was sent not before this.
     missed: u32,
     counts_from: Instant,
+    /// Heartbeats that are not later than the last one.
+    stale: Persistence,
 }
 
 /// Something about the other nodes has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PeerChange {
     /// One is heard that was not there. `returned` is 0, or the number of the heartbeat by which one came back that had
-    /// been taken for dead: see [`Replica::new`](super::replica::Replica::new).
+    /// been taken for dead, or was said to have left: see [`Replica::new`](super::replica::Replica::new).
     Appeared { node: NodeId, returned: u64 },
     /// It is dead.
     Died { node: NodeId, name: Arc<str> },
@@ -115,15 +121,8 @@ pub(crate) struct IgnoredPeers {
     pub(crate) departed: u64,
     /// Of nodes that would have been too many.
     pub(crate) too_many: u64,
-}
-
-/// Nodes that were peers.
-#[derive(Debug, Default)]
-struct Departed {
-    /// Each with its last heartbeat; none if it may not come back.
-    nodes: HashMap<NodeId, Option<u64>>,
-    /// In the order in which they went.
-    order: VecDeque<NodeId>,
+    /// Of this node, and goodbyes of it, which it has not said.
+    pub(crate) forged: u64,
 }
 
 /// This node's own heartbeats.
@@ -148,6 +147,7 @@ impl Peers {
             lost: None,
             listening: None,
             is_settled: false,
+            is_leaving: false,
             peers: BTreeMap::new(),
             departed: Departed::default(),
             probes: Probes::default(),
@@ -192,24 +192,26 @@ impl Peers {
             if let Some(sent) = self.probes.came_back(heartbeat.beat) {
                 self.probe(sent, now, each);
             }
+            self.ignored.forged += u64::from(heartbeat.beat > self.probes.last);
             return false;
         }
         if let Some(peer) = self.peers.get_mut(&from) {
-            // A late or repeated one is no sign of life.
-            if !peer.goes_on_by(heartbeat.beat) {
+            // A late or repeated one is no sign of life. If they go on, the last one was not the peer's.
+            if !peer.goes_on_by(heartbeat.beat) && !peer.stale.persists(heartbeat.beat, now) {
                 return false;
             }
             let settles = heartbeat.settled != peer.heartbeat.settled;
             self.link.heard(from, heartbeat.engine.as_ref());
-            *peer = LivePeer { heartbeat, heard: now, missed: 0, counts_from: now, ..*peer };
+            let stale = Persistence::default();
+            *peer = LivePeer { heartbeat, heard: now, missed: 0, counts_from: now, stale, ..*peer };
             if settles {
                 self.decide_anew(now);
             }
             return true;
         }
-        let (last, returned) = match self.departed.nodes.get(&from) {
-            Some(Some(last)) if heartbeat.beat > *last => (*last, heartbeat.beat),
-            Some(_) => {
+        let (last, returned) = match self.departed.hear(from, heartbeat.beat, now) {
+            Some(Some(last)) => (last, heartbeat.beat),
+            Some(None) => {
                 self.ignored.departed += 1;
                 return false;
             }
@@ -227,9 +229,10 @@ impl Peers {
         true
     }
 
-    /// A node has said goodbye. It does not come back under this id.
+    /// A node has said goodbye. It says nothing more, unless this was not said by it.
     pub(crate) fn goodbye(&mut self, from: NodeId, now: Instant, each: &mut dyn FnMut(PeerChange)) {
         if from == self.me {
+            self.ignored.forged += u64::from(!self.is_leaving);
             return;
         }
         self.departed.remember(from, None);
@@ -254,6 +257,11 @@ impl Peers {
     /// Of two processes: when the other one has gone without a word, if it has.
     pub(super) fn lost(&self) -> Option<Instant> {
         self.lost
+    }
+
+    /// This node is about to say goodbye itself.
+    pub(crate) fn leave(&mut self) {
+        self.is_leaving = true;
     }
 
     /// The engine's adapter says whether the engine is there, and which one it is.
@@ -402,6 +410,7 @@ impl LivePeer {
             is_in_step: false,
             missed: 0,
             counts_from: now,
+            stale: Persistence::default(),
         }
     }
 
@@ -428,25 +437,6 @@ impl LivePeer {
     fn forgive(&mut self, now: Instant) {
         self.missed = 0;
         self.counts_from = now;
-    }
-}
-
-impl Departed {
-    fn remember(&mut self, node: NodeId, last_beat: Option<u64>) {
-        if self.nodes.insert(node, last_beat).is_none() {
-            self.order.push_back(node);
-        }
-        if self.order.len() > MOST_DEPARTED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.nodes.remove(&oldest);
-        }
-    }
-
-    fn forget(&mut self, node: NodeId) {
-        if self.nodes.remove(&node).is_some() {
-            self.order.retain(|other| *other != node);
-        }
     }
 }
 

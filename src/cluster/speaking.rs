@@ -217,6 +217,7 @@ impl<A: Adapter> ClusterNode<A> {
         }
         self.telling.tell_counts();
         self.telling.flush_last(|batch| self.say_facts(batch));
+        self.peers.lock().leave();
         let (ticket, answer) = oneshot::channel();
         self.say(&Subject::State, WordKind::Heartbeat, Content::Goodbye, Some(ticket.into()));
         if !matches!(timeout(within, answer).await, Ok(Ok(Ok(())))) {

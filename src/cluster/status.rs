@@ -180,10 +180,12 @@ pub(crate) enum Loss {
     Departed,
     /// A node says that it has more than a node may have, or more has come than can wait for its snapshot.
     NoRoom,
+    /// Somebody else has said it in the name of this node.
+    Forged,
 }
 
 impl Loss {
-    pub(crate) const COUNT: usize = 10;
+    pub(crate) const COUNT: usize = 11;
     pub(crate) const ALL: [Loss; Self::COUNT] = [
         Loss::Away,
         Loss::OutgoingFull,
@@ -195,6 +197,7 @@ impl Loss {
         Loss::Unknown,
         Loss::Departed,
         Loss::NoRoom,
+        Loss::Forged,
     ];
 
     /// What the metrics call it.
@@ -210,6 +213,7 @@ impl Loss {
             Loss::Unknown => "unknown",
             Loss::Departed => "departed",
             Loss::NoRoom => "no_room",
+            Loss::Forged => "forged",
         }
     }
 }

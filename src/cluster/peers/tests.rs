@@ -179,27 +179,78 @@ fn nobody_dies_before_it_can_have_found_the_engine_again() {
 }
 
 #[test]
-fn one_that_was_taken_for_dead_comes_back_by_a_new_heartbeat_and_one_that_has_left_never() {
+fn one_that_was_taken_for_dead_comes_back_by_a_new_heartbeat() {
     let mut subject = Subject::new();
     (0..5).for_each(|_| subject.probe(second(1)));
     subject.hears(OTHER, heartbeat(1, "b", "one"));
     assert_eq!(subject.take(), [died()], "it was said before");
     subject.hears(OTHER, heartbeat(7, "b", "one"));
     assert_eq!(subject.take(), [PeerChange::Appeared { node: OTHER, returned: 7 }]);
+}
+
+/// The other one is said to have left.
+fn say_goodbye(subject: &mut Subject) {
     let now = subject.now;
     subject.peers.goodbye(OTHER, now, &mut |change| {
         assert_eq!(change, PeerChange::Left { node: OTHER, name: "b".into() })
     });
-    subject.hears(OTHER, heartbeat(8, "b", "one"));
-    assert_eq!((subject.take(), subject.peers.ignored().departed), (vec![], 2));
 }
 
 #[test]
-fn a_goodbye_of_this_node_is_a_lie() {
+fn what_comes_late_does_not_bring_one_back_that_has_left() {
+    let mut subject = Subject::new();
+    say_goodbye(&mut subject);
+    (2..50).for_each(|beat| subject.hears(OTHER, heartbeat(beat, "b", "one")));
+    for _ in 0..9 {
+        subject.now += second(1);
+        subject.hears(OTHER, heartbeat(49, "b", "one"));
+        subject.hears(OTHER, heartbeat(7, "b", "one"));
+    }
+    assert_eq!((subject.take(), subject.peers.ignored().departed), (vec![], 48 + 18));
+}
+
+/// Somebody else has said goodbye in its name, or a bit of its heartbeat was turned.
+///
+/// Proves: N18.
+#[test]
+fn one_that_goes_on_beating_after_a_goodbye_has_not_left() {
+    let mut subject = Subject::new();
+    say_goodbye(&mut subject);
+    for beat in 2..5 {
+        assert_eq!(subject.take(), []);
+        subject.now += second(1);
+        subject.hears(OTHER, heartbeat(beat, "b", "one"));
+    }
+    assert_eq!(subject.take(), [PeerChange::Appeared { node: OTHER, returned: 4 }]);
+    subject.hears(OTHER, heartbeat(5, "b", "one"));
+    assert_eq!((subject.take(), subject.peers.ignored().departed), (vec![], 2));
+}
+
+/// Nor do heartbeats of large numbers that it has not said silence it.
+///
+/// Proves: N18.
+#[test]
+fn heartbeats_that_a_peer_has_not_said_do_not_end_it() {
+    let mut subject = Subject::new();
+    [u64::MAX - 1, u64::MAX].into_iter().for_each(|beat| subject.hears(OTHER, heartbeat(beat, "b", "one")));
+    for beat in 2..20 {
+        subject.probe(second(1));
+        subject.hears(OTHER, heartbeat(beat, "b", "one"));
+    }
+    (0..4).for_each(|_| subject.probe(second(1)));
+    assert_eq!(subject.take(), []);
+    subject.probe(second(1));
+    assert_eq!(subject.take(), [died()], "and it dies as others do");
+}
+
+#[test]
+fn what_is_said_in_the_name_of_this_node_is_a_lie() {
     let mut subject = Subject::new();
     subject.peers.goodbye(ME, subject.now, &mut |change| panic!("{change:?}"));
+    subject.hears(ME, heartbeat(1 << 40, "a", "one"));
+    assert_eq!(subject.peers.ignored().forged, 2);
     (0..5).for_each(|_| subject.probe(second(1)));
-    assert_eq!(subject.take(), [died()]);
+    assert_eq!((subject.take(), subject.peers.ignored().forged), (vec![died()], 2));
 }
 
 #[test]
@@ -252,8 +303,7 @@ fn peers_are_bounded() {
     }
     assert_eq!(subject.peers.iter().len(), MOST_PEERS);
     assert_eq!(subject.peers.ignored().too_many, 100_001 - MOST_PEERS as u64);
-    let Departed { nodes, order } = &subject.peers.departed;
-    assert_eq!((nodes.len(), order.len()), (MOST_DEPARTED, MOST_DEPARTED));
+    assert_eq!(subject.peers.departed.len(), (MOST_DEPARTED, MOST_DEPARTED));
     assert!(subject.peers.probes.under_way.is_empty());
     (0..1000).for_each(|_| {
         subject.peers.beat(subject.now);
