@@ -87,6 +87,8 @@ struct Behind {
     held: VecDeque<FactBatch>,
     held_bytes: usize,
     held_facts: u32,
+    /// So many of these had come when a snapshot was first asked for: it has what they say.
+    held_before: usize,
 }
 
 impl Replica {
@@ -167,6 +169,9 @@ impl Replica {
     /// these comes after all, it is taken.
     pub(crate) fn ask(&mut self, request: u64) {
         if let ReplicaPhase::Behind(behind) = &mut self.phase {
+            if behind.asked.is_none() {
+                behind.held_before = behind.held.len();
+            }
             let first = behind.asked.map_or(request, |(first, _)| first);
             (behind.asked, behind.is_in_vain) = (Some((first, request)), false);
         }
@@ -205,7 +210,13 @@ impl Replica {
             }
         }
         if part.is_last {
-            let Behind { collected, held, number: known, .. } = std::mem::take(&mut **behind);
+            let Behind { collected, mut held, number: known, held_before, .. } = std::mem::take(&mut **behind);
+            let mut place = 0;
+            // What is far ahead of it the node has not said. If it has, the next heartbeat tells.
+            held.retain(|batch| {
+                place += 1;
+                place > held_before || batch.first <= number
+            });
             self.replace(collected, known..number, held, each);
         }
     }

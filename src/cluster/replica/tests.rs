@@ -337,6 +337,22 @@ fn numbers_at_the_end_of_all_numbers_do_no_harm() {
     assert!(replica.is_in_step());
 }
 
+/// Somebody else has said it in the node's name, or a bit of its number was turned.
+///
+/// Proves: N18.
+#[test]
+fn facts_far_ahead_that_a_node_has_not_said_are_forgotten_with_the_next_snapshot() {
+    let mut replica = in_step();
+    replica.apply(batch(1, &[joined("ann", 1)]), &mut |_| {});
+    replica.apply(batch(1 << 40, &[joined("eve", 9)]), &mut |change| panic!("{change:?}"));
+    replica.ask(1);
+    replica.apply(batch(2, &[joined("bob", 2)]), &mut |change| panic!("{change:?}"));
+    let part = last_part(1, 1, &[joined("ann", 1)]);
+    assert_eq!(told(|each| replica.part(&part, each)), ["+bob@2"]);
+    replica.heard_of(2);
+    assert!(replica.is_in_step());
+}
+
 /// Whoever tells of the end and the return of a node gives each the same number, and none twice.
 #[test]
 fn death_and_return_have_numbers_of_their_own() {
