@@ -15,7 +15,7 @@ mod present_user;
 mod subscribers;
 mod version;
 
-pub(crate) use cache::{CachedEvent, EngineNumber};
+pub(crate) use cache::{CachedEvent, EngineEvent, EngineNumber};
 pub(crate) use change::{Announcement, ChangedElsewhere, JoinRefused, Joined, Left};
 pub(crate) use count::CountChange;
 pub(crate) use fact::{Change, Fact};
@@ -178,7 +178,8 @@ impl Channel {
 
     /// Remembers an event in place of the last one. One without a number is behind that: it has the last one's.
     pub(crate) fn remember(&mut self, event: CachedEvent) {
-        let number = event.number.or(self.last_number());
+        let of_another = |last| EngineNumber { is_of_another: true, ..last };
+        let number = event.number.or_else(|| self.last_number().map(of_another));
         self.last_event = Some(Box::new(LastEvent::Remembered(CachedEvent { number, ..event })));
     }
 

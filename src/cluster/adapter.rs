@@ -164,6 +164,16 @@ pub(crate) trait Adapter: Send + Sync + fmt::Debug + 'static {
         ticket: Option<EngineTicket>,
     ) -> Result<(), OutboxFull>;
 
+    /// Remembers it for so long and says it, as [`Adapter::publish_and_remember`] does, if the subject remembers the event of
+    /// this number (0: none) until then. Whether it did.
+    fn restore(
+        &self,
+        subject: &Subject,
+        bytes: Bytes,
+        expiry: Duration,
+        over: u64,
+    ) -> impl Future<Output = Result<bool, EngineError>> + Send;
+
     /// What a subject remembers. Whoever waits for it bounds the wait.
     fn recall(
         &self,

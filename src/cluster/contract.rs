@@ -47,7 +47,7 @@ macro_rules! contract {
         $crate::cluster::contract::contract!($engine:
             words_arrive_in_each_senders_order what_is_confirmed_is_heard_from_then_on
             confirmations_are_matched_in_order what_nobody_wants_comes_to_nobody
-            what_is_remembered_has_the_number_of_what_is_heard numbers_never_go_back_when_it_expires the_first_who_misses_something_is_told_from_the_others
+            what_is_remembered_has_the_number_of_what_is_heard numbers_never_go_back_when_it_expires what_was_lost_is_restored_where_nothing_has_followed_it the_first_who_misses_something_is_told_from_the_others
             documents_are_written_if_they_have_the_version_expected a_halt_is_seen_and_healed
             another_engine_is_seen_as_another a_reader_who_is_held_back_loses_words_and_holds_no_more);
     };
@@ -227,6 +227,29 @@ pub(crate) async fn what_is_remembered_has_the_number_of_what_is_heard<E: Contra
         assert!(recalled.expires_in <= long && recalled.expires_in > long / 2);
     }
     assert_eq!(two.recall(&channel("cache-b")).await, None);
+}
+
+pub(crate) async fn what_was_lost_is_restored_where_nothing_has_followed_it<E: ContractEngine>() {
+    let engine = E::start().await;
+    let mut node = ContractNode::join(&engine).await;
+    let (subject, hour) = (channel("cache-a"), Duration::from_secs(3600));
+    node.subscribe(&subject).await;
+    let restored = async |node: &ContractNode<E>, text: &'static str, over: u64| {
+        let bytes = Bytes::from_static(text.as_bytes());
+        within(node.adapter.restore(&subject, bytes, hour, over)).await.unwrap()
+    };
+    assert!(restored(&node, "lost", 0).await);
+    let heard = node.hear().await;
+    let first = node.recall(&subject).await.expect("it is not remembered");
+    assert_eq!((&heard.bytes[..], heard.number), (&b"lost"[..], Some(first.number)));
+    assert!(first.bytes == "lost" && first.expires_in <= hour && first.expires_in > hour / 2);
+    assert!(!restored(&node, "another", 0).await, "somebody was faster");
+    assert!(restored(&node, "the last", first.number).await);
+    assert!(node.hear().await.number > Some(first.number));
+    node.remember(&subject, "live", hour).await;
+    assert!(!restored(&node, "late", first.number).await);
+    assert_eq!(node.recall(&subject).await.unwrap().bytes, "live");
+    assert_eq!(node.hear_text().await, "live", "nothing else was said");
 }
 
 pub(crate) async fn numbers_never_go_back_when_it_expires<E: ContractEngine>() {

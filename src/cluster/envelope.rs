@@ -17,6 +17,7 @@ mod notice;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -84,6 +85,18 @@ pub(crate) struct EventMessage {
     pub(crate) latest: Option<Box<str>>,
     /// What subscribers are sent, in the form in which it was made.
     pub(crate) frame: Frame,
+    /// It is no new event, but one that its channel remembers and the engine lacked: the node has put it there again. Its
+    /// number is that of the last event of the node.
+    pub(crate) restored: Option<Restored>,
+}
+
+/// How an event is remembered that was put to the engine again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Restored {
+    /// Of several nodes' events, that of the largest stays.
+    pub(crate) rank: u64,
+    /// For how long it was to be remembered then.
+    pub(crate) expires_in: Duration,
 }
 
 /// What a node says of itself each second.
@@ -316,11 +329,13 @@ impl Content {
 impl EventMessage {
     const HAS_EXCEPT: u8 = 1;
     const HAS_LATEST: u8 = 2;
+    const IS_RESTORED: u8 = 4;
 
     fn write(&self, out: &mut FieldWriter) {
-        let EventMessage { epoch, number, state, except, latest, frame } = self;
+        let EventMessage { epoch, number, state, except, latest, frame, restored } = self;
         let mark = |is: bool, mark: u8| if is { mark } else { 0 };
-        out.byte(mark(except.is_some(), Self::HAS_EXCEPT) | mark(latest.is_some(), Self::HAS_LATEST));
+        let of_parts = mark(except.is_some(), Self::HAS_EXCEPT) | mark(latest.is_some(), Self::HAS_LATEST);
+        out.byte(of_parts | mark(restored.is_some(), Self::IS_RESTORED));
         out.number(*epoch);
         out.number(*number);
         out.number(*state);
@@ -331,6 +346,10 @@ impl EventMessage {
             out.text(latest);
         }
         out.bytes(frame.websocket());
+        if let Some(Restored { rank, expires_in }) = restored {
+            out.number(*rank);
+            out.number(u64::try_from(expires_in.as_millis()).unwrap_or(u64::MAX));
+        }
     }
 
     fn read(fields: &mut FieldReader<'_>) -> Result<Self, Malformed> {
@@ -344,8 +363,23 @@ impl EventMessage {
             except: has(Self::HAS_EXCEPT).then(|| fields.socket()).transpose()?,
             latest: has(Self::HAS_LATEST).then(|| fields.text().map(Box::from)).transpose()?,
             frame: fields.frame()?,
+            restored: has(Self::IS_RESTORED).then(|| Restored::read(fields)).transpose()?,
         })
     }
+}
+
+impl Restored {
+    fn read(fields: &mut FieldReader<'_>) -> Result<Self, Malformed> {
+        Ok(Restored { rank: fields.number()?, expires_in: Duration::from_millis(fields.number()?) })
+    }
+}
+
+/// A name, an address, a release, or an engine's identity is no longer than this: of 256 nodes all is kept, and shown.
+const MOST_NAME_BYTES: usize = 512;
+
+/// A text that is kept for as long as the node that says it.
+fn short_text(text: &str) -> Result<Arc<str>, Malformed> {
+    if text.len() > MOST_NAME_BYTES { Err(Malformed) } else { Ok(text.into()) }
 }
 
 impl NodeHeartbeat {
@@ -367,11 +401,11 @@ impl NodeHeartbeat {
             beat: fields.number()?,
             facts: fields.number()?,
             settled: fields.flag()?,
-            name: fields.text()?.into(),
-            address: fields.optional_text()?.map(Arc::from),
+            name: short_text(fields.text()?)?,
+            address: fields.optional_text()?.map(short_text).transpose()?,
             socket_tag: fields.number()?.try_into().ok().and_then(SocketTag::new).ok_or(Malformed)?,
-            release: fields.text()?.into(),
-            engine: fields.optional_text()?.map(|id| EngineId(id.into())),
+            release: short_text(fields.text()?)?,
+            engine: fields.optional_text()?.map(|id| short_text(id).map(EngineId)).transpose()?,
             started_ms: fields.number()?,
             settings: SettingDigests::of_bytes(&fields.bytes()?),
         })

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::channel::{Change, NodeId};
@@ -21,6 +22,7 @@ use super::node::ClusterNode;
 use super::parked::ParkedEvent;
 use super::peer_log::log_changes;
 use super::peers::PeerChange;
+use super::remembering::RECALLED_AT_ONCE;
 use super::speaking::until;
 use super::standing::Standing;
 use super::status::{Loss, WordKind};
@@ -52,6 +54,8 @@ pub(super) struct WordReader<A> {
     pub(super) words: Words,
     heard: HeardNumbers,
     requests: mpsc::Sender<(NodeId, u64)>,
+    /// Events that this node puts to the engine, because another one has put one there that is not the last.
+    restoring: JoinSet<()>,
     /// The number of the last snapshot that was asked for.
     request: u64,
     apps: watch::Receiver<u64>,
@@ -71,9 +75,10 @@ impl<A: Adapter> WordReader<A> {
         documents: DocumentBell,
     ) -> Self {
         let heard = HeardNumbers::new(node.config.numbered_channels);
-        let apps = hub.watch_apps();
+        let (apps, restoring) = (hub.watch_apps(), JoinSet::new());
+        let request = 0;
         let intake =
-            WordReader { node, hub, words, heard, requests, request: 0, apps, documents, left: None };
+            WordReader { node, hub, words, heard, requests, restoring, request, apps, documents, left: None };
         intake.look_at_apps();
         intake
     }
@@ -210,6 +215,9 @@ impl<A: Adapter> WordReader<A> {
         }
         self.node.counts.heard(kind_of(&content), bytes);
         match (word.subject, content) {
+            (subject @ Subject::Channel { .. }, Content::Event(event)) if event.restored.is_some() => {
+                self.take_restored(subject, event, word.number, from);
+            }
             (subject @ Subject::Channel { .. }, Content::Event(event)) => {
                 self.take_event(from, subject, event, word.number);
             }
@@ -283,12 +291,27 @@ impl<A: Adapter> WordReader<A> {
                 let changes = self.node.change_peers(|peers, each| _ = peers.heard(me, heartbeat, now, each));
                 self.follow(&changes);
             }
+            Content::Event(event) if event.restored.is_some() => {
+                self.take_restored(word.subject, event, word.number, self.node.me);
+            }
             Content::Event(event) => self.take_own_event(word.subject, event, word.number),
             Content::Goodbye => {
                 let now = Instant::now().into_std();
                 let _ = self.node.change_peers(|peers, each| peers.goodbye(self.node.me, now, each));
             }
             _ => {}
+        }
+    }
+
+    /// A node has put an event to the engine that it lacked. If it lacks another one all the same, that is put there.
+    fn take_restored(&mut self, subject: Subject, event: EventMessage, number: Option<u64>, from: NodeId) {
+        if self.node.claims.subscription(&subject).is_none() {
+            return;
+        }
+        while self.restoring.try_join_next().is_some() {}
+        if self.node.take_restored(&subject, event, number, from) && self.restoring.len() < RECALLED_AT_ONCE {
+            let node = Arc::clone(&self.node);
+            self.restoring.spawn(async move { node.recall_here(&subject).await });
         }
     }
 

@@ -127,6 +127,16 @@ impl Adapter for LocalAdapter {
         Ok(())
     }
 
+    fn restore(
+        &self,
+        subject: &Subject,
+        bytes: Bytes,
+        expiry: Duration,
+        over: u64,
+    ) -> impl Future<Output = Result<bool, EngineError>> + Send {
+        std::future::ready(self.shared.lock().restore(self.me, subject, bytes, expiry, over))
+    }
+
     fn recall(
         &self,
         subject: &Subject,

@@ -331,6 +331,7 @@ impl<A: Adapter> ClusterNode<A> {
             latest: event.latest.map(Box::from),
             // The form in which it was made, whichever that is.
             frame: event.message.for_client(Form::Binary),
+            restored: None,
         });
         Envelope { from: self.me, content }.encode()
     }

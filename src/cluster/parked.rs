@@ -140,7 +140,8 @@ mod tests {
     /// An event that its node has said after so many facts.
     fn event(from: u128, channel: &str, number: u64, state: u64, now: Instant) -> ParkedEvent {
         let frame = Frame::ping();
-        let event = EventMessage { epoch: 1, number, state, except: None, latest: None, frame };
+        let event =
+            EventMessage { epoch: 1, number, state, except: None, latest: None, frame, restored: None };
         let (from, subject) = (NodeId::new(from), subject(channel));
         ParkedEvent { from, subject, event, state, number: None, until: now + WAIT }
     }

@@ -110,6 +110,11 @@ impl CacheIndex {
         forgotten.collect()
     }
 
+    /// The channels that remember an event.
+    pub(super) fn channels(&self) -> impl Iterator<Item = &ChannelName> {
+        self.by_name.keys()
+    }
+
     /// How many events are remembered, and their bytes.
     pub(super) fn size(&self) -> (usize, usize) {
         (self.by_age.len(), self.bytes)

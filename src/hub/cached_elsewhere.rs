@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::channel::{ChannelVersion, Fact};
+use crate::channel::{ChannelVersion, EngineEvent, Fact};
 use crate::protocol::{Broadcast, ChannelName, Frame};
 
 use super::app_state::payload_of;
@@ -14,6 +14,18 @@ use super::arrived::RememberedAs;
 use super::publish::Remembering;
 use super::receipts::ENGINE_TIME;
 use super::{AppState, Hub, Notice};
+
+/// An event that a cache channel remembers on this node, and the engine should.
+#[derive(Clone, Debug)]
+pub(crate) struct LackedEvent {
+    pub(crate) frame: Frame,
+    pub(crate) expires_in: Duration,
+    /// Of several nodes' events for one channel, that of the largest stays.
+    pub(crate) rank: u64,
+}
+
+/// What the engine has forgotten because its time had come is remembered here for a moment longer.
+const SOON_FORGOTTEN: Duration = Duration::from_secs(1);
 
 impl Hub {
     /// The payload that a cache channel remembers, and for how much longer: one read of the engine, where there is one. If it
@@ -50,6 +62,32 @@ impl Hub {
             let remembering = Remembering { number, is_recalled, is_delivered: true, ttl: expires_in };
             self.broadcast_and_remember(app, channel, &message, None, remembering);
         }
+    }
+
+    /// What this node remembers of a cache channel, if the engine lacks it: that has this, or nothing.
+    pub(crate) fn lacked_by_engine(
+        &self,
+        app_id: &str,
+        channel: &ChannelName,
+        engine: Option<EngineEvent>,
+    ) -> Option<LackedEvent> {
+        let apps = self.apps();
+        let app = apps.by_id(app_id)?;
+        let now = app.clock().now();
+        let entry = app.channels.get(channel)?;
+        let event = entry.recall(now + SOON_FORGOTTEN).filter(|event| event.is_lacked(engine))?;
+        let expires_in = event.expires.saturating_duration_since(now);
+        Some(LackedEvent { frame: event.frame.clone(), expires_in, rank: event.rank() })
+    }
+
+    /// The cache channels that this node remembers events of, each with its app.
+    pub(crate) fn remembering(&self) -> Vec<(Arc<str>, ChannelName)> {
+        let apps = self.apps();
+        let of_app = |app: &Arc<AppState>| {
+            let cache = app.cache.lock();
+            cache.channels().map(|channel| (Arc::clone(app.shared_id()), channel.clone())).collect::<Vec<_>>()
+        };
+        apps.iter().flat_map(of_app).collect()
     }
 
     /// The engine remembers nothing of a cache channel, whose next miss on this node may be the first of the cluster.

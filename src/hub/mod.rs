@@ -75,6 +75,7 @@ pub(crate) use apps::Apps;
 pub(crate) use arrived::{ArrivedEvent, RememberedAs};
 pub(crate) use backends_elsewhere::DemandsElsewhere;
 pub(crate) use bus::{Bus, BusAway, Carriage, Carried, Claim, Outgoing, OutgoingNotice, Recalled, Taken};
+pub(crate) use cached_elsewhere::LackedEvent;
 pub use client::{Client, Transport, Written};
 pub(crate) use clock::{Clock, ClockStep};
 pub(crate) use counters::{AppCells, AppCounts, AppFigures, AppUsage, Counter, DurationCounter, Durations};

@@ -93,9 +93,12 @@ fn contents() -> impl Strategy<Value = Content> {
     let texts = || ".{0,9}".prop_map(Arc::<str>::from);
     let latest = option::of(".{0,9}".prop_map(String::into_boxed_str));
     let numbers = any::<(u64, u64, u64)>();
-    let event = (numbers, option::of(sockets()), latest, frames()).prop_map(
-        |((epoch, number, state), except, latest, frame)| {
-            Content::Event(EventMessage { epoch, number, state, except, latest, frame })
+    let restored = option::of(any::<(u64, u32)>());
+    let event = (numbers, option::of(sockets()), latest, frames(), restored).prop_map(
+        |((epoch, number, state), except, latest, frame, restored)| {
+            let expires_in = |millis: u32| Duration::from_millis(millis.into());
+            let restored = restored.map(|(rank, millis)| Restored { rank, expires_in: expires_in(millis) });
+            Content::Event(EventMessage { epoch, number, state, except, latest, frame, restored })
         },
     );
     let heartbeat =
@@ -205,10 +208,36 @@ proptest! {
 
 #[test]
 fn a_frame_is_a_part_of_the_bytes() {
-    let event = EventMessage { epoch: 1, number: 2, state: 3, except: None, latest: None, frame: text("{}") };
+    let frame = text("{}");
+    let event =
+        EventMessage { epoch: 1, number: 2, state: 3, except: None, latest: None, frame, restored: None };
     let bytes = envelope(Content::Event(event)).encode();
     let Ok(Envelope { content: Content::Event(event), .. }) = Envelope::decode(&bytes) else { panic!() };
     assert!(bytes.as_ptr_range().contains(&event.frame.websocket().as_ptr()));
+}
+
+/// It is kept and shown for as long as the node is there.
+///
+/// Proves: N18.
+#[test]
+fn a_name_of_any_length_is_not_read() {
+    let heartbeat = |name: &str| {
+        let content = Content::Heartbeat(NodeHeartbeat {
+            beat: 1,
+            facts: 0,
+            settled: true,
+            name: name.into(),
+            address: None,
+            socket_tag: SocketTag::of_random(1),
+            release: "1".into(),
+            engine: None,
+            started_ms: 0,
+            settings: Default::default(),
+        });
+        Envelope::decode(&envelope(content).encode()).map(|_| ())
+    };
+    assert_eq!(heartbeat(&"n".repeat(MOST_NAME_BYTES)), Ok(()));
+    assert_eq!(heartbeat(&"n".repeat(MOST_NAME_BYTES + 1)), Err(Unreadable::Malformed));
 }
 
 /// Pinned: nodes of two releases must understand each other.
@@ -228,6 +257,7 @@ fn the_format_is_that_of_releases_before() {
             except: Some(SocketId::new(4, 5)),
             latest: Some("e".into()),
             frame: text("{}"),
+            restored: None,
         }),
     ];
     let node = "fffffffffffffffffffffffffffffff8";

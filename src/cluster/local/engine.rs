@@ -140,6 +140,21 @@ impl LocalShared {
         if is_lost { Err(EngineError::Away) } else { Ok(()) }
     }
 
+    pub(super) fn restore(
+        &mut self,
+        me: LocalMemberId,
+        subject: &Subject,
+        bytes: Bytes,
+        expiry: Duration,
+        over: u64,
+    ) -> Result<bool, EngineError> {
+        let last = self.recall(me, subject)?.map_or(0, |remembered| remembered.number);
+        if last == over {
+            self.publish_and_remember(me, subject, bytes, expiry)?;
+        }
+        Ok(last == over)
+    }
+
     fn count(&mut self, me: LocalMemberId, bytes: usize) -> Result<(), EngineError> {
         let member = self.member(me).ok_or(EngineError::Away)?;
         if member.is_cut {

@@ -204,6 +204,27 @@ impl Adapter for RedisAdapter {
         }
     }
 
+    fn restore(
+        &self,
+        subject: &Subject,
+        bytes: Bytes,
+        expiry: Duration,
+        over: u64,
+    ) -> impl Future<Output = Result<bool, EngineError>> + Send {
+        let (tag, names) = (tag(subject), &self.joined.names);
+        let keys = [names.number(tag), names.remembered(subject), names.missed(subject)];
+        let is_short = bytes.len() <= self.joined.target.most_bytes();
+        let too_long = || EngineError::Refused("the event is longer than is read".to_owned());
+        let call = if is_short { self.call(|scripts| &scripts.restore, &keys) } else { Err(too_long()) };
+        let call = call.map(|mut call| {
+            call.arg(&bytes[..]).arg(millis(expiry)).arg(self.verbs.publish).arg(names.channel(subject));
+            call.arg(over);
+            call
+        });
+        let asked = self.ask(tag, call);
+        async move { Ok(asked.await? == Value::Int(1)) }
+    }
+
     fn recall(
         &self,
         subject: &Subject,

@@ -28,6 +28,21 @@ redis.call(ARGV[3], ARGV[4], '\1' .. text .. ARGV[1])
 return text
 ";
 
+/// As [`REMEMBER`], and one argument more: the number of what is remembered until then, 0 if nothing is. Answers whether it was.
+pub(super) const RESTORE: &str = r"
+local found = redis.call('GET', KEYS[2])
+local last = found and tonumber(string.sub(found, 1, 20)) or 0
+if last ~= tonumber(ARGV[5]) then return 0 end
+local now = redis.call('TIME')
+local number = math.max(tonumber(redis.call('GET', KEYS[1]) or '0') + 1, tonumber(now[1]) * 1000000 + tonumber(now[2]))
+local text = string.format('%020.0f', number)
+redis.call('SET', KEYS[1], text)
+redis.call('SET', KEYS[2], text .. ARGV[1], 'PX', ARGV[2])
+redis.call('DEL', KEYS[3])
+redis.call(ARGV[3], ARGV[4], '\1' .. text .. ARGV[1])
+return 1
+";
+
 /// Key: what is remembered. Argument: how long it is at most. Answers it, and the milliseconds that are left.
 pub(super) const RECALL: &str = r"
 local found = redis.call('GET', KEYS[1])
@@ -73,6 +88,7 @@ return {1, text}
 #[derive(Clone, Debug)]
 pub(super) struct Scripts {
     pub(super) remember: String,
+    pub(super) restore: String,
     pub(super) recall: String,
     pub(super) miss: String,
     pub(super) read: String,
@@ -81,8 +97,8 @@ pub(super) struct Scripts {
 
 impl Scripts {
     /// The commands that give the scripts to an engine; their answers make up the value.
-    pub(super) fn load() -> [Cmd; 5] {
-        [REMEMBER, RECALL, MISS, READ, WRITE].map(|script| {
+    pub(super) fn load() -> [Cmd; 6] {
+        [REMEMBER, RESTORE, RECALL, MISS, READ, WRITE].map(|script| {
             let mut load = cmd("SCRIPT");
             load.arg("LOAD").arg(script);
             load

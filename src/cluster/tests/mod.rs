@@ -3,6 +3,7 @@
 
 mod backends;
 mod events;
+mod remembered;
 mod state;
 mod trouble;
 mod two;
