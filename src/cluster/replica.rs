@@ -210,7 +210,8 @@ impl Replica {
             }
         }
         if part.is_last {
-            let Behind { collected, mut held, number: known, held_before, .. } = std::mem::take(&mut **behind);
+            let Behind { collected, mut held, number: known, held_before, .. } =
+                std::mem::take(&mut **behind);
             let mut place = 0;
             // What is far ahead of it the node has not said. If it has, the next heartbeat tells.
             held.retain(|batch| {

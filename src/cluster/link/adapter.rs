@@ -221,7 +221,10 @@ impl EngineWaiter {
             EngineWaiter::Ticket(ticket, _) => {
                 let answer = match answer {
                     EngineAnswer::Failed(error) => Err(error),
-                    EngineAnswer::Done | EngineAnswer::Recalled(_) | EngineAnswer::Missed { .. } => Ok(()),
+                    EngineAnswer::Done
+                    | EngineAnswer::Recalled(_)
+                    | EngineAnswer::Restored { .. }
+                    | EngineAnswer::Missed { .. } => Ok(()),
                 };
                 adapter::answer(ticket, answer);
             }
@@ -253,11 +256,29 @@ impl Adapter for LinkAdapter {
         self.shared.send(EngineAsk::Remember { subject: subject.clone(), bytes, expiry }, waiter)
     }
 
+    async fn restore(
+        &self,
+        subject: &Subject,
+        bytes: Bytes,
+        expiry: Duration,
+        over: u64,
+    ) -> Result<bool, EngineError> {
+        match self.ask(EngineAsk::Restore { subject: subject.clone(), bytes, expiry, over }).await {
+            EngineAnswer::Restored { is_done } => Ok(is_done),
+            EngineAnswer::Failed(error) => Err(error),
+            EngineAnswer::Done | EngineAnswer::Recalled(_) | EngineAnswer::Missed { .. } => {
+                Err(EngineError::Away)
+            }
+        }
+    }
+
     async fn recall(&self, subject: &Subject) -> Result<Option<Remembered>, EngineError> {
         match self.ask(EngineAsk::Recall { subject: subject.clone() }).await {
             EngineAnswer::Recalled(remembered) => Ok(remembered),
             EngineAnswer::Failed(error) => Err(error),
-            EngineAnswer::Done | EngineAnswer::Missed { .. } => Err(EngineError::Away),
+            EngineAnswer::Done | EngineAnswer::Restored { .. } | EngineAnswer::Missed { .. } => {
+                Err(EngineError::Away)
+            }
         }
     }
 
@@ -265,7 +286,9 @@ impl Adapter for LinkAdapter {
         match self.ask(EngineAsk::NoteMiss { subject: subject.clone(), expiry }).await {
             EngineAnswer::Missed { is_first } => Ok(is_first),
             EngineAnswer::Failed(error) => Err(error),
-            EngineAnswer::Done | EngineAnswer::Recalled(_) => Err(EngineError::Away),
+            EngineAnswer::Done | EngineAnswer::Restored { .. } | EngineAnswer::Recalled(_) => {
+                Err(EngineError::Away)
+            }
         }
     }
 

@@ -75,6 +75,10 @@ async fn carry_out(adapter: &LocalAdapter, asked: EngineAsk) -> EngineAnswer {
         EngineAsk::Recall { subject } => {
             return adapter.recall(&subject).await.map_or_else(EngineAnswer::Failed, EngineAnswer::Recalled);
         }
+        EngineAsk::Restore { subject, bytes, expiry, over } => {
+            let restored = adapter.restore(&subject, bytes, expiry, over).await;
+            return restored.map_or_else(EngineAnswer::Failed, |is_done| EngineAnswer::Restored { is_done });
+        }
         EngineAsk::NoteMiss { subject, expiry } => {
             let noted = adapter.note_miss(&subject, expiry).await;
             return noted.map_or_else(EngineAnswer::Failed, |is_first| EngineAnswer::Missed { is_first });

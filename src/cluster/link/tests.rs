@@ -144,6 +144,7 @@ fn messages_are_read_as_they_are_written_and_a_part_of_one_is_none() {
         for asked in [
             EngineAsk::Publish { subject: of(), bytes: bytes.clone() },
             EngineAsk::Remember { subject: of(), bytes: bytes.clone(), expiry: hour },
+            EngineAsk::Restore { subject: of(), bytes: bytes.clone(), expiry: hour, over: 7 },
             EngineAsk::Recall { subject: of() },
             EngineAsk::NoteMiss { subject: of(), expiry: hour },
             EngineAsk::Subscribe { subject: of() },
@@ -163,6 +164,7 @@ fn messages_are_read_as_they_are_written_and_a_part_of_one_is_none() {
         EngineAnswer::Recalled(None),
         EngineAnswer::Recalled(Some(remembered)),
         EngineAnswer::Missed { is_first: true },
+        EngineAnswer::Restored { is_done: true },
         EngineAnswer::Failed(EngineError::Away),
         EngineAnswer::Failed(EngineError::Refused("no".to_owned())),
     ] {
@@ -221,6 +223,7 @@ mod suite {
         words_arrive_in_each_senders_order what_is_confirmed_is_heard_from_then_on
         confirmations_are_matched_in_order what_nobody_wants_comes_to_nobody
         what_is_remembered_has_the_number_of_what_is_heard numbers_never_go_back_when_it_expires
+        what_was_lost_is_restored_where_nothing_has_followed_it
         the_first_who_misses_something_is_told_from_the_others a_halt_is_seen_and_healed
         a_reader_who_is_held_back_loses_words_and_holds_no_more);
 }

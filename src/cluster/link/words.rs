@@ -23,6 +23,7 @@ pub(super) struct LinkRequest {
 pub(super) enum EngineAsk {
     Publish { subject: Subject, bytes: Bytes },
     Remember { subject: Subject, bytes: Bytes, expiry: Duration },
+    Restore { subject: Subject, bytes: Bytes, expiry: Duration, over: u64 },
     Recall { subject: Subject },
     NoteMiss { subject: Subject, expiry: Duration },
     Subscribe { subject: Subject },
@@ -48,6 +49,7 @@ pub(super) enum EngineAnswer {
     Done,
     Recalled(Option<Remembered>),
     Missed { is_first: bool },
+    Restored { is_done: bool },
     Failed(EngineError),
 }
 
@@ -84,6 +86,13 @@ impl LinkRequest {
                 to.byte(5);
                 write_subject(&mut to, subject);
             }
+            EngineAsk::Restore { subject, bytes, expiry, over } => {
+                to.byte(6);
+                write_subject(&mut to, subject);
+                to.bytes(bytes);
+                write_time(&mut to, *expiry);
+                to.number(*over);
+            }
         }
         to.finish()
     }
@@ -100,6 +109,10 @@ impl LinkRequest {
             3 => EngineAsk::NoteMiss { subject, expiry: read_time(from)? },
             4 => EngineAsk::Subscribe { subject },
             5 => EngineAsk::Unsubscribe { subject },
+            6 => {
+                let (bytes, expiry) = (from.bytes()?, read_time(from)?);
+                EngineAsk::Restore { subject, bytes, expiry, over: from.number()? }
+            }
             _ => return Err(Malformed),
         };
         Ok(LinkRequest { number, asked })
@@ -171,6 +184,10 @@ fn write_answer(to: &mut FieldWriter, answer: &EngineAnswer) {
             to.byte(3);
             to.byte((*is_first).into());
         }
+        EngineAnswer::Restored { is_done } => {
+            to.byte(6);
+            to.byte((*is_done).into());
+        }
         EngineAnswer::Failed(EngineError::Away) => to.byte(4),
         EngineAnswer::Failed(EngineError::Refused(why)) => {
             to.byte(5);
@@ -188,6 +205,7 @@ fn read_answer(from: &mut FieldReader<'_>) -> Result<EngineAnswer, Malformed> {
             EngineAnswer::Recalled(Some(Remembered { bytes, number, expires_in }))
         }
         3 => EngineAnswer::Missed { is_first: from.flag()? },
+        6 => EngineAnswer::Restored { is_done: from.flag()? },
         4 => EngineAnswer::Failed(EngineError::Away),
         5 => EngineAnswer::Failed(EngineError::Refused(from.text()?.to_owned())),
         _ => return Err(Malformed),
