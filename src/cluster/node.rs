@@ -187,9 +187,10 @@ impl<A: Adapter> ClusterNode<A> {
 
     /// The other one, where this is one of two.
     fn the_other(&self) -> TheOther {
-        match self.has_peers_now() {
-            true => TheOther::IsThere { tells: self.is_decided_elsewhere.load(Ordering::Relaxed) },
-            false => TheOther::IsAbsent,
+        if self.has_peers_now() {
+            TheOther::IsThere { tells: self.is_decided_elsewhere.load(Ordering::Relaxed) }
+        } else {
+            TheOther::IsAbsent
         }
     }
 
@@ -445,18 +446,17 @@ impl<A: Adapter> Bus for ClusterNode<A> {
 
     fn decides(&self, app_id: &str, channel: &ChannelName, by: NodeId) -> bool {
         let is_unheard = by == self.me && self.is_away();
-        is_unheard
-            || match self.standing.is_of_two() {
-                true => self.standing.tells(by == self.me, self.the_other(), self.is_leaving()),
-                false => self.deciders.load().decides(app_id, channel.as_str(), Instant::now()),
-            }
+        if self.standing.is_of_two() {
+            return is_unheard || self.standing.tells(by == self.me, self.the_other(), self.is_leaving());
+        }
+        is_unheard || self.deciders.load().decides(app_id, channel.as_str(), Instant::now())
     }
 
     fn deaths(&self) -> u64 {
-        match self.standing.is_of_two() {
-            true => u64::from(self.peers.lock().lost().is_some()),
-            false => self.deciders.load().deaths(),
+        if self.standing.is_of_two() {
+            return u64::from(self.peers.lock().lost().is_some());
         }
+        self.deciders.load().deaths()
     }
 
     fn inherits(&self, app_id: &str, channel: &ChannelName, then: Instant) -> bool {
@@ -469,10 +469,10 @@ impl<A: Adapter> Bus for ClusterNode<A> {
     }
 
     fn has_peers(&self) -> bool {
-        match self.standing.is_of_two() {
-            true => self.standing.is_survived(self.the_other()),
-            false => self.deciders.load().has_others(),
+        if self.standing.is_of_two() {
+            return self.standing.is_survived(self.the_other());
         }
+        self.deciders.load().has_others()
     }
 
     fn has_handed_over(&self) -> bool {

@@ -207,10 +207,8 @@ impl BoundServer {
         let watching = self.certificates.map(|certificates| actix_web::rt::spawn(tls::watch(certificates)));
         let accepting =
             Accepting::new(handles.iter().map(SocketHandle::watched).collect(), Arc::clone(&slots));
-        let supervising = supervision.clone().map(|supervision| {
-            let supervised = supervision.supervise(Arc::clone(&hub), accepting, status);
-            actix_web::rt::spawn(in_place(predecessor.clone(), supervised))
-        });
+        let supervised = supervision.clone().map(|of| of.supervise(Arc::clone(&hub), accepting, status));
+        let supervising = supervised.map(|all| actix_web::rt::spawn(in_place(predecessor.clone(), all)));
         succeed(predecessor.as_ref(), &hub, &config);
         let passable = PassableSockets {
             sockets: &mut handles,
@@ -227,9 +225,7 @@ impl BoundServer {
             () = shutdown => None,
             succeeded = succession => Some(succeeded),
         };
-        if let Some(watching) = watching {
-            watching.abort();
-        }
+        watching.iter().for_each(|watching| watching.abort());
         let (successor, linked) = succeeded.unzip();
         let node = node.or(linked.flatten()).or_else(|| links.take_before());
         let stop = Stop {
@@ -254,9 +250,7 @@ impl BoundServer {
         if let Some(keeper) = keeper {
             keeper.end().await;
         }
-        if let Some(supervising) = supervising {
-            supervising.abort();
-        }
+        supervising.iter().for_each(|supervising| supervising.abort());
         stopped
     }
 }
