@@ -36,14 +36,43 @@ fn main() {
     }
 }
 
-/// Publishes with some requests on their way at any time; returns how long it took.
-fn publish(target: &Target, events: usize) -> Duration {
+/// What is published: so many events, over so many connections at once.
+#[derive(Clone, Copy)]
+struct Load {
+    events: usize,
+    publishers: usize,
+}
+
+impl Load {
+    /// As many as come out even.
+    fn of(events: usize, publishers: usize) -> Load {
+        let each = events / publishers / DEPTH * DEPTH;
+        Load { events: each * publishers, publishers }
+    }
+
+    /// Publishes all of it; returns how long it took.
+    fn publish(self, target: &Target) -> Duration {
+        let began = Instant::now();
+        thread::scope(|scope| {
+            for _ in 0..self.publishers {
+                scope.spawn(|| publish(target, self.events / self.publishers));
+            }
+        });
+        began.elapsed()
+    }
+
+    fn micros(self, time: Duration) -> f64 {
+        time.as_secs_f64() * 1e6 / self.events as f64
+    }
+}
+
+/// Publishes with some requests on their way at any time. The broker answers one after the other.
+fn publish(target: &Target, events: usize) {
     let mut stream = TcpStream::connect(("127.0.0.1", target.port)).unwrap();
     stream.set_nodelay(true).unwrap();
     stream.set_read_timeout(Some(patience())).unwrap();
     let body = json!({ "name": "e", "channel": CHANNEL, "data": "x".repeat(100) });
     let request = target.post("/events", &body).bytes().repeat(DEPTH);
-    let began = Instant::now();
     let mut answers = Vec::new();
     for _ in 0..events / DEPTH {
         stream.write_all(&request).unwrap();
@@ -60,7 +89,6 @@ fn publish(target: &Target, events: usize) -> Duration {
             }
         }
     }
-    began.elapsed()
 }
 
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
@@ -80,66 +108,73 @@ fn subscriber(target: &Target) -> thread::JoinHandle<usize> {
     })
 }
 
-/// The CPU time of these processes while events are published and read to their end.
-fn measured(
-    accepting: &Target,
-    subscribers: &[&Target],
-    all: &[&Broker],
-    events: usize,
-) -> (Vec<Duration>, f64) {
+/// The CPU time of these processes per event, in microseconds, while events are published and read to their end; and how many
+/// were accepted per second.
+fn measured(accepting: &Target, subscribers: &[&Target], all: &[&Broker], load: Load) -> (Vec<f64>, f64) {
     let readers: Vec<_> = subscribers.iter().map(|target| subscriber(target)).collect();
     let before: Vec<Duration> = all.iter().map(|broker| broker.cpu_time().unwrap()).collect();
-    let took = publish(accepting, events);
+    let took = load.publish(accepting);
     accepting.publish(CHANNEL, END, "");
     for reader in readers {
-        assert_eq!(reader.join().unwrap(), events / DEPTH * DEPTH, "events that were heard");
+        assert_eq!(reader.join().unwrap(), load.events, "events that were heard");
     }
     let after = all.iter().map(|broker| broker.cpu_time().unwrap());
-    (after.zip(before).map(|(after, before)| after - before).collect(), events as f64 / took.as_secs_f64())
+    let each = after.zip(before).map(|(after, before)| load.micros(after - before));
+    (each.collect(), load.events as f64 / took.as_secs_f64())
 }
 
-fn micros(time: Duration, events: usize) -> f64 {
-    time.as_secs_f64() * 1e6 / events as f64
-}
-
+/// One publisher that waits, so that no event travels with another, and many.
 fn cost_of_events(events: usize) {
-    println!("{events} events of 100 bytes, {DEPTH} requests on their way");
     let alone = Arc::new(Broker::start(&format!("[server]\nworkers = 1\n{NODE_APPS}")));
-    let target = Target::at(Arc::clone(&alone), Shared::Main.credentials());
-    let alone_for =
-        |subscribers: &[&Target]| micros(measured(&target, subscribers, &[&alone], events).0[0], events);
-    let _ = alone_for(&[]);
-    let (nobody, one) = (alone_for(&[]), alone_for(&[&target]));
-    println!("  one node alone: {nobody:.2} µs to accept, {:.2} µs to deliver to one", one - nobody);
     let engine = Engine::standalone();
     let nodes: [Node; 3] = Setup::on(&engine).start();
+    let target = Target::at(Arc::clone(&alone), Shared::Main.credentials());
+    for publishers in [1, 64] {
+        let load = Load::of(events, publishers);
+        println!("{} events of 100 bytes over {publishers} connections", load.events);
+        let alone_for = |subscribers: &[&Target]| measured(&target, subscribers, &[&alone], load).0[0];
+        let _ = alone_for(&[]);
+        let (nobody, one) = (alone_for(&[]), alone_for(&[&target]));
+        println!("  one node alone: {nobody:.2} µs to accept, {:.2} µs to deliver to one", one - nobody);
+        cost_of_nodes(&engine, &nodes, load, nobody, one - nobody);
+    }
+}
+
+/// The same with three nodes, of which one accepts and two deliver to one subscriber each. `accepting` and `delivering` is
+/// what that costs a node alone.
+fn cost_of_nodes(engine: &Engine, nodes: &[Node; 3], load: Load, accepting: f64, delivering: f64) {
     let brokers: Vec<&Broker> = nodes.iter().map(Node::broker).collect();
-    let [a, b, c] = &nodes;
-    let _ = measured(&a.target, &[&b.target, &c.target], &brokers, events);
-    let calls = engine.server().calls("publish") + engine.server().calls("spublish");
-    let engine_before = engine.server().cpu_seconds();
-    let (cpu, rate) = measured(&a.target, &[&b.target, &c.target], &brokers, events);
-    let engine_took = engine.server().cpu_seconds() - engine_before;
-    let calls = engine.server().calls("publish") + engine.server().calls("spublish") - calls;
-    println!("  accepting:  {:.2} µs per event beyond that of one node", micros(cpu[0], events) - nobody);
+    let [a, b, c] = nodes;
+    let publishes = || engine.server().calls("publish") + engine.server().calls("spublish");
+    let _ = measured(&a.target, &[&b.target, &c.target], &brokers, load);
+    let (calls, engine_before) = (publishes(), engine.server().cpu_seconds());
+    let (cpu, rate) = measured(&a.target, &[&b.target, &c.target], &brokers, load);
+    let engine_took = Duration::from_secs_f64(engine.server().cpu_seconds() - engine_before);
+    let calls = publishes() - calls;
+    println!("  accepting: {:.2} µs per event beyond that of one node", cpu[0] - accepting);
     for (n, cpu) in cpu.iter().enumerate().skip(1) {
-        let beyond = micros(*cpu, events) - (one - nobody);
-        println!("  receiving {n}: {beyond:.2} µs per event beyond delivery to one");
+        println!("  receiving {n}: {:.2} µs per event beyond delivery to one", cpu - delivering);
     }
-    let each = engine_took * 1e6 / events as f64;
+    let each = load.micros(engine_took);
     println!("  the engine: {each:.2} µs per event to two nodes, {:.0} events/s of its core", 1e6 / each);
-    println!("  {calls} publishes for {events} events; {rate:.0} events/s accepted");
+    println!("  {calls} publishes for {} events; {rate:.0} events/s accepted", load.events);
     // Besides the events there are the last one, and what nodes say of themselves, a few times a second.
-    assert!(calls as usize > events / DEPTH * DEPTH, "{calls} publishes: not all events have crossed");
+    assert!(calls as usize > load.events, "{calls} publishes: not all events have crossed");
     // What nobody is subscribed to any more is wanted for some seconds.
-    let deadline = Instant::now() + patience();
-    while nodes.iter().any(|node| node.metric("heliostat_cluster_claimed_channels", "") > 0.0) {
-        assert!(Instant::now() < deadline, "the nodes do not let go of the channel");
-        pause();
-    }
-    let (cpu, _) = measured(&a.target, &[], &brokers, events);
+    await_that("the nodes let go of the channel", || {
+        nodes.iter().all(|node| node.metric("heliostat_cluster_claimed_channels", "") == 0.0)
+    });
+    let (cpu, _) = measured(&a.target, &[], &brokers, load);
     for (n, cpu) in cpu.iter().enumerate() {
-        println!("  without subscribers, node {n}: {:.2} µs per event", micros(*cpu, events));
+        println!("  without subscribers, node {n}: {cpu:.2} µs per event");
+    }
+}
+
+fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + patience();
+    while !holds() {
+        assert!(Instant::now() < deadline, "not so: {what}");
+        pause();
     }
 }
 
@@ -149,16 +184,14 @@ fn memory(_: usize) {
     let engine = Engine::standalone();
     let apps = NODE_APPS.replace("client_events_per_second = 0", "subscriptions_per_connection = 0");
     let [a, b]: [Node; 2] = Setup::on(&engine).apps(&apps).start();
-    for (what, prefix) in [("occupied channel", "room"), ("member", "presence-room")] {
+    for (what, prefix) in [("occupied channel", "room"), ("channel with its only member", "presence-room")] {
         let before = b.broker().resident_bytes().unwrap().now;
         let _sockets: Vec<Socket> = (0..CHANNELS / PER_CONNECTION)
             .map(|n| {
                 let mut socket = a.target.connect();
                 for i in 0..PER_CONNECTION {
-                    // A member more in one of a hundred channels, or a channel more.
-                    let member = prefix.starts_with("presence");
-                    let channel = if member { format!("{prefix}-{i}") } else { format!("{prefix}-{n}-{i}") };
-                    if member {
+                    let channel = format!("{prefix}-{n}-{i}");
+                    if prefix.starts_with("presence") {
                         socket.join(&channel, &format!(r#"{{"user_id":"user-{n}-{i}"}}"#));
                     } else {
                         socket.send(&json!({ "event": "pusher:subscribe", "data": { "channel": channel } }));
@@ -172,11 +205,7 @@ fn memory(_: usize) {
             let call = node.target.get("/channels").query("filter_by_prefix", prefix);
             call.send().json()["channels"].as_object().map_or(0, serde_json::Map::len)
         };
-        let deadline = Instant::now() + patience();
-        while known(&b) != known(&a) {
-            assert!(Instant::now() < deadline, "the other node does not know of them");
-            pause();
-        }
+        await_that("the other node knows of them", || known(&b) == CHANNELS && known(&a) == CHANNELS);
         let after = b.broker().resident_bytes().unwrap().now;
         println!(
             "  {} bytes per remote {what}, of {CHANNELS}",

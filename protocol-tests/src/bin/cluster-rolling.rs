@@ -26,6 +26,9 @@ const PUBLISHERS: usize = 4;
 /// Those who are members besides, whom webhooks would tell of.
 const MEMBERS: usize = 200;
 
+/// A node that stops closes so many connections per second.
+const PACE: usize = 500;
+
 /// An event arrives within this.
 const TRAVEL: Duration = Duration::from_secs(3);
 
@@ -66,7 +69,7 @@ fn main() -> ExitCode {
     );
     let apps = NODE_APPS.replacen("\n[[apps]]\nid = \"1007\"", &hooks, 1);
     let apps = apps.replace("client_events_per_second = 0", "presence_members_per_channel = 1000");
-    let setup = Setup::on(&engine).apps(&apps);
+    let setup = Setup::on(&engine).apps(&apps).server(&format!("drain_connections_per_second = {PACE}"));
     let ports: [u16; 3] = std::array::from_fn(|_| free_port());
     let mut nodes: Vec<Node> = (0..3).map(|n| start(&setup, n, ports[n])).collect();
     let admin: Vec<u16> = nodes.iter().map(|node| node.admin.port).collect();
@@ -254,7 +257,7 @@ impl Proxy {
         let port = free_port();
         let file = std::env::temp_dir().join(format!("cluster-rolling-{}.cfg", std::process::id()));
         let mut text = format!(
-            "global\n  maxconn 20000\ndefaults\n  mode http\n  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n  \
+            "global\n  maxconn 9000\ndefaults\n  mode http\n  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n  \
              timeout tunnel 1h\n  retries 3\n  option redispatch\n  retry-on conn-failure empty-response 503\n\
              frontend clients\n  bind 127.0.0.1:{port}\n  default_backend nodes\n\
              backend nodes\n  balance leastconn\n  option httpchk GET /ready\n"
