@@ -21,9 +21,6 @@ use serde_json::json;
 const CHANNEL: &str = "room";
 const END: &str = "the-end";
 
-/// Requests that a publisher has on their way.
-const DEPTH: usize = 16;
-
 fn main() {
     let events: usize = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(40_000);
     let part = std::env::args().nth(2);
@@ -46,8 +43,7 @@ struct Load {
 impl Load {
     /// As many as come out even.
     fn of(events: usize, publishers: usize) -> Load {
-        let each = events / publishers / DEPTH * DEPTH;
-        Load { events: each * publishers, publishers }
+        Load { events: events / publishers * publishers, publishers }
     }
 
     /// Publishes all of it; returns how long it took.
@@ -66,28 +62,23 @@ impl Load {
     }
 }
 
-/// Publishes with some requests on their way at any time. The broker answers one after the other.
+/// Publishes, and waits for each answer, as backends do.
 fn publish(target: &Target, events: usize) {
     let mut stream = TcpStream::connect(("127.0.0.1", target.port)).unwrap();
     stream.set_nodelay(true).unwrap();
     stream.set_read_timeout(Some(patience())).unwrap();
     let body = json!({ "name": "e", "channel": CHANNEL, "data": "x".repeat(100) });
-    let request = target.post("/events", &body).bytes().repeat(DEPTH);
-    let mut answers = Vec::new();
-    for _ in 0..events / DEPTH {
+    let request = target.post("/events", &body).bytes();
+    let (mut answer, mut bytes) = (Vec::new(), [0; 16 * 1024]);
+    for _ in 0..events {
         stream.write_all(&request).unwrap();
-        let mut answered = 0;
-        while answered < DEPTH {
-            let mut bytes = [0; 16 * 1024];
+        answer.clear();
+        while find(&answer, b"\r\n\r\n{}").is_none() {
             let count = stream.read(&mut bytes).unwrap();
             assert!(count > 0, "the connection ended");
-            answers.extend_from_slice(&bytes[..count]);
-            while let Some(end) = find(&answers, b"\r\n\r\n{}") {
-                assert!(answers.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answers));
-                answers.drain(..end + 6);
-                answered += 1;
-            }
+            answer.extend_from_slice(&bytes[..count]);
         }
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
     }
 }
 
@@ -123,7 +114,7 @@ fn measured(accepting: &Target, subscribers: &[&Target], all: &[&Broker], load: 
     (each.collect(), load.events as f64 / took.as_secs_f64())
 }
 
-/// One publisher that waits, so that no event travels with another, and many.
+/// One publisher, so that no event travels with another, and many.
 fn cost_of_events(events: usize) {
     let alone = Arc::new(Broker::start(&format!("[server]\nworkers = 1\n{NODE_APPS}")));
     let engine = Engine::standalone();
@@ -131,7 +122,10 @@ fn cost_of_events(events: usize) {
     let target = Target::at(Arc::clone(&alone), Shared::Main.credentials());
     for publishers in [1, 64] {
         let load = Load::of(events, publishers);
-        println!("{} events of 100 bytes over {publishers} connections", load.events);
+        println!(
+            "{} events of 100 bytes over {publishers} connections, of which each waits for its answers",
+            load.events
+        );
         let alone_for = |subscribers: &[&Target]| measured(&target, subscribers, &[&alone], load).0[0];
         let _ = alone_for(&[]);
         let (nobody, one) = (alone_for(&[]), alone_for(&[&target]));
