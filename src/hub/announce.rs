@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{AppState, Hub, Notice, Refused, UnknownAppListener};
+use super::{AppState, Hub, Listeners, Notice, Refused, UnknownAppListener};
 
 impl Hub {
     /// Has one hear of what is refused where no app is known. It keeps the first that it is given.
@@ -24,10 +24,17 @@ impl Hub {
         }
     }
 
+    /// Inlined, so that nothing is made for nobody.
+    #[inline]
     pub(super) fn announce(self: &Arc<Self>, app: &Arc<AppState>, notice: &Notice<'_>) {
         if let Some(listeners) = app.awake_listeners() {
-            let _step = app.begin_step();
-            listeners.iter().for_each(|listener| listener.notice(self, app, notice));
+            self.announce_to(&listeners, app, notice);
         }
+    }
+
+    #[inline(never)]
+    fn announce_to(self: &Arc<Self>, listeners: &Listeners, app: &Arc<AppState>, notice: &Notice<'_>) {
+        let _step = app.begin_step();
+        listeners.iter().for_each(|listener| listener.notice(self, app, notice));
     }
 }
