@@ -62,23 +62,47 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     taken: TakenSocket,
     path: &str,
 ) -> io::Result<()> {
-    let TakenSocket { tls, proxy_protocol, .. } = taken;
-    if proxy_protocol {
-        stream.write_all(PROXY_HEADER).await?;
+    if taken.proxy_protocol {
+        // A peer that may not say who the client is, is hung up on: by somebody.
+        return match ask_by_proxy(&mut stream, taken.tls, path).await {
+            Err(error) if is_hung_up_on(&error) => Ok(()),
+            asked => asked,
+        };
     }
+    ask_directly(&mut stream, taken.tls, path).await
+}
+
+/// Whether the other side has ended the connection, what had come to it read or unread.
+fn is_hung_up_on(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), UnexpectedEof | ConnectionReset | BrokenPipe)
+}
+
+async fn ask_by_proxy<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    tls: bool,
+    path: &str,
+) -> io::Result<()> {
+    stream.write_all(PROXY_HEADER).await?;
+    ask_directly(stream, tls, path).await
+}
+
+async fn ask_directly<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    tls: bool,
+    path: &str,
+) -> io::Result<()> {
     if tls {
         return presents_certificate(stream).await;
     }
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = [0; ANSWER.len() + 1];
-    match stream.read_exact(&mut answer).await {
-        // A peer that may not say who the client is, is hung up on: by somebody.
-        Err(error) if proxy_protocol && error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
-        Err(error) => Err(error),
-        Ok(_) if answer.starts_with(ANSWER) && answer[ANSWER.len()] < b'5' => Ok(()),
-        Ok(_) => Err(io::Error::other(format!("{:?}", String::from_utf8_lossy(&answer)))),
+    stream.read_exact(&mut answer).await?;
+    if answer.starts_with(ANSWER) && answer[ANSWER.len()] < b'5' {
+        return Ok(());
     }
+    Err(io::Error::other(format!("{:?}", String::from_utf8_lossy(&answer))))
 }
 
 /// Begins a TLS handshake, up to the certificate. Whoever has none that is to be trusted here has shown that it serves.
@@ -95,5 +119,34 @@ async fn presents_certificate<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> i
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What comes of asking somebody who accepts, and resets the connection: nothing of what has come is read.
+    async fn asked_of_who_hangs_up(tls: bool, proxy_protocol: bool) -> Result<(), String> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = Socket::from(listener.into_std().unwrap());
+        let listener = TcpListener::from_std(socket.try_clone().unwrap().into()).unwrap();
+        let hangs_up = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            stream.readable().await.unwrap();
+        };
+        let taken = TakenSocket { index: 0, tls, proxy_protocol };
+        tokio::join!(ask(&socket, taken, "/health"), hangs_up).0
+    }
+
+    #[tokio::test]
+    async fn whoever_may_not_speak_for_clients_is_hung_up_on_by_somebody() {
+        for tls in [false, true] {
+            asked_of_who_hangs_up(tls, true).await.unwrap();
+            let why = asked_of_who_hangs_up(tls, false).await.unwrap_err();
+            assert!(why.contains("is not right"), "{why}");
+        }
     }
 }
