@@ -20,7 +20,7 @@ use super::predecessor::Predecessor;
 use super::role::Role;
 use super::service::ServiceParts;
 use super::shared_apps;
-use super::stop::Stop;
+use super::stop::{Stop, StopReason};
 use super::upgrade::{self, PassableSockets, Upgrader, Upgrades};
 use super::{Patience, Reloader, Supervision};
 use crate::app_admin::ManagedApps;
@@ -219,22 +219,28 @@ impl BoundServer {
             hub: &hub,
             links: links.clone(),
         };
-        let succession = in_place(predecessor, Upgrades::until_succeeded(self.upgrades, passable));
+        let succession = in_place(predecessor.clone(), Upgrades::until_succeeded(self.upgrades, passable));
         let succeeded = tokio::select! {
             ended = &mut running => return ended.unwrap_or_else(|panic| Err(io::Error::other(panic))),
-            () = shutdown => None,
+            () = shutdown.as_mut() => None,
             succeeded = succession => Some(succeeded),
         };
         watching.iter().for_each(|watching| watching.abort());
         let (successor, linked) = succeeded.unzip();
         let node = node.or(linked.flatten()).or_else(|| links.take_before());
+        let reason = match &predecessor {
+            _ if successor.is_some() => StopReason::Succeeded,
+            Some(predecessor) if !predecessor.has_place() => StopReason::TurnedDown,
+            _ => StopReason::Asked,
+        };
+        let patience = self.patience.clone();
         let stop = Stop {
             config,
             hub,
             readiness,
             slots,
-            patience: self.patience,
-            supervision,
+            patience: patience.clone(),
+            supervision: supervision.filter(|_| reason != StopReason::TurnedDown),
             wire,
             test_mode,
             webhooks: self.webhooks,
@@ -244,9 +250,16 @@ impl BoundServer {
             admin,
             reloader,
             node,
-            is_succeeded: successor.is_some(),
+            reason,
         };
-        let stopped = stop.run(handle, running).await;
+        // Who is asked to stop when another one has taken over has not been asked before.
+        let asked = async {
+            match reason {
+                StopReason::Succeeded => shutdown.await,
+                StopReason::Asked | StopReason::TurnedDown => std::future::pending().await,
+            }
+        };
+        let stopped = hurried_by(stop.run(handle, running), asked, &patience).await;
         if let Some(keeper) = keeper {
             keeper.end().await;
         }
@@ -307,6 +320,23 @@ async fn in_place<T>(predecessor: Option<Predecessor>, work: impl Future<Output 
         && !predecessor.has_succeeded().await
     {
         std::future::pending::<()>().await;
+    }
+    work.await
+}
+
+/// Does this, and does not take its time any more from when on `asked` is ready.
+async fn hurried_by<T>(
+    work: impl Future<Output = T>,
+    asked: impl Future<Output = ()>,
+    patience: &Patience,
+) -> T {
+    let mut work = pin!(work);
+    tokio::select! {
+        biased;
+        done = &mut work => return done,
+        () = asked => {
+            patience.end();
+        }
     }
     work.await
 }

@@ -185,6 +185,11 @@ impl Predecessor {
         }
     }
 
+    /// Whether this broker has its predecessor's place by now.
+    pub(super) fn has_place(&self) -> bool {
+        *self.0.outcome.borrow() == HandoverOutcome::Succeeded
+    }
+
     /// Waits until it is decided whether this broker has its predecessor's place.
     pub(crate) async fn has_succeeded(&self) -> bool {
         let mut outcome = self.0.outcome.subscribe();

@@ -45,6 +45,21 @@ const SUCCEEDED_REQUESTS: Duration = Duration::from_secs(2);
 /// Of those so many a second, however few there are.
 const FEWEST_AT_A_TIME: usize = 1000;
 
+/// How long connections of a process that was turned down may take to their end, at most: it is awaited, and killed in the end.
+const TURNED_DOWN_GRACE: Duration = Duration::from_secs(5);
+
+/// Why a broker ends, which says who is there for its clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StopReason {
+    /// It was asked to.
+    Asked,
+    /// Another process has taken over, and accepts already.
+    Succeeded,
+    /// It was to take over from another process, and is not to any more. It says nothing to those who run the broker, which it
+    /// never was.
+    TurnedDown,
+}
+
 /// What ends together.
 pub(super) struct Stop {
     pub(super) config: Config,
@@ -64,8 +79,7 @@ pub(super) struct Stop {
     pub(super) reloader: Reloader,
     /// Where this node is one of several.
     pub(super) node: Option<RunningNode>,
-    /// Another process has taken over, and accepts already.
-    pub(super) is_succeeded: bool,
+    pub(super) reason: StopReason,
 }
 
 impl Stop {
@@ -75,7 +89,7 @@ impl Stop {
         server: ServerHandle,
         running: JoinHandle<io::Result<()>>,
     ) -> io::Result<()> {
-        if !self.is_succeeded {
+        if self.reason == StopReason::Asked {
             self.readiness.drain("the broker is stopping");
         }
         // Whoever is answered from now on is told to come by another connection.
@@ -86,20 +100,22 @@ impl Stop {
         if self.is_unhurried() {
             self.patience.begin();
         }
-        if self.is_succeeded {
-            // Those who run the broker ask its successor from now on.
-            if let Some(mut admin) = self.admin.take() {
-                admin.close().await;
-                admin.end().await;
+        match self.reason {
+            StopReason::Asked => self.serve_on().await,
+            StopReason::Succeeded => {
+                // Those who run the broker ask its successor from now on.
+                if let Some(mut admin) = self.admin.take() {
+                    admin.close().await;
+                    admin.end().await;
+                }
             }
-        } else {
-            self.serve_on().await;
+            StopReason::TurnedDown => {}
         }
         let expected = telemetry::suppress_messages(&telemetry::CLOSED_PORT_MESSAGES);
         self.stop_work(&server).await;
         self.patience.over();
-        let Stop { config, hub, wire, test_mode, webhooks, relays, hooks, admin, reloader, node, .. } = self;
-        let grace = config.server.shutdown_grace;
+        let grace = self.grace();
+        let Stop { hub, wire, test_mode, webhooks, relays, hooks, admin, reloader, node, .. } = self;
         let deadline = tokio::time::Instant::now() + grace;
         if let Some(test_mode) = &test_mode {
             test_mode.end();
@@ -154,10 +170,11 @@ impl Stop {
     /// new is begun. Where others take over, publishers are served for a moment in between, and clients closed in turn, while
     /// operators are answered.
     async fn stop_work(&mut self, server: &ServerHandle) {
-        let shutdown = if self.is_succeeded {
-            Shutdown::AtOnce
-        } else {
-            shutdown(self.config.server.shutdown_code, listening::are_held(&self.sockets))
+        let shutdown = match self.reason {
+            StopReason::Asked => {
+                shutdown(self.config.server.shutdown_code, listening::are_held(&self.sockets))
+            }
+            StopReason::Succeeded | StopReason::TurnedDown => Shutdown::AtOnce,
         };
         let rate = self.rate();
         info!(connections = self.hub.sockets().len(), code = shutdown.code().code(), "shutting down");
@@ -167,7 +184,7 @@ impl Stop {
         }
         listening::close(std::mem::take(&mut self.sockets), server).await;
         let closing = self.hub.close_slowly(rate, shutdown);
-        if self.is_succeeded {
+        if self.reason == StopReason::Succeeded {
             // Whoever has a connection that is kept need not meet its end, for nobody waits for this process.
             let served = async { _ = tokio::join!(closing, tokio::time::sleep(SUCCEEDED_REQUESTS)) };
             self.patience.unless_ended(served).await;
@@ -203,11 +220,20 @@ impl Stop {
         is_held || self.rate() > 0 || !self.config.server.drain_delay.is_zero()
     }
 
+    /// How long connections may take to their end when they have been told to.
+    fn grace(&self) -> Duration {
+        let grace = self.config.server.shutdown_grace;
+        if self.reason == StopReason::TurnedDown { grace.min(TURNED_DOWN_GRACE) } else { grace }
+    }
+
     /// How many clients are closed in a second; 0: all at once. Those that another process awaits are closed some at a time.
     fn rate(&self) -> usize {
-        match self.config.server.drain_connections_per_second {
-            0 if self.is_succeeded => (self.hub.sockets().len() / SUCCEEDED_WITHIN).max(FEWEST_AT_A_TIME),
-            rate => rate,
+        match (self.reason, self.config.server.drain_connections_per_second) {
+            (StopReason::TurnedDown, _) => 0,
+            (StopReason::Succeeded, 0) => {
+                (self.hub.sockets().len() / SUCCEEDED_WITHIN).max(FEWEST_AT_A_TIME)
+            }
+            (StopReason::Asked | StopReason::Succeeded, rate) => rate,
         }
     }
 
