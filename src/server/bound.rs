@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_server::{Server as ActixServer, ServerBuilder};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::accepting::Accepting;
 use super::admin::{AdminListener, ServingAdmin};
@@ -177,7 +177,12 @@ impl BoundServer {
         let mut shutdown = pin!(shutdown);
         let BoundServer { parts, reloader, files, supervision, predecessor, .. } = self;
         let per_worker = files.bounds.per_worker;
-        let begun = BegunServer::begin(&parts, self.hooks, self.usage, self.sockets, self.admin, per_worker)?;
+        if let Some(predecessor) = predecessor.clone() {
+            actix_web::rt::spawn(async move { predecessor.hear().await });
+        }
+        // Those who run the broker are answered by the one that has the place.
+        let (admin, later) = if predecessor.is_some() { (None, self.admin) } else { (self.admin, None) };
+        let begun = BegunServer::begin(&parts, self.hooks, self.usage, self.sockets, admin, per_worker)?;
         let mut node = None;
         if let Some(joining) = self.joining {
             // The service manager listens to nobody but the broker that it knows.
@@ -210,16 +215,22 @@ impl BoundServer {
         let supervised = supervision.clone().map(|of| of.supervise(Arc::clone(&hub), accepting, status));
         let supervising = supervised.map(|all| actix_web::rt::spawn(in_place(predecessor.clone(), all)));
         succeed(predecessor.as_ref(), &hub, &config);
-        let passable = PassableSockets {
-            sockets: &mut handles,
-            admin: admin.as_mut(),
-            server: &handle,
-            slots: &slots,
-            supervision: supervision.as_ref(),
-            hub: &hub,
-            links: links.clone(),
-        };
-        let succession = in_place(predecessor.clone(), Upgrades::until_succeeded(self.upgrades, passable));
+        let succession = in_place(predecessor.clone(), async {
+            if let Some(later) = later {
+                let serving = later.serve(&config);
+                admin = serving.inspect_err(|error| error!(%error, "the admin listener is not served")).ok();
+            }
+            let passable = PassableSockets {
+                sockets: &mut handles,
+                admin: admin.as_mut(),
+                server: &handle,
+                slots: &slots,
+                supervision: supervision.as_ref(),
+                hub: &hub,
+                links: links.clone(),
+            };
+            Upgrades::until_succeeded(self.upgrades, passable).await
+        });
         let succeeded = tokio::select! {
             ended = &mut running => return ended.unwrap_or_else(|panic| Err(io::Error::other(panic))),
             () = shutdown.as_mut() => None,

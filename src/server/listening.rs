@@ -216,11 +216,6 @@ impl SocketHandle {
         self.held.is_some() || self.is_left || is_still
     }
 
-    /// Whether it is for those who run the broker.
-    pub(super) fn is_for_admin(&self) -> bool {
-        self.role == Role::Admin
-    }
-
     /// What another broker is to know of it, and the socket.
     pub(super) fn to_pass(&self) -> (PassedSocket, Arc<Socket>) {
         (PassedSocket { is_control: false, held: self.held.clone() }, self.watched())

@@ -26,7 +26,7 @@ const EXTENSION_SLACK: Duration = Duration::from_secs(15);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Supervision(Arc<Mutex<SupervisionPhase>>);
 
-/// It is never left for an earlier one.
+/// It is never left for an earlier one, unless the other process does not take the place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum SupervisionPhase {
     #[default]
@@ -98,7 +98,12 @@ impl Supervision {
         let interval = (watchdog / SIGNS_PER_WATCHDOG).max(Duration::from_millis(1));
         let mut missed = None;
         let mut was_short = false;
-        while !self.is_passed_on() {
+        loop {
+            if self.is_passed_on() {
+                // It may be taken back.
+                tokio::time::sleep(interval).await;
+                continue;
+            }
             let all_turn = hub.sign_of_every_worker().await;
             let seen = accepting.look(Instant::now());
             if let Seen::Short(error) = &seen
@@ -131,6 +136,15 @@ impl Supervision {
     pub(super) fn pass_on(&self, process: u32) {
         tell(&[NotifyState::MainPid(process)]);
         self.go_on_to(SupervisionPhase::PassedOn);
+    }
+
+    /// The process that was to be the broker does not become it: tells the service manager that it is this one still.
+    pub(super) fn take_back(&self) {
+        let mut current = self.0.lock();
+        if *current == SupervisionPhase::PassedOn {
+            tell(&[NotifyState::MainPid(std::process::id())]);
+            *current = SupervisionPhase::Ready;
+        }
     }
 
     fn is_stopping(&self) -> bool {
@@ -184,5 +198,17 @@ mod tests {
         assert!(supervision.go_on_to(SupervisionPhase::Ready) && supervision.is_ready());
         supervision.go_on_to(SupervisionPhase::Stopping);
         assert!(!supervision.go_on_to(SupervisionPhase::Ready) && !supervision.is_ready(), "it stops");
+    }
+
+    #[test]
+    fn a_broker_whose_successor_does_not_take_its_place_is_ready_again() {
+        let supervision = Supervision::default();
+        supervision.take_back();
+        assert!(!supervision.is_ready(), "it was never passed on");
+        supervision.go_on_to(SupervisionPhase::Ready);
+        supervision.pass_on(1);
+        assert!(supervision.is_passed_on() && !supervision.is_ready());
+        supervision.take_back();
+        assert!(supervision.is_ready() && !supervision.is_stopping());
     }
 }

@@ -37,6 +37,8 @@ pub(super) enum PredecessorWord {
     },
     /// At last: they are yours, and so is the place of the one that says so.
     Yours,
+    /// Instead of that, at any time: they stay its own. It goes on, or ends by itself.
+    TurnedDown,
 }
 
 /// What the successor says.

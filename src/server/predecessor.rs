@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use socket2::Socket;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -27,6 +27,13 @@ use crate::hub::Hub;
 /// How long the predecessor may take to say what it passes on. It says so when it starts us.
 const FIRST_WORD: Duration = Duration::from_secs(10);
 
+/// How long after the end of the connection it may be before it is known that the predecessor has ended: the system closes a process's
+/// files first.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often that is looked for.
+const LOOKED_EVERY: Duration = Duration::from_millis(10);
+
 /// What a broker has been given by the one before it. Clones are one.
 #[derive(Clone, Debug)]
 pub(crate) struct Predecessor(Arc<PredecessorState>);
@@ -34,7 +41,10 @@ pub(crate) struct Predecessor(Arc<PredecessorState>);
 #[derive(Debug)]
 struct PredecessorState {
     process: u32,
-    stream: Mutex<Option<StdStream>>,
+    /// Until this broker has said all that it has to say.
+    says: Mutex<Option<StdStream>>,
+    /// Until somebody hears what the other says.
+    hears: Mutex<Option<StdStream>>,
     place: Arc<PassedPlace>,
     /// With its number among those that were passed on.
     control: Mutex<Option<(usize, Socket)>>,
@@ -89,7 +99,9 @@ impl Predecessor {
                     format!("it speaks version {version} of this, and this program {HANDOVER_VERSION}");
                 return Err(io::Error::other(told));
             }
-            PredecessorWord::Yours => return Err(io::Error::other("it passes on nothing")),
+            PredecessorWord::Yours | PredecessorWord::TurnedDown => {
+                return Err(io::Error::other("it passes on nothing"));
+            }
         };
         if passed.len() + usize::from(is_linked) != files.len() {
             return Err(io::Error::other("it names other sockets than it passes on"));
@@ -108,7 +120,8 @@ impl Predecessor {
         let inherited = InheritedSockets::passed_on(sockets, &place)?;
         let state = PredecessorState {
             process,
-            stream: Mutex::new(Some(stream)),
+            hears: Mutex::new(Some(stream.try_clone()?)),
+            says: Mutex::new(Some(stream)),
             place,
             control: Mutex::new(control),
             link: Mutex::new(link),
@@ -134,7 +147,7 @@ impl Predecessor {
 
     /// Tells the predecessor why there is no successor. It goes on then.
     pub(crate) fn fail(&self, why: &str) {
-        let stream = self.0.stream.lock().take();
+        let stream = self.0.says.lock().take();
         let word = SuccessorWord::Failed { why: why.to_owned() };
         if let Some(stream) = stream
             && let Err(error) = passing::send_with_files(&stream, &word, &[])
@@ -143,46 +156,96 @@ impl Predecessor {
         }
     }
 
-    /// Tells the predecessor that this broker serves, once all its workers turn, and where it answers that it is well; and
-    /// waits for what it says to that. If it is not to take over, this broker is to end.
-    pub(super) async fn succeed(&self, hub: &Hub, health: String) {
-        hub.until_started().await;
-        let outcome = match self.ask(hub, health).await {
-            Ok(()) => HandoverOutcome::Succeeded,
-            Err(error) => {
-                warn!(%error, process = self.0.process, "the running broker has not left its place, and goes on");
-                HandoverOutcome::Rejected
+    /// Hears whether this broker is to have the predecessor's place, from its start on. If it is not, this broker is to end. Where
+    /// the predecessor dies without a word, nobody else is there, and it has the place.
+    pub(super) async fn hear(&self) {
+        let process = self.0.process;
+        match self.next_word().await {
+            Ok(PredecessorWord::Yours) if self.0.says.lock().is_none() => {
+                if self.decide(HandoverOutcome::Succeeded) {
+                    info!(
+                        process,
+                        "took over from the broker that ran before, which serves its clients to the end"
+                    );
+                }
             }
-        };
-        if outcome == HandoverOutcome::Succeeded {
-            self.0.place.leave_to_successor();
-            info!(
-                process = self.0.process,
-                "took over from the broker that ran before, which serves its clients to the end"
-            );
+            Err(_) if self.has_died().await => {
+                if self.decide(HandoverOutcome::Succeeded) {
+                    warn!(process, "the broker that ran before has died, and this one takes its place");
+                }
+            }
+            heard => self.give_up(&match heard {
+                Ok(PredecessorWord::TurnedDown) => "it has turned this one down".to_owned(),
+                Ok(word) => format!("it says what it must not: {word:?}"),
+                Err(error) => error.to_string(),
+            }),
         }
-        self.0.outcome.send_replace(outcome);
     }
 
-    async fn ask(&self, hub: &Hub, health: String) -> io::Result<()> {
-        if !hub.sign_of_every_worker().await {
-            return Err(io::Error::other("a worker thread has died"));
-        }
-        let Some(stream) = self.0.stream.lock().take() else {
-            return Err(io::ErrorKind::NotConnected.into());
-        };
+    async fn next_word(&self) -> io::Result<PredecessorWord> {
+        let stream = self.0.hears.lock().take().ok_or(io::ErrorKind::NotConnected)?;
         stream.set_nonblocking(true)?;
-        let mut stream = BufReader::new(UnixStream::from_std(stream)?);
-        let word = SuccessorWord::Serves { taken: self.0.place.taken(), health };
-        stream.write_all(&passing::line_of(&word)?).await?;
         let mut line = Vec::new();
-        (&mut stream).take(LINE_BYTES as u64).read_until(b'\n', &mut line).await?;
-        match passing::word_of(&line) {
-            Ok(PredecessorWord::Yours) => Ok(()),
-            Ok(PredecessorWord::Take { .. }) => Err(io::Error::other("it says what it must not")),
-            Err(_) if line.is_empty() => Err(io::Error::other("it has turned this one down")),
-            Err(error) => Err(error),
+        let stream = BufReader::new(UnixStream::from_std(stream)?);
+        stream.take(LINE_BYTES as u64).read_until(b'\n', &mut line).await?;
+        if line.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        passing::word_of(&line)
+    }
+
+    /// Whether the predecessor has ended: it is this process's parent, as long as it lives.
+    async fn has_died(&self) -> bool {
+        let is_gone = async {
+            while std::os::unix::process::parent_id() == self.0.process {
+                tokio::time::sleep(LOOKED_EVERY).await;
+            }
+        };
+        tokio::time::timeout(GONE_WITHIN, is_gone).await.is_ok()
+    }
+
+    /// Tells the predecessor that this broker serves, once all its workers turn, and where it answers that it is well.
+    pub(super) async fn succeed(&self, hub: &Hub, health: String) {
+        hub.until_started().await;
+        let served = if hub.sign_of_every_worker().await {
+            self.say_that_it_serves(health)
+        } else {
+            Err(io::Error::other("a worker thread has died"))
+        };
+        if let Err(error) = served
+            && !self.has_died().await
+        {
+            self.give_up(&error.to_string());
+        }
+    }
+
+    fn say_that_it_serves(&self, health: String) -> io::Result<()> {
+        // From now on it may answer.
+        let stream = self.0.says.lock().take().ok_or(io::ErrorKind::NotConnected)?;
+        let word = SuccessorWord::Serves { taken: self.0.place.taken(), health };
+        passing::send_with_files(&stream, &word, &[])
+    }
+
+    fn give_up(&self, why: &str) {
+        if self.decide(HandoverOutcome::Rejected) {
+            warn!(why, process = self.0.process, "the running broker does not leave its place to this one");
+        }
+    }
+
+    /// Whether this is what becomes of it, since nothing else has been decided.
+    fn decide(&self, decided: HandoverOutcome) -> bool {
+        self.0.outcome.send_if_modified(|outcome| {
+            let is_open = *outcome == HandoverOutcome::Open;
+            if is_open && decided == HandoverOutcome::Succeeded {
+                self.0.place.leave_to_successor();
+                // Nobody uses what is left of it.
+                drop(self.0.control.lock().take());
+            }
+            if is_open {
+                *outcome = decided;
+            }
+            is_open
+        })
     }
 
     /// Whether this broker has its predecessor's place by now.
@@ -195,5 +258,71 @@ impl Predecessor {
         let mut outcome = self.0.outcome.subscribe();
         let decided = outcome.wait_for(|outcome| *outcome != HandoverOutcome::Open).await;
         decided.is_ok_and(|outcome| *outcome == HandoverOutcome::Succeeded)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    /// A process that was given a socket for commands, and the other end of its connection to the one with this id.
+    fn given(process: u32, control: &UnixListener) -> (Predecessor, StdStream) {
+        let (ours, theirs) = StdStream::pair().unwrap();
+        let sockets = vec![PassedSocket { is_control: true, held: None }];
+        let word = PredecessorWord::Take { version: HANDOVER_VERSION, sockets, is_linked: false };
+        passing::send_with_files(&ours, &word, &[control.as_fd()]).unwrap();
+        (Predecessor::receive(process, theirs).unwrap().0, ours)
+    }
+
+    fn control(name: &str) -> (std::path::PathBuf, UnixListener) {
+        let path = std::env::temp_dir().join(format!("heliostat-given-{}-{name}", std::process::id()));
+        let listener = UnixListener::bind(&path).unwrap();
+        (path, listener)
+    }
+
+    #[tokio::test]
+    async fn whoever_has_the_place_keeps_nothing_that_it_does_not_use() {
+        let (path, listener) = control("unused");
+        let (predecessor, mut other) = given(std::os::unix::process::parent_id(), &listener);
+        drop(listener);
+        drop(StdStream::connect(&path).unwrap());
+        predecessor.say_that_it_serves("/health".to_owned()).unwrap();
+        other.write_all(&passing::line_of(&PredecessorWord::Yours).unwrap()).unwrap();
+        predecessor.hear().await;
+        assert!(predecessor.has_place() && predecessor.has_succeeded().await);
+        assert_eq!(StdStream::connect(&path).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[tokio::test]
+    async fn of_a_process_that_has_died_the_place_is_taken() {
+        let (path, listener) = control("died");
+        let (predecessor, other) = given(u32::MAX, &listener);
+        drop(other);
+        predecessor.hear().await;
+        assert!(predecessor.has_succeeded().await, "nobody else is there");
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_turned_down_knows_it_from_its_start_on() {
+        let (path, listener) = control("turned-down");
+        // Of one that lives, the end of the connection says as much.
+        for (process, word) in [
+            (u32::MAX, Some(PredecessorWord::TurnedDown)),
+            (u32::MAX, Some(PredecessorWord::Yours)),
+            (std::os::unix::process::parent_id(), None),
+        ] {
+            let (predecessor, mut other) = given(process, &listener);
+            let line = word.map(|word| passing::line_of(&word).unwrap());
+            other.write_all(&line.unwrap_or_default()).unwrap();
+            drop(other);
+            predecessor.hear().await;
+            assert!(!predecessor.has_succeeded().await && !predecessor.has_place());
+        }
+        std::fs::remove_file(path).unwrap();
     }
 }

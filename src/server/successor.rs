@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::Socket;
+use rustix::net::SendFlags;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
@@ -29,10 +30,11 @@ const ENDS_WITHIN: Duration = Duration::from_secs(10);
 /// Variables that are meant for this process alone.
 const NOT_FOR_OTHERS: [&str; 4] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID"];
 
-/// A process that is to succeed this one.
+/// A process that is to succeed this one. Unless this one has left its place to it, it is turned down when this is dropped.
 #[derive(Debug)]
 pub(super) struct Successor {
     process: u32,
+    has_place: bool,
     child: Child,
     stream: BufReader<UnixStream>,
     /// This end of the link, by which the two are nodes of one broker.
@@ -120,7 +122,8 @@ impl Successor {
         // It is taken as a whole by a socket that is empty.
         ours.set_nonblocking(true)?;
         passing::send_with_files(&ours, &word, &files)?;
-        Ok(Successor { process, child, stream: BufReader::new(UnixStream::from_std(ours)?), link })
+        let stream = BufReader::new(UnixStream::from_std(ours)?);
+        Ok(Successor { process, has_place: false, child, stream, link })
     }
 
     /// Its id.
@@ -165,17 +168,41 @@ impl Successor {
     pub(super) async fn leave_place(&mut self) -> Result<(), NoSuccessor> {
         let ended = |error: io::Error| NoSuccessor::Ended(format!("has gone: {error}"));
         let line = passing::line_of(&PredecessorWord::Yours).map_err(ended)?;
-        self.stream.write_all(&line).await.map_err(ended)
+        self.stream.write_all(&line).await.map_err(ended)?;
+        self.has_place = true;
+        Ok(())
     }
 
     /// Has it end, for this broker goes on.
     pub(super) async fn turn_down(&mut self) {
-        // It ends by itself when nobody is at the other end any more.
+        // It ends by itself when it has heard this.
+        self.say_turned_down();
         let _ = self.stream.shutdown().await;
         if tokio::time::timeout(ENDS_WITHIN, self.child.wait()).await.is_err()
             && let Err(error) = self.child.kill().await
         {
             debug!(%error, "the process that was to take over cannot be ended");
+        }
+    }
+
+    /// Tells it that it is not to succeed this one, without which it would take the end of the connection for that of this
+    /// process.
+    fn say_turned_down(&self) {
+        if let Ok(line) = passing::line_of(&PredecessorWord::TurnedDown) {
+            // Nothing else has been said since its start, so there is room. It may have ended.
+            let _ = rustix::net::send(
+                self.stream.get_ref(),
+                &line,
+                SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+            );
+        }
+    }
+}
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        if !self.has_place {
+            self.say_turned_down();
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_server::ServerHandle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -27,12 +27,13 @@ const PROOFS: usize = 5;
 /// How long an upgrade waits for the end of the process before this one.
 const BEFORE_ENDS_WITHIN: Duration = Duration::from_secs(30);
 
-/// Where the admin listener tells that it is well.
-const ADMIN_HEALTH: &str = "/live";
-
 /// Has a running broker succeeded by another process. Clones are one.
 #[derive(Clone, Debug)]
-pub(crate) struct Upgrader(mpsc::Sender<UpgradeRequest>);
+pub(crate) struct Upgrader {
+    ask: mpsc::Sender<UpgradeRequest>,
+    /// Held by the one whose upgrade is under way.
+    turn: Arc<Semaphore>,
+}
 
 /// The upgrades that are asked for, and what is passed on besides the listening sockets.
 #[derive(Debug)]
@@ -62,20 +63,20 @@ pub(super) type Succeeded = (Successor, Option<RunningNode>);
 /// The way to ask for upgrades, and that on which they are heard.
 pub(super) fn upgrades(control: Option<Arc<ControlSocket>>) -> (Upgrader, Upgrades) {
     let (ask, requests) = mpsc::channel(1);
-    (Upgrader(ask), Upgrades { requests, control })
+    (Upgrader { ask, turn: Arc::new(Semaphore::new(1)) }, Upgrades { requests, control })
 }
 
 impl Upgrader {
     /// Has the broker succeeded; returns what to tell whoever asked.
     pub(crate) async fn upgrade(&self) -> ControlAnswer {
+        let Ok(_turn) = self.turn.try_acquire() else {
+            return Err("heliostat: not upgraded: an upgrade is under way already".to_owned());
+        };
         let (answer, answered) = oneshot::channel();
         let is_stopping = || Err("heliostat: not upgraded: the broker is stopping".to_owned());
-        match self.0.try_send(answer) {
+        match self.ask.send(answer).await {
             Ok(()) => answered.await.unwrap_or_else(|_| is_stopping()),
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                Err("heliostat: not upgraded: an upgrade is under way already".to_owned())
-            }
-            Err(mpsc::error::TrySendError::Closed(_)) => is_stopping(),
+            Err(_) => is_stopping(),
         }
     }
 }
@@ -155,6 +156,9 @@ impl Upgrades {
             supervision.pass_on(successor.process());
         }
         if let Err(error) = successor.leave_place().await {
+            if let Some(supervision) = of.supervision {
+                supervision.take_back();
+            }
             of.resume().await;
             successor.turn_down().await;
             return Err(error);
@@ -193,20 +197,38 @@ impl PassableSockets<'_> {
 
     /// Finds out whether the successor answers on all that it has taken.
     async fn prove(&self, taken: &[TakenSocket], health: &str) -> Result<(), String> {
-        let admin = self.admin.as_ref().map_or(&[][..], |admin| admin.sockets());
-        let all: Vec<_> = self.sockets.iter().chain(admin).collect();
         for _ in 0..PROOFS {
             let before = self.slots.counters().accepted.get();
             for socket in taken {
-                // The one for commands is used when the place has been left.
-                let Some(handle) = all.get(socket.index) else { continue };
-                let path = if handle.is_for_admin() { ADMIN_HEALTH } else { health };
-                proof::ask(&handle.watched(), *socket, path).await?;
+                // Those for commands and for who runs the broker are used when the place has been left.
+                let Some(handle) = self.sockets.get(socket.index) else { continue };
+                proof::ask(&handle.watched(), *socket, health).await?;
             }
             if self.slots.counters().accepted.get() == before {
                 return Ok(());
             }
         }
         Err("this broker has answered in the place of its successor".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_asks_while_an_upgrade_is_under_way_is_told_at_once() {
+        let (upgrader, mut upgrades) = upgrades(None);
+        let second = async {
+            let asked = upgrades.requests.recv().await.unwrap();
+            let second = upgrader.upgrade().await;
+            asked.send(Err("it fails".to_owned())).unwrap();
+            second
+        };
+        let (first, second) = tokio::join!(upgrader.upgrade(), second);
+        assert_eq!(first, Err("it fails".to_owned()));
+        assert!(second.unwrap_err().ends_with("an upgrade is under way already"));
+        drop(upgrades);
+        assert!(upgrader.upgrade().await.unwrap_err().ends_with("the broker is stopping"));
     }
 }
