@@ -375,7 +375,8 @@ impl Peers {
 
     fn find_namesakes(&mut self, now: Instant, each: &mut dyn FnMut(PeerChange)) {
         let beats =
-            |peer: &LivePeer| now < peer.heard + BEATS_WITHIN && now >= peer.appeared + NAMESAKE_AFTER;
+            // One that leaves says that it has not settled, and may take its time beside the one that has its place.
+            |peer: &LivePeer| peer.heartbeat.settled && now < peer.heard + BEATS_WITHIN && now >= peer.appeared + NAMESAKE_AFTER;
         let mut nodes_of: HashMap<&str, u32> = HashMap::new();
         if now >= self.started + NAMESAKE_AFTER {
             nodes_of.insert(&self.name, 1);

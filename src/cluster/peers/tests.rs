@@ -295,6 +295,20 @@ fn a_namesake_that_goes_on_beating_is_told_once() {
 }
 
 #[test]
+fn whoever_leaves_beside_the_one_that_has_its_place_is_no_namesake() {
+    let mut subject = Subject::new();
+    subject.hears(NodeId::new(3), heartbeat(1, "c", "one"));
+    subject.take();
+    for beat in 2..60 {
+        subject.pass(second(1));
+        subject.hears(OTHER, heartbeat(beat, "b", "one"));
+        let leaving = NodeHeartbeat { settled: false, ..heartbeat(beat, "b", "one") };
+        subject.hears(NodeId::new(3), leaving);
+    }
+    assert_eq!(subject.take(), []);
+}
+
+#[test]
 fn peers_are_bounded() {
     let mut subject = Subject::new();
     for n in 0..100_000 {
