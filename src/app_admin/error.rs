@@ -138,6 +138,12 @@ pub(crate) enum AppsError {
          try again when it has, or through another node"
     )]
     NotJoined,
+    /// Another process has read the configuration, or is about to.
+    #[error(
+        "an upgrade is under way, and the new process has the configuration as it was before: nothing has changed; try again \
+         when the upgrade is done"
+    )]
+    Upgrading,
 }
 
 /// Why what the engine has is not the apps of the cluster.
@@ -188,7 +194,8 @@ impl AppsError {
             | AppsError::EngineAway
             | AppsError::EngineRefuses(_)
             | AppsError::Unsure
-            | AppsError::NotJoined => StatusCode::SERVICE_UNAVAILABLE,
+            | AppsError::NotJoined
+            | AppsError::Upgrading => StatusCode::SERVICE_UNAVAILABLE,
             AppsError::NoFile
             | AppsError::NotFromFiles
             | AppsError::LastKey(_)

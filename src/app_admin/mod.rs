@@ -32,9 +32,10 @@ pub(crate) use view::{AppView, ListedApp};
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tracing::{error, info};
 
 use crate::cluster::documents::DocumentStore;
@@ -54,6 +55,9 @@ pub(crate) struct ManagedApps {
     /// How many apps the apps file had when it was last put in force. Held while what was loaded is, so that nothing older
     /// comes behind it.
     applying: Mutex<usize>,
+    /// Another process reads the files, to take the place of this one: what stands there is not changed meanwhile. Set under
+    /// [`Self::applying`].
+    is_held: AtomicBool,
     /// Where the apps file is known to have been, so that it need not be looked for with every change.
     known_file: Mutex<Option<PathBuf>>,
     /// Who is to read the file.
@@ -79,6 +83,7 @@ impl ManagedApps {
         ManagedApps {
             loader: AppsLoader::new(load),
             applying: Mutex::new(0),
+            is_held: AtomicBool::new(false),
             known_file: Mutex::default(),
             reader: Reader::Maker,
             shared: OnceLock::new(),
@@ -157,7 +162,7 @@ impl ManagedApps {
     /// Why it cannot be; nothing has changed then, unless it says otherwise.
     pub(crate) fn reload(&self, in_force: &dyn InForce) -> Result<(Loaded, PutInForce), ReloadFailure> {
         // Until it is in force nobody else changes the apps.
-        let mut applying = self.applying.lock();
+        let mut applying = self.begin()?;
         if let Some(shared) = self.shared.get() {
             let reloaded =
                 shared.reload(&mut Effect { loader: &self.loader, in_force, apps_of_file: &mut applying });
@@ -173,6 +178,24 @@ impl ManagedApps {
         let done = in_force.put_all(loaded.config.clone(), &mut || Ok(()))?;
         *applying = loaded.apps_of_file();
         Ok((loaded, done))
+    }
+
+    /// From now on nothing is read again and the files are not changed, when what is under way is done: another process reads
+    /// them. What is the cluster's goes on.
+    pub(crate) fn hold(&self) {
+        let _applying = self.applying.lock();
+        self.is_held.store(true, Ordering::Relaxed);
+    }
+
+    /// The other process has not taken the place.
+    pub(crate) fn release(&self) {
+        self.is_held.store(false, Ordering::Relaxed);
+    }
+
+    /// Begins to put something of the files in force.
+    fn begin(&self) -> Result<MutexGuard<'_, usize>, AppsError> {
+        let applying = self.applying.lock();
+        if self.is_held.load(Ordering::Relaxed) { Err(AppsError::Upgrading) } else { Ok(applying) }
     }
 
     /// All apps as they stand in the files, in their order.
@@ -255,7 +278,7 @@ impl ManagedApps {
         edited: &[u8],
         (id, in_force): (&str, &dyn InForce),
     ) -> Result<AppChanged, AppsError> {
-        let mut applying = self.applying.lock();
+        let mut applying = self.begin()?;
         let loaded = self.loader.load_with(path, Some(edited)).map_err(|errors| refused(&errors))?;
         if loaded.missing.is_some() && !in_force.may_have_other_apps() {
             return Err(AppsError::LastApp(id.to_owned()));

@@ -190,7 +190,7 @@ impl BoundServer {
             let joined = joined_unless(joining.join(&parts.hub), shutdown.as_mut(), heard).await?;
             // It is to stop before it has served anybody.
             let Some(mut joined) = joined else { return begun.end_unserved().await };
-            if let Some((managed, documents)) = self.managed.zip(joined.take_documents()) {
+            if let Some((managed, documents)) = self.managed.clone().zip(joined.take_documents()) {
                 let failure = joined.failure().clone();
                 shared_apps::keep(managed, reloader.clone(), documents, failure).await?;
             }
@@ -228,6 +228,7 @@ impl BoundServer {
                 supervision: supervision.as_ref(),
                 hub: &hub,
                 links: links.clone(),
+                managed: self.managed,
             };
             Upgrades::until_succeeded(self.upgrades, passable).await
         });

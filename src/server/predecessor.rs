@@ -307,18 +307,13 @@ mod tests {
         std::fs::remove_file(path).unwrap();
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn whoever_is_turned_down_knows_it_from_its_start_on() {
         let (path, listener) = control("turned-down");
-        // Of one that lives, the end of the connection says as much.
-        for (process, word) in [
-            (u32::MAX, Some(PredecessorWord::TurnedDown)),
-            (u32::MAX, Some(PredecessorWord::Yours)),
-            (std::os::unix::process::parent_id(), None),
-        ] {
-            let (predecessor, mut other) = given(process, &listener);
-            let line = word.map(|word| passing::line_of(&word).unwrap());
-            other.write_all(&line.unwrap_or_default()).unwrap();
+        // The place is nobody's who has not said that it serves.
+        for word in [PredecessorWord::TurnedDown, PredecessorWord::Yours] {
+            let (predecessor, mut other) = given(u32::MAX, &listener);
+            other.write_all(&passing::line_of(&word).unwrap()).unwrap();
             drop(other);
             predecessor.hear().await;
             assert!(!predecessor.has_succeeded().await && !predecessor.has_place());

@@ -230,9 +230,7 @@ impl Stop {
     fn rate(&self) -> usize {
         match (self.reason, self.config.server.drain_connections_per_second) {
             (StopReason::TurnedDown, _) => 0,
-            (StopReason::Succeeded, 0) => {
-                (self.hub.sockets().len() / SUCCEEDED_WITHIN).max(FEWEST_AT_A_TIME)
-            }
+            (StopReason::Succeeded, 0) => (self.hub.sockets().len() / SUCCEEDED_WITHIN).max(FEWEST_AT_A_TIME),
             (StopReason::Asked | StopReason::Succeeded, rate) => rate,
         }
     }

@@ -9,8 +9,8 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::Socket;
 use rustix::net::SendFlags;
+use socket2::Socket;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
@@ -190,11 +190,8 @@ impl Successor {
     fn say_turned_down(&self) {
         if let Ok(line) = passing::line_of(&PredecessorWord::TurnedDown) {
             // Nothing else has been said since its start, so there is room. It may have ended.
-            let _ = rustix::net::send(
-                self.stream.get_ref(),
-                &line,
-                SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
-            );
+            let _ =
+                rustix::net::send(self.stream.get_ref(), &line, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
         }
     }
 }

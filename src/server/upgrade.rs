@@ -17,6 +17,7 @@ use super::listening::{self, SocketHandle};
 use super::passing::TakenSocket;
 use super::proof;
 use super::successor::{NoSuccessor, Successor};
+use crate::app_admin::ManagedApps;
 use crate::cluster::RunningNode;
 use crate::hub::Hub;
 use crate::net::slots::ConnectionSlots;
@@ -55,6 +56,8 @@ pub(super) struct PassableSockets<'a> {
     pub(super) hub: &'a Arc<Hub>,
     /// How the two are nodes of one broker, where no engine has them be that.
     pub(super) links: Links,
+    /// The files that the successor reads, too.
+    pub(super) managed: Option<Arc<ManagedApps>>,
 }
 
 /// What has come of an upgrade: the process that has taken over, and this one's node, where it is one by the link between them.
@@ -112,6 +115,7 @@ impl Upgrades {
         if timeout(BEFORE_ENDS_WITHIN, of.links.until_alone()).await.is_err() {
             return Err(NoSuccessor::StillSucceeding);
         }
+        of.hold_files().await;
         let mut link = None;
         match self.hand_over(of, &mut link).await {
             Ok(successor) => {
@@ -124,6 +128,9 @@ impl Upgrades {
             Err(error) => {
                 if let Some(link) = link {
                     link.end().await;
+                }
+                if let Some(managed) = &of.managed {
+                    managed.release();
                 }
                 Err(error)
             }
@@ -180,6 +187,14 @@ impl Upgrades {
 }
 
 impl PassableSockets<'_> {
+    /// Has nothing be read again and no file be changed from now on: it would be in force here, and not in the successor.
+    async fn hold_files(&self) {
+        if let Some(managed) = self.managed.clone() {
+            // Whoever changes something at this moment holds it for as long as that takes.
+            let _ = actix_web::rt::task::spawn_blocking(move || managed.hold()).await;
+        }
+    }
+
     /// Accepts nothing any more; what comes waits, or is accepted by the successor.
     async fn pause(&self) {
         if let Some(admin) = &self.admin {
