@@ -175,7 +175,7 @@ impl<A: Adapter> ClusterNode<A> {
             && now.checked_sub(WITHIN_WHEN_BEHIND).is_some_and(|then| !self.awaited.is_late(subject, then))
     }
 
-    /// Delivers all that is awaited: the bus is away.
+    /// Delivers all that is awaited: the bus is away, or this node ends.
     pub(super) fn deliver_all_awaited(&self) {
         for (subject, last) in self.awaited.since(None) {
             self.deliver_awaited(&subject, last, None);

@@ -444,6 +444,10 @@ impl<A: Adapter> Bus for ClusterNode<A> {
         ClusterNode::is_away(self)
     }
 
+    fn deliver_awaited(&self) {
+        self.deliver_all_awaited();
+    }
+
     fn decides(&self, app_id: &str, channel: &ChannelName, by: NodeId) -> bool {
         let is_unheard = by == self.me && self.is_away();
         if self.standing.is_of_two() {

@@ -59,6 +59,9 @@ pub(crate) trait Bus: Send + Sync {
     /// Whether it is known to be away.
     fn is_away(&self) -> bool;
 
+    /// Delivers what was accepted here and is awaited from the engine: when it comes back, nobody is here any more.
+    fn deliver_awaited(&self);
+
     /// Whether this node is (one of) those that tell the backend of a change of the channel that was made on node `by`. While
     /// the bus is away nobody else hears of this node's own.
     fn decides(&self, app_id: &str, channel: &ChannelName, by: NodeId) -> bool;

@@ -47,6 +47,8 @@ struct FakeState {
     told: Vec<Fact>,
     demand: BackendDemand,
     notices: Vec<HandedNotice>,
+    /// Nothing is awaited any more.
+    is_rid_of_awaited: bool,
 }
 
 /// What it was given for backends elsewhere: as `Debug` prints it, with the groups.
@@ -94,6 +96,11 @@ impl FakeBus {
     /// From now on another node tells what this one has held back.
     pub(crate) fn hand_over(&self) {
         self.0.lock().has_handed_over = true;
+    }
+
+    /// Whether it was told to deliver what is awaited.
+    pub(crate) fn is_rid_of_awaited(&self) -> bool {
+        self.0.lock().is_rid_of_awaited
     }
 
     /// From now on it is known to be away.
@@ -273,6 +280,10 @@ impl Bus for FakeBus {
 
     fn is_away(&self) -> bool {
         self.0.lock().is_away
+    }
+
+    fn deliver_awaited(&self) {
+        self.0.lock().is_rid_of_awaited = true;
     }
 
     fn has_handed_over(&self) -> bool {

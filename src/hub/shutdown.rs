@@ -155,6 +155,9 @@ impl Hub {
     pub async fn drain(&self, between: impl FnOnce()) {
         // Those that have died hold nobody up.
         let _ = self.turn_of_every_worker().await;
+        if let Some(bus) = self.bus() {
+            bus.deliver_awaited();
+        }
         between();
         let shutdown = self.shutdown().unwrap_or(Shutdown::Soon);
         let (code, reason) = (shutdown.code(), shutdown.sentence());

@@ -2,6 +2,7 @@
 
 use crate::channel::{Fact, Member};
 use crate::connection::{Cleanup, Join, JoinNumber};
+use crate::hub::Shutdown;
 use crate::hub::fake_bus::FakeBus;
 
 use super::*;
@@ -30,6 +31,18 @@ async fn end(worker: &Worker, client: &Rc<Client>, subscriptions: Vec<ChannelNam
     while worker.hub().is_connected(client.app(), client.socket_id()) {
         tokio::task::yield_now().await;
     }
+}
+
+#[test]
+fn what_comes_back_from_the_engine_is_delivered_before_those_who_await_it_are_closed() {
+    with_bus(async |hub, worker, bus| {
+        let app = hub.state_by_key("k").unwrap();
+        let (client, _) = client(worker, &app);
+        hub.stop_work(Shutdown::Soon);
+        assert!(!bus.is_rid_of_awaited());
+        let is_here = || hub.is_connected(&app, client.socket_id());
+        hub.drain(|| assert!(bus.is_rid_of_awaited() && is_here())).await;
+    });
 }
 
 #[test]
