@@ -177,11 +177,9 @@ impl BoundServer {
         let mut shutdown = pin!(shutdown);
         let BoundServer { parts, reloader, files, supervision, predecessor, .. } = self;
         let per_worker = files.bounds.per_worker;
-        if let Some(predecessor) = predecessor.clone() {
-            actix_web::rt::spawn(async move { predecessor.hear().await });
-        }
+        hear(predecessor.as_ref());
         // Those who run the broker are answered by the one that has the place.
-        let (admin, later) = if predecessor.is_some() { (None, self.admin) } else { (self.admin, None) };
+        let (later, admin) = self.admin.map_or((None, None), |admin| in_time(admin, predecessor.as_ref()));
         let begun = BegunServer::begin(&parts, self.hooks, self.usage, self.sockets, admin, per_worker)?;
         let mut node = None;
         if let Some(joining) = self.joining {
@@ -190,10 +188,7 @@ impl BoundServer {
             let joined = joined_unless(joining.join(&parts.hub), shutdown.as_mut(), heard).await?;
             // It is to stop before it has served anybody.
             let Some(mut joined) = joined else { return begun.end_unserved().await };
-            if let Some((managed, documents)) = self.managed.clone().zip(joined.take_documents()) {
-                let failure = joined.failure().clone();
-                shared_apps::keep(managed, reloader.clone(), documents, failure).await?;
-            }
+            keep_apps(&mut joined, self.managed.clone(), &reloader).await?;
             node = Some(joined);
         }
         let links = Links::new(&parts.config);
@@ -216,10 +211,7 @@ impl BoundServer {
         let supervising = supervised.map(|all| actix_web::rt::spawn(in_place(predecessor.clone(), all)));
         succeed(predecessor.as_ref(), &hub, &config);
         let succession = in_place(predecessor.clone(), async {
-            if let Some(later) = later {
-                let serving = later.serve(&config);
-                admin = serving.inspect_err(|error| error!(%error, "the admin listener is not served")).ok();
-            }
+            admin = admin.take().or_else(|| serve_in_place(later, &config));
             let passable = PassableSockets {
                 sockets: &mut handles,
                 admin: admin.as_mut(),
@@ -240,18 +232,13 @@ impl BoundServer {
         watching.iter().for_each(|watching| watching.abort());
         let (successor, linked) = succeeded.unzip();
         let node = node.or(linked.flatten()).or_else(|| links.take_before());
-        let reason = match &predecessor {
-            _ if successor.is_some() => StopReason::Succeeded,
-            Some(predecessor) if !predecessor.has_place() => StopReason::TurnedDown,
-            _ => StopReason::Asked,
-        };
-        let patience = self.patience.clone();
+        let reason = reason(successor.is_some(), predecessor.as_ref());
         let stop = Stop {
             config,
             hub,
             readiness,
             slots,
-            patience: patience.clone(),
+            patience: self.patience,
             supervision: supervision.filter(|_| reason != StopReason::TurnedDown),
             wire,
             test_mode,
@@ -264,17 +251,8 @@ impl BoundServer {
             node,
             reason,
         };
-        // Who is asked to stop when another one has taken over has not been asked before.
-        let asked = async {
-            match reason {
-                StopReason::Succeeded => shutdown.await,
-                StopReason::Asked | StopReason::TurnedDown => std::future::pending().await,
-            }
-        };
-        let stopped = hurried_by(stop.run(handle, running), asked, &patience).await;
-        if let Some(keeper) = keeper {
-            keeper.end().await;
-        }
+        let stopped = stop.run_until_asked(handle, running, shutdown).await;
+        end(keeper).await;
         supervising.iter().for_each(|supervising| supervising.abort());
         stopped
     }
@@ -319,9 +297,7 @@ impl BegunServer {
             admin.close().await;
             admin.end().await;
         }
-        if let Some(keeper) = self.keeper {
-            keeper.end().await;
-        }
+        end(self.keeper).await;
         Ok(())
     }
 }
@@ -336,21 +312,50 @@ async fn in_place<T>(predecessor: Option<Predecessor>, work: impl Future<Output 
     work.await
 }
 
-/// Does this, and does not take its time any more from when on `asked` is ready.
-async fn hurried_by<T>(
-    work: impl Future<Output = T>,
-    asked: impl Future<Output = ()>,
-    patience: &Patience,
-) -> T {
-    let mut work = pin!(work);
-    tokio::select! {
-        biased;
-        done = &mut work => return done,
-        () = asked => {
-            patience.end();
-        }
+/// Has a node that has joined have the apps of its cluster, where they are of files.
+async fn keep_apps(
+    node: &mut RunningNode,
+    managed: Option<Arc<ManagedApps>>,
+    reloader: &Reloader,
+) -> io::Result<()> {
+    let Some((managed, documents)) = managed.zip(node.take_documents()) else { return Ok(()) };
+    shared_apps::keep(managed, reloader.clone(), documents, node.failure().clone()).await
+}
+
+/// Hears what the broker before this one says, if there is one.
+fn hear(predecessor: Option<&Predecessor>) {
+    if let Some(predecessor) = predecessor.cloned() {
+        actix_web::rt::spawn(async move { predecessor.hear().await });
     }
-    work.await
+}
+
+/// The listener as the one that is served in the place of another broker, or as the one that is served at once.
+fn in_time(
+    admin: AdminListener,
+    predecessor: Option<&Predecessor>,
+) -> (Option<AdminListener>, Option<AdminListener>) {
+    if predecessor.is_some() { (Some(admin), None) } else { (None, Some(admin)) }
+}
+
+/// Serves the admin listener, if there is one, now that this broker has its place. Without it the broker serves its clients.
+fn serve_in_place(admin: Option<AdminListener>, config: &Config) -> Option<ServingAdmin> {
+    let serving = admin?.serve(config);
+    serving.inspect_err(|error| error!(%error, "the admin listener is not served")).ok()
+}
+
+/// Why a broker ends that has not ended by a fault.
+fn reason(is_succeeded: bool, predecessor: Option<&Predecessor>) -> StopReason {
+    match predecessor {
+        _ if is_succeeded => StopReason::Succeeded,
+        Some(predecessor) if !predecessor.has_place() => StopReason::TurnedDown,
+        _ => StopReason::Asked,
+    }
+}
+
+async fn end(keeper: Option<UsageKeeper>) {
+    if let Some(keeper) = keeper {
+        keeper.end().await;
+    }
 }
 
 /// Tells the broker before this one, if there is one, that this one serves, and takes its place.

@@ -83,12 +83,31 @@ pub(super) struct Stop {
 }
 
 impl Stop {
-    /// Ends everything, within the grace period and a moment.
-    pub(super) async fn run(
-        mut self,
+    /// Ends everything as [`Stop::run`] does. One that another process has succeeded does not take its time any more when it is
+    /// `asked` to stop; any other one has been asked.
+    pub(super) async fn run_until_asked(
+        self,
         server: ServerHandle,
         running: JoinHandle<io::Result<()>>,
+        asked: impl Future<Output = ()>,
     ) -> io::Result<()> {
+        if self.reason != StopReason::Succeeded {
+            return self.run(server, running).await;
+        }
+        let patience = self.patience.clone();
+        let mut ends = pin!(self.run(server, running));
+        tokio::select! {
+            biased;
+            ended = &mut ends => return ended,
+            () = asked => {
+                patience.end();
+            }
+        }
+        ends.await
+    }
+
+    /// Ends everything, within the grace period and a moment.
+    async fn run(mut self, server: ServerHandle, running: JoinHandle<io::Result<()>>) -> io::Result<()> {
         if self.reason == StopReason::Asked {
             self.readiness.drain("the broker is stopping");
         }
