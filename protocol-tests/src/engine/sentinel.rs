@@ -102,10 +102,8 @@ impl Watched {
         flags.is_some_and(|flags| flags == "master")
             && self.replica_is_known()
             && self.servers.iter().all(|server| {
-                let (field, wanted) = match server.port() == port {
-                    true => ("role", "master"),
-                    false => ("master_link_status", "up"),
-                };
+                let (field, wanted) =
+                    if server.port() == port { ("role", "master") } else { ("master_link_status", "up") };
                 server.info("replication", field).as_deref() == Some(wanted)
             })
     }
