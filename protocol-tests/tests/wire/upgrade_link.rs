@@ -49,6 +49,7 @@ impl Load {
 }
 
 /// Publishes numbered events on a connection that is kept, and sees no error.
+#[expect(clippy::disallowed_methods, reason = "it waits for nothing: it is the pace of a backend")]
 fn publish(load: &Load, publisher: usize) {
     let mut connection = Connection::open(&load.target);
     for number in 1.. {
