@@ -200,9 +200,7 @@ impl BoundServer {
         let handle = server.handle();
         let ServiceParts { hub, config, wire, test_mode, readiness, slots, relays, .. } = parts;
         files.tell();
-        warn_of_slow_drain(&config, &handles);
-        let workers = hub.worker_count();
-        info!(%address, listeners = count, workers, apps = config.apps.len(), "serving");
+        tell_what_is_served((address, count), &hub, &config, &handles);
         let mut running = actix_web::rt::spawn(server);
         let watching = self.certificates.map(|certificates| actix_web::rt::spawn(tls::watch(certificates)));
         let accepting =
@@ -364,6 +362,18 @@ fn succeed(predecessor: Option<&Predecessor>, hub: &Arc<Hub>, config: &Config) {
         let (hub, health) = (Arc::clone(hub), format!("{}/health", config.server.path_prefix));
         actix_web::rt::spawn(async move { predecessor.succeed(&hub, health).await });
     }
+}
+
+/// Tells the log what is served from now on, by a broker of so many listeners.
+fn tell_what_is_served(
+    (address, listeners): (SocketAddr, usize),
+    hub: &Hub,
+    config: &Config,
+    sockets: &[SocketHandle],
+) {
+    warn_of_slow_drain(config, sockets);
+    let workers = hub.worker_count();
+    info!(%address, listeners, workers, apps = config.apps.len(), "serving");
 }
 
 /// Warns of a setting that keeps new connections waiting.
