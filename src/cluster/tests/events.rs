@@ -106,6 +106,7 @@ fn what_does_not_come_back_is_delivered_once_and_in_order_and_counted() {
     // Twice from the engine is once.
     a.faults.next(subject("news"), 1, Fate::ArrivesTwice);
     ["3", "4", "5"].iter().for_each(|text| a.publish_and_wait("news", text));
+    until("the other node has heard all", || there.events().len() == 5);
     engine.halt();
     a.publish_and_wait("news", "6");
     until("all", || here.events() == ["1", "2", "3", "4", "5", "6"]);
