@@ -322,7 +322,9 @@ impl Simulation {
         }
         for room in 0..20 {
             let channel = format!("room-{room}");
-            let decides = |node: &&SimulatedNode| node.peers.deciders().decides("1", &channel, self.now);
+            let decides = |node: &&SimulatedNode| {
+                node.peers.deciders().decides("1", &channel, Duration::ZERO, self.now)
+            };
             assert_eq!(self.nodes.iter().filter(decides).count(), 1, "one decides for {channel}");
         }
     }

@@ -316,7 +316,7 @@ impl<A: Adapter> ClusterNode<A> {
             let tagged = peers.iter().filter(|(_, peer)| is_any || peer.heartbeat.socket_tag == tag);
             tagged.map(|(node, _)| node).collect()
         };
-        let nodes = if self.is_away() { Vec::new() } else { tagged(&self.peers.lock()) };
+        let nodes = if self.is_in_trouble() { Vec::new() } else { tagged(&self.peers.lock()) };
         for node in &nodes {
             self.say(&Subject::Node(*node), WordKind::Direct, content(), None);
         }
@@ -427,7 +427,7 @@ impl<A: Adapter> Bus for ClusterNode<A> {
             // The other one is told when it is announced.
             return Err(BusAway);
         }
-        let this = self.this.upgrade().filter(|_| !self.is_away()).ok_or(BusAway)?;
+        let this = self.this.upgrade().filter(|_| !self.is_in_trouble()).ok_or(BusAway)?;
         self.runtime.spawn(this.tell_miss(subject_of(app, channel), app.app().cache_ttl));
         Ok(())
     }
@@ -441,42 +441,42 @@ impl<A: Adapter> Bus for ClusterNode<A> {
     }
 
     fn is_away(&self) -> bool {
-        ClusterNode::is_away(self)
+        self.is_in_trouble()
     }
 
     fn deliver_awaited(&self) {
         self.deliver_all_awaited();
     }
 
-    fn decides(&self, app_id: &str, channel: &ChannelName, by: NodeId) -> bool {
-        let is_unheard = by == self.me && self.is_away();
+    fn decides(&self, app_id: &str, channel: &ChannelName, by: NodeId, ago: Duration) -> bool {
+        let is_unheard = by == self.me && self.is_in_trouble();
         if self.standing.is_of_two() {
             return is_unheard || self.standing.tells(by == self.me, self.the_other(), self.is_leaving());
         }
-        is_unheard || self.deciders.load().decides(app_id, channel.as_str(), Instant::now())
+        is_unheard || self.deciders.load().decides(app_id, channel.as_str(), ago, Instant::now())
     }
 
-    fn deaths(&self) -> u64 {
+    fn departures(&self) -> u64 {
         if self.standing.is_of_two() {
             return u64::from(self.peers.lock().lost().is_some());
         }
-        self.deciders.load().deaths()
+        self.deciders.load().departures()
     }
 
-    fn inherits(&self, app_id: &str, channel: &ChannelName, then: Instant) -> bool {
+    fn inherits(&self, app_id: &str, channel: &ChannelName, ago: Duration, then: Instant) -> bool {
         if self.standing.is_of_two() {
             // The other one has told what there was to tell until then, but for the last.
             let is_last = |lost: Instant| then <= lost && lost < then + TOLD_WITHIN;
             return self.peers.lock().lost().is_some_and(is_last);
         }
-        self.deciders.load().inherits(app_id, channel.as_str(), then)
+        self.deciders.load().inherits(app_id, channel.as_str(), ago, then)
     }
 
-    fn has_peers(&self) -> bool {
+    fn has_peers(&self, ago: Duration) -> bool {
         if self.standing.is_of_two() {
             return self.standing.is_survived(self.the_other());
         }
-        self.deciders.load().has_others()
+        self.deciders.load().has_others(ago, Instant::now())
     }
 
     fn has_handed_over(&self) -> bool {

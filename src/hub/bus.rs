@@ -62,19 +62,22 @@ pub(crate) trait Bus: Send + Sync {
     /// Delivers what was accepted here and is awaited from the engine: when it comes back, nobody is here any more.
     fn deliver_awaited(&self);
 
-    /// Whether this node is (one of) those that tell the backend of a change of the channel that was made on node `by`. While
-    /// the bus is away nobody else hears of this node's own.
-    fn decides(&self, app_id: &str, channel: &ChannelName, by: NodeId) -> bool;
+    /// Whether this node is (one of) those that tell the backend of a change of the channel that was made on node `by`. Whether
+    /// there is something to tell, those know that decided so `ago`: one of them does, if one is left. While the bus is away
+    /// nobody else hears of this node's own.
+    fn decides(&self, app_id: &str, channel: &ChannelName, by: NodeId, ago: Duration) -> bool;
 
-    /// How many nodes have died, as far as this one knows. It has grown before anything is decided otherwise because of it.
-    fn deaths(&self) -> u64;
+    /// How many nodes have died or stopped deciding, as far as this one knows. It has grown before anything is decided
+    /// otherwise because of it.
+    fn departures(&self) -> u64;
 
-    /// Whether this node decides now for a change of the channel of then, which was another's to tell that has died since.
-    fn inherits(&self, app_id: &str, channel: &ChannelName, then: Instant) -> bool;
+    /// Whether this node decides now for a change of the channel that was another's to tell `then`, which has gone since and may
+    /// not have told it. Those who decided so long `ago`, before then, know whether there is something to tell.
+    fn inherits(&self, app_id: &str, channel: &ChannelName, ago: Duration, then: Instant) -> bool;
 
-    /// Whether there are other nodes that decide and go on doing so. What this one leaves untold when it stops, one of them
-    /// tells.
-    fn has_peers(&self) -> bool;
+    /// Whether there are other nodes that decided so long `ago`, and go on doing so. What this one leaves untold when it stops,
+    /// one of them tells.
+    fn has_peers(&self, ago: Duration) -> bool;
 
     /// Whether another node tells from now on what this one has held back until now, although it was this one's to tell.
     fn has_handed_over(&self) -> bool;

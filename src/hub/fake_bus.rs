@@ -30,9 +30,12 @@ struct FakeState {
     me: Option<NodeId>,
     /// There is no other node.
     is_alone: bool,
-    /// Nodes that have died, and when the last one did.
-    deaths: u64,
-    died: Option<Instant>,
+    /// This node has decided for so long, and the others have; if not for ever.
+    decided_for: Option<Duration>,
+    others_decided_for: Option<Duration>,
+    /// Nodes that have gone, and when the last one did.
+    departures: u64,
+    gone: Option<Instant>,
     /// Another node tells what this one has held back.
     has_handed_over: bool,
     claims: BTreeMap<ChannelName, i64>,
@@ -80,11 +83,21 @@ impl FakeBus {
         self.0.lock().is_bystander = !decides;
     }
 
+    /// This node has decided for so long.
+    pub(crate) fn come(&self, decided_for: Duration) {
+        self.0.lock().decided_for = Some(decided_for);
+    }
+
+    /// The others have decided for so long.
+    pub(crate) fn others_come(&self, decided_for: Duration) {
+        self.0.lock().others_decided_for = Some(decided_for);
+    }
+
     /// The node that decides has died now; this one decides from now on, or again another one.
     pub(crate) fn decider_dies(&self, decides: bool, now: Instant) {
         let mut state = self.0.lock();
-        state.deaths += 1;
-        state.died = Some(now);
+        state.departures += 1;
+        state.gone = Some(now);
         state.is_bystander = !decides;
     }
 
@@ -251,22 +264,24 @@ impl Bus for FakeBus {
         if state.is_away { Err(BusAway) } else { Ok(()) }
     }
 
-    fn decides(&self, _: &str, _: &ChannelName, by: NodeId) -> bool {
+    fn decides(&self, _: &str, _: &ChannelName, by: NodeId, ago: Duration) -> bool {
         let state = self.0.lock();
-        !state.is_bystander || state.is_away && state.me == Some(by)
+        let was_there = state.decided_for.is_none_or(|since| ago < since);
+        !state.is_bystander && was_there || state.is_away && state.me == Some(by)
     }
 
-    fn deaths(&self) -> u64 {
-        self.0.lock().deaths
+    fn departures(&self) -> u64 {
+        self.0.lock().departures
     }
 
-    fn inherits(&self, _: &str, _: &ChannelName, then: Instant) -> bool {
+    fn inherits(&self, _: &str, _: &ChannelName, _: Duration, then: Instant) -> bool {
         let state = self.0.lock();
-        !state.is_bystander && state.died.is_some_and(|died| died >= then)
+        !state.is_bystander && state.gone.is_some_and(|gone| gone >= then)
     }
 
-    fn has_peers(&self) -> bool {
-        !self.0.lock().is_alone
+    fn has_peers(&self, ago: Duration) -> bool {
+        let state = self.0.lock();
+        !state.is_alone && state.others_decided_for.is_none_or(|since| ago < since)
     }
 
     fn listen(&self, _: &AppState, demand: BackendDemand) {

@@ -1,4 +1,4 @@
-//! What was left to other nodes of late: where the one that was to tell it has died, another one does.
+//! What was left to other nodes of late: where the one that was to tell it has gone, another one does.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -11,8 +11,16 @@ const KEPT_FOR: Duration = Duration::from_secs(30);
 /// The events of one app that were left to other nodes, in the order in which they were.
 #[derive(Debug)]
 pub(super) struct LeftEvents {
-    events: VecDeque<(Instant, IdentifiedEvent)>,
+    events: VecDeque<LeftEvent>,
     most: usize,
+}
+
+/// An event that was left then, and had been held back for so long.
+#[derive(Debug)]
+struct LeftEvent {
+    then: Instant,
+    identified: IdentifiedEvent,
+    held_for: Duration,
 }
 
 impl LeftEvents {
@@ -21,10 +29,10 @@ impl LeftEvents {
         LeftEvents { events: VecDeque::new(), most }
     }
 
-    /// Another node is to tell this one.
-    pub(super) fn keep(&mut self, identified: IdentifiedEvent, now: Instant) {
+    /// Another node is to tell this one, which was held back for so long.
+    pub(super) fn keep(&mut self, identified: IdentifiedEvent, held_for: Duration, now: Instant) {
         self.forget(now);
-        self.events.push_back((now, identified));
+        self.events.push_back(LeftEvent { then: now, identified, held_for });
         if self.events.len() > self.most {
             self.events.pop_front();
         }
@@ -32,7 +40,8 @@ impl LeftEvents {
 
     /// Forgets what was left too long ago.
     pub(super) fn forget(&mut self, now: Instant) {
-        while self.events.front().is_some_and(|(then, _)| now.saturating_duration_since(*then) > KEPT_FOR) {
+        let is_old = |left: &LeftEvent| now.saturating_duration_since(left.then) > KEPT_FOR;
+        while self.events.front().is_some_and(is_old) {
             self.events.pop_front();
         }
         if self.events.is_empty() && self.events.capacity() > 1024 {
@@ -47,11 +56,11 @@ impl LeftEvents {
     /// Takes those out that are this node's to tell by now, in their order.
     pub(super) fn take(
         &mut self,
-        is_inherited: impl Fn(&IdentifiedEvent, Instant) -> bool,
+        is_inherited: impl Fn(&IdentifiedEvent, Duration, Instant) -> bool,
     ) -> Vec<IdentifiedEvent> {
         let mut taken = Vec::new();
-        self.events.retain(|(then, identified)| {
-            let is_inherited = is_inherited(identified, *then);
+        self.events.retain(|LeftEvent { then, identified, held_for }| {
+            let is_inherited = is_inherited(identified, *held_for, *then);
             if is_inherited {
                 taken.push(identified.clone());
             }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -146,7 +146,7 @@ impl Listener for WebhookListener {
             let origin = notice.origin().unwrap_or_else(|| hub.own_change(hub.next_version()));
             self.decision.learn(hub);
             let identified = IdentifiedEvent { event, origin };
-            let is_ours = self.decision.is_ours(app.id(), &identified);
+            let is_ours = self.decision.is_ours(app.id(), &identified, Duration::ZERO);
             if !is_ours && !self.has_room_for_others(&identified.event) {
                 return self.leave(&identified.event);
             }
@@ -226,7 +226,7 @@ mod tests {
             Arc::new([WebhookEndpoint::new("http://localhost/").unwrap()]),
             BatchQueueBounds { events, bytes },
             Arc::default(),
-            Decision::default(),
+            Decision::new(Duration::ZERO),
         )
     }
 

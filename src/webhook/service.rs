@@ -167,7 +167,7 @@ impl Webhooks {
     ) -> (Arc<WebhookListener>, Vec<Arc<EndpointSender>>) {
         let delivery = &context.delivery;
         let suppressor = Suppressor::new(delivery.removal_delay, delivery.queue_events);
-        let decision = Decision::default();
+        let decision = Decision::new(delivery.removal_delay);
         let counts = || Arc::clone(&context.counts);
         let (listener, receiver) =
             listener(config.endpoints.clone().into(), delivery.bounds(), counts(), decision.clone());

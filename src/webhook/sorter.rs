@@ -1,9 +1,10 @@
 //! Sorts the events of one app: what is told now, what is held back, and what is left to another node.
 //!
-//! Every node of a cluster holds the same removals back. Which of them tells one is decided when it has waited long enough,
-//! so that it is not lost when the node that would have told it is gone by then; and whoever was to tell it when it was put by
-//! does so in any case, as whoever decides by then may not have been there. What is left to another node is kept for a while:
-//! a node is known to be dead only some seconds after it has died.
+//! Every node of a cluster holds the removals back that it has heard of. Which of them tells one is decided when it has waited
+//! long enough: of those that decided when it was put by, one that is still there, so that it is neither lost with a node that
+//! has gone by then, nor left to one that has come since. In the same way what takes a removal back is left to those who know of
+//! it, or know that there is none. What is left to another node is kept for a while: that a node has died is known only some
+//! seconds later.
 
 use std::time::{Duration, Instant};
 
@@ -12,9 +13,6 @@ use super::event_id::IdentifiedEvent;
 use super::left_events::LeftEvents;
 use super::suppress::Suppressor;
 use crate::hub::HeldRemoval;
-
-/// How far apart the clocks of two nodes are at most that time the same removal.
-const NEARLY: Duration = Duration::from_secs(1);
 
 /// The events of one app on their way to its endpoints.
 #[derive(Debug)]
@@ -31,8 +29,8 @@ struct Judge {
     app_id: String,
     decision: Decision,
     left: LeftEvents,
-    /// How many nodes had died when it was last looked at.
-    deaths: u64,
+    /// How many nodes had gone when it was last looked at.
+    departures: u64,
 }
 
 /// What becomes of an event.
@@ -47,7 +45,7 @@ pub(super) enum Sorted {
 impl Sorter {
     /// For an app, with what holds its removals back. So much is kept of what is left to other nodes.
     pub(super) fn new(app_id: String, suppressor: Suppressor, decision: Decision, most_left: usize) -> Self {
-        let judge = Judge { app_id, decision, left: LeftEvents::new(most_left), deaths: 0 };
+        let judge = Judge { app_id, decision, left: LeftEvents::new(most_left), departures: 0 };
         Sorter { suppressor, is_stopping: false, judge }
     }
 
@@ -82,23 +80,23 @@ impl Sorter {
     ) {
         self.due(now, &mut each);
         let Sorter { suppressor, judge, .. } = self;
-        suppressor.add(identified, is_ours, now, |identified, was_ours| {
+        suppressor.add(identified, is_ours, now, |identified, was_ours, held_for| {
             let is_ours = if identified.event.is_removal() {
-                judge.is_still_ours(&identified, was_ours)
+                judge.is_still_ours(&identified, was_ours, held_for)
             } else {
                 was_ours
             };
-            each(judge.sort(identified, is_ours, now));
+            each(judge.sort(identified, is_ours, held_for, now));
         });
     }
 
-    /// Hands out the removals that have waited long enough, behind what is to be told in the place of a node that has died.
+    /// Hands out the removals that have waited long enough, behind what is to be told in the place of a node that has gone.
     pub(super) fn due(&mut self, now: Instant, mut each: impl FnMut(Sorted)) {
         let Sorter { suppressor, judge, .. } = self;
         judge.take_inherited(now).into_iter().for_each(|identified| each(Sorted::Told(identified)));
-        suppressor.due(now, |identified, was_ours| {
-            let is_ours = judge.is_still_ours(&identified, was_ours);
-            each(judge.sort(identified, is_ours, now));
+        suppressor.due(now, |identified, was_ours, held_for| {
+            let is_ours = judge.is_still_ours(&identified, was_ours, held_for);
+            each(judge.sort(identified, is_ours, held_for, now));
         });
     }
 
@@ -106,55 +104,60 @@ impl Sorter {
     /// they can, if there is one, and it holds back what this one does.
     pub(super) fn stop(&mut self, now: Instant, each: impl FnMut(Sorted)) {
         self.is_stopping = true;
-        if !self.judge.decision.has_peers() {
+        if !self.judge.decision.has_peers(Duration::ZERO) {
             self.flush(now, each);
         }
     }
 
-    /// Nothing follows: hands out all that is held back. What is nearly due is told here, too: another node whose clock is
-    /// ahead may have left it to this one already.
+    /// Nothing follows: hands out all that is held back. What other nodes hold back, too, is left to them, for whoever it is of
+    /// may return there in time.
     pub(super) fn flush(&mut self, now: Instant, mut each: impl FnMut(Sorted)) {
         let Sorter { suppressor, is_stopping, judge } = self;
         judge.take_inherited(now).into_iter().for_each(|identified| each(Sorted::Told(identified)));
-        let is_held_elsewhere = *is_stopping && judge.decision.has_peers();
         let is_handed_over = judge.decision.has_handed_over();
-        suppressor.flush(|identified, was_ours, until| {
-            let is_told_elsewhere = is_handed_over || is_held_elsewhere && until > now + NEARLY;
-            let is_ours = !is_told_elsewhere && judge.is_still_ours(&identified, was_ours);
-            each(judge.sort(identified, is_ours, now));
+        suppressor.flush(now, |identified, was_ours, held_for| {
+            let is_told_elsewhere = is_handed_over || *is_stopping && judge.decision.has_peers(held_for);
+            let is_ours = !is_told_elsewhere && judge.is_still_ours(&identified, was_ours, held_for);
+            each(judge.sort(identified, is_ours, held_for, now));
         });
     }
 }
 
 impl Judge {
-    fn is_ours(&self, identified: &IdentifiedEvent) -> bool {
-        self.decision.is_ours(&self.app_id, identified)
+    fn is_ours(&self, identified: &IdentifiedEvent, held_for: Duration) -> bool {
+        self.decision.is_ours(&self.app_id, identified, held_for)
     }
 
-    /// Whether a removal that has been held back is this node's to tell: it was when it was put by, and no other process has
-    /// taken that over; or it is by now.
-    fn is_still_ours(&self, identified: &IdentifiedEvent, was_ours: bool) -> bool {
-        was_ours && !self.decision.has_handed_over() || self.is_ours(identified)
+    /// Whether a removal that has been held back for so long is this node's to tell: it was when it was put by, and no other
+    /// process has taken that over; or it is by now.
+    fn is_still_ours(&self, identified: &IdentifiedEvent, was_ours: bool, held_for: Duration) -> bool {
+        was_ours && !self.decision.has_handed_over() || self.is_ours(identified, held_for)
     }
 
-    /// Has an event told here, or leaves it to another node, which is there: and keeps it, as that may have died already.
-    fn sort(&mut self, identified: IdentifiedEvent, is_ours: bool, now: Instant) -> Sorted {
-        if is_ours || self.decision.is_inherited(&self.app_id, &identified, now) {
+    /// Has an event told here, or leaves it to another node, which is there: and keeps it, as that may have gone already.
+    fn sort(
+        &mut self,
+        identified: IdentifiedEvent,
+        is_ours: bool,
+        held_for: Duration,
+        now: Instant,
+    ) -> Sorted {
+        if is_ours || self.decision.is_inherited(&self.app_id, &identified, held_for, now) {
             return Sorted::Told(identified);
         }
-        self.left.keep(identified.clone(), now);
+        self.left.keep(identified.clone(), held_for, now);
         Sorted::Left(identified)
     }
 
-    /// What was left to a node that has died since, if it is this node's to tell by now.
+    /// What was left to a node that has gone since, if it is this node's to tell by now.
     fn take_inherited(&mut self, now: Instant) -> Vec<IdentifiedEvent> {
         self.left.forget(now);
-        let deaths = self.decision.deaths();
-        if std::mem::replace(&mut self.deaths, deaths) == deaths || self.left.is_empty() {
+        let departures = self.decision.departures();
+        if std::mem::replace(&mut self.departures, departures) == departures || self.left.is_empty() {
             return Vec::new();
         }
         let Judge { app_id, decision, left, .. } = self;
-        left.take(|identified, then| decision.is_inherited(app_id, identified, then))
+        left.take(|identified, held_for, then| decision.is_inherited(app_id, identified, held_for, then))
     }
 }
 

@@ -51,24 +51,24 @@ impl Suppressor {
         self.own.len() + self.others.len()
     }
 
-    /// Adds an event, which is this node's to tell or not; `send` is given what is to be sent now, and whether that was so of
-    /// it. What is due must have been taken before.
+    /// Adds an event, which is this node's to tell or not; `send` is given what is to be sent now, whether that was so of it, and
+    /// for how long it was held back. What is due must have been taken before.
     pub(crate) fn add(
         &mut self,
         identified: IdentifiedEvent,
         is_own: bool,
         now: Instant,
-        mut send: impl FnMut(IdentifiedEvent, bool),
+        mut send: impl FnMut(IdentifiedEvent, bool, Duration),
     ) {
         match &identified.event {
             WebhookEvent::ChannelOccupied(channel) => {
                 if !self.release(&HeldSubject(channel.clone(), None)) {
-                    send(identified, is_own);
+                    send(identified, is_own, Duration::ZERO);
                 }
             }
             WebhookEvent::MemberAdded(channel, user_id) => {
                 if !self.release(&HeldSubject(channel.clone(), Some(Arc::clone(user_id)))) {
-                    send(identified, is_own);
+                    send(identified, is_own, Duration::ZERO);
                 }
             }
             WebhookEvent::ChannelVacated(channel) => {
@@ -80,29 +80,29 @@ impl Suppressor {
             }
             WebhookEvent::ClientEvent(_)
             | WebhookEvent::CacheMiss(_)
-            | WebhookEvent::SubscriptionCount(..) => send(identified, is_own),
+            | WebhookEvent::SubscriptionCount(..) => send(identified, is_own, Duration::ZERO),
         }
         for is_own in [true, false] {
             while self.held(is_own).len() > self.most {
-                self.send_first(is_own, &mut |identified, is_own, _| send(identified, is_own));
+                self.send_first(is_own, now, &mut send);
             }
         }
     }
 
     /// Gives `send` what has waited long enough, in the order in which it happened.
-    pub(crate) fn due(&mut self, now: Instant, mut send: impl FnMut(IdentifiedEvent, bool)) {
+    pub(crate) fn due(&mut self, now: Instant, mut send: impl FnMut(IdentifiedEvent, bool, Duration)) {
         while let Some((is_own, until)) = self.first()
             && until <= now
         {
-            self.send_first(is_own, &mut |identified, is_own, _| send(identified, is_own));
+            self.send_first(is_own, now, &mut send);
         }
     }
 
-    /// Gives `send` everything that waits, with the time at which it would be due, and holds nothing back any more.
-    pub(crate) fn flush(&mut self, mut send: impl FnMut(IdentifiedEvent, bool, Instant)) {
+    /// Gives `send` everything that waits, and holds nothing back any more.
+    pub(crate) fn flush(&mut self, now: Instant, mut send: impl FnMut(IdentifiedEvent, bool, Duration)) {
         self.most = 0;
         while let Some((is_own, _)) = self.first() {
-            self.send_first(is_own, &mut send);
+            self.send_first(is_own, now, &mut send);
         }
     }
 
@@ -153,7 +153,12 @@ impl Suppressor {
         found.is_some_and(|(is_own, place)| self.held(is_own).remove(&place).is_some())
     }
 
-    fn send_first(&mut self, is_own: bool, send: &mut impl FnMut(IdentifiedEvent, bool, Instant)) {
+    fn send_first(
+        &mut self,
+        is_own: bool,
+        now: Instant,
+        send: &mut impl FnMut(IdentifiedEvent, bool, Duration),
+    ) {
         let Some((_, HeldBack { identified, until })) = self.held(is_own).pop_first() else { return };
         match &identified.event {
             WebhookEvent::MemberRemoved(channel, user_id) => {
@@ -163,7 +168,7 @@ impl Suppressor {
                 self.by_subject.remove(&HeldSubject(identified.event.channel().clone(), None));
             }
         }
-        send(identified, is_own, until);
+        send(identified, is_own, (now + self.delay).saturating_duration_since(until));
     }
 }
 
@@ -194,8 +199,8 @@ mod tests {
 
     fn add(suppressor: &mut Suppressor, event: WebhookEvent, now: Instant) -> Vec<WebhookEvent> {
         let mut events = Vec::new();
-        suppressor.due(now, |identified, _| events.push(identified.event));
-        suppressor.add(identified(event, 1), true, now, |identified, _| events.push(identified.event));
+        suppressor.due(now, |identified, _, _| events.push(identified.event));
+        suppressor.add(identified(event, 1), true, now, |identified, _, _| events.push(identified.event));
         events
     }
 
@@ -223,10 +228,10 @@ mod tests {
             (WebhookEvent::ChannelOccupied(name("a")), WebhookEvent::ChannelVacated(name("a")));
         let history = [(&vacated, 5), (&occupied, 6), (&vacated, 7)];
         for (event, version) in history {
-            suppressor.add(identified(event.clone(), version), true, now, |one, _| panic!("{one:?}"));
+            suppressor.add(identified(event.clone(), version), true, now, |one, _, _| panic!("{one:?}"));
         }
         let mut last = Vec::new();
-        suppressor.flush(|identified, _, _| last.push(identified));
+        suppressor.flush(now, |identified, _, _| last.push(identified));
         assert_eq!(last, [identified(vacated.clone(), 7)]);
     }
 
@@ -243,7 +248,7 @@ mod tests {
         assert_eq!(add(&mut suppressor, added("presence-a", "u1"), now), []);
         assert_eq!(add(&mut suppressor, added("presence-a", "u3"), now), [added("presence-a", "u3")]);
         let mut identified = Vec::new();
-        suppressor.due(now + DELAY, |one, _| identified.push(one.event));
+        suppressor.due(now + DELAY, |one, _, _| identified.push(one.event));
         let left = [
             removed("presence-a", "u2"),
             removed("presence-b", "u1"),
@@ -261,7 +266,7 @@ mod tests {
         assert_eq!(add(&mut suppressor, vacated(2), now), []);
         assert_eq!(add(&mut suppressor, vacated(3), now), [vacated(1)]);
         let mut identified = Vec::new();
-        suppressor.flush(|one, _, _| identified.push(one.event));
+        suppressor.flush(now, |one, _, _| identified.push(one.event));
         assert_eq!(identified, [vacated(2), vacated(3)]);
         assert_eq!(add(&mut suppressor, vacated(4), now), [vacated(4)], "nothing is held back any more");
         assert!(suppressor.len() == 0 && suppressor.by_subject.is_empty());
@@ -274,10 +279,10 @@ mod tests {
         let vacated = |n: u32| WebhookEvent::ChannelVacated(name(&format!("room-{n}")));
         let mut sent = Vec::new();
         for (n, is_own) in [(1, true), (2, false), (3, false), (4, false), (5, true), (6, true)] {
-            suppressor.add(identified(vacated(n), 1), is_own, now, |one, own| sent.push((one.event, own)));
+            suppressor.add(identified(vacated(n), 1), is_own, now, |one, own, _| sent.push((one.event, own)));
         }
         assert_eq!(sent, [(vacated(2), false), (vacated(1), true)]);
-        suppressor.due(now + DELAY, |one, own| sent.push((one.event, own)));
+        suppressor.due(now + DELAY, |one, own, _| sent.push((one.event, own)));
         let rest = [(vacated(3), false), (vacated(4), false), (vacated(5), true), (vacated(6), true)];
         assert_eq!(sent[2..], rest, "in the order in which they came");
         assert!(suppressor.by_subject.is_empty());
@@ -318,7 +323,7 @@ mod tests {
             // A driver wakes at each deadline.
             let target = now + Duration::from_millis(*after);
             while let Some(until) = suppressor.deadline().filter(|until| *until <= target) {
-                suppressor.due(until, |identified, _| check(&identified.event, until, &removed_at));
+                suppressor.due(until, |identified, _, _| check(&identified.event, until, &removed_at));
             }
             now = target;
             let channel = name(&format!("presence-{channel}"));
@@ -335,12 +340,12 @@ mod tests {
                 (true, Some(user)) => WebhookEvent::MemberAdded(channel, user),
                 (false, Some(user)) => WebhookEvent::MemberRemoved(channel, user),
             };
-            suppressor.add(identified(event, 1), true, now, |identified, _| {
+            suppressor.add(identified(event, 1), true, now, |identified, _, _| {
                 check(&identified.event, now, &removed_at)
             });
             assert!(suppressor.len() <= most && suppressor.by_subject.len() == suppressor.len());
         }
-        suppressor.flush(|identified, _, _| check(&identified.event, now, &removed_at));
+        suppressor.flush(now, |identified, _, _| check(&identified.event, now, &removed_at));
         assert_eq!(sent_present, present);
     }
 

@@ -6,10 +6,11 @@ use heliostat_protocol_tests::nodes::NODE_APPS;
 use heliostat_protocol_tests::{Engine, Node, Setup, Shared, Sink, Socket, patience, unique};
 use serde_json::Value;
 
-use crate::{eventually, member};
+use crate::{eventually, member, sorted};
 
-/// A removal delay within which somebody returns on any machine.
+/// A removal delay within which somebody returns on any machine, and one within which a node starts as well.
 const LONG_ENOUGH: f64 = 12.0;
+const LONG_ENOUGH_TO_START: f64 = 30.0;
 
 /// The apps of nodes, of which the main one tells a sink of everything.
 pub(crate) fn apps(sink: &Sink, removal_delay: f64) -> String {
@@ -209,4 +210,58 @@ fn clients_that_move_from_a_stopping_node_are_not_told() {
     names.sort_unstable();
     assert_eq!(names, ["channel_occupied", "member_added ann", "member_added watcher", "member_removed ann"]);
     assert_eq!(nodes[1].users(&channel), ["watcher"]);
+}
+
+/// Nodes are restarted one after the other while removals are held back: a node that has come since announces nobody who returns
+/// in time, for it does not know that they were there before; and who does not return is told to have gone, although one of the
+/// two nodes that know of it has stopped.
+///
+/// Proves: N7, N12.
+#[test]
+fn what_is_held_back_while_nodes_come_and_go_is_told_if_it_lasts() {
+    let (engine, sink) = (Engine::standalone(), sink());
+    let setup = Setup::on(&engine).apps(&apps(&sink, LONG_ENOUGH_TO_START));
+    let [a, b] = setup.start();
+    let rooms = || -> Vec<String> { (0..12).map(|_| unique("presence-room-")).collect() };
+    let (of_ann, of_dan) = (rooms(), rooms());
+    let join = |node: &Node, channels: &[String], user: &str| {
+        let mut socket = node.target.connect();
+        for channel in channels {
+            socket.subscribe_presence(channel, user, &Value::Null);
+        }
+        socket
+    };
+    let mut told = Told::default();
+    let (ann, dan) = (join(&a, &of_ann, "ann"), join(&a, &of_dan, "dan"));
+    of_ann.iter().for_each(|channel| told.until(&sink, "member_added ann", channel));
+    of_dan.iter().for_each(|channel| told.until(&sink, "member_added dan", channel));
+    ann.close();
+    dan.close();
+    eventually("all have left", || {
+        of_ann.iter().chain(&of_dan).all(|channel| b.users(channel).is_empty()).then_some(())
+    });
+    let c = setup.start_node(&Setup::name(2));
+    let _ann = join(&b, &of_ann, "ann");
+    eventually("the new node knows of her", || {
+        of_ann.iter().all(|channel| c.users(channel) == ["ann"]).then_some(())
+    });
+    let mut bob = join(&c, &of_ann, "bob");
+    for channel in &of_ann {
+        // What the new node told of her, it told before this.
+        bob.trigger(channel, "client-hello", &Value::Null);
+        told.until(&sink, "client_event bob", channel);
+        told.until(&sink, "member_added bob", channel);
+    }
+    a.broker().terminate();
+    let _ = a.broker().await_exit(patience());
+    for channel in &of_dan {
+        told.until(&sink, "member_removed dan", channel);
+        told.until(&sink, "channel_vacated", channel);
+        let names = ["channel_occupied", "channel_vacated", "member_added dan", "member_removed dan"];
+        assert_eq!(sorted(told.on(channel)), names);
+    }
+    for channel in &of_ann {
+        let names = ["channel_occupied", "client_event bob", "member_added ann", "member_added bob"];
+        assert_eq!(sorted(told.on(channel)), names);
+    }
 }

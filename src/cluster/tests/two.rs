@@ -122,7 +122,7 @@ fn of_two_one_tells_what_there_is_to_tell() {
     succeed(&mut first, &mut second);
     let decides = |node: &TestNode| {
         let bus = node.hub.bus().unwrap();
-        [&first, &second].map(|by| bus.decides("1", &channel("a"), by.hub.node_id()))
+        [&first, &second].map(|by| bus.decides("1", &channel("a"), by.hub.node_id(), Duration::ZERO))
     };
     until("the first one hears of the other", || first.knows(1));
     assert_eq!((decides(&first), decides(&second)), ([true, true], [false, false]));
@@ -130,7 +130,11 @@ fn of_two_one_tells_what_there_is_to_tell() {
     first.running.as_ref().unwrap().begin_leaving();
     until("the second one tells", || decides(&second) == [true, true] && decides(&first) == [false, false]);
     let bus = first.hub.bus().unwrap();
-    assert!(bus.has_handed_over() && bus.has_peers() && !second.hub.bus().unwrap().has_handed_over());
+    assert!(
+        bus.has_handed_over()
+            && bus.has_peers(Duration::ZERO)
+            && !second.hub.bus().unwrap().has_handed_over()
+    );
 }
 
 #[test]

@@ -33,7 +33,7 @@ impl Node {
         let hub =
             Hub::new(vec![(App::new("1", "k", "s"), Vec::new())], ConnectionConfig::default(), 1, 0).unwrap();
         hub.set_bus(Arc::clone(&bus) as Arc<dyn Bus>);
-        let decision = Decision::default();
+        let decision = Decision::new(DELAY);
         decision.learn(&hub);
         let sorter = Sorter::new("1".to_owned(), Suppressor::new(DELAY, 100), decision.clone(), 100);
         Node { _hub: hub, bus, decision, sorter, told: Vec::new(), left: Vec::new() }
@@ -44,7 +44,7 @@ impl Node {
     }
 
     fn hears(&mut self, identified: &IdentifiedEvent, now: Instant) {
-        let is_ours = self.decision.is_ours("1", identified);
+        let is_ours = self.decision.is_ours("1", identified, Duration::ZERO);
         let mut sorted = Vec::new();
         self.sorter.add(identified.clone(), is_ours, now, |one| sorted.push(one));
         self.take(sorted);
@@ -172,13 +172,52 @@ fn what_was_to_be_told_here_is_although_another_one_decides_by_then() {
 }
 
 #[test]
-fn what_is_nearly_due_is_told_at_the_end_although_others_hold_it_back() {
+fn what_is_nearly_due_at_the_end_is_left_to_the_others_who_tell_it() {
     let now = Instant::now();
-    let mut a = Node::new(true);
-    a.hears(&removed(2), now);
+    let at_the_end = now + DELAY - Duration::from_millis(5);
+    let (mut a, mut b, mut c) = (Node::new(true), Node::new(false), Node::new(false));
+    [&mut a, &mut b, &mut c].into_iter().for_each(|node| node.hears(&removed(2), now));
     a.stop(now);
-    a.end(now + DELAY - Duration::from_millis(5));
-    assert_eq!(a.told, [removed(2)], "a clock that is ahead has taken it for told here");
+    a.end(at_the_end);
+    assert_eq!((&a.told, &a.left), (&vec![], &vec![removed(2)]), "she may return to another one in time");
+    // One whose clock is ahead takes it for told; the other one has heard that it has gone.
+    b.pass(at_the_end + DELAY);
+    assert_eq!(b.left, [removed(2)]);
+    [&b, &c].into_iter().for_each(|node| node.bus.decider_dies(true, at_the_end + DELAY));
+    b.pass(at_the_end + DELAY);
+    c.pass(at_the_end + DELAY);
+    assert_eq!((b.told, c.told), (vec![removed(2)], vec![removed(2)]));
+}
+
+#[test]
+fn a_node_that_has_come_since_is_left_nothing_and_tells_nothing_of_before() {
+    let now = Instant::now();
+    let second = Duration::from_secs(1);
+    // It decides, and does not know who has just left.
+    let mut new = Node::new(true);
+    new.bus.come(DELAY);
+    new.hears(&added(1), now);
+    assert_eq!((&new.told, &new.left), (&vec![], &vec![added(1)]), "those tell who know");
+    new.bus.come(DELAY + second * 2);
+    new.hears(&added(2), now);
+    assert_eq!(new.told, [added(2)]);
+    // What happens from now on it knows as the others do.
+    let mut new = Node::new(true);
+    new.bus.come(Duration::from_millis(1));
+    new.hears(&removed(3), now);
+    new.pass(now + DELAY);
+    assert_eq!(new.told, [removed(3)]);
+
+    // One that stops leaves to it what it has heard, too, and tells the rest: nobody else knows.
+    let mut old = Node::new(true);
+    old.hears(&removed(4), now);
+    let other = ChannelName::parse("presence-b", 164).unwrap();
+    let later = identified(WebhookEvent::MemberRemoved(other, "ann".into()), 5);
+    old.hears(&later, now + second);
+    old.bus.others_come(second * 2);
+    old.stop(now + second * 2);
+    old.end(now + second * 2);
+    assert_eq!((&old.told, &old.left), (&vec![removed(4)], &vec![later]));
 }
 
 #[test]
@@ -234,8 +273,8 @@ fn what_was_left_is_told_if_the_next_one_dies_as_well_and_not_long_afterwards() 
     c.pass(at(64));
     assert!(!c.sorter.has_left());
     let mut few = LeftEvents::new(2);
-    (1..5).for_each(|version| few.keep(added(version), at(0)));
-    assert_eq!(few.take(|_, _| true), [added(3), added(4)]);
+    (1..5).for_each(|version| few.keep(added(version), Duration::ZERO, at(0)));
+    assert_eq!(few.take(|_, _, _| true), [added(3), added(4)]);
 }
 
 #[test]
