@@ -33,17 +33,19 @@ fn main() {
     }
 }
 
-/// What is published: so many events, over so many connections at once.
+/// What is published: so many events, over so many connections at once, so many in each request.
 #[derive(Clone, Copy)]
 struct Load {
     events: usize,
     publishers: usize,
+    batch: usize,
 }
 
 impl Load {
     /// As many as come out even.
-    fn of(events: usize, publishers: usize) -> Load {
-        Load { events: events / publishers * publishers, publishers }
+    fn of(events: usize, publishers: usize, batch: usize) -> Load {
+        let at_once = publishers * batch;
+        Load { events: events / at_once * at_once, publishers, batch }
     }
 
     /// Publishes all of it; returns how long it took.
@@ -51,7 +53,7 @@ impl Load {
         let began = Instant::now();
         thread::scope(|scope| {
             for _ in 0..self.publishers {
-                scope.spawn(|| publish(target, self.events / self.publishers));
+                scope.spawn(|| publish(target, self.events / self.publishers / self.batch, self.batch));
             }
         });
         began.elapsed()
@@ -62,18 +64,22 @@ impl Load {
     }
 }
 
-/// Publishes, and waits for each answer, as backends do.
-fn publish(target: &Target, events: usize) {
+/// Publishes so many requests of so many events each, and waits for each answer, as backends do.
+fn publish(target: &Target, requests: usize, batch: usize) {
     let mut stream = TcpStream::connect(("127.0.0.1", target.port)).unwrap();
     stream.set_nodelay(true).unwrap();
     stream.set_read_timeout(Some(patience())).unwrap();
-    let body = json!({ "name": "e", "channel": CHANNEL, "data": "x".repeat(100) });
-    let request = target.post("/events", &body).bytes();
+    let event = json!({ "name": "e", "channel": CHANNEL, "data": "x".repeat(100) });
+    let request = if batch == 1 {
+        target.post("/events", &event).bytes()
+    } else {
+        target.post("/batch_events", &json!({ "batch": vec![event; batch] })).bytes()
+    };
     let (mut answer, mut bytes) = (Vec::new(), [0; 16 * 1024]);
-    for _ in 0..events {
+    for _ in 0..requests {
         stream.write_all(&request).unwrap();
         answer.clear();
-        while find(&answer, b"\r\n\r\n{}").is_none() {
+        while find(&answer, b"\r\n\r\n{").is_none() {
             let count = stream.read(&mut bytes).unwrap();
             assert!(count > 0, "the connection ended");
             answer.extend_from_slice(&bytes[..count]);
@@ -114,16 +120,16 @@ fn measured(accepting: &Target, subscribers: &[&Target], all: &[&Broker], load: 
     (each.collect(), load.events as f64 / took.as_secs_f64())
 }
 
-/// One publisher, so that no event travels with another, and many.
+/// One publisher, so that no event travels with another, and many, of one event and of ten in each request.
 fn cost_of_events(events: usize) {
     let alone = Arc::new(Broker::start(&format!("[server]\nworkers = 1\n{NODE_APPS}")));
     let engine = Engine::standalone();
     let nodes: [Node; 3] = Setup::on(&engine).start();
     let target = Target::at(Arc::clone(&alone), Shared::Main.credentials());
-    for publishers in [1, 64] {
-        let load = Load::of(events, publishers);
+    for (publishers, batch) in [(1, 1), (64, 1), (64, 10)] {
+        let load = Load::of(events, publishers, batch);
         println!(
-            "{} events of 100 bytes over {publishers} connections, of which each waits for its answers",
+            "{} events of 100 bytes over {publishers} connections, {batch} in a request, of which each waits for its answer",
             load.events
         );
         let alone_for = |subscribers: &[&Target]| measured(&target, subscribers, &[&alone], load).0[0];
