@@ -240,6 +240,11 @@ impl Broker {
         output
     }
 
+    /// This process is the broker from now on.
+    pub fn succeeded_by(&self, process: u32) {
+        self.pid.store(process, Ordering::Relaxed);
+    }
+
     /// How the process that was started has ended, if it has. Another one may be the broker by now.
     #[must_use]
     pub fn first_process_ended(&self) -> Option<ExitStatus> {

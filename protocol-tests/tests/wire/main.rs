@@ -84,6 +84,7 @@ mod test_webhooks;
 mod transports;
 mod upgrade;
 mod upgrade_link;
+mod upgrade_moments;
 mod usage;
 mod users;
 mod versions;

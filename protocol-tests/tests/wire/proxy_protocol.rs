@@ -176,6 +176,24 @@ fn the_header_comes_before_tls() {
     assert_eq!(ask(proxied.connect(), b"\x16\x03\x01\x00\x05hello"), "");
 }
 
+/// The old process of an upgrade is no proxy, and cannot ask the new one more than whether it hangs up.
+#[test]
+fn a_broker_whose_proxies_are_elsewhere_is_upgraded() {
+    let file = std::env::temp_dir().join(format!("{}.pem", unique("protocol-tests-")));
+    std::fs::write(&file, include_str!("certificate.pem")).unwrap();
+    let tls = format!("tls_certificate = {file:?}\ntls_key = {file:?}\n");
+    for tls in ["", &tls] {
+        let Some(proxied) = Proxied::new(&format!("{tls}trusted_proxies = [\"10.0.0.0/8\"]\n")) else {
+            break;
+        };
+        let broker = proxied.target.broker().unwrap();
+        let output = broker.upgrade();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}\n{}", broker.log());
+    }
+    let _ = std::fs::remove_file(&file);
+}
+
 /// Whatever is no header, or goes on for ever, is hung up on, and the log says what is wrong; others are served meanwhile.
 ///
 /// Proves: bad input.
