@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 
@@ -123,6 +124,9 @@ pub(crate) enum AppsError {
         /// The number of that change.
         change: u64,
     },
+    /// Other nodes were always first.
+    #[error("other changes of the cluster's apps came first for {} s: nothing has changed; try again", .0.as_secs())]
+    Crowded(Duration),
     /// An edited file does not come from what the apps of the cluster are.
     #[error(
         "the apps of the cluster have been changed since {} was written, so what was edited there is not taken; to have \
@@ -195,6 +199,7 @@ impl AppsError {
             | AppsError::EngineRefuses(_)
             | AppsError::Unsure
             | AppsError::NotJoined
+            | AppsError::Crowded(_)
             | AppsError::Upgrading => StatusCode::SERVICE_UNAVAILABLE,
             AppsError::NoFile
             | AppsError::NotFromFiles

@@ -6,6 +6,8 @@ use std::fs;
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -22,8 +24,14 @@ use crate::cluster::documents::{DocumentOutcome, DocumentStore};
 use crate::config::Loaded;
 use crate::files::beside;
 
-/// How often a change is begun again because another node has made one meanwhile.
+/// How often this node looks again at what the engine has because another node has written meanwhile.
 const ATTEMPTS: usize = 10;
+
+/// How long a change is begun again because another node has made one meanwhile, of whichever app.
+const BEGUN_AGAIN_FOR: Duration = Duration::from_secs(10);
+
+/// The longest pause before it is begun again, in milliseconds. Nodes that pause alike would meet again.
+const LONGEST_PAUSE: u64 = 20;
 
 /// Files with other apps that are kept beside one another.
 const MOST_KEPT: usize = 100;
@@ -113,11 +121,6 @@ impl SharedApps {
     pub(super) fn copy(&self) -> (PathBuf, String) {
         let copy = self.copy.lock();
         (copy.file.path.clone(), copy.held.to_file())
-    }
-
-    /// How often the apps were changed that are in force; 0 where they are not all known here.
-    pub(super) fn change_number(&self) -> u64 {
-        self.copy.lock().held.change
     }
 
     /// Whether the file has what is in force.
@@ -237,8 +240,8 @@ impl SharedApps {
     /// # Errors
     /// See [`AppsError`]; nothing has changed then, unless it says otherwise.
     pub(super) fn change(&self, edit: AppEdit<'_>, effect: &mut Effect<'_>) -> Result<AppChanged, AppsError> {
-        let mut expected = None;
-        for _ in 0..ATTEMPTS {
+        let (mut expected, begun) = (None, Instant::now());
+        while begun.elapsed() < BEGUN_AGAIN_FOR {
             self.take(effect)?;
             let AppsCopy { seen, held, file, .. } = self.copy.lock().clone();
             let (version, document) = seen.unwrap_or((0, held));
@@ -250,11 +253,11 @@ impl SharedApps {
                 return Err(AppsError::ChangedElsewhere { id: edit.id.to_owned(), change: document.change });
             }
             match self.try_change(edit.id, version, document.changed(edited), &file.path, effect) {
-                Err(AppsError::Gone) => {}
+                Err(AppsError::Gone) => pause(),
                 done => return done,
             }
         }
-        Err(AppsError::ChangedElsewhere { id: edit.id.to_owned(), change: self.change_number() })
+        Err(AppsError::Crowded(BEGUN_AGAIN_FOR))
     }
 
     fn try_change(
@@ -430,6 +433,12 @@ fn not_asked(error: EngineError) -> AppsError {
         EngineError::Away => AppsError::EngineAway,
         EngineError::Refused(reason) => AppsError::EngineRefuses(reason),
     }
+}
+
+/// Lets other nodes have their turn.
+#[expect(clippy::disallowed_methods, reason = "this thread is for what takes its time")]
+fn pause() {
+    thread::sleep(Duration::from_millis(rand::random_range(1..=LONGEST_PAUSE)));
 }
 
 #[cfg(test)]

@@ -314,6 +314,25 @@ fn a_key_is_one_apps_and_of_two_changes_of_one_app_one_is_refused() {
 }
 
 #[test]
+fn changes_of_different_apps_do_not_hinder_each_other() {
+    let world = World::new("crowd");
+    let nodes = ["a", "b", "c"].map(|name| (name, world.node(OWN, &app("9"))));
+    thread::scope(|scope| {
+        for (name, node) in &nodes {
+            scope.spawn(move || {
+                for number in 0..15 {
+                    node.create(&format!("{name}{number}"), &format!("key-{name}{number}")).unwrap();
+                }
+            });
+        }
+    });
+    for (_, node) in &nodes {
+        node.look();
+        assert_eq!(node.ids().len(), 2 + 3 * 15);
+    }
+}
+
+#[test]
 fn while_the_engine_is_away_nothing_changes_and_all_is_served_from_the_file() {
     let world = World::new("away");
     let (a, b) = (world.node(OWN, ""), world.node(OWN, ""));
