@@ -80,11 +80,15 @@ impl<A: Adapter> ClusterNode<A> {
                 self.link_returned(is_another);
             }
         }
+        let before = self.peers.lock().bus_trouble();
         self.set_link(link, Instant::now().into_std());
         match link {
             // Of two, it is told that the other one has gone.
             Link::Away { reason, .. } if !was_away && !self.standing.is_of_two() => {
                 tracing::warn!(%reason, "the bus is away: this node serves its own clients alone");
+            }
+            Link::Away { reason, .. } if before.is_some_and(|before| before.reason != *reason) => {
+                tracing::warn!(%reason, "the bus is still away");
             }
             Link::Up { engine, .. } if was_away && !self.standing.is_of_two() => {
                 tracing::info!(engine = &*engine.0, "the bus is there")

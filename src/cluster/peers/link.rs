@@ -35,8 +35,9 @@ impl LinkHistory {
     pub(super) fn set(&mut self, link: &Link, peers: impl Iterator<Item = NodeId>, now: Instant) -> bool {
         match link {
             Link::Away { since, reason } => {
-                let trouble = || BusTrouble { since: *since, reason: reason.clone() };
-                self.away.get_or_insert_with(trouble);
+                // Why it cannot be had again tells more than why it went.
+                let since = self.away.as_ref().map_or(*since, |away| away.since);
+                self.away = Some(BusTrouble { since, reason: reason.clone() });
                 false
             }
             Link::Up { engine, .. } => {
@@ -91,5 +92,21 @@ impl LinkHistory {
 
     fn be_lenient_until(&mut self, until: Instant) {
         self.lenient_until = self.lenient_until.max(Some(until));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_is_told_since_its_beginning_by_its_latest_reason() {
+        let (mut link, now) = (LinkHistory::default(), Instant::now());
+        for (seconds, reason) in [(1, "it was closed"), (2, "WRONGPASS")] {
+            let since = now + Duration::from_secs(seconds);
+            link.set(&Link::Away { since, reason: reason.into() }, std::iter::empty(), since);
+        }
+        let trouble = link.trouble().unwrap();
+        assert_eq!((trouble.since, &*trouble.reason), (now + Duration::from_secs(1), "WRONGPASS"));
     }
 }
