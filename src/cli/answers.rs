@@ -58,8 +58,10 @@ pub(super) fn verdict(loaded: &Loaded) -> String {
     text
 }
 
-/// The complaint of a `reload` that does not know where the broker is.
-pub(super) const NO_CONTROL_SOCKET: &str = "\
-heliostat: expected the control socket of the running broker, got none: name it with --control-socket, or set
-server.control_socket in its configuration; without one, send the broker SIGHUP and read its log
-";
+/// The complaint of a command that does not know where the broker is, and what can be done instead.
+pub(super) fn no_control_socket(instead: &str) -> String {
+    format!(
+        "heliostat: expected the control socket of the running broker, got none: name it with --control-socket, or set\n\
+         server.control_socket in its configuration; without one, {instead}\n"
+    )
+}

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value as Json;
 
-use super::answers::NO_CONTROL_SOCKET;
+use super::answers::no_control_socket;
 use crate::cluster::short_id;
 use crate::config::{Flags, read_file_once};
 use crate::node::Readiness;
@@ -22,7 +22,7 @@ pub(super) fn nodes_of(readiness: &Readiness) -> ControlAnswer {
 /// Why there is nothing to show: whole lines.
 pub(super) fn show_nodes(flags: &Flags, in_json: bool) -> Result<String, String> {
     let Some(socket) = super::control_socket(flags, &read_file_once)? else {
-        return Err(NO_CONTROL_SOCKET.to_owned());
+        return Err(no_control_socket("ask its admin listener for /nodes, which tells the same as JSON"));
     };
     let answer = match control::ask(&socket, control::NODES) {
         Ok(Ok(answer)) => answer,

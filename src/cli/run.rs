@@ -19,7 +19,7 @@ use crate::server::{self, InheritedSockets, Patience, Predecessor, Server, Super
 use crate::telemetry;
 use crate::test_mode::{TestMode, draw_token};
 
-use super::answers::{NO_CONTROL_SOCKET, complaint, ready, template, verdict};
+use super::answers::{complaint, no_control_socket, ready, template, verdict};
 use super::apps::run_apps;
 use super::arguments::command_line;
 use super::generated::{completions, manual_page, write_manual};
@@ -156,7 +156,8 @@ fn print_bytes(bytes: &[u8]) {
 /// Asks the running broker to do this; returns its answer.
 fn ask(flags: &Flags, request: &str) -> Result<String, String> {
     let Some(socket) = super::control_socket(flags, &read_file_once)? else {
-        return Err(NO_CONTROL_SOCKET.to_owned());
+        let signal = if request == control::UPGRADE { "SIGUSR2" } else { "SIGHUP" };
+        return Err(no_control_socket(&format!("send the broker {signal} and read its log")));
     };
     match control::ask(&socket, request) {
         Ok(Ok(done)) => Ok(format!("{done}\n")),
