@@ -25,6 +25,13 @@ pub(super) enum EngineTrouble {
     #[cfg(feature = "redis")]
     #[error(transparent)]
     Tls(#[from] ConnectorError),
+    /// What is for TLS would be of no use, and nobody would notice that there is none.
+    #[cfg(feature = "redis")]
+    #[error(
+        "{0} is for TLS, and cluster.url asks for a connection without it: expected a URL that begins with rediss, such as \
+         rediss://redis.example.com, or no {0}"
+    )]
+    WithoutTls(&'static str),
     /// The system refuses what is needed to ask it.
     #[cfg(feature = "redis")]
     #[error("the cluster cannot be joined: {0}")]
@@ -124,6 +131,10 @@ mod with_redis {
                 Some(OwnCertificate { certificate: file(of, certificate), key: file(its, key) })
             }
         };
+        let given = [(settings.ca_file.is_some(), "cluster.ca_file"), (own.is_some(), certificate)];
+        if let Some((_, name)) = given.into_iter().find(|(is_given, _)| *is_given && !url.tls) {
+            return Err(EngineTrouble::WithoutTls(name));
+        }
         let tls = url.tls.then(|| client_tls(trusted, own).map(Arc::new)).transpose()?;
         Ok(Some(RedisTarget {
             login: settings.login(),
@@ -134,5 +145,23 @@ mod with_redis {
             message_bytes: settings.node.message_bytes,
             ..RedisTarget::new(url, tls)?
         }))
+    }
+}
+
+#[cfg(all(test, feature = "redis"))]
+mod tests {
+    use super::*;
+    use crate::cluster::EngineUrl;
+
+    #[test]
+    fn what_is_for_tls_needs_a_url_with_it() {
+        let settings = ClusterSettings {
+            url: Some(EngineUrl::parse("redis://127.0.0.1").unwrap()),
+            ca_file: Some("ca.pem".into()),
+            ..ClusterSettings::default()
+        };
+        let told = check_program(&settings).unwrap_err().to_string();
+        assert!(told.starts_with("cluster.ca_file is for TLS") && told.contains("rediss://"), "{told}");
+        assert!(check_program(&ClusterSettings { ca_file: None, ..settings }).is_ok());
     }
 }
