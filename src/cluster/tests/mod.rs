@@ -36,7 +36,7 @@ use crate::protocol::json::Data;
 use crate::protocol::{ChannelName, ProtocolVersion, SocketId};
 
 /// More than anything here takes, on any machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What a worker's thread is asked to do.
 type Deed = Box<dyn FnOnce(&Rc<Worker>) + Send>;
