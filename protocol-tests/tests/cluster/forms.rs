@@ -2,7 +2,9 @@
 
 use heliostat_protocol_tests::{Engine, Node, Setup, Socket, unique};
 
-use crate::{ADDED, REMOVED, Trio, all_list, eventually, member, numbers, publish_number, settle, sorted};
+use crate::{
+    ADDED, REMOVED, Trio, a_member_on_each, all_list, eventually, everybody, numbers, publish_number,
+};
 
 /// Waits until events of every node reach every member, who must not hear of anybody coming or going.
 fn await_delivery(nodes: &[Node], channel: &str, sockets: &mut [Socket]) {
@@ -27,12 +29,8 @@ fn await_delivery(nodes: &[Node], channel: &str, sockets: &mut [Socket]) {
 fn a_fail_over_by_sentinel_is_followed() {
     let Trio { nodes, engine, .. } = &Trio::over(Engine::sentinel(), |setup| setup);
     let Engine::Sentinel(watched) = engine else { unreachable!("it was made so") };
-    let channel = unique("presence-room-");
-    let mut sockets: Vec<Socket> =
-        nodes.iter().map(|node| member(node, &channel, &format!("u-{}", node.name))).collect();
-    let everybody = sorted(["u-a", "u-b", "u-c"]);
-    all_list(nodes, &channel, &everybody);
-    let _ = settle(nodes, &channel, &mut sockets);
+    let (channel, mut sockets) = a_member_on_each(nodes);
+    let everybody = everybody();
     for _ in 0..2 {
         watched.await_replica();
         watched.fail_over();
@@ -51,12 +49,8 @@ fn a_fail_over_by_sentinel_is_followed() {
 fn a_primary_that_was_demoted_while_it_stood_still_is_left() {
     let Trio { nodes, engine, .. } = &Trio::over(Engine::sentinel(), |setup| setup);
     let Engine::Sentinel(watched) = engine else { unreachable!("it was made so") };
-    let channel = unique("presence-room-");
-    let mut sockets: Vec<Socket> =
-        nodes.iter().map(|node| member(node, &channel, &format!("u-{}", node.name))).collect();
-    let everybody = sorted(["u-a", "u-b", "u-c"]);
-    all_list(nodes, &channel, &everybody);
-    let _ = settle(nodes, &channel, &mut sockets);
+    let (channel, mut sockets) = a_member_on_each(nodes);
+    let everybody = everybody();
     let old = watched.primary();
     old.pause();
     eventually("another is the primary", || (watched.primary_port() != old.port()).then_some(()));
@@ -84,12 +78,8 @@ fn a_redis_cluster_carries_channels_of_all_slots() {
         publish_number(&nodes[(round + 1) % 3], &channel, round);
         assert_eq!(numbers(&[sockets[reader].expect_on(&channel, "number")]), [round]);
     }
-    let channel = unique("presence-room-");
-    let mut members: Vec<Socket> =
-        nodes.iter().map(|node| member(node, &channel, &format!("u-{}", node.name))).collect();
-    let everybody = sorted(["u-a", "u-b", "u-c"]);
-    all_list(&nodes, &channel, &everybody);
-    let _ = settle(&nodes, &channel, &mut members);
+    let (channel, mut members) = a_member_on_each(&nodes);
+    let everybody = everybody();
     for server in engine.servers() {
         server.pause();
         for node in &nodes {

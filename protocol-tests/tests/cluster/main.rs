@@ -198,6 +198,22 @@ pub(crate) fn member(node: &Node, channel: &str, user: &str) -> Socket {
     socket
 }
 
+/// A channel with a member on each of three nodes, when all know of all: its name, and their connections.
+#[track_caller]
+pub(crate) fn a_member_on_each(nodes: &[Node; 3]) -> (String, Vec<Socket>) {
+    let channel = unique("presence-room-");
+    let mut sockets: Vec<Socket> =
+        nodes.iter().map(|node| member(node, &channel, &format!("u-{}", node.name))).collect();
+    all_list(nodes, &channel, &everybody());
+    let _ = settle(nodes, &channel, &mut sockets);
+    (channel, sockets)
+}
+
+/// The members of that channel.
+pub(crate) fn everybody() -> Vec<String> {
+    sorted(["u-a", "u-b", "u-c"])
+}
+
 /// The ids of a roster, sorted.
 pub(crate) fn ids(roster: &Value) -> Vec<String> {
     let ids = roster["presence"]["ids"].as_array().unwrap();

@@ -6,7 +6,9 @@ use heliostat_protocol_tests::engine::Reply;
 use heliostat_protocol_tests::{Engine, Forwarder, Node, Setup, Socket, unique};
 use serde_json::Value;
 
-use crate::{Trio, all_list, assert_quiet, member, numbers, publish_number, settle, sorted};
+use crate::{
+    Trio, a_member_on_each, all_list, assert_quiet, member, numbers, publish_number, settle, sorted,
+};
 
 /// As soketi, Reverb, Socket.IO's adapter (MessagePack) and Phoenix (Erlang's terms) speak.
 const OTHER_PRODUCTS: [&[u8]; 4] = [
@@ -61,11 +63,7 @@ fn next(state: &mut u64) -> u64 {
 #[test]
 fn rubbish_is_skipped() {
     let trio = Trio::own(|setup| setup);
-    let channel = unique("presence-room-");
-    let mut sockets: Vec<Socket> =
-        trio.nodes.iter().map(|node| member(node, &channel, &format!("u-{}", node.name))).collect();
-    all_list(&trio.nodes, &channel, &sorted(["u-a", "u-b", "u-c"]));
-    let _ = settle(&trio.nodes, &channel, &mut sockets);
+    let (channel, mut sockets) = a_member_on_each(&trio.nodes);
     let (mut state, mut said) = (42, 0);
     for subject in subjects(&trio.engine) {
         let mut words = vec![Vec::new(), vec![0], vec![255; 64], b"{}".to_vec(), b"PING".to_vec()];
@@ -190,11 +188,7 @@ fn words_that_were_tampered_with_break_nothing() {
 #[test]
 fn repeats_are_dropped() {
     let trio = Trio::own(|setup| setup);
-    let channel = unique("presence-room-");
-    let mut sockets: Vec<Socket> =
-        trio.nodes.iter().map(|node| member(node, &channel, &format!("u-{}", node.name))).collect();
-    all_list(&trio.nodes, &channel, &sorted(["u-a", "u-b", "u-c"]));
-    let _ = settle(&trio.nodes, &channel, &mut sockets);
+    let (channel, mut sockets) = a_member_on_each(&trio.nodes);
     let mut heard: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     let words = overheard(&trio.engine, || {
         for n in 0..10 {

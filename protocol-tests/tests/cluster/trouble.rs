@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::users::signed_in;
 use crate::{
-    ADDED, REMOVED, Trio, all_list, assert_quiet, eventually, member, settle, sorted, throughout, webhooks,
+    ADDED, REMOVED, Trio, a_member_on_each, all_list, assert_quiet, eventually, member, settle, sorted,
+    throughout, webhooks,
 };
 
 /// Longer than it takes to find a node dead: five probes, a second apart.
@@ -139,11 +140,7 @@ fn an_engine_that_stands_still_harms_nobody() {
 #[test]
 fn what_changed_meanwhile_is_known_afterwards() {
     let trio = Trio::own(|setup| setup);
-    let channel = unique("presence-room-");
-    let mut sockets: Vec<Socket> =
-        trio.nodes.iter().map(|node| member(node, &channel, &format!("u-{}", node.name))).collect();
-    all_list(&trio.nodes, &channel, &sorted(["u-a", "u-b", "u-c"]));
-    let _ = settle(&trio.nodes, &channel, &mut sockets);
+    let (channel, mut sockets) = a_member_on_each(&trio.nodes);
     trio.engine.server().pause();
     for node in &trio.nodes {
         let _ = node.await_not_ready();

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Map, Value as Json, json};
 
 use super::*;
-use crate::app_admin::{AppChange, LookedAt, ManagedApps};
+use crate::app_admin::{AppChange, AppView, LookedAt, ManagedApps};
 use crate::cluster::adapter::Document;
 use crate::cluster::documents::tests::RuntimeThread;
 use crate::cluster::local::{LocalEngine, LocalFaults};
@@ -278,33 +278,18 @@ fn a_key_is_one_apps_and_of_two_changes_of_one_app_one_is_refused() {
     };
     a.create("4", "k4").unwrap();
     let set = AppChange::Set(object(json!({ "enabled": false })));
-    let meanwhile = between("2");
-    let told = b
-        .apps
-        .change(
-            "2",
-            &set,
-            |_| {
-                meanwhile();
-                true
-            },
-            &b.broker,
-        )
-        .unwrap_err();
+    let change_while = |other| {
+        let meanwhile = between(other);
+        let is_expected = |_: &AppView| {
+            meanwhile();
+            true
+        };
+        b.apps.change("2", &set, is_expected, &b.broker)
+    };
+    let told = change_while("2").unwrap_err();
     assert!(matches!(&told, AppsError::ChangedElsewhere { id, change: 3 } if id == "2"), "{told}");
     assert_eq!(told.status(), 409);
-    let meanwhile = between("4");
-    b.apps
-        .change(
-            "2",
-            &set,
-            |_| {
-                meanwhile();
-                true
-            },
-            &b.broker,
-        )
-        .unwrap();
+    change_while("4").unwrap();
     assert!(a.look() && b.look());
     for node in [&a, &b] {
         let apps = node.broker.apps.lock();
