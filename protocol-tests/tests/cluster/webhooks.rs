@@ -26,6 +26,13 @@ pub(crate) fn apps(sink: &Sink, removal_delay: f64) -> String {
     NODE_APPS.replacen("\n[[apps]]\nid = \"1007\"", &hooks, 1)
 }
 
+/// Waits, after the start of a cluster, until one node decides for each channel. Until then two may, and those who came last leave
+/// what begins to the others.
+fn await_one_decider() {
+    let begun = Instant::now();
+    eventually("one node decides for each channel", || (begun.elapsed() > SETTLED_WITHIN).then_some(()));
+}
+
 /// A sink for the main app.
 pub(crate) fn sink() -> Sink {
     Sink::start(&Shared::Main.credentials())
@@ -119,6 +126,8 @@ fn a_quick_return_to_another_node_is_not_told() {
     let mut told = Told::default();
     let mut socket = member(&nodes[0], &channel, "ann");
     told.until(&sink, "member_added ann", &channel);
+    // While two decide, each names the end of somebody who moves as it has heard of the moves.
+    await_one_decider();
     for n in 1..7 {
         socket.vanish();
         socket = member(&nodes[n % 3], &channel, "ann");
@@ -165,9 +174,7 @@ fn what_happens_before_a_death_is_known_is_told() {
     let (engine, sink) = (Engine::standalone(), sink());
     let nodes: [_; 3] = Setup::on(&engine).apps(&apps(&sink, 1.0)).start();
     let mut told = Told::default();
-    // Until then two nodes may decide for a channel, and those who came last leave what begins to the others.
-    let begun = Instant::now();
-    eventually("one node decides for each channel", || (begun.elapsed() > SETTLED_WITHIN).then_some(()));
+    await_one_decider();
     nodes[0].broker().kill();
     let channels: Vec<String> = (0..30).map(|_| unique("room-")).collect();
     let mut socket = nodes[1].target.connect();
@@ -196,6 +203,7 @@ fn clients_that_move_from_a_stopping_node_are_not_told() {
     nodes[0].broker().terminate();
     // At once for those who are subscribed.
     watcher.expect(crate::REMOVED);
+    eventually("the third knows of it, too", || (nodes[2].users(&channel) == ["watcher"]).then_some(()));
     let mut back = member(&nodes[2], &channel, "ann");
     watcher.expect(crate::ADDED);
     let _ = nodes[0].broker().await_exit(patience());
