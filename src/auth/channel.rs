@@ -27,10 +27,14 @@ pub enum ChannelAuthError {
 
 /// The string that a backend signs to let a connection subscribe. `channel_data` is signed as it was sent.
 pub fn string_to_sign(socket_id: SocketId, channel: &ChannelName, channel_data: Option<&str>) -> String {
-    match channel_data {
-        Some(data) => format!("{socket_id}:{channel}:{data}"),
-        None => format!("{socket_id}:{channel}"),
+    let length = 23 + channel.as_str().len() + channel_data.map_or(0, str::len);
+    let mut signed = String::with_capacity(length);
+    socket_id.push_to(&mut signed);
+    for part in [Some(channel.as_str()), channel_data].into_iter().flatten() {
+        signed.push(':');
+        signed.push_str(part);
     }
+    signed
 }
 
 /// Checks the `auth` of a subscription to a channel that needs one.

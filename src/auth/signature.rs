@@ -18,10 +18,11 @@ pub fn sign(secret: &Secret, message: &str) -> String {
 
 /// Whether `signature` is the one of `message`: 64 lower-case hexadecimal digits, compared in constant time.
 pub fn verify(secret: &Secret, message: &str, signature: &str) -> bool {
-    let lower_hex = signature.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    // Looked for in all of them, which takes fewer instructions than to stop at the first.
+    let upper_case = signature.bytes().fold(false, |found, byte| found | byte.is_ascii_uppercase());
     let mut digest = [0; 32];
     let decoded = hex::decode_to_slice(signature, &mut digest).is_ok();
-    lower_hex && decoded && mac(secret, message).verify_slice(&digest).is_ok()
+    !upper_case && decoded && mac(secret, message).verify_slice(&digest).is_ok()
 }
 
 /// The two parts of `key:signature`, neither of them empty.

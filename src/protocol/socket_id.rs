@@ -75,6 +75,30 @@ impl SocketId {
         (self.first, self.second)
     }
 
+    /// Appends it to a text, which is what a subscription's signature is made of, without the machinery of formats.
+    pub(crate) fn push_to(self, text: &mut String) {
+        // Ten digits at most in each number, and the dot.
+        let mut digits = [0; 21];
+        let mut start = digits.len();
+        for (number, is_last) in [(self.second, false), (self.first, true)] {
+            let mut rest = number;
+            loop {
+                start -= 1;
+                digits[start] = b'0' + (rest % 10) as u8;
+                rest /= 10;
+                if rest == 0 {
+                    break;
+                }
+            }
+            if !is_last {
+                start -= 1;
+                digits[start] = b'.';
+            }
+        }
+        // They are digits, so it is text.
+        text.push_str(std::str::from_utf8(&digits[start..]).unwrap_or_default());
+    }
+
     /// An id with this tag. The caller draws the numbers at random: `low` from 1, `second` from 1 to [`SocketId::MAX`].
     pub fn tagged(tag: SocketTag, low: u16, second: u32) -> Self {
         SocketId { first: u32::from(tag.0) << 16 | u32::from(low), second }
@@ -155,6 +179,16 @@ mod tests {
         let id = SocketId::new(731_408, 20_598_114);
         assert_eq!(id.to_string(), "731408.20598114");
         assert_eq!(WrittenSocketId::parse("731408.20598114"), Ok(WrittenSocketId::Ours(id)));
+    }
+
+    #[test]
+    fn an_id_is_appended_as_it_is_displayed() {
+        for (first, second) in [(1, 1), (10, 9), (731_408, 20_598_114), (SocketId::MAX, u32::MAX), (0, 100)] {
+            let id = SocketId::new(first, second);
+            let mut text = "id ".to_owned();
+            id.push_to(&mut text);
+            assert_eq!(text, format!("id {id}"));
+        }
     }
 
     #[test]
