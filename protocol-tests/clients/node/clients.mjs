@@ -1,6 +1,7 @@
 // pusher-js, release by release, in its build for Node, and what a test needs around it: options under the names
 // that each major knows, waiting with a deadline instead of sleeping, and the raw record of what arrived.
 
+import { randomUUID } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { installedVersion } from './record.mjs';
 
@@ -181,6 +182,15 @@ export function connectionOptions(release, broker) {
     ...noTls(release),
     ...noStatistics(release),
   };
+}
+
+/**
+ * The options by which a client gives all its connections this name, so that the broker knows it again. Releases before
+ * 4.2.2 know no `wsPath`, and put the port before the path as it is.
+ */
+export function named({ major }, { port }, name = randomUUID()) {
+  const path = `/r/${name}`;
+  return { httpPath: path, ...(major === 3 ? { wsPort: `${port}${path}` } : { wsPath: path }) };
 }
 
 function noTls({ major }) {
