@@ -10,10 +10,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import WebSocket from 'ws';
 import { startAuthEndpoint } from '../auth-endpoint.mjs';
 import { startBroker } from '../broker.mjs';
-import { fresh, heard, openClient, releases, within } from '../clients.mjs';
+import { fresh, heard, named, openClient, releases, within } from '../clients.mjs';
 import { libraries } from '../libraries.mjs';
 import { KINDS, freePort, startPlainProxy, startProxy } from './proxy.mjs';
 
@@ -27,6 +28,9 @@ const TRANSPORTS = ['ws', 'xhr_streaming', 'xhr_polling'];
 
 /** A message that a proxy keeps back comes with the next heartbeat, after 25 s, or never. */
 const AT_ONCE_MS = 5_000;
+
+/** An app whose channels keep a history. */
+const REMEMBERING = fileURLToPath(new URL('../recovery.toml', import.meta.url));
 
 /** Sessions of a page's two requests land on the same of two brokers by chance once in 2^12 for all of them. */
 const SESSIONS = 12;
@@ -246,7 +250,8 @@ for (const kind of Object.keys(KINDS)) {
       const proxy = await startProxy(t, kind, brokers);
       const name = fresh('session');
       await Promise.all(TRANSPORTS.flatMap((transport) => Array.from({ length: SESSIONS }, async (_, n) => {
-        const client = await open(t, proxy, brokers[0], transport);
+        // Every other one has a name, which stands in front of its paths.
+        const client = await open(t, proxy, brokers[0], transport, n % 2 ? named(release, proxy) : {});
         await client.subscribe(`${name}-${transport}-${n}`);
         await client.subscribe(`${name}-${transport}-${n}-again`);
         assert.deepEqual(client.errors, []);
@@ -270,6 +275,29 @@ for (const kind of Object.keys(KINDS)) {
         assert.ok(shares.every((share) => share > 0), `${transport}: the brokers have ${shares} of the channels`);
       }
     });
+
+    // Of two brokers that know nothing of each other only the one that a client was at knows what it has missed.
+    // Proves: clients, recovery.
+    test(`${kind} brings a client with a name back to the same of two brokers`, async (t) => {
+      const brokers = await Promise.all([1, 2].map(() => begin(t, BELIEVING, ['--config', REMEMBERING])));
+      const proxy = await startProxy(t, kind, brokers);
+      const name = fresh('news');
+      const publish = (n) => Promise.all(brokers.map((broker) => libraries.at(-1).connect(broker).trigger(name, 'count', { n })));
+      const clients = await Promise.all(Array.from({ length: SESSIONS }, async () => {
+        const client = await open(t, proxy, brokers[0], 'ws', named(release, proxy));
+        await client.subscribe(name);
+        // What comes before the answer to this has been acknowledged before.
+        await client.subscribe(fresh('afterwards'));
+        return client;
+      }));
+      clients.forEach((client) => client.close());
+      await publish(1);
+      await Promise.all(clients.map(async (client) => {
+        client.pusher.connect();
+        const [, { data }] = await client.received('pusher:resumed', name, 2);
+        assert.deepEqual(data, { complete: true, events: 1 });
+      }));
+    });
   });
 }
 
@@ -284,8 +312,8 @@ async function assertNamed(t, url, broker, headers = {}) {
   assert.match(named(), new RegExp(`peer=${CLIENT}(:\\d+)? proxy=127\\.0\\.0\\.1$`));
 }
 
-async function begin(t, env) {
-  const broker = await startBroker({ env });
+async function begin(t, env, args = []) {
+  const broker = await startBroker({ env, args });
   t.after(() => broker.stop());
   return broker;
 }
