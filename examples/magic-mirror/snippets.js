@@ -24,6 +24,7 @@ const pusherJs = (s) => `import Pusher from 'pusher-js';
 const pusher = new Pusher(${quoted(s.key)}, {
   cluster: 'heliostat', // pusher-js wants one; the hosts decide
 ${hosts(s)}  forceTLS: ${s.tls},
+  pongTimeout: 5000, // a line that has gone silent is given up so soon after it was asked
   // Signs everything, for experiments only: put your own endpoint here.
   channelAuthorization: { endpoint: ${quoted(s.auth)}, transport: 'ajax' },
 });
@@ -52,6 +53,7 @@ window.Echo = new Echo({
   key: ${quoted(s.key)},
   cluster: 'heliostat', // pusher-js wants one; the hosts decide
 ${hosts(s)}  forceTLS: ${s.tls},
+  pongTimeout: 5000, // a line that has gone silent is given up so soon after it was asked
 });
 
 window.Echo.channel('my-channel').listen('.my-event', (data) => {
