@@ -34,7 +34,7 @@ use crate::test_mode;
 use apps::{AppsOrder, AppsWanted};
 use arguments::{CliCommand, CommandLine, WebhooksAction, command_line};
 use import::ImportOrder;
-use send_test::Wanted;
+use send_test::WantedSample;
 
 /// What the user wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,7 +105,7 @@ enum Command {
         /// The command line's part of the configuration.
         flags: Flags,
         /// Which endpoints, and what.
-        wanted: Wanted,
+        wanted: WantedSample,
     },
 }
 
@@ -157,7 +157,7 @@ fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, 
             action: WebhooksAction::SendTest { options: later, app, endpoint, event_type },
         } => {
             let flags = options.and(later, "webhooks send-test")?;
-            Command::SendTest { flags, wanted: Wanted { app, endpoint, event_type } }
+            Command::SendTest { flags, wanted: WantedSample { app, endpoint, event_type } }
         }
         CliCommand::Completions { shell } => {
             options.none("completions").map(|()| Command::Completions(shell))?

@@ -9,7 +9,7 @@ use crate::webhook::{self, EndpointUrl, EventType, WebhookEndpoint};
 
 /// Which endpoints are to be sent a sample of what.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct WantedSample {
     /// The id of the app; every app if absent.
     pub(super) app: Option<String>,
     /// The URL as it is configured; every endpoint if absent.
@@ -65,7 +65,7 @@ fn meant(nearest: &Option<String>) -> String {
 /// If nothing was sent to anybody.
 pub(super) fn send_test(
     config: &Config,
-    wanted: &Wanted,
+    wanted: &WantedSample,
     mut say: impl FnMut(&str),
 ) -> Result<bool, NothingSent> {
     let targets = targets(config, wanted)?;
@@ -88,7 +88,7 @@ pub(super) fn send_test(
 /// The endpoints that are wanted, each with the type of its sample.
 fn targets<'c>(
     config: &'c Config,
-    wanted: &Wanted,
+    wanted: &WantedSample,
 ) -> Result<Vec<(&'c AppConfig, &'c WebhookEndpoint, EventType)>, NothingSent> {
     if let Some(id) = &wanted.app
         && !config.apps.iter().any(|app| app.app.id == *id)
@@ -168,7 +168,7 @@ mod tests {
         event_type: Option<&str>,
     ) -> Result<Vec<String>, String> {
         let own = |text: Option<&str>| text.map(str::to_owned);
-        let wanted = Wanted { app: own(app), endpoint: own(endpoint), event_type: own(event_type) };
+        let wanted = WantedSample { app: own(app), endpoint: own(endpoint), event_type: own(event_type) };
         let config = config();
         let targets = targets(&config, &wanted).map_err(|error| error.to_string())?;
         let shown = |(app, endpoint, one): &(&AppConfig, &WebhookEndpoint, EventType)| {

@@ -33,11 +33,11 @@ fn serving_is_what_happens_without_a_command() {
 
 #[test]
 fn samples_are_sent_to_whom_is_named() {
-    let all = Command::SendTest { flags: Flags::default(), wanted: Wanted::default() };
+    let all = Command::SendTest { flags: Flags::default(), wanted: WantedSample::default() };
     assert_eq!(parsed(&["webhooks", "send-test"]).unwrap(), all);
     let arguments = ["webhooks", "send-test", "--config=c", "--app=7", "--endpoint=u", "--type=t"];
     let own = |text: &str| Some(text.to_owned());
-    let wanted = Wanted { app: own("7"), endpoint: own("u"), event_type: own("t") };
+    let wanted = WantedSample { app: own("7"), endpoint: own("u"), event_type: own("t") };
     let flags = Flags { config: Some("c".into()), ..Flags::default() };
     assert_eq!(parsed(&arguments).unwrap(), Command::SendTest { flags, wanted });
     assert!(parsed(&["webhooks"]).is_err());
