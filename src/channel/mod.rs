@@ -9,9 +9,12 @@ mod change;
 mod count;
 mod elsewhere;
 mod fact;
+mod history;
+mod history_position;
 mod node_id;
 mod presence;
 mod present_user;
+mod replay;
 mod subscribers;
 mod version;
 
@@ -19,9 +22,12 @@ pub(crate) use cache::{CachedEvent, EngineEvent, EngineNumber};
 pub(crate) use change::{Announcement, ChangedElsewhere, JoinRefused, Joined, Left};
 pub(crate) use count::CountChange;
 pub(crate) use fact::{Change, Fact};
+pub(crate) use history::{Dropped, History, HistoryPage, KeptEvent, LossReason, LostEvent};
+pub(crate) use history_position::HistoryPosition;
 pub(crate) use node_id::NodeId;
 pub(crate) use presence::user_info_text;
 pub(crate) use presence::{BadMember, Member, Presence};
+pub(crate) use replay::{Replay, ReplayTerms, Wanted};
 pub(crate) use subscribers::{Subscribers, WorkerIndex};
 pub(crate) use version::{ChangeOrigin, ChannelVersion};
 
@@ -45,6 +51,8 @@ pub(crate) struct Channel {
     elsewhere: Option<Box<Elsewhere>>,
     last_event: Option<Box<LastEvent>>,
     count_window: CountWindow,
+    /// Its last events, where the app wants them kept.
+    history: Option<Box<History>>,
 }
 
 impl Channel {
@@ -257,6 +265,26 @@ impl Channel {
         self.last_event.as_deref().and_then(LastEvent::event).map(|event| event.version)
     }
 
+    /// Its last events, where they are kept.
+    pub(crate) fn history(&self) -> Option<&History> {
+        self.history.as_deref()
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn history_mut(&mut self) -> Option<&mut History> {
+        self.history.as_deref_mut()
+    }
+
+    /// From now on its events are kept; those up to `lost` are not there. Whatever was kept is forgotten.
+    pub(crate) fn begin_history(&mut self, lost: LostEvent) -> &mut History {
+        self.history.insert(Box::new(History::beginning(lost)))
+    }
+
+    /// From now on its events are not kept any more. Returns those that were.
+    pub(crate) fn end_history(&mut self) -> Option<Box<History>> {
+        self.history.take()
+    }
+
     /// How many connections are subscribed, on all nodes.
     pub(crate) fn subscription_count(&self) -> usize {
         self.subscribers.count() + self.elsewhere.as_ref().map_or(0, |elsewhere| elsewhere.count())
@@ -273,9 +301,9 @@ impl Channel {
         self.elsewhere.as_ref().is_some_and(|elsewhere| elsewhere.is_on(node))
     }
 
-    /// Whether nothing would be lost if the channel were forgotten: nobody is subscribed, nothing is remembered.
+    /// Whether nothing would be lost if the channel were forgotten: nobody is subscribed, nothing is remembered or kept.
     pub(crate) fn is_forgettable(&self) -> bool {
-        self.is_vacant() && self.remembered_version().is_none()
+        self.is_vacant() && self.remembered_version().is_none() && self.history.is_none()
     }
 
     /// The members on all nodes, on presence channels that have had one.

@@ -1,0 +1,53 @@
+//! What a subscriber wants of a channel's history, and what it is sent of it.
+
+use std::time::Instant;
+
+use crate::protocol::{Frame, SocketId};
+
+use super::{ChannelVersion, HistoryPosition};
+
+/// What a subscriber wants of the channel's history when it joins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// Nothing: it is not told that there is one.
+    #[default]
+    Nothing,
+    /// What it has missed, but nobody knows since when.
+    Unknown,
+    /// What came behind a place up to which its client has received everything.
+    Since {
+        position: HistoryPosition,
+        /// The client's connections: what one of them was excluded from is left out.
+        own: Vec<SocketId>,
+    },
+    /// So many of the last events.
+    Events(u32),
+    /// The events of the last so many seconds.
+    Seconds(u32),
+}
+
+/// What a subscriber is sent of the history.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Replay {
+    /// Whether that is all it wanted. If it is not, there is nothing of what a client has missed; and of the last events
+    /// those that are left.
+    pub complete: bool,
+    /// The events as plain text, in the order in which they were published.
+    pub frames: Vec<Frame>,
+    /// There is more than may be sent at once, and nothing is.
+    pub is_too_large: bool,
+}
+
+/// What the joiner is, and the time at which it joins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReplayTerms {
+    /// The node's run.
+    pub epoch: u64,
+    /// The version of the channel that it joined.
+    pub version: ChannelVersion,
+    /// Its connection.
+    pub socket: SocketId,
+    pub now: Instant,
+    /// Bytes that it may be sent at once.
+    pub room: usize,
+}
