@@ -47,6 +47,7 @@ mod node;
 mod outbound;
 pub mod pipe;
 mod protocol;
+mod recovery;
 mod relay;
 #[cfg(test)]
 mod rooms;

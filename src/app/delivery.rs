@@ -3,7 +3,7 @@
 use crate::protocol::ChannelName;
 use crate::protocol::pattern::Pattern;
 
-use super::App;
+use super::{App, HistoryBounds};
 
 /// What a subscriber is sent that cannot keep up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,13 +23,28 @@ pub struct ChannelSettings {
     pub pattern: Pattern,
     /// What their slow subscribers are sent.
     pub delivery: Delivery,
+    /// How much they keep of their last events; none if nothing. Not together with [`Delivery::Latest`].
+    pub history: Option<HistoryBounds>,
 }
 
 impl App {
     /// What slow subscribers of a channel are sent: the first pattern that matches decides.
     pub fn delivery(&self, channel: &ChannelName) -> Delivery {
-        let matching = self.channels.iter().find(|c| c.pattern.capture(channel.as_str()).is_some());
-        matching.map_or(Delivery::Every, |settings| settings.delivery)
+        self.settings_of(channel).map_or(Delivery::Every, |settings| settings.delivery)
+    }
+
+    /// How much a channel keeps of its last events, if it does: the first pattern that matches decides.
+    pub fn history(&self, channel: &ChannelName) -> Option<HistoryBounds> {
+        self.settings_of(channel).and_then(|settings| settings.history)
+    }
+
+    /// Whether some of its channels keep their last events.
+    pub fn keeps_history(&self) -> bool {
+        self.channels.iter().any(|settings| settings.history.is_some())
+    }
+
+    fn settings_of(&self, channel: &ChannelName) -> Option<&ChannelSettings> {
+        self.channels.iter().find(|settings| settings.pattern.capture(channel.as_str()).is_some())
     }
 }
 
@@ -39,8 +54,11 @@ mod tests {
 
     #[test]
     fn the_first_pattern_that_matches_decides() {
-        let settings =
-            |pattern: &str, delivery| ChannelSettings { pattern: Pattern::parse(pattern).unwrap(), delivery };
+        let settings = |pattern: &str, delivery| ChannelSettings {
+            pattern: Pattern::parse(pattern).unwrap(),
+            delivery,
+            history: (pattern == "mirror-log").then(HistoryBounds::default),
+        };
         let mut app = App::new("1", "k", "s");
         app.channels = vec![settings("mirror-log", Delivery::Every), settings("mirror*", Delivery::Latest)];
         let of = |name: &str| app.delivery(&ChannelName::parse(name, 164).unwrap());
@@ -48,5 +66,9 @@ mod tests {
         assert_eq!(of("mirror-7"), Delivery::Latest);
         assert_eq!(of("mirror-log"), Delivery::Every);
         assert_eq!(of("news"), Delivery::Every);
+        let history = |name: &str| app.history(&ChannelName::parse(name, 164).unwrap());
+        assert_eq!(history("mirror-log"), Some(HistoryBounds::default()));
+        assert_eq!((history("mirror-7"), history("news")), (None, None));
+        assert!(app.keeps_history() && !App::new("1", "k", "s").keeps_history());
     }
 }

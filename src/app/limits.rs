@@ -52,6 +52,8 @@ pub struct Limits {
     pub cached_channels: usize,
     /// Bytes of all remembered events together. Over it: the oldest are forgotten.
     pub cached_bytes: usize,
+    /// Bytes that the histories of all channels of the app may hold together on this node. Over it: the oldest events go.
+    pub history_bytes: usize,
     /// Bytes of one message that only a pipe hears (an event without the `client-` prefix).
     /// Over it: `pusher:error` 4301.
     pub pipe_message_bytes: usize,
@@ -86,6 +88,7 @@ impl Default for Limits {
             watchlist_users: 100,
             cached_channels: 10_000,
             cached_bytes: 64 * 1024 * 1024,
+            history_bytes: 64 * 1024 * 1024,
             pipe_message_bytes: 1024 * 1024,
             pipe_connections: 100,
             binary_message_bytes: 1024 * 1024,

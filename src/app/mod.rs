@@ -4,11 +4,13 @@
 
 mod allowed_origin;
 mod delivery;
+mod history;
 mod limits;
 mod registry;
 
 pub use allowed_origin::{AllowedOrigin, BadOrigin};
 pub use delivery::{ChannelSettings, Delivery};
+pub use history::HistoryBounds;
 pub use limits::Limits;
 pub use registry::{AppRegistry, DuplicateApp};
 

@@ -9,7 +9,7 @@ use crate::app::DuplicateApp;
 
 /// What an app has lists of, each begun by `[[apps.…]]`, and what each of one list has to say.
 pub(crate) const APP_TABLES: [(&str, &[&str]); 4] = [
-    ("channels", &["pattern", "delivery"]),
+    ("channels", &["pattern"]),
     ("pipe", &["from", "event"]),
     ("relay", &["url", "app_id", "key", "secret"]),
     ("webhooks", &["url"]),
@@ -113,6 +113,19 @@ impl Builder {
         for source in DuplicateApp::all(self.config.apps.iter().map(|app| &app.app)) {
             let (at, first) = self.origins_of_duplicate(&source);
             self.errors.push(Error::Duplicate { at, first, source });
+        }
+    }
+
+    /// Complains of every history where several nodes are one broker.
+    pub(super) fn refuse_histories_in_cluster(&mut self) {
+        if self.config.cluster.url.is_none() {
+            return;
+        }
+        for (index, app) in self.config.apps.iter().enumerate() {
+            for (number, _) in app.app.channels.iter().enumerate().filter(|(_, one)| one.history.is_some()) {
+                let at = self.origins.of(&format!("apps[{index}].channels[{number}]")).clone();
+                self.errors.push(Error::HistoryInCluster { at });
+            }
         }
     }
 

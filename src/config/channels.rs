@@ -6,10 +6,15 @@ use toml::de::{DeTable, DeValue};
 use super::Error;
 use super::draft::AppDraft;
 use super::tables::Tables;
-use super::value_type::Choice;
-use crate::app::{ChannelSettings, Delivery};
+use super::value_type::{Choice, Integer, Seconds, ValueType};
+use crate::app::{ChannelSettings, Delivery, HistoryBounds};
 
-const KNOWN: [&str; 2] = ["pattern", "delivery"];
+const KNOWN: [&str; 3] = ["pattern", "delivery", "history"];
+const HISTORY: [&str; 3] = ["events", "bytes", "seconds"];
+const HISTORY_EXPECTED: &str = "a table such as { events = 1000, bytes = 1048576, seconds = 300 }";
+const EVENTS: Integer<usize> = Integer(1..=1_000_000);
+const BYTES: Integer<usize> = Integer(1024..=1_000_000_000);
+const SECONDS: Seconds = Seconds { least: 0.1 };
 pub(super) const DELIVERY: Choice<Delivery> =
     Choice(&[("every", Delivery::Every), ("latest", Delivery::Latest)]);
 
@@ -33,10 +38,53 @@ impl Tables<'_> {
     ) -> Option<ChannelSettings> {
         let errors_before = self.builder.errors.len();
         self.only(&KNOWN, table, "apps.channels.");
-        let [pattern, delivery] = KNOWN.map(|name| self.required("a channel setting", name, item, table));
+        let pattern = self.required("a channel setting", "pattern", item, table);
         let pattern = pattern.and_then(|value| self.pattern("apps.channels.pattern", value));
-        let delivery = delivery.and_then(|value| self.read_as(DELIVERY, "apps.channels.delivery", value));
-        let settings = ChannelSettings { pattern: pattern?, delivery: delivery? };
+        let delivery =
+            table.get("delivery").map(|value| self.read_as(DELIVERY, "apps.channels.delivery", value));
+        let history = table.get("history").and_then(|value| self.history_bounds(value));
+        let delivery = match delivery {
+            Some(delivery) => delivery?,
+            None if table.contains_key("history") => Delivery::Every,
+            None => {
+                let at = self.file.at(item);
+                self.builder.errors.push(Error::NothingSet { at });
+                return None;
+            }
+        };
+        if let Some(value) = table.get("history").filter(|_| delivery == Delivery::Latest) {
+            let at = self.file.at(value);
+            self.builder.errors.push(Error::HistoryOfLatest { at });
+        }
+        let settings = ChannelSettings { pattern: pattern?, delivery, history };
         (self.builder.errors.len() == errors_before).then_some(settings)
     }
+
+    /// `history = { events = 1000, bytes = 1048576, seconds = 300 }`, of which any may be left out.
+    fn history_bounds(&mut self, value: &Spanned<DeValue<'_>>) -> Option<HistoryBounds> {
+        let Some(table) = value.get_ref().as_table() else {
+            self.wrong("apps.channels.history", HISTORY_EXPECTED, value);
+            return None;
+        };
+        self.only(&HISTORY, table, "apps.channels.history.");
+        let mut bounds = HistoryBounds::default();
+        self.bound(table, "events", EVENTS, &mut bounds.events);
+        self.bound(table, "bytes", BYTES, &mut bounds.bytes);
+        self.bound(table, "seconds", SECONDS, &mut bounds.time);
+        Some(bounds)
+    }
+
+    fn bound<F: ValueType>(&mut self, table: &DeTable<'_>, name: &str, value_type: F, bound: &mut F::Value) {
+        let key = format!("apps.channels.history.{name}");
+        let read = table.get(name).and_then(|value| self.read_as(value_type, &key, value));
+        if let Some(read) = read {
+            *bound = read;
+        }
+    }
+}
+
+/// The bounds in TOML.
+pub(super) fn write_history(bounds: &HistoryBounds) -> String {
+    let HistoryBounds { events, bytes, time } = bounds;
+    format!("{{ events = {events}, bytes = {bytes}, seconds = {} }}", SECONDS.write(time))
 }

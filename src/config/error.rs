@@ -169,6 +169,29 @@ pub(crate) enum Error {
         at: Origin,
         pattern: String,
     },
+    /// A channel setting that sets nothing.
+    #[error("{at}: a channel setting needs delivery, history, or both")]
+    NothingSet {
+        /// Where it begins.
+        at: Origin,
+    },
+    /// Of a latest-only channel only the newest events count: there is nothing to come back to.
+    #[error(
+        "{at}: expected no history beside delivery = \"latest\", of which subscribers miss events by design, got one"
+    )]
+    HistoryOfLatest {
+        /// The history.
+        at: Origin,
+    },
+    /// Histories are those of one node.
+    #[error(
+        "{at}: expected no history where several nodes are one broker (cluster.url), got one: channels keep theirs on one node \
+         alone"
+    )]
+    HistoryInCluster {
+        /// The channel setting.
+        at: Origin,
+    },
     /// Two apps cannot be told apart.
     #[error("{at}: {source}{}", elsewhere(.first))]
     Duplicate {
@@ -242,6 +265,9 @@ impl Error {
             | Error::Relay { at, .. }
             | Error::RepeatedRelay { at, .. }
             | Error::RepeatedPattern { at, .. }
+            | Error::NothingSet { at }
+            | Error::HistoryOfLatest { at }
+            | Error::HistoryInCluster { at }
             | Error::OnlyApps { at, .. }
             | Error::OneFileForBoth { at, .. }
             | Error::Duplicate { at, .. } => Some(at),

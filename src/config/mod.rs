@@ -67,6 +67,7 @@ pub use crate::net::tls::CertificateFiles;
 pub use crate::net::{ListenAddress, ListenHost, ListenerConfig, TrustedProxies, TrustedProxy};
 pub use crate::pipe::PipeConfig;
 pub use crate::protocol::WithoutVersion;
+pub use crate::recovery::RecoveryConfig;
 pub use crate::relay::{BadRelay, RelaySettings, RelayUrl};
 pub use crate::telemetry::{LogFormat, Logging};
 pub use crate::transport::fallback::FallbackConfig;
@@ -86,6 +87,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// The life of one WebSocket connection.
     pub connection: ConnectionConfig,
+    /// What is kept for clients that come back.
+    pub recovery: RecoveryConfig,
     /// The HTTP transports.
     pub fallback: FallbackConfig,
     /// The wire of the pipe.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::channels::DELIVERY;
+use super::channels::{DELIVERY, write_history};
 use super::draft::AppDraft;
 use super::relays;
 use super::rules::KEEP;
@@ -111,9 +111,12 @@ impl Loaded {
         }
         for (number, settings) in draft.app.channels.iter().enumerate() {
             page.header("[[apps.channels]]", Some(origin(&format!("channels[{number}]"))));
-            let ChannelSettings { pattern, delivery } = settings;
+            let ChannelSettings { pattern, delivery, history } = settings;
             let (pattern, delivery) = (quote(&pattern.to_string()), DELIVERY.write(delivery));
             let _ = writeln!(page.text, "pattern = {pattern}\ndelivery = {delivery}");
+            if let Some(bounds) = history {
+                let _ = writeln!(page.text, "history = {}", write_history(bounds));
+            }
         }
         page.rules_and_webhooks(index, draft, &self.origins, |_| true);
     }

@@ -135,6 +135,9 @@ fn serving_settings() -> Vec<Setting<Config>> {
         "connection.compression", Boolean, connection.compression;
         "connection.outbox_bytes", Integer(1024..=MOST), connection.outbox_bytes;
         "connection.outbox_frames", Integer(1..=MOST), connection.outbox_frames;
+        "recovery.retention_seconds", Seconds { least: 150.0 }, recovery.retention;
+        "recovery.history_bytes", Integer(0..=MOST), recovery.history_bytes;
+        "recovery.replay_bytes", Integer(0..=MOST), recovery.replay_bytes;
         "fallback.enabled", Boolean, fallback.enabled;
         "fallback.path", BasePath, fallback.path;
         "fallback.hostname", HostName, fallback.hostname;
@@ -246,6 +249,7 @@ pub(super) fn app_settings() -> Vec<Setting<AppDraft>> {
         "limits.watchlist_users", Integer(0..=MOST), app.limits.watchlist_users;
         "limits.cached_channels", Integer(0..=MOST), app.limits.cached_channels;
         "limits.cached_bytes", Integer(0..=MOST), app.limits.cached_bytes;
+        "limits.history_bytes", Integer(0..=MOST), app.limits.history_bytes;
         "limits.pipe_message_bytes", Integer(1..=MOST), app.limits.pipe_message_bytes;
         "limits.pipe_connections", Integer(0..=MOST), app.limits.pipe_connections;
         "limits.binary_message_bytes", Integer(1..=MOST), app.limits.binary_message_bytes;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::app::{ChannelSettings, Delivery};
+use crate::app::{ChannelSettings, Delivery, HistoryBounds};
 use crate::config::environment::OWN_NAMES;
 use crate::config::reference::entries;
 use crate::config::settings::{app_settings, node_settings};
@@ -24,8 +24,8 @@ fn the_default_file_holds_the_default_values() {
     let text = all_in_force();
     let loaded = Sources { file: Some(&text), ..Sources::default() }.load().unwrap();
     let mut app = crate::app::App::new("1001", "app-key", "app-secret");
-    let (pattern, delivery) = (Pattern::parse("mirror").unwrap(), Delivery::Latest);
-    app.channels = vec![ChannelSettings { pattern, delivery }];
+    let (pattern, history) = (Pattern::parse("mirror").unwrap(), Some(HistoryBounds::default()));
+    app.channels = vec![ChannelSettings { pattern, delivery: Delivery::Every, history }];
     let mut rule = RuleSpec::new("stream", "frame", "mirror").unwrap();
     rule.rename = Some("other-event".to_owned());
     rule.add.insert("message".to_owned(), "Sending frame".into());
