@@ -171,6 +171,7 @@ impl Server {
         let (admin, wanted) = all_wanted(&config, inherited)?;
         let (files, has_admin) = open_files(&config, &wanted, admin_is_dispensable)?;
         let hub = Hub::new(apps, config.connection.clone(), workers, files.bounds.max_connections)?;
+        hub.set_recovery(config.recovery.clone());
         bound_addresses(&hub, &config);
         let certificates = load_certificates(&config)?;
         let tls = certificates.as_ref().map(|certificates| certificates.server_config()).transpose()?;

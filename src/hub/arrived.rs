@@ -63,6 +63,9 @@ impl Hub {
             let remembering = Remembering { number, is_recalled, is_delivered: false, ttl: expires_in };
             return self.broadcast_and_remember(app, channel, &message, except, remembering);
         }
+        if let Some(terms) = app.history_terms(channel) {
+            return self.broadcast_and_keep(app, channel, &message, except, terms);
+        }
         if let Some(entry) = app.channels.get(channel) {
             for worker in entry.subscribers().workers() {
                 self.post_broadcast(worker, app, channel, &message, except, None);

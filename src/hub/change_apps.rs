@@ -8,11 +8,14 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use crate::app::{App, AppRegistry, DuplicateApp};
+use crate::channel::ChannelVersion;
 use crate::protocol::CloseCode;
 
+use super::app_histories::AppHistories;
 use super::app_index::Places;
 use super::counters::{AppCounters, NodeCounters};
 use super::mailbox::WorkerCommand;
+use super::node_histories::NodeHistories;
 use super::{AppState, Apps, Current, Hub, Listeners};
 
 /// The apps that there are, and those that were removed and are not gone yet.
@@ -20,6 +23,7 @@ pub(super) struct AppTable {
     now: ArcSwap<Apps>,
     places: Arc<Places>,
     counters: NodeCounters,
+    histories: Arc<NodeHistories>,
     /// Apps that were removed, of which something may be left. Held while the apps are changed: one change at a time.
     removed: Mutex<Vec<Weak<AppState>>>,
     /// How often they have been changed.
@@ -38,12 +42,13 @@ struct Changed<'t> {
 
 impl AppTable {
     /// No apps yet; those that will be count with these.
-    pub(super) fn new(counters: NodeCounters) -> Self {
+    pub(super) fn new(counters: NodeCounters, histories: Arc<NodeHistories>) -> Self {
         let changes = watch::Sender::new(0);
         AppTable {
             now: ArcSwap::default(),
             places: Arc::default(),
             counters,
+            histories,
             removed: Mutex::default(),
             changes,
         }
@@ -54,8 +59,12 @@ impl AppTable {
         self.removed.lock().iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// From now on there are these apps and no others.
-    fn change(&self, apps: Vec<(App, Option<Listeners>)>) -> Result<Changed<'_>, DuplicateApp> {
+    /// From now on there are these apps and no others. `version` has just been drawn.
+    fn change(
+        &self,
+        apps: Vec<(App, Option<Listeners>)>,
+        version: ChannelVersion,
+    ) -> Result<Changed<'_>, DuplicateApp> {
         let mut removed = self.removed.lock();
         removed.retain(|app| app.strong_count() > 0);
         let registry = AppRegistry::new(apps.iter().map(|(app, _)| app.clone()))?;
@@ -71,7 +80,9 @@ impl AppTable {
                 None => {
                     let counters = AppCounters::new(self.counters.clone());
                     let (place, gone) = (self.places.take(), gone.get(&*app.id).copied());
-                    Arc::new(AppState::new(place, Arc::clone(settings), counters, gone))
+                    let node = Arc::clone(&self.histories);
+                    let histories = AppHistories::new(node, version, settings.keeps_history());
+                    Arc::new(AppState::new(place, Arc::clone(settings), counters, histories, gone))
                 }
             };
             if let Some(listeners) = listeners {
@@ -83,7 +94,7 @@ impl AppTable {
             if state.app().limits.connections == 0 && settings.limits.connections > 0 {
                 limited.push(Arc::clone(&state));
             }
-            state.set_app(Arc::clone(settings));
+            state.set_app(Arc::clone(settings), version);
             states.push(state);
         }
         self.now.store(Arc::new(Apps::new(registry, states)));
@@ -119,7 +130,8 @@ impl Hub {
     /// # Errors
     /// If two apps share an id or a key. Nothing has changed then.
     pub fn set_apps(&self, apps: Vec<(App, Option<Listeners>)>) -> Result<(), DuplicateApp> {
-        let Changed { mut removed, before, without_streams, limited } = self.apps.change(apps)?;
+        let Changed { mut removed, before, without_streams, limited } =
+            self.apps.change(apps, self.next_version())?;
         // After the change: whoever was admitted before is closed by these commands, and nobody is admitted any more.
         let (code, reason) = (CloseCode::Unauthorized, "HTTP streams were switched off");
         for app in without_streams.iter().map(|state| state.index()) {
@@ -133,6 +145,7 @@ impl Hub {
             match now.by_id(state.id()) {
                 None => {
                     removed.push(Arc::downgrade(state));
+                    state.forget_histories();
                     self.close_app(state, CloseCode::UnknownApp, "The app was removed");
                 }
                 Some(state) if !state.app().enabled => {

@@ -310,6 +310,31 @@ impl<T: Transport + ?Sized> Client<T> {
         }
     }
 
+    /// How many of so many bytes it may be sent of what it has missed, as long as something waits for it.
+    pub(super) fn replay_room(&self, bytes: usize) -> usize {
+        bytes.saturating_sub(self.outbox.borrow().replayed_bytes())
+    }
+
+    /// Queues an event that it has missed, in its form: besides what may wait for it at any time. Returns as
+    /// [`Client::enqueue`] does.
+    #[cold]
+    pub(super) fn enqueue_replayed(&self, frame: Frame) -> bool {
+        let replacement = match self.intake.get() {
+            Intake::Stopped => return false,
+            Intake::Open => Replacement::One(frame),
+            Intake::Intercepted => self.app.interceptor().replace(self.app.clock(), self.socket_id, frame),
+        };
+        let frames = match replacement {
+            Replacement::One(frame) => vec![frame],
+            Replacement::Several(frames) => frames,
+        };
+        for frame in frames {
+            self.app.interceptor().queued(self.socket_id, &frame);
+            self.outbox.borrow_mut().push_replayed(frame);
+        }
+        !self.blocked.get() && !self.dirty.replace(true)
+    }
+
     fn enqueue_as_it_is(&self, frame: Frame) -> bool {
         if let Err(Overflow(frame)) = self.push(frame)
             && !self.enqueue_if_room_can_be_made(frame)

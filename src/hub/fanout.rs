@@ -174,6 +174,7 @@ mod tests {
 
     use super::*;
     use crate::app::App;
+    use crate::hub::app_histories::AppHistories;
     use crate::hub::app_index::Places;
     use crate::hub::client::Written;
     use crate::hub::counters::{AppCounters, NodeCounters};
@@ -192,7 +193,9 @@ mod tests {
     /// Steps of three through twelve subscribers; between them one leaves and another comes, three times.
     fn met(leave: [u32; 3]) -> Vec<u32> {
         let (place, counters) = (Arc::new(Places::default()).take(), AppCounters::new(NodeCounters::new(1)));
-        let app = Arc::new(AppState::new(place, Arc::new(App::new("1", "k", "s")), counters, None));
+        let histories = AppHistories::new(Arc::default(), ChannelVersion::default(), false);
+        let app = Arc::new(App::new("1", "k", "s"));
+        let app = Arc::new(AppState::new(place, app, counters, histories, None));
         let bounds = Bounds { bytes: 1, frames: 1 };
         let socket = |n| SocketId::new(n, 1);
         let channel = ChannelName::parse("c", 164).unwrap();

@@ -13,6 +13,7 @@ impl Hub {
     pub fn advance_clock(&self, app: &AppState, by: Duration) {
         app.clock().advance(by);
         app.expire_whole_cache();
+        app.expire_histories(usize::MAX, self.recovery().retention);
         let (app, injection) = (app.index(), Injection::ClockAdvanced);
         self.mailboxes.post_to_all(|| WorkerCommand::Injected { app, injection: injection.clone() });
     }

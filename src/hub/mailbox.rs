@@ -29,8 +29,8 @@ pub(super) enum WorkerCommand {
         channel: ChannelName,
         message: Broadcast,
         except: Option<SocketId>,
-        /// Where the channel remembers the message: subscribers that joined at this version or later were given it as
-        /// the remembered one.
+        /// Where the channel remembers or keeps the message: subscribers that joined at this version or later were given it
+        /// as the remembered one, or as one that they missed.
         version: Option<ChannelVersion>,
     },
     /// Tell the local subscribers of a presence channel of a member.

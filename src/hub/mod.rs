@@ -10,6 +10,7 @@ mod accepted;
 mod addresses;
 mod allowance;
 mod announce;
+mod app_histories;
 mod app_index;
 mod app_state;
 mod apps;
@@ -36,11 +37,14 @@ mod due;
 mod fake_bus;
 mod fanout;
 mod handed_over;
+mod history_index;
+mod history_room;
 mod inject;
 mod interceptor;
 mod leaving;
 mod mailbox;
 mod mailboxes;
+mod node_histories;
 mod notice;
 mod outbox;
 mod publish;
@@ -86,6 +90,7 @@ pub(crate) use due::{Agenda, Busy, Due};
 pub(crate) use fake_bus::FakeBus;
 pub(crate) use handed_over::{HandedOver, HeldRemoval};
 pub(crate) use interceptor::{FaultInjector, InjectedAnswer, Replacement};
+pub(crate) use node_histories::NodeHistories;
 pub(crate) use notice::{Notice, Refused, UnknownAppListener};
 pub use outbox::{Bounds, Outbox};
 pub(crate) use receipts::Receipts;
@@ -109,6 +114,7 @@ use crate::app::{App, DuplicateApp};
 use crate::channel::{ChangeOrigin, ChannelVersion, NodeId, WorkerIndex};
 use crate::connection::ConnectionConfig;
 use crate::protocol::ChannelName;
+use crate::recovery::RecoveryConfig;
 
 use bus::CurrentBus;
 use change_apps::AppTable;
@@ -122,6 +128,8 @@ use versions::Versions;
 /// What all workers of a node share.
 pub struct Hub {
     apps: AppTable,
+    histories: Arc<NodeHistories>,
+    recovery: OnceLock<RecoveryConfig>,
     sockets: SocketTable,
     addresses: Arc<AddressTable>,
     refused_addresses: RefusedAddresses,
@@ -154,8 +162,11 @@ impl Hub {
         max_connections: usize,
     ) -> Result<Arc<Self>, DuplicateApp> {
         let counters = NodeCounters::new(workers.max(1));
+        let histories = Arc::<NodeHistories>::default();
         let hub = Arc::new(Hub {
-            apps: AppTable::new(counters.clone()),
+            apps: AppTable::new(counters.clone(), Arc::clone(&histories)),
+            histories,
+            recovery: OnceLock::new(),
             sockets: SocketTable::new(max_connections),
             addresses: Arc::default(),
             refused_addresses: RefusedAddresses::default(),
@@ -173,6 +184,27 @@ impl Hub {
         });
         hub.set_apps(apps.into_iter().map(|(app, listeners)| (app, Some(listeners))).collect())?;
         Ok(hub)
+    }
+
+    /// What is kept for those who come back. What was said first stays; without a word it is the default.
+    pub fn set_recovery(&self, recovery: RecoveryConfig) {
+        // Before anybody is served.
+        let _ = self.recovery.set(recovery);
+    }
+
+    /// What is kept for those who come back.
+    pub(crate) fn recovery(&self) -> &RecoveryConfig {
+        self.recovery.get_or_init(RecoveryConfig::default)
+    }
+
+    /// What the histories of all apps hold, and what has become of them.
+    pub(crate) fn histories(&self) -> &NodeHistories {
+        &self.histories
+    }
+
+    /// What tells the positions of this node's histories from those of its other runs.
+    pub(crate) fn history_epoch(&self) -> u64 {
+        self.node_id().bits() as u64
     }
 
     /// How connections are treated.

@@ -62,11 +62,20 @@ pub struct Outbox {
     written: usize,
     /// Bytes that wait.
     bytes: usize,
+    /// What was queued besides the bounds since nothing waited.
+    replayed: Replayed,
     /// Where those of `rest` are that can be given up, once one was to be.
     index: Option<Box<LatestIndex>>,
     /// Frames that were looked at to learn where those are that can be given up.
     #[cfg(test)]
     searched: usize,
+}
+
+/// Frames that were queued although the bounds may have been passed: for these the bounds are wider.
+#[derive(Clone, Copy, Debug, Default)]
+struct Replayed {
+    bytes: usize,
+    frames: usize,
 }
 
 /// A frame behind the first, or the place of one that was given up.
@@ -87,11 +96,33 @@ impl Outbox {
     /// # Errors
     /// If the bounds would be passed.
     pub fn push(&mut self, frame: Frame, bounds: Bounds) -> Result<(), Overflow> {
-        if !self.fits(&frame, bounds) {
+        if !self.fits(&frame, bounds) && !self.fits(&frame, self.widened(bounds)) {
             return Err(Overflow(frame));
         }
         self.append(frame, None);
         Ok(())
+    }
+
+    /// Queues a frame besides the bounds. Until all is written, others have as much room as if it were not there.
+    pub fn push_replayed(&mut self, frame: Frame) {
+        if self.is_empty() {
+            self.replayed = Replayed::default();
+        }
+        self.replayed.bytes += frame.websocket().len();
+        self.replayed.frames += 1;
+        self.append(frame, None);
+    }
+
+    /// Bytes that were queued so and are not all written.
+    pub fn replayed_bytes(&self) -> usize {
+        if self.is_empty() { 0 } else { self.replayed.bytes }
+    }
+
+    /// The bounds with what was queued besides them.
+    #[cold]
+    fn widened(&self, bounds: Bounds) -> Bounds {
+        let Replayed { bytes, frames } = self.replayed;
+        Bounds { bytes: bounds.bytes.saturating_add(bytes), frames: bounds.frames.saturating_add(frames) }
     }
 
     /// Queues a frame of a latest-only channel for a client that keeps up, as far as is known: none is given up.
@@ -99,7 +130,7 @@ impl Outbox {
     /// # Errors
     /// If the bounds would be passed.
     pub fn push_as(&mut self, frame: Frame, latest: &Arc<LatestKey>, bounds: Bounds) -> Result<(), Overflow> {
-        if !self.fits(&frame, bounds) {
+        if !self.fits(&frame, bounds) && !self.fits(&frame, self.widened(bounds)) {
             return Err(Overflow(frame));
         }
         self.append(frame, Some(latest));
@@ -111,8 +142,9 @@ impl Outbox {
     /// frame that is being written, one of any size is accepted. Returns how many were given up; if others leave no
     /// room for it, it is given up itself.
     pub fn push_latest(&mut self, frame: Frame, latest: &Arc<LatestKey>, bounds: Bounds) -> usize {
+        let bounds = self.widened(bounds);
         let mut given_up = self.give_up_kind(latest);
-        given_up += self.make_room(&frame, bounds);
+        given_up += self.make_room_within(&frame, bounds);
         if !self.rest.is_empty() && !self.fits(&frame, bounds) {
             return given_up + 1;
         }
@@ -123,6 +155,10 @@ impl Outbox {
     /// Gives waiting frames of latest-only channels up, oldest first, until this frame fits or none is left. Returns
     /// how many were given up.
     pub fn make_room(&mut self, frame: &Frame, bounds: Bounds) -> usize {
+        self.make_room_within(frame, self.widened(bounds))
+    }
+
+    fn make_room_within(&mut self, frame: &Frame, bounds: Bounds) -> usize {
         let mut given_up = 0;
         while self.bytes + frame.websocket().len() > bounds.bytes || self.frames() >= bounds.frames {
             if !self.give_up_oldest() {
@@ -276,6 +312,7 @@ impl Outbox {
     #[cold]
     fn give_queue_back(&mut self) {
         self.index = None;
+        self.replayed = Replayed::default();
         let mut queue = std::mem::take(&mut self.rest);
         queue.clear();
         SPARE.with_borrow_mut(|spare| {

@@ -12,6 +12,7 @@ use crate::channel::{CachedEvent, ChannelVersion, EngineNumber, WorkerIndex};
 use crate::event::{AcceptedEvent, Destination};
 use crate::protocol::{Broadcast, ChannelName, LatestKey, SocketId, server_message};
 
+use super::app_state::HistoryTerms;
 use super::mailbox::WorkerCommand;
 use super::worker::HEARERS_PER_TURN;
 use super::{AppState, Bus, Carriage, Hub, Notice, Outgoing, Receipts, Timed, Worker, accepted};
@@ -100,6 +101,8 @@ impl Hub {
                     ttl: app.app().cache_ttl,
                 };
                 self.broadcast_and_remember(app, channel, &encode(), *except, remembering);
+            } else if let Some(terms) = app.history_terms(channel) {
+                self.broadcast_and_keep(app, channel, &encode(), *except, terms);
             } else {
                 self.broadcast(app, channel, encode, *except);
             }
@@ -122,7 +125,10 @@ impl Hub {
         let carriage = bus.carry(&outgoing, receipts.map(Receipts::ask));
         match (ttl, carriage) {
             (_, Carriage::Returns) => {}
-            (None, Carriage::Onward) => self.broadcast(app, channel, || message.clone(), except),
+            (None, Carriage::Onward) => match app.history_terms(channel) {
+                Some(terms) => self.broadcast_and_keep(app, channel, message, except, terms),
+                None => self.broadcast(app, channel, || message.clone(), except),
+            },
             (Some(ttl), Carriage::Onward) => {
                 let remembering = Remembering { number: None, is_recalled: false, is_delivered: false, ttl };
                 self.broadcast_and_remember(app, channel, message, except, remembering);
@@ -176,6 +182,7 @@ impl Hub {
         let bytes = frame.websocket().len();
         let expires = app.clock().now() + ttl;
         let (_, due) = app.clock().wait_until(expires, Timed::CacheExpiry);
+        let terms = app.history_terms(channel);
         let forgotten = {
             let mut entry = app.channels.entry(channel.clone()).or_default();
             let gave_way = number.is_some_and(|number| entry.gave_way(number));
@@ -188,13 +195,41 @@ impl Hub {
             let version = self.next_version();
             let number = number.map(EngineNumber::new);
             entry.remember(CachedEvent { frame, expires, version, number });
-            for worker in entry.subscribers().workers().filter(|_| !is_delivered && !gave_way) {
+            let is_sent = !is_delivered && !gave_way;
+            for worker in entry.subscribers().workers().filter(|_| is_sent) {
                 self.post_broadcast(worker, app, channel, message, except, Some(version));
+            }
+            if let Some(terms) = terms.filter(|_| is_sent) {
+                app.keep((channel, &mut entry), terms, message, except, version);
             }
             // Under the entry: of two publishers the one that the channel remembers is the last one to be noted, too.
             app.cache.lock().remember(channel, version, bytes, (expires, due), &settings.limits)
         };
         app.make_room(forgotten);
+        if terms.is_some() {
+            self.keep_histories_within(app);
+        }
+    }
+
+    /// The same on a channel that keeps its last events. The message gets a version, so that a subscriber that is sent it as
+    /// one that it missed does not hear it again.
+    pub(super) fn broadcast_and_keep(
+        &self,
+        app: &AppState,
+        channel: &ChannelName,
+        message: &Broadcast,
+        except: Option<SocketId>,
+        terms: HistoryTerms,
+    ) {
+        {
+            let mut entry = app.channels.entry(channel.clone()).or_default();
+            let version = self.next_version();
+            for worker in entry.subscribers().workers() {
+                self.post_broadcast(worker, app, channel, message, except, Some(version));
+            }
+            app.keep((channel, &mut entry), terms, message, except, version);
+        }
+        self.keep_histories_within(app);
     }
 
     /// The message that subscribers of the channel are sent.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use dashmap::mapref::entry::Entry;
 
-use crate::channel::{Announcement, Channel, ChannelVersion, Fact, JoinRefused, Joined, Member};
+use crate::channel::{
+    Announcement, Channel, ChannelVersion, Fact, JoinRefused, Joined, Member, Replay, ReplayTerms, Wanted,
+};
 use crate::protocol::{ChannelName, Frame, server_message};
 
 use super::counts::PendingCounts;
@@ -24,6 +26,10 @@ pub(super) struct SubscriptionChange<'a> {
     pub(super) address: Address,
 }
 
+/// What joins that ask for nothing of the history are begun with.
+#[cfg(test)]
+pub(super) const NOTHING: (&Wanted, usize) = (&Wanted::Nothing, usize::MAX);
+
 /// What a connection must be told that has joined.
 pub(super) struct Welcome {
     /// The version of the channel that the rest belongs to.
@@ -32,11 +38,14 @@ pub(super) struct Welcome {
     pub(super) roster: Option<String>,
     /// On cache channels: the event that the channel remembers, or that it remembers none.
     pub(super) remembered: Option<Frame>,
+    /// On channels that keep their last events: what it is sent of these, if it wants anything.
+    pub(super) replay: Option<Replay>,
 }
 
 impl SubscriptionChange<'_> {
     /// Begins it, with a member on presence channels. The roster is by user or by connection, as
-    /// [`Presence::roster`](crate::channel::Presence::roster) has it.
+    /// [`Presence::roster`](crate::channel::Presence::roster) has it. Of the channel's history it is sent what it wants, if that
+    /// has room in so many bytes.
     ///
     /// # Errors
     /// If the channel refuses. Nothing has changed then.
@@ -44,6 +53,7 @@ impl SubscriptionChange<'_> {
         &self,
         member: Option<&Member>,
         roster_by_user: bool,
+        (wanted, room): (&Wanted, usize),
     ) -> Result<Welcome, JoinRefused> {
         let SubscriptionChange { hub, app, channel, .. } = *self;
         let (worker, socket_id) = self.address;
@@ -84,9 +94,30 @@ impl SubscriptionChange<'_> {
         }
         let presence = member.and_then(|_| entry.presence());
         let roster = presence.map(|presence| presence.roster(roster_by_user));
-        let is_cache = channel.channel_type().is_cache();
+        let replay = if app.keeps_history() { self.replay(&mut entry, version, wanted, room) } else { None };
+        // What is sent of the history has the last event in it, or the client has that already.
+        let has_last = replay.as_ref().is_some_and(|replay| replay.complete || !replay.frames.is_empty());
+        let is_cache = channel.channel_type().is_cache() && !has_last;
         let remembered = is_cache.then(|| self.remembered(&entry, version));
-        Ok(Welcome { version, roster, remembered })
+        Ok(Welcome { version, roster, remembered, replay })
+    }
+
+    /// What the connection is sent of the history, if it wants anything of one.
+    #[cold]
+    fn replay(
+        &self,
+        entry: &mut Channel,
+        version: ChannelVersion,
+        wanted: &Wanted,
+        room: usize,
+    ) -> Option<Replay> {
+        let SubscriptionChange { hub, app, channel, address: (_, socket), .. } = *self;
+        let now = app.clock().now();
+        let history = app.occupy_history(channel, entry, now)?;
+        let replay = history
+            .replay(wanted, &ReplayTerms { epoch: hub.history_epoch(), version, socket, now, room })?;
+        hub.histories().count_replay(&replay);
+        Some(replay)
     }
 
     /// Ends it, and returns whether there was one. Nothing happens if there was none.
@@ -119,6 +150,9 @@ impl SubscriptionChange<'_> {
         }
         if left.vacated {
             hub.announce(app, &Notice::ChannelVacated(channel, named));
+        }
+        if entry.get().history().is_some() && entry.get().subscribers().is_nobody_here() {
+            app.vacate_history(channel, entry.get_mut(), version, hub.recovery().retention);
         }
         if entry.get().is_forgettable() {
             entry.remove();
@@ -198,9 +232,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::app::App;
+    use crate::app::{App, ChannelSettings, Delivery, HistoryBounds};
+    use crate::channel::HistoryPosition;
     use crate::connection::ConnectionConfig;
+    use crate::event::{AcceptedEvent, Destination};
+    use crate::hub::app_state::payload_of;
     use crate::protocol::SocketId;
+    use crate::protocol::json::Data;
+    use crate::protocol::pattern::Pattern;
 
     /// A hub of two workers, neither of which runs, and one app.
     struct Subject {
@@ -260,12 +299,12 @@ mod tests {
     fn a_subscription_settles_whoever_caused_it_and_is_told_where_there_are_subscribers() {
         let subject = Subject::new("presence-a", |_| {});
         let (here, there) = (subject.of((0, socket(1))), subject.of((1, socket(2))));
-        let first = here.begin(Some(&member("zoe")), true).unwrap();
+        let first = here.begin(Some(&member("zoe")), true, NOTHING).unwrap();
         assert!(first.roster.unwrap().contains(r#""ids":["zoe"]"#));
-        let second = there.begin(Some(&member("bob")), true).unwrap();
+        let second = there.begin(Some(&member("bob")), true, NOTHING).unwrap();
         assert!(second.roster.unwrap().contains(r#""ids":["zoe","bob"]"#));
         assert!(second.version > first.version);
-        assert_eq!(there.begin(Some(&member("bob")), true).err(), Some(JoinRefused::AlreadyJoined));
+        assert_eq!(there.begin(Some(&member("bob")), true, NOTHING).err(), Some(JoinRefused::AlreadyJoined));
         assert!(here.end() && there.end());
         assert!(!there.end(), "it has ended");
         assert!(subject.app.channels.is_empty(), "nothing is left of the channel");
@@ -285,7 +324,7 @@ mod tests {
     #[test]
     fn a_refused_subscription_makes_no_channel() {
         let subject = Subject::new("presence-a", |app| app.limits.presence_members_per_channel = 0);
-        let refused = subject.of((0, socket(1))).begin(Some(&member("zoe")), true);
+        let refused = subject.of((0, socket(1))).begin(Some(&member("zoe")), true, NOTHING);
         assert_eq!(refused.err(), Some(JoinRefused::OverCapacity));
         assert!(subject.app.channels.is_empty());
     }
@@ -293,11 +332,108 @@ mod tests {
     #[test]
     fn whoever_joins_a_cache_channel_is_handed_what_it_remembers() {
         let subject = Subject::new("cache-a", |_| {});
-        let missed = subject.of((0, socket(1))).begin(None, true).unwrap();
+        let missed = subject.of((0, socket(1))).begin(None, true, NOTHING).unwrap();
         assert!(missed.roster.is_none(), "there are no members");
         let frame = missed.remembered.unwrap();
         assert!(String::from_utf8_lossy(frame.json()).contains("cache_miss"));
         let subject = Subject::new("news", |_| {});
-        assert!(subject.of((0, socket(1))).begin(None, true).unwrap().remembered.is_none());
+        assert!(subject.of((0, socket(1))).begin(None, true, NOTHING).unwrap().remembered.is_none());
+    }
+
+    /// The events that are published on a channel while nobody is told of them.
+    fn publish(subject: &Subject, texts: &[&str]) {
+        for text in texts {
+            let to = Destination::Subscribers { channel: subject.channel.clone(), except: None };
+            let event = AcceptedEvent::of_pipe(to, "e", Data::of_text(text));
+            subject.hub.accept(&subject.app, &event);
+        }
+    }
+
+    fn keeps(app: &mut App) {
+        let pattern = Pattern::parse("*").unwrap();
+        let history = Some(HistoryBounds { events: 3, ..HistoryBounds::default() });
+        app.channels = vec![ChannelSettings { pattern, delivery: Delivery::Every, history }];
+    }
+
+    /// What the frames of a replay say.
+    fn told(replay: &Replay) -> (bool, Vec<String>) {
+        let text = |frame: &Frame| payload_of(frame).unwrap();
+        (replay.complete, replay.frames.iter().map(text).collect())
+    }
+
+    #[test]
+    fn whoever_comes_back_is_handed_what_it_has_missed_or_nothing() {
+        let subject = Subject::new("news", keeps);
+        let epoch = subject.hub.history_epoch();
+        let since = |version: ChannelVersion, own: &[SocketId]| Wanted::Since {
+            position: HistoryPosition { epoch, number: version.number() },
+            own: own.to_vec(),
+        };
+        let join = |n, wanted: &Wanted, room| {
+            let subscription = subject.of((0, socket(n)));
+            let welcome = subscription.begin(None, true, (wanted, room)).unwrap();
+            assert!(subscription.end());
+            welcome
+        };
+        let first = join(1, &Wanted::Unknown, usize::MAX);
+        assert_eq!(told(&first.replay.unwrap()), (false, vec![]), "it was not here");
+        assert!(join(2, &Wanted::Nothing, usize::MAX).replay.is_none(), "it has not asked");
+        publish(&subject, &["1", "2", "3"]);
+        let wanted = since(first.version, &[]);
+        let second = join(3, &wanted, usize::MAX);
+        let expected = vec!["1".to_owned(), "2".to_owned(), "3".to_owned()];
+        assert_eq!(told(&second.replay.unwrap()), (true, expected));
+        let too_large = join(4, &wanted, 10).replay.unwrap();
+        assert_eq!(told(&too_large), (false, vec![]));
+        assert_eq!(subject.hub.histories().too_large(), 1);
+        let third = join(5, &since(second.version, &[]), usize::MAX);
+        assert_eq!(told(&third.replay.unwrap()), (true, vec![]), "it has everything");
+        publish(&subject, &["4"]);
+        assert_eq!(told(&join(6, &wanted, usize::MAX).replay.unwrap()), (false, vec![]), "1 is gone");
+        let rewound = join(7, &Wanted::Events(2), usize::MAX).replay.unwrap();
+        assert_eq!(told(&rewound), (true, vec!["3".to_owned(), "4".to_owned()]));
+        let later = subject.hub.next_version();
+        publish(&subject, &["5"]);
+        let unheard_of = since(ChannelVersion::new(later.number() + 100), &[]);
+        assert_eq!(told(&join(8, &unheard_of, usize::MAX).replay.unwrap()), (false, vec![]));
+        assert_eq!(
+            told(&join(9, &since(later, &[]), usize::MAX).replay.unwrap()),
+            (true, vec!["5".to_owned()])
+        );
+        let off = Subject::new("news", |_| {});
+        assert!(off.of((0, socket(1))).begin(None, true, (&Wanted::Unknown, 1)).unwrap().replay.is_none());
+    }
+
+    #[test]
+    fn on_a_cache_channel_a_complete_replay_takes_the_place_of_what_is_remembered() {
+        let subject = Subject::new("cache-a", keeps);
+        let epoch = subject.hub.history_epoch();
+        let number = subject.hub.next_version().number();
+        let wanted = Wanted::Since { position: HistoryPosition { epoch, number }, own: Vec::new() };
+        let empty = subject.of((0, socket(1))).begin(None, true, (&wanted, 1000)).unwrap();
+        assert!(empty.remembered.is_none(), "it has missed nothing: it is told of no cache_miss");
+        publish(&subject, &["1", "2"]);
+        let complete = subject.of((0, socket(2))).begin(None, true, (&wanted, 1000)).unwrap();
+        assert_eq!(told(&complete.replay.unwrap()), (true, vec!["1".to_owned(), "2".to_owned()]));
+        assert!(complete.remembered.is_none());
+        let incomplete = subject.of((0, socket(3))).begin(None, true, (&Wanted::Unknown, 1000)).unwrap();
+        assert_eq!(told(&incomplete.replay.unwrap()), (false, vec![]));
+        assert_eq!(payload_of(&incomplete.remembered.unwrap()).as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn events_of_a_channel_with_a_history_carry_the_version_that_joins_are_compared_with() {
+        let subject = Subject::new("news", keeps);
+        subject.of((0, socket(1))).begin(None, true, NOTHING).unwrap();
+        publish(&subject, &["1"]);
+        let joined = subject.of((0, socket(2))).begin(None, true, NOTHING).unwrap();
+        publish(&subject, &["2"]);
+        let (_, mut reader) = subject.hub.mailboxes.take_reader().unwrap();
+        let mut context = Context::from_waker(Waker::noop());
+        let mut versions = Vec::new();
+        while let Poll::Ready(Some(WorkerCommand::Broadcast { version, .. })) = reader.poll(&mut context) {
+            versions.push(version.unwrap());
+        }
+        assert!(versions[0] < joined.version && joined.version < versions[1], "{versions:?}");
     }
 }

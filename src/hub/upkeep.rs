@@ -7,11 +7,24 @@ use super::Hub;
 /// Remembered events that are forgotten per turn because they have expired: about half a millisecond's worth.
 const EXPIRED_PER_TURN: usize = 1024;
 
+/// Channels whose histories are looked at per turn: a look may drop many events.
+const HISTORIES_PER_TURN: usize = 256;
+
 impl Hub {
     /// Forgets what has expired, as far as one turn allows. Returns whether that was all.
     pub(super) fn expire_caches(&self) -> bool {
         let mut room = EXPIRED_PER_TURN;
         self.apps().iter().for_each(|app| room -= app.expire_cache(room));
+        room > 0
+    }
+
+    /// Drops what histories have for too long, or too much of, as far as one turn allows. Returns whether that was all.
+    pub(super) fn expire_histories(&self) -> bool {
+        let mut room = HISTORIES_PER_TURN;
+        for app in self.apps().iter().filter(|app| app.keeps_history()) {
+            room -= app.expire_histories(room, self.recovery().retention);
+            self.keep_histories_within(app);
+        }
         room > 0
     }
 

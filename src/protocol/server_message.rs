@@ -161,6 +161,13 @@ pub fn cache_miss(channel: &ChannelName) -> Frame {
     channel_event("pusher:cache_miss", &Data::of_text("{}"), channel, None)
 }
 
+/// What a subscriber missed has been sent, so many events, or cannot be: then it is not complete, and the client must load
+/// the state anew.
+pub fn resumed(channel: &ChannelName, complete: bool, events: usize) -> Frame {
+    let data = Data::of_text(&format!("{{\"complete\":{complete},\"events\":{events}}}"));
+    channel_event("pusher:resumed", &data, channel, None)
+}
+
 /// What kind of error refused a subscription, for handlers bound on the channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubscriptionFault {

@@ -4,11 +4,13 @@ mod backends;
 mod cache;
 mod channels;
 mod demand;
+mod history;
 mod settings;
 mod succession;
 
 pub(super) use cache::payload_of;
 pub(crate) use channels::ChannelSummary;
+pub(super) use history::HistoryTerms;
 pub(crate) use succession::Tellable;
 
 use std::fmt;
@@ -22,11 +24,11 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::app::App;
-use crate::channel::Channel;
-use crate::channel::WorkerIndex;
+use crate::channel::{Channel, ChannelVersion, WorkerIndex};
 use crate::event::BackendCall;
 use crate::protocol::ChannelName;
 
+use super::app_histories::AppHistories;
 use super::app_index::{AppIndex, AppPlace};
 use super::backends_elsewhere::BackendsElsewhere;
 use super::cache_index::CacheIndex;
@@ -61,6 +63,8 @@ pub struct AppState {
     pub(super) channels: DashMap<ChannelName, Channel>,
     /// Which of them remember an event.
     pub(super) cache: Mutex<CacheIndex>,
+    /// Which of them keep their last events.
+    pub(super) histories: AppHistories,
     pub(super) users: Users,
     pub(super) connections_elsewhere: ConnectionsElsewhere,
     pub(super) backends_elsewhere: BackendsElsewhere,
@@ -137,6 +141,7 @@ impl AppState {
         place: AppPlace,
         app: Arc<App>,
         counters: AppCounters,
+        histories: AppHistories,
         before: Option<&AppState>,
     ) -> Self {
         let now = Instant::now();
@@ -155,6 +160,7 @@ impl AppState {
             listeners: ArcSwap::default(),
             channels: DashMap::with_shard_amount(shards()),
             cache: Mutex::default(),
+            histories,
             users: Users::default(),
             connections_elsewhere: ConnectionsElsewhere::default(),
             backends_elsewhere: BackendsElsewhere::default(),
@@ -167,8 +173,8 @@ impl AppState {
         }
     }
 
-    /// Replaces the settings. The id must be the same.
-    pub(super) fn set_app(&self, app: Arc<App>) {
+    /// Replaces the settings. The id must be the same. `version` has just been drawn.
+    pub(super) fn set_app(&self, app: Arc<App>, version: ChannelVersion) {
         let (before, after) = (self.app().share(), Arc::clone(&app));
         self.settings.replace(app);
         let differs = |rate: fn(&App) -> u32| rate(&before) != rate(&after);
@@ -177,6 +183,10 @@ impl AppState {
         }
         if differs(|app| app.limits.read_requests_per_second) {
             self.read_requests.restart();
+        }
+        if before.channels != after.channels {
+            self.histories.want(after.keeps_history());
+            self.history_changed(version);
         }
         self.listening_changed();
     }

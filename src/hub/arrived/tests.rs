@@ -111,8 +111,11 @@ fn every_event_is_carried_in_order_and_those_that_come_from_elsewhere_are_not() 
 #[test]
 fn of_a_latest_only_channel_the_name_of_the_event_travels() {
     let latest_only = |app: &mut App| {
-        app.channels =
-            vec![ChannelSettings { pattern: Pattern::parse("mirror*").unwrap(), delivery: Delivery::Latest }];
+        app.channels = vec![ChannelSettings {
+            pattern: Pattern::parse("mirror*").unwrap(),
+            delivery: Delivery::Latest,
+            history: None,
+        }];
     };
     BusWorld::with_listeners(Vec::new(), latest_only, async |world| {
         let name = channel("mirror");

@@ -12,7 +12,7 @@ use crate::connection::ConnectionConfig;
 use crate::hub::Listener;
 use crate::hub::counts::PendingCounts;
 use crate::hub::mailbox::WorkerCommand;
-use crate::hub::settle::SubscriptionChange;
+use crate::hub::settle::{NOTHING, SubscriptionChange};
 use crate::protocol::SocketId;
 
 /// Keeps what it hears of channels and users.
@@ -122,7 +122,7 @@ fn members_elsewhere_are_in_the_roster_or_announced_later() {
     let (subject, room) = (Subject::new(|_| {}), name("presence-a"));
     subject.elsewhere(1, joined(&room, 7, "ann"));
     assert_eq!(subject.heard(), ["presence-a occupied", "ann added"]);
-    let zoe = subject.here(&room, 0).begin(Some(&member("zoe")), true).unwrap();
+    let zoe = subject.here(&room, 0).begin(Some(&member("zoe")), true, NOTHING).unwrap();
     assert!(zoe.roster.unwrap().contains(r#""ids":["ann","zoe"]"#));
     subject.elsewhere(2, joined(&room, 7, "ann"));
     subject.elsewhere(1, left(&room, 7, "ann"));
@@ -149,7 +149,7 @@ fn members_elsewhere_are_in_the_roster_or_announced_later() {
 fn a_thousand_members_of_a_node_that_dies_leave_once_and_nobody_else_does() {
     const MEMBERS: u64 = 1000;
     let (subject, room) = (Subject::new(|_| {}), name("presence-a"));
-    subject.here(&room, 0).begin(Some(&member("u1")), true).unwrap();
+    subject.here(&room, 0).begin(Some(&member("u1")), true, NOTHING).unwrap();
     for n in 0..MEMBERS {
         subject.elsewhere(1, joined(&room, n, &format!("u{n}")));
     }
@@ -173,7 +173,7 @@ fn a_thousand_members_of_a_node_that_dies_leave_once_and_nobody_else_does() {
 fn a_channel_is_occupied_and_vacated_once_wherever_its_subscribers_are() {
     let (subject, news) = (Subject::new(|_| {}), name("news"));
     subject.elsewhere(1, subscribers(&news, 2));
-    subject.here(&news, 0).begin(None, true).unwrap();
+    subject.here(&news, 0).begin(None, true, NOTHING).unwrap();
     subject.elsewhere(1, subscribers(&news, 5));
     assert_eq!((subject.app.subscription_count(&news), subject.app.channels("").len()), (6, 1));
     subject.here(&news, 0).end();
@@ -190,13 +190,13 @@ fn a_channel_is_occupied_and_vacated_once_wherever_its_subscribers_are() {
 #[test]
 fn counts_are_those_of_all_nodes_and_a_window_begins_on_one_worker() {
     let (subject, news) = (Subject::new(|app| app.subscription_count = true), name("news"));
-    subject.here(&news, 0).begin(None, true).unwrap();
+    subject.here(&news, 0).begin(None, true, NOTHING).unwrap();
     subject.elsewhere(1, subscribers(&news, 99));
     subject.elsewhere(1, subscribers(&news, 99));
     assert_eq!(subject.heard(), ["news occupied", "1 there", "100 there"]);
     subject.elsewhere(1, subscribers(&news, 100));
     subject.elsewhere(2, subscribers(&news, 7));
-    subject.here(&news, 2).begin(None, true).unwrap();
+    subject.here(&news, 2).begin(None, true, NOTHING).unwrap();
     assert!(subject.heard().is_empty() && subject.counts.len() == 0, "it is told later, by another worker");
     subject.elsewhere(1, subscribers(&news, 10));
     assert_eq!(subject.heard(), ["19 there"]);
@@ -228,10 +228,10 @@ fn members_of_all_nodes_count_towards_the_limit_of_a_channel() {
     let subject = Subject::new(|app| app.limits.presence_members_per_channel = 2);
     let room = name("presence-a");
     subject.elsewhere(1, joined(&room, 1, "ann"));
-    subject.here(&room, 0).begin(Some(&member("bob")), true).unwrap();
-    let refused = subject.here(&room, 1).begin(Some(&member("cy")), true);
+    subject.here(&room, 0).begin(Some(&member("bob")), true, NOTHING).unwrap();
+    let refused = subject.here(&room, 1).begin(Some(&member("cy")), true, NOTHING);
     assert_eq!(refused.err(), Some(JoinRefused::OverCapacity));
-    assert!(subject.here(&room, 1).begin(Some(&member("ann")), true).is_ok(), "she is there");
+    assert!(subject.here(&room, 1).begin(Some(&member("ann")), true, NOTHING).is_ok(), "she is there");
     subject.elsewhere(1, joined(&room, 2, "dan"));
     assert_eq!(subject.app.user_ids(&room).len(), 3, "whom another node has admitted is not thrown out");
 }

@@ -2,10 +2,11 @@
 
 use std::rc::Rc;
 
+use crate::channel::{Replay, Wanted};
 use crate::connection::{Join, NotJoined};
 use crate::hub::Client;
 use crate::hub::settle::Welcome;
-use crate::protocol::server_message;
+use crate::protocol::{ChannelName, Form, server_message};
 
 use super::Worker;
 
@@ -41,8 +42,11 @@ impl Worker {
         let _step = app.begin_step();
         let counted = *authorizes && self.count(client).map_err(|_| NotJoined::AppFull)?;
         let by_user = client.version().presence_by_user();
-        let settled = self.subscription(client, channel).begin(member.as_ref(), by_user);
-        let Welcome { version, roster, remembered } = settled.map_err(|refused| {
+        // Nobody asks for anything yet.
+        let wanted = Wanted::Nothing;
+        let room = client.replay_room(self.hub.recovery().replay_bytes);
+        let settled = self.subscription(client, channel).begin(member.as_ref(), by_user, (&wanted, room));
+        let Welcome { version, roster, remembered, replay } = settled.map_err(|refused| {
             if counted {
                 self.uncount(client);
             }
@@ -59,6 +63,25 @@ impl Worker {
         if let Some(remembered) = remembered {
             self.send(client, remembered);
         }
+        if let Some(replay) = replay {
+            self.send_replay(client, channel, &replay);
+        }
         Ok(())
+    }
+
+    /// Sends a connection what it has missed, before anything that is published from now on, and tells it whether that is all.
+    #[cold]
+    fn send_replay(&self, client: &Rc<Client>, channel: &ChannelName, replay: &Replay) {
+        for frame in &replay.frames {
+            let frame = if client.form() == Form::Quoted { frame.quoted() } else { frame.clone() };
+            if client.enqueue_replayed(frame) {
+                self.is_dirty(client, &self.dirty.prompt);
+            }
+        }
+        client.app().cells_of(self.index).messages_sent.add(replay.frames.len() as u64);
+        // On encrypted channels some try to decrypt whatever they hear.
+        if !(channel.channel_type().is_encrypted() && client.decrypts_everything()) {
+            self.send(client, server_message::resumed(channel, replay.complete, replay.frames.len()));
+        }
     }
 }

@@ -78,7 +78,7 @@ pub struct Worker {
     rounds: Rounds<ClientKey>,
     /// Connections that are yet to be ended, where not all are to be at once.
     draining: RefCell<Option<vec::IntoIter<ClientKey>>>,
-    /// What remembered events have expired is looked at, in several turns.
+    /// What remembered and kept events have expired is looked at, in several turns.
     expiring: Cell<bool>,
     /// What is over at the next turn.
     ending: RefCell<Vec<ShutdownGuard>>,

@@ -1,0 +1,282 @@
+//! What an app's channels keep of their last events: kept, dropped when there is too much or it is too old, and read.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use dashmap::mapref::entry::Entry;
+
+use crate::app::HistoryBounds;
+use crate::channel::{Channel, ChannelVersion, History, HistoryPage, KeptEvent, LossReason, LostEvent};
+use crate::protocol::{Broadcast, ChannelName, SocketId};
+
+use super::AppState;
+
+/// What a channel counts as that nobody is subscribed to and that is known for the sake of its history, besides its events.
+const VACANT_BYTES: usize = 512;
+
+/// The bounds of a channel's history, and the settings that they are of.
+#[derive(Clone, Copy)]
+pub(in crate::hub) struct HistoryTerms {
+    bounds: HistoryBounds,
+    generation: u32,
+}
+
+impl AppState {
+    /// Whether some of its channels keep their last events.
+    #[inline]
+    pub(in crate::hub) fn keeps_history(&self) -> bool {
+        self.histories.are_wanted()
+    }
+
+    /// How much a channel keeps, if it does.
+    pub(in crate::hub) fn history_terms(&self, channel: &ChannelName) -> Option<HistoryTerms> {
+        if !self.keeps_history() {
+            return None;
+        }
+        let generation = self.generation();
+        self.app().history(channel).map(|bounds| HistoryTerms { bounds, generation })
+    }
+
+    /// Keeps an event of a channel. It is called under the channel's entry, where the version was drawn. The settings may have
+    /// changed since the terms were asked for: what counts is what they are under the entry.
+    pub(in crate::hub) fn keep(
+        &self,
+        (channel, entry): (&ChannelName, &mut Channel),
+        terms: HistoryTerms,
+        message: &Broadcast,
+        except: Option<SocketId>,
+        version: ChannelVersion,
+    ) {
+        let is_current = self.generation() == terms.generation;
+        let bounds = if is_current { Some(terms.bounds) } else { self.app().history(channel) };
+        let Some(bounds) = bounds.filter(|_| self.keeps_history()) else { return };
+        let at = self.clock().now();
+        let is_vacant = entry.subscribers().is_nobody_here();
+        if entry.history().is_none() {
+            let history = entry.begin_history(self.histories.index.lock().floor);
+            if is_vacant {
+                history.vacant_since = Some(at);
+                self.histories.charge(VACANT_BYTES);
+            }
+        }
+        let Some(history) = entry.history_mut() else { return };
+        let was_empty = history.is_empty();
+        let event =
+            KeptEvent { version, at, time_ms: self.time_ms(), frame: message.plain().clone(), except };
+        let bytes = event.bytes();
+        let dropped = history.push(event, &bounds);
+        self.histories.count_kept(bytes, &dropped);
+        // An event that is too large is not there, and somebody has to look after the channel.
+        let place = || history.oldest(&bounds).or(is_vacant.then_some((version, at + bounds.time)));
+        if was_empty && let Some((age, too_old)) = place() {
+            self.histories.index.lock().put(channel, age, too_old);
+        }
+    }
+
+    /// Somebody has joined a channel: what is kept of it from now on, and until now, is known to be of use. Nothing that is
+    /// too old is left. `None` if the channel keeps nothing. It is called under the entry.
+    pub(in crate::hub) fn occupy_history<'e>(
+        &self,
+        channel: &ChannelName,
+        entry: &'e mut Channel,
+        now: Instant,
+    ) -> Option<&'e History> {
+        let bounds = self.app().history(channel)?;
+        if entry.history().is_none() {
+            entry.begin_history(self.histories.index.lock().floor);
+        }
+        let history = entry.history_mut()?;
+        if history.vacant_since.take().is_some() {
+            self.histories.discharge(VACANT_BYTES);
+        }
+        let dropped = history.keep_within(&bounds, now);
+        self.histories.count_dropped(&dropped);
+        Some(history)
+    }
+
+    /// The last subscriber of this node has left a channel: what is known of its history is of use for a while. `version` is
+    /// that of the change. It is called under the entry.
+    #[cold]
+    pub(in crate::hub) fn vacate_history(
+        &self,
+        channel: &ChannelName,
+        entry: &mut Channel,
+        version: ChannelVersion,
+        retention: Duration,
+    ) {
+        let Some(history) = entry.history_mut() else { return };
+        let now = self.clock().now();
+        if history.vacant_since.replace(now).is_none() {
+            self.histories.charge(VACANT_BYTES);
+        }
+        if history.is_empty() {
+            self.histories.index.lock().put(channel, version, now + retention);
+        }
+    }
+
+    /// Drops what is too old, and what is not to be kept any more; looks at so many channels at most. Returns at how many.
+    pub(in crate::hub) fn expire_histories(&self, most: usize, retention: Duration) -> usize {
+        let mut looked_at = 0;
+        let now = self.clock().now();
+        while looked_at < most {
+            let Some(channel) = self.histories.index.lock().due(now) else { break };
+            self.look_at_history(channel, now, retention);
+            looked_at += 1;
+        }
+        looked_at
+    }
+
+    fn look_at_history(&self, channel: ChannelName, now: Instant, retention: Duration) {
+        let Entry::Occupied(mut entry) = self.channels.entry(channel.clone()) else {
+            return self.histories.index.lock().remove(&channel);
+        };
+        let bounds = self.app().history(&channel).filter(|_| self.keeps_history());
+        let Some(history) = entry.get_mut().history_mut() else {
+            return self.histories.index.lock().remove(&channel);
+        };
+        let Some(bounds) = bounds else {
+            self.end_history(&channel, entry.get_mut(), LossReason::SwitchedOff);
+            if entry.get().is_forgettable() {
+                entry.remove();
+            }
+            return;
+        };
+        let dropped = history.keep_within(&bounds, now);
+        self.histories.count_dropped(&dropped);
+        match (history.oldest(&bounds), history.forgettable_at(retention)) {
+            (Some((age, too_old)), _) => self.histories.index.lock().put(&channel, age, too_old),
+            (None, Some(time)) if time > now => self.histories.index.lock().put_off(&channel, time),
+            (None, None) => self.histories.index.lock().remove(&channel),
+            (None, Some(_)) => {
+                self.end_history(&channel, entry.get_mut(), LossReason::Seconds);
+                if entry.get().is_forgettable() {
+                    entry.remove();
+                }
+            }
+        }
+    }
+
+    /// Forgets a channel's history, under its entry. That it may have lost events is known of all channels that are not known.
+    fn end_history(&self, channel: &ChannelName, entry: &mut Channel, reason: LossReason) {
+        let Some(mut history) = entry.end_history() else { return };
+        let dropped = history.clear(reason);
+        self.histories.count_dropped(&dropped);
+        if history.vacant_since.is_some() {
+            self.histories.discharge(VACANT_BYTES);
+        }
+        let mut index = self.histories.index.lock();
+        index.remove(channel);
+        index.raise_floor(history.lost());
+    }
+
+    /// How old its oldest event is, or another channel that may be forgotten.
+    pub(in crate::hub) fn oldest_event(&self) -> Option<ChannelVersion> {
+        self.histories.index.lock().oldest().map(|(age, ..)| age)
+    }
+
+    /// Looks at the channel of the oldest event, and drops the oldest of those that are older than any of other channels, and
+    /// than `until`, until so many bytes are free. `false` if there is no such channel.
+    pub(in crate::hub) fn drop_oldest_events(
+        &self,
+        bytes: usize,
+        until: Option<ChannelVersion>,
+        reason: LossReason,
+    ) -> bool {
+        let Some((age, channel, next)) = self.histories.index.lock().oldest() else { return false };
+        let until = next.into_iter().chain(until).min();
+        let Entry::Occupied(mut entry) = self.channels.entry(channel.clone()) else {
+            self.histories.index.lock().remove(&channel);
+            return true;
+        };
+        let bounds = self.app().history(&channel).unwrap_or_default();
+        let oldest = entry.get().history().map(|history| history.oldest(&bounds));
+        match (oldest, entry.get_mut().history_mut()) {
+            (Some(Some((oldest, too_old))), Some(_)) if oldest > age => {
+                self.histories.index.lock().put(&channel, oldest, too_old);
+            }
+            (Some(Some(_)), Some(history)) => {
+                let dropped = history.make_room(bytes, until, reason);
+                self.histories.count_dropped(&dropped);
+                match history.oldest(&bounds) {
+                    Some((oldest, too_old)) => self.histories.index.lock().put(&channel, oldest, too_old),
+                    None if history.vacant_since.is_some() => {
+                        self.end_history(&channel, entry.get_mut(), reason);
+                    }
+                    None => self.histories.index.lock().remove(&channel),
+                }
+            }
+            (Some(None), Some(history)) if history.vacant_since.is_none() => {
+                self.histories.index.lock().remove(&channel);
+            }
+            _ => self.end_history(&channel, entry.get_mut(), reason),
+        }
+        if entry.get().is_forgettable() {
+            entry.remove();
+        }
+        true
+    }
+
+    /// The settings were replaced. Channels that are not to keep anything any more forget what they have at once, so that
+    /// nothing that is published meanwhile is missing where they are to keep events again; the others are looked at soon.
+    /// `version` was drawn before.
+    #[cold]
+    pub(in crate::hub) fn history_changed(&self, version: ChannelVersion) {
+        let (app, now) = (self.app().share(), self.clock().now());
+        let names = {
+            let mut index = self.histories.index.lock();
+            index.raise_floor(LostEvent { version, at: now });
+            index.look_at_all(now);
+            index.names()
+        };
+        for channel in names.into_iter().filter(|channel| app.history(channel).is_none()) {
+            self.look_at_history(channel, now, Duration::ZERO);
+        }
+        self.end_histories(|channel| app.history(channel).is_none());
+    }
+
+    /// Forgets the histories of channels that have subscribers and no events: nobody looks after those.
+    fn end_histories(&self, is_over: impl Fn(&ChannelName) -> bool) {
+        let has_history = |entry: &Channel| entry.history().is_some();
+        for mut entry in self.channels.iter_mut().filter(|entry| has_history(entry) && is_over(entry.key())) {
+            let (channel, state) = entry.pair_mut();
+            self.end_history(channel, state, LossReason::SwitchedOff);
+        }
+    }
+
+    /// Forgets all histories: the app was removed.
+    pub(in crate::hub) fn forget_histories(&self) {
+        self.histories.want(false);
+        let names = self.histories.index.lock().names();
+        let now = self.clock().now();
+        names.into_iter().for_each(|channel| self.look_at_history(channel, now, Duration::ZERO));
+        self.end_histories(|_| true);
+    }
+
+    /// A part of what a channel keeps: the events behind a place, or from the oldest one on. `None` if it keeps nothing.
+    pub(crate) fn history_page(
+        &self,
+        channel: &ChannelName,
+        behind: Option<ChannelVersion>,
+        most: usize,
+        most_bytes: usize,
+    ) -> Option<HistoryPage> {
+        let bounds = self.app().history(channel)?;
+        let behind = behind.unwrap_or(self.histories.start);
+        let now = self.clock().now();
+        if let Some(mut entry) = self.channels.get_mut(channel)
+            && let Some(history) = entry.history_mut()
+        {
+            let dropped = history.keep_within(&bounds, now);
+            self.histories.count_dropped(&dropped);
+            return Some(history.page(behind, most, most_bytes));
+        }
+        let complete = self.histories.index.lock().floor.version <= behind;
+        Some(HistoryPage { complete, ..HistoryPage::default() })
+    }
+
+    /// Milliseconds since 1970, as the app sees it.
+    fn time_ms(&self) -> u64 {
+        let since =
+            SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + self.clock().advanced();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+}
