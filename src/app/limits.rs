@@ -23,6 +23,9 @@ pub struct Limits {
     /// allowed at once; 0 lifts the limit. An event counts once for each of its channels, a batch as its events do. Over
     /// it: HTTP 429; a request that alone has more than this: HTTP 400.
     pub backend_events_per_second: u32,
+    /// Ids that its backend gives to what it publishes over HTTP and that are remembered at once; 0: none, and they are
+    /// passed over. Over it: the oldest is forgotten.
+    pub publish_ids: usize,
     /// Requests per second for the state of channels over HTTP, all workers of the node together, and the burst allowed at
     /// once; 0 lifts the limit. Over it: HTTP 429.
     pub read_requests_per_second: u32,
@@ -76,6 +79,7 @@ impl Default for Limits {
             client_event_payload_bytes: 10_240,
             client_events_per_second: 10,
             backend_events_per_second: 0,
+            publish_ids: 100_000,
             read_requests_per_second: 0,
             presence_members_per_channel: 100,
             presence_user_id_chars: 128,

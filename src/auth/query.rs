@@ -91,8 +91,14 @@ impl Query {
 
     /// The names of the parameters that are not part of the authentication, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.own_pairs().map(|(name, _)| name)
+    }
+
+    /// The names and values of these.
+    pub fn own_pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         let authentication = |name: &str| name.starts_with("auth_") || name == "body_md5";
-        self.parameters.iter().map(|p| self.at(p.name)).filter(move |name| !authentication(name))
+        let pairs = self.parameters.iter().map(|p| (self.at(p.name), self.at(p.value)));
+        pairs.filter(move |(name, _)| !authentication(name))
     }
 
     /// Adds the parameters as they are signed: sorted by name, joined, values not encoded. Array parameters keep their

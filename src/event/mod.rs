@@ -7,6 +7,7 @@ mod backend_demand;
 mod consumer_group;
 mod notification_filter;
 mod notification_kind;
+mod publish_id;
 mod published;
 mod source;
 
@@ -14,6 +15,7 @@ pub(crate) use backend_demand::{BackendDemand, BackendWish};
 pub(crate) use consumer_group::{ConsumerGroup, GroupBy, rendezvous_weight};
 pub(crate) use notification_filter::{Glob, NotificationFilter};
 pub(crate) use notification_kind::NotificationKind;
+pub(crate) use publish_id::{InvalidPublishId, PublishFingerprint, PublishId};
 pub(crate) use published::{BackendCall, PublishedEvent};
 pub use source::Source;
 

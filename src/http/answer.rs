@@ -52,6 +52,14 @@ pub(crate) fn json_response(value: &Value) -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(value.to_string())
 }
 
+/// A JSON answer of this text, or the one that says nothing but yes.
+pub(super) fn text_of_json(text: Option<&str>) -> HttpResponse {
+    match text {
+        None => empty_object(),
+        Some(text) => HttpResponse::Ok().content_type("application/json").body(text.to_owned()),
+    }
+}
+
 /// The JSON answer that says nothing but yes.
 pub(crate) fn empty_object() -> HttpResponse {
     let mut answer = HttpResponse::with_body(StatusCode::OK, BoxBody::new("{}"));

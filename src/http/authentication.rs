@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use actix_web::HttpRequest;
+use actix_web::http::header::HeaderMap;
 use actix_web::web::Bytes;
 use percent_encoding::percent_decode_str;
 
@@ -18,6 +19,7 @@ use super::ApiError;
 #[derive(Debug)]
 pub(crate) struct Authenticated<'a> {
     pub(crate) app: Arc<AppState>,
+    pub(crate) headers: &'a HeaderMap,
     pub(crate) query: &'a Query,
     pub(crate) worker: &'a Rc<Worker>,
     pub(crate) body: Bytes,

@@ -5,6 +5,7 @@ use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
 
 use crate::auth::request::RequestAuthError;
+use crate::event::InvalidPublishId;
 use crate::hub::RefusedTooOften;
 use crate::protocol::event_name::InvalidEventName;
 use crate::protocol::json::Unrelayable;
@@ -184,6 +185,34 @@ pub(crate) enum ApiError {
     /// A batch without events.
     #[error("Batch is empty: send 1 event or more")]
     BatchEmpty,
+    /// What should be an id of the publisher's own is none.
+    #[error("Invalid {place}: {error}, got {got:?}")]
+    PublishId {
+        /// Where it stands.
+        place: &'static str,
+        error: InvalidPublishId,
+        /// What came.
+        got: String,
+    },
+    /// A request has two ids.
+    #[error("Idempotency-Key and id differ: {one:?} and {other:?}")]
+    PublishIdsDiffer {
+        /// What the body says, or a header before.
+        one: String,
+        /// What a header says.
+        other: String,
+    },
+    /// Two events of a batch have the same id.
+    #[error("Two events of the batch have the id {0:?}")]
+    PublishIdTwice(String),
+    /// Something else was published under this id.
+    #[error(
+        "Another request was published under the id {0:?} within the last ten minutes: another request needs another id"
+    )]
+    PublishIdOfAnother(String),
+    /// The same is being published under this id at this moment.
+    #[error("The request with the id {0:?} is under way: try again in 1 s")]
+    PublishUnderWay(String),
     /// The id of the connection to leave out is malformed.
     #[error("{error}: expected digits, a dot and digits, got {got:?}")]
     SocketId {
@@ -248,7 +277,8 @@ impl ApiError {
             }
             ApiError::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             ApiError::UpgradeRequired { .. } => StatusCode::UPGRADE_REQUIRED,
-            ApiError::RelayLeadsBack => StatusCode::CONFLICT,
+            ApiError::RelayLeadsBack | ApiError::PublishUnderWay(_) => StatusCode::CONFLICT,
+            ApiError::PublishIdOfAnother(_) => StatusCode::UNPROCESSABLE_ENTITY,
             ApiError::AppDisabled
             | ApiError::ForeignHost(_)
             | ApiError::PublicHost(_)
@@ -281,6 +311,9 @@ impl ApiError {
             | ApiError::BatchTooLarge { .. }
             | ApiError::MoreEventsThanASecond { .. }
             | ApiError::BatchEmpty
+            | ApiError::PublishId { .. }
+            | ApiError::PublishIdsDiffer { .. }
+            | ApiError::PublishIdTwice(_)
             | ApiError::SocketId { .. }
             | ApiError::Info { .. }
             | ApiError::SubscriptionCountOff
@@ -295,7 +328,10 @@ impl ApiError {
     /// After how many seconds it may be tried again, where waiting helps.
     pub(crate) fn retry_after(&self) -> Option<u64> {
         match self {
-            ApiError::TooManyBodies | ApiError::ShuttingDown | ApiError::OtherNodesAway => Some(1),
+            ApiError::TooManyBodies
+            | ApiError::ShuttingDown
+            | ApiError::OtherNodesAway
+            | ApiError::PublishUnderWay(_) => Some(1),
             ApiError::RefusedTooOften(RefusedTooOften { seconds })
             | ApiError::TooManyEvents { seconds, .. }
             | ApiError::TooManyReads { seconds, .. } => Some(*seconds),

@@ -5,6 +5,7 @@ use std::mem::discriminant;
 
 use super::ApiError;
 use crate::auth::request::RequestAuthError;
+use crate::event::InvalidPublishId;
 use crate::hub::RefusedTooOften;
 use crate::protocol::event_name::InvalidEventName;
 use crate::protocol::json::Unrelayable;
@@ -70,6 +71,11 @@ fn every_error() -> Vec<ApiError> {
         ApiError::TooManyReads { limit: 1, seconds: 1 },
         ApiError::RefusedTooOften(RefusedTooOften { seconds: 1 }),
         ApiError::BatchEmpty,
+        ApiError::PublishId { place: "id", error: InvalidPublishId, got: text() },
+        ApiError::PublishIdsDiffer { one: text(), other: text() },
+        ApiError::PublishIdTwice(text()),
+        ApiError::PublishIdOfAnother(text()),
+        ApiError::PublishUnderWay(text()),
         ApiError::SocketId { error: InvalidSocketId, got: text() },
         ApiError::Info { got: text(), allowed: "user_count" },
         ApiError::SubscriptionCountOff,

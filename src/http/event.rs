@@ -37,6 +37,8 @@ pub(super) struct EventParameters<'a> {
     pub(super) channels: Vec<Cow<'a, str>>,
     pub(super) socket_id: Option<Cow<'a, str>>,
     pub(super) info: Option<Cow<'a, str>>,
+    /// An id of the publisher's own.
+    pub(super) id: Option<Cow<'a, str>>,
 }
 
 /// Whether an event may name several channels.
@@ -51,9 +53,9 @@ pub(super) enum Channels {
 impl<'a> EventParameters<'a> {
     /// Those of a JSON object.
     pub(super) fn of_json(text: &'a str, accepts: Channels) -> Result<Self, ApiError> {
-        let names = ["name", "data", "channels", "channel", "socket_id", "info"];
+        let names = ["name", "data", "channels", "channel", "socket_id", "info", "id"];
         let members = json::members(text, names).map_err(|error| ApiError::InvalidJson(error.to_string()))?;
-        let [name, data, channels, channel, socket_id, info] =
+        let [name, data, channels, channel, socket_id, info, id] =
             members.map(|m| m.filter(|v| !json::is_null(v)));
         let channels = match (accepts, channels, channel) {
             (Channels::Several, Some(channels), _) => list("channels", channels)?,
@@ -70,6 +72,7 @@ impl<'a> EventParameters<'a> {
             channels,
             socket_id: socket_id.map(|value| string("socket_id", value)).transpose()?,
             info: info.map(|value| string("info", value)).transpose()?,
+            id: id.and_then(text_id),
         })
     }
 
@@ -88,6 +91,7 @@ impl<'a> EventParameters<'a> {
             channels,
             socket_id: text("socket_id"),
             info: text("info"),
+            id: text("id"),
         }
     }
 
@@ -160,6 +164,11 @@ pub(crate) fn channel_name(name: &str, limits: &Limits) -> Result<ChannelName, A
 fn on_one_line(name: &str) -> String {
     let name = quote(name);
     if name.chars().any(char::is_control) { name.escape_debug().to_string() } else { name.into_owned() }
+}
+
+/// What `id` says in a body. It is an id only as text: of another type it is passed over, as all were before there were ids.
+pub(super) fn text_id(value: &RawValue) -> Option<Cow<'_, str>> {
+    json::as_string(value)
 }
 
 fn string<'a>(parameter: &'static str, value: &'a RawValue) -> Result<Cow<'a, str>, ApiError> {

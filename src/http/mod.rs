@@ -6,6 +6,7 @@
 mod answer;
 mod arrival;
 mod authentication;
+pub(crate) mod batch_events;
 pub(crate) mod body;
 mod channel_list;
 pub(crate) mod channels;
@@ -21,6 +22,7 @@ mod forwarded;
 #[doc(hidden)]
 pub mod fuzzing;
 mod host;
+mod idempotency;
 mod info;
 mod path;
 mod request_counts;

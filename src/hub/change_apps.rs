@@ -16,6 +16,7 @@ use super::app_index::Places;
 use super::counters::{AppCounters, NodeCounters};
 use super::mailbox::WorkerCommand;
 use super::node_histories::NodeHistories;
+use super::recent_publishes::{PublishesOfApp, RecentPublishes};
 use super::{AppState, Apps, Current, Hub, Listeners};
 
 /// The apps that there are, and those that were removed and are not gone yet.
@@ -24,6 +25,7 @@ pub(super) struct AppTable {
     places: Arc<Places>,
     counters: NodeCounters,
     histories: Arc<NodeHistories>,
+    publishes: Arc<RecentPublishes>,
     /// Apps that were removed, of which something may be left. Held while the apps are changed: one change at a time.
     removed: Mutex<Vec<Weak<AppState>>>,
     /// How often they have been changed.
@@ -41,14 +43,19 @@ struct Changed<'t> {
 }
 
 impl AppTable {
-    /// No apps yet; those that will be count with these.
-    pub(super) fn new(counters: NodeCounters, histories: Arc<NodeHistories>) -> Self {
+    /// No apps yet; those that will be count with these, and have what they publish remembered there.
+    pub(super) fn new(
+        counters: NodeCounters,
+        histories: Arc<NodeHistories>,
+        publishes: Arc<RecentPublishes>,
+    ) -> Self {
         let changes = watch::Sender::new(0);
         AppTable {
             now: ArcSwap::default(),
             places: Arc::default(),
             counters,
             histories,
+            publishes,
             removed: Mutex::default(),
             changes,
         }
@@ -82,7 +89,9 @@ impl AppTable {
                     let (place, gone) = (self.places.take(), gone.get(&*app.id).copied());
                     let node = Arc::clone(&self.histories);
                     let histories = AppHistories::new(node, version, settings.keeps_history());
-                    Arc::new(AppState::new(place, Arc::clone(settings), counters, histories, gone))
+                    let publishes = PublishesOfApp::new(Arc::clone(&self.publishes), place.index());
+                    let settings = Arc::clone(settings);
+                    Arc::new(AppState::new(place, settings, counters, histories, publishes, gone))
                 }
             };
             if let Some(listeners) = listeners {

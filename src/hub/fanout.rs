@@ -179,6 +179,7 @@ mod tests {
     use crate::hub::client::Written;
     use crate::hub::counters::{AppCounters, NodeCounters};
     use crate::hub::outbox::{Bounds, Outbox};
+    use crate::hub::recent_publishes::PublishesOfApp;
     use crate::hub::{AppState, Transport};
     use crate::protocol::ProtocolVersion;
 
@@ -194,8 +195,9 @@ mod tests {
     fn met(leave: [u32; 3]) -> Vec<u32> {
         let (place, counters) = (Arc::new(Places::default()).take(), AppCounters::new(NodeCounters::new(1)));
         let histories = AppHistories::new(Arc::default(), ChannelVersion::default(), false);
+        let publishes = PublishesOfApp::new(Arc::default(), place.index());
         let app = Arc::new(App::new("1", "k", "s"));
-        let app = Arc::new(AppState::new(place, app, counters, histories, None));
+        let app = Arc::new(AppState::new(place, app, counters, histories, publishes, None));
         let bounds = Bounds { bytes: 1, frames: 1 };
         let socket = |n| SocketId::new(n, 1);
         let channel = ChannelName::parse("c", 164).unwrap();

@@ -24,6 +24,7 @@ mod cache_index;
 mod cached_elsewhere;
 mod change_apps;
 mod change_elsewhere;
+mod claim_publish;
 mod client;
 mod clock;
 mod conflated;
@@ -51,6 +52,7 @@ mod publish;
 mod reach;
 mod receipts;
 mod recent_leaves;
+mod recent_publishes;
 mod refused_addresses;
 mod retell;
 mod rounds;
@@ -80,6 +82,7 @@ pub(crate) use arrived::{ArrivedEvent, RememberedAs};
 pub(crate) use backends_elsewhere::DemandsElsewhere;
 pub(crate) use bus::{Bus, BusAway, Carriage, Carried, Claim, Outgoing, OutgoingNotice, Recalled, Taken};
 pub(crate) use cached_elsewhere::LackedEvent;
+pub(crate) use claim_publish::PublishClaim;
 pub use client::{Client, Transport, Written};
 pub(crate) use clock::{Clock, ClockStep};
 pub(crate) use counters::{AppCells, AppCounts, AppFigures, AppUsage, Counter, DurationCounter, Durations};
@@ -94,6 +97,7 @@ pub(crate) use node_histories::NodeHistories;
 pub(crate) use notice::{Notice, Refused, UnknownAppListener};
 pub use outbox::{Bounds, Outbox};
 pub(crate) use receipts::Receipts;
+pub(crate) use recent_publishes::{EarlierPublish, PublishAnswer, RecentPublishes};
 pub(crate) use refused_addresses::{RefusedAddresses, RefusedTooOften};
 pub(crate) use shared_rate::RateExceeded;
 pub(crate) use shutdown::{Shutdown, ShutdownGuard};
@@ -145,6 +149,7 @@ pub struct Hub {
     bus: CurrentBus,
     /// What ended on nodes of late, where there are several.
     recent_leaves: RecentLeaves,
+    recent_publishes: Arc<RecentPublishes>,
     /// Told when a worker is no longer far behind.
     relieved: Notify,
 }
@@ -163,8 +168,9 @@ impl Hub {
     ) -> Result<Arc<Self>, DuplicateApp> {
         let counters = NodeCounters::new(workers.max(1));
         let histories = Arc::<NodeHistories>::default();
+        let recent_publishes = Arc::<RecentPublishes>::default();
         let hub = Arc::new(Hub {
-            apps: AppTable::new(counters.clone(), Arc::clone(&histories)),
+            apps: AppTable::new(counters.clone(), Arc::clone(&histories), Arc::clone(&recent_publishes)),
             histories,
             recovery: OnceLock::new(),
             sockets: SocketTable::new(max_connections),
@@ -180,6 +186,7 @@ impl Hub {
             unknown_app_listener: OnceLock::new(),
             bus: CurrentBus::default(),
             recent_leaves: RecentLeaves::default(),
+            recent_publishes,
             relieved: Notify::new(),
         });
         hub.set_apps(apps.into_iter().map(|(app, listeners)| (app, Some(listeners))).collect())?;
@@ -230,6 +237,11 @@ impl Hub {
     /// How often each address was refused of late.
     pub fn refused_addresses(&self) -> &RefusedAddresses {
         &self.refused_addresses
+    }
+
+    /// What backends have published of late under ids.
+    pub(crate) fn recent_publishes(&self) -> &RecentPublishes {
+        &self.recent_publishes
     }
 
     /// How many connections an app has.

@@ -4,7 +4,8 @@ use tracing::info;
 
 use super::Hub;
 
-/// Remembered events that are forgotten per turn because they have expired: about half a millisecond's worth.
+/// Remembered events, and as many ids of what was published, that are forgotten per turn because they have expired: about
+/// half a millisecond's worth each.
 const EXPIRED_PER_TURN: usize = 1024;
 
 /// Channels whose histories are looked at per turn: a look may drop many events.
@@ -14,8 +15,11 @@ impl Hub {
     /// Forgets what has expired, as far as one turn allows. Returns whether that was all.
     pub(super) fn expire_caches(&self) -> bool {
         let mut room = EXPIRED_PER_TURN;
-        self.apps().iter().for_each(|app| room -= app.expire_cache(room));
-        room > 0
+        let apps = self.apps();
+        apps.iter().for_each(|app| room -= app.expire_cache(room));
+        let clocks = apps.iter().map(|app| (app.index(), app.clock().now()));
+        let publishes = self.recent_publishes.expire(clocks, EXPIRED_PER_TURN);
+        room > 0 && publishes < EXPIRED_PER_TURN
     }
 
     /// Drops what histories have for too long, or too much of, as far as one turn allows. Returns whether that was all.

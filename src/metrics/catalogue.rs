@@ -26,6 +26,14 @@ metrics! {
         "Bytes of the events that cache channels remember.";
     MISSED_CHANNELS = Gauge "heliostat_cache_missed_channels" ["app_id"]
         "Cache channels that somebody subscribed to while they remembered nothing, and that have remembered nothing since.";
+    PUBLISH_IDS = Gauge "heliostat_publish_ids" []
+        "Ids that backends have given to what they published within the last ten minutes, or are publishing.";
+    PUBLISH_ID_BYTES = Gauge "heliostat_publish_id_bytes" []
+        "Bytes of memory for these ids and the answers under them, about.";
+    PUBLISH_IDS_FORGOTTEN = Counter "heliostat_publish_ids_forgotten_total" []
+        "Ids that were forgotten before their ten minutes were over, because a bound was reached.";
+    REPEATED_PUBLISHES = Counter "heliostat_repeated_publishes_total" []
+        "Requests, and events of batches, that were answered as before and not sent again, because their id was known.";
     USERS = Gauge "heliostat_users" ["app_id"]
         "Users who are signed in on this node.";
     WATCHED_USERS = Gauge "heliostat_watched_users" ["app_id"]

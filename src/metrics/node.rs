@@ -13,6 +13,11 @@ pub(super) fn collect(hub: &Hub, snapshot: &mut Snapshot) {
     snapshot.tell(is::SLOW_READERS, hub.slow_readers());
     snapshot.tell(is::REFUSED_ADDRESSES, hub.refused_addresses().len(Instant::now()));
     snapshot.tell(is::UNSEEN, hub.refused_addresses().unseen());
+    let publishes = hub.recent_publishes().figures();
+    snapshot.tell(is::PUBLISH_IDS, publishes.ids);
+    snapshot.tell(is::PUBLISH_ID_BYTES, publishes.bytes);
+    snapshot.tell(is::PUBLISH_IDS_FORGOTTEN, publishes.forgotten);
+    snapshot.tell(is::REPEATED_PUBLISHES, publishes.repeated);
     for ((kind, code), count) in hub.refusals() {
         snapshot.tell_of(is::REFUSALS, [kind.into(), code.to_string().into()], count);
     }

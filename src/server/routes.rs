@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::Method;
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse};
 use tracing::{debug, info};
@@ -15,9 +15,9 @@ use crate::auth::request::{Query, check_body, check_stream_timestamp};
 use crate::development::{Development, guard};
 use crate::http::Arrival;
 use crate::http::{
-    ApiError, Authenticated, BodyBounds, ListenerSettings, WorkerRequests, authenticated, body, channels,
-    chosen_answer, close_if_stopping, events, moved, not_allowed, preflight, segments, state_response,
-    text_response, unix_seconds, users,
+    ApiError, Authenticated, BodyBounds, ListenerSettings, WorkerRequests, authenticated, batch_events, body,
+    channels, chosen_answer, close_if_stopping, events, moved, not_allowed, preflight, segments,
+    state_response, text_response, unix_seconds, users,
 };
 use crate::hub::{AppState, InjectedAnswer, Refused, Worker};
 use crate::net::{ConnectionPeers, peer_field};
@@ -246,7 +246,9 @@ async fn answer(
                 return Err(ApiError::AppDisabled);
             }
             let is_relayed = is_relayed(context, request, &app)?;
-            let signed = BackendRequest { context, path: sent_path, app, query: &query, body, is_relayed };
+            let headers = request.headers();
+            let signed =
+                BackendRequest { context, path: sent_path, app, headers, query: &query, body, is_relayed };
             signed.answer(endpoint, &arrival).await
         }
         ["test", asked @ ..] if context.test_mode.is_some() => {
@@ -339,6 +341,7 @@ struct BackendRequest<'r> {
     context: &'r RouteContext,
     path: &'r str,
     app: Arc<AppState>,
+    headers: &'r HeaderMap,
     query: &'r Query,
     body: Bytes,
     is_relayed: bool,
@@ -347,11 +350,11 @@ struct BackendRequest<'r> {
 impl BackendRequest<'_> {
     /// Answers it, and counts it.
     async fn answer(self, endpoint: Endpoint<'_>, arrival: &Arrival) -> Result<HttpResponse, ApiError> {
-        let BackendRequest { context, path, app, query, body, is_relayed } = self;
+        let BackendRequest { context, path, app, headers, query, body, is_relayed } = self;
         let cells = Arc::clone(app.cells_of(context.worker.index()));
         cells.http_requests.add(1);
         cells.http_bytes_received.add(body.len() as u64);
-        let request = Authenticated { app, query, worker: &context.worker, body, is_relayed };
+        let request = Authenticated { app, headers, query, worker: &context.worker, body, is_relayed };
         let answered = match request.app.interceptor().answer(path) {
             None => dispatch(endpoint, &request, arrival).await,
             Some(InjectedAnswer::Status(status, body)) => Ok(chosen_answer(status, body)),
@@ -383,7 +386,7 @@ async fn dispatch(
     }
     match endpoint {
         Endpoint::Events => Ok(events::publish(request)?.answer().await),
-        Endpoint::BatchEvents => Ok(events::publish_batch(request)?.answer().await),
+        Endpoint::BatchEvents => Ok(batch_events::publish_batch(request)?.answer().await),
         Endpoint::ChannelEvents(name) => Ok(events::publish_body(request, name)?.answer().await),
         Endpoint::Channels => Box::pin(channels::list(request)).await,
         Endpoint::Channel(name) => Box::pin(channels::show(request, name)).await,

@@ -36,6 +36,7 @@ use super::conflated::ConflatedEvents;
 use super::connections_elsewhere::ConnectionsElsewhere;
 use super::counters::{AppCells, AppCounters, AppCounts, Counter};
 use super::interceptor::Interceptor;
+use super::recent_publishes::PublishesOfApp;
 use super::shared_rate::{RateExceeded, SharedRate};
 use super::users::Users;
 use super::{Clock, ClockStep, Current, HeldRemoval, Hub, Notice, Refused};
@@ -74,6 +75,7 @@ pub struct AppState {
     interceptor: Interceptor,
     /// What its backend publishes, and what it asks.
     backend_events: SharedRate,
+    pub(super) publishes: PublishesOfApp,
     read_requests: SharedRate,
 }
 
@@ -142,6 +144,7 @@ impl AppState {
         app: Arc<App>,
         counters: AppCounters,
         histories: AppHistories,
+        publishes: PublishesOfApp,
         before: Option<&AppState>,
     ) -> Self {
         let now = Instant::now();
@@ -169,6 +172,7 @@ impl AppState {
             clock: Clock::default(),
             interceptor: Interceptor::default(),
             backend_events: SharedRate::new(now),
+            publishes,
             read_requests: SharedRate::new(now),
         }
     }
