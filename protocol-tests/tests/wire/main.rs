@@ -40,6 +40,7 @@ mod http_channels;
 mod http_ends;
 mod http_events;
 mod http_legacy;
+mod http_once;
 mod http_rates;
 mod http_unread;
 mod import;

@@ -238,6 +238,31 @@ fn nothing_is_relayed_twice() {
     assert!(log.contains("leads back to the broker that it begins at"), "{log}");
 }
 
+/// What is published again under its id is not relayed again; and a relayed event has no id, which would be bound to another
+/// body there.
+///
+/// Proves: relay, publish ids.
+#[test]
+fn what_is_published_again_is_not_relayed_again() {
+    let other = OtherServer::start();
+    let Some(relaying) = Relaying::start(&relay_to(other.port, "batch_events = 1")) else { return };
+    let target = &relaying.target;
+    let event = |name: &str, id: &str| json!({ "name": name, "channel": "room", "data": "x", "id": id });
+    for _ in 0..2 {
+        let once = target.post("/events", &event("one", "a")).header("Idempotency-Key", "a").send();
+        once.assert_empty_object();
+    }
+    target.batch_events(&[event("one", "b"), event("two", "c")]).assert_empty_object();
+    target.batch_events(&[event("two", "c"), event("three", "d")]).assert_empty_object();
+    for name in ["one", "one", "two", "three"] {
+        let request = other.request();
+        assert_eq!(request.events(), [json!({ "name": name, "channels": ["room"], "data": "x" })]);
+        assert_eq!(request.header("idempotency-key"), None);
+    }
+    relaying.await_events("sent", 4);
+    assert_eq!(relaying.waiting(), 0);
+}
+
 /// A relay that is taken away sends what waits; one whose settings change goes on with it, in its order. What is wrong with
 /// one is said, and changes nothing.
 ///
