@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::app::HistoryBounds;
-use crate::protocol::{Frame, SocketId};
+use crate::protocol::{Frame, Rewind, SocketId};
 
 use super::replay::ReplayTerms;
 use super::{ChannelVersion, HistoryPosition, Replay, Wanted};
@@ -201,14 +201,24 @@ impl History {
                 None => return Some(Replay::default()),
                 Some(from) => (from, true, own),
             },
-            Wanted::Events(count) => {
+            Wanted::Last(Rewind::Events(count)) => {
                 let from = self.events.len().saturating_sub(*count as usize);
                 (from, self.events.len() >= *count as usize, &[])
             }
-            Wanted::Seconds(seconds) => {
+            Wanted::Last(Rewind::Seconds(seconds)) => {
                 let since = terms.now.checked_sub(Duration::from_secs((*seconds).into()));
                 let from = self.events.partition_point(|event| since.is_some_and(|since| event.at < since));
                 (from, since.is_some_and(|since| self.lost.at < since), &[])
+            }
+            Wanted::OrLast { missed, rewind } => {
+                let missed = self.replay(missed, terms)?;
+                return match missed.complete {
+                    true => Some(missed),
+                    false => {
+                        let last = self.replay(&Wanted::Last(*rewind), terms)?;
+                        Some(Replay { complete: false, ..last })
+                    }
+                };
             }
         };
         let is_for = |event: &&KeptEvent| {
@@ -218,7 +228,7 @@ impl History {
         if events().map(|event| event.frame.websocket().len()).sum::<usize>() > terms.room {
             return Some(Replay { is_too_large: true, ..Replay::default() });
         }
-        let frames = events().map(|event| event.frame.clone()).collect();
+        let frames = events().map(|event| (event.version, event.frame.clone())).collect();
         Some(Replay { complete, frames, is_too_large: false })
     }
 

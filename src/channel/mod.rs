@@ -261,7 +261,8 @@ impl Channel {
         }
     }
 
-    fn remembered_version(&self) -> Option<ChannelVersion> {
+    /// The version of the event that it remembers.
+    pub(crate) fn remembered_version(&self) -> Option<ChannelVersion> {
         self.last_event.as_deref().and_then(LastEvent::event).map(|event| event.version)
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::protocol::{Frame, SocketId};
+use crate::protocol::{Frame, Rewind, SocketId};
 
 use super::{ChannelVersion, HistoryPosition};
 
@@ -20,10 +20,22 @@ pub(crate) enum Wanted {
         /// The client's connections: what one of them was excluded from is left out.
         own: Vec<SocketId>,
     },
-    /// So many of the last events.
-    Events(u32),
-    /// The events of the last so many seconds.
-    Seconds(u32),
+    /// The last events.
+    Last(Rewind),
+    /// What it has missed; if some of that is lost, or nobody knows what it is, the last events instead, which are then not
+    /// taken for all.
+    OrLast { missed: Box<Wanted>, rewind: Rewind },
+}
+
+impl Wanted {
+    /// The same, or the last events where what was missed cannot be sent.
+    pub(crate) fn or_last(self, rewind: Option<Rewind>) -> Wanted {
+        match (self, rewind) {
+            (wanted, None) => wanted,
+            (Wanted::Nothing, Some(rewind)) => Wanted::Last(rewind),
+            (missed, Some(rewind)) => Wanted::OrLast { missed: Box::new(missed), rewind },
+        }
+    }
 }
 
 /// What a subscriber is sent of the history.
@@ -32,8 +44,8 @@ pub(crate) struct Replay {
     /// Whether that is all it wanted. If it is not, there is nothing of what a client has missed; and of the last events
     /// those that are left.
     pub complete: bool,
-    /// The events as plain text, in the order in which they were published.
-    pub frames: Vec<Frame>,
+    /// The events as plain text, each with its version, in the order in which they were published.
+    pub frames: Vec<(ChannelVersion, Frame)>,
     /// There is more than may be sent at once, and nothing is.
     pub is_too_large: bool,
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::channel::{JoinRefused, Member};
+use crate::channel::{JoinRefused, Member, Wanted};
 use crate::event::AcceptedEvent;
 use crate::protocol::{ChannelName, CloseCode, Frame};
 
@@ -42,6 +42,8 @@ pub struct Join {
     pub authorizes: bool,
     /// What the answer must name.
     pub number: JoinNumber,
+    /// What was asked for of the channel's history, if anything was.
+    pub(crate) wanted: Option<Box<Wanted>>,
 }
 
 /// The answer to a join that had to wait.

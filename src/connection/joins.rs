@@ -3,7 +3,7 @@
 //! The connection asks for a join, and has a subscription only when it is told that the join succeeded. Until then the join
 //! is pending: it can be cancelled, and what the client sends to the channel is held.
 
-use crate::channel::JoinRefused;
+use crate::channel::{JoinRefused, Wanted};
 use crate::protocol::client_message::{BadParameter, ClientMessage, MessageParameters};
 use crate::protocol::event_name::{self, ClientEventKind};
 use crate::protocol::{BinaryMessage, ChannelName, CloseCode, SERVER_TO_USER_PREFIX, json, server_message};
@@ -71,7 +71,7 @@ impl Connection {
         };
         let request =
             subscribe::subscribe(&self.app, self.socket_id, parameters, self.user(), existing, count)?;
-        let subscribe::Subscription { channel, member } = match request {
+        let subscribe::Subscription { channel, member, rewind } = match request {
             SubscribeRequest::New(subscription) => subscription,
             SubscribeRequest::Again(channel) => {
                 return Ok(Some(Action::Send(server_message::subscription_succeeded(&channel, None))));
@@ -83,7 +83,8 @@ impl Connection {
         let number = self.last_join;
         let user_id = member.as_ref().map(|member| member.user_id.clone());
         self.pending.get_or_insert_default().insert(channel.clone(), number, user_id);
-        Ok(Some(Action::Join(Join { channel, member, authorizes, number })))
+        let wanted = rewind.map(|rewind| Box::new(Wanted::Last(rewind)));
+        Ok(Some(Action::Join(Join { channel, member, authorizes, number, wanted })))
     }
 
     pub(super) fn unsubscribe<'m>(

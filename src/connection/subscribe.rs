@@ -3,9 +3,9 @@
 use crate::app::App;
 use crate::auth::channel::authorise;
 use crate::channel::{BadMember, JoinRefused, Member};
-use crate::protocol::client_message::{BadParameter, MessageParameters};
+use crate::protocol::client_message::{BadParameter, MessageParameters, SubscriptionParameters};
 use crate::protocol::server_message::SubscriptionFault;
-use crate::protocol::{ChannelName, ChannelType, SocketId, quote};
+use crate::protocol::{ChannelName, ChannelType, Rewind, SocketId, quote};
 
 use super::{Refusal, SignedInUser};
 
@@ -14,6 +14,8 @@ use super::{Refusal, SignedInUser};
 pub(super) struct Subscription {
     pub(super) channel: ChannelName,
     pub(super) member: Option<Member>,
+    /// How much of the channel's history is wanted, if any.
+    pub(super) rewind: Option<Rewind>,
 }
 
 /// What a request asks for.
@@ -45,8 +47,8 @@ pub(super) fn subscribe(
     subscriptions: usize,
 ) -> Result<SubscribeRequest, Refusal> {
     let parameters = parameters.map_err(Refusal::unnumbered)?;
-    let [name, auth, channel_data] =
-        parameters.strings(["channel", "auth", "channel_data"]).map_err(Refusal::unnumbered)?;
+    let SubscriptionParameters { channel: name, auth, channel_data, rewind } =
+        parameters.subscription().map_err(Refusal::unnumbered)?;
     let name = name.ok_or_else(|| Refusal::unnumbered(BadParameter::Missing("channel")))?;
     let refuse = |fault, message: &dyn ToString| Refusal::subscription(&name, fault, message.to_string());
 
@@ -84,7 +86,13 @@ pub(super) fn subscribe(
     } else {
         None
     };
-    Ok(SubscribeRequest::New(Subscription { channel, member }))
+    let rewind = match rewind {
+        Some(rewind) => {
+            Some(Rewind::parse(rewind.get()).map_err(|reason| refuse(SubscriptionFault::Format, &reason))?)
+        }
+        None => None,
+    };
+    Ok(SubscribeRequest::New(Subscription { channel, member, rewind }))
 }
 
 /// Who joins: the one that `channel_data` names, or else the one that is signed in.

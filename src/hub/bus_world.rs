@@ -165,7 +165,7 @@ impl BusPeer {
         self.last = self.last.next();
         let member = user.map(|user| Member { user_id: user.into(), user_info: None });
         let (channel, number) = (channel.clone(), self.last);
-        let join = Join { channel, member, authorizes: false, number };
+        let join = Join { channel, member, authorizes: false, number, wanted: None };
         let joined = world.worker.join(&self.client, &join);
         assert!(joined.is_none_or(|joined| joined.is_ok()));
         number

@@ -95,10 +95,9 @@ impl SubscriptionChange<'_> {
         let presence = member.and_then(|_| entry.presence());
         let roster = presence.map(|presence| presence.roster(roster_by_user));
         let replay = if app.keeps_history() { self.replay(&mut entry, version, wanted, room) } else { None };
-        // What is sent of the history has the last event in it, or the client has that already.
-        let has_last = replay.as_ref().is_some_and(|replay| replay.complete || !replay.frames.is_empty());
-        let is_cache = channel.channel_type().is_cache() && !has_last;
-        let remembered = is_cache.then(|| self.remembered(&entry, version));
+        let is_remembering = channel.channel_type().is_cache()
+            && !replay.as_ref().is_some_and(|replay| has_remembered(replay, wanted, &entry));
+        let remembered = is_remembering.then(|| self.remembered(&entry, version));
         Ok(Welcome { version, roster, remembered, replay })
     }
 
@@ -197,6 +196,16 @@ impl SubscriptionChange<'_> {
     }
 }
 
+/// Whether who is sent this of the history needs no word of what the channel remembers: that is among it, or the client has it
+/// already, because it has missed nothing else.
+fn has_remembered(replay: &Replay, wanted: &Wanted, entry: &Channel) -> bool {
+    let is_last = matches!(wanted, Wanted::Last(_)) || !replay.complete;
+    let remembered = entry.remembered_version();
+    !is_last
+        || remembered
+            .is_some_and(|remembered| replay.frames.iter().any(|(version, _)| *version == remembered))
+}
+
 /// How many subscribers without a member this node has.
 fn plain_here(entry: &Channel) -> u32 {
     u32::try_from(entry.subscribers().plain_count()).unwrap_or(u32::MAX)
@@ -237,9 +246,9 @@ mod tests {
     use crate::connection::ConnectionConfig;
     use crate::event::{AcceptedEvent, Destination};
     use crate::hub::app_state::payload_of;
-    use crate::protocol::SocketId;
     use crate::protocol::json::Data;
     use crate::protocol::pattern::Pattern;
+    use crate::protocol::{Rewind, SocketId};
 
     /// A hub of two workers, neither of which runs, and one app.
     struct Subject {
@@ -357,7 +366,7 @@ mod tests {
 
     /// What the frames of a replay say.
     fn told(replay: &Replay) -> (bool, Vec<String>) {
-        let text = |frame: &Frame| payload_of(frame).unwrap();
+        let text = |(_, frame): &(ChannelVersion, Frame)| payload_of(frame).unwrap();
         (replay.complete, replay.frames.iter().map(text).collect())
     }
 
@@ -390,7 +399,7 @@ mod tests {
         assert_eq!(told(&third.replay.unwrap()), (true, vec![]), "it has everything");
         publish(&subject, &["4"]);
         assert_eq!(told(&join(6, &wanted, usize::MAX).replay.unwrap()), (false, vec![]), "1 is gone");
-        let rewound = join(7, &Wanted::Events(2), usize::MAX).replay.unwrap();
+        let rewound = join(7, &Wanted::Last(Rewind::Events(2)), usize::MAX).replay.unwrap();
         assert_eq!(told(&rewound), (true, vec!["3".to_owned(), "4".to_owned()]));
         let later = subject.hub.next_version();
         publish(&subject, &["5"]);
@@ -419,6 +428,14 @@ mod tests {
         let incomplete = subject.of((0, socket(3))).begin(None, true, (&Wanted::Unknown, 1000)).unwrap();
         assert_eq!(told(&incomplete.replay.unwrap()), (false, vec![]));
         assert_eq!(payload_of(&incomplete.remembered.unwrap()).as_deref(), Some("2"));
+        // Who asks for the last events may have none of those before.
+        let last = Wanted::Last(Rewind::Events(1));
+        let sent = subject.of((0, socket(4))).begin(None, true, (&last, 1000)).unwrap();
+        assert_eq!(told(&sent.replay.unwrap()), (true, vec!["2".to_owned()]));
+        assert!(sent.remembered.is_none(), "it is the one that is sent");
+        let nothing = subject.of((0, socket(5))).begin(None, true, (&last, 1)).unwrap();
+        assert_eq!(told(&nothing.replay.unwrap()), (false, vec![]), "it is too large");
+        assert_eq!(payload_of(&nothing.remembered.unwrap()).as_deref(), Some("2"));
     }
 
     #[test]

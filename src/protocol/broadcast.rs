@@ -40,6 +40,8 @@ pub enum Form {
     BinaryOrCompressed,
     /// As text, as [`Frame::quoted`] makes it.
     Quoted,
+    /// As text, and where it is known with its place in the channel's history, as [`Frame::positioned`] makes it.
+    Positioned,
 }
 
 impl Form {
@@ -56,6 +58,11 @@ impl Form {
     /// Whether it takes compressed text.
     pub fn is_compressed(self) -> bool {
         matches!(self, Form::Compressed | Form::BinaryOrCompressed)
+    }
+
+    /// Whether each message is made anew for those that take it so, and no other form will do.
+    pub fn is_of_its_own(self) -> bool {
+        matches!(self, Form::Quoted | Form::Positioned)
     }
 
     /// Whether it takes binary messages.

@@ -96,11 +96,48 @@ impl<'a> MessageParameters<'a> {
         let found = json::members(&self.0, names).map_err(|_| BadParameter::DataNotAnObject)?;
         let mut strings = [const { None }; N];
         for ((string, value), name) in strings.iter_mut().zip(found).zip(names) {
-            if let Some(value) = value.filter(|v| !json::is_null(v)) {
-                *string = Some(json::as_string(value).ok_or(BadParameter::NotAString(name))?);
-            }
+            *string = optional_string(value, name)?;
         }
         Ok(strings)
+    }
+
+    /// Those of a subscription; `null` is absence.
+    ///
+    /// # Errors
+    /// If the text is not an object, or what should be a string is not.
+    pub fn subscription(&self) -> Result<SubscriptionParameters<'_>, BadParameter> {
+        let names = ["channel", "auth", "channel_data", "rewind"];
+        let found = json::members(&self.0, names).map_err(|_| BadParameter::DataNotAnObject)?;
+        let [channel, auth, channel_data, rewind] = found;
+        Ok(SubscriptionParameters {
+            channel: optional_string(channel, "channel")?,
+            auth: optional_string(auth, "auth")?,
+            channel_data: optional_string(channel_data, "channel_data")?,
+            rewind: rewind.filter(|rewind| !json::is_null(rewind)),
+        })
+    }
+}
+
+/// The parameters of a subscription, as they came.
+#[derive(Debug)]
+pub struct SubscriptionParameters<'p> {
+    /// The name of the channel.
+    pub channel: Option<Cow<'p, str>>,
+    /// The signature.
+    pub auth: Option<Cow<'p, str>>,
+    /// What was signed, besides.
+    pub channel_data: Option<Cow<'p, str>>,
+    /// How much of the channel's history is wanted: any JSON.
+    pub rewind: Option<&'p RawValue>,
+}
+
+fn optional_string<'p>(
+    value: Option<&'p RawValue>,
+    name: &'static str,
+) -> Result<Option<Cow<'p, str>>, BadParameter> {
+    match value.filter(|value| !json::is_null(value)) {
+        Some(value) => json::as_string(value).ok_or(BadParameter::NotAString(name)).map(Some),
+        None => Ok(None),
     }
 }
 
@@ -149,6 +186,22 @@ mod tests {
     }
 
     #[test]
+    fn a_subscription_has_strings_and_what_it_wants_of_the_history() {
+        let rewind = |text: &str| {
+            let raw = RawValue::from_string(text.to_owned()).unwrap();
+            let parameters = MessageParameters::of(Some(&raw)).unwrap();
+            let SubscriptionParameters { channel, auth, channel_data, rewind } =
+                parameters.subscription().unwrap();
+            assert_eq!((channel.as_deref(), auth.as_deref(), channel_data), (Some("a"), Some("b"), None));
+            rewind.map(|rewind| rewind.get().to_owned())
+        };
+        assert_eq!(rewind(r#"{"channel":"a","auth":"b"}"#), None);
+        assert_eq!(rewind(r#"{"channel":"a","auth":"b","channel_data":null,"rewind":null}"#), None);
+        assert_eq!(rewind(r#"{"rewind":{"events":1},"channel":"a","auth":"b"}"#).unwrap(), r#"{"events":1}"#);
+        assert_eq!(rewind(r#""{\"channel\":\"a\",\"auth\":\"b\",\"rewind\":7}""#).unwrap(), "7");
+    }
+
+    #[test]
     fn anything_else_is_not_a_hash() {
         for text in ["null", "1", "[]", "\"a\"", "\"[]\"", "\"{\"", "true"] {
             let raw = RawValue::from_string(text.to_owned()).unwrap();
@@ -157,6 +210,8 @@ mod tests {
         }
         let raw = RawValue::from_string(r#"{"channel":1}"#.to_owned()).unwrap();
         let result = MessageParameters::of(Some(&raw)).unwrap().strings(["channel"]).map(|_| ());
+        assert_eq!(result, Err(BadParameter::NotAString("channel")));
+        let result = MessageParameters::of(Some(&raw)).unwrap().subscription().map(|_| ());
         assert_eq!(result, Err(BadParameter::NotAString("channel")));
     }
 }

@@ -14,7 +14,9 @@ mod frame_event;
 pub mod frame_reader;
 pub mod json;
 pub mod pattern;
+mod positioned;
 pub mod quoted;
+mod rewind;
 pub mod server_message;
 mod socket_id;
 mod version;
@@ -24,6 +26,7 @@ pub use broadcast::{Broadcast, Form, LatestKey};
 pub use channel_name::{ChannelName, ChannelType, InvalidChannelName, SERVER_TO_USER_PREFIX};
 pub use close_code::{CloseCode, CloseStatus, ErrorCode, Reconnection};
 pub use frame::Frame;
+pub use rewind::{BadRewind, Rewind};
 pub use socket_id::{
     InvalidSocketId, SocketId, SocketIdHash, SocketIdHasher, SocketIdMap, SocketIdSet, SocketTag,
     WrittenSocketId,

@@ -45,7 +45,7 @@ fn terms(number: u64, now: Instant) -> ReplayTerms {
 }
 
 fn numbers(replay: &Replay) -> Vec<u64> {
-    let number = |frame: &Frame| {
+    let number = |(_, frame): &(ChannelVersion, Frame)| {
         let text = std::str::from_utf8(frame.json()).unwrap();
         let digits = text.split("\"data\":\"").nth(1).unwrap();
         digits[..6].parse().unwrap()
@@ -97,7 +97,7 @@ fn what_a_client_was_excluded_from_is_left_out() {
     let wanted = Wanted::Since { position: HistoryPosition { epoch: EPOCH, number: 1 }, own };
     assert_eq!(numbers(&history.replay(&wanted, &terms(7, start)).unwrap()), [2, 4]);
     assert_eq!(
-        numbers(&history.replay(&Wanted::Events(9), &terms(7, start)).unwrap()),
+        numbers(&history.replay(&Wanted::Last(Rewind::Events(9)), &terms(7, start)).unwrap()),
         [2, 3, 4, 5],
         "the connection that asks is its own"
     );
@@ -112,19 +112,24 @@ fn the_last_events_are_sent_as_far_as_they_are_there() {
         let replay = history.replay(&wanted, &terms(41, at(5))).unwrap();
         (replay.complete, numbers(&replay))
     };
-    assert_eq!(sent(&history, Wanted::Events(2)), (true, vec![30, 40]));
-    assert_eq!(sent(&history, Wanted::Events(0)), (true, vec![]));
-    assert_eq!(sent(&history, Wanted::Events(5)), (false, vec![10, 20, 30, 40]));
-    assert_eq!(sent(&history, Wanted::Seconds(2)), (true, vec![30, 40]));
-    assert_eq!(sent(&history, Wanted::Seconds(4)), (true, vec![10, 20, 30, 40]));
+    assert_eq!(sent(&history, Wanted::Last(Rewind::Events(2))), (true, vec![30, 40]));
+    assert_eq!(sent(&history, Wanted::Last(Rewind::Events(0))), (true, vec![]));
+    assert_eq!(sent(&history, Wanted::Last(Rewind::Events(5))), (false, vec![10, 20, 30, 40]));
+    assert_eq!(sent(&history, Wanted::Last(Rewind::Seconds(2))), (true, vec![30, 40]));
+    assert_eq!(sent(&history, Wanted::Last(Rewind::Seconds(4))), (true, vec![10, 20, 30, 40]));
     assert_eq!(
-        sent(&history, Wanted::Seconds(5)),
+        sent(&history, Wanted::Last(Rewind::Seconds(5))),
         (false, vec![10, 20, 30, 40]),
         "it may have begun too late"
     );
+    let or_last = |missed: Wanted| missed.or_last(Some(Rewind::Events(2)));
+    assert_eq!(sent(&history, or_last(since(10))), (true, vec![20, 30, 40]), "what was missed is known");
+    assert_eq!(sent(&history, or_last(since(0))), (false, vec![30, 40]), "there was more, and it is lost");
+    assert_eq!(sent(&history, or_last(Wanted::Unknown)), (false, vec![30, 40]), "there may have been more");
+    assert_eq!(sent(&history, or_last(Wanted::Nothing)), (true, vec![30, 40]));
     history.keep_within(&HistoryBounds { events: 2, ..HistoryBounds::default() }, at(5));
-    assert_eq!(sent(&history, Wanted::Seconds(2)), (true, vec![30, 40]));
-    assert_eq!(sent(&history, Wanted::Seconds(3)), (false, vec![30, 40]));
+    assert_eq!(sent(&history, Wanted::Last(Rewind::Seconds(2))), (true, vec![30, 40]));
+    assert_eq!(sent(&history, Wanted::Last(Rewind::Seconds(3))), (false, vec![30, 40]));
 }
 
 #[test]

@@ -219,7 +219,7 @@ impl TestClient {
     fn join(&self, name: &str, user: Option<&str>) {
         let member = user.map(|user| Member { user_id: user.into(), user_info: None });
         let number = JoinNumber::default().next();
-        let join = Join { channel: channel(name), member, authorizes: false, number };
+        let join = Join { channel: channel(name), member, authorizes: false, number, wanted: None };
         self.do_with(move |worker, client| {
             if let Some(answer) = worker.join(client, &join) {
                 answer.unwrap();

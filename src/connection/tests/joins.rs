@@ -4,8 +4,9 @@ use proptest::prelude::*;
 use proptest::test_runner::Config;
 
 use super::*;
+use crate::channel::Wanted;
 use crate::connection::pending::MAX_HELD_MESSAGES;
-use crate::protocol::BinaryPayload;
+use crate::protocol::{BinaryPayload, Rewind};
 
 const TRIGGER: &str = r#"{"event":"client-x","channel":"private-a","data":1}"#;
 const NOT_SUBSCRIBED: &str =
@@ -114,6 +115,26 @@ fn a_refused_join_leaves_the_connection_unsubscribed() {
     assert_eq!(held.len(), 1);
     assert_eq!(subject.say(&event), NOT_SUBSCRIBED.replace("private-a", "presence-a"));
     assert_eq!(subject.connection.disconnect(Ending::Lost).subscriptions.len(), 0);
+}
+
+#[test]
+fn a_join_carries_what_is_wanted_of_the_history() {
+    let mut subject = waiting(|_| {});
+    let mut wanted = |rewind: &str| {
+        let data = format!(r#"{{"channel":"news","rewind":{rewind}}}"#);
+        let said = subject.say(&format!(r#"{{"event":"pusher:subscribe","data":{data}}}"#));
+        assert_eq!(said, "join news", "{rewind}");
+        subject.unsubscribe("news");
+        subject.asked().wanted.map(|wanted| *wanted)
+    };
+    assert_eq!(wanted("null"), None);
+    assert_eq!(wanted(r#"{"events":20}"#), Some(Wanted::Last(Rewind::Events(20))));
+    assert_eq!(wanted(r#"{"seconds":30}"#), Some(Wanted::Last(Rewind::Seconds(30))));
+    let bad = r#"{"event":"pusher:subscribe","data":{"channel":"news","rewind":{"events":0}}}"#;
+    let said = subject.say(bad);
+    assert!(said.starts_with("refuse null Expected parameter data.rewind to be"), "{said}");
+    assert!(said.ends_with(r#"got {"events":0}"#), "{said}");
+    assert!(subject.unsubscribe("news").starts_with("refuse"), "nothing was asked for");
 }
 
 #[test]

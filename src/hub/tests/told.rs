@@ -20,7 +20,8 @@ fn with_bus(test: impl AsyncFnOnce(&Arc<Hub>, &Rc<Worker>, &FakeBus)) {
 
 fn join(worker: &Rc<Worker>, client: &Rc<Client>, channel: &ChannelName, member: Option<&Member>) {
     let (channel, member) = (channel.clone(), member.cloned());
-    let join = Join { channel, member, authorizes: false, number: JoinNumber::default() };
+    let number = JoinNumber::default();
+    let join = Join { channel, member, authorizes: false, number, wanted: None };
     worker.join(client, &join).unwrap().unwrap();
 }
 

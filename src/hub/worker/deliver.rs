@@ -53,9 +53,13 @@ impl Worker {
         });
         let only_form = message.only_form();
         // Made for the first that takes it, and shared by the others of this worker.
-        let mut quoted = None;
+        let (mut quoted, mut positioned) = (None, None);
+        let mut made = |form| {
+            let made = if form == Form::Quoted { &mut quoted } else { &mut positioned };
+            made.get_or_insert_with(|| self.made_anew(message.plain(), form, version)).clone()
+        };
         let mut frame_for = |client: &Client| match (client.form(), only_form) {
-            (Form::Quoted, _) => quoted.get_or_insert_with(|| message.plain().quoted()).clone(),
+            (form, _) if form.is_of_its_own() => made(form),
             (_, Some(frame)) => frame.clone(),
             (form, None) => message.for_client(form),
         };
@@ -69,6 +73,16 @@ impl Worker {
             }),
         }
         (among - passed_over) as u64
+    }
+
+    /// A message in a form that is not the broadcast's.
+    #[cold]
+    fn made_anew(&self, plain: &Frame, form: Form, version: Option<ChannelVersion>) -> Frame {
+        match (form, version) {
+            (Form::Quoted, _) => plain.quoted(),
+            (Form::Positioned, Some(version)) => plain.positioned(&self.position(version)),
+            _ => plain.clone(),
+        }
     }
 
     /// Tells the local subscribers of a presence channel of a member. Returns how many were told.

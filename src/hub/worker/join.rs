@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::channel::{Replay, Wanted};
+use crate::channel::{ChannelVersion, HistoryPosition, Replay, Wanted};
 use crate::connection::{Join, NotJoined};
 use crate::hub::Client;
 use crate::hub::settle::Welcome;
@@ -37,15 +37,14 @@ impl Worker {
     }
 
     fn begin(&self, client: &Rc<Client>, join: &Join) -> Result<(), NotJoined> {
-        let Join { channel, member, authorizes, .. } = join;
+        let Join { channel, member, authorizes, wanted, .. } = join;
         let app = client.app();
         let _step = app.begin_step();
         let counted = *authorizes && self.count(client).map_err(|_| NotJoined::AppFull)?;
         let by_user = client.version().presence_by_user();
-        // Nobody asks for anything yet.
-        let wanted = Wanted::Nothing;
+        let asked = wanted.as_deref().unwrap_or(&Wanted::Nothing);
         let room = client.replay_room(self.hub.recovery().replay_bytes);
-        let settled = self.subscription(client, channel).begin(member.as_ref(), by_user, (&wanted, room));
+        let settled = self.subscription(client, channel).begin(member.as_ref(), by_user, (asked, room));
         let Welcome { version, roster, remembered, replay } = settled.map_err(|refused| {
             if counted {
                 self.uncount(client);
@@ -63,17 +62,40 @@ impl Worker {
         if let Some(remembered) = remembered {
             self.send(client, remembered);
         }
-        if let Some(replay) = replay {
-            self.send_replay(client, channel, &replay);
+        match replay {
+            Some(replay) => self.send_replay(client, channel, &replay, version),
+            // Whoever asks is told, also where there is nothing.
+            None if wanted.is_some() => self.send_replay(client, channel, &Replay::default(), version),
+            None if client.form() == Form::Positioned => {
+                let place = server_message::subscription_succeeded(channel, None);
+                self.queue(client, place.positioned(&self.position(version)), &self.dirty.prompt);
+            }
+            None => {}
         }
         Ok(())
     }
 
-    /// Sends a connection what it has missed, before anything that is published from now on, and tells it whether that is all.
+    /// The place of an event with this version, or of a subscriber that has joined with it, in a history of this node.
+    pub(super) fn position(&self, version: ChannelVersion) -> String {
+        HistoryPosition { epoch: self.hub.history_epoch(), number: version.number() }.to_string()
+    }
+
+    /// Sends a connection what it has missed, or the last events, before anything that is published from now on, and tells it
+    /// whether that is all. `joined` is the version with which it joined.
     #[cold]
-    fn send_replay(&self, client: &Rc<Client>, channel: &ChannelName, replay: &Replay) {
-        for frame in &replay.frames {
-            let frame = if client.form() == Form::Quoted { frame.quoted() } else { frame.clone() };
+    fn send_replay(
+        &self,
+        client: &Rc<Client>,
+        channel: &ChannelName,
+        replay: &Replay,
+        joined: ChannelVersion,
+    ) {
+        for (version, frame) in &replay.frames {
+            let frame = match client.form() {
+                Form::Quoted => frame.quoted(),
+                Form::Positioned => frame.positioned(&self.position(*version)),
+                _ => frame.clone(),
+            };
             if client.enqueue_replayed(frame) {
                 self.is_dirty(client, &self.dirty.prompt);
             }
@@ -81,7 +103,11 @@ impl Worker {
         client.app().cells_of(self.index).messages_sent.add(replay.frames.len() as u64);
         // On encrypted channels some try to decrypt whatever they hear.
         if !(channel.channel_type().is_encrypted() && client.decrypts_everything()) {
-            self.send(client, server_message::resumed(channel, replay.complete, replay.frames.len()));
+            let resumed = server_message::resumed(channel, replay.complete, replay.frames.len());
+            match client.form() {
+                Form::Positioned => self.send(client, resumed.positioned(&self.position(joined))),
+                _ => self.send(client, resumed),
+            }
         }
     }
 }
