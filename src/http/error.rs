@@ -9,7 +9,7 @@ use crate::event::InvalidPublishId;
 use crate::hub::RefusedTooOften;
 use crate::protocol::event_name::InvalidEventName;
 use crate::protocol::json::Unrelayable;
-use crate::protocol::{CloseCode, CloseStatus, InvalidChannelName, InvalidSocketId};
+use crate::protocol::{BadRewind, CloseCode, CloseStatus, InvalidChannelName, InvalidSocketId};
 
 /// Why a request was not carried out. Nothing has happened then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,6 +72,12 @@ pub(crate) enum ApiError {
     /// A stream of a user's own channel was asked for.
     #[error("Forbidden: the events of one user cannot be streamed over HTTP")]
     StreamOfUser,
+    /// The id of the last event that a reader has is none that it was given.
+    #[error("Invalid last event id: expected the id of an event of this stream, such as 5f3a-1b2, got {0:?}")]
+    LastEventId(String),
+    /// What is wanted of the last events is not said as it should be.
+    #[error(transparent)]
+    Rewind(#[from] BadRewind),
     /// A stream is a connection, and was refused like any other.
     #[error("{reason}")]
     NotAdmitted {
@@ -321,7 +327,9 @@ impl ApiError {
             | ApiError::UserCountNotPresence
             | ApiError::UsersNotPresence
             | ApiError::NotACacheChannel
-            | ApiError::Extraneous(_) => StatusCode::BAD_REQUEST,
+            | ApiError::Extraneous(_)
+            | ApiError::LastEventId(_)
+            | ApiError::Rewind(_) => StatusCode::BAD_REQUEST,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::event::InvalidPublishId;
 use crate::hub::RefusedTooOften;
 use crate::protocol::event_name::InvalidEventName;
 use crate::protocol::json::Unrelayable;
-use crate::protocol::{CloseCode, InvalidChannelName, InvalidSocketId};
+use crate::protocol::{BadRewind, CloseCode, InvalidChannelName, InvalidSocketId};
 
 /// One of each, and of those whose text depends on what came one of each text.
 fn every_error() -> Vec<ApiError> {
@@ -47,6 +47,9 @@ fn every_error() -> Vec<ApiError> {
         ApiError::AppNotFound(text()),
         ApiError::NoSuchApp(text()),
         ApiError::AppDisabled,
+        ApiError::LastEventId(text()),
+        ApiError::Rewind(BadRewind::Parameter { parameter: "rewind_events", got: text() }),
+        ApiError::Rewind(BadRewind::Both),
         ApiError::HttpStreamsOff,
         ApiError::StreamOfUser,
         ApiError::NotAdmitted { code: CloseCode::Unauthorized.into(), reason: "Origin not allowed".into() },

@@ -395,11 +395,17 @@ async fn dispatch(
         Endpoint::ChannelStream(kind, name) => {
             let channel = stream::channel(&request.app, name)?;
             check_stream_timestamp(request.query, unix_seconds())?;
-            let stream_request = stream::StreamRequest { kind, query: request.query, arrival, signed: true };
+            let (query, last_event_id) = (request.query, last_event_id(request.headers));
+            let stream_request = stream::StreamRequest { kind, query, arrival, last_event_id, signed: true };
             Box::pin(stream::open(request.worker, Arc::clone(&request.app), channel, &stream_request)).await
         }
         Endpoint::TerminateConnections(user_id) => Box::pin(users::terminate(request, user_id)).await,
     }
+}
+
+/// The header by which a reader of a stream tells the last event that it has.
+fn last_event_id(headers: &HeaderMap) -> Option<&[u8]> {
+    headers.get("last-event-id").map(HeaderValue::as_bytes)
 }
 
 fn arrival(context: &RouteContext, request: &HttpRequest) -> Arrival {
@@ -434,7 +440,9 @@ async fn public_stream(
 ) -> Result<HttpResponse, ApiError> {
     let channel = stream::channel(&app, name)?;
     let arrival = arrival(context, request);
-    let stream_request = stream::StreamRequest { kind, query, arrival: &arrival, signed: false };
+    let last_event_id = last_event_id(request.headers());
+    let stream_request =
+        stream::StreamRequest { kind, query, arrival: &arrival, last_event_id, signed: false };
     stream::open(&context.worker, app, channel, &stream_request).await
 }
 

@@ -11,6 +11,7 @@ use actix_web::body::{BodySize, MessageBody};
 use actix_web::web::Bytes;
 use tracing::{debug, warn};
 
+use crate::channel::Wanted;
 use crate::connection::{Cleanup, Ending, Join, JoinAnswer, JoinNumber};
 use crate::hub::{Client, Due, ShutdownGuard, Timed, Transport, Worker};
 use crate::protocol::{ChannelName, CloseCode};
@@ -76,14 +77,15 @@ impl<S: StreamEncoder> StreamBody<S> {
         worker: Rc<Worker>,
         client: Rc<Client<S>>,
         client_info: ClientInfo,
-        channel: ChannelName,
+        (channel, wanted): (ChannelName, Wanted),
         shutdown_guard: ShutdownGuard,
     ) -> Self {
         let shared: Rc<Client> = client.clone();
         worker.open(&shared);
         // Only a member of a presence channel can be one too many, and a second subscription be refused: this is neither.
         let (member, number) = (None, JoinNumber::default());
-        let join = Join { channel: channel.clone(), member, authorizes: false, number };
+        let wanted = (wanted != Wanted::Nothing).then(|| Box::new(wanted));
+        let join = Join { channel: channel.clone(), member, authorizes: false, number, wanted };
         let joined = worker.join(&shared, &join);
         let state =
             if joined.as_ref().is_none_or(Result::is_ok) { StreamState::New } else { StreamState::Over };

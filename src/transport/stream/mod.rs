@@ -7,6 +7,7 @@
 mod body;
 mod mjpeg;
 mod picture;
+mod resumption;
 mod sse;
 
 use std::rc::Rc;
@@ -16,6 +17,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header;
 
 use crate::auth::request::Query;
+use crate::channel::Wanted;
 use crate::http::Arrival;
 use crate::hub::{AppState, Bounds, Client, Worker};
 use crate::protocol::{ChannelName, ChannelType, ProtocolVersion};
@@ -40,6 +42,8 @@ pub(crate) struct StreamRequest<'r> {
     pub(crate) kind: StreamKind,
     pub(crate) query: &'r Query,
     pub(crate) arrival: &'r Arrival,
+    /// The header by which a reader that comes back tells the last event that it has.
+    pub(crate) last_event_id: Option<&'r [u8]>,
     /// Whether it was signed, and so has shown what an app may demand of connections.
     pub(crate) signed: bool,
 }
@@ -70,16 +74,21 @@ pub(crate) async fn open(
     let only = request.query.get("event");
     match request.kind {
         StreamKind::Mjpeg => {
-            subscribe(worker, app, channel, request, Mjpeg::new(only.unwrap_or("frame"))).await
+            let encoder = Mjpeg::new(only.unwrap_or("frame"));
+            subscribe(worker, app, (channel, Wanted::Nothing), request, encoder).await
         }
-        StreamKind::Sse => subscribe(worker, app, channel, request, Sse::new(only)).await,
+        StreamKind::Sse => {
+            let has_history = app.app().history(&channel).is_some();
+            let wanted = resumption::wanted(request.query, request.last_event_id, has_history)?;
+            subscribe(worker, app, (channel, wanted), request, Sse::new(only, has_history)).await
+        }
     }
 }
 
 async fn subscribe<S: StreamEncoder>(
     worker: &Rc<Worker>,
     app: Arc<AppState>,
-    channel: ChannelName,
+    subscription: (ChannelName, Wanted),
     request: &StreamRequest<'_>,
     encoder: S,
 ) -> Result<HttpResponse, ApiError> {
@@ -93,7 +102,7 @@ async fn subscribe<S: StreamEncoder>(
     let content_type = client.transport().content_type();
     // From here on, dropping the body ends everything.
     let client_info = ClientInfo::new(request.arrival, request.query).holding(place);
-    let body = StreamBody::open(Rc::clone(worker), client, client_info, channel, shutdown_guard).await;
+    let body = StreamBody::open(Rc::clone(worker), client, client_info, subscription, shutdown_guard).await;
     Ok(HttpResponse::Ok()
         .content_type(content_type)
         .insert_header((header::CACHE_CONTROL, "no-cache, no-store"))
