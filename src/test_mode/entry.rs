@@ -56,6 +56,9 @@ kinds! {
     Event = "event",
     /// An event was handed to one connection.
     Delivered = "delivered",
+    /// A subscriber was told whether what it was sent of the channel's history is all that it missed or asked for: `data` is
+    /// that of `pusher:resumed`.
+    Resumed = "resumed",
     /// An event was delivered in a webhook, to the URL in `path`: `status` is the answer's.
     Webhook = "webhook",
     /// An attempt to deliver it failed: `status` is the answer's, or `reason` says why there was none. `fault` is there

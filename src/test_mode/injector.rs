@@ -78,13 +78,15 @@ impl FaultInjector for AppUnderTest {
 
     fn queued(&self, to: SocketId, frame: &Frame) {
         let text = self.frames.read(frame);
-        if !text.is_event() {
-            return;
-        }
+        let kind = match text.event.as_deref() {
+            Some("pusher:resumed") => Kind::Resumed,
+            _ if text.is_event() => Kind::Delivered,
+            _ => return,
+        };
         let FrameText { event, channel, data, .. } = (*text).clone();
         let socket_id = Some(to.to_string().into());
         self.log.write(
-            Kind::Delivered,
+            kind,
             Details {
                 socket_id,
                 user_id: self.user_of(to),

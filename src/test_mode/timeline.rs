@@ -58,6 +58,7 @@ pub(super) fn line(entry: &Entry) -> String {
             format!("event {name} on {channel} from {from}:{payload}")
         }
         Kind::Delivered => format!("delivered {name} on {channel} to {socket}"),
+        Kind::Resumed => format!("{socket} resumed {channel}:{payload}"),
         Kind::Webhook => format!("webhook {name} on {channel} to {}{}", shown(path), number(status)),
         Kind::WebhookFailed => {
             format!("FAILED webhook {name} on {channel} to {}{}{because}", shown(path), number(status))

@@ -64,6 +64,12 @@ pub fn delivered() -> Entries {
     logged(Kind::Delivered)
 }
 
+/// Subscribers that were told whether what they were sent of a channel's history is all that they missed or asked for:
+/// `resumed().channel("room").data("complete", true)`.
+pub fn resumed() -> Entries {
+    logged(Kind::Resumed)
+}
+
 /// Events that webhooks have told: their endpoint has answered 200 to 299.
 pub fn webhook() -> Entries {
     logged(Kind::Webhook)
@@ -215,7 +221,7 @@ mod tests {
     /// What is written in Rust means what the control API understands.
     #[test]
     fn a_condition_in_rust_is_the_one_that_json_describes() {
-        let cases: [(Condition, _); 10] = [
+        let cases: [(Condition, _); 11] = [
             (subscribers("room", 2), json!({ "type": "subscribers", "channel": "room", "count": 2 })),
             (
                 members("presence-room", Count::at_least(1)),
@@ -238,6 +244,12 @@ mod tests {
                 json!({
                     "type": "delivered", "sockets": 2, "after": 5,
                     "data": [{ "path": "user.id", "equals": 7 }, { "path": "items[0]" }],
+                }),
+            ),
+            (
+                resumed().channel("room").data("complete", true).into(),
+                json!({
+                    "type": "resumed", "channel": "room", "data": [{ "path": "complete", "equals": true }],
                 }),
             ),
             (

@@ -65,6 +65,6 @@ pub use app::TestApp;
 pub use broker::{Broker, BrokerBuilder, NewAppError};
 pub use conditions::{
     Entries, anything, connections, delivered, event, logged, members, members_are, nothing, refused,
-    signed_in, subscribers, webhook,
+    resumed, signed_in, subscribers, webhook,
 };
 pub use wait::{NotMet, Wait};

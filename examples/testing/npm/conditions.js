@@ -18,6 +18,8 @@ export const event = (filter) => ({ type: 'event', ...written(filter) });
 
 export const delivered = (filter) => ({ type: 'delivered', ...written(filter) });
 
+export const resumed = (filter) => ({ type: 'resumed', ...written(filter) });
+
 export const webhook = (filter) => ({ type: 'webhook', ...written(filter) });
 
 export const refused = (filter) => ({ type: 'refused', ...written(filter) });

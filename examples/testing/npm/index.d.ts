@@ -174,10 +174,12 @@ export function members(channel: string, expected: Count | readonly string[]): M
 export function signedIn(userId: string, connections?: Count): SignedInCondition;
 /** The app has so many connections. */
 export function connections(count: Count): ConnectionsCondition;
-/** So many such events were accepted; without a count, at least one. So it is with the next four. */
+/** So many such events were accepted; without a count, at least one. So it is with the next five. */
 export function event(filter?: EntryFilter): EntryCondition<'event'>;
 /** So many such deliveries were made, each to one connection; or to `sockets` distinct ones. */
 export function delivered(filter?: EntryFilter): EntryCondition<'delivered'>;
+/** So many subscribers were told whether they were sent all that they missed or asked for: `data` is `{ complete: true }`. */
+export function resumed(filter?: EntryFilter): EntryCondition<'resumed'>;
 /** So many such events were delivered in webhooks: `name` is `member_added` …, `path` part of the URL. */
 export function webhook(filter?: EntryFilter): EntryCondition<'webhook'>;
 /** So many such refusals: of a connection (`code`), of what a client asked for, of a request (`status`). */
@@ -192,7 +194,7 @@ export type Condition =
   | MembersCondition
   | SignedInCondition
   | ConnectionsCondition
-  | EntryCondition<'event' | 'delivered' | 'webhook' | 'refused'>
+  | EntryCondition<'event' | 'delivered' | 'resumed' | 'webhook' | 'refused'>
   | LoggedCondition
   | NothingCondition;
 
@@ -327,6 +329,7 @@ export type Kind =
   | 'http_refused'
   | 'event'
   | 'delivered'
+  | 'resumed'
   | 'webhook'
   | 'webhook_failed'
   | 'fault'

@@ -29,13 +29,14 @@ pub enum BadCondition {
 }
 
 /// The types of conditions.
-const TYPES: [&str; 10] = [
+const TYPES: [&str; 11] = [
     "subscribers",
     "members",
     "signed_in",
     "connections",
     "event",
     "delivered",
+    "resumed",
     "webhook",
     "refused",
     "logged",
@@ -83,7 +84,7 @@ impl Condition {
                 Condition::SignedIn { user_id: taken.required("user_id")?, connections }
             }
             "connections" => Condition::Connections { count: taken.required("count")? },
-            "event" | "delivered" | "webhook" | "refused" | "logged" => {
+            "event" | "delivered" | "resumed" | "webhook" | "refused" | "logged" => {
                 let mut filter: Filter = match of.as_str() {
                     "logged" => taken.required("filter")?,
                     _ => taken.filter(&["count", "sockets", "after"])?,
@@ -91,6 +92,7 @@ impl Condition {
                 match of.as_str() {
                     "event" => filter.kind = Some(Kind::Event.into()),
                     "delivered" => filter.kind = Some(Kind::Delivered.into()),
+                    "resumed" => filter.kind = Some(Kind::Resumed.into()),
                     "webhook" => filter.kind = Some(Kind::Webhook.into()),
                     "refused" => filter.kind = Some(Kinds::refusals()),
                     _ => {}

@@ -33,6 +33,7 @@ Kind = Literal[
     "http_refused",
     "event",
     "delivered",
+    "resumed",
     "webhook",
     "webhook_failed",
     "fault",
@@ -111,13 +112,18 @@ def connections(count: Count) -> Condition:
 
 
 def event(**filter: Unpack[EntryFilter]) -> Condition:
-    """So many such events were accepted; without a `count`, at least one. So it is with the next four."""
+    """So many such events were accepted; without a `count`, at least one. So it is with the next five."""
     return {"type": "event", **written(**filter)}
 
 
 def delivered(**filter: Unpack[EntryFilter]) -> Condition:
     """So many such deliveries were made, each to one connection; or to `sockets` distinct ones."""
     return {"type": "delivered", **written(**filter)}
+
+
+def resumed(**filter: Unpack[EntryFilter]) -> Condition:
+    """So many subscribers were told whether they were sent all that they missed or asked for: `data={"complete": True}`."""
+    return {"type": "resumed", **written(**filter)}
 
 
 def webhook(**filter: Unpack[EntryFilter]) -> Condition:

@@ -2,7 +2,7 @@
 
 import {
   App, Broker, connections, ControlError, delivered, event, Fault, HeliostatError, logged, members, NotMet, nothing,
-  refused, signedIn, subscribers, webhook,
+  refused, resumed, signedIn, subscribers, webhook,
 } from 'heliostat-testing';
 import type { ActiveFault, Condition, Connection, Counts, Entry, FaultOptions, Log, NextDue, Outcome, Timed } from 'heliostat-testing';
 import { expect as expectOfPlaywright, test as playwrightTest } from 'heliostat-testing/playwright';
@@ -43,6 +43,7 @@ export async function everything(): Promise<void> {
     event({ data: 'the whole' }),
     event(),
     delivered({ data: [{ path: 'user.id' }, { equals: null }], sockets: { at_most: 3 }, socket_id: '1.2' }),
+    resumed({ channel: 'room', data: { complete: true } }),
     webhook({ name: 'member_added', user_id: 'ann', path: '/webhook' }),
     refused({ code: 4001, status: 401, reason: 'signature', fault: 1 }),
     logged({ type: ['connected', 'disconnected'] }, { at_most: 3 }),
