@@ -17,12 +17,16 @@ impl Hub {
     /// long as a list of channels does: not to be called on a worker's thread.
     pub(crate) fn figures_of(&self, app: &AppState) -> AppFigures {
         let (cached_events, cached_bytes, missed_channels) = app.cache.lock().sizes();
+        let (history_events, history_bytes, history_channels) = app.histories.sizes();
         let (users, watched_users) = app.users.counts();
         let connections = self.sockets.count_of(app.index());
         let mut figures = AppFigures {
             connections,
             cached_events,
             cached_bytes,
+            history_events,
+            history_bytes,
+            history_channels,
             missed_channels,
             users,
             watched_users,

@@ -5,7 +5,7 @@ use super::AppState;
 /// What a hub holds at one moment, over all its apps and workers, removed apps that are not gone yet among them.
 ///
 /// While things happen, the figures are of slightly different moments. When everybody has gone, every one returns to
-/// zero: `cached_events` when they have expired, `timers` within two ticks of the workers' clocks (a second each, or
+/// zero: `cached_events` and `history_events` when they have expired, `timers` within two ticks of the workers' clocks (a second each, or
 /// less where the heartbeat is short), all others at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -33,6 +33,10 @@ pub struct Totals {
     pub cached_events: usize,
     /// Bytes of these.
     pub cached_bytes: usize,
+    /// Events that channels keep for those who come back or later.
+    pub history_events: usize,
+    /// Bytes that these count as, and the channels that are known for the sake of their histories.
+    pub history_bytes: usize,
     /// Times at which a worker will look after something.
     pub timers: usize,
     /// Bytes of commands between workers that have not been read.
@@ -56,6 +60,9 @@ impl Totals {
         let (events, bytes) = app.cache.lock().size();
         self.cached_events += events;
         self.cached_bytes += bytes;
+        let (events, bytes, _) = app.histories.sizes();
+        self.history_events += events;
+        self.history_bytes += bytes;
     }
 
     /// Adds what one worker holds.

@@ -43,6 +43,9 @@ fn tell(id: &str, figures: &AppFigures, counts: &AppCounts, snapshot: &mut Snaps
         (is::WATCHED_USERS, figures.watched_users),
         (is::CACHED_EVENTS, figures.cached_events),
         (is::CACHED_BYTES, figures.cached_bytes),
+        (is::HISTORY_EVENTS, figures.history_events),
+        (is::HISTORY_BYTES, figures.history_bytes),
+        (is::HISTORY_CHANNELS, figures.history_channels),
         (is::MISSED_CHANNELS, figures.missed_channels),
     ];
     for (metric, value) in gauges {

@@ -24,6 +24,22 @@ metrics! {
         "Events that cache channels remember.";
     CACHED_BYTES = Gauge "heliostat_cached_bytes" ["app_id"]
         "Bytes of the events that cache channels remember.";
+    HISTORY_EVENTS = Gauge "heliostat_history_events" ["app_id"]
+        "Events that channels keep for those who come back or later.";
+    HISTORY_BYTES = Gauge "heliostat_history_bytes" ["app_id"]
+        "Bytes that these count as, and the channels that are known for the sake of their histories alone.";
+    HISTORY_CHANNELS = Gauge "heliostat_history_channels" ["app_id"]
+        "Channels that keep events, or that nobody is subscribed to and that are known for the sake of their histories.";
+    HISTORY_LOST = Counter "heliostat_history_lost_total" ["reason"]
+        "Events that are not kept any more, by the bound that was passed: the channel's events, bytes or seconds, or the \
+         history_bytes of the app or the node; or because they are not to be kept (switched_off).";
+    RESUMED = Counter "heliostat_resumed_total" ["complete"]
+        "Subscribers who were told pusher:resumed: that they have been sent everything they missed, or that they may have \
+         missed something.";
+    REPLAYED = Counter "heliostat_replayed_events_total" []
+        "Events of histories that were sent to subscribers when they joined.";
+    REPLAYS_TOO_LARGE = Counter "heliostat_replays_too_large_total" []
+        "Subscribers who were sent nothing of what they missed, because it was more than recovery.replay_bytes.";
     MISSED_CHANNELS = Gauge "heliostat_cache_missed_channels" ["app_id"]
         "Cache channels that somebody subscribed to while they remembered nothing, and that have remembered nothing since.";
     PUBLISH_IDS = Gauge "heliostat_publish_ids" []

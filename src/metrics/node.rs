@@ -18,6 +18,15 @@ pub(super) fn collect(hub: &Hub, snapshot: &mut Snapshot) {
     snapshot.tell(is::PUBLISH_ID_BYTES, publishes.bytes);
     snapshot.tell(is::PUBLISH_IDS_FORGOTTEN, publishes.forgotten);
     snapshot.tell(is::REPEATED_PUBLISHES, publishes.repeated);
+    let histories = hub.histories();
+    snapshot.tell(is::REPLAYED, histories.replayed());
+    snapshot.tell(is::REPLAYS_TOO_LARGE, histories.too_large());
+    for (reason, events) in histories.lost() {
+        snapshot.tell_of(is::HISTORY_LOST, [reason.name().into()], events);
+    }
+    for (complete, count) in histories.resumed() {
+        snapshot.tell_of(is::RESUMED, [complete.to_string().into()], count);
+    }
     for ((kind, code), count) in hub.refusals() {
         snapshot.tell_of(is::REFUSALS, [kind.into(), code.to_string().into()], count);
     }

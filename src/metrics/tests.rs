@@ -131,6 +131,7 @@ fn names_and_labels_follow_the_rules() {
             "app_id",
             "certificate",
             "code",
+            "complete",
             "direction",
             "hook",
             "kind",

@@ -17,6 +17,11 @@ pub(crate) struct AppFigures {
     pub(crate) cached_events: usize,
     /// Bytes of these.
     pub(crate) cached_bytes: usize,
+    /// Events that channels keep, and the bytes that these and the channels without subscribers count as.
+    pub(crate) history_events: usize,
+    pub(crate) history_bytes: usize,
+    /// Channels that keep some, or that are known for the sake of their histories.
+    pub(crate) history_channels: usize,
     /// Cache channels that somebody was told he has missed the event of.
     pub(crate) missed_channels: usize,
     /// Users who are signed in on this node.
@@ -39,6 +44,9 @@ impl AppFigures {
         self.channels.iter_mut().zip(other.channels).for_each(|(sum, count)| *sum += count);
         self.cached_events += other.cached_events;
         self.cached_bytes += other.cached_bytes;
+        self.history_events += other.history_events;
+        self.history_bytes += other.history_bytes;
+        self.history_channels += other.history_channels;
         self.missed_channels += other.missed_channels;
         self.users += other.users;
         self.watched_users += other.watched_users;
