@@ -91,7 +91,7 @@ pub(crate) fn stats(request: &Authenticated<'_>, name: &str) -> Result<HttpRespo
 ///
 /// # Errors
 /// If the app's backend has asked too often.
-fn admit(app: &AppState) -> Result<(), ApiError> {
+pub(super) fn admit(app: &AppState) -> Result<(), ApiError> {
     let limit = app.app().limits.read_requests_per_second;
     app.admit_read_request(limit).map_err(|exceeded| {
         let wait = match exceeded {

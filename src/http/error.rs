@@ -251,6 +251,9 @@ pub(crate) enum ApiError {
     /// The cached event was asked for where none is kept.
     #[error("Cannot retrieve the cache unless the channel is a cache channel")]
     NotACacheChannel,
+    /// The history was asked for where none is kept.
+    #[error("The history can only be retrieved of channels that keep one (history in [[apps.channels]])")]
+    NoHistory,
     /// Parameters that the endpoint does not take.
     #[error("The following query string parameters are extraneous: {0}")]
     Extraneous(String),
@@ -327,6 +330,7 @@ impl ApiError {
             | ApiError::UserCountNotPresence
             | ApiError::UsersNotPresence
             | ApiError::NotACacheChannel
+            | ApiError::NoHistory
             | ApiError::Extraneous(_)
             | ApiError::LastEventId(_)
             | ApiError::Rewind(_) => StatusCode::BAD_REQUEST,

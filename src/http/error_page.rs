@@ -86,6 +86,7 @@ fn every_error() -> Vec<ApiError> {
         ApiError::UserCountNotPresence,
         ApiError::UsersNotPresence,
         ApiError::NotACacheChannel,
+        ApiError::NoHistory,
         ApiError::Extraneous(text()),
         ApiError::Timeout { seconds: text() },
     ];

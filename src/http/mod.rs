@@ -21,6 +21,7 @@ mod foreign;
 mod forwarded;
 #[doc(hidden)]
 pub mod fuzzing;
+pub(crate) mod history;
 mod host;
 mod idempotency;
 mod info;

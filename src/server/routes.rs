@@ -16,7 +16,7 @@ use crate::development::{Development, guard};
 use crate::http::Arrival;
 use crate::http::{
     ApiError, Authenticated, BodyBounds, ListenerSettings, WorkerRequests, authenticated, batch_events, body,
-    channels, chosen_answer, close_if_stopping, events, moved, not_allowed, preflight, segments,
+    channels, chosen_answer, close_if_stopping, events, history, moved, not_allowed, preflight, segments,
     state_response, text_response, unix_seconds, users,
 };
 use crate::hub::{AppState, InjectedAnswer, Refused, Worker};
@@ -65,6 +65,7 @@ enum Endpoint<'p> {
     Channel(&'p str),
     ChannelUsers(&'p str),
     ChannelEvents(&'p str),
+    ChannelHistory(&'p str),
     ChannelStats(&'p str),
     ChannelStream(stream::StreamKind, &'p str),
     TerminateConnections(&'p str),
@@ -80,6 +81,7 @@ impl<'p> Endpoint<'p> {
             ["channels", name] => Some(Endpoint::Channel(name)),
             ["channels", name, "users"] => Some(Endpoint::ChannelUsers(name)),
             ["channels", name, "events"] => Some(Endpoint::ChannelEvents(name)),
+            ["channels", name, "history"] => Some(Endpoint::ChannelHistory(name)),
             ["channels", name, "mjpeg"] => Some(Endpoint::ChannelStream(stream::StreamKind::Mjpeg, name)),
             ["channels", name, "sse"] => Some(Endpoint::ChannelStream(stream::StreamKind::Sse, name)),
             ["channels", name, "stats"] => Some(Endpoint::ChannelStats(name)),
@@ -98,6 +100,7 @@ impl<'p> Endpoint<'p> {
             Endpoint::Channels
             | Endpoint::Channel(_)
             | Endpoint::ChannelUsers(_)
+            | Endpoint::ChannelHistory(_)
             | Endpoint::ChannelStats(_)
             | Endpoint::ChannelStream(..) => "GET",
         }
@@ -391,6 +394,7 @@ async fn dispatch(
         Endpoint::Channels => Box::pin(channels::list(request)).await,
         Endpoint::Channel(name) => Box::pin(channels::show(request, name)).await,
         Endpoint::ChannelUsers(name) => channels::users(request, name),
+        Endpoint::ChannelHistory(name) => history::show(request, name),
         Endpoint::ChannelStats(name) => channels::stats(request, name),
         Endpoint::ChannelStream(kind, name) => {
             let channel = stream::channel(&request.app, name)?;

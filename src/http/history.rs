@@ -1,0 +1,88 @@
+//! Answers requests for what a channel keeps of its last events: `GET /apps/{id}/channels/{name}/history`.
+
+use actix_web::HttpResponse;
+use serde_json::{Map, Value, json};
+
+use super::ApiError;
+use super::answer::json_response;
+use super::authentication::Authenticated;
+use super::channels::admit;
+use super::event::channel_name;
+use crate::channel::{ChannelVersion, HistoryPage, HistoryPosition, KeptEvent};
+use crate::protocol::{ChannelName, Frame, json as text};
+
+/// Events on a page, unless the request says otherwise; and at most.
+const PAGE_EVENTS: usize = 100;
+const MOST_EVENTS: usize = 1000;
+
+/// Bytes of the events on a page, or one event.
+const PAGE_BYTES: usize = 1024 * 1024;
+
+/// What the request asks for.
+struct PageRequest {
+    limit: usize,
+    after: Option<HistoryPosition>,
+}
+
+/// The events that the channel keeps, the oldest first, from a position on or from the beginning.
+pub(crate) fn show(request: &Authenticated<'_>, name: &str) -> Result<HttpResponse, ApiError> {
+    let app = &request.app;
+    let name = channel_name(name, &app.app().limits)?;
+    if app.app().history(&name).is_none() {
+        return Err(ApiError::NoHistory);
+    }
+    let PageRequest { limit, after } = PageRequest::read(request)?;
+    admit(app)?;
+    let epoch = request.hub().history_epoch();
+    // The numbers of another run mean nothing here: then it is as if all were new.
+    let is_known = after.is_none_or(|after| after.epoch == epoch);
+    let behind = after.filter(|_| is_known).map(|after| ChannelVersion::new(after.number));
+    let page = app.history_page(&name, behind, limit, PAGE_BYTES).unwrap_or_default();
+    let HistoryPage { events, complete, has_more } = page;
+    let events: Vec<Value> = events.iter().filter_map(|event| event_json(event, &name, epoch)).collect();
+    Ok(json_response(&json!({ "events": events, "complete": complete && is_known, "has_more": has_more })))
+}
+
+impl PageRequest {
+    fn read(request: &Authenticated<'_>) -> Result<Self, ApiError> {
+        let extraneous: Vec<&str> =
+            request.query.names().filter(|name| !["limit", "after"].contains(name)).collect();
+        if !extraneous.is_empty() {
+            return Err(ApiError::Extraneous(extraneous.join(", ")));
+        }
+        let limit = match request.query.get("limit") {
+            None => Some(PAGE_EVENTS),
+            Some(text) => text.parse().ok().filter(|limit| (1..=MOST_EVENTS).contains(limit)),
+        };
+        let expected = "an integer from 1 to 1000";
+        let limit = limit.ok_or(ApiError::WrongType { parameter: "limit", expected })?;
+        let expected = "the position of an event, as a page of the history has it";
+        let wrong = ApiError::WrongType { parameter: "after", expected };
+        let after = request.query.get("after");
+        let after = after.map(|text| HistoryPosition::parse(text).ok_or(wrong)).transpose()?;
+        Ok(PageRequest { limit, after })
+    }
+}
+
+/// One event, as it was published.
+fn event_json(event: &KeptEvent, channel: &ChannelName, epoch: u64) -> Option<Value> {
+    let KeptEvent { version, time_ms, frame, .. } = event;
+    let position = HistoryPosition { epoch, number: version.number() }.to_string();
+    let [name, data, user_id] = parts(frame)?;
+    let mut members = Map::from_iter([
+        ("position".to_owned(), position.into()),
+        ("time_ms".to_owned(), (*time_ms).into()),
+        ("name".to_owned(), name?.into()),
+        ("channel".to_owned(), channel.as_str().into()),
+        ("data".to_owned(), data?.into()),
+    ]);
+    members.extend(user_id.map(|user_id| ("user_id".to_owned(), user_id.into())));
+    Some(Value::Object(members))
+}
+
+/// The name, the payload and the sender of an event, of which this is the text.
+fn parts(frame: &Frame) -> Option<[Option<String>; 3]> {
+    let members =
+        text::members(std::str::from_utf8(frame.json()).ok()?, ["event", "data", "user_id"]).ok()?;
+    Some(members.map(|member| Some(text::as_string(member?)?.into_owned())))
+}
