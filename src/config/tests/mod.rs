@@ -6,6 +6,7 @@ mod cluster;
 mod defaults;
 mod development;
 mod errors;
+mod history;
 mod precedence;
 mod printing;
 mod relays;

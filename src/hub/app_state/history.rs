@@ -280,3 +280,6 @@ impl AppState {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests;

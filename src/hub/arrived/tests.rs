@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::app::{App, ChannelSettings, Delivery};
+use crate::app::{App, ChannelSettings, Delivery, HistoryBounds};
 use crate::channel::Fact;
 use crate::event::{AcceptedEvent, Destination, Source};
 use crate::hub::bus_world::BusWorld;
@@ -380,4 +380,35 @@ fn who_delivers_from_elsewhere_waits_while_a_worker_is_far_behind() {
         crate::hub::Worker::of_this_thread(&hub).unwrap().uncongested().await;
     });
     waiter.join().unwrap();
+}
+
+/// While one process succeeds another there is a bus between them: what comes by it is kept like what is accepted here.
+#[test]
+fn what_comes_by_the_bus_is_kept_as_well_as_what_is_accepted_here() {
+    let keeps = |app: &mut App| {
+        let pattern = Pattern::parse("*").unwrap();
+        let history = Some(HistoryBounds::default());
+        app.channels = vec![ChannelSettings { pattern, delivery: Delivery::Every, history }];
+    };
+    BusWorld::with_listeners(Vec::new(), keeps, async |world| {
+        world.bus.have_events_return();
+        for name in [channel("a"), channel("cache-a")] {
+            let mut peer = world.peer();
+            peer.join(&world, &name, None);
+            world.hub.accept(&world.app, &event(Source::Http, to(&name, None), "one"));
+            // An engine sends back what a channel remembers.
+            if name.channel_type().is_cache() {
+                world.hub.deliver_from_elsewhere("1", &arrived(&name, "one", Some(1)));
+            }
+            world.hub.deliver_from_elsewhere("1", &arrived(&name, "two", Some(2)));
+            world.until("both", || peer.has_been_sent("two") == 1).await;
+            let page = world.app.history_page(&name, None, 10, usize::MAX).unwrap();
+            let texts: Vec<_> = page.events.iter().map(|event| event.frame.json().to_vec()).collect();
+            let has = |text: &Vec<u8>, event: &str| String::from_utf8_lossy(text).contains(event);
+            assert_eq!(texts.len(), 2, "{name}: {texts:?}");
+            assert!(has(&texts[0], "\"one\"") && has(&texts[1], "\"two\""), "{name}: {texts:?}");
+            assert_eq!(peer.has_been_sent("one"), 1, "{name}");
+            world.disconnect(&peer, &[&name]);
+        }
+    });
 }
