@@ -87,6 +87,14 @@ fn send(socket: &mut Socket, message: &Binary) {
     socket.send_frame(FIN | BINARY, &message.bytes());
 }
 
+/// Has a client that takes binary messages send a picture on a private channel.
+pub(crate) fn send_a_picture(target: &Target, channel: &str, event: &str) {
+    let mut sender = connect(target);
+    sender.subscribe_private(channel);
+    send(&mut sender, &Binary::picture(channel, event));
+    sender.assert_silence();
+}
+
 /// The greeting says how large a binary message may be, to those that asked; that is how they know that they may.
 ///
 /// Proves: video.

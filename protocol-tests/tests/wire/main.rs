@@ -32,6 +32,7 @@ mod fallback_native;
 mod frames;
 mod framing;
 mod heartbeat;
+mod history;
 mod http_api_page;
 mod http_auth;
 mod http_bad;
