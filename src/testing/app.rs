@@ -147,7 +147,8 @@ impl TestApp {
         AdvanceToNext::new(Arc::clone(&self.app), self.running.runtime.clone())
     }
 
-    /// Forgets what has happened, ends all faults, and forgets what cache channels remember. Connections stay.
+    /// Forgets what has happened, ends all faults, and forgets what cache channels remember and channels with a
+    /// history keep. Connections stay.
     pub fn reset(&self) {
         self.app.reset();
     }

@@ -54,9 +54,19 @@ export interface AppOptions {
   settings?: Settings;
   /** Whom its webhooks are sent to, instead of those whom the app that it is like sends them to. */
   webhooks?: readonly Endpoint[];
+  /** What its channels keep and deliver, instead of those of the app that it is like: the first pattern that matches decides. */
+  channels?: readonly ChannelSettings[];
 }
 
 export type Settings = Readonly<Record<string, unknown>>;
+
+export interface ChannelSettings {
+  /** A channel, or channels, with one `*`. */
+  pattern: string;
+  delivery?: 'every' | 'latest';
+  /** How much of their last events they keep. */
+  history?: { events?: number; bytes?: number; seconds?: number };
+}
 
 export interface Endpoint {
   url: string;

@@ -84,6 +84,7 @@ mod test_clock;
 mod test_faults;
 mod test_mode;
 mod test_next_due;
+mod test_resumed;
 mod test_webhooks;
 mod transports;
 mod upgrade;

@@ -251,6 +251,19 @@ impl AppState {
         self.end_histories(|_| true);
     }
 
+    /// Forgets what the channels keep; they go on with what comes next. Whoever asks for what came before is told that it is
+    /// lost.
+    pub fn forget_events(&self) {
+        let names = self.histories.index.lock().names();
+        for channel in names {
+            let Entry::Occupied(mut entry) = self.channels.entry(channel.clone()) else { continue };
+            self.end_history(&channel, entry.get_mut(), LossReason::SwitchedOff);
+            if entry.get().is_forgettable() {
+                entry.remove();
+            }
+        }
+    }
+
     /// A part of what a channel keeps: the events behind a place, or from the oldest one on. `None` if it keeps nothing.
     pub(crate) fn history_page(
         &self,

@@ -123,12 +123,13 @@ impl AppUnderTest {
     }
 
     /// Forgets what has happened, ends all faults, gives up frames that are held back, and forgets the events that
-    /// cache channels remember. The clock stays as it is: it is never set back.
+    /// cache channels remember and that channels with a history keep. The clock stays as it is: it is never set back.
     pub fn reset(&self) {
         self.clear_faults();
         self.held.forget(None);
         if let Ok((_, state)) = self.place() {
             state.forget_cache();
+            state.forget_events();
         }
         self.log.clear();
     }

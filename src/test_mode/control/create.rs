@@ -8,6 +8,7 @@ use crate::protocol::pattern::Pattern;
 use crate::webhook::{BadEndpoint, EventTypes, WebhookEndpoint};
 
 use super::error::ControlApiError;
+use super::written_channel::WrittenChannel;
 
 /// `POST /test/apps`.
 #[derive(Debug, Default, Deserialize)]
@@ -20,6 +21,8 @@ pub(super) struct CreateRequest {
     secret: Option<String>,
     /// As in the configuration: `client_events`, `limits.connections`; tables may be nested or dotted.
     settings: Map<String, Value>,
+    /// What its channels keep and deliver, instead of those of the app that it is like.
+    channels: Option<Vec<WrittenChannel>>,
     /// Its endpoints, instead of those of the app that it is like.
     webhooks: Option<Vec<WrittenEndpoint>>,
 }
@@ -66,19 +69,16 @@ impl CreateRequest {
         flatten("", &self.settings, &mut settings);
         let changed = config::with_settings(&app, connection, settings);
         let mut errors: Vec<String> = Vec::new();
-        let endpoints = self.webhooks.map(|endpoints| {
-            let read = endpoints
-                .iter()
-                .enumerate()
-                .map(|(n, endpoint)| endpoint.read().map_err(|error| format!("webhooks[{n}]: {error}")));
-            let (good, bad): (Vec<_>, Vec<_>) = read.partition(Result::is_ok);
-            errors.extend(bad.into_iter().filter_map(Result::err));
-            good.into_iter().filter_map(Result::ok).collect()
-        });
+        let endpoints =
+            self.webhooks.map(|list| all_of("webhooks", &list, WrittenEndpoint::read, &mut errors));
+        let channels = self.channels.map(|list| all_of("channels", &list, WrittenChannel::read, &mut errors));
         match changed {
             Ok((mut app, connection)) if errors.is_empty() => {
                 if let Some(endpoints) = endpoints {
                     app.webhooks.endpoints = endpoints;
+                }
+                if let Some(channels) = channels {
+                    app.app.channels = channels;
                 }
                 Ok((app, connection))
             }
@@ -86,6 +86,23 @@ impl CreateRequest {
             Err(wrong) => Err(ControlApiError::App(wrong.into_iter().chain(errors).collect())),
         }
     }
+}
+
+/// All entries of a list, or what is wrong with some of them.
+fn all_of<W, R>(
+    name: &str,
+    list: &[W],
+    read: impl Fn(&W) -> Result<R, String>,
+    errors: &mut Vec<String>,
+) -> Vec<R> {
+    let mut all = Vec::new();
+    for (n, written) in list.iter().enumerate() {
+        match read(written) {
+            Ok(good) => all.push(good),
+            Err(error) => errors.push(format!("{name}[{n}]: {error}")),
+        }
+    }
+    all
 }
 
 /// The settings as dotted keys with their values as text.
@@ -137,6 +154,7 @@ mod tests {
                 "connection.outbox_frames": 0, "zzz": 1,
             },
             "webhooks": [{ "url": "http://localhost/" }, { "url": "localhost" }],
+            "channels": [{ "pattern": "a", "history": {} }, { "pattern": "a**" , "history": {} }],
         });
         let asked: CreateRequest = parse(asked.to_string().as_bytes()).unwrap();
         let error = asked.apply(AppConfig::development(), &ConnectionConfig::default());
@@ -149,6 +167,7 @@ mod tests {
             "connection.outbox_frames must be an integer from 1",
             "\"zzz\", expected one of id, ",
             "webhooks[1]: ",
+            "channels[1]: a channel pattern may hold one `*`",
         ] {
             assert!(error.contains(expected), "{expected} in {error}");
         }

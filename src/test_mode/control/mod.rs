@@ -8,6 +8,7 @@ mod error;
 pub(super) mod fuzzing;
 mod log_request;
 mod requests;
+mod written_channel;
 
 use std::sync::Arc;
 

@@ -233,9 +233,12 @@ class Broker:
         secret: str | None = None,
         settings: Mapping[str, Any] | None = None,
         webhooks: Sequence[Endpoint] | None = None,
+        channels: Sequence[Mapping[str, Any]] | None = None,
     ) -> App:
         """Makes an app that nobody else hears of; takes about a millisecond."""
-        body = named(like=like, id=id, key=key, secret=secret, settings=settings, webhooks=webhooks)
+        body = named(
+            like=like, id=id, key=key, secret=secret, settings=settings, webhooks=webhooks, channels=channels
+        )
         return App(self._control, self._control.request("POST", "/apps", body))
 
     def app(self, id: str) -> App:

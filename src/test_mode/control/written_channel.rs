@@ -1,0 +1,136 @@
+//! What channels of an app that is asked for are to keep, and what their slow subscribers are sent.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::app::{ChannelSettings, Delivery, HistoryBounds};
+use crate::protocol::pattern::Pattern;
+
+/// The bounds of a history, as the configuration has them.
+const EVENTS: RangeInclusive<usize> = 1..=1_000_000;
+const BYTES: RangeInclusive<usize> = 1024..=1_000_000_000;
+const LEAST_SECONDS: f64 = 0.1;
+
+/// Settings of channels, as `[[apps.channels]]` of the configuration has them.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WrittenChannel {
+    pattern: String,
+    delivery: Option<WrittenDelivery>,
+    history: Option<WrittenHistory>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WrittenDelivery {
+    Every,
+    Latest,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenHistory {
+    events: Option<usize>,
+    bytes: Option<usize>,
+    seconds: Option<f64>,
+}
+
+impl WrittenChannel {
+    /// The settings, or what is wrong with them.
+    pub(super) fn read(&self) -> Result<ChannelSettings, String> {
+        let pattern = Pattern::parse(&self.pattern).map_err(|error| error.to_string())?;
+        let history = self.history.as_ref().map(WrittenHistory::read).transpose()?;
+        let delivery = match (self.delivery, &history) {
+            (None, None) => return Err("expected delivery or history, got neither".to_owned()),
+            (Some(WrittenDelivery::Latest), Some(_)) => {
+                return Err(
+                    "expected no history where delivery is \"latest\", which leaves events out".to_owned()
+                );
+            }
+            (Some(WrittenDelivery::Latest), None) => Delivery::Latest,
+            (Some(WrittenDelivery::Every) | None, _) => Delivery::Every,
+        };
+        Ok(ChannelSettings { pattern, delivery, history })
+    }
+}
+
+impl WrittenHistory {
+    fn read(&self) -> Result<HistoryBounds, String> {
+        let default = HistoryBounds::default();
+        let within =
+            |name: &str, value: Option<usize>, range: RangeInclusive<usize>, default: usize| match value {
+                Some(value) if !range.contains(&value) => Err(format!(
+                    "history.{name} must be an integer from {} to {}, got {value}",
+                    range.start(),
+                    range.end()
+                )),
+                value => Ok(value.unwrap_or(default)),
+            };
+        let time = match self.seconds {
+            None => default.time,
+            Some(seconds) => Duration::try_from_secs_f64(seconds)
+                .ok()
+                .filter(|_| seconds >= LEAST_SECONDS)
+                .ok_or_else(|| {
+                format!("history.seconds must be a number of seconds from {LEAST_SECONDS}, got {seconds}")
+            })?,
+        };
+        Ok(HistoryBounds {
+            events: within("events", self.events, EVENTS, default.events)?,
+            bytes: within("bytes", self.bytes, BYTES, default.bytes)?,
+            time,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn read(written: Value) -> Result<ChannelSettings, String> {
+        let written: WrittenChannel = serde_json::from_value(written).map_err(|error| error.to_string())?;
+        written.read()
+    }
+
+    #[test]
+    fn a_history_has_the_bounds_that_are_said_and_the_usual_ones() {
+        let history =
+            |written: Value| read(json!({ "pattern": "*", "history": written })).unwrap().history.unwrap();
+        assert_eq!(history(json!({})), HistoryBounds::default());
+        let said = history(json!({ "events": 3, "bytes": 2048, "seconds": 0.5 }));
+        assert_eq!(said, HistoryBounds { events: 3, bytes: 2048, time: Duration::from_millis(500) });
+        assert_eq!(
+            read(json!({ "pattern": "a-*", "delivery": "latest" })).unwrap().delivery,
+            Delivery::Latest
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_is_told() {
+        for (written, expected) in [
+            (json!({ "pattern": "*" }), "expected delivery or history"),
+            (json!({ "pattern": "", "history": {} }), "may not be empty"),
+            (json!({ "pattern": "*", "history": {}, "delivery": "latest" }), "expected no history"),
+            (json!({ "pattern": "*", "delivery": "lates" }), "unknown variant `lates`"),
+            (json!({ "pattern": "*", "history": { "event": 1 } }), "unknown field `event`"),
+            (
+                json!({ "pattern": "*", "history": { "events": 0 } }),
+                "history.events must be an integer from 1 to 1000000",
+            ),
+            (
+                json!({ "pattern": "*", "history": { "bytes": 1 } }),
+                "history.bytes must be an integer from 1024",
+            ),
+            (
+                json!({ "pattern": "*", "history": { "seconds": 0 } }),
+                "history.seconds must be a number of seconds from 0.1",
+            ),
+        ] {
+            let told = read(written).unwrap_err();
+            assert!(told.contains(expected), "{told}");
+        }
+    }
+}
