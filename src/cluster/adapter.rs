@@ -128,6 +128,17 @@ pub(crate) struct Document {
     pub(crate) bytes: Bytes,
 }
 
+/// What a note is found by: the app, and a number that stands for what it is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct NoteName {
+    pub(crate) app: Arc<str>,
+    pub(crate) number: [u8; 16],
+}
+
+/// There is another note than was expected, or none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OtherNote(pub(crate) Option<Bytes>);
+
 /// The document has another version than was expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Conflict {
@@ -205,6 +216,15 @@ pub(crate) trait Adapter: Send + Sync + fmt::Debug + 'static {
 
     /// The document of this key, if there is one. One that is longer than this node reads is refused.
     fn document(&self, key: &str) -> impl Future<Output = Result<Option<Document>, EngineError>> + Send;
+
+    /// Writes a note, for so long, if there is just this one until then (none: if there is none); none removes it. One that is
+    /// longer than this node reads is refused. It is not said to anybody.
+    fn write_note(
+        &self,
+        name: &NoteName,
+        expected: Option<Bytes>,
+        note: Option<(Bytes, Duration)>,
+    ) -> impl Future<Output = Result<Result<(), OtherNote>, EngineError>> + Send;
 
     /// Whether the engine is there.
     fn link(&self) -> watch::Receiver<Link>;

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::adapter::{Adapter, Conflict, EngineError, EngineId, Link, Remembered, Subject, Word};
+use super::adapter::{
+    Adapter, Conflict, EngineError, EngineId, Link, NoteName, OtherNote, Remembered, Subject, Word,
+};
 use super::inbox::{Inbox, Words, inbox};
 use crate::channel::NodeId;
 use crate::protocol::ChannelName;
@@ -48,7 +50,7 @@ macro_rules! contract {
             words_arrive_in_each_senders_order what_is_confirmed_is_heard_from_then_on
             confirmations_are_matched_in_order what_nobody_wants_comes_to_nobody
             what_is_remembered_has_the_number_of_what_is_heard numbers_never_go_back_when_it_expires what_was_lost_is_restored_where_nothing_has_followed_it the_first_who_misses_something_is_told_from_the_others
-            documents_are_written_if_they_have_the_version_expected a_halt_is_seen_and_healed
+            documents_are_written_if_they_have_the_version_expected notes_are_written_if_they_are_as_expected a_halt_is_seen_and_healed
             another_engine_is_seen_as_another a_reader_who_is_held_back_loses_words_and_holds_no_more);
     };
 }
@@ -108,6 +110,18 @@ impl<E: ContractEngine> ContractNode<E> {
 
     async fn hear_text(&mut self) -> String {
         String::from_utf8(self.hear().await.bytes.to_vec()).unwrap()
+    }
+
+    async fn note(
+        &self,
+        name: &NoteName,
+        expected: Option<&'static str>,
+        note: Option<&'static str>,
+        expiry: Duration,
+    ) -> Result<Result<(), OtherNote>, EngineError> {
+        let bytes = |text: &'static str| Bytes::from_static(text.as_bytes());
+        let note = note.map(|note| (bytes(note), expiry));
+        within(self.adapter.write_note(name, expected.map(bytes), note)).await
     }
 
     async fn recall(&self, subject: &Subject) -> Option<Remembered> {
@@ -280,6 +294,30 @@ pub(crate) async fn the_first_who_misses_something_is_told_from_the_others<E: Co
     within(async { while two.recall(&subject).await.is_some() {} }).await;
     assert!(misses(&two).await, "it has been forgotten");
     assert!(!misses(&one).await);
+}
+
+pub(crate) async fn notes_are_written_if_they_are_as_expected<E: ContractEngine>() {
+    let engine = E::start().await;
+    let (one, two) = (ContractNode::join(&engine).await, ContractNode::join(&engine).await);
+    let name = |app: &str, number| NoteName { app: app.into(), number: [number; 16] };
+    let text = |text: &'static str| Bytes::from_static(text.as_bytes());
+    let long = Duration::from_secs(600);
+    let other = |found: Option<&'static str>| Ok(Err(OtherNote(found.map(text))));
+    let mine = name("app", 7);
+    assert_eq!(one.note(&mine, Some("a"), Some("b"), long).await, other(None));
+    assert_eq!(one.note(&mine, None, Some("a\0é"), long).await, Ok(Ok(())));
+    for (expected, note) in [(None, Some("b")), (Some("a"), Some("b")), (Some(""), None), (None, None)] {
+        assert_eq!(two.note(&mine, expected, note, long).await, other(Some("a\0é")), "{expected:?}");
+    }
+    assert_eq!(two.note(&mine, Some("a\0é"), Some("b"), long).await, Ok(Ok(())));
+    for another in [name("app", 8), name("other", 7)] {
+        assert_eq!(one.note(&another, None, Some(""), long).await, Ok(Ok(())));
+        assert_eq!(two.note(&another, None, Some("x"), long).await, other(Some("")));
+    }
+    assert_eq!(one.note(&mine, Some("b"), None, long).await, Ok(Ok(())));
+    assert_eq!(two.note(&mine, None, Some("c"), Duration::from_millis(1)).await, Ok(Ok(())));
+    within(async { while one.note(&mine, None, Some("d"), long).await != Ok(Ok(())) {} }).await;
+    assert_eq!(two.note(&mine, Some("c"), None, long).await, other(Some("d")), "it is another one by now");
 }
 
 pub(crate) async fn documents_are_written_if_they_have_the_version_expected<E: ContractEngine>() {

@@ -19,8 +19,8 @@ pub(crate) use fate::Fate;
 pub(crate) use faults::LocalFaults;
 
 use super::adapter::{
-    self, Adapter, Conflict, Document, EngineError, EngineTicket, Link, OutboxCounts, OutboxFull, Remembered,
-    Subject,
+    self, Adapter, Conflict, Document, EngineError, EngineTicket, Link, NoteName, OtherNote, OutboxCounts,
+    OutboxFull, Remembered, Subject,
 };
 use super::inbox::Inbox;
 
@@ -171,6 +171,15 @@ impl Adapter for LocalAdapter {
 
     fn document(&self, key: &str) -> impl Future<Output = Result<Option<Document>, EngineError>> + Send {
         std::future::ready(self.shared.lock().document(self.me, key))
+    }
+
+    fn write_note(
+        &self,
+        name: &NoteName,
+        expected: Option<Bytes>,
+        note: Option<(Bytes, Duration)>,
+    ) -> impl Future<Output = Result<Result<(), OtherNote>, EngineError>> + Send {
+        std::future::ready(self.shared.lock().write_note(self.me, name, expected.as_ref(), note))
     }
 
     fn link(&self) -> watch::Receiver<Link> {

@@ -36,6 +36,7 @@ mod node_status;
 mod parked;
 mod peer_log;
 pub(crate) mod peers;
+mod publishes;
 mod recent;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;

@@ -13,7 +13,10 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use crate::channel::{Fact, NodeId};
 use crate::event::BackendDemand;
-use crate::hub::{AppState, Bus, BusAway, Carriage, Claim, Hub, Outgoing, OutgoingNotice, Recalled, Taken};
+use crate::hub::{
+    AppState, Bus, BusAway, Carriage, Claim, ClaimedBefore, Hub, IdDigest, Outgoing, OutgoingNotice,
+    Recalled, Taken,
+};
 use crate::protocol::{ChannelName, Form, Frame, SocketId, SocketTag};
 
 use super::adapter::{Adapter, EngineTicket, Link, Subject};
@@ -430,6 +433,27 @@ impl<A: Adapter> Bus for ClusterNode<A> {
         let this = self.this.upgrade().filter(|_| !self.is_in_trouble()).ok_or(BusAway)?;
         self.runtime.spawn(this.tell_miss(subject_of(app, channel), app.app().cache_ttl));
         Ok(())
+    }
+
+    fn claim_publish(&self, app: &AppState, id: IdDigest, claim: Bytes) -> oneshot::Receiver<ClaimedBefore> {
+        let (tell, claimed) = oneshot::channel();
+        // Each of two knows its own.
+        let is_asked = !self.standing.is_of_two() && !self.is_away();
+        if let Some(this) = self.this.upgrade().filter(|_| is_asked) {
+            let name = Self::note_of(app, id);
+            self.runtime.spawn(async move {
+                // Whoever asked may have gone.
+                let _ = tell.send(this.claim_note(&name, claim).await);
+            });
+        }
+        claimed
+    }
+
+    fn settle_publish(&self, app: &AppState, id: IdDigest, claim: Bytes, published: Option<Bytes>) {
+        if let Some(this) = self.this.upgrade().filter(|_| !self.standing.is_of_two()) {
+            let name = Self::note_of(app, id);
+            self.runtime.spawn(async move { this.settle_note(&name, claim, published).await });
+        }
     }
 
     fn listen(&self, app: &AppState, demand: BackendDemand) {

@@ -2,17 +2,18 @@
 
 use std::collections::HashSet;
 
+use futures_util::future::join_all;
 use serde_json::value::RawValue;
 
 use crate::event::PublishId;
-use crate::hub::Receipts;
+use crate::hub::{PublishClaim, Receipts};
 use crate::protocol::json;
 
 use super::ApiError;
 use super::answer::text_of_json;
 use super::authentication::Authenticated;
 use super::event::{Channels, EventParameters, Publication, text_id};
-use super::events::{Published, send};
+use super::events::{Published, Publishing, send};
 use super::idempotency::{ClaimedPublish, PublishKind, claim, id_in_body, id_of};
 
 /// What is told of an event that did not ask for anything.
@@ -27,27 +28,47 @@ struct BatchItem<'a> {
 
 /// Publishes several events. If one of them cannot be published, none is. Those that were published before, under ids of
 /// their own, are not published again.
-pub(crate) fn publish_batch(request: &Authenticated<'_>) -> Result<Published, ApiError> {
+pub(crate) fn publish_batch<'r>(request: &'r Authenticated<'_>) -> Result<Publishing<'r>, ApiError> {
     let body = request.body_text()?;
     let [batch, id] =
         json::members(body, ["batch", "id"]).map_err(|error| ApiError::InvalidJson(error.to_string()))?;
     let items = items(request, batch.ok_or(ApiError::Missing("batch"))?)?;
-    let mut whole = None;
-    if let Some(id) = id_of(request, id.and_then(text_id))? {
-        match claim(request, &id, PublishKind::Batch, &[body])? {
-            ClaimedPublish::Now(claim) => whole = Some(claim),
-            ClaimedPublish::Before(answer) => return Ok(Published::before(text_of_json(answer.as_deref()))),
-        }
+    let id = id_of(request, id.and_then(text_id))?;
+    if id.is_none() && items.iter().all(|item| item.id.is_none()) {
+        let claimed = items.iter().map(|_| None).collect();
+        return Ok(Publishing::Done(publish_items(request, items, claimed, None)?));
     }
+    Ok(Publishing::Claiming(Box::pin(async move {
+        let mut whole = None;
+        if let Some(id) = id {
+            match claim(request, &id, PublishKind::Batch, &[body]).await? {
+                ClaimedPublish::Now(claim) => whole = Some(claim),
+                ClaimedPublish::Before(answer) => {
+                    return Ok(Published::before(text_of_json(answer.as_deref())));
+                }
+            }
+        }
+        // All at once: each may wait for the engine.
+        let claimed = join_all(items.iter().map(async |item| match &item.id {
+            Some(id) => claim(request, id, PublishKind::EventOfBatch, &[item.text]).await.map(Some),
+            None => Ok(None),
+        }));
+        let claimed = claimed.await.into_iter().collect::<Result<_, ApiError>>()?;
+        publish_items(request, items, claimed, whole)
+    })))
+}
+
+/// Publishes the events of a batch that were not published before, and answers for all of them.
+fn publish_items(
+    request: &Authenticated<'_>,
+    items: Vec<BatchItem<'_>>,
+    claimed: Vec<Option<ClaimedPublish>>,
+    whole: Option<PublishClaim>,
+) -> Result<Published, ApiError> {
     let has_info = items.iter().any(|item| item.publication.info.is_some());
-    let (mut publications, mut claimed) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
-    for BatchItem { publication, text, id } in items {
-        let event = id.map(|id| claim(request, &id, PublishKind::EventOfBatch, &[text])).transpose()?;
-        if !matches!(event, Some(ClaimedPublish::Before(_))) {
-            publications.push(publication);
-        }
-        claimed.push(event);
-    }
+    let is_before = |claimed: &Option<ClaimedPublish>| matches!(claimed, Some(ClaimedPublish::Before(_)));
+    let fresh = items.into_iter().zip(&claimed).filter(|(_, claimed)| !is_before(claimed));
+    let publications: Vec<_> = fresh.map(|(item, _)| item.publication).collect();
     let is_repeated = publications.is_empty();
     let receipts = if is_repeated { Receipts::default() } else { send(request, &publications)? };
     // Asked when all of them have been published.

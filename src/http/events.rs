@@ -1,5 +1,7 @@
 //! `POST /apps/{id}/events`, and the older `POST /apps/{id}/channels/{name}/events`; and what they share with batches.
 
+use std::pin::Pin;
+
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use serde_json::Map;
@@ -13,6 +15,25 @@ use super::answer::{text_of_json, whole_seconds};
 use super::authentication::Authenticated;
 use super::event::{Channels, EventParameters, Publication, channel_name};
 use super::idempotency::{ClaimedPublish, PublishKind, again, claim, id_of, query_text};
+
+/// A request that publishes and may be carried out.
+pub(crate) enum Publishing<'r> {
+    /// It was.
+    Done(Published),
+    /// It is when its ids have been claimed. Apart, because most have none: every request would have the room for it moved along.
+    Claiming(Pin<Box<dyn Future<Output = Result<Published, ApiError>> + 'r>>),
+}
+
+impl Publishing<'_> {
+    /// The answer, when everything has been done for it.
+    pub(crate) async fn answer(self) -> Result<HttpResponse, ApiError> {
+        let published = match self {
+            Publishing::Done(published) => published,
+            Publishing::Claiming(published) => published.await?,
+        };
+        Ok(published.answer().await)
+    }
+}
 
 /// What was published, to be answered.
 pub(crate) struct Published {
@@ -34,7 +55,7 @@ impl Published {
     }
 
     /// The answer, when the engine that carries events to other nodes has taken all, where there is one.
-    pub(crate) async fn answer(self) -> HttpResponse {
+    async fn answer(self) -> HttpResponse {
         if !self.receipts.is_empty() {
             // Apart, because most brokers have no other nodes: every request would have the room for it moved along.
             Box::pin(self.receipts.all()).await;
@@ -45,35 +66,50 @@ impl Published {
 }
 
 /// Publishes one event to one or more channels. Parameters may also come in the query, with an empty body.
-pub(crate) fn publish(request: &Authenticated<'_>) -> Result<Published, ApiError> {
+pub(crate) fn publish<'r>(request: &'r Authenticated<'_>) -> Result<Publishing<'r>, ApiError> {
     let body = request.body_text()?;
     let mut parameters = if body.is_empty() {
         EventParameters::of_query(request.query)
     } else {
         EventParameters::of_json(body, Channels::Several)?
     };
-    let mut claims = Vec::new();
-    if let Some(id) = id_of(request, parameters.id.take())? {
-        let query = if body.is_empty() { query_text(request.query) } else { String::new() };
-        match claim(request, &id, PublishKind::Event, &[&query, body])? {
-            ClaimedPublish::Now(claim) => claims.push(claim),
-            ClaimedPublish::Before(answer) => return Ok(Published::before(text_of_json(answer.as_deref()))),
-        }
-    }
+    let id = parameters.id.take();
     let publication = parameters.check(&request.app.app().limits)?;
-    let receipts = send(request, std::slice::from_ref(&publication))?;
+    let Some(id) = id_of(request, id)? else {
+        return Ok(Publishing::Done(publish_event(request, &publication, None)?));
+    };
+    Ok(Publishing::Claiming(Box::pin(async move {
+        let query = if body.is_empty() { query_text(request.query) } else { String::new() };
+        match claim(request, &id, PublishKind::Event, &[&query, body]).await? {
+            ClaimedPublish::Now(claim) => publish_event(request, &publication, Some(claim)),
+            ClaimedPublish::Before(answer) => Ok(Published::before(text_of_json(answer.as_deref()))),
+        }
+    })))
+}
+
+fn publish_event(
+    request: &Authenticated<'_>,
+    publication: &Publication<'_>,
+    mut claim: Option<PublishClaim>,
+) -> Result<Published, ApiError> {
+    let receipts = send(request, std::slice::from_ref(publication))?;
     let answer = publication.info.map(|_| {
         let attributes = publication.attributes(&request.app);
         let channels: Map<_, _> = attributes.map(|(name, value)| (name.to_string(), value)).collect();
         serde_json::json!({ "channels": channels }).to_string()
     });
     let response = text_of_json(answer.as_deref());
-    claims.iter_mut().for_each(|claim| claim.published(answer.as_deref().map(Into::into)));
-    Ok(Published { response, receipts, claims })
+    if let Some(claim) = &mut claim {
+        claim.published(answer.map(Into::into));
+    }
+    Ok(Published::now(response, receipts, claim.into_iter().collect()))
 }
 
 /// Publishes the body itself, any text, under the name in the query.
-pub(crate) fn publish_body(request: &Authenticated<'_>, channel: &str) -> Result<Published, ApiError> {
+pub(crate) fn publish_body<'r>(
+    request: &'r Authenticated<'_>,
+    channel: &'r str,
+) -> Result<Publishing<'r>, ApiError> {
     let limits = &request.app.app().limits;
     channel_name(channel, limits)?;
     let body = request.body_text()?;
@@ -83,18 +119,24 @@ pub(crate) fn publish_body(request: &Authenticated<'_>, channel: &str) -> Result
         info: None,
         ..EventParameters::of_query(request.query)
     };
-    let response = || HttpResponse::build(StatusCode::ACCEPTED).finish();
-    let mut claims = Vec::new();
-    if let Some(id) = id_of(request, parameters.id.take())? {
-        match claim(request, &id, PublishKind::Body, &[channel, &query_text(request.query), body])? {
-            ClaimedPublish::Now(claim) => claims.push(claim),
-            ClaimedPublish::Before(_) => return Ok(Published::before(response())),
-        }
-    }
+    let id = parameters.id.take();
     let publication = parameters.check(limits)?;
-    let receipts = send(request, std::slice::from_ref(&publication))?;
-    claims.iter_mut().for_each(|claim| claim.published(None));
-    Ok(Published { response: response(), receipts, claims })
+    let response = || HttpResponse::build(StatusCode::ACCEPTED).finish();
+    let Some(id) = id_of(request, id)? else {
+        let receipts = send(request, std::slice::from_ref(&publication))?;
+        return Ok(Publishing::Done(Published::now(response(), receipts, Vec::new())));
+    };
+    Ok(Publishing::Claiming(Box::pin(async move {
+        let query = query_text(request.query);
+        match claim(request, &id, PublishKind::Body, &[channel, &query, body]).await? {
+            ClaimedPublish::Now(mut claim) => {
+                let receipts = send(request, std::slice::from_ref(&publication))?;
+                claim.published(None);
+                Ok(Published::now(response(), receipts, vec![claim]))
+            }
+            ClaimedPublish::Before(_) => Ok(Published::before(response())),
+        }
+    })))
 }
 
 /// Publishes what has been checked, if the app may publish so many events now. That is the last thing that is asked: what is
@@ -103,6 +145,10 @@ pub(super) fn send(
     request: &Authenticated<'_>,
     publications: &[Publication<'_>],
 ) -> Result<Receipts, ApiError> {
+    // Asked in the turn that publishes, as for every request: its ids may have been waited for.
+    if request.hub().shutdown().is_some() {
+        return Err(ApiError::ShuttingDown);
+    }
     let events = publications.iter().map(|publication| publication.channels.len()).sum();
     let limit = request.app.app().limits.backend_events_per_second;
     request.app.admit_backend_events(events, limit).map_err(|exceeded| match exceeded {

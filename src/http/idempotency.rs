@@ -83,11 +83,11 @@ fn are_remembered(request: &Authenticated<'_>) -> bool {
     request.app.app().limits.publish_ids > 0
 }
 
-/// Claims an id for what is to be published under it, which is this text as it came.
+/// Claims an id, on all nodes, for what is to be published under it, which is this text as it came.
 ///
 /// # Errors
 /// If something else was published under the id, or if the same is being published.
-pub(super) fn claim(
+pub(super) async fn claim(
     request: &Authenticated<'_>,
     id: &PublishId,
     kind: PublishKind,
@@ -100,7 +100,11 @@ pub(super) fn claim(
         PublishKind::Body => "body",
     };
     let fingerprint = PublishFingerprint::of([kind].iter().chain(texts).map(|text| text.as_bytes()));
-    match request.app.claim_publish(id, fingerprint) {
+    let claimed = match request.app.claim_publish(id, fingerprint) {
+        Ok(claim) => claim.everywhere(request.hub()).await,
+        Err(earlier) => Err(earlier),
+    };
+    match claimed {
         Ok(claim) => Ok(ClaimedPublish::Now(claim)),
         Err(EarlierPublish::Answered(answer)) => Ok(ClaimedPublish::Before(answer)),
         Err(EarlierPublish::UnderWay) => Err(ApiError::PublishUnderWay(id.to_string())),

@@ -8,12 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::channel::{Fact, NodeId};
 use crate::event::BackendDemand;
 use crate::protocol::{Broadcast, ChannelName, Frame, SocketId, SocketTag};
 
+use super::recent_publishes::IdDigest;
 use super::{AppState, Hub, Notice};
 
 /// Carries what is accepted on this node to the other nodes of the cluster. Nothing here ever waits; what does not fit
@@ -48,6 +50,14 @@ pub(crate) trait Bus: Send + Sync {
     /// # Errors
     /// If the bus is known to be away: it is to be announced at once, whoever else announces it.
     fn miss(&self, app: &Arc<AppState>, channel: &ChannelName) -> Result<(), BusAway>;
+
+    /// Something is about to be published under an id: the engine keeps this claim for it, for some seconds, if it has nothing
+    /// of the id. Resolves to what it has. Whoever waits for it bounds the wait.
+    fn claim_publish(&self, app: &AppState, id: IdDigest, claim: Bytes) -> oneshot::Receiver<ClaimedBefore>;
+
+    /// What was claimed has been published, and the engine keeps this for ten minutes in place of the claim; or it was not, and
+    /// the claim is forgotten.
+    fn settle_publish(&self, app: &AppState, id: IdDigest, claim: Bytes, published: Option<Bytes>);
 
     /// The backends on the pipe that are connected to this node want to hear this of an app; or nothing any more. Called for
     /// each app by one at a time.
@@ -137,6 +147,9 @@ pub(crate) type Carried = oneshot::Receiver<Result<(), BusAway>>;
 
 /// What the engine remembers: an event's frame, and for how much longer; or nothing.
 pub(crate) type Recalled = Result<Option<(Frame, Duration)>, BusAway>;
+
+/// What the engine has of an id already; or nothing.
+pub(crate) type ClaimedBefore = Result<Option<Bytes>, BusAway>;
 
 /// The other nodes cannot be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

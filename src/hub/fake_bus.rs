@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -11,7 +12,10 @@ use crate::channel::{Fact, NodeId};
 use crate::event::BackendDemand;
 use crate::protocol::{ChannelName, Frame, SocketId, SocketTag};
 
-use super::{AppState, Bus, BusAway, Carriage, Claim, Outgoing, OutgoingNotice, Recalled, Taken};
+use super::{
+    AppState, Bus, BusAway, Carriage, Claim, ClaimedBefore, IdDigest, Outgoing, OutgoingNotice, Recalled,
+    Taken,
+};
 
 /// What it does, and what it was given.
 #[derive(Default)]
@@ -47,6 +51,7 @@ struct FakeState {
     terminated: Vec<String>,
     remembered: Option<(Frame, Duration)>,
     missed: Vec<ChannelName>,
+    publishes: BTreeMap<(String, IdDigest), Bytes>,
     told: Vec<Fact>,
     demand: BackendDemand,
     notices: Vec<HandedNotice>,
@@ -262,6 +267,29 @@ impl Bus for FakeBus {
         let mut state = self.0.lock();
         state.missed.push(channel.clone());
         if state.is_away { Err(BusAway) } else { Ok(()) }
+    }
+
+    fn claim_publish(&self, app: &AppState, id: IdDigest, claim: Bytes) -> oneshot::Receiver<ClaimedBefore> {
+        let (tell, told) = oneshot::channel();
+        let mut state = self.0.lock();
+        let key = (app.id().to_owned(), id);
+        let before = state.publishes.get(&key).cloned();
+        let before = if state.is_away { Err(BusAway) } else { Ok(before) };
+        if before == Ok(None) {
+            state.publishes.insert(key, claim);
+        }
+        // It is waited for.
+        let _ = tell.send(before);
+        told
+    }
+
+    fn settle_publish(&self, app: &AppState, id: IdDigest, claim: Bytes, published: Option<Bytes>) {
+        let mut state = self.0.lock();
+        let key = (app.id().to_owned(), id);
+        if state.publishes.get(&key) == Some(&claim) {
+            state.publishes.remove(&key);
+            state.publishes.extend(published.map(|published| (key, published)));
+        }
     }
 
     fn decides(&self, _: &str, _: &ChannelName, by: NodeId, ago: Duration) -> bool {

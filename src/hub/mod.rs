@@ -80,7 +80,9 @@ pub(crate) use app_state::{ChannelSummary, Listener, Listeners, Tellable};
 pub(crate) use apps::Apps;
 pub(crate) use arrived::{ArrivedEvent, RememberedAs};
 pub(crate) use backends_elsewhere::DemandsElsewhere;
-pub(crate) use bus::{Bus, BusAway, Carriage, Carried, Claim, Outgoing, OutgoingNotice, Recalled, Taken};
+pub(crate) use bus::{
+    Bus, BusAway, Carriage, Carried, Claim, ClaimedBefore, Outgoing, OutgoingNotice, Recalled, Taken,
+};
 pub(crate) use cached_elsewhere::LackedEvent;
 pub(crate) use claim_publish::PublishClaim;
 pub use client::{Client, Transport, Written};
@@ -97,7 +99,7 @@ pub(crate) use node_histories::NodeHistories;
 pub(crate) use notice::{Notice, Refused, UnknownAppListener};
 pub use outbox::{Bounds, Outbox};
 pub(crate) use receipts::Receipts;
-pub(crate) use recent_publishes::{EarlierPublish, PublishAnswer, RecentPublishes};
+pub(crate) use recent_publishes::{EarlierPublish, IdDigest, PublishAnswer, REMEMBERED_FOR, RecentPublishes};
 pub(crate) use refused_addresses::{RefusedAddresses, RefusedTooOften};
 pub(crate) use shared_rate::RateExceeded;
 pub(crate) use shutdown::{Shutdown, ShutdownGuard};

@@ -388,9 +388,9 @@ async fn dispatch(
         return Err(ApiError::ShuttingDown);
     }
     match endpoint {
-        Endpoint::Events => Ok(events::publish(request)?.answer().await),
-        Endpoint::BatchEvents => Ok(batch_events::publish_batch(request)?.answer().await),
-        Endpoint::ChannelEvents(name) => Ok(events::publish_body(request, name)?.answer().await),
+        Endpoint::Events => events::publish(request)?.answer().await,
+        Endpoint::BatchEvents => batch_events::publish_batch(request)?.answer().await,
+        Endpoint::ChannelEvents(name) => events::publish_body(request, name)?.answer().await,
         Endpoint::Channels => Box::pin(channels::list(request)).await,
         Endpoint::Channel(name) => Box::pin(channels::show(request, name)).await,
         Endpoint::ChannelUsers(name) => channels::users(request, name),

@@ -15,8 +15,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::super::adapter::{
-    self, Adapter, Conflict, Document, EngineError, EngineId, EngineTicket, Link, OutboxCounts, OutboxFull,
-    Remembered, Subject, Word,
+    self, Adapter, Conflict, Document, EngineError, EngineId, EngineTicket, Link, NoteName, OtherNote,
+    OutboxCounts, OutboxFull, Remembered, Subject, Word,
 };
 use super::super::inbox::Inbox;
 use super::stream::{read_message, write_message};
@@ -317,6 +317,16 @@ impl Adapter for LinkAdapter {
 
     async fn document(&self, _key: &str) -> Result<Option<Document>, EngineError> {
         if self.shared.is_away() { Err(EngineError::Away) } else { Ok(None) }
+    }
+
+    /// There are no notes on a link: each of the two has its own.
+    async fn write_note(
+        &self,
+        _name: &NoteName,
+        _expected: Option<Bytes>,
+        _note: Option<(Bytes, Duration)>,
+    ) -> Result<Result<(), OtherNote>, EngineError> {
+        Err(EngineError::Refused("there are no notes on this link".to_owned()))
     }
 
     fn link(&self) -> watch::Receiver<Link> {

@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::fate::{Fate, FateOf, Late};
 use crate::cluster::adapter::{
-    self, Conflict, Document, EngineError, EngineId, EngineTicket, Link, OutboxCounts, Remembered, Subject,
-    Word,
+    self, Conflict, Document, EngineError, EngineId, EngineTicket, Link, NoteName, OtherNote, OutboxCounts,
+    Remembered, Subject, Word,
 };
 use crate::cluster::inbox::Inbox;
 
@@ -30,6 +30,7 @@ pub(super) struct LocalShared {
     /// Of which subjects it is known that somebody has missed something, and until when.
     missed: HashMap<Subject, Instant>,
     documents: BTreeMap<Arc<str>, Document>,
+    notes: HashMap<NoteName, (Bytes, Instant)>,
 }
 
 /// What the engine has of one member.
@@ -61,6 +62,7 @@ impl LocalShared {
             remembered: HashMap::new(),
             missed: HashMap::new(),
             documents: BTreeMap::new(),
+            notes: HashMap::new(),
         }
     }
 
@@ -281,6 +283,30 @@ impl LocalShared {
         Ok(self.documents.get(key).cloned())
     }
 
+    pub(super) fn write_note(
+        &mut self,
+        me: LocalMemberId,
+        name: &NoteName,
+        expected: Option<&Bytes>,
+        note: Option<(Bytes, Duration)>,
+    ) -> Result<Result<(), OtherNote>, EngineError> {
+        self.reaching(me)?;
+        if self.is_between_two {
+            return Err(EngineError::Refused("there are no notes between two".to_owned()));
+        }
+        let now = Instant::now();
+        self.notes.retain(|_, (_, ends)| *ends > now);
+        let found = self.notes.get(name).map(|(note, _)| note);
+        if found != expected {
+            return Ok(Err(OtherNote(found.cloned())));
+        }
+        match note {
+            Some((note, expiry)) => drop(self.notes.insert(name.clone(), (note, now + expiry))),
+            None => drop(self.notes.remove(name)),
+        }
+        Ok(Ok(()))
+    }
+
     pub(super) fn link(&mut self, me: LocalMemberId) -> watch::Receiver<Link> {
         match self.member(me) {
             Some(member) => member.link.subscribe(),
@@ -309,6 +335,7 @@ impl LocalShared {
         self.remembered.clear();
         self.missed.clear();
         self.documents.clear();
+        self.notes.clear();
         self.promote();
     }
 

@@ -33,8 +33,8 @@ use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
 use super::adapter::{
-    self, Adapter, Conflict, Document, EngineError, EngineTicket, Link, OutboxCounts, OutboxFull, Remembered,
-    Subject,
+    self, Adapter, Conflict, Document, EngineError, EngineTicket, Link, NoteName, OtherNote, OutboxCounts,
+    OutboxFull, Remembered, Subject,
 };
 use super::inbox::Inbox;
 use crate::channel::NodeId;
@@ -294,6 +294,31 @@ impl Adapter for RedisAdapter {
         async move { Ok(read_document(&asked.await?, key)) }
     }
 
+    fn write_note(
+        &self,
+        name: &NoteName,
+        expected: Option<Bytes>,
+        note: Option<(Bytes, Duration)>,
+    ) -> impl Future<Output = Result<Result<(), OtherNote>, EngineError>> + Send {
+        let most = self.joined.target.most_bytes();
+        let (at, key) = self.joined.names.note(name);
+        let is_short = note.as_ref().is_none_or(|(note, _)| note.len() <= most);
+        let too_long = || EngineError::Refused("the note is longer than is read".to_owned());
+        let call = if is_short { self.call(|scripts| &scripts.note, &[key]) } else { Err(too_long()) };
+        let call = call.map(|mut call| {
+            call.arg(u8::from(expected.is_some())).arg(&expected.unwrap_or_default()[..]);
+            let is_written = u8::from(note.is_some());
+            let (note, expiry) = note.unwrap_or_default();
+            call.arg(is_written).arg(&note[..]).arg(millis(expiry)).arg(most);
+            call
+        });
+        let asked = self.ask(at, call);
+        async move {
+            let strange = || EngineError::Refused("what it answers is no note".to_owned());
+            read_noted(&asked.await?).ok_or_else(strange)
+        }
+    }
+
     fn link(&self) -> watch::Receiver<Link> {
         self.joined.link.subscribe()
     }
@@ -334,6 +359,16 @@ fn read_written(answer: &Value) -> Option<Result<u64, Conflict>> {
     let [Value::Int(is_done), Value::BulkString(text)] = parts.as_slice() else { return None };
     let (version, _) = read_numbered(text)?;
     Some(if *is_done == 1 { Ok(version) } else { Err(Conflict { version }) })
+}
+
+fn read_noted(answer: &Value) -> Option<Result<(), OtherNote>> {
+    let Value::Array(parts) = answer else { return None };
+    match parts.as_slice() {
+        [Value::Int(1), _] => Some(Ok(())),
+        [_, Value::BulkString(found)] => Some(Err(OtherNote(Some(Bytes::copy_from_slice(found))))),
+        [_, Value::Nil] => Some(Err(OtherNote(None))),
+        _ => None,
+    }
 }
 
 /// What was written by somebody else, and has no version, is none.

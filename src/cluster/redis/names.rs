@@ -1,7 +1,7 @@
 //! What subjects and keys are called at the engine. Each name has a tag, which in a Redis Cluster says where it is.
 
 use crate::channel::NodeId;
-use crate::cluster::adapter::Subject;
+use crate::cluster::adapter::{NoteName, Subject};
 
 /// The tags. In a Redis Cluster each is on one of its nodes, and what belongs together has one; there are so many that they
 /// spread evenly, and so few that their places are asked for at once.
@@ -64,6 +64,12 @@ impl Names {
         self.name(COMMON, "documents")
     }
 
+    /// The tag and the key of a note.
+    pub(super) fn note(&self, note: &NoteName) -> (usize, String) {
+        let tag = hashed(&[note.app.as_bytes(), &note.number]);
+        (tag, self.name(tag, &format!("note:{}:{}", note.app, hex::encode(note.number))))
+    }
+
     /// What is only there to see that the commands are allowed.
     pub(super) fn trial(&self, tag: usize) -> String {
         self.name(tag, "trial")
@@ -89,18 +95,20 @@ impl Names {
     }
 }
 
-/// The tag of a subject: FNV-1a, so that every version computes the same.
+/// The tag of a subject.
 pub(super) fn tag(subject: &Subject) -> usize {
-    let hash = |parts: &[&[u8]]| {
-        let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        let bytes = parts.iter().flat_map(|part| part.iter().chain(&[0]));
-        let hash = bytes.fold(0xcbf2_9ce4_8422_2325, step);
-        usize::try_from((hash ^ (hash >> 32)) % TAGS as u64).unwrap_or(COMMON)
-    };
     match subject {
         Subject::State | Subject::Documents => COMMON,
-        Subject::Node(node) => hash(&[&node.bits().to_be_bytes()]),
-        Subject::Channel { app, channel } => hash(&[app.as_bytes(), channel.as_str().as_bytes()]),
-        Subject::Pipe { app } => hash(&[app.as_bytes()]),
+        Subject::Node(node) => hashed(&[&node.bits().to_be_bytes()]),
+        Subject::Channel { app, channel } => hashed(&[app.as_bytes(), channel.as_str().as_bytes()]),
+        Subject::Pipe { app } => hashed(&[app.as_bytes()]),
     }
+}
+
+/// The tag of what has these parts: FNV-1a, so that every version computes the same.
+fn hashed(parts: &[&[u8]]) -> usize {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    let bytes = parts.iter().flat_map(|part| part.iter().chain(&[0]));
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325, step);
+    usize::try_from((hash ^ (hash >> 32)) % TAGS as u64).unwrap_or(COMMON)
 }

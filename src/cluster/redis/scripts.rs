@@ -84,6 +84,23 @@ redis.call(ARGV[5], ARGV[6], '\1' .. text .. ARGV[1])
 return {1, text}
 ";
 
+/// Key: the note. Arguments: `1` if there should be one, and its bytes; `1` if one is written and none removed, its bytes, the
+/// milliseconds; how long one is at most that is read. Answers whether it was done, and else what there is.
+pub(super) const NOTE: &str = r"
+local found = redis.call('GET', KEYS[1])
+local expected = ARGV[1] == '1' and ARGV[2]
+if found ~= expected then
+  if found and #found > tonumber(ARGV[6]) then return redis.error_reply('ERR the note is longer than is read') end
+  return {0, found}
+end
+if ARGV[3] == '1' then
+  redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[5])
+else
+  redis.call('DEL', KEYS[1])
+end
+return {1, false}
+";
+
 /// How the engine calls the scripts.
 #[derive(Clone, Debug)]
 pub(super) struct Scripts {
@@ -93,12 +110,13 @@ pub(super) struct Scripts {
     pub(super) miss: String,
     pub(super) read: String,
     pub(super) write: String,
+    pub(super) note: String,
 }
 
 impl Scripts {
     /// The commands that give the scripts to an engine; their answers make up the value.
-    pub(super) fn load() -> [Cmd; 6] {
-        [REMEMBER, RESTORE, RECALL, MISS, READ, WRITE].map(|script| {
+    pub(super) fn load() -> [Cmd; 7] {
+        [REMEMBER, RESTORE, RECALL, MISS, READ, WRITE, NOTE].map(|script| {
             let mut load = cmd("SCRIPT");
             load.arg("LOAD").arg(script);
             load

@@ -128,9 +128,9 @@ pub(super) async fn load(
         let name = connection.demand(&command, target).await?;
         names.push(text(&name).ok_or_else(|| connection.address.broken("it does not name a script"))?);
     }
-    let [remember, restore, recall, miss, read, write] =
+    let [remember, restore, recall, miss, read, write, note] =
         names.try_into().map_err(|_| connection.address.broken("it does not name a script"))?;
-    Ok(Scripts { remember, restore, recall, miss, read, write })
+    Ok(Scripts { remember, restore, recall, miss, read, write, note })
 }
 
 /// Tries every command, so that a permission that is missing is told now.

@@ -3,6 +3,7 @@
 
 mod backends;
 mod events;
+mod publishes;
 mod remembered;
 mod state;
 mod trouble;

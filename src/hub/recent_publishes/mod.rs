@@ -6,7 +6,7 @@
 
 mod table;
 
-pub(crate) use table::{EarlierPublish, IdDigest, PublishAnswer};
+pub(crate) use table::{EarlierPublish, IdDigest, PublishAnswer, REMEMBERED_FOR};
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -86,6 +86,11 @@ impl PublishesOfApp {
     ) {
         let mut table = self.all.0.lock();
         table.answer(self.app, id, answer, now(), most);
+    }
+
+    /// Something was asked for again that another node has done.
+    pub(super) fn count_repeated(&self) {
+        self.all.0.lock().repeated += 1;
     }
 
     /// As of [`PublishTable::release`].

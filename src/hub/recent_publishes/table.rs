@@ -9,7 +9,7 @@ use crate::hub::AppIndex;
 
 /// How long an id is remembered after what was published under it was answered. A publisher that has not heard an answer asks
 /// again within seconds; Stripe keeps its keys for a day, and we for as long as a queue of jobs takes to try again.
-pub(super) const REMEMBERED_FOR: Duration = Duration::from_secs(600);
+pub(crate) const REMEMBERED_FOR: Duration = Duration::from_secs(600);
 
 /// Bytes of memory that an id takes besides its answer: its places in a map and in a queue, each as large as it may have grown.
 const ENTRY_BYTES: usize = 224;
