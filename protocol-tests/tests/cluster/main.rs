@@ -16,6 +16,7 @@ mod limits;
 mod moved;
 mod pipes;
 mod presence;
+mod publish_ids;
 mod reads;
 mod silence;
 mod start;
