@@ -259,6 +259,7 @@ impl History {
     }
 
     /// How many events there are.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.events.len()
     }
@@ -269,6 +270,7 @@ impl History {
     }
 
     /// Bytes that they count as.
+    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }

@@ -176,3 +176,36 @@ fn a_client_is_not_sent_its_own_event() {
     hearer.unsubscribe(&channel);
     assert_eq!(rewound(&mut hearer, &channel, &json!({ "events": 2 })).0, ["client-e mine"]);
 }
+
+/// A subscriber may be sent far more at once of what it missed than may wait for it otherwise, and is not taken for a slow
+/// reader; but no more than that has room, and then nothing.
+///
+/// Proves: recovery.
+#[test]
+fn what_was_missed_does_not_count_as_what_a_slow_reader_left() {
+    const EVENTS: usize = 200;
+    let history = "[[apps.channels]]\npattern = '*'\nhistory = { events = 1000 }\n";
+    let start = |replay_bytes: usize| {
+        let node = format!(
+            "[connection]\noutbox_bytes = 8192\noutbox_frames = 16\n[recovery]\nreplay_bytes = {replay_bytes}\n"
+        );
+        Target::own(&format!("{node}{MAIN_APP}{history}"))
+    };
+    for replay_bytes in [EVENTS * 2000, EVENTS * 500] {
+        let Some(target) = start(replay_bytes) else { return };
+        let channel = unique("kept-");
+        let text = "x".repeat(1000);
+        publish(&target, &channel, &[text.as_str(); EVENTS]);
+        let mut socket = target.connect();
+        let (events, resumed) = rewound(&mut socket, &channel, &json!({ "events": EVENTS }));
+        let has_room = replay_bytes > EVENTS * 1000;
+        let sent = if has_room { EVENTS } else { 0 };
+        assert_eq!((events.len(), resumed), (sent, json!({ "complete": has_room, "events": sent })));
+        publish(&target, &channel, &["live"]);
+        assert_eq!(socket.expect_on(&channel, "e").data, "live", "it goes on");
+        // A second one fits, because the first one has been written.
+        socket.unsubscribe(&channel);
+        let (events, _) = rewound(&mut socket, &channel, &json!({ "events": EVENTS }));
+        assert_eq!(events.len(), sent);
+    }
+}

@@ -220,3 +220,36 @@ fn whole_frames_can_be_taken() {
     assert_eq!(outbox.pop(), Some(frame(10)));
     assert_eq!((outbox.pop(), outbox.pop(), outbox.bytes()), (Some(frame(20)), None, 0));
 }
+
+#[test]
+fn what_a_client_missed_waits_besides_the_bounds() {
+    let mut outbox = Outbox::default();
+    outbox.push(frame(90), BOUNDS).unwrap();
+    for _ in 0..20 {
+        outbox.push_replayed(frame(100));
+    }
+    assert_eq!((outbox.frames(), outbox.bytes(), outbox.replayed_bytes()), (21, 2090, 2000));
+    outbox.push(frame(10), BOUNDS).unwrap();
+    assert_eq!(outbox.push(frame(2), BOUNDS), Err(Overflow(frame(2))), "others have as much room as ever");
+    assert_eq!(outbox.push_as(frame(2), &key("a"), BOUNDS), Err(Overflow(frame(2))));
+    outbox.advance(2090);
+    assert_eq!(outbox.frames(), 1, "something waits still");
+    outbox.push(frame(90), BOUNDS).unwrap();
+    outbox.advance(100);
+    assert!(outbox.is_empty() && outbox.replayed_bytes() == 0);
+    outbox.push(frame(90), BOUNDS).unwrap();
+    assert_eq!(outbox.push(frame(20), BOUNDS), Err(Overflow(frame(20))), "all was written: that is over");
+}
+
+#[test]
+fn latest_only_frames_are_not_given_up_for_what_a_client_missed() {
+    let mut outbox = Outbox::default();
+    outbox.push(frame(10), BOUNDS).unwrap();
+    outbox.push_as(frame(20), &key("a"), BOUNDS).unwrap();
+    outbox.push_replayed(frame(120));
+    assert_eq!(outbox.push_latest(frame(30), &key("b"), BOUNDS), 0);
+    assert_eq!(pending(&outbox), [10, 20, 120, 30]);
+    assert_eq!(outbox.make_room(&frame(70), BOUNDS), 2, "as if it were not there");
+    outbox.abandon();
+    assert_eq!(outbox.replayed_bytes(), 0);
+}
