@@ -1,5 +1,22 @@
-//! Who comes back after a gap, and what is kept for it.
+//! Who comes back, and up to where it has received: the names that clients give themselves, what each of their
+//! connections has echoed, and the cursors that are kept while a client is away.
+//!
+//! A name is in the path of a connection, `/r/{name}`. What was sent to it is followed by pings, whose echoes tell
+//! ([`Echoes`]) what has arrived; that moves the [`Cursors`] of the name. [`NameTable`] keeps the names, within bounds.
+//!
+//! It knows neither channels nor sockets: whoever owns these asks for a cursor where a subscription begins, and says what
+//! was sent and what came.
 
 mod config;
+mod cursors;
+mod echoes;
+mod name;
+mod names;
+mod track;
 
 pub use config::RecoveryConfig;
+pub(crate) use cursors::{CursorBytes, Cursors, JoinedAs};
+pub(crate) use echoes::{Echoes, Payload, Received};
+pub(crate) use name::{ClientName, GivenName};
+pub(crate) use names::{Arrived, NameBounds, NameCounts, NameHold, NameKey, NameTable, NotHeld};
+pub(crate) use track::Track;
