@@ -97,6 +97,8 @@ pub struct Target {
     pub credentials: Credentials,
     /// What clients connect over.
     pub transport: Transport,
+    /// What clients call themselves, if they do.
+    name: Option<String>,
     broker: Option<Arc<Broker>>,
 }
 
@@ -159,11 +161,39 @@ impl Target {
         self.broker.clone()
     }
 
-    /// `/app/{key}` with a query; no `?` if the query is empty.
+    /// `/app/{key}` with a query; no `?` if the query is empty. With a name, `/r/{name}/app/{key}`.
     #[must_use]
     pub fn socket_path(&self, query: &str) -> String {
+        let name = self.name.as_ref().map_or(String::new(), |name| format!("/r/{name}"));
+        format!("{}{name}{}", self.path_prefix, self.path_of_app(query))
+    }
+
+    /// What a client of SockJS names in its first message.
+    #[must_use]
+    pub(crate) fn introduced_path(&self, query: &str) -> String {
+        format!("{}{}", self.path_prefix, self.path_of_app(query))
+    }
+
+    fn path_of_app(&self, query: &str) -> String {
         let question = if query.is_empty() { "" } else { "?" };
-        format!("{}/app/{}{question}{query}", self.path_prefix, self.credentials.key)
+        format!("/app/{}{question}{query}", self.credentials.key)
+    }
+
+    /// Where the HTTP fallbacks are, for clients that call themselves so.
+    #[must_use]
+    pub(crate) fn fallback_base(&self) -> String {
+        match &self.name {
+            Some(name) => format!("{}/r/{name}", self.path_prefix),
+            None => format!("{}/pusher", self.path_prefix),
+        }
+    }
+
+    /// The same server, with clients that call themselves so in all their paths.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Target {
+        let mut target = self.clone();
+        target.name = Some(name.to_owned());
+        target
     }
 
     /// Connects as a client of today: protocol 7, `pusher:connection_established` awaited.
@@ -223,6 +253,7 @@ impl Target {
             path_prefix: String::new(),
             credentials,
             transport: Transport::current(),
+            name: None,
             broker: None,
         }
     }

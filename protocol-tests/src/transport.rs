@@ -124,7 +124,7 @@ impl Session {
         if transport.is_sockjs() {
             let opened = session.frames.recv_timeout(crate::patience());
             assert_eq!(opened.as_deref(), Ok("o"), "the first frame of {path}");
-            session.send(&[json!({ "path": target.socket_path(query) }).to_string()]);
+            session.send(&[json!({ "path": target.introduced_path(query) }).to_string()]);
         }
         session
     }
@@ -167,16 +167,16 @@ impl Drop for Session {
 /// The last segment of the path that receives, and what comes before it, for a session that nobody has yet.
 #[must_use]
 pub fn session_path(target: &Target, transport: Transport) -> (&'static str, String) {
-    let (prefix, id) = (&target.path_prefix, session_id());
+    let (base, id) = (target.fallback_base(), session_id());
     let kind = match transport {
         Transport::XhrStreaming | Transport::SockJsStreaming => "xhr_streaming",
         Transport::XhrPolling | Transport::SockJsPolling => "xhr",
         _ => "websocket",
     };
     if transport.is_sockjs() {
-        (kind, format!("{prefix}/pusher/007/{id}"))
+        (kind, format!("{base}/007/{id}"))
     } else {
-        (kind, format!("{prefix}/pusher/app/{}/7/{id}", target.credentials.key))
+        (kind, format!("{base}/app/{}/7/{id}", target.credentials.key))
     }
 }
 

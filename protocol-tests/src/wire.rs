@@ -105,7 +105,7 @@ impl Wire {
     pub fn begin(target: &Target, transport: Transport, query: &str) -> Wire {
         let path = match transport {
             Transport::SockJsWebSocket => format!("{}/websocket", session_path(target, transport).1),
-            Transport::SockJsRawWebSocket => format!("{}/pusher/websocket", target.path_prefix),
+            Transport::SockJsRawWebSocket => format!("{}/websocket", target.fallback_base()),
             _ => {
                 let session = Session::begin(target, transport, query);
                 return Wire::on(target, session.receiving(), Some(session));
@@ -113,7 +113,7 @@ impl Wire {
         };
         let mut wire = Wire::upgrade(target, &path, &[]);
         wire.sockjs = transport == Transport::SockJsWebSocket;
-        wire.send_text(&serde_json::json!({ "path": target.socket_path(query) }).to_string());
+        wire.send_text(&serde_json::json!({ "path": target.introduced_path(query) }).to_string());
         wire
     }
 

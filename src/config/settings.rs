@@ -138,6 +138,9 @@ fn serving_settings() -> Vec<Setting<Config>> {
         "recovery.retention_seconds", Seconds { least: 150.0 }, recovery.retention;
         "recovery.history_bytes", Integer(0..=MOST), recovery.history_bytes;
         "recovery.replay_bytes", Integer(0..=MOST), recovery.replay_bytes;
+        "recovery.max_names", Integer(0..=MOST), recovery.max_names;
+        "recovery.max_names_per_address", Integer(0..=MOST), recovery.max_names_per_address;
+        "recovery.cursor_bytes", Integer(0..=MOST), recovery.cursor_bytes;
         "fallback.enabled", Boolean, fallback.enabled;
         "fallback.path", BasePath, fallback.path;
         "fallback.hostname", HostName, fallback.hostname;

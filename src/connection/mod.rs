@@ -35,7 +35,7 @@ use pending::PendingJoins;
 use subscriptions::Subscriptions;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::app::App;
 use crate::event::Destination;
@@ -44,6 +44,10 @@ use crate::protocol::event_name::{self, ClientEventKind};
 use crate::protocol::{
     BinaryMessage, ChannelName, CloseCode, CloseStatus, Frame, ProtocolVersion, SocketId, server_message,
 };
+
+/// The silence after which a client that has named itself is to ask whether it is still heard: while its line is dead it
+/// misses what it will be sent later.
+const ACTIVITY_OF_NAMED: Duration = Duration::from_secs(15);
 
 /// Tells whether some pipe wants an event of this name on this channel (or on none).
 pub(crate) type PipeListens<'p> = dyn Fn(Option<&str>, &str) -> bool + 'p;
@@ -130,15 +134,22 @@ impl Connection {
         self.app = app;
     }
 
+    /// When something came from the client last.
+    pub fn last_heard(&self) -> Instant {
+        self.heartbeat.last_heard()
+    }
+
     /// Bytes arrived, whatever they were: the client is there.
     pub fn heard(&mut self, now: Instant) {
         self.heartbeat.heard(now);
     }
 
     /// The first frames to it. A client that named no version is greeted by both names of the first frame, and one that
-    /// may send binary messages is told how large they may be.
-    pub fn greeting(&self, parameterless: bool, binary: bool) -> impl Iterator<Item = Frame> {
-        let timeout = self.config.activity_timeout;
+    /// may send binary messages is told how large they may be. Whoever has given itself a name is to ask sooner than others
+    /// whether the line is dead.
+    pub fn greeting(&self, parameterless: bool, binary: bool, has_name: bool) -> impl Iterator<Item = Frame> {
+        let most = if has_name { ACTIVITY_OF_NAMED } else { Duration::MAX };
+        let timeout = self.config.activity_timeout.min(most);
         let binary = binary.then_some(self.app.limits.binary_message_bytes);
         let greet =
             move |version| server_message::connection_established(version, self.socket_id, timeout, binary);

@@ -1,7 +1,7 @@
 //! What the hub knows of one connection: its name, its outbox, and how to wake whoever drives it.
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -10,6 +10,7 @@ use crate::protocol::{CloseStatus, Form, Frame, LatestKey, ProtocolVersion, Sock
 
 use super::AppState;
 use super::interceptor::Replacement;
+use super::named::NamedClient;
 use super::outbox::{Bounds, Outbox, Overflow};
 
 /// How frames leave: the one thing that differs between transports. It is called on the connection's own thread.
@@ -28,6 +29,11 @@ pub trait Transport {
 
     /// Whether it is a stream over HTTP, which an app may switch off apart from everything else.
     fn is_stream(&self) -> bool {
+        false
+    }
+
+    /// Whether it carries the pings of a WebSocket, which its peer has to return.
+    fn can_ping(&self) -> bool {
         false
     }
 
@@ -62,6 +68,8 @@ pub struct Client<T: ?Sized = dyn Transport> {
     waker: RefCell<Option<Waker>>,
     /// Whatever it hears on an encrypted channel, but for `{}`, it takes for encrypted.
     decrypts_everything: Cell<bool>,
+    /// If its client has named itself.
+    named: OnceCell<Box<NamedClient>>,
     transport: T,
 }
 
@@ -114,6 +122,7 @@ impl<T: Transport> Client<T> {
             signals: Cell::default(),
             waker: RefCell::default(),
             decrypts_everything: Cell::new(false),
+            named: OnceCell::new(),
             transport,
         }
     }
@@ -133,6 +142,16 @@ impl<T: Transport + ?Sized> Client<T> {
     /// Whether it would try to decrypt whatever it hears on an encrypted channel.
     pub fn decrypts_everything(&self) -> bool {
         self.decrypts_everything.get()
+    }
+
+    /// Its client has named itself, before anything was said.
+    pub(super) fn set_named(&self, named: NamedClient) {
+        let _ = self.named.set(Box::new(named));
+    }
+
+    /// What there is of it because its client has named itself.
+    pub(crate) fn named(&self) -> Option<&NamedClient> {
+        self.named.get().map(|named| &**named)
     }
 
     /// The app it belongs to.
@@ -249,6 +268,11 @@ impl<T: Transport + ?Sized> Client<T> {
     /// Whether it is a stream over HTTP.
     pub(super) fn is_stream(&self) -> bool {
         self.transport.is_stream()
+    }
+
+    /// Whether its peer returns what a ping carries.
+    pub(super) fn can_ping(&self) -> bool {
+        self.transport.can_ping()
     }
 
     /// Tells the driver that a time it asked for has come.

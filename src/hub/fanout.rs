@@ -17,6 +17,7 @@ use super::app_index::AppIndex;
 use super::client::Client;
 use super::counters::AppCells;
 use crate::channel::ChannelVersion;
+use crate::recovery::Track;
 
 /// The local subscribers of all apps, by their places. Places are made when somebody first subscribes.
 #[derive(Default)]
@@ -78,6 +79,8 @@ pub(super) struct Subscriber {
     /// The version of the channel that the subscriber joined: it has the roster and the remembered event of that
     /// version, and is told of later ones.
     pub(super) since: ChannelVersion,
+    /// What follows the channel's events on their way, where they are kept and the client can be found again.
+    pub(super) track: Option<Rc<Track>>,
 }
 
 impl LocalChannels {
@@ -92,9 +95,14 @@ impl LocalChannels {
     }
 
     /// Adds a subscription.
-    pub(super) fn insert(&mut self, channel: &ChannelName, client: Rc<Client>, since: ChannelVersion) {
+    pub(super) fn insert(
+        &mut self,
+        channel: &ChannelName,
+        client: Rc<Client>,
+        (since, track): (ChannelVersion, Option<Rc<Track>>),
+    ) {
         let socket_id = client.socket_id();
-        let subscriber = Subscriber { client, since };
+        let subscriber = Subscriber { client, since, track };
         match self.channels.get_mut(channel) {
             Some(local) => local.subscribers.insert(socket_id, subscriber),
             None => {
@@ -205,7 +213,7 @@ mod tests {
         let come = |channels: &mut LocalChannels, n| {
             let version = ProtocolVersion::NEWEST;
             let client = Client::new(Arc::clone(&app), socket(n), version, bounds, Nowhere);
-            channels.insert(&channel, Rc::new(client), ChannelVersion::default());
+            channels.insert(&channel, Rc::new(client), (ChannelVersion::default(), None));
         };
         (0..12).for_each(|n| come(&mut channels, n));
         channels.begin_walk(&channel);

@@ -45,6 +45,7 @@ mod interceptor;
 mod leaving;
 mod mailbox;
 mod mailboxes;
+mod named;
 mod node_histories;
 mod notice;
 mod outbox;
@@ -95,6 +96,7 @@ pub(crate) use due::{Agenda, Busy, Due};
 pub(crate) use fake_bus::FakeBus;
 pub(crate) use handed_over::{HandedOver, HeldRemoval};
 pub(crate) use interceptor::{FaultInjector, InjectedAnswer, Replacement};
+pub(crate) use named::{NameFigures, NamedCaller, NamedClient};
 pub(crate) use node_histories::NodeHistories;
 pub(crate) use notice::{Notice, Refused, UnknownAppListener};
 pub use outbox::{Bounds, Outbox};
@@ -127,6 +129,7 @@ use change_apps::AppTable;
 use counters::{NodeCounters, RefusalCounts};
 use mailbox::Mailbox;
 use mailboxes::Mailboxes;
+use named::ClientNames;
 use recent_leaves::RecentLeaves;
 use shutdown::Work;
 use versions::Versions;
@@ -136,6 +139,8 @@ pub struct Hub {
     apps: AppTable,
     histories: Arc<NodeHistories>,
     recovery: OnceLock<RecoveryConfig>,
+    /// What clients call themselves that come back.
+    names: ClientNames,
     sockets: SocketTable,
     addresses: Arc<AddressTable>,
     refused_addresses: RefusedAddresses,
@@ -175,6 +180,7 @@ impl Hub {
             apps: AppTable::new(counters.clone(), Arc::clone(&histories), Arc::clone(&recent_publishes)),
             histories,
             recovery: OnceLock::new(),
+            names: ClientNames::new(&RecoveryConfig::default()),
             sockets: SocketTable::new(max_connections),
             addresses: Arc::default(),
             refused_addresses: RefusedAddresses::default(),
@@ -199,6 +205,7 @@ impl Hub {
     pub fn set_recovery(&self, recovery: RecoveryConfig) {
         // Before anybody is served.
         let _ = self.recovery.set(recovery);
+        self.names.set_bounds(self.recovery());
     }
 
     /// What is kept for those who come back.

@@ -45,11 +45,13 @@ impl Hub {
         self.post_to_socket(app, socket, |app| WorkerCommand::Close { app, socket, code, reason })
     }
 
-    /// Ends every connection of this node that is signed in as the user. They may come back.
+    /// Ends every connection of this node that is signed in as the user. They may come back, and get nothing of what they
+    /// missed; nor does one that was away.
     pub fn terminate_user(&self, app: &AppState, user_id: &str) {
         for (_, socket) in app.users.connections(user_id) {
             self.close_socket(app, socket);
         }
+        self.names.terminated(app, user_id);
     }
 
     /// Ends every connection that is signed in as the user, on all nodes. Those of this node end in any case.

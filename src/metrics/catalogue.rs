@@ -40,6 +40,22 @@ metrics! {
         "Events of histories that were sent to subscribers when they joined.";
     REPLAYS_TOO_LARGE = Counter "heliostat_replays_too_large_total" []
         "Subscribers who were sent nothing of what they missed, because it was more than recovery.replay_bytes.";
+    NAMES = Gauge "heliostat_recovery_names" ["state"]
+        "Names that clients have given themselves: held by a connection, left and kept for its return, or shared by several \
+         clients and therefore nobody's.";
+    CURSORS = Gauge "heliostat_recovery_cursors" []
+        "Channels of these of which it is kept what the client has received.";
+    CURSOR_BYTES = Gauge "heliostat_recovery_cursor_bytes" []
+        "Bytes that that takes.";
+    NAMES_TAKEN_OVER = Counter "heliostat_recovery_takeovers_total" []
+        "Connections that were closed because another one came with their name.";
+    NAMES_FORGOTTEN = Counter "heliostat_recovery_forgotten_names_total" []
+        "Names that were forgotten before their time, for want of room.";
+    NOT_HELD = Counter "heliostat_recovery_unnamed_connections_total" ["reason"]
+        "Connections that came with a name and are served without recovery: several clients have the name (shared), or \
+         there is no room for it (full).";
+    PINGS = Counter "heliostat_recovery_pings_total" []
+        "Pings that were sent behind events, to learn what has arrived.";
     MISSED_CHANNELS = Gauge "heliostat_cache_missed_channels" ["app_id"]
         "Cache channels that somebody subscribed to while they remembered nothing, and that have remembered nothing since.";
     PUBLISH_IDS = Gauge "heliostat_publish_ids" []

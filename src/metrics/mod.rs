@@ -13,6 +13,7 @@ mod edges;
 mod exposition;
 mod json;
 mod metric;
+mod names;
 mod node;
 mod process;
 mod snapshot;
@@ -125,6 +126,7 @@ impl MetricSources {
         snapshot.tell_of(catalogue::BUILD, [env!("CARGO_PKG_VERSION").into()], 1_u64);
         apps::collect(&self.hub, &mut snapshot);
         node::collect(&self.hub, &mut snapshot);
+        names::collect(&self.hub, &mut snapshot);
         edges::collect(self, &mut snapshot);
         if let Some(node) = &self.cluster {
             cluster::collect(&node.status(), &mut snapshot);

@@ -143,6 +143,7 @@ fn names_and_labels_follow_the_rules() {
             "route",
             "setting",
             "source",
+            "state",
             "status",
             "type",
             "version",

@@ -102,6 +102,11 @@ impl Frame {
         Frame::control(OPCODE_PING, &[])
     }
 
+    /// A ping frame with this payload, of at most 125 bytes.
+    pub fn ping_with(payload: &[u8]) -> Frame {
+        Frame::control(OPCODE_PING, payload)
+    }
+
     /// The pong frame that answers a ping with this payload, of at most 125 bytes.
     pub fn pong(payload: &[u8]) -> Frame {
         Frame::control(OPCODE_PONG, payload)

@@ -11,8 +11,8 @@ pub enum FrameEvent<'a> {
     Binary(&'a [u8]),
     /// A ping, to be answered with its payload.
     Ping(&'a [u8]),
-    /// An answer to a ping, asked for or not.
-    Pong,
+    /// An answer to a ping, asked for or not, and what it carries.
+    Pong(&'a [u8]),
     /// The peer's last frame, with the code it gave. What follows is not read.
     Close(Option<u16>),
 }
@@ -23,7 +23,7 @@ impl FrameEvent<'_> {
         match self {
             FrameEvent::Text(text) => text.len(),
             FrameEvent::Binary(payload) | FrameEvent::Ping(payload) => payload.len(),
-            FrameEvent::Pong | FrameEvent::Close(_) => 0,
+            FrameEvent::Pong(_) | FrameEvent::Close(_) => 0,
         }
     }
 }

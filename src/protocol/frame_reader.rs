@@ -138,7 +138,7 @@ impl FrameReader {
     ) -> Result<AfterEvent, FrameError> {
         match header.opcode {
             OPCODE_PING => Ok(each(FrameEvent::Ping(payload))),
-            OPCODE_PONG => Ok(each(FrameEvent::Pong)),
+            OPCODE_PONG => Ok(each(FrameEvent::Pong(payload))),
             OPCODE_CLOSE => {
                 each(FrameEvent::Close(close_code(payload)?));
                 Ok(AfterEvent::Stop)

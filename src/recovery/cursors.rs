@@ -15,7 +15,7 @@ const MOST_CURSORS: usize = 1000;
 const MOST_SOCKETS: usize = 16;
 
 /// Bytes that a cursor takes besides its texts: what is kept of it, and its share of the table.
-const CURSOR_BYTES: usize = 2 * (size_of::<Cursor>() + size_of::<ChannelName>());
+const CURSOR_BYTES: usize = 2 * (size_of::<ChannelCursor>() + size_of::<ChannelName>());
 
 /// The bytes of all cursors of a node.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ pub(crate) struct Cursors {
     /// The user was terminated: what the holder subscribes to is not kept any more.
     is_barred: bool,
     last_join: u64,
-    channels: HashMap<ChannelName, Cursor>,
+    channels: HashMap<ChannelName, ChannelCursor>,
     sockets: VecDeque<SocketId>,
     /// Whom the client was signed in as last.
     user: Option<Arc<str>>,
@@ -44,7 +44,7 @@ pub(crate) struct Cursors {
 }
 
 #[derive(Debug)]
-struct Cursor {
+struct ChannelCursor {
     joined: JoinedAs,
     /// It has received everything up to here, and been told so; nothing is known yet while there is none.
     received: Option<ChannelVersion>,
@@ -148,7 +148,7 @@ impl Cursors {
         let joined = JoinedAs(self.last_join);
         // Until the client says that it knows of the gap, nothing is known.
         let received = before.filter(|_| is_complete).and_then(|cursor| cursor.received);
-        let cursor = Cursor { joined, received, member: member.cloned(), left: None };
+        let cursor = ChannelCursor { joined, received, member: member.cloned(), left: None };
         self.of_all.add(channel, &cursor);
         self.channels.insert(channel.clone(), cursor);
         Some(joined)
@@ -196,7 +196,7 @@ impl Cursors {
         self.user.as_ref()
     }
 
-    fn forget_if(&mut self, is_over: impl Fn(&Cursor) -> bool) {
+    fn forget_if(&mut self, is_over: impl Fn(&ChannelCursor) -> bool) {
         let of_all = &self.of_all;
         self.channels.retain(|channel, cursor| {
             let goes = is_over(cursor);
@@ -228,18 +228,18 @@ impl CursorBytes {
         self.cursors.load(Ordering::Relaxed)
     }
 
-    fn add(&self, channel: &ChannelName, cursor: &Cursor) {
+    fn add(&self, channel: &ChannelName, cursor: &ChannelCursor) {
         self.bytes.fetch_add(bytes_of(channel, cursor), Ordering::Relaxed);
         self.cursors.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn add_less(&self, channel: &ChannelName, cursor: &Cursor) {
+    fn add_less(&self, channel: &ChannelName, cursor: &ChannelCursor) {
         self.bytes.fetch_sub(bytes_of(channel, cursor), Ordering::Relaxed);
         self.cursors.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-fn bytes_of(channel: &ChannelName, cursor: &Cursor) -> usize {
+fn bytes_of(channel: &ChannelName, cursor: &ChannelCursor) -> usize {
     CURSOR_BYTES + channel.as_str().len() + cursor.member.as_ref().map_or(0, |member| member.len())
 }
 

@@ -5,8 +5,8 @@
 //! one, an old one or an invented one says nothing.
 //!
 //! Some libraries answer with nothing in it, some answer one of several pings, and over the HTTP fallbacks there is none.
-//! Whoever has never echoed is taken to have received what had left this node thirty seconds before the client was last
-//! heard.
+//! Whoever has never echoed is taken to have received what had left this node a minute before the client was last heard:
+//! longer than a client takes to notice that nothing arrives any more.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -34,8 +34,10 @@ const MOST_NOTED: usize = 4096;
 /// The time between two pings once that many are unanswered. Of those that follow only the last is remembered.
 const PACE_UNANSWERED: Duration = Duration::from_secs(5);
 
-/// How long before it was last heard something must have left this node, for a client that does not echo.
-const MARGIN: Duration = Duration::from_secs(30);
+/// How long before it was last heard something must have left this node, for a client that does not echo. Under a name
+/// clients ask after 15 s of silence, and wait for the answer for 30 s. Until then they may be heard by another way than
+/// the one that is dead.
+const MARGIN: Duration = Duration::from_secs(60);
 
 /// What a ping's payload begins with. The heartbeat's has none.
 const PREFIX: u8 = b'r';
@@ -44,7 +46,7 @@ const PREFIX: u8 = b'r';
 const PAYLOAD_BYTES: usize = 14;
 
 /// Channels, and up to where their events have been received.
-pub(crate) type Received = Vec<(Rc<Track>, ChannelVersion)>;
+pub(crate) type ReceivedUpTo = Vec<(Rc<Track>, ChannelVersion)>;
 
 /// What one connection was sent of channels with a history, and has not said to have received.
 #[derive(Debug)]
@@ -68,7 +70,7 @@ pub(crate) struct Echoes {
 #[derive(Debug)]
 struct Ping {
     number: u64,
-    tracks: Received,
+    tracks: ReceivedUpTo,
     /// When it was seen first that everything up to it had left this node.
     left_at: Option<Instant>,
 }
@@ -141,7 +143,7 @@ impl Echoes {
         self.last += 1;
         self.pinged_at = Some(now);
         self.wants_ping = false;
-        let tracks: Received = self
+        let tracks: ReceivedUpTo = self
             .open
             .drain(..)
             .map(|track| {
@@ -183,7 +185,7 @@ impl Echoes {
     }
 
     /// A pong came, with this in it. Returns what it says to have been received.
-    pub(crate) fn echoed(&mut self, payload: &[u8]) -> Received {
+    pub(crate) fn echoed(&mut self, payload: &[u8]) -> ReceivedUpTo {
         match Payload::read(payload) {
             Some(number) if number <= self.last => {
                 self.has_echoed = true;
@@ -195,7 +197,7 @@ impl Echoes {
 
     /// What a connection that has never echoed is taken to have received, when it was last heard at that time and ends
     /// now.
-    pub(crate) fn taken_as_received(&mut self, last_heard: Instant) -> Received {
+    pub(crate) fn taken_as_received(&mut self, last_heard: Instant) -> ReceivedUpTo {
         if self.has_echoed {
             return Vec::new();
         }
@@ -203,7 +205,7 @@ impl Echoes {
     }
 
     /// Takes off the first pings, as long as that is so; returns what was sent before them, the oldest first.
-    fn take_off(&mut self, is_over: impl Fn(&Ping) -> bool) -> Received {
+    fn take_off(&mut self, is_over: impl Fn(&Ping) -> bool) -> ReceivedUpTo {
         let mut received = Vec::new();
         while self.pinged.front().is_some_and(&is_over)
             && let Some(ping) = self.pinged.pop_front()

@@ -2,7 +2,7 @@
 //! connections has echoed, and the cursors that are kept while a client is away.
 //!
 //! A name is in the path of a connection, `/r/{name}`. What was sent to it is followed by pings, whose echoes tell
-//! ([`Echoes`]) what has arrived; that moves the [`Cursors`] of the name. [`NameTable`] keeps the names, within bounds.
+//! ([`Echoes`]) what has arrived; that moves the [`Cursors`] of the name. [`ClientNameTable`] keeps the names, within bounds.
 //!
 //! It knows neither channels nor sockets: whoever owns these asks for a cursor where a subscription begins, and says what
 //! was sent and what came.
@@ -16,7 +16,7 @@ mod track;
 
 pub use config::RecoveryConfig;
 pub(crate) use cursors::{CursorBytes, Cursors, JoinedAs};
-pub(crate) use echoes::{Echoes, Payload, Received};
+pub(crate) use echoes::{Echoes, Payload, ReceivedUpTo};
 pub(crate) use name::{ClientName, GivenName};
-pub(crate) use names::{Arrived, NameBounds, NameCounts, NameHold, NameKey, NameTable, NotHeld};
+pub(crate) use names::{Arrived, ClientNameTable, NameBounds, NameCounts, NameHold, NameKey};
 pub(crate) use track::Track;

@@ -1,7 +1,8 @@
 //! The names of a node's clients: who holds one, who has left one and may come back, and which are shared.
 //!
-//! Whoever comes with a name takes it over at once. Whoever keeps taking one over from somebody who is there shares it
-//! with him: then neither has it, until nobody has come with it for a minute.
+//! Whoever comes with a name takes it over at once: most often from a connection whose line is dead, without anybody here
+//! knowing it. Where it turns out again and again that the other one was there, two clients share the name: then neither has
+//! it, until nobody has come with it for a minute.
 //!
 //! Only a name that keeps a cursor is remembered when its connection ends. Beyond the bounds the one that was left first
 //! is forgotten, and where all are held the newcomer gets none.
@@ -46,9 +47,9 @@ pub(crate) struct NameBounds {
 
 /// Names of clients: of apps `A`, whose addresses are `G`, held by connections `C`.
 #[derive(Debug)]
-pub(crate) struct NameTable<A, G, C> {
+pub(crate) struct ClientNameTable<A, G, C> {
     bounds: NameBounds,
-    names: HashMap<Arc<NameKey<A>>, Entry<G, C>>,
+    names: HashMap<Arc<NameKey<A>>, NameEntry<G, C>>,
     /// Those that nobody holds, in the order in which they were left.
     left: BTreeMap<u64, Arc<NameKey<A>>>,
     last_left: u64,
@@ -60,7 +61,7 @@ pub(crate) struct NameTable<A, G, C> {
 }
 
 #[derive(Debug)]
-struct Entry<G, C> {
+struct NameEntry<G, C> {
     cursors: Arc<Mutex<Cursors>>,
     address: Option<G>,
     state: NameState<C>,
@@ -126,14 +127,14 @@ pub(crate) struct Arrived<A, C> {
     pub(crate) taken_from: Option<C>,
 }
 
-impl<A, G, C> NameTable<A, G, C>
+impl<A, G, C> ClientNameTable<A, G, C>
 where
     A: Clone + Eq + Hash,
     G: Copy + Eq + Hash,
 {
     /// An empty one.
     pub(crate) fn new(bounds: NameBounds) -> Self {
-        NameTable {
+        ClientNameTable {
             bounds,
             names: HashMap::new(),
             left: BTreeMap::new(),
@@ -176,15 +177,8 @@ where
         let Some(entry) = self.names.get_mut(&key) else {
             return Arrived { hold: Err(NotHeld::Full), taken_from: None };
         };
-        let is_shared_by_this = matches!(entry.state, NameState::Held(_)) && entry.is_shared_by_takeover(now);
         match entry.state {
             NameState::Shared(_, until) if now < until => {
-                self.counts.not_held_shared += 1;
-                self.set_state(&key, |number| NameState::Shared(number, now + SHARED_FOR));
-                Arrived { hold: Err(NotHeld::Shared), taken_from: None }
-            }
-            NameState::Held(_) if is_shared_by_this => {
-                entry.cursors.lock().drop_all();
                 self.counts.not_held_shared += 1;
                 self.set_state(&key, |number| NameState::Shared(number, now + SHARED_FOR));
                 Arrived { hold: Err(NotHeld::Shared), taken_from: None }
@@ -217,7 +211,7 @@ where
         let mut cursors = Cursors::new(&self.of_all);
         let number = cursors.taken_by(socket, app_now);
         let (key, cursors) = (Arc::new(key), Arc::new(Mutex::new(cursors)));
-        let entry = Entry {
+        let entry = NameEntry {
             cursors: Arc::clone(&cursors),
             address,
             state: NameState::Held(connection),
@@ -260,8 +254,18 @@ where
         true
     }
 
-    /// A connection ends that held a name, unless another one has it by now.
-    pub(crate) fn leave(&mut self, hold: &NameHold<A>, (now, app_now): (Instant, Instant)) {
+    /// A connection that a name was taken over from has shown that it was there. Where that is once too often, nobody has the
+    /// name any more: the one that holds it is served without recovery.
+    pub(crate) fn was_there(&mut self, key: &Arc<NameKey<A>>, now: Instant) {
+        let Some(entry) = self.names.get_mut(key) else { return };
+        if entry.is_shared_by_takeover(now) {
+            entry.cursors.lock().drop_all();
+            self.set_state(key, |number| NameState::Shared(number, now + SHARED_FOR));
+        }
+    }
+
+    /// A connection ends that held a name. Returns whether another one has it by now.
+    pub(crate) fn leave(&mut self, hold: &NameHold<A>, (now, app_now): (Instant, Instant)) -> bool {
         let is_current =
             self.names.get(&hold.key).is_some_and(|entry| Arc::ptr_eq(&entry.cursors, &hold.cursors));
         let kept = hold.cursors.lock().left_by(hold.number, app_now);
@@ -272,6 +276,7 @@ where
             Some(false) if is_current => self.forget(&hold.key),
             _ => {}
         }
+        kept.is_none()
     }
 
     /// The client of a name is signed in.
@@ -382,7 +387,7 @@ where
     }
 
     fn forget(&mut self, key: &Arc<NameKey<A>>) {
-        let Some(Entry { cursors, address, state, .. }) = self.names.remove(key) else { return };
+        let Some(NameEntry { cursors, address, state, .. }) = self.names.remove(key) else { return };
         let number = match state {
             NameState::Held(_) => None,
             NameState::Left(number, _) => Some(number),
@@ -420,8 +425,8 @@ where
     }
 }
 
-impl<G, C> Entry<G, C> {
-    /// Somebody comes with a name that is held: whether that is once too often.
+impl<G, C> NameEntry<G, C> {
+    /// It was taken over from somebody who was there. Whether that is once too often.
     fn is_shared_by_takeover(&mut self, now: Instant) -> bool {
         self.takeovers.retain(|at| now.saturating_duration_since(*at) < SHARED_FOR);
         self.takeovers.push(now);

@@ -217,7 +217,7 @@ async fn answer(
     match segments.as_slice() {
         ["health"] => check_reading(request).map(|()| state_response(context.readiness.check_life(), "ok\n")),
         ["ready"] => readiness(context, request),
-        ["app", key] | ["app", key, ""] => {
+        ["app", key] | ["app", key, ""] | ["r", _, "app", key] | ["r", _, "app", key, ""] => {
             let is_known = names_an_app(context, request, key);
             Err(ApiError::UpgradeRequired { is_known })
         }

@@ -10,10 +10,12 @@ use crate::auth::request::Query;
 use crate::connection::Probe;
 use crate::http::{Arrival, is_close_of_a_stranger};
 use crate::hub::{
-    self, AddressFull, AddressPlace, Admission, AppState, Hub, NotAdmitted, Shutdown, ShutdownGuard, Worker,
+    self, AddressFull, AddressPlace, Admission, AppState, Hub, NamedCaller, NotAdmitted, Shutdown,
+    ShutdownGuard, Worker,
 };
 use crate::net::peer_field;
 use crate::protocol::{CloseCode, CloseStatus, Negotiated, ProtocolVersion, VersionError};
+use crate::recovery::GivenName;
 
 use super::client_info::{ClientInfo, ClientLogFields};
 
@@ -22,6 +24,8 @@ use super::client_info::{ClientInfo, ClientLogFields};
 pub(super) struct ConnectRequest<'r> {
     /// The key of the app that it wants, or what is wrong with the path that should name one.
     pub(super) key: Result<Cow<'r, str>, String>,
+    /// What it calls itself.
+    pub(super) name: GivenName,
     /// Its parameters.
     pub(super) query: &'r Query,
     /// How it came.
@@ -54,6 +58,8 @@ pub(super) struct AdmittedConnection {
     pub(super) client_info: ClientInfo,
     /// It would try to decrypt whatever it hears on an encrypted channel.
     pub(super) decrypts_everything: bool,
+    /// What it calls itself, if it came with a name.
+    pub(super) named: Option<Box<NamedCaller>>,
 }
 
 /// Why a connection is refused.
@@ -70,7 +76,7 @@ pub(super) fn admit(
     worker: &Worker,
     connect_request: &ConnectRequest<'_>,
 ) -> Result<AdmittedConnection, ConnectionRefusal> {
-    let ConnectRequest { key, query, arrival } = connect_request;
+    let ConnectRequest { key, query, arrival, .. } = connect_request;
     let key = key.as_deref().ok();
     check_refusals(worker, arrival)?;
     let admitted = check(worker, connect_request);
@@ -118,7 +124,7 @@ fn check(
     worker: &Worker,
     connect_request: &ConnectRequest<'_>,
 ) -> Result<AdmittedConnection, ConnectionRefusal> {
-    let ConnectRequest { key, query, arrival } = connect_request;
+    let ConnectRequest { key, name, query, arrival } = connect_request;
     let hub = worker.hub();
     let agreed = ProtocolVersion::negotiate(
         query.get("protocol"),
@@ -144,7 +150,10 @@ fn check(
     let Reservation { admission, shutdown_guard, place } = reservation;
     let decrypts_everything = query.get("client") == Some(DECRYPTS_EVERYTHING);
     let client_info = ClientInfo::new(arrival, query).holding(place);
-    Ok(AdmittedConnection { app, agreed, admission, shutdown_guard, client_info, decrypts_everything })
+    let named = name.is_given().then(|| {
+        Box::new(NamedCaller { key: key.as_ref().into(), name: name.clone(), address: arrival.counted_as })
+    });
+    Ok(AdmittedConnection { app, agreed, admission, shutdown_guard, client_info, decrypts_everything, named })
 }
 
 /// What every connection of an app has to pass, whatever carries it, before it has its place. `authorized`: it has shown
@@ -185,18 +194,34 @@ pub(crate) fn reserve(
     Ok(Reservation { admission, shutdown_guard, place })
 }
 
-/// The key in `{prefix}/app/{key}`: one segment, decoded.
-///
-/// # Errors
-/// With a sentence, if the path is another.
-pub(super) fn key_in_path(path: &str, prefix: &str) -> Result<Cow<'static, str>, String> {
-    let key = path.strip_prefix(prefix).and_then(|path| path.strip_prefix("/app/"));
-    let key = key.map(|key| key.strip_suffix('/').unwrap_or(key));
-    match key.filter(|key| !key.is_empty() && !key.contains('/')) {
-        Some(key) => {
-            Ok(Cow::Owned(percent_encoding::percent_decode_str(key).decode_utf8_lossy().into_owned()))
-        }
-        None => Err(format!("Path not found: expected {prefix}/app/{{key}}, got {path}")),
+/// What the path of a connection names.
+#[derive(Debug)]
+pub(super) struct ConnectionPath {
+    /// The key of the app, or why it has none.
+    pub(super) key: Result<Cow<'static, str>, String>,
+    /// What the client calls itself.
+    pub(super) name: GivenName,
+}
+
+impl ConnectionPath {
+    /// Reads `{prefix}/app/{key}` or `{prefix}/r/{name}/app/{key}`: the key is one segment, decoded.
+    pub(super) fn read(path: &str, prefix: &str) -> Self {
+        let (name, below) = match path.strip_prefix(prefix).map(GivenName::take_off) {
+            Some((name, below)) => (name, Some(below)),
+            None => (GivenName::None, None),
+        };
+        let key = below.and_then(|path| path.strip_prefix("/app/"));
+        let key = key.map(|key| key.strip_suffix('/').unwrap_or(key));
+        let key = match key.filter(|key| !key.is_empty() && !key.contains('/')) {
+            Some(key) => {
+                Ok(Cow::Owned(percent_encoding::percent_decode_str(key).decode_utf8_lossy().into_owned()))
+            }
+            None => {
+                let named = if name.is_given() { "/r/{name}" } else { "" };
+                Err(format!("Path not found: expected {prefix}{named}/app/{{key}}, got {path}"))
+            }
+        };
+        ConnectionPath { key, name }
     }
 }
 

@@ -72,6 +72,7 @@ impl Conversation {
             shutdown_guard,
             client_info,
             decrypts_everything,
+            named,
         } = admitted;
         let Admission { socket_id, authorize_within } = admission;
         let config = Arc::clone(worker.hub().connection_config_of(&app));
@@ -89,6 +90,9 @@ impl Conversation {
             client.decrypts_all();
         }
         let shared: Rc<Client> = client.clone();
+        if let Some(named) = named {
+            worker.name(&shared, *named);
+        }
         worker.open(&shared);
         let conversation = Conversation {
             worker,
@@ -107,7 +111,8 @@ impl Conversation {
     /// Sends the greeting; the very first release names a channel in its URL that it wants right away.
     pub(super) fn greet(&mut self, parameterless: bool, channel: Option<&str>) {
         let binary = self.client.form().is_binary();
-        let greeting: Vec<Frame> = self.connection.greeting(parameterless, binary).collect();
+        let greeting: Vec<Frame> =
+            self.connection.greeting(parameterless, binary, self.client.named().is_some()).collect();
         greeting.into_iter().for_each(|frame| self.send(frame));
         if let Some(channel) = channel.filter(|_| parameterless)
             && let Some(action) = self.connection.subscribe_at_connect(channel)
@@ -185,6 +190,13 @@ impl Conversation {
         let listens = |channel: Option<&str>, event: &str| app.is_listened_to(channel, event);
         if let Some(action) = self.connection.receive_binary(message, now, &listens) {
             self.carry_out(action);
+        }
+    }
+
+    /// The client has returned what a ping carried, or something else.
+    pub(super) fn echoed(&self, payload: &[u8]) {
+        if let Some(named) = self.client.named() {
+            named.echoed(payload);
         }
     }
 
@@ -271,6 +283,8 @@ impl Conversation {
         if answers {
             self.disconnect(Ending::Left(answer.close_code()));
             self.send_final_frames([answer]);
+        } else if let Some(named) = self.client.named() {
+            self.worker.hub().close_answered(named);
         }
         answers
     }
@@ -439,6 +453,7 @@ impl Conversation {
         let ClientLogFields { peer, proxy, origin, client, version } = self.client_info.log_fields();
         debug!(app, %socket_id, ?ending, peer, proxy, origin, client, version, "disconnected");
         std::mem::take(&mut self.due).put_off();
+        self.worker.leave_name(&self.client, self.connection.last_heard());
         self.worker.disconnect(&self.client, self.connection.disconnect(ending), Some(&self.shutdown_guard));
     }
 }

@@ -35,7 +35,7 @@ impl From<FrameEvent<'_>> for Heard {
             FrameEvent::Text(text) => Heard::Text(text.to_owned()),
             FrameEvent::Binary(bytes) => Heard::Binary(bytes.to_vec()),
             FrameEvent::Ping(bytes) => Heard::Ping(bytes.to_vec()),
-            FrameEvent::Pong => Heard::Pong,
+            FrameEvent::Pong(_) => Heard::Pong,
             FrameEvent::Close(code) => Heard::Close(code),
         }
     }

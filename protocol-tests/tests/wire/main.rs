@@ -69,6 +69,8 @@ mod presence_limits;
 mod proxy_protocol;
 mod quotas;
 mod readiness;
+mod recovery;
+mod recovery_names;
 mod refusals;
 mod relay;
 mod reload;

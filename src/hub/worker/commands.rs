@@ -47,7 +47,12 @@ impl Worker {
         match command {
             WorkerCommand::Broadcast { app, ref channel, ref message, except, version } => {
                 let more = self.walk((app, channel), begun, room, |subscribers, dirty| {
-                    self.deliver_to(subscribers, message, except, version, dirty)
+                    let followed = version.map(|version| (subscribers.clone(), version));
+                    let told = self.deliver_to(subscribers, message, except, version, dirty);
+                    if let Some((subscribers, version)) = followed {
+                        self.follow(subscribers, except, version);
+                    }
+                    told
                 });
                 return more.then_some(command);
             }

@@ -42,7 +42,14 @@ impl Worker {
         let _step = app.begin_step();
         let counted = *authorizes && self.count(client).map_err(|_| NotJoined::AppFull)?;
         let by_user = client.version().presence_by_user();
-        let asked = wanted.as_deref().unwrap_or(&Wanted::Nothing);
+        let named = client.named();
+        let member_id = member.as_ref().map(|member| &member.user_id);
+        let missed = named.map(|named| named.wanted(&self.hub, app, channel, member_id.map(|id| &**id)));
+        let asked = match &missed {
+            // What it asks for is for those who were not here.
+            Some(missed @ Wanted::Since { .. }) => missed,
+            _ => wanted.as_deref().or(missed.as_ref()).unwrap_or(&Wanted::Nothing),
+        };
         let room = client.replay_room(self.hub.recovery().replay_bytes);
         let settled = self.subscription(client, channel).begin(member.as_ref(), by_user, (asked, room));
         let Welcome { version, roster, remembered, replay } = settled.map_err(|refused| {
@@ -51,10 +58,16 @@ impl Worker {
             }
             NotJoined::Refused(refused)
         })?;
+        let track = match (named, &replay) {
+            (Some(named), Some(Replay { complete, .. })) => {
+                named.joined(&self.hub, channel, member_id, (version, *complete))
+            }
+            _ => None,
+        };
         self.channels.borrow_mut().of_or_new(app.index(), app.cells_of(self.index)).insert(
             channel,
             Rc::clone(client),
-            version,
+            (version, track.clone()),
         );
         if roster.is_some() || client.version().confirms_every_subscription() {
             self.send(client, server_message::subscription_succeeded(channel, roster.as_deref()));
@@ -71,6 +84,9 @@ impl Worker {
                 self.queue(client, place.positioned(&self.position(version)), &self.dirty.prompt);
             }
             None => {}
+        }
+        if let Some(track) = &track {
+            self.follow_one(client, track, version, true);
         }
         Ok(())
     }

@@ -9,6 +9,9 @@ use super::Worker;
 impl Worker {
     /// Ends a connection's subscription, or cancels its join that waits; tells the others if a member left.
     pub fn leave(&self, client: &Client, channel: &ChannelName) {
+        if let Some(named) = client.named() {
+            named.unsubscribed(channel);
+        }
         let app = client.app();
         let bus = self.hub.bus();
         if bus.as_ref().is_some_and(|bus| self.cancel_join(bus, client, channel)) {

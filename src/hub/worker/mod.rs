@@ -11,6 +11,7 @@ mod end;
 mod inject;
 mod join;
 mod leave;
+mod pings;
 mod run;
 mod send;
 mod sign_in;
@@ -45,6 +46,7 @@ use super::wheel::Wheel;
 use super::{AppIndex, Hub, ShutdownGuard};
 
 use dirty::Dirty;
+use pings::Pings;
 use survey::Surveys;
 use waiting::WaitingJoins;
 
@@ -85,6 +87,7 @@ pub struct Worker {
     surveys: RefCell<Surveys>,
     /// Joins that the engine has not confirmed, where there are other nodes.
     waiting_joins: WaitingJoins,
+    pings: Pings,
     counters: Arc<WorkerCounters>,
 }
 
@@ -132,6 +135,7 @@ impl Worker {
             ending: RefCell::default(),
             surveys: RefCell::default(),
             waiting_joins: WaitingJoins::default(),
+            pings: Pings::new(Instant::now()),
             counters: Arc::clone(&hub.counters.workers()[usize::from(index)]),
             hub,
         }

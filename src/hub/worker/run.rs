@@ -51,8 +51,10 @@ impl Worker {
         }
         // Each of them does what it can in this turn.
         let surveyed = self.go_on_with_survey();
-        let all_done =
-            [all_read, self.see_off(), self.tell_rounds(), self.clean_up(), self.flush(), surveyed];
+        let ended = self.see_off();
+        // Behind what they were sent in this turn.
+        let pinged = self.send_pings(context);
+        let all_done = [all_read, ended, self.tell_rounds(), self.clean_up(), pinged, self.flush(), surveyed];
         if all_done.contains(&false) {
             come_again(context);
         }

@@ -40,6 +40,9 @@ impl Worker {
             }
         };
         let watched = app.users.sign_in(user_id, address, watchlist, tell);
+        if let Some(named) = client.named() {
+            self.hub.signed_in_with_name(named, user_id);
+        }
         self.hub.announce(app, &Notice::SignedIn { socket_id: client.socket_id(), user_id });
         self.send(client, answer);
         if !watchlist.is_empty() {

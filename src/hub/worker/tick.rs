@@ -32,8 +32,8 @@ impl Worker {
 
     /// Goes on with what a tick has begun. Returns whether that was all.
     pub(super) fn clean_up(&self) -> bool {
-        let all_expired =
-            !self.expiring.get() || [self.hub.expire_caches(), self.hub.expire_histories()] == [true; 2];
+        let all_expired = !self.expiring.get()
+            || [self.hub.expire_caches(), self.hub.expire_histories(), self.hub.names.expire()] == [true; 3];
         self.expiring.set(!all_expired);
         let all_told = self.counts.tell(&self.hub);
         let clients = self.clients.borrow();

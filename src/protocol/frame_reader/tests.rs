@@ -32,7 +32,7 @@ fn read(limit: usize, input: &[u8], step: usize) -> Result<Vec<String>, FrameErr
                 FrameEvent::Text(text) => format!("text {text}"),
                 FrameEvent::Binary(bytes) => format!("binary {}", String::from_utf8_lossy(bytes)),
                 FrameEvent::Ping(payload) => format!("ping {}", String::from_utf8_lossy(payload)),
-                FrameEvent::Pong => "pong".into(),
+                FrameEvent::Pong(_) => "pong".into(),
                 FrameEvent::Close(code) => format!("close {code:?}"),
             });
             true

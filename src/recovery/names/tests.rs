@@ -9,14 +9,14 @@ type Hold = NameHold<u8>;
 
 /// A table, and connections that are numbered.
 struct Subject {
-    table: NameTable<u8, u8, u32>,
+    table: ClientNameTable<u8, u8, u32>,
     start: Instant,
     last: u32,
 }
 
 impl Subject {
     fn new() -> Self {
-        Subject { table: NameTable::new(BOUNDS), start: Instant::now(), last: 0 }
+        Subject { table: ClientNameTable::new(BOUNDS), start: Instant::now(), last: 0 }
     }
 
     fn at(&self, seconds: u64) -> (Instant, Instant) {
@@ -135,14 +135,20 @@ fn a_name_that_keeps_being_taken_over_is_shared_until_nobody_has_come_with_it_fo
     let mut subject = Subject::new();
     let first = subject.hold(1, 1, 0);
     receive(&first);
-    let second = subject.arrive(1, 1, 1);
-    let third = subject.arrive(1, 1, 2);
-    assert_eq!((second.taken_from, third.taken_from), (Some(1), Some(2)));
-    receive(third.hold.as_ref().unwrap());
-    let fourth = subject.arrive(1, 1, 3);
-    assert_eq!((fourth.hold.unwrap_err(), fourth.taken_from), (NotHeld::Shared, None), "both are served");
+    let mut last = first;
+    for n in 1..=3 {
+        let next = subject.arrive(1, 1, n);
+        assert_eq!(next.taken_from, Some(n as u32));
+        assert_eq!(subject.wanted(next.hold.as_ref().unwrap(), n), Some(ChannelVersion::new(7)));
+        subject.leave(&last, n);
+        let (now, key) = (subject.at(n).0, Arc::clone(&last.key));
+        subject.table.was_there(&key, now);
+        last = next.hold.unwrap();
+    }
     assert_eq!(subject.states(), (0, 0, 1));
-    subject.leave(&third.hold.unwrap(), 4);
+    let other = subject.arrive(1, 1, 3);
+    assert_eq!((other.hold.unwrap_err(), other.taken_from), (NotHeld::Shared, None), "both are served");
+    subject.leave(&last, 4);
     assert_eq!(subject.states(), (0, 0, 1));
     assert_eq!(subject.arrive(1, 1, 62).hold.unwrap_err(), NotHeld::Shared);
     assert_eq!(subject.arrive(1, 1, 121).hold.unwrap_err(), NotHeld::Shared, "it was not quiet");
@@ -153,17 +159,26 @@ fn a_name_that_keeps_being_taken_over_is_shared_until_nobody_has_come_with_it_fo
 }
 
 #[test]
-fn takeovers_with_time_between_them_do_not_make_a_name_shared() {
+fn takeovers_with_time_between_them_and_those_of_dead_lines_do_not_make_a_name_shared() {
     let mut subject = Subject::new();
     for n in 0..20 {
-        assert!(subject.arrive(1, 1, n * 31).hold.is_ok());
+        let key = subject.hold(1, 1, n * 31).key;
+        let now = subject.at(n * 31).0;
+        subject.table.was_there(&key, now);
+    }
+    for n in 0..20 {
+        assert!(subject.arrive(2, 1, n).hold.is_ok());
     }
 }
 
 #[test]
 fn a_shared_name_is_forgotten_when_it_has_been_quiet() {
     let mut subject = Subject::new();
-    (0..4).for_each(|n| drop(subject.arrive(1, 1, n)));
+    let key = subject.hold(1, 1, 0).key;
+    (1..4).for_each(|n| {
+        let now = subject.at(n).0;
+        subject.table.was_there(&key, now);
+    });
     assert_eq!(subject.states(), (0, 0, 1));
     assert!(subject.table.expire(subject.at(62).0, 10));
     assert_eq!(subject.states(), (0, 0, 1));

@@ -7,6 +7,7 @@ use super::introduction::IntroducedPath;
 use super::message_body;
 use super::response_format::{ResponseFormat, is_callback};
 use super::send_order::SendOrder;
+use crate::recovery::GivenName;
 
 /// The messages of a body: SockJS's, a form's, and a frame's of a WebSocket.
 pub fn messages(body: &[u8]) -> [Option<Vec<String>>; 3] {
@@ -25,7 +26,7 @@ pub fn is_served(path: &str) -> (bool, bool) {
 
 /// The key that a client's introduction names.
 pub fn key_of(introduction: &str) -> Option<String> {
-    IntroducedPath::read(introduction, "/prefix").key.ok().map(|key| key.into_owned())
+    IntroducedPath::read(introduction, "/prefix", GivenName::None).named.key.ok().map(|key| key.into_owned())
 }
 
 /// A frame within a script that calls the function `callback`, and within a page that does; none if that is no name.

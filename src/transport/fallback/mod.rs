@@ -35,6 +35,7 @@ use std::sync::Arc;
 
 use crate::http::{BodyBounds, ListenerSettings};
 use crate::hub::Worker;
+use crate::recovery::GivenName;
 
 /// The HTTP transports as one worker serves them.
 #[derive(Debug)]
@@ -63,9 +64,12 @@ impl Fallback {
 
     /// Whether requests at this path are for [`handle`].
     pub(crate) fn serves(&self, path: &str) -> bool {
-        let below =
-            |base: &str| path.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        self.config.enabled && (below(&self.base) || self.statistics_path(path).is_some())
+        self.config.enabled && (self.below(path).is_some() || self.statistics_path(path).is_some())
+    }
+
+    /// What follows the base path, and what the client calls itself.
+    fn below<'p>(&self, path: &'p str) -> Option<(GivenName, &'p str)> {
+        below(path, &self.base, &self.settings.path_prefix)
     }
 
     fn statistics_path<'p>(&self, path: &'p str) -> Option<&'p str> {
@@ -82,10 +86,57 @@ pub(super) enum SockJsFraming {
     Raw,
 }
 
-/// The framing of the WebSocket at this path, if one of SockJS's is there.
-pub(super) fn websocket_at(path: &str, base: &str) -> Option<SockJsFraming> {
-    match endpoint::FallbackEndpoint::at(path.strip_prefix(base)?) {
-        Some(endpoint::FallbackEndpoint::WebSocket(framing)) => Some(framing),
+/// The framing of the WebSocket at this path, if one of SockJS's is there, and what the client calls itself.
+pub(super) fn websocket_at(path: &str, base: &str, prefix: &str) -> Option<(SockJsFraming, GivenName)> {
+    let (name, below) = below(path, base, prefix)?;
+    match endpoint::FallbackEndpoint::at(below) {
+        Some(endpoint::FallbackEndpoint::WebSocket(framing)) => Some((framing, name)),
         _ => None,
+    }
+}
+
+/// What follows the base path of the fallbacks. Clients that have a name take `{prefix}/r/{name}` for it, where
+/// WebSockets are as well.
+fn below<'p>(path: &'p str, base: &str, prefix: &str) -> Option<(GivenName, &'p str)> {
+    if let Some(rest) = path.strip_prefix(base)
+        && (rest.is_empty() || rest.starts_with('/'))
+    {
+        return Some((GivenName::None, rest));
+    }
+    let (name, rest) = GivenName::take_off(path.strip_prefix(prefix)?);
+    let is_of_websockets = |key: &str| !key.trim_end_matches('/').contains('/');
+    if !name.is_given() || rest.strip_prefix("/app/").is_some_and(is_of_websockets) {
+        return None;
+    }
+    Some((name, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recovery::ClientName;
+
+    #[test]
+    fn a_name_in_the_path_stands_for_the_base_path() {
+        const NAME: &str = "7f1b6ea4-8a9e-4e53-8f59-1d7a3e0b9c11";
+        let fit = || GivenName::Fit(ClientName::parse(NAME).unwrap());
+        for prefix in ["", "/x"] {
+            let base = format!("{prefix}/pusher");
+            let at = |path: &str| {
+                let path = format!("{prefix}{path}");
+                below(&path, &base, prefix).map(|(name, rest)| (name, rest.to_owned()))
+            };
+            for rest in ["", "/", "/info", "/app/key/1/abc/xhr_streaming", "/000/abc/xhr", "/websocket"] {
+                assert_eq!(at(&format!("/pusher{rest}")), Some((GivenName::None, rest.to_owned())));
+                assert_eq!(at(&format!("/r/{NAME}{rest}")), Some((fit(), rest.to_owned())));
+                assert_eq!(at(&format!("/r/tab{rest}")), Some((GivenName::Unfit, rest.to_owned())));
+            }
+            for other in
+                ["/pushers", "/app/key", "/r", "/r/", &format!("/r/{NAME}/app/key"), "/r/tab/app/key/"]
+            {
+                assert_eq!(at(other), None, "{other}");
+            }
+        }
+        assert_eq!(below("/r/tab/info", "/x/pusher", "/x"), None, "it is not below the prefix");
     }
 }

@@ -25,6 +25,7 @@ use crate::http::{ApiError, body, close_if_stopping};
 use crate::hub::RefusedTooOften;
 use crate::net::{ConnectionPeers, peer_field};
 use crate::protocol::{CloseCode, Frame};
+use crate::transport::admission::ConnectionPath;
 use crate::transport::client_info::{ClientInfo, ClientLogFields};
 
 /// Answers any request at a path that [`Fallback::serves`].
@@ -70,8 +71,8 @@ async fn answer(
     shutdown_guard: bool,
 ) -> Result<HttpResponse, FallbackError> {
     let path = request.path();
-    let endpoint = match path.strip_prefix(fallback.base.as_str()) {
-        Some(below) => FallbackEndpoint::at(below),
+    let endpoint = match fallback.below(path) {
+        Some((_, below)) => FallbackEndpoint::at(below),
         None => fallback.statistics_path(path).and_then(FallbackEndpoint::of_statistics),
     };
     if let Err(too_often) = check_refusals(fallback, request, endpoint.as_ref()) {
@@ -273,11 +274,13 @@ fn begin(
     requests: mpsc::Receiver<SessionRequest>,
 ) {
     let arrival = arrival(fallback, request);
+    let given = fallback.below(request.path()).map(|(given, _)| given).unwrap_or_default();
     let session = match name {
         SessionName::Native { key, .. } => {
-            FallbackSession::native(fallback, name.clone(), requests, key, query, &arrival)
+            let path = ConnectionPath { key: Ok(key.clone().into()), name: given };
+            FallbackSession::native(fallback, name.clone(), requests, path, query, &arrival)
         }
-        SessionName::SockJs(_) => FallbackSession::sockjs(fallback, name.clone(), requests, arrival),
+        SessionName::SockJs(_) => FallbackSession::sockjs(fallback, name.clone(), requests, (arrival, given)),
     };
     actix_web::rt::spawn(session);
 }

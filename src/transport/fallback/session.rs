@@ -28,7 +28,8 @@ use crate::http::Arrival;
 use crate::hub::{Busy, Queued, Turn, come_again};
 use crate::net::peer_field;
 use crate::protocol::{CloseCode, Frame, ProtocolVersion};
-use crate::transport::admission::{self, ConnectRequest, ConnectionRefusal};
+use crate::recovery::GivenName;
+use crate::transport::admission::{self, ConnectRequest, ConnectionPath, ConnectionRefusal};
 use crate::transport::conversation::{Begun, CLOSE_GRACE, Conversation};
 
 /// SockJS's answer to a second response while a first one is attached.
@@ -56,13 +57,14 @@ impl FallbackSession {
         fallback: &Rc<Fallback>,
         name: SessionName,
         requests: mpsc::Receiver<SessionRequest>,
-        key: &str,
+        path: ConnectionPath,
         query: &Query,
         arrival: &Arrival,
     ) -> Self {
         let mut session =
             FallbackSession::new(fallback, name, requests, opening_frame(&fallback.config.hostname));
-        let connect_request = ConnectRequest { key: Ok(key.into()), query, arrival };
+        let ConnectionPath { key, name: given } = path;
+        let connect_request = ConnectRequest { key, name: given, query, arrival };
         // The client answers a heartbeat of a stream, and polls again after one.
         session.admit(&connect_request, |_| Probe::ControlFrame);
         session
@@ -73,11 +75,11 @@ impl FallbackSession {
         fallback: &Rc<Fallback>,
         name: SessionName,
         requests: mpsc::Receiver<SessionRequest>,
-        arrival: Arrival,
+        (arrival, given): (Arrival, GivenName),
     ) -> Self {
         let mut session = FallbackSession::new(fallback, name, requests, "o".to_owned());
         let until = Instant::now() + fallback.config.introduction_timeout;
-        session.stage = SessionStage::AwaitingIntroduction { until, arrival };
+        session.stage = SessionStage::AwaitingIntroduction { until, arrival, given };
         session
     }
 
@@ -223,9 +225,9 @@ impl FallbackSession {
 
     fn receive(&mut self, message: &str) {
         match &mut self.stage {
-            SessionStage::AwaitingIntroduction { arrival, .. } => {
-                let arrival = std::mem::take(arrival);
-                self.read_introduction(message, &arrival);
+            SessionStage::AwaitingIntroduction { arrival, given, .. } => {
+                let (arrival, given) = (std::mem::take(arrival), std::mem::take(given));
+                self.read_introduction(message, &arrival, given);
             }
             SessionStage::Connected(connected) => {
                 connected.conversation.count_received(message.len());
@@ -236,9 +238,10 @@ impl FallbackSession {
     }
 
     /// The first message of SockJS, which names the path that a WebSocket would have been opened at.
-    fn read_introduction(&mut self, message: &str, arrival: &Arrival) {
-        let path = IntroducedPath::read(message, &self.fallback.settings.path_prefix);
-        let connect_request = ConnectRequest { key: path.key, query: &path.query, arrival };
+    fn read_introduction(&mut self, message: &str, arrival: &Arrival, given: GivenName) {
+        let path = IntroducedPath::read(message, &self.fallback.settings.path_prefix, given);
+        let ConnectionPath { key, name } = path.named;
+        let connect_request = ConnectRequest { key, name, query: &path.query, arrival };
         self.admit(&connect_request, |version| {
             if version.understands_ping_event() { Probe::Event } else { Probe::Impossible }
         });
@@ -274,7 +277,7 @@ impl FallbackSession {
     /// A deadline has come.
     fn on_deadline(&mut self, now: Instant) {
         match &self.stage {
-            SessionStage::AwaitingIntroduction { until, arrival } if now >= *until => {
+            SessionStage::AwaitingIntroduction { until, arrival, .. } if now >= *until => {
                 let code = CloseCode::Unauthorized;
                 let reason =
                     "No app was named in time, expected {\"path\":\"/app/KEY?protocol=7\"}".to_owned();

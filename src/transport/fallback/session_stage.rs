@@ -8,12 +8,13 @@ use super::response_writer::ResponseWriter;
 use crate::http::Arrival;
 use crate::hub::Client;
 use crate::protocol::CloseCode;
+use crate::recovery::GivenName;
 use crate::transport::conversation::Conversation;
 
 /// The stage of a session.
 pub(super) enum SessionStage {
     /// SockJS: the client has not named its app yet.
-    AwaitingIntroduction { until: Instant, arrival: Arrival },
+    AwaitingIntroduction { until: Instant, arrival: Arrival, given: GivenName },
     /// It has been admitted.
     Connected(Box<ConnectedSession>),
     /// The final frames are written, or would be if a response were attached. The close frame is repeated to each

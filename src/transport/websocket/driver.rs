@@ -148,8 +148,9 @@ impl<S: Stream> Driver<S> {
                 FrameEvent::Ping(payload) if conversation.phase() == Phase::Open => {
                     conversation.send(Frame::pong(payload));
                 }
+                FrameEvent::Pong(payload) if !payload.is_empty() => conversation.echoed(payload),
                 // Our close frame is on its way.
-                FrameEvent::Ping(_) | FrameEvent::Pong => {}
+                FrameEvent::Ping(_) | FrameEvent::Pong(_) => {}
             }
             match conversation.phase() {
                 Phase::Closed => AfterEvent::Stop,

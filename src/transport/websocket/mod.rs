@@ -59,6 +59,10 @@ impl<S: Stream> Transport for WebSocket<S> {
         }
     }
 
+    fn can_ping(&self) -> bool {
+        true
+    }
+
     fn reset(&self) {
         self.stream.borrow().reset_on_drop();
     }

@@ -21,7 +21,8 @@ use crate::net::guard::UpgradeSlot;
 use crate::net::{Stream, peer_field};
 use crate::protocol::frame_reader::{FrameEvent, FrameReader};
 use crate::protocol::{CloseCode, Form, Frame, Negotiated, ProtocolVersion};
-use crate::transport::admission::{self, ConnectRequest, ConnectionRefusal};
+use crate::recovery::GivenName;
+use crate::transport::admission::{self, ConnectRequest, ConnectionPath, ConnectionRefusal};
 use crate::transport::conversation::Conversation;
 use crate::transport::fallback::{IntroducedPath, SockJsFraming, messages_of_frame};
 
@@ -42,7 +43,7 @@ struct EarlyInput {
 pub(super) async fn connect<S: Stream>(
     worker: Rc<Worker>,
     listener: Rc<WebSocketListener>,
-    framing: SockJsFraming,
+    (framing, name): (SockJsFraming, GivenName),
     arrival: Arrival,
     (mut stream, slot): (S, UpgradeSlot),
     early: BytesMut,
@@ -55,8 +56,9 @@ pub(super) async fn connect<S: Stream>(
         Ok(Some(input)) => {
             let mut messages = input.messages.into_iter();
             let first = messages.next().unwrap_or_default();
-            let path = IntroducedPath::read(&first, &listener.settings.path_prefix);
-            let connect_request = ConnectRequest { key: path.key, query: &path.query, arrival: &arrival };
+            let path = IntroducedPath::read(&first, &listener.settings.path_prefix, name);
+            let ConnectionPath { key, name } = path.named;
+            let connect_request = ConnectRequest { key, name, query: &path.query, arrival: &arrival };
             match admission::admit(&worker, &connect_request) {
                 Ok(admitted) => {
                     drop(slot);
@@ -177,7 +179,7 @@ impl EarlyInput {
             },
             FrameEvent::Ping(payload) => self.pongs.push(Frame::pong(payload)),
             // Its reader refuses binary messages.
-            FrameEvent::Pong | FrameEvent::Binary(_) => {}
+            FrameEvent::Pong(_) | FrameEvent::Binary(_) => {}
             FrameEvent::Close(code) => self.closed = Some(Frame::close_echo(code)),
         }
         !self.broken

@@ -33,7 +33,9 @@ use super::{extension, sockjs};
 use crate::http::{Arrival, is_close_of_a_stranger};
 use crate::net::guard::{GuardedStream, UpgradeSlot, UpgradeTask};
 use crate::net::{ConnectionPeers, Stream, peer_field};
-use crate::transport::admission::{self, AdmittedConnection, ConnectRequest, ConnectionRefusal};
+use crate::transport::admission::{
+    self, AdmittedConnection, ConnectRequest, ConnectionPath, ConnectionRefusal,
+};
 use crate::transport::conversation::Conversation;
 use crate::transport::fallback;
 
@@ -97,21 +99,24 @@ pub(crate) async fn upgrade<S: Stream>(
         open_pipe(&worker, &listener.pipes, &handshake, (stream, slot, upgrade_task), early);
         return Ok(());
     }
-    let sockjs = listener.sockjs.as_deref().and_then(|base| fallback::websocket_at(request.path(), base));
+    let path_prefix = listener.settings.path_prefix.as_str();
+    let at = |base: &str| fallback::websocket_at(request.path(), base, path_prefix);
+    let sockjs = listener.sockjs.as_deref().and_then(at);
     let may_compress = worker.hub().connection_config().compression && sockjs.is_none();
     let compression = may_compress.then(|| compression(&request)).flatten();
     stream.write_all(switching_protocols(&request, compression).as_bytes()).await?;
-    if let Some(framing) = sockjs {
+    if let Some((framing, name)) = sockjs {
         match admission::check_refusals(&worker, &arrival) {
             Ok(()) => {
-                upgrade_task.set(sockjs::connect(worker, listener, framing, arrival, (stream, slot), early));
+                let named = (framing, name);
+                upgrade_task.set(sockjs::connect(worker, listener, named, arrival, (stream, slot), early));
             }
             Err(refused) => upgrade_task.set(sockjs::refuse(stream, slot, framing, refused)),
         }
         return Ok(());
     }
-    let key = admission::key_in_path(request.path(), &listener.settings.path_prefix);
-    let connect_request = ConnectRequest { key, query: &query, arrival: &arrival };
+    let ConnectionPath { key, name } = ConnectionPath::read(request.path(), path_prefix);
+    let connect_request = ConnectRequest { key, name, query: &query, arrival: &arrival };
     match admission::admit(&worker, &connect_request) {
         Ok(admitted) => {
             let form = Form::of(compression.is_some(), query.get("binary") == Some("1"));

@@ -1,0 +1,300 @@
+//! A connection whose client has given itself a name: what it is sent of channels with a history, what it says to have
+//! received, and how that is found again by the client's next connection.
+//!
+//! Also one that cannot be found again is told of each such channel that it may have missed something: its name is none that
+//! is kept, several clients come with it, or there is no room.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use tracing::debug;
+
+use crate::channel::{ChannelVersion, HistoryPosition, Wanted};
+use crate::protocol::{ChannelName, CloseCode, SocketId};
+use crate::recovery::{
+    Arrived, ClientName, ClientNameTable, CursorBytes, Echoes, GivenName, NameBounds, NameCounts, NameHold,
+    NameKey, Payload, ReceivedUpTo, RecoveryConfig, Track,
+};
+
+use super::users::Address;
+use super::{AddressGroup, AppIndex, AppState, Hub};
+
+/// Names that are forgotten per turn because their time is over.
+const NAMES_PER_TURN: usize = 256;
+
+/// What a connection is told whose name another one has taken over.
+const TAKEN_OVER: &str = "Taken over: another connection came with the name of this one";
+
+/// The names of a node's clients.
+#[derive(Debug)]
+pub(super) struct ClientNames {
+    table: Mutex<ClientNameTable<AppIndex, AddressGroup, Holder>>,
+    cursors: Arc<CursorBytes>,
+    /// Pings behind events, since the start.
+    pings: AtomicU64,
+}
+
+/// A connection that holds a name, and whether its peer answers a close frame.
+type Holder = (Address, bool);
+
+/// How many names there are, and what has become of others; what is kept for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NameFigures {
+    pub(crate) names: NameCounts,
+    pub(crate) cursors: usize,
+    pub(crate) cursor_bytes: usize,
+    pub(crate) pings: u64,
+}
+
+/// What a client calls itself, and where it comes from.
+#[derive(Debug)]
+pub(crate) struct NamedCaller {
+    /// The key of the app that it came with.
+    pub(crate) key: Arc<str>,
+    pub(crate) name: GivenName,
+    pub(crate) address: Option<AddressGroup>,
+}
+
+/// What is known of a connection whose client has a name.
+#[derive(Debug)]
+pub(crate) struct NamedClient {
+    /// None if the name is not kept, and from the connection's end on.
+    hold: RefCell<Option<NameHold<AppIndex>>>,
+    /// From its end on: the name, if another connection had it by then.
+    taken_over: RefCell<Option<Arc<NameKey<AppIndex>>>>,
+    echoes: RefCell<Echoes>,
+    /// The worker will look whether a ping is to be sent.
+    is_awaited: Cell<bool>,
+}
+
+impl NamedClient {
+    fn new(hold: Option<NameHold<AppIndex>>, can_ping: bool) -> Self {
+        NamedClient {
+            hold: RefCell::new(hold),
+            taken_over: RefCell::default(),
+            echoes: RefCell::new(Echoes::new(can_ping)),
+            is_awaited: Cell::new(false),
+        }
+    }
+
+    /// What its client wants of a channel that it subscribes to, as that member.
+    pub(super) fn wanted(
+        &self,
+        hub: &Hub,
+        app: &AppState,
+        channel: &ChannelName,
+        member: Option<&str>,
+    ) -> Wanted {
+        let hold = self.hold.borrow();
+        let Some(NameHold { cursors, number, .. }) = &*hold else { return Wanted::Unknown };
+        let cursors = cursors.lock();
+        let (now, retention) = (app.clock().now(), hub.recovery().retention);
+        match cursors.wanted_by(*number, channel, member, now, retention) {
+            Some(received) => Wanted::Since {
+                position: HistoryPosition { epoch: hub.history_epoch(), number: received.number() },
+                own: cursors.sockets(),
+            },
+            None => Wanted::Unknown,
+        }
+    }
+
+    /// It has subscribed to a channel with a history, and is sent all that it wanted, or told that it is not. Returns what
+    /// follows the channel's events on their way, if the client can be found again.
+    pub(super) fn joined(
+        &self,
+        hub: &Hub,
+        channel: &ChannelName,
+        member: Option<&Arc<str>>,
+        (version, is_complete): (ChannelVersion, bool),
+    ) -> Option<Rc<Track>> {
+        let hold = self.hold.borrow();
+        let NameHold { cursors, number, .. } = hold.as_ref()?;
+        let joined = cursors.lock().joined(*number, channel, member, is_complete)?;
+        if !hub.make_room_for_cursors() {
+            cursors.lock().unsubscribed(*number, channel);
+            return None;
+        }
+        Some(Rc::new(Track::new(channel.clone(), joined, version)))
+    }
+
+    /// It is sent something of a channel, if it has to be. Returns whether the worker has to look after it from now on.
+    pub(super) fn follow(&self, track: &Rc<Track>, version: ChannelVersion, is_sent: bool) -> bool {
+        let mut echoes = self.echoes.borrow_mut();
+        if !is_sent {
+            echoes.passed(track, version);
+            return false;
+        }
+        echoes.sent(track, version);
+        !self.is_awaited.replace(true)
+    }
+
+    /// The worker looks after it. `has_left`: all that it was sent has left this node. Returns the ping that it is to be
+    /// sent, and when to look again.
+    pub(super) fn look(&self, now: Instant, has_left: bool) -> (Option<Payload>, Option<Instant>) {
+        let mut echoes = self.echoes.borrow_mut();
+        let ping = echoes.look(now, has_left);
+        let again = echoes.next_look(now);
+        self.is_awaited.set(again.is_some());
+        (ping, again)
+    }
+
+    /// A pong came, with this in it.
+    pub(crate) fn echoed(&self, payload: &[u8]) {
+        let received = self.echoes.borrow_mut().echoed(payload);
+        self.received(received);
+    }
+
+    fn received(&self, received: ReceivedUpTo) {
+        if received.is_empty() {
+            return;
+        }
+        if let Some(NameHold { cursors, .. }) = &*self.hold.borrow() {
+            let mut cursors = cursors.lock();
+            for (track, version) in received {
+                cursors.received(&track.channel, track.joined, version);
+            }
+        }
+    }
+
+    /// Its client has unsubscribed from a channel.
+    pub(super) fn unsubscribed(&self, channel: &ChannelName) {
+        if let Some(NameHold { cursors, number, .. }) = &*self.hold.borrow() {
+            cursors.lock().unsubscribed(*number, channel);
+        }
+    }
+}
+
+impl ClientNames {
+    /// None yet, within the bounds of this configuration.
+    pub(super) fn new(config: &RecoveryConfig) -> Self {
+        let table = ClientNameTable::new(bounds(config));
+        let cursors = Arc::clone(table.cursor_bytes());
+        ClientNames { table: Mutex::new(table), cursors, pings: AtomicU64::new(0) }
+    }
+
+    /// From now on the bounds are these.
+    pub(super) fn set_bounds(&self, config: &RecoveryConfig) {
+        self.table.lock().set_bounds(bounds(config));
+    }
+
+    /// A ping was sent behind events.
+    pub(super) fn count_ping(&self) {
+        self.pings.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A user of an app was terminated: those who were signed in as that user find nothing when they come back.
+    pub(super) fn terminated(&self, app: &AppState, user: &str) {
+        self.table.lock().terminated(&app.index(), &user.into());
+    }
+
+    /// Forgets those that were left for too long, as far as one turn allows. Returns whether that was all.
+    pub(super) fn expire(&self) -> bool {
+        self.table.lock().expire(Instant::now(), NAMES_PER_TURN)
+    }
+}
+
+impl Hub {
+    /// A connection comes with a name: it takes the name over from another one, which ends. Where the app keeps nothing that
+    /// one could come back for, nothing happens.
+    pub(super) fn name(
+        &self,
+        app: &AppState,
+        address: Address,
+        caller: NamedCaller,
+        can_ping: bool,
+    ) -> NamedClient {
+        let NamedCaller { key, name, address: group } = caller;
+        let hold = match name {
+            GivenName::Fit(name) if app.app().keeps_history() => {
+                self.take_name(app, (address, can_ping), (key, name), group)
+            }
+            GivenName::Fit(_) | GivenName::Unfit | GivenName::None => None,
+        };
+        NamedClient::new(hold, can_ping)
+    }
+
+    fn take_name(
+        &self,
+        app: &AppState,
+        (address, can_ping): Holder,
+        (key, name): (Arc<str>, ClientName),
+        group: Option<AddressGroup>,
+    ) -> Option<NameHold<AppIndex>> {
+        let key = NameKey { app: app.index(), key, name };
+        let now = (Instant::now(), app.clock().now());
+        let Arrived { hold, taken_from } = {
+            let mut table = self.names.table.lock();
+            let arrived = table.arrive(key, ((address, can_ping), address.1), group, now);
+            if let (Some((_, false)), Ok(hold)) = (&arrived.taken_from, &arrived.hold) {
+                // Over the fallbacks nobody says so.
+                table.was_there(&hold.key, now.0);
+            }
+            arrived
+        };
+        if let Some(((_, socket), _)) = taken_from {
+            self.end_namesake(app, socket, address.1);
+        }
+        if let Err(reason) = &hold {
+            debug!(app = app.id(), socket_id = %address.1, ?reason, "served without recovery");
+        }
+        hold.ok()
+    }
+
+    /// Ends the connection that had the name.
+    fn end_namesake(&self, app: &AppState, socket: SocketId, taken_by: SocketId) {
+        debug!(app = app.id(), socket_id = %socket, %taken_by, "its name was taken over");
+        self.close_socket_with(app, socket, CloseCode::OverCapacity.into(), TAKEN_OVER.into());
+    }
+
+    /// A connection that has a name ends; it was last heard at that time.
+    pub(super) fn leave_name(&self, app: &AppState, named: &NamedClient, last_heard: Instant) {
+        let received = named.echoes.borrow_mut().taken_as_received(last_heard);
+        named.received(received);
+        if let Some(hold) = named.hold.take()
+            && self.names.table.lock().leave(&hold, (Instant::now(), app.clock().now()))
+        {
+            named.taken_over.replace(Some(hold.key));
+        }
+    }
+
+    /// The peer has answered the close frame: the connection was alive.
+    pub(crate) fn close_answered(&self, named: &NamedClient) {
+        if let Some(key) = named.taken_over.take() {
+            self.names.table.lock().was_there(&key, Instant::now());
+        }
+    }
+
+    /// The client of a connection that has a name is signed in.
+    #[cold]
+    pub(super) fn signed_in_with_name(&self, named: &NamedClient, user: &Arc<str>) {
+        if let Some(hold) = &*named.hold.borrow() {
+            self.names.table.lock().signed_in(hold, user);
+        }
+    }
+
+    /// A cursor was made. Returns whether there is room for it.
+    fn make_room_for_cursors(&self) -> bool {
+        self.names.cursors.bytes() <= self.recovery().cursor_bytes || self.names.table.lock().make_room()
+    }
+
+    /// What there is of names.
+    pub(crate) fn name_figures(&self) -> NameFigures {
+        let ClientNames { table, cursors, pings } = &self.names;
+        let (names, pings) = (table.lock().counts(), pings.load(Ordering::Relaxed));
+        NameFigures { names, cursors: cursors.cursors(), cursor_bytes: cursors.bytes(), pings }
+    }
+}
+
+/// The bounds that a configuration has for names.
+fn bounds(config: &RecoveryConfig) -> NameBounds {
+    NameBounds {
+        retention: config.retention,
+        names: config.max_names,
+        per_address: config.max_names_per_address,
+        cursor_bytes: config.cursor_bytes,
+    }
+}
