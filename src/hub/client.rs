@@ -334,8 +334,10 @@ impl<T: Transport + ?Sized> Client<T> {
         }
     }
 
-    /// How many of so many bytes it may be sent of what it has missed, as long as something waits for it.
+    /// How many of so many bytes it may be sent of what it has missed, as long as something waits for it. What is made for it
+    /// alone takes memory that is not shared: of that it may have as much as may wait for it at any time.
     pub(super) fn replay_room(&self, bytes: usize) -> usize {
+        let bytes = if self.form.is_of_its_own() { bytes.min(self.bounds.get().bytes) } else { bytes };
         bytes.saturating_sub(self.outbox.borrow().replayed_bytes())
     }
 

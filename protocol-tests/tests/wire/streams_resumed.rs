@@ -5,6 +5,8 @@ use heliostat_protocol_tests::target::MAIN_APP;
 use heliostat_protocol_tests::{Target, unique};
 use serde_json::{Value, json};
 
+use crate::subscribe::subscribe;
+
 /// Channels that keep nothing.
 const NEWS: &str = "[[apps.channels]]\npattern = 'news-*'\ndelivery = 'every'\n";
 
@@ -155,6 +157,17 @@ fn the_url_of_the_first_request_may_ask_for_the_last_events() {
     // What it has missed is not known: the last events come, and are not taken for all.
     let mut back = open(&target, &channel, "?rewind_events=2", Some("0-0"));
     assert_eq!(back.resumed(), (vec!["4".to_owned(), "5".to_owned()], told(false, 2)));
+    assert_eq!(open(&target, &channel, "", Some(&back.last_event_id)).resumed(), (vec![], told(true, 0)));
+    // Who is cut off before it is told so comes back from where it was, and not from the middle of what is not all.
+    let mut cut = open(&target, &channel, "?rewind_events=2", Some("0-0"));
+    cut.last_event_id = "0-0".to_owned();
+    for text in ["4", "5"] {
+        assert_eq!(cut.event(), ("e".to_owned(), text.to_owned()));
+        assert_eq!(cut.last_event_id, "0-0");
+    }
+    let mut many = open(&target, &channel, "?rewind_events=4", None);
+    assert_eq!(many.event(), ("e".to_owned(), "3".to_owned()));
+    assert_eq!(many.last_event_id, "", "it was not all, and that has yet to be told");
     for (query, message) in [
         (
             "?rewind_events=x",
@@ -195,6 +208,28 @@ fn a_reader_of_one_event_keeps_its_place_among_all() {
     assert_eq!(back.resumed().0, ["2"]);
     let mut back = open(&target, &channel, "", Some(&reader.last_event_id));
     assert_eq!(back.resumed(), (vec![], told(true, 0)));
+}
+
+/// What is written anew for each reader may be as much as may wait for one at any time; whoever would be sent more is sent nothing.
+///
+/// Proves: recovery, bad input.
+#[test]
+fn no_reader_is_sent_more_at_once_than_may_wait_for_it() {
+    let Some(target) = broker("[connection]\noutbox_bytes = 8192\n") else { return };
+    let channel = unique("kept-");
+    let data = "x".repeat(4000);
+    for _ in 0..3 {
+        target.publish(&channel, "e", &data);
+    }
+    let two = open(&target, &channel, "?rewind_events=2", None).resumed();
+    assert_eq!(two, (vec![data.clone(), data.clone()], told(true, 2)));
+    assert_eq!(open(&target, &channel, "?rewind_events=3", None).resumed(), (vec![], told(false, 0)));
+    // A client that shares what all are sent may be sent more.
+    let mut socket = target.connect();
+    subscribe(&mut socket, json!({ "channel": channel, "rewind": { "events": 3 } }));
+    socket.expect_on(&channel, "pusher_internal:subscription_succeeded");
+    (0..3).for_each(|_| assert_eq!(socket.expect_on(&channel, "e").data, json!(data)));
+    assert_eq!(socket.expect_on(&channel, "pusher:resumed").decoded(), told(true, 3));
 }
 
 /// Members come and go without an id: they are in no history, and are told as they are.

@@ -109,7 +109,8 @@ impl Worker {
         for (version, frame) in &replay.frames {
             let frame = match client.form() {
                 Form::Quoted => frame.quoted(),
-                Form::Positioned => frame.positioned(&self.position(*version)),
+                // Who goes in the middle of what is not all has yet to hear that it is not: it must not come back from there.
+                Form::Positioned if replay.complete => frame.positioned(&self.position(*version)),
                 _ => frame.clone(),
             };
             if client.enqueue_replayed(frame) {
