@@ -22,7 +22,9 @@ impl Worker {
             channels.remove(channel, client.socket_id());
         }
         let has_ended = self.subscription(client, channel).end();
-        if let Some(bus) = bus.filter(|_| has_ended) {
+        // Where the channel keeps its events, those that are accepted elsewhere while one process succeeds another go on
+        // coming until that is over: who has left may come back, and is to be sent them.
+        if let Some(bus) = bus.filter(|_| has_ended && app.history_terms(channel).is_none()) {
             bus.release(app, channel);
         }
     }
