@@ -14,6 +14,9 @@ mod name;
 mod names;
 mod track;
 
+#[cfg(test)]
+mod promise;
+
 pub use config::RecoveryConfig;
 pub(crate) use cursors::{CursorBytes, Cursors, JoinedAs};
 pub(crate) use echoes::{Echoes, Payload, ReceivedUpTo};
