@@ -450,7 +450,12 @@ impl<A: Adapter> Bus for ClusterNode<A> {
     }
 
     fn settle_publish(&self, app: &AppState, id: IdDigest, claim: Bytes, published: Option<Bytes>) {
-        if let Some(this) = self.this.upgrade().filter(|_| !self.standing.is_of_two()) {
+        if self.standing.is_of_two() {
+            // Whoever asks again asks the one that succeeds.
+            published.filter(|_| self.standing == Standing::Before).iter().for_each(|published| {
+                self.tell_published(app, id, published);
+            });
+        } else if let Some(this) = self.this.upgrade() {
             let name = Self::note_of(app, id);
             self.runtime.spawn(async move { this.settle_note(&name, claim, published).await });
         }

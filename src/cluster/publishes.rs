@@ -1,13 +1,17 @@
 //! What the engine keeps of the ids under which backends publish: so a publisher may ask another node again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::hub::{AppState, BusAway, ClaimedBefore, IdDigest, REMEMBERED_FOR};
+use crate::channel::NodeId;
+use crate::hub::{AppState, BusAway, ClaimedBefore, HandedOver, IdDigest, REMEMBERED_FOR};
 
-use super::adapter::{Adapter, NoteName, OtherNote};
+use super::adapter::{Adapter, NoteName, OtherNote, Subject};
+use super::envelope::Content;
 use super::node::ClusterNode;
+use super::status::WordKind;
 
 /// How long a claim is kept that nobody settles, because its node has died: much longer than any request is under way, which
 /// waits a second for the engine at the most, twice.
@@ -25,6 +29,16 @@ impl<A: Adapter> ClusterNode<A> {
             Ok(Ok(())) => Ok(None),
             Ok(Err(OtherNote(Some(before)))) => Ok(Some(before)),
             Ok(Err(OtherNote(None))) | Err(_) => Err(BusAway),
+        }
+    }
+
+    /// Tells the process that succeeds this one what was published here.
+    pub(super) fn tell_published(&self, app: &AppState, id: IdDigest, note: &Bytes) {
+        let nodes: Vec<NodeId> = self.peers.lock().iter().map(|(node, _)| node).collect();
+        for node in nodes {
+            let handed = HandedOver::Published { id, note: note.clone(), expires_in: REMEMBERED_FOR };
+            let content = Content::HandedOver { app: Arc::clone(app.shared_id()), handed };
+            self.say(&Subject::Node(node), WordKind::Direct, content, None);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::timeout;
@@ -9,7 +10,7 @@ use tokio::time::timeout;
 use crate::event::{PublishFingerprint, PublishId};
 
 use super::receipts::ENGINE_TIME;
-use super::recent_publishes::{EarlierPublish, IdDigest, PublishAnswer};
+use super::recent_publishes::{EarlierPublish, IdDigest, PublishAnswer, REMEMBERED_FOR};
 use super::{AppState, Bus, Hub};
 
 /// An id under which something may be published now, and nobody else publishes. Dropped before it was, the id is free again;
@@ -41,6 +42,29 @@ impl AppState {
     }
 }
 
+/// For a process that succeeds this one: it is told what was published here, as the engine of a cluster would be.
+impl AppState {
+    /// What was published under ids, each with its note, and for how much longer it is remembered. It is read piece by piece.
+    pub(super) fn published(self: &Arc<Self>) -> impl Iterator<Item = (IdDigest, Bytes, Duration)> + use<> {
+        let app = Arc::clone(self);
+        app.publishes.published().into_iter().filter_map(move |id| {
+            let (fingerprint, answer, expires_in) = app.publishes.recall(id, app.clock().now())?;
+            Some((id, Noted::Published(answer).encode(fingerprint), expires_in))
+        })
+    }
+
+    /// Takes over what was published there.
+    pub(super) fn take_published(&self, id: IdDigest, note: &[u8], expires_in: Duration) {
+        let most = self.app().limits.publish_ids;
+        if let Some((fingerprint, Noted::Published(answer))) = Noted::decode(note)
+            && most > 0
+        {
+            let expires_in = expires_in.min(REMEMBERED_FOR);
+            self.publishes.take((id, fingerprint), (answer, expires_in), || self.clock().now(), most);
+        }
+    }
+}
+
 impl PublishClaim {
     /// The same on all nodes. While the engine between them cannot be reached, nor within a second, this node stands alone: so
     /// what was published on another one is sent again.
@@ -53,10 +77,10 @@ impl PublishClaim {
         let (node, number) = (hub.node_id().bits().to_be_bytes(), hub.next_version().number().to_be_bytes());
         let claim = Noted::Claimed { by: &[&node[..], &number].concat() }.encode(self.fingerprint);
         let asked = bus.claim_publish(&self.app, self.id, claim.clone());
-        let Ok(Ok(Ok(Some(before)))) = timeout(ENGINE_TIME, asked).await else {
-            self.elsewhere = Some((bus, claim));
-            return Ok(self);
-        };
+        // Now, because whoever asks may hang up while this waits.
+        self.elsewhere = Some((bus, claim));
+        let Ok(Ok(Ok(Some(before)))) = timeout(ENGINE_TIME, asked).await else { return Ok(self) };
+        self.elsewhere = None;
         match Noted::decode(&before) {
             Some((fingerprint, _)) if fingerprint != self.fingerprint => Err(EarlierPublish::OfAnother),
             Some((_, Noted::Claimed { .. })) => Err(EarlierPublish::UnderWay),
@@ -143,8 +167,11 @@ mod tests {
     use crate::connection::ConnectionConfig;
     use crate::hub::FakeBus;
 
+    /// One node, and its app.
+    type Place = (Arc<Hub>, Arc<AppState>);
+
     /// Two nodes with an app of the same id, on one bus.
-    fn nodes() -> ([(Arc<Hub>, Arc<AppState>); 2], Arc<FakeBus>) {
+    fn nodes() -> ([Place; 2], Arc<FakeBus>) {
         let bus = Arc::<FakeBus>::default();
         let node = |()| {
             let app = App::new("1", "k", "s");
@@ -156,11 +183,7 @@ mod tests {
         ([(), ()].map(node), bus)
     }
 
-    async fn claim(
-        (hub, app): &(Arc<Hub>, Arc<AppState>),
-        id: &str,
-        text: &str,
-    ) -> Result<PublishClaim, EarlierPublish> {
+    async fn claim((hub, app): &Place, id: &str, text: &str) -> Result<PublishClaim, EarlierPublish> {
         let fingerprint = PublishFingerprint::of([text.as_bytes()]);
         app.claim_publish(&PublishId::parse(id).unwrap(), fingerprint)?.everywhere(hub).await
     }

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
+use super::recent_publishes::IdDigest;
 use crate::channel::ChangeOrigin;
 use crate::protocol::{ChannelName, Frame};
 
@@ -29,4 +32,6 @@ pub(crate) enum HandedOver {
     Missed { channel: ChannelName },
     /// A removal is held back.
     Held(HeldRemoval),
+    /// Something was published under an id: what there is to know of it, and for how long it is to be known.
+    Published { id: IdDigest, note: Bytes, expires_in: Duration },
 }

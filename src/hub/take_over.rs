@@ -1,5 +1,5 @@
 //! What a process that is succeeded hands over to the one that succeeds it, beside what is true of its connections: what its
-//! cache channels remember, which were missed, and the removals that its listeners hold back.
+//! cache channels remember, which were missed, the removals that its listeners hold back, and what was published under ids.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ impl Hub {
             let cache = app.cache.lock();
             (cache.remembering(), cache.missed())
         };
-        let app = Arc::clone(app);
+        let (app, published) = (Arc::clone(app), app.published());
         let remembered = remembering.into_iter().filter_map(move |channel| {
             let now = app.clock().now();
             let entry = app.channels.get(&channel)?;
@@ -28,7 +28,10 @@ impl Hub {
             drop(entry);
             Some(HandedOver::Remembered { channel, frame, number, expires_in })
         });
-        remembered.chain(missed.into_iter().map(|channel| HandedOver::Missed { channel }))
+        let missed = missed.into_iter().map(|channel| HandedOver::Missed { channel });
+        let published =
+            published.map(|(id, note, expires_in)| HandedOver::Published { id, note, expires_in });
+        remembered.chain(missed).chain(published)
     }
 
     /// The removals that those who listen to an app hold back, with all that has been announced until now.
@@ -60,6 +63,7 @@ impl Hub {
                 self.deliver_from_elsewhere(app_id, &event);
             }
             HandedOver::Missed { channel } => self.missed_elsewhere(app_id, &channel),
+            HandedOver::Published { id, note, expires_in } => app.take_published(id, &note, expires_in),
             HandedOver::Held(removal) => {
                 app.listeners().iter().for_each(|listener| listener.take_held(app, &removal));
             }

@@ -382,6 +382,21 @@ fn after_ten_minutes_an_id_is_free() {
     assert_eq!(published, 2, "what was not sent is not in the record: {log}");
 }
 
+/// The process that succeeds another knows what was published before.
+///
+/// Proves: publish ids.
+#[test]
+fn an_upgrade_hands_over_what_was_published() {
+    let config = format!("[server]\nworkers = 2\n{MAIN_APP}");
+    let Some(target) = Target::own(&config) else { return };
+    let body = event("room", "x");
+    assert_answered(&keyed(&target, "a", &body).send(), false, &json!({}));
+    let upgraded = target.broker().unwrap().upgrade();
+    assert!(upgraded.status.success(), "{}", String::from_utf8_lossy(&upgraded.stdout));
+    assert_answered(&keyed(&target, "a", &body).send(), true, &json!({}));
+    assert_of_another(&keyed(&target, "a", &event("room", "y")).send(), "a");
+}
+
 /// An app remembers as many ids as its limit says, the newest; with none, they are passed over, whatever they look like.
 ///
 /// Proves: publish ids.

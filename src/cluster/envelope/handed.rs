@@ -7,13 +7,14 @@ use crate::channel::{ChangeOrigin, ChannelVersion};
 use crate::hub::{HandedOver, HeldRemoval};
 use crate::protocol::ChannelName;
 
-use super::Unreadable;
 use super::facts::channel;
 use super::fields::{FieldReader, FieldWriter};
+use super::{Malformed, Unreadable};
 
 const REMEMBERED: u8 = 1;
 const MISSED: u8 = 2;
 const HELD: u8 = 3;
+const PUBLISHED: u8 = 4;
 
 pub(super) fn write(handed: &HandedOver, out: &mut FieldWriter) {
     match handed {
@@ -31,6 +32,12 @@ pub(super) fn write(handed: &HandedOver, out: &mut FieldWriter) {
             out.number(origin.version.number());
             time(out, *ago);
         }
+        HandedOver::Published { id, note, expires_in } => {
+            out.byte(PUBLISHED);
+            out.bytes(id);
+            out.bytes(note);
+            time(out, *expires_in);
+        }
     }
 }
 
@@ -45,6 +52,11 @@ fn time(out: &mut FieldWriter, time: Duration) {
 
 pub(super) fn read(fields: &mut FieldReader<'_>) -> Result<HandedOver, Unreadable> {
     let kind = fields.byte()?;
+    if kind == PUBLISHED {
+        let id = fields.bytes()?.as_ref().try_into().map_err(|_| Malformed)?;
+        let (note, expires_in) = (fields.bytes()?, Duration::from_millis(fields.number()?));
+        return Ok(HandedOver::Published { id, note, expires_in });
+    }
     let channel = channel(fields)?;
     Ok(match kind {
         REMEMBERED => {
@@ -86,6 +98,7 @@ mod tests {
         for handed in [
             HandedOver::Remembered { channel: channel(), frame: frame(), number: 3, expires_in: time },
             HandedOver::Missed { channel: channel() },
+            HandedOver::Published { id: [7; 16], note: Bytes::from_static(b"\0x"), expires_in: time },
             HandedOver::Held(held(None)),
             HandedOver::Held(held(Some("ann".into()))),
         ] {

@@ -319,7 +319,7 @@ impl Adapter for LinkAdapter {
         if self.shared.is_away() { Err(EngineError::Away) } else { Ok(None) }
     }
 
-    /// There are no notes on a link: each of the two has its own.
+    /// There are no notes on a link: one of the two tells the other.
     async fn write_note(
         &self,
         _name: &NoteName,

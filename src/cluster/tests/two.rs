@@ -9,7 +9,8 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::channel::{ChangeOrigin, ChannelVersion, NodeId};
 use crate::cluster::{after, before};
-use crate::hub::{HeldRemoval, Listener, Notice};
+use crate::event::{PublishFingerprint, PublishId};
+use crate::hub::{EarlierPublish, HandedOver, HeldRemoval, Listener, Notice};
 
 /// Has one node succeeded by another, which knows then what it has.
 fn succeed(first: &mut TestNode, second: &mut TestNode) {
@@ -240,4 +241,41 @@ fn what_is_held_back_is_handed_over() {
     let _ann = first.joined("presence-a", Some("zoe"));
     succeed(&mut first, &mut second);
     assert_eq!(*takes.taken.lock(), held);
+}
+
+/// What is known of an id on a node; `None` if something may be published under it.
+fn known(node: &TestNode, id: &str) -> Option<EarlierPublish> {
+    let claimed = node.app.claim_publish(&PublishId::parse(id).unwrap(), PublishFingerprint::of([&b"x"[..]]));
+    claimed.err()
+}
+
+/// Whether it is known that something was published under an id. Who asked by a claim might be in the way.
+fn remembers(node: &TestNode, id: &str) -> bool {
+    let wanted = PublishId::parse(id).unwrap().digest();
+    let mut all = node.hub.to_hand_over(&node.app);
+    all.any(|handed| matches!(handed, HandedOver::Published { id, .. } if id == wanted))
+}
+
+/// Publishes under an id that is free on the node.
+fn publish_as(node: &TestNode, id: &str, answer: Option<&str>) {
+    let here = node.app.claim_publish(&PublishId::parse(id).unwrap(), PublishFingerprint::of([&b"x"[..]]));
+    let mut claimed = block_on(here.unwrap().everywhere(&node.hub)).unwrap();
+    claimed.published(answer.map(Into::into));
+}
+
+#[test]
+fn what_was_published_under_ids_the_one_that_succeeds_knows() {
+    let (mut first, mut second) = (TestNode::alone(Vec::new()), TestNode::alone(Vec::new()));
+    let answered = |answer: Option<&str>| Some(EarlierPublish::Answered(answer.map(Into::into)));
+    publish_as(&first, "before", Some("told"));
+    succeed(&mut first, &mut second);
+    until("it is handed over", || remembers(&second, "before"));
+    publish_as(&first, "meanwhile", None);
+    until("it is told", || remembers(&second, "meanwhile"));
+    publish_as(&second, "its-own", None);
+    end(first, &mut second);
+    for (id, answer) in [("before", Some("told")), ("meanwhile", None), ("its-own", None)] {
+        assert_eq!(known(&second, id), answered(answer), "{id}");
+    }
+    assert_eq!(known(&second, "another"), None);
 }

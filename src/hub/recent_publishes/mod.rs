@@ -9,7 +9,7 @@ mod table;
 pub(crate) use table::{EarlierPublish, IdDigest, PublishAnswer, REMEMBERED_FOR};
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -91,6 +91,33 @@ impl PublishesOfApp {
     /// Something was asked for again that another node has done.
     pub(super) fn count_repeated(&self) {
         self.all.0.lock().repeated += 1;
+    }
+
+    /// As of [`PublishTable::take`].
+    pub(super) fn take(
+        &self,
+        published: (IdDigest, PublishFingerprint),
+        (answer, expires_in): (PublishAnswer, Duration),
+        now: impl FnOnce() -> Instant,
+        most: usize,
+    ) {
+        let mut table = self.all.0.lock();
+        let now = now();
+        table.take(self.app, published, (answer, now + expires_in), now, most);
+    }
+
+    /// As of [`PublishTable::published`].
+    pub(super) fn published(&self) -> Vec<IdDigest> {
+        self.all.0.lock().published(self.app)
+    }
+
+    /// As of [`PublishTable::recall`].
+    pub(super) fn recall(
+        &self,
+        id: IdDigest,
+        now: Instant,
+    ) -> Option<(PublishFingerprint, PublishAnswer, Duration)> {
+        self.all.0.lock().recall(self.app, id, now)
     }
 
     /// As of [`PublishTable::release`].

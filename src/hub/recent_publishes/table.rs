@@ -137,12 +137,38 @@ impl PublishTable {
         now: Instant,
         most: usize,
     ) {
+        self.remember(app, id, (answer, now + REMEMBERED_FOR), now, most);
+    }
+
+    /// Another process has published this and remembers it until then. What is known here of the id stays.
+    pub(super) fn take(
+        &mut self,
+        app: AppIndex,
+        (id, fingerprint): (IdDigest, PublishFingerprint),
+        published: (PublishAnswer, Instant),
+        now: Instant,
+        most: usize,
+    ) {
+        let is_known = self.apps.get(&app).is_some_and(|publishes| publishes.by_id.contains_key(&id));
+        if !is_known && self.claim(app, id, fingerprint, now).is_ok() {
+            self.remember(app, id, published, now, most);
+        }
+    }
+
+    fn remember(
+        &mut self,
+        app: AppIndex,
+        id: IdDigest,
+        (answer, until): (PublishAnswer, Instant),
+        now: Instant,
+        most: usize,
+    ) {
         let number = self.answered + 1;
         let Some(publishes) = self.apps.get_mut(&app) else { return };
         let Some(publish) = publishes.by_id.get_mut(&id).filter(|publish| publish.answered.is_none()) else {
             return;
         };
-        let answered = AnsweredPublish { number, until: now + REMEMBERED_FOR, answer };
+        let answered = AnsweredPublish { number, until, answer };
         let bytes = answered.bytes();
         publish.answered = Some(answered);
         self.answered = number;
@@ -172,6 +198,25 @@ impl PublishTable {
             }
             self.drop_if_empty(app);
         }
+    }
+
+    /// The ids under which an app's backends have published something, the oldest first.
+    pub(super) fn published(&self, app: AppIndex) -> Vec<IdDigest> {
+        let publishes = self.apps.get(&app);
+        publishes.map_or_else(Vec::new, |publishes| publishes.by_age.iter().map(|(_, id)| *id).collect())
+    }
+
+    /// What was published under an id, the answer, and for how much longer that is remembered.
+    pub(super) fn recall(
+        &self,
+        app: AppIndex,
+        id: IdDigest,
+        now: Instant,
+    ) -> Option<(PublishFingerprint, PublishAnswer, Duration)> {
+        let publish = self.apps.get(&app)?.by_id.get(&id)?;
+        let answered = publish.answered.as_ref()?;
+        let left = answered.until.checked_duration_since(now).filter(|left| !left.is_zero())?;
+        Some((publish.fingerprint, answered.answer.clone(), left))
     }
 
     /// Forgets what is old enough of an app, at most so many ids. Returns how many there were.

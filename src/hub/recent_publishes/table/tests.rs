@@ -116,6 +116,31 @@ fn bytes_are_bounded_for_an_app_and_for_all() {
 }
 
 #[test]
+fn what_another_process_has_published_is_taken_over() {
+    let ([app, other], now) = (apps(), Instant::now());
+    let mut table = PublishTable::default();
+    publish(&mut table, app, 1, now, 10);
+    assert_eq!(table.claim(app, id(2), of("a"), now), Ok(()));
+    assert_eq!((table.published(app), table.published(other)), (vec![id(1)], Vec::new()));
+    assert_eq!(table.recall(app, id(1), now + MINUTE), Some((of("a"), None, 9 * MINUTE)));
+    assert_eq!(table.recall(app, id(1), now + 10 * MINUTE), None);
+    assert_eq!(table.recall(app, id(2), now), None, "it is under way");
+    let taken: PublishAnswer = Some("b".into());
+    for number in 1..=3 {
+        table.take(app, (id(number), of("b")), (taken.clone(), now + MINUTE), now, 10);
+    }
+    assert_eq!(table.recall(app, id(1), now), Some((of("a"), None, 10 * MINUTE)), "what is known here stays");
+    assert_eq!(table.claim(app, id(2), of("a"), now), Err(EarlierPublish::UnderWay));
+    assert_eq!(table.recall(app, id(3), now), Some((of("b"), taken.clone(), MINUTE)));
+    assert_eq!(table.claim(app, id(3), of("b"), now), Err(EarlierPublish::Answered(taken)));
+    assert_eq!(
+        table.claim(app, id(3), of("c"), now + MINUTE),
+        Ok(()),
+        "for as long as it was to be known there"
+    );
+}
+
+#[test]
 fn what_is_old_goes_in_pieces_and_gives_its_memory_back() {
     let ([app, _], now) = (apps(), Instant::now());
     let mut table = PublishTable::default();
