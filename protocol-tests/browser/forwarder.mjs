@@ -64,5 +64,7 @@ export async function forwarder(t, broker, upgrades = 'pass') {
     port,
     url: `http://127.0.0.1:${port}`,
     forwardTo: (other) => { target = other; },
+    /** Ends every connection, without a word. */
+    cut: () => { for (const socket of sockets) socket.destroy(); },
   };
 }
