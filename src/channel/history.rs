@@ -201,14 +201,9 @@ impl History {
                 None => return Some(Replay::default()),
                 Some(from) => (from, true, own),
             },
-            Wanted::Last(Rewind::Events(count)) => {
-                let from = self.events.len().saturating_sub(*count as usize);
-                (from, self.events.len() >= *count as usize, &[])
-            }
-            Wanted::Last(Rewind::Seconds(seconds)) => {
-                let since = terms.now.checked_sub(Duration::from_secs((*seconds).into()));
-                let from = self.events.partition_point(|event| since.is_some_and(|since| event.at < since));
-                (from, since.is_some_and(|since| self.lost.at < since), &[])
+            Wanted::Last(rewind) => {
+                let (from, complete) = self.last(*rewind, terms.now);
+                (from, complete, &[])
             }
             Wanted::OrLast { missed, rewind } => {
                 let missed = self.replay(missed, terms)?;
@@ -239,14 +234,37 @@ impl History {
         (is_known && version >= self.lost.version).then(|| self.first_behind(version))
     }
 
+    /// Where the last events begin, and whether all of them are there.
+    fn last(&self, rewind: Rewind, now: Instant) -> (usize, bool) {
+        match rewind {
+            Rewind::Events(count) => {
+                let from = self.events.len().saturating_sub(count as usize);
+                (from, self.events.len() >= count as usize)
+            }
+            Rewind::Seconds(seconds) => {
+                let since = now.checked_sub(Duration::from_secs(seconds.into()));
+                let from = self.events.partition_point(|event| since.is_some_and(|since| event.at < since));
+                (from, since.is_some_and(|since| self.lost.at < since))
+            }
+        }
+    }
+
     fn first_behind(&self, version: ChannelVersion) -> usize {
         self.events.partition_point(|event| event.version <= version)
     }
 
     /// The events behind a place in the node's run: at most so many, and so many bytes of them, but one at least.
     pub(crate) fn page(&self, behind: ChannelVersion, most: usize, most_bytes: usize) -> HistoryPage {
-        let from = self.first_behind(behind);
-        let complete = self.lost.version <= behind;
+        self.page_from(self.first_behind(behind), self.lost.version <= behind, (most, most_bytes))
+    }
+
+    /// The same of the last events.
+    pub(crate) fn tail(&self, rewind: Rewind, now: Instant, most: (usize, usize)) -> HistoryPage {
+        let (from, complete) = self.last(rewind, now);
+        self.page_from(from, complete, most)
+    }
+
+    fn page_from(&self, from: usize, complete: bool, (most, most_bytes): (usize, usize)) -> HistoryPage {
         let mut bytes = 0;
         let fits = |event: &&KeptEvent| {
             let is_first = bytes == 0;

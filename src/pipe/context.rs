@@ -49,6 +49,11 @@ impl<'a> Context<'a> {
         self.app.count(|cells| &cells.paced_out, 1);
     }
 
+    /// What tells the places in this node's histories from those of its other runs.
+    pub(crate) fn history_epoch(&self) -> u64 {
+        self.hub.history_epoch()
+    }
+
     /// The app's clock.
     pub(crate) fn clock(&self) -> &Clock {
         self.app.clock()

@@ -287,3 +287,54 @@ fn unknown_versions_are_refused() {
         assert!(closed.reason.contains(version), "{}", closed.reason);
     }
 }
+
+/// A backend that begins or comes back asks what a channel with a history keeps.
+///
+/// Proves: pipe wire 1.0, recovery.
+#[test]
+fn what_was_published_before_can_be_asked_for() {
+    let history = "[[apps.channels]]\npattern = 'orders'\nhistory = { events = 3 }\n";
+    let Some(target) = Target::own(&format!("{MAIN_APP}{history}")) else { return };
+    let mut pipe = connect(&target);
+    let mut ask = |more: Value| {
+        let mut params = json!({ "channel": "orders" });
+        params.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let told = pipe.request("history", &params);
+        let events = told["events"].as_array().unwrap();
+        let data: Vec<String> =
+            events.iter().map(|event| event["data"].as_str().unwrap().to_owned()).collect();
+        let last = events.last().map(|event| event["position"].as_str().unwrap().to_owned());
+        (data, told["complete"].as_bool().unwrap(), told["more"].as_bool().unwrap(), last.unwrap_or_default())
+    };
+    assert!(!ask(json!({ "rewind": { "events": 1 } })).1, "there is none");
+    for text in ["1", "2"] {
+        target.publish("orders", "placed", text);
+    }
+    let (data, complete, more, _) = ask(json!({}));
+    assert_eq!((data, complete, more), (vec!["1".to_owned(), "2".to_owned()], true, false));
+    let (data, complete, more, first) = ask(json!({ "limit": 1 }));
+    assert_eq!((data, complete, more), (vec!["1".to_owned()], true, true));
+    let (data, complete, more, _) = ask(json!({ "after": first }));
+    assert_eq!((data, complete, more), (vec!["2".to_owned()], true, false));
+    for text in ["3", "4", "5"] {
+        target.publish("orders", "placed", text);
+    }
+    let (data, complete, ..) = ask(json!({ "after": first }));
+    assert_eq!((data, complete), (vec!["3".to_owned(), "4".to_owned(), "5".to_owned()], false), "2 is lost");
+    let (data, complete, ..) = ask(json!({ "rewind": { "events": 2 } }));
+    assert_eq!((data, complete), (vec!["4".to_owned(), "5".to_owned()], true));
+    let (data, complete, ..) = ask(json!({ "rewind": { "seconds": 3600 } }));
+    assert_eq!((data.len(), complete), (3, false), "the broker was not there an hour ago");
+    assert!(!ask(json!({ "after": "0-1" })).1, "it is of another run");
+    for params in [
+        json!({ "channel": "news" }),
+        json!({ "channel": "orders", "after": "x" }),
+        json!({ "channel": "orders", "rewind": { "events": 0 } }),
+        json!({ "channel": "orders", "rewind": { "events": 1 }, "after": "0-1" }),
+        json!({ "channel": "orders", "limit": 0 }),
+        json!({ "channel": "orders", "before": 1 }),
+    ] {
+        let (code, message) = pipe.refused("history", &params);
+        assert_eq!(code, 4213, "{params}: {message}");
+    }
+}

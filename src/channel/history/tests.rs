@@ -187,6 +187,14 @@ fn a_page_begins_behind_a_place() {
     assert_eq!(page(&history, 40, 2, usize::MAX), (vec![], true, false));
     assert_eq!(page(&history, 1, 9, 2 * event_bytes()), (vec![10, 20], true, true));
     assert_eq!(page(&history, 1, 9, 1), (vec![10], true, true), "one at least");
+    let tail = |rewind, most| {
+        let page = history.tail(rewind, start + Duration::from_secs(5), (most, usize::MAX));
+        let numbers: Vec<u64> = page.events.iter().map(|event| event.version.number()).collect();
+        (numbers, page.complete, page.has_more)
+    };
+    assert_eq!(tail(Rewind::Events(3), 2), (vec![20, 30], true, true), "the oldest of them first");
+    assert_eq!(tail(Rewind::Events(5), 9), (vec![10, 20, 30, 40], false, false));
+    assert_eq!(tail(Rewind::Seconds(2), 9), (vec![30, 40], true, false));
     history.make_room(1, None, LossReason::App);
     assert_eq!(page(&history, 1, 9, usize::MAX), (vec![20, 30, 40], false, false));
     assert_eq!(page(&history, 10, 9, usize::MAX), (vec![20, 30, 40], true, false));

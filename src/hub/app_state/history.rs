@@ -6,7 +6,7 @@ use dashmap::mapref::entry::Entry;
 
 use crate::app::HistoryBounds;
 use crate::channel::{Channel, ChannelVersion, History, HistoryPage, KeptEvent, LossReason, LostEvent};
-use crate::protocol::{Broadcast, ChannelName, SocketId};
+use crate::protocol::{Broadcast, ChannelName, Rewind, SocketId};
 
 use super::AppState;
 
@@ -284,6 +284,25 @@ impl AppState {
         }
         let complete = self.histories.index.lock().floor.version <= behind;
         Some(HistoryPage { complete, ..HistoryPage::default() })
+    }
+
+    /// The last events of what a channel keeps: of those the first ones, at most so many, and so many bytes of them. `None` if it
+    /// keeps nothing.
+    pub(crate) fn history_tail(
+        &self,
+        channel: &ChannelName,
+        rewind: Rewind,
+        (most, most_bytes): (usize, usize),
+    ) -> Option<HistoryPage> {
+        let bounds = self.app().history(channel)?;
+        let now = self.clock().now();
+        let mut entry = self.channels.get_mut(channel);
+        let Some(history) = entry.as_mut().and_then(|entry| entry.history_mut()) else {
+            return Some(HistoryPage::default());
+        };
+        let dropped = history.keep_within(&bounds, now);
+        self.histories.count_dropped(&dropped);
+        Some(history.tail(rewind, now, (most, most_bytes)))
     }
 
     /// Milliseconds since 1970, as the app sees it.

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
+use crate::channel::HistoryPosition;
 use crate::event::NotificationFilter;
 use crate::protocol::json::Data;
-use crate::protocol::{ChannelName, WrittenSocketId};
+use crate::protocol::{ChannelName, Rewind, WrittenSocketId};
 
 /// What a request asks the broker to do.
 #[derive(Debug)]
@@ -55,6 +56,12 @@ pub(crate) enum PipeCommand<'a> {
     Users {
         channel: ChannelName,
     },
+    /// Tell what a channel keeps of its last events, at most `limit` of them.
+    History {
+        channel: ChannelName,
+        from: HistoryStart,
+        limit: usize,
+    },
     /// Send so many notifications more; `None`: any number.
     Credit {
         messages: Option<u64>,
@@ -76,10 +83,22 @@ impl PipeCommand<'_> {
             | PipeCommand::Channel { .. }
             | PipeCommand::Channels { .. }
             | PipeCommand::Users { .. }
+            | PipeCommand::History { .. }
             | PipeCommand::Credit { .. }
             | PipeCommand::Ping => false,
         }
     }
+}
+
+/// Where what a channel keeps begins to be told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum HistoryStart {
+    /// With the oldest event.
+    Oldest,
+    /// Behind this place.
+    Behind(HistoryPosition),
+    /// With the last events.
+    Last(Rewind),
 }
 
 /// The connection that a command is about, as the client wrote it.

@@ -52,7 +52,7 @@ impl Dialect {
     }
 
     pub(crate) fn methods(self) -> &'static [&'static str] {
-        const ALL: [&str; 11] = [
+        const ALL: [&str; 12] = [
             "subscribe",
             "unsubscribe",
             "send_to_socket",
@@ -62,6 +62,7 @@ impl Dialect {
             "channel",
             "channels",
             "users",
+            "history",
             "credit",
             "ping",
         ];

@@ -14,6 +14,7 @@ mod dialect;
 mod election;
 #[doc(hidden)]
 pub(crate) mod fuzzing;
+mod history;
 mod message;
 mod notification;
 mod outgoing_queue;

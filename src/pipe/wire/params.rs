@@ -7,12 +7,13 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::app::Limits;
+use crate::channel::HistoryPosition;
 use crate::event::{ConsumerGroup, Glob, GroupBy, NotificationFilter, NotificationKind};
 use crate::protocol::event_name::{ClientEventKind, kind};
 use crate::protocol::json::Data;
-use crate::protocol::{ChannelName, WrittenSocketId, quote};
+use crate::protocol::{ChannelName, Rewind, WrittenSocketId, quote};
 
-use super::command::{PipeCommand, TargetSocket};
+use super::command::{HistoryStart, PipeCommand, TargetSocket};
 use super::outgoing_queue::MAX_CREDIT;
 use super::{Dialect, PipeRequestError};
 
@@ -22,8 +23,11 @@ const MAX_PATTERNS: usize = 100;
 /// Characters in a pattern, or in the name of a group.
 const MAX_PATTERN_CHARS: usize = 200;
 
-/// Channels that one answer may list.
+/// Channels, or events of one, that one answer may list.
 pub(super) const MAX_LISTED: usize = 1000;
+
+/// Events that an answer lists if nothing is said.
+const USUALLY_LISTED_EVENTS: usize = 100;
 
 /// The parameters of a request, with the limits that they are checked against.
 pub(super) struct Params<'a, 'l> {
@@ -268,6 +272,42 @@ pub(super) struct ListParams<'a> {
     #[serde(borrow, default)]
     pub(super) after: Cow<'a, str>,
     pub(super) limit: Option<usize>,
+}
+
+/// The parameters of `history`. A key that is not known would be a place that does not count.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HistoryParams<'a> {
+    #[serde(borrow)]
+    channel: Cow<'a, str>,
+    #[serde(borrow)]
+    after: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    rewind: Option<&'a RawValue>,
+    limit: Option<usize>,
+}
+
+impl HistoryParams<'_> {
+    pub(super) fn command<'c>(self, params: &Params<'_, '_>) -> Result<PipeCommand<'c>, PipeRequestError> {
+        let channel = params.channel(&self.channel)?;
+        let from = match (self.after, self.rewind) {
+            (None, None) => HistoryStart::Oldest,
+            (Some(after), None) => HistoryStart::Behind(HistoryPosition::parse(&after).ok_or_else(|| {
+                params.bad(format!(
+                    "after must be the position of an event, such as \"5f3a-1b2\", got {:?}",
+                    quote(&after)
+                ))
+            })?),
+            (None, Some(rewind)) => {
+                HistoryStart::Last(Rewind::parse(rewind.get()).map_err(|reason| params.bad(reason))?)
+            }
+            (Some(_), Some(_)) => return Err(params.bad("expected one of after and rewind, got both")),
+        };
+        match self.limit.unwrap_or(USUALLY_LISTED_EVENTS) {
+            limit @ 1..=MAX_LISTED => Ok(PipeCommand::History { channel, from, limit }),
+            limit => Err(params.bad(format!("limit must be from 1 to {MAX_LISTED}, got {limit}"))),
+        }
+    }
 }
 
 /// The parameters of `credit`.

@@ -8,8 +8,8 @@ use crate::protocol::{json, quote};
 
 use super::command::PipeCommand;
 use super::params::{
-    ChannelParams, CreditParams, EventsParams, ListParams, MAX_LISTED, Params, SendToChannelParams,
-    SendToSocketParams, SendToUserParams, SocketParams, SubscribeParams, kinds,
+    ChannelParams, CreditParams, EventsParams, HistoryParams, ListParams, MAX_LISTED, Params,
+    SendToChannelParams, SendToSocketParams, SendToUserParams, SocketParams, SubscribeParams, kinds,
 };
 use super::{Dialect, PipeRequestError};
 
@@ -102,6 +102,7 @@ fn command<'a>(
         "users" => {
             Ok(PipeCommand::Users { channel: params.channel(&params.read::<ChannelParams<'_>>()?.channel)? })
         }
+        "history" => params.read::<HistoryParams<'_>>()?.command(&params),
         "channels" => {
             let ListParams { prefix, after, limit } = params.read()?;
             match limit.unwrap_or(MAX_LISTED) {

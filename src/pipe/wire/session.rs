@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use tracing::{debug, trace};
 
+use crate::channel::ChannelVersion;
 use crate::connection::ConnectionConfig;
 use crate::event::{NotificationFilter, NotificationKind};
 use crate::hub::{AppState, ChannelSummary, Clock, Hub, Receipts};
@@ -14,7 +15,8 @@ use crate::protocol::{ChannelName, quote};
 
 use super::client::PipeClient;
 use super::clients::{GroupConflict, PipeClients};
-use super::command::{PipeCommand, TargetSocket};
+use super::command::{HistoryStart, PipeCommand, TargetSocket};
+use super::history::{self, ANSWER_BYTES};
 use super::request::PipeRequest;
 use super::{Dialect, PipeRequestError, message};
 
@@ -148,6 +150,7 @@ impl PipeSession {
                 ));
             }
             PipeCommand::Users { channel } => return Ok(json!({ "users": context.user_ids(&channel) })),
+            PipeCommand::History { channel, from, limit } => return self.history(&channel, from, limit),
             PipeCommand::Credit { messages } => return Ok(json!({ "credit": client.grant(messages) })),
             PipeCommand::Ping => {}
         }
@@ -181,6 +184,31 @@ impl PipeSession {
             Some(state) => Value::Object(attributes(&state)),
             None => json!({ "occupied": false, "subscription_count": 0 }),
         }
+    }
+
+    fn history(
+        &self,
+        channel: &ChannelName,
+        from: HistoryStart,
+        limit: usize,
+    ) -> Result<Value, PipeRequestError> {
+        let epoch = self.context.history_epoch();
+        let (page, is_known) = match from {
+            HistoryStart::Oldest => (self.app.history_page(channel, None, limit, ANSWER_BYTES), true),
+            HistoryStart::Behind(place) => {
+                let is_known = place.epoch == epoch;
+                let behind = is_known.then(|| ChannelVersion::new(place.number));
+                (self.app.history_page(channel, behind, limit, ANSWER_BYTES), is_known)
+            }
+            HistoryStart::Last(rewind) => {
+                (self.app.history_tail(channel, rewind, (limit, ANSWER_BYTES)), true)
+            }
+        };
+        let page = page.ok_or_else(|| {
+            let got = quote(channel.as_str());
+            PipeRequestError::params("history", format!("expected a channel with a history, got {got:?}"))
+        })?;
+        Ok(history::answer(&page, epoch, is_known))
     }
 
     fn channels(&self, prefix: &str, after: &str, limit: usize) -> Value {
