@@ -3,10 +3,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { startAuthEndpoint } from './auth-endpoint.mjs';
-import { startBroker } from './broker.mjs';
+import { external, startBroker } from './broker.mjs';
 import { fresh, openClient, releases } from './clients.mjs';
 import { libraries, refusal } from './libraries.mjs';
 import { shown } from './record.mjs';
+
+const notOurs = external && 'the server that is named knows no ids';
 
 describe('the HTTP API', () => {
   let broker;
@@ -73,6 +75,25 @@ describe('the HTTP API', () => {
           [{ id: '7' }, { id: 'ann' }],
         );
         shown(library, 'users');
+      });
+
+      // Proves: publish ids.
+      test('what has an id is published once, alone and in whatever batch', { skip: notOurs }, async (t) => {
+        const name = fresh('news');
+        const client = await openClient(t, releases.at(-1), broker, { auth }).connected();
+        await client.subscribe(name);
+        const [one, two, three, four] = ['one', 'two', 'three', 'four'].map(fresh);
+        const named = (id) => ({ channel: name, name: id, data: { n: 1 }, id });
+        for (const batch of [[one, two], [one, two], [two, three], [three]]) {
+          const { status, body } = await library.triggerBatch(batch.map(named));
+          assert.deepEqual([status, body], [200, '{}']);
+        }
+        const alone = (data) => library.post('/events', { name: four, channels: [name], data, id: four });
+        for (let asked = 0; asked < 2; asked++) assert.equal((await alone('x')).status, 200);
+        assert.equal((await refusal(alone('y'))).status, 422);
+        await library.trigger(name, 'last', {});
+        await client.received('last', name);
+        assert.deepEqual(client.eventsOn(name), [one, two, three, four, 'last']);
       });
 
       // Proves: 192, 198, 200, 203, 204.

@@ -77,6 +77,19 @@ def test_a_batch_item_may_ask_for_its_counts(library, listen, fresh):
     shown(LIBRARY, "batch info")
 
 
+# Proves: publish ids.
+def test_what_has_an_id_is_published_once_in_whatever_batch(library, listen, fresh):
+    listener, name = listen(), fresh("news")
+    listener.subscribe(name, "tick")
+    ids = [fresh("id") for _ in range(3)]
+    for batch in (range(2), range(2), range(1, 3), range(2, 3)):
+        answer = library.trigger_batch([{"channel": name, "name": "tick", "data": {"n": n}, "id": ids[n]} for n in batch])
+        assert answer == {}
+    library.trigger(name, "tick", {"n": "last"})
+    listener.received(name, "tick", count=4)
+    assert listener.all(name, "tick") == [{"n": 0}, {"n": 1}, {"n": 2}, {"n": "last"}]
+
+
 # Proves: 177, 196, 197.
 def test_channels_of_a_prefix_are_listed_with_their_users(library, listen, fresh):
     prefix = fresh("presence-list")
