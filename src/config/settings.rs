@@ -240,7 +240,7 @@ pub(super) fn app_settings() -> Vec<Setting<AppDraft>> {
         "limits.client_event_payload_bytes", Integer(1..=MOST), app.limits.client_event_payload_bytes;
         "limits.client_events_per_second", Integer(0..=1_000_000), app.limits.client_events_per_second;
         "limits.backend_events_per_second", Integer(0..=1_000_000), app.limits.backend_events_per_second;
-        "limits.publish_ids", Integer(0..=1_000_000), app.limits.publish_ids;
+        "limits.publish_ids", Integer(0..=250_000), app.limits.publish_ids;
         "limits.read_requests_per_second", Integer(0..=1_000_000), app.limits.read_requests_per_second;
         "limits.presence_members_per_channel", Integer(1..=MOST), app.limits.presence_members_per_channel;
         "limits.presence_user_id_chars", Integer(1..=MOST), app.limits.presence_user_id_chars;

@@ -116,3 +116,17 @@ fn who_names_no_app_is_counted() {
     stream.write_all(session).unwrap();
     watched.await_value(series, 2.0);
 }
+
+/// Ids of what was published that give way to others, and what is published again under one that is known.
+#[test]
+fn what_ids_are_forgotten_is_counted() {
+    let Some(watched) = Watched::start("limits = { publish_ids = 2 }\n") else { return };
+    for id in ["a", "b", "c", "c", "d"] {
+        let body = json!({ "name": "x", "channel": "room", "data": "x", "id": id });
+        watched.target.events(&body).assert_empty_object();
+    }
+    watched.await_value("heliostat_publish_ids", 2.0);
+    watched.await_value("heliostat_publish_ids_forgotten_total", 2.0);
+    watched.await_value("heliostat_repeated_publishes_total", 1.0);
+    assert!(watched.value("heliostat_publish_id_bytes") > 0.0);
+}

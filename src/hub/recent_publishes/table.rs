@@ -12,10 +12,11 @@ use crate::hub::AppIndex;
 pub(crate) const REMEMBERED_FOR: Duration = Duration::from_secs(600);
 
 /// Bytes of memory that an id takes besides its answer: its places in a map and in a queue, each as large as it may have grown.
-const ENTRY_BYTES: usize = 224;
+const ENTRY_BYTES: usize = 256;
 
-/// Bytes of the ids of one app, which it reaches only by answers to `info`: 100,000 ids without take 22 MB.
-const MOST_BYTES_OF_APP: usize = 32 * 1024 * 1024;
+/// Bytes of the ids of one app, which it reaches only by answers to `info`: 250,000 ids without, the most that
+/// `limits.publish_ids` may say, fit.
+const MOST_BYTES_OF_APP: usize = 64 * 1024 * 1024;
 
 /// Bytes of the ids of all apps.
 const MOST_BYTES: usize = 128 * 1024 * 1024;
