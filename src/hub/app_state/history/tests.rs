@@ -139,7 +139,7 @@ fn the_sweep_goes_through_many_channels_in_several_turns() {
 #[test]
 fn of_an_app_that_keeps_too_much_the_oldest_events_go_whosever_they_are() {
     let mut bounded = app("1");
-    bounded.limits.history_bytes = 10 * (PAYLOAD + 200);
+    bounded.limits.history_bytes = 10 * (PAYLOAD + 250);
     let subject = Subject::new(vec![bounded], RecoveryConfig::default());
     let app = subject.app("1");
     let [busy, quiet, seldom] = ["busy", "quiet", "seldom"].map(name);
@@ -164,7 +164,7 @@ fn of_an_app_that_keeps_too_much_the_oldest_events_go_whosever_they_are() {
 
 #[test]
 fn of_a_node_that_keeps_too_much_the_oldest_events_of_all_apps_go() {
-    let history_bytes = 100 * (PAYLOAD + 200);
+    let history_bytes = 100 * (PAYLOAD + 250);
     let recovery = RecoveryConfig { history_bytes, ..RecoveryConfig::default() };
     let subject = Subject::new(vec![app("1"), app("2")], recovery);
     let (one, two, channel) = (subject.app("1"), subject.app("2"), name("a"));
