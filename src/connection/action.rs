@@ -46,6 +46,13 @@ pub struct Join {
     pub(crate) wanted: Option<Box<Wanted>>,
 }
 
+impl Join {
+    /// One without a member, that authorizes nothing and asks for nothing of the channel's history.
+    pub fn plain(channel: ChannelName, number: JoinNumber) -> Self {
+        Join { channel, member: None, authorizes: false, number, wanted: None }
+    }
+}
+
 /// The answer to a join that had to wait.
 #[derive(Clone, Debug)]
 pub struct JoinAnswer {

@@ -62,7 +62,7 @@ impl Audience {
         let mut audience =
             Audience { system, worker, app, channel: channel.clone(), clients: Vec::new(), written };
         let number = JoinNumber::default();
-        let join = Join { channel: channel.clone(), member: None, authorizes: false, number };
+        let join = Join::plain(channel.clone(), number);
         for _ in 0..size {
             let client = audience.admit();
             audience.worker.join(&client, &join).expect("no bus to wait for").expect("a first subscription");
