@@ -225,3 +225,30 @@ fn a_binary_message_is_there_as_text() {
     assert_eq!(events(&shown)[0]["data"], heard.data);
     assert!(heard.data.as_str().unwrap().contains("data:image/jpeg;base64,"));
 }
+
+/// Of what an app, or the node, keeps too much the oldest events go, whosever they are; and what is too old goes by itself.
+///
+/// Proves: recovery.
+#[test]
+fn the_bounds_of_all_channels_together_and_of_time_are_kept() {
+    let history = "[[apps.channels]]\npattern = 'brief'\nhistory = { seconds = 0.2 }\n\
+                   [[apps.channels]]\npattern = '*'\nhistory = {}\n";
+    for (node, app) in
+        [("", "[apps.limits]\nhistory_bytes = 20000\n"), ("[recovery]\nhistory_bytes = 20000\n", "")]
+    {
+        let Some(target) = Target::own(&format!("{node}{MAIN_APP}{history}{app}")) else { return };
+        let padded = |number: u64| format!("{number:01000}");
+        target.publish("quiet", "numbered", &padded(0));
+        (1..=30).for_each(|number| target.publish("busy", "numbered", &padded(number)));
+        let quiet = page(&target, "quiet", &[]).json();
+        assert_eq!((numbers(&quiet), &quiet["complete"]), (vec![], &json!(false)), "it was the oldest");
+        let busy = numbers(&page(&target, "busy", &[]).json());
+        assert!((10..=20).contains(&busy.len()) && busy.is_sorted(), "{busy:?}");
+        assert_eq!(busy.last(), Some(&30), "the newest stay");
+        target.publish("brief", "numbered", "31");
+        crate::eventually("it is too old", || {
+            numbers(&page(&target, "brief", &[]).json()).is_empty().then_some(())
+        });
+        assert_eq!(page(&target, "brief", &[]).json()["complete"], false);
+    }
+}
