@@ -171,8 +171,7 @@ impl Server {
         let (admin, wanted) = all_wanted(&config, inherited)?;
         let (files, has_admin) = open_files(&config, &wanted, admin_is_dispensable)?;
         let hub = Hub::new(apps, config.connection.clone(), workers, files.bounds.max_connections)?;
-        hub.set_recovery(config.recovery.clone());
-        bound_addresses(&hub, &config);
+        bound_hub(&hub, &config);
         let certificates = load_certificates(&config)?;
         let tls = certificates.as_ref().map(|certificates| certificates.server_config()).transpose()?;
         let bind = |wanted| ListeningSocket::bind(wanted, config.server.backlog, tls.as_ref());
@@ -314,8 +313,9 @@ fn all_wanted(
     Ok((admin.into_iter().next(), wanted))
 }
 
-/// Bounds what comes from one client address.
-fn bound_addresses(hub: &Hub, config: &Config) {
+/// Bounds what comes from one client address, and what is kept for those who come back.
+fn bound_hub(hub: &Hub, config: &Config) {
+    hub.set_recovery(config.recovery.clone());
     hub.addresses().set_most(config.server.max_connections_per_address);
     hub.refused_addresses().set_most(config.server.max_refusals_per_address_per_minute);
 }

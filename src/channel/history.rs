@@ -207,13 +207,11 @@ impl History {
             }
             Wanted::OrLast { missed, rewind } => {
                 let missed = self.replay(missed, terms)?;
-                return match missed.complete {
-                    true => Some(missed),
-                    false => {
-                        let last = self.replay(&Wanted::Last(*rewind), terms)?;
-                        Some(Replay { complete: false, ..last })
-                    }
-                };
+                if missed.complete {
+                    return Some(missed);
+                }
+                let last = self.replay(&Wanted::Last(*rewind), terms)?;
+                return Some(Replay { complete: false, ..last });
             }
         };
         let is_for = |event: &&KeptEvent| {
