@@ -12,6 +12,9 @@ use crate::protocol::{Frame, Rewind, SocketId};
 use super::replay::ReplayTerms;
 use super::{ChannelVersion, HistoryPosition, Replay, Wanted};
 
+/// Events that one subscriber is sent at once: they are queued in one turn of its worker, which others wait for.
+const MOST_REPLAYED: usize = 10_000;
+
 /// An event in a history.
 #[derive(Clone, Debug)]
 pub(crate) struct KeptEvent {
@@ -218,7 +221,9 @@ impl History {
             event.except.is_none_or(|except| except != terms.socket && !own.contains(&except))
         };
         let events = || self.events.range(from..).filter(is_for);
-        if events().map(|event| event.frame.websocket().len()).sum::<usize>() > terms.room {
+        let bytes = events().take(MOST_REPLAYED + 1).map(|event| event.frame.websocket().len());
+        let (count, bytes) = bytes.fold((0, 0), |(count, sum), bytes| (count + 1, sum + bytes));
+        if count > MOST_REPLAYED || bytes > terms.room {
             return Some(Replay { is_too_large: true, ..Replay::default() });
         }
         let frames = events().map(|event| (event.version, event.frame.clone())).collect();

@@ -39,7 +39,7 @@ metrics! {
     REPLAYED = Counter "heliostat_replayed_events_total" []
         "Events of histories that were sent to subscribers when they joined.";
     REPLAYS_TOO_LARGE = Counter "heliostat_replays_too_large_total" []
-        "Subscribers who were sent nothing of what they missed, because it was more than recovery.replay_bytes.";
+        "Subscribers who were sent nothing of what they missed, because it was more than may be sent at once.";
     NAMES = Gauge "heliostat_recovery_names" ["state"]
         "Names that clients have given themselves: held by a connection, left and kept for its return, or shared by several \
          clients and therefore nobody's.";

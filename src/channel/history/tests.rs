@@ -143,6 +143,20 @@ fn more_than_may_be_sent_at_once_is_not_sent_at_all() {
 }
 
 #[test]
+fn so_many_events_are_sent_at_once_and_no_more() {
+    let start = Instant::now();
+    let mut history = beginning(start);
+    let bounds = HistoryBounds { events: usize::MAX, bytes: usize::MAX, ..HistoryBounds::default() };
+    let last = MOST_REPLAYED as u64 + 2;
+    (2..=last).for_each(|number| {
+        history.push(event(number, start, None), &bounds);
+    });
+    let sent = |number| history.replay(&since(number), &terms(last + 1, start)).unwrap();
+    assert_eq!(sent(2).frames.len(), MOST_REPLAYED);
+    assert_eq!(sent(1), Replay { is_too_large: true, ..Replay::default() });
+}
+
+#[test]
 fn each_bound_drops_the_oldest_and_says_which_one_it_was() {
     let start = Instant::now();
     let later = start + Duration::from_secs(5);

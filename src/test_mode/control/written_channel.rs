@@ -11,7 +11,7 @@ use crate::protocol::pattern::Pattern;
 /// The bounds of a history, as the configuration has them.
 const EVENTS: RangeInclusive<usize> = 1..=1_000_000;
 const BYTES: RangeInclusive<usize> = 1024..=1_000_000_000;
-const LEAST_SECONDS: f64 = 0.1;
+const SECONDS: RangeInclusive<f64> = 0.1..=86_400.0;
 
 /// Settings of channels, as `[[apps.channels]]` of the configuration has them.
 #[derive(Debug, Deserialize)]
@@ -70,12 +70,13 @@ impl WrittenHistory {
             };
         let time = match self.seconds {
             None => default.time,
-            Some(seconds) => Duration::try_from_secs_f64(seconds)
-                .ok()
-                .filter(|_| seconds >= LEAST_SECONDS)
-                .ok_or_else(|| {
-                format!("history.seconds must be a number of seconds from {LEAST_SECONDS}, got {seconds}")
-            })?,
+            Some(seconds) if SECONDS.contains(&seconds) => Duration::from_secs_f64(seconds),
+            Some(seconds) => {
+                let (least, most) = (SECONDS.start(), SECONDS.end());
+                return Err(format!(
+                    "history.seconds must be a number of seconds from {least} to {most}, got {seconds}"
+                ));
+            }
         };
         Ok(HistoryBounds {
             events: within("events", self.events, EVENTS, default.events)?,
@@ -126,7 +127,7 @@ mod tests {
             ),
             (
                 json!({ "pattern": "*", "history": { "seconds": 0 } }),
-                "history.seconds must be a number of seconds from 0.1",
+                "history.seconds must be a number of seconds from 0.1 to 86400",
             ),
         ] {
             let told = read(written).unwrap_err();

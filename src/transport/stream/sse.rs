@@ -36,9 +36,10 @@ enum Ids {
 impl Sse {
     /// `positions` tells whether ids are places in the channel's history.
     pub(super) fn new(only: Option<&str>, positions: bool) -> Self {
-        let ids = match positions {
-            true => Ids::Positions { passed: RefCell::default() },
-            false => Ids::Counted(Cell::new(0)),
+        let ids = if positions {
+            Ids::Positions { passed: RefCell::default() }
+        } else {
+            Ids::Counted(Cell::new(0))
         };
         Sse { only: only.map(str::to_owned), ready: RefCell::default(), ids }
     }
