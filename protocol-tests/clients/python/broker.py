@@ -39,8 +39,8 @@ EXTERNAL = bool(os.environ.get("PUSHER_HOST"))
 
 
 @contextmanager
-def running_broker(settings=None):
-    """A broker; `settings` are added to its environment."""
+def running_broker(settings=None, arguments=()):
+    """A broker; `settings` are added to its environment, `arguments` to its command line."""
     if EXTERNAL:
         yield _named(os.environ)
         return
@@ -51,7 +51,7 @@ def running_broker(settings=None):
     # The developer's own broker settings must not reach the broker under test.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HELIOSTAT_")}
     process = subprocess.Popen(
-        [BINARY, "--port", "0", "--log-level", "warn"],
+        [BINARY, "--port", "0", "--log-level", "warn", *arguments],
         env={**inherited, **HOSTED_LIMITS, **(settings or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

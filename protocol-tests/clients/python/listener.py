@@ -10,9 +10,9 @@ DEADLINE_SECONDS = 10
 
 
 class Listener:
-    """One pysher connection. It signs for itself, as pysher does when it is given the secret."""
+    """One pysher connection. It signs for itself, as pysher does when it is given the secret; `options` are pysher's."""
 
-    def __init__(self, broker, member):
+    def __init__(self, broker, member, **options):
         user_id = member.get("user_id")
         info = {name: value for name, value in member.items() if name != "user_id"}
         user_data = {"user_id": user_id, **({"user_info": info} if info else {})} if user_id is not None else None
@@ -21,8 +21,7 @@ class Listener:
             secret=broker.secret,
             user_data=user_data,
             secure=False,
-            custom_host=broker.host,
-            port=broker.port,
+            **{"custom_host": broker.host, "port": broker.port, **options},
         )
         self._changed = threading.Condition()
         self._record = []

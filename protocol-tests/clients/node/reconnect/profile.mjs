@@ -16,7 +16,7 @@ const newest = releases.at(-1);
 const JITTER = 0.2;
 /** How long clients are waited for, at the beginning and at the end. */
 const BEGIN_MS = 60_000;
-const END_MS = 45_000;
+const END_MS = 100_000;
 const LOOK_MS = 100;
 
 /** The ways in which pages set the client up. */
@@ -188,7 +188,9 @@ function judge(clients, published, { variant, names, seed }) {
       const publishedAt = published[n - 1];
       if (seen.has(n)) {
         outcome.duplicates += 1;
-        outcome.repeatedMs.push((client.cuts.findLast((cut) => cut <= at) ?? at) - publishedAt);
+        // The connection before the one that it came on was cut by the first cut after it had stood.
+        const [before] = client.greeted.filter((time) => time <= at).slice(-2);
+        outcome.repeatedMs.push((client.cuts.find((cut) => cut > before) ?? at) - publishedAt);
         continue;
       }
       seen.add(n);

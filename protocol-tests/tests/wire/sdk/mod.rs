@@ -8,6 +8,7 @@ mod dotnet;
 mod go;
 mod java;
 mod php;
+mod recovery;
 mod ruby;
 mod swift;
 
