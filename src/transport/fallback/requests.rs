@@ -229,7 +229,7 @@ async fn receive(
             }
             SessionLookup::NotFound => return Err(FallbackError::NoSession),
         };
-        let (sink, response) = response_channel(format.clone(), Rc::clone(&fallback.worker));
+        let (sink, response) = response_channel(format.clone(), mark(&query), Rc::clone(&fallback.worker));
         let (taken, done) = oneshot::channel();
         let arrival = arrival(fallback, request);
         let sent = requests
@@ -329,6 +329,11 @@ fn format(operation: SessionOperation, query: &Query) -> Result<ResponseFormat, 
             ResponseFormat::Xhr
         }
     })
+}
+
+/// What tells a request that receives from every other one of its session: pusher-js's number, or the time that SockJS adds.
+fn mark(query: &Query) -> Option<u64> {
+    query.get("n").or_else(|| query.get("t"))?.parse().ok()
 }
 
 /// The number that pusher-js gives each of its requests.

@@ -29,6 +29,9 @@ pub(super) struct Chunk {
 #[derive(Debug)]
 pub(super) struct ResponseSink {
     pub(super) format: ResponseFormat,
+    /// What its request has of its own, if it has anything. Browsers repeat a request, as it is, whose connection ended
+    /// before any of the response had come.
+    pub(super) mark: Option<u64>,
     pub(super) chunks: mpsc::Sender<Chunk>,
     /// Ends when the response is dropped.
     pub(super) gone: oneshot::Receiver<()>,
@@ -46,12 +49,13 @@ pub(super) struct SessionResponse {
 /// Both ends; `worker` is the connection's.
 pub(super) fn response_channel(
     format: ResponseFormat,
+    mark: Option<u64>,
     worker: Rc<Worker>,
 ) -> (ResponseSink, SessionResponse) {
     let (sender, chunks) = mpsc::channel(CHUNKS);
     let (here, gone) = oneshot::channel();
     (
-        ResponseSink { format, chunks: sender, gone },
+        ResponseSink { format, mark, chunks: sender, gone },
         SessionResponse { worker, chunks, shutdown_guard: None, _here: here },
     )
 }

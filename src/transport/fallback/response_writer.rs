@@ -54,6 +54,12 @@ struct WriterState {
     last_written: Instant,
     /// A client's heartbeat is to be answered, and no response was attached.
     acknowledgement_owed: bool,
+    /// The mark of the request whose response was attached last.
+    mark: Option<u64>,
+    /// Messages were written into that response.
+    carried: bool,
+    /// Messages were written into a response that has gone, or was asked for once more.
+    has_gap: bool,
     /// The frame that ends the session, once its turn has come.
     final_frame: Option<String>,
     shutdown_guard: Option<ShutdownGuard>,
@@ -73,6 +79,9 @@ impl ResponseWriter {
                 response_changed: now,
                 last_written: now,
                 acknowledgement_owed: false,
+                mark: None,
+                carried: false,
+                has_gap: false,
                 final_frame: None,
                 shutdown_guard: None,
             }),
@@ -112,6 +121,11 @@ impl ResponseWriter {
     /// From now on this response receives, and one that did before ends.
     pub(super) fn attach(&self, sink: ResponseSink, prelude: Prelude) {
         let state = &mut *self.state.borrow_mut();
+        let is_repeated = sink.mark.is_some() && sink.mark == state.mark;
+        if state.sink.is_some() || is_repeated {
+            state.miss();
+        }
+        (state.mark, state.carried) = (sink.mark, false);
         let before = sink.format.prelude(prelude);
         state.left = state.stream_bytes;
         state.sink = Some(sink);
@@ -126,6 +140,11 @@ impl ResponseWriter {
     /// Whether a response is attached.
     pub(super) fn has_response(&self) -> bool {
         self.state.borrow().sink.is_some()
+    }
+
+    /// Whether messages may have been lost with a response.
+    pub(super) fn has_gap(&self) -> bool {
+        self.state.borrow().has_gap
     }
 
     /// Whether who receives is given one frame and no more.
@@ -185,6 +204,7 @@ impl ResponseWriter {
         let state = &mut *self.state.borrow_mut();
         let gone = |sink: &mut ResponseSink| Pin::new(&mut sink.gone).poll(context).is_ready();
         if state.sink.as_mut().is_some_and(gone) {
+            state.miss();
             state.detach();
         }
         match state.permit.as_mut().map(|permit| permit.as_mut().poll(context)) {
@@ -201,6 +221,11 @@ impl WriterState {
     /// What time it is.
     fn now(&self) -> Instant {
         self.app.as_ref().map_or_else(Instant::now, |app| app.clock().now())
+    }
+
+    /// Nobody knows whether what was written into the last response has arrived.
+    fn miss(&mut self) {
+        self.has_gap |= self.carried;
     }
 
     fn detach(&mut self) {
@@ -223,6 +248,7 @@ impl WriterState {
             app.count(|cells| &cells.bytes_sent, bytes as u64);
         }
         self.last_written = self.now();
+        self.carried |= frame.starts_with('a') && frame != ACKNOWLEDGEMENT;
         self.acknowledgement_owed = false;
         self.left = self.left.saturating_sub(bytes);
         if single || self.left == 0 {
@@ -242,6 +268,7 @@ impl WriterState {
             }
             Err(TrySendError::Closed(chunk)) => {
                 self.shutdown_guard = chunk.shutdown_guard.or_else(|| self.shutdown_guard.take());
+                self.miss();
                 self.detach();
                 false
             }

@@ -35,6 +35,9 @@ use crate::transport::conversation::{Begun, CLOSE_GRACE, Conversation};
 /// SockJS's answer to a second response while a first one is attached.
 const ANOTHER_RECEIVES: &str = "c[2010,\"Another connection still open\"]";
 
+/// Why the session of a client with a name ends that could have missed something.
+const RESPONSE_LOST: &str = "A response has not arrived: come back, and its events are sent again";
+
 /// The task of one session.
 pub(super) struct FallbackSession {
     fallback: Rc<Fallback>,
@@ -210,6 +213,7 @@ impl FallbackSession {
             return;
         }
         self.writer.attach(sink, prelude);
+        self.end_for_gap();
         let writer = &self.writer;
         let _ = self.opening_frame.take_if(|opening_frame| writer.write_frame(opening_frame));
         match &mut self.stage {
@@ -221,6 +225,18 @@ impl FallbackSession {
             SessionStage::Closing { .. } => self.send_final_frames(),
             SessionStage::AwaitingIntroduction { .. } | SessionStage::Ended => {}
         }
+    }
+
+    /// A session goes on behind what was lost with a response, and its client knows of nothing. One that has a name is sent
+    /// away in place of that: when it comes back, it is sent what it has not received.
+    fn end_for_gap(&mut self) {
+        let SessionStage::Connected(connected) = &self.stage else { return };
+        if !self.writer.has_gap() || connected.client.named().is_none() {
+            return;
+        }
+        let close = Frame::quoted_close(CloseCode::Reconnect, RESPONSE_LOST);
+        let close = String::from_utf8_lossy(close.json()).into_owned();
+        self.stage = SessionStage::Closing { final_frames: [close].into(), until: Instant::now() + CLOSE_GRACE };
     }
 
     fn receive(&mut self, message: &str) {
@@ -250,6 +266,7 @@ impl FallbackSession {
     /// Polls the conversation and the response that receives, and moves on to the next stage if either has ended.
     fn poll_conversation(&mut self, context: &mut Context<'_>) {
         let has_room = self.writer.poll(context);
+        self.end_for_gap();
         match &mut self.stage {
             SessionStage::Connected(connected) => {
                 connected.conversation.attend(context);
