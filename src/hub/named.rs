@@ -145,6 +145,10 @@ impl NamedClient {
     /// A pong came, with this in it.
     pub(crate) fn echoed(&self, payload: &[u8]) {
         let received = self.echoes.borrow_mut().echoed(payload);
+        if !received.is_empty() {
+            // To who echoes pings go sooner than to who does not: the next event has it looked after anew.
+            self.is_awaited.set(false);
+        }
         self.received(received);
     }
 

@@ -71,6 +71,7 @@ mod quotas;
 mod readiness;
 mod recovery;
 mod recovery_names;
+mod recovery_sessions;
 mod refusals;
 mod relay;
 mod reload;

@@ -236,7 +236,8 @@ impl FallbackSession {
         }
         let close = Frame::quoted_close(CloseCode::Reconnect, RESPONSE_LOST);
         let close = String::from_utf8_lossy(close.json()).into_owned();
-        self.stage = SessionStage::Closing { final_frames: [close].into(), until: Instant::now() + CLOSE_GRACE };
+        self.stage =
+            SessionStage::Closing { final_frames: [close].into(), until: Instant::now() + CLOSE_GRACE };
     }
 
     fn receive(&mut self, message: &str) {

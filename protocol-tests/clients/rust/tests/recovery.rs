@@ -16,7 +16,8 @@ impl Client {
     fn open(target: &Target, name: &str, channel: &str) -> Self {
         let (host, port) = (&target.host, target.port);
         let stream = TcpStream::connect((host.as_str(), port)).unwrap();
-        let url = format!("ws://{host}:{port}/r/{name}/app/{}?protocol=7&client=rust", target.credentials.key);
+        let url =
+            format!("ws://{host}:{port}/r/{name}/app/{}?protocol=7&client=rust", target.credentials.key);
         let (socket, _) = tungstenite::client(url, stream).unwrap();
         let mut client = Client(socket);
         client.until("pusher:connection_established");
