@@ -94,6 +94,9 @@ impl SessionFrame {
     }
 }
 
+/// What the first request of a session says the time is, in milliseconds.
+const FIRST_TIME: u64 = 1_448_000_000_000;
+
 /// The client's side of a session over HTTP. Dropping it is leaving without a word.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -109,17 +112,17 @@ impl Session {
     #[track_caller]
     pub(crate) fn begin(target: &Target, transport: Transport, query: &str) -> Session {
         let (kind, base) = session_path(target, transport);
-        let path = if transport.is_sockjs() {
-            format!("{base}/{kind}")
-        } else {
-            format!("{base}/{kind}?{query}&t=1448000000000&n=1")
-        };
-        let request = post(target, &path, "", &[]);
+        let path =
+            if transport.is_sockjs() { format!("{base}/{kind}") } else { format!("{base}/{kind}?{query}") };
+        // No two requests of a client are the same, for one that is has been repeated by the browser.
+        let (asked, question) = (target.clone(), if path.contains('?') { '&' } else { '?' });
+        let prefix = format!("{path}{question}t=");
+        let request = move |number: u64| post(&asked, &format!("{prefix}{}", FIRST_TIME + number), "", &[]);
         let connection = Connection::open(target);
         let receiving = connection.handle();
         let (sender, frames) = mpsc::channel();
         let streams = kind == "xhr_streaming";
-        thread::spawn(move || receive(connection, &request, streams, &sender));
+        thread::spawn(move || receive(connection, request, streams, &sender));
         let mut session = Session { target: target.clone(), base, sending: None, frames, receiving };
         if transport.is_sockjs() {
             let opened = session.frames.recv_timeout(crate::patience());
@@ -213,9 +216,15 @@ pub fn post(target: &Target, path: &str, body: &str, headers: &[&str]) -> Vec<u8
 }
 
 /// Receives until the end, like a browser: a stream for as long as it goes on, or poll after poll.
-fn receive(mut connection: Connection, request: &[u8], streams: bool, frames: &Sender<String>) {
-    let mut ended = false;
-    while !ended && connection.offer(request) {
+fn receive(
+    mut connection: Connection,
+    request: impl Fn(u64) -> Vec<u8>,
+    streams: bool,
+    frames: &Sender<String>,
+) {
+    let (mut ended, mut number) = (false, 0);
+    while !ended && connection.offer(&request(number)) {
+        number += 1;
         let mut lines = String::new();
         let mut take = |piece: &[u8]| {
             lines.push_str(&String::from_utf8_lossy(piece));
