@@ -49,11 +49,6 @@ impl Heartbeat {
         self.pinged = None;
     }
 
-    /// When it was heard last.
-    pub(crate) fn last_heard(&self) -> Instant {
-        self.last_heard
-    }
-
     /// How the client is asked.
     pub(crate) fn probe(&self) -> Probe {
         self.probe

@@ -134,11 +134,6 @@ impl Connection {
         self.app = app;
     }
 
-    /// When something came from the client last.
-    pub fn last_heard(&self) -> Instant {
-        self.heartbeat.last_heard()
-    }
-
     /// Bytes arrived, whatever they were: the client is there.
     pub fn heard(&mut self, now: Instant) {
         self.heartbeat.heard(now);

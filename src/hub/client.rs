@@ -37,6 +37,11 @@ pub trait Transport {
         false
     }
 
+    /// Whether a request is there to receive, where it takes requests for that.
+    fn has_receiver(&self) -> bool {
+        false
+    }
+
     /// The peer had its time to take the close frame and has not: dropping the transport must leave nothing behind that
     /// lingers for it.
     fn reset(&self) {}
@@ -273,6 +278,11 @@ impl<T: Transport + ?Sized> Client<T> {
     /// Whether its peer returns what a ping carries.
     pub(super) fn can_ping(&self) -> bool {
         self.transport.can_ping()
+    }
+
+    /// Whether a request is there to receive.
+    pub fn has_receiver(&self) -> bool {
+        self.transport.has_receiver()
     }
 
     /// Tells the driver that a time it asked for has come.

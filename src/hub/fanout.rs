@@ -71,6 +71,8 @@ struct LocalChannel {
     subscribers: IndexMap<SocketId, Subscriber, SocketIdHash>,
     /// Of the walk that is under way, those who have not been met.
     unmet: Range<u32>,
+    /// Subscribers that have a track.
+    followed: u32,
 }
 
 /// One local subscription.
@@ -102,14 +104,19 @@ impl LocalChannels {
         (since, track): (ChannelVersion, Option<Rc<Track>>),
     ) {
         let socket_id = client.socket_id();
+        let followed = u32::from(track.is_some());
         let subscriber = Subscriber { client, since, track };
-        match self.channels.get_mut(channel) {
-            Some(local) => local.subscribers.insert(socket_id, subscriber),
-            None => {
-                let local = self.channels.entry(channel.clone()).or_default();
-                local.subscribers.insert(socket_id, subscriber)
-            }
+        let local = match self.channels.get_mut(channel) {
+            Some(local) => local,
+            None => self.channels.entry(channel.clone()).or_default(),
         };
+        local.followed += followed;
+        local.subscribers.insert(socket_id, subscriber);
+    }
+
+    /// Whether some subscriber of the channel has a track.
+    pub(super) fn is_followed(&self, channel: &ChannelName) -> bool {
+        self.channels.get(channel).is_some_and(|local| local.followed > 0)
     }
 
     /// Removes a subscription, and gives memory back that the channel will not need again soon.
@@ -172,7 +179,8 @@ impl LocalChannel {
                 at = last;
             }
         }
-        self.subscribers.swap_remove_index(at);
+        let removed = self.subscribers.swap_remove_index(at);
+        self.followed -= u32::from(removed.is_some_and(|(_, subscriber)| subscriber.track.is_some()));
     }
 }
 

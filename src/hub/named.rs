@@ -16,11 +16,10 @@ use tracing::debug;
 use crate::channel::{ChannelVersion, HistoryPosition, Wanted};
 use crate::protocol::{ChannelName, CloseCode, SocketId};
 use crate::recovery::{
-    Arrived, ClientName, ClientNameTable, CursorBytes, Echoes, GivenName, NameBounds, NameCounts, NameHold,
-    NameKey, Payload, ReceivedUpTo, RecoveryConfig, Track,
+    Arrived, ClientNameTable, CursorBytes, Echoes, GivenName, NameBounds, NameCounts, NameHold, NameKey,
+    Payload, ReceivedUpTo, RecoveryConfig, Track,
 };
 
-use super::users::Address;
 use super::{AddressGroup, AppIndex, AppState, Hub};
 
 /// Names that are forgotten per turn because their time is over.
@@ -32,14 +31,11 @@ const TAKEN_OVER: &str = "Taken over: another connection came with the name of t
 /// The names of a node's clients.
 #[derive(Debug)]
 pub(super) struct ClientNames {
-    table: Mutex<ClientNameTable<AppIndex, AddressGroup, Holder>>,
+    table: Mutex<ClientNameTable<AppIndex, AddressGroup, SocketId>>,
     cursors: Arc<CursorBytes>,
     /// Pings behind events, since the start.
     pings: AtomicU64,
 }
-
-/// A connection that holds a name, and whether its peer answers a close frame.
-type Holder = (Address, bool);
 
 /// How many names there are, and what has become of others; what is kept for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,38 +58,61 @@ pub(crate) struct NamedCaller {
 /// What is known of a connection whose client has a name.
 #[derive(Debug)]
 pub(crate) struct NamedClient {
-    /// None if the name is not kept, and from the connection's end on.
+    /// Until it takes its name.
+    caller: RefCell<Option<NamedCaller>>,
+    /// None if the name is not kept, before it is taken, and from the connection's end on.
     hold: RefCell<Option<NameHold<AppIndex>>>,
+    /// Whom it is signed in as.
+    user: RefCell<Option<Arc<str>>>,
     /// From its end on: the name, if another connection had it by then.
     taken_over: RefCell<Option<Arc<NameKey<AppIndex>>>>,
     echoes: RefCell<Echoes>,
-    /// The worker will look whether a ping is to be sent.
-    is_awaited: Cell<bool>,
+    /// When the worker looks next whether a ping is to be sent, if it does.
+    awaited: Cell<Option<Instant>>,
 }
 
 impl NamedClient {
-    fn new(hold: Option<NameHold<AppIndex>>, can_ping: bool) -> Self {
+    /// A connection that has come, and has not subscribed to anything yet.
+    pub(super) fn new(caller: NamedCaller, can_ping: bool) -> Self {
         NamedClient {
-            hold: RefCell::new(hold),
+            caller: RefCell::new(Some(caller)),
+            hold: RefCell::default(),
+            user: RefCell::default(),
             taken_over: RefCell::default(),
             echoes: RefCell::new(Echoes::new(can_ping)),
-            is_awaited: Cell::new(false),
+            awaited: Cell::new(None),
         }
     }
 
-    /// What its client wants of a channel that it subscribes to, as that member.
+    /// Something came from the client, whatever it was.
+    pub(crate) fn heard(&self, now: Instant) {
+        let received = self.echoes.borrow_mut().taken_as_received(now);
+        self.received(received);
+    }
+
+    /// What its client wants of a channel that it subscribes to, as that member. With its first subscription to a channel that
+    /// keeps something, a connection takes its name: clients try several ways at once, and the connections that they give up
+    /// subscribe to nothing.
+    #[cold]
     pub(super) fn wanted(
         &self,
         hub: &Hub,
-        app: &AppState,
+        (app, socket_id): (&AppState, SocketId),
         channel: &ChannelName,
         member: Option<&str>,
     ) -> Wanted {
+        if app.app().history(channel).is_some()
+            && let Some(caller) = self.caller.take()
+        {
+            *self.hold.borrow_mut() = hub.take_name(app, socket_id, caller);
+            if let (Some(hold), Some(user)) = (&*self.hold.borrow(), &*self.user.borrow()) {
+                hub.names.table.lock().signed_in(hold, user);
+            }
+        }
         let hold = self.hold.borrow();
         let Some(NameHold { cursors, number, .. }) = &*hold else { return Wanted::Unknown };
         let cursors = cursors.lock();
-        let (now, retention) = (app.clock().now(), hub.recovery().retention);
-        match cursors.wanted_by(*number, channel, member, now, retention) {
+        match cursors.wanted_by(*number, channel, member, app.clock().now()) {
             Some(received) => Wanted::Since {
                 position: HistoryPosition { epoch: hub.history_epoch(), number: received.number() },
                 own: cursors.sockets(),
@@ -121,34 +140,47 @@ impl NamedClient {
         Some(Rc::new(Track::new(channel.clone(), joined, version)))
     }
 
-    /// It is sent something of a channel, if it has to be. Returns whether the worker has to look after it from now on.
-    pub(super) fn follow(&self, track: &Rc<Track>, version: ChannelVersion, is_sent: bool) -> bool {
+    /// It is sent something of a channel, if it has to be. Returns whether the worker has to look after it in this turn.
+    pub(super) fn follow(
+        &self,
+        track: &Rc<Track>,
+        version: ChannelVersion,
+        is_sent: bool,
+        now: impl FnOnce() -> Instant,
+    ) -> bool {
         let mut echoes = self.echoes.borrow_mut();
         if !is_sent {
             echoes.passed(track, version);
             return false;
         }
-        echoes.sent(track, version);
-        !self.is_awaited.replace(true)
+        if !echoes.sent(track, version) {
+            return false;
+        }
+        let now = now();
+        let (next, awaited) = (echoes.next_look(now), self.awaited.get());
+        let is_sooner = next.is_some_and(|next| awaited.is_none_or(|awaited| next < awaited));
+        if is_sooner {
+            self.awaited.set(Some(now));
+        }
+        is_sooner
     }
 
     /// The worker looks after it. `has_left`: all that it was sent has left this node. Returns the ping that it is to be
-    /// sent, and when to look again.
+    /// sent, and when to look again. Nothing, if the worker was to look earlier and has, or will later.
     pub(super) fn look(&self, now: Instant, has_left: bool) -> (Option<Payload>, Option<Instant>) {
+        if self.awaited.get().is_none_or(|awaited| awaited > now) {
+            return (None, None);
+        }
         let mut echoes = self.echoes.borrow_mut();
         let ping = echoes.look(now, has_left);
         let again = echoes.next_look(now);
-        self.is_awaited.set(again.is_some());
+        self.awaited.set(again);
         (ping, again)
     }
 
     /// A pong came, with this in it.
     pub(crate) fn echoed(&self, payload: &[u8]) {
         let received = self.echoes.borrow_mut().echoed(payload);
-        if !received.is_empty() {
-            // To who echoes pings go sooner than to who does not: the next event has it looked after anew.
-            self.is_awaited.set(false);
-        }
         self.received(received);
     }
 
@@ -202,48 +234,24 @@ impl ClientNames {
 }
 
 impl Hub {
-    /// A connection comes with a name: it takes the name over from another one, which ends. Where the app keeps nothing that
-    /// one could come back for, nothing happens.
-    pub(super) fn name(
-        &self,
-        app: &AppState,
-        address: Address,
-        caller: NamedCaller,
-        can_ping: bool,
-    ) -> NamedClient {
-        let NamedCaller { key, name, address: group } = caller;
-        let hold = match name {
-            GivenName::Fit(name) if app.app().keeps_history() => {
-                self.take_name(app, (address, can_ping), (key, name), group)
-            }
-            GivenName::Fit(_) | GivenName::Unfit | GivenName::None => None,
-        };
-        NamedClient::new(hold, can_ping)
-    }
-
+    /// A connection takes its name, over from another one if one has it: that one ends.
     fn take_name(
         &self,
         app: &AppState,
-        (address, can_ping): Holder,
-        (key, name): (Arc<str>, ClientName),
-        group: Option<AddressGroup>,
+        socket_id: SocketId,
+        caller: NamedCaller,
     ) -> Option<NameHold<AppIndex>> {
+        let NamedCaller { key, name, address } = caller;
+        let GivenName::Fit(name) = name else { return None };
         let key = NameKey { app: app.index(), key, name };
         let now = (Instant::now(), app.clock().now());
-        let Arrived { hold, taken_from } = {
-            let mut table = self.names.table.lock();
-            let arrived = table.arrive(key, ((address, can_ping), address.1), group, now);
-            if let (Some((_, false)), Ok(hold)) = (&arrived.taken_from, &arrived.hold) {
-                // Over the fallbacks nobody says so.
-                table.was_there(&hold.key, now.0);
-            }
-            arrived
-        };
-        if let Some(((_, socket), _)) = taken_from {
-            self.end_namesake(app, socket, address.1);
+        let Arrived { hold, taken_from } =
+            self.names.table.lock().arrive(key, (socket_id, socket_id), address, now);
+        if let Some(socket) = taken_from {
+            self.end_namesake(app, socket, socket_id);
         }
         if let Err(reason) = &hold {
-            debug!(app = app.id(), socket_id = %address.1, ?reason, "served without recovery");
+            debug!(app = app.id(), %socket_id, ?reason, "served without recovery");
         }
         hold.ok()
     }
@@ -254,10 +262,9 @@ impl Hub {
         self.close_socket_with(app, socket, CloseCode::OverCapacity.into(), TAKEN_OVER.into());
     }
 
-    /// A connection that has a name ends; it was last heard at that time.
-    pub(super) fn leave_name(&self, app: &AppState, named: &NamedClient, last_heard: Instant) {
-        let received = named.echoes.borrow_mut().taken_as_received(last_heard);
-        named.received(received);
+    /// A connection that has a name ends.
+    pub(super) fn leave_name(&self, app: &AppState, named: &NamedClient) {
+        named.caller.take();
         if let Some(hold) = named.hold.take()
             && self.names.table.lock().leave(&hold, (Instant::now(), app.clock().now()))
         {
@@ -265,8 +272,8 @@ impl Hub {
         }
     }
 
-    /// The peer has answered the close frame: the connection was alive.
-    pub(crate) fn close_answered(&self, named: &NamedClient) {
+    /// The peer has heard that its name was taken over: it was there.
+    pub(crate) fn takeover_heard(&self, named: &NamedClient) {
         if let Some(key) = named.taken_over.take() {
             self.names.table.lock().was_there(&key, Instant::now());
         }
@@ -275,6 +282,7 @@ impl Hub {
     /// The client of a connection that has a name is signed in.
     #[cold]
     pub(super) fn signed_in_with_name(&self, named: &NamedClient, user: &Arc<str>) {
+        named.user.replace(Some(Arc::clone(user)));
         if let Some(hold) = &*named.hold.borrow() {
             self.names.table.lock().signed_in(hold, user);
         }

@@ -33,13 +33,15 @@ pub(crate) struct JoinedAs(u64);
 pub(crate) struct Cursors {
     /// The number of the connection that holds the name; those before it are not listened to.
     holder: u64,
-    /// The user was terminated: what the holder subscribes to is not kept any more.
+    /// What the holder subscribes to is not kept any more.
     is_barred: bool,
     last_join: u64,
     channels: HashMap<ChannelName, ChannelCursor>,
     sockets: VecDeque<SocketId>,
     /// Whom the client was signed in as last.
     user: Option<Arc<str>>,
+    /// How long a cursor is good after the client has left.
+    retention: Duration,
     of_all: Arc<CursorBytes>,
 }
 
@@ -56,7 +58,7 @@ struct ChannelCursor {
 
 impl Cursors {
     /// None yet, of a name that nobody holds.
-    pub(crate) fn new(of_all: &Arc<CursorBytes>) -> Self {
+    pub(crate) fn new(retention: Duration, of_all: &Arc<CursorBytes>) -> Self {
         Cursors {
             holder: 0,
             is_barred: false,
@@ -64,6 +66,7 @@ impl Cursors {
             channels: HashMap::new(),
             sockets: VecDeque::new(),
             user: None,
+            retention,
             of_all: Arc::clone(of_all),
         }
     }
@@ -82,7 +85,9 @@ impl Cursors {
     /// Nobody holds it any more, whoever did. What was received of the channels that it was subscribed to is kept.
     fn let_go(&mut self, now: Instant) {
         self.holder += 1;
-        self.forget_if(|cursor| cursor.received.is_none());
+        let retention = self.retention;
+        let is_late = |left: Instant| now.saturating_duration_since(left) >= retention;
+        self.forget_if(|cursor| cursor.received.is_none() || cursor.left.is_some_and(is_late));
         for cursor in self.channels.values_mut() {
             cursor.left.get_or_insert(now);
         }
@@ -95,11 +100,6 @@ impl Cursors {
         }
         self.let_go(now);
         Some(!self.channels.is_empty())
-    }
-
-    /// Whether this connection holds the name.
-    pub(crate) fn is_held_by(&self, holder: u64) -> bool {
-        holder == self.holder
     }
 
     /// Nothing is kept any more, and nobody holds the name.
@@ -116,10 +116,9 @@ impl Cursors {
         channel: &ChannelName,
         member: Option<&str>,
         now: Instant,
-        retention: Duration,
     ) -> Option<ChannelVersion> {
         let cursor = self.channels.get(channel).filter(|_| holder == self.holder)?;
-        let has_left = cursor.left.is_some_and(|left| now.saturating_duration_since(left) < retention);
+        let has_left = cursor.left.is_some_and(|left| now.saturating_duration_since(left) < self.retention);
         if has_left && cursor.member.as_deref() == member { cursor.received } else { None }
     }
 
@@ -185,8 +184,9 @@ impl Cursors {
         Some(before)
     }
 
-    /// The user's connections were terminated: nothing is kept, nor from now on for the one that holds the name.
-    pub(crate) fn terminated(&mut self) {
+    /// Nothing is kept, nor from now on for the one that holds the name: its user was terminated, or another client has the
+    /// name, too.
+    pub(crate) fn bar(&mut self) {
         self.is_barred = true;
         self.forget_if(|_| true);
     }
@@ -266,7 +266,7 @@ mod tests {
     impl Subject {
         fn new() -> Self {
             let of_all = Arc::default();
-            Subject { cursors: Cursors::new(&of_all), of_all, start: Instant::now() }
+            Subject { cursors: Cursors::new(RETENTION, &of_all), of_all, start: Instant::now() }
         }
 
         fn at(&self, seconds: u64) -> Instant {
@@ -279,7 +279,7 @@ mod tests {
         }
 
         fn wanted(&self, holder: u64, name: &str, seconds: u64) -> Option<ChannelVersion> {
-            self.cursors.wanted_by(holder, &channel(name), None, self.at(seconds), RETENTION)
+            self.cursors.wanted_by(holder, &channel(name), None, self.at(seconds))
         }
 
         /// Joins, and has it received everything up to a version.
@@ -358,10 +358,10 @@ mod tests {
         type Change = fn(&mut Cursors, u64, &[Arc<str>; 2]);
         let changes: [(&str, Change); 4] = [
             ("unsubscribed", |cursors, holder, _| cursors.unsubscribed(holder, &channel("a"))),
-            ("terminated", |cursors, _, _| cursors.terminated()),
+            ("terminated", |cursors, _, _| cursors.bar()),
             ("all", |cursors, _, _| cursors.drop_all()),
             ("terminated, and subscribed again", |cursors, holder, _| {
-                cursors.terminated();
+                cursors.bar();
                 assert_eq!(cursors.joined(holder, &channel("a"), None, false), None);
             }),
         ];
@@ -384,7 +384,7 @@ mod tests {
         let second = subject.take(2, 2);
         let wanted = |subject: &Subject, member| {
             let now = subject.at(2);
-            subject.cursors.wanted_by(second, &channel("presence-a"), Some(member), now, RETENTION)
+            subject.cursors.wanted_by(second, &channel("presence-a"), Some(member), now)
         };
         assert_eq!((wanted(&subject, "ann"), wanted(&subject, "bob")), (version(5), None));
         assert_eq!(subject.cursors.signed_in(first, &users[1]), None, "it has no name any more");
@@ -407,6 +407,19 @@ mod tests {
         assert!(subject.of_all.bytes() > MOST_CURSORS * CURSOR_BYTES);
         drop(subject.cursors);
         assert_eq!((subject.of_all.bytes(), subject.of_all.cursors()), (0, 0));
+    }
+
+    #[test]
+    fn cursors_of_channels_that_are_never_subscribed_again_leave_room_for_others() {
+        let mut subject = Subject::new();
+        for round in 0..3 {
+            let holder = subject.take(1, round * 400);
+            for n in 0..MOST_CURSORS {
+                subject.receive(holder, &format!("c{round}-{n}"), 5);
+            }
+            subject.cursors.left_by(holder, subject.at(round * 400 + 1));
+        }
+        assert_eq!(subject.of_all.cursors(), MOST_CURSORS);
     }
 
     #[test]

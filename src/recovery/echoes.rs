@@ -90,10 +90,11 @@ impl Echoes {
         }
     }
 
-    /// What the channel has at this version was sent, and a ping is to follow it.
-    pub(crate) fn sent(&mut self, track: &Rc<Track>, version: ChannelVersion) {
+    /// What the channel has at this version was sent, and a ping is to follow it. Returns whether it is the first since the
+    /// last ping.
+    pub(crate) fn sent(&mut self, track: &Rc<Track>, version: ChannelVersion) -> bool {
         self.passed(track, version);
-        self.wants_ping = true;
+        !std::mem::replace(&mut self.wants_ping, true)
     }
 
     /// What the channel has at this version did not have to be sent: it is the client's own. No ping is made for that.
@@ -110,7 +111,8 @@ impl Echoes {
             return Some(at + self.pace());
         }
         let may_leave = !self.has_echoed && self.pinged.back().is_some_and(|ping| ping.left_at.is_none());
-        may_leave.then(|| at + PACE_UNECHOED)
+        // It may not leave for long.
+        may_leave.then(|| Some(at).filter(|at| *at + PACE_UNECHOED > now).unwrap_or(now) + PACE_UNECHOED)
     }
 
     /// Its time has come. `has_left`: all that it was sent has left this node. Returns the ping that is to go behind all
@@ -195,13 +197,12 @@ impl Echoes {
         }
     }
 
-    /// What a connection that has never echoed is taken to have received, when it was last heard at that time and ends
-    /// now.
-    pub(crate) fn taken_as_received(&mut self, last_heard: Instant) -> ReceivedUpTo {
+    /// What a connection that has never echoed is taken to have received, when it is heard now.
+    pub(crate) fn taken_as_received(&mut self, now: Instant) -> ReceivedUpTo {
         if self.has_echoed {
             return Vec::new();
         }
-        self.take_off(|ping| ping.left_at.is_some_and(|left| left + MARGIN <= last_heard))
+        self.take_off(|ping| ping.left_at.is_some_and(|left| left + MARGIN <= now))
     }
 
     /// Takes off the first pings, as long as that is so; returns what was sent before them, the oldest first.

@@ -31,11 +31,6 @@ impl ClientName {
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
         fits.then(|| ClientName(text.into()))
     }
-
-    /// Bytes that it takes.
-    pub(crate) fn bytes(&self) -> usize {
-        self.0.len()
-    }
 }
 
 impl GivenName {

@@ -1,8 +1,9 @@
 //! The names of a node's clients: who holds one, who has left one and may come back, and which are shared.
 //!
 //! Whoever comes with a name takes it over at once: most often from a connection whose line is dead, without anybody here
-//! knowing it. Where it turns out again and again that the other one was there, two clients share the name: then neither has
-//! it, until nobody has come with it for a minute.
+//! knowing it. Where it turns out that the other one was there, two clients may have the name, and what one has received says
+//! nothing of the other: nothing is kept. Where it turns out so again and again, the name is shared: then neither has it,
+//! until nobody has come with it for a minute.
 //!
 //! Only a name that keeps a cursor is remembered when its connection ends. Beyond the bounds the one that was left first
 //! is forgotten, and where all are held the newcomer gets none.
@@ -151,11 +152,6 @@ where
         self.bounds = bounds;
     }
 
-    /// The bounds.
-    pub(crate) fn bounds(&self) -> NameBounds {
-        self.bounds
-    }
-
     /// The bytes of all cursors.
     pub(crate) fn cursor_bytes(&self) -> &Arc<CursorBytes> {
         &self.of_all
@@ -208,7 +204,7 @@ where
             self.counts.not_held_full += 1;
             return Arrived { hold: Err(NotHeld::Full), taken_from: None };
         }
-        let mut cursors = Cursors::new(&self.of_all);
+        let mut cursors = Cursors::new(self.bounds.retention, &self.of_all);
         let number = cursors.taken_by(socket, app_now);
         let (key, cursors) = (Arc::new(key), Arc::new(Mutex::new(cursors)));
         let entry = NameEntry {
@@ -254,10 +250,12 @@ where
         true
     }
 
-    /// A connection that a name was taken over from has shown that it was there. Where that is once too often, nobody has the
-    /// name any more: the one that holds it is served without recovery.
+    /// A connection that a name was taken over from has shown that it was there: it may be another client's than the one that
+    /// holds the name, of which nothing is kept until it comes again. Where that is once too often, nobody has the name any
+    /// more.
     pub(crate) fn was_there(&mut self, key: &Arc<NameKey<A>>, now: Instant) {
         let Some(entry) = self.names.get_mut(key) else { return };
+        entry.cursors.lock().bar();
         if entry.is_shared_by_takeover(now) {
             entry.cursors.lock().drop_all();
             self.set_state(key, |number| NameState::Shared(number, now + SHARED_FOR));
@@ -294,7 +292,7 @@ where
         let Some(names) = self.users.remove(&(app.clone(), Arc::clone(user))) else { return };
         for key in names {
             let Some(entry) = self.names.get(&key) else { continue };
-            entry.cursors.lock().terminated();
+            entry.cursors.lock().bar();
             if matches!(entry.state, NameState::Left(..)) {
                 self.forget(&key);
             }

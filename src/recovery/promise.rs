@@ -27,7 +27,7 @@ const RETENTION: Duration = Duration::from_secs(300);
 
 /// What may happen next.
 #[derive(Clone, Copy, Debug)]
-enum Step {
+enum PromiseStep {
     /// Somebody publishes.
     Publish,
     /// The client does: it is not sent that itself.
@@ -83,13 +83,13 @@ struct World {
     can_echo: bool,
     /// All events, each with the connection that was excluded.
     events: BTreeMap<u64, Option<SocketId>>,
-    client: Client,
+    client: PromisedClient,
     told_complete: usize,
 }
 
 /// What the client knows.
 #[derive(Debug, Default)]
-struct Client {
+struct PromisedClient {
     /// Since when it has been told everything, as it believes. None before its first subscription.
     since: Option<u64>,
     has: BTreeSet<u64>,
@@ -109,7 +109,7 @@ impl World {
             channel: ChannelName::parse("c", 164).unwrap(),
             bounds: HistoryBounds { events, time: Duration::from_secs(seconds), ..HistoryBounds::default() },
             history: History::beginning(LostEvent { version: ChannelVersion::new(1), at: now }),
-            cursors: Cursors::new(&Arc::new(CursorBytes::default())),
+            cursors: Cursors::new(RETENTION, &Arc::new(CursorBytes::default())),
             line: None,
             sockets: 0,
             heard: now,
@@ -117,28 +117,28 @@ impl World {
             back: VecDeque::new(),
             can_echo,
             events: BTreeMap::new(),
-            client: Client::default(),
+            client: PromisedClient::default(),
             told_complete: 0,
         }
     }
 
-    fn step(&mut self, step: Step) {
+    fn step(&mut self, step: PromiseStep) {
         match step {
-            Step::Publish => self.publish(None),
-            Step::Say => {
+            PromiseStep::Publish => self.publish(None),
+            PromiseStep::Say => {
                 let socket = self.line.as_ref().filter(|line| !line.is_cut).map(|line| line.socket);
                 if socket.is_some() && self.there.is_empty() {
                     self.heard = self.now;
                 }
                 self.publish(socket);
             }
-            Step::Arrive(count) => (0..count).for_each(|_| self.arrive()),
-            Step::Answer(count) => (0..count).for_each(|_| self.answer()),
-            Step::Cut => self.cut(),
-            Step::Notice => self.notice(),
-            Step::Return => self.come_back(),
-            Step::Unsubscribe => self.unsubscribe(),
-            Step::Pass(milliseconds) => {
+            PromiseStep::Arrive(count) => (0..count).for_each(|_| self.arrive()),
+            PromiseStep::Answer(count) => (0..count).for_each(|_| self.answer()),
+            PromiseStep::Cut => self.cut(),
+            PromiseStep::Notice => self.notice(),
+            PromiseStep::Return => self.come_back(),
+            PromiseStep::Unsubscribe => self.unsubscribe(),
+            PromiseStep::Pass(milliseconds) => {
                 self.now += Duration::from_millis(milliseconds);
                 self.history.keep_within(&self.bounds, self.now);
             }
@@ -161,7 +161,9 @@ impl World {
             self.there.push_back(Message::Event(self.version));
         }
         match track {
-            Some(track) if is_sent => line.echoes.sent(track, version),
+            Some(track) if is_sent => {
+                line.echoes.sent(track, version);
+            }
             Some(track) => line.echoes.passed(track, version),
             None => {}
         }
@@ -223,7 +225,8 @@ impl World {
             && !line.is_cut
         {
             self.heard = self.now;
-            for (track, version) in line.echoes.echoed(&payload) {
+            let by_time = line.echoes.taken_as_received(self.now);
+            for (track, version) in by_time.into_iter().chain(line.echoes.echoed(&payload)) {
                 self.cursors.received(&track.channel, track.joined, version);
             }
         }
@@ -258,7 +261,7 @@ impl World {
             self.client.last_own.pop_front();
         }
         let holder = self.cursors.taken_by(socket, self.now);
-        let wanted = match self.cursors.wanted_by(holder, &self.channel, None, self.now, RETENTION) {
+        let wanted = match self.cursors.wanted_by(holder, &self.channel, None, self.now) {
             None => Wanted::Unknown,
             Some(received) => Wanted::Since {
                 position: HistoryPosition { epoch: EPOCH, number: received.number() },
@@ -295,18 +298,18 @@ impl World {
     }
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<PromiseStep>> {
     let step = prop_oneof![
-        6 => Just(Step::Publish),
-        2 => Just(Step::Say),
-        6 => (1..6_usize).prop_map(Step::Arrive),
-        4 => (1..3_usize).prop_map(Step::Answer),
-        2 => Just(Step::Cut),
-        2 => Just(Step::Notice),
-        3 => Just(Step::Return),
-        1 => Just(Step::Unsubscribe),
-        3 => (1..300_u64).prop_map(Step::Pass),
-        1 => (1000..200_000_u64).prop_map(Step::Pass),
+        6 => Just(PromiseStep::Publish),
+        2 => Just(PromiseStep::Say),
+        6 => (1..6_usize).prop_map(PromiseStep::Arrive),
+        4 => (1..3_usize).prop_map(PromiseStep::Answer),
+        2 => Just(PromiseStep::Cut),
+        2 => Just(PromiseStep::Notice),
+        3 => Just(PromiseStep::Return),
+        1 => Just(PromiseStep::Unsubscribe),
+        3 => (1..300_u64).prop_map(PromiseStep::Pass),
+        1 => (1000..200_000_u64).prop_map(PromiseStep::Pass),
     ];
     proptest::collection::vec(step, 1..120)
 }
@@ -329,19 +332,19 @@ proptest! {
 #[test]
 fn who_never_echoes_is_sent_again_what_a_minute_ago_was_sent() {
     let mut world = World::new(100, 600, false);
-    world.step(Step::Return);
+    world.step(PromiseStep::Return);
     for _ in 0..100 {
-        world.step(Step::Publish);
-        world.step(Step::Arrive(9));
-        world.step(Step::Answer(9));
-        world.step(Step::Pass(2_500));
+        world.step(PromiseStep::Publish);
+        world.step(PromiseStep::Arrive(9));
+        world.step(PromiseStep::Answer(9));
+        world.step(PromiseStep::Pass(2_500));
     }
-    world.step(Step::Cut);
-    world.step(Step::Notice);
-    world.step(Step::Publish);
-    world.step(Step::Return);
+    world.step(PromiseStep::Cut);
+    world.step(PromiseStep::Notice);
+    world.step(PromiseStep::Publish);
+    world.step(PromiseStep::Return);
     assert!(world.there.len() < 40 && world.there.len() > 20, "{}", world.there.len());
-    world.step(Step::Arrive(99));
+    world.step(PromiseStep::Arrive(99));
     assert_eq!(world.told_complete, 1);
     assert_eq!(world.client.has.len(), 101);
 }
@@ -351,16 +354,16 @@ fn who_never_echoes_is_sent_again_what_a_minute_ago_was_sent() {
 fn who_echoes_and_comes_back_in_time_is_told_that_it_missed_nothing() {
     let mut world = World::new(100, 600, true);
     for _ in 0..50 {
-        world.step(Step::Return);
+        world.step(PromiseStep::Return);
         for _ in 0..3 {
-            world.step(Step::Publish);
-            world.step(Step::Pass(150));
-            world.step(Step::Arrive(9));
-            world.step(Step::Answer(9));
+            world.step(PromiseStep::Publish);
+            world.step(PromiseStep::Pass(150));
+            world.step(PromiseStep::Arrive(9));
+            world.step(PromiseStep::Answer(9));
         }
-        world.step(Step::Cut);
-        world.step(Step::Publish);
-        world.step(Step::Say);
+        world.step(PromiseStep::Cut);
+        world.step(PromiseStep::Publish);
+        world.step(PromiseStep::Say);
     }
     assert_eq!(world.told_complete, 49);
 }

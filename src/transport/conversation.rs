@@ -140,6 +140,9 @@ impl Conversation {
     /// Something came from the client, whatever it was.
     pub(super) fn heard(&mut self, now: Instant) {
         self.connection.heard(now);
+        if let Some(named) = self.client.named() {
+            named.heard(now);
+        }
         self.see_new_settings();
     }
 
@@ -238,7 +241,12 @@ impl Conversation {
         let status = status.into();
         if self.step(PhaseEvent::Close) == PhaseStep::SendClose {
             self.disconnect(Ending::Closed(status, reason.to_owned()));
+            // Whoever receives by a request that is under way hears it, and does not say so.
+            let hears = self.client.has_receiver();
             self.send_close(status, reason);
+            if let Some(named) = self.client.named().filter(|_| hears) {
+                self.worker.hub().takeover_heard(named);
+            }
         }
     }
 
@@ -283,8 +291,11 @@ impl Conversation {
         if answers {
             self.disconnect(Ending::Left(answer.close_code()));
             self.send_final_frames([answer]);
-        } else if let Some(named) = self.client.named() {
-            self.worker.hub().close_answered(named);
+        } else if let Some(named) = self.client.named()
+            && answer.close_code() == Some(CloseCode::OverCapacity.code())
+        {
+            // A client that goes of its own accord gives another code.
+            self.worker.hub().takeover_heard(named);
         }
         answers
     }
@@ -453,7 +464,7 @@ impl Conversation {
         let ClientLogFields { peer, proxy, origin, client, version } = self.client_info.log_fields();
         debug!(app, %socket_id, ?ending, peer, proxy, origin, client, version, "disconnected");
         std::mem::take(&mut self.due).put_off();
-        self.worker.leave_name(&self.client, self.connection.last_heard());
+        self.worker.leave_name(&self.client);
         self.worker.disconnect(&self.client, self.connection.disconnect(ending), Some(&self.shutdown_guard));
     }
 }

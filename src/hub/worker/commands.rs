@@ -46,8 +46,11 @@ impl Worker {
     ) -> Option<WorkerCommand> {
         match command {
             WorkerCommand::Broadcast { app, ref channel, ref message, except, version } => {
+                let version_followed = version.filter(|_| {
+                    self.channels.borrow().of(app).is_some_and(|channels| channels.is_followed(channel))
+                });
                 let more = self.walk((app, channel), begun, room, |subscribers, dirty| {
-                    let followed = version.map(|version| (subscribers.clone(), version));
+                    let followed = version_followed.map(|version| (subscribers.clone(), version));
                     let told = self.deliver_to(subscribers, message, except, version, dirty);
                     if let Some((subscribers, version)) = followed {
                         self.follow(subscribers, except, version);

@@ -44,12 +44,15 @@ impl Worker {
         let by_user = client.version().presence_by_user();
         let named = client.named();
         let member_id = member.as_ref().map(|member| &member.user_id);
-        let missed = named.map(|named| named.wanted(&self.hub, app, channel, member_id.map(|id| &**id)));
-        let asked = match &missed {
-            // What it asks for is for those who were not here.
-            Some(missed @ Wanted::Since { .. }) => missed,
-            _ => wanted.as_deref().or(missed.as_ref()).unwrap_or(&Wanted::Nothing),
-        };
+        let missed = named.map(|named| {
+            named.wanted(&self.hub, (app, client.socket_id()), channel, member_id.map(|id| &**id))
+        });
+        let is_known = matches!(missed, Some(Wanted::Since { .. }));
+        let missed = missed.map(|missed| match wanted.as_deref() {
+            Some(Wanted::Last(rewind)) => missed.or_last(Some(*rewind)),
+            _ => missed,
+        });
+        let asked = missed.as_ref().or(wanted.as_deref()).unwrap_or(&Wanted::Nothing);
         let room = client.replay_room(self.hub.recovery().replay_bytes);
         let settled = self.subscription(client, channel).begin(member.as_ref(), by_user, (asked, room));
         let Welcome { version, roster, remembered, replay } = settled.map_err(|refused| {
@@ -60,7 +63,7 @@ impl Worker {
         })?;
         let track = match (named, &replay) {
             (Some(named), Some(Replay { complete, .. })) => {
-                named.joined(&self.hub, channel, member_id, (version, *complete))
+                named.joined(&self.hub, channel, member_id, (version, is_known && *complete))
             }
             _ => None,
         };

@@ -74,14 +74,13 @@ impl Pings {
 impl Worker {
     /// The client of a connection has named itself.
     pub(crate) fn name(&self, client: &Client, caller: NamedCaller) {
-        let address = (self.index, client.socket_id());
-        client.set_named(self.hub.name(client.app(), address, caller, client.can_ping()));
+        client.set_named(NamedClient::new(caller, client.can_ping()));
     }
 
-    /// A connection ends, which was last heard at that time: what its client has received is kept under its name.
-    pub(crate) fn leave_name(&self, client: &Client, last_heard: Instant) {
+    /// A connection ends: what its client has received is kept under its name.
+    pub(crate) fn leave_name(&self, client: &Client) {
         if let Some(named) = client.named() {
-            self.hub.leave_name(client.app(), named, last_heard);
+            self.hub.leave_name(client.app(), named);
         }
     }
 
@@ -111,7 +110,7 @@ impl Worker {
         is_sent: bool,
     ) {
         if let Some(named) = client.named()
-            && named.follow(track, version, is_sent)
+            && named.follow(track, version, is_sent, || client.app().clock().now())
         {
             self.pings.due.borrow_mut().push(Rc::clone(client));
             self.wake();

@@ -10,7 +10,7 @@ use crate::recovery::{CursorBytes, Cursors};
 
 /// A subscription to a channel of this name.
 fn track(name: &str) -> Rc<Track> {
-    let mut cursors = Cursors::new(&std::sync::Arc::new(CursorBytes::default()));
+    let mut cursors = Cursors::new(MARGIN, &std::sync::Arc::new(CursorBytes::default()));
     let holder = cursors.taken_by(SocketId::new(1, 1), Instant::now());
     let channel = ChannelName::parse(name, 164).unwrap();
     let joined = cursors.joined(holder, &channel, None, false).unwrap();
@@ -158,6 +158,15 @@ fn who_never_echoes_has_received_what_left_long_before_it_was_last_heard() {
         let mut blocked = Echoes::new(can_ping);
         blocked.sent(&a, version(1));
         blocked.look(times.at(0), false);
+        for second in [2, 4, 90] {
+            let now = times.at(second * 1000);
+            blocked.look(now, false);
+            assert_eq!(
+                blocked.next_look(now),
+                Some(now + PACE_UNECHOED),
+                "and is not looked at all the time"
+            );
+        }
         assert!(blocked.taken_as_received(times.at(100_000)).is_empty(), "it never left this node");
     }
 }

@@ -305,6 +305,10 @@ impl Transport for Rc<ResponseWriter> {
         Form::Quoted
     }
 
+    fn has_receiver(&self) -> bool {
+        self.has_response()
+    }
+
     fn write(&self, outbox: &mut Outbox, context: &mut Context<'_>) -> io::Result<Written> {
         let state = &mut *self.state.borrow_mut();
         while !outbox.is_empty() {
