@@ -50,7 +50,7 @@ enum PromiseStep {
 
 /// What is on its way to the client.
 #[derive(Clone, Debug)]
-enum Message {
+enum OnTheWay {
     Event(u64),
     /// Of a join at that version.
     Resumed(u64, bool),
@@ -58,7 +58,7 @@ enum Message {
 }
 
 /// The broker's half of a connection.
-struct Line {
+struct BrokerHalf {
     holder: u64,
     socket: SocketId,
     echoes: Echoes,
@@ -67,18 +67,18 @@ struct Line {
     is_cut: bool,
 }
 
-struct World {
+struct ClientLife {
     now: Instant,
     version: u64,
     channel: ChannelName,
     bounds: HistoryBounds,
     history: History,
     cursors: Cursors,
-    line: Option<Line>,
+    line: Option<BrokerHalf>,
     sockets: u32,
     /// When something came from the client on the line. While something is on its way to it for a minute, it is not heard.
     heard: Instant,
-    there: VecDeque<Message>,
+    there: VecDeque<OnTheWay>,
     back: VecDeque<Vec<u8>>,
     can_echo: bool,
     /// All events, each with the connection that was excluded.
@@ -100,10 +100,10 @@ struct PromisedClient {
     is_told: bool,
 }
 
-impl World {
+impl ClientLife {
     fn new(events: usize, seconds: u64, can_echo: bool) -> Self {
         let now = Instant::now();
-        World {
+        ClientLife {
             now,
             version: 1,
             channel: ChannelName::parse("c", 164).unwrap(),
@@ -158,7 +158,7 @@ impl World {
         let Some((_, track)) = &line.joined else { return };
         let is_sent = Some(line.socket) != except;
         if is_sent && !line.is_cut {
-            self.there.push_back(Message::Event(self.version));
+            self.there.push_back(OnTheWay::Event(self.version));
         }
         match track {
             Some(track) if is_sent => {
@@ -176,16 +176,16 @@ impl World {
         if let Some(payload) = line.echoes.look(self.now, has_left)
             && !line.is_cut
         {
-            self.there.push_back(Message::Ping(payload.bytes().to_vec()));
+            self.there.push_back(OnTheWay::Ping(payload.bytes().to_vec()));
         }
     }
 
     fn arrive(&mut self) {
         let Some(message) = self.there.pop_front() else { return };
         match message {
-            Message::Ping(payload) if self.can_echo => self.back.push_back(payload),
-            Message::Ping(_) => self.back.push_back(Vec::new()),
-            Message::Event(version) => {
+            OnTheWay::Ping(payload) if self.can_echo => self.back.push_back(payload),
+            OnTheWay::Ping(_) => self.back.push_back(Vec::new()),
+            OnTheWay::Event(version) => {
                 let except = self.events[&version];
                 let is_own = except.is_some_and(|except| self.client.last_own.contains(&except));
                 assert!(!is_own, "{version} is its own");
@@ -194,7 +194,7 @@ impl World {
                 }
                 self.client.has.insert(version);
             }
-            Message::Resumed(version, true) => {
+            OnTheWay::Resumed(version, true) => {
                 self.told_complete += 1;
                 assert!(
                     self.client.since.is_some(),
@@ -203,7 +203,7 @@ impl World {
                 self.client.is_told = true;
                 self.has_everything_before(version + 1);
             }
-            Message::Resumed(version, false) => {
+            OnTheWay::Resumed(version, false) => {
                 self.client.is_told = true;
                 self.client.since = Some(version);
             }
@@ -276,15 +276,16 @@ impl World {
         let joined = self.cursors.joined(holder, &self.channel, None, complete);
         let track = joined.map(|joined| Rc::new(Track::new(self.channel.clone(), joined, version)));
         assert!(complete || frames.is_empty(), "a part");
-        let number = |(version, _): &(ChannelVersion, _)| Message::Event(version.number());
+        let number = |(version, _): &(ChannelVersion, _)| OnTheWay::Event(version.number());
         self.there.extend(frames.iter().map(number));
-        self.there.push_back(Message::Resumed(self.version, complete));
+        self.there.push_back(OnTheWay::Resumed(self.version, complete));
         let mut echoes = Echoes::new(true);
         if let Some(track) = &track {
             echoes.sent(track, version);
         }
         self.heard = self.now;
-        self.line = Some(Line { holder, socket, echoes, joined: Some((self.version, track)), is_cut: false });
+        self.line =
+            Some(BrokerHalf { holder, socket, echoes, joined: Some((self.version, track)), is_cut: false });
     }
 
     fn unsubscribe(&mut self) {
@@ -292,7 +293,7 @@ impl World {
             line.joined = None;
             self.cursors.unsubscribed(line.holder, &self.channel);
             self.client.is_told = false;
-            self.there.retain(|message| matches!(message, Message::Ping(_)));
+            self.there.retain(|message| matches!(message, OnTheWay::Ping(_)));
             self.client.since = None;
         }
     }
@@ -323,7 +324,7 @@ proptest! {
         events in 1..30_usize,
         seconds in 1..600_u64,
     ) {
-        let mut world = World::new(events, seconds, true);
+        let mut world = ClientLife::new(events, seconds, true);
         steps.into_iter().for_each(|step| world.step(step));
     }
 }
@@ -331,7 +332,7 @@ proptest! {
 /// A client that does not echo, on a line that loses nothing of what was sent a minute before its end.
 #[test]
 fn who_never_echoes_is_sent_again_what_a_minute_ago_was_sent() {
-    let mut world = World::new(100, 600, false);
+    let mut world = ClientLife::new(100, 600, false);
     world.step(PromiseStep::Return);
     for _ in 0..100 {
         world.step(PromiseStep::Publish);
@@ -352,7 +353,7 @@ fn who_never_echoes_is_sent_again_what_a_minute_ago_was_sent() {
 /// The properties above say nothing unless clients are told so.
 #[test]
 fn who_echoes_and_comes_back_in_time_is_told_that_it_missed_nothing() {
-    let mut world = World::new(100, 600, true);
+    let mut world = ClientLife::new(100, 600, true);
     for _ in 0..50 {
         world.step(PromiseStep::Return);
         for _ in 0..3 {
