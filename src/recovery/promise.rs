@@ -323,8 +323,9 @@ proptest! {
         steps in steps(),
         events in 1..30_usize,
         seconds in 1..600_u64,
+        can_echo: bool,
     ) {
-        let mut world = ClientLife::new(events, seconds, true);
+        let mut world = ClientLife::new(events, seconds, can_echo);
         steps.into_iter().for_each(|step| world.step(step));
     }
 }
