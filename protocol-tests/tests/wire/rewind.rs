@@ -5,6 +5,7 @@ use heliostat_protocol_tests::{Socket, Target, unique};
 use serde_json::{Value, json};
 
 use crate::channel_names::expect_failure;
+use crate::recovery::{Tab, fresh_name, keeping};
 use crate::subscribe::subscribe;
 
 /// Channels that keep nothing.
@@ -208,4 +209,30 @@ fn what_was_missed_does_not_count_as_what_a_slow_reader_left() {
         let (events, _) = rewound(&mut socket, &channel, &json!({ "events": EVENTS }));
         assert_eq!(events.len(), sent);
     }
+}
+
+/// A client with a name is sent what it missed and no more. Where that is not known, or lost, it is sent the last events that it
+/// asked for, and they are not taken for all.
+///
+/// Proves: recovery.
+#[test]
+fn a_client_with_a_name_asks_for_the_last_events_where_it_has_no_place() {
+    let Some(target) = keeping("") else { return };
+    let (channel, name) = (unique("short-"), fresh_name());
+    let open = || {
+        let mut socket = target.named(&name).connect();
+        socket.answers_pings = false;
+        subscribe(&mut socket, json!({ "channel": channel, "rewind": { "events": 2 } }));
+        let (mut tab, resumed) = Tab { socket, channel: channel.clone() }.told();
+        tab.echo_all(None);
+        tab.cut();
+        (resumed.complete, resumed.events)
+    };
+    publish(&target, &channel, &["1", "2", "3"]);
+    assert_eq!(open(), (false, vec![json!("2"), json!("3")]), "it was not here before");
+    publish(&target, &channel, &["4"]);
+    assert_eq!(open(), (true, vec![json!("4")]), "this is what it missed");
+    publish(&target, &channel, &["5", "6", "7", "8"]);
+    assert_eq!(open(), (false, vec![json!("7"), json!("8")]), "5 is lost, and that is told");
+    assert_eq!(open(), (true, vec![]));
 }
