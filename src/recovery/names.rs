@@ -56,7 +56,7 @@ pub(crate) struct ClientNameTable<A, G, C> {
     last_left: u64,
     addresses: HashMap<G, NamesOfAddress>,
     /// The names of those who are signed in, or were.
-    users: HashMap<(A, Arc<str>), HashSet<Arc<NameKey<A>>>>,
+    users: HashMap<(A, Arc<str>), NamesOfUser<A>>,
     of_all: Arc<CursorBytes>,
     counts: NameCounts,
 }
@@ -69,6 +69,8 @@ struct NameEntry<G, C> {
     /// Of the last minute, from somebody who was there.
     takeovers: Vec<Instant>,
 }
+
+type NamesOfUser<A> = HashSet<Arc<NameKey<A>>>;
 
 #[derive(Debug)]
 enum NameState<C> {
