@@ -215,15 +215,21 @@ impl AppState {
         true
     }
 
+    /// The settings are about to be replaced: histories that begin from now on have lost what was published until `version`,
+    /// which has just been drawn.
+    #[cold]
+    pub(in crate::hub) fn raise_history_floor(&self, version: ChannelVersion) {
+        let at = self.clock().now();
+        self.histories.index.lock().raise_floor(LostEvent { version, at });
+    }
+
     /// The settings were replaced. Channels that are not to keep anything any more forget what they have at once, so that
     /// nothing that is published meanwhile is missing where they are to keep events again; the others are looked at soon.
-    /// `version` was drawn before.
     #[cold]
-    pub(in crate::hub) fn history_changed(&self, version: ChannelVersion) {
+    pub(in crate::hub) fn history_changed(&self) {
         let (app, now) = (self.app().share(), self.clock().now());
         let names = {
             let mut index = self.histories.index.lock();
-            index.raise_floor(LostEvent { version, at: now });
             index.look_at_all(now);
             index.names()
         };

@@ -180,7 +180,7 @@ impl AppState {
     /// Replaces the settings. The id must be the same. `version` has just been drawn.
     pub(super) fn set_app(&self, app: Arc<App>, version: ChannelVersion) {
         let (before, after) = (self.app().share(), Arc::clone(&app));
-        self.settings.replace(app);
+        self.put_in_force(app, version);
         let differs = |rate: fn(&App) -> u32| rate(&before) != rate(&after);
         if differs(|app| app.limits.backend_events_per_second) {
             self.backend_events.restart();
@@ -189,10 +189,22 @@ impl AppState {
             self.read_requests.restart();
         }
         if before.channels != after.channels {
-            self.histories.want(after.keeps_history());
-            self.history_changed(version);
+            self.history_changed();
         }
         self.listening_changed();
+    }
+
+    /// Replaces the settings, and that is all: what lives by them has not been looked at yet.
+    fn put_in_force(&self, app: Arc<App>, version: ChannelVersion) {
+        let (keeps_history, is_same) = (app.keeps_history(), self.app().channels == app.channels);
+        if !is_same {
+            // Before the settings: no history begins by these that does not know what was lost before it.
+            self.raise_history_floor(version);
+        }
+        self.settings.replace(app);
+        if !is_same {
+            self.histories.want(keeps_history);
+        }
     }
 
     /// Replaces those who listen.

@@ -299,3 +299,20 @@ fn an_event_that_is_too_large_for_its_channel_is_lost_and_the_channel_is_looked_
     }
     assert_eq!((app.channels.len(), app.histories.sizes()), (0, (0, 0, 0)));
 }
+
+#[test]
+fn no_history_begins_by_new_settings_as_if_nothing_had_been_published_before() {
+    let mut without = app("1");
+    without.channels = Vec::new();
+    let subject = Subject::new(vec![without], RecoveryConfig::default());
+    let (state, channel) = (subject.app("1"), name("a"));
+    let before = subject.hub.next_version();
+    subject.publish(&state, &channel, 1);
+    let version = subject.hub.next_version();
+    // The rest of the change comes later.
+    state.put_in_force(Arc::new(app("1")), version);
+    assert!(!subject.comes_back(&state, &channel, before), "1 was not kept");
+    state.history_changed();
+    assert!(!subject.comes_back(&state, &channel, before));
+    assert!(subject.comes_back(&state, &channel, version));
+}
