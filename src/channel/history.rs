@@ -37,6 +37,8 @@ pub(crate) struct History {
     lost: LostEvent,
     /// Since when nobody is subscribed. Whoever was subscribed has left before.
     pub vacant_since: Option<Instant>,
+    /// Whether it counts as more than its events at present, because nobody is subscribed.
+    pub is_charged: bool,
 }
 
 /// The newest event that is not there any more, or that may have been there before the history began.
@@ -128,7 +130,7 @@ impl Dropped {
 impl History {
     /// One that begins now. Events up to `lost` may have been published before, and are not there.
     pub(crate) fn beginning(lost: LostEvent) -> Self {
-        History { events: VecDeque::new(), bytes: 0, lost, vacant_since: None }
+        History { events: VecDeque::new(), bytes: 0, lost, vacant_since: None, is_charged: false }
     }
 
     /// Keeps an event, whose version is larger than all before; drops what is too much then, which may be the event itself.

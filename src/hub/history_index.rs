@@ -13,8 +13,10 @@ use crate::protocol::ChannelName;
 #[derive(Debug)]
 pub(super) struct HistoryIndex {
     by_name: HashMap<ChannelName, HistoryPlace>,
-    /// By the oldest event, or the change by which they became vacant.
+    /// Those with events, by the oldest one.
     by_age: BTreeMap<ChannelVersion, ChannelName>,
+    /// Those that are vacant and empty, by the change by which they became so.
+    vacant: BTreeMap<ChannelVersion, ChannelName>,
     /// By the time at which something of them will be too old.
     by_time: BTreeSet<(Instant, ChannelName)>,
     /// Channels that are not known may have lost events up to this one.
@@ -29,29 +31,38 @@ struct HistoryPlace {
 
 impl HistoryIndex {
     pub(super) fn new(floor: LostEvent) -> Self {
-        HistoryIndex { by_name: HashMap::new(), by_age: BTreeMap::new(), by_time: BTreeSet::new(), floor }
+        HistoryIndex {
+            by_name: HashMap::new(),
+            by_age: BTreeMap::new(),
+            vacant: BTreeMap::new(),
+            by_time: BTreeSet::new(),
+            floor,
+        }
     }
 
-    /// Gives a channel this place, in place of the one it had. No other channel has been given one of that age.
+    /// Gives a channel with events this place, in place of the one it had. No other channel has been given one of that age.
     pub(super) fn put(&mut self, channel: &ChannelName, age: ChannelVersion, time: Instant) {
-        match self.by_name.get_mut(channel) {
-            Some(place) => {
-                self.by_age.remove(&place.age);
-                self.by_time.remove(&(place.time, channel.clone()));
-                *place = HistoryPlace { age, time };
-            }
-            None => {
-                self.by_name.insert(channel.clone(), HistoryPlace { age, time });
-            }
-        }
+        self.remove(channel);
         self.by_age.insert(age, channel.clone());
+        self.put_at(channel, age, time);
+    }
+
+    /// The same of a channel that is vacant and empty.
+    pub(super) fn put_vacant(&mut self, channel: &ChannelName, age: ChannelVersion, time: Instant) {
+        self.remove(channel);
+        self.vacant.insert(age, channel.clone());
+        self.put_at(channel, age, time);
+    }
+
+    fn put_at(&mut self, channel: &ChannelName, age: ChannelVersion, time: Instant) {
+        self.by_name.insert(channel.clone(), HistoryPlace { age, time });
         self.by_time.insert((time, channel.clone()));
     }
 
-    /// It is to be looked at at this time.
+    /// It is vacant and empty now, and to be looked at at this time.
     pub(super) fn put_off(&mut self, channel: &ChannelName, time: Instant) {
         if let Some(HistoryPlace { age, .. }) = self.by_name.get(channel).copied() {
-            self.put(channel, age, time);
+            self.put_vacant(channel, age, time);
         }
     }
 
@@ -59,6 +70,7 @@ impl HistoryIndex {
     pub(super) fn remove(&mut self, channel: &ChannelName) {
         if let Some(HistoryPlace { age, time }) = self.by_name.remove(channel) {
             self.by_age.remove(&age);
+            self.vacant.remove(&age);
             self.by_time.remove(&(time, channel.clone()));
         }
     }
@@ -81,6 +93,11 @@ impl HistoryIndex {
         let mut by_age = self.by_age.iter();
         let (age, channel) = by_age.next()?;
         Some((*age, channel.clone(), by_age.next().map(|(next, _)| *next)))
+    }
+
+    /// The channel that has been vacant and empty for the longest time, if there are more than so many.
+    pub(super) fn vacant_beyond(&self, most: usize) -> Option<ChannelName> {
+        self.vacant.first_key_value().filter(|_| self.vacant.len() > most).map(|(_, channel)| channel.clone())
     }
 
     /// A channel that is to be looked at now.
@@ -121,6 +138,8 @@ mod tests {
         assert_eq!(index.due(at(9)), Some(name("b")));
         index.put_off(&name("b"), at(20));
         index.put_off(&name("c"), at(1));
+        assert_eq!(index.oldest(), Some((version(5), name("a"), None)), "b is vacant and empty");
+        assert_eq!((index.vacant_beyond(0), index.vacant_beyond(1)), (Some(name("b")), None));
         assert_eq!((index.due(at(8)), index.due(at(9)), index.len()), (None, Some(name("a")), 2));
         index.look_at_all(start);
         assert!(index.due(start).is_some());

@@ -152,8 +152,9 @@ impl SubscriptionChange<'_> {
         }
         if entry.get().history().is_some() && entry.get().subscribers().is_nobody_here() {
             app.vacate_history(channel, entry.get_mut(), version, hub.recovery().retention);
-        }
-        if entry.get().is_forgettable() {
+            drop(entry);
+            app.fold_vacant_channels();
+        } else if entry.get().is_forgettable() {
             entry.remove();
         }
         true

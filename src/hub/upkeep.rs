@@ -27,6 +27,7 @@ impl Hub {
         let mut room = HISTORIES_PER_TURN;
         for app in self.apps().iter().filter(|app| app.keeps_history()) {
             room -= app.expire_histories(room, self.recovery().retention);
+            app.fold_vacant_channels();
             self.keep_histories_within(app);
         }
         room > 0

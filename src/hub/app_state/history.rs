@@ -1,5 +1,6 @@
 //! What an app's channels keep of their last events: kept, dropped when there is too much or it is too old, and read.
 
+use std::mem::replace;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dashmap::mapref::entry::Entry;
@@ -10,8 +11,12 @@ use crate::protocol::{Broadcast, ChannelName, Rewind, SocketId};
 
 use super::AppState;
 
-/// What a channel counts as that nobody is subscribed to and that is known for the sake of its history, besides its events.
+/// What a channel counts as that nobody is subscribed to and that is there for the sake of its events, besides these.
 const VACANT_BYTES: usize = 512;
+
+/// Channels without subscribers and without events of which an app knows what they have lost. Whoever may subscribe makes
+/// such ones: they are counted apart, so that nobody's events have to go for them.
+const MOST_VACANT: usize = 10_000;
 
 /// The bounds of a channel's history, and the settings that they are of.
 #[derive(Clone, Copy)]
@@ -55,7 +60,6 @@ impl AppState {
             let history = entry.begin_history(self.histories.index.lock().floor);
             if is_vacant {
                 history.vacant_since = Some(at);
-                self.histories.charge(VACANT_BYTES);
             }
         }
         let Some(history) = entry.history_mut() else { return };
@@ -65,11 +69,30 @@ impl AppState {
         let bytes = event.bytes();
         let dropped = history.push(event, &bounds);
         self.histories.count_kept(bytes, &dropped);
-        // An event that is too large is not there, and somebody has to look after the channel.
-        let place = || history.oldest(&bounds).or(is_vacant.then_some((version, at + bounds.time)));
-        if was_empty && let Some((age, too_old)) = place() {
-            self.histories.index.lock().put(channel, age, too_old);
+        self.charge_vacancy(history);
+        match history.oldest(&bounds) {
+            Some((age, too_old)) if was_empty => self.histories.index.lock().put(channel, age, too_old),
+            // The event is too large and is not there, and somebody has to look after the channel.
+            None if is_vacant => self.histories.index.lock().put_vacant(channel, version, at + bounds.time),
+            _ => {}
         }
+    }
+
+    /// Whether nobody is subscribed to a channel, or whether it has events, may have changed: what it counts as besides these.
+    fn charge_vacancy(&self, history: &mut History) {
+        let is_due = history.vacant_since.is_some() && !history.is_empty();
+        match (replace(&mut history.is_charged, is_due), is_due) {
+            (false, true) => self.histories.charge(VACANT_BYTES),
+            (true, false) => self.histories.discharge(VACANT_BYTES),
+            _ => {}
+        }
+    }
+
+    /// Drops of a channel's events what is too old, or too much.
+    fn keep_history_within(&self, history: &mut History, bounds: &HistoryBounds, now: Instant) {
+        let dropped = history.keep_within(bounds, now);
+        self.histories.count_dropped(&dropped);
+        self.charge_vacancy(history);
     }
 
     /// Somebody has joined a channel: what is kept of it from now on, and until now, is known to be of use. Nothing that is
@@ -85,11 +108,8 @@ impl AppState {
             entry.begin_history(self.histories.index.lock().floor);
         }
         let history = entry.history_mut()?;
-        if history.vacant_since.take().is_some() {
-            self.histories.discharge(VACANT_BYTES);
-        }
-        let dropped = history.keep_within(&bounds, now);
-        self.histories.count_dropped(&dropped);
+        history.vacant_since = None;
+        self.keep_history_within(history, &bounds, now);
         Some(history)
     }
 
@@ -105,11 +125,31 @@ impl AppState {
     ) {
         let Some(history) = entry.history_mut() else { return };
         let now = self.clock().now();
-        if history.vacant_since.replace(now).is_none() {
-            self.histories.charge(VACANT_BYTES);
-        }
+        history.vacant_since = Some(now);
+        self.charge_vacancy(history);
         if history.is_empty() {
-            self.histories.index.lock().put(channel, version, now + retention);
+            self.histories.index.lock().put_vacant(channel, version, now + retention);
+        }
+    }
+
+    /// Where too many channels are vacant and empty, forgets those that have been so for the longest time: what they have lost
+    /// is lost from now on of all channels that are not known. No entry may be held.
+    pub(in crate::hub) fn fold_vacant_channels(&self) {
+        loop {
+            let Some(channel) = self.histories.index.lock().vacant_beyond(MOST_VACANT) else { return };
+            let Entry::Occupied(mut entry) = self.channels.entry(channel.clone()) else {
+                self.histories.index.lock().remove(&channel);
+                continue;
+            };
+            let bounds = self.app().history(&channel).unwrap_or_default();
+            match entry.get().history().map(|history| (history.oldest(&bounds), history.vacant_since)) {
+                Some((Some((age, too_old)), _)) => self.histories.index.lock().put(&channel, age, too_old),
+                Some((None, Some(_))) => self.end_history(&channel, entry.get_mut(), LossReason::Seconds),
+                _ => self.histories.index.lock().remove(&channel),
+            }
+            if entry.get().is_forgettable() {
+                entry.remove();
+            }
         }
     }
 
@@ -140,8 +180,7 @@ impl AppState {
             }
             return;
         };
-        let dropped = history.keep_within(&bounds, now);
-        self.histories.count_dropped(&dropped);
+        self.keep_history_within(history, &bounds, now);
         match (history.oldest(&bounds), history.forgettable_at(retention)) {
             (Some((age, too_old)), _) => self.histories.index.lock().put(&channel, age, too_old),
             (None, Some(time)) if time > now => self.histories.index.lock().put_off(&channel, time),
@@ -160,9 +199,7 @@ impl AppState {
         let Some(mut history) = entry.end_history() else { return };
         let dropped = history.clear(reason);
         self.histories.count_dropped(&dropped);
-        if history.vacant_since.is_some() {
-            self.histories.discharge(VACANT_BYTES);
-        }
+        self.charge_vacancy(&mut history);
         let mut index = self.histories.index.lock();
         index.remove(channel);
         index.raise_floor(history.lost());
@@ -196,6 +233,7 @@ impl AppState {
             (Some(Some(_)), Some(history)) => {
                 let dropped = history.make_room(bytes, until, reason);
                 self.histories.count_dropped(&dropped);
+                self.charge_vacancy(history);
                 match history.oldest(&bounds) {
                     Some((oldest, too_old)) => self.histories.index.lock().put(&channel, oldest, too_old),
                     None if history.vacant_since.is_some() => {
@@ -204,9 +242,11 @@ impl AppState {
                     None => self.histories.index.lock().remove(&channel),
                 }
             }
-            (Some(None), Some(history)) if history.vacant_since.is_none() => {
-                self.histories.index.lock().remove(&channel);
-            }
+            // Its events are gone by other ways: it holds none of the bytes.
+            (Some(None), Some(history)) => match history.vacant_since {
+                Some(_) => self.histories.index.lock().put_off(&channel, self.clock().now()),
+                None => self.histories.index.lock().remove(&channel),
+            },
             _ => self.end_history(&channel, entry.get_mut(), reason),
         }
         if entry.get().is_forgettable() {
@@ -284,8 +324,7 @@ impl AppState {
         if let Some(mut entry) = self.channels.get_mut(channel)
             && let Some(history) = entry.history_mut()
         {
-            let dropped = history.keep_within(&bounds, now);
-            self.histories.count_dropped(&dropped);
+            self.keep_history_within(history, &bounds, now);
             return Some(history.page(behind, most, most_bytes));
         }
         let complete = self.histories.index.lock().floor.version <= behind;
@@ -306,8 +345,7 @@ impl AppState {
         let Some(history) = entry.as_mut().and_then(|entry| entry.history_mut()) else {
             return Some(HistoryPage::default());
         };
-        let dropped = history.keep_within(&bounds, now);
-        self.histories.count_dropped(&dropped);
+        self.keep_history_within(history, &bounds, now);
         Some(history.tail(rewind, now, (most, most_bytes)))
     }
 

@@ -116,7 +116,11 @@ fn events_are_kept_for_their_time_by_the_apps_clock_also_where_nothing_is_publis
     assert_eq!(subject.kept(&app, &channel), [2]);
     subject.hub.advance_clock(&app, 5 * SECOND);
     assert_eq!((app.histories.sizes().0, subject.lost()), (0, BTreeMap::from([("seconds", 2)])));
-    assert_eq!(app.histories.bytes(), VACANT_BYTES, "it is known for a while what it has lost");
+    assert_eq!(
+        (app.histories.bytes(), app.channels.len()),
+        (0, 1),
+        "it is known for a while what it has lost"
+    );
     subject.hub.advance_clock(&app, subject.hub.recovery().retention);
     assert_eq!((app.histories.sizes(), app.channels.len()), ((0, 0, 0), 0));
     assert_eq!(subject.hub.histories().bytes(), 0);
@@ -207,20 +211,50 @@ fn who_comes_back_is_never_told_that_nothing_is_missing_where_something_is() {
 #[test]
 fn a_channel_that_is_forgotten_for_others_is_not_taken_for_one_that_has_lost_nothing() {
     let mut bounded = app("1");
-    bounded.limits.history_bytes = 4 * VACANT_BYTES;
+    bounded.limits.history_bytes = 4 * (VACANT_BYTES + PAYLOAD + 250);
     let subject = Subject::new(vec![bounded], RecoveryConfig::default());
     let app = subject.app("1");
     let channels: Vec<ChannelName> = (0..20).map(|n| name(&format!("c-{n}"))).collect();
     let since: Vec<ChannelVersion> =
         channels.iter().map(|channel| subject.join(&app, channel, &Wanted::Unknown).0).collect();
-    subject.publish(&app, &channels[0], 1);
+    (0..20).for_each(|n| subject.publish(&app, &channels[n], n));
     channels.iter().for_each(|channel| subject.leave(&app, channel));
-    assert!(app.histories.bytes() > app.app().limits.history_bytes);
     while !subject.hub.expire_histories() {}
     assert!(app.histories.bytes() <= app.app().limits.history_bytes);
-    assert!(app.channels.len() <= 4, "{} channels", app.channels.len());
+    assert_eq!(subject.kept(&app, &channels[19]), [19], "it is the newest");
     assert!(!subject.comes_back(&app, &channels[0], since[0]), "what it had is lost");
-    assert!(subject.comes_back(&app, &channels[19], since[19]), "it is the newest");
+    assert!(!subject.comes_back(&app, &name("never-heard-of"), since[0]));
+}
+
+#[test]
+fn channels_that_anybody_makes_cost_nobody_an_event_and_are_not_without_end() {
+    let mut bounded = app("1");
+    bounded.limits.history_bytes = 100 * VACANT_BYTES;
+    let subject = Subject::new(vec![bounded], RecoveryConfig::default());
+    let (app, kept, lossy) = (subject.app("1"), name("kept"), name("lossy"));
+    let (since, _) = subject.join(&app, &lossy, &Wanted::Unknown);
+    subject.publish(&app, &lossy, 0);
+    subject.leave(&app, &lossy);
+    subject.hub.advance_clock(&app, 20 * SECOND);
+    let after = subject.hub.next_version();
+    subject.publish(&app, &kept, 1);
+    let visit = |range: std::ops::Range<usize>| {
+        for channel in range.map(|n| name(&format!("c-{n}"))) {
+            subject.join(&app, &channel, &Wanted::Nothing);
+            subject.leave(&app, &channel);
+        }
+    };
+    visit(0..MOST_VACANT - 1);
+    assert!(app.channels.contains_key(&lossy), "there is room for it");
+    visit(MOST_VACANT - 1..MOST_VACANT + 500);
+    assert_eq!(app.channels.len(), MOST_VACANT + 1, "of those without events as many as may be");
+    assert_eq!((subject.kept(&app, &kept), subject.lost()), (vec![1], BTreeMap::from([("seconds", 1)])));
+    assert!(!app.channels.contains_key(&lossy), "it was the oldest");
+    assert!(!subject.comes_back(&app, &lossy, since), "what it had is lost");
+    assert!(subject.comes_back(&app, &lossy, after), "the others have lost nothing");
+    subject.hub.advance_clock(&app, 2 * subject.hub.recovery().retention);
+    subject.hub.advance_clock(&app, 2 * subject.hub.recovery().retention);
+    assert_eq!((app.histories.sizes(), app.channels.len()), ((0, 0, 0), 0));
 }
 
 #[test]
