@@ -7,13 +7,16 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::app::HistoryBounds;
-use crate::protocol::{Frame, Rewind, SocketId};
+use crate::protocol::{Broadcast, Frame, Rewind, SocketId};
 
 use super::replay::ReplayTerms;
 use super::{ChannelVersion, HistoryPosition, Replay, Wanted};
 
 /// Events that one subscriber is sent at once: they are queued in one turn of its worker, which others wait for.
 const MOST_REPLAYED: usize = 10_000;
+
+/// What stands around the parts of a binary message where it is text.
+const TEXT_AROUND: usize = 128;
 
 /// An event in a history.
 #[derive(Clone, Debug)]
@@ -23,7 +26,7 @@ pub(crate) struct KeptEvent {
     pub at: Instant,
     /// The same in milliseconds since 1970, for those who read.
     pub time_ms: u64,
-    /// As text. It is shared with those who are sent it.
+    /// As it was made, as text or as a binary message. It is shared with those who are sent it so.
     pub frame: Frame,
     /// The connection that is not sent it.
     pub except: Option<SocketId>,
@@ -88,6 +91,17 @@ impl KeptEvent {
     /// Bytes that it counts as.
     pub(crate) fn bytes(&self) -> usize {
         self.frame.websocket().len() + HistoryBounds::EVENT_BYTES
+    }
+
+    /// As text, which is made anew where it was made as a binary message.
+    pub(crate) fn text(&self) -> Frame {
+        Broadcast::new(self.frame.clone(), false).plain().clone()
+    }
+
+    /// Bytes that it has at most where it is sent: as text, a binary message has a third more, and names around it.
+    fn sent_bytes(&self) -> usize {
+        let bytes = self.frame.websocket().len();
+        if self.frame.is_binary() { bytes + bytes / 2 + TEXT_AROUND } else { bytes }
     }
 }
 
@@ -223,7 +237,7 @@ impl History {
             event.except.is_none_or(|except| except != terms.socket && !own.contains(&except))
         };
         let events = || self.events.range(from..).filter(is_for);
-        let bytes = events().take(MOST_REPLAYED + 1).map(|event| event.frame.websocket().len());
+        let bytes = events().take(MOST_REPLAYED + 1).map(KeptEvent::sent_bytes);
         let (count, bytes) = bytes.fold((0, 0), |(count, sum), bytes| (count + 1, sum + bytes));
         if count > MOST_REPLAYED || bytes > terms.room {
             return Some(Replay { is_too_large: true, ..Replay::default() });
@@ -273,7 +287,7 @@ impl History {
         let mut bytes = 0;
         let fits = |event: &&KeptEvent| {
             let is_first = bytes == 0;
-            bytes += event.bytes();
+            bytes += event.sent_bytes() + HistoryBounds::EVENT_BYTES;
             is_first || bytes <= most_bytes
         };
         let events: Vec<KeptEvent> = self.events.range(from..).take(most).take_while(fits).cloned().collect();

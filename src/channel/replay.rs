@@ -44,7 +44,7 @@ pub(crate) struct Replay {
     /// Whether that is all it wanted. If it is not, there is nothing of what a client has missed; and of the last events
     /// those that are left.
     pub complete: bool,
-    /// The events as plain text, each with its version, in the order in which they were published.
+    /// The events as they were made, each with its version, in the order in which they were published.
     pub frames: Vec<(ChannelVersion, Frame)>,
     /// There is more than may be sent at once, and nothing is.
     pub is_too_large: bool,

@@ -66,9 +66,9 @@ impl PageRequest {
 
 /// One event, as it was published.
 fn event_json(event: &KeptEvent, channel: &ChannelName, epoch: u64) -> Option<Value> {
-    let KeptEvent { version, time_ms, frame, .. } = event;
+    let KeptEvent { version, time_ms, .. } = event;
     let position = HistoryPosition { epoch, number: version.number() }.to_string();
-    let [name, data, user_id] = parts(frame)?;
+    let [name, data, user_id] = parts(&event.text())?;
     let mut members = Map::from_iter([
         ("position".to_owned(), position.into()),
         ("time_ms".to_owned(), (*time_ms).into()),

@@ -65,7 +65,7 @@ impl AppState {
         let Some(history) = entry.history_mut() else { return };
         let was_empty = history.is_empty();
         let event =
-            KeptEvent { version, at, time_ms: self.time_ms(), frame: message.plain().clone(), except };
+            KeptEvent { version, at, time_ms: self.time_ms(), frame: message.first_form().clone(), except };
         let bytes = event.bytes();
         let dropped = history.push(event, &bounds);
         self.histories.count_kept(bytes, &dropped);

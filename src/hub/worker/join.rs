@@ -6,7 +6,7 @@ use crate::channel::{ChannelVersion, HistoryPosition, Replay, Wanted};
 use crate::connection::{Join, NotJoined};
 use crate::hub::Client;
 use crate::hub::settle::Welcome;
-use crate::protocol::{ChannelName, Form, server_message};
+use crate::protocol::{Broadcast, ChannelName, Form, Frame, server_message};
 
 use super::Worker;
 
@@ -110,12 +110,9 @@ impl Worker {
         joined: ChannelVersion,
     ) {
         for (version, frame) in &replay.frames {
-            let frame = match client.form() {
-                Form::Quoted => frame.quoted(),
-                // Who goes in the middle of what is not all has yet to hear that it is not: it must not come back from there.
-                Form::Positioned if replay.complete => frame.positioned(&self.position(*version)),
-                _ => frame.clone(),
-            };
+            // Who goes in the middle of what is not all has yet to hear that it is not: it must not come back from there.
+            let position = replay.complete.then(|| self.position(*version));
+            let frame = in_form(frame, client.form(), position.as_deref());
             if client.enqueue_replayed(frame) {
                 self.is_dirty(client, &self.dirty.prompt);
             }
@@ -129,5 +126,40 @@ impl Worker {
                 _ => self.send(client, resumed),
             }
         }
+    }
+}
+
+/// An event of a history as a client takes it: as a binary message only where it was made so, and never compressed.
+fn in_form(frame: &Frame, form: Form, position: Option<&str>) -> Frame {
+    let frame = Broadcast::new(frame.clone(), false).for_client(form);
+    match (form, position) {
+        (Form::Quoted, _) => frame.quoted(),
+        (Form::Positioned, Some(position)) => frame.positioned(position),
+        _ => frame,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::BinaryPayload;
+    use crate::protocol::json::Data;
+
+    #[test]
+    fn who_takes_binary_messages_is_sent_those_that_it_missed_as_they_were_made() {
+        let channel = ChannelName::parse("mirror", 164).unwrap();
+        let payload = BinaryPayload::new("image/jpeg", "", &[7; 600]).unwrap();
+        let binary = server_message::binary_event("e", &payload, &channel, None);
+        let text = server_message::channel_event("e", &Data::of_binary(payload), &channel, None);
+        for form in [Form::Binary, Form::BinaryOrCompressed] {
+            assert_eq!(in_form(&binary, form, Some("1-2")), binary);
+            assert_eq!(in_form(&text, form, None), text);
+        }
+        for form in [Form::Plain, Form::Compressed] {
+            assert_eq!(in_form(&binary, form, Some("1-2")), text);
+        }
+        assert_eq!(in_form(&binary, Form::Quoted, None), text.quoted());
+        assert_eq!(in_form(&binary, Form::Positioned, Some("1-2")), text.positioned("1-2"));
+        assert_eq!(in_form(&binary, Form::Positioned, None), text);
     }
 }

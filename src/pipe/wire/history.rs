@@ -16,7 +16,8 @@ pub(super) fn answer(page: &HistoryPage, epoch: u64, is_known: bool) -> Value {
 }
 
 fn event_json(event: &KeptEvent, epoch: u64) -> Option<Value> {
-    let KeptEvent { version, time_ms, frame, .. } = event;
+    let KeptEvent { version, time_ms, .. } = event;
+    let frame = event.text();
     let members =
         text::members(std::str::from_utf8(frame.json()).ok()?, ["event", "data", "user_id"]).ok()?;
     let [name, data, user_id] = members.map(|member| Some(text::as_string(member?)?.into_owned()));

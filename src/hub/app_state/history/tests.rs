@@ -14,6 +14,7 @@ use crate::hub::counts::PendingCounts;
 use crate::hub::settle::SubscriptionChange;
 use crate::protocol::json::Data;
 use crate::protocol::pattern::Pattern;
+use crate::protocol::{BinaryPayload, server_message};
 use crate::recovery::RecoveryConfig;
 
 /// Bytes of the payload of each event, so that bounds are reached soon.
@@ -349,4 +350,25 @@ fn no_history_begins_by_new_settings_as_if_nothing_had_been_published_before() {
     state.history_changed();
     assert!(!subject.comes_back(&state, &channel, before));
     assert!(subject.comes_back(&state, &channel, version));
+}
+
+#[test]
+fn a_binary_message_is_kept_as_it_was_made_and_read_as_text() {
+    let subject = Subject::new(vec![app("1")], RecoveryConfig::default());
+    let (app, channel) = (subject.app("1"), name("a"));
+    let payload = BinaryPayload::new("image/jpeg", "", &[7; 600]).unwrap();
+    let to = Destination::Subscribers { channel: channel.clone(), except: None };
+    subject.hub.accept(&app, &AcceptedEvent::of_pipe(to, "e", Data::of_binary(payload.clone())));
+    let page = app.history_page(&channel, None, 1, 1).unwrap();
+    assert_eq!(page.events[0].frame, server_message::binary_event("e", &payload, &channel, None));
+    let text = server_message::channel_event("e", &Data::of_binary(payload), &channel, None);
+    assert_eq!(page.events[0].text(), text);
+    // It has to have room as text, too.
+    let rewind = Wanted::Last(Rewind::Events(1));
+    let room = |room| {
+        let welcome = subject.subscription(&app, &channel).begin(None, true, (&rewind, room)).unwrap();
+        subject.leave(&app, &channel);
+        welcome.replay.unwrap().is_too_large
+    };
+    assert!(room(text.websocket().len() - 1) && !room(2 * text.websocket().len()));
 }
