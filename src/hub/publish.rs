@@ -138,7 +138,7 @@ impl Hub {
 
     /// Sends a message to every subscriber of a channel on this node but for one connection; it is made only if there are subscribers.
     /// From a worker's thread its own are reached directly, and events of one publisher stay in order everywhere.
-    fn broadcast(
+    pub(super) fn broadcast(
         &self,
         app: &AppState,
         channel: &ChannelName,
@@ -150,6 +150,10 @@ impl Hub {
         {
             // Posted under the entry, so that a command to a worker always follows its subscription.
             let Some(entry) = app.channels.get(channel) else { return };
+            if entry.history().is_some() {
+                drop(entry);
+                return self.broadcast_after_change(app, channel, &message(), except);
+            }
             let message = message();
             for (worker, hearers) in entry.subscribers().groups() {
                 let is_own = own.as_ref().is_some_and(|own| own.index() == worker);
@@ -162,6 +166,26 @@ impl Hub {
         }
         if let (Some(worker), Some(message)) = (own, direct) {
             worker.deliver(app.index(), channel, &message, except);
+        }
+    }
+
+    /// The same on a channel that has a history although the settings had none for it a moment ago, or that is about to lose it:
+    /// who has joined meanwhile may come back for the event.
+    #[cold]
+    fn broadcast_after_change(
+        &self,
+        app: &AppState,
+        channel: &ChannelName,
+        message: &Broadcast,
+        except: Option<SocketId>,
+    ) {
+        if let Some(terms) = app.history_terms(channel) {
+            return self.broadcast_and_keep(app, channel, message, except, terms);
+        }
+        if let Some(entry) = app.channels.get(channel) {
+            for worker in entry.subscribers().workers() {
+                self.post_broadcast(worker, app, channel, message, except, None);
+            }
         }
     }
 

@@ -372,3 +372,15 @@ fn a_binary_message_is_kept_as_it_was_made_and_read_as_text() {
     };
     assert!(room(text.websocket().len() - 1) && !room(2 * text.websocket().len()));
 }
+
+#[test]
+fn an_event_is_kept_where_a_history_has_begun_since_the_settings_were_looked_at() {
+    let subject = Subject::new(vec![app("1")], RecoveryConfig::default());
+    let (app, channel) = (subject.app("1"), name("a"));
+    let (since, _) = subject.join(&app, &channel, &Wanted::Unknown);
+    let frame = server_message::channel_event("e", &Data::of_text("1"), &channel, None);
+    // As by who found no history in the settings before.
+    subject.hub.broadcast(&app, &channel, || Broadcast::new(frame, false), None);
+    assert_eq!(subject.kept(&app, &channel), [1]);
+    assert!(subject.comes_back_beside(&app, &channel, since));
+}
