@@ -8,7 +8,7 @@ use std::time::Duration;
 use tracing::{Level, enabled};
 
 use crate::app::Delivery;
-use crate::channel::{CachedEvent, ChannelVersion, EngineNumber, WorkerIndex};
+use crate::channel::{CachedEvent, ChannelVersion, EngineNumber, History, WorkerIndex};
 use crate::event::{AcceptedEvent, Destination};
 use crate::protocol::{Broadcast, ChannelName, LatestKey, SocketId, server_message};
 
@@ -245,13 +245,18 @@ impl Hub {
         except: Option<SocketId>,
         terms: HistoryTerms,
     ) {
-        {
+        let is_empty = {
             let mut entry = app.channels.entry(channel.clone()).or_default();
             let version = self.next_version();
             for worker in entry.subscribers().workers() {
                 self.post_broadcast(worker, app, channel, message, except, Some(version));
             }
             app.keep((channel, &mut entry), terms, message, except, version);
+            entry.subscribers().is_nobody_here() && entry.history().is_none_or(History::is_empty)
+        };
+        if is_empty {
+            app.channels.remove_if(channel, |_, entry| entry.is_forgettable());
+            app.fold_vacant_channels();
         }
         self.keep_histories_within(app);
     }

@@ -384,3 +384,16 @@ fn an_event_is_kept_where_a_history_has_begun_since_the_settings_were_looked_at(
     assert_eq!(subject.kept(&app, &channel), [1]);
     assert!(subject.comes_back_beside(&app, &channel, since));
 }
+
+#[test]
+fn nothing_is_left_of_a_channel_whose_history_was_switched_off_meanwhile() {
+    let subject = Subject::new(vec![app("1")], RecoveryConfig::default());
+    let (state, channel) = (subject.app("1"), name("a"));
+    let terms = state.history_terms(&channel).unwrap();
+    let mut without = app("1");
+    without.channels = Vec::new();
+    subject.hub.set_apps(vec![(without, None)]).unwrap();
+    let frame = server_message::channel_event("e", &Data::of_text("1"), &channel, None);
+    subject.hub.broadcast_and_keep(&state, &channel, &Broadcast::new(frame, false), None, terms);
+    assert_eq!(state.channels.len(), 0);
+}
