@@ -21,10 +21,9 @@ impl Worker {
         if let Some(channels) = self.channels.borrow_mut().of_mut(app.index()) {
             channels.remove(channel, client.socket_id());
         }
-        let has_ended = self.subscription(client, channel).end();
-        // Where the channel keeps its events, those that are accepted elsewhere while one process succeeds another go on
-        // coming until that is over: who has left may come back, and is to be sent them.
-        if let Some(bus) = bus.filter(|_| has_ended && app.history_terms(channel).is_none()) {
+        if self.subscription(client, channel).end()
+            && let Some(bus) = bus
+        {
             bus.release(app, channel);
         }
     }
