@@ -220,10 +220,12 @@ impl Hub {
             let number = number.map(EngineNumber::new);
             entry.remember(CachedEvent { frame, expires, version, number });
             let is_sent = !is_delivered && !gave_way;
+            // What is recalled was published before: it is no event of a history that begins with it.
+            let is_new = !is_recalled || entry.history().is_some() || !entry.subscribers().is_nobody_here();
             for worker in entry.subscribers().workers().filter(|_| is_sent) {
                 self.post_broadcast(worker, app, channel, message, except, Some(version));
             }
-            if let Some(terms) = terms.filter(|_| is_sent) {
+            if let Some(terms) = terms.filter(|_| is_sent && is_new) {
                 app.keep((channel, &mut entry), terms, message, except, version);
             }
             // Under the entry: of two publishers the one that the channel remembers is the last one to be noted, too.

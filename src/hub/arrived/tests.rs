@@ -385,11 +385,6 @@ fn who_delivers_from_elsewhere_waits_while_a_worker_is_far_behind() {
 /// While one process succeeds another there is a bus between them: what comes by it is kept like what is accepted here.
 #[test]
 fn what_comes_by_the_bus_is_kept_as_well_as_what_is_accepted_here() {
-    let keeps = |app: &mut App| {
-        let pattern = Pattern::parse("*").unwrap();
-        let history = Some(HistoryBounds::default());
-        app.channels = vec![ChannelSettings { pattern, delivery: Delivery::Every, history }];
-    };
     BusWorld::with_listeners(Vec::new(), keeps, async |world| {
         world.bus.have_events_return();
         for name in [channel("a"), channel("cache-a")] {
@@ -411,5 +406,35 @@ fn what_comes_by_the_bus_is_kept_as_well_as_what_is_accepted_here() {
             world.disconnect(&peer, &[&name]);
             assert_eq!(world.bus.claims_of(&name), 0, "between two processes all events come to both anyway");
         }
+    });
+}
+
+fn keeps(app: &mut App) {
+    let pattern = Pattern::parse("*").unwrap();
+    let history = Some(HistoryBounds::default());
+    app.channels = vec![ChannelSettings { pattern, delivery: Delivery::Every, history }];
+}
+
+/// What the process before has remembered was not published just now.
+#[test]
+fn what_is_recalled_is_remembered_and_kept_only_where_somebody_may_have_missed_it() {
+    BusWorld::with_listeners(Vec::new(), keeps, async |world| {
+        let recall = |name: &ChannelName, number| {
+            let mut event = arrived(name, "one", Some(number));
+            event.remembered.as_mut().unwrap().is_recalled = true;
+            world.hub.deliver_from_elsewhere("1", &event);
+        };
+        let kept = |name| world.app.history_page(name, None, 10, usize::MAX).unwrap().events.len();
+        let (vacant, occupied) = (channel("cache-vacant"), channel("cache-occupied"));
+        recall(&vacant, 1);
+        let mut late = world.peer();
+        late.join(&world, &vacant, None);
+        world.until("what is remembered", || late.has_been_sent("one") == 1).await;
+        assert_eq!(kept(&vacant), 0);
+        let mut early = world.peer();
+        early.join(&world, &occupied, None);
+        recall(&occupied, 1);
+        world.until("the same", || early.has_been_sent("one") == 1).await;
+        assert_eq!(kept(&occupied), 1);
     });
 }
