@@ -34,8 +34,8 @@ pub(crate) fn show(request: &Authenticated<'_>, name: &str) -> Result<HttpRespon
     let PageRequest { limit, after } = PageRequest::read(request)?;
     admit(app)?;
     let epoch = request.hub().history_epoch();
-    // The numbers of another run mean nothing here: then it is as if all were new.
-    let is_known = after.is_none_or(|after| after.epoch == epoch);
+    // The numbers of another run mean nothing here, nor those that none has: then it is as if all were new.
+    let is_known = after.is_none_or(|after| request.hub().knows_position(after));
     let behind = after.filter(|_| is_known).map(|after| ChannelVersion::new(after.number));
     let page = app.history_page(&name, behind, limit, PAGE_BYTES).unwrap_or_default();
     let HistoryPage { events, complete, has_more } = page;

@@ -119,7 +119,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::Notify;
 
 use crate::app::{App, DuplicateApp};
-use crate::channel::{ChangeOrigin, ChannelVersion, NodeId, WorkerIndex};
+use crate::channel::{ChangeOrigin, ChannelVersion, HistoryPosition, NodeId, WorkerIndex};
 use crate::connection::ConnectionConfig;
 use crate::protocol::ChannelName;
 use crate::recovery::RecoveryConfig;
@@ -221,6 +221,11 @@ impl Hub {
     /// What tells the positions of this node's histories from those of its other runs.
     pub(crate) fn history_epoch(&self) -> u64 {
         self.node_id().bits() as u64
+    }
+
+    /// Whether this is a place in this run's histories: what came behind another one is not known.
+    pub(crate) fn knows_position(&self, position: HistoryPosition) -> bool {
+        position.epoch == self.history_epoch() && self.versions.has_given(position.number)
     }
 
     /// How connections are treated.

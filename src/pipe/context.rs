@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::app::App;
+use crate::channel::HistoryPosition;
 use crate::event::{AcceptedEvent, Destination};
 use crate::hub::{AppState, Bus, ChannelSummary, Clock, Current, Hub, Receipts};
 use crate::protocol::json::Data;
@@ -52,6 +53,11 @@ impl<'a> Context<'a> {
     /// What tells the places in this node's histories from those of its other runs.
     pub(crate) fn history_epoch(&self) -> u64 {
         self.hub.history_epoch()
+    }
+
+    /// Whether this is a place in this run's histories.
+    pub(crate) fn knows_position(&self, place: HistoryPosition) -> bool {
+        self.hub.knows_position(place)
     }
 
     /// The app's clock.

@@ -196,7 +196,7 @@ impl PipeSession {
         let (page, is_known) = match from {
             HistoryStart::Oldest => (self.app.history_page(channel, None, limit, ANSWER_BYTES), true),
             HistoryStart::Behind(place) => {
-                let is_known = place.epoch == epoch;
+                let is_known = self.context.knows_position(place);
                 let behind = is_known.then(|| ChannelVersion::new(place.number));
                 (self.app.history_page(channel, behind, limit, ANSWER_BYTES), is_known)
             }

@@ -397,3 +397,12 @@ fn nothing_is_left_of_a_channel_whose_history_was_switched_off_meanwhile() {
     subject.hub.broadcast_and_keep(&state, &channel, &Broadcast::new(frame, false), None, terms);
     assert_eq!(state.channels.len(), 0);
 }
+
+#[test]
+fn a_place_that_was_not_reached_yet_is_not_known() {
+    let subject = Subject::new(vec![app("1")], RecoveryConfig::default());
+    let (epoch, number) = (subject.hub.history_epoch(), subject.hub.next_version().number());
+    let knows = |epoch, number| subject.hub.knows_position(HistoryPosition { epoch, number });
+    assert!(knows(epoch, 0) && knows(epoch, number));
+    assert!(!knows(epoch, number + 1) && !knows(epoch ^ 1, number));
+}
