@@ -27,7 +27,7 @@ metrics! {
     HISTORY_EVENTS = Gauge "heliostat_history_events" ["app_id"]
         "Events that channels keep for those who come back or later.";
     HISTORY_BYTES = Gauge "heliostat_history_bytes" ["app_id"]
-        "Bytes that these count as, and the channels that are known for the sake of their histories alone.";
+        "Bytes that these count as, and the channels that are there for their sake alone.";
     HISTORY_CHANNELS = Gauge "heliostat_history_channels" ["app_id"]
         "Channels that keep events, or that nobody is subscribed to and that are known for the sake of their histories.";
     HISTORY_LOST = Counter "heliostat_history_lost_total" ["reason"]
