@@ -180,7 +180,10 @@ impl LocalChannel {
             }
         }
         let removed = self.subscribers.swap_remove_index(at);
-        self.followed -= u32::from(removed.is_some_and(|(_, subscriber)| subscriber.track.is_some()));
+        if let Some((_, Subscriber { track: Some(track), .. })) = removed {
+            track.end();
+            self.followed -= 1;
+        }
     }
 }
 

@@ -31,6 +31,10 @@ const MOST_PINGS: usize = 64;
 /// Channels that these pings may have had something of, each counted for each of them.
 const MOST_NOTED: usize = 4096;
 
+/// Subscriptions, also ended ones, that are noted for the next ping before the ended ones are taken out: four times as many as
+/// a name has cursors, so that it is done seldom.
+const MOST_OPEN: usize = 4000;
+
 /// The time between two pings once that many are unanswered. Of those that follow only the last is remembered.
 const PACE_UNANSWERED: Duration = Duration::from_secs(5);
 
@@ -101,6 +105,10 @@ impl Echoes {
     pub(crate) fn passed(&mut self, track: &Rc<Track>, version: ChannelVersion) {
         if track.open(version) {
             self.open.push(Rc::clone(track));
+            if self.open.len() > MOST_OPEN {
+                // Whoever subscribes and leaves over and over again leaves these behind; there are few others.
+                self.open.retain(|track| !track.has_ended());
+            }
         }
     }
 
@@ -128,6 +136,7 @@ impl Echoes {
     fn pace(&self) -> Duration {
         match self.pinged.len() {
             _ if self.is_full() && self.has_echoed => PACE_UNANSWERED,
+            _ if self.is_full() => PACE_UNECHOED,
             pings if !self.has_echoed && (!self.can_ping || pings >= UNECHOED_PINGS) => PACE_UNECHOED,
             _ => PACE,
         }
@@ -148,6 +157,7 @@ impl Echoes {
         let tracks: ReceivedUpTo = self
             .open
             .drain(..)
+            .filter(|track| !track.has_ended())
             .map(|track| {
                 track.close();
                 let newest = track.newest();
@@ -159,14 +169,16 @@ impl Echoes {
         self.can_ping.then(|| Payload::of(self.last))
     }
 
-    /// There are as many pings as may be. Where echoes come, the newest gives way to the next one, so that the others keep
-    /// their places until theirs come; where none come, the oldest is counted with the one behind it.
+    /// There is as much as may be. The newest ping gives way to the next one, so that the others keep their places until their
+    /// echoes come, or until they are old enough; where no echoes come and there are only too many pings, the oldest is
+    /// counted with the one behind it, so that all of them together go on reaching back for long.
     fn make_room(&mut self) {
-        let gives_way = if self.has_echoed { self.pinged.pop_back() } else { self.pinged.pop_front() };
+        let is_oldest = !self.has_echoed && self.noted < MOST_NOTED;
+        let gives_way = if is_oldest { self.pinged.pop_front() } else { self.pinged.pop_back() };
         let Some(Ping { tracks, .. }) = gives_way else { return };
         self.noted -= tracks.len();
-        for (track, version) in tracks {
-            match self.pinged.front_mut().filter(|_| !self.has_echoed) {
+        for (track, version) in tracks.into_iter().filter(|(track, _)| !track.has_ended()) {
+            match self.pinged.front_mut().filter(|_| is_oldest) {
                 None => self.passed(&track, version),
                 Some(next) if next.tracks.iter().any(|(other, _)| Rc::ptr_eq(other, &track)) => {}
                 Some(next) => {

@@ -16,12 +16,20 @@ pub(crate) struct Track {
     newest: Cell<ChannelVersion>,
     /// There is something newer than the last ping.
     is_open: Cell<bool>,
+    /// The subscription is over: nobody asks any more up to where it was sent the events.
+    has_ended: Cell<bool>,
 }
 
 impl Track {
     /// One that begins with this version of the channel.
     pub(crate) fn new(channel: ChannelName, joined: JoinedAs, version: ChannelVersion) -> Self {
-        Track { channel, joined, newest: Cell::new(version), is_open: Cell::new(false) }
+        Track {
+            channel,
+            joined,
+            newest: Cell::new(version),
+            is_open: Cell::new(false),
+            has_ended: Cell::new(false),
+        }
     }
 
     /// The newest that was sent.
@@ -39,5 +47,15 @@ impl Track {
     /// A ping goes behind all that was sent.
     pub(super) fn close(&self) {
         self.is_open.set(false);
+    }
+
+    /// The subscription is over.
+    pub(crate) fn end(&self) {
+        self.has_ended.set(true);
+    }
+
+    /// Whether it is.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended.get()
     }
 }

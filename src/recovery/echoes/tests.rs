@@ -136,6 +136,39 @@ fn who_is_slow_to_echo_is_sent_few_pings_and_none_of_them_is_forgotten() {
     assert_eq!((echoes.noted, echoes.pinged.len()), (0, 0));
 }
 
+/// Nobody counts the subscriptions that a client begins and ends, so what is noted of those must not grow with them.
+#[test]
+fn who_subscribes_and_leaves_over_and_over_again_leaves_nothing_behind() {
+    for echoes_once in [true, false] {
+        let (mut echoes, times) = (Echoes::new(true), Times(Instant::now()));
+        let mut kept = track("kept");
+        for n in 1..=50_000 {
+            let brief = track("brief");
+            echoes.sent(&brief, version(n));
+            echoes.sent(&kept, version(n));
+            brief.end();
+            if n % 2500 == 0 {
+                kept.end();
+                kept = track("kept");
+            }
+            if n % 500 == 0
+                && let Some(ping) = echoes.look(times.at(n * 10), true)
+                && echoes_once
+                && n == 500
+            {
+                echoes.echoed(ping.bytes());
+            }
+            let noted: usize = echoes.pinged.iter().map(|ping| ping.tracks.len()).sum();
+            assert_eq!(noted, echoes.noted);
+            assert!(
+                echoes.open.len() <= MOST_OPEN + 1 && noted <= MOST_PINGS,
+                "{} {noted}",
+                echoes.open.len()
+            );
+        }
+    }
+}
+
 #[test]
 fn who_never_echoes_has_received_what_left_long_before_it_was_last_heard() {
     for can_ping in [true, false] {
