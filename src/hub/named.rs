@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tracing::debug;
@@ -24,6 +24,13 @@ use super::{AddressGroup, AppIndex, AppState, Hub};
 
 /// Names that are forgotten per turn because their time is over.
 const NAMES_PER_TURN: usize = 256;
+
+/// How far ahead a connection is looked at: a little less than the wheel of those looks reaches.
+const FARTHEST_LOOK: Duration = Duration::from_secs(2);
+
+/// How lately a client must have been heard to be there, where it does not say that it has heard its end: a response that waits
+/// for it may be one of a line that has died without a word.
+const LATELY: Duration = Duration::from_secs(5);
 
 /// What a connection is told whose name another one has taken over.
 const TAKEN_OVER: &str = "Taken over: another connection came with the name of this one";
@@ -69,6 +76,8 @@ pub(crate) struct NamedClient {
     echoes: RefCell<Echoes>,
     /// When the worker looks next whether a ping is to be sent, if it does.
     awaited: Cell<Option<Instant>>,
+    /// When something came from its client last.
+    heard: Cell<Option<Instant>>,
 }
 
 impl NamedClient {
@@ -81,13 +90,20 @@ impl NamedClient {
             taken_over: RefCell::default(),
             echoes: RefCell::new(Echoes::new(can_ping)),
             awaited: Cell::new(None),
+            heard: Cell::new(None),
         }
     }
 
     /// Something came from the client, whatever it was.
     pub(crate) fn heard(&self, now: Instant) {
+        self.heard.set(Some(now));
         let received = self.echoes.borrow_mut().taken_as_received(now);
         self.received(received);
+    }
+
+    /// Whether something came from the client a moment ago, so that it is there most likely.
+    pub(crate) fn was_heard_lately(&self, now: Instant) -> bool {
+        self.heard.get().is_some_and(|heard| now.saturating_duration_since(heard) <= LATELY)
     }
 
     /// What its client wants of a channel that it subscribes to, as that member. With its first subscription to a channel that
@@ -173,7 +189,8 @@ impl NamedClient {
         }
         let mut echoes = self.echoes.borrow_mut();
         let ping = echoes.look(now, has_left);
-        let again = echoes.next_look(now);
+        // What is due later comes out of the worker's wheel too early, and would not be put in again.
+        let again = echoes.next_look(now).map(|again| again.min(now + FARTHEST_LOOK));
         self.awaited.set(again);
         (ping, again)
     }
@@ -308,5 +325,51 @@ fn bounds(config: &RecoveryConfig) -> NameBounds {
         names: config.max_names,
         per_address: config.max_names_per_address,
         cursor_bytes: config.cursor_bytes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::wheel::Wheel;
+    use crate::recovery::Cursors;
+
+    /// A client that reads nothing for longer than the worker's wheel reaches goes on to be asked what it has received.
+    #[test]
+    fn a_stall_does_not_end_the_pings() {
+        let start = Instant::now();
+        let (name, _) = GivenName::take_off("/r/0123456789abcdefghijkl/app/k");
+        let named = NamedClient::new(NamedCaller { key: "k".into(), name, address: None }, true);
+        let mut cursors = Cursors::new(Duration::from_secs(300), &Arc::default());
+        let holder = cursors.taken_by(SocketId::new(1, 1), start);
+        let channel = ChannelName::parse("c", 164).unwrap();
+        let joined = cursors.joined(holder, &channel, None, false).unwrap();
+        let track = Rc::new(Track::new(channel, joined, ChannelVersion::new(1)));
+        let resolution = Duration::from_millis(10);
+        let mut wheel = Wheel::new(resolution, start);
+        let (mut unanswered, mut pings_after) = (Vec::new(), 0);
+        // An event each 50 ms for 40 s; from the second to the twentieth second nothing is answered.
+        for tick in 1..4000_u64 {
+            let now = start + resolution * u32::try_from(tick).unwrap();
+            let mut looks = 0;
+            wheel.turn(now, |()| looks += 1);
+            if tick % 5 == 0 {
+                looks += usize::from(named.follow(&track, ChannelVersion::new(tick + 1), true, || now));
+            }
+            for _ in 0..looks {
+                let (ping, again) = named.look(now, true);
+                if let Some(ping) = ping {
+                    unanswered.push(ping);
+                    pings_after += usize::from(tick > 2100);
+                }
+                if let Some(again) = again {
+                    wheel.insert(again, ());
+                }
+            }
+            if !(200..2000).contains(&tick) {
+                unanswered.drain(..).for_each(|ping| named.echoed(ping.bytes()));
+            }
+        }
+        assert!(pings_after > 100, "{pings_after}");
     }
 }

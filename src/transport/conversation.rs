@@ -244,7 +244,8 @@ impl Conversation {
             // Whoever receives by a request that is under way hears it, and does not say so.
             let hears = self.client.has_receiver();
             self.send_close(status, reason);
-            if let Some(named) = self.client.named().filter(|_| hears) {
+            let now = self.now();
+            if let Some(named) = self.client.named().filter(|named| hears && named.was_heard_lately(now)) {
                 self.worker.hub().takeover_heard(named);
             }
         }
