@@ -136,11 +136,14 @@ impl Cursors {
         member: Option<&Arc<str>>,
         is_complete: bool,
     ) -> Option<JoinedAs> {
+        if holder != self.holder {
+            return None;
+        }
         let before = self.channels.remove(channel);
         if let Some(before) = &before {
             self.of_all.add_less(channel, before);
         }
-        if holder != self.holder || self.is_barred || self.channels.len() >= MOST_CURSORS {
+        if self.is_barred || self.channels.len() >= MOST_CURSORS {
             return None;
         }
         self.last_join += 1;

@@ -81,6 +81,8 @@ struct ClientLife {
     there: VecDeque<OnTheWay>,
     back: VecDeque<Vec<u8>>,
     can_echo: bool,
+    /// An echo has come on this line.
+    has_echoed: bool,
     /// All events, each with the connection that was excluded.
     events: BTreeMap<u64, Option<SocketId>>,
     client: PromisedClient,
@@ -116,6 +118,7 @@ impl ClientLife {
             there: VecDeque::new(),
             back: VecDeque::new(),
             can_echo,
+            has_echoed: false,
             events: BTreeMap::new(),
             client: PromisedClient::default(),
             told_complete: 0,
@@ -132,13 +135,18 @@ impl ClientLife {
                 }
                 self.publish(socket);
             }
-            PromiseStep::Arrive(count) => (0..count).for_each(|_| self.arrive()),
-            PromiseStep::Answer(count) => (0..count).for_each(|_| self.answer()),
+            PromiseStep::Arrive(count) => (0..count.min(self.there.len())).for_each(|_| self.arrive()),
+            PromiseStep::Answer(count) => (0..count.min(self.back.len())).for_each(|_| self.answer()),
             PromiseStep::Cut => self.cut(),
             PromiseStep::Notice => self.notice(),
             PromiseStep::Return => self.come_back(),
             PromiseStep::Unsubscribe => self.unsubscribe(),
             PromiseStep::Pass(milliseconds) => {
+                if !self.has_echoed && milliseconds >= 1000 {
+                    // What is promised to those who have not echoed is so where nothing is on its way for a minute.
+                    self.step(PromiseStep::Arrive(usize::MAX));
+                    self.step(PromiseStep::Answer(usize::MAX));
+                }
                 self.now += Duration::from_millis(milliseconds);
                 self.history.keep_within(&self.bounds, self.now);
             }
@@ -225,6 +233,7 @@ impl ClientLife {
             && !line.is_cut
         {
             self.heard = self.now;
+            self.has_echoed |= !payload.is_empty();
             let by_time = line.echoes.taken_as_received(self.now);
             for (track, version) in by_time.into_iter().chain(line.echoes.echoed(&payload)) {
                 self.cursors.received(&track.channel, track.joined, version);
@@ -253,6 +262,7 @@ impl ClientLife {
     fn come_back(&mut self) {
         // Whatever the line before has, it is not read any more.
         self.cut();
+        self.has_echoed = false;
         self.sockets += 1;
         let socket = SocketId::new(self.sockets, 1);
         self.client.own.insert(socket);
@@ -316,7 +326,7 @@ fn steps() -> impl Strategy<Value = Vec<PromiseStep>> {
 }
 
 proptest! {
-    #![proptest_config(Config { cases: 600, failure_persistence: None, ..Config::default() })]
+    #![proptest_config(Config { cases: 1000, failure_persistence: None, ..Config::default() })]
 
     #[test]
     fn who_is_told_that_it_missed_nothing_has_missed_nothing(
