@@ -100,8 +100,9 @@ describe('a page that comes back', () => {
       const heard = await page.evaluate(() => globalThis.seen.length);
       const told = await page.evaluate(() => globalThis.told.length);
       const last = await page.evaluate(() => Math.max(...globalThis.seen));
-      line.cutAfter(bytes);
+      const cut = line.cutAfter(bytes);
       await publish(last + 1, last + 5);
+      await cut;
       line.restore();
       await resumed(page, told + 1);
       await counted(page, last + 5);

@@ -38,6 +38,7 @@ class Line {
   #server;
   #pairs = new Set();
   #cutAfter = Infinity;
+  #isCut = () => {};
   #waiting = new Set();
 
   constructor(broker) {
@@ -63,9 +64,10 @@ class Line {
     this.#end();
   }
 
-  /** Does so as soon as so many more bytes have gone to clients, wherever in a frame that is. */
+  /** Does so as soon as so many more bytes have gone to clients, wherever in a frame that is; resolves when it has. */
   cutAfter(bytes) {
     this.#cutAfter = bytes;
+    return new Promise((resolve) => { this.#isCut = resolve; });
   }
 
   /** Nothing is handed on any more, either way, and nobody is told; what is said comes when the line is restored. */
@@ -134,7 +136,10 @@ class Line {
     this.#cutAfter -= passed.length;
     if (this.#cutAfter === 0) {
       this.#cutAfter = Infinity;
-      setImmediate(() => this.cutAndHold());
+      setImmediate(() => {
+        this.cutAndHold();
+        this.#isCut();
+      });
     }
     return passed;
   }
