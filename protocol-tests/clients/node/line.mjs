@@ -151,11 +151,14 @@ class Pair {
   #onward = null;
   #lost = false;
   #hands;
-  #sent = new Frames(({ opcode, payload }) => this.#notice(opcode === PING ? payload : null));
+  #sent = new Frames(({ opcode, payload }) => {
+    // An answer to the client's own ping says nothing.
+    if (opcode !== PONG) this.#notice(opcode === PING ? payload : null);
+  });
   #said = new Frames(({ opcode, payload }) => {
     if (opcode === PONG && payload === this.#lastPing) this.#echo();
   });
-  /** The payload of the ping that was the last frame to the client, if one was. */
+  /** The payload of the ping that was the last frame to the client but for answers to its own pings, if one was. */
   #lastPing = null;
   acknowledged = false;
 
