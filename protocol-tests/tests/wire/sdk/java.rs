@@ -148,7 +148,14 @@ fn nothing_but_ciphertext_reaches_its_encrypted_channels() {
             socket
                 .send(&json!({ "event": "pusher:subscribe", "data": { "channel": channel, "auth": auth } }));
         }
-        while other.message().event != "pusher_internal:subscription_count" {}
+        // Both of them are there.
+        let both = json!({ "subscription_count": 2 });
+        loop {
+            let message = other.message();
+            if message.event == "pusher_internal:subscription_count" && message.decoded() == both {
+                break;
+            }
+        }
         target.publish(&channel, "secret", CIPHERTEXT);
         // As its reader goes about it: what is not `"{}"` has a nonce and a ciphertext, or there is no null check.
         loop {
