@@ -63,14 +63,7 @@ impl Hub {
             let remembering = Remembering { number, is_recalled, is_delivered: false, ttl: expires_in };
             return self.broadcast_and_remember(app, channel, &message, except, remembering);
         }
-        if let Some(terms) = app.history_terms(channel) {
-            return self.broadcast_and_keep(app, channel, &message, except, terms);
-        }
-        if let Some(entry) = app.channels.get(channel) {
-            for worker in entry.subscribers().workers() {
-                self.post_broadcast(worker, app, channel, &message, except, None);
-            }
-        }
+        self.broadcast_by_mailboxes(app, channel, &message, except);
     }
 
     /// Tells the backends on the pipe, and nobody else, of something that happened on another node. `groups` are those of

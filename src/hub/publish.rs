@@ -151,8 +151,10 @@ impl Hub {
             // Posted under the entry, so that a command to a worker always follows its subscription.
             let Some(entry) = app.channels.get(channel) else { return };
             if entry.history().is_some() {
+                // The settings had none for it a moment ago, or it is about to lose it: who has joined meanwhile may come back
+                // for the event.
                 drop(entry);
-                return self.broadcast_after_change(app, channel, &message(), except);
+                return self.broadcast_by_mailboxes(app, channel, &message(), except);
             }
             let message = message();
             for (worker, hearers) in entry.subscribers().groups() {
@@ -169,10 +171,9 @@ impl Hub {
         }
     }
 
-    /// The same on a channel that has a history although the settings had none for it a moment ago, or that is about to lose it:
-    /// who has joined meanwhile may come back for the event.
-    #[cold]
-    fn broadcast_after_change(
+    /// The same through the mailboxes alone, of whatever thread, and kept where the channel has a history.
+    #[inline(never)]
+    pub(super) fn broadcast_by_mailboxes(
         &self,
         app: &AppState,
         channel: &ChannelName,
