@@ -45,8 +45,10 @@ pub(crate) struct Word {
     pub(crate) subject: Subject,
     /// As it was said. It may be anything: others may write there, too.
     pub(crate) bytes: Bytes,
-    /// The number that the engine gave it, if the subject remembers it.
+    /// The number that the engine gave it, if the subject remembers or keeps it.
     pub(crate) number: Option<u64>,
+    /// The number of the word that the subject's stream was given before it, if the stream keeps it: 0 if the engine knows of none.
+    pub(crate) previous: Option<u64>,
 }
 
 /// Is told when the engine has carried something out, or that it will not. It is dropped where nobody can say.
@@ -120,6 +122,44 @@ pub(crate) struct Remembered {
     pub(crate) expires_in: Duration,
 }
 
+/// How the stream of a subject keeps what is said: the newest within all of these bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Keeping {
+    /// Words.
+    pub(crate) events: u64,
+    /// Their bytes.
+    pub(crate) bytes: u64,
+    /// How long each is kept, and the stream behind the last one.
+    pub(crate) time: Duration,
+    /// How long the engine knows the number of the last one, whatever is left of the stream; not shorter than `time`.
+    pub(crate) last_known_for: Duration,
+    /// How long the subject remembers it as well, under the same number, if it does.
+    pub(crate) remembered_for: Option<Duration>,
+}
+
+/// A word that a stream keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeptWord {
+    /// Larger than that of every word before. It is the time at which the engine has taken it, in microseconds since 1970, but where
+    /// that is not later than the number before.
+    pub(crate) number: u64,
+    /// The number of the word before it, which may be kept no more; 0 if the engine knew of none.
+    pub(crate) previous: u64,
+    pub(crate) bytes: Bytes,
+}
+
+/// A part of a stream, in its order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeptPage {
+    pub(crate) words: Vec<KeptWord>,
+    /// The number of the last word that the stream was given, also if it is kept no more; none if the engine knows of none.
+    pub(crate) last: Option<u64>,
+    /// The engine's clock, as numbers have it. Where `last` is none, nothing was said since that, less [`Keeping::last_known_for`].
+    pub(crate) now: u64,
+    /// There are words behind these.
+    pub(crate) has_more: bool,
+}
+
 /// A versioned document of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Document {
@@ -190,6 +230,29 @@ pub(crate) trait Adapter: Send + Sync + fmt::Debug + 'static {
         &self,
         subject: &Subject,
     ) -> impl Future<Output = Result<Option<Remembered>, EngineError>> + Send;
+
+    /// Says it, and keeps it in the subject's stream, in one step: the engine numbers it, says what came before it, and lets go of
+    /// what is beyond the bounds. A link between two processes has no streams: there it is published or remembered, and each of the two
+    /// keeps what it hears.
+    ///
+    /// # Errors
+    /// As of [`Adapter::publish`].
+    fn publish_and_keep(
+        &self,
+        subject: &Subject,
+        bytes: Bytes,
+        keeping: &Keeping,
+        ticket: Option<EngineTicket>,
+    ) -> Result<(), OutboxFull>;
+
+    /// What a subject's stream keeps behind a number: of the next words so many, and of so many bytes together, or one. Where
+    /// others have written there what this node does not read, it is refused. Whoever waits for it bounds the wait.
+    fn kept(
+        &self,
+        subject: &Subject,
+        behind: u64,
+        most: (usize, usize),
+    ) -> impl Future<Output = Result<KeptPage, EngineError>> + Send;
 
     /// Somebody has found that a subject remembers nothing. Whether it was the first one since the subject last remembered
     /// something, of all nodes; it is not if the subject remembers something by now. For so long the engine knows of it:

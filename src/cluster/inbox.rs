@@ -214,7 +214,7 @@ mod tests {
     use crate::protocol::ChannelName;
 
     fn word(bytes: usize) -> Word {
-        Word { subject: Subject::State, bytes: Bytes::from(vec![0; bytes]), number: None }
+        Word { subject: Subject::State, bytes: Bytes::from(vec![0; bytes]), number: None, previous: None }
     }
 
     #[test]

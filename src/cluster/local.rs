@@ -4,6 +4,7 @@
 mod engine;
 mod fate;
 mod faults;
+mod streams;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,8 +20,8 @@ pub(crate) use fate::Fate;
 pub(crate) use faults::LocalFaults;
 
 use super::adapter::{
-    self, Adapter, Conflict, Document, EngineError, EngineTicket, Link, NoteName, OtherNote, OutboxCounts,
-    OutboxFull, Remembered, Subject,
+    self, Adapter, Conflict, Document, EngineError, EngineTicket, Keeping, KeptPage, Link, NoteName,
+    OtherNote, OutboxCounts, OutboxFull, Remembered, Subject,
 };
 use super::inbox::Inbox;
 
@@ -142,6 +143,27 @@ impl Adapter for LocalAdapter {
         subject: &Subject,
     ) -> impl Future<Output = Result<Option<Remembered>, EngineError>> + Send {
         std::future::ready(self.shared.lock().recall(self.me, subject))
+    }
+
+    fn publish_and_keep(
+        &self,
+        subject: &Subject,
+        bytes: Bytes,
+        keeping: &Keeping,
+        ticket: Option<EngineTicket>,
+    ) -> Result<(), OutboxFull> {
+        let answer = self.shared.lock().publish_and_keep(self.me, subject, bytes, keeping);
+        adapter::answer(ticket, answer);
+        Ok(())
+    }
+
+    fn kept(
+        &self,
+        subject: &Subject,
+        behind: u64,
+        most: (usize, usize),
+    ) -> impl Future<Output = Result<KeptPage, EngineError>> + Send {
+        std::future::ready(self.shared.lock().kept(self.me, subject, behind, most))
     }
 
     fn note_miss(

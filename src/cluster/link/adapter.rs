@@ -15,8 +15,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::super::adapter::{
-    self, Adapter, Conflict, Document, EngineError, EngineId, EngineTicket, Link, NoteName, OtherNote,
-    OutboxCounts, OutboxFull, Remembered, Subject, Word,
+    self, Adapter, Conflict, Document, EngineError, EngineId, EngineTicket, Keeping, KeptPage, Link,
+    NoteName, OtherNote, OutboxCounts, OutboxFull, Remembered, Subject, Word,
 };
 use super::super::inbox::Inbox;
 use super::stream::{read_message, write_message};
@@ -160,7 +160,7 @@ impl LinkShared {
                         // What one node asks of another is much: it waits at the other end.
                         tokio::time::sleep(READS_AGAIN_AFTER).await;
                     }
-                    inbox.put(Word { subject, bytes, number });
+                    inbox.put(Word { subject, bytes, number, previous: None });
                 }
                 Ok(LinkReply::Answer { number, answer }) => {
                     let waiter = self.asked.lock().remove(&number);
@@ -280,6 +280,29 @@ impl Adapter for LinkAdapter {
                 Err(EngineError::Away)
             }
         }
+    }
+
+    /// There are no streams on a link: each of the two keeps what it hears.
+    fn publish_and_keep(
+        &self,
+        subject: &Subject,
+        bytes: Bytes,
+        keeping: &Keeping,
+        ticket: Option<EngineTicket>,
+    ) -> Result<(), OutboxFull> {
+        match keeping.remembered_for {
+            Some(expiry) => self.publish_and_remember(subject, bytes, expiry, ticket),
+            None => self.publish(subject, bytes, ticket),
+        }
+    }
+
+    async fn kept(
+        &self,
+        _subject: &Subject,
+        _behind: u64,
+        _most: (usize, usize),
+    ) -> Result<KeptPage, EngineError> {
+        Err(EngineError::Refused("there are no streams on this link".to_owned()))
     }
 
     async fn note_miss(&self, subject: &Subject, expiry: Duration) -> Result<bool, EngineError> {

@@ -165,7 +165,7 @@ impl LinkReply {
 
     /// What was said, to be handed on.
     pub(super) fn of(word: Word) -> Self {
-        let Word { subject, bytes, number } = word;
+        let Word { subject, bytes, number, .. } = word;
         LinkReply::Word { subject, bytes, number }
     }
 }

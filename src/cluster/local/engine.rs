@@ -9,9 +9,10 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
 use super::fate::{Fate, FateOf, Late};
+use super::streams::LocalStreams;
 use crate::cluster::adapter::{
-    self, Conflict, Document, EngineError, EngineId, EngineTicket, Link, NoteName, OtherNote, OutboxCounts,
-    Remembered, Subject, Word,
+    self, Conflict, Document, EngineError, EngineId, EngineTicket, Keeping, KeptPage, Link, NoteName,
+    OtherNote, OutboxCounts, Remembered, Subject, Word,
 };
 use crate::cluster::inbox::Inbox;
 
@@ -31,6 +32,7 @@ pub(super) struct LocalShared {
     missed: HashMap<Subject, Instant>,
     documents: BTreeMap<Arc<str>, Document>,
     notes: HashMap<NoteName, (Bytes, Instant)>,
+    streams: LocalStreams,
 }
 
 /// What the engine has of one member.
@@ -63,6 +65,7 @@ impl LocalShared {
             missed: HashMap::new(),
             documents: BTreeMap::new(),
             notes: HashMap::new(),
+            streams: LocalStreams::default(),
         }
     }
 
@@ -113,7 +116,7 @@ impl LocalShared {
         bytes: Bytes,
     ) -> Result<(), EngineError> {
         self.count(me, bytes.len())?;
-        self.hand_out(&Word { subject: subject.clone(), bytes, number: None });
+        self.hand_out(&Word { subject: subject.clone(), bytes, number: None, previous: None });
         self.answer(me, subject)
     }
 
@@ -131,8 +134,48 @@ impl LocalShared {
             self.remembered.insert(subject.clone(), (bytes.clone(), number, Instant::now() + expiry));
             self.missed.remove(subject);
         }
-        self.hand_out(&Word { subject: subject.clone(), bytes, number: Some(number) });
+        self.hand_out(&Word { subject: subject.clone(), bytes, number: Some(number), previous: None });
         self.answer(me, subject)
+    }
+
+    pub(super) fn publish_and_keep(
+        &mut self,
+        me: LocalMemberId,
+        subject: &Subject,
+        bytes: Bytes,
+        keeping: &Keeping,
+    ) -> Result<(), EngineError> {
+        if self.is_between_two {
+            return match keeping.remembered_for {
+                Some(expiry) => self.publish_and_remember(me, subject, bytes, expiry),
+                None => self.publish(me, subject, bytes),
+            };
+        }
+        self.count(me, bytes.len())?;
+        let now = Instant::now();
+        let kept = self.streams.keep(subject, bytes.clone(), keeping, (self.last_number, now));
+        self.last_number = kept.number;
+        if let Some(expiry) = keeping.remembered_for {
+            self.remembered.insert(subject.clone(), (bytes.clone(), kept.number, now + expiry));
+            self.missed.remove(subject);
+        }
+        let (number, previous) = (Some(kept.number), Some(kept.previous));
+        self.hand_out(&Word { subject: subject.clone(), bytes, number, previous });
+        self.answer(me, subject)
+    }
+
+    pub(super) fn kept(
+        &mut self,
+        me: LocalMemberId,
+        subject: &Subject,
+        behind: u64,
+        most: (usize, usize),
+    ) -> Result<KeptPage, EngineError> {
+        self.reaching(me)?;
+        if self.is_between_two {
+            return Err(EngineError::Refused("there are no streams between two".to_owned()));
+        }
+        Ok(self.streams.page(subject, behind, most, Instant::now()))
     }
 
     /// What whoever asks is told of a word that was taken.
@@ -274,7 +317,7 @@ impl LocalShared {
             None => drop(self.documents.remove(&key)),
         }
         let bytes = Bytes::copy_from_slice(key.as_bytes());
-        self.hand_out(&Word { subject: Subject::Documents, bytes, number: Some(version) });
+        self.hand_out(&Word { subject: Subject::Documents, bytes, number: Some(version), previous: None });
         Ok(Ok(version))
     }
 
@@ -336,6 +379,7 @@ impl LocalShared {
         self.missed.clear();
         self.documents.clear();
         self.notes.clear();
+        self.streams = LocalStreams::default();
         self.promote();
     }
 

@@ -33,8 +33,8 @@ use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
 use super::adapter::{
-    self, Adapter, Conflict, Document, EngineError, EngineTicket, Link, NoteName, OtherNote, OutboxCounts,
-    OutboxFull, Remembered, Subject,
+    self, Adapter, Conflict, Document, EngineError, EngineTicket, Keeping, KeptPage, Link, NoteName,
+    OtherNote, OutboxCounts, OutboxFull, Remembered, Subject,
 };
 use super::inbox::Inbox;
 use crate::channel::NodeId;
@@ -236,6 +236,26 @@ impl Adapter for RedisAdapter {
         });
         let asked = self.ask(tag(subject), call);
         async move { Ok(read_remembered(&asked.await?)) }
+    }
+
+    fn publish_and_keep(
+        &self,
+        _subject: &Subject,
+        _bytes: Bytes,
+        _keeping: &Keeping,
+        ticket: Option<EngineTicket>,
+    ) -> Result<(), OutboxFull> {
+        adapter::answer(ticket, Err(EngineError::Refused("it keeps no streams yet".to_owned())));
+        Ok(())
+    }
+
+    async fn kept(
+        &self,
+        _subject: &Subject,
+        _behind: u64,
+        _most: (usize, usize),
+    ) -> Result<KeptPage, EngineError> {
+        Err(EngineError::Refused("it keeps no streams yet".to_owned()))
     }
 
     fn note_miss(

@@ -29,7 +29,7 @@ pub(super) fn hears(of: Arc<JoinedEngine>, probes: Arc<EngineProbes>) -> OnMessa
         }
         let Some(subject) = of.wanted.subject(channel) else { return };
         match read_published(payload) {
-            Some((bytes, number)) => _ = of.inbox.put(Word { subject, bytes, number }),
+            Some((bytes, number)) => _ = of.inbox.put(Word { subject, bytes, number, previous: None }),
             None => of.foreign.add_from_anywhere(1),
         }
     })
