@@ -195,7 +195,8 @@ impl<A: Adapter> ClusterNode<A> {
             let engine = engine.filter(|_| number == until);
             let remembered =
                 expiry.map(|expires_in| RememberedAs { number: engine, is_recalled: false, expires_in });
-            let event = ArrivedEvent { channel, frame, latest: latest.as_deref(), except, remembered };
+            let event =
+                ArrivedEvent { channel, frame, latest: latest.as_deref(), except, remembered, kept: None };
             hub.deliver_from_elsewhere(app, &event);
         });
         (count, is_it)

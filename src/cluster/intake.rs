@@ -508,7 +508,8 @@ impl<A: Adapter> WordReader<A> {
             Some(RememberedAs { number: Some(number), is_recalled: false, expires_in: expires_in()? })
         });
         let EventMessage { except, latest, frame, .. } = event;
-        let event = ArrivedEvent { channel, frame, latest: latest.as_deref(), except, remembered };
+        let event =
+            ArrivedEvent { channel, frame, latest: latest.as_deref(), except, remembered, kept: None };
         self.hub.deliver_from_elsewhere(app, &event);
     }
 }

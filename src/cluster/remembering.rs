@@ -138,7 +138,8 @@ impl<A: Adapter> ClusterNode<A> {
         }
         let EventMessage { except, latest, frame, .. } = event;
         let remembered = Some(remembered);
-        let event = ArrivedEvent { channel, frame, latest: latest.as_deref(), except, remembered };
+        let event =
+            ArrivedEvent { channel, frame, latest: latest.as_deref(), except, remembered, kept: None };
         hub.deliver_from_elsewhere(app, &event);
     }
 

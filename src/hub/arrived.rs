@@ -14,7 +14,7 @@ use crate::protocol::{Broadcast, ChannelName, Frame, LatestKey, SocketId};
 
 use super::mailbox::WorkerCommand;
 use super::publish::Remembering;
-use super::{AppState, Hub, Notice};
+use super::{AppState, Hub, KeptAs, Notice};
 
 /// How long nobody who waits misses that a worker has died, whose mailbox nobody reads any more.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -32,6 +32,8 @@ pub(crate) struct ArrivedEvent<'a> {
     pub(crate) except: Option<SocketId>,
     /// How the channel remembers it, if it does.
     pub(crate) remembered: Option<RememberedAs>,
+    /// How it is kept, if it comes from the stream of a channel with a history.
+    pub(crate) kept: Option<KeptAs>,
 }
 
 /// How a cache channel remembers an event.
@@ -49,7 +51,7 @@ pub(crate) struct RememberedAs {
 impl Hub {
     /// Sends an event that came from elsewhere to the subscribers on this node, in the order of the calls.
     pub(crate) fn deliver_from_elsewhere(&self, app_id: &str, event: &ArrivedEvent<'_>) {
-        let ArrivedEvent { channel, ref frame, latest, except, remembered } = *event;
+        let ArrivedEvent { channel, ref frame, latest, except, remembered, kept: _ } = *event;
         let apps = self.apps();
         let Some(app) = apps.by_id(app_id) else { return };
         let message = Broadcast::new(frame.clone(), self.connection.compression);

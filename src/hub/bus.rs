@@ -11,6 +11,7 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use crate::app::HistoryBounds;
 use crate::channel::{Fact, NodeId};
 use crate::event::BackendDemand;
 use crate::protocol::{Broadcast, ChannelName, Frame, SocketId, SocketTag};
@@ -129,6 +130,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) except: Option<SocketId>,
     /// How long the channel remembers it, if it does.
     pub(crate) remembered_for: Option<Duration>,
+    /// How much the channel keeps of its last events, if it does.
+    pub(crate) keeping: Option<HistoryBounds>,
 }
 
 /// Something that happened here, on its way to backends that are connected to other nodes.

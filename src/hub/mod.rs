@@ -38,6 +38,7 @@ mod due;
 mod fake_bus;
 mod fanout;
 mod handed_over;
+mod histories_elsewhere;
 mod history_index;
 mod history_room;
 mod inject;
@@ -95,6 +96,7 @@ pub(crate) use due::{Agenda, Busy, Due};
 #[cfg(test)]
 pub(crate) use fake_bus::FakeBus;
 pub(crate) use handed_over::{HandedOver, HeldRemoval};
+pub(crate) use histories_elsewhere::{KeptAs, StreamEvent, StreamPart};
 pub(crate) use interceptor::{FaultInjector, InjectedAnswer, Replacement};
 pub(crate) use named::{NameFigures, NamedCaller, NamedClient};
 pub(crate) use node_histories::NodeHistories;

@@ -121,7 +121,8 @@ impl Hub {
     ) {
         let Way { app, channel, except, ttl } = *way;
         let latest = message.latest().map(|key| &*key.event);
-        let outgoing = Outgoing { app, channel, message, latest, except, remembered_for: ttl };
+        let keeping = if app.keeps_history() { app.app().history(channel) } else { None };
+        let outgoing = Outgoing { app, channel, message, latest, except, remembered_for: ttl, keeping };
         let carriage = bus.carry(&outgoing, receipts.map(Receipts::ask));
         match (ttl, carriage) {
             (_, Carriage::Returns) => {}

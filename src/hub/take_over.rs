@@ -59,7 +59,14 @@ impl Hub {
                 // What has come of the channel since then is newer, and has a larger number.
                 let remembered = RememberedAs { number: Some(number), is_recalled: true, expires_in };
                 let remembered = Some(remembered);
-                let event = ArrivedEvent { channel: &channel, frame, latest: None, except: None, remembered };
+                let event = ArrivedEvent {
+                    channel: &channel,
+                    frame,
+                    latest: None,
+                    except: None,
+                    remembered,
+                    kept: None,
+                };
                 self.deliver_from_elsewhere(app_id, &event);
             }
             HandedOver::Missed { channel } => self.missed_elsewhere(app_id, &channel),

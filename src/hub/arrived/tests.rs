@@ -33,7 +33,7 @@ fn arrived<'a>(channel: &'a ChannelName, name: &str, number: Option<u64>) -> Arr
         is_recalled: false,
         expires_in: Duration::from_secs(60),
     });
-    ArrivedEvent { channel, frame, latest: None, except: None, remembered }
+    ArrivedEvent { channel, frame, latest: None, except: None, remembered, kept: None }
 }
 
 /// Counts the events that it is told of.
