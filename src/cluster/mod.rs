@@ -59,9 +59,12 @@ mod view;
 mod views;
 
 pub use engine_url::EngineUrl;
+#[cfg(feature = "redis")]
 pub(crate) use engine_url::{EngineHost, EngineLogin, EnginePlace};
 pub(crate) use report::{report, short_id};
-pub(crate) use running::{NodeNotStarted, RunningNode, start};
+pub(crate) use running::RunningNode;
+#[cfg(feature = "redis")]
+pub(crate) use running::{NodeNotStarted, start};
 pub use settings::{ClusterSettings, StartWithoutBus};
 pub(crate) use two::{after, before};
 pub(crate) use view::ClusterView;

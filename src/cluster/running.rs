@@ -125,6 +125,7 @@ pub(crate) enum NodeNotStarted<E> {
 ///
 /// # Errors
 /// If the engine cannot be joined.
+#[cfg(any(test, feature = "redis"))]
 pub(crate) async fn start<A, E, J>(
     hub: &Arc<Hub>,
     config: ClusterConfig,

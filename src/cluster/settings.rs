@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::config::ClusterConfig;
-use super::engine_url::{EngineLogin, EngineUrl};
+#[cfg(any(test, feature = "redis"))]
+use super::engine_url::EngineLogin;
+use super::engine_url::EngineUrl;
 use crate::app::Secret;
 
 /// `[cluster]`: whether this node is one of several, and how.
@@ -67,6 +69,7 @@ impl Default for ClusterSettings {
 
 impl ClusterSettings {
     /// Who this node is to the engine.
+    #[cfg(any(test, feature = "redis"))]
     pub(crate) fn login(&self) -> EngineLogin {
         let of_url = self.url.as_ref().map(|url| url.login.clone()).unwrap_or_default();
         let user = Some(self.username.clone()).filter(|user| !user.is_empty()).or(of_url.user);
@@ -74,6 +77,7 @@ impl ClusterSettings {
     }
 
     /// Who this node is to the sentinels.
+    #[cfg(any(test, feature = "redis"))]
     pub(crate) fn sentinel_login(&self) -> EngineLogin {
         let user = Some(self.sentinel_username.clone()).filter(|user| !user.is_empty());
         EngineLogin { user, password: self.sentinel_password.clone() }

@@ -92,6 +92,8 @@ fn of_an_app_that_is_removed_and_added_again_the_new_one_alone_is_told_of() {
     let [mut a, b]: [TestNode; 2] = nodes(&engine);
     let old = [a.joined("news", None), a.joined("news", None)];
     let ann = a.joined("presence-room", Some("ann"));
+    // Else the witness hears of her when it is there.
+    until("b knows her", || b.app.user_ids(&channel("presence-room")) == ["ann"]);
     let witness = b.joined("presence-room", Some("bob"));
     until("b knows", || b.app.subscription_count(&channel("news")) == 2);
     a.hub.set_apps(Vec::new()).unwrap();
