@@ -25,6 +25,10 @@ use super::{AddressGroup, AppIndex, AppState, Hub};
 /// Names that are forgotten per turn because their time is over.
 const NAMES_PER_TURN: usize = 256;
 
+/// The share of all cursors' bytes that those of one client address may take: `cursor_bytes` is divided by it. So whoever has a
+/// thousand names and gives each a thousand channels leaves room for everybody else.
+const SHARE_OF_ADDRESS: usize = 16;
+
 /// How far ahead a connection is looked at: a little less than the wheel of those looks reaches.
 const FARTHEST_LOOK: Duration = Duration::from_secs(2);
 
@@ -147,9 +151,12 @@ impl NamedClient {
         (version, is_complete): (ChannelVersion, bool),
     ) -> Option<Rc<Track>> {
         let hold = self.hold.borrow();
-        let NameHold { cursors, number, .. } = hold.as_ref()?;
-        let joined = cursors.lock().joined(*number, channel, member, is_complete)?;
-        if !hub.make_room_for_cursors() {
+        let NameHold { key, cursors, number } = hold.as_ref()?;
+        let (joined, of_address) = {
+            let mut cursors = cursors.lock();
+            (cursors.joined(*number, channel, member, is_complete)?, cursors.bytes_of_address())
+        };
+        if !hub.make_room_for_cursors(key, of_address) {
             cursors.lock().unsubscribed(*number, channel);
             return None;
         }
@@ -305,9 +312,11 @@ impl Hub {
         }
     }
 
-    /// A cursor was made. Returns whether there is room for it.
-    fn make_room_for_cursors(&self) -> bool {
-        self.names.cursors.bytes() <= self.recovery().cursor_bytes || self.names.table.lock().make_room()
+    /// A cursor of a name was made, and those of its address take so many bytes. Returns whether there is room for it.
+    fn make_room_for_cursors(&self, key: &NameKey<AppIndex>, of_address: usize) -> bool {
+        let NameBounds { cursor_bytes, cursor_bytes_per_address, .. } = bounds(&self.recovery());
+        let is_within = self.names.cursors.bytes() <= cursor_bytes && of_address <= cursor_bytes_per_address;
+        is_within || self.names.table.lock().make_room(key)
     }
 
     /// What there is of names.
@@ -325,6 +334,7 @@ fn bounds(config: &RecoveryConfig) -> NameBounds {
         names: config.max_names,
         per_address: config.max_names_per_address,
         cursor_bytes: config.cursor_bytes,
+        cursor_bytes_per_address: config.cursor_bytes / SHARE_OF_ADDRESS,
     }
 }
 

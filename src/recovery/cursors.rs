@@ -42,7 +42,8 @@ pub(crate) struct Cursors {
     user: Option<Arc<str>>,
     /// How long a cursor is good after the client has left.
     retention: Duration,
-    of_all: Arc<CursorBytes>,
+    /// Those of the node, and those of the client's address.
+    counted: [Arc<CursorBytes>; 2],
 }
 
 #[derive(Debug)]
@@ -57,8 +58,18 @@ struct ChannelCursor {
 }
 
 impl Cursors {
-    /// None yet, of a name that nobody holds.
+    /// None yet, of a name that nobody holds, and whose address is not counted.
+    #[cfg(test)]
     pub(crate) fn new(retention: Duration, of_all: &Arc<CursorBytes>) -> Self {
+        Cursors::of_address(retention, of_all, Arc::default())
+    }
+
+    /// None yet, of a name that nobody holds. Those of the client's address are counted there.
+    pub(super) fn of_address(
+        retention: Duration,
+        of_all: &Arc<CursorBytes>,
+        of_address: Arc<CursorBytes>,
+    ) -> Self {
         Cursors {
             holder: 0,
             is_barred: false,
@@ -67,8 +78,22 @@ impl Cursors {
             sockets: VecDeque::new(),
             user: None,
             retention,
-            of_all: Arc::clone(of_all),
+            counted: [Arc::clone(of_all), of_address],
         }
+    }
+
+    /// The client is at another address from now on.
+    pub(super) fn move_to(&mut self, of_address: Arc<CursorBytes>) {
+        for (channel, cursor) in &self.channels {
+            self.counted[1].add_less(channel, cursor);
+            of_address.add(channel, cursor);
+        }
+        self.counted[1] = of_address;
+    }
+
+    /// The bytes of all cursors of the client's address.
+    pub(crate) fn bytes_of_address(&self) -> usize {
+        self.counted[1].bytes()
     }
 
     /// A connection comes with the name and holds it from now on. Returns its number.
@@ -141,7 +166,7 @@ impl Cursors {
         }
         let before = self.channels.remove(channel);
         if let Some(before) = &before {
-            self.of_all.add_less(channel, before);
+            self.counted.iter().for_each(|counted| counted.add_less(channel, before));
         }
         if self.is_barred || self.channels.len() >= MOST_CURSORS {
             return None;
@@ -151,7 +176,7 @@ impl Cursors {
         // Until the client says that it knows of the gap, nothing is known.
         let received = before.filter(|_| is_complete).and_then(|cursor| cursor.received);
         let cursor = ChannelCursor { joined, received, member: member.cloned(), left: None };
-        self.of_all.add(channel, &cursor);
+        self.counted.iter().for_each(|counted| counted.add(channel, &cursor));
         self.channels.insert(channel.clone(), cursor);
         Some(joined)
     }
@@ -171,7 +196,7 @@ impl Cursors {
         if holder == self.holder
             && let Some(cursor) = self.channels.remove(channel)
         {
-            self.of_all.add_less(channel, &cursor);
+            self.counted.iter().for_each(|counted| counted.add_less(channel, &cursor));
         }
     }
 
@@ -200,11 +225,11 @@ impl Cursors {
     }
 
     fn forget_if(&mut self, is_over: impl Fn(&ChannelCursor) -> bool) {
-        let of_all = &self.of_all;
+        let counted = &self.counted;
         self.channels.retain(|channel, cursor| {
             let goes = is_over(cursor);
             if goes {
-                of_all.add_less(channel, cursor);
+                counted.iter().for_each(|counted| counted.add_less(channel, cursor));
             }
             !goes
         });

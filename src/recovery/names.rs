@@ -44,6 +44,8 @@ pub(crate) struct NameBounds {
     pub(crate) per_address: usize,
     /// Bytes of all cursors. It is looked at when one is made.
     pub(crate) cursor_bytes: usize,
+    /// Those of one client address.
+    pub(crate) cursor_bytes_per_address: usize,
 }
 
 /// Names of clients: of apps `A`, whose addresses are `G`, held by connections `C`.
@@ -85,6 +87,7 @@ enum NameState<C> {
 struct NamesOfAddress {
     names: usize,
     left: BTreeSet<u64>,
+    cursors: Arc<CursorBytes>,
 }
 
 /// How many names there are, and what has become of others.
@@ -206,7 +209,13 @@ where
             self.counts.not_held_full += 1;
             return Arrived { hold: Err(NotHeld::Full), taken_from: None };
         }
-        let mut cursors = Cursors::new(self.bounds.retention, &self.of_all);
+        let of_address = address.map(|address| {
+            let names = self.addresses.entry(address).or_default();
+            names.names += 1;
+            Arc::clone(&names.cursors)
+        });
+        let mut cursors =
+            Cursors::of_address(self.bounds.retention, &self.of_all, of_address.unwrap_or_default());
         let number = cursors.taken_by(socket, app_now);
         let (key, cursors) = (Arc::new(key), Arc::new(Mutex::new(cursors)));
         let entry = NameEntry {
@@ -216,9 +225,6 @@ where
             takeovers: Vec::new(),
         };
         self.names.insert(Arc::clone(&key), entry);
-        if let Some(address) = address {
-            self.addresses.entry(address).or_default().names += 1;
-        }
         Arrived { hold: Ok(NameHold { key, cursors, number }), taken_from: None }
     }
 
@@ -243,8 +249,16 @@ where
         }
     }
 
-    /// Cursors have been made: forgets names until they take no more bytes than they may. Returns whether they do.
-    pub(crate) fn make_room(&mut self) -> bool {
+    /// Cursors of a name have been made: forgets names until those of its address, and all, take no more bytes than they may.
+    /// Returns whether they do.
+    pub(crate) fn make_room(&mut self, key: &NameKey<A>) -> bool {
+        let address = self.names.get(key).and_then(|entry| entry.address);
+        while let Some(of_address) = address.and_then(|address| self.addresses.get(&address))
+            && of_address.cursors.bytes() > self.bounds.cursor_bytes_per_address
+        {
+            let Some(oldest) = of_address.left.first().copied() else { return false };
+            self.crowd_out(oldest);
+        }
         while self.of_all.bytes() > self.bounds.cursor_bytes {
             let Some((&oldest, _)) = self.left.first_key_value() else { return false };
             self.crowd_out(oldest);
@@ -367,13 +381,15 @@ where
             NameState::Left(number, _) | NameState::Shared(number, _) => Some(number),
         };
         let before = std::mem::replace(&mut entry.address, address);
-        if let Some(before) = before {
-            self.leave_address(before, number);
-        }
-        if let Some(address) = address {
+        let of_address = address.map(|address| {
             let names = self.addresses.entry(address).or_default();
             names.names += 1;
             names.left.extend(number);
+            Arc::clone(&names.cursors)
+        });
+        entry.cursors.lock().move_to(of_address.unwrap_or_default());
+        if let Some(before) = before {
+            self.leave_address(before, number);
         }
     }
 

@@ -2,8 +2,13 @@ use super::*;
 use crate::channel::ChannelVersion;
 use crate::protocol::ChannelName;
 
-const BOUNDS: NameBounds =
-    NameBounds { retention: Duration::from_secs(300), names: 6, per_address: 3, cursor_bytes: 1024 * 1024 };
+const BOUNDS: NameBounds = NameBounds {
+    retention: Duration::from_secs(300),
+    names: 6,
+    per_address: 3,
+    cursor_bytes: 1024 * 1024,
+    cursor_bytes_per_address: 1024 * 1024,
+};
 
 type Hold = NameHold<u8>;
 
@@ -224,12 +229,33 @@ fn cursors_take_no_more_bytes_than_they_may() {
     (1..=3).for_each(|name| subject.visit(name, name as u8, 0));
     let one = subject.table.cursor_bytes().bytes() / 3;
     subject.table.set_bounds(NameBounds { cursor_bytes: 2 * one, ..BOUNDS });
-    assert!(subject.table.make_room());
-    assert_eq!((subject.states(), subject.table.cursor_bytes().bytes()), ((0, 2, 0), 2 * one));
     let held: Vec<Hold> = (4..=6).map(|name| subject.hold(name, name as u8, 1)).collect();
+    assert!(subject.table.make_room(&held[0].key));
+    assert_eq!((subject.states(), subject.table.cursor_bytes().bytes()), ((3, 2, 0), 2 * one));
     held.iter().for_each(receive);
-    assert!(!subject.table.make_room(), "what is held is not forgotten");
+    assert!(!subject.table.make_room(&held[0].key), "what is held is not forgotten");
     assert_eq!(subject.states(), (3, 0, 0));
+}
+
+#[test]
+fn those_of_one_address_take_their_share_and_leave_the_rest_to_others() {
+    let mut subject = Subject::new();
+    subject.visit(1, 1, 0);
+    let one = subject.table.cursor_bytes().bytes();
+    subject.table.set_bounds(NameBounds { cursor_bytes_per_address: 2 * one, ..BOUNDS });
+    let other = subject.hold(9, 9, 0);
+    receive(&other);
+    let held: Vec<Hold> = (2..=3).map(|name| subject.hold(name, 1, 1)).collect();
+    held.iter().for_each(receive);
+    assert!(subject.table.make_room(&held[1].key), "the one that was left gives way");
+    assert_eq!(subject.states(), (3, 0, 0));
+    let moved = subject.arrive(9, 1, 2).hold.unwrap();
+    assert!(!subject.table.make_room(&moved.key), "where it is now, it counts");
+    let moved = subject.arrive(9, 8, 3).hold.unwrap();
+    assert!(subject.table.make_room(&moved.key) && subject.table.make_room(&held[0].key));
+    [&moved, &held[0], &held[1]].into_iter().for_each(|hold| subject.leave(hold, 4));
+    assert!(subject.table.expire(subject.at(400).0, 10));
+    assert_eq!((subject.table.cursor_bytes().bytes(), subject.table.addresses.len()), (0, 0));
 }
 
 #[test]
