@@ -7,13 +7,15 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::app::HistoryBounds;
-use crate::protocol::{Broadcast, Frame, Rewind, SocketId};
+use crate::protocol::{Broadcast, Frame, SocketId};
 
-use super::replay::ReplayTerms;
-use super::{ChannelVersion, HistoryPosition, Replay, Wanted};
+use super::ChannelVersion;
 
-/// Events that one subscriber is sent at once: they are queued in one turn of its worker, which others wait for.
-const MOST_REPLAYED: usize = 10_000;
+mod reading;
+mod stream;
+
+pub(crate) use reading::{HistoryPage, HistoryStart, PageTerms};
+pub(crate) use stream::{StreamNumber, StreamPlace};
 
 /// What stands around the parts of a binary message where it is text.
 const TEXT_AROUND: usize = 128;
@@ -22,6 +24,8 @@ const TEXT_AROUND: usize = 128;
 #[derive(Clone, Debug)]
 pub(crate) struct KeptEvent {
     pub version: ChannelVersion,
+    /// What the engine between several nodes has numbered it, if it has, and this is known.
+    pub number: Option<u64>,
     /// When it was published, by the app's clock.
     pub at: Instant,
     /// The same in milliseconds since 1970, for those who read.
@@ -38,6 +42,8 @@ pub(crate) struct History {
     events: VecDeque<KeptEvent>,
     bytes: usize,
     lost: LostEvent,
+    /// Where it is in the stream that the engine has of the channel, where several nodes are one broker.
+    stream: Option<StreamPlace>,
     /// Since when nobody is subscribed. Whoever was subscribed has left before.
     pub vacant_since: Option<Instant>,
     /// Whether it counts as more than its events at present, because nobody is subscribed.
@@ -67,6 +73,8 @@ pub(crate) enum LossReason {
     Node,
     /// The history was switched off, or its app was removed.
     SwitchedOff,
+    /// What came behind them on other nodes did not come here.
+    Gap,
 }
 
 /// What was dropped.
@@ -75,16 +83,6 @@ pub(crate) struct Dropped {
     pub bytes: usize,
     /// By the reasons, in the order of [`LossReason::ALL`].
     pub events: [usize; LossReason::ALL.len()],
-}
-
-/// A part of a history, oldest event first.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct HistoryPage {
-    pub events: Vec<KeptEvent>,
-    /// Whether nothing is missing before the first of them.
-    pub complete: bool,
-    /// Whether there are further ones behind.
-    pub has_more: bool,
 }
 
 impl KeptEvent {
@@ -107,13 +105,14 @@ impl KeptEvent {
 
 impl LossReason {
     /// All of them.
-    pub(crate) const ALL: [LossReason; 6] = [
+    pub(crate) const ALL: [LossReason; 7] = [
         LossReason::Events,
         LossReason::Bytes,
         LossReason::Seconds,
         LossReason::App,
         LossReason::Node,
         LossReason::SwitchedOff,
+        LossReason::Gap,
     ];
 
     /// As it is called in metrics.
@@ -125,6 +124,7 @@ impl LossReason {
             LossReason::App => "app",
             LossReason::Node => "node",
             LossReason::SwitchedOff => "switched_off",
+            LossReason::Gap => "gap",
         }
     }
 }
@@ -144,7 +144,14 @@ impl Dropped {
 impl History {
     /// One that begins now. Events up to `lost` may have been published before, and are not there.
     pub(crate) fn beginning(lost: LostEvent) -> Self {
-        History { events: VecDeque::new(), bytes: 0, lost, vacant_since: None, is_charged: false }
+        History {
+            events: VecDeque::new(),
+            bytes: 0,
+            lost,
+            stream: None,
+            vacant_since: None,
+            is_charged: false,
+        }
     }
 
     /// Keeps an event, whose version is larger than all before; drops what is too much then, which may be the event itself.
@@ -203,96 +210,18 @@ impl History {
         self.bytes -= event.bytes();
         dropped.add(event.bytes(), reason);
         self.lost = LostEvent { version: event.version, at: event.at };
+        if let (Some(stream), Some(number)) = (&mut self.stream, event.number) {
+            stream.floor = stream.floor.max(number);
+        }
     }
 
     fn give_memory_back(&mut self) {
+        if let (Some(stream), true) = (&mut self.stream, self.events.is_empty()) {
+            stream.is_mixed = false;
+        }
         if self.events.capacity() > 64 && self.events.len() * 4 < self.events.capacity() {
             self.events.shrink_to(self.events.len() * 2);
         }
-    }
-
-    /// What somebody who joins is sent, if it wants anything.
-    pub(crate) fn replay(&self, wanted: &Wanted, terms: &ReplayTerms) -> Option<Replay> {
-        let (from, complete, own): (_, _, &[SocketId]) = match wanted {
-            Wanted::Nothing => return None,
-            Wanted::Unknown => return Some(Replay::default()),
-            Wanted::Since { position, own } => match self.behind(*position, terms) {
-                None => return Some(Replay::default()),
-                Some(from) => (from, true, own),
-            },
-            Wanted::Last(rewind) => {
-                let (from, complete) = self.last(*rewind, terms.now);
-                (from, complete, &[])
-            }
-            Wanted::OrLast { missed, rewind } => {
-                let missed = self.replay(missed, terms)?;
-                if missed.complete {
-                    return Some(missed);
-                }
-                let last = self.replay(&Wanted::Last(*rewind), terms)?;
-                return Some(Replay { complete: false, ..last });
-            }
-        };
-        let is_for = |event: &&KeptEvent| {
-            event.except.is_none_or(|except| except != terms.socket && !own.contains(&except))
-        };
-        let events = || self.events.range(from..).filter(is_for);
-        let bytes = events().take(MOST_REPLAYED + 1).map(KeptEvent::sent_bytes);
-        let (count, bytes) = bytes.fold((0, 0), |(count, sum), bytes| (count + 1, sum + bytes));
-        if count > MOST_REPLAYED || bytes > terms.room {
-            return Some(Replay { is_too_large: true, ..Replay::default() });
-        }
-        let frames = events().map(|event| (event.version, event.frame.clone())).collect();
-        Some(Replay { complete, frames, is_too_large: false })
-    }
-
-    /// Which events come behind a place; `None` if that is not known, or some of them are lost.
-    fn behind(&self, position: HistoryPosition, terms: &ReplayTerms) -> Option<usize> {
-        let version = ChannelVersion::new(position.number);
-        let is_known = position.epoch == terms.epoch && version < terms.version;
-        (is_known && version >= self.lost.version).then(|| self.first_behind(version))
-    }
-
-    /// Where the last events begin, and whether all of them are there.
-    fn last(&self, rewind: Rewind, now: Instant) -> (usize, bool) {
-        match rewind {
-            Rewind::Events(count) => {
-                let from = self.events.len().saturating_sub(count as usize);
-                (from, self.events.len() >= count as usize)
-            }
-            Rewind::Seconds(seconds) => {
-                let since = now.checked_sub(Duration::from_secs(seconds.into()));
-                let from = self.events.partition_point(|event| since.is_some_and(|since| event.at < since));
-                (from, since.is_some_and(|since| self.lost.at < since))
-            }
-        }
-    }
-
-    fn first_behind(&self, version: ChannelVersion) -> usize {
-        self.events.partition_point(|event| event.version <= version)
-    }
-
-    /// The events behind a place in the node's run: at most so many, and so many bytes of them, but one at least.
-    pub(crate) fn page(&self, behind: ChannelVersion, most: usize, most_bytes: usize) -> HistoryPage {
-        self.page_from(self.first_behind(behind), self.lost.version <= behind, (most, most_bytes))
-    }
-
-    /// The same of the last events.
-    pub(crate) fn tail(&self, rewind: Rewind, now: Instant, most: (usize, usize)) -> HistoryPage {
-        let (from, complete) = self.last(rewind, now);
-        self.page_from(from, complete, most)
-    }
-
-    fn page_from(&self, from: usize, complete: bool, (most, most_bytes): (usize, usize)) -> HistoryPage {
-        let mut bytes = 0;
-        let fits = |event: &&KeptEvent| {
-            let is_first = bytes == 0;
-            bytes += event.sent_bytes() + HistoryBounds::EVENT_BYTES;
-            is_first || bytes <= most_bytes
-        };
-        let events: Vec<KeptEvent> = self.events.range(from..).take(most).take_while(fits).cloned().collect();
-        let has_more = from + events.len() < self.events.len();
-        HistoryPage { events, complete, has_more }
     }
 
     /// How many events there are.

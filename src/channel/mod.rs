@@ -22,12 +22,14 @@ pub(crate) use cache::{CachedEvent, EngineEvent, EngineNumber};
 pub(crate) use change::{Announcement, ChangedElsewhere, JoinRefused, Joined, Left};
 pub(crate) use count::CountChange;
 pub(crate) use fact::{Change, Fact};
-pub(crate) use history::{Dropped, History, HistoryPage, KeptEvent, LossReason, LostEvent};
+pub(crate) use history::{
+    Dropped, History, HistoryPage, HistoryStart, KeptEvent, LossReason, LostEvent, PageTerms, StreamNumber,
+};
 pub(crate) use history_position::HistoryPosition;
 pub(crate) use node_id::NodeId;
 pub(crate) use presence::user_info_text;
 pub(crate) use presence::{BadMember, Member, Presence};
-pub(crate) use replay::{Replay, ReplayTerms, Wanted};
+pub(crate) use replay::{Replay, ReplayTerms, ReplayedEvent, Wanted};
 pub(crate) use subscribers::{Subscribers, WorkerIndex};
 pub(crate) use version::{ChangeOrigin, ChannelVersion};
 
@@ -276,9 +278,9 @@ impl Channel {
         self.history.as_deref_mut()
     }
 
-    /// From now on its events are kept; those up to `lost` are not there. Whatever was kept is forgotten.
-    pub(crate) fn begin_history(&mut self, lost: LostEvent) -> &mut History {
-        self.history.insert(Box::new(History::beginning(lost)))
+    /// The same. If it has none, one begins, and events up to `lost` are not there.
+    pub(crate) fn history_or_begin(&mut self, lost: impl FnOnce() -> LostEvent) -> &mut History {
+        self.history.get_or_insert_with(|| Box::new(History::beginning(lost())))
     }
 
     /// From now on its events are not kept any more. Returns those that were.

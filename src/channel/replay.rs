@@ -44,10 +44,20 @@ pub(crate) struct Replay {
     /// Whether that is all it wanted. If it is not, there is nothing of what a client has missed; and of the last events
     /// those that are left.
     pub complete: bool,
-    /// The events as they were made, each with its version, in the order in which they were published.
-    pub frames: Vec<(ChannelVersion, Frame)>,
+    /// In the order in which they were published.
+    pub events: Vec<ReplayedEvent>,
     /// There is more than may be sent at once, and nothing is.
     pub is_too_large: bool,
+}
+
+/// One of these events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ReplayedEvent {
+    pub version: ChannelVersion,
+    /// Who has received everything until then, and this, has received everything up to here.
+    pub place: HistoryPosition,
+    /// As it was made.
+    pub frame: Frame,
 }
 
 /// What the joiner is, and the time at which it joins.

@@ -15,7 +15,7 @@ use crate::channel::{Fact, NodeId};
 use crate::event::BackendDemand;
 use crate::hub::{
     AppState, Bus, BusAway, Carriage, Claim, ClaimedBefore, Hub, IdDigest, Outgoing, OutgoingNotice,
-    Recalled, Taken,
+    Recalled, StreamPart, Taken,
 };
 use crate::protocol::{ChannelName, Form, Frame, SocketId, SocketTag};
 
@@ -423,6 +423,21 @@ impl<A: Adapter> Bus for ClusterNode<A> {
             });
         }
         recalled
+    }
+
+    fn follows(&self, _: &AppState, _: &ChannelName) -> bool {
+        // What there is here is all there is.
+        true
+    }
+
+    fn read_history(
+        &self,
+        _: &Arc<AppState>,
+        _: &ChannelName,
+        _: u64,
+        _: (usize, usize),
+    ) -> oneshot::Receiver<Result<(StreamPart, bool), BusAway>> {
+        oneshot::channel().1
     }
 
     fn miss(&self, app: &Arc<AppState>, channel: &ChannelName) -> Result<(), BusAway> {

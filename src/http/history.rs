@@ -8,7 +8,7 @@ use super::answer::json_response;
 use super::authentication::Authenticated;
 use super::channels::admit;
 use super::event::channel_name;
-use crate::channel::{ChannelVersion, HistoryPage, HistoryPosition, KeptEvent};
+use crate::channel::{HistoryPage, HistoryPosition, HistoryStart, KeptEvent};
 use crate::protocol::{ChannelName, Frame, json as text};
 
 /// Events on a page, unless the request says otherwise; and at most.
@@ -25,7 +25,7 @@ struct PageRequest {
 }
 
 /// The events that the channel keeps, the oldest first, from a position on or from the beginning.
-pub(crate) fn show(request: &Authenticated<'_>, name: &str) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn show(request: &Authenticated<'_>, name: &str) -> Result<HttpResponse, ApiError> {
     let app = &request.app;
     let name = channel_name(name, &app.app().limits)?;
     if app.app().history(&name).is_none() {
@@ -33,14 +33,12 @@ pub(crate) fn show(request: &Authenticated<'_>, name: &str) -> Result<HttpRespon
     }
     let PageRequest { limit, after } = PageRequest::read(request)?;
     admit(app)?;
-    let epoch = request.hub().history_epoch();
-    // The numbers of another run mean nothing here, nor those that none has: then it is as if all were new.
-    let is_known = after.is_none_or(|after| request.hub().knows_position(after));
-    let behind = after.filter(|_| is_known).map(|after| ChannelVersion::new(after.number));
-    let page = app.history_page(&name, behind, limit, PAGE_BYTES).unwrap_or_default();
+    let start = after.map_or(HistoryStart::Oldest, HistoryStart::Behind);
+    let page = request.hub().read_history(app, &name, start, (limit, PAGE_BYTES)).await.unwrap_or_default();
     let HistoryPage { events, complete, has_more } = page;
-    let events: Vec<Value> = events.iter().filter_map(|event| event_json(event, &name, epoch)).collect();
-    Ok(json_response(&json!({ "events": events, "complete": complete && is_known, "has_more": has_more })))
+    let events: Vec<Value> =
+        events.iter().filter_map(|(place, event)| event_json(*place, event, &name)).collect();
+    Ok(json_response(&json!({ "events": events, "complete": complete, "has_more": has_more })))
 }
 
 impl PageRequest {
@@ -65,13 +63,11 @@ impl PageRequest {
 }
 
 /// One event, as it was published.
-fn event_json(event: &KeptEvent, channel: &ChannelName, epoch: u64) -> Option<Value> {
-    let KeptEvent { version, time_ms, .. } = event;
-    let position = HistoryPosition { epoch, number: version.number() }.to_string();
+fn event_json(place: HistoryPosition, event: &KeptEvent, channel: &ChannelName) -> Option<Value> {
     let [name, data, user_id] = parts(&event.text())?;
     let mut members = Map::from_iter([
-        ("position".to_owned(), position.into()),
-        ("time_ms".to_owned(), (*time_ms).into()),
+        ("position".to_owned(), place.to_string().into()),
+        ("time_ms".to_owned(), event.time_ms.into()),
         ("name".to_owned(), name?.into()),
         ("channel".to_owned(), channel.as_str().into()),
         ("data".to_owned(), data?.into()),

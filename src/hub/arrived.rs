@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use crate::channel::StreamNumber;
 use crate::protocol::{Broadcast, ChannelName, Frame, LatestKey, SocketId};
 
 use super::mailbox::WorkerCommand;
-use super::publish::Remembering;
+use super::publish::{Remembering, Way};
 use super::{AppState, Hub, KeptAs, Notice};
 
 /// How long nobody who waits misses that a worker has died, whose mailbox nobody reads any more.
@@ -51,7 +52,7 @@ pub(crate) struct RememberedAs {
 impl Hub {
     /// Sends an event that came from elsewhere to the subscribers on this node, in the order of the calls.
     pub(crate) fn deliver_from_elsewhere(&self, app_id: &str, event: &ArrivedEvent<'_>) {
-        let ArrivedEvent { channel, ref frame, latest, except, remembered, kept: _ } = *event;
+        let ArrivedEvent { channel, ref frame, latest, except, remembered, kept } = *event;
         let apps = self.apps();
         let Some(app) = apps.by_id(app_id) else { return };
         let message = Broadcast::new(frame.clone(), self.connection.compression);
@@ -59,13 +60,20 @@ impl Hub {
             None => message,
             Some(name) => message.latest_only(LatestKey { channel: channel.clone(), event: name.into() }),
         };
+        let number = |epoch| Some(StreamNumber { epoch, number: kept?.number });
+        let numbered = self.engine_epoch().and_then(number);
+        let was_delivered = numbered.filter(|_| kept.is_some_and(|kept| kept.is_delivered));
+        let is_delivered = was_delivered.is_some_and(|number| app.number_event(channel, frame, number));
+        let way = Way { app, channel, except, numbered };
         if let Some(RememberedAs { number, is_recalled, expires_in }) = remembered
             && channel.channel_type().is_cache()
         {
-            let remembering = Remembering { number, is_recalled, is_delivered: false, ttl: expires_in };
-            return self.broadcast_and_remember(app, channel, &message, except, remembering);
+            let remembering = Remembering { number, is_recalled, is_delivered, ttl: expires_in };
+            return self.broadcast_and_remember(&way, &message, remembering);
         }
-        self.broadcast_by_mailboxes(app, channel, &message, except);
+        if !is_delivered {
+            self.broadcast_by_mailboxes(&way, &message);
+        }
     }
 
     /// Tells the backends on the pipe, and nobody else, of something that happened on another node. `groups` are those of

@@ -17,7 +17,7 @@ use crate::event::BackendDemand;
 use crate::protocol::{Broadcast, ChannelName, Frame, SocketId, SocketTag};
 
 use super::recent_publishes::IdDigest;
-use super::{AppState, Hub, Notice};
+use super::{AppState, Hub, Notice, StreamPart};
 
 /// Carries what is accepted on this node to the other nodes of the cluster. Nothing here ever waits; what does not fit
 /// into its bounds is dropped and counted there.
@@ -43,6 +43,19 @@ pub(crate) trait Bus: Send + Sync {
 
     /// What the engine remembers of a cache channel. Whoever waits for it bounds the wait.
     fn recall(&self, app: &Arc<AppState>, channel: &ChannelName) -> oneshot::Receiver<Recalled>;
+
+    /// Whether everything that nodes publish on a channel comes here, and nothing is missing of it until now.
+    fn follows(&self, app: &AppState, channel: &ChannelName) -> bool;
+
+    /// What the engine's stream of a channel has behind a number: so many events at most, and so many bytes of them, and whether
+    /// there is more. Whoever waits for it bounds the wait.
+    fn read_history(
+        &self,
+        app: &Arc<AppState>,
+        channel: &ChannelName,
+        behind: u64,
+        most: (usize, usize),
+    ) -> oneshot::Receiver<Result<(StreamPart, bool), BusAway>>;
 
     /// Somebody on this node has found that a cache channel remembers nothing, the first one here since it did, as far as
     /// this node knows. If it is the first one of the cluster, or that cannot be known, [`Hub::announce_cache_miss`] is

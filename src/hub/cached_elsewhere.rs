@@ -11,7 +11,7 @@ use crate::protocol::{Broadcast, ChannelName, Frame};
 
 use super::app_state::payload_of;
 use super::arrived::RememberedAs;
-use super::publish::Remembering;
+use super::publish::{Remembering, Way};
 use super::receipts::ENGINE_TIME;
 use super::{AppState, Hub, Notice};
 
@@ -60,7 +60,8 @@ impl Hub {
         {
             let message = Broadcast::new(frame, false);
             let remembering = Remembering { number, is_recalled, is_delivered: true, ttl: expires_in };
-            self.broadcast_and_remember(app, channel, &message, None, remembering);
+            let way = Way { app, channel, except: None, numbered: None };
+            self.broadcast_and_remember(&way, &message, remembering);
         }
     }
 

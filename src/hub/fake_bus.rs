@@ -14,7 +14,7 @@ use crate::protocol::{ChannelName, Frame, SocketId, SocketTag};
 
 use super::{
     AppState, Bus, BusAway, Carriage, Claim, ClaimedBefore, IdDigest, Outgoing, OutgoingNotice, Recalled,
-    Taken,
+    StreamPart, Taken,
 };
 
 /// What it does, and what it was given.
@@ -57,6 +57,8 @@ struct FakeState {
     notices: Vec<HandedNotice>,
     /// Nothing is awaited any more.
     is_rid_of_awaited: bool,
+    /// What the engine has of each channel, where these do not come here.
+    stream: Option<StreamPart>,
 }
 
 /// What it was given for backends elsewhere: as `Debug` prints it, with the groups.
@@ -178,6 +180,11 @@ impl FakeBus {
         self.0.lock().closed.clone()
     }
 
+    /// From now on channels' events do not come here, and this is what the engine has of each.
+    pub(crate) fn stream(&self, part: StreamPart) {
+        self.0.lock().stream = Some(part);
+    }
+
     /// From now on this is what the engine remembers.
     pub(crate) fn remember(&self, frame: Frame, expires_in: Duration) {
         self.0.lock().remembered = Some((frame, expires_in));
@@ -260,6 +267,31 @@ impl Bus for FakeBus {
         let recalled = if state.is_away { Err(BusAway) } else { Ok(state.remembered.clone()) };
         // It is waited for.
         let _ = tell.send(recalled);
+        told
+    }
+
+    fn follows(&self, _: &AppState, _: &ChannelName) -> bool {
+        let state = self.0.lock();
+        !state.is_away && state.stream.is_none()
+    }
+
+    fn read_history(
+        &self,
+        _: &Arc<AppState>,
+        _: &ChannelName,
+        behind: u64,
+        (most, _): (usize, usize),
+    ) -> oneshot::Receiver<Result<(StreamPart, bool), BusAway>> {
+        let (tell, told) = oneshot::channel();
+        let state = self.0.lock();
+        let part = state.stream.clone().filter(|_| !state.is_away).ok_or(BusAway).map(|mut part| {
+            part.events.retain(|event| event.kept.number > behind);
+            let has_more = part.events.len() > most;
+            part.events.truncate(most);
+            (part, has_more)
+        });
+        // It is waited for.
+        let _ = tell.send(part);
         told
     }
 

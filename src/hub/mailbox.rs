@@ -43,6 +43,8 @@ pub(super) enum WorkerCommand {
         /// The user came or left, and not just one of its connections.
         user_changed: bool,
     },
+    /// Tell the local subscribers of a channel who hold that they have missed nothing that they may have, before this version.
+    HistoryGap { app: AppIndex, channel: ChannelName, version: ChannelVersion },
     /// Tell how many subscribers a channel has, when that is to be told.
     Count { app: Arc<AppState>, channel: ChannelName },
     /// Send a frame to one connection.
@@ -88,6 +90,7 @@ impl WorkerCommand {
                 size_of_val(&**sockets) + frame.websocket().len()
             }
             WorkerCommand::Count { .. }
+            | WorkerCommand::HistoryGap { .. }
             | WorkerCommand::Close { .. }
             | WorkerCommand::CloseApp { .. }
             | WorkerCommand::CloseStreams { .. }

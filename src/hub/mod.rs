@@ -52,6 +52,7 @@ mod notice;
 mod outbox;
 mod publish;
 mod reach;
+mod read_history;
 mod receipts;
 mod recent_leaves;
 mod recent_publishes;
@@ -121,7 +122,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::Notify;
 
 use crate::app::{App, DuplicateApp};
-use crate::channel::{ChangeOrigin, ChannelVersion, HistoryPosition, NodeId, WorkerIndex};
+use crate::channel::{ChangeOrigin, ChannelVersion, NodeId, WorkerIndex};
 use crate::connection::ConnectionConfig;
 use crate::protocol::ChannelName;
 use crate::recovery::RecoveryConfig;
@@ -129,6 +130,7 @@ use crate::recovery::RecoveryConfig;
 use bus::CurrentBus;
 use change_apps::AppTable;
 use counters::{NodeCounters, RefusalCounts};
+use histories_elsewhere::EngineNumbers;
 use mailbox::Mailbox;
 use mailboxes::Mailboxes;
 use named::ClientNames;
@@ -140,6 +142,7 @@ use versions::Versions;
 pub struct Hub {
     apps: AppTable,
     histories: Arc<NodeHistories>,
+    engine_numbers: EngineNumbers,
     recovery: OnceLock<RecoveryConfig>,
     /// What clients call themselves that come back.
     names: ClientNames,
@@ -181,6 +184,7 @@ impl Hub {
         let hub = Arc::new(Hub {
             apps: AppTable::new(counters.clone(), Arc::clone(&histories), Arc::clone(&recent_publishes)),
             histories,
+            engine_numbers: EngineNumbers::default(),
             recovery: OnceLock::new(),
             names: ClientNames::new(&RecoveryConfig::default()),
             sockets: SocketTable::new(max_connections),
@@ -223,11 +227,6 @@ impl Hub {
     /// What tells the positions of this node's histories from those of its other runs.
     pub(crate) fn history_epoch(&self) -> u64 {
         self.node_id().bits() as u64
-    }
-
-    /// Whether this is a place in this run's histories: what came behind another one is not known.
-    pub(crate) fn knows_position(&self, position: HistoryPosition) -> bool {
-        position.epoch == self.history_epoch() && self.versions.has_given(position.number)
     }
 
     /// How connections are treated.

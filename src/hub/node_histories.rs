@@ -18,6 +18,8 @@ pub(crate) struct NodeHistories {
     replayed: AtomicU64,
     /// Those who would have been sent too much at once.
     too_large: AtomicU64,
+    /// How often it was not known what came behind what a channel keeps.
+    gaps: AtomicU64,
     /// Held by who drops events because there are too many on the node.
     pub(super) making_room: Mutex<()>,
 }
@@ -48,6 +50,15 @@ impl NodeHistories {
         self.too_large.load(Ordering::Relaxed)
     }
 
+    /// How often it was not known what came behind what a channel keeps.
+    pub(crate) fn gaps(&self) -> u64 {
+        self.gaps.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_gap(&self) {
+        self.gaps.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn add_bytes(&self, bytes: usize) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -65,7 +76,7 @@ impl NodeHistories {
     /// A subscriber is told of its replay.
     pub(super) fn count_replay(&self, replay: &Replay) {
         self.resumed[usize::from(replay.complete)].fetch_add(1, Ordering::Relaxed);
-        self.replayed.fetch_add(replay.frames.len() as u64, Ordering::Relaxed);
+        self.replayed.fetch_add(replay.events.len() as u64, Ordering::Relaxed);
         self.too_large.fetch_add(replay.is_too_large.into(), Ordering::Relaxed);
     }
 }

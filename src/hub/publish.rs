@@ -8,7 +8,7 @@ use std::time::Duration;
 use tracing::{Level, enabled};
 
 use crate::app::Delivery;
-use crate::channel::{CachedEvent, ChannelVersion, EngineNumber, History, WorkerIndex};
+use crate::channel::{CachedEvent, ChannelVersion, EngineNumber, History, StreamNumber, WorkerIndex};
 use crate::event::{AcceptedEvent, Destination};
 use crate::protocol::{Broadcast, ChannelName, LatestKey, SocketId, server_message};
 
@@ -28,13 +28,14 @@ pub(super) struct Remembering {
     pub(super) ttl: Duration,
 }
 
-/// Where a message goes, on all nodes.
-struct Way<'a> {
-    app: &'a AppState,
-    channel: &'a ChannelName,
-    except: Option<SocketId>,
-    /// How long the channel remembers it, if it does.
-    ttl: Option<Duration>,
+/// Whom a message is for on this node.
+#[derive(Clone, Copy)]
+pub(super) struct Way<'a> {
+    pub(super) app: &'a AppState,
+    pub(super) channel: &'a ChannelName,
+    pub(super) except: Option<SocketId>,
+    /// What the engine has numbered it among those of the channel's stream, where it comes from there.
+    pub(super) numbered: Option<StreamNumber>,
 }
 
 impl Hub {
@@ -89,51 +90,48 @@ impl Hub {
         if let Destination::Subscribers { channel, except } = &event.to {
             let encode = || self.encode(app, channel, event);
             let is_remembered = event.source.is_remembered() && channel.channel_type().is_cache();
-            if let Some(bus) = self.bus() {
-                let ttl = is_remembered.then(|| app.app().cache_ttl);
-                let way = Way { app, channel, except: *except, ttl };
-                self.broadcast_everywhere(&*bus, &way, &encode(), receipts);
-            } else if is_remembered {
-                let remembering = Remembering {
-                    number: None,
-                    is_recalled: false,
-                    is_delivered: false,
-                    ttl: app.app().cache_ttl,
-                };
-                self.broadcast_and_remember(app, channel, &encode(), *except, remembering);
-            } else if let Some(terms) = app.history_terms(channel) {
-                self.broadcast_and_keep(app, channel, &encode(), *except, terms);
-            } else {
-                self.broadcast(app, channel, encode, *except);
+            let ttl = is_remembered.then(|| app.app().cache_ttl);
+            let way = Way { app, channel, except: *except, numbered: None };
+            match self.bus() {
+                None => self.broadcast_here(&way, ttl, encode),
+                Some(bus) => self.broadcast_everywhere(&*bus, &way, ttl, &encode(), receipts),
             }
         }
         true
     }
 
-    /// Sends a message to the subscribers of a channel on all nodes. It is made also if there are none on this one.
+    /// Sends a message to the subscribers of a channel on all nodes; `ttl` is how long the channel remembers it, if it does. It
+    /// is made also if there are none on this one.
     #[cold]
     fn broadcast_everywhere(
         &self,
         bus: &dyn Bus,
         way: &Way<'_>,
+        ttl: Option<Duration>,
         message: &Broadcast,
         receipts: Option<&mut Receipts>,
     ) {
-        let Way { app, channel, except, ttl } = *way;
+        let Way { app, channel, except, .. } = *way;
         let latest = message.latest().map(|key| &*key.event);
         let keeping = if app.keeps_history() { app.app().history(channel) } else { None };
         let outgoing = Outgoing { app, channel, message, latest, except, remembered_for: ttl, keeping };
-        let carriage = bus.carry(&outgoing, receipts.map(Receipts::ask));
-        match (ttl, carriage) {
-            (_, Carriage::Returns) => {}
-            (None, Carriage::Onward) => match app.history_terms(channel) {
-                Some(terms) => self.broadcast_and_keep(app, channel, message, except, terms),
-                None => self.broadcast(app, channel, || message.clone(), except),
-            },
-            (Some(ttl), Carriage::Onward) => {
-                let remembering = Remembering { number: None, is_recalled: false, is_delivered: false, ttl };
-                self.broadcast_and_remember(app, channel, message, except, remembering);
-            }
+        match bus.carry(&outgoing, receipts.map(Receipts::ask)) {
+            Carriage::Returns => {}
+            Carriage::Onward => self.broadcast_here(way, ttl, || message.clone()),
+        }
+    }
+
+    /// Sends a message that was accepted here to the subscribers on this node. It is remembered or kept where the channel does
+    /// so; else it is made only if there are subscribers.
+    #[inline]
+    fn broadcast_here(&self, way: &Way<'_>, ttl: Option<Duration>, message: impl FnOnce() -> Broadcast) {
+        if let Some(ttl) = ttl {
+            let remembering = Remembering { number: None, is_recalled: false, is_delivered: false, ttl };
+            self.broadcast_and_remember(way, &message(), remembering);
+        } else if let Some(terms) = way.app.history_terms(way.channel) {
+            self.broadcast_and_keep(way, &message(), terms);
+        } else {
+            self.broadcast(way.app, way.channel, message, way.except);
         }
     }
 
@@ -155,7 +153,8 @@ impl Hub {
                 // The settings had none for it a moment ago, or it is about to lose it: who has joined meanwhile may come back
                 // for the event.
                 drop(entry);
-                return self.broadcast_by_mailboxes(app, channel, &message(), except);
+                let way = Way { app, channel, except, numbered: None };
+                return self.broadcast_by_mailboxes(&way, &message());
             }
             let message = message();
             for (worker, hearers) in entry.subscribers().groups() {
@@ -174,15 +173,10 @@ impl Hub {
 
     /// The same through the mailboxes alone, of whatever thread, and kept where the channel has a history.
     #[inline(never)]
-    pub(super) fn broadcast_by_mailboxes(
-        &self,
-        app: &AppState,
-        channel: &ChannelName,
-        message: &Broadcast,
-        except: Option<SocketId>,
-    ) {
+    pub(super) fn broadcast_by_mailboxes(&self, way: &Way<'_>, message: &Broadcast) {
+        let Way { app, channel, except, .. } = *way;
         if let Some(terms) = app.history_terms(channel) {
-            return self.broadcast_and_keep(app, channel, message, except, terms);
+            return self.broadcast_and_keep(way, message, terms);
         }
         if let Some(entry) = app.channels.get(channel) {
             for worker in entry.subscribers().workers() {
@@ -194,46 +188,56 @@ impl Hub {
     /// The same on a cache channel, which remembers the message. It gets a version, so that a subscriber that is given it
     /// as the remembered one does not hear it again. Nothing happens if the channel remembers one with its number or a
     /// larger one; nor, but for the number, if the engine was asked for it and the channel remembers just that. One that had to
-    /// give way to others is remembered again, and that is all.
+    /// give way to others is remembered again, and that is all; so is one that the engine was asked for where the channel's
+    /// events come from the engine's stream. From there each is sent and kept whose turn it is.
     pub(super) fn broadcast_and_remember(
         &self,
-        app: &AppState,
-        channel: &ChannelName,
+        way: &Way<'_>,
         message: &Broadcast,
-        except: Option<SocketId>,
-        Remembering { number, is_recalled, is_delivered, ttl }: Remembering,
+        remembering: Remembering,
     ) {
+        let Way { app, channel, except, numbered } = *way;
+        let Remembering { number, is_recalled, is_delivered, ttl } = remembering;
         let frame = message.plain().clone();
         let settings = app.app();
         let bytes = frame.websocket().len();
         let expires = app.clock().now() + ttl;
         let (_, due) = app.clock().wait_until(expires, Timed::CacheExpiry);
         let terms = app.history_terms(channel);
+        let is_of_stream = terms.is_some() && numbered.is_some();
+        let comes_by_stream = terms.is_some() && is_recalled && self.engine_epoch().is_some();
         let forgotten = {
             let mut entry = app.channels.entry(channel.clone()).or_default();
             let gave_way = number.is_some_and(|number| entry.gave_way(number));
+            let mut is_known = false;
             if let Some(number) = number.filter(|_| !gave_way) {
-                let is_known = entry.has_remembered(number, is_recalled);
-                if is_known || (is_recalled || is_delivered) && entry.renumber(&frame, number) {
+                is_known = entry.has_remembered(number, is_recalled);
+                if is_known && !is_of_stream
+                    || (is_recalled || is_delivered) && entry.renumber(&frame, number)
+                {
                     return;
                 }
             }
             let version = self.next_version();
             let number = number.map(EngineNumber::new);
-            entry.remember(CachedEvent { frame, expires, version, number });
-            let is_sent = !is_delivered && !gave_way;
+            if !is_known {
+                entry.remember(CachedEvent { frame, expires, version, number });
+            }
+            let is_sent = !is_delivered && !comes_by_stream && (is_of_stream || !gave_way);
             // What is recalled was published before: it is no event of a history that begins with it.
             let is_new = !is_recalled || entry.history().is_some() || !entry.subscribers().is_nobody_here();
             for worker in entry.subscribers().workers().filter(|_| is_sent) {
                 self.post_broadcast(worker, app, channel, message, except, Some(version));
             }
             if let Some(terms) = terms.filter(|_| is_sent && is_new) {
-                app.keep((channel, &mut entry), terms, message, except, version);
+                app.keep((channel, &mut entry), terms, message, except, (version, numbered));
             }
             // Under the entry: of two publishers the one that the channel remembers is the last one to be noted, too.
-            app.cache.lock().remember(channel, version, bytes, (expires, due), &settings.limits)
+            let remember =
+                || app.cache.lock().remember(channel, version, bytes, (expires, due), &settings.limits);
+            (!is_known).then(remember)
         };
-        app.make_room(forgotten);
+        forgotten.into_iter().for_each(|forgotten| app.make_room(forgotten));
         if terms.is_some() {
             self.keep_histories_within(app);
         }
@@ -241,21 +245,15 @@ impl Hub {
 
     /// The same on a channel that keeps its last events. The message gets a version, so that a subscriber that is sent it as
     /// one that it missed does not hear it again.
-    pub(super) fn broadcast_and_keep(
-        &self,
-        app: &AppState,
-        channel: &ChannelName,
-        message: &Broadcast,
-        except: Option<SocketId>,
-        terms: HistoryTerms,
-    ) {
+    pub(super) fn broadcast_and_keep(&self, way: &Way<'_>, message: &Broadcast, terms: HistoryTerms) {
+        let Way { app, channel, except, numbered } = *way;
         let is_empty = {
             let mut entry = app.channels.entry(channel.clone()).or_default();
             let version = self.next_version();
             for worker in entry.subscribers().workers() {
                 self.post_broadcast(worker, app, channel, message, except, Some(version));
             }
-            app.keep((channel, &mut entry), terms, message, except, version);
+            app.keep((channel, &mut entry), terms, message, except, (version, numbered));
             entry.subscribers().is_nobody_here() && entry.history().is_none_or(History::is_empty)
         };
         if is_empty {

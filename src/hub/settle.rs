@@ -203,8 +203,7 @@ fn has_remembered(replay: &Replay, wanted: &Wanted, entry: &Channel) -> bool {
     let is_last = matches!(wanted, Wanted::Last(_)) || !replay.complete;
     let remembered = entry.remembered_version();
     !is_last
-        || remembered
-            .is_some_and(|remembered| replay.frames.iter().any(|(version, _)| *version == remembered))
+        || remembered.is_some_and(|remembered| replay.events.iter().any(|event| event.version == remembered))
 }
 
 /// How many subscribers without a member this node has.
@@ -243,7 +242,7 @@ mod tests {
 
     use super::*;
     use crate::app::{App, ChannelSettings, Delivery, HistoryBounds};
-    use crate::channel::HistoryPosition;
+    use crate::channel::{HistoryPosition, ReplayedEvent};
     use crate::connection::ConnectionConfig;
     use crate::event::{AcceptedEvent, Destination};
     use crate::hub::app_state::payload_of;
@@ -367,8 +366,8 @@ mod tests {
 
     /// What the frames of a replay say.
     fn told(replay: &Replay) -> (bool, Vec<String>) {
-        let text = |(_, frame): &(ChannelVersion, Frame)| payload_of(frame).unwrap();
-        (replay.complete, replay.frames.iter().map(text).collect())
+        let text = |event: &ReplayedEvent| payload_of(&event.frame).unwrap();
+        (replay.complete, replay.events.iter().map(text).collect())
     }
 
     #[test]

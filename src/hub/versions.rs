@@ -21,9 +21,9 @@ impl Versions {
         ChannelVersion::new(self.last.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    /// Whether this number was given.
-    pub(super) fn has_given(&self, number: u64) -> bool {
-        number <= self.last.load(Ordering::Relaxed)
+    /// The last number that was given.
+    pub(super) fn last(&self) -> ChannelVersion {
+        ChannelVersion::new(self.last.load(Ordering::Relaxed))
     }
 
     /// What tells this node, since its start, from every other node and from what it was before.

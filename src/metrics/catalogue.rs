@@ -32,7 +32,10 @@ metrics! {
         "Channels that keep events, or that nobody is subscribed to and that are known for the sake of their histories.";
     HISTORY_LOST = Counter "heliostat_history_lost_total" ["reason"]
         "Events that are not kept any more, by the bound that was passed: the channel's events, bytes or seconds, or the \
-         history_bytes of the app or the node; or because they are not to be kept (switched_off).";
+         history_bytes of the app or the node; or because they are not to be kept (switched_off), or it is not known what \
+         came behind them on other nodes (gap).";
+    HISTORY_GAPS = Counter "heliostat_history_gaps_total" []
+        "How often it was not known what a channel with a history had on other nodes: whoever was there was told pusher:resumed.";
     RESUMED = Counter "heliostat_resumed_total" ["complete"]
         "Subscribers who were told pusher:resumed: that they have been sent everything they missed, or that they may have \
          missed something.";

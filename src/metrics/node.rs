@@ -19,6 +19,7 @@ pub(super) fn collect(hub: &Hub, snapshot: &mut Snapshot) {
     snapshot.tell(is::PUBLISH_IDS_FORGOTTEN, publishes.forgotten);
     snapshot.tell(is::REPEATED_PUBLISHES, publishes.repeated);
     let histories = hub.histories();
+    snapshot.tell(is::HISTORY_GAPS, histories.gaps());
     snapshot.tell(is::REPLAYED, histories.replayed());
     snapshot.tell(is::REPLAYS_TOO_LARGE, histories.too_large());
     for (reason, events) in histories.lost() {

@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::app::App;
-use crate::channel::HistoryPosition;
+use crate::channel::{HistoryPage, HistoryStart};
 use crate::event::{AcceptedEvent, Destination};
 use crate::hub::{AppState, Bus, ChannelSummary, Clock, Current, Hub, Receipts};
 use crate::protocol::json::Data;
@@ -50,14 +50,14 @@ impl<'a> Context<'a> {
         self.app.count(|cells| &cells.paced_out, 1);
     }
 
-    /// What tells the places in this node's histories from those of its other runs.
-    pub(crate) fn history_epoch(&self) -> u64 {
-        self.hub.history_epoch()
-    }
-
-    /// Whether this is a place in this run's histories.
-    pub(crate) fn knows_position(&self, place: HistoryPosition) -> bool {
-        self.hub.knows_position(place)
+    /// A page of what a channel keeps: at most so many events, and so many bytes of them.
+    pub(crate) async fn read_history(
+        &self,
+        channel: &ChannelName,
+        start: HistoryStart,
+        most: (usize, usize),
+    ) -> Option<HistoryPage> {
+        self.hub.read_history(&self.app, channel, start, most).await
     }
 
     /// The app's clock.

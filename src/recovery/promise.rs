@@ -160,7 +160,7 @@ impl ClientLife {
         let data = format!("{:09}", self.version);
         let frame = server_message::channel_event("e", &Data::of_text(&data), &self.channel, None);
         self.events.insert(self.version, except);
-        let event = KeptEvent { version, at: self.now, time_ms: 0, frame, except };
+        let event = KeptEvent { version, number: None, at: self.now, time_ms: 0, frame, except };
         self.history.push(event, &self.bounds);
         let Some(line) = &mut self.line else { return };
         let Some((_, track)) = &line.joined else { return };
@@ -282,12 +282,11 @@ impl ClientLife {
         let version = ChannelVersion::new(self.version);
         let terms = ReplayTerms { epoch: EPOCH, version, socket, now: self.now, room: usize::MAX };
         let replay = self.history.replay(&wanted, &terms).unwrap();
-        let Replay { complete, frames, .. } = replay;
+        let Replay { complete, events, .. } = replay;
         let joined = self.cursors.joined(holder, &self.channel, None, complete);
         let track = joined.map(|joined| Rc::new(Track::new(self.channel.clone(), joined, version)));
-        assert!(complete || frames.is_empty(), "a part");
-        let number = |(version, _): &(ChannelVersion, _)| OnTheWay::Event(version.number());
-        self.there.extend(frames.iter().map(number));
+        assert!(complete || events.is_empty(), "a part");
+        self.there.extend(events.iter().map(|event| OnTheWay::Event(event.version.number())));
         self.there.push_back(OnTheWay::Resumed(self.version, complete));
         let mut echoes = Echoes::new(true);
         if let Some(track) = &track {

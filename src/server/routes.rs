@@ -394,7 +394,7 @@ async fn dispatch(
         Endpoint::Channels => Box::pin(channels::list(request)).await,
         Endpoint::Channel(name) => Box::pin(channels::show(request, name)).await,
         Endpoint::ChannelUsers(name) => channels::users(request, name),
-        Endpoint::ChannelHistory(name) => history::show(request, name),
+        Endpoint::ChannelHistory(name) => history::show(request, name).await,
         Endpoint::ChannelStats(name) => channels::stats(request, name),
         Endpoint::ChannelStream(kind, name) => {
             let channel = stream::channel(&request.app, name)?;

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::reading::MOST_REPLAYED;
 use super::*;
+use crate::channel::{HistoryPosition, Replay, ReplayTerms, ReplayedEvent, Wanted};
 use crate::protocol::json::Data;
-use crate::protocol::{ChannelName, server_message};
+use crate::protocol::{ChannelName, Rewind, server_message};
 
 const EPOCH: u64 = 7;
 
@@ -33,7 +35,7 @@ fn beginning(start: Instant) -> History {
 }
 
 fn event(number: u64, at: Instant, except: Option<SocketId>) -> KeptEvent {
-    KeptEvent { version: version(number), at, time_ms: 0, frame: frame(number), except }
+    KeptEvent { version: version(number), number: None, at, time_ms: 0, frame: frame(number), except }
 }
 
 fn since(number: u64) -> Wanted {
@@ -45,12 +47,12 @@ fn terms(number: u64, now: Instant) -> ReplayTerms {
 }
 
 fn numbers(replay: &Replay) -> Vec<u64> {
-    let number = |(_, frame): &(ChannelVersion, Frame)| {
-        let text = std::str::from_utf8(frame.json()).unwrap();
+    let number = |event: &ReplayedEvent| {
+        let text = std::str::from_utf8(event.frame.json()).unwrap();
         let digits = text.split("\"data\":\"").nth(1).unwrap();
         digits[..6].parse().unwrap()
     };
-    replay.frames.iter().map(number).collect()
+    replay.events.iter().map(number).collect()
 }
 
 /// A history of the events 10, 20, 30, 40 of four seconds.
@@ -152,7 +154,7 @@ fn so_many_events_are_sent_at_once_and_no_more() {
         history.push(event(number, start, None), &bounds);
     });
     let sent = |number| history.replay(&since(number), &terms(last + 1, start)).unwrap();
-    assert_eq!(sent(2).frames.len(), MOST_REPLAYED);
+    assert_eq!(sent(2).events.len(), MOST_REPLAYED);
     assert_eq!(sent(1), Replay { is_too_large: true, ..Replay::default() });
 }
 
@@ -189,27 +191,47 @@ fn each_bound_drops_the_oldest_and_says_which_one_it_was() {
 
 #[test]
 fn a_page_begins_behind_a_place() {
-    let start = Instant::now();
-    let mut history = of_four(start);
-    let page = |history: &History, behind, most, bytes| {
-        let page = history.page(version(behind), most, bytes);
-        let numbers: Vec<u64> = page.events.iter().map(|event| event.version.number()).collect();
+    let start_of = Instant::now();
+    let mut history = of_four(start_of);
+    let read = |history: &History, start, most| {
+        let now = start_of + Duration::from_secs(5);
+        let page = history.page(
+            start,
+            &PageTerms {
+                epoch: EPOCH,
+                newest: version(40),
+                start: version(1),
+                now,
+                time: Duration::from_secs(9),
+                most,
+            },
+        );
+        let numbers: Vec<u64> = page
+            .events
+            .iter()
+            .map(|(place, event)| {
+                assert_eq!(*place, HistoryPosition { epoch: EPOCH, number: event.version.number() });
+                place.number
+            })
+            .collect();
         (numbers, page.complete, page.has_more)
+    };
+    let page = |history: &History, number, most, bytes| {
+        read(history, HistoryStart::Behind(HistoryPosition { epoch: EPOCH, number }), (most, bytes))
     };
     assert_eq!(page(&history, 1, 2, usize::MAX), (vec![10, 20], true, true));
     assert_eq!(page(&history, 20, 2, usize::MAX), (vec![30, 40], true, false));
     assert_eq!(page(&history, 40, 2, usize::MAX), (vec![], true, false));
     assert_eq!(page(&history, 1, 9, 2 * event_bytes()), (vec![10, 20], true, true));
     assert_eq!(page(&history, 1, 9, 1), (vec![10], true, true), "one at least");
-    let tail = |rewind, most| {
-        let page = history.tail(rewind, start + Duration::from_secs(5), (most, usize::MAX));
-        let numbers: Vec<u64> = page.events.iter().map(|event| event.version.number()).collect();
-        (numbers, page.complete, page.has_more)
-    };
+    assert_eq!(page(&history, 41, 2, usize::MAX), (vec![10, 20], false, true), "it has not been given");
+    assert_eq!(read(&history, HistoryStart::Oldest, (9, usize::MAX)), (vec![10, 20, 30, 40], true, false));
+    let tail = |rewind, most| read(&history, HistoryStart::Last(rewind), (most, usize::MAX));
     assert_eq!(tail(Rewind::Events(3), 2), (vec![20, 30], true, true), "the oldest of them first");
     assert_eq!(tail(Rewind::Events(5), 9), (vec![10, 20, 30, 40], false, false));
     assert_eq!(tail(Rewind::Seconds(2), 9), (vec![30, 40], true, false));
     history.make_room(1, None, LossReason::App);
+    assert_eq!(read(&history, HistoryStart::Oldest, (9, usize::MAX)), (vec![20, 30, 40], false, false));
     assert_eq!(page(&history, 1, 9, usize::MAX), (vec![20, 30, 40], false, false));
     assert_eq!(page(&history, 10, 9, usize::MAX), (vec![20, 30, 40], true, false));
 }
@@ -292,7 +314,7 @@ proptest! {
                     if replay.complete {
                         prop_assert_eq!(numbers(&replay), missed);
                     } else {
-                        prop_assert!(replay.frames.is_empty());
+                        prop_assert!(replay.events.is_empty());
                         let is_lost = published.range(behind + 1..).any(|(n, _)| version(*n) <= history.lost().version);
                         prop_assert!(is_lost || behind < 1 || behind >= last, "nothing is lost behind {}", behind);
                     }

@@ -6,8 +6,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use dashmap::mapref::entry::Entry;
 
 use crate::app::HistoryBounds;
-use crate::channel::{Channel, ChannelVersion, History, HistoryPage, KeptEvent, LossReason, LostEvent};
-use crate::protocol::{Broadcast, ChannelName, Rewind, SocketId};
+use crate::channel::{
+    Channel, ChannelVersion, History, HistoryPage, HistoryStart, KeptEvent, LossReason, LostEvent, PageTerms,
+    StreamNumber,
+};
+use crate::hub::histories_elsewhere::time_ms_of;
+use crate::protocol::{Broadcast, ChannelName, SocketId};
 
 use super::AppState;
 
@@ -42,44 +46,67 @@ impl AppState {
     }
 
     /// Keeps an event of a channel. It is called under the channel's entry, where the version was drawn. The settings may have
-    /// changed since the terms were asked for: what counts is what they are under the entry.
+    /// changed since the terms were asked for: what counts is what they are under the entry. `numbered`: what the engine has
+    /// numbered it.
     pub(in crate::hub) fn keep(
         &self,
         (channel, entry): (&ChannelName, &mut Channel),
         terms: HistoryTerms,
         message: &Broadcast,
         except: Option<SocketId>,
-        version: ChannelVersion,
+        (version, numbered): (ChannelVersion, Option<StreamNumber>),
     ) {
         let is_current = self.generation() == terms.generation;
         let bounds = if is_current { Some(terms.bounds) } else { self.app().history(channel) };
         let Some(bounds) = bounds.filter(|_| self.keeps_history()) else { return };
         let at = self.clock().now();
-        let is_vacant = entry.subscribers().is_nobody_here();
-        if entry.history().is_none() {
-            let history = entry.begin_history(self.histories.index.lock().floor);
-            if is_vacant {
-                history.vacant_since = Some(at);
-            }
-        }
-        let Some(history) = entry.history_mut() else { return };
+        let number = numbered.map(|numbered| numbered.number);
+        let time_ms = number.and_then(time_ms_of).unwrap_or_else(|| self.time_ms());
+        let frame = message.first_form().clone();
+        let event = KeptEvent { version, number, at, time_ms, frame, except };
+        self.put_event((channel, entry), &bounds, event, numbered);
+    }
+
+    /// Puts an event behind all that a channel keeps. It is called under the entry.
+    pub(super) fn put_event(
+        &self,
+        (channel, entry): (&ChannelName, &mut Channel),
+        bounds: &HistoryBounds,
+        event: KeptEvent,
+        numbered: Option<StreamNumber>,
+    ) {
+        let (version, at) = (event.version, event.at);
+        let history = self.known_history(entry, at);
         let was_empty = history.is_empty();
-        let event =
-            KeptEvent { version, at, time_ms: self.time_ms(), frame: message.first_form().clone(), except };
         let bytes = event.bytes();
-        let dropped = history.push(event, &bounds);
+        let dropped = match numbered {
+            None => history.push(event, bounds),
+            Some(numbered) => history.push_numbered(event, numbered, bounds),
+        };
         self.histories.count_kept(bytes, &dropped);
         self.charge_vacancy(history);
-        match history.oldest(&bounds) {
+        match history.oldest(bounds) {
             Some((age, too_old)) if was_empty => self.histories.index.lock().put(channel, age, too_old),
             // The event is too large and is not there, and somebody has to look after the channel.
-            None if is_vacant => self.histories.index.lock().put_vacant(channel, version, at + bounds.time),
+            None if history.vacant_since.is_some() => {
+                self.histories.index.lock().put_vacant(channel, version, at + bounds.time);
+            }
             _ => {}
         }
     }
 
+    /// A channel's history, which begins if it has none. It is called under the entry.
+    pub(super) fn known_history<'e>(&self, entry: &'e mut Channel, now: Instant) -> &'e mut History {
+        let begins_vacant = entry.history().is_none() && entry.subscribers().is_nobody_here();
+        let history = entry.history_or_begin(|| self.histories.index.lock().floor);
+        if begins_vacant {
+            history.vacant_since = Some(now);
+        }
+        history
+    }
+
     /// Whether nobody is subscribed to a channel, or whether it has events, may have changed: what it counts as besides these.
-    fn charge_vacancy(&self, history: &mut History) {
+    pub(super) fn charge_vacancy(&self, history: &mut History) {
         let is_due = history.vacant_since.is_some() && !history.is_empty();
         match (replace(&mut history.is_charged, is_due), is_due) {
             (false, true) => self.histories.charge(VACANT_BYTES),
@@ -104,10 +131,7 @@ impl AppState {
         now: Instant,
     ) -> Option<&'e History> {
         let bounds = self.app().history(channel)?;
-        if entry.history().is_none() {
-            entry.begin_history(self.histories.index.lock().floor);
-        }
-        let history = entry.history_mut()?;
+        let history = entry.history_or_begin(|| self.histories.index.lock().floor);
         history.vacant_since = None;
         self.keep_history_within(history, &bounds, now);
         Some(history)
@@ -310,43 +334,32 @@ impl AppState {
         }
     }
 
-    /// A part of what a channel keeps: the events behind a place, or from the oldest one on. `None` if it keeps nothing.
-    pub(crate) fn history_page(
+    /// A page of what a channel keeps here: at most so many events, and so many bytes of them. `None` if it keeps nothing.
+    /// `run` is this one, and the last version that it has given.
+    pub(in crate::hub) fn history_page(
         &self,
         channel: &ChannelName,
-        behind: Option<ChannelVersion>,
-        most: usize,
-        most_bytes: usize,
+        start: HistoryStart,
+        most: (usize, usize),
+        (epoch, newest): (u64, ChannelVersion),
     ) -> Option<HistoryPage> {
         let bounds = self.app().history(channel)?;
-        let behind = behind.unwrap_or(self.histories.start);
-        let now = self.clock().now();
+        let terms = PageTerms {
+            epoch,
+            newest,
+            start: self.histories.start,
+            now: self.clock().now(),
+            time: bounds.time,
+            most,
+        };
         if let Some(mut entry) = self.channels.get_mut(channel)
             && let Some(history) = entry.history_mut()
         {
-            self.keep_history_within(history, &bounds, now);
-            return Some(history.page(behind, most, most_bytes));
+            self.keep_history_within(history, &bounds, terms.now);
+            return Some(history.page(start, &terms));
         }
-        let complete = self.histories.index.lock().floor.version <= behind;
-        Some(HistoryPage { complete, ..HistoryPage::default() })
-    }
-
-    /// The last events of what a channel keeps: of those the first ones, at most so many, and so many bytes of them. `None` if it
-    /// keeps nothing.
-    pub(crate) fn history_tail(
-        &self,
-        channel: &ChannelName,
-        rewind: Rewind,
-        (most, most_bytes): (usize, usize),
-    ) -> Option<HistoryPage> {
-        let bounds = self.app().history(channel)?;
-        let now = self.clock().now();
-        let mut entry = self.channels.get_mut(channel);
-        let Some(history) = entry.as_mut().and_then(|entry| entry.history_mut()) else {
-            return Some(HistoryPage::default());
-        };
-        self.keep_history_within(history, &bounds, now);
-        Some(history.tail(rewind, now, (most, most_bytes)))
+        let unknown = History::beginning(self.histories.index.lock().floor);
+        Some(unknown.page(start, &terms))
     }
 
     /// Milliseconds since 1970, as the app sees it.

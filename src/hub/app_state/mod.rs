@@ -5,6 +5,7 @@ mod cache;
 mod channels;
 mod demand;
 mod history;
+mod history_stream;
 mod settings;
 mod succession;
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::app::{App, ChannelSettings, Delivery, HistoryBounds};
-use crate::channel::Fact;
+use crate::channel::{Fact, HistoryStart};
 use crate::event::{AcceptedEvent, Destination, Source};
 use crate::hub::bus_world::BusWorld;
 use crate::hub::{BusAway, Listener, Notice, Receipts};
@@ -397,8 +397,9 @@ fn what_comes_by_the_bus_is_kept_as_well_as_what_is_accepted_here() {
             }
             world.hub.deliver_from_elsewhere("1", &arrived(&name, "two", Some(2)));
             world.until("both", || peer.has_been_sent("two") == 1).await;
-            let page = world.app.history_page(&name, None, 10, usize::MAX).unwrap();
-            let texts: Vec<_> = page.events.iter().map(|event| event.frame.json().to_vec()).collect();
+            let page =
+                world.hub.page_here(&world.app, &name, HistoryStart::Oldest, (10, usize::MAX)).unwrap();
+            let texts: Vec<_> = page.events.iter().map(|(_, event)| event.frame.json().to_vec()).collect();
             let has = |text: &Vec<u8>, event: &str| String::from_utf8_lossy(text).contains(event);
             assert_eq!(texts.len(), 2, "{name}: {texts:?}");
             assert!(has(&texts[0], "\"one\"") && has(&texts[1], "\"two\""), "{name}: {texts:?}");
@@ -424,7 +425,10 @@ fn what_is_recalled_is_remembered_and_kept_only_where_somebody_may_have_missed_i
             event.remembered.as_mut().unwrap().is_recalled = true;
             world.hub.deliver_from_elsewhere("1", &event);
         };
-        let kept = |name| world.app.history_page(name, None, 10, usize::MAX).unwrap().events.len();
+        let kept = |name| {
+            let page = world.hub.page_here(&world.app, name, HistoryStart::Oldest, (10, usize::MAX));
+            page.unwrap().events.len()
+        };
         let (vacant, occupied) = (channel("cache-vacant"), channel("cache-occupied"));
         recall(&vacant, 1);
         let mut late = world.peer();

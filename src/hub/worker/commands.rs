@@ -51,7 +51,7 @@ impl Worker {
                 });
                 let more = self.walk((app, channel), begun, room, |subscribers, dirty| {
                     let followed = version_followed.map(|version| (subscribers.clone(), version));
-                    let told = self.deliver_to(subscribers, message, except, version, dirty);
+                    let told = self.deliver_to(subscribers, message, except, (channel, version), dirty);
                     if let Some((subscribers, version)) = followed {
                         self.follow(subscribers, except, version);
                     }
@@ -62,6 +62,12 @@ impl Worker {
             WorkerCommand::Member { app, ref channel, ref frame, version, user_changed } => {
                 let more = self.walk((app, channel), begun, room, |subscribers, dirty| {
                     self.tell_of_member(subscribers, frame, version, user_changed, dirty)
+                });
+                return more.then_some(command);
+            }
+            WorkerCommand::HistoryGap { app, ref channel, version } => {
+                let more = self.walk((app, channel), begun, room, |subscribers, dirty| {
+                    self.tell_of_gap(channel, subscribers, version, dirty)
                 });
                 return more.then_some(command);
             }

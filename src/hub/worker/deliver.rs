@@ -26,7 +26,8 @@ impl Worker {
         let channels = self.channels.borrow();
         let Some(channels) = channels.of(app) else { return };
         let Some(subscribers) = channels.subscribers(channel) else { return };
-        channels.count_sent(self.deliver_to(subscribers, message, except, None, &self.dirty.prompt));
+        let sent = self.deliver_to(subscribers, message, except, (channel, None), &self.dirty.prompt);
+        channels.count_sent(sent);
     }
 
     /// Returns how many were given it.
@@ -35,7 +36,7 @@ impl Worker {
         subscribers: Values<'_, SocketId, Subscriber>,
         message: &Broadcast,
         except: Option<SocketId>,
-        version: Option<ChannelVersion>,
+        (channel, version): (&ChannelName, Option<ChannelVersion>),
         dirty: &RefCell<VecDeque<Rc<Client>>>,
     ) -> u64 {
         let in_clear = message.is_in_clear();
@@ -54,12 +55,12 @@ impl Worker {
         let only_form = message.only_form();
         // Made for the first that takes it, and shared by the others of this worker.
         let (mut quoted, mut positioned) = (None, None);
-        let mut made = |form| {
+        let mut made = |client: &Client, form| {
             let made = if form == Form::Quoted { &mut quoted } else { &mut positioned };
-            made.get_or_insert_with(|| self.made_anew(message.plain(), form, version)).clone()
+            made.get_or_insert_with(|| self.made_anew(message.plain(), client, (channel, version))).clone()
         };
         let mut frame_for = |client: &Client| match (client.form(), only_form) {
-            (form, _) if form.is_of_its_own() => made(form),
+            (form, _) if form.is_of_its_own() => made(client, form),
             (_, Some(frame)) => frame.clone(),
             (form, None) => message.for_client(form),
         };
@@ -75,12 +76,17 @@ impl Worker {
         (among - passed_over) as u64
     }
 
-    /// A message in a form that is not the broadcast's.
+    /// A message in a client's form, which is not the broadcast's.
     #[cold]
-    fn made_anew(&self, plain: &Frame, form: Form, version: Option<ChannelVersion>) -> Frame {
-        match (form, version) {
+    fn made_anew(
+        &self,
+        plain: &Frame,
+        client: &Client,
+        (channel, version): (&ChannelName, Option<ChannelVersion>),
+    ) -> Frame {
+        match (client.form(), version) {
             (Form::Quoted, _) => plain.quoted(),
-            (Form::Positioned, Some(version)) => plain.positioned(&self.position(version)),
+            (Form::Positioned, Some(version)) => plain.positioned(&self.position(client, channel, version)),
             _ => plain.clone(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::channel::{ChannelVersion, HistoryPosition, Replay, Wanted};
+use crate::channel::{ChannelVersion, Replay, ReplayedEvent, Wanted};
 use crate::connection::{Join, NotJoined};
 use crate::hub::Client;
 use crate::hub::settle::Welcome;
@@ -84,7 +84,11 @@ impl Worker {
             None if wanted.is_some() => self.send_replay(client, channel, &Replay::default(), version),
             None if client.form() == Form::Positioned => {
                 let place = server_message::subscription_succeeded(channel, None);
-                self.queue(client, place.positioned(&self.position(version)), &self.dirty.prompt);
+                self.queue(
+                    client,
+                    place.positioned(&self.position(client, channel, version)),
+                    &self.dirty.prompt,
+                );
             }
             None => {}
         }
@@ -94,9 +98,9 @@ impl Worker {
         Ok(())
     }
 
-    /// The place of an event with this version, or of a subscriber that has joined with it, in a history of this node.
-    pub(super) fn position(&self, version: ChannelVersion) -> String {
-        HistoryPosition { epoch: self.hub.history_epoch(), number: version.number() }.to_string()
+    /// The place of a subscriber of a channel who has received what there was up to this version, as it is written.
+    pub(super) fn position(&self, client: &Client, channel: &ChannelName, version: ChannelVersion) -> String {
+        self.hub.position(client.app(), channel, version).to_string()
     }
 
     /// Sends a connection what it has missed, or the last events, before anything that is published from now on, and tells it
@@ -109,20 +113,22 @@ impl Worker {
         replay: &Replay,
         joined: ChannelVersion,
     ) {
-        for (version, frame) in &replay.frames {
+        for ReplayedEvent { place, frame, .. } in &replay.events {
             // Who goes in the middle of what is not all has yet to hear that it is not: it must not come back from there.
-            let position = replay.complete.then(|| self.position(*version));
+            let position = replay.complete.then(|| place.to_string());
             let frame = in_form(frame, client.form(), position.as_deref());
             if client.enqueue_replayed(frame) {
                 self.is_dirty(client, &self.dirty.prompt);
             }
         }
-        client.app().cells_of(self.index).messages_sent.add(replay.frames.len() as u64);
+        client.app().cells_of(self.index).messages_sent.add(replay.events.len() as u64);
         // On encrypted channels some try to decrypt whatever they hear.
         if !(channel.channel_type().is_encrypted() && client.decrypts_everything()) {
-            let resumed = server_message::resumed(channel, replay.complete, replay.frames.len());
+            let resumed = server_message::resumed(channel, replay.complete, replay.events.len());
             match client.form() {
-                Form::Positioned => self.send(client, resumed.positioned(&self.position(joined))),
+                Form::Positioned => {
+                    self.send(client, resumed.positioned(&self.position(client, channel, joined)))
+                }
                 _ => self.send(client, resumed),
             }
         }

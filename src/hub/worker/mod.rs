@@ -8,6 +8,7 @@ mod commands;
 mod deliver;
 mod dirty;
 mod end;
+mod gap;
 mod inject;
 mod join;
 mod leave;

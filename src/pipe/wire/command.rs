@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use crate::channel::HistoryPosition;
+use crate::channel::HistoryStart;
 use crate::event::NotificationFilter;
 use crate::protocol::json::Data;
-use crate::protocol::{ChannelName, Rewind, WrittenSocketId};
+use crate::protocol::{ChannelName, WrittenSocketId};
 
 /// What a request asks the broker to do.
 #[derive(Debug)]
@@ -88,17 +88,6 @@ impl PipeCommand<'_> {
             | PipeCommand::Ping => false,
         }
     }
-}
-
-/// Where what a channel keeps begins to be told.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum HistoryStart {
-    /// With the oldest event.
-    Oldest,
-    /// Behind this place.
-    Behind(HistoryPosition),
-    /// With the last events.
-    Last(Rewind),
 }
 
 /// The connection that a command is about, as the client wrote it.

@@ -8,23 +8,21 @@ use crate::protocol::json as text;
 /// Bytes of the events in one answer, or one event.
 pub(super) const ANSWER_BYTES: usize = 512 * 1024;
 
-/// The answer to a request for events of a channel. `epoch` is this run of the node. Where the place that was asked for is of
-/// another run, what came behind it is not known.
-pub(super) fn answer(page: &HistoryPage, epoch: u64, is_known: bool) -> Value {
-    let events: Vec<Value> = page.events.iter().filter_map(|event| event_json(event, epoch)).collect();
-    json!({ "events": events, "complete": page.complete && is_known, "more": page.has_more })
+/// The answer to a request for events of a channel.
+pub(super) fn answer(page: &HistoryPage) -> Value {
+    let events: Vec<Value> =
+        page.events.iter().filter_map(|(place, event)| event_json(*place, event)).collect();
+    json!({ "events": events, "complete": page.complete, "more": page.has_more })
 }
 
-fn event_json(event: &KeptEvent, epoch: u64) -> Option<Value> {
-    let KeptEvent { version, time_ms, .. } = event;
+fn event_json(place: HistoryPosition, event: &KeptEvent) -> Option<Value> {
     let frame = event.text();
     let members =
         text::members(std::str::from_utf8(frame.json()).ok()?, ["event", "data", "user_id"]).ok()?;
     let [name, data, user_id] = members.map(|member| Some(text::as_string(member?)?.into_owned()));
-    let position = HistoryPosition { epoch, number: version.number() }.to_string();
     let mut told = Map::from_iter([
-        ("position".to_owned(), position.into()),
-        ("time_ms".to_owned(), (*time_ms).into()),
+        ("position".to_owned(), place.to_string().into()),
+        ("time_ms".to_owned(), event.time_ms.into()),
         ("event".to_owned(), name?.into()),
         ("data".to_owned(), data?.into()),
     ]);

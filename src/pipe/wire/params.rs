@@ -7,13 +7,13 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::app::Limits;
-use crate::channel::HistoryPosition;
+use crate::channel::{HistoryPosition, HistoryStart};
 use crate::event::{ConsumerGroup, Glob, GroupBy, NotificationFilter, NotificationKind};
 use crate::protocol::event_name::{ClientEventKind, kind};
 use crate::protocol::json::Data;
 use crate::protocol::{ChannelName, Rewind, WrittenSocketId, quote};
 
-use super::command::{HistoryStart, PipeCommand, TargetSocket};
+use super::command::{PipeCommand, TargetSocket};
 use super::outgoing_queue::MAX_CREDIT;
 use super::{Dialect, PipeRequestError};
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use tracing::{debug, trace};
 
-use crate::channel::ChannelVersion;
+use crate::channel::HistoryStart;
 use crate::connection::ConnectionConfig;
 use crate::event::{NotificationFilter, NotificationKind};
 use crate::hub::{AppState, ChannelSummary, Clock, Hub, Receipts};
@@ -15,7 +15,7 @@ use crate::protocol::{ChannelName, quote};
 
 use super::client::PipeClient;
 use super::clients::{GroupConflict, PipeClients};
-use super::command::{HistoryStart, PipeCommand, TargetSocket};
+use super::command::{PipeCommand, TargetSocket};
 use super::history::{self, ANSWER_BYTES};
 use super::request::PipeRequest;
 use super::{Dialect, PipeRequestError, message};
@@ -67,7 +67,10 @@ impl PipeSession {
         let wants_answer = request.id.is_some() || !self.client.dialect.is_modern();
         let mut receipts = Receipts::default();
         let wanted = wants_answer.then_some(&mut receipts);
-        let done = request.command.and_then(|command| self.carry_out(command, wanted));
+        let done = match request.command {
+            Ok(command) => self.carry_out(command, wanted).await,
+            Err(error) => Err(error),
+        };
         if !receipts.is_empty() {
             receipts.all().await;
         }
@@ -93,7 +96,7 @@ impl PipeSession {
         self.client.answer(answer);
     }
 
-    fn carry_out(
+    async fn carry_out(
         &self,
         command: PipeCommand<'_>,
         receipts: Option<&mut Receipts>,
@@ -150,7 +153,9 @@ impl PipeSession {
                 ));
             }
             PipeCommand::Users { channel } => return Ok(json!({ "users": context.user_ids(&channel) })),
-            PipeCommand::History { channel, from, limit } => return self.history(&channel, from, limit),
+            PipeCommand::History { channel, from, limit } => {
+                return self.history(&channel, from, limit).await;
+            }
             PipeCommand::Credit { messages } => return Ok(json!({ "credit": client.grant(messages) })),
             PipeCommand::Ping => {}
         }
@@ -186,29 +191,18 @@ impl PipeSession {
         }
     }
 
-    fn history(
+    async fn history(
         &self,
         channel: &ChannelName,
         from: HistoryStart,
         limit: usize,
     ) -> Result<Value, PipeRequestError> {
-        let epoch = self.context.history_epoch();
-        let (page, is_known) = match from {
-            HistoryStart::Oldest => (self.app.history_page(channel, None, limit, ANSWER_BYTES), true),
-            HistoryStart::Behind(place) => {
-                let is_known = self.context.knows_position(place);
-                let behind = is_known.then(|| ChannelVersion::new(place.number));
-                (self.app.history_page(channel, behind, limit, ANSWER_BYTES), is_known)
-            }
-            HistoryStart::Last(rewind) => {
-                (self.app.history_tail(channel, rewind, (limit, ANSWER_BYTES)), true)
-            }
-        };
+        let page = self.context.read_history(channel, from, (limit, ANSWER_BYTES)).await;
         let page = page.ok_or_else(|| {
             let got = quote(channel.as_str());
             PipeRequestError::params("history", format!("expected a channel with a history, got {got:?}"))
         })?;
-        Ok(history::answer(&page, epoch, is_known))
+        Ok(history::answer(&page))
     }
 
     fn channels(&self, prefix: &str, after: &str, limit: usize) -> Value {

@@ -11,10 +11,11 @@ use crate::event::{AcceptedEvent, Destination};
 use crate::hub::Hub;
 use crate::hub::app_state::payload_of;
 use crate::hub::counts::PendingCounts;
+use crate::hub::publish::Way;
 use crate::hub::settle::SubscriptionChange;
 use crate::protocol::json::Data;
 use crate::protocol::pattern::Pattern;
-use crate::protocol::{BinaryPayload, server_message};
+use crate::protocol::{BinaryPayload, Rewind, server_message};
 use crate::recovery::RecoveryConfig;
 
 /// Bytes of the payload of each event, so that bounds are reached soon.
@@ -57,8 +58,8 @@ impl Subject {
 
     /// The numbers of the events that a channel keeps.
     fn kept(&self, app: &AppState, channel: &ChannelName) -> Vec<usize> {
-        let page = app.history_page(channel, None, usize::MAX, usize::MAX).unwrap();
-        page.events.iter().map(|event| payload_of(&event.frame).unwrap().parse().unwrap()).collect()
+        let page = self.hub.page_here(app, channel, HistoryStart::Oldest, (usize::MAX, usize::MAX)).unwrap();
+        page.events.iter().map(|(_, event)| payload_of(&event.frame).unwrap().parse().unwrap()).collect()
     }
 
     fn join(
@@ -276,7 +277,7 @@ fn settings_that_change_are_in_force_for_channels_that_live() {
     assert!(subject.comes_back_beside(&app_state, &other, since), "nothing was missed by that");
     // Off, for one of them.
     set(vec![settings("b", bounds(3))]);
-    assert!(app_state.history_page(&channel, None, 1, 1).is_none());
+    assert!(subject.hub.page_here(&app_state, &channel, HistoryStart::Oldest, (1, 1)).is_none());
     assert_eq!(app_state.histories.sizes().0, 0, "at once");
     assert_eq!(subject.lost(), BTreeMap::from([("events", 2), ("switched_off", 3)]));
     assert!(
@@ -359,10 +360,10 @@ fn a_binary_message_is_kept_as_it_was_made_and_read_as_text() {
     let payload = BinaryPayload::new("image/jpeg", "", &[7; 600]).unwrap();
     let to = Destination::Subscribers { channel: channel.clone(), except: None };
     subject.hub.accept(&app, &AcceptedEvent::of_pipe(to, "e", Data::of_binary(payload.clone())));
-    let page = app.history_page(&channel, None, 1, 1).unwrap();
-    assert_eq!(page.events[0].frame, server_message::binary_event("e", &payload, &channel, None));
+    let page = subject.hub.page_here(&app, &channel, HistoryStart::Oldest, (1, 1)).unwrap();
+    assert_eq!(page.events[0].1.frame, server_message::binary_event("e", &payload, &channel, None));
     let text = server_message::channel_event("e", &Data::of_binary(payload), &channel, None);
-    assert_eq!(page.events[0].text(), text);
+    assert_eq!(page.events[0].1.text(), text);
     // It has to have room as text, too.
     let rewind = Wanted::Last(Rewind::Events(1));
     let room = |room| {
@@ -394,15 +395,23 @@ fn nothing_is_left_of_a_channel_whose_history_was_switched_off_meanwhile() {
     without.channels = Vec::new();
     subject.hub.set_apps(vec![(without, None)]).unwrap();
     let frame = server_message::channel_event("e", &Data::of_text("1"), &channel, None);
-    subject.hub.broadcast_and_keep(&state, &channel, &Broadcast::new(frame, false), None, terms);
+    let way = Way { app: &state, channel: &channel, except: None, numbered: None };
+    subject.hub.broadcast_and_keep(&way, &Broadcast::new(frame, false), terms);
     assert_eq!(state.channels.len(), 0);
 }
 
 #[test]
 fn a_place_that_was_not_reached_yet_is_not_known() {
     let subject = Subject::new(vec![app("1")], RecoveryConfig::default());
+    let (state, channel) = (subject.app("1"), name("a"));
+    subject.publish(&state, &channel, 1);
     let (epoch, number) = (subject.hub.history_epoch(), subject.hub.next_version().number());
-    let knows = |epoch, number| subject.hub.knows_position(HistoryPosition { epoch, number });
-    assert!(knows(epoch, 0) && knows(epoch, number));
+    let knows = |epoch, number| {
+        let start = HistoryStart::Behind(HistoryPosition { epoch, number });
+        let page = subject.hub.page_here(&state, &channel, start, (1, usize::MAX)).unwrap();
+        assert_eq!(page.complete, page.events.is_empty(), "what is not known begins with the oldest");
+        page.complete
+    };
+    assert!(knows(epoch, number));
     assert!(!knows(epoch, number + 1) && !knows(epoch ^ 1, number));
 }

@@ -1,0 +1,99 @@
+//! A history that follows the stream which the engine between several nodes has of the channel: up to which of its numbers
+//! everything has come here, and from which one on nothing is missing.
+
+use crate::app::HistoryBounds;
+use crate::channel::ChannelVersion;
+use crate::protocol::Frame;
+
+use super::{Dropped, History, KeptEvent, LossReason, LostEvent};
+
+/// Where a history is in the stream of its channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StreamPlace {
+    /// The engine: its numbers mean nothing to another one.
+    pub epoch: u64,
+    /// Everything up to this number has come here, but for what is lost.
+    pub reached: u64,
+    /// Who has received everything up to this number has missed nothing that is not here.
+    pub floor: u64,
+    /// Some events are in another order here than there, because they were there later.
+    pub is_mixed: bool,
+}
+
+/// The number of an event, and whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StreamNumber {
+    pub epoch: u64,
+    pub number: u64,
+}
+
+impl History {
+    /// Up to which number of this engine everything has come here; `None` if nothing is known.
+    pub(crate) fn reached(&self, epoch: u64) -> Option<u64> {
+        self.stream.filter(|stream| stream.epoch == epoch).map(|stream| stream.reached)
+    }
+
+    /// Keeps an event of the stream, which follows everything that has come of it. If nothing has, all before it is lost.
+    pub(crate) fn push_numbered(
+        &mut self,
+        event: KeptEvent,
+        StreamNumber { epoch, number }: StreamNumber,
+        bounds: &HistoryBounds,
+    ) -> Dropped {
+        self.reach(StreamNumber { epoch, number: number.saturating_sub(1) });
+        let is_behind_others =
+            self.events.back().is_some_and(|last| last.number.is_none_or(|last| last > number));
+        if let Some(stream) = &mut self.stream {
+            stream.reached = stream.reached.max(number);
+            stream.is_mixed |= is_behind_others;
+        }
+        self.push(KeptEvent { number: Some(number), ..event }, bounds)
+    }
+
+    /// Everything up to this number has come here, or is lost.
+    pub(crate) fn reach(&mut self, StreamNumber { epoch, number }: StreamNumber) {
+        match &mut self.stream {
+            Some(stream) if stream.epoch == epoch => stream.reached = stream.reached.max(number),
+            _ => {
+                // What another one has numbered has no number any more.
+                self.events.iter_mut().for_each(|event| event.number = None);
+                self.stream = Some(StreamPlace { epoch, reached: number, floor: number, is_mixed: false });
+            }
+        }
+    }
+
+    /// Gives an event that has no number this one: the engine has it by now. `false` if there is no such event.
+    pub(crate) fn number(&mut self, frame: &Frame, StreamNumber { epoch, number }: StreamNumber) -> bool {
+        let is_it =
+            |event: &KeptEvent| event.number.is_none() && event.frame.websocket() == frame.websocket();
+        let Some(at) = self.events.iter().position(is_it) else { return false };
+        self.reach(StreamNumber { epoch, number: number.saturating_sub(1) });
+        let is_last = at + 1 == self.events.len();
+        let follows = at == 0 || self.events[at - 1].number.is_some_and(|before| before < number);
+        self.events[at].number = Some(number);
+        if let Some(stream) = &mut self.stream {
+            stream.reached = stream.reached.max(number);
+            stream.is_mixed |= !(is_last && follows);
+        }
+        true
+    }
+
+    /// Drops everything: nobody knows what has come until `lost`, and what follows it in the stream is not known either.
+    pub(crate) fn break_off(&mut self, lost: LostEvent) -> Dropped {
+        let dropped = self.clear(LossReason::Gap);
+        self.lost = lost;
+        self.stream = None;
+        dropped
+    }
+
+    /// Who has received what has come here up to a version has received everything of the stream up to this number; and
+    /// whether that is all there is. `None` if it is not known.
+    pub(crate) fn number_of(&self, version: ChannelVersion) -> Option<(StreamNumber, bool)> {
+        let stream = self.stream.filter(|_| version >= self.lost.version)?;
+        let behind = self.events.range(self.events.partition_point(|event| event.version <= version)..);
+        let is_all = behind.len() == 0;
+        let next = behind.filter_map(|event| event.number).min();
+        let number = next.map_or(stream.reached, |next| stream.reached.min(next.saturating_sub(1)));
+        Some((StreamNumber { epoch: stream.epoch, number }, is_all))
+    }
+}

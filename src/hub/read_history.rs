@@ -1,0 +1,81 @@
+//! Pages of what a channel keeps, for those who read them: of this node, or of the engine between several.
+
+use std::sync::Arc;
+
+use tokio::time::timeout;
+
+use crate::channel::{ChannelVersion, HistoryPage, HistoryPosition, HistoryStart, StreamNumber};
+use crate::protocol::ChannelName;
+
+use super::receipts::ENGINE_TIME;
+use super::{AppState, Bus, Hub};
+
+impl Hub {
+    /// A page of what a channel keeps: at most so many events, and so many bytes of them. `None` if it keeps nothing. Where
+    /// several nodes are one broker, and this one does not hear the channel, the engine is asked; if it does not answer in time,
+    /// there is what this node has, which is not complete.
+    pub(crate) async fn read_history(
+        &self,
+        app: &Arc<AppState>,
+        channel: &ChannelName,
+        start: HistoryStart,
+        most: (usize, usize),
+    ) -> Option<HistoryPage> {
+        let here = || self.page_here(app, channel, start, most);
+        let asked = self.engine_epoch().and_then(|epoch| Some((epoch, self.bus()?)));
+        match asked.filter(|(_, bus)| !bus.follows(app, channel)) {
+            None => here(),
+            Some((epoch, bus)) => {
+                let there = self.read_stream(&bus, (app, channel), epoch, start, most).await;
+                there.or_else(|| Some(HistoryPage { complete: false, ..here()? }))
+            }
+        }
+    }
+
+    /// The same of what this node has.
+    pub(super) fn page_here(
+        &self,
+        app: &AppState,
+        channel: &ChannelName,
+        start: HistoryStart,
+        most: (usize, usize),
+    ) -> Option<HistoryPage> {
+        app.history_page(channel, start, most, (self.history_epoch(), self.versions.last()))
+    }
+
+    async fn read_stream(
+        &self,
+        bus: &Arc<dyn Bus>,
+        (app, channel): (&Arc<AppState>, &ChannelName),
+        epoch: u64,
+        start: HistoryStart,
+        most: (usize, usize),
+    ) -> Option<HistoryPage> {
+        let bounds = app.app().history(channel)?;
+        let (behind, is_known, asked) = match start {
+            HistoryStart::Oldest => (None, true, most),
+            HistoryStart::Last(_) => (None, true, (bounds.events, usize::MAX)),
+            HistoryStart::Behind(place) => {
+                let place = if place.epoch == self.history_epoch() {
+                    app.number_of(channel, ChannelVersion::new(place.number)).map(|(number, _)| number)
+                } else {
+                    Some(StreamNumber { epoch: place.epoch, number: place.number })
+                };
+                let number = place.filter(|place| place.epoch == epoch).map(|place| place.number);
+                (number, number.is_some(), most)
+            }
+        };
+        let start = match (start, behind) {
+            (HistoryStart::Behind(_), Some(number)) => {
+                HistoryStart::Behind(HistoryPosition { epoch, number })
+            }
+            (HistoryStart::Behind(_), None) => HistoryStart::Oldest,
+            (start, _) => start,
+        };
+        let asking = bus.read_history(app, channel, behind.unwrap_or(0), asked);
+        let Ok(Ok(Ok((part, has_more)))) = timeout(ENGINE_TIME, asking).await else { return None };
+        let page = app.page_of_stream(channel, (part, epoch), start, most)?;
+        let (complete, has_more) = (page.complete && is_known, page.has_more || has_more);
+        Some(HistoryPage { complete, has_more, ..page })
+    }
+}
