@@ -156,7 +156,7 @@ pub(crate) struct KeptPage {
     pub(crate) last: Option<u64>,
     /// The engine's clock, as numbers have it. Where `last` is none, nothing was said since that, less [`Keeping::last_known_for`].
     pub(crate) now: u64,
-    /// There are words behind these.
+    /// There may be words behind these.
     pub(crate) has_more: bool,
 }
 

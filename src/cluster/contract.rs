@@ -14,6 +14,10 @@ use super::inbox::{Inbox, Words, inbox};
 use crate::channel::NodeId;
 use crate::protocol::ChannelName;
 
+mod streams;
+
+pub(crate) use streams::*;
+
 /// Long enough for a slow machine, and for an engine to be found away.
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -51,7 +55,10 @@ macro_rules! contract {
             confirmations_are_matched_in_order what_nobody_wants_comes_to_nobody
             what_is_remembered_has_the_number_of_what_is_heard numbers_never_go_back_when_it_expires what_was_lost_is_restored_where_nothing_has_followed_it the_first_who_misses_something_is_told_from_the_others
             documents_are_written_if_they_have_the_version_expected notes_are_written_if_they_are_as_expected a_halt_is_seen_and_healed
-            another_engine_is_seen_as_another a_reader_who_is_held_back_loses_words_and_holds_no_more);
+            another_engine_is_seen_as_another a_reader_who_is_held_back_loses_words_and_holds_no_more
+            what_is_kept_is_numbered_and_names_what_came_before_it a_stream_keeps_the_newest_within_its_bounds
+            the_last_number_of_a_stream_is_known_for_longer_than_what_it_kept a_page_of_a_stream_is_bounded
+            what_is_kept_and_remembered_has_one_number streams_are_away_with_the_engine_and_gone_with_it);
     };
 }
 pub(crate) use contract;

@@ -12,9 +12,11 @@ use crate::cluster::adapter::{Keeping, KeptPage, KeptWord, Subject};
 pub(super) struct LocalStreams(HashMap<Subject, LocalStream>);
 
 struct LocalStream {
-    /// Each with the time at which it is kept no more.
+    /// Each with the time at which it was said.
     words: VecDeque<(KeptWord, Instant)>,
     bytes: u64,
+    /// Until when anything is kept.
+    kept_until: Instant,
     last: u64,
     /// Until when the last number is known.
     known_until: Instant,
@@ -34,16 +36,19 @@ impl LocalStreams {
         let stream = self.0.entry(subject.clone()).or_insert_with(|| LocalStream {
             words: VecDeque::new(),
             bytes: 0,
+            kept_until: now,
             last: 0,
             known_until,
         });
+        stream.expire(now);
         let number = clock().max(last_of_all + 1);
         let word = KeptWord { number, previous: stream.last, bytes };
-        (stream.last, stream.known_until) = (number, known_until);
+        (stream.last, stream.known_until, stream.kept_until) = (number, known_until, now + keeping.time);
         stream.bytes += word.bytes.len() as u64;
-        stream.words.push_back((word.clone(), now + keeping.time));
-        while stream.words.front().is_some_and(|(_, ends)| {
-            *ends <= now || stream.words.len() as u64 > keeping.events || stream.bytes > keeping.bytes
+        stream.words.push_back((word.clone(), now));
+        while stream.words.front().is_some_and(|(_, said)| {
+            let is_old = now.saturating_duration_since(*said) > keeping.time;
+            is_old || stream.words.len() as u64 > keeping.events || stream.bytes > keeping.bytes
         }) {
             stream.forget_oldest();
         }
@@ -61,9 +66,7 @@ impl LocalStreams {
         let Some(stream) = self.0.get_mut(subject).filter(|stream| stream.known_until > now) else {
             return page;
         };
-        while stream.words.front().is_some_and(|(_, ends)| *ends <= now) {
-            stream.forget_oldest();
-        }
+        stream.expire(now);
         page.last = Some(stream.last);
         let mut bytes = 0;
         for (word, _) in stream.words.iter().filter(|(word, _)| word.number > behind) {
@@ -80,6 +83,13 @@ impl LocalStreams {
 }
 
 impl LocalStream {
+    fn expire(&mut self, now: Instant) {
+        if self.kept_until <= now {
+            self.words.clear();
+            self.bytes = 0;
+        }
+    }
+
     fn forget_oldest(&mut self) {
         if let Some((word, _)) = self.words.pop_front() {
             self.bytes -= word.bytes.len() as u64;

@@ -6,6 +6,7 @@
 mod connection;
 mod framing;
 mod joined;
+mod keeping;
 mod lookup;
 mod names;
 mod outbox;
@@ -240,22 +241,44 @@ impl Adapter for RedisAdapter {
 
     fn publish_and_keep(
         &self,
-        _subject: &Subject,
-        _bytes: Bytes,
-        _keeping: &Keeping,
+        subject: &Subject,
+        bytes: Bytes,
+        keeping: &Keeping,
         ticket: Option<EngineTicket>,
     ) -> Result<(), OutboxFull> {
-        adapter::answer(ticket, Err(EngineError::Refused("it keeps no streams yet".to_owned())));
-        Ok(())
+        let (tag, names) = (tag(subject), &self.joined.names);
+        let (last, kept, number) = (names.last(subject), names.kept(subject), names.number(tag));
+        let keys = [last, kept, number, names.remembered(subject), names.missed(subject)];
+        match self.call(|scripts| &scripts.keep, &keys) {
+            Ok(mut call) => {
+                let channel = names.channel(subject);
+                keeping::add_arguments(&mut call, &bytes, self.verbs.publish, &channel, keeping);
+                self.say(subject, call.get_packed_command(), bytes.len(), ticket)
+            }
+            Err(away) => {
+                adapter::answer(ticket, Err(away));
+                Ok(())
+            }
+        }
     }
 
-    async fn kept(
+    fn kept(
         &self,
-        _subject: &Subject,
-        _behind: u64,
-        _most: (usize, usize),
-    ) -> Result<KeptPage, EngineError> {
-        Err(EngineError::Refused("it keeps no streams yet".to_owned()))
+        subject: &Subject,
+        behind: u64,
+        most: (usize, usize),
+    ) -> impl Future<Output = Result<KeptPage, EngineError>> + Send {
+        let names = &self.joined.names;
+        let keys = [names.last(subject), names.kept(subject)];
+        let call = self.call(|scripts| &scripts.kept, &keys).map(|mut call| {
+            keeping::add_page(&mut call, behind, most, self.joined.target.most_bytes());
+            call
+        });
+        let asked = self.ask(tag(subject), call);
+        async move {
+            let strange = || EngineError::Refused("what it answers is no part of a stream".to_owned());
+            keeping::read_page(&asked.await?).ok_or_else(strange)
+        }
     }
 
     fn note_miss(

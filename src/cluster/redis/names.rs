@@ -44,6 +44,16 @@ impl Names {
         format!("{}:missed", self.channel(subject))
     }
 
+    /// The key of a subject's stream.
+    pub(super) fn kept(&self, subject: &Subject) -> String {
+        format!("{}:kept", self.channel(subject))
+    }
+
+    /// The key of the last number of a subject's stream.
+    pub(super) fn last(&self, subject: &Subject) -> String {
+        format!("{}:last", self.channel(subject))
+    }
+
     /// The key of the number that was given last to what has this tag.
     pub(super) fn number(&self, tag: usize) -> String {
         self.name(tag, "number")
@@ -84,7 +94,7 @@ impl Names {
             "+publish +subscribe +unsubscribe"
         };
         format!(
-            "{publishing} +evalsha +script|load +get +set +del +pttl +time +hget +hset +hdel +info \
+            "{publishing} +evalsha +script|load +get +set +del +pexpire +pttl +time +hget +hset +hdel +xadd +xdel +xlen +xrange +info \
              ~{prefix}:* &{prefix}:*"
         )
     }

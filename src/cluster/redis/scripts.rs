@@ -9,12 +9,16 @@ use std::time::Duration;
 use ::redis::{Cmd, cmd};
 use bytes::Bytes;
 
+use super::keeping::{KEEP, KEPT};
+
 /// How long numbers are written: decimal, so that a script's floating-point numbers hold them exactly, below 2^53.
 const DIGITS: usize = 20;
 
-/// What precedes bytes that were published as they are, and those that a number precedes.
+/// What precedes bytes that were published as they are, those that a number precedes, and those that the number of the word before
+/// them in their stream precedes as well.
 const PLAIN: u8 = 0;
 const NUMBERED: u8 = 1;
+const KEPT_WORD: u8 = 2;
 
 /// Keys: the number, what is remembered, who misses it. Arguments: the bytes, the milliseconds, the command that publishes, the channel.
 pub(super) const REMEMBER: &str = r"
@@ -111,12 +115,14 @@ pub(super) struct Scripts {
     pub(super) read: String,
     pub(super) write: String,
     pub(super) note: String,
+    pub(super) keep: String,
+    pub(super) kept: String,
 }
 
 impl Scripts {
     /// The commands that give the scripts to an engine; their answers make up the value.
-    pub(super) fn load() -> [Cmd; 7] {
-        [REMEMBER, RESTORE, RECALL, MISS, READ, WRITE, NOTE].map(|script| {
+    pub(super) fn load() -> [Cmd; 9] {
+        [REMEMBER, RESTORE, RECALL, MISS, READ, WRITE, NOTE, KEEP, KEPT].map(|script| {
             let mut load = cmd("SCRIPT");
             load.arg("LOAD").arg(script);
             load
@@ -143,16 +149,31 @@ pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).clamp(1, u64::from(u32::MAX) * 1000)
 }
 
-/// What was published: the bytes, and their number if they have one. None if nobody of us has published it.
-pub(super) fn read_published(payload: &[u8]) -> Option<(Bytes, Option<u64>)> {
-    match payload.split_first()? {
-        (&PLAIN, bytes) => Some((Bytes::copy_from_slice(bytes), None)),
-        (&NUMBERED, rest) => {
+/// What was published, as it is heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Published {
+    pub(super) bytes: Bytes,
+    pub(super) number: Option<u64>,
+    pub(super) previous: Option<u64>,
+}
+
+/// What was published: the bytes, and their numbers if they have some. None if nobody of us has published it.
+pub(super) fn read_published(payload: &[u8]) -> Option<Published> {
+    let (kind, rest) = payload.split_first()?;
+    let (number, previous, bytes) = match *kind {
+        PLAIN => (None, None, rest),
+        NUMBERED => {
             let (number, bytes) = read_numbered(rest)?;
-            Some((Bytes::copy_from_slice(bytes), Some(number)))
+            (Some(number), None, bytes)
         }
-        _ => None,
-    }
+        KEPT_WORD => {
+            let (number, rest) = read_numbered(rest)?;
+            let (previous, bytes) = read_numbered(rest)?;
+            (Some(number), Some(previous), bytes)
+        }
+        _ => return None,
+    };
+    Some(Published { bytes: Bytes::copy_from_slice(bytes), number, previous })
 }
 
 /// A number and what it precedes.
@@ -180,8 +201,11 @@ mod tests {
 
     #[test]
     fn what_nobody_of_us_has_published_is_none() {
-        assert_eq!(read_published(b"\0a"), Some((Bytes::from_static(b"a"), None)));
-        assert_eq!(read_published(b"\x0100000000000000000007a"), Some((Bytes::from_static(b"a"), Some(7))));
+        let of = |number, previous| Some(Published { bytes: Bytes::from_static(b"a"), number, previous });
+        assert_eq!(read_published(b"\0a"), of(None, None));
+        assert_eq!(read_published(b"\x0100000000000000000007a"), of(Some(7), None));
+        let kept = b"\x020000000000000000000700000000000000000005a";
+        assert_eq!(read_published(kept), of(Some(7), Some(5)));
         for foreign in [
             &b""[..],
             b"{}",
@@ -189,6 +213,8 @@ mod tests {
             b"\x010000000000000000007",
             b"\x01+0000000000000000007a",
             b"\x0199999999999999999999a",
+            b"\x0200000000000000000007a",
+            b"\x03",
         ] {
             assert_eq!(read_published(foreign), None, "{foreign:?}");
         }

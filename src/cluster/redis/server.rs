@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use ::redis::{Value, cmd};
+use ::redis::{Cmd, Value, cmd};
 
 use super::connection::{EngineConnection, Greeting, OnMessage, Unanswered, confirms, refusal, text};
 use super::joined::{ANSWER_WITHIN, BATCH_SUBSCRIPTIONS};
+use super::keeping;
 use super::names::Names;
 use super::refusal::{StartRefusal, said};
 use super::scripts::Scripts;
@@ -128,9 +129,9 @@ pub(super) async fn load(
         let name = connection.demand(&command, target).await?;
         names.push(text(&name).ok_or_else(|| connection.address.broken("it does not name a script"))?);
     }
-    let [remember, restore, recall, miss, read, write, note] =
+    let [remember, restore, recall, miss, read, write, note, keep, kept] =
         names.try_into().map_err(|_| connection.address.broken("it does not name a script"))?;
-    Ok(Scripts { remember, restore, recall, miss, read, write, note })
+    Ok(Scripts { remember, restore, recall, miss, read, write, note, keep, kept })
 }
 
 /// Tries every command, so that a permission that is missing is told now.
@@ -155,6 +156,7 @@ async fn try_all(
     let mut miss = cmd("EVALSHA");
     miss.arg(&scripts.miss).arg(2).arg(&trial).arg(&missed).arg(1);
     let mut tried = vec![remember, recall, miss];
+    tried.extend(try_streams(target, names, tag, scripts));
     if tag == 0 {
         let of_hash = |verb: &str| {
             let mut command = cmd(verb);
@@ -173,6 +175,18 @@ async fn try_all(
         }
     }
     Ok(())
+}
+
+/// What tries the commands that streams take.
+fn try_streams(target: &RedisTarget, names: &Names, tag: usize, scripts: &Scripts) -> [Cmd; 2] {
+    let (trial, verbs) = (names.trial(tag), Verbs::of(target));
+    let keys = ["last", "kept", "number", "remembered", "missed"].map(|key| format!("{trial}:{key}"));
+    let (mut keep, mut kept) = (cmd("EVALSHA"), cmd("EVALSHA"));
+    keep.arg(&scripts.keep).arg(keys.len()).arg(&keys);
+    keeping::add_arguments(&mut keep, b"", verbs.publish, &trial, &keeping::TRIED);
+    kept.arg(&scripts.kept).arg(2).arg(&keys[..2]);
+    keeping::add_page(&mut kept, 0, (1, 0), 0);
+    [keep, kept]
 }
 
 /// Whether an error will pass, and publications are carried nevertheless: the memory is full, or a slot is about to move.

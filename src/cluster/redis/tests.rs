@@ -9,6 +9,7 @@ mod refusals;
 mod sentinels;
 mod shards;
 mod strain;
+mod streams;
 mod tls;
 mod trouble;
 

@@ -12,7 +12,7 @@ async fn refused(url: &str) -> StartRefusal {
 async fn an_engine_with_all_permissions_is_taken_and_one_without_is_told_which() {
     let users = [
         "full on >pass ~heliostat:* &heliostat:* -@all +publish +subscribe +unsubscribe +evalsha +script|load +get +set +del \
-         +pttl +time +hget +hset +hdel +hgetall +info",
+         +pexpire +pttl +time +hget +hset +hdel +xadd +xdel +xlen +xrange +info",
         "less on >pass ~heliostat:* &heliostat:* -@all +publish +subscribe +unsubscribe +script|load +get +set +info",
         "elsewhere on >pass ~other:* &other:* +@all",
     ];

@@ -106,6 +106,8 @@ contract!(Shards:
     words_arrive_in_each_senders_order confirmations_are_matched_in_order
     what_is_remembered_has_the_number_of_what_is_heard the_first_who_misses_something_is_told_from_the_others
     documents_are_written_if_they_have_the_version_expected a_halt_is_seen_and_healed another_engine_is_seen_as_another
+    what_is_kept_is_numbered_and_names_what_came_before_it a_stream_keeps_the_newest_within_its_bounds
+    what_is_kept_and_remembered_has_one_number streams_are_away_with_the_engine_and_gone_with_it
 );
 
 /// Channels of which each primary has some.
