@@ -116,19 +116,6 @@ impl Builder {
         }
     }
 
-    /// Complains of every history where several nodes are one broker.
-    pub(super) fn refuse_histories_in_cluster(&mut self) {
-        if self.config.cluster.url.is_none() {
-            return;
-        }
-        for (index, app) in self.config.apps.iter().enumerate() {
-            for (number, _) in app.app.channels.iter().enumerate().filter(|(_, one)| one.history.is_some()) {
-                let at = self.origins.of(&format!("apps[{index}].channels[{number}]")).clone();
-                self.errors.push(Error::HistoryInCluster { at });
-            }
-        }
-    }
-
     /// Where the later of the two stands, and the first where that is in no other line of the same file.
     fn origins_of_duplicate(&self, duplicate: &DuplicateApp) -> (Origin, Option<Origin>) {
         let has = |app: &AppConfig| match duplicate {

@@ -183,15 +183,6 @@ pub(crate) enum Error {
         /// The history.
         at: Origin,
     },
-    /// Histories are those of one node.
-    #[error(
-        "{at}: expected no history where several nodes are one broker (cluster.url), got one: channels keep theirs on one node \
-         alone"
-    )]
-    HistoryInCluster {
-        /// The channel setting.
-        at: Origin,
-    },
     /// Two apps cannot be told apart.
     #[error("{at}: {source}{}", elsewhere(.first))]
     Duplicate {
@@ -267,7 +258,6 @@ impl Error {
             | Error::RepeatedPattern { at, .. }
             | Error::NothingSet { at }
             | Error::HistoryOfLatest { at }
-            | Error::HistoryInCluster { at }
             | Error::OnlyApps { at, .. }
             | Error::OneFileForBoth { at, .. }
             | Error::Duplicate { at, .. } => Some(at),

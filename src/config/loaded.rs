@@ -95,7 +95,6 @@ impl Loaded {
     pub(super) fn of_apps(mut builder: Builder, apps: Vec<AppDraft>) -> Result<Self, Vec<Error>> {
         builder.stop_on_errors()?;
         builder.finish_apps(apps);
-        builder.refuse_histories_in_cluster();
         builder.stop_on_errors()?;
         let Builder { config, origins, mut warnings, skipped, read, unused, .. } = builder;
         warnings.extend(warnings_of(&config));

@@ -65,20 +65,10 @@ fn mistakes_in_a_history_are_told_with_what_was_expected() {
 }
 
 #[test]
-fn where_several_nodes_are_one_broker_there_is_no_history() {
-    let cluster = "[cluster]\nurl = 'redis://127.0.0.1'\n";
-    let text = cluster.to_owned() + &with_channel("history = {}");
-    let told = Sources { file: Some(&text), ..Sources::default() }.complaints();
-    let expected = "h.toml:8:1: expected no history where several nodes are one broker (cluster.url), got one: channels \
-                    keep theirs on one node alone";
-    assert_eq!(told, [expected]);
-    let in_apps = with_channel("history = {}");
-    let without = cluster.to_owned() + &with_app("");
-    let apps = in_apps.replace("\"7\"", "\"8\"").replace("key-7", "key-8");
-    let told = Sources { file: Some(&without), apps: Some(&apps), ..Sources::default() }.complaints();
-    assert_eq!(told.len(), 1, "{told:?}");
-    let latest = cluster.to_owned() + &with_channel("delivery = 'latest'");
-    assert!(Sources { file: Some(&latest), ..Sources::default() }.load().is_ok());
+fn channels_keep_a_history_also_where_several_nodes_are_one_broker() {
+    let text = "[cluster]\nurl = 'redis://127.0.0.1'\n".to_owned() + &with_channel("history = {}");
+    let loaded = Sources { file: Some(&text), ..Sources::default() }.load().unwrap();
+    assert!(loaded.config.apps[0].app.keeps_history());
 }
 
 #[test]
