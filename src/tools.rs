@@ -6,6 +6,7 @@ pub mod fuzzing {
     pub use crate::cluster::fuzzing as cluster;
     pub use crate::http::fuzzing as http;
     pub use crate::pipe::fuzzing as pipe;
+    pub use crate::recovery::fuzzing as recovery;
     pub use crate::test_mode::fuzzing as control;
     pub use crate::transport::fallback::fuzzing as fallback;
     pub use crate::transport::websocket::fuzzing as websocket;

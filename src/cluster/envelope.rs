@@ -22,8 +22,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::channel::NodeId;
-use crate::hub::HandedOver;
+use crate::hub::{HandedOver, NameWord};
 use crate::protocol::{Frame, SocketId, SocketTag};
+use crate::recovery::NoteNumber;
 
 use super::adapter::EngineId;
 use super::shared_settings::SettingDigests;
@@ -68,6 +69,8 @@ pub(crate) enum Content {
     Notice(NoticeMessage),
     /// To the node that succeeds the one that says it: something that is left to it.
     HandedOver { app: Arc<str>, handed: HandedOver },
+    /// To a node that had the name of a client, or has it: what became of it.
+    ClientName { number: NoteNumber, word: NameWord },
 }
 
 /// An event that was accepted by the node that says it. The app and the channel are those of the subject.
@@ -179,6 +182,10 @@ const TO_SOCKET: u8 = 8;
 const CLOSE_SOCKET: u8 = 9;
 const NOTICE: u8 = 10;
 const HANDED_OVER: u8 = 11;
+const CLIENT_NAME: u8 = 13;
+
+const NAME_WAS_THERE: u8 = 0;
+const NAME_TAKEN: u8 = 1;
 
 impl Envelope {
     /// It as bytes.
@@ -223,6 +230,16 @@ impl Envelope {
             Content::HandedOver { app, handed } => {
                 out.text(app);
                 handed::write(handed, &mut out);
+            }
+            Content::ClientName { number: NoteNumber(number), word } => {
+                out.bytes(number);
+                match word {
+                    NameWord::WasThere => out.byte(NAME_WAS_THERE),
+                    NameWord::Taken { turn } => {
+                        out.byte(NAME_TAKEN);
+                        out.number(*turn);
+                    }
+                }
             }
         }
         out.finish()
@@ -277,6 +294,15 @@ impl Envelope {
                 let app = fields.text()?.into();
                 Content::HandedOver { app, handed: handed::read(&mut fields)? }
             }
+            CLIENT_NAME => {
+                let number = fields.bytes()?[..].try_into().map_err(|_| Malformed)?;
+                let word = match fields.byte()? {
+                    NAME_WAS_THERE => NameWord::WasThere,
+                    NAME_TAKEN => NameWord::Taken { turn: fields.number()? },
+                    other => return Err(Unreadable::Kind(other)),
+                };
+                Content::ClientName { number: NoteNumber(number), word }
+            }
             other => return Err(Unreadable::Kind(other)),
         };
         Ok(Envelope { from, content })
@@ -297,6 +323,7 @@ impl Content {
             Content::CloseSocket { .. } => CLOSE_SOCKET,
             Content::Notice(_) => NOTICE,
             Content::HandedOver { .. } => HANDED_OVER,
+            Content::ClientName { .. } => CLIENT_NAME,
         }
     }
 
@@ -316,7 +343,7 @@ impl Content {
                 Content::HandedOver { handed: HandedOver::Remembered { frame, .. }, .. } => {
                     frame.websocket().len()
                 }
-                Content::HandedOver { .. } => 0,
+                Content::HandedOver { .. } | Content::ClientName { .. } => 0,
                 Content::Heartbeat(_)
                 | Content::SnapshotRequest(_)
                 | Content::Goodbye

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::channel::{Change, NodeId};
-use crate::hub::{ArrivedEvent, Hub, Notice, RememberedAs};
+use crate::hub::{ArrivedEvent, Hub, NameWord, Notice, RememberedAs};
 
 use super::adapter::{Adapter, Link, Subject, Word};
 use super::carried;
@@ -261,6 +261,10 @@ impl<A: Adapter> WordReader<A> {
             (Subject::Node(_), Content::CloseSocket { app, socket }) => {
                 self.hub.close_socket_from_elsewhere(&app, socket);
             }
+            (Subject::Node(_), Content::ClientName { number, word }) => match word {
+                NameWord::Taken { turn } => self.hub.name_taken_elsewhere(number, (from, turn)),
+                NameWord::WasThere => self.hub.name_was_there_elsewhere(number),
+            },
             (Subject::Node(_), Content::HandedOver { app, handed })
                 if self.node.standing == Standing::After =>
             {
@@ -523,8 +527,9 @@ fn kind_of(content: &Content) -> WordKind {
         Content::SnapshotRequest(_) | Content::SnapshotPart(_) | Content::HandedOver { .. } => {
             WordKind::Snapshot
         }
-        Content::Terminate { .. } | Content::ToSocket { .. } | Content::CloseSocket { .. } => {
-            WordKind::Direct
-        }
+        Content::Terminate { .. }
+        | Content::ToSocket { .. }
+        | Content::CloseSocket { .. }
+        | Content::ClientName { .. } => WordKind::Direct,
     }
 }

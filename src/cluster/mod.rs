@@ -9,6 +9,7 @@ mod awaiting;
 mod backends;
 mod carried;
 mod claims;
+mod client_names;
 pub(crate) mod config;
 #[cfg(test)]
 pub(crate) mod contract;

@@ -14,10 +14,11 @@ use tokio::sync::{Notify, oneshot, watch};
 use crate::channel::{Fact, NodeId};
 use crate::event::BackendDemand;
 use crate::hub::{
-    AppState, Bus, BusAway, Carriage, Claim, ClaimedBefore, Hub, IdDigest, Outgoing, OutgoingNotice,
-    Recalled, StreamPart, Taken,
+    AppState, Bus, BusAway, Carriage, Claim, ClaimedBefore, Hub, IdDigest, NameWord, Outgoing,
+    OutgoingNotice, Recalled, StreamPart, Taken,
 };
 use crate::protocol::{ChannelName, Form, Frame, SocketId, SocketTag};
+use crate::recovery::{NoteNumber, TakenName};
 
 use super::adapter::{Adapter, EngineTicket, Link, Subject};
 use super::awaited::{AwaitedEvents, WayHere};
@@ -476,6 +477,18 @@ impl<A: Adapter> Bus for ClusterNode<A> {
         }
     }
 
+    fn keeps_names(&self) -> bool {
+        self.has_notes()
+    }
+
+    fn take_name(&self, app: &AppState, number: NoteNumber) -> oneshot::Receiver<TakenName> {
+        self.take_name_later(app, number)
+    }
+
+    fn tell_of_name(&self, number: NoteNumber, node: NodeId, word: NameWord) {
+        self.say_of_name(number, node, word);
+    }
+
     fn listen(&self, app: &AppState, demand: BackendDemand) {
         self.set_demand(app, demand);
     }
@@ -545,6 +558,7 @@ impl<A: Adapter> Bus for ClusterNode<A> {
         if self.is_away() {
             return Err(BusAway);
         }
+        self.note_termination(app, user_id);
         let content = Content::Terminate { app: Arc::clone(app.shared_id()), user_id: user_id.into() };
         if self.is_in_trouble() {
             // It is said all the same.

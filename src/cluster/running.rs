@@ -66,12 +66,14 @@ impl<A: Adapter> NodeTasks<A> {
         tasks.spawn(staying(standing, Arc::clone(&node).listen()));
         tasks.spawn(staying(standing, Arc::clone(&node).speak()));
         tasks.spawn(staying(standing, Arc::clone(&node).give_snapshots(asked)));
+        tasks.spawn(staying(standing, Arc::clone(&node).tell_names()));
         tasks.spawn(staying(standing, intake.run()));
         NodeTasks { node, tasks, documents }
     }
 
     /// Says goodbye, so that the others know at once, and ends.
     pub(super) async fn stop(&mut self) {
+        self.node.tell_last_names().await;
         self.node.leave(GOODBYE_WITHIN).await;
         self.tasks.shutdown().await;
     }

@@ -15,6 +15,7 @@ use crate::app::HistoryBounds;
 use crate::channel::{Fact, NodeId};
 use crate::event::BackendDemand;
 use crate::protocol::{Broadcast, ChannelName, Frame, SocketId, SocketTag};
+use crate::recovery::{NoteNumber, TakenName};
 
 use super::recent_publishes::IdDigest;
 use super::{AppState, Hub, Notice, StreamPart};
@@ -72,6 +73,16 @@ pub(crate) trait Bus: Send + Sync {
     /// What was claimed has been published, and the engine keeps this for ten minutes in place of the claim; or it was not, and
     /// the claim is forgotten.
     fn settle_publish(&self, app: &AppState, id: IdDigest, claim: Bytes, published: Option<Bytes>);
+
+    /// Whether what is known of clients' names is known to all nodes.
+    fn keeps_names(&self) -> bool;
+
+    /// A client comes with a name that has this note: it is this node's from now on. Resolves to what other nodes have told of it.
+    /// It is dropped if the engine does not answer. Whoever waits for it bounds the wait.
+    fn take_name(&self, app: &AppState, number: NoteNumber) -> oneshot::Receiver<TakenName>;
+
+    /// Tells another node of a name that it had, or has.
+    fn tell_of_name(&self, number: NoteNumber, node: NodeId, word: NameWord);
 
     /// The backends on the pipe that are connected to this node want to hear this of an app; or nothing any more. Called for
     /// each app by one at a time.
@@ -153,6 +164,15 @@ pub(crate) struct OutgoingNotice<'a> {
     pub(crate) notice: &'a Notice<'a>,
     /// The groups of backends of which one is to hear it there, each with the node that this one is connected to.
     pub(crate) groups: &'a [(NodeId, Arc<str>)],
+}
+
+/// What one node tells another of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NameWord {
+    /// The one that says it has taken it, as the one that did so as often as this.
+    Taken { turn: u64 },
+    /// The connection that it was taken from was there.
+    WasThere,
 }
 
 /// What is told when the engine has taken something, or will not.

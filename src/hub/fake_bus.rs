@@ -11,10 +11,11 @@ use tokio::sync::oneshot;
 use crate::channel::{Fact, NodeId};
 use crate::event::BackendDemand;
 use crate::protocol::{ChannelName, Frame, SocketId, SocketTag};
+use crate::recovery::{NoteNumber, TakenName};
 
 use super::{
-    AppState, Bus, BusAway, Carriage, Claim, ClaimedBefore, IdDigest, Outgoing, OutgoingNotice, Recalled,
-    StreamPart, Taken,
+    AppState, Bus, BusAway, Carriage, Claim, ClaimedBefore, IdDigest, NameWord, Outgoing, OutgoingNotice,
+    Recalled, StreamPart, Taken,
 };
 
 /// What it does, and what it was given.
@@ -59,7 +60,14 @@ struct FakeState {
     is_rid_of_awaited: bool,
     /// What the engine has of each channel, where these do not come here.
     stream: Option<StreamPart>,
+    /// Names are known to all nodes.
+    has_names: bool,
+    asked_names: Vec<AskedOfName>,
+    name_words: Vec<(NodeId, NameWord)>,
 }
+
+/// A name that was asked for, and how to answer.
+pub(crate) type AskedOfName = (NoteNumber, oneshot::Sender<TakenName>);
 
 /// What it was given for backends elsewhere: as `Debug` prints it, with the groups.
 pub(crate) type HandedNotice = (String, Vec<(NodeId, Arc<str>)>);
@@ -116,6 +124,21 @@ impl FakeBus {
     /// From now on another node tells what this one has held back.
     pub(crate) fn hand_over(&self) {
         self.0.lock().has_handed_over = true;
+    }
+
+    /// From now on names are known to all nodes.
+    pub(crate) fn keep_names(&self) {
+        self.0.lock().has_names = true;
+    }
+
+    /// The names that were asked for since this was last asked.
+    pub(crate) fn take_asked_names(&self) -> Vec<AskedOfName> {
+        std::mem::take(&mut self.0.lock().asked_names)
+    }
+
+    /// What other nodes were told of names.
+    pub(crate) fn name_words(&self) -> Vec<(NodeId, NameWord)> {
+        self.0.lock().name_words.clone()
     }
 
     /// Whether it was told to deliver what is awaited.
@@ -342,6 +365,20 @@ impl Bus for FakeBus {
     fn has_peers(&self, ago: Duration) -> bool {
         let state = self.0.lock();
         !state.is_alone && state.others_decided_for.is_none_or(|since| ago < since)
+    }
+
+    fn keeps_names(&self) -> bool {
+        self.0.lock().has_names
+    }
+
+    fn take_name(&self, _: &AppState, number: NoteNumber) -> oneshot::Receiver<TakenName> {
+        let (tell, told) = oneshot::channel();
+        self.0.lock().asked_names.push((number, tell));
+        told
+    }
+
+    fn tell_of_name(&self, _: NoteNumber, node: NodeId, word: NameWord) {
+        self.0.lock().name_words.push((node, word));
     }
 
     fn listen(&self, _: &AppState, demand: BackendDemand) {

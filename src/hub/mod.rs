@@ -47,6 +47,7 @@ mod leaving;
 mod mailbox;
 mod mailboxes;
 mod named;
+mod named_notes;
 mod node_histories;
 mod notice;
 mod outbox;
@@ -84,7 +85,8 @@ pub(crate) use apps::Apps;
 pub(crate) use arrived::{ArrivedEvent, RememberedAs};
 pub(crate) use backends_elsewhere::DemandsElsewhere;
 pub(crate) use bus::{
-    Bus, BusAway, Carriage, Carried, Claim, ClaimedBefore, Outgoing, OutgoingNotice, Recalled, Taken,
+    Bus, BusAway, Carriage, Carried, Claim, ClaimedBefore, NameWord, Outgoing, OutgoingNotice, Recalled,
+    Taken,
 };
 pub(crate) use cached_elsewhere::LackedEvent;
 pub(crate) use claim_publish::PublishClaim;
@@ -100,6 +102,7 @@ pub(crate) use handed_over::{HandedOver, HeldRemoval};
 pub(crate) use histories_elsewhere::{KeptAs, StreamEvent, StreamPart};
 pub(crate) use interceptor::{FaultInjector, InjectedAnswer, Replacement};
 pub(crate) use named::{NameFigures, NamedCaller, NamedClient};
+pub(crate) use named_notes::{NoteAnswer, NoteChange, NoteFigures};
 pub(crate) use node_histories::NodeHistories;
 pub(crate) use notice::{Notice, Refused, UnknownAppListener};
 pub use outbox::{Bounds, Outbox};

@@ -11,16 +11,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tracing::debug;
 
-use crate::channel::{ChannelVersion, HistoryPosition, Wanted};
+use crate::channel::{ChannelVersion, HistoryPosition, NodeId, Wanted};
 use crate::protocol::{ChannelName, CloseCode, SocketId};
 use crate::recovery::{
     Arrived, ClientNameTable, CursorBytes, Echoes, GivenName, NameBounds, NameCounts, NameHold, NameKey,
-    Payload, ReceivedUpTo, RecoveryConfig, Track,
+    NoteNumber, Payload, ReceivedPlace, ReceivedUpTo, RecoveryConfig, TakenName, Track,
 };
 
-use super::{AddressGroup, AppIndex, AppState, Hub};
+use super::named_notes::{NoteCounts, NoteFigures};
+use super::{AddressGroup, AppIndex, AppState, Hub, NameWord};
 
 /// Names that are forgotten per turn because their time is over.
 const NAMES_PER_TURN: usize = 256;
@@ -42,8 +44,10 @@ const TAKEN_OVER: &str = "Taken over: another connection came with the name of t
 /// The names of a node's clients.
 #[derive(Debug)]
 pub(super) struct ClientNames {
-    table: Mutex<ClientNameTable<AppIndex, AddressGroup, SocketId>>,
+    pub(super) table: Mutex<ClientNameTable<AppIndex, AddressGroup, SocketId>>,
     cursors: Arc<CursorBytes>,
+    /// What other nodes were told of them.
+    pub(super) notes: NoteCounts,
     /// Pings behind events, since the start.
     pings: AtomicU64,
 }
@@ -55,10 +59,11 @@ pub(crate) struct NameFigures {
     pub(crate) cursors: usize,
     pub(crate) cursor_bytes: usize,
     pub(crate) pings: u64,
+    pub(crate) notes: NoteFigures,
 }
 
 /// What a client calls itself, and where it comes from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct NamedCaller {
     /// The key of the app that it came with.
     pub(crate) key: Arc<str>,
@@ -70,13 +75,19 @@ pub(crate) struct NamedCaller {
 #[derive(Debug)]
 pub(crate) struct NamedClient {
     /// Until it takes its name.
-    caller: RefCell<Option<NamedCaller>>,
+    pub(super) caller: RefCell<Option<NamedCaller>>,
+    /// Ends when it is known here what other nodes know of its name, once that was asked.
+    pub(super) asked: RefCell<Option<watch::Receiver<()>>>,
+    /// What that is, until it takes its name.
+    pub(super) came: RefCell<Option<TakenName>>,
+    /// Its connection has ended.
+    pub(super) is_over: Cell<bool>,
     /// None if the name is not kept, before it is taken, and from the connection's end on.
     hold: RefCell<Option<NameHold<AppIndex>>>,
     /// Whom it is signed in as.
     user: RefCell<Option<Arc<str>>>,
     /// From its end on: the name, if another connection had it by then.
-    taken_over: RefCell<Option<Arc<NameKey<AppIndex>>>>,
+    taken_over: RefCell<Option<TakenOver>>,
     echoes: RefCell<Echoes>,
     /// When the worker looks next whether a ping is to be sent, if it does.
     awaited: Cell<Option<Instant>>,
@@ -84,11 +95,21 @@ pub(crate) struct NamedClient {
     heard: Cell<Option<Instant>>,
 }
 
+/// A name that another connection has taken over: of this node, or of another one.
+#[derive(Clone, Debug)]
+pub(super) enum TakenOver {
+    Here(Arc<NameKey<AppIndex>>),
+    Elsewhere { number: NoteNumber, node: NodeId },
+}
+
 impl NamedClient {
     /// A connection that has come, and has not subscribed to anything yet.
     pub(super) fn new(caller: NamedCaller, can_ping: bool) -> Self {
         NamedClient {
             caller: RefCell::new(Some(caller)),
+            asked: RefCell::default(),
+            came: RefCell::default(),
+            is_over: Cell::new(false),
             hold: RefCell::default(),
             user: RefCell::default(),
             taken_over: RefCell::default(),
@@ -124,7 +145,8 @@ impl NamedClient {
         if app.app().history(channel).is_some()
             && let Some(caller) = self.caller.take()
         {
-            *self.hold.borrow_mut() = hub.take_name(app, socket_id, caller);
+            let hold = hub.take_name(app, socket_id, caller, self.came.take());
+            *self.hold.borrow_mut() = hold;
             if let (Some(hold), Some(user)) = (&*self.hold.borrow(), &*self.user.borrow()) {
                 hub.names.table.lock().signed_in(hold, user);
             }
@@ -133,10 +155,15 @@ impl NamedClient {
         let Some(NameHold { cursors, number, .. }) = &*hold else { return Wanted::Unknown };
         let cursors = cursors.lock();
         match cursors.wanted_by(*number, channel, member, app.clock().now()) {
-            Some(received) => Wanted::Since {
-                position: HistoryPosition { epoch: hub.history_epoch(), number: received.number() },
-                own: cursors.sockets(),
-            },
+            Some(received) => {
+                let position = match received {
+                    ReceivedPlace::Here(version) => {
+                        HistoryPosition { epoch: hub.history_epoch(), number: version.number() }
+                    }
+                    ReceivedPlace::Elsewhere(place) => place,
+                };
+                Wanted::Since { position, own: cursors.sockets() }
+            }
             None => Wanted::Unknown,
         }
     }
@@ -233,7 +260,8 @@ impl ClientNames {
     pub(super) fn new(config: &RecoveryConfig) -> Self {
         let table = ClientNameTable::new(bounds(config));
         let cursors = Arc::clone(table.cursor_bytes());
-        ClientNames { table: Mutex::new(table), cursors, pings: AtomicU64::new(0) }
+        let notes = NoteCounts::new(table.changed_notes());
+        ClientNames { table: Mutex::new(table), cursors, notes, pings: AtomicU64::new(0) }
     }
 
     /// From now on the bounds are these.
@@ -258,19 +286,26 @@ impl ClientNames {
 }
 
 impl Hub {
-    /// A connection takes its name, over from another one if one has it: that one ends.
-    fn take_name(
+    /// A connection takes its name, over from another one if one has it: that one ends. `came`: what has become of the name among
+    /// the other nodes.
+    pub(super) fn take_name(
         &self,
         app: &AppState,
         socket_id: SocketId,
         caller: NamedCaller,
+        came: Option<TakenName>,
     ) -> Option<NameHold<AppIndex>> {
         let NamedCaller { key, name, address } = caller;
         let GivenName::Fit(name) = name else { return None };
-        let key = NameKey { app: app.index(), key, name };
-        let now = (Instant::now(), app.clock().now());
-        let Arrived { hold, taken_from } =
-            self.names.table.lock().arrive(key, (socket_id, socket_id), address, now);
+        let is_noted = self.bus().is_some_and(|bus| bus.keeps_names());
+        let who = (socket_id, socket_id);
+        let Arrived { hold, taken_from } = if is_noted {
+            self.arrive_noted(app, NameKey { app: app.index(), key, name }, who, (address, came))
+        } else {
+            let now = (Instant::now(), app.clock().now());
+            let key = NameKey { app: app.index(), key, name };
+            self.names.table.lock().arrive(key, who, address, now)
+        };
         if let Some(socket) = taken_from {
             self.end_namesake(app, socket, socket_id);
         }
@@ -283,23 +318,53 @@ impl Hub {
     /// Ends the connection that had the name.
     fn end_namesake(&self, app: &AppState, socket: SocketId, taken_by: SocketId) {
         debug!(app = app.id(), socket_id = %socket, %taken_by, "its name was taken over");
+        self.end_taken_over(app, socket);
+    }
+
+    /// Ends a connection whose name another one has.
+    pub(super) fn end_taken_over(&self, app: &AppState, socket: SocketId) {
         self.close_socket_with(app, socket, CloseCode::OverCapacity.into(), TAKEN_OVER.into());
     }
 
     /// A connection that has a name ends.
-    pub(super) fn leave_name(&self, app: &AppState, named: &NamedClient) {
-        named.caller.take();
-        if let Some(hold) = named.hold.take()
-            && self.names.table.lock().leave(&hold, (Instant::now(), app.clock().now()))
-        {
-            named.taken_over.replace(Some(hold.key));
+    pub(super) fn leave_name(&self, app: &AppState, named: &NamedClient, socket: SocketId) {
+        named.is_over.set(true);
+        if let (Some(caller), Some(came)) = (named.caller.take(), named.came.take()) {
+            self.keep_name_for_return(app, socket, caller, came);
         }
+        if let Some(hold) = named.hold.take()
+            && let Some(taken_over) = self.leave_held(app, &hold)
+        {
+            named.taken_over.replace(Some(taken_over));
+        }
+    }
+
+    /// A connection ends that holds a name. Returns who has it by now, if that is another one.
+    pub(super) fn leave_held(&self, app: &AppState, hold: &NameHold<AppIndex>) -> Option<TakenOver> {
+        let is_taken = self.names.table.lock().leave(hold, (Instant::now(), app.clock().now()));
+        self.tell_names_at_once();
+        is_taken.then(|| {
+            let elsewhere = hold.cursors.lock().is_at_node();
+            elsewhere.map_or_else(
+                || TakenOver::Here(Arc::clone(&hold.key)),
+                |(number, node)| TakenOver::Elsewhere { number, node },
+            )
+        })
     }
 
     /// The peer has heard that its name was taken over: it was there.
     pub(crate) fn takeover_heard(&self, named: &NamedClient) {
-        if let Some(key) = named.taken_over.take() {
-            self.names.table.lock().was_there(&key, Instant::now());
+        match named.taken_over.take() {
+            Some(TakenOver::Here(key)) => {
+                self.names.table.lock().was_there(&key, Instant::now());
+                self.tell_names_at_once();
+            }
+            Some(TakenOver::Elsewhere { number, node }) => {
+                if let Some(bus) = self.bus() {
+                    bus.tell_of_name(number, node, NameWord::WasThere);
+                }
+            }
+            None => {}
         }
     }
 
@@ -321,9 +386,10 @@ impl Hub {
 
     /// What there is of names.
     pub(crate) fn name_figures(&self) -> NameFigures {
-        let ClientNames { table, cursors, pings } = &self.names;
+        let ClientNames { table, cursors, pings, notes } = &self.names;
         let (names, pings) = (table.lock().counts(), pings.load(Ordering::Relaxed));
-        NameFigures { names, cursors: cursors.cursors(), cursor_bytes: cursors.bytes(), pings }
+        let (cursors, cursor_bytes, notes) = (cursors.cursors(), cursors.bytes(), notes.figures());
+        NameFigures { names, cursors, cursor_bytes, pings, notes }
     }
 }
 

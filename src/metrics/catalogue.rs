@@ -55,10 +55,19 @@ metrics! {
     NAMES_FORGOTTEN = Counter "heliostat_recovery_forgotten_names_total" []
         "Names that were forgotten before their time, for want of room.";
     NOT_HELD = Counter "heliostat_recovery_unnamed_connections_total" ["reason"]
-        "Connections that came with a name and are served without recovery: several clients have the name (shared), or \
-         there is no room for it (full).";
+        "Connections that came with a name and are served without recovery: several clients have the name (shared), \
+         there is no room for it (full), or a node of another release has told of it what this one cannot read (foreign).";
     PINGS = Counter "heliostat_recovery_pings_total" []
         "Pings that were sent behind events, to learn what has arrived.";
+    NAMES_MOVED = Counter "heliostat_recovery_moved_names_total" ["way"]
+        "Names that this node has taken from another one (in), and those that another one has taken from it (out).";
+    NAME_NOTES = Counter "heliostat_recovery_notes_total" ["result"]
+        "Notes of names for the other nodes: that the engine has taken (written), of which it had another one (refused), and \
+         that it has not answered (failed).";
+    NAME_NOTES_WAITING = Gauge "heliostat_recovery_waiting_notes" []
+        "Notes of names that are to be written.";
+    NAMES_LATE = Counter "heliostat_recovery_late_names_total" []
+        "Names that clients came with and of which it was not known in time what other nodes know.";
     MISSED_CHANNELS = Gauge "heliostat_cache_missed_channels" ["app_id"]
         "Cache channels that somebody subscribed to while they remembered nothing, and that have remembered nothing since.";
     PUBLISH_IDS = Gauge "heliostat_publish_ids" []

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::channel::ChannelVersion;
+use bytes::Bytes;
+
+use crate::channel::{ChannelVersion, HistoryPosition, NodeId};
 use crate::protocol::{ChannelName, SocketId};
 
-/// Channels of one name that have a cursor. Those that it subscribes to beyond are served without recovery.
-const MOST_CURSORS: usize = 1000;
-
-/// Connections of a name that are remembered: what one of them sent, or was excluded from, is not sent to it again.
-const MOST_SOCKETS: usize = 16;
+use super::held_note::{HeldNote, NoteUrgency};
+use super::note::{MOST_CURSORS, MOST_SOCKETS, NameNote, NoteNumber, NotedCursor};
 
 /// Bytes that a cursor takes besides its texts: what is kept of it, and its share of the table.
 const CURSOR_BYTES: usize = 2 * (size_of::<ChannelCursor>() + size_of::<ChannelName>());
@@ -22,6 +21,23 @@ const CURSOR_BYTES: usize = 2 * (size_of::<ChannelCursor>() + size_of::<ChannelN
 pub(crate) struct CursorBytes {
     bytes: AtomicUsize,
     cursors: AtomicUsize,
+}
+
+/// Up to where a client has received a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReceivedPlace {
+    /// Up to a version of this node.
+    Here(ChannelVersion),
+    /// Up to a place that another node has told of. It has received nothing of the channel here.
+    Elsewhere(HistoryPosition),
+}
+
+/// A moment: by the clock of the node, by that of the app, which cursors have, and in milliseconds since 1970.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NameTimes {
+    pub(crate) node: Instant,
+    pub(crate) app: Instant,
+    pub(crate) ms: u64,
 }
 
 /// Tells one subscription from every other one of its name.
@@ -44,13 +60,19 @@ pub(crate) struct Cursors {
     retention: Duration,
     /// Those of the node, and those of the client's address.
     counted: [Arc<CursorBytes>; 2],
+    /// What other nodes are told of it, where there are some.
+    note: Option<HeldNote>,
+    /// Another node has taken the name.
+    taken_by_node: Option<(NoteNumber, NodeId)>,
 }
 
 #[derive(Debug)]
 struct ChannelCursor {
     joined: JoinedAs,
     /// It has received everything up to here, and been told so; nothing is known yet while there is none.
-    received: Option<ChannelVersion>,
+    received: Option<ReceivedPlace>,
+    /// What other nodes were told of that last.
+    noted: Option<HistoryPosition>,
     /// As whom it was a member of the channel.
     member: Option<Arc<str>>,
     /// When the connection ended, or lost its name, that was subscribed.
@@ -79,6 +101,8 @@ impl Cursors {
             user: None,
             retention,
             counted: [Arc::clone(of_all), of_address],
+            note: None,
+            taken_by_node: None,
         }
     }
 
@@ -88,6 +112,9 @@ impl Cursors {
             self.counted[1].add_less(channel, cursor);
             of_address.add(channel, cursor);
         }
+        let of_note = self.note_bytes();
+        self.counted[1].bytes.fetch_sub(of_note, Ordering::Relaxed);
+        of_address.bytes.fetch_add(of_note, Ordering::Relaxed);
         self.counted[1] = of_address;
     }
 
@@ -104,6 +131,7 @@ impl Cursors {
             self.sockets.pop_front();
         }
         self.sockets.push_back(socket);
+        self.changed(NoteUrgency::Soon);
         self.holder
     }
 
@@ -116,6 +144,7 @@ impl Cursors {
         for cursor in self.channels.values_mut() {
             cursor.left.get_or_insert(now);
         }
+        self.changed(NoteUrgency::Now);
     }
 
     /// The holder ends. Returns whether anything is kept for its return; `None` if another one has the name.
@@ -131,6 +160,7 @@ impl Cursors {
     pub(crate) fn drop_all(&mut self) {
         self.holder += 1;
         self.forget_if(|_| true);
+        self.changed(NoteUrgency::Now);
     }
 
     /// Up to where the client has received the channel, if it was subscribed to it when it was here last, not longer ago
@@ -141,7 +171,7 @@ impl Cursors {
         channel: &ChannelName,
         member: Option<&str>,
         now: Instant,
-    ) -> Option<ChannelVersion> {
+    ) -> Option<ReceivedPlace> {
         let cursor = self.channels.get(channel).filter(|_| holder == self.holder)?;
         let has_left = cursor.left.is_some_and(|left| now.saturating_duration_since(left) < self.retention);
         if has_left && cursor.member.as_deref() == member { cursor.received } else { None }
@@ -174,10 +204,12 @@ impl Cursors {
         self.last_join += 1;
         let joined = JoinedAs(self.last_join);
         // Until the client says that it knows of the gap, nothing is known.
-        let received = before.filter(|_| is_complete).and_then(|cursor| cursor.received);
-        let cursor = ChannelCursor { joined, received, member: member.cloned(), left: None };
+        let before = before.filter(|_| is_complete).map(|cursor| (cursor.received, cursor.noted));
+        let (received, noted) = before.unwrap_or_default();
+        let cursor = ChannelCursor { joined, received, noted, member: member.cloned(), left: None };
         self.counted.iter().for_each(|counted| counted.add(channel, &cursor));
         self.channels.insert(channel.clone(), cursor);
+        self.changed(NoteUrgency::Soon);
         Some(joined)
     }
 
@@ -187,7 +219,14 @@ impl Cursors {
             && cursor.joined == joined
             && cursor.left.is_none()
         {
-            cursor.received = cursor.received.max(Some(version));
+            let is_newer = match cursor.received {
+                Some(ReceivedPlace::Here(before)) => version > before,
+                Some(ReceivedPlace::Elsewhere(_)) | None => true,
+            };
+            if is_newer {
+                cursor.received = Some(ReceivedPlace::Here(version));
+                self.changed(NoteUrgency::Soon);
+            }
         }
     }
 
@@ -197,6 +236,7 @@ impl Cursors {
             && let Some(cursor) = self.channels.remove(channel)
         {
             self.counted.iter().for_each(|counted| counted.add_less(channel, &cursor));
+            self.changed(NoteUrgency::Soon);
         }
     }
 
@@ -208,7 +248,9 @@ impl Cursors {
         let before = self.user.replace(Arc::clone(user));
         if before.as_ref().is_some_and(|before| before != user) {
             self.forget_if(|cursor| cursor.left.is_some());
+            self.changed(NoteUrgency::Now);
         }
+        self.changed(NoteUrgency::Soon);
         Some(before)
     }
 
@@ -217,11 +259,19 @@ impl Cursors {
     pub(crate) fn bar(&mut self) {
         self.is_barred = true;
         self.forget_if(|_| true);
+        self.changed(NoteUrgency::Now);
     }
 
     /// Whom the client was signed in as last.
     pub(crate) fn user(&self) -> Option<&Arc<str>> {
         self.user.as_ref()
+    }
+
+    /// Something has changed that other nodes are to know.
+    fn changed(&mut self, urgency: NoteUrgency) {
+        if let Some(note) = &mut self.note {
+            note.changed(urgency);
+        }
     }
 
     fn forget_if(&mut self, is_over: impl Fn(&ChannelCursor) -> bool) {
@@ -239,9 +289,122 @@ impl Cursors {
     }
 }
 
+/// What other nodes tell, and are told.
+impl Cursors {
+    /// The note of the name, where there is one.
+    pub(super) fn note(&mut self) -> Option<&mut HeldNote> {
+        self.note.as_mut()
+    }
+
+    /// Another node has taken the name, and nothing is kept here any more.
+    pub(super) fn taken_by_node(&mut self, number: NoteNumber, node: NodeId) {
+        self.taken_by_node = Some((number, node));
+    }
+
+    /// The node that has taken the name, if one has, and the number of the name's note.
+    pub(crate) fn is_at_node(&self) -> Option<(NoteNumber, NodeId)> {
+        self.taken_by_node
+    }
+
+    /// From now on other nodes are told by this note.
+    pub(super) fn set_note(&mut self, note: Option<HeldNote>) -> Option<HeldNote> {
+        let before = self.note_bytes();
+        let replaced = std::mem::replace(&mut self.note, note);
+        self.count_note(before);
+        replaced
+    }
+
+    /// The engine has this of it.
+    pub(super) fn noted(&mut self, at_engine: Option<Bytes>) {
+        let before = self.note_bytes();
+        if let Some(note) = &mut self.note {
+            note.at_engine = at_engine;
+        }
+        self.count_note(before);
+    }
+
+    fn note_bytes(&self) -> usize {
+        self.note.as_ref().and_then(|note| note.at_engine.as_ref()).map_or(0, Bytes::len)
+    }
+
+    fn count_note(&self, before: usize) {
+        let now = self.note_bytes();
+        for counted in &self.counted {
+            counted.bytes.fetch_add(now, Ordering::Relaxed);
+            counted.bytes.fetch_sub(before, Ordering::Relaxed);
+        }
+    }
+
+    /// What another node has told of the name counts, for who has just taken it, and nothing of what was known here.
+    pub(super) fn take_from(&mut self, note: &NameNote, now: &NameTimes) {
+        self.forget_if(|_| true);
+        self.user.clone_from(&note.user);
+        let own = self.sockets.pop_back();
+        self.sockets = note.sockets.iter().copied().chain(own).collect();
+        while self.sockets.len() > MOST_SOCKETS {
+            self.sockets.pop_front();
+        }
+        for cursor in note.cursors.iter().take(MOST_CURSORS) {
+            let away = cursor
+                .left_ms
+                .map_or(Duration::ZERO, |left| Duration::from_millis(now.ms.saturating_sub(left)));
+            let Some(left) = now.app.checked_sub(away).filter(|_| away < self.retention) else { continue };
+            let place = note.place(cursor);
+            let taken = ChannelCursor {
+                joined: JoinedAs(0),
+                received: Some(ReceivedPlace::Elsewhere(place)),
+                noted: Some(place),
+                member: cursor.member.clone(),
+                left: Some(left),
+            };
+            if let Some(before) = self.channels.insert(cursor.channel.clone(), taken) {
+                self.counted.iter().for_each(|counted| counted.add_less(&cursor.channel, &before));
+            }
+            let taken = &self.channels[&cursor.channel];
+            self.counted.iter().for_each(|counted| counted.add(&cursor.channel, taken));
+        }
+    }
+
+    /// Fills in what other nodes are told. `place_of` gives the place of a version of this node as others understand it.
+    pub(super) fn fill(
+        &mut self,
+        note: &mut NameNote,
+        mut place_of: impl FnMut(&ChannelName, ChannelVersion) -> Option<HistoryPosition>,
+        now: &NameTimes,
+    ) {
+        note.user.clone_from(&self.user);
+        note.sockets = self.sockets();
+        let mut epoch = None;
+        let mut places = Vec::with_capacity(self.channels.len());
+        for (channel, cursor) in &mut self.channels {
+            let place = match cursor.received {
+                None => continue,
+                Some(ReceivedPlace::Elsewhere(place)) => Some(place),
+                Some(ReceivedPlace::Here(version)) => {
+                    let place = place_of(channel, version);
+                    epoch = place.map(|place| place.epoch).or(epoch);
+                    place.or(cursor.noted)
+                }
+            };
+            cursor.noted = place;
+            let away = |left| now.app.saturating_duration_since(left).as_millis() as u64;
+            let left_ms = cursor.left.map(|left| now.ms.saturating_sub(away(left)).max(1));
+            places.extend(place.map(|place| (place, channel, cursor.member.clone(), left_ms)));
+        }
+        // Numbers of an engine that is gone say nothing any more.
+        note.epoch = epoch.or(places.first().map(|(place, ..)| place.epoch)).unwrap_or_default();
+        let is_known = |(place, ..): &(HistoryPosition, _, _, _)| place.epoch == note.epoch;
+        let noted = places.into_iter().filter(is_known).map(|(place, channel, member, left_ms)| {
+            NotedCursor { channel: channel.clone(), number: place.number, member, left_ms }
+        });
+        note.cursors = noted.collect();
+    }
+}
+
 impl Drop for Cursors {
     fn drop(&mut self) {
         self.forget_if(|_| true);
+        self.set_note(None);
     }
 }
 
@@ -281,8 +444,8 @@ mod tests {
         ChannelName::parse(name, 164).unwrap()
     }
 
-    fn version(number: u64) -> Option<ChannelVersion> {
-        Some(ChannelVersion::new(number))
+    fn version(number: u64) -> Option<ReceivedPlace> {
+        Some(ReceivedPlace::Here(ChannelVersion::new(number)))
     }
 
     struct Subject {
@@ -306,7 +469,7 @@ mod tests {
             self.cursors.taken_by(SocketId::new(socket, 1), now)
         }
 
-        fn wanted(&self, holder: u64, name: &str, seconds: u64) -> Option<ChannelVersion> {
+        fn wanted(&self, holder: u64, name: &str, seconds: u64) -> Option<ReceivedPlace> {
             self.cursors.wanted_by(holder, &channel(name), None, self.at(seconds))
         }
 

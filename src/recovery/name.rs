@@ -31,6 +31,11 @@ impl ClientName {
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
         fits.then(|| ClientName(text.into()))
     }
+
+    /// Its text.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl GivenName {

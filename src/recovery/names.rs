@@ -8,6 +8,8 @@
 //! Only a name that keeps a cursor is remembered when its connection ends. Beyond the bounds the one that was left first
 //! is forgotten, and where all are held the newcomer gets none.
 
+mod notes;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::Arc;
@@ -17,13 +19,12 @@ use parking_lot::Mutex;
 
 use crate::protocol::SocketId;
 
+use super::note::SHARED_FOR;
+use super::noted_names::NotedNames;
 use super::{ClientName, CursorBytes, Cursors};
 
 /// So many takeovers of a name from somebody who is there, within [`SHARED_FOR`], say that it is shared.
 const TAKEOVERS_OF_SHARED: usize = 3;
-
-/// How long nobody must come with a name that is shared until it is one client's again.
-const SHARED_FOR: Duration = Duration::from_secs(60);
 
 /// A name, and where it is one: with one key of one app.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -61,6 +62,8 @@ pub(crate) struct ClientNameTable<A, G, C> {
     users: HashMap<(A, Arc<str>), NamesOfUser<A>>,
     of_all: Arc<CursorBytes>,
     counts: NameCounts,
+    /// Those that other nodes are told of.
+    noted: NotedNames<NameKey<A>>,
 }
 
 #[derive(Debug)]
@@ -105,6 +108,11 @@ pub(crate) struct NameCounts {
     pub(crate) not_held_shared: u64,
     /// There was no room.
     pub(crate) not_held_full: u64,
+    /// The engine had a note of another release.
+    pub(crate) not_held_foreign: u64,
+    /// Taken from another node; and by another node, from this one.
+    pub(crate) taken_from_elsewhere: u64,
+    pub(crate) taken_elsewhere: u64,
 }
 
 /// A connection's hold on its name.
@@ -123,6 +131,8 @@ pub(crate) enum NotHeld {
     Shared,
     /// As many are held as may be, of the node or of the address.
     Full,
+    /// Another release has written what is known of it.
+    Foreign,
 }
 
 /// What comes of a connection that comes with a name.
@@ -149,6 +159,7 @@ where
             users: HashMap::new(),
             of_all: Arc::default(),
             counts: NameCounts::default(),
+            noted: NotedNames::default(),
         }
     }
 
@@ -287,7 +298,7 @@ where
             Some(true) if is_current => {
                 self.set_state(&hold.key, |number| NameState::Left(number, now));
             }
-            Some(false) if is_current => self.forget(&hold.key),
+            Some(false) if is_current => self.forget_everywhere(&hold.key),
             _ => {}
         }
         kept.is_none()
@@ -310,7 +321,7 @@ where
             let Some(entry) = self.names.get(&key) else { continue };
             entry.cursors.lock().bar();
             if matches!(entry.state, NameState::Left(..)) {
-                self.forget(&key);
+                self.forget_everywhere(&key);
             }
         }
     }
@@ -402,8 +413,9 @@ where
         }
     }
 
-    fn forget(&mut self, key: &Arc<NameKey<A>>) {
-        let Some(NameEntry { cursors, address, state, .. }) = self.names.remove(key) else { return };
+    /// Returns the state that it had.
+    fn forget(&mut self, key: &Arc<NameKey<A>>) -> Option<NameState<C>> {
+        let NameEntry { cursors, address, state, .. } = self.names.remove(key)?;
         let number = match state {
             NameState::Held(_) => None,
             NameState::Left(number, _) => Some(number),
@@ -419,6 +431,7 @@ where
         let user = {
             let mut cursors = cursors.lock();
             cursors.drop_all();
+            self.noted.forget(cursors.set_note(None));
             cursors.user().cloned()
         };
         if let Some(user) = user {
@@ -428,6 +441,7 @@ where
         if names.capacity() > 1024 && names.len() < names.capacity() / 8 {
             names.shrink_to(2 * names.len());
         }
+        Some(state)
     }
 
     fn forget_user(&mut self, key: &Arc<NameKey<A>>, user: &Arc<str>) {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 
-use super::{CursorBytes, Cursors, Echoes, Track};
+use super::{CursorBytes, Cursors, Echoes, ReceivedPlace, Track};
 use crate::app::HistoryBounds;
 use crate::channel::{
     ChannelVersion, History, HistoryPosition, KeptEvent, LostEvent, Replay, ReplayTerms, Wanted,
@@ -273,10 +273,13 @@ impl ClientLife {
         let holder = self.cursors.taken_by(socket, self.now);
         let wanted = match self.cursors.wanted_by(holder, &self.channel, None, self.now) {
             None => Wanted::Unknown,
-            Some(received) => Wanted::Since {
+            Some(ReceivedPlace::Here(received)) => Wanted::Since {
                 position: HistoryPosition { epoch: EPOCH, number: received.number() },
                 own: self.cursors.sockets(),
             },
+            Some(ReceivedPlace::Elsewhere(position)) => {
+                Wanted::Since { position, own: self.cursors.sockets() }
+            }
         };
         self.version += 1;
         let version = ChannelVersion::new(self.version);

@@ -80,7 +80,7 @@ impl Worker {
     /// A connection ends: what its client has received is kept under its name.
     pub(crate) fn leave_name(&self, client: &Client) {
         if let Some(named) = client.named() {
-            self.hub.leave_name(client.app(), named);
+            self.hub.leave_name(client.app(), named, client.socket_id());
         }
     }
 

@@ -1,6 +1,7 @@
 use super::*;
 use crate::channel::ChannelVersion;
 use crate::protocol::ChannelName;
+use crate::recovery::ReceivedPlace;
 
 const BOUNDS: NameBounds = NameBounds {
     retention: Duration::from_secs(300),
@@ -9,6 +10,9 @@ const BOUNDS: NameBounds = NameBounds {
     cursor_bytes: 1024 * 1024,
     cursor_bytes_per_address: 1024 * 1024,
 };
+
+/// What [`receive`] has somebody receive.
+const SEVEN: ReceivedPlace = ReceivedPlace::Here(ChannelVersion::new(7));
 
 type Hold = NameHold<u8>;
 
@@ -57,7 +61,7 @@ impl Subject {
     }
 
     /// What the holder wants of the channel.
-    fn wanted(&self, hold: &Hold, seconds: u64) -> Option<ChannelVersion> {
+    fn wanted(&self, hold: &Hold, seconds: u64) -> Option<ReceivedPlace> {
         let (_, now) = self.at(seconds);
         hold.cursors.lock().wanted_by(hold.number, &channel(), None, now)
     }
@@ -85,7 +89,7 @@ fn a_name_that_keeps_something_is_there_for_who_comes_back_and_forgotten_after_i
     assert_eq!(subject.states(), (0, 1, 0));
     let back = subject.hold(1, 2, 299);
     assert_eq!(subject.states(), (1, 0, 0));
-    assert_eq!(subject.wanted(&back, 299), Some(ChannelVersion::new(7)));
+    assert_eq!(subject.wanted(&back, 299), Some(SEVEN));
     subject.leave(&back, 299);
     assert!(subject.table.expire(subject.at(598).0, 10));
     assert_eq!(subject.states(), (0, 1, 0));
@@ -127,7 +131,7 @@ fn whoever_comes_takes_the_name_over_and_what_the_one_before_says_then_counts_no
     let arrived = subject.arrive(1, 1, 1);
     assert_eq!(arrived.taken_from, Some(1), "the first connection");
     let new = arrived.hold.unwrap();
-    assert_eq!(subject.wanted(&new, 1), Some(ChannelVersion::new(7)));
+    assert_eq!(subject.wanted(&new, 1), Some(SEVEN));
     subject.leave(&old, 2);
     assert_eq!(subject.states(), (1, 0, 0), "it is not the old one's any more");
     assert_eq!(subject.table.counts().taken_over, 1);
@@ -144,7 +148,7 @@ fn a_name_that_keeps_being_taken_over_is_shared_until_nobody_has_come_with_it_fo
     for n in 1..=3 {
         let next = subject.arrive(1, 1, n);
         assert_eq!(next.taken_from, Some(n as u32));
-        let expected = (n == 1).then_some(ChannelVersion::new(7));
+        let expected = (n == 1).then_some(SEVEN);
         assert_eq!(subject.wanted(next.hold.as_ref().unwrap(), n), expected);
         receive(next.hold.as_ref().unwrap());
         subject.leave(&last, n);
@@ -203,7 +207,7 @@ fn of_an_address_the_one_left_first_gives_way_and_where_all_are_held_the_newcome
     let of_first = subject.hold(1, 1, 5);
     assert_eq!(subject.wanted(&of_first, 5), None, "it was forgotten, and the second is now");
     let of_third = subject.hold(3, 1, 5);
-    assert_eq!(subject.wanted(&of_third, 5), Some(ChannelVersion::new(7)));
+    assert_eq!(subject.wanted(&of_third, 5), Some(SEVEN));
     let _of_fourth = subject.hold(4, 1, 5);
     assert_eq!(subject.arrive(9, 1, 6).hold.unwrap_err(), NotHeld::Full);
     assert_eq!(subject.table.counts().not_held_full, 1);
@@ -218,7 +222,7 @@ fn of_the_node_the_one_left_first_gives_way() {
     (0..100).for_each(|name| subject.visit(name, (name % 50) as u8, name as u64));
     assert_eq!(subject.states(), (0, 6, 0));
     let last = subject.hold(99, 49, 100);
-    assert_eq!(subject.wanted(&last, 100), Some(ChannelVersion::new(7)));
+    assert_eq!(subject.wanted(&last, 100), Some(SEVEN));
     (200..205).for_each(|name| drop(subject.hold(name, name as u8, 100)));
     assert_eq!(subject.arrive(300, 99, 100).hold.unwrap_err(), NotHeld::Full);
 }
@@ -285,7 +289,7 @@ fn a_terminated_user_finds_nothing_wherever_he_is() {
     let again = subject.hold(1, 1, 3);
     assert_eq!(subject.wanted(&again, 3), None);
     let again = subject.hold(3, 1, 3);
-    assert_eq!(subject.wanted(&again, 3), Some(ChannelVersion::new(7)), "he is another");
+    assert_eq!(subject.wanted(&again, 3), Some(SEVEN), "he is another");
     [again].iter().for_each(|hold| subject.leave(hold, 4));
     assert!(subject.table.expire(subject.at(400).0, 10));
     assert_eq!(subject.table.users.len(), 0);

@@ -4,6 +4,7 @@
 //! had been asked for then; whoever drives the connection is woken, and takes the answer. An unsubscription or the end of
 //! the connection cancels it.
 
+mod names;
 mod waits;
 
 #[cfg(test)]
@@ -15,7 +16,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use crate::connection::{Join, JoinAnswer, JoinNumber};
@@ -29,20 +30,24 @@ use waits::WaitingJoin;
 const CONFIRMATION_TIME: Duration = Duration::from_millis(1250);
 
 impl Worker {
-    /// Claims the channel's events for a join. Returns whether it must wait until they come.
+    /// Claims the channel's events for a join. Returns whether it must wait until they come, or until it is known what other nodes
+    /// know of its client.
     #[cold]
     pub(super) fn claim(self: &Rc<Self>, bus: &Arc<dyn Bus>, client: &Rc<Client>, join: &Join) -> bool {
-        match bus.claim(client.app(), &join.channel) {
-            Claim::Settled => false,
-            Claim::Waiting(confirmed) => {
-                let (channel, number) = (join.channel.clone(), join.number);
-                let settling = Rc::clone(self).settle_later(key(client), channel, number, confirmed);
-                let task = actix_web::rt::spawn(settling).abort_handle();
-                let (client, join) = (Rc::clone(client), join.clone());
-                self.waiting_joins.insert(WaitingJoin { client, join, task });
-                true
-            }
+        let named = self.ask_for_name(bus, client, &join.channel);
+        let confirmed = match bus.claim(client.app(), &join.channel) {
+            Claim::Settled => None,
+            Claim::Waiting(confirmed) => Some(confirmed),
+        };
+        if confirmed.is_none() && named.is_none() {
+            return false;
         }
+        let (channel, number) = (join.channel.clone(), join.number);
+        let settling = Rc::clone(self).settle_later(key(client), channel, number, (confirmed, named));
+        let task = actix_web::rt::spawn(settling).abort_handle();
+        let (client, join) = (Rc::clone(client), join.clone());
+        self.waiting_joins.insert(WaitingJoin { client, join, task });
+        true
     }
 
     /// Cancels the waiting join of a connection to a channel. Returns whether there was one.
@@ -66,10 +71,18 @@ impl Worker {
         client: ClientKey,
         channel: ChannelName,
         number: JoinNumber,
-        confirmed: oneshot::Receiver<()>,
+        (confirmed, named): (Option<oneshot::Receiver<()>>, Option<watch::Receiver<()>>),
     ) {
+        let both = async {
+            if let Some(confirmed) = confirmed {
+                let _ = confirmed.await;
+            }
+            if let Some(mut named) = named {
+                let _ = named.changed().await;
+            }
+        };
         // If it comes too late, or never, the bus has counted it.
-        let _ = timeout(CONFIRMATION_TIME, confirmed).await;
+        let _ = timeout(CONFIRMATION_TIME, both).await;
         if let Some(waiting) = self.waiting_joins.take(&(client, channel), Some(number)) {
             self.settle_now(waiting);
         }
