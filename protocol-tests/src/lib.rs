@@ -32,6 +32,7 @@ pub mod sink;
 pub mod skip;
 pub mod socket;
 pub mod standstill;
+pub mod tab;
 pub mod target;
 pub mod test_mode;
 pub mod tls;

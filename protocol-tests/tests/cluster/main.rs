@@ -18,6 +18,7 @@ mod pipes;
 mod presence;
 mod publish_ids;
 mod reads;
+mod recovery;
 mod silence;
 mod start;
 mod strangers;

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use heliostat_protocol_tests::message::Message;
+pub(crate) use heliostat_protocol_tests::tab::{Tab, complete, fresh_name, incomplete};
 use heliostat_protocol_tests::target::MAIN_APP;
 use heliostat_protocol_tests::transport::Transport;
-use heliostat_protocol_tests::{Incoming, Socket, Target, patience, unique};
+use heliostat_protocol_tests::{Incoming, Target, unique};
 use serde_json::{Value, json};
 
 /// A broker that keeps the last events of all its channels, and more settings.
@@ -14,105 +14,6 @@ pub(crate) fn keeping(more: &str) -> Option<Target> {
                    [[apps.channels]]\npattern = \"short-*\"\nhistory = { events = 3 }\n\n\
                    [[apps.channels]]\npattern = \"*\"\nhistory = { events = 100 }\n";
     Target::own(&format!("{more}\n{MAIN_APP}\n{history}"))
-}
-
-/// A name that nobody else has.
-pub(crate) fn fresh_name() -> String {
-    format!("{}-7f1b6ea4-8a9e-4e53", unique("tab-").replace('.', "-"))
-}
-
-/// One client's view of one channel.
-pub(crate) struct Tab {
-    pub(crate) socket: Socket,
-    pub(crate) channel: String,
-}
-
-/// What a subscription was told of what was missed, and what it was sent before.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Resumed {
-    pub(crate) complete: bool,
-    pub(crate) events: Vec<Value>,
-}
-
-pub(crate) fn complete(events: &[&str]) -> Resumed {
-    Resumed { complete: true, events: events.iter().map(|event| json!(event)).collect() }
-}
-
-pub(crate) fn incomplete() -> Resumed {
-    Resumed { complete: false, events: Vec::new() }
-}
-
-impl Tab {
-    /// Connects under the name, and subscribes.
-    #[track_caller]
-    pub(crate) fn open(target: &Target, name: &str, channel: &str) -> (Tab, Resumed) {
-        Tab::of(target.named(name).connect(), channel)
-    }
-
-    /// Subscribes.
-    #[track_caller]
-    pub(crate) fn of(mut socket: Socket, channel: &str) -> (Tab, Resumed) {
-        socket.answers_pings = false;
-        let auth = channel.starts_with("private-").then(|| socket.auth(channel, None));
-        let data = match auth {
-            Some(auth) => json!({ "channel": channel, "auth": auth }),
-            None => json!({ "channel": channel }),
-        };
-        socket.send(&json!({ "event": "pusher:subscribe", "data": data }));
-        Tab { socket, channel: channel.to_owned() }.told()
-    }
-
-    /// Reads what follows a subscription that was asked for.
-    #[track_caller]
-    pub(crate) fn told(mut self) -> (Tab, Resumed) {
-        let channel = self.channel.clone();
-        self.socket.expect_on(&channel, "pusher_internal:subscription_succeeded");
-        let mut events = Vec::new();
-        loop {
-            let message = self.socket.message();
-            assert_eq!(message.channel.as_deref(), Some(&*channel), "{}", message.whole);
-            if message.event == "pusher:resumed" {
-                let data = message.decoded();
-                assert_eq!(data["events"], json!(events.len()), "{}", message.whole);
-                return (self, Resumed { complete: data["complete"].as_bool().unwrap(), events });
-            }
-            events.push(message.data);
-        }
-    }
-
-    /// Reads on until a ping has come behind this event, and returns what the ping carries.
-    #[track_caller]
-    pub(crate) fn read_to_ping_behind(&mut self, data: Option<&str>) -> Vec<u8> {
-        let (deadline, mut seen) = (Instant::now() + patience(), data.is_none());
-        loop {
-            match self.socket.receive_within(deadline.saturating_duration_since(Instant::now())) {
-                Some(Incoming::Ping(payload)) if seen && !payload.is_empty() => return payload,
-                Some(Incoming::Ping(_)) => {}
-                Some(Incoming::Message(Message { data: came, .. })) => seen |= data == came.as_str(),
-                other => panic!("expected a ping behind {data:?}, got {other:?}"),
-            }
-        }
-    }
-
-    /// Answers a ping, and waits until that has been read.
-    #[track_caller]
-    pub(crate) fn pong(&mut self, payload: &[u8]) {
-        self.socket.send_frame(0x8A, payload);
-        self.socket.send_text(r#"{"event":"pusher:ping","data":{}}"#);
-        while self.socket.message().event != "pusher:pong" {}
-    }
-
-    /// Has everything up to this event, or up to now, and says so.
-    #[track_caller]
-    pub(crate) fn echo_all(&mut self, data: Option<&str>) {
-        let payload = self.read_to_ping_behind(data);
-        self.pong(&payload);
-    }
-
-    /// The line breaks.
-    pub(crate) fn cut(self) {
-        self.socket.vanish();
-    }
 }
 
 fn publish(target: &Target, channel: &str, events: &[&str]) {
