@@ -11,9 +11,11 @@ use crate::protocol::{Broadcast, Frame, SocketId};
 
 use super::ChannelVersion;
 
+mod handing;
 mod reading;
 mod stream;
 
+pub(crate) use handing::PartOfHistory;
 pub(crate) use reading::{HistoryPage, HistoryStart, PageTerms};
 pub(crate) use stream::{StreamNumber, StreamPlace};
 
@@ -48,6 +50,8 @@ pub(crate) struct History {
     pub vacant_since: Option<Instant>,
     /// Whether it counts as more than its events at present, because nobody is subscribed.
     pub is_charged: bool,
+    /// Another process is told what is kept here.
+    pub is_followed: bool,
 }
 
 /// The newest event that is not there any more, or that may have been there before the history began.
@@ -151,6 +155,7 @@ impl History {
             stream: None,
             vacant_since: None,
             is_charged: false,
+            is_followed: false,
         }
     }
 

@@ -87,7 +87,8 @@ impl<A: Adapter> ClusterNode<A> {
             let is_wanted = event.remembered_for.is_some() || has_receipt && self.has_peers_now();
             is_wanted && !is_overdue && self.is_subscribed(subject)
         };
-        if !self.awaited.has_room() || !is_behind && !comes_back() {
+        let is_told = || self.is_kept_before(subject);
+        if !self.awaited.has_room() || !is_behind && !comes_back() && !is_told() {
             return false;
         }
         let event = AwaitedEvent {
@@ -161,7 +162,7 @@ impl<A: Adapter> ClusterNode<A> {
         let Some(then) = now.checked_sub(within) else { return };
         for (subject, last) in self.awaited.since(Some(then)) {
             // It may have come back, and wait behind another one that is here no longer than a second.
-            if !is_behind && self.is_parked_behind(&subject, now) {
+            if !is_behind && self.is_parked_behind(&subject, now) || self.may_be_told(&subject, now) {
                 continue;
             }
             self.awaited.is_overdue.store(true, Ordering::Relaxed);

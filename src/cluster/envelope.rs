@@ -343,6 +343,7 @@ impl Content {
                 Content::HandedOver { handed: HandedOver::Remembered { frame, .. }, .. } => {
                     frame.websocket().len()
                 }
+                Content::HandedOver { handed: HandedOver::Kept { events, .. }, .. } => events.bytes(),
                 Content::HandedOver { .. } | Content::ClientName { .. } => 0,
                 Content::Heartbeat(_)
                 | Content::SnapshotRequest(_)

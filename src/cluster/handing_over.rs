@@ -1,29 +1,67 @@
 //! A node that is succeeded by another process hands over what no other node of a cluster would need.
 
-use std::sync::Arc;
+use std::cell::Cell;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use crate::channel::NodeId;
-use crate::hub::HandedOver;
+use crate::channel::{ChannelVersion, NodeId};
+use crate::hub::{AppState, HandedEvents, HandedOver, HistoryFollower, KeptChannels, LiveEvent, Told};
+use crate::protocol::ChannelName;
 
 use super::adapter::{Adapter, Subject};
 use super::envelope::Content;
+use super::event_numbers::EventNumber;
 use super::node::ClusterNode;
 use super::status::WordKind;
 
 /// How long the other process may leave no room.
 const ROOM_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long it may take to hand over what channels keep of their last events: the other process serves nobody before, and has a
+/// minute until it does.
+const HISTORIES_WITHIN: Duration = Duration::from_secs(20);
+
+/// Tells the process that succeeds this one what channels keep from now on.
+struct HistoryTeller<A> {
+    node: Weak<ClusterNode<A>>,
+    to: NodeId,
+}
+
+thread_local! {
+    /// What the process that succeeds this one has called the event that this thread is about to deliver.
+    static SAID_AS: Cell<Option<(u64, u64)>> = const { Cell::new(None) };
+}
+
+/// Delivers an event that another node has said as this one.
+pub(super) fn delivering(number: EventNumber, deliver: impl FnOnce()) {
+    SAID_AS.set(Some((number.epoch, number.number)));
+    deliver();
+    SAID_AS.set(None);
+}
+
+impl<A: Adapter> HistoryFollower for HistoryTeller<A> {
+    fn kept(&self, app: &Arc<str>, channel: &ChannelName, events: HandedEvents, live: Option<LiveEvent>) {
+        let Some(node) = self.node.upgrade() else { return };
+        let live = live.map(|live| LiveEvent { said_as: SAID_AS.get(), ..live });
+        let handed = HandedOver::Kept { channel: channel.clone(), events, live };
+        let content = Content::HandedOver { app: Arc::clone(app), handed };
+        node.say(&Subject::Node(self.to), WordKind::Snapshot, content, None);
+    }
+}
+
 impl<A: Adapter> ClusterNode<A> {
     /// Hands over to the node that has asked for what this one has.
     pub(super) async fn hand_over(&self, to: NodeId) {
         let Some(hub) = self.hub.upgrade() else { return };
         let apps: Vec<_> = hub.apps().iter().cloned().collect();
-        for app in apps {
-            let held = hub.held_removals(&app).await.into_iter().map(HandedOver::Held);
-            for handed in hub.to_hand_over(&app).chain(held) {
+        let until = Instant::now() + HISTORIES_WITHIN;
+        // Whoever asks again has been told, and is told what comes.
+        let is_first = self.succeeded_by.set(to).is_ok();
+        for app in &apps {
+            let held = hub.held_removals(app).await.into_iter().map(HandedOver::Held);
+            for handed in hub.to_hand_over(app).chain(held) {
                 if timeout(ROOM_WITHIN, self.adapter.room()).await.is_err() {
                     tracing::warn!("what cache channels remember was not handed over: there was no room");
                     return;
@@ -31,6 +69,42 @@ impl<A: Adapter> ClusterNode<A> {
                 let content = Content::HandedOver { app: Arc::clone(app.shared_id()), handed };
                 self.say(&Subject::Node(to), WordKind::Snapshot, content, None);
             }
+            // What cache channels remember is no event of a history that comes later.
+            if is_first {
+                self.hand_histories_over(app, to, until).await;
+            }
+        }
+    }
+
+    /// Hands over what an app's channels keep, and tells from then on what comes. What cannot be handed over in time is told to be
+    /// lost.
+    async fn hand_histories_over(&self, app: &Arc<AppState>, to: NodeId, until: Instant) {
+        let kept = KeptChannels::of(&app.app());
+        if !kept.is_any() {
+            return;
+        }
+        let run = self.hub.upgrade().map_or(0, |hub| hub.history_epoch());
+        let handed = HandedOver::Histories { run, kept };
+        let content = Content::HandedOver { app: Arc::clone(app.shared_id()), handed };
+        self.say(&Subject::Node(to), WordKind::Snapshot, content, None);
+        let teller = HistoryTeller { node: self.this.clone(), to };
+        let mut lost = 0_usize;
+        for channel in app.follow_histories(Some(Arc::new(teller))) {
+            let mut behind = Some(ChannelVersion::default());
+            while let Some(version) = behind {
+                let has_time = lost == 0 && Instant::now() < until;
+                let has_room = has_time && timeout(ROOM_WITHIN, self.adapter.room()).await.is_ok();
+                lost += usize::from(!has_room);
+                let told = if has_room { Told::InParts } else { Told::AsLost };
+                behind = app.tell_kept(&channel, version, told);
+            }
+        }
+        if lost > 0 {
+            tracing::warn!(
+                app = app.id(),
+                channels = lost,
+                "histories were not handed over: it took too long"
+            );
         }
     }
 }

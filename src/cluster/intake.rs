@@ -17,6 +17,7 @@ use super::carried;
 use super::documents::DocumentBell;
 use super::envelope::{Content, Envelope, EventMessage, NoticeMessage, SnapshotRequest, Unreadable};
 use super::event_numbers::{EventNumber, HeardNumbers, Hearing};
+use super::handing_over;
 use super::inbox::Words;
 use super::node::ClusterNode;
 use super::parked::ParkedEvent;
@@ -230,7 +231,9 @@ impl<A: Adapter> WordReader<A> {
                 let changes =
                     self.node.change_peers(|peers, each| is_new = peers.heard(from, heartbeat, now, each));
                 self.follow(&changes);
-                if is_new {
+                // Whoever succeeds another one asks for more than what is true of its connections.
+                let has_more = facts == 0 && self.node.standing == Standing::After;
+                if is_new && !has_more {
                     self.change_view(from, |replica, _| replica.heard_of(facts));
                 }
             }
@@ -268,7 +271,8 @@ impl<A: Adapter> WordReader<A> {
             (Subject::Node(_), Content::HandedOver { app, handed })
                 if self.node.standing == Standing::After =>
             {
-                self.hub.take_over(&app, handed);
+                self.node.views.lock().hears_part(from, Instant::now().into_std());
+                self.node.take_handed(&self.hub, &app, handed);
             }
             // Not where it belongs.
             _ => self.node.counts.lost(Loss::Unreadable, 1),
@@ -329,6 +333,9 @@ impl<A: Adapter> WordReader<A> {
         }
         // Events come back again.
         self.node.awaited.is_overdue.store(false, Ordering::Relaxed);
+        if self.node.is_kept_before(&subject) {
+            return;
+        }
         if channel.channel_type().is_presence() && self.node.views.lock().parked.has(&subject) {
             return self.park(self.node.me, subject, event, 0, number);
         }
@@ -443,9 +450,12 @@ impl<A: Adapter> WordReader<A> {
         if !self.is_new(from, &subject, number_of_event, subscription) {
             return;
         }
+        if self.node.is_kept_before(&subject) {
+            return;
+        }
         let has_to_wait = is_presence && self.has_to_wait(from, &subject, event.state);
         if !has_to_wait {
-            return self.deliver(&subject, event, number);
+            return self.deliver_of_other(&subject, event, number);
         }
         let state = event.state;
         self.park(from, subject, event, state, number);
@@ -501,8 +511,14 @@ impl<A: Adapter> WordReader<A> {
         if from == self.node.me {
             self.deliver_own(&subject, event, number);
         } else {
-            self.deliver(&subject, event, number);
+            self.deliver_of_other(&subject, event, number);
         }
+    }
+
+    /// Delivers an event of another node, which is told of it where it succeeds this one.
+    fn deliver_of_other(&self, subject: &Subject, event: EventMessage, number: Option<u64>) {
+        let said_as = EventNumber { epoch: event.epoch, number: event.number };
+        handing_over::delivering(said_as, || self.deliver(subject, event, number));
     }
 
     fn deliver(&self, subject: &Subject, event: EventMessage, number: Option<u64>) {

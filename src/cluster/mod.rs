@@ -25,7 +25,8 @@ mod handing_over;
 mod histories;
 pub(crate) mod inbox;
 mod intake;
-pub(crate) mod link;
+pub(crate) mod kept_before;
+mod link;
 mod listening;
 #[cfg_attr(not(test), allow(dead_code, reason = "what goes wrong in it, tests want"))]
 pub(crate) mod local;
@@ -51,6 +52,7 @@ mod speaking;
 mod standing;
 pub(crate) mod status;
 mod taken;
+mod taking_over;
 mod telling;
 #[cfg(test)]
 mod tests;

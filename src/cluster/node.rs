@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -28,6 +28,7 @@ use super::counts::ClusterCounts;
 use super::envelope::{Content, Envelope, EventMessage, FactBatch};
 use super::event_numbers::{EventNumber, EventNumbers};
 use super::failure::NodeFailure;
+use super::kept_before::KeptBefore;
 use super::listening::OwnDemands;
 use super::peers::{Deciders, PeerChange, Peers};
 use super::shared_settings::SharedSettings;
@@ -63,6 +64,10 @@ pub(crate) struct ClusterNode<A> {
     /// What this node's backends want to hear.
     pub(super) listening: OwnDemands,
     pub(super) numbers: EventNumbers,
+    /// The process that it has handed its histories over to, where it is succeeded by one.
+    pub(super) succeeded_by: OnceLock<NodeId>,
+    /// What the process before keeps, where this one succeeds it.
+    pub(super) kept_before: KeptBefore,
     deciders: ArcSwap<Deciders>,
     /// By this machine's clock, in milliseconds since 1970.
     pub(super) started_ms: u64,
@@ -121,6 +126,8 @@ impl<A: Adapter> ClusterNode<A> {
             awaited: AwaitedEvents::new(config.inbox_words, config.inbox_bytes, config.numbered_channels),
             listening: OwnDemands::default(),
             numbers: EventNumbers::new(config.numbered_channels),
+            succeeded_by: OnceLock::new(),
+            kept_before: KeptBefore::default(),
             started_ms: SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as u64),
             tag: SocketTag::of_random(rand::random()),
             is_away: AtomicBool::new(true),

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use crate::channel::{ChannelVersion, Dropped, LostEvent};
 
+use super::history_follower::CurrentFollower;
 use super::history_index::HistoryIndex;
 use super::node_histories::NodeHistories;
 
@@ -22,6 +23,8 @@ pub(super) struct AppHistories {
     pub(super) node: Arc<NodeHistories>,
     /// Events before this one are those of another run, or of an app that was removed.
     pub(super) start: ChannelVersion,
+    /// Who is told what is kept, while this process is succeeded.
+    pub(super) follower: CurrentFollower,
 }
 
 impl AppHistories {
@@ -34,6 +37,7 @@ impl AppHistories {
             bytes: AtomicUsize::new(0),
             node,
             start,
+            follower: CurrentFollower::default(),
         }
     }
 

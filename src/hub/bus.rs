@@ -237,6 +237,9 @@ impl Hub {
     pub(crate) fn take_bus_away(&self) {
         self.bus.set(None);
         self.forget_engine();
+        // What comes from now on has no number of another process, and no other one keeps it.
+        self.set_history_epoch(0);
+        self.apps().iter().for_each(|app| _ = app.follow_histories(None));
     }
 
     /// What carries to the other nodes, where there are some.

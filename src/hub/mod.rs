@@ -39,6 +39,7 @@ mod fake_bus;
 mod fanout;
 mod handed_over;
 mod histories_elsewhere;
+mod history_follower;
 mod history_index;
 mod history_room;
 mod inject;
@@ -80,7 +81,7 @@ pub(crate) use addresses::{AddressFull, AddressGroup, AddressPlace, AddressTable
 pub(crate) use allowance::{Queued, Turn};
 pub(crate) use app_index::AppIndex;
 pub use app_state::AppState;
-pub(crate) use app_state::{ChannelSummary, Listener, Listeners, Tellable};
+pub(crate) use app_state::{ChannelSummary, Listener, Listeners, Tellable, Told};
 pub(crate) use apps::Apps;
 pub(crate) use arrived::{ArrivedEvent, RememberedAs};
 pub(crate) use backends_elsewhere::DemandsElsewhere;
@@ -98,8 +99,11 @@ pub use due::Timed;
 pub(crate) use due::{Agenda, Busy, Due};
 #[cfg(test)]
 pub(crate) use fake_bus::FakeBus;
-pub(crate) use handed_over::{HandedOver, HeldRemoval};
+pub(crate) use handed_over::{
+    HandedEvents, HandedFloor, HandedHistoryEvent, HandedOver, HeldRemoval, KeptChannels, LiveEvent,
+};
 pub(crate) use histories_elsewhere::{KeptAs, StreamEvent, StreamPart};
+pub(crate) use history_follower::HistoryFollower;
 pub(crate) use interceptor::{FaultInjector, InjectedAnswer, Replacement};
 pub(crate) use named::{NameFigures, NamedCaller, NamedClient};
 pub(crate) use named_notes::{NoteAnswer, NoteChange, NoteFigures};

@@ -6,7 +6,11 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::{AppState, ArrivedEvent, HandedOver, HeldRemoval, Hub, RememberedAs};
+use super::histories_elsewhere::KeptTime;
+use super::{
+    AppState, ArrivedEvent, HandedEvents, HandedHistoryEvent, HandedOver, HeldRemoval, Hub, KeptAs,
+    RememberedAs, StreamEvent, StreamPart,
+};
 
 /// How long a listener may take to tell what it holds back.
 const TOLD_WITHIN: Duration = Duration::from_secs(1);
@@ -71,9 +75,29 @@ impl Hub {
             }
             HandedOver::Missed { channel } => self.missed_elsewhere(app_id, &channel),
             HandedOver::Published { id, note, expires_in } => app.take_published(id, &note, expires_in),
+            HandedOver::Histories { run, .. } => {
+                self.set_history_epoch(run);
+                // What came until now is told again.
+                app.forget_events();
+            }
+            HandedOver::Kept { channel, events, .. } => {
+                self.fill_history(app_id, &channel, part_of(events));
+            }
             HandedOver::Held(removal) => {
                 app.listeners().iter().for_each(|listener| listener.take_held(app, &removal));
             }
         }
     }
+}
+
+/// Events that are handed over, as a part of the stream that they are to this process.
+fn part_of(HandedEvents { behind, events }: HandedEvents) -> StreamPart {
+    let mut reached = behind.number;
+    let part = |HandedHistoryEvent { number, ago, time_ms, frame, except }| {
+        let previous = std::mem::replace(&mut reached, number);
+        let kept = KeptAs { number, is_delivered: false };
+        StreamEvent { kept, previous, frame, except, time: Some(KeptTime { ago, time_ms }) }
+    };
+    let events = events.into_iter().map(part).collect();
+    StreamPart { events, reached, now: reached }
 }

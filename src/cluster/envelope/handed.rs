@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::channel::{ChangeOrigin, ChannelVersion};
-use crate::hub::{HandedOver, HeldRemoval};
+use crate::hub::{
+    HandedEvents, HandedFloor, HandedHistoryEvent, HandedOver, HeldRemoval, KeptChannels, LiveEvent,
+};
 use crate::protocol::ChannelName;
+use crate::protocol::pattern::Pattern;
 
 use super::facts::channel;
 use super::fields::{FieldReader, FieldWriter};
@@ -15,6 +18,13 @@ const REMEMBERED: u8 = 1;
 const MISSED: u8 = 2;
 const HELD: u8 = 3;
 const PUBLISHED: u8 = 4;
+const HISTORIES: u8 = 5;
+const KEPT: u8 = 6;
+
+/// What is said of an event that is kept just now.
+const LIVE: u8 = 1;
+const IS_REMEMBERED: u8 = 2;
+const SAID: u8 = 4;
 
 pub(super) fn write(handed: &HandedOver, out: &mut FieldWriter) {
     match handed {
@@ -32,6 +42,27 @@ pub(super) fn write(handed: &HandedOver, out: &mut FieldWriter) {
             out.number(origin.version.number());
             time(out, *ago);
         }
+        HandedOver::Histories { run, kept: KeptChannels(kept) } => {
+            out.byte(HISTORIES);
+            out.number(*run);
+            out.number(kept.len() as u64);
+            for (pattern, is_kept) in kept {
+                out.text(&pattern.to_string());
+                out.byte((*is_kept).into());
+            }
+        }
+        HandedOver::Kept { channel, events: HandedEvents { behind, events }, live } => {
+            begin(out, KEPT, channel);
+            lost(out, behind);
+            out.number(events.len() as u64);
+            events.iter().for_each(|kept| event(out, kept));
+            let LiveEvent { is_remembered, said_as } = live.unwrap_or_default();
+            let flags = [(live.is_some(), LIVE), (is_remembered, IS_REMEMBERED), (said_as.is_some(), SAID)];
+            out.byte(flags.iter().map(|(is_set, flag)| u8::from(*is_set) * flag).sum());
+            let (epoch, number) = said_as.unwrap_or_default();
+            out.number(epoch);
+            out.number(number);
+        }
         HandedOver::Published { id, note, expires_in } => {
             out.byte(PUBLISHED);
             out.bytes(id);
@@ -39,6 +70,25 @@ pub(super) fn write(handed: &HandedOver, out: &mut FieldWriter) {
             time(out, *expires_in);
         }
     }
+}
+
+fn lost(out: &mut FieldWriter, HandedFloor { number, ago }: &HandedFloor) {
+    out.number(*number);
+    time(out, *ago);
+}
+
+fn event(
+    out: &mut FieldWriter,
+    HandedHistoryEvent { number, ago, time_ms, frame, except }: &HandedHistoryEvent,
+) {
+    out.number(*number);
+    time(out, *ago);
+    out.number(*time_ms);
+    out.byte(except.is_some().into());
+    if let Some(except) = except {
+        out.socket(*except);
+    }
+    out.bytes(frame.websocket());
 }
 
 fn begin(out: &mut FieldWriter, kind: u8, channel: &ChannelName) {
@@ -57,8 +107,26 @@ pub(super) fn read(fields: &mut FieldReader<'_>) -> Result<HandedOver, Unreadabl
         let (note, expires_in) = (fields.bytes()?, Duration::from_millis(fields.number()?));
         return Ok(HandedOver::Published { id, note, expires_in });
     }
+    if kind == HISTORIES {
+        let (run, count) = (fields.number()?, fields.number()?);
+        // It takes memory only as it is read.
+        let kept = (0..count).map(|_| read_pattern(fields)).collect::<Result<_, _>>()?;
+        return Ok(HandedOver::Histories { run, kept: KeptChannels(kept) });
+    }
     let channel = channel(fields)?;
     Ok(match kind {
+        KEPT => {
+            let (behind, count) = (read_lost(fields)?, fields.number()?);
+            let events = (0..count).map(|_| read_event(fields)).collect::<Result<_, _>>()?;
+            let flags = fields.byte()?;
+            let said = (fields.number()?, fields.number()?);
+            let live = LiveEvent {
+                is_remembered: flags & IS_REMEMBERED != 0,
+                said_as: (flags & SAID != 0).then_some(said),
+            };
+            let live = (flags & LIVE != 0).then_some(live);
+            HandedOver::Kept { channel, events: HandedEvents { behind, events }, live }
+        }
         REMEMBERED => {
             let (number, expires_in) = (fields.number()?, Duration::from_millis(fields.number()?));
             HandedOver::Remembered { channel, frame: fields.frame()?, number, expires_in }
@@ -79,6 +147,22 @@ pub(super) fn read(fields: &mut FieldReader<'_>) -> Result<HandedOver, Unreadabl
     })
 }
 
+fn read_lost(fields: &mut FieldReader<'_>) -> Result<HandedFloor, Unreadable> {
+    Ok(HandedFloor { number: fields.number()?, ago: Duration::from_millis(fields.number()?) })
+}
+
+fn read_pattern(fields: &mut FieldReader<'_>) -> Result<(Pattern, bool), Unreadable> {
+    let pattern = Pattern::parse(fields.text()?).map_err(|_| Malformed)?;
+    Ok((pattern, fields.flag()?))
+}
+
+fn read_event(fields: &mut FieldReader<'_>) -> Result<HandedHistoryEvent, Unreadable> {
+    let (number, ago) = (fields.number()?, Duration::from_millis(fields.number()?));
+    let time_ms = fields.number()?;
+    let except = if fields.flag()? { Some(fields.socket()?) } else { None };
+    Ok(HandedHistoryEvent { number, ago, time_ms, frame: fields.frame()?, except })
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -86,7 +170,7 @@ mod tests {
     use super::super::{Content, Envelope};
     use super::*;
     use crate::channel::NodeId;
-    use crate::protocol::server_message;
+    use crate::protocol::{SocketId, server_message};
 
     #[test]
     fn what_is_handed_over_is_read_as_it_is_written_and_a_part_of_it_is_nothing() {
@@ -95,11 +179,28 @@ mod tests {
         let time = Duration::from_millis(300);
         let origin = ChangeOrigin { node: NodeId::new(7), version: ChannelVersion::new(300) };
         let held = |user_id| HeldRemoval { channel: channel(), user_id, origin, ago: time };
+        let kept = |live| {
+            let event =
+                |except| HandedHistoryEvent { number: 300, ago: time, time_ms: 7, frame: frame(), except };
+            let events = vec![event(None), event(Some(SocketId::new(1, u32::MAX)))];
+            let events = HandedEvents { behind: HandedFloor { number: 3, ago: time }, events };
+            HandedOver::Kept { channel: channel(), events, live }
+        };
         for handed in [
             HandedOver::Remembered { channel: channel(), frame: frame(), number: 3, expires_in: time },
             HandedOver::Missed { channel: channel() },
             HandedOver::Published { id: [7; 16], note: Bytes::from_static(b"\0x"), expires_in: time },
             HandedOver::Held(held(None)),
+            HandedOver::Histories {
+                run: u64::MAX,
+                kept: KeptChannels(vec![
+                    (Pattern::parse("mirror-log").unwrap(), false),
+                    (Pattern::parse("mirror-*").unwrap(), true),
+                ]),
+            },
+            HandedOver::begun(&channel(), HandedFloor { number: 300, ago: time }),
+            kept(Some(LiveEvent { is_remembered: true, said_as: None })),
+            kept(Some(LiveEvent { is_remembered: false, said_as: Some((1, 300)) })),
             HandedOver::Held(held(Some("ann".into()))),
         ] {
             let content = Content::HandedOver { app: "1".into(), handed };

@@ -3,6 +3,7 @@
 
 mod backends;
 mod events;
+mod handed_histories;
 mod publishes;
 mod remembered;
 mod state;
@@ -109,9 +110,14 @@ fn nodes<const N: usize>(engine: &LocalEngine) -> [TestNode; N] {
 
 impl TestNode {
     /// One that is the whole broker, with those who listen to its app.
-    #[expect(clippy::disallowed_methods, reason = "a test hands its own thread no more than it waits for")]
     fn alone(listeners: Listeners) -> Self {
-        let hub = Hub::new(vec![(app(), listeners)], ConnectionConfig::default(), 1, 0).unwrap();
+        Self::with_app(app(), listeners)
+    }
+
+    /// The same with another app, whose key is the same.
+    #[expect(clippy::disallowed_methods, reason = "a test hands its own thread no more than it waits for")]
+    fn with_app(app: App, listeners: Listeners) -> Self {
+        let hub = Hub::new(vec![(app, listeners)], ConnectionConfig::default(), 1, 0).unwrap();
         let app = hub.state_by_key("k").unwrap();
         let faults = LocalEngine::new().join(inbox(1, 1).0).faults();
         let (deeds, mut to_do) = mpsc::unbounded_channel::<Deed>();

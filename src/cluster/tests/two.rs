@@ -13,7 +13,7 @@ use crate::event::{PublishFingerprint, PublishId};
 use crate::hub::{EarlierPublish, HandedOver, HeldRemoval, Listener, Notice};
 
 /// Has one node succeeded by another, which knows then what it has.
-fn succeed(first: &mut TestNode, second: &mut TestNode) {
+pub(super) fn succeed(first: &mut TestNode, second: &mut TestNode) {
     let (one, other) = StdStream::pair().unwrap();
     first.running = Some(block_on(before(&first.hub, ClusterConfig::default(), one)).unwrap());
     second.running = Some(block_on(after(&second.hub, ClusterConfig::default(), other)).unwrap());
@@ -21,7 +21,7 @@ fn succeed(first: &mut TestNode, second: &mut TestNode) {
 }
 
 /// What a process does when the other one has gone.
-fn part(node: &mut TestNode) -> JoinHandle<()> {
+pub(super) fn part(node: &mut TestNode) -> JoinHandle<()> {
     let (running, hub) = (node.running.take().unwrap(), Arc::clone(&node.hub));
     thread::spawn(move || {
         block_on(async {
@@ -33,7 +33,7 @@ fn part(node: &mut TestNode) -> JoinHandle<()> {
 }
 
 /// It ends in order, and the other one goes on alone.
-fn end(mut first: TestNode, second: &mut TestNode) {
+pub(super) fn end(mut first: TestNode, second: &mut TestNode) {
     first.hub.begin_leaving();
     first.running.as_ref().unwrap().begin_leaving();
     let parted = part(second);

@@ -77,6 +77,11 @@ impl AppState {
     ) {
         let (version, at) = (event.version, event.at);
         let history = self.known_history(entry, at);
+        self.tell_begun(channel, history);
+        if history.is_followed {
+            self.tell_one_kept((channel, entry), &event);
+        }
+        let history = self.known_history(entry, at);
         let was_empty = history.is_empty();
         let bytes = event.bytes();
         let dropped = match numbered {
@@ -132,6 +137,7 @@ impl AppState {
     ) -> Option<&'e History> {
         let bounds = self.app().history(channel)?;
         let history = entry.history_or_begin(|| self.histories.index.lock().floor);
+        self.tell_begun(channel, history);
         history.vacant_since = None;
         self.keep_history_within(history, &bounds, now);
         Some(history)

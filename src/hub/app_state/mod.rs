@@ -4,6 +4,7 @@ mod backends;
 mod cache;
 mod channels;
 mod demand;
+mod handed_histories;
 mod history;
 mod history_stream;
 mod settings;
@@ -11,6 +12,7 @@ mod succession;
 
 pub(super) use cache::payload_of;
 pub(crate) use channels::ChannelSummary;
+pub(crate) use handed_histories::Told;
 pub(super) use history::HistoryTerms;
 pub(crate) use succession::Tellable;
 
