@@ -11,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::channel::NodeId;
 use crate::hub::{AppState, BusAway, Hub, NameWord, NoteAnswer, NoteChange};
+use crate::protocol::SocketId;
 use crate::recovery::{HELD_LONGER, NameNote, NoteNumber, TakenName, TakenNote, UnreadableNote};
 
 use super::adapter::{Adapter, NoteName, OtherNote, Subject};
@@ -42,12 +43,17 @@ impl<A: Adapter> ClusterNode<A> {
     }
 
     /// Takes a name, and tells when it has.
-    pub(super) fn take_name_later(&self, app: &AppState, number: NoteNumber) -> oneshot::Receiver<TakenName> {
+    pub(super) fn take_name_later(
+        &self,
+        app: &AppState,
+        number: NoteNumber,
+        socket: SocketId,
+    ) -> oneshot::Receiver<TakenName> {
         let (tell, told) = oneshot::channel();
         if let Some(this) = self.this.upgrade().filter(|_| self.has_notes()) {
             let app = Arc::clone(app.shared_id());
             self.runtime.spawn(async move {
-                if let Some(taken) = this.take_note(&app, number).await {
+                if let Some(taken) = this.take_note(&app, number, socket).await {
                     // Whoever waits does so for longer than this takes.
                     let _ = tell.send(taken);
                 }
@@ -58,7 +64,7 @@ impl<A: Adapter> ClusterNode<A> {
 
     /// Writes a note in place of the one that is there, whosever that is, and says what that one told. Nothing if the engine does
     /// not answer.
-    async fn take_note(&self, app: &Arc<str>, number: NoteNumber) -> Option<TakenName> {
+    async fn take_note(&self, app: &Arc<str>, number: NoteNumber, socket: SocketId) -> Option<TakenName> {
         let kept_for = self.hub.upgrade()?.recovery().retention + HELD_LONGER;
         let name = NoteName { app: Arc::clone(app), number: number.0 };
         let mut found: Option<Bytes> = None;
@@ -74,7 +80,7 @@ impl<A: Adapter> ClusterNode<A> {
                 Some(Ok(note)) => Some(note),
                 Some(Err(UnreadableNote::Malformed)) | None => None,
             };
-            let note = NameNote::taken_by(self.me, before.as_ref(), now_ms());
+            let note = NameNote::taken_by((self.me, socket), before.as_ref(), now_ms());
             let (bytes, turn, taken_ms) = (note.encode(), note.turn, note.taken_ms);
             let written = self.adapter.write_note(&name, found, Some((bytes.clone(), kept_for)));
             match timeout(WRITTEN_WITHIN, written).await {

@@ -488,8 +488,13 @@ impl<A: Adapter> Bus for ClusterNode<A> {
         self.has_notes()
     }
 
-    fn take_name(&self, app: &AppState, number: NoteNumber) -> oneshot::Receiver<TakenName> {
-        self.take_name_later(app, number)
+    fn take_name(
+        &self,
+        app: &AppState,
+        number: NoteNumber,
+        socket: SocketId,
+    ) -> oneshot::Receiver<TakenName> {
+        self.take_name_later(app, number, socket)
     }
 
     fn tell_of_name(&self, number: NoteNumber, node: NodeId, word: NameWord) {

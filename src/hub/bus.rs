@@ -77,9 +77,10 @@ pub(crate) trait Bus: Send + Sync {
     /// Whether what is known of clients' names is known to all nodes.
     fn keeps_names(&self) -> bool;
 
-    /// A client comes with a name that has this note: it is this node's from now on. Resolves to what other nodes have told of it.
+    /// A client comes by this connection with a name that has this note: it is this node's from now on. Resolves to what other nodes have told of it.
     /// It is dropped if the engine does not answer. Whoever waits for it bounds the wait.
-    fn take_name(&self, app: &AppState, number: NoteNumber) -> oneshot::Receiver<TakenName>;
+    fn take_name(&self, app: &AppState, number: NoteNumber, socket: SocketId)
+    -> oneshot::Receiver<TakenName>;
 
     /// Tells another node of a name that it had, or has.
     fn tell_of_name(&self, number: NoteNumber, node: NodeId, word: NameWord);

@@ -371,7 +371,7 @@ impl Bus for FakeBus {
         self.0.lock().has_names
     }
 
-    fn take_name(&self, _: &AppState, number: NoteNumber) -> oneshot::Receiver<TakenName> {
+    fn take_name(&self, _: &AppState, number: NoteNumber, _: SocketId) -> oneshot::Receiver<TakenName> {
         let (tell, told) = oneshot::channel();
         self.0.lock().asked_names.push((number, tell));
         told

@@ -21,7 +21,7 @@ use crate::recovery::{
     NoteNumber, Payload, ReceivedPlace, ReceivedUpTo, RecoveryConfig, TakenName, Track,
 };
 
-use super::named_notes::{NoteCounts, NoteFigures};
+use super::note_counts::{NoteCounts, NoteFigures};
 use super::{AddressGroup, AppIndex, AppState, Hub, NameWord};
 
 /// Names that are forgotten per turn because their time is over.

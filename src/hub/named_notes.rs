@@ -2,18 +2,18 @@
 //! what they are to know of those that are here is handed to the bus.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tracing::debug;
 
 use crate::channel::NodeId;
 use crate::protocol::{ChannelName, SocketId};
 use crate::recovery::{
-    Arrived, ArrivingNote, ChangedNotes, DueNote, GivenName, NameKey, NameTimes, NoteFate, NoteNumber,
-    NoteUrgency, OldNote, TakenName,
+    Arrived, ArrivingNote, DueNote, GivenName, NameKey, NameTimes, NoteFate, NoteNumber, NoteUrgency,
+    OldNote, TakenName,
 };
 
 use super::named::{NamedCaller, NamedClient};
@@ -36,31 +36,6 @@ pub(crate) struct NoteChange {
 /// What became of it: done, or not because the engine has another one, or none.
 pub(crate) type NoteAnswer = Result<Result<(), Option<Bytes>>, BusAway>;
 
-/// What was told of names, and what waits to be.
-#[derive(Debug)]
-pub(super) struct NoteCounts {
-    list: Arc<ChangedNotes>,
-    /// Told when some are to be written at once.
-    urgent: Notify,
-    written: AtomicU64,
-    refused: AtomicU64,
-    failed: AtomicU64,
-    late: AtomicU64,
-}
-
-/// The same as numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct NoteFigures {
-    pub(crate) waiting: usize,
-    pub(crate) written: u64,
-    /// The engine had another one.
-    pub(crate) refused: u64,
-    /// The engine has not answered.
-    pub(crate) failed: u64,
-    /// Names of which it was known too late, or not at all, what other nodes know.
-    pub(crate) late: u64,
-}
-
 /// What is asked of the other nodes when a client comes with its name.
 pub(super) enum AskedName {
     /// It has been asked already.
@@ -69,29 +44,14 @@ pub(super) enum AskedName {
     Now(oneshot::Receiver<TakenName>, watch::Sender<()>, watch::Receiver<()>),
 }
 
-impl NoteCounts {
-    pub(super) fn new(list: &Arc<ChangedNotes>) -> Self {
-        NoteCounts {
-            list: Arc::clone(list),
-            urgent: Notify::new(),
-            written: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
-            late: AtomicU64::new(0),
-        }
-    }
-
-    pub(super) fn figures(&self) -> NoteFigures {
-        let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let [written, refused, failed, late] =
-            [&self.written, &self.refused, &self.failed, &self.late].map(get);
-        NoteFigures { waiting: self.list.len(), written, refused, failed, late }
-    }
-}
-
 impl NamedClient {
     /// Its client is about to subscribe: asks what other nodes know of its name, where that is of use and not known yet.
-    pub(super) fn ask(&self, bus: &Arc<dyn Bus>, app: &AppState, channel: &ChannelName) -> Option<AskedName> {
+    pub(super) fn ask(
+        &self,
+        bus: &Arc<dyn Bus>,
+        (app, socket): (&AppState, SocketId),
+        channel: &ChannelName,
+    ) -> Option<AskedName> {
         let caller = self.caller.borrow();
         let NamedCaller { key, name: GivenName::Fit(name), .. } = caller.as_ref()? else { return None };
         if app.app().history(channel).is_none() {
@@ -104,7 +64,7 @@ impl NamedClient {
             return None;
         }
         let number = NoteNumber::of_name(app.id(), key, name);
-        let came = bus.take_name(app, number);
+        let came = bus.take_name(app, number, socket);
         let (done, asked) = watch::channel(());
         self.asked.replace(Some(asked.clone()));
         Some(AskedName::Now(came, done, asked))

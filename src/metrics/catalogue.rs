@@ -59,7 +59,7 @@ metrics! {
          there is no room for it (full), or a node of another release has told of it what this one cannot read (foreign).";
     PINGS = Counter "heliostat_recovery_pings_total" []
         "Pings that were sent behind events, to learn what has arrived.";
-    NAMES_MOVED = Counter "heliostat_recovery_moved_names_total" ["way"]
+    NAMES_MOVED = Counter "heliostat_recovery_moved_names_total" ["direction"]
         "Names that this node has taken from another one (in), and those that another one has taken from it (out).";
     NAME_NOTES = Counter "heliostat_recovery_notes_total" ["result"]
         "Notes of names for the other nodes: that the engine has taken (written), of which it had another one (refused), and \

@@ -24,8 +24,8 @@ pub(super) fn collect(hub: &Hub, snapshot: &mut Snapshot) {
         snapshot.tell_of(is::NOT_HELD, [reason.into()], count);
     }
     snapshot.tell(is::PINGS, pings);
-    for (way, count) in [("in", names.taken_from_elsewhere), ("out", names.taken_elsewhere)] {
-        snapshot.tell_of(is::NAMES_MOVED, [way.into()], count);
+    for (direction, count) in [("in", names.taken_from_elsewhere), ("out", names.taken_elsewhere)] {
+        snapshot.tell_of(is::NAMES_MOVED, [direction.into()], count);
     }
     let NoteFigures { waiting, written, refused, failed, late } = notes;
     snapshot.tell(is::NAME_NOTES_WAITING, waiting);

@@ -23,6 +23,8 @@ mod track;
 
 #[cfg(test)]
 mod promise;
+#[cfg(test)]
+mod promise_elsewhere;
 
 pub use config::RecoveryConfig;
 pub(crate) use cursors::{CursorBytes, Cursors, JoinedAs, NameTimes, ReceivedPlace};

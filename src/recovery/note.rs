@@ -125,7 +125,11 @@ impl NameNote {
 
     /// What a node writes that takes a name at this time: all that was told before, as its own. Where several clients have the name,
     /// nobody takes it, and for longer.
-    pub(crate) fn taken_by(node: NodeId, before: Option<&NameNote>, now_ms: u64) -> NameNote {
+    pub(crate) fn taken_by(
+        (node, socket): (NodeId, SocketId),
+        before: Option<&NameNote>,
+        now_ms: u64,
+    ) -> NameNote {
         let minute = SHARED_FOR.as_millis() as u64;
         let is_shared = before
             .and_then(|before| before.shared_until_ms)
@@ -134,6 +138,11 @@ impl NameNote {
         (note.node, note.turn) = (node, note.turn.saturating_add(1));
         (note.taken_ms, note.written_ms) = (now_ms, now_ms);
         note.is_held = !is_shared;
+        note.sockets.truncate(MOST_SOCKETS);
+        if note.sockets.len() == MOST_SOCKETS {
+            note.sockets.remove(0);
+        }
+        note.sockets.push(socket);
         note.shared_until_ms = is_shared.then_some(now_ms + minute);
         if is_shared {
             note.cursors.clear();
@@ -190,7 +199,7 @@ impl NameNote {
             let before = cursors.len();
             cursor.put(&mut cursors);
             // Besides how many there are.
-            if out.len() + cursors.len() + 4 > MOST_NOTE_BYTES {
+            if out.len() + cursors.len() + 2 > MOST_NOTE_BYTES {
                 cursors.truncate(before);
                 break;
             }

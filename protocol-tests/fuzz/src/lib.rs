@@ -13,6 +13,7 @@ mod inflate;
 mod json;
 mod messages;
 mod names;
+mod notes;
 mod pipe;
 mod requests;
 mod sockjs;
@@ -21,7 +22,7 @@ mod sockjs;
 pub type Target = fn(&[u8]);
 
 /// Every target, by its name, which is that of its corpus.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("binary", binary::target),
     ("cluster", cluster::target),
     ("control", control::target),
@@ -31,6 +32,7 @@ pub const TARGETS: [(&str, Target); 12] = [
     ("json", json::target),
     ("messages", messages::target),
     ("names", names::target),
+    ("notes", notes::target),
     ("pipe", pipe::target),
     ("requests", requests::target),
     ("sockjs", sockjs::target),

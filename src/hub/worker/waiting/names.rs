@@ -31,7 +31,7 @@ impl Worker {
         channel: &ChannelName,
     ) -> Option<watch::Receiver<()>> {
         let named = client.named()?;
-        match named.ask(bus, client.app(), channel)? {
+        match named.ask(bus, (client.app(), client.socket_id()), channel)? {
             AskedName::UnderWay(asked) => Some(asked),
             AskedName::Now(came, done, asked) => {
                 let caller = named.caller.borrow().clone()?;
