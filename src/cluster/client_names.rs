@@ -176,7 +176,7 @@ impl<A: Adapter> ClusterNode<A> {
 
     /// Writes what there is to write, as far as there is room for it.
     async fn write_names(&self, hub: &Hub, all: bool, (notes, bytes): &mut (usize, usize)) {
-        while *notes > 0 && *bytes > 0 {
+        while *notes > 0 && *bytes > 0 && !self.is_away() {
             let changes = hub.changed_names(all, (WRITTEN_AT_ONCE.min(*notes), *bytes));
             if changes.is_empty() {
                 return;
