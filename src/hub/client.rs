@@ -5,6 +5,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use crate::protocol::{CloseStatus, Form, Frame, LatestKey, ProtocolVersion, SocketId};
 
@@ -32,9 +33,9 @@ pub trait Transport {
         false
     }
 
-    /// Whether it carries the pings of a WebSocket, which its peer has to return.
-    fn can_ping(&self) -> bool {
-        false
+    /// How often it may be asked what its peer has received, by pings behind events, if it can tell.
+    fn ping_pace(&self) -> Option<Duration> {
+        None
     }
 
     /// Whether a request is there to receive, where it takes requests for that.
@@ -275,9 +276,9 @@ impl<T: Transport + ?Sized> Client<T> {
         self.transport.is_stream()
     }
 
-    /// Whether its peer returns what a ping carries.
-    pub(super) fn can_ping(&self) -> bool {
-        self.transport.can_ping()
+    /// How often its peer may be pinged, if it returns what a ping carries.
+    pub(super) fn ping_pace(&self) -> Option<Duration> {
+        self.transport.ping_pace()
     }
 
     /// Whether a request is there to receive.

@@ -103,8 +103,8 @@ pub(super) enum TakenOver {
 }
 
 impl NamedClient {
-    /// A connection that has come, and has not subscribed to anything yet.
-    pub(super) fn new(caller: NamedCaller, can_ping: bool) -> Self {
+    /// A connection that has come, and has not subscribed to anything yet. It may be pinged that often.
+    pub(super) fn new(caller: NamedCaller, pace: Option<Duration>) -> Self {
         NamedClient {
             caller: RefCell::new(Some(caller)),
             asked: RefCell::default(),
@@ -113,7 +113,7 @@ impl NamedClient {
             hold: RefCell::default(),
             user: RefCell::default(),
             taken_over: RefCell::default(),
-            echoes: RefCell::new(Echoes::new(can_ping)),
+            echoes: RefCell::new(Echoes::new(pace)),
             awaited: Cell::new(None),
             heard: Cell::new(None),
         }
@@ -408,14 +408,14 @@ fn bounds(config: &RecoveryConfig) -> NameBounds {
 mod tests {
     use super::*;
     use crate::hub::wheel::Wheel;
-    use crate::recovery::Cursors;
+    use crate::recovery::{Cursors, PACE};
 
     /// A client that reads nothing for longer than the worker's wheel reaches goes on to be asked what it has received.
     #[test]
     fn a_stall_does_not_end_the_pings() {
         let start = Instant::now();
         let (name, _) = GivenName::take_off("/r/0123456789abcdefghijkl/app/k");
-        let named = NamedClient::new(NamedCaller { key: "k".into(), name, address: None }, true);
+        let named = NamedClient::new(NamedCaller { key: "k".into(), name, address: None }, Some(PACE));
         let mut cursors = Cursors::new(Duration::from_secs(300), &Arc::default());
         let holder = cursors.taken_by(SocketId::new(1, 1), start);
         let channel = ChannelName::parse("c", 164).unwrap();

@@ -142,6 +142,11 @@ impl Frame {
         self.opcode() == OPCODE_PING
     }
 
+    /// Whether it is a ping that carries something.
+    pub fn is_ping_with_payload(&self) -> bool {
+        self.is_ping() && !self.payload().is_empty()
+    }
+
     fn opcode(&self) -> u8 {
         self.0.first().map_or(0, |first| first & 0x0f)
     }

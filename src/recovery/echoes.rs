@@ -4,8 +4,9 @@
 //! that comes back says that all has arrived that was sent before that ping. Nothing else is taken from an echo: an empty
 //! one, an old one or an invented one says nothing.
 //!
-//! Some libraries answer with nothing in it, some answer one of several pings, and over the HTTP fallbacks there is none.
-//! Whoever has never echoed is taken to have received what had left this node a minute before the client was last heard:
+//! Over the HTTP fallbacks a ping is a mark: it is not sent, and what the client does tells that it has come past one
+//! (`transport/fallback/session_signs.rs`). Some libraries answer with nothing in it, some answer one of several pings, some
+//! clients none. Whoever has never echoed is taken to have received what had left this node a minute before the client was last heard:
 //! longer than a client takes to notice that nothing arrives any more.
 
 use std::collections::VecDeque;
@@ -16,8 +17,8 @@ use crate::channel::ChannelVersion;
 
 use super::Track;
 
-/// The time between two pings of a connection that echoes.
-const PACE: Duration = Duration::from_millis(100);
+/// The time between two pings of a connection that echoes, on a WebSocket.
+pub(crate) const PACE: Duration = Duration::from_millis(100);
 
 /// The time between two pings, or marks, of a connection that has not echoed yet.
 const PACE_UNECHOED: Duration = Duration::from_secs(2);
@@ -55,8 +56,8 @@ pub(crate) type ReceivedUpTo = Vec<(Rc<Track>, ChannelVersion)>;
 /// What one connection was sent of channels with a history, and has not said to have received.
 #[derive(Debug)]
 pub(crate) struct Echoes {
-    /// Whether its transport can carry a ping.
-    can_ping: bool,
+    /// The time between two pings once one was echoed, if its transport can carry any.
+    pace: Option<Duration>,
     has_echoed: bool,
     /// The number of the last ping.
     last: u64,
@@ -80,10 +81,11 @@ struct Ping {
 }
 
 impl Echoes {
-    /// Nothing has been sent yet. Where its transport cannot carry pings, marks without a ping are made.
-    pub(crate) fn new(can_ping: bool) -> Self {
+    /// Nothing has been sent yet. A ping goes that often at the most. Where its transport cannot carry pings, marks without a
+    /// ping are made.
+    pub(crate) fn new(pace: Option<Duration>) -> Self {
         Echoes {
-            can_ping,
+            pace,
             has_echoed: false,
             last: 0,
             pinged_at: None,
@@ -137,8 +139,8 @@ impl Echoes {
         match self.pinged.len() {
             _ if self.is_full() && self.has_echoed => PACE_UNANSWERED,
             _ if self.is_full() => PACE_UNECHOED,
-            pings if !self.has_echoed && (!self.can_ping || pings >= UNECHOED_PINGS) => PACE_UNECHOED,
-            _ => PACE,
+            pings if !self.has_echoed && pings >= UNECHOED_PINGS => PACE_UNECHOED,
+            _ => self.pace.unwrap_or(PACE_UNECHOED),
         }
     }
 
@@ -166,7 +168,7 @@ impl Echoes {
             .collect();
         self.noted += tracks.len();
         self.pinged.push_back(Ping { number: self.last, tracks, left_at: None });
-        self.can_ping.then(|| Payload::of(self.last))
+        self.pace.map(|_| Payload::of(self.last))
     }
 
     /// There is as much as may be. The newest ping gives way to the next one, so that the others keep their places until their

@@ -28,7 +28,7 @@ mod promise_elsewhere;
 
 pub use config::RecoveryConfig;
 pub(crate) use cursors::{CursorBytes, Cursors, JoinedAs, NameTimes, ReceivedPlace};
-pub(crate) use echoes::{Echoes, Payload, ReceivedUpTo};
+pub(crate) use echoes::{Echoes, PACE, Payload, ReceivedUpTo};
 pub(crate) use held_note::{ChangedNotes, NoteUrgency, OldNote};
 pub(crate) use name::{ClientName, GivenName};
 pub(crate) use names::{Arrived, ClientNameTable, NameBounds, NameCounts, NameHold, NameKey};

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 
-use super::{CursorBytes, Cursors, Echoes, ReceivedPlace, Track};
+use super::{CursorBytes, Cursors, Echoes, PACE, ReceivedPlace, Track};
 use crate::app::HistoryBounds;
 use crate::channel::{
     ChannelVersion, History, HistoryPosition, KeptEvent, LostEvent, Replay, ReplayTerms, Wanted,
@@ -291,7 +291,7 @@ impl ClientLife {
         assert!(complete || events.is_empty(), "a part");
         self.there.extend(events.iter().map(|event| OnTheWay::Event(event.version.number())));
         self.there.push_back(OnTheWay::Resumed(self.version, complete));
-        let mut echoes = Echoes::new(true);
+        let mut echoes = Echoes::new(Some(PACE));
         if let Some(track) = &track {
             echoes.sent(track, version);
         }

@@ -12,7 +12,7 @@ const CONFIG = fileURLToPath(new URL('recovery.toml', import.meta.url));
 const PROFILE = { clients: 20, messages: 40, perSecond: 2, cutEveryMs: 6_000, offlineMs: 500, seed: 20_260 };
 
 describe('the reconnect profile', { skip: external && 'the server named by PUSHER_HOST may keep no history' }, () => {
-  for (const variant of ['helper', 'echo']) {
+  for (const variant of ['helper', 'requests', 'echo']) {
     // Proves: recovery.
     test(`${variant}: all clients receive everything, in order`, async (t) => {
       const broker = await startBroker({ args: ['--config', CONFIG] });

@@ -98,8 +98,8 @@ describe('a client that comes back', options, () => {
     });
 
     for (const transport of ['xhr_streaming', 'xhr_polling']) {
-      // It begins with a WebSocket, then there are none any more. What it is sent over a fallback it does not acknowledge, so
-      // that may come again.
+      // It begins with a WebSocket, then there are none any more. What has not been acknowledged when the line is cut may come
+      // again.
       // Proves: recovery.
       test(`pusher-js ${release.major} misses nothing over ${transport}`, async (t) => {
         const behind = await open(t, release, { enabledTransports: ['ws', transport] });

@@ -15,7 +15,7 @@ use crate::hub::fanout::Subscriber;
 use crate::hub::wheel::Wheel;
 use crate::hub::{Client, NamedCaller, NamedClient};
 use crate::protocol::{Frame, SocketId};
-use crate::recovery::Track;
+use crate::recovery::{GivenName, Track};
 
 use super::Worker;
 
@@ -74,7 +74,13 @@ impl Pings {
 impl Worker {
     /// The client of a connection has named itself.
     pub(crate) fn name(&self, client: &Client, caller: NamedCaller) {
-        client.set_named(NamedClient::new(caller, client.can_ping()));
+        client.set_named(NamedClient::new(caller, client.ping_pace()));
+    }
+
+    /// The same, for whoever counts what it costs: this text is the name, to a connection with this key.
+    pub fn name_as(&self, client: &Client, key: &str, name: &str) {
+        let (name, _) = GivenName::take_off(&format!("/r/{name}"));
+        self.name(client, NamedCaller { key: key.into(), name, address: None });
     }
 
     /// A connection ends: what its client has received is kept under its name.

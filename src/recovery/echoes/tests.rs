@@ -35,7 +35,7 @@ impl Times {
 
 #[test]
 fn an_echo_says_that_everything_before_its_ping_has_arrived() {
-    let (mut echoes, times) = (Echoes::new(true), Times(Instant::now()));
+    let (mut echoes, times) = (Echoes::new(Some(PACE)), Times(Instant::now()));
     let (a, b) = (track("a"), track("b"));
     assert_eq!(echoes.next_look(times.at(0)), None, "nothing was sent");
     assert_eq!(echoes.look(times.at(0), true), None);
@@ -58,7 +58,7 @@ fn an_echo_says_that_everything_before_its_ping_has_arrived() {
 
 #[test]
 fn what_was_not_sent_by_us_says_nothing() {
-    let (mut echoes, times) = (Echoes::new(true), Times(Instant::now()));
+    let (mut echoes, times) = (Echoes::new(Some(PACE)), Times(Instant::now()));
     let a = track("a");
     echoes.sent(&a, version(1));
     echoes.look(times.at(0), false).unwrap();
@@ -93,7 +93,7 @@ fn a_payload_is_short_ascii_and_read_as_it_is_written() {
 
 #[test]
 fn its_own_events_make_no_ping_and_are_counted_with_the_next() {
-    let (mut echoes, times) = (Echoes::new(true), Times(Instant::now()));
+    let (mut echoes, times) = (Echoes::new(Some(PACE)), Times(Instant::now()));
     let a = track("a");
     echoes.passed(&a, version(1));
     assert_eq!((echoes.next_look(times.at(0)), echoes.look(times.at(0), true)), (None, None));
@@ -105,7 +105,7 @@ fn its_own_events_make_no_ping_and_are_counted_with_the_next() {
 
 #[test]
 fn who_is_slow_to_echo_is_sent_few_pings_and_none_of_them_is_forgotten() {
-    let (mut echoes, times) = (Echoes::new(true), Times(Instant::now()));
+    let (mut echoes, times) = (Echoes::new(Some(PACE)), Times(Instant::now()));
     let a = track("a");
     let mut now = 0;
     let mut step = |echoes: &mut Echoes, n| {
@@ -140,7 +140,7 @@ fn who_is_slow_to_echo_is_sent_few_pings_and_none_of_them_is_forgotten() {
 #[test]
 fn who_subscribes_and_leaves_over_and_over_again_leaves_nothing_behind() {
     for echoes_once in [true, false] {
-        let (mut echoes, times) = (Echoes::new(true), Times(Instant::now()));
+        let (mut echoes, times) = (Echoes::new(Some(PACE)), Times(Instant::now()));
         let mut kept = track("kept");
         for n in 1..=50_000 {
             let brief = track("brief");
@@ -172,7 +172,7 @@ fn who_subscribes_and_leaves_over_and_over_again_leaves_nothing_behind() {
 #[test]
 fn who_never_echoes_has_received_what_left_long_before_it_was_last_heard() {
     for can_ping in [true, false] {
-        let (mut echoes, times) = (Echoes::new(can_ping), Times(Instant::now()));
+        let (mut echoes, times) = (Echoes::new(can_ping.then_some(PACE)), Times(Instant::now()));
         let a = track("a");
         // An event each second for ten minutes; what is due is looked at.
         let mut look = None;
@@ -189,7 +189,7 @@ fn who_never_echoes_has_received_what_left_long_before_it_was_last_heard() {
         let last_heard = times.at(590_000);
         let received = named(&echoes.taken_as_received(last_heard)).last().unwrap().1;
         assert!((525..=531).contains(&received), "{received}: up to a minute before, and not much less");
-        let mut blocked = Echoes::new(can_ping);
+        let mut blocked = Echoes::new(can_ping.then_some(PACE));
         blocked.sent(&a, version(1));
         blocked.look(times.at(0), false);
         for second in [2, 4, 90] {
@@ -207,7 +207,7 @@ fn who_never_echoes_has_received_what_left_long_before_it_was_last_heard() {
 
 #[test]
 fn who_has_echoed_once_is_not_judged_by_the_time() {
-    let (mut echoes, times) = (Echoes::new(true), Times(Instant::now()));
+    let (mut echoes, times) = (Echoes::new(Some(PACE)), Times(Instant::now()));
     let a = track("a");
     echoes.sent(&a, version(1));
     let ping = echoes.look(times.at(0), true).unwrap();
@@ -267,7 +267,7 @@ proptest! {
         happenings in prop::collection::vec(happening(), 1..300)
     ) {
         let tracks: Vec<_> = (0..4).map(|n| track(&format!("c{n}"))).collect();
-        let (mut echoes, times, mut now) = (Echoes::new(true), Times(Instant::now()), 0);
+        let (mut echoes, times, mut now) = (Echoes::new(Some(PACE)), Times(Instant::now()), 0);
         let (mut line, mut read, mut answers, mut came) = (Vec::new(), 0, Vec::new(), Vec::new());
         let mut last = 0;
         // What the peer has read, what it did not need to, and what counts as received.

@@ -14,6 +14,8 @@ use super::send_order::SendOrder;
 /// A send that waits for its turn: messages, in order, and who is told when they have been read.
 pub(super) struct PendingSend {
     pub(super) messages: Vec<String>,
+    /// What its request has of its own, if it has anything.
+    pub(super) mark: Option<u64>,
     pub(super) taken: oneshot::Sender<()>,
 }
 
@@ -42,12 +44,12 @@ impl IncomingSends {
     /// A send has come. `taken` is told when all its messages have been read.
     pub(super) fn take_send(
         &mut self,
-        number: Option<u64>,
+        (number, mark): (Option<u64>, Option<u64>),
         messages: Vec<String>,
         taken: oneshot::Sender<()>,
     ) {
         let bytes = messages.iter().map(String::len).sum();
-        self.order.take_send(number, PendingSend { messages, taken }, bytes, Instant::now());
+        self.order.take_send(number, PendingSend { messages, mark, taken }, bytes, Instant::now());
     }
 
     /// Whether a send has waited long enough for its turn.

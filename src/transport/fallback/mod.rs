@@ -20,6 +20,7 @@ mod response_format;
 mod response_writer;
 mod send_order;
 mod session;
+mod session_signs;
 mod session_stage;
 mod session_table;
 mod session_timer;

@@ -180,9 +180,10 @@ async fn send(
         return Err(ApiError::ShuttingDown.into());
     }
     let (taken, done) = oneshot::channel();
-    let number = number(name, &Query::parse(request.query_string()));
+    let query = Query::parse(request.query_string());
+    let (number, mark) = (number(name, &query), mark(&query));
     let sent = requests
-        .send(SessionRequest::Send { messages, number, arrival: arrival(fallback, request), taken })
+        .send(SessionRequest::Send { messages, number, mark, arrival: arrival(fallback, request), taken })
         .await;
     if sent.is_err() || done.await.is_err() {
         return Err(FallbackError::NoSession);
@@ -331,7 +332,7 @@ fn format(operation: SessionOperation, query: &Query) -> Result<ResponseFormat, 
     })
 }
 
-/// What tells a request that receives from every other one of its session: pusher-js's number, or the time that SockJS adds.
+/// What tells a request from every other one of its session: pusher-js's number, or the time that SockJS adds.
 fn mark(query: &Query) -> Option<u64> {
     query.get("n").or_else(|| query.get("t"))?.parse().ok()
 }

@@ -15,12 +15,20 @@ use tokio::sync::mpsc::OwnedPermit;
 use tokio::sync::mpsc::error::{SendError, TrySendError};
 
 use super::response_channel::{Chunk, ResponseSink};
-use super::response_format::Prelude;
+use super::response_format::{Prelude, ResponseFormat};
+use super::session_signs::{SessionSigns, is_question};
 use crate::hub::{AppState, Busy, Due, Outbox, ShutdownGuard, Timed, Transport, Written};
-use crate::protocol::Form;
+use crate::protocol::{Form, Frame, server_message};
 
 /// Bytes of messages that go into one frame, where one message alone is not larger.
 const FRAME_BYTES: usize = 32 * 1024;
+
+/// The time between two marks behind events: on a stream each costs its client a request.
+const MARK_PACE: Duration = Duration::from_millis(250);
+
+/// pusher-js begins a stream anew when it has read more than so many characters of it, as JavaScript counts them, to the end
+/// of a line (`MAX_BUFFER_LENGTH` of its `http_request.ts`, in releases 3 to 8).
+const RENEWED_AFTER: usize = 256 * 1024;
 
 /// A session's heartbeat. The client of a stream answers with one of its own.
 pub(super) const HEARTBEAT: &str = "h";
@@ -44,6 +52,17 @@ struct WriterState {
     stream_bytes: usize,
     /// Bytes that may still go over the current one.
     left: usize,
+    /// Its client has given itself a name: it matters what it has received.
+    is_named: bool,
+    /// It answers questions.
+    answers: bool,
+    /// What it has received.
+    signs: SessionSigns,
+    /// Whether a request that follows the last one says that its response was read to the end. None before the first.
+    tells_end: Option<bool>,
+    /// Characters of the current response, of a stream that its client will begin anew.
+    characters: usize,
+    renewal: StreamRenewal,
     /// Waits until a full response takes more.
     permit: Option<PendingPermit>,
     /// The app whose clock it goes by, once there is one.
@@ -65,6 +84,37 @@ struct WriterState {
     shutdown_guard: Option<ShutdownGuard>,
 }
 
+/// Whether a stream waits for its client to begin it anew. A client gives up the old response for that, with what it has
+/// not read of it, so nothing is written then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum StreamRenewal {
+    /// Not yet.
+    Ahead,
+    /// All that the client will read of it is written.
+    Awaited,
+    /// It takes too long, or clients of this stream begin none anew.
+    GivenUp,
+}
+
+/// The next frame of what waits.
+#[derive(Debug, Default)]
+struct NextFrame {
+    text: String,
+    /// The bytes of the outbox that it stands for.
+    bytes: usize,
+    /// What is to be noted once it is written.
+    signs: Vec<FrameSign>,
+}
+
+/// What a frame brings a client past.
+#[derive(Debug)]
+enum FrameSign {
+    /// A mark; whether no event of the frame is before it.
+    Mark(Frame, bool),
+    /// What clients answer.
+    Question,
+}
+
 impl ResponseWriter {
     /// A writer without a response.
     pub(super) fn new(stream_bytes: usize) -> Self {
@@ -74,6 +124,12 @@ impl ResponseWriter {
                 sink: None,
                 stream_bytes,
                 left: 0,
+                is_named: false,
+                answers: false,
+                signs: SessionSigns::new(),
+                tells_end: None,
+                characters: 0,
+                renewal: StreamRenewal::GivenUp,
                 permit: None,
                 app: None,
                 response_changed: now,
@@ -89,9 +145,15 @@ impl ResponseWriter {
     }
 
     /// Its client has been admitted: from now on it goes by the app's clock, and shutdown waits until the close
-    /// frame is out.
-    pub(super) fn admitted(&self, app: &Arc<AppState>, shutdown_guard: ShutdownGuard) {
+    /// frame is out. What a client that has a name says is listened to; some clients answer questions.
+    pub(super) fn admitted(
+        &self,
+        app: &Arc<AppState>,
+        shutdown_guard: ShutdownGuard,
+        (is_named, answers): (bool, bool),
+    ) {
         let state = &mut *self.state.borrow_mut();
+        (state.is_named, state.answers) = (is_named, answers);
         state.shutdown_guard = Some(shutdown_guard);
         // What has been is as long ago by this clock as it was by the machine's.
         (state.response_changed, state.last_written) =
@@ -122,12 +184,17 @@ impl ResponseWriter {
     pub(super) fn attach(&self, sink: ResponseSink, prelude: Prelude) {
         let state = &mut *self.state.borrow_mut();
         let is_repeated = sink.mark.is_some() && sink.mark == state.mark;
-        if state.sink.is_some() || is_repeated {
+        let is_renewed = state.renewal == StreamRenewal::Awaited && !is_repeated;
+        if (state.sink.is_some() && !is_renewed) || is_repeated {
             state.miss();
         }
+        state.hear_request(&sink, is_renewed);
         (state.mark, state.carried) = (sink.mark, false);
         let before = sink.format.prelude(prelude);
         state.left = state.stream_bytes;
+        state.characters = before.len();
+        let is_renewable = state.is_native_stream(&sink.format);
+        state.renewal = if is_renewable { StreamRenewal::Ahead } else { StreamRenewal::GivenUp };
         state.sink = Some(sink);
         state.permit = None;
         state.response_changed = state.now();
@@ -150,6 +217,32 @@ impl ResponseWriter {
     /// Whether who receives is given one frame and no more.
     pub(super) fn is_single(&self) -> bool {
         self.state.borrow().sink.as_ref().is_some_and(|sink| sink.format.is_single())
+    }
+
+    /// Whether a stream waits for its client to begin it anew.
+    pub(super) fn awaits_renewal(&self) -> bool {
+        let state = self.state.borrow();
+        state.sink.is_some() && state.renewal == StreamRenewal::Awaited
+    }
+
+    /// The client begins no stream anew: this one goes on.
+    pub(super) fn give_up_renewal(&self) {
+        self.state.borrow_mut().renewal = StreamRenewal::GivenUp;
+    }
+
+    /// The mark up to which the client has received everything, if that was not told before.
+    pub(super) fn take_received(&self) -> Option<Frame> {
+        self.state.borrow_mut().signs.take_received()
+    }
+
+    /// Whether an answer to a question is waited for.
+    pub(super) fn awaits_answer(&self) -> bool {
+        self.state.borrow().signs.awaits_answer()
+    }
+
+    /// So many answers came with the request that has this of its own.
+    pub(super) fn answered(&self, answers: usize, mark: Option<u64>) {
+        self.state.borrow_mut().signs.answered(answers, mark);
     }
 
     /// When a response was attached, or the last one ended.
@@ -204,7 +297,10 @@ impl ResponseWriter {
         let state = &mut *self.state.borrow_mut();
         let gone = |sink: &mut ResponseSink| Pin::new(&mut sink.gone).poll(context).is_ready();
         if state.sink.as_mut().is_some_and(gone) {
-            state.miss();
+            // Who begins it anew ends the old one first; whoever has lost it does not ask for another.
+            if state.renewal != StreamRenewal::Awaited {
+                state.miss();
+            }
             state.detach();
         }
         match state.permit.as_mut().map(|permit| permit.as_mut().poll(context)) {
@@ -228,6 +324,20 @@ impl WriterState {
         self.has_gap |= self.carried;
     }
 
+    /// The request for this response has come.
+    fn hear_request(&mut self, sink: &ResponseSink, is_renewed: bool) {
+        let is_later = self.mark.is_some_and(|last| sink.mark.is_some_and(|mark| mark > last));
+        let is_over = self.sink.is_none() || is_renewed;
+        self.signs.requested(self.tells_end.is_none_or(|tells_end| tells_end && is_later && is_over));
+        // Who reads events or a page asks for the next ones whatever has become of the last.
+        self.tells_end = Some(matches!(sink.format, ResponseFormat::Xhr | ResponseFormat::XhrStreaming));
+    }
+
+    /// Whether the client of such a response begins it anew after a while. The others end here.
+    fn is_native_stream(&self, format: &ResponseFormat) -> bool {
+        self.is_named && self.stream_bytes == usize::MAX && *format == ResponseFormat::XhrStreaming
+    }
+
     fn detach(&mut self) {
         if self.sink.take().is_some() {
             self.response_changed = self.now();
@@ -236,7 +346,9 @@ impl WriterState {
     }
 
     fn write_frame(&mut self, frame: &str) -> bool {
-        let Some(sink) = &self.sink else { return false };
+        let Some(sink) = self.sink.as_ref().filter(|_| self.renewal != StreamRenewal::Awaited) else {
+            return false;
+        };
         let single = sink.format.is_single();
         let chunk = sink.format.wrap(frame);
         let bytes = chunk.len();
@@ -250,6 +362,12 @@ impl WriterState {
         self.last_written = self.now();
         self.carried |= frame.starts_with('a') && frame != ACKNOWLEDGEMENT;
         self.acknowledgement_owed = false;
+        if self.renewal == StreamRenewal::Ahead {
+            self.characters += frame.chars().map(char::len_utf16).sum::<usize>() + 1;
+            if self.characters > RENEWED_AFTER {
+                self.renewal = StreamRenewal::Awaited;
+            }
+        }
         self.left = self.left.saturating_sub(bytes);
         if single || self.left == 0 {
             self.detach();
@@ -276,33 +394,91 @@ impl WriterState {
     }
 }
 
-/// The next frame of what waits, and the bytes of the outbox that it stands for.
-fn next_frame(outbox: &Outbox) -> (String, usize) {
-    let mut messages = String::new();
-    let mut bytes = 0;
-    for frame in outbox.waiting() {
-        let size = frame.websocket().len();
-        let message = frame.quoted_message().and_then(|message| std::str::from_utf8(message).ok());
-        match message {
-            Some(message) if messages.is_empty() => messages.push_str(message),
-            Some(message) if messages.len() + message.len() < FRAME_BYTES => {
-                messages.push(',');
-                messages.push_str(message);
+impl WriterState {
+    /// The next frame of what waits.
+    fn next_frame(&self, outbox: &Outbox) -> NextFrame {
+        let mut next = NextFrame::default();
+        for frame in outbox.waiting() {
+            let size = frame.websocket().len();
+            let message = frame.quoted_message().and_then(|message| std::str::from_utf8(message).ok());
+            match message {
+                Some(message) if next.has_room(message) => {
+                    next.push(message);
+                    if self.is_named && is_question(message) {
+                        next.signs.push(FrameSign::Question);
+                    }
+                }
+                None if frame.is_ping_with_payload() => self.pass_mark(frame, &mut next),
+                _ if next.bytes > 0 => break,
+                // A control frame: the ping has its own form here, and the close is said in text.
+                _ if frame.is_ping() => {
+                    return NextFrame { text: HEARTBEAT.to_owned(), bytes: size, signs: Vec::new() };
+                }
+                _ if !frame.is_text() => {
+                    return NextFrame { text: String::new(), bytes: size, signs: Vec::new() };
+                }
+                _ => {
+                    let text = String::from_utf8_lossy(frame.json()).into_owned();
+                    return NextFrame { text, bytes: size, signs: Vec::new() };
+                }
             }
-            _ if !messages.is_empty() => break,
-            // A control frame: the ping has its own form here, and the close is said in text.
-            _ if frame.is_ping() => return (HEARTBEAT.to_owned(), size),
-            _ if !frame.is_text() => return (String::new(), size),
-            _ => return (String::from_utf8_lossy(frame.json()).into_owned(), size),
+            next.bytes += size;
         }
-        bytes += size;
+        if !next.text.is_empty() {
+            next.text = format!("a[{}]", next.text);
+        }
+        next
     }
-    (format!("a[{messages}]"), bytes)
+
+    /// A mark stands between the messages of a frame. A stream asks behind it.
+    #[cold]
+    fn pass_mark(&self, mark: &Frame, next: &mut NextFrame) {
+        next.signs.push(FrameSign::Mark(mark.clone(), next.text.is_empty()));
+        let is_stream = self.sink.as_ref().is_some_and(|sink| !sink.format.is_single());
+        let asked = next.signs.iter().filter(|sign| matches!(sign, FrameSign::Question)).count();
+        if !(is_stream && self.answers && asked == 0 && self.signs.may_ask()) {
+            return;
+        }
+        let ping = server_message::ping().quoted();
+        if let Some(message) = ping.quoted_message().and_then(|message| std::str::from_utf8(message).ok()) {
+            next.push(message);
+            next.signs.push(FrameSign::Question);
+        }
+    }
+
+    /// A frame was written that brings the client past these. `untouched`: it is the first of its response with events.
+    #[cold]
+    fn note(&mut self, signs: Vec<FrameSign>, untouched: bool) {
+        for sign in signs {
+            match sign {
+                FrameSign::Mark(mark, is_first) => self.signs.passed(&mark, untouched && is_first),
+                FrameSign::Question => self.signs.asked(),
+            }
+        }
+    }
+}
+
+impl NextFrame {
+    /// Whether one more message has room.
+    fn has_room(&self, message: &str) -> bool {
+        self.text.is_empty() || self.text.len() + message.len() < FRAME_BYTES
+    }
+
+    fn push(&mut self, message: &str) {
+        if !self.text.is_empty() {
+            self.text.push(',');
+        }
+        self.text.push_str(message);
+    }
 }
 
 impl Transport for Rc<ResponseWriter> {
     fn form(&self) -> Form {
         Form::Quoted
+    }
+
+    fn ping_pace(&self) -> Option<Duration> {
+        Some(MARK_PACE)
     }
 
     fn has_receiver(&self) -> bool {
@@ -312,19 +488,23 @@ impl Transport for Rc<ResponseWriter> {
     fn write(&self, outbox: &mut Outbox, context: &mut Context<'_>) -> io::Result<Written> {
         let state = &mut *self.state.borrow_mut();
         while !outbox.is_empty() {
-            let (frame, bytes) = match state.sink {
-                Some(_) => next_frame(outbox),
+            let untouched = !state.carried;
+            let NextFrame { text, bytes, signs } = match state.sink {
+                Some(_) => state.next_frame(outbox),
                 None => return Ok(Written::Blocked),
             };
-            if !frame.is_empty() && !state.write_frame(&frame) {
+            if !text.is_empty() && !state.write_frame(&text) {
                 return Ok(Written::Blocked);
             }
             outbox.advance(bytes);
-            if frame.starts_with('c') {
-                state.final_frame = Some(frame);
+            if !signs.is_empty() {
+                state.note(signs, untouched);
+            }
+            if text.starts_with('c') {
+                state.final_frame = Some(text);
                 state.detach();
             }
-            if state.sink.is_none() {
+            if state.sink.is_none() || state.signs.has_news() {
                 // Its session has to know: it lives for so long and no longer.
                 context.waker().wake_by_ref();
             }

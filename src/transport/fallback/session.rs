@@ -18,6 +18,7 @@ use super::introduction::IntroducedPath;
 use super::response_channel::{Chunk, ResponseSink};
 use super::response_format::Prelude;
 use super::response_writer::ResponseWriter;
+use super::session_signs::answers_among;
 use super::session_stage::{ConnectedSession, SessionStage};
 use super::session_table::SessionRequest;
 use super::session_timer::{SessionDeadline, SessionTimer};
@@ -116,9 +117,10 @@ impl FallbackSession {
             Ok(admitted) => admitted,
             Err(refusal) => return self.refuse(&refusal),
         };
-        self.writer.admitted(&admitted.app, admitted.shutdown_guard.clone());
-        self.busy = self.writer.busy();
         let agreed = admitted.agreed;
+        let signs = (admitted.named.is_some(), agreed.version.understands_ping_event());
+        self.writer.admitted(&admitted.app, admitted.shutdown_guard.clone(), signs);
+        self.busy = self.writer.busy();
         let transport = Rc::clone(&self.writer);
         let begun = Conversation::begin(Rc::clone(worker), admitted, probe(agreed.version), transport);
         let Begun { client, mut conversation, .. } = begun;
@@ -159,9 +161,9 @@ impl FallbackSession {
                 let _ = taken.send(());
                 self.incoming.take_number(number);
             }
-            SessionRequest::Send { messages, number, arrival, taken } => {
+            SessionRequest::Send { messages, number, mark, arrival, taken } => {
                 self.stage.check_arrival(&arrival);
-                self.incoming.take_send(number, messages, taken);
+                self.incoming.take_send((number, mark), messages, taken);
             }
         }
         self.receive_in_order(turn);
@@ -190,13 +192,17 @@ impl FallbackSession {
 
     /// The next send whose turn has come, if the session still reads.
     fn next_send(&mut self, now: Instant) -> Option<UnreadMessages> {
-        let PendingSend { messages, taken } = self.incoming.order.next(now)?;
+        let PendingSend { messages, mark, taken } = self.incoming.order.next(now)?;
         if !matches!(self.stage, SessionStage::AwaitingIntroduction { .. } | SessionStage::Connected(_)) {
             // Its request is answered that there is no session; nothing of it is read.
             return self.next_send(now);
         }
         if messages.is_empty() {
             self.writer.acknowledge();
+        }
+        if self.writer.awaits_answer() {
+            self.writer.answered(answers_among(&messages), mark);
+            self.tell_received();
         }
         if let SessionStage::Connected(connected) = &mut self.stage {
             connected.heard(connected.conversation.now());
@@ -213,6 +219,7 @@ impl FallbackSession {
             return;
         }
         self.writer.attach(sink, prelude);
+        self.tell_received();
         self.end_for_gap();
         let writer = &self.writer;
         let _ = self.opening_frame.take_if(|opening_frame| writer.write_frame(opening_frame));
@@ -224,6 +231,15 @@ impl FallbackSession {
             }
             SessionStage::Closing { .. } => self.send_final_frames(),
             SessionStage::AwaitingIntroduction { .. } | SessionStage::Ended => {}
+        }
+    }
+
+    /// What the client is known to have received counts as echoed.
+    fn tell_received(&self) {
+        if let SessionStage::Connected(connected) = &self.stage
+            && let Some(mark) = self.writer.take_received()
+        {
+            connected.conversation.echoed(mark.payload());
         }
     }
 
@@ -267,6 +283,7 @@ impl FallbackSession {
     /// Polls the conversation and the response that receives, and moves on to the next stage if either has ended.
     fn poll_conversation(&mut self, context: &mut Context<'_>) {
         let has_room = self.writer.poll(context);
+        self.tell_received();
         self.end_for_gap();
         match &mut self.stage {
             SessionStage::Connected(connected) => {
@@ -310,6 +327,10 @@ impl FallbackSession {
                 });
             }
             SessionStage::Closing { .. } => self.stage = SessionStage::Ended,
+            SessionStage::Connected(connected) if self.writer.awaits_renewal() => {
+                self.writer.give_up_renewal();
+                connected.flush();
+            }
             _ if self.writer.has_response() => self.writer.write_heartbeat(),
             _ => self.stage = SessionStage::Ended,
         }

@@ -37,6 +37,8 @@ pub(super) enum SessionRequest {
         messages: Vec<String>,
         /// As above.
         number: Option<u64>,
+        /// What the request has of its own, if it has anything.
+        mark: Option<u64>,
         /// How the request came.
         arrival: Arrival,
         /// Told when the session has read them.

@@ -11,6 +11,9 @@ use super::response_writer::ResponseWriter;
 use super::session_stage::SessionStage;
 use crate::hub::{Due, Timed};
 
+/// How long a stream waits for a client that should begin it anew: longer than a round trip on a bad line.
+const RENEWAL_WAIT: Duration = Duration::from_secs(3);
+
 /// When a session has something to do next, and by which clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SessionDeadline {
@@ -27,6 +30,9 @@ impl SessionDeadline {
     pub(super) fn of(stage: &SessionStage, writer: &ResponseWriter, config: &FallbackConfig) -> Self {
         let (time, what) = match (writer.has_response(), writer.is_single()) {
             (false, _) => (writer.response_changed() + config.session_timeout, Timed::SessionEnd),
+            (true, false) if writer.awaits_renewal() => {
+                (writer.last_written() + RENEWAL_WAIT, Timed::SessionHeartbeat)
+            }
             (true, true) => (writer.response_changed() + config.poll_hold, Timed::PollHold),
             (true, false) => (writer.last_written() + config.heartbeat, Timed::SessionHeartbeat),
         };

@@ -15,10 +15,12 @@ use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::task::Context;
+use std::time::Duration;
 
 use crate::hub::{AppCells, Outbox, Transport, Written};
 use crate::net::Stream;
 use crate::protocol::Form;
+use crate::recovery::PACE;
 
 /// Frames handed to the kernel in one system call.
 const FRAMES_PER_WRITE: usize = 64;
@@ -59,8 +61,8 @@ impl<S: Stream> Transport for WebSocket<S> {
         }
     }
 
-    fn can_ping(&self) -> bool {
-        true
+    fn ping_pace(&self) -> Option<Duration> {
+        Some(PACE)
     }
 
     fn reset(&self) {

@@ -24,6 +24,8 @@ export const VARIANTS = {
   ws: { about: "enabledTransports: ['ws']", options: { enabledTransports: ['ws'] } },
   fallbacks: { about: 'the fallbacks on', options: { enabledTransports: undefined } },
   helper: { about: 'the fallbacks and reconnect.js', options: { enabledTransports: undefined }, helper: true },
+  // After the second cut pusher-js polls.
+  requests: { about: 'no WebSockets, and reconnect.js', options: { enabledTransports: ['xhr_streaming', 'xhr_polling'] }, helper: true },
   echo: { about: 'Laravel Echo, the fallbacks and reconnect.js', options: { enabledTransports: undefined }, helper: true, echo: true },
 };
 
