@@ -97,3 +97,6 @@ impl History {
         Some((StreamNumber { epoch: stream.epoch, number }, is_all))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,328 @@
+//! Histories that follow a stream, step by step, and over random steps beside a model that forgets nothing.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::channel::history::{HistoryStart, PageTerms};
+use crate::channel::{HistoryPosition, Replay, ReplayTerms, Wanted};
+use crate::protocol::json::Data;
+use crate::protocol::{ChannelName, SocketId, server_message};
+
+/// The node's run, and the engine.
+const RUN: u64 = 7;
+const ENGINE: u64 = 8;
+
+const BOUNDS: HistoryBounds = HistoryBounds { events: 1000, bytes: 1 << 20, time: Duration::from_secs(300) };
+
+fn frame(id: u64) -> Frame {
+    let channel = ChannelName::parse("c", 164).unwrap();
+    server_message::channel_event("e", &Data::of_text(&format!("{id:06}")), &channel, None)
+}
+
+fn version(number: u64) -> ChannelVersion {
+    ChannelVersion::new(number)
+}
+
+fn numbered(number: u64) -> StreamNumber {
+    StreamNumber { epoch: ENGINE, number }
+}
+
+/// An event that is called by its version.
+fn event(id: u64, at: Instant) -> KeptEvent {
+    KeptEvent { version: version(id), number: None, at, time_ms: 0, frame: frame(id), except: None }
+}
+
+fn terms(until: u64, now: Instant) -> ReplayTerms {
+    ReplayTerms { epoch: RUN, version: version(until), socket: SocketId::new(1, 1), now, room: usize::MAX }
+}
+
+fn since(epoch: u64, number: u64) -> Wanted {
+    Wanted::Since { position: HistoryPosition { epoch, number }, own: Vec::new() }
+}
+
+fn id_of(frame: &Frame) -> u64 {
+    let text = std::str::from_utf8(frame.json()).unwrap();
+    text.split("\"data\":\"").nth(1).unwrap()[..6].parse().unwrap()
+}
+
+fn ids(replay: &Replay) -> Vec<u64> {
+    replay.events.iter().map(|event| id_of(&event.frame)).collect()
+}
+
+/// 2 is number 100; 3 was delivered while the engine was away; 4 and 5 are 101 and 102; then 3 has become 103.
+fn of_two_orders(start: Instant) -> History {
+    let mut history = History::beginning(LostEvent { version: version(1), at: start });
+    history.push_numbered(event(2, start), numbered(100), &BOUNDS);
+    history.push(event(3, start), &BOUNDS);
+    history.push_numbered(event(4, start), numbered(101), &BOUNDS);
+    history.push_numbered(event(5, start), numbered(102), &BOUNDS);
+    assert!(history.number(&frame(3), numbered(103)));
+    history
+}
+
+#[test]
+fn a_place_of_the_engine_is_as_good_as_one_of_the_node() {
+    let start = Instant::now();
+    let mut history = History::beginning(LostEvent { version: version(1), at: start });
+    history.reach(numbered(90));
+    for (id, number) in [(2, 100), (3, 110), (4, 120)] {
+        history.push_numbered(event(id, start), numbered(number), &BOUNDS);
+    }
+    let sent = |history: &History, wanted: &Wanted| {
+        let replay = history.replay(wanted, &terms(9, start)).unwrap();
+        (replay.complete, ids(&replay))
+    };
+    for (number, expected) in [(90, &[2, 3, 4][..]), (99, &[2, 3, 4]), (100, &[3, 4]), (120, &[]), (500, &[])]
+    {
+        assert_eq!(sent(&history, &since(ENGINE, number)), (true, expected.to_vec()), "{number}");
+    }
+    assert_eq!(sent(&history, &since(ENGINE, 89)), (false, vec![]), "something may have been before");
+    assert_eq!(sent(&history, &since(ENGINE + 1, 110)), (false, vec![]), "another engine");
+    assert_eq!(sent(&history, &since(RUN, 2)), (true, vec![3, 4]));
+    history.make_room(1, None, LossReason::App);
+    assert_eq!(sent(&history, &since(ENGINE, 99)), (false, vec![]));
+    assert_eq!(sent(&history, &since(ENGINE, 100)), (true, vec![3, 4]));
+    assert_eq!((history.reached(ENGINE), history.reached(ENGINE + 1)), (Some(120), None));
+    let dropped = history.break_off(LostEvent { version: version(8), at: start });
+    assert_eq!(dropped.events[LossReason::Gap as usize], 2);
+    assert_eq!((history.reached(ENGINE), history.number_of(version(8))), (None, None));
+    for wanted in [since(ENGINE, 120), since(RUN, 7)] {
+        assert_eq!(sent(&history, &wanted), (false, vec![]), "{wanted:?}");
+    }
+    history.push_numbered(event(10, start), numbered(200), &BOUNDS);
+    let replay = |wanted| history.replay(&wanted, &terms(11, start)).unwrap();
+    assert!(!replay(since(ENGINE, 120)).complete, "nobody knows what was between");
+    assert_eq!(ids(&replay(since(ENGINE, 199))), [10]);
+    assert_eq!(ids(&replay(since(RUN, 8))), [10]);
+}
+
+#[test]
+fn what_the_engine_had_later_stands_behind_in_its_order_and_not_in_that_of_the_node() {
+    let start = Instant::now();
+    let history = of_two_orders(start);
+    let sent = |wanted: &Wanted| ids(&history.replay(wanted, &terms(9, start)).unwrap());
+    assert_eq!(sent(&since(RUN, 1)), [2, 3, 4, 5], "as they were delivered");
+    assert_eq!(sent(&since(RUN, 3)), [4, 5]);
+    assert_eq!(sent(&since(ENGINE, 99)), [2, 4, 5, 3]);
+    assert_eq!(sent(&since(ENGINE, 101)), [5, 3]);
+    let number = |of| history.number_of(version(of)).map(|(of_engine, is_all)| (of_engine.number, is_all));
+    assert_eq!(number(3), Some((100, false)), "who has 3 lacks 4, which is before it");
+    assert_eq!((number(4), number(5)), (Some((101, false)), Some((103, true))));
+    assert_eq!(number(0), None, "that is lost");
+    // Who breaks off in the middle of a replay goes on behind the last place.
+    for wanted in [since(RUN, 1), since(ENGINE, 99)] {
+        let replay = history.replay(&wanted, &terms(9, start)).unwrap();
+        for cut in 0..replay.events.len() {
+            let HistoryPosition { epoch, number } = replay.events[cut].place;
+            let mut has: BTreeSet<u64> = ids(&replay)[..=cut].iter().copied().collect();
+            has.extend(sent(&since(epoch, number)));
+            assert_eq!(has, BTreeSet::from([2, 3, 4, 5]), "{wanted:?} {cut}");
+        }
+    }
+}
+
+#[test]
+fn pages_are_in_the_order_of_the_engine_and_each_goes_on_behind_the_one_before() {
+    let start = Instant::now();
+    let mut history = of_two_orders(start);
+    history.push(event(6, start), &BOUNDS);
+    let terms = PageTerms {
+        epoch: RUN,
+        newest: version(6),
+        start: version(1),
+        now: start + Duration::from_secs(1),
+        time: Duration::from_secs(300),
+        most: (2, usize::MAX),
+    };
+    let (mut start_at, mut read) = (HistoryStart::Oldest, Vec::new());
+    loop {
+        let page = history.page(start_at, &terms);
+        read.extend(page.events.iter().map(|(_, event)| id_of(&event.frame)));
+        assert_eq!(page.complete, start_at != HistoryStart::Oldest, "what was before the first is not known");
+        let Some((place, _)) = page.events.last().filter(|_| page.has_more) else { break };
+        start_at = HistoryStart::Behind(*place);
+    }
+    assert_eq!(read, [2, 4, 5, 3, 6], "what has no number is behind all");
+    let later = PageTerms { now: start + Duration::from_secs(300), ..terms };
+    assert!(history.page(HistoryStart::Oldest, &later).complete, "it would be too old to be kept");
+}
+
+#[test]
+fn the_same_event_twice_gets_each_number_once() {
+    let start = Instant::now();
+    let mut history = History::beginning(LostEvent { version: version(1), at: start });
+    for id in [2, 3] {
+        history.push(KeptEvent { frame: frame(9), ..event(id, start) }, &BOUNDS);
+    }
+    assert!(history.number(&frame(9), numbered(100)) && history.number(&frame(9), numbered(101)));
+    assert!(!history.number(&frame(9), numbered(102)) && !history.number(&frame(8), numbered(102)));
+    assert_eq!(history.reached(ENGINE), Some(101));
+    assert_eq!(history.number_of(version(2)).unwrap().0.number, 100);
+}
+
+#[derive(Clone, Debug)]
+enum StreamStep {
+    /// An event of another node, which comes at once.
+    Hear,
+    /// One that does not come, nor those behind it until the next one is heard.
+    Miss,
+    /// One of this node, while the engine is away.
+    SayAlone,
+    /// The engine takes the first of those.
+    HandIn,
+    MakeRoom(usize),
+    /// Somebody comes who has everything of the stream up to so far behind its end.
+    Ask(u64),
+    /// Somebody leaves who has everything up to so many versions ago.
+    Export(u64),
+}
+
+fn stream_steps() -> impl Strategy<Value = Vec<StreamStep>> {
+    let step = prop_oneof![
+        6 => Just(StreamStep::Hear),
+        1 => Just(StreamStep::Miss),
+        3 => Just(StreamStep::SayAlone),
+        4 => Just(StreamStep::HandIn),
+        1 => (1..4usize).prop_map(StreamStep::MakeRoom),
+        5 => (0..12u64).prop_map(StreamStep::Ask),
+        5 => (0..8u64).prop_map(StreamStep::Export),
+    ];
+    proptest::collection::vec(step, 1..80)
+}
+
+/// A history, the stream that it follows, and everything that was ever delivered here.
+struct FollowedStream {
+    start: Instant,
+    history: History,
+    last_version: u64,
+    /// Numbers and the events that they are of.
+    stream: BTreeMap<u64, u64>,
+    missed_something: bool,
+    /// Events without a number, the first one first.
+    alone: VecDeque<u64>,
+    /// Versions and the events that were delivered with them.
+    delivered: BTreeMap<u64, u64>,
+}
+
+impl FollowedStream {
+    fn new() -> Self {
+        let start = Instant::now();
+        let mut history = History::beginning(LostEvent { version: version(1), at: start });
+        history.reach(numbered(10));
+        FollowedStream {
+            start,
+            history,
+            last_version: 1,
+            stream: BTreeMap::new(),
+            missed_something: false,
+            alone: VecDeque::new(),
+            delivered: BTreeMap::new(),
+        }
+    }
+
+    fn append(&mut self, id: u64) -> u64 {
+        let number = self.stream.last_key_value().map_or(10, |(last, _)| *last) + 10;
+        self.stream.insert(number, id);
+        number
+    }
+
+    fn deliver(&mut self, id: u64, number: Option<u64>) {
+        self.last_version += 1;
+        let kept = KeptEvent { frame: frame(id), ..event(self.last_version, self.start) };
+        self.delivered.insert(self.last_version, id);
+        match number {
+            Some(number) => self.history.push_numbered(kept, numbered(number), &BOUNDS),
+            None => self.history.push(kept, &BOUNDS),
+        };
+    }
+
+    /// The next event of the stream comes here.
+    fn hear(&mut self, id: u64, number: u64) {
+        if std::mem::take(&mut self.missed_something) {
+            self.last_version += 1;
+            self.history.break_off(LostEvent { version: version(self.last_version), at: self.start });
+        }
+        self.deliver(id, Some(number));
+    }
+
+    fn happen(&mut self, step: &StreamStep, id: u64) {
+        match *step {
+            StreamStep::Hear => {
+                let number = self.append(id);
+                self.hear(id, number);
+            }
+            StreamStep::Miss => {
+                self.append(id);
+                self.missed_something = true;
+            }
+            StreamStep::SayAlone => {
+                self.alone.push_back(id);
+                self.deliver(id, None);
+            }
+            StreamStep::HandIn => {
+                let Some(id) = self.alone.pop_front() else { return };
+                let number = self.append(id);
+                if self.missed_something || !self.history.number(&frame(id), numbered(number)) {
+                    self.hear(id, number);
+                }
+            }
+            StreamStep::MakeRoom(events) => {
+                let bytes = events * event(1, self.start).bytes();
+                self.history.make_room(bytes, None, LossReason::App);
+            }
+            StreamStep::Ask(back) => self.ask(back),
+            StreamStep::Export(back) => self.export(back),
+        }
+    }
+
+    /// What somebody is sent who is told that nothing is missing is what has come, and is behind its place. What has not come
+    /// is delivered later.
+    fn ask(&mut self, back: u64) {
+        let end = self.stream.last_key_value().map_or(10, |(last, _)| *last);
+        let behind = end.saturating_sub(10 * back).max(1);
+        self.last_version += 1;
+        let terms = terms(self.last_version, self.start);
+        let replay = self.history.replay(&since(ENGINE, behind), &terms).unwrap();
+        if !replay.complete {
+            assert!(replay.events.is_empty());
+            return;
+        }
+        let reached = self.history.reached(ENGINE).unwrap();
+        let come = self.stream.range(behind + 1..).filter(|(number, _)| **number <= reached);
+        let mut expected: Vec<u64> = come.map(|(_, id)| *id).collect();
+        let got = ids(&replay);
+        let is_kept = |id: &u64| self.history.events.iter().any(|event| id_of(&event.frame) == *id);
+        // Of those that have no number, those that had to go are delivered again when they get it.
+        expected.extend(self.alone.iter().filter(|id| is_kept(id)));
+        assert_eq!(got, expected, "behind {behind}, reached {reached}");
+    }
+
+    /// Whoever has everything that was delivered up to a version has everything up to the number that it is put into.
+    fn export(&mut self, back: u64) {
+        let until = self.last_version.saturating_sub(back);
+        let Some((StreamNumber { number, .. }, _)) = self.history.number_of(version(until)) else { return };
+        let lost = self.history.lost().version.number();
+        let has: BTreeSet<u64> = self.delivered.range(..=until).map(|(_, id)| *id).collect();
+        let before = self.delivered.range(..=lost).map(|(_, id)| *id).collect::<BTreeSet<_>>();
+        for (of_event, id) in self.stream.range(..=number) {
+            let was_lost = self.history.stream.is_some_and(|stream| *of_event <= stream.floor);
+            assert!(
+                has.contains(id) || before.contains(id) || was_lost,
+                "{of_event} is not there at {number}"
+            );
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn places_of_the_engine_and_what_is_told_are_never_in_contradiction(steps in stream_steps()) {
+        let mut world = FollowedStream::new();
+        for (id, step) in (1..).zip(&steps) {
+            world.happen(step, id);
+        }
+    }
+}
