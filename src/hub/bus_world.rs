@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::app::App;
-use crate::channel::Member;
+use crate::channel::{Member, Wanted};
 use crate::connection::{Cleanup, ConnectionConfig, Ending, Join, JoinNumber, NotJoined};
-use crate::protocol::{ChannelName, ProtocolVersion};
+use crate::protocol::{ChannelName, Form, ProtocolVersion};
 
 use super::{AppState, Bounds, Client, FakeBus, Hub, Listeners, Outbox, Totals, Transport, Worker, Written};
 
@@ -23,6 +23,7 @@ pub(in crate::hub) const PATIENCE: Duration = Duration::from_secs(30);
 pub(in crate::hub) struct KeptFrames {
     texts: Rc<RefCell<Vec<String>>>,
     is_blocked: Rc<Cell<bool>>,
+    has_places: bool,
 }
 
 impl KeptFrames {
@@ -38,6 +39,10 @@ impl KeptFrames {
 }
 
 impl Transport for KeptFrames {
+    fn form(&self) -> Form {
+        if self.has_places { Form::Positioned } else { Form::Plain }
+    }
+
     fn write(&self, outbox: &mut Outbox, _: &mut std::task::Context<'_>) -> io::Result<Written> {
         if self.is_blocked.get() {
             return Ok(Written::Blocked);
@@ -92,9 +97,17 @@ impl BusWorld {
     }
 
     pub(in crate::hub) fn peer(&self) -> BusPeer {
+        self.peer_with(KeptFrames::default())
+    }
+
+    /// One whose events have places.
+    pub(in crate::hub) fn stream(&self) -> BusPeer {
+        self.peer_with(KeptFrames { has_places: true, ..KeptFrames::default() })
+    }
+
+    fn peer_with(&self, sent: KeptFrames) -> BusPeer {
         let bounds = Bounds { bytes: 1 << 20, frames: 1000 };
         let socket_id = self.worker.admit(&self.app, true).unwrap().socket_id;
-        let sent = KeptFrames::default();
         let app = Arc::clone(&self.app);
         let client: Rc<Client> =
             Rc::new(Client::new(app, socket_id, ProtocolVersion::NEWEST, bounds, sent.clone()));
@@ -162,13 +175,38 @@ impl BusPeer {
         channel: &ChannelName,
         user: Option<&str>,
     ) -> JoinNumber {
-        self.last = self.last.next();
         let member = user.map(|user| Member { user_id: user.into(), user_info: None });
+        self.join_as(world, channel, member, None)
+    }
+
+    /// The same, and wants something of what the channel keeps.
+    pub(in crate::hub) fn come_back(
+        &mut self,
+        world: &BusWorld,
+        channel: &ChannelName,
+        wanted: Wanted,
+    ) -> JoinNumber {
+        self.join_as(world, channel, None, Some(Box::new(wanted)))
+    }
+
+    fn join_as(
+        &mut self,
+        world: &BusWorld,
+        channel: &ChannelName,
+        member: Option<Member>,
+        wanted: Option<Box<Wanted>>,
+    ) -> JoinNumber {
+        self.last = self.last.next();
         let (channel, number) = (channel.clone(), self.last);
-        let join = Join { channel, member, authorizes: false, number, wanted: None };
+        let join = Join { channel, member, authorizes: false, number, wanted };
         let joined = world.worker.join(&self.client, &join);
         assert!(joined.is_none_or(|joined| joined.is_ok()));
         number
+    }
+
+    /// What it has been sent.
+    pub(in crate::hub) fn texts(&self) -> Vec<String> {
+        self.sent.texts.borrow().clone()
     }
 
     /// How many frames with this text it has been sent.

@@ -189,3 +189,6 @@ impl Hub {
         self.engine_position(app, channel, version).unwrap_or_else(here)
     }
 }
+
+#[cfg(test)]
+mod tests;

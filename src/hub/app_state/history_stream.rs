@@ -46,7 +46,7 @@ impl AppState {
         if !follows {
             let floor = before.unwrap_or(until);
             let lost = LostEvent { version: hub.next_version(), at: time_of(floor, engine_now, now) };
-            if before.is_some() {
+            if before.is_some() && (reached.is_some() || !entry.subscribers().is_nobody_here()) {
                 hub.post_gap(self, channel, &entry, lost.version);
             }
             self.break_off((channel, &mut entry), lost);
