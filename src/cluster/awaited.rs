@@ -21,7 +21,7 @@ pub(super) struct AwaitedEvents {
     bytes: AtomicUsize,
     most: usize,
     most_bytes: usize,
-    /// The last events that this node's subscribers were sent of channels that remember them: what comes back of these and
+    /// The last events that this node's subscribers were sent of channels that remember or keep them: what comes back of these and
     /// those before is not sent again.
     delivered: Mutex<RecentMap<Subject, EventNumber>>,
     /// Some did not come back in time, and nothing has come back since: nothing more is awaited until something does.
@@ -38,6 +38,17 @@ pub(super) struct AwaitedEvent {
     pub(super) except: Option<SocketId>,
     /// How long the channel remembers it, if it does.
     pub(super) expiry: Option<Duration>,
+    /// The channel keeps it in a history.
+    pub(super) is_kept: bool,
+}
+
+/// The number that the engine has given an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NumberedAs {
+    pub(super) number: u64,
+    /// By it the channel keeps the event in its history; and remembers it as its last one.
+    pub(super) is_kept: bool,
+    pub(super) is_remembered: bool,
 }
 
 /// What becomes of an event on the node that says it.
@@ -90,7 +101,7 @@ impl AwaitedEvents {
         subjects.entry(subject.clone()).or_default().push_back(event);
     }
 
-    /// An event of a channel that remembers it is delivered, also while it is on its way to the engine.
+    /// An event of a channel that remembers or keeps it is delivered, also while it is on its way to the engine.
     pub(super) fn note_delivered(&self, subject: &Subject, number: EventNumber) {
         self.delivered.lock().with(subject, || number, |last| *last = number.max(*last));
     }
@@ -117,7 +128,7 @@ impl AwaitedEvents {
             }
             let Some(first) = first() else { return taken };
             self.bytes.fetch_sub(first.bytes(), Ordering::Relaxed);
-            if first.expiry.is_some() {
+            if first.expiry.is_some() || first.is_kept {
                 self.note_delivered(subject, first.number);
             }
             deliver(first);
@@ -173,6 +184,7 @@ mod tests {
             latest: None,
             except: None,
             expiry: None,
+            is_kept: false,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Has this node's subscribers hear an event where the other nodes hear it, between those that the engine took before and
-//! after: one that its channel remembers, and one whose publisher waits for the engine. What the engine does not give back in
-//! time is delivered all the same.
+//! after: one that its channel remembers or keeps, and one whose publisher waits for the engine. What the engine does not give back
+//! in time is delivered all the same.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,11 +9,11 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::hub::{ArrivedEvent, Carriage, Outgoing, RememberedAs, Taken};
+use crate::hub::{ArrivedEvent, Carriage, KeptAs, Outgoing, RememberedAs, Taken};
 use crate::protocol::Form;
 
 use super::adapter::{Adapter, EngineError, EngineTicket, Subject};
-use super::awaited::{AwaitedEvent, WayHere};
+use super::awaited::{AwaitedEvent, NumberedAs, WayHere};
 use super::envelope::EventMessage;
 use super::event_numbers::EventNumber;
 use super::node::ClusterNode;
@@ -40,7 +40,7 @@ impl<A: Adapter> ClusterNode<A> {
         if self.await_event(subject, event, number, has_receipt) {
             return WayHere::Awaited;
         }
-        if event.remembered_for.is_none() {
+        if !self.is_numbered(event) {
             return WayHere::AtOnce;
         }
         if self.subscription(subject).is_none() {
@@ -48,6 +48,11 @@ impl<A: Adapter> ClusterNode<A> {
         }
         self.awaited.note_delivered(subject, number);
         WayHere::AtOnce
+    }
+
+    /// Whether the engine gives an event a number: its channel remembers it, or keeps it. Each of two processes does that by itself.
+    fn is_numbered(&self, event: &Outgoing<'_>) -> bool {
+        event.remembered_for.is_some() || event.keeping.is_some() && !self.standing.is_of_two()
     }
 
     /// Where an event goes that is accepted while the bus is away: behind those that were accepted before it and have not been
@@ -64,17 +69,12 @@ impl<A: Adapter> ClusterNode<A> {
                 }
                 return Carriage::Onward;
             }
-            let (this, subject) = (self.this.clone(), subject.clone());
-            self.runtime.spawn(async move {
-                if let Some(this) = this.upgrade() {
-                    this.deliver_awaited(&subject, number, None);
-                }
-            });
+            self.deliver_awaited_soon(subject, number);
             Carriage::Returns
         })
     }
 
-    fn await_event(
+    pub(super) fn await_event(
         &self,
         subject: &Subject,
         event: &Outgoing<'_>,
@@ -84,7 +84,7 @@ impl<A: Adapter> ClusterNode<A> {
         let is_behind = self.awaited.has(subject);
         let comes_back = || {
             let is_overdue = self.awaited.is_overdue.load(Ordering::Relaxed);
-            let is_wanted = event.remembered_for.is_some() || has_receipt && self.has_peers_now();
+            let is_wanted = self.is_numbered(event) || has_receipt && self.has_peers_now();
             is_wanted && !is_overdue && self.is_subscribed(subject)
         };
         let is_told = || self.is_kept_before(subject);
@@ -98,6 +98,7 @@ impl<A: Adapter> ClusterNode<A> {
             latest: event.latest.map(Arc::from),
             except: event.except,
             expiry: event.remembered_for,
+            is_kept: event.keeping.is_some(),
         };
         self.awaited.put(subject, event);
         true
@@ -125,32 +126,49 @@ impl<A: Adapter> ClusterNode<A> {
         ticket.into()
     }
 
-    /// An event of this node has come back, by this number of the engine if its channel remembers it. Those before it will not:
-    /// what the engine takes, it gives back in order. Whether it was awaited.
-    pub(super) fn awaited_came(&self, subject: &Subject, number: EventNumber, engine: Option<u64>) -> bool {
+    /// An event of this node has come back, by this number of the engine if it has one. Those before it will not: what the engine
+    /// takes, it gives back in order. Whether it was awaited.
+    pub(super) fn awaited_came(
+        &self,
+        subject: &Subject,
+        number: EventNumber,
+        engine: Option<NumberedAs>,
+    ) -> bool {
         let (delivered, is_it) = self.deliver_awaited(subject, number, engine);
         self.counts.lost(Loss::ReturnLate, delivered - u64::from(is_it));
         is_it
     }
 
-    /// An event of this node has come back that its channel remembers, from wherever the engine has it. Whether it is done with
-    /// by that: this node's subscribers have been sent it. Else it was said before they were here.
-    pub(super) fn remembered_came(
+    /// An event of this node has come back that the engine has numbered, from wherever the engine has it. Whether it is done with
+    /// by that: this node's subscribers have been sent it. Else it was said before they were here. `remembered`: the channel
+    /// remembers it, so.
+    pub(super) fn numbered_came(
         &self,
         subject: &Subject,
         event: &EventMessage,
-        remembered: RememberedAs,
+        engine: NumberedAs,
+        remembered: Option<RememberedAs>,
     ) -> bool {
         let number = EventNumber { epoch: event.epoch, number: event.number };
-        if self.awaited_came(subject, number, remembered.number) {
+        if self.awaited_came(subject, number, Some(engine)) {
             return true;
         }
         let Some(last) = self.awaited.last_delivered(subject) else { return false };
         if number > last {
             return false;
         }
-        if let (Subject::Channel { app, channel }, Some(hub)) = (subject, self.hub.upgrade()) {
-            hub.remember_delivered(app, channel, event.frame.clone(), remembered, number == last);
+        let (Subject::Channel { app, channel }, Some(hub)) = (subject, self.hub.upgrade()) else {
+            return true;
+        };
+        let frame = || event.frame.clone();
+        if engine.is_kept {
+            let kept = Some(KeptAs { number: engine.number, is_delivered: true });
+            let (frame, except) = (frame(), event.except);
+            let event = ArrivedEvent { channel, frame, latest: None, except, remembered: None, kept };
+            hub.deliver_from_elsewhere(app, &event);
+        }
+        if let Some(remembered) = remembered {
+            hub.remember_delivered(app, channel, frame(), remembered, number == last);
         }
         true
     }
@@ -185,7 +203,12 @@ impl<A: Adapter> ClusterNode<A> {
 
     /// Delivers what is awaited of a subject up to this event, which the engine has given this number, if it has. Returns how
     /// many there were, and whether it was among them.
-    fn deliver_awaited(&self, subject: &Subject, until: EventNumber, engine: Option<u64>) -> (u64, bool) {
+    pub(super) fn deliver_awaited(
+        &self,
+        subject: &Subject,
+        until: EventNumber,
+        engine: Option<NumberedAs>,
+    ) -> (u64, bool) {
         let (Subject::Channel { app, channel }, Some(hub)) = (subject, self.hub.upgrade()) else {
             return (0, false);
         };
@@ -194,10 +217,11 @@ impl<A: Adapter> ClusterNode<A> {
             let AwaitedEvent { frame, ref latest, except, number, expiry, .. } = event;
             is_it |= number == until;
             let engine = engine.filter(|_| number == until);
-            let remembered =
-                expiry.map(|expires_in| RememberedAs { number: engine, is_recalled: false, expires_in });
-            let event =
-                ArrivedEvent { channel, frame, latest: latest.as_deref(), except, remembered, kept: None };
+            let number = engine.filter(|engine| engine.is_remembered).map(|engine| engine.number);
+            let remembered = expiry.map(|expires_in| RememberedAs { number, is_recalled: false, expires_in });
+            let kept = engine.filter(|engine| engine.is_kept);
+            let kept = kept.map(|engine| KeptAs { number: engine.number, is_delivered: false });
+            let event = ArrivedEvent { channel, frame, latest: latest.as_deref(), except, remembered, kept };
             hub.deliver_from_elsewhere(app, &event);
         });
         (count, is_it)

@@ -9,6 +9,7 @@ use crate::hub::{AppState, Claim, OutgoingNotice};
 
 use super::adapter::{Adapter, Subject};
 use super::carried;
+use super::claims::KnownFirst;
 use super::envelope::{Content, NoticeMessage};
 use super::listening::OwnDemand;
 use super::node::ClusterNode;
@@ -49,7 +50,7 @@ impl<A: Adapter> ClusterNode<A> {
                 }
             }
             Entry::Vacant(entry) => {
-                let claim = self.claim_subject(subject, None);
+                let claim = self.claim_subject(subject, KnownFirst::default());
                 let is_confirmed = matches!(claim, Claim::Settled);
                 entry.insert(OwnDemand { of, demand: Arc::clone(&demand), is_confirmed });
                 match claim {

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::hub::Claim;
 
 use super::adapter::{Adapter, EngineError, Subject};
+use super::chains::Chains;
 use super::counts::ClusterCounts;
 
 /// So long a join waits at most, whatever is configured: the hub does not wait for much longer.
@@ -35,6 +36,15 @@ const ASKS_AGAIN_AFTER: Duration = Duration::from_millis(if cfg!(test) { 20 } el
 /// Hands the hub what the engine remembers of a channel.
 pub(super) type Recalling = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// What is to be known of a channel before those who wait for its events join.
+#[derive(Default)]
+pub(super) struct KnownFirst {
+    /// What the engine remembers of it.
+    pub(super) recall: Option<Recalling>,
+    /// What its stream has, if it has a history: for so long the engine knows the number of its last event.
+    pub(super) last_known_for: Option<u64>,
+}
+
 /// The channels that this node is subscribed to at the engine. One that nobody claims any more stays for a while, so that
 /// a page that is loaded again costs nothing.
 ///
@@ -49,6 +59,8 @@ pub(super) struct Claims {
     subscriptions: AtomicU64,
     is_away: AtomicBool,
     waiting: Arc<AtomicU64>,
+    /// Those of the subjects with a history.
+    chains: Arc<Chains>,
     counts: Arc<ClusterCounts>,
     /// Where confirmations are waited for.
     runtime: runtime::Handle,
@@ -81,6 +93,8 @@ struct AskedSubject<A> {
     adapter: Weak<A>,
     subject: Subject,
     subscription: u64,
+    /// It has a history.
+    is_chained: bool,
 }
 
 impl Claims {
@@ -89,6 +103,7 @@ impl Claims {
         runtime: runtime::Handle,
         wait: Duration,
         linger: Duration,
+        chains: Arc<Chains>,
         counts: Arc<ClusterCounts>,
     ) -> Arc<Self> {
         let wait = wait.min(LONGEST_WAIT);
@@ -100,6 +115,7 @@ impl Claims {
             subscriptions: AtomicU64::new(0),
             is_away: AtomicBool::new(false),
             waiting: Arc::default(),
+            chains,
             counts,
             runtime,
         })
@@ -110,13 +126,13 @@ impl Claims {
         self.is_away.store(is_away, Ordering::Relaxed);
     }
 
-    /// Claims a subject, and has the engine asked for it if it is not yet. `recall` is done when its events come, before
-    /// those who wait are told so.
+    /// Claims a subject, and has the engine asked for it if it is not yet. What is to be known first is asked for when its events
+    /// come, before those who wait are told so.
     pub(super) fn claim(
         self: &Arc<Self>,
         adapter: &Arc<impl Adapter>,
         subject: Subject,
-        recall: Option<Recalling>,
+        first: KnownFirst,
     ) -> Claim {
         match self.subjects.entry(subject) {
             Entry::Occupied(mut entry) => {
@@ -136,7 +152,14 @@ impl Claims {
             Entry::Vacant(entry) => {
                 let subscription = self.subscriptions.fetch_add(1, Ordering::Relaxed) + 1;
                 let mut waiters = Vec::new();
+                let is_chained = first.last_known_for.is_some();
+                if let Some(last_known_for) = first.last_known_for {
+                    self.chains.open(entry.key(), subscription, last_known_for);
+                }
                 let claim = if self.is_away.load(Ordering::Relaxed) {
+                    if is_chained {
+                        self.chains.be_late(entry.key(), subscription);
+                    }
                     self.unconfirmed()
                 } else {
                     Claim::Waiting(self.new_waiter(&mut waiters))
@@ -144,8 +167,9 @@ impl Claims {
                 let (ticket, answer) = oneshot::channel();
                 adapter.subscribe(entry.key(), Some(ticket.into()));
                 let subject = entry.key().clone();
-                let asked = AskedSubject { adapter: Arc::downgrade(adapter), subject, subscription };
-                self.runtime.spawn(Arc::clone(self).until_confirmed(asked, answer, recall));
+                let adapter = Arc::downgrade(adapter);
+                let asked = AskedSubject { adapter, subject, subscription, is_chained };
+                self.runtime.spawn(Arc::clone(self).until_confirmed(asked, answer, first.recall));
                 entry.insert(Claimed {
                     subscription,
                     claims: 1,
@@ -207,6 +231,7 @@ impl Claims {
         match entry.get().unclaimed_since.map(|since| since + self.linger) {
             Some(due) if now.is_none_or(|now| due <= now) => {
                 adapter.unsubscribe(entry.key());
+                self.chains.end(entry.key(), entry.get().subscription);
                 if let Confirmation::Asked(waiters) = entry.remove().confirmation {
                     self.waiting.fetch_sub(waiters.len() as u64, Ordering::Relaxed);
                 }
@@ -273,10 +298,14 @@ impl Claims {
         loop {
             let mut answering = Box::pin(async {
                 let answer = answer.await;
-                if let Ok(Ok(())) = &answer
-                    && let Some(recall) = recall.take()
-                {
-                    recall.await;
+                if let Ok(Ok(())) = &answer {
+                    if asked.is_chained {
+                        // It has ended by then, if nobody tells.
+                        let _ = self.chains.begin(&asked.subject, asked.subscription).await;
+                    }
+                    if let Some(recall) = recall.take() {
+                        recall.await;
+                    }
                 }
                 answer
             });
@@ -284,6 +313,7 @@ impl Claims {
             let answered = match in_time {
                 Ok(answered) => answered,
                 Err(_) => {
+                    self.be_late(&asked);
                     let late = self.settle(&asked, Confirmation::Overdue);
                     self.counts.joins_timed_out.add_from_anywhere(late as u64);
                     answering.await
@@ -296,6 +326,9 @@ impl Claims {
                 // It does not want to, or the adapter has gone.
                 Ok(Err(EngineError::Refused(_))) | Err(_) => (Confirmation::Overdue, false),
             };
+            if !is_known {
+                self.be_late(&asked);
+            }
             let unconfirmed = self.settle(&asked, confirmation);
             if !is_known {
                 self.counts.joins_unconfirmed.add_from_anywhere(unconfirmed as u64);
@@ -305,6 +338,13 @@ impl Claims {
             sleep(ASKS_AGAIN_AFTER).await;
             let Some(again) = self.ask_again(&asked) else { return };
             answer = again;
+        }
+    }
+
+    /// Whoever waits joins, without knowing what there is.
+    fn be_late<A>(&self, asked: &AskedSubject<A>) {
+        if asked.is_chained {
+            self.chains.be_late(&asked.subject, asked.subscription);
         }
     }
 
@@ -353,7 +393,13 @@ mod tests {
         let adapter = Arc::new(engine.join(inbox(1000, 1 << 20).0));
         let counts = Arc::<ClusterCounts>::default();
         let wait = Duration::from_millis(50);
-        let claims = Claims::new(runtime::Handle::current(), wait, LINGER, Arc::clone(&counts));
+        let claims = Claims::new(
+            runtime::Handle::current(),
+            wait,
+            LINGER,
+            Arc::new(Chains::new(0, 0)),
+            Arc::clone(&counts),
+        );
         (engine, adapter, claims, counts)
     }
 
@@ -370,10 +416,15 @@ mod tests {
         block_on(async {
             let (_engine, adapter, claims, counts) = world();
             adapter.faults().delay(Duration::from_secs(3600));
-            let Claim::Waiting(settled) = claims.claim(&adapter, subject(), None) else { panic!() };
+            let Claim::Waiting(settled) = claims.claim(&adapter, subject(), KnownFirst::default()) else {
+                panic!()
+            };
             assert_eq!(claims.waiting(), 1);
             settled.await.unwrap();
-            assert!(matches!(claims.claim(&adapter, subject(), None), Claim::Settled), "nor the next one");
+            assert!(
+                matches!(claims.claim(&adapter, subject(), KnownFirst::default()), Claim::Settled),
+                "nor the next one"
+            );
             let figures = counts.read();
             assert_eq!((figures.joins_waited, figures.joins_timed_out, figures.joins_unconfirmed), (1, 1, 1));
             assert_eq!(claims.waiting(), 0);
@@ -385,7 +436,9 @@ mod tests {
         block_on(async {
             let (engine, adapter, claims, counts) = world();
             adapter.faults().refuse(subject());
-            let Claim::Waiting(settled) = claims.claim(&adapter, subject(), None) else { panic!() };
+            let Claim::Waiting(settled) = claims.claim(&adapter, subject(), KnownFirst::default()) else {
+                panic!()
+            };
             settled.await.unwrap();
             assert_eq!((claims.is_confirmed(&subject()), counts.read().joins_unconfirmed), (false, 1));
             let confirmed = async {
@@ -395,7 +448,7 @@ mod tests {
             };
             timeout(Duration::from_secs(60), confirmed).await.unwrap();
             assert_eq!(engine.wanted_by(&subject()), 1);
-            assert!(matches!(claims.claim(&adapter, subject(), None), Claim::Settled));
+            assert!(matches!(claims.claim(&adapter, subject(), KnownFirst::default()), Claim::Settled));
         });
     }
 
@@ -404,13 +457,15 @@ mod tests {
         block_on(async {
             let (_engine, adapter, claims, counts) = world();
             claims.set_away(true);
-            assert!(matches!(claims.claim(&adapter, subject(), None), Claim::Settled));
+            assert!(matches!(claims.claim(&adapter, subject(), KnownFirst::default()), Claim::Settled));
             assert_eq!(counts.read().joins_unconfirmed, 1);
             claims.set_away(false);
-            let Claim::Waiting(settled) = claims.claim(&adapter, subject(), None) else { panic!() };
+            let Claim::Waiting(settled) = claims.claim(&adapter, subject(), KnownFirst::default()) else {
+                panic!()
+            };
             settled.await.unwrap();
             claims.set_away(true);
-            assert!(matches!(claims.claim(&adapter, subject(), None), Claim::Settled));
+            assert!(matches!(claims.claim(&adapter, subject(), KnownFirst::default()), Claim::Settled));
             assert_eq!(counts.read().joins_unconfirmed, 2, "although it was confirmed before");
         });
     }
@@ -424,7 +479,10 @@ mod tests {
             for n in 0..many {
                 let channel = ChannelName::parse(&format!("room-{n}"), 164).unwrap();
                 let subject = Subject::Channel { app: "1".into(), channel };
-                assert!(matches!(claims.claim(&adapter, subject.clone(), None), Claim::Waiting(_)));
+                assert!(matches!(
+                    claims.claim(&adapter, subject.clone(), KnownFirst::default()),
+                    Claim::Waiting(_)
+                ));
                 claims.release(&*adapter, &subject);
             }
             let later = Instant::now() + LINGER;
@@ -439,9 +497,14 @@ mod tests {
         block_on(async {
             let (_engine, adapter, claims, _) = world();
             adapter.faults().delay(Duration::from_secs(3600));
-            let Claim::Waiting(_stays) = claims.claim(&adapter, subject(), None) else { panic!() };
+            let Claim::Waiting(_stays) = claims.claim(&adapter, subject(), KnownFirst::default()) else {
+                panic!()
+            };
             for _ in 0..10_000 {
-                assert!(matches!(claims.claim(&adapter, subject(), None), Claim::Waiting(_)));
+                assert!(matches!(
+                    claims.claim(&adapter, subject(), KnownFirst::default()),
+                    Claim::Waiting(_)
+                ));
                 claims.release(&*adapter, &subject());
             }
             assert!(claims.waiting() < 10, "{}", claims.waiting());
@@ -452,11 +515,13 @@ mod tests {
     fn what_is_claimed_again_within_time_is_not_given_up() {
         block_on(async {
             let (engine, adapter, claims, _) = world();
-            let Claim::Waiting(settled) = claims.claim(&adapter, subject(), None) else { panic!() };
+            let Claim::Waiting(settled) = claims.claim(&adapter, subject(), KnownFirst::default()) else {
+                panic!()
+            };
             settled.await.unwrap();
             let first = claims.subscription(&subject());
             claims.release(&*adapter, &subject());
-            assert!(matches!(claims.claim(&adapter, subject(), None), Claim::Settled));
+            assert!(matches!(claims.claim(&adapter, subject(), KnownFirst::default()), Claim::Settled));
             let later = Instant::now() + LINGER;
             assert_eq!(claims.give_up(&*adapter, later), None);
             assert_eq!((engine.wanted_by(&subject()), claims.subscription(&subject())), (1, first));
@@ -464,7 +529,9 @@ mod tests {
             assert!(claims.give_up(&*adapter, later - LINGER).is_some(), "not yet");
             assert_eq!(claims.give_up(&*adapter, later + LINGER), None);
             assert_eq!((engine.wanted_by(&subject()), claims.subscription(&subject())), (0, None));
-            let Claim::Waiting(_) = claims.claim(&adapter, subject(), None) else { panic!() };
+            let Claim::Waiting(_) = claims.claim(&adapter, subject(), KnownFirst::default()) else {
+                panic!()
+            };
             assert_ne!(claims.subscription(&subject()), first);
         });
     }
@@ -475,7 +542,7 @@ mod tests {
             let (engine, adapter, claims, _) = world();
             let subject = |n: usize| Subject::Node(NodeId::new(n as u128));
             for n in 0..=MOST_LINGERING {
-                claims.claim(&adapter, subject(n), None);
+                claims.claim(&adapter, subject(n), KnownFirst::default());
                 claims.release(&*adapter, &subject(n));
             }
             assert_eq!(claims.len(), MOST_LINGERING);

@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 
 use crate::hub::Counter;
 
+use super::chain::HoleReason;
 use super::status::{ClusterFigures, Loss, Traffic, WordKind};
 
 /// Characters of a reason that the engine gives.
@@ -28,6 +29,9 @@ pub(crate) struct ClusterCounts {
     pub(super) joins_unconfirmed: Counter,
     pub(super) documents_refused: Counter,
     pub(super) unreadable_apps: AtomicUsize,
+    /// Pages of streams that were asked for.
+    pub(super) pages_fetched: Counter,
+    holes: [Counter; HoleReason::COUNT],
     /// Why the engine has refused something, until it is told.
     refusal: Mutex<Option<String>>,
 }
@@ -65,6 +69,11 @@ impl ClusterCounts {
         self.lost[loss as usize].add_from_anywhere(more);
     }
 
+    /// Events of a history may be missing.
+    pub(super) fn hole(&self, reason: HoleReason) {
+        self.holes[reason as usize].add_from_anywhere(1);
+    }
+
     /// The engine has refused something, which its adapter counts.
     pub(crate) fn refused(&self, reason: &str) {
         self.refusal.lock().get_or_insert_with(|| reason.chars().take(MOST_OF_REASON).collect());
@@ -91,6 +100,8 @@ impl ClusterCounts {
             joins_timed_out: self.joins_timed_out.get(),
             joins_unconfirmed: self.joins_unconfirmed.get(),
             documents_refused: self.documents_refused.get(),
+            pages_fetched: self.pages_fetched.get(),
+            holes: std::array::from_fn(|reason| self.holes[reason].get()),
             unreadable_apps: self.unreadable_apps.load(Ordering::Relaxed),
             ..ClusterFigures::default()
         }

@@ -71,6 +71,8 @@ pub(crate) enum Content {
     HandedOver { app: Arc<str>, handed: HandedOver },
     /// To a node that had the name of a client, or has it: what became of it.
     ClientName { number: NoteNumber, word: NameWord },
+    /// On the subject of a channel with a history: the node has accepted events before that it could not keep.
+    EventsLost,
 }
 
 /// An event that was accepted by the node that says it. The app and the channel are those of the subject.
@@ -91,6 +93,8 @@ pub(crate) struct EventMessage {
     /// It is no new event, but one that its channel remembers and the engine lacked: the node has put it there again. Its
     /// number is that of the last event of the node.
     pub(crate) restored: Option<Restored>,
+    /// Of a channel with a history: the channel also remembers it as its last one.
+    pub(crate) is_remembered: bool,
 }
 
 /// How an event is remembered that was put to the engine again.
@@ -186,6 +190,7 @@ const CLIENT_NAME: u8 = 13;
 
 const NAME_WAS_THERE: u8 = 0;
 const NAME_TAKEN: u8 = 1;
+const EVENTS_LOST: u8 = 12;
 
 impl Envelope {
     /// It as bytes.
@@ -212,7 +217,7 @@ impl Envelope {
                 out.byte((*is_last).into());
                 facts.write(&mut out);
             }
-            Content::Goodbye => {}
+            Content::Goodbye | Content::EventsLost => {}
             Content::Terminate { app, user_id } => {
                 out.text(app);
                 out.text(user_id);
@@ -303,6 +308,7 @@ impl Envelope {
                 };
                 Content::ClientName { number: NoteNumber(number), word }
             }
+            EVENTS_LOST => Content::EventsLost,
             other => return Err(Unreadable::Kind(other)),
         };
         Ok(Envelope { from, content })
@@ -324,6 +330,7 @@ impl Content {
             Content::Notice(_) => NOTICE,
             Content::HandedOver { .. } => HANDED_OVER,
             Content::ClientName { .. } => CLIENT_NAME,
+            Content::EventsLost => EVENTS_LOST,
         }
     }
 
@@ -348,6 +355,7 @@ impl Content {
                 Content::Heartbeat(_)
                 | Content::SnapshotRequest(_)
                 | Content::Goodbye
+                | Content::EventsLost
                 | Content::Terminate { .. }
                 | Content::CloseSocket { .. } => 0,
             }
@@ -358,12 +366,15 @@ impl EventMessage {
     const HAS_EXCEPT: u8 = 1;
     const HAS_LATEST: u8 = 2;
     const IS_RESTORED: u8 = 4;
+    const IS_REMEMBERED: u8 = 8;
 
     fn write(&self, out: &mut FieldWriter) {
-        let EventMessage { epoch, number, state, except, latest, frame, restored } = self;
+        let EventMessage { epoch, number, state, except, latest, frame, restored, is_remembered } = self;
         let mark = |is: bool, mark: u8| if is { mark } else { 0 };
         let of_parts = mark(except.is_some(), Self::HAS_EXCEPT) | mark(latest.is_some(), Self::HAS_LATEST);
-        out.byte(of_parts | mark(restored.is_some(), Self::IS_RESTORED));
+        let of_keeping =
+            mark(restored.is_some(), Self::IS_RESTORED) | mark(*is_remembered, Self::IS_REMEMBERED);
+        out.byte(of_parts | of_keeping);
         out.number(*epoch);
         out.number(*number);
         out.number(*state);
@@ -392,6 +403,7 @@ impl EventMessage {
             latest: has(Self::HAS_LATEST).then(|| fields.text().map(Box::from)).transpose()?,
             frame: fields.frame()?,
             restored: has(Self::IS_RESTORED).then(|| Restored::read(fields)).transpose()?,
+            is_remembered: has(Self::IS_REMEMBERED),
         })
     }
 }

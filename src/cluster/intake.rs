@@ -2,7 +2,6 @@
 //! write there, too.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -10,20 +9,19 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::channel::{Change, NodeId};
-use crate::hub::{ArrivedEvent, Hub, NameWord, Notice, RememberedAs};
+use crate::hub::{Hub, NameWord, Notice};
 
 use super::adapter::{Adapter, Link, Subject, Word};
+use super::awaited::NumberedAs;
 use super::carried;
 use super::documents::DocumentBell;
-use super::envelope::{Content, Envelope, EventMessage, NoticeMessage, SnapshotRequest, Unreadable};
-use super::event_numbers::{EventNumber, HeardNumbers, Hearing};
-use super::handing_over;
+use super::envelope::{Content, Envelope, NoticeMessage, SnapshotRequest, Unreadable};
+use super::event_numbers::{EventNumber, HeardNumbers};
+use super::fetches::StreamFetches;
 use super::inbox::Words;
 use super::node::ClusterNode;
-use super::parked::ParkedEvent;
 use super::peer_log::log_changes;
 use super::peers::PeerChange;
-use super::remembering::RECALLED_AT_ONCE;
 use super::speaking::until;
 use super::standing::Standing;
 use super::status::{Loss, WordKind};
@@ -53,10 +51,12 @@ pub(super) struct WordReader<A> {
     pub(super) node: Arc<ClusterNode<A>>,
     pub(super) hub: Arc<Hub>,
     pub(super) words: Words,
-    heard: HeardNumbers,
+    pub(super) heard: HeardNumbers,
     requests: mpsc::Sender<(NodeId, u64)>,
     /// Events that this node puts to the engine, because another one has put one there that is not the last.
-    restoring: JoinSet<()>,
+    pub(super) restoring: JoinSet<()>,
+    /// What is fetched of streams.
+    pub(super) fetching: StreamFetches,
     /// The number of the last snapshot that was asked for.
     request: u64,
     apps: watch::Receiver<u64>,
@@ -76,10 +76,20 @@ impl<A: Adapter> WordReader<A> {
         documents: DocumentBell,
     ) -> Self {
         let heard = HeardNumbers::new(node.config.numbered_channels);
-        let (apps, restoring) = (hub.watch_apps(), JoinSet::new());
-        let request = 0;
-        let intake =
-            WordReader { node, hub, words, heard, requests, restoring, request, apps, documents, left: None };
+        let apps = hub.watch_apps();
+        let intake = WordReader {
+            node,
+            hub,
+            words,
+            heard,
+            requests,
+            restoring: JoinSet::new(),
+            fetching: StreamFetches::default(),
+            request: 0,
+            apps,
+            documents,
+            left: None,
+        };
         intake.look_at_apps();
         intake
     }
@@ -97,10 +107,15 @@ impl<A: Adapter> WordReader<A> {
             let next = async { if has_much { words.next_event().await } else { words.next().await } };
             tokio::select! {
                 word = next => match word {
-                    Some(word) => self.take(word),
+                    Some(word) => self.take(word).await,
                     None => return self.end().await,
                 },
-                _ = looks.tick() => self.ask_for_snapshots(),
+                _ = looks.tick() => {
+                    self.ask_for_snapshots();
+                    self.look_at_chains().await;
+                }
+                fetched = self.fetching.next() => self.take_fetched(fetched).await,
+                () = self.node.chains.woken.notified() => {}
                 Ok(()) = self.apps.changed() => self.look_at_apps(),
                 () = until(deadline) => {}
                 () = tokio::task::yield_now(), if has_steps => {}
@@ -146,6 +161,7 @@ impl<A: Adapter> WordReader<A> {
     }
 
     async fn turn(&mut self) {
+        self.do_with_chains().await;
         let mut is_behind = true;
         for _ in 0..WORDS_PER_TURN {
             // What the workers have not yet delivered bounds what is read.
@@ -158,7 +174,7 @@ impl<A: Adapter> WordReader<A> {
                 is_behind = false;
                 break;
             };
-            self.take(word);
+            self.take(word).await;
         }
         self.node.give_up_awaited(is_behind);
         if self.step() {
@@ -202,7 +218,10 @@ impl<A: Adapter> WordReader<A> {
         })
     }
 
-    fn take(&mut self, word: Word) {
+    async fn take(&mut self, word: Word) {
+        if word.previous.is_some() && !self.node.standing.is_of_two() {
+            return self.take_kept(word).await;
+        }
         if word.subject == Subject::Documents {
             return self.documents.ring();
         }
@@ -220,7 +239,7 @@ impl<A: Adapter> WordReader<A> {
                 self.take_restored(subject, event, word.number, from);
             }
             (subject @ Subject::Channel { .. }, Content::Event(event)) => {
-                self.take_event(from, subject, event, word.number);
+                self.take_event(from, subject, event, remembered_as(word.number));
             }
             (subject @ Subject::Pipe { .. }, Content::Notice(message)) => {
                 self.take_notice(from, &subject, &message);
@@ -274,13 +293,14 @@ impl<A: Adapter> WordReader<A> {
                 self.node.views.lock().hears_part(from, Instant::now().into_std());
                 self.node.take_handed(&self.hub, &app, handed);
             }
+            (subject @ Subject::Channel { .. }, Content::EventsLost) => self.take_lost(&subject),
             // Not where it belongs.
             _ => self.node.counts.lost(Loss::Unreadable, 1),
         }
     }
 
     /// Bytes that say nothing to this release.
-    fn pass_over(&self, word: &Word, reason: Unreadable) {
+    pub(super) fn pass_over(&self, word: &Word, reason: Unreadable) {
         let loss = match reason {
             Unreadable::Version(_) | Unreadable::Kind(_) => Loss::Unknown,
             Unreadable::Malformed => Loss::Unreadable,
@@ -302,60 +322,12 @@ impl<A: Adapter> WordReader<A> {
             Content::Event(event) if event.restored.is_some() => {
                 self.take_restored(word.subject, event, word.number, self.node.me);
             }
-            Content::Event(event) => self.take_own_event(word.subject, event, word.number),
+            Content::Event(event) => self.take_own_event(word.subject, event, remembered_as(word.number)),
             Content::Goodbye => {
                 let now = Instant::now().into_std();
                 let _ = self.node.change_peers(|peers, each| peers.goodbye(self.node.me, now, each));
             }
             _ => {}
-        }
-    }
-
-    /// A node has put an event to the engine that it lacked. If it lacks another one all the same, that is put there.
-    fn take_restored(&mut self, subject: Subject, event: EventMessage, number: Option<u64>, from: NodeId) {
-        if self.node.claims.subscription(&subject).is_none() {
-            return;
-        }
-        while self.restoring.try_join_next().is_some() {}
-        if self.node.take_restored(&subject, event, number, from) && self.restoring.len() < RECALLED_AT_ONCE {
-            let node = Arc::clone(&self.node);
-            self.restoring.spawn(async move { node.recall_here(&subject).await });
-        }
-    }
-
-    /// An event of this node comes back: behind others that wait, where some do.
-    fn take_own_event(&mut self, subject: Subject, event: EventMessage, number: Option<u64>) {
-        let Subject::Channel { channel, .. } = &subject else { return };
-        let own = EventNumber { epoch: event.epoch, number: event.number };
-        if !self.node.numbers.has_said(&subject, own) {
-            // Others may write there, too.
-            return self.node.counts.lost(Loss::Forged, 1);
-        }
-        // Events come back again.
-        self.node.awaited.is_overdue.store(false, Ordering::Relaxed);
-        if self.node.is_kept_before(&subject) {
-            return;
-        }
-        if channel.channel_type().is_presence() && self.node.views.lock().parked.has(&subject) {
-            return self.park(self.node.me, subject, event, 0, number);
-        }
-        self.deliver_own(&subject, event, number);
-    }
-
-    /// The same, whose turn it is. It is delivered, unless it has been already.
-    fn deliver_own(&self, subject: &Subject, event: EventMessage, number: Option<u64>) {
-        let Subject::Channel { app, .. } = subject else { return };
-        let own = EventNumber { epoch: event.epoch, number: event.number };
-        if number.is_none() {
-            self.node.awaited_came(subject, own, None);
-        } else if let Some(expires_in) = self.hub.apps().by_id(app).map(|app| app.app().cache_ttl) {
-            let remembered = RememberedAs { number, is_recalled: false, expires_in };
-            if !self.node.remembered_came(subject, &event, remembered)
-                && self.node.subscription(subject).is_some()
-            {
-                self.node.awaited.note_delivered(subject, own);
-                self.deliver(subject, event, number);
-            }
         }
     }
 
@@ -439,42 +411,6 @@ impl<A: Adapter> WordReader<A> {
         new.iter().for_each(|app| views.tell_again(app));
     }
 
-    fn take_event(&mut self, from: NodeId, subject: Subject, event: EventMessage, number: Option<u64>) {
-        let Subject::Channel { channel, .. } = &subject else {
-            return self.node.counts.lost(Loss::Unreadable, 1);
-        };
-        let is_presence = channel.channel_type().is_presence();
-        // Nobody is here for it, or it is on its way while the last one leaves.
-        let Some(subscription) = self.node.subscription(&subject) else { return };
-        let number_of_event = EventNumber { epoch: event.epoch, number: event.number };
-        if !self.is_new(from, &subject, number_of_event, subscription) {
-            return;
-        }
-        if self.node.is_kept_before(&subject) {
-            return;
-        }
-        let has_to_wait = is_presence && self.has_to_wait(from, &subject, event.state);
-        if !has_to_wait {
-            return self.deliver_of_other(&subject, event, number);
-        }
-        let state = event.state;
-        self.park(from, subject, event, state, number);
-    }
-
-    /// Whether an event waits for changes of its node that precede it, or for another event of its channel that does.
-    fn has_to_wait(&self, from: NodeId, subject: &Subject, state: u64) -> bool {
-        let views = self.node.views.lock();
-        views.parked.has(subject) || views.told(from).is_some_and(|told| state > told)
-    }
-
-    /// Has an event wait for changes up to this one, behind those of its channel that wait.
-    fn park(&self, from: NodeId, subject: Subject, event: EventMessage, state: u64, number: Option<u64>) {
-        let until = Instant::now().into_std() + self.node.config.state_wait;
-        let parked = ParkedEvent { from, subject, event, state, number, until };
-        let early = self.node.views.lock().parked.park(parked, &self.node.config);
-        early.into_iter().for_each(|parked| self.deliver_parked(parked, false));
-    }
-
     /// Something happened on another node that backends which are connected to this one want to hear of.
     fn take_notice(&mut self, from: NodeId, subject: &Subject, message: &NoticeMessage) {
         let Subject::Pipe { app } = subject else { return };
@@ -490,54 +426,17 @@ impl<A: Adapter> WordReader<A> {
             self.node.counts.lost(Loss::Unreadable, 1);
         }
     }
-
-    /// Whether an event has not been heard. What is missing before it is counted.
-    fn is_new(&mut self, from: NodeId, subject: &Subject, number: EventNumber, subscription: u64) -> bool {
-        match self.heard.hear(from, subject, number, subscription) {
-            Hearing::Repeated => self.node.counts.repeated_events.add_from_anywhere(1),
-            Hearing::New { missed } => {
-                self.node.counts.missed_events.add_from_anywhere(missed);
-                return true;
-            }
-        }
-        false
-    }
-
-    fn deliver_parked(&self, parked: ParkedEvent, is_true: bool) {
-        if !is_true && parked.state > 0 {
-            self.node.counts.lost(Loss::StateLate, 1);
-        }
-        let ParkedEvent { from, subject, event, number, .. } = parked;
-        if from == self.node.me {
-            self.deliver_own(&subject, event, number);
-        } else {
-            self.deliver_of_other(&subject, event, number);
-        }
-    }
-
-    /// Delivers an event of another node, which is told of it where it succeeds this one.
-    fn deliver_of_other(&self, subject: &Subject, event: EventMessage, number: Option<u64>) {
-        let said_as = EventNumber { epoch: event.epoch, number: event.number };
-        handing_over::delivering(said_as, || self.deliver(subject, event, number));
-    }
-
-    fn deliver(&self, subject: &Subject, event: EventMessage, number: Option<u64>) {
-        let Subject::Channel { app, channel } = subject else { return };
-        let expires_in = || self.hub.apps().by_id(app).map(|app| app.app().cache_ttl);
-        let remembered = number.and_then(|number| {
-            Some(RememberedAs { number: Some(number), is_recalled: false, expires_in: expires_in()? })
-        });
-        let EventMessage { except, latest, frame, .. } = event;
-        let event =
-            ArrivedEvent { channel, frame, latest: latest.as_deref(), except, remembered, kept: None };
-        self.hub.deliver_from_elsewhere(app, &event);
-    }
 }
 
-fn kind_of(content: &Content) -> WordKind {
+/// How the engine has numbered what a channel remembers.
+fn remembered_as(number: Option<u64>) -> Option<NumberedAs> {
+    number.map(|number| NumberedAs { number, is_kept: false, is_remembered: true })
+}
+
+pub(super) fn kind_of(content: &Content) -> WordKind {
     match content {
         Content::Notice(_) => WordKind::Notice,
-        Content::Event(_) => WordKind::Event,
+        Content::Event(_) | Content::EventsLost => WordKind::Event,
         Content::Heartbeat(_) | Content::Goodbye => WordKind::Heartbeat,
         Content::Facts(_) => WordKind::Facts,
         Content::SnapshotRequest(_) | Content::SnapshotPart(_) | Content::HandedOver { .. } => {

@@ -4,10 +4,13 @@
 //! The engine is behind [`adapter::Adapter`]; what nodes say is bytes by `envelope`, and untrusted.
 
 pub(crate) mod adapter;
+mod arriving;
 mod awaited;
 mod awaiting;
 mod backends;
 mod carried;
+pub(crate) mod chain;
+mod chains;
 mod claims;
 mod client_names;
 pub(crate) mod config;
@@ -15,16 +18,20 @@ pub(crate) mod config;
 pub(crate) mod contract;
 pub(crate) mod counts;
 pub(crate) mod documents;
+mod engine_time;
 mod engine_url;
 pub(crate) mod envelope;
 mod event_numbers;
 pub(crate) mod failure;
+mod fetches;
+mod following;
 pub mod fuzzing;
 mod handing_over;
 #[cfg(test)]
 mod histories;
 pub(crate) mod inbox;
 mod intake;
+mod keeping;
 pub(crate) mod kept_before;
 mod link;
 mod listening;
@@ -35,10 +42,13 @@ mod loss_log;
 mod memory;
 mod node;
 mod node_status;
+mod owed;
 mod parked;
+mod paying;
 mod peer_log;
 pub(crate) mod peers;
 mod publishes;
+mod reading;
 mod recent;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;

@@ -22,14 +22,17 @@ use crate::recovery::{NoteNumber, TakenName};
 
 use super::adapter::{Adapter, EngineTicket, Link, Subject};
 use super::awaited::{AwaitedEvents, WayHere};
-use super::claims::{Claims, Recalling};
+use super::chains::Chains;
+use super::claims::{Claims, KnownFirst, Recalling};
 use super::config::ClusterConfig;
 use super::counts::ClusterCounts;
+use super::engine_time::EngineTime;
 use super::envelope::{Content, Envelope, EventMessage, FactBatch};
 use super::event_numbers::{EventNumber, EventNumbers};
 use super::failure::NodeFailure;
 use super::kept_before::KeptBefore;
 use super::listening::OwnDemands;
+use super::owed::OwedEvents;
 use super::peers::{Deciders, PeerChange, Peers};
 use super::shared_settings::SharedSettings;
 use super::standing::{Standing, TheOther};
@@ -61,6 +64,11 @@ pub(crate) struct ClusterNode<A> {
     pub(super) inbox: Arc<super::inbox::InboxCounts>,
     pub(super) settled: watch::Sender<bool>,
     pub(super) awaited: AwaitedEvents,
+    /// Of the channels with a history.
+    pub(super) chains: Arc<Chains>,
+    /// What the engine could not take of these.
+    pub(super) owed: OwedEvents,
+    pub(super) engine_time: Mutex<EngineTime>,
     /// What this node's backends want to hear.
     pub(super) listening: OwnDemands,
     pub(super) numbers: EventNumbers,
@@ -102,7 +110,10 @@ impl<A: Adapter> ClusterNode<A> {
     ) -> Arc<Self> {
         let (runtime, me) = (runtime::Handle::current(), hub.node_id());
         let counts = Arc::<ClusterCounts>::default();
-        let claims = Claims::new(runtime.clone(), config.join_wait, config.linger, Arc::clone(&counts));
+        let chains = Arc::new(Chains::new(config.waiting_events, config.waiting_bytes));
+        let (join_wait, linger) = (config.join_wait, config.linger);
+        let claims =
+            Claims::new(runtime.clone(), join_wait, linger, Arc::clone(&chains), Arc::clone(&counts));
         let now = tokio::time::Instant::now().into_std();
         let peers = Peers::new(me, Arc::clone(&config.node_name), now)
             .settling(config.settle_listen, config.settle_most)
@@ -124,6 +135,9 @@ impl<A: Adapter> ClusterNode<A> {
             // Whoever is succeeded has served for long.
             settled: watch::Sender::new(standing == Standing::Before),
             awaited: AwaitedEvents::new(config.inbox_words, config.inbox_bytes, config.numbered_channels),
+            chains,
+            owed: OwedEvents::new(config.outgoing_bytes, config.numbered_channels),
+            engine_time: Mutex::new(EngineTime::new(now)),
             listening: OwnDemands::default(),
             numbers: EventNumbers::new(config.numbered_channels),
             succeeded_by: OnceLock::new(),
@@ -165,7 +179,7 @@ impl<A: Adapter> ClusterNode<A> {
     }
 
     /// Whether what is said now may be heard by nobody.
-    fn is_in_trouble(&self) -> bool {
+    pub(super) fn is_in_trouble(&self) -> bool {
         self.is_in_trouble.load(Ordering::Relaxed)
     }
 
@@ -227,11 +241,11 @@ impl<A: Adapter> ClusterNode<A> {
     }
 
     /// Has the events of a subject come, if they do not.
-    pub(super) fn claim_subject(&self, subject: Subject, recall: Option<Recalling>) -> Claim {
+    pub(super) fn claim_subject(&self, subject: Subject, first: KnownFirst) -> Claim {
         if self.standing.is_of_two() {
             return Claim::Settled;
         }
-        self.claims.claim(&self.adapter, subject, recall)
+        self.claims.claim(&self.adapter, subject, first)
     }
 
     /// Takes back one claim.
@@ -334,7 +348,7 @@ impl<A: Adapter> ClusterNode<A> {
         !nodes.is_empty()
     }
 
-    fn encode_event(&self, event: &Outgoing<'_>, number: EventNumber, state: u64) -> Bytes {
+    pub(super) fn encode_event(&self, event: &Outgoing<'_>, number: EventNumber, state: u64) -> Bytes {
         let content = Content::Event(EventMessage {
             epoch: number.epoch,
             number: number.number,
@@ -344,6 +358,7 @@ impl<A: Adapter> ClusterNode<A> {
             // The form in which it was made, whichever that is.
             frame: event.message.for_client(Form::Binary),
             restored: None,
+            is_remembered: event.keeping.is_some() && event.remembered_for.is_some(),
         });
         Envelope { from: self.me, content }.encode()
     }
@@ -356,6 +371,9 @@ pub(super) fn subject_of(app: &AppState, channel: &ChannelName) -> Subject {
 
 impl<A: Adapter> Bus for ClusterNode<A> {
     fn carry(&self, event: &Outgoing<'_>, taken: Option<Taken>) -> Carriage {
+        if let Some(bounds) = event.keeping.as_ref().filter(|_| !self.standing.is_of_two()) {
+            return self.carry_kept(event, bounds, taken);
+        }
         if self.is_away() {
             self.lose_one();
             // Whoever asked may have gone.
@@ -400,10 +418,12 @@ impl<A: Adapter> Bus for ClusterNode<A> {
         if self.standing.is_of_two() {
             return Claim::Settled;
         }
+        let last_known_for = self.last_known_for(app, channel);
         if !channel.channel_type().is_cache() {
-            return self.claims.claim(&self.adapter, subject, None);
+            return self.claims.claim(&self.adapter, subject, KnownFirst { recall: None, last_known_for });
         }
-        let claim = self.claims.claim(&self.adapter, subject.clone(), Some(self.recall_later(&subject)));
+        let first = KnownFirst { recall: Some(self.recall_later(&subject)), last_known_for };
+        let claim = self.claims.claim(&self.adapter, subject.clone(), first);
         let is_there =
             matches!(claim, Claim::Settled) && !self.is_away() && self.claims.is_confirmed(&subject);
         if is_there && app.may_have_forgotten(channel) {
@@ -433,19 +453,27 @@ impl<A: Adapter> Bus for ClusterNode<A> {
         recalled
     }
 
-    fn follows(&self, _: &AppState, _: &ChannelName) -> bool {
-        // What there is here is all there is.
-        true
+    fn follows(&self, app: &AppState, channel: &ChannelName) -> bool {
+        // What one of two has is all there is.
+        self.standing.is_of_two() || !self.is_away() && self.chains.is_known(&subject_of(app, channel))
     }
 
     fn read_history(
         &self,
-        _: &Arc<AppState>,
-        _: &ChannelName,
-        _: u64,
-        _: (usize, usize),
+        app: &Arc<AppState>,
+        channel: &ChannelName,
+        behind: u64,
+        most: (usize, usize),
     ) -> oneshot::Receiver<Result<(StreamPart, bool), BusAway>> {
-        oneshot::channel().1
+        let (tell, read) = oneshot::channel();
+        if let Some(this) = self.this.upgrade().filter(|_| !self.standing.is_of_two()) {
+            let (app, channel) = (Arc::clone(app), channel.clone());
+            self.runtime.spawn(async move {
+                // Whoever asked may have gone.
+                let _ = tell.send(this.read_stream(&app, &channel, behind, most).await);
+            });
+        }
+        read
     }
 
     fn miss(&self, app: &Arc<AppState>, channel: &ChannelName) -> Result<(), BusAway> {

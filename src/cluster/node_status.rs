@@ -29,7 +29,12 @@ impl<A: Adapter> ClusterView for ClusterNode<A> {
         }
         of_peers.sort_by(|one, other| (&one.name, one.id).cmp(&(&other.name, other.id)));
         let outgoing = self.adapter.outbox().waiting;
+        let (chains, owed) = (self.chains.sizes(), self.owed.sizes());
         let figures = ClusterFigures {
+            followed_channels: chains.chains,
+            chained_events: chains.waiting,
+            owed_events: owed.events,
+            owed_bytes: owed.bytes,
             waiting_joins: self.claims.waiting(),
             claimed_channels: self.claims.len(),
             inbox_words: self.inbox.waiting_words(),

@@ -7,6 +7,7 @@ use std::time::Instant;
 use crate::channel::NodeId;
 
 use super::adapter::Subject;
+use super::awaited::NumberedAs;
 use super::config::ClusterConfig;
 use super::envelope::EventMessage;
 
@@ -19,7 +20,7 @@ pub(super) struct ParkedEvent {
     /// The number of the fact of its node that it waits for; 0 if it waits for others alone.
     pub(super) state: u64,
     /// The number that the engine gave it.
-    pub(super) number: Option<u64>,
+    pub(super) numbered: Option<NumberedAs>,
     /// Until when it waits at most.
     pub(super) until: Instant,
 }
@@ -68,6 +69,13 @@ impl ParkedEvents {
         // Those behind them may have waited for nothing else.
         self.is_stale |= !early.is_empty();
         early
+    }
+
+    /// Takes out those of a channel: they wait no longer.
+    pub(super) fn take_of(&mut self, subject: &Subject) -> Vec<ParkedEvent> {
+        let Some(queue) = self.channels.remove(subject) else { return Vec::new() };
+        queue.iter().for_each(|event| self.backlog.remove(event));
+        queue.into()
     }
 
     /// Takes out those that need not wait any more, each with whether what it waited for is true. `told` says up to which fact
@@ -140,10 +148,18 @@ mod tests {
     /// An event that its node has said after so many facts.
     fn event(from: u128, channel: &str, number: u64, state: u64, now: Instant) -> ParkedEvent {
         let frame = Frame::ping();
-        let event =
-            EventMessage { epoch: 1, number, state, except: None, latest: None, frame, restored: None };
+        let event = EventMessage {
+            epoch: 1,
+            number,
+            state,
+            except: None,
+            latest: None,
+            frame,
+            restored: None,
+            is_remembered: false,
+        };
         let (from, subject) = (NodeId::new(from), subject(channel));
-        ParkedEvent { from, subject, event, state, number: None, until: now + WAIT }
+        ParkedEvent { from, subject, event, state, numbered: None, until: now + WAIT }
     }
 
     fn park(parked: &mut ParkedEvents, event: ParkedEvent) {
@@ -199,5 +215,7 @@ mod tests {
         assert_eq!(one_more("presence-a", 12), [10]);
         assert_eq!(one_more("presence-b", 20), [20], "those of others are not touched");
         assert_eq!(parked.backlog().events, 2);
+        assert_eq!(numbers(parked.take_of(&subject("presence-a"))), [11, 12]);
+        assert_eq!(parked.backlog(), ParkedBacklog::default());
     }
 }

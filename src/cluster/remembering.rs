@@ -13,6 +13,8 @@ use crate::channel::{EngineEvent, NodeId};
 use crate::hub::{ArrivedEvent, BusAway, LackedEvent, Recalled, RememberedAs};
 
 use super::adapter::{Adapter, EngineError, Subject};
+use super::awaited::NumberedAs;
+use super::chains::ChainDeed;
 use super::envelope::{Content, Envelope, EventMessage, Restored};
 use super::event_numbers::EventNumber;
 use super::node::ClusterNode;
@@ -96,7 +98,16 @@ impl<A: Adapter> ClusterNode<A> {
         let LackedEvent { frame, expires_in, rank } = event;
         let EventNumber { epoch, number } = self.awaited.last_delivered(subject).unwrap_or(NO_EVENT);
         let restored = Some(Restored { rank, expires_in });
-        let event = EventMessage { epoch, number, state: 0, except: None, latest: None, frame, restored };
+        let event = EventMessage {
+            epoch,
+            number,
+            state: 0,
+            except: None,
+            latest: None,
+            frame,
+            restored,
+            is_remembered: false,
+        };
         let bytes = Envelope { from: self.me, content: Content::Event(event) }.encode();
         let restoring = self.adapter.restore(subject, bytes, expires_in, over);
         timeout(RECALL_WITHIN, restoring).await.unwrap_or(Err(EngineError::Away))
@@ -133,8 +144,13 @@ impl<A: Adapter> ClusterNode<A> {
 
     fn take_recalled(&self, subject: &Subject, event: EventMessage, remembered: RememberedAs, from: NodeId) {
         let (Subject::Channel { app, channel }, Some(hub)) = (subject, self.hub.upgrade()) else { return };
-        if from == self.me && self.remembered_came(subject, &event, remembered) {
-            return;
+        if from == self.me
+            && let Some(number) = remembered.number
+        {
+            let engine = NumberedAs { number, is_kept: false, is_remembered: true };
+            if self.numbered_came(subject, &event, engine, Some(remembered)) {
+                return;
+            }
         }
         let EventMessage { except, latest, frame, .. } = event;
         let remembered = Some(remembered);
@@ -189,6 +205,10 @@ impl<A: Adapter> ClusterNode<A> {
         if is_another_engine && let Some(hub) = self.hub.upgrade() {
             hub.engine_changed();
         }
+        if !is_another_engine {
+            self.chains.ask(ChainDeed::LookAgain);
+        }
+        self.owed.woken.notify_one();
         tokio::spawn(Arc::clone(self).recall_all());
     }
 }

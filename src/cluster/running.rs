@@ -67,6 +67,7 @@ impl<A: Adapter> NodeTasks<A> {
         tasks.spawn(staying(standing, Arc::clone(&node).speak()));
         tasks.spawn(staying(standing, Arc::clone(&node).give_snapshots(asked)));
         tasks.spawn(staying(standing, Arc::clone(&node).tell_names()));
+        tasks.spawn(staying(standing, Arc::clone(&node).pay()));
         tasks.spawn(staying(standing, intake.run()));
         NodeTasks { node, tasks, documents }
     }

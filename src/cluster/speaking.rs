@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
@@ -11,6 +12,7 @@ use crate::channel::NodeId;
 use crate::hub::Bus;
 
 use super::adapter::{Adapter, EngineId, Link, Subject};
+use super::chains::ChainDeed;
 use super::envelope::{Content, NodeHeartbeat};
 use super::loss_log::LossLog;
 use super::node::ClusterNode;
@@ -76,6 +78,9 @@ impl<A: Adapter> ClusterNode<A> {
         if let Link::Up { engine, .. } = link {
             let is_another = last.as_ref().is_some_and(|last| last != engine);
             let is_first = last.replace(engine.clone()).is_none();
+            if is_first || is_another {
+                self.chains.ask(ChainDeed::ChangeEngine { epoch: epoch_of(engine) });
+            }
             if !is_first && (is_another || was_away) {
                 self.link_returned(is_another);
             }
@@ -101,6 +106,7 @@ impl<A: Adapter> ClusterNode<A> {
     fn beat(&self) {
         self.flush();
         let now = Instant::now().into_std();
+        self.engine_time.lock().beat(!self.is_away(), now);
         if !self.is_away() {
             let engine = match &*self.adapter.link().borrow() {
                 Link::Up { engine, .. } => Some(engine.clone()),
@@ -228,6 +234,12 @@ impl<A: Adapter> ClusterNode<A> {
             tracing::warn!("this node could not say goodbye: the others will take it for dead");
         }
     }
+}
+
+/// A number that stands for an engine, and is not 0.
+fn epoch_of(engine: &EngineId) -> u64 {
+    let digest = Sha256::digest(engine.0.as_bytes());
+    digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)).max(1)
 }
 
 /// Waits until then; forever, if there is no such time.

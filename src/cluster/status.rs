@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::channel::NodeId;
 
 use super::adapter::Link;
+use super::chain::HoleReason;
 
 /// What a node knows of its cluster at one moment. It is cheap to ask for.
 #[derive(Clone, Debug)]
@@ -95,6 +96,10 @@ pub(crate) struct ClusterFigures {
     /// How often what the cluster has of its apps was not taken; and apps that this release cannot read.
     pub(crate) documents_refused: u64,
     pub(crate) unreadable_apps: usize,
+    /// Pages of streams that were asked for; and how often events of a history may have been missing, of each [`HoleReason`] in
+    /// its order.
+    pub(crate) pages_fetched: u64,
+    pub(crate) holes: [u64; HoleReason::COUNT],
     pub(crate) waiting_joins: usize,
     /// Channels that this node is subscribed to at the engine.
     pub(crate) claimed_channels: usize,
@@ -110,6 +115,12 @@ pub(crate) struct ClusterFigures {
     pub(crate) untold_changes: usize,
     /// Changes of this node that are not yet said.
     pub(crate) unsaid_facts: usize,
+    /// Channels whose streams are followed; events of them that wait for those before them.
+    pub(crate) followed_channels: usize,
+    pub(crate) chained_events: usize,
+    /// Events that are owed to the engine, and their bytes.
+    pub(crate) owed_events: usize,
+    pub(crate) owed_bytes: usize,
 }
 
 /// A number of messages, and of their bytes.

@@ -291,6 +291,20 @@ metrics! {
         "Bytes of those.";
     CLUSTER_WAITING_EVENTS = Gauge "heliostat_cluster_waiting_events" []
         "Events of other nodes that wait for changes of members that came before them.";
+    CLUSTER_FOLLOWED = Gauge "heliostat_cluster_followed_channels" []
+        "Channels with a history whose streams at the engine this node follows.";
+    CLUSTER_CHAINED = Gauge "heliostat_cluster_chained_events" []
+        "Events of channels with a history that wait for others before them, which are fetched.";
+    CLUSTER_PAGES = Counter "heliostat_cluster_stream_pages_total" []
+        "Pages of streams that were fetched from the engine: for channels that become occupied here, and for what was missing.";
+    CLUSTER_HOLES = Counter "heliostat_cluster_stream_holes_total" ["reason"]
+        "How often events of a channel with a history may be missing here, which clients are told: trimmed (the stream does not reach \
+         back far enough), unfetched (it could not be read in time), engine (it is another one) and lost (a node had to drop what it \
+         accepted while the engine was away).";
+    CLUSTER_OWED = Gauge "heliostat_cluster_owed_events" []
+        "Events of channels with a history that this node has accepted and the engine could not take yet.";
+    CLUSTER_OWED_BYTES = Gauge "heliostat_cluster_owed_bytes" []
+        "Bytes of those.";
     CLUSTER_UNTOLD = Gauge "heliostat_cluster_untold_changes" []
         "Changes of other nodes' clients that have been taken, and that this node's clients have not been told yet.";
     CLUSTER_UNSAID = Gauge "heliostat_cluster_unsaid_changes" []

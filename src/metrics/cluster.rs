@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::cluster::adapter::Link;
+use crate::cluster::chain::HoleReason;
 use crate::cluster::status::{ClusterFigures, ClusterStatus, Loss, PeerStatus, ReplicaSize, WordKind};
 
 use super::catalogue as is;
@@ -102,6 +103,14 @@ fn figures(figures: &ClusterFigures, snapshot: &mut Snapshot) {
     snapshot.tell(is::CLUSTER_OUTGOING, figures.outgoing_words);
     snapshot.tell(is::CLUSTER_OUTGOING_BYTES, figures.outgoing_bytes);
     snapshot.tell(is::CLUSTER_WAITING_EVENTS, figures.waiting_events);
+    snapshot.tell(is::CLUSTER_FOLLOWED, figures.followed_channels);
+    snapshot.tell(is::CLUSTER_CHAINED, figures.chained_events);
+    snapshot.tell(is::CLUSTER_PAGES, figures.pages_fetched);
+    for (reason, count) in HoleReason::ALL.into_iter().zip(figures.holes) {
+        snapshot.tell_of(is::CLUSTER_HOLES, [reason.name().into()], count);
+    }
+    snapshot.tell(is::CLUSTER_OWED, figures.owed_events);
+    snapshot.tell(is::CLUSTER_OWED_BYTES, figures.owed_bytes);
     snapshot.tell(is::CLUSTER_UNTOLD, figures.untold_changes);
     snapshot.tell(is::CLUSTER_UNSAID, figures.unsaid_facts);
     snapshot.tell(is::CLUSTER_APPS_REFUSED, figures.documents_refused);

@@ -94,11 +94,21 @@ fn contents() -> impl Strategy<Value = Content> {
     let latest = option::of(".{0,9}".prop_map(String::into_boxed_str));
     let numbers = any::<(u64, u64, u64)>();
     let restored = option::of(any::<(u64, u32)>());
-    let event = (numbers, option::of(sockets()), latest, frames(), restored).prop_map(
-        |((epoch, number, state), except, latest, frame, restored)| {
+    let kept = (restored, any::<bool>());
+    let event = (numbers, option::of(sockets()), latest, frames(), kept).prop_map(
+        |((epoch, number, state), except, latest, frame, (restored, is_remembered))| {
             let expires_in = |millis: u32| Duration::from_millis(millis.into());
             let restored = restored.map(|(rank, millis)| Restored { rank, expires_in: expires_in(millis) });
-            Content::Event(EventMessage { epoch, number, state, except, latest, frame, restored })
+            Content::Event(EventMessage {
+                epoch,
+                number,
+                state,
+                except,
+                latest,
+                frame,
+                restored,
+                is_remembered,
+            })
         },
     );
     let heartbeat =
@@ -135,6 +145,7 @@ fn contents() -> impl Strategy<Value = Content> {
             Content::SnapshotRequest(SnapshotRequest { of: NodeId::new(of), request })
         }),
         Just(Content::Goodbye),
+        Just(Content::EventsLost),
         (texts(), texts()).prop_map(|(app, user_id)| Content::Terminate { app, user_id }),
         notices(),
         (texts(), sockets()).prop_map(|(app, socket)| Content::CloseSocket { app, socket }),
@@ -209,8 +220,16 @@ proptest! {
 #[test]
 fn a_frame_is_a_part_of_the_bytes() {
     let frame = text("{}");
-    let event =
-        EventMessage { epoch: 1, number: 2, state: 3, except: None, latest: None, frame, restored: None };
+    let event = EventMessage {
+        epoch: 1,
+        number: 2,
+        state: 3,
+        except: None,
+        latest: None,
+        frame,
+        restored: None,
+        is_remembered: false,
+    };
     let bytes = envelope(Content::Event(event)).encode();
     let Ok(Envelope { content: Content::Event(event), .. }) = Envelope::decode(&bytes) else { panic!() };
     assert!(bytes.as_ptr_range().contains(&event.frame.websocket().as_ptr()));
@@ -258,6 +277,7 @@ fn the_format_is_that_of_releases_before() {
             latest: Some("e".into()),
             frame: text("{}"),
             restored: None,
+            is_remembered: false,
         }),
     ];
     let node = "fffffffffffffffffffffffffffffff8";

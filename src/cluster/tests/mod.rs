@@ -7,6 +7,7 @@ mod handed_histories;
 mod publishes;
 mod remembered;
 mod state;
+mod streams;
 mod trouble;
 mod two;
 
@@ -29,12 +30,13 @@ use super::local::{LocalEngine, LocalFaults};
 use super::running::{RunningNode, start};
 use super::shared_settings::SharedSettings;
 use super::status::ClusterStatus;
-use crate::app::{App, Limits};
+use crate::app::{App, ChannelSettings, Delivery, HistoryBounds, Limits};
 use crate::channel::Member;
 use crate::connection::{Cleanup, ConnectionConfig, Ending, Join, JoinNumber};
 use crate::event::{AcceptedEvent, Destination, Source};
 use crate::hub::{AppState, Bounds, Client, Hub, Listeners, Outbox, Receipts, Transport, Worker, Written};
 use crate::protocol::json::Data;
+use crate::protocol::pattern::Pattern;
 use crate::protocol::{ChannelName, ProtocolVersion, SocketId};
 
 /// More than anything here takes, on any machine.
@@ -98,7 +100,13 @@ fn channel(name: &str) -> ChannelName {
 /// The app that all have.
 fn app() -> App {
     let limits = Limits { presence_members_per_channel: 10_000, ..Limits::default() };
-    App { limits, ..App::new("1", "k", "s") }
+    let history = |pattern, events| ChannelSettings {
+        pattern: Pattern::parse(pattern).unwrap(),
+        delivery: Delivery::Every,
+        history: Some(HistoryBounds { events, ..HistoryBounds::default() }),
+    };
+    let channels = vec![history("kept-few", 5), history("kept-*", 1000)];
+    App { limits, channels, ..App::new("1", "k", "s") }
 }
 
 /// So many nodes on one engine that know each other.

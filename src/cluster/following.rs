@@ -1,0 +1,346 @@
+//! Follows the streams of the channels with a history whose events this node wants: what comes of them goes through their chains,
+//! what is missing is fetched, and the hub is told what cannot be known.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use crate::channel::NodeId;
+use crate::hub::{KeptAs, StreamEvent, StreamPart};
+
+use super::adapter::{Adapter, EngineError, KeptPage, KeptWord, Subject, Word};
+use super::awaited::NumberedAs;
+use super::chain::{
+    Chain, ChainPage, ChainStep, ChainTimes, ChainWord, ChainedWord, FetchFailure, HoleReason,
+};
+use super::chains::ChainDeed;
+use super::engine_time::EngineTime;
+use super::engine_time::micros;
+use super::envelope::{Content, Envelope, EventMessage};
+use super::event_numbers::EventNumber;
+use super::fetches::FetchedPage;
+use super::intake::{WordReader, kind_of};
+use super::keeping::last_known_for;
+use super::status::Loss;
+
+/// Pages that are fetched side by side.
+const FETCHED_AT_ONCE: usize = 64;
+
+/// How much of a stream is fetched at once.
+const PAGE: (usize, usize) = (500, 256 * 1024);
+
+/// How long the engine has for a page.
+const PAGE_WITHIN: Duration = Duration::from_secs(2);
+
+/// How soon what could not be fetched is asked for again.
+const ASKS_AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+impl<A: Adapter> WordReader<A> {
+    /// A word of a stream comes live.
+    pub(super) async fn take_kept(&mut self, word: Word) {
+        let (Subject::Channel { .. }, Some(number), Some(previous)) =
+            (&word.subject, word.number, word.previous)
+        else {
+            return self.node.counts.lost(Loss::Unreadable, 1);
+        };
+        // Nobody is here for it, or it is on its way while the last one leaves.
+        let Some(subscription) = self.node.claims.subscription(&word.subject) else { return };
+        let said = self.read_kept(&word, true);
+        let heard_until = {
+            let mut time = self.node.engine_time.lock();
+            time.hear(number, Instant::now().into_std());
+            time.heard_until()
+        };
+        let word_of_chain = ChainWord { number, previous, said };
+        let (steps, was_there) = {
+            let longest = self.last_known_for(&word.subject);
+            let mut table = self.node.chains.lock();
+            table.hear(&word.subject, (subscription, longest), word_of_chain, heard_until)
+        };
+        if was_there {
+            self.node.counts.repeated_events.add_from_anywhere(1);
+        }
+        self.do_steps(&word.subject, steps).await;
+    }
+
+    /// What a word of a stream says. What comes live of others is counted.
+    fn read_kept(&self, word: &Word, is_live: bool) -> ChainedWord {
+        match Envelope::decode(&word.bytes) {
+            Ok(Envelope { from, content }) => {
+                let is_own = from == self.node.me;
+                if is_live && !is_own {
+                    self.node.counts.heard(kind_of(&content), word.bytes.len());
+                }
+                match content {
+                    Content::EventsLost => ChainedWord::Lost { is_own },
+                    Content::Event(event) if is_own && !self.has_said(&word.subject, &event) => {
+                        // Others may write there, too.
+                        self.node.counts.lost(Loss::Forged, 1);
+                        ChainedWord::Nothing
+                    }
+                    Content::Event(event) => ChainedWord::Event { from, event },
+                    _ => {
+                        self.node.counts.lost(Loss::Unreadable, 1);
+                        ChainedWord::Unreadable
+                    }
+                }
+            }
+            Err(reason) => {
+                self.pass_over(word, reason);
+                ChainedWord::Unreadable
+            }
+        }
+    }
+
+    fn has_said(&self, subject: &Subject, event: &EventMessage) -> bool {
+        self.node.numbers.has_said(subject, EventNumber { epoch: event.epoch, number: event.number })
+    }
+
+    /// How long the engine knows the number of a channel's last event.
+    fn last_known_for(&self, subject: &Subject) -> u64 {
+        let Subject::Channel { app, channel } = subject else { return 0 };
+        let bounds = self.hub.apps().by_id(app).and_then(|app| app.app().history(channel));
+        micros(last_known_for(&self.hub, &bounds.unwrap_or_default()))
+    }
+
+    /// Does what was asked for with chains since it was last looked.
+    pub(super) async fn do_with_chains(&mut self) {
+        let dropped = self.words.counts().dropped().0;
+        if std::mem::replace(&mut self.fetching.dropped, dropped) != dropped {
+            // Some of them may have been of streams.
+            self.look_again().await;
+        }
+        while let Some(deed) = self.node.chains.next_deed() {
+            match deed {
+                ChainDeed::Begin { subject, subscription, settles } => {
+                    let reached = self.history_reached(&subject);
+                    let mut steps = Vec::new();
+                    if let Some((of, _)) = self.node.chains.lock().of(&subject, subscription) {
+                        of.settles = Some(settles);
+                        of.chain.begin(reached, &mut steps);
+                    }
+                    self.do_steps(&subject, steps).await;
+                }
+                ChainDeed::BeLate { subject, subscription } => {
+                    let mut steps = Vec::new();
+                    if let Some((of, room)) = self.node.chains.lock().of(&subject, subscription) {
+                        of.chain.be_late(room, &mut steps);
+                    }
+                    self.do_steps(&subject, steps).await;
+                }
+                ChainDeed::End { subject, reached } => self.end_chain(&subject, reached),
+                ChainDeed::LookAgain => self.look_again().await,
+                ChainDeed::ChangeEngine { epoch } => {
+                    self.hub.set_history_epoch(epoch);
+                    *self.node.engine_time.lock() = EngineTime::new(Instant::now().into_std());
+                    let changed = self.node.chains.lock().each(|_| true, Chain::change_engine);
+                    self.do_all_steps(changed).await;
+                }
+            }
+        }
+    }
+
+    fn history_reached(&self, subject: &Subject) -> Option<u64> {
+        let Subject::Channel { app, channel } = subject else { return None };
+        self.hub.history_reached(app, channel)
+    }
+
+    /// A channel is not followed any more. What was known of it is known up to now, nearly.
+    fn end_chain(&self, subject: &Subject, reached: Option<u64>) {
+        let (Subject::Channel { app, channel }, Some(reached)) = (subject, reached) else { return };
+        let (now, heard_until) = {
+            let time = self.node.engine_time.lock();
+            (time.now(Instant::now().into_std()), time.heard_until())
+        };
+        if let Some(now) = now.filter(|_| heard_until > reached) {
+            self.hub.fill_history(app, channel, StreamPart { events: Vec::new(), reached: heard_until, now });
+        }
+    }
+
+    async fn look_again(&mut self) {
+        let looked = self.node.chains.lock().each(|_| true, |chain, _, steps| chain.look_again(steps));
+        self.do_all_steps(looked).await;
+    }
+
+    /// Asks again for what could not be fetched, from time to time.
+    pub(super) async fn look_at_chains(&mut self) {
+        let now = Instant::now();
+        if self.node.is_away()
+            || self.fetching.resumed.is_some_and(|last| now.duration_since(last) < ASKS_AGAIN_AFTER)
+        {
+            return;
+        }
+        self.fetching.resumed = Some(now);
+        let resumed = self.node.chains.lock().each(Chain::is_stopped, |chain, _, steps| chain.resume(steps));
+        self.do_all_steps(resumed).await;
+    }
+
+    /// A page comes that was asked for.
+    pub(super) async fn take_fetched(&mut self, fetched: Option<FetchedPage>) {
+        self.fetch_wanted();
+        let Some((subject, fetch, page)) = fetched else { return };
+        let now = Instant::now().into_std();
+        let page = page.map(|page| {
+            self.node.engine_time.lock().hear(page.now, now);
+            self.read_page(&subject, page)
+        });
+        let heard_until = self.node.engine_time.lock().heard_until();
+        let is_away = self.node.is_away();
+        let mut steps = Vec::new();
+        if let Some((of, room)) = self.node.chains.lock().awaiting(&subject, fetch) {
+            let times = ChainTimes { last_known_for: of.last_known_for, heard_until };
+            match page {
+                Ok(page) => of.chain.take_page(page, &times, room, &mut steps),
+                Err(EngineError::Refused(reason)) => {
+                    self.node.counts.refused(&reason);
+                    of.chain.fail(FetchFailure::Refused, room, &mut steps);
+                }
+                Err(EngineError::Away) if is_away => of.chain.fail(FetchFailure::Away, room, &mut steps),
+                Err(EngineError::Away) => of.chain.fail(FetchFailure::Unanswered, room, &mut steps),
+            }
+        }
+        self.do_steps(&subject, steps).await;
+    }
+
+    fn read_page(&self, subject: &Subject, page: KeptPage) -> ChainPage {
+        let KeptPage { words, last, now, has_more } = page;
+        let read = |kept: KeptWord| {
+            let (number, previous) = (kept.number, kept.previous);
+            let word = Word {
+                subject: subject.clone(),
+                bytes: kept.bytes,
+                number: Some(number),
+                previous: Some(previous),
+            };
+            ChainWord { number, previous, said: self.read_kept(&word, false) }
+        };
+        ChainPage { words: words.into_iter().map(read).collect(), last, now, has_more }
+    }
+
+    async fn do_all_steps(&mut self, all: Vec<(Subject, Vec<ChainStep>)>) {
+        for (subject, steps) in all {
+            self.do_steps(&subject, steps).await;
+        }
+    }
+
+    /// Does what a chain wants done, in its order.
+    async fn do_steps(&mut self, subject: &Subject, steps: Vec<ChainStep>) {
+        for (at, step) in steps.into_iter().enumerate() {
+            match step {
+                ChainStep::Deliver(word) => {
+                    if at > 0 {
+                        self.hub.until_uncongested().await;
+                    }
+                    self.deliver_chained(subject, word);
+                }
+                ChainStep::Fill { words, reached, now } => self.fill(subject, words, reached, now),
+                ChainStep::Hole(reason) => self.tell_hole(subject, reason),
+                ChainStep::Fetch { behind } => self.want_page(subject, behind),
+                ChainStep::Settle => self.settle(subject),
+            }
+        }
+    }
+
+    fn deliver_chained(&mut self, subject: &Subject, word: ChainWord) {
+        let ChainedWord::Event { from, event } = word.said else { return };
+        let numbered = NumberedAs { number: word.number, is_kept: true, is_remembered: event.is_remembered };
+        if from == self.node.me {
+            self.node.owed.came(subject, EventNumber { epoch: event.epoch, number: event.number });
+            return self.take_own_event(subject.clone(), event, Some(numbered));
+        }
+        self.note_heard(from, subject, &event);
+        self.deliver_or_park(from, subject.clone(), event, Some(numbered));
+    }
+
+    /// What comes without a number of the engine is told from this by the numbers of its node.
+    fn note_heard(&mut self, from: NodeId, subject: &Subject, event: &EventMessage) {
+        let Some(subscription) = self.node.subscription(subject) else { return };
+        let number = EventNumber { epoch: event.epoch, number: event.number };
+        // In the stream each is once: what it is said to be there is not asked.
+        let _ = self.heard.hear(from, subject, number, subscription);
+    }
+
+    /// What is kept of a channel, before anybody is here who would be sent it.
+    fn fill(&mut self, subject: &Subject, words: Vec<ChainWord>, reached: u64, now: u64) {
+        let Subject::Channel { app, channel } = subject else { return };
+        self.deliver_parked_of(subject);
+        let times = ChainTimes { last_known_for: self.last_known_for(subject), heard_until: 0 };
+        let mut events = Vec::with_capacity(words.len());
+        for word in words {
+            let previous = word.behind(&times);
+            let ChainedWord::Event { from, event } = word.said else { continue };
+            let number = EventNumber { epoch: event.epoch, number: event.number };
+            let is_own = from == self.node.me;
+            if is_own {
+                self.node.owed.came(subject, number);
+            } else {
+                self.note_heard(from, subject, &event);
+            }
+            let is_delivered =
+                is_own && self.node.awaited.last_delivered(subject).is_some_and(|last| number <= last);
+            let kept = KeptAs { number: word.number, is_delivered };
+            events.push(StreamEvent { kept, previous, frame: event.frame, except: event.except, time: None });
+        }
+        self.hub.fill_history(app, channel, StreamPart { events, reached, now });
+    }
+
+    fn tell_hole(&mut self, subject: &Subject, reason: HoleReason) {
+        let Subject::Channel { app, channel } = subject else { return };
+        self.deliver_parked_of(subject);
+        self.node.counts.hole(reason);
+        tracing::debug!(
+            app = &**app,
+            channel = channel.as_str(),
+            ?reason,
+            "events of a history may be missing"
+        );
+        self.hub.history_hole(app, channel);
+    }
+
+    /// What waits of a channel goes before what is done now.
+    fn deliver_parked_of(&self, subject: &Subject) {
+        let parked = self.node.views.lock().parked.take_of(subject);
+        parked.into_iter().for_each(|parked| self.deliver_parked(parked, false));
+    }
+
+    /// Another node has accepted an event that the engine does not keep.
+    pub(super) fn take_lost(&mut self, subject: &Subject) {
+        if self.node.claims.subscription(subject).is_some() {
+            self.tell_hole(subject, HoleReason::Lost);
+        }
+    }
+
+    fn settle(&self, subject: &Subject) {
+        if let Some(settles) = self.node.chains.lock().settles(subject) {
+            // Whoever waits may have gone.
+            let _ = settles.send(());
+        }
+    }
+
+    fn want_page(&mut self, subject: &Subject, behind: u64) {
+        self.fetching.last += 1;
+        let fetch = self.fetching.last;
+        if self.node.chains.lock().begin_fetch(subject, fetch) {
+            self.fetching.wanted.push_back((subject.clone(), fetch, behind));
+            self.fetch_wanted();
+        }
+    }
+
+    /// Fetches what is wanted, as far as there is room.
+    fn fetch_wanted(&mut self) {
+        while self.fetching.under_way.len() < FETCHED_AT_ONCE
+            && let Some((subject, fetch, behind)) = self.fetching.wanted.pop_front()
+        {
+            if self.node.chains.lock().awaiting(&subject, fetch).is_none() {
+                continue;
+            }
+            self.node.counts.pages_fetched.add_from_anywhere(1);
+            let adapter = Arc::clone(&self.node.adapter);
+            self.fetching.under_way.spawn(async move {
+                let page = timeout(PAGE_WITHIN, adapter.kept(&subject, behind, PAGE)).await;
+                (subject, fetch, page.unwrap_or(Err(EngineError::Away)))
+            });
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! What this node says on channels with a history. The engine keeps it in the channel's stream, and this node's subscribers are sent it
+//! when it comes back from there, so that everybody's order is the stream's. While the engine cannot take it they are sent it at
+//! once, and it is owed to the engine.
+
+use std::mem::take;
+use std::sync::Weak;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::app::HistoryBounds;
+use crate::hub::{AppState, BusAway, Carriage, Hub, Outgoing, Taken};
+use crate::protocol::ChannelName;
+
+use super::adapter::{Adapter, EngineError, EngineTicket, Keeping, Subject};
+use super::awaited::WayHere;
+use super::engine_time::micros;
+use super::envelope::{Content, Envelope};
+use super::event_numbers::EventNumber;
+use super::node::{ClusterNode, subject_of};
+use super::owed::OwedEvent;
+use super::status::{Loss, WordKind};
+use super::taken::taken_of;
+
+/// So much longer than anybody may come back for an event the engine knows the number of the last one.
+const LAST_KNOWN_LONGER: Duration = Duration::from_secs(120);
+
+/// How long the engine knows the number of the last event of a channel.
+pub(super) fn last_known_for(hub: &Hub, bounds: &HistoryBounds) -> Duration {
+    hub.recovery().retention.max(bounds.time) + LAST_KNOWN_LONGER
+}
+
+/// An event that is on its way to the engine. If nobody can say what has become of it, it is dropped, and owed.
+struct KeptEventTicket<A: Adapter> {
+    node: Weak<ClusterNode<A>>,
+    subject: Subject,
+    event: Option<OwedEvent>,
+    /// This node's subscribers await it.
+    is_awaited: bool,
+    taken: Option<Taken>,
+}
+
+impl<A: Adapter> KeptEventTicket<A> {
+    fn answer(mut self, answer: Result<(), EngineError>) {
+        match answer {
+            Ok(()) => {
+                self.event = None;
+                // Whoever asked may have gone.
+                let _ = self.taken.take().map(|taken| taken.send(Ok(())));
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn fail(&mut self, error: EngineError) {
+        let (Some(event), Some(node)) = (self.event.take(), self.node.upgrade()) else { return };
+        let (subject, is_awaited, taken) = (self.subject.clone(), self.is_awaited, self.taken.take());
+        let runtime = node.runtime.clone();
+        runtime.spawn(async move {
+            let number = event.number;
+            node.was_not_kept(&subject, event, &error);
+            if is_awaited {
+                node.deliver_awaited(&subject, number, None);
+            }
+            let answer = taken_of(Err(error), &node.counts);
+            // Whoever asked may have gone.
+            let _ = taken.map(|taken| taken.send(answer));
+        });
+    }
+}
+
+impl<A: Adapter> Drop for KeptEventTicket<A> {
+    fn drop(&mut self) {
+        self.fail(EngineError::Away);
+    }
+}
+
+impl<A: Adapter> ClusterNode<A> {
+    /// As [`crate::hub::Bus::carry`], of an event that its channel keeps.
+    #[cold]
+    pub(super) fn carry_kept(
+        &self,
+        event: &Outgoing<'_>,
+        bounds: &HistoryBounds,
+        mut taken: Option<Taken>,
+    ) -> Carriage {
+        let subject = subject_of(event.app, event.channel);
+        let keeping = self.keeping(bounds, event.remembered_for);
+        let state = self.telling.last();
+        self.numbers.say(&subject, |number| {
+            let since = Instant::now().into_std();
+            let bytes = self.encode_event(event, number, state);
+            let owed = OwedEvent {
+                number,
+                bytes: bytes.clone(),
+                keeping: keeping.clone(),
+                since,
+                said_behind: None,
+            };
+            let is_owed = self.is_away() || self.owed.has(&subject);
+            if is_owed || self.is_in_trouble() {
+                // Nobody is promised that it crosses soon.
+                let _ = taken.take().map(|taken| taken.send(Err(BusAway)));
+            }
+            if is_owed {
+                self.owe(&subject, owed);
+                return self.carriage_of_owed(&subject, event, number);
+            }
+            if self.owed.take_lost(&subject, since) {
+                self.say_lost(&subject, &keeping);
+            }
+            let way = self.way_here(&subject, event, number, taken.is_some());
+            let ticket = KeptEventTicket {
+                node: self.this.clone(),
+                subject: subject.clone(),
+                event: Some(owed),
+                is_awaited: way == WayHere::Awaited,
+                taken: taken.take(),
+            };
+            let ticket = EngineTicket::doing(|answer| ticket.answer(answer));
+            let length = bytes.len();
+            // If there is no room, the ticket is dropped: then it is owed.
+            if self.adapter.publish_and_keep(&subject, bytes, &keeping, Some(ticket)).is_ok() {
+                self.counts.said(WordKind::Event, length);
+            }
+            if way == WayHere::AtOnce { Carriage::Onward } else { Carriage::Returns }
+        })
+    }
+
+    /// How long the engine knows the number of a channel's last event, in the unit of numbers; none if it keeps none.
+    pub(super) fn last_known_for(&self, app: &AppState, channel: &ChannelName) -> Option<u64> {
+        let bounds = app.app().history(channel)?;
+        Some(micros(last_known_for(&*self.hub.upgrade()?, &bounds)))
+    }
+
+    fn keeping(&self, bounds: &HistoryBounds, remembered_for: Option<Duration>) -> Keeping {
+        let longest = self.hub.upgrade().map_or(bounds.time, |hub| last_known_for(&hub, bounds));
+        Keeping {
+            events: bounds.events as u64,
+            bytes: bounds.bytes as u64,
+            time: bounds.time,
+            last_known_for: longest,
+            remembered_for,
+        }
+    }
+
+    /// Owes an event. What there is no room for, the other nodes miss.
+    fn owe(&self, subject: &Subject, event: OwedEvent) {
+        let lost = self.owed.put(subject, event);
+        self.counts.lost(Loss::Away, lost);
+    }
+
+    /// Where an event goes on this node that is owed: behind those that were accepted before it and have not been delivered.
+    fn carriage_of_owed(&self, subject: &Subject, event: &Outgoing<'_>, number: EventNumber) -> Carriage {
+        if self.awaited.has(subject) && self.await_event(subject, event, number, false) {
+            self.deliver_awaited_soon(subject, number);
+            return Carriage::Returns;
+        }
+        if self.subscription(subject).is_none() && event.remembered_for.is_none() {
+            return Carriage::Returns;
+        }
+        self.awaited.note_delivered(subject, number);
+        Carriage::Onward
+    }
+
+    /// The engine has not kept an event, or it is not known whether it has.
+    fn was_not_kept(&self, subject: &Subject, mut event: OwedEvent, error: &EngineError) {
+        match error {
+            EngineError::Away => {
+                let behind = self.engine_time.lock().heard_until();
+                event.said_behind = Some(behind);
+                self.owe(subject, event);
+            }
+            EngineError::Refused(_) => self.say_unkept(subject, event),
+        }
+    }
+
+    /// The engine does not want to keep an event: the others hear it all the same, and that it is not kept.
+    pub(super) fn say_unkept(&self, subject: &Subject, event: OwedEvent) {
+        let lost = self.lost_word();
+        self.owed.lose(subject, &event.keeping);
+        for bytes in [event.bytes, lost] {
+            let length = bytes.len();
+            if self.adapter.publish(subject, bytes, None).is_ok() {
+                self.counts.said(WordKind::Event, length);
+            } else {
+                self.counts.lost(Loss::OutgoingFull, 1);
+            }
+        }
+    }
+
+    /// Says that events of a subject are lost, before what is said of it next.
+    fn say_lost(&self, subject: &Subject, keeping: &Keeping) {
+        let (this, of, kept) = (self.this.clone(), subject.clone(), keeping.clone());
+        let unsaid = DoneUnlessSaid(Some(move || {
+            if let Some(this) = this.upgrade() {
+                this.owed.lose(&of, &kept);
+            }
+        }));
+        let ticket = EngineTicket::doing(move |answer| {
+            let mut unsaid = unsaid;
+            if answer.is_ok() {
+                drop(take(&mut unsaid.0));
+            }
+        });
+        let bounds = Keeping { remembered_for: None, ..keeping.clone() };
+        // If there is no room, the ticket is dropped.
+        let _ = self.adapter.publish_and_keep(subject, self.lost_word(), &bounds, Some(ticket));
+    }
+
+    pub(super) fn lost_word(&self) -> Bytes {
+        Envelope { from: self.me, content: Content::EventsLost }.encode()
+    }
+
+    /// Delivers what is awaited of a subject up to this event, on the thread of the cluster.
+    pub(super) fn deliver_awaited_soon(&self, subject: &Subject, number: EventNumber) {
+        let (this, subject) = (self.this.clone(), subject.clone());
+        self.runtime.spawn(async move {
+            if let Some(this) = this.upgrade() {
+                this.deliver_awaited(&subject, number, None);
+            }
+        });
+    }
+}
+
+/// Does something when it is dropped, unless that has been taken out.
+struct DoneUnlessSaid<F: FnOnce()>(Option<F>);
+
+impl<F: FnOnce()> Drop for DoneUnlessSaid<F> {
+    fn drop(&mut self) {
+        if let Some(then) = take(&mut self.0) {
+            then();
+        }
+    }
+}

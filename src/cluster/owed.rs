@@ -1,0 +1,380 @@
+//! Events of channels with a history that were accepted while the engine could not take them: they are owed to it, in their order,
+//! within bounds. What is beyond these is lost to the other nodes, which are told so. Pure.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::adapter::{Keeping, Subject};
+use super::event_numbers::EventNumber;
+
+/// An event that is owed, as it will be said.
+#[derive(Clone, Debug)]
+pub(super) struct OwedEvent {
+    pub(super) number: EventNumber,
+    pub(super) bytes: Bytes,
+    pub(super) keeping: Keeping,
+    /// When it was accepted.
+    pub(super) since: Instant,
+    /// It was said, and no answer has come: if the engine has it, then by a number behind this one.
+    pub(super) said_behind: Option<u64>,
+}
+
+/// What is to be said next of a subject.
+#[derive(Clone, Debug)]
+pub(super) enum OwedNext {
+    /// That events before are lost.
+    Lost(Keeping),
+    Event(OwedEvent),
+}
+
+/// How much is owed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct OwedSizes {
+    pub(super) events: usize,
+    pub(super) bytes: usize,
+}
+
+/// What a node owes. Any thread may add to it.
+#[derive(Debug)]
+pub(super) struct OwedEvents {
+    table: Mutex<OwedTable>,
+    /// Subjects of which something is owed.
+    count: AtomicUsize,
+    /// Something is.
+    pub(super) woken: Notify,
+}
+
+#[derive(Debug)]
+struct OwedTable {
+    of: HashMap<Subject, OwedOfSubject>,
+    sizes: OwedSizes,
+    most_bytes: usize,
+    most_subjects: usize,
+    /// What was lost of which subjects is not known any more: of all that are said until then it is said that some was.
+    all_lost_until: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct OwedOfSubject {
+    events: VecDeque<OwedEvent>,
+    bytes: usize,
+    /// Others before them are lost.
+    is_lost_before: bool,
+    /// As it was last said to be kept.
+    keeping: Keeping,
+}
+
+impl OwedEvent {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.bytes.len()
+    }
+}
+
+impl OwedOfSubject {
+    fn pop(&mut self, sizes: &mut OwedSizes) -> Option<OwedEvent> {
+        let event = self.events.pop_front()?;
+        self.bytes -= event.bytes();
+        *sizes = OwedSizes { events: sizes.events - 1, bytes: sizes.bytes - event.bytes() };
+        Some(event)
+    }
+
+    fn is_settled(&self) -> bool {
+        self.events.is_empty() && !self.is_lost_before
+    }
+}
+
+impl OwedEvents {
+    /// Nothing is owed. At most so many bytes are, of so many subjects.
+    pub(super) fn new(most_bytes: usize, most_subjects: usize) -> Self {
+        let table = OwedTable {
+            of: HashMap::new(),
+            sizes: OwedSizes::default(),
+            most_bytes,
+            most_subjects,
+            all_lost_until: None,
+        };
+        OwedEvents { table: Mutex::new(table), count: AtomicUsize::new(0), woken: Notify::new() }
+    }
+
+    /// Whether anything is.
+    pub(super) fn are_there(&self) -> bool {
+        self.count.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether events of a subject are owed: what is accepted now is said behind them.
+    pub(super) fn has(&self, subject: &Subject) -> bool {
+        self.are_there() && self.table.lock().of.get(subject).is_some_and(|of| !of.events.is_empty())
+    }
+
+    /// An event is owed, in the order of its number. Returns how many are lost by that: the newest stay.
+    pub(super) fn put(&self, subject: &Subject, event: OwedEvent) -> u64 {
+        let mut table = self.table.lock();
+        let OwedTable { of, sizes, most_bytes, .. } = &mut *table;
+        let keeping = event.keeping.clone();
+        let new = || OwedOfSubject {
+            events: VecDeque::new(),
+            bytes: 0,
+            is_lost_before: false,
+            keeping: keeping.clone(),
+        };
+        let of_subject = of.entry(subject.clone()).or_insert_with(new);
+        of_subject.keeping = keeping.clone();
+        let mut lost = 0;
+        let bytes = event.bytes();
+        of_subject.bytes += bytes;
+        *sizes = OwedSizes { events: sizes.events + 1, bytes: sizes.bytes + bytes };
+        let at = of_subject.events.partition_point(|other| other.number < event.number);
+        of_subject.events.insert(at, event);
+        let is_too_much = |of: &OwedOfSubject, sizes: &OwedSizes| {
+            of.events.len() as u64 > keeping.events
+                || of.bytes as u64 > keeping.bytes.max(bytes as u64)
+                || sizes.bytes > *most_bytes
+        };
+        while is_too_much(of_subject, sizes) && of_subject.pop(sizes).is_some() {
+            of_subject.is_lost_before = true;
+            lost += 1;
+        }
+        table.bound_subjects();
+        self.note(&table);
+        lost
+    }
+
+    /// Events of a subject are lost, before whatever is said of it next.
+    pub(super) fn lose(&self, subject: &Subject, keeping: &Keeping) {
+        let mut table = self.table.lock();
+        let new = || OwedOfSubject {
+            events: VecDeque::new(),
+            bytes: 0,
+            is_lost_before: true,
+            keeping: keeping.clone(),
+        };
+        table.of.entry(subject.clone()).or_insert_with(new).is_lost_before = true;
+        table.bound_subjects();
+        self.note(&table);
+    }
+
+    /// Whether events of a subject are lost, of which nothing else is owed. Whoever asks says so.
+    pub(super) fn take_lost(&self, subject: &Subject, now: Instant) -> bool {
+        let mut table = self.table.lock();
+        if table.all_lost_until.is_some_and(|until| now < until) {
+            return true;
+        }
+        let is_lost = table.of.get(subject).is_some_and(|of| of.events.is_empty() && of.is_lost_before);
+        if is_lost {
+            table.of.remove(subject);
+            self.note(&table);
+        }
+        is_lost
+    }
+
+    /// The subjects of which something is owed.
+    pub(super) fn subjects(&self) -> Vec<Subject> {
+        self.table.lock().of.keys().cloned().collect()
+    }
+
+    /// What is to be said next of a subject. What is kept nowhere any more is lost.
+    pub(super) fn next(&self, subject: &Subject, now: Instant) -> (Option<OwedNext>, u64) {
+        let mut table = self.table.lock();
+        let OwedTable { of, sizes, .. } = &mut *table;
+        let Some(of_subject) = of.get_mut(subject) else { return (None, 0) };
+        let mut lost = 0;
+        let is_old = |event: &OwedEvent| event.since + event.keeping.time <= now;
+        while of_subject.events.front().is_some_and(is_old) && of_subject.pop(sizes).is_some() {
+            of_subject.is_lost_before = true;
+            lost += 1;
+        }
+        let next = if of_subject.is_lost_before {
+            Some(OwedNext::Lost(of_subject.keeping.clone()))
+        } else {
+            of_subject.events.front().cloned().map(OwedNext::Event)
+        };
+        (next, lost)
+    }
+
+    /// It is said that events of a subject are lost.
+    pub(super) fn said_lost(&self, subject: &Subject) {
+        self.change(subject, |of, _| of.is_lost_before = false);
+    }
+
+    /// The engine has an event of this number, and those before it that were said.
+    pub(super) fn came(&self, subject: &Subject, number: EventNumber) {
+        if !self.are_there() {
+            return;
+        }
+        self.change(subject, |of, sizes| {
+            let of_number = |event: &OwedEvent| event.number == number;
+            let Some(at) = of.events.iter().position(of_number) else { return };
+            if let Some(event) = of.events.remove(at) {
+                of.bytes -= event.bytes();
+                *sizes = OwedSizes { events: sizes.events - 1, bytes: sizes.bytes - event.bytes() };
+            }
+        });
+    }
+
+    /// An event was said, and no answer has come.
+    pub(super) fn said(&self, subject: &Subject, number: EventNumber, behind: u64) {
+        self.change(subject, |of, _| {
+            if let Some(event) = of.events.iter_mut().find(|event| event.number == number) {
+                event.said_behind.get_or_insert(behind);
+            }
+        });
+    }
+
+    /// Behind which number the engine may have events that are owed, if any were said.
+    pub(super) fn said_behind(&self, subject: &Subject) -> Option<u64> {
+        let table = self.table.lock();
+        table.of.get(subject)?.events.iter().filter_map(|event| event.said_behind).min()
+    }
+
+    /// None of them is there.
+    pub(super) fn is_none_there(&self, subject: &Subject) {
+        self.change(subject, |of, _| of.events.iter_mut().for_each(|event| event.said_behind = None));
+    }
+
+    /// How much is owed.
+    pub(super) fn sizes(&self) -> OwedSizes {
+        self.table.lock().sizes
+    }
+
+    fn change(&self, subject: &Subject, change: impl FnOnce(&mut OwedOfSubject, &mut OwedSizes)) {
+        let mut table = self.table.lock();
+        let OwedTable { of, sizes, .. } = &mut *table;
+        let Some(of_subject) = of.get_mut(subject) else { return };
+        change(of_subject, sizes);
+        if of_subject.is_settled() {
+            of.remove(subject);
+        }
+        self.note(&table);
+    }
+
+    fn note(&self, table: &OwedTable) {
+        self.count.store(table.of.len(), Ordering::Release);
+        if !table.of.is_empty() {
+            self.woken.notify_one();
+        }
+    }
+}
+
+impl OwedTable {
+    /// Where too many subjects have lost events, it is said of all of them for as long as anybody may come back for these.
+    fn bound_subjects(&mut self) {
+        if self.of.len() <= self.most_subjects {
+            return;
+        }
+        let longest = self.of.values().map(|of| of.keeping.last_known_for).max().unwrap_or_default();
+        self.all_lost_until = Some(Instant::now() + longest);
+        self.of.clear();
+        self.sizes = OwedSizes::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::protocol::ChannelName;
+
+    fn subject(name: &str) -> Subject {
+        Subject::Channel { app: "1".into(), channel: ChannelName::parse(name, 164).unwrap() }
+    }
+
+    fn keeping() -> Keeping {
+        let time = Duration::from_secs(60);
+        Keeping { events: 3, bytes: 10_000, time, last_known_for: 2 * time, remembered_for: None }
+    }
+
+    fn event(number: u64, since: Instant) -> OwedEvent {
+        let number = EventNumber { epoch: 1, number };
+        let bytes = Bytes::from_static(&[0; 100]);
+        OwedEvent { number, bytes, keeping: keeping(), since, said_behind: None }
+    }
+
+    /// Says what is owed of a subject.
+    fn said(owed: &OwedEvents, name: &str, now: Instant) -> Vec<String> {
+        let (mut said, subject) = (Vec::new(), subject(name));
+        while let (Some(next), _) = owed.next(&subject, now) {
+            said.push(match next {
+                OwedNext::Lost(_) => {
+                    owed.said_lost(&subject);
+                    "lost".to_owned()
+                }
+                OwedNext::Event(event) => {
+                    owed.came(&subject, event.number);
+                    event.number.number.to_string()
+                }
+            });
+        }
+        said
+    }
+
+    #[test]
+    fn what_is_owed_is_said_in_its_order() {
+        let now = Instant::now();
+        let owed = OwedEvents::new(100_000, 10);
+        for number in [1, 3, 2] {
+            assert_eq!(owed.put(&subject("a"), event(number, now)), 0);
+        }
+        assert!(owed.has(&subject("a")) && !owed.has(&subject("b")) && owed.are_there());
+        assert_eq!(said(&owed, "a", now), ["1", "2", "3"]);
+        assert_eq!((owed.are_there(), owed.sizes()), (false, OwedSizes::default()));
+    }
+
+    #[test]
+    fn of_too_much_the_newest_stay_and_it_is_said_that_some_is_lost() {
+        let now = Instant::now();
+        let owed = OwedEvents::new(100_000, 10);
+        let lost = (1..=5).map(|number| owed.put(&subject("a"), event(number, now))).sum::<u64>();
+        assert_eq!(lost, 2);
+        assert_eq!(said(&owed, "a", now), ["lost", "3", "4", "5"]);
+        // Of all of them.
+        let owed = OwedEvents::new(2 * event(1, now).bytes(), 10);
+        owed.put(&subject("a"), event(1, now));
+        owed.put(&subject("b"), event(1, now));
+        assert_eq!(owed.put(&subject("b"), event(2, now)), 1);
+        assert_eq!(owed.put(&subject("c"), event(1, now)), 1, "there is no room for it");
+        assert!(!owed.has(&subject("c")));
+        assert_eq!(
+            (said(&owed, "a", now), said(&owed, "b", now)),
+            (vec!["1".into()], vec!["lost".into(), "2".into()])
+        );
+        assert!(owed.take_lost(&subject("c"), now) && !owed.take_lost(&subject("c"), now));
+        // What is too old for everybody.
+        owed.put(&subject("a"), event(1, now));
+        owed.put(&subject("a"), event(2, now + Duration::from_secs(30)));
+        assert_eq!(said(&owed, "a", now + Duration::from_secs(60)), ["lost", "2"]);
+        assert_eq!(owed.sizes(), OwedSizes::default());
+    }
+
+    #[test]
+    fn what_the_engine_has_already_is_not_said_again() {
+        let now = Instant::now();
+        let owed = OwedEvents::new(100_000, 10);
+        let said_before = OwedEvent { said_behind: Some(70), ..event(1, now) };
+        owed.put(&subject("a"), said_before);
+        owed.put(&subject("a"), event(2, now));
+        owed.said(&subject("a"), event(2, now).number, 90);
+        assert_eq!(owed.said_behind(&subject("a")), Some(70));
+        owed.came(&subject("a"), event(1, now).number);
+        assert_eq!(owed.said_behind(&subject("a")), Some(90));
+        owed.is_none_there(&subject("a"));
+        assert_eq!((owed.said_behind(&subject("a")), said(&owed, "a", now)), (None, vec!["2".to_owned()]));
+    }
+
+    #[test]
+    fn where_it_is_not_known_what_is_lost_all_is_said_to_be() {
+        let now = Instant::now();
+        let owed = OwedEvents::new(100_000, 2);
+        for name in ["a", "b", "c"] {
+            owed.lose(&subject(name), &keeping());
+        }
+        assert!(!owed.are_there());
+        assert!(owed.take_lost(&subject("x"), now) && owed.take_lost(&subject("x"), now));
+        assert!(!owed.take_lost(&subject("x"), now + Duration::from_secs(200)));
+    }
+}
