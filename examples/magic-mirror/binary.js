@@ -4,6 +4,7 @@
 //   const binary = enableBinary(Pusher);            // once, before the first `new Pusher(…)`
 //   binary.send(pusher, channel, event, bytes, { mediaType, members })   // false: send a data URL instead
 //   channel.bind(event, (data) => …)                // data.blob is the picture, data.* its members
+//                                                   // contentOf(data): the same as bytes, at once
 //
 // A broker that knows nothing of it is spoken to as ever: `send` answers false and nothing binary is sent. The layout of
 // a message is specified in docs/binary.md.
@@ -13,6 +14,9 @@ const HEADER_BYTES = 12;
 /** Channel, event, media type, user id, members: each with a length of two bytes. */
 const TEXTS = 5;
 const LONGEST_TEXT = 0xffff;
+
+/** The content of the messages that were handed out. */
+const contents = new WeakMap();
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true });
@@ -102,13 +106,29 @@ export function decode(buffer) {
   }
 }
 
+/** A message as its bindings get it: its members, and a `blob` that is made when somebody asks for it. */
+export function dataOf({ mediaType, members, bytes }) {
+  let blob = null;
+  const data = Object.defineProperty({ ...members }, 'blob', {
+    enumerable: true,
+    get: () => { blob ??= new Blob([bytes], { type: mediaType }); return blob; },
+  });
+  contents.set(data, { mediaType, members, bytes });
+  return data;
+}
+
+/** What came as a binary message, as `{ mediaType, members, bytes }`: null for what came as JSON. */
+export function contentOf(data) {
+  return contents.get(data) ?? null;
+}
+
 /** Hands a message to the connection that its socket belongs to, as if it had come as JSON. */
 function deliver(Pusher, socket, buffer) {
   const pusher = Pusher.instances.find((instance) => socketOf(instance) === socket);
   const message = decode(buffer);
   if (!pusher || !message) return;
   const { channel, event, mediaType, userId, members, bytes } = message;
-  const data = { ...members, blob: new Blob([bytes], { type: mediaType }) };
+  const data = dataOf({ mediaType, members, bytes });
   // What pusher-js itself emits for a frame: it counts as a sign of life, and goes to whatever is bound.
   const connection = pusher.connection.connection ?? pusher.connection;
   connection.emit('message', { event, channel, data, ...(userId && { user_id: userId }) });

@@ -4,19 +4,19 @@ import { drawTestPicture } from './test-picture.js';
 
 export const TEST_PICTURE = 'test-picture';
 
-const TEST_PICTURE_SIZE = { width: 960, height: 720 };
+const TEST_PICTURE_SIZE = { width: 1280, height: 720 };
 const TEST_PICTURE_FRAMES_PER_SECOND = 30;
 
 /**
- * Opens a picture source by its device id ('' = the browser's first choice).
+ * Opens a picture source by its device id ('' = the browser's first choice), of this height if it has that.
  * Returns its MediaStream; closeSource() lets go of it again.
  */
-export async function openSource(id) {
+export async function openSource(id, height = 720) {
   if (id === TEST_PICTURE) return openTestPicture();
   if (!navigator.mediaDevices?.getUserMedia) {
     throw new DOMException('no getUserMedia on this page', window.isSecureContext ? 'NotSupportedError' : 'SecurityError');
   }
-  const size = { width: { ideal: 1280 }, height: { ideal: 720 } };
+  const size = { width: { ideal: Math.round((height * 16) / 9) }, height: { ideal: height }, frameRate: { ideal: 30 } };
   const which = id ? { deviceId: { exact: id } } : { facingMode: 'user' };
   return navigator.mediaDevices.getUserMedia({ audio: false, video: { ...size, ...which } });
 }

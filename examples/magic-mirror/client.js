@@ -9,7 +9,7 @@
 //
 // It opens WebSockets only, keeps no list of members, and decrypts nothing.
 
-import { decode, encode } from './binary.js';
+import { dataOf, decode, encode } from './binary.js';
 
 const PROTOCOL = 7;
 /** How the broker's log calls it. */
@@ -84,7 +84,7 @@ export class Client {
   constructor(key, { wsHost, wsPort, wsPath = '', forceTLS = false, binary = true, channelAuthorization, unavailableTimeout = UNAVAILABLE_MS }) {
     const query = `protocol=${PROTOCOL}&client=${NAME}&version=${VERSION}${binary ? '&binary=1' : ''}`;
     this.#url = `${forceTLS ? 'wss' : 'ws'}://${wsHost}:${wsPort}${wsPath}/app/${encodeURIComponent(key)}?${query}`;
-    this.#auth = channelAuthorization?.endpoint;
+    this.#auth = channelAuthorization ?? {};
     this.unavailableTimeout = unavailableTimeout;
     // A machine that is back in its network need not wait for the next attempt.
     globalThis.addEventListener?.('online', () => { if (this.#timers.retry) this.#open(); });
@@ -122,6 +122,11 @@ export class Client {
 
   unsubscribe(name) {
     if (this.#channels.delete(name)) this.send({ event: 'pusher:unsubscribe', data: { channel: name } });
+  }
+
+  /** Tells the broker something about a channel. */
+  send_event(event, data, channel) {
+    return this.send({ event, data, channel });
   }
 
   /** Sends a message; false where there is no connection. */
@@ -226,7 +231,7 @@ export class Client {
   }
 
   #deliverBinary({ channel, event, mediaType, members, bytes }) {
-    this.channel(channel)?.emit(event, { ...members, blob: new Blob([bytes], { type: mediaType }) });
+    this.channel(channel)?.emit(event, dataOf({ mediaType, members, bytes }));
   }
 
   async #join(channel) {
@@ -249,8 +254,9 @@ export class Client {
   }
 
   async #sign(channel, socketId) {
-    const body = new URLSearchParams({ socket_id: socketId, channel_name: channel });
-    const answer = await fetch(this.#auth, { method: 'POST', body });
+    const { endpoint, params } = this.#auth;
+    const body = new URLSearchParams({ socket_id: socketId, channel_name: channel, ...params });
+    const answer = await fetch(endpoint, { method: 'POST', body });
     if (!answer.ok) throw Object.assign(new Error((await answer.text()).trim().slice(0, 200)), { status: answer.status });
     const { auth, channel_data: channelData } = await answer.json();
     return { auth, ...(channelData && { channel_data: channelData }) };

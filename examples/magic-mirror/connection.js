@@ -15,9 +15,9 @@ let binary = null;
 
 /**
  * Connects to the broker, by pusher-js or, where that cannot be loaded, by the client beside this file; resolves as soon
- * as that is known, connected or not.
+ * as that is known, connected or not. `userId` is how it is called where it is a member.
  */
-export async function connect(settings) {
+export async function connect(settings, userId) {
   const Pusher = settings.ownClient ? null : await loadPusher(settings.scripts);
   const options = {
     // pusher-js insists on a cluster; with the hosts given it has no further meaning.
@@ -31,7 +31,7 @@ export async function connect(settings) {
     ...(settings.path && { wsPath: settings.path, httpPath: `${settings.path}/pusher` }),
     forceTLS: settings.tls,
     unavailableTimeout: UNAVAILABLE_AFTER_MS,
-    channelAuthorization: { endpoint: settings.auth, transport: 'ajax' },
+    channelAuthorization: { endpoint: settings.auth, transport: 'ajax', ...(userId && { params: { user_id: userId } }) },
   };
   if (!Pusher) {
     const client = new Client(settings.key, { ...options, binary: settings.binary });
@@ -109,6 +109,7 @@ export function binaryLimit(pusher) {
 export function sendBinary(pusher, channel, event, bytes, about) {
   return binary?.send(pusher, channel, event, bytes, about) ?? false;
 }
+
 
 /** Bytes that were handed to the socket and have not left it; null where that cannot be seen. */
 export function unsentBytes(pusher) {

@@ -16,6 +16,18 @@ export function remember(control) {
   for (const event of ['input', 'change']) control.addEventListener(event, () => write(control.id, control[property]));
 }
 
+/** A random name of this tab, which it keeps when its page is loaded anew. */
+export function tabName(what) {
+  const fresh = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+  try {
+    const name = sessionStorage.getItem(PREFIX + what) ?? fresh;
+    sessionStorage.setItem(PREFIX + what, name);
+    return name;
+  } catch {
+    return fresh;
+  }
+}
+
 /** null for what was never written, cannot be read, or is not what `write` wrote. */
 function read(name) {
   try {

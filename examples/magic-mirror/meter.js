@@ -32,12 +32,12 @@ export class Rate {
   }
 }
 
-/** The middle of the last few values: one slow frame does not move it. */
-export class Median {
+/** The last few values, in order of size: one slow frame moves their middle little. */
+export class Recent {
   #size;
   #values = [];
 
-  constructor(size = 25) {
+  constructor(size = 150) {
     this.#size = size;
   }
 
@@ -50,10 +50,15 @@ export class Median {
     this.#values = [];
   }
 
-  /** null before the first value. */
-  get value() {
+  /** In the order in which they came. */
+  get values() {
+    return this.#values;
+  }
+
+  /** The value that this part of them does not exceed: 0.5 is the middle; null before the first. */
+  at(part) {
     const sorted = [...this.#values].sort((a, b) => a - b);
-    return sorted.length > 0 ? sorted[Math.floor(sorted.length / 2)] : null;
+    return sorted.length > 0 ? sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] : null;
   }
 
   /** The distance between the smallest and the largest value; null before the first. */

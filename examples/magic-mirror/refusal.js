@@ -6,9 +6,16 @@ import { bytes } from './meter.js';
  * @param {string} message  the text of the `pusher:error`
  * @param {number|null} frameBytes  size of the last frame
  * @param {{rate: HTMLInputElement, width: HTMLInputElement, quality: HTMLInputElement}} controls
+ * @param {{label: string, apply: () => void} | null} instead  what helps where video is sent, which no slider changes
  */
-export function explainRefusal(message, frameBytes, controls) {
+export function explainRefusal(message, frameBytes, controls, instead = null) {
   const said = `The broker says: “${message}”.`;
+  if (/held by another/i.test(message)) {
+    return { title: 'Another page streams under this name', text: `${said} Stop that one, or wait for five seconds after it has gone.` };
+  }
+  if (instead && (/^Track message/.test(message) || /rate|exceed|maximum/i.test(message))) {
+    return { title: 'The broker refused the video', text: said, fix: instead };
+  }
   if (/rate/i.test(message)) {
     return {
       title: 'Too many frames per second',

@@ -8,6 +8,7 @@
  * @property {number} sentAt    milliseconds since 1970, by this machine's clock
  * @property {number} sequence  1 for the first frame that was sent, then without gaps
  * @property {string} stream    a random name of this stream, new with every page load
+ * @property {boolean} [still]  it is one of the stills beside a video
  */
 
 export class FrameSender {
@@ -24,6 +25,7 @@ export class FrameSender {
    * @param {object} options
    * @param {() => {framesPerSecond: number, quality: number, width: number}} options.wishes  quality 0 to 1, width in pixels
    * @param {() => boolean} options.binary  whether to take the next picture as a blob
+   * @param {() => object} [options.members]  what each frame says besides
    * @param {() => boolean} options.clear  whether a frame could leave right now
    * @param {(frame: Frame) => boolean | Promise<boolean>} options.deliver  sends; false when it could not
    * @param {(frame: Frame) => void} options.onSent
@@ -58,7 +60,7 @@ export class FrameSender {
 
   async #frame() {
     if (this.#video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return;
-    const { binary, clear, deliver, onSent, onSkipped } = this.#options;
+    const { binary, clear, deliver, members = () => ({}), onSent, onSkipped } = this.#options;
     if (this.#encoding || !clear()) {
       onSkipped();
       return;
@@ -66,7 +68,7 @@ export class FrameSender {
     this.#encoding = true;
     try {
       const picture = binary() ? { blob: await this.#takeBlob() } : { dataUrl: this.#draw().toDataURL('image/jpeg', this.#quality) };
-      const frame = { ...picture, sentAt: Date.now(), sequence: this.#sequence + 1, stream: this.#stream };
+      const frame = { ...picture, sentAt: Date.now(), sequence: this.#sequence + 1, stream: this.#stream, ...members() };
       // Stopped while the picture was being compressed: it is not sent any more.
       if (this.#timer === null) return;
       if (await deliver(frame)) {

@@ -1,23 +1,38 @@
-// The stream page: camera → canvas → picture → client event, binary where the broker takes that and else a data URL.
+// The stream page: camera → video → binary messages. Where that cannot be, camera → JPEG → client event, binary where the
+// broker takes that and else a data URL. Beside video goes a still each second, for mirrors that take no video.
 
 import { cameras, closeSource, explainCameraError, openSource, TEST_PICTURE } from './camera.js';
+import { takeFrames, whyNoVideo } from './capture.js';
 import { answerForClock } from './clock.js';
 import { binaryLimit, connect, endsConnection, refusalIn, sendBinary, showClient, showConnection, unsentBytes } from './connection.js';
-import { remember } from './memory.js';
+import { remember, tabName } from './memory.js';
 import { bytes, Rate } from './meter.js';
 import { element, keepQuery, Notice } from './page.js';
 import { explainRefusal } from './refusal.js';
 import { FrameSender } from './sender.js';
 import { loadSettings } from './settings.js';
+import { followAudience, memberId, showLink } from './share.js';
 import { Streams } from './streams.js';
+import { codecName, VideoPublisher } from './video.js';
 
 const CHANNEL = 'private-stream';
-const EVENT = 'client-frame';
+const PICTURE = 'client-frame';
+const VIDEO = 'client-video';
+const STATE = 'client-state';
+const FRAMES_PER_SECOND = 30;
+const STILL = { framesPerSecond: 1, width: 640, quality: 0.6 };
 /** A refusal stays on the page this long after the last one came. */
 const REFUSAL_SHOWN_MS = 6000;
+/** A broker with video channels says by then that it has got a frame. */
+const ANSWERED_WITHIN_MS = 3000;
+/** Without a frame of the camera for this long the stream counts as paused. */
+const PAUSED_AFTER_MS = 1500;
+/** The mirrors are told again how the stream does, for those that have just come. */
+const STATE_EVERY_MS = 5000;
 
 const button = element('start');
 const source = element('source');
+const mode = element('mode');
 const screen = element('screen');
 const preview = element('preview');
 const controls = { rate: element('rate'), width: element('width'), quality: element('quality') };
@@ -28,6 +43,8 @@ const frameRate = new Rate();
 const throughput = new Rate();
 /** What other pages send. */
 const others = new Streams();
+const query = new URLSearchParams(location.search);
+const memory = { track: tabName('track'), publisher: tabName('publisher') };
 
 let pusher = null;
 let channel = null;
@@ -35,34 +52,114 @@ let stream = null;
 let wakeLock = null;
 let lastRefusal = -Infinity;
 let connected = false;
+/** Why pictures are sent although video is wished, in words. */
+let noVideo = null;
+let noBinary = 'this broker takes no binary messages';
+let publisher = null;
+let endFrames = null;
+let firstVideoAt = null;
+let lastFrameAt = -Infinity;
+let told = { state: 'stopped', at: -Infinity };
+
+const isVideo = () => publisher !== null;
 
 const sender = new FrameSender(preview, {
-  wishes: () => ({
+  wishes: () => (isVideo() ? STILL : {
     framesPerSecond: controls.rate.valueAsNumber,
     width: controls.width.valueAsNumber,
     quality: controls.quality.valueAsNumber / 100,
   }),
   clear: () => Boolean(channel?.subscribed) && !(unsentBytes(pusher) > 0),
   binary: () => binaryLimit(pusher) > 0,
-  deliver: (frame) => (frame.blob ? deliverBlob(frame) : channel.trigger(EVENT, frame)),
-  onSent: ({ dataUrl, blob }) => {
-    const now = performance.now();
-    counts.sent += 1;
-    counts.frameBytes = blob?.size ?? dataUrl.length;
-    frameRate.add(1, now);
-    throughput.add(counts.frameBytes, now);
-    element('form').textContent = blob ? 'binary messages' : 'data URLs';
+  members: () => (isVideo() ? { still: true } : {}),
+  deliver: (frame) => (frame.blob ? deliverBlob(frame) : channel.trigger(PICTURE, frame)),
+  onSent: ({ dataUrl, blob, still }) => {
+    const size = blob?.size ?? dataUrl.length;
+    if (!still) countFrame(size, blob ? 'binary messages' : 'data URLs');
+    else throughput.add(size, performance.now());
   },
-  onSkipped: () => { counts.skipped += 1; },
+  onSkipped: () => { if (!isVideo()) counts.skipped += 1; },
 });
 
 async function deliverBlob({ blob, ...members }) {
   const bytes = await blob.arrayBuffer();
-  if (sendBinary(pusher, CHANNEL, EVENT, bytes, { mediaType: blob.type, members })) return true;
+  if (sendBinary(pusher, CHANNEL, PICTURE, bytes, { mediaType: blob.type, members })) return true;
   const limit = binaryLimit(pusher);
   counts.frameBytes = bytes.byteLength;
   if (limit > 0) refused({ data: { code: 4301, message: `a binary message exceeds the allowed maximum (${limit} bytes)` } });
   return false;
+}
+
+function countFrame(size, form) {
+  const now = performance.now();
+  counts.sent += 1;
+  counts.frameBytes = size;
+  frameRate.add(1, now);
+  throughput.add(size, now);
+  element('form').textContent = form;
+}
+
+/** Begins with video if that is wished and can be. */
+function startVideo() {
+  noVideo = null;
+  if (mode.value === 'video') {
+    noVideo = whyNoVideo() ?? (channel?.subscribed && binaryLimit(pusher) === 0 ? noBinary : null);
+    if (noVideo === null) beginVideo();
+  }
+  showMode();
+}
+
+function beginVideo() {
+  firstVideoAt = null;
+  publisher = new VideoPublisher({
+    wishes: () => ({
+      codec: element('codec-wished').value,
+      height: Number(element('size').value),
+      framesPerSecond: FRAMES_PER_SECOND,
+      small: element('small').checked,
+    }),
+    members: { ...memory, stream: sender.stream },
+    send: (content, about) => Boolean(channel?.subscribed) && sendBinary(pusher, CHANNEL, VIDEO, content, about),
+    onSent: ({ bytes: size, members }) => {
+      firstVideoAt ??= performance.now();
+      if (members.rendition === 'small') throughput.add(size, performance.now());
+      else countFrame(size, 'binary messages');
+    },
+  });
+  // What the line has not taken yet is visible here before the broker can tell.
+  const isFull = () => unsentBytes(pusher) > 16_384 + (publisher.settings?.bitrate ?? 0) / 32;
+  endFrames = takeFrames(stream, preview, (frame, capturedAt) => {
+    lastFrameAt = performance.now();
+    if (publisher && channel?.subscribed && !isFull()) {
+      if (!publisher.encode(frame, capturedAt)) counts.skipped += 1;
+    } else {
+      frame.close();
+      counts.skipped += 1;
+    }
+  });
+}
+
+function endVideo() {
+  endFrames?.();
+  endFrames = null;
+  publisher?.close();
+  publisher = null;
+}
+
+/** Goes on with pictures, and says why. */
+function givesUpVideo(why) {
+  noVideo = why;
+  endVideo();
+  sender.start();
+  showMode();
+}
+
+function showMode() {
+  const wished = mode.value === 'video';
+  element('video-settings').hidden = !wished || noVideo !== null;
+  element('picture-settings').hidden = wished && noVideo === null;
+  element('why-pictures').hidden = noVideo === null;
+  element('why-pictures').textContent = noVideo && `Single pictures are sent in place of video: ${noVideo}.`;
 }
 
 async function start() {
@@ -70,7 +167,7 @@ async function start() {
   element('background').hidden = true;
   notice.hide();
   try {
-    stream = await openSource(source.value);
+    stream = await openSource(source.value, mode.value === 'video' ? Number(element('size').value) : 720);
   } catch (error) {
     setState('idle');
     offerTestPicture(explainCameraError(error));
@@ -83,19 +180,43 @@ async function start() {
   preview.srcObject = stream;
   await preview.play().catch(() => {});
   setState('live');
+  lastFrameAt = performance.now();
+  startVideo();
   sender.start();
+  tellState();
   listCameras();
   keepAwake();
 }
 
 function stop() {
   sender.stop();
+  endVideo();
   if (stream) closeSource(stream);
   stream = null;
   preview.srcObject = null;
   wakeLock?.release().catch(() => {});
   wakeLock = null;
   setState('idle');
+  tellState();
+}
+
+/** Another camera, another size, or video after pictures. */
+async function restart() {
+  if (!stream) return;
+  stop();
+  await start();
+}
+
+/** Tells the mirrors whether frames come, when that changes and now and then. */
+function tellState() {
+  const now = performance.now();
+  // Single pictures go on in the background, however slowly.
+  const flows = !isVideo() || now - lastFrameAt < PAUSED_AFTER_MS;
+  const state = !stream ? 'stopped' : flows ? 'live' : 'paused';
+  if (state === told.state && (state === 'stopped' || now - told.at < STATE_EVERY_MS)) return;
+  if (!channel?.subscribed || !channel.trigger(STATE, { stream: sender.stream, state })) return;
+  told = { state, at: now };
+  if (state === 'live') publisher?.keyFrameWanted();
 }
 
 function setState(state) {
@@ -148,7 +269,14 @@ function refused(error) {
   if (!refusal || endsConnection(refusal)) return;
   counts.refused += 1;
   lastRefusal = performance.now();
-  notice.show(explainRefusal(refusal.message, counts.frameBytes, controls));
+  publisher?.keyFrameWanted();
+  const fix = { label: 'Send single pictures', apply: () => choose(mode, 'pictures') };
+  notice.show(explainRefusal(refusal.message, counts.frameBytes, controls, isVideo() ? fix : null));
+}
+
+function choose(select, value) {
+  select.value = value;
+  select.dispatchEvent(new Event('change'));
 }
 
 function showNumbers() {
@@ -159,11 +287,26 @@ function showNumbers() {
   element('fps').textContent = `${frameRate.perSecond(now).toFixed(1)} fps`;
   element('throughput').textContent = `${bytes(throughput.perSecond(now))}/s`;
   element('frame-size').textContent = counts.frameBytes === null ? '–' : bytes(counts.frameBytes);
+  element('codec').textContent = stream ? encodedAs() : '–';
   element('company').hidden = !stream || others.present(now).length === 0;
   if (lastRefusal > -Infinity && now - lastRefusal > REFUSAL_SHOWN_MS) {
     lastRefusal = -Infinity;
     notice.hide();
   }
+  tellState();
+  const waited = firstVideoAt !== null && connected ? now - firstVideoAt : 0;
+  if (isVideo() && waited > ANSWERED_WITHIN_MS && !publisher.congestion.isAnswered && query.get('video') !== '1') {
+    givesUpVideo('this broker has no channel for video');
+  }
+}
+
+function encodedAs() {
+  if (!isVideo()) return 'JPEG';
+  const { settings, congestion } = publisher;
+  if (!settings) return 'no codec yet';
+  const { codec, width, height, bitrate } = settings;
+  const less = congestion.share < 1 ? `, ${Math.round(congestion.share * 100)} % of what was wished` : '';
+  return `${codecName(codec)}, ${width} × ${height}, ${(bitrate / 1e6).toFixed(1)} Mb/s${less}`;
 }
 
 function showWishes() {
@@ -175,6 +318,12 @@ function showWishes() {
   }
 }
 
+/** The box has the shape of the picture in it, also when a phone is turned. */
+function showShape() {
+  const { videoWidth, videoHeight } = preview;
+  if (videoWidth > 0) screen.style.setProperty('--shape', `${videoWidth} / ${videoHeight}`);
+}
+
 async function main() {
   keepQuery();
   showWishes();
@@ -182,18 +331,27 @@ async function main() {
     control.addEventListener('input', showWishes);
     remember(control);
   }
-  remember(source);
+  for (const control of [source, mode, element('size'), element('codec-wished'), element('small')]) remember(control);
+  if (query.has('video')) mode.value = query.get('video') === '0' ? 'pictures' : 'video';
+  noVideo = mode.value === 'video' ? whyNoVideo() : null;
+  showMode();
   button.addEventListener('click', () => (stream ? stop() : start()));
-  source.addEventListener('change', () => { if (stream) { stop(); start(); } });
+  for (const control of [source, mode, element('size')]) control.addEventListener('change', restart);
+  mode.addEventListener('change', () => { noVideo = mode.value === 'video' ? whyNoVideo() : null; showMode(); });
+  preview.addEventListener('resize', showShape);
   document.addEventListener('visibilitychange', () => {
     if (!stream) return;
-    element('background').hidden = false;
+    element('background').hidden = isVideo();
+    tellState();
     if (!document.hidden && wakeLock?.released) keepAwake();
   });
+  addEventListener('pagehide', () => { if (stream && channel?.subscribed) channel.trigger(STATE, { stream: sender.stream, state: 'stopped' }); });
   setInterval(showNumbers, 250);
 
   const settings = await loadSettings();
-  pusher = await connect(settings);
+  showLink(settings);
+  if (!settings.binary) noBinary = 'the address of this page says binary=0';
+  pusher = await connect(settings, memberId('stream'));
   showClient(pusher, settings, element('client'));
   showConnection(pusher, settings, element('connection'), ({ tone }) => {
     connected = tone === 'good';
@@ -201,14 +359,30 @@ async function main() {
   });
   pusher.connection.bind('error', refused);
   channel = pusher.subscribe(CHANNEL);
+  channel.bind('pusher:subscription_succeeded', () => {
+    told.at = -Infinity;
+    if (isVideo() && binaryLimit(pusher) === 0) givesUpVideo(noBinary);
+    publisher?.congestion.restart();
+    publisher?.keyFrameWanted();
+  });
   // Nobody hears what it sends itself.
-  channel.bind(EVENT, (frame) => others.see(String(frame?.stream ?? ''), performance.now()));
+  for (const event of [PICTURE, VIDEO]) channel.bind(event, (frame) => others.see(String(frame?.stream ?? ''), performance.now()));
+  channel.bind('pusher:frame_received', (data) => { if (isOwn(data)) publisher?.acknowledged(data); });
+  channel.bind('pusher:keyframe_wanted', (data) => { if (isOwn(data)) publisher?.keyFrameWanted(data); });
   channel.bind('pusher:subscription_error', ({ status, error }) => notice.show({
     title: `No permission to send on ${CHANNEL}`,
     text: `${settings.auth} did not sign the subscription${status ? ` (HTTP ${status})` : ''}${error ? `: ${error}` : ''}. `
       + 'The broker has that endpoint in development mode; elsewhere name your own with ?auth=…',
   }));
+  followAudience(pusher, (mirrors) => {
+    element('audience').hidden = false;
+    element('audience').textContent = mirrors === 1 ? '1 mirror watches' : `${mirrors} mirrors watch`;
+  });
   answerForClock(sender.stream);
+}
+
+function isOwn(data) {
+  return data?.event === VIDEO && data.track === memory.track;
 }
 
 main().catch((error) => {

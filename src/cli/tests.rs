@@ -203,6 +203,7 @@ fn the_welcome_tells_what_is_on_and_why() {
         "  client events    100 per second and connection, up to 1048576 bytes each",
         "  pipe             stream:frame -> mirror:frame",
         "                   private-stream:client-frame -> mirror:frame",
+        "                   private-stream:client-video -> mirror-video:video",
         "  auth endpoints   /dev/auth and /dev/user-auth sign whatever they are asked to",
     ] {
         assert!(text.lines().any(|l| l == line), "missing {line:?} in:\n{text}");

@@ -177,9 +177,16 @@ impl AppConfig {
     }
 }
 
-/// The rules that make the magic mirror work: one for clients of the oldest kind, one for today's.
+/// The rules that make the magic mirror work: pictures from clients of the oldest kind and from today's, video with its
+/// sound, and whether the stream is paused.
 fn development_rules() -> impl Iterator<Item = RuleSpec> {
-    ["stream:frame=mirror:frame", "private-stream:client-frame=mirror:frame"]
-        .into_iter()
-        .filter_map(|rule| RuleSpec::parse(rule).ok())
+    [
+        "stream:frame=mirror:frame",
+        "private-stream:client-frame=mirror:frame",
+        "private-stream:client-state=mirror:state",
+        "private-stream:client-video=mirror-video:video",
+        "private-stream:client-audio=mirror-video:audio",
+    ]
+    .into_iter()
+    .filter_map(|rule| RuleSpec::parse(rule).ok())
 }

@@ -18,29 +18,35 @@ macro_rules! pages {
 }
 
 /// Every file of the example that a browser asks for.
-const PAGES: [(&str, &str); 22] = pages![
+const PAGES: [(&str, &str); 28] = pages![
     "index.html",
     "stream.html",
     "mirror.html",
     "style.css",
     "binary.js",
     "camera.js",
+    "capture.js",
     "client.js",
     "clock.js",
+    "congestion.js",
     "connection.js",
+    "film.js",
     "index.js",
     "memory.js",
     "meter.js",
     "mirror.js",
     "page.js",
+    "qr.js",
     "reconnect.js",
     "refusal.js",
     "sender.js",
     "settings.js",
+    "share.js",
     "snippets.js",
     "stream.js",
     "streams.js",
     "test-picture.js",
+    "video.js",
 ];
 
 /// The file behind a path segment: pages also go by their name without ending, and the empty one is the index.
