@@ -16,6 +16,11 @@ export class Rate {
     this.#forget(now);
   }
 
+  clear() {
+    this.#samples = [];
+    this.#since = null;
+  }
+
   perSecond(now) {
     this.#forget(now);
     if (this.#samples.length === 0) {

@@ -22,6 +22,8 @@ const VIDEO = 'video';
 const PAUSED_AFTER_MS = 3000;
 /** A track from which nothing has come for so long gives way to another one, and to single pictures. */
 const SILENT_AFTER_MS = 1500;
+/** Frames may come so long after the word that there are no more. */
+const ON_ITS_WAY_MS = 700;
 /** A key frame is asked for at most as often as the broker listens. */
 const KEY_FRAME_ASKED_EVERY_MS = 2000;
 
@@ -52,7 +54,7 @@ let connected = false;
 /** The track that is decoded: `{ track, viewer, lastAt }`. */
 let playing = null;
 let keyFrameAskedAt = -Infinity;
-/** What the stream page has said last, until a frame comes. */
+/** What the stream page has said last, as `{ state, at }`, until a frame comes that was not on its way by then. */
 let told = null;
 let frameSize = '';
 
@@ -91,7 +93,7 @@ function receive(data) {
 
 function count(size, now) {
   received += 1;
-  told = null;
+  if (told && now - told.at > ON_ITS_WAY_MS) told = null;
   frameRate.add(1, now);
   throughput.add(size, now);
 }
@@ -220,7 +222,7 @@ function showShape(width, height) {
 function setState() {
   const now = performance.now();
   const flows = connected && told === null && now - lastShown < PAUSED_AFTER_MS;
-  const state = lastShown === null ? 'waiting' : flows ? 'live' : told ?? 'paused';
+  const state = lastShown === null ? 'waiting' : flows ? 'live' : told?.state ?? 'paused';
   const words = {
     waiting: connected ? 'Waiting for a stream' : 'Not connected yet',
     live: '',
@@ -236,9 +238,9 @@ function setState() {
 /** The stream page says that it has stopped or paused; a frame that comes after that says otherwise. */
 function receiveState(data) {
   const isShown = data?.stream === (stream ?? data?.stream);
-  if (isShown && ['paused', 'stopped'].includes(data?.state)) told = data.state;
-  if (isShown && data?.state === 'live') told = null;
-  setState();
+  if (!isShown) return;
+  told = ['paused', 'stopped'].includes(data?.state) ? { state: data.state, at: performance.now() } : null;
+  showNumbers();
 }
 
 function showNumbers() {

@@ -197,7 +197,8 @@ function stop() {
   wakeLock?.release().catch(() => {});
   wakeLock = null;
   setState('idle');
-  tellState();
+  for (const rate of [frameRate, throughput]) rate.clear();
+  showNumbers();
 }
 
 /** Another camera, another size, or video after pictures. */

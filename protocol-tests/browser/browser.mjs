@@ -123,8 +123,9 @@ async function film() {
 /** Waits until the picture's own pixels have been seen to differ so many times. */
 export async function showsDistinctPictures(mirror, wanted) {
   await mirror.waitForFunction((count) => {
-    const picture = document.getElementById('picture');
-    if (!picture.naturalWidth) return false;
+    const [film, image] = ['film', 'picture'].map((id) => document.getElementById(id));
+    const picture = !film || film.hidden ? image : film;
+    if (!(picture.naturalWidth ?? picture.width)) return false;
     const canvas = Object.assign(document.createElement('canvas'), { width: 64, height: 48 });
     const context = canvas.getContext('2d');
     context.drawImage(picture, 0, 0, 64, 48);

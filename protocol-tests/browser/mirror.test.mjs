@@ -11,40 +11,42 @@ const DISTINCT_PICTURES = 3;
 /** How far a colour may be off after two rounds of JPEG; of 255. */
 const COLOUR_TOLERANCE = 24;
 
-// A page's camera frames go through the pipe rule and are seen on another page, with honest numbers beside them.
-// Proves: pages.
-test('the mirror shows what the stream page films', async (t) => {
-  const broker = await startBroker(t);
-  const context = await (await openBrowser(t)).newContext(WINDOW);
-  const mirror = await openPage(t, context, `${broker.url}/mirror`);
-  await shown(mirror, '#connection', /^Connected/);
-  assert.equal(await mirror.textContent('#veil'), 'Waiting for a stream');
-  const stream = await openPage(t, context, `${broker.url}/stream`);
-  await shown(stream, '#connection', new RegExp(`^Connected to ${broker.host}:${broker.port}$`));
+for (const [form, query] of [['video', '?video=1'], ['single pictures', '?video=0']]) {
+  // A page's camera frames go through the pipe rule and are seen on another page, with honest numbers beside them.
+  // Proves: pages, video.
+  test(`the mirror shows what the stream page films, as ${form}`, async (t) => {
+    const broker = await startBroker(t);
+    const context = await (await openBrowser(t)).newContext(WINDOW);
+    const mirror = await openPage(t, context, `${broker.url}/mirror`);
+    await shown(mirror, '#connection', /^Connected/);
+    assert.equal(await mirror.textContent('#veil'), 'Waiting for a stream');
+    const stream = await openPage(t, context, `${broker.url}/stream${query}`);
+    await shown(stream, '#connection', new RegExp(`^Connected to ${broker.host}:${broker.port}$`));
 
-  await stream.click('#start');
-  await showsDistinctPictures(mirror, DISTINCT_PICTURES);
-  await exceeds(mirror, '#received', 30);
-  await exceeds(stream, '#sent', 30);
-  await shown(mirror, '#latency-note', /exact/);
+    await stream.click('#start');
+    await showsDistinctPictures(mirror, DISTINCT_PICTURES);
+    await exceeds(mirror, '#received', 30);
+    await exceeds(stream, '#sent', 30);
+    await shown(mirror, '#latency-note', /exact/);
 
-  const latency = await number(mirror, '#latency');
-  assert.ok(latency >= 0 && latency < 2000, `latency ${latency} ms`);
-  assert.equal(await number(mirror, '#lost'), 0);
-  assert.ok(await number(stream, '#fps') > 2, 'frames per second');
-  assert.match(await stream.textContent('#throughput'), /^\d.* KB\/s$/);
-  assert.match(await stream.textContent('#frame-size'), /^\d.* KB$/);
-  assert.equal(await number(stream, '#refused'), 0);
-  await assertShowsTheFilm(mirror);
-  await keepScreenshots(context, stream, mirror);
+    const latency = await number(mirror, '#latency');
+    assert.ok(latency >= 0 && latency < 2000, `latency ${latency} ms`);
+    assert.equal(await number(mirror, '#lost'), 0);
+    assert.ok(await number(stream, '#fps') > 2, 'frames per second');
+    assert.match(await stream.textContent('#throughput'), /^\d.* KB\/s$/);
+    assert.match(await stream.textContent('#frame-size'), /^\d.* KB$/);
+    assert.equal(await number(stream, '#refused'), 0);
+    await assertShowsTheFilm(mirror);
+    await keepScreenshots(context, stream, mirror, form.replace(/ .*/, ''));
 
-  await stream.click('#start');
-  await shown(mirror, '#veil', /^The stream has paused$/);
-  assert.equal(await stream.textContent('#start'), 'Start streaming');
-  assert.equal(await stream.evaluate(() => document.getElementById('preview').srcObject), null, 'the camera is let go');
-  assert.equal(await number(mirror, '#received'), await number(stream, '#sent'));
-  assert.equal(await number(stream, '#fps'), 0);
-});
+    await stream.click('#start');
+    await shown(mirror, '#veil', /^The stream has stopped$/);
+    assert.equal(await stream.textContent('#start'), 'Start streaming');
+    assert.equal(await stream.evaluate(() => document.getElementById('preview').srcObject), null, 'the camera is let go');
+    assert.equal(await number(mirror, '#received'), await number(stream, '#sent'));
+    assert.equal(await number(stream, '#fps'), 0);
+  });
+}
 
 // A second start goes on where the first stopped: same numbering, nothing counted as lost.
 // Proves: pages.
@@ -70,7 +72,7 @@ test('the controls change the frames', async (t) => {
   const broker = await startBroker(t);
   const context = await (await openBrowser(t)).newContext(WINDOW);
   const mirror = await openPage(t, context, `${broker.url}/mirror`);
-  const stream = await openPage(t, context, `${broker.url}/stream`);
+  const stream = await openPage(t, context, `${broker.url}/stream?video=0`);
   await stream.click('#start');
   await mirror.waitForFunction(() => document.getElementById('picture').naturalWidth === 480);
 
@@ -113,8 +115,9 @@ async function assertShowsTheFilm(mirror) {
     { name: 'tower', x: 0.8, y: 0.6, colour: [31, 42, 51] },
   ];
   const colours = await mirror.evaluate((points) => {
-    const picture = document.getElementById('picture');
-    const size = { width: picture.naturalWidth, height: picture.naturalHeight };
+    const [film, image] = ['film', 'picture'].map((id) => document.getElementById(id));
+    const picture = film.hidden ? image : film;
+    const size = { width: picture.naturalWidth ?? picture.width, height: picture.naturalHeight ?? picture.height };
     const context = Object.assign(document.createElement('canvas'), size).getContext('2d');
     context.drawImage(picture, 0, 0);
     return points.map(({ x, y }) => [...context.getImageData(x * size.width, y * size.height, 1, 1).data].slice(0, 3));
@@ -126,15 +129,15 @@ async function assertShowsTheFilm(mirror) {
 }
 
 /** Each page, and the two side by side. */
-async function keepScreenshots(context, stream, mirror) {
+async function keepScreenshots(context, stream, mirror, form) {
   // The fake camera is called by the path of its film, which is of no interest in a picture.
   await stream.evaluate(() => { document.getElementById('source').selectedOptions[0].textContent = 'Camera'; });
-  const pictures = [await screenshot(stream, 'stream'), await screenshot(mirror, 'mirror')];
+  const pictures = [await screenshot(stream, `stream-${form}`), await screenshot(mirror, `mirror-${form}`)];
   const both = await context.newPage();
   await both.setViewportSize({ width: 2 * WINDOW.viewport.width + 24, height: WINDOW.viewport.height });
   const images = pictures.map((png) => `<img src="data:image/png;base64,${png.toString('base64')}">`);
   await both.setContent(`<style>body { display: flex; gap: 24px; margin: 0; background: #d8cbb4 }</style>${images.join('')}`);
   await both.waitForFunction(() => [...document.images].every(({ complete, naturalWidth }) => complete && naturalWidth > 0));
-  await screenshot(both, 'stream-and-mirror');
+  await screenshot(both, `stream-and-mirror-${form}`);
   await both.close();
 }

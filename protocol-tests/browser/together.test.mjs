@@ -11,7 +11,7 @@ test('two pages that stream at once are told apart', async (t) => {
   const broker = await startBroker(t);
   const context = await (await openBrowser(t)).newContext({ viewport: { width: 1120, height: 820 } });
   const mirror = await openPage(t, context, `${broker.url}/mirror`);
-  const first = await openPage(t, context, `${broker.url}/stream`);
+  const first = await openPage(t, context, `${broker.url}/stream?video=0`);
   await first.click('#start');
   await exceeds(mirror, '#received', 5);
   for (const page of [mirror, first]) assert.ok(await page.locator('#company').isHidden());
@@ -65,7 +65,7 @@ test('a stream page that is loaded anew is no second stream', async (t) => {
 test('the controls are as they were left when a page is loaded anew', async (t) => {
   const broker = await startBroker(t);
   const context = await (await openBrowser(t)).newContext();
-  const stream = await openPage(t, context, `${broker.url}/stream`);
+  const stream = await openPage(t, context, `${broker.url}/stream?video=0`);
   await stream.locator('#rate').fill('7');
   await stream.locator('#width').fill('320');
   await stream.locator('#quality').fill('35');
@@ -98,7 +98,7 @@ for (const [what, spoil] of Object.entries(STORAGES)) {
     const context = await (await openBrowser(t)).newContext();
     await context.addInitScript(spoil);
     const mirror = await openPage(t, context, `${broker.url}/mirror`);
-    const stream = await openPage(t, context, `${broker.url}/stream`);
+    const stream = await openPage(t, context, `${broker.url}/stream?video=0`);
     await shown(stream, '#rate-shown', /^12 per second$/);
     assert.equal(await stream.inputValue('#source'), '');
     await stream.locator('#rate').fill('9');

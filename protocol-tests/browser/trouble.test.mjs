@@ -50,7 +50,7 @@ for (const { client, query } of CLIENTS) {
 
 const SIZE_LIMITS = [
   { form: 'as data URLs', query: '?binary=0', limit: 'CLIENT_EVENT_PAYLOAD_BYTES' },
-  { form: 'as binary messages', query: '', limit: 'BINARY_MESSAGE_BYTES' },
+  { form: 'as binary messages', query: '?video=0', limit: 'BINARY_MESSAGE_BYTES' },
 ];
 
 for (const { form, query, limit } of SIZE_LIMITS) {
@@ -65,7 +65,7 @@ for (const { form, query, limit } of SIZE_LIMITS) {
     await shown(stream, '#problem h2', /^The frames are too big$/);
     await shown(stream, '#problem p', /6000.*client_event_payload_bytes/);
     await exceeds(stream, '#refused', 0);
-    if (query) await screenshot(stream, 'frames-too-big');
+    if (query === '?binary=0') await screenshot(stream, 'frames-too-big');
 
     await stream.getByRole('button', { name: 'Make frames smaller' }).click();
     await stream.getByRole('button', { name: 'Make frames smaller' }).click();
@@ -82,7 +82,7 @@ for (const { client, query } of CLIENTS) {
     const broker = await startBroker(t, { env: { HELIOSTAT_APP_LIMITS_CLIENT_EVENTS_PER_SECOND: '4' } });
     const context = await (await openBrowser(t)).newContext();
     const mirror = await openPage(t, context, `${broker.url}/mirror${query}`);
-    const stream = await openPage(t, context, `${broker.url}/stream${query}`);
+    const stream = await openPage(t, context, `${broker.url}/stream${query || '?'}&video=0`);
     await shown(mirror, '#connection', /^Connected/);
     await stream.click('#start');
     await shown(stream, '#problem h2', /^Too many frames per second$/);

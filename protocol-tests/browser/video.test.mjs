@@ -22,7 +22,7 @@ test('the mirror shows what comes as binary messages', async (t) => {
   await shown(mirror, '#lost', /^0$/);
   await shown(mirror, '#latency-note', /exact/);
   await stream.click('#start');
-  await shown(mirror, '#veil', /^The stream has paused$/);
+  await shown(mirror, '#veil', /^The stream has stopped$/);
   assert.equal(await mirror.textContent('#received'), await stream.textContent('#sent'));
 });
 
@@ -81,7 +81,7 @@ test('an EventSource hears the frames', async (t) => {
   assert.equal(frame.lastEventId, '1');
 });
 
-async function pages(t, { streamQuery = '', mirrorQuery = '' } = {}) {
+async function pages(t, { streamQuery = '?video=0', mirrorQuery = '' } = {}) {
   const broker = await startBroker(t);
   const context = await (await openBrowser(t)).newContext(WINDOW);
   const mirror = await openPage(t, context, `${broker.url}/mirror${mirrorQuery}`);

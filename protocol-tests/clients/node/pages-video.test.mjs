@@ -45,7 +45,7 @@ describe('what a line takes', () => {
     assert.equal(congestion.share, 1, 'not yet a second behind');
     run(congestion, { from: 4, seconds: 10, delay: () => 1600 });
     assert.ok(congestion.share < 0.8, `${congestion.share}`);
-    run(congestion, { from: 14, seconds: 120, delay: () => 20 });
+    run(congestion, { from: 14, seconds: 200, delay: () => 20 });
     assert.equal(congestion.share, 1, 'and all of it again');
   });
 
