@@ -3,7 +3,7 @@
 import { connect, showClient, showConnection } from './connection.js';
 import { element, keepQuery } from './page.js';
 import { elsewhere, loadSettings } from './settings.js';
-import { snippets } from './snippets.js';
+import { coloured, snippets } from './snippets.js';
 import { DAY_MS, drawTestPicture } from './test-picture.js';
 
 const COPIED_SHOWN_MS = 1600;
@@ -13,10 +13,11 @@ const SCENE_SLOWDOWN = 4;
 function showScene() {
   const context = element('scene').getContext('2d');
   const still = matchMedia('(prefers-reduced-motion: reduce)');
+  const dark = matchMedia('(prefers-color-scheme: dark)');
   // It opens in the morning; where motion is not wanted it stays there.
   const morning = 0.3 * DAY_MS;
   const draw = (nowMs) => {
-    drawTestPicture(context, morning + (still.matches ? 0 : nowMs / SCENE_SLOWDOWN));
+    drawTestPicture(context, morning + (still.matches ? 0 : nowMs / SCENE_SLOWDOWN), '', { isDark: dark.matches });
     requestAnimationFrame(draw);
   };
   requestAnimationFrame(draw);
@@ -37,7 +38,9 @@ function showSnippets(settings) {
     const bar = make('div', { className: 'bar' });
     bar.append(make('code', { textContent: install }), copyButton(code));
     const pre = make('pre');
-    pre.append(make('code', { textContent: code }));
+    const text = make('code');
+    text.append(...coloured(code).map(({ kind, part }) => (kind ? make('span', { className: kind, textContent: part }) : part)));
+    pre.append(text);
     panel.append(bar, pre);
     return panel;
   });

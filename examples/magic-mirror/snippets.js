@@ -144,3 +144,23 @@ ${comment} where the broker answers without one.
 function quoted(text) {
   return `'${text.replace(/[\\']/g, '\\$&')}'`;
 }
+
+/** What of a program is set in colours, in any of the languages: texts, remarks, words of the language, numbers. */
+const KINDS = new RegExp([
+  String.raw`(?<string>'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*")`,
+  String.raw`(?<remark>(?:\/\/|#).*$)`,
+  String.raw`(?<word>\b(?:import|from|const|new|await|require|use|true|false|True|False)\b|<\?php)`,
+  String.raw`(?<number>\b\d+\b)`,
+].join('|'), 'gm');
+
+/** The program in parts, each with the kind of it: `''` for what needs no colour. */
+export function coloured(code) {
+  const parts = [];
+  let at = 0;
+  for (const found of code.matchAll(KINDS)) {
+    const [kind] = Object.entries(found.groups).find(([, text]) => text !== undefined);
+    parts.push({ kind: '', part: code.slice(at, found.index) }, { kind, part: found[0] });
+    at = found.index + found[0].length;
+  }
+  return [...parts, { kind: '', part: code.slice(at) }].filter(({ part }) => part !== '');
+}

@@ -27,7 +27,7 @@ const REFUSAL_SHOWN_MS = 6000;
 const ANSWERED_WITHIN_MS = 3000;
 /** Without a frame of the camera for this long the stream counts as paused. */
 const PAUSED_AFTER_MS = 1500;
-/** The mirrors are told again how the stream does, for those that have just come. */
+/** The mirrors are told again that the stream is paused, for those that have just come. */
 const STATE_EVERY_MS = 5000;
 
 const button = element('start');
@@ -208,16 +208,17 @@ async function restart() {
   await start();
 }
 
-/** Tells the mirrors whether frames come, when that changes and now and then. */
+/** Tells the mirrors why no frames come, when that begins and now and then. */
 function tellState() {
   const now = performance.now();
   // Single pictures go on in the background, however slowly.
   const flows = !isVideo() || now - lastFrameAt < PAUSED_AFTER_MS;
   const state = !stream ? 'stopped' : flows ? 'live' : 'paused';
-  if (state === told.state && (state === 'stopped' || now - told.at < STATE_EVERY_MS)) return;
-  if (!channel?.subscribed || !channel.trigger(STATE, { stream: sender.stream, state })) return;
-  told = { state, at: now };
+  if (state === told.state && (state !== 'paused' || now - told.at < STATE_EVERY_MS)) return;
+  // That it is live is said by the frames.
+  if (state !== 'live' && !(channel?.subscribed && channel.trigger(STATE, { stream: sender.stream, state }))) return;
   if (state === 'live') publisher?.keyFrameWanted();
+  told = { state, at: now };
 }
 
 function setState(state) {

@@ -4,7 +4,7 @@
 /** One day of the test picture, in milliseconds. */
 export const DAY_MS = 12000;
 
-export function drawTestPicture(context, nowMs, caption = '') {
+export function drawTestPicture(context, nowMs, caption = '', { isDark = false } = {}) {
   const { width, height } = context.canvas;
   const day = (nowMs % DAY_MS) / DAY_MS;
   const unit = width / 100;
@@ -19,6 +19,7 @@ export function drawTestPicture(context, nowMs, caption = '') {
   drawSky(context, Math.sin(Math.PI * day), ground);
   drawHills(context, ground, unit);
   drawTower(context, target, ground, unit);
+  if (isDark) drawDusk(context);
   drawBeam(context, sun, mirror, unit * 1.1, 0.28);
   drawBeam(context, mirror, target, unit * 1.1, 0.62);
   drawSun(context, sun, unit);
@@ -35,6 +36,12 @@ function drawSky(context, noon, ground) {
   sky.addColorStop(1, mix([255, 176, 96], [232, 240, 232], noon));
   context.fillStyle = sky;
   context.fillRect(0, 0, width, height);
+}
+
+/** For pages that are dark: everything but the light. */
+function drawDusk(context) {
+  context.fillStyle = 'rgba(7, 11, 34, 0.7)';
+  context.fillRect(0, 0, context.canvas.width, context.canvas.height);
 }
 
 function drawSun(context, { x, y }, unit) {

@@ -146,6 +146,7 @@ export class VideoPublisher {
   #options;
   #renditions;
   #awaitsKey = new Set();
+  #closed = false;
 
   /**
    * @param {object} options
@@ -194,6 +195,7 @@ export class VideoPublisher {
   }
 
   #send(rendition, bytes, members) {
+    if (this.#closed) return;
     // After a frame that could not be sent, what refers to it is not sent either.
     if (this.#awaitsKey.has(rendition) && !members.key) return;
     const about = { mediaType: MEDIA_TYPE, members: { ...members, ...this.#options.members } };
@@ -220,6 +222,7 @@ export class VideoPublisher {
   }
 
   close() {
+    this.#closed = true;
     for (const rendition of Object.values(this.#renditions)) rendition.close();
   }
 }
