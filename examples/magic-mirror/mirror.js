@@ -10,6 +10,7 @@ import { Gaps, bytes, Rate, Recent } from './meter.js';
 import { element, keepQuery, Notice } from './page.js';
 import { loadSettings } from './settings.js';
 import { followAudience, memberId, showLink } from './share.js';
+import { SoundViewer } from './sound.js';
 import { Streams } from './streams.js';
 import { codecName, VideoViewer } from './video.js';
 
@@ -18,6 +19,7 @@ const EVENT = 'frame';
 const STATE = 'state';
 const VIDEO_CHANNEL = 'mirror-video';
 const VIDEO = 'video';
+const AUDIO = 'audio';
 /** Without a frame for this long the stream counts as paused. */
 const PAUSED_AFTER_MS = 3000;
 /** A track from which nothing has come for so long gives way to another one, and to single pictures. */
@@ -57,6 +59,8 @@ let keyFrameAskedAt = -Infinity;
 /** What the stream page has said last, as `{ state, at }`, until a frame comes that was not on its way by then. */
 let told = null;
 let frameSize = '';
+/** What plays the sound, once somebody has asked for it: browsers let no page be heard before. */
+let sound = null;
 
 /**
  * Takes a frame as the stream page sends it, or as the original experiment did: `dataUrl` alone, perhaps a `message`. In
@@ -118,6 +122,22 @@ function receiveVideo(data) {
   element('form').textContent = 'binary messages';
   element('message').hidden = true;
   playing.viewer.receive(members, frame, now);
+}
+
+/** Takes a piece of the sound of the track that is shown. */
+function receiveSound(data) {
+  const content = contentOf(data);
+  if (!content || !playing || (content.members.track ?? '') !== playing.track) return;
+  element('sound').hidden = !('AudioDecoder' in globalThis);
+  throughput.add(content.bytes.byteLength, performance.now());
+  sound?.receive(content.members, content.bytes);
+}
+
+function switchSound() {
+  sound?.close();
+  sound = sound ? null : new SoundViewer();
+  element('sound').textContent = sound ? 'Sound off' : 'Sound on';
+  element('sound').setAttribute('aria-pressed', String(sound !== null));
 }
 
 function isPlaying(now) {
@@ -363,6 +383,7 @@ function followVideo(settings) {
   }
   const channel = pusher.subscribe(VIDEO_CHANNEL);
   channel.bind(VIDEO, receiveVideo);
+  channel.bind(AUDIO, receiveSound);
   // What came over the line before is not continued on this one.
   channel.bind('pusher:subscription_succeeded', () => playing?.viewer.reset());
   document.addEventListener('visibilitychange', () => {
@@ -378,6 +399,7 @@ async function main() {
   remember(element('flip'));
   element('fullscreen').hidden = !screen.requestFullscreen;
   element('fullscreen').addEventListener('click', fullScreen);
+  element('sound').addEventListener('click', switchSound);
   element('pip').hidden = !document.pictureInPictureEnabled;
   element('pip').addEventListener('click', () => pictureInPicture().catch(() => {}));
   setInterval(showNumbers, 250);

@@ -12,12 +12,14 @@ import { explainRefusal } from './refusal.js';
 import { FrameSender } from './sender.js';
 import { loadSettings } from './settings.js';
 import { followAudience, memberId, showLink } from './share.js';
+import { canSendSound, SoundPublisher } from './sound.js';
 import { Streams } from './streams.js';
 import { codecName, VideoPublisher } from './video.js';
 
 const CHANNEL = 'private-stream';
 const PICTURE = 'client-frame';
 const VIDEO = 'client-video';
+const AUDIO = 'client-audio';
 const STATE = 'client-state';
 const FRAMES_PER_SECOND = 30;
 const STILL = { framesPerSecond: 1, width: 640, quality: 0.6 };
@@ -57,6 +59,8 @@ let noVideo = null;
 let noBinary = 'this broker takes no binary messages';
 let publisher = null;
 let endFrames = null;
+/** The microphone and what sends its sound, while that is on. */
+let sound = null;
 let firstVideoAt = null;
 let lastFrameAt = -Infinity;
 let told = { state: 'stopped', at: -Infinity };
@@ -104,7 +108,10 @@ function startVideo() {
   noVideo = null;
   if (mode.value === 'video') {
     noVideo = whyNoVideo() ?? (channel?.subscribed && binaryLimit(pusher) === 0 ? noBinary : null);
-    if (noVideo === null) beginVideo();
+    if (noVideo === null) {
+      beginVideo();
+      setSound(element('sound').checked);
+    }
   }
   showMode();
 }
@@ -139,7 +146,26 @@ function beginVideo() {
   });
 }
 
+/** Sends sound as well, or no more; a microphone that is not lent leaves the picture alone. */
+async function setSound(wished) {
+  sound?.publisher.close();
+  sound?.microphone.getTracks().forEach((track) => track.stop());
+  sound = null;
+  if (!wished || !publisher) return;
+  const microphone = await navigator.mediaDevices.getUserMedia({ audio: true }).catch(() => null);
+  if (!microphone || !publisher) {
+    microphone?.getTracks().forEach((track) => track.stop());
+    element('sound').checked = false;
+    return;
+  }
+  sound = { microphone, publisher: new SoundPublisher(microphone.getAudioTracks()[0], {
+    members: { ...memory, stream: sender.stream },
+    send: (content, about) => Boolean(channel?.subscribed) && sendBinary(pusher, CHANNEL, AUDIO, content, about),
+  }) };
+}
+
 function endVideo() {
+  setSound(false);
   endFrames?.();
   endFrames = null;
   publisher?.close();
@@ -340,6 +366,8 @@ async function main() {
   button.addEventListener('click', () => (stream ? stop() : start()));
   for (const control of [source, mode, element('size')]) control.addEventListener('change', restart);
   mode.addEventListener('change', () => { noVideo = mode.value === 'video' ? whyNoVideo() : null; showMode(); });
+  element('sound-choice').hidden = !canSendSound();
+  element('sound').addEventListener('change', ({ target }) => setSound(target.checked));
   preview.addEventListener('resize', showShape);
   document.addEventListener('visibilitychange', () => {
     if (!stream) return;

@@ -333,12 +333,12 @@ function configMember({ codec, codedWidth, codedHeight, description, rotation, f
   return { codec, codedWidth, codedHeight, ...(description && { description: toBase64(description) }), ...(rotation && { rotation }), ...(flip && { flip }) };
 }
 
-function toBase64(buffer) {
+export function toBase64(buffer) {
   const bytes = ArrayBuffer.isView(buffer) ? new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength) : new Uint8Array(buffer);
   return btoa(String.fromCharCode(...bytes));
 }
 
-function fromBase64(text) {
+export function fromBase64(text) {
   return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 }
 

@@ -150,6 +150,32 @@ test('a mirror tells a stream that has stopped from one that has paused', async 
   await shown(mirror, '#veil', /^The stream has (stopped|paused)$/);
 });
 
+// The fake microphone beeps; the mirror plays that once it is asked to.
+// Proves: pages, video.
+test('sound goes beside the video', async (t) => {
+  const { stream, mirror } = await pages(t);
+  await mirror.evaluate(() => {
+    globalThis.pieces = { all: 0, loud: 0 };
+    const { start } = AudioBufferSourceNode.prototype;
+    AudioBufferSourceNode.prototype.start = function startNoted(...when) {
+      globalThis.pieces.all += 1;
+      if (this.buffer.getChannelData(0).some((value) => Math.abs(value) > 0.05)) globalThis.pieces.loud += 1;
+      return start.apply(this, when);
+    };
+  });
+  await stream.evaluate(() => { document.getElementById('sound').click(); });
+  await stream.click('#start');
+  await mirror.click('#sound');
+  await mirror.waitForFunction(() => globalThis.pieces.all > 100 && globalThis.pieces.loud > 5);
+  await readTimes(mirror, PICTURES);
+  await stream.evaluate(() => { document.getElementById('sound').click(); });
+  const before = await mirror.evaluate(() => globalThis.pieces.all);
+  await readTimes(mirror, 60);
+  assert.ok(await mirror.evaluate(() => globalThis.pieces.all) - before < 50, 'two seconds later there is no sound any more');
+  await assertDecodes(mirror);
+  assert.equal(await number(stream, '#refused'), 0);
+});
+
 // From the drawing in the one page to the repaint of the other, beside the same as single pictures of as many pixels.
 // Proves: pages, video.
 test('how long it takes from the camera to the screen, and how many bytes', async (t) => {
@@ -195,7 +221,9 @@ async function pages(t, query = 'video=1') {
 /** In place of the camera: a moving picture with the time of its drawing as squares along its upper edge. */
 function filmTime() {
   const [WIDTH, HEIGHT, SQUARE] = [1280, 720, 40];
-  navigator.mediaDevices.getUserMedia = async () => {
+  const { getUserMedia } = navigator.mediaDevices;
+  navigator.mediaDevices.getUserMedia = async (wished) => {
+    if (wished.audio) return getUserMedia.call(navigator.mediaDevices, wished);
     const canvas = Object.assign(document.createElement('canvas'), { width: WIDTH, height: HEIGHT });
     const context = canvas.getContext('2d');
     const draw = () => {

@@ -18,7 +18,7 @@ macro_rules! pages {
 }
 
 /// Every file of the example that a browser asks for.
-const PAGES: [(&str, &str); 28] = pages![
+const PAGES: [(&str, &str); 29] = pages![
     "index.html",
     "stream.html",
     "mirror.html",
@@ -43,6 +43,7 @@ const PAGES: [(&str, &str); 28] = pages![
     "settings.js",
     "share.js",
     "snippets.js",
+    "sound.js",
     "stream.js",
     "streams.js",
     "test-picture.js",
