@@ -234,7 +234,7 @@ fn the_verdict_counts_and_warns() {
     let sound = loaded(&Flags::default());
     assert_eq!(
         verdict(&sound),
-        "ok: 1 app, 2 pipe rules, 0 webhooks, to listen on 127.0.0.1:6001, development mode\n"
+        "ok: 1 app, 5 pipe rules, 0 webhooks, to listen on 127.0.0.1:6001, development mode\n"
     );
     let exposed = loaded(&Flags { development: true, ..Flags::default().with("--host", "::") });
     let text = verdict(&exposed);
