@@ -239,7 +239,7 @@ fn the_verdict_counts_and_warns() {
     let exposed = loaded(&Flags { development: true, ..Flags::default().with("--host", "::") });
     let text = verdict(&exposed);
     assert!(
-        text.starts_with("ok: 1 app, 2 pipe rules, 0 webhooks, to listen on [::]:6001, development mode\n"),
+        text.starts_with("ok: 1 app, 5 pipe rules, 0 webhooks, to listen on [::]:6001, development mode\n"),
         "{text}"
     );
     assert_eq!(text.matches("\nwarning: ").count(), 2, "{text}");

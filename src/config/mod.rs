@@ -134,7 +134,7 @@ impl Config {
         SharedSettings::new(shared.map(|setting| (setting.path, setting.write(self))))
     }
 
-    /// Development mode's values: the default app with raised limits, its two pipe rules, and every convenience. Not the
+    /// Development mode's values: the default app with raised limits, its pipe rules, and every convenience. Not the
     /// admin listener, which the command brings along.
     pub fn development() -> Self {
         Config {
