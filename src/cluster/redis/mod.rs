@@ -17,6 +17,7 @@ mod scripts;
 mod server;
 mod session;
 mod stream;
+mod stream_scripts;
 mod target;
 #[cfg(test)]
 mod tests;

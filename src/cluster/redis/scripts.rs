@@ -9,7 +9,7 @@ use std::time::Duration;
 use ::redis::{Cmd, cmd};
 use bytes::Bytes;
 
-use super::keeping::{KEEP, KEPT};
+use super::stream_scripts::{KEEP, KEPT};
 
 /// How long numbers are written: decimal, so that a script's floating-point numbers hold them exactly, below 2^53.
 const DIGITS: usize = 20;
@@ -151,14 +151,14 @@ pub(super) fn millis(time: Duration) -> u64 {
 
 /// What was published, as it is heard.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Published {
+pub(super) struct HeardWord {
     pub(super) bytes: Bytes,
     pub(super) number: Option<u64>,
     pub(super) previous: Option<u64>,
 }
 
 /// What was published: the bytes, and their numbers if they have some. None if nobody of us has published it.
-pub(super) fn read_published(payload: &[u8]) -> Option<Published> {
+pub(super) fn read_published(payload: &[u8]) -> Option<HeardWord> {
     let (kind, rest) = payload.split_first()?;
     let (number, previous, bytes) = match *kind {
         PLAIN => (None, None, rest),
@@ -173,7 +173,7 @@ pub(super) fn read_published(payload: &[u8]) -> Option<Published> {
         }
         _ => return None,
     };
-    Some(Published { bytes: Bytes::copy_from_slice(bytes), number, previous })
+    Some(HeardWord { bytes: Bytes::copy_from_slice(bytes), number, previous })
 }
 
 /// A number and what it precedes.
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn what_nobody_of_us_has_published_is_none() {
-        let of = |number, previous| Some(Published { bytes: Bytes::from_static(b"a"), number, previous });
+        let of = |number, previous| Some(HeardWord { bytes: Bytes::from_static(b"a"), number, previous });
         assert_eq!(read_published(b"\0a"), of(None, None));
         assert_eq!(read_published(b"\x0100000000000000000007a"), of(Some(7), None));
         let kept = b"\x020000000000000000000700000000000000000005a";

@@ -12,7 +12,7 @@ use super::joined::{ANSWER_WITHIN, BATCH_SUBSCRIPTIONS, JoinedEngine};
 use super::outbox::{EngineCommand, EngineOutbox};
 use super::probes::EngineProbes;
 use super::refusal::StartRefusal;
-use super::scripts::{Published, read_published};
+use super::scripts::{HeardWord, read_published};
 use super::server::{Verbs, load, unanswered};
 use super::wanted::WantedChange;
 use crate::cluster::adapter::{EngineError, Word, answer};
@@ -29,7 +29,7 @@ pub(super) fn hears(of: Arc<JoinedEngine>, probes: Arc<EngineProbes>) -> OnMessa
         }
         let Some(subject) = of.wanted.subject(channel) else { return };
         match read_published(payload) {
-            Some(Published { bytes, number, previous }) => {
+            Some(HeardWord { bytes, number, previous }) => {
                 let _ = of.inbox.put(Word { subject, bytes, number, previous });
             }
             None => of.foreign.add_from_anywhere(1),
