@@ -26,6 +26,8 @@ const PAUSED_AFTER_MS = 3000;
 const SILENT_AFTER_MS = 1500;
 /** Frames may come so long after the word that there are no more. */
 const ON_ITS_WAY_MS = 700;
+/** After so many errors without a picture in between the codec is taken for one that this browser does not decode. */
+const MOST_ERRORS = 3;
 /** A key frame is asked for at most as often as the broker listens. */
 const KEY_FRAME_ASKED_EVERY_MS = 2000;
 
@@ -59,6 +61,9 @@ let keyFrameAskedAt = -Infinity;
 /** What the stream page has said last, as `{ state, at }`, until a frame comes that was not on its way by then. */
 let told = null;
 let frameSize = '';
+/** The codec of a video that this browser does not decode, and the errors since the last picture. */
+let undecodable = null;
+let errors = 0;
 /** What plays the sound, once somebody has asked for it: browsers let no page be heard before. */
 let sound = null;
 
@@ -111,6 +116,8 @@ function receiveVideo(data) {
   const from = String(members.stream ?? members.track ?? '');
   streams.see(from, now);
   if (only !== null && from !== only) return;
+  if (undecodable !== null && (!members.key || members.config?.codec === undecodable)) return;
+  showStills(null);
   const track = members.track ?? '';
   if (playing?.track !== track) {
     if (only === null && isPlaying(now)) return;
@@ -150,16 +157,30 @@ function play(track) {
   const viewer = new VideoViewer({
     show: (frame, about) => film.show(frame, about),
     wantKeyFrame: askForKeyFrame,
-    onTrouble: (reason) => notice.show({
-      title: 'The video could not be decoded',
-      text: `The browser says: ${reason}. It goes on with the next key frame; if not, choose another codec on the stream page.`,
-    }),
+    onTrouble: (reason) => {
+      errors += 1;
+      if (errors >= MOST_ERRORS) showStills(viewer.config?.codec ?? '');
+      else notice.show({ title: 'The video could not be decoded', text: `The browser says: ${reason}. It goes on with the next key frame.` });
+    },
   });
   playing = { track, viewer, lastAt: performance.now() };
 }
 
+/** Goes over to stills where the codec is one that is not decoded here, and back. */
+function showStills(codec) {
+  if (codec === undecodable) return;
+  undecodable = codec;
+  errors = 0;
+  notice.hide();
+  element('why-stills').hidden = codec === null;
+  element('why-stills').textContent = codec === null ? '' : `Of this video a still each second is shown: this browser does not decode ${codecName(codec)}. `
+    + 'Another codec can be chosen on the stream page.';
+  if (codec !== null) playing = null;
+}
+
 function askForKeyFrame() {
   const now = performance.now();
+  if (undecodable !== null) return;
   if (now - keyFrameAskedAt < KEY_FRAME_ASKED_EVERY_MS) return;
   keyFrameAskedAt = now;
   tellBroker('pusher:keyframe_wanted', { event: VIDEO, ...(playing?.track && { track: playing.track }) });
@@ -170,6 +191,7 @@ function tellBroker(event, data) {
 }
 
 function shownVideo({ members, config }, shownAt) {
+  errors = 0;
   notice.hide();
   canvas.hidden = false;
   picture.hidden = true;

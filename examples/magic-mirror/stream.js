@@ -160,7 +160,9 @@ async function setSound(wished) {
   }
   sound = { microphone, publisher: new SoundPublisher(microphone.getAudioTracks()[0], {
     members: { ...memory, stream: sender.stream },
-    send: (content, about) => Boolean(channel?.subscribed) && sendBinary(pusher, CHANNEL, AUDIO, content, about),
+    // Fifty pieces each second are too many for a broker that counts them as client events.
+    send: (content, about) => Boolean(channel?.subscribed && publisher?.congestion.isAnswered)
+      && sendBinary(pusher, CHANNEL, AUDIO, content, about),
   }) };
 }
 

@@ -7,7 +7,7 @@
 //   channel.bind('pusher:keyframe_wanted', (data) => publisher.keyFrameWanted(data));
 //
 //   const viewer = new VideoViewer({ show: (frame, about) => { …; frame.close(); }, wantKeyFrame });
-//   channel.bind('video', (data) => viewer.receive(data, contentOf(data)));
+//   channel.bind('video', (data) => viewer.receive(data, contentOf(data).bytes));
 
 import { bitrateFor, Congestion, fittingSize, heightFor, SMALL } from './congestion.js';
 
@@ -67,8 +67,10 @@ class Rendition {
     this.#onChunk = onChunk;
   }
 
-  get isBusy() {
-    return (this.#encoder?.encodeQueueSize ?? 0) >= MOST_ENCODING;
+  /** Whether frames that it has been given have not come out. (Those of which it makes nothing are forgotten.) */
+  isBusy(now) {
+    for (const [timestamp, { takenAt }] of this.#taken) if (now - takenAt > 1000) this.#taken.delete(timestamp);
+    return this.#encoder.encodeQueueSize >= MOST_ENCODING || this.#taken.size > MOST_ENCODING;
   }
 
   /** Sets the encoder up for what is wished, if that has changed; false while it is not ready. */
@@ -106,13 +108,14 @@ class Rendition {
       this.keyWanted = false;
       this.#keyAt = now;
     }
-    remember(this.#taken, frame.timestamp, { capturedAt, rotation: frame.rotation, flip: frame.flip });
+    remember(this.#taken, frame.timestamp, { takenAt: now, capturedAt, rotation: frame.rotation, flip: frame.flip });
     this.#encoder.encode(frame, { keyFrame });
   }
 
   #output(chunk, about) {
     const key = chunk.type === 'key';
     const taken = this.#taken.get(chunk.timestamp) ?? {};
+    for (const timestamp of this.#taken.keys()) if (timestamp <= chunk.timestamp) this.#taken.delete(timestamp);
     // An encoder gives its configuration only when it changes.
     if (about?.decoderConfig) this.#config = configMember(about.decoderConfig);
     if (key && !this.#config) return;
@@ -135,6 +138,7 @@ class Rendition {
     if (this.#encoder?.state === 'configured') this.#encoder.close();
     this.#encoder = null;
     this.#config = null;
+    this.#taken.clear();
     this.settings = null;
   }
 }
@@ -184,7 +188,7 @@ export class VideoPublisher {
     let done = false;
     for (const [rendition, size, bitrate] of wanted.filter(Boolean)) {
       const ready = rendition.ready(codec, size, framesPerSecond, Math.round(bitrate(size)));
-      if (!ready || behind || rendition.isBusy) continue;
+      if (!ready || behind || rendition.isBusy(now)) continue;
       rendition.encode(frame, capturedAt, now);
       done = true;
     }

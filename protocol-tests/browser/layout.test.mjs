@@ -63,3 +63,24 @@ test('every control has a name', async (t) => {
     assert.equal(await page.getAttribute('html', 'lang'), 'en');
   }
 });
+
+// What starts a stream is seen without scrolling, on a phone that lies on its side and beside a notice.
+// Proves: pages.
+test('the start button is always in sight', async (t) => {
+  const broker = await startBroker(t);
+  const browser = await openBrowser(t, { camera: 'denied' });
+  for (const viewport of [{ width: 844, height: 390 }, { width: 667, height: 375 }, { width: 360, height: 640 }, { width: 1120, height: 620 }]) {
+    const context = await browser.newContext({ viewport });
+    const stream = await openPage(t, context, `${broker.url}/stream`);
+    const isInSight = async () => {
+      const { y, height } = await stream.locator('#start').boundingBox();
+      assert.ok(y >= 0 && y + height <= viewport.height, `${viewport.width} × ${viewport.height}: ${y} to ${y + height}`);
+    };
+    await shown(stream, '#connection', /^Connected/);
+    await isInSight();
+    await stream.click('#start');
+    await shown(stream, '#problem h2', /^The camera is not allowed$/);
+    await isInSight();
+    await context.close();
+  }
+});

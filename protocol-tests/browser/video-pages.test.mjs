@@ -131,6 +131,29 @@ test('without codecs the pages say so and go on with single pictures', async (t)
   await shown(mirror, '#why-stills', /^$/);
 });
 
+// A browser that does not know the codec says so and shows the stills; with another codec it goes over to the video.
+// Proves: pages, video.
+test('a mirror that does not know the codec shows stills until there is another one', async (t) => {
+  const { broker, context, stream } = await pages(t);
+  const mirror = await context.newPage();
+  await mirror.addInitScript(() => {
+    const { configure } = VideoDecoder.prototype;
+    VideoDecoder.prototype.configure = function configureSome(config) {
+      if (config.codec.startsWith('avc1')) throw new DOMException('H.264 is not known here', 'NotSupportedError');
+      configure.call(this, config);
+    };
+  });
+  await mirror.goto(`${broker.url}/mirror`);
+  await mirror.evaluate(pageTools);
+  await stream.click('#start');
+  await shown(mirror, '#why-stills', /^Of this video a still each second is shown: this browser does not decode H\.264/);
+  await shown(mirror, '#codec', /^single pictures, 640 × 360$/);
+  await stream.selectOption('#codec-wished', 'vp8');
+  await readTimes(mirror, PICTURES);
+  assert.ok(await mirror.locator('#why-stills').isHidden());
+  await mirror.close();
+});
+
 // Stopped is not paused, and the mirror says which.
 // Proves: pages, video.
 test('a mirror tells a stream that has stopped from one that has paused', async (t) => {
