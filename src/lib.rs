@@ -59,6 +59,7 @@ pub mod testing;
 pub mod tools;
 mod transport;
 mod usage;
+mod video;
 pub mod webhook;
 
 pub use config::Config;

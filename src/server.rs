@@ -316,6 +316,7 @@ fn all_wanted(
 /// Bounds what comes from one client address, and what is kept for those who come back.
 fn bound_hub(hub: &Hub, config: &Config) {
     hub.set_recovery(config.recovery.clone());
+    hub.set_video(&config.video);
     hub.addresses().set_most(config.server.max_connections_per_address);
     hub.refused_addresses().set_most(config.server.max_refusals_per_address_per_minute);
 }

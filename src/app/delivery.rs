@@ -3,7 +3,7 @@
 use crate::protocol::ChannelName;
 use crate::protocol::pattern::Pattern;
 
-use super::{App, HistoryBounds};
+use super::{App, HistoryBounds, VideoSettings};
 
 /// What a subscriber is sent that cannot keep up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub enum Delivery {
     /// Of each event name the newest, when it can take one. Meant for pictures and positions, of which only the
     /// present one counts.
     Latest,
+    /// Of tracks what it can decode, and of anything else every event: `docs/video.md`.
+    Video,
 }
 
 /// Settings of the channels whose names match a pattern: `[[apps.channels]]`.
@@ -23,8 +25,10 @@ pub struct ChannelSettings {
     pub pattern: Pattern,
     /// What their slow subscribers are sent.
     pub delivery: Delivery,
-    /// How much they keep of their last events; none if nothing. Not together with [`Delivery::Latest`].
+    /// How much they keep of their last events; none if nothing. Only together with [`Delivery::Every`].
     pub history: Option<HistoryBounds>,
+    /// What holds with [`Delivery::Video`], and with nothing else.
+    pub video: Option<VideoSettings>,
 }
 
 impl App {
@@ -43,6 +47,11 @@ impl App {
         self.channels.iter().any(|settings| settings.history.is_some())
     }
 
+    /// The settings of a channel that carries tracks, if it does: the first pattern that matches decides.
+    pub fn video(&self, channel: &ChannelName) -> Option<&VideoSettings> {
+        self.settings_of(channel).and_then(|settings| settings.video.as_ref())
+    }
+
     fn settings_of(&self, channel: &ChannelName) -> Option<&ChannelSettings> {
         self.channels.iter().find(|settings| settings.pattern.capture(channel.as_str()).is_some())
     }
@@ -58,6 +67,7 @@ mod tests {
             pattern: Pattern::parse(pattern).unwrap(),
             delivery,
             history: (pattern == "mirror-log").then(HistoryBounds::default),
+            video: None,
         };
         let mut app = App::new("1", "k", "s");
         app.channels = vec![settings("mirror-log", Delivery::Every), settings("mirror*", Delivery::Latest)];

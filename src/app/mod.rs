@@ -7,12 +7,14 @@ mod delivery;
 mod history;
 mod limits;
 mod registry;
+mod video_settings;
 
 pub use allowed_origin::{AllowedOrigin, BadOrigin};
 pub use delivery::{ChannelSettings, Delivery};
 pub use history::HistoryBounds;
 pub use limits::Limits;
 pub use registry::{AppRegistry, DuplicateApp};
+pub use video_settings::VideoSettings;
 
 use std::fmt;
 use std::time::Duration;

@@ -37,6 +37,7 @@ pub(crate) use version::{ChangeOrigin, ChannelVersion};
 use std::time::Instant;
 
 use crate::protocol::{Frame, SocketId};
+use crate::video::ChannelTracks;
 use cache::LastEvent;
 use count::CountWindow;
 use elsewhere::Elsewhere;
@@ -56,6 +57,8 @@ pub(crate) struct Channel {
     count_window: CountWindow,
     /// Its last events, where the app wants them kept.
     history: Option<Box<History>>,
+    /// Its tracks, where it has some.
+    tracks: Option<Box<ChannelTracks>>,
 }
 
 impl Channel {
@@ -307,7 +310,30 @@ impl Channel {
 
     /// Whether nothing would be lost if the channel were forgotten: nobody is subscribed, nothing is remembered or kept.
     pub(crate) fn is_forgettable(&self) -> bool {
-        self.is_vacant() && self.remembered_version().is_none() && self.history.is_none()
+        self.is_vacant()
+            && self.remembered_version().is_none()
+            && self.history.is_none()
+            && self.tracks.is_none()
+    }
+
+    /// Its tracks, where it has some.
+    pub(crate) fn tracks(&self) -> Option<&ChannelTracks> {
+        self.tracks.as_deref()
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn tracks_mut(&mut self) -> Option<&mut ChannelTracks> {
+        self.tracks.as_deref_mut()
+    }
+
+    /// The same; there may be none yet.
+    pub(crate) fn tracks_or_new(&mut self) -> &mut ChannelTracks {
+        self.tracks.get_or_insert_default()
+    }
+
+    /// Forgets what it knows of tracks, if it has none any more.
+    pub(crate) fn drop_empty_tracks(&mut self) {
+        self.tracks.take_if(|tracks| tracks.is_empty());
     }
 
     /// The members on all nodes, on presence channels that have had one.

@@ -7,16 +7,19 @@ use super::Error;
 use super::draft::AppDraft;
 use super::tables::Tables;
 use super::value_type::{Choice, Integer, Seconds, ValueType};
-use crate::app::{ChannelSettings, Delivery, HistoryBounds};
+use crate::app::{ChannelSettings, Delivery, HistoryBounds, VideoSettings};
 
-const KNOWN: [&str; 3] = ["pattern", "delivery", "history"];
+const KNOWN: [&str; 5] = ["pattern", "delivery", "history", "publishers", "cache_bytes"];
 const HISTORY: [&str; 3] = ["events", "bytes", "seconds"];
 const HISTORY_EXPECTED: &str = "a table such as { events = 1000, bytes = 1048576, seconds = 300 }";
+const PUBLISHERS_EXPECTED: &str =
+    "a list of user ids such as [\"ann\", \"studio-*\"], each with one star at most";
+const CACHE_BYTES: Integer<usize> = Integer(0..=1_000_000_000);
 const EVENTS: Integer<usize> = Integer(1..=1_000_000);
 const BYTES: Integer<usize> = Integer(1024..=1_000_000_000);
 const SECONDS: Seconds = Seconds { least: 0.1 };
 pub(super) const DELIVERY: Choice<Delivery> =
-    Choice(&[("every", Delivery::Every), ("latest", Delivery::Latest)]);
+    Choice(&[("every", Delivery::Every), ("latest", Delivery::Latest), ("video", Delivery::Video)]);
 
 impl Tables<'_> {
     /// Reads the channel settings of the app at `index`.
@@ -52,12 +55,44 @@ impl Tables<'_> {
                 return None;
             }
         };
-        if let Some(value) = table.get("history").filter(|_| delivery == Delivery::Latest) {
+        if let Some(value) = table.get("history").filter(|_| delivery != Delivery::Every) {
             let at = self.file.at(value);
-            self.builder.errors.push(Error::HistoryOfLatest { at });
+            self.builder.errors.push(match delivery {
+                Delivery::Video => Error::HistoryOfVideo { at },
+                Delivery::Latest | Delivery::Every => Error::HistoryOfLatest { at },
+            });
         }
-        let settings = ChannelSettings { pattern: pattern?, delivery, history };
+        let video = self.video_settings(table, delivery);
+        let settings = ChannelSettings { pattern: pattern?, delivery, history, video };
         (self.builder.errors.len() == errors_before).then_some(settings)
+    }
+
+    /// `publishers = ["ann"]` and `cache_bytes = 4194304`, which mean something with `delivery = "video"` alone.
+    fn video_settings(&mut self, table: &DeTable<'_>, delivery: Delivery) -> Option<VideoSettings> {
+        if delivery != Delivery::Video {
+            for key in ["publishers", "cache_bytes"] {
+                if let Some((name, _)) = table.get_key_value(key) {
+                    let at = self.file.at(name);
+                    self.builder.errors.push(Error::NotOfVideo { at, key });
+                }
+            }
+            return None;
+        }
+        let mut settings = VideoSettings::default();
+        if let Some(value) = table.get("publishers") {
+            let list = value.get_ref().as_array().and_then(|list| list.iter().map(publisher).collect());
+            match list {
+                Some(publishers) => settings.publishers = publishers,
+                None => self.wrong("apps.channels.publishers", PUBLISHERS_EXPECTED, value),
+            }
+        }
+        let bytes = table.get("cache_bytes");
+        if let Some(bytes) =
+            bytes.and_then(|value| self.read_as(CACHE_BYTES, "apps.channels.cache_bytes", value))
+        {
+            settings.cache_bytes = bytes;
+        }
+        Some(settings)
     }
 
     /// `history = { events = 1000, bytes = 1048576, seconds = 300 }`, of which any may be left out.
@@ -81,6 +116,12 @@ impl Tables<'_> {
             *bound = read;
         }
     }
+}
+
+/// A user id, or a pattern of such.
+fn publisher(value: &Spanned<DeValue<'_>>) -> Option<String> {
+    let text = value.get_ref().as_str().filter(|text| !text.is_empty() && text.matches('*').count() <= 1);
+    text.map(str::to_owned)
 }
 
 /// The bounds in TOML.

@@ -68,7 +68,7 @@ impl AppDraft {
         };
         for (place, rule) in self.pipe.iter().enumerate() {
             let at = || origin(&format!("pipe[{place}]"));
-            rule.check_targets(&self.app.limits).map_err(|source| Error::Rule { at: at(), source })?;
+            rule.check_targets(&self.app).map_err(|source| Error::Rule { at: at(), source })?;
         }
         let app = App { id, keys, ..self.app };
         Ok(AppConfig { app, pipe: self.pipe, webhooks: self.webhooks, relays: self.relays })

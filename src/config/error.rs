@@ -183,6 +183,21 @@ pub(crate) enum Error {
         /// The history.
         at: Origin,
     },
+    /// What has passed of a track is kept as its video channel needs it.
+    #[error(
+        "{at}: expected no history beside delivery = \"video\", which keeps what viewers can begin with, got one"
+    )]
+    HistoryOfVideo {
+        /// The history.
+        at: Origin,
+    },
+    /// A key that means nothing on other channels.
+    #[error("{at}: expected {key} only beside delivery = \"video\"")]
+    NotOfVideo {
+        /// The key.
+        at: Origin,
+        key: &'static str,
+    },
     /// Two apps cannot be told apart.
     #[error("{at}: {source}{}", elsewhere(.first))]
     Duplicate {
@@ -258,6 +273,8 @@ impl Error {
             | Error::RepeatedPattern { at, .. }
             | Error::NothingSet { at }
             | Error::HistoryOfLatest { at }
+            | Error::HistoryOfVideo { at }
+            | Error::NotOfVideo { at, .. }
             | Error::OnlyApps { at, .. }
             | Error::OneFileForBoth { at, .. }
             | Error::Duplicate { at, .. } => Some(at),

@@ -90,6 +90,9 @@ impl Builder {
         for index in 0..draft.pipe.len() {
             self.origins.record(format!("apps[0].pipe[{index}]"), Origin::Development);
         }
+        for index in 0..draft.app.channels.len() {
+            self.origins.record(format!("apps[0].channels[{index}]"), Origin::Development);
+        }
         draft
     }
 }

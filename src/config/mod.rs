@@ -71,10 +71,12 @@ pub use crate::recovery::RecoveryConfig;
 pub use crate::relay::{BadRelay, RelaySettings, RelayUrl};
 pub use crate::telemetry::{LogFormat, Logging};
 pub use crate::transport::fallback::FallbackConfig;
+pub use crate::video::VideoConfig;
 
-use crate::app::App;
+use crate::app::{App, ChannelSettings, Delivery, VideoSettings};
 use crate::cluster::shared_settings::SharedSettings;
 use crate::pipe::RuleSpec;
+use crate::protocol::pattern::Pattern;
 use crate::webhook;
 
 /// The commented default configuration file: every key, its meaning and its default, with the apps commented out.
@@ -89,6 +91,8 @@ pub struct Config {
     pub connection: ConnectionConfig,
     /// What is kept for clients that come back.
     pub recovery: RecoveryConfig,
+    /// What is kept of video channels.
+    pub video: VideoConfig,
     /// The HTTP transports.
     pub fallback: FallbackConfig,
     /// The wire of the pipe.
@@ -173,8 +177,20 @@ impl AppConfig {
         app.limits.client_event_payload_bytes = 1024 * 1024;
         app.limits.client_events_per_second = 100;
         app.http_streams = true;
+        app.channels = development_channels().collect();
         AppConfig { pipe: development_rules().collect(), ..AppConfig::new(app) }
     }
+}
+
+/// The channel that the magic mirror's frames come on.
+fn development_channels() -> impl Iterator<Item = ChannelSettings> {
+    let settings = |pattern| ChannelSettings {
+        pattern,
+        delivery: Delivery::Video,
+        history: None,
+        video: Some(VideoSettings::default()),
+    };
+    Pattern::parse("mirror-video").ok().map(settings).into_iter()
 }
 
 /// The rules that make the magic mirror work: pictures from clients of the oldest kind and from today's, video with its

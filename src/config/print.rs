@@ -9,7 +9,7 @@ use super::rules::KEEP;
 use super::settings::{app_settings, node_settings};
 use super::value_type::{FileMode, ListenPlace, MASK, ValueType, quote};
 use super::{ListenAddress, ListenerConfig, Loaded, Origin, Origins};
-use crate::app::{ChannelSettings, Key, Secret};
+use crate::app::{ChannelSettings, Key, Secret, VideoSettings};
 use crate::pipe::{RuleSpec, write_interval};
 use crate::webhook::{WebhookEndpoint, WebhookHeader};
 
@@ -111,11 +111,16 @@ impl Loaded {
         }
         for (number, settings) in draft.app.channels.iter().enumerate() {
             page.header("[[apps.channels]]", Some(origin(&format!("channels[{number}]"))));
-            let ChannelSettings { pattern, delivery, history } = settings;
+            let ChannelSettings { pattern, delivery, history, video } = settings;
             let (pattern, delivery) = (quote(&pattern.to_string()), DELIVERY.write(delivery));
             let _ = writeln!(page.text, "pattern = {pattern}\ndelivery = {delivery}");
             if let Some(bounds) = history {
                 let _ = writeln!(page.text, "history = {}", write_history(bounds));
+            }
+            if let Some(VideoSettings { publishers, cache_bytes }) = video {
+                let publishers: Vec<String> = publishers.iter().map(|id| quote(id)).collect();
+                let publishers = publishers.join(", ");
+                let _ = writeln!(page.text, "publishers = [{publishers}]\ncache_bytes = {cache_bytes}");
             }
         }
         page.rules_and_webhooks(index, draft, &self.origins, |_| true);

@@ -141,6 +141,7 @@ fn serving_settings() -> Vec<Setting<Config>> {
         "recovery.max_names", Integer(0..=MOST), recovery.max_names;
         "recovery.max_names_per_address", Integer(0..=MOST), recovery.max_names_per_address;
         "recovery.cursor_bytes", Integer(0..=MOST), recovery.cursor_bytes;
+        "video.cache_bytes", Integer(0..=MOST), video.cache_bytes;
         "fallback.enabled", Boolean, fallback.enabled;
         "fallback.path", BasePath, fallback.path;
         "fallback.hostname", HostName, fallback.hostname;

@@ -20,8 +20,18 @@ pub(super) struct Tables<'f> {
     pub(super) builder: &'f mut Builder,
 }
 
-const SECTIONS: [&str; 9] =
-    ["server", "connection", "recovery", "fallback", "pipe", "admin", "cluster", "logging", "development"];
+const SECTIONS: [&str; 10] = [
+    "server",
+    "connection",
+    "recovery",
+    "video",
+    "fallback",
+    "pipe",
+    "admin",
+    "cluster",
+    "logging",
+    "development",
+];
 const APPS_EXPECTED: &str = "one or more tables, each begun by [[apps]]";
 /// Where whoever has mistaken the form may have written a secret.
 const HOLD_SECRETS: [&str; 6] =

@@ -6,7 +6,7 @@ use crate::channel::{JoinRefused, Member, Wanted};
 use crate::event::AcceptedEvent;
 use crate::protocol::{ChannelName, CloseCode, Frame};
 
-use super::{HeldMessage, JoinNumber, Refusal, SignedInUser};
+use super::{HeldMessage, JoinNumber, Refusal, SignedInUser, ViewerRequest};
 
 /// One thing to do, in the order given.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub enum Action<'m> {
     Authorize,
     /// Hand its event, which was accepted, to the hub.
     Accept(AcceptedEvent<'m>),
+    /// Do what it asks for as a viewer of tracks.
+    Watch(Box<ViewerRequest>),
     /// End the connection.
     Close(CloseCode),
 }

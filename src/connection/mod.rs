@@ -17,6 +17,7 @@ mod refusal;
 mod signin;
 mod subscribe;
 mod subscriptions;
+mod track;
 
 pub use action::{Action, Join};
 pub(crate) use action::{Answered, JoinAnswer, NotJoined, SignIn};
@@ -28,6 +29,7 @@ pub(crate) use pending::{HeldMessage, ReceivedMessage};
 pub(crate) use rate_limit::RateLimit;
 pub(crate) use refusal::Refusal;
 pub(crate) use signin::SignedInUser;
+pub(crate) use track::{ViewerRequest, is_still};
 
 use auth_state::AuthState;
 use client_event::Sender;
@@ -68,6 +70,8 @@ pub struct Connection {
     heartbeat: Heartbeat,
     /// From the first client event on.
     client_event_rate: Option<Box<RateLimit>>,
+    /// From the first message of a track on.
+    track_rate: Option<Box<RateLimit>>,
 }
 
 impl Connection {
@@ -91,6 +95,7 @@ impl Connection {
             auth: None,
             heartbeat: Heartbeat::new(probe, now),
             client_event_rate: None,
+            track_rate: None,
         }
     }
 
@@ -273,7 +278,10 @@ impl Connection {
             "pusher:unsubscribe" => self.unsubscribe(MessageParameters::of(message.data)),
             name => match event_name::kind(name) {
                 ClientEventKind::ClientEvent => self.client_event(message, now).map(Some),
-                ClientEventKind::Reserved => Err(client_event::unsupported(name)),
+                ClientEventKind::Reserved => match self.viewer_request(&message) {
+                    Some(request) => request.map(|request| Some(Action::Watch(Box::new(request)))),
+                    None => Err(client_event::unsupported(name)),
+                },
                 ClientEventKind::Unprefixed => self.pipe_event(message, pipe_listens).map(Some),
             },
         }
@@ -315,7 +323,9 @@ impl Connection {
         pipe_listens: &PipeListens<'_>,
     ) -> Result<Action<'m>, Refusal> {
         let event = self.sender().binary_event(message, bytes, pipe_listens)?;
-        if let Destination::Subscribers { .. } = event.to {
+        if self.check_filming(&event)? {
+            self.check_track_rate(now)?;
+        } else if let Destination::Subscribers { .. } = event.to {
             self.check_rate(now)?;
         }
         Ok(Action::Accept(event))

@@ -18,13 +18,18 @@ pub struct Refusal {
 
 impl Refusal {
     /// An error without a number, the ordinary kind.
-    pub(super) fn unnumbered(message: impl ToString) -> Self {
+    pub(crate) fn unnumbered(message: impl ToString) -> Self {
         Refusal { code: ErrorCode::Unnumbered, message: message.to_string(), subscription: None }
     }
 
     /// A client event over a limit.
     pub(super) fn client_event(message: impl ToString) -> Self {
         Refusal { code: ErrorCode::ClientEventRejected, message: message.to_string(), subscription: None }
+    }
+
+    /// A message of a track that is not taken.
+    pub(crate) fn track(message: impl std::fmt::Display) -> Self {
+        Refusal::unnumbered(format!("Track message rejected: {message}"))
     }
 
     /// A watchlist of which only these count.

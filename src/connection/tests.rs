@@ -9,6 +9,7 @@ use crate::channel::JoinRefused;
 use crate::event::AcceptedEvent;
 
 mod joins;
+mod track;
 
 /// A connection with a driver that has every request granted at once.
 struct Subject {
@@ -90,6 +91,7 @@ fn in_short(action: &Action<'_>) -> String {
             format!("sign in {}: {}", sign_in.user.id(), String::from_utf8_lossy(sign_in.answer.json()))
         }
         Action::Accept(event) => event_in_short(event),
+        Action::Watch(request) => format!("watch {request:?}"),
         Action::Authorize => "authorize".into(),
         Action::Close(code) => format!("close {}", code.code()),
     }

@@ -17,6 +17,7 @@ pub(crate) use notification_filter::{Glob, NotificationFilter};
 pub(crate) use notification_kind::NotificationKind;
 pub(crate) use publish_id::{InvalidPublishId, PublishFingerprint, PublishId};
 pub(crate) use published::{BackendCall, PublishedEvent};
+pub(crate) use source::ForwardedFrom;
 pub use source::Source;
 
 use std::borrow::Cow;

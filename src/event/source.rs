@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::protocol::SocketId;
+use crate::protocol::{ChannelName, SocketId};
 
 /// Where an event came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,21 @@ pub enum Source {
     Http,
     /// A pipe sent it: a rule, a hook, or a backend on the pipe's wire.
     Pipe,
+    /// A rule passed on what a client had sent, where it matters which.
+    Forwarded(Arc<ForwardedFrom>),
+}
+
+/// What a rule has passed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForwardedFrom {
+    /// The client that sent it.
+    pub socket_id: SocketId,
+    /// Who that is, on presence channels.
+    pub user_id: Option<Arc<str>>,
+    /// The channel that it sent it on.
+    pub channel: ChannelName,
+    /// The name that it gave it.
+    pub event: Box<str>,
 }
 
 impl Source {
@@ -25,14 +40,14 @@ impl Source {
     pub const fn is_announced(&self) -> bool {
         match self {
             Source::Client { .. } | Source::Http => true,
-            Source::Pipe => false,
+            Source::Pipe | Source::Forwarded(_) => false,
         }
     }
 
     /// Whether a cache channel remembers its events: those of the app's backend, not those of clients.
     pub const fn is_remembered(&self) -> bool {
         match self {
-            Source::Http | Source::Pipe => true,
+            Source::Http | Source::Pipe | Source::Forwarded(_) => true,
             Source::Client { .. } => false,
         }
     }
@@ -42,7 +57,7 @@ impl Source {
         match self {
             Source::Client { .. } => "client",
             Source::Http => "http",
-            Source::Pipe => "pipe",
+            Source::Pipe | Source::Forwarded(_) => "pipe",
         }
     }
 
@@ -50,7 +65,7 @@ impl Source {
     pub const fn socket_id(&self) -> Option<SocketId> {
         match self {
             Source::Client { socket_id, .. } => Some(*socket_id),
-            Source::Http | Source::Pipe => None,
+            Source::Http | Source::Pipe | Source::Forwarded(_) => None,
         }
     }
 
@@ -58,7 +73,7 @@ impl Source {
     pub const fn user_id(&self) -> Option<&Arc<str>> {
         match self {
             Source::Client { user_id, .. } => user_id.as_ref(),
-            Source::Http | Source::Pipe => None,
+            Source::Http | Source::Pipe | Source::Forwarded(_) => None,
         }
     }
 }

@@ -55,6 +55,9 @@ impl Hub {
         let ArrivedEvent { channel, ref frame, latest, except, remembered, kept } = *event;
         let apps = self.apps();
         let Some(app) = apps.by_id(app_id) else { return };
+        if frame.is_binary() && self.film_from_elsewhere(app, channel, frame, except) {
+            return;
+        }
         let message = Broadcast::new(frame.clone(), self.connection.compression);
         let message = match latest {
             None => message,

@@ -155,6 +155,7 @@ impl Hub {
                 None => {
                     removed.push(Arc::downgrade(state));
                     state.forget_histories();
+                    self.forget_tracks(state);
                     self.close_app(state, CloseCode::UnknownApp, "The app was removed");
                 }
                 Some(state) if !state.app().enabled => {

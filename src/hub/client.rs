@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use crate::protocol::{CloseStatus, Form, Frame, LatestKey, ProtocolVersion, SocketId};
+use crate::protocol::{ChannelName, CloseStatus, Form, Frame, LatestKey, ProtocolVersion, SocketId};
+use crate::video::Viewer;
 
 use super::AppState;
 use super::interceptor::Replacement;
@@ -43,6 +44,9 @@ pub trait Transport {
         false
     }
 
+    /// Little is to wait in the kernel, from now on: what waits here can be given up.
+    fn keep_little_unsent(&self) {}
+
     /// The peer had its time to take the close frame and has not: dropping the transport must leave nothing behind that
     /// lingers for it.
     fn reset(&self) {}
@@ -56,6 +60,9 @@ pub enum Written {
     /// The transport takes no more for now; its driver will say when it does again.
     Blocked,
 }
+
+/// Bytes of tracks that are queued at once: what is queued cannot be given up any more.
+const FRAME_BYTES_AT_ONCE: usize = 16 * 1024;
 
 /// One connection as the hub sees it. It lives on one worker and never leaves it.
 pub struct Client<T: ?Sized = dyn Transport> {
@@ -76,6 +83,8 @@ pub struct Client<T: ?Sized = dyn Transport> {
     decrypts_everything: Cell<bool>,
     /// If its client has named itself.
     named: OnceCell<Box<NamedClient>>,
+    /// What it is sent of tracks, once there is something.
+    viewer: OnceCell<Box<RefCell<Viewer>>>,
     transport: T,
 }
 
@@ -86,6 +95,8 @@ enum Intake {
     Open,
     /// The app's fault injector decides.
     Intercepted,
+    /// It is queued, and tracks may wait behind what is.
+    Viewing,
     /// Nothing is queued any more: the final frames are queued, or nobody reads them.
     Stopped,
 }
@@ -129,6 +140,7 @@ impl<T: Transport> Client<T> {
             waker: RefCell::default(),
             decrypts_everything: Cell::new(false),
             named: OnceCell::new(),
+            viewer: OnceCell::new(),
             transport,
         }
     }
@@ -193,7 +205,8 @@ impl<T: Transport + ?Sized> Client<T> {
     /// Bytes and frames that wait to be written.
     pub fn owed(&self) -> (usize, usize) {
         let outbox = self.outbox.borrow();
-        (outbox.bytes(), outbox.frames())
+        let of_tracks = self.viewer.get().map_or(0, |viewer| viewer.borrow().waiting_bytes());
+        (outbox.bytes() + of_tracks, outbox.frames())
     }
 
     /// Whether the transport takes no more; the driver then waits for it and calls [`Client::unblock`].
@@ -242,20 +255,101 @@ impl<T: Transport + ?Sized> Client<T> {
         if self.blocked.get() {
             return;
         }
-        let written = {
-            let waker = self.waker.borrow();
-            let mut context = Context::from_waker(waker.as_ref().unwrap_or(Waker::noop()));
-            self.transport.write(&mut self.outbox.borrow_mut(), &mut context)
-        };
-        match written {
-            Ok(Written::Everything) if self.intake.get() == Intake::Stopped => self.wake(),
+        match self.write() {
+            Ok(Written::Everything) if self.intake.get() != Intake::Open => self.all_written(),
             Ok(Written::Everything) => {}
-            Ok(Written::Blocked) => {
-                self.blocked.set(true);
-                self.wake();
-            }
+            Ok(Written::Blocked) => self.became_blocked(),
             Err(_) => self.signal_lost(),
         }
+    }
+
+    fn write(&self) -> io::Result<Written> {
+        let waker = self.waker.borrow();
+        let mut context = Context::from_waker(waker.as_ref().unwrap_or(Waker::noop()));
+        self.transport.write(&mut self.outbox.borrow_mut(), &mut context)
+    }
+
+    fn became_blocked(&self) {
+        self.blocked.set(true);
+        self.wake();
+    }
+
+    /// The outbox is written, of a client that is not like most: it is over, or tracks are sent now.
+    #[cold]
+    fn all_written(&self) {
+        while self.intake.get() != Intake::Stopped {
+            if !self.queue_frames() {
+                return;
+            }
+            match self.write() {
+                Ok(Written::Everything) => {}
+                Ok(Written::Blocked) => return self.became_blocked(),
+                Err(_) => return self.signal_lost(),
+            }
+        }
+        self.wake();
+    }
+
+    /// What it is sent of tracks; none if it takes no binary messages, or its end has begun.
+    pub(super) fn viewer(&self) -> Option<&RefCell<Viewer>> {
+        if !self.form.is_binary() || self.is_stopped() {
+            return None;
+        }
+        let viewer = self.viewer.get_or_init(|| {
+            self.transport.keep_little_unsent();
+            if self.intake.get() == Intake::Open {
+                self.intake.set(Intake::Viewing);
+            }
+            Box::default()
+        });
+        Some(viewer)
+    }
+
+    /// Whether messages of tracks wait for it, and it is to be put on the worker's dirty list for them.
+    pub(super) fn has_frames(&self) -> bool {
+        let waits = self.viewer.get().is_some_and(|viewer| viewer.borrow().has_waiting());
+        waits && !self.blocked.get() && !self.dirty.replace(true)
+    }
+
+    /// Whether it is to be sent pictures for those who take no tracks.
+    pub(super) fn wants_stills(&self, channel: &ChannelName) -> bool {
+        !self.form.is_binary()
+            || self.viewer.get().is_some_and(|viewer| viewer.borrow().wants_stills(channel))
+    }
+
+    /// It has left a channel.
+    pub(super) fn leave_tracks(&self, channel: &ChannelName) {
+        if let Some(viewer) = self.viewer.get() {
+            viewer.borrow_mut().leave(channel);
+        }
+    }
+
+    /// A pong came, with this in it.
+    pub fn track_echoed(&self, payload: &[u8]) {
+        if let Some(viewer) = self.viewer.get() {
+            viewer.borrow_mut().echoed(payload, self.app.clock().now());
+        }
+    }
+
+    /// Queues messages of tracks behind what was written, and a ping that says when they have arrived. Returns whether there
+    /// were some.
+    fn queue_frames(&self) -> bool {
+        let Some(viewer) = self.viewer.get() else { return false };
+        let (mut viewer, mut outbox) = (viewer.borrow_mut(), self.outbox.borrow_mut());
+        let is_intercepted = self.intake.get() == Intake::Intercepted;
+        while outbox.bytes() < FRAME_BYTES_AT_ONCE
+            && let Some(frame) = viewer.next()
+        {
+            if is_intercepted {
+                self.app.interceptor().queued(self.socket_id, &frame);
+            }
+            outbox.push_replayed(frame);
+        }
+        let has_some = !outbox.is_empty();
+        if has_some && let Some(ping) = viewer.ping(self.app.clock().now()) {
+            outbox.push_replayed(Frame::ping_with(ping.as_bytes()));
+        }
+        has_some
     }
 
     /// The driver's task, to be woken. Called at each of its turns.
@@ -318,8 +412,11 @@ impl<T: Transport + ?Sized> Client<T> {
     /// What is seldom: nothing is queued any more, or the app has a fault injector.
     #[cold]
     fn enqueue_intercepted(&self, frame: Frame, latest: Option<&Arc<LatestKey>>) -> bool {
-        if self.intake.get() != Intake::Intercepted {
-            return false;
+        match (self.intake.get(), latest) {
+            (Intake::Intercepted, _) => {}
+            (Intake::Viewing, Some(latest)) => return self.enqueue_latest_as_it_is(frame, latest),
+            (Intake::Viewing, None) => return self.enqueue_as_it_is(frame),
+            _ => return false,
         }
         match self.app.interceptor().replace(self.app.clock(), self.socket_id, frame) {
             Replacement::One(frame) => self.release(frame, latest),
@@ -358,7 +455,7 @@ impl<T: Transport + ?Sized> Client<T> {
     pub(super) fn enqueue_replayed(&self, frame: Frame) -> bool {
         let replacement = match self.intake.get() {
             Intake::Stopped => return false,
-            Intake::Open => Replacement::One(frame),
+            Intake::Open | Intake::Viewing => Replacement::One(frame),
             Intake::Intercepted => self.app.interceptor().replace(self.app.clock(), self.socket_id, frame),
         };
         let frames = match replacement {

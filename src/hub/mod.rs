@@ -13,6 +13,7 @@ mod announce;
 mod app_histories;
 mod app_index;
 mod app_state;
+mod app_video;
 mod apps;
 mod arrived;
 mod ask;
@@ -37,6 +38,7 @@ mod due;
 #[cfg(test)]
 mod fake_bus;
 mod fanout;
+mod film;
 mod handed_over;
 mod histories_elsewhere;
 mod history_follower;
@@ -50,6 +52,7 @@ mod mailboxes;
 mod named;
 mod named_notes;
 mod node_histories;
+mod node_video;
 mod note_counts;
 mod notice;
 mod outbox;
@@ -109,6 +112,7 @@ pub(crate) use interceptor::{FaultInjector, InjectedAnswer, Replacement};
 pub(crate) use named::{NameFigures, NamedCaller, NamedClient};
 pub(crate) use named_notes::{NoteAnswer, NoteChange};
 pub(crate) use node_histories::NodeHistories;
+pub(crate) use node_video::NodeVideo;
 pub(crate) use note_counts::NoteFigures;
 pub(crate) use notice::{Notice, Refused, UnknownAppListener};
 pub use outbox::{Bounds, Outbox};
@@ -135,6 +139,7 @@ use crate::channel::{ChangeOrigin, ChannelVersion, NodeId, WorkerIndex};
 use crate::connection::ConnectionConfig;
 use crate::protocol::ChannelName;
 use crate::recovery::RecoveryConfig;
+use crate::video::VideoConfig;
 
 use bus::CurrentBus;
 use change_apps::AppTable;
@@ -153,6 +158,7 @@ pub struct Hub {
     histories: Arc<NodeHistories>,
     engine_numbers: EngineNumbers,
     recovery: OnceLock<RecoveryConfig>,
+    video: NodeVideo,
     /// What clients call themselves that come back.
     names: ClientNames,
     sockets: SocketTable,
@@ -195,6 +201,7 @@ impl Hub {
             histories,
             engine_numbers: EngineNumbers::default(),
             recovery: OnceLock::new(),
+            video: NodeVideo::default(),
             names: ClientNames::new(&RecoveryConfig::default()),
             sockets: SocketTable::new(max_connections),
             addresses: Arc::default(),
@@ -226,6 +233,11 @@ impl Hub {
     /// What is kept for those who come back.
     pub(crate) fn recovery(&self) -> &RecoveryConfig {
         self.recovery.get_or_init(RecoveryConfig::default)
+    }
+
+    /// What is kept of video channels.
+    pub fn set_video(&self, config: &VideoConfig) {
+        self.video.set_bounds(config);
     }
 
     /// What the histories of all apps hold, and what has become of them.

@@ -9,6 +9,7 @@ use tracing::{Level, enabled};
 
 use crate::app::Delivery;
 use crate::channel::{CachedEvent, ChannelVersion, EngineNumber, History, StreamNumber, WorkerIndex};
+use crate::connection::is_still;
 use crate::event::{AcceptedEvent, Destination};
 use crate::protocol::{Broadcast, ChannelName, LatestKey, SocketId, server_message};
 
@@ -74,7 +75,17 @@ impl Hub {
         sent
     }
 
-    fn send_event(&self, app: &AppState, event: &AcceptedEvent<'_>, receipts: Option<&mut Receipts>) -> bool {
+    fn send_event(
+        self: &Arc<Self>,
+        app: &Arc<AppState>,
+        event: &AcceptedEvent<'_>,
+        receipts: Option<&mut Receipts>,
+    ) -> bool {
+        if let (Some(_), Destination::Subscribers { channel, except }) = (event.data.as_binary(), &event.to)
+            && self.film(app, channel, event, *except)
+        {
+            return true;
+        }
         if let Destination::Connection(socket) = event.to {
             let frame = || server_message::connection_event(&event.name, &event.data);
             let sent = self.send_to_socket(app, socket, frame)
@@ -271,7 +282,25 @@ impl Hub {
             Delivery::Latest => {
                 message.latest_only(LatestKey { channel: channel.clone(), event: event.name.as_ref().into() })
             }
+            Delivery::Video => self.beside_tracks(message, channel, event),
         }
+    }
+
+    /// The message of an event that is of no track, on a video channel: of pictures slow subscribers need only the newest of
+    /// each name, and stills are for those who take no tracks.
+    #[cold]
+    fn beside_tracks(
+        &self,
+        message: Broadcast,
+        channel: &ChannelName,
+        event: &AcceptedEvent<'_>,
+    ) -> Broadcast {
+        if !event.data.as_binary().is_some_and(|binary| binary.media_type().starts_with("image/")) {
+            return message;
+        }
+        let key = LatestKey { channel: channel.clone(), event: event.name.as_ref().into() };
+        let message = message.latest_only(key);
+        if is_still(event) { message.for_stills() } else { message }
     }
 
     /// Has a worker deliver a message; `version` as in [`WorkerCommand::Broadcast`].

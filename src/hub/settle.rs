@@ -10,8 +10,10 @@ use crate::channel::{
     Announcement, Channel, ChannelVersion, Fact, JoinRefused, Joined, Member, Replay, ReplayTerms, Wanted,
 };
 use crate::protocol::{ChannelName, Frame, server_message};
+use crate::video::Beginning;
 
 use super::counts::PendingCounts;
+use super::film::beginnings_of;
 use super::mailbox::WorkerCommand;
 use super::users::Address;
 use super::{AppState, Hub, Notice};
@@ -40,6 +42,8 @@ pub(super) struct Welcome {
     pub(super) remembered: Option<Frame>,
     /// On channels that keep their last events: what it is sent of these, if it wants anything.
     pub(super) replay: Option<Replay>,
+    /// On video channels: what it can begin their tracks with.
+    pub(super) beginnings: Vec<Beginning>,
 }
 
 impl SubscriptionChange<'_> {
@@ -98,7 +102,8 @@ impl SubscriptionChange<'_> {
         let is_remembering = channel.channel_type().is_cache()
             && !replay.as_ref().is_some_and(|replay| has_remembered(replay, wanted, &entry));
         let remembered = is_remembering.then(|| self.remembered(&entry, version));
-        Ok(Welcome { version, roster, remembered, replay })
+        let beginnings = beginnings_of(&entry, version, app);
+        Ok(Welcome { version, roster, remembered, replay, beginnings })
     }
 
     /// What the connection is sent of the history, if it wants anything of one.
@@ -126,6 +131,9 @@ impl SubscriptionChange<'_> {
         let Entry::Occupied(mut entry) = app.channels.entry(channel.clone()) else { return false };
         let version = hub.next_version();
         let Some(left) = entry.get_mut().leave(worker, socket_id, version) else { return false };
+        if let Some(tracks) = entry.get_mut().tracks_mut() {
+            tracks.left(channel, socket_id, app.clock().now());
+        }
         let (bus, own) = (hub.bus(), hub.own_change(version));
         if let Some(announcement) = &left.announcement {
             let user_id = &announcement.member.user_id;
@@ -361,7 +369,7 @@ mod tests {
     fn keeps(app: &mut App) {
         let pattern = Pattern::parse("*").unwrap();
         let history = Some(HistoryBounds { events: 3, ..HistoryBounds::default() });
-        app.channels = vec![ChannelSettings { pattern, delivery: Delivery::Every, history }];
+        app.channels = vec![ChannelSettings { pattern, delivery: Delivery::Every, history, video: None }];
     }
 
     /// What the frames of a replay say.

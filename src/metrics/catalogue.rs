@@ -68,6 +68,20 @@ metrics! {
         "Notes of names that are to be written.";
     NAMES_LATE = Counter "heliostat_recovery_late_names_total" []
         "Names that clients came with and of which it was not known in time what other nodes know.";
+    VIDEO_TRACKS = Gauge "heliostat_video_tracks" []
+        "Tracks of video channels that somebody holds.";
+    VIDEO_CACHE_BYTES = Gauge "heliostat_video_cache_bytes" []
+        "Bytes that are kept of them for viewers that come later, and the tracks as such.";
+    VIDEO_FRAMES = Counter "heliostat_video_frames_total" ["fate"]
+        "Messages of tracks that viewers were to be sent: that were queued for them (queued), of which some may have been given up \
+         later; that were given up, as the viewer was too far behind (cut); or left out, as no other refers to them \
+         (left_out).";
+    VIDEO_MOVES = Counter "heliostat_video_moves_total" ["to"]
+        "Viewers that were moved to the small rendition (down), or to the full one (up).";
+    VIDEO_REQUESTS = Counter "heliostat_video_keyframe_requests_total" []
+        "Key frames that publishers were asked for.";
+    VIDEO_REFUSED = Counter "heliostat_video_refused_messages_total" []
+        "Messages of tracks that were not taken, but for those of clients that may not film and those over the rate.";
     MISSED_CHANNELS = Gauge "heliostat_cache_missed_channels" ["app_id"]
         "Cache channels that somebody subscribed to while they remembered nothing, and that have remembered nothing since.";
     PUBLISH_IDS = Gauge "heliostat_publish_ids" []

@@ -28,6 +28,17 @@ pub(super) fn collect(hub: &Hub, snapshot: &mut Snapshot) {
     for (complete, count) in histories.resumed() {
         snapshot.tell_of(is::RESUMED, [complete.to_string().into()], count);
     }
+    let video = hub.video();
+    snapshot.tell(is::VIDEO_TRACKS, video.tracks());
+    snapshot.tell(is::VIDEO_CACHE_BYTES, video.bytes());
+    snapshot.tell(is::VIDEO_REQUESTS, video.requests());
+    snapshot.tell(is::VIDEO_REFUSED, video.refused());
+    for (fate, count) in video.frames() {
+        snapshot.tell_of(is::VIDEO_FRAMES, [fate.into()], count);
+    }
+    for (way, count) in video.moves() {
+        snapshot.tell_of(is::VIDEO_MOVES, [way.into()], count);
+    }
     for ((kind, code), count) in hub.refusals() {
         snapshot.tell_of(is::REFUSALS, [kind.into(), code.to_string().into()], count);
     }

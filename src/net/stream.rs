@@ -10,6 +10,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::tls::TlsStream;
 
+/// Unsent bytes in the kernel of a socket of which little is to wait there.
+#[cfg(target_os = "linux")]
+const LITTLE_UNSENT_BYTES: u32 = 16 * 1024;
+
 /// What the transports ask of a stream besides reading it: to write without waiting, from outside the task that
 /// reads it. That task's context goes along, so that it is the one to be woken.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + 'static {
@@ -39,6 +43,9 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + 'static {
 
     /// The address of the peer. `None` over a Unix socket, where it has none.
     fn peer(&self) -> Option<SocketAddr>;
+
+    /// Little is to wait in the kernel that has not been sent, from now on. Where that cannot be had, it is as before.
+    fn keep_little_unsent(&self);
 
     /// Makes dropping the stream reset the socket, so that nothing lingers in the kernel for a peer that does not
     /// read. On failure it is merely closed in the ordinary way.
@@ -102,6 +109,11 @@ impl Stream for TcpStream {
         Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
     }
 
+    fn keep_little_unsent(&self) {
+        #[cfg(target_os = "linux")]
+        let _ = socket2::SockRef::from(self).set_tcp_notsent_lowat(LITTLE_UNSENT_BYTES);
+    }
+
     fn reset_on_drop(&self) {
         let _ = self.set_zero_linger();
     }
@@ -116,6 +128,9 @@ impl Stream for UnixStream {
         None
     }
 
+    /// What a Unix socket holds, its peer has.
+    fn keep_little_unsent(&self) {}
+
     /// Nothing lingers in the kernel for the peer of a Unix socket.
     fn reset_on_drop(&self) {}
 }
@@ -125,6 +140,10 @@ impl<S: Socket> Stream for TlsStream<S> {
 
     fn peer(&self) -> Option<SocketAddr> {
         self.get_ref().0.peer()
+    }
+
+    fn keep_little_unsent(&self) {
+        self.get_ref().0.keep_little_unsent();
     }
 
     fn reset_on_drop(&self) {

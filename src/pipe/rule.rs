@@ -11,10 +11,10 @@ use serde_json::value::RawValue;
 use tracing::{trace, warn};
 
 use crate::app::Limits;
-use crate::event::{AcceptedEvent, Destination};
+use crate::event::{AcceptedEvent, Destination, ForwardedFrom, Source};
 use crate::hub::{Due, Timed};
 use crate::protocol::json::{Data, push_string};
-use crate::protocol::{BinaryPayload, ChannelName, DATA_URL};
+use crate::protocol::{BinaryPayload, ChannelName, DATA_URL, TrackKind};
 
 use super::filter;
 use super::target::Target;
@@ -174,6 +174,23 @@ async fn release(
     }
 }
 
+/// Whether it matters which client has sent an event that is passed on.
+fn is_of_track(event: &AcceptedEvent<'_>) -> bool {
+    event.data.as_binary().is_some_and(|binary| TrackKind::of(binary.media_type()).is_some())
+}
+
+/// The source of an event that is passed on, which names the client that sent it.
+#[cold]
+fn source_of(event: &AcceptedEvent<'_>) -> Source {
+    match (&event.source, event.channel()) {
+        (Source::Client { socket_id, user_id }, Some(channel)) => {
+            let (user_id, channel, event) = (user_id.clone(), channel.clone(), Box::from(&*event.name));
+            Source::Forwarded(Arc::new(ForwardedFrom { socket_id: *socket_id, user_id, channel, event }))
+        }
+        _ => Source::Pipe,
+    }
+}
+
 impl Tap for Rule {
     fn listens(&self, channel: Option<&str>, event: &str) -> bool {
         self.spec.hears_clients && self.capture(channel, event).is_some()
@@ -201,7 +218,8 @@ impl Tap for Rule {
             };
             let sent = || {
                 let to = Destination::Subscribers { channel: channel.clone(), except: None };
-                AcceptedEvent::of_pipe(to, name, data().borrowed())
+                let sent = AcceptedEvent::of_pipe(to, name, data().borrowed());
+                if is_of_track(event) { AcceptedEvent { source: source_of(event), ..sent } } else { sent }
             };
             let waiting = || sent().into_owned();
             if self.paces.as_ref().is_none_or(|paces| self.may_go(paces, &channel, context, waiting)) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::app::Limits;
+use crate::app::{App, Limits};
 use crate::event::Source;
 use crate::protocol::InvalidChannelName;
 use crate::protocol::pattern::{BadPattern, Pattern};
@@ -82,6 +82,12 @@ pub enum BadRule {
     /// Nothing would ever wait.
     #[error("keep = \"latest\" needs a \"rate\" or a \"min_interval\": without one, no event has to wait")]
     NothingToWaitFor,
+    /// What it leaves out would be missed by what it sends.
+    #[error(
+        "a rule with a \"rate\" or a \"min_interval\" cannot lead to {0:?}, a channel with delivery = \"video\": a frame that it \
+         leaves out is missed by those that follow"
+    )]
+    PacedVideo(String),
     /// It would never hear anything.
     #[error("a rule must hear at least one source: \"client\" or \"http\"")]
     Deaf,
@@ -167,12 +173,23 @@ impl RuleSpec {
         Ok(())
     }
 
-    /// Whether channels of an app with these limits can have the names that it sends to.
+    /// Whether channels of an app can have the names that it sends to, and be sent what it sends.
     ///
     /// # Errors
     /// If one cannot.
-    pub fn check_targets(&self, limits: &Limits) -> Result<(), BadRule> {
-        self.targets(limits).map(drop)
+    pub fn check_targets(&self, app: &App) -> Result<(), BadRule> {
+        let targets = self.targets(&app.limits)?;
+        let paced_video = self.to.iter().zip(targets).find(|(pattern, target)| match target {
+            Target::Channel(channel) => app.video(channel).is_some(),
+            Target::Filled(_) => app
+                .channels
+                .iter()
+                .any(|settings| settings.video.is_some() && settings.pattern.overlaps(pattern)),
+        });
+        match paced_video.filter(|_| self.is_paced()) {
+            Some((pattern, _)) => Err(BadRule::PacedVideo(pattern.to_string())),
+            None => Ok(()),
+        }
     }
 
     /// Its targets, parsed.
@@ -189,7 +206,7 @@ impl RuleSpec {
         match source {
             Source::Client { .. } => self.hears_clients,
             Source::Http => self.hears_http,
-            Source::Pipe => false,
+            Source::Pipe | Source::Forwarded(_) => false,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{ChannelName, Frame, deflate, server_message};
+use super::{ChannelName, Frame, TrackFrame, deflate, server_message};
 
 /// A message to many clients. A client is given it in the best form that it takes; a form is made when the first client
 /// needs it, and shared.
@@ -23,8 +23,8 @@ struct BroadcastExtras {
     text: OnceLock<Frame>,
     compression: bool,
     compressed: OnceLock<Frame>,
-    latest: Option<Arc<LatestKey>>,
-    in_clear: bool,
+    special: Option<SpecialDelivery>,
+    audience: Audience,
 }
 
 /// The form in which a client takes messages.
@@ -80,6 +80,27 @@ pub struct LatestKey {
     pub event: Box<str>,
 }
 
+/// A delivery that is not the ordinary one.
+#[derive(Clone, Debug)]
+pub enum SpecialDelivery {
+    /// Slow subscribers need only the newest of its kind.
+    Latest(Arc<LatestKey>),
+    /// It goes to those who can decode it.
+    Track(Arc<TrackFrame>),
+}
+
+/// Which of the subscribers are sent a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Audience {
+    /// All of them.
+    #[default]
+    All,
+    /// It is not encrypted although its channel is: who would try to decrypt it is not sent it.
+    InClear,
+    /// It is a picture for those who take no tracks.
+    Stills,
+}
+
 impl Broadcast {
     /// A message, made as text or as a binary one. Its text is compressed where `compression` allows it and it is
     /// worthwhile.
@@ -96,7 +117,7 @@ impl Broadcast {
     pub fn latest_only(mut self, key: LatestKey) -> Self {
         // It is not shared yet.
         if let Some(extras) = Arc::get_mut(self.extras.get_or_insert_default()) {
-            extras.latest = Some(Arc::new(key));
+            extras.special = Some(SpecialDelivery::Latest(Arc::new(key)));
         }
         self
     }
@@ -106,14 +127,34 @@ impl Broadcast {
     pub fn in_clear(mut self) -> Self {
         // It is not shared yet.
         if let Some(extras) = Arc::get_mut(self.extras.get_or_insert_default()) {
-            extras.in_clear = true;
+            extras.audience = Audience::InClear;
         }
         self
     }
 
-    /// Whether it is not encrypted although its channel is.
-    pub fn is_in_clear(&self) -> bool {
-        self.extras.as_ref().is_some_and(|extras| extras.in_clear)
+    /// The same message, which is of a track.
+    #[must_use]
+    pub fn of_track(mut self, frame: Arc<TrackFrame>) -> Self {
+        // It is not shared yet.
+        if let Some(extras) = Arc::get_mut(self.extras.get_or_insert_default()) {
+            extras.special = Some(SpecialDelivery::Track(frame));
+        }
+        self
+    }
+
+    /// The same message, a picture for those who take no tracks.
+    #[must_use]
+    pub fn for_stills(mut self) -> Self {
+        // It is not shared yet.
+        if let Some(extras) = Arc::get_mut(self.extras.get_or_insert_default()) {
+            extras.audience = Audience::Stills;
+        }
+        self
+    }
+
+    /// Which of the subscribers are sent it.
+    pub fn audience(&self) -> Audience {
+        self.extras.as_ref().map_or(Audience::All, |extras| extras.audience)
     }
 
     /// The form in which it was made.
@@ -141,7 +182,15 @@ impl Broadcast {
 
     /// What it has in common with the messages that may replace it before slow subscribers.
     pub fn latest(&self) -> Option<&Arc<LatestKey>> {
-        self.extras.as_ref().and_then(|extras| extras.latest.as_ref())
+        match self.special() {
+            Some(SpecialDelivery::Latest(key)) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// How it is delivered, where that is not as usual.
+    pub fn special(&self) -> Option<&SpecialDelivery> {
+        self.extras.as_ref().and_then(|extras| extras.special.as_ref())
     }
 
     /// The frame for a client that takes this form: binary if it was made so and the client takes that; else text,

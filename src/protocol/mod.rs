@@ -19,10 +19,11 @@ pub mod quoted;
 mod rewind;
 pub mod server_message;
 mod socket_id;
+mod track_message;
 mod version;
 
 pub use binary::{BinaryMessage, BinaryPayload, DATA_URL, InvalidBinary};
-pub use broadcast::{Broadcast, Form, LatestKey};
+pub use broadcast::{Audience, Broadcast, Form, LatestKey, SpecialDelivery};
 pub use channel_name::{ChannelName, ChannelType, InvalidChannelName, SERVER_TO_USER_PREFIX};
 pub use close_code::{CloseCode, CloseStatus, ErrorCode, Reconnection};
 pub use frame::Frame;
@@ -31,6 +32,7 @@ pub use socket_id::{
     InvalidSocketId, SocketId, SocketIdHash, SocketIdHasher, SocketIdMap, SocketIdSet, SocketTag,
     WrittenSocketId,
 };
+pub use track_message::{InvalidTrackMessage, Rendition, TrackFrame, TrackKind, TrackMessage, TrackName};
 pub use version::{Negotiated, ProtocolVersion, VersionError, WithoutVersion};
 
 /// A name that came from outside, as far as it helps in a message.

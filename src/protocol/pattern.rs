@@ -66,6 +66,17 @@ impl Pattern {
         }
     }
 
+    /// Whether some name matches both.
+    pub fn overlaps(&self, other: &Pattern) -> bool {
+        let fits = |one: &str, other: &str| one.starts_with(other) || other.starts_with(one);
+        let fits_behind = |one: &str, other: &str| one.ends_with(other) || other.ends_with(one);
+        match (&self.suffix, &other.suffix) {
+            (None, _) => other.capture(&self.prefix).is_some(),
+            (_, None) => self.capture(&other.prefix).is_some(),
+            (Some(own), Some(others)) => fits(&self.prefix, &other.prefix) && fits_behind(own, others),
+        }
+    }
+
     /// Whether it holds a `*`.
     pub fn is_wild(&self) -> bool {
         self.suffix.is_some()
@@ -95,6 +106,25 @@ mod tests {
         assert_eq!(Pattern::parse("mirror-*").unwrap().fill("7"), "mirror-7");
         assert_eq!(Pattern::parse("stream").unwrap().capture("stream"), Some(""));
         assert_eq!(Pattern::parse("stream").unwrap().capture("streams"), None);
+    }
+
+    #[test]
+    fn patterns_overlap_if_a_name_matches_both() {
+        let parse = |text| Pattern::parse(text).unwrap();
+        for (one, other, expected) in [
+            ("a", "a", true),
+            ("a", "b", false),
+            ("mirror-*", "mirror-7", true),
+            ("mirror-*", "mirror", false),
+            ("mirror-*", "*", true),
+            ("mirror-*", "mir*", true),
+            ("mirror-*", "camera-*", false),
+            ("*-a", "*-b", false),
+            ("*-a", "b-*", true),
+        ] {
+            assert_eq!(parse(one).overlaps(&parse(other)), expected, "{one} {other}");
+            assert_eq!(parse(other).overlaps(&parse(one)), expected, "{other} {one}");
+        }
     }
 
     #[test]

@@ -130,7 +130,7 @@ pub(crate) fn check_apps(config: &Config) -> Result<(), StartError> {
         webhook::check(webhooks)?;
         relay::check(relays).map_err(StartError::Relays)?;
         let bad_rule = |source| StartError::PipeRule { app: app.id.clone(), source };
-        pipe.iter().try_for_each(|rule| rule.check_targets(&app.limits)).map_err(bad_rule)
+        pipe.iter().try_for_each(|rule| rule.check_targets(app)).map_err(bad_rule)
     })
 }
 

@@ -201,6 +201,7 @@ impl Conversation {
         if let Some(named) = self.client.named() {
             named.echoed(payload);
         }
+        self.client.track_echoed(payload);
     }
 
     /// Sends the client a frame.
@@ -321,6 +322,13 @@ impl Conversation {
             Action::SignIn(sign_in) => self.sign_in(*sign_in),
             Action::Accept(event) => {
                 self.worker.hub().accept(self.client.app(), &event);
+            }
+            Action::Watch(request) => {
+                if let Err(fault) = self.worker.watch(&self.client, *request) {
+                    self.refuse(&Refusal::unnumbered(format!(
+                        "Received an invalid pusher:track_wanted: {fault}"
+                    )));
+                }
             }
             Action::Authorize => match self.worker.count(&self.client) {
                 Ok(_) => self.connection.authorized(),

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::hub::{AppState, Busy, HeldRemoval, Hub, Listener, Notice};
+use crate::protocol::TrackKind;
 
 use super::batch_queue::BatchQueueBounds;
 use super::counts::WebhookCounts;
@@ -132,6 +133,13 @@ impl Gauge {
     }
 }
 
+/// Whether it is a frame or a piece of sound, of which there are too many for webhooks.
+fn is_of_track(app: &AppState, notice: &Notice<'_>) -> bool {
+    let Notice::Event(event) = notice else { return false };
+    let is_frame = event.data.as_binary().is_some_and(|binary| TrackKind::of(binary.media_type()).is_some());
+    is_frame && event.channel().is_some_and(|channel| app.app().video(channel).is_some())
+}
+
 impl Listener for WebhookListener {
     fn listens(&self, _: Option<&str>, _: &str) -> bool {
         false
@@ -141,6 +149,9 @@ impl Listener for WebhookListener {
         let concerns = |event_type, channel: &_| {
             self.endpoints.iter().any(|endpoint| endpoint.is_concerned(event_type, channel))
         };
+        if is_of_track(app, notice) {
+            return;
+        }
         if let Some(event) = WebhookEvent::of_notice(notice, concerns) {
             // What clients send is no change of a channel, and is numbered like one.
             let origin = notice.origin().unwrap_or_else(|| hub.own_change(hub.next_version()));

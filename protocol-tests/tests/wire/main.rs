@@ -96,6 +96,7 @@ mod upgrade_moments;
 mod usage;
 mod users;
 mod versions;
+mod video;
 mod watchlists;
 mod webhook_delivery;
 mod webhooks;

@@ -15,6 +15,7 @@ fn keeping() -> TestNode {
         pattern: Pattern::parse(pattern).unwrap(),
         delivery: Default::default(),
         history,
+        video: None,
     };
     let bounds = HistoryBounds { events: 10_000, ..HistoryBounds::default() };
     let channels =

@@ -104,6 +104,7 @@ fn app() -> App {
         pattern: Pattern::parse(pattern).unwrap(),
         delivery: Delivery::Every,
         history: Some(HistoryBounds { events, ..HistoryBounds::default() }),
+        video: None,
     };
     let channels = vec![history("kept-few", 5), history("kept-*", 1000)];
     App { limits, channels, ..App::new("1", "k", "s") }

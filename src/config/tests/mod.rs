@@ -10,6 +10,7 @@ mod history;
 mod precedence;
 mod printing;
 mod relays;
+mod video;
 mod webhooks;
 
 use std::ffi::OsString;

@@ -58,10 +58,11 @@ fn every_line_tells_its_origin() {
     assert_eq!(line("level ="), "level = \"debug\" # flag --log-level");
     assert_eq!(line("pages ="), "pages = true # development mode");
     assert_eq!(line("secret ="), "secret = \"…\" # development mode");
+    assert_eq!(line("[[apps.channels]]"), "[[apps.channels]] # development mode");
     assert_eq!(line("[[apps.pipe]]"), "[[apps.pipe]] # development mode");
     let settings = printed.lines().filter(|line| line.contains(" = "));
     let (_, until_rules) = settings.clone().fold((false, Vec::new()), |(rules, mut lines), line| {
-        let rules = rules || line.starts_with("from =");
+        let rules = rules || line.starts_with("from =") || line.starts_with("pattern =");
         if !rules {
             lines.push(line);
         }

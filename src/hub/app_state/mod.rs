@@ -33,6 +33,7 @@ use crate::protocol::ChannelName;
 
 use super::app_histories::AppHistories;
 use super::app_index::{AppIndex, AppPlace};
+use super::app_video::AppVideo;
 use super::backends_elsewhere::BackendsElsewhere;
 use super::cache_index::CacheIndex;
 use super::conflated::ConflatedEvents;
@@ -69,6 +70,8 @@ pub struct AppState {
     pub(super) cache: Mutex<CacheIndex>,
     /// Which of them keep their last events.
     pub(super) histories: AppHistories,
+    /// Which of them have tracks.
+    pub(super) video: AppVideo,
     pub(super) users: Users,
     pub(super) connections_elsewhere: ConnectionsElsewhere,
     pub(super) backends_elsewhere: BackendsElsewhere,
@@ -167,6 +170,7 @@ impl AppState {
             channels: DashMap::with_shard_amount(shards()),
             cache: Mutex::default(),
             histories,
+            video: AppVideo::default(),
             users: Users::default(),
             connections_elsewhere: ConnectionsElsewhere::default(),
             backends_elsewhere: BackendsElsewhere::default(),

@@ -115,6 +115,7 @@ fn of_a_latest_only_channel_the_name_of_the_event_travels() {
             pattern: Pattern::parse("mirror*").unwrap(),
             delivery: Delivery::Latest,
             history: None,
+            video: None,
         }];
     };
     BusWorld::with_listeners(Vec::new(), latest_only, async |world| {
@@ -413,7 +414,7 @@ fn what_comes_by_the_bus_is_kept_as_well_as_what_is_accepted_here() {
 fn keeps(app: &mut App) {
     let pattern = Pattern::parse("*").unwrap();
     let history = Some(HistoryBounds::default());
-    app.channels = vec![ChannelSettings { pattern, delivery: Delivery::Every, history }];
+    app.channels = vec![ChannelSettings { pattern, delivery: Delivery::Every, history, video: None }];
 }
 
 /// What the process before has remembered was not published just now.

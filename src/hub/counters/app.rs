@@ -87,7 +87,7 @@ impl AppCells {
         &self.events[match source {
             Source::Client { .. } => 0,
             Source::Http => 1,
-            Source::Pipe => 2,
+            Source::Pipe | Source::Forwarded(_) => 2,
         }]
     }
 }

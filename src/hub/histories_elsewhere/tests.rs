@@ -19,7 +19,7 @@ const THEN: u64 = 1_800_000_000_000_000;
 fn keeps(app: &mut App) {
     let pattern = Pattern::parse("*").unwrap();
     let history = Some(HistoryBounds::default());
-    app.channels = vec![ChannelSettings { pattern, delivery: Delivery::Every, history }];
+    app.channels = vec![ChannelSettings { pattern, delivery: Delivery::Every, history, video: None }];
 }
 
 fn name(text: &str) -> ChannelName {

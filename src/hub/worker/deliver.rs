@@ -9,9 +9,19 @@ use indexmap::map::Values;
 use crate::channel::ChannelVersion;
 use crate::hub::fanout::Subscriber;
 use crate::hub::{AppIndex, Client};
-use crate::protocol::{Broadcast, ChannelName, Form, Frame, SocketId};
+use crate::protocol::{Audience, Broadcast, ChannelName, Form, Frame, SocketId, SpecialDelivery};
 
 use super::Worker;
+
+/// Whether a connection is one of those that a message is for, where it is not for all.
+#[cold]
+fn is_among(client: &Client, audience: Audience, message: &Broadcast) -> bool {
+    match audience {
+        Audience::All => true,
+        Audience::InClear => !client.decrypts_everything(),
+        Audience::Stills => message.latest().is_none_or(|key| client.wants_stills(&key.channel)),
+    }
+}
 
 impl Worker {
     /// Delivers a message that no channel remembers to the local subscribers of one, all at once: there must not be more
@@ -39,12 +49,12 @@ impl Worker {
         (channel, version): (&ChannelName, Option<ChannelVersion>),
         dirty: &RefCell<VecDeque<Rc<Client>>>,
     ) -> u64 {
-        let in_clear = message.is_in_clear();
+        let audience = message.audience();
         let mut passed_over = 0;
         let among = subscribers.len();
         let hearers = subscribers.filter(|subscriber| {
             let given = version.is_some_and(|version| subscriber.since >= version);
-            let taken = !(in_clear && subscriber.client.decrypts_everything());
+            let taken = audience == Audience::All || is_among(&subscriber.client, audience, message);
             if !given && taken && Some(subscriber.client.socket_id()) != except {
                 return true;
             }
@@ -64,14 +74,15 @@ impl Worker {
             (_, Some(frame)) => frame.clone(),
             (form, None) => message.for_client(form),
         };
-        match message.latest() {
+        match message.special() {
             None => hearers.for_each(|hearer| self.queue(&hearer.client, frame_for(&hearer.client), dirty)),
-            Some(latest) => hearers.for_each(|hearer| {
+            Some(SpecialDelivery::Latest(latest)) => hearers.for_each(|hearer| {
                 let client = &hearer.client;
                 if client.enqueue_latest(frame_for(client), latest) {
                     self.is_dirty(client, dirty);
                 }
             }),
+            Some(SpecialDelivery::Track(about)) => return self.offer_frame(hearers, message, about, dirty),
         }
         (among - passed_over) as u64
     }

@@ -55,7 +55,7 @@ impl Worker {
         let asked = missed.as_ref().or(wanted.as_deref()).unwrap_or(&Wanted::Nothing);
         let room = client.replay_room(self.hub.recovery().replay_bytes);
         let settled = self.subscription(client, channel).begin(member.as_ref(), by_user, (asked, room));
-        let Welcome { version, roster, remembered, replay } = settled.map_err(|refused| {
+        let Welcome { version, roster, remembered, replay, beginnings } = settled.map_err(|refused| {
             if counted {
                 self.uncount(client);
             }
@@ -94,6 +94,9 @@ impl Worker {
         }
         if let Some(track) = &track {
             self.follow_one(client, track, version, true);
+        }
+        if !beginnings.is_empty() {
+            self.begin_tracks(client, channel, &beginnings);
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ impl Worker {
         if let Some(named) = client.named() {
             named.unsubscribed(channel);
         }
+        client.leave_tracks(channel);
         let app = client.app();
         let bus = self.hub.bus();
         if bus.as_ref().is_some_and(|bus| self.cancel_join(bus, client, channel)) {

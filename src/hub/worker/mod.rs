@@ -21,6 +21,7 @@ mod tell_all;
 mod tick;
 mod wait;
 mod waiting;
+mod watch;
 
 pub(crate) use admit::Admission;
 

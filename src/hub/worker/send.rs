@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use crate::hub::Client;
-use crate::protocol::{Form, Frame};
+use crate::hub::{AppIndex, Client};
+use crate::protocol::{Form, Frame, SocketId};
 
 use super::Worker;
 
@@ -13,6 +13,15 @@ impl Worker {
     /// Queues a frame for one connection.
     pub fn send(&self, client: &Rc<Client>, frame: Frame) {
         self.queue_in_form(client, &frame, &self.dirty.prompt);
+    }
+
+    /// Queues a frame for a connection of this worker; `false` if it has no such one.
+    pub(in crate::hub) fn send_to(&self, app: AppIndex, socket: SocketId, frame: &Frame) -> bool {
+        let client = self.clients.borrow().get(&(app, socket)).cloned();
+        if let Some(client) = &client {
+            self.queue_in_form(client, frame, &self.dirty.prompt);
+        }
+        client.is_some()
     }
 
     /// Queues a frame for one connection, in its form, and counts it.

@@ -15,6 +15,7 @@ impl Worker {
         if self.index == 0 {
             self.expiring.set(true);
             self.hub.tell_conflated();
+            self.hub.sweep_tracks();
         }
         let (now, mut due) = (Instant::now(), Vec::new());
         self.counts.tick(now);

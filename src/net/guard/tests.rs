@@ -94,6 +94,8 @@ impl AsyncWrite for Talker {
 }
 
 impl Stream for Talker {
+    fn keep_little_unsent(&self) {}
+
     const IS_TLS: bool = false;
 
     fn peer(&self) -> Option<std::net::SocketAddr> {

@@ -103,7 +103,7 @@ pub(in crate::test_mode) fn accepted(event: &AcceptedEvent<'_>) -> Details {
     let source = match event.source {
         Source::Client { .. } => Some(EventSource::Client),
         Source::Http => Some(EventSource::Http),
-        Source::Pipe => None,
+        Source::Pipe | Source::Forwarded(_) => None,
     };
     let socket_id = event.source.socket_id().and_then(|socket_id| text(&socket_id.to_string()));
     let user_id = event.source.user_id().cloned();

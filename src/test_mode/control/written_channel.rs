@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::app::{ChannelSettings, Delivery, HistoryBounds};
+use crate::app::{ChannelSettings, Delivery, HistoryBounds, VideoSettings};
 use crate::protocol::pattern::Pattern;
 
 /// The bounds of a history, as the configuration has them.
@@ -20,6 +20,8 @@ pub(super) struct WrittenChannel {
     pattern: String,
     delivery: Option<WrittenDelivery>,
     history: Option<WrittenHistory>,
+    publishers: Option<Vec<String>>,
+    cache_bytes: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -27,6 +29,7 @@ pub(super) struct WrittenChannel {
 enum WrittenDelivery {
     Every,
     Latest,
+    Video,
 }
 
 #[derive(Debug, Deserialize)]
@@ -49,10 +52,28 @@ impl WrittenChannel {
                     "expected no history where delivery is \"latest\", which leaves events out".to_owned()
                 );
             }
+            (Some(WrittenDelivery::Video), Some(_)) => {
+                return Err("expected no history where delivery is \"video\", got one".to_owned());
+            }
             (Some(WrittenDelivery::Latest), None) => Delivery::Latest,
+            (Some(WrittenDelivery::Video), None) => Delivery::Video,
             (Some(WrittenDelivery::Every) | None, _) => Delivery::Every,
         };
-        Ok(ChannelSettings { pattern, delivery, history })
+        let video = (delivery == Delivery::Video).then(|| self.video());
+        if video.is_none() && (self.publishers.is_some() || self.cache_bytes.is_some()) {
+            return Err("expected publishers and cache_bytes only where delivery is \"video\"".to_owned());
+        }
+        Ok(ChannelSettings { pattern, delivery, history, video })
+    }
+}
+
+impl WrittenChannel {
+    fn video(&self) -> VideoSettings {
+        let default = VideoSettings::default();
+        VideoSettings {
+            publishers: self.publishers.clone().unwrap_or_default(),
+            cache_bytes: self.cache_bytes.unwrap_or(default.cache_bytes),
+        }
     }
 }
 

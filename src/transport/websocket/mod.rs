@@ -61,6 +61,10 @@ impl<S: Stream> Transport for WebSocket<S> {
         }
     }
 
+    fn keep_little_unsent(&self) {
+        self.stream.borrow().keep_little_unsent();
+    }
+
     fn ping_pace(&self) -> Option<Duration> {
         Some(PACE)
     }

@@ -22,7 +22,12 @@ use crate::recovery::RecoveryConfig;
 const PAYLOAD: usize = 1000;
 
 fn settings(pattern: &str, history: Option<HistoryBounds>) -> ChannelSettings {
-    ChannelSettings { pattern: Pattern::parse(pattern).unwrap(), delivery: Delivery::Every, history }
+    ChannelSettings {
+        pattern: Pattern::parse(pattern).unwrap(),
+        delivery: Delivery::Every,
+        history,
+        video: None,
+    }
 }
 
 /// An app whose channels keep events for ten seconds.

@@ -1,0 +1,129 @@
+//! Who may film, how often, and what viewers ask for.
+
+use super::*;
+use crate::app::{ChannelSettings, Delivery, VideoSettings};
+use crate::protocol::pattern::Pattern;
+use crate::protocol::{BinaryMessage, BinaryPayload};
+
+/// A connection whose app has video channels.
+fn subject() -> Subject {
+    Subject::new(|app| {
+        app.limits.client_events_per_second = 1;
+        let video = VideoSettings { publishers: vec!["ann".to_owned()], ..VideoSettings::default() };
+        app.channels = vec![ChannelSettings {
+            pattern: Pattern::parse("*-camera").unwrap(),
+            delivery: Delivery::Video,
+            history: None,
+            video: Some(video),
+        }];
+    })
+}
+
+/// What a connection does about a binary message.
+fn show(subject: &mut Subject, channel: &str, media_type: &str, members: &str) -> String {
+    let payload = BinaryPayload::new(media_type, members, b"content").unwrap();
+    let message = BinaryMessage { channel: Some(channel), event: "client-x", user_id: None, payload };
+    let mut bytes = Vec::new();
+    message.encode(&mut bytes);
+    let pipe = subject.pipe;
+    let action = subject.connection.receive_binary(&bytes, subject.now, &|_, _| pipe);
+    action.as_ref().map(in_short).unwrap_or_default()
+}
+
+const REFUSED: &str = "refuse null Track message rejected: only its publishers and pipes may send tracks on ";
+
+#[test]
+fn those_film_whose_user_id_is_among_the_publishers() {
+    let mut stranger = subject();
+    for channel in ["private-camera", "presence-camera", "private-a"] {
+        stranger.subscribe(channel, channel.starts_with("presence-").then_some(r#"{"user_id":"bob"}"#));
+    }
+    for channel in ["private-camera", "presence-camera"] {
+        let refused = format!("{REFUSED}{channel}");
+        assert_eq!(show(&mut stranger, channel, "video/x", ""), refused);
+        assert_eq!(show(&mut stranger, channel, "audio/x", ""), refused);
+        assert_eq!(show(&mut stranger, channel, "image/x", r#"{"still":true}"#), refused);
+    }
+    assert!(show(&mut stranger, "private-a", "video/x", "").starts_with("broadcast"), "no video channel");
+    let mut member = subject();
+    member.subscribe("presence-camera", Some(r#"{"user_id":"ann"}"#));
+    assert!(show(&mut member, "presence-camera", "video/x", "").starts_with("broadcast"));
+    let mut user = subject();
+    user.subscribe("private-camera", None);
+    let user_data = r#"{"id":"ann"}"#;
+    let signed = format!("1.2::user::{user_data}");
+    let auth = format!("app-key:{}", sign(&Secret::new("app-secret"), &signed));
+    let data = serde_json::json!({ "auth": auth, "user_data": user_data });
+    assert!(
+        user.say(&serde_json::json!({ "event": "pusher:signin", "data": data }).to_string())
+            .starts_with("sign in")
+    );
+    assert!(show(&mut user, "private-camera", "video/x", "").starts_with("broadcast"));
+}
+
+#[test]
+fn messages_of_tracks_have_a_rate_of_their_own() {
+    let mut member = subject();
+    member.subscribe("presence-camera", Some(r#"{"user_id":"ann"}"#));
+    let frames = |subject: &mut Subject| {
+        (0..300).filter(|_| show(subject, "presence-camera", "video/x", "").starts_with("broadcast")).count()
+    };
+    assert_eq!(frames(&mut member), 250);
+    let refused = show(&mut member, "presence-camera", "video/x", "");
+    assert_eq!(
+        refused,
+        "refuse 4301 Track message rejected: at most 250 per second and connection are allowed"
+    );
+    let picture = |subject: &mut Subject| show(subject, "presence-camera", "image/x", r#"{"still":true}"#);
+    assert!(picture(&mut member).starts_with("broadcast"));
+    assert!(picture(&mut member).starts_with("refuse 4301"), "stills are events like any other");
+    member.now += Duration::from_secs(1);
+    assert_eq!(frames(&mut member), 250);
+    // Also those that only a pipe hears.
+    let mut piped = subject();
+    piped.pipe = true;
+    piped.subscribe("private-a", None);
+    let payload = BinaryPayload::new("video/x", "", b"").unwrap();
+    let message = BinaryMessage { channel: Some("private-a"), event: "frame", user_id: None, payload };
+    let mut bytes = Vec::new();
+    message.encode(&mut bytes);
+    let heard = (0..300).filter(|_| {
+        let action = piped.connection.receive_binary(&bytes, piped.now, &|_, _| true);
+        action.as_ref().map(in_short).unwrap_or_default().starts_with("pipe")
+    });
+    assert_eq!(heard.count(), 250);
+}
+
+#[test]
+fn a_viewer_asks_on_channels_that_it_is_subscribed_to() {
+    let mut viewer = subject();
+    viewer.subscribe("private-camera", None);
+    let wish = r#"{"event":"pusher:track_wanted","channel":"private-camera","data":{"wanted":"small"}}"#;
+    assert_eq!(viewer.say(wish), r#"watch Wish("private-camera", None, Small)"#);
+    let request = wish
+        .replace("track_wanted", "keyframe_wanted")
+        .replace("\"wanted\":\"small\"", "\"event\":\"e\",\"track\":\"t\"");
+    assert!(viewer.say(&request).starts_with("watch Keyframe"));
+    for (text, told) in [
+        (wish.replace("private-camera", "private-other"), "not subscribed to channel private-other"),
+        (wish.replace("\"channel\":\"private-camera\",", ""), "not subscribed to channel"),
+        (wish.replace("{\"wanted\":\"small\"}", "7"), "expected data to be an object"),
+        (
+            wish.replace("small", "tiny"),
+            "expected wanted to be \"full\", \"small\", \"stills\" or \"none\", got \"tiny\"",
+        ),
+        (
+            wish.replace("\"wanted\":\"small\"", "\"wanted\":\"small\",\"track\":\"t\""),
+            "expected event to be",
+        ),
+        (
+            request.replace("\"event\":\"e\",", ""),
+            "expected event to be the name of the track's events, got none",
+        ),
+    ] {
+        let answer = viewer.say(&text);
+        assert!(answer.starts_with("refuse null ") && answer.contains(told), "{text}: {answer}");
+    }
+    let other = r#"{"event":"pusher:wanted","channel":"private-camera","data":{}}"#;
+    assert!(viewer.say(other).contains("Unsupported event received on socket: pusher:wanted"));
+}

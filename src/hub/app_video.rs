@@ -1,0 +1,53 @@
+//! Which of an app's channels have tracks, so that somebody looks after them.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::protocol::ChannelName;
+
+/// The channels of an app that have tracks. Its lock is taken under a channel's entry, never the other way round.
+#[derive(Debug, Default)]
+pub(super) struct AppVideo {
+    channels: Mutex<HashSet<ChannelName>>,
+    /// There may be some.
+    is_any: AtomicBool,
+    /// The app was removed: there will be no further ones.
+    has_ended: AtomicBool,
+}
+
+impl AppVideo {
+    /// A channel has a track. `false` if there are to be none any more.
+    pub(super) fn put(&self, channel: &ChannelName) -> bool {
+        let mut channels = self.channels.lock();
+        let may_be = !self.has_ended.load(Ordering::Relaxed);
+        if may_be && !channels.contains(channel) {
+            channels.insert(channel.clone());
+            self.is_any.store(true, Ordering::Relaxed);
+        }
+        may_be
+    }
+
+    /// A channel has no track any more.
+    pub(super) fn remove(&self, channel: &ChannelName) {
+        let mut channels = self.channels.lock();
+        channels.remove(channel);
+        self.is_any.store(!channels.is_empty(), Ordering::Relaxed);
+    }
+
+    /// The channels that have tracks.
+    pub(super) fn channels(&self) -> Vec<ChannelName> {
+        if self.is_any.load(Ordering::Relaxed) {
+            self.channels.lock().iter().cloned().collect()
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// There are to be none any more.
+    pub(super) fn end(&self) {
+        let _channels = self.channels.lock();
+        self.has_ended.store(true, Ordering::Relaxed);
+    }
+}

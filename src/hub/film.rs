@@ -1,0 +1,304 @@
+//! Messages of tracks, on video channels: they are taken from who holds the track, kept for those who join, and carried to the
+//! viewers, who are sent what they can decode.
+
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use dashmap::mapref::entry::Entry;
+use tracing::{debug, trace};
+
+use crate::channel::{Channel, ChannelVersion};
+use crate::connection::Refusal;
+use crate::event::{AcceptedEvent, ForwardedFrom, Source};
+use crate::protocol::{
+    BinaryMessage, Broadcast, ChannelName, Frame, SocketId, TrackKind, TrackMessage, server_message,
+};
+use crate::video::{
+    Beginning, ChannelTracks, Filmer, KeyframeWish, NotTaken, TakenMessage, TakingTerms, ToFilmer,
+};
+
+use super::{AppState, Hub, NodeVideo, Outgoing, Refused, Worker};
+
+/// A message of a track on its way in.
+struct FilmedMessage<'a> {
+    channel: &'a ChannelName,
+    /// The name of its event.
+    event: &'a str,
+    filmer: Filmer<'a>,
+    about: &'a TrackMessage,
+    frame: Frame,
+    /// The connection that is not sent it.
+    except: Option<SocketId>,
+}
+
+impl Hub {
+    /// What the video channels of all apps hold, and what has become of their messages.
+    pub(crate) fn video(&self) -> &NodeVideo {
+        &self.video
+    }
+
+    /// Takes an event that came as a binary message, if it is one of a track on a video channel. `false` if it is an ordinary
+    /// event.
+    #[cold]
+    pub(super) fn film(
+        self: &Arc<Self>,
+        app: &Arc<AppState>,
+        channel: &ChannelName,
+        event: &AcceptedEvent<'_>,
+        except: Option<SocketId>,
+    ) -> bool {
+        let Some(binary) = event.data.as_binary() else { return false };
+        if TrackKind::of(binary.media_type()).is_none() || app.app().video(channel).is_none() {
+            return false;
+        }
+        let filmer = match &event.source {
+            Source::Client { socket_id, user_id } => {
+                Filmer::Client { socket: *socket_id, user_id: user_id.as_ref(), channel, event: &event.name }
+            }
+            Source::Forwarded(from) => {
+                let ForwardedFrom { socket_id, user_id, channel, event } = &**from;
+                Filmer::Client { socket: *socket_id, user_id: user_id.as_ref(), channel, event }
+            }
+            Source::Http | Source::Pipe => Filmer::Backend,
+        };
+        let about = match TrackMessage::read(binary) {
+            Ok(Some(about)) => about,
+            Ok(None) => return false,
+            Err(fault) => {
+                self.refuse_message(app, channel, &filmer, &fault);
+                return true;
+            }
+        };
+        let frame = event.frame_on(channel);
+        let message = FilmedMessage { channel, event: &event.name, filmer, about: &about, frame, except };
+        trace!(app = app.id(), %channel, sequence = about.sequence, key = about.is_key, "frame accepted");
+        let TakenMessage { told, receipt_at, .. } = match self.take_message(app, &message, true) {
+            Ok(taken) => taken,
+            Err(fault) => {
+                self.refuse_message(app, channel, &message.filmer, &fault);
+                return true;
+            }
+        };
+        told.iter().for_each(|told| self.tell_filmer(app, told));
+        if let Some((at, of)) = receipt_at {
+            self.come_to_tell(app, channel, at, of);
+        }
+        true
+    }
+
+    /// The same of one that another node has accepted, which has told its publisher what there was to be told.
+    #[cold]
+    pub(super) fn film_from_elsewhere(
+        &self,
+        app: &AppState,
+        channel: &ChannelName,
+        frame: &Frame,
+        except: Option<SocketId>,
+    ) -> bool {
+        if app.app().video(channel).is_none() {
+            return false;
+        }
+        let Ok(BinaryMessage { event, payload, .. }) = BinaryMessage::parse(frame.payload()) else {
+            return false;
+        };
+        let Ok(Some(about)) = TrackMessage::read(&payload) else { return false };
+        let (filmer, frame) = (Filmer::Backend, frame.clone());
+        let message = FilmedMessage { channel, event, filmer, about: &about, frame, except };
+        // Its publisher was told what becomes of it where it came in.
+        let _ = self.take_message(app, &message, false);
+        true
+    }
+
+    /// Takes a message to the channel's viewers, if its publisher holds the track. `is_own`: other nodes are to hear it.
+    fn take_message(
+        &self,
+        app: &AppState,
+        message: &FilmedMessage<'_>,
+        is_own: bool,
+    ) -> Result<TakenMessage, NotTaken> {
+        let FilmedMessage { channel, event, ref filmer, about, ref frame, except } = *message;
+        let cache_bytes = app.app().video(channel).map_or(0, |settings| settings.cache_bytes);
+        let is_connected = |socket| self.sockets.worker_of(app.index(), socket).is_some();
+        let (now, room) = (app.clock().now(), self.video.room());
+        let taken = {
+            let mut entry = app.channels.entry(channel.clone()).or_default();
+            // Drawn under the entry: who joins later is handed the frame by its channel.
+            let version = self.next_version();
+            let terms = TakingTerms {
+                version: version.number(),
+                now,
+                cache_bytes,
+                room,
+                is_connected: &is_connected,
+            };
+            if !app.video.put(channel) {
+                return Ok(TakenMessage::default());
+            }
+            let taken = self.change_tracks(&mut entry, |tracks| {
+                tracks.take((channel, event), filmer, about, frame, &terms)
+            });
+            if let Ok(TakenMessage { frame: Some(about), .. }) = &taken {
+                let broadcast = Broadcast::new(frame.clone(), false).of_track(Arc::clone(about));
+                if let Some(bus) = self.bus().filter(|_| is_own) {
+                    let (latest, remembered_for, keeping) = (None, None, None);
+                    let message = &broadcast;
+                    bus.carry(
+                        &Outgoing { app, channel, message, latest, except, remembered_for, keeping },
+                        None,
+                    );
+                }
+                for worker in entry.subscribers().workers() {
+                    self.post_broadcast(worker, app, channel, &broadcast, except, Some(version));
+                }
+            }
+            taken
+        };
+        if taken.is_err() {
+            // It may have made the channel, which has no tracks then.
+            self.look_after_tracks(app, channel.clone(), now);
+        }
+        taken
+    }
+
+    /// Changes the tracks of a channel, under its entry.
+    fn change_tracks<R>(&self, entry: &mut Channel, change: impl FnOnce(&mut ChannelTracks) -> R) -> R {
+        let tracks = entry.tracks_or_new();
+        let before = (tracks.len(), tracks.bytes());
+        let outcome = change(tracks);
+        self.video.changed(before, (tracks.len(), tracks.bytes()));
+        outcome
+    }
+
+    /// A message of a track is not taken: tells the client that sent it, and the log.
+    fn refuse_message(
+        &self,
+        app: &Arc<AppState>,
+        channel: &ChannelName,
+        filmer: &Filmer<'_>,
+        fault: &dyn std::fmt::Display,
+    ) {
+        self.video.count_refused();
+        let refusal = Refusal::track(fault);
+        let reason = &refusal.message;
+        match *filmer {
+            Filmer::Backend => debug!(app = app.id(), %channel, reason, "a pipe's message was refused"),
+            Filmer::Client { socket, .. } => {
+                debug!(app = app.id(), %channel, socket_id = %socket, reason, "refused");
+                self.announce_refusal(
+                    Some(app),
+                    &Refused::ClientMessage { socket_id: socket, refusal: &refusal },
+                );
+                self.answer_filmer(app, socket, server_message::error(refusal.code, reason));
+            }
+        }
+    }
+
+    fn tell_filmer(&self, app: &AppState, told: &ToFilmer) {
+        if told.is_request() {
+            self.video.count_request();
+        }
+        self.answer_filmer(app, told.socket, told.frame());
+    }
+
+    /// Sends a client that films a frame: before anything that it is sent later, if it is one of this worker's.
+    fn answer_filmer(&self, app: &AppState, socket: SocketId, frame: Frame) {
+        let is_sent = Worker::current(self).is_some_and(|worker| worker.send_to(app.index(), socket, &frame));
+        if !is_sent {
+            self.send_to_socket(app, socket, || frame);
+        }
+    }
+
+    /// A publisher is told what has come, although nothing comes any more.
+    fn come_to_tell(
+        self: &Arc<Self>,
+        app: &Arc<AppState>,
+        channel: &ChannelName,
+        at: Instant,
+        of: KeyframeWish,
+    ) {
+        // Clients are heard within a runtime.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let wait = at.saturating_duration_since(app.clock().now());
+        let (hub, app, channel) = (Arc::downgrade(self), Arc::downgrade(app), channel.clone());
+        runtime.spawn(async move {
+            tokio::time::sleep(wait).await;
+            if let (Some(hub), Some(app)) = (hub.upgrade(), Weak::upgrade(&app)) {
+                let now = app.clock().now();
+                let told = app
+                    .channels
+                    .get_mut(&channel)
+                    .and_then(|mut entry| entry.tracks_mut().and_then(|tracks| tracks.receipt(of, now)));
+                if let Some(told) = told {
+                    hub.tell_filmer(&app, &told);
+                }
+            }
+        });
+    }
+
+    /// Viewers want key frames of the tracks of a channel.
+    pub(super) fn want_key_frames(&self, app: &AppState, channel: &ChannelName, wishes: &[KeyframeWish]) {
+        if wishes.is_empty() {
+            return;
+        }
+        let now = app.clock().now();
+        let told: Vec<ToFilmer> = {
+            let Some(mut entry) = app.channels.get_mut(channel) else { return };
+            let Some(tracks) = entry.tracks_mut() else { return };
+            wishes.iter().filter_map(|wish| tracks.want_key_frame(*wish, now)).collect()
+        };
+        told.iter().for_each(|told| self.tell_filmer(app, told));
+    }
+
+    /// What a viewer of a channel can begin with now.
+    pub(super) fn beginnings(&self, app: &AppState, channel: &ChannelName) -> Vec<Beginning> {
+        match app.channels.get(channel) {
+            // Drawn under the entry, as when somebody joins.
+            Some(entry) => beginnings_of(&entry, self.next_version(), app),
+            None => Vec::new(),
+        }
+    }
+
+    /// Forgets the tracks whose holders have gone, and those of channels that carry none any more.
+    pub(super) fn sweep_tracks(&self) {
+        for app in self.apps().iter() {
+            let now = app.clock().now();
+            for channel in app.video.channels() {
+                self.look_after_tracks(app, channel, now);
+            }
+        }
+    }
+
+    fn look_after_tracks(&self, app: &AppState, channel: ChannelName, now: Instant) {
+        let is_video = app.app().video(&channel).is_some();
+        let is_connected = |socket| is_video && self.sockets.worker_of(app.index(), socket).is_some();
+        self.keep_tracks(app, channel, |tracks| tracks.sweep(now, &is_connected));
+    }
+
+    /// Forgets all tracks of an app that was removed.
+    pub(super) fn forget_tracks(&self, app: &AppState) {
+        app.video.end();
+        for channel in app.video.channels() {
+            self.keep_tracks(app, channel, |tracks| *tracks = ChannelTracks::default());
+        }
+    }
+
+    fn keep_tracks(&self, app: &AppState, channel: ChannelName, change: impl FnOnce(&mut ChannelTracks)) {
+        let Entry::Occupied(mut entry) = app.channels.entry(channel.clone()) else {
+            return app.video.remove(&channel);
+        };
+        self.change_tracks(entry.get_mut(), change);
+        if entry.get().tracks().is_some_and(ChannelTracks::is_empty) {
+            entry.get_mut().drop_empty_tracks();
+            app.video.remove(&channel);
+            if entry.get().is_forgettable() {
+                entry.remove();
+            }
+        }
+    }
+}
+
+/// What a viewer can begin with that joins with this version. It is called under the channel's entry.
+pub(super) fn beginnings_of(entry: &Channel, version: ChannelVersion, app: &AppState) -> Vec<Beginning> {
+    let beginnings = |tracks: &ChannelTracks| tracks.beginnings(version.number(), app.clock().now());
+    entry.tracks().map_or_else(Vec::new, beginnings)
+}

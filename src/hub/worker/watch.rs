@@ -1,0 +1,73 @@
+//! Viewers of tracks: what they begin with, what they are offered, and what they ask for.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use crate::connection::ViewerRequest;
+use crate::hub::fanout::Subscriber;
+use crate::hub::{AppState, Client};
+use crate::protocol::{Broadcast, ChannelName, TrackFrame};
+use crate::video::{Beginning, FrameFates, InvalidWish};
+
+use super::Worker;
+
+impl Worker {
+    /// A connection has joined a channel, or wants something else of it, that has these tracks.
+    #[cold]
+    pub(super) fn begin_tracks(&self, client: &Rc<Client>, channel: &ChannelName, beginnings: &[Beginning]) {
+        let app = client.app();
+        let Some(viewer) = client.viewer() else { return };
+        let wishes = viewer.borrow_mut().begin(beginnings, app.clock().now());
+        if client.has_frames() {
+            self.is_dirty(client, &self.dirty.prompt);
+        }
+        self.hub.want_key_frames(app, channel, &wishes);
+    }
+
+    /// Offers a message of a track to the viewers among those who are to hear it. Returns how many were given it.
+    #[cold]
+    pub(super) fn offer_frame<'s>(
+        &self,
+        hearers: impl Iterator<Item = &'s Subscriber>,
+        message: &Broadcast,
+        about: &TrackFrame,
+        dirty: &RefCell<VecDeque<Rc<Client>>>,
+    ) -> u64 {
+        let mut fates = FrameFates::default();
+        let mut now = None;
+        for Subscriber { client, .. } in hearers {
+            let Some(viewer) = client.viewer() else { continue };
+            let now = *now.get_or_insert_with(|| client.app().clock().now());
+            fates.add(viewer.borrow_mut().offer(about, message.first_form(), now));
+            if client.has_frames() {
+                self.is_dirty(client, dirty);
+            }
+        }
+        self.hub.video().count(&fates);
+        fates.queued
+    }
+
+    /// Does what a connection asks for as a viewer of tracks.
+    ///
+    /// # Errors
+    /// If it wants too much that is particular.
+    pub(crate) fn watch(&self, client: &Rc<Client>, request: ViewerRequest) -> Result<(), InvalidWish> {
+        let app: &AppState = client.app();
+        match request {
+            ViewerRequest::Keyframe(channel, of) => {
+                let now = app.clock().now();
+                let wish = client.viewer().and_then(|viewer| viewer.borrow_mut().fail(&channel, &of, now));
+                self.hub.want_key_frames(app, &channel, wish.as_slice());
+            }
+            ViewerRequest::Wish(channel, of, wish) => {
+                // To who is sent no tracks, and on other channels, it means nothing.
+                if let Some(viewer) = client.viewer().filter(|_| app.app().video(&channel).is_some()) {
+                    viewer.borrow_mut().want(&channel, of, wish)?;
+                    self.begin_tracks(client, &channel, &self.hub.beginnings(app, &channel));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,26 @@
+//! Video channels: what the broker keeps of their tracks, who holds these, and what a viewer is sent of them.
+//!
+//! It knows a message of a track by what that says of itself, never by what is in it. It is pure: whoever calls it says what
+//! time it is, and sends what it hands back.
+
+mod config;
+mod holder;
+mod playback;
+mod positions;
+mod quality;
+mod sequence;
+#[cfg(test)]
+mod tests;
+mod to_filmer;
+mod tracks;
+mod viewer;
+mod wishes;
+
+pub use config::VideoConfig;
+pub(crate) use holder::Filmer;
+pub(crate) use playback::{Beginning, KeyframeWish};
+pub(crate) use to_filmer::ToFilmer;
+pub(crate) use tracks::{ChannelTracks, NotTaken, TakenMessage, TakingTerms};
+pub(crate) use viewer::{FrameFates, Viewer};
+pub(crate) use wishes::InvalidWish;
+pub(crate) use wishes::{TrackRequest, TrackWish};

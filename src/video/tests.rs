@@ -1,0 +1,426 @@
+//! Random publishers, lines and viewers: nobody is sent what it cannot decode, and everybody is live again after a key frame.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::playback::VERY_LATE;
+use super::*;
+use crate::protocol::{
+    BinaryMessage, BinaryPayload, ChannelName, Frame, Rendition, SocketId, TrackMessage, server_message,
+};
+
+/// The time between two frames.
+const STEP: Duration = Duration::from_millis(33);
+
+fn channel() -> ChannelName {
+    ChannelName::parse("private-camera", 164).unwrap()
+}
+
+fn socket(n: u32) -> SocketId {
+    SocketId::new(n, 1)
+}
+
+const CONFIG: &str = r#","config":{"codec":"vp8","codedWidth":16,"codedHeight":16}"#;
+
+/// A message, and the frame that viewers are sent.
+fn message(members: &str, content: &[u8]) -> (TrackMessage, Frame) {
+    let payload = BinaryPayload::new("video/webcodecs", members, content).unwrap();
+    let read = TrackMessage::read(&payload).unwrap().unwrap();
+    (read, server_message::binary_event("client-video", &payload, &channel(), None))
+}
+
+fn members(sequence: u64, is_key: bool, rendition: Rendition, layer: u8) -> String {
+    let config = if is_key { CONFIG } else { "" };
+    let rendition = rendition.name();
+    format!(
+        r#"{{"sequence":{sequence},"timestamp":0,"key":{is_key},"rendition":"{rendition}","layer":{layer}{config}}}"#
+    )
+}
+
+/// What a publisher does at one step.
+#[derive(Clone, Debug)]
+struct PublisherStep {
+    /// A key frame of both renditions.
+    is_key: bool,
+    /// Numbers begin somewhere else.
+    restarts: bool,
+    /// The frame belongs to the upper layer.
+    is_upper: bool,
+    /// It is lost before it comes to the broker: of the full one, of the small one.
+    lost: [bool; 2],
+    bytes: usize,
+    has_full: bool,
+    has_small: bool,
+}
+
+/// What a viewer's line does at one step, and the viewer.
+#[derive(Clone, Debug)]
+struct LineStep {
+    /// Bytes that go through.
+    bytes: usize,
+    joins: bool,
+    leaves: bool,
+    fails: bool,
+    wants: Option<TrackWish>,
+}
+
+fn publisher_step() -> impl Strategy<Value = PublisherStep> {
+    let rare = || prop::bool::weighted(0.02);
+    let renditions = (prop::bool::weighted(0.95), prop::bool::weighted(0.8));
+    (prop::bool::weighted(0.05), rare(), any::<bool>(), [rare(), rare()], 200..4000_usize, renditions)
+        .prop_map(|(is_key, restarts, is_upper, lost, bytes, (has_full, has_small))| PublisherStep {
+            is_key: is_key || restarts,
+            restarts,
+            is_upper,
+            lost,
+            bytes,
+            has_full,
+            has_small,
+        })
+}
+
+fn line_step() -> impl Strategy<Value = LineStep> {
+    let rare = || prop::bool::weighted(0.02);
+    let wishes = prop_oneof![
+        30 => Just(None),
+        1 => prop::sample::select(vec![TrackWish::Full, TrackWish::Small, TrackWish::Stills, TrackWish::Nothing])
+            .prop_map(Some),
+    ];
+    let bytes = prop_oneof![Just(0_usize), 0..3000_usize, Just(100_000)];
+    (bytes, rare(), rare(), rare(), wishes).prop_map(|(bytes, joins, leaves, fails, wants)| LineStep {
+        bytes,
+        joins,
+        leaves,
+        fails,
+        wants,
+    })
+}
+
+/// What is on its way to a viewer.
+enum OnItsWay {
+    Picture(Frame),
+    Ping(String),
+}
+
+/// A viewer, its line with a buffer on the way, and its decoder.
+struct WatchingViewer {
+    viewer: Option<Viewer>,
+    wish: TrackWish,
+    /// Bytes that the line takes before it pushes back.
+    buffer: usize,
+    line: VecDeque<OnItsWay>,
+    line_bytes: usize,
+    /// What it has decoded last: the run of numbers, the rendition, the number.
+    decoded: Option<(u64, Rendition, u64)>,
+    pictures: usize,
+}
+
+/// Which frames of each run and rendition are of the upper layer.
+type Published = HashMap<(u64, Rendition, u64), bool>;
+
+impl WatchingViewer {
+    fn new(buffer: usize) -> Self {
+        let (line, wish) = (VecDeque::new(), TrackWish::Full);
+        WatchingViewer { viewer: None, wish, buffer, line, line_bytes: 0, decoded: None, pictures: 0 }
+    }
+
+    /// What waits for it goes on its way as far as the line takes it, and arrives as far as it gets through.
+    fn carry(&mut self, mut bytes: usize, now: Instant, published: &Published) {
+        let Some(viewer) = &mut self.viewer else { return };
+        loop {
+            while self.line_bytes < self.buffer
+                && let Some(frame) = viewer.next()
+            {
+                self.line_bytes += frame.websocket().len();
+                self.line.push_back(OnItsWay::Picture(frame));
+                if let Some(ping) = viewer.ping(now) {
+                    self.line.push_back(OnItsWay::Ping(ping));
+                }
+            }
+            match self.line.front() {
+                Some(OnItsWay::Ping(_)) => {}
+                Some(OnItsWay::Picture(frame)) if frame.websocket().len() <= bytes => {
+                    bytes -= frame.websocket().len();
+                }
+                _ => return,
+            }
+            match self.line.pop_front() {
+                Some(OnItsWay::Ping(ping)) => viewer.echoed(ping.as_bytes(), now),
+                Some(OnItsWay::Picture(frame)) => {
+                    self.line_bytes -= frame.websocket().len();
+                    self.pictures += 1;
+                    decode(&mut self.decoded, &frame, published);
+                }
+                None => return,
+            }
+        }
+    }
+}
+
+/// Decodes a frame, as a decoder would that has only what it was sent.
+fn decode(decoded: &mut Option<(u64, Rendition, u64)>, frame: &Frame, published: &Published) {
+    let read = BinaryMessage::parse(frame.payload()).unwrap();
+    let about = TrackMessage::read(&read.payload).unwrap().unwrap();
+    let run = u64::from_be_bytes(read.payload.content()[..8].try_into().unwrap());
+    let TrackMessage { sequence, rendition, is_key, .. } = about;
+    if !is_key {
+        let (last_run, last_rendition, last) = decoded.expect("a delta before any key frame");
+        assert_eq!((last_run, last_rendition), (run, rendition), "a delta of something else");
+        assert!(last < sequence, "{sequence} behind {last}");
+        let is_left_out = |number| published.get(&(run, rendition, number)) == Some(&true);
+        assert!((last + 1..sequence).all(is_left_out), "{sequence} refers to what is missing since {last}");
+    }
+    *decoded = Some((run, rendition, sequence));
+}
+
+fn terms<'a>(
+    now: Instant,
+    cache_bytes: usize,
+    is_connected: &'a dyn Fn(SocketId) -> bool,
+) -> TakingTerms<'a> {
+    TakingTerms { version: 1, now, cache_bytes, room: usize::MAX, is_connected }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn nobody_is_sent_what_it_cannot_decode_and_all_are_live_after_a_key_frame(
+        steps in prop::collection::vec((publisher_step(), [line_step(), line_step(), line_step()]), 1..400),
+        cache_bytes in prop_oneof![Just(0_usize), Just(20_000), Just(4_000_000)],
+    ) {
+        let mut now = Instant::now();
+        let mut tracks = ChannelTracks::default();
+        let mut viewers = [0, 16 * 1024, 4 * 1024 * 1024].map(|buffer| WatchingViewer::new(buffer + 1));
+        let mut published = Published::new();
+        let (mut run, mut numbers) = (0_u64, [0_u64; 2]);
+        for (publisher, lines) in steps {
+            now += STEP;
+            if publisher.restarts {
+                run += 1;
+                numbers = [run * 10_000; 2];
+            }
+            for (viewer, line) in viewers.iter_mut().zip(&lines) {
+                viewer.carry(line.bytes, now, &published);
+                if line.joins && viewer.viewer.is_none() {
+                    let mut joined = Viewer::default();
+                    joined.begin(&tracks.beginnings(1, now), now);
+                    *viewer = WatchingViewer { viewer: Some(joined), ..WatchingViewer::new(viewer.buffer) };
+                }
+                let Some(watching) = &mut viewer.viewer else { continue };
+                if let Some(wish) = line.wants {
+                    watching.want(&channel(), None, wish).unwrap();
+                    watching.begin(&tracks.beginnings(1, now), now);
+                    viewer.wish = wish;
+                }
+                if line.fails {
+                    let of = TrackRequest { event: "client-video".into(), track: "".into() };
+                    watching.fail(&channel(), &of, now);
+                }
+                if line.leaves {
+                    watching.leave(&channel());
+                    assert!(!watching.has_waiting() && watching.waiting_bytes() == 0);
+                    viewer.viewer = None;
+                }
+            }
+            let mut came = [false; 2];
+            for (rendition, has) in [(Rendition::Full, publisher.has_full), (Rendition::Small, publisher.has_small)] {
+                if !has {
+                    continue;
+                }
+                let number = &mut numbers[rendition as usize];
+                *number += 1;
+                let is_upper = publisher.is_upper && !publisher.is_key;
+                published.insert((run, rendition, *number), is_upper);
+                if publisher.lost[rendition as usize] {
+                    continue;
+                }
+                let share = if rendition == Rendition::Full { 1 } else { 4 };
+                let key = if publisher.is_key { 3 } else { 1 };
+                let content = [&run.to_be_bytes()[..], &vec![0; publisher.bytes * key / share]].concat();
+                let (about, frame) = message(&members(*number, publisher.is_key, rendition, is_upper.into()), &content);
+                let event = "client-video";
+                let channel = channel();
+                let filmer = Filmer::Client { socket: socket(1), user_id: None, channel: &channel, event };
+                let taken = tracks.take((&channel, event), &filmer, &about, &frame, &terms(now, cache_bytes, &|_| true));
+                let Some(about) = taken.unwrap().frame else { continue };
+                came[rendition as usize] = about.is_key;
+                for viewer in viewers.iter_mut().filter_map(|viewer| viewer.viewer.as_mut()) {
+                    viewer.offer(&about, &frame, now);
+                }
+            }
+            assert!(tracks.bytes() <= cache_bytes + 1024, "{} bytes are kept", tracks.bytes());
+            for viewer in &viewers {
+                let Some(watching) = &viewer.viewer else { continue };
+                assert!(watching.waiting_bytes() <= 4 * 1024 * 1024);
+                let in_time = watching.behind(now) <= VERY_LATE;
+                if came == [true; 2] && in_time && viewer.wish.is_of_frames() {
+                    assert!(watching.is_live(1), "both key frames came");
+                }
+            }
+        }
+        // A line that takes everything: it sees all, from the next key frame on.
+        for viewer in &mut viewers {
+            for _ in 0..4 {
+                now += STEP;
+                viewer.carry(usize::MAX, now, &published);
+            }
+        }
+    }
+}
+
+/// A track that one client films, frame by frame.
+struct Filming {
+    tracks: ChannelTracks,
+    now: Instant,
+    next_id: u64,
+}
+
+impl Filming {
+    fn new() -> Self {
+        Filming { tracks: ChannelTracks::default(), now: Instant::now(), next_id: 0 }
+    }
+
+    fn at(&mut self, ms: u64) -> &mut Self {
+        self.now += Duration::from_millis(ms);
+        self
+    }
+
+    fn send(
+        &mut self,
+        filmer: &Filmer<'_>,
+        members: &str,
+        is_connected: bool,
+    ) -> Result<TakenMessage, NotTaken> {
+        self.next_id += 1;
+        let (about, frame) = message(members, &[0; 1000]);
+        let is_connected = |_| is_connected;
+        let terms = TakingTerms { version: self.next_id, ..terms(self.now, 4_000_000, &is_connected) };
+        self.tracks.take((&channel(), "client-video"), filmer, &about, &frame, &terms)
+    }
+}
+
+fn told(taken: &TakenMessage) -> Vec<String> {
+    let text = |told: &ToFilmer| String::from_utf8_lossy(told.frame().json()).into_owned();
+    taken.told.iter().map(text).collect()
+}
+
+#[test]
+fn whoever_holds_a_track_keeps_it_until_five_seconds_after_it_has_gone() {
+    let camera = channel();
+    let client =
+        |n| Filmer::Client { socket: socket(n), user_id: None, channel: &camera, event: "client-video" };
+    let key = |n| members(n, true, Rendition::Full, 0);
+    let mut filming = Filming::new();
+    let first = filming.send(&client(1), &key(1), true).unwrap().frame.unwrap();
+    assert_eq!(filming.send(&client(2), &key(1), true).unwrap_err(), NotTaken::Held("client-video".into()));
+    assert!(filming.send(&Filmer::Backend, &key(1), true).is_err());
+    assert!(filming.at(60_000).send(&client(2), &key(1), true).is_err(), "it may pause for long");
+    filming.tracks.left(&camera, socket(1), filming.now);
+    assert!(filming.at(4_999).send(&client(2), &key(1), true).is_err());
+    let second = filming.at(1).send(&client(2), &key(1), true).unwrap().frame.unwrap();
+    assert_ne!(first.id, second.id, "it is another track");
+    assert!(filming.send(&client(3), &key(1), false).is_err(), "it was seen to have gone just now");
+    filming.tracks.sweep(filming.now + Duration::from_secs(5), &|_| false);
+    assert!(filming.tracks.is_empty() && filming.tracks.bytes() == 0);
+    filming.send(&Filmer::Backend, &key(1), true).unwrap();
+    assert!(filming.at(4_999).send(&client(3), &key(1), true).is_err());
+    assert!(filming.at(1).send(&client(3), &key(1), true).is_ok());
+}
+
+#[test]
+fn a_publisher_that_comes_back_takes_its_track_over_with_a_key_frame_and_only_once() {
+    let camera = channel();
+    let user = "ann".into();
+    let event = "client-video";
+    let client = |n| Filmer::Client { socket: socket(n), user_id: Some(&user), channel: &camera, event };
+    let mut filming = Filming::new();
+    let key = |n| members(n, true, Rendition::Full, 0);
+    let delta = |n| members(n, false, Rendition::Full, 0);
+    let first = filming.send(&client(1), &key(1), true).unwrap().frame.unwrap();
+    assert!(filming.send(&client(2), &delta(2), true).unwrap().frame.is_none(), "it begins with a key frame");
+    assert!(filming.send(&client(1), &delta(2), true).unwrap().frame.is_some());
+    let second = filming.send(&client(2), &key(1), true).unwrap().frame.unwrap();
+    assert_eq!(first.id, second.id, "viewers go on");
+    assert!(filming.send(&client(1), &key(9), true).is_err(), "or they would take turns for ever");
+    assert!(filming.send(&client(3), &key(1), true).is_ok());
+    let named = r#"{"sequence":1,"timestamp":0,"publisher":"tab 1"}"#;
+    let named_key = named.replace("\"publisher\"", &format!("\"key\":true{CONFIG},\"publisher\""));
+    let stranger = |n| Filmer::Client { socket: socket(n), user_id: None, channel: &camera, event };
+    let mut filming = Filming::new();
+    filming.send(&stranger(1), &named_key, true).unwrap();
+    assert!(filming.send(&stranger(2), &named_key.replace("tab 1", "tab 2"), true).is_err());
+    assert!(filming.send(&stranger(2), &named_key, true).unwrap().frame.is_some());
+}
+
+#[test]
+fn a_publisher_is_told_what_has_come_and_asked_for_key_frames() {
+    let source = ChannelName::parse("private-source", 164).unwrap();
+    let filmer = Filmer::Client { socket: socket(1), user_id: None, channel: &source, event: "frame" };
+    let mut filming = Filming::new();
+    let delta = |n| members(n, false, Rendition::Small, 0);
+    let taken = filming.send(&filmer, &members(1, true, Rendition::Small, 0), true).unwrap();
+    let id = taken.frame.as_ref().unwrap().id;
+    let data = r#"{\"event\":\"frame\",\"rendition\":\"small\",\"sequence\":1,\"timestamp\":0}"#;
+    let expected =
+        format!(r#"{{"event":"pusher:frame_received","data":"{data}","channel":"private-source"}}"#);
+    assert_eq!(told(&taken), [expected], "where it sends, and what it sends there");
+    let taken = filming.at(100).send(&filmer, &delta(2), true).unwrap();
+    let (at, of) = taken.receipt_at.unwrap();
+    assert_eq!((taken.told.len(), at), (0, filming.now + Duration::from_millis(150)));
+    let taken = filming.at(100).send(&filmer, &delta(3), true).unwrap();
+    assert!(taken.told.is_empty() && taken.receipt_at.is_none(), "somebody is coming already");
+    let receipt = filming.tracks.receipt(of, at).unwrap();
+    assert!(String::from_utf8_lossy(receipt.frame().json()).contains(r#"\"sequence\":3"#));
+    filming.at(60);
+    let wish = KeyframeWish { id, rendition: Rendition::Small };
+    let request = filming.tracks.want_key_frame(wish, filming.now).unwrap();
+    assert!(request.is_request() && request.socket == socket(1));
+    assert_eq!(filming.tracks.want_key_frame(wish, filming.now), None, "they are merged");
+    assert!(told(&filming.at(100).send(&filmer, &delta(4), true).unwrap()).is_empty());
+    let again = filming.at(400).send(&filmer, &delta(5), true).unwrap();
+    assert!(told(&again).iter().any(|told| told.contains("keyframe_wanted")), "none has come");
+    filming.at(100).send(&filmer, &members(6, true, Rendition::Small, 0), true).unwrap();
+    let taken = filming.at(500).send(&filmer, &delta(7), true).unwrap();
+    assert!(told(&taken).iter().all(|told| told.contains("frame_received")), "one has come");
+}
+
+#[test]
+fn who_joins_begins_with_what_is_short_and_else_with_the_key_frame_alone() {
+    let camera = channel();
+    let filmer = Filmer::Client { socket: socket(1), user_id: None, channel: &camera, event: "client-video" };
+    let mut filming = Filming::new();
+    let join = |filming: &Filming| {
+        let mut viewer = Viewer::default();
+        let wanted = viewer.begin(&filming.tracks.beginnings(filming.next_id, filming.now), filming.now);
+        let sent = std::iter::from_fn(|| viewer.next()).count();
+        (sent, viewer.is_live(1), wanted.len())
+    };
+    assert_eq!(join(&filming), (0, false, 0), "there is no track");
+    filming.send(&filmer, &members(1, true, Rendition::Full, 0), true).unwrap();
+    assert_eq!(join(&filming), (1, true, 0));
+    for n in 2..100 {
+        filming.at(33).send(&filmer, &members(n, false, Rendition::Full, 0), true).unwrap();
+    }
+    assert_eq!(join(&filming), (99, true, 0), "a hundred kilobytes");
+    for n in 100..300 {
+        filming.at(33).send(&filmer, &members(n, false, Rendition::Full, 0), true).unwrap();
+    }
+    assert_eq!(join(&filming), (1, false, 1), "more than 256 KiB, and more than half a second");
+    filming.send(&filmer, &members(400, false, Rendition::Full, 0), true).unwrap();
+    assert_eq!(join(&filming), (0, false, 1), "one was lost");
+}
+
+#[test]
+fn a_thousand_tracks_are_too_many() {
+    let camera = channel();
+    let filmer = Filmer::Client { socket: socket(1), user_id: None, channel: &camera, event: "client-video" };
+    let mut filming = Filming::new();
+    let delta = |n: u64| format!(r#"{{"sequence":1,"timestamp":0,"track":"{n}"}}"#);
+    let taken = (0..1000).filter(|n| filming.send(&filmer, &delta(*n), true).is_ok());
+    assert_eq!(taken.count(), 16);
+    assert_eq!(filming.send(&filmer, &delta(99), true).unwrap_err(), NotTaken::TooMany);
+    assert_eq!(filming.tracks.len(), 16);
+}

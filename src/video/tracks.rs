@@ -1,0 +1,260 @@
+//! The tracks of one channel at the broker: who holds each, and what is kept of it for those who join.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::protocol::{
+    ChannelName, Frame, Rendition, SocketId, TrackFrame, TrackKind, TrackMessage, TrackName,
+};
+
+use super::holder::{Filmer, HoldClaim, TrackHolder};
+use super::playback::{Beginning, KeyframeWish, RenditionGroup};
+use super::sequence::{FrameSequence, ReceiptStep};
+use super::to_filmer::{FilmerNews, ToFilmer};
+
+/// Tracks that a channel may have.
+const MOST_TRACKS: usize = 16;
+
+/// Bytes that a track counts as besides what is kept of it.
+const TRACK_BYTES: usize = 1024;
+
+/// The tracks of a channel.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ChannelTracks {
+    tracks: Vec<HeldTrack>,
+}
+
+/// A track that somebody holds.
+#[derive(Clone, Debug)]
+struct HeldTrack {
+    id: u64,
+    name: Arc<TrackName>,
+    kind: TrackKind,
+    holder: TrackHolder,
+    /// Of both renditions.
+    sequences: [FrameSequence; 2],
+}
+
+/// How a message is taken.
+pub(crate) struct TakingTerms<'a> {
+    /// A number larger than any before: that of the message, and what a track that begins with it is known by.
+    pub(crate) version: u64,
+    pub(crate) now: Instant,
+    /// Bytes that may be kept of the channel.
+    pub(crate) cache_bytes: usize,
+    /// Bytes that the node may keep beyond what it keeps.
+    pub(crate) room: usize,
+    /// Whether a connection is there.
+    pub(crate) is_connected: &'a dyn Fn(SocketId) -> bool,
+}
+
+/// A message of a track was taken.
+#[derive(Debug, Default)]
+pub(crate) struct TakenMessage {
+    /// What it is to viewers; none if none of them could make anything of it.
+    pub(crate) frame: Option<Arc<TrackFrame>>,
+    /// What its publisher is to be told.
+    pub(crate) told: Vec<ToFilmer>,
+    /// When [`ChannelTracks::receipt`] is to be asked for this track.
+    pub(crate) receipt_at: Option<(Instant, KeyframeWish)>,
+}
+
+/// Why a message of a track was not taken. The text is part of the `pusher:error` that it is answered with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotTaken {
+    /// Somebody else films.
+    #[error("the track {0:?} is held by another publisher until five seconds after that one has gone")]
+    Held(Box<str>),
+    /// The channel has all the tracks that it may have.
+    #[error("there are {MOST_TRACKS} tracks on the channel already")]
+    TooMany,
+    /// The node has no room for another track.
+    #[error("the broker has no room for another track")]
+    NoRoom,
+}
+
+impl ChannelTracks {
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tracks.is_empty()
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.tracks.len()
+    }
+
+    /// Bytes that they count as.
+    pub(crate) fn bytes(&self) -> usize {
+        self.tracks.iter().map(HeldTrack::bytes).sum()
+    }
+
+    /// A message has come, which viewers are sent as this frame.
+    ///
+    /// # Errors
+    /// If the track is somebody else's, or it would be one too many.
+    pub(crate) fn take(
+        &mut self,
+        (channel, event): (&ChannelName, &str),
+        filmer: &Filmer<'_>,
+        message: &TrackMessage,
+        frame: &Frame,
+        terms: &TakingTerms<'_>,
+    ) -> Result<TakenMessage, NotTaken> {
+        let room = terms.room.min(terms.cache_bytes.saturating_sub(self.bytes()));
+        let is_same = |track: &HeldTrack| {
+            let name = &track.name;
+            track.kind == message.kind && *name.event == *event && name.track == message.track
+        };
+        let track = match self.tracks.iter_mut().position(|track| is_same(track)) {
+            Some(at) => &mut self.tracks[at],
+            None if self.tracks.len() >= MOST_TRACKS => return Err(NotTaken::TooMany),
+            None if terms.room < TRACK_BYTES => return Err(NotTaken::NoRoom),
+            None => {
+                let name =
+                    TrackName { channel: channel.clone(), event: event.into(), track: message.track.clone() };
+                self.tracks.push(HeldTrack::new(Arc::new(name), filmer, message, terms));
+                let last = self.tracks.len() - 1;
+                &mut self.tracks[last]
+            }
+        };
+        track.take(filmer, message, frame, terms, room)
+    }
+
+    /// What those who join now can begin with. `version` is larger than that of any message before.
+    pub(crate) fn beginnings(&self, version: u64, now: Instant) -> Vec<Beginning> {
+        let pictures = self.tracks.iter().filter(|track| track.kind == TrackKind::Pictures);
+        pictures.map(|track| track.beginning(version, now)).collect()
+    }
+
+    /// Somebody wants a key frame. Returns what its publisher is to be told now, if that is due.
+    pub(crate) fn want_key_frame(&mut self, wish: KeyframeWish, now: Instant) -> Option<ToFilmer> {
+        let track = self.tracks.iter_mut().find(|track| track.id == wish.id)?;
+        track.sequences[wish.rendition as usize].want_key_frame();
+        track.request(wish.rendition, now)
+    }
+
+    /// The time has come at which a publisher was to be told what has come of this. Returns what it is told.
+    pub(crate) fn receipt(&mut self, of: KeyframeWish, now: Instant) -> Option<ToFilmer> {
+        let track = self.tracks.iter_mut().find(|track| track.id == of.id)?;
+        let step = track.sequences[of.rendition as usize].receipt_came_due(now);
+        track.tell_receipt(of.rendition, step).0
+    }
+
+    /// A subscription of a connection to this channel has ended.
+    pub(crate) fn left(&mut self, channel: &ChannelName, socket: SocketId, now: Instant) {
+        self.tracks.iter_mut().for_each(|track| track.holder.left(socket, channel, now));
+    }
+
+    /// Forgets the tracks whose holders have gone.
+    pub(crate) fn sweep(&mut self, now: Instant, is_connected: &dyn Fn(SocketId) -> bool) {
+        self.tracks.retain_mut(|track| !track.holder.has_gone(now, is_connected));
+    }
+}
+
+impl HeldTrack {
+    fn new(
+        name: Arc<TrackName>,
+        filmer: &Filmer<'_>,
+        message: &TrackMessage,
+        terms: &TakingTerms<'_>,
+    ) -> Self {
+        let holder = TrackHolder::new(filmer, message, terms.now);
+        HeldTrack { id: terms.version, name, kind: message.kind, holder, sequences: Default::default() }
+    }
+
+    fn bytes(&self) -> usize {
+        TRACK_BYTES + self.sequences.iter().map(FrameSequence::bytes).sum::<usize>()
+    }
+
+    fn take(
+        &mut self,
+        filmer: &Filmer<'_>,
+        message: &TrackMessage,
+        frame: &Frame,
+        terms: &TakingTerms<'_>,
+        room: usize,
+    ) -> Result<TakenMessage, NotTaken> {
+        let now = terms.now;
+        match self.holder.claim(filmer, message, now, terms.is_connected) {
+            HoldClaim::Own => {}
+            HoldClaim::Held => return Err(NotTaken::Held(self.name.event.clone())),
+            // It takes the track over with a frame that viewers can go on with.
+            HoldClaim::Returns if !message.is_key => return Ok(TakenMessage::default()),
+            HoldClaim::Returns => {
+                self.holder.move_to(filmer, message, now);
+                self.sequences.iter_mut().for_each(FrameSequence::begin_anew);
+            }
+            HoldClaim::Free => *self = HeldTrack::new(Arc::clone(&self.name), filmer, message, terms),
+        }
+        let rendition = message.rendition;
+        let sequence = &mut self.sequences[rendition as usize];
+        let before = sequence.bytes();
+        let frame = sequence.come(message, now).then(|| {
+            let TrackMessage { kind, sequence: number, is_key, is_upper_layer, .. } = *message;
+            let (id, version, name) = (self.id, terms.version, Arc::clone(&self.name));
+            let about =
+                TrackFrame { id, version, name, kind, sequence: number, is_key, rendition, is_upper_layer };
+            let about = Arc::new(about);
+            // A key frame takes the room of what it ends.
+            let room = if is_key { room.saturating_add(before) } else { room };
+            sequence.keep(&about, frame, now, room);
+            about
+        });
+        if frame.is_none() {
+            sequence.forget();
+        }
+        let (receipt, receipt_at) = self.receipt(rendition, now);
+        let told = receipt.into_iter().chain(self.request(rendition, now)).collect();
+        let receipt_at = receipt_at.map(|at| (at, KeyframeWish { id: self.id, rendition }));
+        Ok(TakenMessage { frame, told, receipt_at })
+    }
+
+    /// What the publisher is told if a key frame is wanted, and it is time to say so.
+    fn request(&mut self, rendition: Rendition, now: Instant) -> Option<ToFilmer> {
+        let is_due = self.sequences[rendition as usize].ask(now);
+        if is_due { self.tell(rendition, FilmerNews::KeyframeWanted) } else { None }
+    }
+
+    /// What the publisher is told now of what has come, or when to look again.
+    fn receipt(&mut self, rendition: Rendition, now: Instant) -> (Option<ToFilmer>, Option<Instant>) {
+        if self.holder.client().is_none() {
+            return (None, None);
+        }
+        let step = self.sequences[rendition as usize].receipt(now);
+        self.tell_receipt(rendition, step)
+    }
+
+    fn tell_receipt(&self, rendition: Rendition, step: ReceiptStep) -> (Option<ToFilmer>, Option<Instant>) {
+        match step {
+            ReceiptStep::Now(sequence, timestamp) => {
+                (self.tell(rendition, FilmerNews::Received { sequence, timestamp }), None)
+            }
+            ReceiptStep::At(again) => (None, Some(again)),
+            ReceiptStep::No => (None, None),
+        }
+    }
+
+    fn tell(&self, rendition: Rendition, what: FilmerNews) -> Option<ToFilmer> {
+        Some(ToFilmer::new(self.holder.client()?, &self.name.track, (self.kind, rendition), what))
+    }
+
+    fn beginning(&self, version: u64, now: Instant) -> Beginning {
+        let group = |sequence: &FrameSequence| RenditionGroup {
+            frames: sequence
+                .group()
+                .iter()
+                .map(|kept| (Arc::clone(&kept.about), kept.frame.clone()))
+                .collect(),
+            lasts: sequence.lasts(),
+            bytes: sequence.bytes(),
+            is_alive: sequence.is_alive(now),
+        };
+        Beginning {
+            id: self.id,
+            version,
+            name: Arc::clone(&self.name),
+            groups: self.sequences.each_ref().map(group),
+        }
+    }
+}
