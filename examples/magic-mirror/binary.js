@@ -61,7 +61,10 @@ export function enableBinary(Pusher) {
     if (most === 0) return false;
     const message = encode({ channel, event, mediaType, members, bytes });
     if (message === null || message.byteLength > most) return false;
-    socketOf(pusher).send(message);
+    const socket = socketOf(pusher);
+    // It may be on its way out before anybody is told.
+    if (socket.readyState > WebSocket.OPEN) return false;
+    socket.send(message);
     return true;
   };
 

@@ -141,7 +141,8 @@ export class Client {
   }
 
   #transmit(message) {
-    if (this.connection.state !== 'connected') return false;
+    // A socket may be on its way out before anybody is told.
+    if (this.connection.state !== 'connected' || this.#socket.readyState > WebSocket.OPEN) return false;
     this.#socket.send(message);
     return true;
   }
