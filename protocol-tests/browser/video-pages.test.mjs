@@ -51,6 +51,42 @@ test('a late mirror has its first picture soon', async (t) => {
   await assertDecodes(late);
 });
 
+// Where nothing is said in the address, video is sent, and goes on being sent: the broker says that it gets it.
+// Proves: pages, video.
+test('video is what is sent to a broker that has video channels', async (t) => {
+  const { stream, mirror } = await pages(t, '');
+  await stream.click('#start');
+  await readTimes(mirror, 150);
+  await shown(stream, '#codec', /Mb\/s/);
+  assert.ok(await stream.locator('#why-pictures').isHidden());
+  assert.equal(await number(stream, '#refused'), 0);
+  await assertDecodes(mirror);
+});
+
+// A hidden mirror is sent nothing, and has its picture again when it is seen.
+// Proves: pages, video.
+test('a hidden mirror gives up its pictures until it is seen again', async (t) => {
+  const { stream, mirror } = await pages(t);
+  const setHidden = (isHidden) => mirror.evaluate((value) => {
+    Object.defineProperty(document, 'hidden', { configurable: true, get: () => value });
+    document.dispatchEvent(new Event('visibilitychange'));
+  }, isHidden);
+  await stream.click('#start');
+  await readTimes(mirror, PICTURES);
+  await setHidden(true);
+  await shown(mirror, '#throughput', /^[0-9.]+ (B|KB)\/s$/);
+  await mirror.waitForFunction(() => {
+    const received = document.getElementById('received').textContent;
+    const now = performance.now();
+    if (globalThis.before?.received !== received) globalThis.before = { received, now };
+    return now - globalThis.before.now > 900;
+  });
+  await setHidden(false);
+  await readTimes(mirror, PICTURES);
+  await shown(mirror, '#codec', /^H\.264/);
+  await assertDecodes(mirror);
+});
+
 // The publisher's page is loaded anew, and later changes its codec and its size: the mirror goes on.
 // Proves: pages, video.
 test('the mirror goes on when the stream page is loaded anew, and when codec and size change', async (t) => {
