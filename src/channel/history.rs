@@ -215,8 +215,11 @@ impl History {
         self.bytes -= event.bytes();
         dropped.add(event.bytes(), reason);
         self.lost = LostEvent { version: event.version, at: event.at };
-        if let (Some(stream), Some(number)) = (&mut self.stream, event.number) {
-            stream.floor = stream.floor.max(number);
+        if let Some(stream) = &mut self.stream {
+            match event.number {
+                Some(number) => stream.floor = stream.floor.max(number),
+                None => stream.lost_unnumbered += 1,
+            }
         }
     }
 

@@ -18,6 +18,9 @@ pub(crate) struct StreamPlace {
     pub floor: u64,
     /// Some events are in another order here than there, because they were there later.
     pub is_mixed: bool,
+    /// So many events had to go before they had a number: until it is known which these are, nobody who has a number is known
+    /// to have missed nothing.
+    pub lost_unnumbered: usize,
 }
 
 /// The number of an event, and whose it is.
@@ -57,16 +60,23 @@ impl History {
             _ => {
                 // What another one has numbered has no number any more.
                 self.events.iter_mut().for_each(|event| event.number = None);
-                self.stream = Some(StreamPlace { epoch, reached: number, floor: number, is_mixed: false });
+                self.stream = Some(StreamPlace {
+                    epoch,
+                    reached: number,
+                    floor: number,
+                    is_mixed: false,
+                    lost_unnumbered: 0,
+                });
             }
         }
     }
 
-    /// Gives an event that has no number this one: the engine has it by now. `false` if there is no such event.
+    /// Gives an event that has no number this one: the engine has it by now. It may have had to go. `false` if there was no
+    /// such event.
     pub(crate) fn number(&mut self, frame: &Frame, StreamNumber { epoch, number }: StreamNumber) -> bool {
         let is_it =
             |event: &KeptEvent| event.number.is_none() && event.frame.websocket() == frame.websocket();
-        let Some(at) = self.events.iter().position(is_it) else { return false };
+        let Some(at) = self.events.iter().position(is_it) else { return self.number_lost(epoch, number) };
         self.reach(StreamNumber { epoch, number: number.saturating_sub(1) });
         let is_last = at + 1 == self.events.len();
         let follows = at == 0 || self.events[at - 1].number.is_some_and(|before| before < number);
@@ -75,6 +85,15 @@ impl History {
             stream.reached = stream.reached.max(number);
             stream.is_mixed |= !(is_last && follows);
         }
+        true
+    }
+
+    fn number_lost(&mut self, epoch: u64, number: u64) -> bool {
+        let lost = |stream: &&mut StreamPlace| stream.epoch == epoch && stream.lost_unnumbered > 0;
+        let Some(stream) = self.stream.as_mut().filter(lost) else { return false };
+        stream.lost_unnumbered -= 1;
+        stream.floor = stream.floor.max(number);
+        stream.reached = stream.reached.max(number);
         true
     }
 

@@ -163,6 +163,24 @@ fn the_same_event_twice_gets_each_number_once() {
     assert_eq!(history.number_of(version(2)).unwrap().0.number, 100);
 }
 
+#[test]
+fn an_event_that_had_to_go_before_it_had_a_number_is_missed_until_it_has() {
+    let start = Instant::now();
+    let mut history = History::beginning(LostEvent { version: version(1), at: start });
+    history.push_numbered(event(2, start), numbered(100), &BOUNDS);
+    history.push(event(3, start), &BOUNDS);
+    history.push_numbered(event(4, start), numbered(101), &BOUNDS);
+    let complete = |history: &History, number| {
+        history.replay(&since(ENGINE, number), &terms(9, start)).unwrap().complete
+    };
+    history.make_room(2 * event(1, start).bytes(), None, LossReason::App);
+    assert!(!complete(&history, 101) && !complete(&history, 500), "it may be behind any of these");
+    assert!(history.replay(&since(RUN, 3), &terms(9, start)).unwrap().complete);
+    assert!(history.number(&frame(3), numbered(103)), "it has been delivered");
+    assert!(!complete(&history, 102) && complete(&history, 103));
+    assert!(!history.number(&frame(3), numbered(104)), "there was no other one");
+}
+
 #[derive(Clone, Debug)]
 enum StreamStep {
     /// An event of another node, which comes at once.
