@@ -1,13 +1,14 @@
-// Sound beside the video: Opus, in pieces of 20 ms, on a track of its own with the same name. A file to copy, with video.js.
+// Sound beside the video: Opus, in pieces of 40 ms, on a track of its own with the same name. A file to copy, with video.js.
 
 import { fromBase64, toBase64 } from './video.js';
 
 export const SOUND_TYPE = 'audio/webcodecs';
 const BITRATE = 32_000;
+const PIECE_US = 40_000;
 /** A piece with the configuration comes so often, for those who have just come. */
 const KEY_EVERY_MS = 1000;
 /** So far ahead sound is handed to the loudspeaker; with more than that it is left out, so that it stays in step. */
-const AHEAD_SECONDS = 0.05;
+const AHEAD_SECONDS = 0.06;
 const MOST_AHEAD_SECONDS = 0.2;
 
 /** Whether this browser takes sound from a microphone and encodes it. */
@@ -46,7 +47,7 @@ export class SoundPublisher {
   }
 
   async #setUp({ sampleRate, numberOfChannels }) {
-    const config = { codec: 'opus', sampleRate, numberOfChannels, bitrate: BITRATE };
+    const config = { codec: 'opus', sampleRate, numberOfChannels, bitrate: BITRATE, opus: { frameDuration: PIECE_US } };
     this.#encoder = new AudioEncoder({ output: (chunk, about) => this.#output(chunk, about), error: () => {} });
     if ((await AudioEncoder.isConfigSupported(config)).supported) this.#encoder.configure(config);
   }

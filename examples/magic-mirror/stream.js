@@ -160,7 +160,7 @@ async function setSound(wished) {
   }
   sound = { microphone, publisher: new SoundPublisher(microphone.getAudioTracks()[0], {
     members: { ...memory, stream: sender.stream },
-    // Fifty pieces each second are too many for a broker that counts them as client events.
+    // A broker without channels for video would count the pieces as client events, of which it takes few.
     send: (content, about) => Boolean(channel?.subscribed && publisher?.congestion.isAnswered)
       && sendBinary(pusher, CHANNEL, AUDIO, content, about),
   }) };
