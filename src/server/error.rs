@@ -45,12 +45,6 @@ pub enum StartError {
         /// Why.
         source: BadRule,
     },
-    /// Channels of an app keep their last events, and the node is to be one of several.
-    #[error(
-        "channels of the app {0:?} have a history, and several nodes are to be one broker (cluster.url): channels keep \
-         theirs on one node alone"
-    )]
-    HistoryInCluster(String),
     /// The system lets the process open too few files.
     #[error(transparent)]
     Files(#[from] TooFewFiles),
@@ -124,9 +118,6 @@ pub(crate) fn check(config: &Config) -> Result<Vec<String>, StartError> {
 /// Finds what would keep an app from working as it is configured.
 pub(crate) fn check_apps(config: &Config) -> Result<(), StartError> {
     config.apps.iter().try_for_each(|AppConfig { app, pipe, webhooks, relays }| {
-        if config.cluster.url.is_some() && app.keeps_history() {
-            return Err(StartError::HistoryInCluster(app.id.clone()));
-        }
         webhook::check(webhooks)?;
         relay::check(relays).map_err(StartError::Relays)?;
         let bad_rule = |source| StartError::PipeRule { app: app.id.clone(), source };
