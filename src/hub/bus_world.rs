@@ -12,8 +12,12 @@ use crate::app::App;
 use crate::channel::{Member, Wanted};
 use crate::connection::{Cleanup, ConnectionConfig, Ending, Join, JoinNumber, NotJoined};
 use crate::protocol::{ChannelName, Form, ProtocolVersion};
+use crate::recovery::GivenName;
 
-use super::{AppState, Bounds, Client, FakeBus, Hub, Listeners, Outbox, Totals, Transport, Worker, Written};
+use super::{
+    AppState, Bounds, Client, FakeBus, Hub, Listeners, NamedCaller, Outbox, Totals, Transport, Worker,
+    Written,
+};
 
 /// More than anything here takes, on any machine.
 pub(in crate::hub) const PATIENCE: Duration = Duration::from_secs(30);
@@ -97,20 +101,28 @@ impl BusWorld {
     }
 
     pub(in crate::hub) fn peer(&self) -> BusPeer {
-        self.peer_with(KeptFrames::default())
+        self.peer_at("")
+    }
+
+    /// One that comes by this path, which may name its client.
+    pub(in crate::hub) fn peer_at(&self, path: &str) -> BusPeer {
+        self.peer_with(path, KeptFrames::default())
     }
 
     /// One whose events have places.
     pub(in crate::hub) fn stream(&self) -> BusPeer {
-        self.peer_with(KeptFrames { has_places: true, ..KeptFrames::default() })
+        self.peer_with("", KeptFrames { has_places: true, ..KeptFrames::default() })
     }
 
-    fn peer_with(&self, sent: KeptFrames) -> BusPeer {
+    fn peer_with(&self, path: &str, sent: KeptFrames) -> BusPeer {
         let bounds = Bounds { bytes: 1 << 20, frames: 1000 };
         let socket_id = self.worker.admit(&self.app, true).unwrap().socket_id;
         let app = Arc::clone(&self.app);
         let client: Rc<Client> =
             Rc::new(Client::new(app, socket_id, ProtocolVersion::NEWEST, bounds, sent.clone()));
+        if let (name @ GivenName::Fit(_), _) = GivenName::take_off(path) {
+            self.worker.name(&client, NamedCaller { key: "k".into(), name, address: None });
+        }
         self.worker.open(&client);
         BusPeer { client, sent, last: JoinNumber::default() }
     }

@@ -22,6 +22,9 @@ mod noted_names;
 mod track;
 
 #[cfg(test)]
+pub(crate) use note::NotedCursor;
+
+#[cfg(test)]
 mod promise;
 #[cfg(test)]
 mod promise_elsewhere;

@@ -1,6 +1,9 @@
 //! What other nodes know of a client's name is asked for with its first subscription to a channel that keeps something; the joins
 //! that come meanwhile wait for the same answer.
 
+#[cfg(test)]
+mod tests;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
