@@ -107,4 +107,21 @@ impl<A: Adapter> ClusterNode<A> {
             );
         }
     }
+
+    /// Tells the process that succeeds this one of a name.
+    pub(super) fn say_name(&self, to: NodeId, app: Arc<str>, handed: HandedOver) {
+        self.say(&Subject::Node(to), WordKind::Snapshot, Content::HandedOver { app, handed }, None);
+    }
+
+    /// Leaves the names of all clients to the process that succeeds this one, which is about to end.
+    pub(super) async fn leave_names(&self) {
+        let (Some(hub), Some(to)) = (self.hub.upgrade(), self.succeeded_by.get()) else { return };
+        for (app, handed) in hub.names_to_leave() {
+            if timeout(ROOM_WITHIN, self.adapter.room()).await.is_err() {
+                tracing::warn!("what clients have received was not handed over: there was no room");
+                return;
+            }
+            self.say_name(*to, app, handed);
+        }
+    }
 }

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::channel::{Change, NodeId};
-use crate::hub::{Hub, NameWord, Notice};
+use crate::hub::{HandedOver, Hub, NameWord, Notice};
 
 use super::adapter::{Adapter, Link, Subject, Word};
 use super::awaited::NumberedAs;
@@ -294,6 +294,13 @@ impl<A: Adapter> WordReader<A> {
                 self.node.take_handed(&self.hub, &app, handed);
             }
             (subject @ Subject::Channel { .. }, Content::EventsLost) => self.take_lost(&subject),
+            (
+                Subject::Node(_),
+                Content::HandedOver { app, handed: HandedOver::NameAsked { asked, key, name } },
+            ) if self.node.standing == Standing::Before => {
+                let note = self.hub.give_name(&app, &key, &name);
+                self.node.say_name(from, app, HandedOver::NameGiven { asked, note });
+            }
             // Not where it belongs.
             _ => self.node.counts.lost(Loss::Unreadable, 1),
         }

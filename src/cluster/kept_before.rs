@@ -20,6 +20,11 @@ impl KeptBefore {
         self.0.store(Arc::new(all));
     }
 
+    /// Whether it has told of an app.
+    pub(super) fn has_app(&self, app: &str) -> bool {
+        self.0.load().contains_key(app)
+    }
+
     /// Whether a channel is one of them.
     pub(super) fn has(&self, app: &str, channel: &ChannelName) -> bool {
         self.0.load().get(app).is_some_and(|kept| kept.has(channel))

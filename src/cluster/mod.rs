@@ -5,6 +5,7 @@
 
 pub(crate) mod adapter;
 mod arriving;
+mod asked_names;
 mod awaited;
 mod awaiting;
 mod backends;

@@ -18,9 +18,10 @@ use crate::hub::{
     OutgoingNotice, Recalled, StreamPart, Taken,
 };
 use crate::protocol::{ChannelName, Form, Frame, SocketId, SocketTag};
-use crate::recovery::{NoteNumber, TakenName};
+use crate::recovery::{ClientName, NoteNumber, TakenName};
 
 use super::adapter::{Adapter, EngineTicket, Link, Subject};
+use super::asked_names::AskedNames;
 use super::awaited::{AwaitedEvents, WayHere};
 use super::chains::Chains;
 use super::claims::{Claims, KnownFirst, Recalling};
@@ -74,6 +75,8 @@ pub(crate) struct ClusterNode<A> {
     pub(super) numbers: EventNumbers,
     /// The process that it has handed its histories over to, where it is succeeded by one.
     pub(super) succeeded_by: OnceLock<NodeId>,
+    /// What that process was asked of names.
+    pub(super) asked_names: AskedNames,
     /// What the process before keeps, where this one succeeds it.
     pub(super) kept_before: KeptBefore,
     deciders: ArcSwap<Deciders>,
@@ -141,6 +144,7 @@ impl<A: Adapter> ClusterNode<A> {
             listening: OwnDemands::default(),
             numbers: EventNumbers::new(config.numbered_channels),
             succeeded_by: OnceLock::new(),
+            asked_names: AskedNames::default(),
             kept_before: KeptBefore::default(),
             started_ms: SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as u64),
             tag: SocketTag::of_random(rand::random()),
@@ -167,6 +171,7 @@ impl<A: Adapter> ClusterNode<A> {
             self.judge(&peers);
         }
         if is_away {
+            self.asked_names.end();
             self.deliver_all_awaited();
         }
     }
@@ -523,6 +528,15 @@ impl<A: Adapter> Bus for ClusterNode<A> {
         socket: SocketId,
     ) -> oneshot::Receiver<TakenName> {
         self.take_name_later(app, number, socket)
+    }
+
+    fn ask_before(
+        &self,
+        app: &AppState,
+        key: &str,
+        name: &ClientName,
+    ) -> Option<oneshot::Receiver<TakenName>> {
+        self.ask_for_name(app, key, name)
     }
 
     fn tell_of_name(&self, number: NoteNumber, node: NodeId, word: NameWord) {

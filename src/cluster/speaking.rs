@@ -225,6 +225,7 @@ impl<A: Adapter> ClusterNode<A> {
             // The other one has gone.
             return;
         }
+        self.leave_names().await;
         self.telling.tell_counts();
         self.telling.flush_last(|batch| self.say_facts(batch));
         self.peers.lock().leave();

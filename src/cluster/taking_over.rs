@@ -5,15 +5,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
+
 use crate::hub::{
-    ArrivedEvent, HandedEvents, HandedHistoryEvent, HandedOver, Hub, KeptAs, LiveEvent, RememberedAs,
+    AppState, ArrivedEvent, HandedEvents, HandedHistoryEvent, HandedOver, Hub, KeptAs, LiveEvent,
+    RememberedAs,
 };
 use crate::protocol::ChannelName;
+use crate::recovery::{ClientName, TakenName};
 
 use super::adapter::{Adapter, Subject};
+use super::envelope::Content;
 use super::event_numbers::EventNumber;
 use super::node::ClusterNode;
 use super::standing::Standing;
+use super::status::WordKind;
 
 /// So long an event is awaited that the process before is to tell.
 const TOLD_AFTER: Duration = Duration::from_secs(5);
@@ -48,8 +54,30 @@ impl<A: Adapter> ClusterNode<A> {
                 self.kept_before.put(app, kept.clone());
                 hub.take_over(app, handed);
             }
+            HandedOver::NameGiven { asked, note } => self.asked_names.told(asked, note.as_ref()),
             handed => hub.take_over(app, handed),
         }
+    }
+
+    /// Asks the process before what it knows of a name, if that hands over what it knows.
+    pub(super) fn ask_for_name(
+        &self,
+        app: &AppState,
+        key: &str,
+        name: &ClientName,
+    ) -> Option<oneshot::Receiver<TakenName>> {
+        let before = self.peers.lock().iter().next().map(|(node, _)| node)?;
+        if !self.kept_before.has_app(app.id()) || self.is_away() {
+            return None;
+        }
+        let (asked, told) = self.asked_names.ask();
+        let handed = HandedOver::NameAsked { asked, key: key.into(), name: name.as_str().into() };
+        let content = Content::HandedOver { app: Arc::clone(app.shared_id()), handed };
+        self.say(&Subject::Node(before), WordKind::Snapshot, content, None);
+        if self.is_away() {
+            self.asked_names.end();
+        }
+        Some(told)
     }
 
     /// The process before has just kept an event.

@@ -15,7 +15,7 @@ use crate::app::HistoryBounds;
 use crate::channel::{Fact, NodeId};
 use crate::event::BackendDemand;
 use crate::protocol::{Broadcast, ChannelName, Frame, SocketId, SocketTag};
-use crate::recovery::{NoteNumber, TakenName};
+use crate::recovery::{ClientName, NoteNumber, TakenName};
 
 use super::recent_publishes::IdDigest;
 use super::{AppState, Hub, Notice, StreamPart};
@@ -81,6 +81,12 @@ pub(crate) trait Bus: Send + Sync {
     /// It is dropped if the engine does not answer. Whoever waits for it bounds the wait.
     fn take_name(&self, app: &AppState, number: NoteNumber, socket: SocketId)
     -> oneshot::Receiver<TakenName>;
+
+    /// A client comes with a name that is known to this process alone and to the one before, if there is one that hands over what
+    /// it knows. Resolves to that.
+    fn ask_before(&self, _: &AppState, _key: &str, _: &ClientName) -> Option<oneshot::Receiver<TakenName>> {
+        None
+    }
 
     /// Tells another node of a name that it had, or has.
     fn tell_of_name(&self, number: NoteNumber, node: NodeId, word: NameWord);

@@ -10,6 +10,7 @@ use crate::app::{App, ChannelSettings};
 use crate::channel::ChangeOrigin;
 use crate::protocol::pattern::Pattern;
 use crate::protocol::{ChannelName, Frame, SocketId};
+use crate::recovery::NoteNumber;
 
 /// A removal that a listener holds back for a while: of a channel, or of a member of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,12 @@ pub(crate) enum HandedOver {
     /// From now on it is told what channels keep of their last events, and everything that is published there comes by that. The
     /// numbers are of this run.
     Histories { run: u64, kept: KeptChannels },
+    /// What is known of a name, as a note, for when its client comes.
+    Name { number: NoteNumber, note: Bytes },
+    /// Asked by the process that succeeds: the client of this name has come, with this key of the app.
+    NameAsked { asked: u64, key: Arc<str>, name: Arc<str> },
+    /// The answer.
+    NameGiven { asked: u64, note: Option<Bytes> },
     /// A channel keeps this, behind what was told of it before.
     Kept { channel: ChannelName, events: HandedEvents, live: Option<LiveEvent> },
 }

@@ -39,6 +39,7 @@ mod due;
 mod fake_bus;
 mod fanout;
 mod film;
+mod handed_names;
 mod handed_over;
 mod histories_elsewhere;
 mod history_follower;

@@ -21,6 +21,7 @@ use crate::recovery::{
     NoteNumber, Payload, ReceivedPlace, ReceivedUpTo, RecoveryConfig, TakenName, Track,
 };
 
+use super::handed_names::HandedNames;
 use super::note_counts::{NoteCounts, NoteFigures};
 use super::{AddressGroup, AppIndex, AppState, Hub, NameWord};
 
@@ -48,6 +49,8 @@ pub(super) struct ClientNames {
     cursors: Arc<CursorBytes>,
     /// What other nodes were told of them.
     pub(super) notes: NoteCounts,
+    /// Those that the process before has left.
+    pub(super) handed: HandedNames,
     /// Pings behind events, since the start.
     pings: AtomicU64,
 }
@@ -261,7 +264,8 @@ impl ClientNames {
         let table = ClientNameTable::new(bounds(config));
         let cursors = Arc::clone(table.cursor_bytes());
         let notes = NoteCounts::new(table.changed_notes());
-        ClientNames { table: Mutex::new(table), cursors, notes, pings: AtomicU64::new(0) }
+        let handed = HandedNames::default();
+        ClientNames { table: Mutex::new(table), cursors, notes, handed, pings: AtomicU64::new(0) }
     }
 
     /// From now on the bounds are these.
@@ -277,11 +281,14 @@ impl ClientNames {
     /// A user of an app was terminated: those who were signed in as that user find nothing when they come back.
     pub(super) fn terminated(&self, app: &AppState, user: &str) {
         self.table.lock().terminated(&app.index(), &user.into());
+        self.handed.terminated(app.index(), user);
     }
 
     /// Forgets those that were left for too long, as far as one turn allows. Returns whether that was all.
     pub(super) fn expire(&self) -> bool {
-        self.table.lock().expire(Instant::now(), NAMES_PER_TURN)
+        let now = Instant::now();
+        self.handed.expire(now);
+        self.table.lock().expire(now, NAMES_PER_TURN)
     }
 }
 
@@ -302,9 +309,7 @@ impl Hub {
         let Arrived { hold, taken_from } = if is_noted {
             self.arrive_noted(app, NameKey { app: app.index(), key, name }, who, (address, came))
         } else {
-            let now = (Instant::now(), app.clock().now());
-            let key = NameKey { app: app.index(), key, name };
-            self.names.table.lock().arrive(key, who, address, now)
+            self.arrive_alone(app, NameKey { app: app.index(), key, name }, who, address, came)
         };
         if let Some(socket) = taken_from {
             self.end_namesake(app, socket, socket_id);
@@ -386,8 +391,9 @@ impl Hub {
 
     /// What there is of names.
     pub(crate) fn name_figures(&self) -> NameFigures {
-        let ClientNames { table, cursors, pings, notes } = &self.names;
-        let (names, pings) = (table.lock().counts(), pings.load(Ordering::Relaxed));
+        let ClientNames { table, cursors, pings, notes, handed } = &self.names;
+        let (mut names, pings) = (table.lock().counts(), pings.load(Ordering::Relaxed));
+        names.left += handed.len();
         let (cursors, cursor_bytes, notes) = (cursors.cursors(), cursors.bytes(), notes.figures());
         NameFigures { names, cursors, cursor_bytes, pings, notes }
     }

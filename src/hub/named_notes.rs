@@ -60,11 +60,14 @@ impl NamedClient {
         if let Some(asked) = &*self.asked.borrow() {
             return Some(AskedName::UnderWay(asked.clone()));
         }
-        if !bus.keeps_names() || bus.is_away() {
+        if bus.is_away() {
             return None;
         }
-        let number = NoteNumber::of_name(app.id(), key, name);
-        let came = bus.take_name(app, number, socket);
+        let came = if bus.keeps_names() {
+            bus.take_name(app, NoteNumber::of_name(app.id(), key, name), socket)
+        } else {
+            bus.ask_before(app, key, name)?
+        };
         let (done, asked) = watch::channel(());
         self.asked.replace(Some(asked.clone()));
         Some(AskedName::Now(came, done, asked))

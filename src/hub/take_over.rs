@@ -83,6 +83,9 @@ impl Hub {
             HandedOver::Kept { channel, events, .. } => {
                 self.fill_history(app_id, &channel, part_of(events));
             }
+            HandedOver::Name { number, note } => self.take_left_name(app, number, note),
+            // Who carries it asks and answers.
+            HandedOver::NameAsked { .. } | HandedOver::NameGiven { .. } => {}
             HandedOver::Held(removal) => {
                 app.listeners().iter().for_each(|listener| listener.take_held(app, &removal));
             }

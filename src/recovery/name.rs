@@ -33,7 +33,7 @@ impl ClientName {
     }
 
     /// Its text.
-    pub(super) fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }

@@ -8,6 +8,7 @@
 //! Only a name that keeps a cursor is remembered when its connection ends. Beyond the bounds the one that was left first
 //! is forgotten, and where all are held the newcomer gets none.
 
+mod handing;
 mod notes;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};

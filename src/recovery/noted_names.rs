@@ -48,6 +48,8 @@ pub(crate) enum TakenName {
     Shared,
     /// It is of another release, and was left as it is.
     Foreign,
+    /// What the process before knew of it, if anything: there are no notes.
+    Handed(Option<Box<NameNote>>),
 }
 
 /// A note as this node has just written it.

@@ -9,6 +9,7 @@ use crate::hub::{
 };
 use crate::protocol::ChannelName;
 use crate::protocol::pattern::Pattern;
+use crate::recovery::NoteNumber;
 
 use super::facts::channel;
 use super::fields::{FieldReader, FieldWriter};
@@ -20,6 +21,9 @@ const HELD: u8 = 3;
 const PUBLISHED: u8 = 4;
 const HISTORIES: u8 = 5;
 const KEPT: u8 = 6;
+const NAME: u8 = 7;
+const NAME_ASKED: u8 = 8;
+const NAME_GIVEN: u8 = 9;
 
 /// What is said of an event that is kept just now.
 const LIVE: u8 = 1;
@@ -62,6 +66,23 @@ pub(super) fn write(handed: &HandedOver, out: &mut FieldWriter) {
             let (epoch, number) = said_as.unwrap_or_default();
             out.number(epoch);
             out.number(number);
+        }
+        HandedOver::Name { number: NoteNumber(number), note } => {
+            out.byte(NAME);
+            out.bytes(number);
+            out.bytes(note);
+        }
+        HandedOver::NameAsked { asked, key, name } => {
+            out.byte(NAME_ASKED);
+            out.number(*asked);
+            out.text(key);
+            out.text(name);
+        }
+        HandedOver::NameGiven { asked, note } => {
+            out.byte(NAME_GIVEN);
+            out.number(*asked);
+            out.byte(note.is_some().into());
+            out.bytes(note.as_deref().unwrap_or_default());
         }
         HandedOver::Published { id, note, expires_in } => {
             out.byte(PUBLISHED);
@@ -112,6 +133,22 @@ pub(super) fn read(fields: &mut FieldReader<'_>) -> Result<HandedOver, Unreadabl
         // It takes memory only as it is read.
         let kept = (0..count).map(|_| read_pattern(fields)).collect::<Result<_, _>>()?;
         return Ok(HandedOver::Histories { run, kept: KeptChannels(kept) });
+    }
+    match kind {
+        NAME => {
+            let number = fields.bytes()?.as_ref().try_into().map_err(|_| Malformed)?;
+            return Ok(HandedOver::Name { number: NoteNumber(number), note: fields.bytes()? });
+        }
+        NAME_ASKED => {
+            let (asked, key) = (fields.number()?, fields.text()?.into());
+            return Ok(HandedOver::NameAsked { asked, key, name: fields.text()?.into() });
+        }
+        NAME_GIVEN => {
+            let (asked, is_known) = (fields.number()?, fields.flag()?);
+            let note = Some(fields.bytes()?).filter(|_| is_known);
+            return Ok(HandedOver::NameGiven { asked, note });
+        }
+        _ => {}
     }
     let channel = channel(fields)?;
     Ok(match kind {
@@ -191,6 +228,10 @@ mod tests {
             HandedOver::Missed { channel: channel() },
             HandedOver::Published { id: [7; 16], note: Bytes::from_static(b"\0x"), expires_in: time },
             HandedOver::Held(held(None)),
+            HandedOver::Name { number: NoteNumber([9; 16]), note: Bytes::from_static(b"\0x") },
+            HandedOver::NameAsked { asked: 300, key: "k".into(), name: "n".into() },
+            HandedOver::NameGiven { asked: 300, note: None },
+            HandedOver::NameGiven { asked: 300, note: Some(Bytes::from_static(b"x")) },
             HandedOver::Histories {
                 run: u64::MAX,
                 kept: KeptChannels(vec![

@@ -45,6 +45,7 @@ where
         let (note, before) = match taken {
             None => (None, None),
             Some(TakenName::Taken { note, before }) => (Some(note), before),
+            Some(TakenName::Handed(before)) => (None, before),
             Some(TakenName::Shared) => {
                 self.counts.not_held_shared += 1;
                 return Arrived { hold: Err(NotHeld::Shared), taken_from: self.let_go(&key) };
@@ -76,7 +77,7 @@ where
     }
 
     /// What another node has told of a name counts.
-    fn take_from(&mut self, key: &Arc<NameKey<A>>, before: &NameNote, now: &NameTimes) {
+    pub(super) fn take_from(&mut self, key: &Arc<NameKey<A>>, before: &NameNote, now: &NameTimes) {
         let Some(entry) = self.names.get_mut(key) else { return };
         entry.cursors.lock().take_from(before, now);
         let ago = |ms: &u64| Duration::from_millis(now.ms.saturating_sub(*ms));
@@ -301,7 +302,7 @@ where
     }
 
     /// Forgets a name that another node has. Returns the connection that held it.
-    fn let_go(&mut self, key: &NameKey<A>) -> Option<C> {
+    pub(super) fn let_go(&mut self, key: &NameKey<A>) -> Option<C> {
         let (key, _) = self.names.get_key_value(key)?;
         let key = Arc::clone(key);
         match self.forget(&key) {

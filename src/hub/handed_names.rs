@@ -1,0 +1,154 @@
+//! Names of clients of the process that this one succeeds: those that it has left to this one, and what it is asked for; and
+//! those of this one, for the process that succeeds it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tracing::debug;
+
+use crate::channel::{ChannelVersion, HistoryPosition};
+use crate::protocol::{ChannelName, SocketId};
+use crate::recovery::{Arrived, ClientName, NameKey, NameNote, NameTimes, NoteNumber, TakenName};
+
+use super::{AddressGroup, AppIndex, AppState, HandedOver, Hub};
+
+/// What the process before has left, name by name, until the client comes.
+#[derive(Debug, Default)]
+pub(super) struct HandedNames(Mutex<LeftNames>);
+
+#[derive(Debug, Default)]
+struct LeftNames {
+    by_number: HashMap<NoteNumber, (AppIndex, Bytes)>,
+    bytes: usize,
+    /// When all of them are too old.
+    until: Option<Instant>,
+}
+
+impl HandedNames {
+    /// Keeps one, if there is room in so many bytes.
+    fn put(
+        &self,
+        number: NoteNumber,
+        app: AppIndex,
+        note: Bytes,
+        (most, most_bytes): (usize, usize),
+        until: Instant,
+    ) {
+        let mut left = self.0.lock();
+        if left.by_number.len() < most && left.bytes + note.len() <= most_bytes {
+            left.bytes += note.len();
+            left.until = left.until.max(Some(until));
+            if let Some((_, before)) = left.by_number.insert(number, (app, note)) {
+                left.bytes -= before.len();
+            }
+        }
+    }
+
+    fn take(&self, number: impl FnOnce() -> NoteNumber) -> Option<NameNote> {
+        let mut left = self.0.lock();
+        if left.by_number.is_empty() {
+            return None;
+        }
+        let (_, note) = left.by_number.remove(&number())?;
+        left.bytes -= note.len();
+        NameNote::decode(&note).ok()
+    }
+
+    /// A user was terminated: whoever was signed in as that user finds nothing.
+    pub(super) fn terminated(&self, app: AppIndex, user: &str) {
+        let mut left = self.0.lock();
+        let is_of_user = |note: &Bytes| {
+            NameNote::decode(note).is_ok_and(|note| note.user.is_some_and(|of_note| &*of_note == user))
+        };
+        left.by_number.retain(|_, (of_name, note)| *of_name != app || !is_of_user(note));
+        left.bytes = left.by_number.values().map(|(_, note)| note.len()).sum();
+    }
+
+    /// Forgets them when their time is over.
+    pub(super) fn expire(&self, now: Instant) {
+        let mut left = self.0.lock();
+        if left.until.is_some_and(|until| until <= now) {
+            *left = LeftNames::default();
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.lock().by_number.len()
+    }
+}
+
+impl Hub {
+    /// A connection comes with a name that is known to this process alone, or to the one before.
+    pub(super) fn arrive_alone(
+        &self,
+        app: &AppState,
+        key: NameKey<AppIndex>,
+        who: (SocketId, SocketId),
+        address: Option<AddressGroup>,
+        came: Option<TakenName>,
+    ) -> Arrived<AppIndex, SocketId> {
+        let told = match came {
+            Some(TakenName::Handed(before)) => before.map(|before| *before),
+            Some(TakenName::Taken { .. } | TakenName::Shared | TakenName::Foreign) | None => None,
+        };
+        let number = || NoteNumber::of_name(app.id(), &key.key, &key.name);
+        let left = self.names.handed.take(number);
+        let mut table = self.names.table.lock();
+        match told.or(left) {
+            None => table.arrive(key, who, address, (Instant::now(), app.clock().now())),
+            Some(before) => table.arrive_handed(key, who, address, &before, &times(app)),
+        }
+    }
+
+    /// The client of a name has come to the process that succeeds this one: what is known of it here goes there, and its connection
+    /// here ends.
+    pub(crate) fn give_name(&self, app_id: &str, key: &str, name: &str) -> Option<Bytes> {
+        let apps = self.apps();
+        let (app, name) = (apps.by_id(app_id)?, ClientName::parse(name)?);
+        let (note, holder) = self.give_up_name(app, &NameKey { app: app.index(), key: key.into(), name })?;
+        if let Some(socket) = holder {
+            debug!(app = app.id(), socket_id = %socket, "its name was taken over on the new process");
+            self.end_taken_over(app, socket);
+        }
+        Some(note)
+    }
+
+    /// What is known of the names of all clients, for the process that succeeds this one: all connections have ended, or are about to.
+    pub(crate) fn names_to_leave(&self) -> impl Iterator<Item = (Arc<str>, HandedOver)> + '_ {
+        let names = self.names.table.lock().to_hand_over();
+        let apps: HashMap<AppIndex, Arc<AppState>> =
+            self.apps().iter().map(|app| (app.index(), Arc::clone(app))).collect();
+        names.into_iter().filter_map(move |key| {
+            let app = apps.get(&key.app)?;
+            let (note, _) = self.give_up_name(app, &key)?;
+            let number = NoteNumber::of_name(app.id(), &key.key, &key.name);
+            Some((Arc::clone(app.shared_id()), HandedOver::Name { number, note }))
+        })
+    }
+
+    fn give_up_name(&self, app: &AppState, key: &NameKey<AppIndex>) -> Option<(Bytes, Option<SocketId>)> {
+        let run = self.history_epoch();
+        let place_of = |_: &ChannelName, version: ChannelVersion| {
+            Some(HistoryPosition { epoch: run, number: version.number() })
+        };
+        let given = self.names.table.lock().hand_over(key, self.node_id(), place_of, &times(app));
+        given.map(|(note, holder)| (note.encode(), holder))
+    }
+
+    /// The process before has left a name to this one.
+    pub(super) fn take_left_name(&self, app: &AppState, number: NoteNumber, note: Bytes) {
+        let recovery = self.recovery();
+        let until = Instant::now() + recovery.retention;
+        let room = (recovery.max_names, recovery.cursor_bytes);
+        self.names.handed.put(number, app.index(), note, room, until);
+    }
+}
+
+fn times(app: &AppState) -> NameTimes {
+    let ms = SystemTime::UNIX_EPOCH.elapsed().unwrap_or(Duration::ZERO).as_millis() as u64;
+    NameTimes { node: Instant::now(), app: app.clock().now(), ms }
+}
