@@ -93,6 +93,7 @@ mod transports;
 mod upgrade;
 mod upgrade_link;
 mod upgrade_moments;
+mod upgrade_recovery;
 mod usage;
 mod users;
 mod versions;
