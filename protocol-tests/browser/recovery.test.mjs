@@ -30,8 +30,7 @@ describe('every release over every transport', { concurrency: COMBINATIONS.lengt
   });
 
   for (const { release, transport } of COMBINATIONS) {
-    // Those over a fallback have begun with a WebSocket, and then there are none any more. What a client is sent over a
-    // fallback it does not acknowledge.
+    // Those over a fallback have begun with a WebSocket, and then there are none any more.
     // Proves: recovery.
     test(`pusher-js ${release.version} over ${transport} misses nothing`, async (t) => {
       const line = await openLine(broker);

@@ -14,6 +14,7 @@ use super::AppState;
 use super::interceptor::Replacement;
 use super::named::NamedClient;
 use super::outbox::{Bounds, Outbox, Overflow};
+use super::rewind_allowance::RewindAllowance;
 
 /// How frames leave: the one thing that differs between transports. It is called on the connection's own thread.
 pub trait Transport {
@@ -85,6 +86,8 @@ pub struct Client<T: ?Sized = dyn Transport> {
     named: OnceCell<Box<NamedClient>>,
     /// What it is sent of tracks, once there is something.
     viewer: OnceCell<Box<RefCell<Viewer>>>,
+    /// If it has asked for the last events of a channel.
+    rewound: OnceCell<Box<Cell<RewindAllowance>>>,
     transport: T,
 }
 
@@ -141,6 +144,7 @@ impl<T: Transport> Client<T> {
             decrypts_everything: Cell::new(false),
             named: OnceCell::new(),
             viewer: OnceCell::new(),
+            rewound: OnceCell::new(),
             transport,
         }
     }
@@ -447,6 +451,26 @@ impl<T: Transport + ?Sized> Client<T> {
     pub(super) fn replay_room(&self, bytes: usize) -> usize {
         let bytes = if self.form.is_of_its_own() { bytes.min(self.bounds.get().bytes) } else { bytes };
         bytes.saturating_sub(self.outbox.borrow().replayed_bytes())
+    }
+
+    /// How many of so many bytes it may be sent where it asks for the last events itself, of which it is sent as many in a minute.
+    #[cold]
+    pub(super) fn rewind_room(&self, bytes: usize) -> usize {
+        let rewound = self.rewound.get_or_init(Box::default);
+        let mut allowance = rewound.get();
+        let room = allowance.room(bytes, self.app.clock().now());
+        rewound.set(allowance);
+        room.min(self.replay_room(bytes))
+    }
+
+    /// It has asked for the last events, and is sent so many bytes of them.
+    #[cold]
+    pub(super) fn rewound(&self, bytes: usize) {
+        if let Some(rewound) = self.rewound.get() {
+            let mut allowance = rewound.get();
+            allowance.spend(bytes);
+            rewound.set(allowance);
+        }
     }
 
     /// Queues an event that it has missed, in its form: besides what may wait for it at any time. Returns as

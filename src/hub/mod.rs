@@ -65,6 +65,7 @@ mod recent_leaves;
 mod recent_publishes;
 mod refused_addresses;
 mod retell;
+mod rewind_allowance;
 mod rounds;
 mod settle;
 mod shared_rate;

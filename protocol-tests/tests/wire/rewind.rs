@@ -74,6 +74,24 @@ fn the_last_events_come_before_what_is_live() {
     }
 }
 
+/// Whoever leaves a channel and comes back to it may ask again, but is sent no more in a minute than at once.
+///
+/// Proves: recovery, bad input.
+#[test]
+fn who_asks_again_and_again_is_sent_so_much_in_a_minute() {
+    let Some(target) = keeping("[recovery]\nreplay_bytes = 5000\n") else { return };
+    let channel = unique("kept-");
+    publish(&target, &channel, &["x".repeat(2000).as_str()]);
+    let mut socket = target.connect();
+    for (events, complete) in [(1, true), (1, true), (0, false)] {
+        let (sent, resumed) = rewound(&mut socket, &channel, &json!({ "events": 1 }));
+        assert_eq!((sent.len(), resumed), (events, json!({ "complete": complete, "events": events })));
+        socket.send(&json!({ "event": "pusher:unsubscribe", "data": { "channel": channel } }));
+    }
+    let (sent, _) = rewound(&mut target.connect(), &channel, &json!({ "events": 1 }));
+    assert_eq!(sent.len(), 1, "another connection");
+}
+
 /// Where nothing is kept there is nothing to be sent, and that is told.
 ///
 /// Proves: recovery.
@@ -192,7 +210,7 @@ fn what_was_missed_does_not_count_as_what_a_slow_reader_left() {
         );
         Target::own(&format!("{node}{MAIN_APP}{history}"))
     };
-    for replay_bytes in [EVENTS * 2000, EVENTS * 500] {
+    for replay_bytes in [EVENTS * 4000, EVENTS * 500] {
         let Some(target) = start(replay_bytes) else { return };
         let channel = unique("kept-");
         let text = "x".repeat(1000);

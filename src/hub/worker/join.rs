@@ -53,7 +53,10 @@ impl Worker {
             _ => missed,
         });
         let asked = missed.as_ref().or(wanted.as_deref()).unwrap_or(&Wanted::Nothing);
-        let room = client.replay_room(self.hub.recovery().replay_bytes);
+        let most = self.hub.recovery().replay_bytes;
+        // What a client that is known has missed is sent once for each of its connections.
+        let rewinds = wanted.is_some() && !is_known;
+        let room = if rewinds { client.rewind_room(most) } else { client.replay_room(most) };
         let settled = self.subscription(client, channel).begin(member.as_ref(), by_user, (asked, room));
         let Welcome { version, roster, remembered, replay, beginnings } = settled.map_err(|refused| {
             if counted {
@@ -77,6 +80,9 @@ impl Worker {
         }
         if let Some(remembered) = remembered {
             self.send(client, remembered);
+        }
+        if let Some(replay) = replay.as_ref().filter(|_| rewinds) {
+            client.rewound(replay.events.iter().map(|event| event.frame.websocket().len()).sum());
         }
         match replay {
             Some(replay) => self.send_replay(client, channel, &replay, version),
