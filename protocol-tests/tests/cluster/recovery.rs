@@ -315,6 +315,8 @@ fn a_name_is_taken_over_from_a_connection_of_another_node() {
     let trio = Trio::own(keeping);
     let (channel, name) = (unique("news-"), fresh_name());
     let mut old = settled(&trio.nodes[0], &name, &channel);
+    // Before it is told, the other node knows of no place, and says so.
+    throughout(LONGER_THAN_PLACES_TAKE, || {});
     publish(&trio.nodes[2], &channel, &["1"]);
     old.echo_all(Some("1"));
     let (mut new, resumed) = Tab::open(&trio.nodes[1].target, &name, &channel);
