@@ -11,6 +11,9 @@ use super::envelope::EventMessage;
 /// Pages that are fetched in vain, one after the other, before what is missing counts as lost.
 const MOST_VAIN_PAGES: u32 = 3;
 
+/// What the engine says of its clock may be so much less than it is, in the unit of numbers.
+const LATE_CLOCK: u64 = 60_000_000;
+
 /// The same of answers that did not come, although the engine counts as there.
 const MOST_UNANSWERED: u32 = 20;
 
@@ -111,7 +114,9 @@ pub(super) struct Chain {
     /// Everything up to this number has been handed on, or is known to be missing; none if that is not known: then whatever
     /// comes next joins.
     reached: Option<u64>,
-    /// The engine's clock when it last told that there is no more.
+    /// The number of the last word that was handed on, whatever is known besides: none comes twice.
+    handed: u64,
+    /// The engine's clock when nothing was missing since this node has followed it; 0 if that was never so.
     checked: u64,
     state: ChainState,
     waiting: VecDeque<ChainWord>,
@@ -121,6 +126,8 @@ pub(super) struct Chain {
     again: bool,
     /// Pages without anything new.
     vain: u32,
+    /// Nothing is known, and nothing has come, since then or before, by the engine's clock.
+    adrift_since: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,12 +201,14 @@ impl Chain {
     pub(super) fn new() -> Self {
         Chain {
             reached: None,
+            handed: 0,
             checked: 0,
             state: ChainState::New,
             waiting: VecDeque::new(),
             has_left_out: false,
             again: false,
             vain: 0,
+            adrift_since: None,
         }
     }
 
@@ -211,6 +220,11 @@ impl Chain {
     /// Everything up to which number has been handed on, if all that has come so far has, and none is missing.
     pub(super) fn reached(&self) -> Option<u64> {
         self.reached.filter(|_| self.state == ChainState::Live)
+    }
+
+    /// Whether it does nothing, and something is not known.
+    pub(super) fn is_idle(&self) -> bool {
+        self.is_stopped() || self.state == ChainState::Live && self.reached.is_none()
     }
 
     /// Whether what it has asked for could not be fetched.
@@ -227,7 +241,7 @@ impl Chain {
         // Whoever waited has joined, and words may have been said since that did not come.
         steps.push(ChainStep::Hole(HoleReason::Unfetched));
         steps.push(ChainStep::Settle);
-        self.reached = None;
+        self.drift();
     }
 
     /// Whoever waits to join waits no longer.
@@ -248,7 +262,7 @@ impl Chain {
         room: &mut ChainRoom,
         steps: &mut Vec<ChainStep>,
     ) -> bool {
-        if self.reached.is_some_and(|reached| word.number <= reached) {
+        if word.number <= self.reached.unwrap_or(0).max(self.handed) {
             return true;
         }
         if self.state == ChainState::Live {
@@ -300,6 +314,7 @@ impl Chain {
                 steps.push(ChainStep::Hole(HoleReason::Lost));
             }
             self.reached = Some(word.number);
+            self.handed = word.number;
             filling.push(word);
         }
         self.vain = if self.reached > before { 0 } else { self.vain + 1 };
@@ -341,11 +356,28 @@ impl Chain {
     pub(super) fn look_again(&mut self, steps: &mut Vec<ChainStep>) {
         match (self.state, self.reached) {
             (ChainState::New, _) => {}
-            (ChainState::Live, None) => steps.push(ChainStep::Hole(HoleReason::Unfetched)),
+            (ChainState::Live, None) => {
+                self.drift();
+                steps.push(ChainStep::Hole(HoleReason::Unfetched));
+            }
             (ChainState::Live, Some(_)) => self.fetch(false, steps),
             (ChainState::Stopped { .. }, _) => self.resume(steps),
             // What is on its way may have been read before.
             (ChainState::Fetching { .. }, _) => self.again = true,
+        }
+    }
+
+    /// Some time has passed. Where nothing is known, and nothing has come for as long as it takes to be sure of that, it is known
+    /// again: nothing was said. `now`: the engine's clock, or a little less.
+    pub(super) fn pass(&mut self, now: u64, times: &ChainTimes, steps: &mut Vec<ChainStep>) {
+        if self.state != ChainState::Live || self.reached.is_some() {
+            return;
+        }
+        let since = *self.adrift_since.get_or_insert(now);
+        if times.heard_until > since.saturating_add(LATE_CLOCK) {
+            let reached = times.heard_until;
+            (self.reached, self.checked) = (Some(reached), reached);
+            steps.push(ChainStep::Fill { words: Vec::new(), reached, now });
         }
     }
 
@@ -356,11 +388,13 @@ impl Chain {
             ChainState::Fetching { fills: true } | ChainState::Stopped { fills: true } => {
                 steps.push(ChainStep::Hole(HoleReason::Engine));
                 self.forget_waiting(room);
-                self.reached = None;
+                self.drift();
                 self.fetch(true, steps);
             }
             _ => self.break_off(HoleReason::Engine, room, steps),
         }
+        // Its numbers may be smaller.
+        self.handed = 0;
     }
 
     /// Nobody wants it any more.
@@ -373,11 +407,20 @@ impl Chain {
         if word.previous > 0 {
             return word.previous <= reached;
         }
-        word.behind(times) <= reached.max(self.checked).max(times.heard_until)
+        word.behind(times) <= self.quiet_until(reached, times)
+    }
+
+    /// If nothing has come since what was handed on last, nothing was said until then.
+    fn quiet_until(&self, reached: u64, times: &ChainTimes) -> u64 {
+        // What came while it was not followed, did not come here.
+        let heard_until = if self.checked > 0 { times.heard_until } else { 0 };
+        reached.max(self.checked).max(heard_until)
     }
 
     fn deliver(&mut self, word: ChainWord, steps: &mut Vec<ChainStep>) {
         self.reached = Some(word.number);
+        self.handed = word.number;
+        self.checked = self.checked.max(word.number);
         if matches!(word.said, ChainedWord::Lost { is_own: false } | ChainedWord::Unreadable) {
             steps.push(ChainStep::Hole(HoleReason::Lost));
         }
@@ -426,7 +469,7 @@ impl Chain {
         let known = last.unwrap_or(now.saturating_sub(times.last_known_for));
         let is_missing = match (self.reached, last) {
             (Some(reached), Some(last)) => last > reached,
-            (Some(reached), None) => known > reached.max(self.checked).max(times.heard_until),
+            (Some(reached), None) => known > self.quiet_until(reached, times),
             (None, _) => false,
         };
         if is_missing {
@@ -479,11 +522,11 @@ impl Chain {
     fn break_off(&mut self, reason: HoleReason, room: &mut ChainRoom, steps: &mut Vec<ChainStep>) {
         steps.push(ChainStep::Hole(reason));
         self.state = ChainState::Live;
-        self.reached = None;
+        self.drift();
         while let Some(word) = self.waiting.pop_front() {
             room.give_back(&word);
             let last = self.reached.unwrap_or(0);
-            if word.number > last {
+            if word.number > last.max(self.handed) {
                 if last > 0 && word.previous != last {
                     steps.push(ChainStep::Hole(reason));
                 }
@@ -493,9 +536,14 @@ impl Chain {
         if std::mem::take(&mut self.has_left_out) {
             // What was left out is missing, too.
             steps.push(ChainStep::Hole(reason));
-            self.reached = None;
+            self.drift();
         }
         steps.push(ChainStep::Settle);
+    }
+
+    /// Nothing is known.
+    fn drift(&mut self) {
+        (self.reached, self.checked, self.adrift_since) = (None, 0, None);
     }
 
     fn forget_waiting(&mut self, room: &mut ChainRoom) {
@@ -504,5 +552,7 @@ impl Chain {
     }
 }
 
+#[cfg(test)]
+mod random;
 #[cfg(test)]
 mod tests;

@@ -21,6 +21,8 @@ pub(super) struct StreamFetches {
     pub(super) last: u64,
     /// Words that the inbox had no room for, when the chains were told.
     pub(super) dropped: u64,
+    /// When they were.
+    pub(super) looked: Option<Instant>,
     /// When what could not be fetched was asked for last.
     pub(super) resumed: Option<Instant>,
 }

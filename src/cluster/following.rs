@@ -33,6 +33,9 @@ const PAGE: (usize, usize) = (500, 256 * 1024);
 /// How long the engine has for a page.
 const PAGE_WITHIN: Duration = Duration::from_secs(2);
 
+/// How soon all that is followed is looked at again, where words have no room again.
+const LOOKS_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// How soon what could not be fetched is asked for again.
 const ASKS_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
@@ -106,9 +109,11 @@ impl<A: Adapter> WordReader<A> {
 
     /// Does what was asked for with chains since it was last looked.
     pub(super) async fn do_with_chains(&mut self) {
-        let dropped = self.words.counts().dropped().0;
-        if std::mem::replace(&mut self.fetching.dropped, dropped) != dropped {
+        let (dropped, now) = (self.words.counts().dropped().0, Instant::now());
+        let is_soon = |last: Instant| now.duration_since(last) < LOOKS_AGAIN_AFTER;
+        if self.fetching.dropped != dropped && !self.fetching.looked.is_some_and(is_soon) {
             // Some of them may have been of streams.
+            (self.fetching.dropped, self.fetching.looked) = (dropped, Some(now));
             self.look_again().await;
         }
         while let Some(deed) = self.node.chains.next_deed() {
@@ -163,7 +168,7 @@ impl<A: Adapter> WordReader<A> {
         self.do_all_steps(looked).await;
     }
 
-    /// Asks again for what could not be fetched, from time to time.
+    /// Asks again for what could not be fetched, from time to time, and sees what has become known by itself.
     pub(super) async fn look_at_chains(&mut self) {
         let now = Instant::now();
         if self.node.is_away()
@@ -172,8 +177,18 @@ impl<A: Adapter> WordReader<A> {
             return;
         }
         self.fetching.resumed = Some(now);
-        let resumed = self.node.chains.lock().each(Chain::is_stopped, |chain, _, steps| chain.resume(steps));
-        self.do_all_steps(resumed).await;
+        let (engine_now, heard_until) = {
+            let time = self.node.engine_time.lock();
+            (time.now(now.into_std()), time.heard_until())
+        };
+        let times = ChainTimes { last_known_for: 0, heard_until };
+        let looked = self.node.chains.lock().each(Chain::is_idle, |chain, _, steps| {
+            chain.resume(steps);
+            if let Some(engine_now) = engine_now {
+                chain.pass(engine_now, &times, steps);
+            }
+        });
+        self.do_all_steps(looked).await;
     }
 
     /// A page comes that was asked for.

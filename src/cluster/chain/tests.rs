@@ -3,7 +3,7 @@ use crate::protocol::Frame;
 
 const TIMES: ChainTimes = ChainTimes { last_known_for: 1000, heard_until: 0 };
 
-fn word(number: u64, previous: u64) -> ChainWord {
+pub(super) fn word(number: u64, previous: u64) -> ChainWord {
     let event = EventMessage {
         epoch: 1,
         number,
@@ -248,4 +248,21 @@ fn what_a_node_has_lost_is_missing_but_to_its_own_subscribers() {
     assert_eq!(world.hear(lost(20, 10, false)), ["hole Lost", "20"]);
     assert_eq!(world.hear(lost(30, 20, true)), ["30"]);
     assert_eq!(world.hear(word(40, 30)), ["40"]);
+}
+
+#[test]
+fn where_nothing_is_said_for_long_it_is_known_again_what_there_is() {
+    let mut world = World::new();
+    world.with(|chain, room, steps| chain.be_late(room, steps));
+    let pass = |world: &mut World, now, heard_until| {
+        world.times.heard_until = heard_until;
+        let times = world.times;
+        world.with(|chain, _, steps| chain.pass(now, &times, steps))
+    };
+    assert_eq!(pass(&mut world, 1000, 900), [""; 0]);
+    assert_eq!(pass(&mut world, 70_000_000, LATE_CLOCK + 1000), [""; 0]);
+    let known = LATE_CLOCK + 1001;
+    assert_eq!(pass(&mut world, 130_000_000, known), [format!("fill [] up to {known}")]);
+    assert_eq!((world.chain.reached(), pass(&mut world, 200_000_000, 2 * known)), (Some(known), vec![]));
+    assert_eq!(world.hear(word(120_002_500, 0)), ["120002500"]);
 }
