@@ -267,6 +267,7 @@ impl<T: Transport + ?Sized> Client<T> {
         }
     }
 
+    #[inline]
     fn write(&self) -> io::Result<Written> {
         let waker = self.waker.borrow();
         let mut context = Context::from_waker(waker.as_ref().unwrap_or(Waker::noop()));
