@@ -5,10 +5,12 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Context;
+use std::time::Duration;
 
 use actix_web::rt::task::yield_now;
 use actix_web::rt::{System, SystemRunner};
 
+use heliostat::app::App;
 use heliostat::config::ConnectionConfig;
 use heliostat::tools::connection::{Join, JoinNumber};
 use heliostat::tools::event::{AcceptedEvent, Destination, Source};
@@ -33,7 +35,17 @@ pub struct Audience {
     written: Rc<Cell<usize>>,
 }
 
-/// A socket that takes everything at once.
+/// Who hears the events of a channel with a history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hearers {
+    /// Clients as they are.
+    Nameless,
+    /// Clients that have given themselves names.
+    Named,
+}
+
+/// A socket that takes everything at once. A client that has a name is pinged behind the first event, and then no more: by
+/// the clock that would be more or less often, as the machine is busy.
 struct Sink {
     written: Rc<Cell<usize>>,
 }
@@ -44,6 +56,10 @@ impl Transport for Sink {
         outbox.advance(outbox.bytes());
         Ok(Written::Everything)
     }
+
+    fn ping_pace(&self) -> Option<Duration> {
+        Some(Duration::from_secs(3600))
+    }
 }
 
 impl Audience {
@@ -53,22 +69,39 @@ impl Audience {
     /// If the hub refuses one.
     #[must_use]
     pub fn of(size: usize, channel: &ChannelName) -> Self {
+        Audience::among(client::app(), size, channel, None)
+    }
+
+    /// Subscribes `size` connections to `channel`, which keeps its events.
+    ///
+    /// # Panics
+    /// If the hub refuses one.
+    #[must_use]
+    pub fn of_kept(size: usize, channel: &ChannelName, hearers: Hearers) -> Self {
+        Audience::among(client::keeping_app(), size, channel, Some(hearers))
+    }
+
+    fn among(of: App, size: usize, channel: &ChannelName, hearers: Option<Hearers>) -> Self {
         let system = System::new();
-        let apps = vec![(client::app(), Vec::new())];
-        let hub = Hub::new(apps, ConnectionConfig::default(), 1, 0).expect("one app");
-        let app = Arc::clone(hub.apps().state_of(&client::app()).expect("the app of the hub"));
+        let hub =
+            Hub::new(vec![(of.clone(), Vec::new())], ConnectionConfig::default(), 1, 0).expect("one app");
+        let app = Arc::clone(hub.apps().state_of(&of).expect("the app of the hub"));
         let worker = system.block_on(async { Worker::of_this_thread(&hub).expect("the only worker") });
         let written = Rc::new(Cell::new(0));
         let mut audience =
             Audience { system, worker, app, channel: channel.clone(), clients: Vec::new(), written };
-        let number = JoinNumber::default();
-        let join = Join::plain(channel.clone(), number);
-        for _ in 0..size {
+        let join = Join::plain(channel.clone(), JoinNumber::default());
+        for number in 0..size {
             let client = audience.admit();
+            if hearers == Some(Hearers::Named) {
+                audience.worker.name_as(&client, "app-key", &format!("name-of-client-{number:08}"));
+            }
             audience.worker.join(&client, &join).expect("no bus to wait for").expect("a first subscription");
             audience.clients.push(client);
         }
-        audience.run(audience.written(size));
+        // Whoever has a name is told what became of it, and pinged.
+        let frames = if hearers == Some(Hearers::Named) { 3 } else { 1 };
+        audience.run(audience.written(frames * size));
         audience
     }
 

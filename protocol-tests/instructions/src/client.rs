@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use heliostat::app::{App, Secret};
+use heliostat::app::{App, ChannelSettings, Delivery, HistoryBounds, Secret};
 use heliostat::config::ConnectionConfig;
 use heliostat::tools::auth::channel::string_to_sign;
 use heliostat::tools::auth::sign;
 use heliostat::tools::connection::{Action, Connection, Probe};
+use heliostat::tools::protocol::pattern::Pattern;
 use heliostat::tools::protocol::{ChannelName, ProtocolVersion, SocketId};
 
 /// A chat message of 115 bytes, as pusher-js writes it.
@@ -31,6 +32,16 @@ pub fn app() -> App {
     let mut app = App::new("1001", KEY, SECRET);
     app.client_events = true;
     app.limits.client_events_per_second = 1_000_000;
+    app
+}
+
+/// The same app, whose channels keep their last events: so few that each new one takes the place of another.
+#[must_use]
+pub fn keeping_app() -> App {
+    let history = Some(HistoryBounds { events: 10, ..HistoryBounds::default() });
+    let mut app = app();
+    let pattern = Pattern::parse("*").expect("a pattern");
+    app.channels = vec![ChannelSettings { pattern, delivery: Delivery::Every, history, video: None }];
     app
 }
 

@@ -16,7 +16,7 @@ use heliostat::tools::protocol::frame_reader::{FrameEvent, FrameReader};
 use heliostat::tools::protocol::json::Data;
 use heliostat::tools::protocol::server_message::channel_event;
 
-use super::audience::Audience;
+use super::audience::{Audience, Hearers};
 use super::client;
 
 /// Local subscribers of the channel in `deliver-broadcast`.
@@ -38,7 +38,7 @@ pub struct HotPath {
 }
 
 /// All of them.
-pub const HOT_PATHS: [HotPath; 8] = [
+pub const HOT_PATHS: [HotPath; 10] = [
     HotPath {
         name: "decode-client-frame",
         operation: "unmask one frame with a client event of 115 bytes, and read its envelope",
@@ -87,6 +87,20 @@ pub const HOT_PATHS: [HotPath; 8] = [
         operations: AUDIENCE,
         repetitions: 50,
         run: deliver_broadcast,
+    },
+    HotPath {
+        name: "deliver-with-history",
+        operation: "the same on a channel with a history: keep the event, and hand it to the transports",
+        operations: AUDIENCE,
+        repetitions: 50,
+        run: deliver_with_history,
+    },
+    HotPath {
+        name: "deliver-to-named",
+        operation: "the same, to clients that have given themselves a name: what they are sent is followed",
+        operations: AUDIENCE,
+        repetitions: 50,
+        run: deliver_to_named,
     },
     HotPath {
         name: "verify-http-signature",
@@ -180,6 +194,19 @@ fn encode_broadcast(repetitions: usize) {
 
 fn deliver_broadcast(repetitions: usize) {
     let audience = Audience::of(AUDIENCE, &client::channel("news"));
+    audience.broadcast(repetitions, &audience.event("message", Data::of_text("42")));
+}
+
+fn deliver_with_history(repetitions: usize) {
+    deliver_kept(repetitions, Hearers::Nameless);
+}
+
+fn deliver_to_named(repetitions: usize) {
+    deliver_kept(repetitions, Hearers::Named);
+}
+
+fn deliver_kept(repetitions: usize, hearers: Hearers) {
+    let audience = Audience::of_kept(AUDIENCE, &client::channel("news"), hearers);
     audience.broadcast(repetitions, &audience.event("message", Data::of_text("42")));
 }
 
