@@ -46,6 +46,8 @@ pub(crate) struct History {
     lost: LostEvent,
     /// Where it is in the stream that the engine has of the channel, where several nodes are one broker.
     stream: Option<StreamPlace>,
+    /// What has gone of that before it had a number there.
+    unnumbered: LostUnnumbered,
     /// Since when nobody is subscribed. Whoever was subscribed has left before.
     pub vacant_since: Option<Instant>,
     /// Whether it counts as more than its events at present, because nobody is subscribed.
@@ -60,6 +62,14 @@ pub(crate) struct LostEvent {
     pub version: ChannelVersion,
     /// When it was published.
     pub at: Instant,
+}
+
+/// Events that had to go before the engine between several nodes had numbered them. This node's subscribers were sent them.
+#[derive(Clone, Copy, Debug, Default)]
+struct LostUnnumbered {
+    count: usize,
+    /// When the newest of them was published.
+    newest: Option<Instant>,
 }
 
 /// Why events were dropped.
@@ -133,6 +143,14 @@ impl LossReason {
     }
 }
 
+impl LostUnnumbered {
+    /// Further ones, of which the newest was published then.
+    fn add(&mut self, count: usize, newest: Instant) {
+        self.count += count;
+        self.newest = self.newest.max(Some(newest));
+    }
+}
+
 impl Dropped {
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
@@ -153,6 +171,7 @@ impl History {
             bytes: 0,
             lost,
             stream: None,
+            unnumbered: LostUnnumbered::default(),
             vacant_since: None,
             is_charged: false,
             is_followed: false,
@@ -169,6 +188,10 @@ impl History {
 
     /// Drops what is too old, or too much.
     pub(crate) fn keep_within(&mut self, bounds: &HistoryBounds, now: Instant) -> Dropped {
+        if self.unnumbered.newest.is_some_and(|newest| newest + bounds.time <= now) {
+            // The engine is not given them any more.
+            self.unnumbered = LostUnnumbered::default();
+        }
         let mut dropped = Dropped::default();
         while let Some(oldest) = self.events.front() {
             let reason = if self.events.len() > bounds.events {
@@ -218,7 +241,7 @@ impl History {
         if let Some(stream) = &mut self.stream {
             match event.number {
                 Some(number) => stream.floor = stream.floor.max(number),
-                None => stream.lost_unnumbered += 1,
+                None => self.unnumbered.add(1, event.at),
             }
         }
     }

@@ -66,7 +66,10 @@ impl Hub {
         let number = |epoch| Some(StreamNumber { epoch, number: kept?.number });
         let numbered = self.engine_epoch().and_then(number);
         let was_delivered = numbered.filter(|_| kept.is_some_and(|kept| kept.is_delivered));
-        let is_delivered = was_delivered.is_some_and(|number| app.number_event(channel, frame, number));
+        if let Some(numbered) = was_delivered {
+            app.number_event(self, channel, frame, numbered);
+        }
+        let is_delivered = was_delivered.is_some();
         let way = Way { app, channel, except, numbered };
         if let Some(RememberedAs { number, is_recalled, expires_in }) = remembered
             && channel.channel_type().is_cache()

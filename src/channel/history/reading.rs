@@ -121,7 +121,7 @@ impl History {
         } else {
             Chosen::From(self.events.partition_point(|event| !is_behind(event)))
         };
-        Some((chosen, number >= stream.floor && stream.lost_unnumbered == 0))
+        Some((chosen, number >= stream.floor && self.unnumbered.count == 0))
     }
 
     /// These events in the order of their numbers. Those that have none yet will get larger ones.

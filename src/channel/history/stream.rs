@@ -18,9 +18,6 @@ pub(crate) struct StreamPlace {
     pub floor: u64,
     /// Some events are in another order here than there, because they were there later.
     pub is_mixed: bool,
-    /// So many events had to go before they had a number: until it is known which these are, nobody who has a number is known
-    /// to have missed nothing.
-    pub lost_unnumbered: usize,
 }
 
 /// The number of an event, and whose it is.
@@ -60,13 +57,7 @@ impl History {
             _ => {
                 // What another one has numbered has no number any more.
                 self.events.iter_mut().for_each(|event| event.number = None);
-                self.stream = Some(StreamPlace {
-                    epoch,
-                    reached: number,
-                    floor: number,
-                    is_mixed: false,
-                    lost_unnumbered: 0,
-                });
+                self.stream = Some(StreamPlace { epoch, reached: number, floor: number, is_mixed: false });
             }
         }
     }
@@ -76,7 +67,9 @@ impl History {
     pub(crate) fn number(&mut self, frame: &Frame, StreamNumber { epoch, number }: StreamNumber) -> bool {
         let is_it =
             |event: &KeptEvent| event.number.is_none() && event.frame.websocket() == frame.websocket();
-        let Some(at) = self.events.iter().position(is_it) else { return self.number_lost(epoch, number) };
+        let Some(at) = self.events.iter().position(is_it) else {
+            return self.number_lost(StreamNumber { epoch, number });
+        };
         self.reach(StreamNumber { epoch, number: number.saturating_sub(1) });
         let is_last = at + 1 == self.events.len();
         let follows = at == 0 || self.events[at - 1].number.is_some_and(|before| before < number);
@@ -88,20 +81,30 @@ impl History {
         true
     }
 
-    fn number_lost(&mut self, epoch: u64, number: u64) -> bool {
-        let lost = |stream: &&mut StreamPlace| stream.epoch == epoch && stream.lost_unnumbered > 0;
-        let Some(stream) = self.stream.as_mut().filter(lost) else { return false };
-        stream.lost_unnumbered -= 1;
-        stream.floor = stream.floor.max(number);
-        stream.reached = stream.reached.max(number);
+    /// Until it is known which numbers those events have that had to go without one, nobody who has a number is known to have
+    /// missed nothing.
+    fn number_lost(&mut self, numbered: StreamNumber) -> bool {
+        if self.unnumbered.count == 0 {
+            return false;
+        }
+        self.unnumbered.count -= 1;
+        self.reach(numbered);
+        if let Some(stream) = &mut self.stream {
+            stream.floor = stream.floor.max(numbered.number);
+        }
         true
     }
 
-    /// Drops everything: nobody knows what has come until `lost`, and what follows it in the stream is not known either.
+    /// Drops everything: nobody knows what has come until `lost`, and what follows it in the stream is not known either. What
+    /// this node's subscribers were sent without a number may still get one.
     pub(crate) fn break_off(&mut self, lost: LostEvent) -> Dropped {
+        self.stream = None;
+        let unnumbered = self.events.iter().filter(|event| event.number.is_none());
+        if let Some((at, newest)) = unnumbered.map(|event| event.at).enumerate().last() {
+            self.unnumbered.add(at + 1, newest);
+        }
         let dropped = self.clear(LossReason::Gap);
         self.lost = lost;
-        self.stream = None;
         dropped
     }
 

@@ -74,10 +74,19 @@ impl AppState {
         let now = self.clock().now();
         let mut entry = self.channels.entry(channel.clone()).or_default();
         self.known_history(&mut entry, now);
-        let lost = LostEvent { version: hub.next_version(), at: now };
-        hub.post_gap(self, channel, &entry, lost.version);
-        self.break_off((channel, &mut entry), lost);
-        self.look_after((channel, &mut entry), lost.version, now + bounds.time);
+        self.break_off_and_tell(hub, (channel, &mut entry), &bounds);
+    }
+
+    fn break_off_and_tell(
+        &self,
+        hub: &Hub,
+        (channel, entry): (&ChannelName, &mut Channel),
+        bounds: &HistoryBounds,
+    ) {
+        let lost = LostEvent { version: hub.next_version(), at: self.clock().now() };
+        hub.post_gap(self, channel, entry, lost.version);
+        self.break_off((channel, entry), lost);
+        self.look_after((channel, entry), lost.version, lost.at + bounds.time);
     }
 
     fn break_off(&self, (channel, entry): (&ChannelName, &mut Channel), lost: LostEvent) {
@@ -95,18 +104,26 @@ impl AppState {
         }
     }
 
-    /// An event that this node's subscribers were sent has got its number. `false` if it is not kept here.
+    /// An event that this node's subscribers were sent has got its number. Nobody is sent it again. Where the channel does not
+    /// know it, nor that it had to go, something may be missing, which is told.
     pub(in crate::hub) fn number_event(
         &self,
+        hub: &Hub,
         channel: &ChannelName,
         frame: &Frame,
         numbered: StreamNumber,
-    ) -> bool {
-        let mut entry = self.channels.get_mut(channel);
-        entry
-            .as_mut()
-            .and_then(|entry| entry.history_mut())
-            .is_some_and(|history| history.number(frame, numbered))
+    ) {
+        let Some(bounds) = self.history_bounds(channel) else { return };
+        let Some(mut entry) = self.channels.get_mut(channel) else { return };
+        if entry.history_mut().is_none_or(|history| history.number(frame, numbered)) {
+            return;
+        }
+        self.break_off_and_tell(hub, (channel, &mut entry), &bounds);
+        if let Some(history) = entry.history_mut() {
+            history.reach(numbered);
+        }
+        drop(entry);
+        self.fold_vacant_channels();
     }
 
     /// Up to which number of the engine somebody has received everything of a channel who has received what has come here up

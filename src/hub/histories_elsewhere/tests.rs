@@ -150,13 +150,40 @@ fn what_was_delivered_while_the_engine_was_away_gets_its_number_later_and_is_not
         assert_eq!(world.kept(&channel), [Some(10), Some(20), Some(30)]);
         world.all_has_come(&peer).await;
         assert_eq!(heard(&peer), ["true", "mine", "theirs"]);
-        // It has had to go, so nobody knows here that it was delivered.
+        // It has had to go before it had a number.
         world.publish(&channel, "lost");
         world.hub.history_hole("1", &channel);
+        let gaps = world.hub.histories().gaps();
         world.hear(&channel, 40, "lost", true);
-        assert_eq!(world.kept(&channel), [Some(40)]);
+        world.hear(&channel, 50, "four", false);
+        assert_eq!(world.kept(&channel), [Some(50)]);
+        assert_eq!(world.hub.histories().gaps(), gaps, "it is known which one it was");
         world.all_has_come(&peer).await;
-        assert_eq!(peer.has_been_sent("lost"), 2, "better twice than not");
+        assert_eq!((peer.has_been_sent("lost"), peer.has_been_sent("four")), (1, 1));
+        for (number, expected) in [(39, &["false"][..]), (40, &["four", "true"])] {
+            let mut back = world.peer();
+            back.come_back(&world, &channel, since(number));
+            world.all_has_come(&back).await;
+            assert_eq!(heard(&back), expected, "{number}");
+        }
+    });
+}
+
+#[test]
+fn an_event_of_which_nothing_is_known_here_is_not_sent_twice_and_is_told_as_missing() {
+    run(async |world, channel| {
+        world.hub.fill_history("1", &channel, part(&channel, &[(10, 5, "one")], 10));
+        let mut named = world.named();
+        named.come_back(&world, &channel, since(10));
+        world.hear(&channel, 20, "unknown", true);
+        world.hear(&channel, 30, "two", false);
+        world.all_has_come(&named).await;
+        assert_eq!(heard(&named), ["false", "false", "two"], "its first subscription, and the gap");
+        assert_eq!(world.kept(&channel), [Some(30)]);
+        let mut back = world.peer();
+        back.come_back(&world, &channel, since(10));
+        world.all_has_come(&back).await;
+        assert_eq!(heard(&back), ["false"]);
     });
 }
 

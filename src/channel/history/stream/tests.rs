@@ -181,6 +181,36 @@ fn an_event_that_had_to_go_before_it_had_a_number_is_missed_until_it_has() {
     assert!(!history.number(&frame(3), numbered(104)), "there was no other one");
 }
 
+#[test]
+fn an_event_without_a_number_is_missed_until_it_has_one_behind_a_gap_too() {
+    let start = Instant::now();
+    let lost = |of| LostEvent { version: version(of), at: start };
+    let of_two = || {
+        let mut history = History::beginning(lost(1));
+        history.push_numbered(event(2, start), numbered(100), &BOUNDS);
+        history.push(event(3, start), &BOUNDS);
+        history.push(event(4, start), &BOUNDS);
+        history.break_off(lost(5));
+        history
+    };
+    let complete = |history: &History, number| {
+        history.replay(&since(ENGINE, number), &terms(9, start)).unwrap().complete
+    };
+    let mut history = of_two();
+    assert!(history.number(&frame(3), numbered(200)), "it has been delivered");
+    assert_eq!(history.reached(ENGINE), Some(200));
+    assert!(!complete(&history, 200), "the other one may be behind it");
+    assert!(history.number(&frame(4), numbered(201)));
+    assert!(!complete(&history, 200) && complete(&history, 201));
+    assert!(!history.number(&frame(4), numbered(202)), "there was no other one");
+    // When they are too old, the engine is not given them any more.
+    let mut history = of_two();
+    history.push_numbered(event(6, start), numbered(200), &BOUNDS);
+    assert!(!complete(&history, 200));
+    history.keep_within(&BOUNDS, start + BOUNDS.time);
+    assert!(complete(&history, 200));
+}
+
 #[derive(Clone, Debug)]
 enum StreamStep {
     /// An event of another node, which comes at once.
