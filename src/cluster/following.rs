@@ -193,6 +193,8 @@ impl<A: Adapter> WordReader<A> {
 
     /// A page comes that was asked for.
     pub(super) async fn take_fetched(&mut self, fetched: Option<FetchedPage>) {
+        // Those for whom a page is too late may have joined.
+        self.do_with_chains().await;
         self.fetch_wanted();
         let Some((subject, fetch, page)) = fetched else { return };
         let now = Instant::now().into_std();

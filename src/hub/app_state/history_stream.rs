@@ -1,6 +1,7 @@
 //! What an app's channels keep, as the engine's streams have it: filled from there, broken off where something of it may be missing,
 //! and named by its numbers.
 
+use std::mem::replace;
 use std::time::Instant;
 
 use crate::app::HistoryBounds;
@@ -25,8 +26,9 @@ impl AppState {
         self.channels.get(channel)?.history()?.reached(epoch)
     }
 
-    /// Puts a part of a channel's stream behind what the channel keeps. Nobody is sent it. Where it does not follow what has
-    /// come before, that is dropped, and those who are there are told.
+    /// Puts a part of a channel's stream behind what the channel keeps. Nobody is sent it: those who are there already, because
+    /// they have waited for it for too long, are told so. Where it does not follow what has come before, that is dropped, and
+    /// they are told, too.
     pub(in crate::hub) fn fill_history(
         &self,
         hub: &Hub,
@@ -52,12 +54,16 @@ impl AppState {
             self.break_off((channel, &mut entry), lost);
             self.known_history(&mut entry, now).reach(StreamNumber { epoch, number: floor });
         }
+        let mut is_told = !follows || entry.subscribers().is_nobody_here();
         for event in events {
             let (at, time_ms) = event.published_at(engine_now, now);
             let StreamEvent { kept: KeptAs { number, is_delivered }, frame, except, .. } = event;
             let numbered = StreamNumber { epoch, number };
             if is_delivered && self.known_history(&mut entry, now).number(&frame, numbered) {
                 continue;
+            }
+            if !replace(&mut is_told, true) {
+                hub.post_gap(self, channel, &entry, hub.next_version());
             }
             let version = hub.next_version();
             let event = KeptEvent { version, number: Some(number), at, time_ms, frame, except };

@@ -227,6 +227,37 @@ fn place_of(text: &str) -> Option<String> {
 }
 
 #[test]
+fn a_page_that_comes_too_late_for_somebody_is_told_as_missing() {
+    run(async |world, channel| {
+        world.hub.fill_history("1", &channel, part(&channel, &[(10, 5, "one")], 10));
+        let (mut early, mut stream) = (world.named(), world.stream());
+        for peer in [&mut early, &mut stream] {
+            peer.join(&world, &channel, None);
+        }
+        // What is known already is not missing, nor what they were sent.
+        world.publish(&channel, "mine");
+        let mut known = part(&channel, &[(10, 5, "one"), (20, 10, "mine")], 20);
+        known.events[1].kept.is_delivered = true;
+        world.hub.fill_history("1", &channel, known);
+        assert_eq!(world.hub.histories().gaps(), 0);
+        let late = part(&channel, &[(30, 20, "two"), (40, 30, "three")], 40);
+        world.hub.fill_history("1", &channel, late);
+        assert_eq!(world.hub.histories().gaps(), 1);
+        world.hear(&channel, 50, "four", false);
+        for peer in [&early, &stream] {
+            world.all_has_come(peer).await;
+        }
+        assert_eq!(heard(&early), ["false", "mine", "false", "four"], "its first subscription, and the page");
+        assert_eq!(heard(&stream), ["mine", "false", "four"]);
+        assert_eq!(world.kept(&channel), [Some(10), Some(20), Some(30), Some(40), Some(50)]);
+        let mut back = world.peer();
+        back.come_back(&world, &channel, since(20));
+        world.all_has_come(&back).await;
+        assert_eq!(heard(&back), ["two", "three", "four", "true"]);
+    });
+}
+
+#[test]
 fn what_does_not_follow_is_a_gap_and_an_empty_stream_is_none() {
     run(async |world, channel| {
         world.hub.fill_history("1", &channel, part(&channel, &[], 10));
