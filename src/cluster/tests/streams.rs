@@ -3,6 +3,11 @@
 
 use super::*;
 use crate::channel::HistoryStart;
+use bytes::Bytes;
+
+use crate::channel::NodeId;
+use crate::cluster::adapter::{Adapter, Keeping};
+use crate::cluster::envelope::{Content, Envelope};
 use crate::cluster::local::Fate;
 
 const NAME: &str = "kept-news";
@@ -185,4 +190,42 @@ fn what_is_beyond_the_bounds_of_the_stream_is_told() {
     until("they are sent the rest", || here.events().len() == 15);
     assert_eq!(here.events()[10..], ["15", "16", "17", "18", "19"]);
     assert_eq!(holes(&b), 1, "its own have been sent all of them");
+}
+
+#[test]
+fn what_is_read_of_a_stream_begins_behind_what_is_lost() {
+    let engine = LocalEngine::new();
+    let [a, b]: [TestNode; 2] = nodes(&engine);
+    let other = engine.join(inbox(1, 1).0);
+    let say = |bytes: Bytes| {
+        let time = Duration::from_secs(300);
+        let keeping =
+            Keeping { events: 1000, bytes: 1 << 20, time, last_known_for: time, remembered_for: None };
+        other.publish_and_keep(&subject(NAME), bytes, &keeping, None).unwrap();
+    };
+    a.publish_and_wait(NAME, "0");
+    let name = channel(NAME);
+    let read = |start, most| {
+        let page = block_on(b.hub.read_history(&b.app, &name, start, (most, 1 << 20))).unwrap();
+        (page.events, page.complete, page.has_more)
+    };
+    let (events, ..) = read(HistoryStart::Oldest, 100);
+    let behind_first = HistoryStart::Behind(events[0].0);
+    for _ in 0..3 {
+        a.publish_and_wait(NAME, "before");
+        say(Envelope { from: NodeId::new(9), content: Content::EventsLost }.encode());
+    }
+    assert_eq!((read(behind_first, 100).0.len(), read(behind_first, 100).1), (0, false));
+    a.publish_and_wait(NAME, "1");
+    a.publish_and_wait(NAME, "2");
+    let (events, complete, has_more) = read(behind_first, 100);
+    assert_eq!((events.len(), complete, has_more), (2, false, false));
+    let (events, complete, has_more) = read(behind_first, 2);
+    assert_eq!((events.len(), complete, has_more), (2, false, false), "no page is empty while there is more");
+    let (events, complete, has_more) = read(HistoryStart::Behind(events[0].0), 2);
+    assert_eq!((events.len(), complete, has_more), (1, true, false));
+    say(Bytes::from("something that nobody can read"));
+    a.publish_and_wait(NAME, "3");
+    let (events, complete, _) = read(behind_first, 100);
+    assert_eq!((events.len(), complete), (1, false));
 }
