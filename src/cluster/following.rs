@@ -21,7 +21,7 @@ use super::envelope::{Content, Envelope, EventMessage};
 use super::event_numbers::EventNumber;
 use super::fetches::FetchedPage;
 use super::intake::{WordReader, kind_of};
-use super::keeping::last_known_for;
+use super::keeping::LEAST_KNOWN_FOR;
 use super::status::Loss;
 
 /// Pages that are fetched side by side.
@@ -57,7 +57,7 @@ impl<A: Adapter> WordReader<A> {
         };
         let word_of_chain = ChainWord { number, previous, said };
         let (steps, was_there) = {
-            let longest = self.last_known_for(&word.subject);
+            let longest = micros(LEAST_KNOWN_FOR);
             let mut table = self.node.chains.lock();
             table.hear(&word.subject, (subscription, longest), word_of_chain, heard_until)
         };
@@ -98,13 +98,6 @@ impl<A: Adapter> WordReader<A> {
 
     fn has_said(&self, subject: &Subject, event: &EventMessage) -> bool {
         self.node.numbers.has_said(subject, EventNumber { epoch: event.epoch, number: event.number })
-    }
-
-    /// How long the engine knows the number of a channel's last event.
-    fn last_known_for(&self, subject: &Subject) -> u64 {
-        let Subject::Channel { app, channel } = subject else { return 0 };
-        let bounds = self.hub.apps().by_id(app).and_then(|app| app.app().history(channel));
-        micros(last_known_for(&self.hub, &bounds.unwrap_or_default()))
     }
 
     /// Does what was asked for with chains since it was last looked.
@@ -282,7 +275,7 @@ impl<A: Adapter> WordReader<A> {
     fn fill(&mut self, subject: &Subject, words: Vec<ChainWord>, reached: u64, now: u64) {
         let Subject::Channel { app, channel } = subject else { return };
         self.deliver_parked_of(subject);
-        let times = ChainTimes { last_known_for: self.last_known_for(subject), heard_until: 0 };
+        let times = ChainTimes { last_known_for: micros(LEAST_KNOWN_FOR), heard_until: 0 };
         let mut events = Vec::with_capacity(words.len());
         for word in words {
             let previous = word.behind(&times);

@@ -26,9 +26,13 @@ use super::taken::taken_of;
 /// So much longer than anybody may come back for an event the engine knows the number of the last one.
 const LAST_KNOWN_LONGER: Duration = Duration::from_secs(120);
 
-/// How long the engine knows the number of the last event of a channel.
-pub(super) fn last_known_for(hub: &Hub, bounds: &HistoryBounds) -> Duration {
-    hub.recovery().retention.max(bounds.time) + LAST_KNOWN_LONGER
+/// For so long it knows it at least, whatever the settings of the node were that said the event: where it knows none, nothing was said
+/// for so long, and more than that cannot be concluded.
+pub(super) const LEAST_KNOWN_FOR: Duration = Duration::from_secs(3600 + 120);
+
+/// How long the engine is to know the number of the last event of a channel that is said now.
+fn last_known_for(hub: &Hub, bounds: &HistoryBounds) -> Duration {
+    (hub.recovery().retention.max(bounds.time) + LAST_KNOWN_LONGER).max(LEAST_KNOWN_FOR)
 }
 
 /// An event that is on its way to the engine. If nobody can say what has become of it, it is dropped, and owed.
@@ -128,14 +132,13 @@ impl<A: Adapter> ClusterNode<A> {
         })
     }
 
-    /// How long the engine knows the number of a channel's last event, in the unit of numbers; none if it keeps none.
+    /// How long the engine knows the number of a channel's last event at least, in the unit of numbers; none if it keeps none.
     pub(super) fn last_known_for(&self, app: &AppState, channel: &ChannelName) -> Option<u64> {
-        let bounds = app.app().history(channel)?;
-        Some(micros(last_known_for(&*self.hub.upgrade()?, &bounds)))
+        app.app().history(channel).map(|_| micros(LEAST_KNOWN_FOR))
     }
 
     fn keeping(&self, bounds: &HistoryBounds, remembered_for: Option<Duration>) -> Keeping {
-        let longest = self.hub.upgrade().map_or(bounds.time, |hub| last_known_for(&hub, bounds));
+        let longest = self.hub.upgrade().map_or(LEAST_KNOWN_FOR, |hub| last_known_for(&hub, bounds));
         Keeping {
             events: bounds.events as u64,
             bytes: bounds.bytes as u64,

@@ -106,7 +106,9 @@ fn app() -> App {
         history: Some(HistoryBounds { events, ..HistoryBounds::default() }),
         video: None,
     };
-    let channels = vec![history("kept-few", 5), history("kept-*", 1000)];
+    let mut long = history("kept-long", 1000);
+    long.history = long.history.map(|bounds| HistoryBounds { time: Duration::from_secs(86_400), ..bounds });
+    let channels = vec![history("kept-few", 5), long, history("kept-*", 1000)];
     App { limits, channels, ..App::new("1", "k", "s") }
 }
 

@@ -2,7 +2,7 @@
 //! and what cannot be known is told.
 
 use super::*;
-use crate::channel::HistoryStart;
+use crate::channel::{HistoryPosition, HistoryStart};
 use bytes::Bytes;
 
 use crate::channel::NodeId;
@@ -228,4 +228,21 @@ fn what_is_read_of_a_stream_begins_behind_what_is_lost() {
     a.publish_and_wait(NAME, "3");
     let (events, complete, _) = read(behind_first, 100);
     assert_eq!((events.len(), complete), (1, false));
+}
+
+#[test]
+fn what_the_engine_has_forgotten_is_not_concluded_from_the_settings_of_who_asks() {
+    let engine = LocalEngine::new();
+    let [a, b]: [TestNode; 2] = nodes(&engine);
+    a.publish_and_wait(NAME, "0");
+    let read =
+        |name: &str, start| block_on(b.hub.read_history(&b.app, &channel(name), start, (9, 999))).unwrap();
+    let HistoryPosition { epoch, number: now } = read(NAME, HistoryStart::Oldest).events[0].0;
+    let is_known = |ago: u64| {
+        let place = HistoryPosition { epoch, number: now - ago * 1_000_000 };
+        read("kept-long", HistoryStart::Behind(place)).complete
+    };
+    assert!(is_known(3000));
+    // Whoever has said something then may have had it be known for less than a day.
+    assert!(!is_known(5000));
 }
