@@ -106,6 +106,8 @@ pub(super) struct ChainTimes {
     pub(super) last_known_for: u64,
     /// All that the engine had taken by then has come here, and been read; 0 if that is not known.
     pub(super) heard_until: u64,
+    /// What has a later number was not said by now, unless the engine's clock has been set.
+    pub(super) latest: u64,
 }
 
 /// The chain of a channel.
@@ -265,6 +267,15 @@ impl Chain {
         if word.number <= self.reached.unwrap_or(0).max(self.handed) {
             return true;
         }
+        if word.number > times.latest && (self.reached.is_some() || self.state != ChainState::Live) {
+            // The engine's clock has been set, or it is none of its words: the stream has it, or not.
+            match self.state {
+                ChainState::Live => self.fetch(false, steps),
+                ChainState::Fetching { .. } => self.again = true,
+                ChainState::New | ChainState::Stopped { .. } => {}
+            }
+            return false;
+        }
         if self.state == ChainState::Live {
             match self.reached {
                 Some(reached) if !self.joins(&word, reached, times) => self.fetch(false, steps),
@@ -296,6 +307,15 @@ impl Chain {
         let ChainState::Fetching { fills } = self.state else { return };
         let before = self.reached;
         let ChainPage { words, last, now, has_more } = page;
+        if before.is_some_and(|before| before > last.unwrap_or(0).max(now.saturating_add(LATE_CLOCK))) {
+            // The engine's clock was set back: what it has said since has smaller numbers, and was taken for known.
+            steps.push(ChainStep::Hole(HoleReason::Trimmed));
+            self.drift();
+            self.handed = 0;
+            if fills {
+                return self.fetch_more(steps);
+            }
+        }
         let mut filling = Vec::new();
         for word in words {
             if self.reached.is_some_and(|reached| word.number <= reached) {

@@ -174,16 +174,16 @@ impl ChainTable {
     pub(super) fn hear(
         &mut self,
         subject: &Subject,
-        (subscription, last_known_for): (u64, u64),
+        subscription: u64,
         word: ChainWord,
-        heard_until: u64,
+        times: &ChainTimes,
     ) -> (Vec<ChainStep>, bool) {
         if self.of(subject, subscription).is_none() {
-            self.insert(subject, subscription, last_known_for, Chain::adrift());
+            self.insert(subject, subscription, times.last_known_for, Chain::adrift());
         }
         let mut steps = Vec::new();
         let was_there = self.of.get_mut(subject).is_some_and(|of| {
-            let times = ChainTimes { last_known_for: of.last_known_for, heard_until };
+            let times = ChainTimes { last_known_for: of.last_known_for, ..*times };
             of.chain.hear(word, &times, &mut self.room, &mut steps)
         });
         (steps, was_there)

@@ -7,6 +7,12 @@ use std::time::{Duration, Instant};
 /// both are known.
 const BEATS_TO_BE_SURE: usize = 60;
 
+/// How long the engine's answers are under way at most.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+
+/// What is said now has no larger number than this much later, unless the engine's clock has been set.
+const SURELY_LATER: Duration = Duration::from_secs(60);
+
 /// What is known of it. Its numbers are microseconds.
 #[derive(Debug)]
 pub(super) struct EngineTime {
@@ -24,10 +30,19 @@ impl EngineTime {
         EngineTime { start: now, ahead: None, beats: VecDeque::new(), heard_until: 0 }
     }
 
-    /// The engine has said this number, by now.
+    /// The engine, asked for it, has told that it is this, by now. Where that is earlier than it can be, the clock has been set
+    /// back, and what was known of it is not true any more.
     pub(super) fn hear(&mut self, number: u64, now: Instant) {
+        if self.now(now).is_some_and(|known| number.saturating_add(micros(ANSWERS_WITHIN)) < known) {
+            *self = EngineTime::new(self.start);
+        }
         let ahead = number.saturating_sub(self.since_start(now));
         self.ahead = self.ahead.max(Some(ahead));
+    }
+
+    /// What has a later number was not said by now, as far as is known.
+    pub(super) fn latest(&self, now: Instant) -> u64 {
+        self.now(now).map_or(u64::MAX, |time| time.saturating_add(micros(SURELY_LATER)))
     }
 
     /// It is at least that.
@@ -94,5 +109,27 @@ mod tests {
         assert_eq!(time.heard_until(), 9_000_000, "nothing is sure of the time in which it was away");
         time.beat(true, at(125));
         assert_eq!(time.heard_until(), 71_000_000);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_is_believed_and_nothing_is_sure_until_it_has_been_heard_for_long() {
+        let start = Instant::now();
+        let mut time = EngineTime::new(start);
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(time.latest(at(0)), u64::MAX);
+        time.hear(500_000_000, at(1));
+        for second in 1..=61 {
+            time.beat(true, at(second));
+        }
+        assert_eq!((time.now(at(61)), time.heard_until()), (Some(560_000_000), 500_000_000));
+        assert_eq!(time.latest(at(61)), 620_000_000);
+        time.hear(559_000_000, at(61));
+        assert_eq!((time.now(at(61)), time.heard_until()), (Some(560_000_000), 500_000_000));
+        time.hear(100_000_000, at(61));
+        assert_eq!((time.now(at(61)), time.heard_until()), (Some(100_000_000), 0));
+        for second in 62..=122 {
+            time.beat(true, at(second));
+        }
+        assert_eq!(time.heard_until(), 101_000_000);
     }
 }

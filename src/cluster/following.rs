@@ -50,21 +50,20 @@ impl<A: Adapter> WordReader<A> {
         // Nobody is here for it, or it is on its way while the last one leaves.
         let Some(subscription) = self.node.claims.subscription(&word.subject) else { return };
         let said = self.read_kept(&word, true);
-        let heard_until = {
-            let mut time = self.node.engine_time.lock();
-            time.hear(number, Instant::now().into_std());
-            time.heard_until()
-        };
         let word_of_chain = ChainWord { number, previous, said };
-        let (steps, was_there) = {
-            let longest = micros(LEAST_KNOWN_FOR);
-            let mut table = self.node.chains.lock();
-            table.hear(&word.subject, (subscription, longest), word_of_chain, heard_until)
-        };
+        let times = self.times(micros(LEAST_KNOWN_FOR));
+        let (steps, was_there) =
+            self.node.chains.lock().hear(&word.subject, subscription, word_of_chain, &times);
         if was_there {
             self.node.counts.repeated_events.add_from_anywhere(1);
         }
         self.do_steps(&word.subject, steps).await;
+    }
+
+    fn times(&self, last_known_for: u64) -> ChainTimes {
+        let time = self.node.engine_time.lock();
+        let latest = time.latest(Instant::now().into_std());
+        ChainTimes { last_known_for, heard_until: time.heard_until(), latest }
     }
 
     /// What a word of a stream says. What comes live of others is counted.
@@ -170,11 +169,8 @@ impl<A: Adapter> WordReader<A> {
             return;
         }
         self.fetching.resumed = Some(now);
-        let (engine_now, heard_until) = {
-            let time = self.node.engine_time.lock();
-            (time.now(now.into_std()), time.heard_until())
-        };
-        let times = ChainTimes { last_known_for: 0, heard_until };
+        let engine_now = self.node.engine_time.lock().now(now.into_std());
+        let times = self.times(0);
         let looked = self.node.chains.lock().each(Chain::is_idle, |chain, _, steps| {
             chain.resume(steps);
             if let Some(engine_now) = engine_now {
@@ -190,16 +186,12 @@ impl<A: Adapter> WordReader<A> {
         self.do_with_chains().await;
         self.fetch_wanted();
         let Some((subject, fetch, page)) = fetched else { return };
-        let now = Instant::now().into_std();
-        let page = page.map(|page| {
-            self.node.engine_time.lock().hear(page.now, now);
-            self.read_page(&subject, page)
-        });
-        let heard_until = self.node.engine_time.lock().heard_until();
+        let page = page.map(|page| self.read_page(&subject, page));
+        let times = self.times(micros(LEAST_KNOWN_FOR));
         let is_away = self.node.is_away();
         let mut steps = Vec::new();
         if let Some((of, room)) = self.node.chains.lock().awaiting(&subject, fetch) {
-            let times = ChainTimes { last_known_for: of.last_known_for, heard_until };
+            let times = ChainTimes { last_known_for: of.last_known_for, ..times };
             match page {
                 Ok(page) => of.chain.take_page(page, &times, room, &mut steps),
                 Err(EngineError::Refused(reason)) => {
@@ -275,7 +267,7 @@ impl<A: Adapter> WordReader<A> {
     fn fill(&mut self, subject: &Subject, words: Vec<ChainWord>, reached: u64, now: u64) {
         let Subject::Channel { app, channel } = subject else { return };
         self.deliver_parked_of(subject);
-        let times = ChainTimes { last_known_for: micros(LEAST_KNOWN_FOR), heard_until: 0 };
+        let times = ChainTimes { last_known_for: micros(LEAST_KNOWN_FOR), heard_until: 0, latest: u64::MAX };
         let mut events = Vec::with_capacity(words.len());
         for word in words {
             let previous = word.behind(&times);
@@ -346,10 +338,14 @@ impl<A: Adapter> WordReader<A> {
                 continue;
             }
             self.node.counts.pages_fetched.add_from_anywhere(1);
-            let adapter = Arc::clone(&self.node.adapter);
+            let node = Arc::clone(&self.node);
             self.fetching.under_way.spawn(async move {
-                let page = timeout(PAGE_WITHIN, adapter.kept(&subject, behind, PAGE)).await;
-                (subject, fetch, page.unwrap_or(Err(EngineError::Away)))
+                let page = timeout(PAGE_WITHIN, node.adapter.kept(&subject, behind, PAGE)).await;
+                let page = page.unwrap_or(Err(EngineError::Away));
+                if let Ok(page) = &page {
+                    node.engine_time.lock().hear(page.now, Instant::now().into_std());
+                }
+                (subject, fetch, page)
             });
         }
     }

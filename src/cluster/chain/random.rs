@@ -98,7 +98,7 @@ impl ModelNode {
     }
 
     fn times(&self) -> ChainTimes {
-        ChainTimes { last_known_for: LAST_KNOWN_FOR, heard_until: self.heard_until }
+        ChainTimes { last_known_for: LAST_KNOWN_FOR, heard_until: self.heard_until, latest: u64::MAX }
     }
 
     /// Has the chain do something, and checks what comes of it.

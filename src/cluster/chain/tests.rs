@@ -1,7 +1,7 @@
 use super::*;
 use crate::protocol::Frame;
 
-const TIMES: ChainTimes = ChainTimes { last_known_for: 1000, heard_until: 0 };
+const TIMES: ChainTimes = ChainTimes { last_known_for: 1000, heard_until: 0, latest: u64::MAX };
 
 pub(super) fn word(number: u64, previous: u64) -> ChainWord {
     let event = EventMessage {
@@ -265,4 +265,36 @@ fn where_nothing_is_said_for_long_it_is_known_again_what_there_is() {
     assert_eq!(pass(&mut world, 130_000_000, known), [format!("fill [] up to {known}")]);
     assert_eq!((world.chain.reached(), pass(&mut world, 200_000_000, 2 * known)), (Some(known), vec![]));
     assert_eq!(world.hear(word(120_002_500, 0)), ["120002500"]);
+}
+
+#[test]
+fn a_number_that_cannot_have_been_given_yet_is_looked_for_in_the_stream() {
+    let mut world = World::live(10);
+    world.times.latest = 20_000;
+    assert_eq!(world.hear(word(90_000, 10)), ["fetch 10"]);
+    assert_eq!(world.hear(word(90_001, 90_000)), [""; 0]);
+    assert_eq!(world.room.words, 0);
+    assert_eq!(world.page(vec![], Some(10), false), ["fetch 10"], "it was heard of meanwhile");
+    assert_eq!(world.page(vec![], Some(10), false), [""; 0]);
+    assert_eq!(world.hear(word(20, 10)), ["20"], "and what is said then is no repeat");
+    // The clock was set, and the stream has it.
+    assert_eq!(world.hear(word(90_000, 20)), ["fetch 20"]);
+    assert_eq!(world.page(vec![word(90_000, 20)], Some(90_000), false), ["90000"]);
+}
+
+#[test]
+fn what_a_clock_has_told_that_is_set_back_is_not_known() {
+    let mut world = World::new();
+    let ahead = 10_001 + LATE_CLOCK;
+    assert_eq!(world.begin(Some(ahead)), [format!("fetch {ahead}")]);
+    assert_eq!(world.page(vec![], Some(30), false), ["hole Trimmed", "fetch 0"]);
+    let told = world.page(vec![word(20, 10), word(30, 20)], Some(30), false);
+    assert_eq!(told, ["fill [20, 30] up to 30", "settle"]);
+    assert_eq!(world.hear(word(40, 30)), ["40"]);
+    // Of one that was followed when that happened, what was said meanwhile is missing.
+    let last = ahead + 2;
+    assert_eq!(world.hear(word(last, 40)), [last.to_string()]);
+    world.with(|chain, _, steps| chain.look_again(steps));
+    assert_eq!(world.page(vec![], Some(50), false), ["hole Trimmed"]);
+    assert_eq!(world.hear(word(60, 50)), ["60"]);
 }
