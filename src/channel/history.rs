@@ -189,8 +189,11 @@ impl History {
     /// Drops what is too old, or too much.
     pub(crate) fn keep_within(&mut self, bounds: &HistoryBounds, now: Instant) -> Dropped {
         if self.unnumbered.newest.is_some_and(|newest| newest + bounds.time <= now) {
-            // The engine is not given them any more.
+            // The engine is not given them any more: they are missing, wherever they were among what has come.
             self.unnumbered = LostUnnumbered::default();
+            if let Some(stream) = &mut self.stream {
+                stream.floor = stream.floor.max(stream.reached);
+            }
         }
         let mut dropped = Dropped::default();
         while let Some(oldest) = self.events.front() {

@@ -205,9 +205,10 @@ fn an_event_without_a_number_is_missed_until_it_has_one_behind_a_gap_too() {
     assert!(!history.number(&frame(4), numbered(202)), "there was no other one");
     // When they are too old, the engine is not given them any more.
     let mut history = of_two();
-    history.push_numbered(event(6, start), numbered(200), &BOUNDS);
+    history.push_numbered(event(6, start + Duration::from_secs(1)), numbered(200), &BOUNDS);
     assert!(!complete(&history, 200));
     history.keep_within(&BOUNDS, start + BOUNDS.time);
+    assert!(!complete(&history, 199), "they were somewhere before that");
     assert!(complete(&history, 200));
 }
 
