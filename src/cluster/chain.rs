@@ -130,6 +130,8 @@ pub(super) struct Chain {
     vain: u32,
     /// Nothing is known, and nothing has come, since then or before, by the engine's clock.
     adrift_since: Option<u64>,
+    /// The engine has confirmed that its words come.
+    is_confirmed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,12 +213,13 @@ impl Chain {
             again: false,
             vain: 0,
             adrift_since: None,
+            is_confirmed: false,
         }
     }
 
     /// One of a channel of which words come already, and nothing is known.
     pub(super) fn adrift() -> Self {
-        Chain { state: ChainState::Live, ..Chain::new() }
+        Chain { state: ChainState::Live, is_confirmed: true, ..Chain::new() }
     }
 
     /// Everything up to which number has been handed on, if all that has come so far has, and none is missing.
@@ -236,6 +239,7 @@ impl Chain {
 
     /// Its words come from now on. `reached`: what is known of it up to this number.
     pub(super) fn begin(&mut self, reached: Option<u64>, steps: &mut Vec<ChainStep>) {
+        self.is_confirmed = true;
         if self.state == ChainState::New {
             self.reached = reached;
             return self.fetch(true, steps);
@@ -390,7 +394,7 @@ impl Chain {
     /// Some time has passed. Where nothing is known, and nothing has come for as long as it takes to be sure of that, it is known
     /// again: nothing was said. `now`: the engine's clock, or a little less.
     pub(super) fn pass(&mut self, now: u64, times: &ChainTimes, steps: &mut Vec<ChainStep>) {
-        if self.state != ChainState::Live || self.reached.is_some() {
+        if self.state != ChainState::Live || self.reached.is_some() || !self.is_confirmed {
             return;
         }
         let since = *self.adrift_since.get_or_insert(now);

@@ -260,6 +260,9 @@ fn where_nothing_is_said_for_long_it_is_known_again_what_there_is() {
         world.with(|chain, _, steps| chain.pass(now, &times, steps))
     };
     assert_eq!(pass(&mut world, 1000, 900), [""; 0]);
+    assert_eq!(pass(&mut world, 130_000_000, LATE_CLOCK + 1001), [""; 0], "its words do not come yet");
+    assert_eq!(world.begin(None), ["hole Unfetched", "settle"]);
+    assert_eq!(pass(&mut world, 1000, 900), [""; 0]);
     assert_eq!(pass(&mut world, 70_000_000, LATE_CLOCK + 1000), [""; 0]);
     let known = LATE_CLOCK + 1001;
     assert_eq!(pass(&mut world, 130_000_000, known), [format!("fill [] up to {known}")]);
