@@ -280,7 +280,7 @@ impl ClientNames {
 
     /// A user of an app was terminated: those who were signed in as that user find nothing when they come back.
     pub(super) fn terminated(&self, app: &AppState, user: &str) {
-        self.table.lock().terminated(&app.index(), &user.into());
+        self.table.lock().terminated(&app.index(), &user.into(), Instant::now());
         self.handed.terminated(app.index(), user);
     }
 

@@ -89,6 +89,7 @@ fn every_bound_has_its_metric() {
                 "attempts that the delivery log remembers, per endpoint",
                 "an endpoint's answer",
                 "what clients say of themselves, for the log: origin, library, version",
+                "users who were terminated a moment ago, for what other nodes tell of their names",
                 "proxies that the way back to a client leads over; one of their addresses; a line of `Forwarded`",
             ]
             .contains(what);

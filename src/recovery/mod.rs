@@ -19,6 +19,7 @@ mod name;
 mod names;
 mod note;
 mod noted_names;
+mod terminations;
 mod track;
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use crate::protocol::SocketId;
 
 use super::note::SHARED_FOR;
 use super::noted_names::NotedNames;
+use super::terminations::LateTerminations;
 use super::{ClientName, CursorBytes, Cursors};
 
 /// So many takeovers of a name from somebody who is there, within [`SHARED_FOR`], say that it is shared.
@@ -65,6 +66,7 @@ pub(crate) struct ClientNameTable<A, G, C> {
     counts: NameCounts,
     /// Those that other nodes are told of.
     noted: NotedNames<NameKey<A>>,
+    terminated: LateTerminations<A>,
 }
 
 #[derive(Debug)]
@@ -161,6 +163,7 @@ where
             of_all: Arc::default(),
             counts: NameCounts::default(),
             noted: NotedNames::default(),
+            terminated: LateTerminations::default(),
         }
     }
 
@@ -316,7 +319,8 @@ where
     }
 
     /// A user was terminated: whoever was signed in as that user, here or away, finds nothing when he comes.
-    pub(crate) fn terminated(&mut self, app: &A, user: &Arc<str>) {
+    pub(crate) fn terminated(&mut self, app: &A, user: &Arc<str>, now: Instant) {
+        self.terminated.add(app.clone(), Arc::clone(user), now);
         let Some(names) = self.users.remove(&(app.clone(), Arc::clone(user))) else { return };
         for key in names {
             let Some(entry) = self.names.get(&key) else { continue };

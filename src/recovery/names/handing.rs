@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(wanted(&mut after, 1, &first, 309), at(5));
         assert_eq!(wanted(&mut after, 2, &second, 309), at(7), "it was away since it was handed over");
         assert_eq!(wanted(&mut Table::new(BOUNDS), 1, &first, 311), None, "it was away for too long");
-        after.terminated(&1, &"ann".into());
+        after.terminated(&1, &"ann".into(), start);
         assert_eq!(after.cursor_bytes().cursors(), 0, "who is terminated finds nothing");
     }
 

@@ -69,7 +69,11 @@ where
         arrived.taken_from = arrived.taken_from.or(taken_from);
         let Ok(hold) = &arrived.hold else { return arrived };
         let key = Arc::clone(&hold.key);
-        if let Some(before) = elsewhere {
+        if let Some(mut before) = elsewhere {
+            // Its mark may have come to the engine after this node had asked for it.
+            if before.user.as_ref().is_some_and(|user| self.terminated.may_hold(&key.app, user, now.node)) {
+                before.cursors.clear();
+            }
             self.take_from(&key, &before, now);
         }
         self.begin_note(&key, (app, number), note, now);
@@ -309,5 +313,59 @@ where
             Some(NameState::Held(connection)) => Some(connection),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::ChannelName;
+    use crate::recovery::{ClientName, NameBounds, NotedCursor};
+
+    const BOUNDS: NameBounds = NameBounds {
+        retention: Duration::from_secs(300),
+        names: 10,
+        per_address: 10,
+        cursor_bytes: 1 << 20,
+        cursor_bytes_per_address: 1 << 20,
+    };
+
+    fn told_by_another_node() -> NameNote {
+        let channel = ChannelName::parse("a", 164).unwrap();
+        let cursor = NotedCursor { channel, number: 5, member: None, left_ms: None };
+        let (node, socket) = (NodeId::new(2), SocketId::new(2, 1));
+        let note = NameNote::taken_by((node, socket), None, 1_700_000_000_000);
+        NameNote { user: Some("ann".into()), epoch: 9, cursors: vec![cursor], ..note }
+    }
+
+    /// How many cursors somebody finds who comes so many seconds after this user was terminated.
+    fn found(terminated: &str, seconds: u64) -> usize {
+        let (start, before) = (Instant::now(), told_by_another_node());
+        let mut table = ClientNameTable::<u8, u8, u32>::new(BOUNDS);
+        table.terminated(&1, &terminated.into(), start);
+        let at = start + Duration::from_secs(seconds);
+        let now = NameTimes { node: at, app: at, ms: 1_700_000_000_000 };
+        let socket = SocketId::new(1, 1);
+        let note = NameNote::taken_by((NodeId::new(1), socket), Some(&before), now.ms);
+        let (bytes, turn, taken_ms) = (note.encode(), note.turn, note.taken_ms);
+        let note = TakenNote { node: NodeId::new(1), turn, taken_ms, bytes };
+        let taken = Some(TakenName::Taken { note, before: Some(Box::new(before)) });
+        let name = ClientName::parse("a-name-of-22-letters-001").unwrap();
+        let number = NoteNumber::of_name("1", "k", &name);
+        let key = NameKey { app: 1, key: "k".into(), name };
+        let came = ArrivingNote { app: "1".into(), number, taken };
+        let hold = table.arrive_noted(key, (1, socket), None, came, &now).hold.unwrap();
+        assert_eq!(hold.cursors.lock().user().map(|user| &**user), Some("ann"));
+        table.cursor_bytes().cursors()
+    }
+
+    /// The node that comes to have the name may hear of the termination before it knows of the name, and have asked the engine
+    /// before that one knew of the termination.
+    #[test]
+    fn who_was_terminated_a_moment_before_finds_nothing_of_what_another_node_tells() {
+        assert_eq!(found("ann", 0), 0);
+        assert_eq!(found("ann", 10), 0);
+        assert_eq!(found("bob", 0), 1);
+        assert_eq!(found("ann", 30), 1, "by then the engine has told of it");
     }
 }

@@ -279,9 +279,9 @@ fn a_terminated_user_finds_nothing_wherever_he_is() {
     subject.table.signed_in(&other, &bob);
     receive(&other);
     assert_eq!(subject.table.users.len(), 2);
-    subject.table.terminated(&2, &ann);
+    subject.table.terminated(&2, &ann, subject.start);
     assert_eq!(subject.states(), (2, 1, 0), "it is a user of another app");
-    subject.table.terminated(&1, &ann);
+    subject.table.terminated(&1, &ann, subject.start);
     assert_eq!(subject.states(), (2, 0, 0));
     let again = subject.hold(2, 1, 2);
     assert_eq!(subject.wanted(&again, 2), None);
