@@ -4,6 +4,7 @@
 mod backends;
 mod events;
 mod handed_histories;
+mod names;
 mod publishes;
 mod remembered;
 mod state;
