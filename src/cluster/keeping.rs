@@ -95,13 +95,7 @@ impl<A: Adapter> ClusterNode<A> {
         self.numbers.say(&subject, |number| {
             let since = Instant::now().into_std();
             let bytes = self.encode_event(event, number, state);
-            let owed = OwedEvent {
-                number,
-                bytes: bytes.clone(),
-                keeping: keeping.clone(),
-                since,
-                said_behind: None,
-            };
+            let owed = OwedEvent { number, bytes: bytes.clone(), keeping, since, said_behind: None };
             let is_owed = self.is_away() || self.owed.has(&subject);
             if is_owed || self.is_in_trouble() {
                 // Nobody is promised that it crosses soon.
@@ -195,7 +189,7 @@ impl<A: Adapter> ClusterNode<A> {
 
     /// Says that events of a subject are lost, before what is said of it next.
     fn say_lost(&self, subject: &Subject, keeping: &Keeping) {
-        let (this, of, kept) = (self.this.clone(), subject.clone(), keeping.clone());
+        let (this, of, kept) = (self.this.clone(), subject.clone(), *keeping);
         let unsaid = DoneUnlessSaid(Some(move || {
             if let Some(this) = this.upgrade() {
                 this.owed.lose(&of, &kept);
@@ -207,7 +201,7 @@ impl<A: Adapter> ClusterNode<A> {
                 drop(take(&mut unsaid.0));
             }
         });
-        let bounds = Keeping { remembered_for: None, ..keeping.clone() };
+        let bounds = Keeping { remembered_for: None, ..*keeping };
         // If there is no room, the ticket is dropped.
         let _ = self.adapter.publish_and_keep(subject, self.lost_word(), &bounds, Some(ticket));
     }

@@ -115,15 +115,10 @@ impl OwedEvents {
     pub(super) fn put(&self, subject: &Subject, event: OwedEvent) -> u64 {
         let mut table = self.table.lock();
         let OwedTable { of, sizes, most_bytes, .. } = &mut *table;
-        let keeping = event.keeping.clone();
-        let new = || OwedOfSubject {
-            events: VecDeque::new(),
-            bytes: 0,
-            is_lost_before: false,
-            keeping: keeping.clone(),
-        };
+        let keeping = event.keeping;
+        let new = || OwedOfSubject { events: VecDeque::new(), bytes: 0, is_lost_before: false, keeping };
         let of_subject = of.entry(subject.clone()).or_insert_with(new);
-        of_subject.keeping = keeping.clone();
+        of_subject.keeping = keeping;
         let mut lost = 0;
         let bytes = event.bytes();
         of_subject.bytes += bytes;
@@ -147,12 +142,8 @@ impl OwedEvents {
     /// Events of a subject are lost, before whatever is said of it next.
     pub(super) fn lose(&self, subject: &Subject, keeping: &Keeping) {
         let mut table = self.table.lock();
-        let new = || OwedOfSubject {
-            events: VecDeque::new(),
-            bytes: 0,
-            is_lost_before: true,
-            keeping: keeping.clone(),
-        };
+        let new =
+            || OwedOfSubject { events: VecDeque::new(), bytes: 0, is_lost_before: true, keeping: *keeping };
         table.of.entry(subject.clone()).or_insert_with(new).is_lost_before = true;
         table.bound_subjects();
         self.note(&table);
@@ -189,7 +180,7 @@ impl OwedEvents {
             lost += 1;
         }
         let next = if of_subject.is_lost_before {
-            Some(OwedNext::Lost(of_subject.keeping.clone()))
+            Some(OwedNext::Lost(of_subject.keeping))
         } else {
             of_subject.events.front().cloned().map(OwedNext::Event)
         };

@@ -67,7 +67,7 @@ impl<A: Adapter> ClusterNode<A> {
                 // The engine may have it: that is looked for first.
                 Some(OwedNext::Event(event)) if event.said_behind.is_some() => return,
                 Some(OwedNext::Lost(keeping)) => {
-                    let keeping = Keeping { remembered_for: None, ..keeping.clone() };
+                    let keeping = Keeping { remembered_for: None, ..*keeping };
                     self.append(subject, self.lost_word(), &keeping).await
                 }
                 Some(OwedNext::Event(event)) => {

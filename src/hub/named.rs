@@ -384,7 +384,7 @@ impl Hub {
 
     /// A cursor of a name was made, and those of its address take so many bytes. Returns whether there is room for it.
     fn make_room_for_cursors(&self, key: &NameKey<AppIndex>, of_address: usize) -> bool {
-        let NameBounds { cursor_bytes, cursor_bytes_per_address, .. } = bounds(&self.recovery());
+        let NameBounds { cursor_bytes, cursor_bytes_per_address, .. } = bounds(self.recovery());
         let is_within = self.names.cursors.bytes() <= cursor_bytes && of_address <= cursor_bytes_per_address;
         is_within || self.names.table.lock().make_room(key)
     }

@@ -54,9 +54,7 @@ impl NamedClient {
     ) -> Option<AskedName> {
         let caller = self.caller.borrow();
         let NamedCaller { key, name: GivenName::Fit(name), .. } = caller.as_ref()? else { return None };
-        if app.app().history(channel).is_none() {
-            return None;
-        }
+        app.app().history(channel)?;
         if let Some(asked) = &*self.asked.borrow() {
             return Some(AskedName::UnderWay(asked.clone()));
         }
