@@ -15,7 +15,7 @@ use super::adapter::{Adapter, Link, Subject, Word};
 use super::awaited::NumberedAs;
 use super::carried;
 use super::documents::DocumentBell;
-use super::envelope::{Content, Envelope, NoticeMessage, SnapshotRequest, Unreadable};
+use super::envelope::{Content, Envelope, NodeHeartbeat, NoticeMessage, SnapshotRequest, Unreadable};
 use super::event_numbers::{EventNumber, HeardNumbers};
 use super::fetches::StreamFetches;
 use super::inbox::Words;
@@ -244,18 +244,7 @@ impl<A: Adapter> WordReader<A> {
             (subject @ Subject::Pipe { .. }, Content::Notice(message)) => {
                 self.take_notice(from, &subject, &message);
             }
-            (Subject::State, Content::Heartbeat(heartbeat)) => {
-                let now = Instant::now().into_std();
-                let (facts, mut is_new) = (heartbeat.facts, false);
-                let changes =
-                    self.node.change_peers(|peers, each| is_new = peers.heard(from, heartbeat, now, each));
-                self.follow(&changes);
-                // Whoever succeeds another one asks for more than what is true of its connections.
-                let has_more = facts == 0 && self.node.standing == Standing::After;
-                if is_new && !has_more {
-                    self.change_view(from, |replica, _| replica.heard_of(facts));
-                }
-            }
+            (Subject::State, Content::Heartbeat(heartbeat)) => self.take_heartbeat(from, heartbeat),
             (Subject::State, Content::Facts(batch)) => {
                 self.change_view(from, |replica, each| replica.apply(batch, each));
             }
@@ -303,6 +292,18 @@ impl<A: Adapter> WordReader<A> {
             }
             // Not where it belongs.
             _ => self.node.counts.lost(Loss::Unreadable, 1),
+        }
+    }
+
+    fn take_heartbeat(&mut self, from: NodeId, heartbeat: NodeHeartbeat) {
+        let now = Instant::now().into_std();
+        let (facts, mut is_new) = (heartbeat.facts, false);
+        let changes = self.node.change_peers(|peers, each| is_new = peers.heard(from, heartbeat, now, each));
+        self.follow(&changes);
+        // Whoever succeeds another one asks for more than what is true of its connections.
+        let has_more = facts == 0 && self.node.standing == Standing::After;
+        if is_new && !has_more {
+            self.change_view(from, |replica, _| replica.heard_of(facts));
         }
     }
 

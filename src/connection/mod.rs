@@ -278,12 +278,18 @@ impl Connection {
             "pusher:unsubscribe" => self.unsubscribe(MessageParameters::of(message.data)),
             name => match event_name::kind(name) {
                 ClientEventKind::ClientEvent => self.client_event(message, now).map(Some),
-                ClientEventKind::Reserved => match self.viewer_request(&message) {
-                    Some(request) => request.map(|request| Some(Action::Watch(Box::new(request)))),
-                    None => Err(client_event::unsupported(name)),
-                },
+                ClientEventKind::Reserved => self.reserved_event(&message).map(Some),
                 ClientEventKind::Unprefixed => self.pipe_event(message, pipe_listens).map(Some),
             },
+        }
+    }
+
+    /// An event of the protocol's own that is none of those above: a viewer's request, or nothing that there is.
+    #[cold]
+    fn reserved_event<'m>(&self, message: &ClientMessage<'m>) -> Result<Action<'m>, Refusal> {
+        match self.viewer_request(message) {
+            Some(request) => request.map(|request| Action::Watch(Box::new(request))),
+            None => Err(client_event::unsupported(&message.event)),
         }
     }
 

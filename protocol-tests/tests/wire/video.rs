@@ -132,6 +132,7 @@ fn late_viewers_begin_at_once() {
 ///
 /// Proves: video.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "it waits for nothing: it is the pace of a camera")]
 fn only_publishers_film_and_one_of_them_at_a_time() {
     let Some(target) = broker("") else { return };
     let channel = "presence-camera";
@@ -317,6 +318,7 @@ fn stills_are_for_those_who_take_no_frames() {
 ///
 /// Proves: video.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "it waits for nothing: it is the pace of a camera")]
 fn a_slow_viewer_goes_on_with_a_key_frame() {
     const FRAMES: u64 = 240;
     const BYTES: usize = 100_000;
