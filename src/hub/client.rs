@@ -494,6 +494,7 @@ impl<T: Transport + ?Sized> Client<T> {
         !self.blocked.get() && !self.dirty.replace(true)
     }
 
+    #[inline]
     fn enqueue_as_it_is(&self, frame: Frame) -> bool {
         if let Err(Overflow(frame)) = self.push(frame)
             && !self.enqueue_if_room_can_be_made(frame)

@@ -50,12 +50,14 @@ impl Worker {
         dirty: &RefCell<VecDeque<Rc<Client>>>,
     ) -> u64 {
         let audience = message.audience();
+        let is_plain = audience == Audience::All && version.is_none();
         let mut passed_over = 0;
         let among = subscribers.len();
         let hearers = subscribers.filter(|subscriber| {
-            let given = version.is_some_and(|version| subscriber.since >= version);
-            let taken = audience == Audience::All || is_among(&subscriber.client, audience, message);
-            if !given && taken && Some(subscriber.client.socket_id()) != except {
+            let is_new = is_plain || version.is_none_or(|version| subscriber.since < version);
+            let hears =
+                is_plain || audience == Audience::All || is_among(&subscriber.client, audience, message);
+            if is_new && hears && Some(subscriber.client.socket_id()) != except {
                 return true;
             }
             // Those are counted who are few.
