@@ -72,11 +72,11 @@ metrics! {
         "Tracks of video channels that somebody holds.";
     VIDEO_CACHE_BYTES = Gauge "heliostat_video_cache_bytes" []
         "Bytes that are kept of them for viewers that come later, and the tracks as such.";
-    VIDEO_FRAMES = Counter "heliostat_video_frames_total" ["fate"]
+    VIDEO_FRAMES = Counter "heliostat_video_frames_total" ["result"]
         "Messages of tracks that viewers were to be sent: that were queued for them (queued), of which some may have been given up \
          later; that were given up, as the viewer was too far behind (cut); or left out, as no other refers to them \
          (left_out).";
-    VIDEO_MOVES = Counter "heliostat_video_moves_total" ["to"]
+    VIDEO_MOVES = Counter "heliostat_video_moves_total" ["direction"]
         "Viewers that were moved to the small rendition (down), or to the full one (up).";
     VIDEO_REQUESTS = Counter "heliostat_video_keyframe_requests_total" []
         "Key frames that publishers were asked for.";

@@ -33,11 +33,11 @@ pub(super) fn collect(hub: &Hub, snapshot: &mut Snapshot) {
     snapshot.tell(is::VIDEO_CACHE_BYTES, video.bytes());
     snapshot.tell(is::VIDEO_REQUESTS, video.requests());
     snapshot.tell(is::VIDEO_REFUSED, video.refused());
-    for (fate, count) in video.frames() {
-        snapshot.tell_of(is::VIDEO_FRAMES, [fate.into()], count);
+    for (result, count) in video.frames() {
+        snapshot.tell_of(is::VIDEO_FRAMES, [result.into()], count);
     }
-    for (way, count) in video.moves() {
-        snapshot.tell_of(is::VIDEO_MOVES, [way.into()], count);
+    for (direction, count) in video.moves() {
+        snapshot.tell_of(is::VIDEO_MOVES, [direction.into()], count);
     }
     for ((kind, code), count) in hub.refusals() {
         snapshot.tell_of(is::REFUSALS, [kind.into(), code.to_string().into()], count);

@@ -216,12 +216,10 @@ pub(crate) async fn streams_are_away_with_the_engine_and_gone_with_it<E: Contrac
     let mut node = ContractNode::join(&engine).await;
     // Of several servers one is enough: some are on it.
     let subjects: Vec<Subject> = (0..32).map(|n| channel(&format!("kept-{n}"))).collect();
+    let mut before = Vec::new();
     for subject in &subjects {
         node.subscribe(subject).await;
         node.keep(subject, "before", &KEEPS_MUCH).await;
-    }
-    let mut before = Vec::new();
-    for _ in &subjects {
         before.push(as_kept(&node.hear().await));
     }
     let known = node.up().await;
