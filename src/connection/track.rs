@@ -96,6 +96,8 @@ impl Connection {
             "pusher:track_wanted" => false,
             _ => return None,
         };
+        // Where no channel carries tracks, there are no such requests.
+        self.app.channels.iter().find(|settings| settings.video.is_some())?;
         Some(self.read_viewer_request(message, is_key_frame))
     }
 
@@ -109,7 +111,7 @@ impl Connection {
         };
         let channel = message.channel.and_then(json::as_string).unwrap_or_default();
         let (channel, _) = self.subscriptions.get(&channel).ok_or_else(|| not_subscribed(&channel))?;
-        let of = TrackRequest::read(message.data).map_err(invalid)?;
+        let of = TrackRequest::read(message.data, self.app.limits.event_name_chars).map_err(invalid)?;
         if !is_key_frame {
             let wish = TrackWish::read(message.data).map_err(invalid)?;
             return Ok(ViewerRequest::Wish(channel.clone(), of, wish));

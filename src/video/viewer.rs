@@ -166,6 +166,7 @@ impl Viewer {
         of: Option<TrackRequest>,
         wish: TrackWish,
     ) -> Result<(), InvalidWish> {
+        let in_all = self.wishes.iter().map(ChannelWishes::named).sum();
         let at = match self.wishes.iter().position(|wishes| wishes.channel == *channel) {
             Some(at) => at,
             None => {
@@ -173,7 +174,7 @@ impl Viewer {
                 self.wishes.len() - 1
             }
         };
-        self.wishes[at].set(of, wish)?;
+        self.wishes[at].set(of, wish, in_all)?;
         self.stop_channel(channel);
         Ok(())
     }

@@ -7,6 +7,12 @@ use crate::protocol::{ChannelName, TrackName, json, quote};
 /// Tracks of one channel of which a viewer may want something else than of the channel.
 const MOST_NAMED: usize = 16;
 
+/// The same of all channels together.
+const MOST_NAMED_IN_ALL: usize = 64;
+
+/// Bytes of a track's own name.
+const TRACK_BYTES: usize = 64;
+
 /// What a viewer wants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TrackWish {
@@ -54,16 +60,18 @@ pub(crate) enum InvalidWish {
     #[error("expected {0} to be {1}, got {2}")]
     Member(&'static str, &'static str, String),
     /// It wants too much that is particular.
-    #[error("expected wishes for at most {MOST_NAMED} tracks of a channel, got another one")]
+    #[error(
+        "expected wishes for at most {MOST_NAMED} tracks of a channel, and {MOST_NAMED_IN_ALL} in all, got another one"
+    )]
     TooMany,
 }
 
 impl TrackRequest {
-    /// The track that is named in the data of a message; none if it names none.
+    /// The track that is named in the data of a message; none if it names none. Names of events have so many characters at most.
     ///
     /// # Errors
-    /// If it is no name.
-    pub(crate) fn read(data: Option<&RawValue>) -> Result<Option<Self>, InvalidWish> {
+    /// If it is no name, or none that there can be.
+    pub(crate) fn read(data: Option<&RawValue>, event_chars: usize) -> Result<Option<Self>, InvalidWish> {
         let [event, track] = read_members(data, ["event", "track"])?;
         let name = |member, value: Option<&RawValue>| match value {
             None => Ok(None),
@@ -73,6 +81,14 @@ impl TrackRequest {
             },
         };
         let (event, track) = (name("event", event)?, name("track", track)?);
+        if let Some(event) = event.as_deref().filter(|event| event.chars().count() > event_chars) {
+            let got = format!("{} characters", event.chars().count());
+            return Err(InvalidWish::Member("event", "the name of an event", got));
+        }
+        if let Some(track) = track.as_deref().filter(|track| track.len() > TRACK_BYTES) {
+            let got = format!("{} bytes", track.len());
+            return Err(InvalidWish::Member("track", "at most 64 bytes", got));
+        }
         match (event, track) {
             (Some(event), track) => Ok(Some(TrackRequest { event, track: track.unwrap_or_default() })),
             (None, None) => Ok(None),
@@ -125,18 +141,30 @@ impl ChannelWishes {
         ChannelWishes { channel: channel.clone(), of_all: TrackWish::Full, named: Vec::new() }
     }
 
-    /// From now on it wants this.
+    /// Tracks of which it wants something of their own.
+    pub(super) fn named(&self) -> usize {
+        self.named.len()
+    }
+
+    /// From now on it wants this. Of so many tracks of all channels together it wants something of their own.
     ///
     /// # Errors
     /// If that is one too many.
-    pub(super) fn set(&mut self, of: Option<TrackRequest>, wish: TrackWish) -> Result<(), InvalidWish> {
+    pub(super) fn set(
+        &mut self,
+        of: Option<TrackRequest>,
+        wish: TrackWish,
+        in_all: usize,
+    ) -> Result<(), InvalidWish> {
         let Some(of) = of else {
             self.of_all = wish;
             return Ok(());
         };
         match self.named.iter().position(|(known, _)| *known == of) {
             Some(at) => self.named[at].1 = wish,
-            None if self.named.len() < MOST_NAMED => self.named.push((of, wish)),
+            None if self.named.len() < MOST_NAMED && in_all < MOST_NAMED_IN_ALL => {
+                self.named.push((of, wish));
+            }
             None => return Err(InvalidWish::TooMany),
         }
         Ok(())

@@ -120,10 +120,22 @@ fn a_viewer_asks_on_channels_that_it_is_subscribed_to() {
             request.replace("\"event\":\"e\",", ""),
             "expected event to be the name of the track's events, got none",
         ),
+        (
+            request.replace("\"e\"", &format!("\"{}\"", "e".repeat(201))),
+            "expected event to be the name of an event, got 201 characters",
+        ),
+        (
+            request.replace("\"t\"", &format!("\"{}\"", "t".repeat(65))),
+            "expected track to be at most 64 bytes, got 65 bytes",
+        ),
     ] {
         let answer = viewer.say(&text);
         assert!(answer.starts_with("refuse null ") && answer.contains(told), "{text}: {answer}");
     }
     let other = r#"{"event":"pusher:wanted","channel":"private-camera","data":{}}"#;
     assert!(viewer.say(other).contains("Unsupported event received on socket: pusher:wanted"));
+    let mut elsewhere = Subject::new(|_| {});
+    elsewhere.subscribe("private-camera", None);
+    let unsupported = "Unsupported event received on socket: pusher:track_wanted";
+    assert!(elsewhere.say(wish).contains(unsupported), "no channel carries tracks");
 }

@@ -54,15 +54,17 @@ impl Worker {
     /// If it wants too much that is particular.
     pub(crate) fn watch(&self, client: &Rc<Client>, request: ViewerRequest) -> Result<(), InvalidWish> {
         let app: &AppState = client.app();
+        // On other channels it means nothing.
+        let viewer = |channel| app.app().video(channel).and_then(|_| client.viewer());
         match request {
             ViewerRequest::Keyframe(channel, of) => {
                 let now = app.clock().now();
-                let wish = client.viewer().and_then(|viewer| viewer.borrow_mut().fail(&channel, &of, now));
+                let wish = viewer(&channel).and_then(|viewer| viewer.borrow_mut().fail(&channel, &of, now));
                 self.hub.want_key_frames(app, &channel, wish.as_slice());
             }
             ViewerRequest::Wish(channel, of, wish) => {
-                // To who is sent no tracks, and on other channels, it means nothing.
-                if let Some(viewer) = client.viewer().filter(|_| app.app().video(&channel).is_some()) {
+                // To who is sent no tracks it means nothing, either.
+                if let Some(viewer) = viewer(&channel) {
                     viewer.borrow_mut().want(&channel, of, wish)?;
                     self.begin_tracks(client, &channel, &self.hub.beginnings(app, &channel));
                 }
