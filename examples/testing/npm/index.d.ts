@@ -63,9 +63,13 @@ export type Settings = Readonly<Record<string, unknown>>;
 export interface ChannelSettings {
   /** A channel, or channels, with one `*`. */
   pattern: string;
-  delivery?: 'every' | 'latest';
+  delivery?: 'every' | 'latest' | 'video';
   /** How much of their last events they keep. */
   history?: { events?: number; bytes?: number; seconds?: number };
+  /** With `video`: user ids of those who may send tracks; one `*` in each stands for any text. */
+  publishers?: string[];
+  /** With `video`: bytes of the last pictures that are kept of a channel. */
+  cache_bytes?: number;
 }
 
 export interface Endpoint {
