@@ -2,7 +2,7 @@
 //! that has the name writes, and which whoever takes the name reads.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::channel::NodeId;
-use crate::hub::{AppState, BusAway, Hub, NameWord, NoteAnswer, NoteChange};
+use crate::hub::{AppState, BusAway, Hub, NameWord, NoteAnswer, NoteChange, unix_ms};
 use crate::protocol::SocketId;
 use crate::recovery::{HELD_LONGER, NameNote, NoteNumber, TakenName, TakenNote, UnreadableNote};
 
@@ -80,7 +80,7 @@ impl<A: Adapter> ClusterNode<A> {
                 Some(Ok(note)) => Some(note),
                 Some(Err(UnreadableNote::Malformed)) | None => None,
             };
-            let note = NameNote::taken_by((self.me, socket), before.as_ref(), now_ms());
+            let note = NameNote::taken_by((self.me, socket), before.as_ref(), unix_ms());
             let (bytes, turn, taken_ms) = (note.encode(), note.turn, note.taken_ms);
             let written = self.adapter.write_note(&name, found, Some((bytes.clone(), kept_for)));
             match timeout(WRITTEN_WITHIN, written).await {
@@ -135,7 +135,7 @@ impl<A: Adapter> ClusterNode<A> {
         self.runtime.spawn(async move {
             let mut found = None;
             for _ in 0..MOST_TRIES {
-                let note = Bytes::copy_from_slice(&now_ms().to_be_bytes());
+                let note = Bytes::copy_from_slice(&unix_ms().to_be_bytes());
                 match this.adapter.write_note(&name, found, Some((note, kept_for))).await {
                     Ok(Err(OtherNote(other))) => found = other,
                     Ok(Ok(())) | Err(_) => return,
@@ -214,8 +214,4 @@ impl<A: Adapter> ClusterNode<A> {
             );
         }
     }
-}
-
-fn now_ms() -> u64 {
-    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as u64)
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use crate::channel::{Fact, NodeId};
 use crate::event::BackendDemand;
 use crate::hub::{
     AppState, Bus, BusAway, Carriage, Claim, ClaimedBefore, Hub, IdDigest, NameWord, Outgoing,
-    OutgoingNotice, Recalled, StreamPart, Taken,
+    OutgoingNotice, Recalled, StreamPart, Taken, unix_ms,
 };
 use crate::protocol::{ChannelName, Form, Frame, SocketId, SocketTag};
 use crate::recovery::{ClientName, NoteNumber, TakenName};
@@ -146,7 +146,7 @@ impl<A: Adapter> ClusterNode<A> {
             succeeded_by: OnceLock::new(),
             asked_names: AskedNames::default(),
             kept_before: KeptBefore::default(),
-            started_ms: SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as u64),
+            started_ms: unix_ms(),
             tag: SocketTag::of_random(rand::random()),
             is_away: AtomicBool::new(true),
             recalls: Turns::default(),

@@ -5,11 +5,18 @@ use std::marker::PhantomData;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Notify;
 
+use crate::recovery::NameTimes;
+
 use super::due::{Agenda, Busy, Due, Timed};
+
+/// Milliseconds since 1970, by the machine's clock.
+pub(crate) fn unix_ms() -> u64 {
+    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as u64)
+}
 
 /// An app's clock. Everything that an app measures is measured by it: silence, what is remembered, rates. It goes as
 /// the machine's does and is never set back; in test mode it can be advanced.
@@ -47,6 +54,11 @@ impl Clock {
     /// What time it is.
     pub fn now(&self) -> Instant {
         self.at(Instant::now())
+    }
+
+    /// The same, as clients' names are kept by it.
+    pub(super) fn name_times(&self) -> NameTimes {
+        NameTimes { node: Instant::now(), app: self.now(), ms: unix_ms() }
     }
 
     /// What time it is when the machine's clock says `machine`.

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -11,7 +11,7 @@ use tracing::debug;
 
 use crate::channel::{ChannelVersion, HistoryPosition};
 use crate::protocol::{ChannelName, SocketId};
-use crate::recovery::{Arrived, ClientName, NameKey, NameNote, NameTimes, NoteNumber, TakenName};
+use crate::recovery::{Arrived, ClientName, NameKey, NameNote, NoteNumber, TakenName};
 
 use super::{AddressGroup, AppIndex, AppState, HandedOver, Hub};
 
@@ -100,7 +100,7 @@ impl Hub {
         let mut table = self.names.table.lock();
         match told.or(left) {
             None => table.arrive(key, who, address, (Instant::now(), app.clock().now())),
-            Some(before) => table.arrive_handed(key, who, address, &before, &times(app)),
+            Some(before) => table.arrive_handed(key, who, address, &before, &app.clock().name_times()),
         }
     }
 
@@ -135,7 +135,8 @@ impl Hub {
         let place_of = |_: &ChannelName, version: ChannelVersion| {
             Some(HistoryPosition { epoch: run, number: version.number() })
         };
-        let given = self.names.table.lock().hand_over(key, self.node_id(), place_of, &times(app));
+        let given =
+            self.names.table.lock().hand_over(key, self.node_id(), place_of, &app.clock().name_times());
         given.map(|(note, holder)| (note.encode(), holder))
     }
 
@@ -146,9 +147,4 @@ impl Hub {
         let room = (recovery.max_names, recovery.cursor_bytes);
         self.names.handed.put(number, app.index(), note, room, until);
     }
-}
-
-fn times(app: &AppState) -> NameTimes {
-    let ms = SystemTime::UNIX_EPOCH.elapsed().unwrap_or(Duration::ZERO).as_millis() as u64;
-    NameTimes { node: Instant::now(), app: app.clock().now(), ms }
 }

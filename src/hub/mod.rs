@@ -98,7 +98,7 @@ pub(crate) use bus::{
 pub(crate) use cached_elsewhere::LackedEvent;
 pub(crate) use claim_publish::PublishClaim;
 pub use client::{Client, Transport, Written};
-pub(crate) use clock::{Clock, ClockStep};
+pub(crate) use clock::{Clock, ClockStep, unix_ms};
 pub(crate) use counters::{AppCells, AppCounts, AppFigures, AppUsage, Counter, DurationCounter, Durations};
 pub(crate) use current::Current;
 pub use due::Timed;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
@@ -17,7 +17,7 @@ use crate::recovery::{
 };
 
 use super::named::{NamedCaller, NamedClient};
-use super::{AddressGroup, AppIndex, AppState, Bus, BusAway, Hub, NameWord};
+use super::{AddressGroup, AppIndex, AppState, Bus, BusAway, Hub, NameWord, unix_ms};
 
 /// Notes that are written anew because their time comes, at most, of each second.
 const WRITTEN_AGAIN: usize = 2000;
@@ -96,7 +96,7 @@ impl Hub {
         }
         let number = NoteNumber::of_name(app.id(), &key.key, &key.name);
         let came = ArrivingNote { app: Arc::clone(app.shared_id()), number, taken };
-        self.names.table.lock().arrive_noted(key, who, address, came, &name_times(app))
+        self.names.table.lock().arrive_noted(key, who, address, came, &app.clock().name_times())
     }
 
     /// This node has taken a name for a connection that has ended meanwhile: it is kept for the client's return.
@@ -170,12 +170,12 @@ impl Hub {
     }
 
     fn name_change(&self, number: NoteNumber, urgency: NoteUrgency) -> Option<NoteChange> {
-        let times = NameTimes { node: Instant::now(), app: Instant::now(), ms: now_ms() };
+        let times = NameTimes { node: Instant::now(), app: Instant::now(), ms: unix_ms() };
         let mut due = self.names.table.lock().due_note(number, urgency, self.node_id(), &times)?;
         let apps = self.apps();
         let app = apps.by_id(&due.app)?;
         let place_of = |channel: &ChannelName, version| self.engine_position(app, channel, version);
-        let note = due.write(place_of, &name_times(app));
+        let note = due.write(place_of, &app.clock().name_times());
         let DueNote { app, expected, kept_for, .. } = due;
         Some(NoteChange { app, number, expected, note: Some((note, kept_for)) })
     }
@@ -229,12 +229,4 @@ impl Hub {
             self.end_taken_over(app, socket);
         }
     }
-}
-
-fn name_times(app: &AppState) -> NameTimes {
-    NameTimes { node: Instant::now(), app: app.clock().now(), ms: now_ms() }
-}
-
-fn now_ms() -> u64 {
-    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as u64)
 }
