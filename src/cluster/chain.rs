@@ -342,11 +342,10 @@ impl Chain {
             filling.push(word);
         }
         self.vain = if self.reached > before { 0 } else { self.vain + 1 };
+        self.fill(fills, &mut filling, now, steps);
         if has_more && self.vain <= MOST_VAIN_PAGES {
-            self.fill(fills, &mut filling, now, steps);
             return self.fetch_more(steps);
         }
-        self.fill(fills, &mut filling, now, steps);
         self.take_waiting_until(last, times, room, steps);
         self.see_end(last, now, times, fills, steps);
         if std::mem::take(&mut self.again) {

@@ -32,8 +32,6 @@ pub(super) struct SubjectChain {
     pub(super) chain: Chain,
     /// The subscription by which its words come.
     subscription: u64,
-    /// How long the engine knows the number of its last word, in the unit of numbers.
-    pub(super) last_known_for: u64,
     /// Whoever waits until it is known what there is.
     pub(super) settles: Option<oneshot::Sender<()>>,
     /// The number of the fetch that is awaited.
@@ -78,8 +76,8 @@ impl Chains {
     }
 
     /// A subject is subscribed to whose events are kept.
-    pub(super) fn open(&self, subject: &Subject, subscription: u64, last_known_for: u64) {
-        self.lock().insert(subject, subscription, last_known_for, Chain::new());
+    pub(super) fn open(&self, subject: &Subject, subscription: u64) {
+        self.lock().insert(subject, subscription, Chain::new());
     }
 
     /// The engine has confirmed it. Resolves when it is known what there is.
@@ -132,8 +130,8 @@ impl Chains {
 }
 
 impl ChainTable {
-    fn insert(&mut self, subject: &Subject, subscription: u64, last_known_for: u64, chain: Chain) {
-        let of = SubjectChain { chain, subscription, last_known_for, settles: None, fetch: 0 };
+    fn insert(&mut self, subject: &Subject, subscription: u64, chain: Chain) {
+        let of = SubjectChain { chain, subscription, settles: None, fetch: 0 };
         if let Some(before) = self.of.insert(subject.clone(), of) {
             before.chain.end(&mut self.room);
         }
@@ -179,13 +177,11 @@ impl ChainTable {
         times: &ChainTimes,
     ) -> (Vec<ChainStep>, bool) {
         if self.of(subject, subscription).is_none() {
-            self.insert(subject, subscription, times.last_known_for, Chain::adrift());
+            self.insert(subject, subscription, Chain::adrift());
         }
         let mut steps = Vec::new();
-        let was_there = self.of.get_mut(subject).is_some_and(|of| {
-            let times = ChainTimes { last_known_for: of.last_known_for, ..*times };
-            of.chain.hear(word, &times, &mut self.room, &mut steps)
-        });
+        let of = self.of.get_mut(subject);
+        let was_there = of.is_some_and(|of| of.chain.hear(word, times, &mut self.room, &mut steps));
         (steps, was_there)
     }
 

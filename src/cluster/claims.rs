@@ -41,8 +41,8 @@ pub(super) type Recalling = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(super) struct KnownFirst {
     /// What the engine remembers of it.
     pub(super) recall: Option<Recalling>,
-    /// What its stream has, if it has a history: for so long the engine knows the number of its last event.
-    pub(super) last_known_for: Option<u64>,
+    /// What its stream has, because it has a history.
+    pub(super) is_chained: bool,
 }
 
 /// The channels that this node is subscribed to at the engine. One that nobody claims any more stays for a while, so that
@@ -152,9 +152,9 @@ impl Claims {
             Entry::Vacant(entry) => {
                 let subscription = self.subscriptions.fetch_add(1, Ordering::Relaxed) + 1;
                 let mut waiters = Vec::new();
-                let is_chained = first.last_known_for.is_some();
-                if let Some(last_known_for) = first.last_known_for {
-                    self.chains.open(entry.key(), subscription, last_known_for);
+                let KnownFirst { recall, is_chained } = first;
+                if is_chained {
+                    self.chains.open(entry.key(), subscription);
                 }
                 let claim = if self.is_away.load(Ordering::Relaxed) {
                     if is_chained {
@@ -169,7 +169,7 @@ impl Claims {
                 let subject = entry.key().clone();
                 let adapter = Arc::downgrade(adapter);
                 let asked = AskedSubject { adapter, subject, subscription, is_chained };
-                self.runtime.spawn(Arc::clone(self).until_confirmed(asked, answer, first.recall));
+                self.runtime.spawn(Arc::clone(self).until_confirmed(asked, answer, recall));
                 entry.insert(Claimed {
                     subscription,
                     claims: 1,

@@ -8,6 +8,9 @@ use tokio::time::Instant;
 
 use super::adapter::{EngineError, KeptPage, Subject};
 
+/// How much of a stream is fetched at once: words, and bytes of them.
+pub(super) const PAGE: (usize, usize) = (500, 256 * 1024);
+
 /// A page that was asked for, by the number of the fetch.
 pub(super) type FetchedPage = (Subject, u64, Result<KeptPage, EngineError>);
 

@@ -15,20 +15,16 @@ use super::chain::{
     Chain, ChainPage, ChainStep, ChainTimes, ChainWord, ChainedWord, FetchFailure, HoleReason,
 };
 use super::chains::ChainDeed;
-use super::engine_time::EngineTime;
-use super::engine_time::micros;
+use super::engine_time::{EngineTime, micros};
 use super::envelope::{Content, Envelope, EventMessage};
 use super::event_numbers::EventNumber;
-use super::fetches::FetchedPage;
+use super::fetches::{FetchedPage, PAGE};
 use super::intake::{WordReader, kind_of};
 use super::keeping::LEAST_KNOWN_FOR;
 use super::status::Loss;
 
 /// Pages that are fetched side by side.
 const FETCHED_AT_ONCE: usize = 64;
-
-/// How much of a stream is fetched at once.
-const PAGE: (usize, usize) = (500, 256 * 1024);
 
 /// How long the engine has for a page.
 const PAGE_WITHIN: Duration = Duration::from_secs(2);
@@ -51,7 +47,7 @@ impl<A: Adapter> WordReader<A> {
         let Some(subscription) = self.node.claims.subscription(&word.subject) else { return };
         let said = self.read_kept(&word, true);
         let word_of_chain = ChainWord { number, previous, said };
-        let times = self.times(micros(LEAST_KNOWN_FOR));
+        let times = self.times();
         let (steps, was_there) =
             self.node.chains.lock().hear(&word.subject, subscription, word_of_chain, &times);
         if was_there {
@@ -60,10 +56,10 @@ impl<A: Adapter> WordReader<A> {
         self.do_steps(&word.subject, steps).await;
     }
 
-    fn times(&self, last_known_for: u64) -> ChainTimes {
+    fn times(&self) -> ChainTimes {
         let time = self.node.engine_time.lock();
         let latest = time.latest(Instant::now().into_std());
-        ChainTimes { last_known_for, heard_until: time.heard_until(), latest }
+        ChainTimes { last_known_for: micros(LEAST_KNOWN_FOR), heard_until: time.heard_until(), latest }
     }
 
     /// What a word of a stream says. What comes live of others is counted.
@@ -170,7 +166,7 @@ impl<A: Adapter> WordReader<A> {
         }
         self.fetching.resumed = Some(now);
         let engine_now = self.node.engine_time.lock().now(now.into_std());
-        let times = self.times(0);
+        let times = self.times();
         let looked = self.node.chains.lock().each(Chain::is_idle, |chain, _, steps| {
             chain.resume(steps);
             if let Some(engine_now) = engine_now {
@@ -187,11 +183,10 @@ impl<A: Adapter> WordReader<A> {
         self.fetch_wanted();
         let Some((subject, fetch, page)) = fetched else { return };
         let page = page.map(|page| self.read_page(&subject, page));
-        let times = self.times(micros(LEAST_KNOWN_FOR));
+        let times = self.times();
         let is_away = self.node.is_away();
         let mut steps = Vec::new();
         if let Some((of, room)) = self.node.chains.lock().awaiting(&subject, fetch) {
-            let times = ChainTimes { last_known_for: of.last_known_for, ..times };
             match page {
                 Ok(page) => of.chain.take_page(page, &times, room, &mut steps),
                 Err(EngineError::Refused(reason)) => {
@@ -267,7 +262,7 @@ impl<A: Adapter> WordReader<A> {
     fn fill(&mut self, subject: &Subject, words: Vec<ChainWord>, reached: u64, now: u64) {
         let Subject::Channel { app, channel } = subject else { return };
         self.deliver_parked_of(subject);
-        let times = ChainTimes { last_known_for: micros(LEAST_KNOWN_FOR), heard_until: 0, latest: u64::MAX };
+        let times = self.times();
         let mut events = Vec::with_capacity(words.len());
         for word in words {
             let previous = word.behind(&times);

@@ -10,12 +10,10 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::app::HistoryBounds;
-use crate::hub::{AppState, BusAway, Carriage, Hub, Outgoing, Taken};
-use crate::protocol::ChannelName;
+use crate::hub::{BusAway, Carriage, Hub, Outgoing, Taken};
 
 use super::adapter::{Adapter, EngineError, EngineTicket, Keeping, Subject};
 use super::awaited::WayHere;
-use super::engine_time::micros;
 use super::envelope::{Content, Envelope};
 use super::event_numbers::EventNumber;
 use super::node::{ClusterNode, subject_of};
@@ -124,11 +122,6 @@ impl<A: Adapter> ClusterNode<A> {
             }
             if way == WayHere::AtOnce { Carriage::Onward } else { Carriage::Returns }
         })
-    }
-
-    /// How long the engine knows the number of a channel's last event at least, in the unit of numbers; none if it keeps none.
-    pub(super) fn last_known_for(&self, app: &AppState, channel: &ChannelName) -> Option<u64> {
-        app.app().history(channel).map(|_| micros(LEAST_KNOWN_FOR))
     }
 
     fn keeping(&self, bounds: &HistoryBounds, remembered_for: Option<Duration>) -> Keeping {

@@ -423,11 +423,11 @@ impl<A: Adapter> Bus for ClusterNode<A> {
         if self.standing.is_of_two() {
             return Claim::Settled;
         }
-        let last_known_for = self.last_known_for(app, channel);
+        let is_chained = app.app().history(channel).is_some();
         if !channel.channel_type().is_cache() {
-            return self.claims.claim(&self.adapter, subject, KnownFirst { recall: None, last_known_for });
+            return self.claims.claim(&self.adapter, subject, KnownFirst { recall: None, is_chained });
         }
-        let first = KnownFirst { recall: Some(self.recall_later(&subject)), last_known_for };
+        let first = KnownFirst { recall: Some(self.recall_later(&subject)), is_chained };
         let claim = self.claims.claim(&self.adapter, subject.clone(), first);
         let is_there =
             matches!(claim, Claim::Settled) && !self.is_away() && self.claims.is_confirmed(&subject);

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::adapter::{Adapter, EngineError, Keeping, Subject};
 use super::envelope::{Content, Envelope};
 use super::event_numbers::EventNumber;
+use super::fetches::PAGE;
 use super::node::ClusterNode;
 use super::owed::OwedNext;
 use super::status::{Loss, WordKind};
@@ -23,9 +24,6 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// How soon it is tried again where it did not work.
 const AGAIN_AFTER: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 500 });
-
-/// How much of a stream is looked at at once.
-const LOOKED_AT: (usize, usize) = (500, 256 * 1024);
 
 impl<A: Adapter> ClusterNode<A> {
     /// Says what is owed until it is dropped.
@@ -114,7 +112,7 @@ impl<A: Adapter> ClusterNode<A> {
     /// Looks for what was said of a subject and not answered. Whether it is known now what the engine has.
     async fn look_for_owed(&self, subject: &Subject, mut behind: u64) -> bool {
         loop {
-            let kept = timeout(ANSWERS_WITHIN, self.adapter.kept(subject, behind, LOOKED_AT)).await;
+            let kept = timeout(ANSWERS_WITHIN, self.adapter.kept(subject, behind, PAGE)).await;
             let page = match kept {
                 Ok(Ok(page)) => page,
                 Ok(Err(EngineError::Refused(_))) => {

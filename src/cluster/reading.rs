@@ -8,7 +8,9 @@ use crate::hub::{AppState, BusAway, KeptAs, StreamEvent, StreamPart};
 use crate::protocol::ChannelName;
 
 use super::adapter::{Adapter, KeptPage};
+use super::engine_time::micros;
 use super::envelope::{Content, Envelope};
+use super::keeping::LEAST_KNOWN_FOR;
 use super::node::{ClusterNode, subject_of};
 
 /// How long the engine has to tell.
@@ -47,7 +49,7 @@ impl<A: Adapter> ClusterNode<A> {
         let kept = timeout_at(until, self.adapter.kept(&subject_of(app, channel), behind, most)).await;
         let Ok(Ok(KeptPage { words, last, now, has_more })) = kept else { return Err(BusAway) };
         self.engine_time.lock().hear(now, Instant::now().into_std());
-        let longest = self.last_known_for(app, channel).unwrap_or(0);
+        let longest = micros(LEAST_KNOWN_FOR);
         let of_page = words.last().map(|word| word.number).filter(|_| has_more);
         let reached = of_page.or(last).unwrap_or(now.saturating_sub(longest));
         let mut events = Vec::with_capacity(words.len());
