@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
 use crate::channel::NodeId;
-use crate::hub::{ArrivedEvent, KeptAs, RememberedAs};
+use crate::hub::{ArrivedEvent, RememberedAs};
 
 use super::adapter::{Adapter, Subject};
 use super::awaited::NumberedAs;
@@ -177,8 +177,7 @@ impl<A: Adapter> WordReader<A> {
     fn deliver(&self, subject: &Subject, event: EventMessage, numbered: Option<NumberedAs>) {
         let Subject::Channel { app, channel } = subject else { return };
         let remembered = numbered.and_then(|engine| self.remembered_as(subject, engine));
-        let kept = numbered.filter(|engine| engine.is_kept);
-        let kept = kept.map(|engine| KeptAs { number: engine.number, is_delivered: false });
+        let kept = numbered.and_then(|engine| engine.kept(false));
         let EventMessage { except, latest, frame, .. } = event;
         let event = ArrivedEvent { channel, frame, latest: latest.as_deref(), except, remembered, kept };
         self.hub.deliver_from_elsewhere(app, &event);

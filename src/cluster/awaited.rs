@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::hub::KeptAs;
 use crate::protocol::{Frame, SocketId};
 
 use super::adapter::Subject;
@@ -49,6 +50,13 @@ pub(super) struct NumberedAs {
     /// By it the channel keeps the event in its history; and remembers it as its last one.
     pub(super) is_kept: bool,
     pub(super) is_remembered: bool,
+}
+
+impl NumberedAs {
+    /// How the channel keeps the event by it, if it does.
+    pub(super) fn kept(self, is_delivered: bool) -> Option<KeptAs> {
+        self.is_kept.then_some(KeptAs { number: self.number, is_delivered })
+    }
 }
 
 /// What becomes of an event on the node that says it.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::hub::{ArrivedEvent, Carriage, KeptAs, Outgoing, RememberedAs, Taken};
+use crate::hub::{ArrivedEvent, Carriage, Outgoing, RememberedAs, Taken};
 use crate::protocol::Form;
 
 use super::adapter::{Adapter, EngineError, EngineTicket, Subject};
@@ -161,8 +161,8 @@ impl<A: Adapter> ClusterNode<A> {
             return true;
         };
         let frame = || event.frame.clone();
-        if engine.is_kept {
-            let kept = Some(KeptAs { number: engine.number, is_delivered: true });
+        let kept = engine.kept(true);
+        if kept.is_some() {
             let (frame, except) = (frame(), event.except);
             let event = ArrivedEvent { channel, frame, latest: None, except, remembered: None, kept };
             hub.deliver_from_elsewhere(app, &event);
@@ -219,8 +219,7 @@ impl<A: Adapter> ClusterNode<A> {
             let engine = engine.filter(|_| number == until);
             let number = engine.filter(|engine| engine.is_remembered).map(|engine| engine.number);
             let remembered = expiry.map(|expires_in| RememberedAs { number, is_recalled: false, expires_in });
-            let kept = engine.filter(|engine| engine.is_kept);
-            let kept = kept.map(|engine| KeptAs { number: engine.number, is_delivered: false });
+            let kept = engine.and_then(|engine| engine.kept(false));
             let event = ArrivedEvent { channel, frame, latest: latest.as_deref(), except, remembered, kept };
             hub.deliver_from_elsewhere(app, &event);
         });

@@ -76,6 +76,10 @@ impl OwedEvent {
 }
 
 impl OwedOfSubject {
+    fn new(keeping: Keeping) -> Self {
+        OwedOfSubject { events: VecDeque::new(), bytes: 0, is_lost_before: false, keeping }
+    }
+
     fn pop(&mut self, sizes: &mut OwedSizes) -> Option<OwedEvent> {
         let event = self.events.pop_front()?;
         self.bytes -= event.bytes();
@@ -116,8 +120,7 @@ impl OwedEvents {
         let mut table = self.table.lock();
         let OwedTable { of, sizes, most_bytes, .. } = &mut *table;
         let keeping = event.keeping;
-        let new = || OwedOfSubject { events: VecDeque::new(), bytes: 0, is_lost_before: false, keeping };
-        let of_subject = of.entry(subject.clone()).or_insert_with(new);
+        let of_subject = of.entry(subject.clone()).or_insert_with(|| OwedOfSubject::new(keeping));
         of_subject.keeping = keeping;
         let mut lost = 0;
         let bytes = event.bytes();
@@ -142,8 +145,7 @@ impl OwedEvents {
     /// Events of a subject are lost, before whatever is said of it next.
     pub(super) fn lose(&self, subject: &Subject, keeping: &Keeping) {
         let mut table = self.table.lock();
-        let new =
-            || OwedOfSubject { events: VecDeque::new(), bytes: 0, is_lost_before: true, keeping: *keeping };
+        let new = || OwedOfSubject::new(*keeping);
         table.of.entry(subject.clone()).or_insert_with(new).is_lost_before = true;
         table.bound_subjects();
         self.note(&table);

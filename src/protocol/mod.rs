@@ -32,6 +32,7 @@ pub use socket_id::{
     InvalidSocketId, SocketId, SocketIdHash, SocketIdHasher, SocketIdMap, SocketIdSet, SocketTag,
     WrittenSocketId,
 };
+pub(crate) use track_message::TRACK_NAME_BYTES;
 pub use track_message::{InvalidTrackMessage, Rendition, TrackFrame, TrackKind, TrackMessage, TrackName};
 pub use version::{Negotiated, ProtocolVersion, VersionError, WithoutVersion};
 

@@ -16,7 +16,7 @@ use super::{BinaryPayload, ChannelName, json, quote};
 const MOST: i64 = (1 << 53) - 1;
 
 /// Bytes of a name of a track, and of what a publisher calls itself.
-const NAME_BYTES: usize = 64;
+pub(crate) const TRACK_NAME_BYTES: usize = 64;
 
 /// Bytes of a codec's name.
 const CODEC_BYTES: usize = 127;
@@ -240,7 +240,7 @@ fn text<'m>(
 }
 
 fn name(member: &'static str, value: &RawValue) -> Result<Box<str>, InvalidTrackMessage> {
-    text(member, value, 0..=NAME_BYTES, "a text of at most 64 bytes").map(Into::into)
+    text(member, value, 0..=TRACK_NAME_BYTES, "a text of at most 64 bytes").map(Into::into)
 }
 
 fn read_rendition(value: &RawValue) -> Result<Rendition, InvalidTrackMessage> {

@@ -2,16 +2,13 @@
 
 use serde_json::value::RawValue;
 
-use crate::protocol::{ChannelName, TrackName, json, quote};
+use crate::protocol::{ChannelName, TRACK_NAME_BYTES, TrackName, json, quote};
 
 /// Tracks of one channel of which a viewer may want something else than of the channel.
 const MOST_NAMED: usize = 16;
 
 /// The same of all channels together.
 const MOST_NAMED_IN_ALL: usize = 64;
-
-/// Bytes of a track's own name.
-const TRACK_BYTES: usize = 64;
 
 /// What a viewer wants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,7 +82,7 @@ impl TrackRequest {
             let got = format!("{} characters", event.chars().count());
             return Err(InvalidWish::Member("event", "the name of an event", got));
         }
-        if let Some(track) = track.as_deref().filter(|track| track.len() > TRACK_BYTES) {
+        if let Some(track) = track.as_deref().filter(|track| track.len() > TRACK_NAME_BYTES) {
             let got = format!("{} bytes", track.len());
             return Err(InvalidWish::Member("track", "at most 64 bytes", got));
         }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 
 use crate::cluster::adapter::{Keeping, KeptPage, KeptWord, Subject};
+use crate::cluster::engine_time::micros;
 
 /// By subject.
 #[derive(Default)]
@@ -100,5 +101,5 @@ impl LocalStream {
 /// Microseconds since 1970.
 fn clock() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+    micros(since)
 }

@@ -170,12 +170,7 @@ where
                 return;
             }
             self.noted.write_again(number, None);
-            let entry = self.noted.by_number.get(&number).and_then(|key| self.names.get(key));
-            if let Some(entry) = entry
-                && let Some(note) = entry.cursors.lock().note()
-            {
-                note.changed(NoteUrgency::Soon);
-            }
+            self.note_unwritten(number);
         }
     }
 
@@ -242,7 +237,7 @@ where
         self.noted.write_again(number, is_held.then(|| now + WRITTEN_EVERY));
     }
 
-    /// A note could not be written, or it is not known whether it was: it is tried again.
+    /// A note could not be written, or it is not known whether it was, or its time has come: it is written anew.
     pub(crate) fn note_unwritten(&mut self, number: NoteNumber) {
         let key = self.noted.by_number.get(&number);
         if let Some(entry) = key.and_then(|key| self.names.get(key))
