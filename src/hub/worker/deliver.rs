@@ -91,7 +91,7 @@ impl Worker {
 
     /// A message in a client's form, which is not the broadcast's.
     #[cold]
-    fn made_anew(
+    pub(super) fn made_anew(
         &self,
         plain: &Frame,
         client: &Client,

@@ -9,7 +9,7 @@ use indexmap::map::Values;
 use crate::channel::ChannelVersion;
 use crate::hub::Client;
 use crate::hub::fanout::Subscriber;
-use crate::protocol::{ChannelName, Form, SocketId, server_message};
+use crate::protocol::{ChannelName, Form, Frame, SocketId, server_message};
 
 use super::Worker;
 
@@ -27,17 +27,13 @@ impl Worker {
         let resumed = server_message::resumed(channel, false, 0);
         let mut told = 0;
         for Subscriber { client, since, track } in subscribers {
-            let is_encrypted = channel.channel_type().is_encrypted() && client.decrypts_everything();
             let is_positioned = client.form() == Form::Positioned;
-            if *since >= version || is_encrypted || !(client.named().is_some() || is_positioned) {
+            if *since >= version
+                || !(client.named().is_some() || is_positioned)
+                || !self.tell_resumed(client, channel, &resumed, (version, dirty))
+            {
                 continue;
             }
-            let frame = match client.form() {
-                Form::Quoted => resumed.quoted(),
-                Form::Positioned => resumed.positioned(&self.position(client, channel, version)),
-                _ => resumed.clone(),
-            };
-            self.queue(client, frame, dirty);
             told += 1;
             if let Some(track) = track {
                 // Until it says that it knows, it is told again when it comes back.
@@ -45,5 +41,21 @@ impl Worker {
             }
         }
         told
+    }
+
+    /// Tells one connection what has become of what it missed of a channel, up to this version. Whoever calls this counts it;
+    /// `false` if it is not told: on encrypted channels some try to decrypt whatever they hear.
+    pub(super) fn tell_resumed(
+        &self,
+        client: &Rc<Client>,
+        channel: &ChannelName,
+        resumed: &Frame,
+        (version, dirty): (ChannelVersion, &RefCell<VecDeque<Rc<Client>>>),
+    ) -> bool {
+        let is_told = !(channel.channel_type().is_encrypted() && client.decrypts_everything());
+        if is_told {
+            self.queue(client, self.made_anew(resumed, client, (channel, Some(version))), dirty);
+        }
+        is_told
     }
 }

@@ -130,17 +130,10 @@ impl Worker {
                 self.is_dirty(client, &self.dirty.prompt);
             }
         }
-        client.app().cells_of(self.index).messages_sent.add(replay.events.len() as u64);
-        // On encrypted channels some try to decrypt whatever they hear.
-        if !(channel.channel_type().is_encrypted() && client.decrypts_everything()) {
-            let resumed = server_message::resumed(channel, replay.complete, replay.events.len());
-            match client.form() {
-                Form::Positioned => {
-                    self.send(client, resumed.positioned(&self.position(client, channel, joined)))
-                }
-                _ => self.send(client, resumed),
-            }
-        }
+        let resumed = server_message::resumed(channel, replay.complete, replay.events.len());
+        let is_told = self.tell_resumed(client, channel, &resumed, (joined, &self.dirty.prompt));
+        let sent = replay.events.len() + usize::from(is_told);
+        client.app().cells_of(self.index).messages_sent.add(sent as u64);
     }
 }
 
