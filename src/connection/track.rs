@@ -55,7 +55,6 @@ pub(crate) fn is_still(event: &AcceptedEvent<'_>) -> bool {
 impl Connection {
     /// Whether a binary message is one of a track, which has a rate of its own. On a video channel it may be sent by those
     /// who may film alone.
-    #[inline(never)]
     pub(super) fn check_filming(&self, event: &AcceptedEvent<'_>) -> Result<bool, Refusal> {
         let Some(message) = film_message(event) else { return Ok(false) };
         let Destination::Subscribers { channel, .. } = &event.to else {

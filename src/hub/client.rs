@@ -267,7 +267,6 @@ impl<T: Transport + ?Sized> Client<T> {
         }
     }
 
-    #[inline]
     fn write(&self) -> io::Result<Written> {
         let waker = self.waker.borrow();
         let mut context = Context::from_waker(waker.as_ref().unwrap_or(Waker::noop()));
@@ -494,7 +493,6 @@ impl<T: Transport + ?Sized> Client<T> {
         !self.blocked.get() && !self.dirty.replace(true)
     }
 
-    #[inline]
     fn enqueue_as_it_is(&self, frame: Frame) -> bool {
         if let Err(Overflow(frame)) = self.push(frame)
             && !self.enqueue_if_room_can_be_made(frame)
