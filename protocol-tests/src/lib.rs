@@ -36,6 +36,7 @@ pub mod tab;
 pub mod target;
 pub mod test_mode;
 pub mod tls;
+pub mod track;
 pub mod transport;
 pub mod wire;
 

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { bitrateFor, Congestion, fittingSize, heightFor } from '../../../examples/magic-mirror/congestion.js';
 import { qrCode } from '../../../examples/magic-mirror/qr.js';
 import { codecName, VideoPublisher, VideoViewer } from '../../../examples/magic-mirror/video.js';
+import { TrackChecker } from '../../browser/track-checker.mjs';
 
 describe('what a line takes', () => {
   let line;
@@ -332,4 +333,28 @@ test('a QR code has its corners, and is as large as its text needs', () => {
     assert.ok(rows[6].slice(8, size - 8).every((isDark, index) => isDark === (index % 2 === 0)));
   }
   assert.equal(qrCode('x'.repeat(231)), null);
+});
+
+describe('the checker of what viewers were sent', () => {
+  const frame = (sequence, isKey, more = {}) => ({
+    sequence, timestamp: 0, ...isKey && { key: true, config: { codec: 'vp8', codedWidth: 16, codedHeight: 16 } }, ...more,
+  });
+  const small = { rendition: 'small' };
+  const faults = (...frames) => {
+    const checker = new TrackChecker();
+    checker.sent('v', { sequence: 4, layer: 1 });
+    frames.forEach((members) => checker.take('v', 'video/webcodecs', members));
+    return checker.faults;
+  };
+
+  // Proves: video.
+  test('what a decoder could not use is a fault', () => {
+    assert.deepEqual(faults(frame(1, true), frame(2), frame(3), frame(5)), []);
+    assert.deepEqual(faults(frame(1, true), frame(9, true, small), frame(10, false, small), frame(2, true)), []);
+    assert.match(faults(frame(1)).join(), /before any key frame/);
+    assert.match(faults(frame(1, true), frame(3)).join(), /3 is an orphan/);
+    assert.match(faults(frame(1, true), frame(2), frame(2)).join(), /2 came after 2/);
+    assert.match(faults(frame(1, true), frame(2, false, small)).join(), /another rendition/);
+    assert.match(faults({ sequence: 1, timestamp: 0, key: true }).join(), /no configuration/);
+  });
 });

@@ -4,8 +4,8 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use heliostat_protocol_tests::frame::{BINARY, FIN};
 use heliostat_protocol_tests::target::MAIN_APP;
+use heliostat_protocol_tests::track::{BinaryMessage, TrackChecker, members};
 use heliostat_protocol_tests::{Socket, Target, patience};
 use serde_json::{Value, json};
 
@@ -33,41 +33,13 @@ fn camera(target: &Target, channel: &str, user_id: &str) -> Socket {
     socket
 }
 
-/// A binary message, as `docs/binary.md` lays it out.
-fn binary(channel: &str, event: &str, media_type: &str, members: &str, content: &[u8]) -> Vec<u8> {
-    let texts = [channel, event, media_type, "", members];
-    let mut bytes = vec![1, 0];
-    bytes.extend(texts.iter().flat_map(|text| (text.len() as u16).to_be_bytes()));
-    bytes.extend(texts.iter().flat_map(|text| text.bytes()));
-    bytes.extend(content);
-    bytes
-}
-
-/// The event, the media type and the members of a binary message.
-fn read(message: &[u8]) -> (String, String, Value) {
-    let mut at = 12;
-    let mut text = |n: usize| {
-        let length = usize::from(u16::from_be_bytes([message[2 + 2 * n], message[3 + 2 * n]]));
-        at += length;
-        String::from_utf8(message[at - length..at].to_vec()).unwrap()
-    };
-    let [_, event, media_type, _, members] = [0, 1, 2, 3, 4].map(&mut text);
-    (event, media_type, serde_json::from_str(&members).unwrap())
-}
-
-fn members(sequence: u64, is_key: bool) -> Value {
-    let mut members = json!({ "sequence": sequence, "timestamp": sequence * 33_333 });
-    if is_key {
-        members["key"] = json!(true);
-        members["config"] = json!({ "codec": "vp8", "codedWidth": 16, "codedHeight": 16 });
-    }
-    members
-}
-
 fn film(socket: &mut Socket, channel: &str, members: &Value, bytes: usize) {
-    let message =
-        binary(channel, "client-video", "video/webcodecs", &members.to_string(), &vec![0x5a; bytes]);
-    socket.send_frame(FIN | BINARY, &message);
+    BinaryMessage::new(channel, "client-video", "video/webcodecs", members, vec![0x5a; bytes]).send(socket);
+}
+
+/// A picture for those who take no frames.
+fn still(channel: &str) -> BinaryMessage {
+    BinaryMessage::new(channel, "client-still", "image/jpeg", &json!({ "still": true }), b"x".to_vec())
 }
 
 /// The next binary message; whatever else comes is passed over.
@@ -84,9 +56,9 @@ fn next_binary(socket: &mut Socket) -> Vec<u8> {
 /// The sequence of the next frame.
 #[track_caller]
 fn sequence(socket: &mut Socket) -> u64 {
-    let (event, media_type, members) = read(&next_binary(socket));
-    assert_eq!((&*event, &*media_type), ("client-video", "video/webcodecs"));
-    members["sequence"].as_u64().unwrap()
+    let message = BinaryMessage::read(&next_binary(socket));
+    assert_eq!((&*message.event, &*message.media_type), ("client-video", "video/webcodecs"));
+    message.members["sequence"].as_u64().unwrap()
 }
 
 /// The data of the next event of this name, whatever comes before it.
@@ -144,8 +116,7 @@ fn only_publishers_film_and_one_of_them_at_a_time() {
     viewer.drain_to_error(
         "Track message rejected: only its publishers and pipes may send tracks on presence-camera",
     );
-    let still = binary(channel, "client-still", "image/jpeg", r#"{"still":true}"#, b"x");
-    viewer.send_frame(FIN | BINARY, &still);
+    still(channel).send(&mut viewer);
     assert!(viewer.expect_some_error(None).starts_with("Track message rejected: only its publishers"));
     assert_eq!(sequence(&mut viewer), 1);
     let mut other = camera(&target, channel, "studio-2");
@@ -207,9 +178,8 @@ fn a_publisher_behind_a_rule_is_told_what_it_must_know() {
     publisher.subscribe("stream");
     viewer.subscribe("my-camera");
     let send = |publisher: &mut Socket, members: &Value| {
-        let message =
-            binary("stream", "frame", "video/webcodecs", &members.to_string(), b"content of a frame");
-        publisher.send_frame(FIN | BINARY, &message);
+        BinaryMessage::new("stream", "frame", "video/webcodecs", members, b"content of a frame".to_vec())
+            .send(publisher);
     };
     send(&mut publisher, &members(1, true));
     let received = publisher.expect_on("stream", "pusher:frame_received").decoded();
@@ -217,8 +187,8 @@ fn a_publisher_behind_a_rule_is_told_what_it_must_know() {
         received,
         json!({ "event": "frame", "rendition": "full", "sequence": 1, "timestamp": 33_333 })
     );
-    let (event, _, seen) = read(&viewer.receive_binary());
-    assert_eq!((&*event, &seen), ("picture", &members(1, true)));
+    let seen = BinaryMessage::read(&viewer.receive_binary());
+    assert_eq!((&*seen.event, &seen.members), ("picture", &members(1, true)));
     send(&mut publisher, &members(2, false));
     // Nothing follows, and it is told of the last one all the same.
     assert_eq!(publisher.expect_on("stream", "pusher:frame_received").decoded()["sequence"], json!(2));
@@ -231,7 +201,7 @@ fn a_publisher_behind_a_rule_is_told_what_it_must_know() {
     // Its decoder has failed: it is sent nothing before a key frame.
     send(&mut publisher, &members(3, false));
     send(&mut publisher, &members(4, true));
-    assert_eq!(read(&viewer.receive_binary()).2["sequence"], json!(4));
+    assert_eq!(BinaryMessage::read(&viewer.receive_binary()).members["sequence"], json!(4));
     for (channel, data, text) in [
         (
             "my-camera",
@@ -276,12 +246,8 @@ fn stills_are_for_those_who_take_no_frames() {
     let (mut publisher, mut viewer) = (camera(&target, channel, "ann"), camera(&target, channel, "v1"));
     let mut ordinary = target.connect();
     ordinary.subscribe_presence(channel, "v2", &json!(null));
-    let still = |publisher: &mut Socket| {
-        let still = binary(channel, "client-still", "image/jpeg", r#"{"still":true}"#, b"x");
-        publisher.send_frame(FIN | BINARY, &still);
-    };
     film(&mut publisher, channel, &members(1, true), 100);
-    still(&mut publisher);
+    still(channel).send(&mut publisher);
     assert_eq!(sequence(&mut viewer), 1);
     let picture = json!({ "dataUrl": "data:image/jpeg;base64,eA==", "still": true });
     assert_eq!(ordinary.expect_on(channel, "client-still").decoded(), picture);
@@ -293,11 +259,11 @@ fn stills_are_for_those_who_take_no_frames() {
     };
     want(&mut viewer, "stills");
     film(&mut publisher, channel, &members(2, false), 100);
-    still(&mut publisher);
-    assert_eq!(read(&next_binary(&mut viewer)).0, "client-still");
+    still(channel).send(&mut publisher);
+    assert_eq!(BinaryMessage::read(&next_binary(&mut viewer)).event, "client-still");
     want(&mut viewer, "none");
     film(&mut publisher, channel, &members(3, false), 100);
-    still(&mut publisher);
+    still(channel).send(&mut publisher);
     ordinary.expect_on(channel, "client-still");
     ordinary.expect_on(channel, "client-still");
     want(&mut viewer, "full");
@@ -337,7 +303,7 @@ fn a_slow_viewer_goes_on_with_a_key_frame() {
         number = n;
         sleep(PACE);
     }
-    let mut decoded = None;
+    let mut checker = TrackChecker::new();
     let mut seen = Vec::new();
     let mut noted = Vec::new();
     let began = Instant::now();
@@ -351,15 +317,12 @@ fn a_slow_viewer_goes_on_with_a_key_frame() {
             }
         }
         while slow.has_binary() {
-            let (_, _, members) = read(&slow.receive_binary());
-            let sequence = members["sequence"].as_u64().unwrap();
-            let is_key = members.get("key").is_some();
-            assert!(is_key || decoded == Some(sequence - 1), "{sequence} after {decoded:?}");
-            decoded = Some(sequence);
-            seen.push(sequence);
+            let frame = checker.take(&slow.receive_binary()).unwrap();
+            seen.push(frame.sequence);
         }
         sleep(PACE);
     }
+    checker.assert_whole();
     assert!(seen.is_sorted() && seen.len() < FRAMES as usize, "{seen:?}");
     assert_eq!(noted, (1..=notes).collect::<Vec<_>>());
 }
