@@ -2,6 +2,10 @@
 
 /** Frames that may wait for their repaint. With one more the oldest is not shown. */
 const MOST_WAITING = 2;
+/** The next frame waits no longer than this for the repaint: a window that is covered, or minimised, may have one a second. */
+const REPAINT_WITHIN_MS = 35;
+/** A repaint that has not come by then is not waited for: nobody looks at the page, perhaps at a window that shows the canvas. */
+const UNSEEN_AFTER_MS = 250;
 
 export class Film {
   /** Frames that were decoded and not shown. */
@@ -39,13 +43,24 @@ export class Film {
     const { frame, about } = next;
     this.#paint(frame, about.config ?? {});
     frame.close();
-    const shown = () => {
-      this.#onShown(about, performance.timeOrigin + performance.now());
-      this.#draw();
-    };
-    // A hidden page is never repainted, and is not kept waiting for it.
-    if (document.hidden) shown();
-    else requestAnimationFrame(shown);
+    const paintedAt = wallClock();
+    const goOn = once(() => this.#draw());
+    const report = once((shownAt) => this.#onShown(about, shownAt));
+    if (document.hidden) {
+      // It is never repainted, and its timers hardly run.
+      report(paintedAt);
+      goOn();
+      return;
+    }
+    const repaint = requestAnimationFrame(() => {
+      report(wallClock());
+      goOn();
+    });
+    setTimeout(goOn, REPAINT_WITHIN_MS);
+    setTimeout(() => {
+      cancelAnimationFrame(repaint);
+      report(paintedAt);
+    }, UNSEEN_AFTER_MS);
   }
 
   #paint(frame, { rotation = 0, flip = false }) {
@@ -59,4 +74,16 @@ export class Film {
     context.rotate((rotation * Math.PI) / 180);
     context.drawImage(frame, -displayWidth / 2, -displayHeight / 2, displayWidth, displayHeight);
   }
+}
+
+function once(work) {
+  let isDone = false;
+  return (...values) => {
+    if (!isDone) work(...values);
+    isDone = true;
+  };
+}
+
+function wallClock() {
+  return performance.timeOrigin + performance.now();
 }

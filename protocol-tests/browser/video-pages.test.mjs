@@ -309,14 +309,17 @@ function filmTime() {
   };
 }
 
-/** On the mirror: reads the time in the picture at each repaint, and notes each one that is new. */
+/**
+ * On the mirror: reads the time in the picture at each repaint, and notes each one that is new. A page that is open behind
+ * another one may have one repaint a second, so it is looked at in between as well.
+ */
 function pageTools() {
   const [PROBE, BITS, SQUARES] = [8, 31, 32];
   const context = Object.assign(document.createElement('canvas'), { width: SQUARES * PROBE, height: 2 }).getContext('2d', { willReadFrequently: true });
   globalThis.times = [];
   let last = null;
   const look = () => {
-    requestAnimationFrame(look);
+    const again = [requestAnimationFrame(() => { clearTimeout(again[1]); look(); }), setTimeout(() => { cancelAnimationFrame(again[0]); look(); }, 50)];
     const [film, image] = ['film', 'picture'].map((id) => document.getElementById(id));
     const picture = film.hidden ? image : film;
     const [width, height] = [picture.naturalWidth ?? picture.width, picture.naturalHeight ?? picture.height];
@@ -339,7 +342,7 @@ function pageTools() {
 /** The next so many different times that the mirror shows. */
 async function readTimes(page, count) {
   await page.evaluate(() => { globalThis.times.length = 0; });
-  await page.waitForFunction((wanted) => globalThis.times.length >= wanted, count);
+  await page.waitForFunction((wanted) => globalThis.times.length >= wanted, count, { polling: 50 });
   return page.evaluate((wanted) => globalThis.times.slice(0, wanted), count);
 }
 
