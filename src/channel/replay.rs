@@ -65,6 +65,8 @@ pub(crate) struct ReplayedEvent {
 pub(crate) struct ReplayTerms {
     /// The node's run.
     pub epoch: u64,
+    /// The engine between several nodes, if there is one: its numbers are places that any of them knows.
+    pub engine: Option<u64>,
     /// The version of the channel that it joined.
     pub version: ChannelVersion,
     /// Its connection.

@@ -78,7 +78,8 @@ impl<A: Adapter> ClusterNode<A> {
         if let Link::Up { engine, .. } = link {
             let is_another = last.as_ref().is_some_and(|last| last != engine);
             let is_first = last.replace(engine.clone()).is_none();
-            if is_first || is_another {
+            // Two processes have no streams.
+            if (is_first || is_another) && !self.standing.is_of_two() {
                 self.chains.ask(ChainDeed::ChangeEngine { epoch: epoch_of(engine) });
             }
             if !is_first && (is_another || was_away) {

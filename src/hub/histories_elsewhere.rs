@@ -1,7 +1,7 @@
 //! What channels keep of their last events where several nodes are one broker: the engine keeps a stream of each, which all nodes
 //! hear in one order. What a node keeps of a channel that it has subscribers of is filled from there.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -90,6 +90,9 @@ pub(crate) struct StreamPart {
 pub(super) struct EngineNumbers {
     /// What tells it from others; 0 if there is none.
     epoch: AtomicU64,
+    /// It is the process that this one succeeds. Its numbers are no places for those who come back: whoever comes after this
+    /// process does not know them.
+    is_before: AtomicBool,
     /// The time there, and when it was told.
     clock: Mutex<Option<(u64, Instant)>>,
 }
@@ -98,12 +101,25 @@ impl Hub {
     /// The numbers that come from now on are those of this engine.
     pub(crate) fn set_history_epoch(&self, engine: u64) {
         self.engine_numbers.epoch.store(engine, Ordering::Release);
+        self.engine_numbers.is_before.store(false, Ordering::Release);
+        *self.engine_numbers.clock.lock() = None;
+    }
+
+    /// They are those of this run, which is that of the process that this one succeeds.
+    pub(super) fn set_run_before(&self, run: u64) {
+        self.engine_numbers.is_before.store(true, Ordering::Release);
+        self.engine_numbers.epoch.store(run, Ordering::Release);
         *self.engine_numbers.clock.lock() = None;
     }
 
     /// The engine whose numbers the histories have, where several nodes are one broker.
     pub(super) fn engine_epoch(&self) -> Option<u64> {
         Some(self.engine_numbers.epoch.load(Ordering::Acquire)).filter(|epoch| *epoch != 0)
+    }
+
+    /// The same where its numbers are places that any node knows.
+    pub(super) fn shared_engine(&self) -> Option<u64> {
+        self.engine_epoch().filter(|_| !self.engine_numbers.is_before.load(Ordering::Acquire))
     }
 
     /// Up to which number of the engine all is known of a channel that this node has; none if nothing is.
@@ -154,18 +170,18 @@ impl Hub {
         channel: &ChannelName,
         version: ChannelVersion,
     ) -> Option<HistoryPosition> {
-        self.engine_epoch()?;
-        self.known_engine_position(app, channel, version)
+        self.known_engine_position(self.shared_engine()?, (app, channel), version)
     }
 
     #[cold]
     fn known_engine_position(
         &self,
-        app: &AppState,
-        channel: &ChannelName,
+        engine: u64,
+        (app, channel): (&AppState, &ChannelName),
         version: ChannelVersion,
     ) -> Option<HistoryPosition> {
-        let (StreamNumber { epoch, number }, is_all) = app.number_of(channel, version)?;
+        let known = app.number_of(channel, version).filter(|(known, _)| known.epoch == engine);
+        let (StreamNumber { epoch, number }, is_all) = known?;
         // Where nothing is said, what it has received becomes no older.
         let is_now = || is_all && self.bus().is_some_and(|bus| bus.follows(app, channel));
         let now = self.engine_time().filter(|_| is_now()).map(|now| now.saturating_sub(MARGIN));

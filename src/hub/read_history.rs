@@ -40,7 +40,8 @@ impl Hub {
         start: HistoryStart,
         most: (usize, usize),
     ) -> Option<HistoryPage> {
-        app.history_page(channel, start, most, (self.history_epoch(), self.versions.last()))
+        let known = (self.history_epoch(), self.shared_engine(), self.versions.last());
+        app.history_page(channel, start, most, known)
     }
 
     async fn read_stream(

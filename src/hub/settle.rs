@@ -118,8 +118,8 @@ impl SubscriptionChange<'_> {
         let SubscriptionChange { hub, app, channel, address: (_, socket), .. } = *self;
         let now = app.clock().now();
         let history = app.occupy_history(channel, entry, now)?;
-        let replay = history
-            .replay(wanted, &ReplayTerms { epoch: hub.history_epoch(), version, socket, now, room })?;
+        let (epoch, engine) = (hub.history_epoch(), hub.shared_engine());
+        let replay = history.replay(wanted, &ReplayTerms { epoch, engine, version, socket, now, room })?;
         hub.histories().count_replay(&replay);
         Some(replay)
     }

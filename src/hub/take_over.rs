@@ -76,7 +76,7 @@ impl Hub {
             HandedOver::Missed { channel } => self.missed_elsewhere(app_id, &channel),
             HandedOver::Published { id, note, expires_in } => app.take_published(id, &note, expires_in),
             HandedOver::Histories { run, .. } => {
-                self.set_history_epoch(run);
+                self.set_run_before(run);
                 // What came until now is told again.
                 app.forget_events();
             }

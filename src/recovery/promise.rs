@@ -283,7 +283,8 @@ impl ClientLife {
         };
         self.version += 1;
         let version = ChannelVersion::new(self.version);
-        let terms = ReplayTerms { epoch: EPOCH, version, socket, now: self.now, room: usize::MAX };
+        let terms =
+            ReplayTerms { epoch: EPOCH, engine: None, version, socket, now: self.now, room: usize::MAX };
         let replay = self.history.replay(&wanted, &terms).unwrap();
         let Replay { complete, events, .. } = replay;
         let joined = self.cursors.joined(holder, &self.channel, None, complete);

@@ -247,3 +247,40 @@ fn who_was_away_finds_what_it_missed_at_the_new_process() {
     let (_tab, resumed) = Tab::open(&target, &gone, "news");
     assert_eq!(resumed, complete(&["4"]), "and it goes on here");
 }
+
+/// What a reader is told of what it missed that comes with this id, if it comes with one, and the id that it has then.
+fn come(target: &Target, id: Option<&str>) -> (Option<Value>, String) {
+    let header = id.map(|id| format!("Last-Event-ID: {id}\r\n")).unwrap_or_default();
+    let path = format!("/apps/{}/channels/news/sse", target.credentials.app_id);
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{header}\r\n");
+    let mut stream = Endless::open(Connection::open(target), request.as_bytes());
+    let mut read = stream.up_to(if id.is_some() { b"pusher:resumed" } else { b"id: " });
+    read.extend(stream.up_to(b"\n\n"));
+    let read = String::from_utf8(read).unwrap();
+    let told = read.split("event: pusher:resumed\ndata: ").nth(1);
+    let told = told.map(|data| serde_json::from_str(data.trim_end()).unwrap());
+    let id = read.lines().rev().find_map(|line| line.strip_prefix("id: "));
+    (told, id.unwrap().to_owned())
+}
+
+/// A reader's place is one of the process that it was told it by. So it is good at the next one, also where that process had just
+/// come, and the one before it was still there.
+///
+/// Proves: recovery.
+#[test]
+fn who_was_told_its_place_while_two_processes_were_there_goes_on_at_a_third() {
+    let Some(target) = broker("") else { return };
+    let (_, first) = come(&target, None);
+    target.publish("news", "e", "1");
+    upgrade(&target);
+    // Nobody has waited for the end of the first process.
+    let (_, fresh) = come(&target, None);
+    let (told, back) = come(&target, Some(&first));
+    assert_eq!(told, Some(json!({ "complete": true, "events": 1 })));
+    upgrade(&target);
+    target.publish("news", "e", "2");
+    for id in [fresh, back] {
+        let (told, _) = come(&target, Some(&id));
+        assert_eq!(told, Some(json!({ "complete": true, "events": 1 })), "{id}");
+    }
+}

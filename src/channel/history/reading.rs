@@ -28,6 +28,8 @@ pub(crate) enum HistoryStart {
 pub(crate) struct PageTerms {
     /// The node's run, and the last version that it has given.
     pub epoch: u64,
+    /// The engine between several nodes, if there is one: its numbers are places that any of them knows.
+    pub engine: Option<u64>,
     pub newest: ChannelVersion,
     /// Events up to this one are not asked for by who begins with the oldest one.
     pub start: ChannelVersion,
@@ -42,8 +44,8 @@ pub(crate) struct PageTerms {
 enum Chosen<'h> {
     /// Those from this one on, as they came here.
     From(usize),
-    /// In the order of the engine, which is another one.
-    InItsOrder(Vec<&'h KeptEvent>),
+    /// These, in the order of the engine, which is another one, or not all of those that came behind one of them.
+    These(Vec<&'h KeptEvent>),
 }
 
 /// An event with its place: who has received what is read before it, and the event itself, has received everything up to there.
@@ -66,10 +68,12 @@ impl History {
         let (chosen, complete, own): (_, _, &[SocketId]) = match wanted {
             Wanted::Nothing => return None,
             Wanted::Unknown => return Some(Replay::default()),
-            Wanted::Since { position, own } => match self.behind(*position, terms.epoch, terms.version) {
-                Some((chosen, true)) => (chosen, true, own),
-                _ => return Some(Replay::default()),
-            },
+            Wanted::Since { position, own } => {
+                match self.behind(*position, (terms.epoch, terms.engine), terms.version) {
+                    Some((chosen, true)) => (chosen, true, own),
+                    _ => return Some(Replay::default()),
+                }
+            }
             Wanted::Last(rewind) => {
                 let (from, complete) = self.last(*rewind, terms.now);
                 (Chosen::From(from), complete, &[])
@@ -86,7 +90,7 @@ impl History {
         let is_for = |event: &KeptEvent| {
             event.except.is_none_or(|except| except != terms.socket && !own.contains(&except))
         };
-        let events = || self.placed(&chosen, terms.epoch).filter(|(_, event)| is_for(event));
+        let events = || self.placed(&chosen, (terms.epoch, terms.engine)).filter(|(_, event)| is_for(event));
         let bytes = events().take(MOST_REPLAYED + 1).map(|(_, event)| event.sent_bytes());
         let (count, bytes) = bytes.fold((0, 0), |(count, sum), bytes| (count + 1, sum + bytes));
         if count > MOST_REPLAYED || bytes > terms.room {
@@ -100,12 +104,17 @@ impl History {
         Some(Replay { complete, events: events.collect(), is_too_large: false })
     }
 
+    /// Where it is in the stream of this engine.
+    fn stream_of(&self, engine: Option<u64>) -> Option<StreamPlace> {
+        self.stream.filter(|stream| engine == Some(stream.epoch))
+    }
+
     /// The events behind a place, and whether these are all; `None` if the place is not known here. `run` is that of the node,
-    /// which has given no place of it as late as `until`.
+    /// which has given no place of it as late as `until`. Places of a process that this one has succeeded are known, too.
     fn behind(
         &self,
         HistoryPosition { epoch, number }: HistoryPosition,
-        run: u64,
+        (run, engine): (u64, Option<u64>),
         until: ChannelVersion,
     ) -> Option<(Chosen<'_>, bool)> {
         if epoch == run {
@@ -117,7 +126,8 @@ impl History {
         let stream = self.stream.filter(|stream| stream.epoch == epoch)?;
         let is_behind = |event: &KeptEvent| event.number.is_none_or(|of_event| of_event > number);
         let chosen = if stream.is_mixed {
-            self.in_its_order(self.events.iter().filter(|event| is_behind(event)).collect())
+            let chosen = self.events.iter().filter(|event| is_behind(event)).collect();
+            if self.stream_of(engine).is_some() { self.in_its_order(chosen) } else { Chosen::These(chosen) }
         } else {
             Chosen::From(self.events.partition_point(|event| !is_behind(event)))
         };
@@ -127,18 +137,21 @@ impl History {
     /// These events in the order of their numbers. Those that have none yet will get larger ones.
     fn in_its_order<'h>(&self, mut events: Vec<&'h KeptEvent>) -> Chosen<'h> {
         events.sort_by_key(|event| event.number.unwrap_or(u64::MAX));
-        Chosen::InItsOrder(events)
+        Chosen::These(events)
     }
 
-    fn placed<'h>(&'h self, chosen: &'h Chosen<'h>, run: u64) -> Box<dyn Iterator<Item = Placed<'h>> + 'h> {
-        let place = move |event: &KeptEvent| match (event.number, self.stream) {
+    fn placed<'h>(
+        &'h self,
+        chosen: &'h Chosen<'h>,
+        (run, engine): (u64, Option<u64>),
+    ) -> Box<dyn Iterator<Item = Placed<'h>> + 'h> {
+        let stream = self.stream_of(engine);
+        let place = move |event: &KeptEvent| match (event.number, stream) {
             (Some(number), Some(StreamPlace { epoch, .. })) => HistoryPosition { epoch, number },
             _ => HistoryPosition { epoch: run, number: event.version.number() },
         };
-        match (chosen, self.stream) {
-            (Chosen::InItsOrder(events), _) => {
-                Box::new(events.iter().map(move |event| (place(event), *event)))
-            }
+        match (chosen, stream) {
+            (Chosen::These(events), _) => Box::new(events.iter().map(move |event| (place(event), *event))),
             (Chosen::From(from), Some(stream)) if stream.is_mixed => {
                 // Behind an event of a large number there are some of smaller ones.
                 let mut reached = stream.reached;
@@ -180,7 +193,7 @@ impl History {
     /// A page of it, in the order of the engine: a reader goes on behind the last place of a page. Where the place that it
     /// begins behind is not known, it begins with the oldest event and is not complete.
     pub(crate) fn page(&self, start: HistoryStart, terms: &PageTerms) -> HistoryPage {
-        let PageTerms { epoch, newest, start: oldest, now, time, most } = *terms;
+        let PageTerms { epoch, engine, newest, start: oldest, now, time, most } = *terms;
         let (chosen, complete) = match start {
             // Of what other nodes had before nobody knows more than for how long something was kept.
             HistoryStart::Oldest if self.stream.is_some() => {
@@ -189,25 +202,25 @@ impl History {
             HistoryStart::Oldest => (Chosen::From(0), self.lost.version <= oldest),
             HistoryStart::Behind(position) => {
                 let until = ChannelVersion::new(newest.number().saturating_add(1));
-                self.behind(position, epoch, until).unwrap_or((Chosen::From(0), false))
+                self.behind(position, (epoch, engine), until).unwrap_or((Chosen::From(0), false))
             }
             HistoryStart::Last(rewind) => {
                 let (from, complete) = self.last(rewind, now);
                 (Chosen::From(from), complete)
             }
         };
-        let is_mixed = self.stream.is_some_and(|stream| stream.is_mixed);
+        let is_mixed = self.stream_of(engine).is_some_and(|stream| stream.is_mixed);
         let (chosen, count) = match chosen {
             Chosen::From(from) if is_mixed => {
                 (self.in_its_order(self.events.range(from..).collect()), self.events.len() - from)
             }
             Chosen::From(from) => (chosen, self.events.len() - from),
-            Chosen::InItsOrder(ref events) => {
+            Chosen::These(ref events) => {
                 let count = events.len();
                 (chosen, count)
             }
         };
-        let events = page_of(self.placed(&chosen, epoch), most);
+        let events = page_of(self.placed(&chosen, (epoch, engine)), most);
         HistoryPage { has_more: events.len() < count, events, complete }
     }
 }

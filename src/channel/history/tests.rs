@@ -43,7 +43,14 @@ fn since(number: u64) -> Wanted {
 }
 
 fn terms(number: u64, now: Instant) -> ReplayTerms {
-    ReplayTerms { epoch: EPOCH, version: version(number), socket: socket(99), now, room: usize::MAX }
+    ReplayTerms {
+        epoch: EPOCH,
+        engine: None,
+        version: version(number),
+        socket: socket(99),
+        now,
+        room: usize::MAX,
+    }
 }
 
 fn numbers(replay: &Replay) -> Vec<u64> {
@@ -199,6 +206,7 @@ fn a_page_begins_behind_a_place() {
             start,
             &PageTerms {
                 epoch: EPOCH,
+                engine: None,
                 newest: version(40),
                 start: version(1),
                 now,

@@ -94,6 +94,31 @@ fn both_keep_the_same_in_one_order_and_places_of_the_first_are_good_at_the_secon
 }
 
 #[test]
+fn places_that_the_second_gives_while_the_first_is_there_are_good_at_a_third() {
+    let (mut first, mut second, mut third) = (keeping(), keeping(), keeping());
+    (1..=3).for_each(|n| first.publish("kept-a", &n.to_string(), None));
+    succeed(&mut first, &mut second);
+    for n in 4..=9 {
+        let node = if n % 2 == 0 { &first } else { &second };
+        node.publish_and_wait("kept-a", &n.to_string());
+    }
+    until("all have come", || all(&second, "kept-a").len() == 9);
+    let mut places = kept(&second, "kept-a", HistoryStart::Oldest).0;
+    end(first, &mut second);
+    places.extend(kept(&second, "kept-a", HistoryStart::Oldest).0);
+    succeed(&mut second, &mut third);
+    places.extend(kept(&second, "kept-a", HistoryStart::Oldest).0);
+    second.publish_and_wait("kept-a", "10");
+    until("it has come", || all(&third, "kept-a").len() == 10);
+    end(second, &mut third);
+    for (place, event) in places {
+        let n: usize = text(&event).parse().unwrap();
+        let behind = texts(&third, "kept-a", HistoryStart::Behind(place));
+        assert_eq!(behind, (numbers(n + 1..=10), true), "behind {n}, {place}");
+    }
+}
+
+#[test]
 fn what_is_lost_is_lost_at_the_second_too() {
     let mut second = keeping();
     let mut app = App { ..keeping().app.app().share().as_ref().clone() };

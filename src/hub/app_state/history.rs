@@ -341,17 +341,19 @@ impl AppState {
     }
 
     /// A page of what a channel keeps here: at most so many events, and so many bytes of them. `None` if it keeps nothing.
-    /// `run` is this one, and the last version that it has given.
+    /// The last are this run, the engine between
+    /// several nodes, and the last version that this node has given.
     pub(in crate::hub) fn history_page(
         &self,
         channel: &ChannelName,
         start: HistoryStart,
         most: (usize, usize),
-        (epoch, newest): (u64, ChannelVersion),
+        (epoch, engine, newest): (u64, Option<u64>, ChannelVersion),
     ) -> Option<HistoryPage> {
         let bounds = self.app().history(channel)?;
         let terms = PageTerms {
             epoch,
+            engine,
             newest,
             start: self.histories.start,
             now: self.clock().now(),

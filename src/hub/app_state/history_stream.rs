@@ -166,7 +166,8 @@ impl AppState {
             history.push_numbered(event, StreamNumber { epoch, number }, &bounds);
         }
         // Each of its places is one of the engine.
-        let terms = PageTerms { epoch: 0, newest: none, start: none, now, time: bounds.time, most };
+        let engine = Some(epoch);
+        let terms = PageTerms { epoch: 0, engine, newest: none, start: none, now, time: bounds.time, most };
         Some(history.page(start, &terms))
     }
 }

@@ -36,7 +36,14 @@ fn event(id: u64, at: Instant) -> KeptEvent {
 }
 
 fn terms(until: u64, now: Instant) -> ReplayTerms {
-    ReplayTerms { epoch: RUN, version: version(until), socket: SocketId::new(1, 1), now, room: usize::MAX }
+    ReplayTerms {
+        epoch: RUN,
+        engine: Some(ENGINE),
+        version: version(until),
+        socket: SocketId::new(1, 1),
+        now,
+        room: usize::MAX,
+    }
 }
 
 fn since(epoch: u64, number: u64) -> Wanted {
@@ -131,6 +138,7 @@ fn pages_are_in_the_order_of_the_engine_and_each_goes_on_behind_the_one_before()
     history.push(event(6, start), &BOUNDS);
     let terms = PageTerms {
         epoch: RUN,
+        engine: Some(ENGINE),
         newest: version(6),
         start: version(1),
         now: start + Duration::from_secs(1),
