@@ -52,6 +52,11 @@ impl App {
         self.settings_of(channel).and_then(|settings| settings.video.as_ref())
     }
 
+    /// Whether some of its channels carry tracks.
+    pub fn carries_tracks(&self) -> bool {
+        self.channels.iter().any(|settings| settings.video.is_some())
+    }
+
     fn settings_of(&self, channel: &ChannelName) -> Option<&ChannelSettings> {
         self.channels.iter().find(|settings| settings.pattern.capture(channel.as_str()).is_some())
     }

@@ -29,7 +29,7 @@ pub(crate) use pending::{HeldMessage, ReceivedMessage};
 pub(crate) use rate_limit::RateLimit;
 pub(crate) use refusal::Refusal;
 pub(crate) use signin::SignedInUser;
-pub(crate) use track::{ViewerRequest, is_still};
+pub(crate) use track::{PipeFilms, ViewerRequest, is_still};
 
 use auth_state::AuthState;
 use client_event::Sender;
@@ -210,9 +210,10 @@ impl Connection {
         message: &'m [u8],
         now: Instant,
         pipe_listens: &PipeListens<'_>,
+        pipe_films: &PipeFilms<'_>,
     ) -> Option<Action<'m>> {
         let outcome = match BinaryMessage::parse(message) {
-            Ok(parsed) => self.hold_or_handle_binary(parsed, message, now, pipe_listens),
+            Ok(parsed) => self.hold_or_handle_binary(parsed, message, now, (pipe_listens, pipe_films)),
             Err(fault) => Err(Refusal::unnumbered(format!("Received an invalid binary message: {fault}"))),
         };
         outcome.unwrap_or_else(|refusal| Some(Action::Refuse(refusal)))
@@ -254,14 +255,14 @@ impl Connection {
         message: BinaryMessage<'m>,
         bytes: &[u8],
         now: Instant,
-        pipe_listens: &PipeListens<'_>,
+        pipes: (&PipeListens<'_>, &PipeFilms<'_>),
     ) -> Result<Option<Action<'m>>, Refusal> {
         if self.pending.is_some()
             && let Some(held) = self.hold_binary(&message, || HeldMessage::binary(bytes, now))
         {
             return held.map(|()| None);
         }
-        self.binary_event(message, bytes.len(), now, pipe_listens).map(Some)
+        self.binary_event(message, bytes.len(), now, pipes).map(Some)
     }
 
     fn handle<'m>(
@@ -326,10 +327,10 @@ impl Connection {
         message: BinaryMessage<'m>,
         bytes: usize,
         now: Instant,
-        pipe_listens: &PipeListens<'_>,
+        (pipe_listens, pipe_films): (&PipeListens<'_>, &PipeFilms<'_>),
     ) -> Result<Action<'m>, Refusal> {
         let event = self.sender().binary_event(message, bytes, pipe_listens)?;
-        if self.check_filming(&event)? {
+        if self.check_filming(&event, pipe_films)? {
             self.check_track_rate(now)?;
         } else if let Destination::Subscribers { .. } = event.to {
             self.check_rate(now)?;

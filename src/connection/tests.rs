@@ -58,7 +58,9 @@ impl Subject {
             let listens = |_: Option<&str>, _: &str| self.pipe;
             let action = match &message {
                 ReceivedMessage::Text(text) => self.connection.receive(text, received, &listens),
-                ReceivedMessage::Binary(bytes) => self.connection.receive_binary(bytes, received, &listens),
+                ReceivedMessage::Binary(bytes) => {
+                    self.connection.receive_binary(bytes, received, &listens, &|_| false)
+                }
             };
             done.push(action.as_ref().map(in_short).unwrap_or_default());
         }

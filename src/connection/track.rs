@@ -33,13 +33,19 @@ enum FilmMessage {
     Still,
 }
 
+/// Tells whether some pipe leads an event to a video channel.
+pub(crate) type PipeFilms<'p> = dyn Fn(&AcceptedEvent<'_>) -> bool + 'p;
+
 /// What a binary message would be on a video channel, if anything special.
 fn film_message(event: &AcceptedEvent<'_>) -> Option<FilmMessage> {
-    let binary = event.data.as_binary()?;
-    if TrackKind::of(binary.media_type()).is_some() {
+    if is_of_track(event) {
         return Some(FilmMessage::OfTrack);
     }
     is_still(event).then_some(FilmMessage::Still)
+}
+
+fn is_of_track(event: &AcceptedEvent<'_>) -> bool {
+    event.data.as_binary().is_some_and(|binary| TrackKind::of(binary.media_type()).is_some())
 }
 
 /// Whether a binary message is a picture for those who take no tracks.
@@ -53,14 +59,24 @@ pub(crate) fn is_still(event: &AcceptedEvent<'_>) -> bool {
 }
 
 impl Connection {
-    /// Whether a binary message is one of a track, which has a rate of its own. On a video channel it may be sent by those
-    /// who may film alone.
-    pub(super) fn check_filming(&self, event: &AcceptedEvent<'_>) -> Result<bool, Refusal> {
-        let Some(message) = film_message(event) else { return Ok(false) };
-        let Destination::Subscribers { channel, .. } = &event.to else {
-            return Ok(message == FilmMessage::OfTrack);
+    /// Whether a binary message is one of a track, which has a rate of its own: on a video channel, or where a pipe leads it to
+    /// one. On a video channel it may be sent by those who may film alone.
+    pub(super) fn check_filming(
+        &self,
+        event: &AcceptedEvent<'_>,
+        pipe_films: &PipeFilms<'_>,
+    ) -> Result<bool, Refusal> {
+        if !self.app.carries_tracks() {
+            return Ok(false);
+        }
+        let on_video = match &event.to {
+            Destination::Subscribers { channel, .. } => {
+                self.app.video(channel).map(|settings| (channel, settings))
+            }
+            Destination::Listeners { .. } | Destination::Connection(_) => None,
         };
-        let Some(settings) = self.app.video(channel) else { return Ok(false) };
+        let Some((channel, settings)) = on_video else { return Ok(is_of_track(event) && pipe_films(event)) };
+        let Some(message) = film_message(event) else { return Ok(false) };
         let signed_in = self.user().map(|user| Arc::clone(user.id()));
         let user_id = match &event.source {
             Source::Client { user_id, .. } => user_id.clone().or(signed_in),
@@ -96,8 +112,7 @@ impl Connection {
             _ => return None,
         };
         // Where no channel carries tracks, there are no such requests.
-        self.app.channels.iter().find(|settings| settings.video.is_some())?;
-        Some(self.read_viewer_request(message, is_key_frame))
+        self.app.carries_tracks().then(|| self.read_viewer_request(message, is_key_frame))
     }
 
     fn read_viewer_request(

@@ -1,6 +1,6 @@
 //! What the log tells of an accepted event, for whoever asks why no events arrive.
 
-use tracing::debug;
+use tracing::{debug, trace};
 
 use crate::event::{AcceptedEvent, Destination};
 
@@ -8,6 +8,13 @@ use super::AppState;
 
 /// Logs an event, with the number of subscriptions that it goes to.
 pub(super) fn tell(app: &AppState, event: &AcceptedEvent<'_>) {
+    if app.is_filmed(event) {
+        return trace!(
+            app = app.id(),
+            channel = event.channel().map(display),
+            "frame on its way through the pipe"
+        );
+    }
     let to = match event.to {
         Destination::Connection(socket) => Some(socket),
         Destination::Subscribers { .. } | Destination::Listeners { .. } => None,

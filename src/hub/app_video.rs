@@ -1,7 +1,7 @@
 //! Which of an app's channels have tracks, so that somebody looks after them.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -15,6 +15,30 @@ pub(super) struct AppVideo {
     is_any: AtomicBool,
     /// The app was removed: there will be no further ones.
     has_ended: AtomicBool,
+    /// What they count with.
+    pub(super) counts: VideoCounts,
+}
+
+/// Tracks, and the bytes that they count as.
+#[derive(Debug, Default)]
+pub(super) struct VideoCounts {
+    pub(super) tracks: AtomicUsize,
+    pub(super) bytes: AtomicUsize,
+}
+
+impl VideoCounts {
+    /// A channel has had so many tracks, of so many bytes, and has so many now.
+    pub(super) fn changed(&self, before: (usize, usize), after: (usize, usize)) {
+        let change = |cell: &AtomicUsize, before: usize, after: usize| {
+            if after >= before {
+                cell.fetch_add(after - before, Ordering::Relaxed);
+            } else {
+                cell.fetch_sub(before - after, Ordering::Relaxed);
+            }
+        };
+        change(&self.tracks, before.0, after.0);
+        change(&self.bytes, before.1, after.1);
+    }
 }
 
 impl AppVideo {

@@ -8,7 +8,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use crate::protocol::{ChannelName, CloseStatus, Form, Frame, LatestKey, ProtocolVersion, SocketId};
-use crate::video::Viewer;
+use crate::video::{ForViewer, Viewer};
 
 use super::AppState;
 use super::interceptor::Replacement;
@@ -340,20 +340,20 @@ impl<T: Transport + ?Sized> Client<T> {
     fn queue_frames(&self) -> bool {
         let Some(viewer) = self.viewer.get() else { return false };
         let (mut viewer, mut outbox) = (viewer.borrow_mut(), self.outbox.borrow_mut());
+        if !viewer.has_waiting() {
+            return false;
+        }
         let is_intercepted = self.intake.get() == Intake::Intercepted;
-        while outbox.bytes() < FRAME_BYTES_AT_ONCE
-            && let Some(frame) = viewer.next()
-        {
-            if is_intercepted {
-                self.app.interceptor().queued(self.socket_id, &frame);
+        viewer.hand_out(self.app.clock().now(), FRAME_BYTES_AT_ONCE, |handed| match handed {
+            ForViewer::Message(frame) => {
+                if is_intercepted {
+                    self.app.interceptor().queued(self.socket_id, &frame);
+                }
+                outbox.push_replayed(frame);
             }
-            outbox.push_replayed(frame);
-        }
-        let has_some = !outbox.is_empty();
-        if has_some && let Some(ping) = viewer.ping(self.app.clock().now()) {
-            outbox.push_replayed(Frame::ping_with(ping.as_bytes()));
-        }
-        has_some
+            ForViewer::Ping(frame) => outbox.push_replayed(frame),
+        });
+        true
     }
 
     /// The driver's task, to be woken. Called at each of its turns.

@@ -1,6 +1,7 @@
 //! Messages of tracks, on video channels: they are taken from who holds the track, kept for those who join, and carried to the
 //! viewers, who are sent what they can decode.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -10,14 +11,26 @@ use tracing::{debug, trace};
 use crate::channel::{Channel, ChannelVersion};
 use crate::connection::Refusal;
 use crate::event::{AcceptedEvent, ForwardedFrom, Source};
+use crate::protocol::json::Data;
 use crate::protocol::{
-    BinaryMessage, Broadcast, ChannelName, Frame, SocketId, TrackKind, TrackMessage, server_message,
+    BinaryMessage, BinaryPayload, Broadcast, ChannelName, Frame, SocketId, TrackKind, TrackMessage,
+    server_message, without_publisher,
 };
 use crate::video::{
     Beginning, ChannelTracks, Filmer, KeyframeWish, NotTaken, TakenMessage, TakingTerms, ToFilmer,
 };
 
 use super::{AppState, Hub, NodeVideo, Outgoing, Refused, Worker};
+
+/// What has become of an event that came as a binary message.
+pub(super) enum Filmed<'e> {
+    /// It was a message of a track, and was taken.
+    Taken,
+    /// It was one, and was not taken. Whoever sent it was told.
+    Refused,
+    /// It is an ordinary event; this is what of it is to be sent, where that is not all.
+    Ordinary(Option<AcceptedEvent<'e>>),
+}
 
 /// A message of a track on its way in.
 struct FilmedMessage<'a> {
@@ -26,6 +39,7 @@ struct FilmedMessage<'a> {
     event: &'a str,
     filmer: Filmer<'a>,
     about: &'a TrackMessage,
+    /// As it came: other nodes are sent it so.
     frame: Frame,
     /// The connection that is not sent it.
     except: Option<SocketId>,
@@ -37,19 +51,28 @@ impl Hub {
         &self.video
     }
 
-    /// Takes an event that came as a binary message, if it is one of a track on a video channel. `false` if it is an ordinary
-    /// event.
+    /// Takes an event that came as a binary message, if it is one of a track on a video channel.
     #[cold]
-    pub(super) fn film(
+    pub(super) fn film<'e>(
         self: &Arc<Self>,
         app: &Arc<AppState>,
         channel: &ChannelName,
-        event: &AcceptedEvent<'_>,
+        (event, binary): (&'e AcceptedEvent<'_>, &'e BinaryPayload<'_>),
         except: Option<SocketId>,
-    ) -> bool {
-        let Some(binary) = event.data.as_binary() else { return false };
-        if TrackKind::of(binary.media_type()).is_none() || app.app().video(channel).is_none() {
-            return false;
+    ) -> Filmed<'e> {
+        if TrackKind::of(binary.media_type()).is_none() || !app.app().carries_tracks() {
+            return Filmed::Ordinary(None);
+        }
+        if app.app().video(channel).is_none() {
+            // A rule may lead it to one, where its publisher is known by what nobody else is told.
+            let bare = without_publisher(binary).map(|bare| AcceptedEvent {
+                data: Data::of_binary(bare),
+                name: Cow::Borrowed(&*event.name),
+                source: event.source.clone(),
+                to: event.to.clone(),
+                raw: None,
+            });
+            return Filmed::Ordinary(bare);
         }
         let filmer = match &event.source {
             Source::Client { socket_id, user_id } => {
@@ -63,10 +86,10 @@ impl Hub {
         };
         let about = match TrackMessage::read(binary) {
             Ok(Some(about)) => about,
-            Ok(None) => return false,
+            Ok(None) => return Filmed::Ordinary(None),
             Err(fault) => {
                 self.refuse_message(app, channel, &filmer, &fault);
-                return true;
+                return Filmed::Refused;
             }
         };
         let frame = event.frame_on(channel);
@@ -76,14 +99,14 @@ impl Hub {
             Ok(taken) => taken,
             Err(fault) => {
                 self.refuse_message(app, channel, &message.filmer, &fault);
-                return true;
+                return Filmed::Refused;
             }
         };
         told.iter().for_each(|told| self.tell_filmer(app, told));
         if let Some((at, of)) = receipt_at {
             self.come_to_tell(app, channel, at, of);
         }
-        true
+        Filmed::Taken
     }
 
     /// The same of one that another node has accepted, which has told its publisher what there was to be told.
@@ -119,7 +142,8 @@ impl Hub {
         let FilmedMessage { channel, event, ref filmer, about, ref frame, except } = *message;
         let cache_bytes = app.app().video(channel).map_or(0, |settings| settings.cache_bytes);
         let is_connected = |socket| self.sockets.worker_of(app.index(), socket).is_some();
-        let (now, room) = (app.clock().now(), self.video.room());
+        let (now, room) = (app.clock().now(), self.video.room(&app.video));
+        let shown = shown_to_viewers(channel, about, frame);
         let taken = {
             let mut entry = app.channels.entry(channel.clone()).or_default();
             // Drawn under the entry: who joins later is handed the frame by its channel.
@@ -134,19 +158,21 @@ impl Hub {
             if !app.video.put(channel) {
                 return Ok(TakenMessage::default());
             }
-            let taken = self.change_tracks(&mut entry, |tracks| {
-                tracks.take((channel, event), filmer, about, frame, &terms)
+            let taken = self.change_tracks(app, &mut entry, |tracks| {
+                tracks.take((channel, event), filmer, about, &shown, &terms)
             });
             if let Ok(TakenMessage { frame: Some(about), .. }) = &taken {
-                let broadcast = Broadcast::new(frame.clone(), false).of_track(Arc::clone(about));
+                let broadcast =
+                    |frame: &Frame| Broadcast::new(frame.clone(), false).of_track(Arc::clone(about));
                 if let Some(bus) = self.bus().filter(|_| is_own) {
                     let (latest, remembered_for, keeping) = (None, None, None);
-                    let message = &broadcast;
+                    let message = &broadcast(frame);
                     bus.carry(
                         &Outgoing { app, channel, message, latest, except, remembered_for, keeping },
                         None,
                     );
                 }
+                let broadcast = broadcast(&shown);
                 for worker in entry.subscribers().workers() {
                     self.post_broadcast(worker, app, channel, &broadcast, except, Some(version));
                 }
@@ -161,11 +187,17 @@ impl Hub {
     }
 
     /// Changes the tracks of a channel, under its entry.
-    fn change_tracks<R>(&self, entry: &mut Channel, change: impl FnOnce(&mut ChannelTracks) -> R) -> R {
+    fn change_tracks<R>(
+        &self,
+        app: &AppState,
+        entry: &mut Channel,
+        change: impl FnOnce(&mut ChannelTracks) -> R,
+    ) -> R {
         let tracks = entry.tracks_or_new();
         let before = (tracks.len(), tracks.bytes());
         let outcome = change(tracks);
-        self.video.changed(before, (tracks.len(), tracks.bytes()));
+        let after = (tracks.len(), tracks.bytes());
+        self.video.changed(&app.video, before, after);
         outcome
     }
 
@@ -286,7 +318,7 @@ impl Hub {
         let Entry::Occupied(mut entry) = app.channels.entry(channel.clone()) else {
             return app.video.remove(&channel);
         };
-        self.change_tracks(entry.get_mut(), change);
+        self.change_tracks(app, entry.get_mut(), change);
         if entry.get().tracks().is_some_and(ChannelTracks::is_empty) {
             entry.get_mut().drop_empty_tracks();
             app.video.remove(&channel);
@@ -295,6 +327,15 @@ impl Hub {
             }
         }
     }
+}
+
+/// What viewers are sent of a message: all but what proves who films.
+fn shown_to_viewers(channel: &ChannelName, about: &TrackMessage, frame: &Frame) -> Frame {
+    let bare = || {
+        let BinaryMessage { event, user_id, payload, .. } = BinaryMessage::parse(frame.payload()).ok()?;
+        Some(server_message::binary_event(event, &without_publisher(&payload)?, channel, user_id))
+    };
+    about.publisher.as_ref().and_then(|_| bare()).unwrap_or_else(|| frame.clone())
 }
 
 /// What a viewer can begin with that joins with this version. It is called under the channel's entry.

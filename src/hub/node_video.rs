@@ -2,14 +2,18 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::video::{FrameFates, VideoConfig};
+use crate::video::{FrameFates, TrackRoom, VideoConfig};
+
+use super::app_video::{AppVideo, VideoCounts};
+
+/// Tracks of all apps.
+const MOST_TRACKS: usize = 16 * 1024;
 
 /// What all apps' video channels count with.
 #[derive(Debug)]
 pub(crate) struct NodeVideo {
     most_bytes: AtomicUsize,
-    bytes: AtomicUsize,
-    tracks: AtomicUsize,
+    counts: VideoCounts,
     queued: AtomicU64,
     cut: AtomicU64,
     left_out: AtomicU64,
@@ -23,8 +27,7 @@ impl Default for NodeVideo {
     fn default() -> Self {
         NodeVideo {
             most_bytes: AtomicUsize::new(VideoConfig::default().cache_bytes),
-            bytes: AtomicUsize::default(),
-            tracks: AtomicUsize::default(),
+            counts: VideoCounts::default(),
             queued: AtomicU64::default(),
             cut: AtomicU64::default(),
             left_out: AtomicU64::default(),
@@ -42,22 +45,24 @@ impl NodeVideo {
         self.most_bytes.store(config.cache_bytes, Ordering::Relaxed);
     }
 
-    /// Bytes that it may hold beyond what it does.
-    pub(super) fn room(&self) -> usize {
-        self.most_bytes.load(Ordering::Relaxed).saturating_sub(self.bytes())
+    /// What an app may hold beyond what it does: as much as it leaves free with that. So each has its share, however many there
+    /// are: one alone half of all, two a third each.
+    pub(super) fn room(&self, app: &AppVideo) -> TrackRoom {
+        let most_bytes = self.most_bytes.load(Ordering::Relaxed);
+        let left = |most: usize, all: &AtomicUsize, own: &AtomicUsize| {
+            let free = most.saturating_sub(all.load(Ordering::Relaxed));
+            free.saturating_sub(own.load(Ordering::Relaxed)) / 2
+        };
+        TrackRoom {
+            bytes: left(most_bytes, &self.counts.bytes, &app.counts.bytes),
+            has_track: left(MOST_TRACKS, &self.counts.tracks, &app.counts.tracks) > 0,
+        }
     }
 
-    /// A channel has had so many tracks, of so many bytes, and has so many now.
-    pub(super) fn changed(&self, before: (usize, usize), after: (usize, usize)) {
-        let change = |cell: &AtomicUsize, before: usize, after: usize| {
-            if after >= before {
-                cell.fetch_add(after - before, Ordering::Relaxed);
-            } else {
-                cell.fetch_sub(before - after, Ordering::Relaxed);
-            }
-        };
-        change(&self.tracks, before.0, after.0);
-        change(&self.bytes, before.1, after.1);
+    /// A channel of an app has had so many tracks, of so many bytes, and has so many now.
+    pub(super) fn changed(&self, app: &AppVideo, before: (usize, usize), after: (usize, usize)) {
+        self.counts.changed(before, after);
+        app.counts.changed(before, after);
     }
 
     /// Viewers of one worker were offered a message.
@@ -86,12 +91,12 @@ impl NodeVideo {
 
     /// Bytes that the caches hold, and the tracks as such.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
+        self.counts.bytes.load(Ordering::Relaxed)
     }
 
     /// Tracks that somebody holds.
     pub(crate) fn tracks(&self) -> usize {
-        self.tracks.load(Ordering::Relaxed)
+        self.counts.tracks.load(Ordering::Relaxed)
     }
 
     /// What has become of messages for viewers, by what that is called.
@@ -114,5 +119,36 @@ impl NodeVideo {
     /// Messages that were refused, those of clients that may not film apart.
     pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_app_has_its_share_however_much_others_hold() {
+        let node = NodeVideo::default();
+        node.set_bounds(&VideoConfig { cache_bytes: 90_000 });
+        let (one, other) = (AppVideo::default(), AppVideo::default());
+        let fill = |app: &AppVideo| {
+            let (mut tracks, mut bytes) = (0, 0);
+            loop {
+                let room = node.room(app);
+                let more = (usize::from(room.has_track), room.bytes.min(100));
+                node.changed(app, (0, 0), more);
+                (tracks, bytes) = (tracks + more.0, bytes + more.1);
+                if more == (0, 0) {
+                    return (tracks, bytes);
+                }
+            }
+        };
+        assert_eq!(fill(&one), (8_192, 45_000), "half of all");
+        assert_eq!(fill(&other), (4_096, 22_500), "half of what is left");
+        // What the first one gives back it does not get again: a third is for each, and one is left free.
+        node.changed(&one, (8_192, 45_000), (0, 0));
+        node.changed(&other, (0, 0), (1_365, 7_500));
+        assert_eq!(fill(&one), (5_461, 30_000));
+        assert_eq!((node.tracks(), node.bytes()), (10_922, 60_000));
     }
 }

@@ -14,6 +14,7 @@ use crate::event::{AcceptedEvent, Destination};
 use crate::protocol::{Broadcast, ChannelName, LatestKey, SocketId, server_message};
 
 use super::app_state::HistoryTerms;
+use super::film::Filmed;
 use super::mailbox::WorkerCommand;
 use super::worker::HEARERS_PER_TURN;
 use super::{AppState, Bus, Carriage, Hub, Notice, Outgoing, Receipts, Timed, Worker, accepted};
@@ -27,6 +28,17 @@ pub(super) struct Remembering {
     /// This node's subscribers have been sent it: it is remembered, and that is all.
     pub(super) is_delivered: bool,
     pub(super) ttl: Duration,
+}
+
+/// What has become of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    /// It went to whomever it is for.
+    Out,
+    /// It is for one connection, and there is no such connection.
+    ToNobody,
+    /// It was not taken, and whoever sent it was told: nobody hears of it.
+    Refused,
 }
 
 /// Whom a message is for on this node.
@@ -66,13 +78,15 @@ impl Hub {
     ) -> bool {
         app.count(|cells| cells.events_of(&event.source), 1);
         if !event.source.is_announced() {
-            return self.send_event(app, event, receipts);
+            return self.send_event(app, event, receipts) != Sent::ToNobody;
         }
         let _step = app.begin_step();
         app.interceptor().accepted(event);
         let sent = self.send_event(app, event, receipts);
-        self.announce(app, &Notice::Event(event));
-        sent
+        if sent != Sent::Refused {
+            self.announce(app, &Notice::Event(event));
+        }
+        sent != Sent::ToNobody
     }
 
     fn send_event(
@@ -80,11 +94,16 @@ impl Hub {
         app: &Arc<AppState>,
         event: &AcceptedEvent<'_>,
         receipts: Option<&mut Receipts>,
-    ) -> bool {
-        if let (Some(_), Destination::Subscribers { channel, except }) = (event.data.as_binary(), &event.to)
-            && self.film(app, channel, event, *except)
+    ) -> Sent {
+        if let (Some(binary), Destination::Subscribers { channel, except }) =
+            (event.data.as_binary(), &event.to)
         {
-            return true;
+            match self.film(app, channel, (event, binary), *except) {
+                Filmed::Taken => return Sent::Out,
+                Filmed::Refused => return Sent::Refused,
+                Filmed::Ordinary(None) => {}
+                Filmed::Ordinary(Some(bare)) => return self.send_event(app, &bare, receipts),
+            }
         }
         if let Destination::Connection(socket) = event.to {
             let frame = || server_message::connection_event(&event.name, &event.data);
@@ -93,7 +112,7 @@ impl Hub {
             if sent && enabled!(Level::DEBUG) {
                 accepted::tell(app, event);
             }
-            return sent;
+            return if sent { Sent::Out } else { Sent::ToNobody };
         }
         if enabled!(Level::DEBUG) {
             accepted::tell(app, event);
@@ -108,7 +127,7 @@ impl Hub {
                 Some(bus) => self.broadcast_everywhere(&*bus, &way, ttl, &encode(), receipts),
             }
         }
-        true
+        Sent::Out
     }
 
     /// Sends a message to the subscribers of a channel on all nodes; `ttl` is how long the channel remembers it, if it does. It

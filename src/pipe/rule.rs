@@ -50,6 +50,14 @@ impl Rule {
         self.spec.from.capture(channel?).filter(|_| heard)
     }
 
+    /// What the star of the source pattern matched, if the rule sends the event on.
+    fn heard_in<'e>(&self, event: &'e AcceptedEvent<'_>) -> Option<&'e str> {
+        let from = event.channel().map(ChannelName::as_str);
+        let heard = self.spec.hears(&event.source);
+        let captured = self.capture(from, &event.name).filter(|_| heard)?;
+        (!self.targets.is_empty() && self.takes(event)).then_some(captured)
+    }
+
     /// Whether the payload has the members that the rule asks for. Only those are looked at.
     fn takes(&self, event: &AcceptedEvent<'_>) -> bool {
         let wanted = &self.spec.filter;
@@ -196,13 +204,16 @@ impl Tap for Rule {
         self.spec.hears_clients && self.capture(channel, event).is_some()
     }
 
+    fn leads_to(&self, event: &AcceptedEvent<'_>, is_such: &dyn Fn(&ChannelName) -> bool) -> bool {
+        let target = |captured: &str, target: &Target| target.channel(captured, self.channel_name_chars);
+        self.heard_in(event).is_some_and(|captured| {
+            self.targets.iter().filter_map(|to| target(captured, to).ok()).any(|to| is_such(&to))
+        })
+    }
+
     fn hear(&self, event: &AcceptedEvent<'_>, context: &Context<'_>) {
+        let Some(captured) = self.heard_in(event) else { return };
         let from = event.channel().map(ChannelName::as_str);
-        let heard = self.spec.hears(&event.source);
-        let Some(captured) = self.capture(from, &event.name).filter(|_| heard) else { return };
-        if self.targets.is_empty() || !self.takes(event) {
-            return;
-        }
         let name = self.spec.rename.as_deref().unwrap_or(&event.name);
         // Made once for all targets, and only if one of them is to be sent it.
         let data = OnceCell::new();

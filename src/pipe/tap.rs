@@ -7,6 +7,7 @@ use tracing::error;
 
 use crate::event::AcceptedEvent;
 use crate::hub::{AppState, Hub, Listener, Notice};
+use crate::protocol::ChannelName;
 
 use super::Context;
 
@@ -17,6 +18,12 @@ pub trait Tap: Send + Sync + 'static {
     /// clients that are subscribed to the channel may send the event even though its name does not begin with
     /// `client-`; nobody but the pipes hears it then. Events with the prefix are broadcast as well, as usual.
     fn listens(&self, channel: Option<&str>, event: &str) -> bool;
+
+    /// Whether what it hears in an event goes on to one of such channels. Messages of tracks that go to a video channel may come
+    /// as often as on the channel itself.
+    fn leads_to(&self, _event: &AcceptedEvent<'_>, _is_such: &dyn Fn(&ChannelName) -> bool) -> bool {
+        false
+    }
 
     /// Hears an event that was accepted: one that a client sent, or that a backend published over HTTP. All events
     /// of the app come here, also those it does not listen to.
@@ -36,6 +43,10 @@ impl Listener for TapListener {
 
     fn listens_to_clients(&self) -> bool {
         true
+    }
+
+    fn leads_to(&self, event: &AcceptedEvent<'_>, is_such: &dyn Fn(&ChannelName) -> bool) -> bool {
+        self.0.leads_to(event, is_such)
     }
 
     fn notice(&self, hub: &Arc<Hub>, app: &Arc<AppState>, notice: &Notice<'_>) {

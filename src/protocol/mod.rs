@@ -32,8 +32,8 @@ pub use socket_id::{
     InvalidSocketId, SocketId, SocketIdHash, SocketIdHasher, SocketIdMap, SocketIdSet, SocketTag,
     WrittenSocketId,
 };
-pub(crate) use track_message::TRACK_NAME_BYTES;
 pub use track_message::{InvalidTrackMessage, Rendition, TrackFrame, TrackKind, TrackMessage, TrackName};
+pub(crate) use track_message::{TRACK_NAME_BYTES, without_publisher};
 pub use version::{Negotiated, ProtocolVersion, VersionError, WithoutVersion};
 
 /// A name that came from outside, as far as it helps in a message.

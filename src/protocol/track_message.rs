@@ -8,8 +8,10 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use indexmap::IndexMap;
 use serde_json::value::RawValue;
 
+use super::json::push_string;
 use super::{BinaryPayload, ChannelName, json, quote};
 
 /// The largest integer that every JavaScript engine holds exactly.
@@ -23,6 +25,9 @@ const CODEC_BYTES: usize = 127;
 
 /// Bytes of the base64 of a decoder's description: real ones have some dozens.
 const DESCRIPTION_BYTES: usize = 16 * 1024;
+
+/// The member that proves who films. Viewers are not told it.
+const PUBLISHER: &str = "publisher";
 
 /// What a track carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -163,17 +168,8 @@ impl TrackMessage {
     }
 
     fn read_members(kind: TrackKind, members: &str) -> Result<Self, InvalidTrackMessage> {
-        let names = [
-            "sequence",
-            "timestamp",
-            "key",
-            "config",
-            "duration",
-            "rendition",
-            "layer",
-            "track",
-            "publisher",
-        ];
+        let names =
+            ["sequence", "timestamp", "key", "config", "duration", "rendition", "layer", "track", PUBLISHER];
         let members = if members.is_empty() { "{}" } else { members };
         let found = json::members(members, names).map_err(|_| InvalidTrackMessage::Unreadable)?;
         let [sequence, timestamp, key, config, duration, rendition, layer, track, publisher] = found;
@@ -193,11 +189,33 @@ impl TrackMessage {
         let layer = layer.filter(|_| has_pictures);
         let is_upper_layer = layer.map_or(Ok(false), |layer| read_layer(layer, is_key))?;
         let track = track.map_or(Ok(Box::default()), |track| name("track", track))?;
-        let publisher = publisher.map(|publisher| name("publisher", publisher)).transpose()?;
+        // An empty one is nobody's own.
+        let publisher = publisher.map(|publisher| name(PUBLISHER, publisher)).transpose()?;
+        let publisher = publisher.filter(|publisher| !publisher.is_empty());
         // It is none below 0.
         let sequence = sequence.unsigned_abs();
         Ok(TrackMessage { kind, sequence, timestamp, is_key, rendition, is_upper_layer, track, publisher })
     }
+}
+
+/// The same payload without what proves who films; none if there is nothing of that in it.
+pub(crate) fn without_publisher<'p>(payload: &'p BinaryPayload<'_>) -> Option<BinaryPayload<'p>> {
+    let members = payload.members();
+    let [publisher] = json::members(members, [PUBLISHER]).ok()?;
+    publisher?;
+    let mut members = serde_json::from_str::<IndexMap<Cow<'_, str>, &RawValue>>(members).ok()?;
+    members.shift_remove(PUBLISHER);
+    let mut text = String::from("{");
+    for (name, value) in members {
+        if text.len() > 1 {
+            text.push(',');
+        }
+        push_string(&name, &mut text);
+        text.push(':');
+        text.push_str(value.get());
+    }
+    text.push('}');
+    Some(payload.with_members(text))
 }
 
 fn required<'m>(
@@ -330,6 +348,27 @@ mod tests {
         assert_eq!(read("audio/webcodecs", sound).unwrap().unwrap().kind, TrackKind::Sound);
         assert_eq!(read("image/jpeg", "{}"), Ok(None), "an ordinary event");
         assert_eq!(read("image/video", ""), Ok(None));
+    }
+
+    #[test]
+    fn what_proves_who_films_is_taken_out_whatever_it_is_written_like() {
+        let without = |members| {
+            let payload = BinaryPayload::new("video/x", members, b"content").unwrap();
+            without_publisher(&payload).map(|payload| {
+                assert_eq!((payload.media_type(), payload.content()), ("video/x", &b"content"[..]));
+                payload.members().to_owned()
+            })
+        };
+        assert_eq!(without(r#"{"sequence":1,"track":"a"}"#), None);
+        assert_eq!(without(""), None);
+        for members in [
+            r#"{"sequence":1,"publisher":"secret","note":{"publisher": 1}}"#,
+            r#"{"sequence":1,"publisher":"x","\u0070ublisher":"secret","note":{"publisher": 1}}"#,
+            r#"{ "publisher" : null, "sequence":1, "note":{"publisher": 1}, "publisher":"secret"}"#,
+        ] {
+            let stripped = without(members);
+            assert_eq!(stripped.as_deref(), Some(r#"{"sequence":1,"note":{"publisher": 1}}"#), "{members}");
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::connection::{
     Action, Answered, Connection, Ending, HeldMessage, Join, JoinAnswer, JoinNumber, NotJoined, Probe,
     ReceivedMessage, Refusal, SignIn, last_error,
 };
+use crate::event::AcceptedEvent;
 use crate::hub::{
     Admission, AppState, Bounds, Client, Due, Refused, ShutdownGuard, Timed, Transport, Worker,
 };
@@ -191,7 +192,8 @@ impl Conversation {
         let app = self.client.app();
         app.cells_of(self.worker.index()).messages_received.add(1);
         let listens = |channel: Option<&str>, event: &str| app.is_listened_to(channel, event);
-        if let Some(action) = self.connection.receive_binary(message, now, &listens) {
+        let films = |event: &AcceptedEvent<'_>| app.is_filmed(event);
+        if let Some(action) = self.connection.receive_binary(message, now, &listens, &films) {
             self.carry_out(action);
         }
     }

@@ -5,6 +5,7 @@
 
 mod config;
 mod holder;
+mod message_queue;
 mod playback;
 mod positions;
 mod quality;
@@ -20,7 +21,7 @@ pub use config::VideoConfig;
 pub(crate) use holder::Filmer;
 pub(crate) use playback::{Beginning, KeyframeWish};
 pub(crate) use to_filmer::ToFilmer;
-pub(crate) use tracks::{ChannelTracks, NotTaken, TakenMessage, TakingTerms};
-pub(crate) use viewer::{FrameFates, Viewer};
+pub(crate) use tracks::{ChannelTracks, NotTaken, TakenMessage, TakingTerms, TrackRoom};
+pub(crate) use viewer::{ForViewer, FrameFates, Viewer};
 pub(crate) use wishes::InvalidWish;
 pub(crate) use wishes::{TrackRequest, TrackWish};

@@ -64,6 +64,7 @@ impl RenditionGroup {
 pub(super) struct Playback {
     pub(super) id: u64,
     pub(super) name: Arc<TrackName>,
+    pub(super) kind: TrackKind,
     state: PlaybackState,
     /// It was begun with what the track had at this version.
     begun_at: u64,
@@ -114,14 +115,15 @@ pub(super) const LATE: Duration = Duration::from_millis(250);
 pub(super) const VERY_LATE: Duration = Duration::from_millis(500);
 
 /// It is cut back.
-const TOO_LATE: Duration = Duration::from_millis(700);
+const TOO_LATE: Duration = Duration::from_millis(600);
 
 impl Playback {
-    pub(super) fn new(id: u64, name: &Arc<TrackName>) -> Self {
+    pub(super) fn new(id: u64, name: &Arc<TrackName>, kind: TrackKind) -> Self {
         let name = Arc::clone(name);
         Playback {
             id,
             name,
+            kind,
             state: PlaybackState::Waiting,
             begun_at: 0,
             came: [None; 2],
@@ -203,12 +205,11 @@ impl Playback {
         if frame.version < self.begun_at {
             return FrameStep::Pass;
         }
+        self.came[frame.rendition as usize] = Some(now);
         match frame.kind {
             TrackKind::Sound => self.step_sound(frame),
-            TrackKind::Pictures => {
-                self.came[frame.rendition as usize] = Some(now);
-                if frame.is_key { self.step_key(frame, line, now) } else { self.step_delta(frame, line) }
-            }
+            TrackKind::Pictures if frame.is_key => self.step_key(frame, line, now),
+            TrackKind::Pictures => self.step_delta(frame, line),
         }
     }
 

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::playback::LATE;
+
 /// The least time between two pings.
 const APART: Duration = Duration::from_millis(250);
 
@@ -12,25 +14,64 @@ const MOST: usize = 32;
 /// What the number of a ping stands behind, so that it is none of another kind.
 const PREFIX: &str = "v";
 
+/// No line is longer: what takes longer has waited. While no ping has come back, this is what it may take.
+const LONGEST_LINE: Duration = Duration::from_secs(1);
+
+/// Whoever has returned none for so long returns none.
+const RETURNS_NONE_AFTER: Duration = Duration::from_secs(10);
+
+/// Between two pings that come back in less time nobody can say how much the line takes.
+const SHORTEST_MEASURE: Duration = Duration::from_millis(20);
+
 /// The pings of one viewer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Positions {
     last: u64,
+    /// When the last one was sent that is behind pictures.
     last_at: Option<Instant>,
     /// Those that have not come back, the oldest first.
-    away: VecDeque<(u64, Instant)>,
+    away: VecDeque<PingAway>,
     /// The shortest time that one has taken.
     shortest: Option<Duration>,
     /// The time that the last one has taken that came back.
     latest: Duration,
     /// Pictures were sent since the last one.
     is_wanted: bool,
+    /// Bytes of pictures that were sent.
+    sent: u64,
+    arrived: ArrivedBytes,
+}
+
+/// A ping that has not come back.
+#[derive(Clone, Copy, Debug)]
+struct PingAway {
+    number: u64,
+    sent_at: Instant,
+    /// Bytes of pictures that were sent before it.
+    behind: u64,
+}
+
+/// What is known to have arrived.
+#[derive(Clone, Copy, Debug, Default)]
+struct ArrivedBytes {
+    /// Bytes of pictures, and when that was heard.
+    last: Option<(u64, Instant)>,
+    /// The same of the ping from which on the pace is measured next.
+    measured: Option<(u64, Instant)>,
+    /// Bytes that the line took in a second, when it was measured last.
+    pace: Option<u64>,
 }
 
 impl Positions {
-    /// A picture was sent.
-    pub(super) fn picture_sent(&mut self) {
+    /// A picture of so many bytes was sent.
+    pub(super) fn picture_sent(&mut self, bytes: usize) {
         self.is_wanted = true;
+        self.sent += bytes as u64;
+    }
+
+    /// The payload of the ping that goes before the first picture: the time that it takes is the line's own.
+    pub(super) fn first_ping(&mut self, now: Instant) -> Option<String> {
+        (self.last == 0).then(|| self.send(now))
     }
 
     /// The payload of the ping that is to be sent now, if one is.
@@ -39,40 +80,79 @@ impl Positions {
         if !is_due || self.away.len() >= MOST {
             return None;
         }
-        self.last += 1;
         (self.last_at, self.is_wanted) = (Some(now), false);
-        self.away.push_back((self.last, now));
-        Some(format!("{PREFIX}{}", self.last))
+        Some(self.send(now))
+    }
+
+    fn send(&mut self, now: Instant) -> String {
+        self.last += 1;
+        self.away.push_back(PingAway { number: self.last, sent_at: now, behind: self.sent });
+        format!("{PREFIX}{}", self.last)
     }
 
     /// A pong has come with this payload. What is none of ours, or has come back before, says nothing.
     pub(super) fn echoed(&mut self, payload: &[u8], now: Instant) {
         let number =
             std::str::from_utf8(payload).ok().and_then(|text| text.strip_prefix(PREFIX)?.parse().ok());
-        let Some(number) = number.filter(|number: &u64| self.away.iter().any(|(away, _)| away == number))
+        let Some(at) = number.and_then(|number: u64| self.away.iter().position(|ping| ping.number == number))
         else {
             return;
         };
         // Whoever returns one has had those before it.
-        while let Some((away, sent_at)) = self.away.pop_front() {
-            if away == number {
-                let took = now.saturating_duration_since(sent_at);
-                self.latest = took;
-                self.shortest = Some(self.shortest.map_or(took, |shortest| shortest.min(took)));
-                return;
-            }
+        let Some(ping) = self.away.drain(..=at).next_back() else { return };
+        let took = now.saturating_duration_since(ping.sent_at);
+        self.latest = took;
+        self.shortest = Some(self.shortest.map_or(took, |shortest| shortest.min(took)));
+        self.arrived.heard(ping.behind, now);
+    }
+
+    /// How late what is sent arrives, as far as it is known. Where nothing has ever come back, little is.
+    pub(super) fn behind(&self, now: Instant) -> Duration {
+        let Some(oldest) = self.away.front() else { return Duration::ZERO };
+        let waits = now.saturating_duration_since(oldest.sent_at);
+        let Some(shortest) = self.shortest else {
+            return if waits > RETURNS_NONE_AFTER {
+                Duration::ZERO
+            } else {
+                waits.saturating_sub(LONGEST_LINE)
+            };
+        };
+        let line = shortest.min(LONGEST_LINE);
+        let late = waits.max(self.latest).saturating_sub(line);
+        if late <= LATE {
+            return late;
+        }
+        // Something waits on the way. How long that will take is known before the pings behind it are back.
+        late.max(self.arrived.will_take(self.sent, now).saturating_sub(line))
+    }
+}
+
+impl ArrivedBytes {
+    /// So many bytes have arrived.
+    fn heard(&mut self, bytes: u64, now: Instant) {
+        self.last = Some((bytes, now));
+        let Some((before, at)) = self.measured else {
+            self.measured = self.last;
+            return;
+        };
+        let took = now.saturating_duration_since(at);
+        if took >= SHORTEST_MEASURE {
+            self.pace = Some(per_second(bytes.saturating_sub(before), took));
+            self.measured = self.last;
         }
     }
 
-    /// How late what is sent arrives, as far as it is known. Where nothing has ever come back, nothing is.
-    pub(super) fn behind(&self, now: Instant) -> Duration {
-        match (self.shortest, self.away.front()) {
-            (Some(shortest), Some((_, sent_at))) => {
-                now.saturating_duration_since(*sent_at).max(self.latest).saturating_sub(shortest)
-            }
-            _ => Duration::ZERO,
-        }
+    /// How long it will take until all that was sent has arrived, if the line takes what it took last.
+    fn will_take(&self, sent: u64, now: Instant) -> Duration {
+        let (Some((arrived, at)), Some(pace)) = (self.last, self.pace) else { return Duration::ZERO };
+        let ms = sent.saturating_sub(arrived).saturating_mul(1000) / pace.max(1);
+        Duration::from_millis(ms).saturating_sub(now.saturating_duration_since(at))
     }
+}
+
+fn per_second(bytes: u64, time: Duration) -> u64 {
+    let per_second = u128::from(bytes) * 1_000_000 / time.as_micros().max(1);
+    u64::try_from(per_second).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -85,16 +165,18 @@ mod tests {
         let at = |ms| start + Duration::from_millis(ms);
         let mut positions = Positions::default();
         assert_eq!(positions.ping(at(0)), None, "nothing was sent");
-        positions.picture_sent();
+        positions.picture_sent(10_000);
         assert_eq!(positions.ping(at(0)).as_deref(), Some("v1"));
-        positions.picture_sent();
+        positions.picture_sent(10_000);
         assert_eq!(positions.ping(at(249)), None);
-        assert_eq!(positions.behind(at(10_000)), Duration::ZERO, "none has ever come back");
+        assert_eq!(positions.behind(at(1_000)), Duration::ZERO, "no line is longer");
+        assert_eq!(positions.behind(at(1_600)), Duration::from_millis(600), "none has come back");
+        assert_eq!(positions.behind(at(10_001)), Duration::ZERO, "none ever will");
         positions.echoed(b"v1", at(80));
         assert_eq!(positions.ping(at(250)).as_deref(), Some("v2"));
         assert_eq!(positions.behind(at(300)), Duration::ZERO);
         assert_eq!(positions.behind(at(930)), Duration::from_millis(600));
-        positions.picture_sent();
+        positions.picture_sent(1);
         assert_eq!(positions.ping(at(500)).as_deref(), Some("v3"));
         for forged in [&b"v9"[..], b"v1", b"v", b"h3h", b"\xff"] {
             positions.echoed(forged, at(510));
@@ -110,11 +192,50 @@ mod tests {
     }
 
     #[test]
+    fn the_first_ping_goes_before_the_first_picture_and_no_line_is_longer_than_a_second() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut positions = Positions::default();
+        assert_eq!(positions.first_ping(at(0)).as_deref(), Some("v1"));
+        assert_eq!(positions.first_ping(at(0)), None);
+        positions.picture_sent(100_000);
+        assert_eq!(positions.ping(at(0)).as_deref(), Some("v2"));
+        positions.echoed(b"v1", at(80));
+        positions.echoed(b"v2", at(1_600));
+        positions.picture_sent(1);
+        positions.ping(at(1_700));
+        assert_eq!(positions.behind(at(1_700)), Duration::from_millis(1_520), "the line is 80 ms long");
+        let mut positions = Positions::default();
+        positions.first_ping(at(0));
+        positions.echoed(b"v1", at(1_600));
+        positions.picture_sent(1);
+        positions.ping(at(1_600));
+        assert_eq!(positions.behind(at(1_600)), Duration::from_millis(600), "other things were before it");
+    }
+
+    #[test]
+    fn what_waits_on_the_way_is_known_by_the_pace_of_the_line() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut positions = Positions::default();
+        positions.first_ping(at(0));
+        positions.picture_sent(50_000);
+        positions.ping(at(0));
+        positions.echoed(b"v1", at(100));
+        positions.picture_sent(100_000);
+        positions.ping(at(250));
+        positions.echoed(b"v2", at(600));
+        // 50,000 bytes took half a second; those that are on their way take a whole one.
+        assert_eq!(positions.behind(at(600)), Duration::from_millis(900));
+        assert_eq!(positions.behind(at(1_000)), Duration::from_millis(650), "by the ping behind them");
+    }
+
+    #[test]
     fn few_pings_are_on_their_way() {
         let start = Instant::now();
         let mut positions = Positions::default();
         let sent = (0..100).filter(|n| {
-            positions.picture_sent();
+            positions.picture_sent(1);
             positions.ping(start + APART * *n).is_some()
         });
         assert_eq!(sent.count(), MOST);

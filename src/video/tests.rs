@@ -1,6 +1,7 @@
 //! Random publishers, lines and viewers: nobody is sent what it cannot decode, and everybody is live again after a key frame.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -8,8 +9,12 @@ use proptest::prelude::*;
 use super::playback::VERY_LATE;
 use super::*;
 use crate::protocol::{
-    BinaryMessage, BinaryPayload, ChannelName, Frame, Rendition, SocketId, TrackMessage, server_message,
+    BinaryMessage, BinaryPayload, ChannelName, Frame, Rendition, SocketId, TrackFrame, TrackKind,
+    TrackMessage, TrackName, server_message,
 };
+
+mod lateness;
+mod viewers;
 
 /// The time between two frames.
 const STEP: Duration = Duration::from_millis(33);
@@ -26,7 +31,11 @@ const CONFIG: &str = r#","config":{"codec":"vp8","codedWidth":16,"codedHeight":1
 
 /// A message, and the frame that viewers are sent.
 fn message(members: &str, content: &[u8]) -> (TrackMessage, Frame) {
-    let payload = BinaryPayload::new("video/webcodecs", members, content).unwrap();
+    message_of("video/webcodecs", members, content)
+}
+
+fn message_of(media_type: &str, members: &str, content: &[u8]) -> (TrackMessage, Frame) {
+    let payload = BinaryPayload::new(media_type, members, content).unwrap();
     let read = TrackMessage::read(&payload).unwrap().unwrap();
     (read, server_message::binary_event("client-video", &payload, &channel(), None))
 }
@@ -98,11 +107,8 @@ fn line_step() -> impl Strategy<Value = LineStep> {
     })
 }
 
-/// What is on its way to a viewer.
-enum OnItsWay {
-    Picture(Frame),
-    Ping(String),
-}
+/// Bytes that a connection is handed at once.
+const AT_ONCE: usize = 16 * 1024;
 
 /// A viewer, its line with a buffer on the way, and its decoder.
 struct WatchingViewer {
@@ -110,7 +116,7 @@ struct WatchingViewer {
     wish: TrackWish,
     /// Bytes that the line takes before it pushes back.
     buffer: usize,
-    line: VecDeque<OnItsWay>,
+    line: VecDeque<ForViewer>,
     line_bytes: usize,
     /// What it has decoded last: the run of numbers, the rendition, the number.
     decoded: Option<(u64, Rendition, u64)>,
@@ -130,25 +136,24 @@ impl WatchingViewer {
     fn carry(&mut self, mut bytes: usize, now: Instant, published: &Published) {
         let Some(viewer) = &mut self.viewer else { return };
         loop {
-            while self.line_bytes < self.buffer
-                && let Some(frame) = viewer.next()
-            {
-                self.line_bytes += frame.websocket().len();
-                self.line.push_back(OnItsWay::Picture(frame));
-                if let Some(ping) = viewer.ping(now) {
-                    self.line.push_back(OnItsWay::Ping(ping));
-                }
+            while self.line_bytes < self.buffer && viewer.has_waiting() {
+                viewer.hand_out(now, AT_ONCE, |handed| {
+                    if let ForViewer::Message(frame) = &handed {
+                        self.line_bytes += frame.websocket().len();
+                    }
+                    self.line.push_back(handed);
+                });
             }
             match self.line.front() {
-                Some(OnItsWay::Ping(_)) => {}
-                Some(OnItsWay::Picture(frame)) if frame.websocket().len() <= bytes => {
+                Some(ForViewer::Ping(_)) => {}
+                Some(ForViewer::Message(frame)) if frame.websocket().len() <= bytes => {
                     bytes -= frame.websocket().len();
                 }
                 _ => return,
             }
             match self.line.pop_front() {
-                Some(OnItsWay::Ping(ping)) => viewer.echoed(ping.as_bytes(), now),
-                Some(OnItsWay::Picture(frame)) => {
+                Some(ForViewer::Ping(ping)) => viewer.echoed(ping.payload(), now),
+                Some(ForViewer::Message(frame)) => {
                     self.line_bytes -= frame.websocket().len();
                     self.pictures += 1;
                     decode(&mut self.decoded, &frame, published);
@@ -180,7 +185,8 @@ fn terms<'a>(
     cache_bytes: usize,
     is_connected: &'a dyn Fn(SocketId) -> bool,
 ) -> TakingTerms<'a> {
-    TakingTerms { version: 1, now, cache_bytes, room: usize::MAX, is_connected }
+    let room = TrackRoom { bytes: usize::MAX, has_track: true };
+    TakingTerms { version: 1, now, cache_bytes, room, is_connected }
 }
 
 proptest! {
@@ -211,8 +217,7 @@ proptest! {
                 }
                 let Some(watching) = &mut viewer.viewer else { continue };
                 if let Some(wish) = line.wants {
-                    watching.want(&channel(), None, wish).unwrap();
-                    watching.begin(&tracks.beginnings(1, now), now);
+                    watching.want(&channel(), None, wish, || tracks.beginnings(1, now), now).unwrap();
                     viewer.wish = wish;
                 }
                 if line.fails {
@@ -300,6 +305,30 @@ impl Filming {
         let terms = TakingTerms { version: self.next_id, ..terms(self.now, 4_000_000, &is_connected) };
         self.tracks.take((&channel(), "client-video"), filmer, &about, &frame, &terms)
     }
+
+    /// The same of one that nobody doubts to be connected.
+    fn take(
+        &mut self,
+        filmer: &Filmer<'_>,
+        about: &TrackMessage,
+        frame: &Frame,
+    ) -> Result<TakenMessage, NotTaken> {
+        self.next_id += 1;
+        let terms = TakingTerms { version: self.next_id, ..terms(self.now, 4_000_000, &|_| true) };
+        self.tracks.take((&channel(), "client-video"), filmer, about, frame, &terms)
+    }
+}
+
+/// The messages that wait for a viewer, which is sent them.
+fn handed_out(viewer: &mut Viewer, now: Instant) -> Vec<TrackMessage> {
+    let mut messages = Vec::new();
+    viewer.hand_out(now, usize::MAX, |handed| {
+        if let ForViewer::Message(frame) = handed {
+            let read = BinaryMessage::parse(frame.payload()).unwrap();
+            messages.push(TrackMessage::read(&read.payload).unwrap().unwrap());
+        }
+    });
+    messages
 }
 
 fn told(taken: &TakenMessage) -> Vec<String> {
@@ -395,8 +424,7 @@ fn who_joins_begins_with_what_is_short_and_else_with_the_key_frame_alone() {
     let join = |filming: &Filming| {
         let mut viewer = Viewer::default();
         let wanted = viewer.begin(&filming.tracks.beginnings(filming.next_id, filming.now), filming.now);
-        let sent = std::iter::from_fn(|| viewer.next()).count();
-        (sent, viewer.is_live(1), wanted.len())
+        (handed_out(&mut viewer, filming.now).len(), viewer.is_live(1), wanted.len())
     };
     assert_eq!(join(&filming), (0, false, 0), "there is no track");
     filming.send(&filmer, &members(1, true, Rendition::Full, 0), true).unwrap();

@@ -35,6 +35,14 @@ struct HeldTrack {
     sequences: [FrameSequence; 2],
 }
 
+/// What an app may keep beyond what it keeps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TrackRoom {
+    pub(crate) bytes: usize,
+    /// There may be another track.
+    pub(crate) has_track: bool,
+}
+
 /// How a message is taken.
 pub(crate) struct TakingTerms<'a> {
     /// A number larger than any before: that of the message, and what a track that begins with it is known by.
@@ -42,8 +50,8 @@ pub(crate) struct TakingTerms<'a> {
     pub(crate) now: Instant,
     /// Bytes that may be kept of the channel.
     pub(crate) cache_bytes: usize,
-    /// Bytes that the node may keep beyond what it keeps.
-    pub(crate) room: usize,
+    /// What the app may keep beyond what it keeps.
+    pub(crate) room: TrackRoom,
     /// Whether a connection is there.
     pub(crate) is_connected: &'a dyn Fn(SocketId) -> bool,
 }
@@ -68,8 +76,8 @@ pub(crate) enum NotTaken {
     /// The channel has all the tracks that it may have.
     #[error("there are {MOST_TRACKS} tracks on the channel already")]
     TooMany,
-    /// The node has no room for another track.
-    #[error("the broker has no room for another track")]
+    /// The app has all the tracks that it may have at present.
+    #[error("the app has as many tracks as it may have while others have theirs")]
     NoRoom,
 }
 
@@ -101,7 +109,7 @@ impl ChannelTracks {
         frame: &Frame,
         terms: &TakingTerms<'_>,
     ) -> Result<TakenMessage, NotTaken> {
-        let room = terms.room.min(terms.cache_bytes.saturating_sub(self.bytes()));
+        let room = terms.room.bytes.min(terms.cache_bytes.saturating_sub(self.bytes()));
         let is_same = |track: &HeldTrack| {
             let name = &track.name;
             track.kind == message.kind && *name.event == *event && name.track == message.track
@@ -109,7 +117,7 @@ impl ChannelTracks {
         let track = match self.tracks.iter_mut().position(|track| is_same(track)) {
             Some(at) => &mut self.tracks[at],
             None if self.tracks.len() >= MOST_TRACKS => return Err(NotTaken::TooMany),
-            None if terms.room < TRACK_BYTES => return Err(NotTaken::NoRoom),
+            None if !terms.room.has_track => return Err(NotTaken::NoRoom),
             None => {
                 let name =
                     TrackName { channel: channel.clone(), event: event.into(), track: message.track.clone() };

@@ -1,15 +1,15 @@
 //! One connection that is sent tracks: what waits for it, and how far behind it is.
 //!
 //! Its pictures wait here, and not where its other messages do: so these are sent before them, and pictures can be given up at
-//! any time. What is handed out by [`Viewer::next`] is sent at once. What was sent and what waits of a track is always whole:
+//! any time. What is handed out by [`Viewer::hand_out`] is sent at once. What was sent and what waits of a track is always whole:
 //! it begins with a key frame, and lacks nothing but frames to which no other refers.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::protocol::{ChannelName, Frame, TrackFrame, TrackKind, TrackName};
 
+use super::message_queue::{GivenUp, MessageQueue};
 use super::playback::{Beginning, FrameStep, KeyframeWish, LineState, Playback};
 use super::positions::Positions;
 use super::quality::{LineQuality, QualityChange};
@@ -39,20 +39,13 @@ pub(crate) struct Viewer {
     quality: LineQuality,
 }
 
-/// Messages that wait, in order.
-#[derive(Clone, Debug, Default)]
-struct MessageQueue {
-    messages: VecDeque<QueuedMessage>,
-    bytes: usize,
-}
-
-/// A message that waits.
+/// What a viewer is sent.
 #[derive(Clone, Debug)]
-struct QueuedMessage {
-    /// Its track.
-    id: u64,
-    frame: Frame,
-    since: Instant,
+pub(crate) enum ForViewer {
+    /// A message of a track.
+    Message(Frame),
+    /// A ping, which says when it comes back what has arrived.
+    Ping(Frame),
 }
 
 /// How often which fate befell frames, and lines.
@@ -81,37 +74,8 @@ impl FrameFates {
     }
 }
 
-impl MessageQueue {
-    fn push(&mut self, id: u64, frame: &Frame, now: Instant) {
-        self.bytes += frame.websocket().len();
-        self.messages.push_back(QueuedMessage { id, frame: frame.clone(), since: now });
-    }
-
-    fn pop(&mut self) -> Option<Frame> {
-        let QueuedMessage { frame, .. } = self.messages.pop_front()?;
-        self.bytes -= frame.websocket().len();
-        if self.messages.is_empty() {
-            // Who keeps up owns no queue.
-            self.messages = VecDeque::new();
-        }
-        Some(frame)
-    }
-
-    /// Gives up what waits of some tracks; returns how much that was.
-    fn give_up(&mut self, is_of: impl Fn(u64) -> bool) -> u64 {
-        let before = self.messages.len();
-        self.messages.retain(|waiting| !is_of(waiting.id));
-        self.bytes = self.messages.iter().map(|waiting| waiting.frame.websocket().len()).sum();
-        (before - self.messages.len()) as u64
-    }
-
-    fn oldest(&self) -> Option<Instant> {
-        self.messages.front().map(|waiting| waiting.since)
-    }
-}
-
 impl Viewer {
-    /// It has joined a channel, or wants something else of it, whose tracks begin with these. Returns which key frames are to be asked for.
+    /// It has joined a channel whose tracks begin with these. Returns which key frames are to be asked for.
     pub(crate) fn begin(&mut self, beginnings: &[Beginning], now: Instant) -> Vec<KeyframeWish> {
         let mut wanted = Vec::new();
         for beginning in beginnings {
@@ -120,13 +84,13 @@ impl Viewer {
                 continue;
             }
             let is_low = wish == TrackWish::Small || self.quality.is_low();
-            let at = self.playback(beginning.id, &beginning.name);
+            let at = self.playback(beginning.id, &beginning.name, TrackKind::Pictures);
             let (sent, asked) = self.playbacks[at].begin(beginning, is_low, now);
             wanted.extend(asked);
-            for (_, frame) in sent {
-                self.pictures.push(beginning.id, frame, now);
+            for (about, frame) in sent {
+                self.pictures.push(about, frame, now);
             }
-            if self.pictures.bytes > PICTURE_BYTES {
+            if self.pictures.bytes() > PICTURE_BYTES {
                 self.pictures.give_up(|id| id == beginning.id);
                 self.playbacks[at].stop();
             }
@@ -137,26 +101,23 @@ impl Viewer {
     /// It has left a channel: what waits of it is given up.
     pub(crate) fn leave(&mut self, channel: &ChannelName) {
         self.wishes.retain(|wishes| wishes.channel != *channel);
-        let left = self.stop_channel(channel);
+        self.stop(|playback| playback.name.channel == *channel);
         self.playbacks.retain(|playback| playback.name.channel != *channel);
-        self.sounds.give_up(|id| left.contains(&id));
     }
 
-    /// What waits of a channel's pictures is given up, and they go on with key frames. Returns its tracks.
-    fn stop_channel(&mut self, channel: &ChannelName) -> Vec<u64> {
-        let of_channel = self.playbacks.iter_mut().filter(|playback| playback.name.channel == *channel);
-        let stopped: Vec<u64> = of_channel
-            .map(|playback| {
-                playback.stop();
-                playback.id
-            })
-            .collect();
+    /// Some tracks need a key frame to go on, and what waits of them is given up.
+    fn stop(&mut self, is_concerned: impl Fn(&Playback) -> bool) {
+        let mut stopped = Vec::new();
+        for playback in self.playbacks.iter_mut().filter(|playback| is_concerned(playback)) {
+            playback.stop();
+            stopped.push(playback.id);
+        }
         self.pictures.give_up(|id| stopped.contains(&id));
-        stopped
+        self.sounds.give_up(|id| stopped.contains(&id));
     }
 
-    /// From now on it wants this of a channel, or of one of its tracks. It begins anew with what [`Viewer::begin`] is given
-    /// then.
+    /// From now on it wants this of a channel, or of one of its tracks. Where that is something else than before, tracks begin
+    /// anew, with these beginnings of the channel; all others go on. Returns which key frames are to be asked for.
     ///
     /// # Errors
     /// If it wants too much that is particular.
@@ -165,35 +126,42 @@ impl Viewer {
         channel: &ChannelName,
         of: Option<TrackRequest>,
         wish: TrackWish,
-    ) -> Result<(), InvalidWish> {
+        beginnings: impl FnOnce() -> Vec<Beginning>,
+        now: Instant,
+    ) -> Result<Vec<KeyframeWish>, InvalidWish> {
         let in_all = self.wishes.iter().map(ChannelWishes::named).sum();
-        let at = match self.wishes.iter().position(|wishes| wishes.channel == *channel) {
-            Some(at) => at,
-            None => {
-                self.wishes.push(ChannelWishes::of(channel));
-                self.wishes.len() - 1
-            }
-        };
-        self.wishes[at].set(of, wish, in_all)?;
-        self.stop_channel(channel);
-        Ok(())
+        let before = self.wishes_of(channel).cloned().unwrap_or_else(|| ChannelWishes::of(channel));
+        let mut after = before.clone();
+        after.set(of, wish, in_all)?;
+        self.stop(|Playback { name, kind, .. }| {
+            name.channel == *channel && before.differs(&after, name, *kind)
+        });
+        let mut begun = if before == after { Vec::new() } else { beginnings() };
+        begun.retain(|beginning| before.differs(&after, &beginning.name, TrackKind::Pictures));
+        match self.wishes.iter_mut().find(|wishes| wishes.channel == *channel) {
+            Some(wishes) => *wishes = after,
+            None => self.wishes.push(after),
+        }
+        Ok(self.begin(&begun, now))
     }
 
-    /// Its decoder has failed on a track. Returns whether a key frame is to be asked for.
+    /// Its decoder has failed on a track: on the pictures, where sound has the same name. Returns whether a key frame is to be
+    /// asked for.
     pub(crate) fn fail(
         &mut self,
         channel: &ChannelName,
         of: &TrackRequest,
         now: Instant,
     ) -> Option<KeyframeWish> {
-        let is_low = self.quality.is_low();
         let is_of =
             |name: &TrackName| (&name.channel, &name.event, &name.track) == (channel, &of.event, &of.track);
-        let playback = self.playbacks.iter_mut().find(|playback| is_of(&playback.name))?;
-        let (id, is_due) = (playback.id, playback.fail(now));
+        let named = self.playbacks.iter().filter(|playback| is_of(&playback.name));
+        let id = named.max_by_key(|playback| playback.kind == TrackKind::Pictures)?.id;
+        self.stop(|playback| playback.id == id);
+        let is_low = self.quality.is_low();
+        let playback = self.playbacks.iter_mut().find(|playback| playback.id == id)?;
         let rendition = playback.target(now, is_low);
-        self.pictures.give_up(|waiting| waiting == id);
-        is_due.then_some(KeyframeWish { id, rendition })
+        playback.fail(now).then_some(KeyframeWish { id, rendition })
     }
 
     /// Whether it wants to be sent stills on this channel.
@@ -212,20 +180,29 @@ impl Viewer {
     fn offer_sound(&mut self, about: &TrackFrame, frame: &Frame, now: Instant) -> FrameFates {
         let is_wanted =
             self.wishes_of(&about.name.channel).is_none_or(|wishes| wishes.is_of_sound(&about.name));
-        let at = self.playback(about.id, &about.name);
+        let at = self.playback(about.id, &about.name, TrackKind::Sound);
         let line = LineState { behind: Duration::ZERO, behind_with_queue: Duration::ZERO, is_low: false };
         if !is_wanted || self.playbacks[at].step(about, line, now) != FrameStep::Send {
             return FrameFates::default();
         }
-        self.sounds.push(about.id, frame, now);
+        self.sounds.push(about, frame, now);
         let mut cut = 0;
-        while self.sounds.bytes > SOUND_BYTES
+        while self.sounds.bytes() > SOUND_BYTES
             || self.sounds.oldest().is_some_and(|since| since + SOUND_TIME <= now)
         {
-            self.sounds.pop();
-            cut += 1;
+            cut += self.give_up_sound();
         }
         FrameFates { queued: 1, cut, ..FrameFates::default() }
+    }
+
+    /// Gives up the oldest piece that waits, and what needs it: no piece is sent to who was not sent its configuration. Returns
+    /// how many were given up.
+    fn give_up_sound(&mut self) -> u64 {
+        let Some(GivenUp { id, pieces, has_no_beginning }) = self.sounds.give_up_oldest() else { return 0 };
+        if has_no_beginning {
+            self.stop(|playback| playback.id == id);
+        }
+        pieces
     }
 
     fn offer_picture(&mut self, about: &TrackFrame, frame: &Frame, now: Instant) -> FrameFates {
@@ -240,7 +217,7 @@ impl Viewer {
         }
         let wish = self.wish_for(&about.name);
         let is_low = wish == TrackWish::Small || self.quality.is_low();
-        let at = self.playback(about.id, &about.name);
+        let at = self.playback(about.id, &about.name, TrackKind::Pictures);
         let playback = &mut self.playbacks[at];
         if !wish.is_of_frames() {
             playback.stop();
@@ -255,11 +232,12 @@ impl Viewer {
                 if step == FrameStep::SendInPlace {
                     fates.cut = self.pictures.give_up(|id| id == about.id);
                 }
-                if self.pictures.bytes + frame.websocket().len() > PICTURE_BYTES && self.pictures.bytes > 0 {
+                let waiting = self.pictures.bytes();
+                if waiting + frame.websocket().len() > PICTURE_BYTES && waiting > 0 {
                     self.playbacks[at].stop();
                     fates.cut += 1 + self.pictures.give_up(|id| id == about.id);
                 } else {
-                    self.pictures.push(about.id, frame, now);
+                    self.pictures.push(about, frame, now);
                     fates.queued = 1;
                 }
             }
@@ -267,28 +245,36 @@ impl Viewer {
         fates
     }
 
-    /// What is to be sent next, if anything waits: sound before pictures.
-    pub(crate) fn next(&mut self) -> Option<Frame> {
-        self.sounds.pop().or_else(|| {
-            let picture = self.pictures.pop()?;
-            self.positions.picture_sent();
-            Some(picture)
-        })
+    /// Hands out what is to be sent next, sound before pictures, until that has so many bytes: to a line that took all that was
+    /// handed out before. Before the first picture goes a ping, which says how long the line is, and behind pictures one that
+    /// says how late they arrive.
+    pub(crate) fn hand_out(&mut self, now: Instant, most_bytes: usize, mut send: impl FnMut(ForViewer)) {
+        let ping = |payload: String| ForViewer::Ping(Frame::ping_with(payload.as_bytes()));
+        let mut bytes = 0;
+        while bytes < most_bytes {
+            let frame = if let Some(piece) = self.sounds.pop() {
+                piece
+            } else if let Some(picture) = self.pictures.pop() {
+                self.positions.first_ping(now).map(ping).into_iter().for_each(&mut send);
+                self.positions.picture_sent(picture.websocket().len());
+                picture
+            } else {
+                break;
+            };
+            bytes += frame.websocket().len();
+            send(ForViewer::Message(frame));
+        }
+        self.positions.ping(now).map(ping).into_iter().for_each(&mut send);
     }
 
     /// Whether something waits.
     pub(crate) fn has_waiting(&self) -> bool {
-        !self.sounds.messages.is_empty() || !self.pictures.messages.is_empty()
+        !self.sounds.is_empty() || !self.pictures.is_empty()
     }
 
     /// Bytes that wait.
     pub(crate) fn waiting_bytes(&self) -> usize {
-        self.sounds.bytes + self.pictures.bytes
-    }
-
-    /// The payload of the ping that is to go behind what was sent, if one is.
-    pub(crate) fn ping(&mut self, now: Instant) -> Option<String> {
-        self.positions.ping(now)
+        self.sounds.bytes() + self.pictures.bytes()
     }
 
     /// A pong has come with this payload.
@@ -304,18 +290,26 @@ impl Viewer {
         self.wishes_of(&name.channel).map_or(TrackWish::Full, |wishes| wishes.of_pictures(name))
     }
 
-    /// The place of what it has of a track.
-    fn playback(&mut self, id: u64, name: &Arc<TrackName>) -> usize {
+    /// The place of what it has of a track. One of the same name and kind that was there before has gone; what waits of that is
+    /// whole.
+    fn playback(&mut self, id: u64, name: &Arc<TrackName>, kind: TrackKind) -> usize {
         if let Some(at) = self.playbacks.iter().position(|playback| playback.id == id) {
+            return at;
+        }
+        let new = Playback::new(id, name, kind);
+        let is_before = |playback: &Playback| playback.kind == kind && playback.name == *name;
+        if let Some(at) = self.playbacks.iter().position(is_before) {
+            self.playbacks[at] = new;
             return at;
         }
         if self.playbacks.len() >= MOST_PLAYBACKS {
             let oldest = (0..self.playbacks.len()).min_by_key(|at| self.playbacks[*at].last_came());
             if let Some(gone) = oldest.map(|at| self.playbacks.swap_remove(at)) {
                 self.pictures.give_up(|id| id == gone.id);
+                self.sounds.give_up(|id| id == gone.id);
             }
         }
-        self.playbacks.push(Playback::new(id, name));
+        self.playbacks.push(new);
         self.playbacks.len() - 1
     }
 

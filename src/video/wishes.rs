@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use crate::protocol::{ChannelName, TRACK_NAME_BYTES, TrackName, json, quote};
+use crate::protocol::{ChannelName, TRACK_NAME_BYTES, TrackKind, TrackName, json, quote};
 
 /// Tracks of one channel of which a viewer may want something else than of the channel.
 const MOST_NAMED: usize = 16;
@@ -125,7 +125,7 @@ fn wrong(member: &'static str, expected: &'static str, got: Option<&RawValue>) -
 }
 
 /// What a viewer wants of one channel.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ChannelWishes {
     pub(super) channel: ChannelName,
     of_all: TrackWish,
@@ -180,6 +180,14 @@ impl ChannelWishes {
     /// Whether it wants a track of sound.
     pub(super) fn is_of_sound(&self, name: &TrackName) -> bool {
         self.of_named(name) != Some(TrackWish::Nothing)
+    }
+
+    /// Whether others want something else of a track.
+    pub(super) fn differs(&self, others: &ChannelWishes, name: &TrackName, kind: TrackKind) -> bool {
+        match kind {
+            TrackKind::Pictures => self.of_pictures(name) != others.of_pictures(name),
+            TrackKind::Sound => self.is_of_sound(name) != others.is_of_sound(name),
+        }
     }
 
     fn of_named(&self, name: &TrackName) -> Option<TrackWish> {

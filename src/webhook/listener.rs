@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::hub::{AppState, Busy, HeldRemoval, Hub, Listener, Notice};
-use crate::protocol::TrackKind;
 
 use super::batch_queue::BatchQueueBounds;
 use super::counts::WebhookCounts;
@@ -135,9 +134,7 @@ impl Gauge {
 
 /// Whether it is a frame or a piece of sound, of which there are too many for webhooks.
 fn is_of_track(app: &AppState, notice: &Notice<'_>) -> bool {
-    let Notice::Event(event) = notice else { return false };
-    let is_frame = event.data.as_binary().is_some_and(|binary| TrackKind::of(binary.media_type()).is_some());
-    is_frame && event.channel().is_some_and(|channel| app.app().video(channel).is_some())
+    matches!(notice, Notice::Event(event) if app.is_filmed(event))
 }
 
 impl Listener for WebhookListener {

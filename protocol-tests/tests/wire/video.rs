@@ -14,26 +14,26 @@ const QUERY: &str = "protocol=7&client=js&version=8.4.0&flash=false&binary=1";
 /// The time between two frames of a camera.
 const PACE: Duration = Duration::from_millis(8);
 
-fn broker(more: &str) -> Option<Target> {
+pub(crate) fn broker(more: &str) -> Option<Target> {
     Target::own(&format!(
         "[server]\nworkers = 2\n{MAIN_APP}[[apps.channels]]\npattern = '*-camera'\ndelivery = 'video'\n\
          publishers = ['ann', 'studio-*']\n{more}"
     ))
 }
 
-fn connect(target: &Target) -> Socket {
+pub(crate) fn connect(target: &Target) -> Socket {
     let mut socket = target.connect_as(QUERY);
     socket.takes_binary = true;
     socket
 }
 
-fn camera(target: &Target, channel: &str, user_id: &str) -> Socket {
+pub(crate) fn camera(target: &Target, channel: &str, user_id: &str) -> Socket {
     let mut socket = connect(target);
     socket.subscribe_presence(channel, user_id, &json!(null));
     socket
 }
 
-fn film(socket: &mut Socket, channel: &str, members: &Value, bytes: usize) {
+pub(crate) fn film(socket: &mut Socket, channel: &str, members: &Value, bytes: usize) {
     BinaryMessage::new(channel, "client-video", "video/webcodecs", members, vec![0x5a; bytes]).send(socket);
 }
 
@@ -44,7 +44,7 @@ fn still(channel: &str) -> BinaryMessage {
 
 /// The next binary message; whatever else comes is passed over.
 #[track_caller]
-fn next_binary(socket: &mut Socket) -> Vec<u8> {
+pub(crate) fn next_binary(socket: &mut Socket) -> Vec<u8> {
     let deadline = Instant::now() + patience();
     while !socket.has_binary() {
         assert!(Instant::now() < deadline, "no binary message came");
@@ -55,7 +55,7 @@ fn next_binary(socket: &mut Socket) -> Vec<u8> {
 
 /// The sequence of the next frame.
 #[track_caller]
-fn sequence(socket: &mut Socket) -> u64 {
+pub(crate) fn sequence(socket: &mut Socket) -> u64 {
     let message = BinaryMessage::read(&next_binary(socket));
     assert_eq!((&*message.event, &*message.media_type), ("client-video", "video/webcodecs"));
     message.members["sequence"].as_u64().unwrap()
@@ -63,7 +63,7 @@ fn sequence(socket: &mut Socket) -> u64 {
 
 /// The data of the next event of this name, whatever comes before it.
 #[track_caller]
-fn told(socket: &mut Socket, name: &str) -> Value {
+pub(crate) fn told(socket: &mut Socket, name: &str) -> Value {
     loop {
         let message = socket.message();
         if message.event == name {
@@ -154,7 +154,7 @@ fn only_publishers_film_and_one_of_them_at_a_time() {
     }
 }
 
-trait DrainToError {
+pub(crate) trait DrainToError {
     fn drain_to_error(&mut self, text: &str);
 }
 

@@ -59,7 +59,7 @@ fn events_for_the_pipe_and_binary_ones_wait_too() {
     let payload = BinaryPayload::new("image/jpeg", "", b"picture").unwrap();
     let mut message = Vec::new();
     BinaryMessage { channel: Some("stream"), event: "frame", user_id: None, payload }.encode(&mut message);
-    let action = subject.connection.receive_binary(&message, subject.now, &|_, _| true);
+    let action = subject.connection.receive_binary(&message, subject.now, &|_, _| true, &|_| false);
     assert!(action.is_none(), "{action:?}");
     let join = subject.asked();
     let done = subject.answer(&join, Ok(()));

@@ -26,7 +26,7 @@ fn show(subject: &mut Subject, channel: &str, media_type: &str, members: &str) -
     let mut bytes = Vec::new();
     message.encode(&mut bytes);
     let pipe = subject.pipe;
-    let action = subject.connection.receive_binary(&bytes, subject.now, &|_, _| pipe);
+    let action = subject.connection.receive_binary(&bytes, subject.now, &|_, _| pipe, &|_| false);
     action.as_ref().map(in_short).unwrap_or_default()
 }
 
@@ -79,19 +79,25 @@ fn messages_of_tracks_have_a_rate_of_their_own() {
     assert!(picture(&mut member).starts_with("refuse 4301"), "stills are events like any other");
     member.now += Duration::from_secs(1);
     assert_eq!(frames(&mut member), 250);
-    // Also those that only a pipe hears.
-    let mut piped = subject();
-    piped.pipe = true;
-    piped.subscribe("private-a", None);
-    let payload = BinaryPayload::new("video/x", "", b"").unwrap();
-    let message = BinaryMessage { channel: Some("private-a"), event: "frame", user_id: None, payload };
-    let mut bytes = Vec::new();
-    message.encode(&mut bytes);
-    let heard = (0..300).filter(|_| {
-        let action = piped.connection.receive_binary(&bytes, piped.now, &|_, _| true);
-        action.as_ref().map(in_short).unwrap_or_default().starts_with("pipe")
-    });
-    assert_eq!(heard.count(), 250);
+    // Where a pipe leads them to a video channel, also those of other channels, and those that only a pipe hears.
+    let sent = |channel: &str, event: &str, films: bool, app_has_video: bool| {
+        let mut piped = if app_has_video { subject() } else { Subject::new(|_| {}) };
+        piped.subscribe(channel, None);
+        let payload = BinaryPayload::new("video/x", "", b"").unwrap();
+        let message = BinaryMessage { channel: Some(channel), event, user_id: None, payload };
+        let mut bytes = Vec::new();
+        message.encode(&mut bytes);
+        let heard = (0..300).filter(|_| {
+            let action = piped.connection.receive_binary(&bytes, piped.now, &|_, _| true, &|_| films);
+            !action.as_ref().map(in_short).unwrap_or_default().starts_with("refuse")
+        });
+        heard.count()
+    };
+    assert_eq!(sent("private-a", "client-frame", true, true), 250);
+    assert_eq!(sent("private-a", "frame", true, true), 250);
+    assert_eq!(sent("private-a", "client-frame", false, true), 1, "a client event like any other");
+    assert_eq!(sent("private-a", "frame", false, true), 300, "it has no rate");
+    assert_eq!(sent("private-a", "frame", true, false), 300, "there are no video channels");
 }
 
 #[test]

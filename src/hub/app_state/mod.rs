@@ -28,8 +28,8 @@ use tokio::sync::oneshot;
 
 use crate::app::App;
 use crate::channel::{Channel, ChannelVersion, WorkerIndex};
-use crate::event::BackendCall;
-use crate::protocol::ChannelName;
+use crate::event::{AcceptedEvent, BackendCall};
+use crate::protocol::{ChannelName, TrackKind};
 
 use super::app_histories::AppHistories;
 use super::app_index::{AppIndex, AppPlace};
@@ -102,6 +102,11 @@ pub trait Listener: Send + Sync {
     /// Whether such events are wanted at all, at present. If some listener wants them, clients may send messages as
     /// large as `limits.pipe_message_bytes`. Whoever changes its mind calls [`AppState::listening_changed`].
     fn listens_to_clients(&self) -> bool {
+        false
+    }
+
+    /// Whether it leads an event to one of such channels.
+    fn leads_to(&self, _: &AcceptedEvent<'_>, _is_such: &dyn Fn(&ChannelName) -> bool) -> bool {
         false
     }
 
@@ -266,6 +271,22 @@ impl AppState {
         self.has_listeners()
             && (self.listeners().iter().any(|listener| listener.listens(channel, event))
                 || self.backends_elsewhere.listens(channel, event))
+    }
+
+    /// Whether an event is a message of a track: on a video channel, or where some listener leads it to one.
+    pub(crate) fn is_filmed(&self, event: &AcceptedEvent<'_>) -> bool {
+        let is_of_track =
+            event.data.as_binary().is_some_and(|binary| TrackKind::of(binary.media_type()).is_some());
+        is_of_track && self.leads_to_tracks(event)
+    }
+
+    #[cold]
+    fn leads_to_tracks(&self, event: &AcceptedEvent<'_>) -> bool {
+        let app = self.app();
+        let is_video = |channel: &ChannelName| app.video(channel).is_some();
+        app.carries_tracks()
+            && (event.channel().is_some_and(is_video)
+                || self.listeners().iter().any(|listener| listener.leads_to(event, &is_video)))
     }
 
     /// Bytes that one message of a client may have, as of now.

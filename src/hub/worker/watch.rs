@@ -8,21 +8,26 @@ use crate::connection::ViewerRequest;
 use crate::hub::fanout::Subscriber;
 use crate::hub::{AppState, Client};
 use crate::protocol::{Broadcast, ChannelName, TrackFrame};
-use crate::video::{Beginning, FrameFates, InvalidWish};
+use crate::video::{Beginning, FrameFates, InvalidWish, KeyframeWish};
 
 use super::Worker;
 
 impl Worker {
-    /// A connection has joined a channel, or wants something else of it, that has these tracks.
+    /// A connection has joined a channel that has these tracks.
     #[cold]
     pub(super) fn begin_tracks(&self, client: &Rc<Client>, channel: &ChannelName, beginnings: &[Beginning]) {
         let app = client.app();
         let Some(viewer) = client.viewer() else { return };
         let wishes = viewer.borrow_mut().begin(beginnings, app.clock().now());
+        self.begun(client, channel, &wishes);
+    }
+
+    /// Tracks of a channel have begun, and these key frames are wanted.
+    fn begun(&self, client: &Rc<Client>, channel: &ChannelName, wishes: &[KeyframeWish]) {
         if client.has_frames() {
             self.is_dirty(client, &self.dirty.prompt);
         }
-        self.hub.want_key_frames(app, channel, &wishes);
+        self.hub.want_key_frames(client.app(), channel, wishes);
     }
 
     /// Offers a message of a track to the viewers among those who are to hear it. Returns how many were given it.
@@ -65,8 +70,9 @@ impl Worker {
             ViewerRequest::Wish(channel, of, wish) => {
                 // To who is sent no tracks it means nothing, either.
                 if let Some(viewer) = viewer(&channel) {
-                    viewer.borrow_mut().want(&channel, of, wish)?;
-                    self.begin_tracks(client, &channel, &self.hub.beginnings(app, &channel));
+                    let (beginnings, now) = (|| self.hub.beginnings(app, &channel), app.clock().now());
+                    let wishes = viewer.borrow_mut().want(&channel, of, wish, beginnings, now)?;
+                    self.begun(client, &channel, &wishes);
                 }
             }
         }
