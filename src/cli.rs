@@ -11,9 +11,12 @@ mod import;
 mod nodes;
 mod options;
 mod reloads;
+mod remote;
+mod remote_commands;
 mod run;
 mod scope;
 mod send_test;
+mod signed_things;
 #[cfg(test)]
 mod tests;
 mod welcome;
@@ -34,6 +37,8 @@ use crate::test_mode;
 use apps::{AppsOrder, AppsWanted};
 use arguments::{CliCommand, CommandLine, WebhooksAction, command_line};
 use import::ImportOrder;
+use remote::AdminArguments;
+use remote_commands::RemoteCommand;
 use send_test::WantedSample;
 
 /// What the user wants.
@@ -100,6 +105,10 @@ enum Command {
     Completions(Shell),
     /// Show the manual page, or write all of them into a directory.
     Man(Option<PathBuf>),
+    /// Ask a broker, or sign or explain what it is asked with.
+    Remote(Box<RemoteCommand>),
+    /// Show what webhooks were sent last.
+    WebhookAttempts(AdminArguments),
     /// Send samples to webhook endpoints.
     SendTest {
         /// The command line's part of the configuration.
@@ -158,6 +167,12 @@ fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, 
         } => {
             let flags = options.and(later, "webhooks send-test")?;
             Command::SendTest { flags, wanted: WantedSample { app, endpoint, event_type } }
+        }
+        CliCommand::Webhooks { action: WebhooksAction::Attempts { admin } } => {
+            options.none("webhooks attempts").map(|()| Command::WebhookAttempts(admin))?
+        }
+        CliCommand::Remote(command) => {
+            options.none(command.name()).map(|()| Command::Remote(Box::new(command)))?
         }
         CliCommand::Completions { shell } => {
             options.none("completions").map(|()| Command::Completions(shell))?

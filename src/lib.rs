@@ -35,6 +35,7 @@ mod cluster;
 pub mod config;
 mod connection;
 mod development;
+mod diagnosis;
 mod event;
 mod exec;
 mod files;

@@ -150,13 +150,25 @@ pub fn check_stream_timestamp(query: &Query, now: u64) -> Result<(), RequestAuth
     }
 }
 
+/// The string that a backend signs for a request, as it is documented.
+pub fn string_to_sign(method: &str, path: &str, query: &Query) -> String {
+    let mut text = format!("{method}\n{path}\n");
+    query.push_signed(&mut text, ValueForm::Decoded);
+    text
+}
+
 /// The query of a request to another server's HTTP API, signed with this key. Nothing of it needs to be encoded if nothing
 /// of the key does. `now` is in seconds since 1970.
 pub fn signed_query(key: &Key, method: &str, path: &str, body: &str, now: u64) -> String {
-    let hash = hex::encode(Md5::digest(body));
+    let hash = body_hash(body.as_bytes());
     let query = format!("auth_key={}&auth_timestamp={now}&auth_version=1.0&body_md5={hash}", key.key);
     let signature = super::sign(&key.secret, &format!("{method}\n{path}\n{query}"));
     format!("{query}&auth_signature={signature}")
+}
+
+/// The MD5 of a body, as it is signed.
+pub fn body_hash(body: &[u8]) -> String {
+    hex::encode(Md5::digest(body))
 }
 
 /// Checks that a body is the one whose hash was signed.

@@ -8,6 +8,8 @@ use clap_complete::Shell;
 
 use super::generated::VERSION;
 use super::options::Options;
+use super::remote::AdminArguments;
+use super::remote_commands::RemoteCommand;
 use super::scope::{ConfiguredApps, OwnBroker, RunningBroker};
 use crate::config::{CLUSTER, CONTROL_SOCKET};
 
@@ -152,7 +154,9 @@ pub(super) enum CliCommand {
         #[arg(long)]
         force: bool,
     },
-    /// Try webhook endpoints out.
+    #[command(flatten)]
+    Remote(RemoteCommand),
+    /// Try webhook endpoints out, and see what they were sent.
     Webhooks {
         #[command(subcommand)]
         action: WebhooksAction,
@@ -236,6 +240,13 @@ Examples:
 
 #[derive(Subcommand)]
 pub(super) enum WebhooksAction {
+    /// Show what the webhooks of an app were sent last, and what they answered; by the admin listener.
+    ///
+    /// Exit code 0: shown; 1: it was not, with the reason; 2: it could not be asked for.
+    Attempts {
+        #[command(flatten)]
+        admin: AdminArguments,
+    },
     /// Send a signed sample to each endpoint that matches, and show what it answers.
     ///
     /// Exit code 0: all answered with 2xx; 1: one did not; 2: nothing was sent.
@@ -285,6 +296,10 @@ Examples:
   heliostat serve --cluster redis://10.0.0.5           run with it, as one of several nodes
   heliostat import .env                                make a configuration of another server's
   heliostat webhooks send-test --config heliostat.toml send a sample to its webhook endpoints
+  heliostat trigger --app 1001:app-key:app-secret my-channel my-event hello
+                                                       publish an event, and hear whether anybody is there
+  heliostat why channel --app 1001:app-key:app-secret 123.456 private-room AUTH
+                                                       why was this refused?
   heliostat reload --config heliostat.toml             have it read that file again
   heliostat upgrade --config heliostat.toml            replace it by the program as it is installed now
   heliostat apps create id=chat client_events=true     add an app, also while it runs

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::diagnosis::{DisputedAuth, SignedFor};
 use crate::protocol::server_message::{self, SubscriptionFault};
 use crate::protocol::{ErrorCode, Frame};
 
@@ -14,17 +15,29 @@ pub struct Refusal {
     pub message: String,
     /// For a refused subscription: the channel as the client named it, and the kind of fault.
     pub subscription: Option<(String, SubscriptionFault)>,
+    /// The signature that was not taken, if that is why.
+    pub disputed: Option<Box<DisputedAuth>>,
 }
 
 impl Refusal {
     /// An error without a number, the ordinary kind.
     pub(crate) fn unnumbered(message: impl ToString) -> Self {
-        Refusal { code: ErrorCode::Unnumbered, message: message.to_string(), subscription: None }
+        Refusal {
+            code: ErrorCode::Unnumbered,
+            message: message.to_string(),
+            subscription: None,
+            disputed: None,
+        }
     }
 
     /// A client event over a limit.
     pub(super) fn client_event(message: impl ToString) -> Self {
-        Refusal { code: ErrorCode::ClientEventRejected, message: message.to_string(), subscription: None }
+        Refusal {
+            code: ErrorCode::ClientEventRejected,
+            message: message.to_string(),
+            subscription: None,
+            disputed: None,
+        }
     }
 
     /// A message of a track that is not taken.
@@ -39,7 +52,7 @@ impl Refusal {
             "Watchlist limit exceeded. Only the first {limit} user IDs are accepted: {}",
             accepted.join(", ")
         );
-        Refusal { code: ErrorCode::WatchlistTooLong, message, subscription: None }
+        Refusal { code: ErrorCode::WatchlistTooLong, message, subscription: None, disputed: None }
     }
 
     /// A refused subscription.
@@ -47,12 +60,39 @@ impl Refusal {
         Refusal { subscription: Some((channel.to_owned(), fault)), ..Refusal::unnumbered(message) }
     }
 
+    /// The same, because this was not signed as it has to be.
+    #[cold]
+    pub(super) fn of_signature(mut self, auth: &str, of: SignedFor) -> Self {
+        self.disputed = Some(Box::new(DisputedAuth { auth: auth.to_owned(), of }));
+        self
+    }
+
+    /// The same for those who run the broker: a secret that stood in the place of the key is hidden.
+    pub(crate) fn without_key(&self) -> Self {
+        let auth = self.disputed.as_ref().map(|disputed| disputed.auth.as_str());
+        let key = auth.and_then(|auth| auth.split_once(':')).map(|(key, _)| key);
+        let message = key.filter(|key| !key.is_empty()).map(|key| self.message.replace(key, "(a secret)"));
+        Refusal { message: message.unwrap_or_default(), ..self.clone() }
+    }
+
     /// The frames that tell the client: for a refused subscription, if so configured, one that handlers of the
-    /// channel hear, and always the `pusher:error`.
-    pub fn frames(&self, subscription_error_event: bool) -> impl Iterator<Item = Frame> {
+    /// channel hear, and always the `pusher:error`. What it came from, as far as it may be told, is added where hosted
+    /// Pusher's own words stay as they are.
+    pub(crate) fn frames(
+        &self,
+        subscription_error_event: bool,
+        cause: Option<&str>,
+    ) -> impl Iterator<Item = Frame> {
         let subscription = self.subscription.as_ref().filter(|_| subscription_error_event);
-        let on_channel = subscription
-            .map(|(channel, fault)| server_message::subscription_error(channel, *fault, &self.message));
-        on_channel.into_iter().chain([server_message::error(self.code, &self.message)])
+        let on_channel = subscription.map(|(channel, fault)| {
+            server_message::subscription_error(channel, *fault, &self.message, cause)
+        });
+        let error = match cause {
+            Some(cause) if self.subscription.is_none() => {
+                server_message::error(self.code, &format!("{} ({cause})", self.message))
+            }
+            _ => server_message::error(self.code, &self.message),
+        };
+        on_channel.into_iter().chain([error])
     }
 }

@@ -7,6 +7,7 @@ use indexmap::IndexSet;
 use crate::app::App;
 use crate::auth::user::authenticate;
 use crate::channel::{Member, user_info_text};
+use crate::diagnosis::SignedFor;
 use crate::protocol::client_message::{BadParameter, MessageParameters};
 use crate::protocol::{ChannelName, SERVER_TO_USER_PREFIX, SocketId, json};
 
@@ -69,7 +70,10 @@ pub(super) fn sign_in(
     let missing = |name| Refusal::unnumbered(BadParameter::Missing(name));
     let user_data = user_data.ok_or_else(|| missing("user_data"))?;
     let auth = auth.ok_or_else(|| missing("auth"))?;
-    authenticate(app, socket_id, &auth, &user_data).map_err(Refusal::unnumbered)?;
+    authenticate(app, socket_id, &auth, &user_data).map_err(|error| {
+        let of = SignedFor::SignIn { user_data: user_data.to_string() };
+        Refusal::unnumbered(error).of_signature(&auth, of)
+    })?;
     let user = user(app, &user_data).map_err(Refusal::unnumbered)?;
     match current {
         Some(current) if current.id() != user.id() => {

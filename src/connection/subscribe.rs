@@ -1,8 +1,9 @@
 //! `pusher:subscribe` and `pusher:unsubscribe`.
 
 use crate::app::App;
-use crate::auth::channel::authorise;
+use crate::auth::channel::{ChannelAuthError, authorise};
 use crate::channel::{BadMember, JoinRefused, Member};
+use crate::diagnosis::SignedFor;
 use crate::protocol::client_message::{BadParameter, MessageParameters, SubscriptionParameters};
 use crate::protocol::server_message::SubscriptionFault;
 use crate::protocol::{ChannelName, ChannelType, Rewind, SocketId, quote};
@@ -79,7 +80,7 @@ pub(super) fn subscribe(
     }
     if channel_type.needs_auth() {
         authorise(app, socket_id, &channel, auth.as_deref(), channel_data.as_deref())
-            .map_err(|error| refuse(SubscriptionFault::Auth, &error))?;
+            .map_err(|error| unauthorised(&channel, &error, auth.as_deref(), channel_data.as_deref()))?;
     }
     let member = if channel_type.is_presence() {
         Some(member(app, &channel, channel_data.as_deref(), user)?)
@@ -93,6 +94,23 @@ pub(super) fn subscribe(
         None => None,
     };
     Ok(SubscribeRequest::New(Subscription { channel, member, rewind }))
+}
+
+/// The refusal of a signature.
+#[cold]
+fn unauthorised(
+    channel: &ChannelName,
+    error: &ChannelAuthError,
+    auth: Option<&str>,
+    channel_data: Option<&str>,
+) -> Refusal {
+    let refusal = Refusal::subscription(channel.as_str(), SubscriptionFault::Auth, error);
+    let channel_data = channel_data.map(str::to_owned);
+    let of = SignedFor::Subscription { channel: channel.clone(), channel_data };
+    match auth.filter(|auth| !auth.is_empty()) {
+        Some(auth) => refusal.of_signature(auth, of),
+        None => refusal,
+    }
 }
 
 /// Who joins: the one that `channel_data` names, or else the one that is signed in.

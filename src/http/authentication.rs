@@ -13,7 +13,7 @@ use percent_encoding::percent_decode_str;
 use crate::auth::request::{Query, SignedRequest, authenticate};
 use crate::hub::{AppState, Hub, Worker};
 
-use super::ApiError;
+use super::{ApiError, Unauthenticated};
 
 /// A request whose sender is known.
 #[derive(Debug)]
@@ -54,7 +54,8 @@ pub(crate) fn authenticated(
     let method = request.method().as_str();
     let signed = SignedRequest { method, paths: &paths, query };
     let apps = hub.apps();
-    let app = authenticate(apps.registry(), &signed, now)?;
+    let app = authenticate(apps.registry(), &signed, now)
+        .map_err(|error| Unauthenticated::examined(hub, request, query, error, now))?;
     if let Some(other) = app_id.filter(|id| *id != app.id) {
         return Err(ApiError::AppNotFound(other.to_owned()));
     }

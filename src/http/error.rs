@@ -4,7 +4,9 @@
 use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
 
+use super::Unauthenticated;
 use crate::auth::request::RequestAuthError;
+use crate::diagnosis::Diagnosis;
 use crate::event::InvalidPublishId;
 use crate::hub::RefusedTooOften;
 use crate::protocol::event_name::InvalidEventName;
@@ -16,7 +18,7 @@ use crate::protocol::{BadRewind, CloseCode, CloseStatus, InvalidChannelName, Inv
 pub(crate) enum ApiError {
     /// The signature, or what goes with it.
     #[error(transparent)]
-    Auth(#[from] RequestAuthError),
+    Auth(#[from] Unauthenticated),
     /// The path names no endpoint.
     #[error("Not found: {0} is no endpoint of this broker")]
     NotFound(String),
@@ -270,8 +272,8 @@ impl ApiError {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             // The real service answers 400 for this one and 401 for the rest.
-            ApiError::Auth(RequestAuthError::UnknownKey) => StatusCode::BAD_REQUEST,
-            ApiError::Auth(
+            ApiError::Auth(Unauthenticated { error, .. }) => match error {
+                RequestAuthError::UnknownKey => StatusCode::BAD_REQUEST,
                 RequestAuthError::NoKey
                 | RequestAuthError::NoVersion
                 | RequestAuthError::UnsupportedVersion
@@ -279,8 +281,8 @@ impl ApiError {
                 | RequestAuthError::TimestampExpired { .. }
                 | RequestAuthError::TimestampAhead { .. }
                 | RequestAuthError::WrongSignature { .. }
-                | RequestAuthError::WrongBodyHash,
-            ) => StatusCode::UNAUTHORIZED,
+                | RequestAuthError::WrongBodyHash => StatusCode::UNAUTHORIZED,
+            },
             ApiError::NotFound(_) | ApiError::AppNotFound(_) | ApiError::NoSuchApp(_) => {
                 StatusCode::NOT_FOUND
             }
@@ -351,9 +353,21 @@ impl ApiError {
         }
     }
 
-    /// The body of the answer.
+    /// The body of the answer. What a refused signature came from stands behind the sentence that libraries know, as far
+    /// as whoever asked may be told.
     pub(crate) fn body(&self) -> String {
-        format!("{self}\n")
+        match self.diagnosis().and_then(Diagnosis::for_outsiders) {
+            Some(cause) => format!("{self} ({cause})\n"),
+            None => format!("{self}\n"),
+        }
+    }
+
+    /// What a refused signature came from, where that was looked for.
+    pub(crate) fn diagnosis(&self) -> Option<&Diagnosis> {
+        match self {
+            ApiError::Auth(Unauthenticated { diagnosis, .. }) => diagnosis.as_deref(),
+            _ => None,
+        }
     }
 
     /// The answer.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::mem::discriminant;
 
-use super::ApiError;
+use super::{ApiError, Unauthenticated};
 use crate::auth::request::RequestAuthError;
 use crate::event::InvalidPublishId;
 use crate::hub::RefusedTooOften;
@@ -90,7 +90,7 @@ fn every_error() -> Vec<ApiError> {
         ApiError::Extraneous(text()),
         ApiError::Timeout { seconds: text() },
     ];
-    let auth = auth.into_iter().map(ApiError::Auth);
+    let auth = auth.into_iter().map(|error| ApiError::Auth(error.into()));
     auth.chain(names.into_iter().map(ApiError::EventName)).chain(others).collect()
 }
 
@@ -142,7 +142,7 @@ fn no_error_is_forgotten() {
     assert_eq!(listed.len(), declared, "variants of ApiError");
     let declared = include_str!("../auth/request.rs").matches("\n    #[error(").count();
     let of_auth = |error: &ApiError| match error {
-        ApiError::Auth(error) => Some(discriminant(error)),
+        ApiError::Auth(Unauthenticated { error, .. }) => Some(discriminant(error)),
         _ => None,
     };
     let listed: HashSet<_> = every_error().iter().filter_map(of_auth).collect();

@@ -30,6 +30,7 @@ mod request_counts;
 mod settings;
 mod slashes;
 mod stranger;
+mod unauthenticated;
 pub(crate) mod users;
 
 pub(crate) use answer::{
@@ -48,3 +49,4 @@ pub(crate) use request_counts::{RequestCounts, WorkerRequests};
 pub(crate) use settings::ListenerSettings;
 pub(crate) use slashes::collapse_slashes;
 pub(crate) use stranger::is_close_of_a_stranger;
+pub(crate) use unauthenticated::{Unauthenticated, check_signed_body};

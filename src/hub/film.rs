@@ -218,7 +218,7 @@ impl Hub {
                 debug!(app = app.id(), %channel, socket_id = %socket, reason, "refused");
                 self.announce_refusal(
                     Some(app),
-                    &Refused::ClientMessage { socket_id: socket, refusal: &refusal },
+                    &Refused::ClientMessage { socket_id: socket, refusal: &refusal, diagnosis: None },
                 );
                 self.answer_filmer(app, socket, server_message::error(refusal.code, reason));
             }

@@ -35,6 +35,7 @@ mod counters;
 mod counts;
 mod current;
 mod due;
+mod examination;
 #[cfg(test)]
 mod fake_bus;
 mod fanout;
@@ -63,6 +64,7 @@ mod read_history;
 mod receipts;
 mod recent_leaves;
 mod recent_publishes;
+mod recent_sockets;
 mod refused_addresses;
 mod retell;
 mod rewind_allowance;
@@ -133,6 +135,7 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use tokio::sync::Notify;
 
@@ -151,6 +154,7 @@ use mailbox::Mailbox;
 use mailboxes::Mailboxes;
 use named::ClientNames;
 use recent_leaves::RecentLeaves;
+use shared_rate::SharedRate;
 use shutdown::Work;
 use versions::Versions;
 
@@ -173,6 +177,8 @@ pub struct Hub {
     slow_readers: AtomicU64,
     counters: NodeCounters,
     refusals: RefusalCounts,
+    /// Refusals of signatures whose cause was looked for.
+    examinations: SharedRate,
     unknown_app_listener: OnceLock<Arc<dyn UnknownAppListener>>,
     /// What carries to the other nodes, where there are some.
     bus: CurrentBus,
@@ -215,6 +221,7 @@ impl Hub {
             slow_readers: AtomicU64::new(0),
             counters,
             refusals: RefusalCounts::default(),
+            examinations: SharedRate::new(Instant::now()),
             unknown_app_listener: OnceLock::new(),
             bus: CurrentBus::default(),
             recent_leaves: RecentLeaves::default(),

@@ -4,6 +4,7 @@
 
 use crate::channel::ChangeOrigin;
 use crate::connection::{Ending, Refusal};
+use crate::diagnosis::Diagnosis;
 use crate::event::AcceptedEvent;
 use crate::protocol::{ChannelName, CloseStatus, SocketId};
 
@@ -87,6 +88,8 @@ pub enum Refused<'a> {
         socket_id: SocketId,
         /// What it was told.
         refusal: &'a Refusal,
+        /// What it came from, if it was about a signature.
+        diagnosis: Option<&'a Diagnosis>,
     },
     Connection {
         /// The key it asked for, if it named one.
@@ -103,6 +106,8 @@ pub enum Refused<'a> {
         status: u16,
         /// Why.
         reason: &'a str,
+        /// What it came from, if it was about a signature.
+        diagnosis: Option<&'a Diagnosis>,
     },
 }
 

@@ -81,6 +81,28 @@ impl HttpClient {
         };
         tokio::time::timeout(timeout, exchange).await.unwrap_or(Err(SendError::Timeout(timeout)))
     }
+
+    /// The same, of an answer of which so many bytes are read, and whether that is all of it.
+    ///
+    /// # Errors
+    /// If none comes.
+    pub(crate) async fn ask(
+        &self,
+        request: Request<Full<Bytes>>,
+        timeout: Duration,
+        most_bytes: usize,
+    ) -> Result<(Reply, bool), SendError> {
+        let exchange = async {
+            let response = self.client.request(request).await;
+            let response = response.map_err(|error| SendError::Connection(with_causes(&error)))?;
+            let status = response.status().as_u16();
+            let read = read_body(response, most_bytes).await;
+            let AnswerBody { bytes, is_whole } =
+                read.map_err(|error| SendError::Connection(with_causes(&error)))?;
+            Ok((Reply { status, body: bytes }, is_whole))
+        };
+        tokio::time::timeout(timeout, exchange).await.unwrap_or(Err(SendError::Timeout(timeout)))
+    }
 }
 
 /// The body of an answer, as far as it is read.
@@ -97,13 +119,17 @@ pub(crate) struct AnswerBody {
 /// # Errors
 /// If it breaks off.
 pub(crate) async fn body(response: Response<Incoming>) -> Result<AnswerBody, hyper::Error> {
+    read_body(response, ANSWER_BYTES).await
+}
+
+async fn read_body(response: Response<Incoming>, most: usize) -> Result<AnswerBody, hyper::Error> {
     let mut incoming = response.into_body();
     let mut body = Vec::new();
     while let Some(frame) = incoming.frame().await {
         if let Some(data) = frame?.data_ref() {
-            body.extend_from_slice(&data[..data.len().min(ANSWER_BYTES - body.len())]);
+            body.extend_from_slice(&data[..data.len().min(most - body.len())]);
         }
-        if body.len() == ANSWER_BYTES {
+        if body.len() == most {
             return Ok(AnswerBody { bytes: body.into(), is_whole: false });
         }
     }

@@ -191,11 +191,23 @@ impl SubscriptionFault {
 }
 
 /// `pusher:subscription_error`: an extension that reaches handlers bound on the channel itself.
-pub fn subscription_error(channel: &str, fault: SubscriptionFault, message: &str) -> Frame {
+///
+/// Beside the sentence that everybody gives there may be what it came from.
+pub fn subscription_error(
+    channel: &str,
+    fault: SubscriptionFault,
+    message: &str,
+    cause: Option<&str>,
+) -> Frame {
     let (kind, status) = fault.row();
     let mut data = format!(r#"{{"type":"{kind}","error":"#);
     push_string(message, &mut data);
-    data.push_str(&format!(r#","status":{status}}}"#));
+    data.push_str(&format!(r#","status":{status}"#));
+    if let Some(cause) = cause {
+        data.push_str(",\"cause\":");
+        push_string(cause, &mut data);
+    }
+    data.push('}');
     // The name is the client's own word for it: it may be no valid name at all.
     Frame::text(data.len() + channel.len() + 96, |out| {
         push_head("pusher:subscription_error", Data::of_text(&data).literal(), out);

@@ -11,13 +11,14 @@ use actix_web::{HttpRequest, HttpResponse};
 use tracing::{debug, info};
 
 use super::role::Role;
-use crate::auth::request::{Query, check_body, check_stream_timestamp};
+use crate::auth::request::{Query, check_stream_timestamp};
 use crate::development::{Development, guard};
+use crate::diagnosis::Diagnosis;
 use crate::http::Arrival;
 use crate::http::{
-    ApiError, Authenticated, BodyBounds, ListenerSettings, WorkerRequests, authenticated, batch_events, body,
-    channels, chosen_answer, close_if_stopping, events, history, moved, not_allowed, preflight, segments,
-    state_response, text_response, unix_seconds, users,
+    ApiError, Authenticated, BodyBounds, ListenerSettings, Unauthenticated, WorkerRequests, authenticated,
+    batch_events, body, channels, check_signed_body, chosen_answer, close_if_stopping, events, history,
+    moved, not_allowed, preflight, segments, state_response, text_response, unix_seconds, users,
 };
 use crate::hub::{AppState, InjectedAnswer, Refused, Worker};
 use crate::net::{ConnectionPeers, peer_field};
@@ -167,7 +168,8 @@ fn refused(context: &RouteContext, request: &HttpRequest, error: &ApiError) {
         debug!(method, path, status, reason = %error, peer, proxy, origin, "request refused");
         return;
     }
-    info!(method, path, status, reason = %error, peer, proxy, origin, "request refused");
+    let cause = error.diagnosis().map(Diagnosis::sentence);
+    info!(method, path, status, reason = %error, cause, peer, proxy, origin, "request refused");
     announce_refusal(context, request, error);
     if error.is_of_a_stranger() {
         arrival.count_refusal(context.worker.hub());
@@ -243,7 +245,7 @@ async fn answer(
             let prefix = &context.settings.path_prefix;
             let app = authenticated(context.worker.hub(), prefix, request, &query, app_id)?;
             let body = body::read(request, payload, &context.body).await?;
-            check_body(&query, &body)?;
+            check_signed_body(context.worker.hub(), &query, &body)?;
             context.worker.uncongested().await;
             if !app.app().enabled {
                 return Err(ApiError::AppDisabled);
@@ -398,7 +400,7 @@ async fn dispatch(
         Endpoint::ChannelStats(name) => channels::stats(request, name),
         Endpoint::ChannelStream(kind, name) => {
             let channel = stream::channel(&request.app, name)?;
-            check_stream_timestamp(request.query, unix_seconds())?;
+            check_stream_timestamp(request.query, unix_seconds()).map_err(Unauthenticated::from)?;
             let (query, last_event_id) = (request.query, last_event_id(request.headers));
             let stream_request = stream::StreamRequest { kind, query, arrival, last_event_id, signed: true };
             Box::pin(stream::open(request.worker, Arc::clone(&request.app), channel, &stream_request)).await
@@ -460,7 +462,9 @@ fn announce_refusal(context: &RouteContext, request: &HttpRequest, error: &ApiEr
     });
     let app = named.and_then(|id| hub.apps().by_id(&id).cloned());
     let status = error.status().as_u16();
-    hub.announce_refusal(app.as_ref(), &Refused::Request { method, path, status, reason: &reason });
+    let diagnosis = error.diagnosis();
+    let refused = Refused::Request { method, path, status, reason: &reason, diagnosis };
+    hub.announce_refusal(app.as_ref(), &refused);
 }
 
 #[cfg(test)]

@@ -84,6 +84,14 @@ impl ClientInfo {
         self
     }
 
+    /// The address without its port.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        match &self.peer {
+            KeptPeer::Uncounted(peer) => peer.map(|(address, _)| address),
+            KeptPeer::Counted(counted) => Some(counted.0.ip()),
+        }
+    }
+
     pub(crate) fn log_fields(&self) -> ClientLogFields<'_> {
         let ReportedClient { proxy, origin, client, version } = &*self.reported;
         ClientLogFields {

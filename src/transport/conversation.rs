@@ -4,6 +4,7 @@
 //! It knows nothing of sockets, requests or framing. A transport owns one, feeds it, and lets go of its peer when the
 //! conversation is over. Whatever ends it, dropping it runs the disconnect procedure if nothing else has.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::connection::{
     Action, Answered, Connection, Ending, HeldMessage, Join, JoinAnswer, JoinNumber, NotJoined, Probe,
     ReceivedMessage, Refusal, SignIn, last_error,
 };
+use crate::diagnosis::{Cause, Diagnosis};
 use crate::event::AcceptedEvent;
 use crate::hub::{
     Admission, AppState, Bounds, Client, Due, Refused, ShutdownGuard, Timed, Transport, Worker,
@@ -95,6 +97,7 @@ impl Conversation {
             worker.name(&shared, *named);
         }
         worker.open(&shared);
+        shared.app().recent_sockets().note(socket_id, client_info.address());
         let conversation = Conversation {
             worker,
             client: shared,
@@ -386,20 +389,29 @@ impl Conversation {
         }
     }
 
+    #[cold]
     fn refuse(&mut self, refusal: &Refusal) {
-        let (app, code, reason) = (&self.connection.app().id, refusal.code.code(), &refusal.message);
+        let diagnosis = refusal.disputed.as_ref().map(|disputed| {
+            let (socket_id, address) = (self.client.socket_id(), self.client_info.address());
+            self.worker.hub().examine_auth(self.client.app(), socket_id, address, disputed)
+        });
+        let tells_a_secret = matches!(diagnosis, Some(Diagnosis::Found(Cause::SecretAsKey { .. })));
+        let shown = if tells_a_secret { Cow::Owned(refusal.without_key()) } else { Cow::Borrowed(refusal) };
+        let (app, code, reason) = (&self.connection.app().id, refusal.code.code(), &shown.message);
+        let cause = diagnosis.as_ref().map(Diagnosis::sentence);
         let channel = refusal.subscription.as_ref().map(|(channel, _)| channel);
         let (socket_id, ClientLogFields { peer, proxy, origin, client, version }) =
             (self.client.socket_id(), self.client_info.log_fields());
-        info!(app, %socket_id, code, reason, channel, peer, proxy, origin, client, version, "refused");
-        let refused = Refused::ClientMessage { socket_id, refusal };
+        info!(app, %socket_id, code, reason, cause, channel, peer, proxy, origin, client, version, "refused");
+        let refused = Refused::ClientMessage { socket_id, refusal: &shown, diagnosis: diagnosis.as_ref() };
         self.worker.hub().announce_refusal(Some(self.client.app()), &refused);
         let with_event = self.worker.hub().connection_config().subscription_error_event;
         let encrypted = |channel: &String| ChannelType::of(channel).is_encrypted();
         let of_encrypted = refusal.subscription.as_ref().is_some_and(|(channel, _)| encrypted(channel));
         // The `pusher:error` tells it the reason anyway.
         let with_event = with_event && !(of_encrypted && self.client.decrypts_everything());
-        refusal.frames(with_event).for_each(|frame| self.send(frame));
+        let told = diagnosis.as_ref().and_then(Diagnosis::for_outsiders);
+        refusal.frames(with_event, told.as_deref()).for_each(|frame| self.send(frame));
     }
 
     /// Looks at the time, for everything that waits for it.
@@ -474,6 +486,7 @@ impl Conversation {
         let (app, socket_id) = (&self.connection.app().id, self.client.socket_id());
         let ClientLogFields { peer, proxy, origin, client, version } = self.client_info.log_fields();
         debug!(app, %socket_id, ?ending, peer, proxy, origin, client, version, "disconnected");
+        self.client.app().recent_sockets().note(socket_id, self.client_info.address());
         std::mem::take(&mut self.due).put_off();
         self.worker.leave_name(&self.client);
         self.worker.disconnect(&self.client, self.connection.disconnect(ending), Some(&self.shutdown_guard));

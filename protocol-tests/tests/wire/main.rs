@@ -104,6 +104,7 @@ mod webhook_delivery;
 mod webhooks;
 mod webhooks_churn;
 mod websocket_cases;
+mod why;
 
 use std::time::Instant;
 

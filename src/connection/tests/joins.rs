@@ -110,8 +110,8 @@ fn a_refused_join_leaves_the_connection_unsubscribed() {
     let Answered { action, held } = subject.connection.joined(&join.channel, join.number, Err(refused));
     let Some(Action::Refuse(refusal)) = action else { panic!("{action:?}") };
     assert_eq!(refusal.message, "Presence channel presence-a is over capacity");
-    assert_eq!(refusal.frames(true).count(), 2);
-    assert_eq!(refusal.frames(false).count(), 1);
+    assert_eq!(refusal.frames(true, None).count(), 2);
+    assert_eq!(refusal.frames(false, None).count(), 1);
     assert_eq!(held.len(), 1);
     assert_eq!(subject.say(&event), NOT_SUBSCRIBED.replace("private-a", "presence-a"));
     assert_eq!(subject.connection.disconnect(Ending::Lost).subscriptions.len(), 0);

@@ -41,6 +41,7 @@ use super::connections_elsewhere::ConnectionsElsewhere;
 use super::counters::{AppCells, AppCounters, AppCounts, Counter};
 use super::interceptor::Interceptor;
 use super::recent_publishes::PublishesOfApp;
+use super::recent_sockets::RecentSockets;
 use super::shared_rate::{RateExceeded, SharedRate};
 use super::users::Users;
 use super::{Clock, ClockStep, Current, HeldRemoval, Hub, Notice, Refused};
@@ -83,6 +84,7 @@ pub struct AppState {
     backend_events: SharedRate,
     pub(super) publishes: PublishesOfApp,
     read_requests: SharedRate,
+    recent_sockets: RecentSockets,
 }
 
 /// Those who listen to an app, in the order in which they are told.
@@ -186,6 +188,7 @@ impl AppState {
             backend_events: SharedRate::new(now),
             publishes,
             read_requests: SharedRate::new(now),
+            recent_sockets: RecentSockets::default(),
         }
     }
 
@@ -238,6 +241,11 @@ impl AppState {
     /// The same, for whoever keeps it.
     pub(crate) fn shared_id(&self) -> &Arc<str> {
         &self.id
+    }
+
+    /// The connections that came or went last.
+    pub(crate) fn recent_sockets(&self) -> &RecentSockets {
+        &self.recent_sockets
     }
 
     /// The app's settings as they are now.

@@ -116,13 +116,13 @@ pub(in crate::test_mode) fn accepted(event: &AcceptedEvent<'_>) -> Details {
 pub(in crate::test_mode) fn refusal(refused: &Refused<'_>) -> (Kind, Details) {
     let text = |text: &str| Some(Arc::from(text));
     match refused {
-        Refused::ClientMessage { socket_id, refusal } => {
+        Refused::ClientMessage { socket_id, refusal, .. } => {
             let channel = refusal.subscription.as_ref().and_then(|(channel, _)| text(channel));
             let (code, reason) = (refusal.code.code(), text(&refusal.message));
             let socket_id = text(&socket_id.to_string());
             (Kind::Refused, Details { socket_id, channel, code, reason, ..Details::default() })
         }
-        Refused::Request { method, path, status, reason } => {
+        Refused::Request { method, path, status, reason, .. } => {
             let (path, reason) = (text(&format!("{method} {path}")), text(reason));
             (Kind::HttpRefused, Details { path, status: Some(*status), reason, ..Details::default() })
         }

@@ -1,0 +1,263 @@
+//! Why a signature was refused: in the answer as far as whoever was refused may know it, in the log, and from the command line.
+//! The broker's own.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use heliostat_protocol_tests::broker::command;
+use heliostat_protocol_tests::signature::{channel_auth, hmac_hex, user_auth};
+use heliostat_protocol_tests::target::MAIN_APP;
+use heliostat_protocol_tests::{Credentials, Message, Socket, Target, unique};
+use serde_json::{Value, json};
+
+use crate::eventually;
+
+const APPS: &str =
+    "[[apps]]\nid = \"2\"\nkey = \"other-key\"\nsecret = \"other-secret\"\nsubscription_count = true\n";
+
+fn broker() -> Option<Target> {
+    Target::own(&format!("{MAIN_APP}{APPS}"))
+}
+
+fn subscribe(socket: &mut Socket, channel: &str, auth: &str) -> (Value, Message) {
+    socket.send(&json!({ "event": "pusher:subscribe", "data": { "channel": channel, "auth": auth } }));
+    let told = socket.expect_on(channel, "pusher:subscription_error").decoded();
+    (told, socket.expect("pusher:error"))
+}
+
+/// The line of the log that has this.
+#[track_caller]
+fn logged(target: &Target, part: &str) -> String {
+    eventually(part, || {
+        let log = target.broker()?.log();
+        log.lines().find(|line| line.contains(part)).map(str::to_owned)
+    })
+}
+
+/// What may be told is told on the channel, and what tells of other connections and apps to the log alone; hosted Pusher's own
+/// words stay as they are.
+#[test]
+fn the_cause_of_a_refused_subscription_is_told_to_whom_it_concerns() {
+    let Some(target) = broker() else { return };
+    let (mut before, mut socket) = (target.connect(), target.connect());
+    let before_id = before.id.clone();
+    let channel = unique("private-room-");
+    let bare = channel.strip_prefix("private-").unwrap();
+    let app = socket.app.clone();
+
+    let auth = channel_auth(&app, &socket.id, bare, None);
+    let (told, error) = subscribe(&mut socket, &channel, &auth);
+    let cause = told["cause"].as_str().unwrap();
+    assert!(cause.starts_with(&format!("it was signed for the channel {bare}")), "{told}");
+    let message = error.data["message"].as_str().unwrap();
+    assert!(message.ends_with(&auth.split_once(':').unwrap().1.to_owned()), "{message}");
+    assert!(logged(&target, "it was signed for the channel").contains("refused"));
+
+    let stale = before.auth(&channel, None);
+    let (told, _) = subscribe(&mut socket, &channel, &stale);
+    assert_eq!(told["cause"], Value::Null, "{told}");
+    let line = logged(&target, &format!("it was signed for the connection {before_id}"));
+    assert!(line.contains(&socket.id) && !line.contains("which has ended"), "{line}");
+
+    before.send(&json!({ "event": "pusher:ping", "data": {} }));
+    before.expect("pusher:pong");
+    before.close();
+    let ended = eventually("a connection that has ended is told as such", || {
+        let _ = subscribe(&mut socket, &channel, &stale);
+        target.broker()?.log().lines().find(|line| line.contains("which has ended")).map(str::to_owned)
+    });
+    assert!(ended.contains(&before_id), "{ended}");
+
+    let foreign = Credentials { secret: "other-secret".into(), ..app.clone() };
+    let auth = channel_auth(&foreign, &socket.id, &channel, None);
+    let (told, _) = subscribe(&mut socket, &channel, &auth);
+    assert_eq!(told["cause"], Value::Null, "{told}");
+    assert!(logged(&target, "secret of the app 2").contains("refused"));
+
+    // The secret where the key should be: whoever sent it knows it, and nobody reads it in the log.
+    let auth =
+        channel_auth(&Credentials { key: app.secret.clone(), ..app.clone() }, &socket.id, &channel, None);
+    let (told, _) = subscribe(&mut socket, &channel, &auth);
+    assert_eq!(told["cause"], Value::Null, "{told}");
+    let line = logged(&target, "stands where its key should");
+    assert!(line.contains("(a secret)") && !target.broker().unwrap().log().contains("app-secret"), "{line}");
+
+    // A signature that nothing explains is told as before.
+    let guessed = channel_auth(&Credentials { secret: "guessed".into(), ..app }, &socket.id, &channel, None);
+    let (told, _) = subscribe(&mut socket, &channel, &guessed);
+    assert_eq!(told["cause"], Value::Null, "{told}");
+    logged(&target, "no cause could be proved");
+    socket.subscribe_private(&channel);
+}
+
+#[test]
+fn the_cause_of_a_refused_sign_in_stands_behind_the_error() {
+    let Some(target) = broker() else { return };
+    let mut socket = target.connect();
+    let data = r#"{"id":"a"}"#;
+    let upper = user_auth(&socket.app, &socket.id, data);
+    let (key, signature) = upper.split_once(':').unwrap();
+    let auth = format!("{key}:{}", signature.to_uppercase());
+    socket.send(&json!({ "event": "pusher:signin", "data": { "auth": auth, "user_data": data } }));
+    let told = socket.expect_some_error(None);
+    assert!(told.starts_with("Invalid signature: Expected HMAC SHA256 hex digest of"), "{told}");
+    assert!(
+        told.ends_with("(the signature has upper-case letters: expected lower-case hexadecimal digits)"),
+        "{told}"
+    );
+    assert!(!told.contains(signature), "{told}");
+}
+
+#[test]
+fn the_cause_of_a_refused_request_stands_behind_its_sentence() {
+    let Some(target) = broker() else { return };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let late = target.get("/channels").auth("auth_timestamp", &(now - 3600).to_string()).send();
+    let told = late.error(401);
+    assert!(
+        told.starts_with("Timestamp expired: ") && told.contains("(the clock that signed is 1 h"),
+        "{told}"
+    );
+    assert!(told.ends_with("the signature is right)"), "{told}");
+    let added = target.get("/channels").unsigned_query("fbclid=x").send();
+    let told = added.error(401);
+    assert!(
+        told.ends_with("(the parameter fbclid came and was not signed: all but auth_signature are)"),
+        "{told}"
+    );
+    let foreign =
+        target.with_credentials(Credentials { secret: "other-secret".into(), ..target.credentials.clone() });
+    let told = foreign.get("/channels").send();
+    assert!(
+        told.error(401).starts_with("Invalid signature: ") && !told.text().contains("the app 2"),
+        "{told}"
+    );
+    logged(&target, "secret of the app 2");
+}
+
+/// A flood of refusals is examined up to a rate, and told as before beyond it.
+#[test]
+fn a_flood_of_refusals_is_not_examined() {
+    let Some(target) = broker() else { return };
+    let mut socket = target.connect();
+    let channel = unique("private-room-");
+    let auth = format!("{}:{}", socket.app.key, "0".repeat(64));
+    eventually("more is refused than is examined", || {
+        for _ in 0..400 {
+            socket
+                .send(&json!({ "event": "pusher:subscribe", "data": { "channel": channel, "auth": auth } }));
+        }
+        let _ = socket.drain();
+        target.broker()?.log().contains("not examined").then_some(())
+    });
+}
+
+/// Runs a command of the broker's with an app.
+fn ask(arguments: &[&str], target: &Target) -> Command {
+    let mut command = command();
+    let Credentials { app_id, key, secret } = &target.credentials;
+    let url = format!("http://127.0.0.1:{}", target.broker().unwrap().port());
+    command
+        .args(arguments)
+        .env("PUSHER_APP_ID", app_id)
+        .env("PUSHER_APP_KEY", key)
+        .env("PUSHER_APP_SECRET", secret);
+    if !["sign", "why"].contains(&arguments[0]) {
+        command.arg("--url").arg(url);
+    }
+    command
+}
+
+#[track_caller]
+fn run(command: &mut Command, code: i32) -> (String, String) {
+    let Output { status, stdout, stderr } = command.output().expect("the command runs");
+    let (said, complained) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
+    assert_eq!(status.code(), Some(code), "{said}{complained}");
+    (said, complained)
+}
+
+#[test]
+fn the_command_line_signs_and_explains() {
+    let Some(target) = broker() else { return };
+    let mut socket = target.connect();
+    let channel = unique("private-room-");
+    let (signed, _) = run(&mut ask(&["sign", "channel", &socket.id, &channel, "--json"], &target), 0);
+    let signed: Value = serde_json::from_str(&signed).unwrap();
+    let auth = signed["auth"].as_str().unwrap();
+    socket.send(&json!({ "event": "pusher:subscribe", "data": { "channel": channel, "auth": auth } }));
+    socket.expect_on(&channel, "pusher_internal:subscription_succeeded");
+    let (told, _) = run(&mut ask(&["why", "channel", &socket.id, &channel, auth], &target), 0);
+    assert!(told.ends_with("the signature is right\n"), "{told}");
+    let wrong = ask(&["why", "channel", "1.2", &channel, auth, "--or-socket", &socket.id], &target);
+    let (told, _) = run(&mut { wrong }, 1);
+    assert!(told.contains("what differs    the socket id\n"), "{told}");
+    let right = hmac_hex(&target.credentials.secret, &format!("1.2:{channel}"));
+    assert!(!told.contains(&right), "{told}");
+    let (_, complaint) = run(command().args(["sign", "channel", "1.2", "private-a"]), 2);
+    assert!(complaint.contains("expected an app, got none"), "{complaint}");
+}
+
+#[test]
+fn the_command_line_publishes_and_says_whether_anybody_is_there() {
+    let Some(target) = broker() else { return };
+    let target = target.with_credentials(Credentials::new("2", "other-key", "other-secret"));
+    let mut socket = target.connect();
+    let (here, there) = ("my-channel", "presence-lobby");
+    socket.subscribe(here);
+    socket.expect_on(here, "pusher_internal:subscription_count");
+    let (told, _) = run(&mut ask(&["trigger", here, "e", "{\"a\":1}"], &target), 0);
+    assert_eq!(told, "sent e to my-channel: 1 connection is subscribed\n");
+    assert_eq!(socket.expect_on(here, "e").data, json!("{\"a\":1}"));
+    let (told, _) = run(&mut ask(&["trigger", "my-chanel", "e"], &target), 0);
+    let nearest = "nobody is subscribed to my-chanel; 1 connection is subscribed to my-channel";
+    assert_eq!(told, format!("sent e to my-chanel: {nearest}\n"));
+    let (told, _) = run(&mut ask(&["channels", "my-chanel"], &target), 0);
+    assert_eq!(told, format!("my-chanel: {nearest}\n"));
+    let mut child = ask(&["trigger", here, "e", "-"], &target)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all("from a pipe".as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(socket.expect_on(here, "e").data, json!("from a pipe"));
+    socket.subscribe_presence(there, "ann", &json!({}));
+    let (told, _) = run(&mut ask(&["channels"], &target), 0);
+    assert_eq!(told, "my-channel\npresence-lobby\n");
+    let (told, _) = run(&mut ask(&["channels", "--prefix", "presence-"], &target), 0);
+    assert_eq!(told, "presence-lobby  1 user\n");
+    let (told, _) = run(&mut ask(&["users", there], &target), 0);
+    assert_eq!(told, "ann\n");
+    let (told, _) = run(&mut ask(&["users", there, "--json"], &target), 0);
+    assert_eq!(serde_json::from_str::<Value>(&told).unwrap(), json!({ "users": [{ "id": "ann" }] }));
+    let data = r#"{"id":"ann"}"#;
+    let auth = user_auth(&socket.app, &socket.id, data);
+    socket.send(&json!({ "event": "pusher:signin", "data": { "auth": auth, "user_data": data } }));
+    socket.expect("pusher:signin_success");
+    let (told, _) = run(&mut ask(&["terminate", "ann"], &target), 0);
+    assert_eq!(told, "the connections of ann are ended\n");
+    socket.expect_close_with(4009);
+}
+
+#[test]
+fn what_the_broker_refuses_the_command_line_tells_in_one_line() {
+    let Some(target) = broker() else { return };
+    let wrong =
+        target.with_credentials(Credentials { secret: "guessed".into(), ..target.credentials.clone() });
+    let (said, complaint) = run(&mut ask(&["trigger", "a", "e"], &wrong), 1);
+    assert!(said.is_empty() && complaint.lines().count() == 1, "{complaint}");
+    assert!(complaint.contains(" answered 401: Invalid signature: "), "{complaint}");
+    let mut nobody = command();
+    nobody.args(["channels", "--app", "1:k:s", "--url", "http://127.0.0.1:1"]);
+    let (_, complaint) = run(&mut nobody, 1);
+    assert!(complaint.starts_with("heliostat: http://127.0.0.1:1 cannot be asked: "), "{complaint}");
+    for arguments in [
+        &["channels", "--app", "1:k"][..],
+        &["channels", "--app", "1:k:s", "--url", "nowhere"],
+        &["connections", "--app", "1"],
+        &["why", "channel", "12", "private-a", "k:00"],
+    ] {
+        let (said, complaint) = run(command().args(arguments), 2);
+        assert!(said.is_empty() && complaint.contains("expected"), "{arguments:?}: {complaint}");
+    }
+}

@@ -1,0 +1,382 @@
+//! Which broker a command asks, and as whom: arguments, the environment, and the requests themselves.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::Args;
+use http_body_util::Full;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use hyper::{Method, Request};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value as Json;
+use url::Url;
+
+use crate::app::{App, Secret};
+use crate::auth::request::{Query, string_to_sign};
+use crate::http::unix_seconds;
+use crate::outbound::{AGENT, HttpClient, shown};
+
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Bytes of an answer that are read; a list that is longer has to be narrowed down.
+const ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+/// Where a broker is, if nothing says it.
+const HERE: &str = "http://127.0.0.1:6001";
+
+/// Where its admin listener is, if nothing says it.
+const ADMIN_HERE: &str = "http://127.0.0.1:9601";
+
+/// An app as it is given in an argument.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct GivenApp {
+    pub(super) id: String,
+    pub(super) key: String,
+    pub(super) secret: Secret,
+}
+
+impl GivenApp {
+    /// Reads `id:key:secret`.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let mut parts = text.splitn(3, ':').filter(|part| !part.is_empty());
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(id), Some(key), Some(secret)) => Ok(Self::new(id, key, secret)),
+            _ => Err("expected id:key:secret, such as 1001:app-key:app-secret".to_owned()),
+        }
+    }
+
+    fn new(id: &str, key: &str, secret: &str) -> Self {
+        GivenApp { id: id.to_owned(), key: key.to_owned(), secret: Secret::new(secret) }
+    }
+
+    pub(super) fn app(&self) -> App {
+        App::new(&self.id, &self.key, self.secret.text())
+    }
+}
+
+/// As which app.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub(super) struct AppArguments {
+    /// The app, with its key and secret [default: those of PUSHER_APP_ID, PUSHER_APP_KEY and PUSHER_APP_SECRET, or of
+    /// HELIOSTAT_APP_ID, HELIOSTAT_APP_KEY and HELIOSTAT_APP_SECRET].
+    #[arg(long = "app", value_name = "ID:KEY:SECRET", value_parser = GivenApp::parse)]
+    app: Option<GivenApp>,
+}
+
+impl AppArguments {
+    /// The app that is meant.
+    ///
+    /// # Errors
+    /// If there is none: a line.
+    pub(super) fn app(&self) -> Result<GivenApp, RemoteFailure> {
+        let of_environment = |prefix: &str| {
+            let variable =
+                |name| std::env::var(format!("{prefix}_APP_{name}")).ok().filter(|value| !value.is_empty());
+            Some(GivenApp::new(&variable("ID")?, &variable("KEY")?, &variable("SECRET")?))
+        };
+        let given = self.app.clone().or_else(|| ["PUSHER", "HELIOSTAT"].into_iter().find_map(of_environment));
+        given.ok_or_else(|| {
+            RemoteFailure::usage(
+                "expected an app, got none: give --app ID:KEY:SECRET (in development mode 1001:app-key:app-secret), or set \
+                 PUSHER_APP_ID, PUSHER_APP_KEY and PUSHER_APP_SECRET",
+            )
+        })
+    }
+}
+
+/// Which broker, and as which app.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub(super) struct BrokerArguments {
+    /// The address of the broker, with its path prefix if it has one [default: that of PUSHER_HOST, PUSHER_PORT and
+    /// PUSHER_SCHEME, or http://127.0.0.1:6001].
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    #[command(flatten)]
+    pub(super) app: AppArguments,
+    /// Answer in JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Which admin listener.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub(super) struct AdminArguments {
+    /// The address of the admin listener [default: http://127.0.0.1:9601].
+    #[arg(long, value_name = "URL")]
+    admin: Option<String>,
+    /// The token of the admin listener [default: that of HELIOSTAT_ADMIN_TOKEN].
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<String>,
+    /// The id of the app [default: that of PUSHER_APP_ID or HELIOSTAT_APP_ID].
+    #[arg(long = "app", value_name = "ID")]
+    app: Option<String>,
+    /// Answer in JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Why there is nothing to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RemoteFailure {
+    /// A line, without the program's name.
+    pub(super) told: String,
+    pub(super) exit_code: u8,
+}
+
+impl RemoteFailure {
+    /// What was asked for makes no sense.
+    pub(super) fn usage(told: impl Display) -> Self {
+        RemoteFailure { told: told.to_string(), exit_code: 2 }
+    }
+
+    /// It was not done.
+    pub(super) fn not_done(told: impl Display) -> Self {
+        RemoteFailure { told: told.to_string(), exit_code: 1 }
+    }
+}
+
+/// A server that is asked, and with what.
+#[derive(Debug)]
+pub(super) struct Remote {
+    base: Url,
+    pass: Pass,
+    runtime: tokio::runtime::Runtime,
+    client: HttpClient,
+}
+
+/// What a request shows.
+#[derive(Debug)]
+enum Pass {
+    Signed(GivenApp),
+    Token(String),
+}
+
+/// What a server answered that took the request.
+pub(super) type Answered = Result<Json, RemoteFailure>;
+
+impl Remote {
+    /// The broker, as this app.
+    pub(super) fn broker(arguments: &BrokerArguments) -> Result<Self, RemoteFailure> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let of_environment = || {
+            let host = variable("PUSHER_HOST")?;
+            let scheme = variable("PUSHER_SCHEME").unwrap_or_else(|| "http".to_owned());
+            let port = variable("PUSHER_PORT").map(|port| format!(":{port}")).unwrap_or_default();
+            Some(format!("{scheme}://{host}{port}"))
+        };
+        let url = arguments.url.clone().or_else(of_environment).unwrap_or_else(|| HERE.to_owned());
+        Self::at(&url, "--url", Pass::Signed(arguments.app.app()?))
+    }
+
+    /// The admin listener.
+    pub(super) fn admin(arguments: &AdminArguments) -> Result<Self, RemoteFailure> {
+        let variable = || std::env::var("HELIOSTAT_ADMIN_TOKEN").ok().filter(|token| !token.is_empty());
+        let token = arguments.token.clone().or_else(variable).ok_or_else(|| {
+            RemoteFailure::usage(
+                "expected the token of the admin listener, got none: give --token, or set HELIOSTAT_ADMIN_TOKEN",
+            )
+        })?;
+        Self::at(arguments.admin.as_deref().unwrap_or(ADMIN_HERE), "--admin", Pass::Token(token))
+    }
+
+    fn at(url: &str, named_by: &str, pass: Pass) -> Result<Self, RemoteFailure> {
+        let base =
+            Url::parse(url).ok().filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
+        let base = base.ok_or_else(|| {
+            RemoteFailure::usage(format!(
+                "{named_by}: expected an address such as {HERE}, got {:?}",
+                shown(url)
+            ))
+        })?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(RemoteFailure::not_done)?;
+        let client = HttpClient::new(None).map_err(RemoteFailure::not_done)?;
+        Ok(Remote { base, pass, runtime, client })
+    }
+
+    /// Where it is, for messages.
+    fn place(&self) -> String {
+        self.base.as_str().trim_end_matches('/').to_owned()
+    }
+
+    /// The path of an app's endpoint: of the app that signs.
+    pub(super) fn app_path(&self, rest: &[&str]) -> String {
+        match &self.pass {
+            Pass::Signed(app) => path_of(&["apps", &app.id], rest),
+            Pass::Token(_) => path_of(&[], rest),
+        }
+    }
+
+    pub(super) fn get(&self, path: &str, pairs: &[(&str, &str)]) -> Answered {
+        self.ask(&Method::GET, path, pairs, None)
+    }
+
+    pub(super) fn post(&self, path: &str, body: &Json) -> Answered {
+        self.ask(&Method::POST, path, &[], Some(body.to_string()))
+    }
+
+    fn ask(&self, method: &Method, path: &str, pairs: &[(&str, &str)], body: Option<String>) -> Answered {
+        let path = format!("{}{path}", self.base.path().trim_end_matches('/'));
+        let body = body.unwrap_or_default();
+        let mut request = Request::builder().method(method).header(USER_AGENT, AGENT);
+        if !body.is_empty() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let query = match &self.pass {
+            Pass::Signed(app) => {
+                SignedUrl::of(app, method.as_str(), &path, pairs, &body, unix_seconds()).query
+            }
+            Pass::Token(token) => {
+                request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+                encoded(pairs.iter().copied())
+            }
+        };
+        let mut url = self.base.clone();
+        url.set_path(&path);
+        url.set_query((!query.is_empty()).then_some(&query));
+        let request = request.uri(url.as_str()).body(Full::new(Bytes::from(body)));
+        let request = request.map_err(RemoteFailure::usage)?;
+        let asked = self.runtime.block_on(self.client.ask(request, TIMEOUT, ANSWER_BYTES));
+        let place = self.place();
+        let (reply, is_whole) =
+            asked.map_err(|error| RemoteFailure::not_done(format!("{place} cannot be asked: {error}")))?;
+        let text = String::from_utf8_lossy(&reply.body);
+        if !(200..300).contains(&reply.status) {
+            let told = sentence_of(&text);
+            return Err(RemoteFailure::not_done(format!("{place} answered {}: {told}", reply.status)));
+        }
+        if !is_whole {
+            let told =
+                format!("the answer of {place} is longer than {ANSWER_BYTES} bytes: ask for less of it");
+            return Err(RemoteFailure::not_done(told));
+        }
+        if text.trim().is_empty() {
+            return Ok(Json::Null);
+        }
+        serde_json::from_str(&text).map_err(|_| {
+            let told = harmless(&text.chars().take(100).collect::<String>());
+            RemoteFailure::not_done(format!("{place} answered no JSON, so it may be no broker: {told}"))
+        })
+    }
+}
+
+impl AdminArguments {
+    /// The id of the app that is meant.
+    pub(super) fn app_id(&self) -> Result<String, RemoteFailure> {
+        let variables = ["PUSHER_APP_ID", "HELIOSTAT_APP_ID"];
+        let of_environment = || variables.iter().find_map(|name| std::env::var(name).ok());
+        let id = self.app.clone().or_else(of_environment).filter(|id| !id.is_empty());
+        id.ok_or_else(|| RemoteFailure::usage("expected the id of an app, got none: give --app ID"))
+    }
+}
+
+/// A request that is signed: what was signed, and the query that goes with it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct SignedUrl {
+    pub(super) string_to_sign: String,
+    pub(super) signature: String,
+    pub(super) query: String,
+}
+
+impl SignedUrl {
+    /// Of an app, with these parameters besides those of the signature.
+    pub(super) fn of(
+        app: &GivenApp,
+        method: &str,
+        path: &str,
+        pairs: &[(&str, &str)],
+        body: &str,
+        now: u64,
+    ) -> Self {
+        let (now, hash) = (now.to_string(), crate::auth::request::body_hash(body.as_bytes()));
+        let mut all = vec![("auth_key", app.key.as_str()), ("auth_timestamp", &now), ("auth_version", "1.0")];
+        if !body.is_empty() {
+            all.push(("body_md5", &hash));
+        }
+        all.extend(pairs);
+        let string_to_sign = string_to_sign(method, path, &Query::of_pairs(all.iter().copied()));
+        let signature = crate::auth::sign(&app.secret, &string_to_sign);
+        let query = encoded(all.into_iter().chain([("auth_signature", signature.as_str())]));
+        SignedUrl { string_to_sign, signature, query }
+    }
+}
+
+/// A query string of these.
+fn encoded<'p>(pairs: impl IntoIterator<Item = (&'p str, &'p str)>) -> String {
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+}
+
+/// What is encoded in a path: all but what names of channels and users may hold, so that it is signed as it is sent.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'=')
+    .remove(b'@')
+    .remove(b',')
+    .remove(b'.')
+    .remove(b';');
+
+/// A path of these segments, each encoded.
+pub(super) fn path_of(first: &[&str], rest: &[&str]) -> String {
+    let segments = first.iter().chain(rest);
+    segments.map(|segment| format!("/{}", utf8_percent_encode(segment, ENCODED))).collect()
+}
+
+/// The sentence of a refusal: the text, or the member `error` of its JSON.
+fn sentence_of(text: &str) -> String {
+    let parsed: Option<Json> = serde_json::from_str(text).ok();
+    let told = parsed.as_ref().and_then(|json| json["error"].as_str()).unwrap_or(text).trim();
+    harmless(&told.chars().take(1000).collect::<String>())
+}
+
+/// A text of others, which must not move a terminal's cursor.
+pub(super) fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// So many of these, with the right number of the word.
+pub(super) fn count(number: u64, word: &str) -> String {
+    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_app_is_read_and_its_secret_may_hold_colons() {
+        let app = GivenApp::parse("7:k:s:t").unwrap();
+        assert_eq!((app.id.as_str(), app.key.as_str(), app.secret.text()), ("7", "k", "s:t"));
+        for wrong in ["", "7", "7:k", "7:k:", ":k:s"] {
+            assert!(GivenApp::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn requests_are_signed_as_the_specification_has_it() {
+        let app = GivenApp::new("1", "app-key", "app-secret");
+        let pairs = [("filter_by_prefix", "presence-"), ("info", "user_count")];
+        let signed = SignedUrl::of(&app, "GET", "/apps/1/channels", &pairs, "", 1_700_000_000);
+        assert_eq!(signed.signature, "985aebc7e3bd1977bb4ab10e11ad6eba7624244a20ac945c884f459dd1366359");
+        assert!(signed.query.ends_with(&format!("&auth_signature={}", signed.signature)), "{}", signed.query);
+        let body = r#"{"name":"greet","channel":"room","data":"{\"hi\":1}"}"#;
+        let signed = SignedUrl::of(&app, "POST", "/apps/1/events", &[], body, 1_700_000_000);
+        assert_eq!(signed.signature, "eb77bfc14cd5dac92813cb2a6074c494de49baf0c0112714461dc05188e0463f");
+    }
+
+    #[test]
+    fn what_others_say_is_shown_without_control_characters() {
+        assert_eq!(sentence_of("{\"error\":\"no\\u001b[2J\"}"), "no\u{fffd}[2J");
+        assert_eq!(sentence_of("Unknown auth_key\n"), "Unknown auth_key");
+        assert_eq!(
+            path_of(&["apps", "1"], &["channels", "presence-a/b@c_d"]),
+            "/apps/1/channels/presence-a%2Fb@c_d"
+        );
+        assert_eq!(
+            (count(1, "connection"), count(0, "connection")),
+            ("1 connection".into(), "0 connections".into())
+        );
+    }
+}

@@ -1,0 +1,403 @@
+//! `trigger`, `channels`, `users`, `connections`, `terminate` and `webhooks attempts`: what any broker is asked over its
+//! HTTP API, and what only an admin listener tells.
+
+use std::io::Read;
+
+use clap::Subcommand;
+use serde_json::{Value as Json, json};
+
+use super::remote::{
+    AdminArguments, Answered, BrokerArguments, Remote, RemoteFailure, count, harmless, path_of,
+};
+use super::signed_things::{SignAction, WhyAction, run_sign, run_why};
+use crate::config::nearest;
+
+/// Bytes that are read of standard input, as no broker takes more in one event.
+const INPUT_BYTES: u64 = 16 * 1024 * 1024;
+
+const EXIT_CODES: &str = "Exit code 0: done; 1: it was not, with the reason; 2: it could not be asked for.";
+
+#[derive(Subcommand, Clone, Debug, PartialEq, Eq)]
+pub(super) enum RemoteCommand {
+    /// Sign what a backend signs, and show the string that was signed.
+    ///
+    /// Nothing is sent to anybody. Exit code 0: signed; 2: not.
+    Sign {
+        #[command(subcommand)]
+        action: SignAction,
+    },
+    /// Say why a signature was refused: what it was made of instead, if that can be proved.
+    ///
+    /// Nothing is sent to anybody. Exit code 0: the signature is right; 1: it is not, with what differs; 2: it cannot be told.
+    Why {
+        #[command(subcommand)]
+        action: WhyAction,
+    },
+    /// Publish an event, and say whether anybody is subscribed.
+    #[command(after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
+    Trigger {
+        #[command(flatten)]
+        broker: BrokerArguments,
+        #[arg(value_name = "CHANNEL")]
+        channel: String,
+        #[arg(value_name = "EVENT")]
+        event: String,
+        /// The payload, as it is; - reads it from standard input [default: {}].
+        #[arg(value_name = "DATA", allow_hyphen_values = true)]
+        data: Option<String>,
+        /// The connection that is not sent it.
+        #[arg(long, value_name = "SOCKET_ID")]
+        except: Option<String>,
+    },
+    /// Show the channels that somebody is subscribed to, or one of them.
+    #[command(after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
+    Channels {
+        #[command(flatten)]
+        broker: BrokerArguments,
+        /// One channel, with how many are subscribed where the app tells that.
+        #[arg(value_name = "CHANNEL")]
+        channel: Option<String>,
+        /// Only channels whose names begin like this.
+        #[arg(long, value_name = "PREFIX", conflicts_with = "channel")]
+        prefix: Option<String>,
+    },
+    /// Show the members of a presence channel.
+    #[command(after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
+    Users {
+        #[command(flatten)]
+        broker: BrokerArguments,
+        #[arg(value_name = "CHANNEL")]
+        channel: String,
+    },
+    /// End all connections of a user, or one connection.
+    #[command(after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
+    Terminate {
+        #[command(flatten)]
+        broker: BrokerArguments,
+        #[arg(value_name = "USER_ID")]
+        user_id: String,
+    },
+    /// Show the connections of an app, or one of them with all that is known of it; of heliostat, by its admin listener.
+    #[command(after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
+    Connections {
+        #[command(flatten)]
+        admin: AdminArguments,
+        #[arg(value_name = "SOCKET_ID")]
+        socket_id: Option<String>,
+        /// End this connection; its client may come back.
+        #[arg(long, requires = "socket_id")]
+        close: bool,
+    },
+}
+
+impl RemoteCommand {
+    /// What it is called.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            RemoteCommand::Sign { .. } => "sign",
+            RemoteCommand::Why { .. } => "why",
+            RemoteCommand::Trigger { .. } => "trigger",
+            RemoteCommand::Channels { .. } => "channels",
+            RemoteCommand::Users { .. } => "users",
+            RemoteCommand::Terminate { .. } => "terminate",
+            RemoteCommand::Connections { .. } => "connections",
+        }
+    }
+}
+
+/// What to print, and whether all is well.
+pub(super) fn run_remote(command: &RemoteCommand) -> Result<(String, bool), RemoteFailure> {
+    let done = |text: String| (text, true);
+    match command {
+        RemoteCommand::Sign { action } => run_sign(action).map(done),
+        RemoteCommand::Why { action } => run_why(action),
+        RemoteCommand::Trigger { broker, channel, event, data, except } => {
+            let data = match data.as_deref() {
+                Some("-") => standard_input()?,
+                other => other.unwrap_or("{}").to_owned(),
+            };
+            trigger(broker, channel, event, &data, except.as_deref()).map(done)
+        }
+        RemoteCommand::Channels { broker, channel: Some(channel), .. } => {
+            one_channel(broker, channel).map(done)
+        }
+        RemoteCommand::Channels { broker, channel: None, prefix } => {
+            channels(broker, prefix.as_deref()).map(done)
+        }
+        RemoteCommand::Users { broker, channel } => users(broker, channel).map(done),
+        RemoteCommand::Terminate { broker, user_id } => {
+            let remote = Remote::broker(broker)?;
+            let path = remote.app_path(&["users", user_id, "terminate_connections"]);
+            let answer = remote.post(&path, &json!({}))?;
+            let told = format!("the connections of {} are ended\n", harmless(user_id));
+            Ok(done(if broker.json { format!("{answer}\n") } else { told }))
+        }
+        RemoteCommand::Connections { admin, socket_id, close } => {
+            connections(admin, socket_id.as_deref(), *close).map(done)
+        }
+    }
+}
+
+fn standard_input() -> Result<String, RemoteFailure> {
+    let mut text = String::new();
+    let read = std::io::stdin().lock().take(INPUT_BYTES).read_to_string(&mut text);
+    read.map_err(|error| RemoteFailure::usage(format!("standard input cannot be read: {error}")))?;
+    Ok(text)
+}
+
+fn trigger(
+    broker: &BrokerArguments,
+    channel: &str,
+    event: &str,
+    data: &str,
+    except: Option<&str>,
+) -> Result<String, RemoteFailure> {
+    let remote = Remote::broker(broker)?;
+    let mut body = json!({ "name": event, "channel": channel, "data": data });
+    if let Some(except) = except {
+        body["socket_id"] = except.into();
+    }
+    let answer = remote.post(&remote.app_path(&["events"]), &body)?;
+    let audience = Audience::of(&remote, channel);
+    if broker.json {
+        let told = json!({ "answer": answer, "channel": channel, "audience": audience.as_json() });
+        return Ok(format!("{told}\n"));
+    }
+    Ok(format!("sent {} to {}: {}\n", harmless(event), harmless(channel), audience.sentence(channel)))
+}
+
+/// Who is there, as far as the broker tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Audience {
+    /// So many subscriptions; `None` where the app does not count them.
+    Somebody(Option<u64>),
+    /// Nobody, but the channel of this name is taken, and by so many.
+    NobodyBut(Option<(String, Option<u64>)>),
+    /// The broker does not tell.
+    Unknown,
+}
+
+impl Audience {
+    fn of(remote: &Remote, channel: &str) -> Self {
+        let Ok(found) = state_of(remote, channel) else { return Audience::Unknown };
+        if found["occupied"] == true {
+            return Audience::Somebody(found["subscription_count"].as_u64());
+        }
+        let Ok(all) = remote.get(&remote.app_path(&["channels"]), &[]) else {
+            return Audience::NobodyBut(None);
+        };
+        let names = all["channels"].as_object().into_iter().flatten().map(|(name, _)| name.as_str());
+        let alike = nearest(channel, names.filter(|name| *name != channel));
+        Audience::NobodyBut(alike.map(|name| {
+            let found = state_of(remote, &name).ok();
+            let number = found.and_then(|found| found["subscription_count"].as_u64());
+            (name, number)
+        }))
+    }
+
+    fn sentence(&self, channel: &str) -> String {
+        let subscribed = |number: &Option<u64>| match number {
+            Some(1) => "1 connection is subscribed".to_owned(),
+            Some(number) => format!("{} are subscribed", count(*number, "connection")),
+            None => "somebody is subscribed".to_owned(),
+        };
+        match self {
+            Audience::Somebody(number) => subscribed(number),
+            Audience::NobodyBut(None) => format!("nobody is subscribed to {}", harmless(channel)),
+            Audience::NobodyBut(Some((other, number))) => {
+                let (channel, other) = (harmless(channel), harmless(other));
+                format!("nobody is subscribed to {channel}; {} to {other}", subscribed(number))
+            }
+            Audience::Unknown => "the broker does not tell whether anybody is subscribed".to_owned(),
+        }
+    }
+
+    fn as_json(&self) -> Json {
+        match self {
+            Audience::Somebody(number) => json!({ "occupied": true, "subscriptions": number }),
+            Audience::NobodyBut(other) => {
+                json!({ "occupied": false, "nearest": other.as_ref().map(|(name, _)| name) })
+            }
+            Audience::Unknown => Json::Null,
+        }
+    }
+}
+
+/// What a broker tells of a channel: with the number of its subscriptions, if the app counts them.
+fn state_of(remote: &Remote, channel: &str) -> Answered {
+    let path = remote.app_path(&["channels", channel]);
+    let counted = remote.get(&path, &[("info", "subscription_count")]);
+    counted.or_else(|_| remote.get(&path, &[]))
+}
+
+fn one_channel(broker: &BrokerArguments, channel: &str) -> Result<String, RemoteFailure> {
+    let remote = Remote::broker(broker)?;
+    // Its refusal is the one to show.
+    let found = state_of(&remote, channel)?;
+    if broker.json {
+        return Ok(format!("{found}\n"));
+    }
+    let audience = match found["occupied"] == true {
+        true => Audience::Somebody(found["subscription_count"].as_u64()),
+        false => Audience::of(&remote, channel),
+    };
+    Ok(format!("{}: {}\n", harmless(channel), audience.sentence(channel)))
+}
+
+fn channels(broker: &BrokerArguments, prefix: Option<&str>) -> Result<String, RemoteFailure> {
+    let remote = Remote::broker(broker)?;
+    let pairs: Vec<(&str, &str)> = prefix.map(|prefix| ("filter_by_prefix", prefix)).into_iter().collect();
+    let path = remote.app_path(&["channels"]);
+    let is_counted = prefix.is_some_and(|prefix| prefix.starts_with("presence-"));
+    let with_users: Vec<_> =
+        pairs.iter().copied().chain(is_counted.then_some(("info", "user_count"))).collect();
+    let answer = remote.get(&path, &with_users)?;
+    if broker.json {
+        return Ok(format!("{answer}\n"));
+    }
+    let all = answer["channels"].as_object();
+    let mut lines: Vec<String> = all
+        .into_iter()
+        .flatten()
+        .map(|(name, told)| match told["user_count"].as_u64() {
+            Some(number) => format!("{}  {}", harmless(name), count(number, "user")),
+            None => harmless(name),
+        })
+        .collect();
+    lines.sort();
+    Ok(lines_or(lines, "nobody is subscribed to any channel"))
+}
+
+fn users(broker: &BrokerArguments, channel: &str) -> Result<String, RemoteFailure> {
+    let remote = Remote::broker(broker)?;
+    let answer = remote.get(&remote.app_path(&["channels", channel, "users"]), &[])?;
+    if broker.json {
+        return Ok(format!("{answer}\n"));
+    }
+    let users = answer["users"].as_array().into_iter().flatten();
+    let lines: Vec<String> = users.filter_map(|user| user["id"].as_str().map(harmless)).collect();
+    if lines.is_empty() {
+        let audience = Audience::of(&remote, channel);
+        return Ok(format!("{}\n", audience.sentence(channel)));
+    }
+    Ok(lines_or(lines, ""))
+}
+
+fn connections(
+    admin: &AdminArguments,
+    socket_id: Option<&str>,
+    close: bool,
+) -> Result<String, RemoteFailure> {
+    let (remote, app) = (Remote::admin(admin)?, admin.app_id()?);
+    let below = |rest: &[&str]| path_of(&["console", "api", "apps", &app, "connections"], rest);
+    let Some(socket_id) = socket_id else {
+        let mut lines = Vec::new();
+        let mut after: Option<String> = None;
+        // As many pages as there are; each is bounded.
+        loop {
+            let mut pairs = vec![("limit", "500")];
+            pairs.extend(after.as_deref().map(|after| ("after", after)));
+            let page = remote.get(&below(&[]), &pairs)?;
+            let items = page["items"].as_array().into_iter().flatten();
+            lines.extend(items.filter_map(|item| item["socket_id"].as_str().map(harmless)));
+            after = page["next"].as_str().map(str::to_owned);
+            if after.is_none() {
+                break;
+            }
+        }
+        return Ok(match admin.json {
+            true => format!("{}\n", json!({ "connections": lines })),
+            false => lines_or(lines, "nobody is connected"),
+        });
+    };
+    if close {
+        let answer = remote.post(&below(&[socket_id, "close"]), &json!({}))?;
+        let told = format!("{} is closed\n", harmless(socket_id));
+        return Ok(if admin.json { format!("{answer}\n") } else { told });
+    }
+    let found = remote.get(&below(&[socket_id]), &[])?;
+    Ok(if admin.json { format!("{found}\n") } else { members_of(&found) })
+}
+
+/// What webhooks were sent last, as the admin listener remembers it.
+pub(super) fn webhook_attempts(admin: &AdminArguments) -> Result<String, RemoteFailure> {
+    let (remote, app) = (Remote::admin(admin)?, admin.app_id()?);
+    let answer = remote.get(&path_of(&["console", "api", "apps", &app, "webhooks"], &[]), &[])?;
+    if admin.json {
+        return Ok(format!("{answer}\n"));
+    }
+    let endpoints = answer["endpoints"].as_array().into_iter().flatten();
+    let lines = endpoints.flat_map(endpoint_lines).collect();
+    Ok(lines_or(lines, "the app has no webhooks"))
+}
+
+fn endpoint_lines(endpoint: &Json) -> Vec<String> {
+    let number = |value: &Json, name: &str| value[name].as_u64().unwrap_or_default();
+    let url = harmless(endpoint["url"].as_str().unwrap_or("-"));
+    let [waiting, delivered, failed] = ["waiting", "delivered", "failed"].map(|name| number(endpoint, name));
+    let mut lines = vec![format!("{url}  {waiting} waiting, {delivered} delivered, {failed} failed")];
+    let attempts = endpoint["attempts"].as_array().into_iter().flatten();
+    lines.extend(attempts.map(|attempt| {
+        let outcome = match (attempt["status"].as_u64(), attempt["error"].as_str()) {
+            (Some(status), _) => status.to_string(),
+            (None, error) => harmless(error.unwrap_or("no answer")),
+        };
+        let (events, millis) = (count(number(attempt, "events"), "event"), number(attempt, "duration_ms"));
+        format!("    attempt {}: {events}, {outcome} in {millis} ms", number(attempt, "number"))
+    }));
+    lines
+}
+
+/// The members of an object, a line each.
+fn members_of(object: &Json) -> String {
+    let members: Vec<(&String, &Json)> = object.as_object().into_iter().flatten().collect();
+    let width = members.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
+    let lines = members.into_iter().map(|(name, value)| {
+        let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        format!("{:width$}  {}", harmless(name), harmless(&shown))
+    });
+    lines_or(lines.collect(), "")
+}
+
+fn lines_or(lines: Vec<String>, nothing: &str) -> String {
+    if lines.is_empty() { format!("{nothing}\n") } else { lines.join("\n") + "\n" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_there_is_told_with_the_nearest_name() {
+        let told = |audience: Audience| audience.sentence("my-chanel");
+        assert_eq!(told(Audience::Somebody(Some(1))), "1 connection is subscribed");
+        assert_eq!(told(Audience::Somebody(Some(2))), "2 connections are subscribed");
+        assert_eq!(told(Audience::Somebody(None)), "somebody is subscribed");
+        assert_eq!(told(Audience::NobodyBut(None)), "nobody is subscribed to my-chanel");
+        let other = Some(("my-channel".to_owned(), Some(1)));
+        assert_eq!(
+            told(Audience::NobodyBut(other)),
+            "nobody is subscribed to my-chanel; 1 connection is subscribed to my-channel"
+        );
+    }
+
+    #[test]
+    fn webhooks_are_lines() {
+        let endpoint = json!({
+            "url": "http://h/\u{1b}[2J", "waiting": 1, "delivered": 2, "failed": 3,
+            "attempts": [
+                { "number": 1, "events": 2, "status": 500, "duration_ms": 7 },
+                { "number": 2, "events": 1, "status": null, "error": "refused", "duration_ms": 1 },
+            ],
+        });
+        assert_eq!(
+            endpoint_lines(&endpoint),
+            [
+                "http://h/\u{fffd}[2J  1 waiting, 2 delivered, 3 failed",
+                "    attempt 1: 2 events, 500 in 7 ms",
+                "    attempt 2: 1 event, refused in 1 ms",
+            ]
+        );
+        assert_eq!(members_of(&json!({ "a": "x", "long": 1 })), "a     x\nlong  1\n");
+    }
+}
