@@ -154,7 +154,7 @@ enum Pass {
 }
 
 /// What a server answered that took the request.
-pub(super) type Answered = Result<Json, RemoteFailure>;
+pub(super) type AskedFor = Result<Json, RemoteFailure>;
 
 impl Remote {
     /// The broker, as this app.
@@ -209,15 +209,15 @@ impl Remote {
         }
     }
 
-    pub(super) fn get(&self, path: &str, pairs: &[(&str, &str)]) -> Answered {
+    pub(super) fn get(&self, path: &str, pairs: &[(&str, &str)]) -> AskedFor {
         self.ask(&Method::GET, path, pairs, None)
     }
 
-    pub(super) fn post(&self, path: &str, body: &Json) -> Answered {
+    pub(super) fn post(&self, path: &str, body: &Json) -> AskedFor {
         self.ask(&Method::POST, path, &[], Some(body.to_string()))
     }
 
-    fn ask(&self, method: &Method, path: &str, pairs: &[(&str, &str)], body: Option<String>) -> Answered {
+    fn ask(&self, method: &Method, path: &str, pairs: &[(&str, &str)], body: Option<String>) -> AskedFor {
         let path = format!("{}{path}", self.base.path().trim_end_matches('/'));
         let body = body.unwrap_or_default();
         let mut request = Request::builder().method(method).header(USER_AGENT, AGENT);

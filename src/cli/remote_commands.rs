@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde_json::{Value as Json, json};
 
 use super::remote::{
-    AdminArguments, Answered, BrokerArguments, Remote, RemoteFailure, count, harmless, path_of,
+    AdminArguments, AskedFor, BrokerArguments, Remote, RemoteFailure, count, harmless, path_of,
 };
 use super::signed_things::{SignAction, WhyAction, run_sign, run_why};
 use crate::config::nearest;
@@ -77,7 +77,7 @@ pub(super) enum RemoteCommand {
         #[arg(value_name = "USER_ID")]
         user_id: String,
     },
-    /// Show the connections of an app, or one of them with all that is known of it; of heliostat, by its admin listener.
+    /// Show the connections of an app, or one of them; of heliostat, by its admin listener.
     #[command(after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
     Connections {
         #[command(flatten)]
@@ -158,7 +158,7 @@ fn trigger(
         body["socket_id"] = except.into();
     }
     let answer = remote.post(&remote.app_path(&["events"]), &body)?;
-    let audience = Audience::of(&remote, channel);
+    let audience = WhoIsThere::of(&remote, channel);
     if broker.json {
         let told = json!({ "answer": answer, "channel": channel, "audience": audience.as_json() });
         return Ok(format!("{told}\n"));
@@ -168,7 +168,7 @@ fn trigger(
 
 /// Who is there, as far as the broker tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Audience {
+enum WhoIsThere {
     /// So many subscriptions; `None` where the app does not count them.
     Somebody(Option<u64>),
     /// Nobody, but the channel of this name is taken, and by so many.
@@ -177,18 +177,18 @@ enum Audience {
     Unknown,
 }
 
-impl Audience {
+impl WhoIsThere {
     fn of(remote: &Remote, channel: &str) -> Self {
-        let Ok(found) = state_of(remote, channel) else { return Audience::Unknown };
+        let Ok(found) = state_of(remote, channel) else { return WhoIsThere::Unknown };
         if found["occupied"] == true {
-            return Audience::Somebody(found["subscription_count"].as_u64());
+            return WhoIsThere::Somebody(found["subscription_count"].as_u64());
         }
         let Ok(all) = remote.get(&remote.app_path(&["channels"]), &[]) else {
-            return Audience::NobodyBut(None);
+            return WhoIsThere::NobodyBut(None);
         };
         let names = all["channels"].as_object().into_iter().flatten().map(|(name, _)| name.as_str());
         let alike = nearest(channel, names.filter(|name| *name != channel));
-        Audience::NobodyBut(alike.map(|name| {
+        WhoIsThere::NobodyBut(alike.map(|name| {
             let found = state_of(remote, &name).ok();
             let number = found.and_then(|found| found["subscription_count"].as_u64());
             (name, number)
@@ -202,29 +202,29 @@ impl Audience {
             None => "somebody is subscribed".to_owned(),
         };
         match self {
-            Audience::Somebody(number) => subscribed(number),
-            Audience::NobodyBut(None) => format!("nobody is subscribed to {}", harmless(channel)),
-            Audience::NobodyBut(Some((other, number))) => {
+            WhoIsThere::Somebody(number) => subscribed(number),
+            WhoIsThere::NobodyBut(None) => format!("nobody is subscribed to {}", harmless(channel)),
+            WhoIsThere::NobodyBut(Some((other, number))) => {
                 let (channel, other) = (harmless(channel), harmless(other));
                 format!("nobody is subscribed to {channel}; {} to {other}", subscribed(number))
             }
-            Audience::Unknown => "the broker does not tell whether anybody is subscribed".to_owned(),
+            WhoIsThere::Unknown => "the broker does not tell whether anybody is subscribed".to_owned(),
         }
     }
 
     fn as_json(&self) -> Json {
         match self {
-            Audience::Somebody(number) => json!({ "occupied": true, "subscriptions": number }),
-            Audience::NobodyBut(other) => {
+            WhoIsThere::Somebody(number) => json!({ "occupied": true, "subscriptions": number }),
+            WhoIsThere::NobodyBut(other) => {
                 json!({ "occupied": false, "nearest": other.as_ref().map(|(name, _)| name) })
             }
-            Audience::Unknown => Json::Null,
+            WhoIsThere::Unknown => Json::Null,
         }
     }
 }
 
 /// What a broker tells of a channel: with the number of its subscriptions, if the app counts them.
-fn state_of(remote: &Remote, channel: &str) -> Answered {
+fn state_of(remote: &Remote, channel: &str) -> AskedFor {
     let path = remote.app_path(&["channels", channel]);
     let counted = remote.get(&path, &[("info", "subscription_count")]);
     counted.or_else(|_| remote.get(&path, &[]))
@@ -238,8 +238,8 @@ fn one_channel(broker: &BrokerArguments, channel: &str) -> Result<String, Remote
         return Ok(format!("{found}\n"));
     }
     let audience = match found["occupied"] == true {
-        true => Audience::Somebody(found["subscription_count"].as_u64()),
-        false => Audience::of(&remote, channel),
+        true => WhoIsThere::Somebody(found["subscription_count"].as_u64()),
+        false => WhoIsThere::of(&remote, channel),
     };
     Ok(format!("{}: {}\n", harmless(channel), audience.sentence(channel)))
 }
@@ -277,7 +277,7 @@ fn users(broker: &BrokerArguments, channel: &str) -> Result<String, RemoteFailur
     let users = answer["users"].as_array().into_iter().flatten();
     let lines: Vec<String> = users.filter_map(|user| user["id"].as_str().map(harmless)).collect();
     if lines.is_empty() {
-        let audience = Audience::of(&remote, channel);
+        let audience = WhoIsThere::of(&remote, channel);
         return Ok(format!("{}\n", audience.sentence(channel)));
     }
     Ok(lines_or(lines, ""))
@@ -369,14 +369,14 @@ mod tests {
 
     #[test]
     fn who_is_there_is_told_with_the_nearest_name() {
-        let told = |audience: Audience| audience.sentence("my-chanel");
-        assert_eq!(told(Audience::Somebody(Some(1))), "1 connection is subscribed");
-        assert_eq!(told(Audience::Somebody(Some(2))), "2 connections are subscribed");
-        assert_eq!(told(Audience::Somebody(None)), "somebody is subscribed");
-        assert_eq!(told(Audience::NobodyBut(None)), "nobody is subscribed to my-chanel");
+        let told = |audience: WhoIsThere| audience.sentence("my-chanel");
+        assert_eq!(told(WhoIsThere::Somebody(Some(1))), "1 connection is subscribed");
+        assert_eq!(told(WhoIsThere::Somebody(Some(2))), "2 connections are subscribed");
+        assert_eq!(told(WhoIsThere::Somebody(None)), "somebody is subscribed");
+        assert_eq!(told(WhoIsThere::NobodyBut(None)), "nobody is subscribed to my-chanel");
         let other = Some(("my-channel".to_owned(), Some(1)));
         assert_eq!(
-            told(Audience::NobodyBut(other)),
+            told(WhoIsThere::NobodyBut(other)),
             "nobody is subscribed to my-chanel; 1 connection is subscribed to my-channel"
         );
     }

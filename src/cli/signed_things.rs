@@ -1,18 +1,13 @@
 //! `sign` and `why`: signs what a backend signs, and says what is wrong with what was refused. Both work on this machine
 //! alone: nothing is sent to anybody.
 
-use std::borrow::Cow;
-
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
-use url::Url;
 
 use super::remote::{AppArguments, GivenApp, RemoteFailure, SignedUrl, harmless};
 use crate::app::AppRegistry;
-use crate::auth::request::{Query, SignedRequest, authenticate, check_body, decode};
 use crate::diagnosis::{
-    Cause, Diagnosis, DisputedAuth, DisputedRequest, SignedFor, SigningContext, cause_of_auth, cause_of_body,
-    cause_of_request, string_to_sign,
+    Explanation, Knowledge, PastedAddress, SignedFor, explain, socket_id, string_to_sign,
 };
 use crate::http::unix_seconds;
 use crate::protocol::{ChannelName, SocketId};
@@ -140,13 +135,6 @@ pub(super) enum WhyAction {
     },
 }
 
-fn socket_id(text: &str) -> Result<SocketId, String> {
-    match crate::protocol::WrittenSocketId::parse(text) {
-        Ok(crate::protocol::WrittenSocketId::Ours(id)) => Ok(id),
-        _ => Err("expected digits, a dot and digits, such as 123.456".to_owned()),
-    }
-}
-
 fn channel_name(text: &str) -> Result<ChannelName, String> {
     ChannelName::parse(text, MOST_CHANNEL_CHARS).map_err(|error| error.to_string())
 }
@@ -171,10 +159,7 @@ pub(super) fn run_sign(action: &SignAction) -> Result<String, RemoteFailure> {
     let auth = format!("{}:{signature}", app.key);
     Ok(match signing.json {
         true => format!("{}\n", json!({ "string_to_sign": text, "signature": signature, "auth": auth })),
-        false => format!(
-            "string to sign  {}\nsignature       {signature}\nauth            {auth}\n",
-            harmless(&text)
-        ),
+        false => columns(&[("string to sign", text), ("signature", signature), ("auth", auth)]),
     })
 }
 
@@ -186,7 +171,8 @@ fn sign_request(
     at: Option<u64>,
 ) -> Result<String, RemoteFailure> {
     let app = signing.app.app()?;
-    let Address { before, path, query } = Address::read(address)?;
+    let read = PastedAddress::read(address).map_err(RemoteFailure::usage)?;
+    let PastedAddress { before, path, query } = read;
     let pairs: Vec<(&str, &str)> = query.own_pairs().collect();
     let now = at.unwrap_or_else(unix_seconds);
     let signed = SignedUrl::of(&app, method, &path, &pairs, body.unwrap_or_default(), now);
@@ -199,154 +185,70 @@ fn sign_request(
         }
         false => {
             // On one line, as refusals show it.
-            let shown = harmless(&text.replace('\n', "\\n"));
-            format!("string to sign  {shown}\nsignature       {}\nurl             {url}\n", signed.signature)
+            let shown = text.replace('\n', "\\n");
+            columns(&[("string to sign", shown), ("signature", signed.signature), ("url", url)])
         }
     })
-}
-
-/// An address of which only the path is signed.
-struct Address {
-    before: String,
-    path: String,
-    query: Query,
-}
-
-impl Address {
-    fn read(text: &str) -> Result<Self, RemoteFailure> {
-        let (before, rest) = match text.starts_with('/') {
-            true => (String::new(), text.to_owned()),
-            false => {
-                let url = Url::parse(text).ok().filter(Url::has_host);
-                let url =
-                    url.ok_or_else(|| RemoteFailure::usage("expected a path or a URL of the HTTP API"))?;
-                let begins = &url[..url::Position::BeforePath];
-                (begins.to_owned(), text.get(begins.len()..).unwrap_or_default().to_owned())
-            }
-        };
-        let (path, query) = rest.split_once('?').unwrap_or((&rest, ""));
-        Ok(Address { before, path: path.to_owned(), query: Query::parse(query) })
-    }
 }
 
 /// What `why` prints, and whether there is nothing to explain.
 pub(super) fn run_why(action: &WhyAction) -> Result<(String, bool), RemoteFailure> {
     match action {
         WhyAction::Channel { why, socket_id, channel, auth, channel_data, or_socket } => {
-            let (auth, data) = of_answer(auth, "channel_data");
-            let channel_data = channel_data.clone().or(data);
-            let of = SignedFor::Subscription { channel: channel.clone(), channel_data };
-            why_auth(why, *socket_id, auth, of, or_socket)
+            let pasted = json!({ "what": "channel", "socket_id": socket_id.to_string(), "channel": channel.as_str(),
+                "auth": auth, "channel_data": channel_data });
+            why.explain(&pasted, or_socket, None)
         }
         WhyAction::User { why, socket_id, auth, user_data, or_socket } => {
-            let (auth, data) = of_answer(auth, "user_data");
-            let user_data = user_data.clone().or(data).ok_or_else(|| {
-                RemoteFailure::usage(
-                    "expected the user_data behind the auth, or the endpoint's whole answer with it",
-                )
-            })?;
-            why_auth(why, *socket_id, auth, SignedFor::SignIn { user_data }, or_socket)
+            let pasted = json!({ "what": "user", "socket_id": socket_id.to_string(), "auth": auth,
+                "user_data": user_data });
+            why.explain(&pasted, or_socket, None)
         }
         WhyAction::Request { why, method, url, body, at } => {
-            why_request(why, &method.to_uppercase(), url, body.as_deref(), at.unwrap_or_else(unix_seconds))
+            let pasted = json!({ "what": "request", "method": method, "url": url, "body": body });
+            why.explain(&pasted, &[], *at)
         }
     }
-}
-
-/// The `auth` and the data of an endpoint's answer, or the text itself.
-fn of_answer(text: &str, data: &str) -> (String, Option<String>) {
-    let parsed: Option<Json> = serde_json::from_str(text).ok();
-    let member = |name: &str| parsed.as_ref()?[name].as_str().map(str::to_owned);
-    (member("auth").unwrap_or_else(|| text.to_owned()), member(data))
 }
 
 impl WhyArguments {
-    fn apps(&self) -> Result<(GivenApp, AppRegistry), RemoteFailure> {
-        let app = self.signing.app.app()?;
-        let all = [&app].into_iter().chain(&self.other_apps).map(GivenApp::app);
-        let registry = AppRegistry::new(all).map_err(RemoteFailure::usage)?;
-        Ok((app, registry))
-    }
-
-    fn told(&self, expected: &str, is_right: bool, diagnosis: &Diagnosis) -> (String, bool) {
-        let cause = match diagnosis {
-            Diagnosis::Found(cause) => Some(cause),
-            Diagnosis::Unknown | Diagnosis::NotExamined => None,
-        };
-        let part = cause.map(Cause::part);
-        if self.signing.json {
-            let told = (!is_right).then(
-                || json!({ "name": diagnosis.name(), "sentence": diagnosis.sentence(), "differs": part }),
-            );
-            return (
-                format!("{}\n", json!({ "string_to_sign": expected, "right": is_right, "cause": told })),
-                is_right,
-            );
-        }
-        let mut text = format!("string to sign  {}\n", harmless(&expected.replace('\n', "\\n")));
-        if is_right {
-            text.push_str("the signature is right\n");
-        } else {
-            if let Some(part) = part {
-                text.push_str(&format!("what differs    {part}\n"));
-            }
-            text.push_str(&format!("why             {}\n", harmless(&diagnosis.sentence())));
-        }
-        (text, is_right)
+    fn explain(
+        &self,
+        pasted: &Json,
+        others: &[SocketId],
+        at: Option<u64>,
+    ) -> Result<(String, bool), RemoteFailure> {
+        let given = self.signing.app.app()?;
+        let all = [&given].into_iter().chain(&self.other_apps).map(GivenApp::app);
+        let apps = AppRegistry::new(all).map_err(RemoteFailure::usage)?;
+        let sockets: Vec<(SocketId, bool)> = others.iter().map(|other| (*other, true)).collect();
+        let app = given.app();
+        let known =
+            Knowledge { app: &app, apps: &apps, sockets: &sockets, now: at.unwrap_or_else(unix_seconds) };
+        let empty = serde_json::Map::new();
+        let explained = explain(known, pasted.as_object().unwrap_or(&empty)).map_err(RemoteFailure::usage)?;
+        let is_right = explained.diagnosis.is_none();
+        let text =
+            if self.signing.json { format!("{}\n", explained.to_json()) } else { lines_of(&explained) };
+        Ok((text, is_right))
     }
 }
 
-fn why_auth(
-    why: &WhyArguments,
-    socket_id: SocketId,
-    auth: String,
-    of: SignedFor,
-    others: &[SocketId],
-) -> Result<(String, bool), RemoteFailure> {
-    let (given, apps) = why.apps()?;
-    let app = given.app();
-    let expected = string_to_sign(socket_id, &of);
-    let is_right = crate::auth::split(&auth).is_some_and(|(key, signature)| {
-        app.secret_of(key).is_some_and(|secret| crate::auth::verify(secret, &expected, signature))
-    });
-    let others: Vec<(SocketId, bool)> = others.iter().map(|other| (*other, true)).collect();
-    let context = SigningContext { app: &app, apps: &apps, socket_id, others: &others };
-    let cause = cause_of_auth(context, &DisputedAuth { auth, of });
-    Ok(why.told(&expected, is_right, &Diagnosis::of(cause)))
+fn lines_of(explained: &Explanation) -> String {
+    let mut lines = vec![("string to sign", explained.string_to_sign.replace('\n', "\\n"))];
+    match &explained.diagnosis {
+        None => return format!("{}the signature is right\n", columns(&lines)),
+        Some(diagnosis) => {
+            lines.extend(explained.refusal.clone().map(|refusal| ("refused with", refusal)));
+            lines.extend(explained.differing().map(|part| ("what differs", part.to_owned())));
+            lines.push(("why", diagnosis.sentence()));
+        }
+    }
+    columns(&lines)
 }
 
-fn why_request(
-    why: &WhyArguments,
-    method: &str,
-    address: &str,
-    body: Option<&str>,
-    now: u64,
-) -> Result<(String, bool), RemoteFailure> {
-    let (_, apps) = why.apps()?;
-    let Address { path, query, .. } = Address::read(address)?;
-    let paths = [Cow::Borrowed(path.as_str()), Cow::Owned(decode(&path))];
-    let request = SignedRequest { method, paths: &paths, query: &query };
-    let expected = crate::auth::request::string_to_sign(method, &path, &query);
-    let disputed = DisputedRequest { method, path: &path, query: &query, prefix_taken: None, now };
-    let cause = match authenticate(&apps, &request, now) {
-        Err(error) => {
-            let cause = cause_of_request(&apps, &disputed, &error);
-            return Ok(match cause {
-                Some(cause) => why.told(&expected, false, &Diagnosis::Found(cause)),
-                None => {
-                    let (text, _) = why.told(&expected, false, &Diagnosis::Unknown);
-                    let refused = (!why.signing.json)
-                        .then(|| format!("refused with    {}\n", harmless(&error.to_string())));
-                    (refused.unwrap_or_default() + &text, false)
-                }
-            });
-        }
-        Ok(_) => body.and_then(|body| {
-            let is_other = check_body(&query, body.as_bytes()).is_err();
-            is_other.then(|| cause_of_body(&query, body.as_bytes()))
-        }),
-    };
-    Ok(why.told(&expected, cause.is_none(), &Diagnosis::of(cause.flatten())))
+fn columns(lines: &[(&str, String)]) -> String {
+    lines.iter().map(|(name, value)| format!("{name:16}{}\n", harmless(value))).collect()
 }
 
 #[cfg(test)]

@@ -67,12 +67,9 @@ impl Refusal {
         self
     }
 
-    /// The same for those who run the broker: a secret that stood in the place of the key is hidden.
-    pub(crate) fn without_key(&self) -> Self {
-        let auth = self.disputed.as_ref().map(|disputed| disputed.auth.as_str());
-        let key = auth.and_then(|auth| auth.split_once(':')).map(|(key, _)| key);
-        let message = key.filter(|key| !key.is_empty()).map(|key| self.message.replace(key, "(a secret)"));
-        Refusal { message: message.unwrap_or_default(), ..self.clone() }
+    /// The same in other words.
+    pub(crate) fn in_words(&self, message: &str) -> Self {
+        Refusal { message: message.to_owned(), ..self.clone() }
     }
 
     /// The frames that tell the client: for a refused subscription, if so configured, one that handlers of the

@@ -89,7 +89,7 @@ pub enum Cause {
     #[error(
         "the secret of the app {app} stands where its key should, so it has been told: give the app another pair"
     )]
-    SecretAsKey { app: String },
+    SecretTold { app: String },
     /// Signed with what everybody knows.
     #[error("it was signed with the app's key: expected its secret")]
     KeyAsSecret,
@@ -197,7 +197,7 @@ impl Cause {
             Cause::KeyOfOtherApp { .. } => "key_of_other_app",
             Cause::IdAsKey { .. } => "id_as_key",
             Cause::AlmostKey { .. } => "almost_key",
-            Cause::SecretAsKey { .. } => "secret_as_key",
+            Cause::SecretTold { .. } => "secret_told",
             Cause::KeyAsSecret => "key_as_secret",
             Cause::SecretWithSpace => "secret_with_space",
             Cause::Clock { .. } => "clock",
@@ -245,10 +245,8 @@ impl Cause {
             | Cause::KeyAsSecret
             | Cause::SecretWithSpace => "the secret",
             Cause::CredentialsOfOtherApp { .. } => "the app",
-            Cause::KeyOfOtherApp { .. }
-            | Cause::IdAsKey { .. }
-            | Cause::AlmostKey { .. }
-            | Cause::SecretAsKey { .. } => "the key",
+            Cause::KeyOfOtherApp { .. } | Cause::IdAsKey { .. } | Cause::AlmostKey { .. } => "the key",
+            Cause::SecretTold { .. } => "the form of auth",
             Cause::Clock { .. } | Cause::Milliseconds | Cause::NoTime => "the time",
             Cause::OtherMethod { .. } => "the method",
             Cause::OtherPath { .. } => "the path",
@@ -280,11 +278,14 @@ impl Cause {
                 | Cause::KeyOfOtherApp { .. }
                 | Cause::IdAsKey { .. }
                 | Cause::AlmostKey { .. }
-                | Cause::SecretAsKey { .. }
+                | Cause::SecretTold { .. }
                 | Cause::NoDigest { .. }
         )
     }
 }
+
+/// What is shown in the place of a refusal's own words that may hold a secret.
+pub(crate) const HIDDEN_REASON: &str = "(hidden: a secret stands in what came)";
 
 /// What came of looking for a cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -321,6 +322,11 @@ impl Diagnosis {
             }
             Diagnosis::NotExamined => "not examined".to_owned(),
         }
+    }
+
+    /// Whether the refusal's own words may hold a secret, because what came does.
+    pub(crate) fn hides_the_reason(&self) -> bool {
+        matches!(self, Diagnosis::Found(Cause::SecretTold { .. }))
     }
 
     /// What whoever was refused may be told.
@@ -403,7 +409,7 @@ mod tests {
             Cause::SecretOfOtherApp { app: app() },
             Cause::CredentialsOfOtherApp { app: app() },
             Cause::KeyOfOtherApp { app: app() },
-            Cause::SecretAsKey { app: app() },
+            Cause::SecretTold { app: app() },
         ] {
             assert_eq!(Diagnosis::Found(cause).for_outsiders(), None);
         }

@@ -57,6 +57,9 @@ pub(crate) fn cause_of_auth(context: SigningContext<'_>, disputed: &DisputedAuth
     if auth.len() > MOST_BYTES {
         return None;
     }
+    if auth.split(':').take(4).any(|part| is_secret_of(context.app, part)) {
+        return Some(Cause::SecretTold { app: context.app.id.clone() });
+    }
     let right = string_to_sign(context.socket_id, of);
     let WrittenAuth { key, digest, fault } = WrittenAuth::read(auth);
     let mut examiner = digest.map(Examiner::new);
@@ -189,12 +192,15 @@ fn cause_of_key(
     mistaken_key(app, key)
 }
 
+/// Whether a text is a secret of the app.
+pub(super) fn is_secret_of(app: &App, text: &str) -> bool {
+    let text = text.trim().as_bytes();
+    app.keys.iter().any(|pair| is_secret(text, pair.secret.text().as_bytes()))
+}
+
 /// What stands where one of the app's keys should.
 pub(super) fn mistaken_key(app: &App, key: &str) -> Option<Cause> {
     let id = || app.id.clone();
-    if app.keys.iter().any(|pair| is_secret(key.as_bytes(), pair.secret.text().as_bytes())) {
-        return Some(Cause::SecretAsKey { app: id() });
-    }
     let alike = app.keys.iter().find(|pair| pair.key.eq_ignore_ascii_case(key.trim()));
     if let Some(pair) = alike {
         return Some(Cause::AlmostKey { key: pair.key.clone() });

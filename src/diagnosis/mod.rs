@@ -13,11 +13,13 @@ mod cause;
 mod client_auth;
 mod examiner;
 mod json_forms;
+mod pasted;
 mod request;
 mod written;
 
 pub(crate) use body::cause_of_body;
-pub(crate) use cause::{Cause, Diagnosis};
+pub(crate) use cause::{Cause, Diagnosis, HIDDEN_REASON};
 pub(crate) use client_auth::{DisputedAuth, SignedFor, SigningContext, cause_of_auth, string_to_sign};
+pub(crate) use pasted::{Explanation, Knowledge, PastedAddress, explain, socket_id};
 
 pub(crate) use request::{DisputedRequest, cause_of_request};

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::cause::Cause;
-use super::client_auth::{cause_in_secret, mistaken_key};
+use super::client_auth::{cause_in_secret, is_secret_of, mistaken_key};
 use super::examiner::{Examiner, MOST_BYTES};
 use super::written::digest_of;
 use crate::app::AppRegistry;
@@ -43,8 +43,11 @@ pub(crate) fn cause_of_request(
         RequestAuthError::UnknownKey => {
             let key = request.query.get("auth_key")?;
             // An id is looked up; of the others, which are all looked through, there may be many.
-            let named = apps.by_id(key).into_iter().chain(apps.iter().take(1000));
-            named.into_iter().find_map(|app| mistaken_key(app, key))
+            let mut named = apps.by_id(key).into_iter().chain(apps.iter().take(1000));
+            named.find_map(|app| match is_secret_of(app, key) {
+                true => Some(Cause::SecretTold { app: app.id.clone() }),
+                false => mistaken_key(app, key),
+            })
         }
         RequestAuthError::TimestampExpired { .. } | RequestAuthError::TimestampAhead { .. } => {
             cause_in_time(apps, request)
@@ -80,6 +83,7 @@ fn cause_in_signature(apps: &AppRegistry, request: &DisputedRequest<'_>) -> Opti
     let secret = app.secret_of(key)?;
     let (digest, fault) = match query.get("auth_signature") {
         None | Some("") => return None,
+        Some(told) if is_secret_of(app, told) => return Some(Cause::SecretTold { app: app.id.clone() }),
         Some(signature) => digest_of(signature),
     };
     let Some(digest) = digest else { return fault };

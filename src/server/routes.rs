@@ -13,7 +13,7 @@ use tracing::{debug, info};
 use super::role::Role;
 use crate::auth::request::{Query, check_stream_timestamp};
 use crate::development::{Development, guard};
-use crate::diagnosis::Diagnosis;
+use crate::diagnosis::{Diagnosis, HIDDEN_REASON};
 use crate::http::Arrival;
 use crate::http::{
     ApiError, Authenticated, BodyBounds, ListenerSettings, Unauthenticated, WorkerRequests, authenticated,
@@ -169,7 +169,8 @@ fn refused(context: &RouteContext, request: &HttpRequest, error: &ApiError) {
         return;
     }
     let cause = error.diagnosis().map(Diagnosis::sentence);
-    info!(method, path, status, reason = %error, cause, peer, proxy, origin, "request refused");
+    let reason = reason_for_operators(error);
+    info!(method, path, status, reason, cause, peer, proxy, origin, "request refused");
     announce_refusal(context, request, error);
     if error.is_of_a_stranger() {
         arrival.count_refusal(context.worker.hub());
@@ -452,9 +453,15 @@ async fn public_stream(
     stream::open(&context.worker, app, channel, &stream_request).await
 }
 
+/// Why a request was refused, without a secret that it may have shown.
+fn reason_for_operators(error: &ApiError) -> String {
+    let hidden = error.diagnosis().is_some_and(Diagnosis::hides_the_reason);
+    if hidden { HIDDEN_REASON.to_owned() } else { error.to_string() }
+}
+
 /// Tells those who listen to the app that the path names, if it is one, of a refused request.
 fn announce_refusal(context: &RouteContext, request: &HttpRequest, error: &ApiError) {
-    let (method, path, reason) = (request.method().as_str(), request.path(), error.to_string());
+    let (method, path, reason) = (request.method().as_str(), request.path(), reason_for_operators(error));
     let hub = context.worker.hub();
     let named = path.strip_prefix(context.settings.path_prefix.as_str()).and_then(|path| {
         let mut segments = segments(path).skip(1);

@@ -19,7 +19,7 @@ use crate::connection::{
     Action, Answered, Connection, Ending, HeldMessage, Join, JoinAnswer, JoinNumber, NotJoined, Probe,
     ReceivedMessage, Refusal, SignIn, last_error,
 };
-use crate::diagnosis::{Cause, Diagnosis};
+use crate::diagnosis::{Diagnosis, HIDDEN_REASON};
 use crate::event::AcceptedEvent;
 use crate::hub::{
     Admission, AppState, Bounds, Client, Due, Refused, ShutdownGuard, Timed, Transport, Worker,
@@ -395,8 +395,10 @@ impl Conversation {
             let (socket_id, address) = (self.client.socket_id(), self.client_info.address());
             self.worker.hub().examine_auth(self.client.app(), socket_id, address, disputed)
         });
-        let tells_a_secret = matches!(diagnosis, Some(Diagnosis::Found(Cause::SecretAsKey { .. })));
-        let shown = if tells_a_secret { Cow::Owned(refusal.without_key()) } else { Cow::Borrowed(refusal) };
+        let shown = match &diagnosis {
+            Some(diagnosis) if diagnosis.hides_the_reason() => Cow::Owned(refusal.in_words(HIDDEN_REASON)),
+            _ => Cow::Borrowed(refusal),
+        };
         let (app, code, reason) = (&self.connection.app().id, refusal.code.code(), &shown.message);
         let cause = diagnosis.as_ref().map(Diagnosis::sentence);
         let channel = refusal.subscription.as_ref().map(|(channel, _)| channel);

@@ -113,8 +113,8 @@ fn an_expired_request_is_told_both_times() {
         let text = answer.error(401);
         let given =
             "Timestamp expired: Given timestamp (2012-11-16T17:49:39Z) not within 600s of server time (";
-        let now = text.strip_prefix(given).and_then(|rest| rest.strip_suffix(')'));
-        assert!(now.is_some_and(is_utc_time), "the text was {text}");
+        let rest = text.strip_prefix(given).and_then(|rest| rest.split_once(')'));
+        assert!(rest.is_some_and(|(now, _)| is_utc_time(now)), "the text was {text}");
     }
 }
 
@@ -216,10 +216,10 @@ fn a_body_changed_after_signing_is_refused() {
     subscriber.subscribe(&channel);
     let call = target.post("/events", &event(&channel));
     let changed = json!({ "name": "greet", "channel": channel, "data": "ho" }).to_string();
-    call.clone().sent_body(changed).send().assert_error(401, "Invalid body_md5");
-    call.clone().sent_body(" ").send().assert_error(401, "Invalid body_md5");
+    call.clone().sent_body(changed).send().assert_error_beginning(401, "Invalid body_md5");
+    call.clone().sent_body(" ").send().assert_error_beginning(401, "Invalid body_md5");
     for md5 in ["", "0", MD5_OF_NOTHING] {
-        call.clone().auth("body_md5", md5).send().assert_error(401, "Invalid body_md5");
+        call.clone().auth("body_md5", md5).send().assert_error_beginning(401, "Invalid body_md5");
     }
     target.assert_nothing_published(&mut subscriber, &channel);
 }
@@ -230,7 +230,11 @@ fn a_body_changed_after_signing_is_refused() {
 #[test]
 fn a_body_without_its_md5_is_refused() {
     let target = Target::main();
-    target.post("/events", &event("room")).without("body_md5").send().assert_error(401, "Invalid body_md5");
+    target
+        .post("/events", &event("room"))
+        .without("body_md5")
+        .send()
+        .assert_error_beginning(401, "Invalid body_md5");
     let spare = target.post("/channels/room/events", &json!("x")).query("name", "greet").without("body_md5");
-    spare.send().assert_error(401, "Invalid body_md5");
+    spare.send().assert_error_beginning(401, "Invalid body_md5");
 }

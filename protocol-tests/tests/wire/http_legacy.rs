@@ -140,7 +140,7 @@ fn old_endpoints_are_signed_too() {
     let (mut socket, channel) = subscriber(&target);
     let call = post(&target, &channel, "hi");
     call.clone().auth("auth_signature", "0").send().assert_error_beginning(401, "Invalid signature");
-    call.sent_body("ho").send().assert_error(401, "Invalid body_md5");
+    call.sent_body("ho").send().assert_error_beginning(401, "Invalid body_md5");
     let stats = target.get(&format!("/channels/{channel}/stats")).auth("auth_signature", "0");
     stats.send().assert_error_beginning(401, "Invalid signature");
     target.assert_nothing_published(&mut socket, &channel);

@@ -79,8 +79,8 @@ fn the_cause_of_a_refused_subscription_is_told_to_whom_it_concerns() {
         channel_auth(&Credentials { key: app.secret.clone(), ..app.clone() }, &socket.id, &channel, None);
     let (told, _) = subscribe(&mut socket, &channel, &auth);
     assert_eq!(told["cause"], Value::Null, "{told}");
-    let line = logged(&target, "stands where its key should");
-    assert!(line.contains("(a secret)") && !target.broker().unwrap().log().contains("app-secret"), "{line}");
+    let line = logged(&target, "the secret of the app 1001 stands in what came");
+    assert!(line.contains("(hidden: ") && !target.broker().unwrap().log().contains("app-secret"), "{line}");
 
     // A signature that nothing explains is told as before.
     let guessed = channel_auth(&Credentials { secret: "guessed".into(), ..app }, &socket.id, &channel, None);

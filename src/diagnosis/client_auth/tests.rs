@@ -68,7 +68,7 @@ fn what_was_signed_with_something_else_is_named() {
         ("app-key", "new-secret", Some(Cause::OtherSecretOfApp { key: "new-key".into() })),
         ("app-key", "app-key", Some(Cause::KeyAsSecret)),
         ("app-key", "app-secret\n", Some(Cause::SecretWithSpace)),
-        ("app-secret", "app-key", Some(Cause::SecretAsKey { app: "1".into() })),
+        ("app-secret", "app-key", Some(Cause::SecretTold { app: "1".into() })),
         ("1", "app-secret", Some(Cause::IdAsKey { app: "1".into() })),
         (" App-Key", "app-secret", Some(Cause::AlmostKey { key: "app-key".into() })),
         // Near misses.
@@ -80,6 +80,8 @@ fn what_was_signed_with_something_else_is_named() {
     ] {
         assert_eq!(cause(&signed_with(key, secret, RIGHT), &room(None)), expected, "{key} {secret:?}");
     }
+    assert_eq!(cause("app-key:new-secret ", &room(None)), Some(Cause::SecretTold { app: "1".into() }));
+    assert_eq!(cause("app-key:new-secrets", &room(None)), Some(Cause::NoDigest { chars: 11 }));
     let told = cause(&signed_with("app-secret", "x", RIGHT), &room(None)).unwrap().to_string();
     assert!(!told.contains("app-secret"), "{told}");
 }

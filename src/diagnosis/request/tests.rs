@@ -58,6 +58,7 @@ fn the_secret_and_the_form_are_named() {
     assert_eq!(CAME.cause_with(right.to_uppercase(), None), Some(Cause::UpperCase));
     assert_eq!(CAME.cause_with(format!("{right}%0A"), None), Some(Cause::SpaceAround));
     assert_eq!(CAME.cause_with("00".into(), None), Some(Cause::NoDigest { chars: 2 }));
+    assert_eq!(CAME.cause_with("app-secret".into(), None), Some(Cause::SecretTold { app: "1".into() }));
     assert_eq!(CAME.cause_with(String::new(), None), None);
 }
 
@@ -68,7 +69,7 @@ fn the_key_is_looked_at() {
         Came { query: &query, ..CAME }.cause()
     };
     assert_eq!(with("2"), Some(Cause::IdAsKey { app: "2".into() }));
-    assert_eq!(with("other-secret"), Some(Cause::SecretAsKey { app: "2".into() }));
+    assert_eq!(with("other-secret"), Some(Cause::SecretTold { app: "2".into() }));
     assert_eq!(with("APP-KEY"), Some(Cause::AlmostKey { key: "app-key".into() }));
     assert_eq!(with("app-kez"), None);
 }

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use crate::auth::request::{Query, RequestAuthError, SignedRequest, authenticate, check_body};
+use crate::diagnosis::{Diagnosis, DisputedRequest};
 use crate::http::Arrival;
-use crate::hub::{ShutdownGuard, Worker};
+use crate::hub::{Hub, ShutdownGuard, Worker};
 use crate::net::peer_field;
 use crate::pipe::Context;
 use crate::protocol::{CloseCode, SocketId};
@@ -62,6 +63,8 @@ pub(crate) struct AdmittedPipe {
 pub(crate) struct PipeRefusal {
     pub(crate) code: CloseCode,
     pub(crate) reason: String,
+    /// What it came from, if it was about a signature; for the log.
+    pub(crate) diagnosis: Option<Box<Diagnosis>>,
 }
 
 impl PipeWire {
@@ -72,7 +75,7 @@ impl PipeWire {
         handshake: &PipeHandshake<'_>,
     ) -> Result<AdmittedPipe, PipeRefusal> {
         let hub = worker.hub();
-        let refuse = |code: CloseCode, reason: String| PipeRefusal { code, reason };
+        let refuse = |code: CloseCode, reason: String| PipeRefusal { code, reason, diagnosis: None };
         let plain = |code: CloseCode| refuse(code, code.sentence().to_owned());
 
         let Some(app_id) = app_id_of(handshake.path, handshake.path_prefix) else {
@@ -85,7 +88,7 @@ impl PipeWire {
         let app = authenticate(apps.registry(), &request, handshake.now);
         let app = app
             .and_then(|app| check_body(handshake.query, b"").map(|()| app))
-            .map_err(|error| refuse(code_of(&error), error.to_string()))?;
+            .map_err(|error| unauthenticated(hub, handshake, &error))?;
         let Some(state) = apps.by_id(&app_id).filter(|_| app.id == app_id) else {
             return Err(refuse(CloseCode::UnknownApp, format!("App {app_id} not found")));
         };
@@ -137,6 +140,14 @@ fn app_id_of(path: &str, prefix: &str) -> Option<String> {
     let id = id.strip_suffix('/').unwrap_or(id);
     let sound = !id.is_empty() && !id.contains('/');
     sound.then(|| percent_encoding::percent_decode_str(id).decode_utf8_lossy().into_owned())
+}
+
+#[cold]
+fn unauthenticated(hub: &Hub, handshake: &PipeHandshake<'_>, error: &RequestAuthError) -> PipeRefusal {
+    let PipeHandshake { path, query, now, .. } = *handshake;
+    let disputed = DisputedRequest { method: METHOD, path, query, prefix_taken: None, now };
+    let diagnosis = Some(Box::new(hub.examine_request(&disputed, error)));
+    PipeRefusal { code: code_of(error), reason: error.to_string(), diagnosis }
 }
 
 /// The close code for a request that is not authenticated.

@@ -98,7 +98,7 @@ pub(crate) async fn serve<S: Stream>(stream: S, early: BytesMut, admitted: Admit
 
 /// Tells a client why it is not let in, and ends the connection.
 pub(crate) async fn refuse<S: Stream>(stream: S, refusal: PipeRefusal) {
-    let PipeRefusal { code, reason } = refusal;
+    let PipeRefusal { code, reason, .. } = refusal;
     let mut bytes = BytesMut::new();
     push_text(&message::error(None, code.code(), &reason), &mut bytes);
     bytes.put_slice(Frame::close(code, &reason).websocket());

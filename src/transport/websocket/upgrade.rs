@@ -21,6 +21,7 @@ use tracing::info;
 
 use crate::auth::request::Query;
 use crate::connection::last_error;
+use crate::diagnosis::{Diagnosis, HIDDEN_REASON};
 use crate::http::collapse_slashes;
 use crate::hub::Worker;
 use crate::pipe::wire::{self, PipeHandshake, PipeWire};
@@ -141,14 +142,17 @@ fn open_pipe<S: Stream>(
         Ok(admitted) => upgrade_task.set(wire::serve(stream, early, admitted)),
         Err(refused) => {
             let code = refused.code.code();
-            let reason = &refused.reason;
+            let diagnosis = refused.diagnosis.as_deref();
+            let is_hidden = diagnosis.is_some_and(Diagnosis::hides_the_reason);
+            let reason = if is_hidden { HIDDEN_REASON } else { &refused.reason };
+            let cause = diagnosis.map(Diagnosis::sentence);
             let (path, peer, proxy, origin) = (
                 handshake.path,
                 peer_field(handshake.arrival.peer),
                 handshake.arrival.proxy(),
                 handshake.arrival.origin(),
             );
-            info!(path, code, reason, peer, proxy, origin, "pipe refused");
+            info!(path, code, reason, cause, peer, proxy, origin, "pipe refused");
             worker.hub().count_refused_backend(refused.code);
             if is_close_of_a_stranger(refused.code.into()) {
                 handshake.arrival.count_refusal(worker.hub());
