@@ -73,7 +73,7 @@ impl<A: Adapter> WordReader<A> {
             && self.node.numbered_came(subject, &event, engine, remembered);
         if !is_done && self.node.subscription(subject).is_some() {
             self.node.awaited.note_delivered(subject, own);
-            self.deliver(subject, event, numbered);
+            self.deliver(None, subject, event, numbered);
         }
     }
 
@@ -111,7 +111,7 @@ impl<A: Adapter> WordReader<A> {
         let Subject::Channel { channel, .. } = &subject else { return };
         let is_presence = channel.channel_type().is_presence();
         if !is_presence || !self.has_to_wait(from, &subject, event.state) {
-            return self.deliver_of_other(&subject, event, numbered);
+            return self.deliver_of_other(from, &subject, event, numbered);
         }
         let state = event.state;
         self.park(from, subject, event, state, numbered);
@@ -164,18 +164,35 @@ impl<A: Adapter> WordReader<A> {
         if from == self.node.me {
             self.deliver_own(&subject, event, numbered);
         } else {
-            self.deliver_of_other(&subject, event, numbered);
+            self.deliver_of_other(from, &subject, event, numbered);
         }
     }
 
     /// Delivers an event of another node, which is told of it where it succeeds this one.
-    fn deliver_of_other(&self, subject: &Subject, event: EventMessage, numbered: Option<NumberedAs>) {
+    fn deliver_of_other(
+        &self,
+        from: NodeId,
+        subject: &Subject,
+        event: EventMessage,
+        numbered: Option<NumberedAs>,
+    ) {
         let said_as = EventNumber { epoch: event.epoch, number: event.number };
-        handing_over::delivering(said_as, || self.deliver(subject, event, numbered));
+        handing_over::delivering(said_as, || self.deliver(Some(from), subject, event, numbered));
     }
 
-    fn deliver(&self, subject: &Subject, event: EventMessage, numbered: Option<NumberedAs>) {
+    fn deliver(
+        &self,
+        from: Option<NodeId>,
+        subject: &Subject,
+        event: EventMessage,
+        numbered: Option<NumberedAs>,
+    ) {
         let Subject::Channel { app, channel } = subject else { return };
+        if let Some(from) = from.filter(|_| event.frame.is_binary())
+            && self.hub.film_from_elsewhere(app, channel, &event.frame, event.except, from)
+        {
+            return;
+        }
         let remembered = numbered.and_then(|engine| self.remembered_as(subject, engine));
         let kept = numbered.and_then(|engine| engine.kept(false));
         let EventMessage { except, latest, frame, .. } = event;

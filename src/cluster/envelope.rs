@@ -12,6 +12,7 @@ mod demand;
 mod facts;
 mod fields;
 mod handed;
+mod keyframes;
 mod notice;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use crate::channel::NodeId;
 use crate::hub::{HandedOver, NameWord};
 use crate::protocol::{Frame, SocketId, SocketTag};
 use crate::recovery::NoteNumber;
+use crate::video::KeyframesWanted;
 
 use super::adapter::EngineId;
 use super::shared_settings::SettingDigests;
@@ -71,6 +73,8 @@ pub(crate) enum Content {
     HandedOver { app: Arc<str>, handed: HandedOver },
     /// To a node that had the name of a client, or has it: what became of it.
     ClientName { number: NoteNumber, word: NameWord },
+    /// To the node where a track is filmed, or on the subject of state where none is known: viewers want key frames.
+    KeyframesWanted { app: Arc<str>, wanted: Box<KeyframesWanted> },
     /// On the subject of a channel with a history: the node has accepted events before that it could not keep.
     EventsLost,
 }
@@ -187,6 +191,7 @@ const CLOSE_SOCKET: u8 = 9;
 const NOTICE: u8 = 10;
 const HANDED_OVER: u8 = 11;
 const CLIENT_NAME: u8 = 13;
+const KEYFRAMES_WANTED: u8 = 14;
 
 const NAME_WAS_THERE: u8 = 0;
 const NAME_TAKEN: u8 = 1;
@@ -245,6 +250,10 @@ impl Envelope {
                         out.number(*turn);
                     }
                 }
+            }
+            Content::KeyframesWanted { app, wanted } => {
+                out.text(app);
+                keyframes::write(wanted, &mut out);
             }
         }
         out.finish()
@@ -308,6 +317,10 @@ impl Envelope {
                 };
                 Content::ClientName { number: NoteNumber(number), word }
             }
+            KEYFRAMES_WANTED => {
+                let app = fields.text()?.into();
+                Content::KeyframesWanted { app, wanted: Box::new(keyframes::read(&mut fields)?) }
+            }
             EVENTS_LOST => Content::EventsLost,
             other => return Err(Unreadable::Kind(other)),
         };
@@ -330,6 +343,7 @@ impl Content {
             Content::Notice(_) => NOTICE,
             Content::HandedOver { .. } => HANDED_OVER,
             Content::ClientName { .. } => CLIENT_NAME,
+            Content::KeyframesWanted { .. } => KEYFRAMES_WANTED,
             Content::EventsLost => EVENTS_LOST,
         }
     }
@@ -351,7 +365,9 @@ impl Content {
                     frame.websocket().len()
                 }
                 Content::HandedOver { handed: HandedOver::Kept { events, .. }, .. } => events.bytes(),
-                Content::HandedOver { .. } | Content::ClientName { .. } => 0,
+                Content::HandedOver { .. } | Content::ClientName { .. } | Content::KeyframesWanted { .. } => {
+                    0
+                }
                 Content::Heartbeat(_)
                 | Content::SnapshotRequest(_)
                 | Content::Goodbye

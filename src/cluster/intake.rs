@@ -272,6 +272,9 @@ impl<A: Adapter> WordReader<A> {
             (Subject::Node(_), Content::CloseSocket { app, socket }) => {
                 self.hub.close_socket_from_elsewhere(&app, socket);
             }
+            (Subject::Node(_) | Subject::State, Content::KeyframesWanted { app, wanted }) => {
+                self.hub.key_frames_wanted_elsewhere(&app, &wanted);
+            }
             (Subject::Node(_), Content::ClientName { number, word }) => match word {
                 NameWord::Taken { turn } => self.hub.name_taken_elsewhere(number, (from, turn)),
                 NameWord::WasThere => self.hub.name_was_there_elsewhere(number),
@@ -453,6 +456,7 @@ pub(super) fn kind_of(content: &Content) -> WordKind {
         Content::Terminate { .. }
         | Content::ToSocket { .. }
         | Content::CloseSocket { .. }
-        | Content::ClientName { .. } => WordKind::Direct,
+        | Content::ClientName { .. }
+        | Content::KeyframesWanted { .. } => WordKind::Direct,
     }
 }

@@ -19,6 +19,7 @@ use crate::hub::{
 };
 use crate::protocol::{ChannelName, Form, Frame, SocketId, SocketTag};
 use crate::recovery::{ClientName, NoteNumber, TakenName};
+use crate::video::KeyframesWanted;
 
 use super::adapter::{Adapter, EngineTicket, Link, Subject};
 use super::asked_names::AskedNames;
@@ -541,6 +542,13 @@ impl<A: Adapter> Bus for ClusterNode<A> {
 
     fn tell_of_name(&self, number: NoteNumber, node: NodeId, word: NameWord) {
         self.say_of_name(number, node, word);
+    }
+
+    fn want_key_frames(&self, app: &AppState, of: Option<NodeId>, wanted: &KeyframesWanted) {
+        let subject = of.map_or(Subject::State, Subject::Node);
+        let content =
+            Content::KeyframesWanted { app: Arc::clone(app.shared_id()), wanted: Box::new(wanted.clone()) };
+        self.say(&subject, WordKind::Direct, content, None);
     }
 
     fn listen(&self, app: &AppState, demand: BackendDemand) {

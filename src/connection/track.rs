@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::event::{AcceptedEvent, Destination, Source};
 use crate::protocol::client_message::ClientMessage;
-use crate::protocol::{ChannelName, ErrorCode, TrackKind, json};
+use crate::protocol::{BinaryPayload, ChannelName, ErrorCode, TrackKind, json};
 use crate::video::{InvalidWish, TrackRequest, TrackWish};
 
 use super::client_event::not_subscribed;
@@ -41,7 +41,7 @@ fn film_message(event: &AcceptedEvent<'_>) -> Option<FilmMessage> {
     if is_of_track(event) {
         return Some(FilmMessage::OfTrack);
     }
-    is_still(event).then_some(FilmMessage::Still)
+    is_still(binary).then_some(FilmMessage::Still)
 }
 
 fn is_of_track(event: &AcceptedEvent<'_>) -> bool {
@@ -49,11 +49,10 @@ fn is_of_track(event: &AcceptedEvent<'_>) -> bool {
 }
 
 /// Whether a binary message is a picture for those who take no tracks.
-pub(crate) fn is_still(event: &AcceptedEvent<'_>) -> bool {
-    let Some(binary) = event.data.as_binary().filter(|binary| binary.media_type().starts_with("image/"))
-    else {
+pub(crate) fn is_still(binary: &BinaryPayload<'_>) -> bool {
+    if !binary.media_type().starts_with("image/") {
         return false;
-    };
+    }
     let [still] = json::members(binary.members(), [STILL]).unwrap_or_default();
     still.is_some_and(|still| still.get() == "true")
 }

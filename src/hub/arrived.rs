@@ -11,7 +11,8 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::channel::StreamNumber;
-use crate::protocol::{Broadcast, ChannelName, Frame, LatestKey, SocketId};
+use crate::connection::is_still;
+use crate::protocol::{BinaryMessage, Broadcast, ChannelName, Frame, LatestKey, SocketId};
 
 use super::mailbox::WorkerCommand;
 use super::publish::{Remembering, Way};
@@ -55,13 +56,17 @@ impl Hub {
         let ArrivedEvent { channel, ref frame, latest, except, remembered, kept } = *event;
         let apps = self.apps();
         let Some(app) = apps.by_id(app_id) else { return };
-        if frame.is_binary() && self.film_from_elsewhere(app, channel, frame, except) {
-            return;
-        }
         let message = Broadcast::new(frame.clone(), self.connection.compression);
         let message = match latest {
             None => message,
-            Some(name) => message.latest_only(LatestKey { channel: channel.clone(), event: name.into() }),
+            Some(name) => {
+                let message = message.latest_only(LatestKey { channel: channel.clone(), event: name.into() });
+                if frame.is_binary() && is_still_from_elsewhere(app, channel, frame) {
+                    message.for_stills()
+                } else {
+                    message
+                }
+            }
         };
         let number = |epoch| Some(StreamNumber { epoch, number: kept?.number });
         let numbered = self.engine_epoch().and_then(number);
@@ -135,6 +140,13 @@ impl Hub {
     ) -> bool {
         self.post_to_socket(app, socket, |app| WorkerCommand::ToSocket { app, socket, frame: frame() })
     }
+}
+
+/// Whether a binary message that another node has accepted is a still of a video channel.
+#[cold]
+fn is_still_from_elsewhere(app: &AppState, channel: &ChannelName, frame: &Frame) -> bool {
+    let message = app.app().video(channel).and_then(|_| BinaryMessage::parse(frame.payload()).ok());
+    message.is_some_and(|message| is_still(&message.payload))
 }
 
 #[cfg(test)]

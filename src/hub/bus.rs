@@ -16,6 +16,7 @@ use crate::channel::{Fact, NodeId};
 use crate::event::BackendDemand;
 use crate::protocol::{Broadcast, ChannelName, Frame, SocketId, SocketTag};
 use crate::recovery::{ClientName, NoteNumber, TakenName};
+use crate::video::KeyframesWanted;
 
 use super::recent_publishes::IdDigest;
 use super::{AppState, Hub, Notice, StreamPart};
@@ -90,6 +91,9 @@ pub(crate) trait Bus: Send + Sync {
 
     /// Tells another node of a name that it had, or has.
     fn tell_of_name(&self, number: NoteNumber, node: NodeId, word: NameWord);
+
+    /// Viewers on this node want key frames: of a track that this node films, or of whatever any node does.
+    fn want_key_frames(&self, app: &AppState, of: Option<NodeId>, wanted: &KeyframesWanted);
 
     /// The backends on the pipe that are connected to this node want to hear this of an app; or nothing any more. Called for
     /// each app by one at a time.

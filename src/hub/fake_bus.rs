@@ -12,6 +12,7 @@ use crate::channel::{Fact, NodeId};
 use crate::event::BackendDemand;
 use crate::protocol::{ChannelName, Frame, SocketId, SocketTag};
 use crate::recovery::{NoteNumber, TakenName};
+use crate::video::KeyframesWanted;
 
 use super::{
     AppState, Bus, BusAway, Carriage, Claim, ClaimedBefore, IdDigest, NameWord, Outgoing, OutgoingNotice,
@@ -52,6 +53,7 @@ struct FakeState {
     terminated: Vec<String>,
     remembered: Option<(Frame, Duration)>,
     missed: Vec<ChannelName>,
+    wanted: Vec<(Option<NodeId>, KeyframesWanted)>,
     publishes: BTreeMap<(String, IdDigest), Bytes>,
     told: Vec<Fact>,
     demand: BackendDemand,
@@ -379,6 +381,10 @@ impl Bus for FakeBus {
 
     fn tell_of_name(&self, _: NoteNumber, node: NodeId, word: NameWord) {
         self.0.lock().name_words.push((node, word));
+    }
+
+    fn want_key_frames(&self, _: &AppState, of: Option<NodeId>, wanted: &KeyframesWanted) {
+        self.0.lock().wanted.push((of, wanted.clone()));
     }
 
     fn listen(&self, _: &AppState, demand: BackendDemand) {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use dashmap::mapref::entry::Entry;
 use tracing::{debug, trace};
 
-use crate::channel::{Channel, ChannelVersion};
+use crate::channel::{Channel, ChannelVersion, NodeId};
 use crate::connection::Refusal;
 use crate::event::{AcceptedEvent, ForwardedFrom, Source};
 use crate::protocol::json::Data;
@@ -17,10 +17,11 @@ use crate::protocol::{
     server_message, without_publisher,
 };
 use crate::video::{
-    Beginning, ChannelTracks, Filmer, KeyframeWish, NotTaken, TakenMessage, TakingTerms, ToFilmer,
+    Beginning, ChannelTracks, Filmer, KeyframeWish, KeyframesWanted, NotTaken, OtherNode, TakenMessage,
+    TakingTerms, ToFilmer,
 };
 
-use super::{AppState, Hub, NodeVideo, Outgoing, Refused, Worker};
+use super::{AppState, Bus, Hub, NodeVideo, Outgoing, Refused, Worker};
 
 /// What has become of an event that came as a binary message.
 pub(super) enum Filmed<'e> {
@@ -109,26 +110,34 @@ impl Hub {
         Filmed::Taken
     }
 
-    /// The same of one that another node has accepted, which has told its publisher what there was to be told.
+    /// The same of a binary message that another node has accepted, which has told its publisher what there was to be told.
     #[cold]
-    pub(super) fn film_from_elsewhere(
+    pub(crate) fn film_from_elsewhere(
         &self,
-        app: &AppState,
+        app_id: &str,
         channel: &ChannelName,
         frame: &Frame,
         except: Option<SocketId>,
+        from: NodeId,
     ) -> bool {
+        let apps = self.apps();
+        let Some(app) = apps.by_id(app_id) else { return false };
         if app.app().video(channel).is_none() {
             return false;
         }
-        let Ok(BinaryMessage { event, payload, .. }) = BinaryMessage::parse(frame.payload()) else {
+        let Ok(BinaryMessage { event, user_id, payload, .. }) = BinaryMessage::parse(frame.payload()) else {
             return false;
         };
         let Ok(Some(about)) = TrackMessage::read(&payload) else { return false };
-        let (filmer, frame) = (Filmer::Backend, frame.clone());
-        let message = FilmedMessage { channel, event, filmer, about: &about, frame, except };
-        // Its publisher was told what becomes of it where it came in.
-        let _ = self.take_message(app, &message, false);
+        let filmer = Filmer::Elsewhere { node: OtherNode(from.bits()), user_id };
+        let message = FilmedMessage { channel, event, filmer, about: &about, frame: frame.clone(), except };
+        match self.take_message(app, &message, false) {
+            Ok(taken) => taken.told.iter().for_each(|told| self.tell_filmer(app, told)),
+            Err(reason) => {
+                self.video.count_refused();
+                debug!(app = app.id(), %channel, node = %from, %reason, "a message of another node was refused");
+            }
+        }
         true
     }
 
@@ -213,7 +222,9 @@ impl Hub {
         let refusal = Refusal::track(fault);
         let reason = &refusal.message;
         match *filmer {
-            Filmer::Backend => debug!(app = app.id(), %channel, reason, "a pipe's message was refused"),
+            Filmer::Backend | Filmer::Elsewhere { .. } => {
+                debug!(app = app.id(), %channel, reason, "a pipe's message was refused");
+            }
             Filmer::Client { socket, .. } => {
                 debug!(app = app.id(), %channel, socket_id = %socket, reason, "refused");
                 self.announce_refusal(
@@ -226,10 +237,19 @@ impl Hub {
     }
 
     fn tell_filmer(&self, app: &AppState, told: &ToFilmer) {
-        if told.is_request() {
-            self.video.count_request();
+        match told {
+            ToFilmer::Client(told) => {
+                if told.is_request() {
+                    self.video.count_request();
+                }
+                self.answer_filmer(app, told.socket, told.frame());
+            }
+            ToFilmer::Node(node, wanted) => {
+                if let Some(bus) = self.bus() {
+                    bus.want_key_frames(app, Some(NodeId::new(node.0)), wanted);
+                }
+            }
         }
-        self.answer_filmer(app, told.socket, told.frame());
     }
 
     /// Sends a client that films a frame: before anything that it is sent later, if it is one of this worker's.
@@ -279,6 +299,34 @@ impl Hub {
             wishes.iter().filter_map(|wish| tracks.want_key_frame(*wish, now)).collect()
         };
         told.iter().for_each(|told| self.tell_filmer(app, told));
+    }
+
+    /// Viewers on another node want key frames of what clients of this one film.
+    pub(crate) fn key_frames_wanted_elsewhere(&self, app_id: &str, wanted: &KeyframesWanted) {
+        let apps = self.apps();
+        let Some(app) = apps.by_id(app_id) else { return };
+        let now = app.clock().now();
+        let told = {
+            let Some(mut entry) = app.channels.get_mut(&wanted.channel) else { return };
+            entry.tracks_mut().map(|tracks| tracks.wanted_elsewhere(wanted.of.as_ref(), now))
+        };
+        told.iter().flatten().for_each(|told| self.tell_filmer(app, told));
+    }
+
+    /// A connection has joined a channel. Where that is a video channel and no track of it is known here, all nodes are asked for
+    /// key frames: until now their frames did not come. It is called under the channel's entry, on a node of several.
+    #[cold]
+    pub(super) fn look_for_tracks(
+        &self,
+        app: &AppState,
+        bus: &dyn Bus,
+        channel: &ChannelName,
+        entry: &mut Channel,
+    ) {
+        let is_due = entry.tracks_or_new().look_elsewhere(app.clock().now());
+        if is_due && app.video.put(channel) {
+            bus.want_key_frames(app, None, &KeyframesWanted { channel: channel.clone(), of: None });
+        }
     }
 
     /// What a viewer of a channel can begin with now.

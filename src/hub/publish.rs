@@ -314,12 +314,11 @@ impl Hub {
         channel: &ChannelName,
         event: &AcceptedEvent<'_>,
     ) -> Broadcast {
-        if !event.data.as_binary().is_some_and(|binary| binary.media_type().starts_with("image/")) {
-            return message;
-        }
+        let picture = event.data.as_binary().filter(|binary| binary.media_type().starts_with("image/"));
+        let Some(picture) = picture else { return message };
         let key = LatestKey { channel: channel.clone(), event: event.name.as_ref().into() };
         let message = message.latest_only(key);
-        if is_still(event) { message.for_stills() } else { message }
+        if is_still(picture) { message.for_stills() } else { message }
     }
 
     /// Has a worker deliver a message; `version` as in [`WorkerCommand::Broadcast`].

@@ -95,6 +95,9 @@ impl SubscriptionChange<'_> {
         self.counts.changed(hub, app, channel, &mut entry, hub.own_change(version));
         if let Some(bus) = hub.bus() {
             bus.tell(app, self.begun(&entry, announcement.as_ref(), version));
+            if app.app().video(channel).is_some() {
+                hub.look_for_tracks(app, &*bus, channel, &mut entry);
+            }
         }
         let presence = member.and_then(|_| entry.presence());
         let roster = presence.map(|presence| presence.roster(roster_by_user));

@@ -8,34 +8,55 @@ use crate::protocol::{ChannelName, SocketId, TrackMessage};
 /// How long a track is kept for a holder that has gone.
 pub(super) const HELD_FOR: Duration = Duration::from_secs(5);
 
+/// So long after somebody has taken a track, what comes from another node may have been sent before that node knew.
+const CROSSES_WITHIN: Duration = Duration::from_secs(1);
+
 /// Connections that a holder has taken over from, which cannot take over from it in turn: of two that believe to be the same
 /// publisher one would cut the other off for ever.
 const DISPLACED: usize = 8;
+
+/// Another node of the broker, by the bits of its id: there is nothing else of it that tracks know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OtherNode(pub(crate) u128);
 
 /// Who sends messages of tracks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Filmer<'a> {
     /// A client, on this channel and with this event name: those of what it has sent, where a rule passes that on.
     Client { socket: SocketId, user_id: Option<&'a Arc<str>>, channel: &'a ChannelName, event: &'a str },
-    /// A hook or a backend. They are not told apart.
+    /// A hook or a backend of this node. They are not told apart.
     Backend,
+    /// Whoever holds the track on another node, which has judged that; and the member that it is, if that is told.
+    Elsewhere { node: OtherNode, user_id: Option<&'a str> },
 }
 
 /// Who holds a track.
 #[derive(Clone, Debug)]
 pub(super) struct TrackHolder {
-    client: Option<FilmingClient>,
+    place: HolderPlace,
+    user_id: Option<Arc<str>>,
     publisher: Option<Box<str>>,
-    /// Since when it is known to have gone; of a backend, when it was last heard.
+    since: Instant,
+    /// Since when it is known to have gone; of what is no client of this node, when it was last heard.
     gone_since: Option<Instant>,
     displaced: Vec<SocketId>,
+}
+
+/// Where the holder of a track is.
+#[derive(Clone, Debug)]
+pub(super) enum HolderPlace {
+    /// A client of this node.
+    Client(FilmingClient),
+    /// A hook or a backend of this node.
+    Backend,
+    /// It is on another node.
+    Elsewhere(OtherNode),
 }
 
 /// The client that holds a track.
 #[derive(Clone, Debug)]
 pub(super) struct FilmingClient {
     pub(super) socket: SocketId,
-    user_id: Option<Arc<str>>,
     /// Where it sends, and what: there it is told what concerns it.
     pub(super) channel: ChannelName,
     pub(super) event: Box<str>,
@@ -54,21 +75,52 @@ pub(super) enum HoldClaim {
     Held,
 }
 
+impl HolderPlace {
+    /// Where somebody is who films.
+    pub(super) fn of(filmer: &Filmer<'_>) -> Self {
+        match *filmer {
+            Filmer::Backend => HolderPlace::Backend,
+            Filmer::Elsewhere { node, .. } => HolderPlace::Elsewhere(node),
+            Filmer::Client { socket, channel, event, .. } => {
+                HolderPlace::Client(FilmingClient { socket, channel: channel.clone(), event: event.into() })
+            }
+        }
+    }
+}
+
+impl Filmer<'_> {
+    fn user_id(&self) -> Option<&str> {
+        match self {
+            Filmer::Client { user_id, .. } => user_id.map(|id| &**id),
+            Filmer::Backend => None,
+            Filmer::Elsewhere { user_id, .. } => *user_id,
+        }
+    }
+}
+
 impl TrackHolder {
     pub(super) fn new(filmer: &Filmer<'_>, message: &TrackMessage, now: Instant) -> Self {
-        let (client, gone_since) = match *filmer {
-            Filmer::Backend => (None, Some(now)),
-            Filmer::Client { socket, user_id, channel, event } => {
-                let (user_id, channel) = (user_id.cloned(), channel.clone());
-                (Some(FilmingClient { socket, user_id, channel, event: event.into() }), None)
-            }
+        let place = HolderPlace::of(filmer);
+        let gone_since = (!matches!(place, HolderPlace::Client(_))).then_some(now);
+        let user_id = match filmer {
+            Filmer::Client { user_id, .. } => user_id.cloned(),
+            _ => filmer.user_id().map(Arc::from),
         };
-        TrackHolder { client, publisher: message.publisher.clone(), gone_since, displaced: Vec::new() }
+        let publisher = message.publisher.clone();
+        TrackHolder { place, user_id, publisher, since: now, gone_since, displaced: Vec::new() }
+    }
+
+    /// Where it is.
+    pub(super) fn place(&self) -> &HolderPlace {
+        &self.place
     }
 
     /// The client that it is.
     pub(super) fn client(&self) -> Option<&FilmingClient> {
-        self.client.as_ref()
+        match &self.place {
+            HolderPlace::Client(client) => Some(client),
+            HolderPlace::Backend | HolderPlace::Elsewhere(_) => None,
+        }
     }
 
     /// Who this message comes from.
@@ -79,12 +131,21 @@ impl TrackHolder {
         now: Instant,
         is_connected: &dyn Fn(SocketId) -> bool,
     ) -> HoldClaim {
-        match (filmer, &self.client) {
-            (Filmer::Backend, None) => {
+        match (filmer, &self.place) {
+            (Filmer::Backend, HolderPlace::Backend) => {
                 self.gone_since = Some(now);
                 return HoldClaim::Own;
             }
-            (Filmer::Client { socket, .. }, Some(holder)) if *socket == holder.socket => {
+            (Filmer::Elsewhere { node, .. }, HolderPlace::Elsewhere(holder)) if node == holder => {
+                self.gone_since = Some(now);
+                if message.is_key {
+                    // That node has judged who may take over there, and it may be another one.
+                    self.publisher.clone_from(&message.publisher);
+                    self.user_id = filmer.user_id().map(Arc::from);
+                }
+                return HoldClaim::Own;
+            }
+            (Filmer::Client { socket, .. }, HolderPlace::Client(holder)) if *socket == holder.socket => {
                 self.gone_since = None;
                 return HoldClaim::Own;
             }
@@ -93,21 +154,20 @@ impl TrackHolder {
         if self.has_gone(now, is_connected) {
             return HoldClaim::Free;
         }
-        let Filmer::Client { socket, user_id, .. } = filmer else { return HoldClaim::Held };
-        let is_user = user_id
-            .is_some_and(|id| self.client.as_ref().is_some_and(|client| client.user_id.as_ref() == Some(id)));
+        let may_return = match filmer {
+            Filmer::Client { socket, .. } => !self.displaced.contains(socket),
+            Filmer::Backend => false,
+            Filmer::Elsewhere { .. } => self.since + CROSSES_WITHIN <= now,
+        };
+        let is_user = filmer.user_id().is_some_and(|id| self.user_id.as_deref() == Some(id));
         let is_publisher = message.publisher.is_some() && message.publisher == self.publisher;
-        if (is_user || is_publisher) && !self.displaced.contains(socket) {
-            HoldClaim::Returns
-        } else {
-            HoldClaim::Held
-        }
+        if may_return && (is_user || is_publisher) { HoldClaim::Returns } else { HoldClaim::Held }
     }
 
     /// The same publisher holds it on another connection.
     pub(super) fn move_to(&mut self, filmer: &Filmer<'_>, message: &TrackMessage, now: Instant) {
         let mut displaced = std::mem::take(&mut self.displaced);
-        if let Some(client) = &self.client {
+        if let HolderPlace::Client(client) = &self.place {
             if displaced.len() == DISPLACED {
                 displaced.remove(0);
             }
@@ -118,7 +178,7 @@ impl TrackHolder {
 
     /// A subscription of a connection to the channel of the track has ended.
     pub(super) fn left(&mut self, socket: SocketId, channel: &ChannelName, now: Instant) {
-        if let Some(client) = &self.client
+        if let HolderPlace::Client(client) = &self.place
             && client.socket == socket
             && client.channel == *channel
         {
@@ -128,7 +188,7 @@ impl TrackHolder {
 
     /// Whether it has gone, and its time is over.
     pub(super) fn has_gone(&mut self, now: Instant, is_connected: &dyn Fn(SocketId) -> bool) -> bool {
-        if let Some(client) = &self.client
+        if let HolderPlace::Client(client) = &self.place
             && self.gone_since.is_none()
             && !is_connected(client.socket)
         {

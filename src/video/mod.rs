@@ -18,9 +18,9 @@ mod viewer;
 mod wishes;
 
 pub use config::VideoConfig;
-pub(crate) use holder::Filmer;
+pub(crate) use holder::{Filmer, OtherNode};
 pub(crate) use playback::{Beginning, KeyframeWish};
-pub(crate) use to_filmer::ToFilmer;
+pub(crate) use to_filmer::{KeyframesWanted, ToFilmer};
 pub(crate) use tracks::{ChannelTracks, NotTaken, TakenMessage, TakingTerms, TrackRoom};
 pub(crate) use viewer::{ForViewer, FrameFates, Viewer};
 pub(crate) use wishes::InvalidWish;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::playback::VERY_LATE;
+use super::to_filmer::ToClient;
 use super::*;
 use crate::protocol::{
     BinaryMessage, BinaryPayload, ChannelName, Frame, Rendition, SocketId, TrackFrame, TrackKind,
@@ -332,8 +333,14 @@ fn handed_out(viewer: &mut Viewer, now: Instant) -> Vec<TrackMessage> {
 }
 
 fn told(taken: &TakenMessage) -> Vec<String> {
-    let text = |told: &ToFilmer| String::from_utf8_lossy(told.frame().json()).into_owned();
+    let text = |told: &ToFilmer| String::from_utf8_lossy(to_client(told).frame().json()).into_owned();
     taken.told.iter().map(text).collect()
+}
+
+/// What is for a client of this node.
+fn to_client(told: &ToFilmer) -> &ToClient {
+    let ToFilmer::Client(told) = told else { panic!("it is for another node: {told:?}") };
+    told
 }
 
 #[test]
@@ -402,10 +409,11 @@ fn a_publisher_is_told_what_has_come_and_asked_for_key_frames() {
     let taken = filming.at(100).send(&filmer, &delta(3), true).unwrap();
     assert!(taken.told.is_empty() && taken.receipt_at.is_none(), "somebody is coming already");
     let receipt = filming.tracks.receipt(of, at).unwrap();
-    assert!(String::from_utf8_lossy(receipt.frame().json()).contains(r#"\"sequence\":3"#));
+    assert!(String::from_utf8_lossy(to_client(&receipt).frame().json()).contains(r#"\"sequence\":3"#));
     filming.at(60);
     let wish = KeyframeWish { id, rendition: Rendition::Small };
     let request = filming.tracks.want_key_frame(wish, filming.now).unwrap();
+    let request = to_client(&request);
     assert!(request.is_request() && request.socket == socket(1));
     assert_eq!(filming.tracks.want_key_frame(wish, filming.now), None, "they are merged");
     assert!(told(&filming.at(100).send(&filmer, &delta(4), true).unwrap()).is_empty());
@@ -451,4 +459,114 @@ fn a_thousand_tracks_are_too_many() {
     assert_eq!(taken.count(), 16);
     assert_eq!(filming.send(&filmer, &delta(99), true).unwrap_err(), NotTaken::TooMany);
     assert_eq!(filming.tracks.len(), 16);
+}
+
+const ON_A: Filmer<'static> = Filmer::Elsewhere { node: OtherNode(0xa), user_id: None };
+const ON_B: Filmer<'static> = Filmer::Elsewhere { node: OtherNode(0xb), user_id: None };
+
+/// A frame of who calls itself `tab`.
+fn of_tab(n: u64, is_key: bool) -> String {
+    members(n, is_key, Rendition::Full, 0).replacen('{', r#"{"publisher":"tab","#, 1)
+}
+
+#[test]
+fn a_publisher_that_comes_back_on_another_node_is_taken_with_a_key_frame() {
+    let camera = channel();
+    let here =
+        |n| Filmer::Client { socket: socket(n), user_id: None, channel: &camera, event: "client-video" };
+    let mut filming = Filming::new();
+    let first = filming.send(&here(1), &of_tab(1, true), true).unwrap().frame.unwrap();
+    // It is here still, as far as is known.
+    filming.at(2_000).send(&here(1), &of_tab(2, false), true).unwrap();
+    let taken = filming.send(&ON_B, &of_tab(3, false), true).unwrap();
+    assert!(taken.frame.is_none(), "it begins with a key frame");
+    let [ToFilmer::Node(OtherNode(0xb), wanted)] = &taken.told[..] else { panic!("{:?}", taken.told) };
+    assert_eq!(wanted.of.as_ref().map(|(of, _)| &*of.event), Some("client-video"), "and is asked for one");
+    let there = filming.send(&ON_B, &of_tab(4, true), true).unwrap().frame.unwrap();
+    assert_eq!(first.id, there.id, "viewers go on");
+    assert!(filming.at(3_000).send(&here(1), &of_tab(9, true), true).is_err(), "the old line is refused");
+    // What was on its way when it went there is no return.
+    assert!(filming.send(&ON_A, &of_tab(9, true), true).is_ok());
+    assert!(filming.send(&ON_B, &of_tab(9, true), true).is_err());
+    assert!(filming.at(1_000).send(&ON_B, &of_tab(10, true), true).is_ok());
+    assert!(filming.send(&here(2), &of_tab(1, true), true).is_ok(), "and it comes back at any time");
+    assert!(filming.send(&ON_B, &of_tab(11, true), true).is_err());
+    let member = |user_id| Filmer::Elsewhere { node: OtherNode(0xc), user_id: Some(user_id) };
+    let key = members(1, true, Rendition::Full, 0);
+    let ann = "ann".into();
+    let mut filming = Filming::new();
+    let first =
+        Filmer::Client { socket: socket(1), user_id: Some(&ann), channel: &camera, event: "client-video" };
+    filming.send(&first, &key, true).unwrap();
+    assert!(filming.at(1_000).send(&member("bob"), &key, true).is_err());
+    assert!(filming.send(&member("ann"), &key, true).is_ok(), "the same member is the same publisher");
+}
+
+#[test]
+fn frames_of_two_nodes_are_not_taken_for_one() {
+    let mut filming = Filming::new();
+    filming.send(&ON_A, &members(1, true, Rendition::Full, 0), true).unwrap();
+    let delta = |n| members(n, false, Rendition::Full, 0);
+    let refused = filming.send(&ON_B, &delta(2), true).unwrap_err();
+    assert_eq!(refused, NotTaken::Held("client-video".into()));
+    assert!(filming.send(&ON_A, &delta(2), true).unwrap().frame.is_some());
+    let camera = channel();
+    let here = Filmer::Client { socket: socket(1), user_id: None, channel: &camera, event: "client-video" };
+    assert!(
+        filming.send(&here, &members(1, true, Rendition::Full, 0), true).is_err(),
+        "nor is one of this node"
+    );
+    assert!(filming.at(5_000).send(&here, &members(1, true, Rendition::Full, 0), true).is_ok());
+}
+
+#[test]
+fn key_frames_are_asked_for_on_the_node_that_films_and_seldom() {
+    let mut filming = Filming::new();
+    let taken = filming.send(&ON_A, &members(1, true, Rendition::Full, 0), true).unwrap();
+    let wish = KeyframeWish { id: taken.frame.unwrap().id, rendition: Rendition::Small };
+    let wanted = filming.tracks.want_key_frame(wish, filming.now).unwrap();
+    let ToFilmer::Node(OtherNode(0xa), wanted) = wanted else { panic!("{wanted:?}") };
+    let now = filming.at(400).now;
+    assert!(filming.tracks.want_key_frame(wish, now).is_none(), "twice a second");
+    assert_eq!(
+        filming.tracks.wanted_elsewhere(wanted.of.as_ref(), now),
+        [],
+        "nodes do not go on asking each other"
+    );
+    // Where it is filmed, whoever asks and from wherever, it is the same twice a second.
+    let camera = channel();
+    let here = Filmer::Client { socket: socket(1), user_id: None, channel: &camera, event: "client-video" };
+    let mut filming = Filming::new();
+    let id = filming.send(&here, &members(1, true, Rendition::Small, 0), true).unwrap().frame.unwrap().id;
+    let told = filming.tracks.wanted_elsewhere(wanted.of.as_ref(), filming.now);
+    assert!(matches!(&told[..], [told] if to_client(told).is_request()), "{told:?}");
+    let own = KeyframeWish { id, rendition: Rendition::Small };
+    assert_eq!(filming.tracks.want_key_frame(own, filming.now), None);
+    let now = filming.at(499).now;
+    assert_eq!(filming.tracks.wanted_elsewhere(None, now), []);
+    let now = filming.at(1).now;
+    let told = filming.tracks.wanted_elsewhere(None, now);
+    let text = String::from_utf8_lossy(to_client(&told[0]).frame().json()).into_owned();
+    assert!(text.contains("small"), "of what there is: {text}");
+    let other = TrackRequest { event: "other".into(), track: "".into() };
+    let now = filming.at(5_000).now;
+    assert_eq!(filming.tracks.wanted_elsewhere(Some(&(other, Rendition::Small)), now), []);
+}
+
+#[test]
+fn whoever_comes_where_no_track_is_known_has_all_nodes_asked_and_seldom() {
+    let mut filming = Filming::new();
+    let looks = |filming: &mut Filming, after| {
+        filming.at(after);
+        filming.tracks.look_elsewhere(filming.now)
+    };
+    assert!(looks(&mut filming, 0));
+    assert!(!looks(&mut filming, 499));
+    assert!(!filming.tracks.is_empty() && filming.tracks.len() == 0, "that it was asked is remembered");
+    assert!(looks(&mut filming, 1));
+    filming.send(&ON_A, &members(1, true, Rendition::Full, 0), true).unwrap();
+    assert!(!looks(&mut filming, 1_000), "one is known");
+    let now = filming.at(9_000).now;
+    filming.tracks.sweep(now, &|_| false);
+    assert!(filming.tracks.is_empty());
 }

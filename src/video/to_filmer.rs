@@ -1,13 +1,23 @@
 //! What the holder of a track is told: that a key frame is wanted, and what has come.
 
 use crate::protocol::json::{Data, push_string};
-use crate::protocol::{ChannelName, Frame, Rendition, SocketId, TrackKind, server_message};
+use crate::protocol::{ChannelName, Frame, Rendition, SocketId, TrackKind, TrackName, server_message};
 
-use super::holder::FilmingClient;
+use super::holder::{FilmingClient, HolderPlace, OtherNode};
+use super::wishes::TrackRequest;
+
+/// Something to be told to the holder of a track.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ToFilmer {
+    /// To a client of this node.
+    Client(ToClient),
+    /// To the node that it is on.
+    Node(OtherNode, KeyframesWanted),
+}
 
 /// Something to be told to the client that holds a track.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ToFilmer {
+pub(crate) struct ToClient {
     /// The client.
     pub(crate) socket: SocketId,
     channel: ChannelName,
@@ -16,6 +26,15 @@ pub(crate) struct ToFilmer {
     /// None of sound, which has but one.
     rendition: Option<Rendition>,
     what: FilmerNews,
+}
+
+/// Key frames that viewers of a channel want who are on another node than the publisher: the nodes tell each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeyframesWanted {
+    /// The channel.
+    pub(crate) channel: ChannelName,
+    /// The track and the rendition; none if a node has viewers that knows of no track at all.
+    pub(crate) of: Option<(TrackRequest, Rendition)>,
 }
 
 /// What it is told.
@@ -28,13 +47,36 @@ pub(super) enum FilmerNews {
 }
 
 impl ToFilmer {
+    /// It is for whoever is there. None if that one hears nothing of this: hooks and backends do not, and what has come of a track
+    /// its publisher is told by its own node.
     pub(super) fn new(
+        place: &HolderPlace,
+        name: &TrackName,
+        part: (TrackKind, Rendition),
+        what: FilmerNews,
+    ) -> Option<Self> {
+        match (place, what) {
+            (HolderPlace::Client(client), _) => {
+                Some(ToFilmer::Client(ToClient::new(client, &name.track, part, what)))
+            }
+            (HolderPlace::Elsewhere(node), FilmerNews::KeyframeWanted) => {
+                let TrackName { channel, event, track } = name.clone();
+                let of = Some((TrackRequest { event, track }, part.1));
+                Some(ToFilmer::Node(*node, KeyframesWanted { channel, of }))
+            }
+            (HolderPlace::Elsewhere(_), FilmerNews::Received { .. }) | (HolderPlace::Backend, _) => None,
+        }
+    }
+}
+
+impl ToClient {
+    fn new(
         holder: &FilmingClient,
         track: &str,
         (kind, rendition): (TrackKind, Rendition),
         what: FilmerNews,
     ) -> Self {
-        ToFilmer {
+        ToClient {
             socket: holder.socket,
             channel: holder.channel.clone(),
             event: holder.event.clone(),
@@ -51,7 +93,7 @@ impl ToFilmer {
 
     /// The event that says it.
     pub(crate) fn frame(&self) -> Frame {
-        let ToFilmer { channel, event, track, rendition, what, .. } = self;
+        let ToClient { channel, event, track, rendition, what, .. } = self;
         let mut text = String::from("{\"event\":");
         push_string(event, &mut text);
         if !track.is_empty() {

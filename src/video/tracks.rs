@@ -1,16 +1,17 @@
 //! The tracks of one channel at the broker: who holds each, and what is kept of it for those who join.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::protocol::{
     ChannelName, Frame, Rendition, SocketId, TrackFrame, TrackKind, TrackMessage, TrackName,
 };
 
-use super::holder::{Filmer, HoldClaim, TrackHolder};
+use super::holder::{Filmer, HoldClaim, HolderPlace, TrackHolder};
 use super::playback::{Beginning, KeyframeWish, RenditionGroup};
 use super::sequence::{FrameSequence, ReceiptStep};
 use super::to_filmer::{FilmerNews, ToFilmer};
+use super::wishes::TrackRequest;
 
 /// Tracks that a channel may have.
 const MOST_TRACKS: usize = 16;
@@ -18,10 +19,15 @@ const MOST_TRACKS: usize = 16;
 /// Bytes that a track counts as besides what is kept of it.
 const TRACK_BYTES: usize = 1024;
 
+/// The least time between two questions to all nodes for the tracks of a channel.
+const LOOKS_APART: Duration = Duration::from_millis(500);
+
 /// The tracks of a channel.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ChannelTracks {
     tracks: Vec<HeldTrack>,
+    /// When all nodes were asked for them, lately.
+    looked_at: Option<Instant>,
 }
 
 /// A track that somebody holds.
@@ -82,9 +88,19 @@ pub(crate) enum NotTaken {
 }
 
 impl ChannelTracks {
-    /// Whether there is none.
+    /// Whether there is nothing to be known of them.
     pub(crate) fn is_empty(&self) -> bool {
-        self.tracks.is_empty()
+        self.tracks.is_empty() && self.looked_at.is_none()
+    }
+
+    /// A viewer has come. Whether all nodes are to be asked for the tracks of the channel, as none is known.
+    pub(crate) fn look_elsewhere(&mut self, now: Instant) -> bool {
+        let is_due =
+            self.tracks.is_empty() && self.looked_at.is_none_or(|looked_at| looked_at + LOOKS_APART <= now);
+        if is_due {
+            self.looked_at = Some(now);
+        }
+        is_due
     }
 
     /// How many there are.
@@ -138,8 +154,26 @@ impl ChannelTracks {
     /// Somebody wants a key frame. Returns what its publisher is to be told now, if that is due.
     pub(crate) fn want_key_frame(&mut self, wish: KeyframeWish, now: Instant) -> Option<ToFilmer> {
         let track = self.tracks.iter_mut().find(|track| track.id == wish.id)?;
-        track.sequences[wish.rendition as usize].want_key_frame();
-        track.request(wish.rendition, now)
+        track.want(wish.rendition, now)
+    }
+
+    /// Viewers on another node want key frames: of this track and rendition, or of all tracks. Only clients of this node are told, so
+    /// that no nodes go on asking each other.
+    pub(crate) fn wanted_elsewhere(
+        &mut self,
+        of: Option<&(TrackRequest, Rendition)>,
+        now: Instant,
+    ) -> Vec<ToFilmer> {
+        let is_own =
+            |track: &&mut HeldTrack| track.kind == TrackKind::Pictures && track.holder.client().is_some();
+        let own = self.tracks.iter_mut().filter(is_own);
+        match of {
+            Some((of, rendition)) => own
+                .filter(|track| of.is_of(&track.name))
+                .filter_map(|track| track.want(*rendition, now))
+                .collect(),
+            None => own.filter_map(|track| track.want(track.best(now), now)).collect(),
+        }
     }
 
     /// The time has come at which a publisher was to be told what has come of this. Returns what it is told.
@@ -157,6 +191,7 @@ impl ChannelTracks {
     /// Forgets the tracks whose holders have gone.
     pub(crate) fn sweep(&mut self, now: Instant, is_connected: &dyn Fn(SocketId) -> bool) {
         self.tracks.retain_mut(|track| !track.holder.has_gone(now, is_connected));
+        self.looked_at = self.looked_at.filter(|looked_at| *looked_at + LOOKS_APART > now);
     }
 }
 
@@ -188,7 +223,10 @@ impl HeldTrack {
             HoldClaim::Own => {}
             HoldClaim::Held => return Err(NotTaken::Held(self.name.event.clone())),
             // It takes the track over with a frame that viewers can go on with.
-            HoldClaim::Returns if !message.is_key => return Ok(TakenMessage::default()),
+            HoldClaim::Returns if !message.is_key => {
+                let told = self.ask_for_first(filmer, message, now).into_iter().collect();
+                return Ok(TakenMessage { told, ..TakenMessage::default() });
+            }
             HoldClaim::Returns => {
                 self.holder.move_to(filmer, message, now);
                 self.sequences.iter_mut().for_each(FrameSequence::begin_anew);
@@ -218,6 +256,33 @@ impl HeldTrack {
         Ok(TakenMessage { frame, told, receipt_at })
     }
 
+    /// A publisher has come back, and its viewers can go on with a key frame. What it is told, if it is time to say so.
+    fn ask_for_first(
+        &mut self,
+        filmer: &Filmer<'_>,
+        message: &TrackMessage,
+        now: Instant,
+    ) -> Option<ToFilmer> {
+        let sequence = &mut self.sequences[message.rendition as usize];
+        sequence.want_key_frame();
+        let part = (self.kind, message.rendition);
+        let is_due = self.kind == TrackKind::Pictures && sequence.ask(now);
+        is_due
+            .then(|| ToFilmer::new(&HolderPlace::of(filmer), &self.name, part, FilmerNews::KeyframeWanted))?
+    }
+
+    /// A key frame is wanted. What the publisher is told, if it is time to say so.
+    fn want(&mut self, rendition: Rendition, now: Instant) -> Option<ToFilmer> {
+        self.sequences[rendition as usize].want_key_frame();
+        self.request(rendition, now)
+    }
+
+    /// The rendition that who comes is sent, where the line does not say otherwise.
+    fn best(&self, now: Instant) -> Rendition {
+        let [full, small] = &self.sequences;
+        if !full.is_alive(now) && small.is_alive(now) { Rendition::Small } else { Rendition::Full }
+    }
+
     /// What the publisher is told if a key frame is wanted, and it is time to say so.
     fn request(&mut self, rendition: Rendition, now: Instant) -> Option<ToFilmer> {
         let is_due = self.sequences[rendition as usize].ask(now);
@@ -244,7 +309,7 @@ impl HeldTrack {
     }
 
     fn tell(&self, rendition: Rendition, what: FilmerNews) -> Option<ToFilmer> {
-        Some(ToFilmer::new(self.holder.client()?, &self.name.track, (self.kind, rendition), what))
+        ToFilmer::new(self.holder.place(), &self.name, (self.kind, rendition), what)
     }
 
     fn beginning(&self, version: u64, now: Instant) -> Beginning {

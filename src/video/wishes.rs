@@ -93,7 +93,8 @@ impl TrackRequest {
         }
     }
 
-    fn is_of(&self, name: &TrackName) -> bool {
+    /// Whether it is this track that is named.
+    pub(super) fn is_of(&self, name: &TrackName) -> bool {
         *self.event == *name.event && *self.track == *name.track
     }
 }

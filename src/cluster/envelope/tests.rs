@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::channel::{ChannelVersion, Fact, Member};
 use crate::event::{BackendDemand, BackendWish, ConsumerGroup, Glob, GroupBy, NotificationFilter};
-use crate::protocol::{ChannelName, SocketTag};
+use crate::protocol::{ChannelName, Rendition, SocketTag};
+use crate::video::TrackRequest;
 
 fn envelope(content: Content) -> Envelope {
     Envelope { from: NodeId::new(u128::MAX - 7), content }
@@ -154,7 +155,19 @@ fn contents() -> impl Strategy<Value = Content> {
             socket,
             frame
         }),
+        wanted(),
     ]
+}
+
+fn wanted() -> impl Strategy<Value = Content> {
+    let rendition = any::<bool>().prop_map(|is_small| Rendition::ALL[usize::from(is_small)]);
+    let track = ".{0,9}".prop_map(String::into_boxed_str);
+    let of = (track.clone(), track, rendition)
+        .prop_map(|(event, track, rendition)| (TrackRequest { event, track }, rendition));
+    ("[a-z]{1,9}", option::of(of)).prop_map(|(name, of)| {
+        let channel = ChannelName::parse(&name, 164).unwrap();
+        Content::KeyframesWanted { app: "1".into(), wanted: Box::new(KeyframesWanted { channel, of }) }
+    })
 }
 
 fn notices() -> impl Strategy<Value = Content> {
