@@ -25,6 +25,7 @@ mod strangers;
 mod transports;
 mod trouble;
 mod users;
+mod video;
 mod webhooks;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

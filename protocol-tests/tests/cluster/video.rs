@@ -1,0 +1,281 @@
+//! Video channels on several nodes: what viewers of one node are sent of what is filmed on another, who is asked for key frames, and who
+//! holds a track. What is sent is judged by a checker that knows no more than it was sent.
+
+use std::time::Instant;
+
+use heliostat_protocol_tests::track::{BinaryMessage, SeenFrame, TrackChecker, members};
+use heliostat_protocol_tests::{Message, Node, Setup, Socket, patience};
+use serde_json::{Value, json};
+
+use crate::Trio;
+
+const QUERY: &str = "protocol=7&client=js&version=8.4.0&flash=false&binary=1";
+
+/// The usual app, with channels on which members film, and a rule that leads to one.
+const FILMING: &str = "\
+[[apps]]
+id = \"1001\"
+key = \"app-key\"
+secret = \"app-secret\"
+client_events = true
+limits = { client_events_per_second = 0 }
+
+[[apps.channels]]
+pattern = \"*-camera\"
+delivery = \"video\"
+publishers = [\"ann\", \"bob\"]
+
+[[apps.pipe]]
+from = \"stream-*\"
+event = \"frame\"
+to = \"*-camera\"
+as = \"picture\"
+";
+
+fn filming(setup: Setup) -> Setup {
+    setup.apps(FILMING)
+}
+
+/// Somebody who watches, and what it was sent.
+struct Watching {
+    socket: Socket,
+    checker: TrackChecker,
+    frames: Vec<SeenFrame>,
+    stills: usize,
+}
+
+fn connect(node: &Node) -> Socket {
+    let mut socket = node.target.connect_as(QUERY);
+    socket.takes_binary = true;
+    socket
+}
+
+fn member(node: &Node, channel: &str, user_id: &str) -> Socket {
+    let mut socket = connect(node);
+    socket.subscribe_presence(channel, user_id, &json!(null));
+    socket
+}
+
+impl Watching {
+    fn on(node: &Node, channel: &str, user_id: &str) -> Watching {
+        Watching::by(member(node, channel, user_id))
+    }
+
+    fn by(socket: Socket) -> Watching {
+        Watching { socket, checker: TrackChecker::new(), frames: Vec::new(), stills: 0 }
+    }
+
+    /// Takes what has come.
+    fn look(&mut self) {
+        self.socket.drain();
+        while self.socket.has_binary() {
+            let message = self.socket.receive_binary();
+            match self.checker.take(&message) {
+                Some(frame) => self.frames.push(frame),
+                None => self.stills += 1,
+            }
+        }
+    }
+
+    fn last(&self) -> Option<u64> {
+        self.frames.last().map(|frame| frame.sequence)
+    }
+
+    /// Waits until this one has come last.
+    #[track_caller]
+    fn await_frame(&mut self, sequence: u64) {
+        until("a frame comes", || {
+            self.look();
+            self.last() == Some(sequence)
+        });
+        self.checker.assert_whole();
+    }
+}
+
+#[track_caller]
+fn until(what: &str, mut is: impl FnMut() -> bool) {
+    let deadline = Instant::now() + patience();
+    while !is() {
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        heliostat_protocol_tests::nodes::pause();
+    }
+}
+
+fn film(socket: &mut Socket, channel: &str, members: &Value) {
+    BinaryMessage::new(channel, "client-video", "video/webcodecs", members, vec![0x5a; 1000]).send(socket);
+}
+
+/// A frame of who calls itself so.
+fn of_tab(sequence: u64, is_key: bool) -> Value {
+    let mut members = members(sequence, is_key);
+    members["publisher"] = json!("a tab");
+    members
+}
+
+/// What a publisher was asked, and told of errors.
+fn asked(socket: &mut Socket) -> (usize, Vec<Message>) {
+    let (mut keys, mut errors) = (0, Vec::new());
+    for message in socket.drain() {
+        match &*message.event {
+            "pusher:keyframe_wanted" => keys += 1,
+            "pusher:error" => errors.push(message),
+            _ => {}
+        }
+    }
+    (keys, errors)
+}
+
+#[track_caller]
+fn await_request(socket: &mut Socket) -> Instant {
+    until("a key frame is asked for", || asked(socket).0 > 0);
+    Instant::now()
+}
+
+/// Who comes to a node that has heard nothing of a track has its publisher asked for a key frame, wherever that is; who comes there later
+/// begins with what that node has kept. Stills go to those who want them.
+///
+/// Proves: video.
+#[test]
+fn a_viewer_on_another_node_begins_at_once() {
+    let trio = Trio::own(filming);
+    let [a, b, _] = &trio.nodes;
+    let channel = "presence-camera";
+    let mut publisher = member(a, channel, "ann");
+    film(&mut publisher, channel, &members(1, true));
+    film(&mut publisher, channel, &members(2, false));
+    asked(&mut publisher);
+    let mut first = Watching::on(b, channel, "v1");
+    await_request(&mut publisher);
+    film(&mut publisher, channel, &members(3, true));
+    first.await_frame(3);
+    film(&mut publisher, channel, &members(4, false));
+    first.await_frame(4);
+    let mut second = Watching::on(b, channel, "v2");
+    second.await_frame(4);
+    assert_eq!(second.frames.iter().map(|frame| frame.sequence).collect::<Vec<_>>(), [3, 4]);
+    let still =
+        BinaryMessage::new(channel, "client-still", "image/jpeg", &json!({ "still": true }), b"x".to_vec());
+    let wish = json!({ "event": "pusher:track_wanted", "channel": channel, "data": { "wanted": "stills" } });
+    second.socket.send(&wish);
+    second.look();
+    still.send(&mut publisher);
+    film(&mut publisher, channel, &members(5, false));
+    until("the still comes", || {
+        second.look();
+        second.stills == 1
+    });
+    first.await_frame(5);
+    assert_eq!((first.stills, second.last()), (0, Some(4)), "one is sent frames, the other stills");
+}
+
+/// Wishes of all nodes are put together where it is filmed, also before a rule.
+///
+/// Proves: video, pipe rules.
+#[test]
+fn wishes_for_key_frames_cross_and_are_put_together() {
+    const VIEWERS: usize = 4;
+    let trio = Trio::own(filming);
+    let [a, b, c] = &trio.nodes;
+    let (source, channel) = ("stream-one", "one-camera");
+    let mut publisher = connect(a);
+    publisher.subscribe(source);
+    let send = |publisher: &mut Socket, members: &Value| {
+        BinaryMessage::new(source, "frame", "video/webcodecs", members, b"content".to_vec()).send(publisher);
+    };
+    let mut number = 1;
+    send(&mut publisher, &members(number, true));
+    let mut viewers: Vec<Watching> = [b, c]
+        .iter()
+        .flat_map(|node| (0..VIEWERS).map(move |_| *node))
+        .map(|node| {
+            let mut socket = connect(node);
+            socket.subscribe(channel);
+            Watching::by(socket)
+        })
+        .collect();
+    await_request(&mut publisher);
+    // All have it from then on.
+    for is_key in [true, false] {
+        number += 1;
+        send(&mut publisher, &members(number, is_key));
+        viewers.iter_mut().for_each(|viewer| viewer.await_frame(number));
+    }
+    asked(&mut publisher);
+    let began = Instant::now();
+    let wish =
+        json!({ "event": "pusher:keyframe_wanted", "channel": channel, "data": { "event": "picture" } });
+    viewers.iter_mut().for_each(|viewer| viewer.socket.send(&wish));
+    let mut requests = 0;
+    until("a key frame is asked for", || {
+        requests += asked(&mut publisher).0;
+        requests > 0
+    });
+    viewers.iter_mut().for_each(Watching::look);
+    // What was not answered is asked for again with frames that come, never more than twice a second.
+    number += 1;
+    send(&mut publisher, &members(number, false));
+    requests += asked(&mut publisher).0;
+    let most = 1 + began.elapsed().as_millis() / 500;
+    assert!(requests as u128 <= most, "{requests} requests in {:?}", began.elapsed());
+    number += 1;
+    send(&mut publisher, &members(number, true));
+    viewers.iter_mut().for_each(|viewer| viewer.await_frame(number));
+    let seen = viewers[0].frames.iter().filter(|frame| !frame.is_key).count();
+    assert_eq!(seen, 1, "who has failed is sent nothing before the key frame");
+}
+
+/// A publisher whose node was killed, or whose old line nobody knows to be dead, goes on at another node, with its next key frame.
+/// Somebody else does not.
+///
+/// Proves: video.
+#[test]
+fn a_publisher_comes_back_on_another_node() {
+    let trio = Trio::own(filming);
+    let [a, b, c] = &trio.nodes;
+    let channel = "presence-camera";
+    let mut old = member(a, channel, "ann");
+    let mut viewers = [a, b, c].map(|node| Watching::on(node, channel, "v"));
+    film(&mut old, channel, &of_tab(1, true));
+    viewers.iter_mut().for_each(|viewer| viewer.await_frame(1));
+    // Somebody else is refused where viewers are, whichever node the holder is on.
+    let mut other = member(b, channel, "bob");
+    film(&mut other, channel, &members(1, true));
+    until("it is refused", || {
+        let (_, errors) = asked(&mut other);
+        errors.iter().any(|error| {
+            error.data["message"].as_str().is_some_and(|text| text.contains("is held by another"))
+        })
+    });
+    // The old line is there still, as far as anybody knows.
+    let mut new = member(b, channel, "ann");
+    let mut number = 100;
+    until("all go on with it", || {
+        number += 1;
+        film(&mut new, channel, &of_tab(number, true));
+        viewers.iter_mut().all(|viewer| {
+            viewer.look();
+            viewer.last() == Some(number)
+        })
+    });
+    film(&mut new, channel, &of_tab(number + 1, false));
+    viewers.iter_mut().for_each(|viewer| viewer.await_frame(number + 1));
+    film(&mut old, channel, &of_tab(2, true));
+    until("the old line is refused", || !asked(&mut old).1.is_empty());
+    viewers.iter_mut().for_each(Watching::look);
+    assert!(viewers.iter().all(|viewer| viewer.last() == Some(number + 1)), "nobody was sent anything of it");
+    // Its node is killed.
+    b.broker().kill();
+    let [on_a, _, on_c] = &mut viewers;
+    let mut again = member(c, channel, "ann");
+    until("those of the other nodes go on", || {
+        number += 10;
+        film(&mut again, channel, &of_tab(number, true));
+        [&mut *on_a, &mut *on_c].into_iter().all(|viewer| {
+            viewer.look();
+            viewer.last() == Some(number)
+        })
+    });
+    film(&mut again, channel, &of_tab(number + 1, false));
+    [on_a, on_c].into_iter().for_each(|viewer| viewer.await_frame(number + 1));
+    viewers.iter().for_each(|viewer| viewer.checker.assert_whole());
+}
