@@ -35,6 +35,7 @@ export class TrackChecker {
       this.#fault(event, `no sequence or no timestamp: ${JSON.stringify(members)}`);
       return null;
     }
+    if (members.publisher !== undefined) this.#fault(event, `${sequence} tells what proves who films`);
     const frame = { event, sequence, timestamp, isKey: members.key === true, isSmall: isSmall(members), isSound };
     const track = JSON.stringify([event, nameOf(members), isSound]);
     if (frame.isKey) this.#takeKey(track, frame, members);

@@ -169,6 +169,9 @@ impl TrackChecker {
             self.fault(event, format!("no sequence or no timestamp: {members}"));
             return None;
         };
+        if !members["publisher"].is_null() {
+            self.fault(event, format!("{sequence} tells what proves who films"));
+        }
         let is_key = members["key"] == json!(true);
         let frame = SeenFrame {
             event: event.to_owned(),
@@ -294,7 +297,11 @@ mod tests {
         for frames in good {
             assert_eq!(faults(frames), [""; 0], "{frames:?}");
         }
-        let bad: [(&[Value], &str); 6] = [
+        let bad: [(&[Value], &str); 7] = [
+            (
+                &[members(1, true), json!({ "sequence": 2, "timestamp": 0, "publisher": "p" })],
+                "proves who films",
+            ),
             (&[members(1, false)], "before any key frame"),
             (&[members(1, true), members(3, false)], "3 is an orphan"),
             (&[members(1, true), members(2, false), members(2, false)], "2 came after 2"),

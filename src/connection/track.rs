@@ -41,7 +41,7 @@ fn film_message(event: &AcceptedEvent<'_>) -> Option<FilmMessage> {
     if is_of_track(event) {
         return Some(FilmMessage::OfTrack);
     }
-    is_still(binary).then_some(FilmMessage::Still)
+    is_still(event.data.as_binary()?).then_some(FilmMessage::Still)
 }
 
 fn is_of_track(event: &AcceptedEvent<'_>) -> bool {
