@@ -9,13 +9,15 @@ export function whyNoVideo() {
 
 /**
  * Hands each frame of `stream` to `take(frame, capturedAt)`, which has to close it; `capturedAt` in milliseconds since
- * 1970. From a MediaStreamTrackProcessor where there is one, which goes on in the background, else from `video`, in which
- * the stream plays. Returns what ends it.
+ * 1970. From a MediaStreamTrackProcessor, here or in a worker, where there is one: that goes on in the background. Else from
+ * `video`, in which the stream plays. Returns what ends it.
  */
 export function takeFrames(stream, video, take) {
   const [track] = stream.getVideoTracks();
-  if (typeof globalThis.MediaStreamTrackProcessor !== 'function') return fromElement(video, take);
-  return fromTrack(new globalThis.MediaStreamTrackProcessor({ track, maxBufferSize: 1 }), take);
+  if (typeof globalThis.MediaStreamTrackProcessor === 'function') {
+    return fromTrack(new globalThis.MediaStreamTrackProcessor({ track, maxBufferSize: 1 }), take);
+  }
+  return fromWorker(track, take, () => fromElement(video, take));
 }
 
 function fromTrack({ readable }, take) {
@@ -34,6 +36,33 @@ function fromTrack({ readable }, take) {
     ended = true;
     reader.cancel().catch(() => {});
   };
+}
+
+/** Safari has the processor in workers alone. Where there is none either, or the track cannot go there, `otherwise` does it. */
+function fromWorker(track, take, otherwise) {
+  const worker = new Worker(new URL('capture-worker.js', import.meta.url));
+  const own = track.clone();
+  let end = () => {
+    worker.terminate();
+    own.stop();
+  };
+  worker.onmessage = ({ data: { frame, capturedAt, isMissing } }) => {
+    if (frame) {
+      take(frame, capturedAt);
+      worker.postMessage({ next: true });
+    } else if (isMissing) {
+      end();
+      end = otherwise();
+    }
+  };
+  const goOnHere = () => worker.onmessage({ data: { isMissing: true } });
+  worker.onerror = goOnHere;
+  try {
+    worker.postMessage({ track: own }, [own]);
+  } catch {
+    goOnHere();
+  }
+  return () => end();
 }
 
 function fromElement(video, take) {

@@ -12,7 +12,8 @@ import { loadSettings } from './settings.js';
 import { followAudience, memberId, showLink } from './share.js';
 import { SoundViewer } from './sound.js';
 import { Streams } from './streams.js';
-import { codecName, VideoViewer } from './video.js';
+import { VideoViewer } from './video.js';
+import { codecName } from './webcodecs.js';
 
 const CHANNEL = 'mirror';
 const EVENT = 'frame';
@@ -191,6 +192,7 @@ function tellBroker(event, data) {
 }
 
 function shownVideo({ members, config }, shownAt) {
+  sound?.follow(shownAt - members.timestamp / 1000);
   errors = 0;
   notice.hide();
   canvas.hidden = false;
@@ -376,6 +378,7 @@ async function pictureInPicture() {
     return;
   }
   const video = Object.assign(document.createElement('video'), { muted: true, playsInline: true, srcObject: canvas.captureStream() });
+  video.addEventListener('leavepictureinpicture', () => { if (document.hidden) tellWish(); });
   await video.play();
   await video.requestPictureInPicture();
 }
@@ -406,12 +409,21 @@ function followVideo(settings) {
   const channel = pusher.subscribe(VIDEO_CHANNEL);
   channel.bind(VIDEO, receiveVideo);
   channel.bind(AUDIO, receiveSound);
-  // What came over the line before is not continued on this one.
-  channel.bind('pusher:subscription_succeeded', () => playing?.viewer.reset());
-  document.addEventListener('visibilitychange', () => {
-    if (playing === null || document.pictureInPictureElement) return;
-    tellBroker('pusher:track_wanted', { wanted: document.hidden ? 'none' : 'full' });
+  channel.bind('pusher:subscription_succeeded', () => {
+    // What came over the line before is not continued on this one, and what was wished on it is forgotten.
+    playing?.viewer.reset();
+    if (!isSeen()) tellWish();
   });
+  document.addEventListener('visibilitychange', tellWish);
+}
+
+/** Whether anybody can see the film, here or in its own window. */
+function isSeen() {
+  return !document.hidden || Boolean(document.pictureInPictureElement);
+}
+
+function tellWish() {
+  tellBroker('pusher:track_wanted', { wanted: isSeen() ? 'full' : 'none' });
 }
 
 async function main() {

@@ -14,7 +14,8 @@ import { loadSettings } from './settings.js';
 import { followAudience, memberId, showLink } from './share.js';
 import { canSendSound, SoundPublisher } from './sound.js';
 import { Streams } from './streams.js';
-import { codecName, VideoPublisher } from './video.js';
+import { VideoPublisher } from './video.js';
+import { codecName } from './webcodecs.js';
 
 const CHANNEL = 'private-stream';
 const PICTURE = 'client-frame';
@@ -27,6 +28,8 @@ const STILL = { framesPerSecond: 1, width: 640, quality: 0.6 };
 const REFUSAL_SHOWN_MS = 6000;
 /** A broker with video channels says by then that it has got a frame. */
 const ANSWERED_WITHIN_MS = 3000;
+/** So many frames without anything from the encoder, ten seconds, and it is given up. */
+const MOST_UNHEARD = 10 * FRAMES_PER_SECOND;
 /** Without a frame of the camera for this long the stream counts as paused. */
 const PAUSED_AFTER_MS = 1500;
 /** The mirrors are told again that the stream is paused, for those that have just come. */
@@ -52,16 +55,25 @@ let pusher = null;
 let channel = null;
 let stream = null;
 let wakeLock = null;
+/** Something else was chosen while it began. */
+let startAgain = false;
 let lastRefusal = -Infinity;
 let connected = false;
 /** Why pictures are sent although video is wished, in words. */
 let noVideo = null;
-let noBinary = 'this broker takes no binary messages';
+/** Whether that is for the codec, of which another one may be chosen. */
+let isCodecMissing = false;
+let isBinaryWished = true;
+let isBinaryMissing = false;
 let publisher = null;
 let endFrames = null;
 /** The microphone and what sends its sound, while that is on. */
 let sound = null;
+/** Counts the wishes for sound: when the microphone is there, the one that it was for may be over. */
+let soundTurn = 0;
 let firstVideoAt = null;
+/** Frames that the encoder has been offered since one came out of it. */
+let unheard = 0;
 let lastFrameAt = -Infinity;
 let told = { state: 'stopped', at: -Infinity };
 
@@ -103,11 +115,20 @@ function countFrame(size, form) {
   element('form').textContent = form;
 }
 
+/** Why video cannot go over the present connection, in words; null if it can. */
+function whyNoBinary() {
+  if (binaryLimit(pusher) > 0) return null;
+  if (!isBinaryWished) return 'the address of this page says binary=0';
+  return unsentBytes(pusher) === null ? 'the connection is one of the fallbacks over HTTP, which take no binary messages'
+    : 'this broker takes no binary messages';
+}
+
 /** Begins with video if that is wished and can be. */
 function startVideo() {
   noVideo = null;
+  isCodecMissing = false;
   if (mode.value === 'video') {
-    noVideo = whyNoVideo() ?? (channel?.subscribed && binaryLimit(pusher) === 0 ? noBinary : null);
+    noVideo = whyNoVideo() ?? (channel?.subscribed ? whyNoBinary() : null);
     if (noVideo === null) {
       beginVideo();
       setSound(element('sound').checked);
@@ -131,13 +152,17 @@ function beginVideo() {
       firstVideoAt ??= performance.now();
       if (members.rendition === 'small') throughput.add(size, performance.now());
       else countFrame(size, 'binary messages');
+      unheard = 0;
     },
+    onNoCodec: () => givesUpVideo(whyNoCodec(), true),
   });
+  unheard = 0;
   // What the line has not taken yet is visible here before the broker can tell.
   const isFull = () => unsentBytes(pusher) > 16_384 + (publisher.settings?.bitrate ?? 0) / 32;
   endFrames = takeFrames(stream, preview, (frame, capturedAt) => {
     lastFrameAt = performance.now();
     if (publisher && channel?.subscribed && !isFull()) {
+      unheard += 1;
       if (!publisher.encode(frame, capturedAt)) counts.skipped += 1;
     } else {
       frame.close();
@@ -148,13 +173,18 @@ function beginVideo() {
 
 /** Sends sound as well, or no more; a microphone that is not lent leaves the picture alone. */
 async function setSound(wished) {
+  soundTurn += 1;
+  const turn = soundTurn;
   sound?.publisher.close();
-  sound?.microphone.getTracks().forEach((track) => track.stop());
+  closeMicrophone(sound?.microphone);
   sound = null;
   if (!wished || !publisher) return;
   const microphone = await navigator.mediaDevices.getUserMedia({ audio: true }).catch(() => null);
-  if (!microphone || !publisher) {
-    microphone?.getTracks().forEach((track) => track.stop());
+  if (turn !== soundTurn) {
+    closeMicrophone(microphone);
+    return;
+  }
+  if (!microphone) {
     element('sound').checked = false;
     return;
   }
@@ -166,6 +196,10 @@ async function setSound(wished) {
   }) };
 }
 
+function closeMicrophone(microphone) {
+  microphone?.getTracks().forEach((track) => track.stop());
+}
+
 function endVideo() {
   setSound(false);
   endFrames?.();
@@ -174,9 +208,16 @@ function endVideo() {
   publisher = null;
 }
 
+function whyNoCodec() {
+  const wished = element('codec-wished');
+  return wished.value === 'auto' ? 'this browser has no codec that it both encodes and decodes'
+    : `this browser does not both encode and decode ${wished.selectedOptions[0].text}, another codec may do`;
+}
+
 /** Goes on with pictures, and says why. */
-function givesUpVideo(why) {
+function givesUpVideo(why, forCodec = false) {
   noVideo = why;
+  isCodecMissing = forCodec;
   endVideo();
   sender.start();
   showMode();
@@ -184,13 +225,14 @@ function givesUpVideo(why) {
 
 function showMode() {
   const wished = mode.value === 'video';
-  element('video-settings').hidden = !wished || noVideo !== null;
+  element('video-settings').hidden = !wished || (noVideo !== null && !isCodecMissing);
   element('picture-settings').hidden = wished && noVideo === null;
   element('why-pictures').hidden = noVideo === null;
   element('why-pictures').textContent = noVideo && `Single pictures are sent in place of video: ${noVideo}.`;
 }
 
 async function start() {
+  startAgain = false;
   setState('starting');
   element('background').hidden = true;
   notice.hide();
@@ -214,6 +256,7 @@ async function start() {
   tellState();
   listCameras();
   keepAwake();
+  if (startAgain) restart();
 }
 
 function stop() {
@@ -231,6 +274,7 @@ function stop() {
 
 /** Another camera, another size, or video after pictures. */
 async function restart() {
+  if (screen.dataset.state === 'starting') startAgain = true;
   if (!stream) return;
   stop();
   await start();
@@ -328,6 +372,7 @@ function showNumbers() {
   if (isVideo() && waited > ANSWERED_WITHIN_MS && !publisher.congestion.isAnswered && query.get('video') !== '1') {
     givesUpVideo('this broker has no channel for video');
   }
+  if (isVideo() && unheard > MOST_UNHEARD) givesUpVideo('nothing comes out of the video encoder of this browser');
 }
 
 function encodedAs() {
@@ -367,6 +412,7 @@ async function main() {
   showMode();
   button.addEventListener('click', () => (stream ? stop() : start()));
   for (const control of [source, mode, element('size')]) control.addEventListener('change', restart);
+  element('codec-wished').addEventListener('change', () => { if (noVideo !== null) restart(); });
   mode.addEventListener('change', () => { noVideo = mode.value === 'video' ? whyNoVideo() : null; showMode(); });
   element('sound-choice').hidden = !canSendSound();
   element('sound').addEventListener('change', ({ target }) => setSound(target.checked));
@@ -382,7 +428,7 @@ async function main() {
 
   const settings = await loadSettings();
   showLink(settings);
-  if (!settings.binary) noBinary = 'the address of this page says binary=0';
+  isBinaryWished = settings.binary;
   pusher = await connect(settings, memberId('stream'));
   showClient(pusher, settings, element('client'));
   showConnection(pusher, settings, element('connection'), ({ tone }) => {
@@ -393,7 +439,11 @@ async function main() {
   channel = pusher.subscribe(CHANNEL);
   channel.bind('pusher:subscription_succeeded', () => {
     told.at = -Infinity;
-    if (isVideo() && binaryLimit(pusher) === 0) givesUpVideo(noBinary);
+    const why = mode.value === 'video' ? whyNoBinary() : null;
+    if (isVideo() && why !== null) givesUpVideo(why);
+    // The line before was one that takes none.
+    if (isBinaryMissing && why === null) restart();
+    isBinaryMissing = why !== null;
     publisher?.congestion.restart();
     publisher?.keyFrameWanted();
   });

@@ -1,5 +1,5 @@
-// Video for channels with `delivery = "video"`: a file to copy, with congestion.js. Its messages are specified in
-// docs/video.md; they travel as binary messages (binary.js), but this file knows neither pusher-js nor the page.
+// Video for channels with `delivery = "video"`: a file to copy, with congestion.js and webcodecs.js. Its messages are specified
+// in docs/video.md; they travel as binary messages (binary.js), but this file knows neither pusher-js nor the page.
 //
 //   const publisher = new VideoPublisher({ send, wishes: () => ({ codec: 'auto', height: 720, framesPerSecond: 30, small: true }) });
 //   publisher.encode(videoFrame, capturedAt);        // closes the frame; skips it where the line is behind
@@ -10,11 +10,8 @@
 //   channel.bind('video', (data) => viewer.receive(data, contentOf(data).bytes));
 
 import { bitrateFor, Congestion, fittingSize, heightFor, SMALL } from './congestion.js';
+import { configMember, fromBase64, SelfSettingEncoder, Shift } from './webcodecs.js';
 
-/** What an encoder is asked for, best first: H.264 has the hardware, VP8 is everywhere. Level 4.0 is 1080p30. */
-export const CODECS = {
-  h264: ['avc1.640028', 'avc1.42E028'], vp9: ['vp09.00.40.08'], vp8: ['vp8'], av1: ['av01.0.08M.08'],
-};
 export const MEDIA_TYPE = 'video/webcodecs';
 const KEY_FRAME_EVERY_MS = 2000;
 /** Frames that an encoder, and a decoder, may have waiting. */
@@ -23,93 +20,53 @@ const MOST_DECODING = 3;
 /** Frames of which it is remembered when they were taken or came. */
 const REMEMBERED = 120;
 
-/** How codecs are called by people. */
-export function codecName(codec = '') {
-  const [, name] = [['avc1', 'H.264'], ['avc3', 'H.264'], ['vp09', 'VP9'], ['vp8', 'VP8'], ['av01', 'AV1']].find(([start]) => codec.startsWith(start)) ?? [];
-  return name ?? codec;
-}
-
-/** The first codec that this browser both encodes and decodes, as the settings of its encoder; null if it has none. */
-export async function chooseCodec(wanted, size, { framesPerSecond, bitrate }, refused = new Set()) {
-  if (!('VideoEncoder' in globalThis && 'VideoDecoder' in globalThis)) return null;
-  for (const codec of (CODECS[wanted] ?? Object.values(CODECS).flat()).filter((name) => !refused.has(name))) {
-    const base = {
-      codec, ...size, bitrate, framerate: framesPerSecond, latencyMode: 'realtime',
-      ...(codec.startsWith('avc1') && { avc: { format: 'annexb' } }),
-    };
-    for (const more of [{ scalabilityMode: 'L1T2', bitrateMode: 'constant' }, { bitrateMode: 'constant' }, {}]) {
-      const config = { ...base, ...more };
-      const answers = await Promise.all([
-        VideoEncoder.isConfigSupported(config), VideoDecoder.isConfigSupported({ codec }),
-      ]).catch(() => []);
-      if (answers.length > 0 && answers.every(({ supported }) => supported)) return config;
-    }
-  }
-  return null;
-}
-
 /** One encoder, its numbering and its key frames. */
 class Rendition {
   sequence = 0;
-  bitrate = 0;
   keyWanted = true;
-  refused = new Set();
-  settings = null;
-  #encoder = null;
+  #encoder;
   #config = null;
-  #wished = '';
   #keyAt = -Infinity;
   #taken = new Map();
+  #shift = null;
+  #timestamp = -1;
   #onChunk;
 
-  constructor(name, onChunk) {
+  constructor(name, { onChunk, onNoCodec }) {
     this.name = name;
     this.#onChunk = onChunk;
-  }
-
-  /** Whether frames that it has been given have not come out. (Those of which it makes nothing are forgotten.) */
-  isBusy(now) {
-    for (const [timestamp, { takenAt }] of this.#taken) if (now - takenAt > 1000) this.#taken.delete(timestamp);
-    return this.#encoder.encodeQueueSize >= MOST_ENCODING || this.#taken.size > MOST_ENCODING;
-  }
-
-  /** Sets the encoder up for what is wished, if that has changed; false while it is not ready. */
-  ready(codec, size, framesPerSecond, bitrate) {
-    const wished = [codec, size.width, size.height, framesPerSecond].join();
-    if (wished !== this.#wished) {
-      this.#wished = wished;
-      this.#setUp(wished, codec, size, framesPerSecond, bitrate);
-    } else if (this.settings && Math.abs(bitrate - this.bitrate) > 0.05 * this.bitrate) {
-      this.bitrate = bitrate;
-      this.#encoder.configure({ ...this.settings, bitrate });
-    }
-    return this.#encoder?.state === 'configured';
-  }
-
-  async #setUp(wished, codec, size, framesPerSecond, bitrate) {
-    this.close();
-    const settings = await chooseCodec(codec, size, { framesPerSecond, bitrate }, this.refused);
-    if (wished !== this.#wished) return;
-    this.settings = settings;
-    if (!settings) return;
-    this.bitrate = bitrate;
-    this.keyWanted = true;
-    this.#encoder = new VideoEncoder({
+    this.#encoder = new SelfSettingEncoder({
       output: (chunk, about) => this.#output(chunk, about),
-      // It is tried no more; with the next frame another codec is chosen.
-      error: () => { this.refused.add(settings.codec); this.#encoder = null; this.#wished = ''; },
+      onBegin: () => {
+        this.keyWanted = true;
+        this.#config = null;
+        this.#taken.clear();
+      },
+      onNoCodec,
     });
-    this.#encoder.configure(settings);
   }
 
-  encode(frame, capturedAt, now) {
+  get settings() {
+    return this.#encoder.settings;
+  }
+
+  /** Whether the encoder is set up for this, and of what it has been given not too much has not come out. */
+  isFree(wish, now) {
+    if (!this.#encoder.ready(wish, now)) return false;
+    // Those of which it makes nothing are forgotten.
+    for (const [timestamp, { takenAt }] of this.#taken) if (now - takenAt > 1000) this.#taken.delete(timestamp);
+    return this.#encoder.waiting < MOST_ENCODING && this.#taken.size <= MOST_ENCODING;
+  }
+
+  encode(frame, { capturedAt, shift }, now) {
     const keyFrame = this.keyWanted || now - this.#keyAt >= KEY_FRAME_EVERY_MS;
     if (keyFrame) {
       this.keyWanted = false;
       this.#keyAt = now;
     }
+    this.#shift = shift;
     remember(this.#taken, frame.timestamp, { takenAt: now, capturedAt, rotation: frame.rotation, flip: frame.flip });
-    this.#encoder.encode(frame, { keyFrame });
+    this.#encoder.encode(frame, { keyFrame }, now);
   }
 
   #output(chunk, about) {
@@ -123,9 +80,10 @@ class Rendition {
     chunk.copyTo(bytes);
     const layer = key ? 0 : about?.svc?.temporalLayerId ?? 0;
     const { rotation = taken.rotation, flip = taken.flip } = this.#config ?? {};
+    this.#timestamp = this.#shift.apply(chunk.timestamp, this.#timestamp);
     this.#onChunk(this, bytes, {
       sequence: this.sequence,
-      timestamp: chunk.timestamp,
+      timestamp: this.#timestamp,
       ...(chunk.duration && { duration: chunk.duration }),
       ...(key && { key, config: { ...this.#config, ...(rotation && { rotation }), ...(flip && { flip }) } }),
       ...(this.name !== 'full' && { rendition: this.name }),
@@ -135,11 +93,7 @@ class Rendition {
   }
 
   close() {
-    if (this.#encoder?.state === 'configured') this.#encoder.close();
-    this.#encoder = null;
-    this.#config = null;
-    this.#taken.clear();
-    this.settings = null;
+    this.#encoder.close();
   }
 }
 
@@ -150,6 +104,7 @@ export class VideoPublisher {
   #options;
   #renditions;
   #awaitsKey = new Set();
+  #shift = new Shift();
   #closed = false;
 
   /**
@@ -158,22 +113,32 @@ export class VideoPublisher {
    * @param {() => {codec: string, height: number, framesPerSecond: number, small: boolean}} options.wishes
    * @param {object} [options.members]  what each message says besides: `track`, `publisher`
    * @param {(about: {bytes: number, members: object}) => void} [options.onSent]
+   * @param {() => void} [options.onNoCodec]  this browser has no encoder for what is wished; it is looked for again now and then
    */
   constructor(options) {
     this.#options = options;
-    const onChunk = (rendition, bytes, members) => this.#send(rendition, bytes, members);
-    this.#renditions = { full: new Rendition('full', onChunk), small: new Rendition('small', onChunk) };
+    const hooks = {
+      onChunk: (rendition, bytes, members) => this.#send(rendition, bytes, members),
+      onNoCodec: () => { if (!this.settings) options.onNoCodec?.(); },
+    };
+    this.#renditions = { full: new Rendition('full', hooks), small: new Rendition('small', hooks) };
   }
 
-  /** What the encoder of the full rendition, or else the small one, is set to; null before the first frame. */
+  /** What the encoder of the full rendition, or else the small one, is set to; null while there is none. */
   get settings() {
     const { full, small } = this.#renditions;
-    const used = full.settings ? full : small;
-    return used.settings && { ...used.settings, bitrate: used.bitrate };
+    return full.settings ?? small.settings;
   }
 
   /** Takes a frame and closes it; false if it was skipped. `capturedAt`: milliseconds since 1970. */
   encode(frame, capturedAt, now = performance.now()) {
+    const done = !this.#closed && this.#encode(frame, capturedAt, now);
+    frame.close();
+    if (!done) this.skipped += 1;
+    return done;
+  }
+
+  #encode(frame, capturedAt, now) {
     const { codec, height, framesPerSecond, small } = this.#options.wishes();
     const picture = { width: frame.displayWidth, height: frame.displayHeight };
     const behind = this.congestion.isBehind(now);
@@ -181,20 +146,19 @@ export class VideoPublisher {
     const full = heightFor(share, height);
     // Whoever does not answer knows no renditions either, and would hand both to everybody.
     const isSmallSent = full === 0 || (small && this.congestion.isAnswered && height > SMALL.height);
-    const wanted = [
-      full > 0 && [this.#renditions.full, fittingSize(picture, full), (size) => share * bitrateFor(fittingSize(picture, height), framesPerSecond)],
-      isSmallSent && [this.#renditions.small, fittingSize(picture, SMALL.height), () => Math.min(SMALL.bitrate, SMALL.bitrate * share * 5)],
-    ];
+    if (full === 0) this.#renditions.full.close();
+    if (!isSmallSent) this.#renditions.small.close();
+    this.#shift.see(frame.timestamp, capturedAt);
     let done = false;
-    for (const [rendition, size, bitrate] of wanted.filter(Boolean)) {
-      const ready = rendition.ready(codec, size, framesPerSecond, Math.round(bitrate(size)));
-      if (!ready || behind || rendition.isBusy(now)) continue;
-      rendition.encode(frame, capturedAt, now);
+    for (const [rendition, isSent, size, bitrate] of [
+      [this.#renditions.full, full > 0, fittingSize(picture, full), share * bitrateFor(fittingSize(picture, height), framesPerSecond)],
+      [this.#renditions.small, isSmallSent, fittingSize(picture, SMALL.height), Math.min(SMALL.bitrate, SMALL.bitrate * share * 5)],
+    ]) {
+      const isFree = isSent && rendition.isFree({ codec, size, framesPerSecond, bitrate: Math.round(bitrate) }, now);
+      if (!isFree || behind) continue;
+      rendition.encode(frame, { capturedAt, shift: this.#shift }, now);
       done = true;
     }
-    if (full === 0) this.#renditions.full.close();
-    frame.close();
-    if (!done) this.skipped += 1;
     return done;
   }
 
@@ -331,19 +295,6 @@ export class VideoViewer {
     this.#options.onTrouble?.(error.message);
     this.#options.wantKeyFrame();
   }
-}
-
-function configMember({ codec, codedWidth, codedHeight, description, rotation, flip }) {
-  return { codec, codedWidth, codedHeight, ...(description && { description: toBase64(description) }), ...(rotation && { rotation }), ...(flip && { flip }) };
-}
-
-export function toBase64(buffer) {
-  const bytes = ArrayBuffer.isView(buffer) ? new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength) : new Uint8Array(buffer);
-  return btoa(String.fromCharCode(...bytes));
-}
-
-export function fromBase64(text) {
-  return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 }
 
 function remember(map, key, value) {

@@ -1,11 +1,15 @@
 // A port that hands every connection on to a broker, and can do so badly.
 
+import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
+import { setTimeout as wait } from 'node:timers/promises';
 import { cleanup } from './cleanup.mjs';
 
 /** A request head longer than this is passed on unread. */
 const HEAD_BYTES = 16_384;
 const TLS_HANDSHAKE = 0x16;
+/** What a slow line passes on at a time. */
+const SLICE_BYTES = 1024;
 
 /**
  * Forwards connections to `broker` until it is told another. Connections that ask for a WebSocket fare as `upgrades`
@@ -18,6 +22,7 @@ const TLS_HANDSHAKE = 0x16;
  */
 export async function forwarder(t, broker, upgrades = 'pass') {
   let target = broker;
+  let bytesPerSecond = Infinity;
   const sockets = new Set();
   const keep = (socket) => {
     sockets.add(socket);
@@ -28,7 +33,8 @@ export async function forwarder(t, broker, upgrades = 'pass') {
     const onward = connect(target.port, target.host);
     keep(onward);
     onward.write(head);
-    client.pipe(onward).pipe(client);
+    client.pipe(onward);
+    passOn(onward, client, () => bytesPerSecond).catch(() => client.destroy());
     client.on('close', () => onward.destroy());
     onward.on('close', () => client.destroy());
   };
@@ -64,7 +70,23 @@ export async function forwarder(t, broker, upgrades = 'pass') {
     port,
     url: `http://127.0.0.1:${port}`,
     forwardTo: (other) => { target = other; },
+    /** From now on connections are sent no more than this. */
+    slowTo: (rate) => { bytesPerSecond = rate; },
     /** Ends every connection, without a word. */
     cut: () => { for (const socket of sockets) socket.destroy(); },
   };
+}
+
+async function passOn(from, to, rate) {
+  let free = performance.now();
+  for await (const chunk of from) {
+    const size = Number.isFinite(rate()) ? SLICE_BYTES : chunk.length;
+    for (let at = 0; at < chunk.length; at += size) {
+      const slice = chunk.subarray(at, at + size);
+      if (!to.write(slice)) await once(to, 'drain');
+      free = Math.max(free, performance.now() - 20) + (slice.length * 1000) / rate();
+      if (free > performance.now()) await wait(free - performance.now());
+    }
+  }
+  to.end();
 }

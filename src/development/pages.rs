@@ -18,13 +18,14 @@ macro_rules! pages {
 }
 
 /// Every file of the example that a browser asks for.
-const PAGES: [(&str, &str); 29] = pages![
+const PAGES: [(&str, &str); 31] = pages![
     "index.html",
     "stream.html",
     "mirror.html",
     "style.css",
     "binary.js",
     "camera.js",
+    "capture-worker.js",
     "capture.js",
     "client.js",
     "clock.js",
@@ -48,6 +49,7 @@ const PAGES: [(&str, &str); 29] = pages![
     "streams.js",
     "test-picture.js",
     "video.js",
+    "webcodecs.js",
 ];
 
 /// The file behind a path segment: pages also go by their name without ending, and the empty one is the index.

@@ -5,7 +5,8 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { bitrateFor, Congestion, fittingSize, heightFor } from '../../../examples/magic-mirror/congestion.js';
 import { qrCode } from '../../../examples/magic-mirror/qr.js';
-import { codecName, VideoPublisher, VideoViewer } from '../../../examples/magic-mirror/video.js';
+import { VideoPublisher, VideoViewer } from '../../../examples/magic-mirror/video.js';
+import { codecName, Shift } from '../../../examples/magic-mirror/webcodecs.js';
 import { TrackChecker } from '../../browser/track-checker.mjs';
 
 describe('what a line takes', () => {
@@ -217,7 +218,7 @@ describe('a publisher', () => {
   });
   afterEach(() => { Object.assign(globalThis, { VideoEncoder, VideoDecoder }); });
 
-  const open = (wishes = {}) => {
+  const open = (wishes = {}, hooks = {}) => {
     const sent = [];
     const line = { isUp: true };
     const publisher = new VideoPublisher({
@@ -227,6 +228,7 @@ describe('a publisher', () => {
         if (line.isUp) sent.push({ mediaType, ...members });
         return line.isUp;
       },
+      ...hooks,
     });
     const closed = [];
     const film = async (...times) => {
@@ -317,6 +319,79 @@ describe('a publisher', () => {
     assert.equal(publisher.settings.codec, 'vp8');
     assert.deepEqual(sent.map(({ config }) => config?.codec), ['vp09.00.40.08', 'vp8']);
     assert.deepEqual(['avc1.640028', 'vp09.00.40.08', 'vp8', 'av01.0.08M.08', 'hev1'].map(codecName), ['H.264', 'VP9', 'VP8', 'AV1', 'hev1']);
+  });
+
+  // A line that was bad for a while, with nothing beside the full rendition.
+  // Proves: pages, video.
+  test('sets the full rendition up again after a bad line', async () => {
+    for (const height of [360, 720]) {
+      const { publisher, sent, film } = open({ height, small: false });
+      await film(0, 33);
+      publisher.congestion.share = 0.1;
+      await film(66, 99);
+      publisher.congestion.share = 0.25;
+      sent.length = 0;
+      await film(132, 165, 198);
+      assert.deepEqual(sent.map(({ key = false, rendition }) => [key, rendition]), [[true, undefined], [false, undefined]], `${height}`);
+    }
+  });
+
+  // Proves: pages, video.
+  test('takes the same codec again where the browser has only taken the encoder back, and each a minute after it has failed', async () => {
+    const { publisher, film } = open();
+    await film(0, 33);
+    encoders[0].error(new DOMException('Codec reclaimed due to inactivity.', 'QuotaExceededError'));
+    await film(66, 99);
+    assert.equal(publisher.settings.codec, 'avc1.640028');
+    encoders.at(-1).encode = () => { throw new DOMException('turned', 'DataError'); };
+    await film(132, 165, 198);
+    assert.equal(publisher.settings.codec, 'avc1.640028');
+    encoders.at(-1).error(new DOMException('broken', 'EncodingError'));
+    await film(231, 264);
+    assert.notEqual(publisher.settings.codec, 'avc1.640028');
+    const later = performance.now() + 61_000;
+    encoders.at(-1).error(new DOMException('broken', 'EncodingError'));
+    await film(later, later + 33);
+    assert.equal(publisher.settings.codec, 'avc1.640028');
+  });
+
+  // Proves: pages, video.
+  test('says that there is no codec, and looks for one again', async () => {
+    supported = () => false;
+    let missing = 0;
+    const { publisher, sent, film } = open({}, { onNoCodec: () => { missing += 1; } });
+    await film(0, 33, 66);
+    assert.equal(missing, 1);
+    assert.equal(publisher.settings, null);
+    supported = () => true;
+    await film(6000, 6033);
+    assert.equal(sent.length, 1);
+  });
+
+  // Proves: pages, video.
+  test('leaves no encoder behind when it is closed while it looks for a codec', async () => {
+    const { publisher, closed, film } = open();
+    const filmed = film(0);
+    publisher.close();
+    await filmed;
+    await film(33);
+    assert.equal(encoders.length, 0);
+    assert.deepEqual(closed, [0, 33]);
+  });
+
+  // A camera's timestamps begin anywhere.
+  // Proves: pages, video.
+  test('dates frames by the clock of the page, and never backwards', () => {
+    const shift = new Shift();
+    const take = (timestamp, takenAt, last) => {
+      shift.see(timestamp, takenAt);
+      return shift.apply(timestamp, last);
+    };
+    const late = take(1_000_000, 5_000_200);
+    assert.equal(late, 5_000_200_000);
+    assert.equal(take(1_033_000, 5_000_033, late), late + 1, 'the first one was late by 200 ms');
+    assert.equal(take(1_400_000, 5_000_900, late + 1), 5_000_400_015, 'one that is taken late is not dated late');
+    assert.equal(new Shift().apply(7), 7);
   });
 });
 
