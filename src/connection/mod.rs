@@ -8,6 +8,7 @@ mod auth_state;
 mod by_channel;
 mod client_event;
 mod config;
+mod filming;
 mod heartbeat;
 mod joins;
 mod pending;
@@ -33,6 +34,7 @@ pub(crate) use track::{PipeFilms, ViewerRequest, is_still};
 
 use auth_state::AuthState;
 use client_event::Sender;
+use filming::FilmingAllowance;
 use pending::PendingJoins;
 use subscriptions::Subscriptions;
 
@@ -71,7 +73,7 @@ pub struct Connection {
     /// From the first client event on.
     client_event_rate: Option<Box<RateLimit>>,
     /// From the first message of a track on.
-    track_rate: Option<Box<RateLimit>>,
+    filming: Option<Box<FilmingAllowance>>,
 }
 
 impl Connection {
@@ -95,7 +97,7 @@ impl Connection {
             auth: None,
             heartbeat: Heartbeat::new(probe, now),
             client_event_rate: None,
-            track_rate: None,
+            filming: None,
         }
     }
 
@@ -331,7 +333,7 @@ impl Connection {
     ) -> Result<Action<'m>, Refusal> {
         let event = self.sender().binary_event(message, bytes, pipe_listens)?;
         if self.check_filming(&event, pipe_films)? {
-            self.check_track_rate(now)?;
+            self.admit_filming(&event, now)?;
         } else if let Destination::Subscribers { .. } = event.to {
             self.check_rate(now)?;
         }

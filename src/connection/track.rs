@@ -5,14 +5,12 @@ use std::time::Instant;
 
 use crate::event::{AcceptedEvent, Destination, Source};
 use crate::protocol::client_message::ClientMessage;
-use crate::protocol::{BinaryPayload, ChannelName, ErrorCode, TrackKind, json};
+use crate::protocol::{BinaryPayload, ChannelName, TrackKind, json};
 use crate::video::{InvalidWish, TrackRequest, TrackWish};
 
 use super::client_event::not_subscribed;
-use super::{Connection, RateLimit, Refusal};
-
-/// Messages of tracks that a connection may send each second: two renditions at sixty frames, sound, and as much again.
-const PER_SECOND: u32 = 250;
+use super::filming::FilmingAllowance;
+use super::{Connection, Refusal};
 
 /// The member of a picture that makes it a still.
 const STILL: &str = "still";
@@ -89,13 +87,9 @@ impl Connection {
     }
 
     /// One more message of a track.
-    pub(super) fn check_track_rate(&mut self, now: Instant) -> Result<(), Refusal> {
-        let rate = self.track_rate.get_or_insert_with(|| Box::new(RateLimit::per_second(PER_SECOND)));
-        if rate.admit(now) {
-            return Ok(());
-        }
-        let refusal = Refusal::track(format!("at most {PER_SECOND} per second and connection are allowed"));
-        Err(Refusal { code: ErrorCode::ClientEventRejected, ..refusal })
+    pub(super) fn admit_filming(&mut self, event: &AcceptedEvent<'_>, now: Instant) -> Result<(), Refusal> {
+        let allowance = self.filming.get_or_insert_with(|| Box::new(FilmingAllowance::new()));
+        allowance.admit(event, now, |channel| self.subscriptions.get(channel.as_str()).is_some())
     }
 
     /// A message with a name that is the protocol's own, where it is a viewer's. `None` if it is none of these.

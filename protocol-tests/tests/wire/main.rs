@@ -98,6 +98,7 @@ mod usage;
 mod users;
 mod versions;
 mod video;
+mod video_renditions;
 mod video_strangers;
 mod watchlists;
 mod webhook_delivery;

@@ -101,6 +101,27 @@ fn messages_of_tracks_have_a_rate_of_their_own() {
 }
 
 #[test]
+fn one_connection_films_few_tracks() {
+    let mut member = subject();
+    for n in 0..5 {
+        member.subscribe(&format!("presence-{n}-camera"), Some(r#"{"user_id":"ann"}"#));
+    }
+    let mut film = |member: &mut Subject, channel: usize, n: usize| {
+        member.now += Duration::from_millis(10);
+        show(member, &format!("presence-{channel}-camera"), "video/x", &format!(r#"{{"track":"{n}"}}"#))
+    };
+    let refused = "refuse null Track message rejected: at most 64 tracks of a connection are allowed";
+    let filmed = (0..80).filter(|n| film(&mut member, n / 16, n % 16).starts_with("broadcast"));
+    assert_eq!(filmed.count(), 64);
+    assert_eq!(film(&mut member, 4, 0), refused);
+    assert!(film(&mut member, 3, 15).starts_with("broadcast"), "one that it films");
+    // Those of channels that it has left count no more.
+    member.say(r#"{"event":"pusher:unsubscribe","data":{"channel":"presence-0-camera"}}"#);
+    let filmed = (64..80).filter(|n| film(&mut member, n / 16, n % 16).starts_with("broadcast"));
+    assert_eq!(filmed.count(), 16);
+}
+
+#[test]
 fn a_viewer_asks_on_channels_that_it_is_subscribed_to() {
     let mut viewer = subject();
     viewer.subscribe("private-camera", None);
