@@ -8,6 +8,7 @@
 mod agreement;
 mod client;
 mod judge;
+mod named;
 mod nemesis;
 mod publisher;
 mod record;
@@ -27,6 +28,9 @@ use stage::{Chance, Stage};
 /// Connections that stay for as long as their node does, and those that come and go.
 const STAYING: usize = 9;
 const PASSING: usize = 6;
+
+/// Clients with a name, on channels with a history.
+const NAMED: usize = 6;
 
 /// Backends that publish.
 const PUBLISHERS: usize = 3;
@@ -69,6 +73,12 @@ fn run(arguments: &Arguments) -> Vec<String> {
             thread::spawn(move || client::live(&stage, n, n < STAYING, chance))
         })
         .collect();
+    let named: Vec<_> = (0..NAMED)
+        .map(|n| {
+            let (stage, chance) = (Arc::clone(&stage), Chance::new(chance.next()));
+            thread::spawn(move || named::follow(&stage, n, chance))
+        })
+        .collect();
     let publishers: Vec<_> = (0..PUBLISHERS)
         .map(|n| {
             let (stage, chance) = (Arc::clone(&stage), Chance::new(chance.next()));
@@ -87,8 +97,12 @@ fn run(arguments: &Arguments) -> Vec<String> {
         clients.into_iter().flat_map(|client| client.join().expect("a client ends")).collect();
     let published: Vec<_> =
         publishers.into_iter().flat_map(|publisher| publisher.join().expect("a publisher ends")).collect();
+    named::end(&stage, || named.iter().all(thread::JoinHandle::is_finished));
+    let diaries: Vec<_> = named.into_iter().map(|client| client.join().expect("a client ends")).collect();
+    drop(nemesis);
     faults.extend(stage.memory_faults());
     faults.extend(judge::judge(&stage, &sessions, &published, &sink));
+    faults.extend(named::judge(&stage, &diaries, &published));
     faults
 }
 

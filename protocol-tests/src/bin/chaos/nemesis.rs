@@ -300,11 +300,11 @@ impl<'s> Nemesis<'s> {
         self.stage.slots.iter().map(late).sum()
     }
 
-    /// What was done, and what was wrong.
-    pub(crate) fn finish(self) -> Vec<String> {
+    /// What was done, and what was wrong. The nodes may still be led to the spare engine, which is there for as long as this is.
+    pub(crate) fn finish(&mut self) -> Vec<String> {
         let counts: Vec<String> = self.counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
         println!("  done: {}", counts.join(", "));
         println!("  all was well again after {:.1} s at most", self.slowest.as_secs_f64());
-        self.faults
+        std::mem::take(&mut self.faults)
     }
 }

@@ -15,6 +15,14 @@ pub(crate) const HALL: &str = "presence-hall";
 /// Where events are published.
 pub(crate) const ROOMS: usize = 6;
 
+/// Channels that keep their last events.
+pub(crate) const KEPT: usize = 2;
+
+/// The name of such a channel.
+pub(crate) fn kept(number: usize) -> String {
+    format!("kept-{number}")
+}
+
 /// A node may come to have so much memory, whatever is done to it.
 const MEMORY_BYTES: u64 = 400 << 20;
 
@@ -55,7 +63,8 @@ pub(crate) struct Stage {
 impl Stage {
     pub(crate) fn open(engine: &Engine, sink: &Sink) -> Stage {
         let hooks = format!(
-            "[apps.webhook_delivery]\nremoval_delay_seconds = 1.0\n[[apps.webhooks]]\nurl = \"{}\"\n\n\
+            "[[apps.channels]]\npattern = \"kept-*\"\nhistory = {{ events = 10_000, bytes = 16_777_216 }}\n\
+             [apps.webhook_delivery]\nremoval_delay_seconds = 1.0\n[[apps.webhooks]]\nurl = \"{}\"\n\n\
              [[apps]]\nid = \"1007\"",
             sink.url()
         );
