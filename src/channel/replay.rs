@@ -28,6 +28,15 @@ pub(crate) enum Wanted {
 }
 
 impl Wanted {
+    /// The place that its client has received everything up to, if it is known.
+    pub(crate) fn since(&self) -> Option<HistoryPosition> {
+        match self {
+            Wanted::Since { position, .. } => Some(*position),
+            Wanted::OrLast { missed, .. } => missed.since(),
+            Wanted::Nothing | Wanted::Unknown | Wanted::Last(_) => None,
+        }
+    }
+
     /// The same, or the last events where what was missed cannot be sent.
     pub(crate) fn or_last(self, rewind: Option<Rewind>) -> Wanted {
         match (self, rewind) {

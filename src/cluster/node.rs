@@ -535,7 +535,7 @@ impl<A: Adapter> Bus for ClusterNode<A> {
         &self,
         app: &AppState,
         key: &str,
-        name: &ClientName,
+        name: Option<&ClientName>,
     ) -> Option<oneshot::Receiver<TakenName>> {
         self.ask_for_name(app, key, name)
     }

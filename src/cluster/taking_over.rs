@@ -59,19 +59,20 @@ impl<A: Adapter> ClusterNode<A> {
         }
     }
 
-    /// Asks the process before what it knows of a name, if that hands over what it knows.
+    /// Asks the process before what it knows of a name, if that hands over what it knows. It has no answer for a name that is none.
     pub(super) fn ask_for_name(
         &self,
         app: &AppState,
         key: &str,
-        name: &ClientName,
+        name: Option<&ClientName>,
     ) -> Option<oneshot::Receiver<TakenName>> {
         let before = self.peers.lock().iter().next().map(|(node, _)| node)?;
         if !self.kept_before.has_app(app.id()) || self.is_away() {
             return None;
         }
         let (asked, told) = self.asked_names.ask();
-        let handed = HandedOver::NameAsked { asked, key: key.into(), name: name.as_str().into() };
+        let name = name.map_or("", ClientName::as_str).into();
+        let handed = HandedOver::NameAsked { asked, key: key.into(), name };
         let content = Content::HandedOver { app: Arc::clone(app.shared_id()), handed };
         self.say(&Subject::Node(before), WordKind::Snapshot, content, None);
         if self.is_away() {

@@ -84,8 +84,14 @@ pub(crate) trait Bus: Send + Sync {
     -> oneshot::Receiver<TakenName>;
 
     /// A client comes with a name that is known to this process alone and to the one before, if there is one that hands over what
-    /// it knows. Resolves to that.
-    fn ask_before(&self, _: &AppState, _key: &str, _: &ClientName) -> Option<oneshot::Receiver<TakenName>> {
+    /// it knows. Resolves to that, when all that the one before had told of channels by then has come. Of no name, there is no more to
+    /// it than this.
+    fn ask_before(
+        &self,
+        _: &AppState,
+        _key: &str,
+        _: Option<&ClientName>,
+    ) -> Option<oneshot::Receiver<TakenName>> {
         None
     }
 

@@ -122,6 +122,19 @@ impl Hub {
         self.engine_epoch().filter(|_| !self.engine_numbers.is_before.load(Ordering::Acquire))
     }
 
+    /// Whether what comes up to a place may be on its way from the process that this one succeeds: a client that was there has received
+    /// it, and would be sent it again.
+    pub(super) fn is_on_its_way(
+        &self,
+        app: &AppState,
+        channel: &ChannelName,
+        HistoryPosition { epoch, number }: HistoryPosition,
+    ) -> bool {
+        self.engine_epoch() == Some(epoch)
+            && self.engine_numbers.is_before.load(Ordering::Acquire)
+            && app.history_reached(channel, epoch).is_none_or(|reached| reached < number)
+    }
+
     /// Up to which number of the engine all is known of a channel that this node has; none if nothing is.
     pub(crate) fn history_reached(&self, app_id: &str, channel: &ChannelName) -> Option<u64> {
         let apps = self.apps();

@@ -64,7 +64,7 @@ impl NamedClient {
         let came = if bus.keeps_names() {
             bus.take_name(app, NoteNumber::of_name(app.id(), key, name), socket)
         } else {
-            bus.ask_before(app, key, name)?
+            bus.ask_before(app, key, Some(name))?
         };
         let (done, asked) = watch::channel(());
         self.asked.replace(Some(asked.clone()));

