@@ -62,6 +62,8 @@ struct FakeState {
     is_rid_of_awaited: bool,
     /// What the engine has of each channel, where these do not come here.
     stream: Option<StreamPart>,
+    /// The most events that are read at once, if not as many as are asked for.
+    at_once: Option<usize>,
     /// Names are known to all nodes.
     has_names: bool,
     asked_names: Vec<AskedOfName>,
@@ -206,6 +208,11 @@ impl FakeBus {
     }
 
     /// From now on channels' events do not come here, and this is what the engine has of each.
+    /// However many events are asked for, so many are read at once.
+    pub(crate) fn reads_at_once(&self, events: usize) {
+        self.0.lock().at_once = Some(events);
+    }
+
     pub(crate) fn stream(&self, part: StreamPart) {
         self.0.lock().stream = Some(part);
     }
@@ -311,8 +318,12 @@ impl Bus for FakeBus {
         let state = self.0.lock();
         let part = state.stream.clone().filter(|_| !state.is_away).ok_or(BusAway).map(|mut part| {
             part.events.retain(|event| event.kept.number > behind);
+            let most = state.at_once.map_or(most, |at_once| most.min(at_once));
             let has_more = part.events.len() > most;
             part.events.truncate(most);
+            if has_more {
+                part.reached = part.events.last().map_or(behind, |last| last.kept.number);
+            }
             (part, has_more)
         });
         // It is waited for.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tokio::time::timeout;
 
 use crate::channel::{ChannelVersion, HistoryPage, HistoryPosition, HistoryStart, StreamNumber};
-use crate::protocol::ChannelName;
+use crate::protocol::{ChannelName, Rewind};
 
 use super::receipts::ENGINE_TIME;
-use super::{AppState, Bus, Hub};
+use super::{AppState, Bus, Hub, StreamPart};
 
 impl Hub {
     /// A page of what a channel keeps: at most so many events, and so many bytes of them. `None` if it keeps nothing. Where
@@ -73,10 +73,37 @@ impl Hub {
             (HistoryStart::Behind(_), None) => HistoryStart::Oldest,
             (start, _) => start,
         };
-        let asking = bus.read_history(app, channel, behind.unwrap_or(0), asked);
-        let Ok(Ok(Ok((part, has_more)))) = timeout(ENGINE_TIME, asking).await else { return None };
+        let reading = async {
+            let read = async |behind| bus.read_history(app, channel, behind, asked).await.ok()?.ok();
+            let (mut part, mut has_more) = read(behind.unwrap_or(0)).await?;
+            while has_more && let HistoryStart::Last(rewind) = start {
+                // The last ones are at its end, which the engine may not have told at once.
+                let next;
+                (next, has_more) = read(part.reached).await?;
+                if next.reached <= part.reached {
+                    return None;
+                }
+                go_on(&mut part, next, rewind);
+            }
+            Some((part, has_more))
+        };
+        let (part, has_more) = timeout(ENGINE_TIME, reading).await.ok()??;
         let page = app.page_of_stream(channel, (part, epoch), start, most)?;
         let (complete, has_more) = (page.complete && is_known, page.has_more || has_more);
         Some(HistoryPage { complete, has_more, ..page })
+    }
+}
+
+/// A part of a stream goes on with the next one, and has no more events than may be wanted.
+fn go_on(part: &mut StreamPart, next: StreamPart, rewind: Rewind) {
+    if next.events.first().is_some_and(|first| first.previous > part.reached) {
+        // Some between the two are lost.
+        part.events.clear();
+    }
+    part.events.extend(next.events);
+    (part.reached, part.now) = (next.reached, next.now);
+    if let Rewind::Events(count) = rewind {
+        let too_many = part.events.len().saturating_sub(count as usize);
+        part.events.drain(..too_many);
     }
 }

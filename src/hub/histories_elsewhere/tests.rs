@@ -375,6 +375,14 @@ fn pages_of_channels_that_do_not_come_here_are_read_of_the_engine() {
         assert_eq!(read(HistoryStart::Behind(here(&world, one))).await, (vec![20, 30], true, false));
         let rewind = HistoryStart::Last(Rewind::Events(2));
         assert_eq!(read(rewind).await, (vec![20, 30], true, false));
+        // The engine gives less at once than the channel keeps.
+        world.bus.reads_at_once(1);
+        assert_eq!(read(rewind).await, (vec![20, 30], true, false), "the last ones, not the first");
+        assert_eq!(read(HistoryStart::Last(Rewind::Events(4))).await, (vec![10, 20], false, true));
+        let of_late = HistoryStart::Last(Rewind::Seconds(60));
+        assert_eq!(read(of_late).await, (vec![10, 20], false, true), "nobody knows what was before");
+        assert_eq!(read(HistoryStart::Oldest).await, (vec![10], false, true));
+        world.bus.reads_at_once(2);
         let elsewhere = HistoryPosition { epoch: ENGINE + 1, number: THEN + 20 };
         assert_eq!(read(HistoryStart::Behind(elsewhere)).await, (vec![10, 20], false, true));
         world.bus.go_away();
