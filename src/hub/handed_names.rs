@@ -148,3 +148,75 @@ impl Hub {
         self.names.handed.put(number, app.index(), note, room, until);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::app::App;
+    use crate::channel::NodeId;
+    use crate::connection::ConnectionConfig;
+
+    fn app() -> AppIndex {
+        let app = App::new("1", "k", "s");
+        let hub = Hub::new(vec![(app, Vec::new())], ConnectionConfig::default(), 1, 0).unwrap();
+        hub.state_by_key("k").unwrap().index()
+    }
+
+    fn number(n: u8) -> NoteNumber {
+        NoteNumber([n; 16])
+    }
+
+    fn note(user: &str) -> Bytes {
+        let note = NameNote {
+            node: NodeId::new(1),
+            turn: 0,
+            is_held: false,
+            taken_ms: 0,
+            written_ms: 0,
+            user: Some(user.into()),
+            takeovers_ms: Vec::new(),
+            shared_until_ms: None,
+            sockets: Vec::new(),
+            epoch: 0,
+            cursors: Vec::new(),
+        };
+        note.encode()
+    }
+
+    #[test]
+    fn names_that_were_left_are_kept_within_bounds_until_their_time_is_over() {
+        let (names, start) = (HandedNames::default(), Instant::now());
+        let (app, after) = (app(), |seconds| start + Duration::from_secs(seconds));
+        let bytes = note("ann").len();
+        let put = |n, most| names.put(number(n), app, note("ann"), most, after(10));
+        put(1, (2, 100 * bytes));
+        put(2, (2, 100 * bytes));
+        put(3, (2, 100 * bytes));
+        assert_eq!(names.len(), 2, "there are no more than that");
+        put(4, (100, 3 * bytes - 1));
+        assert_eq!(names.len(), 2, "nor more bytes");
+        put(4, (100, 3 * bytes));
+        assert_eq!((names.len(), names.0.lock().bytes), (3, 3 * bytes));
+        assert!(names.take(|| number(3)).is_none());
+        assert_eq!(names.take(|| number(2)).unwrap().user.as_deref(), Some("ann"));
+        assert!(names.take(|| number(2)).is_none(), "it is given once");
+        assert_eq!((names.len(), names.0.lock().bytes), (2, 2 * bytes));
+        names.expire(after(9));
+        assert_eq!(names.len(), 2);
+        names.expire(after(10));
+        assert_eq!((names.len(), names.0.lock().bytes), (0, 0));
+    }
+
+    #[test]
+    fn of_a_user_who_was_terminated_nothing_is_left() {
+        let (names, app, until) = (HandedNames::default(), app(), Instant::now());
+        names.put(number(1), app, note("ann"), (10, 10_000), until);
+        names.put(number(2), app, note("bob"), (10, 10_000), until);
+        names.terminated(app, "ann");
+        assert!(names.take(|| number(1)).is_none());
+        assert!(names.take(|| number(2)).is_some());
+        assert_eq!(names.0.lock().bytes, 0);
+    }
+}
