@@ -38,6 +38,7 @@ pub mod test_mode;
 pub mod tls;
 pub mod track;
 pub mod transport;
+pub mod webm;
 pub mod wire;
 
 pub use broker::Broker;

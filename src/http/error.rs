@@ -74,6 +74,20 @@ pub(crate) enum ApiError {
     /// A stream of a user's own channel was asked for.
     #[error("Forbidden: the events of one user cannot be streamed over HTTP")]
     StreamOfUser,
+    /// A track was asked for where there can be none.
+    #[error("WebM can only be streamed of video channels (delivery = \"video\" in [[apps.channels]])")]
+    NoVideoChannel,
+    /// A track was asked for of which no key frame has come.
+    #[error(
+        "No key frame of such a track came on this channel within {seconds} s: try again while somebody films"
+    )]
+    NoTrack {
+        /// How long that was waited for.
+        seconds: u64,
+    },
+    /// A track was asked for that the format does not carry.
+    #[error("WebM carries no {0:?}: expected a track in vp8, vp9 or av01")]
+    TrackCodec(String),
     /// The id of the last event that a reader has is none that it was given.
     #[error("Invalid last event id: expected the id of an event of this stream, such as 5f3a-1b2, got {0:?}")]
     LastEventId(String),
@@ -283,9 +297,11 @@ impl ApiError {
                 | RequestAuthError::WrongSignature { .. }
                 | RequestAuthError::WrongBodyHash => StatusCode::UNAUTHORIZED,
             },
-            ApiError::NotFound(_) | ApiError::AppNotFound(_) | ApiError::NoSuchApp(_) => {
-                StatusCode::NOT_FOUND
-            }
+            ApiError::NotFound(_)
+            | ApiError::AppNotFound(_)
+            | ApiError::NoSuchApp(_)
+            | ApiError::NoTrack { .. } => StatusCode::NOT_FOUND,
+            ApiError::TrackCodec(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             ApiError::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             ApiError::UpgradeRequired { .. } => StatusCode::UPGRADE_REQUIRED,
             ApiError::RelayLeadsBack | ApiError::PublishUnderWay(_) => StatusCode::CONFLICT,
@@ -333,6 +349,7 @@ impl ApiError {
             | ApiError::UsersNotPresence
             | ApiError::NotACacheChannel
             | ApiError::NoHistory
+            | ApiError::NoVideoChannel
             | ApiError::Extraneous(_)
             | ApiError::LastEventId(_)
             | ApiError::Rewind(_) => StatusCode::BAD_REQUEST,

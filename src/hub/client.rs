@@ -30,6 +30,11 @@ pub trait Transport {
         Form::Plain
     }
 
+    /// Whether messages of tracks are sent to it, where it takes binary messages.
+    fn takes_tracks(&self) -> bool {
+        self.form().is_binary()
+    }
+
     /// Whether it is a stream over HTTP, which an app may switch off apart from everything else.
     fn is_stream(&self) -> bool {
         false
@@ -294,19 +299,27 @@ impl<T: Transport + ?Sized> Client<T> {
         self.wake();
     }
 
-    /// What it is sent of tracks; none if it takes no binary messages, or its end has begun.
+    /// What it is sent of tracks; none if it takes none, or its end has begun.
     pub(super) fn viewer(&self) -> Option<&RefCell<Viewer>> {
         if !self.form.is_binary() || self.is_stopped() {
             return None;
         }
-        let viewer = self.viewer.get_or_init(|| {
-            self.transport.keep_little_unsent();
-            if self.intake.get() == Intake::Open {
-                self.intake.set(Intake::Viewing);
-            }
-            Box::default()
-        });
-        Some(viewer)
+        match self.viewer.get() {
+            Some(viewer) => Some(viewer),
+            None => self.begin_viewing(),
+        }
+    }
+
+    #[cold]
+    fn begin_viewing(&self) -> Option<&RefCell<Viewer>> {
+        if !self.transport.takes_tracks() {
+            return None;
+        }
+        self.transport.keep_little_unsent();
+        if self.intake.get() == Intake::Open {
+            self.intake.set(Intake::Viewing);
+        }
+        Some(self.viewer.get_or_init(Box::default))
     }
 
     /// Whether messages of tracks wait for it, and it is to be put on the worker's dirty list for them.
@@ -317,7 +330,7 @@ impl<T: Transport + ?Sized> Client<T> {
 
     /// Whether it is to be sent pictures for those who take no tracks.
     pub(super) fn wants_stills(&self, channel: &ChannelName) -> bool {
-        !self.form.is_binary()
+        !self.transport.takes_tracks()
             || self.viewer.get().is_some_and(|viewer| viewer.borrow().wants_stills(channel))
     }
 

@@ -14,7 +14,7 @@ use crate::event::{AcceptedEvent, ForwardedFrom, Source};
 use crate::protocol::json::Data;
 use crate::protocol::{
     BinaryMessage, BinaryPayload, Broadcast, ChannelName, Frame, SocketId, TrackKind, TrackMessage,
-    server_message, without_publisher,
+    TrackName, server_message, without_publisher,
 };
 use crate::video::{
     Beginning, ChannelTracks, Filmer, KeyframeWish, KeyframesWanted, NotTaken, OtherNode, TakenMessage,
@@ -327,6 +327,16 @@ impl Hub {
         if is_due && app.video.put(channel) {
             bus.want_key_frames(app, None, &KeyframesWanted { channel: channel.clone(), of: None });
         }
+    }
+
+    /// The tracks of a channel that there are.
+    pub(crate) fn track_names(
+        &self,
+        app: &AppState,
+        channel: &ChannelName,
+    ) -> Vec<(TrackKind, Arc<TrackName>)> {
+        let names = |entry: &Channel| entry.tracks().map(|tracks| tracks.names().collect());
+        app.channels.get(channel).and_then(|entry| names(&entry)).unwrap_or_default()
     }
 
     /// What a viewer of a channel can begin with now.

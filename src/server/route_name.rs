@@ -29,7 +29,7 @@ fn of_app(endpoint: Option<&str>, name: Option<&str>, attribute: Option<&str>) -
         (Some("channels"), Some(_), Some("events")) => "channel_events",
         (Some("channels"), Some(_), Some("history")) => "channel_history",
         (Some("channels"), Some(_), Some("stats")) => "channel_stats",
-        (Some("channels"), Some(_), Some("mjpeg" | "sse")) => "channel_stream",
+        (Some("channels"), Some(_), Some("mjpeg" | "sse" | "webm")) => "channel_stream",
         (Some("users"), Some(_), Some("terminate_connections")) => "terminate_connections",
         _ => "other",
     }

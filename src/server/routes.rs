@@ -85,6 +85,7 @@ impl<'p> Endpoint<'p> {
             ["channels", name, "history"] => Some(Endpoint::ChannelHistory(name)),
             ["channels", name, "mjpeg"] => Some(Endpoint::ChannelStream(stream::StreamKind::Mjpeg, name)),
             ["channels", name, "sse"] => Some(Endpoint::ChannelStream(stream::StreamKind::Sse, name)),
+            ["channels", name, "webm"] => Some(Endpoint::ChannelStream(stream::StreamKind::Webm, name)),
             ["channels", name, "stats"] => Some(Endpoint::ChannelStats(name)),
             ["users", id, "terminate_connections"] => Some(Endpoint::TerminateConnections(id)),
             _ => None,

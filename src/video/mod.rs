@@ -15,6 +15,7 @@ mod tests;
 mod to_filmer;
 mod tracks;
 mod viewer;
+mod webm;
 mod wishes;
 
 pub use config::VideoConfig;
@@ -23,5 +24,6 @@ pub(crate) use playback::{Beginning, KeyframeWish};
 pub(crate) use to_filmer::{KeyframesWanted, ToFilmer};
 pub(crate) use tracks::{ChannelTracks, NotTaken, TakenMessage, TakingTerms, TrackRoom};
 pub(crate) use viewer::{ForViewer, FrameFates, Viewer};
+pub(crate) use webm::{WebmEnd, WebmSound, WebmTracks, WebmWriter};
 pub(crate) use wishes::InvalidWish;
 pub(crate) use wishes::{TrackRequest, TrackWish};

@@ -151,6 +151,11 @@ impl ChannelTracks {
         pictures.map(|track| track.beginning(version, now)).collect()
     }
 
+    /// Their names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (TrackKind, Arc<TrackName>)> {
+        self.tracks.iter().map(|track| (track.kind, Arc::clone(&track.name)))
+    }
+
     /// Somebody wants a key frame. Returns what its publisher is to be told now, if that is due.
     pub(crate) fn want_key_frame(&mut self, wish: KeyframeWish, now: Instant) -> Option<ToFilmer> {
         let track = self.tracks.iter_mut().find(|track| track.id == wish.id)?;

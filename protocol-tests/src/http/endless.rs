@@ -24,6 +24,16 @@ impl Endless {
     #[track_caller]
     pub fn open(mut connection: Connection, request: &[u8]) -> Endless {
         connection.send(request);
+        Endless::answered(connection)
+    }
+
+    /// Awaits the head of the answer to a request that has been sent.
+    ///
+    /// # Panics
+    /// As above.
+    #[must_use]
+    #[track_caller]
+    pub fn answered(mut connection: Connection) -> Endless {
         match connection.read_until(b"\r\n\r\n", Instant::now() + patience()) {
             Ok(head) => {
                 Endless { connection, head: Response::from_head(&head), body: Vec::new(), ended: false }

@@ -104,6 +104,7 @@ mod watchlists;
 mod webhook_delivery;
 mod webhooks;
 mod webhooks_churn;
+mod webm;
 mod websocket_cases;
 mod why;
 

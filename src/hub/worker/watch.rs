@@ -6,9 +6,9 @@ use std::rc::Rc;
 
 use crate::connection::ViewerRequest;
 use crate::hub::fanout::Subscriber;
-use crate::hub::{AppState, Client};
+use crate::hub::{AppState, Client, Transport};
 use crate::protocol::{Broadcast, ChannelName, TrackFrame};
-use crate::video::{Beginning, FrameFates, InvalidWish, KeyframeWish};
+use crate::video::{Beginning, FrameFates, InvalidWish, KeyframeWish, TrackRequest, TrackWish};
 
 use super::Worker;
 
@@ -28,6 +28,21 @@ impl Worker {
             self.is_dirty(client, &self.dirty.prompt);
         }
         self.hub.want_key_frames(client.app(), channel, wishes);
+    }
+
+    /// Of the channel that a connection is about to join it is sent no pictures but those of one track.
+    pub(crate) fn watch_only<T: Transport>(
+        &self,
+        client: &Client<T>,
+        channel: &ChannelName,
+        of: TrackRequest,
+    ) {
+        let Some(viewer) = client.viewer() else { return };
+        let (mut viewer, now) = (viewer.borrow_mut(), client.app().clock().now());
+        for (of, wish) in [(None, TrackWish::Nothing), (Some(of), TrackWish::Full)] {
+            // It has wanted nothing else, so it does not want too much.
+            let _ = viewer.want(channel, of, wish, Vec::new, now);
+        }
     }
 
     /// Offers a message of a track to the viewers among those who are to hear it. Returns how many were given it.

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::web::Bytes;
@@ -13,6 +13,7 @@ use tracing::{debug, warn};
 
 use crate::channel::Wanted;
 use crate::connection::{Cleanup, Ending, Join, JoinAnswer, JoinNumber};
+use crate::http::ApiError;
 use crate::hub::{Client, Due, ShutdownGuard, Timed, Transport, Worker};
 use crate::protocol::{ChannelName, CloseCode};
 use crate::transport::client_info::{ClientInfo, ClientLogFields};
@@ -26,17 +27,37 @@ pub(super) trait StreamEncoder: Transport + 'static {
     /// The header `content-type`.
     fn content_type(&self) -> &'static str;
 
-    /// What comes before everything else.
+    /// What comes before everything else, if it is not empty.
     fn opening(&self, channel: &ChannelName) -> Bytes;
+
+    /// Whether the answer can begin.
+    fn begins(&self) -> Opening {
+        Opening::Now
+    }
 
     /// What is ready to be sent.
     fn next(&self) -> Option<Bytes>;
+
+    /// Why nothing more comes, if it is so.
+    fn is_over(&self) -> Option<String> {
+        None
+    }
 
     /// What is sent after a silence, so that a lost connection is noticed.
     fn heartbeat(&self) -> Option<Bytes>;
 
     /// The last chunk, when the broker ends it.
     fn ending(&self, code: u16, reason: &str) -> Option<Bytes>;
+}
+
+/// Whether an answer can begin.
+#[derive(Debug)]
+pub(super) enum Opening {
+    Now,
+    /// Something has to come first.
+    Later,
+    /// What has come cannot be sent so.
+    Never(ApiError),
 }
 
 /// A subscriber over HTTP. Whatever ends the answer drops this, and so the subscription.
@@ -129,13 +150,38 @@ impl<S: StreamEncoder> StreamBody<S> {
         Poll::Ready(())
     }
 
+    /// Waits until its answer can begin, for so long at most.
+    pub(super) async fn begin(&mut self, within: Duration) -> Result<(), ApiError> {
+        let begun = tokio::time::timeout(within, poll_fn(|context| self.poll_begun(context)));
+        begun.await.unwrap_or(Err(ApiError::NoTrack { seconds: within.as_secs() }))
+    }
+
+    fn poll_begun(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ApiError>> {
+        self.client.set_waker(context.waker());
+        match self.client.transport().begins() {
+            Opening::Now => return Poll::Ready(Ok(())),
+            Opening::Never(error) => return Poll::Ready(Err(error)),
+            Opening::Later => {}
+        }
+        if self.state == StreamState::Over || self.client.is_stopped() {
+            return Poll::Ready(Err(ApiError::ShuttingDown));
+        }
+        let Some(close) = self.client.take_signals().close else { return Poll::Pending };
+        let (code, reason) = (close.0, close.1.into_owned());
+        self.ending = Ending::Closed(code, reason.clone());
+        Poll::Ready(Err(ApiError::NotAdmitted { code, reason }))
+    }
+
     /// A chunk of the body, or its end, if there is either now.
     fn advance(&mut self, now: Instant) -> Option<Option<Bytes>> {
         match self.state {
             StreamState::Over => return Some(None),
             StreamState::New => {
                 self.state = StreamState::Open;
-                return Some(Some(self.client.transport().opening(&self.channel)));
+                let opening = self.client.transport().opening(&self.channel);
+                if !opening.is_empty() {
+                    return Some(Some(opening));
+                }
             }
             StreamState::Open => {}
         }
@@ -172,6 +218,11 @@ impl<S: StreamEncoder> StreamBody<S> {
             self.client.unblock();
             self.client.flush();
             return Some(Some(chunk));
+        }
+        if let Some(reason) = self.client.transport().is_over() {
+            self.ending = Ending::Closed(CloseCode::Normal.into(), reason);
+            self.state = StreamState::Over;
+            return Some(None);
         }
         let app = self.client.app();
         let due = self.sent + self.worker.hub().connection_config_of(app).ping_after;

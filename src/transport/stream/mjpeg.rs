@@ -53,6 +53,10 @@ impl Transport for Mjpeg {
         Form::Binary
     }
 
+    fn takes_tracks(&self) -> bool {
+        false
+    }
+
     fn is_stream(&self) -> bool {
         true
     }

@@ -1,5 +1,6 @@
 //! A channel as an HTTP answer that does not end: `…/channels/{name}/mjpeg`, the pictures of its frames, and
-//! `…/channels/{name}/sse`, all its events. For an `<img>` tag, a video player, `curl -N` and dashboards.
+//! `…/channels/{name}/sse`, all its events; `…/channels/{name}/webm`, a track of a video channel. For an `<img>` or `<video>`
+//! tag, a video player, `curl -N` and dashboards.
 //!
 //! Each is an ordinary subscriber: a connection of the app with a socket id of its own, counted like one, with an outbox
 //! whose bounds are those of every client. It hears and cannot speak.
@@ -9,9 +10,11 @@ mod mjpeg;
 mod picture;
 mod resumption;
 mod sse;
+mod webm;
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
@@ -23,17 +26,23 @@ use crate::hub::{AppState, Bounds, Client, Worker};
 use crate::protocol::{ChannelName, ChannelType, ProtocolVersion};
 use crate::transport::admission::{self, Reservation};
 use crate::transport::client_info::ClientInfo;
+use crate::video::TrackRequest;
 
 use crate::http::{ApiError, channel_name};
 use body::{StreamBody, StreamEncoder};
 use mjpeg::Mjpeg;
 use sse::Sse;
+use webm::Webm;
 
-/// The kind of a stream: pictures, or server-sent events.
+/// How long a request for a track waits for its first key frame: one comes each two seconds, and is asked for.
+const KEY_FRAME_WAIT: Duration = Duration::from_secs(10);
+
+/// The kind of a stream: pictures, server-sent events, or a track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StreamKind {
     Mjpeg,
     Sse,
+    Webm,
 }
 
 /// A request for a stream, besides its channel.
@@ -75,12 +84,22 @@ pub(crate) async fn open(
     match request.kind {
         StreamKind::Mjpeg => {
             let encoder = Mjpeg::new(only.unwrap_or("frame"));
-            subscribe(worker, app, (channel, Wanted::Nothing), request, encoder).await
+            subscribe(worker, app, (channel, Wanted::Nothing), request, (encoder, None)).await
         }
         StreamKind::Sse => {
             let has_history = app.app().history(&channel).is_some();
             let wanted = resumption::wanted(request.query, request.last_event_id, has_history)?;
-            subscribe(worker, app, (channel, wanted), request, Sse::new(only, has_history)).await
+            let encoder = Sse::new(only, has_history);
+            subscribe(worker, app, (channel, wanted), request, (encoder, None)).await
+        }
+        StreamKind::Webm => {
+            if app.app().video(&channel).is_none() {
+                return Err(ApiError::NoVideoChannel);
+            }
+            let tracks = webm::wanted(request.query, &worker.hub().track_names(&app, &channel));
+            let pictures = tracks.pictures.clone();
+            let encoder = Webm::new(&app, tracks);
+            subscribe(worker, app, (channel, Wanted::Nothing), request, (encoder, pictures)).await
         }
     }
 }
@@ -90,7 +109,7 @@ async fn subscribe<S: StreamEncoder>(
     app: Arc<AppState>,
     subscription: (ChannelName, Wanted),
     request: &StreamRequest<'_>,
-    encoder: S,
+    (encoder, only): (S, Option<TrackRequest>),
 ) -> Result<HttpResponse, ApiError> {
     let reservation = admission::reserve(worker, &app, request.arrival, request.signed);
     let Reservation { admission, shutdown_guard, place } =
@@ -102,7 +121,12 @@ async fn subscribe<S: StreamEncoder>(
     let content_type = client.transport().content_type();
     // From here on, dropping the body ends everything.
     let client_info = ClientInfo::new(request.arrival, request.query).holding(place);
-    let body = StreamBody::open(Rc::clone(worker), client, client_info, subscription, shutdown_guard).await;
+    if let Some(only) = only {
+        worker.watch_only(&client, &subscription.0, only);
+    }
+    let mut body =
+        StreamBody::open(Rc::clone(worker), client, client_info, subscription, shutdown_guard).await;
+    body.begin(KEY_FRAME_WAIT).await?;
     Ok(HttpResponse::Ok()
         .content_type(content_type)
         .insert_header((header::CACHE_CONTROL, "no-cache, no-store"))
