@@ -319,7 +319,11 @@ impl<T: Transport + ?Sized> Client<T> {
         if self.intake.get() == Intake::Open {
             self.intake.set(Intake::Viewing);
         }
-        Some(self.viewer.get_or_init(Box::default))
+        let viewer = self.viewer.get_or_init(Box::default);
+        if self.transport.is_stream() {
+            viewer.borrow_mut().returns_no_pings();
+        }
+        Some(viewer)
     }
 
     /// Whether messages of tracks wait for it, and it is to be put on the worker's dirty list for them.

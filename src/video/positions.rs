@@ -35,6 +35,8 @@ pub(super) struct Positions {
     shortest: Option<Duration>,
     /// The time that the last one has taken that came back.
     latest: Duration,
+    /// None is sent: nobody would return it.
+    is_mute: bool,
     /// Pictures were sent since the last one.
     is_wanted: bool,
     /// Bytes of pictures that were sent.
@@ -69,14 +71,19 @@ impl Positions {
         self.sent += bytes as u64;
     }
 
+    /// Nobody returns pings: there are none.
+    pub(super) fn be_mute(&mut self) {
+        self.is_mute = true;
+    }
+
     /// The payload of the ping that goes before the first picture: the time that it takes is the line's own.
     pub(super) fn first_ping(&mut self, now: Instant) -> Option<String> {
-        (self.last == 0).then(|| self.send(now))
+        (self.last == 0 && !self.is_mute).then(|| self.send(now))
     }
 
     /// The payload of the ping that is to be sent now, if one is.
     pub(super) fn ping(&mut self, now: Instant) -> Option<String> {
-        let is_due = self.is_wanted && self.last_at.is_none_or(|at| at + APART <= now);
+        let is_due = self.is_wanted && !self.is_mute && self.last_at.is_none_or(|at| at + APART <= now);
         if !is_due || self.away.len() >= MOST {
             return None;
         }
@@ -158,6 +165,17 @@ fn per_second(bytes: u64, time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_returns_none_is_sent_none_and_is_never_late_for_it() {
+        let start = Instant::now();
+        let mut positions = Positions::default();
+        positions.be_mute();
+        assert_eq!(positions.first_ping(start), None);
+        positions.picture_sent(1000);
+        assert_eq!(positions.ping(start + APART), None);
+        assert_eq!(positions.behind(start + Duration::from_secs(5)), Duration::ZERO);
+    }
 
     #[test]
     fn late_is_what_takes_longer_than_the_shortest_time() {
