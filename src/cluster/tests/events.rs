@@ -167,6 +167,7 @@ fn what_a_channel_remembers_and_comes_back_late_is_not_delivered_again() {
     until("the last one", || new.events() == ["3, alone"]);
     b.publish("cache-news", "4", None);
     until("it is here", || new.events() == ["3, alone", "4"]);
+    until("and there", || there.events().len() == 4);
     assert_eq!(here.events(), ["1", "2", "3, alone", "4"]);
     assert_eq!(there.events(), ["1", "2", "3, alone", "4"]);
 }
