@@ -161,7 +161,7 @@ impl History {
                         event.number.map(|_| HistoryPosition { epoch: stream.epoch, number: reached });
                     let own = HistoryPosition { epoch: run, number: event.version.number() };
                     events.push((place.unwrap_or(own), event));
-                    reached = event.number.map_or(reached, |number| reached.min(number - 1));
+                    reached = event.number.map_or(reached, |number| reached.min(number.saturating_sub(1)));
                 }
                 Box::new(events.into_iter().rev())
             }

@@ -268,7 +268,7 @@ where
             }
             // The engine could not be asked when the client came here, and it has not gone elsewhere since.
             Some(Ok(other)) if note.turn == 0 && other.taken_ms < note.taken_ms => {
-                note.turn = other.turn + 1;
+                note.turn = other.turn.saturating_add(1);
                 NoteFate::TakenFrom(other.node, note.turn)
             }
             Some(Ok(other)) => {
@@ -362,5 +362,22 @@ mod tests {
         assert_eq!(found("ann", 10), 0);
         assert_eq!(found("bob", 0), 1);
         assert_eq!(found("ann", 30), 1, "by then the engine has told of it");
+    }
+
+    #[test]
+    fn a_note_that_says_that_it_is_the_last_one_of_all_is_followed_all_the_same() {
+        let start = Instant::now();
+        let mut table = ClientNameTable::<u8, u8, u32>::new(BOUNDS);
+        let now = NameTimes { node: start, app: start, ms: 1_700_000_000_000 };
+        let name = ClientName::parse("a-name-of-22-letters-001").unwrap();
+        let number = NoteNumber::of_name("1", "k", &name);
+        let key = NameKey { app: 1, key: "k".into(), name };
+        let came = ArrivingNote { app: "1".into(), number, taken: None };
+        let _hold = table.arrive_noted(key, (1, SocketId::new(1, 1)), None, came, &now).hold.unwrap();
+        let before = NameNote { turn: u64::MAX, taken_ms: 1, ..told_by_another_node() };
+        match table.note_refused(number, Some(before.encode()), NodeId::new(1)) {
+            NoteFate::TakenFrom(node, turn) => assert_eq!((node, turn), (before.node, u64::MAX)),
+            _ => panic!("the client has come here since"),
+        }
     }
 }
